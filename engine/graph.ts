@@ -1,0 +1,140 @@
+// The nodes behind tensors, and what an op must say of itself to be one: its shape rule, its gradient rule, its float64
+// reference, and how it lowers to kernels. Ops register by name; nothing else in the engine lists them.
+import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
+import type { Tensor } from './tensor.ts'
+
+export type Attribute = number | string | boolean | null | readonly number[]
+export type Attributes = Readonly<Record<string, Attribute>>
+
+/** One output of one node. */
+export interface Value {
+  readonly node: Node
+  readonly index: number
+}
+
+export interface Node {
+  readonly id: number
+  readonly op: Op
+  readonly inputs: readonly Value[]
+  readonly attributes: Attributes
+  readonly outputs: readonly Spec[]
+}
+
+/** What a gradient rule is given. */
+export interface GradientContext<A extends Attributes = Attributes> {
+  readonly inputs: readonly Tensor[]
+  readonly outputs: readonly Tensor[]
+  readonly attributes: A
+  /** dLoss/dOutput by output; undefined where the loss does not depend on that output. At least one is there. */
+  readonly upstream: readonly (Tensor | undefined)[]
+  /** Which inputs somebody asks a gradient of: others may be left undefined. */
+  readonly needs: readonly boolean[]
+}
+
+/** What lowering is given. */
+export interface LoweringContext<A extends Attributes = Attributes> {
+  /** Shapes, dtypes and strides as bound. Where `strided` does not allow more, an input is contiguous with offset 0. */
+  readonly inputs: readonly View[]
+  readonly outputs: readonly Spec[]
+  readonly attributes: A
+  readonly traits: Traits
+  /** Picks one of a kernel's candidates for a problem: the tuner's choice, or the first. */
+  choose<C>(kernel: string, problem: string, candidates: readonly C[]): C
+}
+
+/** What every kind of op says of itself. */
+interface OpBase<A extends Attributes> {
+  readonly name: string
+  /** Output shapes and dtypes. Throws a UserError that names the op and the shapes. */
+  infer(inputs: readonly Spec[], attributes: A): Spec[]
+  /** Upstream gradients to input gradients, in tensor operations. Absent: integers, or a clear error when asked. */
+  gradient?(context: GradientContext<A>): (Tensor | undefined)[]
+  /** Why there is no gradient, for the error. Absent where the op is a constant to calculus (comparisons, integers). */
+  readonly noGradient?: string
+}
+
+/** Element by element over broadcast inputs; chains of these become one dispatch. */
+export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase<A> {
+  readonly kind: 'elementwise'
+  /** WGSL expression of one element. Arguments are f32 for f16 and f32 values, else their own type; `index` is the
+   *  element's linear number in the output, a u32. */
+  wgsl(args: readonly string[], attributes: A, specs: { inputs: readonly DType[]; output: DType }, index: string): string
+  /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
+  readonly helpers?: readonly string[]
+  /** True when the expression reads `index`. */
+  readonly positional?: boolean
+  /** The same element in float64. */
+  scalar(args: readonly number[], attributes: A, index: number): number
+}
+
+/** The same elements elsewhere: no work unless a consumer can't read through strides. */
+export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
+  readonly kind: 'view'
+  /** The view of the output upon the input's buffer, or undefined where strides can't say it. */
+  view(input: View, attributes: A, output: Spec): View | undefined
+  reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
+}
+
+/** Folds axes: output element = fold over the reduced axes of the (fusable) input expression. */
+export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
+  readonly kind: 'reduce'
+  readonly fold: 'sum' | 'max' | 'min' | 'prod'
+  reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
+}
+
+/** Has kernels of its own. */
+export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
+  readonly kind: 'kernel'
+  /** True where input `i` may come with any strides and offset (e.g. a transposed or head-split view). */
+  strided?(view: View, i: number, attributes: A): boolean
+  /** Output o is input aliases[o], updated in place. The kernel binds the output slot only. */
+  readonly aliases?: readonly (number | null)[]
+  lower(context: LoweringContext<A>): Lowering
+  /** Contiguous float64 in, contiguous float64 out. */
+  reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
+}
+
+/** Values that come from outside: constants, variables, placeholders of a compiled function. */
+export interface SourceOp<A extends Attributes = Attributes> extends OpBase<A> {
+  readonly kind: 'source'
+}
+
+export interface Specs {
+  readonly inputs: readonly Spec[]
+  readonly outputs: readonly Spec[]
+}
+
+export type Op<A extends Attributes = Attributes> = ElementwiseOp<A> | ViewOp<A> | ReduceOp<A> | KernelOp<A> | SourceOp<A>
+
+const registry = new Map<string, Op>()
+
+/** Registers an op under its name, for good. */
+export function defineOp<A extends Attributes>(op: Op<A>): Op<A> {
+  if (registry.has(op.name)) throw new Error(`op ${op.name} is defined twice`)
+  // The registry forgets A; `apply` hands each op the attributes that its own wrapper made.
+  registry.set(op.name, op as unknown as Op)
+  return op
+}
+
+/** Every op there is, for the test that demands a property test of each. */
+export function registeredOps(): readonly Op[] {
+  return [...registry.values()]
+}
+
+export function findOp(name: string): Op {
+  const op = registry.get(name)
+  if (!op) throw new Error(`no op is called ${name}`)
+  return op
+}
+
+let nextId = 0
+
+/** Makes a node after checking its inputs by the op's shape rule. */
+export function makeNode(op: Op, inputs: readonly Value[], attributes: Attributes): Node {
+  const outputs = op.infer(inputs.map(specOf), attributes)
+  return { id: nextId++, op, inputs, attributes, outputs }
+}
+
+export function specOf(value: Value): Spec {
+  return value.node.outputs[value.index]
+}

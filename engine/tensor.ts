@@ -1,0 +1,175 @@
+// Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
+import type { DType } from '../shaders/kernel.ts'
+import { UserError } from './errors.ts'
+import { type Attributes, type Value, findOp, makeNode, specOf } from './graph.ts'
+import { normalizeAxes, sizeOf } from './shape.ts'
+
+/** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
+export type TensorData = Float32Array | Int32Array | Uint32Array
+
+/** A number stands for a scalar tensor of the other operand's dtype. */
+export type Operand = Tensor | number
+
+/** Applies a registered op; a Tensor for each of its outputs. */
+export function applyAll(name: string, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor[] {
+  const node = makeNode(findOp(name), inputs.map(t => t.value), attributes)
+  return node.outputs.map((_, index) => new Tensor({ node, index }))
+}
+
+/** Applies a registered op and gives its first output. */
+export function apply(name: string, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
+  return applyAll(name, inputs, attributes)[0]
+}
+
+/** What runs a graph: set by the runtime, so that tensors know no device. */
+export interface Evaluator {
+  read(value: Value): Promise<TensorData>
+}
+let evaluator: Evaluator | undefined
+export function setEvaluator(next: Evaluator): void {
+  evaluator = next
+}
+
+export class Tensor {
+  readonly value: Value
+
+  constructor(value: Value) {
+    this.value = value
+  }
+
+  get shape(): readonly number[] {
+    return specOf(this.value).shape
+  }
+  get dtype(): DType {
+    return specOf(this.value).dtype
+  }
+  get rank(): number {
+    return this.shape.length
+  }
+  /** Number of elements. */
+  get size(): number {
+    return sizeOf(this.shape)
+  }
+
+  /** Runs what this value needs and copies its elements to the CPU, row-major. */
+  async data(): Promise<TensorData> {
+    if (!evaluator) throw new UserError('no runtime is loaded: import from tilegrad itself, not from one of its parts')
+    return evaluator.read(this.value)
+  }
+
+  /** The one element of a tensor of size 1. */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new UserError(`item: a tensor of ${this.size} elements has no single one`)
+    return (await this.data())[0]
+  }
+
+  // Arithmetic, broadcast by NumPy's rule.
+  add(other: Operand): Tensor { return binary('add', this, other) }
+  sub(other: Operand): Tensor { return binary('sub', this, other) }
+  mul(other: Operand): Tensor { return binary('mul', this, other) }
+  div(other: Operand): Tensor { return binary('div', this, other) }
+  pow(other: Operand): Tensor { return binary('pow', this, other) }
+  maximum(other: Operand): Tensor { return binary('maximum', this, other) }
+  minimum(other: Operand): Tensor { return binary('minimum', this, other) }
+
+  // Comparisons give u32 0 or 1.
+  equal(other: Operand): Tensor { return binary('equal', this, other) }
+  notEqual(other: Operand): Tensor { return binary('notEqual', this, other) }
+  less(other: Operand): Tensor { return binary('less', this, other) }
+  lessEqual(other: Operand): Tensor { return binary('lessEqual', this, other) }
+  greater(other: Operand): Tensor { return binary('greater', this, other) }
+  greaterEqual(other: Operand): Tensor { return binary('greaterEqual', this, other) }
+
+  neg(): Tensor { return apply('neg', [this]) }
+  abs(): Tensor { return apply('abs', [this]) }
+  sign(): Tensor { return apply('sign', [this]) }
+  exp(): Tensor { return apply('exp', [this]) }
+  log(): Tensor { return apply('log', [this]) }
+  sqrt(): Tensor { return apply('sqrt', [this]) }
+  rsqrt(): Tensor { return apply('rsqrt', [this]) }
+  reciprocal(): Tensor { return apply('reciprocal', [this]) }
+  sin(): Tensor { return apply('sin', [this]) }
+  cos(): Tensor { return apply('cos', [this]) }
+  tanh(): Tensor { return apply('tanh', [this]) }
+  sigmoid(): Tensor { return apply('sigmoid', [this]) }
+  relu(): Tensor { return apply('relu', [this]) }
+  erf(): Tensor { return apply('erf', [this]) }
+  /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
+  gelu(approximate: 'none' | 'tanh' = 'none'): Tensor { return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this]) }
+  square(): Tensor { return this.mul(this) }
+  /** The same numbers in another dtype; floats to integers truncate toward zero. */
+  cast(dtype: DType): Tensor { return dtype === this.dtype ? this : apply('cast', [this], { dtype }) }
+  /** This (u32 or i32, non-zero means true) picks from `yes` or `no`, broadcast. */
+  where(yes: Operand, no: Operand): Tensor {
+    const dtype = yes instanceof Tensor ? yes.dtype : no instanceof Tensor ? no.dtype : 'f32'
+    return apply('where', [this, lift(yes, dtype), lift(no, dtype)])
+  }
+  /** The same value as a constant to calculus: no gradient flows back through it. */
+  detach(): Tensor { return apply('detach', [this]) }
+
+  // Reductions over `axes` (all of them when left out).
+  sum(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('sum', this, axes, keepDims) }
+  max(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('max', this, axes, keepDims) }
+  min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
+  prod(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('prod', this, axes, keepDims) }
+  mean(axes?: number | readonly number[], keepDims = false): Tensor {
+    const sum = this.sum(axes, keepDims)
+    return sum.mul(sum.size / this.size)
+  }
+
+  // The same elements under other shapes.
+  /** One length may be −1: what is left. */
+  reshape(shape: readonly number[]): Tensor {
+    const hole = shape.indexOf(-1)
+    const known = shape.reduce((n, m, i) => (i === hole ? n : n * m), 1)
+    const full = hole < 0 ? shape : shape.map((n, i) => (i === hole ? this.size / known : n))
+    return apply('reshape', [this], { shape: full })
+  }
+  permute(order: readonly number[]): Tensor { return apply('permute', [this], { order: normalizeAxes('permute', order, this.rank) }) }
+  /** Swaps two axes, by default the last two. */
+  transpose(a = -2, b = -1): Tensor {
+    const [i, j] = normalizeAxes('transpose', [a, b], this.rank)
+    const order = this.shape.map((_, k) => (k === i ? j : k === j ? i : k))
+    return this.permute(order)
+  }
+  /** `start` inclusive, `end` exclusive, an entry per axis; axes left out are whole. */
+  slice(start: readonly number[], end: readonly number[]): Tensor {
+    const from = this.shape.map((_, i) => start[i] ?? 0)
+    const to = this.shape.map((n, i) => end[i] ?? n)
+    return apply('slice', [this], { start: from, end: to })
+  }
+  broadcastTo(shape: readonly number[]): Tensor { return apply('broadcast', [this], { shape }) }
+  /** Adds `before[i]` and `after[i]` elements of `fill` along axis i. */
+  pad(before: readonly number[], after: readonly number[], fill = 0): Tensor { return apply('pad', [this], { before, after, fill }) }
+
+  /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast. */
+  matmul(other: Tensor): Tensor { return apply('matmul', [this, other]) }
+  /** Softmax over the last axis. */
+  softmax(): Tensor { return apply('softmax', [this]) }
+  /** Log of the softmax over the last axis. */
+  logSoftmax(): Tensor { return apply('logSoftmax', [this]) }
+  /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. */
+  layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor { return apply('layerNorm', [this, gamma, beta], { epsilon }) }
+  /** Rows of this [rows, width] by `ids` (i32, any shape): [...ids.shape, width]. */
+  gather(ids: Tensor): Tensor { return apply('gather', [this, ids]) }
+}
+
+/** A number as a scalar tensor of `dtype`. */
+export function scalar(number: number, dtype: DType = 'f32'): Tensor {
+  return apply('scalar', [], { number, dtype })
+}
+
+function lift(operand: Operand, dtype: DType): Tensor {
+  return operand instanceof Tensor ? operand : scalar(operand, dtype)
+}
+
+function binary(name: string, a: Tensor, b: Operand): Tensor {
+  return apply(name, [a, lift(b, a.dtype)])
+}
+
+function reduce(name: string, x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean): Tensor {
+  const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes
+  const reduced = normalizeAxes(name, list, x.rank).sort((a, b) => a - b)
+  const kept = apply(name, [x], { axes: reduced })
+  return keepDims ? kept : kept.reshape(x.shape.filter((_, i) => !reduced.includes(i)))
+}

@@ -1,0 +1,97 @@
+// What a kernel is to the rest of tilegrad: WGSL text, what it binds, its uniform words and its dispatch size.
+// Nothing here knows a tensor or a device. Every kernel file exports, per kernel:
+//   candidates(problem, traits)  the configs worth trying on such an adapter, best guess first
+//   wgsl(config)                 the shader's text: a pure function of the config, never of the problem's sizes
+//   launch(problem, config)      uniform words and workgroup counts for one problem
+
+/** Element types of buffers. Sums are always made in f32; f16 is a storage type. */
+export type DType = 'f32' | 'f16' | 'i32' | 'u32'
+
+/** Shape and element type of one value. */
+export interface Spec {
+  readonly shape: readonly number[]
+  readonly dtype: DType
+}
+
+/**
+ * How a kernel reads a buffer: element (i, j, …) stands at offset + Σ index·stride, counted in elements from the start
+ * of the binding. Stride 0 repeats (broadcast).
+ */
+export interface View extends Spec {
+  readonly strides: readonly number[]
+  readonly offset: number
+}
+
+/** What a kernel writer may know of an adapter. */
+export interface Traits {
+  /** Adapter's name, for tables of known defaults. */
+  readonly name: string
+  /** A software rasteriser on a CPU: no workgroup-memory gains, narrow subgroups. */
+  readonly cpu: boolean
+  /** Feature `shader-f16`. */
+  readonly f16: boolean
+  /** Subgroup width when the feature is there and the width is fixed (min = max); 0 otherwise. */
+  readonly subgroupSize: number
+  readonly maxWorkgroupInvocations: number
+  readonly maxWorkgroupStorage: number
+  readonly maxStorageBuffers: number
+  /** Largest count of workgroups along one dimension. */
+  readonly maxWorkgroups: number
+}
+
+/** One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own. */
+export interface Slot {
+  readonly role: 'input' | 'output' | 'temporary'
+  readonly index: number
+}
+
+export const input = (index: number): Slot => ({ role: 'input', index })
+export const output = (index: number): Slot => ({ role: 'output', index })
+export const temporary = (index: number): Slot => ({ role: 'temporary', index })
+
+/**
+ * One dispatch. `slots[k]` is bound at @group(0) @binding(k): inputs as `var<storage, read>`, outputs and written
+ * temporaries as `var<storage, read_write>`; the uniform struct comes last, at @binding(slots.length).
+ */
+export interface Launch {
+  /** Kernel and config, for profiles and buffer labels, e.g. `matmul 8x4 sg8`. */
+  readonly label: string
+  /** Pipelines are cached by this text. The entry point is called `main`. */
+  readonly wgsl: string
+  readonly slots: readonly Slot[]
+  /** Which slots the shader writes (indices into `slots`). */
+  readonly writes: readonly number[]
+  /** The uniform struct, word by word, in the order of its declaration (scalars only, so there is no padding). */
+  readonly uniforms: Uint32Array<ArrayBuffer>
+  readonly workgroups: readonly [number, number, number]
+}
+
+/** Everything that one op becomes: its dispatches in order, and the scratch buffers that live only among them. */
+export interface Lowering {
+  readonly launches: readonly Launch[]
+  readonly temporaries?: readonly Spec[]
+}
+
+/** Packs uniform words: integers as they are, `{ f32 }` by its bits. */
+export function uniformWords(values: readonly (number | { readonly f32: number })[]): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(values.length)
+  const floats = new Float32Array(words.buffer)
+  values.forEach((value, i) => {
+    if (typeof value === 'number') words[i] = value
+    else floats[i] = value.f32
+  })
+  return words
+}
+
+/** Spreads a count of workgroups over x and y (and z) where it passes the limit of one dimension. The shader must
+ *  compute its linear workgroup number as `w.x + w.y * num_workgroups.x` and return when it is past the end. */
+export function spread(count: number, maxWorkgroups: number): [number, number, number] {
+  if (count <= maxWorkgroups) return [Math.max(count, 1), 1, 1]
+  const y = Math.ceil(count / maxWorkgroups)
+  return [Math.ceil(count / y), y, 1]
+}
+
+/** Bytes of one element. */
+export function bytesOf(dtype: DType): number {
+  return dtype === 'f16' ? 2 : 4
+}
