@@ -1,5 +1,6 @@
 // The nodes behind tensors, and what an op must say of itself to be one: its shape rule, its gradient rule, its float64
 // reference, and how it lowers to kernels. Ops register by name; nothing else in the engine lists them.
+import type { UniformScalar } from '../shaders/elementwise.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
 import type { Tensor } from './tensor.ts'
 
@@ -53,16 +54,26 @@ interface OpBase<A extends Attributes> {
   readonly noGradient?: string
 }
 
+/** What an elementwise op may write its WGSL from. */
+export interface ElementContext<A extends Attributes = Attributes> {
+  readonly attributes: A
+  readonly inputs: readonly DType[]
+  readonly output: DType
+  /** WGSL expression (u32) of the element's linear number in the op's output. */
+  readonly index: string
+  /** WGSL expressions of the op's uniforms, in their order. */
+  readonly uniforms: readonly string[]
+}
+
 /** Element by element over broadcast inputs; chains of these become one dispatch. */
 export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'elementwise'
-  /** WGSL expression of one element. Arguments are f32 for f16 and f32 values, else their own type; `index` is the
-   *  element's linear number in the output, a u32. */
-  wgsl(args: readonly string[], attributes: A, specs: { inputs: readonly DType[]; output: DType }, index: string): string
+  /** WGSL expression of one element. Arguments are f32 for f16 and f32 values, else their own type. */
+  wgsl(args: readonly string[], context: ElementContext<A>): string
+  /** Numbers that travel in the uniform buffer, so that their values do not shape the code. */
+  uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
   readonly helpers?: readonly string[]
-  /** True when the expression reads `index`. */
-  readonly positional?: boolean
   /** The same element in float64. */
   scalar(args: readonly number[], attributes: A, index: number): number
 }
@@ -78,7 +89,7 @@ export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
 /** Folds axes: output element = fold over the reduced axes of the (fusable) input expression. */
 export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'reduce'
-  readonly fold: 'sum' | 'max' | 'min' | 'prod'
+  readonly fold: 'sum' | 'max' | 'min'
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 

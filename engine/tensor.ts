@@ -88,15 +88,13 @@ export class Tensor {
   sqrt(): Tensor { return apply('sqrt', [this]) }
   rsqrt(): Tensor { return apply('rsqrt', [this]) }
   reciprocal(): Tensor { return apply('reciprocal', [this]) }
-  sin(): Tensor { return apply('sin', [this]) }
-  cos(): Tensor { return apply('cos', [this]) }
   tanh(): Tensor { return apply('tanh', [this]) }
   sigmoid(): Tensor { return apply('sigmoid', [this]) }
   relu(): Tensor { return apply('relu', [this]) }
   erf(): Tensor { return apply('erf', [this]) }
   /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor { return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this]) }
-  square(): Tensor { return this.mul(this) }
+  square(): Tensor { return apply('square', [this]) }
   /** The same numbers in another dtype; floats to integers truncate toward zero. */
   cast(dtype: DType): Tensor { return dtype === this.dtype ? this : apply('cast', [this], { dtype }) }
   /** This (u32 or i32, non-zero means true) picks from `yes` or `no`, broadcast. */
@@ -111,7 +109,6 @@ export class Tensor {
   sum(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('sum', this, axes, keepDims) }
   max(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('max', this, axes, keepDims) }
   min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
-  prod(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('prod', this, axes, keepDims) }
   mean(axes?: number | readonly number[], keepDims = false): Tensor {
     const sum = this.sum(axes, keepDims)
     return sum.mul(sum.size / this.size)

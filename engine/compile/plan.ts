@@ -1,0 +1,217 @@
+// A plan: everything that one run needs, made once. Pipelines are compiled, buffers known, bind groups and uniforms ready;
+// a run writes the inputs, replays the dispatches in one pass and submits once.
+import type { Node, Value } from '../graph.ts'
+import { UserError } from '../errors.ts'
+import { payloadOf } from '../ops/source.ts'
+import type { Device } from '../runtime/device.ts'
+import type { Pipeline } from '../runtime/pipelines.ts'
+import { Storage } from '../storage.ts'
+import type { TensorData } from '../tensor.ts'
+import { type MemoryPlan, planMemory } from './memory.ts'
+import { type Assignment, type Binding, type Region, type Schedule, schedule } from './schedule.ts'
+
+/** What a plan costs. */
+export interface PlanSummary {
+  readonly dispatches: number
+  /** Dispatches without fusion: one or more an op. */
+  readonly unfused: number
+  readonly pipelines: number
+  /** Intermediates, after sharing by liveness. */
+  readonly scratchBytes: number
+  /** The most bytes of intermediates alive at once. */
+  readonly liveBytes: number
+  /** Variables, constants and inputs that the plan touches. */
+  readonly persistentBytes: number
+  /** Their sum: the plan's peak. */
+  readonly peakBytes: number
+}
+
+/** A value of a placeholder in one run. */
+export type Feed = { readonly data: TensorData } | { readonly storage: Storage }
+
+/** Dynamic offsets of uniform bindings are multiples of this on every adapter. */
+const UNIFORM_ALIGNMENT = 256
+
+export class Plan {
+  readonly summary: PlanSummary
+  readonly labels: readonly string[]
+  readonly #device: Device
+  readonly #schedule: Schedule
+  readonly #memory: MemoryPlan
+  readonly #pipelines: readonly Pipeline[]
+  readonly #placeholders: ReadonlyMap<number, { storage: Storage; node: Node }>
+  readonly #sources: ReadonlyMap<Region, Storage>
+  #uniformOffsets: readonly number[] = []
+  #uniformGpu: GPUBuffer | undefined
+  #groups: readonly GPUBindGroup[] = []
+  #generation = -1
+  #checked = false
+
+  private constructor(device: Device, planned: Schedule, memory: MemoryPlan, pipelines: readonly Pipeline[]) {
+    this.#device = device
+    this.#schedule = planned
+    this.#memory = memory
+    this.#pipelines = pipelines
+    this.labels = planned.steps.map(step => step.launch.label)
+    const placeholders = new Map<number, { storage: Storage; node: Node }>()
+    const sources = new Map<Region, Storage>()
+    for (const region of regionsOf(planned)) {
+      if (!region.source) continue
+      const payload = payloadOf(region.source)
+      if (payload.kind === 'placeholder') {
+        const storage = new Storage(`input ${payload.position}`, region.bytes)
+        placeholders.set(payload.position, { storage, node: region.source })
+        sources.set(region, storage)
+      } else sources.set(region, payload.kind === 'storage' ? payload.storage : constantOn(device, region.source, payload.data))
+    }
+    this.#placeholders = placeholders
+    this.#sources = sources
+    const scratchBytes = memory.sizes.reduce((a, b) => a + b, 0)
+    const persistentBytes = [...new Set(sources.values())].reduce((sum, storage) => sum + storage.bytes, 0)
+    this.summary = {
+      dispatches: planned.steps.length, unfused: planned.unfused, pipelines: new Set(pipelines).size,
+      scratchBytes, liveBytes: memory.liveBytes, persistentBytes, peakBytes: scratchBytes + persistentBytes,
+    }
+  }
+
+  /** Schedules, plans memory and compiles every pipeline, side by side. */
+  static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[]): Promise<Plan> {
+    const planned = schedule(outputs, assignments, device.traits)
+    const held = new Set([...planned.outputs, ...planned.stores.map(store => store.from)])
+    const memory = planMemory(planned.steps, held)
+    const pipelines = await Promise.all(planned.steps.map(({ launch }) =>
+      device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)))
+    return new Plan(device, planned, memory, pipelines)
+  }
+
+  /** Queues one run. Results stand in memory of their own until their storage is released or forgotten. */
+  async run(feeds: readonly Feed[]): Promise<Storage[]> {
+    const { gpu } = this.#device
+    this.#device.check()
+    const first = !this.#checked
+    if (first) {
+      gpu.pushErrorScope('validation')
+      gpu.pushErrorScope('out-of-memory')
+    }
+    try {
+      this.#prepare()
+      for (const [position, { storage, node }] of this.#placeholders) {
+        const feed = feeds[position]
+        if ('data' in feed) this.#device.write(storage.on(this.#device), node.outputs[0].dtype, feed.data)
+      }
+      const results = this.#schedule.outputs.map(region => new Storage('result', region.bytes))
+      const targets = results.map(result => result.on(this.#device))
+      const encoder = gpu.createCommandEncoder()
+      for (const [position, { storage }] of this.#placeholders) {
+        const feed = feeds[position]
+        if ('storage' in feed) encoder.copyBufferToBuffer(feed.storage.on(this.#device), 0, storage.on(this.#device), 0, storage.bytes)
+      }
+      this.#encode(encoder)
+      this.#schedule.outputs.forEach((region, i) => encoder.copyBufferToBuffer(this.#bufferOf(region), 0, targets[i], 0, region.bytes))
+      for (const { from, bytes, storage } of this.#schedule.stores) {
+        encoder.copyBufferToBuffer(this.#bufferOf(from), 0, storage.on(this.#device), 0, bytes)
+      }
+      gpu.queue.submit([encoder.finish()])
+      return results
+    } finally {
+      if (first) {
+        this.#checked = true
+        const [memory, validation] = [gpu.popErrorScope(), gpu.popErrorScope()]
+        const tooLarge = await memory
+        if (tooLarge) throw new UserError(`the adapter's memory does not hold this step of ${Math.ceil(this.summary.peakBytes / 1e6)} MB: use a smaller batch or length`)
+        const wrong = await validation
+        if (wrong) throw new Error(`the plan is invalid: ${wrong.message}`)
+      }
+    }
+  }
+
+  #encode(encoder: GPUCommandEncoder): void {
+    const { steps } = this.#schedule
+    const pass = encoder.beginComputePass()
+    let bound: GPUComputePipeline | undefined
+    for (let i = 0; i < steps.length; i++) {
+      const { pipeline } = this.#pipelines[i]
+      if (pipeline !== bound) pass.setPipeline(pipeline)
+      bound = pipeline
+      pass.setBindGroup(0, this.#groups[i])
+      const [x, y, z] = steps[i].launch.workgroups
+      pass.dispatchWorkgroups(x, y, z)
+    }
+    pass.end()
+  }
+
+  #bufferOf(region: Region): GPUBuffer {
+    const source = this.#sources.get(region)
+    if (source) return source.on(this.#device)
+    const slot = this.#memory.slotOf.get(region)
+    if (slot === undefined) throw new Error(`${region.label} has no memory`)
+    return this.#device.scratch.reserve(this.#memory.sizes)[slot]
+  }
+
+  /** Bind groups, made anew only when shared scratch memory has grown since. */
+  #prepare(): void {
+    const { gpu, scratch } = this.#device
+    scratch.reserve(this.#memory.sizes)
+    if (this.#generation === scratch.generation) return
+    const { steps } = this.#schedule
+    const uniforms = this.#uniformBuffer()
+    const entry = ({ region, offset, bytes }: Binding, binding: number): GPUBindGroupEntry =>
+      ({ binding, resource: { buffer: this.#bufferOf(region), offset, size: bytes } })
+    this.#groups = steps.map(({ launch, bindings }, i) => gpu.createBindGroup({
+      label: launch.label,
+      layout: this.#pipelines[i].layout,
+      entries: [
+        ...bindings.map(entry),
+        { binding: bindings.length, resource: { buffer: uniforms, offset: this.#uniformOffsets[i], size: uniformBytes(launch.uniforms) } },
+      ],
+    }))
+    this.#generation = scratch.generation
+  }
+
+  /** All uniforms of the plan in one buffer; steps with equal words share them. */
+  #uniformBuffer(): GPUBuffer {
+    if (this.#uniformGpu) return this.#uniformGpu
+    const { buffers, gpu } = this.#device
+    const offsets = new Map<string, number>()
+    let end = 0
+    this.#uniformOffsets = this.#schedule.steps.map(({ launch: { uniforms } }) => {
+      const key = uniforms.join()
+      const known = offsets.get(key)
+      if (known !== undefined) return known
+      const at = end
+      offsets.set(key, at)
+      end += Math.ceil(uniformBytes(uniforms) / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT
+      return at
+    })
+    const words = new Uint32Array(Math.max(end, UNIFORM_ALIGNMENT) / 4)
+    this.#schedule.steps.forEach(({ launch }, i) => words.set(launch.uniforms, this.#uniformOffsets[i] / 4))
+    const buffer = buffers.acquireUniform(words.byteLength)
+    gpu.queue.writeBuffer(buffer, 0, words)
+    this.#uniformGpu = buffer
+    uniformOwners.register(this, { buffer, release: () => buffers.release(buffer) })
+    return buffer
+  }
+}
+
+/** Gives a plan's uniform buffer back when the plan is forgotten. */
+const uniformOwners = new FinalizationRegistry<{ buffer: GPUBuffer; release: () => void }>(({ release }) => release())
+
+/** A uniform struct is as long as its scalars, rounded up to 16 bytes. */
+const uniformBytes = (words: Uint32Array): number => Math.max(16, Math.ceil(words.byteLength / 16) * 16)
+
+function regionsOf({ steps, outputs, stores }: Schedule): Set<Region> {
+  return new Set([...steps.flatMap(step => step.bindings.map(binding => binding.region)), ...outputs, ...stores.map(store => store.from)])
+}
+
+const constants = new WeakMap<Node, Storage>()
+
+/** A constant's memory, filled at first use. */
+function constantOn(device: Device, node: Node, data: TensorData): Storage {
+  const known = constants.get(node)
+  if (known) return known
+  const [{ dtype }] = node.outputs
+  const storage = new Storage('constant', data.length * (dtype === 'f16' ? 2 : 4))
+  device.write(storage.on(device), dtype, data)
+  constants.set(node, storage)
+  return storage
+}

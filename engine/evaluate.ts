@@ -1,0 +1,147 @@
+// Running graphs: read values to the host, and compile functions into plans that are traced once for each set of input
+// shapes and replayed after that.
+import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
+import type { Assignment } from './compile/schedule.ts'
+import { UserError } from './errors.ts'
+import type { Value } from './graph.ts'
+import { type Payload, makeSource, payloadOf } from './ops/source.ts'
+import { type Device, currentDevice } from './runtime/device.ts'
+import { sizeOf } from './shape.ts'
+import { Storage } from './storage.ts'
+import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
+
+const payloadIfSource = ({ node }: Value): Payload | undefined => (node.op.kind === 'source' ? payloadOf(node) : undefined)
+
+/** Several tensors to the host, in one run. */
+export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
+  const device = await currentDevice()
+  const made = tensors.filter(t => t.value.node.op.kind !== 'source')
+  const plan = made.length > 0 ? await Plan.make(device, made.map(t => t.value), []) : undefined
+  const results = plan ? await plan.run([]) : []
+  const data = await Promise.all(tensors.map(t => {
+    const { shape, dtype } = t
+    const payload = payloadIfSource(t.value)
+    if (!payload) return device.read(results[made.indexOf(t)].on(device), dtype, sizeOf(shape))
+    if (payload.kind === 'constant') return payload.data.slice()
+    if (payload.kind === 'storage') return device.read(payload.storage.on(device), dtype, sizeOf(shape))
+    throw new UserError('a compiled function\'s input has no value while the function is traced: return the tensor, then read it')
+  }))
+  for (const result of results) result.release()
+  return data
+}
+
+setEvaluator({ read: async value => (await readAll([new Tensor(value)]))[0] })
+
+/** What a compiled function takes and gives: tensors in any nesting; other values choose the trace. */
+export type Tree = Tensor | number | string | boolean | null | undefined | readonly Tree[] | { readonly [key: string]: Tree }
+
+/** A function that was traced into plans. */
+export interface Compiled<Arguments extends readonly Tree[], Result extends Tree> {
+  /** Runs with these inputs; traces first where their shapes are new. Results are tensors that can be read or passed on. */
+  (...args: Arguments): Promise<Result>
+  /** Traces and compiles for these inputs' shapes without running. */
+  prepare(...args: Arguments): Promise<PlanSummary>
+  /** The kernels of the plan for these inputs' shapes, in order. */
+  kernels(...args: Arguments): Promise<readonly string[]>
+}
+
+let tracing: Map<Storage, Assignment> | undefined
+
+/** Notes a variable's next value in the function that is being traced. Throws a UserError outside of one. */
+export function recordAssignment(assignment: Assignment): void {
+  if (!tracing) throw new UserError(`${assignment.storage.label}: assign works inside a compiled function only; write puts numbers there from the host`)
+  tracing.set(assignment.storage, assignment)
+}
+
+interface Trace {
+  readonly plan: Plan
+  /** The result with each tensor replaced by its number among the outputs. */
+  readonly rebuild: (results: readonly Tensor[]) => Tree
+  readonly outputs: readonly Value[]
+}
+
+const isRecord = (tree: Tree): tree is { readonly [key: string]: Tree } =>
+  typeof tree === 'object' && tree !== null && !(tree instanceof Tensor) && !Array.isArray(tree)
+
+/** The tree with every tensor replaced by what `change` makes of it. */
+function mapTree(tree: Tree, change: (t: Tensor) => Tree): Tree {
+  if (tree instanceof Tensor) return change(tree)
+  if (Array.isArray(tree)) return tree.map(part => mapTree(part, change))
+  if (isRecord(tree)) return Object.fromEntries(Object.entries(tree).map(([key, part]) => [key, mapTree(part, change)]))
+  return tree
+}
+
+function tensorsIn(tree: Tree): Tensor[] {
+  const found: Tensor[] = []
+  mapTree(tree, t => {
+    found.push(t)
+    return t
+  })
+  return found
+}
+
+/**
+ * Makes a function of tensors that is traced once for each set of input shapes and then replayed: no graph building, no
+ * allocation, one submit. The function runs only while it is traced, so it must not depend on anything but its arguments
+ * and variables; variables change through `assign`.
+ */
+export function compile<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result): Compiled<Arguments, Result> {
+  const traces = new Map<string, Promise<Trace>>()
+
+  const trace = async (device: Device, args: Arguments): Promise<Trace> => {
+    let position = 0
+    const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++ }))
+    if (tracing) throw new UserError('a compiled function was called while another is traced')
+    const assignments = new Map<Storage, Assignment>()
+    tracing = assignments
+    let result: Result
+    try {
+      result = fn(...(inputs as unknown as Arguments))
+    } finally {
+      tracing = undefined
+    }
+    if (result instanceof Promise) throw new UserError('a compiled function is traced in one go: it must not be async')
+    const outputs = tensorsIn(result).map(t => t.value)
+    const plan = await Plan.make(device, outputs, [...assignments.values()])
+    const rebuild = (results: readonly Tensor[]): Tree => {
+      let next = 0
+      return mapTree(result, () => results[next++])
+    }
+    return { plan, rebuild, outputs }
+  }
+
+  const traceFor = async (device: Device, args: Arguments): Promise<Trace> => {
+    const key = JSON.stringify(mapTree(args, t => `${t.dtype}[${t.shape.join()}]`))
+    const known = traces.get(key)
+    if (known) return known
+    const made = trace(device, args)
+    traces.set(key, made)
+    made.catch(() => traces.delete(key))
+    return made
+  }
+
+  const feedOf = async (t: Tensor): Promise<Feed> => {
+    const payload = payloadIfSource(t.value)
+    if (payload?.kind === 'constant') return { data: payload.data }
+    if (payload?.kind === 'storage') return { storage: payload.storage }
+    return { data: await t.data() }
+  }
+
+  const call = async (...args: Arguments): Promise<Result> => {
+    const device = await currentDevice()
+    const { plan, rebuild, outputs } = await traceFor(device, args)
+    const feeds = await Promise.all(tensorsIn(args).map(feedOf))
+    const results = await plan.run(feeds)
+    await device.throttle()
+    const tensors = results.map((storage, i) => {
+      const { node, index } = outputs[i]
+      const { shape, dtype } = node.outputs[index]
+      return makeSource(shape, dtype, { kind: 'storage', storage })
+    })
+    return rebuild(tensors) as Result
+  }
+  return Object.assign(call, {
+    prepare: async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.summary,
+    kernels: async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.labels,
+  })
+}

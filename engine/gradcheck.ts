@@ -1,0 +1,322 @@
+// Gradient checks, for whoever writes an op. Three nets: the gradient graph in float64 against central differences (proves
+// the rules), the device against float64 (proves the kernels), and the device's gradients against its own differences
+// (proves the whole). Derivatives are directional: a few evaluations, whatever the size (as in JAX's check_grads).
+import type { DType, Spec } from '../shaders/kernel.ts'
+import { uniform01 } from '../shaders/random.ts'
+import { grad } from './autodiff.ts'
+import { UserError } from './errors.ts'
+import { readAll } from './evaluate.ts'
+import { toFloat16, toFloat32 } from './float16.ts'
+import { type Node, type Value, makeNode } from './graph.ts'
+import { payloadOf, tensor } from './ops/source.ts'
+import { reference } from './reference.ts'
+import { showSpec, sizeOf } from './shape.ts'
+import { Tensor, type TensorData } from './tensor.ts'
+
+/** 1: float64 gradients against float64 differences. 2: device against float64. 3: device gradients against device differences. */
+export type Net = 1 | 2 | 3
+
+/** Numbers of one input: its shape, and its elements or what makes them (`random` gives [0, 1)); normal noise by default. */
+export interface GeneratedInput {
+  readonly shape: readonly number[]
+  readonly dtype?: DType
+  readonly data?: ArrayLike<number> | ((index: number, random: () => number) => number)
+}
+export type CheckInput = Tensor | GeneratedInput
+
+/** Bars of the nets, as relative errors. Said once here; `forward` and `backward` grow with √terms where a case asks. */
+export const bars = {
+  reference: 1e-6,
+  /** Net 2, by the narrowest float of the check. */
+  device: { f32: 1e-5, f16: 1e-2 },
+  differences: 2e-3,
+} as const
+
+export interface GradientCheckOptions {
+  /** Draws generated inputs, weights and directions. */
+  readonly seed?: number
+  /** Which nets to run; all by default. Net 3 is left out where a float input or result is f16: differences drown in its rounding. */
+  readonly nets?: readonly Net[]
+  /** Numbers of the inputs to differentiate by; all floats by default, none for a function without gradient. */
+  readonly wrt?: readonly number[]
+  /** c of the loss Σ c∘fn: random, or ones, which makes the loss the plain sum and the gradient that arrives a constant. */
+  readonly weights?: 'random' | 'ones'
+  /** Directions per input in net 1. */
+  readonly directions?: number
+  /** Steps of the differences. Values must be further than twice this from any kink of the function. */
+  readonly eps?: { readonly reference?: number; readonly device?: number }
+  readonly tolerances?: { readonly reference?: number; readonly forward?: number; readonly backward?: number; readonly differences?: number }
+  /** Length of the longest sum in the function: net 2's bars grow with its square root, as rounding errors do. */
+  readonly sumLength?: number
+  /** False: net 2 allows nothing for rounding inside the function, only the bar relative to its results. */
+  readonly allowRounding?: boolean
+}
+
+/** Worst relative errors of the nets that ran, and a line for each miss. */
+export interface GradientCheckReport {
+  readonly ok: boolean
+  readonly errors: {
+    /** Net 1. */
+    readonly reference?: number
+    /** Net 2: the function, and its gradients. */
+    readonly forward?: number
+    readonly backward?: number
+    /** Net 3. */
+    readonly differences?: number
+  }
+  readonly misses: readonly string[]
+}
+
+/** A check that waits for the device: read `reads` (in one run, perhaps with others), then judge what came. */
+export interface GradientCheck {
+  readonly reads: readonly Tensor[]
+  judge(data: readonly TensorData[]): GradientCheckReport
+}
+
+type Fn = (...inputs: Tensor[]) => Tensor
+
+/**
+ * Checks the gradients of `fn` at `inputs`. The loss is Σ c∘fn(inputs) with fixed random weights c, so that the gradient
+ * that arrives at `fn` is no constant. A miss is reported, not thrown; nets 2 and 3 need a device. Throws what `fn` throws, and
+ * a UserError where an input's numbers don't fit its shape.
+ */
+export async function checkGradients(fn: Fn, inputs: readonly CheckInput[], options: GradientCheckOptions = {}): Promise<GradientCheckReport> {
+  const nets = options.nets ?? [1, 2, 3]
+  const values = await Promise.all(inputs.map((input, i) => sourceOf(input, i, options.seed ?? 1)))
+  const check = planGradientCheck(fn, values, { ...options, nets })
+  return check.judge(check.reads.length > 0 ? await readAll(check.reads) : [])
+}
+
+/** The same for inputs that are constants already, in two steps: several checks can share one run. */
+export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: GradientCheckOptions = {}): GradientCheck {
+  const { seed = 1, nets = [1, 2, 3], directions = 2, eps = {}, sumLength = 1, allowRounding = true, weights: kind = 'random' } = options
+  const result = fn(...inputs)
+  const floats = isFloat(result.dtype)
+  const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
+  const wrt = floats ? numbers.map(i => inputs[i]) : []
+  const half = [result, ...inputs].some(t => t.dtype === 'f16')
+  const weights = floats ? tensor(noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))), result.shape) : undefined
+  const termsOf = (y: Tensor): Tensor => (weights ? y.cast('f32').mul(weights) : y)
+  const terms = termsOf(result)
+  const gradients = wrt.length > 0 ? grad(terms.sum(), wrt) : []
+  const rounding = half ? bars.device.f16 : bars.device.f32
+  const bar = {
+    reference: bars.reference, forward: rounding * Math.sqrt(sumLength), backward: rounding * Math.sqrt(sumLength),
+    differences: bars.differences, ...options.tolerances,
+  }
+  const judged = [result, ...gradients]
+  // Float64 values are made once, whoever asks and however often the check is judged.
+  let known: Float64Array[] | undefined
+  const exact = (): Float64Array[] => (known ??= reference(judged))
+  let scales: Float64Array[] | undefined
+  const termScales = (): Float64Array[] => (scales ??= allowRounding ? roundingScales(judged, exact(), seed) : judged.map(t => new Float64Array(t.size)))
+
+  const moved = (which: number, steps: readonly number[], by: number): { direction: Float32Array; at: Tensor[] } => {
+    const direction = noise(wrt[which].size, seed, 100 + which, u => (u < 0.5 ? -1 : 1))
+    const from = constantData(wrt[which])
+    const at = steps.map(k => tensor(Float32Array.from(from, (x, i) => x + k * by * direction[i]), wrt[which].shape))
+    return { direction, at }
+  }
+  const deviceStep = eps.device ?? 2 ** -7
+  const runs3 = nets.includes(3) && !half && wrt.length > 0
+  const differences = runs3 ? wrt.map((x, which) => {
+    const { direction, at } = moved(which, STEPS, deviceStep)
+    return { direction, terms: at.map(t => termsOf(fn(...inputs.map(input => (input === x ? t : input))))) }
+  }) : []
+  const runs2 = nets.includes(2)
+  const reads = [...(runs2 || runs3 ? judged : []), ...differences.flatMap(d => d.terms)]
+
+  return {
+    reads,
+    judge(data) {
+      const misses: string[] = []
+      const errors: Record<string, number> = {}
+      const note = (net: keyof typeof bar, error: number, what: string): void => {
+        errors[net] = Math.max(errors[net] ?? 0, error)
+        if (!(error <= bar[net])) misses.push(`${what}: relative error ${error.toExponential(2)}, allowed ${bar[net].toExponential(1)}`)
+      }
+      if (nets.includes(1)) {
+        wrt.forEach((x, which) => {
+          const step = eps.reference ?? 1e-3
+          const origin = Float64Array.from(constantData(x))
+          const name = `net 1, ${showSpec(x)} (input ${inputs.indexOf(x)})`
+          for (let d = 0; d < directions; d++) {
+            const direction = Float64Array.from(noise(x.size, seed, 200 + which * 16 + d, u => (u < 0.5 ? -1 : 1)))
+            const losses = STEPS.map(k => reference([terms], new Map([[x, origin.map((v, i) => v + k * step * direction[i])]]))[0])
+            const { error, text } = compareSlopes(exact()[1 + which], direction, losses, step, 2 ** -53, bar.reference)
+            note('reference', error, `${name}: ${text}`)
+          }
+        })
+      }
+      if (runs2) {
+        judged.forEach((t, k) => {
+          const net = k === 0 ? 'forward' : 'backward'
+          const unit = 8 * (half ? 2 ** -11 : 2 ** -24)
+          const worst = isFloat(t.dtype)
+            ? worstError(data[k], exact()[k], termScales()[k], unit / bar[net])
+            : worstInteger(data[k], exact()[k])
+          const what = k === 0 ? `net 2, result ${showSpec(t)}` : `net 2, gradient of ${showSpec(t)} (input ${inputs.indexOf(wrt[k - 1])})`
+          note(net, worst.error, `${what}: element ${worst.at} is ${data[k][worst.at]} on the device, ${exact()[k][worst.at]} in float64`)
+        })
+      }
+      if (runs3) {
+        let next = judged.length
+        differences.forEach(({ direction }, which) => {
+          const losses = STEPS.map(() => data[next++])
+          const { error, text } = compareSlopes(data[1 + which], direction, losses, deviceStep, 2 ** -24, bar.differences)
+          note('differences', error, `net 3, ${showSpec(wrt[which])} (input ${inputs.indexOf(wrt[which])}): ${text}`)
+        })
+      }
+      return { ok: misses.length === 0, errors, misses }
+    },
+  }
+}
+
+const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
+
+/** Central differences of fourth order: (8·(L₁ − L₋₁) − (L₂ − L₋₂)) / 12 step. */
+const STEPS = [1, -1, 2, -2] as const
+
+/**
+ * The slope along a direction by gradients and by differences of the loss's terms. Relative to the larger slope, to the size
+ * that a random direction's slope has, and to what differences of numbers with rounding `unit` can resolve at all.
+ */
+function compareSlopes(
+  gradient: ArrayLike<number>, direction: ArrayLike<number>, losses: readonly ArrayLike<number>[], step: number, unit: number, bar: number,
+): { error: number; text: string } {
+  let slope = 0
+  let squares = 0
+  for (let i = 0; i < gradient.length; i++) {
+    slope += gradient[i] * direction[i]
+    squares += (gradient[i] * direction[i]) ** 2
+  }
+  const [a, b, c, d] = losses
+  let numeric = 0
+  let terms = 0
+  for (let i = 0; i < a.length; i++) {
+    numeric += (8 * (a[i] - b[i]) - (c[i] - d[i])) / (12 * step)
+    terms += Math.abs(a[i])
+  }
+  // Rounding may pull all terms one way, as a softmax's common divisor does.
+  const resolution = 16 * unit * terms / step
+  const size = Math.max(Math.abs(slope), Math.abs(numeric), Math.sqrt(squares), resolution / bar, Number.MIN_VALUE)
+  const error = Math.abs(slope - numeric) / size
+  return { error: Number.isNaN(error) ? Infinity : error, text: `slope ${slope} by gradients, ${numeric} by differences` }
+}
+
+/** Largest |actual − expected| relative to |expected|, the root mean square of expected, and `rounding` times the terms' scale. */
+function worstError(actual: ArrayLike<number>, expected: Float64Array, terms: Float64Array, rounding: number): { error: number; at: number } {
+  const finite = expected.filter(Number.isFinite)
+  const scale = Math.sqrt(finite.reduce((sum, v) => sum + v * v, 0) / Math.max(finite.length, 1))
+  let worst = { error: 0, at: 0 }
+  for (let i = 0; i < expected.length; i++) {
+    const [a, b] = [actual[i], expected[i]]
+    if (a === b || (Number.isNaN(a) && Number.isNaN(b))) continue
+    const error = Math.abs(a - b) / Math.max(Math.abs(b) + scale + rounding * terms[i], Number.MIN_VALUE)
+    if (Number.isNaN(error)) return { error: Infinity, at: i }
+    if (error > worst.error) worst = { error, at: i }
+  }
+  return worst
+}
+
+function worstInteger(actual: ArrayLike<number>, expected: Float64Array): { error: number; at: number } {
+  const at = expected.findIndex((b, i) => b !== actual[i])
+  return at < 0 ? { error: 0, at: 0 } : { error: Infinity, at }
+}
+
+/** Ops that round nothing: what enters them is left as it is, so that ties stay ties. */
+const EXACT = new Set([
+  'neg', 'abs', 'sign', 'relu', 'maximum', 'minimum', 'max', 'min', 'where', 'cast', 'detach', 'gather', 'concat', 'pad',
+  'equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual', 'dropout', 'scalar', 'range', 'source',
+])
+const JOLT = 2 ** -20
+const DRAWS = 4
+
+/**
+ * How large the terms are behind each result: what it changes by, per relative change of the numbers that enter each op
+ * on the way. A sum that cancels has a small value and large terms; only they say how exact it can be in f32. (The idea of
+ * discrete stochastic arithmetic, Vignes 1993, a draw at a time.)
+ */
+function roundingScales(results: readonly Tensor[], exact: readonly Float64Array[], seed: number): Float64Array[] {
+  const squares = exact.map(values => new Float64Array(values.length))
+  for (let draw = 0; draw < DRAWS; draw++) {
+    const changed = reference(jolted(results, seed + 7919 * (draw + 1)))
+    changed.forEach((values, k) => values.forEach((v, i) => {
+      const change = (v - exact[k][i]) / JOLT
+      if (Number.isFinite(change)) squares[k][i] += change * change
+    }))
+  }
+  return squares.map(sums => {
+    const overall = sums.reduce((a, b) => a + b, 0) / Math.max(sums.length, 1)
+    return sums.map(sum => Math.sqrt(sum / DRAWS) + Math.sqrt(overall / DRAWS))
+  })
+}
+
+/** The same graph with every float that enters a rounding op made larger or smaller by a millionth, by chance. */
+function jolted(results: readonly Tensor[], seed: number): Tensor[] {
+  const renewed = new Map<Node, Node>()
+  const now = ({ node, index }: Value): Value => ({ node: renewed.get(node) ?? node, index })
+  let stream = 0
+  for (const node of reachable(results.map(t => t.value.node))) {
+    if (node.inputs.length === 0) continue
+    const exactOp = node.op.kind === 'view' || EXACT.has(node.op.name)
+    const inputs = node.inputs.map(value => {
+      const t = new Tensor(now(value))
+      if (exactOp || !isFloat(t.dtype)) return t.value
+      const factors = noise(t.size, seed, 1000 + stream++, u => (u < 0.5 ? 1 - JOLT : 1 + JOLT))
+      return t.mul(tensor(factors, t.shape, t.dtype)).value
+    })
+    renewed.set(node, makeNode(node.op, inputs, node.attributes))
+  }
+  return results.map(t => new Tensor(now(t.value)))
+}
+
+function reachable(roots: readonly Node[]): Node[] {
+  const seen = new Set<Node>()
+  const stack = [...roots]
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (seen.has(node)) continue
+    seen.add(node)
+    stack.push(...node.inputs.map(value => value.node))
+  }
+  return [...seen].sort((a, b) => a.id - b.id)
+}
+
+function noise(count: number, seed: number, stream: number, shape: (u: number, v: number) => number): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: count }, (_, i) => shape(uniform01(i, stream, 0, seed), uniform01(i, stream, 1, seed)))
+}
+
+const normal = (u: number, v: number): number => Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * v)
+
+/** A constant of the input's numbers, as its dtype holds them. */
+async function sourceOf(input: CheckInput, position: number, seed: number): Promise<Tensor> {
+  if (input instanceof Tensor) {
+    const { node } = input.value
+    if (node.op.kind === 'source' && payloadOf(node).kind === 'constant') return input
+    return constantOf(input, await input.data())
+  }
+  const spec: Spec = { shape: input.shape, dtype: input.dtype ?? 'f32' }
+  const { data } = input
+  const stream = 10 + position
+  let drawn = 0
+  const random = (): number => uniform01(drawn++, stream, 2, seed)
+  const numbers = typeof data === 'function'
+    ? Float64Array.from({ length: sizeOf(spec.shape) }, (_, i) => data(i, random))
+    : data ?? noise(sizeOf(spec.shape), seed, stream, normal)
+  return constantOf(spec, numbers)
+}
+
+/** A constant tensor of any numbers: rounded to what its dtype holds, so that device and reference start alike. */
+export function constantOf({ shape, dtype }: Spec, numbers: ArrayLike<number>): Tensor {
+  if (numbers.length !== sizeOf(shape)) throw new UserError(`gradient check: ${numbers.length} numbers do not fill ${showSpec({ shape, dtype })}`)
+  if (dtype === 'i32') return tensor(Int32Array.from(numbers), shape, dtype)
+  if (dtype === 'u32') return tensor(Uint32Array.from(numbers), shape, dtype)
+  const single = Float32Array.from(numbers)
+  return tensor(dtype === 'f16' ? toFloat32(toFloat16(single)) : single, shape, dtype)
+}
+
+function constantData(t: Tensor): TensorData {
+  const payload = payloadOf(t.value.node)
+  if (payload.kind !== 'constant') throw new Error('a gradient check differentiates by constants')
+  return payload.data
+}

@@ -1,0 +1,42 @@
+// tilegrad's engine: tensors, gradients, compiled steps. Importing this registers every op.
+import './ops/elementwise.ts'
+import './ops/views.ts'
+import './ops/reduce.ts'
+import './ops/concat.ts'
+import './ops/dropout.ts'
+import './ops/matmul.ts'
+import './ops/softmax.ts'
+import './ops/layer-norm.ts'
+import './ops/gather.ts'
+import { openDevice, setDeviceProvider } from './runtime/device.ts'
+
+export type { DType, Spec } from '../shaders/kernel.ts'
+export { UserError } from './errors.ts'
+export { Tensor, type Operand, type TensorData, scalar } from './tensor.ts'
+export { type Nested, full, ones, tensor, zeros } from './ops/source.ts'
+export { range } from './ops/elementwise.ts'
+export { concat } from './ops/concat.ts'
+export { dropout } from './ops/dropout.ts'
+export { attention } from './ops/attention.ts'
+export { crossEntropy } from './ops/cross-entropy.ts'
+export { loraLinear } from './ops/lora.ts'
+export { grad } from './autodiff.ts'
+export { type Compiled, type Tree, compile, readAll } from './evaluate.ts'
+export type { PlanSummary } from './compile/plan.ts'
+export { Variable, variable } from './variable.ts'
+export { type Feeds, reference } from './reference.ts'
+export { type GradientCheckOptions, type GradientCheckReport, checkGradients } from './gradcheck.ts'
+export { registeredOps } from './graph.ts'
+export { type AdapterInfo, Device, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
+export { type Tuner, setTuner } from './tune.ts'
+
+// In a browser the device is the one that the page is offered; under Node, engine/node.ts sets another provider.
+if (typeof navigator !== 'undefined' && 'gpu' in navigator) {
+  setDeviceProvider(async () => {
+    const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' })
+    if (!adapter) throw new Error('the browser offers no WebGPU adapter')
+    const { vendor, architecture, description, isFallbackAdapter } = adapter.info
+    const name = description || [vendor, architecture].filter(Boolean).join(' ') || 'WebGPU'
+    return openDevice(adapter, { name, vendor, architecture, fallback: isFallbackAdapter })
+  })
+}

@@ -1,0 +1,61 @@
+// AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW computes it, parameters and moments updated in place.
+import { adamwCandidates, adamwLaunch } from '../../shaders/adamw.ts'
+import type { Spec } from '../../shaders/kernel.ts'
+import { UserError } from '../errors.ts'
+import { defineOp } from '../graph.ts'
+import { showSpec } from '../shape.ts'
+import { type Tensor, applyAll } from '../tensor.ts'
+import { needSpec } from './rows.ts'
+
+/**
+ * One step of AdamW. With g = gradient·gradientScale: m ← m + (g − m)(1 − β₁), v ← β₂v + (1 − β₂)g²,
+ * p ← p(1 − lr·weightDecay) − lr·m̂/(√v̂ + ε), where m̂ = m/(1 − β₁ᵗ) and √v̂ = √v/√(1 − β₂ᵗ).
+ *
+ * `parameters`, `m`, `v` and `gradient` are f32 [n]; `hyper` is f32 [7]: lr, β₁, β₂, ε, weight decay, 1 − β₁ᵗ, 1 − β₂ᵗ;
+ * `gradientScale` is f32 []. Where it is not finite the step is skipped: all three keep their values (a scale of 0 is
+ * a number like any other: the moments decay). Gives the new parameters, m and v, which take the place of the old
+ * ones. Throws a UserError on other shapes and dtypes.
+ */
+export function adamw(
+  parameters: Tensor, m: Tensor, v: Tensor, gradient: Tensor, hyper: Tensor, gradientScale: Tensor,
+): [Tensor, Tensor, Tensor] {
+  const [p1, m1, v1] = applyAll('adamw', [parameters, m, v, gradient, hyper, gradientScale])
+  return [p1, m1, v1]
+}
+
+defineOp<Record<string, never>>({
+  name: 'adamw',
+  kind: 'kernel',
+  noGradient: 'a step of the optimizer is not differentiated through',
+  aliases: [0, 1, 2],
+  infer([parameters, m, v, gradient, hyper, gradientScale]) {
+    if (parameters.dtype !== 'f32' || parameters.shape.length !== 1) {
+      throw new UserError(`adamw: parameters are ${showSpec(parameters)}, but f32 with one axis was expected`)
+    }
+    const why = `as the parameters ${showSpec(parameters)}`
+    needSpec('adamw', 'm', m, parameters, why)
+    needSpec('adamw', 'v', v, parameters, why)
+    needSpec('adamw', 'gradient', gradient, parameters, why)
+    const numbers = 'lr, beta1, beta2, epsilon, weight decay, 1 - beta1^t, 1 - beta2^t'
+    needSpec('adamw', 'hyper', hyper, { shape: [7], dtype: 'f32' }, numbers)
+    const scale: Spec = { shape: [], dtype: 'f32' }
+    needSpec('adamw', 'gradientScale', gradientScale, scale, 'one number for all parameters')
+    return [parameters, parameters, parameters]
+  },
+  lower(context) {
+    const problem = { count: context.inputs[0].shape[0] }
+    const config = context.choose('adamw', `${problem.count}`, adamwCandidates(problem, context.traits))
+    return { launches: [adamwLaunch(problem, config, context.traits)] }
+  },
+  reference([parameters, m, v, gradient, hyper, [scale]]) {
+    if (!Number.isFinite(scale)) return [parameters.slice(), m.slice(), v.slice()]
+    const [learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2] = hyper
+    const newM = m.map((old, i) => beta1 * old + (1 - beta1) * gradient[i] * scale)
+    const newV = v.map((old, i) => beta2 * old + (1 - beta2) * (gradient[i] * scale) ** 2)
+    const newParameters = parameters.map((p, i) => {
+      const update = newM[i] / correction1 / (Math.sqrt(newV[i] / correction2) + epsilon)
+      return p - learningRate * weightDecay * p - learningRate * update
+    })
+    return [newParameters, newM, newV]
+  },
+})

@@ -1,0 +1,232 @@
+// Fused scaled dot-product attention: its shapes, its gradient, and both in float64 for the tests.
+//
+//   s = scale · q·kᵀ,  p = softmax over the keys that the mask allows,  o = (p ∘ z)·v
+//
+// with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
+// them again. Heads stand inside the sequence, [batch, sequence, heads, headSize]: a linear layer's output under reshape.
+import {
+  type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
+} from '../../shaders/attention.ts'
+import type { DType, Spec, View } from '../../shaders/kernel.ts'
+import { uniform01 } from '../../shaders/random.ts'
+import { UserError } from '../errors.ts'
+import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { sameShape, showSpec } from '../shape.ts'
+import { type Tensor, applyAll } from '../tensor.ts'
+
+export interface AttentionOptions {
+  /** Factor of the scores; 1/√headSize when left out. */
+  readonly scale?: number
+  /** Drops probabilities at `rate` in [0, 1); `step` is a u32 [] that changes from step to step. */
+  readonly dropout?: { readonly rate: number; readonly stream: number; readonly step: Tensor; readonly seed: number }
+}
+
+type AttentionAttributes = {
+  readonly scale: number
+  readonly hasMask: boolean
+  /** 0: no dropout, and no step among the inputs. */
+  readonly rate: number
+  readonly stream: number
+  readonly seed: number
+}
+
+/**
+ * Fused attention (Vaswani et al. 2017; computed as Dao et al. 2022). q [batch, queries, heads, headSize], k and v
+ * [batch, keys, heads, headSize], all f32 or all f16; mask i32 [batch, keys], 1 where a key may be attended; the result
+ * has q's shape and dtype. A batch item whose keys are all masked gives zeros, and zero gradients. Memory grows with the
+ * sequence, not with its square. Throws a UserError on shapes that don't fit or a rate outside [0, 1).
+ */
+export function attention(
+  q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, { scale, dropout }: AttentionOptions = {},
+): Tensor {
+  const rate = dropout?.rate ?? 0
+  if (!(rate >= 0 && rate < 1)) throw new UserError(`attention: dropout rate ${rate} is not in [0, 1)`)
+  const drops = dropout !== undefined && rate > 0
+  const attributes: AttentionAttributes = {
+    scale: scale ?? 1 / Math.sqrt(q.shape[3] ?? 1),
+    hasMask: mask !== undefined,
+    rate,
+    stream: drops ? dropout.stream : 0,
+    seed: drops ? dropout.seed : 0,
+  }
+  const inputs = [q, k, v, ...(mask ? [mask] : []), ...(drops ? [dropout.step] : [])]
+  return applyAll('attention', inputs, attributes)[0]
+}
+
+interface Sizes {
+  readonly batch: number
+  readonly queries: number
+  readonly keys: number
+  readonly heads: number
+  readonly headSize: number
+}
+
+function sizesOf(q: Spec, k: Spec): Sizes {
+  const [batch, queries, heads, headSize] = q.shape
+  return { batch, queries, heads, headSize, keys: k.shape[1] }
+}
+
+function need(op: string, name: string, spec: Spec | undefined, shape: readonly number[], dtype: DType): void {
+  if (!spec) throw new UserError(`${op}: ${name} is missing`)
+  if (sameShape(spec.shape, shape) && spec.dtype === dtype) return
+  throw new UserError(`${op}: ${name} is ${showSpec(spec)}, expected ${showSpec({ shape, dtype })}`)
+}
+
+/** Checks q, k, v and the mask and step that stand from `first` on. */
+function check(op: string, inputs: readonly Spec[], { hasMask, rate }: AttentionAttributes, first: number): Sizes {
+  const [q, k, v] = inputs
+  if (q.shape.length !== 4 || q.shape.some(n => n < 1) || (q.dtype !== 'f32' && q.dtype !== 'f16')) {
+    throw new UserError(`${op}: q is ${showSpec(q)}, expected f32 or f16 [batch, queries, heads, headSize]`)
+  }
+  const [batch, , heads, headSize] = q.shape
+  const keys = k.shape[1] ?? 0
+  if (keys < 1) throw new UserError(`${op}: k is ${showSpec(k)}, expected [batch, keys, heads, headSize] with keys`)
+  need(op, 'k', k, [batch, keys, heads, headSize], q.dtype)
+  need(op, 'v', v, [batch, keys, heads, headSize], q.dtype)
+  if (hasMask) need(op, 'mask', inputs[first], [batch, keys], 'i32')
+  if (rate > 0) need(op, 'dropout step', inputs[first + (hasMask ? 1 : 0)], [], 'u32')
+  return sizesOf(q, k)
+}
+
+/** Rows may lie anywhere, each with its elements side by side. */
+function rowsAnywhere(view: View, i: number, operands: readonly number[]): boolean {
+  return operands.includes(i) && view.shape.length === 4 && (view.strides[3] === 1 || view.shape[3] === 1)
+}
+
+function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProblem {
+  const { inputs: [q, k], attributes: { scale, hasMask, rate, stream, seed }, traits } = context
+  if (q.dtype !== 'f32' && q.dtype !== 'f16') throw new Error(`attention of ${q.dtype}`)
+  return {
+    ...sizesOf(q, k), dtype: q.dtype, scale, mask: hasMask,
+    dropout: rate > 0 ? { rate, stream, seed } : undefined,
+    maxWorkgroups: traits.maxWorkgroups,
+  }
+}
+
+/** The tuner's question: one name a kernel, one line a problem. */
+function chooser(context: LoweringContext<AttentionAttributes>, problem: AttentionProblem): ChooseAttention {
+  const { batch, heads, queries, keys, headSize, dtype, mask, dropout } = problem
+  const text = `${batch}x${heads} ${queries}x${keys} headSize ${headSize} ${dtype}${mask ? ' mask' : ''}${dropout ? ' dropout' : ''}`
+  return (pass, candidates) => context.choose(pass === 'forward' ? 'attention' : `attention gradient ${pass}`, text, candidates)
+}
+
+defineOp<AttentionAttributes>({
+  name: 'attention',
+  kind: 'kernel',
+  infer(inputs, attributes) {
+    const { batch, heads, queries } = check('attention', inputs, attributes, 3)
+    return [{ shape: inputs[0].shape, dtype: inputs[0].dtype }, { shape: [batch, heads, queries], dtype: 'f32' }]
+  },
+  gradient({ inputs, outputs, upstream: [dO, dLse], attributes }) {
+    if (dLse) throw new UserError('attention: no gradient flows through the log-sum-exp of its scores')
+    if (!dO) return []
+    const [q, k, v, ...rest] = inputs
+    return applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], attributes)
+  },
+  strided: (view, i) => rowsAnywhere(view, i, [0, 1, 2]),
+  lower(context) {
+    const problem = problemOf(context)
+    const [q, k, v] = context.inputs
+    return attentionForward(problem, [q, k, v], context.traits, chooser(context, problem))
+  },
+  reference: forwardReference,
+})
+
+defineOp<AttentionAttributes>({
+  name: 'attentionGradient',
+  kind: 'kernel',
+  infer(inputs, attributes) {
+    const { batch, heads, queries } = check('attentionGradient', inputs, attributes, 6)
+    const [q, k, v, o, lse, dO] = inputs
+    need('attentionGradient', 'o', o, q.shape, q.dtype)
+    need('attentionGradient', 'lse', lse, [batch, heads, queries], 'f32')
+    need('attentionGradient', 'dO', dO, q.shape, q.dtype)
+    return [q, k, v].map(({ shape, dtype }) => ({ shape, dtype }))
+  },
+  noGradient: 'second derivatives of fused attention are not written',
+  strided: (view, i) => rowsAnywhere(view, i, [0, 1, 2, 3, 5]),
+  lower(context) {
+    const problem = problemOf(context)
+    const [q, k, v, o, , dO] = context.inputs
+    return attentionBackward(problem, [q, k, v, o, dO], context.traits, chooser(context, problem))
+  },
+  reference: gradientReference,
+})
+
+/** Walks the rows of all heads: the places of a row's keys that may be attended, and z of each. */
+function eachRow(
+  { batch, queries, keys, heads, headSize }: Sizes, { hasMask, rate, stream, seed }: AttentionAttributes,
+  mask: Float64Array | undefined, step: Float64Array | undefined,
+  visit: (row: { readonly index: number; readonly at: number; readonly open: readonly number[]; keyAt(j: number): number; factor(j: number): number }) => void,
+): void {
+  // The shader compares in f32.
+  const threshold = Math.fround(rate)
+  for (let b = 0; b < batch; b++) {
+    const open = Array.from({ length: keys }, (_, j) => j).filter(j => !hasMask || mask?.[b * keys + j] !== 0)
+    for (let h = 0; h < heads; h++) {
+      for (let i = 0; i < queries; i++) {
+        const index = (b * heads + h) * queries + i
+        visit({
+          index,
+          at: ((b * queries + i) * heads + h) * headSize,
+          open,
+          keyAt: j => ((b * keys + j) * heads + h) * headSize,
+          factor: j => rate === 0 ? 1
+            : uniform01((index * keys + j) % 2 ** 32, stream, step?.[0] ?? 0, seed) >= threshold ? 1 / (1 - rate) : 0,
+        })
+      }
+    }
+  }
+}
+
+function dot(a: Float64Array, at: number, b: Float64Array, bt: number, length: number): number {
+  let sum = 0
+  for (let d = 0; d < length; d++) sum += a[at + d] * b[bt + d]
+  return sum
+}
+
+function forwardReference(inputs: readonly Float64Array[], specs: Specs, attributes: AttentionAttributes): Float64Array[] {
+  const [q, k, v, ...rest] = inputs
+  const sizes = sizesOf(specs.inputs[0], specs.inputs[1])
+  const { headSize } = sizes
+  const o = new Float64Array(q.length)
+  const lse = new Float64Array(sizes.batch * sizes.heads * sizes.queries)
+  const mask = attributes.hasMask ? rest[0] : undefined
+  eachRow(sizes, attributes, mask, rest[attributes.hasMask ? 1 : 0], ({ index, at, open, keyAt, factor }) => {
+    if (open.length === 0) return
+    const scores = open.map(j => attributes.scale * dot(q, at, k, keyAt(j), headSize))
+    const peak = scores.reduce((a, b) => Math.max(a, b))
+    lse[index] = peak + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - peak), 0))
+    open.forEach((j, n) => {
+      const weight = Math.exp(scores[n] - lse[index]) * factor(j)
+      for (let d = 0; d < headSize; d++) o[at + d] += weight * v[keyAt(j) + d]
+    })
+  })
+  return [o, lse]
+}
+
+function gradientReference(inputs: readonly Float64Array[], specs: Specs, attributes: AttentionAttributes): Float64Array[] {
+  const [q, k, v, o, lse, dO, ...rest] = inputs
+  const sizes = sizesOf(specs.inputs[0], specs.inputs[1])
+  const { headSize } = sizes
+  const { scale } = attributes
+  const dq = new Float64Array(q.length)
+  const dk = new Float64Array(k.length)
+  const dv = new Float64Array(v.length)
+  const mask = attributes.hasMask ? rest[0] : undefined
+  eachRow(sizes, attributes, mask, rest[attributes.hasMask ? 1 : 0], ({ index, at, open, keyAt, factor }) => {
+    const mean = dot(dO, at, o, at, headSize)
+    for (const j of open) {
+      const jt = keyAt(j)
+      const p = Math.exp(scale * dot(q, at, k, jt, headSize) - lse[index])
+      const z = factor(j)
+      const ds = scale * p * (z * dot(dO, at, v, jt, headSize) - mean)
+      for (let d = 0; d < headSize; d++) {
+        dq[at + d] += ds * k[jt + d]
+        dk[jt + d] += ds * q[at + d]
+        dv[jt + d] += p * z * dO[at + d]
+      }
+    }
+  })
+  return [dq, dk, dv]
+}

@@ -1,0 +1,122 @@
+// Cross entropy of integer labels with the softmax of logits: −log softmax(logits)[label], row by row.
+//
+// A row whose label is the ignored one has loss 0 and gradient 0. A label that is neither that nor one of the classes
+// gives loss NaN and a row of NaN as gradient, and reads nothing out of bounds. So does a row whose logits are all −∞.
+import { crossEntropyCandidates, crossEntropyLaunch } from '../../shaders/cross-entropy.ts'
+import type { Lowering, Spec } from '../../shaders/kernel.ts'
+import { UserError } from '../errors.ts'
+import { type LoweringContext, defineOp } from '../graph.ts'
+import { showSpec } from '../shape.ts'
+import { type Tensor, apply, scalar } from '../tensor.ts'
+import { needFloatRows, needSpec } from './rows.ts'
+
+type CrossEntropyAttributes = { readonly ignoreIndex: number }
+
+/**
+ * Cross entropy losses, f32 [rows], of logits [rows, classes] (f32 or f16) and labels i32 [rows]: 0 where the label is
+ * `ignoreIndex`, NaN where it is not one of the classes. Throws a UserError on other shapes and dtypes.
+ */
+export function crossEntropy(logits: Tensor, labels: Tensor, ignoreIndex = -100): Tensor {
+  return apply('crossEntropy', [logits, labels], { ignoreIndex })
+}
+
+function check(op: string, logits: Spec, labels: Spec, { ignoreIndex }: CrossEntropyAttributes): void {
+  needFloatRows(op, 'logits', logits)
+  if (logits.shape.length !== 2) {
+    throw new UserError(`${op}: logits are ${showSpec(logits)}, but [rows, classes] was expected`)
+  }
+  const one: Spec = { shape: [logits.shape[0]], dtype: 'i32' }
+  needSpec(op, 'labels', labels, one, `one of each row of logits ${showSpec(logits)}`)
+  if (!Number.isInteger(ignoreIndex) || Math.abs(ignoreIndex) >= 2 ** 31) {
+    throw new UserError(`${op}: ignoreIndex is ${ignoreIndex}, but a 32-bit integer was expected`)
+  }
+}
+
+/** The largest logit of a row and log Σ exp(logit − largest). */
+function normalizers(logits: Spec): Spec {
+  return { shape: [logits.shape[0], 2], dtype: 'f32' }
+}
+
+function lower(
+  kernel: 'crossEntropy' | 'crossEntropyGradient', context: LoweringContext<CrossEntropyAttributes>,
+): Lowering {
+  const { shape: [rows, classes], dtype } = context.inputs[0]
+  const problem = { kernel, rows, classes, dtype, ignoreIndex: context.attributes.ignoreIndex }
+  const config = context.choose(kernel, `${rows}x${classes} ${dtype}`, crossEntropyCandidates(problem, context.traits))
+  return { launches: [crossEntropyLaunch(problem, config, context.traits)] }
+}
+
+// Outputs: losses [rows], and the normalizers [rows, 2] for the gradient.
+defineOp<CrossEntropyAttributes>({
+  name: 'crossEntropy',
+  kind: 'kernel',
+  infer([logits, labels], attributes) {
+    check('crossEntropy', logits, labels, attributes)
+    return [{ shape: [logits.shape[0]], dtype: 'f32' }, normalizers(logits)]
+  },
+  gradient({ inputs: [logits, labels], outputs, upstream: [dlosses, other], attributes }) {
+    // Nobody but the gradient reads the normalizers, and its own rule answers for them.
+    if (other) throw new Error('crossEntropy: only its losses have a gradient')
+    return [dlosses && apply('crossEntropyGradient', [logits, labels, outputs[1], dlosses], attributes), undefined]
+  },
+  lower: context => lower('crossEntropy', context),
+  reference([logits, labels], { inputs: [{ shape: [rows, classes] }] }, { ignoreIndex }) {
+    const losses = new Float64Array(rows)
+    const kept = new Float64Array(rows * 2)
+    for (let r = 0; r < rows; r++) {
+      const row = logits.subarray(r * classes, (r + 1) * classes)
+      const peak = row.reduce((a, b) => Math.max(a, b), -Number.MAX_VALUE)
+      const total = row.reduce((sum, x) => sum + Math.exp(x - peak), 0)
+      const logTotal = total === 0 ? NaN : Math.log(total)
+      const label = labels[r]
+      if (label === ignoreIndex) losses[r] = 0
+      else losses[r] = label >= 0 && label < classes ? logTotal - (row[label] - peak) : NaN
+      kept.set([peak, logTotal], r * 2)
+    }
+    return [losses, kept]
+  },
+})
+
+// dlogits = (softmax(logits) − one-hot(label))·dloss, from the normalizers of the forward op.
+defineOp<CrossEntropyAttributes>({
+  name: 'crossEntropyGradient',
+  kind: 'kernel',
+  infer([logits, labels, kept, dlosses], attributes) {
+    check('crossEntropyGradient', logits, labels, attributes)
+    const why = `as logits are ${showSpec(logits)}`
+    needSpec('crossEntropyGradient', 'normalizers', kept, normalizers(logits), why)
+    needSpec('crossEntropyGradient', 'dlosses', dlosses, { shape: [logits.shape[0]], dtype: 'f32' }, why)
+    return [logits]
+  },
+  gradient({ inputs: [logits, labels, kept, dlosses], upstream: [u], attributes, needs }) {
+    if (!u) return []
+    const rows = logits.shape[0]
+    // The normalizers are functions of the logits: the softmax's own rule holds their share, so they get none.
+    const counted = labels.equal(attributes.ignoreIndex).where(0, dlosses)
+    const one = scalar(1).broadcastTo([rows])
+    return [
+      needs[0] || needs[2]
+        ? apply('softmaxGradient', [logits.softmax(), u.mul(counted.reshape([rows, 1]).cast(u.dtype))])
+        : undefined,
+      undefined,
+      undefined,
+      needs[3]
+        ? u.mul(apply('crossEntropyGradient', [logits, labels, kept, one], attributes)).cast('f32').sum(-1)
+        : undefined,
+    ]
+  },
+  lower: context => lower('crossEntropyGradient', context),
+  reference([logits, labels, kept, dlosses], { inputs: [{ shape: [rows, classes] }] }, { ignoreIndex }) {
+    const dlogits = new Float64Array(rows * classes)
+    for (let r = 0; r < rows; r++) {
+      const label = labels[r]
+      if (label === ignoreIndex) continue
+      const dloss = label >= 0 && label < classes ? dlosses[r] : NaN
+      for (let c = 0; c < classes; c++) {
+        const probability = Math.exp(logits[r * classes + c] - kept[2 * r] - kept[2 * r + 1])
+        dlogits[r * classes + c] = (probability - (c === label ? 1 : 0)) * dloss
+      }
+    }
+    return [dlogits]
+  },
+})

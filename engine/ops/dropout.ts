@@ -1,0 +1,42 @@
+// Dropout (Srivastava et al. 2014), inverted: kept elements are scaled by 1/(1 − rate). The mask is a function of seed,
+// stream, step and position, so the backward pass makes it again and nobody stores it.
+import { uniform01, uniformWgsl } from '../../shaders/random.ts'
+import { UserError } from '../errors.ts'
+import { type ElementwiseOp, defineOp } from '../graph.ts'
+import { showSpec } from '../shape.ts'
+import { type Tensor, apply } from '../tensor.ts'
+
+interface DropoutAttributes {
+  readonly [name: string]: number
+  readonly rate: number
+  readonly stream: number
+  readonly seed: number
+}
+
+defineOp<DropoutAttributes>({
+  name: 'dropout',
+  kind: 'elementwise',
+  infer: ([x, step], { rate }) => {
+    if (x.dtype !== 'f32' && x.dtype !== 'f16') throw new UserError(`dropout takes floats, not ${showSpec(x)}`)
+    if (step.dtype !== 'u32' || step.shape.length !== 0) throw new UserError(`dropout: the step is u32[], not ${showSpec(step)}`)
+    if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: the rate is in [0, 1), not ${rate}`)
+    return [x]
+  },
+  uniforms: ({ rate, stream, seed }) => [
+    { type: 'f32', value: rate }, { type: 'f32', value: 1 / (1 - rate) }, { type: 'u32', value: stream }, { type: 'u32', value: seed },
+  ],
+  wgsl: ([x, step], { index, uniforms: [rate, scale, stream, seed] }) =>
+    `select(0.0, ${x} * ${scale}, uniform01(${index}, ${stream}, ${step}, ${seed}) >= ${rate})`,
+  helpers: [uniformWgsl],
+  scalar: ([x, step], { rate, stream, seed }, index) =>
+    (uniform01(index, stream, step, seed) >= Math.fround(rate) ? x / (1 - rate) : 0),
+  gradient: ({ inputs: [, step], attributes, upstream: [dy] }) => [dy && apply('dropout', [dy, step], attributes), undefined],
+} satisfies ElementwiseOp<DropoutAttributes>)
+
+/**
+ * Zeroes elements of `x` with probability `rate`. `step` is u32 []: other steps, other masks; `stream` tells the places of
+ * a model apart. Rate 0 gives `x` itself.
+ */
+export function dropout(x: Tensor, rate: number, stream: number, step: Tensor, seed: number): Tensor {
+  return rate === 0 ? x : apply('dropout', [x, step], { rate, stream, seed })
+}

@@ -1,0 +1,84 @@
+// Rows of a table by their ids (embedding lookup), and the gradient of the table.
+//
+// An id outside the table (negative, or too large) gives a row of zeros and adds nothing to the gradient; it never
+// reads or writes out of bounds.
+import {
+  gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
+} from '../../shaders/gather.ts'
+import type { Spec } from '../../shaders/kernel.ts'
+import { UserError } from '../errors.ts'
+import { defineOp } from '../graph.ts'
+import { sameShape, showSpec, sizeOf } from '../shape.ts'
+import { apply } from '../tensor.ts'
+
+function needIds(op: string, ids: Spec): void {
+  if (ids.dtype !== 'i32') throw new UserError(`${op}: ids are ${showSpec(ids)}, but i32 was expected`)
+}
+
+// [...ids.shape, width] from a table [rows, width] and ids.
+defineOp<Record<string, never>>({
+  name: 'gather',
+  kind: 'kernel',
+  infer([table, ids]) {
+    if ((table.dtype !== 'f32' && table.dtype !== 'f16') || table.shape.length !== 2) {
+      throw new UserError(`gather: the table is ${showSpec(table)}, but f32 or f16 [rows, width] was expected`)
+    }
+    needIds('gather', ids)
+    return [{ shape: [...ids.shape, table.shape[1]], dtype: table.dtype }]
+  },
+  gradient({ inputs: [table, ids], upstream: [dy], needs }) {
+    if (!dy || !needs[0]) return []
+    return [apply('gatherGradient', [ids, dy], { rows: table.shape[0] }).cast(table.dtype), undefined]
+  },
+  lower(context) {
+    const [{ shape: [rows, width], dtype }, ids] = context.inputs
+    const problem = { positions: sizeOf(ids.shape), rows, width, dtype }
+    const key = `${problem.positions} of ${rows}x${width} ${dtype}`
+    const config = context.choose('gather', key, gatherCandidates(problem, context.traits))
+    return { launches: [gatherLaunch(problem, config, context.traits)] }
+  },
+  reference([table, ids], { inputs: [{ shape: [rows, width] }] }) {
+    const result = new Float64Array(ids.length * width)
+    ids.forEach((id, position) => {
+      if (id >= 0 && id < rows) result.set(table.subarray(id * width, (id + 1) * width), position * width)
+    })
+    return [result]
+  },
+})
+
+// f32 [rows, width]: each row the sum of the rows of dy [...ids.shape, width] where ids name it.
+defineOp<{ readonly rows: number }>({
+  name: 'gatherGradient',
+  kind: 'kernel',
+  infer([ids, dy], { rows }) {
+    needIds('gatherGradient', ids)
+    const width = dy.shape[dy.shape.length - 1]
+    const floats = dy.dtype === 'f32' || dy.dtype === 'f16'
+    if (!floats || dy.shape.length === 0 || !sameShape(dy.shape, [...ids.shape, width])) {
+      const expected = `a row of floats for each of ids ${showSpec(ids)} was expected`
+      throw new UserError(`gatherGradient: dy is ${showSpec(dy)}, but ${expected}`)
+    }
+    if (!Number.isInteger(rows) || rows < 1) throw new UserError(`gatherGradient: no table has ${rows} rows`)
+    return [{ shape: [rows, width], dtype: 'f32' }]
+  },
+  gradient({ inputs: [ids, dy], upstream: [u], needs }) {
+    if (!u || !needs[1]) return []
+    return [undefined, u.gather(ids).cast(dy.dtype)]
+  },
+  lower(context) {
+    const [ids, { dtype }] = context.inputs
+    const [rows, width] = context.outputs[0].shape
+    const problem = { positions: sizeOf(ids.shape), rows, width, dtype }
+    const key = `${problem.positions} of ${rows}x${width} ${dtype}`
+    const config = context.choose('gatherGradient', key, gatherGradientCandidates(problem, context.traits))
+    return gatherGradientLowering(problem, config, context.traits)
+  },
+  reference([ids, dy], { outputs: [{ shape: [rows, width] }] }) {
+    const dtable = new Float64Array(rows * width)
+    ids.forEach((id, position) => {
+      if (id < 0 || id >= rows) return
+      for (let i = 0; i < width; i++) dtable[id * width + i] += dy[position * width + i]
+    })
+    return [dtable]
+  },
+})

@@ -1,0 +1,170 @@
+// LoRA's linear layer (Hu et al. 2021): y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, and its gradient, each as one matmul kernel whose sum
+// over K goes on through the low-rank product. The narrow product x·Aᵀ has a launch of its own: every tile of columns
+// would make it again otherwise, and the backward pass wants it whole.
+import { type LoweringContext, defineOp } from '../graph.ts'
+import { type Lowering, type Slot, type Spec, type View, input, output } from '../../shaders/kernel.ts'
+import { type FloatType, type Product, isFloat, productOf } from '../../shaders/matmul/problem.ts'
+import { UserError } from '../errors.ts'
+import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
+import { type Tensor, apply, applyAll } from '../tensor.ts'
+import { lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
+
+interface LoraAttributes {
+  readonly [name: string]: number
+  readonly scale: number
+}
+
+const last = (shape: readonly number[]): number => shape[shape.length - 1]
+
+/** A contiguous matrix in a buffer, as it lies or transposed. */
+function matrix(shape: readonly [number, number], dtype: FloatType, offset = 0, transposed = false): View {
+  const [strideRow, strideColumn] = contiguousStrides(shape)
+  return transposed
+    ? { shape: [shape[1], shape[0]], dtype, strides: [strideColumn, strideRow], offset }
+    : { shape, dtype, strides: [strideRow, strideColumn], offset }
+}
+
+function floatType({ dtype }: Spec, where: string): FloatType {
+  if (!isFloat(dtype)) throw new UserError(`${where}: operands are floats, not ${dtype}`)
+  return dtype
+}
+
+/** left · right + scale · low · lowRight, with `low` made by an earlier launch. */
+function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
+  return { ...whole, segments: [...whole.segments, ...low.segments], bias }
+}
+
+function twoLaunches(first: Product, second: Product, context: LoweringContext): Lowering {
+  const [narrow, wide] = [lowerProduct(first, context), lowerProduct(second, context)]
+  if (wide.temporaries?.length) throw new Error('a product of two segments takes no temporaries')
+  return { launches: [...narrow.launches, ...wide.launches], temporaries: narrow.temporaries }
+}
+
+/** A contiguous operand: rows by the last axis's width. */
+function rowsView({ shape, dtype, offset }: View, where: string): View {
+  const width = last(shape)
+  return matrix([sizeOf(shape) / width, width], floatType({ shape, dtype }, where), offset)
+}
+
+function weightView({ shape, dtype, offset }: View, where: string, transposed: boolean): View {
+  return matrix([shape[0], shape[1]], floatType({ shape, dtype }, where), offset, transposed)
+}
+
+function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spec, scale = 1): Product {
+  return productOf({ slot: a, view: left }, { slot: b, view: right }, { slot: out, dtype: floatType(spec, 'loraLinear') }, scale)
+}
+
+defineOp<LoraAttributes>({
+  name: 'loraLinear',
+  kind: 'kernel',
+  infer([x, weight, a, b, bias]) {
+    const shown = `x ${showSpec(x)}, weight ${showSpec(weight)}, A ${showSpec(a)}, B ${showSpec(b)}`
+    for (const spec of [x, weight, a, b]) floatType(spec, `loraLinear: ${shown}`)
+    const [out, inner] = weight.shape
+    const rank = a.shape[0]
+    const fits = x.shape.length >= 1 && weight.shape.length === 2 && last(x.shape) === inner && sameShape(a.shape, [rank, inner])
+      && sameShape(b.shape, [out, rank]) && (!bias || (isFloat(bias.dtype) && sameShape(bias.shape, [out])))
+    if (!fits) {
+      throw new UserError(`loraLinear: ${shown}${bias ? `, bias ${showSpec(bias)}` : ''}: x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out] were expected`)
+    }
+    return [{ shape: x.shape.with(-1, out), dtype: x.dtype }, { shape: [sizeOf(x.shape) / inner, rank], dtype: 'f32' }]
+  },
+  lower(context) {
+    const [x, weight, a, b, bias] = context.inputs
+    const [y, xa] = context.outputs
+    const rows = rowsView(x, 'loraLinear')
+    const low = matrix([xa.shape[0], xa.shape[1]], 'f32')
+    const narrow = product(input(0), rows, input(2), weightView(a, 'loraLinear', true), output(1), xa)
+    const main = product(input(0), rows, input(1), weightView(weight, 'loraLinear', true), output(0), y)
+    const rest = product(output(1), low, input(3), weightView(b, 'loraLinear', true), output(0), y, context.attributes.scale)
+    const added = bias && { slot: input(4), dtype: floatType(bias, 'loraLinear') }
+    return twoLaunches(narrow, joined(main, rest, added), context)
+  },
+  gradient({ inputs: [x, weight, a, b, bias], outputs: [, xa], attributes: { scale }, upstream, needs }) {
+    const [dy, dxa] = upstream
+    if (dxa) throw new UserError('loraLinear: the narrow product is for its own gradient only')
+    if (!dy) return []
+    const rows = rowsOf(x)
+    const dyRows = rowsOf(dy)
+    let dx: Tensor | undefined
+    let low: Tensor | undefined
+    if (needs[0]) {
+      const [whole, narrow] = applyAll('loraLinearGradient', [dyRows, weight, a, b], { scale })
+      dx = whole.cast(x.dtype).reshape(x.shape)
+      low = narrow
+    } else if (needs[2]) low = matmul(dyRows, b, { outputDtype: 'f32' })
+    return [
+      dx,
+      needs[1] ? matmul(dyRows.transpose(), rows).cast(weight.dtype) : undefined,
+      needs[2] && low ? matmul(low.transpose(), rows, { scale, outputDtype: 'f32' }).cast(a.dtype) : undefined,
+      needs[3] ? matmul(dyRows.transpose(), xa, { scale, outputDtype: 'f32' }).cast(b.dtype) : undefined,
+      bias && needs[4] ? dyRows.cast('f32').sum(0).cast(bias.dtype) : undefined,
+    ]
+  },
+  reference([x, weight, a, b, bias], { inputs: [xSpec, weightSpec, aSpec, bSpec], outputs: [ySpec, xaSpec] }, { scale }) {
+    const out = weightSpec.shape[0]
+    const xa = byTransposed(x, xSpec, a, aSpec, xaSpec)
+    const y = byTransposed(x, xSpec, weight, weightSpec, ySpec)
+    const rest = byTransposed(xa, xaSpec, b, bSpec, ySpec)
+    return [y.map((value, i) => value + scale * rest[i] + (bias?.[i % out] ?? 0)), xa]
+  },
+})
+
+// dx = dy·W + s·(dy·B)·A, and dy·B for the gradient of A.
+defineOp<LoraAttributes>({
+  name: 'loraLinearGradient',
+  kind: 'kernel',
+  infer: ([dy, weight, a]) => [
+    { shape: [dy.shape[0], weight.shape[1]], dtype: dy.dtype },
+    { shape: [dy.shape[0], a.shape[0]], dtype: 'f32' },
+  ],
+  lower(context) {
+    const [dy, weight, a, b] = context.inputs
+    const [dx, dyB] = context.outputs
+    const rows = rowsView(dy, 'loraLinearGradient')
+    const low = matrix([dyB.shape[0], dyB.shape[1]], 'f32')
+    const narrow = product(input(0), rows, input(3), weightView(b, 'loraLinearGradient', false), output(1), dyB)
+    const main = product(input(0), rows, input(1), weightView(weight, 'loraLinearGradient', false), output(0), dx)
+    const rest = product(output(1), low, input(2), weightView(a, 'loraLinearGradient', false), output(0), dx, context.attributes.scale)
+    return twoLaunches(narrow, joined(main, rest), context)
+  },
+  // Linear in each of its inputs: the same kernels, the other way round.
+  gradient({ inputs: [dy, weight, a, b], attributes: { scale }, upstream: [ddx, dlow], needs }) {
+    const sum = (...terms: (Tensor | undefined)[]): Tensor | undefined =>
+      terms.reduce((total, term) => (total && term ? total.add(term) : total ?? term), undefined)
+    const low = needs[2] ? matmul(dy, b, { outputDtype: 'f32' }) : undefined
+    const down = ddx && (needs[0] || needs[3]) ? matmul(ddx, a.transpose(), { scale }) : undefined
+    return [
+      needs[0] ? sum(
+        ddx && matmul(ddx, weight.transpose()).add(matmul(ddx, a.transpose(), { scale }).matmul(b.transpose())),
+        dlow && matmul(dlow, b.transpose()),
+      ) : undefined,
+      needs[1] && ddx ? matmul(dy.transpose(), ddx) : undefined,
+      low && ddx ? matmul(low.transpose(), ddx, { scale }) : undefined,
+      needs[3] ? sum(down && matmul(dy.transpose(), down), dlow && matmul(dy.transpose(), dlow)) : undefined,
+    ]
+  },
+  reference([dy, weight, a, b], { inputs: [dySpec, weightSpec, aSpec, bSpec], outputs: [dxSpec, lowSpec] }, { scale }) {
+    const low = matmulReference(dy, dySpec, b, bSpec, lowSpec)
+    const dx = matmulReference(dy, dySpec, weight, weightSpec, dxSpec)
+    const rest = matmulReference(low, lowSpec, a, aSpec, dxSpec)
+    return [dx.map((value, i) => value + scale * rest[i]), low]
+  },
+})
+
+/** rows(x) · wᵀ in float64. */
+function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, { shape: [out, inner] }: Spec, { dtype }: Spec): Float64Array {
+  const turned = new Float64Array(w.length)
+  for (let o = 0; o < out; o++) for (let k = 0; k < inner; k++) turned[k * out + o] = w[o * inner + k]
+  const rows = sizeOf(xSpec.shape) / inner
+  return matmulReference(x, { shape: [rows, inner], dtype }, turned, { shape: [inner, out], dtype }, { shape: [rows, out], dtype })
+}
+
+/**
+ * y = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ for x [..., in], weight [out, in], bias [out] (or none), a [rank, in], b [out, rank];
+ * y [..., out] in x's dtype, sums in f32. A frozen weight costs nothing in the backward pass. Throws a UserError on shapes
+ * that do not fit.
+ */
+export function loraLinear(x: Tensor, weight: Tensor, bias: Tensor | undefined, a: Tensor, b: Tensor, scale: number): Tensor {
+  return apply('loraLinear', bias ? [x, weight, a, b, bias] : [x, weight, a, b], { scale })
+}

@@ -1,0 +1,131 @@
+// The matrix product: [..., M, K] · [..., K, N] → [..., M, N].
+import { UserError } from '../errors.ts'
+import { candidates, lower } from '../../shaders/matmul.ts'
+import { isFloat, isReadable, problemKey, productOf } from '../../shaders/matmul/problem.ts'
+import type { FloatType, Product } from '../../shaders/matmul/problem.ts'
+import { input, output } from '../../shaders/kernel.ts'
+import type { DType, Lowering, Spec } from '../../shaders/kernel.ts'
+import { type Attributes, type LoweringContext, defineOp } from '../graph.ts'
+import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
+import { type Tensor, apply } from '../tensor.ts'
+
+export interface MatmulOptions {
+  /** The product times this number. */
+  readonly scale?: number
+  /** Storage type of the result: f32 where either operand is, else f16. Sums are f32 in any case. */
+  readonly outputDtype?: FloatType
+}
+
+/**
+ * a [..., M, K] · b [..., K, N] → [..., M, N], leading axes broadcast by NumPy's rule; f32 and f16 in any mixture.
+ * Transposed and other strided views are read as they lie. Throws a UserError on shapes or dtypes that don't fit.
+ */
+export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulOptions = {}): Tensor {
+  const attributes: Record<string, number | string> = {}
+  if (scale !== undefined && scale !== 1) attributes.scale = scale
+  if (outputDtype) attributes.outputDtype = outputDtype
+  return apply('matmul', [a, b], attributes)
+}
+
+/** Picks a candidate for a product and gives its launches. */
+export function lowerProduct(product: Product, context: LoweringContext): Lowering {
+  return lower(product, context.choose('matmul', problemKey(product), candidates(product, context.traits)), context.traits)
+}
+
+/** Sums of `gradient` over the axes along which `shape` was broadcast, in that shape. */
+function unbroadcast(gradient: Tensor, shape: readonly number[]): Tensor {
+  const lead = gradient.rank - shape.length
+  const axes = gradient.shape.flatMap((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? [i] : []))
+  return axes.length === 0 ? gradient : gradient.sum(axes, true).reshape(shape)
+}
+
+function floatOf(dtype: DType): FloatType {
+  if (!isFloat(dtype)) throw new UserError(`matmul: operands are floats, not ${dtype}`)
+  return dtype
+}
+
+function scaleOf(attributes: Attributes): number {
+  return typeof attributes.scale === 'number' ? attributes.scale : 1
+}
+
+defineOp({
+  name: 'matmul',
+  kind: 'kernel',
+  infer([a, b], { outputDtype }) {
+    const both = `${showSpec(a)} · ${showSpec(b)}`
+    if (!isFloat(a.dtype) || !isFloat(b.dtype)) throw new UserError(`matmul: ${both}: operands are floats`)
+    if (a.shape.length < 2 || b.shape.length < 2) throw new UserError(`matmul: ${both}: operands have at least two axes`)
+    const [m, k] = a.shape.slice(-2)
+    const [inner, n] = b.shape.slice(-2)
+    if (k !== inner) throw new UserError(`matmul: ${both}: the left one has ${k} columns, the right one ${inner} rows`)
+    const batch = broadcastShapes(`matmul ${both}`, [a.shape.slice(0, -2), b.shape.slice(0, -2)])
+    const widest = a.dtype === 'f32' || b.dtype === 'f32' ? 'f32' : 'f16'
+    return [{ shape: [...batch, m, n], dtype: outputDtype === 'f32' || outputDtype === 'f16' ? outputDtype : widest }]
+  },
+  gradient({ inputs: [a, b], upstream: [dy], attributes, needs }) {
+    if (!dy) return [undefined, undefined]
+    const scale = scaleOf(attributes)
+    let da: Tensor | undefined
+    let db: Tensor | undefined
+    if (needs[0]) da = unbroadcast(matmul(dy, b.transpose(), { scale, outputDtype: floatOf(a.dtype) }), a.shape)
+    if (needs[1]) {
+      const outputDtype = floatOf(b.dtype)
+      const shared = sizeOf(b.shape.slice(0, -2)) === 1
+      // One product over all rows of all batches, in place of a product a batch and their sum.
+      db = shared
+        ? matmul(rowsOf(a).transpose(), rowsOf(dy), { scale, outputDtype }).reshape(b.shape)
+        : unbroadcast(matmul(a.transpose(), dy, { scale, outputDtype }), b.shape)
+    }
+    return [da, db]
+  },
+  strided: isReadable,
+  lower(context) {
+    const [a, b] = context.inputs
+    const product = productOf(
+      { slot: input(0), view: a }, { slot: input(1), view: b },
+      { slot: output(0), dtype: floatOf(context.outputs[0].dtype) }, scaleOf(context.attributes),
+    )
+    return lowerProduct(product, context)
+  },
+  reference([a, b], { inputs: [aSpec, bSpec], outputs: [out] }, attributes) {
+    return [matmulReference(a, aSpec, b, bSpec, out, scaleOf(attributes))]
+  },
+})
+
+/** The same elements as a matrix of the last axis's width. */
+export function rowsOf(x: Tensor): Tensor {
+  return x.rank === 2 ? x : x.reshape([x.size / Math.max(x.shape[x.rank - 1], 1), x.shape[x.rank - 1]])
+}
+
+/** The product in float64, from contiguous arrays. */
+export function matmulReference(a: Float64Array, aSpec: Spec, b: Float64Array, bSpec: Spec, out: Spec, scale = 1): Float64Array {
+  const [m, n] = out.shape.slice(-2)
+  const k = aSpec.shape[aSpec.shape.length - 1]
+  const result = new Float64Array(sizeOf(out.shape))
+  const batch = out.shape.slice(0, -2)
+  const index = batch.map(() => 0)
+  for (let start = 0; start < result.length; start += m * n) {
+    const aStart = matrixAt(index, aSpec) * m * k
+    const bStart = matrixAt(index, bSpec) * k * n
+    for (let i = 0; i < m; i++) {
+      for (let j = 0; j < n; j++) {
+        let sum = 0
+        for (let l = 0; l < k; l++) sum += a[aStart + i * k + l] * b[bStart + l * n + j]
+        result[start + i * n + j] = scale * sum
+      }
+    }
+    for (let axis = batch.length - 1; axis >= 0; axis--) {
+      index[axis]++
+      if (index[axis] < batch[axis]) break
+      index[axis] = 0
+    }
+  }
+  return result
+}
+
+/** Which matrix of `spec` an index of the broadcast batch axes means. */
+function matrixAt(index: readonly number[], spec: Spec): number {
+  const batch = spec.shape.slice(0, -2)
+  const lead = index.length - batch.length
+  return batch.reduce((at, n, i) => at * n + (n === 1 ? 0 : index[i + lead]), 0)
+}

@@ -1,0 +1,59 @@
+// Sums and extremes over axes. The ops keep reduced axes as length 1; `Tensor` drops them where asked.
+import { UserError } from '../errors.ts'
+import { type ReduceOp, defineOp } from '../graph.ts'
+import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
+import { type Tensor } from '../tensor.ts'
+
+interface Axes { readonly [name: string]: readonly number[]; readonly axes: readonly number[] }
+type Fold = ReduceOp['fold']
+
+const folds: Record<Fold, { start: number; step: (total: number, value: number) => number }> = {
+  sum: { start: 0, step: (total, value) => total + value },
+  max: { start: -Infinity, step: Math.max },
+  min: { start: Infinity, step: Math.min },
+}
+
+function reduction(fold: Fold, gradient: NonNullable<ReduceOp<Axes>['gradient']>): void {
+  defineOp<Axes>({
+    name: fold,
+    kind: 'reduce',
+    fold,
+    infer: ([x], { axes }) => {
+      if (axes.some(axis => axis >= x.shape.length)) throw new UserError(`${fold}: ${showSpec(x)} has no axis ${axes.join(', ')}`)
+      return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: x.dtype }]
+    },
+    gradient,
+    reference: ([x], { inputs: [spec], outputs: [out] }) => {
+      const { start, step } = folds[fold]
+      const result = new Float64Array(sizeOf(out.shape)).fill(start)
+      const strides = contiguousStrides(out.shape)
+      const size = sizeOf(spec.shape)
+      const coordinates = new Array<number>(spec.shape.length).fill(0)
+      for (let i = 0; i < size; i++) {
+        let at = 0
+        coordinates.forEach((c, axis) => { if (out.shape[axis] !== 1) at += c * strides[axis] })
+        result[at] = step(result[at], x[i])
+        for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === spec.shape[axis]; axis--) coordinates[axis] = 0
+      }
+      return [result]
+    },
+  })
+}
+
+reduction('sum', ({ inputs: [x], upstream: [dy] }) => [dy?.broadcastTo(x.shape)])
+
+// Equal extremes share the gradient evenly, as PyTorch's amax and amin do.
+for (const fold of ['max', 'min'] as const) {
+  reduction(fold, ({ inputs: [x], outputs: [y], attributes, upstream: [dy] }) => {
+    const hit = x.equal(y).where(1, 0)
+    return [dy && hit.mul(dy.div(hit.sum(attributes.axes, true))).cast(x.dtype)]
+  })
+}
+
+/** Undoes broadcasting: sums `t` over the axes that `shape` was repeated along. */
+export function sumTo(t: Tensor, shape: readonly number[]): Tensor {
+  if (sameShape(t.shape, shape)) return t
+  const lead = t.shape.length - shape.length
+  const axes = t.shape.map((_, i) => i).filter(i => i < lead || (shape[i - lead] === 1 && t.shape[i] !== 1))
+  return t.sum(axes, true).reshape(shape)
+}

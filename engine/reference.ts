@@ -1,0 +1,77 @@
+// The oracle: runs the same graph in float64 on the CPU, op by op, with no fusion, no views and no device.
+import type { DType } from '../shaders/kernel.ts'
+import { UserError } from './errors.ts'
+import type { Node, Value } from './graph.ts'
+import { broadcastView, contiguousView, sizeOf } from './shape.ts'
+import { payloadOf } from './ops/source.ts'
+import { readThrough } from './ops/views.ts'
+import type { Tensor } from './tensor.ts'
+
+/** Values that stand in for sources: variables, placeholders, or constants to be perturbed. */
+export type Feeds = ReadonlyMap<Tensor, Float64Array>
+
+function inDType(dtype: DType, number: number): number {
+  return dtype === 'i32' ? number | 0 : dtype === 'u32' ? number >>> 0 : number
+}
+
+/** Each of `tensors` in float64, row-major. Throws a UserError for a variable or placeholder without a feed. */
+export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()): Float64Array[] {
+  const known = new Map<Node, Float64Array[]>()
+  for (const [tensor, data] of feeds) {
+    if (data.length !== tensor.size) throw new UserError(`reference: ${data.length} numbers for [${tensor.shape.join(', ')}]`)
+    known.set(tensor.value.node, [data])
+  }
+  for (const node of inOrder(tensors.map(t => t.value), known)) known.set(node, evaluate(node, known))
+  return tensors.map(({ value }) => resultOf(value, known))
+}
+
+function resultOf(value: Value, known: ReadonlyMap<Node, Float64Array[]>): Float64Array {
+  const results = known.get(value.node)
+  if (!results) throw new Error(`node ${value.node.id} was not evaluated`)
+  return results[value.index]
+}
+
+/** Nodes before their users, without those that are known. */
+function inOrder(roots: readonly Value[], known: ReadonlyMap<Node, unknown>): Node[] {
+  const seen = new Set<Node>(known.keys())
+  const order: Node[] = []
+  const stack: { node: Node; next: number }[] = []
+  for (const root of roots) {
+    if (seen.has(root.node)) continue
+    seen.add(root.node)
+    stack.push({ node: root.node, next: 0 })
+    while (stack.length > 0) {
+      const top = stack[stack.length - 1]
+      const input = top.node.inputs[top.next++]
+      if (input && !seen.has(input.node)) {
+        seen.add(input.node)
+        stack.push({ node: input.node, next: 0 })
+      } else if (!input) {
+        stack.pop()
+        order.push(top.node)
+      }
+    }
+  }
+  return order
+}
+
+function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64Array[] {
+  const { op, attributes, outputs } = node
+  if (op.kind === 'source') {
+    const payload = payloadOf(node)
+    if (payload.kind !== 'constant') throw new UserError(`reference: a ${payload.kind} of [${outputs[0].shape.join(', ')}] needs a feed`)
+    return [Float64Array.from(payload.data)]
+  }
+  const specs = { inputs: node.inputs.map(({ node: from, index }) => from.outputs[index]), outputs }
+  const inputs = node.inputs.map(value => resultOf(value, known))
+  if (op.kind !== 'elementwise') return op.reference(inputs, specs, attributes)
+  const [{ shape, dtype }] = outputs
+  const spread = inputs.map((data, i) => readThrough(data, broadcastView(contiguousView(specs.inputs[i]), shape)))
+  const result = new Float64Array(sizeOf(shape))
+  const args = new Array<number>(inputs.length)
+  for (let i = 0; i < result.length; i++) {
+    for (let k = 0; k < args.length; k++) args[k] = spread[k][i]
+    result[i] = inDType(dtype, op.scalar(args, attributes, i))
+  }
+  return [result]
+}

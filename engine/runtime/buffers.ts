@@ -1,0 +1,80 @@
+// Every GPU buffer is made and counted here. Freed buffers wait in lists by size for the next that fits exactly, since
+// results and constants of the same sizes come back step after step.
+import { UserError } from '../errors.ts'
+
+/** Free memory that is kept for reuse rather than given back. */
+const KEPT_FREE_BYTES = 64 * 1024 * 1024
+
+export class Buffers {
+  readonly #device: GPUDevice
+  readonly #free = new Map<string, GPUBuffer[]>()
+  #freeBytes = 0
+  #count = 0
+  #bytes = 0
+
+  constructor(device: GPUDevice) {
+    this.#device = device
+  }
+
+  /** Buffers that exist now, free ones included. */
+  get count(): number {
+    return this.#count
+  }
+  /** Their bytes. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** A storage buffer of at least `bytes`, zeroed. Throws a UserError where one buffer can't be so large. */
+  acquire(bytes: number, label: string): GPUBuffer {
+    return this.#take(bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, label)
+  }
+
+  /** A buffer that the host can map to read. */
+  acquireReadback(bytes: number): GPUBuffer {
+    return this.#take(bytes, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST, 'readback')
+  }
+
+  /** A uniform buffer. */
+  acquireUniform(bytes: number): GPUBuffer {
+    return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'uniforms')
+  }
+
+  #take(bytes: number, usage: number, label: string): GPUBuffer {
+    const size = Math.max(256, Math.ceil(bytes / 256) * 256)
+    const waiting = this.#free.get(`${usage} ${size}`)?.pop()
+    if (waiting) {
+      this.#freeBytes -= size
+      if (usage & GPUBufferUsage.STORAGE) {
+        const encoder = this.#device.createCommandEncoder()
+        encoder.clearBuffer(waiting)
+        this.#device.queue.submit([encoder.finish()])
+      }
+      return waiting
+    }
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
+    if (size > Math.min(maxBufferSize, maxStorageBufferBindingSize)) {
+      throw new UserError(`${label}: ${megabytes(size)} is more than one buffer holds on this adapter (${megabytes(Math.min(maxBufferSize, maxStorageBufferBindingSize))}): use a smaller batch or length`)
+    }
+    this.#count++
+    this.#bytes += size
+    return this.#device.createBuffer({ size, usage, label })
+  }
+
+  /** Gives a buffer back. Work already submitted may still use it. */
+  release(buffer: GPUBuffer): void {
+    if (this.#freeBytes + buffer.size > KEPT_FREE_BYTES) {
+      this.#count--
+      this.#bytes -= buffer.size
+      buffer.destroy()
+      return
+    }
+    const key = `${buffer.usage} ${buffer.size}`
+    const list = this.#free.get(key) ?? []
+    list.push(buffer)
+    this.#free.set(key, list)
+    this.#freeBytes += buffer.size
+  }
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`

@@ -1,0 +1,156 @@
+// One GPU device and all that belongs to it: what kernels may know of the adapter, its buffers, its pipelines, the scratch
+// memory that plans share, and how many steps are in flight.
+import type { DType, Traits } from '../../shaders/kernel.ts'
+import { UserError } from '../errors.ts'
+import { toFloat32, toFloat16 } from '../float16.ts'
+import type { TensorData } from '../tensor.ts'
+import { Buffers } from './buffers.ts'
+import { Pipelines } from './pipelines.ts'
+import { Scratch } from './scratch.ts'
+
+/** An adapter, as people speak of it. */
+export interface AdapterInfo {
+  readonly name: string
+  readonly vendor: string
+  readonly architecture: string
+  readonly fallback: boolean
+  readonly backend?: string
+  readonly driver?: string
+  readonly type?: string
+}
+
+/** Steps that may be queued before the host waits: enough to keep the GPU busy, few enough to keep the queue quick. */
+const MAX_IN_FLIGHT = 3
+
+export class Device {
+  readonly gpu: GPUDevice
+  readonly info: AdapterInfo
+  readonly traits: Traits
+  readonly buffers: Buffers
+  readonly pipelines: Pipelines
+  readonly scratch: Scratch
+  readonly #inFlight: Promise<void>[] = []
+  #lost: string | undefined
+
+  constructor(gpu: GPUDevice, info: AdapterInfo, traits: Traits) {
+    this.gpu = gpu
+    this.info = info
+    this.traits = traits
+    this.buffers = new Buffers(gpu)
+    this.pipelines = new Pipelines(gpu)
+    this.scratch = new Scratch(this.buffers)
+    void gpu.lost.then(({ reason, message }) => { this.#lost = reason === 'destroyed' ? 'it was closed' : message })
+  }
+
+  /** Throws where the device is gone. */
+  check(): void {
+    if (this.#lost !== undefined) throw new Error(`the GPU device was lost: ${this.#lost}`)
+  }
+
+  /** Copies host numbers to `buffer`, from element `at`. f16 is packed from Float32Array. */
+  write(buffer: GPUBuffer, dtype: DType, data: TensorData, at = 0): void {
+    const bytes = dtype === 'f16' ? toFloat16(data) : data
+    const from = at * (dtype === 'f16' ? 2 : 4)
+    if (from % 4 !== 0) throw new UserError(`writing f16 begins at an even element, not ${at}`)
+    const whole = bytes.byteLength - bytes.byteLength % 4
+    this.gpu.queue.writeBuffer(buffer, from, bytes.buffer as ArrayBuffer, bytes.byteOffset, whole)
+    if (whole < bytes.byteLength) {
+      const tail = new Uint8Array(4)
+      tail.set(new Uint8Array(bytes.buffer, bytes.byteOffset + whole, bytes.byteLength - whole))
+      this.gpu.queue.writeBuffer(buffer, from + whole, tail)
+    }
+  }
+
+  /** Copies `count` elements, from element `at` of `buffer`, to the host. */
+  async read(buffer: GPUBuffer, dtype: DType, count: number, at = 0): Promise<TensorData> {
+    this.check()
+    const size = dtype === 'f16' ? 2 : 4
+    const from = at * size
+    const skew = from % 4
+    const bytes = Math.ceil((count * size + skew) / 4) * 4
+    const staging = this.buffers.acquireReadback(bytes)
+    const encoder = this.gpu.createCommandEncoder()
+    encoder.copyBufferToBuffer(buffer, from - skew, staging, 0, bytes)
+    this.gpu.queue.submit([encoder.finish()])
+    await staging.mapAsync(GPUMapMode.READ, 0, bytes)
+    const copy = staging.getMappedRange(0, bytes).slice(skew, skew + count * size)
+    staging.unmap()
+    this.buffers.release(staging)
+    if (dtype === 'f16') return toFloat32(new Uint16Array(copy))
+    return dtype === 'f32' ? new Float32Array(copy) : dtype === 'i32' ? new Int32Array(copy) : new Uint32Array(copy)
+  }
+
+  /** To be awaited after each submit: keeps at most a few steps queued. */
+  async throttle(): Promise<void> {
+    this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone())
+    if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift()
+  }
+
+  /** Waits until everything submitted is done. */
+  async idle(): Promise<void> {
+    this.#inFlight.length = 0
+    await this.gpu.queue.onSubmittedWorkDone()
+  }
+
+  /** Ends the device; tensors that live on it are gone. */
+  close(): void {
+    this.gpu.destroy()
+  }
+}
+
+const WANTED_FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
+
+/** Opens an adapter with every feature that kernels can use and the largest limits that it has. */
+export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promise<Device> {
+  const { limits } = adapter
+  const features = WANTED_FEATURES.filter(feature => adapter.features.has(feature)) as GPUFeatureName[]
+  const gpu = await adapter.requestDevice({
+    requiredFeatures: features,
+    requiredLimits: {
+      maxBufferSize: limits.maxBufferSize,
+      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
+      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
+      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
+      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
+      maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
+      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+    },
+  })
+  const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info
+  const traits: Traits = {
+    name: info.name,
+    cpu: info.fallback || /llvmpipe|swiftshader/i.test(info.name),
+    f16: gpu.features.has('shader-f16'),
+    subgroupSize: gpu.features.has('subgroups' as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
+    maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
+    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
+    maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
+  }
+  return new Device(gpu, info, traits)
+}
+
+let current: Promise<Device> | undefined
+let provider: (() => Promise<Device>) | undefined
+
+/** What opens a device when nobody has chosen one. */
+export function setDeviceProvider(open: () => Promise<Device>): void {
+  provider = open
+}
+
+/** Runs everything from here on upon `device`. */
+export function useDevice(device: Device): void {
+  current = Promise.resolve(device)
+}
+
+/** The device that graphs run on, opened at first use. Throws a UserError where there is none. */
+export async function currentDevice(): Promise<Device> {
+  if (!current) {
+    if (!provider) throw new UserError('no WebGPU here: this environment offers no navigator.gpu and no device was chosen')
+    const opening = provider()
+    current = opening
+    // A failed attempt must not stand for all later ones.
+    opening.catch(() => { if (current === opening) current = undefined })
+  }
+  return current
+}

@@ -1,0 +1,72 @@
+// Compute pipelines, cached by their WGSL, and compile errors that show the source.
+
+export interface Pipeline {
+  readonly pipeline: GPUComputePipeline
+  readonly layout: GPUBindGroupLayout
+}
+
+/** A shader that did not compile: the compiler's words and the WGSL, lines numbered. */
+export class ShaderError extends Error {
+  override readonly name = 'ShaderError'
+}
+
+export class Pipelines {
+  readonly #device: GPUDevice
+  readonly #cache = new Map<string, Promise<Pipeline>>()
+  readonly #layouts = new Map<string, GPUBindGroupLayout>()
+
+  constructor(device: GPUDevice) {
+    this.#device = device
+  }
+
+  /** How many have been made. */
+  get count(): number {
+    return this.#cache.size
+  }
+
+  /** The pipeline of `wgsl`, which binds `slots` storage buffers (those in `writes` for writing) and then the uniforms. */
+  get(wgsl: string, label: string, slots: number, writes: readonly number[]): Promise<Pipeline> {
+    const known = this.#cache.get(wgsl)
+    if (known) return known
+    const made = this.#make(wgsl, label, this.#layout(slots, writes))
+    this.#cache.set(wgsl, made)
+    return made
+  }
+
+  #layout(slots: number, writes: readonly number[]): GPUBindGroupLayout {
+    const types = Array.from({ length: slots }, (_, k): GPUBufferBindingType => (writes.includes(k) ? 'storage' : 'read-only-storage'))
+    const key = types.join()
+    const known = this.#layouts.get(key)
+    if (known) return known
+    const buffers: GPUBufferBindingType[] = [...types, 'uniform']
+    const layout = this.#device.createBindGroupLayout({
+      entries: buffers.map((type, binding) => ({ binding, visibility: GPUShaderStage.COMPUTE, buffer: { type } })),
+    })
+    this.#layouts.set(key, layout)
+    return layout
+  }
+
+  async #make(wgsl: string, label: string, layout: GPUBindGroupLayout): Promise<Pipeline> {
+    const device = this.#device
+    // Scopes keep the native side from printing on stdout.
+    device.pushErrorScope('validation')
+    const module = device.createShaderModule({ code: wgsl, label })
+    const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] })
+    const creating = device.createComputePipelineAsync({ label, layout: pipelineLayout, compute: { module, entryPoint: 'main' } })
+    const scope = device.popErrorScope()
+    try {
+      const [pipeline] = await Promise.all([creating, scope])
+      return { pipeline, layout }
+    } catch (error) {
+      const problem = await scope
+      const { messages } = await module.getCompilationInfo()
+      const said = messages.map(m => `${m.type} at ${m.lineNum}:${m.linePos}: ${m.message}`)
+      const reason = said.length > 0 ? said.join('\n') : problem?.message ?? String(error)
+      throw new ShaderError(`${label}: the shader does not compile\n${reason}\n${numbered(wgsl)}`, { cause: error })
+    }
+  }
+}
+
+function numbered(text: string): string {
+  return text.split('\n').map((line, i) => `${String(i + 1).padStart(4)} ${line}`).join('\n')
+}

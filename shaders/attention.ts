@@ -1,0 +1,151 @@
+// Fused attention, forward and backward (FlashAttention, Dao et al. 2022): what an adapter may try, and the launches of
+// one problem. Scores are never written to memory; the backward pass makes them again from lse. No atomics on floats:
+// one kernel gives dq, another dk and dv, each row by one owner, so the same inputs give the same bits.
+//
+// The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs).
+import { type Launch, type Lowering, type Traits, input, output, temporary } from './kernel.ts'
+import {
+  type AttentionLayout, type AttentionProblem, type Operand, type Side, attentionLaunch, controlWords, layoutOf,
+} from './attention/common.ts'
+import { type RegisterConfig, registerForwardWgsl, registerGradientWgsl } from './attention/register.ts'
+import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
+import { type SubgroupConfig, subgroupForwardWgsl, subgroupGradientWgsl } from './attention/subgroup.ts'
+import { type TiledConfig, tiledBytes, tiledForwardWgsl, tiledGradientWgsl, tiledRows } from './attention/tiled.ts'
+import type { View } from './kernel.ts'
+
+export type { AttentionProblem } from './attention/common.ts'
+
+export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig
+
+const tiles: readonly TiledConfig[] = [
+  { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
+  { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
+  { kind: 'tiled', tx: 16, ty: 16, rm: 4, cn: 4 },
+  { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },
+  { kind: 'tiled', tx: 8, ty: 8, rm: 2, cn: 2 },
+]
+
+/** Widest subgroup that the subgroup kernels make sense for: past it, lanes outnumber the chunks of a head. */
+const WIDEST_SUBGROUP = 16
+
+/** Configs worth trying for a pass over such heads, best guess first. 'query' and 'key' are the gradient's two kernels. */
+export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): AttentionConfig[] {
+  const plain: AttentionConfig = { kind: 'register', invocations: Math.min(64, traits.maxWorkgroupInvocations) }
+  const lanes = traits.subgroupSize
+  const subgroups: AttentionConfig[] = lanes < 4 || lanes > WIDEST_SUBGROUP
+    ? []
+    : [{ kind: 'subgroup', lanes, rows: 8 }]
+  if (traits.cpu) return [...subgroups, plain]
+  const fitting = tiles.filter(config =>
+    tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage && config.tx * config.ty <= traits.maxWorkgroupInvocations)
+  return [...fitting, ...subgroups, plain]
+}
+
+export function attentionForwardWgsl(config: AttentionConfig, layout: AttentionLayout): string {
+  if (config.kind === 'register') return registerForwardWgsl(config, layout)
+  return config.kind === 'subgroup' ? subgroupForwardWgsl(config, layout) : tiledForwardWgsl(config, layout)
+}
+
+export function attentionGradientWgsl(side: Side, config: AttentionConfig, layout: AttentionLayout): string {
+  if (config.kind === 'register') return registerGradientWgsl(side, config, layout)
+  return config.kind === 'subgroup' ? subgroupGradientWgsl(side, config, layout) : tiledGradientWgsl(side, config, layout)
+}
+
+function rowsOf(config: AttentionConfig): number {
+  if (config.kind === 'register') return config.invocations
+  return config.kind === 'subgroup' ? config.rows : tiledRows(config)
+}
+
+function describe(config: AttentionConfig): string {
+  if (config.kind === 'register') return `register x${config.invocations}`
+  if (config.kind === 'subgroup') return `sg${config.lanes}x${config.rows}`
+  return `tiled ${config.ty * config.rm}x${config.tx * config.cn}`
+}
+
+/** Chooses a config for a pass. */
+export type ChooseAttention = (pass: 'forward' | Side, candidates: readonly AttentionConfig[]) => AttentionConfig
+
+/** Where mask and step stand among the op's inputs; they follow the tensors, in this order. */
+function controlOf(problem: AttentionProblem, first: number) {
+  const mask = problem.mask ? input(first) : undefined
+  const step = problem.dropout ? input(first + (problem.mask ? 1 : 0)) : undefined
+  return { mask, step }
+}
+
+const contiguous = (shape: readonly number[], dtype: AttentionProblem['dtype']): View => ({
+  shape, dtype, offset: 0, strides: [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1],
+})
+
+const queryShape = (p: AttentionProblem): number[] => [p.batch, p.queries, p.heads, p.headSize]
+const keyShape = (p: AttentionProblem): number[] => [p.batch, p.keys, p.heads, p.headSize]
+
+/**
+ * o and lse from q, k, v, mask [batch, keys] i32 where the problem has one, step [] u32 where it has dropout.
+ * `views` are those of q, k, v.
+ */
+export function attentionForward(
+  problem: AttentionProblem, views: readonly [View, View, View], traits: Traits, choose: ChooseAttention,
+): Lowering {
+  const layout = layoutOf(problem, views)
+  const { mask, step } = controlOf(problem, 3)
+  const config = choose('forward', attentionCandidates('forward', layout, traits))
+  const reads = ['q', 'k', 'v'].map((name, i): Operand => ({ name, view: views[i], slot: input(i) }))
+  const attend = attentionLaunch(problem, layout, 'query', {
+    label: `attention ${describe(config)}`,
+    wgsl: attentionForwardWgsl(config, layout),
+    rows: rowsOf(config),
+    reads,
+    writes: [{ name: 'o', view: contiguous(queryShape(problem), problem.dtype), slot: output(0) }],
+    extra: [{ slot: output(1), written: true }],
+    // Without a mask the control buffer is dropout's step alone, which needs no packing.
+    control: mask ? temporary(0) : step,
+  })
+  if (!mask) return { launches: [attend] }
+  return {
+    launches: [maskLaunch(problem, mask, temporary(0), step), attend],
+    temporaries: [{ shape: [controlWords(problem.batch, problem.keys)], dtype: 'u32' }],
+  }
+}
+
+/** dq, dk, dv from q, k, v, o, lse, dO, then mask and step as in the forward pass. `views` are those of q, k, v, o, dO. */
+export function attentionBackward(
+  problem: AttentionProblem, views: readonly [View, View, View, View, View], traits: Traits, choose: ChooseAttention,
+): Lowering {
+  const [qView, kView, vView, oView, dOView] = views
+  const layout = layoutOf(problem, views)
+  const { mask, step } = controlOf(problem, 6)
+  const o: Operand = { name: 'o', view: oView, slot: input(3) }
+  const dO: Operand = { name: 'dO', view: dOView, slot: input(5) }
+  const reads: Operand[] = [
+    { name: 'q', view: qView, slot: input(0) }, { name: 'k', view: kView, slot: input(1) },
+    { name: 'v', view: vView, slot: input(2) }, dO,
+  ]
+  const statistics = temporary(0)
+  const gradient = (side: Side, writes: readonly Operand[]): Launch => {
+    const config = choose(side, attentionCandidates(side, layout, traits))
+    return attentionLaunch(problem, layout, side, {
+      label: `attention gradient ${side} ${describe(config)}`,
+      wgsl: attentionGradientWgsl(side, config, layout),
+      rows: rowsOf(config),
+      reads,
+      writes,
+      extra: [{ slot: statistics }],
+      control: mask ? temporary(1) : step,
+    })
+  }
+  return {
+    launches: [
+      ...(mask ? [maskLaunch(problem, mask, temporary(1), step)] : []),
+      statisticsLaunch(problem, layout, o, dO, input(4), statistics),
+      gradient('query', [{ name: 'dq', view: contiguous(queryShape(problem), problem.dtype), slot: output(0) }]),
+      gradient('key', [
+        { name: 'dk', view: contiguous(keyShape(problem), problem.dtype), slot: output(1) },
+        { name: 'dv', view: contiguous(keyShape(problem), problem.dtype), slot: output(2) },
+      ]),
+    ],
+    temporaries: [
+      { shape: [problem.batch, problem.heads, problem.queries, 2], dtype: 'f32' },
+      ...(mask ? [{ shape: [controlWords(problem.batch, problem.keys)], dtype: 'u32' as const }] : []),
+    ],
+  }
+}

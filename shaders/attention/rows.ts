@@ -1,0 +1,98 @@
+// The two small kernels before attention's own: the mask packed to bits with the extent of each batch item, and the
+// row statistics that the backward pass reads.
+import { type Launch, type Slot, spread, uniformWords } from '../kernel.ts'
+import { type AttentionLayout, type AttentionProblem, type Operand, attentionLaunch, builtins, declarations, maskWords, tidy } from './common.ts'
+
+const MASK_INVOCATIONS = 64
+
+/**
+ * WGSL that packs a mask [batch, keys] (i32, attended where not 0) into the control buffer, with one past the last
+ * attended key of each item: kernels loop to there, so padding at the end costs nothing. Dropout's step rides along.
+ */
+export function maskWgsl(step: boolean): string {
+  return tidy(`// attention mask to bits, one workgroup a batch item
+struct Sizes { batch: u32, keys: u32, maskWords: u32 }
+@group(0) @binding(0) var<storage, read> mask: array<i32>;
+@group(0) @binding(1) var<storage, read_write> control: array<u32>;
+${step ? '@group(0) @binding(2) var<storage, read> step: array<u32>;' : ''}
+@group(0) @binding(${step ? 3 : 2}) var<uniform> sizes: Sizes;
+
+var<workgroup> extent: atomic<u32>;
+
+@compute @workgroup_size(${MASK_INVOCATIONS})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+let item = group.x + group.y * groups.x;
+if (item >= sizes.batch) { return; }
+let at = 1u + item * (1u + sizes.maskWords);
+for (var word = lane; word < sizes.maskWords; word += ${MASK_INVOCATIONS}u) {
+let first = word * 32u;
+let count = min(32u, sizes.keys - first);
+var bits = 0u;
+for (var i = 0u; i < count; i++) {
+bits |= select(0u, 1u << i, mask[item * sizes.keys + first + i] != 0);
+}
+control[at + 1u + word] = bits;
+if (bits != 0u) { atomicMax(&extent, first + 32u - countLeadingZeros(bits)); }
+}
+workgroupBarrier();
+if (lane == 0u) { control[at] = atomicLoad(&extent); }
+${step ? 'if (item == 0u && lane == 0u) { control[0] = step[0]; }' : ''}
+}`)
+}
+
+export function maskLaunch(problem: AttentionProblem, mask: Slot, control: Slot, step: Slot | undefined): Launch {
+  return {
+    label: 'attention mask',
+    wgsl: maskWgsl(step !== undefined),
+    slots: step ? [mask, control, step] : [mask, control],
+    writes: [1],
+    uniforms: uniformWords([problem.batch, problem.keys, maskWords(problem.keys)]),
+    workgroups: spread(problem.batch, problem.maxWorkgroups),
+  }
+}
+
+const STATISTICS_INVOCATIONS = 64
+
+/** WGSL of statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
+export function statisticsWgsl(layout: AttentionLayout): string {
+  const plain = { ...layout, mask: false, dropout: false }
+  return tidy(`${declarations({
+    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}`,
+    layout: plain,
+    reads: ['o', 'dO'],
+    writes: [],
+    extra: [{ name: 'lse', type: 'array<f32>' }, { name: 'statistics', type: 'array<vec2<f32>>', written: true }],
+  })}
+@compute @workgroup_size(${STATISTICS_INVOCATIONS})
+fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {
+let number = group.x + group.y * groups.x;
+// Heads stand innermost in memory, so neighbours read neighbours.
+let index = number * ${STATISTICS_INVOCATIONS}u + lane;
+let head = index % sizes.heads;
+let i = (index / sizes.heads) % sizes.queries;
+let item = index / (sizes.heads * sizes.queries);
+if (number >= sizes.workgroups || index >= sizes.rowTiles) { return; }
+let oAt = rowO(item, i, head);
+let dOAt = rowDO(item, i, head);
+var sum = 0.0;
+for (var c = 0u; c < CHUNKS; c++) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
+let row = (item * sizes.heads + head) * sizes.queries + i;
+statistics[row] = vec2<f32>(lse[row], sum);
+}`)
+}
+
+export function statisticsLaunch(
+  problem: AttentionProblem, layout: AttentionLayout, o: Operand, dO: Operand, lse: Slot, statistics: Slot,
+): Launch {
+  const total = problem.batch * problem.heads * problem.queries
+  const workgroups = Math.ceil(total / STATISTICS_INVOCATIONS)
+  const launch = attentionLaunch(problem, layout, 'query', {
+    label: 'attention statistics', wgsl: statisticsWgsl(layout), rows: STATISTICS_INVOCATIONS,
+    reads: [o, dO], writes: [], extra: [{ slot: lse }, { slot: statistics, written: true }], control: undefined,
+  })
+  // This kernel's rows run over all heads and items, so its two tile fields count those.
+  const uniforms = launch.uniforms.slice()
+  uniforms[4] = total
+  uniforms[5] = workgroups
+  return { ...launch, uniforms, workgroups: spread(workgroups, problem.maxWorkgroups) }
+}

@@ -1,0 +1,212 @@
+// Attention by subgroups, for adapters on CPUs: a subgroup owns a tile of rows; in the score products its lanes stand
+// for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share, one of them loads and
+// subgroupBroadcast hands round, so that loads, which such adapters do lane by lane, are few for each multiply-add.
+import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each, place, sides, tidy } from './common.ts'
+
+export interface SubgroupConfig {
+  readonly kind: 'subgroup'
+  /** Lanes of a subgroup, and the workgroup's size: one subgroup each, so that no order of lanes is assumed. */
+  readonly lanes: number
+  /** Rows a subgroup owns; a multiple of four. */
+  readonly rows: number
+}
+
+/** Vec4 chunks of the sums that a lane owns in each row. */
+const ownedChunks = (layout: AttentionLayout, lanes: number): number => Math.ceil(chunksOf(layout.headSize) / lanes)
+
+/** Group of lanes, and lane in it, that hold row r. */
+const holder = (r: number, lanes: number) => ({ group: Math.floor(r / lanes), lane: r % lanes })
+
+/** `score[r] += a[r] · b[0 … 3]` for all rows: the lane's four columns as vec4s across columns. */
+function products(score: string, a: string, b: string, { rows, lanes }: SubgroupConfig): string {
+  return `${each(4, e => `let ${b}x${e} = vec4<f32>(${each(4, j => `${b}${j}[${e}]`, ', ')});`)}
+${each(rows, r => {
+    const { group, lane } = holder(r, lanes)
+    const name = `${a}Row${r}`
+    const sum = [0, 1, 2, 3].reduce((inner, e) => `fma(vec4<f32>(${name}[${e}]), ${b}x${e}, ${inner})`, `${score}${r}`)
+    return `let ${name} = subgroupBroadcast(${a}${group}, ${lane}u);
+${score}${r} = ${sum};`
+  })}`
+}
+
+function rowPlaces(name: string, operand: string, bound: string, { rows, lanes }: SubgroupConfig): string {
+  return each(Math.ceil(rows / lanes), g =>
+    `let ${name}${g} = row${operand}(item, min(rowStart + ${g * lanes}u + lane, ${bound} - 1u), head);`)
+}
+
+const loads = (count: number, name: string, operand: string, at: string): string =>
+  each(count, g => `let ${name}${g} = load${operand}(${at}${g}, c);`)
+
+/**
+ * `sum[r][t] += weight[r] · row` of every column of the tile, for one or two (weight, sum, operand) at once. Loops with a
+ * shuffle, not unrolled broadcasts: as fast, and a tenth of the code to compile.
+ */
+function accumulate(
+  terms: readonly { weight: string; sum: string; operand: string }[], start: string, end: string, bound: string,
+  { rows, lanes }: SubgroupConfig, owned: number,
+): string {
+  return `let givers = min(${lanes}u, (${end} - ${start} + 3u) / 4u);
+for (var e = 0u; e < 4u; e++) {
+${terms.map(({ weight }) => each(rows, r => `let ${weight}E${r} = ${weight}${r}[e];`)).join('\n')}
+for (var giver = 0u; giver < givers; giver++) {
+let j = min(${start} + 4u * giver + e, ${bound} - 1u);
+${terms.map(({ weight, sum, operand }) => `{
+let at = row${operand}(item, j, head);
+${each(owned, t => `let chunk${t} = load${operand}(at, own${t});`)}
+${each(rows, r => `let share${r} = vec4<f32>(subgroupShuffle(${weight}E${r}, giver));
+${each(owned, t => `${sum}${r}_${t} = fma(share${r}, chunk${t}, ${sum}${r}_${t});`)}`)}
+}`).join('\n')}
+}
+}`
+}
+
+/** Folds a lane's value over the subgroup, by halves (lavapipe's own reductions go lane by lane). */
+function fold(lanes: number, value: string, join: (a: string, b: string) => string): string {
+  return each(Math.log2(lanes), n => `${value} = ${join(value, `subgroupShuffleXor(${value}, ${lanes >> (n + 1)}u)`)};`)
+}
+
+/** Draws `rows` times four of dropout's factors, in a loop: the generator is long and would be inlined each time. */
+function draw(rows: number, place: string): string {
+  return `var factors = array<vec4<f32>, ${rows}>();
+for (var n = 0u; n < ${rows}u; n++) { factors[n] = keep4(${place}); }`
+}
+
+const ownPlaces = (owned: number, lanes: number): string =>
+  each(owned, t => `let own${t} = min(lane + ${t * lanes}u, CHUNKS - 1u);`)
+
+const sums = (name: string, rows: number, owned: number): string =>
+  each(rows, r => each(owned, t => `var ${name}${r}_${t} = vec4<f32>();`))
+
+/** Writes a row's chunks: those that a lane owns, where the row is there. */
+function storeRow(name: string, r: number, value: (t: number) => string, owned: number, lanes: number): string {
+  const operand = name[0].toUpperCase() + name.slice(1)
+  return `let ${name}At${r} = row${operand}(item, rowStart + ${r}u, head);
+${each(owned, t => `if (lane + ${t * lanes}u < CHUNKS) { store${operand}(${name}At${r}, own${t}, ${value(t)}); }`)}`
+}
+
+/** Forward: o and lse. */
+export function subgroupForwardWgsl(config: SubgroupConfig, layout: AttentionLayout): string {
+  const { lanes, rows } = config
+  const owned = ownedChunks(layout, lanes)
+  const groups = Math.ceil(rows / lanes)
+  return tidy(`${declarations({
+    title: `attention forward subgroup ${lanes} lanes x ${rows} rows, headSize ${layout.headSize} ${layout.dtype}`,
+    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }],
+    subgroups: true,
+  })}
+@compute @workgroup_size(${lanes})
+fn main(${builtins}, @builtin(subgroup_invocation_id) lane: u32) {
+${place(rows)}
+${rowPlaces('queryAt', 'Q', 'sizes.queries', config)}
+${ownPlaces(owned, lanes)}
+${sums('sum', rows, owned)}
+${each(rows, r => `var peak${r} = LOWEST;
+var total${r} = 0.0; // of this lane's columns`)}
+for (var start = 0u; start < extent; start += ${4 * lanes}u) {
+let key = start + 4u * lane;
+${each(4, e => `let keyAt${e} = rowK(item, min(key + ${e}u, sizes.keys - 1u), head);`)}
+${each(rows, r => `var s${r} = vec4<f32>();`)}
+for (var c = 0u; c < CHUNKS; c++) {
+${loads(groups, 'query', 'Q', 'queryAt')}
+${loads(4, 'k', 'K', 'keyAt')}
+${products('s', 'query', 'k', config)}
+}
+let open = allowed4(item, key, extent);
+${layout.dropout ? draw(rows, 'headRow + rowStart + n, key') : ''}
+${each(rows, r => `
+s${r} = select(vec4<f32>(LOWEST), sizes.scale * s${r}, open);
+var next${r} = max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w));
+${fold(lanes, `next${r}`, (a, b) => `max(${a}, ${b})`)}
+next${r} = max(peak${r}, next${r});
+let mend${r} = exp(peak${r} - next${r});
+peak${r} = next${r};
+var p${r} = select(vec4<f32>(), exp(s${r} - vec4<f32>(next${r})), open);
+total${r} = fma(total${r}, mend${r}, dot(p${r}, vec4<f32>(1.0)));
+${layout.dropout ? `p${r} *= factors[${r}];` : ''}
+${each(owned, t => `sum${r}_${t} *= mend${r};`)}`)}
+
+${accumulate([{ weight: 'p', sum: 'sum', operand: 'V' }], 'start', 'extent', 'sizes.keys', config, owned)}
+}
+${each(rows, r => fold(lanes, `total${r}`, (a, b) => `${a} + ${b}`))}
+${each(rows, r => `if (rowStart + ${r}u < sizes.queries) {
+// A row that attends to nothing gives zeros.
+let inverse = select(0.0, 1.0 / total${r}, total${r} > 0.0);
+${storeRow('o', r, t => `inverse * sum${r}_${t}`, owned, lanes)}
+if (lane == 0u) { lse[headRow + rowStart + ${r}u] = select(0.0, peak${r} + log(total${r}), total${r} > 0.0); }
+}`)}
+}`)
+}
+
+/** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
+export function subgroupGradientWgsl(side: Side, config: SubgroupConfig, layout: AttentionLayout): string {
+  const { lanes, rows } = config
+  const { a1, a2, b1, b2, rows: rowBound, columns, writes } = sides(side)
+  const owned = ownedChunks(layout, lanes)
+  const groups = Math.ceil(rows / lanes)
+  const query = side === 'query'
+  const rowStatistics = `${each(groups, g => `let statistic${g} = statistics[headRow + min(rowStart + ${g * lanes}u + lane, sizes.queries - 1u)];`)}
+${each(rows, r => {
+    const { group, lane } = holder(r, lanes)
+    return `let lse${r} = subgroupBroadcast(statistic${group}.x, ${lane}u);
+let mean${r} = subgroupBroadcast(statistic${group}.y, ${lane}u);`
+  })}`
+  const columnStatistics = `${each(4, e => `let statistic${e} = statistics[headRow + min(column + ${e}u, sizes.queries - 1u)];`)}
+let lse = vec4<f32>(statistic0.x, statistic1.x, statistic2.x, statistic3.x);
+let mean = vec4<f32>(statistic0.y, statistic1.y, statistic2.y, statistic3.y);`
+  const of = (name: string, r: number): string => (query ? `vec4<f32>(${name}${r})` : name)
+  // Dropout's factors come four keys at a time: columns on the query side, rows on the key side.
+  const factorOf = (r: number): string => query
+    ? `factors[${r}]`
+    : `vec4<f32>(${each(4, e => `factors[${r - r % 4 + e}][${r % 4}]`, ', ')})`
+  const factor = (r: number): string => (layout.dropout ? `factor${r} * ` : '')
+  return tidy(`${declarations({
+    title: `attention gradient of the ${side} side, subgroup ${lanes} lanes x ${rows} rows, headSize ${layout.headSize} ${layout.dtype}`,
+    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }],
+    subgroups: true,
+  })}
+@compute @workgroup_size(${lanes})
+fn main(${builtins}, @builtin(subgroup_invocation_id) lane: u32) {
+${place(rows)}
+${rowPlaces('rowAt1_', a1, rowBound, config)}
+${rowPlaces('rowAt2_', a2, rowBound, config)}
+${ownPlaces(owned, lanes)}
+${query ? rowStatistics : ''}
+${sums('sumOne', rows, owned)}
+${query ? '' : sums('sumTwo', rows, owned)}
+${query ? 'let end = extent;' : `var end = ${columns};
+if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
+for (var start = 0u; start < end; start += ${4 * lanes}u) {
+let column = start + 4u * lane;
+${each(4, e => `let columnAt1_${e} = row${b1}(item, min(column + ${e}u, ${columns} - 1u), head);
+let columnAt2_${e} = row${b2}(item, min(column + ${e}u, ${columns} - 1u), head);`)}
+${each(rows, r => `var s${r} = vec4<f32>();
+var d${r} = vec4<f32>();`)}
+for (var c = 0u; c < CHUNKS; c++) {
+${loads(groups, 'one', a1, 'rowAt1_')}
+${loads(4, 'columnOne', b1, 'columnAt1_')}
+${products('s', 'one', 'columnOne', config)}
+${loads(groups, 'two', a2, 'rowAt2_')}
+${loads(4, 'columnTwo', b2, 'columnAt2_')}
+${products('d', 'two', 'columnTwo', config)}
+}
+${query ? 'let open = allowed4(item, column, extent);' : `let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});
+${columnStatistics}`}
+${layout.dropout ? `${draw(rows, query ? 'headRow + rowStart + n, column' : 'headRow + column + n % 4u, rowStart + n / 4u * 4u')}
+${each(rows, r => `let factor${r} = ${factorOf(r)};`)}` : ''}
+${each(rows, r => `let p${r} = select(vec4<f32>(), exp(sizes.scale * s${r} - ${of('lse', r)}), open);
+let ds${r} = p${r} * (${factor(r)}d${r} - ${of('mean', r)});
+${query ? '' : `let weight${r} = ${factor(r)}p${r};`}`)}
+
+${accumulate([{ weight: 'ds', sum: 'sumOne', operand: b1 }, ...(query ? [] : [{ weight: 'weight', sum: 'sumTwo', operand: b2 }])],
+    'start', 'end', columns, config, owned)}
+}
+${each(rows, r => `if (rowStart + ${r}u < ${rowBound}) {
+${query
+      ? storeRow('dq', r, t => `sizes.scale * sumOne${r}_${t}`, owned, lanes)
+      : `// What a masked key gathered may be anything.
+let open = allowed(item, rowStart + ${r}u, extent);
+${storeRow('dk', r, t => `select(vec4<f32>(), sizes.scale * sumOne${r}_${t}, open)`, owned, lanes)}
+${storeRow('dv', r, t => `select(vec4<f32>(), sumTwo${r}_${t}, open)`, owned, lanes)}`}
+}`)}
+}`)
+}

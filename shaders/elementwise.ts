@@ -1,0 +1,231 @@
+// Elementwise kernels: one thread an element, any chain of operations fused into one expression, inputs read through
+// strides, the output written through strides. Reductions (reduce.ts) load their inputs the same way.
+import { type DType, type Launch, type Traits, type View, input, output, spread, uniformWords } from './kernel.ts'
+
+/** A number that an expression reads from the uniform buffer. */
+export interface UniformScalar {
+  readonly type: 'f32' | 'i32' | 'u32'
+  readonly value: number
+}
+
+/**
+ * A fused expression. Its lines may use `x0 … xn` (the loaded inputs, f16 widened to f32), `u.s0 … u.sn` (its scalars)
+ * and `i` (the element's linear number, u32); `result` is an expression of the output's type, f32 standing for f16.
+ */
+export interface Body {
+  readonly lines: readonly string[]
+  readonly result: string
+  readonly helpers: readonly string[]
+  readonly scalars: readonly UniformScalar[]
+}
+
+/** One elementwise launch over `output.shape`; inputs are views already broadcast to that shape. */
+export interface ElementwiseProblem {
+  readonly label: string
+  readonly inputs: readonly View[]
+  readonly output: View
+  readonly body: Body
+}
+
+const WORKGROUP = 64
+
+/** Named WGSL functions that expressions may call. Polynomials are fitted for the least relative error in f32. */
+export const helperSource: Readonly<Record<string, string>> = {
+  erf_near: `
+// erf on [-1, 1]: x · p(x²), relative error 1.2e-9 before rounding.
+fn erf_near(x: f32) -> f32 {
+  let z = x * x;
+  return x * (1.1283791 + z * (-0.37612626 + z * (0.11283585 + z * (-0.02685381 + z * (0.0051883277
+    + z * (-0.00080101925 + z * 0.000078538576))))));
+}`,
+  erfc_far: `
+// erfc for x ≥ 1: exp(-x²) · p(1 / (1 + x/2)), relative error 5.6e-9 before rounding.
+fn erfc_far(x: f32) -> f32 {
+  let t = 1.0 / (1.0 + 0.5 * x);
+  return exp(-x * x) * (-0.0000041034255 + t * (0.2821994 + t * (0.28099075 + t * (0.25296742 + t * (0.15804118
+    + t * (0.10534301 + t * (0.02505987 + t * (-0.1850404 + t * 0.08089112))))))));
+}`,
+  erf_f32: `
+fn erf_f32(x: f32) -> f32 {
+  let a = min(abs(x), 6.0);
+  return select(sign(x) * (1.0 - erfc_far(max(a, 1.0))), erf_near(clamp(x, -1.0, 1.0)), a < 1.0);
+}`,
+  // Φ(x) = erfc(-x/√2) / 2: from erfc on the negative side, where 1 + erf would cancel.
+  normal_cdf: `
+fn normal_cdf(x: f32) -> f32 {
+  let z = x * 0.70710678;
+  let tail = 0.5 * erfc_far(clamp(abs(z), 1.0, 10.0));
+  return select(select(tail, 1.0 - tail, z > 0.0), 0.5 + 0.5 * erf_near(clamp(z, -1.0, 1.0)), abs(z) < 1.0);
+}`,
+  tanh_f32: `
+// tanh without the cancellation near 0 and the overflow far out that a built-in one may have.
+fn tanh_f32(x: f32) -> f32 {
+  let z = x * x;
+  let near = x * (1.0 + z * (-0.3333323 + z * (0.13330415 + z * (-0.05366528 + z * (0.020415189 + z * -0.0054682638)))));
+  let far = sign(x) * (1.0 - 2.0 / (exp(2.0 * min(abs(x), 15.0)) + 1.0));
+  return select(far, near, abs(x) < 0.65);
+}`,
+  log_f32: `
+// log with full relative precision near 1, where the built-in promises only an absolute error.
+fn log_f32(x: f32) -> f32 {
+  let d = x - 1.0;
+  let s = d / (2.0 + d);
+  let z = s * s;
+  let near = 2.0 * s * (1.0 + z * (0.33333333 + z * (0.2 + z * (0.14285714 + z * 0.11111111))));
+  return select(log(x), near, abs(d) < 0.25);
+}`,
+  pow_f32: `
+// A negative base is allowed where the exponent is a whole number.
+fn pow_f32(x: f32, y: f32) -> f32 {
+  let magnitude = select(exp2(y * log_f32(abs(x)) * 1.44269504), select(0.0, 1.0, y == 0.0), x == 0.0 && y >= 0.0);
+  let odd = abs(y) % 2.0 == 1.0;
+  let whole = y == floor(y);
+  return select(select(magnitude, -magnitude, odd && x < 0.0), bitcast<f32>(0x7fc00000u + u32(min(abs(y), 0.0))), x < 0.0 && !whole);
+}`,
+}
+
+/** Which helpers a helper calls itself. */
+const helperNeeds: Readonly<Record<string, readonly string[]>> = {
+  erf_f32: ['erf_near', 'erfc_far'],
+  normal_cdf: ['erf_near', 'erfc_far'],
+  pow_f32: ['log_f32'],
+}
+
+/** The text of the named helpers and of all that they call. */
+export function helperText(names: readonly string[]): string {
+  const all = new Set<string>()
+  const visit = (name: string): void => {
+    for (const needed of helperNeeds[name] ?? []) visit(needed)
+    all.add(name)
+  }
+  names.forEach(visit)
+  return [...all].map(name => helperSource[name] ?? name).join('\n')
+}
+
+/** How one input is addressed, after axes that lie together have been merged. */
+type Access = 'linear' | 'single' | 'strided'
+
+/** Axes merged where every operand steps through them as through one. `group` keeps unlike axes apart. */
+export interface Axes {
+  readonly sizes: number[]
+  /** Strides of each operand, by operand and merged axis. */
+  readonly strides: number[][]
+  readonly groups: number[]
+}
+
+/** Merges neighbouring axes of `shape` (and drops those of length 1) as far as all `strides` allow. */
+export function mergeAxes(shape: readonly number[], strides: readonly (readonly number[])[], group: readonly number[]): Axes {
+  const axes: Axes = { sizes: [], strides: strides.map(() => []), groups: [] }
+  for (let axis = 0; axis < shape.length; axis++) {
+    if (shape[axis] === 1) continue
+    const last = axes.sizes.length - 1
+    const joins = last >= 0 && axes.groups[last] === group[axis] &&
+      strides.every((s, k) => axes.strides[k][last] === s[axis] * shape[axis])
+    if (joins) {
+      axes.sizes[last] *= shape[axis]
+      strides.forEach((s, k) => { axes.strides[k][last] = s[axis] })
+    } else {
+      axes.sizes.push(shape[axis])
+      axes.groups.push(group[axis])
+      strides.forEach((s, k) => axes.strides[k].push(s[axis]))
+    }
+  }
+  return axes
+}
+
+export const scalarType = (dtype: DType): string => (dtype === 'f16' ? 'f32' : dtype)
+export const loaded = (dtype: DType, text: string): string => (dtype === 'f16' ? `f32(${text})` : text)
+export const stored = (dtype: DType, text: string): string => (dtype === 'f16' ? `f16(${text})` : text)
+
+function accessOf(strides: readonly number[], linear: readonly number[]): Access {
+  if (strides.every(s => s === 0)) return 'single'
+  return strides.every((s, i) => s === linear[i]) ? 'linear' : 'strided'
+}
+
+function rowMajor(sizes: readonly number[]): number[] {
+  const strides = new Array<number>(sizes.length)
+  for (let i = sizes.length - 1, stride = 1; i >= 0; i--) {
+    strides[i] = stride
+    stride *= sizes[i]
+  }
+  return strides
+}
+
+/** The launch of one fused elementwise expression. */
+export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): Launch {
+  const { inputs, output: out, body } = problem
+  const shape = out.shape
+  const count = shape.reduce((n, m) => n * m, 1)
+  const axes = mergeAxes(shape, [...inputs.map(v => v.strides), out.strides], shape.map(() => 0))
+  const linear = rowMajor(axes.sizes)
+  const access = axes.strides.map(strides => accessOf(strides, linear))
+  const rank = axes.sizes.length
+  const fields: string[] = ['n: u32']
+  const words: (number | { f32: number })[] = [count]
+  const coordinates: string[] = []
+  if (access.includes('strided')) {
+    coordinates.push('  var rest = i;')
+    for (let axis = rank - 1; axis > 0; axis--) {
+      fields.push(`d${axis}: u32`)
+      words.push(axes.sizes[axis])
+      coordinates.push(`  let c${axis} = rest % u.d${axis};`, `  rest = rest / u.d${axis};`)
+    }
+    coordinates.push('  let c0 = rest;')
+  }
+  const address = (k: number, offset: number): string => {
+    const terms: string[] = []
+    if (offset !== 0) {
+      fields.push(`o${k}: u32`)
+      words.push(offset)
+      terms.push(`u.o${k}`)
+    }
+    if (access[k] === 'linear') terms.push('i')
+    if (access[k] === 'strided') {
+      for (let axis = 0; axis < rank; axis++) {
+        if (axes.strides[k][axis] === 0) continue
+        fields.push(`t${k}_${axis}: u32`)
+        words.push(axes.strides[k][axis])
+        terms.push(`c${axis} * u.t${k}_${axis}`)
+      }
+    }
+    return terms.join(' + ') || '0u'
+  }
+  const loads = inputs.map((view, k) => `  let x${k} = ${loaded(view.dtype, `in${k}[${address(k, view.offset)}]`)};`)
+  const target = address(inputs.length, out.offset)
+  pushScalars(body.scalars, fields, words)
+  const f16 = [...inputs, out].some(v => v.dtype === 'f16')
+  const wgsl = [
+    ...(f16 ? ['enable f16;'] : []),
+    `// elementwise ${problem.label}: one thread an element, ${access.join(' ')}`,
+    `struct Uniforms { ${fields.join(', ')} }`,
+    ...inputs.map((view, k) => `@group(0) @binding(${k}) var<storage, read> in${k}: array<${view.dtype}>;`),
+    `@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${out.dtype}>;`,
+    `@group(0) @binding(${inputs.length + 1}) var<uniform> u: Uniforms;`,
+    helperText(body.helpers),
+    `@compute @workgroup_size(${WORKGROUP})`,
+    'fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {',
+    `  let i = id.x + id.y * groups.x * ${WORKGROUP}u;`,
+    '  if (i >= u.n) { return; }',
+    ...coordinates,
+    ...loads,
+    ...body.lines.map(line => `  ${line}`),
+    `  out[${target}] = ${stored(out.dtype, body.result)};`,
+    '}',
+  ].join('\n')
+  return {
+    label: problem.label,
+    wgsl,
+    slots: [...inputs.map((_, k) => input(k)), output(0)],
+    writes: [inputs.length],
+    uniforms: uniformWords(words),
+    workgroups: spread(Math.ceil(count / WORKGROUP), traits.maxWorkgroups),
+  }
+}
+
+/** Appends the body's scalars to the uniform struct. */
+export function pushScalars(scalars: readonly UniformScalar[], fields: string[], words: (number | { f32: number })[]): void {
+  scalars.forEach((scalar, k) => {
+    fields.push(`s${k}: ${scalar.type}`)
+    words.push(scalar.type === 'f32' ? { f32: scalar.value } : scalar.value)
+  })
+}

@@ -1,0 +1,189 @@
+// Matmul: which kernels are worth trying for a product on an adapter, and the launches of one of them. The kernels
+// stand side by side in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory
+// (workgroup.ts), dot products (dot.ts); any of them may take K in slices, summed by sum.ts.
+import { spread, temporary } from './kernel.ts'
+import type { Lowering, Traits } from './kernel.ts'
+import { batchCount, transposed } from './matmul/problem.ts'
+import type { Product } from './matmul/problem.ts'
+import { layoutOf, slotsOf, tileCount, uniformWordsOf } from './matmul/text.ts'
+import type { Layout, TileSize } from './matmul/text.ts'
+import { tileName, tileSize, tileThreads, tileWgsl } from './matmul/tile.ts'
+import type { TileConfig } from './matmul/tile.ts'
+import { workgroupName, workgroupSize, workgroupStorage, workgroupThreads, workgroupWgsl } from './matmul/workgroup.ts'
+import type { WorkgroupConfig } from './matmul/workgroup.ts'
+import { dotName, dotSize, dotStorage, dotWgsl } from './matmul/dot.ts'
+import type { DotConfig } from './matmul/dot.ts'
+import { sumSlices } from './matmul/sum.ts'
+
+export type MatmulConfig = TileConfig | WorkgroupConfig | DotConfig
+
+/** One way to make a product. */
+export interface MatmulCandidate {
+  readonly config: MatmulConfig
+  /** How many slices K is cut in; 1 writes the output at once. */
+  readonly slices: number
+  /** Makes the transpose, so that a narrow output lies along the side where lanes are shared. */
+  readonly transpose: boolean
+}
+
+interface Rated {
+  readonly config: MatmulConfig
+  /** Speed on large sizes relative to the adapter's best. */
+  readonly rate: number
+}
+
+/** The shader's text. */
+export function wgsl(config: MatmulConfig, layout: Layout): string {
+  if (config.kernel === 'tile') return tileWgsl(config, layout)
+  return config.kernel === 'workgroup' ? workgroupWgsl(config, layout) : dotWgsl(config, layout)
+}
+
+export function configName(config: MatmulConfig): string {
+  if (config.kernel === 'tile') return tileName(config)
+  return config.kernel === 'workgroup' ? workgroupName(config) : dotName(config)
+}
+
+/** Which outputs one workgroup makes. */
+export function sizeOfTile(config: MatmulConfig): TileSize {
+  if (config.kernel === 'tile') return tileSize(config)
+  return config.kernel === 'workgroup' ? workgroupSize(config) : dotSize(config)
+}
+
+/** The product's layout as this config reads it. */
+export function layoutFor(config: MatmulConfig, product: Product, split: boolean): Layout {
+  // A lane that loads one row of A, or a thread that walks along K, gains nothing from four rows at once.
+  if (config.kernel === 'tile') return layoutOf(product, split, { a: config.subgroup === 0 && config.rows % 4 === 0, b: true })
+  return layoutOf(product, split, { a: config.kernel === 'workgroup', b: config.kernel === 'workgroup' })
+}
+
+/** Whether an adapter can run the config at all. */
+export function isLegal(config: MatmulConfig, traits: Traits): boolean {
+  if (config.kernel === 'tile') return tileThreads(config) <= traits.maxWorkgroupInvocations
+  const [threads, bytes] = config.kernel === 'workgroup'
+    ? [workgroupThreads(config), workgroupStorage(config)]
+    : [config.threads, dotStorage(config)]
+  return threads <= traits.maxWorkgroupInvocations && bytes <= traits.maxWorkgroupStorage
+}
+
+/** Best guess first: by rate, by how much of the tiles falls inside the output, and by whether there are workgroups
+ *  enough to fill the adapter. What guesses put far behind is left out. */
+export function candidates(product: Product, traits: Traits): MatmulCandidate[] {
+  const all = rankedCandidates(product, traits)
+  return all.filter(r => r.score >= all[0].score * 0.4).slice(0, 12).map(r => r.candidate)
+}
+
+/** Everything that an adapter could run, best guess first. */
+export function rankedCandidates(product: Product, traits: Traits): { candidate: MatmulCandidate; score: number }[] {
+  const ways = product.bias ? [false] : [false, true]
+  const ranked = ways.flatMap(transpose => {
+    const turned = transpose ? transposed(product) : product
+    return configs(turned, traits).filter(({ config }) => isLegal(config, traits))
+      .flatMap(({ config, rate }) => sliceCounts(config, turned, traits).map(slices => ({
+        candidate: { config, slices, transpose },
+        score: rate * score(config, turned, slices, traits) * (transpose ? 0.97 : 1),
+      })))
+  })
+  return ranked.sort((a, b) => b.score - a.score)
+}
+
+function configs(product: Product, traits: Traits): Rated[] {
+  return [...(traits.cpu ? cpuConfigs(traits) : gpuConfigs(traits)), ...dotConfigs(product, traits)]
+}
+
+/** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
+ *  tiles do no better and take twice as long to compile; without sharing rows it is 8, through workgroup memory 3. */
+function cpuConfigs(traits: Traits): Rated[] {
+  const width = traits.subgroupSize
+  const own = [
+    rated(0.36, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8 }),
+    rated(0.3, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 8, stacked: 4 }),
+    rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowFours: 1, columnFours: 1 }),
+  ]
+  if (width === 0 || width > 16) return own
+  const shared = ([
+    [1, 16, 1, 1], [0.97, 24, 1, 4], [0.96, 32, 1, 1], [0.85, 16, 2, 1], [0.74, 8, 1, 16], [0.7, 8, 1, 1], [0.45, 4, 1, 4],
+  ] as const)
+    .filter(([, rows]) => rows % width === 0)
+    .map(([rate, rows, fours, stacked]) => rated(rate, { kernel: 'tile', subgroup: width, rows, fours, across: width, stacked }))
+  return [...shared, ...own]
+}
+
+/** Guesses from the literature until a GPU has ranked them. */
+function gpuConfigs(traits: Traits): Rated[] {
+  const width = traits.subgroupSize
+  const list = [
+    rated(1, { kernel: 'workgroup', rows: 128, columns: 128, depth: 16, rowFours: 2, columnFours: 2 }),
+    rated(0.92, { kernel: 'workgroup', rows: 128, columns: 64, depth: 16, rowFours: 2, columnFours: 2 }),
+    rated(0.85, { kernel: 'workgroup', rows: 64, columns: 64, depth: 16, rowFours: 2, columnFours: 2 }),
+    rated(0.75, { kernel: 'workgroup', rows: 64, columns: 64, depth: 16, rowFours: 1, columnFours: 1 }),
+    rated(0.5, { kernel: 'workgroup', rows: 32, columns: 32, depth: 32, rowFours: 1, columnFours: 1 }),
+    rated(0.4, { kernel: 'workgroup', rows: 128, columns: 16, depth: 16, rowFours: 2, columnFours: 1 }),
+    rated(0.35, { kernel: 'workgroup', rows: 128, columns: 8, depth: 32, rowFours: 1, columnFours: 1 }),
+    rated(0.5, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8 }),
+    rated(0.45, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 16, stacked: 8 }),
+    rated(0.2, { kernel: 'tile', subgroup: 0, rows: 1, fours: 1, across: 64, stacked: 1 }),
+  ]
+  if (width >= 8 && width <= 32) list.push(rated(0.6, { kernel: 'tile', subgroup: width, rows: width, fours: 1, across: width, stacked: 4 }))
+  return list
+}
+
+function dotConfigs(product: Product, traits: Traits): Rated[] {
+  if (product.m * product.n > 16384) return []
+  const threads = traits.cpu ? Math.max(traits.subgroupSize, 4) : 64
+  const config = { kernel: 'dot', threads, rows: Math.min(4, product.m), columns: Math.min(4, product.n) } as const
+  // Threads walk along K: an operand that does not lie along it is read one lonely element at a time.
+  const along = product.segments.every(({ a, b }) => a.major === 'k' && b.major === 'k')
+  return [rated(along ? 0.25 : 0.05, config)]
+}
+
+function rated(rate: number, config: MatmulConfig): Rated {
+  return { config, rate }
+}
+
+/** Workgroups that keep an adapter busy. */
+function wantedWorkgroups(traits: Traits): number {
+  return traits.cpu ? 8 : 256
+}
+
+/** Slices worth trying: none, and as many as fill the adapter with slices of 128 or longer. */
+function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): number[] {
+  if (product.segments.length > 1 || product.bias || config.kernel === 'dot') return [1]
+  const tiles = tileCount(product, sizeOfTile(config))
+  const most = Math.floor(product.segments[0].k / 128)
+  const slices = Math.min(Math.ceil(wantedWorkgroups(traits) / Math.max(tiles, 1)), most, 64)
+  return slices > 1 ? [1, slices] : [1]
+}
+
+function score(config: MatmulConfig, product: Product, slices: number, traits: Traits): number {
+  const tile = sizeOfTile(config)
+  const tiles = tileCount(product, tile)
+  const useful = product.m * product.n * batchCount(product) / (tiles * tile.rows * tile.columns)
+  const busy = Math.min(1, tiles * slices / wantedWorkgroups(traits))
+  return useful * busy * (slices > 1 ? 0.9 : 1)
+}
+
+/** The dispatches of one candidate. */
+export function lower(product: Product, candidate: MatmulCandidate, traits: Traits): Lowering {
+  const { config } = candidate
+  const turned = candidate.transpose ? transposed(product) : product
+  const k = turned.segments[0].k
+  // Slices are whole steps of every kernel long, so that groups of four stay whole.
+  const chunk = Math.ceil(k / candidate.slices / 32) * 32
+  const slices = k === 0 ? 1 : Math.ceil(k / chunk)
+  const split = slices > 1
+  const layout = layoutFor(config, turned, split)
+  const tile = sizeOfTile(config)
+  const count = batchCount(turned) * turned.m * turned.n
+  const main = {
+    label: `matmul ${configName(config)} ${split ? `/ ${slices}` : ''}`.trim(),
+    wgsl: wgsl(config, layout),
+    ...slotsOf(turned, split, temporary(0)),
+    uniforms: uniformWordsOf(layout, turned, tile, slices, chunk),
+    workgroups: spread(tileCount(turned, tile, slices), traits.maxWorkgroups),
+  }
+  if (!split) return { launches: [main] }
+  return {
+    launches: [main, sumSlices(temporary(0), turned.out, count, slices, traits)],
+    temporaries: [{ shape: [slices, count], dtype: 'f32' }],
+  }
+}

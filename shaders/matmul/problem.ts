@@ -1,0 +1,174 @@
+// A matrix product as its kernels see it: sizes, one unit-stride axis per operand, batch axes as few as strides allow.
+// Everything that depends only on views lives here, and no WGSL.
+import type { DType, Slot, View } from '../kernel.ts'
+
+/** Storage types that matmul reads and writes. */
+export type FloatType = 'f32' | 'f16'
+
+/**
+ * One operand. Its rows are M for the left operand and N for the right one; its columns are K. One of the two axes has
+ * stride 1 (`major`), the other `stride`. All counts are in elements.
+ */
+export interface Operand {
+  readonly slot: Slot
+  readonly dtype: FloatType
+  readonly major: 'k' | 'row'
+  readonly offset: number
+  readonly stride: number
+  /** A stride per batch axis of the problem. */
+  readonly batch: readonly number[]
+}
+
+/** One product of the sum: a [M, K] times b [N, K] transposed, times `scale`. */
+export interface Segment {
+  readonly k: number
+  readonly a: Operand
+  readonly b: Operand
+  readonly scale: number
+}
+
+/**
+ * out[..., m, n] = Σ over segments scale · Σₖ a[..., m, k] · b[..., n, k] + bias[n]. A plain product has one segment;
+ * a LoRA linear has two. `out` is contiguous.
+ */
+export interface Product {
+  readonly m: number
+  readonly n: number
+  /** Sizes of the batch axes, outermost first. */
+  readonly batch: readonly number[]
+  readonly segments: readonly Segment[]
+  readonly bias?: { readonly slot: Slot; readonly dtype: FloatType }
+  readonly out: { readonly slot: Slot; readonly dtype: FloatType }
+  /** `out` holds [..., n, m]: the product is the transpose of what was asked. */
+  readonly outTransposed?: boolean
+}
+
+/** The same numbers with the operands' parts swapped: (a·b)ᵀ = bᵀ·aᵀ. For products without bias. */
+export function transposed(product: Product): Product {
+  return {
+    ...product, m: product.n, n: product.m, outTransposed: !product.outTransposed,
+    segments: product.segments.map(({ k, a, b, scale }) => ({ k, a: b, b: a, scale })),
+  }
+}
+
+export function isFloat(dtype: DType): dtype is FloatType {
+  return dtype === 'f32' || dtype === 'f16'
+}
+
+/** Which axis of a [rows, k] matrix has stride 1; undefined where none has (axes of length 1 count as having it). */
+export function majorOf(rows: number, k: number, rowStride: number, kStride: number): 'k' | 'row' | undefined {
+  if (kStride === 1 && k > 1) return 'k'
+  if (rowStride === 1 && rows > 1) return 'row'
+  if (k <= 1) return 'k'
+  return rows <= 1 ? 'row' : undefined
+}
+
+/** True where the kernels can read the view's last two axes as they lie. */
+export function isReadable(view: View): boolean {
+  const r = view.shape.length
+  return isFloat(view.dtype) && r >= 2
+    && majorOf(view.shape[r - 2], view.shape[r - 1], view.strides[r - 2], view.strides[r - 1]) !== undefined
+}
+
+/** An operand from a view [rows, k] of rank 2 (no batch). Throws where isReadable is false. */
+export function operandOf(slot: Slot, view: View, order: 'row,k' | 'k,row' = 'row,k'): Operand {
+  const [rowAxis, kAxis] = order === 'row,k' ? [0, 1] : [1, 0]
+  return operand(slot, view, view.shape[rowAxis], view.shape[kAxis], view.strides[rowAxis], view.strides[kAxis], [])
+}
+
+function operand(slot: Slot, view: View, rows: number, k: number, rowStride: number, kStride: number, batch: readonly number[]): Operand {
+  const major = majorOf(rows, k, rowStride, kStride)
+  if (!major || !isFloat(view.dtype)) throw new Error(`matmul cannot read ${view.dtype} strides ${view.strides.join(', ')}`)
+  const stride = major === 'k' ? (rows > 1 ? rowStride : k) : (k > 1 ? kStride : rows)
+  return { slot, dtype: view.dtype, major, offset: view.offset, stride, batch }
+}
+
+interface BatchAxis {
+  readonly n: number
+  readonly a: number
+  readonly b: number
+}
+
+/**
+ * The product of views a [..., M, K] and b [..., K, N], leading axes broadcast. Batch axes that lie together in both
+ * operands become one; those of `a` that go on from its rows, where b repeats, become rows: [B, S, H]·[H, N] is one
+ * product of B·S rows.
+ */
+export function productOf(
+  a: { readonly slot: Slot; readonly view: View }, b: { readonly slot: Slot; readonly view: View },
+  out: { readonly slot: Slot; readonly dtype: FloatType }, scale = 1,
+): Product {
+  const aRank = a.view.shape.length
+  const bRank = b.view.shape.length
+  let m = a.view.shape[aRank - 2]
+  const k = a.view.shape[aRank - 1]
+  const n = b.view.shape[bRank - 1]
+  let rowStride = a.view.strides[aRank - 2]
+  const axes = mergeAxes(batchAxes(a.view, b.view))
+  const kStride = a.view.strides[aRank - 1]
+  while (axes.length > 0) {
+    const inner = axes[axes.length - 1]
+    const continues = m === 1 || inner.a === m * rowStride
+    if (inner.b !== 0 || !continues) break
+    // Rows of a transposed operand must stay next to each other, or no axis would have stride 1.
+    if (m === 1 && majorOf(inner.n, k, inner.a, kStride) === undefined) break
+    rowStride = m === 1 ? inner.a : rowStride
+    m *= inner.n
+    axes.pop()
+  }
+  return {
+    m, n, batch: axes.map(axis => axis.n),
+    segments: [{
+      k, scale,
+      a: operand(a.slot, a.view, m, k, rowStride, kStride, axes.map(axis => axis.a)),
+      b: operand(b.slot, b.view, n, k, b.view.strides[bRank - 1], b.view.strides[bRank - 2], axes.map(axis => axis.b)),
+    }],
+    out,
+  }
+}
+
+function batchAxes(a: View, b: View): BatchAxis[] {
+  const rank = Math.max(a.shape.length, b.shape.length)
+  const at = (view: View, axis: number): { n: number; stride: number } => {
+    const i = axis - (rank - view.shape.length)
+    return i < 0 ? { n: 1, stride: 0 } : { n: view.shape[i], stride: view.shape[i] === 1 ? 0 : view.strides[i] }
+  }
+  const axes: BatchAxis[] = []
+  for (let axis = 0; axis < rank - 2; axis++) {
+    const left = at(a, axis)
+    const right = at(b, axis)
+    const n = left.n === 1 ? right.n : left.n
+    if (n !== 1) axes.push({ n, a: left.stride, b: right.stride })
+  }
+  return axes
+}
+
+function mergeAxes(axes: readonly BatchAxis[]): BatchAxis[] {
+  const merged: BatchAxis[] = []
+  for (const axis of axes) {
+    const outer = merged[merged.length - 1]
+    if (outer && outer.a === axis.n * axis.a && outer.b === axis.n * axis.b) {
+      merged[merged.length - 1] = { n: outer.n * axis.n, a: axis.a, b: axis.b }
+    } else merged.push(axis)
+  }
+  return merged
+}
+
+/** Whether an operand can be loaded four elements at a time along its unit-stride axis. */
+export function isVec4(operand: Operand, rows: number, k: number): boolean {
+  const extent = operand.major === 'k' ? k : rows
+  return [extent, operand.offset, operand.stride, ...operand.batch].every(count => count % 4 === 0)
+}
+
+/** Number of matrices. */
+export function batchCount(product: Product): number {
+  return product.batch.reduce((count, n) => count * n, 1)
+}
+
+/** Names a problem for the tuner: all that makes one candidate faster than another. */
+export function problemKey(product: Product): string {
+  const segments = product.segments.map(({ k, a, b }) => [a, b]
+    .map((side, i) => `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, i === 0 ? product.m : product.n, k) ? 4 : 1}`)
+    .concat(String(k)).join('·'))
+  return `${batchCount(product)}x${product.m}x${product.n} ${segments.join(' + ')}${product.bias ? ' + bias' : ''} -> ${product.out.dtype}`
+}

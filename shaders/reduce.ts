@@ -1,0 +1,144 @@
+// Reductions over any axes of a fused expression: one thread an output and a share of the reduced elements, then the
+// shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each time.
+import {
+  type Body, helperText, loaded, mergeAxes, pushScalars, stored,
+} from './elementwise.ts'
+import { type Launch, type Lowering, type Traits, type View, input, output, spread, temporary, uniformWords } from './kernel.ts'
+
+export type Fold = 'sum' | 'max' | 'min'
+
+/** Folds `body` over `axes` of the iteration space `shape`; inputs are views broadcast to `shape`. */
+export interface ReduceProblem {
+  readonly label: string
+  readonly fold: Fold
+  readonly shape: readonly number[]
+  readonly axes: readonly number[]
+  readonly inputs: readonly View[]
+  readonly output: View
+  readonly body: Body
+}
+
+const WORKGROUP = 64
+/** Threads that keep an adapter busy, and the fewest elements that are worth a thread of their own. */
+const BUSY_CPU = 512
+const BUSY_GPU = 32768
+const LEAST_SHARE = 16
+
+const plain: Body = { lines: [], result: 'x0', helpers: [], scalars: [] }
+
+/** All launches of a reduction, with the partial results between them. */
+export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering {
+  const outputs = problem.output.shape.reduce((n, m) => n * m, 1)
+  const reduced = problem.axes.reduce((n, axis) => n * problem.shape[axis], 1)
+  const launches: Launch[] = []
+  const temporaries: { shape: number[]; dtype: 'f32' | 'i32' | 'u32' }[] = []
+  const dtype = problem.output.dtype === 'f16' ? 'f32' : problem.output.dtype
+  let current: ReduceProblem = problem
+  let left = reduced
+  for (;;) {
+    const busy = traits.cpu ? BUSY_CPU : BUSY_GPU
+    const shares = Math.max(1, Math.min(Math.ceil(busy / outputs), Math.floor(left / LEAST_SHARE)))
+    const last = shares === 1
+    const reading = launches.length === 0 ? null : temporary(temporaries.length - 1)
+    const shareView: View = { shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 }
+    const launch = reduceLaunch({ ...current, output: last ? { ...problem.output } : shareView }, shares, outputs, left, traits)
+    const inputs = reading ? [reading] : current.inputs.map((_, k) => input(k))
+    launches.push({ ...launch, slots: [...inputs, last ? output(0) : temporary(temporaries.length)] })
+    if (last) return { launches, temporaries }
+    temporaries.push({ shape: [shares, outputs], dtype })
+    current = {
+      label: `${problem.label} shares`, fold: problem.fold, shape: [shares, outputs], axes: [0],
+      inputs: [shareView], output: problem.output, body: plain,
+    }
+    left = shares
+  }
+}
+
+function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, reduced: number, traits: Traits): Launch {
+  const { inputs, shape, body, fold } = problem
+  const group = shape.map((_, axis) => (problem.axes.includes(axis) ? 1 : 0))
+  // The last operand is the iteration space itself: its strides give the element's linear number.
+  const whole: number[] = []
+  for (let axis = shape.length - 1, stride = 1; axis >= 0; axis--) {
+    whole[axis] = stride
+    stride *= shape[axis]
+  }
+  const axes = mergeAxes(shape, [...inputs.map(v => v.strides), whole], group)
+  const fields = ['outputs: u32', 'reduced: u32', 'shares: u32']
+  const words: (number | { f32: number })[] = [outputs, reduced, shares]
+  const coordinates = (from: string, of: number): string[] => {
+    const mine = axes.sizes.map((_, axis) => axis).filter(axis => axes.groups[axis] === of)
+    const lines: string[] = []
+    let rest = from
+    for (let at = mine.length - 1; at > 0; at--) {
+      const axis = mine[at]
+      fields.push(`d${axis}: u32`)
+      words.push(axes.sizes[axis])
+      lines.push(`let c${axis} = ${rest} % u.d${axis};`)
+      lines.push(`let r${axis} = ${rest} / u.d${axis};`)
+      rest = `r${axis}`
+    }
+    if (mine.length > 0) lines.push(`let c${mine[0]} = ${rest};`)
+    return lines
+  }
+  const kept = coordinates('o', 0)
+  const folded = coordinates('k', 1)
+  const address = (k: number, offset: number): string => {
+    const terms: string[] = []
+    if (offset !== 0) {
+      fields.push(`o${k}: u32`)
+      words.push(offset)
+      terms.push(`u.o${k}`)
+    }
+    axes.sizes.forEach((_, axis) => {
+      if (axes.strides[k][axis] === 0) return
+      fields.push(`t${k}_${axis}: u32`)
+      words.push(axes.strides[k][axis])
+      terms.push(`c${axis} * u.t${k}_${axis}`)
+    })
+    return terms.join(' + ') || '0u'
+  }
+  const type = problem.output.dtype === 'f16' ? 'f32' : problem.output.dtype
+  const loads = inputs.map((view, k) => `let x${k} = ${loaded(view.dtype, `in${k}[${address(k, view.offset)}]`)};`)
+  const needsIndex = body.lines.some(line => /\bi\b/.test(line)) || /\bi\b/.test(body.result)
+  const index = needsIndex ? [`let i = ${address(inputs.length, 0)};`] : []
+  pushScalars(body.scalars, fields, words)
+  const offset = problem.output.offset
+  if (offset !== 0) {
+    fields.push('out_offset: u32')
+    words.push(offset)
+  }
+  const step = fold === 'sum' ? 'total += value;' : `total = ${fold}(total, value);`
+  const f16 = [...inputs, problem.output].some(v => v.dtype === 'f16')
+  const wgsl = [
+    ...(f16 ? ['enable f16;'] : []),
+    `// reduce ${problem.label}: a thread an output and share, ${fold} of every shares-th element`,
+    `struct Uniforms { ${fields.join(', ')} }`,
+    ...inputs.map((view, k) => `@group(0) @binding(${k}) var<storage, read> in${k}: array<${view.dtype}>;`),
+    `@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${problem.output.dtype}>;`,
+    `@group(0) @binding(${inputs.length + 1}) var<uniform> u: Uniforms;`,
+    helperText(body.helpers),
+    `@compute @workgroup_size(${WORKGROUP})`,
+    'fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {',
+    `  let thread = id.x + id.y * groups.x * ${WORKGROUP}u;`,
+    '  if (thread >= u.outputs * u.shares) { return; }',
+    '  let o = thread % u.outputs;',
+    '  let share = thread / u.outputs;',
+    ...kept.map(line => `  ${line}`),
+    `  var total: ${type};`,
+    '  for (var k = share; k < u.reduced; k += u.shares) {',
+    ...[...folded, ...loads, ...index, ...body.lines, `let value = ${body.result};`].map(line => `    ${line}`),
+    fold === 'sum' ? `    ${step}` : `    if (k == share) { total = value; } else { ${step} }`,
+    '  }',
+    `  out[thread${offset !== 0 ? ' + u.out_offset' : ''}] = ${stored(problem.output.dtype, 'total')};`,
+    '}',
+  ].join('\n')
+  return {
+    label: problem.label,
+    wgsl,
+    slots: [],
+    writes: [inputs.length],
+    uniforms: uniformWords(words),
+    workgroups: spread(Math.ceil((outputs * shares) / WORKGROUP), traits.maxWorkgroups),
+  }
+}
