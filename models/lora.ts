@@ -1,0 +1,153 @@
+// LoRA (Hu et al. 2021): which modules get adapters, what is frozen, and folding adapters into the weights and out.
+import { UserError } from '../engine/errors.ts'
+import { TARGET_WORDS, type Model, type TargetWord } from './model.ts'
+import type { Linear, LoraShape, Module, Parameter } from './nn.ts'
+
+/** A word for a group of modules, or a pattern over their paths (or over the names of their weights). */
+export type Target = TargetWord | RegExp
+
+export interface LoraOptions extends LoraShape {
+  readonly targets: readonly Target[]
+  /** Trains the classifier too, as PEFT's `modules_to_save` does. */
+  readonly trainHead?: boolean
+}
+
+/** `lora`: adapters on a frozen model. `full`: everything. `head`: what stands on the encoder. */
+export type Tuning = 'lora' | 'full' | 'head'
+
+const WORDS: readonly string[] = TARGET_WORDS
+
+/**
+ * Targets from an option's text: a comma-separated list of query, key, value, projection, mlp, head, or else one
+ * regular expression. Throws a UserError where it is neither.
+ */
+export function parseTargets(text: string): Target[] {
+  const parts = text.split(',').map(part => part.trim())
+  if (parts.every(isWord)) return [...new Set(parts)]
+  const wrong = parts.find(part => !isWord(part))
+  // A list of plain words with one misspelt is far likelier than a pattern made of letters and commas.
+  if (text.trim() === '' || /^[a-z]+(\s*,\s*[a-z]+)+$/i.test(text.trim()) && parts.some(isWord)) {
+    throw new UserError(`LoRA target ${JSON.stringify(wrong)} is none of ${WORDS.join(', ')}`)
+  }
+  try {
+    return [new RegExp(text)]
+  } catch {
+    throw new UserError(`LoRA targets ${JSON.stringify(text)} are not of ${WORDS.join(', ')} and no pattern`)
+  }
+}
+
+function isWord(text: string): text is TargetWord {
+  return WORDS.includes(text)
+}
+
+/** The modules that a target names. Throws a UserError where there are none. */
+export function findTargets(model: Model, target: Target): Linear[] {
+  if (typeof target === 'string') {
+    const found = model.targets(target)
+    if (found.length === 0) throw new UserError(`LoRA target ${target} matches no module of ${model.config.name}`)
+    return found
+  }
+  // A copy without the flags g and y, whose `test` remembers where it stopped.
+  const pattern = new RegExp(target.source, target.flags.replace(/[gy]/g, ''))
+  const found = model.linears().filter(({ path }) => pattern.test(path) || pattern.test(`${path}.weight`))
+  if (found.length === 0) {
+    const example = model.linears()[0].path
+    throw new UserError(`LoRA target ${pattern} matches no linear module of ${model.config.name}, such as ${example}`)
+  }
+  return found
+}
+
+/** Throws a UserError naming what is wrong with an adapter's numbers. */
+export function checkLoraShape({ rank, alpha, dropout }: LoraShape): void {
+  if (!Number.isInteger(rank) || rank < 1) throw new UserError(`LoRA rank must be a whole number above 0, not ${rank}`)
+  if (!Number.isFinite(alpha) || alpha <= 0) throw new UserError(`LoRA alpha must be a positive number, not ${alpha}`)
+  if (!(dropout >= 0 && dropout < 1)) throw new UserError(`LoRA dropout must be at least 0 and below 1, not ${dropout}`)
+}
+
+/**
+ * Attaches adapters to the targets, freezes everything else, and gives the adapters' parameters, which need their
+ * first values (`initialise`, or `loadWeights`, which does it). Throws a UserError on bad numbers, a target that
+ * matches nothing, or a model that has adapters.
+ */
+export function attachLora(model: Model, options: LoraOptions): Parameter[] {
+  checkLoraShape(options)
+  if (options.targets.length === 0) throw new UserError('LoRA needs at least one target')
+  if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
+  const chosen = new Set(options.targets.flatMap(target => findTargets(model, target)))
+  const trained = options.trainHead ? trainedHead(model) : []
+  const twice = trained.find(linear => chosen.has(linear))
+  if (twice) throw new UserError(`${twice.path} can't be trained whole and carry a LoRA adapter: choose one`)
+
+  freeze(model)
+  for (const linear of trained) unfreeze(linear)
+  const { rank, alpha, dropout, rankStabilised } = options
+  return [...chosen].flatMap(linear => linear.attach({ rank, alpha, dropout, rankStabilised }).parameters())
+}
+
+/**
+ * Settles what is trained. `lora` needs the options; the others refuse a model with adapters. Gives the parameters that
+ * were added.
+ */
+export function setTuning(model: Model, tuning: Tuning, options?: LoraOptions): Parameter[] {
+  if (tuning === 'lora') {
+    if (!options) throw new UserError('tuning by LoRA needs a rank, an alpha and targets')
+    return attachLora(model, options)
+  }
+  if (adapted(model).length > 0) {
+    throw new UserError(`${model.config.name} has LoRA adapters: ${tuning} tuning wants none`)
+  }
+  if (tuning === 'full') unfreeze(model)
+  else {
+    freeze(model)
+    for (const linear of model.head()) unfreeze(linear)
+  }
+  return []
+}
+
+/** The linear modules that carry adapters. */
+export function adapted(model: Model): Linear[] {
+  return model.linears().filter(linear => linear.lora)
+}
+
+/** The parameters of all adapters. */
+export function loraParameters(model: Model): Parameter[] {
+  return model.parameters().filter(parameter => parameter.role === 'lora')
+}
+
+/** What `trainHead` trains: the classifier and DistilBERT's pre_classifier. BERT's pooler comes with the encoder. */
+function trainedHead(model: Model): Linear[] {
+  return model.head().filter(({ path }) => !path.startsWith(model.prefix))
+}
+
+/** Folds every adapter into its weight, W + scale · B · A, on the GPU. Throws a UserError when merged or without. */
+export async function mergeLora(model: Model): Promise<void> {
+  await fold(model, true)
+}
+
+/** Takes the adapters out of the weights again, to rounding. Throws a UserError when they are not in. */
+export async function unmergeLora(model: Model): Promise<void> {
+  await fold(model, false)
+}
+
+async function fold(model: Model, merged: boolean): Promise<void> {
+  const linears = adapted(model)
+  const what = merged ? 'merge' : 'unmerge'
+  if (linears.length === 0) throw new UserError(`${model.config.name} has no LoRA adapters to ${what}`)
+  const done = linears.find(({ lora }) => lora?.merged === merged)
+  const state = merged ? 'is merged already' : 'is not merged'
+  if (done) throw new UserError(`can't ${what} the LoRA adapter of ${done.path}: it ${state}`)
+  for (const { weight, lora } of linears) {
+    if (!lora) continue
+    const change = lora.b.tensor.matmul(lora.a.tensor).mul(merged ? lora.scale : -lora.scale)
+    await weight.set(weight.tensor.cast('f32').add(change))
+    lora.merged = merged
+  }
+}
+
+function freeze(module: Module): void {
+  for (const parameter of module.parameters()) parameter.trainable = false
+}
+
+function unfreeze(module: Module): void {
+  for (const parameter of module.parameters()) parameter.trainable = true
+}

@@ -1,0 +1,86 @@
+// What a sequence classifier is to the rest of tilegrad, whatever its family, and its loss.
+import { crossEntropy, scalar } from '../engine/index.ts'
+import type { DType } from '../shaders/kernel.ts'
+import type { Tensor } from '../engine/tensor.ts'
+import type { ModelConfig } from './config.ts'
+import { Linear, Module, type ForwardContext } from './nn.ts'
+
+/** Words for groups of modules that LoRA may be attached to. */
+export const TARGET_WORDS = ['query', 'key', 'value', 'projection', 'mlp', 'head'] as const
+export type TargetWord = (typeof TARGET_WORDS)[number]
+
+/** Label of a row that the loss does not count. */
+export const IGNORED = -100
+
+/** A model with a head on it. */
+export abstract class Model extends Module {
+  readonly config: ModelConfig
+  /** What the encoder's names begin with in Transformers' state dicts, `bert.`; files of a bare encoder lack it. */
+  readonly prefix: string
+  /** Transformers' name of the class, for config.json. */
+  abstract readonly architecture: string
+
+  constructor(config: ModelConfig, prefix: string) {
+    super('')
+    this.config = config
+    this.prefix = prefix
+  }
+
+  /** The modules that a word stands for. */
+  abstract targets(word: TargetWord): Linear[]
+
+  /** The modules on top of the encoder, which a file of another task does not have. */
+  abstract head(): Linear[]
+
+  /** Every module that can carry a LoRA adapter. */
+  linears(): Linear[] {
+    return this.modules().filter(module => module instanceof Linear)
+  }
+
+  /**
+   * Stores frozen weights and embeddings as `dtype` and everything else as f32. To be called after tuning is settled
+   * and before anything is loaded.
+   */
+  storeFrozenAs(dtype: DType & ('f32' | 'f16')): void {
+    for (const parameter of this.parameters()) {
+      const large = parameter.role === 'weight' || parameter.role === 'embedding'
+      parameter.dtype = large && !parameter.trainable ? dtype : 'f32'
+    }
+  }
+}
+
+/** A model that gives every sequence one of a few labels. */
+export abstract class SequenceClassifier extends Model {
+  /**
+   * Unnormalised scores f32 [batch, labels] of token ids i32 [batch, sequence], where mask i32 [batch, sequence] is 1
+   * on tokens and 0 on padding, and types i32 [batch, sequence] numbers BERT's segments (all 0 when undefined).
+   */
+  abstract logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor
+
+  /** Mean cross-entropy, f32 [], of labels i32 [batch]; rows labelled −100 do not count. */
+  loss(ids: Tensor, mask: Tensor, types: Tensor | undefined, labels: Tensor, context: ForwardContext): Tensor {
+    return this.lossAndLogits(ids, mask, types, labels, context).loss
+  }
+
+  /** One forward pass: the mean loss f32 [], each row's loss f32 [batch], and the logits f32 [batch, labels]. */
+  lossAndLogits(
+    ids: Tensor, mask: Tensor, types: Tensor | undefined, labels: Tensor, context: ForwardContext,
+  ): { loss: Tensor, losses: Tensor, logits: Tensor } {
+    const logits = this.logits(ids, mask, types, context)
+    const losses = crossEntropy(logits, labels, IGNORED)
+    return { loss: meanOf(losses, labels), losses, logits }
+  }
+}
+
+/** Mean of losses f32 [rows] over the rows that count, f32 []. */
+function meanOf(losses: Tensor, labels: Tensor): Tensor {
+  return losses.sum().div(labels.notEqual(scalar(IGNORED, 'i32')).cast('f32').sum().maximum(1))
+}
+
+/**
+ * Mean cross-entropy, f32 [], of logits [rows, classes] against labels i32 [rows] over the rows whose label is not
+ * −100; 0 when there is none.
+ */
+export function meanLoss(logits: Tensor, labels: Tensor): Tensor {
+  return meanOf(crossEntropy(logits.cast('f32'), labels, IGNORED), labels)
+}

@@ -1,0 +1,283 @@
+// Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN, HF_HOME,
+// HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean to everyone). What the cache has whole is used without asking the
+// network; name a `revision`, or `name@revision`, to get another.
+import { join } from 'node:path'
+import { HubApiError, datasetInfo, downloadFile, getHFHubCachePath, listFiles, modelInfo } from '@huggingface/hub'
+import { UserError } from '../../engine/errors.ts'
+import { hubName } from '../config.ts'
+import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, exists, isFolder, readJson, shardMap } from './files.ts'
+import {
+  cachedSnapshot, downloadBlob, isCommit, linkSnapshot, reasonOf, remoteFile, snapshotFiles, snapshotFolder,
+} from './hub-cache.ts'
+import type { Progress, RemoteFile, Repository } from './hub-cache.ts'
+import { TOKENIZER_FILES } from './tokenizer.ts'
+
+export interface HubOptions {
+  /** Branch, tag or commit; `main` when left out. */
+  readonly revision?: string
+  /** Cache only. HF_HUB_OFFLINE when left out. */
+  readonly offline?: boolean
+  /** The Hub's own cache when left out. */
+  readonly cacheDir?: string
+  readonly progress?: Progress
+}
+
+export interface ModelOptions extends HubOptions {
+  /** False where fresh weights will do, so that config and tokenizer are enough. */
+  readonly weights?: boolean
+}
+
+export interface DatasetOptions extends HubOptions {
+  /** Which of the repository's .parquet files are wanted; all when left out. */
+  readonly select?: (path: string) => boolean
+}
+
+/** Where a model or data set lies; `commit` is the Hub's, and absent for a folder of the user's own. */
+export interface Resolved {
+  readonly folder: string
+  readonly commit?: string
+}
+
+/** The network or the Hub is not there. */
+class Unreachable extends UserError {}
+
+const CONFIG_FILE = 'config.json'
+const MODEL_FILES: readonly string[] = [CONFIG_FILE, ...TOKENIZER_FILES, 'tokenizer_config.json']
+
+/** What the system says of a cache that can't be written. */
+const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EDQUOT']
+
+/** Data sets that go by an old short name. */
+const DATASET_ALIASES: Readonly<Record<string, string>> = { imdb: 'stanfordnlp/imdb' }
+
+/**
+ * The folder of a model: `nameOrFolder` itself, or its snapshot in the cache, downloaded if need be (config.json, the
+ * weights in one file or in shards, the tokenizer's files). Throws a UserError that says what is missing, and where.
+ */
+export async function resolveModel(nameOrFolder: string, options: ModelOptions = {}): Promise<Resolved> {
+  const { weights = true } = options
+  if (await isFolder(nameOrFolder)) {
+    const missing = await missingModelFiles(nameOrFolder, weights)
+    if (missing.length > 0) throw new UserError(`${nameOrFolder} has no ${missing.join(' and no ')}`)
+    return { folder: nameOrFolder }
+  }
+  const repository = await repositoryOf('model', nameOrFolder, options)
+  const cached = await cachedModel(nameOrFolder, options)
+  if (cached === undefined) return downloadModel(repository, options)
+  // Other tools cache only what they asked for: the Hub may have a tokenizer that this cache lacks. Without the Hub, a
+  // model whose tokenizer is elsewhere is still a model.
+  if (isOffline(options) || (await hasAny(cached, TOKENIZER_FILES))) return resolved(cached)
+  return downloadModel(repository, options).catch((error: unknown) => {
+    if (error instanceof Unreachable) return resolved(cached)
+    throw error
+  })
+}
+
+function downloadModel(repository: Repository, options: ModelOptions): Promise<Resolved> {
+  const { weights = true } = options
+  return download(repository, options, async (files, fetchFile) => {
+    const byPath = new Map(files.map(file => [file.path, file]))
+    const wanted = files.filter(file => MODEL_FILES.includes(file.path))
+    const missing = byPath.has(CONFIG_FILE) ? [] : [CONFIG_FILE]
+    const whole = byPath.get(WEIGHTS_FILE)
+    const index = byPath.get(WEIGHTS_INDEX)
+    if (weights && whole) wanted.push(whole)
+    else if (weights && index) {
+      const where = `${WEIGHTS_INDEX} of ${repository.name}`
+      const shards = new Set(shardMap(await readJson(await fetchFile(index)), where).values())
+      wanted.push(index)
+      for (const shard of shards) {
+        const file = byPath.get(shard)
+        if (file) wanted.push(file)
+        else missing.push(shard)
+      }
+    } else if (weights) missing.push(WEIGHTS_FILE)
+    if (missing.length > 0) {
+      const { name, revision } = repository
+      throw new UserError(`model ${name} on the Hub has no ${missing.join(' and no ')} at revision ${revision}`)
+    }
+    return wanted
+  })
+}
+
+/** The snapshot's folder when the cache has the model's config and weights, without asking the network. */
+export async function cachedModel(name: string, options: ModelOptions = {}): Promise<string | undefined> {
+  const repository = parseRepository('model', name, options)
+  // An old short name may stand in the cache under itself, or under the organisation that has it now.
+  for (const known of repository ? new Set([repository.name, hubName(repository.name)]) : []) {
+    const folder = repository && (await cachedSnapshot({ ...repository, name: known }))
+    if (folder && (await missingModelFiles(folder, options.weights ?? true)).length === 0) return folder
+  }
+  return undefined
+}
+
+/**
+ * The folder of a data set's parquet files, downloaded into the cache if need be, e.g. `imdb` or `stanfordnlp/imdb`:
+ * `<folder>/plain_text/train-00000-of-00001.parquet`. Throws a UserError that says what is missing.
+ */
+export async function resolveDataset(name: string, options: DatasetOptions = {}): Promise<Resolved> {
+  const repository = await repositoryOf('dataset', name, options)
+  const cached = await cachedDataset(name, options)
+  if (cached !== undefined) return resolved(cached)
+  return download(repository, options, async files => {
+    const wanted = files.filter(file => isWanted(file.path, options))
+    if (wanted.length > 0) return wanted
+    const { name, revision } = repository
+    throw new UserError(`dataset ${name} on the Hub has no parquet files at revision ${revision}`)
+  })
+}
+
+/** The snapshot's folder when the cache has parquet files that are wanted, no series of them with a gap. */
+export async function cachedDataset(name: string, options: DatasetOptions = {}): Promise<string | undefined> {
+  const repository = parseRepository('dataset', name, options)
+  const folder = repository && (await cachedSnapshot(repository))
+  if (!folder) return undefined
+  const paths = (await snapshotFiles(folder)).filter(path => isWanted(path, options))
+  const there = new Set(paths)
+  const whole = paths.every(path => seriesOf(path).every(other => there.has(other)))
+  return paths.length > 0 && whole ? folder : undefined
+}
+
+function isWanted(path: string, { select }: DatasetOptions): boolean {
+  return path.endsWith('.parquet') && (select?.(path) ?? true)
+}
+
+/** `train-00001-of-00003.parquet` is one of three; a file without such a number is alone. */
+function seriesOf(path: string): string[] {
+  const parts = /^(.*-)(\d+)(-of-(\d+)\.parquet)$/.exec(path)
+  if (!parts) return [path]
+  const [, before, number, after, count] = parts
+  return Array.from({ length: Number(count) }, (_, i) => before + String(i).padStart(number.length, '0') + after)
+}
+
+async function missingModelFiles(folder: string, weights: boolean): Promise<string[]> {
+  const missing = (await exists(join(folder, CONFIG_FILE))) ? [] : [CONFIG_FILE]
+  if (!weights || (await exists(join(folder, WEIGHTS_FILE)))) return missing
+  const index = join(folder, WEIGHTS_INDEX)
+  if (!(await exists(index))) return [...missing, WEIGHTS_FILE]
+  for (const shard of new Set(shardMap(await readJson(index), index).values())) {
+    if (!(await exists(join(folder, shard)))) missing.push(shard)
+  }
+  return missing
+}
+
+async function hasAny(folder: string, files: readonly string[]): Promise<boolean> {
+  for (const file of files) if (await exists(join(folder, file))) return true
+  return false
+}
+
+function resolved(folder: string): Resolved {
+  return { folder, commit: folder.split(/[/\\]/).at(-1) }
+}
+
+/** `org/name` or `name`, each with `@revision` if wanted; undefined for what no repository can be called. */
+function parseRepository(type: Repository['type'], text: string, options: HubOptions): Repository | undefined {
+  const [, given, after] = /^([^@]+)(?:@(.+))?$/.exec(text) ?? []
+  const name = type === 'dataset' && Object.hasOwn(DATASET_ALIASES, given) ? DATASET_ALIASES[given] : given
+  const revision = options.revision ?? after ?? 'main'
+  const plain = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/
+  if (name === undefined || !plain.test(name) || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(revision)) return undefined
+  return { type, name, revision, cacheDir: options.cacheDir ?? getHFHubCachePath() }
+}
+
+async function repositoryOf(type: Repository['type'], text: string, options: HubOptions): Promise<Repository> {
+  const repository = parseRepository(type, text, options)
+  if (!repository) {
+    if (await exists(text)) throw new UserError(`${text} is a file, where the folder of a ${type} is expected`)
+    throw new UserError(`${text} does not exist, and no ${type} on the Hub can have that name`)
+  }
+  return type === 'model' ? { ...repository, name: hubName(repository.name) } : repository
+}
+
+function isOffline({ offline }: HubOptions): boolean {
+  return offline ?? /^(1|true|yes|on)$/i.test(process.env.HF_HUB_OFFLINE ?? '')
+}
+
+function refuseOffline(repository: Repository, options: HubOptions): void {
+  if (!isOffline(options)) return
+  const { type, name, cacheDir } = repository
+  throw new UserError(`${type} ${name} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
+}
+
+function endpoint(): string {
+  return (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+}
+
+/** Lists the repository, downloads the files that `choose` picks, and shows them in the cache once all are there. */
+async function download(
+  repository: Repository, options: HubOptions,
+  choose: (files: RemoteFile[], fetchFile: (file: RemoteFile) => Promise<string>) => Promise<RemoteFile[]>,
+): Promise<Resolved> {
+  refuseOffline(repository, options)
+  const repo = { type: repository.type, name: repository.name }
+  const access = { hubUrl: endpoint(), accessToken: process.env.HF_TOKEN || undefined }
+  const { name, revision } = repository
+  const ask = { ...access, name, revision, additionalFields: ['sha' as const] }
+  const { commit, files } = await explained(repository, 'listing', async () => {
+    const { sha } = repository.type === 'model' ? await modelInfo(ask) : await datasetInfo(ask)
+    if (!isCommit(sha)) throw new UserError(`${endpoint()} names no commit for ${name}: ${JSON.stringify(sha)}`)
+    const entries: RemoteFile[] = []
+    for await (const entry of listFiles({ ...access, repo, revision: sha, recursive: true })) {
+      if (entry.type === 'file') entries.push(remoteFile(entry, repository))
+    }
+    return { commit: sha, files: entries }
+  })
+
+  const openRemote = (file: RemoteFile) => (from: number): Promise<AsyncIterable<Uint8Array>> =>
+    explained(repository, 'download', async () => {
+      const blob = await downloadFile({ ...access, repo, path: file.path, revision: commit })
+      if (!blob) throw new UserError(`${name} lists ${file.path}, but does not have it`)
+      return blob.slice(from).stream()
+    })
+  const fetchBlob = (file: RemoteFile): Promise<void> =>
+    explained(repository, 'download', () => downloadBlob(repository, file, openRemote(file), options.progress))
+  const fetchFile = async (file: RemoteFile): Promise<string> => {
+    await fetchBlob(file)
+    await linkSnapshot({ ...repository, revision: commit }, commit, [file])
+    return join(snapshotFolder(repository, commit), file.path)
+  }
+  const wanted = await choose(files, fetchFile)
+  for (const file of wanted) await fetchBlob(file)
+  return { folder: await linkSnapshot(repository, commit, wanted), commit }
+}
+
+/** Runs `work`, and says in one line what its failures mean to someone who wants this repository. */
+async function explained<T>(repository: Repository, stage: 'listing' | 'download', work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw explain(repository, stage, error)
+  }
+}
+
+function explain(repository: Repository, stage: 'listing' | 'download', error: unknown): unknown {
+  const { type, name, revision, cacheDir } = repository
+  if (error instanceof UserError) return error
+  const what = `${type} ${name}`
+  const page = `${endpoint()}/${type === 'dataset' ? 'datasets/' : ''}${name}`
+  const token = Boolean(process.env.HF_TOKEN)
+  if (error instanceof HubApiError) {
+    const { statusCode: status } = error
+    const at = revision === 'main' ? '' : ` at revision ${revision}`
+    if (status === 404) return new UserError(`the Hub has no ${what}${at}`)
+    if ((status === 401 || status === 403) && stage === 'download') {
+      return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
+    }
+    // The Hub answers 401, not 404, to strangers who ask for what does not exist.
+    if (status === 401 && !token) return new UserError(`the Hub has no public ${what}; if it is private, set HF_TOKEN`)
+    if (status === 401 || status === 403) return new UserError(`HF_TOKEN gives no access to ${what}; see ${page}`)
+    return new UserError(`the Hub answers ${status} to a request for ${what}; try again later`)
+  }
+  const code = codeOf(error)
+  if (code !== undefined && DISK_TROUBLE.includes(code)) {
+    return new UserError(`${what} can't be written to the cache ${cacheDir} (${code}); HF_HOME names another`)
+  }
+  if (error instanceof TypeError && error.message === 'fetch failed') {
+    const reason = reasonOf(error)
+    return new Unreachable(`${endpoint()} can't be reached (${reason}), and ${what} is not in the cache ${cacheDir}`)
+  }
+  if (error instanceof TypeError && error.message.includes('access token')) {
+    return new UserError(`HF_TOKEN is no token of the Hub: it must start with hf_`)
+  }
+  return error
+}

@@ -1,0 +1,39 @@
+// Adapter folders on disk: adapter_config.json and adapter_model.safetensors, as PEFT writes and reads them.
+import { join } from 'node:path'
+import { UserError } from '../../engine/errors.ts'
+import type { Model } from '../model.ts'
+import { adapterConfig, adapterTensors, loadAdapter, parseAdapterConfig, type AdapterConfig } from '../peft.ts'
+import { exists, openSafetensors, readJson, writeAtomic, writeSafetensors } from './files.ts'
+
+export const ADAPTER_CONFIG = 'adapter_config.json'
+export const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
+
+/** Writes a model's adapters. `baseModel` is the Hub name or path of the model that they stand on. */
+export async function saveAdapter(folder: string, model: Model, baseModel: string): Promise<void> {
+  const config = adapterConfig(model, baseModel)
+  // Weights first: a folder with a config is a whole one.
+  await writeSafetensors(join(folder, ADAPTER_WEIGHTS), adapterTensors(model), { format: 'pt' })
+  await writeAtomic(join(folder, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`)
+}
+
+/** Reads the config of an adapter's folder. Throws a UserError where there is none, or one that is not supported. */
+export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
+  const path = join(folder, ADAPTER_CONFIG)
+  if (!await exists(path)) throw new UserError(`${folder} is no adapter folder: it has no ${ADAPTER_CONFIG}`)
+  return parseAdapterConfig(await readJson(path), path)
+}
+
+/**
+ * Attaches the adapters of a folder to a model that has none, and freezes the rest. Bind parameters that an optimizer
+ * is to own after this, and load again into them. Throws a UserError, with the model unchanged, where they don't fit.
+ */
+export async function openAdapter(folder: string, model: Model): Promise<AdapterConfig> {
+  const config = await readAdapterConfig(folder)
+  const file = await openSafetensors(join(folder, ADAPTER_WEIGHTS))
+  try {
+    await loadAdapter(model, config, file)
+  } finally {
+    await file.close()
+  }
+  return config
+}

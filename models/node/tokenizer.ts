@@ -1,0 +1,46 @@
+// Finds a tokenizer on disk: a tokenizer.json, a vocab.txt, or a folder that has one.
+import { dirname, join } from 'node:path'
+import { UserError } from '../../engine/errors.ts'
+import { looksCased, tokenizerFromJson, tokenizerFromVocabulary } from '../tokenizer.ts'
+import type { Tokenizer, VocabularyOptions } from '../tokenizer.ts'
+import { exists, isFolder, readJson, readText } from './files.ts'
+
+/** Files that make a tokenizer, best first: a tokenizer.json says all, a vocab.txt needs its tokenizer_config.json. */
+export const TOKENIZER_FILES: readonly string[] = ['tokenizer.json', 'vocab.txt']
+const CONFIG_FILE = 'tokenizer_config.json'
+
+/**
+ * Loads from a file (`.txt` is a vocabulary, anything else a tokenizer.json) or a folder. Whether a vocab.txt is
+ * lower-cased is read from the tokenizer_config.json beside it, else told by its lack of capitals. Throws a UserError.
+ */
+export async function loadTokenizer(path: string): Promise<Tokenizer> {
+  if (await isFolder(path)) return loadTokenizer(await tokenizerFile(path))
+  if (!path.endsWith('.txt')) return tokenizerFromJson(await readJson(path), path)
+  const vocabulary = await readText(path)
+  return tokenizerFromVocabulary(vocabulary, await vocabularyOptions(vocabulary, dirname(path)), path)
+}
+
+/** The file of a folder that makes its tokenizer. Throws a UserError where there is none. */
+export async function tokenizerFile(folder: string): Promise<string> {
+  for (const file of TOKENIZER_FILES) {
+    if (await exists(join(folder, file))) return join(folder, file)
+  }
+  throw new UserError(`${folder} has no ${TOKENIZER_FILES.join(' and no ')}`)
+}
+
+async function vocabularyOptions(vocabulary: string, folder: string): Promise<VocabularyOptions> {
+  const path = join(folder, CONFIG_FILE)
+  const config = (await exists(path)) ? await readJson(path) : {}
+  if (typeof config !== 'object' || config === null) throw new UserError(`${path} is no JSON object`)
+  const flag = (name: string): boolean | undefined => {
+    const value = Object.hasOwn(config, name) ? (config as Record<string, unknown>)[name] : undefined
+    if (value === undefined || value === null) return undefined
+    if (typeof value === 'boolean') return value
+    throw new UserError(`${path}: ${name} is ${JSON.stringify(value)}; true or false is expected`)
+  }
+  return {
+    lowercase: flag('do_lower_case') ?? !looksCased(vocabulary),
+    stripAccents: flag('strip_accents'),
+    splitChinese: flag('tokenize_chinese_chars'),
+  }
+}

@@ -1,0 +1,309 @@
+// Adapters in the format of Hugging Face's PEFT: adapter_config.json and the names in adapter_model.safetensors, so
+// that what is trained here loads there and the other way round. Features that change the mathematics and that we do
+// not have are refused by name, never skipped.
+import { z } from 'zod'
+import { UserError } from '../engine/errors.ts'
+import { showShape } from '../engine/shape.ts'
+import { checkTensor } from './loading.ts'
+import { adapted, checkLoraShape } from './lora.ts'
+import type { Model } from './model.ts'
+import type { Linear, LoraShape, Parameter } from './nn.ts'
+import type { LazyTensor, TensorFile } from './safetensors.ts'
+
+/** What PEFT puts before every name of the model's own. */
+const PREFIX = 'base_model.model.'
+
+/** adapter_config.json as we use it. */
+export interface AdapterConfig extends LoraShape {
+  readonly rankStabilised: boolean
+  /** Module paths or the ends of them; or one pattern over whole paths. */
+  readonly targetModules: readonly string[] | RegExp
+  readonly excludeModules: readonly string[] | RegExp
+  /** Modules whose own weights travel with the adapter, by path or the end of it. */
+  readonly modulesToSave: readonly string[]
+  /** Other ranks and alphas, by pattern over the end of a path. */
+  readonly rankPattern: readonly (readonly [RegExp, number])[]
+  readonly alphaPattern: readonly (readonly [RegExp, number])[]
+  readonly baseModel: string | undefined
+}
+
+/** Fields that must be off (absent, null, false, empty), since we do not do what they ask. */
+const UNSUPPORTED = [
+  'use_dora', 'use_qalora', 'lora_bias', 'fan_in_fan_out', 'layers_to_transform', 'layers_pattern', 'layer_replication',
+  'megatron_config', 'trainable_token_indices', 'target_parameters', 'alora_invocation_tokens', 'arrow_config',
+] as const
+
+/** Initialisations that change the base model's weights, which the adapter file does not carry. */
+const CHANGES_BASE = /^(pissa|olora|loftq|corda|lora_ga)/
+
+const names = z.union([z.string(), z.array(z.string())])
+const numbers = z.record(z.string(), z.number()).nullish()
+const schema = z.looseObject({
+  peft_type: z.literal('LORA', { error: ({ input }) => `${JSON.stringify(input)} is not supported, only "LORA"` }),
+  task_type: z.enum(['SEQ_CLS', 'FEATURE_EXTRACTION'], {
+    error: ({ input }) => `${JSON.stringify(input)} is not supported, only "SEQ_CLS"`,
+  }).nullish(),
+  r: z.number(),
+  lora_alpha: z.number(),
+  lora_dropout: z.number().nullish(),
+  target_modules: names.nullish(),
+  exclude_modules: names.nullish(),
+  modules_to_save: z.array(z.string()).nullish(),
+  bias: z.literal('none', { error: ({ input }) => `${JSON.stringify(input)} is not supported, only "none"` }).nullish(),
+  rank_pattern: numbers,
+  alpha_pattern: numbers,
+  use_rslora: z.boolean().nullish(),
+  init_lora_weights: z.union([z.boolean(), z.string()]).nullish(),
+  base_model_name_or_path: z.string().nullish(),
+})
+
+/** Reads adapter_config.json. Throws a UserError naming `where` and the field that is wrong or not supported. */
+export function parseAdapterConfig(json: unknown, where: string): AdapterConfig {
+  const result = schema.safeParse(json)
+  if (!result.success) {
+    const [issue] = result.error.issues
+    throw new UserError(`${where}: ${issue.path.join('.') || 'adapter config'}: ${issue.message}`)
+  }
+  const fields = result.data
+  for (const key of UNSUPPORTED) {
+    if (isOn(fields[key])) throw new UserError(`${where}: ${key} ${JSON.stringify(fields[key])} is not supported`)
+  }
+  const initial = fields.init_lora_weights
+  if (typeof initial === 'string' && CHANGES_BASE.test(initial)) {
+    throw new UserError(`${where}: init_lora_weights ${initial} is not supported: it changes the base model`)
+  }
+  const targets = fields.target_modules
+  if (!targets || targets.length === 0) throw new UserError(`${where}: target_modules is empty`)
+  if (targets === 'all-linear') throw new UserError(`${where}: target_modules "all-linear" is not supported: list them`)
+  const config: AdapterConfig = {
+    rank: fields.r,
+    alpha: fields.lora_alpha,
+    dropout: fields.lora_dropout ?? 0,
+    rankStabilised: fields.use_rslora ?? false,
+    targetModules: selector(targets, `${where}: target_modules`),
+    excludeModules: selector(fields.exclude_modules ?? [], `${where}: exclude_modules`),
+    modulesToSave: fields.modules_to_save ?? [],
+    rankPattern: patterns(fields.rank_pattern ?? {}, `${where}: rank_pattern`),
+    alphaPattern: patterns(fields.alpha_pattern ?? {}, `${where}: alpha_pattern`),
+    baseModel: fields.base_model_name_or_path || undefined,
+  }
+  try {
+    checkLoraShape(config)
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${where}: ${error.message}`) : error
+  }
+  return config
+}
+
+/** A file that fits a model. `attach` first; an optimizer may bind the new parameters; then `write`. */
+export interface AdapterMatch {
+  /** Attaches fresh adapters and freezes everything but them and the saved modules. */
+  attach(): void
+  /** Fills adapters and saved modules from the file. */
+  write(): Promise<void>
+}
+
+/** Attaches the adapters that a config asks for and fills them from `file`. Throws as `matchAdapter` does. */
+export async function loadAdapter(model: Model, config: AdapterConfig, file: TensorFile): Promise<void> {
+  const match = matchAdapter(model, config, file)
+  match.attach()
+  await match.write()
+}
+
+/**
+ * Finds a place for every tensor of an adapter file and leaves the model as it is. Throws a UserError on targets that
+ * match nothing, on tensors that are missing, misshapen or without a place, and on a model that has adapters.
+ */
+export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFile): AdapterMatch {
+  if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
+  const targets = model.linears()
+    .filter(({ path }) => selects(config.targetModules, path) && !selects(config.excludeModules, path))
+    .map(linear => ({ linear, shape: shapeFor(config, linear.path) }))
+  if (targets.length === 0) {
+    throw new UserError(`${file.where}: target_modules match no linear module of ${model.config.name}`)
+  }
+  for (const { linear, shape } of targets) prefixed(`${file.where}: ${linear.path}`, () => checkLoraShape(shape))
+
+  const tensors = new Map(file.names().map(name => [plainName(name), name]))
+  const used = new Set<string>()
+  const find = (name: string, shape: readonly number[]): string => {
+    const found = tensors.get(PREFIX + name)
+    if (found === undefined) throw new UserError(`${file.where} has no tensor ${PREFIX}${name} ${showShape(shape)}`)
+    checkTensor(found, shape, file)
+    used.add(found)
+    return found
+  }
+  const lora = targets.map(({ linear, shape: { rank } }) => ({
+    a: find(`${linear.path}.lora_A.weight`, [rank, linear.inputs]),
+    b: find(`${linear.path}.lora_B.weight`, [linear.outputs, rank]),
+  }))
+  const saved: { parameter: Parameter, tensor: string, trained: boolean }[] = []
+  for (const linear of model.linears()) {
+    const target = targets.some(other => other.linear === linear)
+    const required = !target && selects(config.modulesToSave, linear.path)
+    // PEFT compares ends of names without minding dots, so that `classifier` brings DistilBERT's pre_classifier along.
+    const trained = !target && config.modulesToSave.some(end => linear.path.endsWith(end))
+    for (const parameter of [linear.weight, linear.bias]) {
+      const name = target ? wrappedName(parameter) : parameter.name
+      if (!required && !tensors.has(PREFIX + name)) continue
+      saved.push({ parameter, tensor: find(name, parameter.shape), trained })
+    }
+  }
+  const stray = file.names().find(name => !used.has(name))
+  if (stray !== undefined) throw new UserError(`${file.where}: tensor ${stray} has no place in ${model.config.name}`)
+
+  return {
+    attach() {
+      for (const parameter of model.parameters()) parameter.trainable = false
+      for (const { linear, shape } of targets) linear.attach(shape)
+      for (const { parameter, trained } of saved) parameter.trainable = trained
+    },
+    async write() {
+      for (const [i, { linear }] of targets.entries()) {
+        if (!linear.lora) throw new Error(`${linear.path}: attach comes before write`)
+        await linear.lora.a.write(await file.read(lora[i].a))
+        await linear.lora.b.write(await file.read(lora[i].b))
+      }
+      // `fresh` stays as it is: what the base model's file lacks must go into the next adapter file too.
+      for (const { parameter, tensor } of saved) await parameter.write(await file.read(tensor))
+    },
+  }
+}
+
+/**
+ * The tensors of adapter_model.safetensors, read from the GPU one at a time: every A and B, and the weights of saved
+ * modules, those that are trained besides the adapters and heads that came from no file. Throws a UserError when
+ * there are no adapters.
+ */
+export function adapterTensors(model: Model): LazyTensor[] {
+  const linears = adapted(model)
+  if (linears.length === 0) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
+  const lora = linears.flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
+  const plain = savedModules(model).flatMap(({ weight, bias }) => [weight, bias])
+  const wrapped = linears.filter(linear => isFreshHead(model, linear)).flatMap(({ weight, bias }) => [weight, bias])
+  return [
+    ...[...lora, ...plain].map(parameter => lazy(PREFIX + parameter.name, parameter)),
+    ...wrapped.map(parameter => lazy(PREFIX + wrappedName(parameter), parameter)),
+  ]
+}
+
+/**
+ * adapter_config.json of a model's adapters, in PEFT's field names. Only fields that mean something here: PEFT refuses a
+ * file with one that its version does not know. Throws a UserError when there are no adapters.
+ */
+export function adapterConfig(model: Model, baseModel: string): Record<string, unknown> {
+  const linears = adapted(model)
+  const [first] = linears.flatMap(({ lora }) => lora ?? [])
+  if (!first) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
+  const others = linears.flatMap(({ path, lora }) => (lora ? [{ path, lora }] : []))
+  const patternOf = (key: 'rank' | 'alpha'): Record<string, number> => Object.fromEntries(
+    others.filter(({ lora }) => lora[key] !== first[key]).map(({ path, lora }) => [escapePattern(path), lora[key]]))
+  const saved = savedModules(model).map(({ path }) => path)
+  return {
+    alpha_pattern: patternOf('alpha'),
+    auto_mapping: null,
+    base_model_name_or_path: baseModel,
+    bias: 'none',
+    fan_in_fan_out: false,
+    inference_mode: true,
+    init_lora_weights: true,
+    lora_alpha: first.alpha,
+    lora_dropout: first.dropout.rate,
+    modules_to_save: saved.length > 0 ? saved : null,
+    peft_type: 'LORA',
+    r: first.rank,
+    rank_pattern: patternOf('rank'),
+    revision: null,
+    target_modules: shortNames(model, linears),
+    task_type: 'SEQ_CLS',
+    use_rslora: first.rankStabilised,
+  }
+}
+
+/** Modules without adapters whose weights must travel: trained ones, and heads that came from no file. */
+function savedModules(model: Model): Linear[] {
+  return model.linears().filter(linear => !linear.lora && (linear.weight.trainable || isFreshHead(model, linear)))
+}
+
+function isFreshHead(model: Model, linear: Linear): boolean {
+  return linear.weight.fresh && model.head().includes(linear)
+}
+
+/** Where PEFT keeps the own weights of a module that it wraps. */
+function wrappedName({ name }: Parameter): string {
+  return name.replace(/(\w+)$/, 'base_layer.$1')
+}
+
+function lazy(name: string, parameter: Parameter): LazyTensor {
+  return { name, dtype: 'F32', shape: parameter.shape, read: () => parameter.read() }
+}
+
+/** The shortest ends of the targets' paths that match no other module, as `target_modules` wants them. */
+function shortNames(model: Model, targets: readonly Linear[]): string[] {
+  const chosen = new Set(targets.map(({ path }) => path))
+  const others = model.modules().map(({ path }) => path).filter(path => !chosen.has(path))
+  const short = targets.map(({ path }) => {
+    const parts = path.split('.')
+    const ends = parts.map((_, i) => parts.slice(parts.length - 1 - i).join('.'))
+    return ends.find(end => !others.some(other => endsIn(other, end))) ?? path
+  })
+  return [...new Set(short)].sort()
+}
+
+/** As PEFT matches module names: the whole path, or its end at a dot. */
+function endsIn(path: string, end: string): boolean {
+  return path === end || path.endsWith(`.${end}`)
+}
+
+function selects(selection: readonly string[] | RegExp, path: string): boolean {
+  return selection instanceof RegExp ? selection.test(path) : selection.some(end => endsIn(path, end))
+}
+
+/** A list as it is; a string as a pattern over whole paths. */
+function selector(value: string | readonly string[], where: string): readonly string[] | RegExp {
+  return typeof value === 'string' ? compilePattern(`^(?:${value})$`, value, where) : value
+}
+
+function patterns(table: Readonly<Record<string, number>>, where: string): [RegExp, number][] {
+  // As PEFT matches keys: a pattern for the end of a path, at a dot.
+  return Object.entries(table).map(([key, value]) => [compilePattern(`^(?:.*\\.)?(?:${key})$`, key, where), value])
+}
+
+function compilePattern(source: string, shown: string, where: string): RegExp {
+  try {
+    return new RegExp(source)
+  } catch {
+    throw new UserError(`${where}: ${JSON.stringify(shown)} is no regular expression`)
+  }
+}
+
+function shapeFor(config: AdapterConfig, path: string): LoraShape {
+  const own = (table: AdapterConfig['rankPattern'], common: number): number =>
+    table.find(([pattern]) => pattern.test(path))?.[1] ?? common
+  const rank = own(config.rankPattern, config.rank)
+  const alpha = own(config.alphaPattern, config.alpha)
+  return { rank, alpha, dropout: config.dropout, rankStabilised: config.rankStabilised }
+}
+
+/** PEFT's in-memory names (with the adapter's own, `default`) are those of its files less one part. */
+function plainName(name: string): string {
+  return name.replace(/\.(lora_[AB])\.default\.weight$/, '.$1.weight').replace(/\.modules_to_save(\.default)?\./, '.')
+}
+
+function escapePattern(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
+}
+
+/** Whether a field asks for something: null, false and empty lists or objects don't. */
+function isOn(value: unknown): boolean {
+  if (value === undefined || value === null || value === false) return false
+  return typeof value !== 'object' || Object.keys(value).length > 0
+}
+
+function prefixed(where: string, check: () => void): void {
+  try {
+    check()
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${where}: ${error.message}`) : error
+  }
+}

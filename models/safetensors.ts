@@ -1,0 +1,348 @@
+// The safetensors format (huggingface.co/docs/safetensors): an 8-byte header length, a JSON header, then one buffer
+// that the tensors fill without holes. Headers come from strangers, so every promise in one is checked before a byte is
+// read. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
+import { UserError } from '../engine/errors.ts'
+
+/** Element types of the format and their bytes. Only those of `FLOATS` are ever converted; the rest are listed. */
+const BYTES: Readonly<Record<string, number>> = {
+  BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
+  U16: 2, I16: 2, F16: 2, BF16: 2,
+  U32: 4, I32: 4, F32: 4,
+  U64: 8, I64: 8, F64: 8, C64: 8,
+}
+const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
+/** The reference implementation refuses longer headers. */
+const LONGEST_HEADER = 100_000_000
+const LENGTH_BYTES = 8
+const CHUNK_BYTES = 8 * 1024 * 1024
+
+/** Bytes at positions: a file, a Blob, a buffer. */
+export interface ByteSource {
+  /** Total bytes. */
+  readonly size: number
+  /** Exactly `length` bytes from `position` on, or a throw. */
+  read(position: number, length: number): Promise<Uint8Array<ArrayBuffer>>
+  close(): Promise<void>
+}
+
+/** One tensor of a header; `begin` and `end` are byte positions in the file. */
+export interface TensorEntry {
+  readonly name: string
+  readonly dtype: string
+  readonly shape: readonly number[]
+  readonly begin: number
+  readonly end: number
+}
+
+export interface Header {
+  readonly tensors: ReadonlyMap<string, TensorEntry>
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** Part of a tensor, in row-major order from `elementOffset` on. */
+export interface TensorChunk {
+  readonly elementOffset: number
+  readonly data: Float32Array<ArrayBuffer>
+}
+
+/** Named tensors that stay where they are until asked for. */
+export interface TensorFile {
+  /** Where it came from, for messages. */
+  readonly where: string
+  readonly metadata: Readonly<Record<string, string>>
+  names(): string[]
+  has(name: string): boolean
+  /** Throws a UserError where there is no such tensor. */
+  info(name: string): { readonly dtype: string; readonly shape: readonly number[] }
+  /** The whole tensor, row-major, as f32 (from F32, F16 or BF16). Throws a UserError on any other dtype. */
+  read(name: string): Promise<Float32Array<ArrayBuffer>>
+  /** The same in order, in pieces of at most `bytesPerChunk` bytes of the file (8 MiB when left out). */
+  chunks(name: string, bytesPerChunk?: number): AsyncIterable<TensorChunk>
+  close(): Promise<void>
+}
+
+/** A tensor to be written: `data` is row-major; F16 rounds to nearest, ties to even. */
+export interface TensorToWrite {
+  readonly name: string
+  readonly dtype: 'F32' | 'F16'
+  readonly shape: readonly number[]
+  readonly data: Float32Array
+}
+
+/** The same, with its values fetched only when their turn comes (from the GPU, say). */
+export interface LazyTensor extends Omit<TensorToWrite, 'data'> {
+  read(): Promise<Float32Array>
+}
+
+/** Length of the header, from the first 8 bytes. Throws a UserError naming `where` unless it fits the file. */
+export function headerLength(first: Uint8Array, fileSize: number, where: string): number {
+  if (first.length < LENGTH_BYTES || fileSize < LENGTH_BYTES) {
+    throw new UserError(
+      `${where} is no safetensors file: it has ${fileSize} bytes, fewer than the 8 of the header's length`)
+  }
+  const length = Number(new DataView(first.buffer, first.byteOffset, LENGTH_BYTES).getBigUint64(0, true))
+  if (length > LONGEST_HEADER) {
+    throw new UserError(`${where} is no safetensors file: its first 8 bytes promise a header of ${length} bytes`)
+  }
+  if (length < 2) throw new UserError(`${where} is no safetensors file: its header has ${length} bytes`)
+  if (LENGTH_BYTES + length > fileSize) {
+    throw new UserError(
+      `${where} is truncated: its header should have ${length} bytes, the file has ${fileSize} in all`)
+  }
+  return length
+}
+
+/**
+ * Reads and checks a header: `first` is the file's first 8 bytes, `header` the JSON bytes after them. Throws a
+ * UserError naming the file, the tensor and the lie: shapes that disagree with offsets, overlaps, holes, bytes missing
+ * or left over.
+ */
+export function parseHeader(first: Uint8Array, header: Uint8Array, fileSize: number, where: string): Header {
+  const length = headerLength(first, fileSize, where)
+  if (header.length !== length) {
+    throw new UserError(`${where} is truncated: its header should have ${length} bytes, ${header.length} are there`)
+  }
+  const json = parseJson(header, where)
+  const dataStart = LENGTH_BYTES + length
+  const metadata: Record<string, string> = {}
+  const entries: TensorEntry[] = []
+  for (const [name, value] of Object.entries(json)) {
+    if (name === '__metadata__') Object.assign(metadata, parseMetadata(value, where))
+    else entries.push(parseEntry(name, value, dataStart, where))
+  }
+  checkLayout(entries, dataStart, fileSize, where)
+  return { tensors: new Map(entries.map(entry => [entry.name, entry])), metadata }
+}
+
+function parseJson(header: Uint8Array, where: string): Record<string, unknown> {
+  let json: unknown
+  try {
+    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header))
+  } catch {
+    throw new UserError(`${where}: the header is not JSON`)
+  }
+  if (!isRecord(json)) throw new UserError(`${where}: the header is JSON, but no object`)
+  return json
+}
+
+function parseMetadata(value: unknown, where: string): Record<string, string> {
+  if (!isRecord(value)) throw new UserError(`${where}: __metadata__ is no object`)
+  const out: Record<string, string> = {}
+  for (const [key, text] of Object.entries(value)) {
+    if (typeof text !== 'string') throw new UserError(`${where}: __metadata__ entry ${show(key)} is no string`)
+    out[key] = text
+  }
+  return out
+}
+
+function parseEntry(name: string, value: unknown, dataStart: number, where: string): TensorEntry {
+  const tensor = `${where}: tensor ${show(name)}`
+  if (!isRecord(value)) throw new UserError(`${tensor} is described by no object`)
+  const { dtype, shape, data_offsets: offsets } = value
+  const bytes = typeof dtype === 'string' && Object.hasOwn(BYTES, dtype) ? BYTES[dtype] : undefined
+  if (typeof dtype !== 'string' || bytes === undefined) {
+    throw new UserError(`${tensor} has an unknown dtype: ${show(dtype)}`)
+  }
+  if (!isSizes(shape)) throw new UserError(`${tensor} has a shape that is no list of lengths: ${show(shape)}`)
+  if (!isSizes(offsets) || offsets.length !== 2) {
+    throw new UserError(`${tensor} has data_offsets that are no pair of positions: ${show(offsets)}`)
+  }
+  const [begin, end] = offsets
+  if (begin > end) throw new UserError(`${tensor} has data_offsets that run backwards: ${begin} to ${end}`)
+  const wanted = shape.reduce((size, length) => size * length, bytes)
+  if (end - begin !== wanted) {
+    throw new UserError(
+      `${tensor} is ${dtype} [${shape.join(', ')}], ${wanted} bytes, but its data_offsets span ${end - begin}`)
+  }
+  return { name, dtype, shape, begin: dataStart + begin, end: dataStart + end }
+}
+
+/** The tensors, in the order of their offsets, must fill the rest of the file exactly. */
+function checkLayout(entries: readonly TensorEntry[], dataStart: number, fileSize: number, where: string): void {
+  const ordered = [...entries].sort((a, b) => a.begin - b.begin || a.end - b.end)
+  let at = dataStart
+  let before = ''
+  for (const { name, begin, end } of ordered) {
+    if (begin < at) {
+      throw new UserError(`${where}: tensor ${show(name)} overlaps ${show(before)} by ${at - begin} bytes`)
+    }
+    if (begin > at) throw new UserError(`${where}: ${begin - at} bytes before tensor ${show(name)} belong to no tensor`)
+    if (end > fileSize) {
+      throw new UserError(
+        `${where} is truncated: tensor ${show(name)} ends at byte ${end}, the file has ${fileSize}`)
+    }
+    at = end
+    before = name
+  }
+  if (at < fileSize) throw new UserError(`${where}: ${fileSize - at} bytes after the last tensor belong to no tensor`)
+}
+
+/** Little-endian bytes of F32, F16 or BF16 as f32, without a copy where none is needed. Throws on any other dtype. */
+export function toFloats(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
+  const width = BYTES[dtype]
+  // Typed arrays want aligned memory; bytes cut out of a larger buffer may not be.
+  const { buffer, byteOffset } = bytes.byteOffset % width === 0 ? bytes : bytes.slice()
+  const count = bytes.length / width
+  if (dtype === 'F32') return new Float32Array(buffer, byteOffset, count)
+  if (dtype === 'F16') return new Float32Array(new Float16Array(buffer, byteOffset, count))
+  if (dtype !== 'BF16') throw new Error(`no conversion from ${dtype} to floats`)
+  // bf16 is the upper half of an f32.
+  const halves = new Uint16Array(buffer, byteOffset, count)
+  const words = new Uint32Array(count)
+  for (let i = 0; i < count; i++) words[i] = halves[i] << 16
+  return new Float32Array(words.buffer)
+}
+
+/** Little-endian bytes of `data` as F32 (a view of it) or F16 (rounded to nearest, ties to even). */
+export function toBytes(data: Float32Array, dtype: 'F32' | 'F16'): Uint8Array {
+  const stored = dtype === 'F32' ? data : new Float16Array(data)
+  return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)
+}
+
+/** Opens a source after checking its header. Throws a UserError naming `where` on any defect. */
+export async function openTensors(source: ByteSource, where: string): Promise<TensorFile> {
+  const first = source.size < LENGTH_BYTES ? new Uint8Array(0) : await source.read(0, LENGTH_BYTES)
+  const length = headerLength(first, source.size, where)
+  const { tensors, metadata } = parseHeader(first, await source.read(LENGTH_BYTES, length), source.size, where)
+
+  const entry = (name: string): TensorEntry => {
+    const found = tensors.get(name)
+    if (!found) throw new UserError(`${where} has no tensor ${show(name)}`)
+    return found
+  }
+  const floatEntry = (name: string): TensorEntry => {
+    const found = entry(name)
+    if (FLOATS.includes(found.dtype)) return found
+    throw new UserError(
+      `${where}: tensor ${show(name)} is ${found.dtype}; only ${FLOATS.join(', ')} can be read as numbers`)
+  }
+  async function* chunks(name: string, bytesPerChunk = CHUNK_BYTES): AsyncGenerator<TensorChunk> {
+    const { dtype, begin, end } = floatEntry(name)
+    const width = BYTES[dtype]
+    const step = Math.max(width, bytesPerChunk - (bytesPerChunk % width))
+    for (let at = begin; at < end; at += step) {
+      const bytes = await source.read(at, Math.min(step, end - at))
+      yield { elementOffset: (at - begin) / width, data: toFloats(bytes, dtype) }
+    }
+  }
+  return {
+    where,
+    metadata,
+    names: () => [...tensors.keys()],
+    has: name => tensors.has(name),
+    info: name => {
+      const { dtype, shape } = entry(name)
+      return { dtype, shape }
+    },
+    async read(name) {
+      const { dtype, begin, end } = floatEntry(name)
+      const out = new Float32Array((end - begin) / BYTES[dtype])
+      for await (const { elementOffset, data } of chunks(name)) out.set(data, elementOffset)
+      return out
+    },
+    chunks,
+    close: () => source.close(),
+  }
+}
+
+/** A source over bytes in memory. */
+export function bytesSource(bytes: Uint8Array<ArrayBuffer>): ByteSource {
+  return {
+    size: bytes.length,
+    read: async (position, length) => bytes.subarray(position, position + length),
+    close: async () => {},
+  }
+}
+
+/**
+ * The file's header bytes, length included, and the tensors in the order of their data: wider dtypes first, then by
+ * name, as the reference implementation lays them, so that equal tensors make equal files. Throws a UserError on a
+ * name given twice or reserved.
+ */
+export function layOut<T extends Omit<TensorToWrite, 'data'>>(
+  tensors: readonly T[], metadata?: Readonly<Record<string, string>>,
+): { head: Uint8Array<ArrayBuffer>; ordered: T[]; size: number } {
+  const ordered = [...tensors].sort((a, b) => BYTES[b.dtype] - BYTES[a.dtype] || compareNames(a.name, b.name))
+  // Entries, not an object: a tensor called "1" would jump the queue in an object.
+  const members: string[] = []
+  if (metadata && Object.keys(metadata).length > 0) {
+    const notes = Object.keys(metadata).sort(compareNames).map(key => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`)
+    members.push(`"__metadata__":{${notes.join(',')}}`)
+  }
+  const seen = new Set<string>(['__metadata__'])
+  let at = 0
+  for (const { name, dtype, shape } of ordered) {
+    if (seen.has(name)) throw new UserError(`safetensors: the name ${show(name)} is taken`)
+    seen.add(name)
+    const end = shape.reduce((size, length) => size * length, BYTES[dtype]) + at
+    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape, data_offsets: [at, end] })}`)
+    at = end
+  }
+  const json = new TextEncoder().encode(`{${members.join(',')}}`)
+  const padded = Math.ceil(json.length / 8) * 8
+  const head = new Uint8Array(LENGTH_BYTES + padded).fill(0x20)
+  new DataView(head.buffer).setBigUint64(0, BigInt(padded), true)
+  head.set(json, LENGTH_BYTES)
+  return { head, ordered, size: head.length + at }
+}
+
+/** The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. */
+export function serialize(
+  tensors: readonly TensorToWrite[], metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
+  const { head, ordered, size } = layOut(tensors, metadata)
+  const out = new Uint8Array(size)
+  out.set(head)
+  let at = head.length
+  for (const tensor of ordered) {
+    const bytes = checkedBytes(tensor, tensor.data)
+    out.set(bytes, at)
+    at += bytes.length
+  }
+  return out
+}
+
+/** The same bytes piece by piece, one tensor in memory at a time. */
+export async function* serializeInPieces(
+  tensors: readonly LazyTensor[], metadata?: Readonly<Record<string, string>>,
+): AsyncGenerator<Uint8Array> {
+  const { head, ordered } = layOut(tensors, metadata)
+  yield head
+  for (const tensor of ordered) yield checkedBytes(tensor, await tensor.read())
+}
+
+function checkedBytes(tensor: Omit<TensorToWrite, 'data'>, data: Float32Array): Uint8Array {
+  const size = tensor.shape.reduce((product, length) => product * length, 1)
+  if (data.length !== size) {
+    const shape = `[${tensor.shape.join(', ')}]`
+    throw new UserError(
+      `safetensors: tensor ${show(tensor.name)} is ${shape}, ${size} values, but ${data.length} were given`)
+  }
+  return toBytes(data, tensor.dtype)
+}
+
+/** By code points, which is the order of UTF-8 bytes (JavaScript's own order is by UTF-16 units). */
+function compareNames(a: string, b: string): number {
+  const left = [...a]
+  const right = [...b]
+  for (let i = 0; i < Math.min(left.length, right.length); i++) {
+    const difference = (left[i].codePointAt(0) ?? 0) - (right[i].codePointAt(0) ?? 0)
+    if (difference !== 0) return difference
+  }
+  return left.length - right.length
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Lengths or positions: integers ≥ 0, each and all together small enough to be exact. */
+function isSizes(value: unknown): value is number[] {
+  return Array.isArray(value) && value.every(n => Number.isSafeInteger(n) && n >= 0)
+}
+
+/** Names and values in messages: quoted, on one line, cut where they are long. */
+function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > 100 ? `${text.slice(0, 97)}…` : text
+}

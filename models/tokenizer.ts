@@ -1,0 +1,208 @@
+// Text to token ids and back, for BERT's tokenizers. The work is @huggingface/tokenizers'; what is here makes one from
+// a tokenizer.json or a vocab.txt, cuts sequences to length, and sees that a tokenizer belongs to its model.
+import { Tokenizer as WordPieces } from '@huggingface/tokenizers'
+import { UserError } from '../engine/errors.ts'
+import type { ModelConfig } from './config.ts'
+
+/** One sequence: token ids, and which segment (0 or 1) each belongs to. Both have the same length. */
+export interface Encoding {
+  readonly ids: number[]
+  readonly typeIds: number[]
+}
+
+export interface EncodeOptions {
+  /** Longest sequence in tokens, [CLS] and [SEP] included. No limit when left out. */
+  readonly maxLength?: number
+}
+
+export interface Tokenizer {
+  /** One more than the largest id. */
+  readonly vocabSize: number
+  readonly padId: number
+  readonly unkId: number
+  readonly clsId: number
+  readonly sepId: number
+  /** Not every vocabulary has a mask. */
+  readonly maskId: number | undefined
+  /** The tokenizer.json that makes this tokenizer again. */
+  readonly json: object
+  /** [CLS] text [SEP], the text cut at its end where that is too long. */
+  encode(text: string, options?: EncodeOptions): Encoding
+  /** [CLS] first [SEP] second [SEP], cut token by token from the longer of the two. */
+  encodePair(first: string, second: string, options?: EncodeOptions): Encoding
+  /** The text's tokens as written in the vocabulary, without [CLS] and [SEP]. */
+  tokens(text: string): string[]
+  decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): string
+}
+
+/** What a `tokenizer_config.json` may say that a `vocab.txt` can't. */
+export interface VocabularyOptions {
+  /** Lower-case the text and strip its accents. */
+  readonly lowercase: boolean
+  /** Strip accents whatever `lowercase` says; null or left out follows it. */
+  readonly stripAccents?: boolean | null
+  /** Chinese characters stand alone. True when left out. */
+  readonly splitChinese?: boolean
+}
+
+/** What is used of the library, whose own types can't be resolved by a Node-style import. */
+interface Engine {
+  readonly model: { readonly fuse_unk: boolean; encode(words: string[]): string[] } | null
+  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
+  tokenize(text: string): string[]
+  decode(ids: number[], options: { skip_special_tokens: boolean }): string
+  token_to_id(token: string): number | undefined
+  get_vocab(): Map<string, number>
+}
+
+/** A word is tokenized once; the memory of it is dropped when it grows past this many words. */
+const REMEMBERED_WORDS = 200_000
+
+/** From the object in a tokenizer.json. Throws a UserError naming `where`. */
+export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
+  if (typeof json !== 'object' || json === null || Array.isArray(json) || !('model' in json)) {
+    throw new UserError(`${where} is no tokenizer.json: it has no model`)
+  }
+  const engine = makeEngine(json, where)
+  rememberWords(engine)
+  const required = (token: string): number => {
+    const id = engine.token_to_id(token)
+    if (id === undefined) throw new UserError(`${where} has no ${token} token, so it is no tokenizer of a BERT`)
+    return id
+  }
+  const clsId = required('[CLS]')
+  const sepId = required('[SEP]')
+  const bodyOf = (text: string): number[] => engine.encode(text, { add_special_tokens: false }).ids
+
+  return {
+    vocabSize: Math.max(...engine.get_vocab().values()) + 1,
+    padId: required('[PAD]'),
+    unkId: required('[UNK]'),
+    clsId,
+    sepId,
+    maskId: engine.token_to_id('[MASK]'),
+    json,
+    encode(text, { maxLength = Infinity } = {}) {
+      checkLength(maxLength, 2)
+      const body = bodyOf(text)
+      if (body.length > maxLength - 2) body.length = maxLength - 2
+      const ids = [clsId, ...body, sepId]
+      return { ids, typeIds: new Array<number>(ids.length).fill(0) }
+    },
+    encodePair(first, second, { maxLength = Infinity } = {}) {
+      checkLength(maxLength, 3)
+      const [a, b] = [bodyOf(first), bodyOf(second)]
+      while (a.length + b.length > maxLength - 3) (a.length > b.length ? a : b).pop()
+      const ids = [clsId, ...a, sepId, ...b, sepId]
+      return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)) }
+    },
+    tokens: text => engine.tokenize(text),
+    decode: (ids, { skipSpecial = false } = {}) =>
+      ids.length === 0 ? '' : engine.decode([...ids], { skip_special_tokens: skipSpecial }),
+  }
+}
+
+function makeEngine(json: object, where: string): Engine {
+  try {
+    // Files leave out what they do not use; the library wants every key.
+    const absent = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
+    return new WordPieces({ ...absent, ...json }, {})
+  } catch (error) {
+    const [line] = (error instanceof Error ? error.message : String(error)).split('\n')
+    throw new UserError(`${where} is no tokenizer.json that can be used: ${line}`)
+  }
+}
+
+/** Reviews repeat their words: remembering each one's pieces saves a third of the time of a long text. */
+function rememberWords(engine: Engine): void {
+  const { model } = engine
+  if (!model || model.fuse_unk) return
+  const encode = model.encode.bind(model)
+  const pieces = new Map<string, string[]>()
+  model.encode = words => words.flatMap(word => {
+    let found = pieces.get(word)
+    if (!found) {
+      found = encode([word])
+      if (pieces.size >= REMEMBERED_WORDS) pieces.clear()
+      pieces.set(word, found)
+    }
+    return found
+  })
+}
+
+function checkLength(maxLength: number, least: number): void {
+  if (maxLength >= least && (Number.isInteger(maxLength) || maxLength === Infinity)) return
+  throw new UserError(`a sequence of at most ${maxLength} tokens leaves no room for its ${least} special ones`)
+}
+
+/** From a BERT vocab.txt: a token a line, its id the line's number from 0 on. Throws a UserError naming `where`. */
+export function tokenizerFromVocabulary(text: string, options: VocabularyOptions, where: string): Tokenizer {
+  const lines = text.split('\n').map(line => line.replace(/\r$/, ''))
+  if (lines.at(-1) === '') lines.pop()
+  const idOf = new Map(lines.map((token, id) => [token, id]))
+  for (const token of ['[PAD]', '[UNK]', '[CLS]', '[SEP]']) {
+    if (!idOf.has(token)) throw new UserError(`${where} has no ${token} line, so it is no vocabulary of a BERT`)
+  }
+  return tokenizerFromJson(vocabularyJson(idOf, options), where)
+}
+
+/** Whether a vocabulary keeps capitals: one that does has tokens with them, beside those in brackets. */
+export function looksCased(vocabulary: string): boolean {
+  return vocabulary.split('\n').some(token => !token.startsWith('[') && token !== token.toLowerCase())
+}
+
+function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOptions): object {
+  const special = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'].filter(token => idOf.has(token))
+  const piece = (id: string, typeId: number) => ({ SpecialToken: { id, type_id: typeId } })
+  const sequence = (id: string, typeId: number) => ({ Sequence: { id, type_id: typeId } })
+  const template = (token: string) => ({ id: token, ids: [idOf.get(token)], tokens: [token] })
+  return {
+    version: '1.0',
+    truncation: null,
+    padding: null,
+    added_tokens: special.map(content => ({
+      id: idOf.get(content), content, special: true,
+      normalized: false, single_word: false, lstrip: false, rstrip: false,
+    })),
+    normalizer: {
+      type: 'BertNormalizer',
+      clean_text: true,
+      handle_chinese_chars: options.splitChinese ?? true,
+      strip_accents: options.stripAccents ?? null,
+      lowercase: options.lowercase,
+    },
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [piece('[CLS]', 0), sequence('A', 0), piece('[SEP]', 0)],
+      pair: [piece('[CLS]', 0), sequence('A', 0), piece('[SEP]', 0), sequence('B', 1), piece('[SEP]', 1)],
+      special_tokens: { '[CLS]': template('[CLS]'), '[SEP]': template('[SEP]') },
+    },
+    decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
+    model: {
+      type: 'WordPiece',
+      unk_token: '[UNK]',
+      continuing_subword_prefix: '##',
+      max_input_chars_per_word: 100,
+      vocab: Object.fromEntries(idOf),
+    },
+  }
+}
+
+/** Sizes that embedding tables are rounded up to, for the sake of fast matmuls. */
+const PADDINGS = [8, 16, 32, 64, 128]
+
+/**
+ * Sees that a tokenizer's vocabulary is the model's: as many tokens, or as many after the model's table was rounded up
+ * to a multiple of a power of two. Throws a UserError naming both, and both sizes.
+ */
+export function checkVocabulary(
+  tokenizer: Pick<Tokenizer, 'vocabSize'>, config: Pick<ModelConfig, 'vocabSize' | 'name'>, where: string,
+): void {
+  const { vocabSize } = tokenizer
+  const fits = vocabSize === config.vocabSize || PADDINGS.some(n => Math.ceil(vocabSize / n) * n === config.vocabSize)
+  if (fits) return
+  throw new UserError(
+    `${where} is a tokenizer of ${vocabSize} tokens, ` +
+    `but the model ${config.name} has a vocabulary of ${config.vocabSize}`)
+}
