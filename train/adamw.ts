@@ -1,0 +1,145 @@
+// AdamW (Loshchilov and Hutter 2019) over flat arenas: every trained parameter is a stretch of a few large variables, so
+// that one dispatch updates them all, whatever their number.
+import { Variable, concat, scalar, tensor, variable } from '../engine/index.ts'
+import { adamw } from '../engine/ops/adamw.ts'
+import type { Tensor } from '../engine/tensor.ts'
+import type { Parameter } from '../models/nn.ts'
+
+export interface AdamWOptions {
+  /** Decoupled decay, none on biases and norms. */
+  readonly weightDecay: number
+  readonly beta1?: number
+  readonly beta2?: number
+  readonly epsilon?: number
+  /** Largest global norm of the gradient; 0 for no limit. */
+  readonly clip?: number
+  /** The most bytes that one arena may hold: the adapter's limit on a binding. */
+  readonly maxArenaBytes: number
+}
+
+/** Parameters begin at multiples of this many elements: 256 bytes, where a binding may begin. */
+const ALIGNMENT = 64
+/** Elements between the rows of hyperparameters, for the same reason. */
+const HYPER_STRIDE = ALIGNMENT
+const HYPER_COUNT = 7
+
+/** One stretch of memory for many parameters that share their decay. */
+interface Arena {
+  readonly decay: boolean
+  readonly parameters: readonly { readonly parameter: Parameter, readonly offset: number }[]
+  readonly size: number
+  readonly values: Variable
+  readonly m: Variable
+  readonly v: Variable
+}
+
+/** What the state of an optimizer is on disk: names and variables. */
+export interface StateEntry {
+  readonly name: string
+  readonly variable: Variable
+}
+
+export class AdamW {
+  readonly #arenas: readonly Arena[]
+  readonly #options: Required<AdamWOptions>
+
+  private constructor(arenas: readonly Arena[], options: Required<AdamWOptions>) {
+    this.#arenas = arenas
+    this.#options = options
+  }
+
+  /** Takes over the storage of `parameters`, whose values move along. To be made before anything is traced. */
+  static async over(parameters: readonly Parameter[], options: AdamWOptions): Promise<AdamW> {
+    const full = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clip: 0, ...options }
+    const arenas = [true, false].flatMap(decay => pack(parameters.filter(p => p.decays === decay), decay, options.maxArenaBytes))
+    for (const { parameters: held, values } of arenas) {
+      for (const { parameter, offset } of held) {
+        const before = parameter.written ? Float32Array.from(await parameter.read()) : undefined
+        const { variable: old } = parameter
+        parameter.bind(values, offset)
+        old?.release()
+        if (before) await parameter.write(before)
+      }
+    }
+    return new AdamW(arenas, full)
+  }
+
+  /** Bytes of parameters and moments that it owns. */
+  get bytes(): number {
+    return this.#arenas.reduce((sum, { size }) => sum + 3 * 4 * size, 0)
+  }
+
+  /** Hyperparameters of optimizer step `t` = 1, 2, … at learning rate `lr`: an input of a compiled step. */
+  hyper(t: number, lr: number): Tensor {
+    const { beta1, beta2, epsilon, weightDecay } = this.#options
+    const rows = new Float32Array(2 * HYPER_STRIDE)
+    for (const decay of [true, false]) {
+      rows.set([lr, beta1, beta2, epsilon, decay ? weightDecay : 0, 1 - beta1 ** t, 1 - beta2 ** t], decay ? 0 : HYPER_STRIDE)
+    }
+    return tensor(rows, [2, HYPER_STRIDE])
+  }
+
+  /** Gradients, in the order of the parameters that it was made over, as one flat tensor an arena. */
+  flatten(parameters: readonly Parameter[], gradients: readonly Tensor[]): Tensor[] {
+    const of = new Map(parameters.map((parameter, i) => [parameter, gradients[i]]))
+    return this.#arenas.map(({ parameters: held, size }) => concat(held.flatMap(({ parameter, offset }, i) => {
+      const gradient = of.get(parameter)
+      if (!gradient) throw new Error(`no gradient for ${parameter.name}`)
+      const end = i + 1 < held.length ? held[i + 1].offset : size
+      const gap = end - offset - parameter.size
+      const flat = gradient.cast('f32').reshape([parameter.size])
+      return gap > 0 ? [flat.pad([0], [gap])] : [flat]
+    })))
+  }
+
+  /** Variables for sums of flat gradients over several batches. */
+  accumulators(): Variable[] {
+    return this.#arenas.map(({ size }, i) => variable({ shape: [size], dtype: 'f32' }, `gradients.${i}`))
+  }
+
+  /**
+   * Inside a compiled function: one step from flat gradients, which were multiplied by `lossScale` (f32 []). Gives the
+   * true global norm of the gradient, f32 []; where it is not finite, nothing changes.
+   */
+  update(flat: readonly Tensor[], hyper: Tensor, lossScale: Tensor = scalar(1)): Tensor {
+    const { clip } = this.#options
+    const squares = flat.map(g => g.mul(lossScale.reciprocal()).square().sum())
+    const norm = squares.reduce((a, b) => a.add(b)).sqrt()
+    // As torch's clip_grad_norm_; infinity − infinity makes NaN of a norm that is not finite, and AdamW skips the step.
+    const clipped = clip > 0 ? scalar(clip).div(norm.add(1e-6)).minimum(1) : scalar(1)
+    const scale = clipped.add(norm.sub(norm)).div(lossScale)
+    this.#arenas.forEach(({ decay, values, m, v }, i) => {
+      const row = decay ? 0 : 1
+      const numbers = hyper.slice([row, 0], [row + 1, HYPER_COUNT]).reshape([HYPER_COUNT])
+      const [p, nextM, nextV] = adamw(values.tensor, m.tensor, v.tensor, flat[i], numbers, scale)
+      values.assign(p)
+      m.assign(nextM)
+      v.assign(nextV)
+    })
+    return norm
+  }
+
+  /** Everything that a checkpoint keeps. */
+  state(): StateEntry[] {
+    return this.#arenas.flatMap(({ values, m, v }) => [values, m, v].map(variable => ({ name: variable.name, variable })))
+  }
+}
+
+function pack(parameters: readonly Parameter[], decay: boolean, maxBytes: number): Arena[] {
+  const groups: { held: { parameter: Parameter, offset: number }[], size: number }[] = []
+  for (const parameter of parameters) {
+    const length = Math.ceil(parameter.size / ALIGNMENT) * ALIGNMENT
+    let group = groups.at(-1)
+    if (!group || (group.size + length) * 4 > maxBytes) {
+      group = { held: [], size: 0 }
+      groups.push(group)
+    }
+    group.held.push({ parameter, offset: group.size })
+    group.size += length
+  }
+  return groups.map(({ held, size }, i) => {
+    const name = `${decay ? 'decayed' : 'undecayed'}.${i}`
+    const flat = (part: string): Variable => variable({ shape: [size], dtype: 'f32' }, `${name}.${part}`)
+    return { decay, parameters: held, size, values: flat('values'), m: flat('m'), v: flat('v') }
+  })
+}

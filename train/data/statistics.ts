@@ -1,0 +1,50 @@
+// How long the texts of a set are, told as pandas tells it: `series.str.len().describe()`.
+
+/** The figures of pandas' `describe()`, under its names. Lengths are in characters (Unicode code points). */
+export interface TextStatistics {
+  count: number
+  mean: number
+  /** Of the sample (divided by count − 1); NaN for fewer than two texts, as the other figures are for none. */
+  std: number
+  min: number
+  '25%': number
+  '50%': number
+  '75%': number
+  max: number
+}
+
+/** Length in code points, which is what Python's `len` counts; a lone surrogate counts as one. */
+export function codePoints(text: string): number {
+  let count = text.length
+  for (let i = 1; i < text.length; i++) {
+    if ((text.charCodeAt(i) & 0xfc00) === 0xdc00 && (text.charCodeAt(i - 1) & 0xfc00) === 0xd800) count--
+  }
+  return count
+}
+
+/** The `fraction`-quantile of ascending numbers by linear interpolation, pandas' and NumPy's default. */
+export function quantile(sorted: ArrayLike<number>, fraction: number): number {
+  if (sorted.length === 0) return NaN
+  const position = (sorted.length - 1) * fraction
+  const below = Math.floor(position)
+  const above = Math.min(below + 1, sorted.length - 1)
+  return sorted[below] + (sorted[above] - sorted[below]) * (position - below)
+}
+
+/** Count, mean, deviation, quartiles and extremes of the texts' lengths in characters. */
+export function textStatistics(texts: Iterable<string>): TextStatistics {
+  const lengths = Float64Array.from(texts, codePoints).sort()
+  const count = lengths.length
+  const mean = lengths.reduce((sum, length) => sum + length, 0) / count
+  const squares = lengths.reduce((sum, length) => sum + (length - mean) ** 2, 0)
+  return {
+    count,
+    mean,
+    std: count > 1 ? Math.sqrt(squares / (count - 1)) : NaN,
+    min: quantile(lengths, 0),
+    '25%': quantile(lengths, 0.25),
+    '50%': quantile(lengths, 0.5),
+    '75%': quantile(lengths, 0.75),
+    max: quantile(lengths, 1),
+  }
+}

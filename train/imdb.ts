@@ -1,0 +1,74 @@
+#!/usr/bin/env node
+// `node train/imdb.ts`: fine-tunes BERT or DistilBERT on labelled reviews. This file is the command line: it reads the
+// options, opens the adapter, and hands over. Mistakes of the user end in one line on stderr and exit status 2.
+import { readFileSync } from 'node:fs'
+import { currentDevice, openDevice, useDevice, type Device } from '../engine/index.ts'
+import { UserError } from '../engine/errors.ts'
+import { listAdapters, openAdapter } from '../engine/runtime/node.ts'
+import { type Options, helpText, parseOptions, toArguments } from './options.ts'
+import { checkPaths, settle } from './job.ts'
+import { dryRun, recordedOptions, resumeRun, startRun } from './run.ts'
+import { openRun } from './runs.ts'
+import { Console } from './console.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+
+/** Opens the adapter that the options name, for everything that follows. */
+async function openNamed(name: string | undefined): Promise<Device> {
+  const { adapter, info } = await openAdapter({ name, dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
+  const device = await openDevice(adapter, info)
+  useDevice(device)
+  return device
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const options = parseOptions(argv)
+  if (options.help) {
+    process.stdout.write(helpText())
+    return 0
+  }
+  if (options.version) {
+    process.stdout.write(`${version}\n`)
+    return 0
+  }
+  const console = new Console(options.json)
+  if (options.listAdapters) {
+    const adapters = await listAdapters()
+    for (const { name, backend, driver, fallback, embedded } of adapters) {
+      console.say(`${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`)
+    }
+    if (adapters.length === 0) console.say('none: `npm run setup` fetches one that runs on the CPU')
+    console.result({ adapters })
+    return 0
+  }
+  if (options.resume !== undefined) {
+    const run = await openRun(options.resume)
+    const full = recordedOptions(run, toArguments(options, { omit: ['resume'] }))
+    if (await run.finished()) throw new UserError(`${run.folder} is finished: see its result.json`)
+    await checkPaths(full)
+    checkPrecision(full, await openNamed(full.adapter))
+    return full.dryRun ? dryRun(full, console) : resumeRun(run, full, console, version)
+  }
+  await checkPaths(options)
+  const device = await openNamed(options.adapter)
+  const { argv: settled, why } = await settle(options, argv, device.info.fallback)
+  if (why) console.say(`${device.info.name}. ${why}\n`)
+  const full = parseOptions(settled)
+  checkPrecision(full, device)
+  return full.dryRun ? dryRun(full, console) : startRun(full, console, version)
+}
+
+function checkPrecision(options: Options, device: Device): void {
+  if (options.precision === 'f16' && !device.traits.f16) {
+    throw new UserError(`--precision f16: ${device.info.name} does not offer shader-f16`)
+  }
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+  await currentDevice().then(device => device.close(), () => undefined)
+} catch (error) {
+  if (!(error instanceof UserError)) throw error
+  process.stderr.write(`tilegrad: ${error.message.replaceAll('\n', ' ')}\n`)
+  process.exit(2)
+}

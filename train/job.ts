@@ -1,0 +1,207 @@
+// From options to everything that a run needs: reviews, tokenizer, model, what is trained. Nothing is written here, so a
+// mistake in any of it leaves no trace.
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { UserError } from '../engine/errors.ts'
+import { type ModelConfig, type SequenceClassifier, createModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning } from '../models/index.ts'
+import { exists, openWeights, readJson } from '../models/node/files.ts'
+import { cachedDataset, cachedModel, resolveDataset, resolveModel } from '../models/node/hub.ts'
+import { loadTokenizer } from '../models/node/tokenizer.ts'
+import { type Tokenizer, checkVocabulary } from '../models/tokenizer.ts'
+import type { Tokenised } from './data/batches.ts'
+import { type Example, balancedSample, splitValidation } from './data/examples.ts'
+import { type Reviews, loadReviews } from './data/reviews.ts'
+import { type Options, toArguments } from './options.ts'
+import { stream } from './random.ts'
+
+const bundled = (part: string): string => fileURLToPath(new URL(`bundled/${part}`, import.meta.url))
+
+/** What comes with the repository: a small base model and short reviews. */
+export const BUNDLED = { model: bundled('model'), data: bundled('reviews') } as const
+
+/** The real thing. */
+export const REAL = { model: 'distilbert-base-uncased', data: 'stanfordnlp/imdb' } as const
+
+/**
+ * Options that suit the bundled model and reviews, where the user gave none. Every parameter is tuned: so small a base
+ * knows too little for low-rank changes of it to be enough.
+ */
+const BUNDLED_OPTIONS: Readonly<Record<string, string>> = {
+  tune: 'full', lr: '1e-3', epochs: '3', warmup: '0.1', 'batch-size': '16', 'max-length': '64', name: 'bundled',
+}
+
+/** Arguments for what the user left open: which data and model the machine can carry, and why. */
+export async function settle(options: Options, argv: readonly string[], software: boolean): Promise<{ argv: string[], why: string | undefined }> {
+  if (options.data !== undefined && options.model !== undefined) return { argv: [...argv], why: undefined }
+  if (options.data !== undefined || options.model !== undefined) {
+    const missing = options.data === undefined ? 'data' : 'model'
+    const value = options.data === undefined ? REAL.data : REAL.model
+    return { argv: [...argv, `--${missing}=${value}`], why: `--${missing} was not given: taking ${value}.` }
+  }
+  if (!software) {
+    const cached = await cachedModel(REAL.model) !== undefined && await cachedDataset(REAL.data) !== undefined
+    const from = cached ? 'the cache' : 'the Hub'
+    return {
+      argv: [...argv, `--model=${REAL.model}`, `--data=${REAL.data}`],
+      why: `There is a GPU: fine-tuning ${REAL.model} on IMDb (${REAL.data}), both from ${from}.`,
+    }
+  }
+  const asksForLora = [...options.given].some(name => name.startsWith('lora-') || name === 'train-head' || name === 'merge')
+  const extra = Object.entries(BUNDLED_OPTIONS).filter(([name]) => !options.given.has(name)
+    && !(name === 'tune' && asksForLora)).map(([name, value]) => `--${name}=${value}`)
+  return {
+    argv: [...argv, `--model=${BUNDLED.model}`, `--data=${BUNDLED.data}`, ...extra],
+    why: 'The adapter is software, which would need days for the full-size job: taking the small base model and the\n'
+      + 'short reviews that come with tilegrad.',
+  }
+}
+
+/** A path that exists, or the name of something on the Hub. Throws a UserError on a path that leads nowhere. */
+async function isOnDisk(value: string): Promise<boolean> {
+  if (await exists(value)) return true
+  const isName = /^[\w.-]+(\/[\w.-]+)?(@[\w./-]+)?$/.test(value) && !/^\.|\.(csv|jsonl|parquet|gz|json|txt|safetensors)$/.test(value)
+  if (!isName) throw new UserError(`No file or folder at ${value}`)
+  return false
+}
+
+/** Sees that the paths among the options lead somewhere, before anything that takes time. Throws a UserError. */
+export async function checkPaths({ data, model, tokenizer, init }: Options): Promise<void> {
+  if (data !== undefined) await isOnDisk(data)
+  if (model !== undefined && !(init === 'random' && publishedConfig(model))) await isOnDisk(model)
+  if (tokenizer !== undefined && !(await exists(tokenizer))) throw new UserError(`No file or folder at ${tokenizer}`)
+}
+
+export type Progress = (what: string, done: number, total: number) => void
+
+/** The reviews of a run. */
+export interface Data {
+  readonly train: readonly Example[]
+  readonly validation: readonly Example[]
+  readonly test: readonly Example[]
+  /** Training examples before validation was taken aside. */
+  readonly all: readonly Example[]
+  readonly source: string
+}
+
+/** Loads the reviews, draws what was asked for, takes validation aside. */
+export async function openData(options: Options, progress: Progress): Promise<Data> {
+  const { data, seed, limitTrain, limitTest, valSplit } = options
+  if (data === undefined) throw new UserError('--data is missing')
+  const folder = await isOnDisk(data) ? data
+    : (await resolveDataset(data, { select: path => !/unsupervised/.test(path), progress })).folder
+  const reviews: Reviews = await loadReviews(folder, seed)
+  const all = limitTrain === undefined ? reviews.train : sampleOf('limit-train', reviews.train, limitTrain, seed)
+  const test = limitTest === undefined ? reviews.test : sampleOf('limit-test', reviews.test, limitTest, seed)
+  const { train, validation } = splitValidation(all, valSplit, stream(seed, 'validation'))
+  return { train, validation, test, all, source: reviews.source }
+}
+
+function sampleOf(option: string, examples: readonly Example[], count: number, seed: number): Example[] {
+  try {
+    return balancedSample(examples, count, stream(seed, option))
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`--${option} ${count}: ${error.message}`) : error
+  }
+}
+
+/** A model that is described but not loaded yet. */
+export interface OpenedModel {
+  readonly config: ModelConfig
+  readonly tokenizer: Tokenizer
+  /** Hub name or path, as PEFT's config calls it. */
+  readonly name: string
+  /** Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh ones. */
+  readonly folder: string | undefined
+}
+
+/** Finds config and tokenizer, and sees that they fit each other. Throws a UserError. */
+export async function openModel(options: Options, progress: Progress): Promise<OpenedModel> {
+  const { model: name, init, maxLength } = options
+  if (name === undefined) throw new UserError('--model is missing')
+  const fresh = init === 'random'
+  const known = fresh && options.tokenizer !== undefined && !(await exists(name)) ? publishedConfig(name) : undefined
+  let folder: string | undefined
+  let config = known
+  if (!config) {
+    await isOnDisk(name)
+    folder = (await resolveModel(name, { weights: !fresh && await exists(name), progress })).folder
+    const path = join(folder, 'config.json')
+    config = parseConfig(await readJson(path), path, name)
+  }
+  if (config.labels.length !== 2) {
+    if (!fresh && config.labels.length > 2) throw new UserError(`${name} has ${config.labels.length} labels; reviews have 2`)
+    config = { ...config, labels: ['negative', 'positive'] }
+  }
+  const where = options.tokenizer ?? folder
+  if (where === undefined) throw new UserError(`--tokenizer is missing: ${name} is known by name only`)
+  const tokenizer = await loadTokenizer(where)
+  checkVocabulary(tokenizer, config, where)
+  if (maxLength > config.maxPositions) {
+    throw new UserError(`--max-length ${maxLength} is more than the ${config.maxPositions} positions of ${name}`)
+  }
+  return { config, tokenizer, name, folder: fresh ? undefined : folder }
+}
+
+/** The model with its weights on disk: those of a Hub model are downloaded. Throws a UserError. */
+export async function fetchWeights(opened: OpenedModel, progress: Progress): Promise<OpenedModel> {
+  return opened.folder === undefined ? opened : { ...opened, folder: (await resolveModel(opened.name, { progress })).folder }
+}
+
+/** The model with its tuning settled and its counts known, but no weights yet. */
+export function buildModel(options: Options, config: ModelConfig): SequenceClassifier {
+  const model = createModel(config)
+  const { tune, loraRank: rank, loraAlpha: alpha, loraDropout: dropout, trainHead } = options
+  setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
+  if (options.precision === 'f16') model.storeFrozenAs('f16')
+  return model
+}
+
+/** Fills the model from its folder, or afresh. Gives the names of the parameters that were drawn. */
+export async function fillModel(model: SequenceClassifier, folder: string | undefined, seed: number): Promise<readonly string[]> {
+  if (folder === undefined) {
+    await initialise(model.parameters(), seed)
+    return model.parameters().map(parameter => parameter.name)
+  }
+  const file = await openWeights(folder)
+  try {
+    return (await loadWeights(model, file, seed)).initialised
+  } finally {
+    await file.close()
+  }
+}
+
+/** Opens the weights and compares every name and shape, before a run begins. Throws a UserError. */
+export async function checkWeights(model: SequenceClassifier, folder: string | undefined): Promise<void> {
+  if (folder === undefined) return
+  const file = await openWeights(folder)
+  try {
+    matchWeights(model, file)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Texts to ids, cut at `maxLength`, with breaths between so that progress can show. */
+export async function tokenise(
+  examples: readonly Example[], tokenizer: Tokenizer, maxLength: number, onProgress?: (done: number, total: number) => void,
+): Promise<Tokenised[]> {
+  const tokenised: Tokenised[] = []
+  for (const { text, label } of examples) {
+    tokenised.push({ ...tokenizer.encode(text, { maxLength }), label })
+    if (tokenised.length % 500 === 0) {
+      onProgress?.(tokenised.length, examples.length)
+      await new Promise(done => setImmediate(done))
+    }
+  }
+  return tokenised
+}
+
+/** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */
+export async function repeatable(options: Options): Promise<string[]> {
+  const values: Record<string, string> = {}
+  for (const name of ['data', 'model', 'tokenizer'] as const) {
+    const value = options[name]
+    if (value !== undefined && await exists(value)) values[name] = resolve(value)
+  }
+  return toArguments(options, { omit: ['json', 'out'], values })
+}

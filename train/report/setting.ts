@@ -1,0 +1,104 @@
+// Sections of the report on what was run: facts, options, data, the command.
+import { histogramChart } from './charts.ts'
+import { bytes, duration, facts, html, number, percent, table } from './html.ts'
+import type { Markup, Part } from './html.ts'
+import type { ReportInput, SetFacts } from './report.ts'
+
+const LENGTHS = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
+
+/** Model, adapter, parameters, results, versions and options. */
+export function runSection({ adapter, createdAt, name, options, parameters, result, versions }: ReportInput): Markup {
+  const described: [string, Part][] = [
+    ['Name', name],
+    ['Model', typeof options.model === 'string' ? options.model : undefined],
+    ['Data', typeof options.data === 'string' ? options.data : undefined],
+    ['Adapter', adapter],
+    ['Parameters', number(parameters.total)],
+    ['Trained parameters', `${number(parameters.trainable)} (${number(parameters.percent, 3)} %)`],
+    ['Date', createdAt],
+  ]
+  const results = Object.entries(result).map(([key, value]): [string, Part] => [title(key), figure(key, value)])
+  return html`<div class="columns"><div>
+${facts('Facts', described.filter(([, value]) => value !== undefined))}
+${results.length > 0 ? facts('Result', results) : html`<p>No result was recorded: the run did not come to its end.</p>`}
+${facts('Versions', Object.entries(versions))}
+</div><div>
+${facts('Options', Object.entries(options).map(([key, value]) => [key, html`<code>${plain(value)}</code>`]))}
+</div></div>`
+}
+
+/** A result's key in words, without the unit that its value is printed with. */
+function title(key: string): string {
+  const words = key
+    .replace(/(?<!_per)_seconds$/, '_time')
+    .replace(/_bytes$/, '')
+    .replaceAll('_', ' ')
+    .replace(/^val\b/, 'validation')
+    .replace(/\bgpu\b/g, 'GPU')
+  return words.charAt(0).toUpperCase() + words.slice(1)
+}
+
+/** A result as its name says it is meant: results are named like columns, with their unit at the end. */
+function figure(key: string, value: number | string | null): string {
+  if (typeof value !== 'number') return value ?? '–'
+  if (!Number.isFinite(value)) return '–'
+  if (/accuracy$/.test(key)) return percent(value)
+  if (/(?<!_per)_seconds$/.test(key)) return duration(value)
+  if (/bytes$/.test(key)) return bytes(value)
+  return number(value)
+}
+
+/** An option's value: text as it is, everything else as JSON. */
+function plain(value: unknown): string {
+  if (typeof value === 'string') return value
+  return JSON.stringify(value, (_, part: unknown) => (part instanceof Set ? [...part] : part)) ?? '–'
+}
+
+/** Rows, class balance and text lengths of every set. */
+export function dataSection({ data, labels }: ReportInput): Markup {
+  const sets = [
+    ['Training', data.train],
+    ['Validation', data.validation],
+    ['Test', data.test],
+  ].filter((entry): entry is [string, SetFacts] => entry[1] !== undefined)
+  const share = (count: number, rows: number) => `${number(count)} (${rows > 0 ? percent(count / rows) : '–'})`
+  return html`${table(
+    'Rows and classes',
+    ['Set', 'Rows', labels[1] ?? 'positive', labels[0] ?? 'negative'],
+    sets.map(([name, { rows, positive }]) => [
+      name,
+      number(rows),
+      share(positive, rows),
+      share(rows - positive, rows),
+    ]),
+  )}
+${table(
+  'Length of the texts, in characters',
+  ['Set', ...LENGTHS],
+  sets.map(([name, { text_length: length }]) => [name, ...LENGTHS.map((key) => number(length[key], 5))]),
+)}
+${sets.map(([name, set]) => histogram(name, set))}`
+}
+
+function histogram(name: string, { histogram, rows, text_length: length }: SetFacts): Markup | undefined {
+  if (!histogram || histogram.counts.length === 0) return undefined
+  return histogramChart(
+    {
+      id: `lengths-${name.toLowerCase()}`,
+      title: `Text lengths, ${name.toLowerCase()} set`,
+      description:
+        `Half of the ${number(rows)} texts have between ${number(length['25%'])} and ${number(length['75%'])} ` +
+        `characters; the longest has ${number(length.max)}.`,
+      x: 'characters',
+      y: 'texts',
+    },
+    histogram.edges,
+    histogram.counts,
+  )
+}
+
+/** The command, ready to be copied. */
+export function repeatSection({ command }: ReportInput): Markup {
+  return html`<p>With the same version on the same adapter, this gives the same run:</p>
+<pre tabindex="0"><code>${command}</code></pre>`
+}

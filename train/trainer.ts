@@ -1,0 +1,290 @@
+// The training loop: epochs of length-bucketed batches, accumulation, late reading of losses, evaluation, checkpoints, the
+// best values kept. It knows no command line and prints nothing: whoever runs it listens.
+import { type PlanSummary, currentDevice } from '../engine/index.ts'
+import type { Tensor } from '../engine/tensor.ts'
+import type { SequenceClassifier } from '../models/model.ts'
+import type { Parameter } from '../models/nn.ts'
+import { AdamW, type StateEntry } from './adamw.ts'
+import type { Checkpoints, Position } from './checkpoint.ts'
+import { type Batch, type Tokenised, collate, evaluationBatches, makeBatches, padLength } from './data/batches.ts'
+import { ConfusionMatrix, Mean, Throughput, predictions } from './metrics.ts'
+import { stream } from './random.ts'
+import { type ScheduleName, schedule } from './schedules.ts'
+import { EvaluationStep, TrainingSteps } from './steps.ts'
+
+export interface TrainerOptions {
+  /** Peak learning rate. */
+  readonly lr: number
+  readonly schedule: ScheduleName
+  /** A fraction of all steps below 1, else a count. */
+  readonly warmup: number
+  readonly weightDecay: number
+  readonly epochs: number
+  readonly batchSize: number
+  /** Batches an optimizer step. */
+  readonly accumulate: number
+  /** Longest text, in tokens. */
+  readonly maxLength: number
+  /** Limit of the gradient's global norm; 0 for none. */
+  readonly clip: number
+  readonly seed: number
+  readonly precision: 'f32' | 'f16'
+  /** Id of the padding token. */
+  readonly padId: number
+  /** Seconds between checkpoints within an epoch, 30 when left out; 0 for one after every step. */
+  readonly checkpointEvery?: number
+}
+
+/** One line of metrics.jsonl for a step. */
+export interface StepMetrics {
+  readonly [name: string]: number
+  readonly step: number
+  readonly epoch: number
+  readonly loss: number
+  readonly accuracy: number
+  readonly lr: number
+  readonly grad_norm: number
+  readonly examples_per_second: number
+  readonly tokens_per_second: number
+  readonly gpu_bytes: number
+}
+
+export interface Evaluation {
+  /** Mean cross-entropy. */
+  readonly loss: number
+  readonly accuracy: number
+  readonly confusion: ConfusionMatrix
+  /** Softmax of each example's logits, in the order of the examples. */
+  readonly probabilities: readonly (readonly number[])[]
+  readonly seconds: number
+}
+
+/** What a trainer tells while it works. */
+export interface TrainerEvents {
+  onStep?(metrics: StepMetrics, progress: { done: number, total: number, secondsLeft: number }): void
+  onEvaluation?(epoch: number, step: number, evaluation: Evaluation, best: boolean): void | Promise<void>
+  onEvaluationProgress?(done: number, total: number): void
+  /** Called before a checkpoint is written: what was told so far must be on disk. */
+  onCheckpoint?(position: Position): void
+}
+
+/** How training ended. */
+export type Outcome =
+  | { readonly kind: 'finished', readonly best: Position['best'] }
+  | { readonly kind: 'stopped', readonly position: Position }
+
+const CHECKPOINT_SECONDS = 30
+/** How many times its own cost a checkpoint must be apart from the next, so that writing them takes no more than 5 %. */
+const CHECKPOINT_COST_RATIO = 20
+/** Steps whose figures are not read yet. */
+const READ_LAG = 3
+
+interface Pending {
+  readonly parts: readonly Tensor[]
+  readonly norm: Tensor
+  readonly batches: readonly Batch[]
+  readonly step: number
+  readonly epoch: number
+  readonly lr: number
+}
+
+export class Trainer {
+  readonly options: TrainerOptions
+  readonly optimizer: AdamW
+  readonly #steps: TrainingSteps
+  readonly #evaluation: EvaluationStep
+  readonly #parameters: readonly Parameter[]
+  #stopping = false
+
+  private constructor(options: TrainerOptions, parameters: readonly Parameter[], optimizer: AdamW, steps: TrainingSteps, evaluation: EvaluationStep) {
+    this.options = options
+    this.optimizer = optimizer
+    this.#parameters = parameters
+    this.#steps = steps
+    this.#evaluation = evaluation
+  }
+
+  /**
+   * Takes over the model's trainable parameters (settle tuning first; values that they hold move along). In f16 the
+   * frozen weights' dtype is the model's business: `storeFrozenAs`.
+   */
+  static async over(model: SequenceClassifier, options: TrainerOptions): Promise<Trainer> {
+    const device = await currentDevice()
+    const parameters = model.trainable()
+    const { weightDecay, clip, seed, accumulate, precision } = options
+    const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize })
+    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed, accumulate, scaleLoss: precision === 'f16' })
+    return new Trainer(options, parameters, optimizer, steps, new EvaluationStep(model))
+  }
+
+  /** What one step over batches of this length (in tokens) costs; nothing runs. */
+  async plan(sequence: number): Promise<PlanSummary> {
+    const { batchSize, padId } = this.options
+    return this.#steps.prepare(collate([], [], { padId, sequence, batchSize }))
+  }
+
+  /** Optimizer steps in an epoch of so many examples. */
+  stepsPerEpoch(examples: number): number {
+    return Math.ceil(Math.ceil(examples / this.options.batchSize) / this.options.accumulate)
+  }
+
+  /** Asks for an end after the step under way, with a checkpoint. */
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** Everything that a checkpoint keeps. */
+  state(): StateEntry[] {
+    return [...this.optimizer.state(), ...this.#steps.state()]
+  }
+
+  /** The trained values alone. */
+  values(): StateEntry[] {
+    return this.optimizer.state().filter(({ name }) => name.endsWith('.values'))
+  }
+
+  /** The parameters that it trains. */
+  get parameters(): readonly Parameter[] {
+    return this.#parameters
+  }
+
+  /**
+   * Trains on `train`, evaluating on `validation` (if any) before and after each epoch and keeping the best values. With `from`, goes
+   * on from that checkpoint to the same bits. In the end the best values are in place.
+   */
+  async train(
+    train: readonly Tokenised[], validation: readonly Tokenised[], checkpoints: Checkpoints | undefined,
+    events: TrainerEvents = {}, from?: Position,
+  ): Promise<Outcome> {
+    const { batchSize, accumulate, epochs, seed, padId, maxLength, checkpointEvery = CHECKPOINT_SECONDS } = this.options
+    const device = await currentDevice()
+    const lengths = train.map(text => text.ids.length)
+    const perEpoch = this.stepsPerEpoch(train.length)
+    const total = perEpoch * epochs
+    const factor = schedule(this.options.schedule, { warmup: this.options.warmup, steps: total })
+    let position: Position = from ?? { step: 0, epoch: 0, stepInEpoch: 0, batches: 0, best: null }
+    if (from) await checkpoints?.load(from, this.state())
+    const began = { step: position.step, time: performance.now() }
+    const speed = new Throughput()
+    const pending: Pending[] = []
+    let lastCheckpoint = performance.now()
+    let checkpointCost = 0
+
+    const drain = async (leave: number): Promise<void> => {
+      while (pending.length > leave) {
+        const done = pending.shift()
+        if (!done) return
+        const told = await Promise.all(done.parts.map(part => part.data()))
+        const norm = await done.norm.item()
+        const rows = done.batches.reduce((sum, batch) => sum + batch.rows, 0)
+        speed.add(rows, done.batches.reduce((sum, batch) => sum + batch.tokens, 0))
+        const { examplesPerSecond, tokensPerSecond } = speed.recent
+        const secondsLeft = (performance.now() - began.time) / 1000 / (done.step - began.step) * (total - done.step)
+        events.onStep?.({
+          step: done.step, epoch: done.epoch, loss: told.reduce((sum, [loss]) => sum + loss, 0),
+          accuracy: told.reduce((sum, [, right]) => sum + right, 0) / rows, lr: done.lr, grad_norm: norm,
+          examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: device.buffers.bytes,
+        }, { done: done.step, total, secondsLeft })
+      }
+    }
+    const checkpoint = async (): Promise<void> => {
+      await drain(0)
+      if (!checkpoints) return
+      const start = performance.now()
+      events.onCheckpoint?.(position)
+      await checkpoints.save(position, this.state())
+      lastCheckpoint = performance.now()
+      checkpointCost = lastCheckpoint - start
+    }
+
+    if (!from) {
+      if (validation.length > 0) await events.onEvaluation?.(0, 0, await this.evaluate(validation, events), false)
+      await checkpoint()
+    }
+    while (position.epoch < epochs) {
+      const epoch = position.epoch
+      const batches = makeBatches(lengths, batchSize, stream(seed, `epoch ${epoch}`))
+      while (position.stepInEpoch < perEpoch) {
+        if (this.#stopping) {
+          await checkpoint()
+          return { kind: 'stopped', position }
+        }
+        const chosen = batches.slice(position.stepInEpoch * accumulate, (position.stepInEpoch + 1) * accumulate).map(indices => {
+          const longest = Math.max(...indices.map(i => lengths[i]))
+          return collate(train, indices, { padId, sequence: padLength(longest, maxLength), batchSize })
+        })
+        const lr = this.options.lr * factor(position.step)
+        const { parts, norm } = await this.#steps.run(chosen, position.batches, position.step + 1, lr)
+        position = {
+          ...position, step: position.step + 1, stepInEpoch: position.stepInEpoch + 1, batches: position.batches + chosen.length,
+        }
+        pending.push({ parts, norm, batches: chosen, step: position.step, epoch: epoch + 1, lr })
+        await drain(READ_LAG)
+        // Not at an epoch's end: its evaluation comes first, so that a resumed run does not tell of it twice.
+        if (position.stepInEpoch === perEpoch) break
+        const apart = checkpointEvery === 0 ? 0 : Math.max(checkpointEvery * 1000, CHECKPOINT_COST_RATIO * checkpointCost)
+        if (performance.now() - lastCheckpoint >= apart) await checkpoint()
+      }
+      await drain(0)
+      position = { ...position, epoch: epoch + 1, stepInEpoch: 0 }
+      if (validation.length > 0) {
+        const evaluation = await this.evaluate(validation, events)
+        const { accuracy, loss } = evaluation
+        const { best } = position
+        const better = !best || accuracy > best.accuracy || (accuracy === best.accuracy && loss < best.loss)
+        if (better) {
+          position = { ...position, best: { epoch: epoch + 1, accuracy, loss } }
+          await checkpoints?.saveBest(this.values())
+        }
+        await events.onEvaluation?.(epoch + 1, position.step, evaluation, better)
+      }
+      await checkpoint()
+    }
+    if (this.#stopping) return { kind: 'stopped', position }
+    if (position.best && position.best.epoch !== epochs) await checkpoints?.loadBest(this.values())
+    return { kind: 'finished', best: position.best }
+  }
+
+  /** Loss, accuracy and probabilities on all examples, without dropout. */
+  async evaluate(examples: readonly Tokenised[], events: TrainerEvents = {}): Promise<Evaluation> {
+    const { batchSize, padId, maxLength } = this.options
+    const start = performance.now()
+    const lengths = examples.map(text => text.ids.length)
+    const loss = new Mean()
+    const probabilities: number[][] = new Array(examples.length)
+    const waiting: { indices: number[], losses: Tensor, logits: Tensor }[] = []
+    let classes = 2
+    let done = 0
+    const drain = async (leave: number): Promise<void> => {
+      while (waiting.length > leave) {
+        const next = waiting.shift()
+        if (!next) return
+        const [losses, logits] = [await next.losses.data(), await next.logits.data()]
+        classes = next.logits.shape[1]
+        next.indices.forEach((index, row) => {
+          loss.add(losses[row])
+          probabilities[index] = softmax(Array.from(logits.subarray(row * classes, (row + 1) * classes)))
+        })
+        done += next.indices.length
+        events.onEvaluationProgress?.(done, examples.length)
+      }
+    }
+    for (const indices of evaluationBatches(lengths, batchSize)) {
+      const sequence = padLength(Math.max(...indices.map(i => lengths[i])), maxLength)
+      const { losses, logits } = await this.#evaluation.run(collate(examples, indices, { padId, sequence, batchSize }))
+      waiting.push({ indices, losses, logits })
+      await drain(READ_LAG)
+    }
+    await drain(0)
+    const confusion = new ConfusionMatrix(classes)
+    confusion.add(examples.map(text => text.label), predictions(probabilities.flat(), classes))
+    return { loss: loss.value, accuracy: confusion.accuracy, confusion, probabilities, seconds: (performance.now() - start) / 1000 }
+  }
+}
+
+function softmax(logits: readonly number[]): number[] {
+  const most = Math.max(...logits)
+  const powers = logits.map(x => Math.exp(x - most))
+  const sum = powers.reduce((a, b) => a + b, 0)
+  return powers.map(p => p / sum)
+}
