@@ -1,0 +1,190 @@
+// Cases of the ops with kernels of their own, and of their gradients' kernels as functions in their own right.
+import fc from 'fast-check'
+import '../../../engine/ops/adamw.ts'
+import { attention, concat, crossEntropy, loraLinear } from '../../../engine/index.ts'
+import { matmul } from '../../../engine/ops/matmul.ts'
+import { adamw } from '../../../engine/ops/adamw.ts'
+import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
+import { type OpCase, fitting, layout, length, opCase } from '../draw.ts'
+
+const matmulCase = opCase('matmul', fc.record({
+  m: length, k: fc.oneof(length, fc.constantFrom(127, 128, 129, 300)), n: length,
+  batch: fc.constantFrom<readonly (readonly number[])[]>([[], []], [[], []], [[3], []], [[], [2]], [[2], [2]], [[1], [3]], [[2, 1], [3]], [[2, 3], [2, 1]]),
+  layouts: fc.tuple(layout, layout), scale: fc.constantFrom(1, 1, 0.125), mixed: fc.nat(3),
+}), ({ m, k, n, batch: [left, right], layouts, scale, mixed, dtype }) => {
+  // Few multiplications in all: every candidate runs each.
+  const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(60_000 / k / (left.length + right.length + 1))))
+  const other = mixed === 0 ? 'f32' : dtype
+  return {
+    slots: [{ shape: [...left, rows, k], layout: layouts[0] }, { shape: [...right, k, columns], layout: layouts[1], dtype: other }],
+    fn: (a, b) => matmul(a, b, { scale }),
+    options: { sumLength: Math.max(k, rows * 6, columns) },
+  }
+})
+
+const loraSizes = fc.record({
+  rows: fc.constantFrom(1, 2, 7, 17, 33), inner: fc.constantFrom(1, 3, 16, 31, 65), outer: fc.constantFrom(1, 2, 15, 32, 33),
+  low: fc.constantFrom(1, 2, 4, 8, 9), bias: fc.boolean(), layout, scale: fc.constantFrom(1, 0.125, 2), deep: fc.boolean(),
+})
+
+const loraCases: readonly OpCase[] = [
+  opCase('loraLinear', loraSizes, ({ rows, inner, outer, low, bias, layout: as, scale, deep }) => ({
+    slots: [
+      { shape: deep ? [2, rows, inner] : [rows, inner], layout: as }, { shape: [outer, inner] },
+      { shape: [low, inner], dtype: 'f32' }, { shape: [outer, low], dtype: 'f32' }, ...(bias ? [{ shape: [outer] }] : []),
+    ],
+    fn: (x, weight, a, b, added) => loraLinear(x, weight, added, a, b, scale),
+    options: { sumLength: Math.max(inner, outer, rows * 2) * 4 },
+  })),
+  opCase('loraLinearGradient', loraSizes, ({ rows, inner, outer, low, layout: as, scale }) => ({
+    slots: [
+      { shape: [rows, outer], layout: as }, { shape: [outer, inner] },
+      { shape: [low, inner], dtype: 'f32' }, { shape: [outer, low], dtype: 'f32' },
+    ],
+    fn: (dy, weight, a, b) => concat(applyAll('loraLinearGradient', [dy, weight, a, b], { scale }).map(t => t.cast('f32').reshape([-1]))),
+    options: { sumLength: Math.max(inner, outer, rows) * 4 },
+  })),
+]
+
+const rowsAndWidth = fc.record({ rows: fc.constantFrom(1, 2, 3, 7, 17), width: fc.constantFrom(1, 2, 3, 7, 16, 31, 32, 33, 64, 65, 127, 129) })
+const rank = fc.constantFrom(1, 2, 2, 3, 4)
+/** Rows of a width under any number of axes. */
+const rowsUnder = (axes: number, rows: number, width: number): number[] =>
+  (axes === 1 ? [width] : axes === 2 ? [rows, width] : axes === 3 ? [rows, 2, width] : [2, 1, rows, width])
+
+const softmaxCases = (['softmax', 'logSoftmax'] as const).flatMap((op): OpCase[] => [
+  opCase(op, fc.record({ size: rowsAndWidth, rank, layout, hard: fc.nat(3) }), ({ size: { rows, width }, rank: axes, layout: as, hard }) => ({
+    slots: [{ shape: rowsUnder(axes, rows, width), layout: as, values: hard === 0 ? 'wide' : hard === 1 ? 'whole' : 'normal' }],
+    fn: x => x[op](),
+    options: { sumLength: width },
+    nets: hard === 0 ? [1, 2] : undefined,
+  })),
+  opCase(`${op}Gradient`, fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }), ({ size: { rows, width }, layouts }) => ({
+    slots: layouts.map(as => ({ shape: [rows, width], layout: as })),
+    fn: (y, dy) => apply(`${op}Gradient`, [op === 'softmax' ? y.sigmoid() : y.sigmoid().mul(-2), dy]),
+    options: { sumLength: width },
+  })),
+])
+
+const layerNormCases: readonly OpCase[] = [
+  opCase('layerNorm', fc.record({
+    size: rowsAndWidth, layout, epsilon: fc.constantFrom(1e-12, 1e-5, 1e-1), hard: fc.nat(5), statistics: fc.nat(3),
+  }), ({ size: { rows, width }, layout: as, epsilon, hard, statistics }) => {
+    // Of one or two numbers a row nothing is left but ±1, and of equal ones nothing at all; differences see cliffs there.
+    const steep = width < 3 || hard === 0
+    return {
+      slots: [{ shape: [rows, width], layout: as, values: hard === 0 ? () => 0.75 : hard === 1 ? (i: number) => 3 + i % 7 : 'normal' }, { shape: [width] }, { shape: [width] }],
+      fn: (x, gamma, beta) => {
+        if (statistics !== 0 || steep) return x.layerNorm(gamma, beta, epsilon)
+        const [y, mean, rstd] = applyAll('layerNorm', [x, gamma, beta], { epsilon })
+        return y.add(mean.mul(rstd).reshape([rows, 1]))
+      },
+      options: { sumLength: Math.max(width, rows) },
+      nets: steep ? [2] : undefined,
+    }
+  }),
+  opCase('layerNormGradient', fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }), ({ size: { rows, width }, layouts }) => ({
+    slots: [
+      { shape: [rows, width], layout: layouts[0] }, { shape: [width] }, { shape: [rows], dtype: 'f32' },
+      { shape: [rows], dtype: 'f32', values: 'positive' }, { shape: [rows, width], layout: layouts[1] },
+    ],
+    fn: (x, gamma, mean, rstd, dy) => apply('layerNormGradient', [x, gamma, mean, rstd, dy]),
+    options: { sumLength: Math.max(width, rows) },
+  })),
+  opCase('layerNormParameterGradient', fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout), only: fc.nat(2) }), ({ size: { rows, width }, layouts, only }) => ({
+    slots: [
+      { shape: [rows, width], layout: layouts[0] }, { shape: [rows], dtype: 'f32' },
+      { shape: [rows], dtype: 'f32', values: 'positive' }, { shape: [rows, width], layout: layouts[1] },
+    ],
+    fn: (x, mean, rstd, dy) => {
+      const [gamma, beta] = applyAll('layerNormParameterGradient', [x, mean, rstd, dy])
+      return only === 0 ? gamma : only === 1 ? beta : gamma.mul(beta.add(0.5))
+    },
+    options: { sumLength: Math.max(rows, width) },
+  })),
+]
+
+/** Labels of any class, and now and then the ignored one. */
+const labels = (classes: number) => (index: number): number => (index % 5 === 3 ? -100 : (index * 7) % classes)
+
+const crossEntropyCases: readonly OpCase[] = [
+  opCase('crossEntropy', fc.record({ size: rowsAndWidth, layout, hard: fc.nat(3) }), ({ size: { rows, width }, layout: as, hard }) => ({
+    slots: [{ shape: [rows, width], layout: as, values: hard === 0 ? 'wide' : hard === 1 ? 'whole' : 'normal' }, { shape: [rows], dtype: 'i32', values: labels(width) }],
+    fn: (logits, classes) => crossEntropy(logits, classes),
+    options: { sumLength: width },
+    nets: hard === 0 ? [1, 2] : undefined,
+  })),
+  opCase('crossEntropyGradient', fc.record({ size: rowsAndWidth, layout }), ({ size: { rows, width }, layout: as }) => ({
+    slots: [{ shape: [rows, width], layout: as }, { shape: [rows], dtype: 'i32', values: labels(width) }, { shape: [rows], dtype: 'f32' }],
+    fn: (logits, classes, dlosses) => {
+      const [, kept] = applyAll('crossEntropy', [logits, classes], { ignoreIndex: -100 })
+      return apply('crossEntropyGradient', [logits, classes, kept, dlosses], { ignoreIndex: -100 })
+    },
+    options: { sumLength: width },
+  })),
+]
+
+const attentionParams = fc.record({
+  batch: fc.constantFrom(1, 2, 3), heads: fc.constantFrom(1, 2, 3), queries: fc.constantFrom(1, 2, 7, 8, 9, 16, 17, 33), keys: fc.constantFrom(1, 3, 8, 15, 16, 17, 33),
+  headSize: fc.constantFrom(1, 3, 4, 8, 16, 20), mask: fc.constantFrom('none', 'some', 'row'), rate: fc.constantFrom(0, 0, 0.25),
+  merged: fc.boolean(), hard: fc.nat(4), step: fc.nat(100),
+})
+
+const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase => opCase(op, attentionParams, draw => {
+  const { batch, heads, mask, rate, merged, hard, step, seed } = draw
+  const [queries, keys, headSize] = [draw.queries, draw.keys, draw.headSize]
+  // Heads inside a linear layer's output, as models have them, or in tensors of four axes.
+  const shape = (sequence: number): number[] => (merged ? [batch, sequence, heads * headSize] : [batch, sequence, heads, headSize])
+  const allowed = (index: number): number => (mask === 'row' && Math.floor(index / keys) === 0 ? 0 : (index * 5 + seed) % 7 > 1 ? 1 : 0)
+  return {
+    slots: [
+      { shape: shape(queries), values: hard === 0 ? 'wide' : 'normal' }, { shape: shape(keys) }, { shape: shape(keys) },
+      ...(mask === 'none' ? [] : [{ shape: [batch, keys], dtype: 'i32', values: allowed } as const]),
+      ...(rate === 0 ? [] : [{ shape: [], dtype: 'u32', values: () => step } as const]),
+    ],
+    fn: (q, k, v, ...rest) => {
+      const split = (t: Tensor, sequence: number): Tensor => t.reshape([batch, sequence, heads, headSize])
+      const masks = mask === 'none' ? undefined : rest[0]
+      const now = rest[mask === 'none' ? 0 : 1]
+      const out = attention(split(q, queries), split(k, keys), split(v, keys), masks, rate === 0 ? {} : { dropout: { rate, stream: 3, step: now, seed } })
+      return merged ? out.reshape(shape(queries)) : out
+    },
+    options: { sumLength: Math.max(queries, keys, headSize) },
+    nets: hard === 0 ? [1, 2] : undefined,
+  }
+})
+
+const gatherParams = fc.record({ rows: fc.constantFrom(1, 2, 7, 33), width: fc.constantFrom(1, 2, 3, 8, 33, 64), ids: fc.constantFrom([1], [7], [33], [2, 5], [3, 1, 4]), layout })
+/** Some rows many times, some never, and a few outside of the table. */
+const ids = (rows: number) => (index: number): number => (index % 6 === 5 ? (index % 4 < 2 ? -1 : rows) : Math.floor((index * index) / 3) % rows)
+
+/** Apart, since its many candidates take as long to compile as all others. */
+export const matmulCases: readonly OpCase[] = [matmulCase]
+
+export const kernelCases: readonly OpCase[] = [
+  ...loraCases,
+  ...softmaxCases,
+  ...layerNormCases,
+  ...crossEntropyCases,
+  attentionCase('attention'),
+  attentionCase('attentionGradient'),
+  opCase('gather', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
+    slots: [{ shape: [rows, width], layout: as }, { shape, dtype: 'i32', values: ids(rows) }],
+    fn: (table, at) => table.gather(at),
+    options: { sumLength: 33 },
+  })),
+  opCase('gatherGradient', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
+    slots: [{ shape, dtype: 'i32', values: ids(rows) }, { shape: [...shape, width], layout: as }],
+    fn: (at, dy) => apply('gatherGradient', [at, dy], { rows }),
+    options: { sumLength: 33 },
+  })),
+  opCase('adamw', fc.record({ count: fc.constantFrom(1, 3, 63, 64, 65, 257), step: fc.integer({ min: 1, max: 1000 }), scale: fc.constantFrom(1, 0, 0.25, Infinity) }),
+    ({ count, step, scale }) => ({
+      slots: [
+        { shape: [count] }, { shape: [count] }, { shape: [count], values: 'positive' }, { shape: [count] },
+        { shape: [7], values: i => [1e-2, 0.9, 0.999, 1e-8, 0.1, 1 - 0.9 ** step, 1 - 0.999 ** step][i] }, { shape: [], values: () => scale },
+      ],
+      fn: (...inputs) => concat(adamw(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5])),
+      options: { wrt: [] },
+    }), { nets: [2], why: 'a step of the optimizer is not differentiated through', floats: 'f32' }),
+]

@@ -1,0 +1,5 @@
+// Nets 2 and 3 of matmul.
+import { matmulCases } from './cases/kernels.ts'
+import { describeOnDevice } from './device.ts'
+
+describeOnDevice(matmulCases)

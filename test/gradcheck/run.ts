@@ -1,0 +1,84 @@
+// Runs drawn checks: each op alone, and in the middle of a graph that uses its inputs and its result twice.
+import fc from 'fast-check'
+import { readAll } from '../../engine/evaluate.ts'
+import { type GradientCheck, type GradientCheckReport, type Net, planGradientCheck } from '../../engine/gradcheck.ts'
+import { type Node } from '../../engine/graph.ts'
+import type { Tensor } from '../../engine/tensor.ts'
+import { setTuner } from '../../engine/tune.ts'
+import type { Drawn, OpCase } from './draw.ts'
+
+/** Random checks a case; GRADCHECK_RUNS asks for more. */
+export const RUNS = Number(process.env.GRADCHECK_RUNS ?? 12)
+/** The same draws every time, unless GRADCHECK_SEED says otherwise. */
+export const SEED = Number(process.env.GRADCHECK_SEED ?? 20260)
+
+/** An op by itself, in the middle of a graph, and summed up as the loss. */
+export const FORMS = ['alone', 'middle', 'loss'] as const
+export type Form = (typeof FORMS)[number]
+/** The form for a draw that runs in one only. */
+export const formOf = ({ options }: Drawn): Form => FORMS[(options.seed ?? 0) % FORMS.length]
+
+const isFloat = (t: Tensor): boolean => t.dtype === 'f32' || t.dtype === 'f16'
+
+/** The function of a check with something before it and after it; inputs and result are each used twice. */
+export function inForm({ fn, options }: Pick<Drawn, 'fn' | 'options'>, form: Form): (...inputs: Tensor[]) => Tensor {
+  if (form !== 'middle') return fn
+  return (...inputs) => {
+    const differentiated = (t: Tensor, i: number): boolean => isFloat(t) && (options.wrt?.includes(i) ?? true)
+    const y = fn(...inputs.map((t, i) => (differentiated(t, i) ? t.mul(1.25) : t)))
+    if (!isFloat(y)) return y
+    const again = inputs.filter(differentiated).map(t => t.mean().mul(0.5))
+    return [y.mul(y.sigmoid()), ...again].reduce((sum, t) => sum.add(t), y)
+  }
+}
+
+/** A check of a draw, by the nets that apply to it among `nets`. */
+export function planned(drawn: Drawn, form: Form, nets: readonly Net[]): GradientCheck {
+  const apply = (drawn.options.nets ?? [1, 2, 3]).filter(net => nets.includes(net))
+  return planGradientCheck(inForm(drawn, form), drawn.inputs, { ...drawn.options, nets: apply, weights: form === 'loss' ? 'ones' : 'random' })
+}
+
+/** Every candidate of the kernels that the check runs: all choices take their k-th, as long as one has a k-th. */
+export async function throughCandidates(check: GradientCheck, most = Infinity): Promise<{ reports: GradientCheckReport[]; problems: Set<string> }> {
+  const reports: GradientCheckReport[] = []
+  const problems = new Set<string>()
+  try {
+    for (let k = 0, count = 1; k < Math.min(count, most); k++) {
+      setTuner((kernel, _problem, candidates) => {
+        count = Math.max(count, candidates)
+        problems.add(`${kernel} ${Math.min(k, candidates - 1)}`)
+        return k
+      })
+      const report = check.judge(await readAll(check.reads))
+      reports.push({ ...report, misses: report.misses.map(miss => `candidate ${k}: ${miss}`) })
+    }
+  } finally {
+    setTuner()
+  }
+  return { reports, problems }
+}
+
+/** Fails with the draw that missed, in words from which it can be drawn again. */
+export function expectMet(of: OpCase, drawn: Drawn, form: Form, report: GradientCheckReport): void {
+  if (report.ok) return
+  throw new Error(`--op '${of.name}' --draw '${drawn.text}' (${form})\n  ${report.misses.join('\n  ')}`)
+}
+
+/** A case's draws as a property, shrunk where one fails. */
+export async function holds(of: OpCase, half: boolean, property: (drawn: Drawn) => Promise<void>, runs = RUNS): Promise<void> {
+  await fc.assert(fc.asyncProperty(of.draws(half), property), { numRuns: runs, seed: SEED, endOnFailure: process.env.GRADCHECK_SHRINK === '0' })
+}
+
+/** Names of the ops under `tensors`. */
+export function opsUnder(tensors: readonly Tensor[]): Set<string> {
+  const seen = new Set<Node>()
+  const names = new Set<string>()
+  const stack = tensors.map(t => t.value.node)
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (seen.has(node)) continue
+    seen.add(node)
+    names.add(node.op.name)
+    stack.push(...node.inputs.map(value => value.node))
+  }
+  return names
+}

@@ -1,0 +1,126 @@
+// Files on disk: safetensors by position and in shards, and writes that are whole or not there.
+import { mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { UserError } from '../../../engine/errors.ts'
+import { openSafetensors, openWeights, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
+import { serialize } from '../../../models/safetensors.ts'
+
+let folder = ''
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tilegrad-files-'))
+})
+afterEach(async () => {
+  await rm(folder, { recursive: true })
+})
+
+const ramp = (length: number, from = 0): Float32Array => Float32Array.from({ length }, (_, i) => from + i)
+const lazy = (name: string, data: Float32Array) =>
+  ({ name, dtype: 'F32' as const, shape: [data.length], read: async () => data })
+
+/** The UserError's message that a promise ends in. */
+async function complaint(promise: Promise<unknown>): Promise<string> {
+  const failure = await promise.then(() => undefined, (error: unknown) => error)
+  expect(failure).toBeInstanceOf(UserError)
+  expect(String(failure)).not.toContain('\n')
+  return String(failure)
+}
+
+describe('a safetensors file', () => {
+  test('is written whole and read back, at once and in chunks', async () => {
+    const path = join(folder, 'model.safetensors')
+    await writeSafetensors(path, [lazy('a', ramp(10_000)), lazy('b', ramp(3, 7))], { format: 'pt' })
+    expect(await readdir(folder)).toEqual(['model.safetensors'])
+    const file = await openSafetensors(path)
+    expect(file.metadata).toEqual({ format: 'pt' })
+    expect(await file.read('b')).toEqual(ramp(3, 7))
+    const offsets: number[] = []
+    for await (const { elementOffset, data } of file.chunks('a', 16_384)) {
+      offsets.push(elementOffset)
+      expect(data[0]).toBe(elementOffset)
+    }
+    expect(offsets).toEqual([0, 4096, 8192])
+    await file.close()
+  })
+
+  test('that is truncated is refused when opened, and named', async () => {
+    const path = join(folder, 'model.safetensors')
+    await writeSafetensors(path, [lazy('weight', ramp(100))])
+    await truncate(path, 300)
+    expect(await complaint(openSafetensors(path))).toMatch(
+      /model\.safetensors is truncated: tensor "weight" ends at byte \d+, the file has 300$/)
+    await truncate(path, 5)
+    expect(await complaint(openSafetensors(path))).toContain('has 5 bytes, fewer than the 8')
+  })
+
+  test('that shrinks while it is open is refused when read', async () => {
+    const path = join(folder, 'model.safetensors')
+    await writeSafetensors(path, [lazy('weight', ramp(100))])
+    const file = await openSafetensors(path)
+    await truncate(path, 300)
+    expect(await complaint(file.read('weight'))).toContain('ends at 300 now')
+    await file.close()
+  })
+
+  test('that is missing, or a folder, is named', async () => {
+    expect(await complaint(openSafetensors(join(folder, 'none.safetensors')))).toContain('none.safetensors does not exist')
+    expect(await complaint(openSafetensors(folder))).toContain('is no file')
+    expect(await complaint(openWeights(folder))).toBe(`UserError: ${folder} has no model.safetensors`)
+  })
+})
+
+describe('a sharded model', () => {
+  const index = (map: unknown) =>
+    writeFile(join(folder, 'model.safetensors.index.json'), JSON.stringify({ weight_map: map }))
+
+  test('reads as one file', async () => {
+    await writeSafetensors(join(folder, 'model-1.safetensors'), [lazy('a', ramp(3))])
+    await writeSafetensors(join(folder, 'model-2.safetensors'), [lazy('b', ramp(4, 1))])
+    await index({ a: 'model-1.safetensors', b: 'model-2.safetensors' })
+    const file = await openWeights(folder)
+    expect(file.names()).toEqual(['a', 'b'])
+    expect(file.info('b').shape).toEqual([4])
+    expect(await file.read('b')).toEqual(ramp(4, 1))
+    await expect(async () => file.info('c')).rejects.toThrow('has no tensor "c"')
+    await file.close()
+  })
+
+  test('with a missing shard, a missing tensor, or a path out of its folder is refused', async () => {
+    await writeSafetensors(join(folder, 'model-1.safetensors'), [lazy('a', ramp(3))])
+    await index({ a: 'model-1.safetensors', b: 'model-2.safetensors' })
+    expect(await complaint(openWeights(folder))).toContain('model-2.safetensors does not exist')
+    await index({ a: 'model-1.safetensors', b: 'model-1.safetensors' })
+    expect(await complaint(openWeights(folder))).toContain('places tensor "b" in model-1.safetensors, which does not have it')
+    await index({ a: '../model-1.safetensors' })
+    expect(await complaint(openWeights(folder))).toContain('places tensor "a" outside its folder')
+    await index([])
+    expect(await complaint(openWeights(folder))).toContain('has no weight_map')
+  })
+})
+
+describe('an atomic write', () => {
+  test('makes its folder and replaces what was there', async () => {
+    const path = join(folder, 'new', 'note.txt')
+    await writeAtomic(path, 'one')
+    await writeAtomic(path, 'zwei – 二')
+    expect(await readFile(path, 'utf8')).toBe('zwei – 二')
+    expect(await readdir(join(folder, 'new'))).toEqual(['note.txt'])
+  })
+
+  test('that fails half-way leaves the old file and nothing beside it', async () => {
+    const path = join(folder, 'adapter.safetensors')
+    await writeAtomic(path, serialize([{ name: 'a', dtype: 'F32', shape: [2], data: ramp(2) }]))
+    const before = await readFile(path)
+    const broken = { ...lazy('z', ramp(2)), read: async () => { throw new Error('device lost') } }
+    await expect(writeSafetensors(path, [lazy('a', ramp(5)), broken])).rejects.toThrow('device lost')
+    expect(await readFile(path)).toEqual(before)
+    expect(await readdir(folder)).toEqual(['adapter.safetensors'])
+  })
+})
+
+test('a JSON file that is none, or not there, is named', async () => {
+  await writeFile(join(folder, 'config.json'), '{')
+  expect(await complaint(readJson(join(folder, 'config.json')))).toContain('config.json is not JSON')
+  expect(await complaint(readJson(join(folder, 'other.json')))).toContain('other.json does not exist')
+})

@@ -1,0 +1,387 @@
+// Fused attention: every kernel on the adapter against float64, and float64 against central differences.
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { grad } from '../../engine/autodiff.ts'
+import { type Attributes, findOp } from '../../engine/graph.ts'
+import { attention } from '../../engine/ops/attention.ts'
+import '../../engine/ops/elementwise.ts'
+import '../../engine/ops/reduce.ts'
+import { tensor } from '../../engine/ops/source.ts'
+import { reference } from '../../engine/reference.ts'
+import { contiguousView, sizeOf } from '../../engine/shape.ts'
+import { applyAll } from '../../engine/tensor.ts'
+import { attentionCandidates, attentionForwardWgsl, attentionGradientWgsl } from '../../shaders/attention.ts'
+import type { AttentionLayout } from '../../shaders/attention/common.ts'
+import { tiledBytes } from '../../shaders/attention/tiled.ts'
+import type { Lowering, Traits, View } from '../../shaders/kernel.ts'
+import { normals } from '../../shaders/random.ts'
+import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
+
+let bench: TestDevice
+beforeAll(async () => {
+  bench = await openTestDevice()
+})
+afterAll(() => bench.close())
+
+interface Case {
+  readonly batch: number
+  readonly queries: number
+  readonly keys: number
+  readonly heads: number
+  readonly headSize: number
+  /** Attended keys of each batch item, by rule; undefined: no mask. */
+  readonly mask: ((item: number, key: number) => boolean) | undefined
+  readonly rate: number
+  readonly seed: number
+}
+
+const STEP = 5
+const plainCase: Case = { batch: 1, queries: 3, keys: 4, heads: 2, headSize: 8, mask: undefined, rate: 0, seed: 1 }
+
+const kernelOf = (name: string) => {
+  const op = findOp(name)
+  if (op.kind !== 'kernel') throw new Error(`${name} has no kernels`)
+  return op
+}
+
+function attributesOf({ headSize, mask, rate, seed }: Case): Attributes {
+  return { scale: 1 / Math.sqrt(headSize), hasMask: mask !== undefined, rate, stream: 9, seed }
+}
+
+interface Tensors {
+  readonly q: TestInput
+  readonly k: TestInput
+  readonly v: TestInput
+  readonly dO: TestInput
+  readonly rest: readonly TestInput[]
+}
+
+const contiguous = (data: ArrayLike<number>, shape: readonly number[], dtype: View['dtype'] = 'f32'): TestInput =>
+  ({ data, spec: contiguousView({ shape, dtype }) })
+
+function drawTensors(c: Case, dtype: 'f32' | 'f16' = 'f32'): Tensors {
+  const float = (stream: number, length: number): TestInput => {
+    const shape = [c.batch, length, c.heads, c.headSize]
+    const data = normals(sizeOf(shape), stream, c.seed)
+    return contiguous(dtype === 'f16' ? Float32Array.from(new Float16Array(data)) : data, shape, dtype)
+  }
+  const { mask } = c
+  const bits = mask && Int32Array.from({ length: c.batch * c.keys }, (_, i) => (mask(Math.floor(i / c.keys), i % c.keys) ? 1 : 0))
+  return {
+    q: float(1, c.queries), k: float(2, c.keys), v: float(3, c.keys), dO: float(4, c.queries),
+    rest: [
+      ...(bits ? [contiguous(bits, [c.batch, c.keys], 'i32')] : []),
+      ...(c.rate > 0 ? [contiguous([STEP], [], 'u32')] : []),
+    ],
+  }
+}
+
+/** Elements of a view, row-major, in float64. */
+function elements({ data, spec }: TestInput): Float64Array {
+  const out = new Float64Array(sizeOf(spec.shape))
+  for (let i = 0; i < out.length; i++) {
+    let at = spec.offset
+    let rest = i
+    for (let axis = spec.shape.length - 1; axis >= 0; axis--) {
+      at += (rest % spec.shape[axis]) * spec.strides[axis]
+      rest = Math.floor(rest / spec.shape[axis])
+    }
+    out[i] = data[at]
+  }
+  return out
+}
+
+function expected(name: string, inputs: readonly TestInput[], attributes: Attributes): Float64Array[] {
+  const op = kernelOf(name)
+  const specs = inputs.map(({ spec: { shape, dtype } }) => ({ shape, dtype }))
+  return op.reference(inputs.map(elements), { inputs: specs, outputs: op.infer(specs, attributes) }, attributes)
+}
+
+/** Lowers with the n-th candidate of each kernel (the last, where there are fewer). */
+function lower(name: string, inputs: readonly TestInput[], attributes: Attributes, traits: Traits, n: number): Lowering {
+  const op = kernelOf(name)
+  return op.lower({
+    inputs: inputs.map(({ spec }) => spec), outputs: op.infer(inputs.map(({ spec }) => spec), attributes), attributes, traits,
+    choose: (_kernel, _problem, candidates) => candidates[Math.min(n, candidates.length - 1)],
+  })
+}
+
+/**
+ * Every candidate that this adapter could be given, as a CPU and as a GPU. A CPU takes minutes to compile the kernels
+ * that are meant for GPUs at full head sizes: there it tries them at small ones.
+ */
+function lowerings(name: string, inputs: readonly TestInput[], attributes: Attributes): Lowering[] {
+  const all: Lowering[] = []
+  const headSize = inputs[0].spec.shape[3]
+  for (const cpu of bench.traits.cpu && headSize > 8 ? [true] : [true, false]) {
+    for (let n = 0; n < 8; n++) all.push(lower(name, inputs, attributes, { ...bench.traits, cpu }, n))
+  }
+  const text = (lowering: Lowering): string => lowering.launches.map(l => l.wgsl).join()
+  return all.filter((lowering, i) => all.findIndex(other => text(other) === text(lowering)) === i)
+}
+
+async function run(name: string, lowering: Lowering, inputs: readonly TestInput[], attributes: Attributes): Promise<TestOutput[]> {
+  return runLowering(bench.device, lowering, inputs, kernelOf(name).infer(inputs.map(({ spec }) => spec), attributes))
+}
+
+/** Largest difference, as a share of the largest expected number (or of 1, the inputs' own size). */
+function difference(actual: ArrayLike<number>, wanted: Float64Array): number {
+  const scale = wanted.reduce((max, x) => Math.max(max, Math.abs(x)), 1)
+  return wanted.reduce((worst, x, i) => {
+    const here = Math.abs(actual[i] - x) / scale
+    return Number.isNaN(here) ? Infinity : Math.max(worst, here)
+  }, 0)
+}
+
+function agree(label: string, actual: readonly TestOutput[], wanted: readonly Float64Array[], tolerance: number): void {
+  wanted.forEach((values, o) => {
+    expect(difference(actual[o], values), `${label}: output ${o}`).toBeLessThan(tolerance)
+  })
+}
+
+function gradientInputs({ q, k, v, dO, rest }: Tensors, [o, lse]: readonly Float64Array[]): TestInput[] {
+  const { shape, dtype } = q.spec
+  return [q, k, v, contiguous(o, shape, dtype), contiguous(lse, [shape[0], shape[2], shape[1]]), dO, ...rest]
+}
+
+const forwardInputs = ({ q, k, v, rest }: Tensors): TestInput[] => [q, k, v, ...rest]
+
+/** Runs both ops of a case, every candidate of them, against float64. */
+async function checkCase(c: Case, tensors: Tensors, tolerance: number): Promise<void> {
+  const attributes = attributesOf(c)
+  const inputs = forwardInputs(tensors)
+  const outputs = expected('attention', inputs, attributes)
+  for (const lowering of lowerings('attention', inputs, attributes)) {
+    agree(label(lowering), await run('attention', lowering, inputs, attributes), outputs, tolerance)
+  }
+  const backward = gradientInputs(tensors, outputs)
+  const gradients = expected('attentionGradient', backward, attributes)
+  for (const lowering of lowerings('attentionGradient', backward, attributes)) {
+    agree(label(lowering), await run('attentionGradient', lowering, backward, attributes), gradients, tolerance)
+  }
+}
+
+const label = (lowering: Lowering): string => lowering.launches.map(l => l.label).join(', ')
+
+// Lengths around the tiles' 4, 8, 16, 32 and 64, and primes.
+const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65))
+
+const masks = fc.constantFrom<NonNullable<Case['mask']>>(
+  (item, key) => key <= 3 + 11 * item,
+  (item, key) => (key + item) % 3 !== 0,
+  (item, key) => item === 1 && key > 1,
+  () => false,
+)
+
+describe('every attention kernel agrees with float64, forward and backward', () => {
+  // A layout is compiled anew, so there are few, and many problems for each.
+  const layouts = [
+    { headSize: 1, masked: true, rate: 0.3 },
+    { headSize: 5, masked: false, rate: 0 },
+    { headSize: 32, masked: true, rate: 0.1 },
+    { headSize: 64, masked: true, rate: 0 },
+  ]
+  for (const { headSize, masked, rate } of layouts) {
+    test(`headSize ${headSize}${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}`, async () => {
+      const problems = fc.record({
+        batch: fc.integer({ min: 1, max: 2 }), queries: length, keys: length, heads: fc.integer({ min: 1, max: 3 }),
+        headSize: fc.constant(headSize), mask: masked ? masks : fc.constant(undefined), rate: fc.constant(rate),
+        seed: fc.integer({ min: 0, max: 0xffffffff }),
+      })
+      await fc.assert(fc.asyncProperty(problems, c => checkCase(c, drawTensors(c), 2e-5)), { numRuns: 5, endOnFailure: true })
+    })
+  }
+})
+
+test('a batch item whose keys are all masked gives exact zeros, and zero gradients', async () => {
+  const c: Case = { ...plainCase, batch: 2, queries: 9, keys: 35, headSize: 32, mask: item => item === 1, rate: 0.1 }
+  const tensors = drawTensors(c)
+  const attributes = attributesOf(c)
+  const inputs = forwardInputs(tensors)
+  const half = (data: TestOutput): number[] => Array.from(data.subarray(0, data.length / 2))
+  for (const lowering of lowerings('attention', inputs, attributes)) {
+    const [o] = await run('attention', lowering, inputs, attributes)
+    expect(half(o).every(x => x === 0), label(lowering)).toBe(true)
+  }
+  const backward = gradientInputs(tensors, expected('attention', inputs, attributes))
+  for (const lowering of lowerings('attentionGradient', backward, attributes)) {
+    for (const gradient of await run('attentionGradient', lowering, backward, attributes)) {
+      expect(half(gradient).every(x => x === 0), label(lowering)).toBe(true)
+      expect(gradient.some(x => x !== 0)).toBe(true)
+    }
+  }
+})
+
+test('scores of ±2000 neither overflow nor lose the softmax', async () => {
+  const c: Case = { ...plainCase, queries: 19, keys: 37, headSize: 32, mask: () => true, rate: 0.1 }
+  const drawn = drawTensors(c)
+  // Whole numbers, so that f32 makes the scores exactly and only the softmax is on trial.
+  const whole = ({ data, spec }: TestInput): TestInput => ({ data: Array.from(data, x => Math.round(12 * x)), spec })
+  const tensors = { ...drawn, q: whole(drawn.q), k: whole(drawn.k) }
+  const attributes = { ...attributesOf(c), scale: 0.5 }
+  const inputs = forwardInputs(tensors)
+  const outputs = expected('attention', inputs, attributes)
+  expect(Math.max(...outputs[1])).toBeGreaterThan(500)
+  for (const lowering of lowerings('attention', inputs, attributes)) {
+    agree(label(lowering), await run('attention', lowering, inputs, attributes), outputs, 2e-5)
+  }
+  const backward = gradientInputs(tensors, outputs)
+  const gradients = expected('attentionGradient', backward, attributes)
+  for (const lowering of lowerings('attentionGradient', backward, attributes)) {
+    // exp(s − lse) inherits the rounding of an lse near 1000: 3e-5.
+    agree(label(lowering), await run('attentionGradient', lowering, backward, attributes), gradients, 2e-4)
+  }
+})
+
+test('the same inputs give the same bits, in every kernel', async () => {
+  const c: Case = { ...plainCase, queries: 33, keys: 33, headSize: 32, mask: (_, key) => key < 30, rate: 0.1 }
+  const tensors = drawTensors(c)
+  const attributes = attributesOf(c)
+  const inputs = forwardInputs(tensors)
+  const backward = gradientInputs(tensors, expected('attention', inputs, attributes))
+  for (const [name, given] of [['attention', inputs], ['attentionGradient', backward]] as const) {
+    for (const lowering of lowerings(name, given, attributes)) {
+      const first = await run(name, lowering, given, attributes)
+      expect(await run(name, lowering, given, attributes), label(lowering)).toEqual(first)
+    }
+  }
+})
+
+test('q, k and v are read where they stand: slices of one fused projection, or heads before the sequence', async () => {
+  const c: Case = { ...plainCase, batch: 2, queries: 10, keys: 10, heads: 3, headSize: 32, mask: (_, key) => key !== 4, rate: 0.1 }
+  const { batch, queries, heads, headSize } = c
+  const tensors = drawTensors(c)
+  const shape = [batch, queries, heads, headSize]
+  const width = heads * headSize
+  const fused = normals(batch * queries * 3 * width, 8, 1)
+  const part = (n: number): TestInput =>
+    ({ data: fused, spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] } })
+  const headsFirst: TestInput =
+    { data: tensors.dO.data, spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] } }
+  for (const name of ['attention', 'attentionGradient']) {
+    expect(kernelOf(name).strided?.(part(1).spec, 1, attributesOf(c))).toBe(true)
+    const across = { ...part(1).spec, strides: [queries * width, width, 1, heads] }
+    expect(kernelOf(name).strided?.(across, 1, attributesOf(c))).toBe(false)
+  }
+  await checkCase(c, { ...tensors, q: part(0), k: part(1), v: part(2), dO: headsFirst }, 2e-5)
+})
+
+test('rows that begin off a multiple of four are read one by one', async () => {
+  const c: Case = { ...plainCase, queries: 5, keys: 6, heads: 1 }
+  const tensors = drawTensors(c)
+  const shifted = ({ data, spec }: TestInput): TestInput => ({ data: [0, ...Array.from(data)], spec: { ...spec, offset: 1 } })
+  await checkCase(c, { ...tensors, k: shifted(tensors.k) }, 2e-5)
+})
+
+test('f16 operands are summed in f32', async context => {
+  if (!bench.traits.f16) return context.skip('the adapter has no shader-f16')
+  const c: Case = { ...plainCase, batch: 2, queries: 21, keys: 35, headSize: 32, mask: (_, key) => key % 7 !== 0, rate: 0.1 }
+  // Half a unit in the last place of an f16 output is 2⁻¹¹ of it; o comes in rounded like that.
+  await checkCase(c, drawTensors(c, 'f16'), 2e-3)
+})
+
+test('workgroup memory is counted as the shaders declare it, and a small adapter is given what fits', () => {
+  const layout: AttentionLayout = { dtype: 'f32', headSize: 64, vector: true, mask: true, dropout: true }
+  const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 16384 }
+  const declared = (wgsl: string): number => [...wgsl.matchAll(/var<workgroup> \w+: array<vec(\d)<f(\d+)>, (\d+)>/g)]
+    .reduce((sum, [, width, bits, count]) => sum + Number(width) * (Number(bits) / 8) * Number(count), 0)
+  for (const pass of ['forward', 'query', 'key'] as const) {
+    for (const form of [layout, { ...layout, dtype: 'f16' as const, headSize: 20 }]) {
+      for (const config of attentionCandidates(pass, form, { ...gpu, maxWorkgroupStorage: 1 << 20 })) {
+        if (config.kind !== 'tiled') continue
+        const wgsl = pass === 'forward' ? attentionForwardWgsl(config, form) : attentionGradientWgsl(pass, config, form)
+        expect(tiledBytes(config, form, pass)).toBe(declared(wgsl))
+      }
+    }
+    const small = attentionCandidates(pass, layout, gpu)
+    expect(small.every(config => config.kind !== 'tiled' || tiledBytes(config, layout, pass) <= 16384)).toBe(true)
+    expect(small.at(-1)?.kind).toBe('register')
+    expect(attentionCandidates(pass, layout, { ...gpu, cpu: true, subgroupSize: 0 }).map(config => config.kind)).toEqual(['register'])
+  }
+})
+
+test('scratch memory grows with the sequence, not with its square, and eight buffers suffice', () => {
+  const bytes = (sequence: number): number => {
+    const shape = [2, sequence, 12, 64]
+    const float = contiguous([], shape)
+    const inputs = [float, float, float, float, contiguous([], [2, 12, sequence]), float, contiguous([], [2, sequence], 'i32'), contiguous([], [], 'u32')]
+    const lowering = lower('attentionGradient', inputs, { ...attributesOf(plainCase), hasMask: true, rate: 0.1 }, bench.traits, 0)
+    for (const launch of lowering.launches) expect(launch.slots.length).toBeLessThanOrEqual(8)
+    return (lowering.temporaries ?? []).reduce((sum, spec) => sum + 4 * sizeOf(spec.shape), 0)
+  }
+  expect(bytes(1024)).toBeLessThanOrEqual(2 * bytes(512))
+})
+
+describe('in float64', () => {
+  const problem = fc.record({
+    queries: fc.integer({ min: 1, max: 6 }), keys: fc.integer({ min: 1, max: 6 }), headSize: fc.integer({ min: 1, max: 5 }),
+    mask: fc.option(masks, { nil: undefined }), rate: fc.constantFrom(0, 0.4), seed: fc.integer({ min: 0, max: 1000 }),
+  })
+
+  test('the gradient is the slope of attention in the middle of a graph', () => {
+    fc.assert(fc.property(problem, drawn => {
+      const c: Case = { ...plainCase, batch: 2, ...drawn }
+      const { q, k, v, dO, rest } = drawTensors(c)
+      const sources = [q, k, v].map(({ data, spec }) => tensor(Float32Array.from(data), spec.shape))
+      const mask = c.mask && tensor(Int32Array.from(rest[0].data), [c.batch, c.keys], 'i32')
+      const step = tensor(Uint32Array.of(STEP), [], 'u32')
+      const [qt, kt, vt] = sources.map(t => t.tanh())
+      const result = attention(qt, kt, vt, mask, { dropout: { rate: c.rate, stream: 9, step, seed: c.seed } })
+      const loss = result.square().mul(tensor(Float32Array.from(dO.data), dO.spec.shape)).sum()
+
+      const at = [q, k, v].map(elements)
+      const direction = at.map((x, i) => Float64Array.from(normals(x.length, 20 + i, c.seed)))
+      const valueAt = (h: number): number =>
+        reference([loss], new Map(sources.map((t, i) => [t, at[i].map((x, n) => x + h * direction[i][n])])))[0][0]
+      const h = 1e-5
+      const slope = (valueAt(h) - valueAt(-h)) / (2 * h)
+      const gradients = reference(grad(loss, sources))
+      const terms = gradients.flatMap((g, i) => Array.from(g, (x, n) => x * direction[i][n]))
+      const size = terms.reduce((sum, x) => sum + Math.abs(x), 0)
+      expect(Math.abs(terms.reduce((a, b) => a + b, 0) - slope)).toBeLessThanOrEqual(1e-6 * size + 1e-12)
+      expect(size > 0).toBe(c.mask === undefined || size > 0)
+    }), { numRuns: 40 })
+  })
+
+  test('attention without a mask is softmax(q·kᵀ/√headSize)·v', () => {
+    const q = tensor([1, 2], [1, 1, 1, 2])
+    const k = tensor([3, 1, -1, 2], [1, 2, 1, 2])
+    const v = tensor([10, 0, 0, 20], [1, 2, 1, 2])
+    // Scores 5/√2 and 3/√2.
+    const first = 1 / (1 + Math.exp(-2 / Math.SQRT2))
+    const [o] = reference([attention(q, k, v, undefined)])
+    expect(o[0]).toBeCloseTo(10 * first, 12)
+    expect(o[1]).toBeCloseTo(20 * (1 - first), 12)
+  })
+
+  test('dropout keeps the mean and depends on the step', () => {
+    const q = tensor(new Float32Array(2000), [1, 2000, 1, 1])
+    const ones = tensor(new Float32Array(8).fill(1), [1, 8, 1, 1])
+    const dropped = (step: number): Float64Array => reference([attention(q, ones, ones, undefined, {
+      dropout: { rate: 0.25, stream: 1, step: tensor(Uint32Array.of(step), [], 'u32'), seed: 3 },
+    })])[0]
+    const once = dropped(1)
+    const mean = once.reduce((a, b) => a + b) / once.length
+    // Five standard errors: each row is the mean of eight factors of variance rate / (1 − rate).
+    expect(Math.abs(mean - 1)).toBeLessThan(5 * Math.sqrt(0.25 / 0.75 / 8 / once.length))
+    expect(dropped(2)).not.toEqual(once)
+    expect(dropped(1)).toEqual(once)
+  })
+})
+
+test('what does not fit is said in one line', () => {
+  const x = tensor(new Float32Array(24), [1, 3, 2, 4])
+  const short = tensor(new Float32Array(16), [1, 2, 2, 4])
+  const flat = tensor(new Float32Array(24), [6, 4])
+  const mask = tensor(new Float32Array(3), [1, 3])
+  const step = tensor(Uint32Array.of(0), [], 'u32')
+  expect(() => attention(flat, x, x, undefined)).toThrow('attention: q is f32[6, 4], expected f32 or f16 [batch, queries, heads, headSize]')
+  expect(() => attention(x, x, short, undefined)).toThrow('attention: v is f32[1, 2, 2, 4], expected f32[1, 3, 2, 4]')
+  expect(() => attention(x, x, x, mask)).toThrow('attention: mask is f32[1, 3], expected i32[1, 3]')
+  expect(() => attention(x, x, x, undefined, { dropout: { rate: 1, stream: 0, step, seed: 0 } })).toThrow('dropout rate 1 is not in [0, 1)')
+  expect(() => attention(x, x, x, undefined, { dropout: { rate: 0.5, stream: 0, step: mask, seed: 0 } })).toThrow('dropout step is f32[1, 3], expected u32[]')
+  const [, lse] = applyAll('attention', [x, x, x], { scale: 1, hasMask: false, rate: 0, stream: 0, seed: 0 })
+  expect(() => grad(lse.sum(), [x])).toThrow('no gradient flows through the log-sum-exp')
+  const [dq] = grad(attention(x, x, x, undefined).sum(), [x])
+  expect(() => grad(dq.sum(), [x])).toThrow('second derivatives of fused attention are not written')
+})

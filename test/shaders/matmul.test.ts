@@ -1,0 +1,165 @@
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readThrough } from '../../engine/ops/views.ts'
+import { matmulReference } from '../../engine/ops/matmul.ts'
+import { broadcastShapes } from '../../engine/shape.ts'
+import { input, output } from '../../shaders/kernel.ts'
+import type { Traits, View } from '../../shaders/kernel.ts'
+import { candidates, configName, lower, rankedCandidates } from '../../shaders/matmul.ts'
+import type { MatmulCandidate } from '../../shaders/matmul.ts'
+import { problemKey, productOf } from '../../shaders/matmul/problem.ts'
+import type { FloatType, Product } from '../../shaders/matmul/problem.ts'
+import { openTestDevice, runLowering } from '../support/launch.ts'
+import type { TestDevice } from '../support/launch.ts'
+import { noises } from '../support/ops.ts'
+
+let bench: TestDevice
+/** The adapter as it is, and as if it were a GPU: together they offer every kernel there is. */
+let guises: Traits[]
+beforeAll(async () => {
+  bench = await openTestDevice()
+  guises = [bench.traits, { ...bench.traits, cpu: !bench.traits.cpu }]
+})
+afterAll(() => bench.close())
+
+interface Matrix {
+  readonly view: View
+  readonly data: Float64Array
+}
+
+interface Layout {
+  readonly transposed: boolean
+  /** Elements left out before the first one, and after every row. */
+  readonly offset: number
+  readonly gap: number
+}
+const plain: Layout = { transposed: false, offset: 0, gap: 0 }
+
+/** Random numbers laid out as asked; axes of `repeated` are read with stride 0. */
+function matrix(shape: readonly number[], dtype: FloatType, layout: Layout, seed: number, repeated: readonly number[] = []): Matrix {
+  const rank = shape.length
+  const order = shape.map((_, i) => i)
+  if (layout.transposed) order.splice(rank - 2, 2, rank - 1, rank - 2)
+  const strides = new Array<number>(rank).fill(0)
+  let stride = 1
+  for (let i = rank - 1; i >= 0; i--) {
+    const axis = order[i]
+    if (repeated.includes(axis)) continue
+    strides[axis] = stride
+    stride *= shape[axis] + (i === rank - 1 ? layout.gap : 0)
+  }
+  const round = dtype === 'f16' ? Math.f16round : Math.fround
+  const data = noises(layout.offset + stride, seed).map(round)
+  return { view: { shape, dtype, strides, offset: layout.offset }, data }
+}
+
+interface Case {
+  readonly a: Matrix
+  readonly b: Matrix
+  readonly out: FloatType
+  readonly scale: number
+}
+
+function productIn({ a, b, out, scale }: Case): Product {
+  return productOf({ slot: input(0), view: a.view }, { slot: input(1), view: b.view }, { slot: output(0), dtype: out }, scale)
+}
+
+/** Runs one candidate and holds every element to float64, within an error in proportion to Σ |a||b|. */
+async function check(c: Case, candidate: MatmulCandidate, traits: Traits): Promise<void> {
+  const { a, b, out, scale } = c
+  const product = productIn(c)
+  const batch = broadcastShapes('test', [a.view.shape.slice(0, -2), b.view.shape.slice(0, -2)])
+  const spec = { shape: [...batch, a.view.shape[a.view.shape.length - 2], b.view.shape[b.view.shape.length - 1]], dtype: out }
+  const [x, y] = [readThrough(a.data, a.view), readThrough(b.data, b.view)]
+  const expected = matmulReference(x, a.view, y, b.view, spec, scale)
+  const size = matmulReference(x.map(Math.abs), a.view, y.map(Math.abs), b.view, spec, Math.abs(scale))
+  const [actual] = await runLowering(bench.device, lower(product, candidate, traits), [{ data: a.data, spec: a.view }, { data: b.data, spec: b.view }], [spec])
+  const k = a.view.shape[a.view.shape.length - 1]
+  const tolerance = out === 'f16' ? 1e-2 : 1e-6 * Math.sqrt(k)
+  for (let i = 0; i < expected.length; i++) {
+    const error = Math.abs(actual[i] - expected[i])
+    if (!(error <= tolerance * size[i] + 1e-30)) {
+      throw new Error(`${configName(candidate.config)} / ${candidate.slices}${candidate.transpose ? ' transposed' : ''} on ${problemKey(product)}: `
+        + `element ${i} is ${actual[i]}, not ${expected[i]} (error ${(error / size[i]).toExponential(2)} of Σ|a||b|)`)
+    }
+  }
+}
+
+async function checkAll(c: Case, keep: (candidate: MatmulCandidate) => boolean = () => true): Promise<number> {
+  let count = 0
+  for (const traits of guises) {
+    for (const { candidate } of rankedCandidates(productIn(c), traits)) {
+      if (!keep(candidate)) continue
+      await check(c, candidate, traits)
+      count++
+    }
+  }
+  return count
+}
+
+/** Sizes that catch edges: 1, primes, tiles and their neighbours. */
+const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 32, 33, 36, 63, 64, 65, 67, 100)
+const layouts = fc.record({ transposed: fc.boolean(), offset: fc.constantFrom(0, 0, 3, 4), gap: fc.constantFrom(0, 0, 1, 4) })
+
+describe('matmul', () => {
+  test('every candidate is right where nothing is a multiple of four', async () => {
+    const a = matrix([37, 261], 'f32', { ...plain, gap: 1 }, 1)
+    const b = matrix([261, 29], 'f32', { ...plain, offset: 3 }, 2)
+    expect(await checkAll({ a, b, out: 'f32', scale: 1 })).toBeGreaterThan(30)
+  })
+
+  test('every candidate is right on groups of four, with tiles that stick out', async () => {
+    const a = matrix([36, 260], 'f32', { ...plain, gap: 4 }, 3)
+    const b = matrix([260, 44], 'f32', plain, 4)
+    expect(await checkAll({ a, b, out: 'f32', scale: 0.5 })).toBeGreaterThan(30)
+  })
+
+  test('every candidate reads transposed operands', async () => {
+    const a = matrix([36, 132], 'f32', { ...plain, transposed: true }, 5)
+    const b = matrix([132, 12], 'f32', { ...plain, transposed: true }, 6)
+    await checkAll({ a, b, out: 'f32', scale: 1 }, ({ transpose }) => !transpose)
+  })
+
+  test('any candidate is right on any shape, batch, layout and dtype', async () => {
+    const dtypes = fc.constantFrom<FloatType>(...(bench.traits.f16 ? ['f32', 'f16'] as const : ['f32'] as const))
+    await fc.assert(fc.asyncProperty(
+      fc.record({
+        m: length, n: length, k: fc.oneof(length, fc.constantFrom(129, 256, 300)), batch: fc.array(fc.constantFrom(1, 2, 3), { maxLength: 3 }),
+        aRepeats: fc.array(fc.nat(2), { maxLength: 2 }), bRepeats: fc.array(fc.nat(2), { maxLength: 3 }), bRank: fc.nat(3),
+        aLayout: layouts, bLayout: layouts, aType: dtypes, bType: dtypes, out: dtypes, pick: fc.nat(1000), guise: fc.nat(1), seed: fc.nat(1000),
+      }),
+      async ({ m, n, k, batch, aRepeats, bRepeats, bRank, aLayout, bLayout, aType, bType, out, pick, guise, seed }) => {
+        const inBatch = (axes: readonly number[], rank: number): number[] => axes.filter(axis => axis < rank)
+        const bBatch = batch.slice(batch.length - Math.min(bRank, batch.length))
+        const a = matrix([...batch, m, k], aType, aLayout, seed, inBatch(aRepeats, batch.length))
+        const b = matrix([...bBatch, k, n], bType, bLayout, seed + 1, inBatch(bRepeats, bBatch.length))
+        const c = { a, b, out, scale: seed % 3 === 0 ? -1.5 : 1 }
+        const ranked = rankedCandidates(productIn(c), guises[guise])
+        await check(c, ranked[pick % ranked.length].candidate, guises[guise])
+      },
+    ), { numRuns: 60 })
+  })
+
+  test('rows of a batch become one matrix where the right operand has no batch', () => {
+    const a = matrix([4, 6, 8], 'f32', plain, 1)
+    const b = matrix([8, 5], 'f32', plain, 2)
+    const product = productIn({ a, b, out: 'f32', scale: 1 })
+    expect([product.m, product.n, product.batch]).toEqual([24, 5, []])
+  })
+
+  test('heads split by strides keep two batch axes, and contiguous ones become one', () => {
+    const heads: View = { shape: [2, 3, 5, 4], dtype: 'f32', strides: [60, 4, 12, 1], offset: 0 }
+    const straight: View = { shape: [2, 3, 4, 5], dtype: 'f32', strides: [60, 20, 5, 1], offset: 0 }
+    const of = (view: View) => ({ slot: input(0), view })
+    const out = { slot: output(0), dtype: 'f32' } as const
+    expect(productOf(of(heads), of(straight), out).batch).toEqual([2, 3])
+    expect(productOf(of({ ...straight, shape: [2, 3, 5, 4], strides: [60, 20, 4, 1] }), of(straight), out).batch).toEqual([6])
+  })
+
+  test('a small output with a long K is cut in slices on a GPU', () => {
+    const a = matrix([8, 4096], 'f32', { ...plain, transposed: true }, 1)
+    const b = matrix([4096, 768], 'f32', plain, 2)
+    const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupStorage: 32768 }
+    expect(candidates(productIn({ a, b, out: 'f32', scale: 1 }), gpu)[0].slices).toBeGreaterThan(4)
+  })
+})

@@ -1,0 +1,16 @@
+// How the tests run: two processes at a time, each file in a process of its own, so that a WebGPU device lives and dies
+// with its file, and Dawn, which is native code, never sees two test files in one process.
+
+import { defineConfig } from 'vitest/config'
+import { CountingReporter } from './test/support/reporter.ts'
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    reporters: [new CountingReporter()],
+  },
+})
