@@ -146,7 +146,18 @@ export async function prepareLowering(
   }
 }
 
-async function makePipeline(device: GPUDevice, launch: Launch): Promise<GPUComputePipeline> {
+const pipelines = new WeakMap<GPUDevice, Map<string, Promise<GPUComputePipeline>>>()
+
+/** One compilation for each text on each device: compiling is most of a test's time on a software adapter. */
+function makePipeline(device: GPUDevice, launch: Launch): Promise<GPUComputePipeline> {
+  const made = pipelines.get(device) ?? new Map<string, Promise<GPUComputePipeline>>()
+  pipelines.set(device, made)
+  const pipeline = made.get(launch.wgsl) ?? compilePipeline(device, launch)
+  made.set(launch.wgsl, pipeline)
+  return pipeline
+}
+
+async function compilePipeline(device: GPUDevice, launch: Launch): Promise<GPUComputePipeline> {
   device.pushErrorScope('validation')
   const module = device.createShaderModule({ code: launch.wgsl, label: launch.label })
   const { messages } = await module.getCompilationInfo()
