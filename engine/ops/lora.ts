@@ -29,6 +29,11 @@ function floatType({ dtype }: Spec, where: string): FloatType {
   return dtype
 }
 
+/** Of the terms that there are. */
+function sum(...terms: readonly (Tensor | undefined)[]): Tensor | undefined {
+  return terms.reduce((total, term) => (total && term ? total.add(term) : total ?? term), undefined)
+}
+
 /** left · right + scale · low · lowRight, with `low` made by an earlier launch. */
 function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
   return { ...whole, segments: [...whole.segments, ...low.segments], bias }
@@ -80,11 +85,15 @@ defineOp<LoraAttributes>({
     const added = bias && { slot: input(4), dtype: floatType(bias, 'loraLinear') }
     return twoLaunches(narrow, joined(main, rest, added), context)
   },
-  gradient({ inputs: [x, weight, a, b, bias], outputs: [, xa], attributes: { scale }, upstream, needs }) {
-    const [dy, dxa] = upstream
-    if (dxa) throw new UserError('loraLinear: the narrow product is for its own gradient only')
-    if (!dy) return []
+  gradient({ inputs: [x, weight, a, b, bias], outputs: [, xa], attributes: { scale }, upstream: [dy, dxa], needs }) {
     const rows = rowsOf(x)
+    // Something arrives at the narrow product only where this very rule is differentiated again.
+    const fromNarrow = [
+      dxa && needs[0] ? matmul(dxa, a).cast(x.dtype).reshape(x.shape) : undefined,
+      undefined,
+      dxa && needs[2] ? matmul(dxa.transpose(), rows, { outputDtype: 'f32' }).cast(a.dtype) : undefined,
+    ]
+    if (!dy) return fromNarrow
     const dyRows = rowsOf(dy)
     let dx: Tensor | undefined
     let low: Tensor | undefined
@@ -93,13 +102,14 @@ defineOp<LoraAttributes>({
       dx = whole.cast(x.dtype).reshape(x.shape)
       low = narrow
     } else if (needs[2]) low = matmul(dyRows, b, { outputDtype: 'f32' })
-    return [
+    const fromWhole = [
       dx,
       needs[1] ? matmul(dyRows.transpose(), rows).cast(weight.dtype) : undefined,
       needs[2] && low ? matmul(low.transpose(), rows, { scale, outputDtype: 'f32' }).cast(a.dtype) : undefined,
       needs[3] ? matmul(dyRows.transpose(), xa, { scale, outputDtype: 'f32' }).cast(b.dtype) : undefined,
       bias && needs[4] ? dyRows.cast('f32').sum(0).cast(bias.dtype) : undefined,
     ]
+    return fromWhole.map((gradient, i) => sum(gradient, fromNarrow[i]))
   },
   reference([x, weight, a, b, bias], { inputs: [xSpec, weightSpec, aSpec, bSpec], outputs: [ySpec, xaSpec] }, { scale }) {
     const out = weightSpec.shape[0]
@@ -130,8 +140,6 @@ defineOp<LoraAttributes>({
   },
   // Linear in each of its inputs: the same kernels, the other way round.
   gradient({ inputs: [dy, weight, a, b], attributes: { scale }, upstream: [ddx, dlow], needs }) {
-    const sum = (...terms: (Tensor | undefined)[]): Tensor | undefined =>
-      terms.reduce((total, term) => (total && term ? total.add(term) : total ?? term), undefined)
     const low = needs[2] ? matmul(dy, b, { outputDtype: 'f32' }) : undefined
     const down = ddx && (needs[0] || needs[3]) ? matmul(ddx, a.transpose(), { scale }) : undefined
     return [
