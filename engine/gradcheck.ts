@@ -94,7 +94,7 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
   const floats = isFloat(result.dtype)
   const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
   const wrt = floats ? numbers.map(i => inputs[i]) : []
-  const half = [result, ...inputs].some(t => t.dtype === 'f16')
+  const half = holdsHalf([result, ...inputs])
   const weights = floats ? tensor(noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))), result.shape) : undefined
   const termsOf = (y: Tensor): Tensor => (weights ? y.cast('f32').mul(weights) : y)
   const terms = termsOf(result)
@@ -173,6 +173,13 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
 }
 
 const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
+
+/** Whether anything under these is f16, in the middle of the graph too. */
+function holdsHalf(tensors: readonly Tensor[]): boolean {
+  const seen = new Set(tensors.map(t => t.value.node))
+  for (const node of seen) for (const { node: input } of node.inputs) seen.add(input)
+  return [...seen].some(({ outputs }) => outputs.some(({ dtype }) => dtype === 'f16'))
+}
 
 /** Central differences of fourth order: (8·(L₁ − L₋₁) − (L₂ − L₋₂)) / 12 step. */
 const STEPS = [1, -1, 2, -2] as const

@@ -75,6 +75,8 @@ export class Tensor {
   // Comparisons give u32 0 or 1.
   equal(other: Operand): Tensor { return binary('equal', this, other) }
   notEqual(other: Operand): Tensor { return binary('notEqual', this, other) }
+  /** 1 where a float is neither infinite nor NaN, else 0: u32 in this shape. */
+  isFinite(): Tensor { return apply('isFinite', [this]) }
   less(other: Operand): Tensor { return binary('less', this, other) }
   lessEqual(other: Operand): Tensor { return binary('lessEqual', this, other) }
   greater(other: Operand): Tensor { return binary('greater', this, other) }

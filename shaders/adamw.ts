@@ -21,8 +21,8 @@ export function adamwCandidates({ count }: AdamWProblem, traits: Traits): AdamWC
 }
 
 /**
- * Bindings: parameters, m, v (read and written), gradient, hyper (learning rate, beta1, beta2, epsilon, weight decay,
- * 1 − beta1^t, 1 − beta2^t), scale of the gradient. The operations stand in the order of torch.optim.AdamW.
+ * Bindings: parameters, m, v (read and written), gradient, hyper (learning rate, 1 − beta1, beta2,
+ * 1 − beta2, epsilon, weight decay, 1 − beta1^t, 1 − beta2^t), scale of the gradient. The operations stand in the order of torch.optim.AdamW.
  */
 export function adamwWgsl({ vector, workgroup }: AdamWConfig): string {
   const floats = vectorType('f32', vector)
@@ -48,22 +48,24 @@ fn main(
   @builtin(local_invocation_index) local: u32,
 ) {
   let i = (group.x + group.y * groups.x) * WORKGROUP + local;
-  // Infinity and NaN have all exponent bits set. By bits, because compilers may assume that floats are finite.
-  let finite = (gradientScale[0] & EXPONENT) != EXPONENT;
-  if (i >= sizes.vectors || !finite) {
+  // Infinity and NaN have all exponent bits set, and are no more below it than negative numbers are. By bits, because
+  // compilers may assume that floats are finite.
+  let skipped = gradientScale[0] >= EXPONENT;
+  if (i >= sizes.vectors || skipped) {
     return;
   }
   let learningRate = hyper[0];
-  let beta1 = hyper[1];
+  let rest1 = hyper[1]; // 1 - beta1 and 1 - beta2, which lose digits when they are made from f32 betas
   let beta2 = hyper[2];
-  let epsilon = hyper[3];
-  let weightDecay = hyper[4];
-  let correction1 = hyper[5];
-  let correction2 = hyper[6];
+  let rest2 = hyper[3];
+  let epsilon = hyper[4];
+  let weightDecay = hyper[5];
+  let correction1 = hyper[6];
+  let correction2 = hyper[7];
 
   let g = gradient[i] * bitcast<f32>(gradientScale[0]);
-  let mean = m[i] + (g - m[i]) * (1.0 - beta1);
-  let square = v[i] * beta2 + g * g * (1.0 - beta2);
+  let mean = m[i] + (g - m[i]) * rest1;
+  let square = v[i] * beta2 + g * g * rest2;
   let denominator = sqrt(square) / sqrt(correction2) + epsilon;
   let kept = parameters[i] * (1.0 - learningRate * weightDecay);
   parameters[i] = kept - (learningRate / correction1) * mean / denominator;

@@ -21,7 +21,7 @@ export interface AdamWOptions {
 const ALIGNMENT = 64
 /** Elements between the rows of hyperparameters, for the same reason. */
 const HYPER_STRIDE = ALIGNMENT
-const HYPER_COUNT = 7
+const HYPER_COUNT = 8
 
 /** One stretch of memory for many parameters that share their decay. */
 interface Arena {
@@ -74,7 +74,7 @@ export class AdamW {
     const { beta1, beta2, epsilon, weightDecay } = this.#options
     const rows = new Float32Array(2 * HYPER_STRIDE)
     for (const decay of [true, false]) {
-      rows.set([lr, beta1, beta2, epsilon, decay ? weightDecay : 0, 1 - beta1 ** t, 1 - beta2 ** t], decay ? 0 : HYPER_STRIDE)
+      rows.set([lr, 1 - beta1, beta2, 1 - beta2, epsilon, decay ? weightDecay : 0, 1 - beta1 ** t, 1 - beta2 ** t], decay ? 0 : HYPER_STRIDE)
     }
     return tensor(rows, [2, HYPER_STRIDE])
   }
@@ -105,9 +105,9 @@ export class AdamW {
     const { clip } = this.#options
     const squares = flat.map(g => g.mul(lossScale.reciprocal()).square().sum())
     const norm = squares.reduce((a, b) => a.add(b)).sqrt()
-    // As torch's clip_grad_norm_; infinity − infinity makes NaN of a norm that is not finite, and AdamW skips the step.
+    // As torch's clip_grad_norm_; a negative scale makes AdamW skip the step.
     const clipped = clip > 0 ? scalar(clip).div(norm.add(1e-6)).minimum(1) : scalar(1)
-    const scale = clipped.add(norm.sub(norm)).div(lossScale)
+    const scale = norm.isFinite().where(clipped.div(lossScale), -1)
     this.#arenas.forEach(({ decay, values, m, v }, i) => {
       const row = decay ? 0 : 1
       const numbers = hyper.slice([row, 0], [row + 1, HYPER_COUNT]).reshape([HYPER_COUNT])

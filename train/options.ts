@@ -187,7 +187,6 @@ const groups = {
       'of every draw: samples, splits, shuffles, fresh weights, dropout',
     ),
     precision: valued(oneOf('f32', 'f16'), 'f32', 'storage of frozen weights and activations; sums are always f32'),
-    recompute: flag('keep less for the backward pass and compute it again: less memory, more time'),
   },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
@@ -205,12 +204,6 @@ const groups = {
   'The machine': {
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is'),
     'list-adapters': flag('print the adapters and stop'),
-    'tune-kernels': valued(
-      oneOf('off', 'cached', 'full'),
-      'cached',
-      'kernels by table, by what earlier tuning found, or tuned first',
-    ),
-    profile: flag('time the kernels and print where the time goes'),
   },
   Help: {
     help: flag('print this and stop'),
@@ -245,8 +238,6 @@ const resumable = new Set([
   'resume',
   'adapter',
   'checkpoint-every',
-  'tune-kernels',
-  'profile',
   'dry-run',
   'json',
   'list-adapters',

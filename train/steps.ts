@@ -32,7 +32,7 @@ class LossScaler {
   /** After a step whose gradient had this norm. */
   update(norm: Tensor): void {
     const { most, least, growthInterval } = LOSS_SCALE
-    const finite = norm.sub(norm).equal(0)
+    const finite = norm.isFinite()
     const good = this.good.tensor.add(1)
     const grown = good.greaterEqual(growthInterval)
     this.scale.assign(finite.where(

@@ -79,6 +79,8 @@ export class Plan {
     const planned = schedule(outputs, assignments, device.traits)
     const held = new Set([...planned.outputs, ...planned.stores.map(store => store.from)])
     const memory = planMemory(planned.steps, held)
+    // Before anything is compiled: a dry run tells of it, too.
+    for (const { label, bytes } of regionsOf(planned)) device.buffers.check(bytes, label)
     const pipelines = await Promise.all(planned.steps.map(({ launch }) =>
       device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)))
     return new Plan(device, planned, memory, pipelines)

@@ -11,9 +11,10 @@ import { needSpec } from './rows.ts'
  * One step of AdamW. With g = gradient·gradientScale: m ← m + (g − m)(1 − β₁), v ← β₂v + (1 − β₂)g²,
  * p ← p(1 − lr·weightDecay) − lr·m̂/(√v̂ + ε), where m̂ = m/(1 − β₁ᵗ) and √v̂ = √v/√(1 − β₂ᵗ).
  *
- * `parameters`, `m`, `v` and `gradient` are f32 [n]; `hyper` is f32 [7]: lr, β₁, β₂, ε, weight decay, 1 − β₁ᵗ, 1 − β₂ᵗ;
- * `gradientScale` is f32 []. Where it is not finite the step is skipped: all three keep their values (a scale of 0 is
- * a number like any other: the moments decay). Gives the new parameters, m and v, which take the place of the old
+ * `parameters`, `m`, `v` and `gradient` are f32 [n]; `hyper` is f32 [8]: lr, 1 − β₁, β₂, 1 − β₂, ε, weight decay,
+ * 1 − β₁ᵗ, 1 − β₂ᵗ;
+ * `gradientScale` is f32 []. Where it is negative or not finite the step is skipped: all three keep their values (a scale
+ * of 0 is a number like any other: the moments decay). Gives the new parameters, m and v, which take the place of the old
  * ones. Throws a UserError on other shapes and dtypes.
  */
 export function adamw(
@@ -36,8 +37,8 @@ defineOp<Record<string, never>>({
     needSpec('adamw', 'm', m, parameters, why)
     needSpec('adamw', 'v', v, parameters, why)
     needSpec('adamw', 'gradient', gradient, parameters, why)
-    const numbers = 'lr, beta1, beta2, epsilon, weight decay, 1 - beta1^t, 1 - beta2^t'
-    needSpec('adamw', 'hyper', hyper, { shape: [7], dtype: 'f32' }, numbers)
+    const numbers = 'lr, 1 - beta1, beta2, 1 - beta2, epsilon, weight decay, 1 - beta1^t, 1 - beta2^t'
+    needSpec('adamw', 'hyper', hyper, { shape: [8], dtype: 'f32' }, numbers)
     const scale: Spec = { shape: [], dtype: 'f32' }
     needSpec('adamw', 'gradientScale', gradientScale, scale, 'one number for all parameters')
     return [parameters, parameters, parameters]
@@ -48,10 +49,10 @@ defineOp<Record<string, never>>({
     return { launches: [adamwLaunch(problem, config, context.traits)] }
   },
   reference([parameters, m, v, gradient, hyper, [scale]]) {
-    if (!Number.isFinite(scale)) return [parameters.slice(), m.slice(), v.slice()]
-    const [learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2] = hyper
-    const newM = m.map((old, i) => beta1 * old + (1 - beta1) * gradient[i] * scale)
-    const newV = v.map((old, i) => beta2 * old + (1 - beta2) * (gradient[i] * scale) ** 2)
+    if (!(scale >= 0 && scale < Infinity)) return [parameters.slice(), m.slice(), v.slice()]
+    const [learningRate, rest1, beta2, rest2, epsilon, weightDecay, correction1, correction2] = hyper
+    const newM = m.map((old, i) => old + rest1 * (gradient[i] * scale - old))
+    const newV = v.map((old, i) => beta2 * old + rest2 * (gradient[i] * scale) ** 2)
     const newParameters = parameters.map((p, i) => {
       const update = newM[i] / correction1 / (Math.sqrt(newV[i] / correction2) + epsilon)
       return p - learningRate * weightDecay * p - learningRate * update

@@ -191,6 +191,18 @@ for (const [name, row] of Object.entries(comparisons)) binary(name, row, 'u32')
 for (const [name, row] of Object.entries(anyNumber)) unary(name, row, false)
 for (const [name, row] of Object.entries(floats)) unary(name, row, true)
 
+// By bits, because compilers may assume that floats are finite, and fold x - x or x == x.
+defineOp({
+  name: 'isFinite',
+  kind: 'elementwise',
+  infer: ([x]) => {
+    if (!isFloat(x.dtype)) throw new UserError(`isFinite takes floats, not ${showSpec(x)}`)
+    return [{ shape: x.shape, dtype: 'u32' }]
+  },
+  wgsl: ([a]) => `select(0u, 1u, (bitcast<u32>(${a}) & 0x7f800000u) != 0x7f800000u)`,
+  scalar: ([a]) => one(Number.isFinite(a)),
+} satisfies ElementwiseOp)
+
 defineOp({
   name: 'where',
   kind: 'elementwise',

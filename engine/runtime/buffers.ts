@@ -40,6 +40,13 @@ export class Buffers {
     return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'uniforms')
   }
 
+  /** Throws a UserError where `bytes` are more than one buffer holds on this adapter. */
+  check(bytes: number, label: string): void {
+    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
+    const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
+    if (bytes > most) throw new UserError(`${label}: ${megabytes(bytes)} is more than one buffer holds on this adapter (${megabytes(most)}): use a smaller batch or length`)
+  }
+
   #take(bytes: number, usage: number, label: string): GPUBuffer {
     const size = Math.max(256, Math.ceil(bytes / 256) * 256)
     const waiting = this.#free.get(`${usage} ${size}`)?.pop()
@@ -52,10 +59,7 @@ export class Buffers {
       }
       return waiting
     }
-    const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
-    if (size > Math.min(maxBufferSize, maxStorageBufferBindingSize)) {
-      throw new UserError(`${label}: ${megabytes(size)} is more than one buffer holds on this adapter (${megabytes(Math.min(maxBufferSize, maxStorageBufferBindingSize))}): use a smaller batch or length`)
-    }
+    this.check(size, label)
     this.#count++
     this.#bytes += size
     return this.#device.createBuffer({ size, usage, label })

@@ -159,7 +159,7 @@ describe('variables', () => {
   test('updated in place are read by others before the update', async () => {
     const [p, m, v] = ['p', 'm', 'v'].map(name => variable(f32(5), name))
     await p.write(new Float32Array([1, 2, 3, 4, 5]))
-    const hyper = tensor([0.1, 0.9, 0.999, 1e-8, 0, 0.1, 0.001])
+    const hyper = tensor([0.1, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001])
     const step = compile((g: Tensor) => {
       const [p1, m1, v1] = adamw(p.tensor, m.tensor, v.tensor, g, hyper, zeros([]).add(1))
       p.assign(p1)
@@ -177,7 +177,7 @@ describe('variables', () => {
   test('one parameter may be its own gradient', async () => {
     const p = variable(f32(4), 'p')
     await p.write(new Float32Array([1, 2, 3, 4]))
-    const hyper = tensor([0.1, 0.9, 0.999, 1e-8, 0, 0.1, 0.001])
+    const hyper = tensor([0.1, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001])
     await compile(() => {
       p.assign(adamw(p.tensor, zeros([4]), zeros([4]), p.tensor, hyper, zeros([]).add(1))[0])
       return []

@@ -30,11 +30,11 @@ describe('options', () => {
       data: undefined, model: undefined, tokenizer: undefined, init: 'pretrained',
       tune: 'lora', loraRank: 8, loraAlpha: 1, loraDropout: 0, loraTargets: 'query,value,mlp', trainHead: false,
       lr: 5e-4, schedule: 'linear', warmup: 0.06, weightDecay: 0.01, epochs: 3, batchSize: 16, accumulate: 1,
-      maxLength: 256, clip: 1, seed: 42, precision: 'f32', recompute: false,
+      maxLength: 256, clip: 1, seed: 42, precision: 'f32',
       limitTrain: undefined, limitTest: undefined, valSplit: 0.1,
       out: undefined, name: undefined, resume: undefined, checkpointEvery: 30, merge: false, dryRun: false,
       json: false,
-      adapter: undefined, listAdapters: false, tuneKernels: 'cached', profile: false, help: false, version: false,
+      adapter: undefined, listAdapters: false, help: false, version: false,
     })
   })
 
@@ -142,7 +142,6 @@ describe('a mistake on the command line is told in one line', () => {
       ['--schedule', 'step', 'linear, cosine or constant'],
       ['--precision', 'bf16', 'f32 or f16'],
       ['--init', 'zero', 'pretrained or random'],
-      ['--tune-kernels', 'yes', 'off, cached or full'],
     ]
     for (const [option, value, expects] of cases) {
       expect(mistake(option, value)).toBe(`${option} takes ${expects}; got ${JSON.stringify(value)}`)

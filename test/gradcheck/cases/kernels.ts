@@ -182,7 +182,7 @@ export const kernelCases: readonly OpCase[] = [
     ({ count, step, scale }) => ({
       slots: [
         { shape: [count] }, { shape: [count] }, { shape: [count], values: 'positive' }, { shape: [count] },
-        { shape: [7], values: i => [1e-2, 0.9, 0.999, 1e-8, 0.1, 1 - 0.9 ** step, 1 - 0.999 ** step][i] }, { shape: [], values: () => scale },
+        { shape: [8], values: i => [1e-2, 0.1, 0.999, 0.001, 1e-8, 0.1, 1 - 0.9 ** step, 1 - 0.999 ** step][i] }, { shape: [], values: () => scale },
       ],
       fn: (...inputs) => concat(adamw(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5])),
       options: { wrt: [] },

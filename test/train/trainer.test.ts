@@ -1,0 +1,280 @@
+// The training loop and its parts on small models: AdamW against PyTorch's, accumulation, loss scaling, what is learnt,
+// what is kept, and going on from a checkpoint. And 500 steps that take no more memory than the first ones did.
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node.ts'
+import { createModel, initialise, loadWeights, setTuning } from '../../models/index.ts'
+import type { SequenceClassifier } from '../../models/model.ts'
+import { openWeights } from '../../models/node/files.ts'
+import { openAdapter } from '../../models/node/peft.ts'
+import { AdamW, type StateEntry } from '../../train/adamw.ts'
+import { Checkpoints, type Position } from '../../train/checkpoint.ts'
+import { type Tokenised, collate } from '../../train/data/batches.ts'
+import { TrainingSteps } from '../../train/steps.ts'
+import { type StepMetrics, Trainer, type TrainerOptions } from '../../train/trainer.ts'
+import { evaluation, golden, goldenConfig, goldenJson, integers } from '../support/models.ts'
+import { TINY_WORDS, tinyModelConfig, tinyReviews } from '../support/tiny.ts'
+
+let folder: string
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tilegrad-trainer-'))
+})
+afterAll(async () => {
+  await rm(folder, { recursive: true })
+  ;(await currentDevice()).close()
+})
+
+const [CLS, SEP] = ['[CLS]', '[SEP]'].map(word => TINY_WORDS.indexOf(word))
+
+/** Tiny reviews, split at spaces: half of each label, one word in each decides. */
+function reviews(count: number, seed: number, lengths: { shortest?: number, longest?: number } = {}): Tokenised[] {
+  return tinyReviews(count, { seed, ...lengths }).map(({ text, label }) =>
+    ({ ids: [CLS, ...text.split(' ').map(word => TINY_WORDS.indexOf(word)), SEP], label }))
+}
+
+const OPTIONS: TrainerOptions = {
+  lr: 2e-3, schedule: 'linear', warmup: 0.1, weightDecay: 0.01, epochs: 2, batchSize: 8, accumulate: 1, maxLength: 16, clip: 1,
+  seed: 5, precision: 'f32', padId: 0, checkpointEvery: 1e6,
+}
+
+type Tune = 'full' | 'lora'
+
+async function tinyModel(tune: Tune, changes: Readonly<Record<string, unknown>> = {}): Promise<SequenceClassifier> {
+  const model = createModel(tinyModelConfig(changes))
+  setTuning(model, tune, tune === 'lora' ? { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value', 'mlp'], trainHead: true } : undefined)
+  await initialise(model.parameters(), 11)
+  return model
+}
+
+const NO_DROPOUT = { hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 }
+
+async function valuesOf(entries: readonly StateEntry[]): Promise<Record<string, number[]>> {
+  const values: Record<string, number[]> = {}
+  for (const { name, variable } of entries) values[name] = Array.from(await variable.read())
+  return values
+}
+
+interface Curve {
+  readonly [name: string]: unknown
+  readonly ids: number[][]
+  readonly mask: number[][]
+  readonly types: number[][]
+  readonly labels: number[]
+  readonly adapter: { readonly losses: number[], readonly norms: number[] }
+}
+
+describe('AdamW', () => {
+  for (const family of ['bert', 'distilbert']) {
+    test(`tunes ${family} with a PEFT adapter along PyTorch's losses and gradient norms, decay and clipping included`, async () => {
+      const { ids, mask, types, labels, adapter } = await goldenJson<Curve>(`${family}/expected.json`)
+      const model = createModel(await goldenConfig(family))
+      const file = await openWeights(golden(family))
+      await loadWeights(model, file, 0)
+      await file.close()
+      await openAdapter(golden(`${family}/adapter`), model)
+      const parameters = model.trainable()
+      const { gpu } = await currentDevice()
+      const optimizer = await AdamW.over(parameters, { weightDecay: 0.1, clip: 0.5, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
+      const step = compile((hyper: Tensor) => {
+        const { loss } = model.lossAndLogits(integers(ids), integers(mask), integers(types), tensor(Int32Array.from(labels), [labels.length]), evaluation())
+        const norm = optimizer.update(optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor))), hyper)
+        return { loss, norm }
+      })
+      expect(adapter.losses.length).toBe(10)
+      for (const [i, wanted] of adapter.losses.entries()) {
+        const { loss, norm } = await step(optimizer.hyper(i + 1, 0.02))
+        expect(Math.abs(await loss.item() - wanted) / wanted, `loss of step ${i + 1}`).toBeLessThan(1e-4)
+        expect(Math.abs(await norm.item() - adapter.norms[i]) / adapter.norms[i], `norm of step ${i + 1}`).toBeLessThan(1e-3)
+      }
+    })
+  }
+
+  test('does not decay biases and norms', async () => {
+    const model = await tinyModel('full')
+    const free = model.parameters().filter(p => !p.decays).map(p => p.name)
+    const wanted = model.parameters().map(p => p.name).filter(name => /\.bias$|LayerNorm\.weight$/.test(name))
+    expect(free.sort()).toEqual(wanted.sort())
+  })
+})
+
+test('two batches accumulated make the step that one of both would', async () => {
+  const train = reviews(24, 1)
+  const run = async (batchSize: number, accumulate: number): Promise<Record<string, number[]>> => {
+    const model = await tinyModel('full', NO_DROPOUT)
+    const parameters = model.trainable()
+    const { gpu } = await currentDevice()
+    const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
+    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
+    for (let t = 1; t <= 3; t++) {
+      const batches = Array.from({ length: accumulate }, (_, i) => {
+        const first = (t - 1) * 8 + i * batchSize
+        return collate(train, Array.from({ length: batchSize }, (_, k) => first + k), { padId: 0, sequence: 16, batchSize })
+      })
+      await steps.run(batches, 0, t, 1e-3)
+    }
+    // Moments, not values: AdamW's first updates are signs, which rounding may turn where a gradient is nothing but rounding.
+    return valuesOf(optimizer.state().filter(({ name }) => name.endsWith('.m')))
+  }
+  const [whole, parts] = [await run(8, 1), await run(4, 2)]
+  for (const [name, wanted] of Object.entries(whole)) {
+    const most = Math.max(...wanted.map(Math.abs))
+    expect(most).toBeGreaterThan(0)
+    wanted.forEach((value, i) => expect(Math.abs(parts[name][i] - value), `${name}[${i}]`).toBeLessThan(1e-3 * most))
+  }
+})
+
+test('a short last batch counts by its examples', async () => {
+  const train = reviews(12, 4)
+  const norms: number[] = []
+  for (const [batchSize, accumulate] of [[12, 1], [8, 2]]) {
+    const model = await tinyModel('full', NO_DROPOUT)
+    const parameters = model.trainable()
+    const { gpu } = await currentDevice()
+    const optimizer = await AdamW.over(parameters, { weightDecay: 0, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
+    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
+    const batches = Array.from({ length: accumulate }, (_, i) => collate(
+      train, Array.from({ length: Math.min(batchSize, 12 - i * batchSize) }, (_, k) => i * batchSize + k), { padId: 0, sequence: 16, batchSize },
+    ))
+    const { norm, parts } = await steps.run(batches, 0, 1, 1e-3)
+    norms.push(await norm.item(), (await Promise.all(parts.map(part => part.data()))).reduce((sum, [loss]) => sum + loss, 0))
+  }
+  expect(norms[2]).toBeCloseTo(norms[0], 4)
+  expect(norms[3]).toBeCloseTo(norms[1], 4)
+})
+
+test('an overflow of the scaled loss skips the step and halves the scale, and training goes on', async () => {
+  const model = await tinyModel('lora', { initializer_range: 2 }) // so that some gradient is above 1
+  const parameters = model.trainable()
+  const { gpu } = await currentDevice()
+  const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
+  const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
+  const scale = steps.state().find(({ name }) => name === 'loss_scale')
+  if (!scale) throw new Error('no loss scale')
+  const batch = collate(reviews(8, 1), [0, 1, 2, 3, 4, 5, 6, 7], { padId: 0, sequence: 16, batchSize: 8 })
+  await scale.variable.write(Float32Array.of(3e38))
+  const before = await valuesOf(optimizer.state())
+  const { norm } = await steps.run([batch], 0, 1, 1e-3)
+  expect(await norm.item()).not.toSatisfy(Number.isFinite)
+  expect(await valuesOf(optimizer.state())).toEqual(before)
+  expect((await scale.variable.read())[0]).toBe(Math.fround(3e38) / 2)
+
+  await scale.variable.write(Float32Array.of(1024))
+  const { norm: finite } = await steps.run([batch], 1, 2, 1e-3)
+  expect(await finite.item()).toSatisfy(Number.isFinite)
+  expect(await valuesOf(optimizer.state())).not.toEqual(before)
+  expect((await scale.variable.read())[0]).toBe(1024)
+})
+
+describe('the trainer', () => {
+  test.each<[Tune, number, number]>([['full', 2e-3, 8], ['lora', 1e-2, 12]])('learns a small task, tuning %s', async (tune, lr, epochs) => {
+    const trainer = await Trainer.over(await tinyModel(tune), { ...OPTIONS, lr, epochs })
+    const told: StepMetrics[] = []
+    const evaluations: { epoch: number, accuracy: number, best: boolean }[] = []
+    const [train, validation, test] = [reviews(256, 1), reviews(64, 2), reviews(64, 3)]
+    const { kind, ...outcome } = await trainer.train(train, validation, undefined, {
+      onStep: metrics => void told.push(metrics),
+      onEvaluation: (epoch, _, { accuracy }, best) => void evaluations.push({ epoch, accuracy, best }),
+    })
+    expect(kind).toBe('finished')
+    expect(told.map(({ step }) => step)).toEqual(Array.from({ length: 32 * epochs }, (_, i) => i + 1))
+    expect(told[0].loss).toBeGreaterThan(0.4)
+    expect(told.slice(0, 3).map(line => line.lr * Math.ceil(3.2 * epochs) / lr)).toEqual([0, expect.closeTo(1), expect.closeTo(2)])
+    expect(evaluations.map(({ epoch }) => epoch)).toEqual(Array.from({ length: epochs + 1 }, (_, i) => i))
+    expect(evaluations[0].accuracy).toBeLessThan(0.75)
+    const { accuracy, confusion, probabilities } = await trainer.evaluate(test)
+    expect(accuracy).toBeGreaterThanOrEqual(0.95)
+    expect(confusion.accuracy).toBe(accuracy)
+    probabilities.forEach(p => expect(p[0] + p[1]).toBeCloseTo(1, 6))
+    const best = Math.max(...evaluations.slice(1).map(e => e.accuracy))
+    expect(outcome).toMatchObject({ best: { accuracy: best } })
+  })
+
+  test('keeps the best values of all epochs', async () => {
+    const trainer = await Trainer.over(await tinyModel('full'), { ...OPTIONS, epochs: 3 })
+    const checkpoints = new Checkpoints(join(folder, 'best'))
+    const validation = reviews(32, 2)
+    let atBest: Record<string, number[]> = {}
+    // The labels turn round after the first epoch: what is learnt then is worse by the validation set.
+    const train = reviews(32, 1)
+    const labelled = train.map(text => ({ ...text }))
+    const outcome = await trainer.train(labelled, validation, checkpoints, {
+      onEvaluation: async (epoch, _step, _evaluation, best) => {
+        if (epoch > 0 && best) atBest = await valuesOf(trainer.values())
+        if (epoch === 1) labelled.forEach((text, i) => { text.label = 1 - train[i].label })
+      },
+    })
+    expect(outcome.kind).toBe('finished')
+    expect(outcome.kind === 'finished' && outcome.best?.epoch).toBeLessThan(3)
+    expect(await valuesOf(trainer.values())).toEqual(atBest)
+  })
+
+  test('stopped and gone on with from its checkpoint, ends with the same bits', async () => {
+    const train = reviews(128, 1)
+    const validation = reviews(16, 2)
+    const options = { ...OPTIONS, accumulate: 2 }
+    const whole = await Trainer.over(await tinyModel('lora'), options)
+    const lines: StepMetrics[] = []
+    await whole.train(train, validation, new Checkpoints(join(folder, 'whole')), { onStep: line => void lines.push(line) })
+
+    const checkpoints = new Checkpoints(join(folder, 'stopped'))
+    const first = await Trainer.over(await tinyModel('lora'), options)
+    const again: StepMetrics[] = []
+    // Told of a step, the trainer has begun some more, which it finishes.
+    const stopped = await first.train(train, validation, checkpoints, {
+      onStep: line => {
+        again.push(line)
+        if (line.step === 2) first.stop()
+      },
+    })
+    if (stopped.kind !== 'stopped') throw new Error('it did not stop')
+    expect(stopped.position.step).toBeLessThan(lines.length)
+    expect(stopped.position.stepInEpoch).toBeGreaterThan(0)
+    expect(await checkpoints.latest()).toEqual(stopped.position)
+
+    const second = await Trainer.over(await tinyModel('lora'), options)
+    await second.train(train, validation, checkpoints, { onStep: line => void again.push(line) }, stopped.position)
+    expect(await valuesOf(second.state())).toEqual(await valuesOf(whole.state()))
+    const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) => ({ step, epoch, loss, accuracy, lr, grad_norm })
+    expect(again.map(facts)).toEqual(lines.map(facts))
+  })
+
+  test('keeps the last two checkpoints, and never half of one', async () => {
+    const checkpoints = new Checkpoints(join(folder, 'kept'))
+    const trainer = await Trainer.over(await tinyModel('lora'), { ...OPTIONS, epochs: 1, checkpointEvery: 0 })
+    const seen: Position[] = []
+    await trainer.train(reviews(32, 1), [], checkpoints, { onCheckpoint: position => void seen.push(position) })
+    expect(seen.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
+    expect((await readdir(checkpoints.folder)).sort()).toEqual(['step-000003', 'step-000004'])
+  })
+})
+
+test('500 steps leave as many GPU buffers and as much process memory as there were before them', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const { buffers } = await currentDevice()
+  const trainer = await Trainer.over(await tinyModel('lora'), { ...OPTIONS, epochs: 100, batchSize: 4 })
+  const train = reviews(40, 1, { shortest: 3, longest: 6 })
+  const at = new Map<number, { count: number, bytes: number, heap: number, rss: number }>()
+  await trainer.train(train, [], undefined, {
+    onStep: ({ step }) => {
+      if (step % 100 !== 0) return
+      collect()
+      const { heapUsed, external, rss } = process.memoryUsage()
+      at.set(step, { count: buffers.count, bytes: buffers.bytes, heap: heapUsed + external, rss })
+    },
+  })
+  // The first 500 fill caches: drivers compile, the JavaScript engine optimises, freed buffers wait for reuse.
+  const figures = [...at].filter(([step]) => step >= 500).map(([, figure]) => figure)
+  console.log([...at].map(([step, f]) => `step ${step}: ${f.count} buffers, ${f.bytes} B, heap ${(f.heap / 1e6).toFixed(1)} MB, process ${(f.rss / 1e6).toFixed(1)} MB`).join('\n'))
+  expect(figures.length).toBe(6)
+  for (const { count, bytes, heap, rss } of figures.slice(1)) {
+    expect(count).toBeLessThanOrEqual(figures[0].count)
+    expect(bytes).toBeLessThanOrEqual(figures[0].bytes)
+    expect(heap).toBeLessThan(figures[0].heap + 2e6)
+    expect(rss).toBeLessThan(figures[0].rss + 16e6)
+  }
+})
