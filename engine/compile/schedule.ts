@@ -45,7 +45,7 @@ export interface Schedule {
   /** Where each output of the plan stands, contiguous from the start of its region. */
   readonly outputs: readonly Region[]
   readonly stores: readonly Store[]
-  /** Dispatches that one node each would need: the measure of what fusion saved. */
+  /** Dispatches if no elementwise op melted into another step: the measure of what that saved. */
   readonly unfused: number
 }
 
@@ -115,14 +115,14 @@ class Scheduler {
     const { nodes, outputs, assignments } = this.#graph
     this.#decide()
     this.#place()
-    let unfused = 0
     for (const node of nodes) {
-      if (node.op.kind !== 'source' && node.op.kind !== 'view') unfused++
       if (isElementwise(node)) {
         if (!this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
       } else if (node.op.kind === 'reduce') this.#reduce(node)
       else if (node.op.kind === 'kernel') this.#kernel(node)
     }
+    // Not those without inputs: a number is nobody's dispatch.
+    const melted = nodes.filter(node => node.inputs.length > 0 && this.#melted.has(keyOf({ node, index: 0 })))
     const stores: Store[] = []
     for (const { storage, target, value } of assignments) {
       const from = this.#region(value)
@@ -130,7 +130,7 @@ class Scheduler {
       const { shape, dtype } = value.node.outputs[value.index]
       stores.push({ from, bytes: padded(sizeOf(shape) * bytesOf(dtype)), storage })
     }
-    return { steps: this.#ordered(), outputs: outputs.map(value => this.#region(value)), stores, unfused }
+    return { steps: this.#ordered(), outputs: outputs.map(value => this.#region(value)), stores, unfused: this.#steps.length + melted.length }
   }
 
   /** Which elementwise values melt into their consumer: those with one reader, element for element. */

@@ -43,9 +43,12 @@ const OPTIONS: TrainerOptions = {
 
 type Tune = 'full' | 'lora'
 
-async function tinyModel(tune: Tune, changes: Readonly<Record<string, unknown>> = {}): Promise<SequenceClassifier> {
+async function tinyModel(
+  tune: Tune, changes: Readonly<Record<string, unknown>> = {}, precision: 'f32' | 'f16' = 'f32',
+): Promise<SequenceClassifier> {
   const model = createModel(tinyModelConfig(changes))
   setTuning(model, tune, tune === 'lora' ? { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value', 'mlp'], trainHead: true } : undefined)
+  if (precision === 'f16') model.storeFrozenAs('f16')
   await initialise(model.parameters(), 11)
   return model
 }
@@ -167,6 +170,50 @@ test('an overflow of the scaled loss skips the step and halves the scale, and tr
   expect(await finite.item()).toSatisfy(Number.isFinite)
   expect(await valuesOf(optimizer.state())).not.toEqual(before)
   expect((await scale.variable.read())[0]).toBe(1024)
+})
+
+describe('half precision', () => {
+  /** 40 steps over the same batches in the same order; `scale` is the loss scale to begin with. */
+  async function losses(precision: 'f32' | 'f16', scale?: number): Promise<{ losses: number[], scale: number, norms: number[] }> {
+    const model = await tinyModel('lora', NO_DROPOUT, precision)
+    const parameters = model.trainable()
+    const { gpu } = await currentDevice()
+    const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
+    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: precision === 'f16' })
+    const lossScale = steps.state().find(({ name }) => name === 'loss_scale')
+    if (scale !== undefined) await lossScale?.variable.write(Float32Array.of(scale))
+    const train = reviews(64, 1)
+    const curve: number[] = []
+    const norms: number[] = []
+    for (let t = 1; t <= 40; t++) {
+      const rows = Array.from({ length: 8 }, (_, k) => ((t - 1) * 8 + k) % 64)
+      const { parts, norm } = await steps.run([collate(train, rows, { padId: 0, sequence: 16, batchSize: 8 })], t, t, 2e-3)
+      curve.push((await parts[0].data())[0])
+      norms.push(await norm.item())
+    }
+    return { losses: curve, norms, scale: (await lossScale?.variable.read())?.[0] ?? 1 }
+  }
+
+  test('follows the losses of single precision within 2 %', async ({ skip }) => {
+    const { traits, info } = await currentDevice()
+    skip(!traits.f16, `${info.name} has no shader-f16`)
+    const [single, half] = [await losses('f32'), await losses('f16')]
+    expect(half.norms.every(Number.isFinite)).toBe(true)
+    expect(single.losses[39]).toBeLessThan(0.8 * single.losses[0])
+    single.losses.forEach((loss, i) => expect(Math.abs(half.losses[i] - loss) / loss, `step ${i + 1}`).toBeLessThan(0.02))
+  })
+
+  test('recovers from a loss scale that overflows, and then learns', async ({ skip }) => {
+    const { traits, info } = await currentDevice()
+    skip(!traits.f16, `${info.name} has no shader-f16`)
+    const { losses: curve, norms, scale } = await losses('f16', 2 ** 24)
+    const skipped = norms.filter(norm => !Number.isFinite(norm)).length
+    expect(skipped).toBeGreaterThan(2)
+    expect(skipped).toBeLessThan(20)
+    expect(norms.slice(skipped).every(Number.isFinite)).toBe(true)
+    expect(scale).toBe(2 ** (24 - skipped))
+    expect(curve[39]).toBeLessThan(curve[0])
+  })
 })
 
 describe('the trainer', () => {
