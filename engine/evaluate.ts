@@ -6,6 +6,7 @@ import { UserError } from './errors.ts'
 import type { Value } from './graph.ts'
 import { type Payload, makeSource, payloadOf } from './ops/source.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
+import type { KernelTime } from './runtime/profiler.ts'
 import { sizeOf } from './shape.ts'
 import { Storage } from './storage.ts'
 import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
@@ -41,6 +42,8 @@ export interface Compiled<Arguments extends readonly Tree[], Result extends Tree
   (...args: Arguments): Promise<Result>
   /** Traces and compiles for these inputs' shapes without running. */
   prepare(...args: Arguments): Promise<PlanSummary>
+  /** Runs with these inputs and times every dispatch. Throws a UserError where the adapter has no timestamps. */
+  profile(...args: Arguments): Promise<{ result: Result, kernels: KernelTime[] }>
   /** The kernels of the plan for these inputs' shapes, in order. */
   kernels(...args: Arguments): Promise<readonly string[]>
 }
@@ -127,21 +130,26 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
     return { data: await t.data() }
   }
 
+  const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result => rebuild(results.map((storage, i) => {
+    const { node, index } = outputs[i]
+    const { shape, dtype } = node.outputs[index]
+    return makeSource(shape, dtype, { kind: 'storage', storage })
+  })) as Result
+
   const call = async (...args: Arguments): Promise<Result> => {
     const device = await currentDevice()
-    const { plan, rebuild, outputs } = await traceFor(device, args)
-    const feeds = await Promise.all(tensorsIn(args).map(feedOf))
-    const results = await plan.run(feeds)
+    const trace = await traceFor(device, args)
+    const results = await trace.plan.run(await Promise.all(tensorsIn(args).map(feedOf)))
     await device.throttle()
-    const tensors = results.map((storage, i) => {
-      const { node, index } = outputs[i]
-      const { shape, dtype } = node.outputs[index]
-      return makeSource(shape, dtype, { kind: 'storage', storage })
-    })
-    return rebuild(tensors) as Result
+    return resultOf(trace, results)
   }
   return Object.assign(call, {
     prepare: async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.summary,
+    profile: async (...args: Arguments) => {
+      const trace = await traceFor(await currentDevice(), args)
+      const { results, kernels } = await trace.plan.profile(await Promise.all(tensorsIn(args).map(feedOf)))
+      return { result: resultOf(trace, results), kernels }
+    },
     kernels: async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.labels,
   })
 }

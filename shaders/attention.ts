@@ -72,6 +72,10 @@ function controlOf(problem: AttentionProblem, first: number) {
   return { mask, step }
 }
 
+/** Operations of so many products of queries with keys over the head's size. */
+const products = (count: number, { batch, heads, queries, keys, headSize }: AttentionProblem): number =>
+  2 * count * batch * heads * queries * keys * headSize
+
 const contiguous = (shape: readonly number[], dtype: AttentionProblem['dtype']): View => ({
   shape, dtype, offset: 0, strides: [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1],
 })
@@ -90,7 +94,8 @@ export function attentionForward(
   const { mask, step } = controlOf(problem, 3)
   const config = choose('forward', attentionCandidates('forward', layout, traits))
   const reads = ['q', 'k', 'v'].map((name, i): Operand => ({ name, view: views[i], slot: input(i) }))
-  const attend = attentionLaunch(problem, layout, 'query', {
+  // Scores and the weighted sum of values.
+  const attend = { operations: products(2, problem), ...attentionLaunch(problem, layout, 'query', {
     label: `attention ${describe(config)}`,
     wgsl: attentionForwardWgsl(config, layout),
     rows: rowsOf(config),
@@ -99,7 +104,7 @@ export function attentionForward(
     extra: [{ slot: output(1), written: true }],
     // Without a mask the control buffer is dropout's step alone, which needs no packing.
     control: mask ? temporary(0) : step,
-  })
+  }) }
   if (!mask) return { launches: [attend] }
   return {
     launches: [maskLaunch(problem, mask, temporary(0), step), attend],
@@ -123,7 +128,8 @@ export function attentionBackward(
   const statistics = temporary(0)
   const gradient = (side: Side, writes: readonly Operand[]): Launch => {
     const config = choose(side, attentionCandidates(side, layout, traits))
-    return attentionLaunch(problem, layout, side, {
+    // Scores again and the weights' gradient, then dq, or dk and dv.
+    return { operations: products(side === 'query' ? 3 : 4, problem), ...attentionLaunch(problem, layout, side, {
       label: `attention gradient ${side} ${describe(config)}`,
       wgsl: attentionGradientWgsl(side, config, layout),
       rows: rowsOf(config),
@@ -131,7 +137,7 @@ export function attentionBackward(
       writes,
       extra: [{ slot: statistics }],
       control: mask ? temporary(1) : step,
-    })
+    }) }
   }
   return {
     launches: [

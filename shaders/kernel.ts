@@ -64,6 +64,8 @@ export interface Launch {
   /** The uniform struct, word by word, in the order of its declaration (scalars only, so there is no padding). */
   readonly uniforms: Uint32Array<ArrayBuffer>
   readonly workgroups: readonly [number, number, number]
+  /** Operations of its sums of products (2 a product), for profiles; left out where memory is what counts. */
+  readonly operations?: number
 }
 
 /** Everything that one op becomes: its dispatches in order, and the scratch buffers that live only among them. */

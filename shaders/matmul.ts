@@ -180,6 +180,7 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
     ...slotsOf(turned, split, temporary(0)),
     uniforms: uniformWordsOf(layout, turned, tile, slices, chunk),
     workgroups: spread(tileCount(turned, tile, slices), traits.maxWorkgroups),
+    operations: 2 * count * turned.segments.reduce((sum, segment) => sum + segment.k, 0),
   }
   if (!split) return { launches: [main] }
   return {

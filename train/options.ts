@@ -204,6 +204,7 @@ const groups = {
   'The machine': {
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is'),
     'list-adapters': flag('print the adapters and stop'),
+    profile: flag("time every kernel of one step: profile.txt and, for Perfetto, trace.json in the run's folder"),
   },
   Help: {
     help: flag('print this and stop'),
@@ -238,6 +239,7 @@ const resumable = new Set([
   'resume',
   'adapter',
   'checkpoint-every',
+  'profile',
   'dry-run',
   'json',
   'list-adapters',

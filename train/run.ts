@@ -11,6 +11,7 @@ import type { Example } from './data/examples.ts'
 import { type TextStatistics, textStatistics } from './data/statistics.ts'
 import { BUNDLED, type Data, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
 import { type Options, parseOptions } from './options.ts'
+import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
 import { writeReport } from './report/write.ts'
 import { type Run, chooseRunFolder, createRun } from './runs.ts'
@@ -193,6 +194,12 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
         show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
       },
       onCheckpoint: () => run.flushMetrics(),
+      onProfile: async (kernels, { rows, sequence }) => {
+        const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings())}\n`
+        await writeAtomic(run.path('profile.txt'), text)
+        await writeAtomic(run.path('trace.json'), JSON.stringify(traceEvents(kernels)))
+        progress.note(`\n${text}`)
+      },
     }
     progress.start('train', perEpoch * options.epochs, from?.step ?? 0)
     const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
@@ -236,6 +243,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
       console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
     })
     console.say(`\nReport:  ${run.path('report.html')}`)
+    if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
     console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
     if (options.model === BUNDLED.model) {
       console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'

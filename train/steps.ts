@@ -1,5 +1,5 @@
 // The compiled functions of training and evaluation: one replayed plan a batch shape.
-import { type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable } from '../engine/index.ts'
+import { type KernelTime, type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { SequenceClassifier } from '../models/model.ts'
 import { type Parameter, forwardContext } from '../models/nn.ts'
@@ -47,6 +47,8 @@ class LossScaler {
 export interface StepResult {
   readonly parts: readonly Tensor[]
   readonly norm: Tensor
+  /** Every dispatch, where the step was profiled. */
+  readonly kernels?: readonly KernelTime[]
 }
 
 export interface StepOptions {
@@ -135,6 +137,31 @@ export class TrainingSteps {
     }
     const { norm } = await this.#finish(hyper)
     return { parts, norm }
+  }
+
+  /** The same, with every dispatch of the first batch timed, and those of the update where it has a plan of its own. */
+  async profile(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
+    const hyper = this.#optimizer.hyper(t, lr)
+    if (this.#options.accumulate === 1) {
+      const { result: { told, norm }, kernels } = await this.#whole.profile(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+      return { parts: [told], norm, kernels }
+    }
+    const kernels: KernelTime[] = []
+    const parts: Tensor[] = []
+    const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
+    for (const [i, batch] of batches.entries()) {
+      const args = [tensorsOf(batch, this.#withTypes), number(micro + i), tensor(batch.rows / rows), number(i === 0 ? 1 : 0)] as const
+      if (i > 0) {
+        parts.push((await this.#part(...args)).told)
+        continue
+      }
+      const profiled = await this.#part.profile(...args)
+      parts.push(profiled.result.told)
+      kernels.push(...profiled.kernels)
+    }
+    const { result: { norm }, kernels: update } = await this.#finish.profile(hyper)
+    const end = kernels.reduce((last, { start, nanoseconds }) => Math.max(last, start + nanoseconds), 0)
+    return { parts, norm, kernels: [...kernels, ...update.map(kernel => ({ ...kernel, start: kernel.start + end }))] }
   }
 
   /** Plans a step over batches of this shape without running it. */

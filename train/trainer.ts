@@ -1,6 +1,6 @@
 // The training loop: epochs of length-bucketed batches, accumulation, late reading of losses, evaluation, checkpoints, the
 // best values kept. It knows no command line and prints nothing: whoever runs it listens.
-import { type PlanSummary, currentDevice } from '../engine/index.ts'
+import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { SequenceClassifier } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
@@ -33,6 +33,8 @@ export interface TrainerOptions {
   readonly padId: number
   /** Seconds between checkpoints within an epoch, 30 when left out; 0 for one after every step. */
   readonly checkpointEvery?: number
+  /** Times every kernel of one early step. */
+  readonly profile?: boolean
 }
 
 /** One line of metrics.jsonl for a step. */
@@ -64,6 +66,8 @@ export interface TrainerEvents {
   onStep?(metrics: StepMetrics, progress: { done: number, total: number, secondsLeft: number }): void
   onEvaluation?(epoch: number, step: number, evaluation: Evaluation, best: boolean): void | Promise<void>
   onEvaluationProgress?(done: number, total: number): void
+  /** The kernels of one step, where the options ask for a profile. */
+  onProfile?(kernels: readonly KernelTime[], batch: { readonly rows: number, readonly tokens: number, readonly sequence: number }): void | Promise<void>
   /** Called before a checkpoint is written: what was told so far must be on disk. */
   onCheckpoint?(position: Position): void
 }
@@ -78,6 +82,8 @@ const CHECKPOINT_SECONDS = 30
 const CHECKPOINT_COST_RATIO = 20
 /** Steps whose figures are not read yet. */
 const READ_LAG = 3
+/** Which step of a call to `train` is profiled: late enough for drivers to have compiled, early enough for any run. */
+const PROFILED_STEP = 3
 
 interface Pending {
   readonly parts: readonly Tensor[]
@@ -214,7 +220,10 @@ export class Trainer {
           return collate(train, indices, { padId, sequence: padLength(longest, maxLength), batchSize })
         })
         const lr = this.options.lr * factor(position.step)
-        const { parts, norm } = await this.#steps.run(chosen, position.batches, position.step + 1, lr)
+        const profiles = this.options.profile && position.step === Math.min(began.step + PROFILED_STEP, total) - 1
+        const step = profiles ? this.#steps.profile : this.#steps.run
+        const { parts, norm, kernels } = await step.call(this.#steps, chosen, position.batches, position.step + 1, lr)
+        if (kernels) await events.onProfile?.(kernels, chosen[0])
         position = {
           ...position, step: position.step + 1, stepInEpoch: position.stepInEpoch + 1, batches: position.batches + chosen.length,
         }

@@ -4,6 +4,7 @@ import type { Node, Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
+import { type KernelTime, Profiler } from '../runtime/profiler.ts'
 import type { Pipeline } from '../runtime/pipelines.ts'
 import { Storage } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
@@ -88,6 +89,21 @@ export class Plan {
 
   /** Queues one run. Results stand in memory of their own until their storage is released or forgotten. */
   async run(feeds: readonly Feed[]): Promise<Storage[]> {
+    return this.#run(feeds)
+  }
+
+  /** The same with every dispatch timed. Throws a UserError where the adapter has no timestamps. */
+  async profile(feeds: readonly Feed[]): Promise<{ results: Storage[], kernels: KernelTime[] }> {
+    const { steps } = this.#schedule
+    const profiler = new Profiler(this.#device.gpu, steps.length)
+    const results = await this.#run(feeds, profiler)
+    const times = await profiler.read()
+    const kernels = steps.map(({ launch, bindings }, i) =>
+      ({ ...times[i], label: launch.label, operations: launch.operations, bytes: bindings.reduce((sum, { bytes }) => sum + bytes, 0) }))
+    return { results, kernels }
+  }
+
+  async #run(feeds: readonly Feed[], profiler?: Profiler): Promise<Storage[]> {
     const { gpu } = this.#device
     this.#device.check()
     const first = !this.#checked
@@ -108,7 +124,8 @@ export class Plan {
         const feed = feeds[position]
         if ('storage' in feed) encoder.copyBufferToBuffer(feed.storage.on(this.#device), 0, storage.on(this.#device), 0, storage.bytes)
       }
-      this.#encode(encoder)
+      if (profiler) this.#encodeTimed(encoder, profiler)
+      else this.#encode(encoder)
       this.#schedule.outputs.forEach((region, i) => encoder.copyBufferToBuffer(this.#bufferOf(region), 0, targets[i], 0, region.bytes))
       for (const { from, bytes, storage } of this.#schedule.stores) {
         encoder.copyBufferToBuffer(this.#bufferOf(from), 0, storage.on(this.#device), 0, bytes)
@@ -140,6 +157,19 @@ export class Plan {
       pass.dispatchWorkgroups(x, y, z)
     }
     pass.end()
+  }
+
+  /** A pass a dispatch: timestamps stand at the ends of passes. */
+  #encodeTimed(encoder: GPUCommandEncoder, profiler: Profiler): void {
+    this.#schedule.steps.forEach(({ launch }, i) => {
+      const pass = encoder.beginComputePass({ label: launch.label, timestampWrites: profiler.around(i) })
+      pass.setPipeline(this.#pipelines[i].pipeline)
+      pass.setBindGroup(0, this.#groups[i])
+      const [x, y, z] = launch.workgroups
+      pass.dispatchWorkgroups(x, y, z)
+      pass.end()
+    })
+    profiler.resolve(encoder)
   }
 
   #bufferOf(region: Region): GPUBuffer {
