@@ -1,0 +1,34 @@
+// Whether two engines computed the same.
+import type { Answers } from './engine.ts'
+
+/** How far two sets of answers are apart where they are farthest, and in which tensor that is. */
+export interface Agreement {
+  readonly difference: number
+  readonly where: string
+}
+
+export function agreement(ours: Answers, theirs: Answers): Agreement {
+  const names = new Set([...Object.keys(ours), ...Object.keys(theirs)])
+  return [...names].reduce<Agreement>((worst, where) => {
+    const difference = differenceOf(where, ours, theirs)
+    return difference <= worst.difference ? worst : { difference, where }
+  }, { difference: 0, where: 'nothing' })
+}
+
+/** Infinite where a tensor is missing, its length differs, or a number is none. */
+function differenceOf(name: string, ours: Answers, theirs: Answers): number {
+  const [a, b] = [ours[name], theirs[name]]
+  if (!a || !b || a.length !== b.length || a.some(Number.isNaN) || b.some(Number.isNaN)) return Infinity
+  const gaps = a.map((x, i) => x - b[i])
+  // Adam divides a gradient by its own size: where the gradient is rounding alone, so is the direction of the step. Trained
+  // weights are therefore taken as a whole, ‖a − b‖ / ‖a‖.
+  if (name.includes('.lora_')) return norm(gaps) / norm(a)
+  // A key's bias shifts all scores of a query alike, which softmax does not feel: its gradient is 0 but for rounding, so it
+  // is measured by the gradient of the query's bias.
+  const scale = largest(ours[name.replace('self.key.bias', 'self.query.bias')] ?? a)
+  return largest(gaps) / scale
+}
+
+const largest = (values: Float32Array): number => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0)
+
+const norm = (values: Float32Array): number => Math.sqrt(values.reduce((sum, x) => sum + x * x, 0))

@@ -1,0 +1,23 @@
+// What an engine under comparison is to the process that times it.
+import type { Problem } from './problems.ts'
+
+/** Named results, row-major, in PyTorch's layouts. */
+export type Answers = { readonly [name: string]: Float32Array }
+
+/** A problem with its inputs on the device. */
+export interface Loaded {
+  /** Does the work once, waits for all of it and copies to the host what its user would read. */
+  run(): Promise<void>
+  /** Everything that it computes (for a training step: the losses so far and the trained weights), to be compared. */
+  answers(): Promise<Answers>
+  /** Gives its memory back. */
+  dispose(): void
+}
+
+export interface Engine {
+  readonly name: string
+  load(problem: Problem): Promise<Loaded>
+}
+
+/** Starts an engine on an adapter, named as in TILEGRAD_ADAPTER. */
+export type Open = (adapter: string | undefined) => Promise<Engine>

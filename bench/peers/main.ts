@@ -1,0 +1,299 @@
+// `npm run bench:peers`: the same work in tilegrad, jax-js and TensorFlow.js, each in a process of its own on the same
+// adapter, taking turns call by call. Times are medians of wall time with the result read back; inputs are resident; first
+// calls stand apart. Answers must agree.
+import { type ChildProcess, fork } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type AdapterInfo, UserError } from '../../engine/index.ts'
+import { table } from '../../train/console.ts'
+import { type Timing, timingOf } from '../measure.ts'
+import { saveResults, settingOf } from '../results.ts'
+import { type Agreement, agreement } from './agree.ts'
+import type { Answers } from './engine.ts'
+import { PROBLEMS, operationsOf } from './problems.ts'
+import type { Reply, Request } from './worker.ts'
+
+const ENGINES = ['tilegrad', 'jax-js', 'tfjs']
+const PACKAGES = ['node_modules/webgpu', 'bench/peers/node_modules/@jax-js/jax', 'bench/peers/node_modules/@tensorflow/tfjs']
+/** Largest difference of two engines' answers, of the largest number in them. */
+const TOLERANCE = 1e-4
+/** A call that takes longer has hung. */
+const LIMIT_SECONDS = 300
+const COLD_PROBLEM = 'LoRA step'
+
+const usage = `usage: npm run bench:peers -- [options]
+
+Times the same work in tilegrad, jax-js and TensorFlow.js on one adapter and checks that their answers agree. A complete
+run is kept in bench/results/.
+
+  --only <parts>      only work whose name contains one of these, comma-separated
+  --engines <names>   of ${ENGINES.join(', ')} (default: all)
+  --rounds <n>        timed calls of each, at least 5 (default 7)
+  --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
+  --no-cold           leaves out the cold starts
+  --json              one JSON object as the last line on stdout; the table goes to stderr
+  --help              this`
+
+/** One engine's process. */
+class Worker {
+  readonly name: string
+  readonly adapter: Promise<AdapterInfo>
+  readonly #child: ChildProcess
+  readonly #waiting = new Map<number, { resolve(reply: { milliseconds: number, answers?: Answers }): void, reject(error: Error): void }>()
+  #next = 0
+
+  constructor(name: string, adapter: string) {
+    this.name = name
+    this.#child = start([name, adapter])
+    this.adapter = new Promise((resolve, reject) => {
+      this.#child.on('message', (reply: Reply) => {
+        if ('ready' in reply) return resolve(reply.adapter)
+        const waiting = this.#waiting.get(reply.id)
+        this.#waiting.delete(reply.id)
+        if ('error' in reply) waiting?.reject(new Error(reply.error))
+        else waiting?.resolve(reply)
+      })
+      this.#child.on('exit', (code, signal) => {
+        const gone = new Error(`the process of ${name} ended (${signal ?? `status ${code}`})`)
+        reject(gone)
+        for (const { reject } of this.#waiting.values()) reject(gone)
+      })
+    })
+  }
+
+  async call(problem: string, what: Request['what']): Promise<{ milliseconds: number, answers?: Answers }> {
+    const id = this.#next++
+    const request: Request = { id, problem, what }
+    const reply = new Promise<{ milliseconds: number, answers?: Answers }>((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject })
+      this.#child.send(request, error => { if (error) reject(error) })
+    })
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.#child.kill('SIGKILL')
+        reject(new Error(`no answer in ${LIMIT_SECONDS} s`))
+      }, LIMIT_SECONDS * 1000)
+    })
+    try {
+      return await Promise.race([reply, late])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  end(): void {
+    if (this.#child.connected) this.#child.disconnect()
+  }
+}
+
+function start(args: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
+  return fork(fileURLToPath(new URL('worker.ts', import.meta.url)), args, {
+    // Peers write notes to stdout, which is ours to keep machine-readable.
+    serialization: 'advanced', env, stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+  })
+}
+
+/** One engine on one problem. */
+interface Measured {
+  /** First call, in milliseconds: compiles, uploads excluded. */
+  readonly first?: number
+  readonly timing?: Timing
+  /** Why it has none. */
+  readonly failed?: string
+}
+
+interface Row {
+  readonly problem: string
+  readonly operations: number | undefined
+  readonly engines: Readonly<Record<string, Measured>>
+  /** Each peer's largest difference from tilegrad's answers, and where. */
+  readonly differences: Readonly<Record<string, Agreement>>
+}
+
+async function compare(problem: string, workers: readonly Worker[], rounds: number, progress: (text: string) => void): Promise<Row> {
+  const measured = new Map<string, { first?: number, samples: number[], answers?: Answers, failed?: string }>()
+  const each = async (what: string, action: (worker: Worker) => Promise<void>): Promise<void> => {
+    for (const worker of workers) {
+      const entry = measured.get(worker.name) ?? { samples: [] }
+      measured.set(worker.name, entry)
+      if (entry.failed) continue
+      progress(`${problem}: ${worker.name}, ${what}`)
+      await action(worker).catch(error => { entry.failed = error instanceof Error ? error.message : String(error) })
+    }
+  }
+  const of = (worker: Worker): { first?: number, samples: number[], answers?: Answers } => measured.get(worker.name) ?? { samples: [] }
+  await each('first call', async worker => {
+    await worker.call(problem, 'load')
+    of(worker).first = (await worker.call(problem, 'run')).milliseconds
+  })
+  await each('warming up', async worker => { await worker.call(problem, 'run') })
+  for (let round = 1; round <= rounds; round++) {
+    await each(`call ${round} of ${rounds}`, async worker => { of(worker).samples.push((await worker.call(problem, 'run')).milliseconds) })
+  }
+  await each('answers', async worker => { of(worker).answers = (await worker.call(problem, 'answers')).answers })
+  for (const worker of workers) await worker.call(problem, 'dispose').catch(() => undefined)
+
+  const ours = measured.get('tilegrad')?.answers
+  const differences = Object.fromEntries([...measured].flatMap(([name, { answers }]) =>
+    (ours && answers && name !== 'tilegrad' ? [[name, agreement(ours, answers)] as const] : [])))
+  const engines = Object.fromEntries([...measured].map(([name, { first, samples, failed }]) =>
+    [name, failed ? { failed } : { first, timing: timingOf(samples) }]))
+  return { problem, operations: operationsOf(PROBLEMS[problem]), engines, differences }
+}
+
+/** Milliseconds from a process's start to its first step done: once with the driver's shader cache empty, then with it filled. */
+async function coldStart(engine: string, adapter: string): Promise<{ empty: number, filled: number }> {
+  const cache = await mkdtemp(join(tmpdir(), 'tilegrad-cold-'))
+  const env = { ...process.env, MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: cache }
+  const one = (): Promise<number> => new Promise((resolve, reject) => {
+    const began = performance.now()
+    const child = start([engine, adapter, COLD_PROBLEM], env)
+    child.on('message', () => {
+      resolve(performance.now() - began)
+      child.disconnect()
+    })
+    child.on('exit', (code, signal) => reject(new Error(`the process of ${engine} ended (${signal ?? `status ${code}`})`)))
+  })
+  try {
+    const empty = await one()
+    return { empty, filled: timingOf([await one(), await one(), await one()]).median }
+  } finally {
+    await rm(cache, { recursive: true, force: true })
+  }
+}
+
+/** A large number of milliseconds needs no decimals. */
+const ms = (time: number): string => (time >= 100 ? time.toFixed(0) : time >= 10 ? time.toFixed(1) : time.toFixed(2))
+
+function comparisonTable(rows: readonly Row[], engines: readonly string[]): string {
+  const peers = engines.filter(name => name !== 'tilegrad')
+  return table([
+    ['median ms (first call)', ...engines, 'GFLOP/s', 'best peer ÷ ours', 'difference'],
+    ...rows.map(({ problem, operations, engines: measured, differences }) => {
+      const ours = measured.tilegrad?.timing?.median
+      const times = peers.flatMap(name => measured[name]?.timing?.median ?? [])
+      const worst = Math.max(...Object.values(differences).map(({ difference }) => difference))
+      return [
+        problem,
+        ...engines.map(name => {
+          const { first, timing, failed } = measured[name] ?? {}
+          return failed ? 'failed' : timing && first ? `${ms(timing.median)} (${ms(first)})` : '–'
+        }),
+        operations && ours ? (operations / ours / 1e6).toFixed(1) : '–',
+        ours && times.length > 0 ? `${(Math.min(...times) / ours).toFixed(2)}×` : '–',
+        Number.isFinite(worst) ? worst.toExponential(1) : '–',
+      ]
+    }),
+  ])
+}
+
+/** Lines about what did not work, and whether any of it is a disagreement. */
+function complaints(rows: readonly Row[]): { lines: string[], disagree: boolean } {
+  const failures = rows.flatMap(({ problem, engines }) =>
+    Object.entries(engines).flatMap(([name, { failed }]) => (failed ? [`${problem}: ${name} failed: ${failed}`] : [])))
+  const disagreements = rows.flatMap(({ problem, differences }) => Object.entries(differences)
+    .filter(([, { difference }]) => !(difference <= TOLERANCE))
+    .map(([name, { difference, where }]) => `${problem}: ${name} differs from tilegrad by ${difference.toExponential(1)} in ${where}`))
+  return { lines: [...failures, ...disagreements], disagree: disagreements.length > 0 }
+}
+
+interface Options {
+  readonly problems: readonly string[]
+  /** Everything was asked for, so that the results are worth keeping. */
+  readonly whole: boolean
+  readonly engines: readonly string[]
+  readonly rounds: number
+  readonly adapter: string
+  readonly cold: boolean
+  readonly json: boolean
+}
+
+function optionsFrom(args: readonly string[]): Options | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: 'string' }, engines: { type: 'string' }, rounds: { type: 'string' }, adapter: { type: 'string' },
+      cold: { type: 'boolean', default: true }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
+    },
+    allowNegative: true,
+  })
+  if (values.help) return undefined
+  const list = (text: string): string[] => text.split(',').map(part => part.trim()).filter(part => part !== '')
+  const parts = list(values.only ?? '')
+  const problems = Object.keys(PROBLEMS).filter(name => parts.length === 0 || parts.some(part => name.toLowerCase().includes(part.toLowerCase())))
+  if (problems.length === 0) throw new UserError(`--only ${values.only} names none of: ${Object.keys(PROBLEMS).join(', ')}`)
+  const engines = values.engines === undefined ? ENGINES : list(values.engines)
+  const unknown = engines.find(name => !ENGINES.includes(name))
+  if (unknown !== undefined || engines.length === 0) throw new UserError(`--engines takes some of ${ENGINES.join(', ')}, not '${unknown ?? ''}'`)
+  const rounds = Number(values.rounds ?? 7)
+  if (!Number.isInteger(rounds) || rounds < 5) throw new UserError(`--rounds takes a whole number of at least 5, not '${values.rounds}'`)
+  const whole = problems.length === Object.keys(PROBLEMS).length && engines.length === ENGINES.length && values.cold
+  return { problems, whole, engines, rounds, adapter: values.adapter ?? process.env.TILEGRAD_ADAPTER ?? '', cold: values.cold, json: values.json }
+}
+
+async function main(): Promise<void> {
+  const options = optionsFrom(process.argv.slice(2))
+  if (!options) {
+    process.stdout.write(`${usage}\n`)
+    return
+  }
+  const { problems, whole, engines, rounds, adapter, cold, json } = options
+  const say = (text: string): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
+  const progress = (text: string): void => {
+    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
+  }
+  const workers = engines.map(name => new Worker(name, adapter))
+  const rows: Row[] = []
+  const coldStarts: Record<string, { empty: number, filled: number } | { failed: string }> = {}
+  let info: AdapterInfo
+  try {
+    const infos = await Promise.all(workers.map(worker => worker.adapter))
+    info = infos[0]
+    const other = infos.find(({ name }) => name !== info.name)
+    if (other) throw new Error(`the engines found different adapters: ${info.name} and ${other.name}`)
+    say(`${info.name}: ${rounds} calls each, taking turns`)
+    for (const [i, problem] of problems.entries()) {
+      process.stderr.write(process.stderr.isTTY ? '' : `${i + 1} of ${problems.length}: ${problem}\n`)
+      rows.push(await compare(problem, workers, rounds, text => progress(`${i + 1} of ${problems.length}  ${text}`)))
+    }
+  } finally {
+    for (const worker of workers) worker.end()
+  }
+  for (const engine of cold ? engines : []) {
+    progress(`cold starts: ${engine}`)
+    coldStarts[engine] = await coldStart(engine, adapter).catch((error: Error) => ({ failed: error.message }))
+  }
+  progress('')
+  say(comparisonTable(rows, engines))
+  if (cold) {
+    say('')
+    say(table([
+      [`process start to first ${COLD_PROBLEM}, ms`, ...engines],
+      ...(['empty', 'filled'] as const).map(cache => [`driver's cache ${cache}`, ...engines.map(name => {
+        const time = coldStarts[name]
+        return 'failed' in time ? 'failed' : ms(time[cache])
+      })]),
+    ]))
+  }
+  const { lines, disagree } = complaints(rows)
+  for (const line of lines) say(line)
+  const results = { rounds, tolerance: TOLERANCE, rows, cold_starts: coldStarts }
+  const setting = await settingOf(info, PACKAGES)
+  say(`Answers ${disagree ? 'DISAGREE' : 'agree'} (to ${TOLERANCE} of the largest number).`)
+  say(whole ? `Saved as ${await saveResults('peers', setting, results)}.` : 'Not saved: only a part was asked for.')
+  if (json) process.stdout.write(`${JSON.stringify({ setting, ...results })}\n`)
+  if (disagree) process.exitCode = 1
+}
+
+try {
+  await main()
+} catch (error) {
+  const isUsers = error instanceof UserError || (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
+  if (!isUsers) throw error
+  process.stderr.write(`bench:peers: ${error.message}\n`)
+  process.exitCode = 2
+}

@@ -1,0 +1,148 @@
+// The problems in tilegrad.
+import { compile, currentDevice, grad, openDevice, scalar, useDevice, variable, type Variable } from '../../engine/index.ts'
+import { openAdapter } from '../../engine/runtime/node.ts'
+import type { Tensor } from '../../engine/tensor.ts'
+import { BertEncoder } from '../../models/bert.ts'
+import { attachLora, createModel, forwardContext, parseConfig, type ModelConfig, type Parameter } from '../../models/index.ts'
+import { AdamW } from '../../train/adamw.ts'
+import { TrainingSteps } from '../../train/steps.ts'
+import type { Answers, Loaded, Open } from './engine.ts'
+import {
+  ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
+  tokenBatch, uniform,
+} from './problems.ts'
+
+export const open: Open = async adapter => {
+  const opened = await openAdapter({ name: adapter })
+  useDevice(await openDevice(opened.adapter, opened.info))
+  return { name: 'tilegrad', load }
+}
+
+async function load(problem: Problem): Promise<Loaded> {
+  switch (problem.kind) {
+    case 'matmul': {
+      const { m, k, n } = problem
+      const [a, b] = [await resident('a', [m, k]), await resident('b', [k, n])]
+      return single([a, b], () => a.tensor.matmul(b.tensor))
+    }
+    case 'softmax': {
+      const x = await resident('x', [problem.rows, problem.columns])
+      return single([x], () => x.tensor.softmax())
+    }
+    case 'layer norm': {
+      const x = await resident('x', [problem.rows, problem.columns])
+      const [gamma, beta] = [await resident('gamma', [problem.columns]), await resident('beta', [problem.columns])]
+      return single([x, gamma, beta], () => x.tensor.layerNorm(gamma.tensor, beta.tensor, EPSILON))
+    }
+    case 'gelu': {
+      const x = await resident('x', [problem.rows, problem.columns])
+      return single([x], () => x.tensor.gelu())
+    }
+    case 'encoder layer': return layer(problem.config, problem.backward)
+    case 'lora step': return training(problem.config)
+  }
+}
+
+async function resident(name: string, shape: readonly number[], values?: Float32Array<ArrayBuffer>): Promise<Variable> {
+  const made = variable({ shape, dtype: 'f32' }, name)
+  await made.write(values ?? uniform(name, shape.reduce((a, b) => a * b, 1)))
+  return made
+}
+
+/** One result of a few residents. */
+function single(held: readonly Variable[], fn: () => Tensor): Loaded {
+  const call = compile(() => ({ y: fn() }))
+  const read = async (): Promise<Float32Array> => floats(await (await call()).y.data())
+  return {
+    async run() { await read() },
+    async answers() { return { y: await read() } },
+    dispose() { for (const one of held) one.release() },
+  }
+}
+
+async function layer(config: LayerConfig, backward: boolean): Promise<Loaded> {
+  const { batch, sequence, hidden } = config
+  const inputs = layerInputs(config)
+  const shape = [batch * sequence, hidden]
+  const [x, c] = [await resident('layer x', shape, inputs.x), await resident('layer c', shape, inputs.c)]
+  const [encoder] = new BertEncoder(modelConfig({ ...config, layers: 1, vocabulary: 2, positions: sequence })).layers
+  const parameters = encoder.parameters()
+  await fill(parameters, layerWeights(layerName(0), config))
+  const forward = (): Tensor => encoder.forward(x.tensor, undefined, batch, forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') }))
+  const dispose = (): void => {
+    for (const held of [x, c, ...parameters.map(parameter => parameter.variable)]) held?.release()
+  }
+  if (!backward) return { ...single([], forward), dispose }
+  const call = compile(() => {
+    const loss = forward().mul(c.tensor).sum()
+    const [dx, ...gradients] = grad(loss, [x.tensor, ...parameters.map(parameter => parameter.tensor)])
+    return { loss, dx, gradients }
+  })
+  return {
+    // One submit holds it all: what is read comes last.
+    async run() {
+      const { loss, dx } = await call()
+      await Promise.all([loss.data(), dx.data()])
+    },
+    async answers() {
+      const { dx, gradients } = await call()
+      const answers: Record<string, Float32Array> = { dx: floats(await dx.data()) }
+      for (const [i, { name }] of parameters.entries()) answers[name] = floats(await gradients[i].data())
+      return answers
+    },
+    dispose,
+  }
+}
+
+async function training(config: BertConfig): Promise<Loaded> {
+  const model = createModel(modelConfig(config))
+  attachLora(model, { rank: config.rank, alpha: config.alpha, dropout: 0, targets: ['query', 'value', 'mlp'] })
+  const parameters = model.trainable()
+  const { frozen, lora } = bertWeights(config)
+  await fill(model.parameters(), [...frozen, ...lora])
+  const { limits } = (await currentDevice()).gpu
+  const optimizer = await AdamW.over(parameters, { ...ADAM, weightDecay: 0, maxArenaBytes: limits.maxStorageBufferBindingSize })
+  const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: false })
+  const losses: number[] = []
+  return {
+    async run() {
+      const { batch, sequence } = config
+      const { types, ...tokens } = tokenBatch(config, losses.length)
+      const whole = { ...tokens, typeIds: types, rows: batch, batch, sequence, tokens: batch * sequence }
+      const { parts: [told] } = await steps.run([whole], losses.length, losses.length + 1, config.lr)
+      losses.push((await told.data())[0])
+    },
+    async answers() {
+      const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
+      for (const parameter of parameters) answers[parameter.name] = await parameter.read()
+      return answers
+    },
+    dispose() {
+      for (const { variable } of optimizer.state()) variable.release()
+      for (const parameter of model.parameters()) if (!parameter.trainable) parameter.variable?.release()
+    },
+  }
+}
+
+function modelConfig(config: Pick<BertConfig, 'hidden' | 'heads' | 'intermediate' | 'layers' | 'vocabulary' | 'positions'>): ModelConfig {
+  return parseConfig({
+    model_type: 'bert', vocab_size: config.vocabulary, hidden_size: config.hidden, num_hidden_layers: config.layers,
+    num_attention_heads: config.heads, intermediate_size: config.intermediate, max_position_embeddings: config.positions,
+    layer_norm_eps: EPSILON, hidden_dropout_prob: 0, attention_probs_dropout_prob: 0,
+  }, 'the compared model', 'the compared model')
+}
+
+/** Writes every parameter's weight, by name. */
+async function fill(parameters: readonly Parameter[], weights: readonly Weight[]): Promise<void> {
+  const named = new Map(weights.map(weight => [weight.name, weight.values]))
+  for (const parameter of parameters) {
+    const values = named.get(parameter.name)
+    if (!values) throw new Error(`no weight for ${parameter.name}`)
+    await parameter.write(values)
+  }
+}
+
+function floats(data: Answers[string] | Int32Array | Uint32Array): Float32Array {
+  if (!(data instanceof Float32Array)) throw new Error('floats were expected')
+  return data
+}

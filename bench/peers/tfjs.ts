@@ -1,0 +1,206 @@
+// The problems in TensorFlow.js on its WebGPU backend, as its users write them: eager, tidied, linear weights as [in, out],
+// bias fused into the product where its gradient allows, Adam from the library.
+import type * as TensorFlow from '@tensorflow/tfjs'
+import type { Answers, Loaded, Open } from './engine.ts'
+import {
+  ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName,
+  layerWeights, tokenBatch, transposed, turns, uniform,
+} from './problems.ts'
+import { provideNavigatorGpu } from './webgpu.ts'
+
+type Tensor = TensorFlow.Tensor
+type Weights = ReadonlyMap<string, Tensor>
+
+export const open: Open = async adapter => {
+  await provideNavigatorGpu(adapter)
+  const tf = await import('@tensorflow/tfjs')
+  await import('@tensorflow/tfjs-backend-webgpu')
+  if (!await tf.setBackend('webgpu')) throw new Error('TensorFlow.js does not start its WebGPU backend')
+  await tf.ready()
+  return { name: 'tfjs', load: async problem => new Problems(tf).load(problem) }
+}
+
+class Problems {
+  readonly #tf: typeof TensorFlow
+
+  constructor(tf: typeof TensorFlow) {
+    this.#tf = tf
+  }
+
+  load(problem: Problem): Loaded {
+    const tf = this.#tf
+    switch (problem.kind) {
+      case 'matmul': {
+        const { m, k, n } = problem
+        const [a, b] = [this.#resident('a', [m, k]), this.#resident('b', [k, n])]
+        return this.#single([a, b], () => tf.matMul(a, b))
+      }
+      case 'softmax': {
+        const x = this.#resident('x', [problem.rows, problem.columns])
+        return this.#single([x], () => tf.softmax(x))
+      }
+      case 'layer norm': {
+        const x = this.#resident('x', [problem.rows, problem.columns])
+        const [gamma, beta] = [this.#resident('gamma', [problem.columns]), this.#resident('beta', [problem.columns])]
+        return this.#single([x, gamma, beta], () => this.#norm(x, gamma, beta))
+      }
+      case 'gelu': {
+        const x = this.#resident('x', [problem.rows, problem.columns])
+        return this.#single([x], () => this.#gelu(x))
+      }
+      case 'encoder layer': return this.#layerProblem(problem.config, problem.backward)
+      case 'lora step': return this.#training(problem.config)
+    }
+  }
+
+  #resident(name: string, shape: number[], values?: Float32Array): Tensor {
+    return this.#tf.tensor(values ?? uniform(name, shape.reduce((a, b) => a * b, 1)), shape)
+  }
+
+  #single(held: readonly Tensor[], fn: () => Tensor): Loaded {
+    const read = async (): Promise<Float32Array> => {
+      const y = this.#tf.tidy(fn)
+      const data = await y.data<'float32'>()
+      y.dispose()
+      return data
+    }
+    return {
+      async run() { await read() },
+      async answers() { return { y: await read() } },
+      dispose() { for (const one of held) one.dispose() },
+    }
+  }
+
+  #layerProblem(config: LayerConfig, backward: boolean): Loaded {
+    const tf = this.#tf
+    const { batch, sequence, hidden } = config
+    const inputs = layerInputs(config)
+    const shape = [batch * sequence, hidden]
+    const [x, c] = [this.#resident('x', shape, inputs.x), this.#resident('c', shape, inputs.c)]
+    const weights = this.#weights(layerWeights(layerName(0), config))
+    const names = [...weights.keys()]
+    const forward = (x: Tensor, weights: Weights): Tensor => this.#layer(x, layerName(0), weights, config, undefined, false)
+    if (!backward) return this.#single([x, c, ...weights.values()], () => forward(x, weights))
+    const call = tf.valueAndGrads((x: Tensor, ...values: Tensor[]) =>
+      forward(x, new Map(names.map((name, i) => [name, values[i]]))).mul(c).sum())
+    const step = (): { value: Tensor, grads: Tensor[] } => tf.tidy(() => call([x, ...weights.values()]))
+    return {
+      // Everything is queued by then: what is read comes last.
+      async run() {
+        const { value, grads } = step()
+        await Promise.all([value.data(), grads[0].data()])
+        tf.dispose([value, ...grads])
+      },
+      async answers() {
+        const { value, grads } = step()
+        const [dx, ...rest] = await Promise.all(grads.map(g => g.data<'float32'>()))
+        const turned = Object.fromEntries(names.map((name, i) => [name, untwist(name, grads[i + 1].shape, rest[i])]))
+        tf.dispose([value, ...grads])
+        return { dx, ...turned }
+      },
+      dispose: () => tf.dispose([x, c, ...weights.values()]),
+    }
+  }
+
+  #training(config: BertConfig): Loaded {
+    const tf = this.#tf
+    const { batch, sequence, lr, layers } = config
+    const { frozen, lora } = bertWeights(config)
+    const fixed = this.#weights(frozen)
+    const trained = new Map([...this.#weights(lora)].map(([name, value]) => [name, tf.variable(value, true, name)]))
+    const weights: Weights = new Map([...fixed, ...trained])
+    const optimizer = tf.train.adam(lr, ADAM.beta1, ADAM.beta2, ADAM.epsilon)
+    const losses: number[] = []
+
+    const loss = (ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): TensorFlow.Scalar => {
+      const of = (name: string): Tensor => take(weights, name)
+      const embedded = tf.gather(of('bert.embeddings.word_embeddings.weight'), ids)
+        .add(of('bert.embeddings.position_embeddings.weight').slice([0, 0], [sequence, config.hidden]))
+        .add(tf.gather(of('bert.embeddings.token_type_embeddings.weight'), types))
+        .reshape([batch * sequence, config.hidden])
+      let x: Tensor = this.#norm(embedded, of('bert.embeddings.LayerNorm.weight'), of('bert.embeddings.LayerNorm.bias'))
+      // Hidden scores get a large negative number added.
+      const bias = mask.cast('float32').sub(1).mul(1e9).reshape([batch, 1, 1, sequence])
+      for (let i = 0; i < layers; i++) x = this.#layer(x, layerName(i), weights, config, bias, i === layers - 1)
+      const pooled = this.#linear(x, 'bert.pooler.dense', weights, config).tanh()
+      const logits = this.#linear(pooled, 'classifier', weights, config)
+      return tf.losses.softmaxCrossEntropy(tf.oneHot(labels, 2), logits).asScalar()
+    }
+    return {
+      async run() {
+        const tokens = tokenBatch(config, losses.length)
+        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data => tf.tensor2d(data, [batch, sequence], 'int32'))
+        const labels = tf.tensor1d(tokens.labels, 'int32')
+        const value = optimizer.minimize(() => loss(ids, types, mask, labels), true, [...trained.values()])
+        if (!value) throw new Error('no loss came back')
+        losses.push((await value.data())[0])
+        tf.dispose([ids, types, mask, labels, value])
+      },
+      async answers() {
+        const answers: Record<string, Float32Array> = { losses: Float32Array.from(losses) }
+        for (const [name, value] of trained) answers[name] = untwist(name, value.shape, await value.data<'float32'>())
+        return answers
+      },
+      dispose: () => {
+        optimizer.dispose()
+        tf.dispose([...weights.values()])
+      },
+    }
+  }
+
+  /** x [batch · sequence, hidden] to the same, or to [batch, hidden] where only first tokens are asked for. */
+  #layer(x: Tensor, prefix: string, weights: Weights, config: LayerConfig, bias: Tensor | undefined, firstOnly: boolean): Tensor {
+    const tf = this.#tf
+    const { batch, sequence, hidden, heads } = config
+    const split = (rows: Tensor): Tensor => rows.reshape([batch, -1, heads, hidden / heads]).transpose([0, 2, 1, 3])
+    const linear = (x: Tensor, name: string): Tensor => this.#linear(x, `${prefix}.${name}`, weights, config)
+    const norm = (x: Tensor, name: string): Tensor =>
+      this.#norm(x, take(weights, `${prefix}.${name}.weight`), take(weights, `${prefix}.${name}.bias`))
+
+    const from = firstOnly ? x.reshape([batch, sequence, hidden]).slice([0, 0, 0], [batch, 1, hidden]).reshape([batch, hidden]) : x
+    const queries = split(linear(from, 'attention.self.query'))
+    const keys = split(linear(x, 'attention.self.key'))
+    const values = split(linear(x, 'attention.self.value'))
+    const scores = tf.matMul(queries, keys, false, true).mul(1 / Math.sqrt(hidden / heads))
+    const mixed = tf.matMul(tf.softmax(bias ? scores.add(bias) : scores), values).transpose([0, 2, 1, 3]).reshape([-1, hidden])
+    const attended = norm(linear(mixed, 'attention.output.dense').add(from), 'attention.output.LayerNorm')
+    const wide = this.#gelu(linear(attended, 'intermediate.dense'))
+    return norm(linear(wide, 'output.dense').add(attended), 'output.LayerNorm')
+  }
+
+  /** x [rows, in] · W [in, out] + b, and LoRA's part where there is one. */
+  #linear(x: Tensor, name: string, weights: Weights, config: LayerConfig | BertConfig): Tensor {
+    const tf = this.#tf
+    const y = tf.fused.matMul({
+      a: x as TensorFlow.Tensor2D, b: take(weights, `${name}.weight`) as TensorFlow.Tensor2D, bias: take(weights, `${name}.bias`),
+    })
+    const [a, b] = [weights.get(`${name}.lora_A.weight`), weights.get(`${name}.lora_B.weight`)]
+    if (!a || !b || !('rank' in config)) return y
+    return y.add(tf.matMul(tf.matMul(x, a), b).mul(config.alpha / config.rank))
+  }
+
+  #norm(x: Tensor, gamma: Tensor, beta: Tensor): Tensor {
+    const { mean, variance } = this.#tf.moments(x, -1, true)
+    return x.sub(mean).mul(variance.add(EPSILON).rsqrt()).mul(gamma).add(beta)
+  }
+
+  #gelu(x: Tensor): Tensor {
+    return x.mul(0.5).mul(this.#tf.erf(x.mul(Math.SQRT1_2)).add(1))
+  }
+
+  #weights(list: readonly Weight[]): Map<string, Tensor> {
+    return new Map(list.map(({ name, shape, values }) => [name, turns(name, shape)
+      ? this.#tf.tensor(transposed(values, shape[0], shape[1]), [shape[1], shape[0]]) : this.#tf.tensor(values, [...shape])]))
+  }
+}
+
+function take(weights: Weights, name: string): Tensor {
+  const found = weights.get(name)
+  if (!found) throw new Error(`no weight ${name}`)
+  return found
+}
+
+/** From [in, out] back to PyTorch's layout. */
+function untwist(name: string, shape: readonly number[], values: Answers[string]): Answers[string] {
+  return turns(name, shape) ? transposed(values, shape[0], shape[1]) : values
+}

@@ -1,0 +1,44 @@
+// Results on disk: bench/results/<what>-<adapter>.json, and the setting that makes them comparable.
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { cpus, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import type { AdapterInfo } from '../engine/index.ts'
+
+/** What every result says of where it was measured. */
+export interface Setting {
+  readonly date: string
+  readonly adapter: AdapterInfo
+  readonly cpu: { readonly model: string, readonly cores: number, readonly memoryBytes: number }
+  readonly node: string
+  readonly platform: string
+  /** Versions of the packages named, from their package.json files. */
+  readonly packages: Readonly<Record<string, string>>
+}
+
+/** `packages` are folders of installed packages, relative to the repository. */
+export async function settingOf(adapter: AdapterInfo, packages: readonly string[]): Promise<Setting> {
+  const versions = await Promise.all(packages.map(async folder => {
+    const { name, version } = JSON.parse(await readFile(new URL(`../${folder}/package.json`, import.meta.url), 'utf8')) as { name: string, version: string }
+    return [name, version] as const
+  }))
+  return {
+    date: new Date().toISOString(), adapter, node: process.version, platform: `${process.platform} ${process.arch}`,
+    cpu: { model: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem() },
+    packages: Object.fromEntries(versions),
+  }
+}
+
+/** An adapter's name as part of a file's: `llvmpipe (LLVM 15.0.6, 256 bits)` is `llvmpipe`. */
+export function adapterSlug({ name }: AdapterInfo): string {
+  return name.replace(/\(.*\)/g, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'adapter'
+}
+
+/** Writes beside the place and renames into it; gives the path relative to the repository. */
+export async function saveResults(what: string, setting: Setting, results: object): Promise<string> {
+  const name = `bench/results/${what}-${adapterSlug(setting.adapter)}.json`
+  const path = fileURLToPath(new URL(`../${name}`, import.meta.url))
+  await mkdir(new URL('results/', import.meta.url), { recursive: true })
+  await writeFile(`${path}.part`, `${JSON.stringify({ setting, ...results }, undefined, 2)}\n`)
+  await rename(`${path}.part`, path)
+  return name
+}
