@@ -22,7 +22,8 @@ export function adamwCandidates({ count }: AdamWProblem, traits: Traits): AdamWC
 
 /**
  * Bindings: parameters, m, v (read and written), gradient, hyper (learning rate, 1 − beta1, beta2,
- * 1 − beta2, epsilon, weight decay, 1 − beta1^t, 1 − beta2^t), scale of the gradient. The operations stand in the order of torch.optim.AdamW.
+ * 1 − beta2, epsilon, weight decay, 1 − beta1^t, 1 − beta2^t), scale of the gradient. The operations stand in the
+ * order of torch.optim.AdamW, but for the decay: it leaves in one subtraction with the step.
  */
 export function adamwWgsl({ vector, workgroup }: AdamWConfig): string {
   const floats = vectorType('f32', vector)
@@ -67,8 +68,9 @@ fn main(
   let mean = m[i] + (g - m[i]) * rest1;
   let square = v[i] * beta2 + g * g * rest2;
   let denominator = sqrt(square) / sqrt(correction2) + epsilon;
-  let kept = parameters[i] * (1.0 - learningRate * weightDecay);
-  parameters[i] = kept - (learningRate / correction1) * mean / denominator;
+  // Not p * (1 - lr * decay) - ...: that factor, once rounded, is off in the same direction at every step.
+  let decay = parameters[i] * (learningRate * weightDecay);
+  parameters[i] = parameters[i] - (decay + (learningRate / correction1) * mean / denominator);
   m[i] = mean;
   v[i] = square;
 }
