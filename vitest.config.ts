@@ -9,8 +9,9 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
+    // A slow machine's compiler may take minutes for the kernels of one test.
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
     reporters: [new CountingReporter()],
   },
 })

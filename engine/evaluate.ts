@@ -24,7 +24,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
     const payload = payloadIfSource(t.value)
     if (!payload) return device.read(results[made.indexOf(t)].on(device), dtype, sizeOf(shape))
     if (payload.kind === 'constant') return payload.data.slice()
-    if (payload.kind === 'storage') return device.read(payload.storage.on(device), dtype, sizeOf(shape))
+    if (payload.kind === 'storage') return payload.storage.read(device, dtype, sizeOf(shape))
     throw new UserError('a compiled function\'s input has no value while the function is traced: return the tensor, then read it')
   }))
   for (const result of results) result.release()

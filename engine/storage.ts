@@ -1,19 +1,28 @@
 // Device memory that outlives a plan: a variable's, a constant's, or a result that waits to be read. It is made when first
 // used, zeroed, and given back when JavaScript forgets its owner.
+import type { DType } from '../shaders/kernel.ts'
 import type { Device } from './runtime/device.ts'
+import type { TensorData } from './tensor.ts'
 
 const forgotten = new FinalizationRegistry<() => void>(release => release())
+
+/** A result of at most so many bytes moves to the host when it is read: a step's loss holds no buffer until a collection. */
+const MOVED_BYTES = 4096
 
 export class Storage {
   readonly label: string
   readonly bytes: number
+  readonly #isResult: boolean
   #device: Device | undefined
   #buffer: GPUBuffer | undefined
+  /** Its numbers, where they have moved to the host. */
+  #host: { readonly data: TensorData, readonly dtype: DType } | undefined
 
-  /** `bytes` of zeros, in memory only once somebody needs them. */
-  constructor(label: string, bytes: number) {
+  /** `bytes` of zeros, in memory only once somebody needs them; or a run's `result`, never written again, that begins as anything. */
+  constructor(label: string, bytes: number, { result = false } = {}) {
     this.label = label
     this.bytes = Math.ceil(bytes / 256) * 256
+    this.#isResult = result
   }
 
   get buffer(): GPUBuffer | undefined {
@@ -26,11 +35,23 @@ export class Storage {
       if (this.#device !== device) throw new Error(`${this.label} lives on another device`)
       return this.#buffer
     }
-    const buffer = device.buffers.acquire(this.bytes, this.label)
+    const buffer = device.buffers.acquire(this.bytes, this.label, { zeroed: !this.#isResult })
     this.#buffer = buffer
     this.#device = device
     forgotten.register(this, () => device.buffers.release(buffer), this)
+    if (this.#host) device.write(buffer, this.#host.dtype, this.#host.data)
     return buffer
+  }
+
+  /** Its first `count` elements, on the host. */
+  async read(device: Device, dtype: DType, count: number): Promise<TensorData> {
+    if (this.#host) return this.#host.data.slice()
+    const data = await device.read(this.on(device), dtype, count)
+    if (this.#isResult && this.bytes <= MOVED_BYTES) {
+      this.#host = { data, dtype }
+      this.release()
+    }
+    return data.slice()
   }
 
   /** Gives the memory back at once: for owners that know they are done. */

@@ -117,7 +117,7 @@ export class Plan {
         const feed = feeds[position]
         if ('data' in feed) this.#device.write(storage.on(this.#device), node.outputs[0].dtype, feed.data)
       }
-      const results = this.#schedule.outputs.map(region => new Storage('result', region.bytes))
+      const results = this.#schedule.outputs.map(region => new Storage('result', region.bytes, { result: true }))
       const targets = results.map(result => result.on(this.#device))
       const encoder = gpu.createCommandEncoder()
       for (const [position, { storage }] of this.#placeholders) {

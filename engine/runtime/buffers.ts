@@ -25,9 +25,9 @@ export class Buffers {
     return this.#bytes
   }
 
-  /** A storage buffer of at least `bytes`, zeroed. Throws a UserError where one buffer can't be so large. */
-  acquire(bytes: number, label: string): GPUBuffer {
-    return this.#take(bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, label)
+  /** A storage buffer of at least `bytes`, zeroed unless told otherwise. Throws a UserError where one buffer can't be so large. */
+  acquire(bytes: number, label: string, { zeroed = true } = {}): GPUBuffer {
+    return this.#take(bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, label, zeroed)
   }
 
   /** A buffer that the host can map to read. */
@@ -47,12 +47,12 @@ export class Buffers {
     if (bytes > most) throw new UserError(`${label}: ${megabytes(bytes)} is more than one buffer holds on this adapter (${megabytes(most)}): use a smaller batch or length`)
   }
 
-  #take(bytes: number, usage: number, label: string): GPUBuffer {
+  #take(bytes: number, usage: number, label: string, zeroed = false): GPUBuffer {
     const size = Math.max(256, Math.ceil(bytes / 256) * 256)
     const waiting = this.#free.get(`${usage} ${size}`)?.pop()
     if (waiting) {
       this.#freeBytes -= size
-      if (usage & GPUBufferUsage.STORAGE) {
+      if (zeroed) {
         const encoder = this.#device.createCommandEncoder()
         encoder.clearBuffer(waiting)
         this.#device.queue.submit([encoder.finish()])

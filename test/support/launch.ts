@@ -24,8 +24,12 @@ export interface RunOptions {
   readonly aliases?: readonly (number | null)[]
 }
 
-/** Opens the adapter that TILEGRAD_ADAPTER names, else the machine's first, with its largest limits. */
+/**
+ * Opens the adapter that TILEGRAD_ADAPTER names, else the machine's first, with its largest limits. Each kernel here runs
+ * once on little data, so Mesa's drivers on CPUs are told not to optimise: compiling is most of a test's time there.
+ */
 export async function openTestDevice(): Promise<TestDevice> {
+  process.env.GALLIVM_PERF ??= 'nopt'
   const { adapter } = await openAdapter()
   const features = (['shader-f16', 'subgroups', 'timestamp-query'] as GPUFeatureName[]).filter(f => adapter.features.has(f))
   const limits = adapter.limits
