@@ -1,7 +1,7 @@
-// How everything here is timed: tinybench runs a task until both a count and a time are reached, after warm-up; what is told
-// is the median, which a busy machine moves least.
+// How everything here is timed: tinybench calls a task so many times, after warm-up; what is told is the median, which a busy
+// machine moves least.
 import { Bench } from 'tinybench'
-import { currentDevice } from '../engine/index.ts'
+import { type KernelTime, currentDevice } from '../engine/index.ts'
 
 /** Milliseconds of one call. */
 export interface Timing {
@@ -13,26 +13,43 @@ export interface Timing {
 }
 
 export interface Effort {
-  /** Calls at least. */
+  /** Calls that are timed. */
   readonly calls: number
-  /** Milliseconds of calls at least, after a tenth of it (and one call) as warm-up. */
-  readonly time: number
+  /** Calls before the device is waited for, where calls are short. */
+  readonly repeats: number
 }
 
-/**
- * Times a call. `run` must come back only when its work is done: with `repeats`, it is called so often in a row before the
- * device is waited for, and the time is divided, so that waiting does not count where one call is short.
- */
-export async function measure(run: () => Promise<unknown>, { calls, time }: Effort, repeats = 1): Promise<Timing> {
+/** Wall time of a call, among `repeats` of them queued one after another. `run` may come back before the device is done. */
+export async function measure(run: () => Promise<unknown>, { calls, repeats }: Effort): Promise<Timing> {
   const device = await currentDevice()
-  const bench = new Bench({ iterations: calls, time, warmupIterations: 1, warmupTime: time / 10, retainSamples: true })
-  bench.add('call', async () => {
+  return samplesOf(calls, async () => {
+    const start = performance.now()
     for (let i = 0; i < repeats; i++) await run()
     await device.idle()
+    return (performance.now() - start) / repeats
   })
+}
+
+/** A compiled function of no inputs. */
+export type Profiled = { profile(): Promise<{ kernels: readonly KernelTime[] }> }
+
+/** Device time of a run's kernels, by timestamps: what the host does in between doesn't count. */
+export async function measureKernels(fn: Profiled, { calls }: Effort): Promise<Timing> {
+  return samplesOf(calls, async () => sumOf((await fn.profile()).kernels, kernel => kernel.nanoseconds) / 1e6)
+}
+
+/** Over all kernels. */
+export function sumOf(kernels: readonly KernelTime[], of: (kernel: KernelTime) => number): number {
+  return kernels.reduce((sum, kernel) => sum + of(kernel), 0)
+}
+
+/** `call` gives its own duration, in milliseconds. */
+async function samplesOf(calls: number, call: () => Promise<number>): Promise<Timing> {
+  const bench = new Bench({ iterations: calls, time: 0, warmupIterations: 1, warmupTime: 0, retainSamples: true, throws: true })
+  bench.add('call', async () => ({ overriddenDuration: await call() }))
   const [{ result }] = await bench.run()
-  if (!('latency' in result)) throw result.state === 'errored' ? result.error : new Error(`nothing was measured: ${result.state}`)
-  return timingOf((result.latency.samples ?? []).map(ms => ms / repeats))
+  if (result.state !== 'completed') throw new Error(`nothing was measured: ${result.state}`)
+  return timingOf(result.latency.samples ?? [])
 }
 
 /** The order statistics of times in milliseconds. */

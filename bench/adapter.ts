@@ -1,0 +1,31 @@
+// The devices that benches run on: the adapter's with exact timestamps, and Dawn's null backend, which runs nothing.
+import { create, globals } from 'webgpu'
+import { type Device, openDevice, useDevice } from '../engine/index.ts'
+import { openAdapter } from '../engine/runtime/node.ts'
+
+/** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
+export async function openTimedDevice(name: string | undefined): Promise<Device> {
+  // Timestamps are rounded to 65.5 µs otherwise.
+  const dawnFlags = ['enable-dawn-features=allow_unsafe_apis', 'disable-dawn-features=timestamp_quantization']
+  const { adapter, info } = await openAdapter({ name, dawnFlags })
+  const device = await openDevice(adapter, info)
+  useDevice(device)
+  return device
+}
+
+// Dropped while a device of it lives, it would end in a crash after a garbage collection.
+const instances: GPU[] = []
+
+/** Dawn's null backend: it checks and encodes all commands and executes none, so what remains is the host's work. */
+export async function openNullDevice(): Promise<Device> {
+  for (const [key, value] of Object.entries(globals)) {
+    if (!(key in globalThis)) Object.defineProperty(globalThis, key, { value, writable: true, configurable: true })
+  }
+  const instance = create(['backend=null'])
+  instances.push(instance)
+  const adapter = await instance.requestAdapter()
+  if (!adapter) throw new Error('Dawn has no null backend here')
+  const device = await openDevice(adapter, { name: 'null', vendor: '', architecture: '', fallback: false })
+  useDevice(device)
+  return device
+}

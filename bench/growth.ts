@@ -1,0 +1,116 @@
+// Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the sequence.
+import { attention, compile, grad, scalar, variable } from '../engine/index.ts'
+import type { ModelConfig } from '../models/index.ts'
+import { measure } from './measure.ts'
+import { megabytes, ms } from './text.ts'
+import { type Training, prepareTraining, published } from './training.ts'
+import { type Bar, type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
+
+interface Sizes {
+  readonly model: string
+  readonly batch: number
+  readonly sequence: number
+  readonly batches: readonly number[]
+  readonly depths: readonly number[]
+  /** Lengths at which attention is planned; nothing of these runs. */
+  readonly sequences: readonly number[]
+}
+
+const SIZES: Readonly<Record<Scale, Sizes>> = {
+  quick: { model: 'google/bert_uncased_L-2_H-128_A-2', batch: 1, sequence: 16, batches: [1, 2], depths: [1, 2], sequences: [32, 64] },
+  reduced: {
+    model: 'google/bert_uncased_L-2_H-256_A-4', batch: 4, sequence: 64, batches: [1, 2, 4, 8, 16], depths: [1, 2, 4, 8],
+    sequences: [64, 128, 256, 512, 1024, 2048],
+  },
+  full: {
+    model: 'bert-base-uncased', batch: 16, sequence: 128, batches: [1, 2, 4, 8, 16, 32, 64], depths: [1, 2, 4, 8, 12],
+    sequences: [128, 256, 512, 1024, 2048, 4096],
+  },
+}
+/** Heads of a base model. */
+const HEADS = 12
+const HEAD_SIZE = 64
+
+interface Row {
+  readonly grows: 'batch' | 'depth' | 'sequence'
+  readonly size: number
+  /** Milliseconds a step, or bytes of intermediates. */
+  readonly cost: number
+  /** Cost a token, a layer or a token. */
+  readonly each: number
+}
+
+export const growth: Topic = {
+  title: 'How cost grows: a LoRA step with batch and depth; attention\'s memory (forward and backward) with the sequence',
+  async run(context): Promise<Findings> {
+    const { model, batch, sequence, batches, depths, sequences } = SIZES[context.scale]
+    const config = published(model)
+    const total = batches.length + depths.length + sequences.length
+    let done = 0
+    const rows: Row[] = []
+    for (const size of batches) {
+      context.progress(`batch ${size}`, done++, total)
+      const cost = await timeOf(context, config, size, sequence)
+      rows.push({ grows: 'batch', size, cost, each: cost / size / sequence })
+    }
+    // Without layers, a step has embeddings, head and optimizer: what depth adds stands upon these.
+    let before: Row | undefined
+    for (const size of depths) {
+      context.progress(`${size} layers`, done++, total)
+      const cost = await timeOf(context, { ...config, layers: size }, batch, sequence)
+      const row: Row = { grows: 'depth', size, cost, each: before ? (cost - before.cost) / (size - before.size) : cost / size }
+      rows.push(row)
+      before = row
+    }
+    for (const size of sequences) {
+      context.progress(`attention over ${size} tokens`, done++, total)
+      const cost = await attentionBytes(size)
+      rows.push({ grows: 'sequence', size, cost, each: cost / size })
+    }
+    const units = { batch: ['sequences', 'µs a token'], depth: ['layers', 'ms a further layer'], sequence: ['tokens', 'bytes a token'] }
+    const each = { batch: (x: number) => (1000 * x).toFixed(1), depth: ms, sequence: (x: number) => x.toFixed(0) }
+    return {
+      rows: [
+        ['grows', 'to', 'cost', 'each'],
+        ...rows.map(row => [
+          row.grows, `${row.size} ${units[row.grows][0]}`, row.grows === 'sequence' ? `${megabytes(row.cost)} MB` : `${ms(row.cost)} ms`,
+          `${each[row.grows](row.each)} ${units[row.grows][1]}`,
+        ]),
+      ],
+      notes: [`Steps: ${model}, LoRA f32, ${batch} × ${sequence} tokens where these don't grow. Attention: ${HEADS} heads of ${HEAD_SIZE}, one sequence.`],
+      bars: context.scale === 'quick' ? [] : barsOf(rows),
+      data: { model, batch, sequence, rows },
+    }
+  },
+}
+
+function barsOf(rows: readonly Row[]): Bar[] {
+  const each = (grows: Row['grows']): number[] => rows.filter(row => row.grows === grows).map(row => row.each)
+  const [tokens, layers, memory] = [each('batch'), each('depth').slice(1), each('sequence')]
+  return [
+    // Small batches leave an adapter idle and may cost more a token; large ones must not.
+    bar('time a token at the largest batch, of that at the best', tokens[tokens.length - 1] / Math.min(...tokens), 1.25, '×'),
+    bar('time of a further layer, the last of the first', layers[layers.length - 1] / layers[0], 1.25, '×'),
+    bar('attention memory a token, at the longest of the shortest sequence', memory[memory.length - 1] / memory[0], 1.1, '×'),
+  ]
+}
+
+async function timeOf({ effort }: Context, config: ModelConfig, batch: number, sequence: number): Promise<number> {
+  const training: Training = await prepareTraining({ config, tuning: 'lora', batch, sequence, precision: 'f32' })
+  try {
+    return (await measure(() => training.step(), effort)).median
+  } finally {
+    training.release()
+  }
+}
+
+/** Bytes of intermediates of attention's forward and backward pass over one sequence. */
+async function attentionBytes(sequence: number): Promise<number> {
+  const [q, k, v] = ['q', 'k', 'v'].map(name => variable({ shape: [1, sequence, HEADS, HEAD_SIZE], dtype: 'f32' }, name).tensor)
+  const step = scalar(1, 'u32')
+  const plan = compile(() => {
+    const y = attention(q, k, v, undefined, { dropout: { rate: 0.1, stream: 0, step, seed: 0 } })
+    return { gradients: grad(y.square().sum(), [q, k, v]) }
+  })
+  return (await plan.prepare()).scratchBytes
+}

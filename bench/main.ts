@@ -1,0 +1,113 @@
+// `npm run bench`: kernels, LoRA's fusion, training steps, how cost grows, the host's own work, memory. Tables on stdout, the
+// same numbers as JSON in bench/results/.
+import { parseArgs } from 'node:util'
+import { UserError } from '../engine/index.ts'
+import { table } from '../train/console.ts'
+import { openTimedDevice } from './adapter.ts'
+import { type Ceilings, measureCeilings } from './ceilings.ts'
+import { growth } from './growth.ts'
+import { host } from './host.ts'
+import { kernels } from './kernels.ts'
+import { lora } from './lora.ts'
+import type { Effort } from './measure.ts'
+import { memory } from './memory.ts'
+import { Progress } from './progress.ts'
+import { saveResults, settingOf } from './results.ts'
+import { steps } from './steps.ts'
+import type { Bar, Context, Findings, Scale, Topic } from './topic.ts'
+
+/** In the order in which they run. */
+const TOPICS: Readonly<Record<string, Topic>> = { kernels, lora, steps, growth, host, memory }
+
+const EFFORTS: Readonly<Record<Scale, Effort>> = {
+  quick: { calls: 3, repeats: 1 },
+  reduced: { calls: 5, repeats: 1 },
+  full: { calls: 15, repeats: 4 },
+}
+
+const usage = `usage: npm run bench -- [options]
+
+Measures tilegrad on one adapter: every kernel and the training steps. On an adapter that computes on the CPU sizes are
+reduced, so that it takes some minutes. A complete run is kept in bench/results/.
+
+  --only <topics>     some of ${Object.keys(TOPICS).join(', ')}; comma-separated
+  --quick             the smallest sizes and few calls: to see that it works, not to be believed
+  --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
+  --json              one JSON object as the last line on stdout; tables go to stderr
+  --help              this`
+
+interface Options {
+  readonly topics: readonly string[]
+  readonly quick: boolean
+  readonly adapter: string | undefined
+  readonly json: boolean
+}
+
+function optionsFrom(args: readonly string[]): Options | undefined {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      only: { type: 'string' }, quick: { type: 'boolean', default: false }, adapter: { type: 'string' },
+      json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
+    },
+  })
+  if (values.help) return undefined
+  const names = Object.keys(TOPICS)
+  const wanted = values.only === undefined ? names : values.only.split(',').map(part => part.trim())
+  const unknown = wanted.find(name => !names.includes(name))
+  if (unknown !== undefined) throw new UserError(`--only takes some of ${names.join(', ')}, not '${unknown}'`)
+  return { topics: names.filter(name => wanted.includes(name)), quick: values.quick, adapter: values.adapter, json: values.json }
+}
+
+async function main(): Promise<void> {
+  const options = optionsFrom(process.argv.slice(2))
+  if (!options) {
+    process.stdout.write(`${usage}\n`)
+    return
+  }
+  const { topics, quick, adapter, json } = options
+  const say = (text = ''): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
+  const device = await openTimedDevice(adapter)
+  const scale: Scale = quick ? 'quick' : device.traits.cpu ? 'reduced' : 'full'
+  say(`${device.info.name}, ${scale} sizes${scale === 'reduced' ? ': this adapter computes on the CPU' : ''}`)
+  const progress = new Progress()
+  let ceilings: Promise<Ceilings> | undefined
+  const found: Record<string, Findings> = {}
+  for (const [i, name] of topics.entries()) {
+    const context: Context = {
+      device, scale, adapter, effort: EFFORTS[scale],
+      ceilings: () => ceilings ??= measureCeilings(device),
+      progress: (what, done, total) => progress.show(`${i + 1} of ${topics.length} topics  ${name} ${done + 1} of ${total}: ${what}`),
+    }
+    const findings = await TOPICS[name].run(context)
+    found[name] = findings
+    progress.clear()
+    say(`\n${TOPICS[name].title}\n\n${table(findings.rows)}`)
+    for (const note of findings.notes) say(note)
+    for (const bar of findings.bars) say(barText(bar))
+  }
+  const setting = await settingOf(device.info, ['node_modules/webgpu'])
+  const results = {
+    scale, ceilings: ceilings ? await ceilings : null,
+    bars: Object.values(found).flatMap(({ bars }) => bars),
+    results: Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data])),
+  }
+  const whole = !quick && topics.length === Object.keys(TOPICS).length
+  say(whole ? `\nSaved as ${await saveResults('bench', setting, results)}.` : '\nNot saved: only a part was asked for.')
+  if (json) process.stdout.write(`${JSON.stringify({ setting, ...results })}\n`)
+  device.close()
+}
+
+function barText({ what, measured, limit, unit, met }: Bar): string {
+  const number = (x: number): string => (Number.isInteger(x) ? `${x}` : x.toFixed(2))
+  return `${met ? '✓' : '✗'} ${what}: ${number(measured)} ${unit}, at most ${number(limit)}`
+}
+
+try {
+  await main()
+} catch (error) {
+  const isUsers = error instanceof UserError || (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
+  if (!isUsers) throw error
+  process.stderr.write(`bench: ${error.message}\n`)
+  process.exitCode = 2
+}
