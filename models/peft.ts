@@ -31,7 +31,11 @@ export interface AdapterConfig extends LoraShape {
 const UNSUPPORTED = [
   'use_dora', 'use_qalora', 'lora_bias', 'fan_in_fan_out', 'layers_to_transform', 'layers_pattern', 'layer_replication',
   'megatron_config', 'trainable_token_indices', 'target_parameters', 'alora_invocation_tokens', 'arrow_config',
+  'use_bdlora', 'kasa_config', 'monteclora_config', 'velora_config',
 ] as const
+
+/** What PEFT's class for sequence classifiers puts into `modules_to_save`, whatever its config says. */
+const CLASSIFIERS: readonly string[] = ['classifier', 'score']
 
 /** Initialisations that change the base model's weights, which the adapter file does not carry. */
 const CHANGES_BASE = /^(pissa|olora|loftq|corda|lora_ga)/
@@ -116,15 +120,18 @@ export async function loadAdapter(model: Model, config: AdapterConfig, file: Ten
  */
 export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFile): AdapterMatch {
   if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
+  const tensors = new Map(file.names().map(name => [plainName(name), name]))
+  // A module that is saved whole gets no adapter, though a target may match it: PEFT's older versions gave it one.
+  const savedWhole = (path: string): boolean =>
+    config.modulesToSave.some(name => within(path, name)) && !tensors.has(`${PREFIX}${path}.lora_A.weight`)
   const targets = model.linears()
-    .filter(({ path }) => selects(config.targetModules, path) && !selects(config.excludeModules, path))
+    .filter(({ path }) => selects(config.targetModules, path) && !selects(config.excludeModules, path) && !savedWhole(path))
     .map(linear => ({ linear, shape: shapeFor(config, linear.path) }))
   if (targets.length === 0) {
     throw new UserError(`${file.where}: target_modules match no linear module of ${model.config.name}`)
   }
   for (const { linear, shape } of targets) prefixed(`${file.where}: ${linear.path}`, () => checkLoraShape(shape))
 
-  const tensors = new Map(file.names().map(name => [plainName(name), name]))
   const used = new Set<string>()
   const find = (name: string, shape: readonly number[]): string => {
     const found = tensors.get(PREFIX + name)
@@ -140,9 +147,8 @@ export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFi
   const saved: { parameter: Parameter, tensor: string, trained: boolean }[] = []
   for (const linear of model.linears()) {
     const target = targets.some(other => other.linear === linear)
-    const required = !target && selects(config.modulesToSave, linear.path)
-    // PEFT compares ends of names without minding dots, so that `classifier` brings DistilBERT's pre_classifier along.
-    const trained = !target && config.modulesToSave.some(end => linear.path.endsWith(end))
+    const required = !target && config.modulesToSave.some(name => within(linear.path, name))
+    const trained = !target && config.modulesToSave.some(name => within(linear.path, name) || bringsAlong(name, linear.path))
     for (const parameter of [linear.weight, linear.bias]) {
       const name = target ? wrappedName(parameter) : parameter.name
       if (!required && !tensors.has(PREFIX + name)) continue
@@ -172,8 +178,7 @@ export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFi
 
 /**
  * The tensors of adapter_model.safetensors, read from the GPU one at a time: every A and B, and the weights of saved
- * modules, those that are trained besides the adapters and heads that came from no file. Throws a UserError when
- * there are no adapters.
+ * modules: those that are trained besides the adapters, and heads. Throws a UserError when there are no adapters.
  */
 export function adapterTensors(model: Model): LazyTensor[] {
   const linears = adapted(model)
@@ -198,7 +203,8 @@ export function adapterConfig(model: Model, baseModel: string): Record<string, u
   const others = linears.flatMap(({ path, lora }) => (lora ? [{ path, lora }] : []))
   const patternOf = (key: 'rank' | 'alpha'): Record<string, number> => Object.fromEntries(
     others.filter(({ lora }) => lora[key] !== first[key]).map(({ path, lora }) => [escapePattern(path), lora[key]]))
-  const saved = savedModules(model).map(({ path }) => path)
+  // A name that would bring an adapted module along stays out: PEFT refuses that. The weights are read without it.
+  const saved = savedModules(model).map(({ path }) => path).filter(name => !linears.some(({ path }) => bringsAlong(name, path)))
   return {
     alpha_pattern: patternOf('alpha'),
     auto_mapping: null,
@@ -215,14 +221,27 @@ export function adapterConfig(model: Model, baseModel: string): Record<string, u
     rank_pattern: patternOf('rank'),
     revision: null,
     target_modules: shortNames(model, linears),
-    task_type: 'SEQ_CLS',
+    task_type: taskOf(linears),
     use_rslora: first.rankStabilised,
   }
 }
 
-/** Modules without adapters whose weights must travel: trained ones, and heads that came from no file. */
+/**
+ * Modules without adapters whose weights must travel: trained ones, heads that came from no file, and those that PEFT's
+ * class for sequence classifiers insists on, trained or not.
+ */
 function savedModules(model: Model): Linear[] {
-  return model.linears().filter(linear => !linear.lora && (linear.weight.trainable || isFreshHead(model, linear)))
+  const names = taskOf(adapted(model)) === null ? [] : CLASSIFIERS
+  return model.linears().filter(linear => !linear.lora && (linear.weight.trainable || isFreshHead(model, linear)
+    || names.some(name => bringsAlong(name, linear.path))))
+}
+
+/**
+ * The task that decides which class PEFT makes. That for sequence classifiers saves the classifier whole, so that it can carry
+ * no adapter; where it does, no task is named and PEFT takes its plain class.
+ */
+function taskOf(targets: readonly Linear[]): 'SEQ_CLS' | null {
+  return targets.some(({ path }) => CLASSIFIERS.some(name => bringsAlong(name, path))) ? null : 'SEQ_CLS'
 }
 
 function isFreshHead(model: Model, linear: Linear): boolean {
@@ -253,6 +272,16 @@ function shortNames(model: Model, targets: readonly Linear[]): string[] {
 /** As PEFT matches module names: the whole path, or its end at a dot. */
 function endsIn(path: string, end: string): boolean {
   return path === end || path.endsWith(`.${end}`)
+}
+
+/** Whether a module is one that a name of `modules_to_save` stands for, or a part of it. */
+function within(path: string, name: string): boolean {
+  return `.${path}.`.includes(`.${name}.`)
+}
+
+/** PEFT compares ends of names without minding dots, so that `classifier` brings DistilBERT's pre_classifier along. */
+function bringsAlong(name: string, path: string): boolean {
+  return path.endsWith(name)
 }
 
 function selects(selection: readonly string[] | RegExp, path: string): boolean {

@@ -12,7 +12,7 @@ import { adapted, attachLora, parseTargets, type LoraOptions } from '../../model
 import type { SequenceClassifier } from '../../models/model.ts'
 import { openSafetensors } from '../../models/node/files.ts'
 import { openAdapter, readAdapterConfig, saveAdapter } from '../../models/node/peft.ts'
-import { adapterConfig, matchAdapter, parseAdapterConfig } from '../../models/peft.ts'
+import { adapterConfig, adapterTensors, matchAdapter, parseAdapterConfig } from '../../models/peft.ts'
 import { bytesSource, openTensors, serialize, type TensorFile } from '../../models/safetensors.ts'
 import { golden } from '../support/models.ts'
 
@@ -77,11 +77,27 @@ describe('what we write', () => {
     }
   })
 
-  test('has no head where the head is the base model\'s own and frozen', async () => {
-    const model = loaded(withLora('distilbert', 'query'))
-    expect(adapterConfig(model, 'base').modules_to_save).toBeNull()
-    const trained = loaded(withLora('distilbert', 'query', { trainHead: true }))
-    expect(adapterConfig(trained, 'base').modules_to_save).toEqual(['pre_classifier', 'classifier'])
+  test('has the modules that PEFT\'s class for sequence classifiers insists on, trained or not', () => {
+    for (const [family, head] of [['distilbert', ['pre_classifier', 'classifier']], ['bert', ['classifier']]] as const) {
+      for (const trainHead of [false, true]) {
+        const model = loaded(withLora(family, 'query', { trainHead }))
+        expect(adapterConfig(model, 'base')).toMatchObject({ task_type: 'SEQ_CLS', modules_to_save: head })
+        const names = adapterTensors(model).map(({ name }) => name).filter(name => !name.includes('lora_'))
+        expect(names).toEqual(head.flatMap(path => [`${PEFT}${path}.weight`, `${PEFT}${path}.bias`]))
+      }
+    }
+  })
+
+  test('names no task where a head carries adapters that PEFT\'s class for sequence classifiers would save whole', () => {
+    const adaptedHead = loaded(withLora('distilbert', 'head'))
+    expect(adapterConfig(adaptedHead, 'base')).toMatchObject({ task_type: null, modules_to_save: null })
+    // BERT's pooler is no classifier, but its classifier is.
+    expect(adapterConfig(loaded(withLora('bert', 'pooler')), 'base')).toMatchObject({ task_type: 'SEQ_CLS', modules_to_save: ['classifier'] })
+    expect(adapterConfig(loaded(withLora('bert', 'head')), 'base')).toMatchObject({ task_type: null, modules_to_save: null })
+    // To PEFT, `classifier` in modules_to_save means pre_classifier too; the weights go without being named.
+    const half = withLora('distilbert', '^pre_classifier')
+    expect(adapterConfig(half, 'base')).toMatchObject({ task_type: null, modules_to_save: null, target_modules: ['pre_classifier'] })
+    expect(adapterTensors(half).map(({ name }) => name)).toContain(`${PEFT}classifier.weight`)
   })
 
   test('keeps a fresh head that carries adapters of its own under PEFT\'s name for what it wraps', async () => {
@@ -164,11 +180,29 @@ describe('what we read', () => {
     expect(select({ target_modules: 'k_lin' })[0]).toContain('match no linear module')
   })
 
+  test('takes no adapter on a module that is saved whole, and needs all that is to be saved', async () => {
+    const path = `${PEFT}bert.encoder.layer.0.attention.self.query`
+    const pair: [string, number[]][] = [[`${path}.lora_A.weight`, [4, 8]], [`${path}.lora_B.weight`, [8, 4]]]
+    const pooler: [string, number[]][] = [[`${PEFT}bert.pooler.dense.weight`, [8, 8]], [`${PEFT}bert.pooler.dense.bias`, [8]]]
+    const config = parseAdapterConfig({ ...base, target_modules: '.*0.attention.self.query|.*pooler.dense', modules_to_save: ['pooler'] }, 'c')
+    const model = plain('bert')
+    // `pooler` is the module around the one that has the weights.
+    matchAdapter(model, config, await zeros([...pair, ...pooler])).attach()
+    expect(adapted(model).map(linear => PEFT + linear.path)).toEqual([path])
+    expect(model.trainable().map(({ name }) => PEFT + name).sort()).toEqual([...pair, ...pooler].map(([name]) => name).sort())
+    const without = await zeros(pair)
+    expect(() => matchAdapter(plain('bert'), config, without)).toThrow(`zeros has no tensor ${PEFT}bert.pooler.dense.weight [8, 8]`)
+  })
+
   test('must be what we can do', () => {
     const refused: [object, string][] = [
       [{ peft_type: 'IA3' }, 'c: peft_type: "IA3" is not supported, only "LORA"'],
       [{ task_type: 'CAUSAL_LM' }, 'c: task_type: "CAUSAL_LM" is not supported, only "SEQ_CLS"'],
       [{ use_dora: true }, 'c: use_dora true is not supported'],
+      [{ use_bdlora: { nblocks: 2 } }, 'c: use_bdlora {"nblocks":2} is not supported'],
+      [{ kasa_config: { beta: 1 } }, 'c: kasa_config {"beta":1} is not supported'],
+      [{ monteclora_config: { num_samples: 8 } }, 'c: monteclora_config {"num_samples":8} is not supported'],
+      [{ velora_config: { scale: 1 } }, 'c: velora_config {"scale":1} is not supported'],
       [{ bias: 'all' }, 'c: bias: "all" is not supported, only "none"'],
       [{ fan_in_fan_out: true }, 'c: fan_in_fan_out true is not supported'],
       [{ layers_to_transform: [1] }, 'c: layers_to_transform [1] is not supported'],
