@@ -15,7 +15,7 @@ const WORKGROUP = 64
 /** Rounds of the loop; each is ROUND multiply-adds an accumulator. */
 const ROUNDS = 256
 const ROUND = 8
-const RUNS = 5
+const RUNS = 10
 
 /** Numbers in flight an invocation: enough to hide latency, few enough for registers; which is best depends on the adapter. */
 const ACCUMULATORS = [2, 4, 8, 16]
@@ -41,14 +41,16 @@ ${Array.from({ length: ROUND }, () => `    ${round}`).join('\n')}
 
 type CopyElement = 'f32' | 'vec4<f32>'
 
-function copyShader(each: number, element: CopyElement): string {
+/** An invocation's elements lie side by side, or a workgroup's do: which is better depends on the adapter. */
+function copyShader(each: number, element: CopyElement, along: boolean): string {
+  const [own, step] = along ? [`i * ${each}u`, 1] : ['i', WORKGROUP]
   return `// ${each} ${element} an invocation from one buffer to another
 @group(0) @binding(0) var<storage, read_write> copied: array<${element}>;
 @group(0) @binding(1) var<storage, read> original: array<${element}>;
 @compute @workgroup_size(${WORKGROUP})
 fn main(@builtin(workgroup_id) w: vec3u, @builtin(num_workgroups) n: vec3u, @builtin(local_invocation_index) i: u32) {
-  let at = (w.y * n.x + w.x) * ${WORKGROUP * each}u + i;
-${Array.from({ length: each }, (_, k) => `  copied[at + ${k * WORKGROUP}u] = original[at + ${k * WORKGROUP}u];`).join('\n')}
+  let at = (w.y * n.x + w.x) * ${WORKGROUP * each}u + ${own};
+${Array.from({ length: each }, (_, k) => `  copied[at + ${k * step}u] = original[at + ${k * step}u];`).join('\n')}
 }
 `
 }
@@ -101,8 +103,10 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
       for (const each of [1, 4, 16]) {
         const count = bytes / (element === 'f32' ? 4 : 16) / WORKGROUP / each
         const x = Math.min(count, 2 ** 15)
-        const seconds = await bestSeconds(device, copyShader(each, element), [to, from], [x, count / x])
-        fastest = Math.min(fastest, seconds)
+        for (const along of [false, true]) {
+          const seconds = await bestSeconds(device, copyShader(each, element, along), [to, from], [x, count / x])
+          fastest = Math.min(fastest, seconds)
+        }
       }
     }
     return { operations, halfOperations, bytes: 2 * bytes / fastest }

@@ -1,9 +1,8 @@
 // Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the sequence.
 import { attention, compile, grad, scalar, variable } from '../engine/index.ts'
-import type { ModelConfig } from '../models/index.ts'
-import { measure } from './measure.ts'
+import { measureInTurns, wallTime } from './measure.ts'
 import { megabytes, ms } from './text.ts'
-import { type Training, prepareTraining, published } from './training.ts'
+import { type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
 
 interface Sizes {
@@ -45,25 +44,18 @@ export const growth: Topic = {
   async run(context): Promise<Findings> {
     const { model, batch, sequence, batches, depths, sequences } = SIZES[context.scale]
     const config = published(model)
-    const total = batches.length + depths.length + sequences.length
-    let done = 0
+    const trained = { tuning: 'lora', batch, sequence, precision: 'f32' } as const
     const rows: Row[] = []
-    for (const size of batches) {
-      context.progress(`batch ${size}`, done++, total)
-      const cost = await timeOf(context, config, size, sequence)
-      rows.push({ grows: 'batch', size, cost, each: cost / size / sequence })
-    }
+    const ofBatches = await timesOf(context, batches.map(size => ({ ...trained, config, batch: size })), text => context.progress(`batch: ${text}`, 0, 3))
+    batches.forEach((size, i) => rows.push({ grows: 'batch', size, cost: ofBatches[i], each: ofBatches[i] / size / sequence }))
     // Without layers, a step has embeddings, head and optimizer: what depth adds stands upon these.
-    let before: Row | undefined
-    for (const size of depths) {
-      context.progress(`${size} layers`, done++, total)
-      const cost = await timeOf(context, { ...config, layers: size }, batch, sequence)
-      const row: Row = { grows: 'depth', size, cost, each: before ? (cost - before.cost) / (size - before.size) : cost / size }
-      rows.push(row)
-      before = row
-    }
+    const ofDepths = await timesOf(context, depths.map(layers => ({ ...trained, config: { ...config, layers } })), text => context.progress(`depth: ${text}`, 1, 3))
+    depths.forEach((size, i) => rows.push({
+      grows: 'depth', size, cost: ofDepths[i],
+      each: i === 0 ? ofDepths[i] / size : (ofDepths[i] - ofDepths[i - 1]) / (size - depths[i - 1]),
+    }))
+    context.progress('attention', 2, 3)
     for (const size of sequences) {
-      context.progress(`attention over ${size} tokens`, done++, total)
       const cost = await attentionBytes(size)
       rows.push({ grows: 'sequence', size, cost, each: cost / size })
     }
@@ -95,12 +87,19 @@ function barsOf(rows: readonly Row[]): Bar[] {
   ]
 }
 
-async function timeOf({ effort }: Context, config: ModelConfig, batch: number, sequence: number): Promise<number> {
-  const training: Training = await prepareTraining({ config, tuning: 'lora', batch, sequence, precision: 'f32' })
+/** Milliseconds a step of each, taking turns. */
+async function timesOf({ effort }: Context, cases: readonly TrainingCase[], progress: (text: string) => void): Promise<number[]> {
+  const held: Training[] = []
   try {
-    return (await measure(() => training.step(), effort)).median
+    for (const [i, one] of cases.entries()) {
+      progress(`preparing ${i + 1} of ${cases.length}`)
+      held.push(await prepareTraining(one))
+    }
+    progress(`${cases.length} steps in turns`)
+    const timings = await measureInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), effort.calls)
+    return timings.map(({ median }) => median)
   } finally {
-    training.release()
+    for (const training of held) training.release()
   }
 }
 

@@ -3,7 +3,7 @@ import { compile, grad, loraLinear } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import { shareOf } from './ceilings.ts'
 import { Held } from './held.ts'
-import { type Profiled, type Timing, measureKernels, sumOf } from './measure.ts'
+import { type Profiled, type Timing, deviceTime, measureInTurns, sumOf } from './measure.ts'
 import { giga, ms, percent } from './text.ts'
 import type { Context, Findings, Scale, Topic } from './topic.ts'
 
@@ -67,12 +67,15 @@ async function timePoint(context: Context, tokens: number, inputs: number, outpu
     const bias = (await held.floats([outputs])).tensor
     const upstream = (await held.floats([tokens, outputs])).tensor
     const ceilings = await context.ceilings()
-    const time = async (fn: Profiled): Promise<Measured> => {
-      const { kernels } = await fn.profile()
-      const operations = sumOf(kernels, kernel => kernel.operations ?? 0)
-      const timing = await measureKernels(fn, context.effort)
-      const share = shareOf(ceilings, operations, sumOf(kernels, kernel => kernel.bytes), timing.median)
-      return { time: timing, dispatches: kernels.length, operations, share }
+    const compare = async (made: (layer: Layer) => Profiled): Promise<Pick<Row, 'fused' | 'separate'>> => {
+      const fns = [made(loraLinear), made(separate)]
+      const [fused, apart] = await measureInTurns(fns.map(fn => () => deviceTime(fn)), context.effort.calls)
+      const measured = async (fn: Profiled, time: Timing): Promise<Measured> => {
+        const { kernels } = await fn.profile()
+        const operations = sumOf(kernels, kernel => kernel.operations ?? 0)
+        return { time, dispatches: kernels.length, operations, share: shareOf(ceilings, operations, sumOf(kernels, kernel => kernel.bytes), time.median) }
+      }
+      return { fused: await measured(fns[0], fused), separate: await measured(fns[1], apart) }
     }
     const forward = (layer: Layer) => compile(() => ({ y: layer(x, weight, bias, a, b, ALPHA / rank) }))
     const both = (layer: Layer) => compile(() => {
@@ -81,8 +84,8 @@ async function timePoint(context: Context, tokens: number, inputs: number, outpu
     })
     const size = `${tokens}×${inputs}→${outputs}`
     return [
-      { size, rank, pass: 'forward', fused: await time(forward(loraLinear)), separate: await time(forward(separate)) },
-      { size, rank, pass: 'forward + backward', fused: await time(both(loraLinear)), separate: await time(both(separate)) },
+      { size, rank, pass: 'forward', ...await compare(forward) },
+      { size, rank, pass: 'forward + backward', ...await compare(both) },
     ]
   } finally {
     held.release()

@@ -21,13 +21,16 @@ export interface Effort {
 
 /** Wall time of a call, among `repeats` of them queued one after another. `run` may come back before the device is done. */
 export async function measure(run: () => Promise<unknown>, { calls, repeats }: Effort): Promise<Timing> {
+  return samplesOf(calls, () => wallTime(run, repeats))
+}
+
+/** Milliseconds of one call among `repeats`, until the device is done. */
+export async function wallTime(run: () => Promise<unknown>, repeats: number): Promise<number> {
   const device = await currentDevice()
-  return samplesOf(calls, async () => {
-    const start = performance.now()
-    for (let i = 0; i < repeats; i++) await run()
-    await device.idle()
-    return (performance.now() - start) / repeats
-  })
+  const start = performance.now()
+  for (let i = 0; i < repeats; i++) await run()
+  await device.idle()
+  return (performance.now() - start) / repeats
 }
 
 /** A compiled function of no inputs. */
@@ -35,12 +38,30 @@ export type Profiled = { profile(): Promise<{ kernels: readonly KernelTime[] }> 
 
 /** Device time of a run's kernels, by timestamps: what the host does in between doesn't count. */
 export async function measureKernels(fn: Profiled, { calls }: Effort): Promise<Timing> {
-  return samplesOf(calls, async () => sumOf((await fn.profile()).kernels, kernel => kernel.nanoseconds) / 1e6)
+  return samplesOf(calls, () => deviceTime(fn))
+}
+
+/** Milliseconds of all kernels of one run. */
+export async function deviceTime(fn: Profiled): Promise<number> {
+  return sumOf((await fn.profile()).kernels, kernel => kernel.nanoseconds) / 1e6
 }
 
 /** Over all kernels. */
 export function sumOf(kernels: readonly KernelTime[], of: (kernel: KernelTime) => number): number {
   return kernels.reduce((sum, kernel) => sum + of(kernel), 0)
+}
+
+/**
+ * The same for several calls that are to be compared: they take turns, so that a machine which is busy for a while is so for
+ * all of them. Each gives its own duration, in milliseconds.
+ */
+export async function measureInTurns(calls: readonly (() => Promise<number>)[], rounds: number): Promise<Timing[]> {
+  const samples = calls.map((): number[] => [])
+  for (const call of calls) await call()
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, call] of calls.entries()) samples[i].push(await call())
+  }
+  return samples.map(timingOf)
 }
 
 /** `call` gives its own duration, in milliseconds. */

@@ -1,9 +1,11 @@
 // What plans of training steps cost: dispatches against the graph without fusion, memory against what must be alive at once.
 // Plans are made, nothing runs.
 import { type PlanSummary, UserError } from '../engine/index.ts'
+import { DistilBertForSequenceClassification, attachLora } from '../models/index.ts'
 import { megabytes, percent } from './text.ts'
-import { type TrainingCase, prepareTraining, published } from './training.ts'
+import { LORA, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Findings, type Scale, type Topic, bar } from './topic.ts'
+import { ElementaryStep } from './unfused.ts'
 
 const SIZES: Readonly<Record<Scale, readonly (readonly [batch: number, sequence: number])[]>> = {
   quick: [[2, 32]],
@@ -17,13 +19,15 @@ interface Row extends Omit<TrainingCase, 'config'> {
   readonly failed?: string
 }
 
+const DISTILBERT = 'distilbert-base-uncased'
+
 export const memory: Topic = {
   title: 'Plans of training steps: dispatches, and memory',
   async run(context): Promise<Findings> {
     const half = context.device.traits.f16 ? ['f32', 'f16'] as const : ['f32'] as const
     const points: Omit<Row, 'plan'>[] = SIZES[context.scale].flatMap(([batch, sequence]) => [
-      ...half.map(precision => ({ model: 'distilbert-base-uncased', tuning: 'lora' as const, batch, sequence, precision })),
-      { model: 'distilbert-base-uncased', tuning: 'full', batch, sequence, precision: 'f32' },
+      ...half.map(precision => ({ model: DISTILBERT, tuning: 'lora' as const, batch, sequence, precision })),
+      { model: DISTILBERT, tuning: 'full', batch, sequence, precision: 'f32' },
       { model: 'bert-base-uncased', tuning: 'lora', batch, sequence, precision: 'f32' },
     ])
     const rows: Row[] = []
@@ -31,33 +35,50 @@ export const memory: Topic = {
       context.progress(`${point.model} ${point.tuning} ${point.precision} ${point.batch} × ${point.sequence}`, i, points.length)
       rows.push(await planOf(point))
     }
+    context.progress('DistilBERT in elementary operations', 0, 1)
+    const elementary = await elementaryOperations()
     return {
       rows: [
-        ['model', 'trains', 'batch × tokens', 'dispatches', 'unfused', 'pipelines', 'scratch MB', 'live MB', 'over live', 'persistent MB', 'peak MB'],
+        ['model', 'trains', 'batch × tokens', 'dispatches', 'not melted', 'pipelines', 'scratch MB', 'live MB', 'over live', 'persistent MB', 'peak MB', 'over live'],
         ...rows.map(({ model, tuning, precision, batch, sequence, plan, failed }) => {
           const what = [model, `${tuning} ${precision}`, `${batch} × ${sequence}`]
           if (!plan) return [...what, failed ?? 'failed']
           return [
             ...what, `${plan.dispatches}`, `${plan.unfused}`, `${plan.pipelines}`, megabytes(plan.scratchBytes), megabytes(plan.liveBytes),
-            percent(plan.scratchBytes / plan.liveBytes - 1), megabytes(plan.persistentBytes), megabytes(plan.peakBytes),
+            percent(plan.scratchBytes / plan.liveBytes - 1), megabytes(plan.persistentBytes),
+            megabytes(plan.peakBytes), percent(plan.peakBytes / mustLive(plan) - 1),
           ]
         }),
       ],
-      notes: ['Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below.'],
-      bars: rows.flatMap(barsOf),
-      data: { rows },
+      notes: [
+        `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups), a dispatch each without any fusion.`,
+        'Not melted: dispatches if the fused kernels written by hand stood, but no elementwise operation melted into another step.',
+        'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below. Peak: scratch and what persists.',
+      ],
+      bars: rows.flatMap(row => barsOf(row, elementary)),
+      data: { elementary_operations: elementary, rows },
     }
   },
 }
 
-function barsOf({ model, tuning, precision, batch, sequence, plan }: Row): Bar[] {
+/** Bytes at a step's worst moment: parameters, moments and inputs, and the intermediates that are needed then. */
+const mustLive = ({ liveBytes, persistentBytes }: PlanSummary): number => liveBytes + persistentBytes
+
+function barsOf({ model, tuning, precision, batch, sequence, plan }: Row, elementary: number): Bar[] {
   if (!plan) return []
   const what = `${model} ${tuning} ${precision} ${batch} × ${sequence}`
   return [
-    ...(model.startsWith('distilbert') && tuning === 'lora' && precision === 'f32'
-      ? [bar(`${what}: dispatches, of ${plan.unfused} without fusion`, plan.dispatches, Math.floor(plan.unfused / 3), 'dispatches')] : []),
-    bar(`${what}: scratch memory of what must be live`, plan.scratchBytes / plan.liveBytes, 1.15, '×'),
+    ...(model === DISTILBERT && tuning === 'lora' && precision === 'f32'
+      ? [bar(`${what}: dispatches, of ${elementary} without fusion`, plan.dispatches, Math.floor(elementary / 3), 'dispatches')] : []),
+    bar(`${what}: peak memory of what must be live at the worst moment`, plan.peakBytes / mustLive(plan), 1.15, '×'),
   ]
+}
+
+/** Their number is the same for every batch. */
+async function elementaryOperations(): Promise<number> {
+  const model = new DistilBertForSequenceClassification(published(DISTILBERT))
+  attachLora(model, LORA)
+  return (await new ElementaryStep(model, { clip: 1, weightDecay: 0.01, seed: 0 }).plan(2, 32)).unfused
 }
 
 async function planOf(point: Omit<Row, 'plan'>): Promise<Row> {

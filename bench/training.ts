@@ -1,10 +1,13 @@
 // A training step of a whole model as the trainer makes it, on random tokens and weights, for benches.
 import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
-import { attachLora, createModel, publishedConfig, setTuning, type ModelConfig } from '../models/index.ts'
+import { attachLora, createModel, publishedConfig, setTuning, type LoraOptions, type ModelConfig } from '../models/index.ts'
 import { AdamW } from '../train/adamw.ts'
 import type { Batch } from '../train/data/batches.ts'
 import { TrainingSteps } from '../train/steps.ts'
 import { fillNoise } from './held.ts'
+
+/** As the IMDb job has it. */
+export const LORA: LoraOptions = { rank: 8, alpha: 1, dropout: 0, targets: ['query', 'value', 'mlp'] }
 
 export interface TrainingCase {
   readonly config: ModelConfig
@@ -37,7 +40,7 @@ export function published(name: string): ModelConfig {
 /** Prepares one. Weights take memory when something runs; without `fill` they stay zero, which is enough for a plan. */
 export async function prepareTraining({ config, tuning, batch, sequence, precision }: TrainingCase, fill = true): Promise<Training> {
   const model = createModel(config)
-  if (tuning === 'lora') attachLora(model, { rank: 8, alpha: 1, dropout: 0, targets: ['query', 'value', 'mlp'] })
+  if (tuning === 'lora') attachLora(model, LORA)
   else setTuning(model, 'full')
   if (precision === 'f16') model.storeFrozenAs('f16')
   const parameters = model.trainable()
