@@ -201,8 +201,9 @@ export function adapterConfig(model: Model, baseModel: string): Record<string, u
   const [first] = linears.flatMap(({ lora }) => lora ?? [])
   if (!first) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
   const others = linears.flatMap(({ path, lora }) => (lora ? [{ path, lora }] : []))
+  // Whole paths, their dots as they are: older versions of PEFT (0.13) don't find those that are escaped.
   const patternOf = (key: 'rank' | 'alpha'): Record<string, number> => Object.fromEntries(
-    others.filter(({ lora }) => lora[key] !== first[key]).map(({ path, lora }) => [escapePattern(path), lora[key]]))
+    others.filter(({ lora }) => lora[key] !== first[key]).map(({ path, lora }) => [path, lora[key]]))
   // A name that would bring an adapted module along stays out: PEFT refuses that. The weights are read without it.
   const saved = savedModules(model).map(({ path }) => path).filter(name => !linears.some(({ path }) => bringsAlong(name, path)))
   return {
@@ -317,10 +318,6 @@ function shapeFor(config: AdapterConfig, path: string): LoraShape {
 /** PEFT's in-memory names (with the adapter's own, `default`) are those of its files less one part. */
 function plainName(name: string): string {
   return name.replace(/\.(lora_[AB])\.default\.weight$/, '.$1.weight').replace(/\.modules_to_save(\.default)?\./, '.')
-}
-
-function escapePattern(text: string): string {
-  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&')
 }
 
 /** Whether a field asks for something: null, false and empty lists or objects don't. */

@@ -3,8 +3,8 @@
 #
 #   python test/golden/check_peft.py <folder> [--keep]
 #
-# --keep writes what was seen to golden/peft: verified.json, with the hash of every adapter file, and the files themselves of
-# those adapters that were made here, in exported/.
+# --keep writes what was seen to golden/peft: verified.json, with the hash of every adapter file and the versions of PEFT that
+# loaded these very files, and the files themselves of those adapters that were made here, in exported/.
 import argparse
 import hashlib
 import os
@@ -100,5 +100,12 @@ for entry in sorted(os.listdir(arguments.folder)):
 if failed:
     raise SystemExit(f"a difference is above {BAR}")
 if arguments.keep:
-    write(beside(__file__, "peft/verified.json"), {"versions": versions(transformers, peft), "verified": verified})
+    path = beside(__file__, "peft/verified.json")
+    before = load(path) if os.path.exists(path) else {"verified": {}}
+    hashes = lambda entries: {name: entry["sha256"] for name, entry in entries.items()}
+    same = hashes(before["verified"]) == hashes(verified)
+    for name, entry in verified.items():
+        entry["difference"] = max(entry["difference"], before["verified"][name]["difference"] if same else 0)
+    write(path, {"versions": versions(transformers),
+                 "peft": sorted({peft.__version__, *(before["peft"] if same else [])}), "verified": verified})
 print(f"{len(verified)} adapters load in PEFT {peft.__version__} with our logits")

@@ -156,10 +156,10 @@ describe('what we read', () => {
     expect(found['1.attention.self.query']).toEqual([7, 8 / 7])
     expect(found['0.attention.self.query']).toEqual([4, 2])
     expect(found['0.attention.self.value']).toEqual([4, 1.25])
-    // And out again, as patterns over whole paths.
+    // And out again, by whole paths.
     expect(adapterConfig(loaded(model), 'base')).toMatchObject({
       r: 4, lora_alpha: 8,
-      rank_pattern: { 'bert\\.encoder\\.layer\\.1\\.attention\\.self\\.query': 7 },
+      rank_pattern: { 'bert.encoder.layer.1.attention.self.query': 7 },
     })
   })
 
