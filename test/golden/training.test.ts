@@ -80,8 +80,7 @@ async function trainedOf(model: SequenceClassifier): Promise<Map<string, Float32
 
 /** What PEFT saved in the end, under our names. */
 async function savedByPeft(name: string): Promise<Map<string, Float32Array>> {
-  const folder = name.replaceAll(',', '').replaceAll(' ', '-')
-  const file = await openSafetensors(fileURLToPath(new URL(`training/${folder}/adapter_model.safetensors`, import.meta.url)))
+  const file = await openSafetensors(fileURLToPath(new URL(`training/${name.replaceAll(',', '').replaceAll(' ', '-')}.safetensors`, import.meta.url)))
   const values = new Map<string, Float32Array>()
   for (const tensor of file.names()) values.set(tensor.replace('base_model.model.', ''), await file.read(tensor))
   await file.close()

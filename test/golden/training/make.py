@@ -1,11 +1,13 @@
 # Fifty steps of LoRA by PEFT and PyTorch: AdamW with decay of weights but not of biases, a clipped norm, warm-up and linear
 # decay, two batches a step, no dropout. In float64 from weights that are f32. Writes expected.json and, for each case, the
-# adapter that PEFT saved in the end.
+# weights of the adapter that PEFT saved in the end.
 #
 # Step t = 1, 2, ... takes the next `accumulate` batches of `rows` examples, going round and round; every example of a step
 # counts the same, so that a set of fewer examples than a step takes is one step as a whole.
 import os
+import shutil
 import sys
+import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -74,9 +76,10 @@ def train(case, options):
         rates.append(short(optimizer.param_groups[0]["lr"]))
         optimizer.step()
         scheduler.step()
-    folder = beside(__file__, case["name"].replace(",", "").replace(" ", "-"))
-    model.float().save_pretrained(folder, save_embedding_layers=False)
-    os.remove(os.path.join(folder, "README.md"))
+    with tempfile.TemporaryDirectory() as folder:
+        model.float().save_pretrained(folder, save_embedding_layers=False)
+        name = case["name"].replace(",", "").replace(" ", "-")
+        shutil.copyfile(os.path.join(folder, "adapter_model.safetensors"), beside(__file__, f"{name}.safetensors"))
     return {"losses": losses, "norms": norms, "rates": rates}
 
 
