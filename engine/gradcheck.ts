@@ -96,7 +96,7 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
   const floats = isFloat(result.dtype)
   const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
   const wrt = floats ? numbers.map(i => inputs[i]) : []
-  const half = [result, ...inputs].some(t => nodesUnder(t).some(({ outputs }) => outputs.some(isHalf)))
+  const half = reachable([result, ...inputs].map(t => t.value.node)).some(({ outputs }) => outputs.some(isHalf))
   const weights = floats ? tensor(noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))), result.shape) : undefined
   const termsOf = (y: Tensor): Tensor => (weights ? y.cast('f32').mul(weights) : y)
   const terms = termsOf(result)
@@ -177,15 +177,10 @@ const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
 
 const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
 
-/** The nodes that a tensor is made of. */
-function nodesUnder(t: Tensor): Node[] {
-  return reachable([t.value.node])
-}
-
 /** Whether anything on the way to a tensor is rounded to f16. What comes in as f16 or only moves about is not. */
 function roundsToHalf(t: Tensor): boolean {
   const moves = ({ op }: Node): boolean => op.kind === 'source' || op.kind === 'view' || (EXACT.has(op.name) && op.name !== 'cast' && op.name !== 'dropout')
-  return nodesUnder(t).some(node => node.outputs.some(isHalf) && !moves(node))
+  return reachable([t.value.node]).some(node => node.outputs.some(isHalf) && !moves(node))
 }
 
 /** Central differences of fourth order: (8·(L₁ − L₋₁) − (L₂ − L₋₂)) / 12 step. */

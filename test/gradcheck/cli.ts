@@ -2,12 +2,11 @@
 // where a bar is missed, with the counterexample as options that run it alone.
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
-import { readAll } from '../../engine/evaluate.ts'
 import { bars } from '../../engine/gradcheck.ts'
 import { UserError, currentDevice } from '../../engine/node.ts'
 import { cases } from './cases.ts'
 import type { Drawn, OpCase } from './draw.ts'
-import { FORMS, formOf, planned, throughCandidates } from './run.ts'
+import { onDevice, onHost } from './run.ts'
 
 const HELP = `Checks the gradients and kernels of every op in three nets.
 
@@ -43,12 +42,9 @@ function options() {
 }
 
 /** All nets of one draw; misses as lines. */
-async function check(of: OpCase, drawn: Drawn, row: Row, throughAll: boolean): Promise<string[]> {
-  const reports = FORMS.map(form => planned(drawn, form, [1]).judge([]))
-  const form = formOf(drawn)
-  const onDevice = planned(drawn, form, [2, 3])
-  reports.push(onDevice.judge(await readAll(onDevice.reads)))
-  if (throughAll) reports.push(...(await throughCandidates(planned(drawn, form, [2]))).reports)
+async function check(of: OpCase, drawn: Drawn, row: Row, number: number): Promise<string[]> {
+  const reports = onHost(drawn)
+  for await (const report of onDevice(drawn, number)) reports.push(report)
   for (const { errors } of reports) {
     for (const [net, error] of Object.entries(errors)) row.worst[net] = Math.max(row.worst[net] ?? 0, error)
   }
@@ -87,7 +83,7 @@ async function main(): Promise<number> {
       const dtype = drawn.half ? 'f16' : drawn.inputs[0].dtype
       const row = rows.get(dtype) ?? { tried: 0, worst: {}, least: Infinity, most: 0 }
       rows.set(dtype, row)
-      misses.push(...await check(of, drawn, row, number % 6 === 0))
+      misses.push(...await check(of, drawn, row, number))
     }
     for (const [dtype, { tried, worst, least, most }] of rows) {
       const error = (net: string): string => (net in worst ? worst[net].toExponential(1) : '–')

@@ -53,6 +53,10 @@ export const values = {
   normal: next => next(),
   /** Some ten times the usual: saturates, and makes peaked distributions. */
   wide: next => 10 * next(),
+  /** Past what exp can hold in f32, on either side. */
+  huge: next => 150 * next(),
+  /** Close together and far from 0. */
+  far: next => 500 + next(),
   /** At least 0.2 away from 0, on either side. */
   apart: next => awayFromZero(next(), 0.2),
   /** A divisor: at least 0.5 away from 0. */

@@ -3,8 +3,10 @@ import fc from 'fast-check'
 import { readAll } from '../../engine/evaluate.ts'
 import { type GradientCheck, type GradientCheckReport, type Net, planGradientCheck } from '../../engine/gradcheck.ts'
 import { type Node } from '../../engine/graph.ts'
+import { currentDevice } from '../../engine/runtime/device.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { setTuner } from '../../engine/tune.ts'
+import type { Traits } from '../../shaders/kernel.ts'
 import type { Drawn, OpCase } from './draw.ts'
 
 /** Random checks a case; GRADCHECK_RUNS asks for more. */
@@ -38,30 +40,63 @@ export function planned(drawn: Drawn, form: Form, nets: readonly Net[]): Gradien
   return planGradientCheck(inForm(drawn, form), drawn.inputs, { ...drawn.options, nets: apply, weights: form === 'loss' ? 'ones' : 'random' })
 }
 
+/** Of so many draws one goes through every candidate of its kernels: by turns those of the adapter and those of its other guise. */
+export const CANDIDATES_EVERY = 6
+
+/**
+ * From here on a CPU adapter passes for a GPU, or a GPU for a CPU, until the function that this gives is called: kernels
+ * then offer what they keep for the other kind.
+ */
+export async function otherGuise(): Promise<() => void> {
+  const device = await currentDevice()
+  const { traits } = device
+  const wear = (now: Traits): void => { Object.assign(device, { traits: now }) }
+  wear({ ...traits, cpu: !traits.cpu })
+  return () => wear(traits)
+}
+
 /** Every candidate of the kernels that the check runs: all choices take their k-th, as long as one has a k-th. */
-export async function throughCandidates(check: GradientCheck, most = Infinity): Promise<{ reports: GradientCheckReport[]; problems: Set<string> }> {
-  const reports: GradientCheckReport[] = []
-  const problems = new Set<string>()
+async function* throughCandidates(check: GradientCheck): AsyncGenerator<GradientCheckReport> {
   try {
-    for (let k = 0, count = 1; k < Math.min(count, most); k++) {
-      setTuner((kernel, _problem, candidates) => {
+    for (let k = 0, count = 1; k < count; k++) {
+      setTuner((_kernel, _problem, candidates) => {
         count = Math.max(count, candidates)
-        problems.add(`${kernel} ${Math.min(k, candidates - 1)}`)
         return k
       })
-      const report = check.judge(await readAll(check.reads))
-      reports.push({ ...report, misses: report.misses.map(miss => `candidate ${k}: ${miss}`) })
+      yield marked(`candidate ${k}`, check.judge(await readAll(check.reads)))
     }
   } finally {
     setTuner()
   }
-  return { reports, problems }
+}
+
+const marked = (by: string, report: GradientCheckReport): GradientCheckReport =>
+  ({ ...report, misses: report.misses.map(miss => `${by}: ${miss}`) })
+
+/** Net 1 of a draw, in every form. */
+export function onHost(drawn: Drawn): GradientCheckReport[] {
+  return FORMS.map(form => marked(form, planned(drawn, form, [1]).judge([])))
+}
+
+/** Nets 2 and 3 of a case's draw, in one form; now and then net 2 of every candidate. A report at a time. */
+export async function* onDevice(drawn: Drawn, number: number): AsyncGenerator<GradientCheckReport> {
+  const form = formOf(drawn)
+  const check = planned(drawn, form, [2, 3])
+  yield marked(form, check.judge(await readAll(check.reads)))
+  if (number % CANDIDATES_EVERY !== 0) return
+  const other = number % (2 * CANDIDATES_EVERY) !== 0
+  const undress = other ? await otherGuise() : undefined
+  try {
+    for await (const report of throughCandidates(planned(drawn, form, [2]))) yield marked(other ? `${form}, other guise` : form, report)
+  } finally {
+    undress?.()
+  }
 }
 
 /** Fails with the draw that missed, in words from which it can be drawn again. */
-export function expectMet(of: OpCase, drawn: Drawn, form: Form, report: GradientCheckReport): void {
-  if (report.ok) return
-  throw new Error(`--op '${of.name}' --draw '${drawn.text}' (${form})\n  ${report.misses.join('\n  ')}`)
+export function expectMet(of: OpCase, drawn: Drawn, reports: readonly GradientCheckReport[]): void {
+  const misses = reports.flatMap(report => report.misses)
+  if (misses.length > 0) throw new Error(`--op '${of.name}' --draw '${drawn.text}'\n  ${misses.join('\n  ')}`)
 }
 
 /** A case's draws as a property, shrunk where one fails. */

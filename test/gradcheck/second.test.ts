@@ -26,7 +26,7 @@ describe('second derivatives are the slopes of the first', () => {
     test(of.name, () => holds(of, true, async drawn => {
       if (!drawn.options.nets?.includes(1)) return
       const twice = { ...drawn, fn: gradientsOf(drawn) }
-      expectMet(of, drawn, 'alone', planned(twice, 'alone', [1]).judge([]))
+      expectMet(of, drawn, [planned(twice, 'alone', [1]).judge([])])
     }, Math.ceil(RUNS / 3)))
   }
 

@@ -5,19 +5,21 @@ import { attention, concat, crossEntropy, loraLinear } from '../../../engine/ind
 import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
-import { type OpCase, fitting, layout, length, opCase } from '../draw.ts'
+import type { Net } from '../../../engine/gradcheck.ts'
+import { type OpCase, type Values, fitting, layout, length, opCase } from '../draw.ts'
 
 const matmulCase = opCase('matmul', fc.record({
   m: length, k: fc.oneof(length, fc.constantFrom(127, 128, 129, 300)), n: length,
   batch: fc.constantFrom<readonly (readonly number[])[]>([[], []], [[], []], [[3], []], [[], [2]], [[2], [2]], [[1], [3]], [[2, 1], [3]], [[2, 3], [2, 1]]),
-  layouts: fc.tuple(layout, layout), scale: fc.constantFrom(1, 1, 0.125), mixed: fc.nat(3),
-}), ({ m, k, n, batch: [left, right], layouts, scale, mixed, dtype }) => {
+  layouts: fc.tuple(layout, layout), scale: fc.constantFrom(1, 1, 0.125), mixed: fc.nat(3), widened: fc.boolean(),
+}), ({ m, k, n, batch: [left, right], layouts, scale, mixed, widened, dtype }) => {
   // Few multiplications in all: every candidate runs each.
   const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(60_000 / k / (left.length + right.length + 1))))
   const other = mixed === 0 ? 'f32' : dtype
   return {
     slots: [{ shape: [...left, rows, k], layout: layouts[0] }, { shape: [...right, k, columns], layout: layouts[1], dtype: other }],
-    fn: (a, b) => matmul(a, b, { scale }),
+    // Half precision in and f32 out shows whether sums are f32.
+    fn: (a, b) => matmul(a, b, widened ? { scale, outputDtype: 'f32' } : { scale }),
     options: { sumLength: Math.max(k, rows * 6, columns) },
   }
 })
@@ -52,12 +54,17 @@ const rank = fc.constantFrom(1, 2, 2, 3, 4)
 const rowsUnder = (axes: number, rows: number, width: number): number[] =>
   (axes === 1 ? [width] : axes === 2 ? [rows, width] : axes === 3 ? [rows, 2, width] : [2, 1, rows, width])
 
+/** Logits by a drawn number: peaked, with ties, past what exp can hold, or usual ones. */
+const logits = (hard: number): Values => (hard === 0 ? 'wide' : hard === 1 ? 'whole' : hard === 2 ? 'huge' : 'normal')
+/** Differences in f32 say nothing of the first, and nothing at all of what is too large for exp. */
+const logitNets = (hard: number): Net[] | undefined => (hard === 0 ? [1, 2] : hard === 2 ? [2] : undefined)
+
 const softmaxCases = (['softmax', 'logSoftmax'] as const).flatMap((op): OpCase[] => [
-  opCase(op, fc.record({ size: rowsAndWidth, rank, layout, hard: fc.nat(3) }), ({ size: { rows, width }, rank: axes, layout: as, hard }) => ({
-    slots: [{ shape: rowsUnder(axes, rows, width), layout: as, values: hard === 0 ? 'wide' : hard === 1 ? 'whole' : 'normal' }],
+  opCase(op, fc.record({ size: rowsAndWidth, rank, layout, hard: fc.nat(5) }), ({ size: { rows, width }, rank: axes, layout: as, hard }) => ({
+    slots: [{ shape: rowsUnder(axes, rows, width), layout: as, values: logits(hard) }],
     fn: x => x[op](),
     options: { sumLength: width },
-    nets: hard === 0 ? [1, 2] : undefined,
+    nets: logitNets(hard),
   })),
   opCase(`${op}Gradient`, fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }), ({ size: { rows, width }, layouts }) => ({
     slots: layouts.map(as => ({ shape: [rows, width], layout: as })),
@@ -71,9 +78,11 @@ const layerNormCases: readonly OpCase[] = [
     size: rowsAndWidth, layout, epsilon: fc.constantFrom(1e-12, 1e-5, 1e-1), hard: fc.nat(5), statistics: fc.nat(3),
   }), ({ size: { rows, width }, layout: as, epsilon, hard, statistics }) => {
     // Of one or two numbers a row nothing is left but ±1, and of equal ones nothing at all; differences see cliffs there.
-    const steep = width < 3 || hard === 0
+    const steep = width < 3 || hard === 0 || hard === 2
+    // Equal numbers, few different ones, and numbers far from zero, whose squares have no digits left for the variance.
+    const values = hard === 0 ? () => 0.75 : hard === 1 ? (i: number) => 3 + i % 7 : hard === 2 ? 'far' : 'normal'
     return {
-      slots: [{ shape: [rows, width], layout: as, values: hard === 0 ? () => 0.75 : hard === 1 ? (i: number) => 3 + i % 7 : 'normal' }, { shape: [width] }, { shape: [width] }],
+      slots: [{ shape: [rows, width], layout: as, values }, { shape: [width] }, { shape: [width] }],
       fn: (x, gamma, beta) => {
         if (statistics !== 0 || steep) return x.layerNorm(gamma, beta, epsilon)
         const [y, mean, rstd] = applyAll('layerNorm', [x, gamma, beta], { epsilon })
@@ -108,11 +117,11 @@ const layerNormCases: readonly OpCase[] = [
 const labels = (classes: number) => (index: number): number => (index % 5 === 3 ? -100 : (index * 7) % classes)
 
 const crossEntropyCases: readonly OpCase[] = [
-  opCase('crossEntropy', fc.record({ size: rowsAndWidth, layout, hard: fc.nat(3) }), ({ size: { rows, width }, layout: as, hard }) => ({
-    slots: [{ shape: [rows, width], layout: as, values: hard === 0 ? 'wide' : hard === 1 ? 'whole' : 'normal' }, { shape: [rows], dtype: 'i32', values: labels(width) }],
-    fn: (logits, classes) => crossEntropy(logits, classes),
+  opCase('crossEntropy', fc.record({ size: rowsAndWidth, layout, hard: fc.nat(5) }), ({ size: { rows, width }, layout: as, hard }) => ({
+    slots: [{ shape: [rows, width], layout: as, values: logits(hard) }, { shape: [rows], dtype: 'i32', values: labels(width) }],
+    fn: (scores, classes) => crossEntropy(scores, classes),
     options: { sumLength: width },
-    nets: hard === 0 ? [1, 2] : undefined,
+    nets: logitNets(hard),
   })),
   opCase('crossEntropyGradient', fc.record({ size: rowsAndWidth, layout }), ({ size: { rows, width }, layout: as }) => ({
     slots: [{ shape: [rows, width], layout: as }, { shape: [rows], dtype: 'i32', values: labels(width) }, { shape: [rows], dtype: 'f32' }],
