@@ -195,7 +195,7 @@ async function main(): Promise<void> {
   for (const row of stepRows) console.say(`\n${row.batch} × ${row.sequence} ${row.precision}, the longest of ${row.kernels.length} kernels:\n${kernelTable(row, ceilings)}`)
 
   const context: Context = {
-    device, scale: values.smoke ? 'quick' : 'full', effort: sizes.effort, adapter: values.adapter, ceilings: async () => ceilings,
+    device, scale: values.smoke ? 'quick' : 'full', effort: sizes.effort, ceilings: async () => ceilings,
     progress: what => show(`the host's work ${what}`),
   }
   const hostFound = await host.run(context)

@@ -25,10 +25,13 @@ const EFFORTS: Readonly<Record<Scale, Effort>> = {
   full: { calls: 15, repeats: 4 },
 }
 
+/** Operations a second that a CPU adapter must reach for the reduced sizes to take minutes, not hours. */
+const REDUCED_FROM = 25e9
+
 const usage = `usage: npm run bench -- [options]
 
 Measures tilegrad on one adapter: every kernel and the training steps. On an adapter that computes on the CPU sizes are
-reduced, so that it takes some minutes. A complete run is kept in bench/results/.
+reduced, or the smallest where it is slow, so that it takes some minutes. A complete run is kept in bench/results/.
 
   --only <topics>     some of ${Object.keys(TOPICS).join(', ')}; comma-separated
   --quick             the smallest sizes and few calls: to see that it works, not to be believed
@@ -68,15 +71,16 @@ async function main(): Promise<void> {
   const { topics, quick, adapter, json } = options
   const say = (text = ''): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
   const device = await openTimedDevice(adapter)
-  const scale: Scale = quick ? 'quick' : device.traits.cpu ? 'reduced' : 'full'
-  say(`${device.info.name}, ${scale} sizes${scale === 'reduced' ? ': this adapter computes on the CPU' : ''}`)
   const progress = new Progress()
-  let ceilings: Promise<Ceilings> | undefined
+  let measured: Promise<Ceilings> | undefined
+  const ceilings = (): Promise<Ceilings> => measured ??= measureCeilings(device)
+  const scale = quick ? 'quick' : !device.traits.cpu ? 'full' : (await ceilings()).operations >= REDUCED_FROM ? 'reduced' : 'quick'
+  say(`${device.info.name}, ${scale} sizes${quick || scale === 'full' ? '' : ': this adapter computes on the CPU'}`)
   const found: Record<string, Findings> = {}
   for (const [i, name] of topics.entries()) {
     const context: Context = {
-      device, scale, adapter, effort: EFFORTS[scale],
-      ceilings: () => ceilings ??= measureCeilings(device),
+      device, scale, effort: EFFORTS[scale],
+      ceilings,
       progress: (what, done, total) => progress.show(`${i + 1} of ${topics.length} topics  ${name} ${done + 1} of ${total}: ${what}`),
     }
     const findings = await TOPICS[name].run(context)
@@ -88,7 +92,7 @@ async function main(): Promise<void> {
   }
   const setting = await settingOf(device.info, ['node_modules/webgpu'])
   const results = {
-    scale, ceilings: ceilings ? await ceilings : null,
+    scale, ceilings: measured ? await measured : null,
     bars: Object.values(found).flatMap(({ bars }) => bars),
     results: Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data])),
   }

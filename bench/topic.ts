@@ -5,11 +5,9 @@ import type { Effort } from './measure.ts'
 
 export interface Context {
   readonly device: Device
-  /** `full` on a GPU, `reduced` on an adapter that computes on the CPU, `quick` to see that all of it works. */
+  /** `full` on a GPU, `reduced` on an adapter that computes on the CPU, `quick` on a slow one or to see that all of it works. */
   readonly scale: Scale
   readonly effort: Effort
-  /** Part of an adapter's name, or none. */
-  readonly adapter: string | undefined
   /** Measured when a topic first asks. */
   ceilings(): Promise<Ceilings>
   /** Tells what is being done, and how much of it there is. */
