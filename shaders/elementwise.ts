@@ -162,18 +162,25 @@ function rowMajor(sizes: readonly number[]): number[] {
   return strides
 }
 
-/** The launch of one fused elementwise expression. */
-export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): Launch {
-  const { inputs, output: out, body } = problem
-  const shape = out.shape
-  const count = shape.reduce((n, m) => n * m, 1)
-  const each = 2 ** Math.floor(Math.log2(elementsEach(count, traits)))
-  const axes = mergeAxes(shape, [...inputs.map(v => v.strides), out.strides], shape.map(() => 0))
+/** How the element number `i` of some shape is found in each of several views of that shape. */
+interface Addressing {
+  /** Uniform fields that the addresses read, and their words. */
+  readonly fields: string[]
+  readonly words: (number | { f32: number })[]
+  /** WGSL statements, indented once, that the addresses build upon. */
+  readonly coordinates: readonly string[]
+  /** A WGSL expression for each view. */
+  readonly addresses: readonly string[]
+  readonly access: readonly Access[]
+}
+
+function addressing(shape: readonly number[], views: readonly View[]): Addressing {
+  const axes = mergeAxes(shape, views.map(v => v.strides), shape.map(() => 0))
   const linear = rowMajor(axes.sizes)
   const access = axes.strides.map(strides => accessOf(strides, linear))
   const rank = axes.sizes.length
-  const fields: string[] = ['n: u32']
-  const words: (number | { f32: number })[] = [count]
+  const fields: string[] = []
+  const words: (number | { f32: number })[] = []
   const coordinates: string[] = []
   if (access.includes('strided')) {
     coordinates.push('  var rest = i;')
@@ -202,8 +209,63 @@ export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): 
     }
     return terms.join(' + ') || '0u'
   }
-  const loads = inputs.map((view, k) => `  let x${k} = ${loaded(view.dtype, `in${k}[${address(k, view.offset)}]`)};`)
-  const target = address(inputs.length, out.offset)
+  return { fields, words, coordinates, addresses: views.map((view, k) => address(k, view.offset)), access }
+}
+
+/** An expression that another kernel applies to each of its results before it stores them. */
+export interface Finish {
+  readonly label: string
+  /** Of the result, and of all views upon it. */
+  readonly shape: readonly number[]
+  /** What the expression reads besides, already broadcast to the result's shape. Bound as `in0 … inn`. */
+  readonly inputs: readonly View[]
+  /** Of lines that may use `value`, the kernel's own result in f32, besides what `Body` says. */
+  readonly body: Body
+  readonly dtype: 'f32' | 'f16'
+  /** Whether the kernel's own result is stored too. */
+  readonly keeps: boolean
+}
+
+/** A Finish as WGSL: `fn finish(value: f32, i: u32) -> f32` for element `i` of `shape`, with the uniforms that it reads. */
+export interface FinishText {
+  readonly wgsl: string
+  readonly fields: readonly (readonly [name: string, type: 'u32' | 'i32' | 'f32'])[]
+  readonly words: Readonly<Record<string, number>>
+}
+
+export function finishText({ shape, inputs, body }: Finish): FinishText {
+  const { fields, words, coordinates, addresses } = addressing(shape, inputs)
+  pushScalars(body.scalars, fields, words)
+  const named = fields.map(field => field.split(': ') as [string, 'u32' | 'i32' | 'f32'])
+  return {
+    wgsl: [
+      helperText(body.helpers),
+      'fn finish(value: f32, i: u32) -> f32 {',
+      ...coordinates,
+      ...inputs.map((view, k) => `  let x${k} = ${loaded(view.dtype, `in${k}[${addresses[k]}]`)};`),
+      ...body.lines.map(line => `  ${line}`),
+      `  return ${body.result};`,
+      '}',
+    ].filter(line => line !== '').join('\n'),
+    fields: named,
+    words: Object.fromEntries(named.map(([name], k) => {
+      const word = words[k]
+      return [name, typeof word === 'number' ? word : word.f32]
+    })),
+  }
+}
+
+/** The launch of one fused elementwise expression. */
+export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): Launch {
+  const { inputs, output: out, body } = problem
+  const count = out.shape.reduce((n, m) => n * m, 1)
+  const each = 2 ** Math.floor(Math.log2(elementsEach(count, traits)))
+  const at = addressing(out.shape, [...inputs, out])
+  const { access, coordinates } = at
+  const fields = ['n: u32', ...at.fields]
+  const words = [count, ...at.words]
+  const loads = inputs.map((view, k) => `  let x${k} = ${loaded(view.dtype, `in${k}[${at.addresses[k]}]`)};`)
+  const target = at.addresses[inputs.length]
   pushScalars(body.scalars, fields, words)
   const f16 = [...inputs, out].some(v => v.dtype === 'f16')
   const element = [

@@ -39,15 +39,20 @@ export interface Traits {
   readonly maxWorkgroups: number
 }
 
-/** One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own. */
+/**
+ * One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own; or the n-th
+ * input and the result of the expression that finishes it.
+ */
 export interface Slot {
-  readonly role: 'input' | 'output' | 'temporary'
+  readonly role: 'input' | 'output' | 'temporary' | 'finish' | 'finished'
   readonly index: number
 }
 
 export const input = (index: number): Slot => ({ role: 'input', index })
 export const output = (index: number): Slot => ({ role: 'output', index })
 export const temporary = (index: number): Slot => ({ role: 'temporary', index })
+export const finishInput = (index: number): Slot => ({ role: 'finish', index })
+export const finished: Slot = { role: 'finished', index: 0 }
 
 /**
  * One dispatch. `slots[k]` is bound at @group(0) @binding(k): inputs as `var<storage, read>`, outputs and written

@@ -175,7 +175,7 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
   const tile = sizeOfTile(config)
   const count = batchCount(turned) * turned.m * turned.n
   const main = {
-    label: `matmul ${configName(config)} ${split ? `/ ${slices}` : ''}`.trim(),
+    label: `matmul ${configName(config)}${split ? ` / ${slices}` : turned.finish ? `, ${turned.finish.label}` : ''}`,
     wgsl: wgsl(config, layout),
     ...slotsOf(turned, split, temporary(0)),
     uniforms: uniformWordsOf(layout, turned, tile, slices, chunk),
@@ -184,7 +184,7 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
   }
   if (!split) return { launches: [main] }
   return {
-    launches: [main, sumSlices(temporary(0), turned.out, count, slices, traits)],
+    launches: [main, sumSlices(temporary(0), turned, count, slices, traits)],
     temporaries: [{ shape: [slices, count], dtype: 'f32' }],
   }
 }

@@ -54,11 +54,14 @@ export function enables(needs: { readonly dtypes: readonly DType[]; readonly sub
 /** A uniform word: an integer (u32) or a float. */
 export type Word = number | { readonly f32: number }
 
+/** Name and type of one word. */
+export type UniformField = readonly [name: string, type: 'u32' | 'i32' | 'f32']
+
 /** A uniform struct whose fields stand in one place: `text` for the shader, `pack` for the launch. */
 export class Uniforms {
-  readonly #fields: readonly (readonly [name: string, type: 'u32' | 'f32'])[]
+  readonly #fields: readonly UniformField[]
 
-  constructor(fields: readonly (readonly [name: string, type: 'u32' | 'f32'])[]) {
+  constructor(fields: readonly UniformField[]) {
     this.#fields = fields
   }
 

@@ -6,6 +6,7 @@ import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
 import { type KernelTime, Profiler } from '../runtime/profiler.ts'
 import type { Pipeline } from '../runtime/pipelines.ts'
+import { answerTrials } from '../runtime/trials.ts'
 import { Storage } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
 import { type MemoryPlan, planMemory } from './memory.ts'
@@ -77,7 +78,8 @@ export class Plan {
 
   /** Schedules, plans memory and compiles every pipeline, side by side. */
   static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[]): Promise<Plan> {
-    const planned = schedule(outputs, assignments, device.traits)
+    const first = schedule(outputs, assignments, device.traits)
+    const planned = await answerTrials(device, first.trials) ? schedule(outputs, assignments, device.traits) : first
     const held = new Set([...planned.outputs, ...planned.stores.map(store => store.from)])
     const memory = planMemory(planned.steps, held)
     // Before anything is compiled: a dry run tells of it, too.

@@ -1,14 +1,16 @@
 // From a graph to a list of dispatches. First the graph is made canonical (equal nodes become one, copies appear where a
 // consumer can't read a view), then it is decided which values get memory of their own (the rest melt into the expression
 // of their one consumer), then every value with memory becomes one step.
-import { type Body, type UniformScalar, elementwiseLaunch, scalarType } from '../../shaders/elementwise.ts'
+import { type Body, type Finish, type UniformScalar, elementwiseLaunch, scalarType } from '../../shaders/elementwise.ts'
 import { type Launch, type Slot, type Spec, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
 import { reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'
-import type { ElementwiseOp, LoweringContext, Node, Value } from '../graph.ts'
+import type { ElementwiseOp, KernelOp, LoweringContext, Node, Value } from '../graph.ts'
+import { payloadOf } from '../ops/source.ts'
 import type { Storage } from '../storage.ts'
 import { broadcastView, contiguousView, isContiguous, reshapeView, sizeOf } from '../shape.ts'
-import { chooser } from '../tune.ts'
+import type { Trial } from '../runtime/trials.ts'
+import { answering, chooser, currentTuning } from '../tune.ts'
 import { ALIGNMENT, type Canonical, canonical, keyOf } from './canonical.ts'
 
 /** A stretch of memory that steps read and write: planned by liveness, or given from outside. */
@@ -45,6 +47,8 @@ export interface Schedule {
   /** Where each output of the plan stands, contiguous from the start of its region. */
   readonly outputs: readonly Region[]
   readonly stores: readonly Store[]
+  /** Choices that were guessed, to be measured where somebody wants that. */
+  readonly trials: readonly Trial[]
   /** Dispatches if no elementwise op melted into another step: the measure of what that saved. */
   readonly unfused: number
 }
@@ -82,10 +86,20 @@ class Unfusable extends Error {
 }
 
 type Elementwise = Node & { readonly op: ElementwiseOp }
+type Kernel = Node & { readonly op: KernelOp }
 const isElementwise = (node: Node): node is Elementwise => node.op.kind === 'elementwise'
+
+/** A kernel whose first output goes right on into an expression. */
+interface Finishing {
+  readonly kernel: Kernel
+  /** Whether somebody else reads the kernel's own output, later. */
+  readonly keeps: boolean
+}
 
 interface Group {
   readonly shape: readonly number[]
+  /** The value that the expression finishes, as `keyOf` has it. */
+  readonly finishes?: string
   readonly inputs: { key: string; base: Value; view: View }[]
   readonly lines: string[]
   readonly names: Map<string, string>
@@ -104,6 +118,12 @@ class Scheduler {
   readonly #inPlace = new Map<Node, Region[]>()
   /** Values that are made in their place in a concat, in bytes from its start. */
   readonly #placed = new Map<string, { concat: Value, offset: number }>()
+  /** Expressions that a kernel's own dispatch ends with, by their last node; and those kernels. */
+  readonly #finishing = new Map<Node, Finishing>()
+  readonly #finished = new Set<Node>()
+  /** Temporaries that the same launch has filled before, by what it is and what it reads. */
+  readonly #filled = new Map<string, Region>()
+  readonly #trials = new Map<string, Trial>()
 
   constructor(graph: Canonical, traits: Traits, forced: ReadonlySet<string>) {
     this.#graph = graph
@@ -115,11 +135,14 @@ class Scheduler {
     const { nodes, outputs, assignments } = this.#graph
     this.#decide()
     this.#place()
+    this.#finish()
     for (const node of nodes) {
       if (isElementwise(node)) {
-        if (!this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
+        const finishing = this.#finishing.get(node)
+        if (finishing) this.#finishedKernel(node, finishing)
+        else if (!this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
       } else if (node.op.kind === 'reduce') this.#reduce(node)
-      else if (node.op.kind === 'kernel') this.#kernel(node)
+      else if (node.op.kind === 'kernel' && !this.#finished.has(node)) this.#kernel(node)
     }
     // Not those without inputs: a number is nobody's dispatch.
     const melted = nodes.filter(node => node.inputs.length > 0 && this.#melted.has(keyOf({ node, index: 0 })))
@@ -130,7 +153,7 @@ class Scheduler {
       const { shape, dtype } = value.node.outputs[value.index]
       stores.push({ from, bytes: padded(sizeOf(shape) * bytesOf(dtype)), storage })
     }
-    return { steps: this.#ordered(), outputs: outputs.map(value => this.#region(value)), stores, unfused: this.#steps.length + melted.length }
+    return { steps: this.#ordered(), outputs: outputs.map(value => this.#region(value)), stores, trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size }
   }
 
   /** Which elementwise values melt into their consumer: those with one reader, element for element. */
@@ -186,6 +209,64 @@ class Scheduler {
     }
   }
 
+  /**
+   * Which expressions a kernel's own dispatch ends with: one that reads the kernel's output element for element, where
+   * nobody needs that output earlier. The dispatch then stands where the expression stood.
+   */
+  #finish(): void {
+    const { nodes, kept } = this.#graph
+    const at = new Map(nodes.map((node, i) => [node, i]))
+    const readers = new Map<Node, Node[]>()
+    for (const node of nodes) {
+      if (node.op.kind === 'view') continue
+      for (const { base } of this.#graph.inputsOf(node)) readers.set(base.node, [...readers.get(base.node) ?? [], node])
+    }
+    for (const root of nodes) {
+      if (!isElementwise(root) || this.#melted.has(keyOf({ node: root, index: 0 }))) continue
+      const [made] = root.outputs
+      if (made.dtype !== 'f32' && made.dtype !== 'f16') continue
+      const members = new Set<Node>()
+      const leaves = new Map<string, { base: Value, views: View[] }>()
+      const collect = (node: Elementwise): void => {
+        if (members.has(node)) return
+        members.add(node)
+        for (const { base, view } of this.#graph.inputsOf(node)) {
+          const key = keyOf(base)
+          if (this.#melted.has(key) && isElementwise(base.node)) {
+            collect(base.node)
+            continue
+          }
+          const leaf = leaves.get(key) ?? { base, views: [] }
+          leaf.views.push(view)
+          leaves.set(key, leaf)
+        }
+      }
+      collect(root)
+      const position = at.get(root) ?? 0
+      const fits = ({ base, views }: { base: Value, views: View[] }): boolean => {
+        const { op } = base.node
+        if (op.kind !== 'kernel' || !op.finishes || base.index !== 0 || this.#finished.has(base.node)) return false
+        const [own] = base.node.outputs
+        if (sizeOf(own.shape) !== sizeOf(made.shape) || sizeOf(own.shape) === 1) return false
+        if (!views.every(view => isTransparent(view, own, sizeOf(made.shape)))) return false
+        return (readers.get(base.node) ?? []).every(reader => members.has(reader) || (at.get(reader) ?? 0) > position)
+      }
+      const kernels = [...leaves.values()].filter(fits).map(({ base }) => base.node as Kernel)
+      const kernel = kernels.sort((a, b) => (at.get(b) ?? 0) - (at.get(a) ?? 0))[0]
+      if (!kernel) continue
+      const own = keyOf({ node: kernel, index: 0 })
+      const others = (readers.get(kernel) ?? []).filter(reader => !members.has(reader))
+      const readsOwn = others.some(reader => this.#graph.inputsOf(reader).some(({ base }) => keyOf(base) === own))
+      const keeps = readsOwn || kept.has(own)
+      // Its inputs and outputs, the result, and what the expression reads besides.
+      const bound = kernel.inputs.length + kernel.outputs.length + leaves.size + (keeps ? 1 : 0)
+      const views = [...leaves].filter(([key]) => key !== own).reduce((n, [, leaf]) => n + new Set(leaf.views.map(viewKey)).size, 0)
+      if (bound - leaves.size + 1 + views > this.#traits.maxStorageBuffers) continue
+      this.#finishing.set(root, { kernel, keeps })
+      this.#finished.add(kernel)
+    }
+  }
+
   #region(value: Value): Region {
     const key = keyOf(value)
     const found = this.#regions.get(key)
@@ -236,7 +317,21 @@ class Scheduler {
     this.#pushLaunches(node, launches, temporaries, bound.map(b => b.binding), [region])
   }
 
-  #kernel(node: Node): void {
+  /** A kernel's launches, the last of which ends with an expression. */
+  #finishedKernel(root: Elementwise, { kernel, keeps }: Finishing): void {
+    const [{ shape, dtype }] = root.outputs
+    if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`a kernel can't end in ${dtype}`)
+    const group: Group = { ...newGroup(shape), finishes: keyOf({ node: kernel, index: 0 }) }
+    const result = this.#emit(root, group)
+    const bound = group.inputs.map(({ base, view }) => this.#bind(base, view))
+    const finish: Finish = {
+      label: labelOf(group), shape, inputs: bound.map(b => b.view), body: bodyOf(group, result), dtype, keeps,
+    }
+    const region = this.#newRegion({ node: root, index: 0 })
+    this.#kernel(kernel, { finish, inputs: bound.map(b => b.binding), region })
+  }
+
+  #kernel(node: Node, finishing?: { finish: Finish, inputs: readonly Binding[], region: Region }): void {
     if (node.op.kind !== 'kernel') throw new Error('not a kernel')
     const { op } = node
     const located = this.#graph.inputsOf(node)
@@ -250,19 +345,66 @@ class Scheduler {
       return region
     })
     const context: LoweringContext = {
-      inputs: bound.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, choose: chooser(this.#traits),
+      inputs: bound.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, finish: finishing?.finish,
+      choose: chooser(this.#traits, currentTuning() && (question => {
+        if (this.#trials.has(question.key)) return
+        this.#trials.set(question.key, {
+          question,
+          lower: n => op.lower({ ...context, choose: answering(this.#traits, question, n) }),
+          bytesOf: ({ role, index }) => {
+            if (role === 'input') return bound[index].binding.bytes
+            if (role === 'output') return padded(sizeOf(node.outputs[index].shape) * bytesOf(node.outputs[index].dtype))
+            return (role === 'finish' ? finishing?.inputs[index].bytes : finishing?.region.bytes) ?? 0
+          },
+        })
+      })),
     }
     const { launches: all, temporaries = [] } = op.lower(context)
     // Concat has one launch an input; those that stand in their place already need none.
     const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
-    this.#pushLaunches(node, launches, temporaries, bound.map(b => b.binding), regions)
+    this.#pushLaunches(node, launches, temporaries, bound.map(b => b.binding), regions, finishing)
   }
 
-  #pushLaunches(node: Node, launches: readonly Launch[], temporaries: readonly Spec[], inputs: readonly Binding[], outputs: readonly Region[]): void {
+  #pushLaunches(
+    node: Node, launches: readonly Launch[], temporaries: readonly Spec[], inputs: readonly Binding[], outputs: readonly Region[],
+    finishing?: { inputs: readonly Binding[], region: Region },
+  ): void {
     const scratch = temporaries.map(({ shape, dtype }): Region => ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: `${node.op.name} temporary` }))
-    const bindingOf = ({ role, index }: Slot): Binding =>
-      (role === 'input' ? inputs[index] : whole(role === 'output' ? outputs[index] : scratch[index]))
-    for (const launch of launches) this.#push(node, launch, launch.slots.map(bindingOf))
+    const bindingOf = ({ role, index }: Slot): Binding => {
+      if (role === 'input') return inputs[index]
+      if (role === 'output') return whole(outputs[index])
+      if (role === 'temporary') return whole(scratch[index])
+      if (!finishing) throw new Error(`${node.op.name} binds what finishes it, and nothing does`)
+      return role === 'finish' ? finishing.inputs[index] : whole(finishing.region)
+    }
+    for (const launch of launches) {
+      const written = launch.writes.map(slot => launch.slots[slot])
+      const bindings = launch.slots.map(bindingOf)
+      // What several nodes would prepare alike from the same inputs (an attention mask) is prepared once.
+      if (written.length === 1 && written[0].role === 'temporary' && this.#isConstant(launch, bindings)) {
+        const key = [launch.wgsl, launch.uniforms, ...bindings.map(({ region, offset }, slot) => (launch.writes.includes(slot) ? '' : `${this.#numberOf(region)}+${offset}`))].join('|')
+        const known = this.#filled.get(key)
+        const { index } = written[0]
+        if (known) {
+          scratch[index] = known
+          continue
+        }
+        this.#filled.set(key, scratch[index])
+      }
+      this.#push(node, launch, bindings)
+    }
+  }
+
+  /** True where everything that a launch reads is an input of the plan: no update comes between. */
+  #isConstant({ writes }: Launch, bindings: readonly Binding[]): boolean {
+    return bindings.every(({ region: { source } }, slot) => writes.includes(slot) || (source && payloadOf(source).kind !== 'storage'))
+  }
+
+  readonly #numbers = new Map<Region, number>()
+  #numberOf(region: Region): number {
+    const number = this.#numbers.get(region) ?? this.#numbers.size
+    this.#numbers.set(region, number)
+    return number
   }
 
   /** Where a view starts in its region, cut at the alignment that bindings need; what is left stays in the view. */
@@ -279,6 +421,7 @@ class Scheduler {
   /** The expression of a located value inside a group: melted in, or loaded. */
   #load(base: Value, view: View, within: readonly number[], group: Group): string {
     const key = keyOf(base)
+    if (key === group.finishes) return 'value'
     if (this.#melted.has(key) && isElementwise(base.node)) return this.#emit(base.node, group)
     const spread = inShape(broadcastView(view, within), group.shape)
     if (!spread) throw new Unfusable(group.names.get('current') ?? key)

@@ -6,7 +6,7 @@ import { type Lowering, type Slot, type Spec, type View, input, output } from '.
 import { type FloatType, type Product, isFloat, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
 import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
-import { type Tensor, apply, applyAll } from '../tensor.ts'
+import { type Tensor, apply } from '../tensor.ts'
 import { lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
 
 interface LoraAttributes {
@@ -40,7 +40,7 @@ function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
 }
 
 function twoLaunches(first: Product, second: Product, context: LoweringContext): Lowering {
-  const [narrow, wide] = [lowerProduct(first, context), lowerProduct(second, context)]
+  const [narrow, wide] = [lowerProduct(first, context), lowerProduct({ ...second, finish: context.finish }, context)]
   if (wide.temporaries?.length) throw new Error('a product of two segments takes no temporaries')
   return { launches: [...narrow.launches, ...wide.launches], temporaries: narrow.temporaries }
 }
@@ -62,6 +62,7 @@ function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spe
 defineOp<LoraAttributes>({
   name: 'loraLinear',
   kind: 'kernel',
+  finishes: true,
   infer([x, weight, a, b, bias]) {
     const shown = `x ${showSpec(x)}, weight ${showSpec(weight)}, A ${showSpec(a)}, B ${showSpec(b)}`
     for (const spec of [x, weight, a, b]) floatType(spec, `loraLinear: ${shown}`)
@@ -97,11 +98,8 @@ defineOp<LoraAttributes>({
     const dyRows = rowsOf(dy)
     let dx: Tensor | undefined
     let low: Tensor | undefined
-    if (needs[0]) {
-      const [whole, narrow] = applyAll('loraLinearGradient', [dyRows, weight, a, b], { scale })
-      dx = whole.cast(x.dtype).reshape(x.shape)
-      low = narrow
-    } else if (needs[2]) low = matmul(dyRows, b, { outputDtype: 'f32' })
+    if (needs[0] || needs[2]) low = matmul(dyRows, b, { outputDtype: 'f32' })
+    if (needs[0] && low) dx = apply('loraLinearGradient', [dyRows, weight, a, low], { scale }).cast(x.dtype).reshape(x.shape)
     const fromWhole = [
       dx,
       needs[1] ? matmul(dyRows.transpose(), rows).cast(weight.dtype) : undefined,
@@ -120,43 +118,37 @@ defineOp<LoraAttributes>({
   },
 })
 
-// dx = dy·W + s·(dy·B)·A, and dy·B for the gradient of A.
+// dx = dy·W + s·low·A, where low = dy·B is a product of its own: the gradient of A wants it too.
 defineOp<LoraAttributes>({
   name: 'loraLinearGradient',
   kind: 'kernel',
-  infer: ([dy, weight, a]) => [
-    { shape: [dy.shape[0], weight.shape[1]], dtype: dy.dtype },
-    { shape: [dy.shape[0], a.shape[0]], dtype: 'f32' },
-  ],
+  finishes: true,
+  infer([dy, weight, a, low]) {
+    const fits = sameShape(low.shape, [dy.shape[0], a.shape[0]]) && weight.shape[1] === a.shape[1]
+    if (!fits) throw new UserError(`loraLinearGradient: dy ${showSpec(dy)}, weight ${showSpec(weight)}, A ${showSpec(a)}, dy·B ${showSpec(low)} do not fit`)
+    return [{ shape: [dy.shape[0], weight.shape[1]], dtype: dy.dtype }]
+  },
   lower(context) {
-    const [dy, weight, a, b] = context.inputs
-    const [dx, dyB] = context.outputs
-    const rows = rowsView(dy, 'loraLinearGradient')
-    const low = matrix([dyB.shape[0], dyB.shape[1]], 'f32')
-    const narrow = product(input(0), rows, input(3), weightView(b, 'loraLinearGradient', false), output(1), dyB)
-    const main = product(input(0), rows, input(1), weightView(weight, 'loraLinearGradient', false), output(0), dx)
-    const rest = product(output(1), low, input(2), weightView(a, 'loraLinearGradient', false), output(0), dx, context.attributes.scale)
-    return twoLaunches(narrow, joined(main, rest), context)
+    const [dy, weight, a, low] = context.inputs
+    const [dx] = context.outputs
+    const main = product(input(0), rowsView(dy, 'loraLinearGradient'), input(1), weightView(weight, 'loraLinearGradient', false), output(0), dx)
+    const rest = product(input(3), rowsView(low, 'loraLinearGradient'), input(2), weightView(a, 'loraLinearGradient', false), output(0), dx, context.attributes.scale)
+    return lowerProduct({ ...joined(main, rest), finish: context.finish }, context)
   },
   // Linear in each of its inputs: the same kernels, the other way round.
-  gradient({ inputs: [dy, weight, a, b], attributes: { scale }, upstream: [ddx, dlow], needs }) {
-    const low = needs[2] ? matmul(dy, b, { outputDtype: 'f32' }) : undefined
-    const down = ddx && (needs[0] || needs[3]) ? matmul(ddx, a.transpose(), { scale }) : undefined
+  gradient({ inputs: [dy, weight, a, low], attributes: { scale }, upstream: [ddx], needs }) {
+    if (!ddx) return []
     return [
-      needs[0] ? sum(
-        ddx && matmul(ddx, weight.transpose()).add(matmul(ddx, a.transpose(), { scale }).matmul(b.transpose())),
-        dlow && matmul(dlow, b.transpose()),
-      ) : undefined,
-      needs[1] && ddx ? matmul(dy.transpose(), ddx) : undefined,
-      low && ddx ? matmul(low.transpose(), ddx, { scale }) : undefined,
-      needs[3] ? sum(down && matmul(dy.transpose(), down), dlow && matmul(dy.transpose(), dlow)) : undefined,
+      needs[0] ? matmul(ddx, weight.transpose()).cast(dy.dtype) : undefined,
+      needs[1] ? matmul(dy.transpose(), ddx).cast(weight.dtype) : undefined,
+      needs[2] ? matmul(low.transpose(), ddx, { scale, outputDtype: 'f32' }).cast(a.dtype) : undefined,
+      needs[3] ? matmul(ddx, a.transpose(), { scale, outputDtype: 'f32' }).cast(low.dtype) : undefined,
     ]
   },
-  reference([dy, weight, a, b], { inputs: [dySpec, weightSpec, aSpec, bSpec], outputs: [dxSpec, lowSpec] }, { scale }) {
-    const low = matmulReference(dy, dySpec, b, bSpec, lowSpec)
+  reference([dy, weight, a, low], { inputs: [dySpec, weightSpec, aSpec, lowSpec], outputs: [dxSpec] }, { scale }) {
     const dx = matmulReference(dy, dySpec, weight, weightSpec, dxSpec)
     const rest = matmulReference(low, lowSpec, a, aSpec, dxSpec)
-    return [dx.map((value, i) => value + scale * rest[i]), low]
+    return [dx.map((value, i) => value + scale * rest[i])]
   },
 })
 

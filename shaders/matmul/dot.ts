@@ -1,7 +1,7 @@
 // Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
 // K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
-import { Writer, fromF32, asF32 } from '../wgsl.ts'
-import { LETTERS, bounds, declare, entryPoint, load } from './text.ts'
+import { Writer, asF32 } from '../wgsl.ts'
+import { LETTERS, bounds, declare, entryPoint, load, storeOne } from './text.ts'
 import type { Layout, OperandLayout, TileSize } from './text.ts'
 
 export interface DotConfig {
@@ -50,10 +50,8 @@ export function dotWgsl(c: DotConfig, layout: Layout): string {
       writer.line(`let m = row + output / ${c.columns}u;`, `let n = column + output % ${c.columns}u;`)
       writer.line('var sum = 0.0;')
       writer.line(`for (var t = 0u; t < ${c.threads}u; t++) { sum += parts[output * PITCH + t]; }`)
-      const base = layout.split || layout.batchAxes > 0 ? 'slice * u.M * u.N + ' : ''
-      const index = layout.outTransposed ? 'n * u.M + m' : 'm * u.N + n'
       const total = layout.bias ? `sum + ${asF32('bias[n]', layout.bias)}` : 'sum'
-      writer.line(`if (m < u.M && n < u.N) { out[${base}${index}] = ${fromF32(total, layout.out)}; }`)
+      storeOne(writer, { ...layout, outVec4: false }, 'm', 'n', total)
     })
   })
   return writer.toString()

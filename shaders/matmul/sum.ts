@@ -1,31 +1,38 @@
-// The second half of split-K: adds the partial products of all slices, always in the same order.
-import { Writer, enables, fromF32, typeName, Uniforms } from '../wgsl.ts'
+// The second half of split-K: adds the partial products of all slices, always in the same order, and finishes them.
+import { finishText } from '../elementwise.ts'
+import { Writer, enables, typeName, Uniforms } from '../wgsl.ts'
 import { spread } from '../kernel.ts'
 import type { Launch, Slot, Traits } from '../kernel.ts'
-import type { FloatType } from './problem.ts'
+import type { Product } from './problem.ts'
+import { declareFinish, finishSlots, storeFinished } from './text.ts'
 
 const THREADS = 64
 
 /** out[i] = Σ over slices partials[slice, i], for `count` elements. */
-export function sumSlices(partials: Slot, out: { readonly slot: Slot; readonly dtype: FloatType }, count: number, slices: number, traits: Traits): Launch {
+export function sumSlices(partials: Slot, product: Product, count: number, slices: number, traits: Traits): Launch {
+  const { out, finish } = product
   const width = count % 4 === 0 ? 4 : 1
-  const uniforms = new Uniforms([['count', 'u32'], ['slices', 'u32']])
+  const text = finish && finishText(finish)
+  const uniforms = new Uniforms([['count', 'u32'], ['slices', 'u32'], ...(text?.fields ?? [])])
   const writer = new Writer()
-  const label = `matmul sum of slices vec${width} -> ${out.dtype}`
-  writer.line(`// ${label}`, ...enables({ dtypes: [out.dtype] }), '')
+  const label = `matmul sum of slices${finish ? `, ${finish.label},` : ''} vec${width} -> ${out.dtype}`
+  const dtypes = [out.dtype, ...(finish ? [finish.dtype, ...finish.inputs.map(({ dtype }) => dtype)] : [])]
+  const layout = { finish, out: out.dtype, outVec4: width === 4 }
+  writer.line(`// ${label}`, ...enables({ dtypes }), '')
   writer.line(`@group(0) @binding(0) var<storage, read> partials: array<${typeName('f32', width)}>;`)
-  writer.line(`@group(0) @binding(1) var<storage, read_write> out: array<${typeName(out.dtype, width)}>;`)
-  uniforms.declare(writer, 2)
+  uniforms.declare(writer, declareFinish(writer, layout, 1))
+  if (text) writer.line(...text.wgsl.split('\n'))
   writer.line('', `@compute @workgroup_size(${THREADS})`)
   writer.block('fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)', () => {
-    writer.line(`let i = (group.x + group.y * groups.x) * ${THREADS}u + local;`, 'if (i >= u.count) { return; }')
-    writer.line('var sum = partials[i];')
-    writer.line('for (var slice = 1u; slice < u.slices; slice++) { sum += partials[slice * u.count + i]; }')
-    writer.line(`out[i] = ${fromF32('sum', out.dtype, width)};`)
+    writer.line(`let at = (group.x + group.y * groups.x) * ${THREADS}u + local;`, 'if (at >= u.count) { return; }')
+    writer.line('var sum = partials[at];')
+    writer.line('for (var slice = 1u; slice < u.slices; slice++) { sum += partials[slice * u.count + at]; }')
+    storeFinished(writer, layout, width, 'sum', 'at', width === 4 ? 'at * 4u' : 'at')
   })
+  const { slots, writes } = finishSlots(product)
   return {
-    label, wgsl: writer.toString(), slots: [partials, out.slot], writes: [1],
-    uniforms: uniforms.pack({ count: count / width, slices }),
+    label, wgsl: writer.toString(), slots: [partials, ...slots], writes: writes.map(at => at + 1),
+    uniforms: uniforms.pack({ count: count / width, slices, ...text?.words }),
     workgroups: spread(Math.ceil(count / width / THREADS), traits.maxWorkgroups),
   }
 }

@@ -1,7 +1,8 @@
 // What all matmul kernels write alike: the uniform struct, the bindings, which tile a workgroup has, loads and stores.
-import { Uniforms, Writer, asF32, enables, fromF32, typeName } from '../wgsl.ts'
+import { type Finish, finishText } from '../elementwise.ts'
+import { type UniformField, Uniforms, Writer, asF32, enables, fromF32, typeName } from '../wgsl.ts'
 import { batchCount, isVec4 } from './problem.ts'
-import type { Slot } from '../kernel.ts'
+import { type Slot, finishInput, finished } from '../kernel.ts'
 import type { FloatType, Operand, Product } from './problem.ts'
 
 /** What of an operand shapes the code. */
@@ -29,6 +30,8 @@ export interface Layout {
   readonly batchAxes: number
   /** K is cut in slices, and `out` is f32 partial sums [slices, ...out]. */
   readonly split: boolean
+  /** What becomes of each element before it is stored. */
+  readonly finish?: Finish
 }
 
 /** Sizes of what one workgroup makes. */
@@ -53,6 +56,7 @@ export function layoutOf(product: Product, split: boolean, rowVec4: { readonly a
     outTransposed: product.outTransposed === true,
     batchAxes: product.batch.length,
     split,
+    finish: split ? undefined : product.finish,
   }
 }
 
@@ -64,11 +68,11 @@ function operandLayout(operand: Operand, rows: number, k: number, rowVec4: boole
 export function showLayout(layout: Layout): string {
   const show = (o: OperandLayout): string => `${o.dtype}${o.major === 'k' ? 'k' : 'r'}${o.vec4 ? 4 : 1}`
   const sum = layout.segments.map(s => `${show(s.a)}·${show(s.b)}${s.scaled ? '·s' : ''}`).join(' + ')
-  return `${sum}${layout.bias ? ' + bias' : ''} -> ${layout.out}${layout.outTransposed ? 't' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
+  return `${sum}${layout.bias ? ' + bias' : ''}${layout.finish ? `, ${layout.finish.label}` : ''} -> ${layout.out}${layout.outTransposed ? 't' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
 }
 
 export function uniformsOf(layout: Layout): Uniforms {
-  const names: [string, 'u32' | 'f32'][] = ['M', 'N', 'tilesM', 'tilesN', 'tiles'].map(name => [name, 'u32'])
+  const names: UniformField[] = ['M', 'N', 'tilesM', 'tilesN', 'tiles'].map((name): UniformField => [name, 'u32'])
   if (layout.split) names.push(['chunk', 'u32'])
   if (layout.split && layout.batchAxes > 0) names.push(['batches', 'u32'])
   layout.segments.forEach((segment, s) => {
@@ -80,6 +84,7 @@ export function uniformsOf(layout: Layout): Uniforms {
     if (segment.scaled) names.push([`scale${s}`, 'f32'])
   })
   for (let x = 0; x < layout.batchAxes; x++) names.push([`batch${x}`, 'u32'])
+  if (layout.finish) names.push(...finishText(layout.finish).fields)
   return new Uniforms(names)
 }
 
@@ -106,6 +111,7 @@ export function uniformWordsOf(layout: Layout, product: Product, tile: TileSize,
   product.batch.forEach((n, x) => {
     values[`batch${x}`] = n
   })
+  if (layout.finish) Object.assign(values, finishText(layout.finish).words)
   return uniformsOf(layout).pack(values)
 }
 
@@ -116,14 +122,43 @@ export function tileCount(product: Product, tile: TileSize, slices = 1): number 
 /** Slots in the order of the bindings that `declare` writes. */
 export function slotsOf(product: Product, split: boolean, partials: Slot): { slots: Slot[]; writes: number[] } {
   const slots = product.segments.flatMap(({ a, b }) => [a.slot, b.slot])
-  if (product.bias && !split) slots.push(product.bias.slot)
-  slots.push(split ? partials : product.out.slot)
-  return { slots, writes: [slots.length - 1] }
+  if (split) return { slots: [...slots, partials], writes: [slots.length] }
+  if (product.bias) slots.push(product.bias.slot)
+  const { slots: finishing, writes } = finishSlots(product)
+  return { slots: [...slots, ...finishing], writes: writes.map(at => slots.length + at) }
 }
 
-/** Everything above `main`. `extra` names bindings after the output's. */
-export function declare(writer: Writer, title: string, layout: Layout, subgroups = false, extra: readonly string[] = []): void {
-  const dtypes = [layout.out, ...layout.segments.flatMap(s => [s.a.dtype, s.b.dtype]), ...(layout.bias ? [layout.bias] : [])]
+/** What the end of a product binds: inputs of its finish, then its own result unless only the finished one is stored, then that. */
+export function finishSlots({ finish, out }: Product): { slots: Slot[]; writes: number[] } {
+  if (!finish) return { slots: [out.slot], writes: [0] }
+  const inputs = finish.inputs.map((_, k) => finishInput(k))
+  const written = finish.keeps ? [out.slot, finished] : [finished]
+  return { slots: [...inputs, ...written], writes: written.map((_, k) => inputs.length + k) }
+}
+
+/** The bindings that `finishSlots` lists, from number `binding` on, and the function of the finish. Gives the next number. */
+export function declareFinish(writer: Writer, { finish, out, outVec4 }: Pick<Layout, 'finish' | 'out' | 'outVec4'>, binding: number): number {
+  const bind = (access: string, name: string, type: string): void => {
+    writer.line(`@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${type}>;`)
+  }
+  finish?.inputs.forEach((view, k) => bind('read', `in${k}`, view.dtype))
+  if (!finish || finish.keeps) bind('read_write', 'out', typeName(out, outVec4 ? 4 : 1))
+  if (finish) bind('read_write', 'finished', typeName(finish.dtype, outVec4 ? 4 : 1))
+  return binding
+}
+
+/** Stores what stands in the f32 variable `value`, of four elements from number `i` on or of one, at `index` of the output. */
+export function storeFinished(writer: Writer, { finish, out }: Pick<Layout, 'finish' | 'out'>, width: 1 | 4, value: string, index: string, i: string): void {
+  if (!finish || finish.keeps) writer.line(`out[${index}] = ${fromF32(value, out, width)};`)
+  if (!finish) return
+  const each = width === 1 ? `finish(${value}, ${i})` : `vec4f(${LETTERS.map((letter, q) => `finish(${value}.${letter}, ${i} + ${q}u)`).join(', ')})`
+  writer.line(`finished[${index}] = ${fromF32(each, finish.dtype, width)};`)
+}
+
+/** Everything above `main`. */
+export function declare(writer: Writer, title: string, layout: Layout, subgroups = false): void {
+  const finishing = layout.finish ? [layout.finish.dtype, ...layout.finish.inputs.map(({ dtype }) => dtype)] : []
+  const dtypes = [layout.out, ...finishing, ...layout.segments.flatMap(s => [s.a.dtype, s.b.dtype]), ...(layout.bias ? [layout.bias] : [])]
   writer.line(`// ${title}: ${showLayout(layout)}`, ...enables({ dtypes, subgroups }), '')
   let binding = 0
   const bind = (access: string, name: string, dtype: FloatType, vec4: boolean): void => {
@@ -134,9 +169,9 @@ export function declare(writer: Writer, title: string, layout: Layout, subgroups
     bind('read', `right${s}`, segment.b.dtype, segment.b.vec4)
   })
   if (layout.bias) bind('read', 'bias', layout.bias, layout.outVec4)
-  bind('read_write', 'out', layout.out, layout.outVec4)
-  for (const name of extra) bind('read_write', name, 'f32', false)
+  binding = declareFinish(writer, layout, binding)
   uniformsOf(layout).declare(writer, binding)
+  if (layout.finish) writer.line(...finishText(layout.finish).wgsl.split('\n'))
   writer.line('')
 }
 
@@ -189,14 +224,23 @@ export function store(writer: Writer, layout: Layout, row: string, column: strin
   if (layout.outVec4) {
     const sum = layout.bias ? `${value} + ${asF32(`bias[${column} / 4u]`, layout.bias, 4)}` : value
     writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
-      writer.line(`out[(${base}${row} * u.N + ${column}) / 4u] = ${fromF32(sum, layout.out, 4)};`)
+      writer.line(`let i = ${base}${row} * u.N + ${column};`, `let value = ${sum};`)
+      storeFinished(writer, layout, 4, 'value', 'i / 4u', 'i')
     })
     return
   }
   LETTERS.forEach((letter, i) => {
     const at = i === 0 ? column : `${column} + ${i}u`
-    const index = layout.outTransposed ? `(${at}) * u.M + ${row}` : `${row} * u.N + ${at}`
-    const sum = layout.bias ? `${value}.${letter} + ${asF32(`bias[${at}]`, layout.bias)}` : `${value}.${letter}`
-    writer.line(`if (${row} < u.M && ${at} < u.N) { out[${base}${index}] = ${fromF32(sum, layout.out)}; }`)
+    storeOne(writer, layout, row, at, layout.bias ? `${value}.${letter} + ${asF32(`bias[${at}]`, layout.bias)}` : `${value}.${letter}`)
+  })
+}
+
+/** Stores the f32 `value`, bias included, at (row, column), unless that is past the edge. */
+export function storeOne(writer: Writer, layout: Layout, row: string, column: string, value: string): void {
+  const base = layout.split || layout.batchAxes > 0 ? 'slice * u.M * u.N + ' : ''
+  const index = layout.outTransposed ? `(${column}) * u.M + ${row}` : `${row} * u.N + ${column}`
+  writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
+    writer.line(`let i = ${base}${index};`, `let value = ${value};`)
+    storeFinished(writer, layout, 1, 'value', 'i', 'i')
   })
 }

@@ -61,11 +61,22 @@ export function tileWgsl(c: TileConfig, layout: Layout): string {
       })
     })
     writer.line('')
-    for (let i = 0; i < c.rows; i++) {
-      for (let j = 0; j < c.fours; j++) store(writer, layout, `(row + ${i}u)`, `column${j}`, `sum${i}_${j}`)
-    }
+    storeRows(writer, c, layout)
   })
   return writer.toString()
+}
+
+/** A finish is written once, in a loop over the rows: so many copies of it would take a CPU's compiler longer than the sums. */
+function storeRows(writer: Writer, c: TileConfig, layout: Layout): void {
+  const rows = Array.from({ length: c.rows }, (_, i) => i)
+  for (let j = 0; j < c.fours; j++) {
+    if (!layout.finish) {
+      for (const i of rows) store(writer, layout, `(row + ${i}u)`, `column${j}`, `sum${i}_${j}`)
+      continue
+    }
+    writer.line(`var sums${j} = array<vec4f, ${c.rows}>(${rows.map(i => `sum${i}_${j}`).join(', ')});`)
+    writer.block(`for (var r = 0u; r < ${c.rows}u; r++)`, () => store(writer, layout, '(row + r)', `column${j}`, `sums${j}[r]`))
+  }
 }
 
 /** Rows past the edge read the last one instead; their sums are never stored. */

@@ -18,20 +18,6 @@ export interface WorkgroupConfig {
   readonly columnFours: number
 }
 
-/** Work that rides on the same slabs (the down projection of a LoRA linear). */
-export interface Passenger {
-  readonly bindings: readonly string[]
-  declare(writer: Writer): void
-  /** Before the loop along K. */
-  begin(writer: Writer): void
-  /** Copies its own slab at `k`, zeros past `end`. */
-  copy(writer: Writer, end: string): void
-  /** One k of the slab: `kk` is its index there, leftTile[kk * LEFT_PITCH + row / 4] the left operand's group of four. */
-  step(writer: Writer): void
-  /** After the loop: adds its share to sum{i}_{j}. */
-  finish(writer: Writer): void
-}
-
 export function workgroupName(c: WorkgroupConfig): string {
   return `wg ${c.rows}x${c.columns}x${c.depth} ${c.rowFours * 4}x${c.columnFours * 4}`
 }
@@ -55,15 +41,14 @@ export function workgroupStorage(c: WorkgroupConfig): number {
 }
 
 /** The shader of one config and layout. */
-export function workgroupWgsl(c: WorkgroupConfig, layout: Layout, passenger?: Passenger): string {
+export function workgroupWgsl(c: WorkgroupConfig, layout: Layout): string {
   const writer = new Writer()
   const threads = workgroupThreads(c)
   const across = c.columns / (c.columnFours * 4)
   const down = c.rows / (c.rowFours * 4)
-  declare(writer, `matmul ${workgroupName(c)}`, layout, false, passenger?.bindings)
+  declare(writer, `matmul ${workgroupName(c)}`, layout)
   writer.line(`const LEFT_PITCH = ${pitch(c.rows)}u;`, `const RIGHT_PITCH = ${pitch(c.columns)}u;`)
   writer.line(`var<workgroup> leftTile: array<vec4f, ${c.depth * pitch(c.rows)}>;`, `var<workgroup> rightTile: array<vec4f, ${c.depth * pitch(c.columns)}>;`)
-  passenger?.declare(writer)
   writer.line('')
   entryPoint(writer, threads, layout, () => {
     // Threads take groups of four in turn, so that neighbours read neighbouring groups of the tiles.
@@ -72,14 +57,12 @@ export function workgroupWgsl(c: WorkgroupConfig, layout: Layout, passenger?: Pa
     for (let i = 0; i < c.rowFours * 4; i++) {
       for (let j = 0; j < c.columnFours; j++) writer.line(`var sum${i}_${j} = vec4f();`)
     }
-    passenger?.begin(writer)
     layout.segments.forEach((segment, s) => {
       const { begin, end } = bounds(layout, s)
       writer.line('')
       writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
         copySlab(writer, 'a', s, segment.a, c.rows, c.depth, threads, end, segment.scaled ? ` * u.scale${s}` : '')
         copySlab(writer, 'b', s, segment.b, c.columns, c.depth, threads, end, '')
-        passenger?.copy(writer, end)
         writer.line('workgroupBarrier();')
         writer.block(`for (var kk = 0u; kk < ${c.depth}u; kk++)`, () => {
           for (let i = 0; i < c.rowFours; i++) writer.line(`let a${i} = leftTile[kk * LEFT_PITCH + rowFour${i}];`)
@@ -87,12 +70,10 @@ export function workgroupWgsl(c: WorkgroupConfig, layout: Layout, passenger?: Pa
           for (let i = 0; i < c.rowFours * 4; i++) {
             for (let j = 0; j < c.columnFours; j++) writer.line(`sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`)
           }
-          passenger?.step(writer)
         })
         writer.line('workgroupBarrier();')
       })
     })
-    passenger?.finish(writer)
     writer.line('')
     for (let j = 0; j < c.columnFours; j++) writer.line(`let column${j} = tileN * ${c.columns}u + columnFour${j} * 4u;`)
     for (let i = 0; i < c.rowFours; i++) writer.line(`let row${i} = tileM * ${c.rows}u + rowFour${i} * 4u;`)

@@ -3,7 +3,7 @@
 // an edge shows NaN, one that leaves an element unwritten too, and one that writes past its output is reported.
 import { openAdapter } from '../../engine/runtime/node.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
-import type { DType, Launch, Lowering, Spec, Traits, View } from '../../shaders/kernel.ts'
+import type { DType, Launch, Lowering, Slot, Spec, Traits, View } from '../../shaders/kernel.ts'
 
 export interface TestDevice {
   readonly device: GPUDevice
@@ -105,7 +105,8 @@ export async function prepareLowering(
     return storage(spec.dtype, sizeOf(spec), OUTPUT_POISON, alias === undefined || alias === null ? undefined : inputs[alias].data)
   })
   const temporaries = (lowering.temporaries ?? []).map(spec => storage(spec.dtype, sizeOf(spec), INPUT_POISON))
-  const buffersOf = { input: inputBuffers, output: outputBuffers, temporary: temporaries }
+  // Nothing finishes a kernel that runs by itself.
+  const buffersOf: Record<Slot['role'], readonly GPUBuffer[]> = { input: inputBuffers, output: outputBuffers, temporary: temporaries, finish: [], finished: [] }
 
   const steps: { pipeline: GPUComputePipeline; group: GPUBindGroup; launch: Launch }[] = []
   for (const launch of lowering.launches) {

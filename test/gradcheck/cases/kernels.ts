@@ -41,9 +41,9 @@ const loraCases: readonly OpCase[] = [
   opCase('loraLinearGradient', loraSizes, ({ rows, inner, outer, low, layout: as, scale }) => ({
     slots: [
       { shape: [rows, outer], layout: as }, { shape: [outer, inner] },
-      { shape: [low, inner], dtype: 'f32' }, { shape: [outer, low], dtype: 'f32' },
+      { shape: [low, inner], dtype: 'f32' }, { shape: [rows, low], dtype: 'f32' },
     ],
-    fn: (dy, weight, a, b) => concat(applyAll('loraLinearGradient', [dy, weight, a, b], { scale }).map(t => t.cast('f32').reshape([-1]))),
+    fn: (dy, weight, a, dyB) => apply('loraLinearGradient', [dy, weight, a, dyB], { scale }),
     options: { sumLength: Math.max(inner, outer, rows) * 4 },
   })),
 ]
