@@ -97,7 +97,7 @@ interface Slip {
   readonly accumulate?: number
 }
 
-async function train(one: Case, slip: Slip = {}): Promise<{ losses: number[], norms: number[], trained: Map<string, Float32Array>, moved: number }> {
+async function train(one: Case, slip: Slip = {}, until = OPTIONS.steps): Promise<{ losses: number[], norms: number[], trained: Map<string, Float32Array>, moved: number }> {
   const model = await modelOf(one)
   const before = await trainedOf(model)
   const data = examplesOf(one, model)
@@ -112,7 +112,7 @@ async function train(one: Case, slip: Slip = {}): Promise<{ losses: number[], no
   const losses: number[] = []
   const norms: number[] = []
   let at = 0
-  for (let step = 0; step < OPTIONS.steps; step++) {
+  for (let step = 0; step < until; step++) {
     const batches = Array.from({ length: accumulate }, () => {
       const indices = Array.from({ length: Math.min(OPTIONS.rows, data.length - at) }, (_, i) => at + i)
       at = (at + indices.length) % data.length
@@ -165,8 +165,15 @@ describe('fifty steps with PEFT and PyTorch', () => {
     expect(binds.filter(count => count < 45).length).toBeGreaterThan(1)
   })
 
+  const one = caseOf('bert, 7 examples')
+
+  test('would not pass without weight decay', async () => {
+    const { losses, trained } = await train(one, { optimizer: { weightDecay: 0 } })
+    expect(furthest(trained, await wantedOf(one))).toBeGreaterThan(10 * BAR)
+    expect(relative(losses, expected[one.name].losses)).toBeGreaterThan(10 * BAR)
+  })
+
   const slips: Readonly<Record<string, Slip>> = {
-    'without weight decay': { optimizer: { weightDecay: 0 } },
     'without clipping': { optimizer: { clip: 0 } },
     'with a warm-up one step longer': { warmup: OPTIONS.warmup + 1 },
     'with another β₂': { optimizer: { beta2: 0.99 } },
@@ -175,10 +182,8 @@ describe('fifty steps with PEFT and PyTorch', () => {
   }
   for (const [what, slip] of Object.entries(slips)) {
     test(`would not pass ${what}`, async () => {
-      const one = caseOf('bert, 7 examples')
-      const { losses, trained } = await train(one, slip)
-      expect(furthest(trained, await wantedOf(one))).toBeGreaterThan(10 * BAR)
-      expect(relative(losses, expected[one.name].losses)).toBeGreaterThan(BAR)
+      const { losses } = await train(one, slip, 15)
+      expect(relative(losses, expected[one.name].losses.slice(0, 15))).toBeGreaterThan(10 * BAR)
     })
   }
 })
