@@ -49,7 +49,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (await run.finished()) throw new UserError(`${run.folder} is finished: see its result.json`)
     await checkPaths(full)
     checkPrecision(full, await openNamed(full.adapter, full.profile))
-    return full.dryRun ? dryRun(full, console) : resumeRun(run, full, console, version)
+    return full.dryRun ? dryRun(full, console, version) : resumeRun(run, full, console, version)
   }
   await checkPaths(options)
   const device = await openNamed(options.adapter, options.profile)
@@ -58,7 +58,7 @@ async function main(argv: readonly string[]): Promise<number> {
   const full = parseOptions(settled)
   checkPrecision(full, device)
   if (full.profile && !device.gpu.features.has('timestamp-query')) throw new UserError(`--profile: ${device.info.name} has no timestamps`)
-  return full.dryRun ? dryRun(full, console) : startRun(full, console, version)
+  return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version)
 }
 
 function checkPrecision(options: Options, device: Device): void {

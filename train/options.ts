@@ -204,6 +204,11 @@ const groups = {
   'The machine': {
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is'),
     'list-adapters': flag('print the adapters and stop'),
+    'tune-kernels': valued(
+      oneOf('off', 'cached', 'full'),
+      'cached',
+      'cached: go by what was measured on this adapter before, and on a GPU measure for 3 seconds more; full: measure everything',
+    ),
     profile: flag("time every kernel of one step: profile.txt and, for Perfetto, trace.json in the run's folder"),
   },
   Help: {

@@ -15,6 +15,7 @@ import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
 import { writeReport } from './report/write.ts'
 import { type Run, chooseRunFolder, createRun } from './runs.ts'
+import { KernelChoices } from './tuning.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from './trainer.ts'
 
 /** Sentences that every run classifies in the end, to see the model at work. */
@@ -58,11 +59,13 @@ interface Prepared {
   readonly model: SequenceClassifier
   readonly trainer: Trainer
   readonly plan: PlanSummary
+  readonly choices: KernelChoices
   readonly parameters: { readonly total: number, readonly trainable: number, readonly percent: number }
 }
 
-async function prepare(options: Options, console: Console, progress: Progress): Promise<Prepared> {
+async function prepare(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Prepared> {
   const device = await currentDevice()
+  const choices = new KernelChoices(options.tuneKernels, device.info, version, run)
   const download = (file: string, done: number, total: number): void => {
     if (done === 0) progress.start(`download ${file} (bytes)`, total)
     progress.update(done)
@@ -87,7 +90,7 @@ async function prepare(options: Options, console: Console, progress: Progress): 
   const plan = await trainer.plan(options.maxLength)
   console.say(`Step of ${options.batchSize} × ${options.maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
-  return { options, device, data, facts, opened, model, trainer, plan, parameters }
+  return { options, device, data, facts, opened, model, trainer, plan, parameters, choices }
 }
 
 function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
@@ -114,9 +117,9 @@ function overview({ device, opened, parameters, facts, plan }: Prepared): Record
 }
 
 /** Resolves everything, plans one step, prints, trains nothing. */
-export async function dryRun(options: Options, console: Console): Promise<number> {
+export async function dryRun(options: Options, console: Console, version: string): Promise<number> {
   const progress = new Progress()
-  const prepared = await prepare(options, console, progress)
+  const prepared = await prepare(options, console, progress, version)
   console.result(overview(prepared))
   return 0
 }
@@ -125,7 +128,7 @@ export async function dryRun(options: Options, console: Console): Promise<number
 export async function startRun(options: Options, console: Console, version: string): Promise<number> {
   const progress = new Progress()
   const folder = await chooseRunFolder(options.out, options.name ?? options.model?.split('/').at(-1) ?? 'run')
-  const prepared = await prepare(options, console, progress)
+  const prepared = await prepare(options, console, progress, version)
   const run = await createRun(folder, {
     tilegrad: version, node: process.version, created_at: new Date().toISOString(),
     arguments: await repeatable(options), options, ...overview(prepared),
@@ -149,7 +152,7 @@ export function recordedOptions(run: Run, changes: readonly string[]): Options {
 export async function resumeRun(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const position = await new Checkpoints(run.path('checkpoints')).latest()
   const progress = new Progress()
-  const prepared = await prepare(options, console, progress)
+  const prepared = await prepare(options, console, progress, version, run)
   const before = run.config.adapter as { name?: unknown } | undefined
   if (before?.name !== prepared.device.info.name) {
     process.stderr.write(`The run began on ${String(before?.name)}; on ${prepared.device.info.name} its numbers may differ in the last bits.\n`)
@@ -163,6 +166,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
   const { options, data, opened, model, trainer, device } = prepared
   const began = performance.now()
   try {
+    prepared.choices.keepIn(run)
     const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
       progress.start(`tokenise ${what}`, examples.length)
       const result = await tokenise(examples, opened.tokenizer, options.maxLength, done => progress.update(done))

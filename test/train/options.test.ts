@@ -34,7 +34,7 @@ describe('options', () => {
       limitTrain: undefined, limitTest: undefined, valSplit: 0.1,
       out: undefined, name: undefined, resume: undefined, checkpointEvery: 30, merge: false, dryRun: false,
       json: false,
-      adapter: undefined, listAdapters: false, profile: false, help: false, version: false,
+      adapter: undefined, listAdapters: false, profile: false, tuneKernels: 'cached', help: false, version: false,
     })
   })
 
