@@ -3,6 +3,7 @@
 import { UserError } from './errors.ts'
 import { type Node, type Value, specOf } from './graph.ts'
 import { ones, zeros } from './ops/source.ts'
+import { recomputed } from './recompute.ts'
 import { sameShape, showSpec } from './shape.ts'
 import { Tensor } from './tensor.ts'
 
@@ -33,15 +34,18 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
 
 /**
  * Gradients of `loss` (one element, unless `upstream` of its shape is given) with respect to each of `wrt`, in their
- * shapes; zeros where the loss does not depend on one. Throws a UserError where an op on the way has no gradient.
+ * shapes; zeros where the loss does not depend on one. `recompute` names boundaries of the forward pass, in order: what
+ * lies between two of them is made again for the backward pass instead of kept, which takes time and saves memory. Throws
+ * a UserError where an op on the way has no gradient.
  */
-export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor): Tensor[] {
+export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, recompute: readonly Tensor[] = []): Tensor[] {
   if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss has one element, not ${showSpec(loss)}: sum it, or give its upstream gradient`)
   if (upstream && !sameShape(upstream.shape, loss.shape)) throw new UserError(`grad: upstream ${showSpec(upstream)} is not of the loss's shape ${showSpec(loss)}`)
   const alien = wrt.find(t => !isFloat(t.value))
   if (alien) throw new UserError(`grad: ${showSpec(alien)} holds integers, which have no gradient`)
   const nodes = pathNodes(loss.value.node, new Set(wrt.map(t => t.value.node)))
   const onPath = new Set(nodes)
+  const again = recomputed(recompute)
   const gradients = new Map<Node, (Tensor | undefined)[]>()
   const accumulate = ({ node, index }: Value, gradient: Tensor): void => {
     const slots = gradients.get(node) ?? []
@@ -60,8 +64,8 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor): T
       if (op.noGradient) throw new UserError(`grad: no gradient through ${op.name}: ${op.noGradient}`)
       continue
     }
-    const inputs = node.inputs.map(value => new Tensor(value))
-    const outputs = node.outputs.map((_, index) => new Tensor({ node, index }))
+    const inputs = node.inputs.map(value => new Tensor(again(value)))
+    const outputs = node.outputs.map((_, index) => new Tensor(again({ node, index })))
     const found = op.gradient({ inputs, outputs, attributes: node.attributes, upstream: outputs.map((_, i) => arrived[i]), needs })
     found.forEach((gradient, i) => {
       if (!gradient || !needs[i]) return

@@ -156,9 +156,13 @@ export abstract class Encoder extends Module {
   #run(inputs: Inputs, context: ForwardContext, firstOnly: boolean): Tensor {
     const [batch] = inputs.ids.shape
     const last = this.layers.length - 1
+    const told = (x: Tensor): Tensor => {
+      context.onLayer?.(x)
+      return x
+    }
     return this.layers.reduce(
-      (x, layer, i) => layer.forward(x, inputs.mask, batch, context, firstOnly && i === last),
-      this.embeddings.forward(inputs, context),
+      (x, layer, i) => told(layer.forward(x, inputs.mask, batch, context, firstOnly && i === last)),
+      told(this.embeddings.forward(inputs, context)),
     )
   }
 }

@@ -177,10 +177,12 @@ export interface ForwardContext {
   readonly step: Tensor
   /** Every dropout site of a pass takes a number of its own, in the order of the program. */
   nextStream(): number
+  /** Called with the hidden states before the first layer and after each. */
+  onLayer?(hidden: Tensor): void
 }
 
 /** A context for one forward pass. */
-export function forwardContext(options: { training: boolean, seed: number, step: Tensor }): ForwardContext {
+export function forwardContext(options: Omit<ForwardContext, 'nextStream'>): ForwardContext {
   let streams = 0
   return { ...options, nextStream: () => streams++ }
 }

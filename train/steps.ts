@@ -57,6 +57,8 @@ export interface StepOptions {
   readonly accumulate: number
   /** Scales the loss dynamically: for f16 activations. */
   readonly scaleLoss: boolean
+  /** Makes each layer's activations again in the backward pass instead of keeping them. */
+  readonly recompute?: boolean
 }
 
 /** Number of rows whose largest logit is the label's, f32 []: rows with a negative label don't count. */
@@ -90,11 +92,14 @@ export class TrainingSteps {
     const lossScale = (): Tensor => scaler?.scale.tensor ?? scalar(1)
 
     const gradients = (batch: BatchTensors, step: Tensor, weight: Tensor): { flat: Tensor[], told: Tensor } => {
-      const context = forwardContext({ training: true, seed: options.seed, step })
+      const layers: Tensor[] = []
+      const context = forwardContext({ training: true, seed: options.seed, step, onLayer: hidden => { layers.push(hidden) } })
       const { logits, loss } = model.lossAndLogits(batch.ids, batch.mask, batch.types, batch.labels, context)
       const weighted = loss.mul(weight)
       const scaled = scaler ? weighted.mul(lossScale()) : weighted
-      const flat = optimizer.flatten(parameters, grad(scaled, parameters.map(p => p.tensor)))
+      // The last layer's are needed as soon as they are made.
+      const boundaries = options.recompute ? layers.slice(0, -1) : []
+      const flat = optimizer.flatten(parameters, grad(scaled, parameters.map(p => p.tensor), undefined, boundaries))
       return { flat, told: concat([weighted.reshape([1]), correct(logits, batch.labels).reshape([1])]) }
     }
     const apply = (flat: readonly Tensor[], hyper: Tensor): Tensor => {

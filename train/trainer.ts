@@ -29,6 +29,8 @@ export interface TrainerOptions {
   readonly clip: number
   readonly seed: number
   readonly precision: 'f32' | 'f16'
+  /** Makes each layer's activations again in the backward pass instead of keeping them. */
+  readonly recompute?: boolean
   /** Id of the padding token. */
   readonly padId: number
   /** Seconds between checkpoints within an epoch, 30 when left out; 0 for one after every step. */
@@ -117,9 +119,9 @@ export class Trainer {
   static async over(model: SequenceClassifier, options: TrainerOptions): Promise<Trainer> {
     const device = await currentDevice()
     const parameters = model.trainable()
-    const { weightDecay, clip, seed, accumulate, precision } = options
+    const { weightDecay, clip, seed, accumulate, precision, recompute } = options
     const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed, accumulate, scaleLoss: precision === 'f16' })
+    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed, accumulate, scaleLoss: precision === 'f16', recompute })
     return new Trainer(options, parameters, optimizer, steps, new EvaluationStep(model))
   }
 
