@@ -381,7 +381,7 @@ class Scheduler {
       const written = launch.writes.map(slot => launch.slots[slot])
       const bindings = launch.slots.map(bindingOf)
       // What several nodes would prepare alike from the same inputs (an attention mask) is prepared once.
-      if (written.length === 1 && written[0].role === 'temporary' && this.#isConstant(launch, bindings)) {
+      if (written.length === 1 && written[0].role === 'temporary' && isFilledOnce(written[0], launches) && this.#isConstant(launch, bindings)) {
         const key = [launch.wgsl, launch.uniforms, ...bindings.map(({ region, offset }, slot) => (launch.writes.includes(slot) ? '' : `${this.#numberOf(region)}+${offset}`))].join('|')
         const known = this.#filled.get(key)
         const { index } = written[0]
@@ -521,6 +521,11 @@ function topological(steps: readonly Step[], after: readonly ReadonlySet<number>
   }
   steps.forEach((_, i) => visit(i))
   return order
+}
+
+/** Whether only one launch writes a temporary: what later ones go on to change can't be shared. */
+function isFilledOnce({ index }: Slot, launches: readonly Launch[]): boolean {
+  return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index)).length === 1
 }
 
 const padded = (bytes: number): number => Math.ceil(bytes / 256) * 256
