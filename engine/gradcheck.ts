@@ -180,7 +180,14 @@ const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
 /** Whether anything on the way to a tensor is rounded to f16. What comes in as f16 or only moves about is not. */
 function roundsToHalf(t: Tensor): boolean {
   const moves = ({ op }: Node): boolean => op.kind === 'source' || op.kind === 'view' || (EXACT.has(op.name) && op.name !== 'cast' && op.name !== 'dropout')
-  return reachable([t.value.node]).some(node => node.outputs.some(isHalf) && !moves(node))
+  const seen = new Set<string>()
+  const rounds = ({ node, index }: Value): boolean => {
+    const key = `${node.id}.${index}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    return (isHalf(node.outputs[index]) && !moves(node)) || node.inputs.some(rounds)
+  }
+  return rounds(t.value)
 }
 
 /** Central differences of fourth order: (8·(L₁ − L₋₁) − (L₂ − L₋₂)) / 12 step. */

@@ -1,7 +1,7 @@
 // A property test for every op: which nets apply to it, and what its random checks are made of.
 import { elementwiseCases } from './cases/elementwise.ts'
-import { kernelCases, matmulCases } from './cases/kernels.ts'
+import { attentionCases, matmulCases, rowCases } from './cases/kernels.ts'
 import { shapeCases } from './cases/shapes.ts'
 import type { OpCase } from './draw.ts'
 
-export const cases: readonly OpCase[] = [...elementwiseCases, ...shapeCases, ...matmulCases, ...kernelCases]
+export const cases: readonly OpCase[] = [...elementwiseCases, ...shapeCases, ...matmulCases, ...attentionCases, ...rowCases]

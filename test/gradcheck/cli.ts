@@ -1,19 +1,25 @@
 // `npm run gradcheck`: the property tests as a table, a row an op and dtype, with the worst error of each net. Exit status 1
-// where a bar is missed, with the counterexample as options that run it alone.
+// where a bar is missed or an op has no case, with the counterexample as options that run it alone. With --planted, the
+// test of the tests: mistakes are made on purpose, one at a time, and each must be found.
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
 import { bars } from '../../engine/gradcheck.ts'
-import { UserError, currentDevice } from '../../engine/node.ts'
+import { type Device, UserError, currentDevice, registeredOps } from '../../engine/node.ts'
 import { cases } from './cases.ts'
 import type { Drawn, OpCase } from './draw.ts'
-import { onDevice, onHost } from './run.ts'
+import { Explorer } from './explore.ts'
+import { isFine, plantedHeader, plantedRow, plants, sow } from './planted/catch.ts'
+import type { Plant } from './planted/plant.ts'
+import { RUNS, SEED, onDevice, onHost } from './run.ts'
 
 const HELP = `Checks the gradients and kernels of every op in three nets.
 
   --op NAME      only this op (or case: 'add of integers')
-  --runs N       random checks a case (12)
-  --seed N       draws others (20260)
+  --runs N       random checks a case (${RUNS})
+  --seed N       draws others (${SEED})
   --draw JSON    one check alone, with the parameters that a miss printed; needs --op
+  --planted      plants mistakes, one at a time, and shows which net finds each
+  --plant TEXT   the checks with one mistake planted: the one whose place and words hold TEXT
   --adapter NAME part of an adapter's name
   --help         this text`
 
@@ -31,20 +37,19 @@ function whole(name: string, text: string | undefined, fallback: number, least: 
 }
 
 function options() {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
   try {
-    const names = { op: 'string', runs: 'string', seed: 'string', draw: 'string', adapter: 'string' } as const
-    return parseArgs({
-      options: { ...Object.fromEntries(Object.entries(names).map(([name, type]) => [name, { type }])) as { [K in keyof typeof names]: { type: 'string' } }, help: { type: 'boolean' } },
-    }).values
+    return parseArgs({ options: { op: text, runs: text, seed: text, draw: text, plant: text, adapter: text, planted: flag, help: flag } }).values
   } catch (error) {
     throw new UserError(error instanceof Error ? error.message : String(error))
   }
 }
 
 /** All nets of one draw; misses as lines. */
-async function check(of: OpCase, drawn: Drawn, row: Row, number: number): Promise<string[]> {
+async function check(of: OpCase, drawn: Drawn, row: Row, number: number, explorer: Explorer, exhaustive: boolean): Promise<string[]> {
   const reports = onHost(drawn)
-  for await (const report of onDevice(drawn, number)) reports.push(report)
+  for await (const report of onDevice(of, drawn, number, explorer, exhaustive)) reports.push(report)
   for (const { errors } of reports) {
     for (const [net, error] of Object.entries(errors)) row.worst[net] = Math.max(row.worst[net] ?? 0, error)
   }
@@ -56,8 +61,57 @@ async function check(of: OpCase, drawn: Drawn, row: Row, number: number): Promis
   return reports.flatMap(({ misses }) => misses.map(miss => `--op '${of.name}' --draw '${drawn.text}'\n    ${miss}`))
 }
 
+/** The float that a draw is about, or the integer where it holds no other. */
+const dtypeOf = ({ half, inputs }: Drawn): string => (half ? 'f16' : inputs.some(({ dtype }) => dtype === 'f32') ? 'f32' : inputs[0].dtype)
+
+const line = (cells: readonly string[]): string => cells.map((cell, i) => (i === 0 ? cell.padEnd(28) : cell.padStart([0, 6, 7, 12, 10, 15, 15, 10][i]))).join('')
+
+/** Prints the rows of one case; gives its misses. `exhaustive`: every draw through every config of its kernels. */
+async function table(of: OpCase, draws: readonly Drawn[], exhaustive = false): Promise<string[]> {
+  const misses: string[] = []
+  const rows = new Map<string, Row>()
+  const explorer = new Explorer()
+  for (const [number, drawn] of draws.entries()) {
+    const dtype = dtypeOf(drawn)
+    const row = rows.get(dtype) ?? { tried: 0, worst: {}, least: Infinity, most: 0 }
+    rows.set(dtype, row)
+    misses.push(...await check(of, drawn, row, number, explorer, exhaustive))
+  }
+  for (const [dtype, { tried, worst, least, most }] of rows) {
+    const error = (net: string): string => (net in worst ? worst[net].toExponential(1) : '–')
+    console.log(line([of.name, dtype, `${tried}`, `${least}–${most}`, error('reference'), error('forward'), error('backward'), error('differences')]))
+  }
+  return misses
+}
+
+/** Ops of the registry that no case draws: none, or the suite is not whole. */
+function uncovered(): string[] {
+  const drawn = new Set(cases.map(({ op }) => op))
+  return registeredOps().map(({ name }) => name).filter(name => !drawn.has(name))
+}
+
+async function sowAll(device: Device): Promise<number> {
+  console.log(plantedHeader)
+  let [caught, hidden] = [0, 0]
+  for (const plant of plants) {
+    const outcome = await sow(plant, device)
+    console.log(plantedRow(outcome))
+    if (outcome.kind === 'hidden') hidden++
+    else if (isFine(outcome)) caught++
+  }
+  const slipped = plants.length - caught - hidden
+  console.log(`${caught} of ${plants.length} mistakes caught${hidden > 0 ? `, ${hidden} can't show on this adapter` : ''}${slipped > 0 ? `, ${slipped} slipped through` : ''}`)
+  return slipped === 0 ? 0 : 1
+}
+
+function plantNamed(text: string): Plant {
+  const found = plants.filter(({ name, where }) => `${where}: ${name}`.includes(text))
+  if (found.length === 1) return found[0]
+  throw new UserError(`--plant ${text}: ${found.length === 0 ? 'there is no such mistake' : 'there are several'}: ${(found.length === 0 ? plants : found).map(({ name, where }) => `'${where}: ${name}'`).join(', ')}`)
+}
+
 async function main(): Promise<number> {
-  const { op, runs, seed, draw, adapter, help } = options()
+  const { op, runs, seed, draw, planted, plant, adapter, help } = options()
   if (help) {
     console.log(HELP)
     return 0
@@ -65,36 +119,31 @@ async function main(): Promise<number> {
   if (adapter) process.env.TILEGRAD_ADAPTER = adapter
   const chosen = cases.filter(of => op === undefined || of.name === op || of.op === op)
   if (chosen.length === 0) throw new UserError(`--op ${op}: there is no such op; there are ${cases.map(of => of.name).join(', ')}`)
-  const [runCount, from] = [whole('runs', runs, 12, 1), whole('seed', seed, 20260, 0)]
-  if (draw !== undefined && chosen.filter(of => of.name === op).length !== 1) throw new UserError('--draw needs the --op that it was printed with')
+  const [runCount, from] = [whole('runs', runs, RUNS, 1), whole('seed', seed, SEED, 0)]
+  const alone = draw === undefined ? undefined : chosen.find(of => of.name === op)
+  if (draw !== undefined && !alone) throw new UserError('--draw needs the --op that it was printed with')
+  const mistake = plant === undefined ? undefined : plantNamed(plant)
   const device = await currentDevice()
   console.log(`${device.info.name}; bars: net 1 ${bars.reference}, net 2 ${bars.device.f32}·√terms (f16 ${bars.device.f16}), net 3 ${bars.differences}`)
   if (!device.traits.f16) console.log('f16 is left out: the adapter has no shader-f16')
-  const columns = ['op', 'dtype', 'cases', 'elements', 'net 1', 'net 2 forward', 'net 2 backward', 'net 3']
-  const line = (cells: readonly string[]): string => cells.map((cell, i) => (i === 0 ? cell.padEnd(28) : cell.padStart([0, 6, 7, 12, 10, 15, 15, 10][i]))).join('')
-  console.log(line(columns))
+  if (planted) return sowAll(device)
+  if (mistake) console.log(`planted: ${mistake.where}: ${mistake.name}`)
+  mistake?.make(device, () => {})
+
+  console.log(line(['op', 'dtype', 'cases', 'elements', 'net 1', 'net 2 forward', 'net 2 backward', 'net 3']))
   const misses: string[] = []
-  for (const of of chosen) {
-    const rows = new Map<string, Row>()
-    const draws = draw === undefined
-      ? fc.sample(of.draws(device.traits.f16), { numRuns: runCount, seed: from })
-      : [chosen.find(other => other.name === op)?.redraw(draw)].filter(one => one !== undefined)
-    for (const [number, drawn] of draws.entries()) {
-      const dtype = drawn.half ? 'f16' : drawn.inputs[0].dtype
-      const row = rows.get(dtype) ?? { tried: 0, worst: {}, least: Infinity, most: 0 }
-      rows.set(dtype, row)
-      misses.push(...await check(of, drawn, row, number))
+  if (alone && draw !== undefined) misses.push(...await table(alone, [alone.redraw(draw)], true))
+  else {
+    for (const of of chosen) {
+      misses.push(...await table(of, fc.sample(of.draws(device.traits.f16), { numRuns: runCount, seed: from })))
+      if (of.why) console.log(`    nets ${of.nets.join(' and ')} alone: ${of.why}`)
     }
-    for (const [dtype, { tried, worst, least, most }] of rows) {
-      const error = (net: string): string => (net in worst ? worst[net].toExponential(1) : '–')
-      console.log(line([of.name, dtype, `${tried}`, `${least}–${most}`, error('reference'), error('forward'), error('backward'), error('differences')]))
-    }
-    if (of.why && draw === undefined) console.log(`    nets ${of.nets.join(' and ')} alone: ${of.why}`)
   }
   for (const miss of misses) console.log(`missed: ${miss}`)
+  const without = uncovered()
+  console.log(`${registeredOps().length} ops in the registry, ${registeredOps().length - without.length} with a case${without.length > 0 ? `; without: ${without.join(', ')}` : ', none without'}`)
   console.log(misses.length === 0 ? 'all bars met' : `${misses.length} missed`)
-  device.close()
-  return misses.length === 0 ? 0 : 1
+  return misses.length === 0 && without.length === 0 ? 0 : 1
 }
 
 // Dawn's threads end with the process.

@@ -1,5 +1,5 @@
-// Nets 2 and 3 of matmul.
+// Nets 2 and 3 of matmul, alone and with LoRA.
 import { matmulCases } from './cases/kernels.ts'
 import { describeOnDevice } from './device.ts'
 
-describeOnDevice(matmulCases)
+describeOnDevice(matmulCases, /^matmul/)

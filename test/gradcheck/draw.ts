@@ -127,6 +127,8 @@ export interface OpCase {
   /** Nets that apply, and why another doesn't. */
   readonly nets: readonly Net[]
   readonly why?: string
+  /** How many configs of its kernels each draw tries beside the engine's choice. */
+  readonly rounds: number
   /** Random checks; in f16 some of the time where `half` allows it. */
   readonly draws: (half: boolean) => fc.Arbitrary<Drawn>
   /** The draw whose parameters a counterexample printed. */
@@ -138,7 +140,7 @@ type Draw<P> = P & { readonly seed: number; readonly dtype: 'f32' | 'f16' }
 /** A case of an op: parameters, and the check that they mean. `floats: 'f32'` for what has no f16. */
 export function opCase<P extends object>(
   op: string, params: fc.Arbitrary<P>, build: (params: Draw<P>) => Built,
-  { nets = [1, 2, 3], why, floats = 'any', of }: { nets?: readonly Net[]; why?: string; floats?: 'any' | 'f32'; of?: string } = {},
+  { nets = [1, 2, 3], why, floats = 'any', of, rounds = 1 }: { nets?: readonly Net[]; why?: string; floats?: 'any' | 'f32'; of?: string; rounds?: number } = {},
 ): OpCase {
   const name = of ? `${op} of ${of}` : op
   const drawn = (all: Draw<P>): Drawn & { [fc.toStringMethod](): string } => {
@@ -153,7 +155,7 @@ export function opCase<P extends object>(
     }
   }
   return {
-    op, name, nets, why,
+    op, name, nets, why, rounds,
     redraw: json => drawn(JSON.parse(json) as Draw<P>),
     draws: half => {
       const dtype = half && floats === 'any' ? fc.constantFrom<'f32' | 'f16'>('f32', 'f32', 'f16') : fc.constant<'f32'>('f32')

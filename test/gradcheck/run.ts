@@ -5,9 +5,11 @@ import { type GradientCheck, type GradientCheckReport, type Net, planGradientChe
 import { type Node } from '../../engine/graph.ts'
 import { currentDevice } from '../../engine/runtime/device.ts'
 import type { Tensor } from '../../engine/tensor.ts'
-import { setTuner } from '../../engine/tune.ts'
 import type { Traits } from '../../shaders/kernel.ts'
+import { guises } from './configs.ts'
 import type { Drawn, OpCase } from './draw.ts'
+import { exchange } from './exchange.ts'
+import type { Explorer } from './explore.ts'
 
 /** Random checks a case; GRADCHECK_RUNS asks for more. */
 export const RUNS = Number(process.env.GRADCHECK_RUNS ?? 12)
@@ -40,34 +42,13 @@ export function planned(drawn: Drawn, form: Form, nets: readonly Net[]): Gradien
   return planGradientCheck(inForm(drawn, form), drawn.inputs, { ...drawn.options, nets: apply, weights: form === 'loss' ? 'ones' : 'random' })
 }
 
-/** Of so many draws one goes through every candidate of its kernels: by turns those of the adapter and those of its other guise. */
-export const CANDIDATES_EVERY = 6
-
 /**
  * From here on a CPU adapter passes for a GPU, or a GPU for a CPU, until the function that this gives is called: kernels
  * then offer what they keep for the other kind.
  */
-export async function otherGuise(): Promise<() => void> {
+async function otherGuise(): Promise<() => void> {
   const device = await currentDevice()
-  const { traits } = device
-  const wear = (now: Traits): void => { Object.assign(device, { traits: now }) }
-  wear({ ...traits, cpu: !traits.cpu })
-  return () => wear(traits)
-}
-
-/** Every candidate of the kernels that the check runs: all choices take their k-th, as long as one has a k-th. */
-async function* throughCandidates(check: GradientCheck): AsyncGenerator<GradientCheckReport> {
-  try {
-    for (let k = 0, count = 1; k < count; k++) {
-      setTuner((_kernel, _problem, candidates) => {
-        count = Math.max(count, candidates)
-        return k
-      })
-      yield marked(`candidate ${k}`, check.judge(await readAll(check.reads)))
-    }
-  } finally {
-    setTuner()
-  }
+  return exchange<{ traits: Traits }>(device, { traits: guises(device.traits)[1] })
 }
 
 const marked = (by: string, report: GradientCheckReport): GradientCheckReport =>
@@ -78,18 +59,33 @@ export function onHost(drawn: Drawn): GradientCheckReport[] {
   return FORMS.map(form => marked(form, planned(drawn, form, [1]).judge([])))
 }
 
-/** Nets 2 and 3 of a case's draw, in one form; now and then net 2 of every candidate. A report at a time. */
-export async function* onDevice(drawn: Drawn, number: number): AsyncGenerator<GradientCheckReport> {
+/**
+ * Nets 2 and 3 of a case's draw, in one form, with the kernels that the engine would choose; then net 2 again with those
+ * that ran least often so far, by turns those of the adapter and those of its other guise. `exhaustive`: with all of them.
+ * Gives a report at a time.
+ */
+export async function* onDevice(of: OpCase, drawn: Drawn, number: number, explorer: Explorer, exhaustive = false): AsyncGenerator<GradientCheckReport> {
   const form = formOf(drawn)
-  const check = planned(drawn, form, [2, 3])
-  yield marked(form, check.judge(await readAll(check.reads)))
-  if (number % CANDIDATES_EVERY !== 0) return
-  const other = number % (2 * CANDIDATES_EVERY) !== 0
-  const undress = other ? await otherGuise() : undefined
-  try {
-    for await (const report of throughCandidates(planned(drawn, form, [2]))) yield marked(other ? `${form}, other guise` : form, report)
-  } finally {
-    undress?.()
+  const first = planned(drawn, form, [2, 3])
+  yield marked(form, first.judge(await explorer.run('engine', () => readAll(first.reads))))
+  // An op without choices may still do otherwise in the other guise: its reductions do.
+  const alone = explorer.choices === 0
+  const check = planned(drawn, form, [2])
+  const more = async (other: boolean): Promise<GradientCheckReport> => {
+    const undress = other ? await otherGuise() : undefined
+    try {
+      const data = await explorer.run('rarest', () => readAll(check.reads))
+      return marked(`${form}, ${other ? 'in its other guise' : 'with rarer kernels'}`, check.judge(data))
+    } finally {
+      undress?.()
+    }
+  }
+  if (exhaustive) {
+    for (const other of [false, true]) do yield await more(other); while (explorer.fresh > 0)
+  } else if (alone) {
+    if (number % 6 === 3) yield await more(true)
+  } else {
+    for (let round = 0; round < of.rounds; round++) yield await more((number + round) % 2 === 1)
   }
 }
 
