@@ -22,6 +22,14 @@ export interface View extends Spec {
   readonly offset: number
 }
 
+/** A product of subgroup matrices: f16 [m, k] times f16 [k, n], added to f32 [m, n], by so many lanes. */
+export interface SubgroupMatrix {
+  readonly m: number
+  readonly n: number
+  readonly k: number
+  readonly lanes: number
+}
+
 /** What a kernel writer may know of an adapter. */
 export interface Traits {
   /** Adapter's name, for tables of known defaults. */
@@ -32,6 +40,8 @@ export interface Traits {
   readonly f16: boolean
   /** Subgroup width when the feature is there and the width is fixed (min = max); 0 otherwise. */
   readonly subgroupSize: number
+  /** Subgroup matrices whose sums are f32, where the adapter has them. */
+  readonly subgroupMatrix?: SubgroupMatrix
   readonly maxWorkgroupInvocations: number
   readonly maxWorkgroupStorage: number
   readonly maxStorageBuffers: number

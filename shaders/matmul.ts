@@ -1,6 +1,6 @@
 // Matmul: which kernels are worth trying for a product on an adapter, and the launches of one of them. The kernels
 // stand side by side in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory
-// (workgroup.ts), dot products (dot.ts); any of them may take K in slices, summed by sum.ts.
+// (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts); any of them may take K in slices, summed by sum.ts.
 import { spread, temporary } from './kernel.ts'
 import type { Lowering, Traits } from './kernel.ts'
 import { batchCount, transposed } from './matmul/problem.ts'
@@ -13,9 +13,11 @@ import { workgroupName, workgroupSize, workgroupStorage, workgroupThreads, workg
 import type { WorkgroupConfig } from './matmul/workgroup.ts'
 import { dotName, dotSize, dotStorage, dotWgsl } from './matmul/dot.ts'
 import type { DotConfig } from './matmul/dot.ts'
+import { matrixName, matrixSize, matrixStorage, matrixThreads, matrixWgsl } from './matmul/matrix.ts'
+import type { MatrixConfig } from './matmul/matrix.ts'
 import { sumSlices } from './matmul/sum.ts'
 
-export type MatmulConfig = TileConfig | WorkgroupConfig | DotConfig
+export type MatmulConfig = TileConfig | WorkgroupConfig | MatrixConfig | DotConfig
 
 /** One way to make a product. */
 export interface MatmulCandidate {
@@ -35,17 +37,20 @@ interface Rated {
 /** The shader's text. */
 export function wgsl(config: MatmulConfig, layout: Layout): string {
   if (config.kernel === 'tile') return tileWgsl(config, layout)
+  if (config.kernel === 'matrix') return matrixWgsl(config, layout)
   return config.kernel === 'workgroup' ? workgroupWgsl(config, layout) : dotWgsl(config, layout)
 }
 
 export function configName(config: MatmulConfig): string {
   if (config.kernel === 'tile') return tileName(config)
+  if (config.kernel === 'matrix') return matrixName(config)
   return config.kernel === 'workgroup' ? workgroupName(config) : dotName(config)
 }
 
 /** Which outputs one workgroup makes. */
 export function sizeOfTile(config: MatmulConfig): TileSize {
   if (config.kernel === 'tile') return tileSize(config)
+  if (config.kernel === 'matrix') return matrixSize(config)
   return config.kernel === 'workgroup' ? workgroupSize(config) : dotSize(config)
 }
 
@@ -53,15 +58,15 @@ export function sizeOfTile(config: MatmulConfig): TileSize {
 export function layoutFor(config: MatmulConfig, product: Product, split: boolean): Layout {
   // A lane that loads one row of A, or a thread that walks along K, gains nothing from four rows at once.
   if (config.kernel === 'tile') return layoutOf(product, split, { a: config.subgroup === 0 && config.rows % 4 === 0, b: true })
-  return layoutOf(product, split, { a: config.kernel === 'workgroup', b: config.kernel === 'workgroup' })
+  const grouped = config.kernel !== 'dot'
+  return layoutOf(product, split, { a: grouped, b: grouped })
 }
 
 /** Whether an adapter can run the config at all. */
 export function isLegal(config: MatmulConfig, traits: Traits): boolean {
   if (config.kernel === 'tile') return tileThreads(config) <= traits.maxWorkgroupInvocations
-  const [threads, bytes] = config.kernel === 'workgroup'
-    ? [workgroupThreads(config), workgroupStorage(config)]
-    : [config.threads, dotStorage(config)]
+  const [threads, bytes] = config.kernel === 'workgroup' ? [workgroupThreads(config), workgroupStorage(config)]
+    : config.kernel === 'matrix' ? [matrixThreads(config), matrixStorage(config)] : [config.threads, dotStorage(config)]
   return threads <= traits.maxWorkgroupInvocations && bytes <= traits.maxWorkgroupStorage
 }
 
@@ -87,7 +92,7 @@ export function rankedCandidates(product: Product, traits: Traits): { candidate:
 }
 
 function configs(product: Product, traits: Traits): Rated[] {
-  return [...(traits.cpu ? cpuConfigs(traits) : gpuConfigs(traits)), ...dotConfigs(product, traits)]
+  return [...(traits.cpu ? cpuConfigs(traits) : gpuConfigs(traits)), ...matrixConfigs(product, traits), ...dotConfigs(product, traits)]
 }
 
 /** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
@@ -125,6 +130,21 @@ function gpuConfigs(traits: Traits): Rated[] {
   ]
   if (width >= 8 && width <= 32) list.push(rated(0.6, { kernel: 'tile', subgroup: width, rows: width, fours: 1, across: width, stacked: 4 }))
   return list
+}
+
+/**
+ * Where the operands are f16 to begin with; a low-rank part in f32 that rides along is rounded to f16. Rates relative to
+ * f32 kernels as llama.cpp reports them for its own (2.5 to 3.5 times), until a GPU has ranked these.
+ */
+function matrixConfigs({ segments: [{ a, b }] }: Product, { subgroupMatrix: fragment }: Traits): Rated[] {
+  if (!fragment || a.dtype !== 'f16' || b.dtype !== 'f16') return []
+  const fit = (rows: number, columns: number, down: number, across: number): MatrixConfig => ({
+    kernel: 'matrix', fragment, down, across, depth: 2 * fragment.k,
+    rows: rows / fragment.m / down, columns: columns / fragment.n / across,
+  })
+  return ([[3, 128, 128, 2, 4], [2.8, 128, 64, 2, 2], [2.5, 64, 64, 2, 2], [1.8, 64, 32, 2, 1], [1.4, 32, 32, 1, 1]] as const)
+    .map(([rate, rows, columns, down, across]) => rated(rate, fit(rows, columns, down, across)))
+    .filter(({ config }) => config.kernel === 'matrix' && [config.rows, config.columns].every(count => Number.isInteger(count) && count > 0))
 }
 
 function dotConfigs(product: Product, traits: Traits): Rated[] {

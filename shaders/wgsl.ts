@@ -44,10 +44,15 @@ export function fromF32(expression: string, dtype: DType, width: 1 | 4 = 1): str
 }
 
 /** The `enable` lines that a module must begin with. */
-export function enables(needs: { readonly dtypes: readonly DType[]; readonly subgroups?: boolean }): string[] {
+export function enables(needs: { readonly dtypes: readonly DType[]; readonly subgroups?: boolean; readonly matrices?: boolean }): string[] {
   const lines: string[] = []
-  if (needs.dtypes.includes('f16')) lines.push('enable f16;')
+  if (needs.dtypes.includes('f16') || needs.matrices) lines.push('enable f16;')
   if (needs.subgroups) lines.push('enable subgroups;')
+  if (needs.matrices) {
+    lines.push('enable chromium_experimental_subgroup_matrix;')
+    // Places in memory that follow from a subgroup's number are equal in all of its lanes; the compiler knows of workgroups only.
+    lines.push('diagnostic(off, chromium.subgroup_matrix_uniformity);')
+  }
   return lines
 }
 

@@ -1,6 +1,6 @@
 // One GPU device and all that belongs to it: what kernels may know of the adapter, its buffers, its pipelines, the scratch
 // memory that plans share, and how many steps are in flight.
-import type { DType, Traits } from '../../shaders/kernel.ts'
+import type { DType, SubgroupMatrix, Traits } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
 import type { TensorData } from '../tensor.ts'
@@ -122,12 +122,32 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
     cpu: info.fallback || /llvmpipe|swiftshader/i.test(info.name),
     f16: gpu.features.has('shader-f16'),
     subgroupSize: gpu.features.has('subgroups' as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    subgroupMatrix: subgroupMinSize === subgroupMaxSize ? subgroupMatrixOf(adapter, gpu, subgroupMaxSize) : undefined,
     maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
     maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
   }
   return new Device(gpu, info, traits)
+}
+
+/** A kind of subgroup matrix, as Chromium's experimental extension lists them. */
+interface SubgroupMatrixConfig {
+  readonly componentType: string
+  readonly resultComponentType: string
+  readonly M: number
+  readonly N: number
+  readonly K: number
+}
+
+/** The largest f16 matrices whose sums are f32; undefined where there are none. */
+function subgroupMatrixOf({ info }: GPUAdapter, { features }: GPUDevice, lanes: number): SubgroupMatrix | undefined {
+  if (!features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName) || !features.has('shader-f16')) return undefined
+  const configs: readonly SubgroupMatrixConfig[] = 'subgroupMatrixConfigs' in info ? [...info.subgroupMatrixConfigs as Iterable<SubgroupMatrixConfig>] : []
+  const [best] = configs
+    .filter(({ componentType, resultComponentType, N }) => componentType === 'f16' && resultComponentType === 'f32' && N % 4 === 0)
+    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K)
+  return best && { m: best.M, n: best.N, k: best.K, lanes }
 }
 
 let current: Promise<Device> | undefined

@@ -156,10 +156,12 @@ export function storeFinished(writer: Writer, { finish, out }: Pick<Layout, 'fin
 }
 
 /** Everything above `main`. */
-export function declare(writer: Writer, title: string, layout: Layout, subgroups = false): void {
+export function declare(
+  writer: Writer, title: string, layout: Layout, features: { readonly subgroups?: boolean; readonly matrices?: boolean } = {},
+): void {
   const finishing = layout.finish ? [layout.finish.dtype, ...layout.finish.inputs.map(({ dtype }) => dtype)] : []
   const dtypes = [layout.out, ...finishing, ...layout.segments.flatMap(s => [s.a.dtype, s.b.dtype]), ...(layout.bias ? [layout.bias] : [])]
-  writer.line(`// ${title}: ${showLayout(layout)}`, ...enables({ dtypes, subgroups }), '')
+  writer.line(`// ${title}: ${showLayout(layout)}`, ...enables({ dtypes, ...features }), '')
   let binding = 0
   const bind = (access: string, name: string, dtype: FloatType, vec4: boolean): void => {
     writer.line(`@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${typeName(dtype, vec4 ? 4 : 1)}>;`)

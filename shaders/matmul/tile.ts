@@ -37,7 +37,7 @@ export function tileThreads(c: TileConfig): number {
 /** The shader of one config and layout. */
 export function tileWgsl(c: TileConfig, layout: Layout): string {
   const writer = new Writer()
-  declare(writer, `matmul ${tileName(c)}`, layout, c.subgroup > 0)
+  declare(writer, `matmul ${tileName(c)}`, layout, { subgroups: c.subgroup > 0 })
   entryPoint(writer, tileThreads(c), layout, () => {
     writer.line(`let lane = local % ${c.across}u;`)
     writer.line(`let row = (tileM * ${c.stacked}u + local / ${c.across}u) * ${c.rows}u;`)

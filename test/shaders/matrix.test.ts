@@ -1,0 +1,159 @@
+// The subgroup-matrix kernel where no adapter at hand has subgroup matrices. Two halves of a proof: Dawn's compiler takes
+// its WGSL as it is, on the backend that executes nothing; and with the four matrix operations written out in plain
+// WGSL, every lane making the whole fragment, it computes what float64 computes, on the adapter at hand.
+import { create, globals } from 'webgpu'
+import fc from 'fast-check'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { matmulReference } from '../../engine/ops/matmul.ts'
+import { contiguousStrides } from '../../engine/shape.ts'
+import { type Lowering, type SubgroupMatrix, type Traits, type View, input, output } from '../../shaders/kernel.ts'
+import { type MatmulCandidate, candidates, isLegal, lower, wgsl } from '../../shaders/matmul.ts'
+import { type MatrixConfig, matrixName } from '../../shaders/matmul/matrix.ts'
+import { type FloatType, type Product, productOf } from '../../shaders/matmul/problem.ts'
+import { layoutFor } from '../../shaders/matmul.ts'
+import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
+import { noises } from '../support/ops.ts'
+
+Object.assign(globalThis, globals)
+// Kept for ever: Dawn does not survive its instance's collection.
+const nothing = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis'])
+
+let bench: TestDevice
+beforeAll(async () => { bench = await openTestDevice() })
+afterAll(() => bench.close())
+
+const half: Product = productIn({ m: 70, n: 36, k: 50, dtype: 'f16' })
+
+function productIn({ m, n, k, dtype, aTurned = false, bTurned = false }: {
+  m: number, n: number, k: number, dtype: FloatType, aTurned?: boolean, bTurned?: boolean
+}): Product {
+  return productOf(
+    { slot: input(0), view: view([m, k], dtype, aTurned) }, { slot: input(1), view: view([k, n], dtype, bTurned) },
+    { slot: output(0), dtype: 'f32' },
+  )
+}
+
+function view(shape: readonly [number, number], dtype: FloatType, turned: boolean): View {
+  const [rows, columns] = shape
+  return { shape, dtype, offset: 0, strides: turned ? [1, rows] : contiguousStrides([rows, columns]) }
+}
+
+const traitsWith = (subgroupMatrix: SubgroupMatrix): Traits => ({
+  name: 'with matrices', cpu: false, f16: true, subgroupSize: subgroupMatrix.lanes, subgroupMatrix, maxWorkgroupInvocations: 1024,
+  maxWorkgroupStorage: 49152, maxStorageBuffers: 16, maxWorkgroups: 65535,
+})
+
+describe('is offered', () => {
+  const traits = traitsWith({ m: 16, n: 16, k: 16, lanes: 32 })
+  test('first, for large products of f16 on adapters that have the matrices', () => {
+    const large = productIn({ m: 2048, n: 768, k: 768, dtype: 'f16' })
+    expect(candidates(large, traits)[0].config).toMatchObject({ kernel: 'matrix' })
+    expect(candidates(large, traits).every(({ config }) => isLegal(config, traits))).toBe(true)
+  })
+  test('and nowhere else', () => {
+    const kernels = (product: Product, of: Traits): string[] => candidates(product, of).map(({ config }) => config.kernel)
+    expect(kernels(productIn({ m: 2048, n: 768, k: 768, dtype: 'f32' }), traits)).not.toContain('matrix')
+    expect(kernels(half, { ...traits, subgroupMatrix: undefined })).not.toContain('matrix')
+    expect(kernels(half, bench.traits)).not.toContain(bench.traits.subgroupMatrix ? '' : 'matrix')
+  })
+})
+
+test('Dawn compiles it, for every layout and with slices, bias, a low-rank part and a finish', async () => {
+  const adapter = await nothing.requestAdapter()
+  if (!adapter) throw new Error('Dawn has no null backend')
+  const requiredFeatures = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[]
+  const device = await adapter.requestDevice({ requiredFeatures })
+  // The null backend's subgroups may be as wide as 128, and a workgroup must hold whole ones.
+  const config: MatrixConfig = { kernel: 'matrix', fragment: { m: 16, n: 16, k: 16, lanes: 128 }, rows: 2, columns: 2, down: 2, across: 1, depth: 32 }
+  const low: Product = productIn({ m: 70, n: 36, k: 8, dtype: 'f32' })
+  const products: Product[] = [true, false].flatMap(aTurned => [true, false].map(bTurned => productIn({ m: 72, n: 36, k: 52, dtype: 'f16', aTurned, bTurned })))
+  products.push(half, { ...half, bias: { slot: input(4), dtype: 'f32' }, segments: [...half.segments, { ...low.segments[0], scale: 0.5 }] }, {
+    ...half,
+    finish: {
+      label: 'twice', shape: [70, 36], inputs: [], dtype: 'f16', keeps: true,
+      body: { lines: ['let v0: f32 = value * 2.0;'], result: 'v0', helpers: [], scalars: [] },
+    },
+  })
+  for (const product of products) {
+    for (const split of product.segments.length > 1 ? [false] : [false, true]) {
+      const code = wgsl(config, layoutFor(config, product, split))
+      device.pushErrorScope('validation')
+      const module = device.createShaderModule({ code })
+      const { messages } = await module.getCompilationInfo()
+      expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([])
+      await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } })
+      expect(await device.popErrorScope()).toBeNull()
+    }
+  }
+  device.destroy()
+})
+
+/** A loop's end that no compiler knows beforehand: unrolled, these loops take it minutes. M is at least 1. */
+const ofLength = (count: number): string => `${count}u * min(u.M, 1u)`
+
+/** The kernel with its matrix operations written out: a fragment is an array that every lane has whole. */
+function writtenOut(lowering: Lowering, { m, n, k }: SubgroupMatrix, element: FloatType): Lowering {
+  const load = (name: string, tile: string, outer: number, inner: number, at: string): string =>
+    `fn ${name}(start: u32) -> array<${element}, ${outer * inner}> {
+  var fragment: array<${element}, ${outer * inner}>;
+  for (var i = 0u; i < ${ofLength(outer)}; i++) { for (var j = 0u; j < ${ofLength(inner)}; j++) { fragment[i * ${inner}u + j] = ${tile}[start + ${at}]; } }
+  return fragment;
+}`
+  const operations = [
+    load('loadLeft', 'leftTile', m, k, 'i * PITCH + j'), load('loadRight', 'rightTile', k, n, 'j * PITCH + i'),
+    `fn multiply(left: array<${element}, ${m * k}>, right: array<${element}, ${k * n}>, sum: array<f32, ${m * n}>) -> array<f32, ${m * n}> {
+  var a = left; var b = right; var c = sum;
+  for (var i = 0u; i < ${ofLength(m)}; i++) { for (var j = 0u; j < ${ofLength(n)}; j++) { for (var x = 0u; x < ${ofLength(k)}; x++) {
+    c[i * ${n}u + j] += f32(a[i * ${k}u + x]) * f32(b[x * ${n}u + j]);
+  } } }
+  return c;
+}`,
+    `fn keep(start: u32, sum: array<f32, ${m * n}>) { var all = sum; for (var i = 0u; i < ${ofLength(m * n)}; i++) { block[start + i] = all[i]; } }`,
+  ].join('\n')
+  const rewrite = (text: string): string => {
+    const rules: [RegExp, string][] = [
+      [/enable (subgroups|chromium_experimental_subgroup_matrix);\n|diagnostic\(off, .*\n/g, ''],
+      [/subgroup_matrix_result<f32, \d+, \d+>\(\)/g, `array<f32, ${m * n}>()`],
+      [/subgroupMatrixLoad<subgroup_matrix_left<f16, \d+, \d+>, row_major>\(&leftTile, (.*), PITCH\)/g, 'loadLeft($1)'],
+      [/subgroupMatrixLoad<subgroup_matrix_right<f16, \d+, \d+>, col_major>\(&rightTile, (.*), PITCH\)/g, 'loadRight($1)'],
+      [/subgroupMatrixMultiplyAccumulate/g, 'multiply'],
+      [/subgroupMatrixStore<row_major>\(&block, (.*), (sum\w+), \d+u\);/g, 'if (lane == 0u) { keep($1, $2); }'],
+    ]
+    const plain = rules.reduce((wgsl, [from, to]) => {
+      if (!from.test(wgsl)) throw new Error(`the kernel holds no ${from.source}`)
+      return wgsl.replace(from, to)
+    }, text)
+    const typed = element === 'f16' ? plain : plain.replace('enable f16;\n', '').replaceAll('array<f16,', 'array<f32,').replaceAll('f16(', 'f32(')
+    return typed.replace('@compute', `${operations}\n@compute`)
+  }
+  return { ...lowering, launches: lowering.launches.map(launch => (launch.wgsl.includes('subgroup_matrix') ? { ...launch, wgsl: rewrite(launch.wgsl) } : launch)) }
+}
+
+describe('gives what float64 gives, with the matrix operations written out', () => {
+  const fragments: readonly SubgroupMatrix[] = [{ m: 8, n: 8, k: 8, lanes: 32 }, { m: 8, n: 4, k: 16, lanes: 16 }]
+  const forms = [{ rows: 1, columns: 2, down: 2, across: 1 }, { rows: 2, columns: 1, down: 1, across: 2 }]
+  const length = fc.constantFrom(1, 3, 4, 8, 15, 16, 17, 31, 32, 33, 40)
+  for (const fragment of fragments) {
+    for (const form of forms) {
+      const config: MatrixConfig = { kernel: 'matrix', fragment, ...form, depth: 2 * fragment.k }
+      test(`${matrixName(config)}, ${form.down} by ${form.across} subgroups`, async () => {
+        const dtype = bench.traits.f16 ? 'f16' : 'f32'
+        const draws = fc.record({ m: length, n: length, k: fc.oneof(length, fc.constantFrom(65, 128)), aTurned: fc.boolean(), bTurned: fc.boolean(), slices: fc.constantFrom(1, 1, 3), transpose: fc.boolean() })
+        await fc.assert(fc.asyncProperty(draws, async ({ m, n, k, aTurned, bTurned, slices, transpose }) => {
+          const product = productIn({ m, n, k, dtype, aTurned, bTurned })
+          const candidate: MatmulCandidate = { config, slices, transpose }
+          const lowering = writtenOut(lower(product, candidate, bench.traits), fragment, dtype)
+          const [a, b] = [noises(m * k, 1).map(Math.f16round), noises(k * n, 2).map(Math.f16round)]
+          const [aView, bView] = [view([m, k], dtype, aTurned), view([k, n], dtype, bTurned)]
+          const row = (data: Float64Array, { shape: [rows, columns], strides: [down, across] }: View): Float64Array =>
+            Float64Array.from({ length: rows * columns }, (_, i) => data[Math.floor(i / columns) * down + (i % columns) * across])
+          const spec = { shape: [m, n], dtype: 'f32' } as const
+          const expected = matmulReference(row(a, aView), aView, row(b, bView), bView, spec)
+          const [actual] = await runLowering(bench.device, lowering, [{ data: a, spec: aView }, { data: b, spec: bView }], [spec])
+          const scale = Math.sqrt(k)
+          expected.forEach((value, i) => expect(Math.abs(actual[i] - value), `element ${i}`).toBeLessThan(2e-5 * scale))
+        }), { numRuns: 4 })
+      })
+    }
+  }
+})
