@@ -50,8 +50,9 @@ export class Storage {
     if (this.#isResult && this.bytes <= MOVED_BYTES) {
       this.#host = { data, dtype }
       this.release()
+      return data.slice()
     }
-    return data.slice()
+    return data
   }
 
   /** Gives the memory back at once: for owners that know they are done. */
