@@ -253,7 +253,8 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
       console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
         + '  node train/imdb.ts --data stanfordnlp/imdb --model distilbert-base-uncased --lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp')
     }
-    console.result({ ...overview(prepared), folder: run.folder, ...result })
+    // The overview last: its adapter is described, the result's only named.
+    console.result({ ...result, ...overview(prepared), folder: run.folder })
     return 0
   } catch (error) {
     const code = codeOf(error)

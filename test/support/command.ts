@@ -1,0 +1,63 @@
+// What tests of the command line share: a place of their own with a tiny model and reviews, and how an end is judged.
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect } from 'vitest'
+import { type Ended, imdb, tinyReviews, toCsv, writeTinyModel } from './tiny.ts'
+
+/** A temporary folder with inputs, and working folders below it. */
+export interface Workplace {
+  readonly root: string
+  /** A tiny BERT of one layer, in the Hub's layout. */
+  readonly model: string
+  /** 240 reviews of 2 to 4 words; a fifth becomes the test set. */
+  readonly reviews: string
+  /** What a child process gets beside the tests' own environment: a cache of its own, and no way to a Hub. */
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** A new working folder, empty. */
+  folder(): Promise<string>
+  remove(): Promise<void>
+}
+
+/** Makes a workplace; `changes` go into the model's config.json. */
+export async function makeWorkplace(name: string, changes: Readonly<Record<string, unknown>> = {}): Promise<Workplace> {
+  const root = await mkdtemp(join(tmpdir(), `tilegrad-${name}-`))
+  const reviews = join(root, 'reviews.csv')
+  await writeFile(reviews, toCsv(tinyReviews(240, { shortest: 2, longest: 4 })))
+  const model = await writeTinyModel(join(root, 'model'), { changes: { num_hidden_layers: 1, ...changes } })
+  let count = 0
+  return {
+    root, model, reviews,
+    env: { HF_HOME: join(root, 'hub-cache'), HF_HUB_CACHE: undefined, HF_TOKEN: undefined },
+    async folder() {
+      const folder = join(root, `work-${++count}`)
+      await mkdir(folder)
+      return folder
+    },
+    remove: () => rm(root, { recursive: true, force: true }),
+  }
+}
+
+/** Every file below a folder, by its path from there, sorted. */
+export async function filesBelow(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true })
+  return entries.filter(entry => entry.isFile())
+    .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1).replaceAll('\\', '/')).sort()
+}
+
+/** The object that `--json` left: the one line on stdout. */
+export function resultOf<T>({ status, stdout, stderr }: Ended, expected = 0): T {
+  expect(status, stderr).toBe(expected)
+  expect(stdout, 'stdout is one line').toMatch(/^.+\n$/)
+  return JSON.parse(stdout) as T
+}
+
+/** Runs the command, which must refuse: nothing on stdout, status 2, no file. Gives its one line on stderr. */
+export async function refusal(place: Workplace, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
+  const cwd = await place.folder()
+  const { status, stdout, stderr } = await imdb(args, { cwd, env: { ...place.env, ...env } })
+  expect(stderr).toMatch(/^tilegrad: .+\n$/)
+  expect({ status, stdout }).toEqual({ status: 2, stdout: '' })
+  expect(await readdir(cwd), 'nothing is written').toEqual([])
+  return stderr.slice('tilegrad: '.length, -1)
+}
