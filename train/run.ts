@@ -13,7 +13,6 @@ import { BUNDLED, type Data, type OpenedModel, buildModel, checkWeights, fetchWe
 import { type Options, parseOptions } from './options.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
-import { writeReport } from './report/write.ts'
 import { type Run, chooseRunFolder, createRun } from './runs.ts'
 import { KernelChoices } from './tuning.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from './trainer.ts'
@@ -234,6 +233,8 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
       plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
       adapter: device.info.name, tilegrad: version,
     }
+    // Loaded only here: the charts' library takes longer to load than all else.
+    const { writeReport } = await import('./report/write.ts')
     await writeReport(run, { result, evaluation: tested, test: data.test, data, command: commandOf(run) })
     await run.writeResult(result)
 
