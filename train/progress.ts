@@ -64,6 +64,8 @@ export class Progress {
   #bar: SingleBar | undefined
   #steps: Throughput
   #printed = -Infinity
+  /** Whether the phase has had a step. */
+  #began = false
 
   /** Throws a TypeError when the stream is stdout. */
   constructor({ stream = process.stderr, interval = 5, now = () => performance.now() }: ProgressOptions = {}) {
@@ -78,7 +80,7 @@ export class Progress {
   start(phase: string, total: number, done = 0): void {
     this.stop()
     this.#standing = { phase, step: done, total }
-    this.#steps = new Throughput(30, this.#now)
+    this.#began = false
     this.#printed = -Infinity
     if (this.#stream.isTTY) {
       this.#bar = this.#makeBar()
@@ -89,7 +91,10 @@ export class Progress {
   /** Tells that `step` steps of the phase are done. */
   update(step: number, figures: Figures = {}): void {
     if (!this.#standing) return
-    this.#steps.add(step - this.#standing.step, 0)
+    // What a phase's first step took says little of the others: drivers compile in it.
+    if (this.#began) this.#steps.add(step - this.#standing.step, 0)
+    else this.#steps = new Throughput(30, this.#now)
+    this.#began = true
     const rate = this.#steps.recent.examplesPerSecond
     const secondsLeft = rate > 0 ? (this.#standing.total - step) / rate : undefined
     // A figure that is undefined must not take the place of the last one.

@@ -179,20 +179,31 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     const heads = drawn.filter(name => !name.includes('lora_'))
     if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
 
-    const onSignal = (): void => {
+    let signalStatus = 0
+    const onSignal = (signal: NodeJS.Signals): void => {
       process.stderr.write('\nFinishing this step and writing a checkpoint; again to end at once.\n')
+      signalStatus = signal === 'SIGTERM' ? 143 : 130
       trainer.stop()
     }
-    process.once('SIGINT', onSignal)
+    // Ctrl-C, and how schedulers end a job.
+    process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
     const perEpoch = trainer.stepsPerEpoch(train.length)
     const show = (label: string, { accuracy, loss }: Evaluation): void =>
       progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
+    let validating = false
     const events: TrainerEvents = {
       onStep: (metrics, { done }) => {
         run.appendMetrics(metrics)
         progress.update(done, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
       },
+      onEvaluationProgress: (done, total) => {
+        if (!validating) progress.start('validate', total)
+        validating = true
+        progress.update(done)
+      },
       onEvaluation: (epoch, step, evaluation, best) => {
+        validating = false
+        progress.start('train', perEpoch * options.epochs, step)
         run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.accuracy })
         show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
       },
@@ -207,11 +218,11 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     progress.start('train', perEpoch * options.epochs, from?.step ?? 0)
     const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
     progress.stop()
-    process.removeListener('SIGINT', onSignal)
+    process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
     if (outcome.kind === 'stopped') {
       console.say(`Stopped after step ${outcome.position.step}. To go on: node train/imdb.ts --resume ${run.folder}`)
       console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
-      return 130
+      return signalStatus
     }
 
     progress.start('test', test.length)

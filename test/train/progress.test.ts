@@ -31,7 +31,7 @@ describe('progress where there is no terminal', () => {
     expect(written()).not.toContain('\x1b')
   })
 
-  test('tells phase, step, loss, accuracy, speed and time left, and keeps figures that are not told again', () => {
+  test('tells phase, step, loss, accuracy, speed and time left, keeps figures that are not told again, and guesses nothing from the first step', () => {
     const { stream, written } = screen()
     let time = 0
     const progress = new Progress({ stream, interval: 0, now: () => time })
@@ -41,7 +41,7 @@ describe('progress where there is no terminal', () => {
     time += 2000
     progress.update(2, { loss: undefined, examplesPerSecond: 812.6 })
     expect(written().split('\n')).toEqual([
-      'train 1/100 · loss 0.6931 · accuracy 51.2 % · 8.3 examples/s · 3 min 18 s left',
+      'train 1/100 · loss 0.6931 · accuracy 51.2 % · 8.3 examples/s',
       'train 2/100 · loss 0.6931 · accuracy 51.2 % · 813 examples/s · 3 min 16 s left',
       '',
     ])
@@ -51,10 +51,17 @@ describe('progress where there is no terminal', () => {
     const { stream, written } = screen()
     let time = 0
     const progress = new Progress({ stream, now: () => time })
-    progress.start('train', 100, 90)
+    progress.start('train', 100, 89)
+    time += 60_000
+    progress.update(90)
     time += 3000
     progress.update(91)
-    expect(written()).toBe('train 91/100 · 27 s left\n')
+    time += 3000
+    progress.update(92)
+    expect(written()).toBe('train 90/100\n')
+    time += 3000
+    progress.update(93)
+    expect(written().split('\n')[1]).toBe('train 93/100 · 21 s left')
   })
 
   test('starts afresh with each phase and prints notes as they are', () => {
