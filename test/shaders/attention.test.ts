@@ -108,13 +108,16 @@ function lower(name: string, inputs: readonly TestInput[], attributes: Attribute
 
 /**
  * Every candidate that this adapter could be given, as a CPU and as a GPU. A CPU takes minutes to compile the kernels
- * that are meant for GPUs at full head sizes: there it tries them at small ones.
+ * that are meant for GPUs at full head sizes: there it tries them at small ones, two or three a test.
  */
 function lowerings(name: string, inputs: readonly TestInput[], attributes: Attributes): Lowering[] {
   const all: Lowering[] = []
   const headSize = inputs[0].spec.shape[3]
   for (const cpu of bench.traits.cpu && headSize > 8 ? [true] : [true, false]) {
-    for (let n = 0; n < 8; n++) all.push(lower(name, inputs, attributes, { ...bench.traits, cpu }, n))
+    for (let n = 0; n < 8; n++) {
+      if (!cpu && bench.traits.cpu && n % 3 !== headSize % 3) continue
+      all.push(lower(name, inputs, attributes, { ...bench.traits, cpu }, n))
+    }
   }
   const text = (lowering: Lowering): string => lowering.launches.map(l => l.wgsl).join()
   return all.filter((lowering, i) => all.findIndex(other => text(other) === text(lowering)) === i)
@@ -177,7 +180,7 @@ describe('every attention kernel agrees with float64, forward and backward', () 
   // A layout is compiled anew, so there are few, and many problems for each.
   const layouts = [
     { headSize: 1, masked: true, rate: 0.3 },
-    { headSize: 5, masked: false, rate: 0 },
+    { headSize: 6, masked: false, rate: 0 },
     { headSize: 32, masked: true, rate: 0.1 },
     { headSize: 64, masked: true, rate: 0 },
   ]
