@@ -6,7 +6,7 @@ import { gatherCandidates, gatherGradientCandidates } from '../../shaders/gather
 import { type Traits, input, output } from '../../shaders/kernel.ts'
 import { layerNormParameterCandidates } from '../../shaders/layer-norm.ts'
 import { type MatmulCandidate, type MatmulConfig, configName, rankedCandidates } from '../../shaders/matmul.ts'
-import { type Product, productOf } from '../../shaders/matmul/problem.ts'
+import { type FloatType, type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { type RowPlan, describePlan, rowPlans } from '../../shaders/rows.ts'
 
 /** The adapter's traits, and those of the same as the other kind: a CPU that passes for a GPU, or a GPU for a CPU. */
@@ -23,21 +23,24 @@ export function showConfig(kernel: string, config: unknown): string {
   if (kernel === 'matmul') return configName((config as MatmulCandidate).config)
   if ((ROW_KERNELS as readonly string[]).includes(kernel)) return describePlan(config as RowPlan).replace(/, vec\d$/, '')
   if (kernel.startsWith('attention')) return JSON.stringify(config)
-  const { dtype: _, ...rest } = config as Record<string, unknown>
-  return JSON.stringify(rest)
+  // A gather's columns follow from the width of its rows, and so does the vector with which shares are summed.
+  const { dtype: _dtype, columns: _columns, vector, ...rest } = config as Record<string, unknown>
+  return JSON.stringify(kernel === 'layerNormParameterGradient' ? rest : { vector, ...rest })
 }
 
-/** The product of contiguous f32 matrices. */
-function productOfSizes(m: number, k: number, n: number): Product {
-  const view = (rows: number, columns: number) => ({ shape: [rows, columns], dtype: 'f32', strides: [columns, 1], offset: 0 }) as const
+/** The product of contiguous matrices. */
+function productOfSizes(m: number, k: number, n: number, dtype: FloatType): Product {
+  const view = (rows: number, columns: number) => ({ shape: [rows, columns], dtype, strides: [columns, 1], offset: 0 })
   return productOf({ slot: input(0), view: view(m, k) }, { slot: input(1), view: view(k, n) }, { slot: output(0), dtype: 'f32' })
 }
 
 /** Every config of matmul that the adapter can run at all. */
 export function matmulConfigs(traits: Traits): MatmulConfig[] {
   const found = new Map<string, MatmulConfig>()
+  const products = (['f32', ...(traits.f16 ? ['f16'] as const : [])] as const)
+    .flatMap(dtype => [productOfSizes(512, 512, 512, dtype), productOfSizes(64, 512, 64, dtype)])
   for (const guise of guises(traits)) {
-    for (const product of [productOfSizes(512, 512, 512), productOfSizes(64, 512, 64)]) {
+    for (const product of products) {
       for (const { candidate: { config } } of rankedCandidates(product, guise)) found.set(configName(config), config)
     }
   }
@@ -49,12 +52,15 @@ export function matmulConfigs(traits: Traits): MatmulConfig[] {
  * with K in slices and transposed, whatever the guesses say.
  */
 export function matmulWays(problem: string, traits: Traits): MatmulCandidate[] {
-  const [sum] = problem.split(' -> ')
-  const [first, ...further] = sum.split(' + ')
-  const slices = further.length > 0 ? 1 : Math.min(3, Math.max(1, Math.floor(Number(first.split('·').at(-1)) / 128)))
+  const parts = /^\S+ (\w+)·(\w+)·(\d+)(.*?) -> /.exec(problem)
+  if (!parts) throw new Error(`a product is called ${problem}, and nobody knows what that means`)
+  const [, left, right, k, rest] = parts
+  const biased = rest.includes('+ bias')
+  const slices = biased || rest.includes('·') ? 1 : Math.min(3, Math.max(1, Math.floor(Number(k) / 128)))
   const ways = (config: MatmulConfig): MatmulCandidate[] => {
+    if (config.kernel === 'matrix' && !(left.startsWith('f16') && right.startsWith('f16'))) return []
     const counts = config.kernel === 'dot' || slices === 1 ? [1] : [1, slices]
-    const sides = further.includes('bias') ? [false] : [false, true]
+    const sides = biased ? [false] : [false, true]
     return counts.flatMap(count => sides.map(transpose => ({ config, slices: count, transpose })))
   }
   return matmulConfigs(traits).flatMap(ways)

@@ -127,7 +127,7 @@ export interface OpCase {
   /** Nets that apply, and why another doesn't. */
   readonly nets: readonly Net[]
   readonly why?: string
-  /** How many configs of its kernels each draw tries beside the engine's choice. */
+  /** How many runs with other configs of its kernels each draw has, on average, beside the engine's choice. */
   readonly rounds: number
   /** Random checks; in f16 some of the time where `half` allows it. */
   readonly draws: (half: boolean) => fc.Arbitrary<Drawn>

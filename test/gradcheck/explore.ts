@@ -7,27 +7,49 @@ import { exchange } from './exchange.ts'
 
 const isKernel = (op: { readonly kind: string }): op is KernelOp => op.kind === 'kernel'
 
+/**
+ * 'engine': kernels choose what the engine would. 'rarest': one ask of each kernel in a run takes what ran least often so
+ * far, since compiling is most of a check's time; matmul's products take turns. 'all': every ask does.
+ */
+export type Mode = 'engine' | 'rarest' | 'all'
+
+/** A product and its two gradients. */
+const PRODUCTS = 3
+
 export class Explorer {
-  /** How often each config was chosen, apart from dtype, vector and the like, too. */
+  /** How often each config was chosen, by dtype, vector and the like. */
   readonly #times = new Map<string, number>()
+  /** How often each kernel asked in the last run. */
+  #asks = new Map<string, number>()
+  #run = 0
   /** `kernel: config` of all that ran. */
   readonly ran = new Set<string>()
-  /** Choices in the last run, and those among them that had never been made. */
-  choices = 0
+  /** How many choices of the last run had never been made. */
   fresh = 0
 
-  /** Runs with kernels that choose as the engine would, or ('rarest') what ran least often. */
-  async run<T>(mode: 'engine' | 'rarest', act: () => Promise<T>): Promise<T> {
-    this.choices = 0
+  /** How often the last run's kernels asked. */
+  get choices(): number {
+    return [...this.#asks.values()].reduce((sum, n) => sum + n, 0)
+  }
+
+  async run<T>(mode: Mode, act: () => Promise<T>): Promise<T> {
+    const asks = new Map<string, number>()
+    this.#asks = asks
     this.fresh = 0
+    if (mode === 'rarest') this.#run++
+    const turn = this.#run
+    const explores = (kernel: string, ask: number): boolean => mode === 'all' || (mode === 'rarest' && ask === (kernel === 'matmul' ? turn % PRODUCTS : 0))
     const undo = registeredOps().filter(isKernel).map(op => {
       const lower = op.lower
       return exchange<KernelOp>(op, {
         lower: context => lower.call(op, {
           ...context,
-          choose: (kernel, problem, offered) => this.#note(kernel, mode === 'engine'
-            ? context.choose(kernel, problem, offered)
-            : this.#rarest(kernel, kernel === 'matmul' ? matmulWays(problem, context.traits) as unknown as typeof offered : offered)),
+          choose: (kernel, problem, offered) => {
+            const ask = asks.get(kernel) ?? 0
+            asks.set(kernel, ask + 1)
+            if (!explores(kernel, ask)) return this.#note(kernel, context.choose(kernel, problem, offered))
+            return this.#note(kernel, this.#rarest(kernel, kernel === 'matmul' ? matmulWays(problem, context.traits) as unknown as typeof offered : offered))
+          },
         }),
       })
     })
@@ -43,7 +65,6 @@ export class Explorer {
     const before = this.#times.get(key) ?? 0
     this.#times.set(key, before + 1)
     this.ran.add(`${kernel}: ${showConfig(kernel, config)}`)
-    this.choices++
     if (before === 0) this.fresh++
     return config
   }

@@ -9,7 +9,7 @@ import type { Traits } from '../../shaders/kernel.ts'
 import { guises } from './configs.ts'
 import type { Drawn, OpCase } from './draw.ts'
 import { exchange } from './exchange.ts'
-import type { Explorer } from './explore.ts'
+import type { Explorer, Mode } from './explore.ts'
 
 /** Random checks a case; GRADCHECK_RUNS asks for more. */
 export const RUNS = Number(process.env.GRADCHECK_RUNS ?? 12)
@@ -71,21 +71,22 @@ export async function* onDevice(of: OpCase, drawn: Drawn, number: number, explor
   // An op without choices may still do otherwise in the other guise: its reductions do.
   const alone = explorer.choices === 0
   const check = planned(drawn, form, [2])
-  const more = async (other: boolean): Promise<GradientCheckReport> => {
+  const more = async (mode: Mode, other: boolean): Promise<GradientCheckReport> => {
     const undress = other ? await otherGuise() : undefined
     try {
-      const data = await explorer.run('rarest', () => readAll(check.reads))
+      const data = await explorer.run(mode, () => readAll(check.reads))
       return marked(`${form}, ${other ? 'in its other guise' : 'with rarer kernels'}`, check.judge(data))
     } finally {
       undress?.()
     }
   }
   if (exhaustive) {
-    for (const other of [false, true]) do yield await more(other); while (explorer.fresh > 0)
+    for (const other of [false, true]) do yield await more('all', other); while (explorer.fresh > 0)
   } else if (alone) {
-    if (number % 6 === 3) yield await more(true)
+    if (number % 6 === 3) yield await more('rarest', true)
   } else {
-    for (let round = 0; round < of.rounds; round++) yield await more((number + round) % 2 === 1)
+    const [from, to] = [number, number + 1].map(n => Math.floor(n * of.rounds))
+    for (let round = from; round < to; round++) yield await more('rarest', round % 2 === 1)
   }
 }
 

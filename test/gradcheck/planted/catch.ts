@@ -78,7 +78,7 @@ export function worstOf(reports: readonly GradientCheckReport[]): { net: string;
   })
 }
 
-const COLUMNS = [62, 30, 6, 20, 20, 20] as const
+const COLUMNS = [58, 39, 6, 18, 18, 18] as const
 const line = (cells: readonly string[]): string => cells.map((cell, i) => cell.padEnd(COLUMNS[i] ?? 0)).join('').trimEnd()
 
 export const plantedHeader = line(['mistake', 'where', 'draw', ...NETS.map(([net]) => net)])

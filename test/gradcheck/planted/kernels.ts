@@ -38,10 +38,11 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul, workgroup memory', 'no barriers', { of: 'matmul', shaders: /^\/\/ matmul wg/m }, [/workgroupBarrier\(\);/g, '']),
   wrongKernel('matmul, workgroup memory', 'what is past the end of K is not zero', { of: 'matmul', shaders: /^\/\/ matmul wg/m }, [/if \(at( \+ \du)? < \S+\)/g, 'if (true)']),
   wrongKernel('matmul, dot products', 'the last thread is not added', { of: 'matmul', shaders: /^\/\/ matmul dot/m }, [/t < (\d+u)/, 't + 1u < $1']),
-  wrongKernel('matmul, K in slices', 'each slice one short', { of: 'matmul', shaders: /^\/\/ matmul .* split/m }, [/let kEnd = min\((.*)\);/, 'let kEnd = min($1) - 1u;']),
+  wrongKernel('matmul, K in slices', 'each slice four short', { of: 'matmul', shaders: /^\/\/ matmul .* split/m }, [/let kEnd = min\((.*)\);/, 'let kEnd = min($1) - 4u;']),
   wrongKernel('matmul, K in slices', 'the last slice is not added', { of: 'matmul', shaders: /^\/\/ matmul sum of slices/m }, [/slice < u\.slices/, 'slice + 1u < u.slices']),
   wrongKernel('matmul', 'every matrix of a batch is the first', { of: 'matmul', shaders: /^\/\/ matmul .* batch \d/m }, [/aStart0 \+= .*;/g, '']),
-  wrongKernel('matmul', 'sums in f16', { of: 'matmul', shaders: /^enable f16;[^]*fn main/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = vec4f(vec4h($1 + $2));']),
+  wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
+  wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
   wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
 ]
@@ -59,13 +60,15 @@ const rows: readonly Plant[] = [
   wrongKernel('layerNormGradient', 'no mean of dy∘gamma', { of: 'layerNormGradient', shaders: /^\/\/ layerNormGradient/m }, [/g - meanG - normal/, 'g - normal']),
   wrongKernel('layerNormParameterGradient', 'the last row of each share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient .*shares of/m }, [/row < end/, 'row + 1u < end']),
   wrongKernel('layerNormParameterGradient', 'the last share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient: sums of the shares/m }, [/share < sizes\.shares/, 'share + 1u < sizes.shares']),
+  wrongKernel('layerNorm', 'statistics summed in f16', { of: 'layerNorm', shaders: /^enable f16;[^]*squares \+= d \* d/m, hidden: needsHalf },
+    [/(sums|squares) \+= (.*);/g, '$1 = quantizeToF16($1 + ($2));']),
   wrongKernel('crossEntropyGradient', 'ignored rows are counted', { of: 'crossEntropy', shaders: /^\/\/ crossEntropyGradient/m },
     [/, ignored\)/, ', false)'], [/let dloss = .*;/, 'let dloss = dlosses[row];']),
   wrongKernel('crossEntropy', 'ignored rows have a loss', { of: 'crossEntropy', shaders: /^\/\/ crossEntropy /m }, [/loss = 0\.0;/, 'loss = logTotal;']),
 ]
 
 const gathers: readonly Plant[] = [
-  wrongKernel('gather', 'ids outside of the table read what is there', { of: 'gather', shaders: /^\/\/ gather /m }, [/if \(id < sizes\.rows\)/, 'if (true)']),
+  wrongKernel('gather', 'ids outside of the table mean its last row', { of: 'gather', shaders: /^\/\/ gather /m }, [/if \(id < sizes\.rows\)/, 'if (true)'], [/table\[id /, 'table[min(id, sizes.rows - 1u) ']),
   wrongKernel('gatherGradient', 'of equal ids the last one counts', { of: 'gatherGradient', shaders: /^\/\/ gatherGradient .*rows of the table/m }, [/sum \+= ([^;]*dy\[)/, 'sum = $1']),
   wrongReference('gatherGradient', 'of equal ids the last one counts', ([ids, dy], { outputs: [{ shape: [count, width] }] }) => {
     const result = new Float64Array(count * width)
