@@ -90,7 +90,7 @@ export async function openAdapter(
 type Source = 'system' | 'embedded'
 
 /** Where adapters can come from here. A system without a Vulkan loader borrows the embedded one for its own drivers. */
-function sources(): Source[] {
+function findSources(): Source[] {
   if (process.platform !== 'linux') return ['system']
   const embedded = embeddedIsSetUp()
   if (canLoad('libvulkan.so.1')) return embedded ? ['system', 'embedded'] : ['system']
@@ -98,6 +98,14 @@ function sources(): Source[] {
   // that name, with nothing put into node_modules and no LD_LIBRARY_PATH.
   if (!embedded || !canLoad(embeddedFolder + 'libvulkan.so.1')) return []
   return namesVulkanDrivers() ? ['system', 'embedded'] : ['embedded']
+}
+
+let foundSources: Source[] | undefined
+
+/** Looked for once: a loader that was borrowed would be taken for the system's own the next time. */
+function sources(): Source[] {
+  foundSources ??= findSources()
+  return foundSources
 }
 
 /** Tries a library, which then stays in memory: 0x1000 is RTLD_NODELETE on Linux. */
