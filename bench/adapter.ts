@@ -1,15 +1,36 @@
 // The devices that benches run on: the adapter's with exact timestamps, and Dawn's null backend, which runs nothing.
+import { readFileSync } from 'node:fs'
 import { create, globals } from 'webgpu'
-import { type Device, openDevice, useDevice } from '../engine/index.ts'
+import { type AdapterInfo, type Device, type TuningMode, UserError, openDevice, useDevice } from '../engine/index.ts'
 import { openAdapter } from '../engine/runtime/node.ts'
+import { KernelChoices } from '../train/tuning.ts'
+
+const MODES: readonly string[] = ['off', 'cached', 'full'] satisfies TuningMode[]
+
+/** Of an option. Throws a UserError on another word. */
+export function tuningMode(text: string): TuningMode {
+  if (isMode(text)) return text
+  throw new UserError(`--tune-kernels takes one of ${MODES.join(', ')}, not '${text}'`)
+}
+
+function isMode(text: string): text is TuningMode {
+  return MODES.includes(text)
+}
+
+/** Kernels are chosen as in the IMDb job: by what was measured on this adapter, here or in any run before. */
+export function chooseKernels(mode: TuningMode, info: AdapterInfo): void {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
+  new KernelChoices(mode, info, version)
+}
 
 /** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
-export async function openTimedDevice(name: string | undefined): Promise<Device> {
+export async function openTimedDevice(name: string | undefined, tuning: TuningMode): Promise<Device> {
   // Timestamps are rounded to 65.5 µs otherwise.
   const dawnFlags = ['enable-dawn-features=allow_unsafe_apis', 'disable-dawn-features=timestamp_quantization']
   const { adapter, info } = await openAdapter({ name, dawnFlags })
   const device = await openDevice(adapter, info)
   useDevice(device)
+  chooseKernels(tuning, info)
   return device
 }
 

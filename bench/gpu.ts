@@ -4,7 +4,7 @@ import { parseArgs } from 'node:util'
 import { type KernelTime, UserError, compile } from '../engine/index.ts'
 import { Console, table } from '../train/console.ts'
 import { byLabel } from '../train/profile.ts'
-import { openTimedDevice } from './adapter.ts'
+import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings, shareOf } from './ceilings.ts'
 import { Held } from './held.ts'
 import { host } from './host.ts'
@@ -22,6 +22,7 @@ Refuses a software adapter. The results are kept in bench/results/.
 
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
   --smoke             the smallest sizes on any adapter, not kept: to see that it works
+  --tune-kernels <m>  full: every candidate is measured first (default); cached or off, as in \`npm run bench\`
   --json              one JSON object as the last line on stdout; tables go to stderr
   --help              this`
 
@@ -153,7 +154,7 @@ function kernelTable({ kernels, kernelTime }: StepRow, ceilings: Ceilings): stri
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      adapter: { type: 'string' }, smoke: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
+      adapter: { type: 'string' }, 'tune-kernels': { type: 'string' }, smoke: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -162,7 +163,8 @@ async function main(): Promise<void> {
     return
   }
   const console = new Console(values.json)
-  const device = await openTimedDevice(values.adapter)
+  const tuning = tuningMode(values['tune-kernels'] ?? (values.smoke ? 'cached' : 'full'))
+  const device = await openTimedDevice(values.adapter, tuning)
   const { info, traits, gpu } = device
   if (traits.cpu && !values.smoke) {
     device.close()
@@ -203,7 +205,7 @@ async function main(): Promise<void> {
   console.say(`\n${host.title}\n${table(hostFound.rows)}`)
 
   const setting = await settingOf(info, ['node_modules/webgpu'])
-  const results = { subgroup_matrices: matrices, ceilings, products: productRows, steps: stepRows, host: hostFound.data }
+  const results = { tune_kernels: tuning, subgroup_matrices: matrices, ceilings, products: productRows, steps: stepRows, host: hostFound.data }
   console.say(values.smoke ? '\nNot saved: the sizes were the smallest.' : `\nSaved as ${await saveResults('gpu', setting, results)}.`)
   console.result({ setting, ...results })
   device.close()

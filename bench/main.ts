@@ -1,9 +1,9 @@
 // `npm run bench`: kernels, LoRA's fusion, training steps, how cost grows, the host's own work, memory. Tables on stdout, the
 // same numbers as JSON in bench/results/.
 import { parseArgs } from 'node:util'
-import { UserError } from '../engine/index.ts'
+import { type TuningMode, UserError } from '../engine/index.ts'
 import { table } from '../train/console.ts'
-import { openTimedDevice } from './adapter.ts'
+import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings } from './ceilings.ts'
 import { growth } from './growth.ts'
 import { host } from './host.ts'
@@ -36,6 +36,8 @@ reduced, or the smallest where it is slow, so that it takes some minutes. A comp
   --only <topics>     some of ${Object.keys(TOPICS).join(', ')}; comma-separated
   --quick             the smallest sizes and few calls: to see that it works, not to be believed
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
+  --tune-kernels <m>  cached: by what was measured on this adapter before, and on a GPU 3 seconds more (default);
+                      full: everything is measured first; off: best guesses
   --json              one JSON object as the last line on stdout; tables go to stderr
   --help              this`
 
@@ -43,6 +45,7 @@ interface Options {
   readonly topics: readonly string[]
   readonly quick: boolean
   readonly adapter: string | undefined
+  readonly tuning: TuningMode
   readonly json: boolean
 }
 
@@ -51,7 +54,7 @@ function optionsFrom(args: readonly string[]): Options | undefined {
     args: [...args],
     options: {
       only: { type: 'string' }, quick: { type: 'boolean', default: false }, adapter: { type: 'string' },
-      json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
+      'tune-kernels': { type: 'string', default: 'cached' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
     },
   })
   if (values.help) return undefined
@@ -59,7 +62,10 @@ function optionsFrom(args: readonly string[]): Options | undefined {
   const wanted = values.only === undefined ? names : values.only.split(',').map(part => part.trim())
   const unknown = wanted.find(name => !names.includes(name))
   if (unknown !== undefined) throw new UserError(`--only takes some of ${names.join(', ')}, not '${unknown}'`)
-  return { topics: names.filter(name => wanted.includes(name)), quick: values.quick, adapter: values.adapter, json: values.json }
+  return {
+    topics: names.filter(name => wanted.includes(name)), quick: values.quick, adapter: values.adapter,
+    tuning: tuningMode(values['tune-kernels']), json: values.json,
+  }
 }
 
 async function main(): Promise<void> {
@@ -68,9 +74,9 @@ async function main(): Promise<void> {
     process.stdout.write(`${usage}\n`)
     return
   }
-  const { topics, quick, adapter, json } = options
+  const { topics, quick, adapter, tuning, json } = options
   const say = (text = ''): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
-  const device = await openTimedDevice(adapter)
+  const device = await openTimedDevice(adapter, tuning)
   const progress = new Progress()
   let measured: Promise<Ceilings> | undefined
   const ceilings = (): Promise<Ceilings> => measured ??= measureCeilings(device)
@@ -92,7 +98,7 @@ async function main(): Promise<void> {
   }
   const setting = await settingOf(device.info, ['node_modules/webgpu'])
   const results = {
-    scale, ceilings: measured ? await measured : null,
+    scale, tune_kernels: tuning, ceilings: measured ? await measured : null,
     bars: Object.values(found).flatMap(({ bars }) => bars),
     results: Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data])),
   }

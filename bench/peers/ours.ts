@@ -6,6 +6,7 @@ import { BertEncoder } from '../../models/bert.ts'
 import { attachLora, createModel, forwardContext, parseConfig, type ModelConfig, type Parameter } from '../../models/index.ts'
 import { AdamW } from '../../train/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
+import { chooseKernels } from '../adapter.ts'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
   ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
@@ -13,8 +14,10 @@ import {
 } from './problems.ts'
 
 export const open: Open = async adapter => {
-  const opened = await openAdapter({ name: adapter })
+  // As the IMDb job opens it: subgroup matrices are behind this flag.
+  const opened = await openAdapter({ name: adapter, dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
   useDevice(await openDevice(opened.adapter, opened.info))
+  chooseKernels('cached', opened.info)
   return { name: 'tilegrad', load }
 }
 
