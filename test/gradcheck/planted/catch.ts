@@ -48,6 +48,9 @@ export async function sow(plant: Plant, device: Device): Promise<Outcome> {
     let reports: GradientCheckReport[]
     try {
       reports = await reportsOf(of, drawn, number, explorers[0])
+    } catch (error) {
+      // An exception is no net's work.
+      return { kind: 'slipped through', plant, why: `draw ${number + 1} threw: ${error instanceof Error ? error.message : String(error)}` }
     } finally {
       takeBack()
     }

@@ -72,12 +72,14 @@ const kernels: readonly Plant[] = [
     return [dy.sub(context.outputs[0].mul(dy.sum(-1, true)))]
   }),
   wrongRule('softmaxGradient', 'differentiated as if the probabilities were constants', ([, ddy]) => [undefined, ddy]),
-  wrongRule('layerNorm', 'mean and variance taken for constants', ([, ...others], context) => {
+  wrongRule('layerNorm', 'mean and variance taken for constants', ([dx, ...others], context) => {
+    if (!context.upstream[0]) return [dx, ...others]
     const [x, gamma] = context.inputs
     const [, , rstd] = context.outputs
     return [as(x, upstreamOf(context).mul(gamma).mul(rstd.reshape([...x.shape.slice(0, -1), 1]))), ...others]
   }),
-  wrongRule('layerNorm', 'the gradient of gamma sums dy·x', ([dx, , dbeta], context) => {
+  wrongRule('layerNorm', 'the gradient of gamma sums dy·x', ([dx, dgamma, dbeta], context) => {
+    if (!context.upstream[0]) return [dx, dgamma, dbeta]
     const [x, gamma] = context.inputs
     return [dx, as(gamma, upstreamOf(context).mul(x)), dbeta]
   }),
