@@ -51,6 +51,8 @@ function viewOf(stored: Tensor, shape: readonly number[], as: Layout): Tensor {
 /** Kinds of numbers, each from a stream of normal noise. */
 export const values = {
   normal: next => next(),
+  /** As small as weights are, so that sums of many products stay in reach of differences. */
+  small: next => 0.25 * next(),
   /** Some ten times the usual: saturates, and makes peaked distributions. */
   wide: next => 10 * next(),
   /** Past what exp can hold in f32, on either side. */

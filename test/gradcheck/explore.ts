@@ -26,6 +26,8 @@ export class Explorer {
   readonly ran = new Set<string>()
   /** How many choices of the last run had never been made. */
   fresh = 0
+  /** `kernel: config` of the last run. */
+  readonly last = new Set<string>()
 
   /** How often the last run's kernels asked. */
   get choices(): number {
@@ -36,6 +38,7 @@ export class Explorer {
     const asks = new Map<string, number>()
     this.#asks = asks
     this.fresh = 0
+    this.last.clear()
     if (mode === 'rarest') this.#run++
     const turn = this.#run
     const explores = (kernel: string, ask: number): boolean => mode === 'all' || (mode === 'rarest' && ask === (kernel === 'matmul' ? turn % PRODUCTS : 0))
@@ -65,6 +68,7 @@ export class Explorer {
     const before = this.#times.get(key) ?? 0
     this.#times.set(key, before + 1)
     this.ran.add(`${kernel}: ${showConfig(kernel, config)}`)
+    this.last.add(`${kernel}: ${showConfig(kernel, config)}`)
     if (before === 0) this.fresh++
     return config
   }

@@ -4,12 +4,12 @@ import { readAll } from '../../engine/evaluate.ts'
 import { type GradientCheck, type GradientCheckReport, type Net, planGradientCheck } from '../../engine/gradcheck.ts'
 import { type Node } from '../../engine/graph.ts'
 import { currentDevice } from '../../engine/runtime/device.ts'
-import type { Tensor } from '../../engine/tensor.ts'
+import type { Tensor, TensorData } from '../../engine/tensor.ts'
 import type { Traits } from '../../shaders/kernel.ts'
 import { guises } from './configs.ts'
 import type { Drawn, OpCase } from './draw.ts'
 import { exchange } from './exchange.ts'
-import type { Explorer, Mode } from './explore.ts'
+import { Explorer, type Mode } from './explore.ts'
 
 /** Random checks a case; GRADCHECK_RUNS asks for more. */
 export const RUNS = Number(process.env.GRADCHECK_RUNS ?? 12)
@@ -71,23 +71,43 @@ export async function* onDevice(of: OpCase, drawn: Drawn, number: number, explor
   // An op without choices may still do otherwise in the other guise: its reductions do.
   const alone = explorer.choices === 0
   const check = planned(drawn, form, [2])
-  const more = async (mode: Mode, other: boolean): Promise<GradientCheckReport> => {
-    const undress = other ? await otherGuise() : undefined
-    try {
-      const data = await explorer.run(mode, () => readAll(check.reads))
-      return marked(`${form}, ${other ? 'in its other guise' : 'with rarer kernels'}`, check.judge(data))
-    } finally {
-      undress?.()
-    }
-  }
+  const read = (): Promise<TensorData[]> => readAll(check.reads)
+  const judge = ({ way, result }: Run<TensorData[]>): GradientCheckReport => marked(`${form}, ${way}`, check.judge(result))
   if (exhaustive) {
-    for (const other of [false, true]) do yield await more('all', other); while (explorer.fresh > 0)
+    for await (const run of inEveryWay(read, explorer)) yield judge(run)
   } else if (alone) {
-    if (number % 6 === 3) yield await more('rarest', true)
+    if (number % 6 === 3) yield judge(await inWay('rarest', true, read, explorer))
   } else {
     const [from, to] = [number, number + 1].map(n => Math.floor(n * of.rounds))
-    for (let round = from; round < to; round++) yield await more('rarest', round % 2 === 1)
+    for (let round = from; round < to; round++) yield judge(await inWay('rarest', round % 2 === 1, read, explorer))
   }
+}
+
+interface Run<T> {
+  /** The kernels that were chosen, in words. */
+  readonly way: string
+  readonly result: T
+}
+
+async function inWay<T>(mode: Mode, other: boolean, act: () => Promise<T>, explorer: Explorer): Promise<Run<T>> {
+  const undress = other ? await otherGuise() : undefined
+  try {
+    const result = await explorer.run(mode, act)
+    return { way: `${other ? 'in the adapter\'s other guise, ' : ''}by ${[...explorer.last].join(' and ') || 'its only kernels'}`, result }
+  } finally {
+    undress?.()
+  }
+}
+
+/** Runs with the engine's kernels, and with those of the adapter's other guise that ran least often. */
+export async function* inTwoWays<T>(act: () => Promise<T>, explorer: Explorer): AsyncGenerator<Run<T>> {
+  yield await inWay('engine', false, act, explorer)
+  yield await inWay('all', true, act, explorer)
+}
+
+/** Runs once with every config of each kernel that it meets: those of the adapter, and those of its other guise. */
+export async function* inEveryWay<T>(act: () => Promise<T>, explorer: Explorer = new Explorer()): AsyncGenerator<Run<T>> {
+  for (const other of [false, true]) do yield await inWay('all', other, act, explorer); while (explorer.fresh > 0)
 }
 
 /** Fails with the draw that missed, in words from which it can be drawn again. */

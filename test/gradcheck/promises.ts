@@ -1,0 +1,281 @@
+// What ops promise of numbers that hurt: infinities, NaN, ties, zeros, logits past what exp holds, numbers too small to be
+// normal. Each promise is a graph and the numbers that it gives, by every kernel that the op has.
+//
+// WGSL lets a compiler assume that floats are finite and lets hardware flush numbers below 2⁻¹²⁶ to 0. So nothing is
+// promised of NaN and infinities in arithmetic (+, ·, /, sums, matmul, layer norm), of max, min, relu, comparisons and casts
+// of NaN, of masked keys and values that are not finite, or of log, sqrt and pow outside of their domains. What is promised
+// below is what kernels see to themselves, by comparing before they compute or by looking at bits.
+import { type Tensor, attention, concat, crossEntropy, dropout, grad, reference, tensor } from '../../engine/index.ts'
+import { adamw } from '../../engine/ops/adamw.ts'
+import { applyAll } from '../../engine/tensor.ts'
+
+type Float = 'f32' | 'f16'
+
+export interface Promised {
+  readonly op: string
+  readonly says: string
+  /** f32 alone, where numbers or an op do not fit into f16. */
+  readonly only?: Float
+  /** 'tiny': numbers below 2⁻¹²⁶ may come out as 0. */
+  readonly tiny?: boolean
+  /** What it gives, and the numbers that it must be; NaN means NaN. */
+  readonly make: (dtype: Float) => readonly (readonly [given: Tensor, expected: readonly number[]])[]
+}
+
+const INF = Infinity
+const ids = (...numbers: number[]): Tensor => tensor(Int32Array.from(numbers), [numbers.length], 'i32')
+const bits = (...numbers: number[]): Tensor => tensor(Uint32Array.from(numbers), [numbers.length], 'u32')
+const flat = (numbers: readonly (readonly number[])[]): number[] => numbers.flat()
+
+/** A row of each of the lists. */
+const rows = (dtype: Float, ...lists: readonly (readonly number[])[]): Tensor => tensor(lists.map(list => [...list]), undefined, dtype)
+
+const gradientOf = (y: Tensor, x: Tensor, upstream: readonly number[]): Tensor =>
+  grad(y, [x], tensor(Float32Array.from(upstream), y.shape).cast(y.dtype))[0]
+
+const TINY = Array.from(Float32Array.of(1e-40, -3e-39, 1.4e-45, 1.1754944e-38, 2))
+
+const softmaxes: readonly Promised[] = [
+  {
+    op: 'softmax', says: 'an entry of −∞ has probability 0 and gradient 0, and others share the rest',
+    make: dtype => {
+      const x = rows(dtype, [0, -INF, 0, -INF, 0], [-INF, -INF, 3, -INF, -INF])
+      const y = x.softmax()
+      return [[y, [1 / 3, 0, 1 / 3, 0, 1 / 3, 0, 0, 1, 0, 0]], [gradientOf(y, x, [3, 9, 0, 9, 0, 9, 9, 9, 9, 9]), [2 / 3, 0, -1 / 3, 0, -1 / 3, 0, 0, 0, 0, 0]]]
+    },
+  },
+  {
+    op: 'softmax', says: 'a row of nothing but −∞ is NaN, and so is one with NaN in it; its neighbours are not',
+    make: dtype => [[rows(dtype, [-INF, -INF, -INF, -INF], [1, 1, 1, 1], [1, NaN, 2, 3], [7, 7, -INF, -INF]).softmax(),
+      flat([[NaN, NaN, NaN, NaN], [0.25, 0.25, 0.25, 0.25], [NaN, NaN, NaN, NaN], [0.5, 0.5, 0, 0]])]],
+  },
+  {
+    op: 'softmax', says: 'the largest of huge logits has it all, equal ones share',
+    make: dtype => {
+      const x = rows(dtype, [6e4, 1, -6e4], [-6e4, -6e4, -6e4], [6e4, 6e4, 0])
+      const y = x.softmax()
+      return [[y, [1, 0, 0, 1 / 3, 1 / 3, 1 / 3, 0.5, 0.5, 0]], [gradientOf(y, x, [5, 2, 1, 3, 0, 0, 1, 0, 9]), [0, 0, 0, 2 / 3, -1 / 3, -1 / 3, 0.25, -0.25, 0]]]
+    },
+  },
+  { op: 'softmax', says: 'logits as large as f32 goes', only: 'f32', make: dtype => [[rows(dtype, [3e38, 0, -3e38], [-3e38, -3e38, -3.2e38]).softmax(), [1, 0, 0, 0.5, 0.5, 0]]] },
+  {
+    op: 'logSoftmax', says: 'an entry of −∞ is −∞ and passes its own upstream gradient on; huge logits stay exact',
+    make: dtype => {
+      const x = rows(dtype, [0, -INF, 0], [6e4, 6e4, 0])
+      const y = x.logSoftmax()
+      return [[y, [-Math.LN2, -INF, -Math.LN2, -Math.LN2, -Math.LN2, -6e4 - Math.LN2]], [gradientOf(y, x, [1, 0, 3, 2, 0, 0]), [-1, 0, 1, 1, -1, 0]]]
+    },
+  },
+  { op: 'logSoftmax', says: 'a row of nothing but −∞ is NaN', make: dtype => [[rows(dtype, [-INF, -INF], [1, 1]).logSoftmax(), [NaN, NaN, -Math.LN2, -Math.LN2]]] },
+  {
+    op: 'crossEntropy', says: 'an ignored row has loss 0 and gradient 0, whatever it holds',
+    make: dtype => {
+      const x = rows(dtype, [NaN, INF, 1], [0, 0, 0], [-INF, -INF, -INF])
+      const losses = crossEntropy(x, ids(-100, 1, -100))
+      return [[losses, [0, Math.log(3), 0]], [gradientOf(losses, x, [1, 3, 1]), [0, 0, 0, 1, -2, 1, 0, 0, 0]]]
+    },
+  },
+  {
+    op: 'crossEntropy', says: 'a label that is no class gives NaN in its row, and nowhere else',
+    make: dtype => {
+      const x = rows(dtype, [0, 0], [0, 0], [0, 0], [0, 0])
+      const losses = crossEntropy(x, ids(2, 0, -1, 1))
+      return [[losses, [NaN, Math.LN2, NaN, Math.LN2]], [gradientOf(losses, x, [1, 2, 1, 4]), [NaN, NaN, -1, 1, NaN, NaN, 2, -2]]]
+    },
+  },
+  {
+    op: 'crossEntropy', says: 'huge logits give huge losses, not NaN; −∞ beside the label weighs nothing',
+    make: dtype => {
+      const x = rows(dtype, [3e4, -3e4, 0], [-INF, 5, -INF])
+      const losses = crossEntropy(x, ids(1, 1))
+      return [[losses, [6e4, 0]], [gradientOf(losses, x, [1, 1]), [1, -1, 0, 0, 0, 0]]]
+    },
+  },
+  { op: 'crossEntropy', says: 'a row whose logits are all −∞ is NaN', make: dtype => [[crossEntropy(rows(dtype, [-INF, -INF], [0, 0]), ids(0, 0)), [NaN, Math.LN2]]] },
+]
+
+/** [1, length, 1, 4] with one number in each row. */
+const sequence = (dtype: Float, numbers: readonly number[]): Tensor =>
+  tensor(Float32Array.from(numbers.flatMap(v => [v, 0, 0, 0])), [1, numbers.length, 1, 4]).cast(dtype)
+const perRow = (numbers: readonly number[]): number[] => numbers.flatMap(v => [v, 0, 0, 0])
+
+const attentions: readonly Promised[] = [
+  {
+    op: 'attention', says: 'a batch item whose keys are all masked gives zeros, and zero gradients',
+    make: dtype => {
+      const [q, k, v] = [sequence(dtype, [1, 2]), sequence(dtype, [3, 4, 5]), sequence(dtype, [6, 7, 8])]
+      const o = attention(q, k, v, tensor([[0, 0, 0]], undefined, 'i32'))
+      const gradients = grad(o.cast('f32').add(1).sum(), [q, k, v])
+      return [[o, perRow([0, 0])], ...gradients.map((g, i) => [g, perRow(i === 0 ? [0, 0] : [0, 0, 0])] as const)]
+    },
+  },
+  {
+    op: 'attention', says: 'masked keys weigh nothing, however large they are, and have no gradient',
+    make: dtype => {
+      const [q, k, v] = [sequence(dtype, [1]), sequence(dtype, [200, 0, 0, 6e4]), sequence(dtype, [6e4, 2, 4, -6e4])]
+      const o = attention(q, k, v, tensor([[0, 1, 1, 0]], undefined, 'i32'))
+      const [dq, dk, dv] = grad(o.cast('f32').sum(), [q, k, v])
+      // 0.5·(2 and 4): p·(dp − 3)/2 = ∓0.25; the gradient of v reaches all four elements of a head.
+      return [[o, perRow([3])], [dq, perRow([0])], [dk, perRow([0, -0.25, 0.25, 0])], [dv, [0, 0, 0, 0, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0]]]
+    },
+  },
+  {
+    op: 'attention', says: 'huge scores pick the largest, equal ones share',
+    make: dtype => {
+      const o = attention(sequence(dtype, [200, -200]), sequence(dtype, [200, 100, 200]), sequence(dtype, [1, 2, 3]), tensor([[1, 1, 1]], undefined, 'i32'))
+      return [[o, perRow([2, 2])]]
+    },
+  },
+]
+
+/** What dropout keeps of six elements, as 0 and 1. */
+const step = bits(3).reshape([])
+const dropped = (x: Tensor): Tensor => dropout(x, 0.5, 1, step, 9)
+const kept = (): number[] => Array.from(reference([dropped(tensor([1, 1, 1, 1, 1, 1]))])[0], v => (v > 0 ? 1 : 0))
+
+const picking: readonly Promised[] = [
+  {
+    op: 'where', says: 'what is not picked does not matter, nor does its upstream gradient',
+    make: dtype => {
+      const [yes, no] = [tensor([1, NaN, INF, 4], undefined, dtype), tensor([NaN, 2, 3, -INF], undefined, dtype)]
+      const y = bits(1, 0, 0, 7).where(yes, no)
+      return [[y, [1, 2, 3, 4]], [gradientOf(y, yes, [5, NaN, INF, 8]), [5, 0, 0, 8]], [gradientOf(y, no, [NaN, 6, 7, -INF]), [0, 6, 7, 0]]]
+    },
+  },
+  {
+    op: 'dropout', says: 'what is dropped is 0, whatever it was, and has gradient 0, whatever arrives',
+    make: dtype => {
+      const keeps = kept()
+      const x = tensor(keeps.map((keep, i) => (keep ? i + 1 : [NaN, INF, -INF][i % 3])), undefined, dtype)
+      return [
+        [dropped(x), keeps.map((keep, i) => keep * 2 * (i + 1))],
+        [gradientOf(dropped(x), x, keeps.map((keep, i) => (keep ? i + 2 : NaN))), keeps.map((keep, i) => keep * 2 * (i + 2))],
+      ]
+    },
+  },
+  {
+    op: 'gather', says: 'a row comes as it is; ids outside of the table give zeros; other rows do not matter',
+    make: dtype => [[rows(dtype, [1, 2], [NaN, INF], [5, 6]).gather(ids(2, -1, 0, 3, 2)), [5, 6, 0, 0, 1, 2, 0, 0, 5, 6]]],
+  },
+  {
+    op: 'gatherGradient', says: 'NaN stays in the row that it belongs to; what arrives at ids outside of the table is left out',
+    make: dtype => {
+      const table = rows(dtype, [1, 2], [3, 4], [5, 6])
+      return [[gradientOf(table.gather(ids(0, 7, 2, 0, -1)), table, [1, 2, NaN, NaN, NaN, 4, 5, 6, INF, INF]), [6, 8, 0, 0, NaN, 4]]]
+    },
+  },
+  {
+    op: 'isFinite', says: 'infinities and NaN are not finite; the largest and the smallest numbers are',
+    make: dtype => [[tensor([1, INF, -INF, NaN, 65504, -0, 2 ** -24], undefined, dtype).isFinite(), [1, 0, 0, 0, 1, 1, 1]]],
+  },
+]
+
+const ordering: readonly Promised[] = [
+  { op: 'max', says: 'infinities are ordered as numbers are', make: dtype => [[rows(dtype, [-INF, -INF], [1, INF], [-INF, -5]).max(1), [-INF, INF, -5]]] },
+  { op: 'min', says: 'infinities are ordered as numbers are', make: dtype => [[rows(dtype, [INF, INF], [1, -INF], [INF, 5]).min(1), [INF, -INF, 5]]] },
+  {
+    op: 'max', says: 'equal extremes share the gradient',
+    make: dtype => {
+      const x = rows(dtype, [2, 1, 2, 2], [0, 0, 0, 0], [-1, -2, -3, -4])
+      return [[gradientOf(x.max(1), x, [3, 4, 5]), [1, 0, 1, 1, 1, 1, 1, 1, 5, 0, 0, 0]]]
+    },
+  },
+  {
+    op: 'maximum', says: 'equal operands share the gradient, half each; so with minimum',
+    make: dtype => {
+      const [a, b] = [tensor([1, 2, 3], undefined, dtype), tensor([1, 3, 2], undefined, dtype)]
+      const [most, least] = [a.maximum(b), a.minimum(b)]
+      return [
+        [gradientOf(most, a, [4, 4, 4]), [2, 0, 4]], [gradientOf(most, b, [4, 4, 4]), [2, 4, 0]],
+        [gradientOf(least, a, [4, 4, 4]), [2, 4, 0]], [gradientOf(least, b, [4, 4, 4]), [2, 0, 4]],
+      ]
+    },
+  },
+  {
+    op: 'relu', says: 'at 0 the gradient is 0, and abs has none there either',
+    make: dtype => {
+      const x = tensor([-1, 0, 2], undefined, dtype)
+      return [[x.relu(), [0, 0, 2]], [gradientOf(x.relu(), x, [3, 3, 3]), [0, 0, 3]], [gradientOf(x.abs(), x, [3, 3, 3]), [-3, 0, 3]]]
+    },
+  },
+]
+
+const FAR = [3e4, -3e4, 100, -100] as const
+
+const saturating: readonly Promised[] = ([
+  ['tanh', [1, -1, 1, -1], [0, 0, 0, 0]], ['sigmoid', [1, 0, 1, 0], [0, 0, 0, 0]], ['erf', [1, -1, 1, -1], [0, 0, 0, 0]],
+  ['gelu', [3e4, 0, 100, 0], [1, 0, 1, 0]],
+] as const).map(([op, values, slopes]): Promised => ({
+  op, says: 'far out it saturates, and so does its gradient', tiny: true,
+  make: dtype => {
+    const x = tensor([...FAR], undefined, dtype)
+    return [[x[op](), values], [gradientOf(x[op](), x, [1, 1, 1, 1]), slopes]]
+  },
+}))
+
+const edges: readonly Promised[] = [
+  { op: 'exp', says: 'far below 0 it is 0', make: dtype => [[tensor([-3e4, 0], undefined, dtype).exp(), [0, 1]]] },
+  {
+    op: 'pow', says: '0⁰ is 1, a negative base has whole powers, and the exponent has no gradient where the base is 0',
+    make: dtype => {
+      const [a, b] = [tensor([0, 0, -2, -2, 3], undefined, dtype), tensor([0, 2, 3, 2, 0], undefined, dtype)]
+      return [[a.pow(b), [1, 0, -8, 4, 1]], [gradientOf(tensor([0, 2], undefined, dtype).pow(b.slice([1], [3])), b, [1, 1]), [0, 0, 8 * Math.LN2, 0, 0]]]
+    },
+  },
+  {
+    op: 'layerNorm', says: 'equal numbers give beta and no NaN, with the smallest epsilon, too',
+    make: dtype => {
+      const [x, gamma, beta] = [rows(dtype, [7, 7, 7, 7], [0, 0, 0, 0]), tensor([1, 2, 3, 4], undefined, dtype), tensor([5, 6, 7, 8], undefined, dtype)]
+      const y = x.layerNorm(gamma, beta, 1e-12)
+      const [, mean, rstd] = applyAll('layerNorm', [x, gamma, beta], { epsilon: 1e-12 })
+      return [[y, [5, 6, 7, 8, 5, 6, 7, 8]], [mean, [7, 0]], [rstd, [1e6, 1e6]], [gradientOf(y, gamma, [1, 2, 3, 4, 5, 6, 7, 8]), [0, 0, 0, 0]]]
+    },
+  },
+  {
+    op: 'layerNorm', says: 'as large as squares fit into f32', only: 'f32',
+    make: dtype => [[rows(dtype, [1e18, -1e18, 1e18, -1e18]).layerNorm(tensor([1, 1, 1, 1]), tensor([0, 0, 0, 0])), [1, -1, 1, -1]]],
+  },
+  {
+    op: 'adamw', says: 'a scale that is negative or not finite leaves everything as it was', only: 'f32',
+    make: () => [-1, INF, NaN].flatMap(scale => {
+      const [p, m, v] = [tensor([1, 2, 3, 4]), tensor([5, 6, 7, 8]), tensor([9, 10, 11, 12])]
+      const after = adamw(p, m, v, tensor([NaN, INF, 1, 0]), tensor([0.1, 0.1, 0.9, 0.1, 1e-8, 0.1, 1, 1]), tensor(Float32Array.of(scale), []))
+      return [[concat(after), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]] as const]
+    }),
+  },
+  {
+    op: 'adamw', says: 'a gradient of 0 at moments of 0 moves nothing, and NaN spoils its own element alone', only: 'f32',
+    make: () => {
+      const zeros = (): Tensor => tensor([0, 0, 0, 0])
+      const [p] = adamw(tensor([1, 2, 3, 4]), zeros(), zeros(), tensor([0, NaN, 0, 0]), tensor([0.1, 0.1, 0.9, 0.1, 1e-8, 0, 0.1, 0.1]), tensor(Float32Array.of(1), []))
+      return [[p, [1, NaN, 3, 4]]]
+    },
+  },
+  {
+    op: 'add', says: 'integers go round at 2³²',
+    make: () => [
+      [tensor(Int32Array.of(2147483647, -2147483648), [2], 'i32').add(tensor(Int32Array.of(1, -1), [2], 'i32')), [-2147483648, 2147483647]],
+      [bits(4294967295, 0).add(bits(1, 0)), [0, 0]], [bits(0, 5).sub(bits(1, 5)), [4294967295, 0]],
+    ],
+  },
+  ...(['neg', 'abs', 'relu'] as const).map((op): Promised => ({
+    op, says: 'numbers too small to be normal come through or become 0', only: 'f32', tiny: true,
+    make: dtype => [[tensor([...TINY], undefined, dtype)[op](), TINY.map(v => (op === 'neg' ? -v : op === 'abs' ? Math.abs(v) : Math.max(v, 0)))]],
+  })),
+  {
+    op: 'mul', says: 'numbers too small to be normal come through or become 0: multiplied, added, moved, summed', only: 'f32', tiny: true,
+    make: dtype => {
+      const x = tensor([...TINY], undefined, dtype)
+      return [
+        [x.mul(1), TINY], [x.add(0), TINY], [x.reshape([5, 1]).transpose().pad([0, 1], [0, 0]), [0, ...TINY]], [x.reshape([5, 1]).sum(1), TINY],
+        [rows(dtype, TINY).gather(ids(0)), TINY],
+      ]
+    },
+  },
+  {
+    op: 'softmax', says: 'probabilities too small for f32 are 0, or small', only: 'f32', tiny: true,
+    make: dtype => [[rows(dtype, [0, -95, -200], [0, -1e4, 0]).softmax(), [1, Math.exp(-95), 0, 0.5, 0, 0.5]]],
+  },
+]
+
+export const promises: readonly Promised[] = [...softmaxes, ...attentions, ...picking, ...ordering, ...saturating, ...edges]
