@@ -157,7 +157,7 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
         judged.forEach((t, k) => {
           const net = k === 0 ? 'forward' : 'backward'
           const worst = isFloat(t.dtype)
-            ? worstError(data[k], exact()[k], termScales()[k], 8 * (roundsToHalf(t) ? 2 ** -11 : 2 ** -24) / deviceBars[k])
+            ? worstError(data[k], exact()[k], termScales()[k], 8 * (roundsToHalf(t) ? 2 ** -11 : 2 ** -24) / deviceBars[k], SMALLEST / deviceBars[k])
             : worstInteger(data[k], exact()[k])
           const what = k === 0 ? `net 2, result ${showSpec(t)}` : `net 2, gradient of ${showSpec(t)} (input ${inputs.indexOf(wrt[k - 1])})`
           note(net, worst.error, deviceBars[k], `${what}: element ${worst.at} is ${data[k][worst.at]} on the device, ${exact()[k][worst.at]} in float64`)
@@ -225,15 +225,20 @@ function compareSlopes(
   return { error: Number.isNaN(error) ? Infinity : error, text: `slope ${slope} by gradients, ${numeric} by differences` }
 }
 
-/** Largest |actual − expected| relative to |expected|, the root mean square of expected, and `rounding` times the terms' scale. */
-function worstError(actual: ArrayLike<number>, expected: Float64Array, terms: Float64Array, rounding: number): { error: number; at: number } {
+/** What is smaller is no normal number in f32, and may be 0 on a device. */
+const SMALLEST = 2 ** -126
+
+/** Largest |actual − expected| relative to |expected|, the root mean square of expected, and `rounding` times the terms' scale; or to `least`. */
+function worstError(
+  actual: ArrayLike<number>, expected: Float64Array, terms: Float64Array, rounding: number, least: number,
+): { error: number; at: number } {
   const finite = expected.filter(Number.isFinite)
   const scale = Math.sqrt(finite.reduce((sum, v) => sum + v * v, 0) / Math.max(finite.length, 1))
   let worst = { error: 0, at: 0 }
   for (let i = 0; i < expected.length; i++) {
     const [a, b] = [actual[i], expected[i]]
     if (a === b || (Number.isNaN(a) && Number.isNaN(b))) continue
-    const error = Math.abs(a - b) / Math.max(Math.abs(b) + scale + rounding * terms[i], Number.MIN_VALUE)
+    const error = Math.abs(a - b) / Math.max(Math.abs(b) + scale + rounding * terms[i], least)
     if (Number.isNaN(error)) return { error: Infinity, at: i }
     if (error > worst.error) worst = { error, at: i }
   }
