@@ -1,7 +1,7 @@
 // Cases of the ops with kernels of their own, and of their gradients' kernels as functions in their own right.
 import fc from 'fast-check'
 import '../../../engine/ops/adamw.ts'
-import { attention, concat, crossEntropy, dropout, loraLinear, ones, zeros } from '../../../engine/index.ts'
+import { attention, concat, crossEntropy, loraLinear, ones, zeros } from '../../../engine/index.ts'
 import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
@@ -23,27 +23,6 @@ const matmulCase = opCase('matmul', fc.record({
     options: { sumLength: Math.max(k, rows * 6, columns) },
   }
 })
-
-// Products end with the expression that reads them: bias, activation, dropout and residual of a layer.
-const finishedCase = opCase('matmul', fc.record({
-  m: length, k: length, n: length, batch: fc.constantFrom([], [], [2], [3, 1]), shared: fc.boolean(), layouts: fc.tuple(layout, layout, layout),
-  bias: fc.constantFrom('none', 'row', 'number'), activation: fc.constantFrom('none', 'gelu', 'square'), rate: fc.constantFrom(0, 0.25), residual: fc.boolean(),
-}), ({ m, k, n, batch, shared, layouts, bias, activation, rate, residual, seed }) => {
-  const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(20_000 / k / (batch.length + 1))))
-  return {
-    slots: [
-      { shape: [...batch, rows, k], layout: layouts[0] }, { shape: shared ? [k, columns] : [...batch, k, columns], layout: layouts[1], values: 'small' },
-      { shape: bias === 'row' ? [columns] : [] }, { shape: [...batch, rows, columns], layout: layouts[2] }, { shape: [], dtype: 'u32', values: () => seed % 9 },
-    ],
-    fn: (a, b, added, rest, step) => {
-      const product = bias === 'none' ? a.matmul(b) : a.matmul(b).add(added)
-      const active = activation === 'none' ? product : product[activation]()
-      const some = dropout(active, rate, 2, step, 7)
-      return residual ? some.add(rest) : some
-    },
-    options: { sumLength: Math.max(k, rows * 6, columns) },
-  }
-}, { of: 'a layer', rounds: 0.5 })
 
 const loraSizes = fc.record({
   rows: fc.constantFrom(1, 2, 7, 17, 33), inner: fc.constantFrom(1, 3, 16, 31, 65), outer: fc.constantFrom(1, 2, 15, 32, 33),
@@ -200,7 +179,7 @@ const gatherParams = fc.record({ rows: fc.constantFrom(1, 2, 7, 33), width: fc.c
 const ids = (rows: number) => (index: number): number => (index % 6 === 5 ? (index % 4 < 2 ? -1 : rows) : Math.floor((index * index) / 3) % rows)
 
 /** Apart, since their many configs take as long to compile as all others. */
-export const matmulCases: readonly OpCase[] = [matmulCase, finishedCase, ...loraCases]
+export const matmulCases: readonly OpCase[] = [matmulCase, ...loraCases]
 export const attentionCases: readonly OpCase[] = [attentionCase('attention'), attentionCase('attentionGradient')]
 
 /** Small kernels with many ways to share a row. */
