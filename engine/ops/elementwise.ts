@@ -171,9 +171,9 @@ const floats: Record<string, Row> = {
     gradients: [([x], _y, dy) => dy.mul(x.square().mul(-0.5).exp()).mul(scalar(2).sub(x.square())).mul(1 / Math.sqrt(2 * Math.PI))],
   },
   geluTanh: {
-    wgsl: a => `(0.5 * ${a} * (1.0 + tanh_f32(${TANH_SCALE} * (${a} + ${TANH_CUBE} * ${a} * ${a} * ${a}))))`,
-    value: a => 0.5 * a * (1 + Math.tanh(TANH_SCALE * (a + TANH_CUBE * a ** 3))),
-    helpers: ['tanh_f32'],
+    // (1 + tanh u) / 2 as 1 / (1 + exp(−2u)), which does not cancel where u is far below 0.
+    wgsl: a => `(${a} / (1.0 + exp(${-2 * TANH_SCALE} * (${a} + ${TANH_CUBE} * ${a} * ${a} * ${a}))))`,
+    value: a => a / (1 + Math.exp(-2 * TANH_SCALE * (a + TANH_CUBE * a ** 3))),
     gradients: [([x], _y, dy) => {
       const t = x.add(x.mul(x).mul(x).mul(TANH_CUBE)).mul(TANH_SCALE).tanh()
       const inner = x.square().mul(3 * TANH_CUBE).add(1).mul(TANH_SCALE)
