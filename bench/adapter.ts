@@ -18,9 +18,9 @@ function isMode(text: string): text is TuningMode {
 }
 
 /** Kernels are chosen as in the IMDb job: by what was measured on this adapter, here or in any run before. */
-export function chooseKernels(mode: TuningMode, info: AdapterInfo): void {
+export async function chooseKernels(mode: TuningMode, info: AdapterInfo): Promise<void> {
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
-  new KernelChoices(mode, info, version)
+  await KernelChoices.begin(mode, info, version)
 }
 
 /** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
@@ -30,7 +30,7 @@ export async function openTimedDevice(name: string | undefined, tuning: TuningMo
   const { adapter, info } = await openAdapter({ name, dawnFlags })
   const device = await openDevice(adapter, info)
   useDevice(device)
-  chooseKernels(tuning, info)
+  await chooseKernels(tuning, info)
   return device
 }
 

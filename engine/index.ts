@@ -29,7 +29,7 @@ export { type Feeds, reference } from './reference.ts'
 export { type GradientCheckOptions, type GradientCheckReport, checkGradients } from './gradcheck.ts'
 export { registeredOps } from './graph.ts'
 export { type AdapterInfo, Device, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
-export { type Tuner, type TuningMode, type TuningOptions, setTuner, setTuning } from './tune.ts'
+export { type Tuner, type TuningMode, type TuningOptions, setKernelTuning, setTuner } from './tune.ts'
 
 // In a browser the device is the one that the page is offered; under Node, engine/node.ts sets another provider.
 if (typeof navigator !== 'undefined' && 'gpu' in navigator) {

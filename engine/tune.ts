@@ -1,6 +1,6 @@
 // Which of a kernel's candidates to use. Candidates come best guess first; what was measured on this adapter before
 // counts more, and a test may choose otherwise. Measuring itself is in runtime/trials.ts, remembering across processes is
-// the business of whoever calls `setTuning`.
+// the business of whoever calls `setKernelTuning`.
 import type { Traits } from '../shaders/kernel.ts'
 
 /** Picks a candidate's number for one kernel and problem on one adapter. */
@@ -23,13 +23,15 @@ export interface TuningOptions {
   readonly mode: TuningMode
   /** The best candidate as JSON, by kernel and problem. */
   readonly known?: ReadonlyMap<string, string>
-  /** Called with every new answer. */
-  readonly onAnswer?: (question: string, candidate: string) => void
+  /** Called with every answer that was measured. */
+  readonly onAnswer?: (question: string, candidate: string) => void | Promise<void>
+  /** Called with every guess that stands for good, where the time to measure was spent. */
+  readonly onGuess?: (question: string, candidate: string) => void | Promise<void>
   /** Called while measuring: questions answered and asked in this plan. */
   readonly onProgress?: (done: number, total: number) => void
   /** Called with the reason where a candidate does not run on this adapter. */
   readonly onFailure?: (reason: string) => void
-  /** Seconds that `cached` may measure in all. */
+  /** Seconds to measure in all: 3 for `cached`, no end for `full`, when left out. */
   readonly budget?: number
 }
 
@@ -42,12 +44,12 @@ export interface Tuning extends TuningOptions {
 const BUDGET_SECONDS = 3
 
 const begin = (options: TuningOptions): Tuning =>
-  ({ ...options, answers: new Map(options.known), secondsLeft: options.mode === 'full' ? Infinity : options.budget ?? BUDGET_SECONDS })
+  ({ ...options, answers: new Map(options.known), secondsLeft: options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS) })
 
 let tuning = begin({ mode: 'off' })
 
 /** How plans choose from here on; `off` until this is called. */
-export function setTuning(options: TuningOptions): void {
+export function setKernelTuning(options: TuningOptions): void {
   tuning = begin(options)
 }
 

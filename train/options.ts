@@ -186,7 +186,7 @@ const groups = {
       42,
       'of every draw: samples, splits, shuffles, fresh weights, dropout',
     ),
-    recompute: flag('keep no activations within a layer: less memory for long texts, about a third more time'),
+    recompute: flag('keep no activations within a layer: less memory for long texts, and more time'),
     precision: valued(oneOf('f32', 'f16'), 'f32', 'storage of frozen weights and activations; sums are always f32'),
   },
   'The run': {

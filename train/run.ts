@@ -64,7 +64,7 @@ interface Prepared {
 
 async function prepare(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Prepared> {
   const device = await currentDevice()
-  const choices = new KernelChoices(options.tuneKernels, device.info, version, run)
+  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
   const download = (file: string, done: number, total: number): void => {
     if (done === 0) progress.start(`download ${file} (bytes)`, total)
     progress.update(done)
@@ -165,7 +165,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
   const { options, data, opened, model, trainer, device } = prepared
   const began = performance.now()
   try {
-    prepared.choices.keepIn(run)
+    await prepared.choices.keepIn(run)
     const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
       progress.start(`tokenise ${what}`, examples.length)
       const result = await tokenise(examples, opened.tokenizer, options.maxLength, done => progress.update(done))
@@ -192,9 +192,9 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
       progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
     let validating = false
     const events: TrainerEvents = {
-      onStep: (metrics, { done }) => {
+      onStep: metrics => {
         run.appendMetrics(metrics)
-        progress.update(done, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
+        progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
       },
       onEvaluationProgress: (done, total) => {
         if (!validating) progress.start('validate', total)

@@ -65,8 +65,7 @@ export interface Evaluation {
 
 /** What a trainer tells while it works. */
 export interface TrainerEvents {
-  /** `secondsLeft` is NaN after the first step, which tells nothing of the others. */
-  onStep?(metrics: StepMetrics, progress: { done: number, total: number, secondsLeft: number }): void
+  onStep?(metrics: StepMetrics): void
   onEvaluation?(epoch: number, step: number, evaluation: Evaluation, best: boolean): void | Promise<void>
   onEvaluationProgress?(done: number, total: number): void
   /** The kernels of one step, where the options ask for a profile. */
@@ -173,8 +172,7 @@ export class Trainer {
     const factor = schedule(this.options.schedule, { warmup: this.options.warmup, steps: total })
     let position: Position = from ?? { step: 0, epoch: 0, stepInEpoch: 0, batches: 0, best: null }
     if (from) await checkpoints?.load(from, this.state())
-    let began = { step: position.step + 1, time: performance.now() }
-    const firstStep = began.step
+    const before = position.step
     const speed = new Throughput()
     const pending: Pending[] = []
     let lastCheckpoint = performance.now()
@@ -189,14 +187,11 @@ export class Trainer {
         const rows = done.batches.reduce((sum, batch) => sum + batch.rows, 0)
         speed.add(rows, done.batches.reduce((sum, batch) => sum + batch.tokens, 0))
         const { examplesPerSecond, tokensPerSecond } = speed.recent
-        // From the first step's end on: drivers compile in it.
-        if (done.step === firstStep) began = { step: firstStep, time: performance.now() }
-        const secondsLeft = done.step === firstStep ? NaN : (performance.now() - began.time) / 1000 / (done.step - began.step) * (total - done.step)
         events.onStep?.({
           step: done.step, epoch: done.epoch, loss: told.reduce((sum, [loss]) => sum + loss, 0),
           accuracy: told.reduce((sum, [, right]) => sum + right, 0) / rows, lr: done.lr, grad_norm: norm,
           examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: device.buffers.bytes,
-        }, { done: done.step, total, secondsLeft })
+        })
       }
     }
     const checkpoint = async (): Promise<void> => {
@@ -226,7 +221,7 @@ export class Trainer {
           return collate(train, indices, { padId, sequence: padLength(longest, maxLength), batchSize })
         })
         const lr = this.options.lr * factor(position.step)
-        const profiles = this.options.profile && position.step === Math.min(began.step + PROFILED_STEP - 1, total) - 1
+        const profiles = this.options.profile && position.step === Math.min(before + PROFILED_STEP, total) - 1
         const step = profiles ? this.#steps.profile : this.#steps.run
         const { parts, norm, kernels } = await step.call(this.#steps, chosen, position.batches, position.step + 1, lr)
         if (kernels) await events.onProfile?.(kernels, chosen[0])

@@ -1,12 +1,11 @@
 // What the tuner found out, kept from run to run: a file in the user's cache for each adapter, driver and version of
 // tilegrad, and in a run's folder what that run goes by, so that it can be gone on with to the same bits.
 import { createHash } from 'node:crypto'
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { homedir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { z } from 'zod'
-import { type AdapterInfo, type TuningMode, setTuning } from '../engine/index.ts'
-import { codeOf } from '../models/node/files.ts'
+import { type AdapterInfo, type TuningMode, setKernelTuning } from '../engine/index.ts'
+import { codeOf, exists, readJson, writeAtomic } from '../models/node/files.ts'
 import type { Run } from './runs.ts'
 
 const file = z.object({ answers: z.record(z.string(), z.string()) })
@@ -27,22 +26,17 @@ export function answersFile({ name, backend = '', driver = '' }: AdapterInfo, ve
   return join(cacheFolder(), 'tilegrad', 'kernels', `${plain}-${exact}.json`)
 }
 
-/** Answers in a file; none where there is no such file, or where it holds something else. */
-function readAnswers(path: string): Record<string, string> {
+type Answers = Readonly<Record<string, string>>
+
+/** Answers in a file; none where there is no such file, or, said on stderr, where it holds something else. */
+async function readAnswers(path: string): Promise<Answers> {
+  if (!await exists(path)) return {}
   try {
-    return file.parse(JSON.parse(readFileSync(path, 'utf8'))).answers
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') process.stderr.write(`${path} is no list of measured kernels and is not used.\n`)
+    return file.parse(await readJson(path)).answers
+  } catch {
+    process.stderr.write(`${path} is no list of measured kernels and is not used.\n`)
     return {}
   }
-}
-
-/** Writes beside and renames, at once: answers come in the middle of work that may end at any time. */
-function writeAnswers(path: string, adapter: AdapterInfo, version: string, answers: Readonly<Record<string, string>>): void {
-  mkdirSync(dirname(path), { recursive: true })
-  const beside = `${path}.${process.pid}.tmp`
-  writeFileSync(beside, `${JSON.stringify({ tilegrad: version, adapter: adapter.name, driver: adapter.driver ?? '', answers }, null, 2)}\n`)
-  renameSync(beside, path)
 }
 
 /** The choices that one process goes by. */
@@ -50,44 +44,62 @@ export class KernelChoices {
   readonly #adapter: AdapterInfo
   readonly #version: string
   readonly #mode: TuningMode
-  readonly #answers: Record<string, string>
+  #answers: Answers
   #run: Run | undefined
+  #remembers = true
 
-  /** Tells the engine how to choose from here on. What `run` went by before counts more than the user's cache. */
-  constructor(mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run) {
+  private constructor(mode: TuningMode, adapter: AdapterInfo, version: string, answers: Answers) {
+    this.#mode = mode
     this.#adapter = adapter
     this.#version = version
-    this.#mode = mode
-    const path = answersFile(adapter, version)
-    this.#answers = mode === 'off' ? {} : { ...readAnswers(path), ...(run ? readAnswers(run.path(KERNELS)) : {}) }
-    let writable = true
-    setTuning({
+    this.#answers = answers
+  }
+
+  /** Tells the engine how to choose from here on: by what `run` went by before, or else by what the user's cache knows. */
+  static async begin(mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run): Promise<KernelChoices> {
+    const own = run && await exists(run.path(KERNELS)) ? run.path(KERNELS) : answersFile(adapter, version)
+    const answers = mode === 'off' ? {} : await readAnswers(own)
+    const choices = new KernelChoices(mode, adapter, version, answers)
+    setKernelTuning({
       mode,
-      known: new Map(Object.entries(this.#answers)),
-      onAnswer: (question, candidate) => {
-        this.#answers[question] = candidate
-        this.#save()
-        if (!writable) return
-        try {
-          // Another process may have written since.
-          writeAnswers(path, adapter, version, { ...readAnswers(path), [question]: candidate })
-        } catch (error) {
-          writable = false
-          process.stderr.write(`Measured kernels are not remembered: ${path}: ${codeOf(error) ?? String(error)}\n`)
-        }
+      known: new Map(Object.entries(answers)),
+      onAnswer: async (question, candidate) => {
+        await choices.#goBy(question, candidate)
+        await choices.#remember(question, candidate)
       },
+      onGuess: (question, candidate) => choices.#goBy(question, candidate),
       onProgress: (done, total) => { if (mode === 'full') process.stderr.write(`measured kernels: ${done} of ${total}${done === total ? '\n' : '\r'}`) },
       onFailure: reason => { process.stderr.write(`${reason}\n`) },
     })
+    return choices
   }
 
   /** From here on the run's folder knows what it goes by. */
-  keepIn(run: Run): void {
+  async keepIn(run: Run): Promise<void> {
     this.#run = run
-    if (this.#mode !== 'off') this.#save()
+    if (this.#mode !== 'off') await this.#write(run.path(KERNELS), this.#answers)
   }
 
-  #save(): void {
-    if (this.#run) writeAnswers(this.#run.path(KERNELS), this.#adapter, this.#version, this.#answers)
+  async #goBy(question: string, candidate: string): Promise<void> {
+    this.#answers = { ...this.#answers, [question]: candidate }
+    if (this.#run) await this.#write(this.#run.path(KERNELS), this.#answers)
+  }
+
+  /** For other runs. A cache that can't be written costs them time, and this one nothing. */
+  async #remember(question: string, candidate: string): Promise<void> {
+    if (!this.#remembers) return
+    const path = answersFile(this.#adapter, this.#version)
+    try {
+      // Another process may have written since.
+      await this.#write(path, { ...await readAnswers(path), [question]: candidate })
+    } catch (error) {
+      this.#remembers = false
+      process.stderr.write(`Measured kernels are not remembered: ${path}: ${codeOf(error) ?? String(error)}\n`)
+    }
+  }
+
+  #write(path: string, answers: Answers): Promise<void> {
+    const { name, driver = '' } = this.#adapter
+    return writeAtomic(path, `${JSON.stringify({ tilegrad: this.#version, adapter: name, driver, answers }, null, 2)}\n`)
   }
 }

@@ -17,7 +17,7 @@ export const open: Open = async adapter => {
   // As the IMDb job opens it: subgroup matrices are behind this flag.
   const opened = await openAdapter({ name: adapter, dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
   useDevice(await openDevice(opened.adapter, opened.info))
-  chooseKernels('cached', opened.info)
+  await chooseKernels('cached', opened.info)
   return { name: 'tilegrad', load }
 }
 

@@ -1,8 +1,8 @@
 // The graph made canonical: equal nodes are one, views are resolved to strides upon the value that holds the elements, and
 // copies stand where a consumer can't read a view.
 import { bytesOf } from '../../shaders/kernel.ts'
-import type { View } from '../../shaders/kernel.ts'
-import { type Node, type Value, findOp, makeNode, specOf } from '../graph.ts'
+import type { Spec, View } from '../../shaders/kernel.ts'
+import { type ElementwiseOp, type Node, type Value, findOp, makeNode, specOf } from '../graph.ts'
 import { contiguousView, isContiguous, sizeOf } from '../shape.ts'
 import type { Assignment } from './schedule.ts'
 
@@ -33,6 +33,18 @@ export interface Canonical {
   readonly kept: ReadonlySet<string>
   inputsOf(node: Node): readonly Located[]
 }
+
+export type Elementwise = Node & { readonly op: ElementwiseOp }
+export const isElementwise = (node: Node): node is Elementwise => node.op.kind === 'elementwise'
+
+/** Every element read once, in order (or the only one, by everybody): going on from it in the reader costs nothing. */
+export function isTransparent(view: View, made: Spec, readerElements: number): boolean {
+  const elements = sizeOf(made.shape)
+  if (elements === 1) return true
+  return view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === elements && readerElements === elements
+}
+
+export const viewKey = (view: View): string => `${view.offset}:${view.shape}:${view.strides}`
 
 export const keyOf = ({ node, index }: Value): string => `${node.id}.${index}`
 

@@ -5,13 +5,14 @@ import { type Body, type Finish, type UniformScalar, elementwiseLaunch, scalarTy
 import { type Launch, type Slot, type Spec, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
 import { reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'
-import type { ElementwiseOp, KernelOp, LoweringContext, Node, Value } from '../graph.ts'
+import type { LoweringContext, Node, Value } from '../graph.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Storage } from '../storage.ts'
 import { broadcastView, contiguousView, isContiguous, reshapeView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
 import { answering, chooser, currentTuning } from '../tune.ts'
-import { ALIGNMENT, type Canonical, canonical, keyOf } from './canonical.ts'
+import { ALIGNMENT, type Canonical, type Elementwise, canonical, isElementwise, isTransparent, keyOf, viewKey } from './canonical.ts'
+import { type Finishing, findFinishes } from './finish.ts'
 
 /** A stretch of memory that steps read and write: planned by liveness, or given from outside. */
 export interface Region {
@@ -85,15 +86,11 @@ class Unfusable extends Error {
   }
 }
 
-type Elementwise = Node & { readonly op: ElementwiseOp }
-type Kernel = Node & { readonly op: KernelOp }
-const isElementwise = (node: Node): node is Elementwise => node.op.kind === 'elementwise'
-
-/** A kernel whose first output goes right on into an expression. */
-interface Finishing {
-  readonly kernel: Kernel
-  /** Whether somebody else reads the kernel's own output, later. */
-  readonly keeps: boolean
+/** An expression that a kernel ends with: what it reads besides, and where its result stands. */
+interface BoundFinish {
+  readonly finish: Finish
+  readonly inputs: readonly Binding[]
+  readonly region: Region
 }
 
 interface Group {
@@ -119,8 +116,8 @@ class Scheduler {
   /** Values that are made in their place in a concat, in bytes from its start. */
   readonly #placed = new Map<string, { concat: Value, offset: number }>()
   /** Expressions that a kernel's own dispatch ends with, by their last node; and those kernels. */
-  readonly #finishing = new Map<Node, Finishing>()
-  readonly #finished = new Set<Node>()
+  #finishing: ReadonlyMap<Node, Finishing> = new Map()
+  #finished: ReadonlySet<Node> = new Set()
   /** Temporaries that the same launch has filled before, by what it is and what it reads. */
   readonly #filled = new Map<string, Region>()
   readonly #trials = new Map<string, Trial>()
@@ -135,7 +132,8 @@ class Scheduler {
     const { nodes, outputs, assignments } = this.#graph
     this.#decide()
     this.#place()
-    this.#finish()
+    this.#finishing = findFinishes(this.#graph, this.#melted, this.#traits)
+    this.#finished = new Set([...this.#finishing.values()].map(({ kernel }) => kernel))
     for (const node of nodes) {
       if (isElementwise(node)) {
         const finishing = this.#finishing.get(node)
@@ -153,7 +151,10 @@ class Scheduler {
       const { shape, dtype } = value.node.outputs[value.index]
       stores.push({ from, bytes: padded(sizeOf(shape) * bytesOf(dtype)), storage })
     }
-    return { steps: this.#ordered(), outputs: outputs.map(value => this.#region(value)), stores, trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size }
+    return {
+      steps: this.#ordered(), outputs: outputs.map(value => this.#region(value)), stores,
+      trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size,
+    }
   }
 
   /** Which elementwise values melt into their consumer: those with one reader, element for element. */
@@ -206,64 +207,6 @@ class Scheduler {
         if (isWhole && free && offset % ALIGNMENT === 0) this.#placed.set(key, { concat: { node, index: 0 }, offset })
         offset += sizeOf(view.shape) * bytesOf(dtype)
       }
-    }
-  }
-
-  /**
-   * Which expressions a kernel's own dispatch ends with: one that reads the kernel's output element for element, where
-   * nobody needs that output earlier. The dispatch then stands where the expression stood.
-   */
-  #finish(): void {
-    const { nodes, kept } = this.#graph
-    const at = new Map(nodes.map((node, i) => [node, i]))
-    const readers = new Map<Node, Node[]>()
-    for (const node of nodes) {
-      if (node.op.kind === 'view') continue
-      for (const { base } of this.#graph.inputsOf(node)) readers.set(base.node, [...readers.get(base.node) ?? [], node])
-    }
-    for (const root of nodes) {
-      if (!isElementwise(root) || this.#melted.has(keyOf({ node: root, index: 0 }))) continue
-      const [made] = root.outputs
-      if (made.dtype !== 'f32' && made.dtype !== 'f16') continue
-      const members = new Set<Node>()
-      const leaves = new Map<string, { base: Value, views: View[] }>()
-      const collect = (node: Elementwise): void => {
-        if (members.has(node)) return
-        members.add(node)
-        for (const { base, view } of this.#graph.inputsOf(node)) {
-          const key = keyOf(base)
-          if (this.#melted.has(key) && isElementwise(base.node)) {
-            collect(base.node)
-            continue
-          }
-          const leaf = leaves.get(key) ?? { base, views: [] }
-          leaf.views.push(view)
-          leaves.set(key, leaf)
-        }
-      }
-      collect(root)
-      const position = at.get(root) ?? 0
-      const fits = ({ base, views }: { base: Value, views: View[] }): boolean => {
-        const { op } = base.node
-        if (op.kind !== 'kernel' || !op.finishes || base.index !== 0 || this.#finished.has(base.node)) return false
-        const [own] = base.node.outputs
-        if (sizeOf(own.shape) !== sizeOf(made.shape) || sizeOf(own.shape) === 1) return false
-        if (!views.every(view => isTransparent(view, own, sizeOf(made.shape)))) return false
-        return (readers.get(base.node) ?? []).every(reader => members.has(reader) || (at.get(reader) ?? 0) > position)
-      }
-      const kernels = [...leaves.values()].filter(fits).map(({ base }) => base.node as Kernel)
-      const kernel = kernels.sort((a, b) => (at.get(b) ?? 0) - (at.get(a) ?? 0))[0]
-      if (!kernel) continue
-      const own = keyOf({ node: kernel, index: 0 })
-      const others = (readers.get(kernel) ?? []).filter(reader => !members.has(reader))
-      const readsOwn = others.some(reader => this.#graph.inputsOf(reader).some(({ base }) => keyOf(base) === own))
-      const keeps = readsOwn || kept.has(own)
-      // Its inputs and outputs, the result, and what the expression reads besides.
-      const bound = kernel.inputs.length + kernel.outputs.length + leaves.size + (keeps ? 1 : 0)
-      const views = [...leaves].filter(([key]) => key !== own).reduce((n, [, leaf]) => n + new Set(leaf.views.map(viewKey)).size, 0)
-      if (bound - leaves.size + 1 + views > this.#traits.maxStorageBuffers) continue
-      this.#finishing.set(root, { kernel, keeps })
-      this.#finished.add(kernel)
     }
   }
 
@@ -331,7 +274,7 @@ class Scheduler {
     this.#kernel(kernel, { finish, inputs: bound.map(b => b.binding), region })
   }
 
-  #kernel(node: Node, finishing?: { finish: Finish, inputs: readonly Binding[], region: Region }): void {
+  #kernel(node: Node, finishing?: BoundFinish): void {
     if (node.op.kind !== 'kernel') throw new Error('not a kernel')
     const { op } = node
     const located = this.#graph.inputsOf(node)
@@ -354,7 +297,7 @@ class Scheduler {
           bytesOf: ({ role, index }) => {
             if (role === 'input') return bound[index].binding.bytes
             if (role === 'output') return padded(sizeOf(node.outputs[index].shape) * bytesOf(node.outputs[index].dtype))
-            return (role === 'finish' ? finishing?.inputs[index].bytes : finishing?.region.bytes) ?? 0
+            return bindingOfFinish(finishing, role, index).bytes
           },
         })
       })),
@@ -367,15 +310,14 @@ class Scheduler {
 
   #pushLaunches(
     node: Node, launches: readonly Launch[], temporaries: readonly Spec[], inputs: readonly Binding[], outputs: readonly Region[],
-    finishing?: { inputs: readonly Binding[], region: Region },
+    finishing?: BoundFinish,
   ): void {
     const scratch = temporaries.map(({ shape, dtype }): Region => ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: `${node.op.name} temporary` }))
     const bindingOf = ({ role, index }: Slot): Binding => {
       if (role === 'input') return inputs[index]
       if (role === 'output') return whole(outputs[index])
       if (role === 'temporary') return whole(scratch[index])
-      if (!finishing) throw new Error(`${node.op.name} binds what finishes it, and nothing does`)
-      return role === 'finish' ? finishing.inputs[index] : whole(finishing.region)
+      return bindingOfFinish(finishing, role, index)
     }
     for (const launch of launches) {
       const written = launch.writes.map(slot => launch.slots[slot])
@@ -523,6 +465,12 @@ function topological(steps: readonly Step[], after: readonly ReadonlySet<number>
   return order
 }
 
+/** What a finish binds. */
+function bindingOfFinish(finishing: BoundFinish | undefined, role: Slot['role'], index: number): Binding {
+  if (!finishing) throw new Error('a kernel binds what finishes it, and nothing does')
+  return role === 'finish' ? finishing.inputs[index] : whole(finishing.region)
+}
+
 /** Whether only one launch writes a temporary: what later ones go on to change can't be shared. */
 function isFilledOnce({ index }: Slot, launches: readonly Launch[]): boolean {
   return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index)).length === 1
@@ -534,19 +482,11 @@ const whole = (region: Region): Binding => within({ region, offset: 0, bytes: re
 const within = ({ region, offset, bytes }: Binding): Binding => (region.within
   ? within({ region: region.within.region, offset: region.within.offset + offset, bytes: Math.min(bytes, region.within.region.bytes - region.within.offset - offset) })
   : { region, offset, bytes })
-const viewKey = (view: View): string => `${view.offset}:${view.shape}:${view.strides}`
 const newGroup = (shape: readonly number[]): Group =>
   ({ shape, inputs: [], lines: [], names: new Map(), helpers: new Set(), scalars: [], ops: [] })
 const bodyOf = (group: Group, result: string): Body =>
   ({ lines: group.lines, result, helpers: [...group.helpers], scalars: group.scalars })
 const labelOf = (group: Group): string => group.ops.join(' ') || 'fill'
-
-/** Every element read once, in order (or the only one, by everybody): melting into the reader costs nothing. */
-function isTransparent(view: View, made: Spec, readerElements: number): boolean {
-  const elements = sizeOf(made.shape)
-  if (elements === 1) return true
-  return view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === elements && readerElements === elements
-}
 
 function inShape(view: View, shape: readonly number[]): View | undefined {
   const elements = sizeOf(view.shape)

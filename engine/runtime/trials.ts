@@ -33,12 +33,16 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   let answered = 0
   for (const { trial } of byWeight) {
     const start = performance.now()
-    if (tuning.secondsLeft <= 0) break
-    const best = await fastest(device, trial, tuning)
+    const { key, candidates } = trial.question
+    const best = tuning.secondsLeft > 0 ? await fastest(device, trial, tuning) : undefined
     tuning.secondsLeft -= (performance.now() - start) / 1000
-    if (best === undefined) continue
-    tuning.answers.set(trial.question.key, best)
-    tuning.onAnswer?.(trial.question.key, best)
+    // A guess stands from now on, so that a run goes by one choice from its beginning to its end.
+    tuning.answers.set(key, best ?? candidates[0])
+    if (best === undefined) {
+      await tuning.onGuess?.(key, candidates[0])
+      continue
+    }
+    await tuning.onAnswer?.(key, best)
     tuning.onProgress?.(++answered, trials.length)
   }
   return answered > 0

@@ -4,7 +4,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { type Device, type TuningOptions, currentDevice, setTuning, tensor } from '../../engine/node.ts'
+import { type Device, type TuningOptions, currentDevice, setKernelTuning, tensor } from '../../engine/node.ts'
 import { createRun } from '../../train/runs.ts'
 import { KernelChoices, answersFile } from '../../train/tuning.ts'
 import { noises } from '../support/ops.ts'
@@ -16,7 +16,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tilegrad-tuning-'))
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'))
 })
-afterEach(() => setTuning({ mode: 'off' }))
+afterEach(() => setKernelTuning({ mode: 'off' }))
 afterAll(async () => {
   vi.unstubAllEnvs()
   await rm(folder, { recursive: true })
@@ -42,40 +42,42 @@ async function product(rows: number): Promise<{ data: ArrayLike<number>, error: 
 test('`full` measures every candidate of what is not known, and the answer is used from then on', async () => {
   const answers = new Map<string, string>()
   const listen: Pick<TuningOptions, 'onAnswer'> = { onAnswer: (question, candidate) => { answers.set(question, candidate) } }
-  setTuning({ mode: 'full', ...listen })
+  setKernelTuning({ mode: 'full', ...listen })
   expect((await product(3)).error).toBeLessThan(1e-5)
   expect([...answers.keys()]).toEqual([expect.stringContaining('matmul: 1x3x4')])
   expect(JSON.parse([...answers.values()][0])).toHaveProperty('config.kernel')
   const known = new Map(answers)
   answers.clear()
-  setTuning({ mode: 'full', known, ...listen })
+  setKernelTuning({ mode: 'full', known, ...listen })
   await product(3)
   expect([...answers], 'nothing is measured twice').toEqual([])
 })
 
 test('what is known decides, and what no candidate matches is asked again', async () => {
   const asked: string[] = []
-  setTuning({ mode: 'full', onAnswer: question => { asked.push(question) }, known: new Map([['matmul: 1x5x4 f32k4·f32r4·8 -> f32', '{"config":{"kernel":"gone"}}']]) })
+  setKernelTuning({ mode: 'full', onAnswer: question => { asked.push(question) }, known: new Map([['matmul: 1x5x4 f32k4·f32r4·8 -> f32', '{"config":{"kernel":"gone"}}']]) })
   expect((await product(5)).error).toBeLessThan(1e-5)
   expect(asked.length).toBe(1)
 })
 
 test('`off` and, on a CPU, `cached` measure nothing', async () => {
   const onAnswer = vi.fn()
-  setTuning({ mode: 'off', onAnswer })
+  setKernelTuning({ mode: 'off', onAnswer })
   await product(6)
   if (device.traits.cpu) {
-    setTuning({ mode: 'cached', onAnswer })
+    setKernelTuning({ mode: 'cached', onAnswer })
     await product(7)
   }
   expect(onAnswer).not.toHaveBeenCalled()
 })
 
-test('time that is spent ends the measuring', async () => {
-  const onAnswer = vi.fn()
-  setTuning({ mode: 'cached', budget: 0, onAnswer })
+test('time that is spent ends the measuring, and the guess stands', async () => {
+  const [onAnswer, onGuess] = [vi.fn(), vi.fn()]
+  setKernelTuning({ mode: 'full', budget: 0, onAnswer, onGuess })
   expect((await product(9)).error).toBeLessThan(1e-5)
+  await product(9)
   expect(onAnswer).not.toHaveBeenCalled()
+  expect(onGuess.mock.calls).toEqual([[expect.stringContaining('matmul: 1x9x4'), expect.stringContaining('config')]])
 })
 
 test('answers are remembered by adapter, driver and version, and a run keeps those it went by', async () => {
@@ -83,7 +85,7 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   expect(answersFile(device.info, '1.2.4')).not.toBe(path)
   expect(answersFile({ ...device.info, driver: 'another' }, '1.2.3')).not.toBe(path)
   const run = await createRun(join(folder, 'run'), {})
-  new KernelChoices('full', device.info, '1.2.3').keepIn(run)
+  await (await KernelChoices.begin('full', device.info, '1.2.3')).keepIn(run)
   const before = await product(11)
   const stored = JSON.parse(await readFile(path, 'utf8')) as { answers: Record<string, string> }
   expect(Object.keys(stored.answers)).toEqual([expect.stringContaining('matmul: 1x11x4')])
@@ -91,18 +93,22 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   expect((await readdir(dirname(path))).filter(name => name.endsWith('.tmp'))).toEqual([])
 
   await rm(path)
-  new KernelChoices('full', device.info, '1.2.3', run)
+  await KernelChoices.begin('full', device.info, '1.2.3', run)
   expect((await product(11)).data, 'the run goes by its own answers, to the bit').toEqual(before.data)
   await expect(readFile(path, 'utf8'), 'and asks nothing again').rejects.toThrow()
+  await KernelChoices.begin('full', device.info, '1.2.3')
+  await product(17)
+  const known = JSON.parse(await readFile(run.path('kernels.json'), 'utf8')) as { answers: Record<string, string> }
+  expect(Object.keys(known.answers), 'what others have measured since is nothing to the run').toEqual(Object.keys(stored.answers))
 })
 
 test('a file that holds something else is not used, in one line, and is written anew', async () => {
   const path = answersFile(device.info, '1.2.3')
-  new KernelChoices('full', device.info, '1.2.3')
+  await KernelChoices.begin('full', device.info, '1.2.3')
   await product(13)
   const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
   await writeFile(path, '{"answers": 3}')
-  new KernelChoices('full', device.info, '1.2.3')
+  await KernelChoices.begin('full', device.info, '1.2.3')
   await product(15)
   expect(said.mock.calls.map(([text]) => String(text)).filter(text => text.includes('no list of measured kernels')).length).toBeGreaterThan(0)
   said.mockRestore()
