@@ -11,6 +11,12 @@ import os
 
 import numpy as np
 import torch
+import transformers
+
+CLASSES = {
+    "bert": (transformers.BertConfig, transformers.BertForSequenceClassification),
+    "distilbert": (transformers.DistilBertConfig, transformers.DistilBertForSequenceClassification),
+}
 
 SIGNS = 16  # sums with random signs that describe a large tensor
 FULL = 64  # tensors of up to so many elements are kept as they are

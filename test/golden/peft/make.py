@@ -9,12 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 import peft
 import torch
 import transformers
-from oracle import beside, fill, inputs, load, numbers, versions, weights, write
-
-CLASSES = {
-    "bert": (transformers.BertConfig, transformers.BertForSequenceClassification),
-    "distilbert": (transformers.DistilBertConfig, transformers.DistilBertForSequenceClassification),
-}
+from oracle import CLASSES, beside, fill, inputs, load, numbers, versions, weights, write
 
 
 def base(fields):

@@ -6,12 +6,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import transformers
-from oracle import beside, describe, fill, inputs, load, numbers, short, versions, write
-
-CLASSES = {
-    "bert": (transformers.BertConfig, transformers.BertForSequenceClassification),
-    "distilbert": (transformers.DistilBertConfig, transformers.DistilBertForSequenceClassification),
-}
+from oracle import CLASSES, beside, describe, fill, inputs, load, numbers, short, versions, write
 
 
 def run(model, config, batch, typed):
