@@ -96,12 +96,12 @@ function configs(product: Product, traits: Traits): Rated[] {
 }
 
 /** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
- *  tiles do no better and take twice as long to compile; without sharing rows it is 8, through workgroup memory 3. */
+ *  tiles do no better and take longer to compile; without sharing rows it is 8, through workgroup memory 3. */
 function cpuConfigs(traits: Traits): Rated[] {
   const width = traits.subgroupSize
   const own = [
-    rated(0.36, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8 }),
-    rated(0.3, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 8, stacked: 4 }),
+    rated(0.36, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8, rolled: true }),
+    rated(0.3, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 8, stacked: 4, rolled: true }),
     rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowFours: 1, columnFours: 1 }),
   ]
   if (width === 0 || width > 16) return own
@@ -109,7 +109,7 @@ function cpuConfigs(traits: Traits): Rated[] {
     [1, 16, 1, 1], [0.97, 24, 1, 4], [0.96, 32, 1, 1], [0.85, 16, 2, 1], [0.74, 8, 1, 16], [0.7, 8, 1, 1], [0.45, 4, 1, 4],
   ] as const)
     .filter(([, rows]) => rows % width === 0)
-    .map(([rate, rows, fours, stacked]) => rated(rate, { kernel: 'tile', subgroup: width, rows, fours, across: width, stacked }))
+    .map(([rate, rows, fours, stacked]) => rated(rate, { kernel: 'tile', subgroup: width, rows, fours, across: width, stacked, rolled: true }))
   return [...shared, ...own]
 }
 
@@ -124,11 +124,11 @@ function gpuConfigs(traits: Traits): Rated[] {
     rated(0.5, { kernel: 'workgroup', rows: 32, columns: 32, depth: 32, rowFours: 1, columnFours: 1 }),
     rated(0.4, { kernel: 'workgroup', rows: 128, columns: 16, depth: 16, rowFours: 2, columnFours: 1 }),
     rated(0.35, { kernel: 'workgroup', rows: 128, columns: 8, depth: 32, rowFours: 1, columnFours: 1 }),
-    rated(0.5, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8 }),
-    rated(0.45, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 16, stacked: 8 }),
-    rated(0.2, { kernel: 'tile', subgroup: 0, rows: 1, fours: 1, across: 64, stacked: 1 }),
+    rated(0.5, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8, rolled: false }),
+    rated(0.45, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 16, stacked: 8, rolled: false }),
+    rated(0.2, { kernel: 'tile', subgroup: 0, rows: 1, fours: 1, across: 64, stacked: 1, rolled: false }),
   ]
-  if (width >= 8 && width <= 32) list.push(rated(0.6, { kernel: 'tile', subgroup: width, rows: width, fours: 1, across: width, stacked: 4 }))
+  if (width >= 8 && width <= 32) list.push(rated(0.6, { kernel: 'tile', subgroup: width, rows: width, fours: 1, across: width, stacked: 4, rolled: false }))
   return list
 }
 

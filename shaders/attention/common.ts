@@ -116,6 +116,7 @@ ${subgroups ? 'enable subgroups;' : ''}
 
 struct Sizes {
 queries: u32, keys: u32, heads: u32, maskWords: u32,
+chunks: u32, // as CHUNKS: for loops that a CPU's compiler must not unroll, which takes it long
 rowTiles: u32, workgroups: u32,
 scale: f32, rate: f32, keepScale: f32, stream: u32, seed: u32,
 ${operands.map(name => `${name}Offset: u32, ${name}Batch: u32, ${name}Row: u32, ${name}Head: u32,`).join('\n')}
@@ -247,7 +248,7 @@ export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayo
     slots: control ? [...slots, control] : slots,
     writes: written.flatMap((yes, i) => (yes ? [i] : [])),
     uniforms: uniformWords([
-      problem.queries, problem.keys, problem.heads, maskWords(problem.keys), rowTiles, workgroups,
+      problem.queries, problem.keys, problem.heads, maskWords(problem.keys), chunksOf(problem.headSize), rowTiles, workgroups,
       { f32: problem.scale }, { f32: rate }, { f32: 1 / (1 - rate) }, stream, seed,
       ...[...reads, ...writes].flatMap(({ view }) => [view.offset, ...view.strides.slice(0, 3)].map(n => n / unit)),
     ]),

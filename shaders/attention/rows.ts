@@ -26,10 +26,9 @@ if (item >= sizes.batch) { return; }
 let at = 1u + item * (1u + sizes.maskWords);
 for (var word = lane; word < sizes.maskWords; word += ${MASK_INVOCATIONS}u) {
 let first = word * 32u;
-let count = min(32u, sizes.keys - first);
 var bits = 0u;
-for (var i = 0u; i < count; i++) {
-bits |= select(0u, 1u << i, mask[item * sizes.keys + first + i] != 0);
+for (var key = first; key < min(first + 32u, sizes.keys); key++) {
+bits |= select(0u, 1u << (key - first), mask[item * sizes.keys + key] != 0);
 }
 control[at + 1u + word] = bits;
 if (bits != 0u) { atomicMax(&extent, first + 32u - countLeadingZeros(bits)); }
@@ -75,7 +74,7 @@ if (number >= sizes.workgroups || index >= sizes.rowTiles) { return; }
 let oAt = rowO(item, i, head);
 let dOAt = rowDO(item, i, head);
 var sum = 0.0;
-for (var c = 0u; c < CHUNKS; c++) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
+for (var c = 0u; c < sizes.chunks; c++) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
 let row = (item * sizes.heads + head) * sizes.queries + i;
 statistics[row] = vec2<f32>(lse[row], sum);
 }`)
@@ -92,7 +91,7 @@ export function statisticsLaunch(
   })
   // This kernel's rows run over all heads and items, so its two tile fields count those.
   const uniforms = launch.uniforms.slice()
-  uniforms[4] = total
-  uniforms[5] = workgroups
+  uniforms[5] = total
+  uniforms[6] = workgroups
   return { ...launch, uniforms, workgroups: spread(workgroups, problem.maxWorkgroups) }
 }

@@ -77,11 +77,29 @@ const ownPlaces = (owned: number, lanes: number): string =>
 const sums = (name: string, rows: number, owned: number): string =>
   each(rows, r => each(owned, t => `var ${name}${r}_${t} = vec4<f32>();`))
 
-/** Writes a row's chunks: those that a lane owns, where the row is there. */
-function storeRow(name: string, r: number, value: (t: number) => string, owned: number, lanes: number): string {
+/**
+ * Runs `body` for each row r that is there: of so many stores written out, a CPU's compiler takes longer than of all sums.
+ * What rows hold in variables name0, name1, … is name[r] there.
+ */
+function forRows(rows: number, bound: string, held: readonly { name: string; type: string; names: readonly string[] }[], body: string): string {
+  return `${held.map(({ name, type, names }) => `var ${name} = array<${type}, ${names.length}>(${names.join(', ')});`).join('\n')}
+for (var row = rowStart; row < min(rowStart + ${rows}u, ${bound}); row++) {
+let r = row - rowStart;
+${body}
+}`
+}
+
+const perRow = (name: string, rows: number): { name: string; type: string; names: string[] } =>
+  ({ name: `${name}s`, type: 'f32', names: Array.from({ length: rows }, (_, r) => `${name}${r}`) })
+
+const perChunk = (name: string, rows: number, owned: number): { name: string; type: string; names: string[] } =>
+  ({ name: `${name}s`, type: 'vec4<f32>', names: Array.from({ length: rows * owned }, (_, n) => `${name}${Math.floor(n / owned)}_${n % owned}`) })
+
+/** Writes the chunks of row r that a lane owns. */
+function storeRow(name: string, value: (t: number) => string, owned: number, lanes: number): string {
   const operand = name[0].toUpperCase() + name.slice(1)
-  return `let ${name}At${r} = row${operand}(item, rowStart + ${r}u, head);
-${each(owned, t => `if (lane + ${t * lanes}u < CHUNKS) { store${operand}(${name}At${r}, own${t}, ${value(t)}); }`)}`
+  return `let ${name}At = row${operand}(item, row, head);
+${each(owned, t => `if (lane + ${t * lanes}u < CHUNKS) { store${operand}(${name}At, own${t}, ${value(t)}); }`)}`
 }
 
 /** Forward: o and lse. */
@@ -128,12 +146,11 @@ ${each(owned, t => `sum${r}_${t} *= mend${r};`)}`)}
 ${accumulate([{ weight: 'p', sum: 'sum', operand: 'V' }], 'start', 'extent', 'sizes.keys', config, owned)}
 }
 ${each(rows, r => fold(lanes, `total${r}`, (a, b) => `${a} + ${b}`))}
-${each(rows, r => `if (rowStart + ${r}u < sizes.queries) {
+${forRows(rows, 'sizes.queries', [perRow('peak', rows), perRow('total', rows), perChunk('sum', rows, owned)], `let total = totals[r];
 // A row that attends to nothing gives zeros.
-let inverse = select(0.0, 1.0 / total${r}, total${r} > 0.0);
-${storeRow('o', r, t => `inverse * sum${r}_${t}`, owned, lanes)}
-if (lane == 0u) { lse[headRow + rowStart + ${r}u] = select(0.0, peak${r} + log(total${r}), total${r} > 0.0); }
-}`)}
+let inverse = select(0.0, 1.0 / total, total > 0.0);
+${storeRow('o', t => `inverse * sums[r * ${owned}u + ${t}u]`, owned, lanes)}
+if (lane == 0u) { lse[headRow + row] = select(0.0, peaks[r] + log(total), total > 0.0); }`)}
 }`)
 }
 
@@ -200,13 +217,12 @@ ${query ? '' : `let weight${r} = ${factor(r)}p${r};`}`)}
 ${accumulate([{ weight: 'ds', sum: 'sumOne', operand: b1 }, ...(query ? [] : [{ weight: 'weight', sum: 'sumTwo', operand: b2 }])],
     'start', 'end', columns, config, owned)}
 }
-${each(rows, r => `if (rowStart + ${r}u < ${rowBound}) {
 ${query
-      ? storeRow('dq', r, t => `sizes.scale * sumOne${r}_${t}`, owned, lanes)
-      : `// What a masked key gathered may be anything.
-let open = allowed(item, rowStart + ${r}u, extent);
-${storeRow('dk', r, t => `select(vec4<f32>(), sizes.scale * sumOne${r}_${t}, open)`, owned, lanes)}
-${storeRow('dv', r, t => `select(vec4<f32>(), sumTwo${r}_${t}, open)`, owned, lanes)}`}
-}`)}
+    ? forRows(rows, rowBound, [perChunk('sumOne', rows, owned)],
+      storeRow('dq', t => `sizes.scale * sumOnes[r * ${owned}u + ${t}u]`, owned, lanes))
+    : forRows(rows, rowBound, [perChunk('sumOne', rows, owned), perChunk('sumTwo', rows, owned)], `// What a masked key gathered may be anything.
+let open = allowed(item, row, extent);
+${storeRow('dk', t => `select(vec4<f32>(), sizes.scale * sumOnes[r * ${owned}u + ${t}u], open)`, owned, lanes)}
+${storeRow('dv', t => `select(vec4<f32>(), sumTwos[r * ${owned}u + ${t}u], open)`, owned, lanes)}`)}
 }`)
 }
