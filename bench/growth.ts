@@ -1,6 +1,6 @@
 // Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the sequence.
 import { attention, compile, grad, scalar, variable } from '../engine/index.ts'
-import { measureInTurns, wallTime } from './measure.ts'
+import { samplesInTurns, timingOf, wallTime } from './measure.ts'
 import { megabytes, ms } from './text.ts'
 import { type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
@@ -78,11 +78,12 @@ export const growth: Topic = {
 
 function barsOf(rows: readonly Row[]): Bar[] {
   const each = (grows: Row['grows']): number[] => rows.filter(row => row.grows === grows).map(row => row.each)
-  const [tokens, layers, memory] = [each('batch'), each('depth').slice(1), each('sequence')]
+  const [tokens, layers, memory] = [each('batch'), each('depth').slice(2), each('sequence')]
   return [
     // Small batches leave an adapter idle and may cost more a token; large ones must not.
     bar('time a token at the largest batch, of that at the best', tokens[tokens.length - 1] / Math.min(...tokens), 1.25, '×'),
-    bar('time of a further layer, the last of the first', layers[layers.length - 1] / layers[0], 1.25, '×'),
+    // The last layer computes one row of each sequence, and the lowest passes no gradient on: whole layers count from the third.
+    bar('time of a further layer, the last of the third', layers[layers.length - 1] / layers[0], 1.25, '×'),
     bar('attention memory a token, at the longest of the shortest sequence', memory[memory.length - 1] / memory[0], 1.1, '×'),
   ]
 }
@@ -96,8 +97,8 @@ async function timesOf({ effort }: Context, cases: readonly TrainingCase[], prog
       held.push(await prepareTraining(one))
     }
     progress(`${cases.length} steps in turns`)
-    const timings = await measureInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), effort.calls)
-    return timings.map(({ median }) => median)
+    const samples = await samplesInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), effort.calls)
+    return samples.map(times => timingOf(times).median)
   } finally {
     for (const training of held) training.release()
   }

@@ -52,16 +52,22 @@ export function sumOf(kernels: readonly KernelTime[], of: (kernel: KernelTime) =
 }
 
 /**
- * The same for several calls that are to be compared: they take turns, so that a machine which is busy for a while is so for
- * all of them. Each gives its own duration, in milliseconds.
+ * The same for several calls that are to be compared: they take turns, each round the other way round, so that a machine which
+ * is busy for a while is so for all of them. Each gives its own duration, in milliseconds; samples are a call's, in rounds.
  */
-export async function measureInTurns(calls: readonly (() => Promise<number>)[], rounds: number): Promise<Timing[]> {
+export async function samplesInTurns(calls: readonly (() => Promise<number>)[], rounds: number): Promise<number[][]> {
   const samples = calls.map((): number[] => [])
+  const inOrder = [...calls.entries()]
   for (const call of calls) await call()
   for (let round = 0; round < rounds; round++) {
-    for (const [i, call] of calls.entries()) samples[i].push(await call())
+    for (const [i, call] of round % 2 === 0 ? inOrder : inOrder.toReversed()) samples[i].push(await call())
   }
-  return samples.map(timingOf)
+  return samples
+}
+
+/** How many times longer the second of two calls takes: the median over rounds, for a machine's speed changes less within one. */
+export function medianRatio([one, other]: readonly (readonly number[])[]): number {
+  return timingOf(other.map((time, round) => time / one[round])).median
 }
 
 /** `call` gives its own duration, in milliseconds. */

@@ -184,7 +184,7 @@ export function entryPoint(writer: Writer, threads: number, layout: Layout, body
   writer.block('fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)', () => {
     writer.line('let tile = group.x + group.y * groups.x;')
     writer.line('if (tile >= u.tiles) { return; }')
-    writer.line('let tileN = tile % u.tilesN;', 'let tileM = tile / u.tilesN % u.tilesM;')
+    writer.line('let tileM = tile % u.tilesM;', 'let tileN = tile / u.tilesM % u.tilesN;')
     if (layout.split || layout.batchAxes > 0) writer.line('let slice = tile / (u.tilesN * u.tilesM);')
     if (layout.split) {
       writer.line(`let kBegin = ${layout.batchAxes > 0 ? 'slice / u.batches' : 'slice'} * u.chunk;`, 'let kEnd = min(kBegin + u.chunk, u.K0);')
