@@ -20,6 +20,8 @@ const ENGINES = ['tilegrad', 'jax-js', 'tfjs']
 const PACKAGES = ['node_modules/webgpu', 'bench/peers/node_modules/@jax-js/jax', 'bench/peers/node_modules/@tensorflow/tfjs']
 /** Largest difference of two engines' answers, of the largest number in them. */
 const TOLERANCE = 1e-4
+/** Calls shorter than this many milliseconds are timed three times as often: reading back makes them as unsteady as others are long. */
+const SHORT = 50
 /** A call that takes longer has hung. */
 const LIMIT_SECONDS = 300
 const COLD_PROBLEM = 'LoRA step'
@@ -31,7 +33,7 @@ run is kept in bench/results/.
 
   --only <parts>      only work whose name contains one of these, comma-separated
   --engines <names>   of ${ENGINES.join(', ')} (default: all)
-  --rounds <n>        timed calls of each, at least 5 (default 7)
+  --rounds <n>        timed calls of each, at least 5 (default 7); three times as many where all take less than ${SHORT} ms
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
   --no-cold           leaves out the cold starts
   --json              one JSON object as the last line on stdout; the table goes to stderr
@@ -130,9 +132,11 @@ async function compare(problem: string, workers: readonly Worker[], rounds: numb
     await worker.call(problem, 'load')
     of(worker).first = (await worker.call(problem, 'run')).milliseconds
   })
-  await each('warming up', async worker => { await worker.call(problem, 'run') })
-  for (let round = 1; round <= rounds; round++) {
-    await each(`call ${round} of ${rounds}`, async worker => { of(worker).samples.push((await worker.call(problem, 'run')).milliseconds) })
+  let longest = 0
+  await each('warming up', async worker => { longest = Math.max(longest, (await worker.call(problem, 'run')).milliseconds) })
+  const calls = longest < SHORT ? 3 * rounds : rounds
+  for (let round = 1; round <= calls; round++) {
+    await each(`call ${round} of ${calls}`, async worker => { of(worker).samples.push((await worker.call(problem, 'run')).milliseconds) })
   }
   await each('answers', async worker => { of(worker).answers = (await worker.call(problem, 'answers')).answers })
   for (const worker of workers) await worker.call(problem, 'dispose').catch(() => undefined)
@@ -255,7 +259,7 @@ async function main(): Promise<void> {
     info = infos[0]
     const other = infos.find(({ name }) => name !== info.name)
     if (other) throw new Error(`the engines found different adapters: ${info.name} and ${other.name}`)
-    say(`${info.name}: ${rounds} calls each, taking turns`)
+    say(`${info.name}: ${rounds} calls each (${3 * rounds} of short ones), taking turns`)
     for (const [i, problem] of problems.entries()) {
       process.stderr.write(process.stderr.isTTY ? '' : `${i + 1} of ${problems.length}: ${problem}\n`)
       rows.push(await compare(problem, workers, rounds, text => progress(`${i + 1} of ${problems.length}  ${text}`)))

@@ -5,7 +5,11 @@ import { type Tensor, apply } from '../../../engine/tensor.ts'
 import type { DType } from '../../../shaders/kernel.ts'
 import { type OpCase, type Values, broadcastable, layout, opCase, shapes } from '../draw.ts'
 
-const one = fc.record({ shape: shapes(0, 4), layout })
+/** So many elements that a thread of a CPU adapter makes several; too many for differences. */
+const long = fc.constantFrom([2053], [3, 1409], [2, 5, 1709])
+const isLong = ({ shape }: { readonly shape: readonly number[] }): boolean => shape.reduce((n, m) => n * m, 1) > 2000
+
+const one = fc.record({ shape: fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }), layout })
 
 /** Usual numbers (all nets), and others at which differences say nothing (net 2 alone). */
 const unaries: Record<string, { usual: Values; hard?: Values }> = {
@@ -30,11 +34,11 @@ const unaries: Record<string, { usual: Values; hard?: Values }> = {
 const unaryCases = Object.entries(unaries).map(([op, { usual, hard }]) =>
   opCase(op, fc.record({ x: one, hard: fc.nat(3) }), draw => {
     const isHard = hard !== undefined && draw.hard === 0
-    return { slots: [{ ...draw.x, values: isHard ? hard : usual }], fn: x => apply(op, [x]), nets: isHard ? [2] : undefined }
+    return { slots: [{ ...draw.x, values: isHard ? hard : usual }], fn: x => apply(op, [x]), nets: isHard || isLong(draw.x) ? [2] : undefined }
   }))
 
 /** Two shapes that broadcast, each in a layout of its own. */
-const two = shapes(0, 4).chain(shape => fc.record({
+const two = fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }).chain(shape => fc.record({
   a: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
   b: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
 }))
@@ -58,7 +62,7 @@ const binaryCases = Object.entries(binaries).map(([op, { usual, hard }]) =>
       fn: (x, y) => apply(op, [x, y]),
       // Terms of a broadcast operand's gradient: at most the other's elements.
       options: { sumLength: 400, ...(isHard && op === 'pow' ? { wrt: [] } : {}) },
-      nets: isHard ? [2] : undefined,
+      nets: isHard || isLong(a) || isLong(b) ? [2] : undefined,
     }
   }))
 

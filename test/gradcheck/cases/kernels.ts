@@ -1,7 +1,7 @@
 // Cases of the ops with kernels of their own, and of their gradients' kernels as functions in their own right.
 import fc from 'fast-check'
 import '../../../engine/ops/adamw.ts'
-import { attention, concat, crossEntropy, loraLinear, ones, zeros } from '../../../engine/index.ts'
+import { attention, concat, crossEntropy, dropout, loraLinear, ones, zeros } from '../../../engine/index.ts'
 import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
@@ -23,6 +23,28 @@ const matmulCase = opCase('matmul', fc.record({
     options: { sumLength: Math.max(k, rows * 6, columns) },
   }
 })
+
+/** What layers do with a product, each in one kernel with it: few, since each is a kernel to compile with every config that it meets. */
+const endings: Readonly<Record<string, (product: Tensor, bias: Tensor, rest: Tensor, step: Tensor) => Tensor>> = {
+  'bias, GELU': (product, bias) => product.add(bias).gelu(),
+  'bias, dropout, residual': (product, bias, rest, step) => dropout(product.add(bias), 0.25, 2, step, 7).add(rest),
+  'sum of gradients': (product, _, rest) => rest.add(product),
+}
+
+const finishedCase = opCase('matmul', fc.record({
+  m: length, k: fc.constantFrom(1, 4, 31, 64), n: length, batch: fc.constantFrom([], [], [2]), layout: fc.constantFrom('plain', 'transposed'),
+  rest: layout, ending: fc.constantFrom(...Object.keys(endings)),
+}), ({ m, k, n, batch, layout: right, rest, ending, seed }) => {
+  const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(20_000 / k / (batch.length + 1))))
+  return {
+    slots: [
+      { shape: [...batch, rows, k] }, { shape: [k, columns], layout: right, values: 'small' },
+      { shape: [columns] }, { shape: [...batch, rows, columns], layout: rest }, { shape: [], dtype: 'u32', values: () => seed % 9 },
+    ],
+    fn: (a, b, bias, residual, step) => endings[ending](a.matmul(b), bias, residual, step),
+    options: { sumLength: Math.max(k, rows * 6, columns) },
+  }
+}, { of: 'a layer', rounds: 0.5 })
 
 const loraSizes = fc.record({
   rows: fc.constantFrom(1, 2, 7, 17, 33), inner: fc.constantFrom(1, 3, 16, 31, 65), outer: fc.constantFrom(1, 2, 15, 32, 33),
@@ -179,7 +201,7 @@ const gatherParams = fc.record({ rows: fc.constantFrom(1, 2, 7, 33), width: fc.c
 const ids = (rows: number) => (index: number): number => (index % 6 === 5 ? (index % 4 < 2 ? -1 : rows) : Math.floor((index * index) / 3) % rows)
 
 /** Apart, since their many configs take as long to compile as all others. */
-export const matmulCases: readonly OpCase[] = [matmulCase, ...loraCases]
+export const matmulCases: readonly OpCase[] = [matmulCase, finishedCase, ...loraCases]
 export const attentionCases: readonly OpCase[] = [attentionCase('attention'), attentionCase('attentionGradient')]
 
 /** Small kernels with many ways to share a row. */

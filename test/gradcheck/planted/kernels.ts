@@ -10,6 +10,7 @@ const elementwise: readonly Plant[] = [
   wrongScalar('gelu', 'the tanh approximation', ([x]) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
   wrongKernel('add', 'a view inside of a buffer read from its start', { of: 'add', shaders: /^\/\/ elementwise/m }, [/u\.o\d+ \+ /g, '']),
   wrongKernel('mul', 'coordinates of strided operands off by one axis', { of: 'mul', shaders: /^\/\/ elementwise/m }, [/c1 \* u\.t(\d)_1/g, 'c0 * u.t$1_1']),
+  wrongKernel('add, several elements a thread', 'the last of them is left out', { of: 'add', shaders: /elements a thread/ }, [/let end = min\((first \+ \d+u), /, 'let end = min($1 - 64u, ']),
   wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn uniform01/ }, [/(uniform01\([^;]*\)) >= /g, '$1 < ']),
   wrongElement('dropout', 'what is kept is not scaled up', right => ({
     uniforms: attributes => (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 1 ? { ...one, value: 1 } : one)),
@@ -43,6 +44,8 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul', 'every matrix of a batch is the first', { of: 'matmul', shaders: /^\/\/ matmul .* batch \d/m }, [/aStart0 \+= .*;/g, '']),
   wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
+  wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn finish/ },
+    [/finish\((value\.\w), i \+ \du\)/g, 'finish($1, i)'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
   wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
 ]
