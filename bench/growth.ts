@@ -26,6 +26,8 @@ const SIZES: Readonly<Record<Scale, Sizes>> = {
     sequences: [128, 256, 512, 1024, 2048, 4096],
   },
 }
+/** Steps of each size at least, since differences of times are less steady than times. */
+const ROUNDS = 15
 /** Heads of a base model. */
 const HEADS = 12
 const HEAD_SIZE = 64
@@ -89,7 +91,7 @@ function barsOf(rows: readonly Row[]): Bar[] {
 }
 
 /** Milliseconds a step of each, taking turns. */
-async function timesOf({ effort }: Context, cases: readonly TrainingCase[], progress: (text: string) => void): Promise<number[]> {
+async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[], progress: (text: string) => void): Promise<number[]> {
   const held: Training[] = []
   try {
     for (const [i, one] of cases.entries()) {
@@ -97,7 +99,7 @@ async function timesOf({ effort }: Context, cases: readonly TrainingCase[], prog
       held.push(await prepareTraining(one))
     }
     progress(`${cases.length} steps in turns`)
-    const samples = await samplesInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), effort.calls)
+    const samples = await samplesInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), scale === 'quick' ? effort.calls : ROUNDS)
     return samples.map(times => timingOf(times).median)
   } finally {
     for (const training of held) training.release()

@@ -8,6 +8,8 @@ const KEPT_FREE_BYTES = 64 * 1024 * 1024
 export class Buffers {
   readonly #device: GPUDevice
   readonly #free = new Map<string, GPUBuffer[]>()
+  /** All that are free, the longest so first. */
+  readonly #byAge = new Set<GPUBuffer>()
   #freeBytes = 0
   #count = 0
   #bytes = 0
@@ -49,8 +51,9 @@ export class Buffers {
 
   #take(bytes: number, usage: number, label: string, zeroed = false): GPUBuffer {
     const size = Math.max(256, Math.ceil(bytes / 256) * 256)
-    const waiting = this.#free.get(`${usage} ${size}`)?.pop()
+    const waiting = this.#free.get(keyOf({ usage, size }))?.pop()
     if (waiting) {
+      this.#byAge.delete(waiting)
       this.#freeBytes -= size
       if (zeroed) {
         const encoder = this.#device.createCommandEncoder()
@@ -65,20 +68,32 @@ export class Buffers {
     return this.#device.createBuffer({ size, usage, label })
   }
 
-  /** Gives a buffer back. Work already submitted may still use it. */
+  /** Gives a buffer back. Work already submitted may still use it. Of too many free ones the longest unused are destroyed. */
   release(buffer: GPUBuffer): void {
-    if (this.#freeBytes + buffer.size > KEPT_FREE_BYTES) {
-      this.#count--
-      this.#bytes -= buffer.size
-      buffer.destroy()
-      return
-    }
-    const key = `${buffer.usage} ${buffer.size}`
+    if (buffer.size > KEPT_FREE_BYTES) return this.#destroy(buffer)
+    const key = keyOf(buffer)
     const list = this.#free.get(key) ?? []
     list.push(buffer)
     this.#free.set(key, list)
+    this.#byAge.add(buffer)
     this.#freeBytes += buffer.size
+    for (const oldest of this.#byAge) {
+      if (this.#freeBytes <= KEPT_FREE_BYTES) break
+      // Taken from its end, a list has its oldest in front.
+      this.#free.get(keyOf(oldest))?.shift()
+      this.#byAge.delete(oldest)
+      this.#freeBytes -= oldest.size
+      this.#destroy(oldest)
+    }
+  }
+
+  #destroy(buffer: GPUBuffer): void {
+    this.#count--
+    this.#bytes -= buffer.size
+    buffer.destroy()
   }
 }
+
+const keyOf = ({ usage, size }: Pick<GPUBuffer, 'usage' | 'size'>): string => `${usage} ${size}`
 
 const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`
