@@ -26,7 +26,7 @@ const SIZES: Readonly<Record<Scale, Sizes>> = {
     sequences: [128, 256, 512, 1024, 2048, 4096],
   },
 }
-/** Steps of each size at least, since differences of times are less steady than times. */
+/** Steps of each size that are timed: differences of times are less steady than times. */
 const ROUNDS = 15
 /** Heads of a base model. */
 const HEADS = 12
@@ -80,12 +80,11 @@ export const growth: Topic = {
 
 function barsOf(rows: readonly Row[]): Bar[] {
   const each = (grows: Row['grows']): number[] => rows.filter(row => row.grows === grows).map(row => row.each)
-  const [tokens, layers, memory] = [each('batch'), each('depth').slice(2), each('sequence')]
+  const [tokens, layers, memory] = [each('batch'), each('depth').slice(1), each('sequence')]
   return [
     // Small batches leave an adapter idle and may cost more a token; large ones must not.
     bar('time a token at the largest batch, of that at the best', tokens[tokens.length - 1] / Math.min(...tokens), 1.25, '×'),
-    // The last layer computes one row of each sequence, and the lowest passes no gradient on: whole layers count from the third.
-    bar('time of a further layer, the last of the third', layers[layers.length - 1] / layers[0], 1.25, '×'),
+    bar('time of a further layer, the last of the first', layers[layers.length - 1] / layers[0], 1.25, '×'),
     bar('attention memory a token, at the longest of the shortest sequence', memory[memory.length - 1] / memory[0], 1.1, '×'),
   ]
 }

@@ -1,8 +1,9 @@
 // Layer norm over the last axis (Ba et al. 2016), the gradient of its input, and the gradients of its scale and shift.
 //
 // The forward kernel works about the row's first element: first the mean's distance from it, then the sum of squares
-// about the mean. So a constant row has variance 0 exactly, and a large common offset costs no digits. The gradients
-// of gamma and beta are column sums: shares of the rows are summed side by side, then the shares in their order.
+// about the mean, and what rounding had left of that (partial sums grow along a row whose first element lies far off). So a
+// constant row has variance 0 exactly, and a large common offset costs no digits. The gradients of gamma and beta are
+// column sums: shares of the rows are summed side by side, then the shares in their order.
 import {
   type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary, uniformWords,
 } from './kernel.ts'
@@ -55,9 +56,11 @@ export function layerNormWgsl(config: LayerNormConfig): string {
         `let shift = f32(${first}); // the row is measured from here`,
         'var sums = Floats(0.0);',
         eachVector('sums += Floats(x[begin + i]) - shift;'),
-        'let center = rowSum(sumOf(sums), lane) / width;',
+        'let nearly = rowSum(sumOf(sums), lane) / width;',
         'var squares = Floats(0.0);',
-        eachVector('let d = (Floats(x[begin + i]) - shift) - center;\n  squares += d * d;'),
+        'var rest = Floats(0.0);',
+        eachVector('let d = (Floats(x[begin + i]) - shift) - nearly;\n  squares += d * d;\n  rest += d;'),
+        'let center = nearly + rowSum(sumOf(rest), lane) / width;',
         'let scale = 1.0 / sqrt(rowSum(sumOf(squares), lane) / width + sizes.epsilon);',
         whenLive([
           eachVector(

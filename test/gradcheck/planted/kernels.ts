@@ -64,7 +64,7 @@ const rows: readonly Plant[] = [
   wrongKernel('layerNormParameterGradient', 'the last row of each share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient .*shares of/m }, [/row < end/, 'row + 1u < end']),
   wrongKernel('layerNormParameterGradient', 'the last share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient: sums of the shares/m }, [/share < sizes\.shares/, 'share + 1u < sizes.shares']),
   wrongKernel('layerNorm', 'sums in f16', { of: 'layerNorm of statistics', shaders: /^enable f16;[^]*squares \+= d \* d/m, hidden: needsHalf },
-    [/(sums|squares) \+= (.*);/g, '$1 = quantizeToF16($1 + ($2));']),
+    [/(sums|squares|rest) \+= (.*);/g, '$1 = quantizeToF16($1 + ($2));']),
   wrongKernel('crossEntropyGradient', 'ignored rows are counted', { of: 'crossEntropy', shaders: /^\/\/ crossEntropyGradient/m },
     [/, ignored\)/, ', false)'], [/let dloss = .*;/, 'let dloss = dlosses[row];']),
   wrongKernel('crossEntropy', 'ignored rows have a loss', { of: 'crossEntropy', shaders: /^\/\/ crossEntropy /m }, [/loss = 0\.0;/, 'loss = logTotal;']),
