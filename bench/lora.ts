@@ -3,16 +3,26 @@ import { compile, grad, loraLinear } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import { shareOf } from './ceilings.ts'
 import { Held } from './held.ts'
-import { type Profiled, type Timing, deviceTime, medianRatio, samplesInTurns, sumOf, timingOf } from './measure.ts'
+import { type Profiled, type Timing, deviceTime, ratioAtOnePace, samplesInTurns, sumOf, timingOf } from './measure.ts'
 import { giga, ms, percent } from './text.ts'
 import { type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
 
 const SHAPES = [[768, 768], [768, 3072], [3072, 768]] as const
 const RANKS = [4, 8, 16, 64]
-const TOKENS: Readonly<Record<Scale, number>> = { quick: 32, reduced: 64, full: 4096 }
-/** Many: on a CPU the two differ by some hundredths, and a clock that changes its pace by more than that. */
-const ROUNDS: Readonly<Record<Scale, number>> = { quick: 3, reduced: 41, full: 41 }
+/** Reduced: one row of tiles, so that calls are short beside the spells in which a CPU keeps its pace. */
+const TOKENS: Readonly<Record<Scale, number>> = { quick: 32, reduced: 16, full: 4096 }
+/**
+ * On a CPU the two differ by some hundredths, and the same plan compiled twice does too: where its buffers come to lie
+ * decides what its caches can keep. So buffers are made anew for some sittings, of many rounds in all.
+ */
+const SITTINGS: Readonly<Record<Scale, number>> = { quick: 1, reduced: 8, full: 3 }
+const ROUNDS: Readonly<Record<Scale, number>> = { quick: 3, reduced: 20, full: 15 }
 const ALPHA = 16
+
+const PASSES = ['forward', 'forward + backward'] as const
+
+/** Fused and separate. */
+type Pair = readonly [Profiled, Profiled]
 
 interface Measured {
   readonly time: Timing
@@ -24,7 +34,7 @@ interface Measured {
 interface Row {
   readonly size: string
   readonly rank: number
-  readonly pass: 'forward' | 'forward + backward'
+  readonly pass: (typeof PASSES)[number]
   readonly fused: Measured
   readonly separate: Measured
   /** Time of the separate products, of that of the fused: the median over rounds. */
@@ -56,7 +66,7 @@ export const lora: Topic = {
           `${fused.dispatches} / ${separate.dispatches}`, giga(fused.operations, fused.time.median), percent(fused.share),
         ]),
       ],
-      notes: ['Times are medians; separate ÷ fused is the median over rounds in which both ran.'],
+      notes: ['Times are medians; separate ÷ fused is the median over rounds in which both ran, at one pace, on buffers made anew every few rounds.'],
       bars: context.scale === 'quick' ? [] : [bar('LoRA fused, at its worst, of the same in separate products', 1 / Math.min(...rows.map(({ ratio }) => ratio)), 1, '×')],
       data: { tokens, rows },
     }
@@ -64,35 +74,44 @@ export const lora: Topic = {
 }
 
 async function timePoint(context: Context, tokens: number, inputs: number, outputs: number, rank: number): Promise<Row[]> {
+  const size = `${tokens}×${inputs}→${outputs}`
+  const ceilings = await context.ceilings()
+  // All held to the end: memory given back would be taken by the next sitting's buffers.
   const held = new Held()
   try {
-    const [x, weight] = [(await held.floats([tokens, inputs])).tensor, (await held.floats([outputs, inputs])).tensor]
-    const [a, b] = [(await held.floats([rank, inputs])).tensor, (await held.floats([outputs, rank])).tensor]
-    const bias = (await held.floats([outputs])).tensor
-    const upstream = (await held.floats([tokens, outputs])).tensor
-    const ceilings = await context.ceilings()
-    const compare = async (made: (layer: Layer) => Profiled): Promise<Pick<Row, 'fused' | 'separate' | 'ratio'>> => {
-      const fns = [made(loraLinear), made(separate)]
-      const samples = await samplesInTurns(fns.map(fn => () => deviceTime(fn)), ROUNDS[context.scale])
-      const measured = async (fn: Profiled, times: readonly number[]): Promise<Measured> => {
-        const time = timingOf(times)
+    const sittings: Pair[][] = []
+    for (let i = 0; i < SITTINGS[context.scale]; i++) sittings.push(await compilePasses(held, tokens, inputs, outputs, rank))
+    const rows: Row[] = []
+    for (const [i, pass] of PASSES.entries()) {
+      const samples: [number[], number[]] = [[], []]
+      for (const pairs of sittings) {
+        const sat = await samplesInTurns(pairs[i].map(fn => () => deviceTime(fn)), ROUNDS[context.scale])
+        samples.forEach((all, k) => all.push(...sat[k]))
+      }
+      const measured = await Promise.all(sittings[0][i].map(async (fn, k): Promise<Measured> => {
+        const time = timingOf(samples[k])
         const { kernels } = await fn.profile()
         const operations = sumOf(kernels, kernel => kernel.operations ?? 0)
         return { time, dispatches: kernels.length, operations, share: shareOf(ceilings, operations, sumOf(kernels, kernel => kernel.bytes), time.median) }
-      }
-      return { fused: await measured(fns[0], samples[0]), separate: await measured(fns[1], samples[1]), ratio: medianRatio(samples) }
+      }))
+      rows.push({ size, rank, pass, fused: measured[0], separate: measured[1], ratio: ratioAtOnePace(samples) })
     }
-    const forward = (layer: Layer) => compile(() => ({ y: layer(x, weight, bias, a, b, ALPHA / rank) }))
-    const both = (layer: Layer) => compile(() => {
-      const y = layer(x, weight, bias, a, b, ALPHA / rank)
-      return { y, gradients: grad(y.mul(upstream).sum(), [x, a, b]) }
-    })
-    const size = `${tokens}×${inputs}→${outputs}`
-    return [
-      { size, rank, pass: 'forward', ...await compare(forward) },
-      { size, rank, pass: 'forward + backward', ...await compare(both) },
-    ]
+    return rows
   } finally {
     held.release()
   }
+}
+
+/** The layer fused and in separate products, for each pass, on inputs of their own. */
+async function compilePasses(held: Held, tokens: number, inputs: number, outputs: number, rank: number): Promise<Pair[]> {
+  const floats = async (...shape: number[]): Promise<Tensor> => (await held.floats(shape)).tensor
+  const [x, weight, bias] = [await floats(tokens, inputs), await floats(outputs, inputs), await floats(outputs)]
+  const [a, b, upstream] = [await floats(rank, inputs), await floats(outputs, rank), await floats(tokens, outputs)]
+  return PASSES.map(pass => {
+    const made = (layer: Layer): Profiled => compile(() => {
+      const y = layer(x, weight, bias, a, b, ALPHA / rank)
+      return pass === 'forward' ? { y } : { y, gradients: grad(y.mul(upstream).sum(), [x, a, b]) }
+    })
+    return [made(loraLinear), made(separate)]
+  })
 }

@@ -65,9 +65,14 @@ export async function samplesInTurns(calls: readonly (() => Promise<number>)[], 
   return samples
 }
 
-/** How many times longer the second of two calls takes: the median over rounds, for a machine's speed changes less within one. */
-export function medianRatio([one, other]: readonly (readonly number[])[]): number {
-  return timingOf(other.map((time, round) => time / one[round])).median
+/**
+ * How many times longer the second of two calls takes: the median over rounds in which both ran at one pace. A shared CPU
+ * changes its pace by a third and more between one call and the next; such rounds stand far from the others, on either side.
+ */
+export function ratioAtOnePace([one, other]: readonly (readonly number[])[]): number {
+  const ratios = other.map((time, round) => time / one[round])
+  const middle = timingOf(ratios).median
+  return timingOf(ratios.filter(ratio => Math.max(ratio / middle, middle / ratio) < 1.1)).median
 }
 
 /** `call` gives its own duration, in milliseconds. */

@@ -4,7 +4,7 @@
 //   'subgroup'  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
 //               them round, so a tile of S rows costs a lane one load of A in place of S. The winner on CPU adapters,
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
-import { Writer } from '../wgsl.ts'
+import { Writer, asF32 } from '../wgsl.ts'
 import { LETTERS, bounds, declare, entryPoint, load, store, wholeFours } from './text.ts'
 import type { Layout, SegmentLayout, TileSize } from './text.ts'
 
@@ -50,7 +50,8 @@ export function tileWgsl(c: TileConfig, layout: Layout): string {
     for (let i = 0; i < c.rows; i++) {
       for (let j = 0; j < c.fours; j++) writer.line(`var sum${i}_${j} = vec4f();`)
     }
-    layout.segments.forEach((segment, s) => {
+    // The last first: SwiftShader runs the long loop of a LoRA product up to a tenth slower where another one follows.
+    for (const [s, segment] of [...layout.segments.entries()].reverse()) {
       writer.line('')
       writer.block('', () => {
         prepareRows(writer, c, segment, s)
@@ -64,7 +65,7 @@ export function tileWgsl(c: TileConfig, layout: Layout): string {
         writer.block(`for (; k + 4u <= ${end}; k += 4u)`, () => step(writer, c, segment, s, 4))
         writer.block(`for (; k < ${end}; k++)`, () => step(writer, c, segment, s, 1))
       })
-    })
+    }
     writer.line('')
     storeRows(writer, c, layout)
   })
@@ -72,15 +73,21 @@ export function tileWgsl(c: TileConfig, layout: Layout): string {
 }
 
 /** Rolled: from a row that is not known when compiling, so that the loop stays one. */
-function storeRows(writer: Writer, c: TileConfig, layout: Layout): void {
+function storeRows(writer: Writer, c: TileConfig, whole: Layout): void {
   const rows = Array.from({ length: c.rows }, (_, i) => i)
+  // A bias is the same for all rows: read once. CPUs read it element by element.
+  const { bias } = whole
+  const once = bias !== undefined && whole.outVec4
+  const layout = once ? { ...whole, bias: undefined } : whole
+  if (once) for (let j = 0; j < c.fours; j++) writer.line(`let bias${j} = ${asF32(`bias[column${j} / 4u]`, bias, 4)};`)
+  const sum = (text: string, j: number): string => (once ? `${text} + bias${j}` : text)
   if (!c.rolled) {
-    for (let j = 0; j < c.fours; j++) for (const i of rows) store(writer, layout, `(row + ${i}u)`, `column${j}`, `sum${i}_${j}`)
+    for (let j = 0; j < c.fours; j++) for (const i of rows) store(writer, layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))
     return
   }
   for (let j = 0; j < c.fours; j++) writer.line(`var sums${j} = array<vec4f, ${c.rows}>(${rows.map(i => `sum${i}_${j}`).join(', ')});`)
   writer.block(`for (var at = row; at < min(row + ${c.rows}u, u.M); at++)`, () => {
-    for (let j = 0; j < c.fours; j++) store(writer, layout, 'at', `column${j}`, `sums${j}[at - row]`)
+    for (let j = 0; j < c.fours; j++) store(writer, layout, 'at', `column${j}`, sum(`sums${j}[at - row]`, j))
   })
 }
 
