@@ -26,7 +26,7 @@ const EFFORTS: Readonly<Record<Scale, Effort>> = {
 }
 
 /** Operations a second that a CPU adapter must reach for the reduced sizes to take minutes, not hours. */
-const REDUCED_FROM = 25e9
+const REDUCED_FROM = 10e9
 
 const usage = `usage: npm run bench -- [options]
 

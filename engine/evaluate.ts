@@ -1,7 +1,7 @@
 // Running graphs: read values to the host, and compile functions into plans that are traced once for each set of input
 // shapes and replayed after that.
 import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
-import type { Assignment } from './compile/schedule.ts'
+import type { Assignment } from './compile/canonical.ts'
 import { UserError } from './errors.ts'
 import type { Value } from './graph.ts'
 import { type Payload, makeSource, payloadOf } from './ops/source.ts'

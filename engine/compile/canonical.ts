@@ -4,10 +4,15 @@ import { bytesOf } from '../../shaders/kernel.ts'
 import type { Spec, View } from '../../shaders/kernel.ts'
 import { type ElementwiseOp, type Node, type Value, findOp, makeNode, specOf } from '../graph.ts'
 import { contiguousView, isContiguous, sizeOf } from '../shape.ts'
-import type { Assignment } from './schedule.ts'
+import type { Storage } from '../storage.ts'
+import { ALIGNMENT } from './region.ts'
 
-/** Where bindings may begin within a buffer, in bytes: the most that any adapter asks for. */
-export const ALIGNMENT = 256
+/** A variable's next value. */
+export interface Assignment {
+  readonly storage: Storage
+  readonly target: Value
+  readonly value: Value
+}
 
 /** A value as strides upon the value that holds its elements. */
 export interface Located {

@@ -1,6 +1,6 @@
 // Which buffer each planned region gets: largest first, into any buffer that no living region holds at the same time.
 // Whole buffers are shared, never parts of one, since a dispatch may not bind a buffer both to read and to write.
-import type { Region, Step } from './schedule.ts'
+import type { Region, Step } from './region.ts'
 
 export interface MemoryPlan {
   /** Sizes of the buffers, largest first. */

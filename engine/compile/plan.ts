@@ -9,8 +9,10 @@ import type { Pipeline } from '../runtime/pipelines.ts'
 import { answerTrials } from '../runtime/trials.ts'
 import { Storage } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
+import type { Assignment } from './canonical.ts'
 import { type MemoryPlan, planMemory } from './memory.ts'
-import { type Assignment, type Binding, type Region, type Schedule, schedule } from './schedule.ts'
+import type { Binding, Region } from './region.ts'
+import { type Schedule, schedule } from './schedule.ts'
 
 /** What a plan costs. */
 export interface PlanSummary {

@@ -2,7 +2,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { planMemory } from '../../engine/compile/memory.ts'
-import { type Region, type Step, schedule } from '../../engine/compile/schedule.ts'
+import type { Region, Step } from '../../engine/compile/region.ts'
+import { schedule } from '../../engine/compile/schedule.ts'
 import { grad, tensor } from '../../engine/index.ts'
 import type { Launch, Traits } from '../../shaders/kernel.ts'
 

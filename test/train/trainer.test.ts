@@ -1,23 +1,20 @@
 // The training loop and its parts on small models: AdamW against PyTorch's, accumulation, loss scaling, what is learnt,
-// what is kept, and going on from a checkpoint. And 500 steps that take no more memory than the first ones did.
+// what is kept, and going on from a checkpoint.
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node.ts'
-import { createModel, initialise, loadWeights, setTuning } from '../../models/index.ts'
-import type { SequenceClassifier } from '../../models/model.ts'
+import { createModel, loadWeights } from '../../models/index.ts'
 import { openWeights } from '../../models/node/files.ts'
 import { openAdapter } from '../../models/node/peft.ts'
 import { AdamW, type StateEntry } from '../../train/adamw.ts'
 import { Checkpoints, type Position } from '../../train/checkpoint.ts'
-import { type Tokenised, collate } from '../../train/data/batches.ts'
+import { collate } from '../../train/data/batches.ts'
 import { TrainingSteps } from '../../train/steps.ts'
-import { type StepMetrics, Trainer, type TrainerOptions } from '../../train/trainer.ts'
+import { type StepMetrics, Trainer } from '../../train/trainer.ts'
 import { evaluation, golden, goldenConfig, goldenJson, integers } from '../support/models.ts'
-import { TINY_WORDS, tinyModelConfig, tinyReviews } from '../support/tiny.ts'
+import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, reviews, tinyModel } from '../support/training.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -27,35 +24,6 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
   ;(await currentDevice()).close()
 })
-
-const [CLS, SEP] = ['[CLS]', '[SEP]'].map(word => TINY_WORDS.indexOf(word))
-
-/** Tiny reviews, split at spaces: half of each label, one word in each decides. */
-function reviews(count: number, seed: number, lengths: { shortest?: number, longest?: number } = {}): Tokenised[] {
-  return tinyReviews(count, { seed, ...lengths }).map(({ text, label }) =>
-    ({ ids: [CLS, ...text.split(' ').map(word => TINY_WORDS.indexOf(word)), SEP], label }))
-}
-
-const OPTIONS: TrainerOptions = {
-  lr: 2e-3, schedule: 'linear', warmup: 0.1, weightDecay: 0.01, epochs: 2, batchSize: 8, accumulate: 1, maxLength: 16, clip: 1,
-  seed: 5, precision: 'f32', padId: 0, checkpointEvery: 1e6,
-}
-
-type Tune = 'full' | 'lora'
-
-async function tinyModel(
-  tune: Tune, changes: Readonly<Record<string, unknown>> = {}, precision: 'f32' | 'f16' = 'f32',
-): Promise<SequenceClassifier> {
-  const model = createModel(tinyModelConfig(changes))
-  setTuning(model, tune, tune === 'lora' ? { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value', 'mlp'], trainHead: true } : undefined)
-  if (precision === 'f16') model.storeFrozenAs('f16')
-  await initialise(model.parameters(), 11)
-  return model
-}
-
-/** Half the time a step, for the tests of many. */
-const ONE_LAYER = { num_hidden_layers: 1 }
-const NO_DROPOUT = { hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 }
 
 async function valuesOf(entries: readonly StateEntry[]): Promise<Record<string, number[]>> {
   const values: Record<string, number[]> = {}
@@ -299,31 +267,4 @@ describe('the trainer', () => {
     expect(seen.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
     expect((await readdir(checkpoints.folder)).sort()).toEqual(['step-000003', 'step-000004'])
   })
-})
-
-test('500 steps leave as many GPU buffers and as much process memory as there were before them', async () => {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
-  const { buffers } = await currentDevice()
-  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), { ...OPTIONS, epochs: 60, batchSize: 4 })
-  const train = reviews(40, 1, { shortest: 3, longest: 6 })
-  const at = new Map<number, { count: number, bytes: number, heap: number, rss: number }>()
-  await trainer.train(train, [], undefined, {
-    onStep: ({ step }) => {
-      if (step % 100 !== 0) return
-      collect()
-      const { heapUsed, external, rss } = process.memoryUsage()
-      at.set(step, { count: buffers.count, bytes: buffers.bytes, heap: heapUsed + external, rss })
-    },
-  })
-  // The first 100 fill caches: drivers compile, the JavaScript engine optimises, freed buffers wait for reuse.
-  const figures = [...at].filter(([step]) => step >= 100).map(([, figure]) => figure)
-  console.log([...at].map(([step, f]) => `step ${step}: ${f.count} buffers, ${f.bytes} B, heap ${(f.heap / 1e6).toFixed(1)} MB, process ${(f.rss / 1e6).toFixed(1)} MB`).join('\n'))
-  expect(figures.length).toBe(6)
-  for (const { count, bytes, heap, rss } of figures.slice(1)) {
-    expect(count).toBeLessThanOrEqual(figures[0].count)
-    expect(bytes).toBeLessThanOrEqual(figures[0].bytes)
-    expect(heap).toBeLessThan(figures[0].heap + 2e6)
-    expect(rss).toBeLessThan(figures[0].rss + 16e6)
-  }
 })
