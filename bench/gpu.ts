@@ -175,11 +175,13 @@ async function main(): Promise<void> {
   const show = (text: string): void => progress.show(text)
   const dtypes: readonly Float[] = traits.f16 ? ['f32', 'f16'] : ['f32']
   const matrices = gpu.features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName)
-  console.say(`${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${traits.f16 ? 'yes' : 'no'}, subgroups of ${traits.subgroupSize || 'varying size'}, subgroup matrices ${matrices ? 'yes' : 'no'}`)
+  const [half, subgroups] = [traits.f16 ? 'yes' : 'no', traits.subgroupSize || 'varying size']
+  console.say(`${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${half}, subgroups of ${subgroups}, subgroup matrices ${matrices ? 'yes' : 'no'}`)
 
   show('ceilings')
   const ceilings = await measureCeilings(device)
-  console.say(`Measured here: ${giga(ceilings.operations, 1000)} GFLOP/s of f32 multiply-adds in registers${ceilings.halfOperations ? `, ${giga(ceilings.halfOperations, 1000)} of f16` : ''}, ${giga(ceilings.bytes, 1000)} GB/s copied.`)
+  const ofHalf = ceilings.halfOperations ? `, ${giga(ceilings.halfOperations, 1000)} of f16` : ''
+  console.say(`Measured here: ${giga(ceilings.operations, 1000)} GFLOP/s of f32 multiply-adds in registers${ofHalf}, ${giga(ceilings.bytes, 1000)} GB/s copied.`)
   show('products')
   const productRows = await products(sizes, dtypes, ceilings)
   progress.clear()
@@ -194,7 +196,9 @@ async function main(): Promise<void> {
   }
   progress.clear()
   console.say(`\n${stepTable(stepRows)}`)
-  for (const row of stepRows) console.say(`\n${row.batch} × ${row.sequence} ${row.precision}, the longest of ${row.kernels.length} kernels:\n${kernelTable(row, ceilings)}`)
+  for (const row of stepRows) {
+    console.say(`\n${row.batch} × ${row.sequence} ${row.precision}, the longest of ${row.kernels.length} kernels:\n${kernelTable(row, ceilings)}`)
+  }
 
   const context: Context = {
     device, scale: values.smoke ? 'quick' : 'full', effort: sizes.effort, ceilings: async () => ceilings,

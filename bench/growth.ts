@@ -51,7 +51,8 @@ export const growth: Topic = {
     const ofBatches = await timesOf(context, batches.map(size => ({ ...trained, config, batch: size })), text => context.progress(`batch: ${text}`, 0, 3))
     batches.forEach((size, i) => rows.push({ grows: 'batch', size, cost: ofBatches[i], each: ofBatches[i] / size / sequence }))
     // Without layers, a step has embeddings, head and optimizer: what depth adds stands upon these.
-    const ofDepths = await timesOf(context, depths.map(layers => ({ ...trained, config: { ...config, layers } })), text => context.progress(`depth: ${text}`, 1, 3))
+    const deepened = depths.map(layers => ({ ...trained, config: { ...config, layers } }))
+    const ofDepths = await timesOf(context, deepened, text => context.progress(`depth: ${text}`, 1, 3))
     depths.forEach((size, i) => rows.push({
       grows: 'depth', size, cost: ofDepths[i],
       each: i === 0 ? ofDepths[i] / size : (ofDepths[i] - ofDepths[i - 1]) / (size - depths[i - 1]),

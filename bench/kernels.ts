@@ -46,7 +46,8 @@ export const kernels: Topic = {
         ]),
       ],
       notes: [
-        `Ceilings measured here: ${giga(operations, 1000)} GFLOP/s of f32 multiply-adds in registers${halfOperations ? ` (f16: ${giga(halfOperations, 1000)})` : ''}, ${giga(bytes, 1000)} GB/s copied.`,
+        `Ceilings measured here: ${giga(operations, 1000)} GFLOP/s of f32 multiply-adds in registers`
+        + `${halfOperations ? ` (f16: ${giga(halfOperations, 1000)})` : ''}, ${giga(bytes, 1000)} GB/s copied.`,
         'Sums of f16 kernels are in f32, so their ceiling is that of f32. What fits a cache may pass the ceiling of a copy that does not.',
       ],
       bars: [],

@@ -39,7 +39,10 @@ export const memory: Topic = {
     const elementary = await elementaryOperations()
     return {
       rows: [
-        ['model', 'trains', 'batch × tokens', 'dispatches', 'not melted', 'pipelines', 'scratch MB', 'live MB', 'over live', 'persistent MB', 'peak MB', 'over live'],
+        [
+          'model', 'trains', 'batch × tokens', 'dispatches', 'not melted', 'pipelines',
+          'scratch MB', 'live MB', 'over live', 'persistent MB', 'peak MB', 'over live',
+        ],
         ...rows.map(({ model, tuning, precision, batch, sequence, plan, failed }) => {
           const what = [model, `${tuning} ${precision}`, `${batch} × ${sequence}`]
           if (!plan) return [...what, failed ?? 'failed']
@@ -51,9 +54,11 @@ export const memory: Topic = {
         }),
       ],
       notes: [
-        `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups), a dispatch each without any fusion.`,
+        `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups),`
+        + ' a dispatch each without any fusion.',
         'Not melted: dispatches if the fused kernels written by hand stood, but no elementwise operation melted into another step.',
-        'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below. Peak: scratch and what persists.',
+        'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below.'
+        + ' Peak: scratch and what persists.',
       ],
       bars: rows.flatMap(row => barsOf(row, elementary)),
       data: { elementary_operations: elementary, rows },

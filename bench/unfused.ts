@@ -32,7 +32,9 @@ function drop(x: Tensor, rate: number, context: ForwardContext): Tensor {
 }
 
 /** x [batch · sequence, hidden] to the same, or [batch, hidden] where only first tokens are wanted. */
-function layer(x: Tensor, modules: EncoderLayer, mask: Tensor, batch: number, heads: number, rates: Rates, context: ForwardContext, firstOnly: boolean): Tensor {
+function layer(
+  x: Tensor, modules: EncoderLayer, mask: Tensor, batch: number, heads: number, rates: Rates, context: ForwardContext, firstOnly: boolean,
+): Tensor {
   const [rows, hidden] = x.shape
   const sequence = rows / batch
   const split = (x: Tensor): Tensor => x.reshape([batch, -1, heads, hidden / heads]).permute([0, 2, 1, 3])

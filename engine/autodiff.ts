@@ -40,7 +40,9 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, recompute: readonly Tensor[] = []): Tensor[] {
   if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss has one element, not ${showSpec(loss)}: sum it, or give its upstream gradient`)
-  if (upstream && !sameShape(upstream.shape, loss.shape)) throw new UserError(`grad: upstream ${showSpec(upstream)} is not of the loss's shape ${showSpec(loss)}`)
+  if (upstream && !sameShape(upstream.shape, loss.shape)) {
+    throw new UserError(`grad: upstream ${showSpec(upstream)} is not of the loss's shape ${showSpec(loss)}`)
+  }
   const alien = wrt.find(t => !isFloat(t.value))
   if (alien) throw new UserError(`grad: ${showSpec(alien)} holds integers, which have no gradient`)
   const nodes = pathNodes(loss.value.node, new Set(wrt.map(t => t.value.node)))

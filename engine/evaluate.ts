@@ -3,6 +3,7 @@
 import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
 import type { Assignment } from './compile/canonical.ts'
 import { UserError } from './errors.ts'
+import { exactJson } from './exact.ts'
 import type { Value } from './graph.ts'
 import { type Payload, makeSource, payloadOf } from './ops/source.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
@@ -114,7 +115,7 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   }
 
   const traceFor = async (device: Device, args: Arguments): Promise<Trace> => {
-    const key = JSON.stringify(mapTree(args, t => `${t.dtype}[${t.shape.join()}]`))
+    const key = exactJson(mapTree(args, t => ({ '': `${t.dtype}[${t.shape.join()}]` })))
     const known = traces.get(key)
     if (known) return known
     const made = trace(device, args)

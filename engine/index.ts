@@ -8,6 +8,8 @@ import './ops/matmul.ts'
 import './ops/softmax.ts'
 import './ops/layer-norm.ts'
 import './ops/gather.ts'
+import './ops/adamw.ts'
+import { UserError } from './errors.ts'
 import { openDevice, setDeviceProvider } from './runtime/device.ts'
 
 export type { DType, Spec } from '../shaders/kernel.ts'
@@ -35,7 +37,7 @@ export { type Tuner, type TuningMode, type TuningOptions, setKernelTuning, setTu
 if (typeof navigator !== 'undefined' && 'gpu' in navigator) {
   setDeviceProvider(async () => {
     const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' })
-    if (!adapter) throw new Error('the browser offers no WebGPU adapter')
+    if (!adapter) throw new UserError('the browser offers no WebGPU adapter')
     const { vendor, architecture, description, isFallbackAdapter } = adapter.info
     const name = description || [vendor, architecture].filter(Boolean).join(' ') || 'WebGPU'
     return openDevice(adapter, { name, vendor, architecture, fallback: isFallbackAdapter })

@@ -111,9 +111,11 @@ export class Tensor {
   sum(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('sum', this, axes, keepDims) }
   max(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('max', this, axes, keepDims) }
   min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
+  /** Of floats; summed in f32. */
   mean(axes?: number | readonly number[], keepDims = false): Tensor {
-    const sum = this.sum(axes, keepDims)
-    return sum.mul(sum.size / this.size)
+    if (this.dtype !== 'f32' && this.dtype !== 'f16') throw new UserError(`mean takes floats, not ${this.dtype}`)
+    const sum = this.cast('f32').sum(axes, keepDims)
+    return sum.mul(sum.size / this.size).cast(this.dtype)
   }
 
   // The same elements under other shapes.
@@ -153,8 +155,14 @@ export class Tensor {
   gather(ids: Tensor): Tensor { return apply('gather', [this, ids]) }
 }
 
-/** A number as a scalar tensor of `dtype`. */
+/** Wraps round what an integer dtype does not have. */
+const WHOLE = { i32: (number: number) => number | 0, u32: (number: number) => number >>> 0 } as const
+
+/** A number as a scalar tensor of `dtype`. Throws a UserError on one that an integer dtype does not have. */
 export function scalar(number: number, dtype: DType = 'f32'): Tensor {
+  if (dtype in WHOLE && !(Number.isInteger(number) && WHOLE[dtype as keyof typeof WHOLE](number) === number)) {
+    throw new UserError(`${number} is no ${dtype}`)
+  }
   return apply('scalar', [], { number, dtype })
 }
 

@@ -24,8 +24,17 @@ export class Variable {
     this.tensor = makeSource(spec.shape, spec.dtype, { kind: 'storage', storage: this.#storage })
   }
 
-  /** Puts host numbers into it, from element `at` on. An f16 variable takes Float32Array. Throws a UserError past its end. */
+  /**
+   * Puts host numbers into it, from element `at` on. An f16 variable takes Float32Array, two numbers at a time but for its
+   * end. Throws a UserError past its end, and on an array of another type.
+   */
   async write(data: TensorData, at = 0): Promise<void> {
+    const fits = this.dtype === 'i32' ? Int32Array : this.dtype === 'u32' ? Uint32Array : Float32Array
+    if (!(data instanceof fits)) throw new UserError(`${this.name} takes ${this.dtype}: write a ${fits.name}`)
+    const end = at + data.length
+    if (this.dtype === 'f16' && end % 2 !== 0 && end < sizeOf(this.shape)) {
+      throw new UserError(`${this.name}: writing f16 ends at an even element, or the last one, not ${end}`)
+    }
     if (at < 0 || at + data.length > sizeOf(this.shape)) {
       throw new UserError(`${this.name}: ${data.length} numbers at ${at} do not fit ${showSpec(this)}`)
     }

@@ -278,8 +278,3 @@ export function hubName(name: string): string {
   if (Object.hasOwn(PUBLISHED, name)) return `${PUBLISHED[name].org}/${name}`
   return MINIATURE.test(name) && !name.includes('/') ? `google/${name}` : name
 }
-
-/** The names that `publishedConfig` knows, for messages. */
-export function publishedNames(): string[] {
-  return [...Object.keys(PUBLISHED), 'google/bert_uncased_L-…_H-…_A-…']
-}

@@ -7,7 +7,7 @@ import type { Model, SequenceClassifier } from './model.ts'
 import type { Parameter } from './nn.ts'
 
 export { BertForMaskedLM, BertForSequenceClassification } from './bert.ts'
-export { parseConfig, publishedConfig, publishedNames, toHubConfig, type ModelConfig } from './config.ts'
+export { parseConfig, publishedConfig, toHubConfig, type ModelConfig } from './config.ts'
 export { DistilBertForSequenceClassification } from './distilbert.ts'
 export { initialise } from './initialise.ts'
 export { loadWeights, matchWeights, modelTensors, type LoadReport } from './loading.ts'

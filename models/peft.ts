@@ -196,7 +196,7 @@ export function adapterTensors(model: Model): LazyTensor[] {
  * adapter_config.json of a model's adapters, in PEFT's field names. Only fields that mean something here: PEFT refuses a
  * file with one that its version does not know. Throws a UserError when there are no adapters.
  */
-export function adapterConfig(model: Model, baseModel: string): Record<string, unknown> {
+export function adapterConfig(model: Model, baseModel: string, revision?: string): Record<string, unknown> {
   const linears = adapted(model)
   const [first] = linears.flatMap(({ lora }) => lora ?? [])
   if (!first) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
@@ -220,7 +220,7 @@ export function adapterConfig(model: Model, baseModel: string): Record<string, u
     peft_type: 'LORA',
     r: first.rank,
     rank_pattern: patternOf('rank'),
-    revision: null,
+    revision: revision ?? null,
     target_modules: shortNames(model, linears),
     task_type: taskOf(linears),
     use_rslora: first.rankStabilised,

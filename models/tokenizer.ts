@@ -75,7 +75,7 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
   const bodyOf = (text: string): number[] => engine.encode(text, { add_special_tokens: false }).ids
 
   return {
-    vocabSize: Math.max(...engine.get_vocab().values()) + 1,
+    vocabSize: [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1) + 1,
     padId: required('[PAD]'),
     unkId: required('[UNK]'),
     clsId,

@@ -271,6 +271,9 @@ export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): 
   const element = [
     ...coordinates, ...loads, ...body.lines.map(line => `  ${line}`), `  out[${target}] = ${stored(out.dtype, body.result)};`,
   ]
+  const place = each === 1
+    ? '@builtin(global_invocation_id) id: vec3u'
+    : '@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32'
   const wgsl = [
     ...(f16 ? ['enable f16;'] : []),
     `// elementwise ${problem.label}: ${each === 1 ? 'one thread an element' : `${each} elements a thread`}, ${access.join(' ')}`,
@@ -280,7 +283,7 @@ export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): 
     `@group(0) @binding(${inputs.length + 1}) var<uniform> u: Uniforms;`,
     helperText(body.helpers),
     `@compute @workgroup_size(${WORKGROUP})`,
-    `fn main(${each === 1 ? '@builtin(global_invocation_id) id: vec3u' : '@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32'}, @builtin(num_workgroups) groups: vec3u) {`,
+    `fn main(${place}, @builtin(num_workgroups) groups: vec3u) {`,
     ...(each === 1
       ? [`  let i = id.x + id.y * groups.x * ${WORKGROUP}u;`, '  if (i >= u.n) { return; }', ...element, '}']
       : [

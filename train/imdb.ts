@@ -48,7 +48,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const full = recordedOptions(run, toArguments(options, { omit: ['resume'] }))
     if (await run.finished()) throw new UserError(`${run.folder} is finished: see its result.json`)
     await checkPaths(full)
-    checkPrecision(full, await openNamed(full.adapter, full.profile))
+    checkFeatures(full, await openNamed(full.adapter, full.profile))
     return full.dryRun ? dryRun(full, console, version) : resumeRun(run, full, console, version)
   }
   await checkPaths(options)
@@ -56,12 +56,13 @@ async function main(argv: readonly string[]): Promise<number> {
   const { argv: settled, why } = await settle(options, argv, device.info.fallback)
   if (why) console.say(`${device.info.name}. ${why}\n`)
   const full = parseOptions(settled)
-  checkPrecision(full, device)
-  if (full.profile && !device.gpu.features.has('timestamp-query')) throw new UserError(`--profile: ${device.info.name} has no timestamps`)
+  checkFeatures(full, device)
   return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version)
 }
 
-function checkPrecision(options: Options, device: Device): void {
+/** Throws a UserError where the device lacks what the options need. */
+function checkFeatures(options: Options, device: Device): void {
+  if (options.profile && !device.gpu.features.has('timestamp-query')) throw new UserError(`--profile: ${device.info.name} has no timestamps`)
   if (options.precision === 'f16' && !device.traits.f16) {
     throw new UserError(`--precision f16: ${device.info.name} does not offer shader-f16`)
   }

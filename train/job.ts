@@ -3,7 +3,10 @@
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../engine/errors.ts'
-import { type ModelConfig, type SequenceClassifier, createModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning } from '../models/index.ts'
+import {
+  type ModelConfig, type SequenceClassifier,
+  createModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning,
+} from '../models/index.ts'
 import { exists, openWeights, readJson } from '../models/node/files.ts'
 import { cachedDataset, cachedModel, resolveDataset, resolveModel } from '../models/node/hub.ts'
 import { loadTokenizer } from '../models/node/tokenizer.ts'
@@ -39,7 +42,7 @@ export async function settle(options: Options, argv: readonly string[], software
     return { argv: [...argv, `--${missing}=${value}`], why: `--${missing} was not given: taking ${value}.` }
   }
   if (!software) {
-    const cached = await cachedModel(REAL.model) !== undefined && await cachedDataset(REAL.data) !== undefined
+    const cached = await cachedModel(REAL.model) !== undefined && await cachedDataset(REAL.data, WANTED) !== undefined
     const from = cached ? 'the cache' : 'the Hub'
     return {
       argv: [...argv, `--model=${REAL.model}`, `--data=${REAL.data}`],
@@ -81,19 +84,23 @@ export interface Data {
   /** Training examples before validation was taken aside. */
   readonly all: readonly Example[]
   readonly source: string
+  /** The Hub's, where they come from there. */
+  readonly commit: string | undefined
 }
 
-/** Loads the reviews, draws what was asked for, takes validation aside. */
-export async function openData(options: Options, progress: Progress): Promise<Data> {
+/** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
+const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
+
+/** Loads the reviews (of a commit, where a run goes on), draws what was asked for, takes validation aside. */
+export async function openData(options: Options, progress: Progress, revision?: string): Promise<Data> {
   const { data, seed, limitTrain, limitTest, valSplit } = options
   if (data === undefined) throw new UserError('--data is missing')
-  const folder = await isOnDisk(data) ? data
-    : (await resolveDataset(data, { select: path => !/unsupervised/.test(path), progress })).folder
+  const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
   const reviews: Reviews = await loadReviews(folder, seed)
   const all = limitTrain === undefined ? reviews.train : sampleOf('limit-train', reviews.train, limitTrain, seed)
   const test = limitTest === undefined ? reviews.test : sampleOf('limit-test', reviews.test, limitTest, seed)
   const { train, validation } = splitValidation(all, valSplit, stream(seed, 'validation'))
-  return { train, validation, test, all, source: reviews.source }
+  return { train, validation, test, all, source: reviews.source, commit }
 }
 
 function sampleOf(option: string, examples: readonly Example[], count: number, seed: number): Example[] {
@@ -110,41 +117,50 @@ export interface OpenedModel {
   readonly tokenizer: Tokenizer
   /** Hub name or path, as PEFT's config calls it. */
   readonly name: string
+  /** What was asked for of the Hub's, and what that was; undefined for folders. */
+  readonly revision: string | undefined
+  readonly commit: string | undefined
   /** Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh ones. */
   readonly folder: string | undefined
 }
 
-/** Finds config and tokenizer, and sees that they fit each other. Throws a UserError. */
-export async function openModel(options: Options, progress: Progress): Promise<OpenedModel> {
-  const { model: name, init, maxLength } = options
-  if (name === undefined) throw new UserError('--model is missing')
+/** Finds config and tokenizer (of a commit, where a run goes on), and sees that they fit each other. Throws a UserError. */
+export async function openModel(options: Options, progress: Progress, commitOfRun?: string): Promise<OpenedModel> {
+  const { model, init, maxLength } = options
+  if (model === undefined) throw new UserError('--model is missing')
+  const [name, revision] = await exists(model) ? [model] : model.split('@')
   const fresh = init === 'random'
   const known = fresh && options.tokenizer !== undefined && !(await exists(name)) ? publishedConfig(name) : undefined
   let folder: string | undefined
+  let commit: string | undefined
   let config = known
   if (!config) {
     await isOnDisk(name)
-    folder = (await resolveModel(name, { weights: !fresh && await exists(name), progress })).folder
+    const wanted = { weights: !fresh && await exists(name), progress, revision: commitOfRun ?? revision }
+    ;({ folder, commit } = await resolveModel(name, wanted).catch((error: unknown) => {
+      const helps = fresh && options.tokenizer === undefined && error instanceof UserError && publishedConfig(name)
+      throw helps ? new UserError(`${error.message}; with --tokenizer nothing is needed from there`) : error
+    }))
     const path = join(folder, 'config.json')
     config = parseConfig(await readJson(path), path, name)
   }
-  if (config.labels.length !== 2) {
-    if (!fresh && config.labels.length > 2) throw new UserError(`${name} has ${config.labels.length} labels; reviews have 2`)
-    config = { ...config, labels: ['negative', 'positive'] }
-  }
-  const where = options.tokenizer ?? folder
-  if (where === undefined) throw new UserError(`--tokenizer is missing: ${name} is known by name only`)
+  if (!fresh && config.labels.length > 2) throw new UserError(`${name} has ${config.labels.length} labels; reviews have 2`)
+  // Whatever the model called its classes: from here on the second is the one of positive reviews.
+  config = { ...config, labels: ['negative', 'positive'] }
+  // Without a folder there is a --tokenizer: `known` asks for one.
+  const where = options.tokenizer ?? String(folder)
   const tokenizer = await loadTokenizer(where)
   checkVocabulary(tokenizer, config, where)
   if (maxLength > config.maxPositions) {
     throw new UserError(`--max-length ${maxLength} is more than the ${config.maxPositions} positions of ${name}`)
   }
-  return { config, tokenizer, name, folder: fresh ? undefined : folder }
+  return { config, tokenizer, name, revision, commit, folder: fresh ? undefined : folder }
 }
 
 /** The model with its weights on disk: those of a Hub model are downloaded. Throws a UserError. */
 export async function fetchWeights(opened: OpenedModel, progress: Progress): Promise<OpenedModel> {
-  return opened.folder === undefined ? opened : { ...opened, folder: (await resolveModel(opened.name, { progress })).folder }
+  const { name, revision, commit } = opened
+  return opened.folder === undefined ? opened : { ...opened, ...await resolveModel(name, { progress, revision: commit ?? revision }) }
 }
 
 /** The model with its tuning settled and its counts known, but no weights yet. */

@@ -344,7 +344,7 @@ export function helpText(): string {
   })
   return (
     [
-      'Usage: node train/imdb.ts [options]',
+      'Usage: npx node train/imdb.ts [options]',
       'Fine-tunes BERT or DistilBERT on labelled reviews. With neither --data nor --model it does the best that the\n' +
         'machine allows. Defaults are in brackets.',
       ...sections,

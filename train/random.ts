@@ -1,5 +1,5 @@
-// The host's random numbers: sampling, splits, shuffles. A small seeded generator whose whole state is four words, so
-// that a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
+// The host's random numbers: sampling, splits, shuffles. A small seeded generator, one for each purpose and epoch, so that
+// a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
 
 /** The whole state of a generator: four unsigned 32-bit words, not all zero. JSON keeps it as it is. */
 export type RandomState = readonly [number, number, number, number]
@@ -30,7 +30,7 @@ export class Random {
     this.#words = Int32Array.from(state)
   }
 
-  /** What a checkpoint must keep: `new Random(random.state)` draws the same numbers from here on. */
+  /** `new Random(random.state)` draws the same numbers from here on. */
   get state(): RandomState {
     const [a, b, c, d] = new Uint32Array(this.#words)
     return [a, b, c, d]

@@ -1,21 +1,26 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
+import { readFileSync } from 'node:fs'
 import { type AdapterInfo, type Device, type PlanSummary, UserError, currentDevice } from '../engine/index.ts'
 import { countParameters, mergeLora, summaryText, type SequenceClassifier } from '../models/index.ts'
 import { saveModel } from '../models/node/model.ts'
 import { saveAdapter } from '../models/node/peft.ts'
 import { codeOf, exists, writeAtomic } from '../models/node/files.ts'
+import { saveTokenizer } from '../models/node/tokenizer.ts'
 import { Checkpoints, type Position } from './checkpoint.ts'
 import { type Console, table } from './console.ts'
 import type { Tokenised } from './data/batches.ts'
 import type { Example } from './data/examples.ts'
 import { type TextStatistics, textStatistics } from './data/statistics.ts'
-import { BUNDLED, type Data, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
+import { BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
 import { type Options, parseOptions } from './options.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
 import { type Run, chooseRunFolder, createRun } from './runs.ts'
 import { KernelChoices } from './tuning.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from './trainer.ts'
+
+/** Pinned, so that what stands there is what runs. */
+const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { dependencies: { webgpu: string } }
 
 /** Sentences that every run classifies in the end, to see the model at work. */
 const SENTENCES = [
@@ -65,15 +70,17 @@ interface Prepared {
 async function prepare(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Prepared> {
   const device = await currentDevice()
   const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  let fetching: string | undefined
   const download = (file: string, done: number, total: number): void => {
-    if (done === 0) progress.start(`download ${file} (bytes)`, total)
-    progress.update(done)
+    if (file === fetching) progress.update(done)
+    else progress.start(`download ${file} (bytes)`, total, done)
+    fetching = file
   }
   // What takes long, and the largest download above all, comes after all that may fail at once.
-  const described = await openModel(options, download)
+  const described = await openModel(options, download, commitOf(run, 'model', options.model))
   const model = buildModel(options, described.config)
   if (await exists(described.name)) await checkWeights(model, described.folder)
-  const data = await openData(options, download)
+  const data = await openData(options, download, commitOf(run, 'data', options.data))
   const opened = await fetchWeights(described, download)
   await checkWeights(model, opened.folder)
   progress.stop()
@@ -90,6 +97,13 @@ async function prepare(options: Options, console: Console, progress: Progress, v
   console.say(`Step of ${options.batchSize} × ${options.maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
   return { options, device, data, facts, opened, model, trainer, plan, parameters, choices }
+}
+
+/** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
+function commitOf(run: Run | undefined, what: 'model' | 'data', name: string | undefined): string | undefined {
+  const { options, commits } = (run?.config ?? {}) as { options?: Record<string, unknown>, commits?: Record<string, unknown> }
+  const commit = commits?.[what]
+  return options?.[what] === name && typeof commit === 'string' ? commit : undefined
 }
 
 function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
@@ -129,7 +143,8 @@ export async function startRun(options: Options, console: Console, version: stri
   const folder = await chooseRunFolder(options.out, options.name ?? options.model?.split('/').at(-1) ?? 'run')
   const prepared = await prepare(options, console, progress, version)
   const run = await createRun(folder, {
-    tilegrad: version, node: process.version, created_at: new Date().toISOString(),
+    tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
+    commits: { model: prepared.opened.commit, data: prepared.data.commit },
     arguments: await repeatable(options), options, ...overview(prepared),
   })
   return work(run, prepared, console, progress, version)
@@ -152,9 +167,11 @@ export async function resumeRun(run: Run, options: Options, console: Console, ve
   const position = await new Checkpoints(run.path('checkpoints')).latest()
   const progress = new Progress()
   const prepared = await prepare(options, console, progress, version, run)
-  const before = run.config.adapter as { name?: unknown } | undefined
-  if (before?.name !== prepared.device.info.name) {
-    process.stderr.write(`The run began on ${String(before?.name)}; on ${prepared.device.info.name} its numbers may differ in the last bits.\n`)
+  const { name, driver } = prepared.device.info
+  const { adapter: before, tilegrad } = run.config as { adapter?: { name?: unknown, driver?: unknown }, tilegrad?: unknown }
+  const changes = [[before?.name, name], [before?.driver, driver], [`tilegrad ${String(tilegrad)}`, `tilegrad ${version}`]].filter(([a, b]) => a !== b)
+  for (const [old, now] of changes) {
+    process.stderr.write(`The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.\n`)
   }
   await run.cutMetrics(position?.step ?? -1)
   console.say(position ? `Going on after step ${position.step}.\n` : 'The run came to no checkpoint: starting at its beginning.\n')
@@ -164,6 +181,9 @@ export async function resumeRun(run: Run, options: Options, console: Console, ve
 async function work(run: Run, prepared: Prepared, console: Console, progress: Progress, version: string, from?: Position): Promise<number> {
   const { options, data, opened, model, trainer, device } = prepared
   const began = performance.now()
+  // A run that goes on has already taken what its last kept line says.
+  const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
+  const wallSeconds = (): number => spent + (performance.now() - began) / 1000
   try {
     await prepared.choices.keepIn(run)
     const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
@@ -179,21 +199,14 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     const heads = drawn.filter(name => !name.includes('lora_'))
     if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
 
-    let signalStatus = 0
-    const onSignal = (signal: NodeJS.Signals): void => {
-      process.stderr.write('\nFinishing this step and writing a checkpoint; again to end at once.\n')
-      signalStatus = signal === 'SIGTERM' ? 143 : 130
-      trainer.stop()
-    }
-    // Ctrl-C, and how schedulers end a job.
-    process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+    const stopping = stopOnSignals(() => trainer.stop())
     const perEpoch = trainer.stepsPerEpoch(train.length)
     const show = (label: string, { accuracy, loss }: Evaluation): void =>
       progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
     let validating = false
     const events: TrainerEvents = {
       onStep: metrics => {
-        run.appendMetrics(metrics)
+        run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
         progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
       },
       onEvaluationProgress: (done, total) => {
@@ -204,7 +217,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
       onEvaluation: (epoch, step, evaluation, best) => {
         validating = false
         progress.start('train', perEpoch * options.epochs, step)
-        run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.accuracy })
+        run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.accuracy, wall_seconds: wallSeconds() })
         show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
       },
       onCheckpoint: () => run.flushMetrics(),
@@ -218,29 +231,32 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     progress.start('train', perEpoch * options.epochs, from?.step ?? 0)
     const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
     progress.stop()
-    process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
+    stopping.end()
     if (outcome.kind === 'stopped') {
-      console.say(`Stopped after step ${outcome.position.step}. To go on: node train/imdb.ts --resume ${run.folder}`)
+      console.say(`Stopped after step ${outcome.position.step}. To go on: ${command('--resume', run.folder)}`)
       console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
-      return signalStatus
+      return stopping.status()
     }
 
     progress.start('test', test.length)
     const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) })
     progress.stop()
-    if (options.tune === 'lora') await saveAdapter(run.path('adapter'), model, opened.name)
+    // Before adapters are merged: the trainer's compiled steps add them.
+    const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
+    const said = await trainer.evaluate(sentences)
+    if (options.tune === 'lora') await saveAdapter(run.path('adapter'), model, opened.name, opened.revision)
     if (options.tune !== 'lora' || options.merge) {
       if (options.tune === 'lora') await mergeLora(model)
       await saveModel(run.path('model'), model)
-      await writeAtomic(run.path('model', 'tokenizer.json'), JSON.stringify(opened.tokenizer.json))
+      await saveTokenizer(run.path('model'), opened.tokenizer, model.config)
     }
     const steps = run.readMetrics().filter(line => line.split === undefined)
     const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second)))
     const result = {
       val_accuracy: outcome.best?.accuracy ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
-      test_accuracy: tested.accuracy, test_loss: tested.loss, loss: Number(steps.at(-1)?.loss),
+      test_accuracy: tested.accuracy, test_loss: tested.loss, loss: steps.at(-1)?.loss ?? null,
       f1: tested.confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
-      examples_per_second: examplesPerSecond, wall_seconds: (performance.now() - began) / 1000,
+      examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
       plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
       adapter: device.info.name, tilegrad: version,
     }
@@ -252,8 +268,6 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     console.say(`\nHeld-out accuracy: ${percent(tested.accuracy)} of ${count(test.length)} reviews that training never saw`
       + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
     console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
-    const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
-    const said = await trainer.evaluate(sentences)
     SENTENCES.forEach((text, i) => {
       const [, positive] = said.probabilities[i]
       console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
@@ -263,7 +277,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
     if (options.model === BUNDLED.model) {
       console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
-        + '  node train/imdb.ts --data stanfordnlp/imdb --model distilbert-base-uncased --lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp')
+        + `  ${command('--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
     }
     // The overview last: its adapter is described, the result's only named.
     console.result({ ...result, ...overview(prepared), folder: run.folder })
@@ -271,16 +285,41 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined || !DISK_TROUBLE.includes(code)) throw error
-    throw new UserError(`Cannot write to ${run.folder}: ${code}. To go on once that is mended: node train/imdb.ts --resume ${run.folder}`)
+    throw new UserError(`Cannot write to ${run.folder}: ${code}. To go on once that is mended: ${command('--resume', run.folder)}`)
   } finally {
     progress.stop()
   }
 }
 
-function commandOf(run: Run): string {
-  const { arguments: given } = run.config
+/** Signals that come together are one: a terminal sends Ctrl-C to npm and to this process, and npm passes it on. */
+const SAME_SIGNAL_MS = 1000
+
+/** Ctrl-C, and how schedulers end a job: the first calls `stop`, another one ends the process at once. */
+function stopOnSignals(stop: () => void): { status(): number, end(): void } {
+  let first: { readonly at: number, readonly status: number } | undefined
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (!first) {
+      process.stderr.write('\nFinishing this step and writing a checkpoint; again to end at once.\n')
+      first = { at: performance.now(), status: signal === 'SIGTERM' ? 143 : 130 }
+      stop()
+    } else if (performance.now() - first.at > SAME_SIGNAL_MS) {
+      end()
+      process.kill(process.pid, signal)
+    }
+  }
+  const end = (): void => void process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
+  return { status: () => first?.status ?? 0, end }
+}
+
+/** A command for the user's shell, run by the Node that came with the packages. */
+function command(...args: readonly string[]): string {
   const quote = (text: string): string => (/^[\w=./:,@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
-  return ['node train/imdb.ts', ...(Array.isArray(given) ? given.map(text => quote(String(text))) : [])].join(' ')
+  return ['npx node train/imdb.ts', ...args.map(quote)].join(' ')
+}
+
+function commandOf({ config: { arguments: given } }: Run): string {
+  return command(...(Array.isArray(given) ? given.map(String) : []))
 }
 
 function median(values: readonly number[]): number {

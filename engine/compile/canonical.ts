@@ -2,6 +2,7 @@
 // copies stand where a consumer can't read a view.
 import { bytesOf } from '../../shaders/kernel.ts'
 import type { Spec, View } from '../../shaders/kernel.ts'
+import { exactJson } from '../exact.ts'
 import { type ElementwiseOp, type Node, type Value, findOp, makeNode, specOf } from '../graph.ts'
 import { contiguousView, isContiguous, sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
@@ -49,14 +50,14 @@ export function isTransparent(view: View, made: Spec, readerElements: number): b
   return view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === elements && readerElements === elements
 }
 
+/** Whether a view has every element of its value, in order. */
+export function isWhole({ base, view }: Located): boolean {
+  return view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === sizeOf(specOf(base).shape)
+}
+
 export const viewKey = (view: View): string => `${view.offset}:${view.shape}:${view.strides}`
 
 export const keyOf = ({ node, index }: Value): string => `${node.id}.${index}`
-
-/** JSON has one word, null, for NaN and both infinities, and no sign for 0. */
-function exactNumbers(_name: string, value: unknown): unknown {
-  return typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)) ? `number ${Object.is(value, -0) ? '-0' : value}` : value
-}
 
 function reachable(roots: readonly Value[]): Node[] {
   const seen = new Set<Node>()
@@ -69,7 +70,8 @@ function reachable(roots: readonly Value[]): Node[] {
   return [...seen].sort((a, b) => a.id - b.id)
 }
 
-export function canonical(outputs: readonly Value[], assignments: readonly Assignment[]): Canonical {
+/** `apart` are ids of nodes that update a copy, though they might do so in place. */
+export function canonical(outputs: readonly Value[], assignments: readonly Assignment[], apart: ReadonlySet<number> = new Set()): Canonical {
   const nodes: Node[] = []
   const same = new Map<Node, Node>()
   const byKey = new Map<string, Node>()
@@ -106,7 +108,7 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
       add(original)
       continue
     }
-    const key = `${original.op.name}|${JSON.stringify(original.attributes, exactNumbers)}|${original.inputs.map(value => keyOf(now(value))).join(' ')}`
+    const key = `${original.op.name}|${exactJson(original.attributes)}|${original.inputs.map(value => keyOf(now(value))).join(' ')}`
     const twin = byKey.get(key)
     if (twin) {
       same.set(original, twin)
@@ -140,7 +142,7 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
         if (alias === null || alias === undefined) return
         // In place only where the variable itself takes the new value; everything else is updated in a copy.
         const { base } = locate(values[alias])
-        const owned = assignments.some(a => a.target.node === base.node && a.value.node === original && a.value.index === index)
+        const owned = !apart.has(original.id) && assignments.some(a => a.target.node === base.node && a.value.node === original && a.value.index === index)
         if (!owned) values[alias] = copy(values[alias], true)
         // A dispatch may not bind a buffer both to write and to read: other inputs on the same memory read a copy of it.
         const { base: written } = locate(values[alias])
@@ -159,9 +161,8 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
   /** A value contiguous from the start of planned memory. */
   const settled = (value: Value): Value => {
     const { base, view } = locate(now(value))
-    const whole = view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === sizeOf(specOf(base).shape)
     const planned = base.node.op.kind !== 'source'
-    const final = whole && planned && !(targets.has(base.node)) ? base : copy(now(value))
+    const final = isWhole({ base, view }) && planned && !(targets.has(base.node)) ? base : copy(now(value))
     kept.add(keyOf(final))
     return final
   }
@@ -173,8 +174,9 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
   })
   const finalAssignments = assignments.map(({ storage, target, value }) => {
     const { base, view } = locate(now(value))
-    const whole = view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === sizeOf(specOf(base).shape)
-    return { storage, target, value: whole && base.node.op.kind === 'kernel' ? base : settled(value) }
+    if (!isWhole({ base, view }) || base.node.op.kind !== 'kernel') return { storage, target, value: settled(value) }
+    kept.add(keyOf(base))
+    return { storage, target, value: base }
   })
 
   const uses = new Map<string, Use[]>()
@@ -185,7 +187,7 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
     const counted = new Set<string>()
     for (const { base, view } of inputs.get(node) ?? []) {
       // An operand that stands twice in one operation (x·x) is one use: it is loaded or computed once.
-      const same = `${keyOf(base)} ${view.offset}:${view.shape}:${view.strides}`
+      const same = `${keyOf(base)} ${viewKey(view)}`
       if (counted.has(same)) continue
       counted.add(same)
       const list = uses.get(keyOf(base)) ?? []

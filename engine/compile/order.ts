@@ -1,62 +1,60 @@
 // The order of dispatches: as they were made, but that an update in place waits for every reader of the old value.
 import { UserError } from '../errors.ts'
 import type { Node } from '../graph.ts'
-import { type Canonical, keyOf } from './canonical.ts'
 import type { Region, Step } from './region.ts'
 
-/** A step, and whose it is. */
+/** A step, whose it is, and the values that it reads, as `keyOf` has them. */
 export interface Made {
   readonly step: Step
   readonly node: Node
+  readonly reads: ReadonlySet<string>
 }
 
-/**
- * `inPlace` are the regions that a node updates; values of `melted` have become parts of their readers. Throws a UserError
- * where two updates wait for one another.
- */
-export function inOrder(
-  made: readonly Made[], inPlace: ReadonlyMap<Node, readonly Region[]>, graph: Canonical, melted: ReadonlySet<string>,
-): Step[] {
-  const steps = made.map(({ step }) => step)
-  if (inPlace.size === 0) return steps
-  const after = steps.map(() => new Set<number>())
-  const writer = new Map<Region, number>()
-  const readers = new Map<Region, number[]>()
-  steps.forEach(({ bindings, launch: { writes } }, i) => {
-    bindings.forEach(({ region }, slot) => {
-      const last = writer.get(region)
-      if (last !== undefined && last !== i) after[i].add(last)
-      if (writes.includes(slot)) return
-      readers.set(region, [...(readers.get(region) ?? []), i])
-    })
-    writes.forEach(slot => writer.set(bindings[slot].region, i))
-  })
-  const updaters = new Map<Region, { node: Node; at: number }>()
-  made.forEach(({ node }, at) => inPlace.get(node)?.forEach(region => updaters.set(region, { node, at })))
-  for (const [region, { node, at }] of updaters) {
-    for (const reader of readers.get(region) ?? []) {
-      if (made[reader].node === node) continue
-      if (after[reader].has(at)) {
-        // It was made after the update; it reads the new value only if it asked for the update's output.
-        if (readsOutputOf(made[reader].node, node, graph, melted)) continue
-        after[reader].delete(at)
-      }
-      after[at].add(reader)
-    }
+/** A node that writes its result over what it read: the region, and the keys of the value that stood and that stands there. */
+export interface Update {
+  readonly node: Node
+  readonly region: Region
+  readonly before: string
+  readonly after: string
+}
+
+/** A step reads a value both before and after its update: the node must update a copy instead. */
+export class Entangled extends Error {
+  readonly node: Node
+  constructor(node: Node) {
+    super(`${node.op.name} can't update in place`)
+    this.node = node
   }
-  return topological(steps, after)
 }
 
-/** Whether a node reads what another makes, itself or through an expression that has melted into it. */
-function readsOutputOf(reader: Node, maker: Node, graph: Canonical, melted: ReadonlySet<string>): boolean {
-  const seen = new Set<Node>()
-  const visit = (node: Node): boolean => graph.inputsOf(node).some(({ base }) => {
-    if (base.node === maker) return true
-    if (!melted.has(keyOf(base)) || seen.has(base.node)) return false
-    seen.add(base.node)
-    return visit(base.node)
+/** Throws Entangled, and a UserError where two updates wait for one another. */
+export function inOrder(made: readonly Made[], updates: readonly Update[]): Step[] {
+  const steps = made.map(({ step }) => step)
+  if (updates.length === 0) return steps
+  const waits = afterWriters(steps)
+  for (const { node, region, before, after } of updates) {
+    const updating = [...made.keys()].filter(i => made[i].node === node)
+    made.forEach((one, reader) => {
+      if (one.node === node || !one.reads.has(before)) return
+      if (one.reads.has(after)) throw new Entangled(node)
+      if (!one.step.bindings.some(binding => binding.region === region)) return
+      for (const at of updating) {
+        waits[reader].delete(at)
+        waits[at].add(reader)
+      }
+    })
+  }
+  return topological(steps, waits)
+}
+
+/** For each step those before it that were the last to write what it binds. */
+function afterWriters(steps: readonly Step[]): Set<number>[] {
+  const writers = new Map<Region, number>()
+  return steps.map(({ bindings, launch: { writes } }, i) => {
+    const found = bindings.flatMap(({ region }) => writers.get(region) ?? [])
+    for (const slot of writes) writers.set(bindings[slot].region, i)
+    return new Set(found)
   })
-  return visit(reader)
 }
 
 /** Steps in order, each after those it must follow. Throws where they go round in a circle. */

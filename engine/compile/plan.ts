@@ -49,6 +49,8 @@ export class Plan {
   #uniformGpu: GPUBuffer | undefined
   #groups: readonly GPUBindGroup[] = []
   #generation = -1
+  /** Sources' buffers as the bind groups have them. */
+  #bound: readonly (readonly [Storage, GPUBuffer])[] = []
   #checked = false
 
   private constructor(device: Device, planned: Schedule, memory: MemoryPlan, pipelines: readonly Pipeline[]) {
@@ -138,12 +140,14 @@ export class Plan {
       return results
     } finally {
       if (first) {
-        this.#checked = true
         const [memory, validation] = [gpu.popErrorScope(), gpu.popErrorScope()]
         const tooLarge = await memory
-        if (tooLarge) throw new UserError(`the adapter's memory does not hold this step of ${Math.ceil(this.summary.peakBytes / 1e6)} MB: use a smaller batch or length`)
+        const megabytes = Math.ceil(this.summary.peakBytes / 1e6)
+        if (tooLarge) this.#device.scratch.destroy()
+        if (tooLarge) throw new UserError(`the adapter's memory does not hold this step of ${megabytes} MB: use a smaller batch or length`)
         const wrong = await validation
         if (wrong) throw new Error(`the plan is invalid: ${wrong.message}`)
+        this.#checked = true
       }
     }
   }
@@ -184,11 +188,12 @@ export class Plan {
     return this.#device.scratch.reserve(this.#memory.sizes)[slot]
   }
 
-  /** Bind groups, made anew only when shared scratch memory has grown since. */
+  /** Bind groups, made anew only when shared scratch memory has grown since, or a source's memory has moved. */
   #prepare(): void {
     const { gpu, scratch } = this.#device
     scratch.reserve(this.#memory.sizes)
-    if (this.#generation === scratch.generation) return
+    const moved = this.#bound.some(([storage, buffer]) => storage.buffer !== buffer)
+    if (this.#generation === scratch.generation && !moved) return
     const { steps } = this.#schedule
     const uniforms = this.#uniformBuffer()
     const entry = ({ region, offset, bytes }: Binding, binding: number): GPUBindGroupEntry =>
@@ -201,6 +206,7 @@ export class Plan {
         { binding: bindings.length, resource: { buffer: uniforms, offset: this.#uniformOffsets[i], size: uniformBytes(launch.uniforms) } },
       ],
     }))
+    this.#bound = [...new Set(this.#sources.values())].map(storage => [storage, storage.on(this.#device)])
     this.#generation = scratch.generation
   }
 

@@ -2,18 +2,18 @@
 // consumer can't read a view), then it is decided which values get memory of their own (the rest melt into the expression
 // of their one consumer), then every value with memory becomes one step.
 import { type Finish, elementwiseLaunch } from '../../shaders/elementwise.ts'
-import { type Launch, type Slot, type Spec, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
+import { type Launch, type Lowering, type Slot, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
 import { reduceLowering } from '../../shaders/reduce.ts'
 import type { LoweringContext, Node, Value } from '../graph.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Storage } from '../storage.ts'
-import { contiguousView, isContiguous, sizeOf } from '../shape.ts'
+import { contiguousView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
 import { answering, chooser, currentTuning } from '../tune.ts'
-import { type Assignment, type Canonical, type Elementwise, canonical, isElementwise, keyOf } from './canonical.ts'
+import { type Assignment, type Canonical, type Elementwise, type Located, canonical, isElementwise, isWhole, keyOf } from './canonical.ts'
 import { ExpressionWriter, Unfusable, findMelted } from './expression.ts'
 import { type Finishing, findFinishes } from './finish.ts'
-import { type Made, inOrder } from './order.ts'
+import { Entangled, type Made, type Update, inOrder } from './order.ts'
 import { ALIGNMENT, type Binding, type Region, type Step, bindView, padded, whole } from './region.ts'
 
 /** After the last step: a whole value to where it is kept. */
@@ -36,13 +36,17 @@ export interface Schedule {
 
 /** Orders and fuses everything that `outputs` and `assignments` need. */
 export function schedule(outputs: readonly Value[], assignments: readonly Assignment[], traits: Traits): Schedule {
-  const graph = canonical(outputs, assignments)
-  for (const forced = new Set<string>(); ;) {
+  const apart = new Set<number>()
+  const forced = new Set<string>()
+  for (let graph = canonical(outputs, assignments, apart); ;) {
     try {
       return new Scheduler(graph, traits, forced).run()
     } catch (error) {
-      if (!(error instanceof Unfusable)) throw error
-      forced.add(error.key)
+      if (error instanceof Unfusable) forced.add(error.key)
+      else if (error instanceof Entangled) {
+        apart.add(error.node.id)
+        graph = canonical(outputs, assignments, apart)
+      } else throw error
     }
   }
 }
@@ -51,8 +55,11 @@ export function schedule(outputs: readonly Value[], assignments: readonly Assign
 interface BoundFinish {
   readonly finish: Finish
   readonly inputs: readonly Binding[]
+  readonly reads: readonly string[]
   readonly region: Region
 }
+
+const keysOf = (inputs: readonly Located[]): string[] => inputs.map(({ base }) => keyOf(base))
 
 class Scheduler {
   readonly #graph: Canonical
@@ -60,7 +67,7 @@ class Scheduler {
   readonly #melted: ReadonlySet<string>
   readonly #regions = new Map<string, Region>()
   readonly #steps: Made[] = []
-  readonly #inPlace = new Map<Node, Region[]>()
+  readonly #updates: Update[] = []
   /** Values that are made in their place in a concat, in bytes from its start. */
   readonly #placed = new Map<string, { concat: Value, offset: number }>()
   /** Expressions that a kernel's own dispatch ends with, by their last node; and those kernels. */
@@ -99,7 +106,7 @@ class Scheduler {
       stores.push({ from, bytes: padded(sizeOf(shape) * bytesOf(dtype)), storage })
     }
     return {
-      steps: inOrder(this.#steps, this.#inPlace, this.#graph, this.#melted), outputs: outputs.map(value => this.#region(value)), stores,
+      steps: inOrder(this.#steps, this.#updates), outputs: outputs.map(value => this.#region(value)), stores,
       trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size,
     }
   }
@@ -113,12 +120,13 @@ class Scheduler {
       const axis = Number(node.attributes.axis)
       if (sizeOf(shape.slice(0, axis)) !== 1) continue
       let offset = 0
+      const parts = keysOf(this.#graph.inputsOf(node))
       for (const { base, view } of this.#graph.inputsOf(node)) {
         const key = keyOf(base)
-        const { op, outputs } = base.node
-        const isWhole = view.offset === 0 && isContiguous(view) && sizeOf(view.shape) === sizeOf(outputs[base.index].shape)
-        const free = op.kind !== 'source' && !(op.kind === 'kernel' && op.aliases) && !kept.has(key) && uses.get(key)?.length === 1
-        if (isWhole && free && offset % ALIGNMENT === 0) this.#placed.set(key, { concat: { node, index: 0 }, offset })
+        const { op } = base.node
+        const once = uses.get(key)?.length === 1 && parts.filter(part => part === key).length === 1
+        const free = once && op.kind !== 'source' && !(op.kind === 'kernel' && op.aliases) && !kept.has(key)
+        if (free && isWhole({ base, view }) && offset % ALIGNMENT === 0) this.#placed.set(key, { concat: { node, index: 0 }, offset })
         offset += sizeOf(view.shape) * bytesOf(dtype)
       }
     }
@@ -143,8 +151,8 @@ class Scheduler {
     return region
   }
 
-  #push(node: Node, launch: Launch, bindings: readonly Binding[]): void {
-    this.#steps.push({ step: { launch, bindings }, node })
+  #push(node: Node, launch: Launch, bindings: readonly Binding[], reads: readonly string[]): void {
+    this.#steps.push({ step: { launch, bindings }, node, reads: new Set(reads) })
   }
 
   #elementwise(node: Elementwise): void {
@@ -154,7 +162,7 @@ class Scheduler {
     const region = this.#newRegion({ node, index: 0 })
     const output = contiguousView({ shape, dtype })
     const launch = elementwiseLaunch({ label: label || 'fill', inputs: bound.map(b => b.view), output, body }, this.#traits)
-    this.#push(node, launch, [...bound.map(b => b.binding), whole(region)])
+    this.#push(node, launch, [...bound.map(b => b.binding), whole(region)], keysOf(inputs))
   }
 
   #reduce(node: Node): void {
@@ -164,11 +172,11 @@ class Scheduler {
     const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#melted, shape).ofValue(reduced)
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
     const region = this.#newRegion({ node, index: 0 })
-    const { launches, temporaries = [] } = reduceLowering({
+    const { launches, temporaries } = reduceLowering({
       label: `${node.op.name} ${label}`.trimEnd(), fold: node.op.fold, shape, axes: node.attributes.axes as readonly number[],
       inputs: bound.map(b => b.view), output: contiguousView(node.outputs[0]), body,
     }, this.#traits)
-    this.#pushLaunches(node, launches, temporaries, bound.map(b => b.binding), [region])
+    this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), [region], keysOf(inputs))
   }
 
   /** A kernel's launches, the last of which ends with an expression. */
@@ -179,7 +187,7 @@ class Scheduler {
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
     const finish: Finish = { label: label || 'fill', shape, inputs: bound.map(b => b.view), body, dtype, keeps }
     const region = this.#newRegion({ node: root, index: 0 })
-    this.#kernel(kernel, { finish, inputs: bound.map(b => b.binding), region })
+    this.#kernel(kernel, { finish, inputs: bound.map(b => b.binding), reads: keysOf(inputs), region })
   }
 
   #kernel(node: Node, finishing?: BoundFinish): void {
@@ -190,9 +198,10 @@ class Scheduler {
     const regions = node.outputs.map((_, index) => {
       const alias = op.aliases?.[index]
       if (alias === undefined || alias === null) return this.#newRegion({ node, index })
+      const [before, after] = [keyOf(located[alias].base), keyOf({ node, index })]
       const region = this.#region(located[alias].base)
-      this.#regions.set(keyOf({ node, index }), region)
-      this.#inPlace.set(node, [...(this.#inPlace.get(node) ?? []), region])
+      this.#regions.set(after, region)
+      this.#updates.push({ node, region, before, after })
       return region
     })
     const context: LoweringContext = {
@@ -207,18 +216,20 @@ class Scheduler {
             if (role === 'output') return padded(sizeOf(node.outputs[index].shape) * bytesOf(node.outputs[index].dtype))
             return bindingOfFinish(finishing, role, index).bytes
           },
+          isInteger: ({ role, index }) => role === 'input' && ['i32', 'u32'].includes(bound[index].view.dtype),
         })
       })),
     }
-    const { launches: all, temporaries = [] } = op.lower(context)
+    const { launches: all, temporaries } = op.lower(context)
     // Concat has one launch an input; those that stand in their place already need none.
     const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
-    this.#pushLaunches(node, launches, temporaries, bound.map(b => b.binding), regions, finishing)
+    const reads = [...keysOf(located), ...finishing?.reads ?? []]
+    this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), regions, reads, finishing)
   }
 
   #pushLaunches(
-    node: Node, launches: readonly Launch[], temporaries: readonly Spec[], inputs: readonly Binding[], outputs: readonly Region[],
-    finishing?: BoundFinish,
+    node: Node, { launches, temporaries = [] }: Lowering, inputs: readonly Binding[], outputs: readonly Region[],
+    reads: readonly string[], finishing?: BoundFinish,
   ): void {
     const scratch = temporaries.map(({ shape, dtype }): Region => ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: `${node.op.name} temporary` }))
     const bindingOf = ({ role, index }: Slot): Binding => {
@@ -232,7 +243,8 @@ class Scheduler {
       const bindings = launch.slots.map(bindingOf)
       // What several nodes would prepare alike from the same inputs (an attention mask) is prepared once.
       if (written.length === 1 && written[0].role === 'temporary' && isFilledOnce(written[0], launches) && this.#isConstant(launch, bindings)) {
-        const key = [launch.wgsl, launch.uniforms, ...bindings.map(({ region, offset }, slot) => (launch.writes.includes(slot) ? '' : `${this.#numberOf(region)}+${offset}`))].join('|')
+        const from = bindings.filter((_, slot) => !launch.writes.includes(slot)).map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`)
+        const key = [launch.wgsl, launch.uniforms, ...from].join('|')
         const known = this.#filled.get(key)
         const { index } = written[0]
         if (known) {
@@ -241,7 +253,7 @@ class Scheduler {
         }
         this.#filled.set(key, scratch[index])
       }
-      this.#push(node, launch, bindings)
+      this.#push(node, launch, bindings, reads)
     }
   }
 

@@ -88,9 +88,9 @@ const binaries: Record<string, Row> = {
     wgsl: (a, b) => `pow_f32(${a}, ${b})`,
     value: (a, b) => a ** b,
     helpers: ['pow_f32'],
-    // The exponent's gradient, like PyTorch's, is 0 where the base is 0.
+    // Like PyTorch's: the base's gradient is 0 where the exponent is 0, the exponent's where the base is 0.
     gradients: [
-      ([a, b], _y, dy) => dy.mul(b).mul(a.pow(b.sub(1))),
+      ([a, b], _y, dy) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
       ([a], y, dy) => dy.mul(y).mul(a.equal(0).where(0, a.equal(0).where(1, a).log())),
     ],
   },

@@ -71,7 +71,8 @@ defineOp<LoraAttributes>({
     const fits = x.shape.length >= 1 && weight.shape.length === 2 && last(x.shape) === inner && sameShape(a.shape, [rank, inner])
       && sameShape(b.shape, [out, rank]) && (!bias || (isFloat(bias.dtype) && sameShape(bias.shape, [out])))
     if (!fits) {
-      throw new UserError(`loraLinear: ${shown}${bias ? `, bias ${showSpec(bias)}` : ''}: x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out] were expected`)
+      const all = `${shown}${bias ? `, bias ${showSpec(bias)}` : ''}`
+      throw new UserError(`loraLinear: ${all}: x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out] were expected`)
     }
     return [{ shape: x.shape.with(-1, out), dtype: x.dtype }, { shape: [sizeOf(x.shape) / inner, rank], dtype: 'f32' }]
   },
@@ -131,8 +132,9 @@ defineOp<LoraAttributes>({
   lower(context) {
     const [dy, weight, a, low] = context.inputs
     const [dx] = context.outputs
-    const main = product(input(0), rowsView(dy, 'loraLinearGradient'), input(1), weightView(weight, 'loraLinearGradient', false), output(0), dx)
-    const rest = product(input(3), rowsView(low, 'loraLinearGradient'), input(2), weightView(a, 'loraLinearGradient', false), output(0), dx, context.attributes.scale)
+    const where = 'loraLinearGradient'
+    const main = product(input(0), rowsView(dy, where), input(1), weightView(weight, where, false), output(0), dx)
+    const rest = product(input(3), rowsView(low, where), input(2), weightView(a, where, false), output(0), dx, context.attributes.scale)
     return lowerProduct({ ...joined(main, rest), finish: context.finish }, context)
   },
   // Linear in each of its inputs: the same kernels, the other way round.

@@ -6,6 +6,7 @@ import type { FloatType, Product } from '../../shaders/matmul/problem.ts'
 import { input, output } from '../../shaders/kernel.ts'
 import type { DType, Lowering, Spec } from '../../shaders/kernel.ts'
 import { type Attributes, type LoweringContext, defineOp } from '../graph.ts'
+import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
@@ -30,13 +31,6 @@ export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulOptio
 /** Picks a candidate for a product and gives its launches. A finish stands in the product, whatever the context's is. */
 export function lowerProduct(product: Product, context: LoweringContext): Lowering {
   return lower(product, context.choose('matmul', problemKey(product), candidates(product, context.traits)), context.traits)
-}
-
-/** Sums of `gradient` over the axes along which `shape` was broadcast, in that shape. */
-function unbroadcast(gradient: Tensor, shape: readonly number[]): Tensor {
-  const lead = gradient.rank - shape.length
-  const axes = gradient.shape.flatMap((n, i) => (i < lead || (shape[i - lead] === 1 && n !== 1) ? [i] : []))
-  return axes.length === 0 ? gradient : gradient.sum(axes, true).reshape(shape)
 }
 
 function floatOf(dtype: DType): FloatType {
@@ -67,14 +61,14 @@ defineOp({
     const scale = scaleOf(attributes)
     let da: Tensor | undefined
     let db: Tensor | undefined
-    if (needs[0]) da = unbroadcast(matmul(dy, b.transpose(), { scale, outputDtype: floatOf(a.dtype) }), a.shape)
+    if (needs[0]) da = sumTo(matmul(dy, b.transpose(), { scale, outputDtype: floatOf(a.dtype) }), a.shape)
     if (needs[1]) {
       const outputDtype = floatOf(b.dtype)
       const shared = sizeOf(b.shape.slice(0, -2)) === 1
       // One product over all rows of all batches, in place of a product a batch and their sum.
       db = shared
         ? matmul(rowsOf(a).transpose(), rowsOf(dy), { scale, outputDtype }).reshape(b.shape)
-        : unbroadcast(matmul(a.transpose(), dy, { scale, outputDtype }), b.shape)
+        : sumTo(matmul(a.transpose(), dy, { scale, outputDtype }), b.shape)
     }
     return [da, db]
   },

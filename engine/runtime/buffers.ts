@@ -46,7 +46,9 @@ export class Buffers {
   check(bytes: number, label: string): void {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
-    if (bytes > most) throw new UserError(`${label}: ${megabytes(bytes)} is more than one buffer holds on this adapter (${megabytes(most)}): use a smaller batch or length`)
+    if (bytes > most) {
+      throw new UserError(`${label}: ${megabytes(bytes)} is more than one buffer holds on this adapter (${megabytes(most)}): use a smaller batch or length`)
+    }
   }
 
   #take(bytes: number, usage: number, label: string, zeroed = false): GPUBuffer {
@@ -70,7 +72,7 @@ export class Buffers {
 
   /** Gives a buffer back. Work already submitted may still use it. Of too many free ones the longest unused are destroyed. */
   release(buffer: GPUBuffer): void {
-    if (buffer.size > KEPT_FREE_BYTES) return this.#destroy(buffer)
+    if (buffer.size > KEPT_FREE_BYTES) return this.destroy(buffer)
     const key = keyOf(buffer)
     const list = this.#free.get(key) ?? []
     list.push(buffer)
@@ -83,11 +85,12 @@ export class Buffers {
       this.#free.get(keyOf(oldest))?.shift()
       this.#byAge.delete(oldest)
       this.#freeBytes -= oldest.size
-      this.#destroy(oldest)
+      this.destroy(oldest)
     }
   }
 
-  #destroy(buffer: GPUBuffer): void {
+  /** Gives a buffer's memory back to the adapter at once. */
+  destroy(buffer: GPUBuffer): void {
     this.#count--
     this.#bytes -= buffer.size
     buffer.destroy()

@@ -114,6 +114,7 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
       maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
       maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
       maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
+      maxComputeWorkgroupsPerDimension: limits.maxComputeWorkgroupsPerDimension,
     },
   })
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info

@@ -16,6 +16,12 @@ export class Scratch {
     return this.#generation
   }
 
+  /** Gives everything back, to the adapter: what could not be had in full is no use. */
+  destroy(): void {
+    for (const slot of this.#slots.splice(0)) this.#buffers.destroy(slot)
+    this.#generation++
+  }
+
   /** Buffers for `sizes` (bytes, largest first). */
   reserve(sizes: readonly number[]): readonly GPUBuffer[] {
     sizes.forEach((bytes, k) => {

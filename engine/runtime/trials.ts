@@ -1,6 +1,6 @@
 // Measuring a kernel's candidates on the adapter at hand: each is run by itself on memory of the right size, and the
-// quickest is the answer from then on. Numbers do not matter here, only time; that every candidate gives the right ones
-// is what the tests are for.
+// quickest is the answer from then on. Floats are zeros, which take the time of any others; integers are ones, for a mask of
+// zeros would leave nothing to do. That every candidate gives the right numbers is what the tests are for.
 import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
 import { type Question, type Tuning, currentTuning } from '../tune.ts'
@@ -13,6 +13,8 @@ export interface Trial {
   lower(n: number): Lowering
   /** Bytes that a slot of the op binds; temporaries come with the lowering. */
   bytesOf(slot: Slot): number
+  /** Whether it holds integers: ids, a mask. */
+  isInteger(slot: Slot): boolean
 }
 
 /** Candidates that are tried where time is short: the best guesses. */
@@ -76,6 +78,7 @@ async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise
     const temporary = slot.role === 'temporary' ? lowering.temporaries?.[slot.index] : undefined
     const bytes = temporary ? temporary.shape.reduce((a, b) => a * b, 1) * bytesOf(temporary.dtype) : trial.bytesOf(slot)
     const buffer = buffers.acquire(bytes, 'trial')
+    if (trial.isInteger(slot)) gpu.queue.writeBuffer(buffer, 0, new Int32Array(bytes / 4).fill(1))
     held.set(name, buffer)
     return buffer
   }

@@ -147,7 +147,8 @@ async function openFile(path: string): Promise<FileHandle> {
   throw new UserError(`${path} is no file`)
 }
 
-function fileError(path: string, error: unknown): Error {
+/** What a system error means to someone who wants to read `path`; other errors as they are. */
+export function fileError(path: string, error: unknown): Error {
   const code = codeOf(error)
   if (code === 'ENOENT' || code === 'ENOTDIR') return new UserError(`${path} does not exist`)
   if (code === 'EISDIR') return new UserError(`${path} is a folder, not a file`)

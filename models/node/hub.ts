@@ -1,6 +1,8 @@
-// Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN, HF_HOME,
-// HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean to everyone). What the cache has whole is used without asking the
+// Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN,
+// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean to everyone). What the cache has whole is used without asking the
 // network; name a `revision`, or `name@revision`, to get another.
+import { readFile } from 'node:fs/promises'
+import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { HubApiError, datasetInfo, downloadFile, getHFHubCachePath, listFiles, modelInfo } from '@huggingface/hub'
 import { UserError } from '../../engine/errors.ts'
@@ -30,6 +32,8 @@ export interface ModelOptions extends HubOptions {
 export interface DatasetOptions extends HubOptions {
   /** Which of the repository's .parquet files are wanted; all when left out. */
   readonly select?: (path: string) => boolean
+  /** Sets without which a cache is not whole, as the files' names begin; none when left out. */
+  readonly splits?: readonly string[]
 }
 
 /** Where a model or data set lies; `commit` is the Hub's, and absent for a folder of the user's own. */
@@ -127,7 +131,7 @@ export async function resolveDataset(name: string, options: DatasetOptions = {})
   })
 }
 
-/** The snapshot's folder when the cache has parquet files that are wanted, no series of them with a gap. */
+/** The snapshot's folder when the cache has parquet files that are wanted, of all splits, no series of them with a gap. */
 export async function cachedDataset(name: string, options: DatasetOptions = {}): Promise<string | undefined> {
   const repository = parseRepository('dataset', name, options)
   const folder = repository && (await cachedSnapshot(repository))
@@ -135,6 +139,7 @@ export async function cachedDataset(name: string, options: DatasetOptions = {}):
   const paths = (await snapshotFiles(folder)).filter(path => isWanted(path, options))
   const there = new Set(paths)
   const whole = paths.every(path => seriesOf(path).every(other => there.has(other)))
+    && (options.splits ?? []).every(split => paths.some(path => path.split('/').at(-1)?.startsWith(split)))
   return paths.length > 0 && whole ? folder : undefined
 }
 
@@ -199,6 +204,22 @@ function refuseOffline(repository: Repository, options: HubOptions): void {
   throw new UserError(`${type} ${name} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
 }
 
+interface Access {
+  readonly token: string
+  /** Where it stands, for messages. */
+  readonly from: string
+}
+
+/** HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. */
+async function storedAccess(): Promise<Access | undefined> {
+  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env
+  if (HF_TOKEN) return { token: HF_TOKEN, from: 'HF_TOKEN' }
+  const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface')
+  const path = HF_TOKEN_PATH || join(home, 'token')
+  const token = (await readFile(path, 'utf8').catch(() => '')).trim()
+  return token ? { token, from: path } : undefined
+}
+
 function endpoint(): string {
   return (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
 }
@@ -210,10 +231,11 @@ async function download(
 ): Promise<Resolved> {
   refuseOffline(repository, options)
   const repo = { type: repository.type, name: repository.name }
-  const access = { hubUrl: endpoint(), accessToken: process.env.HF_TOKEN || undefined }
+  const stored = await storedAccess()
+  const access = { hubUrl: endpoint(), accessToken: stored?.token }
   const { name, revision } = repository
   const ask = { ...access, name, revision, additionalFields: ['sha' as const] }
-  const { commit, files } = await explained(repository, 'listing', async () => {
+  const { commit, files } = await explained(repository, stored, 'listing', async () => {
     const { sha } = repository.type === 'model' ? await modelInfo(ask) : await datasetInfo(ask)
     if (!isCommit(sha)) throw new UserError(`${endpoint()} names no commit for ${name}: ${JSON.stringify(sha)}`)
     const entries: RemoteFile[] = []
@@ -224,13 +246,13 @@ async function download(
   })
 
   const openRemote = (file: RemoteFile) => (from: number): Promise<AsyncIterable<Uint8Array>> =>
-    explained(repository, 'download', async () => {
+    explained(repository, stored, 'download', async () => {
       const blob = await downloadFile({ ...access, repo, path: file.path, revision: commit })
       if (!blob) throw new UserError(`${name} lists ${file.path}, but does not have it`)
       return blob.slice(from).stream()
     })
   const fetchBlob = (file: RemoteFile): Promise<void> =>
-    explained(repository, 'download', () => downloadBlob(repository, file, openRemote(file), options.progress))
+    explained(repository, stored, 'download', () => downloadBlob(repository, file, openRemote(file), options.progress))
   const fetchFile = async (file: RemoteFile): Promise<string> => {
     await fetchBlob(file)
     await linkSnapshot({ ...repository, revision: commit }, commit, [file])
@@ -242,20 +264,21 @@ async function download(
 }
 
 /** Runs `work`, and says in one line what its failures mean to someone who wants this repository. */
-async function explained<T>(repository: Repository, stage: 'listing' | 'download', work: () => Promise<T>): Promise<T> {
+async function explained<T>(
+  repository: Repository, stored: Access | undefined, stage: 'listing' | 'download', work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw explain(repository, stage, error)
+    throw explain(repository, stored, stage, error)
   }
 }
 
-function explain(repository: Repository, stage: 'listing' | 'download', error: unknown): unknown {
+function explain(repository: Repository, stored: Access | undefined, stage: 'listing' | 'download', error: unknown): unknown {
   const { type, name, revision, cacheDir } = repository
   if (error instanceof UserError) return error
   const what = `${type} ${name}`
   const page = `${endpoint()}/${type === 'dataset' ? 'datasets/' : ''}${name}`
-  const token = Boolean(process.env.HF_TOKEN)
   if (error instanceof HubApiError) {
     const { statusCode: status } = error
     const at = revision === 'main' ? '' : ` at revision ${revision}`
@@ -264,8 +287,8 @@ function explain(repository: Repository, stage: 'listing' | 'download', error: u
       return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
     }
     // The Hub answers 401, not 404, to strangers who ask for what does not exist.
-    if (status === 401 && !token) return new UserError(`the Hub has no public ${what}; if it is private, set HF_TOKEN`)
-    if (status === 401 || status === 403) return new UserError(`HF_TOKEN gives no access to ${what}; see ${page}`)
+    if (status === 401 && !stored) return new UserError(`the Hub has no public ${what}; if it is private, set HF_TOKEN`)
+    if (status === 401 || status === 403) return new UserError(`the token of ${stored?.from ?? 'nobody'} gives no access to ${what}; see ${page}`)
     return new UserError(`the Hub answers ${status} to a request for ${what}; try again later`)
   }
   const code = codeOf(error)
@@ -277,7 +300,7 @@ function explain(repository: Repository, stage: 'listing' | 'download', error: u
     return new Unreachable(`${endpoint()} can't be reached (${reason}), and ${what} is not in the cache ${cacheDir}`)
   }
   if (error instanceof TypeError && error.message.includes('access token')) {
-    return new UserError(`HF_TOKEN is no token of the Hub: it must start with hf_`)
+    return new UserError(`${stored?.from ?? 'HF_TOKEN'} holds no token of the Hub: one starts with hf_`)
   }
   return error
 }

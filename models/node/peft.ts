@@ -8,9 +8,9 @@ import { exists, openSafetensors, readJson, writeAtomic, writeSafetensors } from
 export const ADAPTER_CONFIG = 'adapter_config.json'
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
 
-/** Writes a model's adapters. `baseModel` is the Hub name or path of the model that they stand on. */
-export async function saveAdapter(folder: string, model: Model, baseModel: string): Promise<void> {
-  const config = adapterConfig(model, baseModel)
+/** Writes a model's adapters. `baseModel` is the path of the model that they stand on, or its Hub name, with its revision. */
+export async function saveAdapter(folder: string, model: Model, baseModel: string, revision?: string): Promise<void> {
+  const config = adapterConfig(model, baseModel, revision)
   // Weights first: a folder with a config is a whole one.
   await writeSafetensors(join(folder, ADAPTER_WEIGHTS), adapterTensors(model), { format: 'pt' })
   await writeAtomic(join(folder, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`)

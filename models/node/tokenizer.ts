@@ -1,9 +1,10 @@
 // Finds a tokenizer on disk: a tokenizer.json, a vocab.txt, or a folder that has one.
 import { dirname, join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
+import type { ModelConfig } from '../config.ts'
 import { looksCased, tokenizerFromJson, tokenizerFromVocabulary } from '../tokenizer.ts'
 import type { Tokenizer, VocabularyOptions } from '../tokenizer.ts'
-import { exists, isFolder, readJson, readText } from './files.ts'
+import { exists, isFolder, readJson, readText, writeAtomic } from './files.ts'
 
 /** Files that make a tokenizer, best first: a tokenizer.json says all, a vocab.txt needs its tokenizer_config.json. */
 export const TOKENIZER_FILES: readonly string[] = ['tokenizer.json', 'vocab.txt']
@@ -26,6 +27,22 @@ export async function tokenizerFile(folder: string): Promise<string> {
     if (await exists(join(folder, file))) return join(folder, file)
   }
   throw new UserError(`${folder} has no ${TOKENIZER_FILES.join(' and no ')}`)
+}
+
+/** Writes a tokenizer's files into a model's folder, for Transformers too, whose classes go by their own flags. */
+export async function saveTokenizer(folder: string, { json }: Tokenizer, { family, maxPositions }: ModelConfig): Promise<void> {
+  const { normalizer } = json as { normalizer?: { type?: string, lowercase?: boolean, strip_accents?: boolean | null, handle_chinese_chars?: boolean } }
+  const ofBert = normalizer?.type === 'BertNormalizer' ? normalizer : undefined
+  const config = {
+    tokenizer_class: ofBert ? (family === 'distilbert' ? 'DistilBertTokenizer' : 'BertTokenizer') : 'PreTrainedTokenizerFast',
+    ...(ofBert && {
+      do_lower_case: ofBert.lowercase, strip_accents: ofBert.strip_accents ?? null, tokenize_chinese_chars: ofBert.handle_chinese_chars,
+    }),
+    model_max_length: maxPositions,
+    cls_token: '[CLS]', sep_token: '[SEP]', pad_token: '[PAD]', unk_token: '[UNK]', mask_token: '[MASK]',
+  }
+  await writeAtomic(join(folder, 'tokenizer.json'), JSON.stringify(json))
+  await writeAtomic(join(folder, CONFIG_FILE), `${JSON.stringify(config, null, 2)}\n`)
 }
 
 async function vocabularyOptions(vocabulary: string, folder: string): Promise<VocabularyOptions> {

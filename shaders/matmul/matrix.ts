@@ -70,10 +70,12 @@ export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
         for (let kk = 0; kk < c.depth; kk += k) {
           writer.block('', () => {
             for (let i = 0; i < c.rows; i++) {
-              writer.line(`let left${i} = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&leftTile, (down + ${i * m}u) * PITCH + ${kk}u, PITCH);`)
+              const at = `(down + ${i * m}u) * PITCH + ${kk}u`
+              writer.line(`let left${i} = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&leftTile, ${at}, PITCH);`)
             }
             for (let j = 0; j < c.columns; j++) {
-              writer.line(`let right${j} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, col_major>(&rightTile, (across + ${j * n}u) * PITCH + ${kk}u, PITCH);`)
+              const at = `(across + ${j * n}u) * PITCH + ${kk}u`
+              writer.line(`let right${j} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, col_major>(&rightTile, ${at}, PITCH);`)
             }
             fragments((i, j) => writer.line(`sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, sum${i}_${j});`))
           })

@@ -173,5 +173,6 @@ export function problemKey(product: Product): string {
   const segments = product.segments.map(({ k, a, b }) => [a, b]
     .map((side, i) => `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, i === 0 ? product.m : product.n, k) ? 4 : 1}`)
     .concat(String(k)).join('·'))
-  return `${batchCount(product)}x${product.m}x${product.n} ${segments.join(' + ')}${product.bias ? ' + bias' : ''}${product.finish ? ', finished' : ''} -> ${product.out.dtype}`
+  const end = `${product.bias ? ' + bias' : ''}${product.finish ? ', finished' : ''}`
+  return `${batchCount(product)}x${product.m}x${product.n} ${segments.join(' + ')}${end} -> ${product.out.dtype}`
 }

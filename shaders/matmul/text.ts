@@ -68,7 +68,9 @@ function operandLayout(operand: Operand, rows: number, k: number, rowVec4: boole
 export function showLayout(layout: Layout): string {
   const show = (o: OperandLayout): string => `${o.dtype}${o.major === 'k' ? 'k' : 'r'}${o.vec4 ? 4 : 1}`
   const sum = layout.segments.map(s => `${show(s.a)}·${show(s.b)}${s.scaled ? '·s' : ''}`).join(' + ')
-  return `${sum}${layout.bias ? ' + bias' : ''}${layout.finish ? `, ${layout.finish.label}` : ''} -> ${layout.out}${layout.outTransposed ? 't' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
+  const end = `${layout.bias ? ' + bias' : ''}${layout.finish ? `, ${layout.finish.label}` : ''}`
+  const how = `${layout.outTransposed ? 't' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
+  return `${sum}${end} -> ${layout.out}${how}`
 }
 
 export function uniformsOf(layout: Layout): Uniforms {

@@ -1,7 +1,7 @@
 // Matmul by register tiles, without workgroup memory. Every thread keeps a tile of outputs in registers and walks along
 // K four at a time. Two ways to get at the left operand:
-//   'own'       each thread loads all rows of its tile itself. Loads a FMA fall with the tile's area; works anywhere.
-//   'subgroup'  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
+//   subgroup 0  each thread loads all rows of its tile itself. Loads a FMA fall with the tile's area; works anywhere.
+//   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
 //               them round, so a tile of S rows costs a lane one load of A in place of S. The winner on CPU adapters,
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
 import { Writer, asF32 } from '../wgsl.ts'

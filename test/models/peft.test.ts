@@ -81,7 +81,8 @@ describe('what we write', () => {
     for (const [family, head] of [['distilbert', ['pre_classifier', 'classifier']], ['bert', ['classifier']]] as const) {
       for (const trainHead of [false, true]) {
         const model = loaded(withLora(family, 'query', { trainHead }))
-        expect(adapterConfig(model, 'base')).toMatchObject({ task_type: 'SEQ_CLS', modules_to_save: head })
+        expect(adapterConfig(model, 'base')).toMatchObject({ task_type: 'SEQ_CLS', modules_to_save: head, revision: null })
+        expect(adapterConfig(model, 'base', 'v2')).toMatchObject({ base_model_name_or_path: 'base', revision: 'v2' })
         const names = adapterTensors(model).map(({ name }) => name).filter(name => !name.includes('lora_'))
         expect(names).toEqual(head.flatMap(path => [`${PEFT}${path}.weight`, `${PEFT}${path}.bias`]))
       }

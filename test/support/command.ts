@@ -28,7 +28,7 @@ export async function makeWorkplace(name: string, changes: Readonly<Record<strin
   let count = 0
   return {
     root, model, reviews,
-    env: { HF_HOME: join(root, 'hub-cache'), HF_HUB_CACHE: undefined, HF_TOKEN: undefined },
+    env: { HF_HOME: join(root, 'hub-cache'), HF_HUB_CACHE: undefined, HF_TOKEN: undefined, HF_TOKEN_PATH: undefined },
     async folder() {
       const folder = join(root, `work-${++count}`)
       await mkdir(folder)

@@ -104,6 +104,11 @@ describe.concurrent('data', () => {
     expect(await load('no/such-dataset')).toContain('is neither a folder nor whole in the cache')
   })
 
+  test('that are folders where files belong', async () => {
+    const [train] = [await put('folders/train.csv/x', ''), await put('folders/test.csv/x', '')].map(path => join(path, '..'))
+    expect(await load(join(place.root, 'folders'))).toBe(`${train} is a folder, not a file`)
+  })
+
   test('without labels, or with one that is none', async () => {
     const bare = await put('bare.csv', 'text,stars\nfine,5\n')
     expect(await load(bare)).toBe(`${bare} has no label column: expected "label" or "sentiment", found "text", "stars"`)

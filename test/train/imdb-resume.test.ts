@@ -43,7 +43,7 @@ const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() 
 async function metricsOf(folder: string): Promise<unknown[]> {
   const lines = (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
   return lines.map(line => {
-    const { examples_per_second, tokens_per_second, gpu_bytes, ...rest } = JSON.parse(line) as Record<string, unknown>
+    const { examples_per_second, tokens_per_second, gpu_bytes, wall_seconds, ...rest } = JSON.parse(line) as Record<string, unknown>
     return rest
   })
 }
@@ -56,6 +56,11 @@ async function goOn(cwd: string): Promise<string> {
   const metrics = await metricsOf(run)
   expect(metrics).toEqual(await metricsOf(whole))
   expect(metrics.length).toBe(STEPS + 3)
+  const lines = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
+  const clock = lines.map(line => (JSON.parse(line) as { wall_seconds: number }).wall_seconds)
+  expect(clock, 'the clock goes on, too').toEqual(clock.toSorted((a, b) => a - b))
+  const { wall_seconds } = JSON.parse(await readFile(join(run, 'result.json'), 'utf8')) as { wall_seconds: number }
+  expect(wall_seconds).toBeGreaterThan(clock[clock.length - 1])
   for (const file of ['adapter_model.safetensors', 'adapter_config.json']) {
     const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, 'adapter', file))))
     expect(ours.equals(theirs), file).toBe(true)
@@ -96,12 +101,15 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     const running = startImdb([...args(), '--json', '--checkpoint-every', '1000'], { cwd, env: place.env })
     const metrics = (): Promise<string> => readFile(join(cwd, 'run/metrics.jsonl'), 'utf8').catch(() => '')
     await until(running, async () => (await metrics()).includes('"step":3,'))
+    // Twice: a terminal sends it to npm too, which passes it on.
+    running.child.kill('SIGINT')
+    await new Promise(done => setTimeout(done, 20))
     running.child.kill('SIGINT')
     const ended = await running.ended
     const { stopped, folder, step } = resultOf<{ stopped: boolean, folder: string, step: number }>(ended, 130)
     expect({ stopped, folder }).toEqual({ stopped: true, folder: 'run' })
     expect(ended.stderr).toContain('Finishing this step and writing a checkpoint')
-    expect(ended.stderr).toContain(`Stopped after step ${step}. To go on: node train/imdb.ts --resume run`)
+    expect(ended.stderr).toContain(`Stopped after step ${step}. To go on: npx node train/imdb.ts --resume run`)
     expect(step % EPOCH).toBeGreaterThanOrEqual(3)
     expect(await goOn(cwd)).toContain(`Going on after step ${step}.`)
   })

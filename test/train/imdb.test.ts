@@ -86,7 +86,12 @@ describe.concurrent('the command', () => {
     const accuracy = Number(/Held-out accuracy: ([\d.]+) % of 48 reviews/.exec(stdout)?.[1])
     expect(accuracy).toBeGreaterThanOrEqual(90)
     expect(stdout).toMatch(/Report: +full\/report\.html/)
-    expect(await filesBelow(join(cwd, 'full/model'))).toEqual(['config.json', 'model.safetensors', 'tokenizer.json'])
+    expect(await filesBelow(join(cwd, 'full/model'))).toEqual(
+      ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
+    expect(await readJson(join(cwd, 'full/model/config.json'))).toMatchObject({ id2label: { 0: 'negative', 1: 'positive' } })
+    // By which Transformers' classes go, whatever tokenizer.json says.
+    expect(await readJson(join(cwd, 'full/model/tokenizer_config.json'))).toMatchObject(
+      { tokenizer_class: 'BertTokenizer', do_lower_case: true, strip_accents: null, tokenize_chinese_chars: true, model_max_length: 64 })
     // A learning rate that changes nothing: the accuracy is the one that the first run ended with, on the same reviews.
     const again = await run(['--model', join(cwd, 'full/model'), '--data', place.reviews, '--max-length', '8', '--tune', 'head',
       '--batch-size', '16', '--epochs', '1', '--lr', '1e-9', '--out', 'again', '--json'], cwd)
@@ -129,7 +134,8 @@ describe('a LoRA run', () => {
     const steps = lines.filter(line => line.split === undefined)
     expect(steps.map(line => line.step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1))
     for (const line of steps) {
-      expect(Object.keys(line)).toEqual(['step', 'epoch', 'loss', 'accuracy', 'lr', 'grad_norm', 'examples_per_second', 'tokens_per_second', 'gpu_bytes'])
+      expect(Object.keys(line)).toEqual(
+        ['step', 'epoch', 'loss', 'accuracy', 'lr', 'grad_norm', 'examples_per_second', 'tokens_per_second', 'gpu_bytes', 'wall_seconds'])
       expect(Object.values(line).every(Number.isFinite), JSON.stringify(line)).toBe(true)
       expect(line.epoch).toBe(Math.ceil(Number(line.step) / EPOCH))
     }
@@ -157,6 +163,18 @@ describe('a LoRA run', () => {
     expect(printed).toMatchObject(rest)
     expect(printed.adapter.name).toBe(adapter)
     expect(printed.plan.dispatches).toBeGreaterThan(0)
+  })
+
+  test('says the same of two sentences when it merges its adapters in the end', async () => {
+    const short = ['--epochs', '1', '--max-length', '8', '--lora-alpha', '64']
+    const said = async (...more: string[]): Promise<string[]> => {
+      const { status, stdout, stderr } = await run([...inputs(), ...OPTIONS, ...short, ...more], await place.folder())
+      expect(status, stderr).toBe(0)
+      return stdout.split('\n').filter(line => /^(positive|negative) \(/.test(line))
+    }
+    const apart = await said()
+    expect(apart).toHaveLength(2)
+    expect(await said('--merge')).toEqual(apart)
   })
 
   test('leaves a report that stands alone', async () => {

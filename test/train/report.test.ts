@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { lineChart, smooth } from '../../train/report/charts.ts'
 import { bytes, duration, escape, html, number, percent } from '../../train/report/html.ts'
 import { renderReport } from '../../train/report/report.ts'
+import { histogram } from '../../train/report/write.ts'
 import type { ReportInput, SetFacts } from '../../train/report/report.ts'
 import { textStatistics } from '../../train/data/statistics.ts'
 
@@ -106,6 +107,12 @@ const HEADINGS = [
   'The run', 'Data', 'Loss and learning rate', 'Accuracy', 'Speed and memory', 'Confusion matrix', 'Predictions',
   'Run it again',
 ]
+
+test('lengths of half a million texts make a histogram', () => {
+  const { edges, counts } = histogram(Array.from({ length: 500_000 }, (_, i) => 10 + (i * 7919) % 3000))
+  expect([edges[0], counts.reduce((a, b) => a + b)]).toEqual([10, 500_000])
+  expect(edges[edges.length - 1]).toBeGreaterThan(3009)
+})
 
 describe('a report', () => {
   test.each([

@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
-import { exists } from '../../models/node/files.ts'
+import { exists, fileError } from '../../models/node/files.ts'
 import { stream } from '../random.ts'
 import { findAclFolder, readAclArchive, readAclFolder } from './acl-imdb.ts'
 import { splitValidation } from './examples.ts'
@@ -35,7 +35,10 @@ const TEST_FRACTION = 0.2
  * Throws a UserError, naming file and row, on anything that cannot be read so, and on training reviews of one class.
  */
 export async function loadReviews(path: string, seed = 42): Promise<Reviews> {
-  const reviews = (await isFolder(path)) ? await loadFolder(path) : await loadFile(path, seed)
+  const read = (await isFolder(path)) ? loadFolder(path) : loadFile(path, seed)
+  const reviews = await read.catch((error: NodeJS.ErrnoException) => {
+    throw fileError(error.path ?? path, error)
+  })
   const first = reviews.train[0].label
   if (reviews.train.every(({ label }) => label === first)) {
     throw new UserError(

@@ -7,6 +7,7 @@ import { CsvError, parse } from 'csv-parse'
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet'
 import { compressors } from 'hyparquet-compressors'
 import { UserError } from '../../engine/errors.ts'
+import { fileError } from '../../models/node/files.ts'
 import { parseLabel } from './examples.ts'
 import type { Example } from './examples.ts'
 
@@ -41,8 +42,10 @@ export function isTable(path: string): boolean {
  */
 export async function readTable(path: string): Promise<Table> {
   const ending = extname(path).toLowerCase()
-  const rows =
-    ending === '.csv' ? await csvRows(path) : ending === '.jsonl' ? await jsonRows(path) : await parquetRows(path)
+  const read = ending === '.csv' ? csvRows : ending === '.jsonl' ? jsonRows : parquetRows
+  const rows = await read(path).catch((error: unknown) => {
+    throw fileError(path, error)
+  })
   if (rows.length === 0) throw new UserError(`${path} has no rows`)
   const examples: Example[] = []
   for (const { text, label: cell, place } of rows) {

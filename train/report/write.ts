@@ -84,9 +84,11 @@ function setFacts(examples: readonly Example[]): SetFacts {
 }
 
 /** Equal bins over the range of the lengths. */
-function histogram(lengths: readonly number[]): { edges: number[], counts: number[] } {
-  const least = Math.min(...lengths)
-  const width = Math.max(1, Math.ceil((Math.max(...lengths) + 1 - least) / BINS))
+export function histogram(lengths: readonly number[]): { edges: number[], counts: number[] } {
+  // Not Math.min(...lengths): an engine takes some hundred thousand arguments and no more.
+  const least = lengths.reduce((a, b) => Math.min(a, b))
+  const most = lengths.reduce((a, b) => Math.max(a, b))
+  const width = Math.max(1, Math.ceil((most + 1 - least) / BINS))
   const counts = new Array<number>(BINS).fill(0)
   for (const length of lengths) counts[Math.floor((length - least) / width)]++
   return { edges: Array.from({ length: BINS + 1 }, (_, i) => least + i * width), counts }

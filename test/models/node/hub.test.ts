@@ -41,6 +41,7 @@ beforeEach(async () => {
   ], { 'old-name': 'some/sharded' })
   vi.stubEnv('HF_ENDPOINT', hub.url)
   vi.stubEnv('HF_TOKEN', undefined)
+  vi.stubEnv('HF_TOKEN_PATH', join(cacheDir, 'token'))
   vi.stubEnv('HF_HUB_OFFLINE', undefined)
   vi.stubEnv('HF_HUB_CACHE', cacheDir)
 })
@@ -197,7 +198,17 @@ describe('a model that can not be had', () => {
     expect(await complaint(resolveModel('no/such-model'))).toContain('the Hub has no model no/such-model')
     vi.stubEnv('HF_TOKEN', 'secret')
     const message = await complaint(resolveModel('no/such-model'))
-    expect(message).toContain('HF_TOKEN is no token of the Hub')
+    expect(message).toContain('HF_TOKEN holds no token of the Hub')
+    expect(message).not.toContain('secret')
+  })
+
+  test('because it is gated comes with the token that a login has left', async () => {
+    await writeFile(join(cacheDir, 'token'), `${TOKEN}\n`)
+    const { folder } = await resolveModel('some/gated')
+    expect(await cachedModel('some/gated')).toBe(folder)
+    await writeFile(join(cacheDir, 'token'), 'secret')
+    const message = await complaint(resolveModel('no/such-model'))
+    expect(message).toContain(`${join(cacheDir, 'token')} holds no token of the Hub`)
     expect(message).not.toContain('secret')
   })
 
@@ -256,6 +267,16 @@ describe('a data set by name', () => {
     expect(await cachedDataset('some/series')).toBeUndefined()
     await resolveDataset('some/series')
     expect(await readFile(part, 'utf8')).toBe('PAR1 train-00001-of-00002')
+  })
+
+  test('of which the cache has one set of two is completed', async () => {
+    const splits = ['train', 'test']
+    const { folder } = await resolveDataset('imdb', { select: path => path.includes('train') })
+    expect(await cachedDataset('imdb')).toBe(folder)
+    expect(await cachedDataset('imdb', { splits })).toBeUndefined()
+    await resolveDataset('imdb', { splits })
+    expect(await cachedDataset('imdb', { splits })).toBe(folder)
+    expect(await readdir(join(folder, 'plain_text'))).toContain('test-00000-of-00001.parquet')
   })
 
   test('without parquet files, or that is not there, is refused', async () => {

@@ -1,0 +1,150 @@
+// Values that share memory with others: updates in place beside readers of the old value, values that stand twice in one
+// concat, values that are assigned and go on; and memory that moves under a plan.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Device, type Tensor, type Tree, compile, concat, currentDevice, grad, tensor, variable, zeros } from '../../engine/node.ts'
+import { adamw } from '../../engine/ops/adamw.ts'
+
+let device: Device
+beforeAll(async () => { device = await currentDevice() })
+afterAll(() => device.close())
+
+const HYPER = tensor([0.1, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001])
+const f32 = (...shape: number[]) => ({ shape, dtype: 'f32' }) as const
+const list = async (t: Tensor): Promise<number[]> => [...await t.data()]
+
+/** Runs one step of AdamW, with a gradient of ones, that moves each parameter by 0.1; gives what `also` makes of old and new. */
+async function stepOf<Made extends Record<string, Tensor>>(
+  values: readonly number[], also: (before: Tensor, after: Tensor) => Made,
+): Promise<{ made: Made, parameters: number[], plan: number }> {
+  const [p, m, v] = ['p', 'm', 'v'].map(name => variable(f32(values.length), name))
+  await p.write(Float32Array.from(values))
+  const step = compile(() => {
+    const [p1, m1, v1] = adamw(p.tensor, m.tensor, v.tensor, zeros([values.length]).add(1), HYPER, zeros([]).add(1))
+    p.assign(p1)
+    m.assign(m1)
+    v.assign(v1)
+    return also(p.tensor, p1)
+  })
+  const made = await step()
+  return { made, parameters: [...await p.read()], plan: (await step.prepare()).dispatches }
+}
+
+const VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
+const close = (got: readonly number[], wanted: readonly number[]): void => {
+  expect(got).toHaveLength(wanted.length)
+  got.forEach((value, i) => expect(value).toBeCloseTo(wanted[i], 4))
+}
+
+describe('a parameter that is updated in place', () => {
+  test('is new to the expression that a product ends with', async () => {
+    const [x, w] = [tensor([[1, 0], [0, 1], [1, 1], [2, 3]]), tensor([VALUES, VALUES.map(n => 10 * n)])]
+    const { made: { y }, parameters } = await stepOf(VALUES, (_, after) => ({ y: x.matmul(w).add(after) }))
+    close(parameters, VALUES.map(n => n - 0.1))
+    close(await list(y), [1, 10, 11, 32].flatMap(factor => VALUES.map(n => factor * n + n - 0.1)))
+  })
+
+  test('is old to the expression that a product ends with', async () => {
+    const [x, w] = [tensor([[1, 0], [0, 1]]), tensor([VALUES, VALUES])]
+    const { made: { y } } = await stepOf(VALUES, before => ({ y: x.matmul(w).add(before) }))
+    close(await list(y), [...VALUES, ...VALUES].map(n => 2 * n))
+  })
+
+  test('may be old and new in one expression', async () => {
+    const { made, parameters } = await stepOf(VALUES, (before, after) => ({
+      change: after.sub(before), norm: after.sub(before.mul(1)).square().sum(), both: concat([before, after]),
+    }))
+    close(await list(made.change), VALUES.map(() => -0.1))
+    close(await list(made.norm), [0.08])
+    close(await list(made.both), [...VALUES, ...VALUES.map(n => n - 0.1)])
+    close(parameters, VALUES.map(n => n - 0.1))
+  })
+})
+
+describe('a value that stands twice in one concat', () => {
+  for (const count of [10, 64]) {
+    test(`is there twice, ${count} long`, async () => {
+      const x = tensor(Float32Array.from({ length: count }, (_, i) => i + 1))
+      const twice = Array.from({ length: count }, (_, i) => 2 * (i + 1))
+      const other = tensor(new Float32Array(count).fill(3))
+      close(await list(concat([x.mul(2), x.mul(2)])), [...twice, ...twice])
+      close(await list(concat([x.mul(2), other.add(1), x.mul(2)])), [...twice, ...twice.map(() => 4), ...twice])
+    })
+  }
+})
+
+describe('a product that is assigned', () => {
+  const [x, w] = [tensor([[1, 2]]), tensor([[3, 4], [5, 6]])]
+  test('is there for the expression that goes on with it', async () => {
+    const v = variable(f32(1, 2), 'v')
+    const y = await compile(() => {
+      const h = x.matmul(w)
+      v.assign(h)
+      return h.add(1)
+    })()
+    expect([await list(y), [...await v.read()]]).toEqual([[14, 17], [13, 16]])
+  })
+
+  test('is there for the concat that it is a part of', async () => {
+    const v = variable(f32(1, 2), 'v')
+    const y = await compile(() => {
+      const h = x.matmul(w)
+      v.assign(h)
+      return concat([h, x.mul(2)])
+    })()
+    expect([await list(y), [...await v.read()]]).toEqual([[13, 16, 2, 4], [13, 16]])
+  })
+})
+
+describe('a compiled function', () => {
+  test('tells its other arguments apart: infinities, NaN, −0, null, undefined, texts', async () => {
+    const seen: unknown[] = []
+    const fn = compile((x: Tensor, other: Tree) => {
+      seen.push(other)
+      return x.mul(typeof other === 'number' ? other : 1)
+    })
+    const x = tensor([2])
+    const others = [Infinity, -Infinity, NaN, 0, -0, null, undefined, 'null', 'f32[1]']
+    for (const other of [...others, ...others]) await fn(x, other)
+    expect(seen).toEqual(others)
+    expect(await list(await fn(x, -Infinity))).toEqual([-Infinity])
+  })
+
+  test('goes on with a value whose memory has moved', async () => {
+    const first = await compile((x: Tensor) => x.mul(3))(tensor([1, 2]))
+    const doubled = compile(() => first.mul(2))
+    expect(await list(await doubled())).toEqual([6, 12])
+    // Read, it moves to the host; its buffer is the next result's.
+    await first.data()
+    const others = [await doubled(), await doubled(), await doubled()]
+    for (const other of others) expect(await list(other)).toEqual([6, 12])
+    expect(await list(await doubled())).toEqual([6, 12])
+  })
+})
+
+describe('numbers', () => {
+  test('that are no whole ones are refused beside integers, and integers have no mean', () => {
+    expect(() => tensor(Int32Array.of(2, 4)).mul(0.5)).toThrow('0.5 is no i32')
+    expect(() => tensor(Int32Array.of(2, 4)).mean()).toThrow('mean takes floats, not i32')
+  })
+
+  test('in f16 have a mean where their sum has no f16', async context => {
+    if (!device.traits.f16) context.skip(`${device.info.name} has no f16`)
+    expect(await tensor(new Float32Array(1000).fill(1000)).cast('f16').mean().item()).toBe(1000)
+  })
+
+  test('written to an f16 variable leave those beside them alone', async context => {
+    if (!device.traits.f16) context.skip(`${device.info.name} has no f16`)
+    const v = variable({ shape: [5], dtype: 'f16' }, 'v')
+    await v.write(Float32Array.of(1, 2, 3, 4, 5))
+    await expect(v.write(Float32Array.of(9))).rejects.toThrow('ends at an even element, or the last one')
+    await v.write(Float32Array.of(8, 9), 2)
+    await v.write(Float32Array.of(7), 4)
+    expect([...await v.read()]).toEqual([1, 2, 8, 9, 7])
+    await expect(variable({ shape: [2], dtype: 'i32' }, 'w').write(Float32Array.of(1, 2))).rejects.toThrow('w takes i32')
+  })
+})
+
+test('the gradient of x to the 0 is 0, at 0 too', async () => {
+  const x = tensor([0, 2])
+  expect(await list(grad(x.pow(0).sum(), [x])[0])).toEqual([0, 0])
+})
