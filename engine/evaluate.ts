@@ -1,6 +1,6 @@
 // Running graphs: read values to the host, and compile functions into plans that are traced once for each set of input
 // shapes and replayed after that.
-import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
+import { NO_VALUE, Plan, type Feed, type PlanSummary } from './compile/plan.ts'
 import type { Assignment } from './compile/canonical.ts'
 import { UserError } from './errors.ts'
 import { exactJson } from './exact.ts'
@@ -26,7 +26,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
     if (!payload) return device.read(results[made.indexOf(t)].on(device), dtype, sizeOf(shape))
     if (payload.kind === 'constant') return payload.data.slice()
     if (payload.kind === 'storage') return payload.storage.read(device, dtype, sizeOf(shape))
-    throw new UserError('a compiled function\'s input has no value while the function is traced: return the tensor, then read it')
+    throw new UserError(NO_VALUE)
   }))
   for (const result of results) result.release()
   return data
@@ -90,7 +90,7 @@ function tensorsIn(tree: Tree): Tensor[] {
  * and variables; variables change through `assign`.
  */
 export function compile<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result): Compiled<Arguments, Result> {
-  const traces = new Map<string, Promise<Trace>>()
+  const tracesOf = new WeakMap<Device, Map<string, Promise<Trace>>>()
 
   const trace = async (device: Device, args: Arguments): Promise<Trace> => {
     let position = 0
@@ -116,6 +116,8 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
 
   const traceFor = async (device: Device, args: Arguments): Promise<Trace> => {
     const key = exactJson(mapTree(args, t => ({ '': `${t.dtype}[${t.shape.join()}]` })))
+    const traces = tracesOf.get(device) ?? new Map<string, Promise<Trace>>()
+    tracesOf.set(device, traces)
     const known = traces.get(key)
     if (known) return known
     const made = trace(device, args)

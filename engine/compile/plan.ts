@@ -30,6 +30,8 @@ export interface PlanSummary {
   readonly peakBytes: number
 }
 
+export const NO_VALUE = 'a compiled function\'s input has no value while the function is traced: return the tensor, then read it'
+
 /** A value of a placeholder in one run. */
 export type Feed = { readonly data: TensorData } | { readonly storage: Storage }
 
@@ -120,7 +122,8 @@ export class Plan {
     try {
       this.#prepare()
       for (const [position, { storage, node }] of this.#placeholders) {
-        const feed = feeds[position]
+        const feed = feeds.at(position)
+        if (!feed) throw new UserError(NO_VALUE)
         if ('data' in feed) this.#device.write(storage.on(this.#device), node.outputs[0].dtype, feed.data)
       }
       const results = this.#schedule.outputs.map(region => new Storage('result', region.bytes, { result: true }))
@@ -245,10 +248,12 @@ function regionsOf({ steps, outputs, stores }: Schedule): Set<Region> {
   return new Set([...steps.flatMap(step => step.bindings.map(binding => binding.region)), ...outputs, ...stores.map(store => store.from)])
 }
 
-const constants = new WeakMap<Node, Storage>()
+const constantsOf = new WeakMap<Device, WeakMap<Node, Storage>>()
 
 /** A constant's memory, filled at first use. */
 function constantOn(device: Device, node: Node, data: TensorData): Storage {
+  const constants = constantsOf.get(device) ?? new WeakMap<Node, Storage>()
+  constantsOf.set(device, constants)
   const known = constants.get(node)
   if (known) return known
   const [{ dtype }] = node.outputs

@@ -1,8 +1,11 @@
 // Values that share memory with others: updates in place beside readers of the old value, values that stand twice in one
 // concat, values that are assigned and go on; and memory that moves under a plan.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, type Tree, compile, concat, currentDevice, grad, tensor, variable, zeros } from '../../engine/node.ts'
+import {
+  type Device, type Tensor, type Tree, compile, concat, currentDevice, grad, openDevice, tensor, useDevice, variable, zeros,
+} from '../../engine/node.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
+import { openAdapter } from '../../engine/runtime/node.ts'
 
 let device: Device
 beforeAll(async () => { device = await currentDevice() })
@@ -147,4 +150,30 @@ describe('numbers', () => {
 test('the gradient of x to the 0 is 0, at 0 too', async () => {
   const x = tensor([0, 2])
   expect(await list(grad(x.pow(0).sum(), [x])[0])).toEqual([0, 0])
+})
+
+test('a value of a traced function\'s input can not be read outside of it, which says so', async () => {
+  let kept: Tensor[] = []
+  await compile((x: Tensor) => {
+    kept = [x, x.mul(2)]
+    return x
+  })(tensor([1]))
+  for (const one of kept) await expect(one.data()).rejects.toThrow('has no value while the function is traced')
+})
+
+test('a compiled function runs on the device that is in use, with constants of its own there', async () => {
+  const ten = tensor([10, 20])
+  const fn = compile((x: Tensor) => x.mul(ten))
+  expect(await list(await fn(tensor([1, 2])))).toEqual([10, 40])
+  const first = await currentDevice()
+  const { adapter, info } = await openAdapter()
+  const second = await openDevice(adapter, info)
+  try {
+    useDevice(second)
+    expect(await list(await fn(tensor([3, 4])))).toEqual([30, 80])
+  } finally {
+    useDevice(first)
+    second.close()
+  }
+  expect(await list(await fn(tensor([5, 6])))).toEqual([50, 120])
 })
