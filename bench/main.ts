@@ -26,15 +26,17 @@ const EFFORTS: Readonly<Record<Scale, Effort>> = {
 }
 
 /** Operations a second that a CPU adapter must reach for the reduced sizes to take minutes, not hours. */
-const REDUCED_FROM = 10e9
+const REDUCED_FROM = 50e9
 
 const usage = `usage: npm run bench -- [options]
 
 Measures tilegrad on one adapter: every kernel and the training steps. On an adapter that computes on the CPU sizes are
-reduced, or the smallest where it is slow, so that it takes some minutes. A complete run is kept in bench/results/.
+reduced, or the smallest where it is slow, so that it takes some minutes. A complete run that is not of the smallest is kept
+in bench/results/.
 
   --only <topics>     some of ${Object.keys(TOPICS).join(', ')}; comma-separated
-  --quick             the smallest sizes and few calls: to see that it works, not to be believed
+  --sizes <s>         full, reduced or quick, in place of what suits the adapter
+  --quick             --sizes quick, the smallest and few calls: to see that it works, not to be believed
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
   --tune-kernels <m>  cached: by what was measured on this adapter before, and on a GPU 3 seconds more (default);
                       full: everything is measured first; off: best guesses
@@ -43,7 +45,8 @@ reduced, or the smallest where it is slow, so that it takes some minutes. A comp
 
 interface Options {
   readonly topics: readonly string[]
-  readonly quick: boolean
+  /** What suits the adapter, where left out. */
+  readonly sizes: Scale | undefined
   readonly adapter: string | undefined
   readonly tuning: TuningMode
   readonly json: boolean
@@ -53,7 +56,7 @@ function optionsFrom(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      only: { type: 'string' }, quick: { type: 'boolean', default: false }, adapter: { type: 'string' },
+      only: { type: 'string' }, quick: { type: 'boolean' }, sizes: { type: 'string' }, adapter: { type: 'string' },
       'tune-kernels': { type: 'string', default: 'cached' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
     },
   })
@@ -62,10 +65,16 @@ function optionsFrom(args: readonly string[]): Options | undefined {
   const wanted = values.only === undefined ? names : values.only.split(',').map(part => part.trim())
   const unknown = wanted.find(name => !names.includes(name))
   if (unknown !== undefined) throw new UserError(`--only takes some of ${names.join(', ')}, not '${unknown}'`)
+  const sizes = values.quick ? 'quick' : values.sizes
+  if (sizes !== undefined && !isScale(sizes)) throw new UserError(`--sizes takes ${Object.keys(EFFORTS).join(', ')}, not '${sizes}'`)
   return {
-    topics: names.filter(name => wanted.includes(name)), quick: values.quick, adapter: values.adapter,
+    topics: names.filter(name => wanted.includes(name)), sizes, adapter: values.adapter,
     tuning: tuningMode(values['tune-kernels']), json: values.json,
   }
+}
+
+function isScale(text: string): text is Scale {
+  return Object.hasOwn(EFFORTS, text)
 }
 
 async function main(): Promise<void> {
@@ -74,14 +83,14 @@ async function main(): Promise<void> {
     process.stdout.write(`${usage}\n`)
     return
   }
-  const { topics, quick, adapter, tuning, json } = options
+  const { topics, sizes, adapter, tuning, json } = options
   const say = (text = ''): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
   const device = await openTimedDevice(adapter, tuning)
   const progress = new Progress()
   let measured: Promise<Ceilings> | undefined
   const ceilings = (): Promise<Ceilings> => measured ??= measureCeilings(device)
-  const scale = quick ? 'quick' : !device.traits.cpu ? 'full' : (await ceilings()).operations >= REDUCED_FROM ? 'reduced' : 'quick'
-  say(`${device.info.name}, ${scale} sizes${quick || scale === 'full' ? '' : ': this adapter computes on the CPU'}`)
+  const scale = sizes ?? (!device.traits.cpu ? 'full' : (await ceilings()).operations >= REDUCED_FROM ? 'reduced' : 'quick')
+  say(`${device.info.name}, ${scale} sizes${sizes || scale === 'full' ? '' : ': this adapter computes on the CPU'}`)
   const found: Record<string, Findings> = {}
   for (const [i, name] of topics.entries()) {
     const context: Context = {
@@ -102,8 +111,8 @@ async function main(): Promise<void> {
     bars: Object.values(found).flatMap(({ bars }) => bars),
     results: Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data])),
   }
-  const whole = !quick && topics.length === Object.keys(TOPICS).length
-  say(whole ? `\nSaved as ${await saveResults('bench', setting, results)}.` : '\nNot saved: only a part was asked for.')
+  const whole = scale !== 'quick' && topics.length === Object.keys(TOPICS).length
+  say(whole ? `\nSaved as ${await saveResults('bench', setting, results)}.` : `\nNot saved: ${scale === 'quick' ? 'the sizes were the smallest' : 'only a part was asked for'}.`)
   if (json) process.stdout.write(`${JSON.stringify({ setting, ...results })}\n`)
   device.close()
 }

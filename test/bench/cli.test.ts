@@ -31,7 +31,7 @@ describe('command lines', () => {
   })
 
   test.each([
-    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['gpu.ts', '--fast'], ['peers/main.ts', '--rounds', '3'],
+    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['main.ts', '--sizes', 'huge'], ['gpu.ts', '--fast'], ['peers/main.ts', '--rounds', '3'],
     ['peers/main.ts', '--engines', 'torch'], ['peers/main.ts', '--only', 'convolution'],
   ])('%s %s is refused in one line', async (file, ...args) => {
     const { status, stdout, stderr } = await bench(file, ...args)
