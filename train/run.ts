@@ -10,7 +10,7 @@ import { Checkpoints, type Position } from './checkpoint.ts'
 import { type Console, table } from './console.ts'
 import type { Tokenised } from './data/batches.ts'
 import type { Example } from './data/examples.ts'
-import { type TextStatistics, textStatistics } from './data/statistics.ts'
+import { type SetFacts, factsOf, median } from './data/statistics.ts'
 import { BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
 import { type Options, parseOptions } from './options.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
@@ -30,20 +30,6 @@ const SENTENCES = [
 
 /** What the system says of a disk that takes no more. */
 const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO']
-
-interface SetFacts {
-  readonly rows: number
-  readonly positive: number
-  readonly text_length: TextStatistics
-}
-
-function factsOf(examples: readonly Example[]): SetFacts {
-  return {
-    rows: examples.length,
-    positive: examples.filter(({ label }) => label === 1).length,
-    text_length: textStatistics(examples.map(({ text }) => text)),
-  }
-}
 
 function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
   return { name, vendor, architecture, backend, driver, software: fallback }
@@ -251,7 +237,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
       await saveTokenizer(run.path('model'), opened.tokenizer, model.config)
     }
     const steps = run.readMetrics().filter(line => line.split === undefined)
-    const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second)))
+    const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
     const result = {
       val_accuracy: outcome.best?.accuracy ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
       test_accuracy: tested.accuracy, test_loss: tested.loss, loss: steps.at(-1)?.loss ?? null,
@@ -321,9 +307,3 @@ function command(...args: readonly string[]): string {
 function commandOf({ config: { arguments: given } }: Run): string {
   return command(...(Array.isArray(given) ? given.map(String) : []))
 }
-
-function median(values: readonly number[]): number {
-  const sorted = values.filter(Number.isFinite).sort((a, b) => a - b)
-  return sorted.length === 0 ? 0 : sorted[Math.floor(sorted.length / 2)]
-}
-

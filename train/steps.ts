@@ -17,7 +17,10 @@ function tensorsOf(batch: Batch, withTypes: boolean): BatchTensors {
   }
 }
 
-/** Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps. */
+/**
+ * Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps. A step that an
+ * overflow skips still counts for AdamW's bias correction, which torch.amp would not have it do.
+ */
 export const LOSS_SCALE = { initial: 2 ** 15, most: 2 ** 24, least: 1, growthInterval: 200 } as const
 
 /** The loss scale, kept on the GPU so that no step waits for the host to look at it. */

@@ -1,5 +1,6 @@
 // From tokenised texts to the arrays of one step. Texts of like length go together, and lengths are rounded up to a few
 // sizes, so that little is padded and few plans are compiled.
+import { IGNORED } from '../../models/index.ts'
 import type { Random } from '../random.ts'
 
 /** One tokenised text, special tokens included, already cut to the longest length wanted. */
@@ -10,9 +11,6 @@ export interface Tokenised {
   readonly label: number
 }
 
-/** The label of a row that counts for nothing: `crossEntropy` ignores it. */
-export const IGNORED_LABEL = -100
-
 /** One batch, row-major `[batch, sequence]`; `labels` is `[batch]`. */
 export interface Batch {
   readonly ids: Int32Array<ArrayBuffer>
@@ -20,7 +18,7 @@ export interface Batch {
   /** 1 where a token stands, 0 on padding. */
   readonly mask: Int32Array<ArrayBuffer>
   readonly labels: Int32Array<ArrayBuffer>
-  /** How many rows are examples; the rest only fill the batch up, masked and with IGNORED_LABEL. */
+  /** How many rows are examples; the rest only fill the batch up, masked and with IGNORED. */
   readonly rows: number
   readonly batch: number
   readonly sequence: number
@@ -87,7 +85,7 @@ export function collate(
   const ids = new Int32Array(batchSize * sequence).fill(padId)
   const typeIds = new Int32Array(batchSize * sequence)
   const mask = new Int32Array(batchSize * sequence)
-  const labels = new Int32Array(batchSize).fill(IGNORED_LABEL)
+  const labels = new Int32Array(batchSize).fill(IGNORED)
   let tokens = 0
   indices.forEach((index, row) => {
     const text = tokenised[index]

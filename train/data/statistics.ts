@@ -1,4 +1,5 @@
-// How long the texts of a set are, told as pandas tells it: `series.str.len().describe()`.
+// What a set of examples is, and how long its texts are, told as pandas tells it: `series.str.len().describe()`.
+import type { Example } from './examples.ts'
 
 /** The figures of pandas' `describe()`, under its names. Lengths are in characters (Unicode code points). */
 export interface TextStatistics {
@@ -47,4 +48,27 @@ export function textStatistics(texts: Iterable<string>): TextStatistics {
     '75%': quantile(lengths, 0.75),
     max: quantile(lengths, 1),
   }
+}
+
+/** What a set of examples is. */
+export interface SetFacts {
+  readonly rows: number
+  /** Rows of class 1. */
+  readonly positive: number
+  /** In characters. */
+  readonly text_length: TextStatistics
+}
+
+export function factsOf(examples: readonly Example[]): SetFacts {
+  return {
+    rows: examples.length,
+    positive: examples.filter(({ label }) => label === 1).length,
+    text_length: textStatistics(examples.map(({ text }) => text)),
+  }
+}
+
+/** The middle one of those that are finite: steady where a first step that compiles pipelines is not. */
+export function median(values: readonly (number | null)[]): number | undefined {
+  const sorted = values.filter((value) => value !== null).filter(Number.isFinite).sort((a, b) => a - b)
+  return sorted.at(Math.floor(sorted.length / 2))
 }

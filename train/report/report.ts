@@ -1,6 +1,6 @@
 // The report of a run: what goes into it, and the page as a whole. One HTML file that opens anywhere, asks the network
 // for nothing and runs no script; its charts are inline SVG.
-import type { TextStatistics } from '../data/statistics.ts'
+import { type SetFacts as Facts, median } from '../data/statistics.ts'
 import { bytes, duration, html, markup, number, percent } from './html.ts'
 import type { Markup } from './html.ts'
 import { confusionSection, examplesSection } from './predictions.ts'
@@ -9,12 +9,7 @@ import { STYLE } from './style.ts'
 import { accuracySection, learningSection, speedSection } from './training.ts'
 
 /** What a set of examples is. */
-export interface SetFacts {
-  readonly rows: number
-  /** Rows of class 1. */
-  readonly positive: number
-  /** In characters. */
-  readonly text_length: TextStatistics
+export interface SetFacts extends Facts {
   /** `counts[i]` texts are between `edges[i]` and `edges[i + 1]` characters long. */
   readonly histogram?: { readonly edges: readonly number[]; readonly counts: readonly number[] }
 }
@@ -140,10 +135,4 @@ function tiles(input: ReportInput): Markup {
   const known = entries.filter(([, value]) => value !== undefined)
   const items = known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`)
   return html`<dl class="tiles">${items}</dl>`
-}
-
-/** The middle value: steady where a first step that compiles pipelines is not. */
-function median(values: readonly Figure[]): number | undefined {
-  const sorted = values.filter((value) => value !== null).filter(Number.isFinite).sort((a, b) => a - b)
-  return sorted.length > 0 ? sorted[Math.floor(sorted.length / 2)] : undefined
 }

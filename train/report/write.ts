@@ -1,7 +1,7 @@
 // Gathers what a run has to tell and writes its report.html.
 import type { Data } from '../job.ts'
 import type { Example } from '../data/examples.ts'
-import { codePoints, textStatistics } from '../data/statistics.ts'
+import { codePoints, factsOf } from '../data/statistics.ts'
 import { writeAtomic } from '../../models/node/files.ts'
 import type { Metrics, Run } from '../runs.ts'
 import type { Evaluation } from '../trainer.ts'
@@ -76,11 +76,7 @@ function evaluationLine(line: Metrics): EvaluationLine {
 }
 
 function setFacts(examples: readonly Example[]): SetFacts {
-  const texts = examples.map(({ text }) => text)
-  return {
-    rows: examples.length, positive: examples.filter(({ label }) => label === 1).length,
-    text_length: textStatistics(texts), histogram: histogram(texts.map(codePoints)),
-  }
+  return { ...factsOf(examples), histogram: histogram(examples.map(({ text }) => codePoints(text))) }
 }
 
 /** Equal bins over the range of the lengths. */

@@ -1,7 +1,8 @@
 // Batches: every example once, like with like, padded to few lengths.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { collate, evaluationBatches, IGNORED_LABEL, makeBatches, padLength } from '../../../train/data/batches.ts'
+import { IGNORED } from '../../../models/index.ts'
+import { collate, evaluationBatches, makeBatches, padLength } from '../../../train/data/batches.ts'
 import { stream } from '../../../train/random.ts'
 
 const lengthLists = fc.array(fc.integer({ min: 1, max: 512 }), { maxLength: 300 })
@@ -118,7 +119,7 @@ describe('collating', () => {
         expect(batch.tokens).toBe(tokenised.reduce((sum, { ids }) => sum + ids.length, 0))
         for (let row = 0; row < batch.batch; row++) {
           const source = row < indices.length ? tokenised[indices[row]] : undefined
-          expect(batch.labels[row]).toBe(source?.label ?? IGNORED_LABEL)
+          expect(batch.labels[row]).toBe(source?.label ?? IGNORED)
           for (let i = 0; i < sequence; i++) {
             const inside = source !== undefined && i < source.ids.length
             const at = row * sequence + i
