@@ -89,23 +89,22 @@ export async function openAdapter(
 
 type Source = 'system' | 'embedded'
 
+let ownLoader: boolean | undefined
+let ownDrivers: boolean | undefined
+
 /** Where adapters can come from here. A system without a Vulkan loader borrows the embedded one for its own drivers. */
-function findSources(): Source[] {
+function sources(): Source[] {
   if (process.platform !== 'linux') return ['system']
+  // Looked for once: a loader that was borrowed would be taken for the system's own the next time, and the environment
+  // names the embedded driver for a while. The embedded adapter itself may come in between: the set-up brings it.
+  ownLoader ??= canLoad('libvulkan.so.1')
+  ownDrivers ??= namesVulkanDrivers()
   const embedded = embeddedIsSetUp()
-  if (canLoad('libvulkan.so.1')) return embedded ? ['system', 'embedded'] : ['system']
+  if (ownLoader) return embedded ? ['system', 'embedded'] : ['system']
   // Dawn asks the dynamic linker for libvulkan.so.1. With the embedded one loaded beforehand the linker finds it by
   // that name, with nothing put into node_modules and no LD_LIBRARY_PATH.
   if (!embedded || !canLoad(embeddedFolder + 'libvulkan.so.1')) return []
-  return namesVulkanDrivers() ? ['system', 'embedded'] : ['embedded']
-}
-
-let foundSources: Source[] | undefined
-
-/** Looked for once: a loader that was borrowed would be taken for the system's own the next time. */
-function sources(): Source[] {
-  foundSources ??= findSources()
-  return foundSources
+  return ownDrivers ? ['system', 'embedded'] : ['embedded']
 }
 
 /** Tries a library, which then stays in memory: 0x1000 is RTLD_NODELETE on Linux. */

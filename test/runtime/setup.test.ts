@@ -3,11 +3,11 @@
 
 import { spawn } from 'node:child_process'
 import { createReadStream } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { create as createTar } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -147,6 +147,25 @@ describe('the set-up', () => {
     context.skip(process.platform !== 'linux', 'drivers can be put out of sight on Linux only')
     expect(await evaluate('return (await openAdapter()).info', sightless, bare))
       .toMatch(/^UserError: no WebGPU adapter on this machine: `npm run setup` .*$/)
+  })
+
+  for (const loader of ['with', 'without']) test(`makes an adapter that the same process opens, on a machine ${loader} a loader and without drivers`, async context => {
+    needsEmbedded(context)
+    // A file that is no library stands before the system's own.
+    const libraries = join(bare, 'libraries')
+    await mkdir(libraries, { recursive: true })
+    await writeFile(join(libraries, 'libvulkan.so.1'), '')
+    const folder = join(bare, '.cache', basename(embeddedFolder))
+    const answer = await evaluate(`
+      const { cp } = await import('node:fs/promises')
+      const before = await listAdapters()
+      await cp(${JSON.stringify(embeddedFolder)}, ${JSON.stringify(folder)}, { recursive: true })
+      const { info } = await openAdapter({ name: 'swiftshader' })
+      return { before, after: (await listAdapters()).map(({ name }) => name), opened: info.name, embedded: info.embedded }
+    `, { ...sightless, ...loader === 'without' && { LD_LIBRARY_PATH: libraries } }, bare)
+    await rm(folder, { recursive: true })
+    const [name] = (answer as { after: string[] }).after
+    expect(answer).toEqual({ before: [], after: [name], opened: name, embedded: true })
   })
 
   test('without a registry ends in one line, and leaves nothing behind', async context => {
