@@ -1,8 +1,8 @@
 // The devices that benches run on: the adapter's with exact timestamps, and Dawn's null backend, which runs nothing.
-import { readFileSync } from 'node:fs'
 import { create, globals } from 'webgpu'
 import { type AdapterInfo, type Device, type TuningMode, UserError, openDevice, useDevice } from '../engine/index.ts'
 import { openAdapter } from '../engine/runtime/node.ts'
+import { version } from '../train/package.ts'
 import { KernelChoices } from '../train/tuning.ts'
 
 const MODES: readonly string[] = ['off', 'cached', 'full'] satisfies TuningMode[]
@@ -19,7 +19,6 @@ function isMode(text: string): text is TuningMode {
 
 /** Kernels are chosen as in the IMDb job: by what was measured on this adapter, here or in any run before. */
 export async function chooseKernels(mode: TuningMode, info: AdapterInfo): Promise<void> {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
   await KernelChoices.begin(mode, info, version)
 }
 

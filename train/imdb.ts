@@ -1,17 +1,15 @@
 #!/usr/bin/env node
 // `node train/imdb.ts`: fine-tunes BERT or DistilBERT on labelled reviews. This file is the command line: it reads the
 // options, opens the adapter, and hands over. Mistakes of the user end in one line on stderr and exit status 2.
-import { readFileSync } from 'node:fs'
 import { currentDevice, openDevice, useDevice, type Device } from '../engine/index.ts'
 import { UserError } from '../engine/errors.ts'
 import { listAdapters, openAdapter } from '../engine/runtime/node.ts'
 import { type Options, helpText, parseOptions, toArguments } from './options.ts'
 import { checkPaths, settle } from './job.ts'
 import { dryRun, recordedOptions, resumeRun, startRun } from './run.ts'
+import { version } from './package.ts'
 import { openRun } from './runs.ts'
 import { Console } from './console.ts'
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
 /** Opens the adapter that the options name, for everything that follows. */
 async function openNamed(name: string | undefined, profile: boolean): Promise<Device> {

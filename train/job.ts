@@ -147,8 +147,8 @@ export async function openModel(options: Options, progress: Progress, commitOfRu
   if (!fresh && config.labels.length > 2) throw new UserError(`${name} has ${config.labels.length} labels; reviews have 2`)
   // Whatever the model called its classes: from here on the second is the one of positive reviews.
   config = { ...config, labels: ['negative', 'positive'] }
-  // Without a folder there is a --tokenizer: `known` asks for one.
-  const where = options.tokenizer ?? String(folder)
+  const where = options.tokenizer ?? folder
+  if (where === undefined) throw new Error(`${name} has neither a folder nor a tokenizer`)
   const tokenizer = await loadTokenizer(where)
   checkVocabulary(tokenizer, config, where)
   if (maxLength > config.maxPositions) {

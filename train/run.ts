@@ -1,5 +1,4 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
-import { readFileSync } from 'node:fs'
 import { type AdapterInfo, type Device, type PlanSummary, UserError, currentDevice } from '../engine/index.ts'
 import { countParameters, mergeLora, summaryText, type SequenceClassifier } from '../models/index.ts'
 import { saveModel } from '../models/node/model.ts'
@@ -13,14 +12,12 @@ import type { Example } from './data/examples.ts'
 import { type SetFacts, factsOf, median } from './data/statistics.ts'
 import { BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
 import { type Options, parseOptions } from './options.ts'
+import { dependencies } from './package.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
 import { type Run, chooseRunFolder, createRun } from './runs.ts'
 import { KernelChoices } from './tuning.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from './trainer.ts'
-
-/** Pinned, so that what stands there is what runs. */
-const { dependencies } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { dependencies: { webgpu: string } }
 
 /** Sentences that every run classifies in the end, to see the model at work. */
 const SENTENCES = [

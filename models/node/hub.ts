@@ -1,6 +1,6 @@
 // Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN,
-// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean to everyone). What the cache has whole is used without asking the
-// network; name a `revision`, or `name@revision`, to get another.
+// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean to everyone). What the cache has whole is
+// used without asking the network; name a `revision`, or `name@revision`, to get another.
 import { readFile } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
@@ -287,8 +287,11 @@ function explain(repository: Repository, stored: Access | undefined, stage: 'lis
       return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
     }
     // The Hub answers 401, not 404, to strangers who ask for what does not exist.
-    if (status === 401 && !stored) return new UserError(`the Hub has no public ${what}; if it is private, set HF_TOKEN`)
-    if (status === 401 || status === 403) return new UserError(`the token of ${stored?.from ?? 'nobody'} gives no access to ${what}; see ${page}`)
+    if (status === 401 || status === 403) {
+      return new UserError(stored
+        ? `the token in ${stored.from} gives no access to ${what}; see ${page}`
+        : `the Hub has no public ${what}; if it is private, set HF_TOKEN`)
+    }
     return new UserError(`the Hub answers ${status} to a request for ${what}; try again later`)
   }
   const code = codeOf(error)

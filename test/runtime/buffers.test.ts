@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Device, currentDevice } from '../../engine/node.ts'
 import { Buffers } from '../../engine/runtime/buffers.ts'
+import { Scratch } from '../../engine/runtime/scratch.ts'
 
 let device: Device
 beforeAll(async () => { device = await currentDevice() })
@@ -29,4 +30,15 @@ test('a buffer larger than all that is kept is destroyed at once, and others sta
   buffers.release(small)
   buffers.release(large)
   expect(buffers).toMatchObject({ count: 1, bytes: MEBI })
+})
+
+test('scratch memory that could not be had is given back whole, and bind groups upon it are made anew', () => {
+  const buffers = new Buffers(device.gpu)
+  const scratch = new Scratch(buffers)
+  const before = scratch.reserve([3 * MEBI, MEBI])[0]
+  const { generation } = scratch
+  scratch.destroy()
+  expect(buffers).toMatchObject({ count: 0, bytes: 0 })
+  expect(scratch.generation).not.toBe(generation)
+  expect(scratch.reserve([3 * MEBI])[0]).not.toBe(before)
 })

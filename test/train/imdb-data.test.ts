@@ -1,6 +1,6 @@
 // Every form that reviews and models may come in, given to `node train/imdb.ts` as a process: the same reviews give the
 // same figures, from wherever they are read; and by name they come from a Hub on the loopback interface, then the cache.
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { create } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -98,6 +98,17 @@ describe('from the Hub, by name', () => {
       const args = ['--dry-run', '--tune', 'head', '--batch-size', '2', '--val-split', '0']
       const again = resultOf<Facts>(await imdb([...named, ...args], { cwd, env: { ...online, HF_HUB_OFFLINE: '1' } }))
       expect(again.data).toEqual(run.data)
+      expect(hub.requests.length).toBe(before)
+
+      // A run that goes on does so with what it began with, though the cache's main is another commit by now.
+      const config = JSON.parse(await readFile(join(cwd, 'run/config.json'), 'utf8')) as Record<string, unknown>
+      expect(config.commits).toEqual({ model: '1'.repeat(40), data: '2'.repeat(40) })
+      await rm(join(cwd, 'run/result.json'))
+      for (const repository of ['models--somebody--tiny-bert', 'datasets--stanfordnlp--imdb']) {
+        await writeFile(join(place.root, 'hub-cache/hub', repository, 'refs/main'), '3'.repeat(40))
+      }
+      const gone = await imdb(['--resume', 'run'], { cwd, env: { ...online, HF_HUB_OFFLINE: '1' } })
+      expect(gone.status, gone.stderr).toBe(0)
       expect(hub.requests.length).toBe(before)
 
       const { status, stderr } = await imdb(['--model', 'somebody/else', '--data', 'imdb', '--max-length', '8'], { cwd, env: online })
