@@ -217,7 +217,8 @@ function optimizer(count: number): KernelCase {
   return {
     kernel: 'AdamW', size: `${count}`,
     async make(held) {
-      const [p, m, v, g] = await Promise.all([0, 1, 2, 3].map(() => held.floats([count])))
+      // Second moments are positive.
+      const [p, m, v, g] = await Promise.all([0, 0, 1, 0].map(middle => held.floats([count], 'f32', middle)))
       const hyper = await held.values([8], Float32Array.of(0, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001))
       const scale = await held.values([], Float32Array.of(1))
       return {

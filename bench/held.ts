@@ -16,10 +16,10 @@ export async function fillNoise(write: (data: Float32Array<ArrayBuffer>, at: num
 export class Held {
   readonly #variables: Variable[] = []
 
-  /** Random floats in ±0.5. */
-  async floats(shape: readonly number[], dtype: 'f32' | 'f16' = 'f32'): Promise<Variable> {
+  /** Random floats in ±0.5 around a middle. */
+  async floats(shape: readonly number[], dtype: 'f32' | 'f16' = 'f32', middle = 0): Promise<Variable> {
     const made = this.#make(shape, dtype)
-    await fillNoise((data, at) => made.write(data, at), sizeOf(shape))
+    await fillNoise((data, at) => made.write(data, at), sizeOf(shape), 1, middle)
     return made
   }
 

@@ -30,7 +30,7 @@ export async function settingOf(adapter: AdapterInfo, packages: readonly string[
 
 /** An adapter's name as part of a file's: `llvmpipe (LLVM 15.0.6, 256 bits)` is `llvmpipe`. */
 export function adapterSlug({ name }: AdapterInfo): string {
-  return name.replace(/\(.*\)/g, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'adapter'
+  return name.replace(/\([^)]*\)/g, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'adapter'
 }
 
 /** Writes beside the place and renames into it; gives the path relative to the repository. */

@@ -57,6 +57,14 @@ export function recordAssignment(assignment: Assignment): void {
   tracing.set(assignment.storage, assignment)
 }
 
+/** Throws a UserError inside of a function that is being traced: the call would run now, and never again when that one is replayed. */
+function outsideOfTraces<Arguments extends readonly unknown[], R>(fn: (...args: Arguments) => R): (...args: Arguments) => R {
+  return (...args) => {
+    if (tracing) throw new UserError('a compiled function was called while another is traced')
+    return fn(...args)
+  }
+}
+
 interface Trace {
   readonly plan: Plan
   /** The result with each tensor replaced by its number among the outputs. */
@@ -95,7 +103,6 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   const trace = async (device: Device, args: Arguments): Promise<Trace> => {
     let position = 0
     const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++ }))
-    if (tracing) throw new UserError('a compiled function was called while another is traced')
     const assignments = new Map<Storage, Assignment>()
     tracing = assignments
     let result: Result
@@ -146,13 +153,13 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
     await device.throttle()
     return resultOf(trace, results)
   }
-  return Object.assign(call, {
-    prepare: async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.summary,
-    profile: async (...args: Arguments) => {
+  return Object.assign(outsideOfTraces(call), {
+    prepare: outsideOfTraces(async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.summary),
+    profile: outsideOfTraces(async (...args: Arguments) => {
       const trace = await traceFor(await currentDevice(), args)
       const { results, kernels } = await trace.plan.profile(await Promise.all(tensorsIn(args).map(feedOf)))
       return { result: resultOf(trace, results), kernels }
-    },
-    kernels: async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.labels,
+    }),
+    kernels: outsideOfTraces(async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.labels),
   })
 }

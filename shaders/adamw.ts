@@ -85,6 +85,7 @@ export function adamwLaunch({ count }: AdamWProblem, config: AdamWConfig, traits
     // The first three inputs are updated in place: the output slots hold their old values.
     slots: [output(0), output(1), output(2), input(3), input(4), input(5)],
     writes: [0, 1, 2],
+    updates: [0, 1, 2],
     uniforms: uniformWords([vectors]),
     workgroups: spread(Math.ceil(vectors / config.workgroup), traits.maxWorkgroups),
   }

@@ -77,6 +77,8 @@ export interface Launch {
   readonly slots: readonly Slot[]
   /** Which slots the shader writes (indices into `slots`). */
   readonly writes: readonly number[]
+  /** Which of these it reads, too, each element once: what is updated in place. */
+  readonly updates?: readonly number[]
   /** The uniform struct, word by word, in the order of its declaration (scalars only, so there is no padding). */
   readonly uniforms: Uint32Array<ArrayBuffer>
   readonly workgroups: readonly [number, number, number]

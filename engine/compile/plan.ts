@@ -106,8 +106,10 @@ export class Plan {
     const profiler = new Profiler(this.#device.gpu, steps.length)
     const results = await this.#run(feeds, profiler)
     const times = await profiler.read()
-    const kernels = steps.map(({ launch, bindings }, i) =>
-      ({ ...times[i], label: launch.label, operations: launch.operations, bytes: bindings.reduce((sum, { bytes }) => sum + bytes, 0) }))
+    const kernels = steps.map(({ launch, bindings }, i) => {
+      const moved = [...bindings, ...(launch.updates ?? []).map(slot => bindings[slot])]
+      return { ...times[i], label: launch.label, operations: launch.operations, bytes: moved.reduce((sum, { bytes }) => sum + bytes, 0) }
+    })
     return { results, kernels }
   }
 

@@ -10,7 +10,7 @@ export interface KernelTime {
   readonly nanoseconds: number
   /** Arithmetic of its sums of products, as 2 operations a product; undefined where memory is what counts. */
   readonly operations: number | undefined
-  /** Bytes of all that it binds: each element read or written once. */
+  /** Bytes of all that it binds: each element read or written once, or both where it is updated in place. */
   readonly bytes: number
 }
 
