@@ -6,19 +6,20 @@ import { Console, table } from '../train/console.ts'
 import { byLabel } from '../train/profile.ts'
 import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings, shareOf } from './ceilings.ts'
+import { runBench } from './command.ts'
 import { Held } from './held.ts'
 import { host } from './host.ts'
 import { type Effort, type Timing, measure, measureKernels, sumOf } from './measure.ts'
 import { Progress } from './progress.ts'
-import { saveResults, settingOf } from './results.ts'
+import { dropResults, saveResults, settingOf } from './results.ts'
 import { giga, megabytes, ms, percent } from './text.ts'
-import type { Context } from './topic.ts'
+import { type Bar, type Context, bar, barText } from './topic.ts'
 import { prepareTraining, published } from './training.ts'
 
 const usage = `usage: npm run bench:gpu -- [options]
 
 Measures what only a real GPU shows: large products against its peak, f16 against f32, DistilBERT's LoRA step at batch 32.
-Refuses a software adapter. The results are kept in bench/results/.
+Refuses a software adapter. The results are kept in bench/results/, those of a run that is cut short as gpu-partial-….
 
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
   --smoke             the smallest sizes on any adapter, not kept: to see that it works
@@ -78,12 +79,13 @@ interface StepRow {
   readonly batch: number
   readonly sequence: number
   readonly precision: Float
-  /** Compiling the plan, and the first step after it, in milliseconds. */
-  readonly compiling: number
+  /** Making the plan: choosing its kernels, by measuring where they are not known, and compiling them; then the first step. Milliseconds. */
+  readonly planning: number
   readonly first: number
   readonly time: Timing
-  /** Milliseconds of kernels in a step, by timestamps. */
+  /** Milliseconds of kernels in a step, by timestamps, each alone. */
   readonly kernelTime: number
+  /** Of the step's wall time; more than 1 where kernels overlap when they aren't timed. */
   readonly busy: number
   readonly dispatches: number
   readonly peakBytes: number
@@ -96,7 +98,7 @@ async function step({ model, batch, effort }: Sizes, sequence: number, precision
   try {
     let start = performance.now()
     const { dispatches, peakBytes } = await training.plan()
-    const compiling = performance.now() - start
+    const planning = performance.now() - start
     start = performance.now()
     const loss = await training.loss()
     const first = performance.now() - start
@@ -107,7 +109,7 @@ async function step({ model, batch, effort }: Sizes, sequence: number, precision
     const [, kernels] = profiles.sort((a, b) => total(a) - total(b))
     const kernelTime = total(kernels)
     return {
-      batch, sequence, precision, compiling, first, time, kernelTime, busy: kernelTime / time.median, dispatches, peakBytes, loss,
+      batch, sequence, precision, planning, first, time, kernelTime, busy: kernelTime / time.median, dispatches, peakBytes, loss,
       kernels: byLabel(kernels),
     }
   } finally {
@@ -128,14 +130,27 @@ function productTable(rows: readonly ProductRow[]): string {
 
 function stepTable(rows: readonly StepRow[]): string {
   return table([
-    ['LoRA step', 'ms', 'tokens/s', 'examples/s', 'kernels ms', 'GPU busy', 'dispatches', 'peak MB', 'compiling ms', 'first ms', 'loss'],
-    ...rows.map(({ batch, sequence, precision, time, kernelTime, busy, dispatches, peakBytes, compiling, first, loss }) => [
+    ['LoRA step', 'ms', 'tokens/s', 'examples/s', 'kernels ms', 'GPU busy', 'dispatches', 'peak MB', 'planning ms', 'first ms', 'loss'],
+    ...rows.map(({ batch, sequence, precision, time, kernelTime, busy, dispatches, peakBytes, planning, first, loss }) => [
       `${batch} × ${sequence} ${precision}`, ms(time.median), (1000 * batch * sequence / time.median).toFixed(0),
-      (1000 * batch / time.median).toFixed(1), ms(kernelTime), percent(busy), `${dispatches}`, megabytes(peakBytes), ms(compiling), ms(first),
+      (1000 * batch / time.median).toFixed(1), ms(kernelTime), percent(busy), `${dispatches}`, megabytes(peakBytes), ms(planning), ms(first),
       loss.toFixed(4),
     ]),
   ])
 }
+
+/** What the product promises of a GPU: products near the peak, f16 by matrix units, no waiting for the host. */
+function productBars(rows: readonly ProductRow[], matrices: boolean): Bar[] {
+  const of = (dtype: Float): ProductRow | undefined => rows.filter(row => row.dtype === dtype).at(-1)
+  const [single, half] = [of('f32'), of('f16')]
+  return [
+    ...(single ? [bar(`${single.size}³ f32: time, of what it takes at the measured peak`, 1 / single.share, 1 / 0.6, '×')] : []),
+    ...(single && half && matrices ? [bar(`${half.size}³ f16 by matrix units: time, of that in f32`, half.time.median / single.time.median, 1 / 3, '×')] : []),
+  ]
+}
+
+const stepBars = (rows: readonly StepRow[]): Bar[] => rows.map(({ batch, sequence, precision, busy }) =>
+  bar(`${batch} × ${sequence} ${precision}: time in which the GPU has nothing to do`, 100 * (1 - busy), 10, '%'))
 
 /** Where a step's time goes. */
 function kernelTable({ kernels, kernelTime }: StepRow, ceilings: Ceilings): string {
@@ -165,7 +180,7 @@ async function main(): Promise<void> {
   const console = new Console(values.json)
   const tuning = tuningMode(values['tune-kernels'] ?? (values.smoke ? 'cached' : 'full'))
   const device = await openTimedDevice(values.adapter, tuning)
-  const { info, traits, gpu } = device
+  const { info, traits } = device
   if (traits.cpu && !values.smoke) {
     device.close()
     throw new UserError(`${info.name} computes on the CPU, and this is for real GPUs: \`npm run bench\` measures any adapter`)
@@ -174,9 +189,9 @@ async function main(): Promise<void> {
   const progress = new Progress()
   const show = (text: string): void => progress.show(text)
   const dtypes: readonly Float[] = traits.f16 ? ['f32', 'f16'] : ['f32']
-  const matrices = gpu.features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName)
+  const matrix = traits.subgroupMatrix
   const [half, subgroups] = [traits.f16 ? 'yes' : 'no', traits.subgroupSize || 'varying size']
-  console.say(`${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${half}, subgroups of ${subgroups}, subgroup matrices ${matrices ? 'yes' : 'no'}`)
+  console.say(`${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${half}, subgroups of ${subgroups}, subgroup matrices ${matrix ? `of ${matrix.m}×${matrix.n}×${matrix.k}` : 'none'}`)
 
   show('ceilings')
   const ceilings = await measureCeilings(device)
@@ -188,10 +203,16 @@ async function main(): Promise<void> {
   console.say(`\n${productTable(productRows)}`)
 
   const stepRows: StepRow[] = []
+  const setting = await settingOf(info, ['node_modules/webgpu'])
+  const found = { tune_kernels: tuning, subgroup_matrix: matrix ?? null, ceilings, products: productRows, steps: stepRows }
+  // A machine that is lent for minutes may go before the end.
+  const savePart = async (): Promise<void> => { if (!values.smoke) await saveResults('gpu-partial', setting, found) }
+  await savePart()
   for (const sequence of sizes.sequences) {
     for (const precision of dtypes) {
       show(`${sizes.model}, ${sizes.batch} × ${sequence}, ${precision}`)
       stepRows.push(await step(sizes, sequence, precision))
+      await savePart()
     }
   }
   progress.clear()
@@ -208,18 +229,17 @@ async function main(): Promise<void> {
   progress.clear()
   console.say(`\n${host.title}\n${table(hostFound.rows)}`)
 
-  const setting = await settingOf(info, ['node_modules/webgpu'])
-  const results = { tune_kernels: tuning, subgroup_matrices: matrices, ceilings, products: productRows, steps: stepRows, host: hostFound.data }
-  console.say(values.smoke ? '\nNot saved: the sizes were the smallest.' : `\nSaved as ${await saveResults('gpu', setting, results)}.`)
+  const bars = values.smoke ? hostFound.bars : [...productBars(productRows, matrix !== undefined), ...stepBars(stepRows), ...hostFound.bars]
+  console.say()
+  for (const bar of bars) console.say(barText(bar))
+  const results = { ...found, bars, host: hostFound.data }
+  if (values.smoke) console.say('\nNot saved: the sizes were the smallest.')
+  else {
+    console.say(`\nSaved as ${await saveResults('gpu', setting, results)}.`)
+    await dropResults('gpu-partial', setting)
+  }
   console.result({ setting, ...results })
   device.close()
 }
 
-try {
-  await main()
-} catch (error) {
-  const isUsers = error instanceof UserError || (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
-  if (!isUsers) throw error
-  process.stderr.write(`bench:gpu: ${error.message}\n`)
-  process.exitCode = 2
-}
+await runBench('bench:gpu', main)

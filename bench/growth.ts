@@ -1,6 +1,6 @@
 // Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the sequence.
 import { attention, compile, grad, scalar, variable } from '../engine/index.ts'
-import { samplesInTurns, timingOf, wallTime } from './measure.ts'
+import { ratioAtOnePace, samplesInTurns, timingOf, wallTime } from './measure.ts'
 import { megabytes, ms } from './text.ts'
 import { type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
@@ -85,12 +85,15 @@ function barsOf(rows: readonly Row[]): Bar[] {
   return [
     // Small batches leave an adapter idle and may cost more a token; large ones must not.
     bar('time a token at the largest batch, of that at the best', tokens[tokens.length - 1] / Math.min(...tokens), 1.25, '×'),
-    bar('time of a further layer, the last of the first', layers[layers.length - 1] / layers[0], 1.25, '×'),
+    bar('time of a further layer, of the last and the first, the longer of the shorter', apart(layers[0], layers[layers.length - 1]), 1.25, '×'),
     bar('attention memory a token, at the longest of the shortest sequence', memory[memory.length - 1] / memory[0], 1.1, '×'),
   ]
 }
 
-/** Milliseconds a step of each, taking turns. */
+/** How many times the larger is the smaller: infinitely many where either is not above 0. */
+const apart = (a: number, b: number): number => (a > 0 && b > 0 ? Math.max(a / b, b / a) : Infinity)
+
+/** Milliseconds a step of each, taking turns: the median of the first, and by how many times the others take longer at one pace. */
 async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[], progress: (text: string) => void): Promise<number[]> {
   const held: Training[] = []
   try {
@@ -100,7 +103,8 @@ async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[
     }
     progress(`${cases.length} steps in turns`)
     const samples = await samplesInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), scale === 'quick' ? effort.calls : ROUNDS)
-    return samples.map(times => timingOf(times).median)
+    const { median } = timingOf(samples[0])
+    return samples.map(times => median * ratioAtOnePace([samples[0], times]))
   } finally {
     for (const training of held) training.release()
   }

@@ -19,7 +19,7 @@ async function chain(): Promise<HostRow> {
   return row(`${CHAIN} products in a row`, dispatches, () => fn())
 }
 
-/** On a small batch: the null backend has 512 MB, and the host's work is the same for any. */
+/** On a small batch: the null backend has 512 MB. */
 async function step(model: string): Promise<HostRow> {
   const training = await prepareTraining({ config: published(model), tuning: 'lora', batch: 1, sequence: 16, precision: 'f32' }, false)
   const { dispatches } = await training.plan()

@@ -15,8 +15,8 @@ const TOKENS: Readonly<Record<Scale, number>> = { quick: 32, reduced: 16, full: 
  * On a CPU the two differ by some hundredths, and the same plan compiled twice does too: where its buffers come to lie
  * decides what its caches can keep. So buffers are made anew for some sittings, of many rounds in all.
  */
-const SITTINGS: Readonly<Record<Scale, number>> = { quick: 1, reduced: 8, full: 3 }
-const ROUNDS: Readonly<Record<Scale, number>> = { quick: 3, reduced: 20, full: 15 }
+const SITTINGS: Readonly<Record<Scale, number>> = { quick: 1, reduced: 16, full: 3 }
+const ROUNDS: Readonly<Record<Scale, number>> = { quick: 3, reduced: 15, full: 15 }
 const ALPHA = 16
 
 const PASSES = ['forward', 'forward + backward'] as const

@@ -2,9 +2,10 @@
 // same numbers as JSON in bench/results/.
 import { parseArgs } from 'node:util'
 import { type TuningMode, UserError } from '../engine/index.ts'
-import { table } from '../train/console.ts'
+import { Console, table } from '../train/console.ts'
 import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings } from './ceilings.ts'
+import { runBench } from './command.ts'
 import { growth } from './growth.ts'
 import { host } from './host.ts'
 import { kernels } from './kernels.ts'
@@ -14,7 +15,7 @@ import { memory } from './memory.ts'
 import { Progress } from './progress.ts'
 import { saveResults, settingOf } from './results.ts'
 import { steps } from './steps.ts'
-import type { Bar, Context, Findings, Scale, Topic } from './topic.ts'
+import { type Context, type Findings, type Scale, type Topic, barText } from './topic.ts'
 
 /** In the order in which they run. */
 const TOPICS: Readonly<Record<string, Topic>> = { kernels, lora, steps, growth, host, memory }
@@ -84,49 +85,48 @@ async function main(): Promise<void> {
     return
   }
   const { topics, sizes, adapter, tuning, json } = options
-  const say = (text = ''): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
+  const console = new Console(json)
   const device = await openTimedDevice(adapter, tuning)
   const progress = new Progress()
   let measured: Promise<Ceilings> | undefined
   const ceilings = (): Promise<Ceilings> => measured ??= measureCeilings(device)
   const scale = sizes ?? (!device.traits.cpu ? 'full' : (await ceilings()).operations >= REDUCED_FROM ? 'reduced' : 'quick')
-  say(`${device.info.name}, ${scale} sizes${sizes || scale === 'full' ? '' : ': this adapter computes on the CPU'}`)
+  console.say(`${device.info.name}, ${scale} sizes${sizes || scale === 'full' ? '' : ': this adapter computes on the CPU'}`)
   const found: Record<string, Findings> = {}
+  const failed: Record<string, string> = {}
   for (const [i, name] of topics.entries()) {
     const context: Context = {
       device, scale, effort: EFFORTS[scale],
       ceilings,
       progress: (what, done, total) => progress.show(`${i + 1} of ${topics.length} topics  ${name} ${done + 1} of ${total}: ${what}`),
     }
-    const findings = await TOPICS[name].run(context)
-    found[name] = findings
-    progress.clear()
-    say(`\n${TOPICS[name].title}\n\n${table(findings.rows)}`)
-    for (const note of findings.notes) say(note)
-    for (const bar of findings.bars) say(barText(bar))
+    try {
+      const findings = await TOPICS[name].run(context)
+      found[name] = findings
+      progress.clear()
+      console.say(`\n${TOPICS[name].title}\n\n${table(findings.rows)}`)
+      for (const note of findings.notes) console.say(note)
+      for (const bar of findings.bars) console.say(barText(bar))
+    } catch (error) {
+      // What this adapter can't do must not cost the other topics.
+      if (!(error instanceof UserError)) throw error
+      progress.clear()
+      console.say(`\n${TOPICS[name].title}\n\nFailed: ${error.message}`)
+      failed[name] = error.message
+      process.exitCode = 1
+    }
   }
   const setting = await settingOf(device.info, ['node_modules/webgpu'])
   const results = {
     scale, tune_kernels: tuning, ceilings: measured ? await measured : null,
     bars: Object.values(found).flatMap(({ bars }) => bars),
-    results: Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data])),
+    results: Object.fromEntries(Object.entries(found).map(([name, { data }]) => [name, data])), failed,
   }
-  const whole = scale !== 'quick' && topics.length === Object.keys(TOPICS).length
-  say(whole ? `\nSaved as ${await saveResults('bench', setting, results)}.` : `\nNot saved: ${scale === 'quick' ? 'the sizes were the smallest' : 'only a part was asked for'}.`)
-  if (json) process.stdout.write(`${JSON.stringify({ setting, ...results })}\n`)
+  const unsaved = scale === 'quick' ? 'the sizes were the smallest' : topics.length < Object.keys(TOPICS).length ? 'only a part was asked for'
+    : Object.keys(failed).length > 0 ? `${Object.keys(failed).join(', ')} failed` : undefined
+  console.say(`\n${unsaved === undefined ? `Saved as ${await saveResults('bench', setting, results)}` : `Not saved: ${unsaved}`}.`)
+  console.result({ setting, ...results })
   device.close()
 }
 
-function barText({ what, measured, limit, unit, met }: Bar): string {
-  const number = (x: number): string => (Number.isInteger(x) ? `${x}` : x.toFixed(2))
-  return `${met ? '✓' : '✗'} ${what}: ${number(measured)} ${unit}, at most ${number(limit)}`
-}
-
-try {
-  await main()
-} catch (error) {
-  const isUsers = error instanceof UserError || (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
-  if (!isUsers) throw error
-  process.stderr.write(`bench: ${error.message}\n`)
-  process.exitCode = 2
-}
+await runBench('bench', main)

@@ -3,7 +3,7 @@
 import { type PlanSummary, UserError } from '../engine/index.ts'
 import { DistilBertForSequenceClassification, attachLora } from '../models/index.ts'
 import { megabytes, percent } from './text.ts'
-import { LORA, type TrainingCase, prepareTraining, published } from './training.ts'
+import { LORA, type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Findings, type Scale, type Topic, bar } from './topic.ts'
 import { ElementaryStep } from './unfused.ts'
 
@@ -87,13 +87,14 @@ async function elementaryOperations(): Promise<number> {
 }
 
 async function planOf(point: Omit<Row, 'plan'>): Promise<Row> {
-  const training = await prepareTraining({ ...point, config: published(point.model) }, false)
+  let training: Training | undefined
   try {
+    training = await prepareTraining({ ...point, config: published(point.model) }, false)
     return { ...point, plan: await training.plan() }
   } catch (error) {
     if (error instanceof UserError) return { ...point, failed: error.message }
     throw error
   } finally {
-    training.release()
+    training?.release()
   }
 }

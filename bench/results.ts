@@ -1,8 +1,9 @@
 // Results on disk: bench/results/<what>-<adapter>.json, and the setting that makes them comparable.
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { AdapterInfo } from '../engine/index.ts'
+import { version } from '../train/package.ts'
 
 /** What every result says of where it was measured. */
 export interface Setting {
@@ -11,6 +12,8 @@ export interface Setting {
   readonly cpu: { readonly model: string, readonly cores: number, readonly memoryBytes: number }
   readonly node: string
   readonly platform: string
+  /** This copy's. */
+  readonly tilegrad: string
   /** Versions of the packages named, from their package.json files. */
   readonly packages: Readonly<Record<string, string>>
 }
@@ -22,7 +25,7 @@ export async function settingOf(adapter: AdapterInfo, packages: readonly string[
     return [name, version] as const
   }))
   return {
-    date: new Date().toISOString(), adapter, node: process.version, platform: `${process.platform} ${process.arch}`,
+    date: new Date().toISOString(), adapter, node: process.version, platform: `${process.platform} ${process.arch}`, tilegrad: version,
     cpu: { model: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem() },
     packages: Object.fromEntries(versions),
   }
@@ -33,12 +36,22 @@ export function adapterSlug({ name }: AdapterInfo): string {
   return name.replace(/\([^)]*\)/g, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'adapter'
 }
 
+/** Relative to the repository. */
+const nameOf = (what: string, { adapter }: Setting): string => `bench/results/${what}-${adapterSlug(adapter)}.json`
+
+const pathOf = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
 /** Writes beside the place and renames into it; gives the path relative to the repository. */
 export async function saveResults(what: string, setting: Setting, results: object): Promise<string> {
-  const name = `bench/results/${what}-${adapterSlug(setting.adapter)}.json`
-  const path = fileURLToPath(new URL(`../${name}`, import.meta.url))
+  const name = nameOf(what, setting)
+  const path = pathOf(name)
   await mkdir(new URL('results/', import.meta.url), { recursive: true })
   await writeFile(`${path}.part`, `${JSON.stringify({ setting, ...results }, undefined, 2)}\n`)
   await rename(`${path}.part`, path)
   return name
+}
+
+/** Removes what was saved so; nothing where it wasn't. */
+export async function dropResults(what: string, setting: Setting): Promise<void> {
+  await rm(pathOf(nameOf(what, setting)), { force: true })
 }

@@ -3,7 +3,7 @@ import type { PlanSummary } from '../engine/index.ts'
 import { UserError } from '../engine/index.ts'
 import { type Timing, measure } from './measure.ts'
 import { megabytes, ms } from './text.ts'
-import { type TrainingCase, prepareTraining, published } from './training.ts'
+import { type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import type { Context, Findings, Scale, Topic } from './topic.ts'
 
 const MODELS = ['distilbert-base-uncased', 'bert-base-uncased']
@@ -66,15 +66,17 @@ function stepTable(rows: readonly StepRow[]): string[][] {
 
 /** A step that the adapter can't hold is a row that says so. */
 async function timeStep({ device, effort }: Pick<Context, 'device' | 'effort'>, point: Omit<StepRow, 'time'>): Promise<StepRow> {
-  const training = await prepareTraining({ ...point, config: published(point.model) })
+  let training: Training | undefined
   try {
+    training = await prepareTraining({ ...point, config: published(point.model) })
     const plan = await training.plan()
-    const time = await measure(() => training.step(), effort)
+    const { step } = training
+    const time = await measure(step, effort)
     return { ...point, time, plan, deviceBytes: device.buffers.bytes }
   } catch (error) {
     if (error instanceof UserError) return { ...point, failed: error.message }
     throw error
   } finally {
-    training.release()
+    training?.release()
   }
 }

@@ -40,6 +40,12 @@ export interface Topic {
   run(context: Context): Promise<Findings>
 }
 
+/** A bar for the table's reader. */
+export function barText({ what, measured, limit, unit, met }: Bar): string {
+  const number = (x: number): string => (Number.isInteger(x) ? `${x}` : x.toFixed(2))
+  return `${met ? '✓' : '✗'} ${what}: ${number(measured)} ${unit}, at most ${number(limit)}`
+}
+
 /** At most so much. */
 export function bar(what: string, measured: number, limit: number, unit: string): Bar {
   return { what, measured, limit, unit, met: measured <= limit }

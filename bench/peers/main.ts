@@ -293,11 +293,4 @@ async function main(): Promise<void> {
   if (disagree) process.exitCode = 1
 }
 
-try {
-  await main()
-} catch (error) {
-  const isUsers = error instanceof UserError || (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))
-  if (!isUsers) throw error
-  process.stderr.write(`bench:peers: ${error.message}\n`)
-  process.exitCode = 2
-}
+await runBench('bench:peers', main)
