@@ -18,16 +18,20 @@ export function agreement(ours: Answers, theirs: Answers): Agreement {
 /** Infinite where a tensor is missing, its length differs, or a number is none. */
 function differenceOf(name: string, ours: Answers, theirs: Answers): number {
   const [a, b] = [ours[name], theirs[name]]
-  if (!a || !b || a.length !== b.length || a.some(Number.isNaN) || b.some(Number.isNaN)) return Infinity
+  if (!a || !b || a.length !== b.length || !isFinite(a) || !isFinite(b)) return Infinity
   const gaps = a.map((x, i) => x - b[i])
   // Adam divides a gradient by its own size: where the gradient is rounding alone, so is the direction of the step. Trained
   // weights are therefore taken as a whole, ‖a − b‖ / ‖a‖.
-  if (name.includes('.lora_')) return norm(gaps) / norm(a)
+  if (name.includes('.lora_')) return share(norm(gaps), norm(a))
   // A key's bias shifts all scores of a query alike, which softmax does not feel: its gradient is 0 but for rounding, so it
   // is measured by the gradient of the query's bias.
-  const scale = largest(ours[name.replace('self.key.bias', 'self.query.bias')] ?? a)
-  return largest(gaps) / scale
+  return share(largest(gaps), largest(ours[name.replace('self.key.bias', 'self.query.bias')] ?? a))
 }
+
+/** Of zeros alone, any gap is infinitely large. */
+const share = (gap: number, whole: number): number => (gap === 0 ? 0 : gap / whole)
+
+const isFinite = (values: Float32Array): boolean => values.every(Number.isFinite)
 
 const largest = (values: Float32Array): number => values.reduce((most, x) => Math.max(most, Math.abs(x)), 0)
 

@@ -1,5 +1,9 @@
 // What an engine under comparison is to the process that times it.
+import type { TuningMode } from '../../engine/index.ts'
 import type { Problem } from './problems.ts'
+
+/** How tilegrad chooses its kernels: as every user's first run does, measuring for 3 s at most, on a GPU. */
+export const TUNING: TuningMode = 'cached'
 
 /** Named results, row-major, in PyTorch's layouts. */
 export type Answers = { readonly [name: string]: Float32Array }

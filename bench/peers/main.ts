@@ -8,16 +8,21 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type AdapterInfo, UserError } from '../../engine/index.ts'
-import { table } from '../../train/console.ts'
+import { Console, table } from '../../train/console.ts'
+import { runBench } from '../command.ts'
 import { type Timing, timingOf } from '../measure.ts'
+import { Progress } from '../progress.ts'
 import { saveResults, settingOf } from '../results.ts'
+import { ms } from '../text.ts'
 import { type Agreement, agreement } from './agree.ts'
-import type { Answers } from './engine.ts'
+import { type Answers, TUNING } from './engine.ts'
 import { PROBLEMS, operationsOf } from './problems.ts'
 import type { Reply, Request } from './worker.ts'
 
 const ENGINES = ['tilegrad', 'jax-js', 'tfjs']
-const PACKAGES = ['node_modules/webgpu', 'bench/peers/node_modules/@jax-js/jax', 'bench/peers/node_modules/@tensorflow/tfjs']
+const PACKAGES = [
+  'node_modules/webgpu', ...['@jax-js/jax', '@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu'].map(name => `bench/peers/node_modules/${name}`),
+]
 /** Largest difference of two engines' answers, of the largest number in them. */
 const TOLERANCE = 1e-4
 /** Calls shorter than this many milliseconds are timed three times as often: reading back makes them as unsteady as others are long. */
@@ -53,6 +58,7 @@ class Worker {
     this.adapter = new Promise((resolve, reject) => {
       this.#child.on('message', (reply: Reply) => {
         if ('ready' in reply) return resolve(reply.adapter)
+        if ('refused' in reply) return reject(reply.isUsers ? new UserError(reply.refused) : new Error(reply.refused))
         const waiting = this.#waiting.get(reply.id)
         this.#waiting.delete(reply.id)
         if ('error' in reply) waiting?.reject(new Error(reply.error))
@@ -156,11 +162,16 @@ async function coldStart(engine: string, adapter: string): Promise<{ empty: numb
   const one = (): Promise<number> => new Promise((resolve, reject) => {
     const began = performance.now()
     const child = start([engine, adapter, COLD_PROBLEM], env)
-    child.on('message', () => {
-      resolve(performance.now() - began)
+    const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_SECONDS * 1000)
+    child.on('message', (reply: Reply) => {
+      if ('refused' in reply) reject(new Error(reply.refused))
+      else resolve(performance.now() - began)
       child.disconnect()
     })
-    child.on('exit', (code, signal) => reject(new Error(`the process of ${engine} ended (${signal ?? `status ${code}`})`)))
+    child.on('exit', (code, signal) => {
+      clearTimeout(timer)
+      reject(new Error(`the process of ${engine} ended (${signal ?? `status ${code}`})`))
+    })
   })
   try {
     const empty = await one()
@@ -169,9 +180,6 @@ async function coldStart(engine: string, adapter: string): Promise<{ empty: numb
     await rm(cache, { recursive: true, force: true })
   }
 }
-
-/** A large number of milliseconds needs no decimals. */
-const ms = (time: number): string => (time >= 100 ? time.toFixed(0) : time >= 10 ? time.toFixed(1) : time.toFixed(2))
 
 function comparisonTable(rows: readonly Row[], engines: readonly string[]): string {
   const peers = engines.filter(name => name !== 'tilegrad')
@@ -189,20 +197,20 @@ function comparisonTable(rows: readonly Row[], engines: readonly string[]): stri
         }),
         operations && ours ? (operations / ours / 1e6).toFixed(1) : '–',
         ours && times.length > 0 ? `${(Math.min(...times) / ours).toFixed(2)}×` : '–',
-        Number.isFinite(worst) ? worst.toExponential(1) : '–',
+        Object.keys(differences).length > 0 ? worst.toExponential(1) : '–',
       ]
     }),
   ])
 }
 
-/** Lines about what did not work, and whether any of it is a disagreement. */
-function complaints(rows: readonly Row[]): { lines: string[], disagree: boolean } {
+/** Lines about what did not work: runs that failed, and answers that are apart. */
+function complaints(rows: readonly Row[]): { failures: string[], disagreements: string[] } {
   const failures = rows.flatMap(({ problem, engines }) =>
     Object.entries(engines).flatMap(([name, { failed }]) => (failed ? [`${problem}: ${name} failed: ${failed}`] : [])))
   const disagreements = rows.flatMap(({ problem, differences }) => Object.entries(differences)
     .filter(([, { difference }]) => !(difference <= TOLERANCE))
     .map(([name, { difference, where }]) => `${problem}: ${name} differs from tilegrad by ${difference.toExponential(1)} in ${where}`))
-  return { lines: [...failures, ...disagreements], disagree: disagreements.length > 0 }
+  return { failures, disagreements }
 }
 
 interface Options {
@@ -246,36 +254,41 @@ async function main(): Promise<void> {
     return
   }
   const { problems, whole, engines, rounds, adapter, cold, json } = options
-  const say = (text: string): void => { (json ? process.stderr : process.stdout).write(`${text}\n`) }
-  const progress = (text: string): void => {
-    if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${text}`)
-  }
+  const console = new Console(json)
+  const progress = new Progress()
   const workers = engines.map(name => new Worker(name, adapter))
   const rows: Row[] = []
   const coldStarts: Record<string, { empty: number, filled: number } | { failed: string }> = {}
+  const unstarted: string[] = []
   let info: AdapterInfo
   try {
-    const infos = await Promise.all(workers.map(worker => worker.adapter))
+    const infos: AdapterInfo[] = []
+    const started = await Promise.allSettled(workers.map(worker => worker.adapter))
+    started.forEach((one, i) => {
+      if (one.status === 'fulfilled') infos.push(one.value)
+      else if (one.reason instanceof UserError) throw one.reason
+      else unstarted.push(`${workers[i].name} does not start: ${one.reason.message}`)
+    })
+    if (infos.length === 0) throw new UserError(unstarted[0])
     info = infos[0]
     const other = infos.find(({ name }) => name !== info.name)
-    if (other) throw new Error(`the engines found different adapters: ${info.name} and ${other.name}`)
-    say(`${info.name}: ${rounds} calls each (${3 * rounds} of short ones), taking turns`)
+    if (other) throw new UserError(`the engines found different adapters: ${info.name} and ${other.name}`)
+    console.say(`${info.name}: ${rounds} calls each (${3 * rounds} of short ones), taking turns`)
     for (const [i, problem] of problems.entries()) {
-      process.stderr.write(process.stderr.isTTY ? '' : `${i + 1} of ${problems.length}: ${problem}\n`)
-      rows.push(await compare(problem, workers, rounds, text => progress(`${i + 1} of ${problems.length}  ${text}`)))
+      rows.push(await compare(problem, workers, rounds, text => progress.show(`${i + 1} of ${problems.length}  ${text}`)))
     }
   } finally {
     for (const worker of workers) worker.end()
   }
   for (const engine of cold ? engines : []) {
-    progress(`cold starts: ${engine}`)
+    progress.show(`cold starts: ${engine}`)
     coldStarts[engine] = await coldStart(engine, adapter).catch((error: Error) => ({ failed: error.message }))
   }
-  progress('')
-  say(comparisonTable(rows, engines))
+  progress.clear()
+  console.say(comparisonTable(rows, engines))
   if (cold) {
-    say('')
-    say(table([
+    console.say()
+    console.say(table([
       [`process start to first ${COLD_PROBLEM}, ms`, ...engines],
       ...(['empty', 'filled'] as const).map(cache => [`driver's cache ${cache}`, ...engines.map(name => {
         const time = coldStarts[name]
@@ -283,14 +296,18 @@ async function main(): Promise<void> {
       })]),
     ]))
   }
-  const { lines, disagree } = complaints(rows)
-  for (const line of lines) say(line)
-  const results = { rounds, tolerance: TOLERANCE, rows, cold_starts: coldStarts }
+  const { failures, disagreements } = complaints(rows)
+  failures.unshift(...unstarted)
+  for (const [engine, start] of Object.entries(coldStarts)) if ('failed' in start) failures.push(`cold start: ${engine} failed: ${start.failed}`)
+  for (const line of [...failures, ...disagreements]) console.say(line)
+  const compared = rows.flatMap(({ differences }) => Object.keys(differences)).length
+  console.say(`Answers ${disagreements.length > 0 ? 'DISAGREE' : compared > 0 ? 'agree' : 'were not compared'}${compared > 0 ? ` (${compared} compared, to ${TOLERANCE} of the largest number)` : ''}.`)
+  const results = { rounds, tolerance: TOLERANCE, tune_kernels: TUNING, rows, cold_starts: coldStarts }
   const setting = await settingOf(info, PACKAGES)
-  say(`Answers ${disagree ? 'DISAGREE' : 'agree'} (to ${TOLERANCE} of the largest number).`)
-  say(whole ? `Saved as ${await saveResults('peers', setting, results)}.` : 'Not saved: only a part was asked for.')
-  if (json) process.stdout.write(`${JSON.stringify({ setting, ...results })}\n`)
-  if (disagree) process.exitCode = 1
+  const unsaved = whole ? failures.length > 0 ? 'something failed' : undefined : 'only a part was asked for'
+  console.say(unsaved === undefined ? `Saved as ${await saveResults('peers', setting, results)}.` : `Not saved: ${unsaved}.`)
+  console.result({ setting, ...results })
+  if (failures.length + disagreements.length > 0) process.exitCode = 1
 }
 
 await runBench('bench:peers', main)

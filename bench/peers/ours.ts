@@ -7,7 +7,7 @@ import { attachLora, createModel, forwardContext, parseConfig, type ModelConfig,
 import { AdamW } from '../../train/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { chooseKernels } from '../adapter.ts'
-import type { Answers, Loaded, Open } from './engine.ts'
+import { type Answers, type Loaded, type Open, TUNING } from './engine.ts'
 import {
   ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
   tokenBatch, uniform,
@@ -17,7 +17,7 @@ export const open: Open = async adapter => {
   // As the IMDb job opens it: subgroup matrices are behind this flag.
   const opened = await openAdapter({ name: adapter, dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
   useDevice(await openDevice(opened.adapter, opened.info))
-  await chooseKernels('cached', opened.info)
+  await chooseKernels(TUNING, opened.info)
   return { name: 'tilegrad', load }
 }
 

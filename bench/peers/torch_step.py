@@ -2,8 +2,10 @@
 
     python3 bench/peers/torch_step.py [--model distilbert] [--batch 32] [--sequence 256]
 
-Times f32, TF32 and bf16 autocast, eager and compiled, and prints one JSON object. Needs torch and nothing else; TF32 means
-something on CUDA only and is left out elsewhere. Weights are random: time does not depend on them.
+Times f32, TF32 and bf16 autocast, eager and compiled, and prints one JSON object; status 1 where any of them failed. Needs
+torch and nothing else; TF32 means something on CUDA only and is left out elsewhere. Weights are random: time does not depend
+on them. Rows are full, so there is no mask, which leaves PyTorch its fastest attention. The last layer goes on with each
+row's first token alone, as tilegrad's does, since nothing else reaches the loss; --all-tokens has it as Transformers does.
 """
 
 import argparse
@@ -18,11 +20,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-# The shapes of the published models, and of the small BERT that `npm run bench:peers` trains (which has no dropout).
+# The shapes of the published models, the activation of the layer before the classifier, and the small BERT that
+# `npm run bench:peers` trains (which has no dropout). BERT drops after attention's projection, DistilBERT does not.
 MODELS = {
-    "distilbert": dict(hidden=768, layers=6, heads=12, intermediate=3072, types=0, dropout=0.1),
-    "bert": dict(hidden=768, layers=12, heads=12, intermediate=3072, types=2, dropout=0.1),
-    "small": dict(hidden=256, layers=2, heads=4, intermediate=1024, types=2, dropout=0.0),
+    "distilbert": dict(hidden=768, layers=6, heads=12, intermediate=3072, types=0, dropout=0.1, activation=F.relu),
+    "bert": dict(hidden=768, layers=12, heads=12, intermediate=3072, types=2, dropout=0.1, activation=torch.tanh),
+    "small": dict(hidden=256, layers=2, heads=4, intermediate=1024, types=2, dropout=0.0, activation=torch.tanh),
 }
 VOCABULARY, POSITIONS, EPSILON = 30522, 512, 1e-12
 
@@ -44,7 +47,7 @@ class Layer(nn.Module):
     def __init__(self, model: dict, rank: int, alpha: float):
         super().__init__()
         hidden, intermediate = model["hidden"], model["intermediate"]
-        self.heads, self.dropout = model["heads"], model["dropout"]
+        self.heads, self.dropout, self.drops_projection = model["heads"], model["dropout"], bool(model["types"])
         self.query = LoraLinear(hidden, hidden, rank, alpha)
         self.key = nn.Linear(hidden, hidden)
         self.value = LoraLinear(hidden, hidden, rank, alpha)
@@ -54,19 +57,21 @@ class Layer(nn.Module):
         self.down = LoraLinear(intermediate, hidden, rank, alpha)
         self.output_norm = nn.LayerNorm(hidden, EPSILON)
 
-    def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, queries: int) -> torch.Tensor:
+        """x [batch, tokens, hidden] to [batch, queries, hidden]: the first so many tokens."""
         split = lambda rows: rows.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         rate = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(
-            split(self.query(x)), split(self.key(x)), split(self.value(x)), attn_mask=mask, dropout_p=rate)
-        x = self.attention_norm(self.projection(mixed.transpose(1, 2).flatten(-2)) + x)
+        first = x[:, :queries]
+        mixed = F.scaled_dot_product_attention(split(self.query(first)), split(self.key(x)), split(self.value(x)), dropout_p=rate)
+        projected = self.projection(mixed.transpose(1, 2).flatten(-2))
+        x = self.attention_norm((F.dropout(projected, rate, self.training) if self.drops_projection else projected) + first)
         return self.output_norm(F.dropout(self.down(F.gelu(self.up(x))), rate, self.training) + x)
 
 
 class Classifier(nn.Module):
     """Embeddings, layers, a dense layer on the first token, two classes; everything but the adapters is frozen."""
 
-    def __init__(self, model: dict, rank: int, alpha: float):
+    def __init__(self, model: dict, rank: int, alpha: float, all_tokens: bool):
         super().__init__()
         hidden = model["hidden"]
         self.words, self.positions = nn.Embedding(VOCABULARY, hidden), nn.Embedding(POSITIONS, hidden)
@@ -74,19 +79,19 @@ class Classifier(nn.Module):
         self.norm = nn.LayerNorm(hidden, EPSILON)
         self.layers = nn.ModuleList(Layer(model, rank, alpha) for _ in range(model["layers"]))
         self.dense, self.classifier = nn.Linear(hidden, hidden), nn.Linear(hidden, 2)
-        self.dropout = model["dropout"]
+        self.dropout, self.activation, self.all_tokens = model["dropout"], model["activation"], all_tokens
         for name, parameter in self.named_parameters():
             parameter.requires_grad_("lora_" in name)
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         x = self.words(ids) + self.positions.weight[: ids.shape[1]]
         if self.types is not None:
             x = x + self.types.weight[0]
         x = F.dropout(self.norm(x), self.dropout, self.training)
-        attended = mask[:, None, None, :].bool()
         for layer in self.layers:
-            x = layer(x, attended)
-        first = F.dropout(F.relu(self.dense(x[:, 0])), self.dropout, self.training)
+            last = layer is self.layers[-1]
+            x = layer(x, 1 if last and not self.all_tokens else x.shape[1])
+        first = F.dropout(self.activation(self.dense(x[:, 0])), self.dropout, self.training)
         return F.cross_entropy(self.classifier(first).float(), labels)
 
 
@@ -100,19 +105,18 @@ def measure(args: argparse.Namespace, device: torch.device, precision: str, comp
     torch.manual_seed(0)
     torch._dynamo.reset()
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    model = Classifier(MODELS[args.model], args.rank, args.alpha).to(device).train()
+    model = Classifier(MODELS[args.model], args.rank, args.alpha, args.all_tokens).to(device).train()
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4, weight_decay=0.01, fused=device.type == "cuda")
     loss_of = torch.compile(model) if compiled else model
     ids = torch.randint(VOCABULARY, (args.batch, args.sequence), device=device)
-    mask = torch.ones_like(ids)
     labels = torch.arange(args.batch, device=device) % 2
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
 
     def step() -> torch.Tensor:
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
-            loss = loss_of(ids, mask, labels)
+            loss = loss_of(ids, labels)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
@@ -142,31 +146,44 @@ def measure(args: argparse.Namespace, device: torch.device, precision: str, comp
     }
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0")
+def at_least(least: int):
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+        return value
+    parse.__name__ = "whole number"
+    return parse
+
+
+def finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text} is not finite")
     return value
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Times a LoRA training step in PyTorch and prints JSON.")
     parser.add_argument("--model", choices=MODELS, default="distilbert")
-    parser.add_argument("--batch", type=positive, default=32)
-    parser.add_argument("--sequence", type=positive, default=256)
-    parser.add_argument("--rank", type=positive, default=8)
-    parser.add_argument("--alpha", type=float, default=1.0)
+    parser.add_argument("--batch", type=at_least(1), default=32)
+    parser.add_argument("--sequence", type=at_least(1), default=256)
+    parser.add_argument("--rank", type=at_least(1), default=8)
+    parser.add_argument("--alpha", type=finite, default=1.0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--samples", type=int, default=7, help="timed samples, at least 5 (default 7)")
-    parser.add_argument("--repeats", type=positive, help="steps a sample (default 10 on CUDA, else 1)")
-    parser.add_argument("--warmup", type=int, default=2)
+    parser.add_argument("--samples", type=at_least(5), default=7, help="timed samples, at least 5 (default 7)")
+    parser.add_argument("--repeats", type=at_least(1), help="steps a sample (default 10 on CUDA, else 1)")
+    parser.add_argument("--warmup", type=at_least(0), default=2)
+    parser.add_argument("--all-tokens", action="store_true", help="the last layer for every token, as Transformers computes it")
     parser.add_argument("--no-compile", action="store_true", help="leave out torch.compile")
     args = parser.parse_args()
-    if args.samples < 5:
-        parser.error("--samples is at least 5")
     if args.sequence > POSITIONS:
         parser.error(f"--sequence is at most {POSITIONS}")
-    device = torch.device(args.device)
+    try:
+        device = torch.device(args.device)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        parser.error(f"--device {args.device}: {str(error).splitlines()[0]}")
     args.repeats = args.repeats or (10 if device.type == "cuda" else 1)
 
     rows = []
@@ -180,8 +197,11 @@ def main() -> None:
     print(json.dumps({
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine(),
         "threads": torch.get_num_threads(), "torch": torch.__version__, "python": platform.python_version(),
-        "model": args.model, "batch": args.batch, "sequence": args.sequence, "rank": args.rank, "alpha": args.alpha, "rows": rows,
+        "model": args.model, "batch": args.batch, "sequence": args.sequence, "rank": args.rank, "alpha": args.alpha, "all_tokens": args.all_tokens,
+        "rows": rows,
     }, indent=2))
+    if any("failed" in row for row in rows):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 // The process that one engine runs in. It is told what to do message by message, so that engines can take turns.
-import type { AdapterInfo } from '../../engine/index.ts'
+import { type AdapterInfo, UserError } from '../../engine/index.ts'
 import { openAdapter } from '../../engine/runtime/node.ts'
-import type { Answers, Loaded, Open } from './engine.ts'
+import type { Answers, Engine, Loaded, Open } from './engine.ts'
 import { PROBLEMS } from './problems.ts'
 
 /** What the main process sends. */
@@ -12,6 +12,8 @@ export type Reply =
   | { readonly id: number, readonly milliseconds: number, readonly answers?: Answers }
   | { readonly id: number, readonly error: string }
   | { readonly ready: string, readonly adapter: AdapterInfo }
+  /** It does not start; its user can mend it or not. */
+  | { readonly refused: string, readonly isUsers: boolean }
 
 const ENGINES: Readonly<Record<string, () => Promise<{ open: Open }>>> = {
   'tilegrad': () => import('./ours.ts'),
@@ -23,8 +25,18 @@ const [name, adapter, once] = process.argv.slice(2)
 const send = (reply: Reply): void => { process.send?.(reply) }
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0]
 
-const { open } = await ENGINES[name]()
-const engine = await open(adapter || undefined)
+async function start(): Promise<{ engine: Engine, info: AdapterInfo }> {
+  try {
+    const { info } = await openAdapter({ name: adapter || undefined })
+    const { open } = await ENGINES[name]()
+    return { engine: await open(adapter || undefined), info }
+  } catch (error) {
+    const refusal: Reply = { refused: messageOf(error), isUsers: error instanceof UserError }
+    return new Promise(() => process.send?.(refusal, () => process.exit(1)))
+  }
+}
+
+const { engine, info } = await start()
 const loaded = new Map<string, Loaded>()
 
 async function serve({ problem, what }: Request): Promise<Answers | undefined> {
@@ -58,6 +70,6 @@ if (once) {
       send({ id: request.id, error: messageOf(error) })
     }
   })
-  send({ ready: engine.name, adapter: (await openAdapter({ name: adapter || undefined })).info })
+  send({ ready: engine.name, adapter: info })
 }
 process.on('disconnect', () => process.exit(0))

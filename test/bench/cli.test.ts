@@ -31,7 +31,7 @@ describe('command lines', () => {
   })
 
   test.each([
-    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['main.ts', '--sizes', 'huge'], ['gpu.ts', '--fast'], ['peers/main.ts', '--rounds', '3'],
+    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['main.ts', '--sizes', 'huge'], ['main.ts', '--only', '--json'], ['gpu.ts', '--fast'], ['peers/main.ts', '--rounds', '3'],
     ['peers/main.ts', '--engines', 'torch'], ['peers/main.ts', '--only', 'convolution'],
   ])('%s %s is refused in one line', async (file, ...args) => {
     const { status, stdout, stderr } = await bench(file, ...args)
@@ -40,8 +40,8 @@ describe('command lines', () => {
     expect(said(stderr)).toHaveLength(1)
   })
 
-  test('an adapter that is not there is one line, too', async () => {
-    const { status, stderr } = await bench('main.ts', '--only', 'host', '--adapter', 'voodoo')
+  test.each([['main.ts', '--only', 'host'], ['gpu.ts'], ['peers/main.ts']])('%s: an adapter that is not there is one line, too', async (file, ...args) => {
+    const { status, stderr } = await bench(file, ...args, '--adapter', 'voodoo')
     expect(status).toBe(2)
     expect(said(stderr)).toEqual([expect.stringContaining('voodoo')])
   })
@@ -76,7 +76,14 @@ describe('answers', () => {
   test.each([
     ['a missing tensor', { y: ours.y }], ['one too many', { ...ours, extra: ours.z }], ['another length', { ...ours, z: Float32Array.of(1, 1) }],
     ['a number that is none', { ...ours, z: Float32Array.of(NaN) }],
+    ['an infinity in one of them', { ...ours, y: Float32Array.of(1, -Infinity, 0.5) }],
   ])('never agree with %s', (_, theirs) => expect(agreement(ours, theirs).difference).toBe(Infinity))
+
+  test('of zeros agree with zeros alone', () => {
+    const zeros = { y: Float32Array.of(0, 0) }
+    expect(agreement(zeros, zeros).difference).toBe(0)
+    expect(agreement(zeros, { y: Float32Array.of(0, 1e-30) }).difference).toBe(Infinity)
+  })
 
   test('a key\'s bias has no gradient but rounding, and is measured by the query\'s', () => {
     const of = (key: number): Record<string, Float32Array> => ({ 'self.query.bias': Float32Array.of(2), 'self.key.bias': Float32Array.of(key) })
@@ -125,5 +132,6 @@ test('timings are order statistics', () => {
 test('results are named by adapter', () => {
   const named = (name: string): string => adapterSlug({ name, vendor: '', architecture: '', fallback: false })
   expect(named('llvmpipe (LLVM 15.0.6, 256 bits)')).toBe('llvmpipe')
+  expect(named('Intel(R) Arc(tm) A770 Graphics (DG2)')).toBe('intel-arc-a770-graphics')
   expect(named('NVIDIA H100 80GB HBM3')).toBe('nvidia-h100-80gb-hbm3')
 })
