@@ -1,5 +1,4 @@
 // The order of dispatches: as they were made, but that an update in place waits for every reader of the old value.
-import { UserError } from '../errors.ts'
 import type { Node } from '../graph.ts'
 import type { Region, Step } from './region.ts'
 
@@ -18,7 +17,7 @@ export interface Update {
   readonly after: string
 }
 
-/** A step reads a value both before and after its update: the node must update a copy instead. */
+/** A step needs a value both before and after its update, itself or by way of others: the node must update a copy instead. */
 export class Entangled extends Error {
   readonly node: Node
   constructor(node: Node) {
@@ -27,50 +26,65 @@ export class Entangled extends Error {
   }
 }
 
-/** Throws Entangled, and a UserError where two updates wait for one another. */
+/** Throws Entangled. */
 export function inOrder(made: readonly Made[], updates: readonly Update[]): Step[] {
-  const steps = made.map(({ step }) => step)
-  if (updates.length === 0) return steps
-  const waits = afterWriters(steps)
+  if (updates.length === 0) return made.map(({ step }) => step)
+  const waits = afterWriters(made, updates)
   for (const { node, region, before, after } of updates) {
     const updating = [...made.keys()].filter(i => made[i].node === node)
     made.forEach((one, reader) => {
-      if (one.node === node || !one.reads.has(before)) return
-      if (one.reads.has(after)) throw new Entangled(node)
+      if (one.node === node) return
+      const [readsOld, readsNew] = [one.reads.has(before), one.reads.has(after)]
+      if (readsOld && readsNew) throw new Entangled(node)
       if (!one.step.bindings.some(binding => binding.region === region)) return
       for (const at of updating) {
-        waits[reader].delete(at)
-        waits[at].add(reader)
+        if (readsOld) waits[at].add(reader)
+        if (readsNew) waits[reader].add(at)
       }
     })
   }
-  return topological(steps, waits)
+  return topological(made, waits, new Set(updates.map(({ node }) => node)))
 }
 
-/** For each step those before it that were the last to write what it binds. */
-function afterWriters(steps: readonly Step[]): Set<number>[] {
+/**
+ * For each step those before it that were the last to write what it binds. Readers of a value that stands before or after
+ * an update are left out: who made the step last says nothing of which of the two it reads.
+ */
+function afterWriters(made: readonly Made[], updates: readonly Update[]): Set<number>[] {
   const writers = new Map<Region, number>()
-  return steps.map(({ bindings, launch: { writes } }, i) => {
-    const found = bindings.flatMap(({ region }) => writers.get(region) ?? [])
+  const valuesIn = new Map<Region, string[]>()
+  for (const { region, before, after } of updates) valuesIn.set(region, [...valuesIn.get(region) ?? [], before, after])
+  return made.map(({ step: { bindings, launch: { writes } }, node, reads }, i) => {
+    const found = bindings.flatMap(({ region }) => {
+      const writer = writers.get(region)
+      if (writer === undefined) return []
+      const isKnown = made[writer].node !== node && valuesIn.get(region)?.some(value => reads.has(value))
+      return isKnown ? [] : [writer]
+    })
     for (const slot of writes) writers.set(bindings[slot].region, i)
     return new Set(found)
   })
 }
 
-/** Steps in order, each after those it must follow. Throws where they go round in a circle. */
-function topological(steps: readonly Step[], after: readonly ReadonlySet<number>[]): Step[] {
-  const done = new Array<boolean>(steps.length).fill(false)
+/** Steps in order, each after those it must follow. Throws Entangled for an update where they go round in a circle. */
+function topological(made: readonly Made[], after: readonly ReadonlySet<number>[], updating: ReadonlySet<Node>): Step[] {
+  const done = new Array<boolean>(made.length).fill(false)
   const order: Step[] = []
   const visiting = new Set<number>()
   const visit = (i: number): void => {
     if (done[i]) return
-    if (visiting.has(i)) throw new UserError('a variable is read after its own update in place: read its old value into another first')
+    if (visiting.has(i)) {
+      // What was visited before the circle was entered is no part of it.
+      const path = [...visiting]
+      const node = path.slice(path.indexOf(i)).map(at => made[at].node).find(node => updating.has(node))
+      throw node ? new Entangled(node) : new Error('steps wait for one another, and none of them updates in place')
+    }
     visiting.add(i)
     for (const before of [...after[i]].sort((a, b) => a - b)) visit(before)
     visiting.delete(i)
     done[i] = true
-    order.push(steps[i])
+    order.push(made[i].step)
   }
-  steps.forEach((_, i) => visit(i))
+  made.forEach((_, i) => visit(i))
   return order
 }

@@ -2,7 +2,7 @@
 // concat, values that are assigned and go on; and memory that moves under a plan.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  type Device, type Tensor, type Tree, compile, concat, currentDevice, grad, openDevice, tensor, useDevice, variable, zeros,
+  type Device, type Tensor, type Tree, type Variable, compile, concat, currentDevice, grad, openDevice, tensor, useDevice, variable, zeros,
 } from '../../engine/node.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import { openAdapter } from '../../engine/runtime/node.ts'
@@ -60,6 +60,61 @@ describe('a parameter that is updated in place', () => {
     close(await list(made.norm), [0.08])
     close(await list(made.both), [...VALUES, ...VALUES.map(n => n - 0.1)])
     close(parameters, VALUES.map(n => n - 0.1))
+  })
+})
+
+describe('updates in place that depend on one another', () => {
+  /** Two parameters [1] that start there, with moments of zero, each moved by 0.1 against the sign of its gradient; and what is made of them. */
+  async function two(
+    start: number, body: (step: (p: Tensor, gradient: Tensor) => [Tensor, Tensor, Tensor], p: Variable, q: Variable, m: Variable) => Tensor | null,
+  ): Promise<{ y: number | undefined, p: number, q: number, m: number }> {
+    const [p, q, m, v, n, w] = ['p', 'q', 'm', 'v', 'n', 'w'].map(name => variable(f32(1), name))
+    for (const one of [p, q]) await one.write(Float32Array.of(start))
+    const run = compile(() => body((x, gradient) => {
+      const [first, second] = x === p.tensor ? [m, v] : [n, w]
+      return adamw(x, first.tensor, second.tensor, gradient, HYPER, zeros([]).add(1)) as [Tensor, Tensor, Tensor]
+    }, p, q, m))
+    const y = await run()
+    return { y: y ? await y.item() : undefined, p: (await p.read())[0], q: (await q.read())[0], m: (await m.read())[0] }
+  }
+  const ones = zeros([1]).add(1)
+
+  test.each([
+    ['the old parameter and the new moment', (p: Tensor, _p1: Tensor, _m: Tensor, m1: Tensor) => p.add(m1.mul(100)), 13],
+    ['the new parameter and the old moment', (_p: Tensor, p1: Tensor, m: Tensor) => m.add(p1.mul(100)), 290],
+    ['both parameters, one through a kernel', (p: Tensor, p1: Tensor) => p1.softmax().add(p), 4],
+  ])('one step reads %s', async (_, make, wanted) => {
+    const got = await two(3, (step, p, _q, m) => {
+      const [p1, m1] = step(p.tensor, ones)
+      p.assign(p1)
+      m.assign(m1)
+      return make(p.tensor, p1, m.tensor, m1)
+    })
+    expect(got.y).toBeCloseTo(wanted, 3)
+    expect(got.p).toBeCloseTo(2.9, 5)
+    expect(got.m).toBeCloseTo(0.1, 5)
+  })
+
+  test('each has the other\'s old value as its gradient', async () => {
+    // Of another sign once it has moved.
+    const got = await two(0.05, (step, p, q) => {
+      p.assign(step(p.tensor, q.tensor)[0])
+      q.assign(step(q.tensor, p.tensor)[0])
+      return null
+    })
+    expect(got.p).toBeCloseTo(-0.05, 5)
+    expect(got.q).toBeCloseTo(-0.05, 5)
+  })
+
+  test('one follows the other', async () => {
+    const got = await two(3, (step, p, q) => {
+      const [p1] = step(p.tensor, ones)
+      p.assign(p1)
+      q.assign(step(q.tensor, p1.sub(2.95))[0])
+      return p1.mul(2)
+    })
+    expect(got.y).toBeCloseTo(5.8, 5)
+    expect(got.q).toBeCloseTo(3.1, 5)
   })
 })
 
