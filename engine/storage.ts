@@ -57,9 +57,18 @@ export class Storage {
 
   /** Gives the memory back at once: for owners that know they are done. */
   release(): void {
+    this.#leave((buffer, device) => device.buffers.release(buffer))
+  }
+
+  /** The same for memory that the adapter did not have, which nobody else must get. */
+  discard(): void {
+    this.#leave((buffer, device) => device.buffers.destroy(buffer))
+  }
+
+  #leave(give: (buffer: GPUBuffer, device: Device) => void): void {
     if (!this.#buffer || !this.#device) return
     forgotten.unregister(this)
-    this.#device.buffers.release(this.#buffer)
+    give(this.#buffer, this.#device)
     this.#buffer = undefined
     this.#device = undefined
   }

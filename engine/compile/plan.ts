@@ -117,6 +117,10 @@ export class Plan {
     const { gpu } = this.#device
     this.#device.check()
     const first = !this.#checked
+    const results = this.#schedule.outputs.map(region => new Storage('result', region.bytes, { result: true }))
+    // What has no memory yet gets it here.
+    const touched = first ? [...results, ...this.#sources.values(), ...this.#schedule.stores.map(({ storage }) => storage)] : []
+    const fresh = [...new Set(touched)].filter(storage => !storage.buffer)
     if (first) {
       gpu.pushErrorScope('validation')
       gpu.pushErrorScope('out-of-memory')
@@ -128,7 +132,6 @@ export class Plan {
         if (!feed) throw new UserError(NO_VALUE)
         if ('data' in feed) this.#device.write(storage.on(this.#device), node.outputs[0].dtype, feed.data)
       }
-      const results = this.#schedule.outputs.map(region => new Storage('result', region.bytes, { result: true }))
       const targets = results.map(result => result.on(this.#device))
       const encoder = gpu.createCommandEncoder()
       for (const [position, { storage }] of this.#placeholders) {
@@ -148,8 +151,11 @@ export class Plan {
         const [memory, validation] = [gpu.popErrorScope(), gpu.popErrorScope()]
         const tooLarge = await memory
         const megabytes = Math.ceil(this.summary.peakBytes / 1e6)
-        if (tooLarge) this.#device.scratch.destroy()
-        if (tooLarge) throw new UserError(`the adapter's memory does not hold this step of ${megabytes} MB: use a smaller batch or length`)
+        if (tooLarge) {
+          this.#device.scratch.destroy()
+          for (const storage of fresh) storage.discard()
+          throw new UserError(`the adapter's memory does not hold this step of ${megabytes} MB: use a smaller batch or length`)
+        }
         const wrong = await validation
         if (wrong) throw new Error(`the plan is invalid: ${wrong.message}`)
         this.#checked = true

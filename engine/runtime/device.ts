@@ -31,6 +31,7 @@ export class Device {
   readonly scratch: Scratch
   readonly #inFlight: Promise<void>[] = []
   #lost: string | undefined
+  #refused: GPUError | undefined
 
   constructor(gpu: GPUDevice, info: AdapterInfo, traits: Traits) {
     this.gpu = gpu
@@ -39,12 +40,21 @@ export class Device {
     this.buffers = new Buffers(gpu)
     this.pipelines = new Pipelines(gpu)
     this.scratch = new Scratch(this.buffers)
+    gpu.addEventListener('uncapturederror', ({ error }) => { this.#refused ??= error })
     void gpu.lost.then(({ reason, message }) => { this.#lost = reason === 'destroyed' ? 'it was closed' : message })
   }
 
-  /** Throws where the device is gone. */
+  /**
+   * Throws where the device is gone, and once after it refused a command: what was queued with that is not done, so numbers
+   * that it should have made are not there. A UserError where its memory ran out.
+   */
   check(): void {
     if (this.#lost !== undefined) throw new Error(`the GPU device was lost: ${this.#lost}`)
+    const refused = this.#refused
+    if (!refused) return
+    this.#refused = undefined
+    if (refused instanceof GPUOutOfMemoryError) throw new UserError('the adapter\'s memory ran out: use a smaller batch or length, or keep fewer results')
+    throw new Error(`the GPU refused a command: ${refused.message}`)
   }
 
   /** Copies host numbers to `buffer`, from element `at`. f16 is packed from Float32Array. */
@@ -72,7 +82,14 @@ export class Device {
     const encoder = this.gpu.createCommandEncoder()
     encoder.copyBufferToBuffer(buffer, from - skew, staging, 0, bytes)
     this.gpu.queue.submit([encoder.finish()])
-    await staging.mapAsync(GPUMapMode.READ, 0, bytes)
+    try {
+      await staging.mapAsync(GPUMapMode.READ, 0, bytes)
+      this.check()
+    } catch (error) {
+      this.buffers.destroy(staging)
+      this.check()
+      throw error
+    }
     const copy = staging.getMappedRange(0, bytes).slice(skew, skew + count * size)
     staging.unmap()
     this.buffers.release(staging)
@@ -84,12 +101,14 @@ export class Device {
   async throttle(): Promise<void> {
     this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone())
     if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift()
+    this.check()
   }
 
   /** Waits until everything submitted is done. */
   async idle(): Promise<void> {
     this.#inFlight.length = 0
     await this.gpu.queue.onSubmittedWorkDone()
+    this.check()
   }
 
   /** Ends the device; tensors that live on it are gone. */

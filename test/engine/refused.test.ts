@@ -1,0 +1,81 @@
+// What happens when the GPU refuses a command or its memory runs out: nobody gets numbers that were never made.
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Device, UserError, compile, currentDevice, openDevice, tensor, useDevice, variable } from '../../engine/node.ts'
+import { openAdapter } from '../../engine/runtime/node.ts'
+import type { Tensor } from '../../engine/tensor.ts'
+
+let device: Device
+beforeEach(async () => {
+  const { adapter, info } = await openAdapter()
+  device = await openDevice(adapter, info)
+  useDevice(device)
+})
+afterEach(() => {
+  vi.restoreAllMocks()
+  device.close()
+})
+
+/** The next buffer with this label is none. */
+function refuseOne(label: string): void {
+  const make = device.gpu.createBuffer.bind(device.gpu)
+  vi.spyOn(device.gpu, 'createBuffer').mockImplementation(descriptor => {
+    if (descriptor.label !== label) return make(descriptor)
+    vi.restoreAllMocks()
+    return make({ ...descriptor, size: 2 ** 50 })
+  })
+}
+
+describe('a run whose result has no memory', () => {
+  test('is an error of the next thing that is asked of the device, and of that alone', async () => {
+    const w = variable({ shape: [1], dtype: 'f32' }, 'w')
+    const step = compile((x: Tensor) => {
+      w.assign(w.tensor.add(x))
+      return { y: w.tensor.mul(2), z: x.mul(3) }
+    })
+    const x = tensor([1])
+    await step(x)
+    refuseOne('result')
+    await expect((async () => (await step(x)).y.data())()).rejects.toThrow('the GPU refused a command')
+    const { y, z } = await step(x)
+    expect([(await y.data())[0], (await z.data())[0]]).toEqual([2, 3])
+    expect((await w.read())[0]).toBe(2)
+  })
+
+  test('is an error of a variable\'s reading, too', async () => {
+    const w = variable({ shape: [4], dtype: 'f32' }, 'w')
+    refuseOne('readback')
+    await expect(w.read()).rejects.toThrow('the GPU refused a command')
+    expect([...await w.read()]).toEqual([0, 0, 0, 0])
+  })
+})
+
+test('a first run that memory does not hold leaves nothing behind that a smaller one would get', async () => {
+  expect((await currentDevice()).buffers.count).toBe(0)
+  const numbers = (value: number): Tensor => tensor(new Float32Array(256).fill(value))
+  const w = variable({ shape: [256], dtype: 'f32' }, 'w')
+  const step = compile((x: Tensor) => {
+    w.assign(w.tensor.add(x))
+    return { y: w.tensor.mul(x) }
+  })
+  await step.prepare(numbers(0))
+  const made: GPUBuffer[] = []
+  const make = device.gpu.createBuffer.bind(device.gpu)
+  vi.spyOn(device.gpu, 'createBuffer').mockImplementation(descriptor => {
+    const buffer = make(descriptor)
+    made.push(buffer)
+    return buffer
+  })
+  // As where a driver has no room: the innermost scope of a first run tells of it.
+  vi.spyOn(device.gpu, 'popErrorScope').mockImplementationOnce(async () => {
+    await Object.getPrototypeOf(device.gpu).popErrorScope.call(device.gpu)
+    return new GPUOutOfMemoryError('no room')
+  })
+  await expect(step(numbers(0))).rejects.toThrow(UserError)
+  const refused = new Set(made)
+  made.length = 0
+  const { y } = await step(numbers(1))
+  expect([...new Set(await y.data())]).toEqual([0])
+  expect([...new Set(await w.read())]).toEqual([1])
+  expect(made.filter(buffer => refused.has(buffer))).toEqual([])
+  expect(made.map(({ label }) => label)).toEqual(expect.arrayContaining(['w', 'result']))
+})
