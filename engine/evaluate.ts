@@ -102,8 +102,8 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
 
   const trace = async (device: Device, args: Arguments): Promise<Trace> => {
     let position = 0
-    const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++ }))
     const assignments = new Map<Storage, Assignment>()
+    const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++, trace: assignments }))
     tracing = assignments
     let result: Result
     try {
@@ -113,7 +113,7 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
     }
     if (result instanceof Promise) throw new UserError('a compiled function is traced in one go: it must not be async')
     const outputs = tensorsIn(result).map(t => t.value)
-    const plan = await Plan.make(device, outputs, [...assignments.values()])
+    const plan = await Plan.make(device, outputs, [...assignments.values()], assignments)
     const rebuild = (results: readonly Tensor[]): Tree => {
       let next = 0
       return mapTree(result, () => results[next++])

@@ -2,6 +2,7 @@
 // reference, and how it lowers to kernels. Ops register by name; nothing else in the engine lists them.
 import type { Finish, UniformScalar } from '../shaders/elementwise.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
+import { UserError } from './errors.ts'
 import type { Tensor } from './tensor.ts'
 
 export type Attribute = number | string | boolean | null | readonly number[]
@@ -61,6 +62,8 @@ export interface ElementContext<A extends Attributes = Attributes> {
   readonly attributes: A
   readonly inputs: readonly DType[]
   readonly output: DType
+  /** Whether the result goes to memory of its own type at once: what is not stored is not rounded to f16 there. */
+  readonly stored: boolean
   /** WGSL expression (u32) of the element's linear number in the op's output. */
   readonly index: string
   /** WGSL expressions of the op's uniforms, in their order. */
@@ -144,9 +147,13 @@ export function findOp(name: string): Op {
 
 let nextId = 0
 
-/** Makes a node after checking its inputs by the op's shape rule. */
+/** Makes a node after checking its inputs by the op's shape rule. Throws a UserError on a shape that is not made of positive whole numbers. */
 export function makeNode(op: Op, inputs: readonly Value[], attributes: Attributes): Node {
   const outputs = op.infer(inputs.map(specOf), attributes)
+  for (const { shape } of outputs) {
+    const bad = shape.find(n => !Number.isInteger(n) || n < 1)
+    if (bad !== undefined) throw new UserError(`a tensor's lengths are positive whole numbers, not ${bad} in [${shape.join(', ')}]`)
+  }
   return { id: nextId++, op, inputs, attributes, outputs }
 }
 

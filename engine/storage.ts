@@ -1,6 +1,7 @@
 // Device memory that outlives a plan: a variable's, a constant's, or a result that waits to be read. It is made when first
 // used, zeroed, and given back when JavaScript forgets its owner.
 import type { DType } from '../shaders/kernel.ts'
+import { UserError } from './errors.ts'
 import type { Device } from './runtime/device.ts'
 import type { TensorData } from './tensor.ts'
 
@@ -15,6 +16,7 @@ export class Storage {
   readonly #isResult: boolean
   #device: Device | undefined
   #buffer: GPUBuffer | undefined
+  #isOver = false
   /** Its numbers, where they have moved to the host. */
   #host: { readonly data: TensorData, readonly dtype: DType } | undefined
 
@@ -29,8 +31,9 @@ export class Storage {
     return this.#buffer
   }
 
-  /** The buffer on `device`. A storage stays on the device that first used it. */
+  /** The buffer on `device`. A storage stays on the device that first used it. Throws a UserError after its end. */
   on(device: Device): GPUBuffer {
+    if (this.#isOver) throw new UserError(`${this.label} was released: its numbers are gone`)
     if (this.#buffer) {
       if (this.#device !== device) throw new Error(`${this.label} lives on another device`)
       return this.#buffer
@@ -58,6 +61,12 @@ export class Storage {
   /** Gives the memory back at once: for owners that know they are done. */
   release(): void {
     this.#leave((buffer, device) => device.buffers.release(buffer))
+  }
+
+  /** The same for good: whoever uses it again has made a mistake. */
+  end(): void {
+    this.release()
+    this.#isOver = true
   }
 
   /** The same for memory that the adapter did not have, which nobody else must get. */

@@ -141,7 +141,10 @@ export class Tensor {
   }
   broadcastTo(shape: readonly number[]): Tensor { return apply('broadcast', [this], { shape }) }
   /** Adds `before[i]` and `after[i]` elements of `fill` along axis i. */
-  pad(before: readonly number[], after: readonly number[], fill = 0): Tensor { return apply('pad', [this], { before, after, fill }) }
+  pad(before: readonly number[], after: readonly number[], fill = 0): Tensor {
+    checkNumber(fill, this.dtype)
+    return apply('pad', [this], { before, after, fill })
+  }
 
   /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast. */
   matmul(other: Tensor): Tensor { return apply('matmul', [this, other]) }
@@ -158,11 +161,15 @@ export class Tensor {
 /** Wraps round what an integer dtype does not have. */
 const WHOLE = { i32: (number: number) => number | 0, u32: (number: number) => number >>> 0 } as const
 
-/** A number as a scalar tensor of `dtype`. Throws a UserError on one that an integer dtype does not have. */
-export function scalar(number: number, dtype: DType = 'f32'): Tensor {
+function checkNumber(number: number, dtype: DType): void {
   if (dtype in WHOLE && !(Number.isInteger(number) && WHOLE[dtype as keyof typeof WHOLE](number) === number)) {
     throw new UserError(`${number} is no ${dtype}`)
   }
+}
+
+/** A number as a scalar tensor of `dtype`. Throws a UserError on one that an integer dtype does not have. */
+export function scalar(number: number, dtype: DType = 'f32'): Tensor {
+  checkNumber(number, dtype)
   return apply('scalar', [], { number, dtype })
 }
 

@@ -61,9 +61,9 @@ export class Variable {
     recordAssignment({ storage: this.#storage, target: this.tensor.value, value: value.value })
   }
 
-  /** Gives its memory back now. */
+  /** Gives its memory back now. Using it again, in compiled functions too, is a UserError. */
   release(): void {
-    this.#storage.release()
+    this.#storage.end()
   }
 }
 

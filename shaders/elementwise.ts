@@ -58,8 +58,9 @@ fn erfc_far(x: f32) -> f32 {
 }`,
   erf_f32: `
 fn erf_f32(x: f32) -> f32 {
-  let a = min(abs(x), 6.0);
-  return select(sign(x) * (1.0 - erfc_far(max(a, 1.0))), erf_near(clamp(x, -1.0, 1.0)), a < 1.0);
+  // By select, through which NaN goes: min and max may lose it.
+  let a = select(abs(x), 6.0, abs(x) > 6.0);
+  return select(sign(x) * (1.0 - erfc_far(select(a, 1.0, a < 1.0))), erf_near(clamp(x, -1.0, 1.0)), a < 1.0);
 }`,
   // Φ(x) = erfc(-x/√2) / 2: from erfc on the negative side, where 1 + erf would cancel.
   normal_cdf: `
@@ -74,7 +75,17 @@ fn tanh_f32(x: f32) -> f32 {
   let z = x * x;
   let near = x * (1.0 + z * (-0.3333323 + z * (0.13330415 + z * (-0.05366528 + z * (0.020415189 + z * -0.0054682638)))));
   let far = sign(x) * (1.0 - 2.0 / (exp(2.0 * min(abs(x), 15.0)) + 1.0));
-  return select(far, near, abs(x) < 0.65);
+  return select(near, far, abs(x) >= 0.65); // NaN is not, and goes through the polynomial
+}`,
+  round_f16: `
+// The nearest f16, of two the even one, by bits: compilers may take a conversion there and back for nothing at all, and
+// quantizeToF16 makes 0 of all that is below the normal range, where halves lie 2^-24 apart.
+fn round_f16(x: f32) -> f32 {
+  let bits = bitcast<u32>(x) & 0x7fffffffu;
+  let rounded = (bits + 0xfffu + ((bits >> 13u) & 1u)) & 0xffffe000u;
+  let magnitude = select(select(rounded, 0x7f800000u, rounded > 0x477fe000u), bits, bits > 0x7f800000u);
+  let normal = bitcast<f32>(magnitude | (bitcast<u32>(x) & 0x80000000u));
+  return select(normal, round(x * 16777216.0) * 5.9604644775390625e-8, bits < 0x38800000u);
 }`,
   log_f32: `
 // log with full relative precision near 1, where the built-in promises only an absolute error.

@@ -23,6 +23,8 @@ const WORKGROUP = 64
 const BUSY_CPU = 512
 const BUSY_GPU = 32768
 const LEAST_SHARE = 16
+/** Elements that a reduction may go over: they are counted in u32, and a loop's last step past the end must fit, too. */
+export const MOST_REDUCED = 2 ** 32 - 2 ** 16
 
 const plain: Body = { lines: [], result: 'x0', helpers: [], scalars: [] }
 

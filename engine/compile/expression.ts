@@ -89,7 +89,7 @@ export class ExpressionWriter {
 
   /** The expression that makes a node's value. */
   ofNode(node: Elementwise): Expression {
-    return this.#finish(this.#emit(node))
+    return this.#finish(this.#emit(node, true))
   }
 
   /** The expression of a value as it is read through a view. */
@@ -118,7 +118,7 @@ export class ExpressionWriter {
     return name
   }
 
-  #emit(node: Elementwise): string {
+  #emit(node: Elementwise, stored = false): string {
     const key = keyOf({ node, index: 0 })
     const known = this.#names.get(key)
     if (known) return known
@@ -130,9 +130,9 @@ export class ExpressionWriter {
       this.#scalars.push(scalar)
       return `u.s${this.#scalars.length - 1}`
     })
-    for (const helper of op.helpers ?? []) this.#helpers.add(helper)
     const index = sizeOf(out.shape) === 1 ? '0u' : 'i'
-    const text = op.wgsl(args, { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, index, uniforms })
+    const text = op.wgsl(args, { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, uniforms })
+    for (const helper of op.helpers ?? []) if (text.includes(helper)) this.#helpers.add(helper)
     const name = `v${this.#lines.length}`
     this.#lines.push(`let ${name}: ${scalarType(out.dtype)} = ${text};`)
     this.#names.set(key, name)

@@ -32,6 +32,8 @@ export interface PlanSummary {
 
 export const NO_VALUE = 'a compiled function\'s input has no value while the function is traced: return the tensor, then read it'
 
+const STALE = 'a compiled function uses what was made of another call\'s inputs: a tensor that is kept from a trace has no value outside of it'
+
 /** A value of a placeholder in one run. */
 export type Feed = { readonly data: TensorData } | { readonly storage: Storage }
 
@@ -82,12 +84,22 @@ export class Plan {
     }
   }
 
-  /** Schedules, plans memory and compiles every pipeline, side by side. */
-  static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[]): Promise<Plan> {
+  /**
+   * Schedules, plans memory and compiles every pipeline, side by side. Throws a UserError where the graph has arguments of
+   * another trace than `trace`, or half precision that the adapter does not have.
+   */
+  static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[], trace?: object): Promise<Plan> {
     const first = schedule(outputs, assignments, device.traits)
     const planned = await answerTrials(device, first.trials) ? schedule(outputs, assignments, device.traits) : first
     const held = new Set([...planned.outputs, ...planned.stores.map(store => store.from)])
     const memory = planMemory(planned.steps, held)
+    for (const { source } of regionsOf(planned)) {
+      const payload = source && payloadOf(source)
+      if (payload?.kind === 'placeholder' && payload.trace !== trace) throw new UserError(trace ? STALE : NO_VALUE)
+    }
+    if (!device.traits.f16 && planned.steps.some(({ launch: { wgsl } }) => wgsl.includes('enable f16;'))) {
+      throw new UserError(`${device.info.name} has no half precision (shader-f16)`)
+    }
     // Before anything is compiled: a dry run tells of it, too.
     for (const { label, bytes } of regionsOf(planned)) device.buffers.check(bytes, label)
     const pipelines = await Promise.all(planned.steps.map(({ launch }) =>

@@ -3,7 +3,8 @@
 // of their one consumer), then every value with memory becomes one step.
 import { type Finish, elementwiseLaunch } from '../../shaders/elementwise.ts'
 import { type Launch, type Lowering, type Slot, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
-import { reduceLowering } from '../../shaders/reduce.ts'
+import { MOST_REDUCED, reduceLowering } from '../../shaders/reduce.ts'
+import { UserError } from '../errors.ts'
 import type { LoweringContext, Node, Value } from '../graph.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Storage } from '../storage.ts'
@@ -169,6 +170,9 @@ class Scheduler {
     if (node.op.kind !== 'reduce') throw new Error('not a reduction')
     const [reduced] = this.#graph.inputsOf(node)
     const { shape } = reduced.view
+    if (sizeOf(shape) > MOST_REDUCED) {
+      throw new UserError(`${node.op.name} over [${shape.join(', ')}]: a reduction goes over ${MOST_REDUCED} elements at most: reduce in parts`)
+    }
     const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#melted, shape).ofValue(reduced)
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
     const region = this.#newRegion({ node, index: 0 })

@@ -149,7 +149,8 @@ const floats: Record<string, Row> = {
     value: a => 1 / (1 + Math.exp(-a)),
     gradients: [(_x, y, dy) => dy.mul(y).mul(scalar(1).sub(y))],
   },
-  relu: { wgsl: a => `max(${a}, 0.0)`, value: a => Math.max(a, 0), gradients: [([x], _y, dy) => x.greater(0).where(dy, 0)] },
+  // NaN stays NaN, which max need not do.
+  relu: { wgsl: a => `select(${a}, 0.0, ${a} < 0.0)`, value: a => (a < 0 ? 0 : a), gradients: [([x], _y, dy) => x.greater(0).where(dy, 0)] },
   erf: {
     wgsl: a => `erf_f32(${a})`,
     value: erf64,
@@ -226,7 +227,8 @@ defineOp({
   name: 'cast',
   kind: 'elementwise',
   infer: ([x], { dtype }) => [{ shape: x.shape, dtype }],
-  wgsl: ([a], { output }) => `${output === 'f16' ? 'f32' : output}(${a})`,
+  wgsl: ([a], { output, stored }) => (output === 'f16' && !stored ? `round_f16(f32(${a}))` : `${output === 'f16' ? 'f32' : output}(${a})`),
+  helpers: ['round_f16'],
   scalar: ([a], { dtype }) => (isFloat(dtype) ? a : Math.trunc(a)),
   gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? dy.cast(x.dtype) : undefined],
 } satisfies ElementwiseOp<CastAttributes>)

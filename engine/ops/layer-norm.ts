@@ -89,7 +89,8 @@ function lowerRows<A extends LayerNormAttributes | Record<string, never>>(
   const { rows, width } = asRows(x)
   const { dtype } = x
   const problem = { kernel, rows, width, dtype, gammaDtype: gamma.dtype, betaDtype: beta.dtype, epsilon }
-  const config = context.choose(kernel, `${rows}x${width} ${dtype}`, layerNormCandidates(problem, context.traits))
+  const key = `${rows}x${width} ${[...new Set([dtype, gamma.dtype, beta.dtype])].join(' ')}`
+  const config = context.choose(kernel, key, layerNormCandidates(problem, context.traits))
   return { launches: [layerNormLaunch(problem, config, context.traits)] }
 }
 

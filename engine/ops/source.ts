@@ -6,13 +6,14 @@ import { toFloat16, toFloat32 } from '../float16.ts'
 import { type Node, type SourceOp, defineOp, makeNode } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
-import { Tensor, type TensorData, apply } from '../tensor.ts'
+import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
 /** What stands behind a source. */
 export type Payload =
   | { readonly kind: 'constant'; readonly data: TensorData }
   | { readonly kind: 'storage'; readonly storage: Storage }
-  | { readonly kind: 'placeholder'; readonly position: number }
+  /** An argument of one trace, which has values in runs of that alone. */
+  | { readonly kind: 'placeholder'; readonly position: number; readonly trace: object }
 
 interface SourceAttributes {
   readonly [name: string]: string | readonly number[]
@@ -37,8 +38,6 @@ export function payloadOf(node: Node): Payload {
 
 /** A tensor that stands for `payload`. Throws a UserError on a shape that is not made of positive whole numbers. */
 export function makeSource(shape: readonly number[], dtype: DType, payload: Payload): Tensor {
-  const bad = shape.find(n => !Number.isInteger(n) || n < 1)
-  if (bad !== undefined) throw new UserError(`a tensor's lengths are positive whole numbers, not ${bad} in [${shape.join(', ')}]`)
   const node = makeNode(source as never, [], { shape: [...shape], dtype })
   payloads.set(node, payload)
   return new Tensor({ node, index: 0 })
@@ -89,9 +88,9 @@ function flatten(data: Nested, into: number[], depth: number): number[] {
   return [data.length, ...first]
 }
 
-/** A tensor with one number everywhere. */
+/** A tensor with one number everywhere. Throws a UserError on one that an integer dtype does not have. */
 export function full(shape: readonly number[], number: number, dtype: DType = 'f32'): Tensor {
-  return apply('scalar', [], { number, dtype }).broadcastTo(shape)
+  return scalar(number, dtype).broadcastTo(shape)
 }
 
 export function zeros(shape: readonly number[], dtype: DType = 'f32'): Tensor {
