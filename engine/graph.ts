@@ -78,7 +78,7 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   /** Numbers that travel in the uniform buffer, so that their values do not shape the code. */
   uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
-  readonly helpers?: readonly string[]
+  readonly helpers?: readonly string[] | ((context: ElementContext<A>) => readonly string[])
   /** The same element in float64. */
   scalar(args: readonly number[], attributes: A, index: number): number
 }

@@ -131,8 +131,9 @@ export class ExpressionWriter {
       return `u.s${this.#scalars.length - 1}`
     })
     const index = sizeOf(out.shape) === 1 ? '0u' : 'i'
-    const text = op.wgsl(args, { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, uniforms })
-    for (const helper of op.helpers ?? []) if (text.includes(helper)) this.#helpers.add(helper)
+    const context = { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, uniforms }
+    const text = op.wgsl(args, context)
+    for (const helper of (typeof op.helpers === 'function' ? op.helpers(context) : op.helpers) ?? []) this.#helpers.add(helper)
     const name = `v${this.#lines.length}`
     this.#lines.push(`let ${name}: ${scalarType(out.dtype)} = ${text};`)
     this.#names.set(key, name)

@@ -227,8 +227,9 @@ defineOp({
   name: 'cast',
   kind: 'elementwise',
   infer: ([x], { dtype }) => [{ shape: x.shape, dtype }],
-  wgsl: ([a], { output, stored }) => (output === 'f16' && !stored ? `round_f16(f32(${a}))` : `${output === 'f16' ? 'f32' : output}(${a})`),
-  helpers: ['round_f16'],
+  // What is stored as f16 is rounded there.
+  wgsl: ([a], { output, stored }) => (output !== 'f16' ? `${output}(${a})` : stored ? `f32(${a})` : `round_f16(f32(${a}))`),
+  helpers: ({ output, stored }) => (output === 'f16' && !stored ? ['round_f16'] : []),
   scalar: ([a], { dtype }) => (isFloat(dtype) ? a : Math.trunc(a)),
   gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? dy.cast(x.dtype) : undefined],
 } satisfies ElementwiseOp<CastAttributes>)
