@@ -1,7 +1,9 @@
-// Text to token ids and back, for BERT's tokenizers. The work is @huggingface/tokenizers'; what is here makes one from
-// a tokenizer.json or a vocab.txt, cuts sequences to length, and sees that a tokenizer belongs to its model.
+// Text to token ids and back, for BERT's tokenizers. Most of the work is @huggingface/tokenizers' (what comes before the
+// word pieces is bert-text.ts'); what is here makes one from a tokenizer.json or a vocab.txt, cuts sequences to length,
+// and sees that a tokenizer belongs to its model.
 import { Tokenizer as WordPieces } from '@huggingface/tokenizers'
 import { UserError } from '../engine/errors.ts'
+import { isBertNormalizer, normalize, splitWords } from './bert-text.ts'
 import type { ModelConfig } from './config.ts'
 
 /** One sequence: token ids, and which segment (0 or 1) each belongs to. Both have the same length. */
@@ -47,6 +49,8 @@ export interface VocabularyOptions {
 
 /** What is used of the library, whose own types can't be resolved by a Node-style import. */
 interface Engine {
+  normalizer: ((text: string) => string) | null
+  pre_tokenizer: ((text: string) => string[]) | null
   readonly model: { readonly fuse_unk: boolean; encode(words: string[]): string[] } | null
   encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
   tokenize(text: string): string[]
@@ -106,7 +110,12 @@ function makeEngine(json: object, where: string): Engine {
   try {
     // Files leave out what they do not use; the library wants every key.
     const absent = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
-    return new WordPieces({ ...absent, ...json }, {})
+    const whole: { normalizer: unknown, pre_tokenizer: unknown } = { ...absent, ...json }
+    const engine: Engine = new WordPieces(whole, {})
+    const { normalizer, pre_tokenizer: splitter } = whole
+    if (isBertNormalizer(normalizer)) engine.normalizer = text => normalize(text, normalizer)
+    if (splitter instanceof Object && 'type' in splitter && splitter.type === 'BertPreTokenizer') engine.pre_tokenizer = splitWords
+    return engine
   } catch (error) {
     const [line] = (error instanceof Error ? error.message : String(error)).split('\n')
     throw new UserError(`${where} is no tokenizer.json that can be used: ${line}`)
