@@ -8,7 +8,7 @@ import {
   createModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning,
 } from '../models/index.ts'
 import { exists, openWeights, readJson } from '../models/node/files.ts'
-import { cachedDataset, cachedModel, resolveDataset, resolveModel } from '../models/node/hub.ts'
+import { resolveDataset, resolveModel, whyOutOfReach } from '../models/node/hub.ts'
 import { loadTokenizer } from '../models/node/tokenizer.ts'
 import { type Tokenizer, checkVocabulary } from '../models/tokenizer.ts'
 import type { Tokenised } from './data/batches.ts'
@@ -26,43 +26,63 @@ export const BUNDLED = { model: bundled('model'), data: bundled('reviews') } as 
 export const REAL = { model: 'distilbert-base-uncased', data: 'stanfordnlp/imdb' } as const
 
 /**
- * Options that suit the bundled model and reviews, where the user gave none. Every parameter is tuned: so small a base
- * knows too little for low-rank changes of it to be enough.
+ * Options that suit the bundled model, where the user gave none. Every parameter is tuned: so small a base knows too
+ * little for low-rank changes of it to be enough.
  */
 const BUNDLED_OPTIONS: Readonly<Record<string, string>> = {
   tune: 'full', lr: '1e-3', epochs: '3', warmup: '0.1', 'batch-size': '16', 'max-length': '64', name: 'bundled',
 }
 
-/** Arguments for what the user left open: which data and model the machine can carry, and why. */
+/** How both are called to the user. */
+const CALLED = {
+  model: { bundled: 'the bundled small model', real: REAL.model },
+  data: { bundled: 'the bundled reviews', real: `IMDb (${REAL.data})` },
+} as const
+
+/**
+ * Arguments for what the user left open, and why: the real thing where a GPU can carry it and it can be had, else what
+ * comes with the repository. Throws a UserError where the Hub is reached, but refuses.
+ */
 export async function settle(options: Options, argv: readonly string[], software: boolean): Promise<{ argv: string[], why: string | undefined }> {
-  if (options.data !== undefined && options.model !== undefined) return { argv: [...argv], why: undefined }
-  if (options.data !== undefined || options.model !== undefined) {
-    const missing = options.data === undefined ? 'data' : 'model'
-    const value = options.data === undefined ? REAL.data : REAL.model
-    return { argv: [...argv, `--${missing}=${value}`], why: `--${missing} was not given: taking ${value}.` }
-  }
-  if (!software) {
-    const cached = await cachedModel(REAL.model) !== undefined && await cachedDataset(REAL.data, WANTED) !== undefined
-    const from = cached ? 'the cache' : 'the Hub'
-    return {
-      argv: [...argv, `--model=${REAL.model}`, `--data=${REAL.data}`],
-      why: `There is a GPU: fine-tuning ${REAL.model} on IMDb (${REAL.data}), both from ${from}.`,
-    }
+  const open = (['model', 'data'] as const).filter(part => options[part] === undefined)
+  if (open.length === 0) return { argv: [...argv], why: undefined }
+  const called = (which: 'bundled' | 'real'): string => open.map(part => CALLED[part][which]).join(' and ')
+  // Before the user's own: after a `--` of theirs no option counts.
+  const settled = (values: Readonly<Record<string, string>>): string[] =>
+    [...Object.entries(values).map(([name, value]) => `--${name}=${value}`), ...argv]
+  const valuesOf = (from: typeof REAL | typeof BUNDLED) => Object.fromEntries(open.map(part => [part, from[part]]))
+
+  const trouble = software
+    ? 'The adapter is software, which would need days for the full-size job'
+    : await whyNotReal(open)
+  if (trouble === undefined) {
+    return { argv: settled(valuesOf(REAL)), why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.` }
   }
   const asksForLora = [...options.given].some(name => name.startsWith('lora-') || name === 'train-head' || name === 'merge')
-  const extra = Object.entries(BUNDLED_OPTIONS).filter(([name]) => !options.given.has(name)
-    && !(name === 'tune' && asksForLora)).map(([name, value]) => `--${name}=${value}`)
+  const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {})
+    .filter(([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora))
   return {
-    argv: [...argv, `--model=${BUNDLED.model}`, `--data=${BUNDLED.data}`, ...extra],
-    why: 'The adapter is software, which would need days for the full-size job: taking the small base model and the\n'
-      + 'short reviews that come with tilegrad.',
+    argv: settled({ ...valuesOf(BUNDLED), ...Object.fromEntries(extra) }),
+    why: `${trouble}: taking ${called('bundled')}.`,
   }
 }
+
+/** Why the real thing can't be had though there is a GPU; undefined where it can. */
+async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string | undefined> {
+  for (const part of open) {
+    const trouble = part === 'model' ? await whyOutOfReach('model', REAL.model) : await whyOutOfReach('dataset', REAL.data, WANTED)
+    if (trouble !== undefined) return `There is a GPU, but ${trouble}`
+  }
+  return undefined
+}
+
+/** Endings of files, which no name on the Hub has. */
+const FILE_ENDING = /\.(csv|tsv|jsonl?|ndjson|parquet|arrow|txt|tar|tgz|gz|bz2|xz|zip|safetensors)$/i
 
 /** A path that exists, or the name of something on the Hub. Throws a UserError on a path that leads nowhere. */
 async function isOnDisk(value: string): Promise<boolean> {
   if (await exists(value)) return true
-  const isName = /^[\w.-]+(\/[\w.-]+)?(@[\w./-]+)?$/.test(value) && !/^\.|\.(csv|jsonl|parquet|gz|json|txt|safetensors)$/.test(value)
+  const isName = /^[\w-][\w.-]*(\/[\w.-]+)?(@[\w./-]+)?$/.test(value) && !FILE_ENDING.test(value)
   if (!isName) throw new UserError(`No file or folder at ${value}`)
   return false
 }

@@ -98,12 +98,12 @@ const groups = {
     data: optional(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
       'reviews: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .jsonl',
-      'IMDb where there is a GPU, else the bundled reviews',
+      'IMDb where there is a GPU and the cache or the Hub has it, else the bundled reviews',
     ),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),
       'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors',
-      'distilbert-base-uncased where there is a GPU, else the bundled model',
+      'distilbert-base-uncased where there is a GPU, as with --data, else the bundled model',
     ),
     tokenizer: optional(
       text('PATH', 'a tokenizer.json, a vocab.txt, or a folder with one'),

@@ -1,10 +1,11 @@
 // Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN,
-// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE and HF_HUB_OFFLINE mean what they mean to everyone). What the cache has whole is
-// used without asking the network; name a `revision`, or `name@revision`, to get another.
+// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY mean what they mean to everyone). What the
+// cache has whole is used without asking the network; name a `revision`, or `name@revision`, to get another.
 import { readFile } from 'node:fs/promises'
+import * as http from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { HubApiError, datasetInfo, downloadFile, getHFHubCachePath, listFiles, modelInfo } from '@huggingface/hub'
+import { HubApiError, InvalidApiResponseFormatError, datasetInfo, downloadFile, listFiles, modelInfo } from '@huggingface/hub'
 import { UserError } from '../../engine/errors.ts'
 import { hubName } from '../config.ts'
 import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, exists, isFolder, readJson, shardMap } from './files.ts'
@@ -42,7 +43,7 @@ export interface Resolved {
   readonly commit?: string
 }
 
-/** The network or the Hub is not there. */
+/** The network or the Hub is not there, or not to be asked. */
 class Unreachable extends UserError {}
 
 const CONFIG_FILE = 'config.json'
@@ -182,7 +183,7 @@ function parseRepository(type: Repository['type'], text: string, options: HubOpt
   const revision = options.revision ?? after ?? 'main'
   const plain = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/
   if (name === undefined || !plain.test(name) || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(revision)) return undefined
-  return { type, name, revision, cacheDir: options.cacheDir ?? getHFHubCachePath() }
+  return { type, name, revision, cacheDir: options.cacheDir ?? cachePath() }
 }
 
 async function repositoryOf(type: Repository['type'], text: string, options: HubOptions): Promise<Repository> {
@@ -201,7 +202,7 @@ function isOffline({ offline }: HubOptions): boolean {
 function refuseOffline(repository: Repository, options: HubOptions): void {
   if (!isOffline(options)) return
   const { type, name, cacheDir } = repository
-  throw new UserError(`${type} ${name} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
+  throw new Unreachable(`${type} ${name} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
 }
 
 interface Access {
@@ -210,18 +211,81 @@ interface Access {
   readonly from: string
 }
 
-/** HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. */
-async function storedAccess(): Promise<Access | undefined> {
-  const { HF_TOKEN, HF_TOKEN_PATH, HF_HOME, XDG_CACHE_HOME } = process.env
-  if (HF_TOKEN) return { token: HF_TOKEN, from: 'HF_TOKEN' }
-  const home = HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface')
-  const path = HF_TOKEN_PATH || join(home, 'token')
-  const token = (await readFile(path, 'utf8').catch(() => '')).trim()
-  return token ? { token, from: path } : undefined
+/** The Hub's folder on this machine. Here and below, a variable that is empty counts as unset. */
+function home(): string {
+  const { HF_HOME, XDG_CACHE_HOME } = process.env
+  return HF_HOME || join(XDG_CACHE_HOME || join(homedir(), '.cache'), 'huggingface')
 }
 
+function cachePath(): string {
+  return process.env.HF_HUB_CACHE || process.env.HUGGINGFACE_HUB_CACHE || join(home(), 'hub')
+}
+
+/** HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. Throws a UserError where that is no token. */
+async function storedAccess(): Promise<Access | undefined> {
+  const { HF_TOKEN, HF_TOKEN_PATH } = process.env
+  const from = HF_TOKEN ? 'HF_TOKEN' : HF_TOKEN_PATH || join(home(), 'token')
+  const token = (HF_TOKEN || (await readFile(from, 'utf8').catch(() => ''))).trim()
+  if (token === '') return undefined
+  // Other characters can't stand in a request's header.
+  if (!/^hf_[!-~]+$/.test(token)) throw new UserError(`${from} holds no token of the Hub: one is hf_ and plain letters and digits`)
+  return { token, from }
+}
+
+/** HF_ENDPOINT, or the Hub's own address. Throws a UserError where that is none. */
 function endpoint(): string {
-  return (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+  const url = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
+  if (/^https?:\/\//i.test(url) && URL.canParse(url)) return url
+  throw new UserError(`HF_ENDPOINT is ${JSON.stringify(url)}, which is no address: one begins with https:// or http://`)
+}
+
+/**
+ * Why a model or data set can't be had on this machine now: the cache lacks it, and the Hub is out of reach or not to be
+ * asked. Undefined where it can. Throws a UserError where the Hub has it for nobody, or not for this token.
+ */
+export async function whyOutOfReach(type: Repository['type'], name: string, options: DatasetOptions = {}): Promise<string | undefined> {
+  const cached = type === 'model' ? await cachedModel(name, options) : await cachedDataset(name, options)
+  if (cached !== undefined) return undefined
+  const repository = await repositoryOf(type, name, options)
+  try {
+    refuseOffline(repository, options)
+    await askCommit(repository, await storedAccess())
+    return undefined
+  } catch (error) {
+    if (error instanceof Unreachable) return error.message
+    throw error
+  }
+}
+
+let proxied = false
+
+/**
+ * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, but for the hosts of
+ * NO_PROXY and this machine itself. Throws a UserError where that is no proxy.
+ */
+function useProxy(): void {
+  // Older Nodes can't change their proxy while they run.
+  if (proxied || !('setGlobalProxyFromEnv' in http)) return
+  const { no_proxy, NO_PROXY, ...env } = process.env
+  const direct = [no_proxy || NO_PROXY, 'localhost', '127.0.0.1', '::1', '[::1]'].filter(Boolean).join()
+  try {
+    http.setGlobalProxyFromEnv({ ...env, no_proxy: direct })
+  } catch (error) {
+    throw new UserError(`HTTPS_PROXY or HTTP_PROXY names no proxy that can be used, such as http://name:port (${reasonOf(error)})`)
+  }
+  proxied = true
+}
+
+/** The commit that the Hub has for the repository's revision. What is asked first of all. */
+async function askCommit(repository: Repository, stored: Access | undefined): Promise<string> {
+  useProxy()
+  const { type, name, revision } = repository
+  const ask = { hubUrl: endpoint(), accessToken: stored?.token, name, revision, additionalFields: ['sha' as const] }
+  return explained(repository, stored, 'listing', async () => {
+    const { sha } = type === 'model' ? await modelInfo(ask) : await datasetInfo(ask)
+    if (!isCommit(sha)) throw new UserError(`${endpoint()} names no commit for ${name}: ${JSON.stringify(sha)}`)
+    return sha
+  })
 }
 
 /** Lists the repository, downloads the files that `choose` picks, and shows them in the cache once all are there. */
@@ -233,16 +297,14 @@ async function download(
   const repo = { type: repository.type, name: repository.name }
   const stored = await storedAccess()
   const access = { hubUrl: endpoint(), accessToken: stored?.token }
-  const { name, revision } = repository
-  const ask = { ...access, name, revision, additionalFields: ['sha' as const] }
-  const { commit, files } = await explained(repository, stored, 'listing', async () => {
-    const { sha } = repository.type === 'model' ? await modelInfo(ask) : await datasetInfo(ask)
-    if (!isCommit(sha)) throw new UserError(`${endpoint()} names no commit for ${name}: ${JSON.stringify(sha)}`)
+  const { name } = repository
+  const commit = await askCommit(repository, stored)
+  const files = await explained(repository, stored, 'listing', async () => {
     const entries: RemoteFile[] = []
-    for await (const entry of listFiles({ ...access, repo, revision: sha, recursive: true })) {
+    for await (const entry of listFiles({ ...access, repo, revision: commit, recursive: true })) {
       if (entry.type === 'file') entries.push(remoteFile(entry, repository))
     }
-    return { commit: sha, files: entries }
+    return entries
   })
 
   const openRemote = (file: RemoteFile) => (from: number): Promise<AsyncIterable<Uint8Array>> =>
@@ -292,18 +354,20 @@ function explain(repository: Repository, stored: Access | undefined, stage: 'lis
         ? `the token in ${stored.from} gives no access to ${what}; see ${page}`
         : `the Hub has no public ${what}; if it is private, set HF_TOKEN`)
     }
-    return new UserError(`the Hub answers ${status} to a request for ${what}; try again later`)
+    return new Unreachable(`the Hub answers ${status} to a request for ${what}; try again later`)
   }
   const code = codeOf(error)
   if (code !== undefined && DISK_TROUBLE.includes(code)) {
     return new UserError(`${what} can't be written to the cache ${cacheDir} (${code}); HF_HOME names another`)
   }
-  if (error instanceof TypeError && error.message === 'fetch failed') {
+  // `fetch failed`: no connection, or none that is trusted; `terminated`: it was cut in the middle of an answer.
+  if (error instanceof TypeError && /^(fetch failed|terminated)$/.test(error.message)) {
     const reason = reasonOf(error)
     return new Unreachable(`${endpoint()} can't be reached (${reason}), and ${what} is not in the cache ${cacheDir}`)
   }
-  if (error instanceof TypeError && error.message.includes('access token')) {
-    return new UserError(`${stored?.from ?? 'HF_TOKEN'} holds no token of the Hub: one starts with hf_`)
+  // What answers with a page, as networks do that want a login first, is not the Hub.
+  if (error instanceof SyntaxError || error instanceof InvalidApiResponseFormatError) {
+    return new Unreachable(`${endpoint()} does not answer as the Hub does, and ${what} is not in the cache ${cacheDir}; does this network want a login?`)
   }
   return error
 }
