@@ -51,12 +51,13 @@ const epsilon = z.number().positive()
 
 /** What both families have. Defaults here and below are those of Transformers. */
 const common = {
-  _name_or_path: z.string().optional(),
+  _name_or_path: z.string().nullish(),
   vocab_size: count.default(30522),
   max_position_embeddings: count.default(512),
   pad_token_id: z.int().min(0).nullish(),
   initializer_range: z.number().min(0).default(0.02),
-  id2label: z.record(z.string(), z.string()).nullish(),
+  // Names may be numbers, as they are where a data set's own labels were taken for names.
+  id2label: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).nullish(),
   num_labels: count.nullish(),
 }
 const bertSchema = z.object({

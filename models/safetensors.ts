@@ -2,6 +2,7 @@
 // that the tensors fill without holes. Headers come from strangers, so every promise in one is checked before a byte is
 // read. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
 import { UserError } from '../engine/errors.ts'
+import { toFloat16, toFloat32 } from '../engine/float16.ts'
 
 /** Element types of the format and their bytes. Only those of `FLOATS` are ever converted; the rest are listed. */
 const BYTES: Readonly<Record<string, number>> = {
@@ -184,10 +185,11 @@ export function toFloats(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32
   const { buffer, byteOffset } = bytes.byteOffset % width === 0 ? bytes : bytes.slice()
   const count = bytes.length / width
   if (dtype === 'F32') return new Float32Array(buffer, byteOffset, count)
-  if (dtype === 'F16') return new Float32Array(new Float16Array(buffer, byteOffset, count))
+  const halves = new Uint16Array(buffer, byteOffset, count)
+  // A copy: the conversion takes whole buffers.
+  if (dtype === 'F16') return toFloat32(halves.slice())
   if (dtype !== 'BF16') throw new Error(`no conversion from ${dtype} to floats`)
   // bf16 is the upper half of an f32.
-  const halves = new Uint16Array(buffer, byteOffset, count)
   const words = new Uint32Array(count)
   for (let i = 0; i < count; i++) words[i] = halves[i] << 16
   return new Float32Array(words.buffer)
@@ -195,7 +197,7 @@ export function toFloats(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32
 
 /** Little-endian bytes of `data` as F32 (a view of it) or F16 (rounded to nearest, ties to even). */
 export function toBytes(data: Float32Array, dtype: 'F32' | 'F16'): Uint8Array {
-  const stored = dtype === 'F32' ? data : new Float16Array(data)
+  const stored = dtype === 'F32' ? data : toFloat16(data)
   return new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength)
 }
 

@@ -103,7 +103,10 @@ export interface Data {
   readonly test: readonly Example[]
   /** Training examples before validation was taken aside. */
   readonly all: readonly Example[]
+  /** Where they come from, and what was left out, in a few words. */
   readonly source: string
+  /** Rows labelled −1, which are in no set. */
+  readonly unlabelled: number
   /** The Hub's, where they come from there. */
   readonly commit: string | undefined
 }
@@ -120,7 +123,10 @@ export async function openData(options: Options, progress: Progress, revision?: 
   const all = limitTrain === undefined ? reviews.train : sampleOf('limit-train', reviews.train, limitTrain, seed)
   const test = limitTest === undefined ? reviews.test : sampleOf('limit-test', reviews.test, limitTest, seed)
   const { train, validation } = splitValidation(all, valSplit, stream(seed, 'validation'))
-  return { train, validation, test, all, source: reviews.source, commit }
+  const { unlabelled } = reviews
+  const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
+  const source = unlabelled === 0 ? reviews.source : `${reviews.source}; ${rows} without a label (-1) left out`
+  return { train, validation, test, all, source, unlabelled, commit }
 }
 
 function sampleOf(option: string, examples: readonly Example[], count: number, seed: number): Example[] {

@@ -62,6 +62,12 @@ test('files from before model_type are told by their other fields', () => {
   expect(parseConfig({ architectures: ['DistilBertModel'] }, 'config.json').family).toBe('distilbert')
 })
 
+test.each(['bert', 'distilbert'])('files that leave a name open, or number their labels, are read: %s', model_type => {
+  const config = { model_type, _name_or_path: null, id2label: { 0: 0, 1: 1 }, label2id: { 0: 0, 1: 1 } }
+  expect(parseConfig(config, 'config.json')).toMatchObject({ name: model_type, labels: ['0', '1'] })
+  expect(parseConfig({ ...config, id2label: null, num_labels: null }, 'config.json').labels).toEqual(['LABEL_0', 'LABEL_1'])
+})
+
 test.each([
   ['distilbert-base-cased', { family: 'distilbert', vocabSize: 28996, layers: 6 }],
   ['distilbert/distilbert-base-uncased', { family: 'distilbert', vocabSize: 30522 }],
@@ -93,6 +99,8 @@ describe('a wrong config.json is refused in one line that names the field', () =
     [{ model_type: 'bert', is_decoder: true }, 'is_decoder: decoders are not supported'],
     [{ model_type: 'distilbert', dim: -1 }, 'dim: '],
     [{ model_type: 'distilbert', id2label: { 1: 'a', 2: 'b' } }, 'id2label has 2 entries, but none for 0'],
+    [{ model_type: 'bert', id2label: { 0: null, 1: 'b' } }, 'id2label.0: '],
+    [{ model_type: 'bert', _name_or_path: 3 }, '_name_or_path: '],
     [{ model_type: 'distilbert', pad_token_id: 30522 }, 'pad_token_id 30522 is outside the vocabulary of 30522'],
   ])('%j', (json, message) => {
     let failure: unknown

@@ -1,11 +1,11 @@
 // What a run takes where the user left data or model open, by the machine: a table over adapters, networks and options.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../engine/errors.ts'
 import { resolveDataset, resolveModel } from '../../models/node/hub.ts'
-import { BUNDLED, REAL, checkPaths, settle } from '../../train/job.ts'
+import { BUNDLED, REAL, checkPaths, openData, settle } from '../../train/job.ts'
 import { parseOptions } from '../../train/options.ts'
 import { type HubServer, startHub } from '../support/hub-server.ts'
 
@@ -132,4 +132,16 @@ describe('a path that leads nowhere', () => {
   test.each(['imdb', 'stanfordnlp/imdb', 'some-body/data.set_v1.5', 'some/data@refs/pr/1'])('%s is a name', async name => {
     await expect(checkPaths({ ...parseOptions([]), data: name })).resolves.toBeUndefined()
   })
+})
+
+describe('rows without a label', () => {
+  test.each([[0, ''], [1, '; 1 row without a label (-1) left out'], [1200, '; 1,200 rows without a label (-1) left out']])(
+    '%i of them are counted, and the source says so', async (count, said) => {
+      const path = join(cacheDir, 'reviews.csv')
+      const labelled = Array.from({ length: 20 }, (_, i) => `review ${i},${i % 2}\n`)
+      await writeFile(path, `text,label\n${labelled.join('')}${'nobody knows,-1\n'.repeat(count)}`)
+      const data = await openData(parseOptions(['--data', path]), () => undefined)
+      expect([data.unlabelled, data.all.length + data.test.length]).toEqual([count, 20])
+      expect(data.source).toBe(`${path} (split 80/20 by seed 42)${said}`)
+    })
 })

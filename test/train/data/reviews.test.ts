@@ -175,6 +175,26 @@ describe('a table', () => {
     expect(reviews.unlabelled).toBe(1)
   })
 
+  test('of JSON Lines has its lines ended by line feeds alone, wherever the file is read in pieces', async () => {
+    const odd = 'A\u2028B\u2029C\u0085D \u{1f3ac} é'
+    const long = 'long '.repeat(40_000) + odd
+    const rows = [odd, long, 'last'].map((text, i) => JSON.stringify({ text, label: i % 2 }))
+    expect(rows[0]).toContain('\u2028')
+    for (const ending of ['\n', '\r\n']) {
+      const path = await put('lines/train.jsonl', `\ufeff${rows.join(ending)}`)
+      await put('lines/test.jsonl', rows.map((row) => row + ending).join(ending))
+      const { train, test } = await loadReviews(path)
+      expect(train).toEqual([
+        { text: odd, label: 0 },
+        { text: long, label: 1 },
+        { text: 'last', label: 0 },
+      ])
+      expect(test).toEqual(train)
+    }
+    const bad = await put('cr.jsonl', `${rows[0]}\r${rows[2]}\r`)
+    expect(await mistake(bad)).toContain('line 1: not a JSON object')
+  })
+
   test('beside its pair is not split, whichever of the two or their folder is named', async () => {
     for (const ending of ['csv', 'jsonl']) {
       const rows = (text: string) =>
