@@ -2,7 +2,8 @@
 // and errors all follow from it. Nothing is read or written here: paths and names are checked by those who open them.
 import { parseArgs } from 'node:util'
 import { UserError } from '../engine/errors.ts'
-import type { TargetWord } from '../models/model.ts'
+import { parseTargets } from '../models/lora.ts'
+import { TARGET_WORDS } from '../models/model.ts'
 import { SCHEDULES } from './schedules.ts'
 
 /** How one kind of value is read: `read` gives undefined on a text that is none. */
@@ -52,29 +53,15 @@ const text = (shown: string, expects: string): Kind<string> => ({
   read: (value) => (value.trim() === '' ? undefined : value),
 })
 
-// A record, so that the compiler finds a word that the models know and this file does not.
-const targetWords: Readonly<Record<TargetWord, true>> = {
-  query: true,
-  key: true,
-  value: true,
-  projection: true,
-  mlp: true,
-  head: true,
-}
-
-/** Target words or a regular expression, as `parseTargets` of models/lora.ts reads it. */
+/** Target words or a regular expression, as `parseTargets` reads it; what is all but a word is refused as a misspelt one. */
 const targets: Kind<string> = {
   shown: 'LIST|REGEXP',
-  expects: `any of ${Object.keys(targetWords).join(',')}, or a regular expression over parameter names`,
+  expects: `any of ${TARGET_WORDS.join(',')}, or a regular expression over parameter names`,
   read: (value) => {
-    const words = value.split(',').map((word) => word.trim())
-    if (words.every((word) => Object.hasOwn(targetWords, word))) return value
-    // Plain words with commas, and a word almost like a target, are misspelt targets, not patterns.
-    const plain = words.every((word) => /^[a-z]*$/i.test(word))
-    if (plain && (words.length > 1 || value === '' || nearest(value, Object.keys(targetWords)))) return undefined
     try {
-      new RegExp(value)
-      return value
+      const [target] = parseTargets(value)
+      const plain = typeof target !== 'string' && /^[a-z,\s]*$/i.test(value)
+      return plain && (value.includes(',') || nearest(value, TARGET_WORDS)) ? undefined : value
     } catch {
       return undefined
     }

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { UserError } from '../../engine/errors.ts'
+import { parseTargets } from '../../models/lora.ts'
 import { helpText, parseOptions, toArguments } from '../../train/options.ts'
 
 /** The message of the UserError that the arguments meet; fails when there is none. */
@@ -77,6 +78,17 @@ describe('options', () => {
     }
   })
 
+  test('LoRA targets that are taken are targets to the models too', () => {
+    const word = fc.oneof(fc.constantFrom('query', 'mlp', ' head ', 'qurey', ' ', '', 'attention', 'q_lin|v_lin', '['), fc.string())
+    fc.assert(fc.property(fc.array(word, { minLength: 1, maxLength: 3 }).map((words) => words.join(',')), (text) => {
+      try {
+        expect(parseTargets(parseOptions([`--lora-targets=${text}`]).loraTargets).length).toBeGreaterThan(0)
+      } catch (error) {
+        expect((error as Error).message).toMatch(/^--lora-targets takes /)
+      }
+    }))
+  })
+
   test('a value that begins with dashes can be given with an equals sign', () => {
     expect(parseOptions(['--name=--odd']).name).toBe('--odd')
   })
@@ -149,7 +161,7 @@ describe('a mistake on the command line is told in one line', () => {
   })
 
   test('a target that no model has, and a pattern that is none', () => {
-    for (const targets of ['query,vaule', 'qurey', 'query,', 'constructor,query', 'a[', '']) {
+    for (const targets of ['query,vaule', 'qurey', 'query,', 'constructor,query', 'a[', '', ' ', 'query value, mlp']) {
       expect(mistake('--lora-targets', targets)).toMatch(/^--lora-targets takes any of query,key,.* got "/)
     }
   })
