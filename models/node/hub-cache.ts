@@ -157,10 +157,12 @@ function gitHash(size: number): Hash {
   return createHash('sha1').update(`blob ${size}\0`)
 }
 
-/** The innermost cause's code or message: `fetch failed` alone says nothing. */
+/** The innermost cause's code or message: `fetch failed` alone says nothing, and no more do the codes of Node's fetch. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
-  return error.cause instanceof Error ? reasonOf(error.cause) : codeOf(error) ?? error.message
+  if (error.cause instanceof Error) return reasonOf(error.cause)
+  const code = codeOf(error)
+  return code === undefined || code.startsWith('UND_ERR_') ? error.message.split('\n')[0] : code
 }
 
 /** Shows the blobs under their names in the commit's snapshot, then says that the revision is that commit. */

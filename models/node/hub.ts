@@ -367,7 +367,8 @@ function explain(repository: Repository, stored: Access | undefined, stage: 'lis
   }
   // What answers with a page, as networks do that want a login first, is not the Hub.
   if (error instanceof SyntaxError || error instanceof InvalidApiResponseFormatError) {
-    return new Unreachable(`${endpoint()} does not answer as the Hub does, and ${what} is not in the cache ${cacheDir}; does this network want a login?`)
+    return new Unreachable(
+      `${endpoint()} does not answer as the Hub does, and ${what} is not in the cache ${cacheDir}; does this network want a login?`)
   }
   return error
 }

@@ -95,6 +95,13 @@ describe('encoding', () => {
     expect(tokenizerFromVocabulary(VOCABULARY, { lowercase: false }, 'v').tokens('é É')).toEqual(['é', '[UNK]'])
   })
 
+  test('goes by code points, has no final sigma, and keeps special tokens whole', () => {
+    const vocabulary = `${VOCABULARY}𠮷\nσα\n##σ\n`
+    const lowercase = tokenizerFromVocabulary(vocabulary, { lowercase: true }, 'v')
+    expect(lowercase.tokens('𠮷𠮷good ΣΑΣ[SEP]ΣΆΣ')).toEqual(['𠮷', '𠮷', 'good', 'σα', '##σ', '[SEP]', 'σα', '##σ'])
+    expect(tokenizerFromVocabulary(vocabulary, { lowercase: true, splitChinese: false }, 'v').tokens('𠮷𠮷good')).toEqual(['[UNK]'])
+  })
+
   test('is the same through the tokenizer.json that a vocabulary makes', () => {
     const tokenizer = small()
     const again = tokenizerFromJson(JSON.parse(JSON.stringify(tokenizer.json)), 'tokenizer.json')

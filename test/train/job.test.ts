@@ -95,11 +95,13 @@ describe('a GPU', () => {
     const what = argv.includes('--model') ? `dataset ${REAL.data}` : 'model distilbert/distilbert-base-uncased'
     const lost = await settled(argv, false)
     expect(lost).toMatchObject(expected)
-    expect(lost.why).toContain(`There is a GPU, but ${hub.url} can't be reached (ECONNREFUSED), and ${what} is not in the cache ${cacheDir}: taking the bundled `)
+    const lostWhy = `${hub.url} can't be reached (ECONNREFUSED), and ${what} is not in the cache ${cacheDir}`
+    expect(lost.why).toContain(`There is a GPU, but ${lostWhy}: taking the bundled `)
     vi.stubEnv('HF_HUB_OFFLINE', '1')
     const off = await settled(argv, false)
     expect(off).toMatchObject(expected)
-    expect(off.why).toContain(`There is a GPU, but ${what} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off: taking the bundled `)
+    const offWhy = `${what} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`
+    expect(off.why).toContain(`There is a GPU, but ${offWhy}: taking the bundled `)
     hub = await startHub([])
   })
 
@@ -123,8 +125,10 @@ describe('a GPU', () => {
 })
 
 describe('a path that leads nowhere', () => {
-  test.each(['aclImdb.tgz', 'aclImdb_v1.tar.gz', 'reviews.tar', 'reviews.CSV', 'reviews.tsv', 'data/reviews.JSONL', 'train.Parquet',
-    './reviews', '../reviews', '/no/where', 'a/b/c', 'reviews.zip', 'model.safetensors'])('%s is a missing file, and no name on the Hub', async path => {
+  test.each([
+    'aclImdb.tgz', 'aclImdb_v1.tar.gz', 'reviews.tar', 'reviews.CSV', 'reviews.tsv', 'data/reviews.JSONL', 'train.Parquet',
+    './reviews', '../reviews', '/no/where', 'a/b/c', 'reviews.zip', 'model.safetensors',
+  ])('%s is a missing file, and no name on the Hub', async path => {
     const where = path === 'model.safetensors' ? { model: path } : { data: path }
     await expect(checkPaths({ ...parseOptions([]), ...where })).rejects.toThrow(new UserError(`No file or folder at ${path}`))
   })

@@ -22,15 +22,20 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BUNDLED = os.path.join(HERE, "../../../train/bundled")
 
 TEXTS = [
-    "𠮷𠮷", "吉𠮷野家 is 好吃", "漢字かな交じり文", "㐀㐁豈更", "\U0002a6df\U0002a6e0\U0002a700", "\U0002b73f\U0002b740\U0002b81f\U0002b820\U0002b91f\U0002b920\U0002ceaf\U0002ceb0",
-    "\U0002f800\U0002fa1f\U00030000", "ΟΔΥΣΣΕΥΣ", "ὈΔΥΣΣΕΎΣ, ΣΟΦΌΣ.", "Σ ΑΣ ΣΑΣ.", "İstanbul Iğdır ıI", "I\u0307 i\u0307 \u0130\u0307",
-    "Straße STRASSE ẞ", "ǅ Ǆ ǆ ﬁ ﬀ Ŀ", "é e\u0301 ệ e\u0323\u0302 Å Å", "Zalgo: H\u0336\u0321e\u0334\u0322", "naïve café Ångström Čapek Łódź đ ø",
-    "\u0301 alone", "한국어 영화", "\u1112\u1161\u11ab", "ﾊﾝｸﾞﾙ ｶﾞ", "ＦＵＬＬ　ｗｉｄｔｈ！", "क्षि हिन्दी", "ภาษาไทยดี", "العربيّة مُمتاز", "שָׁלוֹם",
-    "👍🏽 ok", "👩\u200d👩\u200d👧 family", "❤\ufe0f love", "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "1\ufe0f\u20e3 🇫🇷",
-    "zero\u200bwidth\u200djoin\u2060er\ufeff", "soft\u00adhyphen", "tab\tline\nreturn\r\nend", "\x00nul\x07bell\x7fdel\x85next", "\ufffdbroken\ufffd",
-    "no\u00a0break\u202fspace\u3000wide\u2028line\u2029para", "\u180emongolian\u200e\u200f", "don't — “quoted” ‘s… «no»", "a_b-c/d\\e^f`g|h~i", "€5 £3 ¥2 ₿1 ±½ ²", "№1 ™ © ® ° ¶ §",
-    "𝕳𝖊𝖑𝖑𝖔 𝐰𝐨𝐫𝐥𝐝 🅰", "ⅣⅨ ⓐ ㍿", "\ue000private\U000f0000", "[CLS] x[SEP]y [MASK]z [cls]", "[UNK][PAD]", "##ing ##", "x" * 100, "x" * 101, "𝕏" * 100, "𝕏" * 101,
-    "مرحبا؟ ، ؛", "।॥ ។ ᭎", "ᴬᴮ ᵃ ˈstress", "\U000105c9\U00011938", "Ⱥ Ⱦ ꙗ Ꭰ ꭰ", "", "   ", "a" + "\u0300" * 30,
+    "𠮷𠮷", "吉𠮷野家 is 好吃", "漢字かな交じり文", "㐀㐁豈更", "\U0002a6df\U0002a6e0\U0002a700",
+    "\U0002b73f\U0002b740\U0002b81f\U0002b820\U0002b91f\U0002b920\U0002ceaf\U0002ceb0",
+    "\U0002f800\U0002fa1f\U00030000", "ΟΔΥΣΣΕΥΣ", "ὈΔΥΣΣΕΎΣ, ΣΟΦΌΣ.", "Σ ΑΣ ΣΑΣ.", "İstanbul Iğdır ıI",
+    "I\u0307 i\u0307 \u0130\u0307", "Straße STRASSE ẞ", "ǅ Ǆ ǆ ﬁ ﬀ Ŀ", "é e\u0301 ệ e\u0323\u0302 Å Å",
+    "Zalgo: H\u0336\u0321e\u0334\u0322", "naïve café Ångström Čapek Łódź đ ø", "\u0301 alone", "한국어 영화",
+    "\u1112\u1161\u11ab", "ﾊﾝｸﾞﾙ ｶﾞ", "ＦＵＬＬ　ｗｉｄｔｈ！", "क्षि हिन्दी", "ภาษาไทยดี", "العربيّة مُمتاز", "שָׁלוֹם",
+    "👍🏽 ok", "👩\u200d👩\u200d👧 family", "❤\ufe0f love",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", "1\ufe0f\u20e3 🇫🇷",
+    "zero\u200bwidth\u200djoin\u2060er\ufeff", "soft\u00adhyphen", "tab\tline\nreturn\r\nend",
+    "\x00nul\x07bell\x7fdel\x85next", "\ufffdbroken\ufffd", "no\u00a0break\u202fspace\u3000wide\u2028line\u2029para",
+    "\u180emongolian\u200e\u200f", "don't — “quoted” ‘s… «no»", "a_b-c/d\\e^f`g|h~i", "€5 £3 ¥2 ₿1 ±½ ²",
+    "№1 ™ © ® ° ¶ §", "𝕳𝖊𝖑𝖑𝖔 𝐰𝐨𝐫𝐥𝐝 🅰", "ⅣⅨ ⓐ ㍿", "\ue000private\U000f0000", "[CLS] x[SEP]y [MASK]z [cls]",
+    "[UNK][PAD]", "##ing ##", "x" * 100, "x" * 101, "𝕏" * 100, "𝕏" * 101, "مرحبا؟ ، ؛", "।॥ ។ ᭎", "ᴬᴮ ᵃ ˈstress",
+    "\U000105c9\U00011938", "Ⱥ Ⱦ ꙗ Ꭰ ꭰ", "", "   ", "a" + "\u0300" * 30,
 ]
 SETTINGS = {
     "uncased": dict(clean_text=True, handle_chinese_chars=True, strip_accents=None, lowercase=True),
@@ -81,6 +86,8 @@ for name in ("train", "test"):
         reviews += [row["text"] for row in csv.DictReader(file)]
 ids = [bundled.encode(text).ids for text in reviews]
 lines = [",".join(map(str, row)) + "\n" for row in ids]
+hashes = [digest(lines[at:at + REVIEWS]) for at in range(0, len(lines), REVIEWS)]
+counts = {"count": len(ids), "tokens": sum(map(len, ids)), "block": REVIEWS, "hashes": hashes}
 
 with open(os.path.join(HERE, "odd.json"), "w", encoding="utf-8") as file:
     listed = lambda rows: "[\n  " + ",\n  ".join(map(compact, rows)) + "\n ]"
@@ -90,5 +97,5 @@ with open(os.path.join(HERE, "odd.json"), "w", encoding="utf-8") as file:
         f' "settings": {compact(SETTINGS)}',
         f' "characters": {compact(characters)}',
         f' "texts": {listed(texts)}',
-        f' "reviews": {compact({"count": len(ids), "tokens": sum(map(len, ids)), "block": REVIEWS, "hashes": [digest(lines[at:at + REVIEWS]) for at in range(0, len(lines), REVIEWS)]})}',
+        f' "reviews": {compact(counts)}',
     ]) + "\n}\n")
