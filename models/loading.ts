@@ -3,7 +3,7 @@
 import { UserError } from '../engine/errors.ts'
 import { sameShape, showShape, type Shape } from '../engine/shape.ts'
 import { adapted } from './lora.ts'
-import { initialise } from './initialise.ts'
+import { freshValues, initialise } from './initialise.ts'
 import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
@@ -77,10 +77,46 @@ export async function loadWeights(model: Model, file: TensorFile, seed: number):
 export function modelTensors(model: Model): LazyTensor[] {
   const open = adapted(model).find(({ lora }) => lora && !lora.merged)
   if (open) throw new UserError(`the LoRA adapter of ${open.path} is not merged: merge it, or save the adapter alone`)
-  return model.parameters().filter(({ role }) => role !== 'lora').map(parameter => ({
-    name: parameter.name, dtype: 'F32', shape: parameter.shape, read: () => parameter.read(),
+  return modelParameters(model).map(parameter => asF32(parameter, () => parameter.read()))
+}
+
+/** The f32 values that a parameter began with, whatever the GPU holds of them. */
+export type Origin = (parameter: Parameter) => Promise<Float32Array>
+
+/** Of a model that was loaded from `file`, or drawn with `seed` where that is undefined or lacks the parameter. */
+export function originOf(model: Model, file: TensorFile | undefined, seed: number): Origin {
+  const loaded = file ? matchWeights(model, file).loaded : []
+  const tensorOf = new Map(loaded.map(({ parameter, tensor }) => [parameter, tensor]))
+  return async parameter => {
+    const tensor = tensorOf.get(parameter)
+    return file && tensor !== undefined ? file.read(tensor) : freshValues(parameter, seed)
+  }
+}
+
+/** The tensors of a model as it was before it was trained, without adapters. */
+export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
+  return modelParameters(model).map(parameter => asF32(parameter, () => origin(parameter)))
+}
+
+/**
+ * The tensors of a model with its adapters folded in, W + scale · B · A, all in f32: what the GPU stores in f16 comes from
+ * its origin. The model stays as it is.
+ */
+export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
+  const adapters = new Map(adapted(model).flatMap(({ weight, lora }) => (lora && !lora.merged ? [[weight, lora] as const] : [])))
+  const exact = (parameter: Parameter): Promise<Float32Array> => (parameter.dtype === 'f16' ? origin(parameter) : parameter.read())
+  return modelParameters(model).map(parameter => asF32(parameter, async () => {
+    const values = await exact(parameter)
+    const lora = adapters.get(parameter)
+    if (!lora) return values
+    const change = await lora.b.tensor.matmul(lora.a.tensor).mul(lora.scale).data()
+    return values.map((value, i) => value + change[i])
   }))
 }
+
+const modelParameters = (model: Model): Parameter[] => model.parameters().filter(({ role }) => role !== 'lora')
+
+const asF32 = ({ name, shape }: Parameter, read: () => Promise<Float32Array>): LazyTensor => ({ name, dtype: 'F32', shape, read })
 
 /** Names that a parameter's tensor may have in a file, likeliest first. */
 function spellings(name: string, prefix: string): string[] {

@@ -3,14 +3,15 @@ import { join } from 'node:path'
 import { toHubConfig } from '../config.ts'
 import { modelTensors } from '../loading.ts'
 import type { Model } from '../model.ts'
+import type { LazyTensor } from '../safetensors.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from './files.ts'
 
 /**
- * Writes a model's folder as Transformers reads it, one tensor in memory at a time. Throws a UserError while LoRA
- * adapters are not merged.
+ * Writes a model's folder as Transformers reads it, one tensor in memory at a time: those that the GPU holds, or `tensors`.
+ * Throws a UserError on the former while LoRA adapters are not merged.
  */
-export async function saveModel(folder: string, model: Model): Promise<void> {
+export async function saveModel(folder: string, model: Model, tensors: readonly LazyTensor[] = modelTensors(model)): Promise<void> {
   const config = { ...toHubConfig(model.config), architectures: [model.architecture] }
-  await writeSafetensors(join(folder, WEIGHTS_FILE), modelTensors(model), { format: 'pt' })
+  await writeSafetensors(join(folder, WEIGHTS_FILE), tensors, { format: 'pt' })
   await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(config, null, 2)}\n`)
 }
