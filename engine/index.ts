@@ -30,8 +30,8 @@ export { Variable, variable } from './variable.ts'
 export { type Feeds, reference } from './reference.ts'
 export { type GradientCheckOptions, type GradientCheckReport, checkGradients } from './gradcheck.ts'
 export { registeredOps } from './graph.ts'
-export { type AdapterInfo, Device, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
-export { type Tuner, type TuningMode, type TuningOptions, setKernelTuning, setTuner } from './tune.ts'
+export { type AdapterInfo, Device, DeviceLost, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
+export { type Tuner, type TuningMode, type TuningOptions, measuring, setKernelTuning, setTuner, settleKernels } from './tune.ts'
 
 // In a browser the device is the one that the page is offered; under Node, engine/node.ts sets another provider.
 if (typeof navigator !== 'undefined' && 'gpu' in navigator) {

@@ -15,7 +15,8 @@ export function setTuner(next?: Tuner): void {
 
 /**
  * `off`: always the best guess. `cached`: what is known, and on a GPU the first candidates of what is not, for a few
- * seconds at most. `full`: every candidate of everything that is not known.
+ * seconds at most. `full`: every candidate of everything that is not known. Once measuring has ended, by its time or by
+ * `settleKernels`, a choice follows from the question and from what is known then, whenever it is asked.
  */
 export type TuningMode = 'off' | 'cached' | 'full'
 
@@ -25,8 +26,6 @@ export interface TuningOptions {
   readonly known?: ReadonlyMap<string, string>
   /** Called with every answer that was measured. */
   readonly onAnswer?: (question: string, candidate: string) => void | Promise<void>
-  /** Called with every guess that stands for good, where the time to measure was spent. */
-  readonly onGuess?: (question: string, candidate: string) => void | Promise<void>
   /** Called while measuring: questions answered and asked in this plan. */
   readonly onProgress?: (done: number, total: number) => void
   /** Called with the reason where a candidate does not run on this adapter. */
@@ -38,6 +37,7 @@ export interface TuningOptions {
 /** What the process knows and may do. */
 export interface Tuning extends TuningOptions {
   readonly answers: Map<string, string>
+  /** Nothing is measured any more once this is not above 0. */
   secondsLeft: number
 }
 
@@ -53,12 +53,19 @@ export function setKernelTuning(options: TuningOptions): void {
   tuning = begin(options)
 }
 
-/** Undefined where nothing is to be measured: tuning is off, or a test chooses. */
-export function currentTuning(): Tuning | undefined {
-  return tuner || tuning.mode === 'off' ? undefined : tuning
+/** Ends all measuring. */
+export function settleKernels(): void {
+  tuning.secondsLeft = 0
 }
 
-/** A choice that was made by guessing. */
+/** What a plan that is made now may measure by; undefined where it measures nothing. */
+export function measuring(traits: Traits): Tuning | undefined {
+  // A CPU adapter takes seconds to compile a candidate, and its guesses were measured when they were written.
+  const idle = tuning.mode === 'off' || (tuning.mode === 'cached' && traits.cpu)
+  return tuner || idle || tuning.secondsLeft <= 0 ? undefined : tuning
+}
+
+/** A choice that nothing is known about. */
 export interface Question {
   readonly key: string
   readonly candidates: readonly string[]
@@ -74,8 +81,43 @@ export function chooser(traits: Traits, onGuess?: (question: Question) => void):
     const shown = candidates.map(candidate => JSON.stringify(candidate))
     const known = shown.indexOf(tuning.answers.get(key) ?? '')
     if (known < 0) onGuess?.({ key, candidates: shown })
-    return candidates[Math.max(known, 0)]
+    return candidates[known < 0 ? guess(key, shown) : known]
   }
+}
+
+/** How many times larger or smaller each size of a problem may be for its answer to be a guide to another. */
+const NEAR = 4
+
+/** The answer to the nearest problem that one is known of, else the first candidate, which comes as the best guess. */
+function guess(key: string, shown: readonly string[]): number {
+  const asked = partsOf(key)
+  let best = { candidate: 0, distance: Infinity }
+  for (const [other, answer] of tuning.answers) {
+    const { kind, sizes } = partsOf(other)
+    const candidate = kind === asked.kind ? shown.indexOf(answer) : -1
+    if (candidate < 0) continue
+    const distance = sizes.reduce((most, size, i) => Math.max(most, Math.abs(Math.log2(size / asked.sizes[i]))), 0)
+    // By the candidates' order where two are as near: that of the answers may differ from file to file.
+    const nearer = distance < best.distance || (distance === best.distance && candidate < best.candidate)
+    if (nearer && distance <= Math.log2(NEAR)) best = { candidate, distance }
+  }
+  return best.candidate
+}
+
+interface Parts {
+  /** The question without its sizes. */
+  readonly kind: string
+  readonly sizes: readonly number[]
+}
+
+const taken = new Map<string, Parts>()
+
+/** A question taken apart; the numbers in `f32` and `k4` are no sizes. */
+function partsOf(key: string): Parts {
+  const size = /(?<![a-wyz\d])\d+/g
+  const parts = taken.get(key) ?? { kind: key.replace(size, '#'), sizes: (key.match(size) ?? []).map(Number) }
+  taken.set(key, parts)
+  return parts
 }
 
 /** The same with one question answered by its n-th candidate, to try it. */

@@ -99,10 +99,12 @@ export class AdamW {
 
   /**
    * Inside a compiled function: one step from flat gradients, which were multiplied by `lossScale` (f32 []). Gives the
-   * true global norm of the gradient, f32 []; where it is not finite, nothing changes.
+   * true global norm of the gradient, f32 []; where it is not finite, nothing changes. `t` (f32 []) is the step's number
+   * for the bias corrections, where only the GPU knows it: those of `hyper` don't count then.
    */
-  update(flat: readonly Tensor[], hyper: Tensor, lossScale: Tensor = scalar(1)): Tensor {
-    const { clip } = this.#options
+  update(flat: readonly Tensor[], hyper: Tensor, lossScale: Tensor = scalar(1), t?: Tensor): Tensor {
+    const { clip, beta1, beta2 } = this.#options
+    const corrections = t && [beta1, beta2].map(beta => oneMinusExp(t.mul(-Math.log(beta))).reshape([1]))
     const squares = flat.map(g => g.mul(lossScale.reciprocal()).square().sum())
     const norm = squares.reduce((a, b) => a.add(b)).sqrt()
     // As torch's clip_grad_norm_; a negative scale makes AdamW skip the step.
@@ -110,7 +112,8 @@ export class AdamW {
     const scale = norm.isFinite().where(clipped.div(lossScale), -1)
     this.#arenas.forEach(({ decay, values, m, v }, i) => {
       const row = decay ? 0 : 1
-      const numbers = hyper.slice([row, 0], [row + 1, HYPER_COUNT]).reshape([HYPER_COUNT])
+      const given = hyper.slice([row, 0], [row + 1, HYPER_COUNT]).reshape([HYPER_COUNT])
+      const numbers = corrections ? concat([given.slice([0], [HYPER_COUNT - corrections.length]), ...corrections]) : given
       const [p, nextM, nextV] = adamw(values.tensor, m.tensor, v.tensor, flat[i], numbers, scale)
       values.assign(p)
       m.assign(nextM)
@@ -123,6 +126,12 @@ export class AdamW {
   state(): StateEntry[] {
     return this.#arenas.flatMap(({ values, m, v }) => [values, m, v].map(variable => ({ name: variable.name, variable })))
   }
+}
+
+/** 1 − e⁻ˣ for x ≥ 0, f32: where the difference would lose its digits, the power series. */
+function oneMinusExp(x: Tensor): Tensor {
+  const series = [8, 7, 6, 5, 4, 3, 2].reduce<Tensor>((sum, n) => scalar(1).sub(x.mul(sum).mul(1 / n)), scalar(1)).mul(x)
+  return x.less(0.5).where(series, scalar(1).sub(x.neg().exp()))
 }
 
 function pack(parameters: readonly Parameter[], decay: boolean, maxBytes: number): Arena[] {

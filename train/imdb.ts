@@ -47,7 +47,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (await run.finished()) throw new UserError(`${run.folder} is finished: see its result.json`)
     await checkPaths(full)
     checkFeatures(full, await openNamed(full.adapter, full.profile))
-    return full.dryRun ? dryRun(full, console, version) : resumeRun(run, full, console, version)
+    return full.dryRun ? dryRun(full, console, version, run) : resumeRun(run, full, console, version)
   }
   await checkPaths(options)
   const device = await openNamed(options.adapter, options.profile)

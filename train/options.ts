@@ -174,7 +174,7 @@ const groups = {
       'of every draw: samples, splits, shuffles, fresh weights, dropout',
     ),
     recompute: flag('keep no activations within a layer: less memory for long texts, and more time'),
-    precision: valued(oneOf('f32', 'f16'), 'f32', 'storage of frozen weights and activations; sums are always f32'),
+    precision: valued(oneOf('f32', 'f16'), 'f32', 'storage of frozen weights and activations, for --tune lora and head; sums are always f32'),
   },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
@@ -264,7 +264,7 @@ export function parseOptions(argv: readonly string[]): Options {
   }
   // The table says each value's type, which the compiler cannot follow through a map of mixed ones.
   const options = { ...values, given } as unknown as Omit<Options, 'lr'> & { lr: number | undefined }
-  refuseConflicts(options.tune, given)
+  refuseConflicts(options, given)
   return { ...options, lr: options.lr ?? DEFAULT_RATES[options.tune] }
 }
 
@@ -310,12 +310,13 @@ function unknownOption(rawName: string): UserError {
   )
 }
 
-function refuseConflicts(tune: Options['tune'], given: ReadonlySet<string>): void {
+function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
   const changed = given.has('resume') ? [...given].find((name) => !resumable.has(name)) : undefined
   if (changed)
     throw new UserError(`--${changed} cannot be given with --resume, which goes on with the run's own options`)
   const idle = tune === 'lora' ? undefined : loraOnly.find((name) => given.has(name))
   if (idle) throw new UserError(`--${idle} is for --tune lora; it means nothing with --tune ${tune}`)
+  if (tune === 'full' && precision === 'f16') throw new UserError('--precision f16 is for frozen weights; --tune full has none')
 }
 
 /** Help with every option and its default. */

@@ -1,9 +1,10 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
-import { type AdapterInfo, type Device, type PlanSummary, UserError, currentDevice } from '../engine/index.ts'
-import { countParameters, mergeLora, summaryText, type SequenceClassifier } from '../models/index.ts'
+import { resolve } from 'node:path'
+import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../engine/index.ts'
+import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../models/index.ts'
 import { saveModel } from '../models/node/model.ts'
 import { saveAdapter } from '../models/node/peft.ts'
-import { codeOf, exists, writeAtomic } from '../models/node/files.ts'
+import { codeOf, exists, openWeights, writeAtomic } from '../models/node/files.ts'
 import { saveTokenizer } from '../models/node/tokenizer.ts'
 import { Checkpoints, type Position } from './checkpoint.ts'
 import { type Console, table } from './console.ts'
@@ -11,11 +12,13 @@ import type { Tokenised } from './data/batches.ts'
 import type { Example } from './data/examples.ts'
 import { type SetFacts, factsOf, median } from './data/statistics.ts'
 import { BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
+import { type Fingerprints, fingerprintsOf } from './fingerprint.ts'
 import { type Options, parseOptions } from './options.ts'
 import { dependencies } from './package.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
-import { type Run, chooseRunFolder, createRun } from './runs.ts'
+import { type Run, chooseRunFolder, createNewRun } from './runs.ts'
+import { command, stopOnSignals } from './shell.ts'
 import { KernelChoices } from './tuning.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from './trainer.ts'
 
@@ -25,8 +28,8 @@ const SENTENCES = [
   'Two dull hours of wooden acting and a story that goes nowhere.',
 ]
 
-/** What the system says of a disk that takes no more. */
-const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO']
+/** What the system says of a disk that takes no more, or of a folder that is gone. */
+const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOENT', 'ENOTDIR', 'ESTALE']
 
 function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
   return { name, vendor, architecture, backend, driver, software: fallback }
@@ -43,6 +46,7 @@ interface Prepared {
   readonly data: Data
   readonly facts: { readonly train: SetFacts, readonly test: SetFacts }
   readonly opened: OpenedModel
+  readonly fingerprints: Fingerprints
   readonly model: SequenceClassifier
   readonly trainer: Trainer
   readonly plan: PlanSummary
@@ -67,6 +71,8 @@ async function prepare(options: Options, console: Console, progress: Progress, v
   const opened = await fetchWeights(described, download)
   await checkWeights(model, opened.folder)
   progress.stop()
+  const fingerprints = await fingerprintsOf(data, opened)
+  if (run) refuseChanges(run, fingerprints, data, opened)
   const facts = { train: factsOf(data.all), test: factsOf(data.test) }
   const parameters = countParameters(model)
 
@@ -79,7 +85,7 @@ async function prepare(options: Options, console: Console, progress: Progress, v
   const plan = await trainer.plan(options.maxLength)
   console.say(`Step of ${options.batchSize} × ${options.maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
-  return { options, device, data, facts, opened, model, trainer, plan, parameters, choices }
+  return { options, device, data, facts, opened, fingerprints, model, trainer, plan, parameters, choices }
 }
 
 /** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
@@ -87,6 +93,15 @@ function commitOf(run: Run | undefined, what: 'model' | 'data', name: string | u
   const { options, commits } = (run?.config ?? {}) as { options?: Record<string, unknown>, commits?: Record<string, unknown> }
   const commit = commits?.[what]
   return options?.[what] === name && typeof commit === 'string' ? commit : undefined
+}
+
+/** Throws a UserError where the run began with other data or another model than there are now. */
+function refuseChanges({ folder, config }: Run, now: Fingerprints, data: Data, opened: OpenedModel): void {
+  const { fingerprints: before = {} } = config as { fingerprints?: Partial<Fingerprints> }
+  const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
+  if (!changed) return
+  const what = changed === 'data' ? `the reviews in ${data.source}` : `the model ${opened.name}, or its tokenizer,`
+  throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
 }
 
 function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
@@ -112,10 +127,10 @@ function overview({ device, opened, parameters, facts, plan }: Prepared): Record
   }
 }
 
-/** Resolves everything, plans one step, prints, trains nothing. */
-export async function dryRun(options: Options, console: Console, version: string): Promise<number> {
+/** Resolves everything, of a run that goes on as it began, plans one step, prints, trains nothing. */
+export async function dryRun(options: Options, console: Console, version: string, run?: Run): Promise<number> {
   const progress = new Progress()
-  const prepared = await prepare(options, console, progress, version)
+  const prepared = await prepare(options, console, progress, version, run)
   console.result(overview(prepared))
   return 0
 }
@@ -123,14 +138,20 @@ export async function dryRun(options: Options, console: Console, version: string
 /** A new run. Nothing is written before everything is resolved and checked. */
 export async function startRun(options: Options, console: Console, version: string): Promise<number> {
   const progress = new Progress()
-  const folder = await chooseRunFolder(options.out, options.name ?? options.model?.split('/').at(-1) ?? 'run')
+  const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
+  await chooseRunFolder(options.out, name)
   const prepared = await prepare(options, console, progress, version)
-  const run = await createRun(folder, {
+  const run = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
-    commits: { model: prepared.opened.commit, data: prepared.data.commit },
+    commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
     arguments: await repeatable(options), options, ...overview(prepared),
   })
-  return work(run, prepared, console, progress, version)
+  const unlock = await run.lock()
+  try {
+    return await work(run, prepared, console, progress, version)
+  } finally {
+    await unlock()
+  }
 }
 
 /** The options that a run was started with, `changes` on top. Throws a UserError on a folder that names none. */
@@ -147,6 +168,15 @@ export function recordedOptions(run: Run, changes: readonly string[]): Options {
 
 /** Goes on with a run from its last checkpoint, or from its beginning where it came to none. */
 export async function resumeRun(run: Run, options: Options, console: Console, version: string): Promise<number> {
+  const unlock = await run.lock()
+  try {
+    return await goOn(run, options, console, version)
+  } finally {
+    await unlock()
+  }
+}
+
+async function goOn(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const position = await new Checkpoints(run.path('checkpoints')).latest()
   const progress = new Progress()
   const prepared = await prepare(options, console, progress, version, run)
@@ -168,7 +198,6 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
   try {
-    await prepared.choices.keepIn(run)
     const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
       progress.start(`tokenise ${what}`, examples.length)
       const result = await tokenise(examples, opened.tokenizer, options.maxLength, done => progress.update(done))
@@ -178,6 +207,8 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     const train = await tokenised('train', data.train)
     const validation = await tokenised('validation', data.validation)
     const test = await tokenised('test', data.test)
+    await trainer.prepare(train, validation, test, () => measuring(device.traits) !== undefined)
+    await prepared.choices.settleIn(run)
     const drawn = await fillModel(model, opened.folder, options.seed)
     const heads = drawn.filter(name => !name.includes('lora_'))
     if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
@@ -214,25 +245,20 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     progress.start('train', perEpoch * options.epochs, from?.step ?? 0)
     const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
     progress.stop()
-    stopping.end()
     if (outcome.kind === 'stopped') {
+      // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
       console.say(`Stopped after step ${outcome.position.step}. To go on: ${command('--resume', run.folder)}`)
       console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
       return stopping.status()
     }
+    stopping.end()
 
     progress.start('test', test.length)
     const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) })
     progress.stop()
-    // Before adapters are merged: the trainer's compiled steps add them.
     const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
     const said = await trainer.evaluate(sentences)
-    if (options.tune === 'lora') await saveAdapter(run.path('adapter'), model, opened.name, opened.revision)
-    if (options.tune !== 'lora' || options.merge) {
-      if (options.tune === 'lora') await mergeLora(model)
-      await saveModel(run.path('model'), model)
-      await saveTokenizer(run.path('model'), opened.tokenizer, model.config)
-    }
+    await saveTrained(run, prepared)
     const steps = run.readMetrics().filter(line => line.split === undefined)
     const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
     const result = {
@@ -245,7 +271,8 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     }
     // Loaded only here: the charts' library takes longer to load than all else.
     const { writeReport } = await import('./report/write.ts')
-    await writeReport(run, { result, evaluation: tested, test: data.test, data, command: commandOf(run) })
+    const repeat = { command: command(...pinnedArguments(run)), exact: !prepared.choices.measured }
+    await writeReport(run, { result, evaluation: tested, test: data.test, data, ...repeat })
     await run.writeResult(result)
 
     console.say(`\nHeld-out accuracy: ${percent(tested.accuracy)} of ${count(test.length)} reviews that training never saw`
@@ -266,41 +293,56 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     console.result({ ...result, ...overview(prepared), folder: run.folder })
     return 0
   } catch (error) {
-    const code = codeOf(error)
-    if (code === undefined || !DISK_TROUBLE.includes(code)) throw error
-    throw new UserError(`Cannot write to ${run.folder}: ${code}. To go on once that is mended: ${command('--resume', run.folder)}`)
+    throw await explained(error, run, device)
   } finally {
     progress.stop()
   }
 }
 
-/** Signals that come together are one: a terminal sends Ctrl-C to npm and to this process, and npm passes it on. */
-const SAME_SIGNAL_MS = 1000
-
-/** Ctrl-C, and how schedulers end a job: the first calls `stop`, another one ends the process at once. */
-function stopOnSignals(stop: () => void): { status(): number, end(): void } {
-  let first: { readonly at: number, readonly status: number } | undefined
-  const onSignal = (signal: NodeJS.Signals): void => {
-    if (!first) {
-      process.stderr.write('\nFinishing this step and writing a checkpoint; again to end at once.\n')
-      first = { at: performance.now(), status: signal === 'SIGTERM' ? 143 : 130 }
-      stop()
-    } else if (performance.now() - first.at > SAME_SIGNAL_MS) {
-      end()
-      process.kill(process.pid, signal)
+/** Writes the adapter, with its base where that is nowhere else, and the whole model where that is asked for. */
+async function saveTrained(run: Run, { options, model, opened }: Prepared): Promise<void> {
+  const weights = opened.folder === undefined ? undefined : await openWeights(opened.folder)
+  try {
+    const origin = originOf(model, weights, options.seed)
+    const save = async (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => {
+      await saveModel(run.path(name), model, tensors)
+      await saveTokenizer(run.path(name), opened.tokenizer, model.config)
     }
+    if (options.tune === 'lora') {
+      if (!weights) await save('base', baseTensors(model, origin))
+      const [base, revision] = await baseOf(run, opened)
+      await saveAdapter(run.path('adapter'), model, base, revision)
+    }
+    if (options.tune !== 'lora' || options.merge) await save('model', mergedTensors(model, origin))
+  } finally {
+    await weights?.close()
   }
-  const end = (): void => void process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
-  return { status: () => first?.status ?? 0, end }
 }
 
-/** A command for the user's shell, run by the Node that came with the packages. */
-function command(...args: readonly string[]): string {
-  const quote = (text: string): string => (/^[\w=./:,@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
-  return ['npx node train/imdb.ts', ...args.map(quote)].join(' ')
+/** The adapter's base and its revision: what was asked for of the Hub, or else what that was; a folder by its whole path. */
+async function baseOf(run: Run, { name, revision, commit, folder }: OpenedModel): Promise<[string, string | undefined]> {
+  if (folder === undefined) return [resolve(run.path('base')), undefined]
+  return await exists(name) ? [resolve(name), undefined] : [name, revision ?? commit]
 }
 
-function commandOf({ config: { arguments: given } }: Run): string {
-  return command(...(Array.isArray(given) ? given.map(String) : []))
+/** What a failure means to someone who wants the run to go on: a GPU or a disk that is gone or full has a way back. */
+async function explained(error: unknown, run: Run, device: Device): Promise<unknown> {
+  const position = await new Checkpoints(run.path('checkpoints')).latest().catch(() => undefined)
+  const goOn = `To go on${position ? '' : ', from the beginning,'}`
+  const code = codeOf(error)
+  if (code !== undefined && DISK_TROUBLE.includes(code)) {
+    return new UserError(`Cannot write to ${run.folder}: ${code}. ${goOn} once that is mended: ${command('--resume', run.folder)}`)
+  }
+  if (error instanceof UserError && !(error instanceof DeviceLost)) return error
+  const lost: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
+  return lost instanceof DeviceLost ? new UserError(`${lost.message}. ${goOn}: ${command('--resume', run.folder)}`) : error
+}
+
+/** The arguments of a run, with the Hub's model and data as the commits that they were. */
+function pinnedArguments({ config }: Run): string[] {
+  const { arguments: given, commits = {} } = config as { arguments?: unknown, commits?: Record<string, unknown> }
+  return (Array.isArray(given) ? given.map(String) : []).map(argument => {
+    const [, what, name] = /^--(model|data)=([^@]+)/.exec(argument) ?? []
+    return what !== undefined && typeof commits[what] === 'string' ? `--${what}=${name}@${commits[what]}` : argument
+  })
 }

@@ -1,10 +1,11 @@
 // A run's folder: config.json, metrics.jsonl, result.json, and the places of what others write (checkpoints, adapter,
 // report). Whole files are written beside their place and renamed into it; metrics grow a whole line at a time.
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { mkdir, readdir, readFile, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../engine/errors.ts'
-import { codeOf, exists, readJson, writeAtomic } from '../models/node/files.ts'
+import { codeOf, exists, isFolder, readJson, writeAtomic } from '../models/node/files.ts'
+import { lock } from './lock.ts'
 
 /** One line of metrics.jsonl: an optimizer step, or an evaluation after it. */
 export type Metrics = { readonly step: number } & Readonly<Record<string, unknown>>
@@ -13,9 +14,12 @@ const CONFIG = 'config.json'
 const METRICS = 'metrics.jsonl'
 const RESULT = 'result.json'
 
+/** A folder that is another run's, or holds something else. */
+class Taken extends UserError {}
+
 /**
  * The folder that a new run would get: `out`, or else `runs/<date>-<name>`, numbered where that is taken. Creates
- * nothing. Throws a UserError when `out` exists and is no empty folder.
+ * nothing. Throws a UserError when `out` exists and is no empty folder, or when the folder could not be made.
  */
 export async function chooseRunFolder(
   out: string | undefined,
@@ -24,11 +28,13 @@ export async function chooseRunFolder(
 ): Promise<string> {
   if (out !== undefined) {
     await refuseTaken(out)
+    await refuseUnwritable(out)
     return out
   }
   // The name may be a Hub's, with a slash, or anything that a user typed.
   const plain = name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|[-.]+$/g, '') || 'run'
   const folder = join(root, `${now.toISOString().slice(0, 10)}-${plain}`)
+  await refuseUnwritable(folder)
   for (let number = 1; ; number++) {
     const candidate = number === 1 ? folder : `${folder}-${number}`
     if (!(await exists(candidate))) return candidate
@@ -37,19 +43,41 @@ export async function chooseRunFolder(
 
 /**
  * Creates the folder and writes its config.json: what the run is, all that is needed to repeat it. To be called once
- * everything is resolved, so that a mistake leaves nothing behind. Throws a UserError when the folder is taken.
+ * everything is resolved, so that a mistake leaves nothing behind. Throws a UserError when the folder is taken, also by
+ * one of several processes that want it at once.
  */
 export async function createRun(folder: string, config: Readonly<Record<string, unknown>>): Promise<Run> {
   await refuseTaken(folder)
   try {
     await mkdir(folder, { recursive: true })
-    await writeAtomic(join(folder, CONFIG), toJson(config))
+    const unlock = await lock(folder).catch((error: unknown) => {
+      throw error instanceof UserError ? new Taken(error.message) : error
+    })
+    try {
+      if ((await readdir(folder)).length > 1) throw new Taken(taken(folder))
+      await writeAtomic(join(folder, CONFIG), toJson(config))
+    } finally {
+      await unlock()
+    }
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
     throw new UserError(`Cannot write the run's folder ${folder}: ${code}`)
   }
   return new Run(folder, await readConfig(folder))
+}
+
+/** Creates a run in `out`, or in the first folder by `name` that no other process takes. Throws as those two do. */
+export async function createNewRun(
+  out: string | undefined, name: string, config: Readonly<Record<string, unknown>>, where: { root?: string, now?: Date } = {},
+): Promise<Run> {
+  for (;;) {
+    try {
+      return await createRun(await chooseRunFolder(out, name, where), config)
+    } catch (error) {
+      if (out !== undefined || !(error instanceof Taken)) throw error
+    }
+  }
 }
 
 /** Opens a run to go on with it. Throws a UserError on a folder that is no run's. */
@@ -76,7 +104,19 @@ async function refuseTaken(folder: string): Promise<void> {
       throw new UserError(`${folder} is a file or lies below one: a run needs a folder of its own`)
     throw new UserError(`Cannot read the folder ${folder}: ${codeOf(error) ?? String(error)}`)
   })
-  if (names.length > 0) throw new UserError(`${folder} exists and is not empty: a run needs a folder of its own`)
+  if (names.length > 0) throw new Taken(taken(folder))
+}
+
+const taken = (folder: string): string => `${folder} exists and is not empty: a run needs a folder of its own`
+
+/** Looks at what there is of the path: to find out only when the run begins would waste all that comes before. */
+async function refuseUnwritable(folder: string): Promise<void> {
+  let parent = resolve(folder)
+  while (!(await exists(parent)) && dirname(parent) !== parent) parent = dirname(parent)
+  if (!(await isFolder(parent))) throw new UserError(`Cannot write the run's folder ${folder}: ${parent} is a file`)
+  await access(parent, constants.W_OK).catch((error: unknown) => {
+    throw new UserError(`Cannot write the run's folder ${folder}: ${codeOf(error) ?? String(error)}`)
+  })
 }
 
 /** A run's folder in use. Made by `createRun` and `openRun`. */
@@ -93,6 +133,17 @@ export class Run {
   /** A place in the folder, e.g. `path('adapter')`. */
   path(...parts: string[]): string {
     return join(this.folder, ...parts)
+  }
+
+  /**
+   * Keeps other processes off the run until what it gives is called. Throws a UserError, naming the process, where another
+   * works on it.
+   */
+  async lock(): Promise<() => Promise<void>> {
+    return lock(this.folder).catch((error: unknown) => {
+      const code = codeOf(error)
+      throw code === undefined ? error : new UserError(`Cannot write to ${this.folder}: ${code}`)
+    })
   }
 
   /** Whether the run came to its end. */

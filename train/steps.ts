@@ -17,16 +17,16 @@ function tensorsOf(batch: Batch, withTypes: boolean): BatchTensors {
   }
 }
 
-/**
- * Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps. A step that an
- * overflow skips still counts for AdamW's bias correction, which torch.amp would not have it do.
- */
+/** Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps in a row. */
 export const LOSS_SCALE = { initial: 2 ** 15, most: 2 ** 24, least: 1, growthInterval: 200 } as const
 
 /** The loss scale, kept on the GPU so that no step waits for the host to look at it. */
-class LossScaler {
+export class LossScaler {
   readonly scale: Variable = variable({ shape: [], dtype: 'f32' }, 'loss_scale')
+  /** Steps since the scale changed. */
   readonly good: Variable = variable({ shape: [], dtype: 'f32' }, 'loss_scale.good_steps')
+  /** Steps that were not skipped: AdamW's bias correction counts no others, as with torch.amp. */
+  readonly taken: Variable = variable({ shape: [], dtype: 'f32' }, 'loss_scale.taken_steps')
 
   async initialise(): Promise<void> {
     await this.scale.write(Float32Array.of(LOSS_SCALE.initial))
@@ -43,6 +43,7 @@ class LossScaler {
       this.scale.tensor.mul(0.5).maximum(least),
     ))
     this.good.assign(finite.where(grown.where(0, good), 0))
+    this.taken.assign(this.taken.tensor.add(finite.where(1, 0)))
   }
 }
 
@@ -106,7 +107,7 @@ export class TrainingSteps {
       return { flat, told: concat([weighted.reshape([1]), correct(logits, batch.labels).reshape([1])]) }
     }
     const apply = (flat: readonly Tensor[], hyper: Tensor): Tensor => {
-      const norm = optimizer.update(flat, hyper, lossScale())
+      const norm = optimizer.update(flat, hyper, lossScale(), scaler?.taken.tensor.add(1))
       scaler?.update(norm)
       return norm
     }
@@ -189,7 +190,9 @@ export class TrainingSteps {
 
   /** What a checkpoint keeps besides the optimizer's state. */
   state(): StateEntry[] {
-    return this.#scaler ? [this.#scaler.scale, this.#scaler.good].map(variable => ({ name: variable.name, variable })) : []
+    if (!this.#scaler) return []
+    const { scale, good, taken } = this.#scaler
+    return [scale, good, taken].map(variable => ({ name: variable.name, variable }))
   }
 }
 
@@ -211,5 +214,10 @@ export class EvaluationStep {
 
   async run(batch: Batch): Promise<{ losses: Tensor, logits: Tensor }> {
     return this.#run(tensorsOf(batch, this.#withTypes))
+  }
+
+  /** Plans it for batches of this shape without running it. */
+  async prepare(batch: Batch): Promise<PlanSummary> {
+    return this.#run.prepare(tensorsOf(batch, this.#withTypes))
   }
 }

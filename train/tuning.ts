@@ -1,10 +1,11 @@
 // What the tuner found out, kept from run to run: a file in the user's cache for each adapter, driver and version of
-// tilegrad, and in a run's folder what that run goes by, so that it can be gone on with to the same bits.
+// tilegrad, and in a run's folder what that run goes by, so that it can be gone on with to the same bits: measuring ends
+// before a run's first step, and a run that goes on measures nothing.
 import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { type AdapterInfo, type TuningMode, setKernelTuning } from '../engine/index.ts'
+import { type AdapterInfo, type TuningMode, setKernelTuning, settleKernels } from '../engine/index.ts'
 import { codeOf, exists, readJson, writeAtomic } from '../models/node/files.ts'
 import type { Run } from './runs.ts'
 
@@ -45,7 +46,6 @@ export class KernelChoices {
   readonly #version: string
   readonly #mode: TuningMode
   #answers: Answers
-  #run: Run | undefined
   #remembers = true
 
   private constructor(mode: TuningMode, adapter: AdapterInfo, version: string, answers: Answers) {
@@ -55,34 +55,37 @@ export class KernelChoices {
     this.#answers = answers
   }
 
-  /** Tells the engine how to choose from here on: by what `run` went by before, or else by what the user's cache knows. */
+  /**
+   * Tells the engine how to choose from here on: by what `run` went by before, with nothing measured, or else by what the
+   * user's cache knows.
+   */
   static async begin(mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run): Promise<KernelChoices> {
-    const own = run && await exists(run.path(KERNELS)) ? run.path(KERNELS) : answersFile(adapter, version)
-    const answers = mode === 'off' ? {} : await readAnswers(own)
+    const settled = run !== undefined && await exists(run.path(KERNELS))
+    const answers = mode === 'off' ? {} : await readAnswers(settled ? run.path(KERNELS) : answersFile(adapter, version))
     const choices = new KernelChoices(mode, adapter, version, answers)
     setKernelTuning({
       mode,
       known: new Map(Object.entries(answers)),
+      budget: settled ? 0 : undefined,
       onAnswer: async (question, candidate) => {
-        await choices.#goBy(question, candidate)
+        choices.#answers = { ...choices.#answers, [question]: candidate }
         await choices.#remember(question, candidate)
       },
-      onGuess: (question, candidate) => choices.#goBy(question, candidate),
       onProgress: (done, total) => { if (mode === 'full') process.stderr.write(`measured kernels: ${done} of ${total}${done === total ? '\n' : '\r'}`) },
       onFailure: reason => { process.stderr.write(`${reason}\n`) },
     })
     return choices
   }
 
-  /** From here on the run's folder knows what it goes by. */
-  async keepIn(run: Run): Promise<void> {
-    this.#run = run
+  /** Ends all measuring: from here on choices follow from what is known now, which the run's folder keeps. */
+  async settleIn(run: Run): Promise<void> {
+    settleKernels()
     if (this.#mode !== 'off') await this.#write(run.path(KERNELS), this.#answers)
   }
 
-  async #goBy(question: string, candidate: string): Promise<void> {
-    this.#answers = { ...this.#answers, [question]: candidate }
-    if (this.#run) await this.#write(this.#run.path(KERNELS), this.#answers)
+  /** Whether anything was measured of what it goes by, here or before. */
+  get measured(): boolean {
+    return Object.keys(this.#answers).length > 0
   }
 
   /** For other runs. A cache that can't be written costs them time, and this one nothing. */

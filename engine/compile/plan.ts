@@ -89,8 +89,8 @@ export class Plan {
    * another trace than `trace`, or half precision that the adapter does not have.
    */
   static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[], trace?: object): Promise<Plan> {
-    const first = schedule(outputs, assignments, device.traits)
-    const planned = await answerTrials(device, first.trials) ? schedule(outputs, assignments, device.traits) : first
+    let planned = schedule(outputs, assignments, device.traits)
+    while (await answerTrials(device, planned.trials)) planned = schedule(outputs, assignments, device.traits)
     const held = new Set([...planned.outputs, ...planned.stores.map(store => store.from)])
     const memory = planMemory(planned.steps, held)
     for (const { source } of regionsOf(planned)) {

@@ -10,7 +10,7 @@ import { payloadOf } from '../ops/source.ts'
 import type { Storage } from '../storage.ts'
 import { contiguousView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
-import { answering, chooser, currentTuning } from '../tune.ts'
+import { answering, chooser, measuring } from '../tune.ts'
 import { type Assignment, type Canonical, type Elementwise, type Located, canonical, isElementwise, isWhole, keyOf } from './canonical.ts'
 import { ExpressionWriter, Unfusable, findMelted } from './expression.ts'
 import { type Finishing, findFinishes } from './finish.ts'
@@ -210,7 +210,7 @@ class Scheduler {
     })
     const context: LoweringContext = {
       inputs: bound.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, finish: finishing?.finish,
-      choose: chooser(this.#traits, currentTuning() && (question => {
+      choose: chooser(this.#traits, measuring(this.#traits) && (question => {
         if (this.#trials.has(question.key)) return
         this.#trials.set(question.key, {
           question,

@@ -19,6 +19,12 @@ export interface AdapterInfo {
   readonly type?: string
 }
 
+/** The GPU is gone, with all that was on it: the driver was reset, or it was taken away. */
+export class DeviceLost extends UserError {}
+
+/** How much later than its first failure the news of a loss may come. */
+const NEWS_MS = 100
+
 /** Steps that may be queued before the host waits: enough to keep the GPU busy, few enough to keep the queue quick. */
 const MAX_IN_FLIGHT = 3
 
@@ -41,20 +47,26 @@ export class Device {
     this.pipelines = new Pipelines(gpu)
     this.scratch = new Scratch(this.buffers)
     gpu.addEventListener('uncapturederror', ({ error }) => { this.#refused ??= error })
-    void gpu.lost.then(({ reason, message }) => { this.#lost = reason === 'destroyed' ? 'it was closed' : message })
+    void gpu.lost.then(({ reason, message }) => { this.#lost = reason === 'destroyed' ? 'it was closed' : message.trim().replace(/\.$/, '') })
   }
 
   /**
-   * Throws where the device is gone, and once after it refused a command: what was queued with that is not done, so numbers
-   * that it should have made are not there. A UserError where its memory ran out.
+   * Throws a DeviceLost where the device is gone, and once after it refused a command: what was queued with that is not done,
+   * so numbers that it should have made are not there. A UserError where its memory ran out.
    */
   check(): void {
-    if (this.#lost !== undefined) throw new Error(`the GPU device was lost: ${this.#lost}`)
+    if (this.#lost !== undefined) throw new DeviceLost(`the GPU was lost: ${this.#lost}`)
     const refused = this.#refused
     if (!refused) return
     this.#refused = undefined
     if (refused instanceof GPUOutOfMemoryError) throw new UserError('the adapter\'s memory ran out: use a smaller batch or length, or keep fewer results')
     throw new Error(`the GPU refused a command: ${refused.message}`)
+  }
+
+  /** To be asked after a failure of any kind, which a loss may have caused: throws a DeviceLost where it has. */
+  async checkSoon(): Promise<void> {
+    await Promise.race([this.gpu.lost, new Promise(done => setTimeout(done, NEWS_MS))])
+    this.check()
   }
 
   /** Copies host numbers to `buffer`, from element `at`. f16 is packed from Float32Array. */

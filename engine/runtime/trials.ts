@@ -3,7 +3,7 @@
 // zeros would leave nothing to do. That every candidate gives the right numbers is what the tests are for.
 import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
-import { type Question, type Tuning, currentTuning } from '../tune.ts'
+import { type Question, type Tuning, measuring } from '../tune.ts'
 import type { Device } from './device.ts'
 
 /** A question with what it takes to try its candidates. */
@@ -26,28 +26,23 @@ const MOST_RUNS = 50
 
 /** Answers what may be measured now. True where a plan should be scheduled again with what is known. */
 export async function answerTrials(device: Device, trials: readonly Trial[]): Promise<boolean> {
-  const tuning = currentTuning()
+  const tuning = measuring(device.traits)
   if (!tuning || trials.length === 0) return false
-  // A CPU adapter takes seconds to compile a candidate, and its guesses were measured when they were written.
-  if (tuning.mode === 'cached' && device.traits.cpu) return false
   const operations = (trial: Trial): number => trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
   const byWeight = trials.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
   let answered = 0
   for (const { trial } of byWeight) {
+    if (tuning.secondsLeft <= 0) break
     const start = performance.now()
     const { key, candidates } = trial.question
-    const best = tuning.secondsLeft > 0 ? await fastest(device, trial, tuning) : undefined
+    // Where none can be measured alone, the best guess is the answer: the question is not asked again.
+    const best = await fastest(device, trial, tuning) ?? candidates[0]
     tuning.secondsLeft -= (performance.now() - start) / 1000
-    // A guess stands from now on, so that a run goes by one choice from its beginning to its end.
-    tuning.answers.set(key, best ?? candidates[0])
-    if (best === undefined) {
-      await tuning.onGuess?.(key, candidates[0])
-      continue
-    }
+    tuning.answers.set(key, best)
     await tuning.onAnswer?.(key, best)
     tuning.onProgress?.(++answered, trials.length)
   }
-  return answered > 0
+  return true
 }
 
 /** The candidate that took least time, or undefined where none ran. */

@@ -18,6 +18,7 @@ const set = (rows: number): SetFacts => ({
 const full: ReportInput = {
   name: 'a model on some reviews',
   command: "node train/imdb.ts --lora-targets 'query,value' --seed 3",
+  exact: true,
   createdAt: '2026-11-24T05:00:00.000Z',
   adapter: 'Some adapter (Vulkan)',
   versions: { tilegrad: '0.1.0', webgpu: '0.6.2' },

@@ -51,6 +51,8 @@ export interface ReportInput {
   readonly name: string
   /** The shell command that repeats the run. */
   readonly command: string
+  /** Whether it does so to the last bit. */
+  readonly exact: boolean
   /** ISO 8601. */
   readonly createdAt: string
   readonly adapter: string

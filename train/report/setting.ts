@@ -98,7 +98,10 @@ function histogram(name: string, { histogram, rows, text_length: length }: SetFa
 }
 
 /** The command, ready to be copied. */
-export function repeatSection({ command }: ReportInput): Markup {
-  return html`<p>With the same version on the same adapter, this gives the same run:</p>
+export function repeatSection({ command, exact }: ReportInput): Markup {
+  const same = exact
+    ? 'this gives the same run'
+    : 'this gives the same run, to rounding: kernels are chosen by what was measured, which another time may choose others'
+  return html`<p>With the same version on the same adapter, ${same}:</p>
 <pre tabindex="0"><code>${command}</code></pre>`
 }

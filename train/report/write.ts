@@ -17,16 +17,18 @@ export interface ReportParts {
   readonly test: readonly Example[]
   readonly data: Data
   readonly command: string
+  readonly exact: boolean
 }
 
 /** Writes `report.html` into the run's folder. */
-export async function writeReport(run: Run, { result, evaluation, test, data, command }: ReportParts): Promise<void> {
+export async function writeReport(run: Run, { result, evaluation, test, data, command, exact }: ReportParts): Promise<void> {
   const { config } = run
   const metrics = run.readMetrics()
   const labels = ['negative', 'positive']
   const input: ReportInput = {
     name: run.folder.split(/[\\/]/).at(-1) ?? run.folder,
     command,
+    exact,
     createdAt: String(config.created_at),
     adapter: String(result.adapter),
     versions: { tilegrad: String(config.tilegrad), node: String(config.node) },
