@@ -32,7 +32,8 @@ export async function lock(folder: string): Promise<() => Promise<void>> {
   held.add(path)
   return async () => {
     held.delete(path)
-    await rm(path, { force: true })
+    // A folder that is gone, which the run has told of, is not locked either.
+    await rm(path, { force: true }).catch(() => undefined)
   }
 }
 

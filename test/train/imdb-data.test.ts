@@ -90,6 +90,9 @@ describe('from the Hub, by name', () => {
       expect(run).toMatchObject({ steps: 2, data: { train: { rows: 5 }, test: { rows: 2 } }, model: { name: 'somebody/tiny-bert' } })
       const adapter = JSON.parse(await readFile(join(cwd, 'run/adapter/adapter_config.json'), 'utf8')) as Record<string, unknown>
       expect(adapter.base_model_name_or_path).toBe('somebody/tiny-bert')
+      expect(adapter.revision, 'the base that it was trained on, whatever main becomes').toBe('1'.repeat(40))
+      const report = await readFile(join(cwd, 'run/report.html'), 'utf8')
+      expect(report).toContain(`--model=somebody/tiny-bert@${'1'.repeat(40)} --data=stanfordnlp/imdb@${'2'.repeat(40)}`)
       expect(hub.requests.some(request => request.includes('model.safetensors'))).toBe(true)
       // Only the labelled sets of the dataset are asked for.
       expect(hub.requests.filter(request => request.includes('unsupervised'))).toEqual([])
@@ -107,6 +110,9 @@ describe('from the Hub, by name', () => {
       for (const repository of ['models--somebody--tiny-bert', 'datasets--stanfordnlp--imdb']) {
         await writeFile(join(place.root, 'hub-cache/hub', repository, 'refs/main'), '3'.repeat(40))
       }
+      const planned = await imdb(['--resume', 'run', '--dry-run'], { cwd, env: { ...online, HF_HUB_OFFLINE: '1' } })
+      expect(planned.status, planned.stderr).toBe(0)
+      expect(await readdir(join(cwd, 'run'))).not.toContain('result.json')
       const gone = await imdb(['--resume', 'run'], { cwd, env: { ...online, HF_HUB_OFFLINE: '1' } })
       expect(gone.status, gone.stderr).toBe(0)
       expect(hub.requests.length).toBe(before)

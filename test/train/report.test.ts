@@ -140,6 +140,12 @@ describe('a report', () => {
     }
   })
 
+  test('promises the same run only where kernels were not chosen by measuring, and else the same to rounding', () => {
+    const words = (exact: boolean): string => parse(renderReport({ ...full, exact })).text
+    expect(words(true)).toContain('on the same adapter, this gives the same run:')
+    expect(words(false)).toContain('on the same adapter, this gives the same run, to rounding:')
+  })
+
   test('has nothing in it but numbers that are numbers', () => {
     for (const input of [full, empty])
       expect(renderReport(input)).not.toMatch(/\b(NaN|Infinity|undefined|object Object)\b/)
