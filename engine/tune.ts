@@ -37,14 +37,17 @@ export interface TuningOptions {
 /** What the process knows and may do. */
 export interface Tuning extends TuningOptions {
   readonly answers: Map<string, string>
+  /** Questions that were measured by this process. */
+  readonly asked: Set<string>
   /** Nothing is measured any more once this is not above 0. */
   secondsLeft: number
 }
 
 const BUDGET_SECONDS = 3
 
-const begin = (options: TuningOptions): Tuning =>
-  ({ ...options, answers: new Map(options.known), secondsLeft: options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS) })
+const begin = (options: TuningOptions): Tuning => ({
+  ...options, answers: new Map(options.known), asked: new Set(), secondsLeft: options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS),
+})
 
 let tuning = begin({ mode: 'off' })
 

@@ -140,7 +140,7 @@ export class Trainer {
    */
   async prepare(train: readonly Tokenised[], validation: readonly Tokenised[], test: readonly Tokenised[], wanted: () => boolean): Promise<void> {
     const { batchSize, padId } = this.options
-    for (const { training, sequence } of this.shapes(train, validation, test)) {
+    for (const { training, sequence } of wanted() ? this.shapes(train, validation, test) : []) {
       if (!wanted()) return
       const batch = collate([], [], { padId, sequence, batchSize })
       await (training ? this.#steps : this.#evaluation).prepare(batch)

@@ -27,9 +27,11 @@ const MOST_RUNS = 50
 /** Answers what may be measured now. True where a plan should be scheduled again with what is known. */
 export async function answerTrials(device: Device, trials: readonly Trial[]): Promise<boolean> {
   const tuning = measuring(device.traits)
-  if (!tuning || trials.length === 0) return false
+  // Each once: where candidates depend on more than the question says, an answer may be none of those offered.
+  const open = trials.filter(({ question }) => !tuning?.asked.has(question.key))
+  if (!tuning || open.length === 0) return false
   const operations = (trial: Trial): number => trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
-  const byWeight = trials.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
+  const byWeight = open.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
   let answered = 0
   for (const { trial } of byWeight) {
     if (tuning.secondsLeft <= 0) break
@@ -38,9 +40,10 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
     // Where none can be measured alone, the best guess is the answer: the question is not asked again.
     const best = await fastest(device, trial, tuning) ?? candidates[0]
     tuning.secondsLeft -= (performance.now() - start) / 1000
+    tuning.asked.add(key)
     tuning.answers.set(key, best)
     await tuning.onAnswer?.(key, best)
-    tuning.onProgress?.(++answered, trials.length)
+    tuning.onProgress?.(++answered, open.length)
   }
   return true
 }

@@ -11,6 +11,8 @@ import { openAdapter } from '../../models/node/peft.ts'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
 import { collate } from '../../train/data/batches.ts'
 import { loadReviews } from '../../train/data/reviews.ts'
+import { settle } from '../../train/job.ts'
+import { parseOptions } from '../../train/options.ts'
 import { EvaluationStep } from '../../train/steps.ts'
 import { type Workplace, makeWorkplace, refusal, resultOf } from '../support/command.ts'
 import { imdb } from '../support/tiny.ts'
@@ -153,4 +155,6 @@ test('a model without a file is left beside its adapter, and with it computes wh
 test('half precision is refused where nothing is frozen', async () => {
   const args = ['--model', place.model, '--data', place.reviews, '--tune', 'full', '--precision', 'f16']
   expect(await refusal(place, args)).toBe('--precision f16 is for frozen weights; --tune full has none')
+  const settled = await settle(parseOptions(['--precision', 'f16']), ['--precision', 'f16'], true)
+  expect(parseOptions(settled.argv), 'nor is that the default then').toMatchObject({ tune: 'lora', precision: 'f16' })
 })

@@ -134,7 +134,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
       const path = join(folder, name)
       const run = from ? await openRun(path) : await createRun(path, {})
       const choices = await KernelChoices.begin('cached', asGpu.info, '1.2.3', from && run)
-      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, maxLength: 24 })
+      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
       await trainer.plan(24)
       await trainer.prepare(train, validation, [], () => !from)
       await choices.settleIn(run)
@@ -157,7 +157,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     const run = await createRun(join(folder, 'whole'), {})
     await writeFile(run.path('kernels.json'), stopped.kernels)
     await KernelChoices.begin('cached', asGpu.info, '1.2.3', run)
-    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, maxLength: 24 })
+    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
     await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')))
     expect(await Promise.all(trainer.state().map(({ variable }) => variable.read()))).toEqual(resumed.state)
   } finally {
