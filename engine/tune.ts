@@ -46,7 +46,8 @@ export interface Tuning extends TuningOptions {
 const BUDGET_SECONDS = 3
 
 const begin = (options: TuningOptions): Tuning => ({
-  ...options, answers: new Map(options.known), asked: new Set(), secondsLeft: options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS),
+  ...options, answers: new Map(options.known), asked: new Set(),
+  secondsLeft: options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS),
 })
 
 let tuning = begin({ mode: 'off' })

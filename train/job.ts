@@ -59,7 +59,8 @@ export async function settle(options: Options, argv: readonly string[], software
     return { argv: settled(valuesOf(REAL)), why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.` }
   }
   // Not only by its own options: there are no frozen weights, which f16 is for, where every parameter is tuned.
-  const asksForLora = options.precision === 'f16' || [...options.given].some(name => name.startsWith('lora-') || name === 'train-head' || name === 'merge')
+  const asksForLora = options.precision === 'f16'
+    || [...options.given].some(name => name.startsWith('lora-') || name === 'train-head' || name === 'merge')
   const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {})
     .filter(([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora))
   return {

@@ -207,7 +207,7 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
     const train = await tokenised('train', data.train)
     const validation = await tokenised('validation', data.validation)
     const test = await tokenised('test', data.test)
-    await trainer.prepare(train, validation, test, () => measuring(device.traits) !== undefined)
+    await trainer.prepare({ train, validation, test }, () => measuring(device.traits) !== undefined)
     await prepared.choices.settleIn(run)
     const drawn = await fillModel(model, opened.folder, options.seed)
     const heads = drawn.filter(name => !name.includes('lora_'))

@@ -10,6 +10,7 @@ import { type Batch, type Tokenised, collate, evaluationBatches, makeBatches, pa
 import { ConfusionMatrix, Mean, Throughput, predictions } from './metrics.ts'
 import { stream } from './random.ts'
 import { type ScheduleName, schedule } from './schedules.ts'
+import { type TextSets, batchShapes } from './shapes.ts'
 import { EvaluationStep, TrainingSteps } from './steps.ts'
 
 export interface TrainerOptions {
@@ -87,9 +88,6 @@ const READ_LAG = 3
 /** Which step of a call to `train` is profiled: late enough for drivers to have compiled, early enough for any run. */
 const PROFILED_STEP = 3
 
-/** A step's time in forward passes, about. */
-const BACKWARD_COST = 3
-
 interface Pending {
   readonly parts: readonly Tensor[]
   readonly norm: Tensor
@@ -134,37 +132,13 @@ export class Trainer {
     return this.#steps.prepare(collate([], [], { padId, sequence, batchSize }))
   }
 
-  /**
-   * Plans what training on `train`, validating and testing will run, longest in all first, while `wanted` says so. Nothing
-   * runs but trials of kernels.
-   */
-  async prepare(train: readonly Tokenised[], validation: readonly Tokenised[], test: readonly Tokenised[], wanted: () => boolean): Promise<void> {
+  /** Plans what a run over such texts meets, what takes longest first, for as long as `wanted`. Nothing runs but trials of kernels. */
+  async prepare(texts: TextSets, wanted: () => boolean): Promise<void> {
     const { batchSize, padId } = this.options
-    for (const { training, sequence } of wanted() ? this.shapes(train, validation, test) : []) {
+    for (const { training, sequence } of wanted() ? batchShapes(texts, this.options) : []) {
       if (!wanted()) return
-      const batch = collate([], [], { padId, sequence, batchSize })
-      await (training ? this.#steps : this.#evaluation).prepare(batch)
+      await (training ? this.#steps : this.#evaluation).prepare(collate([], [], { padId, sequence, batchSize }))
     }
-  }
-
-  /** The kinds of batches of a run over such texts: those that it will spend most time on first. */
-  shapes(train: readonly Tokenised[], validation: readonly Tokenised[], test: readonly Tokenised[]): { training: boolean, sequence: number }[] {
-    const { batchSize, maxLength, epochs, seed } = this.options
-    const tokens = new Map<number, { training: boolean, sequence: number, weight: number }>()
-    const add = (texts: readonly Tokenised[], batches: readonly number[][], training: boolean, times: number): void => {
-      for (const indices of batches) {
-        const sequence = padLength(Math.max(...indices.map(i => texts[i].ids.length)), maxLength)
-        const key = training ? sequence : -sequence
-        const { weight } = tokens.get(key) ?? { weight: 0 }
-        tokens.set(key, { training, sequence, weight: weight + times * sequence })
-      }
-    }
-    const lengthsOf = (texts: readonly Tokenised[]): number[] => texts.map(({ ids }) => ids.length)
-    const lengths = lengthsOf(train)
-    for (let epoch = 0; epoch < epochs; epoch++) add(train, makeBatches(lengths, batchSize, stream(seed, `epoch ${epoch}`)), true, BACKWARD_COST)
-    add(validation, evaluationBatches(lengthsOf(validation), batchSize), false, epochs + 1)
-    add(test, evaluationBatches(lengthsOf(test), batchSize), false, 1)
-    return [...tokens.values()].sort((a, b) => b.weight - a.weight || b.sequence - a.sequence).map(({ training, sequence }) => ({ training, sequence }))
   }
 
   /** Optimizer steps in an epoch of so many examples. */

@@ -47,7 +47,9 @@ export class Device {
     this.pipelines = new Pipelines(gpu)
     this.scratch = new Scratch(this.buffers)
     gpu.addEventListener('uncapturederror', ({ error }) => { this.#refused ??= error })
-    void gpu.lost.then(({ reason, message }) => { this.#lost = reason === 'destroyed' ? 'it was closed' : message.trim().replace(/\.$/, '') })
+    void gpu.lost.then(({ reason, message }) => {
+      this.#lost = reason === 'destroyed' ? 'it was closed' : message.trim().replace(/\.$/, '')
+    })
   }
 
   /**

@@ -13,7 +13,7 @@ afterEach(() => setKernelTuning({ mode: 'off' }))
 
 const know = (answers: Readonly<Record<string, string>>, mode: TuningMode = 'cached'): void =>
   setKernelTuning({ mode, known: new Map(Object.entries(answers).map(([key, answer]) => [key, JSON.stringify(answer)])) })
-const choose = (problem: string, candidates: readonly string[] = ['first', 'second', 'third']): string => chooser(traits)('matmul', problem, candidates)
+const choose = (problem: string): string => chooser(traits)('matmul', problem, ['first', 'second', 'third'])
 const problem = (rows: number, dtype = 'f32'): string => `1x${rows}x768 ${dtype}k4·f32r4·64 -> f32`
 
 test('what is known decides', () => {

@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentDevice } from '../../engine/node.ts'
 import {
-  type SequenceClassifier, attachLora, baseTensors, createModel, initialise, loadWeights, mergeLora, mergedTensors, modelTensors, originOf, setTuning,
+  type SequenceClassifier, attachLora, baseTensors, createModel, initialise, loadWeights, mergeLora, mergedTensors, modelTensors,
+  originOf, setTuning,
 } from '../../models/index.ts'
 import { openWeights } from '../../models/node/files.ts'
 import { saveModel } from '../../models/node/model.ts'

@@ -73,7 +73,9 @@ describe.concurrent('a run that was stopped', () => {
     }
     const was = await readFile(data, 'utf8')
     await writeFile(data, was.replaceAll('plot', 'story'))
-    expect(await refused()).toBe(`tilegrad: the reviews in ${(await loadReviews(data)).source} changed since run began: put back what was there, or start another run\n`)
+    const { source } = await loadReviews(data)
+    expect(await refused()).toBe(
+      `tilegrad: the reviews in ${source} changed since run began: put back what was there, or start another run\n`)
     await writeFile(data, was)
     const weights = join(model, 'model.safetensors')
     const bytes = await readFile(weights)
@@ -113,9 +115,8 @@ test('a folder that goes is told in one line', async () => {
   const env = await interrupted('removal', `renameSync('run', 'elsewhere'); writeFileSync('run', '')`)
   const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env })
   const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
-  expect({ status, said }, stderr).toEqual({
-    status: 2, said: ['tilegrad: Cannot write to run: ENOTDIR. To go on, from the beginning, once that is mended: npx node train/imdb.ts --resume run'],
-  })
+  const line = 'Cannot write to run: ENOTDIR. To go on, from the beginning, once that is mended: npx node train/imdb.ts --resume run'
+  expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })
 })
 
 test('a GPU that is lost is told in one line, with the way back', async () => {
@@ -126,7 +127,8 @@ test('a GPU that is lost is told in one line, with the way back', async () => {
     ;(await currentDevice()).gpu.destroy()`)
   const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env })
   const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
-  expect({ status, said }, stderr).toEqual({ status: 2, said: ['tilegrad: the GPU was lost: it was closed. To go on: npx node train/imdb.ts --resume run'] })
+  const line = 'the GPU was lost: it was closed. To go on: npx node train/imdb.ts --resume run'
+  expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })
   expect(stderr).not.toMatch(/^\s+at /m)
   expect(await readdir(join(cwd, 'run'))).not.toContain('lock')
   expect((await imdb(['--resume', 'run'], { cwd, env: place.env })).status).toBe(0)

@@ -136,7 +136,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
       const choices = await KernelChoices.begin('cached', asGpu.info, '1.2.3', from && run)
       const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
       await trainer.plan(24)
-      await trainer.prepare(train, validation, [], () => !from)
+      await trainer.prepare({ train, validation, test: [] }, () => !from)
       await choices.settleIn(run)
       const before = await measured()
       const checkpoints = new Checkpoints(join(path, 'checkpoints'))
@@ -163,4 +163,4 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
   } finally {
     useDevice(device)
   }
-}, 120_000)
+}, 240_000)

@@ -1,0 +1,46 @@
+// The shapes of the batches that a run will meet, so that what is worth measuring can be measured before its first step.
+import { type Tokenised, evaluationBatches, makeBatches, padLength } from './data/batches.ts'
+import { stream } from './random.ts'
+
+/** Batches of training, or of evaluation, padded to so many tokens. */
+export interface BatchShape {
+  readonly training: boolean
+  readonly sequence: number
+}
+
+/** The texts that a run trains on, evaluates on before and after each epoch, and tests on in the end. */
+export interface TextSets {
+  readonly train: readonly Tokenised[]
+  readonly validation: readonly Tokenised[]
+  readonly test: readonly Tokenised[]
+}
+
+interface BatchOptions {
+  readonly batchSize: number
+  readonly maxLength: number
+  readonly epochs: number
+  readonly seed: number
+}
+
+/** A training step's time in forward passes, about. */
+const STEP_COST = 3
+
+/** Each shape once, those that the run will spend most time on first. */
+export function batchShapes({ train, validation, test }: TextSets, { batchSize, maxLength, epochs, seed }: BatchOptions): BatchShape[] {
+  const costs = new Map<string, BatchShape & { readonly cost: number }>()
+  const add = (texts: readonly Tokenised[], training: boolean, times: number, batchesOf: (lengths: number[]) => number[][]): void => {
+    const lengths = texts.map(({ ids }) => ids.length)
+    for (const indices of batchesOf(lengths)) {
+      const sequence = padLength(Math.max(...indices.map(i => lengths[i])), maxLength)
+      const key = `${training} ${sequence}`
+      costs.set(key, { training, sequence, cost: (costs.get(key)?.cost ?? 0) + times * sequence })
+    }
+  }
+  for (let epoch = 0; epoch < epochs; epoch++) {
+    add(train, true, STEP_COST, lengths => makeBatches(lengths, batchSize, stream(seed, `epoch ${epoch}`)))
+  }
+  add(validation, false, epochs + 1, lengths => evaluationBatches(lengths, batchSize))
+  add(test, false, 1, lengths => evaluationBatches(lengths, batchSize))
+  return [...costs.values()].sort((a, b) => b.cost - a.cost || b.sequence - a.sequence)
+    .map(({ training, sequence }) => ({ training, sequence }))
+}
