@@ -119,7 +119,10 @@ function trainedHead(model: Model): Linear[] {
   return model.head().filter(({ path }) => !path.startsWith(model.prefix))
 }
 
-/** Folds every adapter into its weight, W + scale · B · A, on the GPU. Throws a UserError when merged or without. */
+/**
+ * Folds every adapter into its weight, W + scale · B · A, on the GPU, where f16 rounds the sum (`mergedTensors` does not).
+ * Throws a UserError when merged or without.
+ */
 export async function mergeLora(model: Model): Promise<void> {
   await fold(model, true)
 }
