@@ -5,12 +5,13 @@ import { parseArgs } from 'node:util'
 import fc from 'fast-check'
 import { bars } from '../../engine/gradcheck.ts'
 import { type Device, UserError, currentDevice, registeredOps } from '../../engine/node.ts'
+import { SEED } from '../support/seed.ts'
 import { cases } from './cases.ts'
 import type { Drawn, OpCase } from './draw.ts'
 import { Explorer } from './explore.ts'
 import { isFine, plantedHeader, plantedRow, plants, sow } from './planted/catch.ts'
 import type { Plant } from './planted/plant.ts'
-import { RUNS, SEED, onDevice, onHost } from './run.ts'
+import { RUNS, onDevice, onHost } from './run.ts'
 
 const HELP = `Checks the gradients and kernels of every op in three nets.
 

@@ -3,8 +3,9 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import '../../engine/ops/adamw.ts'
 import { grad, registeredOps } from '../../engine/index.ts'
+import { SEED } from '../support/seed.ts'
 import { cases } from './cases.ts'
-import { SEED, opsUnder } from './run.ts'
+import { opsUnder } from './run.ts'
 
 const isFloat = (dtype: string): boolean => dtype === 'f32' || dtype === 'f16'
 

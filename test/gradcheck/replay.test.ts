@@ -2,9 +2,10 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Device, type Tensor, compile, currentDevice, grad, readAll } from '../../engine/node.ts'
+import { SEED } from '../support/seed.ts'
 import { cases } from './cases.ts'
 import type { Drawn } from './draw.ts'
-import { SEED, inForm } from './run.ts'
+import { inForm } from './run.ts'
 
 let device: Device
 beforeAll(async () => { device = await currentDevice() })

@@ -6,6 +6,7 @@ import { type Node } from '../../engine/graph.ts'
 import { currentDevice } from '../../engine/runtime/device.ts'
 import type { Tensor, TensorData } from '../../engine/tensor.ts'
 import type { Traits } from '../../shaders/kernel.ts'
+import { SEED } from '../support/seed.ts'
 import { guises } from './configs.ts'
 import type { Drawn, OpCase } from './draw.ts'
 import { exchange } from './exchange.ts'
@@ -13,8 +14,6 @@ import { Explorer, type Mode } from './explore.ts'
 
 /** Random checks a case; GRADCHECK_RUNS asks for more. */
 export const RUNS = Number(process.env.GRADCHECK_RUNS ?? 12)
-/** The same draws every time, unless GRADCHECK_SEED says otherwise. */
-export const SEED = Number(process.env.GRADCHECK_SEED ?? 20260)
 
 /** An op by itself, in the middle of a graph, and summed up as the loss. */
 export const FORMS = ['alone', 'middle', 'loss'] as const

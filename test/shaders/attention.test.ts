@@ -16,6 +16,7 @@ import { tiledBytes } from '../../shaders/attention/tiled.ts'
 import type { Lowering, Traits, View } from '../../shaders/kernel.ts'
 import { normals } from '../../shaders/random.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
+import { SEED } from '../support/seed.ts'
 
 let bench: TestDevice
 beforeAll(async () => {
@@ -191,7 +192,7 @@ describe('every attention kernel agrees with float64, forward and backward', () 
         headSize: fc.constant(headSize), mask: masked ? masks : fc.constant(undefined), rate: fc.constant(rate),
         seed: fc.integer({ min: 0, max: 0xffffffff }),
       })
-      await fc.assert(fc.asyncProperty(problems, c => checkCase(c, drawTensors(c), 2e-5)), { numRuns: 5, endOnFailure: true })
+      await fc.assert(fc.asyncProperty(problems, c => checkCase(c, drawTensors(c), 2e-5)), { numRuns: 5, seed: SEED, endOnFailure: true })
     })
   }
 })
@@ -342,8 +343,10 @@ describe('in float64', () => {
       const terms = gradients.flatMap((g, i) => Array.from(g, (x, n) => x * direction[i][n]))
       const size = terms.reduce((sum, x) => sum + Math.abs(x), 0)
       expect(Math.abs(terms.reduce((a, b) => a + b, 0) - slope)).toBeLessThanOrEqual(1e-6 * size + 1e-12)
-      expect(size > 0).toBe(c.mask === undefined || size > 0)
-    }), { numRuns: 40 })
+      // What is attended to moves the loss, unless dropout drops it all.
+      const attended = c.mask === undefined || [0, 1].some(item => Array.from({ length: c.keys }, (_, key) => c.mask?.(item, key)).includes(true))
+      if (c.rate === 0 || !attended) expect(size > 0).toBe(attended)
+    }), { numRuns: 40, seed: SEED })
   })
 
   test('attention without a mask is softmax(q·kᵀ/√headSize)·v', () => {

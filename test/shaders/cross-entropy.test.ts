@@ -1,6 +1,6 @@
 // Cross entropy and its gradient: every candidate against float64, and the gradient against differences.
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { crossEntropy } from '../../engine/ops/cross-entropy.ts'
 import { findOp } from '../../engine/graph.ts'
 import type { DType, Spec } from '../../shaders/kernel.ts'
@@ -8,9 +8,7 @@ import {
   type OpInput, checkOp, expectDirectional, noises, opInput, referenceOf, rootMeanSquare, runCandidates,
 } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
-
-// Software adapters compile slowly while other tests run.
-vi.setConfig({ testTimeout: 60_000 })
+import { SEED } from '../support/seed.ts'
 
 let bench: TestDevice
 beforeAll(async () => {
@@ -48,7 +46,7 @@ test('every candidate gives the float64 losses and gradients on any shape, to th
     const labels = opInput(drawn, [rows], 'i32')
     const dlosses = opInput(noises(rows, seed + 2), [rows])
     await checkBoth(logits, labels, dlosses, 1e-5 * Math.max(1, Math.sqrt(classes) / 4))
-  }), { numRuns: 8 })
+  }), { numRuns: 8, seed: SEED })
 })
 
 test('a whole vocabulary of 30,522 classes', async () => {
@@ -137,7 +135,7 @@ test('its gradient agrees with central differences in float64', () => {
     const [, kept] = run('crossEntropy', [logits, labels])
     const [dlogits] = run('crossEntropyGradient', [logits, labels, kept, weights])
     expectDirectional(loss, logits, dlogits, noises(rows * classes, seed + 3), `crossEntropy [${rows}, ${classes}]`)
-  }))
+  }), { seed: SEED })
 })
 
 test('wrong shapes and dtypes are refused by name', () => {

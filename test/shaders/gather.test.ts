@@ -1,14 +1,12 @@
 // Gather and the gradient of its table: every candidate against float64, on ids of every distribution.
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import '../../engine/ops/gather.ts'
 import { findOp } from '../../engine/graph.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import { checkOp, expectDirectional, noises, opInput, referenceOf, runCandidates } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
-
-// Software adapters compile slowly while other tests run.
-vi.setConfig({ testTimeout: 60_000 })
+import { SEED } from '../support/seed.ts'
 
 let bench: TestDevice
 beforeAll(async () => {
@@ -42,7 +40,7 @@ test('every candidate copies the very rows, and zeros for ids outside the table'
     const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
     const table = opInput(noises(rows * width, seed + 1), [rows, width], dtype)
     await checkOp(bench, 'gather', [table, idsOf(rule, positions, rows, seed)], {}, 0)
-  }), { numRuns: 10 })
+  }), { numRuns: 10, seed: SEED })
 })
 
 test('every candidate of the gradient gives the float64 sums, to the same bits each time', async () => {
@@ -50,7 +48,7 @@ test('every candidate of the gradient gives the float64 sums, to the same bits e
     const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
     const dy = opInput(noises(positions * width, seed + 1), [positions, width], dtype)
     await checkOp(bench, 'gatherGradient', [idsOf(rule, positions, rows, seed), dy], { rows }, 1e-5)
-  }), { numRuns: 15 })
+  }), { numRuns: 15, seed: SEED })
 })
 
 describe.each(Object.keys(RULES) as (keyof typeof RULES)[])('ids that are %s', rule => {
@@ -112,7 +110,7 @@ test('its gradient agrees with central differences in float64', () => {
       .reduce((sum, y, i) => sum + y * weights[i], 0)
     const gradient = run('gatherGradient', [ids, weights], [[positions], [positions, width]], ['i32', 'f32'])
     expectDirectional(loss, table, gradient, noises(rows * width, seed + 3), `gather ${positions} of ${rows}`)
-  }))
+  }), { seed: SEED })
 })
 
 test('wrong shapes and dtypes are refused by name', () => {

@@ -1,6 +1,6 @@
 // Layer norm and its gradients: every candidate against float64, and the gradients against differences.
 import fc from 'fast-check'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import '../../engine/ops/layer-norm.ts'
 import { type Attributes, findOp } from '../../engine/graph.ts'
 import type { DType } from '../../shaders/kernel.ts'
@@ -8,9 +8,7 @@ import {
   type OpInput, checkOp, expectClose, expectDirectional, noises, opInput, referenceOf, rootMeanSquare, runCandidates,
 } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
-
-// Software adapters compile slowly while other tests run.
-vi.setConfig({ testTimeout: 60_000 })
+import { SEED } from '../support/seed.ts'
 
 let bench: TestDevice
 beforeAll(async () => {
@@ -48,7 +46,7 @@ test('every candidate of the forward kernel gives the float64 result on any shap
     const t = tolerance(xType, c.width)
     // A mean is a sum that may cancel, of elements of size `scale`.
     await checkOp(bench, 'layerNorm', [x, gamma, beta], { epsilon: EPSILON }, [t, 1e-6, tolerance('f32', c.width)], [0, c.scale])
-  }), { numRuns: 10 })
+  }), { numRuns: 10, seed: SEED })
 })
 
 test('every candidate of the gradient kernel gives the float64 result on any shape, to the same bits each time', async () => {
@@ -57,14 +55,14 @@ test('every candidate of the gradient kernel gives the float64 result on any sha
     // In short rows the three terms of dx cancel (all of them, where a row has one element or two).
     const terms = rootMeanSquare(dy.data.map((g, i) => g * gamma.data[i % c.width] * rstd.data[Math.floor(i / c.width)]))
     await checkOp(bench, 'layerNormGradient', [x, gamma, mean, rstd, dy], {}, tolerance(xType, c.width), [terms])
-  }), { numRuns: 10 })
+  }), { numRuns: 10, seed: SEED })
 })
 
 test('every candidate of the gradients of gamma and beta gives the float64 result, to the same bits each time', async () => {
   await fc.assert(fc.asyncProperty(cases, fc.constantFrom(1, 8, 61), async (c, more) => {
     const { x, mean, rstd, dy } = inputsOf({ ...c, width: Math.min(c.width, 129), rows: c.rows * more })
     await checkOp(bench, 'layerNormParameterGradient', [x, mean, rstd, dy], {}, 1e-5 * Math.max(1, Math.sqrt(c.rows * more) / 4))
-  }), { numRuns: 10 })
+  }), { numRuns: 10, seed: SEED })
 })
 
 test('a constant row gives beta exactly, whatever its value, and gradients stay finite', async () => {
@@ -132,7 +130,7 @@ test('its gradients agree with central differences in float64, statistics includ
     expectDirectional(point => loss(forward(point, gamma, beta)[0]), x, dx, noises(rows * width, seed + 4), `${what} x`)
     expectDirectional(point => loss(forward(x, point, beta)[0]), gamma, dgamma, noises(width, seed + 5), `${what} gamma`)
     expectDirectional(point => loss(forward(x, gamma, point)[0]), beta, dbeta, noises(width, seed + 6), `${what} beta`)
-  }))
+  }), { seed: SEED })
 })
 
 test('wrong shapes and dtypes are refused by name', () => {

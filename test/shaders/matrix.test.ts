@@ -13,6 +13,7 @@ import { type FloatType, type Product, productOf } from '../../shaders/matmul/pr
 import { layoutFor } from '../../shaders/matmul.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
 import { noises } from '../support/ops.ts'
+import { SEED } from '../support/seed.ts'
 
 Object.assign(globalThis, globals)
 // Kept for ever: Dawn does not survive its instance's collection.
@@ -152,7 +153,7 @@ describe('gives what float64 gives, with the matrix operations written out', () 
           const [actual] = await runLowering(bench.device, lowering, [{ data: a, spec: aView }, { data: b, spec: bView }], [spec])
           const scale = Math.sqrt(k)
           expected.forEach((value, i) => expect(Math.abs(actual[i] - value), `element ${i}`).toBeLessThan(2e-5 * scale))
-        }), { numRuns: 4 })
+        }), { numRuns: 4, seed: SEED })
       })
     }
   }

@@ -1,6 +1,6 @@
 // Softmax, log-softmax and their gradients: every candidate against float64, and the gradients against differences.
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import '../../engine/ops/softmax.ts'
 import { findOp } from '../../engine/graph.ts'
 import type { DType } from '../../shaders/kernel.ts'
@@ -8,9 +8,7 @@ import {
   checkOp, expectClose, expectDirectional, noises, opInput, referenceOf, rootMeanSquare, runCandidates,
 } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
-
-// Software adapters compile slowly while other tests run.
-vi.setConfig({ testTimeout: 60_000 })
+import { SEED } from '../support/seed.ts'
 
 let bench: TestDevice
 let dtypes: DType[]
@@ -34,7 +32,7 @@ describe.each(['softmax', 'logSoftmax'])('%s', name => {
       const dtype = half ? dtypes[dtypes.length - 1] : 'f32'
       const x = opInput(noises(rows * width, seed, scale), [rows, width], dtype)
       await checkOp(bench, name, [x], {}, tolerance(dtype, width))
-    }), { numRuns: 8 })
+    }), { numRuns: 8, seed: SEED })
   })
 
   test('the gradient kernel gives the float64 result on any shape, to the same bits each time', async () => {
@@ -46,7 +44,7 @@ describe.each(['softmax', 'logSoftmax'])('%s', name => {
       // Where one entry has nearly all the probability, the terms cancel.
       const terms = rootMeanSquare(name === 'softmax' ? dy.data.map((g, i) => g * y.data[i]) : dy.data)
       await checkOp(bench, `${name}Gradient`, [y, dy], {}, tolerance(dtype, width), [terms])
-    }), { numRuns: 8 })
+    }), { numRuns: 8, seed: SEED })
   })
 
   test('any rank is rows of its last axis', async () => {
@@ -99,7 +97,7 @@ describe.each(['softmax', 'logSoftmax'])('%s', name => {
       const loss = (point: Float64Array) => forward(point).reduce((sum, y, i) => sum + y * weights[i], 0)
       const gradient = reference64(`${name}Gradient`, [forward(x), weights], shape)
       expectDirectional(loss, x, gradient, noises(rows * width, seed + 2), `${name} [${shape.join(', ')}]`)
-    }))
+    }), { seed: SEED })
   })
 
   test('integers, scalars and gradients of other shapes are refused by name', () => {
