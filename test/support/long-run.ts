@@ -1,8 +1,7 @@
 // A process that trains a tiny model for 1,100 steps and prints, for every hundredth, a line of JSON: what it holds then.
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import { currentDevice } from '../../engine/node.ts'
 import { Trainer } from '../../train/trainer.ts'
+import { collect } from './collect.ts'
 import { ONE_LAYER, OPTIONS, reviews, tinyModel } from './training.ts'
 
 export interface Holding {
@@ -16,8 +15,6 @@ export interface Holding {
 }
 
 if (import.meta.main) {
-  setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
   const device = await currentDevice()
   const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), { ...OPTIONS, epochs: 110, batchSize: 4 })
   await trainer.train(reviews(40, 1, { shortest: 3, longest: 6 }), [], undefined, {
