@@ -3,8 +3,8 @@
 #
 #   python test/golden/check_peft.py <folder> [--keep]
 #
-# --keep writes what was seen to golden/peft: verified.json, with the hash of every adapter file and the versions of PEFT that
-# loaded these very files, and the files themselves of those adapters that were made here, in exported/.
+# --keep writes what was seen to golden/peft: verified.json, with the hash of every adapter file, PEFT's logits with it, and the
+# versions of PEFT that loaded these very files; and the files themselves of those adapters that were made here, in exported/.
 import argparse
 import hashlib
 import os
@@ -14,7 +14,7 @@ import warnings
 import peft
 import torch
 import transformers
-from oracle import beside, inputs, load, short, versions, write
+from oracle import beside, inputs, load, numbers, versions, write
 from safetensors.torch import load_file
 
 BAR = 1e-4
@@ -58,7 +58,7 @@ def check(folder):
     found["merged by PEFT"] = peft_merged
     ours = {**case, "merged by PEFT": case["logits"]}
     largest = lambda value, wanted: float((value.flatten() - torch.tensor(wanted, dtype=torch.float64)).abs().max())
-    return case["name"], {what: largest(value, ours[what]) for what, value in found.items()}
+    return case["name"], numbers(found["logits"]), {what: largest(value, ours[what]) for what, value in found.items()}
 
 
 def lost_tensors(model, file):
@@ -90,11 +90,11 @@ if arguments.keep:
 failed = False
 for entry in sorted(os.listdir(arguments.folder)):
     folder = os.path.join(arguments.folder, entry)
-    name, differences = check(folder)
+    name, theirs, differences = check(folder)
     print(f"{name:45}" + "  ".join(f"{what} {value:.1e}" for what, value in differences.items()))
     failed = failed or not all(value <= BAR for value in differences.values())
     adapter = os.path.join(folder, "adapter")
-    verified[name] = {"difference": short(max(differences.values())), "sha256": {file: sha256(os.path.join(adapter, file)) for file in FILES}}
+    verified[name] = {"logits": theirs, "sha256": {file: sha256(os.path.join(adapter, file)) for file in FILES}}
     if arguments.keep and not name.endswith("-again"):
         shutil.copytree(adapter, os.path.join(exported, name))
 if failed:
@@ -104,8 +104,6 @@ if arguments.keep:
     before = load(path) if os.path.exists(path) else {"verified": {}}
     hashes = lambda entries: {name: entry["sha256"] for name, entry in entries.items()}
     same = hashes(before["verified"]) == hashes(verified)
-    for name, entry in verified.items():
-        entry["difference"] = max(entry["difference"], before["verified"][name]["difference"] if same else 0)
     write(path, {"versions": versions(transformers),
                  "peft": sorted({peft.__version__, *(before["peft"] if same else [])}), "verified": verified})
 print(f"{len(verified)} adapters load in PEFT {peft.__version__} with our logits")
