@@ -123,7 +123,7 @@ describe('the set-up', () => {
   function setUpFrom(registry: string): Promise<Finished> {
     return node([join(bare, 'train/setup.ts')], {
       ...sightless, npm_config_registry: registry, npm_config_fetch_retries: '0',
-      npm_config_cache: join(bare, 'npm-cache'),
+      npm_config_cache: join(bare, 'npm-cache'), npm_config_noproxy: '127.0.0.1',
     })
   }
 

@@ -1,6 +1,6 @@
 // What tests of the command line share: a place of their own with a tiny model and reviews, and how an end is judged.
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { homedir, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
 import { type Ended, imdb, tinyReviews, toCsv, writeTinyModel } from './tiny.ts'
@@ -12,7 +12,7 @@ export interface Workplace {
   readonly model: string
   /** 240 reviews of 2 to 4 words; a fifth becomes the test set. */
   readonly reviews: string
-  /** What a child process gets beside the tests' own environment: a cache of its own, and no way to a Hub. */
+  /** What a child process gets beside the tests' own environment: caches of its own, and no way to a Hub. */
   readonly env: Readonly<Record<string, string | undefined>>
   /** A new working folder, empty. */
   folder(): Promise<string>
@@ -28,7 +28,13 @@ export async function makeWorkplace(name: string, changes: Readonly<Record<strin
   let count = 0
   return {
     root, model, reviews,
-    env: { HF_HOME: join(root, 'hub-cache'), HF_HUB_CACHE: undefined, HF_TOKEN: undefined, HF_TOKEN_PATH: undefined },
+    env: {
+      HF_HOME: join(root, 'hub-cache'), HF_HUB_CACHE: undefined, HUGGINGFACE_HUB_CACHE: undefined, HF_TOKEN: undefined, HF_TOKEN_PATH: undefined,
+      // Kernels that other runs of this user measured are not these runs'; pipelines that Mesa compiled may be.
+      XDG_CACHE_HOME: join(root, 'cache'), MESA_SHADER_CACHE_DIR: process.env.MESA_SHADER_CACHE_DIR ?? process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'),
+      ...Object.fromEntries(['http_proxy', 'https_proxy', 'all_proxy'].flatMap(name => [[name, undefined], [name.toUpperCase(), undefined]])),
+      NODE_OPTIONS: undefined, TILEGRAD_ADAPTER: process.env.TILEGRAD_ADAPTER,
+    },
     async folder() {
       const folder = join(root, `work-${++count}`)
       await mkdir(folder)
