@@ -4,14 +4,10 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentDevice } from '../../engine/node.ts'
-import { reference } from '../../engine/reference.ts'
-import { createModel, loadWeights, parseConfig } from '../../models/index.ts'
-import { openWeights, readJson } from '../../models/node/files.ts'
-import { openAdapter } from '../../models/node/peft.ts'
-import { loadTokenizer } from '../../models/node/tokenizer.ts'
-import { loadReviews } from '../../train/data/reviews.ts'
+import { readJson } from '../../models/node/files.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../support/command.ts'
-import { evaluation, feedsFor, integers } from '../support/models.ts'
+import { largestDifference } from '../support/differences.ts'
+import { judged } from '../support/judged.ts'
 import { imdb } from '../support/tiny.ts'
 
 /** The options that the documents promise. */
@@ -165,46 +161,40 @@ describe('a LoRA run', () => {
     expect(printed.plan.dispatches).toBeGreaterThan(0)
   })
 
-  test('says the same of two sentences when it merges its adapters in the end', async () => {
-    const short = ['--epochs', '1', '--max-length', '8', '--lora-alpha', '64']
-    const said = async (...more: string[]): Promise<string[]> => {
-      const { status, stdout, stderr } = await run([...inputs(), ...OPTIONS, ...short, ...more], await place.folder())
+  test('merges its adapters in the end: says the same of two sentences, and leaves a model that computes the same without them', async () => {
+    const short = ['--epochs', '1', '--max-length', '8', '--lora-alpha', '64', '--out', 'run']
+    const said = async (...more: string[]): Promise<{ lines: string[], left: string }> => {
+      const cwd = await place.folder()
+      const { status, stdout, stderr } = await run([...inputs(), ...OPTIONS, ...short, ...more], cwd)
       expect(status, stderr).toBe(0)
-      return stdout.split('\n').filter(line => /^(positive|negative) \(/.test(line))
+      return { lines: stdout.split('\n').filter(line => /^(positive|negative) \(/.test(line)), left: join(cwd, 'run') }
     }
     const apart = await said()
-    expect(apart).toHaveLength(2)
-    expect(await said('--merge')).toEqual(apart)
+    expect(apart.lines).toHaveLength(2)
+    const merged = await said('--merge')
+    expect(merged.lines).toEqual(apart.lines)
+    expect((await adapterOf(merged.left)).equals(await adapterOf(apart.left)), 'the adapter is there, too').toBe(true)
+    expect(await readdir(apart.left)).not.toContain('model')
+    const [base, adapted, whole] = [
+      await judged(place.model, place.reviews), await judged(place.model, place.reviews, join(merged.left, 'adapter')),
+      await judged(join(merged.left, 'model'), place.reviews),
+    ]
+    expect(largestDifference(whole.logits, adapted.logits)).toBeLessThan(1e-4)
+    expect(largestDifference(whole.logits, base.logits)).toBeGreaterThan(0.1)
   })
 
   test('leaves a report that stands alone', async () => {
     const html = await readFile(join(folder, 'report.html'), 'utf8')
     expect(html).toMatch(/^<!doctype html>/i)
     expect(html).not.toMatch(/(src|href)="(https?:)?\/\//)
-    expect(html).toContain(`${(100 * Number(printed.test_accuracy)).toFixed(1)}`)
+    expect(html).toContain(`<dt>Test accuracy</dt><dd>${(100 * Number(printed.test_accuracy)).toFixed(2)} %</dd>`)
   })
 
   test('leaves an adapter that loads again and computes what the run measured', async () => {
-    const config = parseConfig(await readJson(join(place.model, 'config.json')), 'config.json', 'tiny')
-    const model = createModel({ ...config, labels: ['negative', 'positive'] })
-    const weights = await openWeights(place.model)
-    await loadWeights(model, weights, 0)
-    await weights.close()
-    await openAdapter(join(folder, 'adapter'), model)
-    const values = new Map<string, Float64Array>()
-    for (const parameter of model.parameters()) values.set(parameter.name, Float64Array.from(await parameter.read()))
-
-    const tokenizer = await loadTokenizer(place.model)
-    const { test } = await loadReviews(place.reviews)
-    const texts = test.map(({ text }) => tokenizer.encode(text, { maxLength: 8 }).ids)
-    const padded = (of: (ids: readonly number[], i: number) => number) => integers(texts.map(ids => Array.from({ length: 8 }, (_, i) => of([...ids], i))))
-    const labels = integers([test.map(({ label }) => label)]).reshape([test.length])
-    const told = model.lossAndLogits(padded((ids, i) => ids[i] ?? tokenizer.padId), padded((ids, i) => (i < ids.length ? 1 : 0)),
-      undefined, labels, evaluation())
-    const [[loss], logits] = reference([told.loss, told.logits], feedsFor(model, values))
+    const { loss, logits, labels } = await judged(place.model, place.reviews, join(folder, 'adapter'))
     expect(loss).toBeCloseTo(Number(printed.test_loss), 4)
-    const right = test.filter(({ label }, i) => (logits[2 * i + 1] > logits[2 * i] ? 1 : 0) === label)
-    expect(right.length / test.length).toBe(printed.test_accuracy)
+    const right = labels.filter((label, i) => (logits[2 * i + 1] > logits[2 * i] ? 1 : 0) === label)
+    expect(right.length / labels.length).toBe(printed.test_accuracy)
   })
 
   test('comes out the same, bit for bit, from the arguments in its config.json', async () => {
