@@ -1,0 +1,63 @@
+// Who imports whom: train → models → engine → shaders and never back; and what a browser loads knows no Node.
+import { execFile } from 'node:child_process'
+import { readFileSync, readdirSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
+import { dirname, join, relative } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+/** Each may import those before it, and itself. */
+const LAYERS = ['shaders', 'engine', 'models', 'train']
+
+/** The files that are for Node alone, and say so in their names. */
+const isForNode = (file: string): boolean => /^(engine\/node|engine\/runtime\/node|models\/node\/.*)\.ts$|^train\//.test(file)
+
+/** What a module imports, in whatever way: paths from the root, and packages as they stand there. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), 'utf8').replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, '')
+  const found = text.matchAll(/\b(?:from|import|import\()\s*(['"])([^'"\n]+)\1/g)
+  return Array.from(found, ([, , what]) => (what.startsWith('.') ? relative(root, join(root, dirname(file), what)).replaceAll('\\', '/') : what))
+}
+
+const files = LAYERS.flatMap(layer => readdirSync(join(root, layer), { recursive: true, encoding: 'utf8' })
+  .filter(path => path.endsWith('.ts')).map(path => `${layer}/${path.replaceAll('\\', '/')}`))
+const imports = files.flatMap(file => importsOf(file).map(what => ({ file, what })))
+
+describe('imports', () => {
+  test('are found in every form', () => {
+    expect(importsOf('engine/node.ts')).toEqual(['engine/index.ts', 'engine/runtime/node.ts', 'engine/index.ts'])
+    expect(importsOf('engine/index.ts')).toContain('engine/ops/elementwise.ts')
+    expect(importsOf('engine/runtime/node.ts')).toEqual(expect.arrayContaining(['node:fs', 'webgpu', 'engine/errors.ts']))
+    expect(files.filter(file => importsOf(file).length > 0).length).toBeGreaterThan(0.9 * files.length)
+  })
+
+  test('go from train to models to engine to shaders, and never back', () => {
+    const rank = (path: string): number => LAYERS.indexOf(path.split('/')[0])
+    const inside = imports.filter(({ what }) => what.endsWith('.ts'))
+    expect(inside.filter(({ file, what }) => rank(what) === -1 || rank(what) > rank(file))).toEqual([])
+  })
+
+  test('of what a browser loads lead to no module of Node', () => {
+    const browser = imports.filter(({ file }) => !isForNode(file))
+    expect(browser.length).toBeGreaterThan(100)
+    expect(browser.filter(({ what }) => isBuiltin(what) || isForNode(what) || what === 'webgpu')).toEqual([])
+  })
+})
+
+test('with navigator.gpu and nothing else, engine/index.ts computes, as in a browser', async () => {
+  const url = (path: string): string => JSON.stringify(pathToFileURL(join(root, path)).href)
+  // Dawn stands in for the browser: what it offers is all that the engine gets.
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', `
+    const { gpu } = await (await import(${url('engine/runtime/node.ts')})).openAdapter()
+    Object.defineProperty(navigator, 'gpu', { value: gpu })
+    const { currentDevice, grad, tensor } = await import(${url('engine/index.ts')})
+    const x = tensor([[1, 2], [3, 4]])
+    const y = x.matmul(x)
+    const [dx] = grad(y.sum(), [x])
+    process.stdout.write(JSON.stringify([[...await y.data()], [...await dx.data()], (await currentDevice()).info.name]))
+    ;(await currentDevice()).close()
+  `])
+  expect(JSON.parse(stdout)).toEqual([[7, 10, 15, 22], [7, 11, 9, 13], expect.stringMatching(/./)])
+})
