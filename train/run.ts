@@ -115,11 +115,11 @@ function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): stri
   ]) + `\n${count(data.validation.length)} of the training reviews are held out for validation; lengths are in characters.`
 }
 
-function overview({ device, opened, parameters, facts, plan }: Prepared): Record<string, unknown> {
+function overview({ device, opened, parameters, facts, plan, data }: Prepared): Record<string, unknown> {
   return {
     adapter: describeAdapter(device.info),
     model: { name: opened.name, family: opened.config.family, parameters },
-    data: facts,
+    data: { ...facts, unlabelled: data.unlabelled },
     plan: {
       dispatches: plan.dispatches, pipelines: plan.pipelines, peak_bytes: plan.peakBytes,
       unfused_dispatches: plan.unfused, scratch_bytes: plan.scratchBytes, live_bytes: plan.liveBytes,

@@ -65,7 +65,7 @@ async function fastest(device: Device, trial: Trial, { mode, onFailure }: Tuning
   return best?.candidate
 }
 
-/** Milliseconds of one run of all launches, the best of a few measurements. */
+/** Milliseconds of one run of all launches, the best of a few measurements. Throws where the device refuses any of it. */
 async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise<number> {
   const { gpu, buffers } = device
   const held = new Map<string, GPUBuffer>()
@@ -91,8 +91,15 @@ async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise
     })
     return { launch, pipeline, group }
   }
+  let refused = false
   try {
-    const steps = await Promise.all(lowering.launches.map(prepare))
+    gpu.pushErrorScope('validation')
+    gpu.pushErrorScope('out-of-memory')
+    const scopes = (): Promise<(GPUError | null)[]> => Promise.all([gpu.popErrorScope(), gpu.popErrorScope()])
+    const steps = await Promise.all(lowering.launches.map(prepare)).catch(async (error: unknown) => {
+      await scopes()
+      throw error
+    })
     const run = async (times: number): Promise<number> => {
       const encoder = gpu.createCommandEncoder()
       const pass = encoder.beginComputePass()
@@ -109,15 +116,17 @@ async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise
       await gpu.queue.onSubmittedWorkDone()
       return performance.now() - start
     }
-    gpu.pushErrorScope('validation')
     await run(1)
-    const wrong = await gpu.popErrorScope()
+    const [tooLarge, wrong] = await scopes()
+    refused = Boolean(tooLarge ?? wrong)
+    if (tooLarge) throw new Error('there is no room beside the model')
     if (wrong) throw new Error(wrong.message)
     const times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await run(1), 0.01))))
     let best = Infinity
     for (let i = 0; i < REPEATS; i++) best = Math.min(best, await run(times) / times)
     return best
   } finally {
-    for (const buffer of [...held.values(), ...uniforms]) buffers.release(buffer)
+    // One that was refused is no buffer that anybody else should get.
+    for (const buffer of [...held.values(), ...uniforms]) if (refused) buffers.destroy(buffer); else buffers.release(buffer)
   }
 }

@@ -1,6 +1,6 @@
 // What happens when the GPU refuses a command or its memory runs out: nobody gets numbers that were never made.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Device, UserError, compile, currentDevice, openDevice, tensor, useDevice, variable } from '../../engine/node.ts'
+import { type Device, UserError, compile, currentDevice, openDevice, setKernelTuning, tensor, useDevice, variable } from '../../engine/node.ts'
 import { openAdapter } from '../../engine/runtime/node.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
@@ -78,4 +78,16 @@ test('a first run that memory does not hold leaves nothing behind that a smaller
   expect([...new Set(await w.read())]).toEqual([1])
   expect(made.filter(buffer => refused.has(buffer))).toEqual([])
   expect(made.map(({ label }) => label)).toEqual(expect.arrayContaining(['w', 'result']))
+})
+
+test('a candidate that there is no room to measure costs nothing but its measurement', async () => {
+  const failures: string[] = []
+  setKernelTuning({ mode: 'full', onFailure: reason => { failures.push(reason) } })
+  refuseOne('trial')
+  const x = tensor([[1, 2], [3, 4]])
+  expect([...await x.softmax().sum(1).data()]).toEqual([1, 1])
+  expect(failures).toEqual([expect.stringContaining('does not run here')])
+  setKernelTuning({ mode: 'off' })
+  // What was refused is in no list of free buffers.
+  expect([...await x.mul(2).data()]).toEqual([2, 4, 6, 8])
 })
