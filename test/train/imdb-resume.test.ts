@@ -14,7 +14,8 @@ let place: Workplace
 /** The run that was never stopped. */
 let whole: string
 const args = (): string[] => [
-  '--model', place.model, '--data', place.reviews, '--max-length', '8', '--batch-size', '2', '--epochs', '2', '--limit-train', '96', '--val-split', '16',
+  '--model', place.model, '--data', place.reviews, '--max-length', '8', '--batch-size', '2', '--epochs', '2',
+  '--limit-train', '96', '--val-split', '16',
   '--lora-targets', 'query,value', '--lora-alpha', '16', '--lora-dropout', '0.1', '--lr', '5e-3', '--out', 'run',
   // What is measured is faster, but need not be the same again.
   '--tune-kernels', 'off',
