@@ -30,7 +30,7 @@ describe('imports', () => {
     expect(importsOf('engine/node.ts')).toEqual(['engine/index.ts', 'engine/runtime/node.ts', 'engine/index.ts'])
     expect(importsOf('engine/index.ts')).toContain('engine/ops/elementwise.ts')
     expect(importsOf('engine/runtime/node.ts')).toEqual(expect.arrayContaining(['node:fs', 'webgpu', 'engine/errors.ts']))
-    expect(files.filter(file => importsOf(file).length > 0).length).toBeGreaterThan(0.9 * files.length)
+    expect(files.filter(file => importsOf(file).length > 0).length).toBeGreaterThan(0.8 * files.length)
   })
 
   test('go from train to models to engine to shaders, and never back', () => {
