@@ -2,8 +2,9 @@
 // results and constants of the same sizes come back step after step.
 import { UserError } from '../errors.ts'
 
+const MIB = 1024 * 1024
 /** Free memory that is kept for reuse rather than given back. */
-const KEPT_FREE_BYTES = 64 * 1024 * 1024
+const KEPT_FREE_BYTES = 64 * MIB
 
 export class Buffers {
   readonly #device: GPUDevice
@@ -47,7 +48,7 @@ export class Buffers {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
     if (bytes > most) {
-      throw new UserError(`${label}: ${megabytes(bytes)} is more than one buffer holds on this adapter (${megabytes(most)}): use a smaller batch or length`)
+      throw new UserError(`${label}: ${Math.ceil(bytes / MIB)} MiB is more than one buffer holds on this adapter (${Math.floor(most / MIB)} MiB): use a smaller batch or length`)
     }
   }
 
@@ -98,5 +99,3 @@ export class Buffers {
 }
 
 const keyOf = ({ usage, size }: Pick<GPUBuffer, 'usage' | 'size'>): string => `${usage} ${size}`
-
-const megabytes = (bytes: number): string => `${(bytes / 1024 / 1024).toFixed(0)} MiB`

@@ -1,6 +1,7 @@
 // Runs a Lowering by itself on a real device: the bench on which every candidate of every kernel is tested and timed.
 // Buffers are longer than their values and full of poison (NaN), as a pooled buffer may be: a kernel that reads past
 // an edge shows NaN, one that leaves an element unwritten too, and one that writes past its output is reported.
+import { openDevice } from '../../engine/runtime/device.ts'
 import { openAdapter } from '../../engine/runtime/node.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
 import type { DType, Launch, Lowering, Slot, Spec, Traits, View } from '../../shaders/kernel.ts'
@@ -30,35 +31,10 @@ export interface RunOptions {
  */
 export async function openTestDevice(): Promise<TestDevice> {
   process.env.GALLIVM_PERF ??= 'nopt'
-  const { adapter } = await openAdapter()
-  const features = (['shader-f16', 'subgroups', 'timestamp-query'] as GPUFeatureName[]).filter(f => adapter.features.has(f))
-  const limits = adapter.limits
-  const device = await adapter.requestDevice({
-    requiredFeatures: features,
-    requiredLimits: {
-      maxBufferSize: limits.maxBufferSize,
-      maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize,
-      maxStorageBuffersPerShaderStage: limits.maxStorageBuffersPerShaderStage,
-      maxComputeInvocationsPerWorkgroup: limits.maxComputeInvocationsPerWorkgroup,
-      maxComputeWorkgroupSizeX: limits.maxComputeWorkgroupSizeX,
-      maxComputeWorkgroupSizeY: limits.maxComputeWorkgroupSizeY,
-      maxComputeWorkgroupStorageSize: limits.maxComputeWorkgroupStorageSize,
-    },
-  })
-  const { info } = adapter
-  const name = [info.vendor, info.architecture, info.device, info.description].filter(Boolean).join(' ')
-  const fixedWidth = adapter.features.has('subgroups') && info.subgroupMinSize === info.subgroupMaxSize
-  const traits: Traits = {
-    name,
-    cpu: info.isFallbackAdapter || /llvmpipe|swiftshader/i.test(name),
-    f16: adapter.features.has('shader-f16'),
-    subgroupSize: fixedWidth ? info.subgroupMinSize : 0,
-    maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
-    maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
-    maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
-    maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
-  }
-  return { device, traits, close: () => device.destroy() }
+  // As the command line opens it: subgroup matrices are behind this flag.
+  const { adapter, info } = await openAdapter({ dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
+  const device = await openDevice(adapter, info)
+  return { device: device.gpu, traits: device.traits, close: () => device.close() }
 }
 
 /** Poisoned elements after the end of every value. */

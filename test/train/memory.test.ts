@@ -17,10 +17,12 @@ test('500 steps leave as many GPU buffers and as much process memory as there we
   expect(all.map(({ step }) => step)).toEqual([100, 200, 300, 400, 500, 600, 700, 800, 900, 1000, 1100])
   // The first 600 fill caches: drivers compile, the JavaScript engine optimises, freed buffers wait for reuse.
   const [before, ...after] = all.slice(5)
-  for (const { buffers, bytes, heap, rss } of after) {
+  for (const { buffers, bytes, heap } of after) {
     expect(buffers).toBeLessThanOrEqual(before.buffers)
     expect(bytes).toBeLessThanOrEqual(before.bytes)
     expect(heap).toBeLessThan(before.heap + 1e6)
-    expect(rss).toBeLessThan(before.rss + 16e6)
   }
+  // The process's memory leaps by itself for a moment; what leaks is there at every look. 32 kB a step would be too much.
+  const least = (samples: readonly Holding[]): number => Math.min(...samples.map(({ rss }) => rss))
+  expect(least(all.slice(8))).toBeLessThan(least(all.slice(5, 8)) + 300 * 32e3)
 })
