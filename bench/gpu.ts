@@ -2,7 +2,7 @@
 // DistilBERT's LoRA step with the share of time in which the GPU is busy, and where its time goes.
 import { parseArgs } from 'node:util'
 import { type KernelTime, UserError, compile } from '../engine/index.ts'
-import { Console, table } from '../train/console.ts'
+import { Console, percent, table } from '../train/console.ts'
 import { byLabel } from '../train/profile.ts'
 import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings, shareOf } from './ceilings.ts'
@@ -12,7 +12,7 @@ import { host } from './host.ts'
 import { type Effort, type Timing, measure, measureKernels, sumOf } from './measure.ts'
 import { Progress } from './progress.ts'
 import { dropResults, saveResults, settingOf } from './results.ts'
-import { giga, megabytes, ms, percent } from './text.ts'
+import { giga, megabytes, ms } from './text.ts'
 import { type Bar, type Context, bar, barText } from './topic.ts'
 import { prepareTraining, published } from './training.ts'
 
@@ -191,32 +191,43 @@ async function main(): Promise<void> {
   const dtypes: readonly Float[] = traits.f16 ? ['f32', 'f16'] : ['f32']
   const matrix = traits.subgroupMatrix
   const [half, subgroups] = [traits.f16 ? 'yes' : 'no', traits.subgroupSize || 'varying size']
-  console.say(`${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${half}, subgroups of ${subgroups}, subgroup matrices ${matrix ? `of ${matrix.m}×${matrix.n}×${matrix.k}` : 'none'}`)
+  const matrices = matrix ? `of ${matrix.m}×${matrix.n}×${matrix.k}` : 'none'
+  console.say(`${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${half}, subgroups of ${subgroups}, subgroup matrices ${matrices}`)
 
   show('ceilings')
   const ceilings = await measureCeilings(device)
   const ofHalf = ceilings.halfOperations ? `, ${giga(ceilings.halfOperations, 1000)} of f16` : ''
-  console.say(`Measured here: ${giga(ceilings.operations, 1000)} GFLOP/s of f32 multiply-adds in registers${ofHalf}, ${giga(ceilings.bytes, 1000)} GB/s copied.`)
+  console.say(`Measured here: ${giga(ceilings.operations, 1000)} GFLOP/s of f32 multiply-adds in registers${ofHalf}, `
+    + `${giga(ceilings.bytes, 1000)} GB/s copied.`)
   show('products')
   const productRows = await products(sizes, dtypes, ceilings)
   progress.clear()
   console.say(`\n${productTable(productRows)}`)
 
   const stepRows: StepRow[] = []
+  const failed: Record<string, string> = {}
   const setting = await settingOf(info, ['node_modules/webgpu'])
-  const found = { tune_kernels: tuning, subgroup_matrix: matrix ?? null, ceilings, products: productRows, steps: stepRows }
-  // A machine that is lent for minutes may go before the end.
+  const found = { tune_kernels: tuning, subgroup_matrix: matrix ?? null, ceilings, products: productRows, steps: stepRows, failed }
+  // A long run may be cut short: what was measured so far is on disk.
   const savePart = async (): Promise<void> => { if (!values.smoke) await saveResults('gpu-partial', setting, found) }
   await savePart()
   for (const sequence of sizes.sequences) {
     for (const precision of dtypes) {
       show(`${sizes.model}, ${sizes.batch} × ${sequence}, ${precision}`)
-      stepRows.push(await step(sizes, sequence, precision))
+      try {
+        stepRows.push(await step(sizes, sequence, precision))
+      } catch (error) {
+        // What the adapter can't hold must not cost the rest.
+        if (!(error instanceof UserError)) throw error
+        failed[`${sizes.batch} × ${sequence} ${precision}`] = error.message
+        process.exitCode = 1
+      }
       await savePart()
     }
   }
   progress.clear()
   console.say(`\n${stepTable(stepRows)}`)
+  for (const [step, reason] of Object.entries(failed)) console.say(`${step} failed: ${reason}`)
   for (const row of stepRows) {
     console.say(`\n${row.batch} × ${row.sequence} ${row.precision}, the longest of ${row.kernels.length} kernels:\n${kernelTable(row, ceilings)}`)
   }

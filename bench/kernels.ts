@@ -1,11 +1,12 @@
 // Every kernel, forward and backward: device time, arithmetic and memory a second, and how near it comes to what the adapter
 // can do.
 import { compile, grad } from '../engine/index.ts'
+import { percent } from '../train/console.ts'
 import { type CaseSizes, type KernelCase, kernelCases } from './cases.ts'
 import { shareOf } from './ceilings.ts'
 import { Held } from './held.ts'
 import { type Profiled, type Timing, measureKernels, sumOf } from './measure.ts'
-import { giga, ms, percent } from './text.ts'
+import { giga, ms } from './text.ts'
 import type { Context, Findings, Scale, Topic } from './topic.ts'
 
 const SIZES: Readonly<Record<Scale, Omit<CaseSizes, 'dtypes'>>> = {

@@ -2,7 +2,8 @@
 // Plans are made, nothing runs.
 import { type PlanSummary, UserError } from '../engine/index.ts'
 import { DistilBertForSequenceClassification, attachLora } from '../models/index.ts'
-import { megabytes, percent } from './text.ts'
+import { percent } from '../train/console.ts'
+import { megabytes } from './text.ts'
 import { LORA, type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Findings, type Scale, type Topic, bar } from './topic.ts'
 import { ElementaryStep } from './unfused.ts'

@@ -5,9 +5,6 @@ export function ms(time: number): string {
   return time >= 100 ? time.toFixed(0) : time >= 10 ? time.toFixed(1) : time >= 1 ? time.toFixed(2) : time.toFixed(3)
 }
 
-/** 0.123 as 12.3 %. */
-export const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`
-
 /** Bytes in MB of 10⁶. */
 export const megabytes = (bytes: number): string => (bytes >= 1e8 ? (bytes / 1e6).toFixed(0) : (bytes / 1e6).toFixed(1))
 

@@ -111,7 +111,11 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
     } finally {
       tracing = undefined
     }
-    if (result instanceof Promise) throw new UserError('a compiled function is traced in one go: it must not be async')
+    if (result instanceof Promise) {
+      // What it fails of, if it does, is this.
+      result.catch(() => undefined)
+      throw new UserError('a compiled function is traced in one go: it must not be async')
+    }
     const outputs = tensorsIn(result).map(t => t.value)
     const plan = await Plan.make(device, outputs, [...assignments.values()], assignments)
     const rebuild = (results: readonly Tensor[]): Tree => {

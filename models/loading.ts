@@ -100,9 +100,11 @@ export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
 
 /**
  * The tensors of a model with its adapters folded in, W + scale · B · A, all in f32: what the GPU stores in f16 comes from
- * its origin. The model stays as it is.
+ * its origin. The model stays as it is. Throws a UserError where an adapter is merged into half precision already.
  */
 export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
+  const rounded = adapted(model).find(({ weight, lora }) => lora?.merged && weight.dtype === 'f16')
+  if (rounded) throw new UserError(`the adapter of ${rounded.weight.name} is merged into half precision: unmerge it first`)
   const adapters = new Map(adapted(model).flatMap(({ weight, lora }) => (lora && !lora.merged ? [[weight, lora] as const] : [])))
   const exact = (parameter: Parameter): Promise<Float32Array> => (parameter.dtype === 'f16' ? origin(parameter) : parameter.read())
   return modelParameters(model).map(parameter => asF32(parameter, async () => {

@@ -18,6 +18,14 @@ export class Console {
   }
 }
 
+/** A fraction of 1 as a percentage. */
+export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`
+
+/** Whether `parseArgs` refused the command line. */
+export function isBadOption(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
+}
+
 /** Columns of text: the first to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))

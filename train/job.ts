@@ -54,7 +54,8 @@ export async function settle(options: Options, argv: readonly string[], software
 
   const trouble = software
     ? 'The adapter is software, which would need days for the full-size job'
-    : await whyNotReal(open)
+    // A published architecture with fresh weights, and a tokenizer from elsewhere, needs nothing from the Hub.
+    : await whyNotReal(open.filter(part => part === 'data' || options.init !== 'random' || options.tokenizer === undefined))
   if (trouble === undefined) {
     return { argv: settled(valuesOf(REAL)), why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.` }
   }

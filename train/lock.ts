@@ -1,6 +1,6 @@
 // One process at a time in a run's folder: a file with the pid of whoever works there. What a process left that is gone, by
 // a kill or a power cut, is taken over.
-import { readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { UserError } from '../engine/errors.ts'
@@ -10,6 +10,8 @@ const LOCK = 'lock'
 
 /** Locks of this process: in a container the one before it may have had the same pid. */
 const held = new Set<string>()
+/** Locks that were moved away by this process. */
+let moved = 0
 
 /** Locks a folder and gives what unlocks it. Throws a UserError, naming the process, where another works there. */
 export async function lock(folder: string): Promise<() => Promise<void>> {
@@ -24,10 +26,10 @@ export async function lock(folder: string): Promise<() => Promise<void>> {
       throw new UserError(`${folder} is in use by ${who}; where that is no longer so, delete ${path}`)
     }
     // Of several that find it one moves it away, and puts back what is another's by now.
-    const aside = `${path}.${process.pid}`
+    const aside = `${path}.${process.pid}.${++moved}`
     if (!await rename(path, aside).then(() => true, () => false)) continue
-    if (await readFile(aside, 'utf8') === holder) await rm(aside)
-    else await rename(aside, path)
+    if (await readFile(aside, 'utf8') !== holder) await link(aside, path).catch(() => undefined)
+    await rm(aside)
   }
   held.add(path)
   return async () => {

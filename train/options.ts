@@ -85,7 +85,7 @@ const groups = {
     data: optional(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
       'reviews: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .jsonl',
-      'IMDb where there is a GPU and the cache or the Hub has it, else the bundled reviews',
+      'IMDb where there is a GPU and it is in the cache or the Hub can be reached, else the bundled reviews',
     ),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),
@@ -195,7 +195,8 @@ const groups = {
     'tune-kernels': valued(
       oneOf('off', 'cached', 'full'),
       'cached',
-      'cached: go by what was measured on this adapter before, and on a GPU measure for 3 seconds more; full: measure everything',
+      'cached: go by what was measured on this adapter, and on a GPU measure for 3 seconds more before the first step; '
+        + 'full: measure all that the run needs, before it',
     ),
     profile: flag("time every kernel of one step: profile.txt and, for Perfetto, trace.json in the run's folder"),
   },

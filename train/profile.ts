@@ -1,6 +1,6 @@
 // What --profile shows: one step's time by kernel, beside what the adapter reaches at its best, and as a trace.
 import { type KernelTime, compile, concat, currentDevice, variable } from '../engine/index.ts'
-import { table } from './console.ts'
+import { percent, table } from './console.ts'
 
 /** What the adapter reached in a large matmul and in a large copy. */
 export interface Ceilings {
@@ -55,8 +55,6 @@ export function byLabel(kernels: readonly KernelTime[]): KernelTotal[] {
   }
   return [...totals.values()].sort((a, b) => b.nanoseconds - a.nanoseconds)
 }
-
-const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`
 
 /** A row a kernel: count, milliseconds, share of the step, GFLOP/s, GB/s, and the share of the ceiling nearer to it. */
 export function profileTable(kernels: readonly KernelTime[], ceilings: Ceilings): string {

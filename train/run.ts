@@ -1,23 +1,26 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
 import { resolve } from 'node:path'
-import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../engine/index.ts'
+import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring, settleKernels } from '../engine/index.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../models/index.ts'
 import { saveModel } from '../models/node/model.ts'
 import { saveAdapter } from '../models/node/peft.ts'
 import { codeOf, exists, openWeights, writeAtomic } from '../models/node/files.ts'
 import { saveTokenizer } from '../models/node/tokenizer.ts'
 import { Checkpoints, type Position } from './checkpoint.ts'
-import { type Console, table } from './console.ts'
+import { type Console, percent as percentage, table } from './console.ts'
 import type { Tokenised } from './data/batches.ts'
 import type { Example } from './data/examples.ts'
 import { type SetFacts, factsOf, median } from './data/statistics.ts'
-import { BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise } from './job.ts'
+import {
+  BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise,
+} from './job.ts'
 import { type Fingerprints, fingerprintsOf } from './fingerprint.ts'
 import { type Options, parseOptions } from './options.ts'
 import { dependencies } from './package.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from './progress.ts'
 import { type Run, chooseRunFolder, createNewRun } from './runs.ts'
+import type { TextSets } from './shapes.ts'
 import { command, stopOnSignals } from './shell.ts'
 import { KernelChoices } from './tuning.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from './trainer.ts'
@@ -36,11 +39,11 @@ function describeAdapter({ name, vendor, architecture, backend, driver, fallback
 }
 
 const count = (n: number): string => n.toLocaleString('en-US')
-const percent = (fraction: number): string => `${(100 * fraction).toFixed(2)} %`
+const percent = (fraction: number): string => percentage(fraction, 2)
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
-/** Everything opened and checked, and shown; the trainer is made, but no weights are on the device. */
-interface Prepared {
+/** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */
+interface Opened {
   readonly options: Options
   readonly device: Device
   readonly data: Data
@@ -49,12 +52,16 @@ interface Prepared {
   readonly fingerprints: Fingerprints
   readonly model: SequenceClassifier
   readonly trainer: Trainer
-  readonly plan: PlanSummary
   readonly choices: KernelChoices
   readonly parameters: { readonly total: number, readonly trainable: number, readonly percent: number }
 }
 
-async function prepare(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Prepared> {
+/** With its step planned, by kernels that are chosen for good. */
+interface Prepared extends Opened {
+  readonly plan: PlanSummary
+}
+
+async function open(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Opened> {
   const device = await currentDevice()
   const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
   let fetching: string | undefined
@@ -82,10 +89,33 @@ async function prepare(options: Options, console: Console, progress: Progress, v
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await Trainer.over(model, { ...options, padId: opened.tokenizer.padId })
-  const plan = await trainer.plan(options.maxLength)
-  console.say(`Step of ${options.batchSize} × ${options.maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
+  return { options, device, data, facts, opened, fingerprints, model, trainer, parameters, choices }
+}
+
+/** Ends all measuring, plans a step of the longest batch and shows what it costs. */
+async function planStep(opened: Opened, console: Console): Promise<Prepared> {
+  const { options: { batchSize, maxLength }, trainer, device } = opened
+  settleKernels()
+  const plan = await trainer.plan(maxLength)
+  console.say(`Step of ${batchSize} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
-  return { options, device, data, facts, opened, fingerprints, model, trainer, plan, parameters, choices }
+  return { ...opened, plan }
+}
+
+/** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
+async function prepare(opened: Opened, console: Console, progress: Progress): Promise<[Prepared, TextSets]> {
+  const { options, data, device, trainer, opened: { tokenizer } } = opened
+  const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
+    progress.start(`tokenise ${what}`, examples.length)
+    const result = await tokenise(examples, tokenizer, options.maxLength, done => progress.update(done))
+    progress.stop()
+    return result
+  }
+  const texts = {
+    train: await tokenised('train', data.train), validation: await tokenised('validation', data.validation), test: await tokenised('test', data.test),
+  }
+  await trainer.prepare(texts, () => measuring(device.traits) !== undefined)
+  return [await planStep(opened, console), texts]
 }
 
 /** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
@@ -130,7 +160,7 @@ function overview({ device, opened, parameters, facts, plan, data }: Prepared): 
 /** Resolves everything, of a run that goes on as it began, plans one step, prints, trains nothing. */
 export async function dryRun(options: Options, console: Console, version: string, run?: Run): Promise<number> {
   const progress = new Progress()
-  const prepared = await prepare(options, console, progress, version, run)
+  const prepared = await planStep(await open(options, console, progress, version, run), console)
   console.result(overview(prepared))
   return 0
 }
@@ -140,15 +170,14 @@ export async function startRun(options: Options, console: Console, version: stri
   const progress = new Progress()
   const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
   await chooseRunFolder(options.out, name)
-  const prepared = await prepare(options, console, progress, version)
-  const run = await createNewRun(options.out, name, {
+  const [prepared, texts] = await prepare(await open(options, console, progress, version), console, progress)
+  const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
     commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
     arguments: await repeatable(options), options, ...overview(prepared),
   })
-  const unlock = await run.lock()
   try {
-    return await work(run, prepared, console, progress, version)
+    return await work(run, prepared, texts, console, progress, version)
   } finally {
     await unlock()
   }
@@ -179,7 +208,7 @@ export async function resumeRun(run: Run, options: Options, console: Console, ve
 async function goOn(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const position = await new Checkpoints(run.path('checkpoints')).latest()
   const progress = new Progress()
-  const prepared = await prepare(options, console, progress, version, run)
+  const [prepared, texts] = await prepare(await open(options, console, progress, version, run), console, progress)
   const { name, driver } = prepared.device.info
   const { adapter: before, tilegrad } = run.config as { adapter?: { name?: unknown, driver?: unknown }, tilegrad?: unknown }
   const changes = [[before?.name, name], [before?.driver, driver], [`tilegrad ${String(tilegrad)}`, `tilegrad ${version}`]].filter(([a, b]) => a !== b)
@@ -188,26 +217,18 @@ async function goOn(run: Run, options: Options, console: Console, version: strin
   }
   await run.cutMetrics(position?.step ?? -1)
   console.say(position ? `Going on after step ${position.step}.\n` : 'The run came to no checkpoint: starting at its beginning.\n')
-  return work(run, prepared, console, progress, version, position)
+  return work(run, prepared, texts, console, progress, version, position)
 }
 
-async function work(run: Run, prepared: Prepared, console: Console, progress: Progress, version: string, from?: Position): Promise<number> {
+async function work(
+  run: Run, prepared: Prepared, { train, validation, test }: TextSets, console: Console, progress: Progress, version: string, from?: Position,
+): Promise<number> {
   const { options, data, opened, model, trainer, device } = prepared
   const began = performance.now()
   // A run that goes on has already taken what its last kept line says.
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
   try {
-    const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
-      progress.start(`tokenise ${what}`, examples.length)
-      const result = await tokenise(examples, opened.tokenizer, options.maxLength, done => progress.update(done))
-      progress.stop()
-      return result
-    }
-    const train = await tokenised('train', data.train)
-    const validation = await tokenised('validation', data.validation)
-    const test = await tokenised('test', data.test)
-    await trainer.prepare({ train, validation, test }, () => measuring(device.traits) !== undefined)
     await prepared.choices.settleIn(run)
     const drawn = await fillModel(model, opened.folder, options.seed)
     const heads = drawn.filter(name => !name.includes('lora_'))
@@ -299,21 +320,23 @@ async function work(run: Run, prepared: Prepared, console: Console, progress: Pr
   }
 }
 
-/** Writes the adapter, with its base where that is nowhere else, and the whole model where that is asked for. */
+/** Writes the adapter, with its base where that is nowhere else, and then the whole model where that is asked for. */
 async function saveTrained(run: Run, { options, model, opened }: Prepared): Promise<void> {
-  const weights = opened.folder === undefined ? undefined : await openWeights(opened.folder)
+  const save = async (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => {
+    await saveModel(run.path(name), model, tensors)
+    await saveTokenizer(run.path(name), opened.tokenizer, model.config)
+  }
+  if (options.tune === 'lora') {
+    if (opened.folder === undefined) await save('base', baseTensors(model, originOf(model, undefined, options.seed)))
+    const [base, revision] = await baseOf(run, opened)
+    await saveAdapter(run.path('adapter'), model, base, revision)
+    if (!options.merge) return
+  }
+  // Only what the GPU has rounded is read again from where it came from.
+  const isRounded = model.parameters().some(({ dtype }) => dtype === 'f16')
+  const weights = isRounded && opened.folder !== undefined ? await openWeights(opened.folder) : undefined
   try {
-    const origin = originOf(model, weights, options.seed)
-    const save = async (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => {
-      await saveModel(run.path(name), model, tensors)
-      await saveTokenizer(run.path(name), opened.tokenizer, model.config)
-    }
-    if (options.tune === 'lora') {
-      if (!weights) await save('base', baseTensors(model, origin))
-      const [base, revision] = await baseOf(run, opened)
-      await saveAdapter(run.path('adapter'), model, base, revision)
-    }
-    if (options.tune !== 'lora' || options.merge) await save('model', mergedTensors(model, origin))
+    await save('model', mergedTensors(model, originOf(model, weights, options.seed)))
   } finally {
     await weights?.close()
   }
@@ -331,7 +354,10 @@ async function explained(error: unknown, run: Run, device: Device): Promise<unkn
   const goOn = `To go on${position ? '' : ', from the beginning,'}`
   const code = codeOf(error)
   if (code !== undefined && DISK_TROUBLE.includes(code)) {
-    return new UserError(`Cannot write to ${run.folder}: ${code}. ${goOn} once that is mended: ${command('--resume', run.folder)}`)
+    const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
+    const isElsewhere = path !== undefined && !path.startsWith(resolve(run.folder))
+    const what = isElsewhere ? `Cannot use ${path}` : `Cannot write to ${run.folder}`
+    return new UserError(`${what}: ${code}. ${goOn} once that is mended: ${command('--resume', run.folder)}`)
   }
   if (error instanceof UserError && !(error instanceof DeviceLost)) return error
   const lost: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)

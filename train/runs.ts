@@ -47,6 +47,18 @@ export async function chooseRunFolder(
  * one of several processes that want it at once.
  */
 export async function createRun(folder: string, config: Readonly<Record<string, unknown>>): Promise<Run> {
+  const { run, unlock } = await createLocked(folder, config)
+  await unlock()
+  return run
+}
+
+/** A run, and what unlocks its folder. */
+interface Locked {
+  readonly run: Run
+  readonly unlock: () => Promise<void>
+}
+
+async function createLocked(folder: string, config: Readonly<Record<string, unknown>>): Promise<Locked> {
   await refuseTaken(folder)
   try {
     await mkdir(folder, { recursive: true })
@@ -56,24 +68,25 @@ export async function createRun(folder: string, config: Readonly<Record<string, 
     try {
       if ((await readdir(folder)).length > 1) throw new Taken(taken(folder))
       await writeAtomic(join(folder, CONFIG), toJson(config))
-    } finally {
+      return { run: new Run(folder, await readConfig(folder)), unlock }
+    } catch (error) {
       await unlock()
+      throw error
     }
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
     throw new UserError(`Cannot write the run's folder ${folder}: ${code}`)
   }
-  return new Run(folder, await readConfig(folder))
 }
 
-/** Creates a run in `out`, or in the first folder by `name` that no other process takes. Throws as those two do. */
+/** Creates a run in `out`, or in the first folder by `name` that no other process takes, and keeps it locked. Throws as those two do. */
 export async function createNewRun(
   out: string | undefined, name: string, config: Readonly<Record<string, unknown>>, where: { root?: string, now?: Date } = {},
-): Promise<Run> {
+): Promise<Locked> {
   for (;;) {
     try {
-      return await createRun(await chooseRunFolder(out, name, where), config)
+      return await createLocked(await chooseRunFolder(out, name, where), config)
     } catch (error) {
       if (out !== undefined || !(error instanceof Taken)) throw error
     }

@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createBrotliDecompress } from 'node:zlib'
 import { UserError } from '../engine/errors.ts'
+import { isBadOption } from './console.ts'
 import { embeddedFolder, embeddedIsSetUp, embeddedPackage, listAdapters, openAdapter } from '../engine/runtime/node.ts'
 
 const usage = `usage: npm run setup -- [--force]
@@ -112,9 +113,8 @@ try {
   else await setUp(values.force ?? false)
 } catch (error) {
   // A bad option, or a disk that is full or read-only, is the user's to mend as well.
-  const isUsers = error instanceof UserError || (error instanceof Error
-    && ('syscall' in error || ('code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'))))
+  const isUsers = error instanceof UserError || isBadOption(error) || (error instanceof Error && 'syscall' in error)
   if (!isUsers) throw error
-  process.stderr.write(`setup: ${error.message}\n`)
+  process.stderr.write(`setup: ${error.message.split('\n')[0]}\n`)
   process.exitCode = 2
 }

@@ -301,10 +301,12 @@ async function main(): Promise<void> {
   for (const [engine, start] of Object.entries(coldStarts)) if ('failed' in start) failures.push(`cold start: ${engine} failed: ${start.failed}`)
   for (const line of [...failures, ...disagreements]) console.say(line)
   const compared = rows.flatMap(({ differences }) => Object.keys(differences)).length
-  console.say(`Answers ${disagreements.length > 0 ? 'DISAGREE' : compared > 0 ? 'agree' : 'were not compared'}${compared > 0 ? ` (${compared} compared, to ${TOLERANCE} of the largest number)` : ''}.`)
+  const verdict = disagreements.length > 0 ? 'DISAGREE' : 'agree'
+  console.say(compared > 0 ? `Answers ${verdict} (${compared} compared, to ${TOLERANCE} of the largest number).` : 'No answers were compared.')
   const results = { rounds, tolerance: TOLERANCE, tune_kernels: TUNING, rows, cold_starts: coldStarts }
   const setting = await settingOf(info, PACKAGES)
-  const unsaved = whole ? failures.length > 0 ? 'something failed' : undefined : 'only a part was asked for'
+  const unsaved = !whole ? 'only a part was asked for' : failures.length > 0 ? 'something failed'
+    : disagreements.length > 0 ? 'answers disagree' : undefined
   console.say(unsaved === undefined ? `Saved as ${await saveResults('peers', setting, results)}.` : `Not saved: ${unsaved}.`)
   console.result({ setting, ...results })
   if (failures.length + disagreements.length > 0) process.exitCode = 1

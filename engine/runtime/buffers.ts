@@ -48,7 +48,8 @@ export class Buffers {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
     if (bytes > most) {
-      throw new UserError(`${label}: ${Math.ceil(bytes / MIB)} MiB is more than one buffer holds on this adapter (${Math.floor(most / MIB)} MiB): use a smaller batch or length`)
+      const [wanted, held] = [Math.ceil(bytes / MIB), Math.floor(most / MIB)]
+      throw new UserError(`${label}: ${wanted} MiB is more than one buffer holds on this adapter (${held} MiB): use a smaller batch or length`)
     }
   }
 

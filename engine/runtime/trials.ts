@@ -96,10 +96,13 @@ async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise
     gpu.pushErrorScope('validation')
     gpu.pushErrorScope('out-of-memory')
     const scopes = (): Promise<(GPUError | null)[]> => Promise.all([gpu.popErrorScope(), gpu.popErrorScope()])
-    const steps = await Promise.all(lowering.launches.map(prepare)).catch(async (error: unknown) => {
-      await scopes()
-      throw error
-    })
+    const prepared = await Promise.allSettled(lowering.launches.map(prepare))
+    const steps = prepared.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
+    const failed = prepared.find(one => one.status === 'rejected')
+    if (failed) {
+      refused = (await scopes()).some(error => error !== null)
+      throw failed.reason
+    }
     const run = async (times: number): Promise<number> => {
       const encoder = gpu.createCommandEncoder()
       const pass = encoder.beginComputePass()

@@ -28,6 +28,12 @@ describe('a compiled function that is called while another is traced', () => {
     await expect(outer(x)).rejects.toThrow(new UserError('a compiled function was called while another is traced'))
   })
 
+  test('is an error of an async one, too, and of nobody else', async () => {
+    const outer = compile((async (t: Tensor) => ({ y: (await inner(t)).y })) as never) as unknown as (t: Tensor) => Promise<unknown>
+    await expect(outer(x)).rejects.toThrow('it must not be async')
+    await new Promise(resolve => setTimeout(resolve, 0))
+  })
+
   test('leaves both usable', async () => {
     expect([...await (await inner(tensor(Float32Array.of(1, 2)))).y.data()]).toEqual([2, 3])
     await change()

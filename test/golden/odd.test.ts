@@ -9,8 +9,9 @@ import { type BertNormalizer, normalize, splitWords } from '../../models/bert-te
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
 import { loadReviews } from '../../train/data/reviews.ts'
 import { BUNDLED } from '../../train/job.ts'
+import { SHARED } from '../support/shared.ts'
 
-const VOCABULARIES = join(process.env.TILEGRAD_SHARED ?? join(import.meta.dirname, '../../../shared'), 'vocab')
+const VOCABULARIES = join(SHARED, 'vocab')
 
 const golden = JSON.parse(await readFile(new URL('tokens/odd.json', import.meta.url), 'utf8')) as {
   block: number

@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
 import { type Example, loadReviews } from '../../train/data/reviews.ts'
+import { SHARED } from '../support/shared.ts'
 
-const SHARED = process.env.TILEGRAD_SHARED ?? join(import.meta.dirname, '../../../shared')
 const IMDB = join(SHARED, 'imdb')
 const VOCABULARIES = join(SHARED, 'vocab')
 const missing = [IMDB, VOCABULARIES].find(path => !existsSync(path))

@@ -8,8 +8,8 @@ import { parseConfig, type ModelConfig } from '../../models/config.ts'
 import { EncoderLayer, type LayerNames } from '../../models/encoder.ts'
 import { freshValues, initialise } from '../../models/initialise.ts'
 import { evaluation, integers, training } from '../support/models.ts'
+import { SHARED } from '../support/shared.ts'
 
-const SHARED = process.env.TILEGRAD_SHARED ?? join(import.meta.dirname, '../../../shared')
 const FOLDER = join(SHARED, 'golden/bert_layer')
 /** The files round weights, inputs and results to six decimals, and norms and sums grow the rounding some tenfold. */
 const ROUNDED = 1e-5

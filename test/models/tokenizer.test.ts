@@ -9,8 +9,8 @@ import { UserError } from '../../engine/errors.ts'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
 import { checkVocabulary, tokenizerFromJson, tokenizerFromVocabulary } from '../../models/tokenizer.ts'
 import type { Tokenizer } from '../../models/tokenizer.ts'
+import { SHARED } from '../support/shared.ts'
 
-const SHARED = process.env.TILEGRAD_SHARED ?? join(import.meta.dirname, '../../../shared')
 const CASES = join(SHARED, 'golden/wordpiece_cases.json')
 
 const WORDS = '[PAD] [UNK] [CLS] [SEP] [MASK] the film is good bad un ##watch ##able ! é e'.split(' ')

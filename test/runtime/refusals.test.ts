@@ -23,7 +23,7 @@ test('a value larger than a buffer can be is refused before anything is compiled
   const mebibytes = Math.min(maxBufferSize, maxStorageBufferBindingSize) / 1024 ** 2
   const before = [device.buffers.count, device.pipelines.count]
   const tooLarge = new UserError(`add: ${Math.ceil(mebibytes) + 1} MiB is more than one buffer holds on this adapter `
-    + `(${mebibytes.toFixed(0)} MiB): use a smaller batch or length`)
+    + `(${Math.floor(mebibytes)} MiB): use a smaller batch or length`)
   const step = compile((x: Tensor) => ({ y: zeros([Math.ceil(mebibytes) + 1, 1024 * 256]).add(x) }))
   await expect(step.prepare(tensor(1))).rejects.toThrow(tooLarge)
   expect([device.buffers.count, device.pipelines.count]).toEqual(before)

@@ -111,7 +111,7 @@ describe('the set-up', () => {
 
   beforeAll(async () => {
     bare = await mkdtemp(join(tmpdir(), 'tilegrad-setup-'))
-    for (const file of ['package.json', 'engine/errors.ts', 'engine/runtime/node.ts', 'train/setup.ts']) {
+    for (const file of ['package.json', 'engine/errors.ts', 'engine/runtime/node.ts', 'train/setup.ts', 'train/console.ts']) {
       await mkdir(dirname(join(bare, file)), { recursive: true })
       await cp(join(root, file), join(bare, file))
     }

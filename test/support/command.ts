@@ -24,7 +24,7 @@ export async function makeWorkplace(name: string, changes: Readonly<Record<strin
   const root = await mkdtemp(join(tmpdir(), `tilegrad-${name}-`))
   const reviews = join(root, 'reviews.csv')
   await writeFile(reviews, toCsv(tinyReviews(240, { shortest: 2, longest: 4 })))
-  const { MESA_SHADER_CACHE_DIR, XDG_CACHE_HOME, TILEGRAD_ADAPTER } = process.env
+  const { MESA_SHADER_CACHE_DIR, XDG_CACHE_HOME } = process.env
   const proxies = ['http_proxy', 'https_proxy', 'all_proxy'].flatMap(name => [name, name.toUpperCase()])
   const model = await writeTinyModel(join(root, 'model'), { changes: { num_hidden_layers: 1, ...changes } })
   let count = 0
@@ -35,7 +35,7 @@ export async function makeWorkplace(name: string, changes: Readonly<Record<strin
       HF_TOKEN: undefined, HF_TOKEN_PATH: undefined,
       // Kernels that other runs of this user measured are not these runs'; pipelines that Mesa compiled may be.
       XDG_CACHE_HOME: join(root, 'cache'), MESA_SHADER_CACHE_DIR: MESA_SHADER_CACHE_DIR ?? XDG_CACHE_HOME ?? join(homedir(), '.cache'),
-      ...Object.fromEntries(proxies.map(name => [name, undefined])), NODE_OPTIONS: undefined, TILEGRAD_ADAPTER,
+      ...Object.fromEntries(proxies.map(name => [name, undefined])), NODE_OPTIONS: undefined,
     },
     async folder() {
       const folder = join(root, `work-${++count}`)

@@ -11,9 +11,10 @@ import { schedule } from '../../train/schedules.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../support/command.ts'
 import { largestDifference } from '../support/differences.ts'
 import { judged } from '../support/judged.ts'
+import { SHARED } from '../support/shared.ts'
 import { imdb } from '../support/tiny.ts'
 
-const VOCABULARY = join(process.env.TILEGRAD_SHARED ?? join(import.meta.dirname, '../../../shared'), 'vocab/bert-base-uncased-vocab.txt')
+const VOCABULARY = join(SHARED, 'vocab/bert-base-uncased-vocab.txt')
 
 let place: Workplace
 let device: Device

@@ -105,6 +105,14 @@ describe('a GPU', () => {
     hub = await startHub([])
   })
 
+  test('that needs nothing from the Hub asks it nothing', async () => {
+    vi.stubEnv('HF_HUB_OFFLINE', '1')
+    const { why, ...options } = await settled(['--init', 'random', '--tokenizer', OWN.model, '--data', OWN.data], false)
+    expect(options).toMatchObject({ data: OWN.data, model: REAL.model, ...DEFAULTS, init: 'random' })
+    expect(why).toContain('There is a GPU')
+    expect(hub.requests).toEqual([])
+  })
+
   test('whose cache has only one of both takes what is bundled for both, and the real thing once it has both', async () => {
     await resolveModel(REAL.model)
     vi.stubEnv('HF_HUB_OFFLINE', '1')

@@ -65,9 +65,12 @@ describe("a new run's folder", () => {
   test('is another for each of many that begin at once', async () => {
     const where = { root: join(root, 'runs'), now: new Date('2026-11-24T12:00:00Z') }
     const runs = await Promise.all(Array.from({ length: 6 }, (_, i) => createNewRun(undefined, 'model', { i }, where)))
-    expect(new Set(runs.map(run => run.folder)).size).toBe(6)
-    for (const [i, run] of runs.entries()) {
+    expect(new Set(runs.map(({ run }) => run.folder)).size).toBe(6)
+    for (const [i, { run, unlock }] of runs.entries()) {
       expect(run.config).toEqual({ i })
+      // Whoever made it has it until the end.
+      await expect(run.lock()).rejects.toThrow('is in use')
+      await unlock()
       expect(await readdir(run.folder)).toEqual(['config.json'])
     }
   })
@@ -76,7 +79,10 @@ describe("a new run's folder", () => {
     for (const out of [join(root, 'asked'), await folder()]) {
       const runs = await Promise.allSettled(Array.from({ length: 4 }, (_, i) => createNewRun(out, 'model', { i })))
       expect(runs.filter(({ status }) => status === 'fulfilled').length).toBe(1)
-      for (const run of runs) if (run.status === 'rejected') expect(run.reason).toBeInstanceOf(UserError)
+      for (const run of runs) {
+        if (run.status === 'rejected') expect(run.reason).toBeInstanceOf(UserError)
+        else await run.value.unlock()
+      }
       await expect(createRun(out, {})).rejects.toThrow('exists and is not empty')
     }
   })

@@ -4,8 +4,9 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadReviews, loadUnlabelled } from '../../../train/data/reviews.ts'
 import { textStatistics } from '../../../train/data/statistics.ts'
+import { SHARED } from '../../support/shared.ts'
 
-const IMDB = join(process.env.TILEGRAD_SHARED ?? join(import.meta.dirname, '../../../../shared'), 'imdb')
+const IMDB = join(SHARED, 'imdb')
 const reason = existsSync(IMDB) ? undefined : `IMDb's Parquet files are not at ${IMDB}`
 
 describe('IMDb', () => {
