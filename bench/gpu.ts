@@ -245,6 +245,7 @@ async function main(): Promise<void> {
   for (const bar of bars) console.say(barText(bar))
   const results = { ...found, bars, host: hostFound.data }
   if (values.smoke) console.say('\nNot saved: the sizes were the smallest.')
+  else if (Object.keys(failed).length > 0) console.say(`\nNot all of it could be measured: kept as ${await saveResults('gpu-partial', setting, results)}.`)
   else {
     console.say(`\nSaved as ${await saveResults('gpu', setting, results)}.`)
     await dropResults('gpu-partial', setting)

@@ -2,7 +2,10 @@
 import type { TensorData } from './tensor.ts'
 
 interface HalfArray { readonly buffer: ArrayBuffer; readonly length: number; [index: number]: number }
-type HalfConstructor = new (source: ArrayLike<number> | ArrayBuffer) => HalfArray
+interface HalfConstructor {
+  new (source: ArrayLike<number>): HalfArray
+  new (source: ArrayBuffer, byteOffset: number, length: number): HalfArray
+}
 const Half = (globalThis as { Float16Array?: HalfConstructor }).Float16Array
 
 /** Nearest halves, ties to even; beyond ±65504 gives ±∞. */
@@ -12,7 +15,7 @@ export function toFloat16(data: TensorData): Uint16Array<ArrayBuffer> {
 }
 
 export function toFloat32(halves: Uint16Array<ArrayBuffer>): Float32Array<ArrayBuffer> {
-  if (Half) return Float32Array.from(new Half(halves.buffer))
+  if (Half) return new Float32Array(new Half(halves.buffer, halves.byteOffset, halves.length))
   return Float32Array.from(halves, halfValue)
 }
 

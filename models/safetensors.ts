@@ -186,8 +186,7 @@ export function toFloats(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32
   const count = bytes.length / width
   if (dtype === 'F32') return new Float32Array(buffer, byteOffset, count)
   const halves = new Uint16Array(buffer, byteOffset, count)
-  // A copy: the conversion takes whole buffers.
-  if (dtype === 'F16') return toFloat32(halves.slice())
+  if (dtype === 'F16') return toFloat32(halves)
   if (dtype !== 'BF16') throw new Error(`no conversion from ${dtype} to floats`)
   // bf16 is the upper half of an f32.
   const words = new Uint32Array(count)

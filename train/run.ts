@@ -1,6 +1,6 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
 import { resolve } from 'node:path'
-import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring, settleKernels } from '../engine/index.ts'
+import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../engine/index.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../models/index.ts'
 import { saveModel } from '../models/node/model.ts'
 import { saveAdapter } from '../models/node/peft.ts'
@@ -43,7 +43,7 @@ const percent = (fraction: number): string => percentage(fraction, 2)
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
 /** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */
-interface Opened {
+interface Job {
   readonly options: Options
   readonly device: Device
   readonly data: Data
@@ -57,11 +57,11 @@ interface Opened {
 }
 
 /** With its step planned, by kernels that are chosen for good. */
-interface Prepared extends Opened {
+interface Prepared extends Job {
   readonly plan: PlanSummary
 }
 
-async function open(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Opened> {
+async function openJob(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
   const device = await currentDevice()
   const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
   let fetching: string | undefined
@@ -93,18 +93,18 @@ async function open(options: Options, console: Console, progress: Progress, vers
 }
 
 /** Ends all measuring, plans a step of the longest batch and shows what it costs. */
-async function planStep(opened: Opened, console: Console): Promise<Prepared> {
-  const { options: { batchSize, maxLength }, trainer, device } = opened
-  settleKernels()
+async function planStep(job: Job, console: Console): Promise<Prepared> {
+  const { options: { batchSize, maxLength }, trainer, device, choices } = job
+  choices.settle()
   const plan = await trainer.plan(maxLength)
   console.say(`Step of ${batchSize} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
-  return { ...opened, plan }
+  return { ...job, plan }
 }
 
 /** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
-async function prepare(opened: Opened, console: Console, progress: Progress): Promise<[Prepared, TextSets]> {
-  const { options, data, device, trainer, opened: { tokenizer } } = opened
+async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets]> {
+  const { options, data, device, trainer, opened: { tokenizer } } = job
   const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
     progress.start(`tokenise ${what}`, examples.length)
     const result = await tokenise(examples, tokenizer, options.maxLength, done => progress.update(done))
@@ -115,7 +115,7 @@ async function prepare(opened: Opened, console: Console, progress: Progress): Pr
     train: await tokenised('train', data.train), validation: await tokenised('validation', data.validation), test: await tokenised('test', data.test),
   }
   await trainer.prepare(texts, () => measuring(device.traits) !== undefined)
-  return [await planStep(opened, console), texts]
+  return [await planStep(job, console), texts]
 }
 
 /** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
@@ -160,7 +160,7 @@ function overview({ device, opened, parameters, facts, plan, data }: Prepared): 
 /** Resolves everything, of a run that goes on as it began, plans one step, prints, trains nothing. */
 export async function dryRun(options: Options, console: Console, version: string, run?: Run): Promise<number> {
   const progress = new Progress()
-  const prepared = await planStep(await open(options, console, progress, version, run), console)
+  const prepared = await planStep(await openJob(options, console, progress, version, run), console)
   console.result(overview(prepared))
   return 0
 }
@@ -170,7 +170,7 @@ export async function startRun(options: Options, console: Console, version: stri
   const progress = new Progress()
   const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
   await chooseRunFolder(options.out, name)
-  const [prepared, texts] = await prepare(await open(options, console, progress, version), console, progress)
+  const [prepared, texts] = await prepare(await openJob(options, console, progress, version), console, progress)
   const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
     commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
@@ -208,7 +208,7 @@ export async function resumeRun(run: Run, options: Options, console: Console, ve
 async function goOn(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const position = await new Checkpoints(run.path('checkpoints')).latest()
   const progress = new Progress()
-  const [prepared, texts] = await prepare(await open(options, console, progress, version, run), console, progress)
+  const [prepared, texts] = await prepare(await openJob(options, console, progress, version, run), console, progress)
   const { name, driver } = prepared.device.info
   const { adapter: before, tilegrad } = run.config as { adapter?: { name?: unknown, driver?: unknown }, tilegrad?: unknown }
   const changes = [[before?.name, name], [before?.driver, driver], [`tilegrad ${String(tilegrad)}`, `tilegrad ${version}`]].filter(([a, b]) => a !== b)
@@ -229,7 +229,7 @@ async function work(
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
   try {
-    await prepared.choices.settleIn(run)
+    await prepared.choices.keepIn(run)
     const drawn = await fillModel(model, opened.folder, options.seed)
     const heads = drawn.filter(name => !name.includes('lora_'))
     if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)

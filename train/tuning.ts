@@ -77,9 +77,13 @@ export class KernelChoices {
     return choices
   }
 
-  /** Ends all measuring: from here on choices follow from what is known now, which the run's folder keeps. */
-  async settleIn(run: Run): Promise<void> {
+  /** Ends all measuring: from here on choices follow from what is known now. */
+  settle(): void {
     settleKernels()
+  }
+
+  /** Writes what is known to the run's folder, once it is settled. */
+  async keepIn(run: Run): Promise<void> {
     if (this.#mode !== 'off') await this.#write(run.path(KERNELS), this.#answers)
   }
 

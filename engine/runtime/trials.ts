@@ -130,6 +130,9 @@ async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise
     return best
   } finally {
     // One that was refused is no buffer that anybody else should get.
-    for (const buffer of [...held.values(), ...uniforms]) if (refused) buffers.destroy(buffer); else buffers.release(buffer)
+    for (const buffer of [...held.values(), ...uniforms]) {
+      if (refused) buffers.destroy(buffer)
+      else buffers.release(buffer)
+    }
   }
 }

@@ -10,6 +10,8 @@ describe('half precision on the host', () => {
     const expected = new Float16Array(bits.buffer)
     for (let i = 0; i < 65536; i++) if (!Object.is(halfValue(i), expected[i])) throw new Error(`${i.toString(16)}: ${halfValue(i)}, not ${expected[i]}`)
     expect(toFloat32(bits)).toEqual(Float32Array.from(expected))
+    // A part of a buffer is no more than that.
+    expect(toFloat32(bits.subarray(1, 3))).toEqual(Float32Array.of(2 ** -24, 2 ** -23))
   })
 
   test('every half comes back from its number, and so do the points between two halves', () => {

@@ -3,6 +3,8 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { join } from 'node:path'
+import { vi } from 'vitest'
 
 export interface HubRepository {
   readonly type: 'model' | 'dataset'
@@ -177,4 +179,13 @@ export async function startHub(
       await closed
     },
   })
+}
+
+/** Has this process ask the Hub at `url`, without a token and with a cache of its own, until `vi.unstubAllEnvs`. */
+export function stubHub(url: string, cacheDir: string): void {
+  vi.stubEnv('HF_ENDPOINT', url)
+  vi.stubEnv('HF_TOKEN', undefined)
+  vi.stubEnv('HF_TOKEN_PATH', join(cacheDir, 'token'))
+  vi.stubEnv('HF_HUB_OFFLINE', undefined)
+  vi.stubEnv('HF_HUB_CACHE', cacheDir)
 }

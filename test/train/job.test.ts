@@ -7,7 +7,7 @@ import { UserError } from '../../engine/errors.ts'
 import { resolveDataset, resolveModel } from '../../models/node/hub.ts'
 import { BUNDLED, REAL, checkPaths, openData, settle } from '../../train/job.ts'
 import { parseOptions } from '../../train/options.ts'
-import { type HubServer, startHub } from '../support/hub-server.ts'
+import { type HubServer, startHub, stubHub } from '../support/hub-server.ts'
 
 let hub: HubServer
 let cacheDir = ''
@@ -19,11 +19,7 @@ beforeEach(async () => {
     { type: 'dataset', name: REAL.data, commit: '2'.repeat(40), files: {
       'plain_text/train-00000-of-00001.parquet': 'train', 'plain_text/test-00000-of-00001.parquet': 'test' } },
   ])
-  vi.stubEnv('HF_ENDPOINT', hub.url)
-  vi.stubEnv('HF_TOKEN', undefined)
-  vi.stubEnv('HF_TOKEN_PATH', join(cacheDir, 'token'))
-  vi.stubEnv('HF_HUB_OFFLINE', undefined)
-  vi.stubEnv('HF_HUB_CACHE', cacheDir)
+  stubHub(hub.url, cacheDir)
 })
 afterEach(async () => {
   vi.unstubAllEnvs()

@@ -91,7 +91,8 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   const run = await createRun(join(folder, 'run'), {})
   const choices = await KernelChoices.begin('full', device.info, '1.2.3')
   const before = await product(11)
-  await choices.settleIn(run)
+  choices.settle()
+  await choices.keepIn(run)
   await product(19)
   const stored = JSON.parse(await readFile(path, 'utf8')) as { answers: Record<string, string> }
   expect(Object.keys(stored.answers)).toEqual([expect.stringContaining('matmul: 1x11x4')])
@@ -137,7 +138,8 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
       const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
       await trainer.plan(24)
       await trainer.prepare({ train, validation, test: [] }, () => !from)
-      await choices.settleIn(run)
+      choices.settle()
+      await choices.keepIn(run)
       const before = await measured()
       const checkpoints = new Checkpoints(join(path, 'checkpoints'))
       const onStep = ({ step }: { step: number }): void => { if (step === stopAfter) trainer.stop() }

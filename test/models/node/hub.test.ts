@@ -8,7 +8,7 @@ import { UserError } from '../../../engine/errors.ts'
 import { openWeights } from '../../../models/node/files.ts'
 import { cachedDataset, cachedModel, resolveDataset, resolveModel } from '../../../models/node/hub.ts'
 import { serialize } from '../../../models/safetensors.ts'
-import { TOKEN, startHub } from '../../support/hub-server.ts'
+import { TOKEN, startHub, stubHub } from '../../support/hub-server.ts'
 import type { HubServer } from '../../support/hub-server.ts'
 
 const COMMIT = '0123456789abcdef0123456789abcdef01234567'
@@ -39,11 +39,7 @@ beforeEach(async () => {
     { type: 'dataset', name: 'some/series', commit: COMMIT, files: parquet('train-00000-of-00002', 'train-00001-of-00002') },
     { type: 'dataset', name: 'some/text', commit: COMMIT, files: { 'data.csv': 'text,label' } },
   ], { 'old-name': 'some/sharded' })
-  vi.stubEnv('HF_ENDPOINT', hub.url)
-  vi.stubEnv('HF_TOKEN', undefined)
-  vi.stubEnv('HF_TOKEN_PATH', join(cacheDir, 'token'))
-  vi.stubEnv('HF_HUB_OFFLINE', undefined)
-  vi.stubEnv('HF_HUB_CACHE', cacheDir)
+  stubHub(hub.url, cacheDir)
 })
 afterEach(async () => {
   vi.unstubAllEnvs()
