@@ -6,14 +6,14 @@ import type { Lowering, Traits } from './kernel.ts'
 import { batchCount, transposed } from './matmul/problem.ts'
 import type { Product } from './matmul/problem.ts'
 import { layoutOf, slotsOf, tileCount, uniformWordsOf } from './matmul/text.ts'
-import type { Layout, TileSize } from './matmul/text.ts'
+import type { Layout, SegmentLayout, TileSize } from './matmul/text.ts'
 import { tileName, tileSize, tileThreads, tileWgsl } from './matmul/tile.ts'
 import type { TileConfig } from './matmul/tile.ts'
 import { workgroupName, workgroupSize, workgroupStorage, workgroupThreads, workgroupWgsl } from './matmul/workgroup.ts'
 import type { WorkgroupConfig } from './matmul/workgroup.ts'
 import { dotName, dotSize, dotStorage, dotWgsl } from './matmul/dot.ts'
 import type { DotConfig } from './matmul/dot.ts'
-import { matrixName, matrixSize, matrixStorage, matrixThreads, matrixWgsl } from './matmul/matrix.ts'
+import { isDirect, matrixName, matrixSize, matrixStorage, matrixThreads, matrixWgsl } from './matmul/matrix.ts'
 import type { MatrixConfig } from './matmul/matrix.ts'
 import { sumSlices } from './matmul/sum.ts'
 
@@ -59,7 +59,11 @@ export function layoutFor(config: MatmulConfig, product: Product, split: boolean
   // A lane that loads one row of A, or a thread that walks along K, gains nothing from four rows at once.
   if (config.kernel === 'tile') return layoutOf(product, split, { a: config.subgroup === 0 && config.rows % 4 === 0, b: true })
   const grouped = config.kernel !== 'dot'
-  return layoutOf(product, split, { a: grouped, b: grouped })
+  const layout = layoutOf(product, split, { a: grouped, b: grouped })
+  if (config.kernel !== 'matrix') return layout
+  // Fragments are read from arrays of single elements.
+  const single = (segment: SegmentLayout): SegmentLayout => ({ ...segment, a: { ...segment.a, vec4: false }, b: { ...segment.b, vec4: false } })
+  return { ...layout, segments: layout.segments.map(segment => (isDirect(config, segment.a, segment.b) ? single(segment) : segment)) }
 }
 
 /** Whether an adapter can run the config at all. */
@@ -102,7 +106,7 @@ function cpuConfigs(traits: Traits): Rated[] {
   const own = [
     rated(0.36, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8, rolled: true }),
     rated(0.3, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 8, stacked: 4, rolled: true }),
-    rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowFours: 1, columnFours: 1 }),
+    rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowFours: 1, columnFours: 1, ahead: false, slots: 1 }),
   ]
   if (width === 0 || width > 16) return own
   const shared = ([
@@ -117,13 +121,12 @@ function cpuConfigs(traits: Traits): Rated[] {
 function gpuConfigs(traits: Traits): Rated[] {
   const width = traits.subgroupSize
   const list = [
-    rated(1, { kernel: 'workgroup', rows: 128, columns: 128, depth: 16, rowFours: 2, columnFours: 2 }),
-    rated(0.92, { kernel: 'workgroup', rows: 128, columns: 64, depth: 16, rowFours: 2, columnFours: 2 }),
-    rated(0.85, { kernel: 'workgroup', rows: 64, columns: 64, depth: 16, rowFours: 2, columnFours: 2 }),
-    rated(0.75, { kernel: 'workgroup', rows: 64, columns: 64, depth: 16, rowFours: 1, columnFours: 1 }),
-    rated(0.5, { kernel: 'workgroup', rows: 32, columns: 32, depth: 32, rowFours: 1, columnFours: 1 }),
-    rated(0.4, { kernel: 'workgroup', rows: 128, columns: 16, depth: 16, rowFours: 2, columnFours: 1 }),
-    rated(0.35, { kernel: 'workgroup', rows: 128, columns: 8, depth: 32, rowFours: 1, columnFours: 1 }),
+    ...([
+      [1, 128, 128, 16, 2, 2, 1], [0.99, 128, 128, 16, 2, 2, 2], [0.98, 128, 128, 8, 2, 2, 2], [0.97, 128, 128, 16, 4, 2, 1], [0.96, 256, 128, 8, 4, 2, 1],
+      [0.95, 128, 128, 16, 2, 2, 0], [0.94, 128, 64, 16, 2, 2, 1], [0.92, 128, 64, 16, 2, 2, 0], [0.88, 64, 64, 16, 2, 2, 1], [0.85, 64, 64, 16, 2, 2, 0],
+      [0.75, 64, 64, 16, 1, 1, 0], [0.5, 32, 32, 32, 1, 1, 0], [0.4, 128, 16, 16, 2, 1, 0], [0.35, 128, 8, 32, 1, 1, 0],
+    ] as const).map(([rate, rows, columns, depth, rowFours, columnFours, ahead]) =>
+      rated(rate, { kernel: 'workgroup', rows, columns, depth, rowFours, columnFours, ahead: ahead > 0, slots: ahead === 2 ? 2 : 1 })),
     rated(0.5, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8, rolled: false }),
     rated(0.45, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 16, stacked: 8, rolled: false }),
     rated(0.2, { kernel: 'tile', subgroup: 0, rows: 1, fours: 1, across: 64, stacked: 1, rolled: false }),
@@ -136,15 +139,25 @@ function gpuConfigs(traits: Traits): Rated[] {
  * Where the operands are f16 to begin with; a low-rank part in f32 that rides along is rounded to f16. Rates relative to
  * f32 kernels as llama.cpp reports them for its own (2.5 to 3.5 times), until a GPU has ranked these.
  */
-function matrixConfigs({ segments: [{ a, b }] }: Product, { subgroupMatrix: fragment }: Traits): Rated[] {
+function matrixConfigs(product: Product, { subgroupMatrix: fragment }: Traits): Rated[] {
+  const [{ a, b }] = product.segments
   if (!fragment || a.dtype !== 'f16' || b.dtype !== 'f16') return []
-  const fit = (rows: number, columns: number, down: number, across: number): MatrixConfig => ({
-    kernel: 'matrix', fragment, down, across, depth: 2 * fragment.k,
-    rows: rows / fragment.m / down, columns: columns / fragment.n / across,
-  })
-  return ([[3, 128, 128, 2, 4], [2.8, 128, 64, 2, 2], [2.5, 64, 64, 2, 2], [1.8, 64, 32, 2, 1], [1.4, 32, 32, 1, 1]] as const)
-    .map(([rate, rows, columns, down, across]) => rated(rate, fit(rows, columns, down, across)))
-    .filter(({ config }) => config.kernel === 'matrix' && [config.rows, config.columns].every(count => Number.isInteger(count) && count > 0))
+  const sizes = ([
+    [3, 128, 128, 2, 2], [2.95, 128, 128, 2, 4], [2.9, 256, 128, 4, 2], [2.8, 128, 64, 2, 2], [2.5, 64, 64, 2, 2], [1.8, 64, 32, 2, 1], [1.4, 32, 32, 1, 1],
+  ] as const)
+  const ways = [[1, 'ahead'], [0.98, 'direct'], [0.9, 'staged']] as const
+  const all = sizes.flatMap(([rate, rows, columns, down, across]) => ways.map(([share, loads]): Rated & { config: MatrixConfig } => ({
+    rate: rate * share,
+    config: { kernel: 'matrix', fragment, down, across, depth: 2 * fragment.k, rows: rows / fragment.m / down, columns: columns / fragment.n / across, loads },
+  })))
+  const whole = (count: number): boolean => Number.isInteger(count) && count > 0
+  return all.filter(({ config }) => whole(config.rows) && whole(config.columns) && (config.loads !== 'direct' || readsDirect(product, config)))
+}
+
+/** Whether whole fragments can be read where they lie. */
+function readsDirect({ m, n, segments }: Product, config: MatrixConfig): boolean {
+  const { fragment, depth } = config
+  return m % fragment.m === 0 && n % fragment.n === 0 && segments.every(({ a, b, k, scale }) => !isDirect(config, a, b) || (k % depth === 0 && scale === 1))
 }
 
 function dotConfigs(product: Product, traits: Traits): Rated[] {

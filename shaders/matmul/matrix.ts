@@ -1,10 +1,13 @@
-// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a slab of both operands,
-// `depth` long, into its memory as f16 with K side by side; each of its subgroups multiplies fragments of the slabs into a
-// block of its own. In the end the blocks go through memory once more, a fragment at a time, to be finished and stored
-// by threads, which is also where edges are cut. Needs Chromium's experimental subgroup matrices.
-import { Writer } from '../wgsl.ts'
-import { bounds, declare, entryPoint, load, store } from './text.ts'
-import type { Layout, OperandLayout, TileSize } from './text.ts'
+// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. Each subgroup of a workgroup multiplies fragments
+// of both operands into a block of its own. Three ways to get at fragments:
+//   direct  from the operands where they lie; caches make up for reading them once a subgroup.
+//   staged  the workgroup copies a slab of both operands, `depth` long, into its memory as f16, laid out as it was.
+//   ahead   the same, and each thread reads its share of the next slab into registers before this one is multiplied.
+// In the end the blocks go through workgroup memory, a row of fragments at a time, to be finished and stored by threads,
+// which is also where edges are cut. Needs Chromium's experimental subgroup matrices.
+import { Writer, asF32 } from '../wgsl.ts'
+import { bounds, declare, entryPoint, store } from './text.ts'
+import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
 import type { SubgroupMatrix } from '../kernel.ts'
 
 export interface MatrixConfig {
@@ -18,11 +21,12 @@ export interface MatrixConfig {
   readonly across: number
   /** Length of a slab along K: a multiple of the fragment's. */
   readonly depth: number
+  readonly loads: 'direct' | 'staged' | 'ahead'
 }
 
 export function matrixName(c: MatrixConfig): string {
   const { rows, columns } = matrixSize(c)
-  return `matrix ${rows}x${columns}x${c.depth} of ${c.fragment.m}x${c.fragment.n}x${c.fragment.k}`
+  return `matrix ${rows}x${columns}x${c.depth} by ${c.down}x${c.across} of ${c.fragment.m}x${c.fragment.n}x${c.fragment.k} ${c.loads}`
 }
 
 export function matrixSize({ fragment, rows, columns, down, across }: MatrixConfig): TileSize {
@@ -33,92 +37,223 @@ export function matrixThreads({ fragment, down, across }: MatrixConfig): number 
   return fragment.lanes * down * across
 }
 
-/** Elements from one row of a slab to the next: a few more than it has, so that rows begin in different banks. */
-const pitch = ({ depth }: MatrixConfig): number => depth + 8
+/** Elements that a run of a slab is longer in memory than it has, so that runs begin in different banks. */
+const PADDING = 8
 
-/** Bytes of workgroup memory. */
+/** Elements of workgroup memory for a slab of so many rows, however it lies. */
+const slabSize = (rows: number, depth: number): number => Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
+
+/** Elements of the memory through which a subgroup's row of fragments is stored. */
+const blockSize = ({ fragment: { m, n }, columns }: MatrixConfig): number => m * n * columns
+
+/** Bytes of workgroup memory at most: what is read where it lies needs less. */
 export function matrixStorage(c: MatrixConfig): number {
   const { rows, columns } = matrixSize(c)
-  return (rows + columns) * pitch(c) * 2 + c.fragment.m * c.fragment.n * c.down * c.across * 4
+  return (slabSize(rows, c.depth) + slabSize(columns, c.depth)) * 2 + blockSize(c) * c.down * c.across * 4
+}
+
+/** Whether a segment's fragments are read where they lie. */
+export function isDirect(c: MatrixConfig, a: { readonly dtype: string }, b: { readonly dtype: string }): boolean {
+  return c.loads === 'direct' && a.dtype === 'f16' && b.dtype === 'f16'
 }
 
 /** The shader of one config and layout. Operands that are not f16 are rounded to it. */
 export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
   const writer = new Writer()
-  const { m, n, k, lanes } = c.fragment
+  const { m, n, lanes } = c.fragment
   const { rows, columns } = matrixSize(c)
   declare(writer, `matmul ${matrixName(c)}`, layout, { subgroups: true, matrices: true })
-  writer.line(
-    `const PITCH = ${pitch(c)}u;`,
-    `var<workgroup> leftTile: array<f16, ${rows * pitch(c)}>;`, `var<workgroup> rightTile: array<f16, ${columns * pitch(c)}>;`,
-    `var<workgroup> block: array<f32, ${m * n * c.down * c.across}>;`, '',
-  )
-  const fragments = (each: (i: number, j: number) => void): void => {
-    for (let i = 0; i < c.rows; i++) for (let j = 0; j < c.columns; j++) each(i, j)
+  if (layout.segments.some(({ a, b }) => !isDirect(c, a, b))) {
+    writer.line(`var<workgroup> leftTile: array<f16, ${slabSize(rows, c.depth)}>;`, `var<workgroup> rightTile: array<f16, ${slabSize(columns, c.depth)}>;`)
   }
+  writer.line(`var<workgroup> block: array<f32, ${blockSize(c) * c.down * c.across}>;`, '')
   entryPoint(writer, matrixThreads(c), layout, () => {
     writer.line(`let subgroup = local / ${lanes}u;`, `let lane = local % ${lanes}u;`)
     writer.line(`let down = subgroup / ${c.across}u * ${c.rows * m}u;`, `let across = subgroup % ${c.across}u * ${c.columns * n}u;`)
-    fragments((i, j) => writer.line(`var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
+    fragments(c, (i, j) => writer.line(`var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
     layout.segments.forEach((segment, s) => {
-      const { begin, end } = bounds(layout, s)
       writer.line('')
-      writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
-        copySlab(writer, 'a', s, segment.a, rows, c, end, segment.scaled ? ` * u.scale${s}` : '')
-        copySlab(writer, 'b', s, segment.b, columns, c, end, '')
-        writer.line('workgroupBarrier();')
-        for (let kk = 0; kk < c.depth; kk += k) {
-          writer.block('', () => {
-            for (let i = 0; i < c.rows; i++) {
-              const at = `(down + ${i * m}u) * PITCH + ${kk}u`
-              writer.line(`let left${i} = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, row_major>(&leftTile, ${at}, PITCH);`)
-            }
-            for (let j = 0; j < c.columns; j++) {
-              const at = `(across + ${j * n}u) * PITCH + ${kk}u`
-              writer.line(`let right${j} = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, col_major>(&rightTile, ${at}, PITCH);`)
-            }
-            fragments((i, j) => writer.line(`sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, sum${i}_${j});`))
-          })
-        }
-        writer.line('workgroupBarrier();')
+      writer.block('', () => {
+        if (isDirect(c, segment.a, segment.b)) walkDirect(writer, c, layout, segment, s)
+        else walkSlabs(writer, c, layout, segment, s)
       })
     })
     writer.line('')
-    fragments((i, j) => {
-      writer.line(`subgroupMatrixStore<row_major>(&block, subgroup * ${m * n}u, sum${i}_${j}, ${n}u);`, 'workgroupBarrier();')
-      writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, () => {
-        writer.line(`let at = subgroup * ${m * n}u + four * 4u;`)
-        writer.line(`let row = tileM * ${rows}u + down + ${i * m}u + four / ${n / 4}u;`)
-        writer.line(`let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;`)
-        store(writer, layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')
-      })
-      writer.line('workgroupBarrier();')
-    })
+    storeBlocks(writer, c, layout)
   })
   return writer.toString()
 }
 
-/** Copies rows × depth of one operand to its tile. Rows past the edge repeat the last; past the end of K stands zero. */
-function copySlab(writer: Writer, side: 'a' | 'b', s: number, operand: OperandLayout, rows: number, c: MatrixConfig, end: string, times: string): void {
-  const tile = side === 'a' ? 'leftTile' : 'rightTile'
-  const extent = side === 'a' ? 'u.M' : 'u.N'
-  const first = `${side === 'a' ? 'tileM' : 'tileN'} * ${rows}u`
-  const [start, stride] = [`${side}Start${s}`, `u.${side}${s}Stride`]
-  const alongK = operand.major === 'k'
+function fragments(c: MatrixConfig, each: (i: number, j: number) => void): void {
+  for (let i = 0; i < c.rows; i++) for (let j = 0; j < c.columns; j++) each(i, j)
+}
+
+interface Source {
+  readonly name: string
+  readonly major: 'k' | 'row'
+  /** Elements from one run to the next. */
+  readonly stride: string
+  /** Where fragment number i, at `k` along K, begins. */
+  readonly at: (i: number, k: string) => string
+}
+
+/** Multiplies one fragment's length of K. */
+function multiply(writer: Writer, c: MatrixConfig, left: Source, right: Source, kk: string): void {
+  const { m, n, k } = c.fragment
+  writer.block('', () => {
+    for (let i = 0; i < c.rows; i++) {
+      const order = left.major === 'k' ? 'row_major' : 'col_major'
+      writer.line(`let left${i}x = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, ${order}>(&${left.name}, ${left.at(i, kk)}, ${left.stride});`)
+    }
+    for (let j = 0; j < c.columns; j++) {
+      const order = right.major === 'k' ? 'col_major' : 'row_major'
+      writer.line(`let right${j}x = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, ${order}>(&${right.name}, ${right.at(j, kk)}, ${right.stride});`)
+    }
+    fragments(c, (i, j) => writer.line(`sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}x, right${j}x, sum${i}_${j});`))
+  })
+}
+
+/** Sizes are multiples of the fragment's here, and K of the depth. Fragments past the edge read the last one; their sums are never stored. */
+function walkDirect(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {
+  const { m, n, k } = c.fragment
+  const { rows, columns } = matrixSize(c)
+  const { begin, end } = bounds(layout, s)
+  for (let i = 0; i < c.rows; i++) writer.line(`let row${i} = min(tileM * ${rows}u + down + ${i * m}u, u.M - ${m}u);`)
+  for (let j = 0; j < c.columns; j++) writer.line(`let column${j} = min(tileN * ${columns}u + across + ${j * n}u, u.N - ${n}u);`)
+  const source = (side: 'a' | 'b', { major }: OperandLayout): Source => {
+    const stride = `u.${side}${s}Stride`
+    const place = (i: number): string => `${side === 'a' ? 'row' : 'column'}${i}`
+    return {
+      name: `${side === 'a' ? 'left' : 'right'}${s}`, major, stride,
+      at: (i, kk) => `${side}Start${s} + ${major === 'k' ? `${place(i)} * ${stride} + ${kk}` : `(${kk}) * ${stride} + ${place(i)}`}`,
+    }
+  }
+  writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
+    for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, source('a', segment.a), source('b', segment.b), `k + ${kk}u`)
+  })
+}
+
+/** A side of a slab, and how its elements are shared out to be copied: `width` at a time, along memory. */
+interface Slab {
+  readonly side: 'a' | 'b'
+  readonly tile: string
+  readonly operand: OperandLayout
+  readonly rows: number
+  readonly width: 1 | 4
+  /** Pieces in a run of memory, and of all. */
+  readonly run: number
+  readonly pieces: number
+  readonly pitch: number
+}
+
+function slabOf(c: MatrixConfig, side: 'a' | 'b', operand: OperandLayout): Slab {
+  const { rows, columns } = matrixSize(c)
+  const along = side === 'a' ? rows : columns
   const width = operand.vec4 ? 4 : 1
-  // Neighbouring threads read neighbours in memory.
-  const run = (alongK ? c.depth : rows) / width
-  writer.block(`for (var piece = local; piece < ${rows * c.depth / width}u; piece += ${matrixThreads(c)}u)`, () => {
-    const [along, across] = [`piece % ${run}u${width === 4 ? ' * 4u' : ''}`, `piece / ${run}u`]
-    writer.line(`let row = ${alongK ? across : along};`, `let at = ${alongK ? along : across};`)
-    const clamped = `min(${first} + row, ${extent} - ${alongK ? 1 : width}u)`
-    const index = alongK
-      ? `${start} + ${clamped} * ${stride} + (k + at)${width === 4 ? ' / 4u' : ''}`
-      : `${start} + (k + at) * ${stride} + ${clamped}${width === 4 ? ' / 4u' : ''}`
-    writer.line(`var value = ${width === 4 ? 'vec4f()' : '0.0'};`, `if (k + at < ${end}) { value = ${load(side, s, operand, index)}${times}; }`)
-    for (let q = 0; q < width; q++) {
-      const place = alongK ? `row * PITCH + at + ${q}u` : `(row + ${q}u) * PITCH + at`
-      writer.line(`${tile}[${place}] = f16(${width === 4 ? `value[${q}]` : 'value'});`)
+  const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
+  return {
+    side, tile: side === 'a' ? 'leftTile' : 'rightTile', operand, rows: along, width, run: length / width, pieces: length * other / width, pitch: length + PADDING,
+  }
+}
+
+function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {
+  const { m, n, k } = c.fragment
+  const { begin, end } = bounds(layout, s)
+  const slabs = [slabOf(c, 'a', segment.a), slabOf(c, 'b', segment.b)]
+  const [left, right] = slabs.map(({ side, tile, operand: { major }, pitch }): Source => {
+    const first = (i: number): string => (side === 'a' ? `down + ${i * m}u` : `across + ${i * n}u`)
+    return {
+      name: tile, major, stride: `${pitch}u`,
+      at: (i, kk) => (major === 'k' ? `(${first(i)}) * ${pitch}u + ${kk}` : `${kk} * ${pitch}u + ${first(i)}`),
     }
   })
+  const scaled = (slab: Slab): string => (slab.side === 'a' && segment.scaled ? ` * u.scale${s}` : '')
+  const threads = matrixThreads(c)
+  const multiplySlab = (): void => {
+    for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, left, right, `${kk}u`)
+  }
+  // Single elements are too many to be held.
+  if (c.loads === 'ahead' && slabs.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
+    const each = (body: (slab: Slab, piece: string, name: string) => void): void => {
+      for (const slab of slabs) {
+        for (let turn = 0; turn < slab.pieces / threads; turn++) body(slab, `(local + ${turn * threads}u)`, `${slab.side}${turn}`)
+      }
+    }
+    each((_, __, name) => writer.line(`var ${name} = vec4<f16>();`))
+    each((slab, piece, name) => loadPiece(writer, slab, s, piece, begin, end, name, scaled(slab)))
+    writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
+      each((slab, piece, name) => storePiece(writer, slab, piece, name))
+      writer.line('workgroupBarrier();')
+      each((slab, piece, name) => {
+        writer.line(`${name} = vec4<f16>();`)
+        loadPiece(writer, slab, s, piece, `(k + ${c.depth}u)`, end, name, scaled(slab))
+      })
+      multiplySlab()
+      writer.line('workgroupBarrier();')
+    })
+    return
+  }
+  writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
+    for (const slab of slabs) {
+      const body = (piece: string): void => {
+        writer.line(`var value = ${slab.width === 4 ? 'vec4<f16>' : 'f16'}();`)
+        loadPiece(writer, slab, s, piece, 'k', end, 'value', scaled(slab))
+        storePiece(writer, slab, piece, 'value')
+      }
+      if (slab.pieces % threads === 0 && slab.width === 4) {
+        for (let turn = 0; turn < slab.pieces / threads; turn++) writer.block('', () => body(`(local + ${turn * threads}u)`))
+      } else writer.block(`for (var piece = local; piece < ${slab.pieces}u; piece += ${threads}u)`, () => body('piece'))
+    }
+    writer.line('workgroupBarrier();')
+    multiplySlab()
+    writer.line('workgroupBarrier();')
+  })
+}
+
+/** Row and place along K of a piece in its slab. */
+function placeOf({ operand, run, width }: Slab, piece: string): { row: string, at: string } {
+  const [along, across] = [`${piece} % ${run}u${width === 4 ? ' * 4u' : ''}`, `${piece} / ${run}u`]
+  return operand.major === 'k' ? { row: across, at: along } : { row: along, at: across }
+}
+
+/** Reads a piece of the slab from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the end of K stays zero. */
+function loadPiece(writer: Writer, slab: Slab, s: number, piece: string, k: string, end: string, name: string, scaled: string): void {
+  const { side, operand, rows, width } = slab
+  const { row, at } = placeOf(slab, piece)
+  const alongK = operand.major === 'k'
+  const [buffer, start, stride] = [`${side === 'a' ? 'left' : 'right'}${s}`, `${side}Start${s}`, `u.${side}${s}Stride`]
+  const [extent, first] = side === 'a' ? ['u.M', `tileM * ${rows}u`] : ['u.N', `tileN * ${rows}u`]
+  const clamped = `min(${first} + ${row}, ${extent} - ${alongK ? 1 : width}u)`
+  const index = alongK
+    ? `${start} + ${clamped} * ${stride} + (${k} + ${at})${width === 4 ? ' / 4u' : ''}`
+    : `${start} + (${k} + ${at}) * ${stride} + ${clamped}${width === 4 ? ' / 4u' : ''}`
+  const element = `${buffer}[${index}]`
+  const rounded = operand.dtype === 'f16' && !scaled ? element : `${width === 4 ? 'vec4<f16>' : 'f16'}(${asF32(element, operand.dtype, width)}${scaled})`
+  writer.line(`if (${k} + ${at} < ${end}) { ${name} = ${rounded}; }`)
+}
+
+function storePiece(writer: Writer, slab: Slab, piece: string, name: string): void {
+  const { tile, operand, width, pitch } = slab
+  const { row, at } = placeOf(slab, piece)
+  const place = operand.major === 'k' ? `(${row}) * ${pitch}u + ${at}` : `(${at}) * ${pitch}u + ${row}`
+  for (let q = 0; q < width; q++) writer.line(`${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
+}
+
+/** Stores a row of fragments after the other. */
+function storeBlocks(writer: Writer, c: MatrixConfig, layout: Layout): void {
+  const { m, n, lanes } = c.fragment
+  const { rows, columns } = matrixSize(c)
+  const width = n * c.columns
+  writer.line(`let own = subgroup * ${blockSize(c)}u;`)
+  for (let i = 0; i < c.rows; i++) {
+    for (let j = 0; j < c.columns; j++) writer.line(`subgroupMatrixStore<row_major>(&block, own + ${j * n}u, sum${i}_${j}, ${width}u);`)
+    writer.line('workgroupBarrier();')
+    writer.block(`for (var four = lane; four < ${m * width / 4}u; four += ${lanes}u)`, () => {
+      writer.line('let at = own + four * 4u;')
+      writer.line(`let row = tileM * ${rows}u + down + ${i * m}u + four / ${width / 4}u;`)
+      writer.line(`let column = tileN * ${columns}u + across + four % ${width / 4}u * 4u;`)
+      store(writer, layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')
+    })
+    writer.line('workgroupBarrier();')
+  }
 }
