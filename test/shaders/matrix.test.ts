@@ -147,9 +147,10 @@ function writtenOut(lowering: Lowering, { m, n, k }: SubgroupMatrix, element: Fl
 async function expectRight(config: MatrixConfig, dtype: FloatType, change: (lowering: Lowering) => Lowering): Promise<void> {
   // Whole fragments can be read where they lie, and only those, of the product and of its transpose.
   const direct = config.loads === 'direct'
+  const unit = Math.max(config.fragment.m, config.fragment.n)
   const length = fc.constantFrom(1, 3, 4, 8, 15, 16, 17, 31, 32, 33, 40)
   const draws = fc.record({
-    m: direct ? fc.constantFrom(16, 24, 40) : length, n: direct ? fc.constantFrom(16, 24, 40) : length,
+    m: direct ? fc.constantFrom(2 * unit, 3 * unit, 5 * unit) : length, n: direct ? fc.constantFrom(2 * unit, 3 * unit, 5 * unit) : length,
     k: direct ? fc.constantFrom(32, 64, 96) : fc.oneof(length, fc.constantFrom(65, 128)), aTurned: fc.boolean(), bTurned: fc.boolean(),
     slices: fc.constantFrom(1, 1, 3), transpose: fc.boolean(),
   })
