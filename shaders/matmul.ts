@@ -106,7 +106,7 @@ function cpuConfigs(traits: Traits): Rated[] {
   const own = [
     rated(0.36, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8, rolled: true }),
     rated(0.3, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 8, stacked: 4, rolled: true }),
-    rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowFours: 1, columnFours: 1, ahead: false, slots: 1 }),
+    rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowFours: 1, columnFours: 1, ahead: false }),
   ]
   if (width === 0 || width > 16) return own
   const shared = ([
@@ -122,11 +122,10 @@ function gpuConfigs(traits: Traits): Rated[] {
   const width = traits.subgroupSize
   const list = [
     ...([
-      [1, 128, 128, 16, 2, 2, 1], [0.99, 128, 128, 16, 2, 2, 2], [0.98, 128, 128, 8, 2, 2, 2], [0.97, 128, 128, 16, 4, 2, 1], [0.96, 256, 128, 8, 4, 2, 1],
-      [0.95, 128, 128, 16, 2, 2, 0], [0.94, 128, 64, 16, 2, 2, 1], [0.92, 128, 64, 16, 2, 2, 0], [0.88, 64, 64, 16, 2, 2, 1], [0.85, 64, 64, 16, 2, 2, 0],
-      [0.75, 64, 64, 16, 1, 1, 0], [0.5, 32, 32, 32, 1, 1, 0], [0.4, 128, 16, 16, 2, 1, 0], [0.35, 128, 8, 32, 1, 1, 0],
+      [1, 128, 128, 16, 2, 2, 1], [0.99, 128, 128, 16, 4, 2, 1], [0.9, 128, 64, 16, 2, 2, 1], [0.75, 64, 64, 16, 2, 2, 1],
+      [0.68, 64, 64, 16, 1, 1, 0], [0.5, 32, 32, 32, 1, 1, 0], [0.4, 128, 16, 16, 2, 1, 0], [0.35, 128, 8, 32, 1, 1, 0],
     ] as const).map(([rate, rows, columns, depth, rowFours, columnFours, ahead]) =>
-      rated(rate, { kernel: 'workgroup', rows, columns, depth, rowFours, columnFours, ahead: ahead > 0, slots: ahead === 2 ? 2 : 1 })),
+      rated(rate, { kernel: 'workgroup', rows, columns, depth, rowFours, columnFours, ahead: ahead > 0 })),
     rated(0.5, { kernel: 'tile', subgroup: 0, rows: 8, fours: 2, across: 8, stacked: 8, rolled: false }),
     rated(0.45, { kernel: 'tile', subgroup: 0, rows: 4, fours: 1, across: 16, stacked: 8, rolled: false }),
     rated(0.2, { kernel: 'tile', subgroup: 0, rows: 1, fours: 1, across: 64, stacked: 1, rolled: false }),

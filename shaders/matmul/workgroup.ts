@@ -3,7 +3,7 @@
 // turned round in registers where the operand lies along K), and each thread then makes rows × columns outputs of it in
 // registers. Reads of global memory fall by the tile's side; on a CPU adapter all this is copying for nothing.
 //   ahead   each thread reads its share of the next slab into registers while the workgroup computes on this one, so that
-//           the wait for memory is hidden; with `slots` 2 the next slab has memory of its own, which saves a barrier.
+//           the wait for memory is hidden.
 import { Writer } from '../wgsl.ts'
 import { LETTERS, bounds, declare, entryPoint, load, store } from './text.ts'
 import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
@@ -20,12 +20,10 @@ export interface WorkgroupConfig {
   readonly columnFours: number
   /** Reads the next slab while it computes. */
   readonly ahead: boolean
-  /** Slabs that workgroup memory holds. */
-  readonly slots: 1 | 2
 }
 
 export function workgroupName(c: WorkgroupConfig): string {
-  return `wg ${c.rows}x${c.columns}x${c.depth} ${c.rowFours * 4}x${c.columnFours * 4}${c.ahead ? ` ahead${c.slots}` : ''}`
+  return `wg ${c.rows}x${c.columns}x${c.depth} ${c.rowFours * 4}x${c.columnFours * 4}${c.ahead ? ' ahead' : ''}`
 }
 
 export function workgroupSize(c: WorkgroupConfig): TileSize {
@@ -43,7 +41,7 @@ function pitch(size: number): number {
 
 /** Bytes of workgroup memory. */
 export function workgroupStorage(c: WorkgroupConfig): number {
-  return c.slots * c.depth * (pitch(c.rows) + pitch(c.columns)) * 16
+  return c.depth * (pitch(c.rows) + pitch(c.columns)) * 16
 }
 
 /** Threads of a subgroup stand in a block so wide: what they read of both tiles together is least where it is about square. */
@@ -58,8 +56,7 @@ export function workgroupWgsl(c: WorkgroupConfig, layout: Layout): string {
   const down = c.rows / (c.rowFours * 4)
   declare(writer, `matmul ${workgroupName(c)}`, layout)
   writer.line(`const LEFT_PITCH = ${pitch(c.rows)}u;`, `const RIGHT_PITCH = ${pitch(c.columns)}u;`)
-  const held = c.slots * c.depth
-  writer.line(`var<workgroup> leftTile: array<vec4f, ${held * pitch(c.rows)}>;`, `var<workgroup> rightTile: array<vec4f, ${held * pitch(c.columns)}>;`)
+  writer.line(`var<workgroup> leftTile: array<vec4f, ${c.depth * pitch(c.rows)}>;`, `var<workgroup> rightTile: array<vec4f, ${c.depth * pitch(c.columns)}>;`)
   writer.line('')
   entryPoint(writer, threads, layout, () => {
     const blocked = across % BLOCK_WIDTH === 0 && down % BLOCK_HEIGHT === 0 && across > BLOCK_WIDTH
@@ -131,16 +128,13 @@ function walkAhead(writer: Writer, c: WorkgroupConfig, layout: Layout, segment: 
   for (let turn = 0; turn < turns; turn++) for (let q = 0; q < 4; q++) writer.line(`var v${q}_${turn} = vec4f();`)
   share((side, block, name) => loadBlock(writer, c, side, s, block, begin, end, name))
   writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
-    if (c.slots === 2) writer.line(`let slot = k / ${c.depth}u % 2u;`)
     share((side, block, name) => storeBlock(writer, c, side, block, name, segment.scaled ? ` * u.scale${s}` : ''))
     writer.line('workgroupBarrier();')
     for (let turn = 0; turn < turns; turn++) for (let q = 0; q < 4; q++) writer.line(`v${q}_${turn} = vec4f();`)
     share((side, block, name) => loadBlock(writer, c, side, s, block, `(k + ${c.depth}u)`, end, name))
     multiply(writer, c)
-    if (c.slots === 1) writer.line('workgroupBarrier();')
+    writer.line('workgroupBarrier();')
   })
-  // Where slabs take turns, the next segment's first may be the one that others still read.
-  if (c.slots === 2 && s < layout.segments.length - 1) writer.line('workgroupBarrier();')
 }
 
 interface TileSide {
@@ -157,18 +151,24 @@ function sidesOf(c: WorkgroupConfig, { a, b }: SegmentLayout): [TileSide, TileSi
   return [{ side: 'a', operand: a, rows: c.rows, blocks: blocks(c.rows) }, { side: 'b', operand: b, rows: c.columns, blocks: blocks(c.columns) }]
 }
 
-/** Adds the products of a slab to the thread's sums. */
+/** Adds the products of a slab to the thread's sums, where the kernel reads ahead four steps a turn: compilers leave the loop as it is. */
 function multiply(writer: Writer, c: WorkgroupConfig): void {
   const across = c.columns / (c.columnFours * 4)
   const down = c.rows / (c.rowFours * 4)
-  const from = (pitchName: string): string => (c.slots === 2 ? `(slot * ${c.depth}u + kk) * ${pitchName}` : `kk * ${pitchName}`)
-  writer.block(`for (var kk = 0u; kk < ${c.depth}u; kk++)`, () => {
-    for (let i = 0; i < c.rowFours; i++) writer.line(`let a${i} = leftTile[${from('LEFT_PITCH')} + y + ${i * down}u];`)
-    for (let j = 0; j < c.columnFours; j++) writer.line(`let b${j} = rightTile[${from('RIGHT_PITCH')} + x + ${j * across}u];`)
+  const step = (kk: string): void => {
+    for (let i = 0; i < c.rowFours; i++) writer.line(`let a${i} = leftTile[${kk} * LEFT_PITCH + y + ${i * down}u];`)
+    for (let j = 0; j < c.columnFours; j++) writer.line(`let b${j} = rightTile[${kk} * RIGHT_PITCH + x + ${j * across}u];`)
     for (let i = 0; i < c.rowFours * 4; i++) {
       for (let j = 0; j < c.columnFours; j++) writer.line(`sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`)
     }
-  })
+  }
+  if (!c.ahead) writer.block(`for (var kk = 0u; kk < ${c.depth}u; kk++)`, () => step('kk'))
+  else {
+    // Counted by ones: of these Dawn knows that places in the tiles are inside, and leaves out its checks.
+    writer.block(`for (var kFour = 0u; kFour < ${c.depth / 4}u; kFour++)`, () => {
+      for (let n = 0; n < 4; n++) writer.block('', () => step(`(kFour * 4u + ${n}u)`))
+    })
+  }
 }
 
 /** Where block number `block` stands in a slab: its four of rows and its four of K. Neighbouring threads take blocks that are neighbours in memory. */
@@ -224,9 +224,8 @@ function storeBlock(writer: Writer, c: WorkgroupConfig, tileSide: TileSide, bloc
   const [tile, pitchName] = side === 'a' ? ['leftTile', 'LEFT_PITCH'] : ['rightTile', 'RIGHT_PITCH']
   const times = side === 'a' ? scaled : ''
   const { four, kFour } = placeOf(c, tileSide, block)
-  const from = c.slots === 2 ? `slot * ${c.depth}u + ${kFour} * 4u` : `${kFour} * 4u`
   for (let kk = 0; kk < 4; kk++) {
     const column = operand.major === 'k' ? `vec4f(${LETTERS.map((_, q) => `v${q}${name}.${LETTERS[kk]}`).join(', ')})` : `v${kk}${name}`
-    writer.line(`${tile}[(${from} + ${kk}u) * ${pitchName} + ${four}] = ${column}${times};`)
+    writer.line(`${tile}[(${kFour} * 4u + ${kk}u) * ${pitchName} + ${four}] = ${column}${times};`)
   }
 }
