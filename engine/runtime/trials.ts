@@ -19,10 +19,14 @@ export interface Trial {
 
 /** Candidates that are tried where time is short: the best guesses. */
 const FIRST_GUESSES = 4
-/** A measurement repeats a candidate for about so long, so often, and keeps the best. */
+/** A measurement repeats a candidate for about so long; each has its turn so often, and its best counts. */
 const MILLISECONDS = 4
-const REPEATS = 3
+const ROUNDS = 3
 const MOST_RUNS = 50
+/** A GPU that has waited for compilers runs slowly at first: an H200, for up to half a second at a seventh of its speed. */
+const WAKING_MS = 500
+const NAP_MS = 100
+let lastRun = 0
 
 /** Answers what may be measured now. True where a plan should be scheduled again with what is known. */
 export async function answerTrials(device: Device, trials: readonly Trial[]): Promise<boolean> {
@@ -32,10 +36,11 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   if (!tuning || open.length === 0) return false
   const operations = (trial: Trial): number => trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
   const byWeight = open.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
-  let answered = 0
-  for (const { trial } of byWeight) {
+  for (const [answered, { trial }] of byWeight.entries()) {
     if (tuning.secondsLeft <= 0) break
     const start = performance.now()
+    // The next one's candidates compile while this one's are measured.
+    for (const { trial: soon } of byWeight.slice(answered, answered + 2)) void compile(device, lowerings(soon, tuning))
     const { key, candidates } = trial.question
     // Where none can be measured alone, the best guess is the answer: the question is not asked again.
     const best = await fastest(device, trial, tuning) ?? candidates[0]
@@ -43,67 +48,100 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
     tuning.asked.add(key)
     tuning.answers.set(key, best)
     await tuning.onAnswer?.(key, best)
-    tuning.onProgress?.(++answered, open.length)
+    tuning.onProgress?.(answered + 1, open.length)
   }
   return true
 }
 
-/** The candidate that took least time, or undefined where none ran. */
-async function fastest(device: Device, trial: Trial, { mode, onFailure }: Tuning): Promise<string | undefined> {
-  const { key, candidates } = trial.question
+/** What is tried of a question. */
+function lowerings(trial: Trial, { mode }: Tuning): Lowering[] {
+  const { candidates } = trial.question
   const count = mode === 'full' ? candidates.length : Math.min(candidates.length, FIRST_GUESSES)
-  let best: { candidate: string, time: number } | undefined
-  for (let n = 0; n < count; n++) {
-    try {
-      const time = await timeOf(device, trial, trial.lower(n))
-      if (!best || time < best.time) best = { candidate: candidates[n], time }
-    } catch (error) {
-      device.check()
-      onFailure?.(`${key}: ${candidates[n]} does not run here: ${error instanceof Error ? error.message.split('\n')[0] : String(error)}`)
-    }
-  }
-  return best?.candidate
+  return Array.from({ length: count }, (_, n) => trial.lower(n))
 }
 
-/** Milliseconds of one run of all launches, the best of a few measurements. Throws where the device refuses any of it. */
-async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise<number> {
-  const { gpu, buffers } = device
-  const held = new Map<string, GPUBuffer>()
-  const bufferOf = (slot: Slot): GPUBuffer => {
-    const name = `${slot.role} ${slot.index}`
-    const known = held.get(name)
-    if (known) return known
-    const temporary = slot.role === 'temporary' ? lowering.temporaries?.[slot.index] : undefined
-    const bytes = temporary ? temporary.shape.reduce((a, b) => a * b, 1) * bytesOf(temporary.dtype) : trial.bytesOf(slot)
-    const buffer = buffers.acquire(bytes, 'trial')
-    if (trial.isInteger(slot)) gpu.queue.writeBuffer(buffer, 0, new Int32Array(bytes / 4).fill(1))
-    held.set(name, buffer)
-    return buffer
+/** Makes the pipelines, all at once: drivers compile on as many threads as there are. */
+async function compile({ pipelines }: Device, tried: readonly Lowering[]): Promise<void> {
+  const launches = tried.flatMap(lowering => lowering.launches)
+  await Promise.allSettled(launches.map(({ wgsl, label, slots, writes }) => pipelines.get(wgsl, label, slots.length, writes)))
+}
+
+/** The candidate that took least time, or undefined where none ran. */
+async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<string | undefined> {
+  const { key, candidates } = trial.question
+  const tried = lowerings(trial, tuning)
+  await compile(device, tried)
+  const bench = new Bench(device, trial)
+  const running: { candidate: string, run: Run, times: number, best: number }[] = []
+  const failed = (candidate: string, error: unknown): void => {
+    device.check()
+    const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
+    tuning.onFailure?.(`${key}: ${candidate} does not run here: ${reason}`)
   }
-  const uniforms: GPUBuffer[] = []
-  const prepare = async (launch: Launch): Promise<{ launch: Launch, pipeline: GPUComputePipeline, group: GPUBindGroup }> => {
-    const { pipeline, layout } = await device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)
-    const words = buffers.acquireUniform(Math.max(16, launch.uniforms.byteLength))
-    uniforms.push(words)
-    gpu.queue.writeBuffer(words, 0, launch.uniforms)
-    const group = gpu.createBindGroup({
-      layout, entries: [...launch.slots.map(bufferOf), words].map((buffer, binding) => ({ binding, resource: { buffer } })),
-    })
-    return { launch, pipeline, group }
-  }
-  let refused = false
   try {
+    for (const [n, lowering] of tried.entries()) {
+      try {
+        running.push({ candidate: candidates[n], run: await bench.prepare(lowering), times: 1, best: Infinity })
+      } catch (error) {
+        failed(candidates[n], error)
+      }
+    }
+    if (!device.traits.cpu && running.length > 1 && performance.now() - lastRun > NAP_MS) await wake(running[0].run)
+    for (const one of running) one.times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await one.run(1), 0.01))))
+    // In turns: what slows the adapter down for a while slows all of them.
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const one of running) one.best = Math.min(one.best, await one.run(one.times) / one.times)
+    }
+  } finally {
+    lastRun = performance.now()
+    bench.end()
+  }
+  return running.reduce<{ candidate?: string, best: number }>((least, one) => (one.best < least.best ? one : least), { best: Infinity }).candidate
+}
+
+/** Runs something until it no longer gets faster. */
+async function wake(run: Run): Promise<void> {
+  const start = performance.now()
+  let [least, steady] = [Infinity, 0]
+  // Steady means a tenth of the time that waking may take, at least.
+  for (let since = start; performance.now() - start < WAKING_MS && steady < WAKING_MS / 10;) {
+    const time = await run(1)
+    if (time < 0.95 * least) since = performance.now()
+    least = Math.min(least, time)
+    steady = performance.now() - since
+  }
+}
+
+/** Runs a candidate's launches so many times over; milliseconds. */
+type Run = (times: number) => Promise<number>
+
+/** Memory on which the candidates of a question run, one after the other: what they read and write is shared among them. */
+class Bench {
+  readonly #device: Device
+  readonly #trial: Trial
+  readonly #held = new Map<string, GPUBuffer>()
+  readonly #own: GPUBuffer[] = []
+
+  constructor(device: Device, trial: Trial) {
+    this.#device = device
+    this.#trial = trial
+  }
+
+  /** Throws where the device refuses any of it. */
+  async prepare(lowering: Lowering): Promise<Run> {
+    const { gpu } = this.#device
+    const before = new Set(this.#held.keys())
     gpu.pushErrorScope('validation')
     gpu.pushErrorScope('out-of-memory')
     const scopes = (): Promise<(GPUError | null)[]> => Promise.all([gpu.popErrorScope(), gpu.popErrorScope()])
-    const prepared = await Promise.allSettled(lowering.launches.map(prepare))
+    const prepared = await Promise.allSettled(lowering.launches.map(launch => this.#bind(lowering, launch)))
     const steps = prepared.flatMap(one => (one.status === 'fulfilled' ? [one.value] : []))
     const failed = prepared.find(one => one.status === 'rejected')
     if (failed) {
-      refused = (await scopes()).some(error => error !== null)
+      if ((await scopes()).some(error => error !== null)) this.#drop(before)
       throw failed.reason
     }
-    const run = async (times: number): Promise<number> => {
+    const run: Run = async times => {
       const encoder = gpu.createCommandEncoder()
       const pass = encoder.beginComputePass()
       for (let i = 0; i < times; i++) {
@@ -121,18 +159,48 @@ async function timeOf(device: Device, trial: Trial, lowering: Lowering): Promise
     }
     await run(1)
     const [tooLarge, wrong] = await scopes()
-    refused = Boolean(tooLarge ?? wrong)
+    if (tooLarge ?? wrong) this.#drop(before)
     if (tooLarge) throw new Error('there is no room beside the model')
     if (wrong) throw new Error(wrong.message)
-    const times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await run(1), 0.01))))
-    let best = Infinity
-    for (let i = 0; i < REPEATS; i++) best = Math.min(best, await run(times) / times)
-    return best
-  } finally {
-    // One that was refused is no buffer that anybody else should get.
-    for (const buffer of [...held.values(), ...uniforms]) {
-      if (refused) buffers.destroy(buffer)
-      else buffers.release(buffer)
+    return run
+  }
+
+  async #bind(lowering: Lowering, launch: Launch): Promise<{ launch: Launch, pipeline: GPUComputePipeline, group: GPUBindGroup }> {
+    const { gpu, buffers, pipelines } = this.#device
+    const { pipeline, layout } = await pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)
+    const words = buffers.acquireUniform(Math.max(16, launch.uniforms.byteLength))
+    this.#own.push(words)
+    gpu.queue.writeBuffer(words, 0, launch.uniforms)
+    const group = gpu.createBindGroup({
+      layout, entries: [...launch.slots.map(slot => this.#bufferOf(lowering, slot)), words].map((buffer, binding) => ({ binding, resource: { buffer } })),
+    })
+    return { launch, pipeline, group }
+  }
+
+  #bufferOf(lowering: Lowering, slot: Slot): GPUBuffer {
+    const { gpu, buffers } = this.#device
+    const temporary = slot.role === 'temporary' ? lowering.temporaries?.[slot.index] : undefined
+    const bytes = temporary ? temporary.shape.reduce((a, b) => a * b, 1) * bytesOf(temporary.dtype) : this.#trial.bytesOf(slot)
+    // Candidates differ in their temporaries.
+    const name = `${slot.role} ${slot.index}${temporary ? ` of ${bytes} bytes` : ''}`
+    const known = this.#held.get(name)
+    if (known) return known
+    const buffer = buffers.acquire(bytes, 'trial')
+    if (this.#trial.isInteger(slot)) gpu.queue.writeBuffer(buffer, 0, new Int32Array(bytes / 4).fill(1))
+    this.#held.set(name, buffer)
+    return buffer
+  }
+
+  /** What was refused is no memory that anybody else should get: ends all that came since. */
+  #drop(before: ReadonlySet<string>): void {
+    for (const [name, buffer] of this.#held) {
+      if (before.has(name)) continue
+      this.#held.delete(name)
+      this.#device.buffers.destroy(buffer)
     }
+  }
+
+  end(): void {
+    for (const buffer of [...this.#held.values(), ...this.#own]) this.#device.buffers.release(buffer)
   }
 }

@@ -47,23 +47,30 @@ ${tile}[place * PITCH + c] = vec4<${layout.dtype}>(load${operand}(row${operand}(
 }`
 }
 
-/** The block of products of two tiles: score[n] (rows along the vector) += a · bᵀ. */
+/** The block of products of two tiles: score[n] (rows along the vector) += a · bᵀ. Sums go on from chunk to chunk, with no addition apart. */
 function products(score: string, rowTile: string, columnTile: string, { tx, ty, rm, cn }: TiledConfig): string {
   return `for (var c = 0u; c < CHUNKS; c++) {
 ${each(rm, m => `let a${m} = vec4<f32>(${rowTile}[(y + ${ty * m}u) * PITCH + c]);`)}
+${each(4, e => `let rows${e} = vec${rm}<f32>(${each(rm, m => `a${m}[${e}]`, ', ')});`)}
 ${each(cn, n => `let b${n} = vec4<f32>(${columnTile}[(x + ${tx * n}u) * PITCH + c]);
-${score}${n} += vec${rm}<f32>(${each(rm, m => `dot(a${m}, b${n})`, ', ')});`)}
+${each(4, e => `${score}${n} += rows${e} * b${n}[${e}];`)}`)}
 }`
 }
+
+/** Columns that are added in a turn of the loop over a tile's. */
+const TURN = 4
 
 /** sum[m][t] += weights · columnTile over the tile's columns. */
 function accumulate(
   terms: readonly { sum: string; weights: string; tile: string }[], { rm, ty, ...config }: TiledConfig, owned: number,
 ): string {
-  return `for (var place = 0u; place < ${config.tx * config.cn}u; place++) {
-${terms.map(({ sum, weights, tile }) => `let ${sum}Weight = ${weights}[place * ${ty + 1}u + y];
-${each(owned, t => `let ${sum}Chunk${t} = vec4<f32>(${tile}[place * PITCH + own${t}]);
-${each(rm, m => `${sum}${m}_${t} += ${sum}Weight[${m}] * ${sum}Chunk${t};`)}`)}`).join('\n')}
+  const step = (n: number): string => terms.map(({ sum, weights, tile }) => `{
+let weight = ${weights}[(turn * ${TURN}u + ${n}u) * ${ty + 1}u + y];
+${each(owned, t => `let chunk${t} = vec4<f32>(${tile}[(turn * ${TURN}u + ${n}u) * PITCH + own${t}]);
+${each(rm, m => `${sum}${m}_${t} += weight[${m}] * chunk${t};`)}`)}
+}`).join('\n')
+  return `for (var turn = 0u; turn < ${config.tx * config.cn / TURN}u; turn++) {
+${each(TURN, step)}
 }`
 }
 
@@ -80,9 +87,9 @@ ${each(owned, t => `if (x + ${tx * t}u < CHUNKS) { store${operand}(${name}At${m}
 function factors(side: Side, start: string, { rm, cn }: TiledConfig): string {
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   const columnOf = (n: number): string => `${start} + x * ${cn}u + ${n}u`
-  if (side === 'query' && cn === 4) {
-    return `${each(rm, m => `let keep${m} = keep4(headRow + ${rowOf(m)}, ${columnOf(0)});`)}
-${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `keep${m}[${n}]`, ', ')});`)}`
+  if (side === 'query' && cn % 4 === 0) {
+    return `${each(cn / 4, f => each(rm, m => `let keep${m}_${f} = keep4(headRow + ${rowOf(m)}, ${columnOf(4 * f)});`))}
+${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `keep${m}_${Math.floor(n / 4)}[${n % 4}]`, ', ')});`)}`
   }
   if (side === 'key' && rm === 4) return each(cn, n => `let factor${n} = keep4(headRow + ${columnOf(n)}, ${rowOf(0)});`)
   return each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => {
