@@ -25,7 +25,7 @@ export async function chooseKernels(mode: TuningMode, info: AdapterInfo): Promis
 /** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
 export async function openTimedDevice(name: string | undefined, tuning: TuningMode): Promise<Device> {
   // Timestamps are rounded to 65.5 µs otherwise.
-  const dawnFlags = ['enable-dawn-features=allow_unsafe_apis', 'disable-dawn-features=timestamp_quantization']
+  const dawnFlags = ['disable-dawn-features=timestamp_quantization']
   const { adapter, info } = await openAdapter({ name, dawnFlags })
   const device = await openDevice(adapter, info)
   useDevice(device)

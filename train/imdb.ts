@@ -15,7 +15,7 @@ import { Console } from './console.ts'
 async function openNamed(name: string | undefined, profile: boolean): Promise<Device> {
   // Dawn rounds timestamps to 65.5 µs for the sake of web pages; most kernels take less.
   const timing = profile ? ['disable-dawn-features=timestamp_quantization'] : []
-  const { adapter, info } = await openAdapter({ name, dawnFlags: ['enable-dawn-features=allow_unsafe_apis', ...timing] })
+  const { adapter, info } = await openAdapter({ name, dawnFlags: timing })
   const device = await openDevice(adapter, info)
   useDevice(device)
   return device

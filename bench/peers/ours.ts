@@ -14,8 +14,7 @@ import {
 } from './problems.ts'
 
 export const open: Open = async adapter => {
-  // As the IMDb job opens it: subgroup matrices are behind this flag.
-  const opened = await openAdapter({ name: adapter, dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
+  const opened = await openAdapter({ name: adapter })
   useDevice(await openDevice(opened.adapter, opened.info))
   await chooseKernels(TUNING, opened.info)
   return { name: 'tilegrad', load }

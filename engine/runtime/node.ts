@@ -69,15 +69,16 @@ export async function listAdapters(): Promise<AdapterDescription[]> {
 /**
  * Opens an adapter: the first whose name contains `name` in whatever case (default: TILEGRAD_ADAPTER from the
  * environment), or without one the fastest that the system offers, else the embedded one.
- * `dawnFlags` go to Dawn as they are, such as 'enable-dawn-features=allow_unsafe_apis'.
+ * `dawnFlags` go to Dawn beside those that kernels need, such as 'disable-dawn-features=timestamp_quantization'.
  * @throws UserError where no adapter has such a name, or there is none at all
  */
 export async function openAdapter(
   { name = process.env.TILEGRAD_ADAPTER, dawnFlags = [] }: { name?: string, dawnFlags?: readonly string[] } = {},
 ): Promise<OpenedAdapter> {
   const wanted = name?.trim() || undefined
+  const flags = enabling(dawnFlags)
   for (const source of sources()) {
-    const opened = await openFrom(source, wanted, dawnFlags)
+    const opened = await openFrom(source, wanted, flags)
     if (opened) return opened
   }
   const there = (await listAdapters()).map(({ name }) => `'${name}'`)
@@ -85,6 +86,19 @@ export async function openAdapter(
   throw new UserError(process.platform === 'linux'
     ? 'no WebGPU adapter on this machine: `npm run setup` fetches one that runs on the CPU'
     : 'no WebGPU adapter on this machine: Dawn finds no graphics card with a driver that it can use')
+}
+
+/**
+ * What Dawn offers only when it is asked to: subgroup matrices, as all that is still an experiment; and f16 on NVIDIA's Vulkan driver,
+ * where some functions of it fail the standard's tests. Of f16 kernels use storage, conversion and matrices, which our own tests cover.
+ */
+const ENABLED = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia']
+
+/** Dawn heeds the last list of features alone. */
+function enabling(flags: readonly string[]): string[] {
+  const prefix = 'enable-dawn-features='
+  const asked = flags.filter(flag => flag.startsWith(prefix)).map(flag => flag.slice(prefix.length))
+  return [...flags.filter(flag => !flag.startsWith(prefix)), `${prefix}${[...ENABLED, ...asked].join(',')}`]
 }
 
 type Source = 'system' | 'embedded'

@@ -31,8 +31,7 @@ export interface RunOptions {
  */
 export async function openTestDevice(): Promise<TestDevice> {
   process.env.GALLIVM_PERF ??= 'nopt'
-  // As the command line opens it: subgroup matrices are behind this flag.
-  const { adapter, info } = await openAdapter({ dawnFlags: ['enable-dawn-features=allow_unsafe_apis'] })
+  const { adapter, info } = await openAdapter()
   const device = await openDevice(adapter, info)
   return { device: device.gpu, traits: device.traits, close: () => device.close() }
 }
