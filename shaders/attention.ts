@@ -2,11 +2,13 @@
 // one problem. Scores are never written to memory; the backward pass makes them again from lse. No atomics on floats:
 // one kernel gives dq, another dk and dv, each row by one owner, so the same inputs give the same bits.
 //
-// The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs).
+// The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
+// that have subgroup matrices).
 import { type Launch, type Lowering, type Traits, input, output, temporary } from './kernel.ts'
 import {
   type AttentionLayout, type AttentionProblem, type Operand, type Side, attentionLaunch, controlWords, layoutOf,
 } from './attention/common.ts'
+import { type MatrixConfig, matrixConfigs, matrixForwardWgsl, matrixGradientWgsl, matrixName, matrixRows } from './attention/matrix.ts'
 import { type RegisterConfig, registerForwardWgsl, registerGradientWgsl } from './attention/register.ts'
 import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
 import { type SubgroupConfig, subgroupForwardWgsl, subgroupGradientWgsl } from './attention/subgroup.ts'
@@ -15,7 +17,7 @@ import type { View } from './kernel.ts'
 
 export type { AttentionProblem } from './attention/common.ts'
 
-export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig
+export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig | MatrixConfig
 
 const tiles: readonly TiledConfig[] = [
   { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
@@ -38,26 +40,30 @@ export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLay
   if (traits.cpu) return [...subgroups, plain]
   const fitting = tiles.filter(config =>
     tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage && config.tx * config.ty <= traits.maxWorkgroupInvocations)
-  return [...fitting, ...subgroups, plain]
+  return [...matrixConfigs(pass, layout, traits), ...fitting, ...subgroups, plain]
 }
 
 export function attentionForwardWgsl(config: AttentionConfig, layout: AttentionLayout): string {
   if (config.kind === 'register') return registerForwardWgsl(config, layout)
+  if (config.kind === 'matrix') return matrixForwardWgsl(config, layout)
   return config.kind === 'subgroup' ? subgroupForwardWgsl(config, layout) : tiledForwardWgsl(config, layout)
 }
 
 export function attentionGradientWgsl(side: Side, config: AttentionConfig, layout: AttentionLayout): string {
   if (config.kind === 'register') return registerGradientWgsl(side, config, layout)
+  if (config.kind === 'matrix') return matrixGradientWgsl(side, config, layout)
   return config.kind === 'subgroup' ? subgroupGradientWgsl(side, config, layout) : tiledGradientWgsl(side, config, layout)
 }
 
 function rowsOf(config: AttentionConfig): number {
   if (config.kind === 'register') return config.invocations
+  if (config.kind === 'matrix') return matrixRows(config)
   return config.kind === 'subgroup' ? config.rows : tiledRows(config)
 }
 
 function describe(config: AttentionConfig): string {
   if (config.kind === 'register') return `register x${config.invocations}`
+  if (config.kind === 'matrix') return matrixName(config)
   if (config.kind === 'subgroup') return `sg${config.lanes}x${config.rows}`
   return `tiled ${config.ty * config.rm}x${config.tx * config.cn}`
 }

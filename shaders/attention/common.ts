@@ -5,6 +5,7 @@
 // that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type Launch, type Slot, type View, spread, uniformWords } from '../kernel.ts'
 import { uniformWgsl } from '../random.ts'
+import { enables } from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */
@@ -97,10 +98,12 @@ export interface Declarations {
   /** Further buffers after the operands. */
   readonly extra: readonly { readonly name: string; readonly type: string; readonly written?: boolean }[]
   readonly subgroups?: boolean
+  /** Subgroup matrices, for f16 operands. */
+  readonly matrices?: boolean
 }
 
 /** Everything above `main`. Bindings: reads, writes, extra, `control` where there is mask or dropout, the uniforms. */
-export function declarations({ title, layout, reads, writes, extra, subgroups }: Declarations): string {
+export function declarations({ title, layout, reads, writes, extra, subgroups, matrices }: Declarations): string {
   const { dtype, headSize, vector, mask, dropout } = layout
   const element = vector ? `vec4<${dtype}>` : dtype
   const operands = [...reads, ...writes]
@@ -111,8 +114,8 @@ export function declarations({ title, layout, reads, writes, extra, subgroups }:
     ...(mask || dropout ? [{ name: 'control', type: 'array<u32>', written: false }] : []),
   ]
   return `// ${title}
-${dtype === 'f16' ? 'enable f16;' : ''}
-${subgroups ? 'enable subgroups;' : ''}
+${matrices ? enables({ dtypes: [dtype], subgroups: true, matrices }).join('\n') : `${dtype === 'f16' ? 'enable f16;' : ''}
+${subgroups ? 'enable subgroups;' : ''}`}
 
 struct Sizes {
 queries: u32, keys: u32, heads: u32, maskWords: u32,

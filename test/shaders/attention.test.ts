@@ -2,19 +2,23 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { grad } from '../../engine/autodiff.ts'
-import { type Attributes, findOp } from '../../engine/graph.ts'
+import type { Attributes } from '../../engine/graph.ts'
 import { attention } from '../../engine/ops/attention.ts'
 import '../../engine/ops/elementwise.ts'
 import '../../engine/ops/reduce.ts'
 import { tensor } from '../../engine/ops/source.ts'
 import { reference } from '../../engine/reference.ts'
-import { contiguousView, sizeOf } from '../../engine/shape.ts'
+import { sizeOf } from '../../engine/shape.ts'
 import { applyAll } from '../../engine/tensor.ts'
 import { attentionCandidates, attentionForwardWgsl, attentionGradientWgsl } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { tiledBytes } from '../../shaders/attention/tiled.ts'
-import type { Lowering, Traits, View } from '../../shaders/kernel.ts'
+import type { Lowering, Traits } from '../../shaders/kernel.ts'
 import { normals } from '../../shaders/random.ts'
+import {
+  type Case, STEP, type Tensors, agree, attributesOf, contiguous, drawTensors, elements, expected, forwardInputs, gradientInputs,
+  kernelOf, length, masks, plainCase,
+} from '../support/attention.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
 
@@ -23,80 +27,6 @@ beforeAll(async () => {
   bench = await openTestDevice()
 })
 afterAll(() => bench.close())
-
-interface Case {
-  readonly batch: number
-  readonly queries: number
-  readonly keys: number
-  readonly heads: number
-  readonly headSize: number
-  /** Attended keys of each batch item, by rule; undefined: no mask. */
-  readonly mask: ((item: number, key: number) => boolean) | undefined
-  readonly rate: number
-  readonly seed: number
-}
-
-const STEP = 5
-const plainCase: Case = { batch: 1, queries: 3, keys: 4, heads: 2, headSize: 8, mask: undefined, rate: 0, seed: 1 }
-
-const kernelOf = (name: string) => {
-  const op = findOp(name)
-  if (op.kind !== 'kernel') throw new Error(`${name} has no kernels`)
-  return op
-}
-
-function attributesOf({ headSize, mask, rate, seed }: Case): Attributes {
-  return { scale: 1 / Math.sqrt(headSize), hasMask: mask !== undefined, rate, stream: 9, seed }
-}
-
-interface Tensors {
-  readonly q: TestInput
-  readonly k: TestInput
-  readonly v: TestInput
-  readonly dO: TestInput
-  readonly rest: readonly TestInput[]
-}
-
-const contiguous = (data: ArrayLike<number>, shape: readonly number[], dtype: View['dtype'] = 'f32'): TestInput =>
-  ({ data, spec: contiguousView({ shape, dtype }) })
-
-function drawTensors(c: Case, dtype: 'f32' | 'f16' = 'f32'): Tensors {
-  const float = (stream: number, length: number): TestInput => {
-    const shape = [c.batch, length, c.heads, c.headSize]
-    const data = normals(sizeOf(shape), stream, c.seed)
-    return contiguous(dtype === 'f16' ? Float32Array.from(new Float16Array(data)) : data, shape, dtype)
-  }
-  const { mask } = c
-  const bits = mask && Int32Array.from({ length: c.batch * c.keys }, (_, i) => (mask(Math.floor(i / c.keys), i % c.keys) ? 1 : 0))
-  return {
-    q: float(1, c.queries), k: float(2, c.keys), v: float(3, c.keys), dO: float(4, c.queries),
-    rest: [
-      ...(bits ? [contiguous(bits, [c.batch, c.keys], 'i32')] : []),
-      ...(c.rate > 0 ? [contiguous([STEP], [], 'u32')] : []),
-    ],
-  }
-}
-
-/** Elements of a view, row-major, in float64. */
-function elements({ data, spec }: TestInput): Float64Array {
-  const out = new Float64Array(sizeOf(spec.shape))
-  for (let i = 0; i < out.length; i++) {
-    let at = spec.offset
-    let rest = i
-    for (let axis = spec.shape.length - 1; axis >= 0; axis--) {
-      at += (rest % spec.shape[axis]) * spec.strides[axis]
-      rest = Math.floor(rest / spec.shape[axis])
-    }
-    out[i] = data[at]
-  }
-  return out
-}
-
-function expected(name: string, inputs: readonly TestInput[], attributes: Attributes): Float64Array[] {
-  const op = kernelOf(name)
-  const specs = inputs.map(({ spec: { shape, dtype } }) => ({ shape, dtype }))
-  return op.reference(inputs.map(elements), { inputs: specs, outputs: op.infer(specs, attributes) }, attributes)
-}
 
 /** Lowers with the n-th candidate of each kernel (the last, where there are fewer). */
 function lower(name: string, inputs: readonly TestInput[], attributes: Attributes, traits: Traits, n: number): Lowering {
@@ -128,28 +58,6 @@ async function run(name: string, lowering: Lowering, inputs: readonly TestInput[
   return runLowering(bench.device, lowering, inputs, kernelOf(name).infer(inputs.map(({ spec }) => spec), attributes))
 }
 
-/** Largest difference, as a share of the largest expected number (or of 1, the inputs' own size). */
-function difference(actual: ArrayLike<number>, wanted: Float64Array): number {
-  const scale = wanted.reduce((max, x) => Math.max(max, Math.abs(x)), 1)
-  return wanted.reduce((worst, x, i) => {
-    const here = Math.abs(actual[i] - x) / scale
-    return Number.isNaN(here) ? Infinity : Math.max(worst, here)
-  }, 0)
-}
-
-function agree(label: string, actual: readonly TestOutput[], wanted: readonly Float64Array[], tolerance: number): void {
-  wanted.forEach((values, o) => {
-    expect(difference(actual[o], values), `${label}: output ${o}`).toBeLessThan(tolerance)
-  })
-}
-
-function gradientInputs({ q, k, v, dO, rest }: Tensors, [o, lse]: readonly Float64Array[]): TestInput[] {
-  const { shape, dtype } = q.spec
-  return [q, k, v, contiguous(o, shape, dtype), contiguous(lse, [shape[0], shape[2], shape[1]]), dO, ...rest]
-}
-
-const forwardInputs = ({ q, k, v, rest }: Tensors): TestInput[] => [q, k, v, ...rest]
-
 /** Runs both ops of a case, every candidate of them, against float64. */
 async function checkCase(c: Case, tensors: Tensors, tolerance: number): Promise<void> {
   const attributes = attributesOf(c)
@@ -166,16 +74,6 @@ async function checkCase(c: Case, tensors: Tensors, tolerance: number): Promise<
 }
 
 const label = (lowering: Lowering): string => lowering.launches.map(l => l.label).join(', ')
-
-// Lengths around the tiles' 4, 8, 16, 32 and 64, and primes.
-const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65))
-
-const masks = fc.constantFrom<NonNullable<Case['mask']>>(
-  (item, key) => key <= 3 + 11 * item,
-  (item, key) => (key + item) % 3 !== 0,
-  (item, key) => item === 1 && key > 1,
-  () => false,
-)
 
 describe('every attention kernel agrees with float64, forward and backward', () => {
   // A layout is compiled anew, so there are few, and many problems for each.

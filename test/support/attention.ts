@@ -1,0 +1,115 @@
+// Attention problems for tests: drawn operands, what float64 makes of them, and how far a kernel's result is from that.
+import fc from 'fast-check'
+import { expect } from 'vitest'
+import { type Attributes, findOp } from '../../engine/graph.ts'
+import '../../engine/ops/attention.ts'
+import { contiguousView, sizeOf } from '../../engine/shape.ts'
+import type { View } from '../../shaders/kernel.ts'
+import { normals } from '../../shaders/random.ts'
+import type { TestInput, TestOutput } from './launch.ts'
+
+export interface Case {
+  readonly batch: number
+  readonly queries: number
+  readonly keys: number
+  readonly heads: number
+  readonly headSize: number
+  /** Attended keys of each batch item, by rule; undefined: no mask. */
+  readonly mask: ((item: number, key: number) => boolean) | undefined
+  readonly rate: number
+  readonly seed: number
+}
+
+export const STEP = 5
+export const plainCase: Case = { batch: 1, queries: 3, keys: 4, heads: 2, headSize: 8, mask: undefined, rate: 0, seed: 1 }
+
+export const kernelOf = (name: string) => {
+  const op = findOp(name)
+  if (op.kind !== 'kernel') throw new Error(`${name} has no kernels`)
+  return op
+}
+
+export function attributesOf({ headSize, mask, rate, seed }: Case): Attributes {
+  return { scale: 1 / Math.sqrt(headSize), hasMask: mask !== undefined, rate, stream: 9, seed }
+}
+
+export interface Tensors {
+  readonly q: TestInput
+  readonly k: TestInput
+  readonly v: TestInput
+  readonly dO: TestInput
+  readonly rest: readonly TestInput[]
+}
+
+export const contiguous = (data: ArrayLike<number>, shape: readonly number[], dtype: View['dtype'] = 'f32'): TestInput =>
+  ({ data, spec: contiguousView({ shape, dtype }) })
+
+export function drawTensors(c: Case, dtype: 'f32' | 'f16' = 'f32'): Tensors {
+  const float = (stream: number, length: number): TestInput => {
+    const shape = [c.batch, length, c.heads, c.headSize]
+    const data = normals(sizeOf(shape), stream, c.seed)
+    return contiguous(dtype === 'f16' ? Float32Array.from(new Float16Array(data)) : data, shape, dtype)
+  }
+  const { mask } = c
+  const bits = mask && Int32Array.from({ length: c.batch * c.keys }, (_, i) => (mask(Math.floor(i / c.keys), i % c.keys) ? 1 : 0))
+  return {
+    q: float(1, c.queries), k: float(2, c.keys), v: float(3, c.keys), dO: float(4, c.queries),
+    rest: [
+      ...(bits ? [contiguous(bits, [c.batch, c.keys], 'i32')] : []),
+      ...(c.rate > 0 ? [contiguous([STEP], [], 'u32')] : []),
+    ],
+  }
+}
+
+/** Elements of a view, row-major, in float64. */
+export function elements({ data, spec }: TestInput): Float64Array {
+  const out = new Float64Array(sizeOf(spec.shape))
+  for (let i = 0; i < out.length; i++) {
+    let at = spec.offset
+    let rest = i
+    for (let axis = spec.shape.length - 1; axis >= 0; axis--) {
+      at += (rest % spec.shape[axis]) * spec.strides[axis]
+      rest = Math.floor(rest / spec.shape[axis])
+    }
+    out[i] = data[at]
+  }
+  return out
+}
+
+export function expected(name: string, inputs: readonly TestInput[], attributes: Attributes): Float64Array[] {
+  const op = kernelOf(name)
+  const specs = inputs.map(({ spec: { shape, dtype } }) => ({ shape, dtype }))
+  return op.reference(inputs.map(elements), { inputs: specs, outputs: op.infer(specs, attributes) }, attributes)
+}
+
+/** Largest difference, as a share of the largest expected number (or of 1, the inputs' own size). */
+export function difference(actual: ArrayLike<number>, wanted: Float64Array): number {
+  const scale = wanted.reduce((max, x) => Math.max(max, Math.abs(x)), 1)
+  return wanted.reduce((worst, x, i) => {
+    const here = Math.abs(actual[i] - x) / scale
+    return Number.isNaN(here) ? Infinity : Math.max(worst, here)
+  }, 0)
+}
+
+export function agree(label: string, actual: readonly TestOutput[], wanted: readonly Float64Array[], tolerance: number): void {
+  wanted.forEach((values, o) => {
+    expect(difference(actual[o], values), `${label}: output ${o}`).toBeLessThan(tolerance)
+  })
+}
+
+export function gradientInputs({ q, k, v, dO, rest }: Tensors, [o, lse]: readonly Float64Array[]): TestInput[] {
+  const { shape, dtype } = q.spec
+  return [q, k, v, contiguous(o, shape, dtype), contiguous(lse, [shape[0], shape[2], shape[1]]), dO, ...rest]
+}
+
+export const forwardInputs = ({ q, k, v, rest }: Tensors): TestInput[] => [q, k, v, ...rest]
+
+// Lengths around the tiles' 4, 8, 16, 32 and 64, and primes.
+export const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65))
+
+export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
+  (item, key) => key <= 3 + 11 * item,
+  (item, key) => (key + item) % 3 !== 0,
+  (item, key) => item === 1 && key > 1,
+  () => false,
+)
