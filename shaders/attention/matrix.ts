@@ -194,12 +194,15 @@ store${operand}(row${operand}(item, i, head), ${first / 4}u + c, ${value(`vec4<f
   })
 }
 
-/** Repeats what a thread does in a turn: written out for a few turns, which run side by side, in a loop for many. */
-function turnByTurn(turns: number, body: (turn: string) => string): string {
-  const together = turns % 4 === 0 ? 4 : turns % 2 === 0 ? 2 : 1
+/**
+ * Repeats what a thread does in a turn: written out for a few turns, which run side by side, in a loop for many. Random
+ * numbers take some hundreds of instructions a turn, and many of those don't fit a GPU's instruction cache.
+ */
+function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (turn: string) => string): string {
+  const together = turns % 4 === 0 && !dropout ? 4 : turns % 2 === 0 ? 2 : 1
   if (turns === together) return each(turns, t => `{\n${body(`${t}u`)}\n}`)
   return `for (var turn = 0u; turn < ${turns}u; turn += ${together}u) {
-${each(together, t => `{\n${body(`turn + ${t}u`)}\n}`)}
+${together === 1 ? body('turn') : each(together, t => `{\n${body(t === 0 ? 'turn' : `turn + ${t}u`)}\n}`)}
 }`
 }
 
@@ -313,7 +316,7 @@ for (var start = 0u; start < extent; start += ${columns}u) {
 ${scoresOfTile}
 ${fillColumns(['V'], [1], 'sizes.keys', 'query', config)}
 ${keysOfQuad}
-${turnByTurn(turns, turn => `let row = strip + rowOf(${turn}, lane);
+${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
 let at = row * BLOCK_PITCH + quad;
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - rowStatistics[row].x), open);
 ${layout.dropout ? 'let weight = keep4(headRow + rowStart + row, key) * p;' : 'let weight = p;'}
@@ -367,33 +370,34 @@ ${storeSums('sumTwo', 'dv', rowBound, four => `select(vec4<f32>(), ${four}, allo
 }
 
 /** Slopes of the scores, of four keys of a query at a time: p · (z · dp − mean). */
-function queryWeights(config: MatrixConfig, { dropout }: AttentionLayout): string {
+function queryWeights(config: MatrixConfig, layout: AttentionLayout): string {
   const { turns } = sharesOf('query', config)
   return `let key = start + 4u * quad;
 let open = allowed4(item, key, extent);
-${turnByTurn(turns, turn => `let row = strip + rowOf(${turn}, lane);
+${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
 let at = row * BLOCK_PITCH + quad;
 let statistic = rowStatistics[row];
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - statistic.x), open);
-let slope = p * (${dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}slopesAt(at) - statistic.y);
+let slope = p * (${layout.dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}slopesAt(at) - statistic.y);
 putWeights(at, slope);`)}`
 }
 
 /** The same with keys along rows, and the weights themselves. */
-function keyWeights(config: MatrixConfig, { dropout }: AttentionLayout): string {
+function keyWeights(config: MatrixConfig, layout: AttentionLayout): string {
   const { across, groups, turns } = sharesOf('key', config)
-  return each(config.columns / across, part => `{
-let column = ${plus(`lane % ${across}u`, part * across)};
+  const factor = layout.dropout ? 'factor * ' : ''
+  const group = groups === 1 ? '' : ` + lane / ${across}u`
+  return `for (var column = lane % ${across}u; column < ${config.columns}u; column += ${across}u) {
 let query = start + column;
 let statistic = statistics[headRow + min(query, sizes.queries - 1u)];
 let open = query < sizes.queries;
-${turnByTurn(turns, turn => `let row = strip + 4u * ((${turn}) * ${groups}u + lane / ${across}u);
+${turnByTurn(turns, layout, turn => `let row = strip + 4u * (${groups === 1 ? turn : `(${turn}) * ${groups}u`}${group});
 let at = row * BLOCK_PITCH + column;
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - statistic.x), open);
-${dropout ? 'let factor = keep4(headRow + query, rowStart + row);' : ''}
-let slope = p * (${dropout ? 'factor * ' : ''}slopesAt(at) - statistic.y);
-let weight = ${dropout ? 'factor * ' : ''}p;
+${layout.dropout ? 'let factor = keep4(headRow + query, rowStart + row);' : ''}
+let slope = p * (${factor}slopesAt(at) - statistic.y);
+let weight = ${factor}p;
 putSlopeWeights(at, slope);
 putWeights(at, weight);`)}
-}`)
+}`
 }

@@ -9,6 +9,7 @@ import {
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { type MatrixConfig, matrixBytes, matrixName } from '../../shaders/attention/matrix.ts'
 import type { Lowering, SubgroupMatrix, Traits, View } from '../../shaders/kernel.ts'
+import { normals } from '../../shaders/random.ts'
 import {
   type Case, type Tensors, agree, attributesOf, drawTensors, expected, forwardInputs, gradientInputs, kernelOf, length, masks,
 } from '../support/attention.ts'
@@ -21,6 +22,7 @@ beforeAll(async () => { bench = await openTestDevice() })
 afterAll(() => bench.close())
 
 const passes = ['forward', 'query', 'key'] as const
+type Pass = typeof passes[number]
 const hopper: SubgroupMatrix = { m: 16, n: 16, k: 16, lanes: 32 }
 const traits: Traits = {
   name: 'with matrices', cpu: false, f16: true, subgroupSize: 32, subgroupMatrix: hopper, maxWorkgroupInvocations: 1024,
@@ -28,10 +30,10 @@ const traits: Traits = {
 }
 const plainLayout: AttentionLayout = { dtype: 'f16', headSize: 64, vector: true, mask: true, dropout: true }
 
-const wgslOf = (pass: typeof passes[number], config: AttentionConfig, layout: AttentionLayout): string =>
+const wgslOf = (pass: Pass, config: AttentionConfig, layout: AttentionLayout): string =>
   (pass === 'forward' ? attentionForwardWgsl(config, layout) : attentionGradientWgsl(pass, config, layout))
 
-const matricesOf = (pass: typeof passes[number], layout: AttentionLayout, of: Traits): MatrixConfig[] =>
+const matricesOf = (pass: Pass, layout: AttentionLayout, of: Traits): MatrixConfig[] =>
   attentionCandidates(pass, layout, of).filter(config => config.kind === 'matrix')
 
 describe('is offered', () => {
@@ -69,14 +71,15 @@ describe('is offered', () => {
 })
 
 test('Dawn compiles it, every pass with and without mask and dropout', async () => {
-  const wide: Traits = { ...traits, subgroupMatrix: { ...hopper, lanes: NULL_LANES }, maxWorkgroupInvocations: 256 }
-  const shaders = passes.flatMap(pass => [true, false].flatMap(mask => [true, false].flatMap(dropout => [32, 64].flatMap(headSize => {
-    const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
-    const offered = matricesOf(pass, layout, wide)
-    expect(offered.length).toBeGreaterThan(0)
-    return offered.map(config => wgslOf(pass, config, layout))
-  }))))
-  await expectCompiled(shaders)
+  const shaders = (configs: (pass: Pass, layout: AttentionLayout) => readonly MatrixConfig[]): string[] =>
+    passes.flatMap(pass => [true, false].flatMap(mask => [true, false].flatMap(dropout => [32, 64].flatMap(headSize => {
+      const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
+      const offered = configs(pass, layout)
+      return offered.map(config => wgslOf(pass, config, layout))
+    }))))
+  await expectCompiled(shaders((pass, layout) => matricesOf(pass, layout, traits)), false)
+  const small: MatrixConfig = { kind: 'matrix', fragment: { ...hopper, lanes: NULL_LANES }, rows: 1, down: 1, columns: 32 }
+  await expectCompiled(shaders((_, { headSize }) => (headSize === 32 ? [small] : [])))
 })
 
 function problemOf({ batch, queries, keys, heads, headSize, mask, rate, seed }: Case, dtype: 'f16' | 'f32', scale: number): AttentionProblem {
@@ -86,8 +89,11 @@ function problemOf({ batch, queries, keys, heads, headSize, mask, rate, seed }: 
   }
 }
 
-/** Runs both ops with one config; `change` is what becomes of a lowering before that. */
-async function results(c: Case, tensors: Tensors, config: (pass: typeof passes[number]) => MatrixConfig, change: (lowering: Lowering) => Lowering) {
+type Choose = (pass: Pass) => MatrixConfig
+
+/** Runs both ops, every pass with its config; `change` is what becomes of a lowering before that. */
+async function results(c: Case, tensors: Tensors, config: MatrixConfig | Choose, change: (lowering: Lowering) => Lowering) {
+  const choose = typeof config === 'function' ? config : (): MatrixConfig => config
   const attributes = attributesOf(c)
   const { dtype } = tensors.q.spec
   if (dtype !== 'f16' && dtype !== 'f32') throw new Error(`attention of ${dtype}`)
@@ -98,10 +104,11 @@ async function results(c: Case, tensors: Tensors, config: (pass: typeof passes[n
   })
   const inputs = forwardInputs(tensors)
   const view = (x: TestInput): View => x.spec
-  const forward = await run('attention', attentionForward(problem, [view(tensors.q), view(tensors.k), view(tensors.v)], bench.traits, config), inputs)
+  const forward = await run('attention', attentionForward(problem, [view(tensors.q), view(tensors.k), view(tensors.v)], bench.traits, choose), inputs)
   const backward = gradientInputs(tensors, forward.wanted)
   const [q, k, v, o, , dO] = backward.map(view)
-  return { forward, gradient: await run('attentionGradient', attentionBackward(problem, [q, k, v, o, dO], bench.traits, config), backward) }
+  const gradient = await run('attentionGradient', attentionBackward(problem, [q, k, v, o, dO], bench.traits, choose), backward)
+  return { forward, gradient, names: passes.map(pass => matrixName(choose(pass))).join(', ') }
 }
 
 /**
@@ -109,36 +116,90 @@ async function results(c: Case, tensors: Tensors, config: (pass: typeof passes[n
  * at most, and so is every weight and slope before its product with a value, a key or a query: that many times 2⁻¹¹ of
  * weight · value, whose sum is seldom larger than the largest output.
  */
-async function expectRight(c: Case, tensors: Tensors, config: MatrixConfig, change: (lowering: Lowering) => Lowering): Promise<void> {
-  const { forward, gradient } = await results(c, tensors, () => config, change)
+async function expectRight(c: Case, tensors: Tensors, config: MatrixConfig | Choose, change: (lowering: Lowering) => Lowering): Promise<void> {
+  const { forward, gradient, names } = await results(c, tensors, config, change)
   const tolerance = tensors.q.spec.dtype === 'f32' ? 2e-5 : 1.5 * 2 ** -11
-  agree(`${matrixName(config)} forward`, forward.actual, forward.wanted, tolerance)
-  agree(`${matrixName(config)} gradient`, gradient.actual, gradient.wanted, tolerance)
+  agree(`forward by ${names}`, forward.actual, forward.wanted, tolerance)
+  agree(`gradient by ${names}`, gradient.actual, gradient.wanted, tolerance)
 }
 
-const lengths = fc.oneof(length, fc.constantFrom(1, 5, 20, 47, 70))
+/** Problems of any lengths, for one layout of the shader. */
+const problems = ({ headSize, masked, rate }: { headSize: number; masked: boolean; rate: number }): fc.Arbitrary<Case> => fc.record({
+  batch: fc.integer({ min: 1, max: 2 }), queries: length, keys: length, heads: fc.integer({ min: 1, max: 2 }),
+  headSize: fc.constant(headSize), mask: masked ? masks : fc.constant(undefined), rate: fc.constant(rate),
+  seed: fc.integer({ min: 0, max: 0xffffffff }),
+})
 
 describe('gives what float64 gives, with the matrix operations written out', () => {
-  const eights = (lanes: number): SubgroupMatrix => ({ m: 8, n: 8, k: 8, lanes })
-  const forms: readonly (Pick<Case, 'headSize' | 'rate'> & { config: MatrixConfig; masked: boolean; dtype: 'f16' | 'f32' })[] = [
-    { config: { kind: 'matrix', fragment: eights(8), rows: 1, down: 2, columns: 32 }, headSize: 16, masked: true, rate: 0.1, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: { m: 8, n: 4, k: 16, lanes: 16 }, rows: 2, down: 1, columns: 16 }, headSize: 32, masked: true, rate: 0, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: eights(32), rows: 1, down: 1, columns: 64 }, headSize: 16, masked: false, rate: 0.3, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: eights(32), rows: 1, down: 2, columns: 16 }, headSize: 64, masked: true, rate: 0.1, dtype: 'f16' },
+  const deep = (m: number, n: number, lanes: number): SubgroupMatrix => ({ m, n, k: 16, lanes })
+  const forms: readonly { config: MatrixConfig; headSize: number; masked: boolean; rate: number; dtype: 'f16' | 'f32' }[] = [
+    { config: { kind: 'matrix', fragment: deep(8, 16, 8), rows: 1, down: 2, columns: 32 }, headSize: 48, masked: true, rate: 0.1, dtype: 'f32' },
+    { config: { kind: 'matrix', fragment: deep(16, 16, 32), rows: 1, down: 1, columns: 64 }, headSize: 16, masked: false, rate: 0.3, dtype: 'f32' },
+    { config: { kind: 'matrix', fragment: deep(8, 16, 16), rows: 1, down: 1, columns: 32 }, headSize: 64, masked: true, rate: 0, dtype: 'f16' },
+    { config: { kind: 'matrix', fragment: deep(8, 8, 32), rows: 2, down: 1, columns: 16 }, headSize: 32, masked: true, rate: 0.1, dtype: 'f16' },
   ]
   for (const { config, headSize, masked, rate, dtype } of forms) {
     const { m, n, k, lanes } = config.fragment
     const title = `${matrixName(config)}, ${m}x${n}x${k} by ${lanes} lanes, headSize ${headSize} ${dtype}${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}`
     test(title, async () => {
       const element = bench.traits.f16 ? dtype : 'f32'
-      const problems = fc.record({
-        batch: fc.integer({ min: 1, max: 2 }), queries: lengths, keys: lengths, heads: fc.integer({ min: 1, max: 2 }),
-        headSize: fc.constant(headSize), mask: masked ? masks : fc.constant(undefined), rate: fc.constant(rate),
-        seed: fc.integer({ min: 0, max: 0xffffffff }),
-      })
-      await fc.assert(fc.asyncProperty(problems, c =>
+      await fc.assert(fc.asyncProperty(problems({ headSize, masked, rate }), c =>
         expectRight(c, drawTensors(c, element), config, lowering => writtenOut(lowering, config.fragment, element))),
       { numRuns: 6, seed: SEED, endOnFailure: true })
     })
+  }
+
+  const [{ config, ...form }] = forms
+  const plain = (lowering: Lowering): Lowering => writtenOut(lowering, config.fragment, 'f32')
+  const c: Case = { batch: 2, queries: 19, keys: 37, heads: 2, headSize: form.headSize, mask: (_, key) => key !== 4, rate: form.rate, seed: 1 }
+
+  test('zeros, and zero gradients, where all keys are masked', async () => {
+    const lower = await results({ ...c, mask: item => item === 1 }, drawTensors({ ...c, mask: item => item === 1 }), config, plain)
+    for (const output of [...lower.forward.actual, ...lower.gradient.actual]) {
+      const half = output.length / 2
+      expect(output.subarray(0, half).every(x => x === 0)).toBe(true)
+      expect(output.subarray(half).some(x => x !== 0)).toBe(true)
+    }
+  })
+
+  test('slices of one projection and heads before the sequence, read where they stand', async () => {
+    const { batch, queries, heads, headSize } = c
+    const square: Case = { ...c, keys: queries }
+    const tensors = drawTensors(square)
+    const shape = [batch, queries, heads, headSize]
+    const width = heads * headSize
+    const fused = normals(batch * queries * 3 * width, 8, 1)
+    const part = (n: number): TestInput =>
+      ({ data: fused, spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] } })
+    const headsFirst: TestInput =
+      { data: tensors.dO.data, spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] } }
+    await expectRight(square, { ...tensors, q: part(0), k: part(1), v: part(2), dO: headsFirst }, config, plain)
+  })
+
+  test('scores in the thousands', async () => {
+    const drawn = drawTensors(c)
+    // Whole numbers, so that f32 makes the scores exactly; exp(s − lse) has the rounding of an lse near 1000: 3e-5 or more.
+    const whole = ({ data, spec }: TestInput): TestInput => ({ data: Array.from(data, x => Math.round(16 * x)), spec })
+    const { forward, gradient } = await results(c, { ...drawn, q: whole(drawn.q), k: whole(drawn.k) }, config, plain)
+    expect(Math.max(...forward.wanted[1])).toBeGreaterThan(500)
+    agree('forward', forward.actual, forward.wanted, 2e-5)
+    agree('gradient', gradient.actual, gradient.wanted, 3e-4)
+  })
+})
+
+test('gives what float64 gives, as it is', async context => {
+  if (!bench.traits.subgroupMatrix) return context.skip('this adapter has no subgroup matrices')
+  for (const [headSize, masked, rate] of [[32, false, 0], [64, true, 0.1]] as const) {
+    const layout: AttentionLayout = { dtype: 'f16', headSize, vector: true, mask: masked, dropout: rate > 0 }
+    const most = Math.max(...passes.map(pass => matricesOf(pass, layout, bench.traits).length))
+    expect(most).toBeGreaterThan(0)
+    for (let n = 0; n < most; n++) {
+      const choose: Choose = pass => {
+        const offered = matricesOf(pass, layout, bench.traits)
+        return offered[Math.min(n, offered.length - 1)]
+      }
+      await fc.assert(fc.asyncProperty(problems({ headSize, masked, rate }), c => expectRight(c, drawTensors(c, 'f16'), choose, lowering => lowering)),
+        { numRuns: 6, seed: SEED, endOnFailure: true })
+    }
   }
 })

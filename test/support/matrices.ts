@@ -11,21 +11,18 @@ const nothing = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis'
 /** Lanes of a subgroup that the null backend may have: a workgroup must hold whole ones. */
 export const NULL_LANES = 128
 
-/** Expects that Dawn takes every one of the shaders. */
-export async function expectCompiled(shaders: Iterable<string>): Promise<void> {
+/** Expects that Dawn takes every one of the shaders, and makes pipelines of them, for which the null backend has 16 KiB of workgroup memory. */
+export async function expectCompiled(shaders: Iterable<string>, pipelines = true): Promise<void> {
   const adapter = await nothing.requestAdapter()
   if (!adapter) throw new Error('Dawn has no null backend')
-  const { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX } = adapter.limits
-  const device = await adapter.requestDevice({
-    requiredFeatures: ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[],
-    requiredLimits: { maxComputeWorkgroupStorageSize, maxComputeInvocationsPerWorkgroup, maxComputeWorkgroupSizeX },
-  })
+  const requiredFeatures = ['shader-f16', 'subgroups', 'chromium-experimental-subgroup-matrix'] as GPUFeatureName[]
+  const device = await adapter.requestDevice({ requiredFeatures })
   for (const code of shaders) {
     device.pushErrorScope('validation')
     const module = device.createShaderModule({ code })
     const { messages } = await module.getCompilationInfo()
     expect(messages.map(({ lineNum, message }) => `${lineNum}: ${message}`)).toEqual([])
-    await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } })
+    if (pipelines) await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' } })
     expect(await device.popErrorScope()).toBeNull()
   }
   device.destroy()
@@ -47,62 +44,78 @@ export function writtenOut(lowering: Lowering, fragment: SubgroupMatrix, element
 function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | 'f32'): string {
   // No turn for other lanes; and unrolled, as loops are whose end the compiler knows, these take it minutes.
   const loop = (name: string, count: number, body: string): string => `for (var ${name} = 0u; ${name} < ${count}u * first; ${name}++) { ${body} }`
+  const at = (width: number, pitch: string): string => `i / ${width}u * ${pitch} + i % ${width}u`
   const functions = new Map<string, string>()
-  const load = (side: string, order: string, tile: string, pitch: string): string => {
-    const name = `load_${side}_${order}_of_${tile}`
-    const [outer, inner] = side === 'left' ? [m, k] : [k, n]
-    functions.set(name, `fn ${name}(place: u32, start: u32) -> u32 {
-  ${loop('i', outer, loop('j', inner, `matrices[place + i * ${inner}u + j] = f32(${tile}[start + ${order === 'row' ? `i * ${pitch} + j` : `j * ${pitch} + i`}]);`))}
-  return place;
-}`)
-    return name
-  }
-  const store = (tile: string, pitch: string): string => {
-    const name = `keep_in_${tile}`
-    functions.set(name, `fn ${name}(start: u32, place: u32) {
-  ${loop('i', m, loop('j', n, `${tile}[start + i * ${pitch} + j] = matrices[place + i * ${n}u + j];`))}
-}`)
-    return name
-  }
   const places = new Map<string, number>()
-  const size = Math.max(m * n, m * k, k * n)
+  const size = Math.max(m * n, m * k)
   const placeOf = (name: string): string => {
     const place = places.get(name) ?? places.size
     places.set(name, place)
     return `${place * size}u`
   }
-  const arithmetic = `fn multiply(left: u32, right: u32, sum: u32) -> u32 {
-  ${loop('i', m, loop('j', n, `var all = matrices[sum + i * ${n}u + j];
-    ${loop('x', k, `all += matrices[left + i * ${k}u + x] * matrices[right + x * ${n}u + j];`)}
-    matrices[sum + i * ${n}u + j] = all;`))}
-  return sum;
-}
-fn zero(place: u32) -> u32 {
+  const zero = (name: string): string => {
+    functions.set('zero', `fn zero(place: u32) -> u32 {
   ${loop('i', m * n, 'matrices[place + i] = 0.0;')}
   return place;
-}`
-  const rules: [RegExp, (...parts: string[]) => string][] = [
-    [/enable (?:subgroups|chromium_experimental_subgroup_matrix);\n|diagnostic\(off, .*\n/g, () => ''],
-    [/(\w+) = subgroup_matrix_result<f32, (\d+), (\d+)>\(\)/g, (_, name, columns, rows) => {
-      expect([Number(columns), Number(rows)]).toEqual([n, m])
-      return `${name} = zero(${placeOf(name)})`
+}`)
+    return `zero(${placeOf(name)})`
+  }
+  const left = (name: string, tile: string, start: string, pitch: string): string => {
+    functions.set(`left ${tile}`, `fn load_from_${tile}(place: u32, start: u32) -> u32 {
+  ${loop('i', m * k, `matrices[place + i] = f32(${tile}[start + ${at(k, pitch)}]);`)}
+  return place;
+}`)
+    return `load_from_${tile}(${placeOf(name)}, ${start})`
+  }
+  const store = (tile: string, start: string, sum: string, pitch: string): string => {
+    functions.set(`store ${tile}`, `fn store_to_${tile}(start: u32, place: u32) {
+  ${loop('i', m * n, `${tile}[start + ${at(n, pitch)}] = matrices[place + i];`)}
+}`)
+    return `store_to_${tile}(${start}, ${sum});`
+  }
+  // Right operands are multiplied at once, and are read where they stand.
+  const multiplyBy = new Map<string, string>()
+  const right = (name: string, tile: string, start: string, pitch: string, order: string): string => {
+    const multiply = `multiply_by_${order}s_of_${tile}`
+    multiplyBy.set(name, multiply)
+    functions.set(multiply, `fn ${multiply}(left: u32, start: u32, sum: u32) -> u32 {
+  ${loop('i', m * n, `var all = matrices[sum + i];
+    ${loop('x', k, `all += matrices[left + i / ${n}u * ${k}u + x] * f32(${tile}[start + ${order === 'row' ? `x * ${pitch} + i % ${n}u` : `i % ${n}u * ${pitch} + x`}]);`)}
+    matrices[sum + i] = all;`)}
+  return sum;
+}`)
+    return start
+  }
+  const expectSize = (actual: readonly string[], wanted: readonly number[]): void => expect(actual.map(Number)).toEqual(wanted)
+  const rules: [RegExp, (parts: string[]) => string][] = [
+    [/(?:let|var) (\w+) = subgroup_matrix_result<f32, (\d+), (\d+)>\(\)/, ([, name, ...sizes]) => {
+      expectSize(sizes, [n, m])
+      return `var ${name} = ${zero(name)}`
     }],
-    [/(\w+) = subgroupMatrixLoad<subgroup_matrix_(left|right)<f16, (\d+), (\d+)>, (row|col)_major>\(&(\w+), (.*), (\w+)\)/g,
-      (_, name, side, columns, rows, order, tile, at, pitch) => {
-        expect([Number(columns), Number(rows)]).toEqual(side === 'left' ? [k, m] : [n, k])
-        return `${name} = ${load(side, order, tile, pitch)}(${placeOf(name)}, ${at})`
-      }],
-    [/subgroupMatrixMultiplyAccumulate/g, () => 'multiply'],
-    [/subgroupMatrixStore<row_major>\(&(\w+), (.*), (\w+), (\w+)\);/g, (_, tile, at, sum, pitch) => `${store(tile, pitch)}(${at}, ${sum});`],
-    [/let lane = .*/g, line => `${line}\nfirst = select(0u, 1u, lane == 0u);`],
+    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_left<f16, (\d+), (\d+)>, row_major>\(&(\w+), (.*), (\w+)\)/, ([, name, columns, rows, tile, start, pitch]) => {
+      expectSize([columns, rows], [k, m])
+      return `let ${name} = ${left(name, tile, start, pitch)}`
+    }],
+    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_right<f16, (\d+), (\d+)>, (row|col)_major>\(&(\w+), (.*), (\w+)\)/, ([, name, columns, rows, order, tile, start, pitch]) => {
+      expectSize([columns, rows], [n, k])
+      return `let ${name} = ${right(name, tile, start, pitch, order)}`
+    }],
+    [/subgroupMatrixMultiplyAccumulate\((\w+), (\w+), (\w+)\)/, ([, a, b, sum]) => `${multiplyBy.get(b)}(${a}, ${b}, ${sum})`],
+    [/subgroupMatrixStore<row_major>\(&(\w+), (.*), (\w+), (\w+)\);/, ([, tile, start, sum, pitch]) => store(tile, start, sum, pitch)],
+    [/let lane = .*/, ([line]) => `${line}\nfirst = select(0u, 1u, lane == 0u);`],
+    [/(?:enable (?:subgroups|chromium_experimental_subgroup_matrix);|diagnostic\(off, chromium.*;)/, () => ''],
   ]
-  const plain = rules.reduce((wgsl, [from, to]) => {
-    if (wgsl.search(from) < 0) throw new Error(`the kernel holds no ${from.source}`)
-    return wgsl.replace(from, to)
-  }, text)
+  const used = new Set<RegExp>()
+  const plain = text.split('\n').map(line => rules.reduce((written, [from, to]) => {
+    const parts = from.exec(written)
+    if (!parts) return written
+    used.add(from)
+    return written.replace(parts[0], to(parts))
+  }, line)).join('\n')
+  for (const [from] of rules) if (!used.has(from)) throw new Error(`the kernel holds no ${from.source}`)
   const typed = element === 'f16' ? plain : plain.replace('enable f16;\n', '').replaceAll('array<f16,', 'array<f32,').replaceAll('f16(', 'f32(')
   return typed.replace('@compute', `var<private> first: u32; // 1 in the lane that has the matrices, else 0
 var<private> matrices: array<f32, ${size * places.size}>;
-${[...functions.values(), arithmetic].join('\n')}
+${[...functions.values()].join('\n')}
 @compute`)
 }
