@@ -95,8 +95,7 @@ export function matrixConfigs(pass: Pass, layout: AttentionLayout, traits: Trait
     .filter(config => matrixFits(config, layout, pass, traits))
 }
 
-export const matrixName = (config: MatrixConfig): string =>
-  `matrix ${matrixRows(config)}x${config.columns} by ${config.down}`
+export const matrixName = (config: MatrixConfig): string => `matrix ${matrixRows(config)}x${config.columns} by ${config.down}`
 
 const describe = (config: MatrixConfig, { headSize, dtype }: AttentionLayout): string => {
   const { m, n, k, lanes } = config.fragment

@@ -11,7 +11,7 @@ const nothing = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis'
 /** Lanes of a subgroup that the null backend may have: a workgroup must hold whole ones. */
 export const NULL_LANES = 128
 
-/** Expects that Dawn takes every one of the shaders, and makes pipelines of them, for which the null backend has 16 KiB of workgroup memory. */
+/** Expects that Dawn takes every one of the shaders, and makes pipelines of them: the null backend has 16 KiB of workgroup memory for those. */
 export async function expectCompiled(shaders: Iterable<string>, pipelines = true): Promise<void> {
   const adapter = await nothing.requestAdapter()
   if (!adapter) throw new Error('Dawn has no null backend')
@@ -30,7 +30,7 @@ export async function expectCompiled(shaders: Iterable<string>, pipelines = true
 
 /**
  * The launches with their matrix operations written out: a matrix is the number of a place where its subgroup's first lane has
- * it whole, one place for each name. Kernels name their lane in the subgroup `lane`. Element type f32 takes the place of f16
+ * it whole. Kernels name their lane in the subgroup `lane`. Element type f32 takes the place of f16
  * everywhere.
  */
 export function writtenOut(lowering: Lowering, fragment: SubgroupMatrix, element: 'f16' | 'f32'): Lowering {
@@ -46,26 +46,22 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
   const loop = (name: string, count: number, body: string): string => `for (var ${name} = 0u; ${name} < ${count}u * first; ${name}++) { ${body} }`
   const at = (width: number, pitch: string): string => `i / ${width}u * ${pitch} + i % ${width}u`
   const functions = new Map<string, string>()
-  const places = new Map<string, number>()
   const size = Math.max(m * n, m * k)
-  const placeOf = (name: string): string => {
-    const place = places.get(name) ?? places.size
-    places.set(name, place)
-    return `${place * size}u`
-  }
-  const zero = (name: string): string => {
+  let count = 0
+  const newPlace = (): string => `${count++ * size}u`
+  const zero = (): string => {
     functions.set('zero', `fn zero(place: u32) -> u32 {
   ${loop('i', m * n, 'matrices[place + i] = 0.0;')}
   return place;
 }`)
-    return `zero(${placeOf(name)})`
+    return `zero(${newPlace()})`
   }
-  const left = (name: string, tile: string, start: string, pitch: string): string => {
+  const left = (tile: string, start: string, pitch: string): string => {
     functions.set(`left ${tile}`, `fn load_from_${tile}(place: u32, start: u32) -> u32 {
   ${loop('i', m * k, `matrices[place + i] = f32(${tile}[start + ${at(k, pitch)}]);`)}
   return place;
 }`)
-    return `load_from_${tile}(${placeOf(name)}, ${start})`
+    return `load_from_${tile}(${newPlace()}, ${start})`
   }
   const store = (tile: string, start: string, sum: string, pitch: string): string => {
     functions.set(`store ${tile}`, `fn store_to_${tile}(start: u32, place: u32) {
@@ -73,49 +69,80 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
 }`)
     return `store_to_${tile}(${start}, ${sum});`
   }
-  // Right operands are multiplied at once, and are read where they stand.
+  // Right operands are multiplied soon, and are read where they stand.
   const multiplyBy = new Map<string, string>()
   const right = (name: string, tile: string, start: string, pitch: string, order: string): string => {
     const multiply = `multiply_by_${order}s_of_${tile}`
     multiplyBy.set(name, multiply)
-    functions.set(multiply, `fn ${multiply}(left: u32, start: u32, sum: u32) -> u32 {
-  ${loop('i', m * n, `var all = matrices[sum + i];
-    ${loop('x', k, `all += matrices[left + i / ${n}u * ${k}u + x] * f32(${tile}[start + ${order === 'row' ? `x * ${pitch} + i % ${n}u` : `i % ${n}u * ${pitch} + x`}]);`)}
-    matrices[sum + i] = all;`)}
-  return sum;
+    const column = `i % ${n}u`
+    const element = order === 'row' ? `x * ${pitch} + ${column}` : `${column} * ${pitch} + x`
+    functions.set(multiply, `fn ${multiply}(count: u32) {
+  for (var p = 0u; p < count * first; p++) {
+    let left = products[p].x; let start = products[p].y; let sum = products[p].z;
+    ${loop('i', m * n, `var all = matrices[sum + i];
+      ${loop('x', k, `all += matrices[left + i / ${n}u * ${k}u + x] * f32(${tile}[start + ${element}]);`)}
+      matrices[sum + i] = all;`)}
+  }
 }`)
     return start
+  }
+  // Products in a row are listed and made in one loop: a compiler has the less to do.
+  let listed: { by: string; count: number } | undefined
+  let longest = 0
+  const made = (): string => {
+    const text = listed ? `${listed.by}(${listed.count}u);\n` : ''
+    listed = undefined
+    return text
+  }
+  const product = (by: string | undefined, a: string, b: string, sum: string): string => {
+    if (by === undefined) throw new Error(`nobody loads ${b}`)
+    const before = listed && listed.by !== by ? made() : ''
+    listed = { by, count: (listed?.count ?? 0) + 1 }
+    longest = Math.max(longest, listed.count)
+    return `${before}products[${listed.count - 1}] = vec3<u32>(${a}, ${b}, ${sum});`
   }
   const expectSize = (actual: readonly string[], wanted: readonly number[]): void => expect(actual.map(Number)).toEqual(wanted)
   const rules: [RegExp, (parts: string[]) => string][] = [
     [/(?:let|var) (\w+) = subgroup_matrix_result<f32, (\d+), (\d+)>\(\)/, ([, name, ...sizes]) => {
       expectSize(sizes, [n, m])
-      return `var ${name} = ${zero(name)}`
+      return `var ${name} = ${zero()}`
     }],
-    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_left<f16, (\d+), (\d+)>, row_major>\(&(\w+), (.*), (\w+)\)/, ([, name, columns, rows, tile, start, pitch]) => {
+    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_left<f16, (\d+), (\d+)>, row_major>\(&(\w+), (.*), (\w+)\)/, parts => {
+      const [, name, columns, rows, tile, start, pitch] = parts
       expectSize([columns, rows], [k, m])
-      return `let ${name} = ${left(name, tile, start, pitch)}`
+      return `let ${name} = ${left(tile, start, pitch)}`
     }],
-    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_right<f16, (\d+), (\d+)>, (row|col)_major>\(&(\w+), (.*), (\w+)\)/, ([, name, columns, rows, order, tile, start, pitch]) => {
+    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_right<f16, (\d+), (\d+)>, (row|col)_major>\(&(\w+), (.*), (\w+)\)/, parts => {
+      const [, name, columns, rows, order, tile, start, pitch] = parts
       expectSize([columns, rows], [n, k])
       return `let ${name} = ${right(name, tile, start, pitch, order)}`
     }],
-    [/subgroupMatrixMultiplyAccumulate\((\w+), (\w+), (\w+)\)/, ([, a, b, sum]) => `${multiplyBy.get(b)}(${a}, ${b}, ${sum})`],
+    [/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (\w+), (\w+)\);/, ([, result, a, b, sum]) => {
+      expect(result).toBe(sum)
+      return product(multiplyBy.get(b), a, b, sum)
+    }],
     [/subgroupMatrixStore<row_major>\(&(\w+), (.*), (\w+), (\w+)\);/, ([, tile, start, sum, pitch]) => store(tile, start, sum, pitch)],
     [/let lane = .*/, ([line]) => `${line}\nfirst = select(0u, 1u, lane == 0u);`],
     [/(?:enable (?:subgroups|chromium_experimental_subgroup_matrix);|diagnostic\(off, chromium.*;)/, () => ''],
   ]
   const used = new Set<RegExp>()
-  const plain = text.split('\n').map(line => rules.reduce((written, [from, to]) => {
-    const parts = from.exec(written)
-    if (!parts) return written
-    used.add(from)
-    return written.replace(parts[0], to(parts))
-  }, line)).join('\n')
+  const lines = text.split('\n')
+  const plain = lines.map((line, l) => {
+    const written = rules.reduce((written, [from, to]) => {
+      const parts = from.exec(written)
+      if (!parts) return written
+      used.add(from)
+      return written.replace(parts[0], to(parts))
+    }, line)
+    // Fragments come in blocks; after the last of these the products are made.
+    return line.trim() === '}' && lines[l + 1]?.trim() !== '{' ? `${written}\n${made()}` : written
+  }).join('\n')
+  if (listed) throw new Error('the kernel ends in products')
   for (const [from] of rules) if (!used.has(from)) throw new Error(`the kernel holds no ${from.source}`)
   const typed = element === 'f16' ? plain : plain.replace('enable f16;\n', '').replaceAll('array<f16,', 'array<f32,').replaceAll('f16(', 'f32(')
   return typed.replace('@compute', `var<private> first: u32; // 1 in the lane that has the matrices, else 0
-var<private> matrices: array<f32, ${size * places.size}>;
+var<private> matrices: array<f32, ${size * count}>;
+var<private> products: array<vec3<u32>, ${longest}>;
 ${[...functions.values()].join('\n')}
 @compute`)
 }
