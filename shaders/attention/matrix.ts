@@ -28,14 +28,12 @@ type Pass = 'forward' | Side
 const stripRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
 export const matrixRows = (config: MatrixConfig): number => stripRows(config) * config.down
 const threadsOf = ({ fragment, down }: MatrixConfig): number => fragment.lanes * down
-
 /** Elements from one row to the next in workgroup memory: rows begin in different banks, and at 16 bytes, as Vulkan asks. */
 const pitchOf = (width: number): number => width + 8
 
 /** Elements of the f16 tile: two tiles of columns, or in the beginning one of rows. */
 const tileElements = (config: MatrixConfig, { headSize }: AttentionLayout): number =>
   Math.max(matrixRows(config), 2 * config.columns) * pitchOf(headSize)
-
 /** Elements of a tile of scores or weights. */
 const blockElements = (config: MatrixConfig): number => matrixRows(config) * pitchOf(config.columns)
 
