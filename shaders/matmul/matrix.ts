@@ -1,10 +1,8 @@
-// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. Each subgroup of a workgroup multiplies fragments
-// of both operands into a block of its own. Three ways to get at fragments:
-//   direct  from the operands where they lie; caches make up for reading them once a subgroup.
-//   staged  the workgroup copies a slab of both operands, `depth` long, into its memory as f16, laid out as it was.
-//   ahead   the same, and each thread reads its share of the next slab into registers before this one is multiplied.
-// In the end the blocks go through workgroup memory, a row of fragments at a time, to be finished and stored by threads,
-// which is also where edges are cut. Needs Chromium's experimental subgroup matrices.
+// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a slab of both operands, `depth`
+// long, into its memory as f16, laid out as it was; each of its subgroups multiplies fragments of the slabs into a block of
+// its own. Meanwhile each thread reads its share of the next slab into registers, where it comes by fours. In the end the
+// blocks go through workgroup memory, a row of fragments at a time, to be finished and stored by threads, which is also where
+// edges are cut. Needs Chromium's experimental subgroup matrices.
 import { Writer, asF32 } from '../wgsl.ts'
 import { bounds, declare, entryPoint, store } from './text.ts'
 import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
@@ -21,12 +19,11 @@ export interface MatrixConfig {
   readonly across: number
   /** Length of a slab along K: a multiple of the fragment's. */
   readonly depth: number
-  readonly loads: 'direct' | 'staged' | 'ahead'
 }
 
 export function matrixName(c: MatrixConfig): string {
   const { rows, columns } = matrixSize(c)
-  return `matrix ${rows}x${columns}x${c.depth} by ${c.down}x${c.across} of ${c.fragment.m}x${c.fragment.n}x${c.fragment.k} ${c.loads}`
+  return `matrix ${rows}x${columns}x${c.depth} by ${c.down}x${c.across} of ${c.fragment.m}x${c.fragment.n}x${c.fragment.k}`
 }
 
 export function matrixSize({ fragment, rows, columns, down, across }: MatrixConfig): TileSize {
@@ -46,15 +43,10 @@ const slabSize = (rows: number, depth: number): number => Math.max(rows * (depth
 /** Elements of the memory through which a subgroup's row of fragments is stored. */
 const blockSize = ({ fragment: { m, n }, columns }: MatrixConfig): number => m * n * columns
 
-/** Bytes of workgroup memory at most: what is read where it lies needs less. */
+/** Bytes of workgroup memory. */
 export function matrixStorage(c: MatrixConfig): number {
   const { rows, columns } = matrixSize(c)
   return (slabSize(rows, c.depth) + slabSize(columns, c.depth)) * 2 + blockSize(c) * c.down * c.across * 4
-}
-
-/** Whether a segment's fragments are read where they lie. */
-export function isDirect(c: MatrixConfig, a: { readonly dtype: string }, b: { readonly dtype: string }): boolean {
-  return c.loads === 'direct' && a.dtype === 'f16' && b.dtype === 'f16'
 }
 
 /** The shader of one config and layout. Operands that are not f16 are rounded to it. */
@@ -63,9 +55,7 @@ export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment
   const { rows, columns } = matrixSize(c)
   declare(writer, `matmul ${matrixName(c)}`, layout, { subgroups: true, matrices: true })
-  if (layout.segments.some(({ a, b }) => !isDirect(c, a, b))) {
-    writer.line(`var<workgroup> leftTile: array<f16, ${slabSize(rows, c.depth)}>;`, `var<workgroup> rightTile: array<f16, ${slabSize(columns, c.depth)}>;`)
-  }
+  writer.line(`var<workgroup> leftTile: array<f16, ${slabSize(rows, c.depth)}>;`, `var<workgroup> rightTile: array<f16, ${slabSize(columns, c.depth)}>;`)
   writer.line(`var<workgroup> block: array<f32, ${blockSize(c) * c.down * c.across}>;`, '')
   entryPoint(writer, matrixThreads(c), layout, () => {
     writer.line(`let subgroup = local / ${lanes}u;`, `let lane = local % ${lanes}u;`)
@@ -73,10 +63,7 @@ export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
     fragments(c, (i, j) => writer.line(`var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
     layout.segments.forEach((segment, s) => {
       writer.line('')
-      writer.block('', () => {
-        if (isDirect(c, segment.a, segment.b)) walkDirect(writer, c, layout, segment, s)
-        else walkSlabs(writer, c, layout, segment, s)
-      })
+      writer.block('', () => walkSlabs(writer, c, layout, segment, s))
     })
     writer.line('')
     storeBlocks(writer, c, layout)
@@ -110,26 +97,6 @@ function multiply(writer: Writer, c: MatrixConfig, left: Source, right: Source, 
       writer.line(`let right${j}x = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, ${order}>(&${right.name}, ${right.at(j, kk)}, ${right.stride});`)
     }
     fragments(c, (i, j) => writer.line(`sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}x, right${j}x, sum${i}_${j});`))
-  })
-}
-
-/** Sizes are multiples of the fragment's here, and K of the depth. Fragments past the edge read the last one; their sums are never stored. */
-function walkDirect(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {
-  const { m, n, k } = c.fragment
-  const { rows, columns } = matrixSize(c)
-  const { begin, end } = bounds(layout, s)
-  for (let i = 0; i < c.rows; i++) writer.line(`let row${i} = min(tileM * ${rows}u + down + ${i * m}u, u.M - ${m}u);`)
-  for (let j = 0; j < c.columns; j++) writer.line(`let column${j} = min(tileN * ${columns}u + across + ${j * n}u, u.N - ${n}u);`)
-  const source = (side: 'a' | 'b', { major }: OperandLayout): Source => {
-    const stride = `u.${side}${s}Stride`
-    const place = (i: number): string => `${side === 'a' ? 'row' : 'column'}${i}`
-    return {
-      name: `${side === 'a' ? 'left' : 'right'}${s}`, major, stride,
-      at: (i, kk) => `${side}Start${s} + ${major === 'k' ? `${place(i)} * ${stride} + ${kk}` : `(${kk}) * ${stride} + ${place(i)}`}`,
-    }
-  }
-  writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
-    for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, source('a', segment.a), source('b', segment.b), `k + ${kk}u`)
   })
 }
 
@@ -173,7 +140,7 @@ function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: Seg
     for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, left, right, `${kk}u`)
   }
   // Single elements are too many to be held.
-  if (c.loads === 'ahead' && slabs.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
+  if (slabs.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
     const each = (body: (slab: Slab, piece: string, name: string) => void): void => {
       for (const slab of slabs) {
         for (let turn = 0; turn < slab.pieces / threads; turn++) body(slab, `(local + ${turn * threads}u)`, `${slab.side}${turn}`)

@@ -56,12 +56,14 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
 }`)
     return `zero(${newPlace()})`
   }
-  const left = (tile: string, start: string, pitch: string): string => {
-    functions.set(`left ${tile}`, `fn load_from_${tile}(place: u32, start: u32) -> u32 {
-  ${loop('i', m * k, `matrices[place + i] = f32(${tile}[start + ${at(k, pitch)}]);`)}
+  const left = (tile: string, start: string, pitch: string, order: string): string => {
+    const name = `load_${order}s_of_${tile}_by_${pitch}`
+    const element = order === 'row' ? at(k, pitch) : `i % ${k}u * ${pitch} + i / ${k}u`
+    functions.set(name, `fn ${name}(place: u32, start: u32) -> u32 {
+  ${loop('i', m * k, `matrices[place + i] = f32(${tile}[start + ${element}]);`)}
   return place;
 }`)
-    return `load_from_${tile}(${newPlace()}, ${start})`
+    return `${name}(${newPlace()}, ${start})`
   }
   const store = (tile: string, start: string, sum: string, pitch: string): string => {
     functions.set(`store ${tile}`, `fn store_to_${tile}(start: u32, place: u32) {
@@ -72,7 +74,7 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
   // Right operands are multiplied soon, and are read where they stand.
   const multiplyBy = new Map<string, string>()
   const right = (name: string, tile: string, start: string, pitch: string, order: string): string => {
-    const multiply = `multiply_by_${order}s_of_${tile}`
+    const multiply = `multiply_by_${order}s_of_${tile}_by_${pitch}`
     multiplyBy.set(name, multiply)
     const column = `i % ${n}u`
     const element = order === 'row' ? `x * ${pitch} + ${column}` : `${column} * ${pitch} + x`
@@ -107,10 +109,10 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
       expectSize(sizes, [n, m])
       return `var ${name} = ${zero()}`
     }],
-    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_left<f16, (\d+), (\d+)>, row_major>\(&(\w+), (.*), (\w+)\)/, parts => {
-      const [, name, columns, rows, tile, start, pitch] = parts
+    [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_left<f16, (\d+), (\d+)>, (row|col)_major>\(&(\w+), (.*), (\w+)\)/, parts => {
+      const [, name, columns, rows, order, tile, start, pitch] = parts
       expectSize([columns, rows], [k, m])
-      return `let ${name} = ${left(tile, start, pitch)}`
+      return `let ${name} = ${left(tile, start, pitch, order)}`
     }],
     [/let (\w+) = subgroupMatrixLoad<subgroup_matrix_right<f16, (\d+), (\d+)>, (row|col)_major>\(&(\w+), (.*), (\w+)\)/, parts => {
       const [, name, columns, rows, order, tile, start, pitch] = parts
@@ -139,7 +141,8 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
   }).join('\n')
   if (listed) throw new Error('the kernel ends in products')
   for (const [from] of rules) if (!used.has(from)) throw new Error(`the kernel holds no ${from.source}`)
-  const typed = element === 'f16' ? plain : plain.replace('enable f16;\n', '').replaceAll('array<f16,', 'array<f32,').replaceAll('f16(', 'f32(')
+  const typed = element === 'f16' ? plain : plain.replace('enable f16;\n', '').replaceAll('array<f16,', 'array<f32,').replaceAll('f16(', 'f32(').replaceAll('vec4<f16>', 'vec4<f32>')
+    .replaceAll('= f16', '= f32')
   return typed.replace('@compute', `var<private> first: u32; // 1 in the lane that has the matrices, else 0
 var<private> matrices: array<f32, ${size * count}>;
 var<private> products: array<vec3<u32>, ${longest}>;
