@@ -21,6 +21,7 @@ export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig | Ma
 
 const tiles: readonly TiledConfig[] = [
   { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
+  { kind: 'tiled', tx: 8, ty: 16, rm: 2, cn: 4 },
   { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
   { kind: 'tiled', tx: 16, ty: 16, rm: 4, cn: 4 },
   { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },

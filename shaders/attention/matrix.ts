@@ -2,6 +2,8 @@
 // a tile of rows and walks over tiles of columns in workgroup memory; a subgroup owns a strip of whole rows, whose
 // operands stay in its matrices all along, as do its sums.
 //
+// The next tile's columns are on their way, in registers, while this one's are worked on.
+//
 // Nobody can reach into a matrix, so scores go through workgroup memory: matrices store them, threads turn them into
 // weights in f16, matrices multiply those. For the same reason sums can't be mended as the softmax's peak grows: the
 // forward pass walks over the keys twice, first for each row's peak and total, then for the sums.
@@ -100,26 +102,20 @@ const describe = (config: MatrixConfig, { headSize, dtype }: AttentionLayout): s
   return `${matrixName(config)} subgroups of ${lanes}, fragments ${m}x${n}x${k}, headSize ${headSize} ${dtype}`
 }
 
-/** Copies rows of operands to the tile, each from its place on; what stands past the end repeats the last. */
-function fill(
-  operands: readonly string[], start: string, bound: string, count: number, to: (i: string, operand: number) => string, config: MatrixConfig,
-): string {
-  return `for (var at = local; at < ${count}u * CHUNKS; at += ${threadsOf(config)}u) {
-let i = min(${start} + at / CHUNKS, ${bound} - 1u);
-let c = at % CHUNKS;
-${operands.map((operand, o) => {
-    const name = operand[0].toLowerCase() + operand.slice(1)
-    return `let values${o} = ${name}[row${operand}(item, i, head) + c];
-let to${o} = (${to('at / CHUNKS', o)}) * PITCH + 4u * c;
-${each(4, e => `tile[${plus(`to${o}`, e)}] = values${o}[${e}];`)}`
-  }).join('\n')}
+/** Copies rows of an operand to the tile; what stands past the end repeats the last. */
+function fillRows(operand: string, bound: string, config: MatrixConfig): string {
+  return `for (var at = local; at < ${matrixRows(config)}u * CHUNKS; at += ${threadsOf(config)}u) {
+let i = min(rowStart + at / CHUNKS, ${bound} - 1u);
+let values = ${operand[0].toLowerCase() + operand.slice(1)}[row${operand}(item, i, head) + at % CHUNKS];
+let to = at / CHUNKS * PITCH + at % CHUNKS * 4u;
+${each(4, e => `tile[${plus('to', e)}] = values[${e}];`)}
 }`
 }
 
 /** The workgroup's own rows, kept by each subgroup as the left matrices `name…` of its strip. */
 function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, fragment: { m, k } } = config
-  return `${fill([operand], 'rowStart', bound, matrixRows(config), i => i, config)}
+  return `${fillRows(operand, bound, config)}
 workgroupBarrier();
 ${each(rows, i => each(headSize / k, h =>
     `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('strip', i * m)}) * PITCH`, h * k), 'PITCH', config)};`))}
@@ -132,13 +128,41 @@ function load(side: 'left' | 'right' | 'turned', from: string, at: string, pitch
   return `subgroupMatrixLoad<${type}, ${side === 'turned' ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
 }
 
-/** The columns of a tile, a four's first to the first quarter and so on, or as they come. */
-function fillColumns(operands: readonly string[], tiles: readonly number[], bound: string, side: Side, config: MatrixConfig): string {
+/** The columns of a tile, on their way from operands to parts of it: a thread's share is in registers in between. */
+interface Columns {
+  readonly operands: readonly string[]
+  readonly bound: string
+  readonly side: Side
+}
+
+/** Groups of four that a thread moves of each operand, and whether the last turn is not for all threads. */
+function share({ columns, ...config }: MatrixConfig, { headSize }: AttentionLayout): { turns: number; ragged: boolean } {
+  const turns = columns * headSize / 4 / threadsOf({ columns, ...config })
+  return { turns: Math.ceil(turns), ragged: !Number.isInteger(turns) }
+}
+
+const holdColumns = ({ operands }: Columns, config: MatrixConfig, layout: AttentionLayout): string =>
+  each(share(config, layout).turns, t => operands.map(operand => `var coming${operand}${t}: vec4<f16>;`).join('\n'))
+
+/** Reads the columns from `start` on; what stands past the end repeats the last. */
+function readColumns({ operands, bound }: Columns, start: string, config: MatrixConfig, layout: AttentionLayout): string {
+  return each(share(config, layout).turns, t => `{
+let at = ${plus('local', t * threadsOf(config))};
+let i = min(${start} + at / CHUNKS, ${bound} - 1u);
+${operands.map(operand => `coming${operand}${t} = ${operand[0].toLowerCase() + operand.slice(1)}[row${operand}(item, i, head) + at % CHUNKS];`).join('\n')}
+}`)
+}
+
+/** Puts them in the tile, a four's first to the first quarter and so on, or as they come. */
+function putColumns({ operands, side }: Columns, config: MatrixConfig, layout: AttentionLayout): string {
   const { columns } = config
-  return fill(operands, 'start', bound, columns, (i, o) => {
-    const first = tiles[o] * columns
-    return `${first > 0 ? `${first}u + ` : ''}${side === 'query' ? `${i} % 4u * ${columns / 4}u + ${i} / 4u` : i}`
-  }, config)
+  const { turns, ragged } = share(config, layout)
+  const i = side === 'query' ? `at / CHUNKS % 4u * ${columns / 4}u + at / CHUNKS / 4u` : 'at / CHUNKS'
+  return each(turns, t => `${ragged && t === turns - 1 ? `if (local < ${columns}u * CHUNKS - ${t * threadsOf(config)}u) ` : ''}{
+let at = ${plus('local', t * threadsOf(config))};
+let to = (${i}) * PITCH + at % CHUNKS * 4u;
+${operands.map((operand, o) => each(4, e => `tile[${plus(`${o > 0 ? `${o * columns}u * PITCH + ` : ''}to`, e)}] = coming${operand}${t}[${e}];`)).join('\n')}
+}`)
 }
 
 const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
@@ -256,10 +280,14 @@ export function matrixForwardWgsl(config: MatrixConfig, layout: AttentionLayout)
   const { rows, columns, fragment: { n } } = config
   const { turns } = sharesOf('forward', config)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
-  const scoresOfTile = `${fillColumns(['K'], [0], 'sizes.keys', 'query', config)}
+  const scoresOfTile = (coming: Columns): string => `workgroupBarrier();
+${putColumns(coming, config, layout)}
 workgroupBarrier();
+${readColumns(coming, `start + ${columns}u`, config, layout)}
 ${products('scores', 'query', 0, config, layout)}
 workgroupBarrier();`
+  const keysAlone: Columns = { operands: ['K'], bound: 'sizes.keys', side: 'query' }
+  const both: Columns = { ...keysAlone, operands: ['K', 'V'] }
   const keysOfQuad = `let key = start + 4u * quad;
 let open = allowed4(item, key, extent);`
   return tidy(`${declarations({
@@ -274,8 +302,10 @@ ${keepRows('query', 'Q', 'sizes.queries', config, layout)}
 // Each row's peak and total, of this thread's quads first
 ${each(turns, t => `var peak${t} = LOWEST;
 var total${t} = 0.0;`)}
+${holdColumns(both, config, layout)}
+${readColumns(keysAlone, '0u', config, layout)}
 for (var start = 0u; start < extent; start += ${columns}u) {
-${scoresOfTile}
+${scoresOfTile(keysAlone)}
 ${keysOfQuad}
 ${each(turns, t => `{
 let row = strip + rowOf(${t}u, lane);
@@ -309,9 +339,9 @@ workgroupBarrier();
 
 // Weights relative to the peak, at most 1 but for dropout's factor, and the sums of values
 ${zeroSums('sum', rows, layout.headSize / n, config)}
+${readColumns(both, '0u', config, layout)}
 for (var start = 0u; start < extent; start += ${columns}u) {
-${scoresOfTile}
-${fillColumns(['V'], [1], 'sizes.keys', 'query', config)}
+${scoresOfTile(both)}
 ${keysOfQuad}
 ${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
 let at = row * BLOCK_PITCH + quad;
@@ -330,6 +360,7 @@ export function matrixGradientWgsl(side: Side, config: MatrixConfig, layout: Att
   const { rows, columns, fragment: { n } } = config
   const { a1, a2, b1, b2, rows: rowBound, columns: columnBound, writes } = sides(side)
   const query = side === 'query'
+  const coming: Columns = { operands: [b1, b2], bound: columnBound, side }
   return tidy(`${declarations({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }], matrices: true,
@@ -346,10 +377,13 @@ ${zeroSums('sumOne', rows, layout.headSize / n, config)}
 ${query ? 'let end = extent;' : `${zeroSums('sumTwo', rows, layout.headSize / n, config)}
 var end = ${columnBound};
 if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
+${holdColumns(coming, config, layout)}
+${readColumns(coming, '0u', config, layout)}
 for (var start = 0u; start < end; start += ${columns}u) {
 workgroupBarrier();
-${fillColumns([b1, b2], [0, 1], columnBound, side, config)}
+${putColumns(coming, config, layout)}
 workgroupBarrier();
+${readColumns(coming, `start + ${columns}u`, config, layout)}
 ${products('scores', 'one', 0, config, layout)}
 ${products('slopes', 'two', 1, config, layout)}
 workgroupBarrier();

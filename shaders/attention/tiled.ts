@@ -3,7 +3,8 @@
 //
 // Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the chunks
 // x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring invocations
-// read neighbouring places; odd pitches spread those over the banks.
+// read neighbouring places; odd pitches spread those over the banks. The next columns are on their way, in registers, while
+// these are worked on.
 import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each, place, sides, tidy } from './common.ts'
 import { bytesOf } from '../kernel.ts'
 
@@ -12,9 +13,9 @@ export interface TiledConfig {
   /** Invocations along columns and along rows. */
   readonly tx: number
   readonly ty: number
-  /** Rows (2 or 4) and columns of an invocation's block of scores. */
+  /** Rows and columns of an invocation's block of scores. */
   readonly rm: 2 | 4
-  readonly cn: number
+  readonly cn: 2 | 4
 }
 
 export const tiledRows = ({ ty, rm }: TiledConfig): number => ty * rm
@@ -36,14 +37,55 @@ export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: '
 const describe = ({ tx, ty, rm, cn }: TiledConfig, layout: AttentionLayout): string =>
   `tiled ${ty * rm}x${tx * cn} by ${tx}x${ty}, headSize ${layout.headSize} ${layout.dtype}`
 
-/** Copies a tile of rows (or columns) of `operand` to workgroup memory; what stands past the end repeats the last. */
-function fill(tile: string, operand: string, start: string, bound: string, along: number, each: number, config: TiledConfig, layout: AttentionLayout): string {
-  const { tx, ty } = config
-  return `for (var at = lane; at < ${along * each}u * CHUNKS; at += ${tx * ty}u) {
+/** Rows of an operand on their way to a tile in workgroup memory. */
+interface Coming {
+  readonly operand: string
+  readonly start: string
+  /** Their count; what stands past the end repeats the last. */
+  readonly bound: string
+  /** How the tile's rows are shared out: so many invocations, so many rows each. */
+  readonly along: number
+  readonly each: number
+}
+
+/** Groups of four that an invocation moves, and whether the last turn is not for all. */
+function share({ along, each: rows }: Coming, { tx, ty }: TiledConfig, { headSize }: AttentionLayout): { turns: number; ragged: boolean } {
+  const turns = along * rows * chunksOf(headSize) / (tx * ty)
+  return { turns: Math.ceil(turns), ragged: !Number.isInteger(turns) }
+}
+
+/** The group that an invocation moves in turn t: its place in the tile, and its chunk. */
+const moved = (t: number, { tx, ty }: TiledConfig): string => `let at = lane + ${t * tx * ty}u;
+let place = at / CHUNKS;
+let c = at % CHUNKS;`
+
+const hold = (name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string =>
+  each(share(coming, config, layout).turns, t => `var ${name}${t}: vec4<${layout.dtype}>;`)
+
+function read(name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string {
+  const { operand, start, bound, along } = coming
+  return each(share(coming, config, layout).turns, t => `{
+${moved(t, config)}
+let i = min(${start} + place % ${along}u * ${coming.each}u + place / ${along}u, ${bound} - 1u);
+${name}${t} = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
+}`)
+}
+
+function put(tile: string, name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string {
+  const { turns, ragged } = share(coming, config, layout)
+  return each(turns, t => `{
+${moved(t, config)}
+${ragged && t === turns - 1 ? `if (place < ${coming.along * coming.each}u) { ` : ''}${tile}[place * PITCH + c] = ${name}${t};${ragged && t === turns - 1 ? ' }' : ''}
+}`)
+}
+
+/** Copies the workgroup's own rows to their tile. */
+function fillRows(tile: string, operand: string, bound: string, { tx, ty, rm }: TiledConfig, { dtype }: AttentionLayout): string {
+  return `for (var at = lane; at < ${ty * rm}u * CHUNKS; at += ${tx * ty}u) {
 let place = at / CHUNKS;
 let c = at % CHUNKS;
-let i = min(${start} + (place % ${along}u) * ${each}u + place / ${along}u, ${bound} - 1u);
-${tile}[place * PITCH + c] = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
+let i = min(rowStart + (place % ${ty}u) * ${rm}u + place / ${ty}u, ${bound} - 1u);
+${tile}[place * PITCH + c] = vec4<${dtype}>(load${operand}(row${operand}(item, i, head), c));
 }`
 }
 
@@ -87,15 +129,20 @@ ${each(owned, t => `if (x + ${tx * t}u < CHUNKS) { store${operand}(${name}At${m}
 function factors(side: Side, start: string, { rm, cn }: TiledConfig): string {
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   const columnOf = (n: number): string => `${start} + x * ${cn}u + ${n}u`
-  if (side === 'query' && cn % 4 === 0) {
-    return `${each(cn / 4, f => each(rm, m => `let keep${m}_${f} = keep4(headRow + ${rowOf(m)}, ${columnOf(4 * f)});`))}
-${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `keep${m}_${Math.floor(n / 4)}[${n % 4}]`, ', ')});`)}`
+  if (side === 'query' && cn === 4) {
+    return `${each(rm, m => `let keep${m} = keep4(headRow + ${rowOf(m)}, ${columnOf(0)});`)}
+${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `keep${m}[${n}]`, ', ')});`)}`
   }
-  if (side === 'key' && rm === 4) return each(cn, n => `let factor${n} = keep4(headRow + ${columnOf(n)}, ${rowOf(0)});`)
-  return each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => {
-    const [query, key] = side === 'query' ? [rowOf(m), columnOf(n)] : [columnOf(n), rowOf(m)]
-    return `keep(headRow + ${query}, ${key})`
-  }, ', ')});`)
+  // A block of random numbers serves four keys: two threads' pairs of columns, or of rows.
+  if (side === 'query' && cn === 2) {
+    return `${each(rm, m => `let keep${m} = keep4(headRow + ${rowOf(m)}, ${start} + x / 2u * 4u);`)}
+${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `select(keep${m}[${n}], keep${m}[${n + 2}], x % 2u == 1u)`, ', ')});`)}`
+  }
+  if (side === 'key' && rm === 2) {
+    return each(cn, n => `let keep${n} = keep4(headRow + ${columnOf(n)}, rowStart + y / 2u * 4u);
+let factor${n} = select(keep${n}.xy, keep${n}.zw, y % 2u == 1u);`)
+  }
+  return each(cn, n => `let factor${n} = keep4(headRow + ${columnOf(n)}, ${rowOf(0)});`)
 }
 
 const main = ({ tx, ty }: TiledConfig): string => `@compute @workgroup_size(${tx * ty})
@@ -118,6 +165,7 @@ export function tiledForwardWgsl(config: TiledConfig, layout: AttentionLayout): 
   const owned = Math.ceil(chunksOf(layout.headSize) / tx)
   const rows = tiledRows(config)
   const vector = `vec${rm}<f32>`
+  const columns = (operand: string, start: string): Coming => ({ operand, start, bound: 'sizes.keys', along: tx, each: cn })
   return tidy(`${declarations({
     title: `attention forward ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }],
@@ -131,21 +179,24 @@ var<workgroup> partial: array<${vector}, ${tx * ty}>;
 ${main(config)}
 ${place(rows)}
 ${invocation(config, owned)}
-${fill('rowTile', 'Q', 'rowStart', 'sizes.queries', ty, rm, config, layout)}
+${fillRows('rowTile', 'Q', 'sizes.queries', config, layout)}
 ${sums('sum', rm, owned)}
 var peak = ${vector}(LOWEST);
 var total = ${vector}(); // of this invocation's columns
+${hold('coming', columns('K', '0u'), config, layout)}
+${read('coming', columns('K', '0u'), config, layout)}
 for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
 workgroupBarrier();
-${fill('columnTile', 'K', 'start', 'sizes.keys', tx, cn, config, layout)}
+${put('columnTile', 'coming', columns('K', 'start'), config, layout)}
 workgroupBarrier();
+${read('coming', columns('V', 'start'), config, layout)}
 ${each(cn, n => `var s${n} = ${vector}();`)}
 ${products('s', 'rowTile', 'columnTile', config)}
 ${each(cn, n => `let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
 s${n} = select(${vector}(LOWEST), sizes.scale * s${n}, open${n});`)}
 partial[lane] = ${[...Array(cn - 1).keys()].reduce((inner, n) => `max(${inner}, s${n + 1})`, 's0')};
 workgroupBarrier();
-${fill('columnTile', 'V', 'start', 'sizes.keys', tx, cn, config, layout)}
+${put('columnTile', 'coming', columns('V', 'start'), config, layout)}
 var next = peak;
 for (var other = 0u; other < ${tx}u; other++) { next = max(next, partial[y * ${tx}u + other]); }
 let mend = exp(peak - next);
@@ -157,6 +208,7 @@ total += p${n};
 weights[(x + ${tx * n}u) * ${ty + 1}u + y] = ${layout.dropout ? `factor${n} * ` : ''}p${n};`)}
 ${each(rm, m => each(owned, t => `sum${m}_${t} *= mend[${m}];`))}
 workgroupBarrier();
+${read('coming', columns('K', `start + ${tiledColumns(config)}u`), config, layout)}
 ${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned)}
 }
 workgroupBarrier();
@@ -182,6 +234,8 @@ export function tiledGradientWgsl(side: Side, config: TiledConfig, layout: Atten
   const rows = tiledRows(config)
   const vector = `vec${rm}<f32>`
   const query = side === 'query'
+  const coming = (operand: string, start: string): Coming => ({ operand, start, bound: columns, along: tx, each: cn })
+  const next = `start + ${tiledColumns(config)}u`
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   return tidy(`${declarations({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
@@ -198,8 +252,8 @@ ${query ? '' : workgroupWeights('weights2', config)}
 ${main(config)}
 ${place(rows)}
 ${invocation(config, owned)}
-${fill('rowTile1', a1, 'rowStart', rowBound, ty, rm, config, layout)}
-${fill('rowTile2', a2, 'rowStart', rowBound, ty, rm, config, layout)}
+${fillRows('rowTile1', a1, rowBound, config, layout)}
+${fillRows('rowTile2', a2, rowBound, config, layout)}
 ${query ? `${each(rm, m => `let statistic${m} = statistics[headRow + min(${rowOf(m)}, sizes.queries - 1u)];`)}
 let lse = ${vector}(${each(rm, m => `statistic${m}.x`, ', ')});
 let mean = ${vector}(${each(rm, m => `statistic${m}.y`, ', ')});` : ''}
@@ -207,11 +261,17 @@ ${sums('sumOne', rm, owned)}
 ${query ? '' : sums('sumTwo', rm, owned)}
 ${query ? 'let end = extent;' : `var end = ${columns};
 if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
+${hold('comingOne', coming(b1, '0u'), config, layout)}
+${hold('comingTwo', coming(b2, '0u'), config, layout)}
+${read('comingOne', coming(b1, '0u'), config, layout)}
+${read('comingTwo', coming(b2, '0u'), config, layout)}
 for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
 workgroupBarrier();
-${fill('columnTile1', b1, 'start', columns, tx, cn, config, layout)}
-${fill('columnTile2', b2, 'start', columns, tx, cn, config, layout)}
+${put('columnTile1', 'comingOne', coming(b1, 'start'), config, layout)}
+${put('columnTile2', 'comingTwo', coming(b2, 'start'), config, layout)}
 workgroupBarrier();
+${read('comingOne', coming(b1, next), config, layout)}
+${read('comingTwo', coming(b2, next), config, layout)}
 ${each(cn, n => `var s${n} = ${vector}();
 var d${n} = ${vector}();`)}
 ${products('s', 'rowTile1', 'columnTile1', config)}
