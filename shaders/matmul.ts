@@ -1,6 +1,7 @@
 // Matmul: which kernels are worth trying for a product on an adapter, and the launches of one of them. The kernels
 // stand side by side in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory
-// (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts); any of them may take K in slices, summed by sum.ts.
+// (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take K in
+// slices, summed by sum.ts.
 import { spread, temporary } from './kernel.ts'
 import type { Lowering, Traits } from './kernel.ts'
 import { batchCount, transposed } from './matmul/problem.ts'
@@ -15,9 +16,11 @@ import { dotName, dotSize, dotStorage, dotWgsl } from './matmul/dot.ts'
 import type { DotConfig } from './matmul/dot.ts'
 import { matrixName, matrixSize, matrixStorage, matrixThreads, matrixWgsl } from './matmul/matrix.ts'
 import type { MatrixConfig } from './matmul/matrix.ts'
+import { narrowName, narrowShortest, narrowSize, narrowStorage, narrowThreads, narrowWgsl } from './matmul/narrow.ts'
+import type { NarrowAlongK, NarrowAlongRows, NarrowConfig } from './matmul/narrow.ts'
 import { sumSlices } from './matmul/sum.ts'
 
-export type MatmulConfig = TileConfig | WorkgroupConfig | MatrixConfig | DotConfig
+export type MatmulConfig = TileConfig | WorkgroupConfig | MatrixConfig | DotConfig | NarrowConfig
 
 /** One way to make a product. */
 export interface MatmulCandidate {
@@ -38,12 +41,14 @@ interface Rated {
 export function wgsl(config: MatmulConfig, layout: Layout): string {
   if (config.kernel === 'tile') return tileWgsl(config, layout)
   if (config.kernel === 'matrix') return matrixWgsl(config, layout)
+  if (config.kernel === 'narrow') return narrowWgsl(config, layout)
   return config.kernel === 'workgroup' ? workgroupWgsl(config, layout) : dotWgsl(config, layout)
 }
 
 export function configName(config: MatmulConfig): string {
   if (config.kernel === 'tile') return tileName(config)
   if (config.kernel === 'matrix') return matrixName(config)
+  if (config.kernel === 'narrow') return narrowName(config)
   return config.kernel === 'workgroup' ? workgroupName(config) : dotName(config)
 }
 
@@ -51,6 +56,7 @@ export function configName(config: MatmulConfig): string {
 export function sizeOfTile(config: MatmulConfig): TileSize {
   if (config.kernel === 'tile') return tileSize(config)
   if (config.kernel === 'matrix') return matrixSize(config)
+  if (config.kernel === 'narrow') return narrowSize(config)
   return config.kernel === 'workgroup' ? workgroupSize(config) : dotSize(config)
 }
 
@@ -58,6 +64,10 @@ export function sizeOfTile(config: MatmulConfig): TileSize {
 export function layoutFor(config: MatmulConfig, product: Product, split: boolean): Layout {
   // A lane that loads one row of A, or a thread that walks along K, gains nothing from four rows at once.
   if (config.kernel === 'tile') return layoutOf(product, split, { a: config.subgroup === 0 && config.rows % 4 === 0, b: true })
+  if (config.kernel === 'narrow') {
+    const fours = config.columns >= 4
+    return layoutOf(product, split, config.along === 'rows' ? { a: true, b: fours } : { a: false, b: fours && config.held > 0 })
+  }
   const grouped = config.kernel !== 'dot'
   return layoutOf(product, split, { a: grouped, b: grouped })
 }
@@ -66,7 +76,8 @@ export function layoutFor(config: MatmulConfig, product: Product, split: boolean
 export function isLegal(config: MatmulConfig, traits: Traits): boolean {
   if (config.kernel === 'tile') return tileThreads(config) <= traits.maxWorkgroupInvocations
   const [threads, bytes] = config.kernel === 'workgroup' ? [workgroupThreads(config), workgroupStorage(config)]
-    : config.kernel === 'matrix' ? [matrixThreads(config), matrixStorage(config)] : [config.threads, dotStorage(config)]
+    : config.kernel === 'matrix' ? [matrixThreads(config), matrixStorage(config)]
+      : config.kernel === 'narrow' ? [narrowThreads(config), narrowStorage(config)] : [config.threads, dotStorage(config)]
   return threads <= traits.maxWorkgroupInvocations && bytes <= traits.maxWorkgroupStorage
 }
 
@@ -92,7 +103,8 @@ export function rankedCandidates(product: Product, traits: Traits): { candidate:
 }
 
 function configs(product: Product, traits: Traits): Rated[] {
-  return [...(traits.cpu ? cpuConfigs(traits) : gpuConfigs(traits)), ...matrixConfigs(product, traits), ...dotConfigs(product, traits)]
+  const own = traits.cpu ? cpuConfigs(traits) : [...gpuConfigs(traits), ...narrowConfigs(product, traits)]
+  return [...own, ...matrixConfigs(product, traits), ...dotConfigs(product, traits)]
 }
 
 /** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
@@ -155,6 +167,40 @@ function dotConfigs(product: Product, traits: Traits): Rated[] {
   return [rated(along ? 0.25 : 0.05, config)]
 }
 
+/**
+ * Products with a right side so narrow that reading the left one is what they take: up to some 32 columns in f32. Rates
+ * are guesses by the share of memory's speed, high enough to come first and low enough to leave the next best in.
+ */
+function narrowConfigs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Traits): Rated[] {
+  if (more.length > 0 || n < 1 || n > 64 || m < n || (m < 8 * n && k < 32 * n)) return []
+  const most = 2 ** Math.ceil(Math.log2(Math.min(n, 32)))
+  // More than 32 columns read the left operand again; so do fewer at a time, with more sums a thread to spare.
+  const widths = most > 16 ? [most, 16] : [most]
+  return widths.flatMap(columns => {
+    const rate = 0.75 * (n <= 16 ? 1 : columns > 16 ? 0.9 : Math.sqrt(16 / n))
+    const list = a.major === 'k' ? alongK(columns, b.major === 'k', traits) : alongRows(columns)
+    return list.map((config, i) => rated(rate * (1 - 0.01 * i), config))
+  })
+}
+
+function alongRows(columns: number): NarrowAlongRows[] {
+  // Long steps of many columns want more registers than there are.
+  const ways = columns > 16 ? [[8, 4]] as const : columns > 8 ? [[8, 4], [4, 4]] as const : [[8, 4], [8, 8], [4, 8]] as const
+  return ways.map(([parts, depth]) => ({ kernel: 'narrow', along: 'rows', columns, parts, depth }))
+}
+
+/** Rows, groups, steps at once: as many sums as registers hold. Workgroup memory holds 16 KB of the right operand, 8 where sums take some, too. */
+function alongK(columns: number, direct: boolean, { subgroupSize: width }: Traits): NarrowAlongK[] {
+  const exchange = width >= 4 && width <= 64
+  const lanes = exchange ? width : 32
+  const ways = columns > 8 ? [[4, 8, 1]] as const : [[4, 8, 1], [4, 8, 2], [8, 4, 1]] as const
+  const of = ([rows, groups, fours]: readonly [number, number, number], held: number): NarrowAlongK =>
+    ({ kernel: 'narrow', along: 'k', lanes, exchange, rows, columns, groups: Math.min(groups, 256 / lanes), fours, held })
+  const heldSteps = (fours: number): number => Math.min(8, Math.floor((exchange ? 1024 : 512) / (columns * fours * lanes)))
+  const held = ways.map(way => of(way, heldSteps(way[2]))).filter(config => config.held > 0)
+  return direct ? [...ways.slice(0, 2).map(way => of(way, 0)), ...held] : held
+}
+
 function rated(rate: number, config: MatmulConfig): Rated {
   return { config, rate }
 }
@@ -168,6 +214,12 @@ function wantedWorkgroups(traits: Traits): number {
 function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): number[] {
   if (product.segments.length > 1 || product.bias || config.kernel === 'dot') return [1]
   const tiles = tileCount(product, sizeOfTile(config))
+  if (config.kernel === 'narrow') {
+    // What waits for memory gains from more workgroups than one a processor: three times as many are worth a try, too.
+    const longest = Math.min(Math.floor(product.segments[0].k / narrowShortest(config)), 256)
+    const counts = [1, 3].map(times => Math.min(Math.ceil(times * wantedWorkgroups(traits) / Math.max(tiles, 1)), longest))
+    return [...new Set([1, ...counts.filter(count => count > 1)])]
+  }
   const most = Math.floor(product.segments[0].k / 128)
   const slices = Math.min(Math.ceil(wantedWorkgroups(traits) / Math.max(tiles, 1)), most, 64)
   return slices > 1 ? [1, slices] : [1]

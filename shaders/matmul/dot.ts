@@ -1,8 +1,8 @@
 // Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
 // K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
 import { Writer, asF32 } from '../wgsl.ts'
-import { LETTERS, bounds, declare, entryPoint, load, storeOne } from './text.ts'
-import type { Layout, OperandLayout, TileSize } from './text.ts'
+import { bounds, declare, entryPoint, fourAlongK, storeOne } from './text.ts'
+import type { Layout, TileSize } from './text.ts'
 
 export interface DotConfig {
   readonly kernel: 'dot'
@@ -37,8 +37,9 @@ export function dotWgsl(c: DotConfig, layout: Layout): string {
     layout.segments.forEach((segment, s) => {
       const { begin, end } = bounds(layout, s)
       writer.block(`for (var k = ${begin} + local * 4u; k < ${end}; k += ${c.threads * 4}u)`, () => {
-        for (let i = 0; i < c.rows; i++) loadFour(writer, `a${i}`, 'a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, end, segment.scaled ? ` * u.scale${s}` : '')
-        for (let j = 0; j < c.columns; j++) loadFour(writer, `b${j}`, 'b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, end, '')
+        const times = segment.scaled ? ` * u.scale${s}` : ''
+        for (let i = 0; i < c.rows; i++) writer.line(`let a${i} = ${fourAlongK('a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${times};`)
+        for (let j = 0; j < c.columns; j++) writer.line(`let b${j} = ${fourAlongK('b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)
         for (let i = 0; i < c.rows; i++) {
           for (let j = 0; j < c.columns; j++) writer.line(`sum${i * c.columns + j} += dot(a${i}, b${j});`)
         }
@@ -55,20 +56,4 @@ export function dotWgsl(c: DotConfig, layout: Layout): string {
     })
   })
   return writer.toString()
-}
-
-/** Four elements along K from k on, zero past the end. */
-function loadFour(writer: Writer, name: string, side: 'a' | 'b', s: number, operand: OperandLayout, row: string, end: string, times: string): void {
-  const start = `${side}Start${s}`
-  const stride = `u.${side}${s}Stride`
-  if (operand.vec4) {
-    writer.line(`let ${name} = ${load(side, s, operand, `${start} + ${row} * ${stride} + k / 4u`)}${times};`)
-    return
-  }
-  const elements = LETTERS.map((_, q) => {
-    const k = `min(k + ${q}u, ${end} - 1u)`
-    const index = operand.major === 'k' ? `${start} + ${row} * ${stride} + ${k}` : `${start} + ${k} * ${stride} + ${row}`
-    return `select(0.0, ${load(side, s, operand, index)}, k + ${q}u < ${end})`
-  })
-  writer.line(`let ${name} = vec4f(${elements.join(', ')})${times};`)
 }

@@ -222,6 +222,19 @@ export function load(side: 'a' | 'b', s: number, layout: OperandLayout, index: s
   return asF32(`${side === 'a' ? 'left' : 'right'}${s}[${index}]`, layout.dtype, layout.vec4 ? 4 : 1)
 }
 
+/** Four elements of row `row` along K from `k` on (which is before `end`), zero past the end. For operands without groups of four along rows. */
+export function fourAlongK(side: 'a' | 'b', s: number, operand: OperandLayout, row: string, k: string, end: string): string {
+  const start = `${side}Start${s}`
+  const stride = `u.${side}${s}Stride`
+  if (operand.vec4) return load(side, s, operand, `${start} + ${row} * ${stride} + ${k} / 4u`)
+  const elements = LETTERS.map((_, q) => {
+    const at = `min(${k} + ${q}u, ${end} - 1u)`
+    const index = operand.major === 'k' ? `${start} + ${row} * ${stride} + ${at}` : `${start} + ${at} * ${stride} + ${row}`
+    return `select(0.0, ${load(side, s, operand, index)}, ${k} + ${q}u < ${end})`
+  })
+  return `vec4f(${elements.join(', ')})`
+}
+
 /** Stores `value` (a vec4f of columns column … column + 3) at (row, column), leaving out what is past the edge. */
 export function store(writer: Writer, layout: Layout, row: string, column: string, value: string): void {
   const base = layout.split || layout.batchAxes > 0 ? 'slice * u.M * u.N + ' : ''

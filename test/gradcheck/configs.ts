@@ -38,7 +38,7 @@ function productOfSizes(m: number, k: number, n: number, dtype: FloatType): Prod
 export function matmulConfigs(traits: Traits): MatmulConfig[] {
   const found = new Map<string, MatmulConfig>()
   const products = (['f32', ...(traits.f16 ? ['f16'] as const : [])] as const)
-    .flatMap(dtype => [productOfSizes(512, 512, 512, dtype), productOfSizes(64, 512, 64, dtype)])
+    .flatMap(dtype => [[512, 512, 512], [64, 512, 64], [512, 512, 8], [8, 512, 512], [512, 512, 1]].map(([m, k, n]) => productOfSizes(m, k, n, dtype)))
   for (const guise of guises(traits)) {
     for (const product of products) {
       for (const { candidate: { config } } of rankedCandidates(product, guise)) found.set(configName(config), config)

@@ -151,6 +151,74 @@ describe('matmul', () => {
     ), { numRuns: 14, seed: SEED })
   })
 
+  describe('a narrow side', () => {
+    const isNarrow = ({ config }: MatmulCandidate): boolean => config.kernel === 'narrow'
+    const turned = { ...plain, transposed: true }
+    /** M, K, N, how the operands lie, and how many configs are offered. */
+    const narrow = [
+      ['both along K', [70, 300, 8], plain, turned, 5],
+      ['the left along K, the right along rows', [68, 260, 8], plain, plain, 3],
+      ['along K, nothing a multiple of four', [67, 301, 3], { ...plain, offset: 3 }, { ...plain, gap: 1 }, 3],
+      ['along K, one column', [75, 129, 1], { ...plain, gap: 4 }, plain, 5],
+      ['along K, twelve columns', [100, 388, 12], plain, plain, 1],
+      ['along K, 64 columns', [520, 72, 64], plain, plain, 2],
+      ['both along rows', [132, 264, 8], turned, plain, 3],
+      ['the left along rows, the right along K', [36, 1028, 4], turned, turned, 3],
+      ['along rows, nothing a multiple of four', [131, 269, 3], turned, { ...plain, offset: 3 }, 3],
+      ['along rows, two columns', [140, 77, 2], turned, plain, 3],
+      ['along rows, 36 columns', [300, 152, 36], turned, turned, 3],
+      ['few rows, along K', [8, 516, 100], plain, turned, 5],
+      ['few rows, along rows, a long K', [8, 2052, 100], turned, plain, 3],
+      ['one row, along rows', [1, 260, 136], plain, plain, 3],
+    ] as const
+    test.each(narrow)('every form is right: %s', async (_, [m, k, n], left, right, configs) => {
+      const [a, b] = [matrix([m, k], 'f32', left, m), matrix([k, n], 'f32', right, n)]
+      expect((await checkAll({ a, b, out: 'f32', scale: m % 2 === 0 ? 0.5 : 1 }, m + n, isNarrow)).size).toBe(configs)
+    })
+
+    test('every form is right without subgroups', async () => {
+      const a = matrix([70, 300], 'f32', plain, 1)
+      for (const right of [plain, turned]) {
+        const c: Case = { a, b: matrix([300, 8], 'f32', right, 2), out: 'f32', scale: 1 }
+        const traits: Traits = { ...bench.traits, cpu: false, subgroupSize: 0 }
+        // The first of those that read the right operand where it lies, then of those that hold it.
+        const found = rankedCandidates(productIn(c), traits).find(({ candidate }) => isNarrow(candidate) && candidate.slices === 1)
+        expect(found && configName(found.candidate.config)).toMatch(right.transposed ? /^narrow k wg32 .* direct$/ : /^narrow k wg32 .* held/)
+        if (found) await check(c, found.candidate, traits)
+      }
+    })
+
+    test('f16 and f32 mix in both forms, in batches', async () => {
+      if (!bench.traits.f16) return
+      for (const [left, right, out] of [['f16', 'f32', 'f32'], ['f32', 'f16', 'f16'], ['f16', 'f16', 'f32']] as const) {
+        for (const layout of [plain, turned]) {
+          const a = matrix([2, 3, 68, 264], left, layout, 3, [1])
+          const b = matrix([2, 3, 264, 8], right, { ...plain, gap: 4 }, 4, [0])
+          await checkAll({ a, b, out, scale: -1.5 }, left.length + right.length + out.length, isNarrow)
+        }
+      }
+    })
+
+    test('LoRA\'s narrow products are guessed to be its own on a GPU, and no others are', () => {
+      const gpu: Traits = { ...bench.traits, cpu: false, subgroupSize: 32, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 32768 }
+      // No data: only sizes and strides are asked.
+      const view = (rows: number, columns: number, { transposed: t }: Layout): View =>
+        ({ shape: [rows, columns], dtype: 'f32', strides: t ? [1, rows] : [columns, 1], offset: 0 })
+      const first = (m: number, k: number, n: number, left: Layout, right: Layout, traits: Traits): string => {
+        const product = productOf({ slot: input(0), view: view(m, k, left) }, { slot: input(1), view: view(k, n, right) }, { slot: output(0), dtype: 'f32' })
+        const [{ config }] = candidates(product, traits)
+        return config.kernel === 'narrow' ? `along ${config.along}` : 'other'
+      }
+      expect(first(8192, 768, 8, plain, turned, gpu)).toBe('along k')
+      expect(first(8192, 3072, 8, plain, plain, gpu)).toBe('along k')
+      expect(first(8, 8192, 768, turned, plain, gpu)).toBe('along rows')
+      expect(first(3072, 8192, 8, turned, plain, gpu)).toBe('along rows')
+      expect(first(8192, 768, 768, plain, turned, gpu)).toBe('other')
+      expect(first(64, 197, 64, plain, plain, gpu)).toBe('other')
+      expect(first(8192, 768, 8, plain, turned, { ...gpu, cpu: true })).toBe('other')
+    })
+  })
+
   test('rows of a batch become one matrix where the right operand has no batch', () => {
     const a = matrix([4, 6, 8], 'f32', plain, 1)
     const b = matrix([8, 5], 'f32', plain, 2)
