@@ -1,6 +1,6 @@
 // The generator against the vectors that its authors publish, its two languages against each other, and its moments.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { output, uniformWords } from '../../shaders/kernel.ts'
+import { input, output, uniformWords } from '../../shaders/kernel.ts'
 import { normals, philox4x32, uniform01, uniformWgsl } from '../../shaders/random.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
 
@@ -10,13 +10,18 @@ beforeAll(async () => {
 })
 afterAll(() => bench.close())
 
-test('Philox4x32-10 gives the known answers of its authors', () => {
+test('Philox4x32 gives the known answers of its authors, with seven rounds and with ten', () => {
   const words = (...args: Parameters<typeof philox4x32>) => philox4x32(...args).map(w => w.toString(16).padStart(8, '0')).join(' ')
-  expect(words([0, 0, 0, 0], [0, 0])).toBe('6627e8d5 e169c58d bc57ac4c 9b00dbd8')
   const ones = 0xffffffff
-  expect(words([ones, ones, ones, ones], [ones, ones])).toBe('408f276d 41c83b0e a20bc7c6 6d5451fd')
-  expect(words([0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344], [0xa4093822, 0x299f31d0]))
-    .toBe('d16cfe09 94fdcceb 5001e420 24126ea1')
+  const [zeros, filled] = [[0, 0, 0, 0, 0, 0], [ones, ones, ones, ones, ones, ones]]
+  const pi = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0]
+  const answer = ([x, y, z, w, k0, k1]: readonly number[], rounds?: number) => words([x, y, z, w], [k0, k1], rounds)
+  expect(answer(zeros)).toBe('5f6fb709 0d893f64 4f121f81 4f730a48')
+  expect(answer(filled)).toBe('5207ddc2 45165e59 4d8ee751 8c52f662')
+  expect(answer(pi)).toBe('4dfccaba 190a87f0 c47362ba b6b5242a')
+  expect(answer(zeros, 10)).toBe('6627e8d5 e169c58d bc57ac4c 9b00dbd8')
+  expect(answer(filled, 10)).toBe('408f276d 41c83b0e a20bc7c6 6d5451fd')
+  expect(answer(pi, 10)).toBe('d16cfe09 94fdcceb 5001e420 24126ea1')
 })
 
 /** Numbers of `count` indices from `start`, made on the adapter. */
@@ -46,6 +51,32 @@ test('the adapter and JavaScript draw the same bits, also from far indices and l
     const expected = Float32Array.from({ length: count }, (_, i) => uniform01(start + i, stream, step, seed))
     expect(await onAdapter(count, start, stream, step, seed)).toEqual(expected)
   }
+})
+
+test('high words of products are exact, also where halves are all zeros or ones', async () => {
+  const halves = [0, 1, 2, 0x7fff, 0x8000, 0xfffe, 0xffff, 0x1234, 0xcd9e]
+  const words = Uint32Array.from(halves.flatMap(high => halves.map(low => (high << 16 | low) >>> 0)))
+  const count = words.length
+  const wgsl = `// High words of both multipliers
+@group(0) @binding(0) var<storage, read> words: array<u32>;
+@group(0) @binding(1) var<storage, read_write> out: array<u32>;
+@group(0) @binding(2) var<uniform> count: u32;
+${uniformWgsl}
+@compute @workgroup_size(64)
+fn main(@builtin(global_invocation_id) id: vec3<u32>) {
+  if (id.x >= count) { return; }
+  out[id.x] = philoxHigh0(words[id.x]);
+  out[count + id.x] = philoxHigh1(words[id.x]);
+}
+`
+  const launch = {
+    label: 'high words', wgsl, slots: [input(0), output(0)], writes: [1],
+    uniforms: uniformWords([count]), workgroups: [Math.ceil(count / 64), 1, 1] as const,
+  }
+  const given = { data: words, spec: { shape: [count], dtype: 'u32', strides: [1], offset: 0 } } as const
+  const [found] = await runLowering(bench.device, { launches: [launch] }, [given], [{ shape: [2, count], dtype: 'u32' }])
+  const right = [0xd2511f53n, 0xcd9e8d57n].flatMap(multiplier => Array.from(words, word => Number(multiplier * BigInt(word) >> 32n)))
+  expect(Array.from(found)).toEqual(right)
 })
 
 test('numbers stay in [0, 1), fill 24 bits, and change with every argument', () => {
