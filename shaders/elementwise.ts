@@ -1,6 +1,7 @@
 // Elementwise kernels: one thread an element, any chain of operations fused into one expression, inputs read through
 // strides, the output written through strides. Reductions (reduce.ts) load their inputs the same way.
 import { type DType, type Launch, type Traits, type View, input, output, spread, uniformWords } from './kernel.ts'
+import { LETTERS } from './wgsl.ts'
 
 /** A number that an expression reads from the uniform buffer. */
 export interface UniformScalar {
@@ -8,11 +9,21 @@ export interface UniformScalar {
   readonly value: number
 }
 
+/** Random numbers, one an element, by `uniform01` of random.ts: WGSL of its arguments besides the element's number. */
+export interface Draw {
+  readonly stream: string
+  /** `xk`, an input that is one number for all elements. */
+  readonly step: string
+  readonly seed: string
+}
+
 /**
- * A fused expression. Its lines may use `x0 … xn` (the loaded inputs, f16 widened to f32), `u.s0 … u.sn` (its scalars)
- * and `i` (the element's linear number, u32); `result` is an expression of the output's type, f32 standing for f16.
+ * A fused expression. Its lines may use `x0 … xn` (the loaded inputs, f16 widened to f32), `u.s0 … u.sn` (its scalars),
+ * `random0 … randomn` (what it draws) and `i` (the element's linear number, u32); `result` is an expression of the output's
+ * type, f32 standing for f16.
  */
 export interface Body {
+  readonly draws: readonly Draw[]
   readonly lines: readonly string[]
   readonly result: string
   readonly helpers: readonly string[]
@@ -155,6 +166,45 @@ export function mergeAxes(shape: readonly number[], strides: readonly (readonly 
   return axes
 }
 
+/** Whether WGSL of a body speaks of a variable. */
+export const mentions = ({ lines, result }: Body, name: string): boolean => {
+  const whole = new RegExp(`\\b${name}\\b`)
+  return lines.some(line => whole.test(line)) || whole.test(result)
+}
+
+/** Lines that draw the numbers of element `i` alone: a whole Philox block for each. */
+export const drawOne = ({ draws }: Body): string[] =>
+  draws.map(({ stream, step, seed }, k) => `let random${k} = uniform01(i, ${stream}, ${step}, ${seed});`)
+
+/**
+ * A body for four elements that share their Philox blocks, since the first one's number is a multiple of four. The numbers
+ * are those that each element would draw alone.
+ */
+interface Four {
+  /** Loads of the element's function, to which its random numbers are arguments: steps only where it reads them too. */
+  readonly loads: readonly string[]
+  /** Its further parameters. */
+  readonly parameters: string
+  /** Lines that draw the numbers of all four; `block` is a quarter of the first one's number. */
+  draw(block: string): string[]
+  /** The further arguments of one of the four. */
+  numbers(letter: string): string
+}
+
+function byFour(body: Body, loads: readonly string[]): Four {
+  const { draws } = body
+  const isStep = (k: number): boolean => draws.some(({ step }) => step === `x${k}`)
+  return {
+    loads: loads.filter((_, k) => !isStep(k) || mentions(body, `x${k}`)),
+    parameters: draws.map((_, k) => `, random${k}: f32`).join(''),
+    draw: block => [
+      ...loads.filter((_, k) => isStep(k)),
+      ...draws.map(({ stream, step, seed }, k) => `let random${k} = uniformBlock(${block}, ${stream}, ${step}, ${seed});`),
+    ],
+    numbers: letter => draws.map((_, k) => `, random${k}.${letter}`).join(''),
+  }
+}
+
 export const scalarType = (dtype: DType): string => (dtype === 'f16' ? 'f32' : dtype)
 export const loaded = (dtype: DType, text: string): string => (dtype === 'f16' ? `f32(${text})` : text)
 export const stored = (dtype: DType, text: string): string => (dtype === 'f16' ? `f16(${text})` : text)
@@ -178,7 +228,7 @@ interface Addressing {
   /** Uniform fields that the addresses read, and their words. */
   readonly fields: string[]
   readonly words: (number | { f32: number })[]
-  /** WGSL statements, indented once, that the addresses build upon. */
+  /** WGSL statements that the addresses build upon. */
   readonly coordinates: readonly string[]
   /** A WGSL expression for each view. */
   readonly addresses: readonly string[]
@@ -194,13 +244,13 @@ function addressing(shape: readonly number[], views: readonly View[]): Addressin
   const words: (number | { f32: number })[] = []
   const coordinates: string[] = []
   if (access.includes('strided')) {
-    coordinates.push('  var rest = i;')
+    coordinates.push('var rest = i;')
     for (let axis = rank - 1; axis > 0; axis--) {
       fields.push(`d${axis}: u32`)
       words.push(axes.sizes[axis])
-      coordinates.push(`  let c${axis} = rest % u.d${axis};`, `  rest = rest / u.d${axis};`)
+      coordinates.push(`let c${axis} = rest % u.d${axis};`, `rest = rest / u.d${axis};`)
     }
-    coordinates.push('  let c0 = rest;')
+    coordinates.push('let c0 = rest;')
   }
   const address = (k: number, offset: number): string => {
     const terms: string[] = []
@@ -223,6 +273,12 @@ function addressing(shape: readonly number[], views: readonly View[]): Addressin
   return { fields, words, coordinates, addresses: views.map((view, k) => address(k, view.offset)), access }
 }
 
+const indented = (line: string): string => `  ${line}`
+/** WGSL of the number of one of four elements. */
+const nth = (q: number): string => (q === 0 ? 'i' : `i + ${q}u`)
+const loadLines = (inputs: readonly View[], addresses: readonly string[]): string[] =>
+  inputs.map((view, k) => `let x${k} = ${loaded(view.dtype, `in${k}[${addresses[k]}]`)};`)
+
 /** An expression that another kernel applies to each of its results before it stores them. */
 export interface Finish {
   readonly label: string
@@ -237,9 +293,13 @@ export interface Finish {
   readonly keeps: boolean
 }
 
-/** A Finish as WGSL: `fn finish(value: f32, i: u32) -> f32` for element `i` of `shape`, with the uniforms that it reads. */
+/** A Finish as WGSL, with the uniforms that it reads. */
 export interface FinishText {
-  readonly wgsl: string
+  /**
+   * `fn finish(value: f32, i: u32) -> f32` for element `i` of `shape`, or `fn finish4(value: vec4f, i: u32) -> vec4f` for
+   * elements i … i + 3, where `i` must be a multiple of four: rows are multiples of four long where they are stored so.
+   */
+  wgsl(width: 1 | 4): string
   readonly fields: readonly (readonly [name: string, type: 'u32' | 'i32' | 'f32'])[]
   readonly words: Readonly<Record<string, number>>
 }
@@ -248,16 +308,21 @@ export function finishText({ shape, inputs, body }: Finish): FinishText {
   const { fields, words, coordinates, addresses } = addressing(shape, inputs)
   pushScalars(body.scalars, fields, words)
   const named = fields.map(field => field.split(': ') as [string, 'u32' | 'i32' | 'f32'])
+  const loads = loadLines(inputs, addresses)
+  const finish = (parameters: string, lines: readonly string[]): string[] => [
+    `fn finish(value: f32, i: u32${parameters}) -> f32 {`, ...[...coordinates, ...lines, ...body.lines, `return ${body.result};`].map(indented), '}',
+  ]
+  const finish4 = (): string[] => {
+    const four = byFour(body, loads)
+    const each = LETTERS.map((letter, q) => `finish(value.${letter}, ${nth(q)}${four.numbers(letter)})`)
+    return [
+      ...finish(four.parameters, four.loads),
+      'fn finish4(value: vec4f, i: u32) -> vec4f {', ...[...four.draw('i / 4u'), `return vec4f(${each.join(', ')});`].map(indented), '}',
+    ]
+  }
   return {
-    wgsl: [
-      helperText(body.helpers),
-      'fn finish(value: f32, i: u32) -> f32 {',
-      ...coordinates,
-      ...inputs.map((view, k) => `  let x${k} = ${loaded(view.dtype, `in${k}[${addresses[k]}]`)};`),
-      ...body.lines.map(line => `  ${line}`),
-      `  return ${body.result};`,
-      '}',
-    ].filter(line => line !== '').join('\n'),
+    wgsl: width => [helperText(body.helpers), ...(width === 4 ? finish4() : finish('', [...loads, ...drawOne(body)]))]
+      .filter(line => line !== '').join('\n'),
     fields: named,
     words: Object.fromEntries(named.map(([name], k) => {
       const word = words[k]
@@ -266,41 +331,47 @@ export function finishText({ shape, inputs, body }: Finish): FinishText {
   }
 }
 
-/** The launch of one fused elementwise expression. */
+/** The launch of one fused elementwise expression. What draws random numbers makes four neighbours at a time, where they come out even. */
 export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): Launch {
   const { inputs, output: out, body } = problem
   const count = out.shape.reduce((n, m) => n * m, 1)
-  const each = 2 ** Math.floor(Math.log2(elementsEach(count, traits)))
+  const width = body.draws.length > 0 && count % 4 === 0 ? 4 : 1
+  const each = Math.max(1, 2 ** Math.floor(Math.log2(elementsEach(count, traits))) / width)
   const at = addressing(out.shape, [...inputs, out])
-  const { access, coordinates } = at
   const fields = ['n: u32', ...at.fields]
-  const words = [count, ...at.words]
-  const loads = inputs.map((view, k) => `  let x${k} = ${loaded(view.dtype, `in${k}[${at.addresses[k]}]`)};`)
-  const target = at.addresses[inputs.length]
+  const words = [count / width, ...at.words]
+  const loads = loadLines(inputs, at.addresses)
   pushScalars(body.scalars, fields, words)
   const f16 = [...inputs, out].some(v => v.dtype === 'f16')
-  const element = [
-    ...coordinates, ...loads, ...body.lines.map(line => `  ${line}`), `  out[${target}] = ${stored(out.dtype, body.result)};`,
-  ]
+  const four = byFour(body, loads)
+  const element = (lines: readonly string[]): string[] =>
+    [...at.coordinates, ...lines, ...body.lines, `out[${at.addresses[inputs.length]}] = ${stored(out.dtype, body.result)};`]
+  const alone = [`fn element(i: u32${four.parameters}) {`, ...element(four.loads).map(indented), '}']
+  const thread = width === 1
+    ? element([...loads, ...drawOne(body)])
+    : [...four.draw('four'), 'let i = four * 4u;', ...LETTERS.map((letter, q) => `element(${nth(q)}${four.numbers(letter)});`)]
+  const number = width === 1 ? 'i' : 'four'
+  const makes = width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by fours'}`
   const place = each === 1
     ? '@builtin(global_invocation_id) id: vec3u'
     : '@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) local: u32'
   const wgsl = [
     ...(f16 ? ['enable f16;'] : []),
-    `// elementwise ${problem.label}: ${each === 1 ? 'one thread an element' : `${each} elements a thread`}, ${access.join(' ')}`,
+    `// elementwise ${problem.label}: ${makes}, ${at.access.join(' ')}`,
     `struct Uniforms { ${fields.join(', ')} }`,
     ...inputs.map((view, k) => `@group(0) @binding(${k}) var<storage, read> in${k}: array<${view.dtype}>;`),
     `@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${out.dtype}>;`,
     `@group(0) @binding(${inputs.length + 1}) var<uniform> u: Uniforms;`,
     helperText(body.helpers),
+    ...(width === 1 ? [] : alone),
     `@compute @workgroup_size(${WORKGROUP})`,
     `fn main(${place}, @builtin(num_workgroups) groups: vec3u) {`,
     ...(each === 1
-      ? [`  let i = id.x + id.y * groups.x * ${WORKGROUP}u;`, '  if (i >= u.n) { return; }', ...element, '}']
+      ? [`  let ${number} = id.x + id.y * groups.x * ${WORKGROUP}u;`, `  if (${number} >= u.n) { return; }`, ...thread.map(indented), '}']
       : [
         `  let first = (group.x + group.y * groups.x) * ${each * WORKGROUP}u + local;`,
         `  let end = min(first + ${each * WORKGROUP}u, u.n);`,
-        `  for (var i = first; i < end; i += ${WORKGROUP}u) {`, ...element.map(line => `  ${line}`), '  }', '}',
+        `  for (var ${number} = first; ${number} < end; ${number} += ${WORKGROUP}u) {`, ...thread.map(line => indented(indented(line))), '  }', '}',
       ]),
   ].join('\n')
   return {
@@ -309,7 +380,7 @@ export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): 
     slots: [...inputs.map((_, k) => input(k)), output(0)],
     writes: [inputs.length],
     uniforms: uniformWords(words),
-    workgroups: spread(Math.ceil(count / (WORKGROUP * each)), traits.maxWorkgroups),
+    workgroups: spread(Math.ceil(count / (WORKGROUP * width * each)), traits.maxWorkgroups),
   }
 }
 

@@ -1,7 +1,7 @@
 // Reductions over any axes of a fused expression: one thread an output and a share of the reduced elements, then the
 // shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each time.
 import {
-  type Body, helperText, loaded, mergeAxes, pushScalars, stored,
+  type Body, drawOne, helperText, loaded, mentions, mergeAxes, pushScalars, stored,
 } from './elementwise.ts'
 import { type Launch, type Lowering, type Traits, type View, input, output, spread, temporary, uniformWords } from './kernel.ts'
 
@@ -26,7 +26,7 @@ const LEAST_SHARE = 16
 /** Elements that a reduction may go over: they are counted in u32, and a loop's last step past the end must fit, too. */
 export const MOST_REDUCED = 2 ** 32 - 2 ** 16
 
-const plain: Body = { lines: [], result: 'x0', helpers: [], scalars: [] }
+const plain: Body = { draws: [], lines: [], result: 'x0', helpers: [], scalars: [] }
 
 /** All launches of a reduction, with the partial results between them. */
 export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering {
@@ -102,7 +102,7 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
   }
   const type = problem.output.dtype === 'f16' ? 'f32' : problem.output.dtype
   const loads = inputs.map((view, k) => `let x${k} = ${loaded(view.dtype, `in${k}[${address(k, view.offset)}]`)};`)
-  const needsIndex = body.lines.some(line => /\bi\b/.test(line)) || /\bi\b/.test(body.result)
+  const needsIndex = body.draws.length > 0 || mentions(body, 'i')
   const index = needsIndex ? [`let i = ${address(inputs.length, 0)};`] : []
   pushScalars(body.scalars, fields, words)
   const offset = problem.output.offset
@@ -129,7 +129,7 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
     ...kept.map(line => `  ${line}`),
     `  var total: ${type};`,
     '  for (var k = share; k < u.reduced; k += u.shares) {',
-    ...[...folded, ...loads, ...index, ...body.lines, `let value = ${body.result};`].map(line => `    ${line}`),
+    ...[...folded, ...loads, ...index, ...drawOne(body), ...body.lines, `let value = ${body.result};`].map(line => `    ${line}`),
     fold === 'sum' ? `    ${step}` : `    if (k == share) { total = value; } else { ${step} }`,
     '  }',
     `  out[thread${offset !== 0 ? ' + u.out_offset' : ''}] = ${stored(problem.output.dtype, 'total')};`,

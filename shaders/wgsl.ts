@@ -27,6 +27,9 @@ export class Writer {
   }
 }
 
+/** Components of a vector. */
+export const LETTERS = ['x', 'y', 'z', 'w'] as const
+
 /** `f32`, `vec4<f16>`, … */
 export function typeName(dtype: DType, width: 1 | 4 = 1): string {
   return width === 1 ? dtype : `vec4<${dtype}>`

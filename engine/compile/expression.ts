@@ -1,6 +1,6 @@
 // Expressions: which elementwise values melt into the one that reads them, and the WGSL of what is left to be one dispatch,
 // or the start of a reduction, or the end of a kernel.
-import { type Body, type UniformScalar, scalarType } from '../../shaders/elementwise.ts'
+import { type Body, type Draw, type UniformScalar, scalarType } from '../../shaders/elementwise.ts'
 import type { Traits, View } from '../../shaders/kernel.ts'
 import type { Value } from '../graph.ts'
 import { broadcastView, reshapeView, sizeOf } from '../shape.ts'
@@ -72,6 +72,7 @@ export class ExpressionWriter {
   /** The value that stands in the variable `value`, where the expression ends the kernel that makes it. */
   readonly #finishes?: string
   readonly #inputs: Located[] = []
+  readonly #draws: Draw[] = []
   readonly #lines: string[] = []
   /** Variables that hold what was loaded or computed before. */
   readonly #names = new Map<string, string>()
@@ -98,7 +99,7 @@ export class ExpressionWriter {
   }
 
   #finish(result: string): Expression {
-    const body = { lines: this.#lines, result, helpers: [...this.#helpers], scalars: this.#scalars }
+    const body = { draws: this.#draws, lines: this.#lines, result, helpers: [...this.#helpers], scalars: this.#scalars }
     return { label: this.#ops.join(' '), body, inputs: this.#inputs }
   }
 
@@ -131,7 +132,12 @@ export class ExpressionWriter {
       return `u.s${this.#scalars.length - 1}`
     })
     const index = sizeOf(out.shape) === 1 ? '0u' : 'i'
-    const context = { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, uniforms }
+    const random = (stream: string, step: string, seed: string): string => {
+      // A number for all elements, or of a step that is computed on the way, is drawn where it stands.
+      if (index !== 'i' || !/^x\d+$/.test(step)) return `uniform01(${index}, ${stream}, ${step}, ${seed})`
+      return `random${this.#draws.push({ stream, step, seed }) - 1}`
+    }
+    const context = { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, random, uniforms }
     const text = op.wgsl(args, context)
     for (const helper of (typeof op.helpers === 'function' ? op.helpers(context) : op.helpers) ?? []) this.#helpers.add(helper)
     const name = `v${this.#lines.length}`

@@ -18,7 +18,7 @@ interface PadAttributes {
 function copyInto(context: Pick<LoweringContext, 'inputs' | 'outputs' | 'traits'>, from: number, start: readonly number[]): Launch {
   const view = context.inputs[from]
   const part = partOf(context.outputs[0], start, view.shape)
-  const body = { lines: [], result: 'x0', helpers: [], scalars: [] }
+  const body = { draws: [], lines: [], result: 'x0', helpers: [], scalars: [] }
   const launch = elementwiseLaunch({ label: 'copy', inputs: [view], output: part, body }, context.traits)
   return { ...launch, slots: [input(from), launch.slots[1]] }
 }
@@ -98,7 +98,7 @@ defineOp<PadAttributes>({
     const { before, fill } = context.attributes
     const [out] = context.outputs
     const type = out.dtype === 'f16' ? 'f32' : out.dtype
-    const body = { lines: [], result: 'u.s0', helpers: [], scalars: [{ type, value: fill }] } as const
+    const body = { draws: [], lines: [], result: 'u.s0', helpers: [], scalars: [{ type, value: fill }] } as const
     const clear = elementwiseLaunch({ label: 'fill', inputs: [], output: contiguousView(out), body }, context.traits)
     return { launches: [clear, copyInto(context, 0, before)] }
   },

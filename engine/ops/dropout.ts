@@ -25,8 +25,8 @@ defineOp<DropoutAttributes>({
   uniforms: ({ rate, stream, seed }) => [
     { type: 'f32', value: rate }, { type: 'f32', value: 1 / (1 - rate) }, { type: 'u32', value: stream }, { type: 'u32', value: seed },
   ],
-  wgsl: ([x, step], { index, uniforms: [rate, scale, stream, seed] }) =>
-    `select(0.0, ${x} * ${scale}, uniform01(${index}, ${stream}, ${step}, ${seed}) >= ${rate})`,
+  wgsl: ([x, step], { random, uniforms: [rate, scale, stream, seed] }) =>
+    `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${rate})`,
   helpers: [uniformWgsl],
   scalar: ([x, step], { rate, stream, seed }, index) =>
     (uniform01(index, stream, step, seed) >= Math.fround(rate) ? x / (1 - rate) : 0),

@@ -21,7 +21,7 @@ export function sumSlices(partials: Slot, product: Product, count: number, slice
   writer.line(`// ${label}`, ...enables({ dtypes }), '')
   writer.line(`@group(0) @binding(0) var<storage, read> partials: array<${typeName('f32', width)}>;`)
   uniforms.declare(writer, declareFinish(writer, layout, 1))
-  if (text) writer.line(...text.wgsl.split('\n'))
+  if (text) writer.line(...text.wgsl(width).split('\n'))
   writer.line('', `@compute @workgroup_size(${THREADS})`)
   writer.block('fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)', () => {
     writer.line(`let at = (group.x + group.y * groups.x) * ${THREADS}u + local;`, 'if (at >= u.count) { return; }')

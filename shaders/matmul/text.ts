@@ -1,9 +1,11 @@
 // What all matmul kernels write alike: the uniform struct, the bindings, which tile a workgroup has, loads and stores.
 import { type Finish, finishText } from '../elementwise.ts'
-import { type UniformField, Uniforms, Writer, asF32, enables, fromF32, typeName } from '../wgsl.ts'
+import { LETTERS, type UniformField, Uniforms, Writer, asF32, enables, fromF32, typeName } from '../wgsl.ts'
 import { batchCount, isVec4 } from './problem.ts'
 import { type Slot, finishInput, finished } from '../kernel.ts'
 import type { FloatType, Operand, Product } from './problem.ts'
+
+export { LETTERS }
 
 /** What of an operand shapes the code. */
 export interface OperandLayout {
@@ -149,12 +151,13 @@ export function declareFinish(writer: Writer, { finish, out, outVec4 }: Pick<Lay
   return binding
 }
 
-/** Stores what stands in the f32 variable `value`, of four elements from number `i` on or of one, at `index` of the output. */
+/** Stores what stands in the f32 variable `value`, of element number `i` or of four from there on, at `index` of the output.
+ *  Four begin at a multiple of four, as vec4 in memory do. */
 export function storeFinished(writer: Writer, { finish, out }: Pick<Layout, 'finish' | 'out'>, width: 1 | 4, value: string, index: string, i: string): void {
   if (!finish || finish.keeps) writer.line(`out[${index}] = ${fromF32(value, out, width)};`)
   if (!finish) return
-  const each = width === 1 ? `finish(${value}, ${i})` : `vec4f(${LETTERS.map((letter, q) => `finish(${value}.${letter}, ${i} + ${q}u)`).join(', ')})`
-  writer.line(`finished[${index}] = ${fromF32(each, finish.dtype, width)};`)
+  const made = `${width === 1 ? 'finish' : 'finish4'}(${value}, ${i})`
+  writer.line(`finished[${index}] = ${fromF32(made, finish.dtype, width)};`)
 }
 
 /** Everything above `main`. */
@@ -175,7 +178,7 @@ export function declare(
   if (layout.bias) bind('read', 'bias', layout.bias, layout.outVec4)
   binding = declareFinish(writer, layout, binding)
   uniformsOf(layout).declare(writer, binding)
-  if (layout.finish) writer.line(...finishText(layout.finish).wgsl.split('\n'))
+  if (layout.finish) writer.line(...finishText(layout.finish).wgsl(layout.outVec4 ? 4 : 1).split('\n'))
   writer.line('')
 }
 
@@ -214,8 +217,6 @@ export function bounds(layout: Layout, s: number): { begin: string; end: string 
 export function wholeFours(segment: SegmentLayout): boolean {
   return [segment.a, segment.b].some(o => o.major === 'k' && o.vec4)
 }
-
-export const LETTERS = ['x', 'y', 'z', 'w'] as const
 
 /** Loads the element or group of four at `index` as f32. */
 export function load(side: 'a' | 'b', s: number, layout: OperandLayout, index: string): string {

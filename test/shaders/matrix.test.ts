@@ -62,7 +62,7 @@ test('Dawn compiles it, for every layout and with slices, bias, a low-rank part 
     ...half,
     finish: {
       label: 'twice', shape: [70, 36], inputs: [], dtype: 'f16', keeps: true,
-      body: { lines: ['let v0: f32 = value * 2.0;'], result: 'v0', helpers: [], scalars: [] },
+      body: { draws: [], lines: ['let v0: f32 = value * 2.0;'], result: 'v0', helpers: [], scalars: [] },
     },
   })
   await expectCompiled(products.flatMap(product =>

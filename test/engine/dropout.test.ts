@@ -1,0 +1,90 @@
+// Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of: four
+// neighbours share a block of random numbers where rows are multiples of four long, and draw alone elsewhere.
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Device, type Tensor, compile, currentDevice, dropout, ones, tensor } from '../../engine/node.ts'
+import { uniform01 } from '../../shaders/random.ts'
+
+const [rate, stream, seed, now] = [0.5, 3, 0xdeadbeef, 11]
+const step = tensor(Uint32Array.of(now), [])
+
+let device: Device
+let shaders: string[] = []
+let restore: () => void
+beforeAll(async () => {
+  process.env.GALLIVM_PERF ??= 'nopt'
+  device = await currentDevice()
+  const { pipelines } = device
+  const right = pipelines.get
+  pipelines.get = function (wgsl, ...rest) {
+    shaders.push(wgsl)
+    return right.call(this, wgsl, ...rest)
+  }
+  restore = () => { pipelines.get = right }
+})
+afterAll(() => {
+  restore()
+  device.close()
+})
+
+/** What the function gives, and the shaders that it took. */
+async function run(fn: () => Tensor): Promise<{ values: number[], text: string }> {
+  shaders = []
+  const values = [...await (await compile(fn)()).data()]
+  return { values, text: shaders.join('\n') }
+}
+
+/** What is left of `count` elements that were all `of`. */
+const kept = (count: number, { of = 1, by = stream, at = now } = {}): number[] =>
+  Array.from({ length: count }, (_, i) => (uniform01(i, by, at, seed) < rate ? 0 : of / (1 - rate)))
+
+const dropped = (x: Tensor, { by = stream, at = step } = {}): Tensor => dropout(x, rate, by, at, seed)
+/** Ones that some kernel makes. */
+const made = (...shape: number[]): Tensor => ones(shape).mul(1)
+
+describe('the mask is that of the positions', () => {
+  for (const shape of [[1], [3], [4], [7], [64], [5, 13], [6, 10], [1000], [37, 333], [40, 333]]) {
+    const count = shape.reduce((n, m) => n * m, 1)
+    test(`alone, [${shape.join(', ')}]`, async () => {
+      const { values, text } = await run(() => dropped(made(...shape)))
+      expect(values).toEqual(kept(count))
+      expect(/, by fours/.test(text)).toBe(count % 4 === 0)
+    })
+  }
+
+  // Columns in fours and others; small products have kernels that store one element at a time.
+  for (const [m, k, n] of [[33, 5, 68], [40, 2, 64], [40, 2, 66], [9, 2, 8], [7, 3, 5], [4, 2, 1], [1, 8, 12], [1, 8, 7], [4, 3000, 8], [3, 3000, 5]]) {
+    test(`at the end of a product ${m}×${k}×${n}`, async () => {
+      const { values, text } = await run(() => dropped(made(m, k).matmul(made(k, n))).add(made(m, n)))
+      expect(values).toEqual(kept(m * n, { of: k }).map(y => y + 1))
+      expect(text).toMatch(/fn finish\(/)
+      if (m > 9 && n % 4 === 0) expect(text).toMatch(/fn finish4[^}]*uniformBlock\(i \/ 4u/)
+    })
+  }
+
+  test('at the end of a batch of products', async () => {
+    const { values } = await run(() => dropped(made(3, 5, 2).matmul(made(3, 2, 4))))
+    expect(values).toEqual(kept(60, { of: 2 }))
+  })
+
+  test('inside of a sum', async () => {
+    const { values } = await run(() => dropped(made(6, 8)).sum([1]))
+    const all = kept(48)
+    expect(values).toEqual(Array.from({ length: 6 }, (_, row) => all.slice(row * 8, row * 8 + 8).reduce((a, b) => a + b)))
+  })
+
+  test('of two that are added, each by its own stream', async () => {
+    const { values } = await run(() => dropped(made(4, 8)).add(dropped(made(4, 8), { by: stream + 1 })))
+    const other = kept(32, { by: stream + 1 })
+    expect(values).toEqual(kept(32).map((y, i) => y + other[i]))
+  })
+
+  test('of a step that is computed on the way', async () => {
+    const { values } = await run(() => dropped(made(4, 8), { at: step.add(1) }))
+    expect(values).toEqual(kept(32, { at: now + 1 }))
+  })
+
+  test('of one element that is spread over many', async () => {
+    const { values } = await run(() => dropped(made(1)).add(made(8)))
+    expect(values).toEqual(Array.from({ length: 8 }, () => kept(1)[0] + 1))
+  })
+})
