@@ -176,35 +176,6 @@ export const mentions = ({ lines, result }: Body, name: string): boolean => {
 export const drawOne = ({ draws }: Body): string[] =>
   draws.map(({ stream, step, seed }, k) => `let random${k} = uniform01(i, ${stream}, ${step}, ${seed});`)
 
-/**
- * A body for four elements that share their Philox blocks, since the first one's number is a multiple of four. The numbers
- * are those that each element would draw alone.
- */
-interface Four {
-  /** Loads of the element's function, to which its random numbers are arguments: steps only where it reads them too. */
-  readonly loads: readonly string[]
-  /** Its further parameters. */
-  readonly parameters: string
-  /** Lines that draw the numbers of all four; `block` is a quarter of the first one's number. */
-  draw(block: string): string[]
-  /** The further arguments of one of the four. */
-  numbers(letter: string): string
-}
-
-function byFour(body: Body, loads: readonly string[]): Four {
-  const { draws } = body
-  const isStep = (k: number): boolean => draws.some(({ step }) => step === `x${k}`)
-  return {
-    loads: loads.filter((_, k) => !isStep(k) || mentions(body, `x${k}`)),
-    parameters: draws.map((_, k) => `, random${k}: f32`).join(''),
-    draw: block => [
-      ...loads.filter((_, k) => isStep(k)),
-      ...draws.map(({ stream, step, seed }, k) => `let random${k} = uniformBlock(${block}, ${stream}, ${step}, ${seed});`),
-    ],
-    numbers: letter => draws.map((_, k) => `, random${k}.${letter}`).join(''),
-  }
-}
-
 export const scalarType = (dtype: DType): string => (dtype === 'f16' ? 'f32' : dtype)
 export const loaded = (dtype: DType, text: string): string => (dtype === 'f16' ? `f32(${text})` : text)
 export const stored = (dtype: DType, text: string): string => (dtype === 'f16' ? `f16(${text})` : text)
@@ -233,6 +204,9 @@ interface Addressing {
   /** A WGSL expression for each view. */
   readonly addresses: readonly string[]
   readonly access: readonly Access[]
+  /** Variables of `coordinates`, the last one that of the row's elements; and whether rows are multiples of four long. */
+  readonly names: readonly string[]
+  readonly wholeFours: boolean
 }
 
 function addressing(shape: readonly number[], views: readonly View[]): Addressing {
@@ -243,7 +217,8 @@ function addressing(shape: readonly number[], views: readonly View[]): Addressin
   const fields: string[] = []
   const words: (number | { f32: number })[] = []
   const coordinates: string[] = []
-  if (access.includes('strided')) {
+  const needed = access.includes('strided')
+  if (needed) {
     coordinates.push('var rest = i;')
     for (let axis = rank - 1; axis > 0; axis--) {
       fields.push(`d${axis}: u32`)
@@ -270,14 +245,51 @@ function addressing(shape: readonly number[], views: readonly View[]): Addressin
     }
     return terms.join(' + ') || '0u'
   }
-  return { fields, words, coordinates, addresses: views.map((view, k) => address(k, view.offset)), access }
+  return {
+    fields, words, coordinates, addresses: views.map((view, k) => address(k, view.offset)), access,
+    names: needed ? axes.sizes.map((_, axis) => `c${axis}`) : [], wholeFours: rank > 0 && axes.sizes[rank - 1] % 4 === 0,
+  }
 }
 
 const indented = (line: string): string => `  ${line}`
-/** WGSL of the number of one of four elements. */
-const nth = (q: number): string => (q === 0 ? 'i' : `i + ${q}u`)
-const loadLines = (inputs: readonly View[], addresses: readonly string[]): string[] =>
+const loadLines = (inputs: readonly View[], { addresses }: Addressing): string[] =>
   inputs.map((view, k) => `let x${k} = ${loaded(view.dtype, `in${k}[${addresses[k]}]`)};`)
+
+/**
+ * A body as a function that is called for four neighbours, the first of which has a multiple of four as its number. They
+ * share a Philox block, of the numbers that each would draw alone, and where rows are multiples of four long all coordinates
+ * but the last: these are made once, and are arguments of the function besides `i`.
+ */
+interface Four {
+  readonly parameters: string
+  /** Lines of the function, before those of the body. */
+  readonly lines: readonly string[]
+  /** Lines before its calls. */
+  readonly before: readonly string[]
+  /** Arguments of its call number `q`, `i` among them. */
+  call(q: number): string
+}
+
+function byFour(body: Body, inputs: readonly View[], at: Addressing): Four {
+  const loads = loadLines(inputs, at)
+  // A step's one number is loaded before the calls, and again where the body's own lines read it too.
+  const isStep = (k: number): boolean => body.draws.some(({ step }) => step === `x${k}`)
+  const names = at.wholeFours ? at.names : []
+  return {
+    parameters: [...names.map(name => `, ${name}: u32`), ...body.draws.map((_, k) => `, random${k}: f32`)].join(''),
+    lines: [...(at.wholeFours ? [] : at.coordinates), ...loads.filter((_, k) => !isStep(k) || mentions(body, `x${k}`))],
+    before: [
+      ...(at.wholeFours ? at.coordinates : []),
+      ...loads.filter((_, k) => isStep(k)),
+      ...body.draws.map(({ stream, step, seed }, k) => `let random${k} = uniformBlock(i / 4u, ${stream}, ${step}, ${seed});`),
+    ],
+    call: q => {
+      const nth = (name: string): string => (q === 0 ? name : `${name} + ${q}u`)
+      const coordinates = names.map((name, axis) => (axis === names.length - 1 ? nth(name) : name))
+      return [nth('i'), ...coordinates, ...body.draws.map((_, k) => `random${k}.${LETTERS[q]}`)].join(', ')
+    },
+  }
+}
 
 /** An expression that another kernel applies to each of its results before it stores them. */
 export interface Finish {
@@ -305,23 +317,22 @@ export interface FinishText {
 }
 
 export function finishText({ shape, inputs, body }: Finish): FinishText {
-  const { fields, words, coordinates, addresses } = addressing(shape, inputs)
+  const at = addressing(shape, inputs)
+  const { fields, words } = at
   pushScalars(body.scalars, fields, words)
   const named = fields.map(field => field.split(': ') as [string, 'u32' | 'i32' | 'f32'])
-  const loads = loadLines(inputs, addresses)
-  const finish = (parameters: string, lines: readonly string[]): string[] => [
-    `fn finish(value: f32, i: u32${parameters}) -> f32 {`, ...[...coordinates, ...lines, ...body.lines, `return ${body.result};`].map(indented), '}',
-  ]
+  const finish = (parameters: string, lines: readonly string[]): string[] =>
+    [`fn finish(value: f32, i: u32${parameters}) -> f32 {`, ...[...lines, ...body.lines, `return ${body.result};`].map(indented), '}']
   const finish4 = (): string[] => {
-    const four = byFour(body, loads)
-    const each = LETTERS.map((letter, q) => `finish(value.${letter}, ${nth(q)}${four.numbers(letter)})`)
+    const four = byFour(body, inputs, at)
+    const calls = LETTERS.map((letter, q) => `  finish(value.${letter}, ${four.call(q)}),`)
     return [
-      ...finish(four.parameters, four.loads),
-      'fn finish4(value: vec4f, i: u32) -> vec4f {', ...[...four.draw('i / 4u'), `return vec4f(${each.join(', ')});`].map(indented), '}',
+      ...finish(four.parameters, four.lines),
+      'fn finish4(value: vec4f, i: u32) -> vec4f {', ...[...four.before, 'return vec4f(', ...calls, ');'].map(indented), '}',
     ]
   }
   return {
-    wgsl: width => [helperText(body.helpers), ...(width === 4 ? finish4() : finish('', [...loads, ...drawOne(body)]))]
+    wgsl: width => [helperText(body.helpers), ...(width === 4 ? finish4() : finish('', [...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)]))]
       .filter(line => line !== '').join('\n'),
     fields: named,
     words: Object.fromEntries(named.map(([name], k) => {
@@ -340,16 +351,14 @@ export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): 
   const at = addressing(out.shape, [...inputs, out])
   const fields = ['n: u32', ...at.fields]
   const words = [count / width, ...at.words]
-  const loads = loadLines(inputs, at.addresses)
   pushScalars(body.scalars, fields, words)
   const f16 = [...inputs, out].some(v => v.dtype === 'f16')
-  const four = byFour(body, loads)
   const element = (lines: readonly string[]): string[] =>
-    [...at.coordinates, ...lines, ...body.lines, `out[${at.addresses[inputs.length]}] = ${stored(out.dtype, body.result)};`]
-  const alone = [`fn element(i: u32${four.parameters}) {`, ...element(four.loads).map(indented), '}']
+    [...lines, ...body.lines, `out[${at.addresses[inputs.length]}] = ${stored(out.dtype, body.result)};`]
+  const four = byFour(body, inputs, at)
   const thread = width === 1
-    ? element([...loads, ...drawOne(body)])
-    : [...four.draw('four'), 'let i = four * 4u;', ...LETTERS.map((letter, q) => `element(${nth(q)}${four.numbers(letter)});`)]
+    ? element([...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)])
+    : ['let i = four * 4u;', ...four.before, ...LETTERS.map((_, q) => `element(${four.call(q)});`)]
   const number = width === 1 ? 'i' : 'four'
   const makes = width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by fours'}`
   const place = each === 1
@@ -363,7 +372,7 @@ export function elementwiseLaunch(problem: ElementwiseProblem, traits: Traits): 
     `@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${out.dtype}>;`,
     `@group(0) @binding(${inputs.length + 1}) var<uniform> u: Uniforms;`,
     helperText(body.helpers),
-    ...(width === 1 ? [] : alone),
+    ...(width === 1 ? [] : [`fn element(i: u32${four.parameters}) {`, ...element(four.lines).map(indented), '}']),
     `@compute @workgroup_size(${WORKGROUP})`,
     `fn main(${place}, @builtin(num_workgroups) groups: vec3u) {`,
     ...(each === 1

@@ -1,7 +1,7 @@
 // Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of: four
 // neighbours share a block of random numbers where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, compile, currentDevice, dropout, ones, tensor } from '../../engine/node.ts'
+import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node.ts'
 import { uniform01 } from '../../shaders/random.ts'
 
 const [rate, stream, seed, now] = [0.5, 3, 0xdeadbeef, 11]
@@ -58,6 +58,24 @@ describe('the mask is that of the positions', () => {
       expect(values).toEqual(kept(m * n, { of: k }).map(y => y + 1))
       expect(text).toMatch(/fn finish\(/)
       if (m > 9 && n % 4 === 0) expect(text).toMatch(/fn finish4[^}]*uniformBlock\(i \/ 4u/)
+    })
+  }
+
+  // What is broadcast along rows is found by coordinates, which four neighbours share where rows are multiples of four long.
+  for (const width of [6, 8]) {
+    const bias = (): Tensor => range(width).cast('f32')
+    const expected = (count: number, of: number): number[] => kept(count).map((y, i) => y * (of + i % width))
+    test(`of rows of ${width} with a bias, alone`, async () => {
+      const { values, text } = await run(() => dropped(made(10, width).add(bias())))
+      expect(values).toEqual(expected(10 * width, 1))
+      expect(/element\(i \+ 1u, c0, c1 \+ 1u/.test(text)).toBe(width % 4 === 0)
+    })
+
+    test(`of rows of ${width} with a bias, at the end of a product`, async () => {
+      const { values, text } = await run(() => dropped(made(40, 2).matmul(made(2, 12 * width)).reshape([40, 12, width]).add(bias())))
+      expect(values).toEqual(expected(40 * 12 * width, 2))
+      expect(text).toMatch(/fn finish4/)
+      expect(/finish\(value.y, i \+ 1u, c0, c1 \+ 1u/.test(text)).toBe(width % 4 === 0)
     })
   }
 

@@ -46,7 +46,7 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn finish/ },
-    [/finish\((value\.\w), i \+ \du/g, 'finish($1, i'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
+    [/finish\((value\.\w), i \+ \du/g, 'finish($1, i'], [/(c\d) \+ \du/g, '$1'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
   wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /finish4/ }, [/uniformBlock\(i \/ 4u/, 'uniformBlock(i / 4u + 1u']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
   wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
