@@ -22,11 +22,11 @@ const hex = (word: number): string => `0x${word.toString(16).padStart(8, '0')}u`
  *   multiplier · b / 2³² = left · high + (left · low + right · high + right · low / 2¹⁶) / 2¹⁶
  *
  * The sum in parentheses is at most (left + right) · (2¹⁶ − 1) + right, and 2¹⁶ more where it is rounded up: below
- * (left + right + 1) · 2¹⁶, so that a left + right under 2¹⁶ − 1 needs no carry. Where the multiplier has larger halves,
+ * (left + right + 1) · 2¹⁶, so that a left + right under 2¹⁶ needs no carry. Where the multiplier has larger halves,
  * those of 2³² − multiplier are small: (2³² − multiplier) · b / 2³², rounded up at both divisions, is taken from b.
  */
 function highWord(name: string, multiplier: number): string {
-  const fits = (factor: number): boolean => (factor >>> 16) + (factor & 0xffff) < 0xffff
+  const fits = (factor: number): boolean => (factor >>> 16) + (factor & 0xffff) < 0x10000
   const rest = 2 ** 32 - multiplier
   if (!fits(multiplier) && !fits(rest)) throw new Error(`${hex(multiplier)} takes a carry`)
   const factor = fits(multiplier) ? multiplier : rest
