@@ -84,7 +84,9 @@ export function isLegal(config: MatmulConfig, traits: Traits): boolean {
 /** Best guess first: by rate, by how much of the tiles falls inside the output, and by whether there are workgroups
  *  enough to fill the adapter. What guesses put far behind is left out. */
 export function candidates(product: Product, traits: Traits): MatmulCandidate[] {
-  const all = rankedCandidates(product, traits)
+  // Where both sides are long, no tile of a GPU lies better the other way round.
+  const long = !traits.cpu && Math.min(product.m, product.n) >= 128
+  const all = rankedCandidates(product, traits).filter(({ candidate }) => !long || !candidate.transpose)
   return all.filter(r => r.score >= all[0].score * 0.4).slice(0, 12).map(r => r.candidate)
 }
 

@@ -134,9 +134,9 @@ describe('gives what float64 gives, with the matrix operations written out', () 
   beforeEach(context => { if (bench.traits.subgroupMatrix) context.skip('this adapter has subgroup matrices, and runs the kernels as they are') })
   const deep = (m: number, n: number, lanes: number): SubgroupMatrix => ({ m, n, k: 16, lanes })
   const forms: readonly { config: MatrixConfig; headSize: number; masked: boolean; rate: number; dtype: 'f16' | 'f32' }[] = [
-    { config: { kind: 'matrix', fragment: deep(8, 8, 8), rows: 1, down: 2, columns: 32 }, headSize: 48, masked: true, rate: 0.1, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 2, down: 1, columns: 64 }, headSize: 16, masked: false, rate: 0.3, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 1, down: 1, columns: 16 }, headSize: 64, masked: true, rate: 0, dtype: 'f16' },
+    { config: { kind: 'matrix', fragment: deep(8, 8, 16), rows: 1, down: 2, columns: 16 }, headSize: 48, masked: true, rate: 0.1, dtype: 'f32' },
+    { config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 2, down: 1, columns: 32 }, headSize: 16, masked: false, rate: 0.3, dtype: 'f32' },
+    { config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 1, down: 2, columns: 16 }, headSize: 64, masked: true, rate: 0, dtype: 'f16' },
   ]
   for (const { config, headSize, masked, rate, dtype } of forms) {
     const { m, n, k, lanes } = config.fragment
