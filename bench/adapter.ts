@@ -18,18 +18,18 @@ function isMode(text: string): text is TuningMode {
 }
 
 /** Kernels are chosen as in the IMDb job: by what was measured on this adapter, here or in any run before. */
-export async function chooseKernels(mode: TuningMode, info: AdapterInfo): Promise<void> {
-  await KernelChoices.begin(mode, info, version)
+export async function chooseKernels(mode: TuningMode, info: AdapterInfo, seconds?: number): Promise<void> {
+  await KernelChoices.begin(mode, info, version, undefined, seconds)
 }
 
 /** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
-export async function openTimedDevice(name: string | undefined, tuning: TuningMode): Promise<Device> {
+export async function openTimedDevice(name: string | undefined, tuning: TuningMode, seconds?: number): Promise<Device> {
   // Timestamps are rounded to 65.5 µs otherwise.
   const dawnFlags = ['disable-dawn-features=timestamp_quantization']
   const { adapter, info } = await openAdapter({ name, dawnFlags })
   const device = await openDevice(adapter, info)
   useDevice(device)
-  await chooseKernels(tuning, info)
+  await chooseKernels(tuning, info, seconds)
   return device
 }
 

@@ -24,6 +24,7 @@ Refuses a software adapter. The results are kept in bench/results/, those of a r
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
   --smoke             the smallest sizes on any adapter, not kept: to see that it works
   --tune-kernels <m>  full: every candidate is measured first (default); cached or off, as in \`npm run bench\`
+  --tune-seconds <n>  measures candidates for so long in all, and goes by guesses from there on (default: no end)
   --json              one JSON object as the last line on stdout; tables go to stderr
   --help              this`
 
@@ -172,7 +173,7 @@ function kernelTable({ kernels, kernelTime }: StepRow, ceilings: Ceilings): stri
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      adapter: { type: 'string' }, 'tune-kernels': { type: 'string' }, smoke: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
+      adapter: { type: 'string' }, 'tune-kernels': { type: 'string' }, 'tune-seconds': { type: 'string' }, smoke: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h' },
     },
   })
@@ -182,7 +183,9 @@ async function main(): Promise<void> {
   }
   const console = new Console(values.json)
   const tuning = tuningMode(values['tune-kernels'] ?? (values.smoke ? 'cached' : 'full'))
-  const device = await openTimedDevice(values.adapter, tuning)
+  const seconds = values['tune-seconds'] === undefined ? undefined : Number(values['tune-seconds'])
+  if (seconds !== undefined && !(seconds >= 0)) throw new UserError(`--tune-seconds takes a number, not '${values['tune-seconds']}'`)
+  const device = await openTimedDevice(values.adapter, tuning, seconds)
   const { info, traits } = device
   if (traits.cpu && !values.smoke) {
     device.close()

@@ -42,12 +42,14 @@ const WORKGROUP = 64
 
 /**
  * Elements that one thread makes, a workgroup's width apart. A workgroup costs a CPU adapter as much as hundreds of
- * elements do, a GPU next to nothing; a few workgroups must be left to share among cores.
+ * elements do; a few must be left to share among cores. A GPU begins one a clock or so, which is less than its memory could feed.
  */
 function elementsEach(count: number, traits: Traits): number {
-  if (!traits.cpu) return 1
+  if (!traits.cpu) return count >= MANY ? 4 : 1
   return Math.min(MOST_EACH, Math.max(1, Math.floor(count / (WORKGROUP * 16))))
 }
+/** Elements of which there are enough for any GPU with four a thread. */
+const MANY = 2 ** 20
 /** Of 1, 4, 8, 16 and 32: the best on lavapipe for x + 1, x + y, GELU and a bias, 2–3 times as fast as 1. */
 const MOST_EACH = 16
 

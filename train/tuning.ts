@@ -57,16 +57,16 @@ export class KernelChoices {
 
   /**
    * Tells the engine how to choose from here on: by what `run` went by before, with nothing measured, or else by what the
-   * user's cache knows.
+   * user's cache knows, measuring for `seconds` at most (left out: as long as the mode has it).
    */
-  static async begin(mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run): Promise<KernelChoices> {
+  static async begin(mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run, seconds?: number): Promise<KernelChoices> {
     const settled = run !== undefined && await exists(run.path(KERNELS))
     const answers = mode === 'off' ? {} : await readAnswers(settled ? run.path(KERNELS) : answersFile(adapter, version))
     const choices = new KernelChoices(mode, adapter, version, answers)
     setKernelTuning({
       mode,
       known: new Map(Object.entries(answers)),
-      budget: settled ? 0 : undefined,
+      budget: settled ? 0 : seconds,
       onAnswer: async (question, candidate) => {
         choices.#answers = { ...choices.#answers, [question]: candidate }
         await choices.#remember(question, candidate)

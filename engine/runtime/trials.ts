@@ -23,6 +23,8 @@ const FIRST_GUESSES = 4
 const MILLISECONDS = 4
 const ROUNDS = 3
 const MOST_RUNS = 50
+/** Questions whose candidates compile at once. */
+const AHEAD = 3
 /** A GPU that has waited for compilers runs slowly at first: an H200, for up to half a second at a seventh of its speed. */
 const WAKING_MS = 500
 const NAP_MS = 100
@@ -39,8 +41,8 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   for (const [answered, { trial }] of byWeight.entries()) {
     if (tuning.secondsLeft <= 0) break
     const start = performance.now()
-    // The next one's candidates compile while this one's are measured.
-    for (const { trial: soon } of byWeight.slice(answered, answered + 2)) void compile(device, lowerings(soon, tuning))
+    // The next ones' candidates compile while this one's are measured.
+    for (const { trial: soon } of byWeight.slice(answered, answered + AHEAD)) void compile(device, lowerings(soon, tuning))
     const { key, candidates } = trial.question
     // Where none can be measured alone, the best guess is the answer: the question is not asked again.
     const best = await fastest(device, trial, tuning) ?? candidates[0]
