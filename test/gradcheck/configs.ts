@@ -63,7 +63,8 @@ export function matmulWays(problem: string, traits: Traits): MatmulCandidate[] {
     const sides = biased ? [false] : [false, true]
     return counts.flatMap(count => sides.map(transpose => ({ config, slices: count, transpose })))
   }
-  return matmulConfigs(traits).flatMap(ways)
+  // First those that few problems allow.
+  return matmulConfigs(traits).sort((a, b) => Number(b.kernel === 'matrix') - Number(a.kernel === 'matrix')).flatMap(ways)
 }
 
 /** All configs that drawn problems can meet, as `kernel: config`. */

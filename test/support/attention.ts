@@ -5,7 +5,7 @@ import { type Attributes, findOp } from '../../engine/graph.ts'
 import '../../engine/ops/attention.ts'
 import { contiguousView, sizeOf } from '../../engine/shape.ts'
 import type { View } from '../../shaders/kernel.ts'
-import { normals } from '../../shaders/random.ts'
+import { normals, uniform01 } from '../../shaders/random.ts'
 import type { TestInput, TestOutput } from './launch.ts'
 
 export interface Case {
@@ -43,6 +43,8 @@ export interface Tensors {
 
 export const contiguous = (data: ArrayLike<number>, shape: readonly number[], dtype: View['dtype'] = 'f32'): TestInput =>
   ({ data, spec: contiguousView({ shape, dtype }) })
+
+const inHalf = (data: Float64Array): Float64Array => Float64Array.from(new Float16Array(data))
 
 export function drawTensors(c: Case, dtype: 'f32' | 'f16' = 'f32'): Tensors {
   const float = (stream: number, length: number): TestInput => {
@@ -99,7 +101,7 @@ export function agree(label: string, actual: readonly TestOutput[], wanted: read
 
 export function gradientInputs({ q, k, v, dO, rest }: Tensors, [o, lse]: readonly Float64Array[]): TestInput[] {
   const { shape, dtype } = q.spec
-  return [q, k, v, contiguous(o, shape, dtype), contiguous(lse, [shape[0], shape[2], shape[1]]), dO, ...rest]
+  return [q, k, v, contiguous(dtype === 'f16' ? inHalf(o) : o, shape, dtype), contiguous(lse, [shape[0], shape[2], shape[1]]), dO, ...rest]
 }
 
 export const forwardInputs = ({ q, k, v, rest }: Tensors): TestInput[] => [q, k, v, ...rest]
@@ -113,3 +115,48 @@ export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
   (item, key) => item === 1 && key > 1,
   () => false,
 )
+
+/**
+ * What f16 can cost each element of o, dq, dk and dv where weights and slopes are rounded to it before they are multiplied, and the
+ * result is in the end: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
+ */
+export function roundingIn16({ batch, queries, keys, heads, headSize, mask, rate, seed }: Case, { q, k, v, dO }: Tensors, [o, lse]: readonly Float64Array[]) {
+  const [qs, ks, vs, dOs] = [q, k, v, dO].map(elements)
+  const os = inHalf(o)
+  const unit = 2 ** -11
+  const [ofO, ofDq, ofDk, ofDv] = [qs, qs, ks, ks].map(({ length }) => new Float64Array(length))
+  const dot = (a: Float64Array, at: number, b: Float64Array, bt: number): number => {
+    let sum = 0
+    for (let d = 0; d < headSize; d++) sum += a[at + d] * b[bt + d]
+    return sum
+  }
+  const [scale, threshold] = [1 / Math.sqrt(headSize), Math.fround(rate)]
+  for (let row = 0; row < batch * heads * queries; row++) {
+    const [item, head, i] = [Math.floor(row / queries / heads), Math.floor(row / queries) % heads, row % queries]
+    const at = ((item * queries + i) * heads + head) * headSize
+    const mean = dot(dOs, at, os, at)
+    for (let j = 0; j < keys; j++) {
+      if (mask && !mask(item, j)) continue
+      const jt = ((item * keys + j) * heads + head) * headSize
+      const z = rate === 0 ? 1 : uniform01(row * keys + j, 9, STEP, seed) >= threshold ? 1 / (1 - rate) : 0
+      const p = Math.exp(scale * dot(qs, at, ks, jt) - lse[row])
+      const slope = Math.abs(scale * p * (z * dot(dOs, at, vs, jt) - mean))
+      for (let d = 0; d < headSize; d++) {
+        ofO[at + d] += unit * p * z * Math.abs(vs[jt + d])
+        ofDq[at + d] += unit * slope * Math.abs(ks[jt + d])
+        ofDk[jt + d] += unit * slope * Math.abs(qs[at + d])
+        ofDv[jt + d] += unit * p * z * Math.abs(dOs[at + d])
+      }
+    }
+  }
+  return { forward: [ofO], gradient: [ofDq, ofDk, ofDv] }
+}
+
+/** The same as `agree`, with a bound of its own for each element: so much, besides `least` of the largest expected number. */
+export function agreeWithin(label: string, actual: readonly TestOutput[], wanted: readonly Float64Array[], bounds: readonly Float64Array[], least: number): void {
+  bounds.forEach((bound, output) => {
+    const scale = wanted[output].reduce((max, x) => Math.max(max, Math.abs(x)), 1)
+    const beyond = wanted[output].findIndex((x, i) => !(Math.abs(actual[output][i] - x) <= bound[i] + 2 ** -11 * Math.abs(x) + least * scale))
+    expect(beyond < 0 ? 'right' : `${label}: output ${output}, element ${beyond} is ${actual[output][beyond]}, not ${wanted[output][beyond]}`).toBe('right')
+  })
+}
