@@ -19,14 +19,23 @@ export type { AttentionProblem } from './attention/common.ts'
 
 export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig | MatrixConfig
 
-const tiles: readonly TiledConfig[] = [
-  { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
-  { kind: 'tiled', tx: 8, ty: 16, rm: 2, cn: 4 },
-  { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
-  { kind: 'tiled', tx: 16, ty: 16, rm: 4, cn: 4 },
-  { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },
-  { kind: 'tiled', tx: 8, ty: 8, rm: 2, cn: 2 },
-]
+/** In the order of an H200's times, heads of 64: a gradient's tiles leave room for few workgroups, so it wants many invocations in each. */
+const tiles: Readonly<Record<'forward' | 'gradient', readonly TiledConfig[]>> = {
+  forward: [
+    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
+    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },
+    { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
+    { kind: 'tiled', tx: 16, ty: 16, rm: 4, cn: 4 },
+    { kind: 'tiled', tx: 8, ty: 8, rm: 2, cn: 2 },
+  ],
+  gradient: [
+    { kind: 'tiled', tx: 8, ty: 16, rm: 2, cn: 4 },
+    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
+    { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
+    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },
+    { kind: 'tiled', tx: 8, ty: 8, rm: 2, cn: 2 },
+  ],
+}
 
 /** Widest subgroup that the subgroup kernels make sense for: past it, lanes outnumber the chunks of a head. */
 const WIDEST_SUBGROUP = 16
@@ -39,7 +48,7 @@ export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLay
     ? []
     : [{ kind: 'subgroup', lanes, rows: 8 }]
   if (traits.cpu) return [...subgroups, plain]
-  const fitting = tiles.filter(config =>
+  const fitting = tiles[pass === 'forward' ? 'forward' : 'gradient'].filter(config =>
     tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage && config.tx * config.ty <= traits.maxWorkgroupInvocations)
   return [...matrixConfigs(pass, layout, traits), ...fitting, ...subgroups, plain]
 }

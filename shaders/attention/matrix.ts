@@ -84,8 +84,8 @@ export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: 
     && matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
 }
 
-/** Rows × columns of the workgroup's tile, and by how many subgroups; best guess first, until a GPU has ranked these. */
-const SHAPES: readonly (readonly [rows: number, columns: number, down: number])[] = [[64, 32, 4], [64, 64, 4], [64, 32, 2], [32, 64, 2]]
+/** Rows × columns of the workgroup's tile, and by how many subgroups, in the order of an H200's times. */
+const SHAPES: readonly (readonly [rows: number, columns: number, down: number])[] = [[64, 64, 4], [64, 32, 4], [32, 64, 2], [64, 32, 2]]
 
 /** Configs for an adapter with subgroup matrices. */
 export function matrixConfigs(pass: Pass, layout: AttentionLayout, traits: Traits): MatrixConfig[] {
