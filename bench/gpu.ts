@@ -173,8 +173,8 @@ function kernelTable({ kernels, kernelTime }: StepRow, ceilings: Ceilings): stri
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      adapter: { type: 'string' }, 'tune-kernels': { type: 'string' }, 'tune-seconds': { type: 'string' }, smoke: { type: 'boolean', default: false }, json: { type: 'boolean', default: false },
-      help: { type: 'boolean', short: 'h' },
+      adapter: { type: 'string' }, 'tune-kernels': { type: 'string' }, 'tune-seconds': { type: 'string' },
+      smoke: { type: 'boolean', default: false }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
     },
   })
   if (values.help) {

@@ -8,7 +8,8 @@ import { type Launch, type Lowering, type Traits, input, output, temporary } fro
 import {
   type AttentionLayout, type AttentionProblem, type Operand, type Side, attentionLaunch, controlWords, layoutOf,
 } from './attention/common.ts'
-import { type MatrixConfig, matrixConfigs, matrixForwardWgsl, matrixGradientWgsl, matrixName, matrixRows } from './attention/matrix.ts'
+import { matrixForwardWgsl, matrixGradientWgsl } from './attention/matrix.ts'
+import { type MatrixConfig, matrixConfigs, matrixName, matrixRows } from './attention/matrix-config.ts'
 import { type RegisterConfig, registerForwardWgsl, registerGradientWgsl } from './attention/register.ts'
 import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
 import { type SubgroupConfig, subgroupForwardWgsl, subgroupGradientWgsl } from './attention/subgroup.ts'

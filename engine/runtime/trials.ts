@@ -27,7 +27,9 @@ const MOST_RUNS = 50
 const AHEAD = 3
 /** A GPU that has waited for compilers runs slowly at first: an H200, for up to half a second at a seventh of its speed. */
 const WAKING_MS = 500
+/** So long without work, and it sleeps. */
 const NAP_MS = 100
+/** When candidates ran last. */
 let lastRun = 0
 
 /** Answers what may be measured now. True where a plan should be scheduled again with what is known. */
@@ -42,7 +44,7 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
     if (tuning.secondsLeft <= 0) break
     const start = performance.now()
     // The next ones' candidates compile while this one's are measured.
-    for (const { trial: soon } of byWeight.slice(answered, answered + AHEAD)) void compile(device, lowerings(soon, tuning))
+    for (const { trial: soon } of byWeight.slice(answered, answered + AHEAD)) void compile(device, triesOf(soon, tuning))
     const { key, candidates } = trial.question
     // Where none can be measured alone, the best guess is the answer: the question is not asked again.
     const best = await fastest(device, trial, tuning) ?? candidates[0]
@@ -55,37 +57,47 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   return true
 }
 
-/** What is tried of a question. */
-function lowerings(trial: Trial, { mode }: Tuning): Lowering[] {
-  const { candidates } = trial.question
+interface Tried {
+  readonly candidate: string
+  readonly lowering: Lowering
+}
+
+/** What is tried of a question, without what can't be lowered here. */
+function triesOf({ question: { candidates }, lower }: Trial, { mode }: Tuning, failed?: (candidate: string, error: unknown) => void): Tried[] {
   const count = mode === 'full' ? candidates.length : Math.min(candidates.length, FIRST_GUESSES)
-  return Array.from({ length: count }, (_, n) => trial.lower(n))
+  return candidates.slice(0, count).flatMap((candidate, n) => {
+    try {
+      return [{ candidate, lowering: lower(n) }]
+    } catch (error) {
+      failed?.(candidate, error)
+      return []
+    }
+  })
 }
 
 /** Makes the pipelines, all at once: drivers compile on as many threads as there are. */
-async function compile({ pipelines }: Device, tried: readonly Lowering[]): Promise<void> {
-  const launches = tried.flatMap(lowering => lowering.launches)
+async function compile({ pipelines }: Device, tried: readonly Tried[]): Promise<void> {
+  const launches = tried.flatMap(({ lowering }) => lowering.launches)
   await Promise.allSettled(launches.map(({ wgsl, label, slots, writes }) => pipelines.get(wgsl, label, slots.length, writes)))
 }
 
 /** The candidate that took least time, or undefined where none ran. */
 async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<string | undefined> {
-  const { key, candidates } = trial.question
-  const tried = lowerings(trial, tuning)
-  await compile(device, tried)
-  const bench = new Bench(device, trial)
-  const running: { candidate: string, run: Run, times: number, best: number }[] = []
   const failed = (candidate: string, error: unknown): void => {
     device.check()
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
-    tuning.onFailure?.(`${key}: ${candidate} does not run here: ${reason}`)
+    tuning.onFailure?.(`${trial.question.key}: ${candidate} does not run here: ${reason}`)
   }
+  const tried = triesOf(trial, tuning, failed)
+  await compile(device, tried)
+  const bench = new Bench(device, trial)
+  const running: { candidate: string, run: Run, times: number, best: number }[] = []
   try {
-    for (const [n, lowering] of tried.entries()) {
+    for (const { candidate, lowering } of tried) {
       try {
-        running.push({ candidate: candidates[n], run: await bench.prepare(lowering), times: 1, best: Infinity })
+        running.push({ candidate, run: await bench.prepare(lowering), times: 1, best: Infinity })
       } catch (error) {
-        failed(candidates[n], error)
+        failed(candidate, error)
       }
     }
     if (!device.traits.cpu && running.length > 1 && performance.now() - lastRun > NAP_MS) await wake(running[0].run)
@@ -94,6 +106,9 @@ async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<st
     for (let round = 0; round < ROUNDS; round++) {
       for (const one of running) one.best = Math.min(one.best, await one.run(one.times) / one.times)
     }
+  } catch (error) {
+    device.check() // a GPU that is lost says so in words of its own
+    throw error
   } finally {
     lastRun = performance.now()
     bench.end()

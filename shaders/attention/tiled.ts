@@ -73,9 +73,10 @@ ${name}${t} = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head),
 
 function put(tile: string, name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string {
   const { turns, ragged } = share(coming, config, layout)
+  const guard = (t: number): string => (ragged && t === turns - 1 ? `if (place < ${coming.along * coming.each}u) ` : '')
   return each(turns, t => `{
 ${moved(t, config)}
-${ragged && t === turns - 1 ? `if (place < ${coming.along * coming.each}u) { ` : ''}${tile}[place * PITCH + c] = ${name}${t};${ragged && t === turns - 1 ? ' }' : ''}
+${guard(t)}{ ${tile}[place * PITCH + c] = ${name}${t}; }
 }`)
 }
 

@@ -118,9 +118,8 @@ function slabOf(c: MatrixConfig, side: 'a' | 'b', operand: OperandLayout): Slab 
   const along = side === 'a' ? rows : columns
   const width = operand.vec4 ? 4 : 1
   const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
-  return {
-    side, tile: side === 'a' ? 'leftTile' : 'rightTile', operand, rows: along, width, run: length / width, pieces: length * other / width, pitch: length + PADDING,
-  }
+  const tile = side === 'a' ? 'leftTile' : 'rightTile'
+  return { side, tile, operand, rows: along, width, run: length / width, pieces: length * other / width, pitch: length + PADDING }
 }
 
 function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {

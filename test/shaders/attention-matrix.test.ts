@@ -7,7 +7,7 @@ import {
   type AttentionConfig, type AttentionProblem, attentionBackward, attentionCandidates, attentionForward, attentionForwardWgsl, attentionGradientWgsl,
 } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
-import { type MatrixConfig, matrixBytes, matrixName } from '../../shaders/attention/matrix.ts'
+import { type MatrixConfig, matrixBytes, matrixName } from '../../shaders/attention/matrix-config.ts'
 import type { Lowering, SubgroupMatrix, Traits, View } from '../../shaders/kernel.ts'
 import { normals } from '../../shaders/random.ts'
 import {

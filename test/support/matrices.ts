@@ -141,8 +141,8 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
   }).join('\n')
   if (listed) throw new Error('the kernel ends in products')
   for (const [from] of rules) if (!used.has(from)) throw new Error(`the kernel holds no ${from.source}`)
-  const typed = element === 'f16' ? plain : plain.replace('enable f16;\n', '').replaceAll('array<f16,', 'array<f32,').replaceAll('f16(', 'f32(').replaceAll('vec4<f16>', 'vec4<f32>')
-    .replaceAll('= f16', '= f32')
+  const inF32 = (text: string): string => text.replace('enable f16;\n', '').replace(/(array<|vec4<|= )f16\b/g, '$1f32').replaceAll('f16(', 'f32(')
+  const typed = element === 'f16' ? plain : inF32(plain)
   return typed.replace('@compute', `var<private> first: u32; // 1 in the lane that has the matrices, else 0
 var<private> matrices: array<f32, ${size * count}>;
 var<private> products: array<vec3<u32>, ${longest}>;
