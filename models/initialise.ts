@@ -1,6 +1,6 @@
 // Fresh weights, as Transformers and PEFT draw them. A parameter's numbers depend on the seed and on its own name, so
 // they stay the same whatever else a model has.
-import { normals, philox4x32 } from '../shaders/random.ts'
+import { ROUNDS_ONCE, normals, philox4x32 } from '../shaders/random.ts'
 import type { Parameter } from './nn.ts'
 
 /** Elements drawn and written at a time. */
@@ -45,7 +45,7 @@ function uniforms(count: number, stream: number, seed: number, bound: number): F
   const out = new Float32Array(count)
   for (let at = 0; at < count; at += 4) {
     // The last counter word keeps these apart from dropout's numbers.
-    const words = philox4x32([at / 4, stream, 0, 1], [seed, 0x74696c65])
+    const words = philox4x32([at / 4, stream, 0, 1], [seed, 0x74696c65], ROUNDS_ONCE)
     for (let i = at; i < Math.min(at + 4, count); i++) out[i] = ((words[i - at] >>> 8) * 2 ** -23 - 1) * bound
   }
   return out

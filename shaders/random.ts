@@ -5,8 +5,10 @@
 // The counter is (index / 4, stream, step, 0) and the key (seed, KEY_TAG). One block of four words serves the four
 // indices that share index / 4; a kernel that walks indices in order takes whole blocks with `uniformBlock`.
 
-/** The fewest with which the generator passes BigCrush, as the authors report; ten, their default, leave a margin. */
+/** Of what a kernel draws, again and again: the fewest with which the generator passes BigCrush, as the authors report. */
 const ROUNDS = 7
+/** Of what the host draws once: the authors' default, with a margin. */
+export const ROUNDS_ONCE = 10
 const MULTIPLIERS = [0xd2511f53, 0xcd9e8d57] as const
 /** Weyl increments of the key: the golden ratio and √3 − 1. */
 const KEY_STEPS = [0x9e3779b9, 0xbb67ae85] as const
@@ -80,7 +82,7 @@ function mulHigh(a: number, b: number): number {
 
 /** One Philox4x32 block: four 32-bit words from a counter of four and a key of two. */
 export function philox4x32(
-  counter: readonly [number, number, number, number], key: readonly [number, number], rounds = ROUNDS,
+  counter: readonly [number, number, number, number], key: readonly [number, number], rounds: number,
 ): [number, number, number, number] {
   let [x, y, z, w] = counter.map(word => word >>> 0)
   let [k0, k1] = key.map(word => word >>> 0)
@@ -104,7 +106,7 @@ export function philox4x32(
  * `stream` tells apart users of one seed (layers, purposes), `step` tells apart times.
  */
 export function uniform01(index: number, stream: number, step: number, seed: number): number {
-  const words = philox4x32([(index >>> 0) >>> 2, stream, step, 0], [seed, KEY_TAG])
+  const words = philox4x32([(index >>> 0) >>> 2, stream, step, 0], [seed, KEY_TAG], ROUNDS)
   return (words[index & 3] >>> 8) * 2 ** -24
 }
 
@@ -115,7 +117,7 @@ export function uniform01(index: number, stream: number, step: number, seed: num
 export function normals(count: number, stream: number, seed: number): Float32Array<ArrayBuffer> {
   const out = new Float32Array(count)
   for (let at = 0; at < count; at += 4) {
-    const words = philox4x32([at / 4, stream, 0, 0], [seed, KEY_TAG])
+    const words = philox4x32([at / 4, stream, 0, 0], [seed, KEY_TAG], ROUNDS_ONCE)
     for (let pair = 0; pair < 4; pair += 2) {
       // The radius takes all 32 bits, shifted off zero, where the logarithm has none.
       const radius = Math.sqrt(-2 * Math.log((words[pair] + 1) * 2 ** -32))
