@@ -177,14 +177,10 @@ describe('half precision', () => {
     const { traits, info } = await currentDevice()
     skip(!traits.f16, `${info.name} has no shader-f16`)
     const { losses: curve, norms, scale } = await losses('f16', 2 ** 24)
-    const overflows = norms.map(norm => !Number.isFinite(norm))
-    const skipped = overflows.filter(Boolean).length
+    const skipped = norms.filter(norm => !Number.isFinite(norm)).length
+    expect(skipped).toBeGreaterThan(2)
     expect(skipped).toBeLessThan(20)
-    // The first steps find a scale that fits, with room for gradients of less than twice the size. Where they grow beyond,
-    // one step finds the next.
-    const fits = overflows.indexOf(false)
-    expect(fits).toBeGreaterThan(2)
-    expect(overflows.some((over, t) => t > fits && over && overflows[t + 1])).toBe(false)
+    expect(norms.slice(skipped).every(Number.isFinite)).toBe(true)
     expect(scale).toBe(2 ** (24 - skipped))
     expect(curve[39]).toBeLessThan(curve[0])
   })
