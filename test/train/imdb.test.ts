@@ -76,7 +76,7 @@ describe.concurrent('the command', () => {
 
   test('tunes every parameter: the task is learnt, and the model that is left can be tuned on', async () => {
     const cwd = await place.folder()
-    const options = ['--tune', 'full', '--lr', '1e-2', '--batch-size', '16', '--epochs', '5', '--out', 'full']
+    const options = ['--tune', 'full', '--lr', '1e-2', '--batch-size', '16', '--epochs', '3', '--out', 'full']
     const { status, stdout, stderr } = await run([...inputs(), ...options], cwd)
     expect(status, stderr).toBe(0)
     const accuracy = Number(/Held-out accuracy: ([\d.]+) % of 48 reviews/.exec(stdout)?.[1])
