@@ -2,6 +2,7 @@
 // GPU ones that no cache holds, on a CPU ones as large as its kernels work on. Kernels are measured against these.
 import type { Device } from '../engine/index.ts'
 import { Profiler } from '../engine/runtime/profiler.ts'
+import { wake } from './measure.ts'
 
 export interface Ceilings {
   /** f32 operations a second; a fused multiply-add is two. */
@@ -16,8 +17,6 @@ const WORKGROUP = 64
 /** Multiply-adds an accumulator in a round of the loop. */
 const ROUND = 8
 const RUNS = 10
-/** A GPU that had nothing to do takes up to half a second to come to its full speed. */
-const WAKING_MS = 600
 
 /** Numbers in flight an invocation: enough to hide latency, few enough for registers; which is best depends on the adapter. */
 const ACCUMULATORS = [1, 2, 4, 8, 16]
@@ -99,9 +98,7 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
     return best
   }
   try {
-    for (const start = performance.now(); !traits.cpu && performance.now() - start < WAKING_MS;) {
-      await bestSeconds(device, multiplyAddShader(8, 512, 'f32'), [to], [workgroups, 1])
-    }
+    await wake(device, () => bestSeconds(device, multiplyAddShader(8, 512, 'f32'), [to], [workgroups, 1]))
     const operations = await multiplyAdds('f32')
     const halfOperations = traits.f16 ? await multiplyAdds('f16') : undefined
     let fastest = Infinity

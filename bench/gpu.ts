@@ -1,7 +1,7 @@
 // `npm run bench:gpu`: everything that needs a real GPU, in one command. Products against the measured peak, f16 against f32,
 // DistilBERT's LoRA step with the share of time in which the GPU is busy, and where its time goes.
 import { parseArgs } from 'node:util'
-import { type KernelTime, UserError, compile } from '../engine/index.ts'
+import { type KernelTime, UserError, compile, currentDevice } from '../engine/index.ts'
 import { Console, percent, table } from '../train/console.ts'
 import { byLabel } from '../train/profile.ts'
 import { openTimedDevice, tuningMode } from './adapter.ts'
@@ -9,7 +9,7 @@ import { type Ceilings, measureCeilings, shareOf } from './ceilings.ts'
 import { runBench } from './command.ts'
 import { Held } from './held.ts'
 import { host } from './host.ts'
-import { type Effort, type Timing, measure, measureKernels, sumOf } from './measure.ts'
+import { type Effort, type Timing, measure, measureKernels, sumOf, wake } from './measure.ts'
 import { Progress } from './progress.ts'
 import { dropResults, saveResults, settingOf } from './results.ts'
 import { giga, megabytes, ms } from './text.ts'
@@ -45,8 +45,6 @@ const SMOKE: Sizes = {
 }
 /** Kernels of a step that the table shows. */
 const SHOWN = 14
-/** A GPU that waited for compilers comes to its full speed within half a second: 15 calls of so many milliseconds. */
-const WAKING_MS = 40
 
 type Float = 'f32' | 'f16'
 
@@ -67,7 +65,7 @@ async function products({ products: sizes, effort }: Sizes, dtypes: readonly Flo
       const held = new Held()
       const [a, b] = [(await held.floats([size, size], dtype)).tensor, (await held.floats([size, size], dtype)).tensor]
       const fn = compile(() => ({ y: a.matmul(b) }))
-      for (const start = performance.now(); performance.now() - start < effort.calls * WAKING_MS;) await fn.profile()
+      await wake(await currentDevice(), () => fn.profile())
       const time = await measureKernels(fn, effort)
       const { kernels } = await fn.profile()
       const operations = sumOf(kernels, kernel => kernel.operations ?? 0)
@@ -183,7 +181,7 @@ async function main(): Promise<void> {
   }
   const console = new Console(values.json)
   const tuning = tuningMode(values['tune-kernels'] ?? (values.smoke ? 'cached' : 'full'))
-  const seconds = values['tune-seconds'] === undefined ? undefined : Number(values['tune-seconds'])
+  const seconds = values['tune-seconds'] === undefined ? undefined : Number(values['tune-seconds'].trim() || NaN)
   if (seconds !== undefined && !(seconds >= 0)) throw new UserError(`--tune-seconds takes a number, not '${values['tune-seconds']}'`)
   const device = await openTimedDevice(values.adapter, tuning, seconds)
   const { info, traits } = device

@@ -20,22 +20,11 @@ export type { AttentionProblem } from './attention/common.ts'
 
 export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig | MatrixConfig
 
-/** In the order of an H200's times, heads of 64: a gradient's tiles leave room for few workgroups, so it wants many invocations in each. */
-const tiles: Readonly<Record<'forward' | 'gradient', readonly TiledConfig[]>> = {
-  forward: [
-    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
-    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },
-    { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
-    { kind: 'tiled', tx: 16, ty: 16, rm: 4, cn: 4 },
-    { kind: 'tiled', tx: 8, ty: 8, rm: 2, cn: 2 },
-  ],
-  gradient: [
-    { kind: 'tiled', tx: 8, ty: 16, rm: 2, cn: 4 },
-    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 4 },
-    { kind: 'tiled', tx: 8, ty: 16, rm: 4, cn: 4 },
-    { kind: 'tiled', tx: 8, ty: 8, rm: 4, cn: 2 },
-    { kind: 'tiled', tx: 8, ty: 8, rm: 2, cn: 2 },
-  ],
+/** tx, ty, rm, cn of each, in the order of an H200's times with heads of 64: a gradient's tiles leave room for few workgroups, so it wants
+ *  many invocations in each. */
+const tiles: Readonly<Record<'forward' | 'gradient', readonly (readonly [tx: number, ty: number, rm: 2 | 4, cn: 2 | 4])[]>> = {
+  forward: [[8, 8, 4, 4], [8, 8, 4, 2], [8, 16, 4, 4], [16, 16, 4, 4], [8, 8, 2, 2]],
+  gradient: [[8, 16, 2, 4], [8, 8, 4, 4], [8, 16, 4, 4], [8, 8, 4, 2], [8, 8, 2, 2]],
 }
 
 /** Widest subgroup that the subgroup kernels make sense for: past it, lanes outnumber the chunks of a head. */
@@ -49,7 +38,8 @@ export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLay
     ? []
     : [{ kind: 'subgroup', lanes, rows: 8 }]
   if (traits.cpu) return [...subgroups, plain]
-  const fitting = tiles[pass === 'forward' ? 'forward' : 'gradient'].filter(config =>
+  const all = tiles[pass === 'forward' ? 'forward' : 'gradient'].map(([tx, ty, rm, cn]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn }))
+  const fitting = all.filter(config =>
     tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage && config.tx * config.ty <= traits.maxWorkgroupInvocations)
   return [...matrixConfigs(pass, layout, traits), ...fitting, ...subgroups, plain]
 }

@@ -1,4 +1,4 @@
-// Random numbers from counters: Philox4x32-7 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+// Random numbers from counters: Philox4x32 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 // SC'11), as WGSL and as its mirror in JavaScript. A number depends on (index, stream, step, seed) and on nothing else,
 // so a dropout mask is the same on every adapter and is made again in the backward pass instead of being kept.
 //

@@ -47,6 +47,7 @@ export function workgroupStorage(c: WorkgroupConfig): number {
 /** Threads of a subgroup stand in a block so wide: what they read of both tiles together is least where it is about square. */
 const BLOCK_WIDTH = 8
 const BLOCK_HEIGHT = 4
+const BLOCK = BLOCK_WIDTH * BLOCK_HEIGHT
 
 /** The shader of one config and layout. */
 export function workgroupWgsl(c: WorkgroupConfig, layout: Layout): string {
@@ -62,8 +63,8 @@ export function workgroupWgsl(c: WorkgroupConfig, layout: Layout): string {
     const blocked = across % BLOCK_WIDTH === 0 && down % BLOCK_HEIGHT === 0 && across > BLOCK_WIDTH
     const blocks = across / BLOCK_WIDTH
     const [y, x] = blocked
-      ? [`local / ${BLOCK_WIDTH}u % ${BLOCK_HEIGHT}u + local / ${32 * blocks}u * ${BLOCK_HEIGHT}u`,
-        `local % ${BLOCK_WIDTH}u + local / 32u % ${blocks}u * ${BLOCK_WIDTH}u`]
+      ? [`local / ${BLOCK_WIDTH}u % ${BLOCK_HEIGHT}u + local / ${BLOCK * blocks}u * ${BLOCK_HEIGHT}u`,
+        `local % ${BLOCK_WIDTH}u + local / ${BLOCK}u % ${blocks}u * ${BLOCK_WIDTH}u`]
       : [`local / ${across}u`, `local % ${across}u`]
     // Threads take groups of four in turn, so that neighbours read neighbouring groups of the tiles.
     writer.line(`let y = ${y};`, `let x = ${x};`)

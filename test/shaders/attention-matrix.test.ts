@@ -9,9 +9,8 @@ import {
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { type MatrixConfig, matrixBytes, matrixName } from '../../shaders/attention/matrix-config.ts'
 import type { Lowering, SubgroupMatrix, Traits, View } from '../../shaders/kernel.ts'
-import { normals } from '../../shaders/random.ts'
 import {
-  type Case, type Tensors, agree, agreeWithin, attributesOf, drawTensors, expected, forwardInputs, gradientInputs, kernelOf, length, masks, roundingIn16,
+  type Case, type Tensors, agree, agreeWithin, attributesOf, drawTensors, expected, forwardInputs, gradientInputs, kernelOf, length, masks, roundingIn16, whereTheyStand,
 } from '../support/attention.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { NULL_LANES, expectCompiled, writtenOut } from '../support/matrices.ts'
@@ -164,17 +163,8 @@ describe('gives what float64 gives, with the matrix operations written out', () 
   })
 
   test('slices of one projection and heads before the sequence, read where they stand', async () => {
-    const { batch, queries, heads, headSize } = c
-    const square: Case = { ...c, keys: queries }
-    const tensors = drawTensors(square)
-    const shape = [batch, queries, heads, headSize]
-    const width = heads * headSize
-    const fused = normals(batch * queries * 3 * width, 8, 1)
-    const part = (n: number): TestInput =>
-      ({ data: fused, spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] } })
-    const headsFirst: TestInput =
-      { data: tensors.dO.data, spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] } }
-    await expectRight(square, { ...tensors, q: part(0), k: part(1), v: part(2), dO: headsFirst }, config, plain)
+    const square: Case = { ...c, keys: c.queries }
+    await expectRight(square, whereTheyStand(square, drawTensors(square)), config, plain)
   })
 
   test('scores in the thousands', async () => {

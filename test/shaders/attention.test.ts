@@ -17,7 +17,7 @@ import type { Lowering, Traits } from '../../shaders/kernel.ts'
 import { normals } from '../../shaders/random.ts'
 import {
   type Case, STEP, type Tensors, agree, attributesOf, contiguous, drawTensors, elements, expected, forwardInputs, gradientInputs,
-  kernelOf, length, masks, plainCase,
+  kernelOf, length, masks, plainCase, whereTheyStand,
 } from '../support/attention.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
@@ -151,21 +151,15 @@ test('the same inputs give the same bits, in every kernel', async () => {
 
 test('q, k and v are read where they stand: slices of one fused projection, or heads before the sequence', async () => {
   const c: Case = { ...plainCase, batch: 2, queries: 10, keys: 10, heads: 3, headSize: 32, mask: (_, key) => key !== 4, rate: 0.1 }
-  const { batch, queries, heads, headSize } = c
-  const tensors = drawTensors(c)
-  const shape = [batch, queries, heads, headSize]
+  const { queries, heads, headSize } = c
   const width = heads * headSize
-  const fused = normals(batch * queries * 3 * width, 8, 1)
-  const part = (n: number): TestInput =>
-    ({ data: fused, spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] } })
-  const headsFirst: TestInput =
-    { data: tensors.dO.data, spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] } }
+  const tensors = whereTheyStand(c, drawTensors(c))
   for (const name of ['attention', 'attentionGradient']) {
-    expect(kernelOf(name).strided?.(part(1).spec, 1, attributesOf(c))).toBe(true)
-    const across = { ...part(1).spec, strides: [queries * width, width, 1, heads] }
+    expect(kernelOf(name).strided?.(tensors.k.spec, 1, attributesOf(c))).toBe(true)
+    const across = { ...tensors.k.spec, strides: [queries * width, width, 1, heads] }
     expect(kernelOf(name).strided?.(across, 1, attributesOf(c))).toBe(false)
   }
-  await checkCase(c, { ...tensors, q: part(0), k: part(1), v: part(2), dO: headsFirst }, 2e-5)
+  await checkCase(c, tensors, 2e-5)
 })
 
 test('rows that begin off a multiple of four are read one by one', async () => {

@@ -160,3 +160,15 @@ export function agreeWithin(label: string, actual: readonly TestOutput[], wanted
     expect(beyond < 0 ? 'right' : `${label}: output ${output}, element ${beyond} is ${actual[output][beyond]}, not ${wanted[output][beyond]}`).toBe('right')
   })
 }
+
+/** The same problem's q, k and v as slices of one fused projection, and dO with heads before the sequence. Of as many keys as queries. */
+export function whereTheyStand({ batch, queries, heads, headSize }: Case, tensors: Tensors): Tensors {
+  const shape = [batch, queries, heads, headSize]
+  const width = heads * headSize
+  const fused = normals(batch * queries * 3 * width, 8, 1)
+  const part = (n: number): TestInput =>
+    ({ data: fused, spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] } })
+  const headsFirst: TestInput =
+    { data: tensors.dO.data, spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] } }
+  return { ...tensors, q: part(0), k: part(1), v: part(2), dO: headsFirst }
+}
