@@ -13,18 +13,30 @@ import { type MatrixConfig, matrixConfigs, matrixName, matrixRows } from './atte
 import { type RegisterConfig, registerForwardWgsl, registerGradientWgsl } from './attention/register.ts'
 import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
 import { type SubgroupConfig, subgroupForwardWgsl, subgroupGradientWgsl } from './attention/subgroup.ts'
-import { type TiledConfig, tiledBytes, tiledForwardWgsl, tiledGradientWgsl, tiledRows } from './attention/tiled.ts'
+import { type TiledConfig, tiledBytes, tiledForwardWgsl, tiledGradientWgsl, tiledName, tiledRows, tiledThreads } from './attention/tiled.ts'
 import type { View } from './kernel.ts'
 
 export type { AttentionProblem } from './attention/common.ts'
 
 export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig | MatrixConfig
 
-/** tx, ty, rm, cn of each, in the order of an H200's times with heads of 64: a gradient's tiles leave room for few workgroups, so it wants
- *  many invocations in each. */
-const tiles: Readonly<Record<'forward' | 'gradient', readonly (readonly [tx: number, ty: number, rm: 2 | 4, cn: 2 | 4])[]>> = {
-  forward: [[8, 8, 4, 4], [8, 8, 4, 2], [8, 16, 4, 4], [16, 16, 4, 4], [8, 8, 2, 2]],
-  gradient: [[8, 16, 2, 4], [8, 8, 4, 4], [8, 16, 4, 4], [8, 8, 4, 2], [8, 8, 2, 2]],
+/** A tiled kernel: tx, ty, rm, cn and how weights go round. */
+type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 'shuffles' | 'memory']
+
+/**
+ * Best guess first. Those by way of memory stand in the order of an H200's times with heads of 64, where a gradient's tiles leave room
+ * for few workgroups, so that it wants many invocations in each. What shuffles save in memory goes to larger blocks, which read less for
+ * each multiply-add (4·(rm + cn) words for 4·rm·cn); no GPU has timed them yet, so they come second.
+ */
+const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
+  forward: [
+    [8, 8, 4, 4, 'memory'], [8, 8, 8, 8, 'shuffles'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 8, 4, 'memory'],
+    [8, 8, 4, 2, 'memory'], [8, 16, 4, 4, 'memory'], [16, 16, 4, 4, 'memory'], [8, 8, 2, 2, 'memory'],
+  ],
+  gradient: [
+    [8, 16, 2, 4, 'memory'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 8, 'shuffles'], [8, 8, 4, 4, 'shuffles'],
+    [8, 8, 4, 4, 'memory'], [8, 16, 4, 4, 'memory'], [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
+  ],
 }
 
 /** Widest subgroup that the subgroup kernels make sense for: past it, lanes outnumber the chunks of a head. */
@@ -38,9 +50,9 @@ export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLay
     ? []
     : [{ kind: 'subgroup', lanes, rows: 8 }]
   if (traits.cpu) return [...subgroups, plain]
-  const all = tiles[pass === 'forward' ? 'forward' : 'gradient'].map(([tx, ty, rm, cn]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn }))
-  const fitting = all.filter(config =>
-    tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage && config.tx * config.ty <= traits.maxWorkgroupInvocations)
+  const all = tiles[pass === 'forward' ? 'forward' : 'gradient'].map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
+  const fitting = all.filter(config => tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage
+    && tiledThreads(config) <= traits.maxWorkgroupInvocations && (!config.exchange || (lanes > 0 && lanes % config.tx === 0)))
   return [...matrixConfigs(pass, layout, traits), ...fitting, ...subgroups, plain]
 }
 
@@ -66,7 +78,7 @@ function describe(config: AttentionConfig): string {
   if (config.kind === 'register') return `register x${config.invocations}`
   if (config.kind === 'matrix') return matrixName(config)
   if (config.kind === 'subgroup') return `sg${config.lanes}x${config.rows}`
-  return `tiled ${config.ty * config.rm}x${config.tx * config.cn}`
+  return tiledName(config)
 }
 
 /** Chooses a config for a pass. */

@@ -209,6 +209,8 @@ interface Addressing {
   /** Variables of `coordinates`, the last one that of the row's elements; and whether rows are multiples of four long. */
   readonly names: readonly string[]
   readonly wholeFours: boolean
+  /** Which views have four neighbours, the first of which has a multiple of four as its number, as one aligned vec4. */
+  readonly together: readonly boolean[]
 }
 
 function addressing(shape: readonly number[], views: readonly View[]): Addressing {
@@ -247,9 +249,15 @@ function addressing(shape: readonly number[], views: readonly View[]): Addressin
     }
     return terms.join(' + ') || '0u'
   }
+  const wholeFours = rank > 0 && axes.sizes[rank - 1] % 4 === 0
+  const together = views.map(({ offset }, k) => {
+    const strides = axes.strides[k]
+    const aligned = wholeFours && strides[rank - 1] === 1 && strides.slice(0, -1).every(stride => stride % 4 === 0)
+    return offset % 4 === 0 && (access[k] === 'linear' || aligned)
+  })
   return {
     fields, words, coordinates, addresses: views.map((view, k) => address(k, view.offset)), access,
-    names: needed ? axes.sizes.map((_, axis) => `c${axis}`) : [], wholeFours: rank > 0 && axes.sizes[rank - 1] % 4 === 0,
+    names: needed ? axes.sizes.map((_, axis) => `c${axis}`) : [], wholeFours, together,
   }
 }
 
@@ -259,8 +267,8 @@ const loadLines = (inputs: readonly View[], { addresses }: Addressing): string[]
 
 /**
  * A body as a function that is called for four neighbours, the first of which has a multiple of four as its number. They
- * share a Philox block, of the numbers that each would draw alone, and where rows are multiples of four long all coordinates
- * but the last: these are made once, and are arguments of the function besides `i`.
+ * share a Philox block, of the numbers that each would draw alone, what is read `together` by one load, and where rows are
+ * multiples of four long all coordinates but the last: these are made once, and are arguments of the function besides `i`.
  */
 interface Four {
   readonly parameters: string
@@ -272,23 +280,29 @@ interface Four {
   call(q: number): string
 }
 
-function byFour(body: Body, inputs: readonly View[], at: Addressing): Four {
+function byFour(body: Body, inputs: readonly View[], at: Addressing, together: readonly boolean[] = []): Four {
   const loads = loadLines(inputs, at)
+  const wide = inputs.flatMap((_, k) => (together[k] ? [k] : []))
   // A step's one number is loaded before the calls, and again where the body's own lines read it too.
   const isStep = (k: number): boolean => body.draws.some(({ step }) => step === `x${k}`)
   const names = at.wholeFours ? at.names : []
   return {
-    parameters: [...names.map(name => `, ${name}: u32`), ...body.draws.map((_, k) => `, random${k}: f32`)].join(''),
-    lines: [...(at.wholeFours ? [] : at.coordinates), ...loads.filter((_, k) => !isStep(k) || mentions(body, `x${k}`))],
+    parameters: [
+      ...names.map(name => `, ${name}: u32`), ...wide.map(k => `, x${k}: ${scalarType(inputs[k].dtype)}`),
+      ...body.draws.map((_, k) => `, random${k}: f32`),
+    ].join(''),
+    lines: [...(at.wholeFours ? [] : at.coordinates), ...loads.filter((_, k) => !together[k] && (!isStep(k) || mentions(body, `x${k}`)))],
     before: [
       ...(at.wholeFours ? at.coordinates : []),
+      ...wide.map(k => `let four${k} = vec4<${scalarType(inputs[k].dtype)}>(in${k}[(${at.addresses[k]}) / 4u]);`),
       ...loads.filter((_, k) => isStep(k)),
       ...body.draws.map(({ stream, step, seed }, k) => `let random${k} = uniformBlock(i / 4u, ${stream}, ${step}, ${seed});`),
     ],
     call: q => {
       const nth = (name: string): string => (q === 0 ? name : `${name} + ${q}u`)
       const coordinates = names.map((name, axis) => (axis === names.length - 1 ? nth(name) : name))
-      return [nth('i'), ...coordinates, ...body.draws.map((_, k) => `random${k}.${LETTERS[q]}`)].join(', ')
+      const own = [...wide.map(k => `four${k}`), ...body.draws.map((_, k) => `random${k}`)].map(four => `${four}.${LETTERS[q]}`)
+      return [nth('i'), ...coordinates, ...own].join(', ')
     },
   }
 }
@@ -314,6 +328,8 @@ export interface FinishText {
    * elements i … i + 3, where `i` must be a multiple of four: rows are multiples of four long where they are stored so.
    */
   wgsl(width: 1 | 4): string
+  /** Element types of the inputs' arrays: for fours, vec4 where an input has them together. */
+  types(width: 1 | 4): string[]
   readonly fields: readonly (readonly [name: string, type: 'u32' | 'i32' | 'f32'])[]
   readonly words: Readonly<Record<string, number>>
 }
@@ -326,7 +342,7 @@ export function finishText({ shape, inputs, body }: Finish): FinishText {
   const finish = (parameters: string, lines: readonly string[]): string[] =>
     [`fn finish(value: f32, i: u32${parameters}) -> f32 {`, ...[...lines, ...body.lines, `return ${body.result};`].map(indented), '}']
   const finish4 = (): string[] => {
-    const four = byFour(body, inputs, at)
+    const four = byFour(body, inputs, at, at.together)
     const calls = LETTERS.map((letter, q) => `  finish(value.${letter}, ${four.call(q)}),`)
     return [
       ...finish(four.parameters, four.lines),
@@ -336,6 +352,7 @@ export function finishText({ shape, inputs, body }: Finish): FinishText {
   return {
     wgsl: width => [helperText(body.helpers), ...(width === 4 ? finish4() : finish('', [...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)]))]
       .filter(line => line !== '').join('\n'),
+    types: width => inputs.map(({ dtype }, k) => (width === 4 && at.together[k] ? `vec4<${dtype}>` : dtype)),
     fields: named,
     words: Object.fromEntries(named.map(([name], k) => {
       const word = words[k]

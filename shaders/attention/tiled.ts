@@ -3,122 +3,226 @@
 //
 // Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the chunks
 // x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring invocations
-// read neighbouring places; odd pitches spread those over the banks. The next columns are on their way, in registers, while
+// read neighbouring places, spread over the banks: chunk c of place p stands at c ^ (p mod 8) of its row, or with odd
+// pitches where rows are no multiple of eight chunks.
+//
+// What one invocation's columns weigh, the others of its rows (the same y) need too: it goes round by subgroup shuffles,
+// or through workgroup memory. Where an invocation moves few, the next columns are on their way, in registers, while
 // these are worked on.
 import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each, place, sides, tidy } from './common.ts'
 import { bytesOf } from '../kernel.ts'
 
 export interface TiledConfig {
   readonly kind: 'tiled'
-  /** Invocations along columns and along rows. */
+  /** Invocations along columns and along rows: multiples of eight. */
   readonly tx: number
   readonly ty: number
   /** Rows and columns of an invocation's block of scores. */
-  readonly rm: 2 | 4
-  readonly cn: 2 | 4
+  readonly rm: 2 | 4 | 8
+  readonly cn: 2 | 4 | 8
+  /** Weights and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width. */
+  readonly exchange: boolean
 }
 
 export const tiledRows = ({ ty, rm }: TiledConfig): number => ty * rm
 const tiledColumns = ({ tx, cn }: TiledConfig): number => tx * cn
+export const tiledThreads = ({ tx, ty }: TiledConfig): number => tx * ty
 
-const pitchOf = (headSize: number): number => chunksOf(headSize) | 1
+/** Rows of a block are held by fours, or as one two. */
+const foursOf = ({ rm }: TiledConfig): { width: 2 | 4; groups: number } => (rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 })
+
+const swings = (headSize: number): boolean => chunksOf(headSize) % 8 === 0
+const pitchOf = (headSize: number): number => (swings(headSize) ? chunksOf(headSize) : chunksOf(headSize) | 1)
 
 /** Bytes of workgroup memory, forward and for each side of the gradient. */
 export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: 'forward' | Side): number {
-  const { tx, ty, rm } = config
+  const { ty, rm, exchange } = config
   const tileRow = pitchOf(layout.headSize) * 4 * bytesOf(layout.dtype)
-  const tiles = (tiledRows(config) + tiledColumns(config)) * tileRow
-  // WGSL aligns vec2 to 8 bytes and vec4 to 16; both are multiples of what they hold.
-  const weights = tiledColumns(config) * (ty + 1) * rm * 4
-  if (pass === 'forward') return tiles + weights + tx * ty * rm * 4
-  return 2 * tiles + (pass === 'key' ? 2 : 1) * weights
+  const tiles = (tiledRows(config) + tiledColumns(config)) * tileRow * (pass === 'forward' ? 1 : 2)
+  if (exchange) return tiles
+  const { width, groups } = foursOf(config)
+  const weights = tiledColumns(config) * (ty * groups + 1) * width * 4
+  if (pass === 'forward') return tiles + weights + tiledThreads(config) * rm * 4
+  return tiles + (pass === 'key' ? 2 : 1) * weights
 }
 
-const describe = ({ tx, ty, rm, cn }: TiledConfig, layout: AttentionLayout): string =>
-  `tiled ${ty * rm}x${tx * cn} by ${tx}x${ty}, headSize ${layout.headSize} ${layout.dtype}`
+/** For labels, e.g. `tiled 64x32 of 8x4 sg`: the workgroup's tile, an invocation's block, by subgroups. */
+export const tiledName = (config: TiledConfig): string =>
+  `tiled ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}${config.exchange ? ' sg' : ''}`
 
-/** Rows of an operand on their way to a tile in workgroup memory. */
+const describe = (config: TiledConfig, { headSize, dtype }: AttentionLayout): string =>
+  `${tiledName(config)}, headSize ${headSize} ${dtype}`
+
+/** Chunk `c` of the row at `place` in a tile; `swing` is anything equal to the place modulo eight. */
+const chunkAt = (place: string, c: string, swing: string, { headSize }: AttentionLayout): string =>
+  `(${place}) * PITCH + ${swings(headSize) ? `(${c} ^ (${swing} & 7u))` : c}`
+
+/** What an invocation holds of a block's rows: of row m, in the vectors `name` + its group. */
+const ofRow = (name: string, m: number, config: TiledConfig): string => {
+  const { width } = foursOf(config)
+  return `${name}_${Math.floor(m / width)}[${m % width}]`
+}
+
+/** `vec…(…)` of what rows of group g have. */
+const gather = (g: number, of: (m: number) => string, config: TiledConfig): string => {
+  const { width } = foursOf(config)
+  return `vec${width}<f32>(${each(width, i => of(g * width + i), ', ')})`
+}
+
+/** Columns on their way to a tile in workgroup memory. */
 interface Coming {
+  readonly tile: string
   readonly operand: string
-  readonly start: string
+  /** Variables that hold them on the way. */
+  readonly name: string
   /** Their count; what stands past the end repeats the last. */
   readonly bound: string
-  /** How the tile's rows are shared out: so many invocations, so many rows each. */
-  readonly along: number
-  readonly each: number
 }
 
-/** Groups of four that an invocation moves, and whether the last turn is not for all. */
-function share({ along, each: rows }: Coming, { tx, ty }: TiledConfig, { headSize }: AttentionLayout): { turns: number; ragged: boolean } {
-  const turns = along * rows * chunksOf(headSize) / (tx * ty)
-  return { turns: Math.ceil(turns), ragged: !Number.isInteger(turns) }
-}
+/** Groups of four that an invocation may hold on their way. */
+const MOST_HELD = 8
 
-/** The group that an invocation moves in turn t: its place in the tile, and its chunk. */
-const moved = (t: number, { tx, ty }: TiledConfig): string => `let at = lane + ${t * tx * ty}u;
+/** Moves columns to tiles, by way of registers that are filled ahead, or at once. */
+class Mover {
+  readonly #config: TiledConfig
+  readonly #layout: AttentionLayout
+  readonly #turns: number
+  readonly #ragged: boolean
+  readonly #ahead: boolean
+
+  /** `together`: tiles that are on their way at a time. */
+  constructor(config: TiledConfig, layout: AttentionLayout, together: number) {
+    const turns = tiledColumns(config) * chunksOf(layout.headSize) / tiledThreads(config)
+    this.#config = config
+    this.#layout = layout
+    this.#turns = Math.ceil(turns)
+    this.#ragged = !Number.isInteger(turns)
+    this.#ahead = this.#turns * together <= MOST_HELD
+  }
+
+  #turn(t: number, body: string): string {
+    return `{
+let at = lane + ${t * tiledThreads(this.#config)}u;
 let place = at / CHUNKS;
-let c = at % CHUNKS;`
+let c = at % CHUNKS;
+${body}
+}`
+  }
 
-const hold = (name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string =>
-  each(share(coming, config, layout).turns, t => `var ${name}${t}: vec4<${layout.dtype}>;`)
+  #load({ operand, bound }: Coming, start: string): string {
+    const { tx, cn } = this.#config
+    return `vec4<${this.#layout.dtype}>(load${operand}(row${operand}(item, min(${start} + place % ${tx}u * ${cn}u + place / ${tx}u, ${bound} - 1u), head), c))`
+  }
 
-function read(name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string {
-  const { operand, start, bound, along } = coming
-  return each(share(coming, config, layout).turns, t => `{
-${moved(t, config)}
-let i = min(${start} + place % ${along}u * ${coming.each}u + place / ${along}u, ${bound} - 1u);
-${name}${t} = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
-}`)
-}
+  /** Declares what is held ahead. */
+  hold({ name }: Coming): string {
+    return this.#ahead ? each(this.#turns, t => `var ${name}${t}: vec4<${this.#layout.dtype}>;`) : ''
+  }
 
-function put(tile: string, name: string, coming: Coming, config: TiledConfig, layout: AttentionLayout): string {
-  const { turns, ragged } = share(coming, config, layout)
-  const guard = (t: number): string => (ragged && t === turns - 1 ? `if (place < ${coming.along * coming.each}u) ` : '')
-  return each(turns, t => `{
-${moved(t, config)}
-${guard(t)}{ ${tile}[place * PITCH + c] = ${name}${t}; }
-}`)
+  /** Begins to read the columns from `start` on, where they are read ahead. */
+  ahead(coming: Coming, start: string): string {
+    return this.#ahead ? each(this.#turns, t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)) : ''
+  }
+
+  /** Puts the columns from `start` on into their tile. */
+  put(coming: Coming, start: string): string {
+    const value = (t: number): string => (this.#ahead ? `${coming.name}${t}` : this.#load(coming, start))
+    return each(this.#turns, t => {
+      const guard = this.#ragged && t === this.#turns - 1 ? `if (place < ${tiledColumns(this.#config)}u) ` : ''
+      return this.#turn(t, `${guard}{ ${coming.tile}[${chunkAt('place', 'c', 'place', this.#layout)}] = ${value(t)}; }`)
+    })
+  }
 }
 
 /** Copies the workgroup's own rows to their tile. */
-function fillRows(tile: string, operand: string, bound: string, { tx, ty, rm }: TiledConfig, { dtype }: AttentionLayout): string {
-  return `for (var at = lane; at < ${ty * rm}u * CHUNKS; at += ${tx * ty}u) {
+function fillRows(tile: string, operand: string, bound: string, config: TiledConfig, layout: AttentionLayout): string {
+  const { ty, rm } = config
+  return `for (var at = lane; at < ${tiledRows(config)}u * CHUNKS; at += ${tiledThreads(config)}u) {
 let place = at / CHUNKS;
 let c = at % CHUNKS;
 let i = min(rowStart + (place % ${ty}u) * ${rm}u + place / ${ty}u, ${bound} - 1u);
-${tile}[place * PITCH + c] = vec4<${dtype}>(load${operand}(row${operand}(item, i, head), c));
+${tile}[${chunkAt('place', 'c', 'place', layout)}] = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
 }`
 }
 
-/** The block of products of two tiles: score[n] (rows along the vector) += a · bᵀ. Sums go on from chunk to chunk, with no addition apart. */
-function products(score: string, rowTile: string, columnTile: string, { tx, ty, rm, cn }: TiledConfig): string {
-  return `for (var c = 0u; c < CHUNKS; c++) {
-${each(rm, m => `let a${m} = vec4<f32>(${rowTile}[(y + ${ty * m}u) * PITCH + c]);`)}
-${each(4, e => `let rows${e} = vec${rm}<f32>(${each(rm, m => `a${m}[${e}]`, ', ')});`)}
-${each(cn, n => `let b${n} = vec4<f32>(${columnTile}[(x + ${tx * n}u) * PITCH + c]);
-${each(4, e => `${score}${n} += rows${e} * b${n}[${e}];`)}`)}
+/** Names of a block of scores: columns n, rows by groups. */
+function block(config: TiledConfig, line: (n: number, g: number) => string): string {
+  return each(config.cn, n => each(foursOf(config).groups, g => line(n, g)))
+}
+
+/** The block of products of two tiles: score[n] (rows along vectors) += a · bᵀ. Sums go on from chunk to chunk, with no addition apart. */
+function products(score: string, rowTile: string, columnTile: string, config: TiledConfig, layout: AttentionLayout): string {
+  const { tx, ty, rm, cn } = config
+  const { width, groups } = foursOf(config)
+  return `${block(config, (n, g) => `var ${score}${n}_${g} = vec${width}<f32>();`)}
+for (var c = 0u; c < CHUNKS; c++) {
+${each(rm, m => `let a${m} = vec4<f32>(${rowTile}[${chunkAt(`y + ${ty * m}u`, 'c', 'y', layout)}]);`)}
+${each(4, e => each(groups, g => `let rows${e}_${g} = ${gather(g, m => `a${m}[${e}]`, config)};`))}
+${each(cn, n => `let b${n} = vec4<f32>(${columnTile}[${chunkAt(`x + ${tx * n}u`, 'c', 'x', layout)}]);
+${each(4, e => each(groups, g => `${score}${n}_${g} += rows${e}_${g} * b${n}[${e}];`))}`)}
 }`
 }
 
-/** Columns that are added in a turn of the loop over a tile's. */
+/** One sum over a tile's columns: sum[m][t] += weights · the tile. */
+interface Term {
+  readonly sum: string
+  /** The block's weights: variables, or the array in workgroup memory, by `exchange`. */
+  readonly weights: string
+  readonly tile: string
+}
+
+/** Columns that are added in a turn of the loop over a tile's, where weights are in workgroup memory. */
 const TURN = 4
 
-/** sum[m][t] += weights · columnTile over the tile's columns. */
-function accumulate(
-  terms: readonly { sum: string; weights: string; tile: string }[], { rm, ty, ...config }: TiledConfig, owned: number,
-): string {
-  const step = (n: number): string => terms.map(({ sum, weights, tile }) => `{
-let weight = ${weights}[(turn * ${TURN}u + ${n}u) * ${ty + 1}u + y];
-${each(owned, t => `let chunk${t} = vec4<f32>(${tile}[(turn * ${TURN}u + ${n}u) * PITCH + own${t}]);
-${each(rm, m => `${sum}${m}_${t} += weight[${m}] * chunk${t};`)}`)}
+function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, layout: AttentionLayout): string {
+  const { tx, ty, rm, cn, exchange } = config
+  const { groups } = foursOf(config)
+  const step = (column: string, swing: string, weight: (weights: string, g: number) => string): string => terms.map(({ sum, weights, tile }) => `{
+let column = ${column};
+${each(groups, g => `let weight_${g} = ${weight(weights, g)};`)}
+${each(owned, t => `let chunk${t} = vec4<f32>(${tile}[${chunkAt('column', `own${t}`, swing, layout)}]);
+${each(rm, m => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`)}`)}
 }`).join('\n')
-  return `for (var turn = 0u; turn < ${config.tx * config.cn / TURN}u; turn++) {
-${each(TURN, step)}
+  if (exchange) {
+    return `for (var giver = 0u; giver < ${tx}u; giver++) {
+${each(cn, n => step(`giver + ${tx * n}u`, 'giver', (weights, g) => `subgroupShuffle(${weights}${n}_${g}, first + giver)`))}
+}`
+  }
+  return `for (var turn = 0u; turn < ${tiledColumns(config) / TURN}u; turn++) {
+${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${weights}[column * ${ty * groups + 1}u + y + ${ty * g}u]`))}
 }`
 }
 
 const sums = (name: string, rm: number, owned: number): string =>
   each(rm, m => each(owned, t => `var ${name}${m}_${t} = vec4<f32>();`))
+
+/** Hands a weight of the block on to `accumulate`. */
+function giveWeight(weights: string, n: number, g: number, value: string, config: TiledConfig): string {
+  const { tx, ty } = config
+  const { groups } = foursOf(config)
+  return config.exchange ? `let ${weights}${n}_${g} = ${value};` : `${weights}[(x + ${tx * n}u) * ${ty * groups + 1}u + y + ${ty * g}u] = ${value};`
+}
+
+/**
+ * Joins what the invocations of the same rows have, in the variables name_g: by halves in a subgroup, or through `partial`,
+ * which is free after a barrier.
+ */
+function join(name: string, by: (a: string, b: string) => string, config: TiledConfig): string {
+  const { tx, exchange } = config
+  const { groups } = foursOf(config)
+  if (exchange) {
+    return each(Math.log2(tx), n => each(groups, g => {
+      const value = `${name}_${g}`
+      return `${value} = ${by(value, `subgroupShuffleXor(${value}, ${tx >> (n + 1)}u)`)};`
+    }))
+  }
+  return `${each(groups, g => `partial[lane * ${groups}u + ${g}u] = ${name}_${g};`)}
+workgroupBarrier();
+${each(groups, g => `${name}_${g} = partial[y * ${tx * groups}u + ${g}u];`)}
+for (var other = 1u; other < ${tx}u; other++) {
+${each(groups, g => `${name}_${g} = ${by(`${name}_${g}`, `partial[(y * ${tx}u + other) * ${groups}u + ${g}u]`)};`)}
+}`
+}
 
 function storeRow(name: string, m: number, value: (t: number) => string, owned: number, { tx, rm }: TiledConfig): string {
   const operand = name[0].toUpperCase() + name.slice(1)
@@ -126,129 +230,140 @@ function storeRow(name: string, m: number, value: (t: number) => string, owned: 
 ${each(owned, t => `if (x + ${tx * t}u < CHUNKS) { store${operand}(${name}At${m}, own${t}, ${value(t)}); }`)}`
 }
 
-/** Dropout's factors of the block, as factor[n] with rows along the vector. */
-function factors(side: Side, start: string, { rm, cn }: TiledConfig): string {
+/** Dropout's factors of the block, as factor[n] with rows along vectors: a block of random numbers serves four keys of a query. */
+function factors(side: Side, start: string, config: TiledConfig): string {
+  const { rm, cn } = config
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   const columnOf = (n: number): string => `${start} + x * ${cn}u + ${n}u`
-  if (side === 'query' && cn === 4) {
-    return `${each(rm, m => `let keep${m} = keep4(headRow + ${rowOf(m)}, ${columnOf(0)});`)}
-${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `keep${m}[${n}]`, ', ')});`)}`
+  if (side === 'query') {
+    // Of two columns' four keys, a neighbour has the other two.
+    const fours = each(rm, m => cn === 2
+      ? `let keep${m}_0 = keep4(headRow + ${rowOf(m)}, ${start} + x / 2u * 4u);`
+      : each(cn / 4, q => `let keep${m}_${q} = keep4(headRow + ${rowOf(m)}, ${columnOf(4 * q)});`))
+    const of = (m: number, n: number): string => cn === 2
+      ? `select(keep${m}_0[${n}], keep${m}_0[${n + 2}], x % 2u == 1u)`
+      : `keep${m}_${Math.floor(n / 4)}[${n % 4}]`
+    return `${fours}
+${block(config, (n, g) => `let factor${n}_${g} = ${gather(g, m => of(m, n), config)};`)}`
   }
-  // A block of random numbers serves four keys: two threads' pairs of columns, or of rows.
-  if (side === 'query' && cn === 2) {
-    return `${each(rm, m => `let keep${m} = keep4(headRow + ${rowOf(m)}, ${start} + x / 2u * 4u);`)}
-${each(cn, n => `let factor${n} = vec${rm}<f32>(${each(rm, m => `select(keep${m}[${n}], keep${m}[${n + 2}], x % 2u == 1u)`, ', ')});`)}`
-  }
-  if (side === 'key' && rm === 2) {
+  if (rm === 2) {
     return each(cn, n => `let keep${n} = keep4(headRow + ${columnOf(n)}, rowStart + y / 2u * 4u);
-let factor${n} = select(keep${n}.xy, keep${n}.zw, y % 2u == 1u);`)
+let factor${n}_0 = select(keep${n}.xy, keep${n}.zw, y % 2u == 1u);`)
   }
-  return each(cn, n => `let factor${n} = keep4(headRow + ${columnOf(n)}, ${rowOf(0)});`)
+  return block(config, (n, g) => `let factor${n}_${g} = keep4(headRow + ${columnOf(n)}, ${rowOf(4 * g)});`)
 }
 
-const main = ({ tx, ty }: TiledConfig): string => `@compute @workgroup_size(${tx * ty})
-fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {`
+const main = (config: TiledConfig): string => `@compute @workgroup_size(${tiledThreads(config)})
+fn main(${builtins}, @builtin(local_invocation_index) lane: u32${config.exchange ? ', @builtin(subgroup_invocation_id) inSubgroup: u32' : ''}) {`
 
-const invocation = ({ tx }: TiledConfig, owned: number): string => `let x = lane % ${tx}u;
+const invocation = ({ tx, exchange }: TiledConfig, owned: number): string => `let x = lane % ${tx}u;
 let y = lane / ${tx}u;
+${exchange ? 'let first = inSubgroup - x; // of those that have the same rows' : ''}
 ${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}`
 
 function workgroupTile(name: string, rows: number, layout: AttentionLayout): string {
   return `var<workgroup> ${name}: array<vec4<${layout.dtype}>, ${rows * pitchOf(layout.headSize)}>;`
 }
 
-const workgroupWeights = (name: string, config: TiledConfig): string =>
-  `var<workgroup> ${name}: array<vec${config.rm}<f32>, ${tiledColumns(config) * (config.ty + 1)}>;`
+function workgroupWeights(name: string, config: TiledConfig): string {
+  const { width, groups } = foursOf(config)
+  return config.exchange ? '' : `var<workgroup> ${name}: array<vec${width}<f32>, ${tiledColumns(config) * (config.ty * groups + 1)}>;`
+}
 
 /** Forward: o and lse. */
 export function tiledForwardWgsl(config: TiledConfig, layout: AttentionLayout): string {
-  const { tx, ty, rm, cn } = config
+  const { tx, rm, cn, exchange } = config
+  const { width, groups } = foursOf(config)
   const owned = Math.ceil(chunksOf(layout.headSize) / tx)
   const rows = tiledRows(config)
-  const vector = `vec${rm}<f32>`
-  const columns = (operand: string, start: string): Coming => ({ operand, start, bound: 'sizes.keys', along: tx, each: cn })
+  const vector = `vec${width}<f32>`
+  const next = `start + ${tiledColumns(config)}u`
+  const mover = new Mover(config, layout, 1)
+  // One tile serves both.
+  const coming = { tile: 'columnTile', name: 'coming', bound: 'sizes.keys' }
+  const [keys, values] = [{ ...coming, operand: 'K' }, { ...coming, operand: 'V' }]
+  const perGroup = (line: (g: number) => string): string => each(groups, line)
+  const largest = (g: number): string => Array.from({ length: cn - 1 }, (_, n) => `s${n + 1}_${g}`).reduce((inner, s) => `max(${inner}, ${s})`, `s0_${g}`)
   return tidy(`${declarations({
     title: `attention forward ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }],
+    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }], subgroups: exchange,
   })}
 const PITCH = ${pitchOf(layout.headSize)}u;
 ${workgroupTile('rowTile', rows, layout)}
 ${workgroupTile('columnTile', tiledColumns(config), layout)}
 ${workgroupWeights('weights', config)}
-var<workgroup> partial: array<${vector}, ${tx * ty}>;
+${exchange ? '' : `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
 
 ${main(config)}
 ${place(rows)}
 ${invocation(config, owned)}
 ${fillRows('rowTile', 'Q', 'sizes.queries', config, layout)}
 ${sums('sum', rm, owned)}
-var peak = ${vector}(LOWEST);
-var total = ${vector}(); // of this invocation's columns
-${hold('coming', columns('K', '0u'), config, layout)}
-${read('coming', columns('K', '0u'), config, layout)}
+${perGroup(g => `var peak_${g} = ${vector}(LOWEST);
+var total_${g} = ${vector}(); // of this invocation's columns`)}
+${mover.hold(keys)}
+${mover.ahead(keys, '0u')}
 for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
 workgroupBarrier();
-${put('columnTile', 'coming', columns('K', 'start'), config, layout)}
+${mover.put(keys, 'start')}
 workgroupBarrier();
-${read('coming', columns('V', 'start'), config, layout)}
-${each(cn, n => `var s${n} = ${vector}();`)}
-${products('s', 'rowTile', 'columnTile', config)}
+${mover.ahead(values, 'start')}
+${products('s', 'rowTile', 'columnTile', config, layout)}
 ${each(cn, n => `let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
-s${n} = select(${vector}(LOWEST), sizes.scale * s${n}, open${n});`)}
-partial[lane] = ${[...Array(cn - 1).keys()].reduce((inner, n) => `max(${inner}, s${n + 1})`, 's0')};
-workgroupBarrier();
-${put('columnTile', 'coming', columns('V', 'start'), config, layout)}
-var next = peak;
-for (var other = 0u; other < ${tx}u; other++) { next = max(next, partial[y * ${tx}u + other]); }
-let mend = exp(peak - next);
-peak = next;
-total *= mend;
+${perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), sizes.scale * s${n}_${g}, open${n});`)}`)}
+${perGroup(g => `var next_${g} = max(peak_${g}, ${largest(g)});`)}
+${exchange ? 'workgroupBarrier();' : ''}
+${join('next', (a, b) => `max(${a}, ${b})`, config)}
+${mover.put(values, 'start')}
+${perGroup(g => `let mend_${g} = exp(peak_${g} - next_${g});
+peak_${g} = next_${g};
+total_${g} *= mend_${g};`)}
 ${layout.dropout ? factors('query', 'start', config) : ''}
-${each(cn, n => `let p${n} = select(${vector}(), exp(s${n} - next), open${n});
-total += p${n};
-weights[(x + ${tx * n}u) * ${ty + 1}u + y] = ${layout.dropout ? `factor${n} * ` : ''}p${n};`)}
-${each(rm, m => each(owned, t => `sum${m}_${t} *= mend[${m}];`))}
+${block(config, (n, g) => `let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), open${n});
+total_${g} += p${n}_${g};
+${giveWeight('weights', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}`)}
+${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('mend', m, config)};`))}
 workgroupBarrier();
-${read('coming', columns('K', `start + ${tiledColumns(config)}u`), config, layout)}
-${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned)}
+${mover.ahead(keys, next)}
+${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned, layout)}
 }
-workgroupBarrier();
-partial[lane] = total;
-workgroupBarrier();
-total = ${vector}();
-for (var other = 0u; other < ${tx}u; other++) { total += partial[y * ${tx}u + other]; }
+${join('total', (a, b) => `${a} + ${b}`, config)}
 // A row that attends to nothing gives zeros.
-let inverse = select(${vector}(), 1.0 / total, total > ${vector}());
-let logSum = select(${vector}(), peak + log(total), total > ${vector}());
+${perGroup(g => `let inverse_${g} = select(${vector}(), 1.0 / total_${g}, total_${g} > ${vector}());
+let logSum_${g} = select(${vector}(), peak_${g} + log(total_${g}), total_${g} > ${vector}());`)}
 ${each(rm, m => `if (rowStart + y * ${rm}u + ${m}u < sizes.queries) {
-${storeRow('o', m, t => `inverse[${m}] * sum${m}_${t}`, owned, config)}
-if (x == 0u) { lse[headRow + rowStart + y * ${rm}u + ${m}u] = logSum[${m}]; }
+${storeRow('o', m, t => `${ofRow('inverse', m, config)} * sum${m}_${t}`, owned, config)}
+if (x == 0u) { lse[headRow + rowStart + y * ${rm}u + ${m}u] = ${ofRow('logSum', m, config)}; }
 }`)}
 }`)
 }
 
 /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
 export function tiledGradientWgsl(side: Side, config: TiledConfig, layout: AttentionLayout): string {
-  const { tx, ty, rm, cn } = config
-  const { a1, a2, b1, b2, rows: rowBound, columns, writes } = sides(side)
+  const { tx, rm, cn, exchange } = config
+  const { width, groups } = foursOf(config)
+  const { a1, a2, b1, b2, rows: rowBound, columns: bound, writes } = sides(side)
   const owned = Math.ceil(chunksOf(layout.headSize) / tx)
   const rows = tiledRows(config)
-  const vector = `vec${rm}<f32>`
+  const vector = `vec${width}<f32>`
   const query = side === 'query'
-  const coming = (operand: string, start: string): Coming => ({ operand, start, bound: columns, along: tx, each: cn })
+  const mover = new Mover(config, layout, 2)
+  const one: Coming = { tile: 'columnTile1', operand: b1, name: 'comingOne', bound }
+  const two: Coming = { tile: 'columnTile2', operand: b2, name: 'comingTwo', bound }
   const next = `start + ${tiledColumns(config)}u`
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
+  const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
   return tidy(`${declarations({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }],
+    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }], subgroups: exchange,
   })}
 const PITCH = ${pitchOf(layout.headSize)}u;
 ${workgroupTile('rowTile1', rows, layout)}
 ${workgroupTile('rowTile2', rows, layout)}
 ${workgroupTile('columnTile1', tiledColumns(config), layout)}
 ${workgroupTile('columnTile2', tiledColumns(config), layout)}
-${workgroupWeights('weights1', config)}
-${query ? '' : workgroupWeights('weights2', config)}
+${workgroupWeights('weightsOne', config)}
+${query ? '' : workgroupWeights('weightsTwo', config)}
 
 ${main(config)}
 ${place(rows)}
@@ -256,45 +371,40 @@ ${invocation(config, owned)}
 ${fillRows('rowTile1', a1, rowBound, config, layout)}
 ${fillRows('rowTile2', a2, rowBound, config, layout)}
 ${query ? `${each(rm, m => `let statistic${m} = statistics[headRow + min(${rowOf(m)}, sizes.queries - 1u)];`)}
-let lse = ${vector}(${each(rm, m => `statistic${m}.x`, ', ')});
-let mean = ${vector}(${each(rm, m => `statistic${m}.y`, ', ')});` : ''}
+${each(groups, g => `let lse_${g} = ${gather(g, m => `statistic${m}.x`, config)};
+let mean_${g} = ${gather(g, m => `statistic${m}.y`, config)};`)}` : ''}
 ${sums('sumOne', rm, owned)}
 ${query ? '' : sums('sumTwo', rm, owned)}
-${query ? 'let end = extent;' : `var end = ${columns};
+${query ? 'let end = extent;' : `var end = ${bound};
 if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
-${hold('comingOne', coming(b1, '0u'), config, layout)}
-${hold('comingTwo', coming(b2, '0u'), config, layout)}
-${read('comingOne', coming(b1, '0u'), config, layout)}
-${read('comingTwo', coming(b2, '0u'), config, layout)}
+${mover.hold(one)}
+${mover.hold(two)}
+${mover.ahead(one, '0u')}
+${mover.ahead(two, '0u')}
 for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
 workgroupBarrier();
-${put('columnTile1', 'comingOne', coming(b1, 'start'), config, layout)}
-${put('columnTile2', 'comingTwo', coming(b2, 'start'), config, layout)}
+${mover.put(one, 'start')}
+${mover.put(two, 'start')}
 workgroupBarrier();
-${read('comingOne', coming(b1, next), config, layout)}
-${read('comingTwo', coming(b2, next), config, layout)}
-${each(cn, n => `var s${n} = ${vector}();
-var d${n} = ${vector}();`)}
-${products('s', 'rowTile1', 'columnTile1', config)}
-${products('d', 'rowTile2', 'columnTile2', config)}
+${mover.ahead(one, next)}
+${mover.ahead(two, next)}
+${products('s', 'rowTile1', 'columnTile1', config, layout)}
+${products('d', 'rowTile2', 'columnTile2', config, layout)}
 ${layout.dropout ? factors(side, 'start', config) : ''}
-${each(cn, n => {
-    const factor = layout.dropout ? `factor${n} * ` : ''
-    const at = `(x + ${tx * n}u) * ${ty + 1}u + y`
-    return `let column${n} = start + x * ${cn}u + ${n}u;
+${each(cn, n => `let column${n} = start + x * ${cn}u + ${n}u;
 ${query
-      ? `let p${n} = select(${vector}(), exp(sizes.scale * s${n} - lse), allowed(item, column${n}, extent));
-weights1[${at}] = p${n} * (${factor}d${n} - mean);`
+      ? `let open${n} = allowed(item, column${n}, extent);
+${each(groups, g => `let p${n}_${g} = select(${vector}(), exp(sizes.scale * s${n}_${g} - lse_${g}), open${n});
+${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g})`, config)}`)}`
       : `let statistic${n} = statistics[headRow + min(column${n}, sizes.queries - 1u)];
-let p${n} = select(${vector}(), exp(sizes.scale * s${n} - statistic${n}.x), column${n} < ${columns});
-weights1[${at}] = p${n} * (${factor}d${n} - statistic${n}.y);
-weights2[${at}] = ${factor}p${n};`}`
-  })}
-workgroupBarrier();
+${each(groups, g => `let p${n}_${g} = select(${vector}(), exp(sizes.scale * s${n}_${g} - statistic${n}.x), column${n} < ${bound});
+${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - statistic${n}.y)`, config)}
+${giveWeight('weightsTwo', n, g, `${factor(n, g)}p${n}_${g}`, config)}`)}`}`)}
+${exchange ? '' : 'workgroupBarrier();'}
 ${accumulate([
-    { sum: 'sumOne', weights: 'weights1', tile: 'columnTile1' },
-    ...(query ? [] : [{ sum: 'sumTwo', weights: 'weights2', tile: 'columnTile2' }]),
-  ], config, owned)}
+    { sum: 'sumOne', weights: 'weightsOne', tile: 'columnTile1' },
+    ...(query ? [] : [{ sum: 'sumTwo', weights: 'weightsTwo', tile: 'columnTile2' }]),
+  ], config, owned, layout)}
 }
 ${each(rm, m => `if (${rowOf(m)} < ${rowBound}) {
 ${query

@@ -145,7 +145,7 @@ export function declareFinish(writer: Writer, { finish, out, outVec4 }: Pick<Lay
   const bind = (access: string, name: string, type: string): void => {
     writer.line(`@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${type}>;`)
   }
-  finish?.inputs.forEach((view, k) => bind('read', `in${k}`, view.dtype))
+  if (finish) finishText(finish).types(outVec4 ? 4 : 1).forEach((type, k) => bind('read', `in${k}`, type))
   if (!finish || finish.keeps) bind('read_write', 'out', typeName(out, outVec4 ? 4 : 1))
   if (finish) bind('read_write', 'finished', typeName(finish.dtype, outVec4 ? 4 : 1))
   return binding

@@ -10,7 +10,7 @@ import { tensor } from '../../engine/ops/source.ts'
 import { reference } from '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { applyAll } from '../../engine/tensor.ts'
-import { attentionCandidates, attentionForwardWgsl, attentionGradientWgsl } from '../../shaders/attention.ts'
+import { type AttentionConfig, attentionCandidates, attentionForwardWgsl, attentionGradientWgsl } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { tiledBytes } from '../../shaders/attention/tiled.ts'
 import type { Lowering, Traits } from '../../shaders/kernel.ts'
@@ -28,14 +28,23 @@ beforeAll(async () => {
 })
 afterAll(() => bench.close())
 
-/** Lowers with the n-th candidate of each kernel (the last, where there are fewer). */
-function lower(name: string, inputs: readonly TestInput[], attributes: Attributes, traits: Traits, n: number): Lowering {
+/** Lowers with the n-th candidate of each kernel (the last, where there are fewer), or with the first that a test asks for. */
+function lower(
+  name: string, inputs: readonly TestInput[], attributes: Attributes, traits: Traits, wanted: number | ((config: AttentionConfig) => boolean),
+): Lowering {
   const op = kernelOf(name)
+  const specs = inputs.map(({ spec }) => spec)
   return op.lower({
-    inputs: inputs.map(({ spec }) => spec), outputs: op.infer(inputs.map(({ spec }) => spec), attributes), attributes, traits,
-    choose: (_kernel, _problem, candidates) => candidates[Math.min(n, candidates.length - 1)],
+    inputs: specs, outputs: op.infer(specs, attributes), attributes, traits,
+    choose: (_kernel, _problem, candidates) => {
+      const n = typeof wanted === 'number' ? wanted : candidates.findIndex(config => wanted(config as AttentionConfig))
+      return candidates[Math.min(n, candidates.length - 1)]
+    },
   })
 }
+
+/** No pass has more. */
+const MOST_CANDIDATES = 16
 
 /**
  * Every candidate that this adapter could be given, as a CPU and as a GPU. A CPU takes minutes to compile the kernels
@@ -45,7 +54,7 @@ function lowerings(name: string, inputs: readonly TestInput[], attributes: Attri
   const all: Lowering[] = []
   const headSize = inputs[0].spec.shape[3]
   for (const cpu of bench.traits.cpu && headSize > 8 ? [true] : [true, false]) {
-    for (let n = 0; n < 8; n++) {
+    for (let n = 0; n < MOST_CANDIDATES; n++) {
       if (!cpu && bench.traits.cpu && n % 3 !== headSize % 3) continue
       all.push(lower(name, inputs, attributes, { ...bench.traits, cpu }, n))
     }
@@ -160,6 +169,24 @@ test('q, k and v are read where they stand: slices of one fused projection, or h
     expect(kernelOf(name).strided?.(across, 1, attributesOf(c))).toBe(false)
   }
   await checkCase(c, tensors, 2e-5)
+})
+
+test('tiles of rows whose chunks change places, by shuffles', async context => {
+  const { subgroupSize } = bench.traits
+  if (subgroupSize === 0 || subgroupSize % 8 !== 0) return context.skip(`subgroups of 8, 16, … are needed, the adapter's are of ${subgroupSize}`)
+  const c: Case = { ...plainCase, queries: 37, keys: 41, heads: 1, headSize: 32, mask: (_, key) => key % 6 !== 0, rate: 0.1 }
+  const tensors = drawTensors(c)
+  const attributes = attributesOf(c)
+  const inputs = forwardInputs(tensors)
+  const outputs = expected('attention', inputs, attributes)
+  const backward = gradientInputs(tensors, outputs)
+  const small = (config: AttentionConfig): boolean => config.kind === 'tiled' && config.exchange && config.rm === 4 && config.cn === 4
+  for (const [name, given, wanted] of [
+    ['attention', inputs, outputs], ['attentionGradient', backward, expected('attentionGradient', backward, attributes)],
+  ] as const) {
+    const lowering = lower(name, given, attributes, { ...bench.traits, cpu: false }, small)
+    agree(label(lowering), await run(name, lowering, given, attributes), wanted, 2e-5)
+  }
 })
 
 test('rows that begin off a multiple of four are read one by one', async () => {

@@ -2,6 +2,8 @@
 import { type Plant, wrongElement, wrongKernel, wrongKernelOp, wrongReference, wrongScalar, wrongView } from './plant.ts'
 
 const needsHalf: Plant['hidden'] = ({ info, traits }) => (traits.f16 ? undefined : `${info.name} has no shader-f16`)
+const needsEight: Plant['hidden'] = ({ info, traits: { subgroupSize } }) =>
+  (subgroupSize > 0 && subgroupSize % 8 === 0 ? undefined : `${info.name} has no subgroups of 8, 16, …`)
 
 const elementwise: readonly Plant[] = [
   wrongKernel('erf', 'a coefficient rounded to four places', { of: 'erf', shaders: /fn erf_near/ }, [/1\.1283791/, '1.1283']),
@@ -46,7 +48,8 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn finish/ },
-    [/finish\((value\.\w), i \+ \du/g, 'finish($1, i'], [/(c\d) \+ \du/g, '$1'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
+    [/finish\((value\.\w), i \+ \du/g, 'finish($1, i'], [/(four\d)\.\w/g, '$1.x'], [/(c\d) \+ \du/g, '$1'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
+  wrongKernel('matmul with an expression', 'four neighbours read the four after theirs', { of: 'matmul of a layer', shaders: /fn finish4/ }, [/(in\d\[.*) \/ 4u\]/g, '$1 / 4u + 1u]']),
   wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /finish4/ }, [/uniformBlock\(i \/ 4u/, 'uniformBlock(i / 4u + 1u']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
   wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
@@ -90,8 +93,9 @@ const attentions: readonly Plant[] = [
   wrongKernel('attention', 'dropout draws a part of the wrong block', { of: 'attention', shaders: /^\/\/ attention/m }, [/\(index \+ 4u\) >> 2u/, 'index >> 2u']),
   wrongKernel('attentionGradient', 'no sum over the row', { of: 'attention', shaders: /^\/\/ attention statistics/m }, [/vec2<f32>\(lse\[row\], sum\)/, 'vec2<f32>(lse[row], 0.0)']),
   wrongKernel('attentionGradient', 'no dropout in the gradient of the values', { of: 'attention', shaders: /^\/\/ attention gradient of the key/m },
-    [/(let weight\d* = )factor\d* \* /g, '$1'], [/(weights2\[[^;]*\] = )factor\d+ \* /g, '$1']),
+    [/(let weight\d* = )factor\d* \* /g, '$1'], [/(weightsTwo[^;]* = )factor\d+_\d+ \* /g, '$1']),
   wrongKernel('attention, tiles', 'no barriers', { of: 'attention', shaders: /^\/\/ attention .*tiled/m }, [/workgroupBarrier\(\);/g, '']),
+  wrongKernel('attention, tiles', 'each is given the weights of the first', { of: 'attention', shaders: /^\/\/ attention .*tiled .* sg/m, hidden: needsEight }, [/first \+ giver/g, 'first']),
 ]
 
 const optimizers: readonly Plant[] = [
