@@ -11,6 +11,7 @@
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
 // quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
+import { type Come, type Coming, Columns } from './columns.ts'
 import { type AttentionLayout, type Side, builtins, declarations, each, place, sides, tidy } from './common.ts'
 import {
   type MatrixConfig, type Pass, blockElements, describe, matrixRows, pitchOf, plus, sharesOf, stripRows, threadsOf, tileElements,
@@ -44,41 +45,16 @@ function load(side: 'left' | 'right' | 'turned', from: string, at: string, pitch
   return `subgroupMatrixLoad<${type}, ${side === 'turned' ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
 }
 
-/** The columns of a tile, on their way from operands to parts of it: a thread's share is in registers in between. */
-interface Columns {
-  readonly operands: readonly string[]
-  readonly bound: string
-  readonly side: Side
-}
+const comingOf = (operand: string, bound: string): Coming => ({ operand, name: `coming${operand}`, bound })
 
-/** Groups of four that a thread moves of each operand, and whether the last turn is not for all threads. */
-function share(config: MatrixConfig, { headSize }: AttentionLayout): { turns: number; ragged: boolean } {
-  const turns = config.columns * headSize / 4 / threadsOf(config)
-  return { turns: Math.ceil(turns), ragged: !Number.isInteger(turns) }
-}
+const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
+  new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, ahead: true })
 
-const holdColumns = ({ operands }: Columns, config: MatrixConfig, layout: AttentionLayout): string =>
-  each(share(config, layout).turns, t => operands.map(operand => `var coming${operand}${t}: vec4<f16>;`).join('\n'))
-
-/** Reads the columns from `start` on; what stands past the end repeats the last. */
-function readColumns({ operands, bound }: Columns, start: string, config: MatrixConfig, layout: AttentionLayout): string {
-  return each(share(config, layout).turns, t => `{
-let at = ${plus('local', t * threadsOf(config))};
-let i = min(${start} + at / CHUNKS, ${bound} - 1u);
-${operands.map(operand => `coming${operand}${t} = ${bufferOf(operand)}[row${operand}(item, i, head) + at % CHUNKS];`).join('\n')}
-}`)
-}
-
-/** Puts them in the tile, a four's first to the first quarter and so on, or as they come. */
-function putColumns({ operands, side }: Columns, config: MatrixConfig, layout: AttentionLayout): string {
-  const { columns } = config
-  const { turns, ragged } = share(config, layout)
-  const i = side === 'query' ? `at / CHUNKS % 4u * ${columns / 4}u + at / CHUNKS / 4u` : 'at / CHUNKS'
-  return each(turns, t => `${ragged && t === turns - 1 ? `if (local < ${columns}u * CHUNKS - ${t * threadsOf(config)}u) ` : ''}{
-let at = ${plus('local', t * threadsOf(config))};
-let to = (${i}) * PITCH + at % CHUNKS * 4u;
-${operands.map((operand, o) => each(4, e => `tile[${plus(`${o > 0 ? `${o * columns}u * PITCH + ` : ''}to`, e)}] = coming${operand}${t}[${e}];`)).join('\n')}
-}`)
+/** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
+const putIn = (part: number, side: Side, { columns }: MatrixConfig) => ({ n, c, value }: Come): string => {
+  const i = side === 'query' ? `${n} % 4u * ${columns / 4}u + ${n} / 4u` : n
+  return `let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + ${c} * 4u;
+${each(4, e => `tile[${plus('to', e)}] = ${value}[${e}];`)}`
 }
 
 const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
@@ -195,15 +171,17 @@ ${pass === 'key' ? '' : `let quad = lane % ${across}u;`}`
 export function matrixForwardWgsl(config: MatrixConfig, layout: AttentionLayout): string {
   const { rows, columns, fragment: { n } } = config
   const { turns } = sharesOf('forward', config)
+  const moved = columnsOf(config, layout)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
-  const scoresOfTile = (coming: Columns): string => `workgroupBarrier();
-${putColumns(coming, config, layout)}
+  const keys = [comingOf('K', 'sizes.keys')]
+  const both = [...keys, comingOf('V', 'sizes.keys')]
+  const readAll = (all: readonly Coming[], start: string): string => all.map(coming => moved.read(coming, start)).join('\n')
+  const scoresOfTile = (all: readonly Coming[]): string => `workgroupBarrier();
+${all.map((coming, part) => moved.put(coming, 'start', putIn(part, 'query', config))).join('\n')}
 workgroupBarrier();
-${readColumns(coming, `start + ${columns}u`, config, layout)}
+${readAll(all, `start + ${columns}u`)}
 ${products('scores', 'query', 0, config, layout)}
 workgroupBarrier();`
-  const keysAlone: Columns = { operands: ['K'], bound: 'sizes.keys', side: 'query' }
-  const both: Columns = { ...keysAlone, operands: ['K', 'V'] }
   const keysOfQuad = `let key = start + 4u * quad;
 let open = allowed4(item, key, extent);`
   return tidy(`${declarations({
@@ -218,10 +196,10 @@ ${keepRows('query', 'Q', 'sizes.queries', config, layout)}
 // Each row's peak and total, of this thread's quads first
 ${each(turns, t => `var peak${t} = LOWEST;
 var total${t} = 0.0;`)}
-${holdColumns(both, config, layout)}
-${readColumns(keysAlone, '0u', config, layout)}
+${both.map(coming => moved.hold(coming)).join('\n')}
+${readAll(keys, '0u')}
 for (var start = 0u; start < extent; start += ${columns}u) {
-${scoresOfTile(keysAlone)}
+${scoresOfTile(keys)}
 ${keysOfQuad}
 ${each(turns, t => `{
 let row = strip + rowOf(${t}u, lane);
@@ -255,7 +233,7 @@ workgroupBarrier();
 
 // Weights relative to the peak, at most 1 but for dropout's factor, and the sums of values
 ${zeroSums('sum', rows, layout.headSize / n, config)}
-${readColumns(both, '0u', config, layout)}
+${readAll(both, '0u')}
 for (var start = 0u; start < extent; start += ${columns}u) {
 ${scoresOfTile(both)}
 ${keysOfQuad}
@@ -276,7 +254,8 @@ export function matrixGradientWgsl(side: Side, config: MatrixConfig, layout: Att
   const { rows, columns, fragment: { n } } = config
   const { a1, a2, b1, b2, rows: rowBound, columns: columnBound, writes } = sides(side)
   const query = side === 'query'
-  const coming: Columns = { operands: [b1, b2], bound: columnBound, side }
+  const moved = columnsOf(config, layout)
+  const [one, two] = [comingOf(b1, columnBound), comingOf(b2, columnBound)]
   return tidy(`${declarations({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }], matrices: true,
@@ -293,13 +272,17 @@ ${zeroSums('sumOne', rows, layout.headSize / n, config)}
 ${query ? 'let end = extent;' : `${zeroSums('sumTwo', rows, layout.headSize / n, config)}
 var end = ${columnBound};
 if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
-${holdColumns(coming, config, layout)}
-${readColumns(coming, '0u', config, layout)}
+${moved.hold(one)}
+${moved.hold(two)}
+${moved.read(one, '0u')}
+${moved.read(two, '0u')}
 for (var start = 0u; start < end; start += ${columns}u) {
 workgroupBarrier();
-${putColumns(coming, config, layout)}
+${moved.put(one, 'start', putIn(0, side, config))}
+${moved.put(two, 'start', putIn(1, side, config))}
 workgroupBarrier();
-${readColumns(coming, `start + ${columns}u`, config, layout)}
+${moved.read(one, `start + ${columns}u`)}
+${moved.read(two, `start + ${columns}u`)}
 ${products('scores', 'one', 0, config, layout)}
 ${products('slopes', 'two', 1, config, layout)}
 workgroupBarrier();

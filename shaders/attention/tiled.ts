@@ -10,6 +10,7 @@
 // or through workgroup memory. Where an invocation moves few, the next columns are on their way, in registers, while
 // these are worked on.
 import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each, place, sides, tidy } from './common.ts'
+import { type Come, type Coming, Columns, turnsOf } from './columns.ts'
 import { bytesOf } from '../kernel.ts'
 
 export interface TiledConfig {
@@ -69,70 +70,19 @@ const gather = (g: number, of: (m: number) => string, config: TiledConfig): stri
   return `vec${width}<f32>(${each(width, i => of(g * width + i), ', ')})`
 }
 
-/** Columns on their way to a tile in workgroup memory. */
-interface Coming {
-  readonly tile: string
-  readonly operand: string
-  /** Variables that hold them on the way. */
-  readonly name: string
-  /** Their count; what stands past the end repeats the last. */
-  readonly bound: string
-}
-
 /** Groups of four that an invocation may hold on their way. */
 const MOST_HELD = 8
 
-/** Moves columns to tiles, by way of registers that are filled ahead, or at once. */
-class Mover {
-  readonly #config: TiledConfig
-  readonly #layout: AttentionLayout
-  readonly #turns: number
-  readonly #ragged: boolean
-  readonly #ahead: boolean
-
-  /** `together`: tiles that are on their way at a time. */
-  constructor(config: TiledConfig, layout: AttentionLayout, together: number) {
-    const turns = tiledColumns(config) * chunksOf(layout.headSize) / tiledThreads(config)
-    this.#config = config
-    this.#layout = layout
-    this.#turns = Math.ceil(turns)
-    this.#ragged = !Number.isInteger(turns)
-    this.#ahead = this.#turns * together <= MOST_HELD
-  }
-
-  #turn(t: number, body: string): string {
-    return `{
-let at = lane + ${t * tiledThreads(this.#config)}u;
-let place = at / CHUNKS;
-let c = at % CHUNKS;
-${body}
-}`
-  }
-
-  #load({ operand, bound }: Coming, start: string): string {
-    const { tx, cn } = this.#config
-    return `vec4<${this.#layout.dtype}>(load${operand}(row${operand}(item, min(${start} + place % ${tx}u * ${cn}u + place / ${tx}u, ${bound} - 1u), head), c))`
-  }
-
-  /** Declares what is held ahead. */
-  hold({ name }: Coming): string {
-    return this.#ahead ? each(this.#turns, t => `var ${name}${t}: vec4<${this.#layout.dtype}>;`) : ''
-  }
-
-  /** Begins to read the columns from `start` on, where they are read ahead. */
-  ahead(coming: Coming, start: string): string {
-    return this.#ahead ? each(this.#turns, t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)) : ''
-  }
-
-  /** Puts the columns from `start` on into their tile. */
-  put(coming: Coming, start: string): string {
-    const value = (t: number): string => (this.#ahead ? `${coming.name}${t}` : this.#load(coming, start))
-    return each(this.#turns, t => {
-      const guard = this.#ragged && t === this.#turns - 1 ? `if (place < ${tiledColumns(this.#config)}u) ` : ''
-      return this.#turn(t, `${guard}{ ${coming.tile}[${chunkAt('place', 'c', 'place', this.#layout)}] = ${value(t)}; }`)
-    })
-  }
+/** Columns of so many operands on their way together. */
+function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayout): Columns {
+  const { tx, cn } = config
+  const moving = { layout, invocation: 'lane', invocations: tiledThreads(config), columns: tiledColumns(config) }
+  return new Columns({
+    ...moving, ahead: Math.ceil(turnsOf(moving)) * operands <= MOST_HELD, columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
+  })
 }
+
+const putIn = (tile: string, layout: AttentionLayout) => ({ n, c, value }: Come): string => `${tile}[${chunkAt(n, c, n, layout)}] = ${value};`
 
 /** Copies the workgroup's own rows to their tile. */
 function fillRows(tile: string, operand: string, bound: string, config: TiledConfig, layout: AttentionLayout): string {
@@ -278,10 +228,10 @@ export function tiledForwardWgsl(config: TiledConfig, layout: AttentionLayout): 
   const rows = tiledRows(config)
   const vector = `vec${width}<f32>`
   const next = `start + ${tiledColumns(config)}u`
-  const mover = new Mover(config, layout, 1)
-  // One tile serves both.
-  const coming = { tile: 'columnTile', name: 'coming', bound: 'sizes.keys' }
-  const [keys, values] = [{ ...coming, operand: 'K' }, { ...coming, operand: 'V' }]
+  const columns = columnsOf(1, config, layout)
+  // One after the other, in one tile.
+  const [keys, values] = ['K', 'V'].map((operand): Coming => ({ operand, name: 'coming', bound: 'sizes.keys' }))
+  const put = putIn('columnTile', layout)
   const perGroup = (line: (g: number) => string): string => each(groups, line)
   const largest = (g: number): string => Array.from({ length: cn - 1 }, (_, n) => `s${n + 1}_${g}`).reduce((inner, s) => `max(${inner}, ${s})`, `s0_${g}`)
   return tidy(`${declarations({
@@ -301,20 +251,20 @@ ${fillRows('rowTile', 'Q', 'sizes.queries', config, layout)}
 ${sums('sum', rm, owned)}
 ${perGroup(g => `var peak_${g} = ${vector}(LOWEST);
 var total_${g} = ${vector}(); // of this invocation's columns`)}
-${mover.hold(keys)}
-${mover.ahead(keys, '0u')}
+${columns.hold(keys)}
+${columns.read(keys, '0u')}
 for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
 workgroupBarrier();
-${mover.put(keys, 'start')}
+${columns.put(keys, 'start', put)}
 workgroupBarrier();
-${mover.ahead(values, 'start')}
+${columns.read(values, 'start')}
 ${products('s', 'rowTile', 'columnTile', config, layout)}
 ${each(cn, n => `let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
 ${perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), sizes.scale * s${n}_${g}, open${n});`)}`)}
 ${perGroup(g => `var next_${g} = max(peak_${g}, ${largest(g)});`)}
 ${exchange ? 'workgroupBarrier();' : ''}
 ${join('next', (a, b) => `max(${a}, ${b})`, config)}
-${mover.put(values, 'start')}
+${columns.put(values, 'start', put)}
 ${perGroup(g => `let mend_${g} = exp(peak_${g} - next_${g});
 peak_${g} = next_${g};
 total_${g} *= mend_${g};`)}
@@ -324,7 +274,7 @@ total_${g} += p${n}_${g};
 ${giveWeight('weights', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}`)}
 ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('mend', m, config)};`))}
 workgroupBarrier();
-${mover.ahead(keys, next)}
+${columns.read(keys, next)}
 ${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned, layout)}
 }
 ${join('total', (a, b) => `${a} + ${b}`, config)}
@@ -347,9 +297,9 @@ export function tiledGradientWgsl(side: Side, config: TiledConfig, layout: Atten
   const rows = tiledRows(config)
   const vector = `vec${width}<f32>`
   const query = side === 'query'
-  const mover = new Mover(config, layout, 2)
-  const one: Coming = { tile: 'columnTile1', operand: b1, name: 'comingOne', bound }
-  const two: Coming = { tile: 'columnTile2', operand: b2, name: 'comingTwo', bound }
+  const columns = columnsOf(2, config, layout)
+  const one: Coming = { operand: b1, name: 'comingOne', bound }
+  const two: Coming = { operand: b2, name: 'comingTwo', bound }
   const next = `start + ${tiledColumns(config)}u`
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
@@ -377,17 +327,17 @@ ${sums('sumOne', rm, owned)}
 ${query ? '' : sums('sumTwo', rm, owned)}
 ${query ? 'let end = extent;' : `var end = ${bound};
 if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
-${mover.hold(one)}
-${mover.hold(two)}
-${mover.ahead(one, '0u')}
-${mover.ahead(two, '0u')}
+${columns.hold(one)}
+${columns.hold(two)}
+${columns.read(one, '0u')}
+${columns.read(two, '0u')}
 for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
 workgroupBarrier();
-${mover.put(one, 'start')}
-${mover.put(two, 'start')}
+${columns.put(one, 'start', putIn('columnTile1', layout))}
+${columns.put(two, 'start', putIn('columnTile2', layout))}
 workgroupBarrier();
-${mover.ahead(one, next)}
-${mover.ahead(two, next)}
+${columns.read(one, next)}
+${columns.read(two, next)}
 ${products('s', 'rowTile1', 'columnTile1', config, layout)}
 ${products('d', 'rowTile2', 'columnTile2', config, layout)}
 ${layout.dropout ? factors(side, 'start', config) : ''}

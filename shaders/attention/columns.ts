@@ -1,0 +1,88 @@
+// How the columns that a workgroup walks over come from their operands to tiles in workgroup memory: each invocation moves
+// groups of four, by way of registers that are filled while the columns before are worked on, or at once.
+import { type AttentionLayout, chunksOf, each } from './common.ts'
+
+/** An operand's columns on their way. */
+export interface Coming {
+  readonly operand: string
+  /** Variables that hold them on the way. */
+  readonly name: string
+  /** Their count; what stands past the end repeats the last. */
+  readonly bound: string
+}
+
+/** A group of four that has come: chunk `c` of the tile's column number `n`, all of them WGSL. */
+export interface Come {
+  readonly n: string
+  readonly c: string
+  readonly value: string
+}
+
+export interface Moving {
+  readonly layout: AttentionLayout
+  /** The invocation's number in its workgroup, as WGSL, and how many there are. */
+  readonly invocation: string
+  readonly invocations: number
+  /** Columns of a tile. */
+  readonly columns: number
+  /** Columns are read ahead, into registers. */
+  readonly ahead: boolean
+  /** The column, counted from the tile's first, that comes as number n. Left out: the n-th. */
+  readonly columnOf?: (n: string) => string
+}
+
+export class Columns {
+  readonly #moving: Moving
+  readonly #turns: number
+  readonly #ragged: boolean
+
+  constructor(moving: Moving) {
+    const turns = turnsOf(moving)
+    this.#moving = moving
+    this.#turns = Math.ceil(turns)
+    this.#ragged = !Number.isInteger(turns)
+  }
+
+  #turn(t: number, body: string): string {
+    const { invocation, invocations } = this.#moving
+    return `{
+let at = ${invocation}${t === 0 ? '' : ` + ${t * invocations}u`};
+let n = at / CHUNKS;
+let c = at % CHUNKS;
+${body}
+}`
+  }
+
+  #load({ operand, bound }: Coming, start: string): string {
+    const { layout: { dtype, vector }, columnOf = (n: string) => n } = this.#moving
+    const row = `row${operand}(item, min(${start} + ${columnOf('n')}, ${bound} - 1u), head)`
+    return vector ? `${operand[0].toLowerCase()}${operand.slice(1)}[${row} + c]` : `vec4<${dtype}>(load${operand}(${row}, c))`
+  }
+
+  /** Declares what is held ahead. */
+  hold({ name }: Coming): string {
+    const { ahead, layout } = this.#moving
+    return ahead ? each(this.#turns, t => `var ${name}${t}: vec4<${layout.dtype}>;`) : ''
+  }
+
+  /** Begins to read the columns from `start` on, where they are read ahead. */
+  read(coming: Coming, start: string): string {
+    return this.#moving.ahead ? each(this.#turns, t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)) : ''
+  }
+
+  /** Hands the columns from `start` on to `put`, which writes them to a tile. */
+  put(coming: Coming, start: string, put: (come: Come) => string): string {
+    const { ahead, columns } = this.#moving
+    return each(this.#turns, t => {
+      const guard = this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''
+      return this.#turn(t, `${guard}{
+let value = ${ahead ? `${coming.name}${t}` : this.#load(coming, start)};
+${put({ n: 'n', c: 'c', value: 'value' })}
+}`)
+    })
+  }
+}
+
+/** Groups of four that an invocation moves of one operand. */
+export const turnsOf = ({ columns, layout, invocations }: Pick<Moving, 'columns' | 'layout' | 'invocations'>): number =>
+  columns * chunksOf(layout.headSize) / invocations
