@@ -31,11 +31,11 @@ type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 
 const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
   forward: [
     [8, 8, 4, 4, 'memory'], [8, 8, 8, 8, 'shuffles'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 8, 4, 'memory'],
-    [8, 8, 4, 2, 'memory'], [8, 16, 4, 4, 'memory'], [16, 16, 4, 4, 'memory'], [8, 8, 2, 2, 'memory'],
+    [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
   ],
   gradient: [
     [8, 16, 2, 4, 'memory'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 8, 'shuffles'], [8, 8, 4, 4, 'shuffles'],
-    [8, 8, 4, 4, 'memory'], [8, 16, 4, 4, 'memory'], [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
+    [8, 8, 4, 4, 'memory'], [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
   ],
 }
 
@@ -50,7 +50,8 @@ export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLay
     ? []
     : [{ kind: 'subgroup', lanes, rows: 8 }]
   if (traits.cpu) return [...subgroups, plain]
-  const all = tiles[pass === 'forward' ? 'forward' : 'gradient'].map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
+  const all = tiles[pass === 'forward' ? 'forward' : 'gradient']
+    .map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
   const fitting = all.filter(config => tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage
     && tiledThreads(config) <= traits.maxWorkgroupInvocations && (!config.exchange || (lanes > 0 && lanes % config.tx === 0)))
   return [...matrixConfigs(pass, layout, traits), ...fitting, ...subgroups, plain]
