@@ -21,7 +21,10 @@ export interface TiledConfig {
   /** Rows and columns of an invocation's block of scores. */
   readonly rm: 2 | 4 | 8
   readonly cn: 2 | 4 | 8
-  /** Weights and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width. */
+  /**
+   * Weights and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width.
+   * Consecutive invocations are taken to be consecutive lanes.
+   */
   readonly exchange: boolean
 }
 
@@ -58,13 +61,13 @@ const describe = (config: TiledConfig, { headSize, dtype }: AttentionLayout): st
 const chunkAt = (place: string, c: string, swing: string, { headSize }: AttentionLayout): string =>
   `(${place}) * PITCH + ${swings(headSize) ? `(${c} ^ (${swing} & 7u))` : c}`
 
-/** What an invocation holds of a block's rows: of row m, in the vectors `name` + its group. */
+/** Row m's component of the vectors `name_group`. */
 const ofRow = (name: string, m: number, config: TiledConfig): string => {
   const { width } = foursOf(config)
   return `${name}_${Math.floor(m / width)}[${m % width}]`
 }
 
-/** `vec…(…)` of what rows of group g have. */
+/** A vector of what `of` gives for the rows of group g. */
 const gather = (g: number, of: (m: number) => string, config: TiledConfig): string => {
   const { width } = foursOf(config)
   return `vec${width}<f32>(${each(width, i => of(g * width + i), ', ')})`
@@ -95,7 +98,7 @@ ${tile}[${chunkAt('place', 'c', 'place', layout)}] = vec4<${layout.dtype}>(load$
 }`
 }
 
-/** Names of a block of scores: columns n, rows by groups. */
+/** A line for each vector of a block: columns n, rows by groups. */
 function block(config: TiledConfig, line: (n: number, g: number) => string): string {
   return each(config.cn, n => each(foursOf(config).groups, g => line(n, g)))
 }
