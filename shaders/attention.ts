@@ -30,12 +30,12 @@ type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 
  */
 const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
   forward: [
-    [8, 8, 4, 4, 'memory'], [8, 8, 8, 8, 'shuffles'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 8, 4, 'memory'],
+    [8, 8, 4, 4, 'memory'], [8, 8, 8, 8, 'shuffles'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'],
     [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
   ],
   gradient: [
-    [8, 16, 2, 4, 'memory'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 8, 'shuffles'], [8, 8, 4, 4, 'shuffles'],
-    [8, 8, 4, 4, 'memory'], [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
+    [8, 16, 2, 4, 'memory'], [8, 8, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 8, 'shuffles'],
+    [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
   ],
 }
 

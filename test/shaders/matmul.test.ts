@@ -106,6 +106,14 @@ async function checkAll(c: Case, turn: number, keep: (candidate: MatmulCandidate
   return new Set(ways.keys())
 }
 
+/** Of the kernels for GPUs, which take a CPU's compiler seconds each, those that such an adapter tries in one of two tests; all that are for it. */
+const inTurn = (turn: 0 | 1) => ({ config }: MatmulCandidate): boolean => {
+  const forCpu = config.kernel === 'dot' || (config.kernel === 'tile' && config.rolled)
+  const name = configName(config)
+  const sum = Array.from(name, (_, i) => name.charCodeAt(i)).reduce((a, b) => a + b)
+  return !bench.traits.cpu || forCpu || sum % 2 === turn
+}
+
 /** Sizes that catch edges: 1, primes, tiles and their neighbours. */
 const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 32, 33, 36, 63, 64, 65, 67, 100)
 const layouts = fc.record({ transposed: fc.boolean(), offset: fc.constantFrom(0, 0, 3, 4), gap: fc.constantFrom(0, 0, 1, 4) })
@@ -114,13 +122,13 @@ describe('matmul', () => {
   test('every config is right where nothing is a multiple of four', async () => {
     const a = matrix([37, 261], 'f32', { ...plain, gap: 1 }, 1)
     const b = matrix([261, 29], 'f32', { ...plain, offset: 3 }, 2)
-    expect((await checkAll({ a, b, out: 'f32', scale: 1 }, 0)).size).toBeGreaterThan(12)
+    expect((await checkAll({ a, b, out: 'f32', scale: 1 }, 0, inTurn(0))).size).toBeGreaterThan(12)
   })
 
   test('every config is right on groups of four, with tiles that stick out', async () => {
     const a = matrix([36, 260], 'f32', { ...plain, gap: 4 }, 3)
     const b = matrix([260, 44], 'f32', plain, 4)
-    expect((await checkAll({ a, b, out: 'f32', scale: 0.5 }, 1)).size).toBeGreaterThan(12)
+    expect((await checkAll({ a, b, out: 'f32', scale: 0.5 }, 1, inTurn(1))).size).toBeGreaterThan(12)
   })
 
   test('transposed operands are read as they lie', async () => {
