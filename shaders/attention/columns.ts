@@ -1,6 +1,6 @@
 // How the columns that a workgroup walks over come from their operands to tiles in workgroup memory: each invocation moves
 // groups of four, by way of registers that are filled while the columns before are worked on, or at once.
-import { type AttentionLayout, chunksOf, each } from './common.ts'
+import { type AttentionLayout, bufferOf, chunksOf, each } from './common.ts'
 
 /** An operand's columns on their way. */
 export interface Coming {
@@ -9,13 +9,6 @@ export interface Coming {
   readonly name: string
   /** Their count; what stands past the end repeats the last. */
   readonly bound: string
-}
-
-/** A group of four that has come: chunk `c` of the tile's column number `n`, all of them WGSL. */
-export interface Come {
-  readonly n: string
-  readonly c: string
-  readonly value: string
 }
 
 export interface Moving {
@@ -56,7 +49,7 @@ ${body}
   #load({ operand, bound }: Coming, start: string): string {
     const { layout: { dtype, vector }, columnOf = (n: string) => n } = this.#moving
     const row = `row${operand}(item, min(${start} + ${columnOf('n')}, ${bound} - 1u), head)`
-    return vector ? `${operand[0].toLowerCase()}${operand.slice(1)}[${row} + c]` : `vec4<${dtype}>(load${operand}(${row}, c))`
+    return vector ? `${bufferOf(operand)}[${row} + c]` : `vec4<${dtype}>(load${operand}(${row}, c))`
   }
 
   /** Declares what is held ahead. */
@@ -70,14 +63,14 @@ ${body}
     return this.#moving.ahead ? each(this.#turns, t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)) : ''
   }
 
-  /** Hands the columns from `start` on to `put`, which writes them to a tile. */
-  put(coming: Coming, start: string, put: (come: Come) => string): string {
+  /** Runs `body` for each group of four of the columns from `start` on: chunk `c` of the tile's column number `n` has come as `value`. */
+  put(coming: Coming, start: string, body: string): string {
     const { ahead, columns } = this.#moving
     return each(this.#turns, t => {
       const guard = this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''
       return this.#turn(t, `${guard}{
 let value = ${ahead ? `${coming.name}${t}` : this.#load(coming, start)};
-${put({ n: 'n', c: 'c', value: 'value' })}
+${body}
 }`)
     })
   }

@@ -88,6 +88,8 @@ export function tidy(text: string): string {
 }
 
 const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
+/** The buffer of an operand as functions name it: `q` of `Q`, `dO` of `DO`. */
+export const bufferOf = (operand: string): string => operand[0].toLowerCase() + operand.slice(1)
 
 export interface Declarations {
   /** First line of the shader: kernel and config. */

@@ -11,13 +11,11 @@
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
 // quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
-import { type Come, type Coming, Columns } from './columns.ts'
-import { type AttentionLayout, type Side, builtins, declarations, each, place, sides, tidy } from './common.ts'
+import { type Coming, Columns } from './columns.ts'
+import { type AttentionLayout, type Side, bufferOf, builtins, declarations, each, place, sides, tidy } from './common.ts'
 import {
   type MatrixConfig, type Pass, blockElements, describe, matrixRows, pitchOf, plus, sharesOf, stripRows, threadsOf, tileElements,
 } from './matrix-config.ts'
-
-const bufferOf = (operand: string): string => operand[0].toLowerCase() + operand.slice(1)
 
 /** Copies rows of an operand to the tile; what stands past the end repeats the last. */
 function fillRows(operand: string, bound: string, config: MatrixConfig): string {
@@ -51,10 +49,10 @@ const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
   new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, ahead: true })
 
 /** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
-const putIn = (part: number, side: Side, { columns }: MatrixConfig) => ({ n, c, value }: Come): string => {
-  const i = side === 'query' ? `${n} % 4u * ${columns / 4}u + ${n} / 4u` : n
-  return `let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + ${c} * 4u;
-${each(4, e => `tile[${plus('to', e)}] = ${value}[${e}];`)}`
+function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
+  const i = side === 'query' ? `n % 4u * ${columns / 4}u + n / 4u` : 'n'
+  return `let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + c * 4u;
+${each(4, e => `tile[${plus('to', e)}] = value[${e}];`)}`
 }
 
 const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>

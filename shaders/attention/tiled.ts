@@ -10,7 +10,7 @@
 // or through workgroup memory. Where an invocation moves few, the next columns are on their way, in registers, while
 // these are worked on.
 import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each, place, sides, tidy } from './common.ts'
-import { type Come, type Coming, Columns, turnsOf } from './columns.ts'
+import { type Coming, Columns, turnsOf } from './columns.ts'
 import { bytesOf } from '../kernel.ts'
 
 export interface TiledConfig {
@@ -85,7 +85,7 @@ function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayou
   })
 }
 
-const putIn = (tile: string, layout: AttentionLayout) => ({ n, c, value }: Come): string => `${tile}[${chunkAt(n, c, n, layout)}] = ${value};`
+const putIn = (tile: string, layout: AttentionLayout): string => `${tile}[${chunkAt('n', 'c', 'n', layout)}] = value;`
 
 /** Copies the workgroup's own rows to their tile. */
 function fillRows(tile: string, operand: string, bound: string, config: TiledConfig, layout: AttentionLayout): string {
