@@ -104,6 +104,7 @@ async function step({ model, batch, effort }: Sizes, sequence: number, precision
     start = performance.now()
     const loss = await training.loss()
     const first = performance.now() - start
+    await wake(await currentDevice(), () => training.step())
     const time = await measure(() => training.step(), effort)
     const profiles: (readonly KernelTime[])[] = []
     for (let i = 0; i < 3; i++) profiles.push(await training.profile())

@@ -48,6 +48,8 @@ export interface Traits {
   readonly maxStorageBuffers: number
   /** Largest count of workgroups along one dimension. */
   readonly maxWorkgroups: number
+  /** Bytes that a kernel may ask for as scratch in place of more work; the least that every WebGPU device binds, where left out. */
+  readonly scratchBytes?: number
 }
 
 /**

@@ -107,7 +107,7 @@ function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProb
 function chooser(context: LoweringContext<AttentionAttributes>, problem: AttentionProblem): ChooseAttention {
   const { batch, heads, queries, keys, headSize, dtype, mask, dropout } = problem
   const text = `${batch}x${heads} ${queries}x${keys} headSize ${headSize} ${dtype}${mask ? ' mask' : ''}${dropout ? ' dropout' : ''}`
-  return (pass, candidates) => context.choose(pass === 'forward' ? 'attention' : `attention gradient ${pass}`, text, candidates)
+  return (question, candidates) => context.choose(question === 'forward' ? 'attention' : `attention gradient ${question}`, text, candidates)
 }
 
 defineOp<AttentionAttributes>({

@@ -131,6 +131,9 @@ export class Device {
   }
 }
 
+/** Bytes that a kernel's scratch may take where the adapter binds as many. */
+const MOST_SCRATCH = 512 * 2 ** 20
+
 const WANTED_FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
 
 /** Opens an adapter with every feature that kernels can use and the largest limits that it has. */
@@ -161,6 +164,7 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
     maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
     maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
+    scratchBytes: Math.min(MOST_SCRATCH, limits.maxStorageBufferBindingSize, limits.maxBufferSize),
   }
   return new Device(gpu, info, traits)
 }

@@ -1,6 +1,6 @@
 // How the columns that a workgroup walks over come from their operands to tiles in workgroup memory: each invocation moves
 // groups of four, by way of registers that are filled while the columns before are worked on, or at once.
-import { type AttentionLayout, bufferOf, chunksOf, each } from './common.ts'
+import { type AttentionLayout, bufferOf, chunksOf } from './common.ts'
 
 /** An operand's columns on their way. */
 export interface Coming {
@@ -52,29 +52,49 @@ ${body}
     return vector ? `${bufferOf(operand)}[${row} + c]` : `vec4<${dtype}>(load${operand}(${row}, c))`
   }
 
+  #declare({ name }: Coming, turns: readonly number[]): string {
+    return turns.map(t => `var ${name}${t}: vec4<${this.#moving.layout.dtype}>;`).join('\n')
+  }
+
+  #read(coming: Coming, start: string, turns: readonly number[]): string {
+    return turns.map(t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)).join('\n')
+  }
+
   /** Declares what is held ahead. */
-  hold({ name }: Coming): string {
-    const { ahead, layout } = this.#moving
-    return ahead ? each(this.#turns, t => `var ${name}${t}: vec4<${layout.dtype}>;`) : ''
+  hold(coming: Coming): string {
+    return this.#moving.ahead ? this.#declare(coming, numbers(this.#turns)) : ''
   }
 
   /** Begins to read the columns from `start` on, where they are read ahead. */
   read(coming: Coming, start: string): string {
-    return this.#moving.ahead ? each(this.#turns, t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)) : ''
+    return this.#moving.ahead ? this.#read(coming, start, numbers(this.#turns)) : ''
   }
 
   /** Runs `body` for each group of four of the columns from `start` on: chunk `c` of the tile's column number `n` has come as `value`. */
   put(coming: Coming, start: string, body: string): string {
     const { ahead, columns } = this.#moving
-    return each(this.#turns, t => {
-      const guard = this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''
-      return this.#turn(t, `${guard}{
-let value = ${ahead ? `${coming.name}${t}` : this.#load(coming, start)};
+    const use = (t: number): string => this.#turn(t, `${this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''}{
+let value = ${coming.name}${t};
 ${body}
 }`)
-    })
+    const all = numbers(this.#turns)
+    if (ahead) return all.map(use).join('\n')
+    // Many are on their way together: one wait for memory, not one for each.
+    return all.filter(t => t % TOGETHER === 0).map(first => {
+      const some = all.slice(first, first + TOGETHER)
+      return `{
+${this.#declare(coming, some)}
+${this.#read(coming, start, some)}
+${some.map(use).join('\n')}
+}`
+    }).join('\n')
   }
 }
+
+/** Groups of four that are read before the first of them is put. */
+const TOGETHER = 8
+
+const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
 /** Groups of four that an invocation moves of one operand. */
 export const turnsOf = ({ columns, layout, invocations }: Pick<Moving, 'columns' | 'layout' | 'invocations'>): number =>

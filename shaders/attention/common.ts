@@ -102,10 +102,12 @@ export interface Declarations {
   readonly subgroups?: boolean
   /** Subgroup matrices, for f16 operands. */
   readonly matrices?: boolean
+  /** Further fields of the uniform struct, as WGSL. */
+  readonly fields?: string
 }
 
 /** Everything above `main`. Bindings: reads, writes, extra, `control` where there is mask or dropout, the uniforms. */
-export function declarations({ title, layout, reads, writes, extra, subgroups, matrices }: Declarations): string {
+export function declarations({ title, layout, reads, writes, extra, subgroups, matrices, fields = '' }: Declarations): string {
   const { dtype, headSize, vector, mask, dropout } = layout
   const element = vector ? `vec4<${dtype}>` : dtype
   const operands = [...reads, ...writes]
@@ -122,9 +124,10 @@ ${subgroups ? 'enable subgroups;' : ''}`}
 struct Sizes {
 queries: u32, keys: u32, heads: u32, maskWords: u32,
 chunks: u32, // as CHUNKS: for loops that a CPU's compiler must not unroll, which takes it long
-rowTiles: u32, workgroups: u32,
+tiles: u32, workgroups: u32, firstPair: u32,
 scale: f32, rate: f32, keepScale: f32, stream: u32, seed: u32,
 ${operands.map(name => `${name}Offset: u32, ${name}Batch: u32, ${name}Row: u32, ${name}Head: u32,`).join('\n')}
+${fields}
 }
 
 ${buffers.map(({ name, type, written }, i) =>
@@ -209,17 +212,19 @@ else { u = vec4<f32>(u.w, next.xyz); }
 return select(vec4<f32>(0.0), vec4<f32>(sizes.keepScale), u >= vec4<f32>(sizes.rate));
 }`
 
-/** Where a workgroup stands: `rows` rows of one head of one batch item. `rowCount` is the field of all rows' count. */
-export function place(rows: number): string {
-  return `let number = group.x + group.y * groups.x;
+/** Where a workgroup stands: in tile `tileNumber` of one head of one batch item, a pair of these. */
+export const placeOfPair = `let number = group.x + group.y * groups.x;
 if (number >= sizes.workgroups) { return; }
-let rowStart = (number % sizes.rowTiles) * ${rows}u;
-let head = (number / sizes.rowTiles) % sizes.heads;
-let item = number / (sizes.rowTiles * sizes.heads);
+let tileNumber = number % sizes.tiles;
+let pair = sizes.firstPair + number / sizes.tiles;
+let head = pair % sizes.heads;
+let item = pair / sizes.heads;
 let extent = extentOf(item);
-// First row of this head in [batch, heads, queries]
-let headRow = (item * sizes.heads + head) * sizes.queries;`
-}
+let headRow = pair * sizes.queries; // the head's first in [batch, heads, queries]`
+
+/** The same where a tile is so many rows. */
+export const place = (rows: number): string => `${placeOfPair}
+let rowStart = tileNumber * ${rows}u;`
 
 export const builtins = '@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>'
 
@@ -230,19 +235,32 @@ export function sides(side: Side) {
     : { a1: 'K', a2: 'V', b1: 'Q', b2: 'DO', rows: 'sizes.keys', columns: 'sizes.queries', writes: ['dk', 'dv'] as const }
 }
 
-/** One launch over tiles of `rows` rows of every head, operands first. */
+/** Heads of all batch items, numbered item · heads + head, from the first of so many on. */
+export interface Pairs {
+  readonly first: number
+  readonly count: number
+}
+
+/** One launch over tiles of every head, operands first. */
 export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayout, side: Side, options: {
   readonly label: string
   readonly wgsl: string
+  /** Rows of a tile. */
   readonly rows: number
   readonly reads: readonly Operand[]
   readonly writes: readonly Operand[]
   readonly extra: readonly { readonly slot: Slot; readonly written?: boolean }[]
   readonly control: Slot | undefined
+  /** All, where left out. */
+  readonly pairs?: Pairs
+  /** Tiles of one head; left out, those of its rows. */
+  readonly tiles?: number
+  /** Of the further fields. */
+  readonly words?: readonly (number | { readonly f32: number })[]
 }): Launch {
-  const { label, wgsl, rows, reads, writes, extra, control } = options
-  const rowTiles = Math.ceil((side === 'query' ? problem.queries : problem.keys) / rows)
-  const workgroups = rowTiles * problem.heads * problem.batch
+  const { label, wgsl, rows, reads, writes, extra, control, pairs = { first: 0, count: problem.heads * problem.batch } } = options
+  const { tiles = Math.ceil((side === 'query' ? problem.queries : problem.keys) / rows), words = [] } = options
+  const workgroups = tiles * pairs.count
   const unit = layout.vector ? 4 : 1
   const { rate, stream, seed } = problem.dropout ?? { rate: 0, stream: 0, seed: 0 }
   const slots = [...reads, ...writes, ...extra].map(({ slot }) => slot)
@@ -253,9 +271,10 @@ export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayo
     slots: control ? [...slots, control] : slots,
     writes: written.flatMap((yes, i) => (yes ? [i] : [])),
     uniforms: uniformWords([
-      problem.queries, problem.keys, problem.heads, maskWords(problem.keys), chunksOf(problem.headSize), rowTiles, workgroups,
+      problem.queries, problem.keys, problem.heads, maskWords(problem.keys), chunksOf(problem.headSize), tiles, workgroups, pairs.first,
       { f32: problem.scale }, { f32: rate }, { f32: 1 / (1 - rate) }, stream, seed,
       ...[...reads, ...writes].flatMap(({ view }) => [view.offset, ...view.strides.slice(0, 3)].map(n => n / unit)),
+      ...words,
     ]),
     workgroups: spread(workgroups, problem.maxWorkgroups),
   }

@@ -14,7 +14,8 @@ export interface MatrixConfig {
   readonly columns: number
 }
 
-export type Pass = 'forward' | Side
+/** The kernels that work on scores: those of fused attention, and the stored gradient's weights. */
+export type Pass = 'forward' | Side | 'weights'
 
 export const stripRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
 export const matrixRows = (config: MatrixConfig): number => stripRows(config) * config.down
@@ -28,12 +29,13 @@ export const tileElements = (config: MatrixConfig, { headSize }: AttentionLayout
 /** Elements of a tile of scores or weights. */
 export const blockElements = (config: MatrixConfig): number => matrixRows(config) * pitchOf(config.columns)
 
-/** Bytes of workgroup memory. */
+/** Bytes of workgroup memory. Every array takes whole sixteens: matrices are read from such addresses alone, on NVIDIA's without a word of warning. */
 export function matrixBytes(config: MatrixConfig, layout: AttentionLayout, pass: Pass): number {
   const scores = pass === 'forward' ? 1 : 2
-  const weights = pass === 'key' ? 2 : 1
+  const weights = { forward: 1, query: 1, key: 2, weights: 0 }[pass]
   const statistics = pass === 'key' ? 0 : matrixRows(config) * 8
-  return tileElements(config, layout) * 2 + blockElements(config) * (scores * 4 + weights * 2) + statistics
+  const flag = pass === 'forward' ? 16 : 0
+  return tileElements(config, layout) * 2 + blockElements(config) * (scores * 4 + weights * 2) + statistics + flag
 }
 
 /** How a subgroup shares out its strip of scores, four keys a thread and turn. */
@@ -57,32 +59,55 @@ export const plus = (text: string, number: number): string => (number === 0 ? te
 
 const whole = (...numbers: number[]): boolean => numbers.every(n => Number.isInteger(n) && n > 0)
 
-/** Sums, in registers, that a strip of more than one fragment may have for each thread. */
-const MOST_SUMS = 64
+/** Sums, in registers, that a strip of one fragment, or of more, may have for each thread. */
+const mostSums = (rows: number): number => (rows === 1 ? 128 : 64)
 
 /** Whether a layout has such a kernel and an adapter has room for it. */
 export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: Pass, traits: Traits): boolean {
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   const { groups, turns } = sharesOf(pass, config)
-  const sums = (pass === 'key' ? 2 : 1) * stripRows(config) * headSize / lanes
+  const sums = { forward: 1, query: 1, key: 2, weights: 0 }[pass] * stripRows(config) * headSize / lanes
   return layout.dtype === 'f16' && layout.vector
     && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns)
-    && (rows === 1 || sums <= MOST_SUMS)
+    && sums <= mostSums(rows)
     && threadsOf(config) <= traits.maxWorkgroupInvocations
     && matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
 }
 
-/** Rows × columns of the workgroup's tile, and by how many subgroups, in the order of an H200's times. */
-const SHAPES: readonly (readonly [rows: number, columns: number, down: number])[] = [[64, 64, 4], [64, 32, 4], [32, 64, 2], [64, 32, 2]]
+/** Bytes of workgroup memory of the stored gradient's sums. */
+export const matrixSumsBytes = (config: MatrixConfig, { headSize }: AttentionLayout): number =>
+  config.columns * pitchOf(headSize) * 2 + blockElements(config) * 4
+
+/** Whether a layout has such a kernel of sums and an adapter has room for it. */
+export function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, traits: Traits): boolean {
+  const { fragment: { m, n, k, lanes }, rows, columns } = config
+  const { headSize } = layout
+  return layout.dtype === 'f16' && layout.vector
+    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k)
+    && stripRows(config) * headSize / lanes <= mostSums(rows)
+    && threadsOf(config) <= traits.maxWorkgroupInvocations
+    && matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage
+}
+
+/** Rows × columns of the workgroup's tile, and by how many subgroups. */
+type Shape = readonly [rows: number, columns: number, down: number]
+
+/** In the order of an H200's times. */
+const SHAPES: readonly Shape[] = [[32, 16, 2], [64, 16, 4], [32, 32, 2], [64, 32, 4]]
+const SUMS_SHAPES: readonly Shape[] = [[128, 16, 4], [64, 16, 4], [64, 32, 4], [64, 32, 2]]
+
+const shaped = (shapes: readonly Shape[], { subgroupMatrix: fragment }: Traits): MatrixConfig[] => (fragment
+  ? shapes.map(([rows, columns, down]) => ({ kind: 'matrix', fragment, rows: rows / down / fragment.m, down, columns }))
+  : [])
 
 /** Configs for an adapter with subgroup matrices. */
-export function matrixConfigs(pass: Pass, layout: AttentionLayout, traits: Traits): MatrixConfig[] {
-  const { subgroupMatrix: fragment } = traits
-  if (!fragment) return []
-  return SHAPES.map(([rows, columns, down]): MatrixConfig => ({ kind: 'matrix', fragment, rows: rows / down / fragment.m, down, columns }))
-    .filter(config => matrixFits(config, layout, pass, traits))
-}
+export const matrixConfigs = (pass: Pass, layout: AttentionLayout, traits: Traits): MatrixConfig[] =>
+  shaped(SHAPES, traits).filter(config => matrixFits(config, layout, pass, traits))
+
+/** The same of the stored gradient's sums. */
+export const matrixSumsConfigs = (layout: AttentionLayout, traits: Traits): MatrixConfig[] =>
+  shaped(SUMS_SHAPES, traits).filter(config => matrixSumsFit(config, layout, traits))
 
 export const matrixName = (config: MatrixConfig): string => `matrix ${matrixRows(config)}x${config.columns} by ${config.down}`
 

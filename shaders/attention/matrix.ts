@@ -5,8 +5,9 @@
 // The next tile's columns are on their way, in registers, while this one's are worked on.
 //
 // Nobody can reach into a matrix, so scores go through workgroup memory: matrices store them, threads turn them into
-// weights in f16, matrices multiply those. For the same reason sums can't be mended as the softmax's peak grows: the
-// forward pass walks over the keys twice, first for each row's peak and total, then for the sums.
+// weights in f16, matrices multiply those. For the same reason the forward pass does not mend its sums whenever a row's
+// peak grows: weights are relative to a reference, the peak of the row's first keys, and only where they become too large
+// for that are references raised, and the sums mended by way of workgroup memory.
 //
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
@@ -28,7 +29,7 @@ ${each(4, e => `tile[${plus('to', e)}] = values[${e}];`)}
 }
 
 /** The workgroup's own rows, kept by each subgroup as the left matrices `name…` of its strip. */
-function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
+export function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, fragment: { m, k } } = config
   return `${fillRows(operand, bound, config)}
 workgroupBarrier();
@@ -37,34 +38,37 @@ ${each(rows, i => each(headSize / k, h =>
 workgroupBarrier();`
 }
 
-/** A fragment from workgroup memory; 'right' as it stands, 'turned' with rows and columns exchanged. */
-function load(side: 'left' | 'right' | 'turned', from: string, at: string, pitch: string, { fragment: { m, n, k } }: MatrixConfig): string {
-  const type = side === 'left' ? `subgroup_matrix_left<f16, ${k}, ${m}>` : `subgroup_matrix_right<f16, ${n}, ${k}>`
-  return `subgroupMatrixLoad<${type}, ${side === 'turned' ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
+export type Fragment = 'left' | 'left turned' | 'right' | 'right turned' | 'sum'
+
+/** A fragment from memory; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
+export function load(side: Fragment, from: string, at: string, pitch: string, { fragment: { m, n, k } }: MatrixConfig): string {
+  const type = side === 'sum' ? `subgroup_matrix_result<f32, ${n}, ${m}>`
+    : side.startsWith('left') ? `subgroup_matrix_left<f16, ${k}, ${m}>` : `subgroup_matrix_right<f16, ${n}, ${k}>`
+  return `subgroupMatrixLoad<${type}, ${side.endsWith('turned') ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
 }
 
-const comingOf = (operand: string, bound: string): Coming => ({ operand, name: `coming${operand}`, bound })
+export const comingOf = (operand: string, bound: string): Coming => ({ operand, name: `coming${operand}`, bound })
 
-const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
+export const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
   new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, ahead: true })
 
 /** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
-function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
+export function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
   const i = side === 'query' ? `n % 4u * ${columns / 4}u + n / 4u` : 'n'
   return `let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + c * 4u;
 ${each(4, e => `tile[${plus('to', e)}] = value[${e}];`)}`
 }
 
-const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
+export const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
   each(rows, i => each(count, j => `var ${name}${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
 
 /** scores = left · (the tile's n-th part)ᵀ for the strip, stored to `block`. */
-function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
+export function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
   return `{
 ${zeroSums('s', rows, columns / n, config)}
 ${each(headSize / k, h => `{
-${each(columns / n, j => `let right${j} = ${load('turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', config)};
+${each(columns / n, j => `let right${j} = ${load('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', config)};
 ${each(rows, i => `s${i}_${j} = subgroupMatrixMultiplyAccumulate(${left}${i}_${h}, right${j}, s${i}_${j});`)}`)}
 }`)}
 ${each(rows, i => each(columns / n, j =>
@@ -82,38 +86,55 @@ ${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, 
 }`)
 }
 
-/** Stores a strip's sums to an operand through the scores' memory, as many columns at a time as that is wide. */
-function storeSums(sum: string, name: string, bound: string, value: (four: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
+/**
+ * Takes a strip's sums to the scores' memory, as many columns at a time as that is wide. `body` works on a chunk of row `row`, which
+ * stands there from `four` on. `back`: what it leaves goes back to the matrices.
+ */
+function throughScores(sum: string, back: boolean, body: (chunk: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, lanes } } = config
-  const operand = name[0].toUpperCase() + name.slice(1)
   return each(Math.ceil(headSize / columns), slice => {
     const first = slice * columns
     const width = Math.min(columns, headSize - first)
+    const fragments = (line: (name: string, at: string) => string): string => each(rows, i => each(width / n, j =>
+      line(`${sum}${i}_${first / n + j}`, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n))))
     return `workgroupBarrier();
-${each(rows, i => each(width / n, j =>
-      `subgroupMatrixStore<row_major>(&scores, ${plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n)}, ${sum}${i}_${first / n + j}, BLOCK_PITCH);`))}
+${fragments((name, at) => `subgroupMatrixStore<row_major>(&scores, ${at}, ${name}, BLOCK_PITCH);`)}
 workgroupBarrier();
 for (var at = lane; at < ${stripRows(config) * width / 4}u; at += ${lanes}u) {
 let c = at % ${width / 4}u;
 let row = strip + at / ${width / 4}u;
-let i = rowStart + row;
-if (i < ${bound}) {
 let four = row * BLOCK_PITCH + 4u * c;
-store${operand}(row${operand}(item, i, head), ${first / 4}u + c, ${value(`vec4<f32>(${each(4, e => `scores[${plus('four', e)}]`, ', ')})`)});
+${body(`${first / 4}u + c`)}
 }
-}`
+${back ? `workgroupBarrier();
+${fragments((name, at) => `${name} = ${load('sum', 'scores', at, 'BLOCK_PITCH', config)};`)}` : ''}`
   })
+}
+
+/** Stores a strip's sums to an operand. */
+export function storeSums(sum: string, name: string, bound: string, value: (four: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
+  const operand = name[0].toUpperCase() + name.slice(1)
+  return throughScores(sum, false, chunk => `let i = rowStart + row;
+if (i < ${bound}) {
+store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${each(4, e => `scores[${plus('four', e)}]`, ', ')})`)});
+}`, config, layout)
 }
 
 /**
  * Repeats what a thread does in a turn: written out for a few turns, which run side by side, in a loop for many. Random
  * numbers take some hundreds of instructions a turn, and many of those don't fit a GPU's instruction cache.
+ *
+ * A turn's result may go to variable `result` and its number `n`: a loop moves them on, so that each ends as its turn's own.
  */
-function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (turn: string) => string): string {
+export function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (turn: string, n: number) => string, result?: string): string {
   const together = turns % 4 === 0 && !dropout ? 4 : turns % 2 === 0 ? 2 : 1
-  if (turns === together) return each(turns, t => `{\n${body(`${t}u`)}\n}`)
+  if (turns === together) return each(turns, t => `{\n${body(`${t}u`, t)}\n}`)
+  const moved = result === undefined ? '' : `${each(together, n => `let new${n} = ${result}${n};`)}
+${each(turns - together, t => `${result}${t} = ${result}${t + together};`)}
+${each(together, n => `${result}${turns - together + n} = new${n};`)}`
   return `for (var turn = 0u; turn < ${turns}u; turn += ${together}u) {
-${together === 1 ? body('turn') : each(together, t => `{\n${body(t === 0 ? 'turn' : `turn + ${t}u`)}\n}`)}
+${together === 1 ? body('turn', 0) : each(together, t => `{\n${body(t === 0 ? 'turn' : `turn + ${t}u`, t)}\n}`)}
+${moved}
 }`
 }
 
@@ -133,9 +154,9 @@ return ${sum};
 }
 
 /** Workgroup memory, and how threads read and write their shares of it. */
-function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout): string {
+export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout): string {
   const scores = pass === 'forward' ? ['scores'] : ['scores', 'slopes']
-  const weights = pass === 'key' ? ['weights', 'slopeWeights'] : ['weights']
+  const weights = { forward: ['weights'], query: ['weights'], key: ['weights', 'slopeWeights'], weights: [] }[pass]
   const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
   const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']
   return `const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
@@ -145,6 +166,7 @@ var<workgroup> tile: array<f16, ${tileElements(config, layout)}>;
 ${scores.map(name => `var<workgroup> ${name}: array<f32, ${blockElements(config)}>;`).join('\n')}
 ${weights.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`).join('\n')}
 ${pass === 'key' ? '' : `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
+${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 where weights are too large; all arrays begin at sixteen bytes' : ''}
 
 ${scores.map(name => `fn ${name}At(at: u32) -> vec4<f32> {
 return vec4<f32>(${places.map(at => `${name}[${at}]`).join(', ')});
@@ -155,7 +177,7 @@ ${places.map((at, e) => `${name}[${at}] = f16(x[${e}]);`).join('\n')}
 ${rowFunction(pass, config)}`
 }
 
-const main = (pass: Pass, config: MatrixConfig): string => {
+export const main = (pass: Pass, config: MatrixConfig): string => {
   const { across } = sharesOf(pass, config)
   return `@compute @workgroup_size(${threadsOf(config)})
 fn main(${builtins}, @builtin(local_invocation_index) local: u32) {
@@ -165,23 +187,19 @@ let strip = local / ${config.fragment.lanes}u * ${stripRows(config)}u; // the su
 ${pass === 'key' ? '' : `let quad = lane % ${across}u;`}`
 }
 
+/** What the weights of a thread's four keys may be together: about e⁸, so that each fits f16 with room to spare. */
+const LARGEST_WEIGHTS = '2980.0'
+
 /** Forward: o and lse. */
 export function matrixForwardWgsl(config: MatrixConfig, layout: AttentionLayout): string {
   const { rows, columns, fragment: { n } } = config
   const { turns } = sharesOf('forward', config)
   const moved = columnsOf(config, layout)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
-  const keys = [comingOf('K', 'sizes.keys')]
-  const both = [...keys, comingOf('V', 'sizes.keys')]
-  const readAll = (all: readonly Coming[], start: string): string => all.map(coming => moved.read(coming, start)).join('\n')
-  const scoresOfTile = (all: readonly Coming[]): string => `workgroupBarrier();
-${all.map((coming, part) => moved.put(coming, 'start', putIn(part, 'query', config))).join('\n')}
-workgroupBarrier();
-${readAll(all, `start + ${columns}u`)}
-${products('scores', 'query', 0, config, layout)}
-workgroupBarrier();`
-  const keysOfQuad = `let key = start + 4u * quad;
-let open = allowed4(item, key, extent);`
+  const [keys, values] = [comingOf('K', 'sizes.keys'), comingOf('V', 'sizes.keys')]
+  const putKeys = moved.put(keys, 'start', putIn(0, 'query', config))
+  const ofTurn = (t: number): string => `strip + rowOf(${t}u, lane)`
+  const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
   return tidy(`${declarations({
     title: `attention forward ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }], matrices: true,
@@ -189,59 +207,78 @@ let open = allowed4(item, key, extent);`
 ${memory('forward', config, layout)}
 
 ${main('forward', config)}
+${moved.hold(keys)}
+${moved.hold(values)}
+${moved.read(keys, '0u')}
+${moved.read(values, '0u')}
+// Each row's reference, and what mends its sums
+${everyRow} { rowStatistics[row].x = LOWEST; }
 ${keepRows('query', 'Q', 'sizes.queries', config, layout)}
-
-// Each row's peak and total, of this thread's quads first
-${each(turns, t => `var peak${t} = LOWEST;
-var total${t} = 0.0;`)}
-${both.map(coming => moved.hold(coming)).join('\n')}
-${readAll(keys, '0u')}
-for (var start = 0u; start < extent; start += ${columns}u) {
-${scoresOfTile(keys)}
-${keysOfQuad}
-${each(turns, t => `{
-let row = strip + rowOf(${t}u, lane);
-let at = row * BLOCK_PITCH + quad;
-let s = select(vec4<f32>(LOWEST), sizes.scale * scoresAt(at), open);
-let next = max(peak${t}, max(max(s.x, s.y), max(s.z, s.w)));
-total${t} = fma(total${t}, exp(peak${t} - next), dot(select(vec4<f32>(), exp(s - next), open), vec4<f32>(1.0)));
-peak${t} = next;
-}`)}
-}
-workgroupBarrier();
-${each(turns, t => `{
-let row = strip + rowOf(${t}u, lane);
-let at = row * BLOCK_PITCH + quad;
-scores[at] = peak${t};
-scores[at + STEP] = total${t};
-}`)}
-workgroupBarrier();
-${everyRow} {
-let at = row * BLOCK_PITCH;
-var peak = LOWEST;
-for (var other = 0u; other < STEP; other++) { peak = max(peak, scores[at + other]); }
-var total = 0.0;
-for (var other = 0u; other < STEP; other++) { total = fma(scores[at + STEP + other], exp(scores[at + other] - peak), total); }
-// A row that attends to nothing gives zeros.
-rowStatistics[row] = vec2<f32>(peak, select(0.0, 1.0 / total, total > 0.0));
-let i = rowStart + row;
-if (i < sizes.queries) { lse[headRow + i] = select(0.0, peak + log(total), total > 0.0); }
-}
-workgroupBarrier();
-
-// Weights relative to the peak, at most 1 but for dropout's factor, and the sums of values
 ${zeroSums('sum', rows, layout.headSize / n, config)}
-${readAll(both, '0u')}
+// Totals of this thread's quads
+${each(turns, t => `var total${t} = 0.0;`)}
+${putKeys}
+${moved.read(keys, `${columns}u`)}
+workgroupBarrier();
 for (var start = 0u; start < extent; start += ${columns}u) {
-${scoresOfTile(both)}
-${keysOfQuad}
-${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
+${products('scores', 'query', 0, config, layout)}
+workgroupBarrier();
+// This tile's values, and the next one's keys: those before are done with.
+${moved.put(values, 'start', putIn(1, 'query', config))}
+${putKeys}
+${moved.read(values, `start + ${columns}u`)}
+${moved.read(keys, `start + ${2 * columns}u`)}
+let key = start + 4u * quad;
+let open = allowed4(item, key, extent);
+${each(turns, t => `var added${t}: f32;`)}
+var raised = start == 0u;
+loop {
+if (raised) {
+// References become the peaks so far.
+${everyRow} {
+let before = rowStatistics[row].x;
+var peak = before;
+for (var n = 0u; n < STEP; n++) {
+let other = (n + row) % STEP; // neighbours read different banks
+let open = allowed4(item, start + 4u * other, extent);
+let s = select(vec4<f32>(LOWEST), sizes.scale * scoresAt(row * BLOCK_PITCH + other), open);
+peak = max(peak, max(max(s.x, s.y), max(s.z, s.w)));
+}
+rowStatistics[row] = vec2<f32>(peak, exp(before - peak));
+}
+if (local == 0u) { atomicStore(&grown[0], 0u); }
+workgroupBarrier();
+}
+${turnByTurn(turns, layout, (turn, n) => `let row = strip + rowOf(${turn}, lane);
 let at = row * BLOCK_PITCH + quad;
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - rowStatistics[row].x), open);
-${layout.dropout ? 'let weight = keep4(headRow + rowStart + row, key) * p;' : 'let weight = p;'}
-putWeights(at, weight);`)}
+added${n} = dot(p, vec4<f32>(1.0));
+${layout.dropout ? 'let weight = select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>());' : 'let weight = p;'}
+putWeights(at, weight);`, 'added')}
+if (${largest} > ${LARGEST_WEIGHTS}) { atomicStore(&grown[0], 1u); }
+// Once more at most: NaNs could ask for that for ever.
+if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
+raised = true;
+}
+if (raised && start > 0u) {
+${each(turns, t => `total${t} *= rowStatistics[${ofTurn(t)}].y;`)}
+${throughScores('sum', true, () => `let factor = rowStatistics[row].y;
+${each(4, e => `scores[${plus('four', e)}] *= factor;`)}`, config, layout)}
 workgroupBarrier();
+}
+${each(turns, t => `total${t} += added${t};`)}
 ${accumulate('sum', 'weights', 1, config, layout)}
+}
+${each(turns, t => `scores[(${ofTurn(t)}) * BLOCK_PITCH + quad] = total${t};`)}
+workgroupBarrier();
+${everyRow} {
+var total = 0.0;
+for (var other = 0u; other < STEP; other++) { total += scores[row * BLOCK_PITCH + other]; }
+let reference = rowStatistics[row].x;
+// A row that attends to nothing gives zeros.
+rowStatistics[row].y = select(0.0, ${layout.dropout ? 'sizes.keepScale' : '1.0'} / total, total > 0.0);
+let i = rowStart + row;
+if (i < sizes.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
 }
 ${storeSums('sum', 'o', 'sizes.queries', four => `rowStatistics[row].y * ${four}`, config, layout)}
 }`)

@@ -70,7 +70,7 @@ let index = number * ${STATISTICS_INVOCATIONS}u + lane;
 let head = index % sizes.heads;
 let i = (index / sizes.heads) % sizes.queries;
 let item = index / (sizes.heads * sizes.queries);
-if (number >= sizes.workgroups || index >= sizes.rowTiles) { return; }
+if (number >= sizes.workgroups || index >= sizes.tiles) { return; }
 let oAt = rowO(item, i, head);
 let dOAt = rowDO(item, i, head);
 var sum = 0.0;

@@ -133,8 +133,8 @@ function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, 
   const step = (column: string, swing: string, weight: (weights: string, g: number) => string): string => terms.map(({ sum, weights, tile }) => `{
 let column = ${column};
 ${each(groups, g => `let weight_${g} = ${weight(weights, g)};`)}
-${each(owned, t => `let chunk${t} = vec4<f32>(${tile}[${chunkAt('column', `own${t}`, swing, layout)}]);
-${each(rm, m => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`)}`)}
+${each(owned, t => `let chunk${t} = vec4<f32>(${tile}[${chunkAt('column', `own${t}`, swing, layout)}]);`)}
+${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`))}
 }`).join('\n')
   if (exchange) {
     return `for (var giver = 0u; giver < ${tx}u; giver++) {
@@ -146,7 +146,7 @@ ${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${w
 }`
 }
 
-const sums = (name: string, rm: number, owned: number): string =>
+export const sums = (name: string, rm: number, owned: number): string =>
   each(rm, m => each(owned, t => `var ${name}${m}_${t} = vec4<f32>();`))
 
 /** Hands a weight of the block on to `accumulate`. */

@@ -1,7 +1,7 @@
 // Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a slab of both operands, `depth`
 // long, into its memory as f16, laid out as it was; each of its subgroups multiplies fragments of the slabs into a block of
 // its own. Meanwhile each thread reads its share of the next slab into registers, where it comes by fours. In the end the
-// blocks go through workgroup memory, a row of fragments at a time, to be finished and stored by threads, which is also where
+// blocks go through workgroup memory, a fragment at a time, to be finished and stored by threads, which is also where
 // edges are cut. Needs Chromium's experimental subgroup matrices.
 import { Writer, asF32 } from '../wgsl.ts'
 import { bounds, declare, entryPoint, store } from './text.ts'
@@ -34,14 +34,19 @@ export function matrixThreads({ fragment, down, across }: MatrixConfig): number 
   return fragment.lanes * down * across
 }
 
+type Side = 'a' | 'b'
+
+/** Elements of one place of a side's tile: four, which one store fills, where all its operands come by fours. */
+const tileWidth = (side: Side, layout: Layout): 1 | 4 => (layout.segments.every(segment => segment[side].vec4) ? 4 : 1)
+
 /** Elements that a run of a slab is longer in memory than it has, so that runs begin in different banks. */
 const PADDING = 8
 
 /** Elements of workgroup memory for a slab of so many rows, however it lies. */
 const slabSize = (rows: number, depth: number): number => Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
 
-/** Elements of the memory through which a subgroup's row of fragments is stored. */
-const blockSize = ({ fragment: { m, n }, columns }: MatrixConfig): number => m * n * columns
+/** Elements of the memory through which a subgroup stores a fragment. */
+const blockSize = ({ fragment: { m, n } }: MatrixConfig): number => m * n
 
 /** Bytes of workgroup memory. */
 export function matrixStorage(c: MatrixConfig): number {
@@ -55,7 +60,11 @@ export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment
   const { rows, columns } = matrixSize(c)
   declare(writer, `matmul ${matrixName(c)}`, layout, { subgroups: true, matrices: true })
-  writer.line(`var<workgroup> leftTile: array<f16, ${slabSize(rows, c.depth)}>;`, `var<workgroup> rightTile: array<f16, ${slabSize(columns, c.depth)}>;`)
+  const tile = (side: Side, name: string, along: number): string => {
+    const width = tileWidth(side, layout)
+    return `var<workgroup> ${name}: array<${width === 4 ? 'vec4<f16>' : 'f16'}, ${slabSize(along, c.depth) / width}>;`
+  }
+  writer.line(tile('a', 'leftTile', rows), tile('b', 'rightTile', columns))
   writer.line(`var<workgroup> block: array<f32, ${blockSize(c) * c.down * c.across}>;`, '')
   entryPoint(writer, matrixThreads(c), layout, () => {
     writer.line(`let subgroup = local / ${lanes}u;`, `let lane = local % ${lanes}u;`)
@@ -78,14 +87,14 @@ function fragments(c: MatrixConfig, each: (i: number, j: number) => void): void 
 interface Source {
   readonly name: string
   readonly major: 'k' | 'row'
-  /** Elements from one run to the next. */
+  /** Places of the tile from one run to the next. */
   readonly stride: string
-  /** Where fragment number i, at `k` along K, begins. */
-  readonly at: (i: number, k: string) => string
+  /** The place where fragment number i, at `k` along K, begins. */
+  readonly at: (i: number, k: number) => string
 }
 
 /** Multiplies one fragment's length of K. */
-function multiply(writer: Writer, c: MatrixConfig, left: Source, right: Source, kk: string): void {
+function multiply(writer: Writer, c: MatrixConfig, left: Source, right: Source, kk: number): void {
   const { m, n, k } = c.fragment
   writer.block('', () => {
     for (let i = 0; i < c.rows; i++) {
@@ -102,8 +111,9 @@ function multiply(writer: Writer, c: MatrixConfig, left: Source, right: Source, 
 
 /** A side of a slab, and how its elements are shared out to be copied: `width` at a time, along memory. */
 interface Slab {
-  readonly side: 'a' | 'b'
+  readonly side: Side
   readonly tile: string
+  readonly tileWidth: 1 | 4
   readonly operand: OperandLayout
   readonly rows: number
   readonly width: 1 | 4
@@ -113,30 +123,32 @@ interface Slab {
   readonly pitch: number
 }
 
-function slabOf(c: MatrixConfig, side: 'a' | 'b', operand: OperandLayout): Slab {
+function slabOf(c: MatrixConfig, side: Side, operand: OperandLayout, layout: Layout): Slab {
   const { rows, columns } = matrixSize(c)
   const along = side === 'a' ? rows : columns
   const width = operand.vec4 ? 4 : 1
   const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
   const tile = side === 'a' ? 'leftTile' : 'rightTile'
-  return { side, tile, operand, rows: along, width, run: length / width, pieces: length * other / width, pitch: length + PADDING }
+  return { side, tile, tileWidth: tileWidth(side, layout), operand, rows: along, width, run: length / width, pieces: length * other / width, pitch: length + PADDING }
 }
 
 function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {
   const { m, n, k } = c.fragment
   const { begin, end } = bounds(layout, s)
-  const slabs = [slabOf(c, 'a', segment.a), slabOf(c, 'b', segment.b)]
-  const [left, right] = slabs.map(({ side, tile, operand: { major }, pitch }): Source => {
+  const slabs = [slabOf(c, 'a', segment.a, layout), slabOf(c, 'b', segment.b, layout)]
+  const [left, right] = slabs.map(({ side, tile, tileWidth: width, operand: { major }, pitch }): Source => {
     const first = (i: number): string => (side === 'a' ? `down + ${i * m}u` : `across + ${i * n}u`)
     return {
-      name: tile, major, stride: `${pitch}u`,
-      at: (i, kk) => (major === 'k' ? `(${first(i)}) * ${pitch}u + ${kk}` : `${kk} * ${pitch}u + ${first(i)}`),
+      name: tile, major, stride: `${pitch / width}u`,
+      at: (i, kk) => (major === 'k'
+        ? `(${first(i)}) * ${pitch / width}u + ${kk / width}u`
+        : `${kk * pitch / width}u + (${first(i)})${width === 4 ? ' / 4u' : ''}`),
     }
   })
   const scaled = (slab: Slab): string => (slab.side === 'a' && segment.scaled ? ` * u.scale${s}` : '')
   const threads = matrixThreads(c)
   const multiplySlab = (): void => {
-    for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, left, right, `${kk}u`)
+    for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, left, right, kk)
   }
   // Single elements are too many to be held.
   if (slabs.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
@@ -199,27 +211,27 @@ function loadPiece(writer: Writer, slab: Slab, s: number, piece: string, k: stri
 }
 
 function storePiece(writer: Writer, slab: Slab, piece: string, name: string): void {
-  const { tile, operand, width, pitch } = slab
+  const { tile, tileWidth, operand, width, pitch } = slab
   const { row, at } = placeOf(slab, piece)
   const place = operand.major === 'k' ? `(${row}) * ${pitch}u + ${at}` : `(${at}) * ${pitch}u + ${row}`
-  for (let q = 0; q < width; q++) writer.line(`${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
+  if (tileWidth === 4) writer.line(`${tile}[(${place}) / 4u] = ${name};`)
+  else for (let q = 0; q < width; q++) writer.line(`${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
 }
 
-/** Stores a row of fragments after the other. */
+/** Stores one fragment after the other: more at a time take memory that other workgroups could have. */
 function storeBlocks(writer: Writer, c: MatrixConfig, layout: Layout): void {
   const { m, n, lanes } = c.fragment
   const { rows, columns } = matrixSize(c)
-  const width = n * c.columns
   writer.line(`let own = subgroup * ${blockSize(c)}u;`)
-  for (let i = 0; i < c.rows; i++) {
-    for (let j = 0; j < c.columns; j++) writer.line(`subgroupMatrixStore<row_major>(&block, own + ${j * n}u, sum${i}_${j}, ${width}u);`)
+  fragments(c, (i, j) => {
+    writer.line(`subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);`)
     writer.line('workgroupBarrier();')
-    writer.block(`for (var four = lane; four < ${m * width / 4}u; four += ${lanes}u)`, () => {
+    writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, () => {
       writer.line('let at = own + four * 4u;')
-      writer.line(`let row = tileM * ${rows}u + down + ${i * m}u + four / ${width / 4}u;`)
-      writer.line(`let column = tileN * ${columns}u + across + four % ${width / 4}u * 4u;`)
+      writer.line(`let row = tileM * ${rows}u + down + ${i * m}u + four / ${n / 4}u;`)
+      writer.line(`let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;`)
       store(writer, layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')
     })
     writer.line('workgroupBarrier();')
-  }
+  })
 }

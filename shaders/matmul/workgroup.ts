@@ -4,6 +4,7 @@
 // registers. Reads of global memory fall by the tile's side; on a CPU adapter all this is copying for nothing.
 //   ahead   each thread reads its share of the next slab into registers while the workgroup computes on this one, so that
 //           the wait for memory is hidden.
+//   written the steps of a slab are written out, so that places in its memory are constants.
 import { Writer } from '../wgsl.ts'
 import { LETTERS, bounds, declare, entryPoint, load, store } from './text.ts'
 import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
@@ -20,10 +21,12 @@ export interface WorkgroupConfig {
   readonly columnFours: number
   /** Reads the next slab while it computes. */
   readonly ahead: boolean
+  /** All steps of a slab are written out; else they are a loop's. */
+  readonly written: boolean
 }
 
 export function workgroupName(c: WorkgroupConfig): string {
-  return `wg ${c.rows}x${c.columns}x${c.depth} ${c.rowFours * 4}x${c.columnFours * 4}${c.ahead ? ' ahead' : ''}`
+  return `wg ${c.rows}x${c.columns}x${c.depth} ${c.rowFours * 4}x${c.columnFours * 4}${c.ahead ? ' ahead' : ''}${c.written ? ' written' : ''}`
 }
 
 export function workgroupSize(c: WorkgroupConfig): TileSize {
@@ -152,7 +155,7 @@ function sidesOf(c: WorkgroupConfig, { a, b }: SegmentLayout): [TileSide, TileSi
   return [{ side: 'a', operand: a, rows: c.rows, blocks: blocks(c.rows) }, { side: 'b', operand: b, rows: c.columns, blocks: blocks(c.columns) }]
 }
 
-/** Adds the products of a slab to the thread's sums, where the kernel reads ahead four steps a turn: compilers leave the loop as it is. */
+/** Adds the products of a slab to the thread's sums. Of loops, those of kernels that read ahead take four steps a turn: compilers leave them as they are. */
 function multiply(writer: Writer, c: WorkgroupConfig): void {
   const across = c.columns / (c.columnFours * 4)
   const down = c.rows / (c.rowFours * 4)
@@ -160,10 +163,13 @@ function multiply(writer: Writer, c: WorkgroupConfig): void {
     for (let i = 0; i < c.rowFours; i++) writer.line(`let a${i} = leftTile[${kk} * LEFT_PITCH + y + ${i * down}u];`)
     for (let j = 0; j < c.columnFours; j++) writer.line(`let b${j} = rightTile[${kk} * RIGHT_PITCH + x + ${j * across}u];`)
     for (let i = 0; i < c.rowFours * 4; i++) {
-      for (let j = 0; j < c.columnFours; j++) writer.line(`sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`)
+      // To and fro: what one sum took from registers, the next takes, too, and NVIDIA's need not read it again.
+      const columns = Array.from({ length: c.columnFours }, (_, j) => (i % 2 === 0 ? j : c.columnFours - 1 - j))
+      for (const j of columns) writer.line(`sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`)
     }
   }
-  if (!c.ahead) writer.block(`for (var kk = 0u; kk < ${c.depth}u; kk++)`, () => step('kk'))
+  if (c.written) for (let kk = 0; kk < c.depth; kk++) writer.block('', () => step(`${kk}u`))
+  else if (!c.ahead) writer.block(`for (var kk = 0u; kk < ${c.depth}u; kk++)`, () => step('kk'))
   else {
     // Counted by ones: of these Dawn knows that places in the tiles are inside, and leaves out its checks.
     writer.block(`for (var kFour = 0u; kFour < ${c.depth / 4}u; kFour++)`, () => {

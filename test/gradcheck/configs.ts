@@ -1,6 +1,6 @@
 // Every config that the kernels know, by kernel: what a run of the property tests must have tried. Found by asking the
 // kernels' own lists for problems of all kinds, on the adapter as it is and as if it were of the other kind.
-import { type AttentionConfig, attentionCandidates } from '../../shaders/attention.ts'
+import { type AttentionConfig, attentionCandidates, storedCandidates } from '../../shaders/attention.ts'
 import { adamwCandidates } from '../../shaders/adamw.ts'
 import { gatherCandidates, gatherGradientCandidates } from '../../shaders/gather.ts'
 import { type Traits, input, output } from '../../shaders/kernel.ts'
@@ -77,6 +77,7 @@ export function everyConfig(traits: Traits): Set<string> {
     for (const [pass, kernel] of Object.entries(ATTENTION_PASSES)) {
       const layout = { dtype: 'f32', headSize: 4, vector: true, mask: true, dropout: true } as const
       add(kernel, attentionCandidates(pass as keyof typeof ATTENTION_PASSES, layout, guise) satisfies AttentionConfig[])
+      for (const part of ['weights', 'sums'] as const) add(`attention gradient ${part}`, storedCandidates(part, layout, guise))
     }
     for (const width of [1, 2, 4, 8, 64]) {
       const problem = { positions: 33, rows: 33, width, dtype: 'f32' } as const

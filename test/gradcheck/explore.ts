@@ -50,8 +50,13 @@ export class Explorer {
           choose: (kernel, problem, offered) => {
             const ask = asks.get(kernel) ?? 0
             asks.set(kernel, ask + 1)
-            if (!explores(kernel, ask)) return this.#note(kernel, context.choose(kernel, problem, offered))
-            return this.#note(kernel, this.#rarest(kernel, kernel === 'matmul' ? matmulWays(problem, context.traits) as unknown as typeof offered : offered))
+            const ways = kernel === 'matmul' ? matmulWays(problem, context.traits) as unknown as typeof offered : offered
+            // Few products have the operands that matrix units take: each is for one that no other tried.
+            const alone = kernel === 'matmul' && mode === 'rarest' && ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
+            if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(kernel, problem, offered))
+            // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would choose.
+            if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])
+            return this.#note(kernel, this.#rarest(kernel, ways))
           },
         }),
       })
@@ -73,9 +78,13 @@ export class Explorer {
     return config
   }
 
+  #isNew(kernel: string, config: unknown): boolean {
+    return !this.ran.has(`${kernel}: ${showConfig(kernel, config)}`)
+  }
+
   /** The first of those that ran least often; a config that never ran in any way or dtype before all others. */
   #rarest<C>(kernel: string, offered: readonly C[]): C {
-    const rank = (config: C): number => (this.ran.has(`${kernel}: ${showConfig(kernel, config)}`) ? 1 + (this.#times.get(keyOf(kernel, config)) ?? 0) : 0)
+    const rank = (config: C): number => (this.#isNew(kernel, config) ? 0 : 1 + (this.#times.get(keyOf(kernel, config)) ?? 0))
     return offered.reduce((best, config) => (rank(config) < rank(best) ? config : best))
   }
 }

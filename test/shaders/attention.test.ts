@@ -10,8 +10,9 @@ import { tensor } from '../../engine/ops/source.ts'
 import { reference } from '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { applyAll } from '../../engine/tensor.ts'
-import { type AttentionConfig, attentionCandidates, attentionForwardWgsl, attentionGradientWgsl } from '../../shaders/attention.ts'
+import { type AttentionConfig, type GradientForm, attentionCandidates, attentionForwardWgsl, attentionGradientWgsl, storedCandidates, storedSums, storedWeights } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
+import { storedStorage } from '../../shaders/attention/stored.ts'
 import { tiledBytes } from '../../shaders/attention/tiled.ts'
 import type { Lowering, Traits } from '../../shaders/kernel.ts'
 import { normals } from '../../shaders/random.ts'
@@ -28,20 +29,28 @@ beforeAll(async () => {
 })
 afterAll(() => bench.close())
 
-/** Lowers with the n-th candidate of each kernel (the last, where there are fewer), or with the first that a test asks for. */
+/**
+ * Lowers with the n-th candidate of each kernel (the last, where there are fewer), or with the first that a test asks for; the gradient
+ * in the form that it asks for, where the adapter is offered it.
+ */
 function lower(
   name: string, inputs: readonly TestInput[], attributes: Attributes, traits: Traits, wanted: number | ((config: AttentionConfig) => boolean),
+  form: GradientForm = 'fused',
 ): Lowering {
   const op = kernelOf(name)
   const specs = inputs.map(({ spec }) => spec)
   return op.lower({
     inputs: specs, outputs: op.infer(specs, attributes), attributes, traits,
-    choose: (_kernel, _problem, candidates) => {
+    choose: (kernel, _problem, candidates) => {
+      if (kernel === 'attention gradient form') return candidates[Math.max((candidates as readonly unknown[]).indexOf(form), 0)]
       const n = typeof wanted === 'number' ? wanted : candidates.findIndex(config => wanted(config as AttentionConfig))
       return candidates[Math.min(n, candidates.length - 1)]
     },
   })
 }
+
+/** Scratch of the stored gradient, for two heads at a time of the problems drawn here, or more: they come by turns. */
+const SCRATCH = 2 * 2 * 128 * 128 * 4
 
 /** No pass has more. */
 const MOST_CANDIDATES = 16
@@ -57,6 +66,7 @@ function lowerings(name: string, inputs: readonly TestInput[], attributes: Attri
     for (let n = 0; n < MOST_CANDIDATES; n++) {
       if (!cpu && bench.traits.cpu && n % 3 !== headSize % 3) continue
       all.push(lower(name, inputs, attributes, { ...bench.traits, cpu }, n))
+      if (name === 'attentionGradient' && !cpu) all.push(lower(name, inputs, attributes, { ...bench.traits, cpu, scratchBytes: SCRATCH }, n, 'stored'))
     }
   }
   const text = (lowering: Lowering): string => lowering.launches.map(l => l.wgsl).join()
@@ -223,16 +233,41 @@ test('workgroup memory is counted as the shaders declare it, and a small adapter
   }
 })
 
+test('so is that of the stored gradient', () => {
+  const gpu: Traits = { ...bench.traits, cpu: false, subgroupMatrix: undefined, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 1 << 20 }
+  const declared = (wgsl: string): number => [...wgsl.matchAll(/var<workgroup> \w+: array<vec4<f(\d+)>, (\d+)>/g)]
+    .reduce((sum, [, bits, count]) => sum + Number(bits) / 2 * Number(count), 0)
+  for (const layout of [{ headSize: 64, dtype: 'f32' }, { headSize: 20, dtype: 'f16' }] as const) {
+    const form: AttentionLayout = { ...layout, vector: true, mask: true, dropout: false }
+    for (const part of ['weights', 'sums'] as const) {
+      for (const config of storedCandidates(part, form, gpu)) {
+        if (config.kind !== 'stored') continue
+        for (const wgsl of part === 'weights' ? [storedWeights(config, form)] : [storedSums('query', config, form), storedSums('key', config, form)]) {
+          expect(storedStorage(part, config, form)).toBe(declared(wgsl))
+        }
+      }
+      expect(storedCandidates(part, form, { ...gpu, cpu: true })).toEqual([])
+      expect(storedCandidates(part, form, { ...gpu, maxWorkgroupStorage: 1024 })).toEqual([])
+    }
+  }
+})
+
 test('scratch memory grows with the sequence, not with its square, and eight buffers suffice', () => {
-  const bytes = (sequence: number): number => {
+  const bytes = (sequence: number, traits: Traits, form: GradientForm): number => {
     const shape = [2, sequence, 12, 64]
     const float = contiguous([], shape)
     const inputs = [float, float, float, float, contiguous([], [2, 12, sequence]), float, contiguous([], [2, sequence], 'i32'), contiguous([], [], 'u32')]
-    const lowering = lower('attentionGradient', inputs, { ...attributesOf(plainCase), hasMask: true, rate: 0.1 }, bench.traits, 0)
+    const lowering = lower('attentionGradient', inputs, { ...attributesOf(plainCase), hasMask: true, rate: 0.1 }, traits, 0, form)
+    expect(lowering.launches.some(({ label }) => label.includes('stored'))).toBe(form === 'stored')
     for (const launch of lowering.launches) expect(launch.slots.length).toBeLessThanOrEqual(8)
     return (lowering.temporaries ?? []).reduce((sum, spec) => sum + 4 * sizeOf(spec.shape), 0)
   }
-  expect(bytes(1024)).toBeLessThanOrEqual(2 * bytes(512))
+  const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupStorage: 49152, subgroupMatrix: undefined, scratchBytes: 2 ** 30 }
+  for (const [traits, form] of [[bench.traits, 'fused'], [gpu, 'fused'], [gpu, 'stored']] as const) {
+    expect(bytes(1024, traits, form)).toBeLessThanOrEqual(2 * bytes(512, traits, form))
+  }
+  // Of 24 heads of 1024, whose weights and slopes take 8 MiB each: what 16 MiB hold.
+  expect(bytes(1024, { ...gpu, scratchBytes: 2 ** 24 }, 'stored')).toBe(2 ** 24 + bytes(1024, gpu, 'fused'))
 })
 
 describe('in float64', () => {

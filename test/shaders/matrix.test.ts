@@ -6,8 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { matmulReference } from '../../engine/ops/matmul.ts'
 import { contiguousStrides } from '../../engine/shape.ts'
 import { type Lowering, type SubgroupMatrix, type Traits, type View, input, output } from '../../shaders/kernel.ts'
-import { type MatmulCandidate, candidates, isLegal, lower, wgsl } from '../../shaders/matmul.ts'
-import { type MatrixConfig, matrixName } from '../../shaders/matmul/matrix.ts'
+import { type MatmulCandidate, candidates, isLegal, lower, rankedCandidates, wgsl } from '../../shaders/matmul.ts'
+import { type MatrixConfig, matrixName, matrixStorage } from '../../shaders/matmul/matrix.ts'
 import { type FloatType, type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { layoutFor } from '../../shaders/matmul.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
@@ -67,6 +67,25 @@ test('Dawn compiles it, for every layout and with slices, bias, a low-rank part 
   })
   await expectCompiled(products.flatMap(product =>
     (product.segments.length > 1 ? [false] : [false, true]).map(split => wgsl(config, layoutFor(config, product, split)))))
+})
+
+test('its arrays in workgroup memory take whole sixteens of bytes, as all are counted', () => {
+  for (const fragment of [{ m: 16, n: 16, k: 16, lanes: 32 }, { m: 16, n: 8, k: 8, lanes: 32 }, { m: 8, n: 8, k: 8, lanes: 32 }]) {
+    for (const bTurned of [false, true]) {
+      for (const k of [64, 65]) {
+        const product = productIn({ m: 512, n: 512, k, dtype: 'f16', bTurned })
+        const configs = rankedCandidates(product, traitsWith(fragment)).flatMap(({ candidate: { config } }) => (config.kernel === 'matrix' ? [config] : []))
+        expect(configs.length).toBeGreaterThan(4)
+        for (const config of configs) {
+          const arrays = [...wgsl(config, layoutFor(config, product, false)).matchAll(/var<workgroup> \w+: array<(vec4<)?f(\d+)>?, (\d+)>;/g)]
+          const bytes = arrays.map(([, four, bits, count]) => (four ? 4 : 1) * Number(bits) / 8 * Number(count))
+          expect(bytes.length).toBe(3)
+          expect(bytes.filter(size => size % 16 !== 0)).toEqual([])
+          expect(bytes.reduce((sum, size) => sum + size)).toBe(matrixStorage(config))
+        }
+      }
+    }
+  }
 })
 
 /** Products of any size that the kernel makes, against float64; `change` is what becomes of its text before that. */

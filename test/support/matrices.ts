@@ -42,6 +42,11 @@ export function writtenOut(lowering: Lowering, fragment: SubgroupMatrix, element
 }
 
 function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | 'f32'): string {
+  // An element of a tile that is declared by fours: what matrices are read from counts in those.
+  const byFours = new Set(Array.from(text.matchAll(/(\w+): array<vec4<f16>/g), ([, name]) => name))
+  const elementOf = (tile: string, start: string, at: string): string =>
+    (byFours.has(tile) ? `${tile}[${start} + (${at}) / 4u][(${at}) % 4u]` : `${tile}[${start} + ${at}]`)
+  const pitchOf = (tile: string, pitch: string): string => (byFours.has(tile) ? `(4u * ${pitch})` : pitch)
   // No turn for other lanes; and unrolled, as loops are whose end the compiler knows, these take it minutes.
   const loop = (name: string, count: number, body: string): string => `for (var ${name} = 0u; ${name} < ${count}u * first; ${name}++) { ${body} }`
   const at = (width: number, pitch: string): string => `i / ${width}u * ${pitch} + i % ${width}u`
@@ -57,13 +62,14 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
     return `zero(${newPlace()})`
   }
   const left = (tile: string, start: string, pitch: string, order: string): string => {
-    const name = `load_${order}s_of_${tile}_by_${pitch}`
-    const element = order === 'row' ? at(k, pitch) : `i % ${k}u * ${pitch} + i / ${k}u`
-    functions.set(name, `fn ${name}(place: u32, start: u32) -> u32 {
-  ${loop('i', m * k, `matrices[place + i] = f32(${tile}[start + ${element}]);`)}
+    const name = `load_${order}s_of_${tile}`
+    const run = pitchOf(tile, 'pitch')
+    const element = order === 'row' ? at(k, run) : `i % ${k}u * ${run} + i / ${k}u`
+    functions.set(name, `fn ${name}(place: u32, start: u32, pitch: u32) -> u32 {
+  ${loop('i', m * k, `matrices[place + i] = f32(${elementOf(tile, 'start', element)});`)}
   return place;
 }`)
-    return `${name}(${newPlace()}, ${start})`
+    return `${name}(${newPlace()}, ${start}, ${pitch})`
   }
   const store = (tile: string, start: string, sum: string, pitch: string): string => {
     functions.set(`store ${tile}`, `fn store_to_${tile}(start: u32, place: u32) {
@@ -71,18 +77,25 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
 }`)
     return `store_to_${tile}(${start}, ${sum});`
   }
+  const reload = (name: string, tile: string, start: string, pitch: string): string => {
+    functions.set(`reload ${tile} ${pitch}`, `fn reload_of_${tile}_by_${pitch}(place: u32, start: u32) {
+  ${loop('i', m * n, `matrices[place + i] = ${tile}[start + ${at(n, pitch)}];`)}
+}`)
+    return `reload_of_${tile}_by_${pitch}(${name}, ${start})`
+  }
   // Right operands are multiplied soon, and are read where they stand.
   const multiplyBy = new Map<string, string>()
   const right = (name: string, tile: string, start: string, pitch: string, order: string): string => {
     const multiply = `multiply_by_${order}s_of_${tile}_by_${pitch}`
     multiplyBy.set(name, multiply)
     const column = `i % ${n}u`
-    const element = order === 'row' ? `x * ${pitch} + ${column}` : `${column} * ${pitch} + x`
+    const run = pitchOf(tile, pitch)
+    const element = order === 'row' ? `x * ${run} + ${column}` : `${column} * ${run} + x`
     functions.set(multiply, `fn ${multiply}(count: u32) {
   for (var p = 0u; p < count * first; p++) {
     let left = products[p].x; let start = products[p].y; let sum = products[p].z;
     ${loop('i', m * n, `var all = matrices[sum + i];
-      ${loop('x', k, `all += matrices[left + i / ${n}u * ${k}u + x] * f32(${tile}[start + ${element}]);`)}
+      ${loop('x', k, `all += matrices[left + i / ${n}u * ${k}u + x] * f32(${elementOf(tile, 'start', element)});`)}
       matrices[sum + i] = all;`)}
   }
 }`)
@@ -104,6 +117,8 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
     return `${before}products[${listed.count - 1}] = vec3<u32>(${a}, ${b}, ${sum});`
   }
   const expectSize = (actual: readonly string[], wanted: readonly number[]): void => expect(actual.map(Number)).toEqual(wanted)
+  // Not every kernel loads sums.
+  const sumLoad = /(\w+) = subgroupMatrixLoad<subgroup_matrix_result<f32, (\d+), (\d+)>, row_major>\(&(\w+), (.*), (\w+)\)/
   const rules: [RegExp, (parts: string[]) => string][] = [
     [/(?:let|var) (\w+) = subgroup_matrix_result<f32, (\d+), (\d+)>\(\)/, ([, name, ...sizes]) => {
       expectSize(sizes, [n, m])
@@ -118,6 +133,10 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
       const [, name, columns, rows, order, tile, start, pitch] = parts
       expectSize([columns, rows], [n, k])
       return `let ${name} = ${right(name, tile, start, pitch, order)}`
+    }],
+    [sumLoad, ([, name, columns, rows, tile, start, pitch]) => {
+      expectSize([columns, rows], [n, m])
+      return reload(name, tile, start, pitch)
     }],
     [/(\w+) = subgroupMatrixMultiplyAccumulate\((\w+), (\w+), (\w+)\);/, ([, result, a, b, sum]) => {
       expect(result).toBe(sum)
@@ -140,7 +159,7 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
     return line.trim() === '}' && lines[l + 1]?.trim() !== '{' ? `${written}\n${made()}` : written
   }).join('\n')
   if (listed) throw new Error('the kernel ends in products')
-  for (const [from] of rules) if (!used.has(from)) throw new Error(`the kernel holds no ${from.source}`)
+  for (const [from] of rules) if (from !== sumLoad && !used.has(from)) throw new Error(`the kernel holds no ${from.source}`)
   const inF32 = (text: string): string => text.replace('enable f16;\n', '').replace(/(array<|vec4<|= )f16\b/g, '$1f32').replaceAll('f16(', 'f32(')
   const typed = element === 'f16' ? plain : inF32(plain)
   return typed.replace('@compute', `var<private> first: u32; // 1 in the lane that has the matrices, else 0

@@ -1,0 +1,277 @@
+// The gradient of attention with its weights in memory, for GPUs. The fused kernels make scores and their slopes twice, once
+// for dq and once for dk and dv: seven products. Here one kernel makes both and stores them, and another multiplies them
+// with dO, q and k: five. What is stored grows with the square of the sequence, so heads come by turns, as many as
+// a bound has room for.
+//
+// Stored, in the operands' type: [2, pairs, queries, keys], first the weights that dv sums, then the slopes that dk and dq
+// sum; both sizes of a square in whole blocks, with zeros past the last query, past the last key and where the mask is.
+// Of keys, only blocks that hold one that is attended to are written, or read.
+//
+// weights   a workgroup makes a tile of keys × queries, by two products over the head's size.
+// sums      a workgroup owns a tile of the result's rows and walks over the other side, weights and operand in its memory.
+import { Columns } from './columns.ts'
+import {
+  type AttentionLayout, type AttentionProblem, type Pairs, type Side, bufferOf, builtins, chunksOf, declarations, each, place, placeOfPair, tidy,
+} from './common.ts'
+import { sums } from './tiled.ts'
+import { bytesOf } from '../kernel.ts'
+
+/** Both sizes of a head's square are whole in these: every tile's sides divide it, or are whole in it. */
+export const BLOCK = 64
+
+export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
+
+/** Bytes that one head stores. */
+export const storedBytes = ({ queries, keys, dtype }: AttentionProblem): number => 2 * inBlocks(queries) * inBlocks(keys) * bytesOf(dtype)
+
+/** Fields of the uniform struct past the others: where the stored squares lie. */
+export const storedFields = 'pairs: u32, storedQueries: u32, storedKeys: u32,'
+export const storedWords = ({ queries, keys }: AttentionProblem, pairs: Pairs): number[] => [pairs.count, inBlocks(queries), inBlocks(keys)]
+
+export interface StoredConfig {
+  readonly kind: 'stored'
+  /** Invocations along columns and along rows. */
+  readonly tx: number
+  readonly ty: number
+  /** Rows of an invocation's block. */
+  readonly rm: 4 | 8
+  /** Its columns; for sums, a tile's columns for each of the tx. */
+  readonly cn: 2 | 4 | 8
+}
+
+export const storedRows = ({ ty, rm }: StoredConfig): number => ty * rm
+export const storedColumns = ({ tx, cn }: StoredConfig): number => tx * cn
+export const storedThreads = ({ tx, ty }: StoredConfig): number => tx * ty
+export const storedName = (config: StoredConfig): string => `stored ${storedRows(config)}x${storedColumns(config)} of ${config.rm}x${config.cn}`
+
+/** Bytes of workgroup memory. */
+export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, layout: AttentionLayout): number {
+  const vector = 4 * bytesOf(layout.dtype)
+  if (part === 'weights') return (storedRows(config) + storedColumns(config)) * slabPitch(layout) * vector
+  return storedColumns(config) * (chunksOf(layout.headSize) * vector + (storedRows(config) / 4 + 1) * 16)
+}
+
+const describe = (config: StoredConfig, { headSize, dtype }: AttentionLayout): string => `${storedName(config)}, headSize ${headSize} ${dtype}`
+
+const main = (config: StoredConfig): string => `@compute @workgroup_size(${storedThreads(config)})
+fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {`
+
+const invocation = ({ tx }: StoredConfig): string => `let x = lane % ${tx}u;
+let y = lane / ${tx}u;`
+
+/** Chunks of the head's size that are in workgroup memory at a time, for the weights: their place in a row of eight is changed by the row's. */
+const slabOf = ({ headSize }: AttentionLayout): number => (chunksOf(headSize) % SWING === 0 ? SWING : chunksOf(headSize))
+const SWING = 8
+
+/** Vectors from one row of the slab to the next: odd, where chunks don't change places. */
+const slabPitch = (layout: AttentionLayout): number => (slabOf(layout) === SWING ? SWING : slabOf(layout) | 1)
+
+/** Vectors that an invocation may hold on their way. */
+const MOST_HELD = 12
+
+/** Rows of a side of the tile on their way to workgroup memory, a slab at a time. */
+function movedSide(tile: string, rows: number, rowOf: (place: string) => string, bound: string, config: StoredConfig, layout: AttentionLayout) {
+  const slab = slabOf(layout)
+  const threads = storedThreads(config)
+  const turns = rows * slab / threads
+  const every = (body: (t: number) => string): string => each(Math.ceil(turns), t => `{
+let at = lane + ${t * threads}u;
+let place = at / ${slab}u;
+let c = at % ${slab}u;
+${body(t)}
+}`)
+  const guard = (t: number): string => (t + 1 > turns ? `if (place < ${rows}u) ` : '')
+  return {
+    turns: Math.ceil(turns),
+    hold: each(Math.ceil(turns), t => `var ${tile}${t}: vec4<${layout.dtype}>;`),
+    read(operand: string, s: number): string {
+      const row = `row${operand}(item, min(${rowOf('place')}, ${bound} - 1u), head)`
+      const value = layout.vector
+        ? `${bufferOf(operand)}[${row} + ${s * slab}u + c]` : `vec4<${layout.dtype}>(load${operand}(${row}, ${s * slab}u + c))`
+      return every(t => `${tile}${t} = ${value};`)
+    },
+    put: every(t => `${guard(t)}{ ${tile}[${slabAt('place', 'place', layout)}] = ${tile}${t}; }`),
+  }
+}
+
+/** Chunk `c` of a place in a slab; `swing` is anything equal to the place modulo eight. */
+const slabAt = (place: string, swing: string, layout: AttentionLayout): string =>
+  `(${place}) * ${slabPitch(layout)}u + ${slabOf(layout) === SWING ? `(c ^ (${swing} & ${SWING - 1}u))` : 'c'}`
+
+/** score[n] (rows along vectors) += the block of products of the two tiles' slabs. */
+function slabProducts(score: string, config: StoredConfig, layout: AttentionLayout): string {
+  const { tx, ty, rm, cn } = config
+  const fours = rm / 4
+  return `for (var c = 0u; c < ${slabOf(layout)}u; c++) {
+${each(rm, m => `let a${m} = vec4<f32>(rowTile[${slabAt(`y + ${ty * m}u`, 'y', layout)}]);`)}
+${each(cn, n => `let b${n} = vec4<f32>(columnTile[${slabAt(`x + ${tx * n}u`, 'x', layout)}]);
+${each(4, e => each(fours, g =>
+    `${score}${n}_${g} += vec4<f32>(${each(4, i => `a${4 * g + i}[${e}]`, ', ')}) * b${n}[${e}];`))}`)}
+}`
+}
+
+/** Weights and slopes of the scores of a tile of keys (rows) and queries (columns). */
+export function storedWeightsWgsl(config: StoredConfig, layout: AttentionLayout): string {
+  const { tx, ty, rm, cn } = config
+  const fours = rm / 4
+  // The first of four rows that follow each other, of an invocation's group g.
+  const fourOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
+  const rows = movedSide('rowTile', storedRows(config),
+    place => `rowStart + 4u * (${place} % ${ty}u + ${place} / ${4 * ty}u * ${ty}u) + ${place} / ${ty}u % 4u`, 'sizes.keys', config, layout)
+  const columns = movedSide('columnTile', storedColumns(config), place => `columnStart + ${place}`, 'sizes.queries', config, layout)
+  const ahead = rows.turns + columns.turns <= MOST_HELD
+  const slabs = chunksOf(layout.headSize) / slabOf(layout)
+  const phases = [['s', 'K', 'Q'], ['d', 'V', 'DO']].flatMap(([score, key, query]) => Array.from({ length: slabs }, (_, s) => ({
+    score, s, read: `${rows.read(key, s)}
+${columns.read(query, s)}`,
+  })))
+  const factor = (n: number, g: number): string => (layout.dropout ? `keep${n}_${g} * ` : '')
+  return tidy(`${declarations({
+    title: `attention gradient's weights ${describe(config, layout)}`,
+    layout, reads: ['q', 'k', 'v', 'dO'], writes: [],
+    extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }, { name: 'stored', type: `array<vec4<${layout.dtype}>>`, written: true }],
+    fields: storedFields,
+  })}
+var<workgroup> rowTile: array<vec4<${layout.dtype}>, ${storedRows(config) * slabPitch(layout)}>;
+var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${storedColumns(config) * slabPitch(layout)}>;
+
+${main(config)}
+${placeOfPair}
+let keyTiles = (sizes.storedKeys + ${storedRows(config) - 1}u) / ${storedRows(config)}u;
+let rowStart = tileNumber % keyTiles * ${storedRows(config)}u;
+let columnStart = tileNumber / keyTiles * ${storedColumns(config)}u;
+// Blocks of keys that nobody attends to are not read either.
+if (rowStart / ${BLOCK}u * ${BLOCK}u >= extent) { return; }
+${invocation(config)}
+${rows.hold}
+${columns.hold}
+${ahead ? phases[0].read : ''}
+${phases.map(({ score, s, read }, p) => `${s > 0 ? '' : each(cn, n => each(fours, g => `var ${score}${n}_${g} = vec4<f32>();`))}
+${p > 0 ? 'workgroupBarrier();' : ''}
+${ahead ? '' : read}
+${rows.put}
+${columns.put}
+workgroupBarrier();
+${ahead && p + 1 < phases.length ? phases[p + 1].read : ''}
+${slabProducts(score, config, layout)}`).join('\n')}
+${each(fours, g => `let open${g} = allowed4(item, ${fourOf(g)}, extent);`)}
+let square = (pair - sizes.firstPair) * sizes.storedQueries;
+let slopes = sizes.pairs * sizes.storedQueries * sizes.storedKeys / 4u;
+${each(cn, n => `{
+let query = columnStart + x + ${tx * n}u;
+let statistic = statistics[headRow + min(query, sizes.queries - 1u)];
+let at = ((square + query) * sizes.storedKeys + rowStart) / 4u + y;
+if (query < sizes.storedQueries) {
+${each(fours, g => `if (${fourOf(g)} < sizes.storedKeys) {
+${layout.dropout ? `let keep${n}_${g} = keep4(headRow + query, ${fourOf(g)});` : ''}
+let p = select(vec4<f32>(), exp(sizes.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < sizes.queries));
+stored[at + ${ty * g}u] = vec4<${layout.dtype}>(${factor(n, g)}p);
+stored[slopes + at + ${ty * g}u] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
+}`)}
+}
+}`)}
+}`)
+}
+
+/** Tiles of one head's square. */
+export const weightTiles = (config: StoredConfig, { queries, keys }: AttentionProblem): number =>
+  Math.ceil(inBlocks(keys) / storedRows(config)) * Math.ceil(inBlocks(queries) / storedColumns(config))
+
+/** What is on its way from the stored square to workgroup memory, `weights[column][four rows]`, one piece a turn of an invocation. */
+function movedWeights(side: Side, config: StoredConfig, layout: AttentionLayout) {
+  const fours = storedRows(config) / 4
+  const pitch = fours + 1
+  const threads = storedThreads(config)
+  const zero = `vec4<${layout.dtype}>()`
+  const turns = fours * storedColumns(config) / threads / (side === 'query' ? 4 : 1)
+  if (!Number.isInteger(turns)) throw new Error(`${storedName(config)}: no whole count of pieces for each of ${threads} invocations`)
+  const every = (body: (t: number) => string): string => each(turns, t => `{
+let at = lane + ${t * threads}u;
+${body(t)}
+}`)
+  if (side === 'key') {
+    // Rows lie side by side.
+    return {
+      hold: each(turns, t => `var moved${t} = ${zero};`),
+      read: (start: string) => every(t => `let i = min(${start} + at / ${fours}u, sizes.storedQueries - 1u);
+let four = min(rowStart / 4u + at % ${fours}u, sizes.storedKeys / 4u - 1u);
+moved${t} = stored[square + i * (sizes.storedKeys / 4u) + four];`),
+      put: every(t => `weights[at / ${fours}u * ${pitch}u + at % ${fours}u] = vec4<f32>(moved${t});`),
+    }
+  }
+  // Columns do: blocks of four by four are turned round. Two blocks side by side, so that what eight invocations put is in eight banks.
+  const column = `at % 2u + at / ${2 * fours}u * 2u`
+  const four = `at / 2u % ${fours}u`
+  return {
+    hold: each(turns, t => each(4, e => `var moved${t}_${e} = ${zero};`)),
+    read: (start: string) => every(t => `let four = min(${start} / 4u + ${column}, sizes.storedKeys / 4u - 1u);
+${each(4, e => `moved${t}_${e} = stored[square + min(rowStart + 4u * (${four}) + ${e}u, sizes.storedQueries - 1u) * (sizes.storedKeys / 4u) + four];`)}`),
+    put: every(t => each(4, e =>
+      `weights[(4u * (${column}) + ${e}u) * ${pitch}u + ${four}] = vec4<f32>(vec4<${layout.dtype}>(${each(4, q => `moved${t}_${q}[${e}]`, ', ')}));`)),
+  }
+}
+
+/** Columns that are added in a turn of the loop over a tile's. */
+const TURN = 8
+
+/** A tile of rows of factor · stored weights · the other side's operand: dq (side 'query') from slopes and k, dk and dv ('key') from slopes and q, weights and dO. */
+export function storedSumsWgsl(side: Side, config: StoredConfig, layout: AttentionLayout): string {
+  const { tx, ty, rm } = config
+  const depth = storedColumns(config)
+  const fours = rm / 4
+  const pitch = storedRows(config) / 4 + 1
+  const chunks = chunksOf(layout.headSize)
+  const owned = Math.ceil(chunks / tx)
+  const columns = new Columns({ layout, invocation: 'lane', invocations: storedThreads(config), columns: depth, ahead: true })
+  const [rowBound, bound] = side === 'query' ? ['sizes.queries', 'sizes.keys'] : ['sizes.keys', 'sizes.queries']
+  const coming = { operand: 'Other', name: 'coming', bound }
+  const weights = movedWeights(side, config, layout)
+  const rowOf = (m: number): string => `rowStart + 4u * (y + ${ty * Math.floor(m / 4)}u) + ${m % 4}u`
+  return tidy(`${declarations({
+    title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
+    layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: `array<vec4<${layout.dtype}>>` }],
+    fields: `${storedFields} part: u32, factor: f32,`,
+  })}
+var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${depth * chunks}>;
+var<workgroup> weights: array<vec4<f32>, ${depth * pitch}>;
+
+${main(config)}
+${place(storedRows(config))}
+${invocation(config)}
+${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}
+let square = (sizes.part * sizes.pairs + pair - sizes.firstPair) * (sizes.storedQueries * sizes.storedKeys / 4u);
+${side === 'query' ? 'let end = extent;' : `var end = ${bound};
+if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
+${sums('sum', rm, owned)}
+${weights.hold}
+${columns.hold(coming)}
+${weights.read('0u')}
+${columns.read(coming, '0u')}
+for (var start = 0u; start < end; start += ${depth}u) {
+workgroupBarrier();
+${weights.put}
+${columns.put(coming, 'start', 'columnTile[n * CHUNKS + c] = value;')}
+workgroupBarrier();
+${weights.read(`(start + ${depth}u)`)}
+${columns.read(coming, `start + ${depth}u`)}
+for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
+let weightsAt = turn * ${TURN * pitch}u + y;
+let chunksAt = turn * ${TURN * chunks}u;
+${each(TURN, n => `{
+${each(fours, g => `let weight${g} = weights[weightsAt + ${n * pitch + ty * g}u];`)}
+${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[chunksAt + ${n * chunks}u + own${t}]);`)}
+${each(rm, m => each(owned, t => `sum${m}_${t} += weight${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
+}`)}
+}
+}
+${each(rm, m => `if (${rowOf(m)} < ${rowBound}) {
+${side === 'key' ? `// What a masked key gathered may be anything.
+let open = allowed(item, ${rowOf(m)}, extent);` : ''}
+let at = rowResult(item, ${rowOf(m)}, head);
+${each(owned, t => {
+    const sum = `sizes.factor * sum${m}_${t}`
+    return `if (x + ${tx * t}u < CHUNKS) { storeResult(at, own${t}, ${side === 'key' ? `select(vec4<f32>(), ${sum}, open)` : sum}); }`
+  })}
+}`)}
+}`)
+}
