@@ -6,7 +6,14 @@ import { CountingReporter } from './test/support/reporter.ts'
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
+    projects: [
+      {
+        extends: true,
+        test: { name: 'two at a time', include: ['test/*.test.ts', 'test/!(train)/**/*.test.ts', 'test/train/*/**/*.test.ts', 'test/train/!(memory).test.ts'] },
+      },
+      // It measures the process's memory, which a busy machine moves: last, with nothing beside it.
+      { extends: true, test: { name: 'alone', include: ['test/train/memory.test.ts'], sequence: { groupOrder: 1 } } },
+    ],
     pool: 'forks',
     maxWorkers: 2,
     // A slow machine's compiler may take minutes for the kernels of one test.

@@ -151,7 +151,8 @@ function gpuConfigs(traits: Traits): Rated[] {
 function matrixConfigs({ segments: [{ a, b }] }: Product, { subgroupMatrix: fragment }: Traits): Rated[] {
   if (!fragment || a.dtype !== 'f16' || b.dtype !== 'f16') return []
   const list = ([
-    [4.1, 128, 128, 2, 2, 2], [4, 256, 128, 4, 2, 2], [3.7, 128, 128, 2, 4, 4], [3.2, 128, 64, 2, 2, 2], [2.6, 64, 64, 1, 2, 4], [2.3, 64, 64, 2, 2, 2], [1.8, 64, 32, 2, 1, 2], [1.4, 32, 32, 1, 1, 2],
+    [4.1, 128, 128, 2, 2, 2], [4, 256, 128, 4, 2, 2], [3.7, 128, 128, 2, 4, 4], [3.2, 128, 64, 2, 2, 2],
+    [2.6, 64, 64, 1, 2, 4], [2.3, 64, 64, 2, 2, 2], [1.8, 64, 32, 2, 1, 2], [1.4, 32, 32, 1, 1, 2],
   ] as const).map(([rate, rows, columns, down, across, depth]): Rated & { config: MatrixConfig } => ({
     rate,
     config: { kernel: 'matrix', fragment, down, across, depth: depth * fragment.k, rows: rows / fragment.m / down, columns: columns / fragment.n / across },

@@ -214,7 +214,10 @@ ${each(4, e => `moved${t}_${e} = stored[square + min(rowStart + 4u * (${four}) +
 /** Columns that are added in a turn of the loop over a tile's. */
 const TURN = 8
 
-/** A tile of rows of factor · stored weights · the other side's operand: dq (side 'query') from slopes and k, dk and dv ('key') from slopes and q, weights and dO. */
+/**
+ * A tile of rows of factor · stored weights · the other side's operand: dq (side 'query') from slopes and k, dk and dv (side 'key')
+ * from slopes and q, weights and dO.
+ */
 export function storedSumsWgsl(side: Side, config: StoredConfig, layout: AttentionLayout): string {
   const { tx, ty, rm } = config
   const depth = storedColumns(config)

@@ -129,7 +129,10 @@ function slabOf(c: MatrixConfig, side: Side, operand: OperandLayout, layout: Lay
   const width = operand.vec4 ? 4 : 1
   const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
   const tile = side === 'a' ? 'leftTile' : 'rightTile'
-  return { side, tile, tileWidth: tileWidth(side, layout), operand, rows: along, width, run: length / width, pieces: length * other / width, pitch: length + PADDING }
+  return {
+    side, tile, tileWidth: tileWidth(side, layout), operand, rows: along, width,
+    run: length / width, pieces: length * other / width, pitch: length + PADDING,
+  }
 }
 
 function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {

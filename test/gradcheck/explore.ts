@@ -52,7 +52,8 @@ export class Explorer {
             asks.set(kernel, ask + 1)
             const ways = kernel === 'matmul' ? matmulWays(problem, context.traits) as unknown as typeof offered : offered
             // Few products have the operands that matrix units take: each is for one that no other tried.
-            const alone = kernel === 'matmul' && mode === 'rarest' && ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
+            const alone = kernel === 'matmul' && mode === 'rarest'
+              && ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
             if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(kernel, problem, offered))
             // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would choose.
             if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])

@@ -10,7 +10,9 @@ import { tensor } from '../../engine/ops/source.ts'
 import { reference } from '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { applyAll } from '../../engine/tensor.ts'
-import { type AttentionConfig, type GradientForm, attentionCandidates, attentionForwardWgsl, attentionGradientWgsl, storedCandidates, storedSums, storedWeights } from '../../shaders/attention.ts'
+import {
+  type AttentionConfig, type GradientForm, attentionCandidates, attentionForwardWgsl, attentionGradientWgsl, storedCandidates, storedSums, storedWeights,
+} from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { storedStorage } from '../../shaders/attention/stored.ts'
 import { tiledBytes } from '../../shaders/attention/tiled.ts'
