@@ -279,7 +279,7 @@ export function attentionBackward(
   }
   const before = [
     ...(mask && control ? [maskLaunch(problem, mask, control, step)] : []),
-    statisticsLaunch(problem, layout, { name: 'o', view: oView, slot: input(3) }, gradient.dO, input(4), statistics),
+    statisticsLaunch(problem, layout, traits, { name: 'o', view: oView, slot: input(3) }, gradient.dO, input(4), statistics),
   ]
   const forms = gradientForms(problem, layout, traits)
   if ((forms.length > 1 ? choose('form', forms) : forms[0]) === 'fused') {

@@ -1,7 +1,7 @@
 // The two small kernels before attention's own: the mask packed to bits with the extent of each batch item, and the
 // row statistics that the backward pass reads.
-import { type Launch, type Slot, spread, uniformWords } from '../kernel.ts'
-import { type AttentionLayout, type AttentionProblem, type Operand, attentionLaunch, builtins, declarations, maskWords, tidy } from './common.ts'
+import { type Launch, type Slot, type Traits, spread, uniformWords } from '../kernel.ts'
+import { type AttentionLayout, type AttentionProblem, type Operand, attentionLaunch, builtins, chunksOf, declarations, maskWords, tidy } from './common.ts'
 
 const MASK_INVOCATIONS = 64
 
@@ -52,41 +52,54 @@ export function maskLaunch(problem: AttentionProblem, mask: Slot, control: Slot,
 
 const STATISTICS_INVOCATIONS = 64
 
+/** Invocations that share a row: on a GPU as many as it has chunks, up to 16, so that neighbours read neighbouring memory; on a CPU one. */
+const statisticsShare = ({ headSize }: AttentionLayout, { cpu }: Pick<Traits, 'cpu'>): number =>
+  (cpu ? 1 : Math.min(16, 2 ** Math.floor(Math.log2(chunksOf(headSize)))))
+
 /** WGSL of statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
-export function statisticsWgsl(layout: AttentionLayout): string {
+export function statisticsWgsl(layout: AttentionLayout, share: number): string {
   const plain = { ...layout, mask: false, dropout: false }
   return tidy(`${declarations({
-    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}`,
+    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} a row` : ''}`,
     layout: plain,
     reads: ['o', 'dO'],
     writes: [],
     extra: [{ name: 'lse', type: 'array<f32>' }, { name: 'statistics', type: 'array<vec2<f32>>', written: true }],
   })}
+${share > 1 ? `var<workgroup> shares: array<f32, ${STATISTICS_INVOCATIONS}>;` : ''}
+
 @compute @workgroup_size(${STATISTICS_INVOCATIONS})
 fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {
 let number = group.x + group.y * groups.x;
+if (number >= sizes.workgroups) { return; }
 // Heads stand innermost in memory, so neighbours read neighbours.
-let index = number * ${STATISTICS_INVOCATIONS}u + lane;
+let index = number * ${STATISTICS_INVOCATIONS / share}u + lane${share > 1 ? ` / ${share}u` : ''};
 let head = index % sizes.heads;
 let i = (index / sizes.heads) % sizes.queries;
 let item = index / (sizes.heads * sizes.queries);
-if (number >= sizes.workgroups || index >= sizes.tiles) { return; }
+var sum = 0.0;
+if (index < sizes.tiles) {
 let oAt = rowO(item, i, head);
 let dOAt = rowDO(item, i, head);
-var sum = 0.0;
-for (var c = 0u; c < sizes.chunks; c++) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
+for (var c = ${share > 1 ? `lane % ${share}u` : '0u'}; c < sizes.chunks; c += ${share}u) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
+}
+${share > 1 ? `shares[lane] = sum;
+workgroupBarrier();
+if (lane % ${share}u > 0u) { return; }
+for (var other = 1u; other < ${share}u; other++) { sum += shares[lane + other]; }` : ''}
 let row = (item * sizes.heads + head) * sizes.queries + i;
-statistics[row] = vec2<f32>(lse[row], sum);
+if (index < sizes.tiles) { statistics[row] = vec2<f32>(lse[row], sum); }
 }`)
 }
 
 export function statisticsLaunch(
-  problem: AttentionProblem, layout: AttentionLayout, o: Operand, dO: Operand, lse: Slot, statistics: Slot,
+  problem: AttentionProblem, layout: AttentionLayout, traits: Traits, o: Operand, dO: Operand, lse: Slot, statistics: Slot,
 ): Launch {
+  const share = statisticsShare(layout, traits)
   const total = problem.batch * problem.heads * problem.queries
-  const workgroups = Math.ceil(total / STATISTICS_INVOCATIONS)
+  const workgroups = Math.ceil(total * share / STATISTICS_INVOCATIONS)
   const launch = attentionLaunch(problem, layout, 'query', {
-    label: 'attention statistics', wgsl: statisticsWgsl(layout), rows: STATISTICS_INVOCATIONS,
+    label: 'attention statistics', wgsl: statisticsWgsl(layout, share), rows: STATISTICS_INVOCATIONS,
     reads: [o, dO], writes: [], extra: [{ slot: lse }, { slot: statistics, written: true }], control: undefined,
   })
   // This kernel's rows run over all heads and items, so its two tile fields count those.

@@ -7,6 +7,8 @@ import type { Product } from './problem.ts'
 import { declareFinish, finishSlots, storeFinished } from './text.ts'
 
 const THREADS = 64
+/** Slices that are read together, since a few threads on a large GPU do little but wait for memory. */
+const TOGETHER = 8
 
 /** out[i] = Σ over slices partials[slice, i], for `count` elements. */
 export function sumSlices(partials: Slot, product: Product, count: number, slices: number, traits: Traits): Launch {
@@ -25,8 +27,13 @@ export function sumSlices(partials: Slot, product: Product, count: number, slice
   writer.line('', `@compute @workgroup_size(${THREADS})`)
   writer.block('fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32)', () => {
     writer.line(`let at = (group.x + group.y * groups.x) * ${THREADS}u + local;`, 'if (at >= u.count) { return; }')
-    writer.line('var sum = partials[at];')
-    writer.line('for (var slice = 1u; slice < u.slices; slice++) { sum += partials[slice * u.count + at]; }')
+    writer.line('var sum = partials[at];', 'var slice = 1u;')
+    writer.block(`for (; slice + ${TOGETHER}u <= u.slices; slice += ${TOGETHER}u)`, () => {
+      const all = Array.from({ length: TOGETHER }, (_, i) => i)
+      for (const i of all) writer.line(`let part${i} = partials[(slice + ${i}u) * u.count + at];`)
+      for (const i of all) writer.line(`sum += part${i};`)
+    })
+    writer.line('for (; slice < u.slices; slice++) { sum += partials[slice * u.count + at]; }')
     storeFinished(writer, layout, width, 'sum', 'at', width === 4 ? 'at * 4u' : 'at')
   })
   const { slots, writes } = finishSlots(product)

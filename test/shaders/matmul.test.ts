@@ -243,6 +243,12 @@ describe('matmul', () => {
     expect(productOf(of({ ...straight, shape: [2, 3, 5, 4], strides: [60, 20, 4, 1] }), of(straight), out).batch).toEqual([6])
   })
 
+  test('any number of slices is added up', async () => {
+    const c: Case = { a: matrix([7, 1100], 'f32', plain, 1), b: matrix([1100, 12], 'f32', plain, 2), out: 'f32', scale: 1 }
+    const [{ config }] = candidates(productIn(c), bench.traits)
+    for (const slices of [2, 8, 9, 10, 17, 31]) await check(c, { config, slices, transpose: false }, bench.traits)
+  })
+
   test('a small output with a long K is cut in slices on a GPU', () => {
     const a = matrix([8, 4096], 'f32', { ...plain, transposed: true }, 1)
     const b = matrix([4096, 768], 'f32', plain, 2)
