@@ -5,7 +5,7 @@
 // The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
 // that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in memory
 // that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the weights of some heads at a time are
-// written down, for three fewer products in eight.
+// written down, for five products in place of seven.
 import { type Launch, type Lowering, type Slot, type Spec, type Traits, type View, bytesOf, input, output, temporary } from './kernel.ts'
 import {
   type AttentionLayout, type AttentionProblem, type Operand, type Pairs, type Side, attentionLaunch, controlWords, layoutOf,
@@ -14,8 +14,7 @@ import { matrixForwardWgsl, matrixGradientWgsl } from './attention/matrix.ts'
 import { type MatrixConfig, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs } from './attention/matrix-config.ts'
 import { type RegisterConfig, registerForwardWgsl, registerGradientWgsl } from './attention/register.ts'
 import {
-  type StoredConfig, inBlocks, storedBytes, storedName, storedRows, storedStorage, storedSumsWgsl, storedThreads, storedWeightsWgsl, storedWords,
-  weightTiles,
+  type StoredConfig, inBlocks, storedBytes, storedName, storedStorage, storedSumsWgsl, storedWeightsWgsl, storedWords, weightTiles,
 } from './attention/stored.ts'
 import { matrixSumsWgsl, matrixWeightsWgsl } from './attention/stored-matrix.ts'
 import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
@@ -79,7 +78,7 @@ export function storedCandidates(part: StoredPart, layout: AttentionLayout, trai
   if (traits.cpu) return []
   const tiled = storedTiles[part].map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn }))
   const fitting = tiled.filter(config => storedStorage(part, config, layout) <= traits.maxWorkgroupStorage
-    && storedThreads(config) <= traits.maxWorkgroupInvocations)
+    && tiledThreads(config) <= traits.maxWorkgroupInvocations)
   return [...(part === 'weights' ? matrixConfigs('weights', layout, traits) : matrixSumsConfigs(layout, traits)), ...fitting]
 }
 
@@ -95,11 +94,12 @@ const SCRATCH_BYTES = 128 * 2 ** 20
 const OPERANDS = 8
 const LITTLE = 16 * 2 ** 20
 
-/** Heads at a time that the stored gradient has room for. */
+/** Heads at a time of the stored gradient, in even shares: as few times as it has room for; 0 where one has none. */
 function pairsAtATime(problem: AttentionProblem, { scratchBytes = SCRATCH_BYTES }: Traits): number {
   const { batch, heads, queries, headSize, dtype } = problem
   const operand = batch * heads * queries * headSize * bytesOf(dtype)
-  return Math.min(batch * heads, Math.floor(Math.min(scratchBytes, Math.max(LITTLE, OPERANDS * operand)) / storedBytes(problem)))
+  const room = Math.floor(Math.min(scratchBytes, Math.max(LITTLE, OPERANDS * operand)) / storedBytes(problem))
+  return room > 0 ? Math.ceil(batch * heads / Math.ceil(batch * heads / room)) : 0
 }
 
 /** Shortest side of scores that stored blocks are guessed to serve. */
@@ -125,7 +125,6 @@ export function attentionGradientWgsl(side: Side, config: AttentionConfig, layou
 }
 
 function rowsOf(config: AttentionConfig | StoredConfig): number {
-  if (config.kind === 'stored') return storedRows(config)
   if (config.kind === 'register') return config.invocations
   if (config.kind === 'matrix') return matrixRows(config)
   return config.kind === 'subgroup' ? config.rows : tiledRows(config)
@@ -222,22 +221,21 @@ function fusedGradient({ problem, layout, traits, q, k, v, dO, dq, dk, dv, stati
   return [gradient('query', [dq]), gradient('key', [dk, dv])]
 }
 
-/** Heads by turns: their weights and slopes, then the three sums. `stored` is the scratch of `most` heads. */
+/** So many heads at a time, which `stored` is the scratch of: their weights and slopes, then the three sums. */
 function storedGradient(
-  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, stored: Slot, most: number, choose: ChooseAttention,
+  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, stored: Slot, share: number, choose: ChooseAttention,
 ): Launch[] {
   const weights = choose('weights', storedCandidates('weights', layout, traits))
   const sums = choose('sums', storedCandidates('sums', layout, traits))
   const all = problem.batch * problem.heads
-  const turns = Math.ceil(all / most)
   // Dropout is in the weights.
   const plain = { ...layout, dropout: false }
-  const share = { ...problem, batch: 1, heads: Math.ceil(all / turns) }
   const launches: Launch[] = []
-  for (let first = 0; first < all; first += share.heads) {
-    const pairs: Pairs = { first, count: Math.min(share.heads, all - first) }
+  for (let first = 0; first < all; first += share) {
+    const pairs: Pairs = { first, count: Math.min(share, all - first) }
     const words = storedWords(problem, pairs)
-    launches.push({ operations: products(2, { ...share, heads: pairs.count }), ...attentionLaunch(problem, layout, 'key', {
+    const operations = products(1, problem) * pairs.count / all
+    launches.push({ operations: 2 * operations, ...attentionLaunch(problem, layout, 'key', {
       label: `attention gradient weights ${describe(weights)}`,
       wgsl: storedWeights(weights, layout),
       rows: rowsOf(weights),
@@ -246,7 +244,7 @@ function storedGradient(
       tiles: weights.kind === 'matrix' ? Math.ceil(inBlocks(problem.queries) / matrixRows(weights)) : weightTiles(weights, problem),
     }) })
     const sum = (side: Side, x: Operand, y: Operand, part: 0 | 1, factor: number): Launch =>
-      ({ operations: products(1, { ...share, heads: pairs.count }), ...attentionLaunch(problem, layout, side, {
+      ({ operations, ...attentionLaunch(problem, layout, side, {
         label: `attention gradient ${y.name} ${describe(sums)}`,
         wgsl: storedSums(side, sums, plain),
         rows: rowsOf(sums),
@@ -285,7 +283,7 @@ export function attentionBackward(
   if ((forms.length > 1 ? choose('form', forms) : forms[0]) === 'fused') {
     return { launches: [...before, ...fusedGradient(gradient, choose)], temporaries }
   }
-  const most = pairsAtATime(problem, traits)
-  const stored = scratch({ shape: [2, most, inBlocks(problem.queries), inBlocks(problem.keys)], dtype: problem.dtype })
-  return { launches: [...before, ...storedGradient(gradient, stored, most, choose)], temporaries }
+  const share = pairsAtATime(problem, traits)
+  const stored = scratch({ shape: [2, share, inBlocks(problem.queries), inBlocks(problem.keys)], dtype: problem.dtype })
+  return { launches: [...before, ...storedGradient(gradient, stored, share, choose)], temporaries }
 }

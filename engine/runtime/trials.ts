@@ -43,6 +43,7 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   // Compilers that keep all of the host's cores busy leave gaps between what a GPU is given, and it slows down: where there is time, they go first.
   if (tuning.mode === 'full') {
     const start = performance.now()
+    tuning.onProgress?.(0, open.length)
     await atMost(tuning.secondsLeft / 2, Promise.all(byWeight.map(({ trial }) => compile(device, triesOf(trial, tuning)))))
     tuning.secondsLeft -= (performance.now() - start) / 1000
   }

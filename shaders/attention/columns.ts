@@ -9,6 +9,8 @@ export interface Coming {
   readonly name: string
   /** Their count; what stands past the end repeats the last. */
   readonly bound: string
+  /** The first chunk that comes, where not all do. */
+  readonly chunk?: number
 }
 
 export interface Moving {
@@ -20,6 +22,8 @@ export interface Moving {
   readonly columns: number
   /** Columns are read ahead, into registers. */
   readonly ahead: boolean
+  /** Chunks of each column that come together. Left out: all. */
+  readonly chunks?: number
   /** The column, counted from the tile's first, that comes as number n. Left out: the n-th. */
   readonly columnOf?: (n: string) => string
 }
@@ -37,19 +41,21 @@ export class Columns {
   }
 
   #turn(t: number, body: string): string {
-    const { invocation, invocations } = this.#moving
+    const { invocation, invocations, chunks } = this.#moving
+    const count = chunks === undefined ? 'CHUNKS' : `${chunks}u`
     return `{
 let at = ${invocation}${t === 0 ? '' : ` + ${t * invocations}u`};
-let n = at / CHUNKS;
-let c = at % CHUNKS;
+let n = at / ${count};
+let c = at % ${count};
 ${body}
 }`
   }
 
-  #load({ operand, bound }: Coming, start: string): string {
+  #load({ operand, bound, chunk = 0 }: Coming, start: string): string {
     const { layout: { dtype, vector }, columnOf = (n: string) => n } = this.#moving
     const row = `row${operand}(item, min(${start} + ${columnOf('n')}, ${bound} - 1u), head)`
-    return vector ? `${bufferOf(operand)}[${row} + c]` : `vec4<${dtype}>(load${operand}(${row}, c))`
+    const c = chunk === 0 ? 'c' : `c + ${chunk}u`
+    return vector ? `${bufferOf(operand)}[${row} + ${c}]` : `vec4<${dtype}>(load${operand}(${row}, ${c}))`
   }
 
   #declare({ name }: Coming, turns: readonly number[]): string {
@@ -97,5 +103,5 @@ const TOGETHER = 8
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
 /** Groups of four that an invocation moves of one operand. */
-export const turnsOf = ({ columns, layout, invocations }: Pick<Moving, 'columns' | 'layout' | 'invocations'>): number =>
-  columns * chunksOf(layout.headSize) / invocations
+export const turnsOf = ({ columns, layout, invocations, chunks = chunksOf(layout.headSize) }: Pick<Moving, 'columns' | 'layout' | 'invocations' | 'chunks'>): number =>
+  columns * chunks / invocations

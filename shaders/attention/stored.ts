@@ -9,14 +9,14 @@
 //
 // weights   a workgroup makes a tile of keys × queries, by two products over the head's size.
 // sums      a workgroup owns a tile of the result's rows and walks over the other side, weights and operand in its memory.
-import { Columns } from './columns.ts'
+import { Columns, type Moving, turnsOf } from './columns.ts'
 import {
-  type AttentionLayout, type AttentionProblem, type Pairs, type Side, bufferOf, builtins, chunksOf, declarations, each, place, placeOfPair, tidy,
+  type AttentionLayout, type AttentionProblem, type Pairs, type Side, builtins, chunksOf, declarations, each, place, placeOfPair, tidy,
 } from './common.ts'
-import { sums } from './tiled.ts'
+import { type Blocks, addProducts, sums, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
 import { bytesOf } from '../kernel.ts'
 
-/** Both sizes of a head's square are whole in these: every tile's sides divide it, or are whole in it. */
+/** Both sizes of a head's square are whole in these: every tile's sides divide it, or are multiples of it. */
 export const BLOCK = 64
 
 export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
@@ -28,32 +28,24 @@ export const storedBytes = ({ queries, keys, dtype }: AttentionProblem): number 
 export const storedFields = 'pairs: u32, storedQueries: u32, storedKeys: u32,'
 export const storedWords = ({ queries, keys }: AttentionProblem, pairs: Pairs): number[] => [pairs.count, inBlocks(queries), inBlocks(keys)]
 
-export interface StoredConfig {
+/** Of the sums, tx·cn is the count of columns that are in workgroup memory at a time. */
+export interface StoredConfig extends Blocks {
   readonly kind: 'stored'
-  /** Invocations along columns and along rows. */
-  readonly tx: number
-  readonly ty: number
-  /** Rows of an invocation's block. */
   readonly rm: 4 | 8
-  /** Its columns; for sums, a tile's columns for each of the tx. */
-  readonly cn: 2 | 4 | 8
 }
 
-export const storedRows = ({ ty, rm }: StoredConfig): number => ty * rm
-export const storedColumns = ({ tx, cn }: StoredConfig): number => tx * cn
-export const storedThreads = ({ tx, ty }: StoredConfig): number => tx * ty
-export const storedName = (config: StoredConfig): string => `stored ${storedRows(config)}x${storedColumns(config)} of ${config.rm}x${config.cn}`
+export const storedName = (config: StoredConfig): string => `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
 
 /** Bytes of workgroup memory. */
 export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, layout: AttentionLayout): number {
   const vector = 4 * bytesOf(layout.dtype)
-  if (part === 'weights') return (storedRows(config) + storedColumns(config)) * slabPitch(layout) * vector
-  return storedColumns(config) * (chunksOf(layout.headSize) * vector + (storedRows(config) / 4 + 1) * 16)
+  if (part === 'weights') return (tiledRows(config) + tiledColumns(config)) * slabPitch(layout) * vector
+  return tiledColumns(config) * (chunksOf(layout.headSize) * vector + (tiledRows(config) / 4 + 1) * 16)
 }
 
 const describe = (config: StoredConfig, { headSize, dtype }: AttentionLayout): string => `${storedName(config)}, headSize ${headSize} ${dtype}`
 
-const main = (config: StoredConfig): string => `@compute @workgroup_size(${storedThreads(config)})
+const main = (config: StoredConfig): string => `@compute @workgroup_size(${tiledThreads(config)})
 fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {`
 
 const invocation = ({ tx }: StoredConfig): string => `let x = lane % ${tx}u;
@@ -69,46 +61,9 @@ const slabPitch = (layout: AttentionLayout): number => (slabOf(layout) === SWING
 /** Vectors that an invocation may hold on their way. */
 const MOST_HELD = 12
 
-/** Rows of a side of the tile on their way to workgroup memory, a slab at a time. */
-function movedSide(tile: string, rows: number, rowOf: (place: string) => string, bound: string, config: StoredConfig, layout: AttentionLayout) {
-  const slab = slabOf(layout)
-  const threads = storedThreads(config)
-  const turns = rows * slab / threads
-  const every = (body: (t: number) => string): string => each(Math.ceil(turns), t => `{
-let at = lane + ${t * threads}u;
-let place = at / ${slab}u;
-let c = at % ${slab}u;
-${body(t)}
-}`)
-  const guard = (t: number): string => (t + 1 > turns ? `if (place < ${rows}u) ` : '')
-  return {
-    turns: Math.ceil(turns),
-    hold: each(Math.ceil(turns), t => `var ${tile}${t}: vec4<${layout.dtype}>;`),
-    read(operand: string, s: number): string {
-      const row = `row${operand}(item, min(${rowOf('place')}, ${bound} - 1u), head)`
-      const value = layout.vector
-        ? `${bufferOf(operand)}[${row} + ${s * slab}u + c]` : `vec4<${layout.dtype}>(load${operand}(${row}, ${s * slab}u + c))`
-      return every(t => `${tile}${t} = ${value};`)
-    },
-    put: every(t => `${guard(t)}{ ${tile}[${slabAt('place', 'place', layout)}] = ${tile}${t}; }`),
-  }
-}
-
 /** Chunk `c` of a place in a slab; `swing` is anything equal to the place modulo eight. */
 const slabAt = (place: string, swing: string, layout: AttentionLayout): string =>
   `(${place}) * ${slabPitch(layout)}u + ${slabOf(layout) === SWING ? `(c ^ (${swing} & ${SWING - 1}u))` : 'c'}`
-
-/** score[n] (rows along vectors) += the block of products of the two tiles' slabs. */
-function slabProducts(score: string, config: StoredConfig, layout: AttentionLayout): string {
-  const { tx, ty, rm, cn } = config
-  const fours = rm / 4
-  return `for (var c = 0u; c < ${slabOf(layout)}u; c++) {
-${each(rm, m => `let a${m} = vec4<f32>(rowTile[${slabAt(`y + ${ty * m}u`, 'y', layout)}]);`)}
-${each(cn, n => `let b${n} = vec4<f32>(columnTile[${slabAt(`x + ${tx * n}u`, 'x', layout)}]);
-${each(4, e => each(fours, g =>
-    `${score}${n}_${g} += vec4<f32>(${each(4, i => `a${4 * g + i}[${e}]`, ', ')}) * b${n}[${e}];`))}`)}
-}`
-}
 
 /** Weights and slopes of the scores of a tile of keys (rows) and queries (columns). */
 export function storedWeightsWgsl(config: StoredConfig, layout: AttentionLayout): string {
@@ -116,15 +71,23 @@ export function storedWeightsWgsl(config: StoredConfig, layout: AttentionLayout)
   const fours = rm / 4
   // The first of four rows that follow each other, of an invocation's group g.
   const fourOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
-  const rows = movedSide('rowTile', storedRows(config),
-    place => `rowStart + 4u * (${place} % ${ty}u + ${place} / ${4 * ty}u * ${ty}u) + ${place} / ${ty}u % 4u`, 'sizes.keys', config, layout)
-  const columns = movedSide('columnTile', storedColumns(config), place => `columnStart + ${place}`, 'sizes.queries', config, layout)
-  const ahead = rows.turns + columns.turns <= MOST_HELD
-  const slabs = chunksOf(layout.headSize) / slabOf(layout)
-  const phases = [['s', 'K', 'Q'], ['d', 'V', 'DO']].flatMap(([score, key, query]) => Array.from({ length: slabs }, (_, s) => ({
-    score, s, read: `${rows.read(key, s)}
-${columns.read(query, s)}`,
-  })))
+  const slab = slabOf(layout)
+  const sideOf = (columns: number): Moving => ({ layout, invocation: 'lane', invocations: tiledThreads(config), columns, chunks: slab, ahead: false })
+  const [rowSide, columnSide] = [sideOf(tiledRows(config)), sideOf(tiledColumns(config))]
+  const ahead = Math.ceil(turnsOf(rowSide)) + Math.ceil(turnsOf(columnSide)) <= MOST_HELD
+  // Place y + ty·m has a row of invocation y: fours of rows that follow each other are one invocation's.
+  const rowOf = (n: string): string => `4u * (${n} % ${ty}u + ${n} / ${4 * ty}u * ${ty}u) + ${n} / ${ty}u % 4u`
+  const rows = new Columns({ ...rowSide, ahead, columnOf: rowOf })
+  const columns = new Columns({ ...columnSide, ahead })
+  const phases = [['s', 'K', 'Q'], ['d', 'V', 'DO']].flatMap(([score, key, query]) =>
+    Array.from({ length: chunksOf(layout.headSize) / slab }, (_, s) => ({
+      score, first: s === 0,
+      keys: { operand: key, name: 'row', bound: 'sizes.keys', chunk: s * slab },
+      queries: { operand: query, name: 'column', bound: 'sizes.queries', chunk: s * slab },
+    })))
+  const read = (p: number): string => (p < phases.length ? `${rows.read(phases[p].keys, 'rowStart')}
+${columns.read(phases[p].queries, 'columnStart')}` : '')
+  const put = (tile: string): string => `${tile}[${slabAt('n', 'n', layout)}] = value;`
   const factor = (n: number, g: number): string => (layout.dropout ? `keep${n}_${g} * ` : '')
   return tidy(`${declarations({
     title: `attention gradient's weights ${describe(config, layout)}`,
@@ -132,28 +95,27 @@ ${columns.read(query, s)}`,
     extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }, { name: 'stored', type: `array<vec4<${layout.dtype}>>`, written: true }],
     fields: storedFields,
   })}
-var<workgroup> rowTile: array<vec4<${layout.dtype}>, ${storedRows(config) * slabPitch(layout)}>;
-var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${storedColumns(config) * slabPitch(layout)}>;
+var<workgroup> rowTile: array<vec4<${layout.dtype}>, ${tiledRows(config) * slabPitch(layout)}>;
+var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${tiledColumns(config) * slabPitch(layout)}>;
 
 ${main(config)}
 ${placeOfPair}
-let keyTiles = (sizes.storedKeys + ${storedRows(config) - 1}u) / ${storedRows(config)}u;
-let rowStart = tileNumber % keyTiles * ${storedRows(config)}u;
-let columnStart = tileNumber / keyTiles * ${storedColumns(config)}u;
+let keyTiles = (sizes.storedKeys + ${tiledRows(config) - 1}u) / ${tiledRows(config)}u;
+let rowStart = tileNumber % keyTiles * ${tiledRows(config)}u;
+let columnStart = tileNumber / keyTiles * ${tiledColumns(config)}u;
 // Blocks of keys that nobody attends to are not read either.
 if (rowStart / ${BLOCK}u * ${BLOCK}u >= extent) { return; }
 ${invocation(config)}
-${rows.hold}
-${columns.hold}
-${ahead ? phases[0].read : ''}
-${phases.map(({ score, s, read }, p) => `${s > 0 ? '' : each(cn, n => each(fours, g => `var ${score}${n}_${g} = vec4<f32>();`))}
+${rows.hold(phases[0].keys)}
+${columns.hold(phases[0].queries)}
+${read(0)}
+${phases.map(({ score, first, keys, queries }, p) => `${first ? zeroBlock(score, config) : ''}
 ${p > 0 ? 'workgroupBarrier();' : ''}
-${ahead ? '' : read}
-${rows.put}
-${columns.put}
+${rows.put(keys, 'rowStart', put('rowTile'))}
+${columns.put(queries, 'columnStart', put('columnTile'))}
 workgroupBarrier();
-${ahead && p + 1 < phases.length ? phases[p + 1].read : ''}
-${slabProducts(score, config, layout)}`).join('\n')}
+${read(p + 1)}
+${addProducts(score, ['rowTile', 'columnTile'], `${slab}u`, (place, swing) => slabAt(place, swing, layout), config)}`).join('\n')}
 ${each(fours, g => `let open${g} = allowed4(item, ${fourOf(g)}, extent);`)}
 let square = (pair - sizes.firstPair) * sizes.storedQueries;
 let slopes = sizes.pairs * sizes.storedQueries * sizes.storedKeys / 4u;
@@ -175,15 +137,15 @@ stored[slopes + at + ${ty * g}u] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${
 
 /** Tiles of one head's square. */
 export const weightTiles = (config: StoredConfig, { queries, keys }: AttentionProblem): number =>
-  Math.ceil(inBlocks(keys) / storedRows(config)) * Math.ceil(inBlocks(queries) / storedColumns(config))
+  Math.ceil(inBlocks(keys) / tiledRows(config)) * Math.ceil(inBlocks(queries) / tiledColumns(config))
 
 /** What is on its way from the stored square to workgroup memory, `weights[column][four rows]`, one piece a turn of an invocation. */
 function movedWeights(side: Side, config: StoredConfig, layout: AttentionLayout) {
-  const fours = storedRows(config) / 4
+  const fours = tiledRows(config) / 4
   const pitch = fours + 1
-  const threads = storedThreads(config)
+  const threads = tiledThreads(config)
   const zero = `vec4<${layout.dtype}>()`
-  const turns = fours * storedColumns(config) / threads / (side === 'query' ? 4 : 1)
+  const turns = fours * tiledColumns(config) / threads / (side === 'query' ? 4 : 1)
   if (!Number.isInteger(turns)) throw new Error(`${storedName(config)}: no whole count of pieces for each of ${threads} invocations`)
   const every = (body: (t: number) => string): string => each(turns, t => `{
 let at = lane + ${t * threads}u;
@@ -220,12 +182,12 @@ const TURN = 8
  */
 export function storedSumsWgsl(side: Side, config: StoredConfig, layout: AttentionLayout): string {
   const { tx, ty, rm } = config
-  const depth = storedColumns(config)
+  const depth = tiledColumns(config)
   const fours = rm / 4
-  const pitch = storedRows(config) / 4 + 1
+  const pitch = tiledRows(config) / 4 + 1
   const chunks = chunksOf(layout.headSize)
   const owned = Math.ceil(chunks / tx)
-  const columns = new Columns({ layout, invocation: 'lane', invocations: storedThreads(config), columns: depth, ahead: true })
+  const columns = new Columns({ layout, invocation: 'lane', invocations: tiledThreads(config), columns: depth, ahead: true })
   const [rowBound, bound] = side === 'query' ? ['sizes.queries', 'sizes.keys'] : ['sizes.keys', 'sizes.queries']
   const coming = { operand: 'Other', name: 'coming', bound }
   const weights = movedWeights(side, config, layout)
@@ -239,7 +201,7 @@ var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${depth * chunks}>;
 var<workgroup> weights: array<vec4<f32>, ${depth * pitch}>;
 
 ${main(config)}
-${place(storedRows(config))}
+${place(tiledRows(config))}
 ${invocation(config)}
 ${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}
 let square = (sizes.part * sizes.pairs + pair - sizes.firstPair) * (sizes.storedQueries * sizes.storedKeys / 4u);

@@ -13,14 +13,18 @@ import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each
 import { type Coming, Columns, turnsOf } from './columns.ts'
 import { bytesOf } from '../kernel.ts'
 
-export interface TiledConfig {
-  readonly kind: 'tiled'
+/** How a workgroup shares out a tile of scores. */
+export interface Blocks {
   /** Invocations along columns and along rows: multiples of eight. */
   readonly tx: number
   readonly ty: number
   /** Rows and columns of an invocation's block of scores. */
   readonly rm: 2 | 4 | 8
   readonly cn: 2 | 4 | 8
+}
+
+export interface TiledConfig extends Blocks {
+  readonly kind: 'tiled'
   /**
    * Weights and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width.
    * Consecutive invocations are taken to be consecutive lanes.
@@ -28,12 +32,12 @@ export interface TiledConfig {
   readonly exchange: boolean
 }
 
-export const tiledRows = ({ ty, rm }: TiledConfig): number => ty * rm
-const tiledColumns = ({ tx, cn }: TiledConfig): number => tx * cn
-export const tiledThreads = ({ tx, ty }: TiledConfig): number => tx * ty
+export const tiledRows = ({ ty, rm }: Blocks): number => ty * rm
+export const tiledColumns = ({ tx, cn }: Blocks): number => tx * cn
+export const tiledThreads = ({ tx, ty }: Blocks): number => tx * ty
 
 /** Rows of a block are held by fours, or as one two. */
-const foursOf = ({ rm }: TiledConfig): { width: 2 | 4; groups: number } => (rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 })
+const foursOf = ({ rm }: Blocks): { width: 2 | 4; groups: number } => (rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 })
 
 const swings = (headSize: number): boolean => chunksOf(headSize) % 8 === 0
 const pitchOf = (headSize: number): number => (swings(headSize) ? chunksOf(headSize) : chunksOf(headSize) | 1)
@@ -68,7 +72,7 @@ const ofRow = (name: string, m: number, config: TiledConfig): string => {
 }
 
 /** A vector of what `of` gives for the rows of group g. */
-const gather = (g: number, of: (m: number) => string, config: TiledConfig): string => {
+const gather = (g: number, of: (m: number) => string, config: Blocks): string => {
   const { width } = foursOf(config)
   return `vec${width}<f32>(${each(width, i => of(g * width + i), ', ')})`
 }
@@ -99,22 +103,33 @@ ${tile}[${chunkAt('place', 'c', 'place', layout)}] = vec4<${layout.dtype}>(load$
 }
 
 /** A line for each vector of a block: columns n, rows by groups. */
-function block(config: TiledConfig, line: (n: number, g: number) => string): string {
+function block(config: Blocks, line: (n: number, g: number) => string): string {
   return each(config.cn, n => each(foursOf(config).groups, g => line(n, g)))
 }
 
-/** The block of products of two tiles: score[n] (rows along vectors) += a · bᵀ. Sums go on from chunk to chunk, with no addition apart. */
-function products(score: string, rowTile: string, columnTile: string, config: TiledConfig, layout: AttentionLayout): string {
+/** A block of scores, rows along vectors, all zero. */
+export function zeroBlock(score: string, config: Blocks): string {
+  return block(config, (n, g) => `var ${score}${n}_${g} = vec${foursOf(config).width}<f32>();`)
+}
+
+/** score[n] += a · bᵀ over so many chunks of two tiles, whose chunk `c` of a place stands at `at`. Sums go on from chunk to chunk, with no addition apart. */
+export function addProducts(
+  score: string, [rowTile, columnTile]: readonly [string, string], chunks: string, at: (place: string, swing: string) => string, config: Blocks,
+): string {
   const { tx, ty, rm, cn } = config
-  const { width, groups } = foursOf(config)
-  return `${block(config, (n, g) => `var ${score}${n}_${g} = vec${width}<f32>();`)}
-for (var c = 0u; c < CHUNKS; c++) {
-${each(rm, m => `let a${m} = vec4<f32>(${rowTile}[${chunkAt(`y + ${ty * m}u`, 'c', 'y', layout)}]);`)}
+  const { groups } = foursOf(config)
+  return `for (var c = 0u; c < ${chunks}; c++) {
+${each(rm, m => `let a${m} = vec4<f32>(${rowTile}[${at(`y + ${ty * m}u`, 'y')}]);`)}
 ${each(4, e => each(groups, g => `let rows${e}_${g} = ${gather(g, m => `a${m}[${e}]`, config)};`))}
-${each(cn, n => `let b${n} = vec4<f32>(${columnTile}[${chunkAt(`x + ${tx * n}u`, 'c', 'x', layout)}]);
+${each(cn, n => `let b${n} = vec4<f32>(${columnTile}[${at(`x + ${tx * n}u`, 'x')}]);
 ${each(4, e => each(groups, g => `${score}${n}_${g} += rows${e}_${g} * b${n}[${e}];`))}`)}
 }`
 }
+
+/** The block of products of two tiles. */
+const products = (score: string, rowTile: string, columnTile: string, config: TiledConfig, layout: AttentionLayout): string =>
+  `${zeroBlock(score, config)}
+${addProducts(score, [rowTile, columnTile], 'CHUNKS', (place, swing) => chunkAt(place, 'c', swing, layout), config)}`
 
 /** One sum over a tile's columns: sum[m][t] += weights · the tile. */
 interface Term {
