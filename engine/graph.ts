@@ -66,7 +66,7 @@ export interface ElementContext<A extends Attributes = Attributes> {
   readonly stored: boolean
   /** WGSL expression (u32) of the element's linear number in the op's output. */
   readonly index: string
-  /** WGSL expression of the element's random number, `uniform01` of random.ts; stream and seed are uniforms, the step an argument. */
+  /** WGSL expression of the element's random word, `randomWord` of random.ts; stream and seed are uniforms, the step an argument. */
   random(stream: string, step: string, seed: string): string
   /** WGSL expressions of the op's uniforms, in their order. */
   readonly uniforms: readonly string[]

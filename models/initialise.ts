@@ -1,6 +1,6 @@
 // Fresh weights, as Transformers and PEFT draw them. A parameter's numbers depend on the seed and on its own name, so
 // they stay the same whatever else a model has.
-import { ROUNDS_ONCE, normals, philox4x32 } from '../shaders/random.ts'
+import { normals, wordsOnce } from '../shaders/random.ts'
 import type { Parameter } from './nn.ts'
 
 /** Elements drawn and written at a time. */
@@ -44,8 +44,7 @@ export async function initialise(parameters: readonly Parameter[], seed: number)
 function uniforms(count: number, stream: number, seed: number, bound: number): Float32Array<ArrayBuffer> {
   const out = new Float32Array(count)
   for (let at = 0; at < count; at += 4) {
-    // The last counter word keeps these apart from dropout's numbers.
-    const words = philox4x32([at / 4, stream, 0, 1], [seed, 0x74696c65], ROUNDS_ONCE)
+    const words = wordsOnce(at / 4, stream, 1, seed)
     for (let i = at; i < Math.min(at + 4, count); i++) out[i] = ((words[i - at] >>> 8) * 2 ** -23 - 1) * bound
   }
   return out

@@ -9,7 +9,7 @@ export interface UniformScalar {
   readonly value: number
 }
 
-/** Random numbers, one an element, by `uniform01` of random.ts: WGSL of its arguments besides the element's number. */
+/** Random words, one an element, by `randomWord` of random.ts: WGSL of its arguments besides the element's number. */
 export interface Draw {
   readonly stream: string
   /** `xk`, an input that is one number for all elements. */
@@ -174,9 +174,9 @@ export const mentions = ({ lines, result }: Body, name: string): boolean => {
   return lines.some(line => whole.test(line)) || whole.test(result)
 }
 
-/** Lines that draw the numbers of element `i` alone: a whole Philox block for each. */
+/** Lines that draw the words of element `i` alone: a whole block for each. */
 export const drawOne = ({ draws }: Body): string[] =>
-  draws.map(({ stream, step, seed }, k) => `let random${k} = uniform01(i, ${stream}, ${step}, ${seed});`)
+  draws.map(({ stream, step, seed }, k) => `let random${k} = randomWord(i, ${stream}, ${step}, ${seed});`)
 
 export const scalarType = (dtype: DType): string => (dtype === 'f16' ? 'f32' : dtype)
 export const loaded = (dtype: DType, text: string): string => (dtype === 'f16' ? `f32(${text})` : text)
@@ -267,7 +267,7 @@ const loadLines = (inputs: readonly View[], { addresses }: Addressing): string[]
 
 /**
  * A body as a function that is called for four neighbours, the first of which has a multiple of four as its number. They
- * share a Philox block, of the numbers that each would draw alone, what is read `together` by one load, and where rows are
+ * share a block of random words, of those that each would draw alone, what is read `together` by one load, and where rows are
  * multiples of four long all coordinates but the last: these are made once, and are arguments of the function besides `i`.
  */
 interface Four {
@@ -289,14 +289,14 @@ function byFour(body: Body, inputs: readonly View[], at: Addressing, together: r
   return {
     parameters: [
       ...names.map(name => `, ${name}: u32`), ...wide.map(k => `, x${k}: ${scalarType(inputs[k].dtype)}`),
-      ...body.draws.map((_, k) => `, random${k}: f32`),
+      ...body.draws.map((_, k) => `, random${k}: u32`),
     ].join(''),
     lines: [...(at.wholeFours ? [] : at.coordinates), ...loads.filter((_, k) => !together[k] && (!isStep(k) || mentions(body, `x${k}`)))],
     before: [
       ...(at.wholeFours ? at.coordinates : []),
       ...wide.map(k => `let four${k} = vec4<${scalarType(inputs[k].dtype)}>(in${k}[(${at.addresses[k]}) / 4u]);`),
       ...loads.filter((_, k) => isStep(k)),
-      ...body.draws.map(({ stream, step, seed }, k) => `let random${k} = uniformBlock(i / 4u, ${stream}, ${step}, ${seed});`),
+      ...body.draws.map(({ stream, step, seed }, k) => `let random${k} = randomBlock(i / 4u, ${stream}, ${step}, ${seed});`),
     ],
     call: q => {
       const nth = (name: string): string => (q === 0 ? name : `${name} + ${q}u`)

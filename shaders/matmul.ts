@@ -215,7 +215,8 @@ function wantedWorkgroups(traits: Traits): number {
 
 /** Slices worth trying: none, and as many as fill the adapter with slices of 128 or longer. */
 function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): number[] {
-  if (product.segments.length > 1 || product.bias || config.kernel === 'dot') return [1]
+  // A CPU takes what a layer ends with in one kernel.
+  if (config.kernel === 'dot' || (traits.cpu && (product.segments.length > 1 || product.bias))) return [1]
   const tiles = tileCount(product, sizeOfTile(config))
   if (config.kernel === 'narrow') {
     // What waits for memory gains from more workgroups than one a processor: three times as many are worth a try, too.

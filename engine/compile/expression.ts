@@ -133,8 +133,8 @@ export class ExpressionWriter {
     })
     const index = sizeOf(out.shape) === 1 ? '0u' : 'i'
     const random = (stream: string, step: string, seed: string): string => {
-      // A number for all elements, or of a step that is computed on the way, is drawn where it stands.
-      if (index !== 'i' || !/^x\d+$/.test(step)) return `uniform01(${index}, ${stream}, ${step}, ${seed})`
+      // A word for all elements, or of a step that is computed on the way, is drawn where it stands.
+      if (index !== 'i' || !/^x\d+$/.test(step)) return `randomWord(${index}, ${stream}, ${step}, ${seed})`
       return `random${this.#draws.push({ stream, step, seed }) - 1}`
     }
     const context = { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, random, uniforms }

@@ -226,7 +226,7 @@ class Scheduler {
     }
     const { launches: all, temporaries } = op.lower(context)
     // Concat has one launch an input; those that stand in their place already need none.
-    const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
+    const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : this.#needed(node, all)
     const reads = [...keysOf(located), ...finishing?.reads ?? []]
     this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), regions, reads, finishing)
   }
@@ -259,6 +259,17 @@ class Scheduler {
       }
       this.#push(node, launch, bindings, reads)
     }
+  }
+
+  /** All but what makes nothing but outputs that nobody reads: the gradient of a first layer's keys, where LoRA is not upon them. */
+  #needed(node: Node, launches: readonly Launch[]): readonly Launch[] {
+    const { uses, kept } = this.#graph
+    const isRead = (output: Slot): boolean => {
+      const key = keyOf({ node, index: output.index })
+      return uses.has(key) || kept.has(key) || launches.some(({ slots, writes }) =>
+        slots.some(({ role, index }, slot) => role === 'output' && index === output.index && !writes.includes(slot)))
+    }
+    return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role !== 'output' || isRead(slots[slot])))
   }
 
   /** True where everything that a launch reads is an input of the plan: no update comes between. */

@@ -8,7 +8,7 @@ import {
   type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
 } from '../../shaders/attention.ts'
 import type { DType, Spec, View } from '../../shaders/kernel.ts'
-import { uniform01 } from '../../shaders/random.ts'
+import { droppedBelow, randomWord } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
 import { sameShape, showSpec } from '../shape.ts'
@@ -159,8 +159,7 @@ function eachRow(
   mask: Float64Array | undefined, step: Float64Array | undefined,
   visit: (row: { readonly index: number; readonly at: number; readonly open: readonly number[]; keyAt(j: number): number; factor(j: number): number }) => void,
 ): void {
-  // The shader compares in f32.
-  const threshold = Math.fround(rate)
+  const below = droppedBelow(rate)
   for (let b = 0; b < batch; b++) {
     const open = Array.from({ length: keys }, (_, j) => j).filter(j => !hasMask || mask?.[b * keys + j] !== 0)
     for (let h = 0; h < heads; h++) {
@@ -172,7 +171,7 @@ function eachRow(
           open,
           keyAt: j => ((b * keys + j) * heads + h) * headSize,
           factor: j => rate === 0 ? 1
-            : uniform01((index * keys + j) % 2 ** 32, stream, step?.[0] ?? 0, seed) >= threshold ? 1 / (1 - rate) : 0,
+            : randomWord((index * keys + j) % 2 ** 32, stream, step?.[0] ?? 0, seed) >= below ? 1 / (1 - rate) : 0,
         })
       }
     }

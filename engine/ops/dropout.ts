@@ -1,6 +1,6 @@
 // Dropout (Srivastava et al. 2014), inverted: kept elements are scaled by 1/(1 − rate). The mask is a function of seed,
 // stream, step and position, so the backward pass makes it again and nobody stores it.
-import { uniform01, uniformWgsl } from '../../shaders/random.ts'
+import { droppedBelow, randomWgsl, randomWord } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type ElementwiseOp, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
@@ -23,13 +23,13 @@ defineOp<DropoutAttributes>({
     return [x]
   },
   uniforms: ({ rate, stream, seed }) => [
-    { type: 'f32', value: rate }, { type: 'f32', value: 1 / (1 - rate) }, { type: 'u32', value: stream }, { type: 'u32', value: seed },
+    { type: 'u32', value: droppedBelow(rate) }, { type: 'f32', value: 1 / (1 - rate) }, { type: 'u32', value: stream }, { type: 'u32', value: seed },
   ],
-  wgsl: ([x, step], { random, uniforms: [rate, scale, stream, seed] }) =>
-    `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${rate})`,
-  helpers: [uniformWgsl],
+  wgsl: ([x, step], { random, uniforms: [below, scale, stream, seed] }) =>
+    `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${below})`,
+  helpers: [randomWgsl],
   scalar: ([x, step], { rate, stream, seed }, index) =>
-    (uniform01(index, stream, step, seed) >= Math.fround(rate) ? x / (1 - rate) : 0),
+    (randomWord(index, stream, step, seed) >= droppedBelow(rate) ? x / (1 - rate) : 0),
   gradient: ({ inputs: [, step], attributes, upstream: [dy] }) => [dy && apply('dropout', [dy, step], attributes), undefined],
 } satisfies ElementwiseOp<DropoutAttributes>)
 

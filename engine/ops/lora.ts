@@ -2,7 +2,7 @@
 // over K goes on through the low-rank product. The narrow product x·Aᵀ has a launch of its own: every tile of columns
 // would make it again otherwise, and the backward pass wants it whole.
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { type Lowering, type Slot, type Spec, type View, input, output } from '../../shaders/kernel.ts'
+import { type Lowering, type Slot, type Spec, type View, input, output, temporary } from '../../shaders/kernel.ts'
 import { type FloatType, type Product, isFloat, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
 import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
@@ -41,8 +41,12 @@ function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
 
 function twoLaunches(first: Product, second: Product, context: LoweringContext): Lowering {
   const [narrow, wide] = [lowerProduct(first, context), lowerProduct({ ...second, finish: context.finish }, context)]
-  if (wide.temporaries?.length) throw new Error('a product of two segments takes no temporaries')
-  return { launches: [...narrow.launches, ...wide.launches], temporaries: narrow.temporaries }
+  const before = narrow.temporaries ?? []
+  const moved = (slot: Slot): Slot => (slot.role === 'temporary' ? temporary(before.length + slot.index) : slot)
+  return {
+    launches: [...narrow.launches, ...wide.launches.map(launch => ({ ...launch, slots: launch.slots.map(moved) }))],
+    temporaries: [...before, ...wide.temporaries ?? []],
+  }
 }
 
 /** A contiguous operand: rows by the last axis's width. */

@@ -4,7 +4,7 @@
 // A head's row is handled as vec4<f32> chunks whatever its storage: `loadQ(at, c)` gives elements 4c … 4c + 3 of the row
 // that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type Launch, type Slot, type View, spread, uniformWords } from '../kernel.ts'
-import { uniformWgsl } from '../random.ts'
+import { droppedBelow, randomWgsl } from '../random.ts'
 import { enables } from '../wgsl.ts'
 
 export interface AttentionDropout {
@@ -125,7 +125,7 @@ struct Sizes {
 queries: u32, keys: u32, heads: u32, maskWords: u32,
 chunks: u32, // as CHUNKS: for loops that a CPU's compiler must not unroll, which takes it long
 tiles: u32, workgroups: u32, firstPair: u32,
-scale: f32, rate: f32, keepScale: f32, stream: u32, seed: u32,
+scale: f32, droppedBelow: u32, keepScale: f32, stream: u32, seed: u32,
 ${operands.map(name => `${name}Offset: u32, ${name}Batch: u32, ${name}Row: u32, ${name}Head: u32,`).join('\n')}
 ${fields}
 }
@@ -193,23 +193,23 @@ return (keys < vec4<u32>(extent)) & (((vec4<u32>(word) >> (keys % 32u)) & vec4<u
 }`
 }
 
-const dropoutFunctions = `${uniformWgsl}
+const dropoutFunctions = `${randomWgsl}
 // Factors of the probabilities of one query row, 0 or 1 / (1 - rate).
 fn keep(row: u32, key: u32) -> f32 {
-return select(0.0, sizes.keepScale, uniform01(row * sizes.keys + key, sizes.stream, control[0], sizes.seed) >= sizes.rate);
+return select(0.0, sizes.keepScale, randomWord(row * sizes.keys + key, sizes.stream, control[0], sizes.seed) >= sizes.droppedBelow);
 }
-// The same of keys key … key + 3: one Philox block where they begin one, else the parts of two.
+// The same of keys key … key + 3: one block of words where they begin one, else the parts of two.
 fn keep4(row: u32, key: u32) -> vec4<f32> {
 let index = row * sizes.keys + key;
-var u = uniformBlock(index >> 2u, sizes.stream, control[0], sizes.seed);
+var words = randomBlock(index >> 2u, sizes.stream, control[0], sizes.seed);
 let shift = index & 3u;
 if (shift != 0u) {
-let next = uniformBlock((index + 4u) >> 2u, sizes.stream, control[0], sizes.seed);
-if (shift == 1u) { u = vec4<f32>(u.yzw, next.x); }
-else if (shift == 2u) { u = vec4<f32>(u.zw, next.xy); }
-else { u = vec4<f32>(u.w, next.xyz); }
+let next = randomBlock((index + 4u) >> 2u, sizes.stream, control[0], sizes.seed);
+if (shift == 1u) { words = vec4<u32>(words.yzw, next.x); }
+else if (shift == 2u) { words = vec4<u32>(words.zw, next.xy); }
+else { words = vec4<u32>(words.w, next.xyz); }
 }
-return select(vec4<f32>(0.0), vec4<f32>(sizes.keepScale), u >= vec4<f32>(sizes.rate));
+return select(vec4<f32>(0.0), vec4<f32>(sizes.keepScale), words >= vec4<u32>(sizes.droppedBelow));
 }`
 
 /** Where a workgroup stands: in tile `tileNumber` of one head of one batch item, a pair of these. */
@@ -272,7 +272,7 @@ export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayo
     writes: written.flatMap((yes, i) => (yes ? [i] : [])),
     uniforms: uniformWords([
       problem.queries, problem.keys, problem.heads, maskWords(problem.keys), chunksOf(problem.headSize), tiles, workgroups, pairs.first,
-      { f32: problem.scale }, { f32: rate }, { f32: 1 / (1 - rate) }, stream, seed,
+      { f32: problem.scale }, droppedBelow(rate), { f32: 1 / (1 - rate) }, stream, seed,
       ...[...reads, ...writes].flatMap(({ view }) => [view.offset, ...view.strides.slice(0, 3)].map(n => n / unit)),
       ...words,
     ]),

@@ -1,7 +1,7 @@
 // Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
 // K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
-import { Writer, asF32 } from '../wgsl.ts'
-import { bounds, declare, entryPoint, fourAlongK, storeOne } from './text.ts'
+import { Writer } from '../wgsl.ts'
+import { biasAt, bounds, declare, entryPoint, fourAlongK, storeOne } from './text.ts'
 import type { Layout, TileSize } from './text.ts'
 
 export interface DotConfig {
@@ -51,7 +51,7 @@ export function dotWgsl(c: DotConfig, layout: Layout): string {
       writer.line(`let m = row + output / ${c.columns}u;`, `let n = column + output % ${c.columns}u;`)
       writer.line('var sum = 0.0;')
       writer.line(`for (var t = 0u; t < ${c.threads}u; t++) { sum += parts[output * PITCH + t]; }`)
-      const total = layout.bias ? `sum + ${asF32('bias[n]', layout.bias)}` : 'sum'
+      const total = layout.bias ? `sum + ${biasAt(layout, layout.bias, 'n')}` : 'sum'
       storeOne(writer, { ...layout, outVec4: false }, 'm', 'n', total)
     })
   })

@@ -9,8 +9,8 @@
 //               that all lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are
 //               added through workgroup memory, which saves most of the slices and the traffic of their sums.
 // All sums are made in a fixed order.
-import { Writer, asF32 } from '../wgsl.ts'
-import { LETTERS, bounds, declare, entryPoint, fourAlongK, load, storeOne, wholeFours } from './text.ts'
+import { Writer } from '../wgsl.ts'
+import { LETTERS, biasAt, bounds, declare, entryPoint, fourAlongK, load, storeOne, wholeFours } from './text.ts'
 import type { Layout, SegmentLayout, TileSize } from './text.ts'
 
 export interface NarrowAlongK {
@@ -259,7 +259,7 @@ function inRounds(writer: Writer, type: string, sums: readonly string[], round: 
 
 /** Stores a sum, with the bias where there is one. */
 function storeOutput(writer: Writer, layout: Layout, row: string, column: string, sum: string): void {
-  storeOne(writer, layout, row, column, layout.bias ? `${sum} + ${asF32(`bias[${column}]`, layout.bias)}` : sum)
+  storeOne(writer, layout, row, column, layout.bias ? `${sum} + ${biasAt(layout, layout.bias, column)}` : sum)
 }
 
 /** Columns of which the parts add up their sums at once. */

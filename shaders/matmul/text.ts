@@ -30,7 +30,7 @@ export interface Layout {
   /** Stored as [..., N, M]. */
   readonly outTransposed: boolean
   readonly batchAxes: number
-  /** K is cut in slices, and `out` is f32 partial sums [slices, ...out]. */
+  /** The first segment's K is cut in slices, and `out` is f32 partial sums [slices, ...out]. Other segments and the bias are the first slice's. */
   readonly split: boolean
   /** What becomes of each element before it is stored. */
   readonly finish?: Finish
@@ -52,7 +52,7 @@ export function layoutOf(product: Product, split: boolean, rowVec4: { readonly a
         scaled: scale !== 1,
       }
     }),
-    bias: split ? undefined : product.bias?.dtype,
+    bias: product.bias?.dtype,
     out: split ? 'f32' : product.out.dtype,
     outVec4: product.n % 4 === 0 && !product.outTransposed,
     outTransposed: product.outTransposed === true,
@@ -126,8 +126,8 @@ export function tileCount(product: Product, tile: TileSize, slices = 1): number 
 /** Slots in the order of the bindings that `declare` writes. */
 export function slotsOf(product: Product, split: boolean, partials: Slot): { slots: Slot[]; writes: number[] } {
   const slots = product.segments.flatMap(({ a, b }) => [a.slot, b.slot])
-  if (split) return { slots: [...slots, partials], writes: [slots.length] }
   if (product.bias) slots.push(product.bias.slot)
+  if (split) return { slots: [...slots, partials], writes: [slots.length] }
   const { slots: finishing, writes } = finishSlots(product)
   return { slots: [...slots, ...finishing], writes: writes.map(at => slots.length + at) }
 }
@@ -193,6 +193,7 @@ export function entryPoint(writer: Writer, threads: number, layout: Layout, body
     if (layout.split || layout.batchAxes > 0) writer.line('let slice = tile / (u.tilesN * u.tilesM);')
     if (layout.split) {
       writer.line(`let kBegin = ${layout.batchAxes > 0 ? 'slice / u.batches' : 'slice'} * u.chunk;`, 'let kEnd = min(kBegin + u.chunk, u.K0);')
+      layout.segments.forEach((_, s) => { if (s > 0) writer.line(`let kEnd${s} = select(0u, u.K${s}, kBegin == 0u);`) })
     }
     for (const [s] of layout.segments.entries()) writer.line(`var aStart${s} = u.a${s}Offset;`, `var bStart${s} = u.b${s}Offset;`)
     if (layout.batchAxes > 0) {
@@ -210,7 +211,14 @@ export function entryPoint(writer: Writer, threads: number, layout: Layout, body
 
 /** Bounds of segment s along K, as WGSL. */
 export function bounds(layout: Layout, s: number): { begin: string; end: string } {
-  return layout.split ? { begin: 'kBegin', end: 'kEnd' } : { begin: '0u', end: `u.K${s}` }
+  if (!layout.split) return { begin: '0u', end: `u.K${s}` }
+  return s === 0 ? { begin: 'kBegin', end: 'kEnd' } : { begin: '0u', end: `kEnd${s}` }
+}
+
+/** The bias at `index`, one or four of it as f32, where its dtype is given: zeros but in the first slice. */
+export function biasAt({ split }: Layout, dtype: FloatType, index: string, width: 1 | 4 = 1): string {
+  const bias = asF32(`bias[${index}]`, dtype, width)
+  return split ? `select(${width === 4 ? 'vec4f()' : '0.0'}, ${bias}, kBegin == 0u)` : bias
 }
 
 /** True where K is known to be a multiple of 4. */
@@ -240,7 +248,7 @@ export function fourAlongK(side: 'a' | 'b', s: number, operand: OperandLayout, r
 export function store(writer: Writer, layout: Layout, row: string, column: string, value: string): void {
   const base = layout.split || layout.batchAxes > 0 ? 'slice * u.M * u.N + ' : ''
   if (layout.outVec4) {
-    const sum = layout.bias ? `${value} + ${asF32(`bias[${column} / 4u]`, layout.bias, 4)}` : value
+    const sum = layout.bias ? `${value} + ${biasAt(layout, layout.bias, `${column} / 4u`, 4)}` : value
     writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
       writer.line(`let i = ${base}${row} * u.N + ${column};`, `let value = ${sum};`)
       storeFinished(writer, layout, 4, 'value', 'i / 4u', 'i')
@@ -249,7 +257,7 @@ export function store(writer: Writer, layout: Layout, row: string, column: strin
   }
   LETTERS.forEach((letter, i) => {
     const at = i === 0 ? column : `${column} + ${i}u`
-    storeOne(writer, layout, row, at, layout.bias ? `${value}.${letter} + ${asF32(`bias[${at}]`, layout.bias)}` : `${value}.${letter}`)
+    storeOne(writer, layout, row, at, layout.bias ? `${value}.${letter} + ${biasAt(layout, layout.bias, at)}` : `${value}.${letter}`)
   })
 }
 

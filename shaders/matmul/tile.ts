@@ -4,8 +4,8 @@
 //   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
 //               them round, so a tile of S rows costs a lane one load of A in place of S. The winner on CPU adapters,
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
-import { Writer, asF32 } from '../wgsl.ts'
-import { LETTERS, bounds, declare, entryPoint, load, store, wholeFours } from './text.ts'
+import { Writer } from '../wgsl.ts'
+import { LETTERS, biasAt, bounds, declare, entryPoint, load, store, wholeFours } from './text.ts'
 import type { Layout, SegmentLayout, TileSize } from './text.ts'
 
 export interface TileConfig {
@@ -79,7 +79,7 @@ function storeRows(writer: Writer, c: TileConfig, whole: Layout): void {
   const { bias } = whole
   const once = bias !== undefined && whole.outVec4
   const layout = once ? { ...whole, bias: undefined } : whole
-  if (once) for (let j = 0; j < c.fours; j++) writer.line(`let bias${j} = ${asF32(`bias[column${j} / 4u]`, bias, 4)};`)
+  if (once) for (let j = 0; j < c.fours; j++) writer.line(`let bias${j} = ${biasAt(whole, bias, `column${j} / 4u`, 4)};`)
   const sum = (text: string, j: number): string => (once ? `${text} + bias${j}` : text)
   if (!c.rolled) {
     for (let j = 0; j < c.fours; j++) for (const i of rows) store(writer, layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))

@@ -1,5 +1,5 @@
 // Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of: four
-// neighbours share a block of random numbers where rows are multiples of four long, and draw alone elsewhere.
+// neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node.ts'
 import { uniform01 } from '../../shaders/random.ts'
@@ -58,7 +58,7 @@ describe('the mask is that of the positions', () => {
       expect(values).toEqual(kept(m * n, { of: k }).map(y => y + 1))
       expect(text).toMatch(/fn finish\(/)
       // On a GPU a kernel of few outputs may store them one at a time.
-      if (device.traits.cpu && m > 9 && n % 4 === 0) expect(text).toMatch(/fn finish4[^}]*uniformBlock\(i \/ 4u/)
+      if (device.traits.cpu && m > 9 && n % 4 === 0) expect(text).toMatch(/fn finish4[^}]*randomBlock\(i \/ 4u/)
     })
   }
 

@@ -30,6 +30,20 @@ describe('nothing runs until it is asked for', () => {
     }).prepare(numbers([4, 4]))
     expect(dispatches).toBe(1)
   })
+
+  test('nor is a kernel of an operation that makes only what nobody reads', async () => {
+    const [q, k, v] = [1, 2, 3].map(seed => numbers([1, 64, 2, 8], seed))
+    const of = grad(attention(q, k, v, undefined).square().sum(), [q, k, v])
+    const gpu = { ...device.traits, cpu: false, subgroupSize: 0 }
+    const made = (gradients: readonly number[], traits: typeof gpu): string[] =>
+      schedule(gradients.map(i => of[i].value), [], traits).steps.flatMap(({ launch: { label } }) => label.match(/gradient (query|key|weights|d[qkv])/)?.slice(1) ?? [])
+    // One kernel gives dq, another dk and dv; on a GPU all but the weights come one by one.
+    expect([[0], [1], [2], [0, 2], [0, 1, 2]].map(gradients => made(gradients, device.traits)))
+      .toEqual([['query'], ['key'], ['key'], ['query', 'key'], ['query', 'key']])
+    expect([[0], [1], [0, 2]].map(gradients => made(gradients, gpu))).toEqual([['weights', 'dq'], ['weights', 'dk'], ['weights', 'dq', 'dv']])
+    const all = await readAll([...of])
+    for (const wanted of [[1], [0, 2]]) expect(await readAll(wanted.map(i => of[i]))).toEqual(wanted.map(i => all[i]))
+  })
 })
 
 describe('equal nodes are computed once', () => {

@@ -249,6 +249,34 @@ describe('matmul', () => {
     for (const slices of [2, 8, 9, 10, 17, 31]) await check(c, { config, slices, transpose: false }, bench.traits)
   })
 
+  describe('of slices, the first has the low-rank part and the bias', () => {
+    const kinds = [
+      ['through workgroup memory', (name: string) => /^wg 32x32/.test(name)],
+      ['through workgroup memory, ahead', (name: string) => /^wg 64x64.* ahead/.test(name)],
+      ['in registers', (name: string) => /^1x4 by/.test(name)],
+    ] as const
+    for (const [kind, matches] of kinds) {
+      for (const [m, n] of [[36, 44], [7, 45]]) {
+        test(`${kind}, ${m} × ${n}`, async () => {
+          const gpu = { ...bench.traits, cpu: false, subgroupSize: 0 }
+          const [k, rank] = [300, 5]
+          const [x, w, low, b, bias] = [[m, k], [k, n], [m, rank], [rank, n], [1, n]].map((shape, i) => matrix(shape, 'f32', plain, i + 1))
+          const of = (left: Matrix, right: Matrix, from: number, scale: number): Product =>
+            productOf({ slot: input(from), view: left.view }, { slot: input(from + 1), view: right.view }, { slot: output(0), dtype: 'f32' }, scale)
+          const whole = of(x, w, 0, 1)
+          const product: Product = { ...whole, segments: [...whole.segments, ...of(low, b, 2, 0.5).segments], bias: { slot: input(4), dtype: 'f32' } }
+          const found = rankedCandidates(product, gpu).find(({ candidate }) => candidate.slices > 1 && matches(configName(candidate.config)))
+          if (!found) throw new Error('no such candidate takes slices')
+          const spec = { shape: [m, n], dtype: 'f32' } as const
+          const inputs = [x, w, low, b, bias].map(({ data, view }) => ({ data, spec: view }))
+          const [actual] = await runLowering(bench.device, lower(product, found.candidate, gpu), inputs, [spec])
+          const [large, small] = [matmulReference(x.data, x.view, w.data, w.view, spec), matmulReference(low.data, low.view, b.data, b.view, spec)]
+          large.forEach((value, i) => expect(actual[i], `element ${i}`).toBeCloseTo(value + 0.5 * small[i] + bias.data[i % n], 4))
+        })
+      }
+    }
+  })
+
   test('a small output with a long K is cut in slices on a GPU', () => {
     const a = matrix([8, 4096], 'f32', { ...plain, transposed: true }, 1)
     const b = matrix([4096, 768], 'f32', plain, 2)

@@ -1,7 +1,7 @@
 // The generator against the vectors that its authors publish, its two languages against each other, and its moments.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { input, output, uniformWords } from '../../shaders/kernel.ts'
-import { normals, philox4x32, uniform01, uniformWgsl } from '../../shaders/random.ts'
+import { output, uniformWords } from '../../shaders/kernel.ts'
+import { droppedBelow, normals, randomWgsl, randomWord, threefry4x32, uniform01 } from '../../shaders/random.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
 
 let bench: TestDevice
@@ -10,73 +10,58 @@ beforeAll(async () => {
 })
 afterAll(() => bench.close())
 
-test('Philox4x32 gives the known answers of its authors, with seven rounds and with ten', () => {
-  const words = (...args: Parameters<typeof philox4x32>) => philox4x32(...args).map(w => w.toString(16).padStart(8, '0')).join(' ')
-  const ones = 0xffffffff
-  const [zeros, filled] = [[0, 0, 0, 0, 0, 0], [ones, ones, ones, ones, ones, ones]]
-  const pi = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0]
-  const answer = ([x, y, z, w, k0, k1]: readonly number[], rounds: number) => words([x, y, z, w], [k0, k1], rounds)
-  expect(answer(zeros, 7)).toBe('5f6fb709 0d893f64 4f121f81 4f730a48')
-  expect(answer(filled, 7)).toBe('5207ddc2 45165e59 4d8ee751 8c52f662')
-  expect(answer(pi, 7)).toBe('4dfccaba 190a87f0 c47362ba b6b5242a')
-  expect(answer(zeros, 10)).toBe('6627e8d5 e169c58d bc57ac4c 9b00dbd8')
-  expect(answer(filled, 10)).toBe('408f276d 41c83b0e a20bc7c6 6d5451fd')
-  expect(answer(pi, 10)).toBe('d16cfe09 94fdcceb 5001e420 24126ea1')
+test('Threefry4x32 gives the known answers of its authors, with 13 rounds and with 20', () => {
+  const filled = (word: number) => Array<number>(8).fill(word)
+  const pi = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0x082efa98, 0xec4e6c89]
+  const answer = ([x, y, z, w, ...key]: readonly number[], rounds: number) =>
+    threefry4x32([x, y, z, w], [key[0], key[1], key[2], key[3]], rounds).map(word => word.toString(16).padStart(8, '0')).join(' ')
+  expect(answer(filled(0), 13)).toBe('531c7e4f 39491ee5 2c855a92 3d6abf9a')
+  expect(answer(filled(0xffffffff), 13)).toBe('c4189358 1c9cc83a d5881c67 6a0a89e0')
+  expect(answer(pi, 13)).toBe('4aa71d8f 734738c2 431fc6a8 ae6debf1')
+  expect(answer(filled(0), 20)).toBe('9c6ca96a e17eae66 fc10ecd4 5256a7d8')
+  expect(answer(filled(0xffffffff), 20)).toBe('2a881696 57012287 f6c7446e a16a6732')
+  expect(answer(pi, 20)).toBe('59cd1dbb b8879579 86b5d00c ac8b6d84')
 })
 
-/** Numbers of `count` indices from `start`, made on the adapter. */
+/** Words of `count` indices from `start`, made on the adapter. */
 async function onAdapter(count: number, start: number, stream: number, step: number, seed: number) {
-  const wgsl = `// uniform01 of consecutive indices
+  const wgsl = `// randomWord of consecutive indices
 struct Sizes { count: u32, start: u32, stream: u32, step: u32, seed: u32 }
-@group(0) @binding(0) var<storage, read_write> out: array<f32>;
+@group(0) @binding(0) var<storage, read_write> out: array<u32>;
 @group(0) @binding(1) var<uniform> sizes: Sizes;
-${uniformWgsl}
+${randomWgsl}
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x < sizes.count) { out[id.x] = uniform01(sizes.start + id.x, sizes.stream, sizes.step, sizes.seed); }
+  if (id.x < sizes.count) { out[id.x] = randomWord(sizes.start + id.x, sizes.stream, sizes.step, sizes.seed); }
 }
 `
   const launch = {
-    label: 'uniform01', wgsl, slots: [output(0)], writes: [0],
+    label: 'randomWord', wgsl, slots: [output(0)], writes: [0],
     uniforms: uniformWords([count, start, stream, step, seed]),
     workgroups: [Math.ceil(count / 64), 1, 1] as const,
   }
-  const [data] = await runLowering(bench.device, { launches: [launch] }, [], [{ shape: [count], dtype: 'f32' }])
+  const [data] = await runLowering(bench.device, { launches: [launch] }, [], [{ shape: [count], dtype: 'u32' }])
   return data
 }
 
 test('the adapter and JavaScript draw the same bits, also from far indices and large seeds', async () => {
   for (const [start, stream, step, seed] of [[0, 0, 0, 0], [3, 1, 2, 42], [0xfffffe00, 0xffffffff, 0x80000000, 0xdeadbeef]]) {
     const count = 501
-    const expected = Float32Array.from({ length: count }, (_, i) => uniform01(start + i, stream, step, seed))
+    const expected = Uint32Array.from({ length: count }, (_, i) => randomWord(start + i, stream, step, seed))
     expect(await onAdapter(count, start, stream, step, seed)).toEqual(expected)
   }
 })
 
-test('high words of products are exact, also where halves are all zeros or ones', async () => {
-  const halves = [0, 1, 2, 0x7fff, 0x8000, 0xfffe, 0xffff, 0x1234, 0xcd9e]
-  const words = Uint32Array.from(halves.flatMap(high => halves.map(low => (high << 16 | low) >>> 0)))
-  const count = words.length
-  const wgsl = `// High words of both multipliers
-@group(0) @binding(0) var<storage, read> words: array<u32>;
-@group(0) @binding(1) var<storage, read_write> out: array<u32>;
-@group(0) @binding(2) var<uniform> count: u32;
-${uniformWgsl}
-@compute @workgroup_size(64)
-fn main(@builtin(global_invocation_id) id: vec3<u32>) {
-  if (id.x >= count) { return; }
-  out[id.x] = philoxHigh0(words[id.x]);
-  out[count + id.x] = philoxHigh1(words[id.x]);
-}
-`
-  const launch = {
-    label: 'high words', wgsl, slots: [input(0), output(0)], writes: [1],
-    uniforms: uniformWords([count]), workgroups: [Math.ceil(count / 64), 1, 1] as const,
+test('dropout drops as many words as its rate says, none at 0 and almost all just below 1', () => {
+  expect(droppedBelow(0)).toBe(0)
+  expect(droppedBelow(0.1)).toBe(429496730)
+  expect(droppedBelow(0.5)).toBe(2 ** 31)
+  expect(droppedBelow(1 - 2 ** -40)).toBe(2 ** 32 - 1)
+  const count = 100_000
+  for (const rate of [0.1, 0.37]) {
+    const dropped = Array.from({ length: count }, (_, i) => randomWord(i, 3, 1, 7)).filter(word => word < droppedBelow(rate)).length
+    expect(Math.abs(dropped / count - rate)).toBeLessThan(5 * Math.sqrt(rate * (1 - rate) / count))
   }
-  const given = { data: words, spec: { shape: [count], dtype: 'u32', strides: [1], offset: 0 } } as const
-  const [found] = await runLowering(bench.device, { launches: [launch] }, [given], [{ shape: [2, count], dtype: 'u32' }])
-  const right = [0xd2511f53n, 0xcd9e8d57n].flatMap(multiplier => Array.from(words, word => Number(multiplier * BigInt(word) >> 32n)))
-  expect(Array.from(found)).toEqual(right)
 })
 
 test('numbers stay in [0, 1), fill 24 bits, and change with every argument', () => {

@@ -216,7 +216,7 @@ describe('the trainer', () => {
     const validation = reviews(32, 2)
     let atBest: Record<string, number[]> = {}
     // The labels turn round after the first epoch: what is learnt then is worse by the validation set.
-    const train = reviews(32, 1)
+    const train = reviews(256, 1)
     const labelled = train.map(text => ({ ...text }))
     const outcome = await trainer.train(labelled, validation, checkpoints, {
       onEvaluation: async (epoch, _step, _evaluation, best) => {
@@ -225,7 +225,7 @@ describe('the trainer', () => {
       },
     })
     expect(outcome.kind).toBe('finished')
-    expect(outcome.kind === 'finished' && outcome.best?.epoch).toBeLessThan(3)
+    expect(outcome.kind === 'finished' && outcome.best?.epoch).toBe(1)
     expect(await valuesOf(trainer.values())).toEqual(atBest)
   })
 

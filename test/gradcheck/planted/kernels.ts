@@ -13,7 +13,7 @@ const elementwise: readonly Plant[] = [
   wrongKernel('add', 'a view inside of a buffer read from its start', { of: 'add', shaders: /^\/\/ elementwise/m }, [/u\.o\d+ \+ /g, '']),
   wrongKernel('mul', 'coordinates of strided operands off by one axis', { of: 'mul', shaders: /^\/\/ elementwise/m }, [/c1 \* u\.t(\d)_1/g, 'c0 * u.t$1_1']),
   wrongKernel('add, several elements a thread', 'the last of them is left out', { of: 'add', shaders: /elements a thread/ }, [/let end = min\((first \+ \d+u), /, 'let end = min($1 - 64u, ']),
-  wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn uniform01/ }, [/(random0|uniform01\([^;]*\)) >= /g, '$1 < ']),
+  wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn randomWord/ }, [/(random0|randomWord\([^;]*\)) >= /g, '$1 < ']),
   wrongKernel('dropout, by fours', 'all draw the number of the first', { of: 'dropout', shaders: /, by fours/ }, [/random0\.\w/g, 'random0.x']),
   wrongElement('dropout', 'what is kept is not scaled up', right => ({
     uniforms: attributes => (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 1 ? { ...one, value: 1 } : one)),
@@ -50,7 +50,7 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn finish/ },
     [/finish\((value\.\w), i \+ \du/g, 'finish($1, i'], [/(four\d)\.\w/g, '$1.x'], [/(c\d) \+ \du/g, '$1'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
   wrongKernel('matmul with an expression', 'four neighbours read the four after theirs', { of: 'matmul of a layer', shaders: /fn finish4/ }, [/(in\d\[.*) \/ 4u\]/g, '$1 / 4u + 1u]']),
-  wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /finish4/ }, [/uniformBlock\(i \/ 4u/, 'uniformBlock(i / 4u + 1u']),
+  wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /finish4/ }, [/randomBlock\(i \/ 4u/, 'randomBlock(i / 4u + 1u']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
   wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
 ]
