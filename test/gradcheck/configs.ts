@@ -56,10 +56,13 @@ export function matmulWays(problem: string, traits: Traits): MatmulCandidate[] {
   if (!parts) throw new Error(`a product is called ${problem}, and nobody knows what that means`)
   const [, left, right, k, rest] = parts
   const biased = rest.includes('+ bias')
-  const slices = biased || rest.includes('·') ? 1 : Math.min(3, Math.max(1, Math.floor(Number(k) / 128)))
+  // A slice is whole steps of 32 long.
+  const slices = Math.min(3, Math.ceil(Number(k) / 32))
   const ways = (config: MatmulConfig): MatmulCandidate[] => {
     if (config.kernel === 'matrix' && !(left.startsWith('f16') && right.startsWith('f16'))) return []
-    const counts = config.kernel === 'dot' || slices === 1 ? [1] : [1, slices]
+    // Of a product with a low-rank part the engine's own choice on a CPU is in one.
+    const both = rest.includes('·') ? [slices, 1] : [1, slices]
+    const counts = config.kernel === 'dot' || slices <= 1 ? [1] : both
     const sides = biased ? [false] : [false, true]
     return counts.flatMap(count => sides.map(transpose => ({ config, slices: count, transpose })))
   }
