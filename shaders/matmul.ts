@@ -213,10 +213,15 @@ function wantedWorkgroups(traits: Traits): number {
   return traits.cpu ? 8 : 256
 }
 
+/** K from which on a GPU a layer's product of few rows is worth a second dispatch. */
+const LONG_LAYER = 1024
+
 /** Slices worth trying: none, and as many as fill the adapter with slices of 128 or longer. */
 function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): number[] {
-  // A CPU takes what a layer ends with in one kernel.
-  if (config.kernel === 'dot' || (traits.cpu && (product.segments.length > 1 || product.bias))) return [1]
+  if (config.kernel === 'dot') return [1]
+  // What else a layer adds is one kernel's with the product, unless K is so long that few workgroups would take far longer than a second dispatch.
+  const layer = product.segments.length > 1 || product.bias !== undefined
+  if (layer && (traits.cpu || product.segments[0].k < LONG_LAYER)) return [1]
   const tiles = tileCount(product, sizeOfTile(config))
   if (config.kernel === 'narrow') {
     // What waits for memory gains from more workgroups than one a processor: three times as many are worth a try, too.

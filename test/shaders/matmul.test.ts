@@ -259,7 +259,7 @@ describe('matmul', () => {
       for (const [m, n] of [[36, 44], [7, 45]]) {
         test(`${kind}, ${m} × ${n}`, async () => {
           const gpu = { ...bench.traits, cpu: false, subgroupSize: 0 }
-          const [k, rank] = [300, 5]
+          const [k, rank] = [1060, 5]
           const [x, w, low, b, bias] = [[m, k], [k, n], [m, rank], [rank, n], [1, n]].map((shape, i) => matrix(shape, 'f32', plain, i + 1))
           const of = (left: Matrix, right: Matrix, from: number, scale: number): Product =>
             productOf({ slot: input(from), view: left.view }, { slot: input(from + 1), view: right.view }, { slot: output(0), dtype: 'f32' }, scale)
