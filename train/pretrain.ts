@@ -27,6 +27,8 @@ const MASKED = 0.15
 const REPLACED_BY_MASK = 0.8
 const REPLACED_BY_RANDOM = 0.1
 const SAVE_EVERY_SECONDS = 120
+/** initializer_range of the layers that a task adds, 1/√128. At BERT's own 0.02 a fresh pooler of that width passes next to nothing on. */
+const FRESH_RANGE = 0.09
 
 function readOptions(argv: readonly string[]): { data: string, out: string, numbers: Numbers } {
   const names = Object.keys(defaults) as (keyof Numbers)[]
@@ -97,7 +99,7 @@ async function save(folder: string, model: BertForMaskedLM, tokenizer: Tokenizer
   const tensors = modelTensors(model).filter(({ name }) => !name.startsWith('cls.')).map(entry => ({ ...entry, dtype: 'F16' as const }))
   await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' })
   await writeAtomic(join(folder, 'tokenizer.json'), `${JSON.stringify(tokenizer.json)}\n`)
-  await writeAtomic(join(folder, 'config.json'), `${JSON.stringify({ ...toHubConfig(model.config), architectures: [model.architecture] }, null, 2)}\n`)
+  await writeAtomic(join(folder, 'config.json'), `${JSON.stringify({ ...toHubConfig({ ...model.config, initializerRange: FRESH_RANGE }), architectures: [model.architecture] }, null, 2)}\n`)
 }
 
 async function main(argv: readonly string[]): Promise<void> {

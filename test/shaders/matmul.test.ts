@@ -282,5 +282,14 @@ describe('matmul', () => {
     const b = matrix([4096, 768], 'f32', plain, 2)
     const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupStorage: 32768 }
     expect(candidates(productIn({ a, b, out: 'f32', scale: 1 }), gpu)[0].slices).toBeGreaterThan(4)
+    // Of a layer with a low-rank part, where K is long enough to be worth a second dispatch; on a CPU never.
+    const layer = (k: number): Product => {
+      const [whole, low] = [k, 8].map(inner => productIn({ a: matrix([32, inner], 'f32', plain, 1), b: matrix([inner, 768], 'f32', plain, 2), out: 'f32', scale: 1 }))
+      return { ...whole, segments: [...whole.segments, ...low.segments], bias: { slot: input(4), dtype: 'f32' } }
+    }
+    expect(candidates(layer(3072), gpu)[0].slices).toBeGreaterThan(4)
+    for (const [k, traits] of [[768, gpu], [3072, { ...gpu, cpu: true }]] as const) {
+      expect(new Set(candidates(layer(k), traits).map(({ slices }) => slices))).toEqual(new Set([1]))
+    }
   })
 })

@@ -99,8 +99,8 @@ test('with nothing given, a machine without a GPU learns from what comes with th
   const { traits, info } = await currentDevice()
   context.skip(!traits.cpu, `${info.name} is a GPU, which would have the real thing`)
   const { test_accuracy: accuracy } = resultOf<Finished>(await run(['--json', '--out', 'bundled']))
-  // Half of them are positive; seeds end between 76 and 89 %.
-  expect(accuracy).toBeGreaterThan(0.7)
+  // Half of them are positive; seeds end between 83 and 87 %.
+  expect(accuracy).toBeGreaterThan(0.78)
 })
 
 describe('a LoRA run', () => {

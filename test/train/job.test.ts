@@ -43,8 +43,8 @@ async function settled(argv: readonly string[], software: boolean) {
 
 const OWN = { data: 'my.csv', model: 'my-model' }
 /** Options of the bundled model; others have the defaults. */
-const ITS = { tune: 'full', lr: 1e-3, warmup: 0.1, maxLength: 64, name: 'bundled' }
-const DEFAULTS = { tune: 'lora', lr: 5e-4, warmup: 0.06, maxLength: 256, name: undefined }
+const ITS = { tune: 'full', lr: 1e-3, epochs: 4, warmup: 0.1, maxLength: 64, name: 'bundled' }
+const DEFAULTS = { tune: 'lora', lr: 5e-4, epochs: 3, warmup: 0.06, maxLength: 256, name: undefined }
 
 describe('a software adapter', () => {
   test.each([
