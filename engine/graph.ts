@@ -109,6 +109,7 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly finishes?: boolean
   /** Output o is input aliases[o], updated in place. The kernel binds the output slot only. */
   readonly aliases?: readonly (number | null)[]
+  /** Its launches. Those that write nothing but outputs that nobody reads are left out of a plan. */
   lower(context: LoweringContext<A>): Lowering
   /** Contiguous float64 in, contiguous float64 out. */
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
