@@ -104,6 +104,11 @@ export function droppedBelow(rate: number): number {
   return Math.min(Math.round(rate * 2 ** 32), 2 ** 32 - 1)
 }
 
+/** Dropout's factor of the element of this index, as kernels make it: 0, or 1 / (1 − rate). */
+export function keepFactor(rate: number, index: number, stream: number, step: number, seed: number): number {
+  return rate > 0 && randomWord(index, stream, step, seed) < droppedBelow(rate) ? 0 : 1 / (1 - rate)
+}
+
 /** Four words for the host, which draws them once. `purpose` tells apart what shares a stream: 0 normal numbers, 1 uniform ones. */
 export function wordsOnce(block: number, stream: number, purpose: 0 | 1, seed: number): Words {
   return threefry4x32([block, stream, 0, purpose], [seed, KEY_TAG, 0, 0], ROUNDS_ONCE)

@@ -226,9 +226,9 @@ class Scheduler {
     }
     const { launches: all, temporaries } = op.lower(context)
     // Concat has one launch an input; those that stand in their place already need none.
-    const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : this.#needed(node, all)
+    const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
     const reads = [...keysOf(located), ...finishing?.reads ?? []]
-    this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), regions, reads, finishing)
+    this.#pushLaunches(node, { launches: this.#needed(node, launches), temporaries }, bound.map(b => b.binding), regions, reads, finishing)
   }
 
   #pushLaunches(

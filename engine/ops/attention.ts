@@ -8,7 +8,7 @@ import {
   type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
 } from '../../shaders/attention.ts'
 import type { DType, Spec, View } from '../../shaders/kernel.ts'
-import { droppedBelow, randomWord } from '../../shaders/random.ts'
+import { keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
 import { sameShape, showSpec } from '../shape.ts'
@@ -159,7 +159,6 @@ function eachRow(
   mask: Float64Array | undefined, step: Float64Array | undefined,
   visit: (row: { readonly index: number; readonly at: number; readonly open: readonly number[]; keyAt(j: number): number; factor(j: number): number }) => void,
 ): void {
-  const below = droppedBelow(rate)
   for (let b = 0; b < batch; b++) {
     const open = Array.from({ length: keys }, (_, j) => j).filter(j => !hasMask || mask?.[b * keys + j] !== 0)
     for (let h = 0; h < heads; h++) {
@@ -170,8 +169,7 @@ function eachRow(
           at: ((b * queries + i) * heads + h) * headSize,
           open,
           keyAt: j => ((b * keys + j) * heads + h) * headSize,
-          factor: j => rate === 0 ? 1
-            : randomWord((index * keys + j) % 2 ** 32, stream, step?.[0] ?? 0, seed) >= below ? 1 / (1 - rate) : 0,
+          factor: j => keepFactor(rate, (index * keys + j) % 2 ** 32, stream, step?.[0] ?? 0, seed),
         })
       }
     }

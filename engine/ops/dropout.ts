@@ -1,6 +1,6 @@
 // Dropout (Srivastava et al. 2014), inverted: kept elements are scaled by 1/(1 − rate). The mask is a function of seed,
 // stream, step and position, so the backward pass makes it again and nobody stores it.
-import { droppedBelow, randomWgsl, randomWord } from '../../shaders/random.ts'
+import { droppedBelow, keepFactor, randomWgsl } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type ElementwiseOp, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
@@ -28,8 +28,11 @@ defineOp<DropoutAttributes>({
   wgsl: ([x, step], { random, uniforms: [below, scale, stream, seed] }) =>
     `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${below})`,
   helpers: [randomWgsl],
-  scalar: ([x, step], { rate, stream, seed }, index) =>
-    (randomWord(index, stream, step, seed) >= droppedBelow(rate) ? x / (1 - rate) : 0),
+  scalar: ([x, step], { rate, stream, seed }, index) => {
+    const factor = keepFactor(rate, index, stream, step, seed)
+    // Not infinity times zero.
+    return factor === 0 ? 0 : x * factor
+  },
   gradient: ({ inputs: [, step], attributes, upstream: [dy] }) => [dy && apply('dropout', [dy, step], attributes), undefined],
 } satisfies ElementwiseOp<DropoutAttributes>)
 

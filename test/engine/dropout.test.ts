@@ -2,7 +2,7 @@
 // neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node.ts'
-import { uniform01 } from '../../shaders/random.ts'
+import { keepFactor } from '../../shaders/random.ts'
 
 const [rate, stream, seed, now] = [0.5, 3, 0xdeadbeef, 11]
 const step = tensor(Uint32Array.of(now), [])
@@ -35,7 +35,7 @@ async function run(fn: () => Tensor): Promise<{ values: number[], text: string }
 
 /** What is left of `count` elements that were all `of`. */
 const kept = (count: number, { of = 1, by = stream, at = now } = {}): number[] =>
-  Array.from({ length: count }, (_, i) => (uniform01(i, by, at, seed) < rate ? 0 : of / (1 - rate)))
+  Array.from({ length: count }, (_, i) => of * keepFactor(rate, i, by, at, seed))
 
 const dropped = (x: Tensor, { by = stream, at = step } = {}): Tensor => dropout(x, rate, by, at, seed)
 /** Ones that some kernel makes. */

@@ -60,7 +60,7 @@ export function matmulWays(problem: string, traits: Traits): MatmulCandidate[] {
   const slices = Math.min(3, Math.ceil(Number(k) / 32))
   const ways = (config: MatmulConfig): MatmulCandidate[] => {
     if (config.kernel === 'matrix' && !(left.startsWith('f16') && right.startsWith('f16'))) return []
-    // Of a product with a low-rank part the engine's own choice on a CPU is in one.
+    // Of a product with a low-rank part the engine's own choice on a CPU, which runs besides, is always whole: slices come first.
     const both = rest.includes('·') ? [slices, 1] : [1, slices]
     const counts = config.kernel === 'dot' || slices <= 1 ? [1] : both
     const sides = biased ? [false] : [false, true]

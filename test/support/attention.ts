@@ -5,7 +5,7 @@ import { type Attributes, findOp } from '../../engine/graph.ts'
 import '../../engine/ops/attention.ts'
 import { contiguousView, sizeOf } from '../../engine/shape.ts'
 import type { View } from '../../shaders/kernel.ts'
-import { droppedBelow, normals, randomWord } from '../../shaders/random.ts'
+import { keepFactor, normals } from '../../shaders/random.ts'
 import type { TestInput, TestOutput } from './launch.ts'
 
 export interface Case {
@@ -130,7 +130,7 @@ export function roundingIn16({ batch, queries, keys, heads, headSize, mask, rate
     for (let d = 0; d < headSize; d++) sum += a[at + d] * b[bt + d]
     return sum
   }
-  const [scale, below] = [1 / Math.sqrt(headSize), droppedBelow(rate)]
+  const scale = 1 / Math.sqrt(headSize)
   for (let row = 0; row < batch * heads * queries; row++) {
     const [item, head, i] = [Math.floor(row / queries / heads), Math.floor(row / queries) % heads, row % queries]
     const at = ((item * queries + i) * heads + head) * headSize
@@ -138,7 +138,7 @@ export function roundingIn16({ batch, queries, keys, heads, headSize, mask, rate
     for (let j = 0; j < keys; j++) {
       if (mask && !mask(item, j)) continue
       const jt = ((item * keys + j) * heads + head) * headSize
-      const z = rate === 0 ? 1 : randomWord(row * keys + j, 9, STEP, seed) >= below ? 1 / (1 - rate) : 0
+      const z = keepFactor(rate, row * keys + j, 9, STEP, seed)
       const p = Math.exp(scale * dot(qs, at, ks, jt) - lse[row])
       const slope = Math.abs(scale * p * (z * dot(dOs, at, vs, jt) - mean))
       for (let d = 0; d < headSize; d++) {
