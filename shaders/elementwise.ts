@@ -319,6 +319,8 @@ export interface Finish {
   readonly dtype: 'f32' | 'f16'
   /** Whether the kernel's own result is stored too. */
   readonly keeps: boolean
+  /** Of `value` alone: what is stored in the place of the kernel's own result where that is kept, and has its dtype. */
+  readonly instead?: Body
 }
 
 /** A Finish as WGSL, with the uniforms that it reads. */
@@ -326,6 +328,7 @@ export interface FinishText {
   /**
    * `fn finish(value: f32, i: u32) -> f32` for element `i` of `shape`, or `fn finish4(value: vec4f, i: u32) -> vec4f` for
    * elements i … i + 3, where `i` must be a multiple of four: rows are multiples of four long where they are stored so.
+   * Where something is stored instead of the kernel's own result, `fn instead(value: f32) -> f32` or `instead4` makes it.
    */
   wgsl(width: 1 | 4): string
   /** Element types of the inputs' arrays: for fours, vec4 where an input has them together. */
@@ -334,7 +337,7 @@ export interface FinishText {
   readonly words: Readonly<Record<string, number>>
 }
 
-export function finishText({ shape, inputs, body }: Finish): FinishText {
+export function finishText({ shape, inputs, body, instead }: Finish): FinishText {
   const at = addressing(shape, inputs)
   const { fields, words } = at
   pushScalars(body.scalars, fields, words)
@@ -349,9 +352,17 @@ export function finishText({ shape, inputs, body }: Finish): FinishText {
       'fn finish4(value: vec4f, i: u32) -> vec4f {', ...[...four.before, 'return vec4f(', ...calls, ');'].map(indented), '}',
     ]
   }
+  const kept = (width: 1 | 4): string[] => (instead
+    ? [
+      'fn instead(value: f32) -> f32 {', ...[...instead.lines, `return ${instead.result};`].map(indented), '}',
+      ...(width === 4 ? [`fn instead4(value: vec4f) -> vec4f { return vec4f(${LETTERS.map(letter => `instead(value.${letter})`).join(', ')}); }`] : []),
+    ]
+    : [])
   return {
-    wgsl: width => [helperText(body.helpers), ...(width === 4 ? finish4() : finish('', [...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)]))]
-      .filter(line => line !== '').join('\n'),
+    wgsl: width => [
+      helperText([...body.helpers, ...instead?.helpers ?? []]),
+      ...(width === 4 ? finish4() : finish('', [...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)])), ...kept(width),
+    ].filter(line => line !== '').join('\n'),
     types: width => inputs.map(({ dtype }, k) => (width === 4 && at.together[k] ? `vec4<${dtype}>` : dtype)),
     fields: named,
     words: Object.fromEntries(named.map(([name], k) => {

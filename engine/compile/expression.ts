@@ -30,7 +30,7 @@ export class Unfusable extends Error {
  * Which elementwise values melt into their consumer, by `keyOf`: those with one reader, element for element. Those of
  * `forced` do not.
  */
-export function findMelted(graph: Canonical, traits: Traits, forced: ReadonlySet<string>): ReadonlySet<string> {
+export function findMelted(graph: Canonical, traits: Traits, forced: ReadonlySet<string>): Set<string> {
   const { nodes, uses, kept } = graph
   const melted = new Set<string>()
   const leaves = new Map<string, Set<string>>()

@@ -13,6 +13,8 @@ export interface Finishing {
   readonly kernel: Kernel
   /** Whether somebody else reads the kernel's own output, later. */
   readonly keeps: boolean
+  /** The only one that does, where it makes something costly of that output alone: made at once, it is kept instead. */
+  readonly instead?: Elementwise
 }
 
 /** A value that an expression loads, and the views that it is read through. */
@@ -21,8 +23,11 @@ interface Leaf {
   readonly views: View[]
 }
 
-/** The finishes of a graph whose values of `melted` have become parts of their readers' expressions; by the expressions' last nodes. */
-export function findFinishes(graph: Canonical, melted: ReadonlySet<string>, traits: Traits): ReadonlyMap<Node, Finishing> {
+/**
+ * The finishes of a graph whose values of `melted` have become parts of their readers' expressions; by the expressions' last
+ * nodes. What a finish keeps instead of its kernel's output leaves `melted`: its readers load it.
+ */
+export function findFinishes(graph: Canonical, melted: Set<string>, traits: Traits): ReadonlyMap<Node, Finishing> {
   const { nodes, kept } = graph
   const found = new Map<Node, Finishing>()
   const taken = new Set<Node>()
@@ -46,15 +51,32 @@ export function findFinishes(graph: Canonical, melted: ReadonlySet<string>, trai
     if (!kernel) continue
     const own = keyOf({ node: kernel, index: 0 })
     const reads = (reader: Node): boolean => graph.inputsOf(reader).some(({ base }) => keyOf(base) === own)
-    const keeps = kept.has(own) || readersOf(kernel).some(reader => !members.has(reader) && reads(reader))
+    const later = readersOf(kernel).filter(reader => !members.has(reader) && reads(reader))
+    const keeps = kept.has(own) || later.length > 0
     const besides = leaves.filter(({ base }) => keyOf(base) !== own).reduce((n, { views }) => n + new Set(views.map(viewKey)).size, 0)
     // The finished result takes the place of the kernel's own, or a place besides it.
     const bindings = kernel.inputs.length + kernel.outputs.length + besides + (keeps ? 1 : 0)
     if (bindings > traits.maxStorageBuffers) continue
-    found.set(root, { kernel, keeps })
+    const instead = kept.has(own) ? undefined : costlyReader(kernel, later, graph)
+    if (instead) melted.delete(keyOf({ node: instead, index: 0 }))
+    found.set(root, { kernel, keeps, instead })
     taken.add(kernel)
   }
   return found
+}
+
+/**
+ * The one node of `later`, where it is a function of each element of the kernel's first output alone, of the same dtype, and
+ * one that calls helpers: GELU's slope. Its readers load a number in place of making it, and memory holds no more than before.
+ */
+function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Canonical): Elementwise | undefined {
+  const [reader, another] = later
+  if (!reader || another || !isElementwise(reader) || reader.op.uniforms || !Array.isArray(reader.op.helpers)) return undefined
+  const [own] = kernel.outputs
+  const [made] = reader.outputs
+  const elements = sizeOf(own.shape)
+  const alone = inputsOf(reader).every(({ base, view }) => base.node === kernel && base.index === 0 && isTransparent(view, own, sizeOf(made.shape)))
+  return alone && made.dtype === own.dtype && sizeOf(made.shape) === elements ? reader : undefined
 }
 
 /** The nodes of one expression, and what it loads. */

@@ -12,7 +12,7 @@ import { contiguousView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
 import { answering, chooser, measuring } from '../tune.ts'
 import { type Assignment, type Canonical, type Elementwise, type Located, canonical, isElementwise, isWhole, keyOf } from './canonical.ts'
-import { ExpressionWriter, Unfusable, findMelted } from './expression.ts'
+import { type Expression, ExpressionWriter, Unfusable, findMelted } from './expression.ts'
 import { type Finishing, findFinishes } from './finish.ts'
 import { Entangled, type Made, type Update, inOrder } from './order.ts'
 import { ALIGNMENT, type Binding, type Region, type Step, bindView, padded, whole } from './region.ts'
@@ -65,7 +65,7 @@ const keysOf = (inputs: readonly Located[]): string[] => inputs.map(({ base }) =
 class Scheduler {
   readonly #graph: Canonical
   readonly #traits: Traits
-  readonly #melted: ReadonlySet<string>
+  readonly #melted: Set<string>
   readonly #regions = new Map<string, Region>()
   readonly #steps: Made[] = []
   readonly #updates: Update[] = []
@@ -74,6 +74,8 @@ class Scheduler {
   /** Expressions that a kernel's own dispatch ends with, by their last node; and those kernels. */
   #finishing: ReadonlyMap<Node, Finishing> = new Map()
   #finished: ReadonlySet<Node> = new Set()
+  /** Values that a finish keeps in the place of its kernel's own: no dispatch of theirs makes them. */
+  #kept: ReadonlySet<Node> = new Set()
   /** Temporaries that the same launch has filled before, by what it is and what it reads. */
   readonly #filled = new Map<string, Region>()
   readonly #trials = new Map<string, Trial>()
@@ -89,11 +91,12 @@ class Scheduler {
     this.#place()
     this.#finishing = findFinishes(this.#graph, this.#melted, this.#traits)
     this.#finished = new Set([...this.#finishing.values()].map(({ kernel }) => kernel))
+    this.#kept = new Set([...this.#finishing.values()].flatMap(({ instead }) => instead ?? []))
     for (const node of nodes) {
       if (isElementwise(node)) {
         const finishing = this.#finishing.get(node)
         if (finishing) this.#finishedKernel(node, finishing)
-        else if (!this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
+        else if (!this.#kept.has(node) && !this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
       } else if (node.op.kind === 'reduce') this.#reduce(node)
       else if (node.op.kind === 'kernel' && !this.#finished.has(node)) this.#kernel(node)
     }
@@ -108,7 +111,7 @@ class Scheduler {
     }
     return {
       steps: inOrder(this.#steps, this.#updates), outputs: outputs.map(value => this.#region(value)), stores,
-      trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size,
+      trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size + this.#kept.size,
     }
   }
 
@@ -184,12 +187,19 @@ class Scheduler {
   }
 
   /** A kernel's launches, the last of which ends with an expression. */
-  #finishedKernel(root: Elementwise, { kernel, keeps }: Finishing): void {
+  #finishedKernel(root: Elementwise, { kernel, keeps, instead }: Finishing): void {
     const [{ shape, dtype }] = root.outputs
     if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`a kernel can't end in ${dtype}`)
-    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#melted, shape, { node: kernel, index: 0 }).ofNode(root)
+    const own = { node: kernel, index: 0 }
+    const expression = (node: Elementwise): Expression => new ExpressionWriter(this.#graph, this.#melted, shape, own).ofNode(node)
+    const { label, body, inputs } = expression(root)
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
-    const finish: Finish = { label: label || 'fill', shape, inputs: bound.map(b => b.view), body, dtype, keeps }
+    const beside = instead && expression(instead)
+    if (instead) this.#regions.set(keyOf(own), this.#newRegion({ node: instead, index: 0 }))
+    const finish: Finish = {
+      label: [label || 'fill', ...(beside ? [beside.label] : [])].join(' & '), shape, inputs: bound.map(b => b.view), body, dtype, keeps,
+      instead: beside?.body,
+    }
     const region = this.#newRegion({ node: root, index: 0 })
     this.#kernel(kernel, { finish, inputs: bound.map(b => b.binding), reads: keysOf(inputs), region })
   }

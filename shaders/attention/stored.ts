@@ -63,7 +63,7 @@ const MOST_HELD = 12
 
 /** Chunk `c` of a place in a slab; `swing` is anything equal to the place modulo eight. */
 const slabAt = (place: string, swing: string, layout: AttentionLayout): string =>
-  `(${place}) * ${slabPitch(layout)}u + ${slabOf(layout) === SWING ? `(c ^ (${swing} & ${SWING - 1}u))` : 'c'}`
+  `[${place}][${slabOf(layout) === SWING ? `(c + ${swing}) % ${SWING}u` : 'c'}]`
 
 /** Weights and slopes of the scores of a tile of keys (rows) and queries (columns). */
 export function storedWeightsWgsl(config: StoredConfig, layout: AttentionLayout): string {
@@ -87,7 +87,7 @@ export function storedWeightsWgsl(config: StoredConfig, layout: AttentionLayout)
     })))
   const read = (p: number): string => (p < phases.length ? `${rows.read(phases[p].keys, 'rowStart')}
 ${columns.read(phases[p].queries, 'columnStart')}` : '')
-  const put = (tile: string): string => `${tile}[${slabAt('n', 'n', layout)}] = value;`
+  const put = (tile: string): string => `${tile}${slabAt('n', 'n', layout)} = value;`
   const factor = (n: number, g: number): string => (layout.dropout ? `keep${n}_${g} * ` : '')
   return tidy(`${declarations({
     title: `attention gradient's weights ${describe(config, layout)}`,
@@ -95,8 +95,8 @@ ${columns.read(phases[p].queries, 'columnStart')}` : '')
     extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }, { name: 'stored', type: `array<vec4<${layout.dtype}>>`, written: true }],
     fields: storedFields,
   })}
-var<workgroup> rowTile: array<vec4<${layout.dtype}>, ${tiledRows(config) * slabPitch(layout)}>;
-var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${tiledColumns(config) * slabPitch(layout)}>;
+var<workgroup> rowTile: array<array<vec4<${layout.dtype}>, ${slabPitch(layout)}>, ${tiledRows(config)}>;
+var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${slabPitch(layout)}>, ${tiledColumns(config)}>;
 
 ${main(config)}
 ${placeOfPair}
@@ -142,7 +142,6 @@ export const weightTiles = (config: StoredConfig, { queries, keys }: AttentionPr
 /** What is on its way from the stored square to workgroup memory, `weights[column][four rows]`, one piece a turn of an invocation. */
 function movedWeights(side: Side, config: StoredConfig, layout: AttentionLayout) {
   const fours = tiledRows(config) / 4
-  const pitch = fours + 1
   const threads = tiledThreads(config)
   const zero = `vec4<${layout.dtype}>()`
   const turns = fours * tiledColumns(config) / threads / (side === 'query' ? 4 : 1)
@@ -158,7 +157,7 @@ ${body(t)}
       read: (start: string) => every(t => `let i = min(${start} + at / ${fours}u, sizes.storedQueries - 1u);
 let four = min(rowStart / 4u + at % ${fours}u, sizes.storedKeys / 4u - 1u);
 moved${t} = stored[square + i * (sizes.storedKeys / 4u) + four];`),
-      put: every(t => `weights[at / ${fours}u * ${pitch}u + at % ${fours}u] = vec4<f32>(moved${t});`),
+      put: every(t => `weights[at / ${fours}u][at % ${fours}u] = vec4<f32>(moved${t});`),
     }
   }
   // Columns do: blocks of four by four are turned round. Two blocks side by side, so that what eight invocations put is in eight banks.
@@ -169,7 +168,7 @@ moved${t} = stored[square + i * (sizes.storedKeys / 4u) + four];`),
     read: (start: string) => every(t => `let four = min(${start} / 4u + ${column}, sizes.storedKeys / 4u - 1u);
 ${each(4, e => `moved${t}_${e} = stored[square + min(rowStart + 4u * (${four}) + ${e}u, sizes.storedQueries - 1u) * (sizes.storedKeys / 4u) + four];`)}`),
     put: every(t => each(4, e =>
-      `weights[(4u * (${column}) + ${e}u) * ${pitch}u + ${four}] = vec4<f32>(vec4<${layout.dtype}>(${each(4, q => `moved${t}_${q}[${e}]`, ', ')}));`)),
+      `weights[4u * (${column}) + ${e}u][${four}] = vec4<f32>(vec4<${layout.dtype}>(${each(4, q => `moved${t}_${q}[${e}]`, ', ')}));`)),
   }
 }
 
@@ -197,8 +196,8 @@ export function storedSumsWgsl(side: Side, config: StoredConfig, layout: Attenti
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: `array<vec4<${layout.dtype}>>` }],
     fields: `${storedFields} part: u32, factor: f32,`,
   })}
-var<workgroup> columnTile: array<vec4<${layout.dtype}>, ${depth * chunks}>;
-var<workgroup> weights: array<vec4<f32>, ${depth * pitch}>;
+var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${chunks}>, ${depth}>;
+var<workgroup> weights: array<array<vec4<f32>, ${pitch}>, ${depth}>;
 
 ${main(config)}
 ${place(tiledRows(config))}
@@ -215,16 +214,15 @@ ${columns.read(coming, '0u')}
 for (var start = 0u; start < end; start += ${depth}u) {
 workgroupBarrier();
 ${weights.put}
-${columns.put(coming, 'start', 'columnTile[n * CHUNKS + c] = value;')}
+${columns.put(coming, 'start', 'columnTile[n][c] = value;')}
 workgroupBarrier();
 ${weights.read(`(start + ${depth}u)`)}
 ${columns.read(coming, `start + ${depth}u`)}
 for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
-let weightsAt = turn * ${TURN * pitch}u + y;
-let chunksAt = turn * ${TURN * chunks}u;
 ${each(TURN, n => `{
-${each(fours, g => `let weight${g} = weights[weightsAt + ${n * pitch + ty * g}u];`)}
-${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[chunksAt + ${n * chunks}u + own${t}]);`)}
+let column = turn * ${TURN}u + ${n}u;
+${each(fours, g => `let weight${g} = weights[column][y + ${ty * g}u];`)}
+${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[column][own${t}]);`)}
 ${each(rm, m => each(owned, t => `sum${m}_${t} += weight${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
 }`)}
 }

@@ -3,8 +3,9 @@
 //
 // Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the chunks
 // x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring invocations
-// read neighbouring places, spread over the banks: chunk c of place p stands at c ^ (p mod 8) of its row, or with odd
-// pitches where rows are no multiple of eight chunks.
+// read neighbouring places, spread over the banks: chunk c of place p stands at (c + p mod 8) mod chunks of its row, or with
+// odd pitches where rows are no multiple of eight chunks. Tiles are arrays of rows, and turned by remainders: of such places
+// Dawn knows that they are inside, and leaves out its checks.
 //
 // What one invocation's columns weigh, the others of its rows (the same y) need too: it goes round by subgroup shuffles,
 // or through workgroup memory. Where an invocation moves few, the next columns are on their way, in registers, while
@@ -63,7 +64,7 @@ const describe = (config: TiledConfig, { headSize, dtype }: AttentionLayout): st
 
 /** Chunk `c` of the row at `place` in a tile; `swing` is anything equal to the place modulo eight. */
 const chunkAt = (place: string, c: string, swing: string, { headSize }: AttentionLayout): string =>
-  `(${place}) * PITCH + ${swings(headSize) ? `(${c} ^ (${swing} & 7u))` : c}`
+  `[${place}][${swings(headSize) ? `(${c} + ${swing} % 8u) % CHUNKS` : c}]`
 
 /** Row m's component of the vectors `name_group`. */
 const ofRow = (name: string, m: number, config: TiledConfig): string => {
@@ -89,7 +90,7 @@ function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayou
   })
 }
 
-const putIn = (tile: string, layout: AttentionLayout): string => `${tile}[${chunkAt('n', 'c', 'n', layout)}] = value;`
+const putIn = (tile: string, layout: AttentionLayout): string => `${tile}${chunkAt('n', 'c', 'n', layout)} = value;`
 
 /** Copies the workgroup's own rows to their tile. */
 function fillRows(tile: string, operand: string, bound: string, config: TiledConfig, layout: AttentionLayout): string {
@@ -98,7 +99,7 @@ function fillRows(tile: string, operand: string, bound: string, config: TiledCon
 let place = at / CHUNKS;
 let c = at % CHUNKS;
 let i = min(rowStart + (place % ${ty}u) * ${rm}u + place / ${ty}u, ${bound} - 1u);
-${tile}[${chunkAt('place', 'c', 'place', layout)}] = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
+${tile}${chunkAt('place', 'c', 'place', layout)} = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
 }`
 }
 
@@ -112,16 +113,16 @@ export function zeroBlock(score: string, config: Blocks): string {
   return block(config, (n, g) => `var ${score}${n}_${g} = vec${foursOf(config).width}<f32>();`)
 }
 
-/** score[n] += a · bᵀ over so many chunks of two tiles, whose chunk `c` of a place stands at `at`. Sums go on from chunk to chunk, with no addition apart. */
+/** score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums go on from chunk to chunk, with no addition apart. */
 export function addProducts(
   score: string, [rowTile, columnTile]: readonly [string, string], chunks: string, at: (place: string, swing: string) => string, config: Blocks,
 ): string {
   const { tx, ty, rm, cn } = config
   const { groups } = foursOf(config)
   return `for (var c = 0u; c < ${chunks}; c++) {
-${each(rm, m => `let a${m} = vec4<f32>(${rowTile}[${at(`y + ${ty * m}u`, 'y')}]);`)}
+${each(rm, m => `let a${m} = vec4<f32>(${rowTile}${at(`y + ${ty * m}u`, 'y')});`)}
 ${each(4, e => each(groups, g => `let rows${e}_${g} = ${gather(g, m => `a${m}[${e}]`, config)};`))}
-${each(cn, n => `let b${n} = vec4<f32>(${columnTile}[${at(`x + ${tx * n}u`, 'x')}]);
+${each(cn, n => `let b${n} = vec4<f32>(${columnTile}${at(`x + ${tx * n}u`, 'x')});
 ${each(4, e => each(groups, g => `${score}${n}_${g} += rows${e}_${g} * b${n}[${e}];`))}`)}
 }`
 }
@@ -148,7 +149,7 @@ function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, 
   const step = (column: string, swing: string, weight: (weights: string, g: number) => string): string => terms.map(({ sum, weights, tile }) => `{
 let column = ${column};
 ${each(groups, g => `let weight_${g} = ${weight(weights, g)};`)}
-${each(owned, t => `let chunk${t} = vec4<f32>(${tile}[${chunkAt('column', `own${t}`, swing, layout)}]);`)}
+${each(owned, t => `let chunk${t} = vec4<f32>(${tile}${chunkAt('column', `own${t}`, swing, layout)});`)}
 ${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`))}
 }`).join('\n')
   if (exchange) {
@@ -157,7 +158,7 @@ ${each(cn, n => step(`giver + ${tx * n}u`, 'giver', (weights, g) => `subgroupShu
 }`
   }
   return `for (var turn = 0u; turn < ${tiledColumns(config) / TURN}u; turn++) {
-${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${weights}[column * ${ty * groups + 1}u + y + ${ty * g}u]`))}
+${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${weights}[column][y + ${ty * g}u]`))}
 }`
 }
 
@@ -167,8 +168,7 @@ export const sums = (name: string, rm: number, owned: number): string =>
 /** Hands a weight of the block on to `accumulate`. */
 function giveWeight(weights: string, n: number, g: number, value: string, config: TiledConfig): string {
   const { tx, ty } = config
-  const { groups } = foursOf(config)
-  return config.exchange ? `let ${weights}${n}_${g} = ${value};` : `${weights}[(x + ${tx * n}u) * ${ty * groups + 1}u + y + ${ty * g}u] = ${value};`
+  return config.exchange ? `let ${weights}${n}_${g} = ${value};` : `${weights}[x + ${tx * n}u][y + ${ty * g}u] = ${value};`
 }
 
 /**
@@ -230,12 +230,12 @@ ${exchange ? 'let first = inSubgroup - x; // of those that have the same rows' :
 ${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}`
 
 function workgroupTile(name: string, rows: number, layout: AttentionLayout): string {
-  return `var<workgroup> ${name}: array<vec4<${layout.dtype}>, ${rows * pitchOf(layout.headSize)}>;`
+  return `var<workgroup> ${name}: array<array<vec4<${layout.dtype}>, ${pitchOf(layout.headSize)}>, ${rows}>;`
 }
 
 function workgroupWeights(name: string, config: TiledConfig): string {
   const { width, groups } = foursOf(config)
-  return config.exchange ? '' : `var<workgroup> ${name}: array<vec${width}<f32>, ${tiledColumns(config) * (config.ty * groups + 1)}>;`
+  return config.exchange ? '' : `var<workgroup> ${name}: array<array<vec${width}<f32>, ${config.ty * groups + 1}>, ${tiledColumns(config)}>;`
 }
 
 /** Forward: o and lse. */
@@ -256,7 +256,6 @@ export function tiledForwardWgsl(config: TiledConfig, layout: AttentionLayout): 
     title: `attention forward ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }], subgroups: exchange,
   })}
-const PITCH = ${pitchOf(layout.headSize)}u;
 ${workgroupTile('rowTile', rows, layout)}
 ${workgroupTile('columnTile', tiledColumns(config), layout)}
 ${workgroupWeights('weights', config)}
@@ -325,7 +324,6 @@ export function tiledGradientWgsl(side: Side, config: TiledConfig, layout: Atten
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }], subgroups: exchange,
   })}
-const PITCH = ${pitchOf(layout.headSize)}u;
 ${workgroupTile('rowTile1', rows, layout)}
 ${workgroupTile('rowTile2', rows, layout)}
 ${workgroupTile('columnTile1', tiledColumns(config), layout)}

@@ -132,7 +132,7 @@ export function slotsOf(product: Product, split: boolean, partials: Slot): { slo
   return { slots: [...slots, ...finishing], writes: writes.map(at => slots.length + at) }
 }
 
-/** What the end of a product binds: inputs of its finish, then its own result unless only the finished one is stored, then that. */
+/** What the end of a product binds: inputs of its finish, then its own result (or what is kept instead) unless only the finished one is stored, then that. */
 export function finishSlots({ finish, out }: Product): { slots: Slot[]; writes: number[] } {
   if (!finish) return { slots: [out.slot], writes: [0] }
   const inputs = finish.inputs.map((_, k) => finishInput(k))
@@ -154,7 +154,8 @@ export function declareFinish(writer: Writer, { finish, out, outVec4 }: Pick<Lay
 /** Stores what stands in the f32 variable `value`, of element number `i` or of four from there on, at `index` of the output.
  *  Four begin at a multiple of four, as vec4 in memory do. */
 export function storeFinished(writer: Writer, { finish, out }: Pick<Layout, 'finish' | 'out'>, width: 1 | 4, value: string, index: string, i: string): void {
-  if (!finish || finish.keeps) writer.line(`out[${index}] = ${fromF32(value, out, width)};`)
+  const own = finish?.instead ? `${width === 1 ? 'instead' : 'instead4'}(${value})` : value
+  if (!finish || finish.keeps) writer.line(`out[${index}] = ${fromF32(own, out, width)};`)
   if (!finish) return
   const made = `${width === 1 ? 'finish' : 'finish4'}(${value}, ${i})`
   writer.line(`finished[${index}] = ${fromF32(made, finish.dtype, width)};`)

@@ -17,6 +17,7 @@ import {
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { NULL_LANES, expectCompiled, writtenOut } from '../support/matrices.ts'
 import { SEED } from '../support/seed.ts'
+import { workgroupArrays } from '../support/workgroup.ts'
 
 let bench: TestDevice
 beforeAll(async () => { bench = await openTestDevice() })
@@ -61,13 +62,10 @@ describe('is offered', () => {
   })
 
   test('with its workgroup memory as the shaders declare it, in arrays of whole sixteen bytes', () => {
-    const bytes = (type: string): number => Number(/[fu](\d+)/.exec(type)?.[1]) / 8 * (type.startsWith('vec2') ? 2 : 1)
-    const declared = (wgsl: string): number[] => [...wgsl.matchAll(/var<workgroup> \w+: array<([\w<>]+), (\d+)>;/g)]
-      .map(([, type, count]) => bytes(type) * Number(count))
     const expectDeclared = (wgsl: string, total: number): void => {
-      expect([...wgsl.matchAll(/var<workgroup>/g)].length).toBe(declared(wgsl).length)
-      expect(declared(wgsl).reduce((sum, size) => sum + size)).toBe(total)
-      expect(declared(wgsl).filter(size => size % 16 !== 0)).toEqual([])
+      const arrays = workgroupArrays(wgsl)
+      expect(arrays.reduce((sum, size) => sum + size)).toBe(total)
+      expect(arrays.filter(size => size % 16 !== 0)).toEqual([])
     }
     for (const pass of passes) {
       for (const config of matricesOf(pass, plainLayout, traits)) expectDeclared(wgslOf(pass, config, plainLayout), matrixBytes(config, plainLayout, pass))

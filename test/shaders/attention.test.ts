@@ -24,6 +24,7 @@ import {
 } from '../support/attention.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
+import { workgroupArrays } from '../support/workgroup.ts'
 
 let bench: TestDevice
 beforeAll(async () => {
@@ -215,17 +216,17 @@ test('f16 operands are summed in f32', async context => {
   await checkCase(c, drawTensors(c, 'f16'), 2e-3)
 })
 
+const declaredBytes = (wgsl: string): number => workgroupArrays(wgsl).reduce((sum, bytes) => sum + bytes, 0)
+
 test('workgroup memory is counted as the shaders declare it, and a small adapter is given what fits', () => {
   const layout: AttentionLayout = { dtype: 'f32', headSize: 64, vector: true, mask: true, dropout: true }
   const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 16384 }
-  const declared = (wgsl: string): number => [...wgsl.matchAll(/var<workgroup> \w+: array<vec(\d)<f(\d+)>, (\d+)>/g)]
-    .reduce((sum, [, width, bits, count]) => sum + Number(width) * (Number(bits) / 8) * Number(count), 0)
   for (const pass of ['forward', 'query', 'key'] as const) {
     for (const form of [layout, { ...layout, dtype: 'f16' as const, headSize: 20 }]) {
       for (const config of attentionCandidates(pass, form, { ...gpu, maxWorkgroupStorage: 1 << 20 })) {
         if (config.kind !== 'tiled') continue
         const wgsl = pass === 'forward' ? attentionForwardWgsl(config, form) : attentionGradientWgsl(pass, config, form)
-        expect(tiledBytes(config, form, pass)).toBe(declared(wgsl))
+        expect(tiledBytes(config, form, pass)).toBe(declaredBytes(wgsl))
       }
     }
     const small = attentionCandidates(pass, layout, gpu)
@@ -237,15 +238,13 @@ test('workgroup memory is counted as the shaders declare it, and a small adapter
 
 test('so is that of the stored gradient', () => {
   const gpu: Traits = { ...bench.traits, cpu: false, subgroupMatrix: undefined, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 1 << 20 }
-  const declared = (wgsl: string): number => [...wgsl.matchAll(/var<workgroup> \w+: array<vec4<f(\d+)>, (\d+)>/g)]
-    .reduce((sum, [, bits, count]) => sum + Number(bits) / 2 * Number(count), 0)
   for (const layout of [{ headSize: 64, dtype: 'f32' }, { headSize: 20, dtype: 'f16' }] as const) {
     const form: AttentionLayout = { ...layout, vector: true, mask: true, dropout: false }
     for (const part of ['weights', 'sums'] as const) {
       for (const config of storedCandidates(part, form, gpu)) {
         if (config.kind !== 'stored') continue
         for (const wgsl of part === 'weights' ? [storedWeights(config, form)] : [storedSums('query', config, form), storedSums('key', config, form)]) {
-          expect(storedStorage(part, config, form)).toBe(declared(wgsl))
+          expect(storedStorage(part, config, form)).toBe(declaredBytes(wgsl))
         }
       }
       expect(storedCandidates(part, form, { ...gpu, cpu: true })).toEqual([])

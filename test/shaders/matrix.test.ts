@@ -14,6 +14,7 @@ import { type TestDevice, openTestDevice, runLowering } from '../support/launch.
 import { NULL_LANES, expectCompiled, writtenOut } from '../support/matrices.ts'
 import { noises } from '../support/ops.ts'
 import { SEED } from '../support/seed.ts'
+import { workgroupArrays } from '../support/workgroup.ts'
 
 let bench: TestDevice
 beforeAll(async () => { bench = await openTestDevice() })
@@ -76,8 +77,7 @@ test('its arrays in workgroup memory take whole sixteens of bytes, as all are co
         const configs = rankedCandidates(product, traitsWith(fragment)).flatMap(({ candidate: { config } }) => (config.kernel === 'matrix' ? [config] : []))
         expect(configs.length).toBeGreaterThan(4)
         for (const config of configs) {
-          const arrays = [...wgsl(config, layoutFor(config, product, false)).matchAll(/var<workgroup> \w+: array<(vec4<)?f(\d+)>?, (\d+)>;/g)]
-          const bytes = arrays.map(([, four, bits, count]) => (four ? 4 : 1) * Number(bits) / 8 * Number(count))
+          const bytes = workgroupArrays(wgsl(config, layoutFor(config, product, false)))
           expect(bytes.length).toBe(3)
           expect(bytes.filter(size => size % 16 !== 0)).toEqual([])
           expect(bytes.reduce((sum, size) => sum + size)).toBe(matrixStorage(config))
