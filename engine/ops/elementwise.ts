@@ -1,9 +1,9 @@
 // Elementwise ops: one row a function, with its WGSL, its float64 value and its gradient. Broadcasting follows NumPy.
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type ElementwiseOp, type GradientContext, defineOp } from '../graph.ts'
+import { type ElementwiseOp, type GradientContext, defineOp, specOf } from '../graph.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
-import { type Tensor, apply, scalar } from '../tensor.ts'
+import { Tensor, apply, scalar } from '../tensor.ts'
 import { erf64, normalCdf64 } from './erf.ts'
 import { sumTo } from './reduce.ts'
 
@@ -37,8 +37,15 @@ function gradientOf(rules: readonly Rule[] | undefined): ((context: GradientCont
     const rule = rules[i]
     if (!needs[i] || !dy || !rule || !isFloat(x.dtype)) return undefined
     const dx = rule(inputs, outputs[0], dy)
-    return dx && sumTo(dx, x.shape).cast(x.dtype)
+    return dx && castBack(sumTo(dx, x.shape), x.dtype)
   })
+}
+
+/** A gradient in its input's dtype. What was f16 before it was widened is itself again, without a pass over memory. */
+function castBack(dx: Tensor, dtype: DType): Tensor {
+  const { op, inputs: [from] } = dx.value.node
+  const widened = op.name === 'cast' && dx.dtype === 'f32' && specOf(from).dtype === 'f16'
+  return widened && dtype === 'f16' ? new Tensor(from) : dx.cast(dtype)
 }
 
 function unary(name: string, row: Row, floatsOnly: boolean): void {
@@ -231,7 +238,7 @@ defineOp({
   wgsl: ([a], { output, stored }) => (output !== 'f16' ? `${output}(${a})` : stored ? `f32(${a})` : `round_f16(f32(${a}))`),
   helpers: ({ output, stored }) => (output === 'f16' && !stored ? ['round_f16'] : []),
   scalar: ([a], { dtype }) => (isFloat(dtype) ? a : Math.trunc(a)),
-  gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? dy.cast(x.dtype) : undefined],
+  gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? castBack(dy, x.dtype) : undefined],
 } satisfies ElementwiseOp<CastAttributes>)
 
 defineOp({
