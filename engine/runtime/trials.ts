@@ -22,6 +22,9 @@ const FIRST_GUESSES = 4
 /** A measurement repeats a candidate for about so long; each has its turn so often, and its best counts. */
 const MILLISECONDS = 4
 const ROUNDS = 3
+/** A GPU that changes its pace meanwhile favours whose turn it was: while any candidate gains so much on its best, all have another turn. */
+const GAIN = 0.1
+const MOST_ROUNDS = 12
 const MOST_RUNS = 50
 /** Questions whose candidates compile at once. */
 const AHEAD = 3
@@ -118,8 +121,14 @@ async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<st
     if (!device.traits.cpu && running.length > 1 && performance.now() - lastRun > NAP_MS) await wake(running[0].run)
     for (const one of running) one.times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await one.run(1), 0.01))))
     // In turns: what slows the adapter down for a while slows all of them.
-    for (let round = 0; round < ROUNDS; round++) {
-      for (const one of running) one.best = Math.min(one.best, await one.run(one.times) / one.times)
+    let gained = true
+    for (let round = 0; round < ROUNDS || (gained && round < MOST_ROUNDS); round++) {
+      gained = false
+      for (const one of running) {
+        const time = await one.run(one.times) / one.times
+        gained ||= !device.traits.cpu && time < (1 - GAIN) * one.best
+        one.best = Math.min(one.best, time)
+      }
     }
   } catch (error) {
     device.check() // a GPU that is lost says so in words of its own

@@ -69,7 +69,7 @@ export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: 
   const { groups, turns } = sharesOf(pass, config)
   const sums = { forward: 1, query: 1, key: 2, weights: 0 }[pass] * stripRows(config) * headSize / lanes
   return layout.dtype === 'f16' && layout.vector
-    && whole(rows, m / 4, n / 4, k / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns)
+    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns)
     && sums <= mostSums(rows)
     && threadsOf(config) <= traits.maxWorkgroupInvocations
     && matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
@@ -84,7 +84,7 @@ export function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, tra
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   return layout.dtype === 'f16' && layout.vector
-    && whole(rows, m / 4, n / 4, k / 4, headSize / n, headSize / k, columns / n, columns / k)
+    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k)
     && stripRows(config) * headSize / lanes <= mostSums(rows)
     && threadsOf(config) <= traits.maxWorkgroupInvocations
     && matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage

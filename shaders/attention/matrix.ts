@@ -10,8 +10,8 @@
 // for that are references raised, and the sums mended by way of workgroup memory.
 //
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
-// keys, of a column where rows are (side 'key'). Workgroup memory is of fours, which threads read and write at once, but for
-// scores and weights of side 'key', whose four keys stand below one another.
+// keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
+// quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
 import { type Coming, Columns } from './columns.ts'
 import { type AttentionLayout, type Side, bufferOf, builtins, declarations, each, place, sides, tidy } from './common.ts'
 import {
@@ -23,7 +23,8 @@ function fillRows(operand: string, bound: string, config: MatrixConfig): string 
   return `for (var at = local; at < ${matrixRows(config)}u * CHUNKS; at += ${threadsOf(config)}u) {
 let i = min(rowStart + at / CHUNKS, ${bound} - 1u);
 let values = ${bufferOf(operand)}[row${operand}(item, i, head) + at % CHUNKS];
-tile[at / CHUNKS * PITCH + at % CHUNKS] = values;
+let to = at / CHUNKS * PITCH + at % CHUNKS * 4u;
+${each(4, e => `tile[${plus('to', e)}] = values[${e}];`)}
 }`
 }
 
@@ -33,13 +34,13 @@ export function keepRows(name: string, operand: string, bound: string, config: M
   return `${fillRows(operand, bound, config)}
 workgroupBarrier();
 ${each(rows, i => each(headSize / k, h =>
-    `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('strip', i * m)}) * PITCH`, h * k / 4), 'PITCH', config)};`))}
+    `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('strip', i * m)}) * PITCH`, h * k), 'PITCH', config)};`))}
 workgroupBarrier();`
 }
 
 export type Fragment = 'left' | 'left turned' | 'right' | 'right turned' | 'sum'
 
-/** A fragment from memory, which `at` and `pitch` count in elements or in fours as it is declared; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
+/** A fragment from memory; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
 export function load(side: Fragment, from: string, at: string, pitch: string, { fragment: { m, n, k } }: MatrixConfig): string {
   const type = side === 'sum' ? `subgroup_matrix_result<f32, ${n}, ${m}>`
     : side.startsWith('left') ? `subgroup_matrix_left<f16, ${k}, ${m}>` : `subgroup_matrix_right<f16, ${n}, ${k}>`
@@ -51,58 +52,58 @@ export const comingOf = (operand: string, bound: string): Coming => ({ operand, 
 export const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
   new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, ahead: true })
 
-/** Writes to the tile's part number `part`. */
-export const putIn = (part: number, { columns }: MatrixConfig): string => `tile[(${plus('n', part * columns)}) * PITCH + c] = value;`
-
-/** Elements that the memory of scores and weights holds in one place. */
-type Width = 1 | 4
-const widthOf = (pass: Pass): Width => (pass === 'key' ? 1 : 4)
+/** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
+export function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
+  const i = side === 'query' ? `n % 4u * ${columns / 4}u + n / 4u` : 'n'
+  return `let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + c * 4u;
+${each(4, e => `tile[${plus('to', e)}] = value[${e}];`)}`
+}
 
 export const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
   each(rows, i => each(count, j => `var ${name}${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
 
-/** scores = left · (the tile's part)ᵀ for the strip, stored to `block`. */
-export function products(pass: Pass, block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
+/** scores = left · (the tile's n-th part)ᵀ for the strip, stored to `block`. */
+export function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
   return `{
 ${zeroSums('s', rows, columns / n, config)}
 ${each(headSize / k, h => `{
-${each(columns / n, j => `let right${j} = ${load('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k / 4), 'PITCH', config)};
+${each(columns / n, j => `let right${j} = ${load('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', config)};
 ${each(rows, i => `s${i}_${j} = subgroupMatrixMultiplyAccumulate(${left}${i}_${h}, right${j}, s${i}_${j});`)}`)}
 }`)}
 ${each(rows, i => each(columns / n, j =>
-    `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n / widthOf(pass))}, s${i}_${j}, BLOCK_PITCH);`))}
+    `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n)}, s${i}_${j}, BLOCK_PITCH);`))}
 }`
 }
 
-/** sum += weights · the tile's part. */
-function accumulate(pass: Pass, sum: string, weights: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
+/** sum += weights · the tile's n-th part. */
+function accumulate(sum: string, weights: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
   return each(columns / k, c => `{
-${each(rows, i => `let left${i} = ${load('left', weights, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, c * k / widthOf(pass)), 'BLOCK_PITCH', config)};`)}
-${each(headSize / n, j => `let right${j} = ${load('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n / 4), 'PITCH', config)};
+${each(rows, i => `let left${i} = ${load('left', weights, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', config)};`)}
+${each(headSize / n, j => `let right${j} = ${load('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', config)};
 ${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, ${sum}${i}_${j});`)}`)}
 }`)
 }
 
 /**
  * Takes a strip's sums to the scores' memory, as many columns at a time as that is wide. `body` works on a chunk of row `row`, which
- * stands there at `at`, from there on where places hold one. `back`: what it leaves goes back to the matrices.
+ * stands there from `four` on. `back`: what it leaves goes back to the matrices.
  */
-function throughScores(held: Width, sum: string, back: boolean, body: (chunk: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
+function throughScores(sum: string, back: boolean, body: (chunk: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, lanes } } = config
   return each(Math.ceil(headSize / columns), slice => {
     const first = slice * columns
     const width = Math.min(columns, headSize - first)
     const fragments = (line: (name: string, at: string) => string): string => each(rows, i => each(width / n, j =>
-      line(`${sum}${i}_${first / n + j}`, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n / held))))
+      line(`${sum}${i}_${first / n + j}`, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n))))
     return `workgroupBarrier();
 ${fragments((name, at) => `subgroupMatrixStore<row_major>(&scores, ${at}, ${name}, BLOCK_PITCH);`)}
 workgroupBarrier();
-for (var share = lane; share < ${stripRows(config) * width / 4}u; share += ${lanes}u) {
-let c = share % ${width / 4}u;
-let row = strip + share / ${width / 4}u;
-let at = row * BLOCK_PITCH + ${held === 4 ? 'c' : '4u * c'};
+for (var at = lane; at < ${stripRows(config) * width / 4}u; at += ${lanes}u) {
+let c = at % ${width / 4}u;
+let row = strip + at / ${width / 4}u;
+let four = row * BLOCK_PITCH + 4u * c;
 ${body(`${first / 4}u + c`)}
 }
 ${back ? `workgroupBarrier();
@@ -110,15 +111,12 @@ ${fragments((name, at) => `${name} = ${load('sum', 'scores', at, 'BLOCK_PITCH', 
   })
 }
 
-/** Stores a strip's sums to an operand, by way of scores' memory. */
-export function storeSums(
-  held: Width, sum: string, name: string, bound: string, value: (four: string) => string, config: MatrixConfig, layout: AttentionLayout,
-): string {
+/** Stores a strip's sums to an operand. */
+export function storeSums(sum: string, name: string, bound: string, value: (four: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
   const operand = name[0].toUpperCase() + name.slice(1)
-  const four = held === 4 ? 'scores[at]' : `vec4<f32>(${each(4, e => `scores[${plus('at', e)}]`, ', ')})`
-  return throughScores(held, sum, false, chunk => `let i = rowStart + row;
+  return throughScores(sum, false, chunk => `let i = rowStart + row;
 if (i < ${bound}) {
-store${operand}(row${operand}(item, i, head), ${chunk}, ${value(four)});
+store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${each(4, e => `scores[${plus('four', e)}]`, ', ')})`)});
 }`, config, layout)
 }
 
@@ -140,13 +138,19 @@ ${moved}
 }`
 }
 
-/** The row of the tile that a thread works on in a turn, where its share is quads of rows. */
-export function rowOf(turn: string, pass: Pass, config: MatrixConfig): string {
-  const { across, groups } = sharesOf(pass, config)
-  const group = `lane / ${across}u`
-  // Of rows that lie 24 banks apart every other one: two quarters of a row are read together, of all 32 banks.
-  const own = across === 4 && groups % 4 === 0 ? `${group} / 4u * 4u + ${group} % 2u * 2u + ${group} / 2u % 2u` : group
-  return `strip + (${turn}) * ${groups}u + ${own}`
+/** The row of a strip that a thread has in a turn, where its share is quads of rows. */
+function rowFunction(pass: Pass, config: MatrixConfig): string {
+  if (pass === 'key') return ''
+  const { across, groups, turns } = sharesOf(pass, config)
+  // Rows of one turn so far apart that their quads are in different banks.
+  const apart = Math.max(1, across / 8)
+  const sum = turns % apart === 0 && apart > 1
+    ? `turn / ${apart}u * ${groups * apart}u + lane / ${across}u * ${apart}u + turn % ${apart}u`
+    : `turn * ${groups}u + lane / ${across}u`
+  return `// The row of its subgroup's strip that a thread works on in a turn
+fn rowOf(turn: u32, lane: u32) -> u32 {
+return ${sum};
+}`
 }
 
 /** Workgroup memory, and how threads read and write their shares of it. */
@@ -154,24 +158,23 @@ export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout
   const scores = pass === 'forward' ? ['scores'] : ['scores', 'slopes']
   const weights = { forward: ['weights'], query: ['weights'], key: ['weights', 'slopeWeights'], weights: [] }[pass]
   const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
-  const held = widthOf(pass)
-  const array = (name: string, type: 'f16' | 'f32', elements: number, width: Width): string =>
-    `var<workgroup> ${name}: array<${width === 4 ? `vec4<${type}>` : type}, ${elements / width}>;`
-  const below = (e: number): string => plus('at', e) + (e > 0 ? ' * BLOCK_PITCH' : '')
-  return `const PITCH = ${pitchOf(layout.headSize) / 4}u; // of the tile
-const BLOCK_PITCH = ${pitchOf(config.columns) / held}u; // of scores and weights
-${array('tile', 'f16', tileElements(config, layout), 4)}
-${scores.map(name => array(name, 'f32', blockElements(config), held)).join('\n')}
-${weights.map(name => array(name, 'f16', blockElements(config), held)).join('\n')}
+  const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']
+  return `const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
+const BLOCK_PITCH = ${pitchOf(config.columns)}u; // of scores and weights
+const STEP = ${pass === 'key' ? 'BLOCK_PITCH' : `${sharesOf(pass, config).across}u`}; // between the keys of a thread's four
+var<workgroup> tile: array<f16, ${tileElements(config, layout)}>;
+${scores.map(name => `var<workgroup> ${name}: array<f32, ${blockElements(config)}>;`).join('\n')}
+${weights.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`).join('\n')}
 ${pass === 'key' ? '' : `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
 ${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 where weights are too large; all arrays begin at sixteen bytes' : ''}
 
 ${scores.map(name => `fn ${name}At(at: u32) -> vec4<f32> {
-return ${held === 4 ? `${name}[at]` : `vec4<f32>(${each(4, e => `${name}[${below(e)}]`, ', ')})`};
+return vec4<f32>(${places.map(at => `${name}[${at}]`).join(', ')});
 }`).join('\n')}
 ${weights.map(name => `fn put${capital(name)}(at: u32, x: vec4<f32>) {
-${held === 4 ? `${name}[at] = vec4<f16>(x);` : each(4, e => `${name}[${below(e)}] = f16(x[${e}]);`)}
-}`).join('\n')}`
+${places.map((at, e) => `${name}[${at}] = f16(x[${e}]);`).join('\n')}
+}`).join('\n')}
+${rowFunction(pass, config)}`
 }
 
 export const main = (pass: Pass, config: MatrixConfig): string => {
@@ -190,12 +193,12 @@ const LARGEST_WEIGHTS = '2980.0'
 /** Forward: o and lse. */
 export function matrixForwardWgsl(config: MatrixConfig, layout: AttentionLayout): string {
   const { rows, columns, fragment: { n } } = config
-  const { turns, across } = sharesOf('forward', config)
+  const { turns } = sharesOf('forward', config)
   const moved = columnsOf(config, layout)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
   const [keys, values] = [comingOf('K', 'sizes.keys'), comingOf('V', 'sizes.keys')]
-  const putKeys = moved.put(keys, 'start', putIn(0, config))
-  const ofTurn = (turn: string): string => rowOf(turn, 'forward', config)
+  const putKeys = moved.put(keys, 'start', putIn(0, 'query', config))
+  const ofTurn = (t: number): string => `strip + rowOf(${t}u, lane)`
   const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
   return tidy(`${declarations({
     title: `attention forward ${describe(config, layout)}`,
@@ -218,10 +221,10 @@ ${putKeys}
 ${moved.read(keys, `${columns}u`)}
 workgroupBarrier();
 for (var start = 0u; start < extent; start += ${columns}u) {
-${products('forward', 'scores', 'query', 0, config, layout)}
+${products('scores', 'query', 0, config, layout)}
 workgroupBarrier();
 // This tile's values, and the next one's keys: those before are done with.
-${moved.put(values, 'start', putIn(1, config))}
+${moved.put(values, 'start', putIn(1, 'query', config))}
 ${putKeys}
 ${moved.read(values, `start + ${columns}u`)}
 ${moved.read(keys, `start + ${2 * columns}u`)}
@@ -235,8 +238,8 @@ if (raised) {
 ${everyRow} {
 let before = rowStatistics[row].x;
 var peak = before;
-for (var n = 0u; n < ${across}u; n++) {
-let other = (n + row) % ${across}u; // neighbours read different banks
+for (var n = 0u; n < STEP; n++) {
+let other = (n + row) % STEP; // neighbours read different banks
 let open = allowed4(item, start + 4u * other, extent);
 let s = select(vec4<f32>(LOWEST), sizes.scale * scoresAt(row * BLOCK_PITCH + other), open);
 peak = max(peak, max(max(s.x, s.y), max(s.z, s.w)));
@@ -246,7 +249,7 @@ rowStatistics[row] = vec2<f32>(peak, exp(before - peak));
 if (local == 0u) { atomicStore(&grown[0], 0u); }
 workgroupBarrier();
 }
-${turnByTurn(turns, layout, (turn, n) => `let row = ${ofTurn(turn)};
+${turnByTurn(turns, layout, (turn, n) => `let row = strip + rowOf(${turn}, lane);
 let at = row * BLOCK_PITCH + quad;
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - rowStatistics[row].x), open);
 added${n} = dot(p, vec4<f32>(1.0));
@@ -258,25 +261,26 @@ if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
 raised = true;
 }
 if (raised && start > 0u) {
-${each(turns, t => `total${t} *= rowStatistics[${ofTurn(`${t}u`)}].y;`)}
-${throughScores(4, 'sum', true, () => 'scores[at] *= rowStatistics[row].y;', config, layout)}
+${each(turns, t => `total${t} *= rowStatistics[${ofTurn(t)}].y;`)}
+${throughScores('sum', true, () => `let factor = rowStatistics[row].y;
+${each(4, e => `scores[${plus('four', e)}] *= factor;`)}`, config, layout)}
 workgroupBarrier();
 }
 ${each(turns, t => `total${t} += added${t};`)}
-${accumulate('forward', 'sum', 'weights', 1, config, layout)}
+${accumulate('sum', 'weights', 1, config, layout)}
 }
-${each(turns, t => `scores[(${ofTurn(`${t}u`)}) * BLOCK_PITCH + quad].x = total${t};`)}
+${each(turns, t => `scores[(${ofTurn(t)}) * BLOCK_PITCH + quad] = total${t};`)}
 workgroupBarrier();
 ${everyRow} {
 var total = 0.0;
-for (var other = 0u; other < ${across}u; other++) { total += scores[row * BLOCK_PITCH + other].x; }
+for (var other = 0u; other < STEP; other++) { total += scores[row * BLOCK_PITCH + other]; }
 let reference = rowStatistics[row].x;
 // A row that attends to nothing gives zeros.
 rowStatistics[row].y = select(0.0, ${layout.dropout ? 'sizes.keepScale' : '1.0'} / total, total > 0.0);
 let i = rowStart + row;
 if (i < sizes.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
 }
-${storeSums(4, 'sum', 'o', 'sizes.queries', four => `rowStatistics[row].y * ${four}`, config, layout)}
+${storeSums('sum', 'o', 'sizes.queries', four => `rowStatistics[row].y * ${four}`, config, layout)}
 }`)
 }
 
@@ -309,24 +313,24 @@ ${moved.read(one, '0u')}
 ${moved.read(two, '0u')}
 for (var start = 0u; start < end; start += ${columns}u) {
 workgroupBarrier();
-${moved.put(one, 'start', putIn(0, config))}
-${moved.put(two, 'start', putIn(1, config))}
+${moved.put(one, 'start', putIn(0, side, config))}
+${moved.put(two, 'start', putIn(1, side, config))}
 workgroupBarrier();
 ${moved.read(one, `start + ${columns}u`)}
 ${moved.read(two, `start + ${columns}u`)}
-${products(side, 'scores', 'one', 0, config, layout)}
-${products(side, 'slopes', 'two', 1, config, layout)}
+${products('scores', 'one', 0, config, layout)}
+${products('slopes', 'two', 1, config, layout)}
 workgroupBarrier();
 ${query ? queryWeights(config, layout) : keyWeights(config, layout)}
 workgroupBarrier();
-${query ? accumulate(side, 'sumOne', 'weights', 0, config, layout) : `${accumulate(side, 'sumOne', 'slopeWeights', 0, config, layout)}
-${accumulate(side, 'sumTwo', 'weights', 1, config, layout)}`}
+${query ? accumulate('sumOne', 'weights', 0, config, layout) : `${accumulate('sumOne', 'slopeWeights', 0, config, layout)}
+${accumulate('sumTwo', 'weights', 1, config, layout)}`}
 }
 ${query
-    ? storeSums(4, 'sumOne', 'dq', rowBound, four => `sizes.scale * ${four}`, config, layout)
+    ? storeSums('sumOne', 'dq', rowBound, four => `sizes.scale * ${four}`, config, layout)
     : `// What a masked key gathered may be anything.
-${storeSums(1, 'sumOne', 'dk', rowBound, four => `select(vec4<f32>(), sizes.scale * ${four}, allowed(item, i, extent))`, config, layout)}
-${storeSums(1, 'sumTwo', 'dv', rowBound, four => `select(vec4<f32>(), ${four}, allowed(item, i, extent))`, config, layout)}`}
+${storeSums('sumOne', 'dk', rowBound, four => `select(vec4<f32>(), sizes.scale * ${four}, allowed(item, i, extent))`, config, layout)}
+${storeSums('sumTwo', 'dv', rowBound, four => `select(vec4<f32>(), ${four}, allowed(item, i, extent))`, config, layout)}`}
 }`)
 }
 
@@ -335,7 +339,7 @@ function queryWeights(config: MatrixConfig, layout: AttentionLayout): string {
   const { turns } = sharesOf('query', config)
   return `let key = start + 4u * quad;
 let open = allowed4(item, key, extent);
-${turnByTurn(turns, layout, turn => `let row = ${rowOf(turn, 'query', config)};
+${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
 let at = row * BLOCK_PITCH + quad;
 let statistic = rowStatistics[row];
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - statistic.x), open);

@@ -9,7 +9,7 @@ import {
   type MatrixConfig, blockElements, describe, matrixRows, pitchOf, plus, sharesOf, threadsOf,
 } from './matrix-config.ts'
 import {
-  columnsOf, comingOf, load, keepRows, main, memory, products, putIn, rowOf, storeSums, turnByTurn, zeroSums,
+  columnsOf, comingOf, load, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
 } from './matrix.ts'
 import { BLOCK, storedFields } from './stored.ts'
 
@@ -43,17 +43,17 @@ ${moved.read(keys, '0u')}
 ${moved.read(values, '0u')}
 for (var start = 0u; start < end; start += ${columns}u) {
 workgroupBarrier();
-${moved.put(keys, 'start', putIn(0, config))}
-${moved.put(values, 'start', putIn(1, config))}
+${moved.put(keys, 'start', putIn(0, 'query', config))}
+${moved.put(values, 'start', putIn(1, 'query', config))}
 workgroupBarrier();
 ${moved.read(keys, `start + ${columns}u`)}
 ${moved.read(values, `start + ${columns}u`)}
-${products('weights', 'scores', 'query', 0, config, layout)}
-${products('weights', 'slopes', 'slope', 1, config, layout)}
+${products('scores', 'query', 0, config, layout)}
+${products('slopes', 'slope', 1, config, layout)}
 workgroupBarrier();
 let key = start + 4u * quad;
 let open = allowed4(item, key, extent);
-${turnByTurn(turns, layout, turn => `let row = ${rowOf(turn, 'weights', config)};
+${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
 let query = rowStart + row;
 let at = row * BLOCK_PITCH + quad;
 let statistic = rowStatistics[row];
@@ -85,10 +85,10 @@ export function matrixSumsWgsl(side: Side, config: MatrixConfig, layout: Attenti
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: 'array<f16>' }],
     matrices: true, fields: `${storedFields} part: u32, factor: f32,`,
   })}
-const PITCH = ${pitchOf(layout.headSize) / 4}u; // of the tile
-const BLOCK_PITCH = ${pitchOf(columns) / 4}u; // of the memory that sums are stored through
-var<workgroup> tile: array<vec4<f16>, ${columns * pitchOf(layout.headSize) / 4}>;
-var<workgroup> scores: array<vec4<f32>, ${blockElements(config) / 4}>;
+const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
+const BLOCK_PITCH = ${pitchOf(columns)}u; // of the memory that sums are stored through
+var<workgroup> tile: array<f16, ${columns * pitchOf(layout.headSize)}>;
+var<workgroup> scores: array<f32, ${blockElements(config)}>;
 
 ${main('key', config)}
 let storedKeys = sizes.storedKeys;
@@ -102,15 +102,15 @@ ${moved.read(other, '0u')}
 for (var start = 0u; start < end; start += ${columns}u) {
 ${each(columns / k, c => each(rows, i => `let left${i}_${c} = ${weights(i, c)};`))}
 workgroupBarrier();
-${moved.put(other, 'start', putIn(0, config))}
+${moved.put(other, 'start', putIn(0, 'key', config))}
 workgroupBarrier();
 ${moved.read(other, `start + ${columns}u`)}
 ${each(columns / k, c => `{
-${each(layout.headSize / n, j => `let right${j} = ${load('right', 'tile', plus(`${c * k}u * PITCH`, j * n / 4), 'PITCH', config)};
+${each(layout.headSize / n, j => `let right${j} = ${load('right', 'tile', plus(`${c * k}u * PITCH`, j * n), 'PITCH', config)};
 ${each(rows, i => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}_${c}, right${j}, sum${i}_${j});`)}`)}
 }`)}
 }
-${storeSums(4, 'sum', 'result', rowBound, four => (side === 'query'
+${storeSums('sum', 'result', rowBound, four => (side === 'query'
     ? `sizes.factor * ${four}`
     : `select(vec4<f32>(), sizes.factor * ${four}, allowed(item, i, extent))`), config, layout)}
 }`)

@@ -51,6 +51,10 @@ fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {`
 const invocation = ({ tx }: StoredConfig): string => `let x = lane % ${tx}u;
 let y = lane / ${tx}u;`
 
+/** For the weights, a subgroup of 32 stands 4 columns wide and 8 fours of rows high: each row that it stores takes whole lines of 128 bytes. */
+const upright = ({ tx }: StoredConfig): string => `let x = lane % 4u + lane / 32u % ${tx / 4}u * 4u;
+let y = lane / 4u % 8u + lane / ${8 * tx}u * 8u;`
+
 /** Chunks of the head's size that are in workgroup memory at a time, for the weights: their place in a row of eight is changed by the row's. */
 const slabOf = ({ headSize }: AttentionLayout): number => (chunksOf(headSize) % SWING === 0 ? SWING : chunksOf(headSize))
 const SWING = 8
@@ -105,7 +109,7 @@ let rowStart = tileNumber % keyTiles * ${tiledRows(config)}u;
 let columnStart = tileNumber / keyTiles * ${tiledColumns(config)}u;
 // Blocks of keys that nobody attends to are not read either.
 if (rowStart / ${BLOCK}u * ${BLOCK}u >= extent) { return; }
-${invocation(config)}
+${upright(config)}
 ${rows.hold(phases[0].keys)}
 ${columns.hold(phases[0].queries)}
 ${read(0)}
