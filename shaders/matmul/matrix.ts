@@ -72,7 +72,9 @@ export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
     fragments(c, (i, j) => writer.line(`var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
     layout.segments.forEach((segment, s) => {
       writer.line('')
-      writer.block('', () => walkSlabs(writer, c, layout, segment, s))
+      // A low-rank part is no longer than a fragment or two: whole slabs of it would be zeros.
+      const own = s === 0 ? c : { ...c, depth: c.fragment.k }
+      writer.block('', () => walkSlabs(writer, own, layout, segment, s))
     })
     writer.line('')
     storeBlocks(writer, c, layout)
@@ -221,7 +223,10 @@ function storePiece(writer: Writer, slab: Slab, piece: string, name: string): vo
   else for (let q = 0; q < width; q++) writer.line(`${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
 }
 
-/** Stores one fragment after the other: more at a time take memory that other workgroups could have. */
+/**
+ * Stores one fragment after the other: more at a time take memory that other workgroups could have. A thread's shares of one are
+ * written out where they come out even, at places that Dawn knows.
+ */
 function storeBlocks(writer: Writer, c: MatrixConfig, layout: Layout): void {
   const { m, n, lanes } = c.fragment
   const { rows, columns } = matrixSize(c)
@@ -229,12 +234,15 @@ function storeBlocks(writer: Writer, c: MatrixConfig, layout: Layout): void {
   fragments(c, (i, j) => {
     writer.line(`subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);`)
     writer.line('workgroupBarrier();')
-    writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, () => {
+    const share = (): void => {
       writer.line('let at = own + four * 4u;')
       writer.line(`let row = tileM * ${rows}u + down + ${i * m}u + four / ${n / 4}u;`)
       writer.line(`let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;`)
       store(writer, layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')
-    })
+    }
+    const turns = m * n / 4 / lanes
+    if (Number.isInteger(turns)) for (let turn = 0; turn < turns; turn++) writer.block('', () => { writer.line(`let four = lane + ${turn * lanes}u;`); share() })
+    else writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, share)
     writer.line('workgroupBarrier();')
   })
 }

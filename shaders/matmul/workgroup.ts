@@ -47,6 +47,9 @@ export function workgroupStorage(c: WorkgroupConfig): number {
   return c.depth * (pitch(c.rows) + pitch(c.columns)) * 16
 }
 
+/** Length of a slab of a low-rank part, whose K is its rank. */
+const LOW_DEPTH = 8
+
 /** Threads of a subgroup stand in a block so wide: what they read of both tiles together is least where it is about square. */
 const BLOCK_WIDTH = 8
 const BLOCK_HEIGHT = 4
@@ -76,7 +79,8 @@ export function workgroupWgsl(c: WorkgroupConfig, layout: Layout): string {
     }
     layout.segments.forEach((segment, s) => {
       writer.line('')
-      writer.block('', () => (c.ahead ? walkAhead : walk)(writer, c, layout, segment, s))
+      const own = s === 0 ? c : { ...c, depth: Math.min(c.depth, LOW_DEPTH) }
+      writer.block('', () => (c.ahead ? walkAhead : walk)(writer, own, layout, segment, s))
     })
     writer.line('')
     for (let j = 0; j < c.columnFours; j++) writer.line(`let column${j} = tileN * ${c.columns}u + (x + ${j * across}u) * 4u;`)

@@ -92,10 +92,14 @@ async function expectRight(config: MatrixConfig, dtype: FloatType, change: (lowe
   const length = fc.constantFrom(1, 3, 4, 8, 15, 16, 17, 31, 32, 33, 40)
   const draws = fc.record({
     m: length, n: length, k: fc.oneof(length, fc.constantFrom(65, 128)), aTurned: fc.boolean(), bTurned: fc.boolean(),
-    slices: fc.constantFrom(1, 1, 3), transpose: fc.boolean(),
+    slices: fc.constantFrom(1, 1, 3), transpose: fc.boolean(), rank: fc.constantFrom(0, 3, 8, 20),
   })
-  await fc.assert(fc.asyncProperty(draws, async ({ m, n, k, aTurned, bTurned, slices, transpose }) => {
-    const product = productIn({ m, n, k, dtype, aTurned, bTurned })
+  await fc.assert(fc.asyncProperty(draws, async ({ m, n, k, aTurned, bTurned, slices, transpose, rank }) => {
+    const plain = productIn({ m, n, k, dtype, aTurned, bTurned })
+    // A low-rank part, in f32: its scale is a power of two, so that the product is rounded as its factors were.
+    const [low] = productIn({ m, n, k: rank, dtype: 'f32', bTurned }).segments
+    const added = { ...low, scale: 0.5, a: { ...low.a, slot: input(2) }, b: { ...low.b, slot: input(3) } }
+    const product = rank > 0 ? { ...plain, segments: [...plain.segments, added] } : plain
     const candidate: MatmulCandidate = { config, slices, transpose }
     const lowering = change(lower(product, candidate, bench.traits))
     const [a, b] = [noises(m * k, 1).map(Math.f16round), noises(k * n, 2).map(Math.f16round)]
@@ -103,11 +107,15 @@ async function expectRight(config: MatrixConfig, dtype: FloatType, change: (lowe
     const row = (data: Float64Array, { shape: [rows, columns], strides: [down, across] }: View): Float64Array =>
       Float64Array.from({ length: rows * columns }, (_, i) => data[Math.floor(i / columns) * down + (i % columns) * across])
     const spec = { shape: [m, n], dtype: 'f32' } as const
-    const expected = matmulReference(row(a, aView), aView, row(b, bView), bView, spec)
-    const [actual] = await runLowering(bench.device, lowering, [{ data: a, spec: aView }, { data: b, spec: bView }], [spec])
+    const [lowA, lowB] = [noises(m * rank, 3).map(Math.f16round), noises(rank * n, 4).map(Math.f16round)]
+    const [lowAView, lowBView] = [view([m, rank], 'f32', false), view([rank, n], 'f32', bTurned)]
+    const [whole, part] = [matmulReference(row(a, aView), aView, row(b, bView), bView, spec), matmulReference(row(lowA, lowAView), lowAView, row(lowB, lowBView), lowBView, spec)]
+    const expected = whole.map((value, i) => value + 0.5 * part[i])
+    const inputs = [{ data: a, spec: aView }, { data: b, spec: bView }, ...(rank > 0 ? [{ data: lowA, spec: lowAView }, { data: lowB, spec: lowBView }] : [])]
+    const [actual] = await runLowering(bench.device, lowering, inputs, [spec])
     const scale = Math.sqrt(k)
     expected.forEach((value, i) => expect(Math.abs(actual[i] - value), `element ${i}`).toBeLessThan(2e-5 * scale))
-  }), { numRuns: 4, seed: SEED })
+  }), { numRuns: 6, seed: SEED })
 }
 
 describe('gives what float64 gives, with the matrix operations written out', () => {
