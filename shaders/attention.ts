@@ -76,10 +76,13 @@ export type StoredPart = 'weights' | 'sums'
 /** Configs worth trying for a part of the stored gradient, best guess first. */
 export function storedCandidates(part: StoredPart, layout: AttentionLayout, traits: Traits): StoredGradientConfig[] {
   if (traits.cpu) return []
-  const tiled = storedTiles[part].map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn }))
+  const matrices = { weights: matrixConfigs('weights', layout, traits), sums: matrixSumsConfigs(layout, traits) }
+  // One kind of kernel may write what another reads.
+  const strips = matrices.weights.length + matrices.sums.length > 0
+  const tiled = storedTiles[part].map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn, strips }))
   const fitting = tiled.filter(config => storedStorage(part, config, layout) <= traits.maxWorkgroupStorage
     && tiledThreads(config) <= traits.maxWorkgroupInvocations)
-  return [...(part === 'weights' ? matrixConfigs('weights', layout, traits) : matrixSumsConfigs(layout, traits)), ...fitting]
+  return [...matrices[part], ...fitting]
 }
 
 export const storedWeights = (config: StoredGradientConfig, layout: AttentionLayout): string =>

@@ -75,6 +75,9 @@ export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: 
     && matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
 }
 
+/** Keys that stand side by side in the stored gradient's squares, which fragments are as wide as, or parts of. */
+export const STRIP = 16
+
 /** Bytes of workgroup memory of the stored gradient's sums. */
 export const matrixSumsBytes = (config: MatrixConfig, { headSize }: AttentionLayout): number =>
   config.columns * pitchOf(headSize) * 2 + blockElements(config) * 4
@@ -84,7 +87,7 @@ export function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, tra
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   return layout.dtype === 'f16' && layout.vector
-    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k)
+    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, STRIP / m, STRIP / k)
     && stripRows(config) * headSize / lanes <= mostSums(rows)
     && threadsOf(config) <= traits.maxWorkgroupInvocations
     && matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage

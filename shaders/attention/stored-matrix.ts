@@ -6,12 +6,12 @@
 //           round where rows are keys. The other side's operand comes by way of workgroup memory, and serves all strips.
 import { type AttentionLayout, type Side, declarations, each, tidy } from './common.ts'
 import {
-  type MatrixConfig, blockElements, describe, matrixRows, pitchOf, plus, sharesOf, threadsOf,
+  type MatrixConfig, STRIP, blockElements, describe, matrixRows, pitchOf, plus, sharesOf, threadsOf,
 } from './matrix-config.ts'
 import {
   columnsOf, comingOf, load, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
 } from './matrix.ts'
-import { BLOCK, storedFields } from './stored.ts'
+import { BLOCK, storedAt, storedFields } from './stored.ts'
 
 /** Weights and slopes of the scores of a tile of queries, block by block of the keys. */
 export function matrixWeightsWgsl(config: MatrixConfig, layout: AttentionLayout): string {
@@ -26,6 +26,7 @@ export function matrixWeightsWgsl(config: MatrixConfig, layout: AttentionLayout)
     extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }, { name: 'stored', type: 'array<vec4<f16>>', written: true }],
     matrices: true, fields: storedFields,
   })}
+${storedAt(true)}
 ${memory('weights', config, layout)}
 
 ${main('weights', config)}
@@ -34,8 +35,8 @@ rowStatistics[row] = statistics[headRow + min(rowStart + row, sizes.queries - 1u
 }
 ${keepRows('query', 'Q', 'sizes.queries', config, layout)}
 ${keepRows('slope', 'DO', 'sizes.queries', config, layout)}
-let square = (pair - sizes.firstPair) * sizes.storedQueries;
-let half = sizes.pairs * sizes.storedQueries * sizes.storedKeys / 4u;
+let square = (pair - sizes.firstPair) * (sizes.storedQueries * sizes.storedKeys / 4u);
+let half = sizes.pairs * (sizes.storedQueries * sizes.storedKeys / 4u);
 let end = (extent + ${BLOCK - 1}u) / ${BLOCK}u * ${BLOCK}u;
 ${moved.hold(keys)}
 ${moved.hold(values)}
@@ -60,7 +61,7 @@ let statistic = rowStatistics[row];
 let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - statistic.x), open & vec4<bool>(query < sizes.queries));
 ${layout.dropout ? 'let factor = keep4(headRow + query, key);' : ''}
 if (query < sizes.storedQueries) {
-let to = ((square + query) * sizes.storedKeys + key) / 4u;
+let to = square + storedAt(query, key / 4u);
 stored[to] = vec4<f16>(${factor}p);
 stored[half + to] = vec4<f16>(p * (${factor}slopesAt(at) - statistic.y));
 }`)}
@@ -77,9 +78,11 @@ export function matrixSumsWgsl(side: Side, config: MatrixConfig, layout: Attenti
   const other = comingOf('Other', bound)
   // Rows past the edge repeat the last, and are not stored.
   const row = (i: number): string => `min(rowStart + ${plus('strip', i * m)}, ${stored} - ${m}u)`
+  // Where a fragment's first key stands in a square: no fragment is wider than a strip.
+  const ofKey = (key: string): string => `(${key}) / ${STRIP}u * stripSize + (${key}) % ${STRIP}u`
   const weights = (i: number, c: number): string => (side === 'query'
-    ? load('left', 'stored', `${plus(`from${i} + start`, c * k)}`, 'storedKeys', config)
-    : load('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * storedKeys`, 'storedKeys', config))
+    ? load('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'STRIP', config)
+    : load('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * STRIP`, 'STRIP', config))
   return tidy(`${declarations({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: 'array<f16>' }],
@@ -87,13 +90,15 @@ export function matrixSumsWgsl(side: Side, config: MatrixConfig, layout: Attenti
   })}
 const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
 const BLOCK_PITCH = ${pitchOf(columns)}u; // of the memory that sums are stored through
+const STRIP = ${STRIP}u; // keys side by side
 var<workgroup> tile: array<f16, ${columns * pitchOf(layout.headSize)}>;
 var<workgroup> scores: array<f32, ${blockElements(config)}>;
 
 ${main('key', config)}
-let storedKeys = sizes.storedKeys;
-let square = (sizes.part * sizes.pairs + pair - sizes.firstPair) * (sizes.storedQueries * storedKeys);
-${each(rows, i => `let from${i} = square + ${row(i)}${side === 'query' ? ' * storedKeys' : ''};`)}
+let stripSize = sizes.storedQueries * STRIP;
+let square = (sizes.part * sizes.pairs + pair - sizes.firstPair) * (sizes.storedQueries * sizes.storedKeys);
+${each(rows, i => `let row${i} = ${row(i)};
+let from${i} = square + ${side === 'query' ? `row${i} * STRIP` : ofKey(`row${i}`)};`)}
 ${zeroSums('sum', rows, layout.headSize / n, config)}
 ${side === 'query' ? 'let end = extent;' : `var end = ${bound};
 if (rowStart >= extent) { end = 0u; } // keys of padding alone`}

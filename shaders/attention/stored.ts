@@ -5,7 +5,8 @@
 //
 // Stored, in the operands' type: [2, pairs, queries, keys], first the weights that dv sums, then the slopes that dk and dq
 // sum; both sizes of a square in whole blocks, with zeros past the last query, past the last key and where the mask is.
-// Of keys, only blocks that hold one that is attended to are written, or read.
+// Of keys, only blocks that hold one that is attended to are written, or read. Where subgroups read squares as matrices,
+// they are [keys / 16, queries, 16]: fragments take whole lines of memory.
 //
 // weights   a workgroup makes a tile of keys × queries, by two products over the head's size.
 // sums      a workgroup owns a tile of the result's rows and walks over the other side, weights and operand in its memory.
@@ -13,6 +14,7 @@ import { Columns, type Moving, turnsOf } from './columns.ts'
 import {
   type AttentionLayout, type AttentionProblem, type Pairs, type Side, builtins, chunksOf, declarations, each, place, placeOfPair, tidy,
 } from './common.ts'
+import { STRIP } from './matrix-config.ts'
 import { type Blocks, addProducts, sums, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
 import { bytesOf } from '../kernel.ts'
 
@@ -32,7 +34,14 @@ export const storedWords = ({ queries, keys }: AttentionProblem, pairs: Pairs): 
 export interface StoredConfig extends Blocks {
   readonly kind: 'stored'
   readonly rm: 4 | 8
+  /** Whether squares lie in strips of keys, as subgroup matrices have them, or row by row. */
+  readonly strips: boolean
 }
+
+/** A function for the place of four keys of a query in a square, counted in fours. */
+export const storedAt = (strips: boolean): string => `fn storedAt(query: u32, four: u32) -> u32 {
+return ${strips ? `(four / ${STRIP / 4}u * sizes.storedQueries + query) * ${STRIP / 4}u + four % ${STRIP / 4}u` : 'query * (sizes.storedKeys / 4u) + four'};
+}`
 
 export const storedName = (config: StoredConfig): string => `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
 
@@ -71,7 +80,7 @@ const slabAt = (place: string, swing: string, layout: AttentionLayout): string =
 
 /** Weights and slopes of the scores of a tile of keys (rows) and queries (columns). */
 export function storedWeightsWgsl(config: StoredConfig, layout: AttentionLayout): string {
-  const { tx, ty, rm, cn } = config
+  const { tx, ty, rm, cn, strips } = config
   const fours = rm / 4
   // The first of four rows that follow each other, of an invocation's group g.
   const fourOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
@@ -99,6 +108,7 @@ ${columns.read(phases[p].queries, 'columnStart')}` : '')
     extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }, { name: 'stored', type: `array<vec4<${layout.dtype}>>`, written: true }],
     fields: storedFields,
   })}
+${storedAt(strips)}
 var<workgroup> rowTile: array<array<vec4<${layout.dtype}>, ${slabPitch(layout)}>, ${tiledRows(config)}>;
 var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${slabPitch(layout)}>, ${tiledColumns(config)}>;
 
@@ -121,18 +131,18 @@ workgroupBarrier();
 ${read(p + 1)}
 ${addProducts(score, ['rowTile', 'columnTile'], `${slab}u`, (place, swing) => slabAt(place, swing, layout), config)}`).join('\n')}
 ${each(fours, g => `let open${g} = allowed4(item, ${fourOf(g)}, extent);`)}
-let square = (pair - sizes.firstPair) * sizes.storedQueries;
-let slopes = sizes.pairs * sizes.storedQueries * sizes.storedKeys / 4u;
+let square = (pair - sizes.firstPair) * (sizes.storedQueries * sizes.storedKeys / 4u);
+let slopes = sizes.pairs * (sizes.storedQueries * sizes.storedKeys / 4u);
 ${each(cn, n => `{
 let query = columnStart + x + ${tx * n}u;
 let statistic = statistics[headRow + min(query, sizes.queries - 1u)];
-let at = ((square + query) * sizes.storedKeys + rowStart) / 4u + y;
 if (query < sizes.storedQueries) {
 ${each(fours, g => `if (${fourOf(g)} < sizes.storedKeys) {
 ${layout.dropout ? `let keep${n}_${g} = keep4(headRow + query, ${fourOf(g)});` : ''}
 let p = select(vec4<f32>(), exp(sizes.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < sizes.queries));
-stored[at + ${ty * g}u] = vec4<${layout.dtype}>(${factor(n, g)}p);
-stored[slopes + at + ${ty * g}u] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
+let at = square + storedAt(query, rowStart / 4u + y + ${ty * g}u);
+stored[at] = vec4<${layout.dtype}>(${factor(n, g)}p);
+stored[slopes + at] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
 }`)}
 }
 }`)}
@@ -160,7 +170,7 @@ ${body(t)}
       hold: each(turns, t => `var moved${t} = ${zero};`),
       read: (start: string) => every(t => `let i = min(${start} + at / ${fours}u, sizes.storedQueries - 1u);
 let four = min(rowStart / 4u + at % ${fours}u, sizes.storedKeys / 4u - 1u);
-moved${t} = stored[square + i * (sizes.storedKeys / 4u) + four];`),
+moved${t} = stored[square + storedAt(i, four)];`),
       put: every(t => `weights[at / ${fours}u][at % ${fours}u] = vec4<f32>(moved${t});`),
     }
   }
@@ -170,7 +180,7 @@ moved${t} = stored[square + i * (sizes.storedKeys / 4u) + four];`),
   return {
     hold: each(turns, t => each(4, e => `var moved${t}_${e} = ${zero};`)),
     read: (start: string) => every(t => `let four = min(${start} / 4u + ${column}, sizes.storedKeys / 4u - 1u);
-${each(4, e => `moved${t}_${e} = stored[square + min(rowStart + 4u * (${four}) + ${e}u, sizes.storedQueries - 1u) * (sizes.storedKeys / 4u) + four];`)}`),
+${each(4, e => `moved${t}_${e} = stored[square + storedAt(min(rowStart + 4u * (${four}) + ${e}u, sizes.storedQueries - 1u), four)];`)}`),
     put: every(t => each(4, e =>
       `weights[4u * (${column}) + ${e}u][${four}] = vec4<f32>(vec4<${layout.dtype}>(${each(4, q => `moved${t}_${q}[${e}]`, ', ')}));`)),
   }
@@ -200,6 +210,7 @@ export function storedSumsWgsl(side: Side, config: StoredConfig, layout: Attenti
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: `array<vec4<${layout.dtype}>>` }],
     fields: `${storedFields} part: u32, factor: f32,`,
   })}
+${storedAt(config.strips)}
 var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${chunks}>, ${depth}>;
 var<workgroup> weights: array<array<vec4<f32>, ${pitch}>, ${depth}>;
 

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Device, UserError, compile, concat, currentDevice, grad, ones, range, readAll, reference, scalar, tensor, variable, zeros } from '../../engine/node.ts'
 import { schedule } from '../../engine/compile/schedule.ts'
+import type { Value } from '../../engine/graph.ts'
 import { attention, crossEntropy } from '../../engine/index.ts'
 import { noises } from '../support/ops.ts'
 
@@ -100,6 +101,27 @@ describe('chains are fused', () => {
     close(await (await fn(x)).data(), reference([x.transpose().slice([1, 0], [4, 3]).reshape([3, 3, 1]).add(1)])[0])
   })
 
+  test('the slope of GELU is made where GELU is, and kept in the place of what nobody else reads', async () => {
+    const [x, w, upstream] = [numbers([12, 8], 1), numbers([8, 16], 2), numbers([12, 16], 3)]
+    const product = x.matmul(w)
+    const y = product.gelu()
+    const [dx] = grad(y.mul(upstream).sum(), [x])
+    const labels = (...results: readonly ReturnType<typeof numbers>[]): string[] =>
+      schedule(results.map(({ value }) => value), [], device.traits).steps.map(({ launch: { label } }) => label.replace(/^matmul [^,]*(, )?/, '')).sort()
+    expect(labels(y, dx)).toEqual(['', 'gelu & geluSlope', 'mul mul'])
+    // Where somebody else reads the product, it is kept itself; and where nobody reads the slope, nothing is.
+    expect(labels(y, dx, product)).toEqual(['', 'gelu', 'mul geluSlope mul'])
+    expect(labels(y)).toEqual(['gelu'])
+    // What costs as little as a load stays with its reader.
+    const [slope] = grad(x.matmul(w).relu().mul(upstream).sum(), [x])
+    expect(labels(x.matmul(w).relu(), slope).filter(label => label.includes('&'))).toEqual([])
+    for (const results of [[y, dx], [y, dx, product]]) {
+      const wanted = reference(results)
+      const compiled = compile(() => Object.fromEntries(results.map((result, i) => [i, result])))
+      for (const [i, result] of Object.values(await compiled()).entries()) close(await result.data(), wanted[i])
+    }
+  })
+
   test('a dispatch never binds more buffers than the adapter allows', async () => {
     const parts = Array.from({ length: 40 }, (_, i) => numbers([3, 5], i + 1))
     const total = parts.reduce((sum, part, i) => sum.add(part.mul(i % 3)))
@@ -123,6 +145,25 @@ describe('gradients', () => {
     const [, zero] = grad(x.square().sum(), [x, unused])
     expect([zero.shape, zero.dtype]).toEqual([[2, 5], 'f32'])
     expect([...await zero.data()]).toEqual(new Array(10).fill(0))
+  })
+
+  test('of half precision that was widened on the way go back as they are', async context => {
+    if (!device.traits.f16) return context.skip('the adapter has no shader-f16')
+    const x = numbers([4, 6]).cast('f16')
+    const [dx] = grad(x.cast('f32').add(numbers([6])).cast('f16').softmax().square().sum(), [x])
+    const widened = new Set<string>()
+    const visit = ({ node, index }: Value): string => {
+      const inputs = node.inputs.map(visit)
+      const path = node.op.name === 'cast' ? `${inputs[0]} ${node.outputs[index].dtype}` : node.outputs[index].dtype
+      widened.add(path)
+      return path
+    }
+    visit(dx.value)
+    expect([...widened].filter(path => path.includes('f16 f32 f16'))).toEqual([])
+    expect([...widened].some(path => path.includes('f16 f32'))).toBe(true)
+    expect(dx.dtype).toBe('f16')
+    const wanted = reference([dx])[0]
+    ;[...await dx.data()].forEach((value, i) => expect(value).toBeCloseTo(wanted[i], 2))
   })
 
   test('keep their input\'s dtype where the rule computes in f32', () => {

@@ -253,6 +253,25 @@ test('so is that of the stored gradient', () => {
   }
 })
 
+test('the stored gradient by tiles is the same where squares lie in strips, as beside matrices', async () => {
+  const c: Case = { ...plainCase, batch: 2, queries: 70, keys: 37, heads: 2, headSize: 8, mask: (_, key) => key % 5 !== 2, rate: 0.2 }
+  const tensors = drawTensors(c)
+  const attributes = attributesOf(c)
+  const backward = gradientInputs(tensors, expected('attention', forwardInputs(tensors), attributes))
+  const op = kernelOf('attentionGradient')
+  const specs = backward.map(({ spec }) => spec)
+  const lowerings = [false, true].map(strips => op.lower({
+    inputs: specs, outputs: op.infer(specs, attributes), attributes, traits: { ...bench.traits, cpu: false, scratchBytes: SCRATCH },
+    choose: (kernel, _problem, all) => (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], strips }) as never,
+  }))
+  const [rows, strips] = await Promise.all(lowerings.map(lowering => run('attentionGradient', lowering, backward, attributes)))
+  const [plain, turned] = lowerings.map(({ launches }) => launches.filter(({ wgsl }) => wgsl.includes('fn storedAt')).map(({ wgsl }) => wgsl))
+  expect(plain.length).toBeGreaterThan(3)
+  plain.forEach((wgsl, i) => expect(wgsl).not.toBe(turned[i]))
+  expect(strips).toEqual(rows)
+  agree('strips', strips, expected('attentionGradient', backward, attributes), 2e-5)
+})
+
 test('scratch memory grows with the sequence, not with its square, and eight buffers suffice', () => {
   const bytes = (sequence: number, traits: Traits, form: GradientForm): number => {
     const shape = [2, sequence, 12, 64]

@@ -27,6 +27,7 @@ const matmulCase = opCase('matmul', fc.record({
 /** What layers do with a product, each in one kernel with it: few, since each is a kernel to compile with every config that it meets. */
 const endings: Readonly<Record<string, (product: Tensor, bias: Tensor, rest: Tensor, step: Tensor) => Tensor>> = {
   'bias, GELU': (product, bias) => product.add(bias).gelu(),
+  GELU: product => product.gelu(),
   'bias, dropout, residual': (product, bias, rest, step) => dropout(product.add(bias), 0.25, 2, step, 7).add(rest),
   'sum of gradients': (product, _, rest) => rest.add(product),
 }

@@ -50,6 +50,7 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn finish/ },
     [/finish\((value\.\w), i \+ \du/g, 'finish($1, i'], [/(four\d)\.\w/g, '$1.x'], [/(c\d) \+ \du/g, '$1'], [/finish\(value, i\)/g, 'finish(value, i + 1u)']),
   wrongKernel('matmul with an expression', 'four neighbours read the four after theirs', { of: 'matmul of a layer', shaders: /fn finish4/ }, [/(in\d\[.*) \/ 4u\]/g, '$1 / 4u + 1u]']),
+  wrongKernel('matmul with GELU', 'the product is kept in the place of its slope', { of: 'matmul of a layer', shaders: /fn instead/ }, [/= (.*)\binstead4?\(value\)/g, '= $1value']),
   wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /finish4/ }, [/randomBlock\(i \/ 4u/, 'randomBlock(i / 4u + 1u']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
   wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
