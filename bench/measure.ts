@@ -77,10 +77,23 @@ export async function samplesInTurns(calls: readonly (() => Promise<number>)[], 
  * How many times longer the second of two calls takes: the median over rounds in which both ran at one pace. A shared CPU
  * changes its pace by a third and more between one call and the next; such rounds stand far from the others, on either side.
  */
-export function ratioAtOnePace([one, other]: readonly (readonly number[])[]): number {
+export function ratioAtOnePace(samples: readonly (readonly number[])[]): number {
+  return quantile(ratiosAtOnePace(samples), 0.5)
+}
+
+/** Whether it is clear which of two calls takes longer: 1 is outside of what the median of their ratios may be, 19 times of 20. */
+export function isSettled(samples: readonly (readonly number[])[]): boolean {
+  const ratios = ratiosAtOnePace(samples)
+  // Of n numbers as many are below their median as of n coins show heads: n / 2 but for some √n.
+  const [middle, spread] = [(ratios.length - 1) / 2, Math.sqrt(ratios.length)]
+  return middle >= spread && (ratios[Math.ceil(middle - spread)] > 1 || ratios[Math.floor(middle + spread)] < 1)
+}
+
+/** Sorted. */
+function ratiosAtOnePace([one, other]: readonly (readonly number[])[]): number[] {
   const ratios = other.map((time, round) => time / one[round])
   const middle = timingOf(ratios).median
-  return timingOf(ratios.filter(ratio => Math.max(ratio / middle, middle / ratio) < 1.1)).median
+  return ratios.filter(ratio => Math.max(ratio / middle, middle / ratio) < 1.1).sort((a, b) => a - b)
 }
 
 /** `call` gives its own duration, in milliseconds. */

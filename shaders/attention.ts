@@ -67,7 +67,7 @@ export type GradientForm = 'stored' | 'fused'
 
 /** Tiles of the stored gradient's kernels: invocations and blocks, in the order of an H200's times. A tile of sums has tx·cn columns, too. */
 const storedTiles: Readonly<Record<StoredPart, readonly (readonly [tx: number, ty: number, rm: 4 | 8, cn: 2 | 4 | 8])[]>> = {
-  weights: [[8, 16, 8, 8], [16, 8, 8, 4], [16, 16, 8, 4], [8, 8, 4, 4]],
+  weights: [[16, 16, 8, 4], [16, 8, 8, 4], [8, 16, 8, 8], [8, 8, 4, 4]],
   sums: [[8, 16, 8, 2], [8, 8, 8, 2], [8, 8, 8, 4], [8, 8, 4, 4]],
 }
 

@@ -75,7 +75,7 @@ class Scheduler {
   #finishing: ReadonlyMap<Node, Finishing> = new Map()
   #finished: ReadonlySet<Node> = new Set()
   /** Values that a finish keeps in the place of its kernel's own: no dispatch of theirs makes them. */
-  #kept: ReadonlySet<Node> = new Set()
+  #madeInstead: ReadonlySet<Node> = new Set()
   /** Temporaries that the same launch has filled before, by what it is and what it reads. */
   readonly #filled = new Map<string, Region>()
   readonly #trials = new Map<string, Trial>()
@@ -91,12 +91,12 @@ class Scheduler {
     this.#place()
     this.#finishing = findFinishes(this.#graph, this.#melted, this.#traits)
     this.#finished = new Set([...this.#finishing.values()].map(({ kernel }) => kernel))
-    this.#kept = new Set([...this.#finishing.values()].flatMap(({ instead }) => instead ?? []))
+    this.#madeInstead = new Set([...this.#finishing.values()].flatMap(({ instead }) => instead ?? []))
     for (const node of nodes) {
       if (isElementwise(node)) {
         const finishing = this.#finishing.get(node)
         if (finishing) this.#finishedKernel(node, finishing)
-        else if (!this.#kept.has(node) && !this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
+        else if (!this.#madeInstead.has(node) && !this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
       } else if (node.op.kind === 'reduce') this.#reduce(node)
       else if (node.op.kind === 'kernel' && !this.#finished.has(node)) this.#kernel(node)
     }
@@ -111,7 +111,7 @@ class Scheduler {
     }
     return {
       steps: inOrder(this.#steps, this.#updates), outputs: outputs.map(value => this.#region(value)), stores,
-      trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size + this.#kept.size,
+      trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size + this.#madeInstead.size,
     }
   }
 
