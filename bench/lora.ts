@@ -86,13 +86,15 @@ async function timePoint(context: Context, tokens: number, inputs: number, outpu
     const sittings: Pair[][] = []
     const samples = PASSES.map((): [number[], number[]] => [[], []])
     for (let time = 0; time < MOST_TIMES && (time === 0 || !samples.every(isSettled)); time++) {
-      for (let i = 0; i < SITTINGS[context.scale]; i++) sittings.push(await compilePasses(held, tokens, inputs, outputs, rank))
-      for (const pairs of sittings.slice(-SITTINGS[context.scale])) {
+      const fresh: Pair[][] = []
+      for (let i = 0; i < SITTINGS[context.scale]; i++) fresh.push(await compilePasses(held, tokens, inputs, outputs, rank))
+      for (const pairs of fresh) {
         for (const [i, fns] of pairs.entries()) {
           const sat = await samplesInTurns(fns.map(fn => () => deviceTime(fn)), ROUNDS[context.scale])
           samples[i].forEach((all, k) => all.push(...sat[k]))
         }
       }
+      sittings.push(...fresh)
     }
     const rows: Row[] = []
     for (const [i, pass] of PASSES.entries()) {

@@ -74,9 +74,8 @@ function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Cano
   if (!reader || another || !isElementwise(reader) || reader.op.uniforms || !Array.isArray(reader.op.helpers)) return undefined
   const [own] = kernel.outputs
   const [made] = reader.outputs
-  const elements = sizeOf(own.shape)
   const alone = inputsOf(reader).every(({ base, view }) => base.node === kernel && base.index === 0 && isTransparent(view, own, sizeOf(made.shape)))
-  return alone && made.dtype === own.dtype && sizeOf(made.shape) === elements ? reader : undefined
+  return alone && made.dtype === own.dtype ? reader : undefined
 }
 
 /** The nodes of one expression, and what it loads. */

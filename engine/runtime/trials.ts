@@ -109,27 +109,23 @@ async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<st
   const tried = triesOf(trial, tuning, failed)
   await compile(device, tried)
   const bench = new Bench(device, trial)
-  const running: { candidate: string, run: Run, times: number, best: number }[] = []
+  const running: { candidate: string, run: Run }[] = []
   try {
     for (const { candidate, lowering } of tried) {
       try {
-        running.push({ candidate, run: await bench.prepare(lowering), times: 1, best: Infinity })
+        running.push({ candidate, run: await bench.prepare(lowering) })
       } catch (error) {
         failed(candidate, error)
       }
     }
     if (!device.traits.cpu && running.length > 1 && performance.now() - lastRun > NAP_MS) await wake(running[0].run)
-    for (const one of running) one.times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await one.run(1), 0.01))))
-    // In turns: what slows the adapter down for a while slows all of them.
-    let gained = true
-    for (let round = 0; round < ROUNDS || (gained && round < MOST_ROUNDS); round++) {
-      gained = false
-      for (const one of running) {
-        const time = await one.run(one.times) / one.times
-        gained ||= !device.traits.cpu && time < (1 - GAIN) * one.best
-        one.best = Math.min(one.best, time)
-      }
+    const calls: (() => Promise<number>)[] = []
+    for (const { run } of running) {
+      const times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await run(1), 0.01))))
+      calls.push(async () => await run(times) / times)
     }
+    const least = await leastTimes(calls, device.traits.cpu)
+    return running[least.indexOf(Math.min(...least))]?.candidate
   } catch (error) {
     device.check() // a GPU that is lost says so in words of its own
     throw error
@@ -137,7 +133,24 @@ async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<st
     lastRun = performance.now()
     bench.end()
   }
-  return running.reduce<{ candidate?: string, best: number }>((least, one) => (one.best < least.best ? one : least), { best: Infinity }).candidate
+}
+
+/**
+ * The least time of each of some calls, which give their own. They take turns: what slows the adapter down for a while slows all of
+ * them. `steady`: it keeps its pace otherwise, as a CPU does.
+ */
+export async function leastTimes(calls: readonly (() => Promise<number>)[], steady: boolean): Promise<number[]> {
+  const least = calls.map(() => Infinity)
+  let gained = true
+  for (let round = 0; round < ROUNDS || (gained && !steady && round < MOST_ROUNDS); round++) {
+    gained = false
+    for (const [i, call] of calls.entries()) {
+      const time = await call()
+      gained ||= time < (1 - GAIN) * least[i]
+      least[i] = Math.min(least[i], time)
+    }
+  }
+  return least
 }
 
 /** Runs something until it no longer gets faster. */

@@ -60,7 +60,7 @@ fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {`
 const invocation = ({ tx }: StoredConfig): string => `let x = lane % ${tx}u;
 let y = lane / ${tx}u;`
 
-/** For the weights, a subgroup of 32 stands 4 columns wide and 8 fours of rows high: each row that it stores takes whole lines of 128 bytes. */
+/** For the weights, a subgroup of 32 stands 4 columns wide and 8 fours of rows high: in f32, each row that it stores takes whole lines of 128 bytes. */
 const upright = ({ tx }: StoredConfig): string => `let x = lane % 4u + lane / 32u % ${tx / 4}u * 4u;
 let y = lane / 4u % 8u + lane / ${8 * tx}u * 8u;`
 

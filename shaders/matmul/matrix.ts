@@ -240,9 +240,14 @@ function storeBlocks(writer: Writer, c: MatrixConfig, layout: Layout): void {
       writer.line(`let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;`)
       store(writer, layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')
     }
-    const turns = m * n / 4 / lanes
-    if (Number.isInteger(turns)) for (let turn = 0; turn < turns; turn++) writer.block('', () => { writer.line(`let four = lane + ${turn * lanes}u;`); share() })
-    else writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, share)
+    if (m * n / 4 % lanes === 0) {
+      for (let first = 0; first < m * n / 4; first += lanes) {
+        writer.block('', () => {
+          writer.line(`let four = lane + ${first}u;`)
+          share()
+        })
+      }
+    } else writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, share)
     writer.line('workgroupBarrier();')
   })
 }

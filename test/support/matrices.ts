@@ -43,7 +43,7 @@ export function writtenOut(lowering: Lowering, fragment: SubgroupMatrix, element
 
 function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | 'f32'): string {
   // An element of a tile that is declared by fours: what matrices are read from counts in those.
-  const byFours = new Set(Array.from(text.matchAll(/(\w+): array<vec4<f(?:16|32)>/g), ([, name]) => name))
+  const byFours = new Set(Array.from(text.matchAll(/(\w+): array<vec4<f16>/g), ([, name]) => name))
   const elementOf = (tile: string, start: string, at: string): string =>
     (byFours.has(tile) ? `${tile}[${start} + (${at}) / 4u][(${at}) % 4u]` : `${tile}[${start} + ${at}]`)
   const pitchOf = (tile: string, pitch: string): string => (byFours.has(tile) ? `(4u * ${pitch})` : pitch)
@@ -73,13 +73,13 @@ function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | '
   }
   const store = (tile: string, start: string, sum: string, pitch: string): string => {
     functions.set(`store ${tile}`, `fn store_to_${tile}(start: u32, place: u32) {
-  ${loop('i', m * n, `${elementOf(tile, 'start', at(n, pitchOf(tile, pitch)))} = matrices[place + i];`)}
+  ${loop('i', m * n, `${tile}[start + ${at(n, pitch)}] = matrices[place + i];`)}
 }`)
     return `store_to_${tile}(${start}, ${sum});`
   }
   const reload = (name: string, tile: string, start: string, pitch: string): string => {
     functions.set(`reload ${tile} ${pitch}`, `fn reload_of_${tile}_by_${pitch}(place: u32, start: u32) {
-  ${loop('i', m * n, `matrices[place + i] = ${elementOf(tile, 'start', at(n, pitchOf(tile, pitch)))};`)}
+  ${loop('i', m * n, `matrices[place + i] = ${tile}[start + ${at(n, pitch)}];`)}
 }`)
     return `reload_of_${tile}_by_${pitch}(${name}, ${start})`
   }
