@@ -1,9 +1,9 @@
 // The devices that benches run on: the adapter's with exact timestamps, and Dawn's null backend, which runs nothing.
 import { create, globals } from 'webgpu'
 import { type AdapterInfo, type Device, type TuningMode, UserError, openDevice, useDevice } from '../engine/index.ts'
-import { openAdapter } from '../engine/runtime/node.ts'
-import { version } from '../train/package.ts'
-import { KernelChoices } from '../train/tuning.ts'
+import { openAdapter } from '../engine/node/adapters.ts'
+import { version } from '../train/node/package.ts'
+import { KernelChoices } from '../train/node/run/kernels.ts'
 
 const MODES: readonly string[] = ['off', 'cached', 'full'] satisfies TuningMode[]
 

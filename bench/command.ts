@@ -1,6 +1,6 @@
 // What the benches' command lines have in common.
 import { UserError } from '../engine/index.ts'
-import { isBadOption } from '../train/console.ts'
+import { isBadOption } from '../engine/node/arguments.ts'
 
 /** Runs one to its end. What its user can mend is one line on stderr, and status 2. */
 export async function runBench(name: string, main: () => Promise<void>): Promise<void> {

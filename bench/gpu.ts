@@ -2,8 +2,8 @@
 // DistilBERT's LoRA step with the share of time in which the GPU is busy, and where its time goes.
 import { parseArgs } from 'node:util'
 import { type KernelTime, UserError, compile, currentDevice } from '../engine/index.ts'
-import { Console, percent, table } from '../train/console.ts'
-import { byLabel } from '../train/profile.ts'
+import { Console, percent, table } from '../train/node/cli/console.ts'
+import { byLabel } from '../train/node/jobs/profile.ts'
 import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings, shareOf } from './ceilings.ts'
 import { runBench } from './command.ts'

@@ -1,7 +1,7 @@
 // Every kernel, forward and backward: device time, arithmetic and memory a second, and how near it comes to what the adapter
 // can do.
 import { compile, grad } from '../engine/index.ts'
-import { percent } from '../train/console.ts'
+import { percent } from '../train/node/cli/console.ts'
 import { type CaseSizes, type KernelCase, kernelCases } from './cases.ts'
 import { shareOf } from './ceilings.ts'
 import { Held } from './held.ts'

@@ -1,7 +1,7 @@
 // LoRA's fused linear layer against the same as separate products, forward and backward.
 import { compile, grad, loraLinear } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
-import { percent } from '../train/console.ts'
+import { percent } from '../train/node/cli/console.ts'
 import { shareOf } from './ceilings.ts'
 import { Held } from './held.ts'
 import { type Profiled, type Timing, deviceTime, isSettled, ratioAtOnePace, samplesInTurns, sumOf, timingOf } from './measure.ts'

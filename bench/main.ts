@@ -2,7 +2,7 @@
 // same numbers as JSON in bench/results/.
 import { parseArgs } from 'node:util'
 import { type TuningMode, UserError } from '../engine/index.ts'
-import { Console, table } from '../train/console.ts'
+import { Console, table } from '../train/node/cli/console.ts'
 import { openTimedDevice, tuningMode } from './adapter.ts'
 import { type Ceilings, measureCeilings } from './ceilings.ts'
 import { runBench } from './command.ts'

@@ -2,7 +2,7 @@
 // Plans are made, nothing runs.
 import { type PlanSummary, UserError } from '../engine/index.ts'
 import { DistilBertForSequenceClassification, attachLora } from '../models/index.ts'
-import { percent } from '../train/console.ts'
+import { percent } from '../train/node/cli/console.ts'
 import { megabytes } from './text.ts'
 import { LORA, type Training, type TrainingCase, prepareTraining, published } from './training.ts'
 import { type Bar, type Findings, type Scale, type Topic, bar } from './topic.ts'

@@ -3,7 +3,7 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { cpus, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { AdapterInfo } from '../engine/index.ts'
-import { version } from '../train/package.ts'
+import { version } from '../train/node/package.ts'
 
 /** What every result says of where it was measured. */
 export interface Setting {

@@ -2,7 +2,7 @@
 import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
 import { attachLora, createModel, publishedConfig, setTuning, type LoraOptions, type ModelConfig } from '../models/index.ts'
 import { AdamW } from '../train/adamw.ts'
-import type { Batch } from '../train/data/batches.ts'
+import type { Batch } from '../train/batches.ts'
 import { TrainingSteps } from '../train/steps.ts'
 import { fillNoise } from './held.ts'
 

@@ -33,7 +33,7 @@ export { registeredOps } from './graph.ts'
 export { type AdapterInfo, Device, DeviceLost, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
 export { type Tuner, type TuningMode, type TuningOptions, measuring, setKernelTuning, setTuner, settleKernels } from './tune.ts'
 
-// In a browser the device is the one that the page is offered; under Node, engine/node.ts sets another provider.
+// In a browser the device is the one that the page is offered; under Node, engine/node/index.ts sets another provider.
 if (typeof navigator !== 'undefined' && 'gpu' in navigator) {
   setDeviceProvider(async () => {
     const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' })

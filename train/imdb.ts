@@ -3,13 +3,13 @@
 // options, opens the adapter, and hands over. Mistakes of the user end in one line on stderr and exit status 2.
 import { currentDevice, openDevice, useDevice, type Device } from '../engine/index.ts'
 import { UserError } from '../engine/errors.ts'
-import { listAdapters, openAdapter } from '../engine/runtime/node.ts'
-import { type Options, helpText, parseOptions, toArguments } from './options.ts'
-import { checkPaths, settle } from './job.ts'
-import { dryRun, recordedOptions, resumeRun, startRun } from './run.ts'
-import { version } from './package.ts'
-import { openRun } from './runs.ts'
-import { Console } from './console.ts'
+import { listAdapters, openAdapter } from '../engine/node/adapters.ts'
+import { type Options, helpText, parseOptions, toArguments } from './node/cli/options.ts'
+import { checkPaths, settle } from './node/jobs/job.ts'
+import { dryRun, recordedOptions, resumeRun, startRun } from './node/jobs/fine-tune.ts'
+import { version } from './node/package.ts'
+import { openRun } from './node/run/folder.ts'
+import { Console } from './node/cli/console.ts'
 
 /** Opens the adapter that the options name, for everything that follows. */
 async function openNamed(name: string | undefined, profile: boolean): Promise<Device> {

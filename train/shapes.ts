@@ -1,5 +1,5 @@
 // The shapes of the batches that a run will meet, so that what is worth measuring can be measured before its first step.
-import { type Tokenised, evaluationBatches, makeBatches, padLength } from './data/batches.ts'
+import { type Tokenised, evaluationBatches, makeBatches, padLength } from './batches.ts'
 import { stream } from './random.ts'
 
 /** Batches of training, or of evaluation, padded to so many tokens. */

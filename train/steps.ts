@@ -4,7 +4,7 @@ import type { Tensor } from '../engine/tensor.ts'
 import type { SequenceClassifier } from '../models/model.ts'
 import { type Parameter, forwardContext } from '../models/nn.ts'
 import type { AdamW, StateEntry } from './adamw.ts'
-import type { Batch } from './data/batches.ts'
+import type { Batch } from './batches.ts'
 
 /** A batch as tensors: ids, mask, types [batch, sequence] and labels [batch], i32. */
 type BatchTensors = { readonly ids: Tensor, readonly mask: Tensor, readonly types: Tensor | undefined, readonly labels: Tensor }

@@ -5,8 +5,8 @@ import type { Tensor } from '../engine/tensor.ts'
 import type { SequenceClassifier } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
 import { AdamW, type StateEntry } from './adamw.ts'
-import type { Checkpoints, Position } from './checkpoint.ts'
-import { type Batch, type Tokenised, collate, evaluationBatches, makeBatches, padLength } from './data/batches.ts'
+import type { CheckpointStore, Position } from './checkpoint-store.ts'
+import { type Batch, type Tokenised, collate, evaluationBatches, makeBatches, padLength } from './batches.ts'
 import { ConfusionMatrix, Mean, Throughput, predictions } from './metrics.ts'
 import { stream } from './random.ts'
 import { type ScheduleName, schedule } from './schedules.ts'
@@ -172,7 +172,7 @@ export class Trainer {
    * them, the last ones.
    */
   async train(
-    train: readonly Tokenised[], validation: readonly Tokenised[], checkpoints: Checkpoints | undefined,
+    train: readonly Tokenised[], validation: readonly Tokenised[], checkpoints: CheckpointStore | undefined,
     events: TrainerEvents = {}, from?: Position,
   ): Promise<Outcome> {
     const { batchSize, accumulate, epochs, seed, padId, maxLength, checkpointEvery = CHECKPOINT_SECONDS } = this.options

@@ -1,6 +1,6 @@
 // The problems in tilegrad.
 import { compile, currentDevice, grad, openDevice, scalar, useDevice, variable, type Variable } from '../../engine/index.ts'
-import { openAdapter } from '../../engine/runtime/node.ts'
+import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { BertEncoder } from '../../models/bert.ts'
 import { attachLora, createModel, forwardContext, parseConfig, type ModelConfig, type Parameter } from '../../models/index.ts'

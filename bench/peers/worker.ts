@@ -1,6 +1,6 @@
 // The process that one engine runs in. It is told what to do message by message, so that engines can take turns.
 import { type AdapterInfo, UserError } from '../../engine/index.ts'
-import { openAdapter } from '../../engine/runtime/node.ts'
+import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Answers, Engine, Loaded, Open } from './engine.ts'
 import { PROBLEMS } from './problems.ts'
 

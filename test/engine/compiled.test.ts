@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device, type Tensor, UserError, compile, currentDevice, dropout, grad, readAll, tensor, variable, zeros,
-} from '../../engine/node.ts'
+} from '../../engine/node/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import { collected } from '../support/collect.ts'
 import { noises } from '../support/ops.ts'

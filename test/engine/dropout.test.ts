@@ -1,7 +1,7 @@
 // Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of: four
 // neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node.ts'
+import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node/index.ts'
 import { keepFactor } from '../../shaders/random.ts'
 
 const [rate, stream, seed, now] = [0.5, 3, 0xdeadbeef, 11]

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { halfBits, halfValue, toFloat16, toFloat32 } from '../../engine/float16.ts'
-import { type Device, currentDevice, readAll, tensor, variable } from '../../engine/node.ts'
+import { type Device, currentDevice, readAll, tensor, variable } from '../../engine/node/index.ts'
 
 describe('half precision on the host', () => {
   test('every half is the number that Float16Array says', () => {

@@ -1,6 +1,6 @@
 // What a graph becomes: laziness, equal nodes, fusion, limits, errors. Dispatches are counted, values compared.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, UserError, compile, concat, currentDevice, grad, ones, range, readAll, reference, scalar, tensor, variable, zeros } from '../../engine/node.ts'
+import { type Device, UserError, compile, concat, currentDevice, grad, ones, range, readAll, reference, scalar, tensor, variable, zeros } from '../../engine/node/index.ts'
 import { schedule } from '../../engine/compile/schedule.ts'
 import type { Value } from '../../engine/graph.ts'
 import { attention, crossEntropy } from '../../engine/index.ts'

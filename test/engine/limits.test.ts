@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device, UserError, compile, currentDevice, full, range, tensor, variable, zeros,
-} from '../../engine/node.ts'
+} from '../../engine/node/index.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
 let device: Device

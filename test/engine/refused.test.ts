@@ -1,7 +1,7 @@
 // What happens when the GPU refuses a command or its memory runs out: nobody gets numbers that were never made.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Device, UserError, compile, currentDevice, openDevice, setKernelTuning, tensor, useDevice, variable } from '../../engine/node.ts'
-import { openAdapter } from '../../engine/runtime/node.ts'
+import { type Device, UserError, compile, currentDevice, openDevice, setKernelTuning, tensor, useDevice, variable } from '../../engine/node/index.ts'
+import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
 let device: Device

@@ -1,6 +1,6 @@
 // What a function that is being traced must not do.
 import { afterAll, describe, expect, test } from 'vitest'
-import { UserError, compile, currentDevice, tensor, variable, zeros } from '../../engine/node.ts'
+import { UserError, compile, currentDevice, tensor, variable, zeros } from '../../engine/node/index.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
 afterAll(async () => (await currentDevice()).close())

@@ -3,9 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device, type Tensor, type Tree, type Variable, compile, concat, currentDevice, grad, openDevice, tensor, useDevice, variable, zeros,
-} from '../../engine/node.ts'
+} from '../../engine/node/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
-import { openAdapter } from '../../engine/runtime/node.ts'
+import { openAdapter } from '../../engine/node/adapters.ts'
 
 let device: Device
 beforeAll(async () => { device = await currentDevice() })

@@ -2,7 +2,7 @@
 // the cases of golden/optimizer, given parameters and gradients rather than a model.
 import { readFile } from 'node:fs/promises'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, tensor } from '../../engine/node.ts'
+import { type Tensor, compile, currentDevice, tensor } from '../../engine/node/index.ts'
 import { Parameter } from '../../models/nn.ts'
 import { AdamW } from '../../train/adamw.ts'
 import { type ScheduleName, schedule, warmupSteps } from '../../train/schedules.ts'

@@ -2,7 +2,7 @@
 // to 5 rows of 1 to 512 tokens. golden/sizes says which, and what Transformers computed in float64.
 import { readFile } from 'node:fs/promises'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad } from '../../engine/node.ts'
+import { type Tensor, compile, currentDevice, grad } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
 import { createModel } from '../../models/index.ts'
 import { expectWithin, largestDifference } from '../support/differences.ts'

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
-import { type Example, loadReviews } from '../../train/data/reviews.ts'
+import { type Example, loadReviews } from '../../train/node/data/reviews.ts'
 import { SHARED } from '../support/shared.ts'
 
 const IMDB = join(SHARED, 'imdb')

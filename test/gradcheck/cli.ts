@@ -4,7 +4,7 @@
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
 import { bars } from '../../engine/gradcheck.ts'
-import { type Device, UserError, currentDevice, registeredOps } from '../../engine/node.ts'
+import { type Device, UserError, currentDevice, registeredOps } from '../../engine/node/index.ts'
 import { SEED } from '../support/seed.ts'
 import { cases } from './cases.ts'
 import type { Drawn, OpCase } from './draw.ts'

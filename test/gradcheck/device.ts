@@ -1,6 +1,6 @@
 // Nets 2 and 3 as tests: what several files do, so that they run beside each other, each on a device of its own.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, currentDevice } from '../../engine/node.ts'
+import { type Device, currentDevice } from '../../engine/node/index.ts'
 import { everyConfig } from './configs.ts'
 import type { OpCase } from './draw.ts'
 import { Explorer } from './explore.ts'

@@ -1,6 +1,6 @@
 // What ops promise of numbers that hurt (promises.ts), in float64 and by every kernel on the device.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, type TensorData, currentDevice, readAll, reference } from '../../engine/node.ts'
+import { type Device, type Tensor, type TensorData, currentDevice, readAll, reference } from '../../engine/node/index.ts'
 import { Explorer } from './explore.ts'
 import { type Promised, promises } from './promises.ts'
 import { inEveryWay, inTwoWays } from './run.ts'

@@ -1,7 +1,7 @@
 // Whole models, dropout on, all of their weights trained or LoRA alone: the gradient of every parameter on the device against
 // float64, and the device's gradients against its own differences. (Float64 against differences: test/models/gradients.test.ts.)
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, compile, currentDevice, grad, readAll, reference, tensor } from '../../engine/node.ts'
+import { type Device, type Tensor, compile, currentDevice, grad, readAll, reference, tensor } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
 import { createModel } from '../../models/index.ts'
 import { freshValues } from '../../models/initialise.ts'

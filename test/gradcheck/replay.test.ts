@@ -1,7 +1,7 @@
 // Each op's values and gradients have the same bits whenever and however they run.
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, compile, currentDevice, grad, readAll } from '../../engine/node.ts'
+import { type Device, type Tensor, compile, currentDevice, grad, readAll } from '../../engine/node/index.ts'
 import { SEED } from '../support/seed.ts'
 import { cases } from './cases.ts'
 import type { Drawn } from './draw.ts'

@@ -1,6 +1,6 @@
 // Half precision: frozen weights and activations in f16, everything that is trained in f32.
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node.ts'
+import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node/index.ts'
 import { createModel } from '../../models/index.ts'
 import { loadWeights } from '../../models/loading.ts'
 import { attachLora, mergeLora, setTuning } from '../../models/lora.ts'

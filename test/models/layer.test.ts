@@ -3,7 +3,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node.ts'
+import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
 import { parseConfig, type ModelConfig } from '../../models/config.ts'
 import { EncoderLayer, type LayerNames } from '../../models/encoder.ts'
 import { freshValues, initialise } from '../../models/initialise.ts'

@@ -1,6 +1,6 @@
 // Recomputation gives the same gradients from less memory, dropout included.
 import { afterAll, expect, test } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node.ts'
+import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
 import { createModel, initialise, parseTargets, setTuning } from '../../models/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { currentDevice } from '../../engine/node.ts'
+import { currentDevice } from '../../engine/node/index.ts'
 import {
   type SequenceClassifier, attachLora, baseTensors, createModel, initialise, loadWeights, mergeLora, mergedTensors, modelTensors,
   originOf, setTuning,

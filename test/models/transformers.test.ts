@@ -1,7 +1,7 @@
 // Models against PyTorch, Transformers and PEFT: logits, losses and every gradient of tiny BERT and DistilBERT, plain and
 // with an adapter that PEFT wrote, in float64 and on the adapter of this machine.
 import { afterAll, describe, expect, test, type TestContext } from 'vitest'
-import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node.ts'
+import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
 import { createMaskedModel, createModel } from '../../models/index.ts'
 import { initialise } from '../../models/initialise.ts'
 import { loadWeights } from '../../models/loading.ts'

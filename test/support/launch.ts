@@ -2,7 +2,7 @@
 // Buffers are longer than their values and full of poison (NaN), as a pooled buffer may be: a kernel that reads past
 // an edge shows NaN, one that leaves an element unwritten too, and one that writes past its output is reported.
 import { openDevice } from '../../engine/runtime/device.ts'
-import { openAdapter } from '../../engine/runtime/node.ts'
+import { openAdapter } from '../../engine/node/adapters.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
 import type { DType, Launch, Lowering, Slot, Spec, Traits, View } from '../../shaders/kernel.ts'
 

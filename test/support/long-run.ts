@@ -1,5 +1,5 @@
 // A process that trains a tiny model for 1,100 steps and prints, for every hundredth, a line of JSON: what it holds then.
-import { currentDevice } from '../../engine/node.ts'
+import { currentDevice } from '../../engine/node/index.ts'
 import { Trainer } from '../../train/trainer.ts'
 import { collect } from './collect.ts'
 import { ONE_LAYER, OPTIONS, reviews, tinyModel } from './training.ts'

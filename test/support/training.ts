@@ -1,7 +1,7 @@
 // What the tests of training train: small models on small reviews.
 import { createModel, initialise, setTuning } from '../../models/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
-import type { Tokenised } from '../../train/data/batches.ts'
+import type { Tokenised } from '../../train/batches.ts'
 import type { TrainerOptions } from '../../train/trainer.ts'
 import { TINY_WORDS, tinyModelConfig, tinyReviews } from './tiny.ts'
 

@@ -1,8 +1,8 @@
 // The loss scale at half precision: how it grows and shrinks, and that a step which an overflow skips leaves no trace.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Compiled, type Tensor, compile, currentDevice, scalar, tensor } from '../../engine/node.ts'
+import { type Compiled, type Tensor, compile, currentDevice, scalar, tensor } from '../../engine/node/index.ts'
 import { AdamW } from '../../train/adamw.ts'
-import { collate } from '../../train/data/batches.ts'
+import { collate } from '../../train/batches.ts'
 import { LOSS_SCALE, LossScaler, TrainingSteps } from '../../train/steps.ts'
 import { NO_DROPOUT, ONE_LAYER, reviews, tinyModel } from '../support/training.ts'
 

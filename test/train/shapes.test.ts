@@ -1,6 +1,6 @@
 // The shapes of batches that a run will meet, known before it begins.
 import { expect, test } from 'vitest'
-import { makeBatches, padLength } from '../../train/data/batches.ts'
+import { makeBatches, padLength } from '../../train/batches.ts'
 import { stream } from '../../train/random.ts'
 import { batchShapes } from '../../train/shapes.ts'
 import { reviews } from '../support/training.ts'

@@ -4,7 +4,7 @@
 //   node test/golden/peft/export.ts <folder>
 import { join } from 'node:path'
 import { argv } from 'node:process'
-import { currentDevice } from '../../../engine/node.ts'
+import { currentDevice } from '../../../engine/node/index.ts'
 import { modelTensors } from '../../../models/loading.ts'
 import { mergeLora } from '../../../models/lora.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'

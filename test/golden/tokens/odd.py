@@ -19,7 +19,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 
 BLOCK, REVIEWS = 4096, 100
 HERE = os.path.dirname(os.path.abspath(__file__))
-BUNDLED = os.path.join(HERE, "../../../train/bundled")
+BUNDLED = os.path.join(HERE, "../../../train/node/bundled")
 
 TEXTS = [
     "𠮷𠮷", "吉𠮷野家 is 好吃", "漢字かな交じり文", "㐀㐁豈更", "\U0002a6df\U0002a6e0\U0002a700",

@@ -1,6 +1,6 @@
 // Mistakes as tests: what several files do, so that they run beside each other. Each prints its part of the table.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, currentDevice } from '../../../engine/node.ts'
+import { type Device, currentDevice } from '../../../engine/node/index.ts'
 import { type Outcome, isFine, plantedHeader, plantedRow, sow } from './catch.ts'
 import type { Plant } from './plant.ts'
 

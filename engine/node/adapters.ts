@@ -1,0 +1,233 @@
+// WebGPU under Node: finds the machine's adapters through Dawn (the `webgpu` package), and opens one by name. The
+// system's adapters come first. Where it has none there may be the embedded one: SwiftShader, a Vulkan driver that runs
+// on the CPU, which engine/node/setup.ts puts into a folder of ours. This is the engine's only file that knows Node.
+
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { constants, homedir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { UserError } from '../errors.ts'
+
+/** What an adapter says of itself. `name` is what `--adapter` and TILEGRAD_ADAPTER are matched with. */
+export interface AdapterDescription {
+  readonly name: string
+  readonly vendor: string
+  readonly architecture: string
+  /** Dawn's backend: vulkan, metal, d3d12. */
+  readonly backend: string
+  /** The driver and its version, in its own words; may be empty. */
+  readonly driver: string
+  /** True where the adapter is software: it computes on the CPU. */
+  readonly fallback: boolean
+  /** True for the software adapter that the set-up fetched, false for the system's own. */
+  readonly embedded: boolean
+}
+
+/** An adapter, with the instance that it came from. */
+export interface OpenedAdapter {
+  readonly gpu: GPU
+  readonly adapter: GPUAdapter
+  readonly info: AdapterDescription
+}
+
+/** The npm package that carries SwiftShader; its tarball's hash; the files of it that are kept, with their sizes. */
+export const embeddedPackage = {
+  name: '@sparticuz/chromium',
+  version: '153.0.0',
+  integrity: 'sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==',
+  archive: 'bin/swiftshader.tar.br',
+  files: { 'libvulkan.so.1': 833304, 'libvk_swiftshader.so': 6004808, 'vk_swiftshader_icd.json': 107 },
+} as const
+
+/** Where the embedded adapter's files are kept. Another version has another folder, so a stale one is never loaded. */
+export const embeddedFolder = fileURLToPath(
+  new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url))
+
+/** Whether the embedded adapter's files are all there, whole. */
+export function embeddedIsSetUp(): boolean {
+  return Object.entries(embeddedPackage.files).every(([file, size]) =>
+    statSync(embeddedFolder + file, { throwIfNoEntry: false })?.size === size)
+}
+
+/**
+ * The adapters that can be opened here: the system's own, in Dawn's order, then the embedded one where it is set up.
+ * @throws UserError where Dawn does not load on this platform
+ */
+export async function listAdapters(): Promise<AdapterDescription[]> {
+  const found: AdapterDescription[] = []
+  for (const source of sources()) {
+    for (const { name } of await namesFrom(source, [])) {
+      const opened = await openFrom(source, name, [])
+      if (opened && !found.some(other => other.name === opened.info.name && other.embedded === opened.info.embedded)) {
+        found.push(opened.info)
+      }
+    }
+  }
+  return found
+}
+
+/**
+ * Opens an adapter: the first whose name contains `name` in whatever case (default: TILEGRAD_ADAPTER from the
+ * environment), or without one the fastest that the system offers, else the embedded one.
+ * `dawnFlags` go to Dawn beside those that kernels need, such as 'disable-dawn-features=timestamp_quantization'.
+ * @throws UserError where no adapter has such a name, or there is none at all
+ */
+export async function openAdapter(
+  { name = process.env.TILEGRAD_ADAPTER, dawnFlags = [] }: { name?: string, dawnFlags?: readonly string[] } = {},
+): Promise<OpenedAdapter> {
+  const wanted = name?.trim() || undefined
+  const flags = enabling(dawnFlags)
+  for (const source of sources()) {
+    const opened = await openFrom(source, wanted, flags)
+    if (opened) return opened
+  }
+  const there = (await listAdapters()).map(({ name }) => `'${name}'`)
+  if (wanted && there.length) throw new UserError(`no adapter is named like '${wanted}'; there is ${there.join(', ')}`)
+  throw new UserError(process.platform === 'linux'
+    ? 'no WebGPU adapter on this machine: `npm run setup` fetches one that runs on the CPU'
+    : 'no WebGPU adapter on this machine: Dawn finds no graphics card with a driver that it can use')
+}
+
+/**
+ * What Dawn offers only when it is asked to: subgroup matrices, as all that is still an experiment; and f16 on NVIDIA's Vulkan driver,
+ * where some functions of it fail the standard's tests. Of f16 kernels use storage, conversion and matrices, which our own tests cover.
+ */
+const ENABLED = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia']
+
+/** Dawn heeds the last list of features alone. */
+function enabling(flags: readonly string[]): string[] {
+  const prefix = 'enable-dawn-features='
+  const asked = flags.filter(flag => flag.startsWith(prefix)).map(flag => flag.slice(prefix.length))
+  return [...flags.filter(flag => !flag.startsWith(prefix)), `${prefix}${[...ENABLED, ...asked].join(',')}`]
+}
+
+type Source = 'system' | 'embedded'
+
+let ownLoader: boolean | undefined
+let ownDrivers: boolean | undefined
+
+/** Where adapters can come from here. A system without a Vulkan loader borrows the embedded one for its own drivers. */
+function sources(): Source[] {
+  if (process.platform !== 'linux') return ['system']
+  // Looked for once: a loader that was borrowed would be taken for the system's own the next time, and the environment
+  // names the embedded driver for a while. The embedded adapter itself may come in between: the set-up brings it.
+  ownLoader ??= canLoad('libvulkan.so.1')
+  ownDrivers ??= namesVulkanDrivers()
+  const embedded = embeddedIsSetUp()
+  if (ownLoader) return embedded ? ['system', 'embedded'] : ['system']
+  // Dawn asks the dynamic linker for libvulkan.so.1. With the embedded one loaded beforehand the linker finds it by
+  // that name, with nothing put into node_modules and no LD_LIBRARY_PATH.
+  if (!embedded || !canLoad(embeddedFolder + 'libvulkan.so.1')) return []
+  return ownDrivers ? ['system', 'embedded'] : ['embedded']
+}
+
+/** Tries a library, which then stays in memory: 0x1000 is RTLD_NODELETE on Linux. */
+function canLoad(library: string): boolean {
+  try {
+    process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | 0x1000)
+    return true
+  } catch (error) {
+    // A library that is no Node add-on loads well, and only then is refused.
+    return error instanceof Error && error.message.includes('did not self-register')
+  }
+}
+
+/** Whether the system names a driver, in the places where Vulkan's loader looks; asking Dawn in vain is not silent. */
+function namesVulkanDrivers(): boolean {
+  const { env } = process
+  if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES || env.VK_ADD_DRIVER_FILES) return true
+  const folders = [
+    '/etc', env.XDG_DATA_HOME || join(homedir(), '.local/share'), ...(env.XDG_CONFIG_DIRS || '/etc/xdg').split(':'),
+    ...(env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':'),
+  ]
+  return folders.some(folder => {
+    const manifests = join(folder, 'vulkan/icd.d')
+    return existsSync(manifests) && readdirSync(manifests).some(file => file.endsWith('.json'))
+  })
+}
+
+async function openFrom(
+  source: Source, wanted: string | undefined, flags: readonly string[],
+): Promise<OpenedAdapter | undefined> {
+  const listed = await namesFrom(source, flags)
+  const match = listed.find(({ name }) => name.toLowerCase().includes((wanted ?? '').toLowerCase()))
+  if (!match) return undefined
+  return withDrivers(source, async create => {
+    const gpu = create(wanted === undefined ? [...flags] : [...flags, `adapter=${match.name}`])
+    const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
+    if (!adapter) return undefined
+    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info
+    // WebGPU gives the name only as a slug; the list has it as the driver writes it.
+    const itself = listed.find(({ name }) => slug(name) === slug(device)) ?? match
+    const info = {
+      name: itself.name, vendor, architecture, backend: itself.backend, driver: description,
+      fallback: isFallbackAdapter, embedded: source === 'embedded',
+    }
+    return { gpu, adapter, info }
+  })
+}
+
+function slug(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]+/g, ' ').trim()
+}
+
+const lists = new Map<string, Promise<{ backend: string, name: string }[]>>()
+
+/** The adapters of a source, asked for once: the question costs a Vulkan instance, which is never given back. */
+function namesFrom(source: Source, flags: readonly string[]): Promise<{ backend: string, name: string }[]> {
+  const key = [source, ...flags].join('\n')
+  const list = lists.get(key) ?? withDrivers(source, async create => {
+    try {
+      // Dawn lists its adapters in one place only: the error for a name that no adapter has.
+      await create([...flags, 'adapter=\n']).requestAdapter()
+      return [] // null, without an error: not one adapter
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      if (!message.includes('Available adapters:')) throw error
+      return Array.from(message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm), ([, backend, name]) =>
+        ({ backend, name }))
+    }
+  })
+  lists.set(key, list)
+  return list
+}
+
+// Dropping an instance while a device of it lives ends in a crash after a garbage collection: all are kept for ever.
+const instances: GPU[] = []
+
+let queue: Promise<unknown> = Promise.resolve()
+
+/** Runs `use` with Vulkan's loader pointed at one source of drivers; one at a time, for the environment is global. */
+function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) => Promise<T>): Promise<T> {
+  const turn = queue.then(async () => {
+    const { create, globals } = await loadDawn()
+    for (const [key, value] of Object.entries(globals)) {
+      if (!(key in globalThis)) Object.defineProperty(globalThis, key, { value, writable: true, configurable: true })
+    }
+    const make = (flags: string[]): GPU => {
+      const gpu = create(flags)
+      instances.push(gpu)
+      return gpu
+    }
+    if (source === 'system') return use(make)
+    const before = process.env.VK_DRIVER_FILES
+    process.env.VK_DRIVER_FILES = embeddedFolder + 'vk_swiftshader_icd.json'
+    try {
+      return await use(make)
+    } finally {
+      if (before === undefined) delete process.env.VK_DRIVER_FILES
+      else process.env.VK_DRIVER_FILES = before
+    }
+  })
+  queue = turn.catch(() => undefined)
+  return turn
+}
+
+async function loadDawn(): Promise<{ create: (flags: string[]) => GPU, globals: object }> {
+  try {
+    return await import('webgpu')
+  } catch (error) {
+    const reason = (error instanceof Error ? error.message : String(error)).split('\n')[0]
+    throw new UserError(`WebGPU (Dawn) does not load on ${process.platform} ${process.arch}: ${reason}`)
+  }
+}

@@ -1,0 +1,120 @@
+// `npm run setup`: gives a Linux machine without any WebGPU adapter a software one, SwiftShader, out of the npm package
+// that carries it. Does nothing where the system offers an adapter, and nothing again once it is done; `npm start` and
+// `npm test` call it each time. Needs no root: the files lie in the checkout's .cache folder.
+
+import { execFile } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { createReadStream, rmSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { createBrotliDecompress } from 'node:zlib'
+import { UserError } from '../errors.ts'
+import { isBadOption } from './arguments.ts'
+import { embeddedFolder, embeddedIsSetUp, embeddedPackage, listAdapters, openAdapter } from './adapters.ts'
+
+const usage = `usage: npm run setup -- [--force]
+
+Sees to it that this machine has a WebGPU adapter: the system's own, or else one that computes on the CPU (SwiftShader),
+which is fetched from the npm registry once, 70 MB, of which 7 MB are kept in .cache/.
+
+  --force   fetch the software adapter though the system has one`
+
+/**
+ * Sees to it that there is an adapter to open.
+ * @throws UserError where the system has none and the embedded one can't be had
+ */
+async function setUp(force: boolean): Promise<void> {
+  if (process.platform !== 'linux' || embeddedIsSetUp()) return
+  if (!force && (await listAdapters()).length) return
+  if (process.arch !== 'x64') {
+    throw new UserError(`no WebGPU adapter on this machine, and the software one is built for Linux x64, not for `
+      + `${process.arch}: install a Vulkan driver, such as Mesa's lavapipe (Debian: mesa-vulkan-drivers libvulkan1)`)
+  }
+  const started = performance.now()
+  process.stderr.write(force
+    ? 'Fetching the software adapter (SwiftShader, 70 MB, once) … '
+    : 'No graphics adapter here: fetching one that runs on the CPU (SwiftShader, 70 MB, once) … ')
+  try {
+    await fetchEmbedded()
+    await openAdapter({ name: 'swiftshader' })
+  } catch (error) {
+    process.stderr.write('\n')
+    throw error
+  }
+  process.stderr.write(`done in ${((performance.now() - started) / 1000).toFixed(1)} s\n`)
+}
+
+/** Fetches the package, checks it, unpacks it beside the place, and renames it into it. */
+async function fetchEmbedded(): Promise<void> {
+  const { name, version, archive, files } = embeddedPackage
+  await mkdir(dirname(embeddedFolder), { recursive: true })
+  const work = await mkdtemp(join(dirname(embeddedFolder), '.setup-'))
+  const interrupted = (): void => {
+    rmSync(work, { recursive: true, force: true })
+    process.exit(130)
+  }
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
+  try {
+    const tarball = await fetchTarball(`${name}@${version}`, work)
+    // Loaded here, not above: the everyday call has nothing to unpack, and should cost nothing.
+    const { x: extract } = await import('tar')
+    await extract({ file: tarball, cwd: work, strip: 1, filter: path => path === `package/${archive}` })
+    const unpacked = join(work, 'unpacked')
+    await mkdir(unpacked)
+    await pipeline(createReadStream(join(work, archive)), createBrotliDecompress(),
+      extract({ cwd: unpacked, filter: path => path in files }))
+    if (embeddedIsSetUp()) return // another set-up came first, with the same files
+    await rm(embeddedFolder, { recursive: true, force: true }) // what a broken disk or a hand left there
+    await rename(unpacked, embeddedFolder).catch(error => {
+      if (!embeddedIsSetUp()) throw error
+    })
+  } finally {
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted)
+    await rm(work, { recursive: true, force: true })
+  }
+}
+
+/** Has npm fetch a package, by its own configuration (registry, proxy, certificates, cache). Returns the file. */
+async function fetchTarball(specifier: string, folder: string): Promise<string> {
+  const npm = process.env.npm_execpath
+  const viaNode = npm?.endsWith('npm-cli.js') ?? false
+  const options = ['pack', specifier, '--pack-destination', folder, '--ignore-scripts', '--loglevel=error']
+  await new Promise<void>((resolve, reject) => {
+    execFile(
+      viaNode ? process.env.npm_node_execpath ?? process.execPath : 'npm', viaNode ? [String(npm), ...options] : options,
+      { cwd: fileURLToPath(new URL('../..', import.meta.url)) },
+      (error, _stdout, stderr) => {
+        if (!error) return resolve()
+        // npm writes a line a property of its error, and somewhere among them one for people.
+        const lines = stderr.split('\n').filter(line => /^npm (error|ERR!) /.test(line))
+          .map(line => line.replace(/^npm \S+ /, ''))
+        const reason = lines.find(line => !/^(code|syscall|errno|address|port|path|dest|A complete log)/.test(line))
+        reject(new UserError(`npm could not fetch ${specifier}: ${reason ?? error.message.split('\n')[0]}`))
+      })
+  })
+  const tarball = (await readdir(folder)).find(file => file.endsWith('.tgz'))
+  if (!tarball) throw new UserError(`npm fetched no package for ${specifier}`)
+  const hash = createHash('sha512')
+  await pipeline(createReadStream(join(folder, tarball)), hash)
+  const integrity = `sha512-${hash.digest('base64')}`
+  if (integrity !== embeddedPackage.integrity) {
+    throw new UserError(`${specifier} from the npm registry is not the file that we know: its hash is ${integrity}, `
+      + `expected ${embeddedPackage.integrity}`)
+  }
+  return join(folder, tarball)
+}
+
+try {
+  const { values } = parseArgs({ options: { force: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } })
+  if (values.help) process.stdout.write(`${usage}\n`)
+  else await setUp(values.force ?? false)
+} catch (error) {
+  // A bad option, or a disk that is full or read-only, is the user's to mend as well.
+  const isUsers = error instanceof UserError || isBadOption(error) || (error instanceof Error && 'syscall' in error)
+  if (!isUsers) throw error
+  process.stderr.write(`setup: ${error.message.split('\n')[0]}\n`)
+  process.exitCode = 2
+}

@@ -1,0 +1,50 @@
+// What an adapter can't do, and how it is said: shaders that do not compile, buffers and steps that are too large.
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { type Device, type Tensor, UserError, compile, currentDevice, tensor, zeros } from '../../../engine/node/index.ts'
+import { ShaderError } from '../../../engine/runtime/pipelines.ts'
+
+let device: Device
+beforeAll(async () => { device = await currentDevice() })
+afterEach(() => vi.restoreAllMocks())
+afterAll(() => device.close())
+
+test('a shader that does not compile is shown with its lines numbered, and what the compiler says', async () => {
+  const wgsl = '@compute @workgroup_size(1)\nfn main() {\n  let x: nothing = 1;\n}'
+  const error = await device.pipelines.get(wgsl, 'my kernel', 0, []).catch((thrown: unknown) => thrown)
+  expect(error).toBeInstanceOf(ShaderError)
+  const [first, second, ...rest] = (error as ShaderError).message.split('\n')
+  expect(first).toBe('my kernel: the shader does not compile')
+  expect(second).toMatch(/^error at 3:10: .*nothing/)
+  expect(rest).toEqual(['   1 @compute @workgroup_size(1)', '   2 fn main() {', '   3   let x: nothing = 1;', '   4 }'])
+})
+
+test('a value larger than a buffer can be is refused before anything is compiled or held', async () => {
+  const { maxBufferSize, maxStorageBufferBindingSize } = device.gpu.limits
+  const mebibytes = Math.min(maxBufferSize, maxStorageBufferBindingSize) / 1024 ** 2
+  const before = [device.buffers.count, device.pipelines.count]
+  const tooLarge = new UserError(`add: ${Math.ceil(mebibytes) + 1} MiB is more than one buffer holds on this adapter `
+    + `(${Math.floor(mebibytes)} MiB): use a smaller batch or length`)
+  const step = compile((x: Tensor) => ({ y: zeros([Math.ceil(mebibytes) + 1, 1024 * 256]).add(x) }))
+  await expect(step.prepare(tensor(1))).rejects.toThrow(tooLarge)
+  expect([device.buffers.count, device.pipelines.count]).toEqual(before)
+})
+
+test('a step that the memory does not hold gives back what it had, and may be tried again', async () => {
+  const x = tensor(Float32Array.from({ length: 64 * 64 }, (_, i) => i % 7), [64, 64])
+  const step = compile((t: Tensor) => ({ y: t.matmul(t).softmax().matmul(t).sum() }))
+  const { peakBytes } = await step.prepare(x)
+  const { gpu, scratch } = device
+  // No adapter of a test runs out of memory when it should: what it says of the first scope is put into its mouth.
+  const scope = gpu.popErrorScope.bind(gpu)
+  const full = vi.spyOn(gpu, 'popErrorScope').mockImplementationOnce(async () => {
+    expect(await scope()).toBeNull()
+    return { message: 'out of memory' } as GPUOutOfMemoryError
+  })
+  const { generation } = scratch
+  await expect(step(x)).rejects.toThrow(
+    new UserError(`the adapter's memory does not hold this step of ${Math.ceil(peakBytes / 1e6)} MB: use a smaller batch or length`))
+  expect(full).toHaveBeenCalledTimes(2)
+  expect(scratch.generation).not.toBe(generation)
+  const [again, whole] = [await (await step(x)).y.item(), await compile((t: Tensor) => t.matmul(t).softmax().matmul(t).sum())(x)]
+  expect(again).toBe(await whole.item())
+})

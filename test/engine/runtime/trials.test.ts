@@ -1,0 +1,29 @@
+// How candidates are compared: in turns, and on while the adapter changes its pace.
+import { expect, test } from 'vitest'
+import { leastTimes } from '../../../engine/runtime/trials.ts'
+
+/** Calls that take so long each, times what the adapter's pace makes of it when so many calls were made. */
+function callsOf(times: readonly number[], pace: (made: number) => number) {
+  let made = 0
+  return { calls: times.map(time => async () => time * pace(made++)), made: () => made }
+}
+
+test('a GPU that comes to its speed in the last turn does not favour who has it', async () => {
+  const times = [1, 2, 3]
+  // Seven times as slow, but for the last of nine calls and what follows.
+  const pace = (made: number): number => (made < 8 ? 7 : 1)
+  const waking = callsOf(times, pace)
+  expect(await leastTimes(waking.calls, false)).toEqual(times)
+  // Where nobody goes on, the last seems the quickest: the pace is one at which it matters.
+  expect(await leastTimes(callsOf(times, pace).calls, true)).toEqual([7, 14, 3])
+})
+
+test('three turns are enough at one pace, and there is an end to them at none', async () => {
+  const even = callsOf([5, 4], made => 1 + made % 3 / 100)
+  await leastTimes(even.calls, false)
+  expect(even.made()).toBe(6)
+  const endless = callsOf([5, 4], made => 0.5 ** made)
+  await leastTimes(endless.calls, false)
+  expect(endless.made()).toBe(24)
+  expect(await leastTimes([], false)).toEqual([])
+})

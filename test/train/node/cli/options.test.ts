@@ -1,0 +1,207 @@
+// The command line: what each option becomes, its default, and one clear line for every mistake.
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { UserError } from '../../../../engine/errors.ts'
+import { parseTargets } from '../../../../models/lora.ts'
+import { helpText, parseOptions, toArguments } from '../../../../train/node/cli/options.ts'
+
+/** The message of the UserError that the arguments meet; fails when there is none. */
+function mistake(...argv: string[]): string {
+  try {
+    parseOptions(argv)
+  } catch (error) {
+    expect(error).toBeInstanceOf(UserError)
+    return (error as UserError).message
+  }
+  throw new Error(`${argv.join(' ')} was taken`)
+}
+
+const documented = [
+  'data', 'model', 'tokenizer', 'init', 'tune', 'lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'train-head',
+  'lr', 'schedule', 'warmup', 'weight-decay', 'epochs', 'batch-size', 'accumulate', 'max-length', 'clip', 'seed',
+  'precision', 'limit-train', 'limit-test', 'val-split', 'out', 'resume', 'adapter', 'list-adapters', 'dry-run', 'json',
+]
+const optionsInHelp = [...helpText().matchAll(/^ {2}--([a-z-]+)/gm)].map(([, name]) => name)
+
+describe('options', () => {
+  test('have the defaults of the study when nothing is given', () => {
+    const { given, ...options } = parseOptions([])
+    expect(given.size).toBe(0)
+    expect(options).toEqual({
+      data: undefined, model: undefined, tokenizer: undefined, init: 'pretrained',
+      tune: 'lora', loraRank: 8, loraAlpha: 1, loraDropout: 0, loraTargets: 'query,value,mlp', trainHead: false,
+      lr: 5e-4, schedule: 'linear', warmup: 0.06, weightDecay: 0.01, epochs: 3, batchSize: 16, accumulate: 1,
+      maxLength: 256, clip: 1, seed: 42, recompute: false, precision: 'f32',
+      limitTrain: undefined, limitTest: undefined, valSplit: 0.1,
+      out: undefined, name: undefined, resume: undefined, checkpointEvery: 30, merge: false, dryRun: false,
+      json: false,
+      adapter: undefined, listAdapters: false, profile: false, tuneKernels: 'cached', help: false, version: false,
+    })
+  })
+
+  test('take the values given, in both spellings, and remember which were given', () => {
+    const options = parseOptions([
+      '--data', '../shared/imdb', '--model=distilbert-base-uncased', '--init', 'random', '--lora-alpha', '.5',
+      '--lora-targets', 'query,projection', '--lr=1e-3', '--epochs', '1', '--val-split', '200', '--warmup', '10',
+      '--json', '--dry-run', '--train-head', '--batch-size', '16',
+    ])
+    expect(options).toMatchObject({
+      data: '../shared/imdb', model: 'distilbert-base-uncased', init: 'random', loraAlpha: 0.5,
+      loraTargets: 'query,projection', lr: 1e-3, epochs: 1, valSplit: 200, warmup: 10, json: true, dryRun: true,
+      trainHead: true, batchSize: 16,
+    })
+    expect([...options.given].toSorted()).toEqual([
+      'batch-size', 'data', 'dry-run', 'epochs', 'init', 'json', 'lora-alpha', 'lora-targets', 'lr', 'model',
+      'train-head', 'val-split', 'warmup',
+    ])
+  })
+
+  test('become arguments again that give the same options, less what is left out', () => {
+    const argv = ['--seed', '3', '--lr', '1e-7', '--merge', '--data', 'a b', '--name=--odd', '--lora-alpha=.5', '--json']
+    const options = parseOptions(argv)
+    expect(parseOptions(toArguments(options))).toEqual(options)
+    expect(toArguments(options, { omit: ['json', 'name'], values: { data: '/a b' } }))
+      .toEqual(['--seed=3', '--lr=1e-7', '--merge', '--data=/a b', '--lora-alpha=0.5'])
+  })
+
+  test('given twice count as given last', () => expect(parseOptions(['--seed', '1', '--seed', '2']).seed).toBe(2))
+
+  test('the learning rate follows from what is trained, unless it is given', () => {
+    expect(parseOptions(['--tune', 'full']).lr).toBe(2e-5)
+    expect(parseOptions(['--tune', 'head']).lr).toBe(5e-4)
+    expect(parseOptions(['--tune', 'full', '--lr', '0.1']).lr).toBe(0.1)
+  })
+
+  test('LoRA targets may be a regular expression over parameter names', () => {
+    for (const pattern of ['q_lin|v_lin', 'layer\\.[0-3]\\..*query', 'attention', 'ffn']) {
+      expect(parseOptions(['--lora-targets', pattern]).loraTargets).toBe(pattern)
+    }
+  })
+
+  test('LoRA targets that are taken are targets to the models too', () => {
+    const word = fc.oneof(fc.constantFrom('query', 'mlp', ' head ', 'qurey', ' ', '', 'attention', 'q_lin|v_lin', '['), fc.string())
+    fc.assert(fc.property(fc.array(word, { minLength: 1, maxLength: 3 }).map((words) => words.join(',')), (text) => {
+      try {
+        expect(parseTargets(parseOptions([`--lora-targets=${text}`]).loraTargets).length).toBeGreaterThan(0)
+      } catch (error) {
+        expect((error as Error).message).toMatch(/^--lora-targets takes /)
+      }
+    }))
+  })
+
+  test('a value that begins with dashes can be given with an equals sign', () => {
+    expect(parseOptions(['--name=--odd']).name).toBe('--odd')
+  })
+
+  test('-h asks for help', () => expect(parseOptions(['-h']).help).toBe(true))
+
+  test('any whole number of at least 1 is a rank, and nothing else is', () => {
+    fc.assert(fc.property(fc.integer({ min: 1 }), (n) => parseOptions(['--lora-rank', String(n)]).loraRank === n))
+    for (const text of ['0', '-1', '1.5', '8x', '0x8', ' 8', 'Infinity', '1e999', 'eight']) {
+      const expected = `--lora-rank takes a whole number of at least 1; got ${JSON.stringify(text)}`
+      expect(mistake('--lora-rank', text)).toBe(expected)
+    }
+  })
+
+  test('whatever the arguments, they parse or meet one line that names an option or an argument', () => {
+    const option = fc.constantFrom(...documented.map((name) => `--${name}`))
+    const word = fc.oneof(option, fc.string(), fc.constantFrom('-1', '0.5', '3'))
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 5 }), (argv) => {
+        try {
+          parseOptions(argv)
+        } catch (error) {
+          expect(error).toBeInstanceOf(UserError)
+          expect((error as UserError).message).toMatch(/^(--[a-z-]+ |Unknown option |Unexpected argument )[^\n]*$/)
+        }
+      }),
+    )
+  })
+})
+
+describe('a mistake on the command line is told in one line', () => {
+  test('an unknown option, with the one that was meant', () => {
+    expect(mistake('--lora-rnak', '3')).toBe('Unknown option --lora-rnak: did you mean --lora-rank?')
+    expect(mistake('--epoch', '3')).toContain('did you mean --epochs?')
+    expect(mistake('--batch', '3')).toContain('did you mean --batch-size?')
+    expect(mistake('--Json')).toContain('did you mean --json?')
+    expect(mistake('--frobnicate')).toBe('Unknown option --frobnicate: see --help for all of them')
+    expect(mistake('-x')).toContain('Unknown option -x')
+    expect(mistake('--constructor')).toContain('Unknown option --constructor')
+  })
+
+  test('a missing value', () => {
+    expect(mistake('--lr')).toBe('--lr takes a number above 0; got nothing')
+    expect(mistake('--lr', '--seed', '3')).toBe('--lr takes a number above 0; got nothing')
+    expect(mistake('--data', '')).toBe('--data takes a path or the name of a Hub dataset; got ""')
+  })
+
+  test('a bad value', () => {
+    const cases: [string, string, string][] = [
+      ['--lora-rank', '0', 'a whole number of at least 1'],
+      ['--lora-alpha', '0', 'a number above 0'],
+      ['--lora-dropout', '1', 'a number from 0 up to, not including, 1'],
+      ['--epochs', '-1', 'a whole number of at least 1'],
+      ['--lr', 'abc', 'a number above 0'],
+      ['--weight-decay', '-0.1', 'a number of at least 0'],
+      ['--warmup', '1.5', 'a fraction below 1 or a count of steps'],
+      ['--val-split', '2.5', 'a count of examples or a fraction below 1'],
+      ['--limit-train', '0', 'a whole number of at least 1'],
+      ['--max-length', '3', 'a whole number of at least 4'],
+      ['--clip', '-1', 'a number of at least 0'],
+      ['--seed', '4294967296', 'a whole number from 0 to 4294967295'],
+      ['--tune', 'qlora', 'lora, full or head'],
+      ['--schedule', 'step', 'linear, cosine or constant'],
+      ['--precision', 'bf16', 'f32 or f16'],
+      ['--init', 'zero', 'pretrained or random'],
+    ]
+    for (const [option, value, expects] of cases) {
+      expect(mistake(option, value)).toBe(`${option} takes ${expects}; got ${JSON.stringify(value)}`)
+    }
+  })
+
+  test('a target that no model has, and a pattern that is none', () => {
+    for (const targets of ['query,vaule', 'qurey', 'query,', 'constructor,query', 'a[', '', ' ', 'query value, mlp']) {
+      expect(mistake('--lora-targets', targets)).toMatch(/^--lora-targets takes any of query,key,.* got "/)
+    }
+  })
+
+  test('a value for a flag, and a stray argument', () => {
+    expect(mistake('--json=yes')).toBe('--json takes no value; got "yes"')
+    expect(mistake('--json', 'yes')).toContain('Unexpected argument "yes"')
+    expect(mistake('a\nb')).not.toContain('\n')
+  })
+
+  test('options that exclude each other', () => {
+    expect(mistake('--resume', 'runs/x', '--lr', '1e-3')).toBe(
+      "--lr cannot be given with --resume, which goes on with the run's own options",
+    )
+    expect(mistake('--tune', 'full', '--lora-rank', '4')).toContain('--lora-rank is for --tune lora')
+    expect(mistake('--tune', 'head', '--merge')).toContain('--merge is for --tune lora')
+    expect(parseOptions(['--resume', 'runs/x', '--json', '--adapter', 'nv']).resume).toBe('runs/x')
+  })
+})
+
+describe('the help', () => {
+  test('lists every documented option once, with its default', () => {
+    for (const name of documented) expect(optionsInHelp.filter((listed) => listed === name)).toEqual([name])
+    const help = helpText().replace(/\s+/g, ' ')
+    const shown = ['--lora-rank N rank of the adapters [8]', '[5e-4, and 2e-5 with --tune full]', '[query,value,mlp]']
+    for (const part of shown) expect(help).toContain(part)
+  })
+
+  test('lists no option that is not taken, and fits 120 columns', () => {
+    for (const name of optionsInHelp) {
+      const alone = (() => {
+        try {
+          parseOptions([`--${name}`])
+          return 'flag'
+        } catch (error) {
+          return (error as Error).message
+        }
+      })()
+      expect(alone === 'flag' || alone.startsWith(`--${name} takes `), alone).toBe(true)
+    }
+    for (const line of helpText().split('\n')) expect(line.length).toBeLessThanOrEqual(120)
+  })
+})

@@ -1,0 +1,267 @@
+// Reviews from every kind of place that they may lie in, and one clear line where they cannot be read.
+import { mkdtemp, mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { create } from 'tar'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { UserError } from '../../../../engine/errors.ts'
+import { loadReviews, loadUnlabelled } from '../../../../train/node/data/reviews.ts'
+
+const fixtures = join(import.meta.dirname, 'fixtures')
+let root = ''
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'tilegrad-reviews-'))
+})
+afterAll(() => rm(root, { recursive: true, force: true }))
+
+/** Writes a file below the temporary folder, folders included, and gives its path. */
+async function put(path: string, content: string | Uint8Array): Promise<string> {
+  const whole = join(root, path)
+  await mkdir(dirname(whole), { recursive: true })
+  await writeFile(whole, content)
+  return whole
+}
+
+/** The message of the UserError that loading meets, which must name the path and fit one line. */
+async function mistake(path: string, load: (path: string) => Promise<unknown> = loadReviews): Promise<string> {
+  const error = await load(path).then(
+    () => new Error(`${path} was taken`),
+    (reason: unknown) => reason,
+  )
+  if (!(error instanceof UserError)) throw error
+  expect(error.message).not.toContain('\n')
+  expect(error.message).toContain(path)
+  return error.message
+}
+
+const table = (rows: number) =>
+  Array.from({ length: rows }, (_, i) => `"Review, number ${i}",${i % 2 ? 'positive' : 'negative'}`)
+const aclNames = ['train/pos', 'train/neg', 'test/pos', 'test/neg']
+
+async function putAcl(folder: string): Promise<string> {
+  for (const name of aclNames) {
+    for (const file of ['10_8.txt', '2_7.txt']) await put(join(folder, name, file), `${name} ${file} é`)
+  }
+  await put(join(folder, 'train/unsup/0_0.txt'), 'not labelled')
+  await put(join(folder, 'train/urls_pos.txt'), 'http://example.com')
+  return join(root, folder)
+}
+const aclTrain = [
+  { text: 'train/neg 10_8.txt é', label: 0 },
+  { text: 'train/neg 2_7.txt é', label: 0 },
+  { text: 'train/pos 10_8.txt é', label: 1 },
+  { text: 'train/pos 2_7.txt é', label: 1 },
+]
+
+describe("a folder in the Hub's layout", () => {
+  test('gives its shards in order, without unlabelled rows', async () => {
+    for (const path of [fixtures, join(fixtures, 'plain_text')]) {
+      const reviews = await loadReviews(path)
+      expect(reviews.train).toEqual([
+        { text: 'A dull film with no heart.', label: 0 },
+        { text: 'I slept through the second half.', label: 0 },
+        { text: 'Naïve 🎬 but tedious.', label: 0 },
+        { text: 'A warm and clever comedy.', label: 1 },
+        { text: 'The best two hours of my year.', label: 1 },
+      ])
+      expect(reviews.test.map(({ label }) => label)).toEqual([0, 1])
+      expect(reviews.unlabelled).toBe(1)
+      expect(reviews.source).toBe(`${path} (Parquet)`)
+    }
+  })
+
+  test('gives unlabelled texts, without those of the test set', async () => {
+    const { texts, dropped } = await loadUnlabelled(fixtures)
+    expect(texts).toEqual(['Seen on a plane.', 'Seen twice.'])
+    expect(dropped).toBe(2)
+    expect(await mistake(root, loadUnlabelled)).toContain('is no folder with Parquet files for unsupervised and test')
+  })
+
+  test('with a shard missing, or without a test set, is refused', async () => {
+    const shard = await readFile(join(fixtures, 'plain_text/train-00001-of-00002.parquet'))
+    await put('half/data/train-00001-of-00002.parquet', shard)
+    expect(await mistake(join(root, 'half/data'))).toContain('has 1 of the 2 Parquet files of train')
+    await put('untested/train-00000-of-00001.parquet', shard)
+    expect(await mistake(join(root, 'untested'))).toContain('none for test')
+  })
+
+  test('with a truncated or damaged file is refused, naming the file', async () => {
+    const whole = await readFile(join(fixtures, 'plain_text/train-00000-of-00002.parquet'))
+    for (const length of [0, 3, 60, whole.length - 20]) {
+      const path = await put('cut.parquet', whole)
+      await truncate(path, length)
+      expect(await mistake(path)).toContain(length === 0 ? 'is empty' : 'is cut short or damaged')
+    }
+    const damaged = Uint8Array.from(whole).fill(0xff, 4, 90)
+    expect(await mistake(await put('damaged.parquet', damaged))).toContain('is cut short or damaged')
+  })
+
+  test('with an unknown label, no labels, or only -1 is refused', async () => {
+    const bad = await mistake(join(fixtures, 'bad-label.parquet'))
+    expect(bad).toContain('row 2: unknown label 3; expected 0 or 1')
+    expect(await mistake(join(fixtures, 'no-label.parquet'))).toContain(
+      'has no label column: expected "label" or "sentiment", found "text", "stars"',
+    )
+    expect(await mistake(join(fixtures, 'unlabelled.parquet'))).toContain('all 2 are labelled -1')
+  })
+})
+
+describe('an aclImdb folder', () => {
+  test('gives its reviews by class and name, whether the path is the folder or the one around it', async () => {
+    const folder = await putAcl('acl/aclImdb')
+    for (const path of [folder, dirname(folder)]) {
+      const reviews = await loadReviews(path)
+      expect(reviews.train).toEqual(aclTrain)
+      expect(reviews.test.map(({ label }) => label)).toEqual([0, 0, 1, 1])
+    }
+  })
+
+  test('gives from its .tar.gz what it gives unpacked', async () => {
+    const folder = await putAcl('packed/aclImdb')
+    const archive = join(root, 'aclImdb_v1.tar.gz')
+    await create({ gzip: true, file: archive, cwd: dirname(folder) }, ['aclImdb'])
+    const [packed, unpacked] = [await loadReviews(archive), await loadReviews(folder)]
+    expect(packed.train).toEqual(unpacked.train)
+    expect(packed.test).toEqual(unpacked.test)
+  })
+
+  test('with a part missing or an empty review is refused', async () => {
+    const folder = await putAcl('lacking')
+    await rm(join(folder, 'test/neg'), { recursive: true })
+    expect(await mistake(folder)).toContain('has no folder test/neg')
+    await put('lacking/test/neg/1_1.txt', ' \n')
+    expect(await mistake(folder)).toContain('test/neg/1_1.txt is empty')
+  })
+
+  test('as an archive that is cut short, no archive, or full of other things is refused', async () => {
+    const folder = await putAcl('cut/aclImdb')
+    const archive = join(root, 'cut.tar.gz')
+    await create({ gzip: true, file: archive, cwd: dirname(folder) }, ['aclImdb'])
+    const whole = await readFile(archive)
+    await truncate(archive, whole.length - 30)
+    expect(await mistake(archive)).toContain('is cut short or damaged: zlib: unexpected end of file')
+    for (const content of ['', 'hello'])
+      expect(await mistake(await put('no.tgz', content))).toContain('is no tar archive')
+    await create({ gzip: true, file: archive, cwd: folder }, ['train/unsup', 'train/urls_pos.txt'])
+    expect(await mistake(archive)).toContain('holds no reviews')
+  })
+})
+
+describe('a table', () => {
+  test('is split by the seed, a fifth of each class for the test', async () => {
+    const path = await put('split.csv', ['review,sentiment', ...table(50)].join('\n'))
+    const reviews = await loadReviews(path, 7)
+    expect(reviews.train).toHaveLength(40)
+    expect(reviews.test).toHaveLength(10)
+    expect(reviews.test.filter(({ label }) => label === 1)).toHaveLength(5)
+    const texts = [...reviews.train, ...reviews.test].map(({ text }) => text)
+    expect(texts.toSorted()).toEqual(Array.from({ length: 50 }, (_, i) => `Review, number ${i}`).toSorted())
+    expect(await loadReviews(path, 7)).toEqual(reviews)
+    expect((await loadReviews(path, 8)).test).not.toEqual(reviews.test)
+    expect(reviews.source).toBe(`${path} (split 80/20 by seed 7)`)
+  })
+
+  test('of CSV may have quotes, line breaks, a byte order mark, other columns, and blank lines', async () => {
+    const csv =
+      '\ufeffid,Label,Text\r\n1,pos,"Two\nlines, and ""quotes"""\r\n\r\n2,neg,Plain é\r\n3,-1,Unlabelled\r\n'
+    const path = await put('odd/train.csv', csv)
+    await put('odd/test.csv', 'text,label\nOne,1\n')
+    const reviews = await loadReviews(path)
+    expect(reviews.train).toEqual([
+      { text: 'Two\nlines, and "quotes"', label: 1 },
+      { text: 'Plain é', label: 0 },
+    ])
+    expect(reviews.test).toEqual([{ text: 'One', label: 1 }])
+    expect(reviews.unlabelled).toBe(1)
+  })
+
+  test('of JSON Lines has its lines ended by line feeds alone, wherever the file is read in pieces', async () => {
+    const odd = 'A\u2028B\u2029C\u0085D \u{1f3ac} é'
+    const long = 'long '.repeat(40_000) + odd
+    const rows = [odd, long, 'last'].map((text, i) => JSON.stringify({ text, label: i % 2 }))
+    expect(rows[0]).toContain('\u2028')
+    for (const ending of ['\n', '\r\n']) {
+      const path = await put('lines/train.jsonl', `\ufeff${rows.join(ending)}`)
+      await put('lines/test.jsonl', rows.map((row) => row + ending).join(ending))
+      const { train, test } = await loadReviews(path)
+      expect(train).toEqual([
+        { text: odd, label: 0 },
+        { text: long, label: 1 },
+        { text: 'last', label: 0 },
+      ])
+      expect(test).toEqual(train)
+    }
+    const bad = await put('cr.jsonl', `${rows[0]}\r${rows[2]}\r`)
+    expect(await mistake(bad)).toContain('line 1: not a JSON object')
+  })
+
+  test('beside its pair is not split, whichever of the two or their folder is named', async () => {
+    for (const ending of ['csv', 'jsonl']) {
+      const rows = (text: string) =>
+        ending === 'csv'
+          ? `text,label\n${text},0\n${text}!,1\n`
+          : `{"text": "${text}", "label": "neg"}\n\n{"review": "${text}!", "sentiment": true}\n`
+      const folder = `pair-${ending}`
+      const train = await put(`${folder}/train.${ending}`, rows('a'))
+      const test = await put(`${folder}/test.${ending}`, rows('b'))
+      for (const path of [train, test, join(root, folder)]) {
+        const reviews = await loadReviews(path)
+        expect(reviews.train).toEqual([
+          { text: 'a', label: 0 },
+          { text: 'a!', label: 1 },
+        ])
+        expect(reviews.test).toEqual([
+          { text: 'b', label: 0 },
+          { text: 'b!', label: 1 },
+        ])
+      }
+    }
+  })
+
+  test('without a label or text column, or with nothing in it, is refused', async () => {
+    expect(await mistake(await put('a.csv', 'text,stars\nfine,3\n'))).toContain(
+      'has no label column: expected "label" or "sentiment", found "text", "stars"',
+    )
+    expect(await mistake(await put('b.csv', 'label\n1\n'))).toContain('has no text column')
+    expect(await mistake(await put('c.csv', ''))).toContain('is empty')
+    expect(await mistake(await put('d.csv', 'text,label\n'))).toContain('has no rows')
+    expect(await mistake(await put('e.jsonl', '\n'))).toContain('is empty')
+    expect(await mistake(await put('f.jsonl', '{"text": "a", "label": 1}\n{"text": "b"}\n'))).toContain(
+      'line 2 has no label column',
+    )
+  })
+
+  test('with a bad row is refused, naming the row', async () => {
+    const rows = ['text,label', 'fine,1', 'odd,2']
+    expect(await mistake(await put('g.csv', rows.join('\n')))).toContain(
+      'data row 2: unknown label "2"; expected 0 or 1',
+    )
+    expect(await mistake(await put('h.csv', 'text,label\nfine,1\n ,0\n'))).toContain('data row 2: no text')
+    expect(await mistake(await put('i.csv', 'text,label\nfine,1\na,b,c\n'))).toMatch(/is no proper CSV: .*line 3/)
+    expect(await mistake(await put('j.csv', 'text,label\n"fine,1\n'))).toContain('is no proper CSV')
+    expect(await mistake(await put('k.jsonl', '{"text": "a", "label": 1}\n{"text": "b", "la'))).toContain(
+      'line 2: not a JSON object',
+    )
+    expect(await mistake(await put('l.jsonl', '{"text": 7, "label": 1}\n'))).toContain('line 1: no text, but 7')
+  })
+
+  test('with one class or one row is refused', async () => {
+    expect(await mistake(await put('m.csv', 'text,label\na,1\nb,1\nc,1\n'))).toContain('only positive reviews')
+    expect(await mistake(await put('n.csv', 'text,label\na,1\n'))).toContain('1 labelled row')
+  })
+})
+
+describe('a path', () => {
+  test('where nothing is, or of another kind, is refused', async () => {
+    expect(await mistake(join(root, 'nowhere'))).toBe(`No file or folder at ${join(root, 'nowhere')}`)
+    expect(await mistake(await put('notes.txt', 'hello'))).toContain(
+      'is no data file: expected .csv, .jsonl, .parquet, .tar.gz',
+    )
+    await put('other/readme.md', '')
+    expect(await mistake(join(root, 'other'))).toMatch(/is no data folder: expected .*; it holds readme\.md$/)
+    await mkdir(join(root, 'empty'))
+    expect(await mistake(join(root, 'empty'))).toContain('it holds nothing')
+    await put('lonely/train.csv', 'text,label\na,1\n')
+    expect(await mistake(join(root, 'lonely'))).toContain('has train.csv but no test.csv')
+  })
+})

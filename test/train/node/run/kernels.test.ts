@@ -1,0 +1,168 @@
+// The tuner: what it measures is remembered by adapter, driver and version, used again without measuring, kept in a run's
+// folder, and never changes what comes out beyond rounding.
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { Device, type TuningOptions, currentDevice, setKernelTuning, settleKernels, tensor, useDevice } from '../../../../engine/node/index.ts'
+import { Checkpoints } from '../../../../train/node/run/checkpoints.ts'
+import { createRun, openRun } from '../../../../train/node/run/folder.ts'
+import { Trainer } from '../../../../train/trainer.ts'
+import { KernelChoices, answersFile } from '../../../../train/node/run/kernels.ts'
+import { noises } from '../../../support/ops.ts'
+import { OPTIONS, reviews, tinyModel } from '../../../support/training.ts'
+
+let device: Device
+let folder: string
+beforeAll(async () => {
+  device = await currentDevice()
+  folder = await mkdtemp(join(tmpdir(), 'tilegrad-tuning-'))
+  vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'))
+})
+afterEach(() => setKernelTuning({ mode: 'off' }))
+afterAll(async () => {
+  vi.unstubAllEnvs()
+  await rm(folder, { recursive: true })
+  device.close()
+})
+
+const random = (shape: readonly [number, number], seed: number) => tensor(Float32Array.from(noises(shape[0] * shape[1], seed)), shape)
+
+/** A small product of its own shape, so that its question is a new one, and its answer in float64. */
+async function product(rows: number): Promise<{ data: ArrayLike<number>, error: number }> {
+  const [inner, columns] = [8, 4]
+  const [a, b] = [random([rows, inner], 1), random([inner, columns], 2)]
+  const [x, y, data] = [await a.data(), await b.data(), await a.matmul(b).data()]
+  let error = 0
+  for (let i = 0; i < rows * columns; i++) {
+    let sum = 0
+    for (let k = 0; k < inner; k++) sum += x[Math.floor(i / columns) * inner + k] * y[k * columns + i % columns]
+    error = Math.max(error, Math.abs(sum - data[i]))
+  }
+  return { data, error }
+}
+
+test('`full` measures every candidate of what is not known, and the answer is used from then on', async () => {
+  const answers = new Map<string, string>()
+  const listen: Pick<TuningOptions, 'onAnswer'> = { onAnswer: (question, candidate) => { answers.set(question, candidate) } }
+  setKernelTuning({ mode: 'full', ...listen })
+  expect((await product(3)).error).toBeLessThan(1e-5)
+  expect([...answers.keys()]).toEqual([expect.stringContaining('matmul: 1x3x4')])
+  expect(JSON.parse([...answers.values()][0])).toHaveProperty('config.kernel')
+  const known = new Map(answers)
+  answers.clear()
+  setKernelTuning({ mode: 'full', known, ...listen })
+  await product(3)
+  expect([...answers], 'nothing is measured twice').toEqual([])
+})
+
+test('what is known decides, and what no candidate matches is asked again', async () => {
+  const asked: string[] = []
+  setKernelTuning({ mode: 'full', onAnswer: question => { asked.push(question) }, known: new Map([['matmul: 1x5x4 f32k4·f32r4·8 -> f32', '{"config":{"kernel":"gone"}}']]) })
+  expect((await product(5)).error).toBeLessThan(1e-5)
+  expect(asked.length).toBe(1)
+})
+
+test('`off` and, on a CPU, `cached` measure nothing', async () => {
+  const onAnswer = vi.fn()
+  setKernelTuning({ mode: 'off', onAnswer })
+  await product(6)
+  if (device.traits.cpu) {
+    setKernelTuning({ mode: 'cached', onAnswer })
+    await product(7)
+  }
+  expect(onAnswer).not.toHaveBeenCalled()
+})
+
+test('time that is spent ends the measuring, and the guess stands', async () => {
+  const onAnswer = vi.fn()
+  setKernelTuning({ mode: 'full', budget: 0, onAnswer })
+  expect((await product(9)).error).toBeLessThan(1e-5)
+  setKernelTuning({ mode: 'full', onAnswer })
+  settleKernels()
+  expect((await product(9)).error).toBeLessThan(1e-5)
+  expect(onAnswer).not.toHaveBeenCalled()
+})
+
+test('answers are remembered by adapter, driver and version, and a run keeps those it went by', async () => {
+  const path = answersFile(device.info, '1.2.3')
+  expect(answersFile(device.info, '1.2.4')).not.toBe(path)
+  expect(answersFile({ ...device.info, driver: 'another' }, '1.2.3')).not.toBe(path)
+  const run = await createRun(join(folder, 'run'), {})
+  const choices = await KernelChoices.begin('full', device.info, '1.2.3')
+  const before = await product(11)
+  choices.settle()
+  await choices.keepIn(run)
+  await product(19)
+  const stored = JSON.parse(await readFile(path, 'utf8')) as { answers: Record<string, string> }
+  expect(Object.keys(stored.answers)).toEqual([expect.stringContaining('matmul: 1x11x4')])
+  expect(JSON.parse(await readFile(run.path('kernels.json'), 'utf8'))).toMatchObject({ answers: stored.answers })
+  expect((await readdir(dirname(path))).filter(name => name.endsWith('.tmp'))).toEqual([])
+
+  await rm(path)
+  await KernelChoices.begin('full', device.info, '1.2.3', run)
+  expect((await product(11)).data, 'the run goes by its own answers, to the bit').toEqual(before.data)
+  await expect(readFile(path, 'utf8'), 'and asks nothing again').rejects.toThrow()
+  await KernelChoices.begin('full', device.info, '1.2.3')
+  await product(17)
+  const known = JSON.parse(await readFile(run.path('kernels.json'), 'utf8')) as { answers: Record<string, string> }
+  expect(Object.keys(known.answers), 'what others have measured since is nothing to the run').toEqual(Object.keys(stored.answers))
+})
+
+test('a file that holds something else is not used, in one line, and is written anew', async () => {
+  const path = answersFile(device.info, '1.2.3')
+  await KernelChoices.begin('full', device.info, '1.2.3')
+  await product(13)
+  const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  await writeFile(path, '{"answers": 3}')
+  await KernelChoices.begin('full', device.info, '1.2.3')
+  await product(15)
+  expect(said.mock.calls.map(([text]) => String(text)).filter(text => text.includes('no list of measured kernels')).length).toBeGreaterThan(0)
+  said.mockRestore()
+  expect(Object.keys((JSON.parse(await readFile(path, 'utf8')) as { answers: object }).answers)).toEqual([expect.stringContaining('1x15x4')])
+})
+
+test('a run that is stopped and gone on with goes by the kernels of one that was not: it measures nothing', async () => {
+  // llvmpipe passed off as a GPU, so that `cached` measures; texts of many lengths, more than the time suffices for.
+  const { gpu, info, traits } = device
+  const asGpu = new Device(gpu, { ...info, name: 'a GPU' }, { ...traits, cpu: false })
+  useDevice(asGpu)
+  try {
+    const [train, validation] = [reviews(48, 1, { shortest: 2, longest: 20 }), reviews(8, 2, { shortest: 2, longest: 20 })]
+    const cache = answersFile(asGpu.info, '1.2.3')
+    const measured = async (): Promise<string> => readFile(cache, 'utf8')
+    const begin = async (name: string, from?: Parameters<Trainer['train']>[4], stopAfter?: number) => {
+      const path = join(folder, name)
+      const run = from ? await openRun(path) : await createRun(path, {})
+      const choices = await KernelChoices.begin('cached', asGpu.info, '1.2.3', from && run)
+      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
+      await trainer.plan(24)
+      await trainer.prepare({ train, validation, test: [] }, () => !from)
+      choices.settle()
+      await choices.keepIn(run)
+      const before = await measured()
+      const checkpoints = new Checkpoints(join(path, 'checkpoints'))
+      const onStep = ({ step }: { step: number }): void => { if (step === stopAfter) trainer.stop() }
+      const outcome = await trainer.train(train, validation, checkpoints, { onStep }, from)
+      expect(await measured(), 'measuring has ended before the first step').toBe(before)
+      const state = await Promise.all(trainer.state().map(({ variable }) => variable.read()))
+      return { outcome, state, kernels: await readFile(run.path('kernels.json'), 'utf8') }
+    }
+    const stopped = await begin('stopped', undefined, 2)
+    if (stopped.outcome.kind !== 'stopped') throw new Error('it did not stop')
+    expect(Object.keys((JSON.parse(stopped.kernels) as { answers: object }).answers).length).toBeGreaterThan(0)
+    // The same kernels for the run that is not stopped, whatever a clock says.
+    const cached = await measured()
+    const resumed = await begin('stopped', stopped.outcome.position)
+    expect(resumed.kernels, 'kernels.json stays as it was').toBe(stopped.kernels)
+    expect(await measured()).toBe(cached)
+    const run = await createRun(join(folder, 'whole'), {})
+    await writeFile(run.path('kernels.json'), stopped.kernels)
+    await KernelChoices.begin('cached', asGpu.info, '1.2.3', run)
+    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
+    await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')))
+    expect(await Promise.all(trainer.state().map(({ variable }) => variable.read()))).toEqual(resumed.state)
+  } finally {
+    useDevice(device)
+  }
+}, 240_000)

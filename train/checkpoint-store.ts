@@ -1,0 +1,29 @@
+// Where a trainer keeps its checkpoints: an interface, so that the trainer knows no files. Under Node a run's folder
+// implements it (`node/run/checkpoints.ts`).
+import type { StateEntry } from './adamw.ts'
+
+/** Where in the run a checkpoint stands. */
+export interface Position {
+  /** Optimizer steps done. */
+  readonly step: number
+  /** Epochs done. */
+  readonly epoch: number
+  /** Optimizer steps done of the epoch that is under way. */
+  readonly stepInEpoch: number
+  /** Batches done, over all: dropout's number for the next. */
+  readonly batches: number
+  /** The best evaluation so far. */
+  readonly best: { readonly epoch: number, readonly accuracy: number, readonly loss: number } | null
+}
+
+/** Keeps the state of a run: the latest checkpoints, and the values that evaluated best. */
+export interface CheckpointStore {
+  /** Writes a checkpoint. Saving the same step again has no effect: the state is the same. */
+  save(position: Position, entries: readonly StateEntry[]): Promise<void>
+  /** Restores the state that was saved at `position`. */
+  load(position: Position, entries: readonly StateEntry[]): Promise<void>
+  /** Keeps these values as the best so far, in place of those kept before. */
+  saveBest(entries: readonly StateEntry[]): Promise<void>
+  /** Restores the best values. */
+  loadBest(entries: readonly StateEntry[]): Promise<void>
+}

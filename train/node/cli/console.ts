@@ -1,0 +1,28 @@
+// What the command line says: text for people on stdout, or on stderr when the last line of stdout is to be JSON.
+
+export class Console {
+  readonly #json: boolean
+
+  constructor(json: boolean) {
+    this.#json = json
+  }
+
+  /** A line, or several, for people. */
+  say(text = ''): void {
+    (this.#json ? process.stderr : process.stdout).write(`${text}\n`)
+  }
+
+  /** The one JSON object of `--json`; nothing without it. */
+  result(value: object): void {
+    if (this.#json) process.stdout.write(`${JSON.stringify(value)}\n`)
+  }
+}
+
+/** A fraction of 1 as a percentage. */
+export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`
+
+/** Columns of text: the first to the left, the others to the right. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
+  return rows.map(row => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  ').trimEnd()).join('\n')
+}

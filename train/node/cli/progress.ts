@@ -1,0 +1,149 @@
+// Progress for people, on stderr only: a bar on a terminal, a plain line every few seconds elsewhere. Stdout belongs to
+// results.
+import { SingleBar } from 'cli-progress'
+import { Throughput } from '../../metrics.ts'
+
+/** Figures shown beside the bar; those that are left out keep their last value. */
+export interface Figures {
+  readonly loss?: number
+  /** A fraction, 0 to 1. */
+  readonly accuracy?: number
+  readonly examplesPerSecond?: number
+}
+
+export interface ProgressOptions {
+  /** Where to write; stderr unless told. Never stdout. */
+  readonly stream?: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number }
+  /** Seconds between lines where there is no terminal. */
+  readonly interval?: number
+  /** Milliseconds on a clock that never goes back. */
+  readonly now?: () => number
+}
+
+/** Where a phase stands, for one line. */
+interface Standing extends Figures {
+  readonly phase: string
+  readonly step: number
+  readonly total: number
+  /** Undefined until it can be told. */
+  readonly secondsLeft?: number
+}
+
+/** Seconds as people say them: `8 s`, `3 min 05 s`, `2 h 07 min`. */
+export function showDuration(seconds: number): string {
+  const whole = Math.round(seconds)
+  const two = (n: number) => String(n).padStart(2, '0')
+  if (whole < 60) return `${whole} s`
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${two(whole % 60)} s`
+  return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`
+}
+
+function describeFigures({ loss, accuracy, examplesPerSecond, secondsLeft }: Standing): string[] {
+  return [
+    loss === undefined ? '' : `loss ${loss.toFixed(4)}`,
+    accuracy === undefined ? '' : `accuracy ${(100 * accuracy).toFixed(1)} %`,
+    examplesPerSecond === undefined ? '' : `${examplesPerSecond.toFixed(examplesPerSecond < 100 ? 1 : 0)} examples/s`,
+    secondsLeft === undefined ? '' : `${showDuration(secondsLeft)} left`,
+  ].filter((part) => part !== '')
+}
+
+/** One line: `train 12/300 · loss 0.6931 · accuracy 51.2 % · 8.3 examples/s · 2 min 10 s left`. */
+export function describeProgress(standing: Standing): string {
+  return [`${standing.phase} ${standing.step}/${standing.total}`, ...describeFigures(standing)].join(' · ')
+}
+
+/**
+ * Shows how a phase goes on. `start` opens a phase (and ends the one before), `update` tells of steps done, `note`
+ * prints a line between, `stop` ends the phase; on a terminal a timer runs until then, so call it whatever happens.
+ */
+export class Progress {
+  readonly #stream: NonNullable<ProgressOptions['stream']>
+  readonly #interval: number
+  readonly #now: () => number
+  #standing: Standing | undefined
+  #bar: SingleBar | undefined
+  #steps: Throughput
+  #printed = -Infinity
+  /** Whether the phase has had a step. */
+  #began = false
+
+  /** Throws a TypeError when the stream is stdout. */
+  constructor({ stream = process.stderr, interval = 5, now = () => performance.now() }: ProgressOptions = {}) {
+    if (stream === process.stdout) throw new TypeError('Progress goes to stderr: stdout is for results')
+    this.#stream = stream
+    this.#interval = interval * 1000
+    this.#now = now
+    this.#steps = new Throughput(30, now)
+  }
+
+  /** Opens a phase of `total` steps, `done` of which are behind (a resumed run's). */
+  start(phase: string, total: number, done = 0): void {
+    this.stop()
+    this.#standing = { phase, step: done, total }
+    this.#began = false
+    this.#printed = -Infinity
+    if (this.#stream.isTTY) {
+      this.#bar = this.#makeBar()
+      this.#bar.start(total, done)
+    }
+  }
+
+  /** Tells that `step` steps of the phase are done. */
+  update(step: number, figures: Figures = {}): void {
+    if (!this.#standing) return
+    // What a phase's first step took says little of the others: drivers compile in it.
+    if (this.#began) this.#steps.add(step - this.#standing.step, 0)
+    else this.#steps = new Throughput(30, this.#now)
+    this.#began = true
+    const rate = this.#steps.recent.examplesPerSecond
+    const secondsLeft = rate > 0 ? (this.#standing.total - step) / rate : undefined
+    // A figure that is undefined must not take the place of the last one.
+    const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined))
+    this.#standing = { ...this.#standing, ...known, step, secondsLeft }
+    if (this.#bar) this.#bar.update(step)
+    else if (this.#now() - this.#printed >= this.#interval || step === this.#standing.total) this.#printLine()
+  }
+
+  /** Prints a line of its own, above the bar where there is one. */
+  note(line: string): void {
+    this.#stream.write(this.#bar ? `\r\x1b[K${line}\n` : `${line}\n`)
+    this.#bar?.render()
+  }
+
+  /** Ends the phase, leaving its last standing on the screen. Calling it twice does nothing more. */
+  stop(): void {
+    this.#bar?.stop()
+    this.#bar = undefined
+    this.#standing = undefined
+  }
+
+  #printLine(): void {
+    if (!this.#standing) return
+    this.#printed = this.#now()
+    this.#stream.write(`${describeProgress(this.#standing)}\n`)
+  }
+
+  #makeBar(): SingleBar {
+    return new SingleBar({
+      stream: this.#stream,
+      format: (_, { progress }) => this.#draw(progress),
+      // Its signal handlers would end the process before Ctrl-C has written a checkpoint, and a process that dies with
+      // the cursor hidden or wrapping off leaves the terminal so.
+      gracefulExit: false,
+      hideCursor: false,
+      linewrap: true,
+      fps: 5,
+      emptyOnZero: true,
+    })
+  }
+
+  /** The bar's line, cut to the terminal: one that wrapped could not be drawn over. */
+  #draw(progress: number): string {
+    if (!this.#standing) return ''
+    const { phase, step, total } = this.#standing
+    const filled = Math.round(20 * Math.min(1, Math.max(0, progress)))
+    const bar = '█'.repeat(filled) + '░'.repeat(20 - filled)
+    const line = [`${phase} ${bar} ${step}/${total}`, ...describeFigures(this.#standing)].join(' · ')
+    return line.slice(0, Math.max(1, (this.#stream.columns ?? 80) - 1))
+  }
+}

@@ -1,0 +1,375 @@
+// One run from its options to its folder: what is shown before, the training itself, and what is left behind.
+import { resolve } from 'node:path'
+import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
+import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../../../models/index.ts'
+import { saveModel } from '../../../models/node/model.ts'
+import { saveAdapter } from '../../../models/node/peft.ts'
+import { codeOf, exists, openWeights, writeAtomic } from '../../../models/node/files.ts'
+import { saveTokenizer } from '../../../models/node/tokenizer.ts'
+import type { Position } from '../../checkpoint-store.ts'
+import { Checkpoints } from '../run/checkpoints.ts'
+import { type Console, percent as percentage, table } from '../cli/console.ts'
+import type { Tokenised } from '../../batches.ts'
+import type { Example } from '../data/examples.ts'
+import { type SetFacts, factsOf, median } from '../data/statistics.ts'
+import {
+  BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise,
+} from './job.ts'
+import { type Fingerprints, fingerprintsOf } from '../run/fingerprint.ts'
+import { type Options, parseOptions } from '../cli/options.ts'
+import { dependencies } from '../package.ts'
+import { profileTable, measureCeilings, traceEvents } from './profile.ts'
+import { Progress, showDuration } from '../cli/progress.ts'
+import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
+import type { TextSets } from '../../shapes.ts'
+import { command, stopOnSignals } from '../cli/shell.ts'
+import { KernelChoices } from '../run/kernels.ts'
+import { type Evaluation, Trainer, type TrainerEvents } from '../../trainer.ts'
+
+/** Sentences that every run classifies in the end, to see the model at work. */
+const SENTENCES = [
+  'A warm, funny and beautifully acted film that I will happily watch again.',
+  'Two dull hours of wooden acting and a story that goes nowhere.',
+]
+
+/** What the system says of a disk that takes no more, or of a folder that is gone. */
+const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOENT', 'ENOTDIR', 'ESTALE']
+
+function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
+  return { name, vendor, architecture, backend, driver, software: fallback }
+}
+
+const count = (n: number): string => n.toLocaleString('en-US')
+const percent = (fraction: number): string => percentage(fraction, 2)
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+
+/** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */
+interface Job {
+  readonly options: Options
+  readonly device: Device
+  readonly data: Data
+  readonly facts: { readonly train: SetFacts, readonly test: SetFacts }
+  readonly opened: OpenedModel
+  readonly fingerprints: Fingerprints
+  readonly model: SequenceClassifier
+  readonly trainer: Trainer
+  readonly choices: KernelChoices
+  readonly parameters: { readonly total: number, readonly trainable: number, readonly percent: number }
+}
+
+/** With its step planned, by kernels that are chosen for good. */
+interface Prepared extends Job {
+  readonly plan: PlanSummary
+}
+
+async function openJob(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
+  const device = await currentDevice()
+  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  let fetching: string | undefined
+  const download = (file: string, done: number, total: number): void => {
+    if (file === fetching) progress.update(done)
+    else progress.start(`download ${file} (bytes)`, total, done)
+    fetching = file
+  }
+  // What takes long, and the largest download above all, comes after all that may fail at once.
+  const described = await openModel(options, download, commitOf(run, 'model', options.model))
+  const model = buildModel(options, described.config)
+  if (await exists(described.name)) await checkWeights(model, described.folder)
+  const data = await openData(options, download, commitOf(run, 'data', options.data))
+  const opened = await fetchWeights(described, download)
+  await checkWeights(model, opened.folder)
+  progress.stop()
+  const fingerprints = await fingerprintsOf(data, opened)
+  if (run) refuseChanges(run, fingerprints, data, opened)
+  const facts = { train: factsOf(data.all), test: factsOf(data.test) }
+  const parameters = countParameters(model)
+
+  console.say(`Data: ${data.source}`)
+  console.say(dataTable(facts, data))
+  console.say(`\nModel: ${opened.name} (${opened.folder ? 'pretrained' : 'fresh weights'}), tuning: ${options.tune}`)
+  console.say(`${summaryText(model)}\n`)
+
+  const trainer = await Trainer.over(model, { ...options, padId: opened.tokenizer.padId })
+  return { options, device, data, facts, opened, fingerprints, model, trainer, parameters, choices }
+}
+
+/** Ends all measuring, plans a step of the longest batch and shows what it costs. */
+async function planStep(job: Job, console: Console): Promise<Prepared> {
+  const { options: { batchSize, maxLength }, trainer, device, choices } = job
+  choices.settle()
+  const plan = await trainer.plan(maxLength)
+  console.say(`Step of ${batchSize} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
+    + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
+  return { ...job, plan }
+}
+
+/** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
+async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets]> {
+  const { options, data, device, trainer, opened: { tokenizer } } = job
+  const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
+    progress.start(`tokenise ${what}`, examples.length)
+    const result = await tokenise(examples, tokenizer, options.maxLength, done => progress.update(done))
+    progress.stop()
+    return result
+  }
+  const texts = {
+    train: await tokenised('train', data.train), validation: await tokenised('validation', data.validation), test: await tokenised('test', data.test),
+  }
+  await trainer.prepare(texts, () => measuring(device.traits) !== undefined)
+  return [await planStep(job, console), texts]
+}
+
+/** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
+function commitOf(run: Run | undefined, what: 'model' | 'data', name: string | undefined): string | undefined {
+  const { options, commits } = (run?.config ?? {}) as { options?: Record<string, unknown>, commits?: Record<string, unknown> }
+  const commit = commits?.[what]
+  return options?.[what] === name && typeof commit === 'string' ? commit : undefined
+}
+
+/** Throws a UserError where the run began with other data or another model than there are now. */
+function refuseChanges({ folder, config }: Run, now: Fingerprints, data: Data, opened: OpenedModel): void {
+  const { fingerprints: before = {} } = config as { fingerprints?: Partial<Fingerprints> }
+  const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
+  if (!changed) return
+  const what = changed === 'data' ? `the reviews in ${data.source}` : `the model ${opened.name}, or its tokenizer,`
+  throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
+}
+
+function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
+  const columns = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
+  const row = (name: string, { rows, positive, text_length }: SetFacts): string[] =>
+    [name, count(rows), percent(positive / rows), ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0))]
+  return table([
+    ['set', 'reviews', 'positive', ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
+    row('train', facts.train),
+    row('test', facts.test),
+  ]) + `\n${count(data.validation.length)} of the training reviews are held out for validation; lengths are in characters.`
+}
+
+function overview({ device, opened, parameters, facts, plan, data }: Prepared): Record<string, unknown> {
+  return {
+    adapter: describeAdapter(device.info),
+    model: { name: opened.name, family: opened.config.family, parameters },
+    data: { ...facts, unlabelled: data.unlabelled },
+    plan: {
+      dispatches: plan.dispatches, pipelines: plan.pipelines, peak_bytes: plan.peakBytes,
+      unfused_dispatches: plan.unfused, scratch_bytes: plan.scratchBytes, live_bytes: plan.liveBytes,
+    },
+  }
+}
+
+/** Resolves everything, of a run that goes on as it began, plans one step, prints, trains nothing. */
+export async function dryRun(options: Options, console: Console, version: string, run?: Run): Promise<number> {
+  const progress = new Progress()
+  const prepared = await planStep(await openJob(options, console, progress, version, run), console)
+  console.result(overview(prepared))
+  return 0
+}
+
+/** A new run. Nothing is written before everything is resolved and checked. */
+export async function startRun(options: Options, console: Console, version: string): Promise<number> {
+  const progress = new Progress()
+  const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
+  await chooseRunFolder(options.out, name)
+  const [prepared, texts] = await prepare(await openJob(options, console, progress, version), console, progress)
+  const { run, unlock } = await createNewRun(options.out, name, {
+    tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
+    commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
+    arguments: await repeatable(options), options, ...overview(prepared),
+  })
+  try {
+    return await work(run, prepared, texts, console, progress, version)
+  } finally {
+    await unlock()
+  }
+}
+
+/** The options that a run was started with, `changes` on top. Throws a UserError on a folder that names none. */
+export function recordedOptions(run: Run, changes: readonly string[]): Options {
+  const where = run.path('config.json')
+  const recorded = run.config.arguments
+  if (!Array.isArray(recorded)) throw new UserError(`${run.folder} is no run's folder: ${where} names no arguments`)
+  try {
+    return parseOptions([...recorded.map(String), ...changes])
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${where}: arguments: ${error.message}`) : error
+  }
+}
+
+/** Goes on with a run from its last checkpoint, or from its beginning where it came to none. */
+export async function resumeRun(run: Run, options: Options, console: Console, version: string): Promise<number> {
+  const unlock = await run.lock()
+  try {
+    return await goOn(run, options, console, version)
+  } finally {
+    await unlock()
+  }
+}
+
+async function goOn(run: Run, options: Options, console: Console, version: string): Promise<number> {
+  const position = await new Checkpoints(run.path('checkpoints')).latest()
+  const progress = new Progress()
+  const [prepared, texts] = await prepare(await openJob(options, console, progress, version, run), console, progress)
+  const { name, driver } = prepared.device.info
+  const { adapter: before, tilegrad } = run.config as { adapter?: { name?: unknown, driver?: unknown }, tilegrad?: unknown }
+  const changes = [[before?.name, name], [before?.driver, driver], [`tilegrad ${String(tilegrad)}`, `tilegrad ${version}`]].filter(([a, b]) => a !== b)
+  for (const [old, now] of changes) {
+    process.stderr.write(`The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.\n`)
+  }
+  await run.cutMetrics(position?.step ?? -1)
+  console.say(position ? `Going on after step ${position.step}.\n` : 'The run came to no checkpoint: starting at its beginning.\n')
+  return work(run, prepared, texts, console, progress, version, position)
+}
+
+async function work(
+  run: Run, prepared: Prepared, { train, validation, test }: TextSets, console: Console, progress: Progress, version: string, from?: Position,
+): Promise<number> {
+  const { options, data, opened, model, trainer, device } = prepared
+  const began = performance.now()
+  // A run that goes on has already taken what its last kept line says.
+  const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
+  const wallSeconds = (): number => spent + (performance.now() - began) / 1000
+  try {
+    await prepared.choices.keepIn(run)
+    const drawn = await fillModel(model, opened.folder, options.seed)
+    const heads = drawn.filter(name => !name.includes('lora_'))
+    if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
+
+    const stopping = stopOnSignals(() => trainer.stop())
+    const perEpoch = trainer.stepsPerEpoch(train.length)
+    const show = (label: string, { accuracy, loss }: Evaluation): void =>
+      progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
+    let validating = false
+    const events: TrainerEvents = {
+      onStep: metrics => {
+        run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
+        progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
+      },
+      onEvaluationProgress: (done, total) => {
+        if (!validating) progress.start('validate', total)
+        validating = true
+        progress.update(done)
+      },
+      onEvaluation: (epoch, step, evaluation, best) => {
+        validating = false
+        progress.start('train', perEpoch * options.epochs, step)
+        run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.accuracy, wall_seconds: wallSeconds() })
+        show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
+      },
+      onCheckpoint: () => run.flushMetrics(),
+      onProfile: async (kernels, { rows, sequence }) => {
+        const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings())}\n`
+        await writeAtomic(run.path('profile.txt'), text)
+        await writeAtomic(run.path('trace.json'), JSON.stringify(traceEvents(kernels)))
+        progress.note(`\n${text}`)
+      },
+    }
+    progress.start('train', perEpoch * options.epochs, from?.step ?? 0)
+    const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
+    progress.stop()
+    if (outcome.kind === 'stopped') {
+      // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
+      console.say(`Stopped after step ${outcome.position.step}. To go on: ${command('--resume', run.folder)}`)
+      console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
+      return stopping.status()
+    }
+    stopping.end()
+
+    progress.start('test', test.length)
+    const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) })
+    progress.stop()
+    const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
+    const said = await trainer.evaluate(sentences)
+    await saveTrained(run, prepared)
+    const steps = run.readMetrics().filter(line => line.split === undefined)
+    const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
+    const result = {
+      val_accuracy: outcome.best?.accuracy ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
+      test_accuracy: tested.accuracy, test_loss: tested.loss, loss: steps.at(-1)?.loss ?? null,
+      f1: tested.confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
+      examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
+      plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
+      adapter: device.info.name, tilegrad: version,
+    }
+    // Loaded only here: the charts' library takes longer to load than all else.
+    const { writeReport } = await import('../report/write.ts')
+    const repeat = { command: command(...pinnedArguments(run)), exact: !prepared.choices.measured }
+    await writeReport(run, { result, evaluation: tested, test: data.test, data, ...repeat })
+    await run.writeResult(result)
+
+    console.say(`\nHeld-out accuracy: ${percent(tested.accuracy)} of ${count(test.length)} reviews that training never saw`
+      + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
+    console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
+    SENTENCES.forEach((text, i) => {
+      const [, positive] = said.probabilities[i]
+      console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
+    })
+    console.say(`\nReport:  ${run.path('report.html')}`)
+    if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
+    console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
+    if (options.model === BUNDLED.model) {
+      console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
+        + `  ${command('--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
+    }
+    // The overview last: its adapter is described, the result's only named.
+    console.result({ ...result, ...overview(prepared), folder: run.folder })
+    return 0
+  } catch (error) {
+    throw await explained(error, run, device)
+  } finally {
+    progress.stop()
+  }
+}
+
+/** Writes the adapter, with its base where that is nowhere else, and then the whole model where that is asked for. */
+async function saveTrained(run: Run, { options, model, opened }: Prepared): Promise<void> {
+  const save = async (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => {
+    await saveModel(run.path(name), model, tensors)
+    await saveTokenizer(run.path(name), opened.tokenizer, model.config)
+  }
+  if (options.tune === 'lora') {
+    if (opened.folder === undefined) await save('base', baseTensors(model, originOf(model, undefined, options.seed)))
+    const [base, revision] = await baseOf(run, opened)
+    await saveAdapter(run.path('adapter'), model, base, revision)
+    if (!options.merge) return
+  }
+  // Only what the GPU has rounded is read again from where it came from.
+  const isRounded = model.parameters().some(({ dtype }) => dtype === 'f16')
+  const weights = isRounded && opened.folder !== undefined ? await openWeights(opened.folder) : undefined
+  try {
+    await save('model', mergedTensors(model, originOf(model, weights, options.seed)))
+  } finally {
+    await weights?.close()
+  }
+}
+
+/** The adapter's base and its revision: what was asked for of the Hub, or else what that was; a folder by its whole path. */
+async function baseOf(run: Run, { name, revision, commit, folder }: OpenedModel): Promise<[string, string | undefined]> {
+  if (folder === undefined) return [resolve(run.path('base')), undefined]
+  return await exists(name) ? [resolve(name), undefined] : [name, revision ?? commit]
+}
+
+/** What a failure means to someone who wants the run to go on: a GPU or a disk that is gone or full has a way back. */
+async function explained(error: unknown, run: Run, device: Device): Promise<unknown> {
+  const position = await new Checkpoints(run.path('checkpoints')).latest().catch(() => undefined)
+  const goOn = `To go on${position ? '' : ', from the beginning,'}`
+  const code = codeOf(error)
+  if (code !== undefined && DISK_TROUBLE.includes(code)) {
+    const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
+    const isElsewhere = path !== undefined && !path.startsWith(resolve(run.folder))
+    const what = isElsewhere ? `Cannot use ${path}` : `Cannot write to ${run.folder}`
+    return new UserError(`${what}: ${code}. ${goOn} once that is mended: ${command('--resume', run.folder)}`)
+  }
+  if (error instanceof UserError && !(error instanceof DeviceLost)) return error
+  const lost: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
+  return lost instanceof DeviceLost ? new UserError(`${lost.message}. ${goOn}: ${command('--resume', run.folder)}`) : error
+}
+
+/** The arguments of a run, with the Hub's model and data as the commits that they were. */
+function pinnedArguments({ config }: Run): string[] {
+  const { arguments: given, commits = {} } = config as { arguments?: unknown, commits?: Record<string, unknown> }
+  return (Array.isArray(given) ? given.map(String) : []).map(argument => {
+    const [, what, name] = /^--(model|data)=([^@]+)/.exec(argument) ?? []
+    return what !== undefined && typeof commits[what] === 'string' ? `--${what}=${name}@${commits[what]}` : argument
+  })
+}

@@ -1,0 +1,252 @@
+// From options to everything that a run needs: reviews, tokenizer, model, what is trained. Nothing is written here, so a
+// mistake in any of it leaves no trace.
+import { join, resolve } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { UserError } from '../../../engine/errors.ts'
+import {
+  type ModelConfig, type SequenceClassifier,
+  createModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning,
+} from '../../../models/index.ts'
+import { exists, openWeights, readJson } from '../../../models/node/files.ts'
+import { resolveDataset, resolveModel, whyOutOfReach } from '../../../models/node/hub.ts'
+import { loadTokenizer } from '../../../models/node/tokenizer.ts'
+import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
+import type { Tokenised } from '../../batches.ts'
+import { type Example, balancedSample, splitValidation } from '../data/examples.ts'
+import { type Reviews, loadReviews } from '../data/reviews.ts'
+import { type Options, toArguments } from '../cli/options.ts'
+import { stream } from '../../random.ts'
+
+const bundled = (part: string): string => fileURLToPath(new URL(`../bundled/${part}`, import.meta.url))
+
+/** What comes with the repository: a small base model and short reviews. */
+export const BUNDLED = { model: bundled('model'), data: bundled('reviews') } as const
+
+/** The real thing. */
+export const REAL = { model: 'distilbert-base-uncased', data: 'stanfordnlp/imdb' } as const
+
+/**
+ * Options that suit the bundled model, where the user gave none. Every parameter is tuned: so small a base knows too
+ * little for low-rank changes of it to be enough.
+ */
+const BUNDLED_OPTIONS: Readonly<Record<string, string>> = {
+  tune: 'full', lr: '1e-3', epochs: '4', warmup: '0.1', 'batch-size': '16', 'max-length': '64', name: 'bundled',
+}
+
+/** How both are called to the user. */
+const CALLED = {
+  model: { bundled: 'the bundled small model', real: REAL.model },
+  data: { bundled: 'the bundled reviews', real: `IMDb (${REAL.data})` },
+} as const
+
+/**
+ * Arguments for what the user left open, and why: the real thing where a GPU can carry it and it can be had, else what
+ * comes with the repository. Throws a UserError where the Hub is reached, but refuses.
+ */
+export async function settle(options: Options, argv: readonly string[], software: boolean): Promise<{ argv: string[], why: string | undefined }> {
+  const open = (['model', 'data'] as const).filter(part => options[part] === undefined)
+  if (open.length === 0) return { argv: [...argv], why: undefined }
+  const called = (which: 'bundled' | 'real'): string => open.map(part => CALLED[part][which]).join(' and ')
+  // Before the user's own: after a `--` of theirs no option counts.
+  const settled = (values: Readonly<Record<string, string>>): string[] =>
+    [...Object.entries(values).map(([name, value]) => `--${name}=${value}`), ...argv]
+  const valuesOf = (from: typeof REAL | typeof BUNDLED) => Object.fromEntries(open.map(part => [part, from[part]]))
+
+  const trouble = software
+    ? 'The adapter is software, which would need days for the full-size job'
+    // A published architecture with fresh weights, and a tokenizer from elsewhere, needs nothing from the Hub.
+    : await whyNotReal(open.filter(part => part === 'data' || options.init !== 'random' || options.tokenizer === undefined))
+  if (trouble === undefined) {
+    return { argv: settled(valuesOf(REAL)), why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.` }
+  }
+  // Not only by its own options: there are no frozen weights, which f16 is for, where every parameter is tuned.
+  const asksForLora = options.precision === 'f16'
+    || [...options.given].some(name => name.startsWith('lora-') || name === 'train-head' || name === 'merge')
+  const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {})
+    .filter(([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora))
+  return {
+    argv: settled({ ...valuesOf(BUNDLED), ...Object.fromEntries(extra) }),
+    why: `${trouble}: taking ${called('bundled')}.`,
+  }
+}
+
+/** Why the real thing can't be had though there is a GPU; undefined where it can. */
+async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string | undefined> {
+  for (const part of open) {
+    const trouble = part === 'model' ? await whyOutOfReach('model', REAL.model) : await whyOutOfReach('dataset', REAL.data, WANTED)
+    if (trouble !== undefined) return `There is a GPU, but ${trouble}`
+  }
+  return undefined
+}
+
+/** Endings of files, which no name on the Hub has. */
+const FILE_ENDING = /\.(csv|tsv|jsonl?|ndjson|parquet|arrow|txt|tar|tgz|gz|bz2|xz|zip|safetensors)$/i
+
+/** A path that exists, or the name of something on the Hub. Throws a UserError on a path that leads nowhere. */
+async function isOnDisk(value: string): Promise<boolean> {
+  if (await exists(value)) return true
+  const isName = /^[\w-][\w.-]*(\/[\w.-]+)?(@[\w./-]+)?$/.test(value) && !FILE_ENDING.test(value)
+  if (!isName) throw new UserError(`No file or folder at ${value}`)
+  return false
+}
+
+/** Sees that the paths among the options lead somewhere, before anything that takes time. Throws a UserError. */
+export async function checkPaths({ data, model, tokenizer, init }: Options): Promise<void> {
+  if (data !== undefined) await isOnDisk(data)
+  if (model !== undefined && !(init === 'random' && publishedConfig(model))) await isOnDisk(model)
+  if (tokenizer !== undefined && !(await exists(tokenizer))) throw new UserError(`No file or folder at ${tokenizer}`)
+}
+
+export type Progress = (what: string, done: number, total: number) => void
+
+/** The reviews of a run. */
+export interface Data {
+  readonly train: readonly Example[]
+  readonly validation: readonly Example[]
+  readonly test: readonly Example[]
+  /** Training examples before validation was taken aside. */
+  readonly all: readonly Example[]
+  /** Where they come from, and what was left out, in a few words. */
+  readonly source: string
+  /** Rows labelled −1, which are in no set. */
+  readonly unlabelled: number
+  /** The Hub's, where they come from there. */
+  readonly commit: string | undefined
+}
+
+/** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
+const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
+
+/** Loads the reviews (of a commit, where a run goes on), draws what was asked for, takes validation aside. */
+export async function openData(options: Options, progress: Progress, revision?: string): Promise<Data> {
+  const { data, seed, limitTrain, limitTest, valSplit } = options
+  if (data === undefined) throw new UserError('--data is missing')
+  const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
+  const reviews: Reviews = await loadReviews(folder, seed)
+  const all = limitTrain === undefined ? reviews.train : sampleOf('limit-train', reviews.train, limitTrain, seed)
+  const test = limitTest === undefined ? reviews.test : sampleOf('limit-test', reviews.test, limitTest, seed)
+  const { train, validation } = splitValidation(all, valSplit, stream(seed, 'validation'))
+  const { unlabelled } = reviews
+  const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
+  const source = unlabelled === 0 ? reviews.source : `${reviews.source}; ${rows} without a label (-1) left out`
+  return { train, validation, test, all, source, unlabelled, commit }
+}
+
+function sampleOf(option: string, examples: readonly Example[], count: number, seed: number): Example[] {
+  try {
+    return balancedSample(examples, count, stream(seed, option))
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`--${option} ${count}: ${error.message}`) : error
+  }
+}
+
+/** A model that is described but not loaded yet. */
+export interface OpenedModel {
+  readonly config: ModelConfig
+  readonly tokenizer: Tokenizer
+  /** Hub name or path, as PEFT's config calls it. */
+  readonly name: string
+  /** What was asked for of the Hub's, and what that was; undefined for folders. */
+  readonly revision: string | undefined
+  readonly commit: string | undefined
+  /** Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh ones. */
+  readonly folder: string | undefined
+}
+
+/** Finds config and tokenizer (of a commit, where a run goes on), and sees that they fit each other. Throws a UserError. */
+export async function openModel(options: Options, progress: Progress, commitOfRun?: string): Promise<OpenedModel> {
+  const { model, init, maxLength } = options
+  if (model === undefined) throw new UserError('--model is missing')
+  const [name, revision] = await exists(model) ? [model] : model.split('@')
+  const fresh = init === 'random'
+  const known = fresh && options.tokenizer !== undefined && !(await exists(name)) ? publishedConfig(name) : undefined
+  let folder: string | undefined
+  let commit: string | undefined
+  let config = known
+  if (!config) {
+    await isOnDisk(name)
+    const wanted = { weights: !fresh && await exists(name), progress, revision: commitOfRun ?? revision }
+    ;({ folder, commit } = await resolveModel(name, wanted).catch((error: unknown) => {
+      const helps = fresh && options.tokenizer === undefined && error instanceof UserError && publishedConfig(name)
+      throw helps ? new UserError(`${error.message}; with --tokenizer nothing is needed from there`) : error
+    }))
+    const path = join(folder, 'config.json')
+    config = parseConfig(await readJson(path), path, name)
+  }
+  if (!fresh && config.labels.length > 2) throw new UserError(`${name} has ${config.labels.length} labels; reviews have 2`)
+  // Whatever the model called its classes: from here on the second is the one of positive reviews.
+  config = { ...config, labels: ['negative', 'positive'] }
+  const where = options.tokenizer ?? folder
+  if (where === undefined) throw new Error(`${name} has neither a folder nor a tokenizer`)
+  const tokenizer = await loadTokenizer(where)
+  checkVocabulary(tokenizer, config, where)
+  if (maxLength > config.maxPositions) {
+    throw new UserError(`--max-length ${maxLength} is more than the ${config.maxPositions} positions of ${name}`)
+  }
+  return { config, tokenizer, name, revision, commit, folder: fresh ? undefined : folder }
+}
+
+/** The model with its weights on disk: those of a Hub model are downloaded. Throws a UserError. */
+export async function fetchWeights(opened: OpenedModel, progress: Progress): Promise<OpenedModel> {
+  const { name, revision, commit } = opened
+  return opened.folder === undefined ? opened : { ...opened, ...await resolveModel(name, { progress, revision: commit ?? revision }) }
+}
+
+/** The model with its tuning settled and its counts known, but no weights yet. */
+export function buildModel(options: Options, config: ModelConfig): SequenceClassifier {
+  const model = createModel(config)
+  const { tune, loraRank: rank, loraAlpha: alpha, loraDropout: dropout, trainHead } = options
+  setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
+  if (options.precision === 'f16') model.storeFrozenAs('f16')
+  return model
+}
+
+/** Fills the model from its folder, or afresh. Gives the names of the parameters that were drawn. */
+export async function fillModel(model: SequenceClassifier, folder: string | undefined, seed: number): Promise<readonly string[]> {
+  if (folder === undefined) {
+    await initialise(model.parameters(), seed)
+    return model.parameters().map(parameter => parameter.name)
+  }
+  const file = await openWeights(folder)
+  try {
+    return (await loadWeights(model, file, seed)).initialised
+  } finally {
+    await file.close()
+  }
+}
+
+/** Opens the weights and compares every name and shape, before a run begins. Throws a UserError. */
+export async function checkWeights(model: SequenceClassifier, folder: string | undefined): Promise<void> {
+  if (folder === undefined) return
+  const file = await openWeights(folder)
+  try {
+    matchWeights(model, file)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Texts to ids, cut at `maxLength`, with breaths between so that progress can show. */
+export async function tokenise(
+  examples: readonly Example[], tokenizer: Tokenizer, maxLength: number, onProgress?: (done: number, total: number) => void,
+): Promise<Tokenised[]> {
+  const tokenised: Tokenised[] = []
+  for (const { text, label } of examples) {
+    tokenised.push({ ...tokenizer.encode(text, { maxLength }), label })
+    if (tokenised.length % 500 === 0) {
+      onProgress?.(tokenised.length, examples.length)
+      await new Promise(done => setImmediate(done))
+    }
+  }
+  return tokenised
+}
+
+/** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */
+export async function repeatable(options: Options): Promise<string[]> {
+  const values: Record<string, string> = {}
+  for (const name of ['data', 'model', 'tokenizer'] as const) {
+    const value = options[name]
+    if (value !== undefined && await exists(value)) values[name] = resolve(value)
+  }
+  return toArguments(options, { omit: ['json', 'out'], values })
+}

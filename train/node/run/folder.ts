@@ -1,0 +1,240 @@
+// A run's folder: config.json, metrics.jsonl, result.json, and the places of what others write (checkpoints, adapter,
+// report). Whole files are written beside their place and renamed into it; metrics grow a whole line at a time.
+import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
+import { access, constants, mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
+import { UserError } from '../../../engine/errors.ts'
+import { codeOf, exists, isFolder, readJson, writeAtomic } from '../../../models/node/files.ts'
+import { lock } from './lock.ts'
+
+/** One line of metrics.jsonl: an optimizer step, or an evaluation after it. */
+export type Metrics = { readonly step: number } & Readonly<Record<string, unknown>>
+
+const CONFIG = 'config.json'
+const METRICS = 'metrics.jsonl'
+const RESULT = 'result.json'
+
+/** A folder that is another run's, or holds something else. */
+class Taken extends UserError {}
+
+/**
+ * The folder that a new run would get: `out`, or else `runs/<date>-<name>`, numbered where that is taken. Creates
+ * nothing. Throws a UserError when `out` exists and is no empty folder, or when the folder could not be made.
+ */
+export async function chooseRunFolder(
+  out: string | undefined,
+  name: string,
+  { root = 'runs', now = new Date() } = {},
+): Promise<string> {
+  if (out !== undefined) {
+    await refuseTaken(out)
+    await refuseUnwritable(out)
+    return out
+  }
+  // The name may be a Hub's, with a slash, or anything that a user typed.
+  const plain = name.replace(/[^\p{L}\p{N}._-]+/gu, '-').replace(/^[-.]+|[-.]+$/g, '') || 'run'
+  const folder = join(root, `${now.toISOString().slice(0, 10)}-${plain}`)
+  await refuseUnwritable(folder)
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? folder : `${folder}-${number}`
+    if (!(await exists(candidate))) return candidate
+  }
+}
+
+/**
+ * Creates the folder and writes its config.json: what the run is, all that is needed to repeat it. To be called once
+ * everything is resolved, so that a mistake leaves nothing behind. Throws a UserError when the folder is taken, also by
+ * one of several processes that want it at once.
+ */
+export async function createRun(folder: string, config: Readonly<Record<string, unknown>>): Promise<Run> {
+  const { run, unlock } = await createLocked(folder, config)
+  await unlock()
+  return run
+}
+
+/** A run, and what unlocks its folder. */
+interface Locked {
+  readonly run: Run
+  readonly unlock: () => Promise<void>
+}
+
+async function createLocked(folder: string, config: Readonly<Record<string, unknown>>): Promise<Locked> {
+  await refuseTaken(folder)
+  try {
+    await mkdir(folder, { recursive: true })
+    const unlock = await lock(folder).catch((error: unknown) => {
+      throw error instanceof UserError ? new Taken(error.message) : error
+    })
+    try {
+      if ((await readdir(folder)).length > 1) throw new Taken(taken(folder))
+      await writeAtomic(join(folder, CONFIG), toJson(config))
+      return { run: new Run(folder, await readConfig(folder)), unlock }
+    } catch (error) {
+      await unlock()
+      throw error
+    }
+  } catch (error) {
+    const code = codeOf(error)
+    if (code === undefined) throw error
+    throw new UserError(`Cannot write the run's folder ${folder}: ${code}`)
+  }
+}
+
+/** Creates a run in `out`, or in the first folder by `name` that no other process takes, and keeps it locked. Throws as those two do. */
+export async function createNewRun(
+  out: string | undefined, name: string, config: Readonly<Record<string, unknown>>, where: { root?: string, now?: Date } = {},
+): Promise<Locked> {
+  for (;;) {
+    try {
+      return await createLocked(await chooseRunFolder(out, name, where), config)
+    } catch (error) {
+      if (out !== undefined || !(error instanceof Taken)) throw error
+    }
+  }
+}
+
+/** Opens a run to go on with it. Throws a UserError on a folder that is no run's. */
+export async function openRun(folder: string): Promise<Run> {
+  const found = await stat(folder).catch(() => undefined)
+  if (!found?.isDirectory()) throw new UserError(`No run's folder at ${folder}`)
+  if (!(await exists(join(folder, CONFIG)))) throw new UserError(`${folder} is no run's folder: it has no ${CONFIG}`)
+  return new Run(folder, await readConfig(folder))
+}
+
+async function readConfig(folder: string): Promise<Record<string, unknown>> {
+  const path = join(folder, CONFIG)
+  const config = await readJson(path)
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
+    throw new UserError(`${folder} is no run's folder: ${path} holds no JSON object`)
+  }
+  return { ...config }
+}
+
+async function refuseTaken(folder: string): Promise<void> {
+  const names = await readdir(folder).catch((error: unknown) => {
+    if (codeOf(error) === 'ENOENT') return []
+    if (codeOf(error) === 'ENOTDIR')
+      throw new UserError(`${folder} is a file or lies below one: a run needs a folder of its own`)
+    throw new UserError(`Cannot read the folder ${folder}: ${codeOf(error) ?? String(error)}`)
+  })
+  if (names.length > 0) throw new Taken(taken(folder))
+}
+
+const taken = (folder: string): string => `${folder} exists and is not empty: a run needs a folder of its own`
+
+/** Looks at what there is of the path: to find out only when the run begins would waste all that comes before. */
+async function refuseUnwritable(folder: string): Promise<void> {
+  let parent = resolve(folder)
+  while (!(await exists(parent)) && dirname(parent) !== parent) parent = dirname(parent)
+  if (!(await isFolder(parent))) throw new UserError(`Cannot write the run's folder ${folder}: ${parent} is a file`)
+  await access(parent, constants.W_OK).catch((error: unknown) => {
+    throw new UserError(`Cannot write the run's folder ${folder}: ${codeOf(error) ?? String(error)}`)
+  })
+}
+
+/** A run's folder in use. Made by `createRun` and `openRun`. */
+export class Run {
+  readonly folder: string
+  /** What config.json says. */
+  readonly config: Readonly<Record<string, unknown>>
+
+  constructor(folder: string, config: Readonly<Record<string, unknown>>) {
+    this.folder = folder
+    this.config = config
+  }
+
+  /** A place in the folder, e.g. `path('adapter')`. */
+  path(...parts: string[]): string {
+    return join(this.folder, ...parts)
+  }
+
+  /**
+   * Keeps other processes off the run until what it gives is called. Throws a UserError, naming the process, where another
+   * works on it.
+   */
+  async lock(): Promise<() => Promise<void>> {
+    return lock(this.folder).catch((error: unknown) => {
+      const code = codeOf(error)
+      throw code === undefined ? error : new UserError(`Cannot write to ${this.folder}: ${code}`)
+    })
+  }
+
+  /** Whether the run came to its end. */
+  async finished(): Promise<boolean> {
+    return exists(this.path(RESULT))
+  }
+
+  /** Adds a line to metrics.jsonl, in one write: whoever is killed leaves whole lines, or at worst a cut last one. */
+  appendMetrics(metrics: Metrics): void {
+    this.#withMetrics((file) => writeSync(file, `${JSON.stringify(metrics)}\n`))
+  }
+
+  /** Brings the lines written so far to the disk. To be called before a checkpoint that counts on them. */
+  flushMetrics(): void {
+    this.#withMetrics(fsyncSync)
+  }
+
+  #withMetrics(use: (file: number) => unknown): void {
+    const file = openSync(this.path(METRICS), 'a')
+    try {
+      use(file)
+    } finally {
+      closeSync(file)
+    }
+  }
+
+  /** All whole lines of metrics.jsonl. Throws a UserError, naming the line, where one is no metrics. */
+  readMetrics(): Metrics[] {
+    return this.#lines().map((line, i) => {
+      const metrics = parseMetrics(line)
+      if (!metrics) throw new UserError(`${this.path(METRICS)}, line ${i + 1}: not a JSON object with a step`)
+      return metrics
+    })
+  }
+
+  /**
+   * Takes the metrics back to a checkpoint: drops lines of later steps, and a last line that was cut. What was appended
+   * for `step` stays, so a checkpoint has to come after the lines of its own step.
+   */
+  async cutMetrics(step: number): Promise<void> {
+    const steps = this.readMetrics()
+    const kept = this.#lines().filter((_, i) => steps[i].step <= step)
+    await writeAtomic(this.path(METRICS), kept.map((line) => `${line}\n`).join(''))
+  }
+
+  /** The lines as they stand, so that those which stay keep their bytes; what follows the last break is no line. */
+  #lines(): string[] {
+    try {
+      return readFileSync(this.path(METRICS), 'utf8').split('\n').slice(0, -1)
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return []
+      throw error
+    }
+  }
+
+  /** Writes result.json, which says that the run is finished. */
+  async writeResult(result: Readonly<Record<string, unknown>>): Promise<void> {
+    await writeAtomic(this.path(RESULT), toJson(result))
+  }
+
+  /** What result.json says; undefined while there is none. */
+  async readResult(): Promise<unknown> {
+    return (await this.finished()) ? JSON.parse(await readFile(this.path(RESULT), 'utf8')) : undefined
+  }
+}
+
+function parseMetrics(line: string): Metrics | undefined {
+  try {
+    const value: unknown = JSON.parse(line)
+    if (typeof value !== 'object' || value === null || !('step' in value) || typeof value.step !== 'number')
+      return undefined
+    return { ...value, step: value.step }
+  } catch {
+    return undefined
+  }
+}
+
+/** Indented JSON. Sets, which JSON does not know, are written as arrays. */
+function toJson(value: unknown): string {
+  return `${JSON.stringify(value, (_, part: unknown) => (part instanceof Set ? [...part] : part), 2)}\n`
+}
