@@ -3,9 +3,8 @@
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Device } from './runtime/device.ts'
+import { keepWhenForgotten, releaseWhenForgotten } from './runtime/forgotten.ts'
 import type { TensorData } from './tensor.ts'
-
-const forgotten = new FinalizationRegistry<() => void>(release => release())
 
 /** A result of at most so many bytes moves to the host when it is read: a step's loss holds no buffer until a collection. */
 const MOVED_BYTES = 4096
@@ -41,7 +40,7 @@ export class Storage {
     const buffer = device.buffers.acquire(this.bytes, this.label, { zeroed: !this.#isResult })
     this.#buffer = buffer
     this.#device = device
-    forgotten.register(this, () => device.buffers.release(buffer), this)
+    releaseWhenForgotten(this, device.buffers, buffer)
     if (this.#host) device.write(buffer, this.#host.dtype, this.#host.data)
     return buffer
   }
@@ -76,7 +75,7 @@ export class Storage {
 
   #leave(give: (buffer: GPUBuffer, device: Device) => void): void {
     if (!this.#buffer || !this.#device) return
-    forgotten.unregister(this)
+    keepWhenForgotten(this)
     give(this.#buffer, this.#device)
     this.#buffer = undefined
     this.#device = undefined

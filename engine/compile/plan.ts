@@ -4,6 +4,7 @@ import type { Node, Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
+import { releaseWhenForgotten } from '../runtime/forgotten.ts'
 import { type KernelTime, Profiler } from '../runtime/profiler.ts'
 import type { Pipeline } from '../runtime/pipelines.ts'
 import { answerTrials } from '../runtime/trials.ts'
@@ -253,13 +254,10 @@ export class Plan {
     const buffer = buffers.acquireUniform(words.byteLength)
     gpu.queue.writeBuffer(buffer, 0, words)
     this.#uniformGpu = buffer
-    uniformOwners.register(this, { buffer, release: () => buffers.release(buffer) })
+    releaseWhenForgotten(this, buffers, buffer)
     return buffer
   }
 }
-
-/** Gives a plan's uniform buffer back when the plan is forgotten. */
-const uniformOwners = new FinalizationRegistry<{ buffer: GPUBuffer; release: () => void }>(({ release }) => release())
 
 /** A uniform struct is as long as its scalars, rounded up to 16 bytes. */
 const uniformBytes = (words: Uint32Array): number => Math.max(16, Math.ceil(words.byteLength / 16) * 16)

@@ -27,6 +27,14 @@ export class Buffers {
   get bytes(): number {
     return this.#bytes
   }
+  /** Buffers in use: all but the free ones. */
+  get live(): number {
+    return this.#count - this.#byAge.size
+  }
+  /** Their bytes. */
+  get liveBytes(): number {
+    return this.#bytes - this.#freeBytes
+  }
 
   /** A storage buffer of at least `bytes`, zeroed unless told otherwise. Throws a UserError where one buffer can't be so large. */
   acquire(bytes: number, label: string, { zeroed = true } = {}): GPUBuffer {
