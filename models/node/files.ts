@@ -1,7 +1,9 @@
-// Files on disk under Node: safetensors files read by position, models in one file or in shards, JSON with clear
-// errors, and writes that are either whole or not there at all.
+// Files on disk under Node: regular files alone, up to a size, so that nothing hangs or fills memory; safetensors files
+// read by position, models in one file or in shards, JSON with clear errors, and writes that are either whole or not
+// there at all.
 import { randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, join, normalize, sep } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
@@ -14,9 +16,9 @@ export const WEIGHTS_INDEX = 'model.safetensors.index.json'
 /** Opens one safetensors file, or a `….safetensors.index.json` with its shards. Throws a UserError naming the file. */
 export async function openSafetensors(path: string): Promise<TensorFile> {
   if (path.endsWith('.index.json')) return openShards(path)
-  const handle = await openFile(path)
+  const { handle, size } = await openRegularFile(path)
   try {
-    return await openTensors(await fileSource(handle, path), path)
+    return await openTensors(fileSource(handle, size, path), path)
   } catch (error) {
     await handle.close()
     throw error
@@ -32,26 +34,32 @@ export async function openWeights(folder: string): Promise<TensorFile> {
   throw new UserError(`${folder} has no ${WEIGHTS_FILE}`)
 }
 
-async function fileSource(handle: FileHandle, path: string): Promise<ByteSource> {
-  const { size } = await handle.stat()
+function fileSource(handle: FileHandle, size: number, path: string): ByteSource {
   return {
     size,
     async read(position, length) {
       const bytes = new Uint8Array(length)
-      let done = 0
-      // One read may give less than was asked for, without being at the end.
-      while (done < length) {
-        const { bytesRead } = await handle.read(bytes, done, length - done, position + done)
-        if (bytesRead === 0) {
-          throw new UserError(
-            `${path} is truncated: it had ${size} bytes when opened, and ends at ${position + done} now`)
-        }
-        done += bytesRead
+      const done = await readInto(bytes, handle, position)
+      if (done < length) {
+        throw new UserError(
+          `${path} is truncated: it had ${size} bytes when opened, and ends at ${position + done} now`)
       }
       return bytes
     },
     close: () => handle.close(),
   }
+}
+
+/** Fills `bytes` from `position` on; gives how many there were before the file's end. */
+async function readInto(bytes: Uint8Array, handle: FileHandle, position: number): Promise<number> {
+  let done = 0
+  // One read may give less than was asked for, without being at the end.
+  while (done < bytes.length) {
+    const { bytesRead } = await handle.read(bytes, done, bytes.length - done, position + done)
+    if (bytesRead === 0) break
+    done += bytesRead
+  }
+  return done
 }
 
 /** Several files behind one TensorFile, by the `weight_map` of their index. */
@@ -108,9 +116,15 @@ export function shardMap(json: unknown, where: string): Map<string, string> {
   return map
 }
 
-/** A file's JSON. Throws a UserError when it is missing, unreadable or no JSON. */
-export async function readJson(path: string): Promise<unknown> {
-  const text = await readText(path)
+/** Most bytes of a text or JSON file that is read whole, unless a caller says otherwise. */
+export const TEXT_BYTES = 16 * 1024 * 1024
+/** Deepest nesting of lists and objects in a JSON file. */
+const JSON_DEPTH = 100
+
+/** A file's JSON. Throws a UserError when it is missing, unreadable, not JSON, too large or nested too deeply. */
+export async function readJson(path: string, maxBytes = TEXT_BYTES): Promise<unknown> {
+  const text = await readText(path, maxBytes)
+  if (nestsDeeper(text, JSON_DEPTH)) throw new UserError(`${path} nests lists and objects more than ${JSON_DEPTH} deep`)
   try {
     return JSON.parse(text)
   } catch {
@@ -118,12 +132,46 @@ export async function readJson(path: string): Promise<unknown> {
   }
 }
 
-/** A file's text. Throws a UserError when it is missing or unreadable. */
-export async function readText(path: string): Promise<string> {
+/** Whether brackets outside strings nest deeper than `limit`: such JSON costs far more memory than its text. */
+function nestsDeeper(json: string, limit: number): boolean {
+  let depth = 0
+  let quoted = false
+  for (let i = 0; i < json.length; i++) {
+    const unit = json[i]
+    if (quoted) {
+      if (unit === '\\') i++
+      else if (unit === '"') quoted = false
+    } else if (unit === '"') quoted = true
+    else if (unit === '[' || unit === '{') {
+      if (++depth > limit) return true
+    } else if (unit === ']' || unit === '}') depth--
+  }
+  return false
+}
+
+/**
+ * A file's text, from UTF-8 with or without a byte order mark. Throws a UserError when the file is missing, unreadable,
+ * not UTF-8, or larger than `maxBytes`.
+ */
+export async function readText(path: string, maxBytes = TEXT_BYTES): Promise<string> {
+  const bytes = await readBytes(path, maxBytes)
   try {
-    return await readFile(path, 'utf8')
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
+    throw new UserError(`${path} is not UTF-8`)
+  }
+}
+
+/** A file's bytes. Throws a UserError as `openRegularFile` does; a file that grows meanwhile is read up to its old end. */
+export async function readBytes(path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const { handle, size } = await openRegularFile(path, maxBytes)
+  try {
+    const bytes = new Uint8Array(size)
+    return bytes.subarray(0, await readInto(bytes, handle, 0))
   } catch (error) {
     throw fileError(path, error)
+  } finally {
+    await handle.close()
   }
 }
 
@@ -136,23 +184,49 @@ export async function isFolder(path: string): Promise<boolean> {
   return stat(path).then(found => found.isDirectory(), () => false)
 }
 
-async function openFile(path: string): Promise<FileHandle> {
+/** A file that is open for reading; `size` is in bytes. */
+export interface OpenFile {
+  readonly handle: FileHandle
+  readonly size: number
+}
+
+/**
+ * Opens a regular file for reading, without waiting: a FIFO or a device could block for ever or never end. Throws a
+ * UserError naming the path when it is missing, unreadable, anything but a regular file, or larger than `maxBytes`.
+ */
+export async function openRegularFile(path: string, maxBytes = Infinity): Promise<OpenFile> {
+  // A NUL ends the name for the system, so that another file would be opened.
+  if (path.includes('\0')) throw new UserError(`${JSON.stringify(path)} is not a file name`)
+  let handle: FileHandle | undefined
   try {
-    const handle = await open(path, 'r')
-    if ((await handle.stat()).isFile()) return handle
-    await handle.close()
+    // O_NONBLOCK is undefined on Windows, which has no FIFOs among its files.
+    handle = await open(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
+    const found = await handle.stat()
+    if (found.isDirectory()) throw new UserError(`${path} is a folder, not a file`)
+    if (!found.isFile()) throw new UserError(`${path} is not a regular file`)
+    if (found.size > maxBytes) {
+      throw new UserError(`${path} has ${found.size} bytes, more than the ${maxBytes} that are read of such a file`)
+    }
+    return { handle, size: found.size }
   } catch (error) {
+    await handle?.close()
     throw fileError(path, error)
   }
-  throw new UserError(`${path} is no file`)
 }
 
 /** What a system error means to someone who wants to read `path`; other errors as they are. */
 export function fileError(path: string, error: unknown): Error {
+  if (error instanceof UserError) return error
   const code = codeOf(error)
   if (code === 'ENOENT' || code === 'ENOTDIR') return new UserError(`${path} does not exist`)
   if (code === 'EISDIR') return new UserError(`${path} is a folder, not a file`)
   if (code === 'EACCES' || code === 'EPERM') return new UserError(`${path} may not be read`)
+  // Opening a socket, or a device without a driver.
+  if (code === 'ENXIO' || code === 'ENODEV') return new UserError(`${path} is not a regular file`)
+  if (code === 'ENAMETOOLONG') return new UserError(`${path} is longer than a file name can be`)
+  if (code === 'ELOOP') return new UserError(`${path} is a symbolic link that leads to itself`)
+  if (code === 'EMFILE' || code === 'ENFILE') return new UserError(`${path} cannot be opened: too many open files`)
+  if (code === 'EIO') return new UserError(`${path} cannot be read: the device reports an error`)
   return error instanceof Error ? error : new Error(String(error))
 }
 

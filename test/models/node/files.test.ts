@@ -1,10 +1,14 @@
 // Files on disk: safetensors by position and in shards, and writes that are whole or not there.
-import { mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { mkdir, mkdtemp, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
-import { openSafetensors, openWeights, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
+import {
+  openRegularFile, openSafetensors, openWeights, readBytes, readJson, readText, writeAtomic, writeSafetensors,
+} from '../../../models/node/files.ts'
 import { serialize } from '../../../models/safetensors.ts'
 
 let folder = ''
@@ -65,7 +69,7 @@ describe('a safetensors file', () => {
 
   test('that is missing, or a folder, is named', async () => {
     expect(await complaint(openSafetensors(join(folder, 'none.safetensors')))).toContain('none.safetensors does not exist')
-    expect(await complaint(openSafetensors(folder))).toContain('is no file')
+    expect(await complaint(openSafetensors(folder))).toContain('is a folder, not a file')
     expect(await complaint(openWeights(folder))).toBe(`UserError: ${folder} has no model.safetensors`)
   })
 })
@@ -123,4 +127,69 @@ test('a JSON file that is none, or not there, is named', async () => {
   await writeFile(join(folder, 'config.json'), '{')
   expect(await complaint(readJson(join(folder, 'config.json')))).toContain('config.json is not JSON')
   expect(await complaint(readJson(join(folder, 'other.json')))).toContain('other.json does not exist')
+})
+
+describe.skipIf(process.platform === 'win32')('what is not a regular file', () => {
+  test('is refused at once by every reader: FIFOs, devices, sockets, folders', { timeout: 5_000 }, async () => {
+    const fifo = join(folder, 'fifo.json')
+    execFileSync('mkfifo', [fifo])
+    const socket = join(folder, 'socket.json')
+    const server = createServer()
+    await new Promise<void>(done => server.listen(socket, done))
+    try {
+      await mkdir(join(folder, 'folder.json'))
+      await symlink(fifo, join(folder, 'link.json'))
+      for (const path of [fifo, socket, join(folder, 'link.json'), '/dev/zero', '/dev/null', '/dev/tty']) {
+        for (const read of [readJson, readText, openSafetensors]) {
+          expect(await complaint(read(path))).toBe(`UserError: ${path} is not a regular file`)
+        }
+      }
+      expect(await complaint(readJson(join(folder, 'folder.json')))).toContain('folder.json is a folder, not a file')
+    } finally {
+      server.close()
+    }
+  })
+
+  test('and names that no file can have are refused in one short line', async () => {
+    expect(await complaint(readText(join(folder, 'a\0b')))).toContain('a\\u0000b" is not a file name')
+    const failure = await complaint(readText(join(folder, 'x'.repeat(100_000))))
+    expect(failure).toContain('is longer than a file name can be')
+    expect(failure.length).toBeLessThan(500)
+    await symlink(join(folder, 'loop'), join(folder, 'loop'))
+    expect(await complaint(readText(join(folder, 'loop')))).toContain('is a symbolic link that leads to itself')
+  })
+})
+
+describe('a text file', () => {
+  test('larger than its limit is refused before it is read', async () => {
+    const path = join(folder, 'config.json')
+    await writeFile(path, '{}')
+    // Sparse: 3 GB that take no room on the disk.
+    await truncate(path, 3e9)
+    expect(await complaint(readJson(path))).toContain(
+      'config.json has 3000000000 bytes, more than the 16777216 that are read of such a file')
+    await truncate(path, 2)
+    expect(await readJson(path, 2)).toEqual({})
+    expect(await complaint(readBytes(path, 1))).toContain('has 2 bytes, more than the 1')
+    const { handle, size } = await openRegularFile(path, 2)
+    expect(size).toBe(2)
+    await handle.close()
+  })
+
+  test('may begin with a byte order mark, and must be UTF-8', async () => {
+    const path = join(folder, 'config.json')
+    await writeFile(path, '\ufeff{"a": "é"}')
+    expect(await readJson(path)).toEqual({ a: 'é' })
+    await writeFile(path, Buffer.from('{"a": "é"}', 'latin1'))
+    expect(await complaint(readJson(path))).toContain('config.json is not UTF-8')
+  })
+
+  test('of JSON that nests too deeply is refused; brackets in strings do not count', async () => {
+    const path = join(folder, 'config.json')
+    await writeFile(path, '['.repeat(10_000_000))
+    expect(await complaint(readJson(path))).toContain('nests lists and objects more than 100 deep')
+    const text = `"${'['.repeat(500)}\\"${'{'.repeat(500)}"`
+    await writeFile(path, `[${text}]`)
+    expect(await readJson(path)).toEqual([JSON.parse(text)])
+  })
 })
