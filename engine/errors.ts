@@ -1,33 +1,59 @@
-// The one kind of error that is the user's to mend: bad options, files, shapes. The command line prints its message
-// on one line of stderr and exits with status 2; anything else that is thrown is a bug of ours and keeps its stack.
+// What the user is told. UserError is the one kind of error that is the user's to mend: bad options, files, shapes. The
+// command line prints its message on one line of stderr and exits with status 2; anything else that is thrown is a bug of
+// ours and keeps its stack. Text from files and servers is made safe to print: a terminal obeys control characters, so a
+// file's name or a server's message could otherwise clear the screen, rewrite earlier lines or show one name as another.
 
 /** Longest message, in UTF-16 units: names from files and servers have no limit of their own. */
 const LONGEST = 480
 
-/** Says what is wrong and where, in one line below 500 characters that a terminal can show. */
+/**
+ * Says what is wrong and where. Whatever a file or a server put into the message, it is one line of less than 500
+ * characters that a terminal can show: control characters become escapes, the middle of a longer message is left out.
+ */
 export class UserError extends Error {
   override readonly name = 'UserError'
 
   constructor(message: string, options?: ErrorOptions) {
-    super(shorten(printable(message)), options)
+    super(printableLine(message), options)
   }
 }
 
 /**
- * Control characters (C0, DEL, C1), line separators and marks that reorder text, as escapes: text from a file or a
- * server must not drive the terminal.
+ * C0, DEL and C1; the line and paragraph separators; bidirectional controls, which reorder what is shown; and characters
+ * that show nothing at all. Joiners (U+200C, U+200D) are left alone: writing systems and emoji need them.
  */
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
+
+/** `text` on one line, with what a terminal would obey or hide written as escapes: `\n`, `\x1b`, `\u202e`. */
 export function printable(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu,
-    character => (character === '\n' ? '\\n' : character === '\t' ? '\\t'
-      : character < '\u0100' ? `\\x${hex(character, 2)}` : `\\u${hex(character, 4)}`))
+  return text.replace(UNSAFE, escapeOf).toWellFormed()
+}
+
+function escapeOf(character: string): string {
+  if (character === '\n') return '\\n'
+  if (character === '\t') return '\\t'
+  return character < '\u0100' ? `\\x${hex(character, 2)}` : `\\u${hex(character, 4)}`
 }
 
 const hex = (character: string, digits: number): string => character.charCodeAt(0).toString(16).padStart(digits, '0')
 
-/** Without its middle where it is too long: the beginning says where, the end what. */
-function shorten(message: string): string {
-  if (message.length <= LONGEST) return message
-  const half = LONGEST / 2 - 1
-  return `${message.slice(0, half)} … ${message.slice(-half)}`.toWellFormed()
+/** The same line by line, for text whose line breaks are ours, such as a table. */
+export function printableLines(text: string): string {
+  return text.split('\n').map(printable).join('\n')
+}
+
+/** JSON on one line that is safe to print and parses to the same value: such characters occur only inside strings. */
+export function printableJson(value: object): string {
+  return JSON.stringify(value).replace(UNSAFE, character => `\\u${hex(character, 4)}`)
+}
+
+/** One printable line of at most `limit` UTF-16 units. The middle of a longer text is left out: its end often says what to do. */
+export function printableLine(text: string, limit = LONGEST): string {
+  // Of a long text only what may be shown is looked at: no escape is shorter than what it stands for.
+  const line = printable(text.length <= 2 * limit ? text : text.slice(0, limit) + text.slice(-limit))
+  if (line.length <= limit) return line
+  const tail = Math.floor(limit / 3)
+  // Half of a surrogate pair is dropped at either edge.
+  const start = line.slice(0, limit - tail - 3).replace(/[\ud800-\udbff]$/, '')
+  return `${start} … ${line.slice(-tail).replace(/^[\udc00-\udfff]/, '')}`
 }

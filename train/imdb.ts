@@ -71,6 +71,6 @@ try {
   await currentDevice().then(device => device.close(), () => undefined)
 } catch (error) {
   if (!(error instanceof UserError)) throw error
-  process.stderr.write(`tilegrad: ${error.message.replaceAll('\n', ' ')}\n`)
+  process.stderr.write(`tilegrad: ${error.message}\n`)
   process.exit(2)
 }

@@ -11,7 +11,7 @@ import { pipeline } from 'node:stream/promises'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { createBrotliDecompress } from 'node:zlib'
-import { UserError } from '../errors.ts'
+import { UserError, printableLine } from '../errors.ts'
 import { isBadOption } from './arguments.ts'
 import { embeddedFolder, embeddedIsSetUp, embeddedPackage, listAdapters, openAdapter } from './adapters.ts'
 
@@ -115,6 +115,6 @@ try {
   // A bad option, or a disk that is full or read-only, is the user's to mend as well.
   const isUsers = error instanceof UserError || isBadOption(error) || (error instanceof Error && 'syscall' in error)
   if (!isUsers) throw error
-  process.stderr.write(`setup: ${error.message.split('\n')[0]}\n`)
+  process.stderr.write(`setup: ${printableLine(error.message.split('\n')[0])}\n`)
   process.exitCode = 2
 }

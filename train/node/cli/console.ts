@@ -1,4 +1,5 @@
 // What the command line says: text for people on stdout, or on stderr when the last line of stdout is to be JSON.
+import { printableJson, printableLines } from '../../../engine/errors.ts'
 
 export class Console {
   readonly #json: boolean
@@ -9,12 +10,12 @@ export class Console {
 
   /** A line, or several, for people. */
   say(text = ''): void {
-    (this.#json ? process.stderr : process.stdout).write(`${text}\n`)
+    (this.#json ? process.stderr : process.stdout).write(`${printableLines(text)}\n`)
   }
 
   /** The one JSON object of `--json`; nothing without it. */
   result(value: object): void {
-    if (this.#json) process.stdout.write(`${JSON.stringify(value)}\n`)
+    if (this.#json) process.stdout.write(`${printableJson(value)}\n`)
   }
 }
 

@@ -1,6 +1,7 @@
 // Progress for people, on stderr only: a bar on a terminal, a plain line every few seconds elsewhere. Stdout belongs to
 // results.
 import { SingleBar } from 'cli-progress'
+import { printable } from '../../../engine/errors.ts'
 import { Throughput } from '../../metrics.ts'
 
 /** Figures shown beside the bar; those that are left out keep their last value. */
@@ -106,7 +107,7 @@ export class Progress {
 
   /** Prints a line of its own, above the bar where there is one. */
   note(line: string): void {
-    this.#stream.write(this.#bar ? `\r\x1b[K${line}\n` : `${line}\n`)
+    this.#stream.write(`${this.#bar ? '\r\x1b[K' : ''}${printable(line)}\n`)
     this.#bar?.render()
   }
 
@@ -120,7 +121,7 @@ export class Progress {
   #printLine(): void {
     if (!this.#standing) return
     this.#printed = this.#now()
-    this.#stream.write(`${describeProgress(this.#standing)}\n`)
+    this.#stream.write(`${printable(describeProgress(this.#standing))}\n`)
   }
 
   #makeBar(): SingleBar {
@@ -144,6 +145,6 @@ export class Progress {
     const filled = Math.round(20 * Math.min(1, Math.max(0, progress)))
     const bar = '█'.repeat(filled) + '░'.repeat(20 - filled)
     const line = [`${phase} ${bar} ${step}/${total}`, ...describeFigures(this.#standing)].join(' · ')
-    return line.slice(0, Math.max(1, (this.#stream.columns ?? 80) - 1))
+    return printable(line).slice(0, Math.max(1, (this.#stream.columns ?? 80) - 1))
   }
 }

@@ -1,6 +1,7 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
 import { resolve } from 'node:path'
 import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
+import { printableLine } from '../../../engine/errors.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../../../models/index.ts'
 import { saveModel } from '../../../models/node/model.ts'
 import { saveAdapter } from '../../../models/node/peft.ts'
@@ -214,7 +215,8 @@ async function goOn(run: Run, options: Options, console: Console, version: strin
   const { adapter: before, tilegrad } = run.config as { adapter?: { name?: unknown, driver?: unknown }, tilegrad?: unknown }
   const changes = [[before?.name, name], [before?.driver, driver], [`tilegrad ${String(tilegrad)}`, `tilegrad ${version}`]].filter(([a, b]) => a !== b)
   for (const [old, now] of changes) {
-    process.stderr.write(`The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.\n`)
+    const line = `The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.`
+    process.stderr.write(`${printableLine(line)}\n`)
   }
   await run.cutMetrics(position?.step ?? -1)
   console.say(position ? `Going on after step ${position.step}.\n` : 'The run came to no checkpoint: starting at its beginning.\n')

@@ -3,6 +3,7 @@
 import { parseArgs } from 'node:util'
 import { join } from 'node:path'
 import { UserError, compile, grad, openDevice, tensor, useDevice } from '../../../engine/index.ts'
+import { printableLine } from '../../../engine/errors.ts'
 import { openAdapter } from '../../../engine/node/adapters.ts'
 import type { Tensor } from '../../../engine/tensor.ts'
 import { type BertForMaskedLM, type ModelConfig, createMaskedModel, forwardContext, initialise, modelTensors, toHubConfig } from '../../../models/index.ts'
@@ -117,7 +118,8 @@ async function main(argv: readonly string[]): Promise<void> {
   const vocabulary = learnVocabulary(countWords(texts), numbers.vocabulary)
   const tokenizer = tokenizerFromVocabulary(`${vocabulary.join('\n')}\n`, { lowercase: true }, 'the learned vocabulary')
   const rows = cutRows(texts, tokenizer, sequence, progress)
-  process.stderr.write(`${rows.length} rows of ${sequence} tokens, ${vocabulary.length} tokens in the vocabulary, on ${info.name}\n`)
+  const sizes = `${rows.length} rows of ${sequence} tokens, ${vocabulary.length} tokens in the vocabulary`
+  process.stderr.write(`${printableLine(`${sizes}, on ${info.name}`)}\n`)
 
   const config: ModelConfig = {
     family: 'bert', name: 'tilegrad-small', vocabSize: tokenizer.vocabSize, hidden, layers, heads, intermediate: 4 * hidden,

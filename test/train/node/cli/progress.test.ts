@@ -161,3 +161,15 @@ describe('progress', () => {
     expect(describeProgress({ phase: 'test', step: 0, total: 9 })).toBe('test 0/9')
   })
 })
+
+test.each([undefined, 60])('names and notes from files and servers cannot move the cursor or clear the screen (columns: %s)', columns => {
+  const { stream, written } = screen(columns)
+  const progress = new Progress({ stream, interval: 0 })
+  progress.start('fetching a\x1b[2J\u009bJ\u202e.parquet', 2)
+  progress.update(1)
+  progress.note('note\x1b[1;1H\rover')
+  progress.stop()
+  expect(written()).toContain('fetching a\\x1b[2J\\x9bJ\\u202e.parquet')
+  expect(written()).toContain('note\\x1b[1;1H\\x0dover\n')
+  expect(written()).not.toMatch(/\x1b\[(2J|1;1H)|\rover|[\u0080-\u009f\u202e]/)
+})

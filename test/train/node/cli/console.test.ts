@@ -1,0 +1,20 @@
+// What the command line says of other people's text: nothing that a terminal obeys, on either stream.
+import { afterEach, expect, test, vi } from 'vitest'
+import { Console } from '../../../../train/node/cli/console.ts'
+
+afterEach(() => vi.restoreAllMocks())
+
+test('labels and names from files cannot reach the terminal as control characters', () => {
+  const written: string[] = []
+  for (const stream of [process.stdout, process.stderr]) {
+    vi.spyOn(stream, 'write').mockImplementation(text => written.push(String(text)) > 0)
+  }
+  const label = 'good\x1b]0;title\x07\u009b31m\x7f\u2028'
+  new Console(false).say(`first ${label}\nsecond`)
+  new Console(true).say(label)
+  new Console(true).result({ label })
+  expect(written).toHaveLength(3)
+  expect(written[0]).toBe('first good\\x1b]0;title\\x07\\x9b31m\\x7f\\u2028\nsecond\n')
+  expect(written.join('')).not.toMatch(/[^\P{Cc}\n]|\u2028/u)
+  expect(JSON.parse(written[2])).toEqual({ label })
+})
