@@ -2,7 +2,7 @@
 import type { Tensor } from '../engine/tensor.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, activate, layerTargets, type Inputs, type LayerNames } from './encoder.ts'
-import { Model, SequenceClassifier, meanLoss, type TargetWord } from './model.ts'
+import { Model, SequenceClassifier, TokenClassifier, meanLoss, type TargetWord } from './model.ts'
 import { Dropout, LayerNorm, Linear, Module, type ForwardContext, type Parameter } from './nn.ts'
 
 const NAMES: LayerNames = {
@@ -59,6 +59,34 @@ export class BertForSequenceClassification extends SequenceClassifier {
 
   head(): Linear[] {
     return [this.pooler, this.classifier]
+  }
+}
+
+/** Dropout and a classifier on every token; no pooler. */
+export class BertForTokenClassification extends TokenClassifier {
+  readonly architecture = 'BertForTokenClassification'
+  readonly bert: BertEncoder
+  readonly classifier: Linear
+  readonly #dropout: Dropout
+
+  constructor(config: ModelConfig) {
+    super(config, 'bert.')
+    this.bert = this.add(new BertEncoder(config))
+    this.#dropout = new Dropout('dropout', config.classifierDropout)
+    this.classifier = this.add(new Linear('classifier', config.hidden, config.labels.length, config.initializerRange))
+  }
+
+  logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor {
+    const hidden = this.bert.hidden({ ids, mask, types }, context)
+    return this.classifier.forward(this.#dropout.forward(hidden, context), context).cast('f32')
+  }
+
+  targets(word: TargetWord): Linear[] {
+    return word === 'head' ? this.head() : layerTargets(this.bert.layers, word)
+  }
+
+  head(): Linear[] {
+    return [this.classifier]
   }
 }
 

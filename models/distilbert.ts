@@ -2,7 +2,7 @@
 import type { Tensor } from '../engine/tensor.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames } from './encoder.ts'
-import { SequenceClassifier, type TargetWord } from './model.ts'
+import { SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
 import { Dropout, Linear, type ForwardContext } from './nn.ts'
 
 const NAMES: LayerNames = {
@@ -60,5 +60,35 @@ export class DistilBertForSequenceClassification extends SequenceClassifier {
 
   head(): Linear[] {
     return [this.preClassifier, this.classifier]
+  }
+}
+
+/** Dropout and a classifier on every token. */
+export class DistilBertForTokenClassification extends TokenClassifier {
+  readonly architecture = 'DistilBertForTokenClassification'
+  readonly distilbert: DistilBertEncoder
+  readonly classifier: Linear
+  readonly #dropout: Dropout
+
+  constructor(config: ModelConfig) {
+    super(config, 'distilbert.')
+    this.distilbert = this.add(new DistilBertEncoder(config))
+    // Not the classifier's: Transformers takes the encoder's rate here.
+    this.#dropout = new Dropout('dropout', config.dropout)
+    this.classifier = this.add(new Linear('classifier', config.hidden, config.labels.length, config.initializerRange))
+  }
+
+  /** `types` is not used: DistilBERT has no segments. */
+  logits(ids: Tensor, mask: Tensor, _types: Tensor | undefined, context: ForwardContext): Tensor {
+    const hidden = this.distilbert.hidden({ ids, mask }, context)
+    return this.classifier.forward(this.#dropout.forward(hidden, context), context).cast('f32')
+  }
+
+  targets(word: TargetWord): Linear[] {
+    return word === 'head' ? this.head() : layerTargets(this.distilbert.layers, word)
+  }
+
+  head(): Linear[] {
+    return [this.classifier]
   }
 }

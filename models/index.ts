@@ -1,32 +1,18 @@
 // The door to the models: makes one from a config, and says what it consists of.
-import { UserError } from '../engine/errors.ts'
-import { BertForMaskedLM, BertForSequenceClassification } from './bert.ts'
-import type { ModelConfig } from './config.ts'
-import { DistilBertForSequenceClassification } from './distilbert.ts'
-import type { Model, SequenceClassifier } from './model.ts'
+import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
 
-export { BertForMaskedLM, BertForSequenceClassification } from './bert.ts'
+export { BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification } from './bert.ts'
 export { parseConfig, publishedConfig, toHubConfig, type ModelConfig } from './config.ts'
-export { DistilBertForSequenceClassification } from './distilbert.ts'
+export { DistilBertForSequenceClassification, DistilBertForTokenClassification } from './distilbert.ts'
+export { createMaskedModel, createModel, createTokenModel } from './families.ts'
 export { initialise } from './initialise.ts'
 export { baseTensors, loadWeights, matchWeights, mergedTensors, modelTensors, originOf, type LoadReport } from './loading.ts'
 export { adapted, attachLora, loraParameters, mergeLora, parseTargets, setTuning, unmergeLora } from './lora.ts'
 export type { LoraOptions, Target, Tuning } from './lora.ts'
-export { IGNORED, Model, SequenceClassifier, TARGET_WORDS, meanLoss } from './model.ts'
+export { IGNORED, classificationLoss, meanOf, multiLabelLoss, regressionLoss, type RowLosses } from './losses.ts'
+export { Classifier, Model, SequenceClassifier, TARGET_WORDS, TokenClassifier, meanLoss } from './model.ts'
 export { Parameter, forwardContext, type ForwardContext } from './nn.ts'
-
-/** A sequence classifier of either family. It takes no GPU memory until its parameters are asked for. */
-export function createModel(config: ModelConfig): SequenceClassifier {
-  if (config.family === 'bert') return new BertForSequenceClassification(config)
-  return new DistilBertForSequenceClassification(config)
-}
-
-/** A model for masked-language pretraining. Throws a UserError for DistilBERT, which is distilled, not pretrained. */
-export function createMaskedModel(config: ModelConfig): BertForMaskedLM {
-  if (config.family !== 'bert') throw new UserError(`${config.name}: masked-language pretraining is for BERT`)
-  return new BertForMaskedLM(config)
-}
 
 /** Counts of numbers in a model. */
 export interface ParameterCounts {

@@ -3,14 +3,12 @@ import { crossEntropy, scalar } from '../engine/index.ts'
 import type { DType } from '../shaders/kernel.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { ModelConfig } from './config.ts'
+import { IGNORED } from './losses.ts'
 import { Linear, Module, type ForwardContext } from './nn.ts'
 
 /** Words for groups of modules that LoRA may be attached to. */
 export const TARGET_WORDS = ['query', 'key', 'value', 'projection', 'mlp', 'head'] as const
 export type TargetWord = (typeof TARGET_WORDS)[number]
-
-/** Label of a row that the loss does not count. */
-export const IGNORED = -100
 
 /** A model with a head on it. */
 export abstract class Model extends Module {
@@ -49,13 +47,28 @@ export abstract class Model extends Module {
   }
 }
 
-/** A model that gives every sequence one of a few labels. */
-export abstract class SequenceClassifier extends Model {
+/** A model with a classifier on it: of whole sequences, or of every token. */
+export abstract class Classifier extends Model {
+  /** Unnormalised scores f32 [rows, labels], a row a sequence or a row a token; inputs as in the classes below. */
+  abstract logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor
+}
+
+/** A model that scores every token, e.g. for named entities. */
+export abstract class TokenClassifier extends Classifier {
+  /**
+   * Unnormalised scores f32 [batch · sequence, labels] of token ids i32 [batch, sequence]; mask and types as for a
+   * `SequenceClassifier`.
+   */
+  abstract override logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor
+}
+
+/** A model that gives every sequence one score for each label. */
+export abstract class SequenceClassifier extends Classifier {
   /**
    * Unnormalised scores f32 [batch, labels] of token ids i32 [batch, sequence], where mask i32 [batch, sequence] is 1
    * on tokens and 0 on padding, and types i32 [batch, sequence] numbers BERT's segments (all 0 when undefined).
    */
-  abstract logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor
+  abstract override logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor
 
   /** Mean cross-entropy, f32 [], of labels i32 [batch]; rows labelled −100 do not count. */
   loss(ids: Tensor, mask: Tensor, types: Tensor | undefined, labels: Tensor, context: ForwardContext): Tensor {
