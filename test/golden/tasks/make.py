@@ -77,7 +77,7 @@ def once(case):
     loss = loss_of(case, logits, labels)
     loss.backward()
     gradients = {name: describe(name, parameter.grad) for name, parameter in model.named_parameters() if parameter.grad is not None}
-    return {"logits": describe("logits", logits), "loss": short(loss), "gradients": gradients}
+    return {"logits": describe("logits", logits), "loss": short(loss.detach()), "gradients": gradients}
 
 
 def steps(case, options, lora):
@@ -103,7 +103,7 @@ def steps(case, options, lora):
         optimizer.zero_grad()
         loss = loss_of(case, wrapped(**data).logits, labels)
         loss.backward()
-        losses.append(short(loss))
+        losses.append(short(loss.detach()))
         norms.append(short(torch.nn.utils.clip_grad_norm_(trained, options["clip"])))
         optimizer.step()
         scheduler.step()
