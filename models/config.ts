@@ -2,6 +2,7 @@
 // where the two name the same things differently. Published architectures are known by name, with no download.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
+import { show } from './show.ts'
 
 export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'tanh'
 
@@ -42,31 +43,44 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   tanh: 'tanh',
 }
 
-const count = z.int().positive()
+/** A whole number from 1 to `most`: each bound is far above every published model, and keeps what it sizes in memory. */
+const upTo = (most: number) => z.int().positive().max(most, `at most ${most.toLocaleString('en-US')} is supported`)
+const counts = {
+  vocabulary: upTo(10_000_000),
+  width: upTo(65_536),
+  intermediate: upTo(1_048_576),
+  layers: upTo(1_000),
+  heads: upTo(4_096),
+  positions: upTo(1_048_576),
+  types: upTo(65_536),
+  labels: upTo(100_000),
+}
+/** Most numbers in one matrix: 8 GiB of f32. */
+const LARGEST_MATRIX = 2 ** 31
 const rate = z.number().min(0).lt(1)
 const activation = z.string().refine(name => Object.hasOwn(ACTIVATIONS, name), {
-  error: ({ input }) => `${JSON.stringify(input)} is not one of ${Object.keys(ACTIVATIONS).join(', ')}`,
+  error: ({ input }) => `${show(input)} is not one of ${Object.keys(ACTIVATIONS).join(', ')}`,
 })
 const epsilon = z.number().positive()
 
 /** What both families have. Defaults here and below are those of Transformers. */
 const common = {
   _name_or_path: z.string().nullish(),
-  vocab_size: count.default(30522),
-  max_position_embeddings: count.default(512),
+  vocab_size: counts.vocabulary.default(30522),
+  max_position_embeddings: counts.positions.default(512),
   pad_token_id: z.int().min(0).nullish(),
-  initializer_range: z.number().min(0).default(0.02),
-  // Names may be numbers, as they are where a data set's own labels were taken for names.
-  id2label: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()]).transform(String)).nullish(),
-  num_labels: count.nullish(),
+  initializer_range: z.number().min(0).max(1e6).default(0.02),
+  // `labelsOf` checks it: zod makes an issue of every wrong name, which takes more memory than the file.
+  id2label: z.unknown().optional(),
+  num_labels: counts.labels.nullish(),
 }
 const bertSchema = z.object({
   ...common,
-  hidden_size: count.default(768),
-  num_hidden_layers: count.default(12),
-  num_attention_heads: count.default(12),
-  intermediate_size: count.default(3072),
-  type_vocab_size: count.default(2),
+  hidden_size: counts.width.default(768),
+  num_hidden_layers: counts.layers.default(12),
+  num_attention_heads: counts.heads.default(12),
+  intermediate_size: counts.intermediate.default(3072),
+  type_vocab_size: counts.vocabulary.default(2),
   layer_norm_eps: epsilon.default(1e-12),
   hidden_act: activation.default('gelu'),
   hidden_dropout_prob: rate.default(0.1),
@@ -77,10 +91,10 @@ const bertSchema = z.object({
 })
 const distilbertSchema = z.object({
   ...common,
-  dim: count.default(768),
-  n_layers: count.default(6),
-  n_heads: count.default(12),
-  hidden_dim: count.default(3072),
+  dim: counts.width.default(768),
+  n_layers: counts.layers.default(6),
+  n_heads: counts.heads.default(12),
+  hidden_dim: counts.intermediate.default(3072),
   activation: activation.default('gelu'),
   dropout: rate.default(0.1),
   attention_dropout: rate.default(0.1),
@@ -97,6 +111,12 @@ export function parseConfig(json: unknown, where: string, name?: string): ModelC
   if (config.hidden % config.heads !== 0) {
     throw new UserError(`${where}: width ${config.hidden} does not divide into ${config.heads} heads`)
   }
+  const { hidden, vocabSize, maxPositions, typeVocab, intermediate, labels } = config
+  const rows = Math.max(vocabSize, maxPositions, typeVocab, intermediate, hidden, labels.length)
+  if (rows * hidden > LARGEST_MATRIX) {
+    throw new UserError(
+      `${where}: a matrix of ${rows} × ${hidden} numbers; at most ${LARGEST_MATRIX.toLocaleString('en-US')} are supported`)
+  }
   if (config.padTokenId >= config.vocabSize) {
     throw new UserError(`${where}: pad_token_id ${config.padTokenId} is outside the vocabulary of ${config.vocabSize}`)
   }
@@ -108,9 +128,10 @@ function familyOf(json: object, where: string): 'bert' | 'distilbert' {
   const { model_type: type, architectures } = json as { model_type?: unknown; architectures?: unknown }
   if (type === 'bert' || type === 'distilbert') return type
   if (type !== undefined && type !== null) {
-    throw new UserError(`${where}: model_type ${JSON.stringify(type)} is not supported; bert and distilbert are`)
+    throw new UserError(`${where}: model_type ${show(type)} is not supported; bert and distilbert are`)
   }
-  const architecture = Array.isArray(architectures) ? String(architectures[0]) : ''
+  const [first] = Array.isArray(architectures) ? architectures : []
+  const architecture = typeof first === 'string' ? first : ''
   if (architecture.startsWith('DistilBert') || 'n_layers' in json) return 'distilbert'
   if (architecture.startsWith('Bert') || 'num_hidden_layers' in json) return 'bert'
   throw new UserError(`${where}: no model_type; bert or distilbert is expected`)
@@ -171,16 +192,24 @@ function check<T extends z.ZodType>(schema: T, json: object, where: string): z.o
 }
 
 /** `id2label` where there is one, else as many generic names as `num_labels` says, else two. */
-function labelsOf(
-  fields: { id2label?: Record<string, string> | null; num_labels?: number | null }, where: string,
-): string[] {
-  const { id2label } = fields
-  if (!id2label || Object.keys(id2label).length === 0) return genericLabels(fields.num_labels ?? 2)
-  const size = Object.keys(id2label).length
-  return Array.from({ length: size }, (_, id) => {
-    const label = id2label[id]
-    if (label === undefined) throw new UserError(`${where}: id2label has ${size} entries, but none for ${id}`)
-    return label
+function labelsOf(fields: { id2label?: unknown, num_labels?: number | null }, where: string): string[] {
+  const { id2label = null } = fields
+  if (id2label === null) return genericLabels(fields.num_labels ?? 2)
+  if (typeof id2label !== 'object' || Array.isArray(id2label)) {
+    throw new UserError(`${where}: id2label: ${show(id2label)} is not an object of names by number`)
+  }
+  const names = new Map<string, unknown>(Object.entries(id2label))
+  if (names.size === 0) return genericLabels(fields.num_labels ?? 2)
+  const count = counts.labels.safeParse(names.size)
+  if (!count.success) throw new UserError(`${where}: id2label: ${names.size} names: ${count.error.issues[0].message}`)
+  return Array.from({ length: names.size }, (_, id) => {
+    const label = names.get(String(id))
+    if (label === undefined) throw new UserError(`${where}: id2label has ${names.size} entries, but none for ${id}`)
+    // Names may be numbers, as they are where a data set's own labels were taken for names.
+    if (typeof label !== 'string' && typeof label !== 'number' && typeof label !== 'boolean') {
+      throw new UserError(`${where}: id2label.${id}: ${show(label)} is not a name`)
+    }
+    return String(label)
   })
 }
 

@@ -2,9 +2,14 @@
 import { UserError } from '../engine/errors.ts'
 import { TARGET_WORDS, type Model, type TargetWord } from './model.ts'
 import type { Linear, LoraShape, Module, Parameter } from './nn.ts'
+import { Pattern } from './patterns.ts'
+import { show } from './show.ts'
 
-/** A word for a group of modules, or a pattern over their paths (or over the names of their weights). */
-export type Target = TargetWord | RegExp
+/**
+ * A word for a group of modules, or a pattern for a part of their paths (or of the names of their weights). A RegExp is
+ * for programs: it may backtrack for ever, so it must not come from a file or an option.
+ */
+export type Target = TargetWord | Pattern | RegExp
 
 export interface LoraOptions extends LoraShape {
   readonly targets: readonly Target[]
@@ -19,7 +24,7 @@ const WORDS: readonly string[] = TARGET_WORDS
 
 /**
  * Targets from an option's text: a comma-separated list of query, key, value, projection, mlp, head, or else one
- * regular expression. Throws a UserError where it is neither.
+ * regular expression in RE2's syntax. Throws a UserError where it is neither.
  */
 export function parseTargets(text: string): Target[] {
   const parts = text.split(',').map(part => part.trim())
@@ -27,13 +32,9 @@ export function parseTargets(text: string): Target[] {
   const wrong = parts.find(part => !isWord(part))
   // A list of plain words with one misspelt is far likelier than a pattern made of letters and commas.
   if (text.trim() === '' || /^[a-z]+(\s*,\s*[a-z]+)+$/i.test(text.trim()) && parts.some(isWord)) {
-    throw new UserError(`LoRA target ${JSON.stringify(wrong)} is none of ${WORDS.join(', ')}`)
+    throw new UserError(`LoRA target ${show(wrong)} is none of ${WORDS.join(', ')}`)
   }
-  try {
-    return [new RegExp(text)]
-  } catch {
-    throw new UserError(`LoRA targets ${JSON.stringify(text)} are not of ${WORDS.join(', ')} and no pattern`)
-  }
+  return [Pattern.compile(text, `LoRA targets (${WORDS.join(', ')}, or a regular expression)`)]
 }
 
 function isWord(text: string): text is TargetWord {
@@ -48,7 +49,7 @@ export function findTargets(model: Model, target: Target): Linear[] {
     return found
   }
   // A copy without the flags g and y, whose `test` remembers where it stopped.
-  const pattern = new RegExp(target.source, target.flags.replace(/[gy]/g, ''))
+  const pattern = target instanceof Pattern ? target : new RegExp(target.source, target.flags.replace(/[gy]/g, ''))
   const found = model.linears().filter(({ path }) => pattern.test(path) || pattern.test(`${path}.weight`))
   if (found.length === 0) {
     const example = model.linears()[0].path
@@ -57,10 +58,17 @@ export function findTargets(model: Model, target: Target): Linear[] {
   return found
 }
 
+/** Largest rank: no layer here is wider. */
+const MOST_RANK = 65_536
+/** Largest alpha: a scale far above any in use, whose products with weights stay finite in f32. */
+const MOST_ALPHA = 1e9
+
 /** Throws a UserError naming what is wrong with an adapter's numbers. */
 export function checkLoraShape({ rank, alpha, dropout }: LoraShape): void {
   if (!Number.isInteger(rank) || rank < 1) throw new UserError(`LoRA rank must be a whole number above 0, not ${rank}`)
+  if (rank > MOST_RANK) throw new UserError(`LoRA rank must be at most ${MOST_RANK}, not ${rank}`)
   if (!Number.isFinite(alpha) || alpha <= 0) throw new UserError(`LoRA alpha must be a positive number, not ${alpha}`)
+  if (alpha > MOST_ALPHA) throw new UserError(`LoRA alpha must be at most ${MOST_ALPHA}, not ${alpha}`)
   if (!(dropout >= 0 && dropout < 1)) throw new UserError(`LoRA dropout must be at least 0 and below 1, not ${dropout}`)
 }
 

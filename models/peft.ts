@@ -8,7 +8,9 @@ import { checkTensor } from './loading.ts'
 import { adapted, checkLoraShape } from './lora.ts'
 import type { Model } from './model.ts'
 import type { Linear, LoraShape, Parameter } from './nn.ts'
+import { Pattern } from './patterns.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
+import { show } from './show.ts'
 
 /** What PEFT puts before every name of the model's own. */
 const PREFIX = 'base_model.model.'
@@ -17,13 +19,13 @@ const PREFIX = 'base_model.model.'
 export interface AdapterConfig extends LoraShape {
   readonly rankStabilised: boolean
   /** Module paths or the ends of them; or one pattern over whole paths. */
-  readonly targetModules: readonly string[] | RegExp
-  readonly excludeModules: readonly string[] | RegExp
+  readonly targetModules: readonly string[] | Pattern
+  readonly excludeModules: readonly string[] | Pattern
   /** Modules whose own weights travel with the adapter, by path or the end of it. */
   readonly modulesToSave: readonly string[]
   /** Other ranks and alphas, by pattern over the end of a path. */
-  readonly rankPattern: readonly (readonly [RegExp, number])[]
-  readonly alphaPattern: readonly (readonly [RegExp, number])[]
+  readonly rankPattern: readonly (readonly [Pattern, number])[]
+  readonly alphaPattern: readonly (readonly [Pattern, number])[]
   readonly baseModel: string | undefined
 }
 
@@ -40,20 +42,34 @@ const CLASSIFIERS: readonly string[] = ['classifier', 'score']
 /** Initialisations that change the base model's weights, which the adapter file does not carry. */
 const CHANGES_BASE = /^(pissa|olora|loftq|corda|lora_ga)/
 
-const names = z.union([z.string(), z.array(z.string())])
-const numbers = z.record(z.string(), z.number()).nullish()
+/** Most names or patterns in a list: a module each of a model far larger than those here. */
+const MOST_NAMES = 10_000
+/** Most instructions of all patterns of a config together, which every module's name is matched against. */
+const MOST_STEPS = 100_000
+
+// By hand, since zod makes an issue of every wrong element, which takes more memory than the file.
+const strings = z.custom<string[]>(
+  value => Array.isArray(value) && value.length <= MOST_NAMES && value.every(name => typeof name === 'string'),
+  { error: `a list of at most ${MOST_NAMES} names is expected` })
+const names = z.custom<string | string[]>(
+  value => typeof value === 'string' || strings.safeParse(value).success,
+  { error: `a pattern, or a list of at most ${MOST_NAMES} names, is expected` })
+const numbers = z.custom<Record<string, number>>(
+  value => typeof value === 'object' && value !== null && !Array.isArray(value)
+    && Object.keys(value).length <= MOST_NAMES && Object.values(value).every(Number.isFinite),
+  { error: `an object of at most ${MOST_NAMES} numbers by pattern is expected` }).nullish()
 const schema = z.looseObject({
-  peft_type: z.literal('LORA', { error: ({ input }) => `${JSON.stringify(input)} is not supported, only "LORA"` }),
+  peft_type: z.literal('LORA', { error: ({ input }) => `${show(input)} is not supported, only "LORA"` }),
   task_type: z.enum(['SEQ_CLS', 'FEATURE_EXTRACTION'], {
-    error: ({ input }) => `${JSON.stringify(input)} is not supported, only "SEQ_CLS"`,
+    error: ({ input }) => `${show(input)} is not supported, only "SEQ_CLS"`,
   }).nullish(),
   r: z.number(),
   lora_alpha: z.number(),
   lora_dropout: z.number().nullish(),
   target_modules: names.nullish(),
   exclude_modules: names.nullish(),
-  modules_to_save: z.array(z.string()).nullish(),
-  bias: z.literal('none', { error: ({ input }) => `${JSON.stringify(input)} is not supported, only "none"` }).nullish(),
+  modules_to_save: strings.nullish(),
+  bias: z.literal('none', { error: ({ input }) => `${show(input)} is not supported, only "none"` }).nullish(),
   rank_pattern: numbers,
   alpha_pattern: numbers,
   use_rslora: z.boolean().nullish(),
@@ -70,7 +86,7 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   }
   const fields = result.data
   for (const key of UNSUPPORTED) {
-    if (isOn(fields[key])) throw new UserError(`${where}: ${key} ${JSON.stringify(fields[key])} is not supported`)
+    if (isOn(fields[key])) throw new UserError(`${where}: ${key} ${show(fields[key])} is not supported`)
   }
   const initial = fields.init_lora_weights
   if (typeof initial === 'string' && CHANGES_BASE.test(initial)) {
@@ -79,16 +95,17 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   const targets = fields.target_modules
   if (!targets || targets.length === 0) throw new UserError(`${where}: target_modules is empty`)
   if (targets === 'all-linear') throw new UserError(`${where}: target_modules "all-linear" is not supported: list them`)
+  const compile = patternCompiler(where)
   const config: AdapterConfig = {
     rank: fields.r,
     alpha: fields.lora_alpha,
     dropout: fields.lora_dropout ?? 0,
     rankStabilised: fields.use_rslora ?? false,
-    targetModules: selector(targets, `${where}: target_modules`),
-    excludeModules: selector(fields.exclude_modules ?? [], `${where}: exclude_modules`),
+    targetModules: selector(targets, 'target_modules', compile),
+    excludeModules: selector(fields.exclude_modules ?? [], 'exclude_modules', compile),
     modulesToSave: fields.modules_to_save ?? [],
-    rankPattern: patterns(fields.rank_pattern ?? {}, `${where}: rank_pattern`),
-    alphaPattern: patterns(fields.alpha_pattern ?? {}, `${where}: alpha_pattern`),
+    rankPattern: patterns(fields.rank_pattern ?? {}, 'rank_pattern', compile),
+    alphaPattern: patterns(fields.alpha_pattern ?? {}, 'alpha_pattern', compile),
     baseModel: fields.base_model_name_or_path || undefined,
   }
   try {
@@ -285,31 +302,35 @@ function bringsAlong(name: string, path: string): boolean {
   return path.endsWith(name)
 }
 
-function selects(selection: readonly string[] | RegExp, path: string): boolean {
-  return selection instanceof RegExp ? selection.test(path) : selection.some(end => endsIn(path, end))
+function selects(selection: readonly string[] | Pattern, path: string): boolean {
+  return selection instanceof Pattern ? selection.matches(path) : selection.some(end => endsIn(path, end))
+}
+
+type Compile = (source: string, field: string, how: 'compile' | 'compileSuffix') => Pattern
+
+/** Compiles the patterns of one config, up to a common size: each alone may be small, and there may be many. */
+function patternCompiler(where: string): Compile {
+  let steps = 0
+  return (source, field, how) => {
+    const pattern = Pattern[how](source, `${where}: ${field}`)
+    steps += pattern.size
+    if (steps > MOST_STEPS) throw new UserError(`${where}: ${field}: the patterns are too large together`)
+    return pattern
+  }
 }
 
 /** A list as it is; a string as a pattern over whole paths. */
-function selector(value: string | readonly string[], where: string): readonly string[] | RegExp {
-  return typeof value === 'string' ? compilePattern(`^(?:${value})$`, value, where) : value
+function selector(value: string | readonly string[], field: string, compile: Compile): readonly string[] | Pattern {
+  return typeof value === 'string' ? compile(value, field, 'compile') : value
 }
 
-function patterns(table: Readonly<Record<string, number>>, where: string): [RegExp, number][] {
-  // As PEFT matches keys: a pattern for the end of a path, at a dot.
-  return Object.entries(table).map(([key, value]) => [compilePattern(`^(?:.*\\.)?(?:${key})$`, key, where), value])
-}
-
-function compilePattern(source: string, shown: string, where: string): RegExp {
-  try {
-    return new RegExp(source)
-  } catch {
-    throw new UserError(`${where}: ${JSON.stringify(shown)} is no regular expression`)
-  }
+function patterns(table: Readonly<Record<string, number>>, field: string, compile: Compile): [Pattern, number][] {
+  return Object.entries(table).map(([key, value]) => [compile(key, field, 'compileSuffix'), value])
 }
 
 function shapeFor(config: AdapterConfig, path: string): LoraShape {
   const own = (table: AdapterConfig['rankPattern'], common: number): number =>
-    table.find(([pattern]) => pattern.test(path))?.[1] ?? common
+    table.find(([pattern]) => pattern.matches(path))?.[1] ?? common
   const rank = own(config.rankPattern, config.rank)
   const alpha = own(config.alphaPattern, config.alpha)
   return { rank, alpha, dropout: config.dropout, rankStabilised: config.rankStabilised }

@@ -3,6 +3,7 @@
 // read. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
 import { UserError } from '../engine/errors.ts'
 import { toFloat16, toFloat32 } from '../engine/float16.ts'
+import { show } from './show.ts'
 
 /** Element types of the format and their bytes. Only those of `FLOATS` are ever converted; the rest are listed. */
 const BYTES: Readonly<Record<string, number>> = {
@@ -340,10 +341,4 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 /** Lengths or positions: integers ≥ 0, each and all together small enough to be exact. */
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every(n => Number.isSafeInteger(n) && n >= 0)
-}
-
-/** Names and values in messages: quoted, on one line, cut where they are long. */
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
-  return text.length > 100 ? `${text.slice(0, 97)}…` : text
 }

@@ -101,6 +101,17 @@ describe('a wrong config.json is refused in one line that names the field', () =
     [{ model_type: 'distilbert', id2label: { 1: 'a', 2: 'b' } }, 'id2label has 2 entries, but none for 0'],
     [{ model_type: 'bert', id2label: { 0: null, 1: 'b' } }, 'id2label.0: '],
     [{ model_type: 'bert', _name_or_path: 3 }, '_name_or_path: '],
+    [{ model_type: 'bert', num_hidden_layers: 1e8 }, 'num_hidden_layers: at most 1,000 is supported'],
+    [{ model_type: 'distilbert', n_layers: 1e8 }, 'n_layers: at most 1,000 is supported'],
+    [{ model_type: 'bert', num_labels: 1e8 }, 'num_labels: at most 100,000 is supported'],
+    [{ model_type: 'bert', hidden_size: 2 ** 30, num_attention_heads: 2 ** 20 }, 'hidden_size: at most 65,536 is supported'],
+    [{ model_type: 'bert', vocab_size: 1e7, hidden_size: 12 * 1024 }, 'a matrix of 10000000 × 12288 numbers; at most 2,147,483,648'],
+    [{ model_type: 'bert', id2label: [] }, 'id2label: [] is not an object of names by number'],
+    [{ model_type: 'bert', id2label: { 0: [[]], 1: 'b' } }, 'id2label.0: [[]] is not a name'],
+    [{ model_type: 'bert', id2label: Object.fromEntries(Array.from({ length: 100_001 }, (_, i) => [i, 0])) },
+      'id2label: 100001 names: at most 100,000 is supported'],
+    [{ model_type: { a: 1 } }, 'model_type {"a":1} is not supported'],
+    [{ model_type: null, architectures: [{ toString: 1 }] }, 'no model_type; bert or distilbert is expected'],
     [{ model_type: 'distilbert', pad_token_id: 30522 }, 'pad_token_id 30522 is outside the vocabulary of 30522'],
   ])('%j', (json, message) => {
     let failure: unknown

@@ -210,7 +210,12 @@ describe('what we read', () => {
       [{ init_lora_weights: 'pissa' }, 'c: init_lora_weights pissa is not supported: it changes the base model'],
       [{ target_modules: [] }, 'c: target_modules is empty'],
       [{ target_modules: 'all-linear' }, 'c: target_modules "all-linear" is not supported: list them'],
-      [{ target_modules: '(' }, 'c: target_modules: "(" is no regular expression'],
+      [{ target_modules: 3 }, 'c: target_modules: a pattern, or a list of at most 10000 names, is expected'],
+      [{ target_modules: ['q', 3] }, 'c: target_modules: a pattern, or a list of at most 10000 names, is expected'],
+      [{ modules_to_save: Array(10_001).fill('a') }, 'c: modules_to_save: a list of at most 10000 names is expected'],
+      [{ rank_pattern: { q: '8' } }, 'c: rank_pattern: an object of at most 10000 numbers by pattern is expected'],
+      [{ r: 1e9 }, 'c: LoRA rank must be at most 65536, not 1000000000'],
+      [{ lora_alpha: 1e308 }, 'c: LoRA alpha must be at most 1000000000, not 1e+308'],
       [{ r: 0 }, 'c: LoRA rank must be a whole number above 0, not 0'],
       [{ lora_alpha: 0 }, 'c: LoRA alpha must be a positive number, not 0'],
       [{ lora_dropout: 1 }, 'c: LoRA dropout must be at least 0 and below 1, not 1'],
@@ -218,9 +223,26 @@ describe('what we read', () => {
     for (const [fields, message] of refused) {
       expect(() => parseAdapterConfig({ ...base, ...fields }, 'c'), message).toThrow(new UserError(message))
     }
+    for (const [field, value] of [['target_modules', '('], ['exclude_modules', '(?!q).*'], ['rank_pattern', { '(a)\\1': 4 }]] as const) {
+      expect(() => parseAdapterConfig({ ...base, [field]: value }, 'c')).toThrow(
+        new RegExp(`^c: ${field}: ".*" is not a regular expression in RE2's syntax, which has no look-around`))
+    }
     expect(() => parseAdapterConfig({ peft_type: 'LORA' }, 'c')).toThrow(/^c: r: /)
     expect(() => parseAdapterConfig(3, 'c')).toThrow(UserError)
     expect(parseAdapterConfig({ ...base, loftq_config: {}, use_dora: false, layers_pattern: null }, 'c').dropout).toBe(0)
+  })
+
+  test('has patterns that cost time in proportion to the names, whatever they are', { timeout: 10_000 }, async () => {
+    // Backtracking takes time exponential in the length of a path for these.
+    const evil = '((\\w|\\.|[a-z.])*)*!'
+    const start = performance.now()
+    const config = parseAdapterConfig({ ...base, target_modules: evil, rank_pattern: { [evil]: 4 } }, 'c')
+    expect(() => matchAdapter(plain('bert'), config, none)).toThrow('target_modules match no linear module')
+    expect(performance.now() - start).toBeLessThan(2_000)
+    const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`(a|${i}){900}`, 1]))
+    expect(() => parseAdapterConfig({ ...base, alpha_pattern: many }, 'c')).toThrow(
+      'c: alpha_pattern: the patterns are too large together')
+    expect(performance.now() - start).toBeLessThan(5_000)
   })
 
   test('must fit the model, tensor by tensor, or nothing is attached', async () => {
