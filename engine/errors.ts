@@ -1,6 +1,6 @@
 // What the user is told. UserError is the one kind of error that is the user's to mend: bad options, files, shapes. The
-// command line prints its message on one line of stderr and exits with status 2; anything else that is thrown is a bug of
-// ours and keeps its stack. Text from files and servers is made safe to print: a terminal obeys control characters, so a
+// command line prints its message on one line of stderr and exits with status 2. NonFinite says that numbers went wrong;
+// status 3. Anything else that is thrown is a bug of ours and keeps its stack. Text from files and servers is made safe to print: a terminal obeys control characters, so a
 // file's name or a server's message could otherwise clear the screen, rewrite earlier lines or show one name as another.
 
 /** Longest message, in UTF-16 units: names from files and servers have no limit of their own. */
@@ -15,6 +15,18 @@ export class UserError extends Error {
 
   constructor(message: string, options?: ErrorOptions) {
     super(printableLine(message), options)
+  }
+}
+
+/**
+ * A computation came to NaN or ∞, which is never a result: says where, in one line. The command line prints it and exits
+ * with status 3.
+ */
+export class NonFinite extends Error {
+  override readonly name = 'NonFinite'
+
+  constructor(message: string, options?: ErrorOptions) {
+    super(shorten(printable(message)), options)
   }
 }
 

@@ -2,6 +2,7 @@
 // shapes and replayed after that.
 import { NO_VALUE, Plan, type Feed, type PlanSummary } from './compile/plan.ts'
 import type { Assignment } from './compile/canonical.ts'
+import type { NonFiniteCause } from './compile/diagnose.ts'
 import { UserError } from './errors.ts'
 import { exactJson } from './exact.ts'
 import type { Value } from './graph.ts'
@@ -45,6 +46,11 @@ export interface Compiled<Arguments extends readonly Tree[], Result extends Tree
   prepare(...args: Arguments): Promise<PlanSummary>
   /** Runs with these inputs and times every dispatch. Throws a UserError where the adapter has no timestamps. */
   profile(...args: Arguments): Promise<{ result: Result, kernels: KernelTime[] }>
+  /**
+   * Runs with these inputs, changes no variable, and tells which kernel's output was the first that is not finite, or which
+   * variable or input held such numbers before; undefined where all results are finite. For after something went wrong.
+   */
+  diagnose(...args: Arguments): Promise<NonFiniteCause | undefined>
   /** The kernels of the plan for these inputs' shapes, in order. */
   kernels(...args: Arguments): Promise<readonly string[]>
 }
@@ -163,6 +169,10 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
       const trace = await traceFor(await currentDevice(), args)
       const { results, kernels } = await trace.plan.profile(await Promise.all(tensorsIn(args).map(feedOf)))
       return { result: resultOf(trace, results), kernels }
+    }),
+    diagnose: outsideOfTraces(async (...args: Arguments) => {
+      const trace = await traceFor(await currentDevice(), args)
+      return trace.plan.diagnose(await Promise.all(tensorsIn(args).map(feedOf)))
     }),
     kernels: outsideOfTraces(async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.labels),
   })

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
 // `node train/imdb.ts`: fine-tunes BERT or DistilBERT on labelled reviews. This file is the command line: it reads the
-// options, opens the adapter, and hands over. Mistakes of the user end in one line on stderr and exit status 2.
+// options, opens the adapter, and hands over. Mistakes of the user end in one line on stderr and exit status 2, numbers that
+// are not finite in one line and exit status 3.
 import { currentDevice, openDevice, useDevice, type Device } from '../engine/index.ts'
-import { UserError } from '../engine/errors.ts'
+import { NonFinite, UserError } from '../engine/errors.ts'
 import { listAdapters, openAdapter } from '../engine/node/adapters.ts'
 import { type Options, helpText, parseOptions, toArguments } from './node/cli/options.ts'
 import { checkPaths, settle } from './node/jobs/job.ts'
@@ -70,7 +71,7 @@ try {
   process.exitCode = await main(process.argv.slice(2))
   await currentDevice().then(device => device.close(), () => undefined)
 } catch (error) {
-  if (!(error instanceof UserError)) throw error
+  if (!(error instanceof UserError || error instanceof NonFinite)) throw error
   process.stderr.write(`tilegrad: ${error.message}\n`)
-  process.exit(2)
+  process.exit(error instanceof NonFinite ? 3 : 2)
 }

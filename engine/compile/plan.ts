@@ -11,6 +11,7 @@ import { answerTrials } from '../runtime/trials.ts'
 import { Storage } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
 import type { Assignment } from './canonical.ts'
+import { type NonFiniteCause, findCause } from './diagnose.ts'
 import { type MemoryPlan, planMemory } from './memory.ts'
 import type { Binding, Region } from './region.ts'
 import { type Schedule, schedule } from './schedule.ts'
@@ -126,6 +127,26 @@ export class Plan {
     return { results, kernels }
   }
 
+  /**
+   * Runs once more, for nobody, and tells which dispatch's output was the first that is not finite; undefined where all
+   * results are. Variables keep their values: what would be updated in place or assigned is not.
+   */
+  async diagnose(feeds: readonly Feed[]): Promise<NonFiniteCause | undefined> {
+    return findCause({
+      device: this.#device,
+      schedule: this.#schedule,
+      begin: () => {
+        this.#device.check()
+        this.#prepare()
+        const encoder = this.#device.gpu.createCommandEncoder()
+        this.#feed(encoder, feeds)
+        return encoder
+      },
+      bufferOf: region => this.#bufferOf(region),
+      encodeStep: (encoder, i) => this.#encodeStep(encoder, i),
+    })
+  }
+
   async #run(feeds: readonly Feed[], profiler?: Profiler): Promise<Storage[]> {
     const { gpu } = this.#device
     this.#device.check()
@@ -140,17 +161,9 @@ export class Plan {
     }
     try {
       this.#prepare()
-      for (const [position, { storage, node }] of this.#placeholders) {
-        const feed = feeds.at(position)
-        if (!feed) throw new UserError(NO_VALUE)
-        if ('data' in feed) this.#device.write(storage.on(this.#device), node.outputs[0].dtype, feed.data)
-      }
       const targets = results.map(result => result.on(this.#device))
       const encoder = gpu.createCommandEncoder()
-      for (const [position, { storage }] of this.#placeholders) {
-        const feed = feeds[position]
-        if ('storage' in feed) encoder.copyBufferToBuffer(feed.storage.on(this.#device), 0, storage.on(this.#device), 0, storage.bytes)
-      }
+      this.#feed(encoder, feeds)
       if (profiler) this.#encodeTimed(encoder, profiler)
       else this.#encode(encoder)
       this.#schedule.outputs.forEach((region, i) => encoder.copyBufferToBuffer(this.#bufferOf(region), 0, targets[i], 0, region.bytes))
@@ -176,6 +189,16 @@ export class Plan {
     }
   }
 
+  /** Puts the inputs of one run where its dispatches read them. */
+  #feed(encoder: GPUCommandEncoder, feeds: readonly Feed[]): void {
+    for (const [position, { storage, node }] of this.#placeholders) {
+      const feed = feeds.at(position)
+      if (!feed) throw new UserError(NO_VALUE)
+      if ('data' in feed) this.#device.write(storage.on(this.#device), node.outputs[0].dtype, feed.data)
+      else encoder.copyBufferToBuffer(feed.storage.on(this.#device), 0, storage.on(this.#device), 0, storage.bytes)
+    }
+  }
+
   #encode(encoder: GPUCommandEncoder): void {
     const { steps } = this.#schedule
     const pass = encoder.beginComputePass()
@@ -193,15 +216,18 @@ export class Plan {
 
   /** A pass a dispatch: timestamps stand at the ends of passes. */
   #encodeTimed(encoder: GPUCommandEncoder, profiler: Profiler): void {
-    this.#schedule.steps.forEach(({ launch }, i) => {
-      const pass = encoder.beginComputePass({ label: launch.label, timestampWrites: profiler.around(i) })
-      pass.setPipeline(this.#pipelines[i].pipeline)
-      pass.setBindGroup(0, this.#groups[i])
-      const [x, y, z] = launch.workgroups
-      pass.dispatchWorkgroups(x, y, z)
-      pass.end()
-    })
+    this.#schedule.steps.forEach((_, i) => this.#encodeStep(encoder, i, profiler.around(i)))
     profiler.resolve(encoder)
+  }
+
+  #encodeStep(encoder: GPUCommandEncoder, i: number, timestampWrites?: GPUComputePassTimestampWrites): void {
+    const { launch } = this.#schedule.steps[i]
+    const pass = encoder.beginComputePass({ label: launch.label, timestampWrites })
+    pass.setPipeline(this.#pipelines[i].pipeline)
+    pass.setBindGroup(0, this.#groups[i])
+    const [x, y, z] = launch.workgroups
+    pass.dispatchWorkgroups(x, y, z)
+    pass.end()
   }
 
   #bufferOf(region: Region): GPUBuffer {

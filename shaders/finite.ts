@@ -1,0 +1,74 @@
+// Looks for numbers that are not finite, by their bits: compilers may assume that floats are finite. For diagnoses, so
+// it is written to be plain, not fast.
+import { type Launch, type Traits, input, output, spread, uniformWords } from './kernel.ts'
+
+/** `count` floats; what is found goes to words 2 · `at` and 2 · `at` + 1 of the result. */
+export interface FiniteProblem {
+  readonly count: number
+  readonly dtype: 'f32' | 'f16'
+  readonly at: number
+}
+
+/** Bits of the first word: which kinds there are. */
+export const KINDS = { nan: 1, positive: 2, negative: 4 } as const
+
+const WORKGROUP = 64
+const WORDS_EACH = 16
+
+/**
+ * Bindings: the floats, as words; `found`, zeroed before. Of each check the first word is the kinds that it met, the second
+ * 2³² − 1 − the number of the first such element.
+ */
+export function finiteWgsl(dtype: 'f32' | 'f16'): string {
+  const look = dtype === 'f32'
+    ? ['look(word, bits[word] & 0x7fffffffu, 0x7f800000u, bits[word] >> 31u);']
+    : [
+      'look(2u * word, bits[word] & 0x7fffu, 0x7c00u, (bits[word] >> 15u) & 1u);',
+      'if (2u * word + 1u < sizes.count) { look(2u * word + 1u, (bits[word] >> 16u) & 0x7fffu, 0x7c00u, bits[word] >> 31u); }',
+    ]
+  return `// finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation
+struct Sizes {
+  count: u32,
+  words: u32,
+  at: u32,
+}
+@group(0) @binding(0) var<storage, read> bits: array<u32>;
+@group(0) @binding(1) var<storage, read_write> found: array<atomic<u32>>;
+@group(0) @binding(2) var<uniform> sizes: Sizes;
+
+const WORKGROUP = ${WORKGROUP}u;
+const WORDS_EACH = ${WORDS_EACH}u;
+
+fn look(element: u32, magnitude: u32, infinity: u32, sign: u32) {
+  if (magnitude < infinity) { return; }
+  let kind = select(select(${KINDS.positive}u, ${KINDS.negative}u, sign == 1u), ${KINDS.nan}u, magnitude > infinity);
+  atomicOr(&found[2u * sizes.at], kind);
+  atomicMax(&found[2u * sizes.at + 1u], 0xffffffffu - element);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn main(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let first = (group.x + group.y * groups.x) * WORKGROUP * WORDS_EACH + local;
+  let end = min(first + WORKGROUP * WORDS_EACH, sizes.words);
+  for (var word = first; word < end; word += WORKGROUP) {
+    ${look.join('\n    ')}
+  }
+}
+`
+}
+
+export function finiteLaunch({ count, dtype, at }: FiniteProblem, traits: Traits): Launch {
+  const words = dtype === 'f32' ? count : Math.ceil(count / 2)
+  return {
+    label: `finite ${dtype}`,
+    wgsl: finiteWgsl(dtype),
+    slots: [input(0), output(0)],
+    writes: [1],
+    uniforms: uniformWords([count, words, at]),
+    workgroups: spread(Math.ceil(words / (WORKGROUP * WORDS_EACH)), traits.maxWorkgroups),
+  }
+}
