@@ -1,7 +1,8 @@
 // What the user is told. UserError is the one kind of error that is the user's to mend: bad options, files, shapes. The
 // command line prints its message on one line of stderr and exits with status 2. NonFinite says that numbers went wrong;
-// status 3. Anything else that is thrown is a bug of ours and keeps its stack. Text from files and servers is made safe to print: a terminal obeys control characters, so a
-// file's name or a server's message could otherwise clear the screen, rewrite earlier lines or show one name as another.
+// status 3. Anything else that is thrown is a bug of ours and keeps its stack. Text from files and servers is made safe to
+// print: a terminal obeys control characters, so a file's name or a server's message could otherwise clear the screen,
+// rewrite earlier lines or show one name as another.
 
 /** Longest message, in UTF-16 units: names from files and servers have no limit of their own. */
 const LONGEST = 480
@@ -26,7 +27,7 @@ export class NonFinite extends Error {
   override readonly name = 'NonFinite'
 
   constructor(message: string, options?: ErrorOptions) {
-    super(shorten(printable(message)), options)
+    super(printableLine(message), options)
   }
 }
 
