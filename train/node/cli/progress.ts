@@ -2,7 +2,7 @@
 // results.
 import { SingleBar } from 'cli-progress'
 import { printable } from '../../../engine/errors.ts'
-import { Throughput } from '../../metrics.ts'
+import { Throughput } from '../../metrics/running.ts'
 
 /** Figures shown beside the bar; those that are left out keep their last value. */
 export interface Figures {

@@ -1,0 +1,75 @@
+// Predicted classes, the confusion matrix, and the scores that follow from its counts.
+
+/** The class with the largest logit of each row of `[rows, classes]`; the first of equals. */
+export function predictions(logits: ArrayLike<number>, classes: number): number[] {
+  return Array.from({ length: logits.length / classes }, (_, row) => {
+    let best = 0
+    for (let i = 1; i < classes; i++) if (logits[row * classes + i] > logits[row * classes + best]) best = i
+    return best
+  })
+}
+
+/** Precision, recall and F1 of one class. Each is 0 where its denominator is (scikit-learn's convention). */
+export interface ClassScores {
+  readonly precision: number
+  readonly recall: number
+  readonly f1: number
+}
+
+/** Counts of label against prediction, and the scores that follow from them. */
+export class ConfusionMatrix {
+  readonly classes: number
+  readonly #counts: number[]
+
+  constructor(classes = 2) {
+    this.classes = classes
+    this.#counts = new Array(classes * classes).fill(0)
+  }
+
+  /** Counts rows by label and predicted class. Rows with a negative label (ignored ones) count for nothing. */
+  add(labels: ArrayLike<number>, predicted: ArrayLike<number>): void {
+    for (let row = 0; row < labels.length; row++) {
+      const label = labels[row]
+      if (label < 0) continue
+      if (!(label < this.classes && predicted[row] >= 0 && predicted[row] < this.classes)) {
+        throw new RangeError(
+          `Row ${row}: label ${label}, predicted ${predicted[row]}; there are ${this.classes} classes`,
+        )
+      }
+      this.#counts[label * this.classes + predicted[row]]++
+    }
+  }
+
+  /** Rows of class `label` that were taken for class `predicted`. */
+  count(label: number, predicted: number): number {
+    return this.#counts[label * this.classes + predicted]
+  }
+
+  /** `[label][predicted]`, for reports. */
+  get rows(): number[][] {
+    return Array.from({ length: this.classes }, (_, label) =>
+      this.#counts.slice(label * this.classes, (label + 1) * this.classes),
+    )
+  }
+
+  get total(): number {
+    return this.#counts.reduce((sum, count) => sum + count, 0)
+  }
+
+  /** The fraction of rows predicted right; NaN before the first. */
+  get accuracy(): number {
+    return this.rows.reduce((sum, row, label) => sum + row[label], 0) / this.total
+  }
+
+  scores(label = 1): ClassScores {
+    const hits = this.count(label, label)
+    const labelled = this.rows[label].reduce((sum, count) => sum + count, 0)
+    const predicted = this.rows.reduce((sum, row) => sum + row[label], 0)
+    const ratio = (part: number, whole: number) => (whole === 0 ? 0 : part / whole)
+    return {
+      precision: ratio(hits, predicted),
+      recall: ratio(hits, labelled),
+      f1: ratio(2 * hits, labelled + predicted),
+    }
+  }
+}
