@@ -17,6 +17,17 @@ export interface EncodeOptions {
   readonly maxLength?: number
 }
 
+/**
+ * What of a pair is cut where it is too long: token by token whichever is longer, or only the second. As Transformers'
+ * strategies of these names.
+ */
+export type PairTruncation = 'longest_first' | 'only_second'
+
+export interface EncodePairOptions extends EncodeOptions {
+  /** `longest_first` when left out. */
+  readonly truncation?: PairTruncation
+}
+
 export interface Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number
@@ -30,8 +41,8 @@ export interface Tokenizer {
   readonly json: object
   /** [CLS] text [SEP], the text cut at its end where that is too long. */
   encode(text: string, options?: EncodeOptions): Encoding
-  /** [CLS] first [SEP] second [SEP], cut token by token from the longer of the two. */
-  encodePair(first: string, second: string, options?: EncodeOptions): Encoding
+  /** [CLS] first [SEP] second [SEP]. Throws a UserError where only the second may be cut and the first alone is too long. */
+  encodePair(first: string, second: string, options?: EncodePairOptions): Encoding
   /** The text's tokens as written in the vocabulary, without [CLS] and [SEP]. */
   tokens(text: string): string[]
   decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): string
@@ -93,10 +104,12 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
       const ids = [clsId, ...body, sepId]
       return { ids, typeIds: new Array<number>(ids.length).fill(0) }
     },
-    encodePair(first, second, { maxLength = Infinity } = {}) {
+    encodePair(first, second, { maxLength = Infinity, truncation = 'longest_first' } = {}) {
       checkLength(maxLength, 3)
       const [a, b] = [bodyOf(first), bodyOf(second)]
-      while (a.length + b.length > maxLength - 3) (a.length > b.length ? a : b).pop()
+      const [toFirst, toSecond] = shareOfPair(a.length, b.length, maxLength - 3, truncation)
+      a.length = toFirst
+      b.length = toSecond
       const ids = [clsId, ...a, sepId, ...b, sepId]
       return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)) }
     },
@@ -104,6 +117,18 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
     decode: (ids, { skipSpecial = false } = {}) =>
       ids.length === 0 ? '' : engine.decode([...ids], { skip_special_tokens: skipSpecial }),
   }
+}
+
+/** How many tokens of a pair stay, as huggingface/tokenizers shares them. */
+function shareOfPair(first: number, second: number, most: number, truncation: PairTruncation): [number, number] {
+  if (first + second <= most) return [first, second]
+  if (truncation === 'only_second') {
+    if (first >= most) throw new UserError(`the first text alone has ${first} tokens, and the pair may have ${most}: use longest_first`)
+    return [first, most - first]
+  }
+  const shorter = Math.min(first, second)
+  const [less, more] = shorter > Math.floor(most / 2) ? [Math.floor(most / 2), Math.ceil(most / 2)] : [shorter, most - shorter]
+  return first > second ? [more, less] : [less, more]
 }
 
 function makeEngine(json: object, where: string): Engine {

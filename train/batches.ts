@@ -1,6 +1,7 @@
 // From tokenised texts to the arrays of one step. Texts of like length go together, and lengths are rounded up to a few
 // sizes, so that little is padded and few plans are compiled.
 import { IGNORED } from '../models/index.ts'
+export { padLength } from '../models/padding.ts'
 import type { Random } from './random.ts'
 
 /** One tokenised text, special tokens included, already cut to the longest length wanted. */
@@ -59,16 +60,6 @@ export function evaluationBatches(lengths: readonly number[], batchSize: number)
   requireBatchSize(batchSize)
   const order = lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b)
   return chunks(order, batchSize)
-}
-
-/**
- * The sequence length that `n` tokens are padded to: the next multiple of 8 up to 64, of 16 up to 128, of 32 up to 256,
- * of 64 beyond, but never past `maxLength`. Throws a RangeError when `n` is past it already.
- */
-export function padLength(n: number, maxLength: number): number {
-  if (n > maxLength) throw new RangeError(`A text of ${n} tokens was not cut to the ${maxLength} asked for`)
-  const size = n <= 64 ? 8 : n <= 128 ? 16 : n <= 256 ? 32 : 64
-  return Math.min(maxLength, Math.max(1, Math.ceil(n / size)) * size)
 }
 
 /**

@@ -1,0 +1,172 @@
+// Texts to labels with a trained model, and no trainer: what `predict` and a web page need. Texts of like length go into
+// one batch, and results come in the order of the texts.
+import { type Tensor, compile, scalar, tensor } from '../engine/index.ts'
+import { UserError } from '../engine/errors.ts'
+import type { Classifier } from './model.ts'
+import { TokenClassifier } from './model.ts'
+import { forwardContext } from './nn.ts'
+import { padLength } from './padding.ts'
+import type { Encoding, Tokenizer } from './tokenizer.ts'
+import { encodeWords, wordsOf } from './words.ts'
+
+/** What a model's scores mean; the names are those of `problem_type` in Transformers, and one for labels of tokens. */
+export type Problem = 'single_label_classification' | 'multi_label_classification' | 'regression' | 'token_classification'
+
+/** A text, or two that belong together. */
+export type TextInput = string | { readonly text: string, readonly pair: string }
+
+/** How scores become answers, as found on validation data. */
+export interface Calibration {
+  /** Logits are divided by it before they become probabilities; 1 when left out. */
+  readonly temperature?: number
+  /** The probability from which the second of two classes, or a label, is given; ½ for all when left out. */
+  readonly thresholds?: readonly number[]
+}
+
+export interface ClassifierOptions extends Calibration {
+  readonly problem: Problem
+  /** Names of the classes by their number. */
+  readonly labels: readonly string[]
+  /** Longest text in tokens; the model's positions when left out. */
+  readonly maxLength?: number
+  /** Most texts in one batch; 32 when left out. */
+  readonly batchSize?: number
+}
+
+/** One word of a text and its label. */
+export interface LabelledWord {
+  readonly text: string
+  readonly start: number
+  readonly end: number
+  readonly label: string
+  readonly probability: number
+}
+
+/** What is said of a text: one label, several, a number, or a label for each word. */
+export type Prediction =
+  | { readonly kind: 'label', readonly label: string, readonly probability: number, readonly probabilities: Readonly<Record<string, number>> }
+  | { readonly kind: 'labels', readonly labels: readonly string[], readonly probabilities: Readonly<Record<string, number>> }
+  | { readonly kind: 'number', readonly value: number }
+  | { readonly kind: 'words', readonly words: readonly LabelledWord[] }
+
+const BATCH = 32
+
+/** A model with its tokenizer and its labels. */
+export class TextClassifier {
+  readonly model: Classifier
+  readonly tokenizer: Tokenizer
+  readonly options: ClassifierOptions
+  readonly maxLength: number
+  readonly #run
+
+  /** The model's weights must be in place. Throws a UserError where labels or lengths do not fit the model. */
+  constructor(model: Classifier, tokenizer: Tokenizer, options: ClassifierOptions) {
+    const { labels, thresholds, maxLength = model.config.maxPositions } = options
+    if (labels.length !== model.config.labels.length) {
+      throw new UserError(`${model.config.name} scores ${model.config.labels.length} labels, but ${labels.length} names were given`)
+    }
+    if (options.problem === 'token_classification' !== model instanceof TokenClassifier) {
+      throw new UserError(`${model.architecture} is not a model for ${options.problem}`)
+    }
+    if (maxLength > model.config.maxPositions) {
+      throw new UserError(`texts of ${maxLength} tokens are longer than the ${model.config.maxPositions} positions of ${model.config.name}`)
+    }
+    if (thresholds && thresholds.length !== labels.length) {
+      throw new UserError(`${thresholds.length} thresholds for ${labels.length} labels`)
+    }
+    this.model = model
+    this.tokenizer = tokenizer
+    this.options = options
+    this.maxLength = maxLength
+    const withTypes = model.config.typeVocab > 0
+    this.#run = compile((ids: Tensor, mask: Tensor, types: Tensor) => {
+      const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') })
+      return { logits: model.logits(ids, mask, withTypes ? types : undefined, context) }
+    })
+  }
+
+  /** An answer for each text, in their order. `onProgress` hears how many are done. */
+  async classify(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Prediction[]> {
+    const encoded = texts.map(text => this.#encode(text))
+    const order = texts.map((_, i) => i).sort((a, b) => encoded[b].ids.length - encoded[a].ids.length || a - b)
+    const { batchSize = BATCH } = this.options
+    const answers: Prediction[] = new Array(texts.length)
+    for (let at = 0; at < order.length; at += batchSize) {
+      const indices = order.slice(at, at + batchSize)
+      const scores = await this.#scores(indices.map(i => encoded[i]))
+      indices.forEach((index, row) => { answers[index] = this.#answer(texts[index], encoded[index], scores[row]) })
+      onProgress?.(at + indices.length)
+    }
+    return answers
+  }
+
+  #encode(input: TextInput): Encoding & { readonly firstOf?: readonly number[] } {
+    const { maxLength } = this
+    if (typeof input !== 'string') return this.tokenizer.encodePair(input.text, input.pair, { maxLength })
+    if (this.options.problem !== 'token_classification') return this.tokenizer.encode(input, { maxLength })
+    return encodeWords(this.tokenizer, wordsOf(input).map(word => word.text), maxLength)
+  }
+
+  /** Logits of each row: [labels], or of labels of tokens [sequence · labels]. */
+  async #scores(rows: readonly Encoding[]): Promise<Float32Array[]> {
+    const sequence = padLength(Math.max(...rows.map(({ ids }) => ids.length)), this.maxLength)
+    // Few sizes of batches, so that few plans are made: whole ones, and powers of two for what is left.
+    const { batchSize = BATCH } = this.options
+    const batch = rows.length > batchSize / 2 ? batchSize : 2 ** Math.ceil(Math.log2(rows.length))
+    const ids = new Int32Array(batch * sequence).fill(this.tokenizer.padId)
+    const mask = new Int32Array(batch * sequence)
+    const types = new Int32Array(batch * sequence)
+    rows.forEach((row, r) => {
+      ids.set(row.ids, r * sequence)
+      types.set(row.typeIds, r * sequence)
+      mask.fill(1, r * sequence, r * sequence + row.ids.length)
+    })
+    const shape = [batch, sequence]
+    const { logits } = await this.#run(tensor(ids, shape), tensor(mask, shape), tensor(types, shape))
+    const scores = await logits.data()
+    const each = scores.length / batch
+    return rows.map((_, r) => Float32Array.from(scores.subarray(r * each, (r + 1) * each)))
+  }
+
+  #answer(input: TextInput, { firstOf }: { readonly firstOf?: readonly number[] }, scores: Float32Array): Prediction {
+    const { problem, labels, temperature = 1, thresholds } = this.options
+    const scaled = Array.from(scores, score => score / temperature)
+    if (problem === 'regression') return { kind: 'number', value: scores[0] }
+    if (problem === 'multi_label_classification') {
+      const probabilities = scaled.map(sigmoid)
+      return {
+        kind: 'labels', labels: labels.filter((_, i) => probabilities[i] >= (thresholds?.[i] ?? 0.5)),
+        probabilities: named(labels, probabilities),
+      }
+    }
+    if (problem === 'single_label_classification') {
+      const probabilities = softmax(scaled)
+      const best = thresholds && labels.length === 2 ? Number(probabilities[1] >= thresholds[1]) : largest(probabilities)
+      return { kind: 'label', label: labels[best], probability: probabilities[best], probabilities: named(labels, probabilities) }
+    }
+    const words = wordsOf(typeof input === 'string' ? input : input.text)
+    const answers: LabelledWord[] = []
+    firstOf?.forEach((word, at) => {
+      if (word < 0) return
+      const probabilities = softmax(scaled.slice(at * labels.length, (at + 1) * labels.length))
+      const best = largest(probabilities)
+      answers.push({ ...words[word], label: labels[best], probability: probabilities[best] })
+    })
+    return { kind: 'words', words: answers }
+  }
+}
+
+const named = (labels: readonly string[], values: readonly number[]): Record<string, number> =>
+  Object.fromEntries(labels.map((label, i) => [label, values[i]]))
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
+
+/** The number of the largest value; the first of equals. */
+const largest = (values: readonly number[]): number => values.reduce((best, value, i) => (value > values[best] ? i : best), 0)
+
+function softmax(logits: readonly number[]): number[] {
+  const most = Math.max(...logits)
+  const powers = logits.map(x => Math.exp(x - most))
+  const sum = powers.reduce((a, b) => a + b, 0)
+  return powers.map(power => power / sum)
+}
