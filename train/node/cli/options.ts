@@ -1,57 +1,12 @@
-// The command line of `node train/imdb.ts`: one table with every option, what it takes and its default; parsing, help
-// and errors all follow from it. Nothing is read or written here: paths and names are checked by those who open them.
-import { parseArgs } from 'node:util'
+// The command line of `node train/imdb.ts`: one table with every option, what it takes and
+// its default. Nothing is read or written here: paths and names are checked by those who open them.
 import { UserError } from '../../../engine/errors.ts'
 import { parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import { SCHEDULES } from '../../schedules.ts'
-
-/** How one kind of value is read: `read` gives undefined on a text that is none. */
-interface Kind<T> {
-  /** In the help, e.g. `N`. */
-  readonly shown: string
-  /** In errors, after "takes". */
-  readonly expects: string
-  readonly read: (text: string) => T | undefined
-}
-
-/** One option. Without a kind it is a flag. */
-interface Option<T> {
-  readonly kind?: Kind<T>
-  readonly byDefault: T
-  readonly says: string
-  /** The default in words, where the value does not speak for itself. */
-  readonly defaultSays?: string
-}
-
-/** Numbers as people write them, `1e-4` and `.5` too; no hexadecimal, no blanks, no infinity. */
-function readNumber(text: string): number {
-  return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text) ? Number(text) : NaN
-}
-
-const number = (expects: string, fits: (value: number) => boolean, shown = 'X'): Kind<number> => ({
-  shown,
-  expects,
-  read: (text) => {
-    const value = readNumber(text)
-    return Number.isFinite(value) && fits(value) ? value : undefined
-  },
-})
-
-const count = (least: number): Kind<number> =>
-  number(`a whole number of at least ${least}`, (value) => Number.isSafeInteger(value) && value >= least, 'N')
-
-const oneOf = <T extends string>(...words: readonly T[]): Kind<T> => ({
-  shown: words.join('|'),
-  expects: words.length > 1 ? `${words.slice(0, -1).join(', ')} or ${words[words.length - 1]}` : `${words[0]} only`,
-  read: (text) => words.find((word) => word === text),
-})
-
-const text = (shown: string, expects: string): Kind<string> => ({
-  shown,
-  expects,
-  read: (value) => (value.trim() === '' ? undefined : value),
-})
+import {
+  type Given, type Kind, type ValuesOf, argumentsOf, count, flag, helpOf, nearest, number, oneOf, optional, parseTable, text, valued,
+} from './table.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads it; what is all but a word is refused as a misspelt one. */
 const targets: Kind<string> = {
@@ -67,15 +22,6 @@ const targets: Kind<string> = {
     }
   },
 }
-
-const valued = <T>(kind: Kind<T>, byDefault: NoInfer<T>, says: string): Option<T> => ({ kind, byDefault, says })
-const optional = <T>(kind: Kind<T>, says: string, defaultSays?: string): Option<T | undefined> => ({
-  kind,
-  byDefault: undefined,
-  says,
-  defaultSays,
-})
-const flag = (says: string): Option<boolean> => ({ byDefault: false, says })
 
 /** Peak learning rates when none is given: a few trained parameters bear a larger one than all of them do. */
 export const DEFAULT_RATES = { lora: 5e-4, head: 5e-4, full: 2e-5 } as const
@@ -206,27 +152,11 @@ const groups = {
   },
 }
 
-type Groups = typeof groups
-type Table = UnionToIntersection<Groups[keyof Groups]>
-type UnionToIntersection<U> = (U extends unknown ? (member: U) => void : never) extends (all: infer I) => void
-  ? I
-  : never
-type Camel<S> = S extends `${infer Head}-${infer Tail}` ? `${Head}${Capitalize<Camel<Tail>>}` : S
-type ValueOf<O> = O extends { readonly byDefault: infer T } ? T : never
-
 /** Every option under its name in camelCase, e.g. `batchSize`. Those without a default are undefined when not given. */
-export type Options = {
-  readonly [Name in Exclude<keyof Table, 'lr'> as Camel<Name>]: ValueOf<Table[Name]>
-} & {
+export type Options = Omit<ValuesOf<typeof groups>, 'lr'> & Pick<Given, 'given'> & {
   /** Peak learning rate: as given, else what suits `tune`. */
   readonly lr: number
-  /** The names of the options that the user gave, e.g. `batch-size`; the others hold their defaults. */
-  readonly given: ReadonlySet<string>
 }
-
-const table: ReadonlyMap<string, Option<unknown>> = new Map(
-  Object.values(groups).flatMap((group) => Object.entries(group)),
-)
 
 /** What may be given along with `--resume`: nothing that would change the run. */
 const resumable = new Set([
@@ -248,67 +178,17 @@ const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'tr
  * each other.
  */
 export function parseOptions(argv: readonly string[]): Options {
-  const values: Record<string, unknown> = {}
-  for (const [name, { byDefault }] of table) values[camelCase(name)] = byDefault
-  const given = new Set<string>()
-  for (const token of tokenize(argv)) {
-    if (token.kind === 'option-terminator') continue
-    if (token.kind === 'positional') {
-      throw new UserError(
-        `Unexpected argument ${JSON.stringify(token.value)}: every value follows its option, see --help`,
-      )
-    }
-    const option = table.get(token.name)
-    if (!option || !token.rawName.startsWith('--')) throw unknownOption(token.rawName)
-    values[camelCase(token.name)] = valueOf(token.name, option, token)
-    given.add(token.name)
-  }
-  // The table says each value's type, which the compiler cannot follow through a map of mixed ones.
-  const options = { ...values, given } as unknown as Omit<Options, 'lr'> & { lr: number | undefined }
-  refuseConflicts(options, given)
+  const { positionals: _none, ...options } = parseTable(groups, argv)
+  refuseConflicts(options, options.given)
   return { ...options, lr: options.lr ?? DEFAULT_RATES[options.tune] }
 }
 
 /** Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place. */
 export function toArguments(
   options: Options,
-  { omit = [], values = {} }: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
+  changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
 ): string[] {
-  const held: Readonly<Record<string, unknown>> = options
-  return [...options.given]
-    .filter((name) => !omit.includes(name))
-    .map((name) => (table.get(name)?.kind ? `--${name}=${values[name] ?? String(held[camelCase(name)])}` : `--${name}`))
-}
-
-function tokenize(argv: readonly string[]) {
-  const options: Record<string, { type: 'string' | 'boolean' }> = {}
-  for (const [name, { kind }] of table) options[name] = { type: kind ? 'string' : 'boolean' }
-  const args = argv.map((argument) => (argument === '-h' ? '--help' : argument))
-  // Not strict: its errors are long, name no default, and take `--epochs -1` for two options.
-  return parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true }).tokens
-}
-
-function valueOf(name: string, option: Option<unknown>, token: { value?: string; inlineValue?: boolean }): unknown {
-  const { kind } = option
-  if (!kind) {
-    if (token.value !== undefined) throw new UserError(`--${name} takes no value; got ${JSON.stringify(token.value)}`)
-    return true
-  }
-  // `--lr --seed 3` forgot a value; one that really begins with dashes can be given as `--lr=--seed`.
-  if (token.value === undefined || (!token.inlineValue && token.value.startsWith('--'))) {
-    throw new UserError(`--${name} takes ${kind.expects}; got nothing`)
-  }
-  const value = kind.read(token.value)
-  if (value === undefined) throw new UserError(`--${name} takes ${kind.expects}; got ${JSON.stringify(token.value)}`)
-  return value
-}
-
-function unknownOption(rawName: string): UserError {
-  const meant = nearest(rawName.replace(/^-+/, ''), [...table.keys()])
-  const shown = JSON.stringify(rawName).slice(1, -1)
-  return new UserError(
-    `Unknown option ${shown}: ${meant ? `did you mean --${meant}?` : 'see --help for all of them'}`,
-  )
+  return argumentsOf(groups, options, changes)
 }
 
 function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
@@ -322,60 +202,7 @@ function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'
 
 /** Help with every option and its default. */
 export function helpText(): string {
-  const sections = Object.entries(groups).map(([title, group]) => {
-    const lines = Object.entries<Option<unknown>>(group).map(([name, { kind, byDefault, says, defaultSays }]) => {
-      const left = `  --${name}${kind ? ` ${kind.shown}` : ''}`
-      const shown = defaultSays ?? (kind && byDefault !== undefined ? String(byDefault) : undefined)
-      const right = wrap(shown === undefined ? says : `${says} [${shown}]`, 84).join(`\n${' '.repeat(30)}`)
-      return left.length < 29 ? `${left.padEnd(30)}${right}` : `${left}\n${' '.repeat(30)}${right}`
-    })
-    return [`${title}:`, ...lines].join('\n')
-  })
-  return (
-    [
-      'Usage: npx node train/imdb.ts [options]',
-      'Fine-tunes BERT or DistilBERT on labelled reviews. With neither --data nor --model it does the best that the\n' +
-        'machine allows. Defaults are in brackets.',
-      ...sections,
-    ].join('\n\n') + '\n'
-  )
-}
-
-function wrap(words: string, width: number): string[] {
-  const lines: string[] = []
-  for (const word of words.split(' ')) {
-    const last = lines.length - 1
-    if (last >= 0 && lines[last].length + 1 + word.length <= width) lines[last] += ` ${word}`
-    else lines.push(word)
-  }
-  return lines
-}
-
-function camelCase(name: string): string {
-  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())
-}
-
-/** The word that was meant: one that begins so, else the nearest by edits, if at most a third of its letters differ. */
-function nearest(typed: string, words: readonly string[]): string | undefined {
-  const begins = typed.length > 2 ? words.find((word) => word.startsWith(typed)) : undefined
-  if (begins) return begins
-  const distances = words.map((word) => ({ word, distance: editDistance(typed, word) }))
-  const [best] = distances.sort((a, b) => a.distance - b.distance)
-  return best.distance <= Math.max(1, Math.floor(best.word.length / 3)) ? best.word : undefined
-}
-
-/** Insertions, deletions, substitutions and swaps of neighbours (Damerau, 1964, in its restricted form). */
-function editDistance(a: string, b: string): number {
-  const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)]
-  for (let i = 1; i <= a.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= b.length; j++) {
-      const change = rows[i - 1][j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)
-      row[j] = Math.min(rows[i - 1][j] + 1, row[j - 1] + 1, change)
-      if (i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1])
-        row[j] = Math.min(row[j], rows[i - 2][j - 2] + 1)
-    }
-    rows.push(row)
-  }
-  return rows[a.length][b.length]
+  return helpOf(groups, 'npx node train/imdb.ts [options]',
+    'Fine-tunes BERT or DistilBERT on labelled reviews. With neither --data nor --model it does the best that the\n' +
+      'machine allows. Defaults are in brackets.')
 }
