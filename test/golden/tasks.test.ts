@@ -7,14 +7,14 @@ import { type ModelConfig, parseConfig } from '../../models/config.ts'
 import { createModel, createTokenModel, meanOf } from '../../models/index.ts'
 import type { Classifier, SequenceClassifier, TokenClassifier } from '../../models/model.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import type { Forward, HostArray, TaskInputs, Targets } from '../../train/task.ts'
-import { classForward, classTargets } from '../../train/tasks/classes.ts'
-import { labelForward, labelTargets } from '../../train/tasks/labels.ts'
-import { numberTargets, regressionForward } from '../../train/tasks/regression.ts'
-import { tokenForward, tokenTargets } from '../../train/tasks/tokens.ts'
+import type { Batch, Encoded, Forward, HostArray, TaskInputs } from '../../train/task.ts'
+import { collateClasses, forwardClasses } from '../../train/tasks/classes.ts'
+import { collateLabels, forwardLabels } from '../../train/tasks/labels.ts'
+import { collateNumbers, forwardNumbers } from '../../train/tasks/regression.ts'
+import { collateTokens, forwardTokens } from '../../train/tasks/tokens.ts'
 import { expectWithin } from '../support/differences.ts'
 import { evaluation } from '../support/models.ts'
-import { type Description, differenceFrom, fillByPattern, patternBatch, patternUnits, patternWords } from '../support/pattern.ts'
+import { type Description, type PatternBatch, differenceFrom, fillByPattern, patternBatch, patternUnits, patternWords } from '../support/pattern.ts'
 
 interface Case {
   readonly name: string
@@ -53,37 +53,46 @@ function configOf({ family, labels, name }: Case): ModelConfig {
   return parseConfig({ model_type: family, max_position_embeddings: 24, num_labels: labels, ...SIZES[family] }, name, name)
 }
 
-/** A case's targets, by the formula of test/golden/tasks/make.py, and its forward pass. */
-function taskOf(one: Case, labels: Int32Array): { targets: Targets, forward: (model: Classifier, inputs: TaskInputs, context: ForwardContext) => Forward } {
-  const batch = one.lengths.length
-  const shape = { batch, sequence: LONGEST }
+interface Given {
+  readonly batch: Batch
+  readonly forward: (model: Classifier, inputs: TaskInputs, context: ForwardContext) => Forward
+}
+
+/** A case's batch, its targets by the formula of test/golden/tasks/make.py, and its forward pass. */
+function taskOf(one: Case, { ids, types, labels }: PatternBatch): Given {
+  const size = { batch: one.lengths.length, sequence: LONGEST, padId: 0 }
+  const examples = <Target>(targetOf: (row: number, length: number) => Target): Encoded<Target>[] => one.lengths.map((length, row) => ({
+    ids: ids.subarray(row * LONGEST, row * LONGEST + length), typeIds: types.subarray(row * LONGEST, row * LONGEST + length),
+    target: targetOf(row, length),
+  }))
   switch (one.kind) {
     case 'classes': return {
-      targets: classTargets([...labels], shape, one),
-      forward: (model, inputs, context) => classForward(model as SequenceClassifier, inputs, context, one),
+      batch: collateClasses(examples(row => labels[row]), size, one),
+      forward: (model, inputs, context) => forwardClasses(model as SequenceClassifier, inputs, context, one),
     }
     case 'labels': {
-      const words = patternWords(`${one.name}.targets`, batch * one.labels)
-      const rows = one.lengths.map((_, row) => Array.from(words.subarray(row * one.labels, (row + 1) * one.labels), word => word % 2))
+      const words = patternWords(`${one.name}.targets`, size.batch * one.labels)
       return {
-        targets: labelTargets(rows, shape, one.labels),
-        forward: (model, inputs, context) => labelForward(model as SequenceClassifier, inputs, context, one),
+        batch: collateLabels(examples(row => Array.from(words.subarray(row * one.labels, (row + 1) * one.labels), word => word % 2)), size, one.labels),
+        forward: (model, inputs, context) => forwardLabels(model as SequenceClassifier, inputs, context, one),
       }
     }
-    case 'regression': return {
-      targets: numberTargets(Array.from(patternUnits(`${one.name}.targets`, batch), unit => 2 * unit), shape),
-      forward: (model, inputs, context) => regressionForward(model as SequenceClassifier, inputs, context),
+    case 'regression': {
+      const numbers = Array.from(patternUnits(`${one.name}.targets`, size.batch), unit => 2 * unit)
+      return {
+        batch: collateNumbers(examples(row => numbers[row]), size),
+        forward: (model, inputs, context) => forwardNumbers(model as SequenceClassifier, inputs, context),
+      }
     }
     case 'tokens': {
-      const ids = patternWords(`${one.name}.tokens`, batch * LONGEST)
-      const later = patternWords(`${one.name}.subwords`, batch * LONGEST)
-      const rows = one.lengths.map((length, row) => Array.from({ length }, (_, at) => {
-        const i = row * LONGEST + at
-        return at === 0 || at === length - 1 || later[i] % 3 === 0 ? -100 : ids[i] % one.labels
-      }))
+      const words = patternWords(`${one.name}.tokens`, size.batch * LONGEST)
+      const later = patternWords(`${one.name}.subwords`, size.batch * LONGEST)
       return {
-        targets: tokenTargets(rows, shape, one),
-        forward: (model, inputs, context) => tokenForward(model as TokenClassifier, inputs, context, one),
+        batch: collateTokens(examples((row, length) => Array.from({ length }, (_, at) => {
+          const i = row * LONGEST + at
+          return at === 0 || at === length - 1 || later[i] % 3 === 0 ? -100 : words[i] % one.labels
+        })), size, one),
+        forward: (model, inputs, context) => forwardTokens(model as TokenClassifier, inputs, context, one),
       }
     }
   }
@@ -97,23 +106,23 @@ for (const one of cases) {
     const model: Classifier = one.kind === 'tokens' ? createTokenModel(config) : createModel(config)
     const parameters = model.parameters()
     await fillByPattern(parameters, one.seed)
-    const batch = patternBatch({ name: one.name, lengths: one.lengths, sequence: LONGEST, ignore: one.ignore },
+    const pattern = patternBatch({ name: one.name, lengths: one.lengths, sequence: LONGEST, ignore: one.ignore },
       { vocabulary: config.vocabSize, types: config.typeVocab, classes: one.labels })
-    const { targets, forward } = taskOf(one, batch.labels)
+    const { batch, forward } = taskOf(one, pattern)
     const shape = [batch.batch, batch.sequence]
-    const step = compile((ids: Tensor, mask: Tensor, types: Tensor, given: Record<string, Tensor>) => {
-      const inputs = { ids, mask, types: config.typeVocab > 0 ? types : undefined, targets: given }
+    const step = compile((ids: Tensor, mask: Tensor, types: Tensor, arrays: Record<string, Tensor>) => {
+      const inputs = { ids, mask, types: config.typeVocab > 0 ? types : undefined, arrays }
       const { losses, outputs } = forward(model, inputs, evaluation())
       const loss = meanOf(losses)
       return { loss, outputs, weight: losses.weights.sum(), gradients: grad(loss, parameters.map(p => p.tensor)) }
     })
-    const given = Object.fromEntries(Object.entries(targets.arrays).map(([name, array]) => [name, tensorOf(array)]))
-    const { loss, outputs, weight, gradients } = await step(tensor(batch.ids, shape), tensor(batch.mask, shape), tensor(batch.types, shape), given)
+    const arrays = Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)]))
+    const { loss, outputs, weight, gradients } = await step(tensor(batch.ids, shape), tensor(batch.mask, shape), tensor(batch.typeIds, shape), arrays)
     const wanted = expected[one.name]
     const within = (what: string, at: string, worst: number): void => expectWithin(context, { what: `tasks: ${what}`, at: `${one.name}: ${at}`, worst, bar: BAR })
     within('logits', 'logits', differenceFrom(await outputs.data(), 'logits', wanted.logits))
     within('loss', 'loss', Math.abs(await loss.item() - wanted.loss))
-    expect(await weight.item()).toBeCloseTo(targets.weight, 4)
+    expect(await weight.item()).toBeCloseTo(batch.weight, 4)
     const used = parameters.filter(({ name }) => name in wanted.gradients)
     expect(used.map(({ name }) => name).sort()).toEqual(Object.keys(wanted.gradients).sort())
     for (const [i, { name }] of parameters.entries()) {

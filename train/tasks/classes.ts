@@ -2,16 +2,17 @@
 import { range, type Tensor } from '../../engine/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
-import type { Forward, TaskInputs, Targets } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
 import type { ForwardContext } from '../../models/nn.ts'
 
-/** i32 [batch] of class numbers; rows past the last target are ignored. */
-export function classTargets(
-  targets: readonly number[], { batch }: { readonly batch: number }, { classWeights }: CrossEntropyOptions = {},
-): Targets {
-  const labels = new Int32Array(batch).fill(IGNORED)
-  labels.set(targets)
-  return { arrays: { labels: { data: labels, shape: [batch] } }, ...countOf(targets, classWeights) }
+/** Texts, and `labels` i32 [batch] of class numbers; rows past the last example are ignored. */
+export function collateClasses(
+  examples: readonly Encoded<number>[], size: BatchSize, { classWeights }: CrossEntropyOptions = {},
+): Batch {
+  const labels = new Int32Array(size.batch).fill(IGNORED)
+  const texts = collateTexts(examples, size)
+  labels.set(examples.map(({ target }) => target))
+  return { ...texts, arrays: { labels: { data: labels, shape: [size.batch] } }, ...countOf(labels, classWeights) }
 }
 
 /** What labels weigh together, and how many of them count. */
@@ -34,8 +35,8 @@ export function countCorrect(logits: Tensor, labels: Tensor): Tensor {
 }
 
 /** Traced: the loss of a text's one label. Outputs are logits f32 [batch, classes]. */
-export function classForward(
-  model: SequenceClassifier, { ids, mask, types, targets: { labels } }: TaskInputs, context: ForwardContext,
+export function forwardClasses(
+  model: SequenceClassifier, { ids, mask, types, arrays: { labels } }: TaskInputs, context: ForwardContext,
   options: CrossEntropyOptions = {},
 ): Forward {
   const logits = model.logits(ids, mask, types, context)

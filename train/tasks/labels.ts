@@ -1,33 +1,36 @@
 // Several labels at once: each of a few properties that a text has or has not, judged apart.
-import { scalar } from '../../engine/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type BinaryOptions, multiLabelLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import type { Forward, TaskInputs, Targets } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
 
-/** f32 [batch, labels] of 0 and 1 (or what lies between), and f32 [batch] of the rows that count. */
-export function labelTargets(
-  targets: readonly ArrayLike<number>[], { batch }: { readonly batch: number }, labels: number,
-): Targets {
-  const wanted = new Float32Array(batch * labels)
-  targets.forEach((row, at) => wanted.set(row, at * labels))
-  const counts = new Float32Array(batch).fill(1, 0, targets.length)
+/** Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example. */
+export function collateLabels(examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, labels: number): Batch {
+  const texts = collateTexts(examples, size)
+  const wanted = new Float32Array(size.batch * labels)
+  examples.forEach(({ target }, row) => wanted.set(target, row * labels))
   return {
-    arrays: { wanted: { data: wanted, shape: [batch, labels] }, counts: { data: counts, shape: [batch] } },
-    weight: targets.length, count: targets.length,
+    ...texts, ...rowCounts(examples.length),
+    arrays: { wanted: { data: wanted, shape: [size.batch, labels] }, counts: countsOf(examples.length, size.batch) },
   }
 }
+
+/** f32 [batch]: 1 for the rows that are examples. */
+export const countsOf = (rows: number, batch: number): Batch['arrays'][string] =>
+  ({ data: new Float32Array(batch).fill(1, 0, rows), shape: [batch] })
+
+export const rowCounts = (rows: number): Pick<Batch, 'weight' | 'count'> => ({ weight: rows, count: rows })
 
 /**
  * Traced: the loss of all labels of a text. Outputs are logits f32 [batch, labels]; `accuracy` is the share of labels that
  * a threshold of ½ decides rightly.
  */
-export function labelForward(
-  model: SequenceClassifier, { ids, mask, types, targets: { wanted, counts } }: TaskInputs, context: ForwardContext,
+export function forwardLabels(
+  model: SequenceClassifier, { ids, mask, types, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
   options: BinaryOptions = {},
 ): Forward {
   const logits = model.logits(ids, mask, types, context)
-  const right = logits.greater(0).where(1, 0).equal(wanted.greater(0.5).where(1, 0)).where(scalar(1), scalar(0))
+  const right = logits.greater(0).where(1, 0).equal(wanted.greater(0.5).where(1, 0)).cast('f32')
   return {
     losses: multiLabelLoss(logits, wanted, counts, options), outputs: logits,
     sums: { accuracy: right.mean(1).mul(counts).sum() },

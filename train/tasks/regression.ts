@@ -2,22 +2,23 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { regressionLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import type { Forward, TaskInputs, Targets } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
+import { countsOf, rowCounts } from './labels.ts'
 
-/** f32 [batch] of numbers, and f32 [batch] of the rows that count. */
-export function numberTargets(targets: readonly number[], { batch }: { readonly batch: number }): Targets {
-  const wanted = new Float32Array(batch)
-  wanted.set(targets)
-  const counts = new Float32Array(batch).fill(1, 0, targets.length)
+/** Texts, `wanted` f32 [batch] of numbers, and `counts` f32 [batch]: 1 for an example. */
+export function collateNumbers(examples: readonly Encoded<number>[], size: BatchSize): Batch {
+  const texts = collateTexts(examples, size)
+  const wanted = new Float32Array(size.batch)
+  wanted.set(examples.map(({ target }) => target))
   return {
-    arrays: { wanted: { data: wanted, shape: [batch] }, counts: { data: counts, shape: [batch] } },
-    weight: targets.length, count: targets.length,
+    ...texts, ...rowCounts(examples.length),
+    arrays: { wanted: { data: wanted, shape: [size.batch] }, counts: countsOf(examples.length, size.batch) },
   }
 }
 
 /** Traced: the squared error. Outputs are predictions f32 [batch, 1]. */
-export function regressionForward(
-  model: SequenceClassifier, { ids, mask, types, targets: { wanted, counts } }: TaskInputs, context: ForwardContext,
+export function forwardNumbers(
+  model: SequenceClassifier, { ids, mask, types, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
 ): Forward {
   const predictions = model.logits(ids, mask, types, context)
   return { losses: regressionLoss(predictions, wanted, counts), outputs: predictions, sums: {} }

@@ -3,22 +3,23 @@
 import type { TokenClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import type { Forward, TaskInputs, Targets } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
 import { countCorrect, countOf } from './classes.ts'
 
-/** i32 [batch, sequence] of class numbers; −100 where a token has none, and on padding. */
-export function tokenTargets(
-  targets: readonly ArrayLike<number>[], { batch, sequence }: { readonly batch: number, readonly sequence: number },
-  { classWeights }: CrossEntropyOptions = {},
-): Targets {
+/** Texts, and `labels` i32 [batch, sequence] of class numbers; −100 where a token has none, and on padding. */
+export function collateTokens(
+  examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, { classWeights }: CrossEntropyOptions = {},
+): Batch {
+  const texts = collateTexts(examples, size)
+  const { batch, sequence } = size
   const labels = new Int32Array(batch * sequence).fill(IGNORED)
-  targets.forEach((row, at) => labels.set(row, at * sequence))
-  return { arrays: { labels: { data: labels, shape: [batch, sequence] } }, ...countOf(labels, classWeights) }
+  examples.forEach(({ target }, row) => labels.set(target, row * sequence))
+  return { ...texts, arrays: { labels: { data: labels, shape: [batch, sequence] } }, ...countOf(labels, classWeights) }
 }
 
 /** Traced: the loss of every token's label. Outputs are logits f32 [batch, sequence · labels]. */
-export function tokenForward(
-  model: TokenClassifier, { ids, mask, types, targets: { labels } }: TaskInputs, context: ForwardContext,
+export function forwardTokens(
+  model: TokenClassifier, { ids, mask, types, arrays: { labels } }: TaskInputs, context: ForwardContext,
   options: CrossEntropyOptions = {},
 ): Forward {
   const [batch, sequence] = ids.shape

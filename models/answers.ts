@@ -1,0 +1,60 @@
+// tilegrad.json, beside a model's or an adapter's files: what their own formats have no place for. Which task it is, what
+// the classes are called, how long texts may be, and how scores become answers.
+import { z } from 'zod'
+import { UserError } from '../engine/errors.ts'
+import type { Calibration, Problem } from './classifier.ts'
+
+export const ANSWERS_FILE = 'tilegrad.json'
+
+/** What a trained classifier needs besides its weights. */
+export interface Answers extends Calibration {
+  readonly problem: Problem
+  /** Names of the classes by their number. */
+  readonly labels: readonly string[]
+  /** Longest text in tokens, as it was trained. */
+  readonly maxLength: number
+}
+
+const MOST_LABELS = 100_000
+const PROBLEMS = ['single_label_classification', 'multi_label_classification', 'regression', 'token_classification'] as const
+
+const schema = z.object({
+  problem_type: z.enum(PROBLEMS),
+  labels: z.array(z.string()).min(1).max(MOST_LABELS),
+  max_length: z.int().min(3).max(1_000_000),
+  temperature: z.number().positive().optional(),
+  thresholds: z.array(z.number().min(0).max(1)).optional(),
+})
+
+/** Reads the object in a tilegrad.json. Throws a UserError naming `where` and the field. */
+export function parseAnswers(json: unknown, where: string): Answers {
+  const result = schema.safeParse(json)
+  if (!result.success) {
+    const [{ path, message }] = result.error.issues
+    throw new UserError(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`)
+  }
+  const { problem_type: problem, labels, max_length: maxLength, temperature, thresholds } = result.data
+  if (thresholds && thresholds.length !== labels.length) {
+    throw new UserError(`${where}: ${thresholds.length} thresholds for ${labels.length} labels`)
+  }
+  return { problem, labels, maxLength, ...temperature !== undefined && { temperature }, ...thresholds && { thresholds } }
+}
+
+/** The object of a tilegrad.json: `parseAnswers` of it gives the same again. */
+export function answersJson({ problem, labels, maxLength, temperature, thresholds }: Answers): Record<string, unknown> {
+  return { problem_type: problem, labels, max_length: maxLength, temperature, thresholds }
+}
+
+/** Class names that say nothing but their number, which Transformers gives where there are no others. */
+export function isGeneric(labels: readonly string[]): boolean {
+  return labels.every((label, i) => label === `LABEL_${i}`)
+}
+
+/** What a model's own config.json says of its task, where there is no tilegrad.json. */
+export function problemOf(config: unknown, labels: number): Problem {
+  const { architectures, problem_type: problem } = (config ?? {}) as { architectures?: unknown, problem_type?: unknown }
+  const [architecture] = Array.isArray(architectures) ? architectures.map(String) : []
+  if (architecture?.endsWith('ForTokenClassification')) return 'token_classification'
+  const named = PROBLEMS.find(name => name === problem)
+  return named ?? (labels === 1 ? 'regression' : 'single_label_classification')
+}

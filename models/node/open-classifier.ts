@@ -1,0 +1,127 @@
+// Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or a model
+// on the Hub. Several adapters of one base share its weights on disk, not in memory.
+import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { UserError } from '../../engine/errors.ts'
+import { ANSWERS_FILE, type Answers, parseAnswers, problemOf } from '../answers.ts'
+import { TextClassifier } from '../classifier.ts'
+import { type ModelConfig, parseConfig } from '../config.ts'
+import { createModel, createTokenModel } from '../families.ts'
+import { loadWeights } from '../loading.ts'
+import type { Classifier } from '../model.ts'
+import { exists, isFolder, openSafetensors, openWeights, readJson } from './files.ts'
+import { resolveModel } from './hub.ts'
+import type { Progress } from './hub-cache.ts'
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter, readAdapterConfig } from './peft.ts'
+import { loadTokenizer, tokenizerFile } from './tokenizer.ts'
+
+export interface OpenOptions {
+  /** Another base than the one that an adapter names. */
+  readonly base?: string
+  /** Of the Hub's model. */
+  readonly revision?: string
+  /** Longest text in tokens; as it was trained when left out. */
+  readonly maxLength?: number
+  readonly batchSize?: number
+  readonly progress?: Progress
+}
+
+/** Drawn for parameters that no file has; a classifier that needs any is refused. */
+const UNUSED_SEED = 0
+
+/**
+ * The classifier at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a Hub name.
+ * @throws UserError where something is missing, where an adapter's base can't be found, and where the model has no trained
+ *   classifier
+ */
+export async function openClassifier(source: string, options: OpenOptions = {}): Promise<TextClassifier> {
+  const isAdapter = await exists(join(source, ADAPTER_CONFIG))
+  const { folder, name } = isAdapter ? await baseOf(source, options) : await modelAt(source, options)
+  const path = join(folder, 'config.json')
+  const json = await readJson(path)
+  const config = parseConfig(json, path, name)
+  const own = isAdapter ? source : folder
+  const answers = await answersAt(own) ?? await answersOf(json, config, isAdapter ? source : undefined)
+  const model = modelFor({ ...config, labels: answers.labels }, answers)
+  const drawn = await fill(model, folder)
+  const missing = new Set(drawn)
+  if (isAdapter) {
+    await openAdapter(source, model)
+    for (const tensor of await headOf(source)) missing.delete(tensor)
+  }
+  const [unfilled] = [...missing].filter(parameter => !parameter.includes('lora_'))
+  if (unfilled !== undefined) {
+    throw new UserError(`${isAdapter ? source : name} has no trained classifier (no ${unfilled}): fine-tune it first`)
+  }
+  const maxLength = options.maxLength ?? Math.min(answers.maxLength, config.maxPositions)
+  const tokenizer = await loadTokenizer(await hasTokenizer(own) ? own : folder)
+  return new TextClassifier(model, tokenizer, { ...answers, maxLength, batchSize: options.batchSize })
+}
+
+async function modelAt(source: string, { revision, progress }: OpenOptions): Promise<{ folder: string, name: string }> {
+  const [name, at] = await exists(source) ? [source] : source.split('@')
+  const { folder } = await resolveModel(name, { revision: revision ?? at, progress })
+  return { folder, name }
+}
+
+/** The folder of the base that an adapter stands on: named by its config, by a path or by the Hub's name. */
+async function baseOf(adapter: string, options: OpenOptions): Promise<{ folder: string, name: string }> {
+  const { baseModel } = await readAdapterConfig(adapter)
+  const base = options.base ?? baseModel
+  if (base === undefined) throw new UserError(`${join(adapter, ADAPTER_CONFIG)} names no base model: give it with --base`)
+  // A folder that was moved as a whole, run and base together, is found beside the adapter.
+  const beside = join(dirname(resolve(adapter)), 'base')
+  for (const place of [base, resolve(adapter, base), ...options.base === undefined && base.endsWith('/base') ? [beside] : []]) {
+    if (await isFolder(place)) return { folder: place, name: base }
+  }
+  if (isAbsolute(base) || base.startsWith('.')) throw new UserError(`${adapter} stands on ${base}, which is not there: give its base with --base`)
+  return modelAt(base, options)
+}
+
+async function answersAt(folder: string): Promise<Answers | undefined> {
+  const path = join(folder, ANSWERS_FILE)
+  return await exists(path) ? parseAnswers(await readJson(path), path) : undefined
+}
+
+/** What can be told without a tilegrad.json: an adapter that was made elsewhere brings its number of classes. */
+async function answersOf(json: unknown, config: ModelConfig, adapter: string | undefined): Promise<Answers> {
+  const rows = adapter === undefined ? undefined : await classesOf(adapter)
+  const labels = rows === undefined || rows === config.labels.length
+    ? config.labels : Array.from({ length: rows }, (_, i) => `LABEL_${i}`)
+  return { problem: problemOf(json, labels.length), labels, maxLength: config.maxPositions }
+}
+
+/** Rows of the classifier that an adapter's file brings along. */
+async function classesOf(adapter: string): Promise<number | undefined> {
+  const file = await openSafetensors(join(adapter, ADAPTER_WEIGHTS))
+  try {
+    const name = file.names().find(tensor => /(^|\.)classifier\.(modules_to_save\.\w+\.)?weight$/.test(tensor))
+    return name === undefined ? undefined : file.info(name).shape[0]
+  } finally {
+    await file.close()
+  }
+}
+
+/** The parameters of the head that an adapter's file brings along, by the model's names. */
+async function headOf(adapter: string): Promise<string[]> {
+  const file = await openSafetensors(join(adapter, ADAPTER_WEIGHTS))
+  try {
+    return file.names().map(name => name.replace(/^base_model\.model\./, '').replace(/\.(modules_to_save\.\w+|base_layer)\./, '.'))
+  } finally {
+    await file.close()
+  }
+}
+
+function modelFor(config: ModelConfig, { problem }: Answers): Classifier {
+  return problem === 'token_classification' ? createTokenModel(config) : createModel(config)
+}
+
+async function fill(model: Classifier, folder: string): Promise<readonly string[]> {
+  const file = await openWeights(folder)
+  try {
+    return (await loadWeights(model, file, UNUSED_SEED)).initialised
+  } finally {
+    await file.close()
+  }
+}
+
+const hasTokenizer = async (folder: string): Promise<boolean> => tokenizerFile(folder).then(() => true, () => false)
