@@ -15,7 +15,7 @@ const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
 export interface WeightMatch {
   /** Parameter and the name of its tensor in the file. */
   readonly loaded: readonly { readonly parameter: Parameter, readonly tensor: string }[]
-  /** Parameters of the head that the file does not have. */
+  /** Parameters of the head that the file does not have, or has for other classes. */
   readonly missing: readonly Parameter[]
   /** Tensors of the file that the model has no place for: other heads, position ids. */
   readonly ignored: readonly string[]
@@ -39,8 +39,8 @@ export function matchWeights(model: Model, file: TensorFile): WeightMatch {
   const missing: Parameter[] = []
   for (const parameter of model.parameters()) {
     if (parameter.role === 'lora') continue
-    const tensor = spellings(parameter.name, model.prefix).find(name => file.has(name))
-    if (tensor !== undefined) {
+    const tensor = tensorOf(parameter.name, model, file)
+    if (tensor !== undefined && !otherClasses(parameter, model, file)) {
       checkTensor(tensor, parameter.shape, file)
       loaded.push({ parameter, tensor })
     } else if (belongsToHead(parameter, model)) {
@@ -125,6 +125,19 @@ function spellings(name: string, prefix: string): string[] {
   const bare = name.startsWith(prefix) ? [name, name.slice(prefix.length)] : [name]
   const old = bare.map(name => name.replace(/(norm)\.weight$/i, '$1.gamma').replace(/(norm)\.bias$/i, '$1.beta'))
   return [...new Set([...bare, ...old])]
+}
+
+const tensorOf = (name: string, { prefix }: Model, file: TensorFile): string | undefined =>
+  spellings(name, prefix).find(spelling => file.has(spelling))
+
+/** Whether a file's classifier scores another number of classes: both its weight and its bias have other rows. */
+function otherClasses({ name }: Parameter, model: Model, file: TensorFile): boolean {
+  const layer = name.replace(/\.(weight|bias)$/, '')
+  const head = model.head().find(({ path }) => path === layer)
+  const [weight, bias] = [`${layer}.weight`, `${layer}.bias`].map(parameter => tensorOf(parameter, model, file))
+  if (!head || weight === undefined || bias === undefined || head.path.startsWith(model.prefix)) return false
+  const [rows, inputs, ...more] = file.info(weight).shape
+  return more.length === 0 && inputs === head.inputs && rows !== head.outputs && sameShape(file.info(bias).shape, [rows])
 }
 
 /** What stands on the encoder may be missing from a file made for another task; BERT's pooler too. */

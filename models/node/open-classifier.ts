@@ -12,6 +12,7 @@ import { exists, isFolder, openSafetensors, openWeights, readJson } from './file
 import { resolveModel } from './hub.ts'
 import type { Progress } from './hub-cache.ts'
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter, readAdapterConfig } from './peft.ts'
+import type { Tokenizer } from '../tokenizer.ts'
 import { loadTokenizer, tokenizerFile } from './tokenizer.ts'
 
 export interface OpenOptions {
@@ -28,12 +29,22 @@ export interface OpenOptions {
 /** Drawn for parameters that no file has; a classifier that needs any is refused. */
 const UNUSED_SEED = 0
 
+/** A model that was trained, with all that belongs to it. */
+export interface Trained {
+  readonly model: Classifier
+  readonly tokenizer: Tokenizer
+  readonly answers: Answers
+  /** The folder that the base's weights came from. */
+  readonly folder: string
+}
+
 /**
- * The classifier at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a Hub name.
+ * The model at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a Hub name. An adapter
+ * is attached to its base, not merged.
  * @throws UserError where something is missing, where an adapter's base can't be found, and where the model has no trained
  *   classifier
  */
-export async function openClassifier(source: string, options: OpenOptions = {}): Promise<TextClassifier> {
+export async function openTrained(source: string, options: OpenOptions = {}): Promise<Trained> {
   const isAdapter = await exists(join(source, ADAPTER_CONFIG))
   const { folder, name } = isAdapter ? await baseOf(source, options) : await modelAt(source, options)
   const path = join(folder, 'config.json')
@@ -42,8 +53,7 @@ export async function openClassifier(source: string, options: OpenOptions = {}):
   const own = isAdapter ? source : folder
   const answers = await answersAt(own) ?? await answersOf(json, config, isAdapter ? source : undefined)
   const model = modelFor({ ...config, labels: answers.labels }, answers)
-  const drawn = await fill(model, folder)
-  const missing = new Set(drawn)
+  const missing = new Set(await fill(model, folder))
   if (isAdapter) {
     await openAdapter(source, model)
     for (const tensor of await headOf(source)) missing.delete(tensor)
@@ -52,8 +62,13 @@ export async function openClassifier(source: string, options: OpenOptions = {}):
   if (unfilled !== undefined) {
     throw new UserError(`${isAdapter ? source : name} has no trained classifier (no ${unfilled}): fine-tune it first`)
   }
-  const maxLength = options.maxLength ?? Math.min(answers.maxLength, config.maxPositions)
-  const tokenizer = await loadTokenizer(await hasTokenizer(own) ? own : folder)
+  return { model, tokenizer: await loadTokenizer(await hasTokenizer(own) ? own : folder), answers, folder }
+}
+
+/** The classifier at `source`, as `openTrained` finds it. Throws as it does. */
+export async function openClassifier(source: string, options: OpenOptions = {}): Promise<TextClassifier> {
+  const { model, tokenizer, answers } = await openTrained(source, options)
+  const maxLength = options.maxLength ?? Math.min(answers.maxLength, model.config.maxPositions)
   return new TextClassifier(model, tokenizer, { ...answers, maxLength, batchSize: options.batchSize })
 }
 
