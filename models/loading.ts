@@ -6,7 +6,8 @@ import { adapted } from './lora.ts'
 import { freshValues, initialise } from './initialise.ts'
 import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
-import type { LazyTensor, TensorFile } from './safetensors.ts'
+import { LEAST_BEYOND_F16, firstBeyond, type LazyTensor, type TensorFile } from './safetensors.ts'
+import { show } from './show.ts'
 
 /** Element types that hold numbers which weights can be. */
 const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
@@ -61,13 +62,28 @@ export function matchWeights(model: Model, file: TensorFile): WeightMatch {
 export async function loadWeights(model: Model, file: TensorFile, seed: number): Promise<LoadReport> {
   const { loaded, missing, ignored } = matchWeights(model, file)
   for (const { parameter, tensor } of loaded) {
-    for await (const { elementOffset, data } of file.chunks(tensor)) await parameter.write(data, elementOffset)
+    await fillParameter(parameter, file, tensor)
     parameter.fresh = false
   }
   const drawn = [...missing, ...model.parameters().filter(parameter => parameter.role === 'lora')]
   await initialise(drawn, seed)
   const names = (parameters: readonly Parameter[]): string[] => parameters.map(({ name }) => name)
   return { loaded: names(loaded.map(({ parameter }) => parameter)), initialised: names(drawn), ignored }
+}
+
+/**
+ * Writes a file's tensor into a parameter of the same size. Throws a UserError on numbers that are not finite, or that the
+ * parameter's own f16 cannot hold, naming the tensor and the element; what comes before that is written by then.
+ */
+export async function fillParameter(parameter: Parameter, file: TensorFile, tensor: string): Promise<void> {
+  for await (const { elementOffset, data } of file.chunks(tensor)) {
+    const bad = parameter.dtype === 'f16' ? firstBeyond(data, LEAST_BEYOND_F16) : -1
+    if (bad >= 0) {
+      throw new UserError(`${file.where}: tensor ${show(tensor)} has ${data[bad]} as element ${elementOffset + bad}, which f16 `
+        + 'cannot hold: use --precision f32')
+    }
+    await parameter.write(data, elementOffset)
+  }
 }
 
 /**

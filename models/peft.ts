@@ -4,7 +4,7 @@
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { showShape } from '../engine/shape.ts'
-import { checkTensor } from './loading.ts'
+import { checkTensor, fillParameter } from './loading.ts'
 import { adapted, checkLoraShape } from './lora.ts'
 import type { Model } from './model.ts'
 import type { Linear, LoraShape, Parameter } from './nn.ts'
@@ -184,11 +184,11 @@ export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFi
     async write() {
       for (const [i, { linear }] of targets.entries()) {
         if (!linear.lora) throw new Error(`${linear.path}: attach comes before write`)
-        await linear.lora.a.write(await file.read(lora[i].a))
-        await linear.lora.b.write(await file.read(lora[i].b))
+        await fillParameter(linear.lora.a, file, lora[i].a)
+        await fillParameter(linear.lora.b, file, lora[i].b)
       }
       // `fresh` stays as it is: what the base model's file lacks must go into the next adapter file too.
-      for (const { parameter, tensor } of saved) await parameter.write(await file.read(tensor))
+      for (const { parameter, tensor } of saved) await fillParameter(parameter, file, tensor)
     },
   }
 }

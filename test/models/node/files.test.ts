@@ -101,6 +101,34 @@ describe('a sharded model', () => {
     await index([])
     expect(await complaint(openWeights(folder))).toContain('has no weight_map')
   })
+
+  test('whose index names itself, or what no shard is called, is refused', { timeout: 10_000 }, async () => {
+    for (const name of ['model.safetensors.index.json', './model.safetensors.index.json', 'shard\0.safetensors', 'x'.repeat(100_000),
+      `${'x'.repeat(300)}.safetensors`, `a/${'../'.repeat(50)}etc/passwd.safetensors`, '/etc/passwd.safetensors', '', 3, null, ['a'], '.']) {
+      await index({ a: name })
+      const failure = await complaint(openWeights(folder))
+      expect(failure).toContain(folder)
+      expect(failure.length).toBeLessThan(500)
+    }
+  })
+
+  test('may have more shards than a process may have open files', async () => {
+    // Linux's usual limit is 1,024, which Node raises where it may.
+    const count = 1_100
+    const map: Record<string, string> = {}
+    for (let i = 0; i < count; i++) {
+      map[`t${i}`] = `${i}.safetensors`
+      await writeFile(join(folder, `${i}.safetensors`), serialize([{ name: `t${i}`, dtype: 'F32', shape: [1], data: ramp(1, i) }]))
+    }
+    await index(map)
+    const file = await openWeights(folder)
+    expect(await file.read(`t${count - 1}`)).toEqual(ramp(1, count - 1))
+    expect((await readdir('/proc/self/fd').catch(() => [])).length).toBeLessThan(200)
+    await writeFile(join(folder, '0.safetensors'), 'changed')
+    expect(await complaint(file.read('t0'))).toMatch(/0\.safetensors had \d+ bytes when opened, and has 7 now/)
+    await index({ ...map, ...Object.fromEntries(Array.from({ length: 4_097 }, (_, i) => [`x${i}`, `x${i}.safetensors`])) })
+    expect(await complaint(openWeights(folder))).toMatch(/names \d+ files; at most 4096 are supported/)
+  })
 })
 
 describe('an atomic write', () => {

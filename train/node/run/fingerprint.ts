@@ -29,8 +29,7 @@ async function modelHash({ config, tokenizer, folder, commit }: OpenedModel): Pr
     for (const name of weights.names().sort()) {
       const { dtype, shape } = weights.info(name)
       hash.update(JSON.stringify([name, dtype, shape]))
-      if (!['F32', 'F16', 'BF16'].includes(dtype)) continue
-      for await (const { data } of weights.chunks(name)) hash.update(data)
+      for await (const bytes of weights.bytes(name)) hash.update(bytes)
     }
   } finally {
     await weights.close()
