@@ -1,7 +1,7 @@
 // The safetensors format (huggingface.co/docs/safetensors): an 8-byte header length, a JSON header, then one buffer
 // that the tensors fill without holes. Headers come from strangers, so every promise in one is checked before a byte is
 // read. Numbers that are not finite are neither read nor written. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
-import { UserError } from '../engine/errors.ts'
+import { NonFinite, UserError } from '../engine/errors.ts'
 import { toFloat16, toFloat32 } from '../engine/float16.ts'
 import { parseJson } from './json.ts'
 import { show } from './show.ts'
@@ -313,7 +313,7 @@ export function layOut<T extends Omit<TensorToWrite, 'data'>>(
 }
 
 /**
- * The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. Throws a UserError on values that
+ * The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. Throws NonFinite on values that
  * are not finite, or not in the dtype that they are stored in.
  */
 export function serialize(
@@ -349,7 +349,7 @@ function checkedBytes(tensor: Omit<TensorToWrite, 'data'>, data: Float32Array): 
   }
   const bad = firstBeyond(data, tensor.dtype === 'F16' ? LEAST_BEYOND_F16 : Infinity)
   if (bad >= 0) {
-    throw new UserError(`tensor ${show(tensor.name)} is not saved: its element ${bad} is ${data[bad]}, which ${tensor.dtype} `
+    throw new NonFinite(`tensor ${show(tensor.name)} is not saved: its element ${bad} is ${data[bad]}, which ${tensor.dtype} `
       + `has no finite number for`)
   }
   return toBytes(data, tensor.dtype)

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { UserError } from '../../engine/errors.ts'
+import { NonFinite, UserError } from '../../engine/errors.ts'
 import { currentDevice, variable } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
 import { freshValues, initialise } from '../../models/initialise.ts'
@@ -87,7 +87,7 @@ describe('numbers that cannot be weights', () => {
     await model.parameters()[3].write(Float32Array.of(NaN), 2)
     const target = join(folder, 'not-saved')
     await expect(saveModel(target, model)).rejects.toThrow(
-      new UserError(`tensor "${model.parameters()[3].name}" is not saved: its element 2 is NaN, which F32 has no finite number for`))
+      new NonFinite(`tensor "${model.parameters()[3].name}" is not saved: its element 2 is NaN, which F32 has no finite number for`))
     expect(await readdir(target)).toEqual([])
   })
 })

@@ -1,7 +1,7 @@
 // The safetensors format: what is written is read back, bit for bit, and every lie in a header is named.
 import fc from 'fast-check'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { UserError } from '../../engine/errors.ts'
+import { NonFinite, UserError } from '../../engine/errors.ts'
 import {
   bytesSource, openTensors, parseHeader, serialize, serializeInPieces, toBytes, toFloats,
 } from '../../models/safetensors.ts'
@@ -246,9 +246,9 @@ describe('numbers that are not finite', () => {
     const data = new Float32Array(10_000)
     data[9_999] = value
     const message = `tensor "w" is not saved: its element 9999 is ${value}, which ${dtype} has no finite number for`
-    expect(() => serialize([{ name: 'w', dtype, shape: [10_000], data }])).toThrow(new UserError(message))
+    expect(() => serialize([{ name: 'w', dtype, shape: [10_000], data }])).toThrow(new NonFinite(message))
     const pieces = async () => { for await (const _ of serializeInPieces([{ name: 'w', dtype, shape: [10_000], read: async () => data }])); }
-    await expect(pieces()).rejects.toThrow(new UserError(message))
+    await expect(pieces()).rejects.toThrow(new NonFinite(message))
     data[9_999] = 65519
     expect(await (await openBytes(serialize([{ name: 'w', dtype, shape: [10_000], data }]))).read('w')).toHaveLength(10_000)
   })
