@@ -12,6 +12,8 @@ export interface Position {
   readonly stepInEpoch: number
   /** Batches done, over all: dropout's number for the next. */
   readonly batches: number
+  /** Steps of these that were left out because they were not finite; none where left out. */
+  readonly skipped?: number
   /** The best evaluation so far. */
   readonly best: { readonly epoch: number, readonly accuracy: number, readonly loss: number } | null
 }

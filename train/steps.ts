@@ -1,10 +1,11 @@
 // The compiled functions of training and evaluation: one replayed plan a batch shape.
-import { type KernelTime, type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable } from '../engine/index.ts'
+import { type KernelTime, type NonFiniteCause, type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { SequenceClassifier } from '../models/model.ts'
 import { type Parameter, forwardContext } from '../models/nn.ts'
 import type { AdamW, StateEntry } from './adamw.ts'
 import type { Batch } from './batches.ts'
+import { StepGuard } from './guard.ts'
 
 /** A batch as tensors: ids, mask, types [batch, sequence] and labels [batch], i32. */
 type BatchTensors = { readonly ids: Tensor, readonly mask: Tensor, readonly types: Tensor | undefined, readonly labels: Tensor }
@@ -32,18 +33,24 @@ export class LossScaler {
     await this.scale.write(Float32Array.of(LOSS_SCALE.initial))
   }
 
-  /** After a step whose gradient had this norm. */
-  update(norm: Tensor): void {
+  /** Whether a smaller scale is left to try, u32 []. */
+  get canShrink(): Tensor {
+    return this.scale.tensor.greater(LOSS_SCALE.least)
+  }
+
+  /** After a step whose gradient had this norm; nothing changes where `counts` (u32 []) is 0. */
+  update(norm: Tensor, counts: Tensor = scalar(1, 'u32')): void {
     const { most, least, growthInterval } = LOSS_SCALE
     const finite = norm.isFinite()
     const good = this.good.tensor.add(1)
     const grown = good.greaterEqual(growthInterval)
-    this.scale.assign(finite.where(
+    const scale = finite.where(
       grown.where(this.scale.tensor.mul(2).minimum(most), this.scale.tensor),
       this.scale.tensor.mul(0.5).maximum(least),
-    ))
-    this.good.assign(finite.where(grown.where(0, good), 0))
-    this.taken.assign(this.taken.tensor.add(finite.where(1, 0)))
+    )
+    this.scale.assign(counts.where(scale, this.scale.tensor))
+    this.good.assign(counts.where(finite.where(grown.where(0, good), 0), this.good.tensor))
+    this.taken.assign(this.taken.tensor.add(counts.where(finite.where(1, 0), 0)))
   }
 }
 
@@ -51,6 +58,8 @@ export class LossScaler {
 export interface StepResult {
   readonly parts: readonly Tensor[]
   readonly norm: Tensor
+  /** Bad steps that may still be left out, f32 []: less than before where this was one, −1 where it was one too many. */
+  readonly left: Tensor
   /** Every dispatch, where the step was profiled. */
   readonly kernels?: readonly KernelTime[]
 }
@@ -63,6 +72,8 @@ export interface StepOptions {
   readonly scaleLoss: boolean
   /** Makes each layer's activations again in the backward pass instead of keeping them. */
   readonly recompute?: boolean
+  /** Steps that may be left out because their loss or gradient is not finite; 0 when left out. */
+  readonly skipBadSteps?: number
 }
 
 /** Number of rows whose largest logit is the label's, f32 []: rows with a negative label don't count. */
@@ -80,8 +91,11 @@ export class TrainingSteps {
   readonly #options: StepOptions
   readonly #optimizer: AdamW
   readonly #scaler: LossScaler | undefined
+  readonly #guard = new StepGuard()
   readonly #withTypes: boolean
   readonly #sums: readonly Variable[]
+  /** The loss of the batches so far, where several make a step. */
+  readonly #loss: Variable = variable({ shape: [], dtype: 'f32' }, 'loss')
   readonly #whole
   readonly #part
   readonly #finish
@@ -95,7 +109,7 @@ export class TrainingSteps {
     this.#sums = options.accumulate > 1 ? optimizer.accumulators() : []
     const lossScale = (): Tensor => scaler?.scale.tensor ?? scalar(1)
 
-    const gradients = (batch: BatchTensors, step: Tensor, weight: Tensor): { flat: Tensor[], told: Tensor } => {
+    const gradients = (batch: BatchTensors, step: Tensor, weight: Tensor): { flat: Tensor[], loss: Tensor, told: Tensor } => {
       const layers: Tensor[] = []
       const context = forwardContext({ training: true, seed: options.seed, step, onLayer: hidden => { layers.push(hidden) } })
       const { logits, loss } = model.lossAndLogits(batch.ids, batch.mask, batch.types, batch.labels, context)
@@ -104,62 +118,93 @@ export class TrainingSteps {
       // The last layer's are needed as soon as they are made.
       const boundaries = options.recompute ? layers.slice(0, -1) : []
       const flat = optimizer.flatten(parameters, grad(scaled, parameters.map(p => p.tensor), undefined, boundaries))
-      return { flat, told: concat([weighted.reshape([1]), correct(logits, batch.labels).reshape([1])]) }
+      return { flat, loss: weighted, told: concat([weighted.reshape([1]), correct(logits, batch.labels).reshape([1])]) }
     }
-    const apply = (flat: readonly Tensor[], hyper: Tensor): Tensor => {
-      const norm = optimizer.update(flat, hyper, lossScale(), scaler?.taken.tensor.add(1))
-      scaler?.update(norm)
-      return norm
+    const guard = this.#guard
+    const apply = (flat: readonly Tensor[], hyper: Tensor, loss: Tensor): { norm: Tensor, left: Tensor } => {
+      // Where no step is ever left out, the host knows how many were taken.
+      const taken = scaler?.taken ?? (options.skipBadSteps ? guard.taken : undefined)
+      const norm = optimizer.update(flat, hyper, lossScale(), taken?.tensor.add(1), guard.mayTake(loss))
+      const { counts, left } = guard.judge(loss, norm, scaler?.canShrink)
+      scaler?.update(norm, counts)
+      return { norm, left }
     }
     this.#whole = compile((batch: BatchTensors, step: Tensor, hyper: Tensor) => {
-      const { flat, told } = gradients(batch, step, scalar(1))
-      return { told, norm: apply(flat, hyper) }
+      const { flat, loss, told } = gradients(batch, step, scalar(1))
+      return { told, ...apply(flat, hyper, loss) }
     })
     this.#part = compile((batch: BatchTensors, step: Tensor, weight: Tensor, first: Tensor) => {
-      const { flat, told } = gradients(batch, step, weight)
-      this.#sums.forEach((sum, i) => sum.assign(first.notEqual(scalar(0, 'u32')).where(0, sum.tensor).add(flat[i])))
+      const { flat, loss, told } = gradients(batch, step, weight)
+      const sums = [...this.#sums.map((sum, i) => [sum, flat[i]] as const), [this.#loss, loss] as const]
+      for (const [sum, part] of sums) sum.assign(first.notEqual(scalar(0, 'u32')).where(0, sum.tensor).add(part))
       return { told }
     })
-    this.#finish = compile((hyper: Tensor) => ({ norm: apply(this.#sums.map(sum => sum.tensor), hyper) }))
+    this.#finish = compile((hyper: Tensor) => apply(this.#sums.map(sum => sum.tensor), hyper, this.#loss.tensor))
   }
 
   static async over(model: SequenceClassifier, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions): Promise<TrainingSteps> {
     const steps = new TrainingSteps(model, parameters, optimizer, options)
     await steps.#scaler?.initialise()
+    await steps.begin(options.skipBadSteps ?? 0, 0)
     return steps
+  }
+
+  /** Before the first step of a run, or of one that goes on: how many bad steps may be left out, and how many were taken before. */
+  async begin(left: number, taken: number): Promise<void> {
+    await this.#guard.begin(left, taken)
   }
 
   /** Runs optimizer step `t` = 1, 2, … at rate `lr` over up to `accumulate` batches, numbered from `micro` for dropout. */
   async run(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
     const hyper = this.#optimizer.hyper(t, lr)
     if (this.#options.accumulate === 1) {
-      const { told, norm } = await this.#whole(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
-      return { parts: [told], norm }
+      const { told, norm, left } = await this.#whole(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+      return { parts: [told], norm, left }
     }
     const parts: Tensor[] = []
+    for (const args of this.#partArguments(batches, micro)) parts.push((await this.#part(...args)).told)
+    const { norm, left } = await this.#finish(hyper)
+    return { parts, norm, left }
+  }
+
+  /** What each batch of a step is run with. Every example of the step counts the same, those of a short last batch too. */
+  #partArguments(batches: readonly Batch[], micro: number): [BatchTensors, Tensor, Tensor, Tensor][] {
     const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
-    for (const [i, batch] of batches.entries()) {
-      // Every example of the step counts the same, those of a short last batch too.
-      const weight = tensor(batch.rows / rows)
-      const { told } = await this.#part(tensorsOf(batch, this.#withTypes), number(micro + i), weight, number(i === 0 ? 1 : 0))
-      parts.push(told)
+    return batches.map((batch, i) =>
+      [tensorsOf(batch, this.#withTypes), number(micro + i), tensor(batch.rows / rows), number(i === 0 ? 1 : 0)])
+  }
+
+  /**
+   * Runs a step again that was not taken, and tells where it stopped being finite. The same arguments give the same numbers
+   * as long as no step has been taken since.
+   */
+  async diagnose(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<NonFiniteCause | undefined> {
+    const hyper = this.#optimizer.hyper(t, lr)
+    if (this.#options.accumulate === 1) return this.#whole.diagnose(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+    for (const args of this.#partArguments(batches, micro)) {
+      const cause = await this.#part.diagnose(...args)
+      if (cause) return cause
+      // The sums are those of a later step by now.
+      await this.#part(...args)
     }
-    const { norm } = await this.#finish(hyper)
-    return { parts, norm }
+    return this.#finish.diagnose(hyper)
+  }
+
+  /** The loss scale as it is; undefined where the loss is not scaled. */
+  async lossScale(): Promise<number | undefined> {
+    return (await this.#scaler?.scale.read())?.[0]
   }
 
   /** The same, with every dispatch of the first batch timed, and those of the update where it has a plan of its own. */
   async profile(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
     const hyper = this.#optimizer.hyper(t, lr)
     if (this.#options.accumulate === 1) {
-      const { result: { told, norm }, kernels } = await this.#whole.profile(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
-      return { parts: [told], norm, kernels }
+      const { result: { told, norm, left }, kernels } = await this.#whole.profile(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+      return { parts: [told], norm, left, kernels }
     }
     const kernels: KernelTime[] = []
     const parts: Tensor[] = []
-    const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
-    for (const [i, batch] of batches.entries()) {
-      const args = [tensorsOf(batch, this.#withTypes), number(micro + i), tensor(batch.rows / rows), number(i === 0 ? 1 : 0)] as const
+    for (const [i, args] of this.#partArguments(batches, micro).entries()) {
       if (i > 0) {
         parts.push((await this.#part(...args)).told)
         continue
@@ -168,9 +213,9 @@ export class TrainingSteps {
       parts.push(profiled.result.told)
       kernels.push(...profiled.kernels)
     }
-    const { result: { norm }, kernels: update } = await this.#finish.profile(hyper)
+    const { result: { norm, left }, kernels: update } = await this.#finish.profile(hyper)
     const end = kernels.reduce((last, { start, nanoseconds }) => Math.max(last, start + nanoseconds), 0)
-    return { parts, norm, kernels: [...kernels, ...update.map(kernel => ({ ...kernel, start: kernel.start + end }))] }
+    return { parts, norm, left, kernels: [...kernels, ...update.map(kernel => ({ ...kernel, start: kernel.start + end }))] }
   }
 
   /** Plans a step over batches of this shape without running it. */
@@ -214,6 +259,11 @@ export class EvaluationStep {
 
   async run(batch: Batch): Promise<{ losses: Tensor, logits: Tensor }> {
     return this.#run(tensorsOf(batch, this.#withTypes))
+  }
+
+  /** Where an evaluation of this batch stopped being finite. */
+  async diagnose(batch: Batch): Promise<NonFiniteCause | undefined> {
+    return this.#run.diagnose(tensorsOf(batch, this.#withTypes))
   }
 
   /** Plans it for batches of this shape without running it. */

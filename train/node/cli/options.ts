@@ -5,7 +5,7 @@ import { parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import { SCHEDULES } from '../../schedules.ts'
 import {
-  type Given, type Kind, type ValuesOf, argumentsOf, count, flag, helpOf, nearest, number, oneOf, optional, parseTable, text, valued,
+  type Given, type Kind, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional, parseTable, text, valued,
 } from './table.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads it; what is all but a word is refused as a misspelt one. */
@@ -63,11 +63,7 @@ const groups = {
   'What is trained': {
     tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'adapters, every parameter, or the classifier alone'),
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
-    'lora-alpha': valued(
-      number('a number above 0', (value) => value > 0),
-      1,
-      'their scale is alpha / rank',
-    ),
+    'lora-alpha': valued(factor, 1, 'their scale is alpha / rank'),
     'lora-dropout': valued(
       number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
       0,
@@ -82,10 +78,7 @@ const groups = {
   },
   Training: {
     lr: {
-      ...optional(
-        number('a number above 0', (value) => value > 0),
-        'peak learning rate',
-      ),
+      ...optional(factor, 'peak learning rate'),
       defaultSays: `${DEFAULT_RATES.lora.toExponential()}, and ${DEFAULT_RATES.full.toExponential()} with --tune full`,
     },
     schedule: valued(oneOf(...SCHEDULES), 'linear', 'how the rate falls after the warm-up'),
@@ -97,18 +90,15 @@ const groups = {
       0.06,
       'warm-up: a fraction of all steps, or a count of them',
     ),
-    'weight-decay': valued(
-      number('a number of at least 0', (value) => value >= 0),
-      0.01,
-      'decoupled; none on biases and norms',
-    ),
+    'weight-decay': valued(factorOrZero, 0.01, 'decoupled; none on biases and norms'),
     epochs: valued(count(1), 3, 'passes over the training examples'),
     'batch-size': valued(count(1), 16, 'examples a batch'),
     accumulate: valued(count(1), 1, 'batches an optimizer step'),
-    clip: valued(
-      number('a number of at least 0', (value) => value >= 0),
-      1,
-      "limit of the gradient's global norm; 0 for none",
+    clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
+    'skip-bad-steps': valued(
+      count(0),
+      0,
+      'leave out up to so many steps whose loss or gradient is NaN or infinite; the next one ends the run with status 3',
     ),
     seed: valued(
       number(
@@ -158,11 +148,12 @@ export type Options = Omit<ValuesOf<typeof groups>, 'lr'> & Pick<Given, 'given'>
   readonly lr: number
 }
 
-/** What may be given along with `--resume`: nothing that would change the run. */
+/** What may be given along with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
 const resumable = new Set([
   'resume',
   'adapter',
   'checkpoint-every',
+  'skip-bad-steps',
   'profile',
   'dry-run',
   'json',
@@ -178,9 +169,11 @@ const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'tr
  * each other.
  */
 export function parseOptions(argv: readonly string[]): Options {
-  const { positionals: _none, ...options } = parseTable(groups, argv)
-  refuseConflicts(options, options.given)
-  return { ...options, lr: options.lr ?? DEFAULT_RATES[options.tune] }
+  const { positionals: _none, ...parsed } = parseTable(groups, argv)
+  refuseConflicts(parsed, parsed.given)
+  const options = { ...parsed, lr: parsed.lr ?? DEFAULT_RATES[parsed.tune] }
+  refuseDecay(options)
+  return options
 }
 
 /** Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place. */
@@ -200,9 +193,24 @@ function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'
   if (tune === 'full' && precision === 'f16') throw new UserError('--precision f16 is for frozen weights; --tune full has none')
 }
 
-/** Help with every option and its default. */
+/** A step multiplies weights by 1 − lr · decay: what is 0 or below wipes them out or turns their signs. The default is left alone. */
+function refuseDecay({ lr, weightDecay, given }: Options): void {
+  if (!given.has('weight-decay') || lr * weightDecay < 1) return
+  throw new UserError(`--weight-decay ${weightDecay} at --lr ${lr} would turn the signs of weights: lr × weight-decay must be below 1`)
+}
+
+const EXIT_STATUSES = [
+  ['0', 'the run is done'],
+  ['2', 'a mistake in options, files or data, or something that the machine lacks'],
+  ['3', 'numbers that are not finite: the last checkpoint stands, and nothing was saved as trained'],
+  ['130, 143', 'stopped by a signal, with a checkpoint'],
+] as const
+
+/** Help with every option and its default, and what the exit status says. */
 export function helpText(): string {
-  return helpOf(groups, 'npx node train/imdb.ts [options]',
+  const statuses = ['Exit status:', ...EXIT_STATUSES.map(([status, means]) => `  ${status.padEnd(28)}${means}`)].join('\n')
+  const options = helpOf(groups, 'npx node train/imdb.ts [options]',
     'Fine-tunes BERT or DistilBERT on labelled reviews. With neither --data nor --model it does the best that the\n' +
       'machine allows. Defaults are in brackets.')
+  return `${options}\n${statuses}\n`
 }

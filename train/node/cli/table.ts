@@ -37,6 +37,18 @@ export const number = (expects: string, fits: (value: number) => boolean, shown 
 export const count = (least: number): Kind<number> =>
   number(`a whole number of at least ${least}`, (value) => Number.isSafeInteger(value) && value >= least, 'N')
 
+/**
+ * Ends of a factor of training. The GPU computes in f32, from 1.2e-38 to 3.4e38, and AdamW multiplies and divides a rate by
+ * up to 1e8 (1 − β, √v̂ + ε) before it meets a weight: beyond these ends a factor can only vanish or overflow.
+ */
+const FACTOR = { least: 1e-30, most: 1e30 } as const
+const isFactor = (value: number): boolean => value >= FACTOR.least && value <= FACTOR.most
+const FACTOR_RANGE = `from ${FACTOR.least} to ${FACTOR.most.toExponential().replace('+', '')}`
+
+/** A positive number that a training step multiplies others with: a learning rate, LoRA's alpha. */
+export const factor: Kind<number> = number(`a number ${FACTOR_RANGE}`, isFactor)
+export const factorOrZero: Kind<number> = number(`0 or a number ${FACTOR_RANGE}`, (value) => value === 0 || isFactor(value))
+
 export const oneOf = <T extends string>(...words: readonly T[]): Kind<T> => ({
   shown: words.join('|'),
   expects: words.length > 1 ? `${words.slice(0, -1).join(', ')} or ${words[words.length - 1]}` : `${words[0]} only`,

@@ -1,6 +1,6 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
 import { resolve } from 'node:path'
-import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
+import { type AdapterInfo, type Device, DeviceLost, NonFinite, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../../../models/index.ts'
 import { saveModel } from '../../../models/node/model.ts'
@@ -25,6 +25,7 @@ import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import type { TextSets } from '../../shapes.ts'
 import { command, stopOnSignals } from '../cli/shell.ts'
 import { KernelChoices } from '../run/kernels.ts'
+import type { ReportParts } from '../report/write.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from '../../trainer.ts'
 
 /** Sentences that every run classifies in the end, to see the model at work. */
@@ -247,6 +248,11 @@ async function work(
         run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
         progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
       },
+      onSkippedStep: step => {
+        run.appendMetrics({ ...step, wall_seconds: wallSeconds() })
+        progress.update(step.step, { examplesPerSecond: step.examples_per_second })
+        if (step.skipped === 'not finite') progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
+      },
       onEvaluationProgress: (done, total) => {
         if (!validating) progress.start('validate', total)
         validating = true
@@ -278,26 +284,24 @@ async function work(
     stopping.end()
 
     progress.start('test', test.length)
-    const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) })
+    const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) }, 'the test')
     progress.stop()
     const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
-    const said = await trainer.evaluate(sentences)
+    const said = await trainer.evaluate(sentences, {}, 'the example sentences')
     await saveTrained(run, prepared)
     const steps = run.readMetrics().filter(line => line.split === undefined)
     const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
     const result = {
       val_accuracy: outcome.best?.accuracy ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
-      test_accuracy: tested.accuracy, test_loss: tested.loss, loss: steps.at(-1)?.loss ?? null,
+      test_accuracy: tested.accuracy, test_loss: tested.loss, loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
       f1: tested.confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
+      skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
       examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
       plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
       adapter: device.info.name, tilegrad: version,
     }
-    // Loaded only here: the charts' library takes longer to load than all else.
-    const { writeReport } = await import('../report/write.ts')
-    const repeat = { command: command(...pinnedArguments(run)), exact: !prepared.choices.measured }
-    await writeReport(run, { result, evaluation: tested, test: data.test, data, ...repeat })
     await run.writeResult(result)
+    const hasReport = await reported(run, { result, evaluation: tested, test: data.test, data, exact: !prepared.choices.measured })
 
     console.say(`\nHeld-out accuracy: ${percent(tested.accuracy)} of ${count(test.length)} reviews that training never saw`
       + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
@@ -306,7 +310,7 @@ async function work(
       const [, positive] = said.probabilities[i]
       console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
     })
-    console.say(`\nReport:  ${run.path('report.html')}`)
+    if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
     if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
     console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
     if (options.model === BUNDLED.model) {
@@ -320,6 +324,23 @@ async function work(
     throw await explained(error, run, device)
   } finally {
     progress.stop()
+  }
+}
+
+/**
+ * Writes the report. It shows what the folder holds, so a run whose report fails is done all the same: that is said on
+ * stderr, and the run's status stays 0.
+ */
+async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<boolean> {
+  try {
+    // Loaded only here: the charts' library takes longer to load than all else.
+    const { writeReport } = await import('../report/write.ts')
+    await writeReport(run, { ...parts, command: command(...pinnedArguments(run)) })
+    return true
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`tilegrad: ${printableLine(`no report was written (${reason}); everything else is in ${run.folder}`)}\n`)
+    return false
   }
 }
 
@@ -355,6 +376,10 @@ async function baseOf(run: Run, { name, revision, commit, folder }: OpenedModel)
 async function explained(error: unknown, run: Run, device: Device): Promise<unknown> {
   const position = await new Checkpoints(run.path('checkpoints')).latest().catch(() => undefined)
   const goOn = `To go on${position ? '' : ', from the beginning,'}`
+  if (error instanceof NonFinite) {
+    const stands = position ? `the checkpoint of step ${position.step} in ${run.folder} is the last good one` : 'there is no checkpoint before it'
+    return new NonFinite(`${error.message}; ${stands}`)
+  }
   const code = codeOf(error)
   if (code !== undefined && DISK_TROUBLE.includes(code)) {
     const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined

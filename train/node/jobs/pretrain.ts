@@ -2,7 +2,7 @@
 // vocabulary, then trains a BERT to guess masked tokens (Devlin et al. 2019). The model that comes with tilegrad was made so.
 import { parseArgs } from 'node:util'
 import { join } from 'node:path'
-import { UserError, compile, grad, openDevice, tensor, useDevice } from '../../../engine/index.ts'
+import { NonFinite, UserError, compile, grad, openDevice, tensor, useDevice } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
 import { openAdapter } from '../../../engine/node/adapters.ts'
 import type { Tensor } from '../../../engine/tensor.ts'
@@ -10,6 +10,9 @@ import { type BertForMaskedLM, type ModelConfig, createMaskedModel, forwardConte
 import { writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import { type Tokenizer, tokenizerFromVocabulary } from '../../../models/tokenizer.ts'
 import { AdamW } from '../../adamw.ts'
+import { factor as learningRate } from '../cli/table.ts'
+import { FiniteCheck, StepGuard } from '../../guard.ts'
+import { badStep, describeCause, figure } from '../../non-finite.ts'
 import { loadUnlabelled } from '../data/reviews.ts'
 import { Mean } from '../../metrics/running.ts'
 import { Progress } from '../cli/progress.ts'
@@ -45,8 +48,12 @@ function readOptions(argv: readonly string[]): { data: string, out: string, numb
   const numbers = { ...defaults }
   for (const name of names) {
     if (values[name] === undefined) continue
-    numbers[name] = Number(values[name])
-    if (!(numbers[name] >= 0)) throw new UserError(`--${name} takes a number; got ${JSON.stringify(values[name])}`)
+    const text = String(values[name])
+    const value = name === 'lr' ? learningRate.read(text) : Number(text)
+    if (value === undefined || !(value >= 0 && value < Infinity)) {
+      throw new UserError(`--${name} takes ${name === 'lr' ? learningRate.expects : 'a number'}; got ${JSON.stringify(text)}`)
+    }
+    numbers[name] = value
   }
   return { data, out, numbers }
 }
@@ -130,13 +137,16 @@ async function main(argv: readonly string[]): Promise<void> {
   await initialise(model.parameters(), seed)
   const parameters = model.trainable()
   const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize })
+  const guard = new StepGuard()
   const step = compile((ids: Tensor, positions: Tensor, labels: Tensor, number: Tensor, hyper: Tensor) => {
     // Dropout pays only where a text is seen many times.
     const context = forwardContext({ training: false, seed, step: number })
     const mask = tensor(new Int32Array(batch * sequence).fill(1), [batch, sequence])
     const loss = model.loss({ ids, mask }, positions, labels, context)
-    optimizer.update(optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor))), hyper)
-    return { loss }
+    const gradients = optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor)))
+    const norm = optimizer.update(gradients, hyper, undefined, undefined, guard.mayTake(loss))
+    guard.judge(loss, norm)
+    return { loss, norm }
   })
 
   const factor = schedule('linear', { warmup: 0.05, steps })
@@ -145,29 +155,53 @@ async function main(argv: readonly string[]): Promise<void> {
   let saved = performance.now()
   const end = numbers.minutes > 0 ? performance.now() + numbers.minutes * 60_000 : Infinity
   const began = performance.now()
-  let waiting: Tensor | undefined
+  let waiting: { t: number, rate: number, args: Parameters<typeof step>, told: Awaited<ReturnType<typeof step>> } | undefined
   let recent = 0
+  /** Reads the step before. Throws a NonFinite where it was not finite: no step after that changes anything. */
+  const settle = async (): Promise<void> => {
+    if (!waiting) return
+    const { t, rate, args, told } = waiting
+    const [value, norm] = [await told.loss.item(), await told.norm.item()]
+    if (!Number.isFinite(value) || !Number.isFinite(norm)) {
+      throw badStep({ step: t, loss: value, norm, lr: rate, lossScale: undefined, skipped: 0 },
+        describeCause(await step.diagnose(...args), (variable, element) => optimizer.placeOf(variable, element)))
+    }
+    loss.add(value)
+    recent = recent === 0 ? value : 0.98 * recent + 0.02 * value
+    waiting = undefined
+  }
+  const check = new FiniteCheck(optimizer.state())
+  const saveGood = async (t: number): Promise<void> => {
+    await settle()
+    const bad = await check.first()
+    if (bad) {
+      const place = optimizer.placeOf(bad.variable, bad.element)
+      throw new NonFinite(`an update up to step ${t} overflowed: ${place?.name ?? bad.variable} is ${figure(bad.value)}; nothing was saved of it`)
+    }
+    await save(out, model, tokenizer)
+  }
   progress.start('pretrain', steps)
+  let done = 0
   for (let t = 1; t <= steps && performance.now() < end; t++) {
     if (order.length < batch) order = random.shuffle(rows.map((_, i) => i))
     const { ids, positions, labels } = maskRows(order.splice(-batch).map(i => rows[i]), sequence, tokenizer, random)
     // With a limit of time, the rate falls with the time that is left.
     const rate = numbers.minutes > 0 ? Math.min(1, t / 50) * (1 - (performance.now() - began) / (end - began)) : factor(t - 1)
-    const told = await step(tensor(ids, [batch, sequence]), tensor(positions), tensor(labels), tensor(Uint32Array.of(t), []), optimizer.hyper(t, lr * rate))
-    if (waiting) {
-      const value = await waiting.item()
-      loss.add(value)
-      recent = recent === 0 ? value : 0.98 * recent + 0.02 * value
-    }
-    waiting = told.loss
+    const args: Parameters<typeof step> = [
+      tensor(ids, [batch, sequence]), tensor(positions), tensor(labels), tensor(Uint32Array.of(t), []), optimizer.hyper(t, lr * rate),
+    ]
+    const told = await step(...args)
+    await settle()
+    waiting = { t, rate: lr * rate, args, told }
+    done = t
     progress.update(t, { loss: recent, examplesPerSecond: batch * t / ((performance.now() - began) / 1000) })
     if (performance.now() - saved > SAVE_EVERY_SECONDS * 1000) {
-      await save(out, model, tokenizer)
+      await saveGood(t)
       saved = performance.now()
     }
   }
   progress.stop()
-  await save(out, model, tokenizer)
+  await saveGood(done)
   process.stderr.write(`Loss lately ${recent.toFixed(3)} (${Math.log(tokenizer.vocabSize).toFixed(3)} is chance); saved to ${out}\n`)
   device.close()
 }
@@ -175,7 +209,7 @@ async function main(argv: readonly string[]): Promise<void> {
 try {
   await main(process.argv.slice(2))
 } catch (error) {
-  if (!(error instanceof UserError)) throw error
+  if (!(error instanceof UserError || error instanceof NonFinite)) throw error
   process.stderr.write(`tilegrad: ${error.message}\n`)
-  process.exit(2)
+  process.exit(error instanceof NonFinite ? 3 : 2)
 }

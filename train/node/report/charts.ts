@@ -72,12 +72,23 @@ const axis = (name: string) => ({
 
 const horizontal = (name: string) => ({ ...axis(name), nameLocation: 'middle', nameGap: 28 })
 
+/** Decades in which ECharts finds ticks: beyond them it rounds their distance to 0, and fails. */
+const DECADES = { least: -3, most: 12 }
+
+/** The power of ten that values are drawn as multiples of: 1 unless their largest magnitude is far from it. */
+function unitOf(values: readonly number[]): number {
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0)
+  const decade = largest === 0 ? 0 : Math.floor(Math.log10(largest))
+  return decade < DECADES.least || decade > DECADES.most ? 10 ** decade : 1
+}
+
 /** Lines over a common axis. A single point is drawn as a mark. */
 export function lineChart(text: ChartText, lines: readonly Line[], options: LineChartOptions = {}): Markup {
+  const drawn = lines.map(({ points }) =>
+    points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y) && (!options.logarithmic || y > 0)))
+  const unit = options.ticks ? 1 : unitOf(drawn.flat().map(([, y]) => y))
   const series = lines.map((line, i) => {
-    const points = line.points.filter(
-      ([x, y]) => Number.isFinite(x) && Number.isFinite(y) && (!options.logarithmic || y > 0),
-    )
+    const points = drawn[i].map(([x, y]): Point => [x, y / unit])
     const colour = line.faint ? COLOURS.faint[0] : SERIES[i % SERIES.length][0]
     return {
       type: 'line',
@@ -94,7 +105,8 @@ export function lineChart(text: ChartText, lines: readonly Line[], options: Line
       itemStyle: { color: colour },
     }
   })
-  const format = options.format
+  const inUnits = unit === 1 ? undefined : (value: number) => (value === 0 ? '0' : value.toExponential(1))
+  const format = options.format ?? inUnits
   return draw(text, {
     grid: { left: 70, right: 24, top: 40, bottom: 46 },
     ...(lines.length > 1 && { legend: { top: 0, right: 20, textStyle: { color: COLOURS.ink[0] } } }),
@@ -113,7 +125,7 @@ export function lineChart(text: ChartText, lines: readonly Line[], options: Line
       type: options.logarithmic ? 'log' : 'value',
       scale: !options.fromZero,
       ...options.ticks,
-      ...(format && { axisLabel: { ...axis('').axisLabel, formatter: (value: number) => format(value) } }),
+      ...(format && { axisLabel: { ...axis('').axisLabel, formatter: (value: number) => format(value * unit) } }),
     },
     series,
   })

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
 import { exists, openSafetensors, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import type { StateEntry } from '../../adamw.ts'
+import { finiteJson } from './json.ts'
 import type { CheckpointStore, Position } from '../../checkpoint-store.ts'
 
 const KEPT = 2
@@ -55,7 +56,7 @@ export class Checkpoints implements CheckpointStore {
     await rm(making, { recursive: true, force: true })
     await mkdir(making, { recursive: true })
     await writeState(join(making, STATE), entries)
-    await writeAtomic(join(making, POSITION), `${JSON.stringify(position, null, 2)}\n`)
+    await writeAtomic(join(making, POSITION), `${finiteJson(position, join(making, POSITION), 2)}\n`)
     await rename(making, target)
     const steps = await this.#steps()
     for (const step of steps.slice(0, -KEPT)) await rm(join(this.folder, folderName(step)), { recursive: true, force: true })

@@ -5,6 +5,7 @@ import { access, constants, mkdir, readdir, readFile, stat } from 'node:fs/promi
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
 import { codeOf, exists, isFolder, readJson, writeAtomic } from '../../../models/node/files.ts'
+import { finiteJson } from './json.ts'
 import { lock } from './lock.ts'
 
 /** One line of metrics.jsonl: an optimizer step, or an evaluation after it. */
@@ -164,9 +165,13 @@ export class Run {
     return exists(this.path(RESULT))
   }
 
-  /** Adds a line to metrics.jsonl, in one write: whoever is killed leaves whole lines, or at worst a cut last one. */
+  /**
+   * Adds a line to metrics.jsonl, in one write: whoever is killed leaves whole lines, or at worst a cut last one. Throws a
+   * NonFinite on a figure that is not finite.
+   */
   appendMetrics(metrics: Metrics): void {
-    this.#withMetrics((file) => writeSync(file, `${JSON.stringify(metrics)}\n`))
+    const line = finiteJson(metrics, this.path(METRICS))
+    this.#withMetrics((file) => writeSync(file, `${line}\n`))
   }
 
   /** Brings the lines written so far to the disk. To be called before a checkpoint that counts on them. */
@@ -212,9 +217,9 @@ export class Run {
     }
   }
 
-  /** Writes result.json, which says that the run is finished. */
+  /** Writes result.json, which says that the run is finished. Throws a NonFinite on a figure that is not finite. */
   async writeResult(result: Readonly<Record<string, unknown>>): Promise<void> {
-    await writeAtomic(this.path(RESULT), toJson(result))
+    await writeAtomic(this.path(RESULT), `${finiteJson(result, this.path(RESULT), 2)}\n`)
   }
 
   /** What result.json says; undefined while there is none. */

@@ -31,7 +31,7 @@ describe('options', () => {
       data: undefined, model: undefined, tokenizer: undefined, init: 'pretrained',
       tune: 'lora', loraRank: 8, loraAlpha: 1, loraDropout: 0, loraTargets: 'query,value,mlp', trainHead: false,
       lr: 5e-4, schedule: 'linear', warmup: 0.06, weightDecay: 0.01, epochs: 3, batchSize: 16, accumulate: 1,
-      maxLength: 256, clip: 1, seed: 42, recompute: false, precision: 'f32',
+      maxLength: 256, clip: 1, skipBadSteps: 0, seed: 42, recompute: false, precision: 'f32',
       limitTrain: undefined, limitTest: undefined, valSplit: 0.1,
       out: undefined, name: undefined, resume: undefined, checkpointEvery: 30, merge: false, dryRun: false,
       json: false,
@@ -131,29 +131,30 @@ describe('a mistake on the command line is told in one line', () => {
   })
 
   test('a missing value', () => {
-    expect(mistake('--lr')).toBe('--lr takes a number above 0; got nothing')
-    expect(mistake('--lr', '--seed', '3')).toBe('--lr takes a number above 0; got nothing')
+    expect(mistake('--lr')).toBe('--lr takes a number from 1e-30 to 1e30; got nothing')
+    expect(mistake('--lr', '--seed', '3')).toBe('--lr takes a number from 1e-30 to 1e30; got nothing')
     expect(mistake('--data', '')).toBe('--data takes a path or the name of a Hub dataset; got ""')
   })
 
   test('a bad value', () => {
     const cases: [string, string, string][] = [
       ['--lora-rank', '0', 'a whole number of at least 1'],
-      ['--lora-alpha', '0', 'a number above 0'],
+      ['--lora-alpha', '0', 'a number from 1e-30 to 1e30'],
       ['--lora-dropout', '1', 'a number from 0 up to, not including, 1'],
       ['--epochs', '-1', 'a whole number of at least 1'],
-      ['--lr', 'abc', 'a number above 0'],
-      ['--weight-decay', '-0.1', 'a number of at least 0'],
+      ['--lr', 'abc', 'a number from 1e-30 to 1e30'],
+      ['--weight-decay', '-0.1', '0 or a number from 1e-30 to 1e30'],
       ['--warmup', '1.5', 'a fraction below 1 or a count of steps'],
       ['--val-split', '2.5', 'a count of examples or a fraction below 1'],
       ['--limit-train', '0', 'a whole number of at least 1'],
       ['--max-length', '3', 'a whole number of at least 4'],
-      ['--clip', '-1', 'a number of at least 0'],
+      ['--clip', '-1', '0 or a number from 1e-30 to 1e30'],
       ['--seed', '4294967296', 'a whole number from 0 to 4294967295'],
       ['--tune', 'qlora', 'lora, full or head'],
       ['--schedule', 'step', 'linear, cosine or constant'],
       ['--precision', 'bf16', 'f32 or f16'],
       ['--init', 'zero', 'pretrained or random'],
+      ['--skip-bad-steps', '-1', 'a whole number of at least 0'],
     ]
     for (const [option, value, expects] of cases) {
       expect(mistake(option, value)).toBe(`${option} takes ${expects}; got ${JSON.stringify(value)}`)
@@ -182,7 +183,34 @@ describe('a mistake on the command line is told in one line', () => {
   })
 })
 
+test('factors that can only overflow or vanish in f32 are refused, those that may overflow are not', () => {
+  for (const name of ['--lr', '--lora-alpha', '--weight-decay', '--clip']) {
+    for (const value of ['1e308', '1e31', '1e-31', '1e-300', '1e400', 'Infinity', 'NaN']) {
+      expect(mistake(name, value), name).toMatch(/ takes (0 or )?a number from 1e-30 to 1e30; got /)
+    }
+  }
+  expect(mistake('--lora-dropout', '0.99999999999999999')).toContain('up to, not including, 1; got')
+  expect(mistake('--warmup', '1e308')).toContain('takes a fraction below 1 or a count of steps; got')
+  expect(parseOptions(['--tune', 'full', '--lr', '1e30'])).toMatchObject({ lr: 1e30, weightDecay: 0.01 })
+  expect(parseOptions(['--lora-alpha', '1e30', '--clip', '0', '--weight-decay', '0'])).toMatchObject({ loraAlpha: 1e30, clip: 0, weightDecay: 0 })
+})
+
+test('a decay that would turn the signs of weights is refused with the rate that it goes with', () => {
+  expect(mistake('--weight-decay', '2000')).toBe(
+    '--weight-decay 2000 at --lr 0.0005 would turn the signs of weights: lr × weight-decay must be below 1')
+  expect(mistake('--lr', '10', '--weight-decay', '0.1')).toContain('--weight-decay 0.1 at --lr 10 would turn')
+  expect(parseOptions(['--weight-decay', '1999']).weightDecay).toBe(1999)
+})
+
+test('a run may go on with steps left out that are not finite', () => {
+  expect(parseOptions(['--resume', 'runs/x', '--skip-bad-steps', '2']).skipBadSteps).toBe(2)
+})
+
 describe('the help', () => {
+  test('says what each exit status means', () => {
+    expect(helpText()).toMatch(/Exit status:\n +0 .+\n +2 .+\n +3 +numbers that are not finite: .+\n +130, 143 .+\n$/)
+  })
+
   test('lists every documented option once, with its default', () => {
     for (const name of documented) expect(optionsInHelp.filter((listed) => listed === name)).toEqual([name])
     const help = helpText().replace(/\s+/g, ' ')

@@ -291,6 +291,20 @@ describe('a report', () => {
 describe('a chart', () => {
   const text = { id: 'c', title: 'A <title>', description: 'Says & tells', x: 'step', y: '<loss>' }
 
+  test('is drawn whatever the size of its values, and however close they are', () => {
+    const options = [{ fromZero: true, format: (value: number) => value.toExponential(1) }, {}, { logarithmic: true }]
+    for (const size of [1e-300, 1e-21, 1e-7, 1, 1e30]) {
+      for (const values of [[0, size, size], [size, size * (1 + 2.3e-16)]]) {
+        for (const option of options) {
+          const { text: svg } = lineChart(text, [{ name: 'a', points: values.map((y, x) => [x, y]) }], { whole: true, ...option })
+          expect(svg, `${values}`).not.toMatch(/NaN|Infinity/)
+        }
+      }
+    }
+    const { text: svg } = lineChart(text, [{ name: 'a', points: [[1, 0], [2, 1e-21]] }], { fromZero: true })
+    expect(svg, 'labels are of the values, not of what is drawn').toContain('>1.0e-21</text>')
+  })
+
   test('draws a line through its points', () => {
     const { text: svg } = lineChart(text, [{ name: 'a', points: [[0, 0], [1, 1], [2, 0]] }], { fromZero: true })
     // Up in the middle, back to where it began.
