@@ -21,10 +21,10 @@ export const OPTIONS: TrainerOptions = {
 export type Tune = 'full' | 'lora'
 
 export async function tinyModel(
-  tune: Tune, changes: Readonly<Record<string, unknown>> = {}, precision: 'f32' | 'f16' = 'f32',
+  tune: Tune, changes: Readonly<Record<string, unknown>> = {}, precision: 'f32' | 'f16' = 'f32', alpha = 8,
 ): Promise<SequenceClassifier> {
   const model = createModel(tinyModelConfig(changes))
-  setTuning(model, tune, tune === 'lora' ? { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value', 'mlp'], trainHead: true } : undefined)
+  setTuning(model, tune, tune === 'lora' ? { rank: 4, alpha, dropout: 0.1, targets: ['query', 'value', 'mlp'], trainHead: true } : undefined)
   if (precision === 'f16') model.storeFrozenAs('f16')
   await initialise(model.parameters(), 11)
   return model
