@@ -1,15 +1,16 @@
 // The Hub's cache on disk, in the layout that huggingface_hub and @huggingface/hub share, so that none downloads what
 // another has: <cache>/models--org--name/{refs/<revision>, blobs/<hash>, snapshots/<commit>/<path> → blob}. Downloads
 // are taken up where they broke off, and every file is checked against the hash that the Hub gives for it.
-import { createHash } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import type { Hash } from 'node:crypto'
-import { copyFile, mkdir, open, readFile, readdir, rename, rm, stat, symlink } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { copyFile, lstat, mkdir, open, readFile, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
-import { dirname, join, normalize, relative } from 'node:path'
-import { getRepoFolderName } from '@huggingface/hub'
-import type { ListFileEntry } from '@huggingface/hub'
+import { hostname } from 'node:os'
+import { basename, dirname, join, relative } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
 import { codeOf, exists, writeAtomic } from './files.ts'
+import { type HubLimits, NoAnswer, NotTheHub, pauseAfter } from './hub-network.ts'
 
 /** A repository at a revision, and the cache that it belongs in. */
 export interface Repository {
@@ -39,8 +40,8 @@ export function isCommit(text: string): boolean {
   return COMMIT.test(text)
 }
 
-function folderOf(repository: Repository): string {
-  return join(repository.cacheDir, getRepoFolderName({ type: repository.type, name: repository.name }))
+function folderOf({ type, name, cacheDir }: Repository): string {
+  return join(cacheDir, [`${type}s`, ...name.split('/')].join('--'))
 }
 
 /** The snapshot's folder of a commit, whether or not it is there. */
@@ -66,53 +67,132 @@ export async function snapshotFiles(folder: string): Promise<string[]> {
   return paths.filter((_, i) => there[i]).map(path => relative(folder, path).replaceAll('\\', '/')).sort()
 }
 
-/** Checks one entry of a repository's listing: it comes from a stranger, and its path and hash become file names. */
-export function remoteFile(entry: ListFileEntry, repository: Repository): RemoteFile {
-  const { path, size, lfs, oid, xetHash } = entry
-  const etag = lfs?.oid ?? xetHash ?? oid ?? ''
-  const inside = path !== '' && !/^(\.\.|[/\\])/.test(normalize(path)) && !/^[a-z]:/i.test(path)
-  if (!inside || !/^[0-9a-f]{40,64}$/.test(etag) || !Number.isSafeInteger(size) || size < 0) {
-    const { type, name } = repository
-    throw new UserError(`${type} ${name} lists a file that can't be stored: ${JSON.stringify(path)}`)
-  }
-  return { path, size, etag, hash: lfs ? 'sha256' : xetHash ? undefined : 'git' }
+/** Bytes of a path, and of each name in it, that file systems take. */
+const LONGEST_PATH = 1024
+const LONGEST_NAME = 255
+
+/** Whether a path of a repository, `/` between folders, is one inside of it on every system, and can be stored. */
+function isSafePath(path: string): boolean {
+  // Backslashes and drive letters mean something on Windows, control characters in terminals.
+  if (/[\p{Cc}\\]|^[a-z]:/iu.test(path) || !path.isWellFormed() || Buffer.byteLength(path) > LONGEST_PATH) return false
+  return path.split('/').every(name => !['', '.', '..'].includes(name) && Buffer.byteLength(name) <= LONGEST_NAME)
+}
+
+/** A hash in hexadecimal digits, undefined where it is none. */
+function hashOf(value: unknown, digits: 40 | 64): string | undefined {
+  return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/.test(value) ? value : undefined
 }
 
 /**
- * Brings one file into the cache's blobs unless it is there. `openRemote` gives its bytes from a position on. Throws a
- * UserError where the download breaks off (what came stays for the next try) or is not what the Hub's hash says.
+ * Checks one entry of a repository's listing: it comes from a stranger, and its path and hash become file names.
+ * Undefined for what is no file. Throws a UserError for a file that can't be stored, a Trouble for no entry at all.
  */
-export async function downloadBlob(
-  repository: Repository, file: RemoteFile, openRemote: (from: number) => Promise<AsyncIterable<Uint8Array>>,
-  progress: Progress | undefined,
-): Promise<void> {
+export function remoteFile(entry: unknown, { type, name }: Repository): RemoteFile | undefined {
+  const field = (of: unknown, key: string): unknown =>
+    typeof of === 'object' && of !== null ? (of as Readonly<Record<string, unknown>>)[key] : undefined
+  const path = field(entry, 'path')
+  if (typeof field(entry, 'type') !== 'string' || typeof path !== 'string') throw new NotTheHub('a list of something else than files')
+  if (field(entry, 'type') !== 'file') return undefined
+  const [size, lfs, xet] = [field(entry, 'size'), field(entry, 'lfs'), field(entry, 'xetHash')]
+  const hash = lfs != null ? 'sha256' : xet != null ? undefined : 'git'
+  const etag = hash === 'git' ? hashOf(field(entry, 'oid'), 40) : hashOf(hash ? field(lfs, 'oid') : xet, 64)
+  if (!isSafePath(path) || etag === undefined || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw new UserError(`${type} ${name} lists a file that can't be stored: ${JSON.stringify(path)}`)
+  }
+  return { path, size, etag, hash }
+}
+
+/** How a file's bytes are had. */
+export interface Source {
+  /** The file's bytes from a position on, exactly those. Throws a Trouble, also while they are read. */
+  readonly open: (file: RemoteFile, from: number) => Promise<AsyncIterable<Uint8Array>>
+  readonly limits: HubLimits
+  readonly progress?: Progress
+}
+
+/**
+ * Brings one file into the cache's blobs unless it is there. Throws a UserError where the download breaks off more often
+ * than `limits` has it (what came stays for the next try), does not fit on the disk, or is not what the Hub's hash says.
+ */
+export async function downloadBlob(repository: Repository, file: RemoteFile, source: Source): Promise<void> {
   const blob = join(folderOf(repository), 'blobs', file.etag)
-  if (await exists(blob)) return
-  const incomplete = `${blob}.incomplete`
+  if (await sizeOf(blob) === file.size) return
   await mkdir(dirname(blob), { recursive: true })
-  // Written at positions, never cut: two processes that fetch one file write the same bytes in the same places.
-  const handle = await open(incomplete, 'r+').catch(() => open(incomplete, 'w+'))
+  const { partial, handle } = await takePartial(blob)
   let digest: string | undefined
   try {
-    digest = await fill(handle, repository, file, openRemote, progress)
+    digest = await fill(handle, repository, file, source)
     await handle.sync()
   } finally {
     await handle.close()
+    // For the next try; what is complete goes to its place or away.
+    if (digest === undefined) await rename(partial, `${blob}.${FREE}`)
   }
   if (file.hash !== undefined && digest !== file.etag) {
-    await rm(incomplete, { force: true })
+    await rm(partial, { force: true })
     throw new UserError(`${file.path} of ${repository.name} came damaged from the Hub and was thrown away; try again`)
   }
-  await rename(incomplete, blob).catch(async (error: unknown) => {
-    // Another process may have finished it first.
-    if (codeOf(error) !== 'ENOENT' || !(await exists(blob))) throw error
-  })
+  await rename(partial, blob)
+  for (const left of await abandoned(blob)) await rm(left, { force: true })
 }
+
+async function sizeOf(path: string): Promise<number | undefined> {
+  return stat(path).then(found => found.isFile() ? found.size : undefined, () => undefined)
+}
+
+/** Ends the name of a partial file that no process is writing. */
+const FREE = 'tilegrad.incomplete'
+
+/** Names this process in partial files that it writes: the host too, since a cache may lie on a shared disk. */
+const OWNER = `${createHash('sha256').update(hostname()).digest('hex').slice(0, 8)}-${process.pid}`
+
+/** Opens a file that no other process writes to, with what an earlier try left of the blob, if anything. */
+async function takePartial(blob: string): Promise<{ partial: string, handle: FileHandle }> {
+  const partial = `${blob}.${OWNER}-${randomBytes(4).toString('hex')}.incomplete`
+  for (const left of await abandoned(blob)) {
+    // Renaming is a claim that only one process makes good.
+    if (!await rename(left, partial).then(() => true, () => false)) continue
+    const handle = await open(partial, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0)).catch(() => undefined)
+    if ((await handle?.stat())?.isFile() && handle) return { partial, handle }
+    await handle?.close()
+    await rm(partial, { recursive: true, force: true })
+  }
+  return { partial, handle: await open(partial, 'wx+') }
+}
+
+/** What is there of a blob and belongs to no process that still runs, where that can be told, the longest first. */
+async function abandoned(blob: string): Promise<string[]> {
+  const prefix = `${basename(blob)}.`
+  const found: { path: string, size: number }[] = []
+  for (const name of await readdir(dirname(blob))) {
+    if (!name.startsWith(prefix) || !name.endsWith('incomplete')) continue
+    const path = join(dirname(blob), name)
+    const { size, mtimeMs } = await lstat(path).catch(() => ({ size: 0, mtimeMs: 0 }))
+    const minutes = (Date.now() - mtimeMs) / 60_000
+    const rest = name.slice(prefix.length)
+    const [, host, pid] = /^([0-9a-f]{8})-(\d+)-/.exec(rest) ?? []
+    // Other tools' files, and those of other machines, are left alone while they grow.
+    const inUse = rest !== FREE && (host !== undefined && OWNER.startsWith(host) ? isRunning(Number(pid)) : minutes < 10)
+    if (!inUse) found.push({ path, size })
+  }
+  return found.sort((a, b) => b.size - a.size).map(({ path }) => path)
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return codeOf(error) === 'EPERM'
+  }
+}
+
+/** A connection that brought this much counts as a success: tries are counted anew. */
+const PROGRESS_BYTES = 2 ** 20
 
 /** Adds to `handle` what it lacks of the file, and gives the whole's hash. */
 async function fill(
-  handle: FileHandle, repository: Repository, file: RemoteFile,
-  openRemote: (from: number) => Promise<AsyncIterable<Uint8Array>>, progress: Progress | undefined,
+  handle: FileHandle, repository: Repository, file: RemoteFile, { open, limits, progress }: Source,
 ): Promise<string> {
   const hash = file.hash === 'git' ? gitHash(file.size) : createHash('sha256')
   let done = (await handle.stat()).size
@@ -123,46 +203,46 @@ async function fill(
   if (done > 0) {
     for await (const piece of handle.createReadStream({ start: 0, end: done - 1, autoClose: false })) hash.update(piece)
   }
+  await checkSpace(repository, file, file.size - done)
   progress?.(file.path, done, file.size)
-  if (done < file.size) {
-    const brokenOff = (why: string): UserError => new UserError(
-      `the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} bytes (${why}); ` +
-      'the next try goes on from there')
-    const remote = await openRemote(done)
-    const pieces = remote[Symbol.asyncIterator]()
-    for (;;) {
-      const next = await pieces.next().catch((error: unknown) => {
-        throw brokenOff(reasonOf(error))
-      })
-      if (next.done) break
-      if (next.value.length > file.size - done) {
-        await pieces.return?.()
-        throw brokenOff('more came than the Hub had announced')
+  for (let attempt = 1; done < file.size; attempt++) {
+    const before = done
+    try {
+      for await (const piece of await open(file, done)) {
+        for (let at = 0; at < piece.length;) {
+          at += (await handle.write(piece, at, piece.length - at, done + at)).bytesWritten
+        }
+        hash.update(piece)
+        done += piece.length
+        progress?.(file.path, done, file.size)
       }
-      const piece = next.value
-      for (let at = 0; at < piece.length;) {
-        at += (await handle.write(piece, at, piece.length - at, done + at)).bytesWritten
-      }
-      hash.update(piece)
-      done += piece.length
-      progress?.(file.path, done, file.size)
+    } catch (error) {
+      if (done - before >= PROGRESS_BYTES) attempt = 1
+      if (await pauseAfter(error, attempt, limits)) continue
+      if (done === 0 || !(error instanceof NoAnswer)) throw error
+      throw new UserError(`the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} bytes `
+        + `(${error.message}); the next try goes on from there`)
     }
-    if (done < file.size) throw brokenOff('the connection was closed')
   }
   return hash.digest('hex')
+}
+
+/** Throws a UserError where the cache's disk has not `bytes` free. */
+async function checkSpace({ name, cacheDir }: Repository, file: RemoteFile, bytes: number): Promise<void> {
+  const { bavail, blocks, bsize } = await statfs(cacheDir)
+  // Some file systems don't say.
+  if (blocks === 0 || bytes <= bavail * bsize) return
+  throw new UserError(`${file.path} of ${name} needs ${gigabytes(bytes)}, and the disk of the cache ${cacheDir} has `
+    + `${gigabytes(bavail * bsize)} free; HF_HOME names another`)
+}
+
+function gigabytes(bytes: number): string {
+  return `${Number((bytes / 1e9).toPrecision(3))} GB`
 }
 
 /** Files outside large-file storage are known by git's own hash: SHA-1 over a header and the content. */
 function gitHash(size: number): Hash {
   return createHash('sha1').update(`blob ${size}\0`)
-}
-
-/** The innermost cause's code or message: `fetch failed` alone says nothing, and no more do the codes of Node's fetch. */
-export function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error)
-  if (error.cause instanceof Error) return reasonOf(error.cause)
-  const code = codeOf(error)
-  return code === undefined || code.startsWith('UND_ERR_') ? error.message.split('\n')[0] : code
 }
 
 /** Shows the blobs under their names in the commit's snapshot, then says that the revision is that commit. */

@@ -1,18 +1,17 @@
 // Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN,
 // HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY mean what they mean to everyone). What the
 // cache has whole is used without asking the network; name a `revision`, or `name@revision`, to get another.
-import { readFile } from 'node:fs/promises'
-import * as http from 'node:http'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { HubApiError, InvalidApiResponseFormatError, datasetInfo, downloadFile, listFiles, modelInfo } from '@huggingface/hub'
 import { UserError } from '../../engine/errors.ts'
 import { hubName } from '../config.ts'
-import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, exists, isFolder, readJson, shardMap } from './files.ts'
+import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, exists, isFolder, readJson, readText, shardMap } from './files.ts'
 import {
-  cachedSnapshot, downloadBlob, isCommit, linkSnapshot, reasonOf, remoteFile, snapshotFiles, snapshotFolder,
+  cachedSnapshot, downloadBlob, isCommit, linkSnapshot, remoteFile, snapshotFiles, snapshotFolder,
 } from './hub-cache.ts'
-import type { Progress, RemoteFile, Repository } from './hub-cache.ts'
+import type { Progress, RemoteFile, Repository, Source } from './hub-cache.ts'
+import { BadStatus, HUB_LIMITS, HubClient, NoAnswer, NotTheHub, isOpenToAll } from './hub-network.ts'
+import type { HubLimits } from './hub-network.ts'
 import { TOKENIZER_FILES } from './tokenizer.ts'
 
 export interface HubOptions {
@@ -23,6 +22,8 @@ export interface HubOptions {
   /** The Hub's own cache when left out. */
   readonly cacheDir?: string
   readonly progress?: Progress
+  /** How long the network may take, and how much it may bring; each of HUB_LIMITS where left out. */
+  readonly limits?: Partial<HubLimits>
 }
 
 export interface ModelOptions extends HubOptions {
@@ -49,8 +50,11 @@ class Unreachable extends UserError {}
 const CONFIG_FILE = 'config.json'
 const MODEL_FILES: readonly string[] = [CONFIG_FILE, ...TOKENIZER_FILES, 'tokenizer_config.json']
 
-/** What the system says of a cache that can't be written. */
-const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EDQUOT']
+/** The most bytes of a file that is neither weights nor data. */
+const MOST_BYTES = 256 * 2 ** 20
+
+/** The longest name of a repository, and of a revision: those of the Hub are shorter. */
+const LONGEST_NAME = 200
 
 /** Data sets that go by an old short name. */
 const DATASET_ALIASES: Readonly<Record<string, string>> = { imdb: 'stanfordnlp/imdb' }
@@ -83,6 +87,8 @@ function downloadModel(repository: Repository, options: ModelOptions): Promise<R
   return download(repository, options, async (files, fetchFile) => {
     const byPath = new Map(files.map(file => [file.path, file]))
     const wanted = files.filter(file => MODEL_FILES.includes(file.path))
+    const huge = [...wanted, byPath.get(WEIGHTS_INDEX)].find(file => file && file.size > MOST_BYTES)
+    if (huge) throw new UserError(`${huge.path} of ${repository.name} has ${huge.size} bytes, too many for such a file`)
     const missing = byPath.has(CONFIG_FILE) ? [] : [CONFIG_FILE]
     const whole = byPath.get(WEIGHTS_FILE)
     const index = byPath.get(WEIGHTS_INDEX)
@@ -182,7 +188,8 @@ function parseRepository(type: Repository['type'], text: string, options: HubOpt
   const name = type === 'dataset' && Object.hasOwn(DATASET_ALIASES, given) ? DATASET_ALIASES[given] : given
   const revision = options.revision ?? after ?? 'main'
   const plain = /^[\w-][\w.-]*(\/[\w-][\w.-]*)?$/
-  if (name === undefined || !plain.test(name) || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(revision)) return undefined
+  if (name === undefined || name.length > LONGEST_NAME || revision.length > LONGEST_NAME) return undefined
+  if (!plain.test(name) || !/^[\w-][\w.-]*(\/[\w-][\w.-]*)*$/.test(revision)) return undefined
   return { type, name, revision, cacheDir: options.cacheDir ?? cachePath() }
 }
 
@@ -205,10 +212,14 @@ function refuseOffline(repository: Repository, options: HubOptions): void {
   throw new Unreachable(`${type} ${name} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
 }
 
+/** How the Hub is asked. */
 interface Access {
-  readonly token: string
-  /** Where it stands, for messages. */
-  readonly from: string
+  readonly client: HubClient
+  readonly token?: string
+  /** Where the token stands, for messages. */
+  readonly from?: string
+  /** Whether there is a token that is not sent, since others could read it on the way. */
+  readonly withheld: boolean
 }
 
 /** The Hub's folder on this machine. Here and below, a variable that is empty counts as unset. */
@@ -222,21 +233,27 @@ function cachePath(): string {
 }
 
 /** HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. Throws a UserError where that is no token. */
-async function storedAccess(): Promise<Access | undefined> {
+async function openAccess(options: HubOptions): Promise<Access> {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env
+  const url = endpoint()
   const from = HF_TOKEN ? 'HF_TOKEN' : HF_TOKEN_PATH || join(home(), 'token')
-  const token = (HF_TOKEN || (await readFile(from, 'utf8').catch(() => ''))).trim()
-  if (token === '') return undefined
+  const token = (HF_TOKEN || (await exists(from) && !await isFolder(from) ? await readText(from, 10_000) : '')).trim() || undefined
   // Other characters can't stand in a request's header.
-  if (!/^hf_[!-~]+$/.test(token)) throw new UserError(`${from} holds no token of the Hub: one is hf_ and plain letters and digits`)
-  return { token, from }
+  if (token !== undefined && !/^hf_[!-~]+$/.test(token)) {
+    throw new UserError(`${from} holds no token of the Hub: one is hf_ and plain letters and digits`)
+  }
+  const client = new HubClient(url, token, { ...HUB_LIMITS, ...options.limits })
+  return { client, token, from, withheld: token !== undefined && isOpenToAll(new URL(url)) }
 }
 
 /** HF_ENDPOINT, or the Hub's own address. Throws a UserError where that is none. */
 function endpoint(): string {
   const url = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
-  if (/^https?:\/\//i.test(url) && URL.canParse(url)) return url
-  throw new UserError(`HF_ENDPOINT is ${JSON.stringify(url)}, which is no address: one begins with https:// or http://`)
+  const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null
+  // Not shown: whoever wrote a password there would find it in logs.
+  if (parsed?.username || parsed?.password) throw new UserError('HF_ENDPOINT names a user or a password, which are not sent: leave them out')
+  if (parsed && !/[?#]/.test(url)) return url
+  throw new UserError(`HF_ENDPOINT is ${JSON.stringify(url.replace(/hf_\w+/g, 'hf_…'))}, which is no address: one begins with https:// or http://`)
 }
 
 /**
@@ -249,7 +266,7 @@ export async function whyOutOfReach(type: Repository['type'], name: string, opti
   const repository = await repositoryOf(type, name, options)
   try {
     refuseOffline(repository, options)
-    await askCommit(repository, await storedAccess())
+    await askCommit(repository, await openAccess(options))
     return undefined
   } catch (error) {
     if (error instanceof Unreachable) return error.message
@@ -257,33 +274,20 @@ export async function whyOutOfReach(type: Repository['type'], name: string, opti
   }
 }
 
-let proxied = false
-
-/**
- * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, but for the hosts of
- * NO_PROXY and this machine itself. Throws a UserError where that is no proxy.
- */
-function useProxy(): void {
-  // Older Nodes can't change their proxy while they run.
-  if (proxied || !('setGlobalProxyFromEnv' in http)) return
-  const { no_proxy, NO_PROXY, ...env } = process.env
-  const direct = [no_proxy || NO_PROXY, 'localhost', '127.0.0.1', '::1', '[::1]'].filter(Boolean).join()
-  try {
-    http.setGlobalProxyFromEnv({ ...env, no_proxy: direct })
-  } catch (error) {
-    throw new UserError(`HTTPS_PROXY or HTTP_PROXY names no proxy that can be used, such as http://name:port (${reasonOf(error)})`)
-  }
-  proxied = true
+/** Where the repository's files are listed, below the endpoint. */
+function apiPath({ type, name }: Repository): string {
+  return `/api/${type}s/${name}`
 }
 
 /** The commit that the Hub has for the repository's revision. What is asked first of all. */
-async function askCommit(repository: Repository, stored: Access | undefined): Promise<string> {
-  useProxy()
-  const { type, name, revision } = repository
-  const ask = { hubUrl: endpoint(), accessToken: stored?.token, name, revision, additionalFields: ['sha' as const] }
-  return explained(repository, stored, 'listing', async () => {
-    const { sha } = type === 'model' ? await modelInfo(ask) : await datasetInfo(ask)
-    if (!isCommit(sha)) throw new UserError(`${endpoint()} names no commit for ${name}: ${JSON.stringify(sha)}`)
+async function askCommit(repository: Repository, access: Access): Promise<string> {
+  const { name, revision } = repository
+  return explained(repository, access, 'listing', async () => {
+    const answer = await access.client.json(`${apiPath(repository)}/revision/${encodeURIComponent(revision)}?expand=sha`)
+    const sha = typeof answer === 'object' && answer !== null && 'sha' in answer ? answer.sha : undefined
+    if (typeof sha !== 'string' || !isCommit(sha)) {
+      throw new UserError(`${endpoint()} names no commit for ${name}: ${String(JSON.stringify(sha)).slice(0, 100)}`)
+    }
     return sha
   })
 }
@@ -294,81 +298,98 @@ async function download(
   choose: (files: RemoteFile[], fetchFile: (file: RemoteFile) => Promise<string>) => Promise<RemoteFile[]>,
 ): Promise<Resolved> {
   refuseOffline(repository, options)
-  const repo = { type: repository.type, name: repository.name }
-  const stored = await storedAccess()
-  const access = { hubUrl: endpoint(), accessToken: stored?.token }
-  const { name } = repository
-  const commit = await askCommit(repository, stored)
-  const files = await explained(repository, stored, 'listing', async () => {
-    const entries: RemoteFile[] = []
-    for await (const entry of listFiles({ ...access, repo, revision: commit, recursive: true })) {
-      if (entry.type === 'file') entries.push(remoteFile(entry, repository))
+  const access = await openAccess(options)
+  const { type, name } = repository
+  const commit = await askCommit(repository, access)
+  const files = await explained(repository, access, 'listing', async () => {
+    const found: RemoteFile[] = []
+    for await (const entry of access.client.list(`${apiPath(repository)}/tree/${commit}?recursive=true&expand=false`)) {
+      const file = remoteFile(entry, repository)
+      if (file) found.push(file)
     }
-    return entries
+    return found
   })
 
-  const openRemote = (file: RemoteFile) => (from: number): Promise<AsyncIterable<Uint8Array>> =>
-    explained(repository, stored, 'download', async () => {
-      const blob = await downloadFile({ ...access, repo, path: file.path, revision: commit })
-      if (!blob) throw new UserError(`${name} lists ${file.path}, but does not have it`)
-      return blob.slice(from).stream()
-    })
+  const source: Source = {
+    limits: { ...HUB_LIMITS, ...options.limits },
+    progress: options.progress,
+    open: (file, from) => {
+      const path = file.path.split('/').map(encodeURIComponent).join('/')
+      return access.client.bytes(`/${type === 'dataset' ? 'datasets/' : ''}${name}/resolve/${commit}/${path}`, from, file.size)
+    },
+  }
   const fetchBlob = (file: RemoteFile): Promise<void> =>
-    explained(repository, stored, 'download', () => downloadBlob(repository, file, openRemote(file), options.progress))
+    explained(repository, access, 'download', () => downloadBlob(repository, file, source))
+  const link = (files: readonly RemoteFile[], revision: string): Promise<string> =>
+    explained(repository, access, 'download', () => linkSnapshot({ ...repository, revision }, commit, files))
   const fetchFile = async (file: RemoteFile): Promise<string> => {
     await fetchBlob(file)
-    await linkSnapshot({ ...repository, revision: commit }, commit, [file])
+    await link([file], commit)
     return join(snapshotFolder(repository, commit), file.path)
   }
   const wanted = await choose(files, fetchFile)
   for (const file of wanted) await fetchBlob(file)
-  return { folder: await linkSnapshot(repository, commit, wanted), commit }
+  return { folder: await link(wanted, repository.revision), commit }
 }
 
-/** Runs `work`, and says in one line what its failures mean to someone who wants this repository. */
+/** Runs `work`, and says in one line, without the token, what its failures mean to someone who wants this repository. */
 async function explained<T>(
-  repository: Repository, stored: Access | undefined, stage: 'listing' | 'download', work: () => Promise<T>,
+  repository: Repository, access: Access, stage: 'listing' | 'download', work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work()
   } catch (error) {
-    throw explain(repository, stored, stage, error)
+    const meaning = explain(repository, access, stage, error)
+    // A server that was sent the token can repeat it in whatever it says.
+    if (!(meaning instanceof UserError) || access.token === undefined || !meaning.message.includes(access.token)) throw meaning
+    const message = meaning.message.replaceAll(access.token, 'hf_…')
+    throw meaning instanceof Unreachable ? new Unreachable(message) : new UserError(message)
   }
 }
 
-function explain(repository: Repository, stored: Access | undefined, stage: 'listing' | 'download', error: unknown): unknown {
-  const { type, name, revision, cacheDir } = repository
+function explain(repository: Repository, access: Access, stage: 'listing' | 'download', error: unknown): unknown {
+  const { type, name, cacheDir } = repository
   if (error instanceof UserError) return error
   const what = `${type} ${name}`
-  const page = `${endpoint()}/${type === 'dataset' ? 'datasets/' : ''}${name}`
-  if (error instanceof HubApiError) {
-    const { statusCode: status } = error
-    const at = revision === 'main' ? '' : ` at revision ${revision}`
-    if (status === 404) return new UserError(`the Hub has no ${what}${at}`)
-    if ((status === 401 || status === 403) && stage === 'download') {
-      return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
-    }
-    // The Hub answers 401, not 404, to strangers who ask for what does not exist.
-    if (status === 401 || status === 403) {
-      return new UserError(stored
-        ? `the token in ${stored.from} gives no access to ${what}; see ${page}`
-        : `the Hub has no public ${what}; if it is private, set HF_TOKEN`)
-    }
-    return new Unreachable(`the Hub answers ${status} to a request for ${what}; try again later`)
+  const hub = endpoint()
+  if (error instanceof BadStatus) return explainStatus(repository, access, stage, error)
+  const missing = `and ${what} is not in the cache ${cacheDir}`
+  if (error instanceof NoAnswer) return new Unreachable(`${hub} can't be reached (${error.message}), ${missing}`)
+  // What answers with a page, as networks do that want a login first, is not the Hub.
+  if (error instanceof NotTheHub) {
+    return new Unreachable(error.message === ''
+      ? `${hub} does not answer as the Hub does, ${missing}; does this network want a login?`
+      : `${hub} does not answer as the Hub does (${error.message}), ${missing}`)
   }
+  // The network's errors are told above: what the system says here, it says of the disk.
   const code = codeOf(error)
-  if (code !== undefined && DISK_TROUBLE.includes(code)) {
+  if (code !== undefined && error instanceof Error && 'syscall' in error) {
     return new UserError(`${what} can't be written to the cache ${cacheDir} (${code}); HF_HOME names another`)
   }
-  // `fetch failed`: no connection, or none that is trusted; `terminated`: it was cut in the middle of an answer.
-  if (error instanceof TypeError && /^(fetch failed|terminated)$/.test(error.message)) {
-    const reason = reasonOf(error)
-    return new Unreachable(`${endpoint()} can't be reached (${reason}), and ${what} is not in the cache ${cacheDir}`)
-  }
-  // What answers with a page, as networks do that want a login first, is not the Hub.
-  if (error instanceof SyntaxError || error instanceof InvalidApiResponseFormatError) {
-    return new Unreachable(
-      `${endpoint()} does not answer as the Hub does, and ${what} is not in the cache ${cacheDir}; does this network want a login?`)
-  }
   return error
+}
+
+/** What it means that the Hub, or a server that it refers to, says no. */
+function explainStatus(
+  { type, name, revision }: Repository, { token, from, withheld }: Access, stage: 'listing' | 'download', error: BadStatus,
+): UserError {
+  const { status, own, retryAfter } = error
+  const what = `${type} ${name}`
+  const page = `${endpoint()}/${type === 'dataset' ? 'datasets/' : ''}${name}`
+  const at = revision === 'main' ? '' : ` at revision ${revision}`
+  if (own && status === 404) {
+    return new UserError(stage === 'listing' ? `the Hub has no ${what}${at}` : `the Hub lists a file of ${what}${at} that it does not have`)
+  }
+  // The Hub answers 401, not 404, to strangers who ask for what does not exist.
+  if (own && (status === 401 || status === 403)) {
+    if (withheld) return new UserError(`${endpoint()} wants a token for ${what}; the one in ${from} is sent only by https`)
+    if (stage === 'download') {
+      return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
+    }
+    return new UserError(token !== undefined
+      ? `the token in ${from} gives no access to ${what}; see ${page}`
+      : `the Hub has no public ${what}; if it is private, set HF_TOKEN`)
+  }
+  const later = retryAfter > 0 ? `; it asks to try again in ${Math.ceil(retryAfter / 1000)} s` : '; try again later'
+  return new Unreachable(`the Hub answers ${status} to a request for ${what}${later}`)
 }

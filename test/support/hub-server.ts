@@ -2,7 +2,7 @@
 // X-Repo-Commit and Range, large files behind a redirect, gates, and connections that break off where a test says so.
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { join } from 'node:path'
 import { vi } from 'vitest'
 
@@ -109,10 +109,7 @@ export async function startHub(
       const folders = new Set(nested.map(path => path.split('/')[0]))
       json(response, 200, [
         ...[...folders].map(path => ({ type: 'directory', oid: '0'.repeat(40), size: 0, path })),
-        ...Object.entries(repository.files).map(stored).map(({ path, bytes, large, oid }) => ({
-          type: 'file', path, size: bytes.length, oid: large ? 'a'.repeat(40) : oid,
-          ...(large && { lfs: { oid, size: bytes.length, pointerSize: 134 } }),
-        })),
+        ...listed(repository.files),
       ])
     }
   }
@@ -158,7 +155,7 @@ export async function startHub(
     response.writeHead(404).end()
   }
 
-  const server = createServer((request, response) => {
+  const server = await serve((request, response) => {
     const url = new URL(request.url ?? '/', `http://${request.headers.host}`)
     const { range } = request.headers
     requests.push(`${request.method} ${url.pathname}${range ? ` [${range.replace('bytes=', '')}]` : ''}`)
@@ -167,18 +164,62 @@ export async function startHub(
     else if (url.pathname.startsWith('/cdn/')) cdn(request, response, url)
     else resolve(request, response, url)
   })
+  return Object.assign(hub, { url: server.url, requests, cuts, damaged, close: server.close })
+}
+
+export interface Served {
+  readonly url: string
+  /** What was asked for, in order, and with which headers. */
+  readonly asked: { readonly path: string, readonly headers: IncomingHttpHeaders }[]
+  close(): Promise<void>
+}
+
+/** A server on the loopback interface that answers as `listener` does. */
+export async function serve(listener: RequestListener): Promise<Served> {
+  const asked: Served['asked'] = []
+  const server = createServer((request, response) => {
+    asked.push({ path: request.url ?? '', headers: request.headers })
+    listener(request, response)
+  })
   await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('the test server has no port')
-  return Object.assign(hub, {
+  return {
     url: `http://127.0.0.1:${address.port}`,
-    requests, cuts, damaged,
+    asked,
     async close() {
       const closed = new Promise<void>(done => server.close(() => done()))
       server.closeAllConnections()
       await closed
     },
+  }
+}
+
+/** What a Hub is asked for, in this order: a revision's commit, the commit's files, and each file. */
+export type Stage = 'revision' | 'tree' | 'resolve'
+
+/** A commit for tests. */
+export const COMMIT = '0123456789abcdef0123456789abcdef01234567'
+
+/** A Hub with one model, `some/model`, which answers as it should but where a test answers in its place. */
+export function serveModel(files: Readonly<Record<string, Uint8Array | string>>, instead: Partial<Record<Stage, RequestListener>>): Promise<Served> {
+  return serve((request, response) => {
+    const [, stage, path] = /\/(revision|tree|resolve)\/[^/?]+\/?([^?]*)/.exec(request.url ?? '') ?? []
+    const other = instead[stage as Stage]
+    if (other) return other(request, response)
+    if (stage === 'revision') return response.end(JSON.stringify({ sha: COMMIT }))
+    if (stage === 'tree') return response.end(JSON.stringify(listed(files)))
+    const content = files[decodeURIComponent(path ?? '')]
+    return content === undefined ? response.writeHead(404).end() : send(request, response, Buffer.from(content), 'etag')
   })
+}
+
+/** Files as the Hub lists them. */
+export function listed(files: Readonly<Record<string, Uint8Array | string>>): object[] {
+  return Object.entries(files).map(stored).map(({ path, bytes, large, oid }) => ({
+    type: 'file', path, size: bytes.length, oid: large ? 'a'.repeat(40) : oid,
+    ...(large && { lfs: { oid, size: bytes.length, pointerSize: 134 } }),
+  }))
 }
 
 /** Has this process ask the Hub at `url`, without a token and with a cache of its own, until `vi.unstubAllEnvs`. */

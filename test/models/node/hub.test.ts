@@ -140,7 +140,7 @@ describe('a download', () => {
   test('that breaks off says so, and goes on from there the next time', async () => {
     hub.cuts.set('model.safetensors', 100_000)
     const total = WEIGHTS.length
-    expect(await complaint(resolveModel('distilbert-base-uncased'))).toMatch(
+    expect(await complaint(resolveModel('distilbert-base-uncased', { limits: { attempts: 1 } }))).toMatch(
       new RegExp(`the download of model\\.safetensors of distilbert/distilbert-base-uncased broke off at \\d+ of ${total} bytes`))
     expect(await cachedModel('distilbert-base-uncased')).toBeUndefined()
     hub.requests.length = 0
@@ -151,6 +151,15 @@ describe('a download', () => {
     expect(starts[0]).toBeGreaterThan(0)
     expect(hub.requests).toContain(`GET /cdn/distilbert/distilbert-base-uncased/model.safetensors [${starts[0]}-${total - 1}]`)
     expect(await isWhole(folder)).toBe(true)
+  })
+
+  test('that breaks off is taken up again by itself, where it was', async () => {
+    hub.cuts.set('model.safetensors', 100_000)
+    const { folder } = await resolveModel('distilbert-base-uncased', { limits: { backoff: 1 } })
+    expect(await isWhole(folder)).toBe(true)
+    const starts = hub.requests.flatMap(request => /cdn.*model\.safetensors(?: \[(\d+)-\d+\])?$/.exec(request) ?? [])
+    expect(starts).toHaveLength(4)
+    expect(Number(starts[3])).toBeGreaterThan(0)
   })
 
   test('whose bytes are not those of the hash is thrown away, and whole the next time', async () => {
@@ -213,7 +222,7 @@ describe('a model that can not be had', () => {
       `model some/sharded is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
     expect(hub.requests).toEqual([])
     hub.failure = 503
-    expect(await complaint(resolveModel('some/sharded'))).toContain('the Hub answers 503 to a request for model some/sharded')
+    expect(await complaint(resolveModel('some/sharded', { limits: { backoff: 1 } }))).toContain('the Hub answers 503 to a request for model some/sharded')
     await hub.close()
     expect(await complaint(resolveModel('some/sharded'))).toMatch(
       /^UserError: http:\/\/127\.0\.0\.1:\d+ can't be reached \(ECONNREFUSED\), and model some\/sharded is not in the cache/)

@@ -42,7 +42,7 @@ async function serve(listener: RequestListener): Promise<string> {
 
 /** The one line that asking for a model ends in. */
 async function complaint(): Promise<string> {
-  const failure = await resolveModel('some/model').then(() => undefined, (error: unknown) => error)
+  const failure = await resolveModel('some/model', { limits: { backoff: 1 } }).then(() => undefined, (error: unknown) => error)
   expect(failure, String(failure)).toBeInstanceOf(UserError)
   const { message } = failure as UserError
   expect(message).not.toContain('\n')
@@ -117,11 +117,13 @@ describe('a setting', () => {
 })
 
 /** A proxy for plain requests and tunnels that knows one name, and where that lies. */
-async function startProxy(name: string, target: string): Promise<{ url: string, asked: string[] }> {
+async function startProxy(name: string, target: string): Promise<{ url: string, asked: string[], tokens: unknown[] }> {
   const asked: string[] = []
+  const tokens: unknown[] = []
   const { hostname, port } = new URL(target)
   const url = await serve((request, response) => {
     asked.push(request.url ?? '')
+    tokens.push(request.headers.authorization)
     const { pathname, search, host } = new URL(request.url ?? '')
     if (host !== name) return response.writeHead(502).end()
     const onwards = httpRequest({ hostname, port, path: pathname + search, method: request.method, headers: request.headers }, answer => {
@@ -140,7 +142,7 @@ async function startProxy(name: string, target: string): Promise<{ url: string, 
     socket.on('error', () => onwards.destroy())
     return onwards.on('error', () => socket.destroy())
   })
-  return { url, asked }
+  return { url, asked, tokens }
 }
 
 describe.skipIf(!('setGlobalProxyFromEnv' in http))('behind a proxy', () => {
@@ -164,6 +166,10 @@ describe.skipIf(!('setGlobalProxyFromEnv' in http))('behind a proxy', () => {
     expect(proxy.asked.join()).toContain('hub.test')
     expect(hub.requests).toHaveLength(1)
 
+    expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: proxy.url, HF_TOKEN: 'hf_test' }))
+      .toBe('tilegrad: http://hub.test wants a token for model some/model; the one in HF_TOKEN is sent only by https\n')
+    expect(proxy.tokens, 'nor is a token shown to it').toEqual([undefined, undefined])
+
     proxy.asked.length = 0
     expect(await ask({ HF_ENDPOINT: hub.url, HTTP_PROXY: proxy.url })).toBe(none)
     expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: proxy.url, NO_PROXY: 'other.test,hub.test' }))
@@ -174,7 +180,7 @@ describe.skipIf(!('setGlobalProxyFromEnv' in http))('behind a proxy', () => {
 
   test('whose address is none, or where nobody listens, it is told in one line', async () => {
     expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: 'no scheme' }))
-      .toMatch(/^tilegrad: HTTPS_PROXY or HTTP_PROXY names no proxy that can be used, [^\n]*\n$/)
+      .toBe('tilegrad: HTTP_PROXY names no proxy that can be used: write it as http://name:port\n')
     expect(await ask({ HF_ENDPOINT: 'https://hub.test', HTTPS_PROXY: 'http://127.0.0.1:1' }))
       .toMatch(/^tilegrad: https:\/\/hub\.test can't be reached \(\w+\)[^\n]*\n$/)
   })

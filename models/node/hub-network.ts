@@ -1,0 +1,389 @@
+// HTTP to the Hub, and to the servers that it refers to, any of which may lie, hang or never end. The token goes to the
+// endpoint's own origin alone, whatever a redirect or a link says; there are no cookies. Every wait and every answer has
+// a limit, and what may pass by itself is tried again.
+import * as http from 'node:http'
+import * as https from 'node:https'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { UserError } from '../../engine/errors.ts'
+import { codeOf } from './files.ts'
+
+/** Times in milliseconds, sizes in bytes. */
+export interface HubLimits {
+  /** Until there is a connection: name, TCP and TLS. */
+  readonly connect: number
+  /** Until an answer begins, and between two pieces of it. */
+  readonly silence: number
+  /** In each `paceTime` of waiting for a body, at least `paceBytes` come. */
+  readonly paceTime: number
+  readonly paceBytes: number
+  /** For one answer that is not a file, tries and pauses included. A file may take as long as it keeps its pace. */
+  readonly whole: number
+  /** For all pages of a repository's list of files. */
+  readonly listing: number
+  /** The largest answer that is not a file. */
+  readonly answerBytes: number
+  /** The most files that a repository may list. */
+  readonly entries: number
+  /** How often one thing is tried in all. */
+  readonly attempts: number
+  /** The pause before the second try; each later one is twice as long. */
+  readonly backoff: number
+  /** The longest `Retry-After` that is waited for. */
+  readonly retryAfter: number
+}
+
+export const HUB_LIMITS: HubLimits = {
+  connect: 15_000, silence: 30_000, paceTime: 60_000, paceBytes: 32 * 1024, whole: 120_000, listing: 600_000,
+  answerBytes: 16 * 2 ** 20, entries: 200_000, attempts: 4, backoff: 500, retryAfter: 60_000,
+}
+
+const MOST_REDIRECTS = 10
+const MOST_PAGES = 1000
+
+/** What goes wrong between here and the Hub. `message` is the reason alone, for the middle of a sentence. */
+export class Trouble extends Error {
+  /** Whether another try may well succeed. */
+  readonly temporary: boolean
+  /** What the server asks to wait for first. */
+  readonly retryAfter: number
+
+  constructor(reason: string, temporary: boolean, retryAfter = 0) {
+    super(reason)
+    this.temporary = temporary
+    this.retryAfter = retryAfter
+  }
+}
+
+/** No connection, none that is trusted, or one that broke off or fell silent. */
+export class NoAnswer extends Trouble {}
+
+/** An answer that says no. */
+export class BadStatus extends Trouble {
+  readonly status: number
+  /** Whether the endpoint itself answered, not a server that it refers to. */
+  readonly own: boolean
+
+  constructor(status: number, own: boolean, retryAfter: number) {
+    super(`status ${status}`, TEMPORARY_STATUS.includes(status), retryAfter)
+    this.status = status
+    this.own = own
+  }
+}
+
+/** An answer that the Hub would not give; an empty reason where nothing more can be said. */
+export class NotTheHub extends Trouble {
+  constructor(reason = '') {
+    super(reason, false)
+  }
+}
+
+const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
+const TEMPORARY_STATUS: readonly number[] = [408, 429, 500, 502, 503, 504]
+const TEMPORARY_CODE: readonly string[] = ['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN']
+
+/** This machine, by the names that no proxy is asked for. */
+const LOOPBACK: readonly string[] = ['localhost', '127.0.0.1', '[::1]']
+
+/** Whether what is sent to `url` can be read on the way. */
+export function isOpenToAll({ protocol, hostname }: URL): boolean {
+  return protocol !== 'https:' && !LOOPBACK.includes(hostname)
+}
+
+/** Whether an endpoint may lead to `url`: by https anywhere; by http to itself and, if it is http itself, to this machine. */
+export function mayAsk(url: URL, endpointOrigin: string): boolean {
+  if (url.protocol === 'https:') return true
+  return url.protocol === 'http:' && (url.origin === endpointOrigin || (endpointOrigin.startsWith('http:') && !isOpenToAll(url)))
+}
+
+interface Answer {
+  readonly status: number
+  readonly headers: http.IncomingHttpHeaders
+  /** Where it came from in the end. */
+  readonly url: URL
+  /** Throws a NoAnswer where it breaks off, falls silent or crawls. */
+  readonly body: AsyncGenerator<Uint8Array>
+  /** For an answer whose body nobody reads. */
+  close(): void
+}
+
+/** Asks one endpoint, with one token or none. */
+export class HubClient {
+  readonly #origin: string
+  readonly #base: string
+  readonly #token: string | undefined
+  readonly #limits: HubLimits
+
+  /** `endpoint` is an http(s) address without credentials. A token is not sent where others could read it on the way. */
+  constructor(endpoint: string, token: string | undefined, limits: HubLimits) {
+    const url = new URL(endpoint)
+    this.#base = endpoint
+    this.#origin = url.origin
+    this.#token = isOpenToAll(url) ? undefined : token
+    this.#limits = limits
+  }
+
+  /** The JSON at a path below the endpoint. Throws a Trouble. */
+  async json(path: string): Promise<unknown> {
+    return (await this.#page(new URL(this.#base + path))).value
+  }
+
+  /** All pages of a list, from a path below the endpoint on, item by item. Throws a Trouble. */
+  async* list(path: string): AsyncGenerator<unknown> {
+    const { entries, listing } = this.#limits
+    const end = performance.now() + listing
+    const seen = new Set<string>()
+    let count = 0
+    let url: URL | undefined = new URL(this.#base + path)
+    while (url) {
+      if (seen.has(url.href)) throw new NotTheHub('a page of the list names an earlier one as the next')
+      if (seen.size >= MOST_PAGES) throw new NotTheHub(`a list of more than ${MOST_PAGES} pages`)
+      if (performance.now() > end) throw new NoAnswer(`no whole list of files within ${seconds(listing)}`, false)
+      seen.add(url.href)
+      const { value, next } = await this.#page(url)
+      if (!Array.isArray(value)) throw new NotTheHub('no list of files')
+      count += value.length
+      if (count > entries) throw new NotTheHub(`a list of more than ${entries} files`)
+      yield* value
+      url = next
+    }
+  }
+
+  /** The bytes of a file of `size` bytes from `start` on, exactly those. Throws a Trouble, also while they are read. */
+  async bytes(path: string, start: number, size: number): Promise<AsyncGenerator<Uint8Array>> {
+    const range = start > 0 ? { range: `bytes=${start}-${size - 1}` } : undefined
+    const answer = await this.#get(new URL(this.#base + path), { accept: '*/*', ...range })
+    const { 'content-encoding': encoding = 'identity', 'content-length': length, 'content-range': place } = answer.headers
+    const partial = answer.status === 206
+    const expected = partial ? size - start : size
+    const wrong = encoding !== 'identity' ? 'a file that is compressed without having been asked for so'
+      : partial && !new RegExp(`^bytes ${start}-${size - 1}/`).test(place ?? '') ? 'another part of the file than was asked for'
+      : length !== undefined && Number(length) !== expected ? `a file of ${length} bytes that was listed with ${expected}`
+      : undefined
+    if (wrong !== undefined) {
+      answer.close()
+      throw new NotTheHub(wrong)
+    }
+    return exactly(answer.body, partial ? 0 : start, size - start)
+  }
+
+  /** One answer of JSON, tried again where that may help, and the page that it names as the next. */
+  async #page(url: URL): Promise<{ value: unknown, next: URL | undefined }> {
+    const { whole, answerBytes } = this.#limits
+    const signal = AbortSignal.timeout(whole)
+    try {
+      return await retried(this.#limits, async () => {
+        const answer = await this.#get(url, { accept: 'application/json' }, signal)
+        const text = await collect(answer, answerBytes)
+        return { value: parse(text), next: nextPage(answer) }
+      }, signal)
+    } catch (error) {
+      throw signal.aborted ? new NoAnswer(`no whole answer within ${seconds(whole)}`, false) : error
+    }
+  }
+
+  /** Sends a request, follows redirects, and gives the answer where it is a good one. */
+  async #get(first: URL, headers: http.OutgoingHttpHeaders, signal?: AbortSignal): Promise<Answer> {
+    let url = first
+    for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
+      url.username = ''
+      url.password = ''
+      if (!mayAsk(url, this.#origin)) throw new NotTheHub(`it refers to ${url.protocol}//${url.host}, which is not https`)
+      const own = url.origin === this.#origin
+      const authorization = own && this.#token !== undefined ? { authorization: `Bearer ${this.#token}` } : undefined
+      const fixed = { 'user-agent': 'tilegrad', 'accept-encoding': 'identity' }
+      const where = own ? '' : `${url.host}: `
+      const message = await ask(url, where, { ...headers, ...fixed, ...authorization }, this.#limits, signal)
+      const { statusCode: status = 0, headers: { location } } = message
+      if (status === 200 || status === 206) {
+        return { status, headers: message.headers, url, body: guarded(message, where, this.#limits), close: () => void message.destroy() }
+      }
+      message.destroy()
+      if (!REDIRECTS.includes(status)) throw new BadStatus(status, own, retryAfter(message.headers))
+      if (location === undefined || !URL.canParse(location, url)) throw new NotTheHub('a redirect to no address')
+      url = new URL(location, url)
+    }
+    throw new NotTheHub(`more than ${MOST_REDIRECTS} redirects`)
+  }
+}
+
+/** One request, and its answer's beginning. `where` begins messages: the server, where that is not the endpoint. */
+function ask(
+  url: URL, where: string, headers: http.OutgoingHttpHeaders, { connect, silence }: HubLimits, signal: AbortSignal | undefined,
+): Promise<http.IncomingMessage> {
+  useProxy()
+  const secure = url.protocol === 'https:'
+  return new Promise((resolve, reject) => {
+    const request = (secure ? https : http).request(url, { headers, signal })
+    const giveUp = (what: string, time: number): NodeJS.Timeout =>
+      setTimeout(() => request.destroy(new NoAnswer(`${where}${what} within ${seconds(time)}`, true)), time)
+    const connecting = giveUp('no connection', connect)
+    const answering = giveUp('no answer', connect + silence)
+    const settle = (): void => {
+      clearTimeout(connecting)
+      clearTimeout(answering)
+    }
+    request.on('socket', socket => {
+      if (socket.connecting) socket.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(connecting))
+      else clearTimeout(connecting)
+    })
+    request.on('response', message => {
+      settle()
+      // Whoever reads the body is told; without a reader nobody needs to know.
+      message.on('error', () => undefined)
+      resolve(message)
+    })
+    request.on('error', error => {
+      settle()
+      reject(troubleOf(error, where))
+    })
+    request.end()
+  })
+}
+
+/** An answer's body, which may not fall silent or crawl while it is waited for. */
+async function* guarded(message: http.IncomingMessage, where: string, limits: HubLimits): AsyncGenerator<Uint8Array> {
+  const { silence, paceTime, paceBytes } = limits
+  const pieces: AsyncIterator<Uint8Array> = message[Symbol.asyncIterator]()
+  let waited = 0
+  let came = 0
+  try {
+    for (;;) {
+      const timer = setTimeout(() => message.destroy(new NoAnswer(`${where}silent for ${seconds(silence)}`, true)), silence)
+      const before = performance.now()
+      const next = await pieces.next().finally(() => clearTimeout(timer))
+      if (next.done) return
+      waited += performance.now() - before
+      came += next.value.length
+      if (waited >= paceTime) {
+        if (came < paceBytes) throw new NoAnswer(`${where}only ${came} bytes in ${seconds(waited)}`, true)
+        waited = came = 0
+      }
+      yield next.value
+    }
+  } catch (error) {
+    throw troubleOf(error, where)
+  } finally {
+    message.destroy()
+  }
+}
+
+/** `length` bytes of a body after the first `skip`: throws a Trouble where there are more or fewer. */
+async function* exactly(body: AsyncGenerator<Uint8Array>, skip: number, length: number): AsyncGenerator<Uint8Array> {
+  let left = skip + length
+  for await (const piece of body) {
+    if (piece.length > left) throw new NotTheHub('more bytes of a file than were announced')
+    const wanted = piece.subarray(Math.min(piece.length, Math.max(0, left - length)))
+    left -= piece.length
+    if (wanted.length > 0) yield wanted
+  }
+  if (left > 0) throw new NoAnswer('the connection was closed', true)
+}
+
+/** A body of metadata as text. */
+async function collect({ headers, body, close }: Answer, most: number): Promise<string> {
+  const pieces: Uint8Array[] = []
+  let size = 0
+  const tooLarge = (): NotTheHub => new NotTheHub(`an answer of more than ${most} bytes`)
+  if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
+    close()
+    throw new NotTheHub('an answer that is compressed without having been asked for so')
+  }
+  if (Number(headers['content-length'] ?? 0) > most) {
+    close()
+    throw tooLarge()
+  }
+  for await (const piece of body) {
+    size += piece.length
+    if (size > most) throw tooLarge()
+    pieces.push(piece)
+  }
+  return Buffer.concat(pieces).toString('utf8')
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new NotTheHub()
+  }
+}
+
+/** The address of `Link: <…>; rel="next"`. */
+function nextPage({ headers: { link }, url }: Answer): URL | undefined {
+  const [, next] = /<([^<>]*)>\s*;\s*rel="?next"?/i.exec(Array.isArray(link) ? link.join() : link ?? '') ?? []
+  if (next === undefined) return undefined
+  if (!URL.canParse(next, url)) throw new NotTheHub('a next page at no address')
+  return new URL(next, url)
+}
+
+/** Runs `work` until it succeeds, fails for good, or has been tried often enough. */
+async function retried<T>(limits: HubLimits, work: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!await pauseAfter(error, attempt, limits, signal)) throw error
+    }
+  }
+}
+
+/** Whether to try again after an attempt (the first is 1) that failed so; the pause before it is over then. */
+export async function pauseAfter(error: unknown, attempt: number, limits: HubLimits, signal?: AbortSignal): Promise<boolean> {
+  if (!(error instanceof Trouble && error.temporary) || attempt >= limits.attempts || error.retryAfter > limits.retryAfter) return false
+  // Spread out, so that many who failed together do not come back together.
+  const backoff = limits.backoff * 2 ** (attempt - 1) * (0.75 + Math.random() / 2)
+  return sleep(Math.max(error.retryAfter, backoff), true, { signal }).catch(() => false)
+}
+
+/** `Retry-After` in milliseconds, from seconds or from a date; 0 without one. */
+function retryAfter({ 'retry-after': value = '' }: http.IncomingHttpHeaders): number {
+  const time = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - Date.now()
+  return Number.isNaN(time) ? 0 : Math.max(0, time)
+}
+
+/** What a failed request or body means. */
+function troubleOf(error: unknown, where: string): Trouble {
+  if (error instanceof Trouble) return error
+  const code = codeOf(error) ?? ''
+  if (code.startsWith('HPE_')) return new NotTheHub(`${where}${code}`)
+  const closed = code === 'ECONNRESET' || code === 'EPIPE'
+  return new NoAnswer(where + (closed ? 'other side closed' : reasonOf(error)), TEMPORARY_CODE.includes(code))
+}
+
+/** The innermost cause's code or message. */
+export function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  if (error.cause instanceof Error) return reasonOf(error.cause)
+  return codeOf(error) ?? error.message.split('\n')[0]
+}
+
+function seconds(milliseconds: number): string {
+  return `${Number((milliseconds / 1000).toPrecision(2))} s`
+}
+
+let proxied = false
+
+/**
+ * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, but for the hosts of
+ * NO_PROXY and this machine itself. Throws a UserError where that is no proxy.
+ */
+function useProxy(): void {
+  // Older Nodes can't change their proxy while they run.
+  if (proxied || !('setGlobalProxyFromEnv' in http)) return
+  checkProxies(process.env)
+  const { no_proxy, NO_PROXY, ...env } = process.env
+  const direct = [no_proxy || NO_PROXY, ...LOOPBACK, '::1'].filter(Boolean).join()
+  http.setGlobalProxyFromEnv({ ...env, no_proxy: direct })
+  proxied = true
+}
+
+/** Throws a UserError where a proxy is none that Node can use: it ignores some of those, and would go without. */
+export function checkProxies(env: Readonly<Record<string, string | undefined>>): void {
+  for (const variable of ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY']) {
+    const url = env[variable] ?? ''
+    // The address is not shown: it may hold a password.
+    if (url !== '' && !(/^https?:\/\//i.test(url) && URL.canParse(url))) {
+      throw new UserError(`${variable} names no proxy that can be used: write it as http://name:port`)
+    }
+  }
+}
