@@ -35,7 +35,8 @@ export class NonFinite extends Error {
  * C0, DEL and C1; the line and paragraph separators; bidirectional controls, which reorder what is shown; and characters
  * that show nothing at all. Joiners (U+200C, U+200D) are left alone: writing systems and emoji need them.
  */
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
+const UNSAFE =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
 
 /** `text` on one line, with what a terminal would obey or hide written as escapes: `\n`, `\x1b`, `\u202e`. */
 export function printable(text: string): string {
@@ -60,7 +61,7 @@ export function printableJson(value: object): string {
   return JSON.stringify(value).replace(UNSAFE, character => `\\u${hex(character, 4)}`)
 }
 
-/** One printable line of at most `limit` UTF-16 units. The middle of a longer text is left out: its end often says what to do. */
+/** One printable line of at most `limit` UTF-16 units. A longer text loses its middle: its end often says what to do. */
 export function printableLine(text: string, limit = LONGEST): string {
   // Of a long text only what may be shown is looked at: no escape is shorter than what it stands for.
   const line = printable(text.length <= 2 * limit ? text : text.slice(0, limit) + text.slice(-limit))

@@ -91,8 +91,9 @@ export function remoteFile(entry: unknown, { type, name }: Repository): RemoteFi
   const field = (of: unknown, key: string): unknown =>
     typeof of === 'object' && of !== null ? (of as Readonly<Record<string, unknown>>)[key] : undefined
   const path = field(entry, 'path')
-  if (typeof field(entry, 'type') !== 'string' || typeof path !== 'string') throw new NotTheHub('a list of something else than files')
-  if (field(entry, 'type') !== 'file') return undefined
+  const kind = field(entry, 'type')
+  if (typeof kind !== 'string' || typeof path !== 'string') throw new NotTheHub('a list of something else than files')
+  if (kind !== 'file') return undefined
   const [size, lfs, xet] = [field(entry, 'size'), field(entry, 'lfs'), field(entry, 'xetHash')]
   const hash = lfs != null ? 'sha256' : xet != null ? undefined : 'git'
   const etag = hash === 'git' ? hashOf(field(entry, 'oid'), 40) : hashOf(hash ? field(lfs, 'oid') : xet, 64)
@@ -172,7 +173,8 @@ async function abandoned(blob: string): Promise<string[]> {
     const rest = name.slice(prefix.length)
     const [, host, pid] = /^([0-9a-f]{8})-(\d+)-/.exec(rest) ?? []
     // Other tools' files, and those of other machines, are left alone while they grow.
-    const inUse = rest !== FREE && (host !== undefined && OWNER.startsWith(host) ? isRunning(Number(pid)) : minutes < 10)
+    const ours = host !== undefined && OWNER.startsWith(host)
+    const inUse = rest !== FREE && (ours ? isRunning(Number(pid)) : minutes < 10)
     if (!inUse) found.push({ path, size })
   }
   return found.sort((a, b) => b.size - a.size).map(({ path }) => path)
@@ -220,8 +222,8 @@ async function fill(
       if (done - before >= PROGRESS_BYTES) attempt = 1
       if (await pauseAfter(error, attempt, limits)) continue
       if (done === 0 || !(error instanceof NoAnswer)) throw error
-      throw new UserError(`the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} bytes `
-        + `(${error.message}); the next try goes on from there`)
+      throw new UserError(`the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} `
+        + `bytes (${error.message}); the next try goes on from there`)
     }
   }
   return hash.digest('hex')

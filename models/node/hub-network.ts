@@ -89,10 +89,11 @@ export function isOpenToAll({ protocol, hostname }: URL): boolean {
   return protocol !== 'https:' && !LOOPBACK.includes(hostname)
 }
 
-/** Whether an endpoint may lead to `url`: by https anywhere; by http to itself and, if it is http itself, to this machine. */
+/** Whether an endpoint may refer to `url`: by https to any server, by http to itself and, if it is http, this machine. */
 export function mayAsk(url: URL, endpointOrigin: string): boolean {
   if (url.protocol === 'https:') return true
-  return url.protocol === 'http:' && (url.origin === endpointOrigin || (endpointOrigin.startsWith('http:') && !isOpenToAll(url)))
+  const toThisMachine = endpointOrigin.startsWith('http:') && !isOpenToAll(url)
+  return url.protocol === 'http:' && (url.origin === endpointOrigin || toThisMachine)
 }
 
 interface Answer {
@@ -155,13 +156,14 @@ export class HubClient {
     const { 'content-encoding': encoding = 'identity', 'content-length': length, 'content-range': place } = answer.headers
     const partial = answer.status === 206
     const expected = partial ? size - start : size
-    const wrong = encoding !== 'identity' ? 'a file that is compressed without having been asked for so'
-      : partial && !new RegExp(`^bytes ${start}-${size - 1}/`).test(place ?? '') ? 'another part of the file than was asked for'
-      : length !== undefined && Number(length) !== expected ? `a file of ${length} bytes that was listed with ${expected}`
-      : undefined
-    if (wrong !== undefined) {
+    const refuse = (why: string): never => {
       answer.close()
-      throw new NotTheHub(wrong)
+      throw new NotTheHub(why)
+    }
+    if (encoding !== 'identity') refuse('a file that is compressed without having been asked for so')
+    if (partial && !place?.startsWith(`bytes ${start}-${size - 1}/`)) refuse('another part of the file than was asked for')
+    if (length !== undefined && Number(length) !== expected) {
+      refuse(`a file of ${length} bytes that was listed with ${expected}`)
     }
     return exactly(answer.body, partial ? 0 : start, size - start)
   }
@@ -195,7 +197,8 @@ export class HubClient {
       const message = await ask(url, where, { ...headers, ...fixed, ...authorization }, this.#limits, signal)
       const { statusCode: status = 0, headers: { location } } = message
       if (status === 200 || status === 206) {
-        return { status, headers: message.headers, url, body: guarded(message, where, this.#limits), close: () => void message.destroy() }
+        const body = guarded(message, where, this.#limits)
+        return { status, headers: message.headers, url, body, close: () => void message.destroy() }
       }
       message.destroy()
       if (!REDIRECTS.includes(status)) throw new BadStatus(status, own, retryAfter(message.headers))
@@ -208,7 +211,7 @@ export class HubClient {
 
 /** One request, and its answer's beginning. `where` begins messages: the server, where that is not the endpoint. */
 function ask(
-  url: URL, where: string, headers: http.OutgoingHttpHeaders, { connect, silence }: HubLimits, signal: AbortSignal | undefined,
+  url: URL, where: string, headers: http.OutgoingHttpHeaders, { connect, silence }: HubLimits, signal?: AbortSignal,
 ): Promise<http.IncomingMessage> {
   useProxy()
   const secure = url.protocol === 'https:'
@@ -248,7 +251,8 @@ async function* guarded(message: http.IncomingMessage, where: string, limits: Hu
   let came = 0
   try {
     for (;;) {
-      const timer = setTimeout(() => message.destroy(new NoAnswer(`${where}silent for ${seconds(silence)}`, true)), silence)
+      const silent = new NoAnswer(`${where}silent for ${seconds(silence)}`, true)
+      const timer = setTimeout(() => message.destroy(silent), silence)
       const before = performance.now()
       const next = await pieces.next().finally(() => clearTimeout(timer))
       if (next.done) return
@@ -328,8 +332,11 @@ async function retried<T>(limits: HubLimits, work: () => Promise<T>, signal?: Ab
 }
 
 /** Whether to try again after an attempt (the first is 1) that failed so; the pause before it is over then. */
-export async function pauseAfter(error: unknown, attempt: number, limits: HubLimits, signal?: AbortSignal): Promise<boolean> {
-  if (!(error instanceof Trouble && error.temporary) || attempt >= limits.attempts || error.retryAfter > limits.retryAfter) return false
+export async function pauseAfter(
+  error: unknown, attempt: number, limits: HubLimits, signal?: AbortSignal,
+): Promise<boolean> {
+  if (!(error instanceof Trouble && error.temporary) || attempt >= limits.attempts) return false
+  if (error.retryAfter > limits.retryAfter) return false
   // Spread out, so that many who failed together do not come back together.
   const backoff = limits.backoff * 2 ** (attempt - 1) * (0.75 + Math.random() / 2)
   return sleep(Math.max(error.retryAfter, backoff), true, { signal }).catch(() => false)
@@ -364,8 +371,8 @@ function seconds(milliseconds: number): string {
 let proxied = false
 
 /**
- * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, but for the hosts of
- * NO_PROXY and this machine itself. Throws a UserError where that is no proxy.
+ * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, except to the
+ * hosts of NO_PROXY and to this machine itself. Throws a UserError where that is no proxy.
  */
 function useProxy(): void {
   // Older Nodes can't change their proxy while they run.

@@ -1,6 +1,6 @@
 // Models and data sets by name: from a folder, from the Hub's cache, or from the Hub (HF_ENDPOINT, HF_TOKEN,
-// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY mean what they mean to everyone). What the
-// cache has whole is used without asking the network; name a `revision`, or `name@revision`, to get another.
+// HF_TOKEN_PATH, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HTTPS_PROXY and NO_PROXY mean what they mean to everyone). What
+// the cache has whole is used without asking the network; name a `revision`, or `name@revision`, to get another.
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
@@ -237,7 +237,8 @@ async function openAccess(options: HubOptions): Promise<Access> {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env
   const url = endpoint()
   const from = HF_TOKEN ? 'HF_TOKEN' : HF_TOKEN_PATH || join(home(), 'token')
-  const token = (HF_TOKEN || (await exists(from) && !await isFolder(from) ? await readText(from, 10_000) : '')).trim() || undefined
+  const stored = HF_TOKEN || (await exists(from) && !await isFolder(from) ? await readText(from, 10_000) : '')
+  const token = stored.trim() || undefined
   // Other characters can't stand in a request's header.
   if (token !== undefined && !/^hf_[!-~]+$/.test(token)) {
     throw new UserError(`${from} holds no token of the Hub: one is hf_ and plain letters and digits`)
@@ -251,16 +252,21 @@ function endpoint(): string {
   const url = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
   const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null
   // Not shown: whoever wrote a password there would find it in logs.
-  if (parsed?.username || parsed?.password) throw new UserError('HF_ENDPOINT names a user or a password, which are not sent: leave them out')
+  if (parsed?.username || parsed?.password) {
+    throw new UserError('HF_ENDPOINT names a user or a password, which are not sent: leave them out')
+  }
   if (parsed && !/[?#]/.test(url)) return url
-  throw new UserError(`HF_ENDPOINT is ${JSON.stringify(url.replace(/hf_\w+/g, 'hf_…'))}, which is no address: one begins with https:// or http://`)
+  const shown = JSON.stringify(url.replace(/hf_\w+/g, 'hf_…'))
+  throw new UserError(`HF_ENDPOINT is ${shown}, which is no address: one begins with https:// or http://`)
 }
 
 /**
  * Why a model or data set can't be had on this machine now: the cache lacks it, and the Hub is out of reach or not to be
  * asked. Undefined where it can. Throws a UserError where the Hub has it for nobody, or not for this token.
  */
-export async function whyOutOfReach(type: Repository['type'], name: string, options: DatasetOptions = {}): Promise<string | undefined> {
+export async function whyOutOfReach(
+  type: Repository['type'], name: string, options: DatasetOptions = {},
+): Promise<string | undefined> {
   const cached = type === 'model' ? await cachedModel(name, options) : await cachedDataset(name, options)
   if (cached !== undefined) return undefined
   const repository = await repositoryOf(type, name, options)
@@ -315,7 +321,8 @@ async function download(
     progress: options.progress,
     open: (file, from) => {
       const path = file.path.split('/').map(encodeURIComponent).join('/')
-      return access.client.bytes(`/${type === 'dataset' ? 'datasets/' : ''}${name}/resolve/${commit}/${path}`, from, file.size)
+      const root = type === 'dataset' ? `/datasets/${name}` : `/${name}`
+      return access.client.bytes(`${root}/resolve/${commit}/${path}`, from, file.size)
     },
   }
   const fetchBlob = (file: RemoteFile): Promise<void> =>
@@ -341,7 +348,7 @@ async function explained<T>(
   } catch (error) {
     const meaning = explain(repository, access, stage, error)
     // A server that was sent the token can repeat it in whatever it says.
-    if (!(meaning instanceof UserError) || access.token === undefined || !meaning.message.includes(access.token)) throw meaning
+    if (!(meaning instanceof UserError && access.token && meaning.message.includes(access.token))) throw meaning
     const message = meaning.message.replaceAll(access.token, 'hf_…')
     throw meaning instanceof Unreachable ? new Unreachable(message) : new UserError(message)
   }
@@ -371,14 +378,16 @@ function explain(repository: Repository, access: Access, stage: 'listing' | 'dow
 
 /** What it means that the Hub, or a server that it refers to, says no. */
 function explainStatus(
-  { type, name, revision }: Repository, { token, from, withheld }: Access, stage: 'listing' | 'download', error: BadStatus,
+  { type, name, revision }: Repository, { token, from, withheld }: Access, stage: 'listing' | 'download',
+  { status, own, retryAfter }: BadStatus,
 ): UserError {
-  const { status, own, retryAfter } = error
   const what = `${type} ${name}`
   const page = `${endpoint()}/${type === 'dataset' ? 'datasets/' : ''}${name}`
   const at = revision === 'main' ? '' : ` at revision ${revision}`
   if (own && status === 404) {
-    return new UserError(stage === 'listing' ? `the Hub has no ${what}${at}` : `the Hub lists a file of ${what}${at} that it does not have`)
+    return new UserError(stage === 'listing'
+      ? `the Hub has no ${what}${at}`
+      : `the Hub lists a file of ${what}${at} that it does not have`)
   }
   // The Hub answers 401, not 404, to strangers who ask for what does not exist.
   if (own && (status === 401 || status === 403)) {
