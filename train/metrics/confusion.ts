@@ -1,4 +1,5 @@
 // Predicted classes, the confusion matrix, and the scores that follow from its counts.
+import { ratio } from './values.ts'
 
 /** The class with the largest logit of each row of `[rows, classes]`; the first of equals. */
 export function predictions(logits: ArrayLike<number>, classes: number): number[] {
@@ -15,6 +16,11 @@ export interface ClassScores {
   readonly recall: number
   readonly f1: number
 }
+
+/** The scores of a class that was predicted rightly `hits` times, labelled and predicted so often. */
+export const scoresFrom = (hits: number, labelled: number, predicted: number): ClassScores => ({
+  precision: ratio(hits, predicted), recall: ratio(hits, labelled), f1: ratio(2 * hits, labelled + predicted),
+})
 
 /** Counts of label against prediction, and the scores that follow from them. */
 export class ConfusionMatrix {
@@ -58,18 +64,17 @@ export class ConfusionMatrix {
 
   /** The fraction of rows predicted right; NaN before the first. */
   get accuracy(): number {
-    return this.rows.reduce((sum, row, label) => sum + row[label], 0) / this.total
+    let hits = 0
+    for (let label = 0; label < this.classes; label++) hits += this.count(label, label)
+    return hits / this.total
   }
 
   scores(label = 1): ClassScores {
-    const hits = this.count(label, label)
-    const labelled = this.rows[label].reduce((sum, count) => sum + count, 0)
-    const predicted = this.rows.reduce((sum, row) => sum + row[label], 0)
-    const ratio = (part: number, whole: number) => (whole === 0 ? 0 : part / whole)
-    return {
-      precision: ratio(hits, predicted),
-      recall: ratio(hits, labelled),
-      f1: ratio(2 * hits, labelled + predicted),
+    let [labelled, predicted] = [0, 0]
+    for (let other = 0; other < this.classes; other++) {
+      labelled += this.count(label, other)
+      predicted += this.count(other, label)
     }
+    return scoresFrom(this.count(label, label), labelled, predicted)
   }
 }

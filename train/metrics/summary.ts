@@ -1,0 +1,408 @@
+// An evaluation summed up: the named metrics of each kind of task, which of them are better when larger, how each is
+// shown, and the scores of each class. What `--best-metric` takes, what result.json holds and what a report shows come
+// from the tables here.
+import { UserError } from '../../engine/errors.ts'
+import { labelConfidences, reliability, topConfidences } from './calibration.ts'
+import { ConfusionMatrix, predictions } from './confusion.ts'
+import {
+  type Average, type Counts, type Score, type SupportedScores, accuracy, averageScore, balancedAccuracy, countClasses,
+  countLabels, hammingLoss, matthews, occurring, scoresByClass, subsetAccuracy,
+} from './counts.ts'
+import { type SchemeName, type TaggedSequences, compareSequences, countEntities, tagAccuracy } from './entities.ts'
+import { binaryBrier, binaryLogLoss, brier, logLoss } from './probabilities.ts'
+import { averagePrecision, rank, rankClass, rankLabel, rocAuc } from './ranking.ts'
+import {
+  kendall, meanAbsoluteError, meanSquaredError, pearson, r2, rootMeanSquaredError, spearman,
+} from './regression.ts'
+import { decide } from './thresholds.ts'
+import { type BootstrapOptions, type Interval, bootstrap, wilson } from './uncertainty.ts'
+import { type Figure, allWithin, checkLength, meanOf, weightedMeanOf } from './values.ts'
+
+/** One label an example. */
+export interface ClassResults {
+  readonly kind: 'classes'
+  readonly names: readonly string[]
+  /** Class numbers, `[rows]`. */
+  readonly truth: ArrayLike<number>
+  /** `[rows, classes]`. */
+  readonly probabilities: ArrayLike<number>
+  /** Of two classes: the second is predicted where its probability is above this, instead of where it is the larger. */
+  readonly threshold?: number
+}
+
+/** Several labels at once. */
+export interface LabelResults {
+  readonly kind: 'labels'
+  readonly names: readonly string[]
+  /** `[rows, labels]`: above ½ where the label is there. */
+  readonly truth: ArrayLike<number>
+  /** `[rows, labels]`. */
+  readonly probabilities: ArrayLike<number>
+  /** `[labels]`: a label is predicted where its probability is above; ½ when left out. */
+  readonly thresholds?: ArrayLike<number>
+}
+
+/** A number an example. */
+export interface NumberResults {
+  readonly kind: 'regression'
+  readonly truth: ArrayLike<number>
+  readonly predicted: ArrayLike<number>
+}
+
+/** A tag for each token, of tokens that have one. */
+export interface TagResults {
+  readonly kind: 'tokens'
+  readonly truth: readonly (readonly string[])[]
+  readonly predicted: readonly (readonly string[])[]
+  /** Reads the tags strictly by this scheme; leniently, as seqeval does by default, when left out. */
+  readonly scheme?: SchemeName
+}
+
+/** What an evaluation found, by kind of task. */
+export type Results = ClassResults | LabelResults | NumberResults | TagResults
+export type Kind = Results['kind']
+
+/** What is known of a metric besides its value. */
+export interface MetricInfo {
+  /** As in `--best-metric` and in files. */
+  readonly name: string
+  /** As in reports. */
+  readonly title: string
+  readonly better: 'larger' | 'smaller'
+  readonly shown: 'percent' | 'decimal'
+}
+
+/** A row of the table of classes, labels, or types of entities. */
+export interface ClassRow extends SupportedScores {
+  readonly name: string
+  /** Against all other classes; not of entities. */
+  readonly rocAuc?: Figure
+  readonly averagePrecision?: Figure
+}
+
+export interface Summary {
+  readonly kind: Kind
+  /** Examples. */
+  readonly rows: number
+  /** By name, in the order of `metricsOf`; undefined where not defined for these examples. */
+  readonly metrics: Readonly<Record<string, Figure>>
+  /** Empty for regression, and where a probability is not one. */
+  readonly classes: readonly ClassRow[]
+  /** Of one label an example: `[label][predicted]`. */
+  readonly confusion?: readonly (readonly number[])[]
+}
+
+interface Metric<View> extends MetricInfo {
+  of(view: View): Figure
+}
+
+/** `compute` once, when first asked. */
+function lazily<T>(compute: () => T): () => T {
+  let made: { readonly value: T } | undefined
+  return () => (made ??= { value: compute() }).value
+}
+
+/** What the metrics of classes and of labels are computed from. A resample of it shares what predictions were made. */
+interface ScoredView {
+  readonly names: readonly string[]
+  readonly truth: ArrayLike<number>
+  /** As `truth`: class numbers, or `[rows, labels]` of 0 and 1. */
+  readonly predicted: ArrayLike<number>
+  /** `[rows, classes or labels]`. */
+  readonly probabilities: () => ArrayLike<number>
+  readonly counts: Counts
+  /** By class or label, against the rest. */
+  readonly aucs: () => Figure[]
+  readonly precisions: () => Figure[]
+}
+
+interface TagView {
+  readonly sequences: TaggedSequences
+  readonly counts: Counts
+  /** The sequences resampled; all when left out. */
+  readonly indices?: Uint32Array
+}
+
+function viewClasses(
+  names: readonly string[], truth: ArrayLike<number>, predicted: ArrayLike<number>,
+  probabilities: () => ArrayLike<number>,
+): ScoredView {
+  const ranked = lazily(() => names.map((_, label) => rankClass(truth, probabilities(), names.length, label)))
+  return {
+    names, truth, predicted, probabilities, counts: countClasses(truth, predicted, names.length),
+    aucs: lazily(() => ranked().map(rocAuc)), precisions: lazily(() => ranked().map(averagePrecision)),
+  }
+}
+
+function viewLabels(
+  names: readonly string[], truth: ArrayLike<number>, predicted: ArrayLike<number>,
+  probabilities: () => ArrayLike<number>,
+): ScoredView {
+  const ranked = lazily(() => names.map((_, label) => rankLabel(truth, probabilities(), names.length, label)))
+  return {
+    names, truth, predicted, probabilities, counts: countLabels(truth, predicted, names.length),
+    aucs: lazily(() => ranked().map(rocAuc)), precisions: lazily(() => ranked().map(averagePrecision)),
+  }
+}
+
+function predictClasses({ names, truth, probabilities, threshold }: ClassResults): ArrayLike<number> {
+  checkLength('probabilities', probabilities.length, truth.length * names.length)
+  if (threshold === undefined) return predictions(probabilities, names.length)
+  if (names.length !== 2) throw new RangeError(`A threshold is for two classes; there are ${names.length}`)
+  return Uint8Array.from({ length: truth.length }, (_, row) => (probabilities[row * 2 + 1] > threshold ? 1 : 0))
+}
+
+type Properties = readonly [better: 'larger' | 'smaller', shown: 'percent' | 'decimal']
+const SHARE: Properties = ['larger', 'percent']
+const COEFFICIENT: Properties = ['larger', 'decimal']
+const ERROR: Properties = ['smaller', 'decimal']
+
+const metric = <View>(
+  name: string, title: string, [better, shown]: Properties, of: (view: View) => Figure,
+): Metric<View> => ({ name, title, better, shown, of })
+
+const TITLES: Readonly<Record<Score, string>> = { f1: 'F1', precision: 'precision', recall: 'recall' }
+
+/** F1, precision and recall, each averaged in these ways. */
+function averages<View>(ways: readonly Average[], countsOf: (view: View) => Counts): Metric<View>[] {
+  const scores = ['f1', 'precision', 'recall'] as const
+  return scores.flatMap(score => ways.map(way => metric<View>(`${score}_${way}`, `${TITLES[score]}, ${way}`, SHARE,
+    view => averageScore(countsOf(view), score, way))))
+}
+
+const ofSecondClass = (score: Score): Metric<ScoredView> =>
+  metric(score, TITLES[score], SHARE, ({ counts }) => (counts.rows === 0 ? undefined : scoresByClass(counts)[1][score]))
+
+const CLASS_AVERAGES = averages<ScoredView>(['macro', 'micro', 'weighted'], ({ counts }) => occurring(counts))
+const ACCURACY = metric<ScoredView>('accuracy', 'accuracy', SHARE, ({ counts }) => accuracy(counts))
+
+/** What any number of classes has, after what two and more than two have each. */
+const CLASS_REST: readonly Metric<ScoredView>[] = [
+  metric('balanced_accuracy', 'balanced accuracy', SHARE, ({ counts }) => balancedAccuracy(counts)),
+  metric('matthews', 'Matthews correlation', COEFFICIENT, ({ counts }) => matthews(counts)),
+  metric('log_loss', 'log loss', ERROR, ({ names, truth, probabilities }) =>
+    logLoss(truth, probabilities(), names.length)),
+  metric('brier', 'Brier score', ERROR, ({ names, truth, probabilities }) =>
+    brier(truth, probabilities(), names.length)),
+  metric('calibration_error', 'expected calibration error', ['smaller', 'percent'], ({ names, truth, probabilities }) =>
+    reliability(topConfidences(truth, probabilities(), names.length))?.error),
+]
+
+const TWO_CLASSES: readonly Metric<ScoredView>[] = [
+  ACCURACY, ofSecondClass('f1'), ofSecondClass('precision'), ofSecondClass('recall'), ...CLASS_AVERAGES,
+  metric('roc_auc', 'ROC AUC', COEFFICIENT, ({ aucs }) => aucs()[1]),
+  metric('average_precision', 'average precision', COEFFICIENT, ({ precisions }) => precisions()[1]),
+  ...CLASS_REST,
+]
+
+const MANY_CLASSES: readonly Metric<ScoredView>[] = [
+  ACCURACY, ...CLASS_AVERAGES,
+  metric('roc_auc_macro', 'ROC AUC, macro', COEFFICIENT, ({ aucs }) => meanOf(aucs())),
+  metric('roc_auc_weighted', 'ROC AUC, weighted', COEFFICIENT, ({ aucs, counts }) =>
+    weightedMeanOf(aucs(), counts.labelled)),
+  metric('average_precision_macro', 'average precision, macro', COEFFICIENT, ({ precisions }) => meanOf(precisions())),
+  ...CLASS_REST,
+]
+
+const LABELS: readonly Metric<ScoredView>[] = [
+  ...averages<ScoredView>(['micro', 'macro', 'weighted'], ({ counts }) => counts),
+  metric('subset_accuracy', 'subset accuracy', SHARE, ({ names, truth, predicted }) =>
+    subsetAccuracy(truth, predicted, names.length)),
+  metric('hamming_loss', 'Hamming loss', ['smaller', 'percent'], ({ truth, predicted }) =>
+    hammingLoss(truth, predicted)),
+  metric('roc_auc_macro', 'ROC AUC, macro', COEFFICIENT, ({ aucs }) => meanOf(aucs())),
+  metric('roc_auc_micro', 'ROC AUC, micro', COEFFICIENT, ({ truth, probabilities }) =>
+    rocAuc(rank(truth, probabilities()))),
+  metric('average_precision_macro', 'average precision, macro', COEFFICIENT, ({ precisions }) => meanOf(precisions())),
+  metric('average_precision_micro', 'average precision, micro', COEFFICIENT, ({ truth, probabilities }) =>
+    averagePrecision(rank(truth, probabilities()))),
+  metric('log_loss', 'log loss', ERROR, ({ truth, probabilities }) => binaryLogLoss(truth, probabilities())),
+  metric('brier', 'Brier score', ERROR, ({ truth, probabilities }) => binaryBrier(truth, probabilities())),
+  metric('calibration_error', 'expected calibration error', ['smaller', 'percent'], ({ truth, probabilities }) =>
+    reliability(labelConfidences(truth, probabilities()))?.error),
+]
+
+const REGRESSION: readonly Metric<NumberResults>[] = [
+  metric('mse', 'mean squared error', ERROR, ({ truth, predicted }) => meanSquaredError(truth, predicted)),
+  metric('rmse', 'root mean squared error', ERROR, ({ truth, predicted }) => rootMeanSquaredError(truth, predicted)),
+  metric('mae', 'mean absolute error', ERROR, ({ truth, predicted }) => meanAbsoluteError(truth, predicted)),
+  metric('r2', 'R²', COEFFICIENT, ({ truth, predicted }) => r2(truth, predicted)),
+  metric('pearson', 'Pearson correlation', COEFFICIENT, ({ truth, predicted }) => pearson(truth, predicted)),
+  metric('spearman', 'Spearman correlation', COEFFICIENT, ({ truth, predicted }) => spearman(truth, predicted)),
+  metric('kendall', 'Kendall correlation', COEFFICIENT, ({ truth, predicted }) => kendall(truth, predicted)),
+]
+
+const ofEntities = (score: Score): Metric<TagView> =>
+  metric(score, `${TITLES[score]} of entities`, SHARE, ({ counts }) => averageScore(counts, score, 'micro'))
+
+const TAGS: readonly Metric<TagView>[] = [
+  ofEntities('f1'), ofEntities('precision'), ofEntities('recall'),
+  ...averages<TagView>(['macro', 'weighted'], ({ counts }) => occurring(counts)),
+  metric('accuracy', 'accuracy of tokens', SHARE, ({ sequences, indices }) =>
+    tagAccuracy(sequences, indices)),
+]
+
+/**
+ * The metrics that a kind of task has; of classes, also by how many there are. The first is the default for the best.
+ */
+export function metricsOf(kind: Kind, classes: number): readonly MetricInfo[] {
+  switch (kind) {
+    case 'classes': return classes === 2 ? TWO_CLASSES : MANY_CLASSES
+    case 'labels': return LABELS
+    case 'regression': return REGRESSION
+    case 'tokens': return TAGS
+  }
+}
+
+/** A metric by its name. Throws a UserError that lists those that there are. */
+export function metricNamed(kind: Kind, classes: number, name: string): MetricInfo {
+  const metrics = metricsOf(kind, classes)
+  const found = metrics.find(info => info.name === name)
+  if (!found) {
+    const known = metrics.map(info => info.name).join(', ')
+    throw new UserError(`Unknown metric ${JSON.stringify(name)}. This task has: ${known}`)
+  }
+  return found
+}
+
+/**
+ * Whether a value of this metric is better than another; one that is undefined never is, any other is better than it.
+ */
+export function isBetter({ better }: MetricInfo, value: Figure, than: Figure): boolean {
+  if (value === undefined || Number.isNaN(value)) return false
+  if (than === undefined || Number.isNaN(than)) return true
+  return better === 'larger' ? value > than : value < than
+}
+
+/** `93.14 %`, `0.8812`, or a dash for what is undefined. */
+export function showFigure({ shown }: MetricInfo, value: Figure): string {
+  if (value === undefined) return '–'
+  return shown === 'percent' ? `${(100 * value).toFixed(2)} %` : value.toFixed(4)
+}
+
+/** The values of some metrics, in their order. */
+const valuesOf = <View>(metrics: readonly Metric<View>[], view: View | undefined, only?: readonly string[]) =>
+  Object.fromEntries(metrics.filter(({ name }) => !only || only.includes(name))
+    .map(({ name, of }) => [name, view && of(view)]))
+
+/**
+ * What the metrics of some results are computed from; for classes and labels undefined where a value is not a
+ * probability, so that no metric is defined.
+ */
+type View = { readonly kind: 'classes', readonly names: readonly string[], readonly view?: ScoredView }
+  | { readonly kind: 'labels', readonly names: readonly string[], readonly view?: ScoredView }
+  | { readonly kind: 'regression', readonly view: NumberResults }
+  | { readonly kind: 'tokens', readonly view: TagView }
+
+function viewOf(results: Results): View {
+  switch (results.kind) {
+    case 'classes': {
+      const { kind, names, truth, probabilities } = results
+      const predicted = predictClasses(results)
+      const view = viewClasses(names, truth, predicted, () => probabilities)
+      return { kind, names, view: allWithin(probabilities, 0, 1) ? view : undefined }
+    }
+    case 'labels': {
+      const { kind, names, truth, probabilities, thresholds } = results
+      const view = viewLabels(names, truth, decide(probabilities, names.length, thresholds), () => probabilities)
+      return { kind, names, view: allWithin(probabilities, 0, 1) ? view : undefined }
+    }
+    case 'regression': return { kind: 'regression', view: results }
+    case 'tokens': {
+      const sequences = compareSequences(results.truth, results.predicted, results.scheme)
+      return { kind: 'tokens', view: { sequences, counts: countEntities(sequences) } }
+    }
+  }
+}
+
+/** The rows of `[rows, width]` at these indices. */
+function take(values: ArrayLike<number>, width: number, indices: Uint32Array): Float64Array {
+  const taken = new Float64Array(indices.length * width)
+  for (let i = 0; i < indices.length; i++) {
+    for (let j = 0; j < width; j++) taken[i * width + j] = values[indices[i] * width + j]
+  }
+  return taken
+}
+
+/** The same of the examples at these indices. */
+function resample(whole: View, indices: Uint32Array): View {
+  switch (whole.kind) {
+    case 'classes': {
+      if (!whole.view) return whole
+      const { names, truth, predicted, probabilities } = whole.view
+      const view = viewClasses(names, take(truth, 1, indices), take(predicted, 1, indices),
+        lazily(() => take(probabilities(), names.length, indices)))
+      return { ...whole, view }
+    }
+    case 'labels': {
+      if (!whole.view) return whole
+      const { names, truth, predicted, probabilities } = whole.view
+      const view = viewLabels(names, take(truth, names.length, indices), take(predicted, names.length, indices),
+        lazily(() => take(probabilities(), names.length, indices)))
+      return { ...whole, view }
+    }
+    case 'regression': {
+      const { kind, truth, predicted } = whole.view
+      return { kind, view: { kind, truth: take(truth, 1, indices), predicted: take(predicted, 1, indices) } }
+    }
+    case 'tokens': {
+      const { sequences } = whole.view
+      return { kind: 'tokens', view: { sequences, counts: countEntities(sequences, indices), indices } }
+    }
+  }
+}
+
+function metricsFrom(whole: View, only?: readonly string[]): Record<string, Figure> {
+  switch (whole.kind) {
+    case 'classes': return valuesOf(whole.names.length === 2 ? TWO_CLASSES : MANY_CLASSES, whole.view, only)
+    case 'labels': return valuesOf(LABELS, whole.view, only)
+    case 'regression': return valuesOf(REGRESSION, whole.view, only)
+    case 'tokens': return valuesOf(TAGS, whole.view, only)
+  }
+}
+
+function tableOf(whole: View): ClassRow[] {
+  if (whole.kind === 'regression' || !whole.view) return []
+  const scores = scoresByClass(whole.view.counts)
+  if (whole.kind === 'tokens') {
+    const { types } = whole.view.sequences
+    return scores.map((row, type) => ({ name: types[type], ...row }))
+  }
+  const { names, aucs, precisions } = whole.view
+  return scores.map((row, c) => ({ name: names[c], ...row, rocAuc: aucs()[c], averagePrecision: precisions()[c] }))
+}
+
+/** Number of examples. */
+const rowsOf = (results: Results): number =>
+  (results.kind === 'labels' ? results.truth.length / results.names.length : results.truth.length)
+
+/** The metrics named alone, without the table of classes: cheaper than `summarise`, as for the best checkpoint. */
+export const measure = (results: Results, names: readonly string[]): Record<string, Figure> =>
+  metricsFrom(viewOf(results), names)
+
+/**
+ * All metrics of an evaluation, with the table of its classes. Throws a RangeError on lists that do not fit together.
+ */
+export function summarise(results: Results): Summary {
+  const whole = viewOf(results)
+  const summary = { kind: results.kind, rows: rowsOf(results), metrics: metricsFrom(whole), classes: tableOf(whole) }
+  if (whole.kind !== 'classes' || !whole.view) return summary
+  const matrix = new ConfusionMatrix(whole.names.length)
+  matrix.add(whole.view.truth, whole.view.predicted)
+  return { ...summary, confusion: matrix.rows }
+}
+
+/**
+ * 95 % bounds of a metric: Wilson's of the accuracy of classes and the subset accuracy of labels, which are fractions
+ * of examples; by the bootstrap over examples (over sequences, for tokens) of all others. Undefined where the metric
+ * is.
+ */
+export function intervalOf(results: Results, name: string, options: BootstrapOptions): Interval | undefined {
+  const whole = viewOf(results)
+  const value = metricsFrom(whole, [name])[name]
+  if (value === undefined) return undefined
+  const rows = rowsOf(results)
+  const isFraction = (results.kind === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
+  if (isFraction) return wilson(Math.round(value * rows), rows)
+  return bootstrap(rows, indices => metricsFrom(resample(whole, indices), [name])[name], options)
+}
