@@ -1,14 +1,18 @@
 // Running graphs: read values to the host, and compile functions into plans that are traced once for each set of input
 // shapes and replayed after that.
-import { NO_VALUE, Plan, type Feed, type PlanSummary } from './compile/plan.ts'
+import { forgetConstant } from './compile/constants.ts'
+import { evaluate } from './compile/eager.ts'
+import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
+import { NO_VALUE } from './compile/program.ts'
 import type { Assignment } from './compile/canonical.ts'
 import type { NonFiniteCause } from './compile/diagnose.ts'
 import { UserError } from './errors.ts'
 import { exactJson } from './exact.ts'
-import type { Value } from './graph.ts'
+import { type Value, specOf } from './graph.ts'
 import { type Payload, makeSource, payloadOf } from './ops/source.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
 import type { KernelTime } from './runtime/profiler.ts'
+import { Recent } from './recent.ts'
 import { sizeOf } from './shape.ts'
 import { Storage } from './storage.ts'
 import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
@@ -17,23 +21,32 @@ const payloadIfSource = ({ node }: Value): Payload | undefined => (node.op.kind 
 
 /** Several tensors to the host, in one run. */
 export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
+  const values = tensors.map(t => t.value)
   const device = await currentDevice()
-  const made = tensors.filter(t => t.value.node.op.kind !== 'source')
-  const plan = made.length > 0 ? await Plan.make(device, made.map(t => t.value), []) : undefined
-  const results = plan ? await plan.run([]) : []
-  const data = await Promise.all(tensors.map(t => {
-    const { shape, dtype } = t
-    const payload = payloadIfSource(t.value)
-    if (!payload) return device.read(results[made.indexOf(t)].on(device), dtype, sizeOf(shape))
+  const made = values.filter(({ node }) => node.op.kind !== 'source')
+  const results = made.length > 0 ? await evaluate(device, made) : []
+  let next = 0
+  return Promise.all(values.map(value => {
+    const payload = payloadIfSource(value)
+    if (!payload) return results[next++]
     if (payload.kind === 'constant') return payload.data.slice()
-    if (payload.kind === 'storage') return payload.storage.read(device, dtype, sizeOf(shape))
-    throw new UserError(NO_VALUE)
+    if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
+    const { shape, dtype } = specOf(value)
+    return payload.storage.read(device, dtype, sizeOf(shape))
   }))
-  for (const result of results) result.release()
-  return data
 }
 
-setEvaluator({ read: async value => (await readAll([new Tensor(value)]))[0] })
+setEvaluator({
+  read: async value => (await readAll([new Tensor(value)]))[0],
+  release({ node }) {
+    const payload = payloadOf(node)
+    if (payload.kind === 'constant') forgetConstant(node)
+    else if (payload.kind === 'storage') {
+      if (!payload.storage.isResult) throw new UserError(`${payload.storage.label}: a variable's tensor is not disposed of: release the variable`)
+      payload.storage.end()
+    }
+  },
+})
 
 /** What a compiled function takes and gives: tensors in any nesting; other values choose the trace. */
 export type Tree = Tensor | number | string | boolean | null | undefined | readonly Tree[] | { readonly [key: string]: Tree }
@@ -98,13 +111,19 @@ function tensorsIn(tree: Tree): Tensor[] {
   return found
 }
 
+/** So many plans a compiled function keeps; of more, those that were not used for the longest time are made again when they are needed. */
+export const KEPT_PLANS = 96
+
+/** A plan that a call is about to run takes its memory anew. */
+const release = (dropped: Promise<Trace>): void => { dropped.then(({ plan }) => plan.release(), () => undefined) }
+
 /**
  * Makes a function of tensors that is traced once for each set of input shapes and then replayed: no graph building, no
  * allocation, one submit. The function runs only while it is traced, so it must not depend on anything but its arguments
  * and variables; variables change through `assign`.
  */
 export function compile<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result): Compiled<Arguments, Result> {
-  const tracesOf = new WeakMap<Device, Map<string, Promise<Trace>>>()
+  const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()
 
   const trace = async (device: Device, args: Arguments): Promise<Trace> => {
     let position = 0
@@ -133,7 +152,7 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
 
   const traceFor = async (device: Device, args: Arguments): Promise<Trace> => {
     const key = exactJson(mapTree(args, t => ({ '': `${t.dtype}[${t.shape.join()}]` })))
-    const traces = tracesOf.get(device) ?? new Map<string, Promise<Trace>>()
+    const traces = tracesOf.get(device) ?? new Recent<Promise<Trace>>(KEPT_PLANS, release)
     tracesOf.set(device, traces)
     const known = traces.get(key)
     if (known) return known

@@ -2,7 +2,7 @@
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Attributes, type Value, findOp, makeNode, specOf } from './graph.ts'
-import { normalizeAxes, sizeOf } from './shape.ts'
+import { normalizeAxes, showSpec, sizeOf } from './shape.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
 export type TensorData = Float32Array | Int32Array | Uint32Array
@@ -24,6 +24,8 @@ export function apply(name: string, inputs: readonly Tensor[], attributes: Attri
 /** What runs a graph: set by the runtime, so that tensors know no device. */
 export interface Evaluator {
   read(value: Value): Promise<TensorData>
+  /** Gives the memory behind a source back. Throws a UserError where somebody else owns it. */
+  release(value: Value): void
 }
 let evaluator: Evaluator | undefined
 export function setEvaluator(next: Evaluator): void {
@@ -31,10 +33,20 @@ export function setEvaluator(next: Evaluator): void {
 }
 
 export class Tensor {
-  readonly value: Value
+  readonly #value: Value
+  readonly #owns: boolean
+  #isDisposed = false
 
-  constructor(value: Value) {
-    this.value = value
+  /** `owns`: disposing of it gives the memory behind it back. Other handles on a value may come and go. */
+  constructor(value: Value, owns = false) {
+    this.#value = value
+    this.#owns = owns
+  }
+
+  /** Throws a UserError once the tensor was disposed. */
+  get value(): Value {
+    if (this.#isDisposed) throw new UserError(`a tensor ${showSpec(specOf(this.#value))} is used after it was disposed`)
+    return this.#value
   }
 
   get shape(): readonly number[] {
@@ -61,6 +73,17 @@ export class Tensor {
   async item(): Promise<number> {
     if (this.size !== 1) throw new UserError(`item: a tensor of ${this.size} elements has no single one`)
     return (await this.data())[0]
+  }
+
+  /**
+   * Gives the memory of a result, or a constant's copy on the device, back at once: `using y = await fn(x)` does so at the end of
+   * the block. Nobody has to, since what is forgotten is collected. Using the tensor afterwards is a UserError, and so is reading
+   * what was made of a result that is gone; disposing twice is not. Throws a UserError for a variable's tensor.
+   */
+  [Symbol.dispose](): void {
+    if (this.#isDisposed) return
+    if (this.#owns) evaluator?.release(this.#value)
+    this.#isDisposed = true
   }
 
   // Arithmetic, broadcast by NumPy's rule.
@@ -98,7 +121,7 @@ export class Tensor {
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor { return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this]) }
   square(): Tensor { return apply('square', [this]) }
   /** The same numbers in another dtype; floats to integers truncate toward zero. */
-  cast(dtype: DType): Tensor { return dtype === this.dtype ? this : apply('cast', [this], { dtype }) }
+  cast(dtype: DType): Tensor { return dtype === this.dtype ? new Tensor(this.value) : apply('cast', [this], { dtype }) }
   /** This (u32 or i32, non-zero means true) picks from `yes` or `no`, broadcast. */
   where(yes: Operand, no: Operand): Tensor {
     const dtype = yes instanceof Tensor ? yes.dtype : no instanceof Tensor ? no.dtype : 'f32'

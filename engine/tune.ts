@@ -11,6 +11,13 @@ let tuner: Tuner | undefined
 /** Replaces every choice, for good or until called with nothing. */
 export function setTuner(next?: Tuner): void {
   tuner = next
+  version++
+}
+
+/** Changes with everything that choices depend on: plans of one version are those that would be made now. */
+let version = 0
+export function tuningVersion(): number {
+  return version
 }
 
 /**
@@ -55,11 +62,20 @@ let tuning = begin({ mode: 'off' })
 /** How plans choose from here on; `off` until this is called. */
 export function setKernelTuning(options: TuningOptions): void {
   tuning = begin(options)
+  version++
+}
+
+/** Notes a question's best candidate, which was measured. */
+export function learn(current: Tuning, question: string, candidate: string): void {
+  current.asked.add(question)
+  current.answers.set(question, candidate)
+  version++
 }
 
 /** Ends all measuring. */
 export function settleKernels(): void {
   tuning.secondsLeft = 0
+  version++
 }
 
 /** What a plan that is made now may measure by; undefined where it measures nothing. */

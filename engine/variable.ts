@@ -39,6 +39,7 @@ export class Variable {
       throw new UserError(`${this.name}: ${data.length} numbers at ${at} do not fit ${showSpec(this)}`)
     }
     const device = await currentDevice()
+    if (!this.#storage.buffer) await device.makeRoom()
     device.write(this.#storage.on(device), this.dtype, data, at)
     // Dawn gives staging memory back only with a submit; many large writes in a row would hold it all.
     if (data.length > 1 << 18) device.gpu.queue.submit([])
@@ -64,6 +65,11 @@ export class Variable {
   /** Gives its memory back now. Using it again, in compiled functions too, is a UserError. */
   release(): void {
     this.#storage.end()
+  }
+
+  /** `using weights = variable(…)` releases it at the end of the block. Nobody has to: a forgotten variable is collected. */
+  [Symbol.dispose](): void {
+    this.release()
   }
 }
 

@@ -59,7 +59,8 @@ export const viewKey = (view: View): string => `${view.offset}:${view.shape}:${v
 
 export const keyOf = ({ node, index }: Value): string => `${node.id}.${index}`
 
-function reachable(roots: readonly Value[]): Node[] {
+/** Every node that `roots` need, in the order of their making. */
+export function reachable(roots: readonly Value[]): Node[] {
   const seen = new Set<Node>()
   const stack = roots.map(value => value.node)
   for (let node = stack.pop(); node; node = stack.pop()) {

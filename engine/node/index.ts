@@ -1,9 +1,11 @@
 // tilegrad's engine under Node: the same as index.ts, on the adapter that Dawn finds (or TILEGRAD_ADAPTER names).
-import { openDevice, setDeviceProvider } from '../index.ts'
+import { openDevice, setCollector, setDeviceProvider } from '../index.ts'
 import { openAdapter } from './adapters.ts'
+import { collectNow } from './garbage.ts'
 
 export * from '../index.ts'
 
+setCollector(collectNow)
 setDeviceProvider(async () => {
   const { adapter, info } = await openAdapter()
   return openDevice(adapter, info)

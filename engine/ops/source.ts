@@ -40,7 +40,7 @@ export function payloadOf(node: Node): Payload {
 export function makeSource(shape: readonly number[], dtype: DType, payload: Payload): Tensor {
   const node = makeNode(source as never, [], { shape: [...shape], dtype })
   payloads.set(node, payload)
-  return new Tensor({ node, index: 0 })
+  return new Tensor({ node, index: 0 }, true)
 }
 
 /** Numbers, nested as deep as they like. */

@@ -5,6 +5,8 @@ import { UserError } from '../errors.ts'
 const MIB = 1024 * 1024
 /** Free memory that is kept for reuse rather than given back. */
 const KEPT_FREE_BYTES = 64 * MIB
+/** So may their number be, of any size. */
+const KEPT_FREE_COUNT = 1024
 
 export class Buffers {
   readonly #device: GPUDevice
@@ -51,6 +53,11 @@ export class Buffers {
     return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'uniforms')
   }
 
+  /** A buffer of uniforms and small inputs. */
+  acquireParcel(bytes: number): GPUBuffer {
+    return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST, 'uniforms')
+  }
+
   /** Throws a UserError where `bytes` are more than one buffer holds on this adapter. */
   check(bytes: number, label: string): void {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
@@ -90,9 +97,11 @@ export class Buffers {
     this.#byAge.add(buffer)
     this.#freeBytes += buffer.size
     for (const oldest of this.#byAge) {
-      if (this.#freeBytes <= KEPT_FREE_BYTES) break
+      if (this.#freeBytes <= KEPT_FREE_BYTES && this.#byAge.size <= KEPT_FREE_COUNT) break
       // Taken from its end, a list has its oldest in front.
-      this.#free.get(keyOf(oldest))?.shift()
+      const list = this.#free.get(keyOf(oldest))
+      list?.shift()
+      if (list?.length === 0) this.#free.delete(keyOf(oldest))
       this.#byAge.delete(oldest)
       this.#freeBytes -= oldest.size
       this.destroy(oldest)

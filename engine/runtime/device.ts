@@ -5,6 +5,7 @@ import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
 import type { TensorData } from '../tensor.ts'
 import { Buffers } from './buffers.ts'
+import { collectGarbage } from './garbage.ts'
 import { Pipelines } from './pipelines.ts'
 import { Scratch } from './scratch.ts'
 
@@ -25,6 +26,11 @@ export class DeviceLost extends UserError {}
 /** How much later than its first failure the news of a loss may come. */
 const NEWS_MS = 100
 
+/** Live memory may grow by so much, or by half, before garbage is collected: a collection takes some tens of milliseconds. */
+const GROWN_BYTES = 256 * 2 ** 20
+/** So may the number of live buffers: each costs the driver memory of its own. */
+const GROWN_COUNT = 4096
+
 /** Steps that may be queued before the host waits: enough to keep the GPU busy, few enough to keep the queue quick. */
 const MAX_IN_FLIGHT = 3
 
@@ -36,6 +42,10 @@ export class Device {
   readonly pipelines: Pipelines
   readonly scratch: Scratch
   readonly #inFlight: Promise<void>[] = []
+  /** The least that was live since garbage was collected last. */
+  #leastBytes = 0
+  #leastCount = 0
+  #collecting: Promise<void> | undefined
   #lost: string | undefined
   #refused: GPUError | undefined
 
@@ -96,6 +106,11 @@ export class Device {
     const encoder = this.gpu.createCommandEncoder()
     encoder.copyBufferToBuffer(buffer, from - skew, staging, 0, bytes)
     this.gpu.queue.submit([encoder.finish()])
+    return elementsOf(await this.readMapped(staging, bytes), dtype, count, skew)
+  }
+
+  /** The first `bytes` of a readback buffer, once the work that fills it is done. Gives the buffer back to the pool. */
+  async readMapped(staging: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
     try {
       await staging.mapAsync(GPUMapMode.READ, 0, bytes)
       this.check()
@@ -104,11 +119,32 @@ export class Device {
       this.check()
       throw error
     }
-    const copy = staging.getMappedRange(0, bytes).slice(skew, skew + count * size)
+    const copy = staging.getMappedRange(0, bytes).slice(0)
     staging.unmap()
     this.buffers.release(staging)
-    if (dtype === 'f16') return toFloat32(new Uint16Array(copy))
-    return dtype === 'f32' ? new Float32Array(copy) : dtype === 'i32' ? new Int32Array(copy) : new Uint32Array(copy)
+    return copy
+  }
+
+  /**
+   * To be awaited before work that takes memory, where it gives something to wait for: live memory has grown by so much since it
+   * was least that what JavaScript has forgotten is collected first.
+   */
+  makeRoom(): Promise<void> | undefined {
+    const { liveBytes, live } = this.buffers
+    this.#leastBytes = Math.min(this.#leastBytes, liveBytes)
+    this.#leastCount = Math.min(this.#leastCount, live)
+    const isDue = liveBytes - this.#leastBytes > Math.max(GROWN_BYTES, this.#leastBytes / 2) || live - this.#leastCount > GROWN_COUNT
+    return isDue ? this.collect() : undefined
+  }
+
+  /** Collects garbage as far as the environment lets it, so that buffers of forgotten tensors are free. */
+  async collect(): Promise<void> {
+    this.#collecting ??= collectGarbage().finally(() => {
+      this.#collecting = undefined
+      this.#leastBytes = this.buffers.liveBytes
+      this.#leastCount = this.buffers.live
+    })
+    return this.#collecting
   }
 
   /** To be awaited after each submit: keeps at most a few steps queued. */
@@ -129,6 +165,13 @@ export class Device {
   close(): void {
     this.gpu.destroy()
   }
+}
+
+/** `count` elements of a dtype that begin at byte `from`. */
+export function elementsOf(bytes: ArrayBuffer, dtype: DType, count: number, from = 0): TensorData {
+  if (dtype === 'f16') return toFloat32(new Uint16Array(bytes, from, count))
+  const whole = from === 0 && bytes.byteLength === 4 * count ? bytes : bytes.slice(from, from + 4 * count)
+  return dtype === 'f32' ? new Float32Array(whole) : dtype === 'i32' ? new Int32Array(whole) : new Uint32Array(whole)
 }
 
 /** Bytes that a kernel's scratch may take where the adapter binds as many. */

@@ -1,4 +1,5 @@
 // Compute pipelines, cached by their WGSL, and compile errors that show the source.
+import { Recent } from '../recent.ts'
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline
@@ -10,16 +11,22 @@ export class ShaderError extends Error {
   override readonly name = 'ShaderError'
 }
 
+/**
+ * Sizes travel in uniforms, so a program's pipelines are as many as its kinds of kernels and expressions: some hundreds. The bound
+ * is for programs that write expressions without end. Plans hold the pipelines that they run.
+ */
+const KEPT_PIPELINES = 4096
+
 export class Pipelines {
   readonly #device: GPUDevice
-  readonly #cache = new Map<string, Promise<Pipeline>>()
+  readonly #cache = new Recent<Promise<Pipeline>>(KEPT_PIPELINES)
   readonly #layouts = new Map<string, GPUBindGroupLayout>()
 
   constructor(device: GPUDevice) {
     this.#device = device
   }
 
-  /** How many have been made. */
+  /** How many are kept. */
   get count(): number {
     return this.#cache.size
   }

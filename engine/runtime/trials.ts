@@ -3,7 +3,7 @@
 // zeros would leave nothing to do. That every candidate gives the right numbers is what the tests are for.
 import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
-import { type Question, type Tuning, measuring } from '../tune.ts'
+import { type Question, type Tuning, learn, measuring } from '../tune.ts'
 import type { Device } from './device.ts'
 
 /** A question with what it takes to try its candidates. */
@@ -59,8 +59,7 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
     // Where none can be measured alone, the best guess is the answer: the question is not asked again.
     const best = await fastest(device, trial, tuning) ?? candidates[0]
     tuning.secondsLeft -= (performance.now() - start) / 1000
-    tuning.asked.add(key)
-    tuning.answers.set(key, best)
+    learn(tuning, key, best)
     await tuning.onAnswer?.(key, best)
     tuning.onProgress?.(answered + 1, open.length)
   }

@@ -2,6 +2,7 @@
 // neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node/index.ts'
+import { forgetEagerPlans } from '../../engine/compile/eager.ts'
 import { keepFactor } from '../../shaders/random.ts'
 
 const [rate, stream, seed, now] = [0.5, 3, 0xdeadbeef, 11]
@@ -28,6 +29,7 @@ afterAll(() => {
 
 /** What the function gives, and the shaders that it took. */
 async function run(fn: () => Tensor): Promise<{ values: number[], text: string }> {
+  forgetEagerPlans()
   shaders = []
   const values = [...await (await compile(fn)()).data()]
   return { values, text: shaders.join('\n') }

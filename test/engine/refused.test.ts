@@ -25,6 +25,31 @@ function refuseOne(label: string): void {
   })
 }
 
+/** As where a driver has no room: the next scopes for want of memory tell of it. */
+function refuseMemory(scopes: number): void {
+  const right = Object.getPrototypeOf(device.gpu) as GPUDevice
+  const open: GPUErrorFilter[] = []
+  vi.spyOn(device.gpu, 'pushErrorScope').mockImplementation(filter => {
+    open.push(filter)
+    return right.pushErrorScope.call(device.gpu, filter)
+  })
+  vi.spyOn(device.gpu, 'popErrorScope').mockImplementation(async () => {
+    const refused = open.pop() === 'out-of-memory' && scopes-- > 0
+    const error = await right.popErrorScope.call(device.gpu)
+    return refused ? new GPUOutOfMemoryError('no room') : error
+  })
+}
+
+test.each([
+  ['compiled', () => compile((x: Tensor) => x.mul(2).add(1))], ['eager', () => async (x: Tensor) => x.mul(2).add(1)],
+])('a first run (%s) that memory does not hold is tried once more, after a collection', async (_, make) => {
+  const collected = vi.spyOn(device, 'collect')
+  const run = make()
+  refuseMemory(1)
+  expect([...await (await run(tensor([1, 2]))).data()]).toEqual([3, 5])
+  expect(collected).toHaveBeenCalledTimes(1)
+})
+
 describe('a run whose result has no memory', () => {
   test('is an error of the next thing that is asked of the device, and of that alone', async () => {
     const w = variable({ shape: [1], dtype: 'f32' }, 'w')
@@ -65,11 +90,8 @@ test('a first run that memory does not hold leaves nothing behind that a smaller
     made.push(buffer)
     return buffer
   })
-  // As where a driver has no room: the innermost scope of a first run tells of it.
-  vi.spyOn(device.gpu, 'popErrorScope').mockImplementationOnce(async () => {
-    await Object.getPrototypeOf(device.gpu).popErrorScope.call(device.gpu)
-    return new GPUOutOfMemoryError('no room')
-  })
+  // After a collection, too.
+  refuseMemory(2)
   await expect(step(numbers(0))).rejects.toThrow(UserError)
   const refused = new Set(made)
   made.length = 0

@@ -1,0 +1,32 @@
+// Host numbers on the device: a constant's memory lives as long as its node, so that it is uploaded once however many
+// plans use it.
+import { bytesOf } from '../../shaders/kernel.ts'
+import type { Node } from '../graph.ts'
+import type { Device } from '../runtime/device.ts'
+import { Storage } from '../storage.ts'
+import type { TensorData } from '../tensor.ts'
+
+/** By node, on the device that used it last. */
+const constants = new WeakMap<Node, Storage>()
+
+/** A constant's memory on a device. */
+export function constantOn(device: Device, node: Node, data: TensorData): Storage {
+  const known = constants.get(node)
+  if (known?.isOn(device)) return known
+  const [{ dtype }] = node.outputs
+  const storage = new Storage('constant', data.length * bytesOf(dtype), { host: { data, dtype } })
+  storage.on(device)
+  constants.set(node, storage)
+  return storage
+}
+
+/** The same, where it was uploaded before, to whatever device. */
+export function knownConstant(node: Node): Storage | undefined {
+  return constants.get(node)
+}
+
+/** Gives a constant's memory back. A plan that still uses it uploads it again. */
+export function forgetConstant(node: Node): void {
+  constants.get(node)?.release()
+  constants.delete(node)
+}

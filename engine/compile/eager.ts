@@ -1,0 +1,189 @@
+// Reading values outside of compiled functions. The plan of an expression is kept by the expression's structure and replayed
+// for other values: constants, variables and results are bound or packed at each call, numbers are written into uniforms. A
+// kept plan holds no data of its user's, and its results go straight to the host.
+import { type DType, bytesOf } from '../../shaders/kernel.ts'
+import { toFloat16 } from '../float16.ts'
+import type { Node, Value } from '../graph.ts'
+import { payloadOf } from '../ops/source.ts'
+import { type Device, elementsOf } from '../runtime/device.ts'
+import { Recent } from '../recent.ts'
+import { sizeOf } from '../shape.ts'
+import type { Storage } from '../storage.ts'
+import type { TensorData } from '../tensor.ts'
+import { UserError } from '../errors.ts'
+import { tuningVersion } from '../tune.ts'
+import { constantOn, knownConstant } from './constants.ts'
+import { NO_VALUE, Program } from './program.ts'
+import type { Region } from './region.ts'
+import { type Schedule, schedule } from './schedule.ts'
+import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
+
+/** So many expressions' plans are kept a device. */
+export const EAGER_PLANS = 128
+
+/** Results of at most so many bytes in all are read back in one buffer. */
+const TOGETHER_BYTES = 1 << 20
+
+let plansOf = new WeakMap<Device, Recent<Promise<EagerPlan>>>()
+
+/** How many are kept on a device now. */
+export function eagerPlans(device: Device): number {
+  return plansOf.get(device)?.size ?? 0
+}
+
+/** Drops every plan that is kept: for whoever changes ops, kernels or a device's traits. */
+export function forgetEagerPlans(): void {
+  plansOf = new WeakMap()
+}
+
+/** The elements of `outputs`, row-major, in one run. None of them may be a source itself. */
+export async function evaluate(device: Device, outputs: readonly Value[]): Promise<TensorData[]> {
+  const structure = structureOf(outputs)
+  return (await planFor(device, outputs, structure)).run(structure)
+}
+
+function planFor(device: Device, outputs: readonly Value[], structure: Structure): Promise<EagerPlan> {
+  const version = tuningVersion()
+  const plans = plansOf.get(device) ?? new Recent<Promise<EagerPlan>>(EAGER_PLANS, dropped => { dropped.then(plan => plan.release(), () => undefined) })
+  plansOf.set(device, plans)
+  const key = `${version} ${structure.key}`
+  const known = plans.get(key)
+  if (known) return known
+  for (const { payload } of structure.sources.map(node => ({ payload: payloadOf(node) }))) {
+    if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
+  }
+  const made = EagerPlan.make(device, outputs, structure.numbers.length)
+  plans.set(key, made)
+  // What was measured meanwhile stands under another version: the next call plans anew.
+  made.catch(() => plans.delete(key))
+  return made
+}
+
+/** What one run has taken for itself. */
+interface Taken {
+  /** Storages that got their memory in it. */
+  readonly fresh: Storage[]
+  /** Buffers of large inputs: whoever takes them from the pool next writes after this run has read them. */
+  readonly inputs: GPUBuffer[]
+  /** Those that take the results: one for all, or one for each. */
+  readonly readbacks: GPUBuffer[]
+}
+
+/** Large constants that were read once: those that are read again get memory of their own. */
+const usedOnce = new WeakSet<Node>()
+
+class EagerPlan {
+  readonly #device: Device
+  readonly #program: Program
+  /** By place among the structure's sources: the region that holds it, if anything reads it. */
+  readonly #inputs: readonly number[]
+  /** By number: offsets of its words in the parcel, and the bits that stand there. */
+  readonly #words: readonly number[][]
+  readonly #written: (number | undefined)[]
+  readonly #outputs: readonly { readonly dtype: DType, readonly count: number, readonly bytes: number }[]
+
+  private constructor(device: Device, program: Program, words: readonly number[][], outputs: readonly Value[]) {
+    this.#device = device
+    this.#program = program
+    this.#words = words
+    this.#written = words.map(() => undefined)
+    this.#inputs = program.sources.map(({ source }) => {
+      const payload = source && payloadOf(source)
+      if (payload?.kind !== 'placeholder') throw new Error('a template has placeholders alone')
+      return payload.position
+    })
+    this.#outputs = outputs.map(({ node, index }) => {
+      const { shape, dtype } = node.outputs[index]
+      const count = sizeOf(shape)
+      return { dtype, count, bytes: Math.ceil(count * bytesOf(dtype) / 4) * 4 }
+    })
+  }
+
+  /** Of graphs with the structure of `outputs`, of which nothing is kept. */
+  static async make(device: Device, outputs: readonly Value[], numbers: number): Promise<EagerPlan> {
+    const trace = {}
+    const template = templateOf(outputs, trace, 0)
+    let places: ReturnType<typeof numberPlaces> = []
+    const onSchedule = (planned: Schedule): void => {
+      if (numbers > 0) places = numberPlaces(planned, schedule(templateOf(outputs, trace, 1), [], device.traits), numbers)
+    }
+    const program = await Program.make(device, template, [], { trace, packs: true, onSchedule })
+    const words = Array.from({ length: numbers }, (): number[] => [])
+    for (const { step, word, number } of places) words[number].push(program.uniformOffset(step) + 4 * word)
+    return new EagerPlan(device, program, words, template)
+  }
+
+  /** Runs it for a graph of its structure. */
+  async run({ sources, numbers }: Structure): Promise<TensorData[]> {
+    const device = this.#device
+    device.check()
+    const room = device.makeRoom()
+    if (room) await room
+    const taken: Taken = { fresh: [], inputs: [], readbacks: [] }
+    await this.#program.submit(this.#program.cost.scratchBytes, () => this.#submit(sources, numbers, taken), () => {
+      for (const storage of taken.fresh.splice(0)) storage.discard()
+      for (const buffer of [...taken.inputs.splice(0), ...taken.readbacks.splice(0)]) device.buffers.destroy(buffer)
+    })
+    for (const buffer of taken.inputs) device.buffers.release(buffer)
+    const { readbacks } = taken
+    if (readbacks.length < this.#outputs.length) {
+      const all = await device.readMapped(readbacks[0], this.#outputs.reduce((sum, { bytes }) => sum + bytes, 0))
+      let at = 0
+      return this.#outputs.map(({ dtype, count, bytes }) => {
+        at += bytes
+        return elementsOf(all, dtype, count, at - bytes)
+      })
+    }
+    return Promise.all(this.#outputs.map(async ({ dtype, count, bytes }, i) => elementsOf(await device.readMapped(readbacks[i], bytes), dtype, count)))
+  }
+
+  release(): void {
+    this.#program.release()
+  }
+
+  #submit(sources: readonly Node[], numbers: readonly ScalarNumber[], taken: Taken): void {
+    const device = this.#device
+    const { gpu, buffers } = device
+    const program = this.#program
+    numbers.forEach((number, i) => {
+      const word = wordOf(number)
+      if (this.#written[i] === word[0]) return
+      this.#written[i] = word[0]
+      for (const offset of this.#words[i]) program.putWord(offset, word)
+    })
+    const placed = program.sources.map((region, i) => this.#place(region, sources[this.#inputs[i]], taken))
+    program.prepare((_region, i) => placed[i])
+    const encoder = gpu.createCommandEncoder()
+    program.encode(encoder)
+    const total = this.#outputs.reduce((sum, { bytes }) => sum + bytes, 0)
+    const together = this.#outputs.length > 1 && total <= TOGETHER_BYTES
+    for (const bytes of together ? [total] : this.#outputs.map(output => output.bytes)) taken.readbacks.push(buffers.acquireReadback(bytes))
+    let at = 0
+    this.#outputs.forEach(({ bytes }, i) => {
+      encoder.copyBufferToBuffer(program.bufferOf(program.outputs[i]), 0, taken.readbacks[together ? 0 : i], together ? at : 0, bytes)
+      at += bytes
+    })
+    gpu.queue.submit([encoder.finish()])
+  }
+
+  /** The buffer that a source lies in: its own, or one of the pool's; none where it was put into the parcel. */
+  #place(region: Region, node: Node, { fresh, inputs }: Taken): GPUBuffer | undefined {
+    const device = this.#device
+    const payload = payloadOf(node)
+    if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
+    if (payload.kind === 'storage') {
+      if (!payload.storage.buffer) fresh.push(payload.storage)
+      return payload.storage.on(device)
+    }
+    const { data } = payload
+    const [{ dtype }] = node.outputs
+    if (knownConstant(node)?.isOn(device)) return constantOn(device, node, data).on(device)
+    if (this.#program.putSource(region, dtype === 'f16' ? toFloat16(data) : data)) return undefined
+    if (usedOnce.has(node)) return constantOn(device, node, data).on(device)
+    usedOnce.add(node)
+    const buffer = device.buffers.acquire(region.bytes, 'input', { zeroed: false })
+    device.write(buffer, dtype, data)
+    inputs.push(buffer)
+    return buffer
+  }
+}
