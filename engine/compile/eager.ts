@@ -15,7 +15,7 @@ import { tuningVersion } from '../tune.ts'
 import { constantOn, knownConstant } from './constants.ts'
 import { NO_VALUE, Program } from './program.ts'
 import type { Region } from './region.ts'
-import { type Schedule, schedule } from './schedule.ts'
+import type { Schedule } from './schedule.ts'
 import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
 
 /** So many expressions' plans are kept a device. */
@@ -102,15 +102,12 @@ class EagerPlan {
   /** Of graphs with the structure of `outputs`, of which nothing is kept. */
   static async make(device: Device, outputs: readonly Value[], numbers: number): Promise<EagerPlan> {
     const trace = {}
-    const template = templateOf(outputs, trace, 0)
+    const template = templateOf(outputs, trace)
     let places: ReturnType<typeof numberPlaces> = []
-    const onSchedule = (planned: Schedule): void => {
-      if (numbers > 0) places = numberPlaces(planned, schedule(templateOf(outputs, trace, 1), [], device.traits), numbers)
-    }
-    const program = await Program.make(device, template, [], { trace, packs: true, onSchedule })
-    const words = Array.from({ length: numbers }, (): number[] => [])
-    for (const { step, word, number } of places) words[number].push(program.uniformOffset(step) + 4 * word)
-    return new EagerPlan(device, program, words, template)
+    const onSchedule = (planned: Schedule): void => { places = numberPlaces(planned, template, numbers) }
+    const program = await Program.make(device, template.outputs, [], { trace, packs: true, onSchedule })
+    const words = places.map(each => each.map(({ step, word }) => program.uniformOffset(step) + 4 * word))
+    return new EagerPlan(device, program, words, template.outputs)
   }
 
   /** Runs it for a graph of its structure. */
@@ -147,8 +144,8 @@ class EagerPlan {
     const program = this.#program
     numbers.forEach((number, i) => {
       const word = wordOf(number)
-      if (this.#written[i] === word[0]) return
-      this.#written[i] = word[0]
+      if (this.#written[i] === word) return
+      this.#written[i] = word
       for (const offset of this.#words[i]) program.putWord(offset, word)
     })
     const placed = program.sources.map((region, i) => this.#place(region, sources[this.#inputs[i]], taken))

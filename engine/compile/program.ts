@@ -141,8 +141,8 @@ export class Program {
   }
 
   /** Puts one word into the parcel, at a multiple of four bytes. */
-  putWord(offset: number, word: Uint32Array<ArrayBuffer>): void {
-    this.#parcel.set(new Uint8Array(word.buffer, word.byteOffset, 4), offset)
+  putWord(offset: number, word: number): void {
+    new Uint32Array(this.#parcel.buffer)[offset / 4] = word
     this.#isSent = false
   }
 

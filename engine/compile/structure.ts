@@ -76,19 +76,33 @@ function textOf(attribute: Attribute): string {
 }
 
 /**
- * The numbers that stand in for a template's scalars, as bits: which words of a schedule are scalars shows by scheduling it
- * twice, with each of these in turn. They are finite and small as f32, and below 2³¹ as integers.
+ * The numbers of a template's scalars are n, n + 1, … as bits, so that it shows which uniform words of its schedule are theirs.
+ * No size or stride is such a word, since they are below 2³¹; as f32 they are denormal, so nothing that a kernel computes is; and
+ * what comes from attributes is looked at: n is larger where an attribute is such a number.
  */
-const STAND_INS = [0x3a000000, 0x3b000000] as const
+function firstStandIn(nodes: readonly Node[], count: number): number {
+  const words = nodes.filter(({ op }) => op.name !== 'scalar').flatMap(({ op, attributes }) => [
+    ...Object.values(attributes).flat().filter(value => typeof value === 'number').flatMap(value => [wordOf({ number: value, dtype: 'f32' }), value >>> 0]),
+    ...(op.kind === 'elementwise' ? op.uniforms?.(attributes) ?? [] : []).map(({ type, value }) => wordOf({ number: value, dtype: type })),
+  ])
+  let first = 0x80000001
+  while (words.some(word => word >= first && word < first + count)) first += count
+  return first
+}
 
-const numberOfBits = (bits: number, dtype: DType): number => {
-  if (dtype === 'i32' || dtype === 'u32') return bits
-  return new Float32Array(Uint32Array.of(bits).buffer)[0]
+const numberOfBits = (bits: number, dtype: DType): number =>
+  (dtype === 'u32' ? bits : dtype === 'i32' ? bits | 0 : new Float32Array(Uint32Array.of(bits).buffer)[0])
+
+export interface Template {
+  readonly outputs: readonly Value[]
+  /** The first of its numbers, as bits. */
+  readonly standIn: number
 }
 
 /** A graph of the same structure that holds neither data nor numbers: every source is a placeholder of `trace`. */
-export function templateOf(outputs: readonly Value[], trace: object, standIn: 0 | 1): Value[] {
-  const { nodes, sources, numberOf } = walk(outputs)
+export function templateOf(outputs: readonly Value[], trace: object): Template {
+  const { nodes, sources, numbers, numberOf } = walk(outputs)
+  const standIn = firstStandIn(nodes, numbers.length)
   const positions = new Map(sources.map((node, position) => [node, position]))
   const copies = new Map<Node, Node>()
   const copied = ({ node, index }: Value): Value => ({ node: copies.get(node) ?? node, index })
@@ -100,41 +114,20 @@ export function templateOf(outputs: readonly Value[], trace: object, standIn: 0 
       continue
     }
     const place = numberOf.get(node)
-    const attributes = place === undefined ? node.attributes
-      : { ...node.attributes, number: numberOfBits(STAND_INS[standIn] + place, node.outputs[0].dtype) }
+    const attributes = place === undefined ? node.attributes : { ...node.attributes, number: numberOfBits(standIn + place, node.outputs[0].dtype) }
     copies.set(node, makeNode(node.op, node.inputs.map(copied), attributes))
   }
-  return outputs.map(copied)
+  return { outputs: outputs.map(copied), standIn }
 }
 
-/** A uniform word that holds a scalar's number. */
-export interface NumberPlace {
-  readonly step: number
-  readonly word: number
-  /** Its place in a structure's `numbers`. */
-  readonly number: number
-}
-
-/**
- * Where a template's numbers stand in its schedule's uniforms. `first` and `second` are its schedules with either stand-in;
- * throws where they differ in anything but these words, for then a number shapes more than its own word.
- */
-export function numberPlaces(first: Schedule, second: Schedule, count: number): NumberPlace[] {
-  if (first.steps.length !== second.steps.length) throw new Error('a number changes which dispatches a graph becomes')
-  return first.steps.flatMap(({ launch }, step) => {
-    const other = second.steps[step].launch
-    const isSame = launch.wgsl === other.wgsl && launch.uniforms.length === other.uniforms.length && launch.workgroups.join() === other.workgroups.join()
-    if (!isSame) throw new Error(`${launch.label}: a number shapes the kernel`)
-    return [...launch.uniforms].flatMap((bits, word) => {
-      if (bits === other.uniforms[word]) return []
-      const number = bits - STAND_INS[0]
-      if (number < 0 || number >= count || other.uniforms[word] !== STAND_INS[1] + number) throw new Error(`${launch.label}: uniform ${word} is made of a number`)
-      return [{ step, word, number }]
-    })
-  })
+/** Where the numbers of a template, so many of them, stand in the uniforms of its schedule: by number, by step and word. */
+export function numberPlaces({ steps }: Schedule, { standIn }: Template, count: number): { step: number, word: number }[][] {
+  const places = Array.from({ length: count }, (): { step: number, word: number }[] => [])
+  steps.forEach(({ launch: { uniforms } }, step) => uniforms.forEach((bits, word) => places[bits - standIn]?.push({ step, word })))
+  return places
 }
 
 /** A number as the uniform word that it is. */
-export function wordOf({ number, dtype }: ScalarNumber): Uint32Array<ArrayBuffer> {
-  return uniformWords([dtype === 'i32' || dtype === 'u32' ? number : { f32: number }])
+export function wordOf({ number, dtype }: ScalarNumber): number {
+  return uniformWords([dtype === 'i32' || dtype === 'u32' ? number : { f32: number }])[0]
 }

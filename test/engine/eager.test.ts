@@ -3,7 +3,7 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { EAGER_PLANS, eagerPlans, forgetEagerPlans } from '../../engine/compile/eager.ts'
-import { type Device, type Tensor, type TensorData, compile, currentDevice, full, readAll, scalar, tensor, variable } from '../../engine/node/index.ts'
+import { type Device, type Tensor, type TensorData, compile, currentDevice, dropout, full, readAll, scalar, tensor, variable } from '../../engine/node/index.ts'
 import { setTuner } from '../../engine/tune.ts'
 import { collected } from '../support/collect.ts'
 import { SEED } from '../support/seed.ts'
@@ -43,6 +43,16 @@ describe('one plan serves an expression', () => {
     const unsigned = await plansOf([0, 1, 2 ** 32 - 1].map(n => () => list(full([3], n, 'u32'))))
     expect(unsigned.results.map(([n]) => n)).toEqual([0, 1, 2 ** 32 - 1])
     expect([integers.plans, unsigned.plans]).toEqual([1, 1])
+  })
+
+  test('whose numbers are those that stand in for numbers in a plan', async () => {
+    const denormal = new Float32Array(Uint32Array.of(0x80000001).buffer)[0]
+    const { results, plans } = await plansOf([5, 6].map(n => () => list(tensor([1, 2]).pad([1], [0], denormal).mul(n).add(0.5))))
+    expect(results).toEqual([5, 6].map(n => [0.5, n + 0.5, 2 * n + 0.5]))
+    const seeds = await plansOf([1, 2].map(step => () => list(dropout(full([64], 1), 0.5, 0, tensor(Uint32Array.of(step), []), 0x80000001).add(3))))
+    const same = await compile((step: Tensor) => dropout(full([64], 1), 0.5, 0, step, 0x80000001).add(3))(tensor(Uint32Array.of(2), []))
+    expect(seeds.results[1]).toEqual(await list(same))
+    expect([plans, seeds.plans]).toEqual([1, 1])
   })
 
   test('of other variables, of results, and of variables that were written in between', async () => {
