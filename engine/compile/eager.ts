@@ -15,7 +15,6 @@ import { tuningVersion } from '../tune.ts'
 import { constantOn, knownConstant } from './constants.ts'
 import { NO_VALUE, Program } from './program.ts'
 import type { Region } from './region.ts'
-import type { Schedule } from './schedule.ts'
 import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
 
 /** So many expressions' plans are kept a device. */
@@ -103,10 +102,8 @@ class EagerPlan {
   static async make(device: Device, outputs: readonly Value[], numbers: number): Promise<EagerPlan> {
     const trace = {}
     const template = templateOf(outputs, trace)
-    let places: ReturnType<typeof numberPlaces> = []
-    const onSchedule = (planned: Schedule): void => { places = numberPlaces(planned, template, numbers) }
-    const program = await Program.make(device, template.outputs, [], { trace, packs: true, onSchedule })
-    const words = places.map(each => each.map(({ step, word }) => program.uniformOffset(step) + 4 * word))
+    const { program, planned } = await Program.make(device, template.outputs, [], { trace, packs: true })
+    const words = numberPlaces(planned, template, numbers).map(each => each.map(({ step, word }) => program.uniformOffset(step) + 4 * word))
     return new EagerPlan(device, program, words, template.outputs)
   }
 
