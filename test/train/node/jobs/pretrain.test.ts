@@ -47,6 +47,20 @@ test('three steps leave a model that loads again with its words, and can be tune
   expect(model.parameters.total).toBeGreaterThan(60 * 16)
 })
 
+test('a rate that overflows ends in one line with status 3, and saves nothing', async () => {
+  const cwd = await place.folder()
+  const data = join(import.meta.dirname, '../data/fixtures/unlabelled')
+  const small = ['--data', data, '--out', 'base', '--vocabulary', '60', '--hidden', '16', '--layers', '1', '--sequence', '8', '--batch-size', '4']
+  await expect(pretrain(cwd, ...small, '--steps', '30', '--lr', '1e30')).rejects.toMatchObject({
+    code: 3, stdout: '',
+    stderr: expect.stringMatching(/^tilegrad: step \d+ is not finite: loss \S+, gradient norm \S+, learning rate \S+; first kernel .+ \(.+; dispatch .+\)$/m),
+  })
+  await expect(pretrain(cwd, ...small, '--steps', '1', '--lr', '1e308')).rejects.toMatchObject({
+    code: 2, stderr: 'tilegrad: --lr takes a number from 1e-30 to 1e30; got "1e308"\n',
+  })
+  expect(await readdir(cwd)).toEqual([])
+})
+
 test('what it is not given, it asks for in one line', async () => {
   const cwd = await place.folder()
   await expect(pretrain(cwd, '--out', 'base')).rejects.toMatchObject({ code: 2, stdout: '', stderr: 'tilegrad: pretrain needs --data FOLDER and --out FOLDER\n' })
