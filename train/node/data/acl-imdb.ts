@@ -1,20 +1,23 @@
 // The Large Movie Review Dataset as its authors publish it (Maas et al., ACL 2011): one text file a review, in
 // train/pos, train/neg, test/pos and test/neg, as a folder or as the .tar.gz that it is downloaded as.
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { list } from 'tar'
+import { createGunzip } from 'node:zlib'
+import { Parser, type ReadEntry } from 'tar'
 import { UserError } from '../../../engine/errors.ts'
-import { isFolder } from '../../../models/node/files.ts'
-import type { Example } from './examples.ts'
+import { isFolder, readBytes } from '../../../models/node/files.ts'
+import { MAX_RECORD_BYTES, decodeUtf8, decoderFor, notUtf8 } from '../../data/bytes.ts'
+import type { Cell, Row, Table } from '../../data/table.ts'
+import { fileStream } from './files.ts'
 
-const SETS = ['train', 'test'] as const
+export const ACL_SETS = ['train', 'test'] as const
+export type AclSet = (typeof ACL_SETS)[number]
 /** By label, and in the Hub's order: negatives first. */
 const CLASSES = ['neg', 'pos'] as const
 
-export interface TrainAndTest {
-  readonly train: Example[]
-  readonly test: Example[]
-}
+/** What an archive may unpack to: reviews shrink to a third or so, never to a hundredth. */
+const UNPACKED = { least: 64 * 2 ** 20, ratio: 100 }
+const MAX_ENTRIES = 1_000_000
 
 /** The folder that holds train/pos: `path` or its subfolder aclImdb; undefined where neither does. */
 export async function findAclFolder(path: string): Promise<string | undefined> {
@@ -24,48 +27,147 @@ export async function findAclFolder(path: string): Promise<string | undefined> {
   return undefined
 }
 
-/** Reads the folder. Reviews come by class, then by file name. Throws a UserError on a missing or empty part. */
-export async function readAclFolder(folder: string): Promise<TrainAndTest> {
-  return collect(folder, async (set, name) => {
+/** Lists the names of one part's reviews, and reads one. */
+interface Part {
+  readonly names: readonly string[]
+  readonly read: (name: string) => Promise<Uint8Array>
+}
+
+/**
+ * The folder's sets as tables of text and label. Reviews come by class, then by file name. Throws a UserError on a
+ * missing or empty part.
+ */
+export async function openAclFolder(folder: string, encoding?: string): Promise<Map<AclSet, Table>> {
+  return tables(folder, encoding, async (set, name) => {
     const part = join(folder, set, name)
     if (!(await isFolder(part))) throw new UserError(`${folder} has no folder ${set}/${name}`)
-    const files = (await readdir(part)).filter(isReview)
-    const texts = new Map<string, string>()
-    // 25,000 small files: read some at a time, not one by one, and not all at once.
-    for (let i = 0; i < files.length; i += 64) {
-      const some = files.slice(i, i + 64)
-      const read = await Promise.all(some.map((file) => readFile(join(part, file), 'utf8')))
-      some.forEach((file, k) => texts.set(file, read[k]))
-    }
-    return texts
+    return { names: (await readdir(part)).filter(isReview), read: (file) => readBytes(join(part, file), MAX_RECORD_BYTES) }
   })
 }
 
-/** Reads the archive without unpacking it to disk. Throws a UserError when it is damaged or lacks a part. */
-export async function readAclArchive(path: string): Promise<TrainAndTest> {
-  const parts = new Map<string, Map<string, string>>()
-  try {
-    await list({
-      file: path,
-      strict: true,
-      onReadEntry: (entry) => {
-        const match = /(?:^|\/)(train|test)\/(neg|pos)\/([^/]+)$/.exec(entry.path)
-        if (entry.type === 'Directory' || !match || !isReview(match[3])) return
-        const key = `${match[1]}/${match[2]}`
-        const pieces: Buffer[] = []
-        entry.on('data', (piece: Buffer) => pieces.push(piece))
-        entry.on('end', () => {
-          const texts = parts.get(key) ?? new Map<string, string>()
-          parts.set(key, texts.set(match[3], Buffer.concat(pieces).toString('utf8')))
-        })
-      },
-    })
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
-    throw new UserError(`${path} is no tar archive, or is cut short or damaged: ${reason.split('\n')[0]}`)
-  }
+/**
+ * Reads the archive without unpacking it to disk; its reviews stay in memory. Throws a UserError when it is damaged, lacks
+ * a part, or has a review, a number of files or a size unpacked that no archive of reviews has.
+ */
+export async function openAclArchive(path: string, encoding?: string): Promise<Map<AclSet, Table>> {
+  const parts = await readArchive(path)
   if (parts.size === 0) throw new UserError(`${path} holds no reviews: expected files like aclImdb/train/pos/0_9.txt`)
-  return collect(path, async (set, name) => parts.get(`${set}/${name}`) ?? new Map())
+  return tables(path, encoding, async (set, name) => {
+    const texts = parts.get(`${set}/${name}`) ?? new Map<string, Uint8Array>()
+    return { names: [...texts.keys()], read: async (file) => texts.get(file) ?? new Uint8Array() }
+  })
+}
+
+async function readArchive(path: string): Promise<Map<string, Map<string, Uint8Array>>> {
+  const parts = new Map<string, Map<string, Uint8Array>>()
+  let entries = 0
+  /** A limit that was passed; entries arrive in callbacks, from which throwing leads nowhere. */
+  let refused: UserError | undefined
+  const parser = new Parser({ strict: true })
+  let failed: unknown
+  parser.on('error', (error: unknown) => {
+    failed ??= error
+  })
+  parser.on('entry', (entry: ReadEntry) => {
+    if (++entries > MAX_ENTRIES) refused ??= new UserError(`${path} has more than ${MAX_ENTRIES} files`)
+    const match = /(?:^|\/)(train|test)\/(neg|pos)\/([^/]+)$/.exec(entry.path)
+    // Only files: a link or a device leads elsewhere.
+    const isFile = entry.type === 'File' || entry.type === 'OldFile' || entry.type === 'ContiguousFile'
+    if (refused || !isFile || !match || !isReview(match[3])) {
+      entry.resume()
+      return
+    }
+    if (entry.size > MAX_RECORD_BYTES) {
+      refused = new UserError(`${path}: ${match[0]} has ${entry.size} bytes, more than a review of ${MAX_RECORD_BYTES}`)
+      entry.resume()
+      return
+    }
+    const pieces: Buffer[] = []
+    entry.on('data', (piece: Buffer) => pieces.push(piece))
+    entry.on('end', () => {
+      const key = `${match[1]}/${match[2]}`
+      const texts = parts.get(key) ?? new Map<string, Uint8Array>()
+      parts.set(key, texts.set(match[3], Buffer.concat(pieces)))
+    })
+  })
+  const ended = new Promise<void>((resolve) => {
+    parser.on('end', resolve)
+    parser.on('close', resolve)
+    parser.on('abort', resolve)
+  })
+  try {
+    for await (const piece of unpacked(path)) {
+      parser.write(Buffer.from(piece.buffer, piece.byteOffset, piece.length))
+      if (refused) throw refused
+      if (failed) throw failed
+    }
+    parser.end()
+    await ended
+    if (failed) throw failed
+    if (refused) throw refused
+  } catch (error) {
+    if (error instanceof UserError) throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    throw new UserError(`${path} is not a tar archive, or is cut short or damaged: ${reason.split('\n')[0]}`)
+  }
+  return parts
+}
+
+/** The archive's bytes, unpacked where they are packed, as far as their number is in proportion. */
+async function* unpacked(path: string): AsyncGenerator<Uint8Array> {
+  let packed = 0
+  let total = 0
+  const counted = async function* (): AsyncGenerator<Uint8Array> {
+    for await (const piece of fileStream(path)()) {
+      packed += piece.length
+      yield piece
+    }
+  }
+  const source = counted()
+  const first = await source.next()
+  if (first.done) throw new RangeError('it is empty')
+  const all = async function* (): AsyncGenerator<Uint8Array> {
+    yield first.value
+    yield* source
+  }
+  if (first.value[0] !== 0x1f || first.value[1] !== 0x8b) {
+    yield* all()
+    return
+  }
+  const gunzip = createGunzip()
+  const feeding = feed(all(), gunzip)
+  // Awaited below; until then a failure of it is not one that nobody handles.
+  feeding.catch(() => undefined)
+  try {
+    for await (const piece of gunzip) {
+      total += piece.length
+      if (total > UNPACKED.least + UNPACKED.ratio * packed) {
+        throw new UserError(`${path} unpacks to more than ${UNPACKED.ratio} times its size, which no archive of reviews does`)
+      }
+      yield piece
+    }
+    await feeding
+  } finally {
+    gunzip.destroy()
+  }
+}
+
+async function feed(source: AsyncGenerator<Uint8Array>, into: NodeJS.WritableStream & { destroy(error?: Error): void; destroyed?: boolean }): Promise<void> {
+  try {
+    for await (const piece of source) {
+      if (into.destroyed) return
+      if (!into.write(piece)) {
+        await new Promise<void>((resolve) => {
+          into.once('drain', resolve)
+          into.once('close', resolve)
+        })
+      }
+    }
+    into.end()
+  } catch (error) {
+    into.destroy(error instanceof Error ? error : new Error(String(error)))
+    throw error
+  }
 }
 
 /** Reviews are called `<number>_<rating>.txt`; archives made on a Mac have `._` companions of them. */
@@ -73,22 +175,55 @@ function isReview(file: string): boolean {
   return file.endsWith('.txt') && !file.startsWith('.')
 }
 
-async function collect(
-  source: string,
-  read: (set: 'train' | 'test', name: 'neg' | 'pos') => Promise<Map<string, string>>,
-): Promise<TrainAndTest> {
-  const sets: TrainAndTest = { train: [], test: [] }
-  for (const set of SETS) {
-    for (const label of [0, 1] as const) {
-      const texts = await read(set, CLASSES[label])
-      if (texts.size === 0) throw new UserError(`${source} has no reviews in ${set}/${CLASSES[label]}`)
+async function tables(
+  source: string, encoding: string | undefined, open: (set: AclSet, name: 'neg' | 'pos') => Promise<Part>,
+): Promise<Map<AclSet, Table>> {
+  const found = new Map<AclSet, Table>()
+  for (const set of ACL_SETS) {
+    const parts: { readonly name: 'neg' | 'pos'; readonly label: number; readonly part: Part }[] = []
+    for (const [label, name] of CLASSES.entries()) {
+      const part = await open(set, name)
+      if (part.names.length === 0) throw new UserError(`${source} has no reviews in ${set}/${name}`)
       // By name, so that a folder and its archive give the same order on every file system.
-      for (const file of [...texts.keys()].sort()) {
-        const text = texts.get(file) ?? ''
-        if (text.trim() === '') throw new UserError(`${source}: ${set}/${CLASSES[label]}/${file} is empty`)
-        sets[set].push({ text, label })
-      }
+      parts.push({ name, label, part: { ...part, names: part.names.toSorted() } })
+    }
+    found.set(set, {
+      source,
+      file: source,
+      columns: [{ name: 'text' }, { name: 'label', classNames: CLASSES }],
+      columnsVary: false,
+      async *rows(columns) {
+        const decoder = encoding === undefined ? undefined : decoderFor(encoding)
+        for (const { name, label, part } of parts) {
+          // 25,000 small files: read some at a time, not one by one, and not all at once.
+          for (let i = 0; i < part.names.length; i += 64) {
+            const files = part.names.slice(i, i + 64)
+            const read = await Promise.all(files.map((file) => part.read(file)))
+            for (const [k, file] of files.entries()) {
+              yield rowOf(`${set}/${name}/${file}`, read[k], label, columns)
+            }
+          }
+        }
+        function rowOf(file: string, bytes: Uint8Array, label: number, wanted: readonly string[]): Row {
+          const place = { file: source, unit: 'file' as const, number: file }
+          const text = decodeReview(bytes, decoder)
+          if (typeof text !== 'string') return { ...place, cells: [], problem: text.problem }
+          return { ...place, cells: wanted.map((column): Cell => (column === 'text' ? text : column === 'label' ? label : undefined)) }
+        }
+      },
+    })
+  }
+  return found
+}
+
+function decodeReview(bytes: Uint8Array, decoder: TextDecoder | undefined): string | { readonly problem: string } {
+  if (decoder) {
+    try {
+      return decoder.decode(bytes)
+    } catch {
+      return { problem: `not ${decoder.encoding}` }
     }
   }
-  return sets
+  const text = decodeUtf8(bytes)
+  return typeof text === 'string' ? text : { problem: notUtf8(text.invalidAt) }
 }

@@ -1,0 +1,91 @@
+// Which columns of a table are texts and labels: those that are named, else those with one of the names that people use.
+import { UserError } from '../../engine/errors.ts'
+import { type Table, listNames } from './table.ts'
+
+/** Names of columns, in any case, by preference. */
+export const TEXT_COLUMNS = [
+  'text', 'review', 'sentence', 'content', 'comment', 'tweet', 'message', 'body', 'document', 'article', 'review_body',
+  'comment_text', 'question', 'utterance', 'headline', 'tokens', 'words',
+] as const
+export const LABEL_COLUMNS = [
+  'label', 'labels', 'sentiment', 'class', 'category', 'target', 'intent', 'emotion', 'topic', 'gold_label', 'ner_tags',
+  'score', 'rating',
+] as const
+/** Two texts that belong together, as the data sets of GLUE and others call them. */
+export const PAIR_COLUMNS = [
+  ['sentence1', 'sentence2'], ['premise', 'hypothesis'], ['question1', 'question2'], ['question', 'sentence'],
+  ['text1', 'text2'], ['text_a', 'text_b'], ['query', 'passage'],
+] as const
+
+/** Columns by name. What is left out is found by the names above. */
+export interface ColumnOptions {
+  readonly textColumn?: string
+  /** `null`: there is none, whatever the columns are called. */
+  readonly pairColumn?: string | null
+  /** `null`: rows have no labels, or none that matter. */
+  readonly labelColumn?: string | null
+}
+
+/** The columns that were taken. */
+export interface TakenColumns {
+  readonly text: string
+  readonly pair: string | undefined
+  readonly label: string | undefined
+}
+
+/**
+ * The columns that hold texts, second texts and labels. A table without a label column has `label` undefined. Throws a
+ * UserError that lists the table's columns where one that is named is not there, and where there are no texts.
+ */
+export function chooseColumns(table: Table, { textColumn, pairColumn, labelColumn }: ColumnOptions): TakenColumns {
+  const names = table.columns.map(({ name }) => name)
+  const named = (what: string, name: string): string => {
+    const found = findName(names, [name])
+    if (found !== undefined) return found
+    // A field of a nested column.
+    const root = name.split('.')[0]
+    if (names.includes(name) || (root !== name && names.includes(root))) return name
+    throw new UserError(`${table.file} has no column ${JSON.stringify(name)} for ${what}; its columns are ${listNames(names)}`)
+  }
+  const label = labelColumn === null ? undefined : labelColumn === undefined ? findName(names, LABEL_COLUMNS) : named('labels', labelColumn)
+  let text = textColumn === undefined ? undefined : named('texts', textColumn)
+  let pair = typeof pairColumn === 'string' ? named('second texts', pairColumn) : undefined
+  if (pairColumn === undefined) {
+    for (const [first, second] of PAIR_COLUMNS) {
+      const found = [findName(names, [first]), findName(names, [second])]
+      if (found[0] === undefined || found[1] === undefined || (text !== undefined && text !== found[0])) continue
+      // A table of texts that also has such columns is one of texts.
+      if (text === undefined && findName(names, TEXT_COLUMNS.slice(0, 2)) !== undefined) break
+      text = found[0]
+      pair = found[1]
+      break
+    }
+  } else if (text === undefined && pair !== undefined) {
+    const second = pair.trim().toLowerCase()
+    text = findName(names, PAIR_COLUMNS.filter(([, other]) => other === second).map(([first]) => first))
+  }
+  text ??= findName(names.filter((name) => name !== label && name !== pair), TEXT_COLUMNS)
+  if (text === undefined) {
+    throw new UserError(
+      `${table.file} has no text column: expected "text", "review", "sentence" or the like, found ${listNames(names)}; ` +
+        'name the one to take with --text-column')
+  }
+  return { text, pair, label }
+}
+
+/** What is wrong with a table whose label column was not found. */
+export function noLabelColumn(table: Table): UserError {
+  return new UserError(
+    `${table.file} has no label column: expected "label" or "sentiment" or the like, ` +
+      `found ${listNames(table.columns.map(({ name }) => name))}; name the one to take with --label-column`)
+}
+
+/** The first of `wanted` that is among the names, exactly where possible, else in any case. */
+export function findName(names: readonly string[], wanted: readonly string[]): string | undefined {
+  for (const want of wanted) {
+    const lower = want.trim().toLowerCase()
+    const found = names.find((name) => name === want) ?? names.find((name) => name.trim().toLowerCase() === lower)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
