@@ -1,9 +1,8 @@
 #!/usr/bin/env node
 // `node train/imdb.ts`: fine-tunes BERT or DistilBERT on labelled reviews. This file is the command line: it reads the
-// options, opens the adapter, and hands over. Mistakes of the user end in one line on stderr and exit status 2, numbers that
-// are not finite in one line and exit status 3.
-import { currentDevice, openDevice, useDevice, type Device } from '../engine/index.ts'
-import { NonFinite, UserError } from '../engine/errors.ts'
+// options, opens the adapter, and hands over; `node/cli/main.ts` has the exit statuses.
+import { openDevice, useDevice, type Device } from '../engine/index.ts'
+import { UserError } from '../engine/errors.ts'
 import { listAdapters, openAdapter } from '../engine/node/adapters.ts'
 import { type Options, helpText, parseOptions, toArguments } from './node/cli/options.ts'
 import { checkPaths, settle } from './node/jobs/job.ts'
@@ -11,6 +10,8 @@ import { dryRun, recordedOptions, resumeRun, startRun } from './node/jobs/fine-t
 import { version } from './node/package.ts'
 import { openRun } from './node/run/folder.ts'
 import { Console } from './node/cli/console.ts'
+import { runCommand } from './node/cli/main.ts'
+import { print } from './node/cli/output.ts'
 
 /** Opens the adapter that the options name, for everything that follows. */
 async function openNamed(name: string | undefined, profile: boolean): Promise<Device> {
@@ -25,11 +26,11 @@ async function openNamed(name: string | undefined, profile: boolean): Promise<De
 async function main(argv: readonly string[]): Promise<number> {
   const options = parseOptions(argv)
   if (options.help) {
-    process.stdout.write(helpText())
+    await print(helpText())
     return 0
   }
   if (options.version) {
-    process.stdout.write(`${version}\n`)
+    await print(`${version}\n`)
     return 0
   }
   const console = new Console(options.json)
@@ -67,11 +68,4 @@ function checkFeatures(options: Options, device: Device): void {
   }
 }
 
-try {
-  process.exitCode = await main(process.argv.slice(2))
-  await currentDevice().then(device => device.close(), () => undefined)
-} catch (error) {
-  if (!(error instanceof UserError || error instanceof NonFinite)) throw error
-  process.stderr.write(`tilegrad: ${error.message}\n`)
-  process.exit(error instanceof NonFinite ? 3 : 2)
-}
+await runCommand(main)

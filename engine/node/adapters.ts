@@ -7,6 +7,7 @@ import { constants, homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../errors.ts'
+import { closeDevices } from '../runtime/device.ts'
 
 /** What an adapter says of itself. `name` is what `--adapter` and TILEGRAD_ADAPTER are matched with. */
 export interface AdapterDescription {
@@ -201,6 +202,7 @@ let queue: Promise<unknown> = Promise.resolve()
 function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) => Promise<T>): Promise<T> {
   const turn = queue.then(async () => {
     const { create, globals } = await loadDawn()
+    if (instances.length === 0) process.once('exit', closeDevices) // `process.exit` and uncaught errors, too
     for (const [key, value] of Object.entries(globals)) {
       if (!(key in globalThis)) Object.defineProperty(globalThis, key, { value, writable: true, configurable: true })
     }

@@ -209,7 +209,22 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
     maxWorkgroups: limits.maxComputeWorkgroupsPerDimension,
     scratchBytes: Math.min(MOST_SCRATCH, limits.maxStorageBufferBindingSize, limits.maxBufferSize),
   }
-  return new Device(gpu, info, traits)
+  const device = new Device(gpu, info, traits)
+  for (const reference of openDevices) if (!reference.deref()) openDevices.delete(reference)
+  openDevices.add(new WeakRef(gpu))
+  return device
+}
+
+/** Devices that may be open. Weak: one that is forgotten may go. */
+const openDevices = new Set<WeakRef<GPUDevice>>()
+
+/**
+ * Closes every device that was opened here. To be called before a process ends: native threads that compile or compute while
+ * it takes itself apart crash it. Closing waits for them.
+ */
+export function closeDevices(): void {
+  for (const reference of openDevices) reference.deref()?.destroy()
+  openDevices.clear()
 }
 
 /** A kind of subgroup matrix, as Chromium's experimental extension lists them. */

@@ -3,22 +3,40 @@
 /** Signals that come together are one: a terminal sends Ctrl-C to npm and to this process, and npm passes it on. */
 const SAME_SIGNAL_MS = 1000
 
-/** Ctrl-C, and how schedulers end a job: the first calls `stop`, another one ends the process at once. */
-export function stopOnSignals(stop: () => void): { status(): number, end(): void } {
+/** Signals that ask a run to stop, by Ctrl-C, a scheduler or a closed terminal, with the exit status after each. */
+const STATUS_AFTER = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const
+type StopSignal = keyof typeof STATUS_AFTER
+const STOP_SIGNALS = Object.keys(STATUS_AFTER) as StopSignal[]
+
+/** What is known of the signals that came. */
+export interface StopRequest {
+  /** Whether one came. */
+  readonly requested: boolean
+  /** The exit status after the one that came first; 0 while none has. */
+  readonly status: number
+  /** Stops listening. */
+  end(): void
+}
+
+/**
+ * Listens for signals that ask a run to stop: the first calls `stop`, another one ends the process at once. That is done by the
+ * signal itself, which runs no native exit code that could crash.
+ */
+export function stopOnSignals(stop: () => void): StopRequest {
   let first: { readonly at: number, readonly status: number } | undefined
-  const onSignal = (signal: NodeJS.Signals): void => {
+  const onSignal = (signal: StopSignal): void => {
     if (!first) {
-      process.stderr.write('\nFinishing this step and writing a checkpoint; again to end at once.\n')
-      first = { at: performance.now(), status: signal === 'SIGTERM' ? 143 : 130 }
+      process.stderr.write('\nFinishing this step and writing a checkpoint. Another Ctrl-C stops at once.\n')
+      first = { at: performance.now(), status: STATUS_AFTER[signal] }
       stop()
     } else if (performance.now() - first.at > SAME_SIGNAL_MS) {
       end()
       process.kill(process.pid, signal)
     }
   }
-  const end = (): void => void process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal)
-  return { status: () => first?.status ?? 0, end }
+  const end = (): void => { for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal) }
+  for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
+  return { get requested() { return first !== undefined }, get status() { return first?.status ?? 0 }, end }
 }
 
 /** A command for the user's shell, run by the Node that came with the packages. */

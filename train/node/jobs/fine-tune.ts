@@ -279,7 +279,7 @@ async function work(
       // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
       console.say(`Stopped after step ${outcome.position.step}. To go on: ${command('--resume', run.folder)}`)
       console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
-      return stopping.status()
+      return stopping.status
     }
     stopping.end()
 

@@ -15,6 +15,7 @@ import { FiniteCheck, StepGuard } from '../../guard.ts'
 import { badStep, describeCause, figure } from '../../non-finite.ts'
 import { loadUnlabelled } from '../data/reviews.ts'
 import { Mean } from '../../metrics/running.ts'
+import { runCommand } from '../cli/main.ts'
 import { Progress } from '../cli/progress.ts'
 import { type Random, stream } from '../../random.ts'
 import { schedule } from '../../schedules.ts'
@@ -110,7 +111,7 @@ async function save(folder: string, model: BertForMaskedLM, tokenizer: Tokenizer
   await writeAtomic(join(folder, 'config.json'), `${JSON.stringify({ ...toHubConfig({ ...model.config, initializerRange: FRESH_RANGE }), architectures: [model.architecture] }, null, 2)}\n`)
 }
 
-async function main(argv: readonly string[]): Promise<void> {
+async function main(argv: readonly string[]): Promise<number> {
   const { data, out, numbers } = readOptions(argv)
   const { hidden, layers, heads, sequence, seed, steps, lr } = numbers
   const batch = numbers['batch-size']
@@ -203,13 +204,7 @@ async function main(argv: readonly string[]): Promise<void> {
   progress.stop()
   await saveGood(done)
   process.stderr.write(`Loss lately ${recent.toFixed(3)} (${Math.log(tokenizer.vocabSize).toFixed(3)} is chance); saved to ${out}\n`)
-  device.close()
+  return 0
 }
 
-try {
-  await main(process.argv.slice(2))
-} catch (error) {
-  if (!(error instanceof UserError || error instanceof NonFinite)) throw error
-  process.stderr.write(`tilegrad: ${error.message}\n`)
-  process.exit(error instanceof NonFinite ? 3 : 2)
-}
+await runCommand(main)

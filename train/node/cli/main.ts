@@ -1,0 +1,30 @@
+// The one frame that every command runs in: it turns errors into one line and an exit status, and ends the process in order:
+// devices closed, output flushed, then exit. The statuses: 0 done; 1 a bug of ours, with its stack; 2 a mistake of the user or
+// a lack of the machine; 3 numbers that are not finite; 129, 130 and 143 after SIGHUP, Ctrl-C and SIGTERM.
+import { inspect } from 'node:util'
+import { NonFinite, UserError } from '../../../engine/errors.ts'
+import { closeDevices } from '../../../engine/runtime/device.ts'
+import { flushOutput, guardOutput } from './output.ts'
+
+/** Errors that are one line to the user, with their exit statuses; the first class that fits counts. */
+const STATUSES: readonly (readonly [abstract new (...args: never[]) => Error, number])[] = [[NonFinite, 3], [UserError, 2]]
+
+/** Runs a command to the end of the process, with the status that it gives or that its error has. */
+export async function runCommand(main: (argv: readonly string[]) => Promise<number>): Promise<never> {
+  guardOutput()
+  const status = await main(process.argv.slice(2)).catch(report)
+  // Before the flush: a slow reader keeps no GPU memory.
+  closeDevices()
+  await flushOutput()
+  process.exit(status)
+}
+
+function report(error: unknown): number {
+  for (const [kind, status] of STATUSES) {
+    if (!(error instanceof kind)) continue
+    process.stderr.write(`tilegrad: ${error.message}\n`)
+    return status
+  }
+  process.stderr.write(`${error instanceof Error && error.stack ? inspect(error) : String(error)}\n`)
+  return 1
+}
