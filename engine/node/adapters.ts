@@ -2,7 +2,8 @@
 // system's adapters come first. Where it has none there may be the embedded one: SwiftShader, a Vulkan driver that runs
 // on the CPU, which engine/node/setup.ts puts into a folder of ours. This is the engine's only file that knows Node.
 
-import { existsSync, readdirSync, statSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { constants, homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -31,23 +32,39 @@ export interface OpenedAdapter {
   readonly info: AdapterDescription
 }
 
-/** The npm package that carries SwiftShader; its tarball's hash; the files of it that are kept, with their sizes. */
+/** The npm package that carries SwiftShader; its tarball's hash; the files that are kept, with size and SHA-256. */
 export const embeddedPackage = {
   name: '@sparticuz/chromium',
   version: '153.0.0',
   integrity: 'sha512-jiGWqSvPMdu4+P9TilYqAR7yEGPEHINx+lCvE/NqNO/EHYzF/x1hUiI5T6ioVIt7dEy7n88byyT0vk+dnsgQwA==',
   archive: 'bin/swiftshader.tar.br',
-  files: { 'libvulkan.so.1': 833304, 'libvk_swiftshader.so': 6004808, 'vk_swiftshader_icd.json': 107 },
+  files: {
+    'libvulkan.so.1': { size: 833304, sha256: '8ee5ac00fd7968e863b05e0f6808057db16a00ad322777e5a05bed51d4f84085' },
+    'libvk_swiftshader.so': { size: 6004808, sha256: '2f3ceffaaca7d031bc3943f8eacf398a5d9c42c5fe0d15d8840b9acfa630b58e' },
+    'vk_swiftshader_icd.json': { size: 107, sha256: 'c9eef28b6b984fec220ef0abfecc40b502d46946706e47bfe97707027cb818bd' },
+  },
 } as const
 
 /** Where the embedded adapter's files are kept. Another version has another folder, so a stale one is never loaded. */
 export const embeddedFolder = fileURLToPath(
   new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url))
 
-/** Whether the embedded adapter's files are all there, whole. */
+/**
+ * The first of the embedded adapter's files in `folder` that is missing or not the one that we know; undefined where all
+ * are whole. Their content is hashed each time (some 10 ms): native code is loaded from them.
+ */
+export function embeddedFault(folder = embeddedFolder): string | undefined {
+  return Object.entries(embeddedPackage.files).find(([file, { size, sha256 }]) => {
+    const path = join(folder, file)
+    const found = statSync(path, { throwIfNoEntry: false })
+    if (!found?.isFile() || found.size !== size) return true
+    return createHash('sha256').update(readFileSync(path)).digest('hex') !== sha256
+  })?.[0]
+}
+
+/** Whether the embedded adapter's files are all there, and those that we know. */
 export function embeddedIsSetUp(): boolean {
-  return Object.entries(embeddedPackage.files).every(([file, size]) =>
-    statSync(embeddedFolder + file, { throwIfNoEntry: false })?.size === size)
+  return embeddedFault() === undefined
 }
 
 /**
@@ -83,7 +100,14 @@ export async function openAdapter(
     if (opened) return opened
   }
   const there = (await listAdapters()).map(({ name }) => `'${name}'`)
-  if (wanted && there.length) throw new UserError(`no adapter is named like '${wanted}'; there is ${there.join(', ')}`)
+  // Files that are there and not right were not loaded; that would look as if they were not there.
+  const fault = existsSync(embeddedFolder) ? embeddedFault() : undefined
+  const damaged = fault === undefined ? '' : `; the embedded one is damaged (${join(embeddedFolder, fault)}): `
+    + '`npm run setup -- --force` fetches it again'
+  if (wanted && there.length) {
+    throw new UserError(`no adapter is named like '${wanted}'; there is ${there.join(', ')}${damaged}`)
+  }
+  if (damaged) throw new UserError(`no WebGPU adapter on this machine${damaged}`)
   throw new UserError(process.platform === 'linux'
     ? 'no WebGPU adapter on this machine: `npm run setup` fetches one that runs on the CPU'
     : 'no WebGPU adapter on this machine: Dawn finds no graphics card with a driver that it can use')

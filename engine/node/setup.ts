@@ -13,7 +13,7 @@ import { parseArgs } from 'node:util'
 import { createBrotliDecompress } from 'node:zlib'
 import { UserError, printableLine } from '../errors.ts'
 import { isBadOption } from './arguments.ts'
-import { embeddedFolder, embeddedIsSetUp, embeddedPackage, listAdapters, openAdapter } from './adapters.ts'
+import { embeddedFault, embeddedFolder, embeddedIsSetUp, embeddedPackage, listAdapters, openAdapter } from './adapters.ts'
 
 const usage = `usage: npm run setup -- [--force]
 
@@ -65,7 +65,11 @@ async function fetchEmbedded(): Promise<void> {
     const unpacked = join(work, 'unpacked')
     await mkdir(unpacked)
     await pipeline(createReadStream(join(work, archive)), createBrotliDecompress(),
-      extract({ cwd: unpacked, filter: path => path in files }))
+      extract({ cwd: unpacked, filter: path => Object.hasOwn(files, path) }))
+    const fault = embeddedFault(unpacked)
+    if (fault !== undefined) {
+      throw new UserError(`${fault} of ${name}@${version} was not unpacked whole: is the disk full or broken?`)
+    }
     if (embeddedIsSetUp()) return // another set-up came first, with the same files
     await rm(embeddedFolder, { recursive: true, force: true }) // what a broken disk or a hand left there
     await rename(unpacked, embeddedFolder).catch(error => {

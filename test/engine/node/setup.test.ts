@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process'
 import { createReadStream } from 'node:fs'
-import { cp, mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 import { create as createTar } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TestContext } from 'vitest'
-import { embeddedFolder, embeddedIsSetUp, embeddedPackage } from '../../../engine/node/adapters.ts'
+import { embeddedFault, embeddedFolder, embeddedIsSetUp, embeddedPackage } from '../../../engine/node/adapters.ts'
 import type { AdapterDescription } from '../../../engine/node/adapters.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
@@ -147,6 +147,29 @@ describe('the set-up', () => {
     context.skip(process.platform !== 'linux', 'drivers can be put out of sight on Linux only')
     expect(await evaluate('return (await openAdapter()).info', sightless, bare))
       .toMatch(/^UserError: no WebGPU adapter on this machine: `npm run setup` .*$/)
+  })
+
+  test('does not take files for the embedded adapter that have its size alone, and nothing is loaded from them', async context => {
+    needsEmbedded(context)
+    const folder = join(bare, '.cache', basename(embeddedFolder))
+    try {
+      for (const file of Object.keys(embeddedPackage.files)) {
+        await cp(embeddedFolder, folder, { recursive: true })
+        expect(embeddedFault(folder)).toBeUndefined()
+        const bytes = await readFile(join(folder, file))
+        // The last byte of a library is part of a table that loading it does not look at.
+        bytes[bytes.length - 1] ^= 1
+        await writeFile(join(folder, file), bytes)
+        expect(embeddedFault(folder)).toBe(file)
+        await rm(join(folder, file))
+        expect(embeddedFault(folder)).toBe(file)
+        await writeFile(join(folder, file), bytes)
+      }
+      const answer = await evaluate("return (await openAdapter({ name: 'swiftshader' })).info", sightless, bare)
+      expect(answer).toMatch(/^UserError: no WebGPU adapter on this machine; the embedded one is damaged \(\S+vk_swiftshader_icd\.json\): `npm run setup /)
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
   })
 
   for (const loader of ['with', 'without']) test(`makes an adapter that the same process opens, on a machine ${loader} a loader and without drivers`, async context => {
