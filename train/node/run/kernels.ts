@@ -1,12 +1,14 @@
 // What the tuner found out, kept from run to run: a file in the user's cache for each adapter, driver and version of
-// tilegrad, and in a run's folder what that run goes by, so that it can be gone on with to the same bits: measuring ends
-// before a run's first step, and a run that goes on measures nothing.
+// tilegrad, and in a run's folder what that run goes by, so that it can be resumed to the same bits: measuring ends
+// before a run's first step, and a resumed run measures nothing.
 import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type AdapterInfo, type TuningMode, setKernelTuning, settleKernels } from '../../../engine/index.ts'
+import { printableLine } from '../../../engine/errors.ts'
 import { codeOf, exists, readJson, writeAtomic } from '../../../models/node/files.ts'
+import { AnswerFile } from './answers.ts'
 import type { Run } from './folder.ts'
 
 const file = z.object({ answers: z.record(z.string(), z.string()) })
@@ -24,20 +26,31 @@ function cacheFolder(): string {
 export function answersFile({ name, backend = '', driver = '' }: AdapterInfo, version: string): string {
   const plain = name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')
   const exact = createHash('sha256').update(JSON.stringify([name, backend, driver, version])).digest('hex').slice(0, 12)
-  return join(cacheFolder(), 'tilegrad', 'kernels', `${plain}-${exact}.json`)
+  return join(cacheFolder(), 'tilegrad', 'kernels', `${plain}-${exact}.jsonl`)
 }
 
-type Answers = Readonly<Record<string, string>>
+type Answers = Map<string, string>
 
-/** Answers in a file; none where there is no such file, or, said on stderr, where it holds something else. */
-async function readAnswers(path: string): Promise<Answers> {
-  if (!await exists(path)) return {}
+function warn(sentence: string): void {
+  process.stderr.write(`${printableLine(sentence)}.\n`)
+}
+
+/** The answers that a run went by; none, said on stderr, where its file holds something else. */
+async function readSettled(path: string): Promise<Answers> {
   try {
-    return file.parse(await readJson(path)).answers
+    return new Map(Object.entries(file.parse(await readJson(path)).answers))
   } catch {
-    process.stderr.write(`${path} is no list of measured kernels and is not used.\n`)
-    return {}
+    warn(`${path} is not a list of measured kernels and is not used`)
+    return new Map()
   }
+}
+
+/** The answers of the user's cache. One that can't be read costs time, and nothing else. */
+async function readCache(cache: AnswerFile): Promise<Answers> {
+  return cache.read(warn).catch((error: unknown) => {
+    warn(`Measured kernels are not used: ${cache.path}: ${codeOf(error) ?? String(error)}`)
+    return new Map()
+  })
 }
 
 /** The choices that one process goes by. */
@@ -45,10 +58,12 @@ export class KernelChoices {
   readonly #adapter: AdapterInfo
   readonly #version: string
   readonly #mode: TuningMode
-  #answers: Answers
+  readonly #answers: Answers
+  readonly #cache: AnswerFile
   #remembers = true
 
-  private constructor(mode: TuningMode, adapter: AdapterInfo, version: string, answers: Answers) {
+  private constructor(mode: TuningMode, adapter: AdapterInfo, version: string, cache: AnswerFile, answers: Answers) {
+    this.#cache = cache
     this.#mode = mode
     this.#adapter = adapter
     this.#version = version
@@ -59,20 +74,24 @@ export class KernelChoices {
    * Tells the engine how to choose from here on: by what `run` went by before, with nothing measured, or else by what the
    * user's cache knows, measuring for `seconds` at most (left out: as long as the mode has it).
    */
-  static async begin(mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run, seconds?: number): Promise<KernelChoices> {
+  static async begin(
+    mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run, seconds?: number,
+  ): Promise<KernelChoices> {
     const settled = run !== undefined && await exists(run.path(KERNELS))
-    const answers = mode === 'off' ? {} : await readAnswers(settled ? run.path(KERNELS) : answersFile(adapter, version))
-    const choices = new KernelChoices(mode, adapter, version, answers)
+    const cache = new AnswerFile(answersFile(adapter, version))
+    const answers: Answers = mode === 'off' ? new Map()
+      : settled ? await readSettled(run.path(KERNELS)) : await readCache(cache)
+    const choices = new KernelChoices(mode, adapter, version, cache, answers)
     setKernelTuning({
       mode,
-      known: new Map(Object.entries(answers)),
+      known: new Map(answers),
       budget: settled ? 0 : seconds,
       onAnswer: async (question, candidate) => {
-        choices.#answers = { ...choices.#answers, [question]: candidate }
+        choices.#answers.set(question, candidate)
         await choices.#remember(question, candidate)
       },
       onProgress: (done, total) => { if (mode === 'full') process.stderr.write(`measured kernels: ${done} of ${total}${done === total ? '\n' : '\r'}`) },
-      onFailure: reason => { process.stderr.write(`${reason}\n`) },
+      onFailure: reason => { process.stderr.write(`${printableLine(reason)}\n`) },
     })
     return choices
   }
@@ -84,29 +103,25 @@ export class KernelChoices {
 
   /** Writes what is known to the run's folder, once it is settled. */
   async keepIn(run: Run): Promise<void> {
-    if (this.#mode !== 'off') await this.#write(run.path(KERNELS), this.#answers)
+    if (this.#mode === 'off') return
+    const { name, driver = '' } = this.#adapter
+    const content = { tilegrad: this.#version, adapter: name, driver, answers: Object.fromEntries(this.#answers) }
+    await writeAtomic(run.path(KERNELS), `${JSON.stringify(content, null, 2)}\n`)
   }
 
   /** Whether anything was measured of what it goes by, here or before. */
   get measured(): boolean {
-    return Object.keys(this.#answers).length > 0
+    return this.#answers.size > 0
   }
 
   /** For other runs. A cache that can't be written costs them time, and this one nothing. */
   async #remember(question: string, candidate: string): Promise<void> {
     if (!this.#remembers) return
-    const path = answersFile(this.#adapter, this.#version)
     try {
-      // Another process may have written since.
-      await this.#write(path, { ...await readAnswers(path), [question]: candidate })
+      await this.#cache.append(question, candidate)
     } catch (error) {
       this.#remembers = false
-      process.stderr.write(`Measured kernels are not remembered: ${path}: ${codeOf(error) ?? String(error)}\n`)
+      warn(`Measured kernels are not remembered: ${this.#cache.path}: ${codeOf(error) ?? String(error)}`)
     }
-  }
-
-  #write(path: string, answers: Answers): Promise<void> {
-    const { name, driver = '' } = this.#adapter
-    return writeAtomic(path, `${JSON.stringify({ tilegrad: this.#version, adapter: name, driver, answers }, null, 2)}\n`)
   }
 }

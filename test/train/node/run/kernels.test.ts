@@ -2,12 +2,13 @@
 // folder, and never changes what comes out beyond rounding.
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { Device, type TuningOptions, currentDevice, setKernelTuning, settleKernels, tensor, useDevice } from '../../../../engine/node/index.ts'
 import { Checkpoints } from '../../../../train/node/run/checkpoints.ts'
 import { createRun, openRun } from '../../../../train/node/run/folder.ts'
 import { Trainer } from '../../../../train/trainer.ts'
+import { AnswerFile } from '../../../../train/node/run/answers.ts'
 import { KernelChoices, answersFile } from '../../../../train/node/run/kernels.ts'
 import { noises } from '../../../support/ops.ts'
 import { OPTIONS, reviews, tinyModel } from '../../../support/training.ts'
@@ -27,6 +28,9 @@ afterAll(async () => {
 })
 
 const random = (shape: readonly [number, number], seed: number) => tensor(Float32Array.from(noises(shape[0] * shape[1], seed)), shape)
+
+/** The answers in a file of the user's cache, which must be whole. */
+const answersIn = (path: string) => new AnswerFile(path).read(sentence => { throw new Error(sentence) })
 
 /** A small product of its own shape, so that its question is a new one, and its answer in float64. */
 async function product(rows: number): Promise<{ data: ArrayLike<number>, error: number }> {
@@ -94,10 +98,10 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   choices.settle()
   await choices.keepIn(run)
   await product(19)
-  const stored = JSON.parse(await readFile(path, 'utf8')) as { answers: Record<string, string> }
-  expect(Object.keys(stored.answers)).toEqual([expect.stringContaining('matmul: 1x11x4')])
-  expect(JSON.parse(await readFile(run.path('kernels.json'), 'utf8'))).toMatchObject({ answers: stored.answers })
-  expect((await readdir(dirname(path))).filter(name => name.endsWith('.tmp'))).toEqual([])
+  const stored = await answersIn(path)
+  expect([...stored.keys()]).toEqual([expect.stringContaining('matmul: 1x11x4')])
+  expect(JSON.parse(await readFile(run.path('kernels.json'), 'utf8'))).toMatchObject({ answers: Object.fromEntries(stored) })
+  expect(await readdir(dirname(path)), 'nothing but the file itself').toEqual([basename(path)])
 
   await rm(path)
   await KernelChoices.begin('full', device.info, '1.2.3', run)
@@ -106,20 +110,22 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   await KernelChoices.begin('full', device.info, '1.2.3')
   await product(17)
   const known = JSON.parse(await readFile(run.path('kernels.json'), 'utf8')) as { answers: Record<string, string> }
-  expect(Object.keys(known.answers), 'what others have measured since is nothing to the run').toEqual(Object.keys(stored.answers))
+  expect(Object.keys(known.answers), 'what others have measured since is nothing to the run').toEqual([...stored.keys()])
 })
 
-test('a file that holds something else is not used, in one line, and is written anew', async () => {
+test('lines that are something else are dropped, which is said in one line, and the others are used', async () => {
   const path = answersFile(device.info, '1.2.3')
   await KernelChoices.begin('full', device.info, '1.2.3')
   await product(13)
+  const before = await answersIn(path)
   const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
-  await writeFile(path, '{"answers": 3}')
+  await writeFile(path, `{"answers": 3}\n\u001b[2J\n${await readFile(path, 'utf8')}{"question": "torn`)
   await KernelChoices.begin('full', device.info, '1.2.3')
-  await product(15)
-  expect(said.mock.calls.map(([text]) => String(text)).filter(text => text.includes('no list of measured kernels')).length).toBeGreaterThan(0)
+  const lines = said.mock.calls.map(([text]) => String(text)).filter(text => text.includes(path))
   said.mockRestore()
-  expect(Object.keys((JSON.parse(await readFile(path, 'utf8')) as { answers: object }).answers)).toEqual([expect.stringContaining('1x15x4')])
+  expect(lines).toEqual([expect.stringMatching(/ has 2 of \d+ lines that are not measured kernels; they are dropped\.\n$/)])
+  await product(15)
+  expect([...await answersIn(path)]).toEqual([...before, [expect.stringContaining('1x15x4'), expect.anything()]])
 })
 
 test('a run that is stopped and gone on with goes by the kernels of one that was not: it measures nothing', async () => {

@@ -1,0 +1,139 @@
+// Measured kernels in the user's cache, for all runs at once: one file for an adapter, which processes only append to, a
+// line an answer, so that none overwrites another's and a large file costs no more than a small one. Damaged lines are
+// skipped. What is superseded or damaged is dropped when a run opens the file, by writing it anew beside its place.
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { z } from 'zod'
+import { codeOf, openRegularFile } from '../../../models/node/files.ts'
+
+const line = z.object({ question: z.string(), candidate: z.string() })
+
+/** The most that is read of a file, in bytes. One that is larger is begun anew. */
+const MOST_BYTES = 32 * 2 ** 20
+/** The most answers that are kept, the newest. */
+const MOST_ANSWERS = 20_000
+/** Lines beyond those that count, from which on a file is written anew. */
+const SPARE_LINES = 1000
+/** A lock that is older than this was left by a process that was killed: writing anew takes less than a second. */
+const STALE_MS = 60_000
+
+interface Content {
+  /** Question → candidate, the oldest first. */
+  readonly answers: Map<string, string>
+  readonly lines: number
+  /** What is wrong with the file, if anything. */
+  readonly problem?: string
+}
+
+export class AnswerFile {
+  readonly path: string
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /** All answers; none where there is no file. `onDamage` is called with a sentence where something is not usable. */
+  async read(onDamage: (sentence: string) => void): Promise<Map<string, string>> {
+    const handle = await this.#open()
+    if (!handle) return new Map()
+    const { answers, lines, problem } = await readLines(handle).finally(() => handle.close())
+    if (problem !== undefined) onDamage(`${this.path} ${problem}`)
+    if (problem !== undefined || lines > Math.min(2 * answers.size, MOST_ANSWERS) + SPARE_LINES) await this.compact()
+    return answers
+  }
+
+  /** Adds an answer, which replaces an earlier one to the same question. */
+  async append(question: string, candidate: string): Promise<void> {
+    await mkdir(dirname(this.path), { recursive: true })
+    // The break before it ends what a process that was killed in the middle of a line has left.
+    const bytes = Buffer.from(`\n${JSON.stringify({ question, candidate })}\n`)
+    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0)
+    for (let attempt = 0; attempt < 10; attempt++) {
+      const handle = await open(this.path, flags)
+      try {
+        // One write at the end of the file: the system lets no other come between.
+        const { bytesWritten } = await handle.write(bytes)
+        if (bytesWritten < bytes.length) throw Object.assign(new Error('the disk is full'), { code: 'ENOSPC' })
+        const [written, there] = [await handle.stat(), await stat(this.path).catch(() => undefined)]
+        if (written.ino === there?.ino && written.dev === there.dev) return
+      } finally {
+        await handle.close()
+      }
+      // Another process has written the file anew meanwhile, perhaps without this: once more.
+    }
+  }
+
+  /** Writes the file anew with the answers that count. Does nothing where another process is doing so. */
+  async compact(): Promise<void> {
+    const lock = `${this.path}.lock`
+    if (!await takeLock(lock)) return
+    const beside = `${this.path}.${randomBytes(6).toString('hex')}.tmp`
+    const handle = await this.#open().catch(() => undefined)
+    try {
+      if (!handle) return
+      const { answers } = await readLines(handle)
+      const kept = [...answers].slice(-MOST_ANSWERS)
+      await writeFile(beside, kept.map(([question, candidate]) => `${JSON.stringify({ question, candidate })}\n`).join(''))
+      await rename(beside, this.path)
+      // What was appended after the reading. Whoever appends from here on notices that the file is another.
+      for (const [question, candidate] of (await readLines(handle)).answers) {
+        if (answers.get(question) !== candidate) await this.append(question, candidate)
+      }
+    } finally {
+      await handle?.close()
+      await rm(beside, { force: true })
+      await rm(lock, { force: true })
+    }
+  }
+
+  /** Opens the file for reading; undefined where there is none. */
+  async #open(): Promise<FileHandle | undefined> {
+    if (await stat(this.path).then(() => false, (error: unknown) => codeOf(error) === 'ENOENT')) return undefined
+    return (await openRegularFile(this.path)).handle
+  }
+}
+
+/** What a file holds now. */
+async function readLines(handle: FileHandle): Promise<Content> {
+  const { size } = await handle.stat()
+  const answers = new Map<string, string>()
+  if (size > MOST_BYTES) return { answers, lines: 0, problem: `has ${size} bytes, more than such a file may have, and is begun anew` }
+  const bytes = Buffer.alloc(size)
+  let end = 0
+  for (let read = -1; read !== 0 && end < size; end += read) ({ bytesRead: read } = await handle.read(bytes, end, size - end, end))
+  const texts = bytes.toString('utf8', 0, end).split('\n')
+  // A last line without an end is being written now, or was when its process was killed.
+  texts.pop()
+  let [lines, damaged] = [0, 0]
+  for (const text of texts) {
+    if (text === '') continue
+    lines++
+    const answer = parseLine(text)
+    if (!answer) {
+      damaged++
+      continue
+    }
+    // Anew, so that the newest answers come last.
+    answers.delete(answer.question)
+    answers.set(answer.question, answer.candidate)
+  }
+  if (damaged === 0) return { answers, lines }
+  return { answers, lines, problem: `has ${damaged} of ${lines} lines that are not measured kernels; they are dropped` }
+}
+
+function parseLine(text: string): z.infer<typeof line> | undefined {
+  try {
+    return line.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
+
+/** False where another process holds it. */
+async function takeLock(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => undefined)
+  if (found && Date.now() - found.mtimeMs > STALE_MS) await rm(path, { force: true })
+  return writeFile(path, `${process.pid}\n`, { flag: 'wx' }).then(() => true, () => false)
+}
