@@ -4,12 +4,12 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Hash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { copyFile, lstat, mkdir, open, readFile, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, open, readdir, rename, rm, stat, statfs, symlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
-import { codeOf, exists, writeAtomic } from './files.ts'
+import { codeOf, exists, readText, writeAtomic } from './files.ts'
 import { type HubLimits, NoAnswer, NotTheHub, pauseAfter } from './hub-network.ts'
 
 /** A repository at a revision, and the cache that it belongs in. */
@@ -53,7 +53,7 @@ export function snapshotFolder(repository: Repository, commit: string): string {
 export async function cachedSnapshot(repository: Repository): Promise<string | undefined> {
   const { revision } = repository
   const ref = join(folderOf(repository), 'refs', revision)
-  const commit = isCommit(revision) ? revision : (await readFile(ref, 'utf8').catch(() => '')).trim()
+  const commit = isCommit(revision) ? revision : (await readText(ref, 1000).catch(() => '')).trim()
   if (!isCommit(commit)) return undefined
   const folder = snapshotFolder(repository, commit)
   return (await exists(folder)) ? folder : undefined
@@ -206,6 +206,7 @@ async function fill(
     for await (const piece of handle.createReadStream({ start: 0, end: done - 1, autoClose: false })) hash.update(piece)
   }
   await checkSpace(repository, file, file.size - done)
+  const start = done
   progress?.(file.path, done, file.size)
   for (let attempt = 1; done < file.size; attempt++) {
     const before = done
@@ -220,7 +221,8 @@ async function fill(
       }
     } catch (error) {
       if (done - before >= PROGRESS_BYTES) attempt = 1
-      if (await pauseAfter(error, attempt, limits)) continue
+      // What has worked before may work again, whatever is wrong now.
+      if (await pauseAfter(error, attempt, limits, done > start)) continue
       if (done === 0 || !(error instanceof NoAnswer)) throw error
       throw new UserError(`the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} `
         + `bytes (${error.message}); the next try goes on from there`)

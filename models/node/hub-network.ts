@@ -34,7 +34,7 @@ export interface HubLimits {
 
 export const HUB_LIMITS: HubLimits = {
   connect: 15_000, silence: 30_000, paceTime: 60_000, paceBytes: 32 * 1024, whole: 120_000, listing: 600_000,
-  answerBytes: 16 * 2 ** 20, entries: 200_000, attempts: 4, backoff: 500, retryAfter: 60_000,
+  answerBytes: 16 * 2 ** 20, entries: 200_000, attempts: 5, backoff: 500, retryAfter: 60_000,
 }
 
 const MOST_REDIRECTS = 10
@@ -217,10 +217,11 @@ function ask(
   const secure = url.protocol === 'https:'
   return new Promise((resolve, reject) => {
     const request = (secure ? https : http).request(url, { headers, signal })
-    const giveUp = (what: string, time: number): NodeJS.Timeout =>
-      setTimeout(() => request.destroy(new NoAnswer(`${where}${what} within ${seconds(time)}`, true)), time)
-    const connecting = giveUp('no connection', connect)
-    const answering = giveUp('no answer', connect + silence)
+    const giveUp = (what: string, time: number, temporary: boolean): NodeJS.Timeout =>
+      setTimeout(() => request.destroy(new NoAnswer(`${where}${what} within ${seconds(time)}`, temporary)), time)
+    // TCP has tried again by itself then.
+    const connecting = giveUp('no connection', connect, false)
+    const answering = giveUp('no answer', connect + silence, true)
     const settle = (): void => {
       clearTimeout(connecting)
       clearTimeout(answering)
@@ -326,16 +327,20 @@ async function retried<T>(limits: HubLimits, work: () => Promise<T>, signal?: Ab
     try {
       return await work()
     } catch (error) {
-      if (!await pauseAfter(error, attempt, limits, signal)) throw error
+      if (!await pauseAfter(error, attempt, limits, false, signal)) throw error
     }
   }
 }
 
-/** Whether to try again after an attempt (the first is 1) that failed so; the pause before it is over then. */
+/**
+ * Whether to try again after an attempt (the first is 1) that failed so; the pause before it is over then. `worked` is
+ * true where the server has answered well before.
+ */
 export async function pauseAfter(
-  error: unknown, attempt: number, limits: HubLimits, signal?: AbortSignal,
+  error: unknown, attempt: number, limits: HubLimits, worked = false, signal?: AbortSignal,
 ): Promise<boolean> {
-  if (!(error instanceof Trouble && error.temporary) || attempt >= limits.attempts) return false
+  if (!(error instanceof Trouble) || attempt >= limits.attempts) return false
+  if (!error.temporary && !(worked && error instanceof NoAnswer)) return false
   if (error.retryAfter > limits.retryAfter) return false
   // Spread out, so that many who failed together do not come back together.
   const backoff = limits.backoff * 2 ** (attempt - 1) * (0.75 + Math.random() / 2)

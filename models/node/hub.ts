@@ -145,7 +145,7 @@ export async function cachedDataset(name: string, options: DatasetOptions = {}):
   if (!folder) return undefined
   const paths = (await snapshotFiles(folder)).filter(path => isWanted(path, options))
   const there = new Set(paths)
-  const whole = paths.every(path => seriesOf(path).every(other => there.has(other)))
+  const whole = paths.every(path => hasSeries(path, there))
     && (options.splits ?? []).every(split => paths.some(path => path.split('/').at(-1)?.startsWith(split)))
   return paths.length > 0 && whole ? folder : undefined
 }
@@ -154,12 +154,14 @@ function isWanted(path: string, { select }: DatasetOptions): boolean {
   return path.endsWith('.parquet') && (select?.(path) ?? true)
 }
 
-/** `train-00001-of-00003.parquet` is one of three; a file without such a number is alone. */
-function seriesOf(path: string): string[] {
-  const parts = /^(.*-)(\d+)(-of-(\d+)\.parquet)$/.exec(path)
-  if (!parts) return [path]
-  const [, before, number, after, count] = parts
+/** Whether the series of a file is there: `train-00001-of-00003.parquet` is one of three, one without a number is alone. */
+function hasSeries(path: string, there: ReadonlySet<string>): boolean {
+  const [, before, number, after, count] = /^(.*-)(\d+)(-of-(\d+)\.parquet)$/.exec(path) ?? []
+  if (before === undefined) return true
+  // The number is anybody's: a series of more files than there are has a gap.
+  if (Number(count) > there.size) return false
   return Array.from({ length: Number(count) }, (_, i) => before + String(i).padStart(number.length, '0') + after)
+    .every(other => there.has(other))
 }
 
 async function missingModelFiles(folder: string, weights: boolean): Promise<string[]> {

@@ -172,6 +172,8 @@ export interface Served {
   /** What was asked for, in order, and with which headers. */
   readonly asked: { readonly path: string, readonly headers: IncomingHttpHeaders }[]
   close(): Promise<void>
+  /** Listens again after `close`, at the same address. */
+  open(): void
 }
 
 /** A server on the loopback interface that answers as `listener` does. */
@@ -187,6 +189,7 @@ export async function serve(listener: RequestListener): Promise<Served> {
   return {
     url: `http://127.0.0.1:${address.port}`,
     asked,
+    open: () => void server.listen(address.port, '127.0.0.1'),
     async close() {
       const closed = new Promise<void>(done => server.close(() => done()))
       server.closeAllConnections()

@@ -263,6 +263,18 @@ describe('a file', () => {
     expect(starts).toEqual([0, 1, 2])
   }, 20_000)
 
+  test('of a server that goes away for a while is gone on with when it is back', async () => {
+    const hub = await hubWith({
+      resolve: (request, response) => {
+        if (small(request, response)) return
+        const from = start(request.headers.range)
+        if (from > 0) part(from, response)
+        else response.write(WEIGHTS.subarray(0, 1000), () => setTimeout(() => void hub.close().then(() => setTimeout(() => hub.open(), 30)), 20))
+      },
+    })
+    await expectWhole(resolve({ attempts: 10, backoff: 10 }))
+  })
+
   test('of a server that gives no parts comes again from its beginning', async () => {
     let cut = false
     await hubWith({

@@ -274,6 +274,14 @@ describe('a data set by name', () => {
     expect(await readFile(part, 'utf8')).toBe('PAR1 train-00001-of-00002')
   })
 
+  test('of a series that says it has a thousand million files is not whole, which takes no time', async () => {
+    const { folder } = await resolveDataset('some/series')
+    await writeFile(join(folder, 'plain_text/train-00000-of-1000000000.parquet'), '')
+    await writeFile(join(folder, `plain_text/test-0-of-${'9'.repeat(100)}.parquet`), '')
+    expect(await cachedDataset('some/series')).toBeUndefined()
+    expect(await cachedDataset('some/series', { select: path => path.endsWith('of-00002.parquet') })).toBe(folder)
+  })
+
   test('of which the cache has one set of two is completed', async () => {
     const splits = ['train', 'test']
     const { folder } = await resolveDataset('imdb', { select: path => path.includes('train') })
