@@ -1,6 +1,7 @@
 // What happens to a text before it is cut into word pieces: Hugging Face's BertNormalizer and BertPreTokenizer, character
-// for character as the original in Rust (huggingface/tokenizers) has them. Its JavaScript port, which is used for all
-// else, goes by UTF-16 units, by later versions of Unicode, and by JavaScript's rule for the Σ at a word's end.
+// for character as the original in Rust (huggingface/tokenizers) has them, in time linear in the text. No pattern here
+// repeats without a bound, since a match of some million characters overflows the stack.
+import { normalForm } from './normal-form.ts'
 
 /** The fields of a tokenizer.json's BertNormalizer; what is left out is false. */
 export interface BertNormalizer {
@@ -33,9 +34,14 @@ const LATER_COMPOSED = String.raw`\u{105c9}\u{105e4}\u{11383}-\u{11391}\u{113c5}
 
 const CONTROL = new RegExp(String.raw`\ufffd|(?![\t\n\r${LATER_FORMATS}])[\p{Cc}\p{Cf}\p{Co}\p{Cs}]`, 'gu')
 const MARK = new RegExp(String.raw`(?![${LATER_MARKS}])\p{Mn}|[\u1734\u{1171e}]`, 'gu')
-const DECOMPOSED = new RegExp(`[^${LATER_COMPOSED}]+`, 'gu')
+const NOT_DECOMPOSED = new RegExp(`([${LATER_COMPOSED}])`, 'u')
 const PUNCTUATION = String.raw`(?:(?![${LATER_PUNCTUATION}])[\p{P}!-/:-@\[-\x60{-~]|[\u166d\u{111c9}])`
-const WORD = new RegExp(String.raw`${PUNCTUATION}|(?:(?!${PUNCTUATION})\P{White_Space})+`, 'gu')
+/** A mark, or a word; of longer words a part. */
+const LONGEST_MATCH = 50_000
+const WORD = new RegExp(String.raw`${PUNCTUATION}|(?:(?!${PUNCTUATION})\P{White_Space}){1,${LONGEST_MATCH}}`, 'gu')
+const BETWEEN = new RegExp(String.raw`${PUNCTUATION}|\p{White_Space}`, 'gu')
+/** One punctuation mark, as BERT has them. */
+export const MARK_OF_PUNCTUATION = new RegExp(PUNCTUATION, 'gu')
 /** The original leaves out U+2B820 to U+2B91F, the beginning of extension E. */
 const CHINESE = new RegExp(String.raw`[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}`
   + String.raw`\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]`, 'gu')
@@ -44,12 +50,32 @@ const CHINESE = new RegExp(String.raw`[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u
 export function normalize(text: string, { clean_text, handle_chinese_chars, strip_accents, lowercase }: BertNormalizer): string {
   if (clean_text) text = text.replace(CONTROL, '').replace(/\p{White_Space}/gu, ' ')
   if (handle_chinese_chars) text = text.replace(CHINESE, ' $& ')
-  if (strip_accents ?? lowercase) text = text.replace(DECOMPOSED, part => part.normalize('NFD')).replace(MARK, '')
-  // Character by character there is no final sigma.
-  return lowercase ? text.replaceAll('Σ', 'σ').toLowerCase() : text
+  if (strip_accents ?? lowercase) {
+    text = text.split(NOT_DECOMPOSED).map((part, i) => (i % 2 === 0 ? normalForm(part, 'NFD') : part)).join('').replace(MARK, '')
+  }
+  return lowercase ? lowerCase(text) : text
+}
+
+/** Lower case character by character, so that there is no final sigma. */
+export function lowerCase(text: string): string {
+  return text.replaceAll('Σ', 'σ').toLowerCase()
 }
 
 /** The words of a text as BertPreTokenizer gives them: what stands between white space, each punctuation mark alone. */
 export function splitWords(text: string): string[] {
-  return text.match(WORD) ?? []
+  const words = text.match(WORD) ?? []
+  return words.some(word => word.length >= LONGEST_MATCH) ? splitLongWords(text) : words
+}
+
+/** The same for words of any length, several times slower. */
+function splitLongWords(text: string): string[] {
+  const words: string[] = []
+  let start = 0
+  for (const { index, 0: between } of text.matchAll(BETWEEN)) {
+    if (index > start) words.push(text.slice(start, index))
+    if (/\P{White_Space}/u.test(between)) words.push(between)
+    start = index + between.length
+  }
+  if (start < text.length) words.push(text.slice(start))
+  return words
 }

@@ -1,10 +1,9 @@
-// Text to token ids and back, for BERT's tokenizers. Most of the work is @huggingface/tokenizers' (what comes before the
-// word pieces is bert-text.ts'); what is here makes one from a tokenizer.json or a vocab.txt, cuts sequences to length,
-// and sees that a tokenizer belongs to its model.
-import { Tokenizer as WordPieces } from '@huggingface/tokenizers'
+// Text to token ids and back, for BERT's tokenizers: made from a tokenizer.json (tokenizer-file.ts) or a vocab.txt,
+// sequences cut to length, and a check that a tokenizer belongs to its model. The pieces are wordpiece.ts'.
 import { UserError } from '../engine/errors.ts'
-import { isBertNormalizer, normalize, splitWords } from './bert-text.ts'
 import type { ModelConfig } from './config.ts'
+import { parseTokenizerFile } from './tokenizer-file.ts'
+import { WordPieces } from './wordpiece.ts'
 
 /** One sequence: token ids, and which segment (0 or 1) each belongs to. Both have the same length. */
 export interface Encoding {
@@ -58,45 +57,29 @@ export interface VocabularyOptions {
   readonly splitChinese?: boolean
 }
 
-/** What is used of the library, whose own types can't be resolved by a Node-style import. */
-interface Engine {
-  normalizer: ((text: string) => string) | null
-  pre_tokenizer: ((text: string) => string[]) | null
-  readonly model: { readonly fuse_unk: boolean; encode(words: string[]): string[] } | null
-  encode(text: string, options: { add_special_tokens: boolean }): { ids: number[] }
-  tokenize(text: string): string[]
-  decode(ids: number[], options: { skip_special_tokens: boolean }): string
-  token_to_id(token: string): number | undefined
-  get_vocab(): Map<string, number>
-}
-
-/** A word is tokenized once; the memory of it is dropped when it grows past this many words. */
-const REMEMBERED_WORDS = 200_000
-
 /** From the object in a tokenizer.json. Throws a UserError naming `where`. */
 export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
-  if (typeof json !== 'object' || json === null || Array.isArray(json) || !('model' in json)) {
-    throw new UserError(`${where} is no tokenizer.json: it has no model`)
-  }
-  const engine = makeEngine(json, where)
-  rememberWords(engine)
+  const file = parseTokenizerFile(json, where)
+  const engine = new WordPieces(file)
   const required = (token: string): number => {
-    const id = engine.token_to_id(token)
-    if (id === undefined) throw new UserError(`${where} has no ${token} token, so it is no tokenizer of a BERT`)
+    const id = file.vocabulary.get(token)
+    if (id === undefined) throw new UserError(`${where} has no ${token} token: not a BERT tokenizer`)
     return id
   }
   const clsId = required('[CLS]')
   const sepId = required('[SEP]')
-  const bodyOf = (text: string): number[] => engine.encode(text, { add_special_tokens: false }).ids
+  const bodyOf = (text: string): number[] => engine.ids(text)
+  let largest = -1
+  for (const id of file.vocabulary.values()) largest = Math.max(largest, id)
 
   return {
-    vocabSize: [...engine.get_vocab().values()].reduce((most, id) => Math.max(most, id), -1) + 1,
+    vocabSize: largest + 1,
     padId: required('[PAD]'),
     unkId: required('[UNK]'),
     clsId,
     sepId,
-    maskId: engine.token_to_id('[MASK]'),
-    json,
+    maskId: file.vocabulary.get('[MASK]'),
+    json: file.json,
     encode(text, { maxLength = Infinity } = {}) {
       checkLength(maxLength, 2)
       const body = bodyOf(text)
@@ -113,9 +96,9 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
       const ids = [clsId, ...a, sepId, ...b, sepId]
       return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)) }
     },
-    tokens: text => engine.tokenize(text),
+    tokens: text => engine.tokens(text),
     decode: (ids, { skipSpecial = false } = {}) =>
-      ids.length === 0 ? '' : engine.decode([...ids], { skip_special_tokens: skipSpecial }),
+      engine.text(ids, skipSpecial),
   }
 }
 
@@ -131,39 +114,6 @@ function shareOfPair(first: number, second: number, most: number, truncation: Pa
   return first > second ? [more, less] : [less, more]
 }
 
-function makeEngine(json: object, where: string): Engine {
-  try {
-    // Files leave out what they do not use; the library wants every key.
-    const absent = { added_tokens: [], normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null }
-    const whole: { normalizer: unknown, pre_tokenizer: unknown } = { ...absent, ...json }
-    const engine: Engine = new WordPieces(whole, {})
-    const { normalizer, pre_tokenizer: splitter } = whole
-    if (isBertNormalizer(normalizer)) engine.normalizer = text => normalize(text, normalizer)
-    if (splitter instanceof Object && 'type' in splitter && splitter.type === 'BertPreTokenizer') engine.pre_tokenizer = splitWords
-    return engine
-  } catch (error) {
-    const [line] = (error instanceof Error ? error.message : String(error)).split('\n')
-    throw new UserError(`${where} is no tokenizer.json that can be used: ${line}`)
-  }
-}
-
-/** Reviews repeat their words: remembering each one's pieces saves a third of the time of a long text. */
-function rememberWords(engine: Engine): void {
-  const { model } = engine
-  if (!model || model.fuse_unk) return
-  const encode = model.encode.bind(model)
-  const pieces = new Map<string, string[]>()
-  model.encode = words => words.flatMap(word => {
-    let found = pieces.get(word)
-    if (!found) {
-      found = encode([word])
-      if (pieces.size >= REMEMBERED_WORDS) pieces.clear()
-      pieces.set(word, found)
-    }
-    return found
-  })
-}
-
 function checkLength(maxLength: number, least: number): void {
   if (maxLength >= least && (Number.isInteger(maxLength) || maxLength === Infinity)) return
   throw new UserError(`a sequence of at most ${maxLength} tokens leaves no room for its ${least} special ones`)
@@ -175,7 +125,7 @@ export function tokenizerFromVocabulary(text: string, options: VocabularyOptions
   if (lines.at(-1) === '') lines.pop()
   const idOf = new Map(lines.map((token, id) => [token, id]))
   for (const token of ['[PAD]', '[UNK]', '[CLS]', '[SEP]']) {
-    if (!idOf.has(token)) throw new UserError(`${where} has no ${token} line, so it is no vocabulary of a BERT`)
+    if (!idOf.has(token)) throw new UserError(`${where} has no ${token} line, so it is not the vocabulary of a BERT`)
   }
   return tokenizerFromJson(vocabularyJson(idOf, options), where)
 }

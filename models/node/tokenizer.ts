@@ -4,11 +4,14 @@ import { UserError } from '../../engine/errors.ts'
 import type { ModelConfig } from '../config.ts'
 import { looksCased, tokenizerFromJson, tokenizerFromVocabulary } from '../tokenizer.ts'
 import type { Tokenizer, VocabularyOptions } from '../tokenizer.ts'
+import { show } from '../show.ts'
 import { exists, isFolder, readJson, readText, writeAtomic } from './files.ts'
 
 /** Files that make a tokenizer, best first: a tokenizer.json says all, a vocab.txt needs its tokenizer_config.json. */
 export const TOKENIZER_FILES: readonly string[] = ['tokenizer.json', 'vocab.txt']
 const CONFIG_FILE = 'tokenizer_config.json'
+/** Largest file of tokens: half a million of them take ten. */
+const MOST_BYTES = 32 * 1024 * 1024
 
 /**
  * Loads from a file (`.txt` is a vocabulary, anything else a tokenizer.json) or a folder. Whether a vocab.txt is
@@ -16,8 +19,8 @@ const CONFIG_FILE = 'tokenizer_config.json'
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   if (await isFolder(path)) return loadTokenizer(await tokenizerFile(path))
-  if (!path.endsWith('.txt')) return tokenizerFromJson(await readJson(path), path)
-  const vocabulary = await readText(path)
+  if (!path.endsWith('.txt')) return tokenizerFromJson(await readJson(path, MOST_BYTES), path)
+  const vocabulary = await readText(path, MOST_BYTES)
   return tokenizerFromVocabulary(vocabulary, await vocabularyOptions(vocabulary, dirname(path)), path)
 }
 
@@ -48,12 +51,12 @@ export async function saveTokenizer(folder: string, { json }: Tokenizer, { famil
 async function vocabularyOptions(vocabulary: string, folder: string): Promise<VocabularyOptions> {
   const path = join(folder, CONFIG_FILE)
   const config = (await exists(path)) ? await readJson(path) : {}
-  if (typeof config !== 'object' || config === null) throw new UserError(`${path} is no JSON object`)
+  if (typeof config !== 'object' || config === null) throw new UserError(`${path} is not a JSON object`)
   const flag = (name: string): boolean | undefined => {
     const value = Object.hasOwn(config, name) ? (config as Record<string, unknown>)[name] : undefined
     if (value === undefined || value === null) return undefined
     if (typeof value === 'boolean') return value
-    throw new UserError(`${path}: ${name} is ${JSON.stringify(value)}; true or false is expected`)
+    throw new UserError(`${path}: ${name} is ${show(value)}; true or false is expected`)
   }
   return {
     lowercase: flag('do_lower_case') ?? !looksCased(vocabulary),
