@@ -2,11 +2,12 @@
 // train/pos, train/neg, test/pos and test/neg, as a folder or as the .tar.gz that it is downloaded as.
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
 import { Parser, type ReadEntry } from 'tar'
 import { UserError } from '../../../engine/errors.ts'
 import { isFolder, readBytes } from '../../../models/node/files.ts'
-import { MAX_RECORD_BYTES, decodeUtf8, decoderFor, notUtf8 } from '../../data/bytes.ts'
+import { MAX_RECORD_BYTES, decodeUtf8, decoderFor, headOf, notUtf8 } from '../../data/bytes.ts'
 import type { Cell, Row, Table } from '../../data/table.ts'
 import { fileStream } from './files.ts'
 
@@ -96,11 +97,11 @@ async function readArchive(path: string): Promise<Map<string, Map<string, Uint8A
     parser.on('abort', resolve)
   })
   try {
-    for await (const piece of unpacked(path)) {
+    await unpack(path, (piece) => {
       parser.write(Buffer.from(piece.buffer, piece.byteOffset, piece.length))
       if (refused) throw refused
       if (failed) throw failed
-    }
+    })
     parser.end()
     await ended
     if (failed) throw failed
@@ -113,61 +114,30 @@ async function readArchive(path: string): Promise<Map<string, Map<string, Uint8A
   return parts
 }
 
-/** The archive's bytes, unpacked where they are packed, as far as their number is in proportion. */
-async function* unpacked(path: string): AsyncGenerator<Uint8Array> {
+/** Gives the archive's bytes, unpacked where they are packed, to `take`, as far as their number is in proportion. */
+async function unpack(path: string, take: (piece: Uint8Array) => void): Promise<void> {
+  const stream = fileStream(path)
+  const [first, second] = await headOf(stream, 2)
+  if (first === undefined) throw new RangeError('it is empty')
   let packed = 0
-  let total = 0
   const counted = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const piece of fileStream(path)()) {
+    for await (const piece of stream()) {
       packed += piece.length
       yield piece
     }
   }
-  const source = counted()
-  const first = await source.next()
-  if (first.done) throw new RangeError('it is empty')
-  const all = async function* (): AsyncGenerator<Uint8Array> {
-    yield first.value
-    yield* source
-  }
-  if (first.value[0] !== 0x1f || first.value[1] !== 0x8b) {
-    yield* all()
-    return
-  }
-  const gunzip = createGunzip()
-  const feeding = feed(all(), gunzip)
-  // Awaited below; until then a failure of it is not one that nobody handles.
-  feeding.catch(() => undefined)
-  try {
-    for await (const piece of gunzip) {
+  let total = 0
+  const consume = async (pieces: AsyncIterable<Uint8Array>): Promise<void> => {
+    for await (const piece of pieces) {
       total += piece.length
       if (total > UNPACKED.least + UNPACKED.ratio * packed) {
         throw new UserError(`${path} unpacks to more than ${UNPACKED.ratio} times its size, which no archive of reviews does`)
       }
-      yield piece
+      take(piece)
     }
-    await feeding
-  } finally {
-    gunzip.destroy()
   }
-}
-
-async function feed(source: AsyncGenerator<Uint8Array>, into: NodeJS.WritableStream & { destroy(error?: Error): void; destroyed?: boolean }): Promise<void> {
-  try {
-    for await (const piece of source) {
-      if (into.destroyed) return
-      if (!into.write(piece)) {
-        await new Promise<void>((resolve) => {
-          into.once('drain', resolve)
-          into.once('close', resolve)
-        })
-      }
-    }
-    into.end()
-  } catch (error) {
-    into.destroy(error instanceof Error ? error : new Error(String(error)))
-    throw error
-  }
+  if (first === 0x1f && second === 0x8b) await pipeline(counted, createGunzip(), consume)
+  else await pipeline(counted, consume)
 }
 
 /** Reviews are called `<number>_<rating>.txt`; archives made on a Mac have `._` companions of them. */

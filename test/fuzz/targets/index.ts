@@ -1,0 +1,5 @@
+// All parsers that read what others made.
+import type { Target } from '../target.ts'
+import { targets as data } from './data.ts'
+
+export const targets: readonly Target[] = data
