@@ -112,8 +112,9 @@ export interface Source {
 }
 
 /**
- * Brings one file into the cache's blobs unless it is there. Throws a UserError where the download breaks off more often
- * than `limits` has it (what came stays for the next try), does not fit on the disk, or is not what the Hub's hash says.
+ * Brings one file into the cache's blobs unless it is there. Throws a UserError where the download breaks off more
+ * often than `limits` allows (what came stays for the next try), does not fit on the disk, or is not what the Hub's hash
+ * says.
  */
 export async function downloadBlob(repository: Repository, file: RemoteFile, source: Source): Promise<void> {
   const blob = join(folderOf(repository), 'blobs', file.etag)

@@ -1,6 +1,6 @@
 // HTTP to the Hub, and to the servers that it refers to, any of which may lie, hang or never end. The token goes to the
-// endpoint's own origin alone, whatever a redirect or a link says; there are no cookies. Every wait and every answer has
-// a limit, and what may pass by itself is tried again.
+// endpoint's own origin alone, whatever a redirect or a link says; there are no cookies. Every wait and every answer
+// has a limit, and what may pass by itself is tried again.
 import * as http from 'node:http'
 import * as https from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -89,7 +89,7 @@ export function isOpenToAll({ protocol, hostname }: URL): boolean {
   return protocol !== 'https:' && !LOOPBACK.includes(hostname)
 }
 
-/** Whether an endpoint may refer to `url`: by https to any server, by http to itself and, if it is http, this machine. */
+/** Whether an endpoint may refer to `url`: by https to any server, by http to itself and, if it is http, to localhost. */
 export function mayAsk(url: URL, endpointOrigin: string): boolean {
   if (url.protocol === 'https:') return true
   const toThisMachine = endpointOrigin.startsWith('http:') && !isOpenToAll(url)
@@ -114,7 +114,7 @@ export class HubClient {
   readonly #token: string | undefined
   readonly #limits: HubLimits
 
-  /** `endpoint` is an http(s) address without credentials. A token is not sent where others could read it on the way. */
+  /** `endpoint` is an http(s) address without credentials. A token is not sent where others could read it. */
   constructor(endpoint: string, token: string | undefined, limits: HubLimits) {
     const url = new URL(endpoint)
     this.#base = endpoint
@@ -153,7 +153,8 @@ export class HubClient {
   async bytes(path: string, start: number, size: number): Promise<AsyncGenerator<Uint8Array>> {
     const range = start > 0 ? { range: `bytes=${start}-${size - 1}` } : undefined
     const answer = await this.#get(new URL(this.#base + path), { accept: '*/*', ...range })
-    const { 'content-encoding': encoding = 'identity', 'content-length': length, 'content-range': place } = answer.headers
+    const { 'content-encoding': encoding = 'identity', 'content-length': length } = answer.headers
+    const place = answer.headers['content-range']
     const partial = answer.status === 206
     const expected = partial ? size - start : size
     const refuse = (why: string): never => {
@@ -161,7 +162,9 @@ export class HubClient {
       throw new NotTheHub(why)
     }
     if (encoding !== 'identity') refuse('a file that is compressed without having been asked for so')
-    if (partial && !place?.startsWith(`bytes ${start}-${size - 1}/`)) refuse('another part of the file than was asked for')
+    if (partial && !place?.startsWith(`bytes ${start}-${size - 1}/`)) {
+      refuse('another part of the file than was asked for')
+    }
     if (length !== undefined && Number(length) !== expected) {
       refuse(`a file of ${length} bytes that was listed with ${expected}`)
     }
@@ -189,7 +192,9 @@ export class HubClient {
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
       url.username = ''
       url.password = ''
-      if (!mayAsk(url, this.#origin)) throw new NotTheHub(`it refers to ${url.protocol}//${url.host}, which is not https`)
+      if (!mayAsk(url, this.#origin)) {
+        throw new NotTheHub(`it refers to ${url.protocol}//${url.host}, which is not https`)
+      }
       const own = url.origin === this.#origin
       const authorization = own && this.#token !== undefined ? { authorization: `Bearer ${this.#token}` } : undefined
       const fixed = { 'user-agent': 'tilegrad', 'accept-encoding': 'identity' }

@@ -154,7 +154,7 @@ function isWanted(path: string, { select }: DatasetOptions): boolean {
   return path.endsWith('.parquet') && (select?.(path) ?? true)
 }
 
-/** Whether the series of a file is there: `train-00001-of-00003.parquet` is one of three, one without a number is alone. */
+/** Whether a file's series is there: `train-00001-of-00003.parquet` is one of three, one without a number is alone. */
 function hasSeries(path: string, there: ReadonlySet<string>): boolean {
   const [, before, number, after, count] = /^(.*-)(\d+)(-of-(\d+)\.parquet)$/.exec(path) ?? []
   if (before === undefined) return true
@@ -234,7 +234,7 @@ function cachePath(): string {
   return process.env.HF_HUB_CACHE || process.env.HUGGINGFACE_HUB_CACHE || join(home(), 'hub')
 }
 
-/** HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. Throws a UserError where that is no token. */
+/** With HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. Throws a UserError for any other text. */
 async function openAccess(options: HubOptions): Promise<Access> {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env
   const url = endpoint()
@@ -291,7 +291,8 @@ function apiPath({ type, name }: Repository): string {
 async function askCommit(repository: Repository, access: Access): Promise<string> {
   const { name, revision } = repository
   return explained(repository, access, 'listing', async () => {
-    const answer = await access.client.json(`${apiPath(repository)}/revision/${encodeURIComponent(revision)}?expand=sha`)
+    const path = `${apiPath(repository)}/revision/${encodeURIComponent(revision)}?expand=sha`
+    const answer = await access.client.json(path)
     const sha = typeof answer === 'object' && answer !== null && 'sha' in answer ? answer.sha : undefined
     if (typeof sha !== 'string' || !isCommit(sha)) {
       throw new UserError(`${endpoint()} names no commit for ${name}: ${String(JSON.stringify(sha)).slice(0, 100)}`)
@@ -341,7 +342,7 @@ async function download(
   return { folder: await link(wanted, repository.revision), commit }
 }
 
-/** Runs `work`, and says in one line, without the token, what its failures mean to someone who wants this repository. */
+/** Runs `work`, and says in one line, without the token, what a failure means to someone who wants this repository. */
 async function explained<T>(
   repository: Repository, access: Access, stage: 'listing' | 'download', work: () => Promise<T>,
 ): Promise<T> {
@@ -393,7 +394,9 @@ function explainStatus(
   }
   // The Hub answers 401, not 404, to strangers who ask for what does not exist.
   if (own && (status === 401 || status === 403)) {
-    if (withheld) return new UserError(`${endpoint()} wants a token for ${what}; the one in ${from} is sent only by https`)
+    if (withheld) {
+      return new UserError(`${endpoint()} wants a token for ${what}; the one in ${from} is sent only by https`)
+    }
     if (stage === 'download') {
       return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
     }

@@ -205,7 +205,9 @@ export type Stage = 'revision' | 'tree' | 'resolve'
 export const COMMIT = '0123456789abcdef0123456789abcdef01234567'
 
 /** A Hub with one model, `some/model`, which answers as it should but where a test answers in its place. */
-export function serveModel(files: Readonly<Record<string, Uint8Array | string>>, instead: Partial<Record<Stage, RequestListener>>): Promise<Served> {
+export function serveModel(
+  files: Readonly<Record<string, Uint8Array | string>>, instead: Partial<Record<Stage, RequestListener>>,
+): Promise<Served> {
   return serve((request, response) => {
     const [, stage, path] = /\/(revision|tree|resolve)\/[^/?]+\/?([^?]*)/.exec(request.url ?? '') ?? []
     const other = instead[stage as Stage]

@@ -1,6 +1,6 @@
-// Measured kernels in the user's cache, for all runs at once: one file for an adapter, which processes only append to, a
-// line an answer, so that none overwrites another's and a large file costs no more than a small one. Damaged lines are
-// skipped. What is superseded or damaged is dropped when a run opens the file, by writing it anew beside its place.
+// Measured kernels in the user's cache, shared by all runs: one file per adapter, one line per answer. Processes only
+// append to it, so that none overwrites another's answers and a large file costs no more than a small one. When a run
+// opens the file, superseded and damaged lines are dropped by writing it anew beside its place.
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
@@ -75,7 +75,8 @@ export class AnswerFile {
       if (!handle) return
       const { answers } = await readLines(handle)
       const kept = [...answers].slice(-MOST_ANSWERS)
-      await writeFile(beside, kept.map(([question, candidate]) => `${JSON.stringify({ question, candidate })}\n`).join(''))
+      const lines = kept.map(([question, candidate]) => `${JSON.stringify({ question, candidate })}\n`)
+      await writeFile(beside, lines.join(''))
       await rename(beside, this.path)
       // What was appended after the reading. Whoever appends from here on notices that the file is another.
       for (const [question, candidate] of (await readLines(handle)).answers) {
@@ -99,10 +100,16 @@ export class AnswerFile {
 async function readLines(handle: FileHandle): Promise<Content> {
   const { size } = await handle.stat()
   const answers = new Map<string, string>()
-  if (size > MOST_BYTES) return { answers, lines: 0, problem: `has ${size} bytes, more than such a file may have, and is begun anew` }
+  if (size > MOST_BYTES) {
+    return { answers, lines: 0, problem: `has ${size} bytes, more than such a file may have, and is begun anew` }
+  }
   const bytes = Buffer.alloc(size)
   let end = 0
-  for (let read = -1; read !== 0 && end < size; end += read) ({ bytesRead: read } = await handle.read(bytes, end, size - end, end))
+  while (end < size) {
+    const { bytesRead } = await handle.read(bytes, end, size - end, end)
+    if (bytesRead === 0) break
+    end += bytesRead
+  }
   const texts = bytes.toString('utf8', 0, end).split('\n')
   // A last line without an end is being written now, or was when its process was killed.
   texts.pop()
