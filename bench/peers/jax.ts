@@ -6,7 +6,7 @@ import type * as Jax from '@jax-js/jax'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
   ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
-  tokenBatch, transposed, turns, uniform,
+  numberOfCall, tokenBatch, transposed, turns, uniform,
 } from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
@@ -48,6 +48,7 @@ class Problems {
       }
       case 'gelu':
         return this.#single(jit((x: Tensor) => this.#gelu(x)), await this.#resident({ x: [problem.rows, problem.columns] }))
+      case 'eager': return this.#eager(problem)
       case 'encoder layer': return this.#layerProblem(problem.config, problem.backward)
       case 'lora step': return this.#training(problem.config)
     }
@@ -65,6 +66,31 @@ class Problems {
       async answers() { return { y: await read() } },
       dispose() {
         for (const one of held) one.dispose()
+        fn.dispose()
+      },
+    }
+  }
+
+  async #eager({ expression, shape, calls }: Extract<Problem, { kind: 'eager' }>): Promise<Loaded> {
+    const { jit, nn, numpy: np } = this.#jax
+    const [x] = await this.#resident({ x: [...shape] })
+    // Jitted, with the number as an argument: otherwise jax-js compiles a shader for each number, and is twenty times as slow.
+    const fn = jit((x: Tensor, n: Tensor): Tensor => {
+      switch (expression) {
+        case 'addition': return x.add(n)
+        case 'chain': return np.exp(np.tanh(np.sqrt(np.square(x.mul(n).add(1))).sub(0.5).mul(0.25)))
+        case 'softmax of product': {
+          n.dispose()
+          return nn.softmax(np.matmul(x.ref, x.ref), -1).mul(x).sum()
+        }
+      }
+    })
+    const read = async (n: number): Promise<Float32Array> => floats(await fn(x.ref, np.array(n)).data())
+    return {
+      async run() { for (let i = 0; i < calls; i++) await read(numberOfCall(i)) },
+      async answers() { return { y: await read(numberOfCall(3)) } },
+      dispose() {
+        x.dispose()
         fn.dispose()
       },
     }

@@ -203,6 +203,22 @@ function comparisonTable(rows: readonly Row[], engines: readonly string[]): stri
   ])
 }
 
+/** Small expressions by how many a second are evaluated and read. */
+function eagerTable(rows: readonly Row[], engines: readonly string[]): string | undefined {
+  const shown = rows.flatMap(({ problem, engines: measured }) => {
+    const { [problem]: work } = PROBLEMS
+    if (work.kind !== 'eager') return []
+    const rateOf = (name: string): number => {
+      const median = measured[name]?.timing?.median
+      return median ? 1000 * work.calls / median : 0
+    }
+    const best = Math.max(...engines.filter(name => name !== 'tilegrad').map(rateOf))
+    const ours = rateOf('tilegrad')
+    return [[problem, ...engines.map(name => (rateOf(name) > 0 ? rateOf(name).toFixed(0) : '–')), ours && best ? `${(ours / best).toFixed(2)}×` : '–']]
+  })
+  return shown.length > 0 ? table([['evaluations a second', ...engines, 'ours ÷ best peer'], ...shown]) : undefined
+}
+
 /** Lines about what did not work: runs that failed, and answers that are apart. */
 function complaints(rows: readonly Row[]): { failures: string[], disagreements: string[] } {
   const failures = rows.flatMap(({ problem, engines }) =>
@@ -286,6 +302,8 @@ async function main(): Promise<void> {
   }
   progress.clear()
   console.say(comparisonTable(rows, engines))
+  const eager = eagerTable(rows, engines)
+  if (eager) console.say(`\n${eager}`)
   if (cold) {
     console.say()
     console.say(table([

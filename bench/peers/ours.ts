@@ -10,7 +10,7 @@ import { chooseKernels } from '../adapter.ts'
 import { type Answers, type Loaded, type Open, TUNING } from './engine.ts'
 import {
   ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
-  tokenBatch, uniform,
+  numberOfCall, tokenBatch, uniform,
 } from './problems.ts'
 
 export const open: Open = async adapter => {
@@ -40,6 +40,7 @@ async function load(problem: Problem): Promise<Loaded> {
       const x = await resident('x', [problem.rows, problem.columns])
       return single([x], () => x.tensor.gelu())
     }
+    case 'eager': return eager(problem)
     case 'encoder layer': return layer(problem.config, problem.backward)
     case 'lora step': return training(problem.config)
   }
@@ -59,6 +60,23 @@ function single(held: readonly Variable[], fn: () => Tensor): Loaded {
     async run() { await read() },
     async answers() { return { y: await read() } },
     dispose() { for (const one of held) one.release() },
+  }
+}
+
+async function eager({ expression, shape, calls }: Extract<Problem, { kind: 'eager' }>): Promise<Loaded> {
+  const x = await resident('x', shape)
+  const { tensor: t } = x
+  const make = (n: number): Tensor => {
+    switch (expression) {
+      case 'addition': return t.add(n)
+      case 'chain': return t.mul(n).add(1).square().sqrt().sub(0.5).mul(0.25).tanh().exp()
+      case 'softmax of product': return t.matmul(t).softmax().mul(t).sum()
+    }
+  }
+  return {
+    async run() { for (let i = 0; i < calls; i++) await make(numberOfCall(i)).data() },
+    async answers() { return { y: floats(await make(numberOfCall(3)).data()) } },
+    dispose() { x.release() },
   }
 }
 

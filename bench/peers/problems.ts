@@ -5,8 +5,19 @@
 export type Problem =
   | { readonly kind: 'matmul', readonly m: number, readonly k: number, readonly n: number }
   | { readonly kind: 'softmax' | 'layer norm' | 'gelu', readonly rows: number, readonly columns: number }
+  /** `calls` evaluations of a small expression one after the other, each read back, outside of any compiled function. */
+  | { readonly kind: 'eager', readonly expression: Eager, readonly shape: readonly number[], readonly calls: number }
   | { readonly kind: 'encoder layer', readonly config: LayerConfig, readonly backward: boolean }
   | { readonly kind: 'lora step', readonly config: BertConfig }
+
+/**
+ * Of x with n = 0, 1/8, 2/8 … by call. `addition`: x + n. `chain`, of eight elementwise operations:
+ * exp(tanh((√((x·n + 1)²) − ½)·¼)). `softmax of product`: Σ softmax(x·x) ∘ x over all elements.
+ */
+export type Eager = 'addition' | 'chain' | 'softmax of product'
+
+/** n of call number `i`. */
+export const numberOfCall = (i: number): number => i / 8
 
 /** One encoder layer of BERT on x [batch · sequence, hidden]. */
 export interface LayerConfig {
@@ -48,6 +59,9 @@ export const PROBLEMS: Readonly<Record<string, Problem>> = {
   'softmax 3072×512': { kind: 'softmax', rows: 3072, columns: 512 },
   'layer norm 2048×768': { kind: 'layer norm', rows: 2048, columns: 768 },
   'GELU 512×3072': { kind: 'gelu', rows: 512, columns: 3072 },
+  'eager chain of 8': { kind: 'eager', expression: 'chain', shape: [64, 64], calls: 100 },
+  'eager softmax of 64² product': { kind: 'eager', expression: 'softmax of product', shape: [64, 64], calls: 100 },
+  'eager addition of 16': { kind: 'eager', expression: 'addition', shape: [16], calls: 100 },
   'encoder layer forward': { kind: 'encoder layer', config: layer, backward: false },
   'encoder layer forward + backward': { kind: 'encoder layer', config: layer, backward: true },
   'LoRA step': { kind: 'lora step', config: small },

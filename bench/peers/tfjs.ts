@@ -4,7 +4,7 @@ import type * as TensorFlow from '@tensorflow/tfjs'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
   ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName,
-  layerWeights, tokenBatch, transposed, turns, uniform,
+  layerWeights, numberOfCall, tokenBatch, transposed, turns, uniform,
 } from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
@@ -48,6 +48,7 @@ class Problems {
         const x = this.#resident('x', [problem.rows, problem.columns])
         return this.#single([x], () => this.#gelu(x))
       }
+      case 'eager': return this.#eager(problem)
       case 'encoder layer': return this.#layerProblem(problem.config, problem.backward)
       case 'lora step': return this.#training(problem.config)
     }
@@ -68,6 +69,29 @@ class Problems {
       async run() { await read() },
       async answers() { return { y: await read() } },
       dispose() { for (const one of held) one.dispose() },
+    }
+  }
+
+  #eager({ expression, shape, calls }: Extract<Problem, { kind: 'eager' }>): Loaded {
+    const tf = this.#tf
+    const x = this.#resident('x', [...shape])
+    const make = (n: number): Tensor => {
+      switch (expression) {
+        case 'addition': return x.add(n)
+        case 'chain': return x.mul(n).add(1).square().sqrt().sub(0.5).mul(0.25).tanh().exp()
+        case 'softmax of product': return tf.softmax(tf.matMul(x as TensorFlow.Tensor2D, x as TensorFlow.Tensor2D)).mul(x).sum()
+      }
+    }
+    const read = async (n: number): Promise<Float32Array> => {
+      const y = tf.tidy(() => make(n))
+      const data = await y.data<'float32'>()
+      y.dispose()
+      return data
+    }
+    return {
+      async run() { for (let i = 0; i < calls; i++) await read(numberOfCall(i)) },
+      async answers() { return { y: await read(numberOfCall(3)) } },
+      dispose() { x.dispose() },
     }
   }
 
