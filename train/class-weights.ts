@@ -1,14 +1,14 @@
-// What each class weighs in the loss, so that rare classes are not drowned by frequent ones.
+// The weight of each class in the loss, which can make up for unbalanced classes.
 import { UserError } from '../engine/errors.ts'
 
 /** Weights by class number. */
 export type ClassWeights = 'balanced' | readonly number[]
 
 /**
- * The weight of each class, given how many training examples it has. `balanced` is scikit-learn's: examples / (classes
- * · examples of the class), so that all classes weigh the same together; a class without examples counts as none of
- * them and weighs 1. A list is taken as it is. Throws a UserError on a list of another length, on a weight that is
- * negative or not finite, and where all are 0.
+ * The weight of each class, given its number of training examples. `balanced` is scikit-learn's: examples / (classes ·
+ * examples of the class), which gives all classes the same total weight; classes without examples are not counted and
+ * get weight 1. A list is used as is. Throws a UserError on a list of the wrong length, on a weight that is negative or
+ * not finite, and if all are 0.
  */
 export function classWeights(weights: ClassWeights, counts: ArrayLike<number>): number[] {
   if (weights === 'balanced') {

@@ -172,7 +172,7 @@ describe('entities, as seqeval has them', () => {
   test.for(expected.tokens)('strictly: $name', ({ truth, predicted, scheme, strict }, context) => {
     if (!scheme || !strict) {
       const odd = (): Summary => summarise({ kind: 'tokens', truth, predicted, scheme: 'IOB2' })
-      return expect(odd).toThrow('in IOB2 there are I, O, B')
+      return expect(odd).toThrow('IOB2 has I, O, B')
     }
     expectTags(context, { kind: 'tokens', truth, predicted, scheme }, strict)
   })

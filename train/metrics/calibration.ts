@@ -1,14 +1,14 @@
-// Whether probabilities mean what they say: how often predictions made with 80 % confidence are right.
+// Calibration: whether predictions made with 80 % confidence are right 80 % of the time.
 import { allWithin, checkLength, quantile } from './values.ts'
 import { predictions } from './confusion.ts'
 
-/** How sure each prediction is, and whether it is right: 1 or 0. */
+/** Each prediction's confidence, and whether it is right (1 or 0). */
 export interface Confidences {
   readonly confidence: Float64Array
   readonly right: Uint8Array
 }
 
-/** Of one label an example: the largest probability of each row of `[rows, classes]`. */
+/** Single-label: the largest probability of each row of `[rows, classes]`. */
 export function topConfidences(
   truth: ArrayLike<number>, probabilities: ArrayLike<number>, classes: number,
 ): Confidences {
@@ -20,13 +20,13 @@ export function topConfidences(
   }
 }
 
-/** Of labels that are there (above ½) or not: each one's probability, and whether it is there. */
+/** Binary labels (positive above 0.5): the probability of each, and whether it is positive. */
 export function labelConfidences(truth: ArrayLike<number>, probabilities: ArrayLike<number>): Confidences {
   checkLength('probabilities', probabilities.length, truth.length)
   return { confidence: Float64Array.from(probabilities), right: Uint8Array.from(truth, value => (value > 0.5 ? 1 : 0)) }
 }
 
-/** Predictions whose confidence is above `low` and at most `high`; the first bin takes its lower end too. */
+/** Predictions with a confidence in (low, high]; the first bin includes its lower edge. */
 export interface ReliabilityBin {
   readonly low: number
   readonly high: number
@@ -39,19 +39,19 @@ export interface ReliabilityBin {
 
 export interface Reliability {
   readonly bins: readonly ReliabilityBin[]
-  /** Mean of |accuracy − confidence| over predictions, by bins: expected calibration error. */
+  /** Expected calibration error: |accuracy − confidence| of each bin, weighted by its count. */
   readonly error: number
-  /** The largest |accuracy − confidence| of a bin. */
+  /** Maximum calibration error: the largest |accuracy − confidence| of any bin. */
   readonly largestError: number
 }
 
 export const CALIBRATION_BINS = 15
 
 /**
- * Confidence against accuracy in bins: `width` has bins of equal width (Guo, Pleiss, Sun and Weinberger, "On
- * calibration of modern neural networks", 2017), `mass` bins of about as many predictions each, their edges at
- * quantiles (Nguyen and O'Connor, "Posterior calibration and exploratory analysis for natural language processing
- * models", 2015). Undefined without predictions, and where a confidence is not a probability.
+ * Confidence against accuracy: `width` has bins of equal width (Guo, Pleiss, Sun and Weinberger, "On calibration of
+ * modern neural networks", 2017), `mass` bins with edges at quantiles, of about equally many predictions (Nguyen and
+ * O'Connor, "Posterior calibration and exploratory analysis for natural language processing models", 2015). Undefined
+ * without predictions, and if a confidence is not a probability.
  */
 export function reliability(
   { confidence, right }: Confidences, bins = CALIBRATION_BINS, by: 'width' | 'mass' = 'width',
@@ -83,7 +83,7 @@ export function reliability(
   }
 }
 
-/** The first bin whose upper edge is not below the value. */
+/** The first bin whose upper edge is at least the value. */
 function binOf(value: number, edges: readonly number[]): number {
   let [low, high] = [0, edges.length - 2]
   while (low < high) {

@@ -1,12 +1,11 @@
-// Precision, recall, F1 and what else follows from three counts a class: how often it was predicted rightly, how often
-// it is the label, how often it was predicted. Classes, labels of several at once, and types of entities are all
-// counted so.
+// Precision, recall, F1 and everything else that follows from three counts per class: true positives, labelled,
+// predicted. Single-label classes, multi-label labels and entity types are all counted this way.
 import { type ClassScores, scoresFrom } from './confusion.ts'
 import { type Figure, checkLength, meanOf, ratio, weightedMeanOf } from './values.ts'
 
 /** Counts by class. */
 export interface Counts {
-  /** Labelled and predicted as this class. */
+  /** Labelled and predicted as this class: true positives. */
   readonly hits: Float64Array
   /** Labelled as this class: its support. */
   readonly labelled: Float64Array
@@ -20,7 +19,7 @@ const emptyCounts = (classes: number, rows: number): Counts => ({
   hits: new Float64Array(classes), labelled: new Float64Array(classes), predicted: new Float64Array(classes), rows,
 })
 
-/** One label an example. Throws a RangeError on a class that does not exist. */
+/** Counts of a single-label task. Throws a RangeError on a class that does not exist. */
 export function countClasses(truth: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): Counts {
   checkLength('predicted classes', predicted.length, truth.length)
   const counts = emptyCounts(classes, truth.length)
@@ -37,7 +36,7 @@ export function countClasses(truth: ArrayLike<number>, predicted: ArrayLike<numb
   return counts
 }
 
-/** Several labels at once: both `[rows, labels]`, a label is there where the value is above ½. */
+/** Counts of a multi-label task: both arrays are `[rows, labels]`, positive above 0.5. */
 export function countLabels(truth: ArrayLike<number>, predicted: ArrayLike<number>, labels: number): Counts {
   checkLength('predicted labels', predicted.length, truth.length)
   const rows = truth.length / labels
@@ -53,18 +52,18 @@ export function countLabels(truth: ArrayLike<number>, predicted: ArrayLike<numbe
   return counts
 }
 
-/** The scores of one class, and how often it is the label. */
+/** The scores of one class, and how many examples are labelled with it. */
 export interface SupportedScores extends ClassScores {
   readonly support: number
 }
 
-/** The scores of each class, also of those that never occur: theirs are 0. */
+/** The scores of every class; those of classes that never occur are 0. */
 export const scoresByClass = ({ hits, labelled, predicted }: Counts): SupportedScores[] =>
   Array.from(hits, (count, c) => ({ ...scoresFrom(count, labelled[c], predicted[c]), support: labelled[c] }))
 
 /**
- * The counts without classes that are neither labelled nor predicted anywhere. scikit-learn's averages over classes
- * leave those out; its averages over labels of several at once do not.
+ * The counts without classes that are neither labelled nor predicted anywhere. scikit-learn leaves those out of
+ * single-label averages, but not out of multi-label ones.
  */
 export function occurring({ hits, labelled, predicted, rows }: Counts): Counts {
   const occurs = (_: number, c: number): boolean => labelled[c] + predicted[c] > 0
@@ -77,8 +76,9 @@ export type Average = 'macro' | 'micro' | 'weighted'
 export type Score = keyof ClassScores
 
 /**
- * A score of all classes together: `macro` is the mean over the classes given, `weighted` the mean by support (0 where
- * there is none), `micro` the score of all counts together. Undefined without examples, and `macro` without classes.
+ * A score averaged over classes: `macro` is the mean over the classes given, `weighted` the mean weighted by support (0
+ * if all support is 0), `micro` the score of the summed counts. Undefined without examples; `macro` also without
+ * classes.
  */
 export function averageScore(counts: Counts, score: Score, average: Average): Figure {
   if (counts.rows === 0) return undefined
@@ -88,10 +88,10 @@ export function averageScore(counts: Counts, score: Score, average: Average): Fi
   return weightedMeanOf(values, counts.labelled) ?? 0
 }
 
-/** The fraction of examples whose class was predicted; of one label an example. */
+/** Single-label: the fraction of examples whose class was predicted. */
 export const accuracy = ({ hits, rows }: Counts): Figure => (rows === 0 ? undefined : sumOf(hits) / rows)
 
-/** The mean recall of the classes that are labels of something. */
+/** The mean recall over the classes that have support. */
 export function balancedAccuracy({ hits, labelled }: Counts): Figure {
   const recalls: number[] = []
   for (let c = 0; c < hits.length; c++) if (labelled[c] > 0) recalls.push(hits[c] / labelled[c])
@@ -100,7 +100,7 @@ export function balancedAccuracy({ hits, labelled }: Counts): Figure {
 
 /**
  * Matthews' correlation coefficient of K classes (Gorodkin, "Comparing two K-category assignments by a K-category
- * correlation coefficient", 2004): 0 where labels or predictions are all of one class.
+ * correlation coefficient", 2004): 0 if all labels or all predictions are one class.
  */
 export function matthews({ hits, labelled, predicted, rows }: Counts): Figure {
   if (rows === 0) return undefined
@@ -114,7 +114,7 @@ export function matthews({ hits, labelled, predicted, rows }: Counts): Figure {
   return ratio(sumOf(hits) * rows - both, Math.sqrt(spread))
 }
 
-/** The fraction of examples all of whose labels were predicted, of `[rows, labels]`; undefined without examples. */
+/** Multi-label: the fraction of examples with every label right, of `[rows, labels]`; undefined without examples. */
 export function subsetAccuracy(truth: ArrayLike<number>, predicted: ArrayLike<number>, labels: number): Figure {
   checkLength('predicted labels', predicted.length, truth.length)
   const rows = truth.length / labels
@@ -129,7 +129,7 @@ export function subsetAccuracy(truth: ArrayLike<number>, predicted: ArrayLike<nu
   return rows === 0 ? undefined : (rows - wrong) / rows
 }
 
-/** The fraction of labels, of all examples, that were predicted wrongly; undefined without examples. */
+/** Multi-label: the fraction of all labels of all examples that are wrong; undefined without examples. */
 export function hammingLoss(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure {
   checkLength('predicted labels', predicted.length, truth.length)
   let wrong = 0

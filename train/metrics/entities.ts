@@ -1,8 +1,8 @@
-// Named entities in sequences of tags such as B-PER, I-PER, O, and the scores of found ones: an entity counts as found
-// only with its type, its first and its last token right. The reading of tags is seqeval's.
+// Named entities in sequences of tags such as B-PER, I-PER, O, and how many of them were found: an entity counts as
+// found only if its type, its first and its last token are right. Tags are interpreted as seqeval does.
 //
-// Lenient (seqeval's default, and that of the CoNLL-2000 script `conlleval`): every tag that can be read as part of an
-// entity is, so I-PER after O begins one. Strict: an entity counts only where the tags obey the scheme.
+// Lenient (seqeval's default, compatible with the CoNLL-2000 script `conlleval`): I-PER after O begins an entity.
+// Strict: only entities whose tags follow the scheme count.
 import type { Counts } from './counts.ts'
 import { type Figure, checkLength } from './values.ts'
 
@@ -30,11 +30,11 @@ function readTag(text: string): Tag {
   return { prefix, type: rest.slice(rest.indexOf('-') + 1) || '_' }
 }
 
-/** What ends an entity when the type stays the same: the prefixes before and now. */
+/** Previous and current prefix that end an entity of the same type. */
 const LENIENT_ENDS = new Set(['BB', 'BS', 'BO', 'IB', 'IS', 'IO'])
-/** What begins one when the type stays the same, besides B and S. */
+/** Previous and current prefix that begin an entity of the same type; B and S always do. */
 const LENIENT_STARTS = new Set(['EE', 'EI', 'SE', 'SI', 'OE', 'OI'])
-/** Prefixes between entities: conlleval knows `.` beside O. */
+/** Prefixes outside of entities: conlleval also has `.`. */
 const isBetween = (prefix: string): boolean => prefix === 'O' || prefix === '.'
 
 function lenientEntities(tags: readonly Tag[]): Entity[] {
@@ -55,14 +55,14 @@ function lenientEntities(tags: readonly Tag[]): Entity[] {
 }
 
 /**
- * How a scheme is read strictly. A rule is the prefixes that may come before, those that may come now, and whether the
- * types must be the same (=), must differ (≠), or don't matter (nothing). `*` stands for every prefix.
+ * A tagging scheme. A rule lists the previous prefixes, the current prefixes, and whether the two types must be equal
+ * (=) or different (≠). `*` is any prefix.
  */
 interface Scheme {
   readonly prefixes: string
   readonly starts: readonly string[]
   readonly inside: readonly string[]
-  /** How the token after an entity's last must follow it. */
+  /** What the last token of an entity and the token after it must satisfy. */
   readonly ends: readonly string[]
 }
 
@@ -117,7 +117,7 @@ const holds = (rules: readonly string[], previous: Tag, tag: Tag): boolean => ru
 function strictEntities(tags: readonly Tag[], name: SchemeName): Entity[] {
   const { prefixes, starts, inside, ends }: Scheme = SCHEMES[name]
   const wrong = tags.find(({ prefix }) => !prefixes.includes(prefix))
-  if (wrong) throw new RangeError(`A tag begins with ${wrong.prefix}; in ${name} there are ${[...prefixes].join(', ')}`)
+  if (wrong) throw new RangeError(`A tag begins with ${wrong.prefix}; ${name} has ${[...prefixes].join(', ')}`)
   const all = [...tags, OUTSIDE]
   const entities: Entity[] = []
   let previous = OUTSIDE
@@ -134,20 +134,20 @@ function strictEntities(tags: readonly Tag[], name: SchemeName): Entity[] {
   return entities
 }
 
-/** Dashes around a type belong to no type, strictly. */
+/** In strict mode, seqeval strips dashes from both ends of the type. */
 const stripDashes = ({ prefix, type }: Tag, text: string): Tag =>
   ({ prefix, type: (type === '_' ? text.slice(prefix.length) : type).replace(/^-+|-+$/g, '') || '_' })
 
 /**
- * The entities of one sequence of tags: leniently, or strictly by a scheme. Throws a RangeError on an empty tag, and on
- * a prefix that the scheme lacks.
+ * The entities of one sequence of tags: strict if a scheme is given, else lenient. Throws a RangeError on an empty tag,
+ * and on a prefix that the scheme does not have.
  */
 export function entitiesOf(tags: readonly string[], scheme?: SchemeName): Entity[] {
   const read = tags.map(readTag)
   return scheme ? strictEntities(read.map((tag, i) => stripDashes(tag, tags[i])), scheme) : lenientEntities(read)
 }
 
-/** What was found in each sequence, from which the counts of any choice of sequences follow. */
+/** Counts per sequence, which add up to those of any selection of sequences. */
 export interface TaggedSequences {
   /** Types of entities, sorted. */
   readonly types: readonly string[]
@@ -157,7 +157,7 @@ export interface TaggedSequences {
   readonly tokens: Uint32Array
 }
 
-/** Throws a RangeError unless both have as many sequences, each of them as long. */
+/** Throws a RangeError unless both have the same number of sequences of the same lengths. */
 function checkSequences(truth: readonly (readonly string[])[], predicted: readonly (readonly string[])[]): void {
   checkLength('predicted sequences', predicted.length, truth.length)
   truth.forEach((tags, i) => checkLength(`predicted tags of sequence ${i}`, predicted[i].length, tags.length))

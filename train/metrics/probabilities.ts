@@ -1,7 +1,7 @@
-// Probabilities from logits, and how far probabilities are from what happened: log loss and Brier's score.
+// Probabilities from logits, and scores of probabilities: log loss and the Brier score.
 import { type Figure, allWithin, checkLength } from './values.ts'
 
-/** Softmax of each row of `[rows, classes]` logits, divided by a temperature first. */
+/** Softmax of each row of `[rows, classes]` logits, after dividing them by a temperature. */
 export function softmax(logits: ArrayLike<number>, classes: number, temperature = 1): Float64Array<ArrayBuffer> {
   const result = new Float64Array(logits.length)
   for (let start = 0; start < logits.length; start += classes) {
@@ -14,7 +14,7 @@ export function softmax(logits: ArrayLike<number>, classes: number, temperature 
   return result
 }
 
-/** The logistic function of each logit, divided by a temperature first: one probability a label. */
+/** The logistic function of each logit, after dividing it by a temperature. */
 export function sigmoid(logits: ArrayLike<number>, temperature = 1): Float64Array<ArrayBuffer> {
   return Float64Array.from(logits, logit => {
     const power = Math.exp(-Math.abs(logit / temperature))
@@ -22,12 +22,12 @@ export function sigmoid(logits: ArrayLike<number>, temperature = 1): Float64Arra
   })
 }
 
-/** scikit-learn's bound: the logarithm of no probability below it is taken. */
+/** scikit-learn clips probabilities to [ε, 1 − ε] before taking logarithms. */
 const SMALLEST = Number.EPSILON
 
 const negativeLog = (probability: number): number => -Math.log(Math.min(Math.max(probability, SMALLEST), 1 - SMALLEST))
 
-/** Throws a RangeError unless `[rows, classes]` fits `rows` and each label is a class. */
+/** Throws a RangeError unless there is a row of `classes` probabilities per label and every label is a class. */
 function checkClasses(truth: ArrayLike<number>, probabilities: ArrayLike<number>, classes: number): void {
   checkLength('probabilities', probabilities.length, truth.length * classes)
   for (let row = 0; row < truth.length; row++) {
@@ -38,8 +38,8 @@ function checkClasses(truth: ArrayLike<number>, probabilities: ArrayLike<number>
 }
 
 /**
- * Mean of −ln p(label) over `[rows, classes]` probabilities, each moved into [ε, 1 − ε] first. Undefined without
- * examples, for fewer than two classes, and where a value is not a probability.
+ * Mean of −ln p(label) over `[rows, classes]` probabilities, clipped to [ε, 1 − ε]. Undefined without examples, for
+ * fewer than two classes, and if any value is not a probability.
  */
 export function logLoss(truth: ArrayLike<number>, probabilities: ArrayLike<number>, classes: number): Figure {
   checkClasses(truth, probabilities, classes)
@@ -50,8 +50,8 @@ export function logLoss(truth: ArrayLike<number>, probabilities: ArrayLike<numbe
 }
 
 /**
- * Brier's score of `[rows, classes]` probabilities: the mean over examples of the summed squared differences from the
- * label's one-hot row, halved for two classes. Undefined as `logLoss`.
+ * The Brier score of `[rows, classes]` probabilities: the mean over examples of the squared distance from the one-hot
+ * label, halved for two classes. Undefined where `logLoss` is.
  */
 export function brier(truth: ArrayLike<number>, probabilities: ArrayLike<number>, classes: number): Figure {
   checkClasses(truth, probabilities, classes)
@@ -64,7 +64,7 @@ export function brier(truth: ArrayLike<number>, probabilities: ArrayLike<number>
   return sum / truth.length / (classes === 2 ? 2 : 1)
 }
 
-/** The mean log loss of labels that are there (above ½) or not, one probability each. Undefined as `logLoss`. */
+/** The mean log loss of binary labels (positive above 0.5), one probability each. Undefined where `logLoss` is. */
 export function binaryLogLoss(truth: ArrayLike<number>, probabilities: ArrayLike<number>): Figure {
   checkLength('probabilities', probabilities.length, truth.length)
   if (truth.length === 0 || !allWithin(probabilities, 0, 1)) return undefined
@@ -73,7 +73,7 @@ export function binaryLogLoss(truth: ArrayLike<number>, probabilities: ArrayLike
   return sum / truth.length
 }
 
-/** Brier's score of labels that are there (above ½) or not: the mean squared difference. Undefined as `logLoss`. */
+/** The Brier score of binary labels (positive above 0.5), one probability each. Undefined where `logLoss` is. */
 export function binaryBrier(truth: ArrayLike<number>, probabilities: ArrayLike<number>): Figure {
   checkLength('probabilities', probabilities.length, truth.length)
   if (truth.length === 0 || !allWithin(probabilities, 0, 1)) return undefined

@@ -1,14 +1,14 @@
-// How well scores put positive examples before negative ones, whatever the threshold: the area under the ROC curve and
-// average precision, of two classes, of one class against the rest, and of each of several labels.
+// How well scores rank positive examples above negative ones, independent of a threshold: the area under the ROC curve
+// and average precision; binary, one class against the rest, and per label.
 import { type Figure, allFinite, checkLength } from './values.ts'
 
-/** The scores of positive and of negative examples, each ascending. All that the order of examples says is in them. */
+/** The scores of the positive and of the negative examples, each in ascending order. */
 export interface Ranked {
   readonly positives: Float64Array
   readonly negatives: Float64Array
 }
 
-/** Examples by their score; undefined where a score is not finite. A truth above ½ is positive. */
+/** Binary labels (positive above 0.5) by score; undefined if a score is not finite. */
 export function rank(truth: ArrayLike<number>, scores: ArrayLike<number>): Ranked | undefined {
   checkLength('scores', scores.length, truth.length)
   return rankBy(truth.length, i => truth[i] > 0.5, i => scores[i])
@@ -22,7 +22,7 @@ export function rankClass(
   return rankBy(truth.length, i => truth[i] === label, i => scores[i * classes + label])
 }
 
-/** Label `label` alone of several: truth and scores `[rows, labels]`. */
+/** One label of a multi-label task: truth and scores `[rows, labels]`. */
 export function rankLabel(
   truth: ArrayLike<number>, scores: ArrayLike<number>, labels: number, label: number,
 ): Ranked | undefined {
@@ -44,8 +44,8 @@ function rankBy(count: number, isPositive: (i: number) => boolean, score: (i: nu
 }
 
 /**
- * Walks the distinct scores from the largest down, telling how many positive and negative examples score at least as
- * much: the curves' points, and the candidates for thresholds.
+ * Visits the distinct scores in descending order, each with the number of positive and of negative examples that score
+ * at least as high.
  */
 export function descend(
   { positives, negatives }: Ranked, visit: (score: number, truePositives: number, falsePositives: number) => void,
@@ -60,8 +60,8 @@ export function descend(
 }
 
 /**
- * The area under the ROC curve: how often a positive example scores more than a negative one, ties counted half.
- * Undefined where there are examples of one kind only, or a score is not finite.
+ * The area under the ROC curve: how often a positive example scores higher than a negative one, ties counting half.
+ * Undefined without positive or without negative examples, and if a score is not finite.
  */
 export function rocAuc(ranked: Ranked | undefined): Figure {
   if (!ranked || ranked.positives.length === 0 || ranked.negatives.length === 0) return undefined
@@ -75,8 +75,8 @@ export function rocAuc(ranked: Ranked | undefined): Figure {
 }
 
 /**
- * Average precision: the precision at each threshold, weighted by the recall gained there, not interpolated. 0 where no
- * example is positive; undefined without examples, or where a score is not finite.
+ * Average precision: the precision at each threshold, weighted by the recall gained there, without interpolation.
+ * 0 if no example is positive; undefined without examples, and if a score is not finite.
  */
 export function averagePrecision(ranked: Ranked | undefined): Figure {
   if (!ranked || ranked.positives.length + ranked.negatives.length === 0) return undefined

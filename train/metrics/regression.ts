@@ -1,7 +1,7 @@
-// How near predicted numbers are to the true ones, and how well they follow them: errors, R², correlations.
+// Metrics of predicted numbers: errors, R², correlations.
 import { type Figure, allFinite, checkLength } from './values.ts'
 
-/** Whether a metric of two lists is defined at all: as many of each as it needs, all finite. */
+/** Whether there are at least `least` pairs, all finite. Throws a RangeError on lists of different lengths. */
 function comparable(truth: ArrayLike<number>, predicted: ArrayLike<number>, least: number): boolean {
   checkLength('predictions', predicted.length, truth.length)
   return truth.length >= least && allFinite(truth) && allFinite(predicted)
@@ -17,7 +17,7 @@ function meanDifference(
   return Number.isFinite(mean) ? mean : undefined
 }
 
-/** Mean squared error; undefined without examples, and where a value is not finite. */
+/** Mean squared error; undefined without examples, and if a value is not finite. */
 export const meanSquaredError = (truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure =>
   meanDifference(truth, predicted, difference => difference * difference)
 
@@ -27,7 +27,7 @@ export function rootMeanSquaredError(truth: ArrayLike<number>, predicted: ArrayL
   return squared === undefined ? undefined : Math.sqrt(squared)
 }
 
-/** Mean absolute error; undefined without examples, and where a value is not finite. */
+/** Mean absolute error; undefined without examples, and if a value is not finite. */
 export const meanAbsoluteError = (truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure =>
   meanDifference(truth, predicted, Math.abs)
 
@@ -43,9 +43,9 @@ function mean(values: ArrayLike<number>): number {
 }
 
 /**
- * R², the share of the truth's variance that the predictions explain: 1 when perfect, 0 for its mean, below 0 for
- * worse. Where the truth is constant, 1 if predicted exactly, else 0. Undefined for fewer than two examples, and where
- * a value is not finite.
+ * R², the fraction of the truth's variance that the predictions explain: 1 if perfect, 0 for predicting its mean,
+ * negative for worse. For a constant truth, 1 if predicted exactly, else 0. Undefined for fewer than two examples, and
+ * if a value is not finite.
  */
 export function r2(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure {
   if (!comparable(truth, predicted, 2)) return undefined
@@ -60,7 +60,7 @@ export function r2(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figu
   return Number.isFinite(value) ? value : undefined
 }
 
-/** The values less their mean, divided by their norm; by their largest first, which keeps squares in range. */
+/** The centred values, normalised; they are divided by the largest first so that squares do not overflow. */
 function directionOf(values: ArrayLike<number>): Float64Array {
   const centre = mean(values)
   const centred = Float64Array.from(values, value => value - centre)
@@ -69,7 +69,10 @@ function directionOf(values: ArrayLike<number>): Float64Array {
   return centred.map(value => value / largest / norm)
 }
 
-/** Pearson's correlation; undefined for fewer than two examples, a constant, and where a value is not finite. */
+/**
+ * Pearson's correlation; undefined for fewer than two examples, if either list is constant, and if a value is not
+ * finite.
+ */
 export function pearson(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure {
   if (!comparable(truth, predicted, 2) || isConstant(truth) || isConstant(predicted)) return undefined
   const [a, b] = [directionOf(truth), directionOf(predicted)]
@@ -78,7 +81,7 @@ export function pearson(truth: ArrayLike<number>, predicted: ArrayLike<number>):
   return Number.isNaN(product) ? undefined : Math.min(1, Math.max(-1, product))
 }
 
-/** Ranks from 1; values that are equal share the mean of their ranks. */
+/** Ranks from 1; equal values share the mean of their ranks. */
 export function averageRanks(values: ArrayLike<number>): Float64Array {
   const order = Uint32Array.from({ length: values.length }, (_, i) => i).sort((i, j) => values[i] - values[j])
   const ranks = new Float64Array(values.length)
@@ -91,13 +94,13 @@ export function averageRanks(values: ArrayLike<number>): Float64Array {
   return ranks
 }
 
-/** Spearman's correlation: Pearson's of the ranks, ties sharing their mean rank. Undefined as `pearson`. */
+/** Spearman's correlation: Pearson's of the average ranks. Undefined where `pearson` is. */
 export function spearman(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure {
   if (!comparable(truth, predicted, 2)) return undefined
   return pearson(averageRanks(truth), averageRanks(predicted))
 }
 
-/** Pairs of equal values in a sorted list. */
+/** Number of pairs of equal values in a sorted list; `isTied(i)` compares value `i` with the one before it. */
 function tiedPairs(count: number, isTied: (i: number) => boolean): number {
   let [pairs, run] = [0, 0]
   for (let i = 1; i < count; i++) {
@@ -107,7 +110,7 @@ function tiedPairs(count: number, isTied: (i: number) => boolean): number {
   return pairs
 }
 
-/** Sorts in place by merging, and counts the pairs that stood in the wrong order. */
+/** Merge sort in place that counts the pairs in the wrong order; `space` is scratch of the same length. */
 function sortCountingSwaps(values: Float64Array, from: number, to: number, space: Float64Array): number {
   if (to - from < 2) return 0
   const middle = (from + to) >>> 1
@@ -122,8 +125,8 @@ function sortCountingSwaps(values: Float64Array, from: number, to: number, space
 }
 
 /**
- * Kendall's τ-b, which allows for ties, in n log n steps (Knight, "A computer method for calculating Kendall's tau with
- * ungrouped data", 1966). Undefined as `pearson`.
+ * Kendall's τ-b, which accounts for ties, in O(n log n) (Knight, "A computer method for calculating Kendall's tau with
+ * ungrouped data", 1966). Undefined where `pearson` is.
  */
 export function kendall(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure {
   if (!comparable(truth, predicted, 2) || isConstant(truth) || isConstant(predicted)) return undefined
@@ -133,7 +136,7 @@ export function kendall(truth: ArrayLike<number>, predicted: ArrayLike<number>):
   const following = Float64Array.from(order, i => predicted[i])
   const sameTruth = (i: number): boolean => truth[order[i]] === truth[order[i - 1]]
   const truthTies = tiedPairs(count, sameTruth)
-  // Within a run of equal truths the predictions ascend, so equal pairs of both are neighbours.
+  // Within a run of equal truths the predictions are sorted, so pairs tied in both are adjacent.
   const bothTies = tiedPairs(count, i => sameTruth(i) && following[i] === following[i - 1])
   const discordant = sortCountingSwaps(following, 0, count, new Float64Array(count))
   const predictedTies = tiedPairs(count, i => following[i] === following[i - 1])

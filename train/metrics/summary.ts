@@ -1,6 +1,6 @@
-// An evaluation summed up: the named metrics of each kind of task, which of them are better when larger, how each is
-// shown, and the scores of each class. What `--best-metric` takes, what result.json holds and what a report shows come
-// from the tables here.
+// Summary of an evaluation: the named metrics of each kind of task, whether larger is better, how each is formatted,
+// and the scores of each class. The tables here define what `--best-metric` accepts and what results and reports
+// contain.
 import { UserError } from '../../engine/errors.ts'
 import { labelConfidences, reliability, topConfidences } from './calibration.ts'
 import { ConfusionMatrix, predictions } from './confusion.ts'
@@ -18,7 +18,7 @@ import { decide } from './thresholds.ts'
 import { type BootstrapOptions, type Interval, bootstrap, wilson } from './uncertainty.ts'
 import { type Figure, allWithin, checkLength, meanOf, weightedMeanOf } from './values.ts'
 
-/** One label an example. */
+/** Single-label classification. */
 export interface ClassResults {
   readonly kind: 'classes'
   readonly names: readonly string[]
@@ -26,69 +26,69 @@ export interface ClassResults {
   readonly truth: ArrayLike<number>
   /** `[rows, classes]`. */
   readonly probabilities: ArrayLike<number>
-  /** Of two classes: the second is predicted where its probability is above this, instead of where it is the larger. */
+  /** For two classes: predict the second if its probability is above this, instead of the more probable class. */
   readonly threshold?: number
 }
 
-/** Several labels at once. */
+/** Multi-label classification. */
 export interface LabelResults {
   readonly kind: 'labels'
   readonly names: readonly string[]
-  /** `[rows, labels]`: above ½ where the label is there. */
+  /** `[rows, labels]`, positive above 0.5. */
   readonly truth: ArrayLike<number>
   /** `[rows, labels]`. */
   readonly probabilities: ArrayLike<number>
-  /** `[labels]`: a label is predicted where its probability is above; ½ when left out. */
+  /** `[labels]`: predict a label if its probability is above its threshold; 0.5 by default. */
   readonly thresholds?: ArrayLike<number>
 }
 
-/** A number an example. */
+/** A number per example. */
 export interface NumberResults {
   readonly kind: 'regression'
   readonly truth: ArrayLike<number>
   readonly predicted: ArrayLike<number>
 }
 
-/** A tag for each token, of tokens that have one. */
+/** A tag per token. Tokens without a label are left out by the caller. */
 export interface TagResults {
   readonly kind: 'tokens'
   readonly truth: readonly (readonly string[])[]
   readonly predicted: readonly (readonly string[])[]
-  /** Reads the tags strictly by this scheme; leniently, as seqeval does by default, when left out. */
+  /** Interpret tags strictly by this scheme; by default leniently, as seqeval does. */
   readonly scheme?: SchemeName
 }
 
-/** What an evaluation found, by kind of task. */
+/** Labels and predictions of an evaluation, by kind of task. */
 export type Results = ClassResults | LabelResults | NumberResults | TagResults
 export type Kind = Results['kind']
 
-/** What is known of a metric besides its value. */
+/** A metric's name and how to compare and show its values. */
 export interface MetricInfo {
-  /** As in `--best-metric` and in files. */
+  /** In `--best-metric` and in files. */
   readonly name: string
-  /** As in reports. */
+  /** In reports. */
   readonly title: string
   readonly better: 'larger' | 'smaller'
   readonly shown: 'percent' | 'decimal'
 }
 
-/** A row of the table of classes, labels, or types of entities. */
+/** Scores of a class, a label, or an entity type. */
 export interface ClassRow extends SupportedScores {
   readonly name: string
-  /** Against all other classes; not of entities. */
+  /** One against the rest; not for entity types. */
   readonly rocAuc?: Figure
   readonly averagePrecision?: Figure
 }
 
 export interface Summary {
   readonly kind: Kind
-  /** Examples. */
+  /** Number of examples; of sequences, for tokens. */
   readonly rows: number
-  /** By name, in the order of `metricsOf`; undefined where not defined for these examples. */
+  /** By name, in the order of `metricsOf`; undefined where a metric is not defined for these examples. */
   readonly metrics: Readonly<Record<string, Figure>>
-  /** Empty for regression, and where a probability is not one. */
+  /** Empty for regression, and if any value is not a probability. */
   readonly classes: readonly ClassRow[]
-  /** Of one label an example: `[label][predicted]`. */
+  /** Single-label only: `[label][predicted]`. */
   readonly confusion?: readonly (readonly number[])[]
 }
 
@@ -96,13 +96,13 @@ interface Metric<View> extends MetricInfo {
   of(view: View): Figure
 }
 
-/** `compute` once, when first asked. */
+/** Calls `compute` at most once, on first use. */
 function lazily<T>(compute: () => T): () => T {
   let made: { readonly value: T } | undefined
   return () => (made ??= { value: compute() }).value
 }
 
-/** What the metrics of classes and of labels are computed from. A resample of it shares what predictions were made. */
+/** What the metrics of classes and labels are computed from. */
 interface ScoredView {
   readonly names: readonly string[]
   readonly truth: ArrayLike<number>
@@ -111,7 +111,7 @@ interface ScoredView {
   /** `[rows, classes or labels]`. */
   readonly probabilities: () => ArrayLike<number>
   readonly counts: Counts
-  /** By class or label, against the rest. */
+  /** One class or label against the rest. */
   readonly aucs: () => Figure[]
   readonly precisions: () => Figure[]
 }
@@ -119,7 +119,7 @@ interface ScoredView {
 interface TagView {
   readonly sequences: TaggedSequences
   readonly counts: Counts
-  /** The sequences resampled; all when left out. */
+  /** The sequences of a resample; all by default. */
   readonly indices?: Uint32Array
 }
 
@@ -153,7 +153,7 @@ function predictClasses({ names, truth, probabilities, threshold }: ClassResults
 }
 
 type Properties = readonly [better: 'larger' | 'smaller', shown: 'percent' | 'decimal']
-const SHARE: Properties = ['larger', 'percent']
+const PERCENT: Properties = ['larger', 'percent']
 const COEFFICIENT: Properties = ['larger', 'decimal']
 const ERROR: Properties = ['smaller', 'decimal']
 
@@ -163,22 +163,23 @@ const metric = <View>(
 
 const TITLES: Readonly<Record<Score, string>> = { f1: 'F1', precision: 'precision', recall: 'recall' }
 
-/** F1, precision and recall, each averaged in these ways. */
+/** F1, precision and recall with each of these averages. */
 function averages<View>(ways: readonly Average[], countsOf: (view: View) => Counts): Metric<View>[] {
   const scores = ['f1', 'precision', 'recall'] as const
-  return scores.flatMap(score => ways.map(way => metric<View>(`${score}_${way}`, `${TITLES[score]}, ${way}`, SHARE,
+  return scores.flatMap(score => ways.map(way => metric<View>(`${score}_${way}`, `${TITLES[score]}, ${way}`, PERCENT,
     view => averageScore(countsOf(view), score, way))))
 }
 
 const ofSecondClass = (score: Score): Metric<ScoredView> =>
-  metric(score, TITLES[score], SHARE, ({ counts }) => (counts.rows === 0 ? undefined : scoresByClass(counts)[1][score]))
+  metric(score, TITLES[score], PERCENT, ({ counts }) =>
+    (counts.rows === 0 ? undefined : scoresByClass(counts)[1][score]))
 
 const CLASS_AVERAGES = averages<ScoredView>(['macro', 'micro', 'weighted'], ({ counts }) => occurring(counts))
-const ACCURACY = metric<ScoredView>('accuracy', 'accuracy', SHARE, ({ counts }) => accuracy(counts))
+const ACCURACY = metric<ScoredView>('accuracy', 'accuracy', PERCENT, ({ counts }) => accuracy(counts))
 
-/** What any number of classes has, after what two and more than two have each. */
+/** Metrics of any number of classes. */
 const CLASS_REST: readonly Metric<ScoredView>[] = [
-  metric('balanced_accuracy', 'balanced accuracy', SHARE, ({ counts }) => balancedAccuracy(counts)),
+  metric('balanced_accuracy', 'balanced accuracy', PERCENT, ({ counts }) => balancedAccuracy(counts)),
   metric('matthews', 'Matthews correlation', COEFFICIENT, ({ counts }) => matthews(counts)),
   metric('log_loss', 'log loss', ERROR, ({ names, truth, probabilities }) =>
     logLoss(truth, probabilities(), names.length)),
@@ -206,7 +207,7 @@ const MANY_CLASSES: readonly Metric<ScoredView>[] = [
 
 const LABELS: readonly Metric<ScoredView>[] = [
   ...averages<ScoredView>(['micro', 'macro', 'weighted'], ({ counts }) => counts),
-  metric('subset_accuracy', 'subset accuracy', SHARE, ({ names, truth, predicted }) =>
+  metric('subset_accuracy', 'subset accuracy', PERCENT, ({ names, truth, predicted }) =>
     subsetAccuracy(truth, predicted, names.length)),
   metric('hamming_loss', 'Hamming loss', ['smaller', 'percent'], ({ truth, predicted }) =>
     hammingLoss(truth, predicted)),
@@ -233,17 +234,17 @@ const REGRESSION: readonly Metric<NumberResults>[] = [
 ]
 
 const ofEntities = (score: Score): Metric<TagView> =>
-  metric(score, `${TITLES[score]} of entities`, SHARE, ({ counts }) => averageScore(counts, score, 'micro'))
+  metric(score, `${TITLES[score]} of entities`, PERCENT, ({ counts }) => averageScore(counts, score, 'micro'))
 
 const TAGS: readonly Metric<TagView>[] = [
   ofEntities('f1'), ofEntities('precision'), ofEntities('recall'),
   ...averages<TagView>(['macro', 'weighted'], ({ counts }) => occurring(counts)),
-  metric('accuracy', 'accuracy of tokens', SHARE, ({ sequences, indices }) =>
+  metric('accuracy', 'accuracy of tokens', PERCENT, ({ sequences, indices }) =>
     tagAccuracy(sequences, indices)),
 ]
 
 /**
- * The metrics that a kind of task has; of classes, also by how many there are. The first is the default for the best.
+ * The metrics of a kind of task and number of classes. The first is the default for choosing the best checkpoint.
  */
 export function metricsOf(kind: Kind, classes: number): readonly MetricInfo[] {
   switch (kind) {
@@ -254,7 +255,7 @@ export function metricsOf(kind: Kind, classes: number): readonly MetricInfo[] {
   }
 }
 
-/** A metric by its name. Throws a UserError that lists those that there are. */
+/** A metric by name. Throws a UserError that lists the known names. */
 export function metricNamed(kind: Kind, classes: number, name: string): MetricInfo {
   const metrics = metricsOf(kind, classes)
   const found = metrics.find(info => info.name === name)
@@ -266,7 +267,7 @@ export function metricNamed(kind: Kind, classes: number, name: string): MetricIn
 }
 
 /**
- * Whether a value of this metric is better than another; one that is undefined never is, any other is better than it.
+ * Whether `value` is better than `than`. An undefined value is never better; any other is better than an undefined one.
  */
 export function isBetter({ better }: MetricInfo, value: Figure, than: Figure): boolean {
   if (value === undefined || Number.isNaN(value)) return false
@@ -274,20 +275,20 @@ export function isBetter({ better }: MetricInfo, value: Figure, than: Figure): b
   return better === 'larger' ? value > than : value < than
 }
 
-/** `93.14 %`, `0.8812`, or a dash for what is undefined. */
+/** `93.14 %`, `0.8812`, or a dash if undefined. */
 export function showFigure({ shown }: MetricInfo, value: Figure): string {
   if (value === undefined) return '–'
   return shown === 'percent' ? `${(100 * value).toFixed(2)} %` : value.toFixed(4)
 }
 
-/** The values of some metrics, in their order. */
+/** The values of metrics, or of those named in `only`. */
 const valuesOf = <View>(metrics: readonly Metric<View>[], view: View | undefined, only?: readonly string[]) =>
   Object.fromEntries(metrics.filter(({ name }) => !only || only.includes(name))
     .map(({ name, of }) => [name, view && of(view)]))
 
 /**
- * What the metrics of some results are computed from; for classes and labels undefined where a value is not a
- * probability, so that no metric is defined.
+ * What metrics are computed from. For classes and labels it is undefined if any value is not a probability, and so is
+ * every metric.
  */
 type View = { readonly kind: 'classes', readonly names: readonly string[], readonly view?: ScoredView }
   | { readonly kind: 'labels', readonly names: readonly string[], readonly view?: ScoredView }
@@ -324,7 +325,7 @@ function take(values: ArrayLike<number>, width: number, indices: Uint32Array): F
   return taken
 }
 
-/** The same of the examples at these indices. */
+/** The view of the examples at these indices. */
 function resample(whole: View, indices: Uint32Array): View {
   switch (whole.kind) {
     case 'classes': {
@@ -376,12 +377,12 @@ function tableOf(whole: View): ClassRow[] {
 const rowsOf = (results: Results): number =>
   (results.kind === 'labels' ? results.truth.length / results.names.length : results.truth.length)
 
-/** The metrics named alone, without the table of classes: cheaper than `summarise`, as for the best checkpoint. */
+/** Only the metrics named, which is cheaper than `summarise`: for choosing the best checkpoint. */
 export const measure = (results: Results, names: readonly string[]): Record<string, Figure> =>
   metricsFrom(viewOf(results), names)
 
 /**
- * All metrics of an evaluation, with the table of its classes. Throws a RangeError on lists that do not fit together.
+ * All metrics of an evaluation, with the scores of each class. Throws a RangeError on lists of inconsistent lengths.
  */
 export function summarise(results: Results): Summary {
   const whole = viewOf(results)
@@ -393,9 +394,8 @@ export function summarise(results: Results): Summary {
 }
 
 /**
- * 95 % bounds of a metric: Wilson's of the accuracy of classes and the subset accuracy of labels, which are fractions
- * of examples; by the bootstrap over examples (over sequences, for tokens) of all others. Undefined where the metric
- * is.
+ * The 95 % interval of a metric: Wilson's for single-label accuracy and subset accuracy, which are proportions of
+ * examples; by the bootstrap over examples (over sequences, for tokens) for all others. Undefined where the metric is.
  */
 export function intervalOf(results: Results, name: string, options: BootstrapOptions): Interval | undefined {
   const whole = viewOf(results)

@@ -1,16 +1,16 @@
-// Temperature scaling (Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017): one number
-// by which all logits are divided, such that the negative log-likelihood of validation labels is least. No prediction
-// changes, only how sure it is.
-import { type Figure, allFinite, checkLength } from './values.ts'
+// Temperature scaling (Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017): all
+// logits are divided by the one number that minimises the negative log-likelihood of the validation labels. It changes
+// confidences, but no prediction.
+import { allFinite, checkLength } from './values.ts'
 
 export interface Temperature {
   /** What logits are divided by. */
   readonly temperature: number
   /**
-   * `fitted`: the minimum. `limit`: the minimum lies beyond 1/1000 or 1000, whichever was taken; labels that the logits
-   * predict worse than chance have theirs at infinity. `separable`: all labels are predicted rightly, so that the
-   * likelihood grows without end as the temperature falls. `flat`: logits do not differ. Neither says anything of the
-   * scale: 1.
+   * `fitted`: the minimum. `limit`: the minimum is beyond 1/1000 or 1000, and the temperature is that limit; logits
+   * that predict worse than chance have their minimum at infinity. `separable`: every label is predicted right, so the
+   * likelihood has no maximum: it grows as the temperature goes to 0. `flat`: all logits are equal. In the last two
+   * cases the data does not determine a temperature, and it stays 1.
    */
   readonly outcome: 'fitted' | 'limit' | 'separable' | 'flat'
   /** Mean negative log-likelihood of the labels without and with the temperature. */
@@ -20,10 +20,10 @@ export interface Temperature {
 
 const LIMIT = 1000
 const STEPS = 200
-/** Of ln T, relative: as near as sums in double precision say. */
+/** Relative tolerance of ln T, near the limit of double precision. */
 const NEAR = 1e-14
 
-/** Mean negative log-likelihood with logits times `factor`, and its first two derivatives by it. It is convex in it. */
+/** Mean negative log-likelihood of logits times `factor`, in which it is convex, with its first two derivatives. */
 interface Likelihood {
   readonly loss: number
   readonly slope: number
@@ -36,7 +36,7 @@ interface Problem {
   readonly flat: boolean
 }
 
-/** Newton's method on ln(1/T), kept between bounds that each step narrows, halving them where Newton would leave. */
+/** Newton's method on x = ln(1/T), with bisection where a step would leave the bracket. */
 function solve({ likelihood, separable, flat }: Problem): Temperature {
   const before = likelihood(1).loss
   if (flat || separable) return { temperature: 1, outcome: flat ? 'flat' : 'separable', before, after: before }
@@ -51,7 +51,7 @@ function solve({ likelihood, separable, flat }: Problem): Temperature {
     if (slope === 0) break
     if (slope > 0) high = x
     else low = x
-    // d slope / dx, by x = ln(factor).
+    // By the chain rule, d slope / dx = curvature · factor.
     const newton = x - slope / (curvature * factor)
     const next = newton > low && newton < high ? newton : (low + high) / 2
     const moved = Math.abs(next - x)
@@ -62,8 +62,8 @@ function solve({ likelihood, separable, flat }: Problem): Temperature {
 }
 
 /**
- * For one label an example: labels `[rows]`, logits `[rows, classes]` of a validation split. Undefined without
- * examples, and where a logit is not finite. Throws a RangeError on a label that is not a class.
+ * Single-label: labels `[rows]` and logits `[rows, classes]` of a validation split. Undefined without examples, and if
+ * a logit is not finite. Throws a RangeError on a label that is not a class.
  */
 export function fitTemperature(
   truth: ArrayLike<number>, logits: ArrayLike<number>, classes: number,
@@ -86,7 +86,7 @@ export function fitTemperature(
   const likelihood = (factor: number): Likelihood => {
     let [loss, slope, curvature] = [0, 0, 0]
     for (let row = 0; row < truth.length; row++) {
-      // Logits less the row's largest: powers stay in range, and nothing else changes.
+      // Subtracting the row's largest logit keeps exp() in range and changes nothing else.
       let [sum, first, second] = [0, 0, 0]
       for (let c = 0; c < classes; c++) {
         const z = logits[row * classes + c] - largest[row]
@@ -107,8 +107,8 @@ export function fitTemperature(
 }
 
 /**
- * For labels that are there (above ½) or not, one logit each: one temperature for all labels of all examples. Undefined
- * without any, and where a logit is not finite.
+ * Binary labels (positive above 0.5), one logit each, such as those of a multi-label task: one temperature for all of
+ * them. Undefined without labels, and if a logit is not finite.
  */
 export function fitBinaryTemperature(truth: ArrayLike<number>, logits: ArrayLike<number>): Temperature | undefined {
   checkLength('logits', logits.length, truth.length)
@@ -121,7 +121,7 @@ export function fitBinaryTemperature(truth: ArrayLike<number>, logits: ArrayLike
   const likelihood = (factor: number): Likelihood => {
     let [loss, slope, curvature] = [0, 0, 0]
     for (let i = 0; i < truth.length; i++) {
-      // z is how far the logit is on the wrong side; the loss is ln(1 + e^(factor z)).
+      // The logit of the wrong answer; the loss is ln(1 + e^(factor z)).
       const z = truth[i] > 0.5 ? -logits[i] : logits[i]
       const power = Math.exp(-Math.abs(factor * z))
       const wrong = (z >= 0 ? 1 : power) / (1 + power)
@@ -133,6 +133,3 @@ export function fitBinaryTemperature(truth: ArrayLike<number>, logits: ArrayLike
   }
   return solve({ likelihood, separable, flat })
 }
-
-/** How much a fit gained: the fall of the mean negative log-likelihood, in nats; undefined without a fit. */
-export const gainOf = (fit: Temperature | undefined): Figure => (fit ? fit.before - fit.after : undefined)

@@ -1,10 +1,10 @@
-// Decision thresholds found on a validation split: for two classes, and for each of several labels apart. An example is
-// taken for positive where its probability is above the threshold.
+// Decision thresholds chosen on a validation split, for two classes and for each label of a multi-label task. An
+// example is predicted positive if its probability is above the threshold.
 import { scoresFrom } from './confusion.ts'
 import { type Ranked, descend, rank, rankLabel } from './ranking.ts'
 import { type Figure, allWithin, checkLength, ratio } from './values.ts'
 
-/** Numbers of positive and negative examples taken for positive, and of all. */
+/** Counts of a binary decision. */
 interface Decided {
   readonly truePositives: number
   readonly falsePositives: number
@@ -15,7 +15,7 @@ interface Decided {
 const f1Of = ({ truePositives, falsePositives, positives }: Decided): number =>
   scoresFrom(truePositives, positives, truePositives + falsePositives).f1
 
-/** What a threshold can be best at. The larger the better. */
+/** What a threshold can maximise. */
 const CRITERIA = {
   f1: f1Of,
   f1_macro: ({ truePositives, falsePositives, positives, negatives }: Decided): number => {
@@ -43,19 +43,19 @@ export const THRESHOLD_CRITERIA = Object.keys(CRITERIA) as readonly ThresholdCri
 export const DEFAULT_THRESHOLD = 0.5
 
 export interface Threshold {
-  /** Positive where the probability is above it. */
+  /** Predict positive if the probability is above it. */
   readonly threshold: number
-  /** The criterion with this threshold, and with ½, on the examples that it was found on. */
+  /** The criterion at this threshold and at 0.5, on the examples that it was chosen on. */
   readonly value: Figure
   readonly atHalf: Figure
-  /** False where there are examples of one kind only, from which nothing can be learnt: the threshold stays ½. */
+  /** False without positive or without negative examples: the threshold is then 0.5. */
   readonly found: boolean
 }
 
 /**
- * The threshold that is best at `criterion`, midway between two neighbouring probabilities (0 and 1 count as such); of
- * several as good, the one nearest ½, then the lower. Undefined without examples, and where a value is not a
- * probability.
+ * The threshold that maximises `criterion`: the midpoint between two adjacent probabilities, or between the outermost
+ * and 0 or 1. Among equally good ones, the nearest to 0.5, then the lower. Undefined without examples, and if a value
+ * is not a probability.
  */
 export function bestThreshold(
   truth: ArrayLike<number>, probabilities: ArrayLike<number>, criterion: ThresholdCriterion = 'f1',
@@ -86,7 +86,7 @@ function bestOf(ranked: Ranked | undefined, criterion: ThresholdCriterion): Thre
     const value = criterion === 'balanced_accuracy' ? undefined : valueOf(atHalf[0], atHalf[1])
     return { threshold: DEFAULT_THRESHOLD, value, atHalf: value, found: false }
   }
-  // None taken for positive, then those from the largest probability down.
+  // Start with no example predicted positive, then lower the threshold.
   const halfValue = valueOf(atHalf[0], atHalf[1])
   let best = { threshold: midway(points[0].score, 1), value: valueOf(0, 0) }
   for (const [i, { score, truePositives, falsePositives }] of points.entries()) {
@@ -98,16 +98,16 @@ function bestOf(ranked: Ranked | undefined, criterion: ThresholdCriterion): Thre
   return { ...best, atHalf: halfValue, found: true }
 }
 
-/** Between two probabilities, but below the larger: what is above it are those from `high` up. */
+/** The midpoint of two probabilities, strictly below the larger. */
 function midway(low: number, high: number): number {
   const middle = low + (high - low) / 2
   return middle < high ? middle : low
 }
 
-/** Below the smallest probability; 0 has none below it that is one. */
+/** A threshold below the smallest probability. */
 const belowAll = (score: number): number => (score === 0 ? -Number.MIN_VALUE : midway(0, score))
 
-/** 1 where a probability is above its label's threshold (½ where none is given), else 0; of `[rows, labels]`. */
+/** 1 if a probability of `[rows, labels]` is above its label's threshold (0.5 by default), else 0. */
 export function decide(
   probabilities: ArrayLike<number>, labels: number, thresholds?: ArrayLike<number>,
 ): Uint8Array<ArrayBuffer> {

@@ -1,20 +1,20 @@
-// How far a metric of so many examples can be trusted, and whether two runs differ by more than chance.
+// Confidence intervals of metrics, and a significance test of the difference between two runs.
 import { stream } from '../random.ts'
 import { type Figure, checkLength, quantile } from './values.ts'
 
-/** Bounds between which the true value lies, as often as the level says. */
+/** A confidence interval. */
 export interface Interval {
   readonly low: number
   readonly high: number
 }
 
-/** The standard normal's 97.5 % point: two-sided bounds at 95 %. */
+/** The 97.5 % point of the standard normal distribution. */
 const Z95 = 1.959963984540054
 
 /**
- * 95 % bounds of a probability of which `successes` in `trials` were seen (Wilson, "Probable inference, the law of
- * succession, and statistical inference", 1927); inside [0, 1], and of some width also for none or all. Undefined
- * without trials.
+ * The Wilson score interval of a proportion, 95 % by default (Wilson, "Probable inference, the law of succession, and
+ * statistical inference", 1927). It stays within [0, 1], and has a width even for 0 or all successes. Undefined without
+ * trials.
  */
 export function wilson(successes: number, trials: number, z = Z95): Interval | undefined {
   if (!(successes >= 0 && successes <= trials)) throw new RangeError(`${successes} successes in ${trials} trials`)
@@ -29,15 +29,15 @@ export function wilson(successes: number, trials: number, z = Z95): Interval | u
 export interface BootstrapOptions {
   readonly seed: number
   readonly resamples?: number
-  /** The share of resamples between the bounds. */
+  /** Confidence level, 0.95 by default. */
   readonly level?: number
 }
 
 /**
- * Bounds of any metric by the percentile bootstrap (Efron and Tibshirani, "An introduction to the bootstrap", 1993,
- * chapter 13): `metric` of `rows` examples drawn with replacement, whose indices it is given, again and again. The same
- * seed gives the same bounds. Draws for which the metric is undefined are left out; undefined without examples, or
- * where all are.
+ * The percentile bootstrap interval of any metric (Efron and Tibshirani, "An introduction to the bootstrap", 1993,
+ * chapter 13). `metric` gets the indices of `rows` examples drawn with replacement; the array is reused. The same seed
+ * gives the same interval. Resamples on which the metric is undefined are skipped; the interval is undefined without
+ * examples, and if every resample was skipped.
  */
 export function bootstrap(
   rows: number, metric: (indices: Uint32Array) => Figure, { seed, resamples = 1000, level = 0.95 }: BootstrapOptions,
@@ -58,21 +58,21 @@ export function bootstrap(
   return low === undefined || high === undefined ? undefined : { low, high }
 }
 
-/** What McNemar's test says of two classifiers on the same examples. */
+/** McNemar's test of two classifiers on the same examples. */
 export interface McNemar {
   /** Examples that only the first, and that only the second, gets right. */
   readonly onlyFirst: number
   readonly onlySecond: number
-  /** Two-sided probability of so unequal counts, or more so, were both equally good: by the binomial distribution. */
+  /** Two-sided p-value of the exact binomial test. */
   readonly exact: number
-  /** The χ² statistic, with Edwards' continuity correction, and the probability by χ² with one degree of freedom. */
+  /** The χ² statistic with continuity correction (Edwards, 1948), and its p-value with one degree of freedom. */
   readonly statistic: number
   readonly approximate: number
 }
 
 /**
  * McNemar's test ("Note on the sampling error of the difference between correlated proportions or percentages", 1947).
- * Where the two never differ in being right, the probabilities are 1 and the statistic 0.
+ * If no example distinguishes the two, both p-values are 1 and the statistic is 0.
  */
 export function mcnemar(
   truth: ArrayLike<number>, first: ArrayLike<number>, second: ArrayLike<number>,
@@ -88,7 +88,7 @@ export function mcnemar(
   return mcnemarOf(onlyFirst, onlySecond)
 }
 
-/** The same from the two counts. */
+/** McNemar's test from the two counts. */
 export function mcnemarOf(onlyFirst: number, onlySecond: number): McNemar {
   const different = onlyFirst + onlySecond
   if (different === 0) return { onlyFirst, onlySecond, exact: 1, statistic: 0, approximate: 1 }
@@ -101,7 +101,7 @@ export function mcnemarOf(onlyFirst: number, onlySecond: number): McNemar {
 function fairCoinsAtMost(most: number, tosses: number): number {
   let logarithm = -tosses * Math.LN2
   for (let i = 1; i <= most; i++) logarithm += Math.log((tosses - most + i) / i)
-  // Down from the largest term: each is the one above it times k / (tosses − k + 1).
+  // Relative to the largest term, which comes first; each next one is k / (tosses − k + 1) times the last.
   let [sum, term] = [0, 1]
   for (let k = most; k >= 0 && term > sum * Number.EPSILON; k--) {
     sum += term
@@ -111,8 +111,8 @@ function fairCoinsAtMost(most: number, tosses: number): number {
 }
 
 /**
- * 1 − erf(x) for x ≥ 0: by erf's series (Abramowitz and Stegun 7.1.6) where x is small, else by a continued fraction
- * (7.1.14).
+ * erfc(x) = 1 − erf(x) for x ≥ 0: by the series of erf (Abramowitz and Stegun 7.1.6) for small x, else by a continued
+ * fraction (7.1.14).
  */
 export function complementaryError(x: number): number {
   const density = Math.exp(-x * x) / Math.sqrt(Math.PI)

@@ -209,6 +209,8 @@ describe('intervals', () => {
       const seen = successes / trials
       expect(found.low >= 0 && found.low <= seen && found.high >= seen && found.high <= 1).toBe(true)
     }))
+    const trials = Array.from({ length: 300 }, (_, i) => i + 1)
+    expect(trials.filter(n => wilson(n, n)?.high !== 1 || wilson(0, n)?.low !== 0)).toEqual([])
     expect(() => wilson(2, 1)).toThrow(RangeError)
   })
 
