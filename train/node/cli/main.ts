@@ -2,7 +2,7 @@
 // devices closed, output flushed, then exit. The statuses: 0 done; 1 a bug of ours, with its stack; 2 a mistake of the user or
 // a lack of the machine; 3 numbers that are not finite; 129, 130 and 143 after SIGHUP, Ctrl-C and SIGTERM.
 import { inspect } from 'node:util'
-import { NonFinite, UserError } from '../../../engine/errors.ts'
+import { NonFinite, UserError, printableLines } from '../../../engine/errors.ts'
 import { closeDevices } from '../../../engine/runtime/device.ts'
 import { flushOutput, guardOutput } from './output.ts'
 
@@ -25,6 +25,7 @@ function report(error: unknown): number {
     process.stderr.write(`tilegrad: ${error.message}\n`)
     return status
   }
-  process.stderr.write(`${error instanceof Error && error.stack ? inspect(error) : String(error)}\n`)
+  const text = error instanceof Error && error.stack ? inspect(error) : String(error)
+  process.stderr.write(`${printableLines(text)}\n`)
   return 1
 }

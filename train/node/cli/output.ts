@@ -1,5 +1,6 @@
 // Stdout and stderr of a command. Whoever reads them may go away (`| head -1`), their disk may fill up, their terminal may
 // close: none of that ends the work. Pipes are written asynchronously, so a command flushes before it exits.
+import { printableLines } from '../../../engine/errors.ts'
 
 /** Streams on which a write has failed: nobody reads them any more. */
 const failed = new WeakSet<NodeJS.WriteStream>()
@@ -14,11 +15,12 @@ export function guardOutput(): void {
 
 /**
  * Writes to stdout, and waits while a slow reader has not taken most of what was written before. For output without a
- * bound: false says that nobody reads it any more, so that there is no point in going on.
+ * bound: false says that nobody reads it any more, so that there is no point in going on. A terminal gets control
+ * characters as escapes, a pipe or a file the text as it is.
  */
 export async function print(text: string): Promise<boolean> {
   const { stdout } = process
-  if (!failed.has(stdout) && !stdout.write(text)) await written(stdout)
+  if (!failed.has(stdout) && !stdout.write(stdout.isTTY ? printableLines(text) : text)) await written(stdout)
   return !failed.has(stdout)
 }
 

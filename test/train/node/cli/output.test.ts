@@ -70,4 +70,5 @@ test('an error is one line with its status, or with its stack where it is a bug'
   const bug = end(`throw new TypeError('ours')`)
   expect(bug.status).toBe(1)
   expect(bug.stderr).toMatch(/^TypeError: ours\n +at /)
+  expect(end(String.raw`throw new TypeError('\x1b[2Jours')`).stderr).toMatch(/^TypeError: \\x1b\[2Jours\n +at /)
 })
