@@ -73,7 +73,7 @@ export async function readExamples(table: Table, options: ReadOptions = {}): Pro
   if (needed && columns.label === undefined && options.labelColumn !== null) throw noLabelColumn(table)
   const skipped = new Map<string, { count: number; first: string }>()
   const skip = (place: Place, { kind, detail }: Unusable): void => {
-    if (!options.skipBadRows) throw new UserError(`${placeOf(place)}: ${detail}`)
+    if (!options.skipBadRows) throw new UserError(`${placeOf(place)}: ${detail} (--skip-bad-rows leaves such rows out)`)
     const entry = skipped.get(kind) ?? { count: 0, first: placeOf(place) }
     entry.count++
     skipped.set(kind, entry)

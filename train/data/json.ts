@@ -69,7 +69,7 @@ function parseObject(json: string): JsonObject | Problem {
   } catch {
     // Said below.
   }
-  return new Problem(`not a JSON object: ${showCell(json)}`)
+  return new Problem(`not a JSON object: ${showCell(json.trim())}`)
 }
 
 function nestsDeeper(json: string, limit: number): boolean {

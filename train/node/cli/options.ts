@@ -3,6 +3,7 @@
 import { UserError } from '../../../engine/errors.ts'
 import { parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
+import { decoderFor } from '../../data/bytes.ts'
 import { SCHEDULES } from '../../schedules.ts'
 import {
   type Given, type Kind, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional, parseTable, text, valued,
@@ -23,6 +24,19 @@ const targets: Kind<string> = {
   },
 }
 
+/** A label of the Encoding Standard. */
+const encoding: Kind<string> = {
+  shown: 'NAME',
+  expects: 'an encoding, such as utf-8, windows-1252, utf-16le or shift_jis',
+  read: (value) => {
+    try {
+      return decoderFor(value).encoding
+    } catch {
+      return undefined
+    }
+  },
+}
+
 /** Peak learning rates when none is given: a few trained parameters bear a larger one than all of them do. */
 export const DEFAULT_RATES = { lora: 5e-4, head: 5e-4, full: 2e-5 } as const
 
@@ -30,7 +44,7 @@ const groups = {
   'Data and model': {
     data: optional(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
-      'reviews: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .jsonl',
+      'reviews: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .tsv, .json, .jsonl, .parquet',
       'IMDb where there is a GPU and it is in the cache or the Hub can be reached, else the bundled reviews',
     ),
     model: optional(
@@ -48,6 +62,11 @@ const groups = {
       'pretrained',
       'random: the architecture of --model with fresh weights',
     ),
+    'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
+    'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
+    encoding: optional(encoding, 'what text files are written in, such as windows-1252 or utf-16le', 'UTF-8, or as a byte order mark says'),
+    'skip-bad-rows': flag('leave out rows that cannot be used (no text, no label, not UTF-8), and say how many'),
+    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'label: rows labelled -1 are of a class, and not rows without a label'),
     'limit-train': optional(count(1), 'train on so many examples, drawn with the seed, balanced', 'all'),
     'limit-test': optional(count(1), 'test on so many examples, drawn with the seed, balanced', 'all'),
     'val-split': valued(

@@ -35,7 +35,7 @@ export async function loadReviews(path: string, seed = 42, options: ReviewOption
   if (!table) throw new UserError(`${path} has no split for training; its splits: ${[...splits.keys()].join(', ')}`)
   const all = await readReviews(table, options)
   const held = ['test', 'validation'].filter((name) => splits.has(name))
-  if (held.length > 0) requireBoth(all.examples, path)
+  if (held.length > 0) requireBoth(all, path)
   const passed: string[] = []
   for (const name of held) {
     const split = splits.get(name)
@@ -48,9 +48,9 @@ export async function loadReviews(path: string, seed = 42, options: ReviewOption
     return { train: all.examples, test: read.examples, source: told(source, notes), unlabelled: all.unlabelled + read.unlabelled }
   }
   if (all.examples.length < 2) throw new UserError(`${path} has 1 labelled row; a training and a test set need at least 2`)
-  requireBoth(all.examples, path)
+  requireBoth(all, path)
   const { train, validation: test } = splitValidation(all.examples, TEST_FRACTION, stream(seed, 'train and test'))
-  requireBoth(train, `${path}, of which a fifth is for the test,`)
+  requireBoth({ ...all, examples: train }, `${path}, of which a fifth is for the test,`)
   const split = `${whole ? source : table.source} (split 80/20 by seed ${seed})`
   return { train, test, source: told(split, [...passed, ...all.notes]), unlabelled: all.unlabelled }
 }
@@ -59,10 +59,11 @@ function told(source: string, notes: readonly string[]): string {
   return [source, ...new Set(notes)].join('; ')
 }
 
-function requireBoth(examples: readonly Example[], where: string): void {
+function requireBoth({ examples, unlabelled }: Read, where: string): void {
   const [first] = examples
   if (examples.some(({ label }) => label !== first.label)) return
-  throw new UserError(`${where} has only ${first.label === 1 ? 'positive' : 'negative'} reviews to train on; both classes are needed`)
+  const lost = unlabelled === 0 ? '' : `; ${unlabelled} rows labelled -1 were read as unlabelled: --minus-one label takes -1 for a class`
+  throw new UserError(`${where} has only ${first.label === 1 ? 'positive' : 'negative'} reviews to train on; both classes are needed${lost}`)
 }
 
 interface Read {
@@ -86,7 +87,7 @@ async function readReviews(table: Table, options: ReviewOptions): Promise<Read> 
       facts.minusOnes > 0 ? `${table.source} has no labelled rows: all ${facts.minusOnes} are labelled -1` : `${table.source} has no rows that can be used`)
   }
   return {
-    examples: examples.map((example) => ({ text: textOf(example), label: classOf(example, facts) })),
+    examples: examples.map((example) => ({ text: textOf(example), label: classOf(example, facts, options) })),
     unlabelled: facts.minusOnes,
     notes: notesOn(facts),
   }
@@ -97,11 +98,11 @@ function textOf(example: RawExample): string {
   throw new UserError(`${placeOf(example)}: no text, but ${showCell(example.text)}`)
 }
 
-function classOf(example: RawExample, { classNames }: ReadFacts): 0 | 1 {
+function classOf(example: RawExample, { classNames }: ReadFacts, { minusOne }: ReviewOptions): 0 | 1 {
   const { label } = example
   // Names say which class a number is; it may be the other one than usual.
   const named = typeof label === 'number' && classNames ? parseLabel(classNames[label]) : undefined
-  const found = named ?? parseLabel(label)
+  const found = label === -1 && minusOne === 'label' ? 0 : (named ?? parseLabel(label))
   if (found === 0 || found === 1) return found
   throw new UserError(`${placeOf(example)}: unknown label ${showCell(label)}; expected 0 or 1, neg or pos, negative or positive`)
 }

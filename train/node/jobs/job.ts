@@ -119,16 +119,19 @@ const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: [
 
 /** Loads the reviews (of a commit, where a run goes on), draws what was asked for, takes validation aside. */
 export async function openData(options: Options, progress: Progress, revision?: string): Promise<Data> {
-  const { data, seed, limitTrain, limitTest, valSplit } = options
+  const { data, seed, limitTrain, limitTest, valSplit, textColumn, labelColumn, encoding, skipBadRows, minusOne } = options
   if (data === undefined) throw new UserError('--data is missing')
   const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
-  const reviews: Reviews = await loadReviews(folder, seed)
+  const reviews: Reviews = await loadReviews(folder, seed, { textColumn, labelColumn, encoding, skipBadRows, minusOne })
   const all = limitTrain === undefined ? reviews.train : sampleOf('limit-train', reviews.train, limitTrain, seed)
   const test = limitTest === undefined ? reviews.test : sampleOf('limit-test', reviews.test, limitTest, seed)
   const { train, validation } = splitValidation(all, valSplit, stream(seed, 'validation'))
+  if (train.every(({ label }) => label === train[0]?.label)) {
+    throw new UserError(`${reviews.source} leaves only ${train[0]?.label === 1 ? 'positive' : 'negative'} reviews to train on; both classes are needed`)
+  }
   const { unlabelled } = reviews
   const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
-  const source = unlabelled === 0 ? reviews.source : `${reviews.source}; ${rows} without a label (-1) left out`
+  const source = unlabelled === 0 ? reviews.source : `${reviews.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
   return { train, validation, test, all, source, unlabelled, commit }
 }
 

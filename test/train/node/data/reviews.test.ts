@@ -271,6 +271,72 @@ describe('a table', () => {
   })
 })
 
+describe('a test split', () => {
+  const rows = ['text,label', ...table(20)].join('\n')
+  const unlabelled = 'id,text\n1,"one"\n2,"two"\n'
+
+  test('without labels is never scored: validation takes its place, or else a part of train', async () => {
+    for (const test of [unlabelled, 'text,label\none,-1\ntwo,-1\n', 'text,label\none,\n']) {
+      const path = await put('kaggle/train.csv', rows)
+      await put('kaggle/test.csv', test)
+      for (const at of [path, dirname(path)]) {
+        const reviews = await loadReviews(at)
+        expect([reviews.train.length, reviews.test.length]).toEqual([16, 4])
+        expect(reviews.source).toBe(`${path} (split 80/20 by seed 42); test has no labels`)
+      }
+      await put('glue/train.csv', rows)
+      await put('glue/dev.csv', 'text,label\nx,0\ny,1\nz,1\n')
+      await put('glue/test.csv', test)
+      const reviews = await loadReviews(join(root, 'glue'))
+      expect([reviews.train.length, reviews.test.length]).toEqual([20, 3])
+      expect(reviews.source).toContain('test has no labels; tested on validation')
+    }
+  })
+
+  test('is found under any of the endings, and so is a folder with one table or with a single split', async () => {
+    for (const [ending, text] of [['tsv', rows.replaceAll(',', '\t').replaceAll('\tnumber', ', number')], ['json', JSON.stringify([{ text: 'a', label: 0 }, { text: 'b', label: 1 }])], ['ndjson', '{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n']]) {
+      await put(`all-${ending}/train.${ending}`, text)
+      await put(`all-${ending}/test.${ending}`, text)
+      expect((await loadReviews(join(root, `all-${ending}`))).source).toContain(`(train.${ending}, test.${ending})`)
+    }
+    await put('alone/reviews.csv', rows)
+    expect((await loadReviews(join(root, 'alone'))).train).toHaveLength(16)
+    await put('single/train.csv', rows)
+    expect((await loadReviews(join(root, 'single'))).test).toHaveLength(4)
+  })
+
+  test("may lie in the Hub's other layouts", async () => {
+    const whole = await readFile(join(fixtures, 'plain_text/train-00000-of-00002.parquet'))
+    const other = await readFile(join(fixtures, 'classlabel-pos-first.parquet'))
+    for (const name of ['converted/default/train/0000.parquet', 'converted/default/test/0000.parquet']) await put(name, other)
+    expect((await loadReviews(join(root, 'converted'))).test).toHaveLength(40)
+    for (const config of ['a', 'b']) await put(`configs/${config}/train-00000-of-00001.parquet`, whole)
+    expect(await mistake(join(root, 'configs'))).toContain('holds several data sets; name one of')
+  })
+})
+
+describe('labels of -1', () => {
+  test('are said to be left out, and how to take them for a class', async () => {
+    const path = await put('minus.csv', `text,label\n${'a,-1\nb,1\n'.repeat(10)}`)
+    expect(await mistake(path)).toContain('has only positive reviews to train on; both classes are needed; 10 rows labelled -1 were read as unlabelled')
+    const reviews = await loadReviews(path, 42, { minusOne: 'label' })
+    expect(reviews.train.filter(({ label }) => label === 0)).toHaveLength(8)
+  })
+})
+
+describe('options', () => {
+  test('name columns and encodings, and leave bad rows out', async () => {
+    const text = 'satz;klasse;extra\n' + 'ä;neg;\nö;pos;\n;neg;\n'.repeat(5)
+    const path = await put('german.csv', Uint8Array.from(text, (character) => character.charCodeAt(0)))
+    const named = { textColumn: 'satz', labelColumn: 'klasse' }
+    expect(await mistake(path, (at) => loadReviews(at, 1, named))).toContain('data row 1: byte 18 is not UTF-8')
+    expect(await mistake(path, (at) => loadReviews(at, 1, { ...named, encoding: 'latin1' }))).toContain('data row 3: no text')
+    const reviews = await loadReviews(path, 1, { ...named, encoding: 'latin1', skipBadRows: true })
+    expect(new Set(reviews.train.map((one) => one.text))).toEqual(new Set(['ä', 'ö']))
+    expect(reviews.source).toContain(`texts from column "satz", labels from "klasse"; 5 rows left out: no text (first: ${path}, data row 3)`)
+  })
+})
+
 describe('a path', () => {
   test('where nothing is, or of another kind, is refused', async () => {
     expect(await mistake(join(root, 'nowhere'))).toBe(`No file or folder at ${join(root, 'nowhere')}`)
