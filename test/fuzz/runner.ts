@@ -48,6 +48,11 @@ class Runner {
     return child
   }
 
+  /** Has a child that waits for orders. */
+  async ready(): Promise<void> {
+    await this.#start()
+  }
+
   async run(order: Order, patience = HANG_MS): Promise<Answer> {
     const child = await this.#start()
     this.#left--
@@ -133,9 +138,11 @@ export async function fuzz(
 ): Promise<FuzzResult> {
   const reports = targets.map<Report>(({ name }) => ({ target: name, runs: 0, accepted: 0, milliseconds: 0, slowest: 0 }))
   const finds = new Map<string, Find>()
+  const runners = Array.from({ length: processes }, () => new Runner())
+  // The time is for inputs: a child loads every parser first, which takes seconds on a busy machine.
+  await Promise.all(runners.map((runner) => runner.ready()))
   const end = performance.now() + 1000 * seconds
-  const work = async (): Promise<void> => {
-    const runner = new Runner()
+  const work = async (runner: Runner): Promise<void> => {
     try {
       while (performance.now() < end) {
         const report = reports.reduce((least, one) => (one.milliseconds < least.milliseconds ? one : least))
@@ -177,7 +184,7 @@ export async function fuzz(
       await runner.end()
     }
   }
-  await Promise.all(Array.from({ length: processes }, work))
+  await Promise.all(runners.map(work))
   return { reports, finds: [...finds.values()] }
 }
 

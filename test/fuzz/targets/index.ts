@@ -1,5 +1,6 @@
 // All parsers that read what others made.
 import type { Target } from '../target.ts'
 import { targets as data } from './data.ts'
+import { modelTargets } from './models.ts'
 
-export const targets: readonly Target[] = data
+export const targets: readonly Target[] = [...data, ...modelTargets]
