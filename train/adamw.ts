@@ -99,17 +99,20 @@ export class AdamW {
 
   /**
    * Inside a compiled function: one step from flat gradients, which were multiplied by `lossScale` (f32 []). Gives the
-   * true global norm of the gradient, f32 []; where it is not finite, or `mayTake` (u32 []) is 0, nothing changes. `t`
-   * (f32 []) is the step's number for the bias corrections, where only the GPU knows it: those of `hyper` don't count then.
+   * true global norm of the gradient, f32 []; where it is not finite, or `mayTake` gives 0 for it (u32 []), nothing changes.
+   * `t` (f32 []) is the step's number for the bias corrections, where only the GPU knows it: those of `hyper` don't count then.
    */
-  update(flat: readonly Tensor[], hyper: Tensor, lossScale: Tensor = scalar(1), t?: Tensor, mayTake: Tensor = scalar(1, 'u32')): Tensor {
+  update(
+    flat: readonly Tensor[], hyper: Tensor, lossScale: Tensor = scalar(1), t?: Tensor,
+    mayTake: (norm: Tensor) => Tensor = () => scalar(1, 'u32'),
+  ): Tensor {
     const { clip, beta1, beta2 } = this.#options
     const corrections = t && [beta1, beta2].map(beta => oneMinusExp(t.mul(-Math.log(beta))).reshape([1]))
     const squares = flat.map(g => g.mul(lossScale.reciprocal()).square().sum())
     const norm = squares.reduce((a, b) => a.add(b)).sqrt()
     // As torch's clip_grad_norm_; a negative scale makes AdamW skip the step.
     const clipped = clip > 0 ? scalar(clip).div(norm.add(1e-6)).minimum(1) : scalar(1)
-    const scale = norm.isFinite().where(mayTake.where(clipped.div(lossScale), -1), -1)
+    const scale = norm.isFinite().where(mayTake(norm).where(clipped.div(lossScale), -1), -1)
     this.#arenas.forEach(({ decay, values, m, v }, i) => {
       const row = decay ? 0 : 1
       const given = hyper.slice([row, 0], [row + 1, HYPER_COUNT]).reshape([HYPER_COUNT])

@@ -6,7 +6,6 @@ import { type Tensor, type Variable, compile, concat, scalar, variable } from '.
 import type { StateEntry } from './adamw.ts'
 
 const and = (a: Tensor, b: Tensor): Tensor => a.where(b, scalar(0, 'u32'))
-const or = (a: Tensor, b: Tensor): Tensor => a.where(scalar(1, 'u32'), b)
 
 /** Counts bad steps, on the GPU. Both counts follow from a run's position, so no checkpoint keeps them. */
 export class StepGuard {
@@ -21,25 +20,27 @@ export class StepGuard {
     await this.taken.write(Float32Array.of(taken))
   }
 
-  /** Inside a compiled function: whether a step with this loss, f32 [], may be taken as far as that tells. */
-  mayTake(loss: Tensor): Tensor {
-    return and(this.left.tensor.greaterEqual(0), loss.isFinite())
+  /**
+   * Inside a compiled function, of a step with this loss and gradient norm, f32 []: how many bad steps may be left out after
+   * it, which is how many before unless it is bad. An overflow is no bad step where the loss is finite and `canShrink`
+   * (u32 []) says that the loss scale is not at its least.
+   */
+  judge(loss: Tensor, norm: Tensor, canShrink?: Tensor): Tensor {
+    const before = this.left.tensor
+    const mends = canShrink ? norm.isFinite().where(scalar(1, 'u32'), canShrink) : norm.isFinite()
+    const left = and(before.greaterEqual(0), and(loss.isFinite(), mends).equal(scalar(0, 'u32'))).where(before.sub(1), before)
+    this.left.assign(left)
+    return left
   }
 
-  /**
-   * Inside a compiled function, after a step with this loss and gradient norm, f32 []: counts it. An overflow is no bad step
-   * where the loss is finite and `canShrink` (u32 []) says that the loss scale is not at its least. Gives whether the loss
-   * scale learns from it, u32 [], and how many bad steps may still be left out.
-   */
-  judge(loss: Tensor, norm: Tensor, canShrink?: Tensor): { counts: Tensor, left: Tensor } {
-    const open = this.left.tensor.greaterEqual(0)
-    const taken = and(and(open, loss.isFinite()), norm.isFinite())
-    const mends = canShrink ? and(and(open, loss.isFinite()), canShrink) : scalar(0, 'u32')
-    const counts = or(taken, mends)
-    this.taken.assign(this.taken.tensor.add(taken.where(1, 0)))
-    const left = and(open, counts.equal(scalar(0, 'u32'))).where(this.left.tensor.sub(1), this.left.tensor)
-    this.left.assign(left)
-    return { counts, left }
+  /** Inside a compiled function: 1 where the step that leaves so many is not bad, and none was one too many before, u32 []. */
+  isGood(left: Tensor): Tensor {
+    return and(left.equal(this.left.tensor), left.greaterEqual(0))
+  }
+
+  /** Inside a compiled function: counts a good step whose gradient had this norm. */
+  count(good: Tensor, norm: Tensor): void {
+    this.taken.assign(this.taken.tensor.add(good.where(norm.isFinite().where(1, 0), 0)))
   }
 }
 

@@ -124,9 +124,13 @@ export class TrainingSteps {
     const apply = (flat: readonly Tensor[], hyper: Tensor, loss: Tensor): { norm: Tensor, left: Tensor } => {
       // Where no step is ever left out, the host knows how many were taken.
       const taken = scaler?.taken ?? (options.skipBadSteps ? guard.taken : undefined)
-      const norm = optimizer.update(flat, hyper, lossScale(), taken?.tensor.add(1), guard.mayTake(loss))
-      const { counts, left } = guard.judge(loss, norm, scaler?.canShrink)
-      scaler?.update(norm, counts)
+      let left = guard.left.tensor
+      const norm = optimizer.update(flat, hyper, lossScale(), taken?.tensor.add(1), norm => {
+        left = guard.judge(loss, norm, scaler?.canShrink)
+        return guard.isGood(left)
+      })
+      if (scaler) scaler.update(norm, guard.isGood(left))
+      else if (options.skipBadSteps) guard.count(guard.isGood(left), norm)
       return { norm, left }
     }
     this.#whole = compile((batch: BatchTensors, step: Tensor, hyper: Tensor) => {

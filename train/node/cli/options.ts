@@ -222,7 +222,7 @@ const EXIT_STATUSES = [
   ['0', 'the run is done'],
   ['2', 'a mistake in options, files or data, or something that the machine lacks'],
   ['3', 'numbers that are not finite: the last checkpoint stands, and nothing was saved as trained'],
-  ['130, 143', 'stopped by a signal, with a checkpoint'],
+  ['129, 130, 143', 'stopped by a signal, with a checkpoint'],
 ] as const
 
 /** Help with every option and its default, and what the exit status says. */

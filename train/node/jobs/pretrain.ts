@@ -145,8 +145,7 @@ async function main(argv: readonly string[]): Promise<number> {
     const mask = tensor(new Int32Array(batch * sequence).fill(1), [batch, sequence])
     const loss = model.loss({ ids, mask }, positions, labels, context)
     const gradients = optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor)))
-    const norm = optimizer.update(gradients, hyper, undefined, undefined, guard.mayTake(loss))
-    guard.judge(loss, norm)
+    const norm = optimizer.update(gradients, hyper, undefined, undefined, norm => guard.isGood(guard.judge(loss, norm)))
     return { loss, norm }
   })
 
