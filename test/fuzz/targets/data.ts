@@ -6,6 +6,7 @@ import { Header } from 'tar'
 import { readExamples } from '../../../train/data/examples.ts'
 import { openTable } from '../../../train/node/data/files.ts'
 import { loadReviews } from '../../../train/node/data/reviews.ts'
+import { type ParquetColumn, parquetFile, plainTexts } from '../../support/parquet.ts'
 import { changeBytes, changeJson, pick } from '../mutate.ts'
 import type { Target } from '../target.ts'
 
@@ -55,7 +56,22 @@ const fixtures = join(import.meta.dirname, '../../train/node/data/fixtures')
 
 async function parquetSeeds(): Promise<Uint8Array[]> {
   const names = await readdir(fixtures, { recursive: true })
-  return Promise.all(names.filter((name) => name.endsWith('.parquet')).map((name) => readFile(join(fixtures, name))))
+  const files = await Promise.all(names.filter((name) => name.endsWith('.parquet')).map((name) => readFile(join(fixtures, name))))
+  // Uncompressed pages of each encoding: what is changed in them reaches the decoders.
+  const text = { name: 'text', type: 'bytes', page: plainTexts(['good', 'bad']) } as const
+  const delta = [0x80, 1, 4, 2, 8, 2, 0, 0, 0, 0, 0]
+  const columns: readonly ParquetColumn[] = [
+    { name: 'label', type: 'int32', page: [1, 0, 0, 0, 0, 0, 0, 0] },
+    { name: 'label', type: 'int64', page: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] },
+    { name: 'label', type: 'boolean', page: [1] },
+    { name: 'label', type: 'boolean', encoding: 'rle', page: [2, 0, 0, 0, 4, 1] },
+    { name: 'label', type: 'int32', encoding: 'dictionary', page: [1, 2, 1, 2, 0], dictionary: { page: [0, 0, 0, 0, 1, 0, 0, 0], values: 2 } },
+    { name: 'label', type: 'int32', encoding: 'deltaBinary', page: delta },
+    { name: 'label', type: 'int64', encoding: 'deltaBinary', page: delta },
+    { name: 'label', type: 'bytes', encoding: 'deltaLength', page: [...delta, 0x61, 0x62, 0x63, 0x64, 0x65] },
+    { name: 'label', type: 'bytes', encoding: 'deltaBytes', page: [...delta, ...delta, 0x61, 0x62, 0x63, 0x64, 0x65] },
+  ]
+  return [...files, ...columns.flatMap((column) => [false, true].map((second) => parquetFile(2, [text, { ...column, second }])))]
 }
 
 /** Changes of the small numbers in the footer and the page headers, where counts and sizes stand. */

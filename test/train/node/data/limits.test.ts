@@ -12,8 +12,10 @@ import { Header } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
 import { MAX_RECORD_BYTES } from '../../../../train/data/bytes.ts'
+import type { Cell } from '../../../../train/data/table.ts'
 import { openTable } from '../../../../train/node/data/files.ts'
 import { loadReviews } from '../../../../train/node/data/reviews.ts'
+import { parquetFile, plainTexts } from '../../../support/parquet.ts'
 
 let root = ''
 beforeAll(async () => {
@@ -137,6 +139,60 @@ describe('a Parquet file', () => {
         expect(row.cells[0]).toMatch(/^The/)
         break
       }
+    }
+  })
+
+  const texts = { name: 'text', type: 'bytes', page: plainTexts(['good', 'bad']) } as const
+  const read = async (name: string, bytes: Uint8Array): Promise<readonly (readonly Cell[])[]> => {
+    const path = join(root, `${name}.parquet`)
+    await writeFile(path, bytes)
+    const table = await openTable(path)
+    const rows = await Array.fromAsync(table.rows(['text', 'label']))
+    return rows.map(({ cells }) => cells)
+  }
+  /** Class 1, then class 0, by a dictionary of the two numbers: a run each of bit width 1. */
+  const dictionary = { page: [0, 0, 0, 0, 1, 0, 0, 0], values: 2 }
+  const label = (page: readonly number[], second = false) =>
+    ({ name: 'label', type: 'int32', encoding: 'dictionary', page, dictionary, second }) as const
+
+  test('of either kind of page is read', async () => {
+    for (const second of [false, true]) {
+      expect(await read('good', parquetFile(2, [texts, label([1, 2, 1, 2, 0], second)]))).toEqual([['good', 1], ['bad', 0]])
+    }
+  })
+
+  test('whose run never ends, or fills memory, is ended', async () => {
+    // A packed run of bit width 0 whose count is negative: nothing is consumed, and 0 is never reached.
+    const started = performance.now()
+    await expect(read('endless', parquetFile(2, [texts, label([0, 0x81, 0x80, 0x80, 0x80, 0x02], true)]))).rejects.toThrow('decoding it does not end')
+    expect(performance.now() - started).toBeLessThan(20_000)
+    // One run of 2^29 values for a column of two.
+    await expect(read('endless', parquetFile(2, [texts, label([1, 0x80, 0x80, 0x80, 0x80, 0x04, 1], true)]))).rejects.toThrow(/decoding it (does not end|takes more than \d+ MB)/)
+    expect(await read('good', parquetFile(2, [texts, label([1, 2, 1, 2, 0])]))).toEqual([['good', 1], ['bad', 0]])
+  })
+
+  test('that claims more than it has is refused before it is decoded', async () => {
+    for (const rows of [3, 1e9, 2 ** 40]) {
+      await expect(read('claims', parquetFile(rows, [texts, label([1, 2, 1, 2, 0])]))).rejects.toThrow('is cut short or damaged')
+    }
+    await expect(read('claims', parquetFile(2, [texts, { ...label([1, 2, 1, 2, 0]), dictionary: { page: [0, 0, 0, 0], values: 1e9 } }])))
+      .rejects.toThrow('a dictionary of 4 bytes has 1000000000 values')
+  })
+
+  test('whose text is not UTF-8 says so for its row', async () => {
+    const bytes = parquetFile(2, [{ ...texts, page: [4, 0, 0, 0, 0x63, 0x61, 0x66, 0xe9, 1, 0, 0, 0, 0x61] }, label([1, 2, 1, 2, 0])])
+    const path = join(root, 'latin.parquet')
+    await writeFile(path, bytes)
+    const rows = await Array.fromAsync((await openTable(path)).rows(['text', 'label']))
+    expect(rows.map(({ problem, cells }) => problem ?? cells)).toEqual(['byte 3 of column "text" is not UTF-8', ['a', 0]])
+  })
+
+  test('names its classes', async () => {
+    const features = { info: { features: { label: { names: ['no', 'yes'], _type: 'ClassLabel' }, text: { dtype: 'string', _type: 'Value' } } } }
+    const path = join(root, 'names.parquet')
+    for (const [json, names] of [[JSON.stringify(features), ['no', 'yes']], ['{', undefined], ['{"info": {"features": {"label": {"names": 3, "_type": "ClassLabel"}}}}', undefined]] as const) {
+      await writeFile(path, parquetFile(2, [texts, label([1, 2, 1, 2, 0])], { huggingface: json }))
+      expect((await openTable(path)).columns).toEqual([{ name: 'text', classNames: undefined }, { name: 'label', classNames: names }])
     }
   })
 
