@@ -241,12 +241,11 @@ export class Trainer {
         const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
         speed.add(rows, batches.reduce((sum, batch) => sum + batch.tokens, 0))
         const { examplesPerSecond, tokensPerSecond } = speed.recent
-        const figures = {
-          step, epoch, lr, accuracy: told.reduce((sum, [, right]) => sum + right, 0) / rows,
-          examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: device.buffers.bytes,
-        }
-        if (Number.isFinite(loss) && Number.isFinite(norm)) {
-          events.onStep?.({ ...figures, loss, grad_norm: norm })
+        const accuracy = told.reduce((sum, [, right]) => sum + right, 0) / rows
+        const speeds = { examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: device.buffers.bytes }
+        // As the GPU judges, which sums losses in f32.
+        if (Number.isFinite(Math.fround(loss)) && Number.isFinite(norm)) {
+          events.onStep?.({ step, epoch, loss, accuracy, lr, grad_norm: norm, ...speeds })
           last = { step, loss, norm, lr }
           continue
         }
@@ -259,10 +258,9 @@ export class Trainer {
           throw badStep({ step, loss, norm, lr, lossScale: await this.#steps.lossScale(), skipped }, cause)
         }
         if (isBad) position = { ...position, skipped: skipped + 1 }
-        events.onSkippedStep?.({
-          ...figures, skipped: isBad ? 'not finite' : 'overflow',
-          ...(Number.isFinite(loss) && { loss }), ...(Number.isFinite(norm) && { grad_norm: norm }),
-        })
+        const skippedFor = isBad ? 'not finite' : 'overflow'
+        const known = { ...(Number.isFinite(loss) && { loss }), ...(Number.isFinite(norm) && { grad_norm: norm }) }
+        events.onSkippedStep?.({ step, epoch, skipped: skippedFor, accuracy, lr, ...known, ...speeds })
       }
     }
     // An update can overflow though its step was finite: the next step would show it, and there may be none.
