@@ -27,12 +27,14 @@ export function stem(path: string): string {
 /** A regular file, read in pieces each time from its start. Throws a UserError, naming the path, where it cannot be read. */
 export function fileStream(path: string): ByteStream {
   return async function* () {
-    const { handle } = await openRegularFile(path)
+    const { handle, size } = await openRegularFile(path)
     try {
-      for (;;) {
-        const piece = new Uint8Array(PIECE)
-        const { bytesRead } = await handle.read(piece, 0, PIECE)
+      for (let done = 0; ;) {
+        // One byte more than there should be, which finds the end; a small file takes little memory.
+        const piece = new Uint8Array(Math.max(1, Math.min(PIECE, size - done + 1)))
+        const { bytesRead } = await handle.read(piece, 0, piece.length)
         if (bytesRead === 0) return
+        done += bytesRead
         yield piece.subarray(0, bytesRead)
       }
     } catch (error) {
