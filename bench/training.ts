@@ -2,7 +2,8 @@
 import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
 import { attachLora, createModel, publishedConfig, setTuning, type LoraOptions, type ModelConfig } from '../models/index.ts'
 import { AdamW } from '../train/adamw.ts'
-import type { Batch } from '../train/batches.ts'
+import type { Batch } from '../train/task.ts'
+import { classesTask } from '../train/tasks/classes.ts'
 import { TrainingSteps } from '../train/steps.ts'
 import { fillNoise } from './held.ts'
 
@@ -46,7 +47,7 @@ export async function prepareTraining({ config, tuning, batch, sequence, precisi
   const parameters = model.trainable()
   const { limits } = (await currentDevice()).gpu
   const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: precision === 'f16' })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: precision === 'f16' })
   if (fill) {
     for (const parameter of model.parameters()) {
       const isScale = parameter.role === 'norm' && parameter.name.endsWith('.weight')
@@ -72,7 +73,7 @@ function batchOf(batch: number, sequence: number, vocabulary: number): Batch {
   const tokens = batch * sequence
   return {
     ids: Int32Array.from({ length: tokens }, () => Math.floor(Math.random() * vocabulary)),
-    typeIds: new Int32Array(tokens), mask: new Int32Array(tokens).fill(1), labels: Int32Array.from({ length: batch }, (_, i) => i % 2),
+    typeIds: new Int32Array(tokens), mask: new Int32Array(tokens).fill(1), arrays: { labels: { data: Int32Array.from({ length: batch }, (_, i) => i % 2), shape: [batch] } }, weight: batch, count: batch,
     rows: batch, batch, sequence, tokens,
   }
 }

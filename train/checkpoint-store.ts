@@ -2,6 +2,16 @@
 // implements it (`node/run/checkpoints.ts`).
 import type { StateEntry } from './adamw.ts'
 
+/** The best evaluation of a run. */
+export interface Best {
+  readonly step: number
+  /** Epochs that were begun by then. */
+  readonly epoch: number
+  /** The metric that it is best at. */
+  readonly score: number
+  readonly loss: number
+}
+
 /** Where in the run a checkpoint stands. */
 export interface Position {
   /** Optimizer steps done. */
@@ -14,8 +24,10 @@ export interface Position {
   readonly batches: number
   /** Steps of these that were left out because they were not finite; none where left out. */
   readonly skipped?: number
+  /** Evaluations since the best one; 0 where left out. */
+  readonly stale?: number
   /** The best evaluation so far. */
-  readonly best: { readonly epoch: number, readonly accuracy: number, readonly loss: number } | null
+  readonly best: Best | null
 }
 
 /** Keeps the state of a run: the latest checkpoints, and the values that evaluated best. */

@@ -1,6 +1,7 @@
 // The shapes of the batches that a run will meet, so that what is worth measuring can be measured before its first step.
-import { type Tokenised, evaluationBatches, makeBatches, padLength } from './batches.ts'
+import { type BatchingOptions, evaluationBatches, makeBatches, padLength, rowsFor, rowsOf } from './batches.ts'
 import { stream } from './random.ts'
+import type { Encoded } from './task.ts'
 
 /** Batches of training, or of evaluation, padded to so many tokens. */
 export interface BatchShape {
@@ -8,16 +9,14 @@ export interface BatchShape {
   readonly sequence: number
 }
 
-/** The texts that a run trains on, evaluates on before and after each epoch, and tests on in the end. */
-export interface TextSets {
-  readonly train: readonly Tokenised[]
-  readonly validation: readonly Tokenised[]
-  readonly test: readonly Tokenised[]
+/** The texts that a run trains on, evaluates on during training, and tests on in the end. */
+export interface TextSets<Target = unknown> {
+  readonly train: readonly Encoded<Target>[]
+  readonly validation: readonly Encoded<Target>[]
+  readonly test: readonly Encoded<Target>[]
 }
 
-interface BatchOptions {
-  readonly batchSize: number
-  readonly maxLength: number
+interface RunOptions extends BatchingOptions {
   readonly epochs: number
   readonly seed: number
 }
@@ -26,21 +25,25 @@ interface BatchOptions {
 const STEP_COST = 3
 
 /** Each shape once, those that the run will spend most time on first. */
-export function batchShapes({ train, validation, test }: TextSets, { batchSize, maxLength, epochs, seed }: BatchOptions): BatchShape[] {
+export function batchShapes({ train, validation, test }: TextSets, options: RunOptions): BatchShape[] {
+  const { maxLength, epochs, seed } = options
+  const rows = rowsFor(options)
   const costs = new Map<string, BatchShape & { readonly cost: number }>()
-  const add = (texts: readonly Tokenised[], training: boolean, times: number, batchesOf: (lengths: number[]) => number[][]): void => {
+  const add = (
+    texts: readonly Pick<Encoded<unknown>, 'ids'>[], training: boolean, times: number, batchesOf: (lengths: number[]) => number[][],
+  ): void => {
     const lengths = texts.map(({ ids }) => ids.length)
     for (const indices of batchesOf(lengths)) {
       const sequence = padLength(Math.max(...indices.map(i => lengths[i])), maxLength)
       const key = `${training} ${sequence}`
-      costs.set(key, { training, sequence, cost: (costs.get(key)?.cost ?? 0) + times * sequence })
+      costs.set(key, { training, sequence, cost: (costs.get(key)?.cost ?? 0) + times * sequence * rowsOf(sequence, options) })
     }
   }
   for (let epoch = 0; epoch < epochs; epoch++) {
-    add(train, true, STEP_COST, lengths => makeBatches(lengths, batchSize, stream(seed, `epoch ${epoch}`)))
+    add(train, true, STEP_COST, lengths => makeBatches(lengths, rows, stream(seed, `epoch ${epoch}`)))
   }
-  add(validation, false, epochs + 1, lengths => evaluationBatches(lengths, batchSize))
-  add(test, false, 1, lengths => evaluationBatches(lengths, batchSize))
+  add(validation, false, epochs + 1, lengths => evaluationBatches(lengths, rows))
+  add(test, false, 1, lengths => evaluationBatches(lengths, rows))
   return [...costs.values()].sort((a, b) => b.cost - a.cost || b.sequence - a.sequence)
     .map(({ training, sequence }) => ({ training, sequence }))
 }

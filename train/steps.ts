@@ -1,22 +1,28 @@
 // The compiled functions of training and evaluation: one replayed plan a batch shape.
-import { type KernelTime, type NonFiniteCause, type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable } from '../engine/index.ts'
+import {
+  type KernelTime, type NonFiniteCause, type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable,
+} from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
-import type { SequenceClassifier } from '../models/model.ts'
+import { meanOf } from '../models/losses.ts'
+import type { Model } from '../models/model.ts'
 import { type Parameter, forwardContext } from '../models/nn.ts'
 import type { AdamW, StateEntry } from './adamw.ts'
-import type { Batch } from './batches.ts'
 import { StepGuard } from './guard.ts'
+import type { Batch, Task, TaskInputs } from './task.ts'
 
-/** A batch as tensors: ids, mask, types [batch, sequence] and labels [batch], i32. */
-type BatchTensors = { readonly ids: Tensor, readonly mask: Tensor, readonly types: Tensor | undefined, readonly labels: Tensor }
+/** What a compiled function takes of a batch; `types` is there for models without segments too, and not read. */
+type BatchTensors = { readonly [Name in 'ids' | 'mask' | 'types']: Tensor } & { readonly arrays: Readonly<Record<string, Tensor>> }
 
-function tensorsOf(batch: Batch, withTypes: boolean): BatchTensors {
+function tensorsOf(batch: Batch): BatchTensors {
   const shape = [batch.batch, batch.sequence]
   return {
-    ids: tensor(batch.ids, shape), mask: tensor(batch.mask, shape),
-    types: withTypes ? tensor(batch.typeIds, shape) : undefined, labels: tensor(batch.labels),
+    ids: tensor(batch.ids, shape), mask: tensor(batch.mask, shape), types: tensor(batch.typeIds, shape),
+    arrays: Object.fromEntries(Object.entries(batch.arrays).map(([name, { data, shape }]) => [name, tensor(data, [...shape])])),
   }
 }
+
+const inputsOf = ({ config }: Model, { types, ...batch }: BatchTensors): TaskInputs =>
+  ({ ...batch, types: config.typeVocab > 0 ? types : undefined })
 
 /** Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps in a row. */
 export const LOSS_SCALE = { initial: 2 ** 15, most: 2 ** 24, least: 1, growthInterval: 200 } as const
@@ -54,7 +60,7 @@ export class LossScaler {
   }
 }
 
-/** What a step tells, read late: Σ over its batches of loss · weight, right answers, and the gradient's norm. */
+/** What a step tells, read late: for each batch its share of the loss and the task's sums, f32 [1 + sums]; and the gradient's norm. */
 export interface StepResult {
   readonly parts: readonly Tensor[]
   readonly norm: Tensor
@@ -76,23 +82,12 @@ export interface StepOptions {
   readonly skipBadSteps?: number
 }
 
-/** Number of rows whose largest logit is the label's, f32 []: rows with a negative label don't count. */
-function correct(logits: Tensor, labels: Tensor): Tensor {
-  const columns = concat(Array.from({ length: logits.shape[1] }, (_, k) => {
-    const column = logits.slice([0, k], [logits.shape[0], k + 1])
-    return column.greaterEqual(logits.max(1, true)).where(1, 0)
-      .mul(labels.equal(scalar(k, 'i32')).reshape([-1, 1]).where(1, 0))
-  }), 1)
-  return columns.sum()
-}
-
 /** One optimizer step at a time. Everything that changes from step to step is an input. */
 export class TrainingSteps {
   readonly #options: StepOptions
   readonly #optimizer: AdamW
   readonly #scaler: LossScaler | undefined
   readonly #guard = new StepGuard()
-  readonly #withTypes: boolean
   readonly #sums: readonly Variable[]
   /** The loss of the batches so far, where several make a step. */
   readonly #loss: Variable = variable({ shape: [], dtype: 'f32' }, 'loss')
@@ -100,10 +95,11 @@ export class TrainingSteps {
   readonly #part
   readonly #finish
 
-  private constructor(model: SequenceClassifier, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions) {
+  private constructor(
+    model: Model, task: Task<never>, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions,
+  ) {
     this.#options = options
     this.#optimizer = optimizer
-    this.#withTypes = model.config.typeVocab > 0
     const scaler = options.scaleLoss ? new LossScaler() : undefined
     this.#scaler = scaler
     this.#sums = options.accumulate > 1 ? optimizer.accumulators() : []
@@ -112,13 +108,13 @@ export class TrainingSteps {
     const gradients = (batch: BatchTensors, step: Tensor, weight: Tensor): { flat: Tensor[], loss: Tensor, told: Tensor } => {
       const layers: Tensor[] = []
       const context = forwardContext({ training: true, seed: options.seed, step, onLayer: hidden => { layers.push(hidden) } })
-      const { logits, loss } = model.lossAndLogits(batch.ids, batch.mask, batch.types, batch.labels, context)
-      const weighted = loss.mul(weight)
+      const { losses, sums } = task.forward(model, inputsOf(model, batch), context)
+      const weighted = meanOf(losses).mul(weight)
       const scaled = scaler ? weighted.mul(lossScale()) : weighted
       // The last layer's are needed as soon as they are made.
       const boundaries = options.recompute ? layers.slice(0, -1) : []
       const flat = optimizer.flatten(parameters, grad(scaled, parameters.map(p => p.tensor), undefined, boundaries))
-      return { flat, loss: weighted, told: concat([weighted.reshape([1]), correct(logits, batch.labels).reshape([1])]) }
+      return { flat, loss: weighted, told: concat([weighted, ...task.sums.map(name => sums[name])].map(each => each.reshape([1]))) }
     }
     const guard = this.#guard
     const apply = (flat: readonly Tensor[], hyper: Tensor, loss: Tensor): { norm: Tensor, left: Tensor } => {
@@ -146,8 +142,10 @@ export class TrainingSteps {
     this.#finish = compile((hyper: Tensor) => apply(this.#sums.map(sum => sum.tensor), hyper, this.#loss.tensor))
   }
 
-  static async over(model: SequenceClassifier, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions): Promise<TrainingSteps> {
-    const steps = new TrainingSteps(model, parameters, optimizer, options)
+  static async over<Target, M extends Model>(
+    model: M, task: Task<Target, M>, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions,
+  ): Promise<TrainingSteps> {
+    const steps = new TrainingSteps(model, task, parameters, optimizer, options)
     await steps.#scaler?.initialise()
     await steps.begin(options.skipBadSteps ?? 0, 0)
     return steps
@@ -162,7 +160,7 @@ export class TrainingSteps {
   async run(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
     const hyper = this.#optimizer.hyper(t, lr)
     if (this.#options.accumulate === 1) {
-      const { told, norm, left } = await this.#whole(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+      const { told, norm, left } = await this.#whole(tensorsOf(batches[0]), number(micro), hyper)
       return { parts: [told], norm, left }
     }
     const parts: Tensor[] = []
@@ -173,9 +171,9 @@ export class TrainingSteps {
 
   /** What each batch of a step is run with. Every example of the step counts the same, those of a short last batch too. */
   #partArguments(batches: readonly Batch[], micro: number): [BatchTensors, Tensor, Tensor, Tensor][] {
-    const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
+    const total = batches.reduce((sum, batch) => sum + batch.weight, 0)
     return batches.map((batch, i) =>
-      [tensorsOf(batch, this.#withTypes), number(micro + i), tensor(batch.rows / rows), number(i === 0 ? 1 : 0)])
+      [tensorsOf(batch), number(micro + i), tensor(total > 0 ? batch.weight / total : 0), number(i === 0 ? 1 : 0)])
   }
 
   /**
@@ -184,7 +182,7 @@ export class TrainingSteps {
    */
   async diagnose(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<NonFiniteCause | undefined> {
     const hyper = this.#optimizer.hyper(t, lr)
-    if (this.#options.accumulate === 1) return this.#whole.diagnose(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+    if (this.#options.accumulate === 1) return this.#whole.diagnose(tensorsOf(batches[0]), number(micro), hyper)
     for (const args of this.#partArguments(batches, micro)) {
       const cause = await this.#part.diagnose(...args)
       if (cause) return cause
@@ -203,7 +201,7 @@ export class TrainingSteps {
   async profile(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
     const hyper = this.#optimizer.hyper(t, lr)
     if (this.#options.accumulate === 1) {
-      const { result: { told, norm, left }, kernels } = await this.#whole.profile(tensorsOf(batches[0], this.#withTypes), number(micro), hyper)
+      const { result: { told, norm, left }, kernels } = await this.#whole.profile(tensorsOf(batches[0]), number(micro), hyper)
       return { parts: [told], norm, left, kernels }
     }
     const kernels: KernelTime[] = []
@@ -224,7 +222,7 @@ export class TrainingSteps {
 
   /** Plans a step over batches of this shape without running it. */
   async prepare(batch: Batch): Promise<PlanSummary> {
-    const tensors = tensorsOf(batch, this.#withTypes)
+    const tensors = tensorsOf(batch)
     const hyper = this.#optimizer.hyper(1, 0)
     if (this.#options.accumulate === 1) return this.#whole.prepare(tensors, number(0), hyper)
     const [part, finish] = [await this.#part.prepare(tensors, number(0), tensor(1), number(1)), await this.#finish.prepare(hyper)]
@@ -247,31 +245,37 @@ export class TrainingSteps {
 
 const number = (value: number): Tensor => tensor(Uint32Array.of(value), [])
 
-/** Losses f32 [batch] and logits f32 [batch, labels] of a batch, without dropout. */
+/** What an evaluation reads of a batch: each row's loss and weight, f32 [rows], the task's outputs and sums. */
+export interface EvaluationResult {
+  readonly losses: Tensor
+  readonly weights: Tensor
+  readonly outputs: Tensor
+  readonly sums: Readonly<Record<string, Tensor>>
+}
+
+/** The forward pass of a task, without dropout. */
 export class EvaluationStep {
-  readonly #withTypes: boolean
   readonly #run
 
-  constructor(model: SequenceClassifier) {
-    this.#withTypes = model.config.typeVocab > 0
+  constructor(model: Model, task: Task<never>) {
     this.#run = compile((batch: BatchTensors) => {
       const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') })
-      const { losses, logits } = model.lossAndLogits(batch.ids, batch.mask, batch.types, batch.labels, context)
-      return { losses, logits }
+      const { losses, outputs, sums } = task.forward(model, inputsOf(model, batch), context)
+      return { ...losses, outputs, sums }
     })
   }
 
-  async run(batch: Batch): Promise<{ losses: Tensor, logits: Tensor }> {
-    return this.#run(tensorsOf(batch, this.#withTypes))
+  async run(batch: Batch): Promise<EvaluationResult> {
+    return this.#run(tensorsOf(batch))
   }
 
   /** Where an evaluation of this batch stopped being finite. */
   async diagnose(batch: Batch): Promise<NonFiniteCause | undefined> {
-    return this.#run.diagnose(tensorsOf(batch, this.#withTypes))
+    return this.#run.diagnose(tensorsOf(batch))
   }
 
   /** Plans it for batches of this shape without running it. */
   async prepare(batch: Batch): Promise<PlanSummary> {
-    return this.#run.prepare(tensorsOf(batch, this.#withTypes))
+    return this.#run.prepare(tensorsOf(batch))
   }
 }

@@ -89,8 +89,15 @@ export interface Task<Target, M extends Model = Model> {
   collate(examples: readonly Encoded<Target>[], size: BatchSize, random: Random): Batch
   /** Traced: losses, outputs and sums of one batch. */
   forward(model: M, inputs: TaskInputs, context: ForwardContext): Forward
-  /** Figures of all examples, in the order in which they are to be shown. */
-  summarise(examples: readonly ExampleOutput<Target>[]): Figures
+  /**
+   * Figures of all examples, in the order in which they are to be shown. `means` are those of `sums` over the evaluation, for
+   * tasks whose outputs say nothing.
+   */
+  summarise(examples: readonly ExampleOutput<Target>[], means: Figures): Figures
+  /** The figure that the best evaluation is best at, unless told otherwise. */
+  readonly bestMetric: string
+  /** Figures of which less is better, besides the loss. */
+  readonly lessIsBetter?: readonly string[]
 }
 
 /** The texts of a batch, padded to `sequence` tokens and `batch` rows. Throws a RangeError as `collate` does. */

@@ -1,22 +1,24 @@
-// The training loop: epochs of length-bucketed batches, accumulation, late reading of losses, evaluation, checkpoints, the
-// best values kept. It knows no command line and prints nothing: whoever runs it listens.
-import { type KernelTime, NonFinite, type PlanSummary, UserError, currentDevice } from '../engine/index.ts'
-import type { Tensor } from '../engine/tensor.ts'
-import type { SequenceClassifier } from '../models/model.ts'
+// Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no labels,
+// no command line and no files, and prints nothing: whoever runs it listens.
+import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
+import type { Model } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
 import { AdamW, type StateEntry } from './adamw.ts'
-import type { CheckpointStore, Position } from './checkpoint-store.ts'
-import { type Batch, type Tokenised, collate, evaluationBatches, makeBatches, padLength } from './batches.ts'
-import { type BadNumber, FiniteCheck } from './guard.ts'
-import { ConfusionMatrix, predictions } from './metrics/confusion.ts'
-import { Mean, Throughput } from './metrics/running.ts'
-import { type Namer, badStep, describeCause, figure } from './non-finite.ts'
+import { type BatchingOptions, rowsOf } from './batches.ts'
+import type { Best, CheckpointStore, Position } from './checkpoint-store.ts'
+import { type Evaluation, evaluate } from './evaluation.ts'
+import { FiniteCheck } from './guard.ts'
+import type { Namer } from './non-finite.ts'
 import { stream } from './random.ts'
-import { type ScheduleName, schedule } from './schedules.ts'
+import type { ScheduleName } from './schedules.ts'
 import { type TextSets, batchShapes } from './shapes.ts'
 import { EvaluationStep, TrainingSteps } from './steps.ts'
+import type { Batch, Encoded, Task } from './task.ts'
+import { Training } from './training.ts'
 
-export interface TrainerOptions {
+export type { Evaluation } from './evaluation.ts'
+
+export interface TrainerOptions extends BatchingOptions {
   /** Peak learning rate. */
   readonly lr: number
   readonly schedule: ScheduleName
@@ -24,11 +26,8 @@ export interface TrainerOptions {
   readonly warmup: number
   readonly weightDecay: number
   readonly epochs: number
-  readonly batchSize: number
   /** Batches an optimizer step. */
   readonly accumulate: number
-  /** Longest text, in tokens. */
-  readonly maxLength: number
   /** Limit of the gradient's global norm; 0 for none. */
   readonly clip: number
   readonly seed: number
@@ -43,13 +42,18 @@ export interface TrainerOptions {
   readonly profile?: boolean
   /** Steps that may be left out because their loss or gradient is not finite; 0 when left out. */
   readonly skipBadSteps?: number
+  /** Steps between evaluations; after each epoch when left out. The last step is always followed by one. */
+  readonly evaluateEvery?: number
+  /** Ends training after so many evaluations in a row that are not better than the best; never when left out. */
+  readonly patience?: number
+  /** The figure, or `loss`, that the best evaluation is best at; the task's own when left out. */
+  readonly bestMetric?: string
 }
 
-/** What is known of a step whether it was taken or not. */
+/** What is known of a step whether it was taken or not; the task's sums, such as `accuracy`, are among it by name. */
 interface StepFigures {
   readonly step: number
   readonly epoch: number
-  readonly accuracy: number
   readonly lr: number
   readonly examples_per_second: number
   readonly tokens_per_second: number
@@ -58,26 +62,18 @@ interface StepFigures {
 
 /** One line of metrics.jsonl for a step. All numbers are finite. */
 export interface StepMetrics extends StepFigures {
+  readonly [name: string]: number
   readonly loss: number
   readonly grad_norm: number
 }
 
 /** One line of metrics.jsonl for a step that changed nothing, with those figures that are finite. */
 export interface SkippedStep extends StepFigures {
+  readonly [name: string]: number | string | undefined
   /** An overflow that a smaller loss scale mends, or a step that was allowed to be left out. */
   readonly skipped: 'overflow' | 'not finite'
   readonly loss?: number
   readonly grad_norm?: number
-}
-
-export interface Evaluation {
-  /** Mean cross-entropy. */
-  readonly loss: number
-  readonly accuracy: number
-  readonly confusion: ConfusionMatrix
-  /** Softmax of each example's logits, in the order of the examples. */
-  readonly probabilities: readonly (readonly number[])[]
-  readonly seconds: number
 }
 
 /** What a trainer tells while it works. */
@@ -93,36 +89,15 @@ export interface TrainerEvents {
   onCheckpoint?(position: Position): void
 }
 
-/** How training ended. */
+/** How training ended; `early` where patience ran out. */
 export type Outcome =
-  | { readonly kind: 'finished', readonly best: Position['best'] }
+  | { readonly kind: 'finished', readonly best: Best | null, readonly early: boolean }
   | { readonly kind: 'stopped', readonly position: Position }
 
-const CHECKPOINT_SECONDS = 30
-/** How many times its own cost a checkpoint must be apart from the next, so that writing them takes no more than 5 %. */
-const CHECKPOINT_COST_RATIO = 20
-/** Steps whose figures are not read yet. */
-const READ_LAG = 3
-/** Which step of a call to `train` is profiled: late enough for drivers to have compiled, early enough for any run. */
-const PROFILED_STEP = 3
-
-interface Pending {
-  readonly parts: readonly Tensor[]
-  readonly norm: Tensor
-  readonly left: Tensor
-  readonly batches: readonly Batch[]
-  /** Number of the first batch, for dropout. */
-  readonly micro: number
-  /** Number of the step in AdamW's count. */
-  readonly t: number
-  readonly step: number
-  readonly epoch: number
-  readonly lr: number
-}
-
-export class Trainer {
+export class Trainer<Target = unknown> {
   readonly options: TrainerOptions
   readonly optimizer: AdamW
+  readonly task: Task<Target, never>
   readonly #steps: TrainingSteps
   readonly #evaluation: EvaluationStep
   readonly #parameters: readonly Parameter[]
@@ -131,13 +106,15 @@ export class Trainer {
   #stopping = false
 
   private constructor(
-    options: TrainerOptions, model: SequenceClassifier, parameters: readonly Parameter[], optimizer: AdamW, steps: TrainingSteps,
+    options: TrainerOptions, model: Model, task: Task<Target, never>, parameters: readonly Parameter[], optimizer: AdamW,
+    steps: TrainingSteps,
   ) {
     this.options = options
     this.optimizer = optimizer
+    this.task = task
     this.#parameters = parameters
     this.#steps = steps
-    this.#evaluation = new EvaluationStep(model)
+    this.#evaluation = new EvaluationStep(model, task)
     this.#check = new FiniteCheck(this.state())
     const names = new Set(model.parameters().map(({ name }) => name))
     this.#nameOf = (variable, element) => optimizer.placeOf(variable, element) ?? (names.has(variable) ? { name: variable, element } : undefined)
@@ -147,38 +124,47 @@ export class Trainer {
    * Takes over the model's trainable parameters (settle tuning first; values that they hold move along). In f16 the
    * frozen weights' dtype is the model's business: `storeFrozenAs`.
    */
-  static async over(model: SequenceClassifier, options: TrainerOptions): Promise<Trainer> {
+  static async over<Target, M extends Model>(model: M, task: Task<Target, M>, options: TrainerOptions): Promise<Trainer<Target>> {
     const device = await currentDevice()
     const parameters = model.trainable()
     const { weightDecay, clip, seed, accumulate, precision, recompute, skipBadSteps } = options
     const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed, accumulate, scaleLoss: precision === 'f16', recompute, skipBadSteps })
-    return new Trainer(options, model, parameters, optimizer, steps)
+    const steps = await TrainingSteps.over(model, task, parameters, optimizer,
+      { seed, accumulate, scaleLoss: precision === 'f16', recompute, skipBadSteps })
+    return new Trainer(options, model, task, parameters, optimizer, steps)
   }
 
   /** What one step over batches of this length (in tokens) costs; nothing runs. */
   async plan(sequence: number): Promise<PlanSummary> {
-    const { batchSize, padId } = this.options
-    return this.#steps.prepare(collate([], [], { padId, sequence, batchSize }))
+    return this.#steps.prepare(this.#empty(sequence))
   }
 
   /** Plans what a run over such texts meets, what takes longest first, for as long as `wanted`. Nothing runs but trials of kernels. */
-  async prepare(texts: TextSets, wanted: () => boolean): Promise<void> {
-    const { batchSize, padId } = this.options
+  async prepare(texts: TextSets<Target>, wanted: () => boolean): Promise<void> {
     for (const { training, sequence } of wanted() ? batchShapes(texts, this.options) : []) {
       if (!wanted()) return
-      await (training ? this.#steps : this.#evaluation).prepare(collate([], [], { padId, sequence, batchSize }))
+      await (training ? this.#steps : this.#evaluation).prepare(this.#empty(sequence))
     }
   }
 
-  /** Optimizer steps in an epoch of so many examples. */
-  stepsPerEpoch(examples: number): number {
-    return Math.ceil(Math.ceil(examples / this.options.batchSize) / this.options.accumulate)
+  /** A batch of no examples, which has the shapes of any. */
+  #empty(sequence: number): Batch {
+    const { padId, seed } = this.options
+    return this.task.collate([], { batch: rowsOf(sequence, this.options), sequence, padId }, stream(seed, 'plan'))
+  }
+
+  /** Optimizer steps of a whole run over such examples. */
+  totalSteps(train: readonly Pick<Encoded<Target>, 'ids'>[]): number {
+    return Training.stepsOf(train, this.options).reduce((sum, steps) => sum + steps, 0)
   }
 
   /** Asks for an end after the step under way, with a checkpoint. */
   stop(): void {
     this.#stopping = true
+  }
+
+  get stopping(): boolean {
+    return this.#stopping
   }
 
   /** Everything that a checkpoint keeps. */
@@ -197,204 +183,24 @@ export class Trainer {
   }
 
   /**
-   * Trains on `train`, evaluating on `validation` (if any) before and after each epoch and keeping the best values. With `from`, goes
-   * on from that checkpoint to the same bits. In the end the best values are in place, or without `checkpoints`, which keep
-   * them, the last ones.
+   * Trains on `train`, evaluating on `validation` (if any) before training, and during it as the options say, and keeping the
+   * best values. With `from`, goes on from that checkpoint to the same bits. In the end the best values are in place, or
+   * without `checkpoints`, which keep them, the last ones.
    *
    * Throws a NonFinite at the first step that is not finite and may not be left out, where an evaluation is not, and where
    * an update left numbers that are not: nothing is kept of what such a step did, and the last checkpoint stands.
    */
   async train(
-    train: readonly Tokenised[], validation: readonly Tokenised[], checkpoints: CheckpointStore | undefined,
+    train: readonly Encoded<Target>[], validation: readonly Encoded<Target>[], checkpoints: CheckpointStore | undefined,
     events: TrainerEvents = {}, from?: Position,
   ): Promise<Outcome> {
-    const { batchSize, accumulate, epochs, seed, padId, maxLength, checkpointEvery = CHECKPOINT_SECONDS, skipBadSteps = 0 } = this.options
-    const device = await currentDevice()
-    const lengths = train.map(text => text.ids.length)
-    const perEpoch = this.stepsPerEpoch(train.length)
-    const total = perEpoch * epochs
-    const factor = schedule(this.options.schedule, { warmup: this.options.warmup, steps: total })
-    let position: Position = from ?? { step: 0, epoch: 0, stepInEpoch: 0, batches: 0, best: null }
-    if (from) {
-      await checkpoints?.load(from, this.state())
-      const bad = await this.#check.first()
-      if (bad) throw new UserError(`the checkpoint of step ${from.step} is damaged: ${this.#described(bad)}`)
-    }
-    const before = position.step
-    const skippedBefore = position.skipped ?? 0
-    let left = Math.max(0, skipBadSteps - skippedBefore)
-    await this.#steps.begin(left, before - skippedBefore)
-    let last: { step: number, loss: number, norm: number, lr: number } | undefined
-    const speed = new Throughput()
-    const pending: Pending[] = []
-    let lastCheckpoint = performance.now()
-    let checkpointCost = 0
-
-    const drain = async (leave: number): Promise<void> => {
-      while (pending.length > leave) {
-        const done = pending.shift()
-        if (!done) return
-        const told = await Promise.all(done.parts.map(part => part.data()))
-        const norm = await done.norm.item()
-        const loss = told.reduce((sum, [part]) => sum + part, 0)
-        const { step, epoch, lr, batches, micro, t } = done
-        const rows = batches.reduce((sum, batch) => sum + batch.rows, 0)
-        speed.add(rows, batches.reduce((sum, batch) => sum + batch.tokens, 0))
-        const { examplesPerSecond, tokensPerSecond } = speed.recent
-        const accuracy = told.reduce((sum, [, right]) => sum + right, 0) / rows
-        const speeds = { examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: device.buffers.bytes }
-        // As the GPU judges, which sums losses in f32.
-        if (Number.isFinite(Math.fround(loss)) && Number.isFinite(norm)) {
-          events.onStep?.({ step, epoch, loss, accuracy, lr, grad_norm: norm, ...speeds })
-          last = { step, loss, norm, lr }
-          continue
-        }
-        const leftAfter = await done.left.item()
-        const isBad = leftAfter < left
-        left = leftAfter
-        const skipped = position.skipped ?? 0
-        if (left < 0) {
-          const cause = describeCause(await this.#steps.diagnose(batches, micro, t, lr), this.#nameOf)
-          throw badStep({ step, loss, norm, lr, lossScale: await this.#steps.lossScale(), skipped }, cause)
-        }
-        if (isBad) position = { ...position, skipped: skipped + 1 }
-        const skippedFor = isBad ? 'not finite' : 'overflow'
-        const known = { ...(Number.isFinite(loss) && { loss }), ...(Number.isFinite(norm) && { grad_norm: norm }) }
-        events.onSkippedStep?.({ step, epoch, skipped: skippedFor, accuracy, lr, ...known, ...speeds })
-      }
-    }
-    // An update can overflow though its step was finite: the next step would show it, and there may be none.
-    const settle = async (): Promise<void> => {
-      await drain(0)
-      const bad = await this.#check.first()
-      if (!bad) return
-      if (!last) throw new UserError(`the weights are not finite before any step: ${this.#described(bad)}`)
-      const { step, loss, norm, lr } = last
-      throw badStep({ step, loss, norm, lr, lossScale: undefined, skipped: position.skipped ?? 0 },
-        `its update overflowed (adamw): ${this.#described(bad)}`)
-    }
-    const checkpoint = async (): Promise<void> => {
-      await settle()
-      if (!checkpoints) return
-      const start = performance.now()
-      events.onCheckpoint?.(position)
-      await checkpoints.save(position, this.state())
-      lastCheckpoint = performance.now()
-      checkpointCost = lastCheckpoint - start
-    }
-
-    if (!from) {
-      if (validation.length > 0) {
-        await events.onEvaluation?.(0, 0, await this.evaluate(validation, events, 'validation before training'), false)
-      }
-      await checkpoint()
-    }
-    while (position.epoch < epochs) {
-      const epoch = position.epoch
-      const batches = makeBatches(lengths, batchSize, stream(seed, `epoch ${epoch}`))
-      while (position.stepInEpoch < perEpoch) {
-        if (this.#stopping) {
-          await checkpoint()
-          return { kind: 'stopped', position }
-        }
-        const chosen = batches.slice(position.stepInEpoch * accumulate, (position.stepInEpoch + 1) * accumulate).map(indices => {
-          const longest = Math.max(...indices.map(i => lengths[i]))
-          return collate(train, indices, { padId, sequence: padLength(longest, maxLength), batchSize })
-        })
-        const lr = this.options.lr * factor(position.step)
-        const profiles = this.options.profile && position.step === Math.min(before + PROFILED_STEP, total) - 1
-        const step = profiles ? this.#steps.profile : this.#steps.run
-        const micro = position.batches
-        const t = position.step + 1 - skippedBefore
-        const { parts, norm, left, kernels } = await step.call(this.#steps, chosen, micro, t, lr)
-        if (kernels) await events.onProfile?.(kernels, chosen[0])
-        position = {
-          ...position, step: position.step + 1, stepInEpoch: position.stepInEpoch + 1, batches: position.batches + chosen.length,
-        }
-        pending.push({ parts, norm, left, batches: chosen, micro, t, step: position.step, epoch: epoch + 1, lr })
-        await drain(READ_LAG)
-        // Not at an epoch's end: its evaluation comes first, so that a resumed run does not tell of it twice.
-        if (position.stepInEpoch === perEpoch) break
-        const apart = checkpointEvery === 0 ? 0 : Math.max(checkpointEvery * 1000, CHECKPOINT_COST_RATIO * checkpointCost)
-        if (performance.now() - lastCheckpoint >= apart) await checkpoint()
-      }
-      await settle()
-      position = { ...position, epoch: epoch + 1, stepInEpoch: 0 }
-      if (validation.length > 0) {
-        const evaluation = await this.evaluate(validation, events, `validation after step ${position.step}`)
-        const { accuracy, loss } = evaluation
-        const { best } = position
-        const better = !best || accuracy > best.accuracy || (accuracy === best.accuracy && loss < best.loss)
-        if (better) {
-          position = { ...position, best: { epoch: epoch + 1, accuracy, loss } }
-          await checkpoints?.saveBest(this.values())
-        }
-        await events.onEvaluation?.(epoch + 1, position.step, evaluation, better)
-      }
-      await checkpoint()
-    }
-    if (this.#stopping) return { kind: 'stopped', position }
-    if (position.best && position.best.epoch !== epochs) await checkpoints?.loadBest(this.values())
-    return { kind: 'finished', best: position.best }
+    const training = new Training(this, { steps: this.#steps, check: this.#check, nameOf: this.#nameOf }, train, validation, checkpoints, events)
+    return training.run(from)
   }
 
-  /** `bert.pooler.dense.weight is NaN in element 7`. */
-  #described({ variable, element, value }: BadNumber): string {
-    const place = this.#nameOf(variable, element) ?? { name: variable, element }
-    const moment = /\.([mv])$/.exec(variable)
-    return `${place.name}${moment ? ` (moment ${moment[1]})` : ''} is ${figure(value)} in element ${place.element}`
+  /** Loss, figures and outputs on all examples. Throws a NonFinite, which begins with `what`, where one is not finite. */
+  async evaluate(examples: readonly Encoded<Target>[], events: TrainerEvents = {}, what = 'the evaluation'): Promise<Evaluation> {
+    return evaluate(this.#evaluation, this.task, examples, this.options,
+      { what, nameOf: this.#nameOf, onProgress: (done, total) => events.onEvaluationProgress?.(done, total) })
   }
-
-  /**
-   * Loss, accuracy and probabilities on all examples, without dropout. Throws a NonFinite, which begins with `what`, where an
-   * example's loss or logits are not finite.
-   */
-  async evaluate(examples: readonly Tokenised[], events: TrainerEvents = {}, what = 'the evaluation'): Promise<Evaluation> {
-    const { batchSize, padId, maxLength } = this.options
-    const start = performance.now()
-    const lengths = examples.map(text => text.ids.length)
-    const loss = new Mean()
-    const probabilities: number[][] = new Array(examples.length)
-    const waiting: { indices: number[], batch: Batch, losses: Tensor, logits: Tensor }[] = []
-    let classes = 2
-    let done = 0
-    const drain = async (leave: number): Promise<void> => {
-      while (waiting.length > leave) {
-        const next = waiting.shift()
-        if (!next) return
-        const [losses, logits] = [await next.losses.data(), await next.logits.data()]
-        classes = next.logits.shape[1]
-        for (const [row, index] of next.indices.entries()) {
-          const scores = Array.from(logits.subarray(row * classes, (row + 1) * classes))
-          if (![losses[row], ...scores].every(Number.isFinite)) {
-            const cause = describeCause(await this.#evaluation.diagnose(next.batch), this.#nameOf)
-            throw new NonFinite(`${what} is not finite: example ${index + 1} of ${examples.length} has loss ${figure(losses[row])} `
-              + `and logits ${scores.slice(0, 4).map(figure).join(', ')}${classes > 4 ? ', …' : ''}; ${cause}`)
-          }
-          loss.add(losses[row])
-          probabilities[index] = softmax(scores)
-        }
-        done += next.indices.length
-        events.onEvaluationProgress?.(done, examples.length)
-      }
-    }
-    for (const indices of evaluationBatches(lengths, batchSize)) {
-      const sequence = padLength(Math.max(...indices.map(i => lengths[i])), maxLength)
-      const batch = collate(examples, indices, { padId, sequence, batchSize })
-      const { losses, logits } = await this.#evaluation.run(batch)
-      waiting.push({ indices, batch, losses, logits })
-      await drain(READ_LAG)
-    }
-    await drain(0)
-    const confusion = new ConfusionMatrix(classes)
-    confusion.add(examples.map(text => text.label), predictions(probabilities.flat(), classes))
-    return { loss: loss.value, accuracy: confusion.accuracy, confusion, probabilities, seconds: (performance.now() - start) / 1000 }
-  }
-}
-
-function softmax(logits: readonly number[]): number[] {
-  const most = Math.max(...logits)
-  const powers = logits.map(x => Math.exp(x - most))
-  const sum = powers.reduce((a, b) => a + b, 0)
-  return powers.map(p => p / sum)
 }

@@ -6,6 +6,7 @@ import { BertEncoder } from '../../models/bert.ts'
 import { attachLora, createModel, forwardContext, parseConfig, type ModelConfig, type Parameter } from '../../models/index.ts'
 import { AdamW } from '../../train/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 import { chooseKernels } from '../adapter.ts'
 import { type Answers, type Loaded, type Open, TUNING } from './engine.ts'
 import {
@@ -122,13 +123,14 @@ async function training(config: BertConfig): Promise<Loaded> {
   await fill(model.parameters(), [...frozen, ...lora])
   const { limits } = (await currentDevice()).gpu
   const optimizer = await AdamW.over(parameters, { ...ADAM, weightDecay: 0, maxArenaBytes: limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: false })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: false })
   const losses: number[] = []
   return {
     async run() {
       const { batch, sequence } = config
-      const { types, ...tokens } = tokenBatch(config, losses.length)
-      const whole = { ...tokens, typeIds: types, rows: batch, batch, sequence, tokens: batch * sequence }
+      const { types, labels, ...tokens } = tokenBatch(config, losses.length)
+      const arrays = { labels: { data: labels, shape: [batch] } }
+      const whole = { ...tokens, typeIds: types, arrays, weight: batch, count: batch, rows: batch, batch, sequence, tokens: batch * sequence }
       const { parts: [told] } = await steps.run([whole], losses.length, losses.length + 1, config.lr)
       losses.push((await told.data())[0])
     },

@@ -5,6 +5,7 @@ import { currentDevice } from '../../engine/node/index.ts'
 import { DistilBertForSequenceClassification, attachLora, initialise, parseConfig } from '../../models/index.ts'
 import { AdamW } from '../../train/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 
 afterAll(async () => (await currentDevice()).close())
 
@@ -28,18 +29,21 @@ test('losses and gradient norms of five steps agree, and there are three times a
   const parameters = fused.trainable()
   const { limits } = (await currentDevice()).gpu
   const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: CLIP, maxArenaBytes: limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(fused, parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: false })
+  const steps = await TrainingSteps.over(fused, classesTask(), parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: false })
   const elementary = new ElementaryStep(plain, { clip: CLIP, weightDecay: 0.01, seed: 0 })
 
   const [rows, sequence] = [3, 8]
   const ids = Int32Array.from({ length: rows * sequence }, (_, i) => (7 * i + 3) % 50)
   const mask = Int32Array.from(ids, (_, i) => (i % sequence < 5 + Math.floor(i / sequence) ? 1 : 0))
   const labels = Int32Array.of(0, 1, 1)
-  const batch = { ids, mask, labels, typeIds: new Int32Array(ids.length), rows, batch: rows, sequence, tokens: ids.length }
+  const batch = {
+    ids, mask, typeIds: new Int32Array(ids.length), arrays: { labels: { data: labels, shape: [rows] } }, weight: rows, count: rows, rows,
+    batch: rows, sequence, tokens: ids.length,
+  }
   for (let t = 1; t <= 5; t++) {
     const { parts: [told], norm } = await steps.run([batch], t, t, 0.01)
     const wanted = { loss: (await told.data())[0], norm: await norm.item() }
-    const got = await elementary.run(batch, t, t, 0.01)
+    const got = await elementary.run({ ...batch, labels }, t, t, 0.01)
     expect(wanted.norm).toBeGreaterThan(CLIP)
     expect(Math.abs(got.loss - wanted.loss) / wanted.loss, `loss of step ${t}`).toBeLessThan(1e-5)
     expect(Math.abs(got.norm - wanted.norm) / wanted.norm, `norm of step ${t}`).toBeLessThan(1e-4)

@@ -9,12 +9,15 @@ import { createModel, setTuning } from '../../models/index.ts'
 import type { SequenceClassifier, TargetWord } from '../../models/model.ts'
 import { openSafetensors } from '../../models/node/files.ts'
 import { AdamW, type AdamWOptions } from '../../train/adamw.ts'
-import { type Tokenised, collate, padLength } from '../../train/batches.ts'
+import { padLength } from '../../train/batches.ts'
+import type { Encoded } from '../../train/task.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 import { schedule } from '../../train/schedules.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { type StepMetrics, Trainer } from '../../train/trainer.ts'
 import { expectWithin, largestDifference } from '../support/differences.ts'
 import { fillByPattern, patternBatch, patternWords } from '../support/pattern.ts'
+import { collate } from '../support/training.ts'
 
 interface Case {
   readonly name: string
@@ -60,14 +63,14 @@ async function modelOf({ name, family, seed, config, lora: { targets, ...lora } 
   return model
 }
 
-function examplesOf({ name, examples, longest }: Case, { config }: SequenceClassifier): Tokenised[] {
+function examplesOf({ name, examples, longest }: Case, { config }: SequenceClassifier): Encoded<number>[] {
   const lengths = Array.from(patternWords(`${name}.lengths`, examples), word => 3 + word % (longest - 2))
   const all = patternBatch({ name, lengths, sequence: longest },
     { vocabulary: config.vocabSize, types: config.typeVocab, classes: config.labels.length })
   return lengths.map((length, row) => ({
     ids: all.ids.subarray(row * longest, row * longest + length),
     typeIds: all.types.subarray(row * longest, row * longest + length),
-    label: all.labels[row],
+    target: all.labels[row],
   }))
 }
 
@@ -107,7 +110,7 @@ async function train(one: Case, slip: Slip = {}, until = OPTIONS.steps): Promise
     weightDecay: OPTIONS.weightDecay, clip: one.clip ?? OPTIONS.clip, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize, ...slip.optimizer,
   })
   const accumulate = slip.accumulate ?? OPTIONS.accumulate
-  const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 0, accumulate, scaleLoss: false })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 0, accumulate, scaleLoss: false })
   const factor = schedule('linear', { warmup: slip.warmup ?? OPTIONS.warmup, steps: OPTIONS.steps })
   const losses: number[] = []
   const norms: number[] = []
@@ -191,7 +194,7 @@ describe('fifty steps with PEFT and PyTorch', () => {
 test('the training loop itself goes the same way where each epoch is one step over all examples', async context => {
   const one = caseOf('bert, 7 examples')
   const model = await modelOf(one)
-  const trainer = await Trainer.over(model, {
+  const trainer = await Trainer.over(model, classesTask(), {
     ...OPTIONS, clip: one.clip ?? OPTIONS.clip, schedule: 'linear', warmup: OPTIONS.warmup / OPTIONS.steps, epochs: OPTIONS.steps, batchSize: OPTIONS.rows,
     maxLength: one.longest, seed: 3, precision: 'f32', padId: 0,
   })

@@ -1,5 +1,6 @@
 // A process that trains a tiny model for 1,100 steps and prints, for every hundredth, a line of JSON: what it holds then.
 import { currentDevice } from '../../engine/node/index.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 import { Trainer } from '../../train/trainer.ts'
 import { collect } from './collect.ts'
 import { ONE_LAYER, OPTIONS, reviews, tinyModel } from './training.ts'
@@ -16,7 +17,7 @@ export interface Holding {
 
 if (import.meta.main) {
   const device = await currentDevice()
-  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), { ...OPTIONS, epochs: 110, batchSize: 4 })
+  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), { ...OPTIONS, epochs: 110, batchSize: 4 })
   await trainer.train(reviews(40, 1, { shortest: 3, longest: 6 }), [], undefined, {
     onStep: ({ step }) => {
       if (step % 100 !== 0) return

@@ -1,16 +1,17 @@
 // What the tests of training train: small models on small reviews.
 import { createModel, initialise, setTuning } from '../../models/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
-import type { Tokenised } from '../../train/batches.ts'
+import type { Batch, Encoded } from '../../train/task.ts'
+import { collateClasses } from '../../train/tasks/classes.ts'
 import type { TrainerOptions } from '../../train/trainer.ts'
 import { TINY_WORDS, tinyModelConfig, tinyReviews } from './tiny.ts'
 
 const [CLS, SEP] = ['[CLS]', '[SEP]'].map(word => TINY_WORDS.indexOf(word))
 
 /** Tiny reviews, split at spaces: half of each label, one word in each decides. */
-export function reviews(count: number, seed: number, lengths: { shortest?: number, longest?: number } = {}): Tokenised[] {
+export function reviews(count: number, seed: number, lengths: { shortest?: number, longest?: number } = {}): Encoded<number>[] {
   return tinyReviews(count, { seed, ...lengths }).map(({ text, label }) =>
-    ({ ids: [CLS, ...text.split(' ').map(word => TINY_WORDS.indexOf(word)), SEP], label }))
+    ({ ids: [CLS, ...text.split(' ').map(word => TINY_WORDS.indexOf(word)), SEP], target: label }))
 }
 
 export const OPTIONS: TrainerOptions = {
@@ -33,3 +34,11 @@ export async function tinyModel(
 /** Half the time a step, for the tests of many. */
 export const ONE_LAYER = { num_hidden_layers: 1 }
 export const NO_DROPOUT = { hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 }
+
+/** A batch of the examples at `indices`. */
+export function collate(
+  examples: readonly Encoded<number>[], indices: readonly number[],
+  { padId, sequence, batchSize }: { readonly padId: number, readonly sequence: number, readonly batchSize: number },
+): Batch {
+  return collateClasses(indices.map(index => examples[index]), { batch: batchSize, sequence, padId })
+}

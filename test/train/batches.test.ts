@@ -2,8 +2,9 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { IGNORED } from '../../models/index.ts'
-import { collate, evaluationBatches, makeBatches, padLength } from '../../train/batches.ts'
+import { evaluationBatches, makeBatches, padLength, rowsFor } from '../../train/batches.ts'
 import { stream } from '../../train/random.ts'
+import { collate } from '../support/training.ts'
 
 const lengthLists = fc.array(fc.integer({ min: 1, max: 512 }), { maxLength: 300 })
 const batchSizes = fc.integer({ min: 1, max: 33 })
@@ -98,6 +99,33 @@ describe('padded lengths', () => {
   })
 })
 
+describe('batches by tokens', () => {
+  const budget = { batchSize: 1, batchTokens: 512, maxLength: 256 }
+
+  test('hold every example once, and no more tokens than asked for, padding included', () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 200 }), fc.nat(), (lengths, seed) => {
+        for (const batches of [makeBatches(lengths, rowsFor(budget), stream(seed, 'epoch')), evaluationBatches(lengths, rowsFor(budget))]) {
+          expect(batches.flat().toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i))
+          for (const batch of batches) {
+            const sequence = padLength(Math.max(...batch.map((i) => lengths[i])), 256)
+            expect(batch.length * sequence).toBeLessThanOrEqual(512)
+          }
+        }
+      }),
+    )
+  })
+
+  test('hold a text that is longer than the budget alone', () => {
+    expect(evaluationBatches([200, 100, 8], rowsFor({ ...budget, batchTokens: 128 }))).toEqual([[0], [1], [2]])
+  })
+
+  test('are fewer where texts are short', () => {
+    const batches = (length: number): number => evaluationBatches(new Array<number>(64).fill(length), rowsFor(budget)).length
+    expect([batches(8), batches(64), batches(256)]).toEqual([1, 8, 32])
+  })
+})
+
 describe('collating', () => {
   test('keeps each token, its segment and its label in place, and masks all else', () => {
     const text = fc
@@ -110,7 +138,7 @@ describe('collating', () => {
         const tokenised = texts.map(({ tokens, label, typed }) => ({
           ids: tokens.map(([id]) => id),
           ...(typed ? { typeIds: tokens.map(([, type]) => type) } : {}),
-          label,
+          target: label,
         }))
         const indices = texts.map((_, i) => texts.length - 1 - i)
         const sequence = Math.max(...tokenised.map(({ ids }) => ids.length)) + slack
@@ -119,7 +147,7 @@ describe('collating', () => {
         expect(batch.tokens).toBe(tokenised.reduce((sum, { ids }) => sum + ids.length, 0))
         for (let row = 0; row < batch.batch; row++) {
           const source = row < indices.length ? tokenised[indices[row]] : undefined
-          expect(batch.labels[row]).toBe(source?.label ?? IGNORED)
+          expect(batch.arrays.labels.data[row]).toBe(source?.target ?? IGNORED)
           for (let i = 0; i < sequence; i++) {
             const inside = source !== undefined && i < source.ids.length
             const at = row * sequence + i
@@ -133,8 +161,8 @@ describe('collating', () => {
   })
 
   test('a text or a batch that does not fit is refused', () => {
-    const tokenised = [{ ids: [1, 2, 3], label: 0 }]
-    expect(() => collate(tokenised, [0], { padId: 0, sequence: 2, batchSize: 1 })).toThrow('Text 0 has 3 tokens')
+    const tokenised = [{ ids: [1, 2, 3], target: 0 }]
+    expect(() => collate(tokenised, [0], { padId: 0, sequence: 2, batchSize: 1 })).toThrow('Text 0 of the batch has 3 tokens')
     expect(() => collate(tokenised, [0, 0], { padId: 0, sequence: 4, batchSize: 1 })).toThrow('2 rows do not fit')
   })
 })

@@ -2,9 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Compiled, type Tensor, compile, currentDevice, scalar, tensor } from '../../engine/node/index.ts'
 import { AdamW } from '../../train/adamw.ts'
-import { collate } from '../../train/batches.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 import { LOSS_SCALE, LossScaler, TrainingSteps } from '../../train/steps.ts'
-import { NO_DROPOUT, ONE_LAYER, reviews, tinyModel } from '../support/training.ts'
+import { NO_DROPOUT, ONE_LAYER, collate, reviews, tinyModel } from '../support/training.ts'
 
 afterAll(async () => (await currentDevice()).close())
 
@@ -68,7 +68,7 @@ describe('AdamW', () => {
         await lora?.b.write(Float32Array.from({ length: lora.b.size }, (_, i) => 0.1 * Math.sin(i)))
       }
       const optimizer = await AdamW.over(model.trainable(), { weightDecay: 0.01, clip: 1, maxArenaBytes: 2 ** 24 })
-      const training = await TrainingSteps.over(model, model.trainable(), optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
+      const training = await TrainingSteps.over(model, classesTask(), model.trainable(), optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
       const scale = training.state().find(({ name }) => name === 'loss_scale')
       for (let t = 1; t <= steps; t++) {
         await scale?.variable.write(Float32Array.of(overflowing.includes(t) ? 3e38 : 1024))

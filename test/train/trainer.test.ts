@@ -11,11 +11,11 @@ import { openAdapter } from '../../models/node/peft.ts'
 import { AdamW, type StateEntry } from '../../train/adamw.ts'
 import type { Position } from '../../train/checkpoint-store.ts'
 import { Checkpoints } from '../../train/node/run/checkpoints.ts'
-import { collate } from '../../train/batches.ts'
 import { TrainingSteps } from '../../train/steps.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 import { type StepMetrics, Trainer } from '../../train/trainer.ts'
 import { evaluation, golden, goldenConfig, goldenJson, integers } from '../support/models.ts'
-import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, reviews, tinyModel } from '../support/training.ts'
+import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, collate, reviews, tinyModel } from '../support/training.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -82,7 +82,7 @@ test('two batches accumulated make the step that one of both would', async () =>
     const parameters = model.trainable()
     const { gpu } = await currentDevice()
     const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
+    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
     for (let t = 1; t <= 3; t++) {
       const batches = Array.from({ length: accumulate }, (_, i) => {
         const first = (t - 1) * 8 + i * batchSize
@@ -109,7 +109,7 @@ test('a short last batch counts by its examples', async () => {
     const parameters = model.trainable()
     const { gpu } = await currentDevice()
     const optimizer = await AdamW.over(parameters, { weightDecay: 0, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
+    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
     const batches = Array.from({ length: accumulate }, (_, i) => collate(
       train, Array.from({ length: Math.min(batchSize, 12 - i * batchSize) }, (_, k) => i * batchSize + k), { padId: 0, sequence: 16, batchSize },
     ))
@@ -125,7 +125,7 @@ test('an overflow of the scaled loss skips the step and halves the scale, and tr
   const parameters = model.trainable()
   const { gpu } = await currentDevice()
   const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
   const scale = steps.state().find(({ name }) => name === 'loss_scale')
   if (!scale) throw new Error('no loss scale')
   const batch = collate(reviews(8, 1), [0, 1, 2, 3, 4, 5, 6, 7], { padId: 0, sequence: 16, batchSize: 8 })
@@ -150,7 +150,7 @@ describe('half precision', () => {
     const parameters = model.trainable()
     const { gpu } = await currentDevice()
     const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: precision === 'f16' })
+    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: precision === 'f16' })
     const lossScale = steps.state().find(({ name }) => name === 'loss_scale')
     if (scale !== undefined) await lossScale?.variable.write(Float32Array.of(scale))
     const train = reviews(64, 1)
@@ -189,13 +189,13 @@ describe('half precision', () => {
 
 describe('the trainer', () => {
   test.each<[Tune, number, number]>([['full', 2e-3, 8], ['lora', 1e-2, 12]])('learns a small task, tuning %s', async (tune, lr, epochs) => {
-    const trainer = await Trainer.over(await tinyModel(tune, ONE_LAYER), { ...OPTIONS, lr, epochs })
+    const trainer = await Trainer.over(await tinyModel(tune, ONE_LAYER), classesTask(), { ...OPTIONS, lr, epochs })
     const told: StepMetrics[] = []
     const evaluations: { epoch: number, accuracy: number, best: boolean }[] = []
     const [train, validation, test] = [reviews(256, 1), reviews(64, 2), reviews(64, 3)]
     const { kind, ...outcome } = await trainer.train(train, validation, undefined, {
       onStep: metrics => void told.push(metrics),
-      onEvaluation: (epoch, _, { accuracy }, best) => void evaluations.push({ epoch, accuracy, best }),
+      onEvaluation: (epoch, _, { figures: { accuracy = NaN } }, best) => void evaluations.push({ epoch, accuracy, best }),
     })
     expect(kind).toBe('finished')
     expect(told.map(({ step }) => step)).toEqual(Array.from({ length: 32 * epochs }, (_, i) => i + 1))
@@ -203,16 +203,16 @@ describe('the trainer', () => {
     expect(told.slice(0, 3).map(line => line.lr * Math.ceil(3.2 * epochs) / lr)).toEqual([0, expect.closeTo(1), expect.closeTo(2)])
     expect(evaluations.map(({ epoch }) => epoch)).toEqual(Array.from({ length: epochs + 1 }, (_, i) => i))
     expect(evaluations[0].accuracy).toBeLessThan(0.75)
-    const { accuracy, confusion, probabilities } = await trainer.evaluate(test)
-    expect(accuracy).toBeGreaterThanOrEqual(0.95)
-    expect(confusion.accuracy).toBe(accuracy)
-    probabilities.forEach(p => expect(p[0] + p[1]).toBeCloseTo(1, 6))
+    const { figures, outputs } = await trainer.evaluate(test)
+    expect(figures.accuracy).toBeGreaterThanOrEqual(0.95)
+    const right = test.filter(({ target }, i) => Number(outputs[i][1] > outputs[i][0]) === target).length
+    expect(figures.accuracy).toBe(right / test.length)
     const best = Math.max(...evaluations.slice(1).map(e => e.accuracy))
-    expect(outcome).toMatchObject({ best: { accuracy: best } })
+    expect(outcome).toMatchObject({ best: { score: best }, early: false })
   })
 
   test('keeps the best values of all epochs', async () => {
-    const trainer = await Trainer.over(await tinyModel('full'), { ...OPTIONS, epochs: 3 })
+    const trainer = await Trainer.over(await tinyModel('full'), classesTask(), { ...OPTIONS, epochs: 3 })
     const checkpoints = new Checkpoints(join(folder, 'best'))
     const validation = reviews(32, 2)
     let atBest: Record<string, number[]> = {}
@@ -222,7 +222,7 @@ describe('the trainer', () => {
     const outcome = await trainer.train(labelled, validation, checkpoints, {
       onEvaluation: async (epoch, _step, _evaluation, best) => {
         if (epoch > 0 && best) atBest = await valuesOf(trainer.values())
-        if (epoch === 1) labelled.forEach((text, i) => { text.label = 1 - train[i].label })
+        if (epoch === 1) labelled.forEach((text, i) => { text.target = 1 - train[i].target })
       },
     })
     expect(outcome.kind).toBe('finished')
@@ -234,12 +234,12 @@ describe('the trainer', () => {
     const train = reviews(128, 1)
     const validation = reviews(16, 2)
     const options = { ...OPTIONS, accumulate: 2 }
-    const whole = await Trainer.over(await tinyModel('lora'), options)
+    const whole = await Trainer.over(await tinyModel('lora'), classesTask(), options)
     const lines: StepMetrics[] = []
     await whole.train(train, validation, new Checkpoints(join(folder, 'whole')), { onStep: line => void lines.push(line) })
 
     const checkpoints = new Checkpoints(join(folder, 'stopped'))
-    const first = await Trainer.over(await tinyModel('lora'), options)
+    const first = await Trainer.over(await tinyModel('lora'), classesTask(), options)
     const again: StepMetrics[] = []
     // Told of a step, the trainer has begun some more, which it finishes.
     const stopped = await first.train(train, validation, checkpoints, {
@@ -253,7 +253,7 @@ describe('the trainer', () => {
     expect(stopped.position.stepInEpoch).toBeGreaterThan(0)
     expect(await checkpoints.latest()).toEqual(stopped.position)
 
-    const second = await Trainer.over(await tinyModel('lora'), options)
+    const second = await Trainer.over(await tinyModel('lora'), classesTask(), options)
     await second.train(train, validation, checkpoints, { onStep: line => void again.push(line) }, stopped.position)
     expect(await valuesOf(second.state())).toEqual(await valuesOf(whole.state()))
     const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) => ({ step, epoch, loss, accuracy, lr, grad_norm })
@@ -262,7 +262,7 @@ describe('the trainer', () => {
 
   test('keeps the last two checkpoints, and never half of one', async () => {
     const checkpoints = new Checkpoints(join(folder, 'kept'))
-    const trainer = await Trainer.over(await tinyModel('lora'), { ...OPTIONS, epochs: 1, checkpointEvery: 0 })
+    const trainer = await Trainer.over(await tinyModel('lora'), classesTask(), { ...OPTIONS, epochs: 1, checkpointEvery: 0 })
     const seen: Position[] = []
     await trainer.train(reviews(32, 1), [], checkpoints, { onCheckpoint: position => void seen.push(position) })
     expect(seen.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])

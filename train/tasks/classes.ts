@@ -2,8 +2,9 @@
 import { range, type Tensor } from '../../engine/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
 import type { ForwardContext } from '../../models/nn.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
+import { measured } from './results.ts'
 
 /** Texts, and `labels` i32 [batch] of class numbers; rows past the last example are ignored. */
 export function collateClasses(
@@ -41,4 +42,17 @@ export function forwardClasses(
 ): Forward {
   const logits = model.logits(ids, mask, types, context)
   return { losses: classificationLoss(logits, labels, options), outputs: logits, sums: { accuracy: countCorrect(logits, labels) } }
+}
+
+/** Two classes without names. */
+const TWO = ['0', '1'] as const
+
+/** The task of one label a text, of two classes where no labels are given. */
+export function classesTask({ labels = TWO, ...options }: CrossEntropyOptions & { readonly labels?: readonly string[] } = {}): Task<number, SequenceClassifier> {
+  return {
+    ...measured('classes', labels),
+    sums: ['accuracy'],
+    collate: (examples, size) => collateClasses(examples, size, options),
+    forward: (model, inputs, context) => forwardClasses(model, inputs, context, options),
+  }
 }

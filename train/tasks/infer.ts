@@ -159,7 +159,7 @@ function checkFits(examples: readonly Labelled[], labels: readonly string[]): vo
 }
 
 /** A label as the number, or the numbers, that a task trains on. */
-export type Target = number | Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>
+export type Target = number | ArrayLike<number>
 
 /**
  * The target of a label: a class number; 0 or 1 for each of several labels; the number itself; or the class number of each

@@ -2,7 +2,8 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type BinaryOptions, multiLabelLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
+import { measured } from './results.ts'
 
 /** Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example. */
 export function collateLabels(examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, labels: number): Batch {
@@ -34,5 +35,17 @@ export function forwardLabels(
   return {
     losses: multiLabelLoss(logits, wanted, counts, options), outputs: logits,
     sums: { accuracy: right.mean(1).mul(counts).sum() },
+  }
+}
+
+/** The task of several labels at once; `classWeights` are factors for the positive part of each. */
+export function labelsTask(
+  { labels, classWeights: positiveWeights, labelSmoothing }: { readonly labels: readonly string[], readonly classWeights?: readonly number[], readonly labelSmoothing?: number },
+): Task<ArrayLike<number>, SequenceClassifier> {
+  return {
+    ...measured('labels', labels),
+    sums: ['accuracy'],
+    collate: (examples, size) => collateLabels(examples, size, labels.length),
+    forward: (model, inputs, context) => forwardLabels(model, inputs, context, { positiveWeights, labelSmoothing }),
   }
 }

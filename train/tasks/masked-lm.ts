@@ -103,6 +103,7 @@ export function maskedTask(options: MaskedOptions): Task<undefined, BertForMaske
     sums: ['accuracy'],
     collate: (examples, size, random) => collateMasked(examples, size, random, options),
     forward: forwardMasked,
-    summarise: (_examples: readonly ExampleOutput<undefined>[]): Figures => ({}),
+    bestMetric: 'loss',
+    summarise: (_examples: readonly ExampleOutput<undefined>[], means: Figures): Figures => means,
   }
 }

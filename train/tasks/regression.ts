@@ -2,8 +2,9 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { regressionLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
 import { countsOf, rowCounts } from './labels.ts'
+import { measured } from './results.ts'
 
 /** Texts, `wanted` f32 [batch] of numbers, and `counts` f32 [batch]: 1 for an example. */
 export function collateNumbers(examples: readonly Encoded<number>[], size: BatchSize): Batch {
@@ -22,4 +23,9 @@ export function forwardNumbers(
 ): Forward {
   const predictions = model.logits(ids, mask, types, context)
   return { losses: regressionLoss(predictions, wanted, counts), outputs: predictions, sums: {} }
+}
+
+/** The task of a number a text. */
+export function regressionTask(): Task<number, SequenceClassifier> {
+  return { ...measured('regression', ['LABEL_0']), sums: [], collate: collateNumbers, forward: forwardNumbers }
 }

@@ -3,8 +3,9 @@
 import type { TokenClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type TaskInputs, collateTexts } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
 import { countCorrect, countOf } from './classes.ts'
+import { measured } from './results.ts'
 
 /** Texts, and `labels` i32 [batch, sequence] of class numbers; −100 where a token has none, and on padding. */
 export function collateTokens(
@@ -28,5 +29,15 @@ export function forwardTokens(
   return {
     losses: classificationLoss(logits, flat, options), outputs: logits.reshape([batch, -1]),
     sums: { accuracy: countCorrect(logits, flat) },
+  }
+}
+
+/** The task of a label a token. */
+export function tokensTask({ labels, ...options }: CrossEntropyOptions & { readonly labels: readonly string[] }): Task<ArrayLike<number>, TokenClassifier> {
+  return {
+    ...measured('tokens', labels),
+    sums: ['accuracy'],
+    collate: (examples, size) => collateTokens(examples, size, options),
+    forward: (model, inputs, context) => forwardTokens(model, inputs, context, options),
   }
 }

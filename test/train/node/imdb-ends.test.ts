@@ -9,13 +9,14 @@ import { createModel, loadWeights, parseConfig } from '../../../models/index.ts'
 import { openWeights, readJson } from '../../../models/node/files.ts'
 import { openAdapter } from '../../../models/node/peft.ts'
 import { loadTokenizer } from '../../../models/node/tokenizer.ts'
-import { collate } from '../../../train/batches.ts'
+import { classesTask } from '../../../train/tasks/classes.ts'
 import { loadReviews } from '../../../train/node/data/reviews.ts'
 import { settle } from '../../../train/node/jobs/job.ts'
 import { parseOptions } from '../../../train/node/cli/options.ts'
 import { EvaluationStep } from '../../../train/steps.ts'
 import { type Workplace, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
 import { imdb } from '../../support/tiny.ts'
+import { collate } from '../../support/training.ts'
 
 let place: Workplace
 beforeAll(async () => { place = await makeWorkplace('ends') })
@@ -148,9 +149,9 @@ test('a model without a file is left beside its adapter, and with it computes wh
   await openAdapter(path, model)
   const tokenizer = await loadTokenizer(base)
   const { test: all } = await loadReviews(place.reviews)
-  const texts = all.map(({ text, label }) => ({ ids: tokenizer.encode(text, { maxLength: 8 }).ids, label }))
+  const texts = all.map(({ text, label }) => ({ ids: tokenizer.encode(text, { maxLength: 8 }).ids, target: label }))
   const batch = collate(texts, texts.map((_, i) => i), { padId: tokenizer.padId, sequence: 8, batchSize: texts.length })
-  const { losses } = await new EvaluationStep(model).run(batch)
+  const { losses } = await new EvaluationStep(model, classesTask()).run(batch)
   expect(Array.from(await losses.data()).reduce((a, b) => a + b, 0) / texts.length).toBeCloseTo(measured, 4)
 })
 

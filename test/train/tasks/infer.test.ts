@@ -38,14 +38,14 @@ describe('labels of a table', () => {
   test('that are lists are several labels at once', () => {
     const { task, labels, targets } = understood([['fun', 'long'], [], ['long']])
     expect({ task, labels }).toEqual({ task: 'labels', labels: ['fun', 'long'] })
-    expect(targets.map(target => [...target as Float32Array])).toEqual([[1, 1], [0, 0], [0, 1]])
+    expect(targets.map(target => Array.from(target as ArrayLike<number>))).toEqual([[1, 1], [0, 0], [0, 1]])
   })
 
   test('that are lists as long as the words are labels of tokens', () => {
     const examples = rows([['O', 'B-PER'], ['O']], [['hi', 'Ann'], ['yes']])
     const plan = inferTask(examples)
     expect(plan).toMatchObject({ task: 'tokens', labels: ['B-PER', 'O'] })
-    expect(examples.map(example => [...targetOf(example, plan) as Int32Array])).toEqual([[1, 0], [1]])
+    expect(examples.map(example => Array.from(targetOf(example, plan) as ArrayLike<number>))).toEqual([[1, 0], [1]])
   })
 })
 

@@ -10,7 +10,8 @@ import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import type { Position } from '../../checkpoint-store.ts'
 import { Checkpoints } from '../run/checkpoints.ts'
 import { type Console, percent as percentage, table } from '../cli/console.ts'
-import type { Tokenised } from '../../batches.ts'
+import type { Encoded } from '../../task.ts'
+import { classesTask } from '../../tasks/classes.ts'
 import type { Example } from '../data/examples.ts'
 import { type SetFacts, factsOf, median } from '../data/statistics.ts'
 import {
@@ -26,6 +27,8 @@ import type { TextSets } from '../../shapes.ts'
 import { command, stopOnSignals } from '../cli/shell.ts'
 import { KernelChoices } from '../run/kernels.ts'
 import type { ReportParts } from '../report/write.ts'
+import { ConfusionMatrix, predictions } from '../../metrics/confusion.ts'
+import { softmax } from '../../metrics/probabilities.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from '../../trainer.ts'
 
 /** Sentences that every run classifies in the end, to see the model at work. */
@@ -54,7 +57,7 @@ interface Job {
   readonly opened: OpenedModel
   readonly fingerprints: Fingerprints
   readonly model: SequenceClassifier
-  readonly trainer: Trainer
+  readonly trainer: Trainer<number>
   readonly choices: KernelChoices
   readonly parameters: { readonly total: number, readonly trainable: number, readonly percent: number }
 }
@@ -91,7 +94,7 @@ async function openJob(options: Options, console: Console, progress: Progress, v
   console.say(`\nModel: ${opened.name} (${opened.folder ? 'pretrained' : 'fresh weights'}), tuning: ${options.tune}`)
   console.say(`${summaryText(model)}\n`)
 
-  const trainer = await Trainer.over(model, { ...options, padId: opened.tokenizer.padId })
+  const trainer = await Trainer.over(model, classesTask(), { ...options, padId: opened.tokenizer.padId })
   return { options, device, data, facts, opened, fingerprints, model, trainer, parameters, choices }
 }
 
@@ -106,9 +109,9 @@ async function planStep(job: Job, console: Console): Promise<Prepared> {
 }
 
 /** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
-async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets]> {
+async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<number>]> {
   const { options, data, device, trainer, opened: { tokenizer } } = job
-  const tokenised = async (what: string, examples: readonly Example[]): Promise<Tokenised[]> => {
+  const tokenised = async (what: string, examples: readonly Example[]): Promise<Encoded<number>[]> => {
     progress.start(`tokenise ${what}`, examples.length)
     const result = await tokenise(examples, tokenizer, options.maxLength, done => progress.update(done))
     progress.stop()
@@ -225,7 +228,7 @@ async function goOn(run: Run, options: Options, console: Console, version: strin
 }
 
 async function work(
-  run: Run, prepared: Prepared, { train, validation, test }: TextSets, console: Console, progress: Progress, version: string, from?: Position,
+  run: Run, prepared: Prepared, { train, validation, test }: TextSets<number>, console: Console, progress: Progress, version: string, from?: Position,
 ): Promise<number> {
   const { options, data, opened, model, trainer, device } = prepared
   const began = performance.now()
@@ -239,8 +242,8 @@ async function work(
     if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
 
     const stopping = stopOnSignals(() => trainer.stop())
-    const perEpoch = trainer.stepsPerEpoch(train.length)
-    const show = (label: string, { accuracy, loss }: Evaluation): void =>
+    const total = trainer.totalSteps(train)
+    const show = (label: string, { figures: { accuracy = 0 }, loss }: Evaluation): void =>
       progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
     let validating = false
     const events: TrainerEvents = {
@@ -260,8 +263,8 @@ async function work(
       },
       onEvaluation: (epoch, step, evaluation, best) => {
         validating = false
-        progress.start('train', perEpoch * options.epochs, step)
-        run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.accuracy, wall_seconds: wallSeconds() })
+        progress.start('train', total, step)
+        run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.figures.accuracy ?? null, wall_seconds: wallSeconds() })
         show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
       },
       onCheckpoint: () => run.flushMetrics(),
@@ -272,7 +275,7 @@ async function work(
         progress.note(`\n${text}`)
       },
     }
-    progress.start('train', perEpoch * options.epochs, from?.step ?? 0)
+    progress.start('train', total, from?.step ?? 0)
     const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
     progress.stop()
     if (outcome.kind === 'stopped') {
@@ -291,23 +294,26 @@ async function work(
     await saveTrained(run, prepared)
     const steps = run.readMetrics().filter(line => line.split === undefined)
     const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
+    const probabilities = Array.from(tested.outputs, logits => Array.from(softmax(logits, logits.length)))
+    const confusion = confusionOf(test, probabilities)
+    const { accuracy } = confusion
     const result = {
-      val_accuracy: outcome.best?.accuracy ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
-      test_accuracy: tested.accuracy, test_loss: tested.loss, loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
-      f1: tested.confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
+      val_accuracy: outcome.best?.score ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
+      test_accuracy: accuracy, test_loss: tested.loss, loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
+      f1: confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
       skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
       examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
       plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
       adapter: device.info.name, tilegrad: version,
     }
     await run.writeResult(result)
-    const hasReport = await reported(run, { result, evaluation: tested, test: data.test, data, exact: !prepared.choices.measured })
+    const hasReport = await reported(run, { result, confusion: confusion.rows, probabilities, test: data.test, data, exact: !prepared.choices.measured })
 
-    console.say(`\nHeld-out accuracy: ${percent(tested.accuracy)} of ${count(test.length)} reviews that training never saw`
+    console.say(`\nHeld-out accuracy: ${percent(accuracy)} of ${count(test.length)} reviews that training never saw`
       + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
     console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
     SENTENCES.forEach((text, i) => {
-      const [, positive] = said.probabilities[i]
+      const [, positive] = softmax(said.outputs[i], said.outputs[i].length)
       console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
     })
     if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
@@ -342,6 +348,13 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
     process.stderr.write(`tilegrad: ${printableLine(`no report was written (${reason}); everything else is in ${run.folder}`)}\n`)
     return false
   }
+}
+
+function confusionOf(test: readonly Encoded<number>[], probabilities: readonly (readonly number[])[]): ConfusionMatrix {
+  const classes = probabilities[0].length
+  const confusion = new ConfusionMatrix(classes)
+  confusion.add(test.map(({ target }) => target), predictions(probabilities.flat(), classes))
+  return confusion
 }
 
 /** Writes the adapter, with its base where that is nowhere else, and then the whole model where that is asked for. */

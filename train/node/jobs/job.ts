@@ -11,7 +11,7 @@ import { exists, openWeights, readJson } from '../../../models/node/files.ts'
 import { resolveDataset, resolveModel, whyOutOfReach } from '../../../models/node/hub.ts'
 import { loadTokenizer } from '../../../models/node/tokenizer.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
-import type { Tokenised } from '../../batches.ts'
+import type { Encoded } from '../../task.ts'
 import { type Example, balancedSample, splitValidation } from '../data/examples.ts'
 import { type Reviews, loadReviews } from '../data/reviews.ts'
 import { type Options, toArguments } from '../cli/options.ts'
@@ -232,10 +232,10 @@ export async function checkWeights(model: SequenceClassifier, folder: string | u
 /** Texts to ids, cut at `maxLength`, with breaths between so that progress can show. */
 export async function tokenise(
   examples: readonly Example[], tokenizer: Tokenizer, maxLength: number, onProgress?: (done: number, total: number) => void,
-): Promise<Tokenised[]> {
-  const tokenised: Tokenised[] = []
+): Promise<Encoded<number>[]> {
+  const tokenised: Encoded<number>[] = []
   for (const { text, label } of examples) {
-    tokenised.push({ ...tokenizer.encode(text, { maxLength }), label })
+    tokenised.push({ ...tokenizer.encode(text, { maxLength }), target: label })
     if (tokenised.length % 500 === 0) {
       onProgress?.(tokenised.length, examples.length)
       await new Promise(done => setImmediate(done))

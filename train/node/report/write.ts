@@ -4,7 +4,6 @@ import type { Example } from '../data/examples.ts'
 import { codePoints, factsOf } from '../data/statistics.ts'
 import { writeAtomic } from '../../../models/node/files.ts'
 import type { Metrics, Run } from '../run/folder.ts'
-import type { Evaluation } from '../../trainer.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
 
 const BINS = 30
@@ -12,8 +11,9 @@ const EXAMPLES_OF_EACH = 10
 
 export interface ReportParts {
   readonly result: Readonly<Record<string, unknown>>
-  /** On the test set, in its order. */
-  readonly evaluation: Evaluation
+  /** Of the test set: `[label][predicted]`, and each example's probabilities in its order. */
+  readonly confusion: readonly (readonly number[])[]
+  readonly probabilities: readonly (readonly number[])[]
   readonly test: readonly Example[]
   readonly data: Data
   readonly command: string
@@ -21,7 +21,7 @@ export interface ReportParts {
 }
 
 /** Writes `report.html` into the run's folder. */
-export async function writeReport(run: Run, { result, evaluation, test, data, command, exact }: ReportParts): Promise<void> {
+export async function writeReport(run: Run, { result, confusion, probabilities, test, data, command, exact }: ReportParts): Promise<void> {
   const { config } = run
   const metrics = run.readMetrics()
   const labels = ['negative', 'positive']
@@ -38,9 +38,9 @@ export async function writeReport(run: Run, { result, evaluation, test, data, co
     steps: metrics.filter(line => line.split === undefined).map(stepLine),
     evaluations: metrics.filter(line => line.split !== undefined).map(evaluationLine),
     result: Object.fromEntries(Object.entries(result).filter(isPlain)),
-    confusion: evaluation.confusion.rows,
+    confusion,
     labels,
-    examples: chosenExamples(evaluation, test, labels),
+    examples: chosenExamples(probabilities, test, labels),
   }
   await writeAtomic(run.path('report.html'), renderReport(input))
 }
@@ -93,7 +93,9 @@ export function histogram(lengths: readonly number[]): { edges: number[], counts
 }
 
 /** The surest right answers and the surest wrong ones. */
-function chosenExamples({ probabilities }: Evaluation, test: readonly Example[], labels: readonly string[]): ReportInput['examples'] {
+function chosenExamples(
+  probabilities: ReportParts['probabilities'], test: readonly Example[], labels: readonly string[],
+): ReportInput['examples'] {
   const all = test.map(({ text, label }, i) => {
     const [negative, positive] = probabilities[i]
     const predicted = positive > negative ? 1 : 0

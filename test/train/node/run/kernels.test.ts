@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { Device, type TuningOptions, currentDevice, setKernelTuning, settleKernels, tensor, useDevice } from '../../../../engine/node/index.ts'
 import { Checkpoints } from '../../../../train/node/run/checkpoints.ts'
 import { createRun, openRun } from '../../../../train/node/run/folder.ts'
+import { classesTask } from '../../../../train/tasks/classes.ts'
 import { Trainer } from '../../../../train/trainer.ts'
 import { AnswerFile } from '../../../../train/node/run/answers.ts'
 import { KernelChoices, answersFile } from '../../../../train/node/run/kernels.ts'
@@ -137,11 +138,11 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     const [train, validation] = [reviews(48, 1, { shortest: 2, longest: 20 }), reviews(8, 2, { shortest: 2, longest: 20 })]
     const cache = answersFile(asGpu.info, '1.2.3')
     const measured = async (): Promise<string> => readFile(cache, 'utf8')
-    const begin = async (name: string, from?: Parameters<Trainer['train']>[4], stopAfter?: number) => {
+    const begin = async (name: string, from?: Parameters<Trainer<number>['train']>[4], stopAfter?: number) => {
       const path = join(folder, name)
       const run = from ? await openRun(path) : await createRun(path, {})
       const choices = await KernelChoices.begin('cached', asGpu.info, '1.2.3', from && run)
-      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
+      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), { ...OPTIONS, epochs: 1, maxLength: 24 })
       await trainer.plan(24)
       await trainer.prepare({ train, validation, test: [] }, () => !from)
       choices.settle()
@@ -165,7 +166,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     const run = await createRun(join(folder, 'whole'), {})
     await writeFile(run.path('kernels.json'), stopped.kernels)
     await KernelChoices.begin('cached', asGpu.info, '1.2.3', run)
-    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), { ...OPTIONS, epochs: 1, maxLength: 24 })
+    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), { ...OPTIONS, epochs: 1, maxLength: 24 })
     await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')))
     expect(await Promise.all(trainer.state().map(({ variable }) => variable.read()))).toEqual(resumed.state)
   } finally {

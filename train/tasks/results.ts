@@ -1,0 +1,63 @@
+// What an evaluation's outputs mean, by kind of task: the results that metrics are computed from.
+import { IGNORED } from '../../models/losses.ts'
+import { predictions } from '../metrics/confusion.ts'
+import { sigmoid, softmax } from '../metrics/probabilities.ts'
+import { type Results, metricsOf, summarise } from '../metrics/summary.ts'
+import type { ExampleOutput, Task } from '../task.ts'
+import type { Target, TaskName } from './infer.ts'
+
+/** How an evaluation's outputs are read: as trained, or as calibrated on validation data. */
+export interface Reading {
+  readonly temperature?: number
+  /** One for each label: a label is given from there on; of two classes the second's. */
+  readonly thresholds?: readonly number[]
+}
+
+type Outputs = readonly ExampleOutput<Target>[]
+
+/** All outputs in a row. */
+function flat(examples: Outputs, width: number): Float32Array<ArrayBuffer> {
+  const values = new Float32Array(examples.length * width)
+  examples.forEach(({ output }, row) => values.set(output.subarray(0, width), row * width))
+  return values
+}
+
+/** What metrics are computed from, by kind of task. */
+export function resultsOf(task: TaskName, labels: readonly string[], examples: Outputs, { temperature, thresholds }: Reading = {}): Results {
+  const classes = labels.length
+  switch (task) {
+    case 'classes': return {
+      kind: 'classes', names: labels, truth: examples.map(({ target }) => Number(target)),
+      probabilities: softmax(flat(examples, classes), classes, temperature),
+      ...thresholds && classes === 2 && { threshold: thresholds[1] },
+    }
+    case 'labels': {
+      const truth = new Float32Array(examples.length * classes)
+      examples.forEach(({ target }, row) => typeof target !== 'number' && truth.set(target, row * classes))
+      return { kind: 'labels', names: labels, truth, probabilities: sigmoid(flat(examples, classes), temperature), thresholds }
+    }
+    case 'regression': return {
+      kind: 'regression', truth: examples.map(({ target }) => Number(target)), predicted: flat(examples, 1),
+    }
+    case 'tokens': {
+      const tags = examples.map(({ target, output }) => {
+        const wanted = typeof target === 'number' ? [] : Array.from(target)
+        const predicted = predictions(output.subarray(0, wanted.length * classes), classes)
+        const places = wanted.keys().filter(at => wanted[at] !== IGNORED).toArray()
+        return { truth: places.map(at => labels[wanted[at]]), predicted: places.map(at => labels[predicted[at]]) }
+      })
+      return { kind: 'tokens', truth: tags.map(({ truth }) => truth), predicted: tags.map(({ predicted }) => predicted) }
+    }
+  }
+}
+
+/** What the tasks that metrics are known of have in common: name, figures, and which of them decides. */
+export function measured(name: TaskName, labels: readonly string[]): Pick<Task<Target>, 'name' | 'bestMetric' | 'lessIsBetter' | 'summarise'> {
+  const metrics = metricsOf(name, labels.length)
+  return {
+    name,
+    bestMetric: metrics[0].name,
+    lessIsBetter: metrics.filter(({ better }) => better === 'smaller').map(metric => metric.name),
+    summarise: examples => summarise(resultsOf(name, labels, examples)).metrics,
+  }
+}
