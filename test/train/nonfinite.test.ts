@@ -7,14 +7,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { NonFinite, UserError, currentDevice } from '../../engine/node/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { AdamW, type StateEntry } from '../../train/adamw.ts'
-import { type Tokenised, collate } from '../../train/batches.ts'
 import type { CheckpointStore } from '../../train/checkpoint-store.ts'
 import { Checkpoints } from '../../train/node/run/checkpoints.ts'
 import { TrainingSteps } from '../../train/steps.ts'
+import type { Encoded } from '../../train/task.ts'
+import { classesTask } from '../../train/tasks/classes.ts'
 import { type SkippedStep, type StepMetrics, Trainer, type TrainerOptions } from '../../train/trainer.ts'
 import { notFiniteBelow } from '../support/finite.ts'
 import { TINY_WORDS } from '../support/tiny.ts'
-import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, reviews, tinyModel } from '../support/training.ts'
+import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, collate, reviews, tinyModel } from '../support/training.ts'
 
 let root: string
 beforeAll(async () => {
@@ -30,11 +31,11 @@ const [SPOILT, OTHER] = ['after', 'the'].map(word => TINY_WORDS.indexOf(word))
 const LENGTHS = { shortest: 4, longest: 4 }
 
 /** Reviews of one length, of which those in `spoilt` have the word. */
-function texts(count: number, seed: number, spoilt: readonly number[] = []): Tokenised[] {
-  return reviews(count, seed, LENGTHS).map(({ ids, label }, i) => {
+function texts(count: number, seed: number, spoilt: readonly number[] = []): Encoded<number>[] {
+  return reviews(count, seed, LENGTHS).map(({ ids, target }, i) => {
     const plain = Array.from(ids, id => (id === SPOILT ? OTHER : id))
     if (spoilt.includes(i)) plain[1] = SPOILT
-    return { ids: plain, label }
+    return { ids: plain, target }
   })
 }
 
@@ -61,9 +62,9 @@ interface Way {
   readonly options?: Partial<TrainerOptions>
   /** Spoils the model before training. */
   readonly spoils?: (model: SequenceClassifier) => Promise<void>
-  readonly train?: readonly Tokenised[]
-  readonly validation?: readonly Tokenised[]
-  readonly test?: readonly Tokenised[]
+  readonly train?: readonly Encoded<number>[]
+  readonly validation?: readonly Encoded<number>[]
+  readonly test?: readonly Encoded<number>[]
   /** The line. */
   readonly says: RegExp
 }
@@ -84,13 +85,13 @@ const ways: Record<string, Way> = {
   },
   'NaN in a frozen weight': {
     spoils: set(/query\.weight$/, NaN),
-    says: /^validation before training is not finite: example 1 of 8 has loss NaN and logits NaN, NaN; bert\.\S+query\.weight held NaN before any kernel ran, first in element 3$/,
+    says: /^validation before training is not finite: example 1 of 8 has loss NaN and outputs NaN, NaN; bert\.\S+query\.weight held NaN before any kernel ran, first in element 3$/,
   },
   'NaN in a weight, without validation': {
     validation: [], spoils: set(/key\.weight$/, NaN), says: then(STEP, /bert\.\S+key\.weight held NaN before any kernel ran, first in element 3$/),
   },
   '∞ in a norm': { spoils: set(/LayerNorm\.weight$/, Infinity), says: /LayerNorm\.weight held ∞ before any kernel ran/ },
-  '∞ in the bias of the head': { spoils: set(/^classifier\.bias$/, Infinity), says: /logits .*∞.*; classifier\.bias held ∞/ },
+  '∞ in the bias of the head': { spoils: set(/^classifier\.bias$/, Infinity), says: /outputs .*∞.*; classifier\.bias held ∞/ },
   'NaN in an adapter': { spoils: set(/lora_A\.weight$/, NaN), says: /lora_A\.weight held NaN before any kernel ran, first in element 3$/ },
   'a word of the validation set alone': { spoils: spoil, validation: texts(8, 2, [5]), says: /^validation before training is not finite: example 6 of 8 / },
   'a word of the test set alone': { spoils: spoil, test: texts(8, 3, [2]), says: /^the test is not finite: example 3 of 8 .+word_embeddings\.weight held NaN/ },
@@ -126,13 +127,13 @@ async function ending(way: Way, store: Checkpoints, told: (StepMetrics | Skipped
   const { tune = 'lora', precision, config, options, spoils, train = texts(16, 1), validation = texts(8, 2), test } = way
   const model = await tinyModel(tune, { ...ONE_LAYER, ...NO_DROPOUT, ...config }, precision)
   await spoils?.(model)
-  const trainer = await Trainer.over(model, { ...OPTIONS, maxLength: 8, warmup: 0, precision: precision ?? 'f32', checkpointEvery: 0, ...options })
+  const trainer = await Trainer.over(model, classesTask(), { ...OPTIONS, maxLength: 8, warmup: 0, precision: precision ?? 'f32', checkpointEvery: 0, ...options })
   try {
     await trainer.train(train, validation, store, {
       onStep: metrics => void told.push(metrics),
       onSkippedStep: step => void told.push(step),
-      onEvaluation: (_epoch, _step, { loss, accuracy, probabilities }) => {
-        expect([loss, accuracy, ...probabilities.flat()].every(Number.isFinite)).toBe(true)
+      onEvaluation: (_epoch, _step, { loss, figures, outputs }) => {
+        expect([loss, figures.accuracy, ...outputs.flatMap(output => [...output])].every(Number.isFinite)).toBe(true)
       },
     })
     if (test) await trainer.evaluate(test, {}, 'the test')
@@ -180,7 +181,7 @@ test('after a bad step no step changes anything, though some were queued before 
   const store = new Checkpoints(join(root, 'before'))
   const states: Record<string, number[]>[] = []
   for (const [checkpointEvery, checkpoints] of [[0, store], [1e6, new Checkpoints(join(root, 'first alone'))]] as const) {
-    const trainer = await Trainer.over(await spoiltModel(), { ...RUN, epochs: 4, schedule: 'constant', seed: 5, checkpointEvery })
+    const trainer = await Trainer.over(await spoiltModel(), classesTask(), { ...RUN, epochs: 4, schedule: 'constant', seed: 5, checkpointEvery })
     // Two epochs of six steps over good texts, and then one that has a bad text in a step with three more after it.
     const changing = texts(48, 1)
     const training = trainer.train(changing, texts(8, 2), checkpoints, {
@@ -191,7 +192,7 @@ test('after a bad step no step changes anything, though some were queued before 
   }
   expect(states[1], 'with steps queued').toEqual(states[0])
   // The checkpoint of the step before has what is on the device.
-  const again = await Trainer.over(await spoiltModel(), RUN)
+  const again = await Trainer.over(await spoiltModel(), classesTask(), RUN)
   const last = await store.latest()
   if (!last) throw new Error('no checkpoint')
   expect(last.step).toBeGreaterThanOrEqual(12)
@@ -201,7 +202,7 @@ test('after a bad step no step changes anything, though some were queued before 
 
 test('steps that are left out are counted, and a run that goes on does as one that never stopped', async () => {
   const options = { ...RUN, epochs: 3, skipBadSteps: 3, checkpointEvery: 0 }
-  const run = async (trainer: Trainer, store: Checkpoints, told: (StepMetrics | SkippedStep)[], stopAt?: number): Promise<void> => {
+  const run = async (trainer: Trainer<number>, store: Checkpoints, told: (StepMetrics | SkippedStep)[], stopAt?: number): Promise<void> => {
     await trainer.train(ONE_BAD, texts(8, 2), store, {
       onStep: line => {
         told.push(line)
@@ -210,7 +211,7 @@ test('steps that are left out are counted, and a run that goes on does as one th
       onSkippedStep: line => void told.push(line),
     }, await store.latest())
   }
-  const whole = await Trainer.over(await spoiltModel(), options)
+  const whole = await Trainer.over(await spoiltModel(), classesTask(), options)
   const lines: (StepMetrics | SkippedStep)[] = []
   await run(whole, new Checkpoints(join(root, 'whole')), lines)
   const skipped = lines.filter(line => 'skipped' in line)
@@ -225,15 +226,15 @@ test('steps that are left out are counted, and a run that goes on does as one th
   const stopAt = Math.max(...lines.filter(line => !('skipped' in line) && line.step > skipped[0].step && line.step < skipped[2].step).map(({ step }) => step))
   const store = new Checkpoints(join(root, 'stopped'))
   const again: (StepMetrics | SkippedStep)[] = []
-  await run(await Trainer.over(await spoiltModel(), options), store, again, stopAt)
+  await run(await Trainer.over(await spoiltModel(), classesTask(), options), store, again, stopAt)
   expect(again.length).toBe(stopAt)
-  const second = await Trainer.over(await spoiltModel(), options)
+  const second = await Trainer.over(await spoiltModel(), classesTask(), options)
   await run(second, store, again)
   expect(await valuesOf(second.state())).toEqual(await valuesOf(whole.state()))
   expect(again.map(({ step, lr, accuracy }) => [step, lr, accuracy])).toEqual(lines.map(({ step, lr, accuracy }) => [step, lr, accuracy]))
   expect(await notFiniteBelow(root)).toEqual([])
 
-  const fewer = await Trainer.over(await spoiltModel(), { ...options, skipBadSteps: 2 })
+  const fewer = await Trainer.over(await spoiltModel(), classesTask(), { ...options, skipBadSteps: 2 })
   await expect(run(fewer, new Checkpoints(join(root, 'fewer')), [])).rejects.toThrow(/ is not finite, after 2 steps left out: /)
 })
 
@@ -244,7 +245,7 @@ test('a step that is left out might as well not have been', async () => {
     const model = await tinyModel('lora', { ...ONE_LAYER, ...NO_DROPOUT })
     await spoil(model)
     const optimizer = await AdamW.over(model.trainable(), { weightDecay: 0.01, clip: 1, maxArenaBytes: 2 ** 24 })
-    const training = await TrainingSteps.over(model, model.trainable(), optimizer, { seed: 1, accumulate, scaleLoss: false, skipBadSteps: 9 })
+    const training = await TrainingSteps.over(model, classesTask(), model.trainable(), optimizer, { seed: 1, accumulate, scaleLoss: false, skipBadSteps: 9 })
     for (const [t, isBad] of steps.entries()) {
       const { norm } = await training.run(accumulate === 1 ? [isBad ? bad : good] : [good, isBad ? bad : good], 0, t + 1, 1e-3)
       expect(Number.isFinite(await norm.item())).toBe(!isBad)
@@ -257,7 +258,7 @@ test('a step that is left out might as well not have been', async () => {
 })
 
 test('a checkpoint that holds NaN is refused with the parameter that has it, whatever the store', async () => {
-  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), RUN)
+  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), RUN)
   const nothing = async (): Promise<void> => undefined
   const position = { step: 7, epoch: 0, stepInEpoch: 0, batches: 7, best: null }
   for (const [part, where] of [['values', ''], ['v', ' (moment v)']]) {

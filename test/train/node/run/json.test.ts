@@ -24,7 +24,7 @@ test('metrics, results and positions with such figures are not written', async (
   const run = new Run(folder, {})
   expect(() => run.appendMetrics({ step: 3, loss: NaN })).toThrow(/metrics\.jsonl: loss is NaN/)
   await expect(run.writeResult({ test_loss: Infinity })).rejects.toThrow(/result\.json: test_loss is Infinity/)
-  const position = { step: 1, epoch: 1, stepInEpoch: 0, batches: 1, best: { epoch: 1, accuracy: 0.5, loss: NaN } }
+  const position = { step: 1, epoch: 1, stepInEpoch: 0, batches: 1, best: { step: 1, epoch: 1, score: 0.5, loss: NaN } }
   await expect(new Checkpoints(join(folder, 'checkpoints')).save(position, [])).rejects.toThrow(/position\.json: loss is NaN/)
   expect(await readdir(folder)).not.toContain('metrics.jsonl')
   expect(await run.finished()).toBe(false)
