@@ -185,12 +185,10 @@ export class Training<Target> {
     this.#speed.add(batches.reduce((total, batch) => total + batch.rows, 0), batches.reduce((total, batch) => total + batch.tokens, 0))
     const { examplesPerSecond, tokensPerSecond } = this.#speed.recent
     const { buffers } = await currentDevice()
-    const figures = {
-      step, epoch, lr, ...Object.fromEntries(this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0])),
-      examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: buffers.bytes,
-    }
+    const sums = Object.fromEntries(this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0]))
+    const rates = { examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: buffers.bytes }
     if (Number.isFinite(loss) && Number.isFinite(norm)) {
-      this.#events.onStep?.({ ...figures, loss, grad_norm: norm })
+      this.#events.onStep?.({ step, epoch, loss, ...sums, lr, grad_norm: norm, ...rates })
       this.#last = { step, loss, norm, lr }
       return
     }
@@ -205,8 +203,8 @@ export class Training<Target> {
     }
     if (isBad) this.#position = { ...this.#position, skipped: skipped + 1 }
     this.#events.onSkippedStep?.({
-      ...figures, skipped: isBad ? 'not finite' : 'overflow',
-      ...(Number.isFinite(loss) && { loss }), ...(Number.isFinite(norm) && { grad_norm: norm }),
+      step, epoch, ...(Number.isFinite(loss) && { loss }), ...sums, lr, ...(Number.isFinite(norm) && { grad_norm: norm }), ...rates,
+      skipped: isBad ? 'not finite' : 'overflow',
     })
   }
 
