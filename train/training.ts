@@ -187,7 +187,8 @@ export class Training<Target> {
     const { buffers } = await currentDevice()
     const sums = Object.fromEntries(this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0]))
     const rates = { examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: buffers.bytes }
-    if (Number.isFinite(loss) && Number.isFinite(norm)) {
+    // As the GPU judges, which sums losses in f32.
+    if (Number.isFinite(Math.fround(loss)) && Number.isFinite(norm)) {
       this.#events.onStep?.({ step, epoch, loss, ...sums, lr, grad_norm: norm, ...rates })
       this.#last = { step, loss, norm, lr }
       return
@@ -203,8 +204,8 @@ export class Training<Target> {
     }
     if (isBad) this.#position = { ...this.#position, skipped: skipped + 1 }
     this.#events.onSkippedStep?.({
-      step, epoch, ...(Number.isFinite(loss) && { loss }), ...sums, lr, ...(Number.isFinite(norm) && { grad_norm: norm }), ...rates,
-      skipped: isBad ? 'not finite' : 'overflow',
+      step, epoch, skipped: isBad ? 'not finite' : 'overflow', ...sums, lr,
+      ...(Number.isFinite(loss) && { loss }), ...(Number.isFinite(norm) && { grad_norm: norm }), ...rates,
     })
   }
 
