@@ -21,9 +21,19 @@ export interface Opened {
   readonly groups: readonly { readonly rows: number; readonly bytes: number }[]
 }
 
-/** A row group by column. `bad` are the cells that are not UTF-8, by row: the place of the first wrong byte in them. */
+/**
+ * A column of texts, as UTF-8 that is handed over without being copied and is decoded by whoever asked. Text k ends before
+ * byte ends[k]; row i has text number texts[i], or none where that is −1. Equal rows of a dictionary share a text.
+ */
+export interface TextColumn {
+  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly ends: Float64Array<ArrayBuffer>
+  readonly texts: Int32Array<ArrayBuffer>
+}
+
+/** A row group by column. Text inside of other values that is not UTF-8 makes its row `bad`: the place of its first wrong byte. */
 export interface Group {
-  readonly cells: readonly (readonly Cell[])[]
+  readonly columns: readonly (TextColumn | readonly Cell[])[]
   readonly bad: ReadonlyMap<number, { readonly column: string; readonly byte: number }>
 }
 
@@ -35,20 +45,15 @@ export type Reply =
   /** `user` where the message is a whole one; else it says what is wrong inside the file. */
   | { readonly kind: 'failed'; readonly message: string; readonly user: boolean }
 
-/** Stands for text that is not UTF-8. */
-class NotUtf8 {
-  readonly byte: number
-  constructor(byte: number) {
-    this.byte = byte
+/** Text as it stands in the file. */
+class Text {
+  readonly bytes: Uint8Array
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
   }
 }
 
-const stringFromBytes = (bytes: Uint8Array | undefined): string | NotUtf8 | undefined => {
-  if (!bytes) return undefined
-  const text = decodeUtf8(bytes)
-  return typeof text === 'string' ? text : new NotUtf8(text.invalidAt)
-}
-const parsers = { stringFromBytes }
+const parsers = { stringFromBytes: (bytes: Uint8Array | undefined): Text | undefined => bytes && new Text(bytes) }
 
 interface Source {
   readonly byteLength: number
@@ -69,7 +74,7 @@ async function open(path: string): Promise<Opened> {
   try {
     const source = sourceOf(file)
     if (file.size === 0) throw new UserError(`${path} is empty`)
-    const metadata = await parquetMetadataAsync(source, { parsers, geoparquet: false })
+    const metadata = await parquetMetadataAsync(source, { geoparquet: false })
     const opened = describe(metadata, file.size)
     current = { file, source, metadata }
     return opened
@@ -164,6 +169,7 @@ async function readGroup(index: number, columns: readonly string[]): Promise<Gro
   const group = metadata.row_groups[index]
   const rows = Number(group.num_rows)
   const tree = parquetSchema(metadata)
+  const read = new Map<string, ArrayBuffer>()
   for (const { meta_data: claims } of group.columns) {
     if (!claims) throw new RangeError('a column lacks its metadata')
     const [root] = claims.path_in_schema
@@ -176,11 +182,14 @@ async function readGroup(index: number, columns: readonly string[]): Promise<Gro
     const start = Number(claims.dictionary_page_offset || claims.data_page_offset)
     const bytes = await source.slice(start, start + Number(claims.total_compressed_size))
     checkPages(new Uint8Array(bytes), { values, rows: flat ? rows : undefined })
+    read.set(`${start} ${start + bytes.byteLength}`, bytes)
   }
+  // What was checked is not read again where the library asks for just that.
+  const file: Source = { ...source, slice: async (start, end = source.byteLength) => read.get(`${start} ${end}`) ?? source.slice(start, end) }
   const pieces = new Map<string, { readonly start: number; readonly data: ArrayLike<unknown> }[]>(columns.map((name) => [name, []]))
   if (rows > 0) {
     await parquetRead({
-      file: source,
+      file,
       metadata: { ...metadata, num_rows: group.num_rows, row_groups: [group] },
       columns: [...columns],
       compressors,
@@ -191,17 +200,32 @@ async function readGroup(index: number, columns: readonly string[]): Promise<Gro
     })
   }
   const bad = new Map<number, { column: string; byte: number }>()
-  const cells = columns.map((column) => {
-    const values: Cell[] = []
+  const decoded = columns.map((column) => {
+    const values: unknown[] = []
     for (const { data } of pieces.get(column)?.sort((a, b) => a.start - b.start) ?? []) {
-      for (let i = 0; i < data.length && values.length < rows; i++) {
-        values.push(cellOf(data[i], (byte) => bad.set(values.length, { column, byte })))
-      }
+      for (let i = 0; i < data.length && values.length < rows; i++) values.push(data[i])
     }
     if (values.length !== rows) throw new RangeError(`${values.length} of ${rows} rows could be read`)
-    return values
+    if (values.every((value) => value instanceof Text || value === undefined || value === null)) return packTexts(values)
+    return values.map((value, i) => cellOf(value, (byte) => bad.set(i, { column, byte })))
   })
-  return { cells, bad }
+  return { columns: decoded, bad }
+}
+
+function packTexts(values: readonly unknown[]): TextColumn {
+  const numbers = new Map<Text, number>()
+  const texts = Int32Array.from(values, (value) => {
+    if (!(value instanceof Text)) return -1
+    const number = numbers.get(value) ?? numbers.size
+    numbers.set(value, number)
+    return number
+  })
+  const ends = new Float64Array(numbers.size)
+  let length = 0
+  for (const [{ bytes }, number] of numbers) ends[number] = length += bytes.length
+  const bytes = new Uint8Array(length)
+  for (const [text, number] of numbers) bytes.set(text.bytes, ends[number] - text.bytes.length)
+  return { bytes, ends, texts }
 }
 
 /** A value as a table has it. Text that is not UTF-8 is null, and told to `bad`. */
@@ -209,8 +233,10 @@ function cellOf(value: unknown, bad: (byte: number) => void, depth = 0): Cell {
   if (value === undefined || value === null) return null
   if (typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean') return value
   if (typeof value === 'bigint') return Number.isSafeInteger(Number(value)) ? Number(value) : String(value)
-  if (value instanceof NotUtf8) {
-    bad(value.byte)
+  if (value instanceof Text) {
+    const text = decodeUtf8(value.bytes)
+    if (typeof text === 'string') return text
+    bad(text.invalidAt)
     return null
   }
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
@@ -235,7 +261,10 @@ async function answer(request: Request): Promise<Reply> {
 
 if (!isMainThread && parentPort) {
   const port = parentPort
-  const reply = (message: Reply): void => port.postMessage(message)
+  const reply = (message: Reply): void => {
+    const columns = message.kind === 'group' ? message.group.columns : []
+    port.postMessage(message, columns.flatMap((column) => ('bytes' in column ? [column.bytes.buffer] : [])))
+  }
   let last = Promise.resolve()
   port.on('message', (request: Request) => {
     last = last.then(async () => reply(await answer(request)))

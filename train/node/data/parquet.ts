@@ -3,9 +3,10 @@
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { UserError } from '../../../engine/errors.ts'
-import type { Column, Table } from '../../data/table.ts'
+import { decodeUtf8 } from '../../data/bytes.ts'
+import type { Cell, Column, Table } from '../../data/table.ts'
 import { lookUp } from '../../data/table.ts'
-import type { Reply, Request } from './parquet-worker.ts'
+import type { Reply, Request, TextColumn } from './parquet-worker.ts'
 
 /** Processor time for one answer: milliseconds, and milliseconds for each MB that is read for it. */
 const TIME = { least: 500, perMegabyte: 2000 }
@@ -139,6 +140,18 @@ function isKind<Kind extends Reply['kind']>(reply: Reply, kind: Kind): reply is 
   return reply.kind === kind
 }
 
+/** The strings of a column. Rows whose text is not UTF-8 are told to `bad`, with the place of the first wrong byte in it. */
+function unpackTexts({ bytes, ends, texts }: TextColumn, bad: (row: number, byte: number) => void): Cell[] {
+  const decoded = Array.from(ends, (end, k) => decodeUtf8(bytes.subarray(k === 0 ? 0 : ends[k - 1], end)))
+  return Array.from(texts, (text, row) => {
+    if (text < 0) return null
+    const found = decoded[text]
+    if (typeof found === 'string') return found
+    bad(row, found.invalidAt)
+    return null
+  })
+}
+
 /**
  * Opens a Parquet file of `size` bytes. Its columns are those of the schema's root; fields of a nested one are named with
  * dots (`meta.source`). Throws a UserError, naming `path`, on anything that is wrong with the file.
@@ -174,20 +187,19 @@ export async function openParquet(path: string, size: number): Promise<Table> {
         let number = 0
         for (const [index, { rows, bytes }] of groups.entries()) {
           const { group } = await ask(decoder, path, { kind: 'group', index, columns: read }, bytes, 'group')
+          const bad = new Map(group.bad)
+          const columns = group.columns.map((column, k) =>
+            'bytes' in column ? unpackTexts(column, (row, byte) => bad.set(row, { column: read[k], byte })) : column)
+          const sources = wanted.map((name, k) => {
+            const at = read.indexOf(roots[k])
+            return { cells: at < 0 ? [] : columns[at], field: name === roots[k] ? undefined : name.slice(roots[k].length + 1) }
+          })
           for (let i = 0; i < rows; i++) {
             number++
-            const place = { file: path, unit: 'row' as const, number }
-            const bad = group.bad.get(i)
-            if (bad) {
-              yield { ...place, cells: [], problem: `byte ${bad.byte} of column ${JSON.stringify(bad.column)} is not UTF-8` }
-              continue
-            }
-            const cells = wanted.map((name, k) => {
-              const at = read.indexOf(roots[k])
-              const cell = at < 0 ? undefined : group.cells[at][i]
-              return name === roots[k] ? cell : lookUp(cell, name.slice(roots[k].length + 1))
-            })
-            yield { ...place, cells }
+            const wrong = bad.get(i)
+            const cells = wrong ? [] : sources.map(({ cells, field }) => (field === undefined ? cells[i] : lookUp(cells[i], field)))
+            const problem = wrong && `byte ${wrong.byte} of column ${JSON.stringify(wrong.column)} is not UTF-8`
+            yield { file: path, unit: 'row', number, cells, problem }
           }
         }
       })
