@@ -265,6 +265,8 @@ if (!isMainThread && parentPort) {
     const columns = message.kind === 'group' ? message.group.columns : []
     port.postMessage(message, columns.flatMap((column) => ('bytes' in column ? [column.bytes.buffer] : [])))
   }
+  // The library reads columns side by side; when one fails, the failures of the others reach nobody. The first is answered.
+  process.on('unhandledRejection', () => {})
   let last = Promise.resolve()
   port.on('message', (request: Request) => {
     last = last.then(async () => reply(await answer(request)))
