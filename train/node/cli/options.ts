@@ -1,5 +1,5 @@
-// The command line of `node train/imdb.ts`: one table with every option, what it takes and
-// its default. Nothing is read or written here: paths and names are checked by those who open them.
+// The command line of `tilegrad fine-tune` and of its preset, `node train/imdb.ts`: one table with every option, what it takes
+// and its default. Nothing is read or written here: paths and names are checked by those who open them.
 import { UserError } from '../../../engine/errors.ts'
 import { parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
@@ -37,10 +37,25 @@ const encoding: Kind<string> = {
   },
 }
 
+/** Longest text in tokens when no length is given and the model takes as many. */
+const LONGEST = 256
+
 /** Peak learning rates when none is given: a few trained parameters bear a larger one than all of them do. */
 export const DEFAULT_RATES = { lora: 5e-4, head: 5e-4, full: 2e-5 } as const
 
-const groups = {
+/**
+ * Whose defaults: `imdb`, those of the study (`node train/imdb.ts`), or `tilegrad`, those of the field (`tilegrad fine-tune`).
+ * A run keeps the preset that it began with.
+ */
+export type Preset = 'imdb' | 'tilegrad'
+
+/** What the presets disagree on. */
+const PRESETS = {
+  imdb: { alpha: (_rank: number) => 1, alphaSays: '1', trainsHead: false },
+  tilegrad: { alpha: (rank: number) => 2 * rank, alphaSays: '2 × rank', trainsHead: true },
+} as const satisfies Record<Preset, { alpha: (rank: number) => number, alphaSays: string, trainsHead: boolean }>
+
+const optionsOf = (preset: Preset) => ({
   'Data and model': {
     data: optional(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
@@ -77,12 +92,15 @@ const groups = {
       0.1,
       'part of the training examples held out for validation: a count or a fraction; 0 for none',
     ),
-    'max-length': valued(count(4), 256, 'longest text in tokens; longer ones are cut'),
+    'max-length': {
+      ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut'),
+      defaultSays: `${LONGEST}, or what the model takes if that is less`,
+    },
   },
   'What is trained': {
     tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'adapters, every parameter, or the classifier alone'),
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
-    'lora-alpha': valued(factor, 1, 'their scale is alpha / rank'),
+    'lora-alpha': optional(factor, 'their scale is alpha / rank', PRESETS[preset].alphaSays),
     'lora-dropout': valued(
       number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
       0,
@@ -93,7 +111,14 @@ const groups = {
       'query,value,mlp',
       'any of query,key,value,projection,mlp,head, or a regular expression over parameter names',
     ),
-    'train-head': flag("train the classifier too (PEFT's modules_to_save)"),
+    'train-head': {
+      ...flag("train the classifier too (PEFT's modules_to_save)"),
+      defaultSays: PRESETS[preset].trainsHead ? 'the default' : undefined,
+    },
+    'freeze-head': {
+      ...flag('leave the classifier as it is'),
+      defaultSays: PRESETS[preset].trainsHead ? undefined : 'the default',
+    },
   },
   Training: {
     lr: {
@@ -159,12 +184,15 @@ const groups = {
     help: flag('print this and stop'),
     version: flag('print the version and stop'),
   },
-}
+})
 
 /** Every option under its name in camelCase, e.g. `batchSize`. Those without a default are undefined when not given. */
-export type Options = Omit<ValuesOf<typeof groups>, 'lr'> & Pick<Given, 'given'> & {
+export type Options = Omit<ValuesOf<ReturnType<typeof optionsOf>>, 'lr' | 'loraAlpha'> & Pick<Given, 'given'> & {
+  readonly preset: Preset
   /** Peak learning rate: as given, else what suits `tune`. */
   readonly lr: number
+  /** As given, else the preset's. */
+  readonly loraAlpha: number
 }
 
 /** What may be given along with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
@@ -180,17 +208,25 @@ const resumable = new Set([
   'help',
   'version',
 ])
-const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'train-head', 'merge']
+const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'train-head', 'freeze-head', 'merge']
 
 /**
  * Reads the arguments after the script's name. Of an option given twice the last counts. Throws a UserError of one
  * line, naming the option, on an unknown option, a missing or bad value, a stray argument, and options that exclude
  * each other.
  */
-export function parseOptions(argv: readonly string[]): Options {
-  const { positionals: _none, ...parsed } = parseTable(groups, argv)
+export function parseOptions(argv: readonly string[], preset: Preset = 'imdb'): Options {
+  const { positionals: _none, ...parsed } = parseTable(optionsOf(preset), argv)
   refuseConflicts(parsed, parsed.given)
-  const options = { ...parsed, lr: parsed.lr ?? DEFAULT_RATES[parsed.tune] }
+  const { alpha, trainsHead } = PRESETS[preset]
+  const options: Options = {
+    ...parsed,
+    preset,
+    lr: parsed.lr ?? DEFAULT_RATES[parsed.tune],
+    loraAlpha: parsed.loraAlpha ?? alpha(parsed.loraRank),
+    // A head that gets an adapter of its own is not trained whole unless that is asked for, which is refused later.
+    trainHead: parsed.trainHead || (trainsHead && !parsed.freezeHead && !parseTargets(parsed.loraTargets).includes('head')),
+  }
   refuseDecay(options)
   return options
 }
@@ -200,7 +236,7 @@ export function toArguments(
   options: Options,
   changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
 ): string[] {
-  return argumentsOf(groups, options, changes)
+  return argumentsOf(optionsOf(options.preset), options, changes)
 }
 
 function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
@@ -208,6 +244,9 @@ function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'
   if (changed)
     throw new UserError(`--${changed} cannot be given with --resume, which goes on with the run's own options`)
   const idle = tune === 'lora' ? undefined : loraOnly.find((name) => given.has(name))
+  if (given.has('train-head') && given.has('freeze-head')) {
+    throw new UserError('--train-head and --freeze-head exclude each other')
+  }
   if (idle) throw new UserError(`--${idle} is for --tune lora; it means nothing with --tune ${tune}`)
   if (tune === 'full' && precision === 'f16') throw new UserError('--precision f16 is for frozen weights; --tune full has none')
 }
@@ -218,6 +257,12 @@ function refuseDecay({ lr, weightDecay, given }: Options): void {
   throw new UserError(`--weight-decay ${weightDecay} at --lr ${lr} would turn the signs of weights: lr × weight-decay must be below 1`)
 }
 
+/** How each preset is called from a checkout. */
+export const COMMANDS: Readonly<Record<Preset, string>> = {
+  imdb: 'npx node train/imdb.ts',
+  tilegrad: 'npm run -s tilegrad -- fine-tune',
+}
+
 const EXIT_STATUSES = [
   ['0', 'the run is done'],
   ['2', 'a mistake in options, files or data, or something that the machine lacks'],
@@ -226,9 +271,9 @@ const EXIT_STATUSES = [
 ] as const
 
 /** Help with every option and its default, and what the exit status says. */
-export function helpText(): string {
+export function helpText(preset: Preset = 'imdb'): string {
   const statuses = ['Exit status:', ...EXIT_STATUSES.map(([status, means]) => `  ${status.padEnd(28)}${means}`)].join('\n')
-  const options = helpOf(groups, 'npx node train/imdb.ts [options]',
+  const options = helpOf(optionsOf(preset), `${COMMANDS[preset]} [options]`,
     'Fine-tunes BERT or DistilBERT on labelled reviews. With neither --data nor --model it does the best that the\n' +
       'machine allows. Defaults are in brackets.')
   return `${options}\n${statuses}\n`

@@ -1,4 +1,5 @@
 // What passes between a run and the user's shell: signals, and commands to type.
+import { COMMANDS, type Preset } from './options.ts'
 
 /** Signals that come together are one: a terminal sends Ctrl-C to npm and to this process, and npm passes it on. */
 const SAME_SIGNAL_MS = 1000
@@ -39,8 +40,8 @@ export function stopOnSignals(stop: () => void): StopRequest {
   return { get requested() { return first !== undefined }, get status() { return first?.status ?? 0 }, end }
 }
 
-/** A command for the user's shell, run by the Node that came with the packages. */
-export function command(...args: readonly string[]): string {
+/** A fine-tuning command for the user's shell, run by the Node that came with the packages. */
+export function command(preset: Preset, ...args: readonly string[]): string {
   const quote = (text: string): string => (/^[\w=./:,@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
-  return ['npx node train/imdb.ts', ...args.map(quote)].join(' ')
+  return [COMMANDS[preset], ...args.map(quote)].join(' ')
 }

@@ -18,7 +18,7 @@ import {
   BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise,
 } from './job.ts'
 import { type Fingerprints, fingerprintsOf } from '../run/fingerprint.ts'
-import { type Options, parseOptions } from '../cli/options.ts'
+import { type Options, type Preset, parseOptions } from '../cli/options.ts'
 import { dependencies } from '../package.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from '../cli/progress.ts'
@@ -67,9 +67,9 @@ interface Prepared extends Job {
   readonly plan: PlanSummary
 }
 
-async function openJob(options: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
+async function openJob(given: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
   const device = await currentDevice()
-  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  const choices = await KernelChoices.begin(given.tuneKernels, device.info, version, run)
   let fetching: string | undefined
   const download = (file: string, done: number, total: number): void => {
     if (file === fetching) progress.update(done)
@@ -77,7 +77,9 @@ async function openJob(options: Options, console: Console, progress: Progress, v
     fetching = file
   }
   // What takes long, and the largest download above all, comes after all that may fail at once.
-  const described = await openModel(options, download, commitOf(run, 'model', options.model))
+  const described = await openModel(given, download, commitOf(run, 'model', given.model))
+  // openModel has refused a length that was asked for and that the model does not take.
+  const options = { ...given, maxLength: Math.min(given.maxLength, described.config.maxPositions) }
   const model = buildModel(options, described.config)
   if (await exists(described.name)) await checkWeights(model, described.folder)
   const data = await openData(options, download, commitOf(run, 'data', options.data))
@@ -180,7 +182,7 @@ export async function startRun(options: Options, console: Console, version: stri
   const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
     commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
-    arguments: await repeatable(options), options, ...overview(prepared),
+    arguments: await repeatable(options), options: prepared.options, ...overview(prepared),
   })
   try {
     return await work(run, prepared, texts, console, progress, version)
@@ -189,13 +191,19 @@ export async function startRun(options: Options, console: Console, version: stri
   }
 }
 
+/** Whose defaults a run began with. Those of runs that do not say were the study's. */
+function presetOf({ config }: Run): Preset {
+  const { options } = config as { options?: { preset?: unknown } }
+  return options?.preset === 'tilegrad' ? 'tilegrad' : 'imdb'
+}
+
 /** The options that a run was started with, `changes` on top. Throws a UserError on a folder that names none. */
 export function recordedOptions(run: Run, changes: readonly string[]): Options {
   const where = run.path('config.json')
   const recorded = run.config.arguments
   if (!Array.isArray(recorded)) throw new UserError(`${run.folder} is no run's folder: ${where} names no arguments`)
   try {
-    return parseOptions([...recorded.map(String), ...changes])
+    return parseOptions([...recorded.map(String), ...changes], presetOf(run))
   } catch (error) {
     throw error instanceof UserError ? new UserError(`${where}: arguments: ${error.message}`) : error
   }
@@ -280,7 +288,7 @@ async function work(
     progress.stop()
     if (outcome.kind === 'stopped') {
       // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
-      console.say(`Stopped after step ${outcome.position.step}. To go on: ${command('--resume', run.folder)}`)
+      console.say(`Stopped after step ${outcome.position.step}. To go on: ${command(presetOf(run), '--resume', run.folder)}`)
       console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
       return stopping.status
     }
@@ -321,7 +329,7 @@ async function work(
     console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
     if (options.model === BUNDLED.model) {
       console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
-        + `  ${command('--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
+        + `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
     }
     // The overview last: its adapter is described, the result's only named.
     console.result({ ...result, ...overview(prepared), folder: run.folder })
@@ -341,7 +349,7 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
   try {
     // Loaded only here: the charts' library takes longer to load than all else.
     const { writeReport } = await import('../report/write.ts')
-    await writeReport(run, { ...parts, command: command(...pinnedArguments(run)) })
+    await writeReport(run, { ...parts, command: command(presetOf(run), ...pinnedArguments(run)) })
     return true
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
@@ -398,11 +406,11 @@ async function explained(error: unknown, run: Run, device: Device): Promise<unkn
     const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
     const isElsewhere = path !== undefined && !path.startsWith(resolve(run.folder))
     const what = isElsewhere ? `Cannot use ${path}` : `Cannot write to ${run.folder}`
-    return new UserError(`${what}: ${code}. ${goOn} once that is mended: ${command('--resume', run.folder)}`)
+    return new UserError(`${what}: ${code}. ${goOn} once that is mended: ${command(presetOf(run), '--resume', run.folder)}`)
   }
   if (error instanceof UserError && !(error instanceof DeviceLost)) return error
   const lost: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
-  return lost instanceof DeviceLost ? new UserError(`${lost.message}. ${goOn}: ${command('--resume', run.folder)}`) : error
+  return lost instanceof DeviceLost ? new UserError(`${lost.message}. ${goOn}: ${command(presetOf(run), '--resume', run.folder)}`) : error
 }
 
 /** The arguments of a run, with the Hub's model and data as the commits that they were. */

@@ -61,7 +61,7 @@ export async function settle(options: Options, argv: readonly string[], software
   }
   // Not only by its own options: there are no frozen weights, which f16 is for, where every parameter is tuned.
   const asksForLora = options.precision === 'f16'
-    || [...options.given].some(name => name.startsWith('lora-') || name === 'train-head' || name === 'merge')
+    || [...options.given].some(name => name.startsWith('lora-') || name.endsWith('-head') || name === 'merge')
   const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {})
     .filter(([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora))
   return {
@@ -158,7 +158,7 @@ export interface OpenedModel {
 
 /** Finds config and tokenizer (of a commit, where a run goes on), and sees that they fit each other. Throws a UserError. */
 export async function openModel(options: Options, progress: Progress, commitOfRun?: string): Promise<OpenedModel> {
-  const { model, init, maxLength } = options
+  const { model, init, maxLength, given } = options
   if (model === undefined) throw new UserError('--model is missing')
   const [name, revision] = await exists(model) ? [model] : model.split('@')
   const fresh = init === 'random'
@@ -183,7 +183,7 @@ export async function openModel(options: Options, progress: Progress, commitOfRu
   if (where === undefined) throw new Error(`${name} has neither a folder nor a tokenizer`)
   const tokenizer = await loadTokenizer(where)
   checkVocabulary(tokenizer, config, where)
-  if (maxLength > config.maxPositions) {
+  if (given.has('max-length') && maxLength > config.maxPositions) {
     throw new UserError(`--max-length ${maxLength} is more than the ${config.maxPositions} positions of ${name}`)
   }
   return { config, tokenizer, name, revision, commit, folder: fresh ? undefined : folder }

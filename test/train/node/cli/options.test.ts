@@ -29,7 +29,7 @@ describe('options', () => {
     expect(given.size).toBe(0)
     expect(options).toEqual({
       data: undefined, model: undefined, tokenizer: undefined, init: 'pretrained',
-      tune: 'lora', loraRank: 8, loraAlpha: 1, loraDropout: 0, loraTargets: 'query,value,mlp', trainHead: false,
+      tune: 'lora', loraRank: 8, loraAlpha: 1, loraDropout: 0, loraTargets: 'query,value,mlp', trainHead: false, freezeHead: false, preset: 'imdb',
       lr: 5e-4, schedule: 'linear', warmup: 0.06, weightDecay: 0.01, epochs: 3, batchSize: 16, accumulate: 1,
       maxLength: 256, clip: 1, skipBadSteps: 0, seed: 42, recompute: false, precision: 'f32',
       textColumn: undefined, labelColumn: undefined, encoding: undefined, skipBadRows: false, minusOne: 'unlabelled',
@@ -55,6 +55,20 @@ describe('options', () => {
       'batch-size', 'data', 'dry-run', 'epochs', 'init', 'json', 'lora-alpha', 'lora-targets', 'lr', 'model',
       'train-head', 'val-split', 'warmup',
     ])
+  })
+
+  test('have the defaults of the field under the preset of the command', () => {
+    const of = (...argv: string[]) => parseOptions(argv, 'tilegrad')
+    expect(of()).toMatchObject({ preset: 'tilegrad', loraRank: 8, loraAlpha: 16, trainHead: true, maxLength: 256 })
+    expect(of('--lora-rank', '4')).toMatchObject({ loraAlpha: 8 })
+    expect(of('--lora-rank', '4', '--lora-alpha', '1')).toMatchObject({ loraAlpha: 1 })
+    expect(of('--freeze-head')).toMatchObject({ trainHead: false })
+    expect(of('--lora-targets', 'query,head'), 'a head with an adapter of its own').toMatchObject({ trainHead: false })
+    expect(toArguments(of('--freeze-head', '--lora-rank', '4'))).toEqual(['--freeze-head', '--lora-rank=4'])
+    expect(mistake('--freeze-head', '--train-head')).toBe('--train-head and --freeze-head exclude each other')
+    const help = helpText('tilegrad').replace(/\s+/g, ' ')
+    expect(help).toContain('Usage: npm run -s tilegrad -- fine-tune [options]')
+    expect(help).toContain('their scale is alpha / rank [2 × rank]')
   })
 
   test('become arguments again that give the same options, less what is left out', () => {

@@ -1,0 +1,70 @@
+// `tilegrad fine-tune`: reads the options, opens the adapter, and hands over to the job.
+import { openDevice, useDevice, type Device } from '../../../engine/index.ts'
+import { UserError } from '../../../engine/errors.ts'
+import { listAdapters, openAdapter } from '../../../engine/node/adapters.ts'
+import { type Options, type Preset, helpText, parseOptions, toArguments } from './options.ts'
+import { checkPaths, settle } from '../jobs/job.ts'
+import { dryRun, recordedOptions, resumeRun, startRun } from '../jobs/fine-tune.ts'
+import { version } from '../package.ts'
+import { openRun } from '../run/folder.ts'
+import { Console } from './console.ts'
+import { print } from './output.ts'
+
+/** Opens the adapter that the options name, for everything that follows. */
+async function openNamed(name: string | undefined, profile: boolean): Promise<Device> {
+  // Dawn rounds timestamps to 65.5 µs for the sake of web pages; most kernels take less.
+  const timing = profile ? ['disable-dawn-features=timestamp_quantization'] : []
+  const { adapter, info } = await openAdapter({ name, dawnFlags: timing })
+  const device = await openDevice(adapter, info)
+  useDevice(device)
+  return device
+}
+
+/**
+ * Runs the command with the defaults of a preset; a resumed run keeps those that it began with. Gives the exit status.
+ * @throws UserError where options, files or data are wrong, or the machine lacks something
+ */
+export async function fineTune(argv: readonly string[], preset: Preset): Promise<number> {
+  const options = parseOptions(argv, preset)
+  if (options.help) {
+    await print(helpText(preset))
+    return 0
+  }
+  if (options.version) {
+    await print(`${version}\n`)
+    return 0
+  }
+  const console = new Console(options.json)
+  if (options.listAdapters) {
+    const adapters = await listAdapters()
+    for (const { name, backend, driver, fallback, embedded } of adapters) {
+      console.say(`${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`)
+    }
+    if (adapters.length === 0) console.say('none: `npm run setup` fetches one that runs on the CPU')
+    console.result({ adapters })
+    return 0
+  }
+  if (options.resume !== undefined) {
+    const run = await openRun(options.resume)
+    const full = recordedOptions(run, toArguments(options, { omit: ['resume'] }))
+    if (await run.finished()) throw new UserError(`${run.folder} is finished: see its result.json`)
+    await checkPaths(full)
+    checkFeatures(full, await openNamed(full.adapter, full.profile))
+    return full.dryRun ? dryRun(full, console, version, run) : resumeRun(run, full, console, version)
+  }
+  await checkPaths(options)
+  const device = await openNamed(options.adapter, options.profile)
+  const { argv: settled, why } = await settle(options, argv, device.info.fallback)
+  if (why) console.say(`${device.info.name}. ${why}\n`)
+  const full = parseOptions(settled, preset)
+  checkFeatures(full, device)
+  return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version)
+}
+
+/** Throws a UserError where the device lacks what the options need. */
+function checkFeatures(options: Options, device: Device): void {
+  if (options.profile && !device.gpu.features.has('timestamp-query')) throw new UserError(`--profile: ${device.info.name} has no timestamps`)
+  if (options.precision === 'f16' && !device.traits.f16) {
+    throw new UserError(`--precision f16: ${device.info.name} does not offer shader-f16`)
+  }
+}
