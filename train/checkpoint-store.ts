@@ -30,6 +30,14 @@ export interface Position {
   readonly best: Best | null
 }
 
+/** What the positions of a run fit. */
+export interface RunShape {
+  /** Batches of each epoch. */
+  readonly batches: readonly number[]
+  /** Batches an optimizer step; the last step of an epoch may have fewer. */
+  readonly accumulate: number
+}
+
 /** Keeps the state of a run: the latest checkpoints, and the values that evaluated best. */
 export interface CheckpointStore {
   /** Writes a checkpoint. Saving the same step again has no effect: the state is the same. */

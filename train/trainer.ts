@@ -5,7 +5,7 @@ import type { Model } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
 import { AdamW, type StateEntry } from './adamw.ts'
 import { type BatchingOptions, rowsOf } from './batches.ts'
-import type { Best, CheckpointStore, Position } from './checkpoint-store.ts'
+import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
 import { type Evaluation, evaluate } from './evaluation.ts'
 import { FiniteCheck } from './guard.ts'
 import type { Namer } from './non-finite.ts'
@@ -156,6 +156,11 @@ export class Trainer<Target = unknown> {
   /** Optimizer steps of a whole run over such examples. */
   totalSteps(train: readonly Pick<Encoded<Target>, 'ids'>[]): number {
     return Training.stepsOf(train, this.options).reduce((sum, steps) => sum + steps, 0)
+  }
+
+  /** What the positions of a run over such examples fit. */
+  shapeOf(train: readonly Pick<Encoded<Target>, 'ids'>[]): RunShape {
+    return Training.shapeOf(train, this.options)
   }
 
   /** Asks for an end after the step under way, with a checkpoint. */

@@ -2,7 +2,7 @@
 // steps late, so that the GPU never waits for the host.
 import { type Tensor, UserError, currentDevice } from '../engine/index.ts'
 import { makeBatches, padLength, rowsFor, rowsOf } from './batches.ts'
-import type { CheckpointStore, Position } from './checkpoint-store.ts'
+import type { CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { BadNumber, FiniteCheck } from './guard.ts'
 import { Throughput } from './metrics/running.ts'
@@ -76,12 +76,19 @@ export class Training<Target> {
     this.#lengths = train.map(text => text.ids.length)
   }
 
-  /** Optimizer steps of each epoch: not always the same where batches are made by tokens. */
-  static stepsOf(train: readonly Pick<Encoded<unknown>, 'ids'>[], options: TrainerOptions): number[] {
+  /** Batches of each epoch, and how many make a step. */
+  static shapeOf(train: readonly Pick<Encoded<unknown>, 'ids'>[], options: TrainerOptions): RunShape {
     const lengths = train.map(text => text.ids.length)
     const { epochs, accumulate, batchSize, batchTokens } = options
-    if (batchTokens === undefined) return new Array<number>(epochs).fill(Math.ceil(Math.ceil(lengths.length / batchSize) / accumulate))
-    return Array.from({ length: epochs }, (_, epoch) => Math.ceil(batchesOf(epoch, lengths, options).length / accumulate))
+    const batches = batchTokens === undefined ? new Array<number>(epochs).fill(Math.ceil(lengths.length / batchSize))
+      : Array.from({ length: epochs }, (_, epoch) => batchesOf(epoch, lengths, options).length)
+    return { batches, accumulate }
+  }
+
+  /** Optimizer steps of each epoch: not always the same where batches are made by tokens. */
+  static stepsOf(train: readonly Pick<Encoded<unknown>, 'ids'>[], options: TrainerOptions): number[] {
+    const { batches, accumulate } = Training.shapeOf(train, options)
+    return batches.map(count => Math.ceil(count / accumulate))
   }
 
   async run(from: Position | undefined): Promise<Outcome> {

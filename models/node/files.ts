@@ -244,16 +244,23 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
+/** A name for what is written beside `name` and then renamed into its place. */
+export const temporaryName = (name: string): string => `.${name}.${randomBytes(6).toString('hex')}.tmp`
+
+/** Whether a name is one of `temporaryName`: what a killed process left where nobody writes now. */
+export const isTemporary = (name: string): boolean => /^\..+\.[0-9a-f]{12}\.tmp$/.test(name)
+
 /**
  * Writes a file so that `path` holds either what it held before or all of `content`: beside its place, synced to disk,
- * renamed into it. Makes the folder. Text is written as UTF-8; pieces of an iterable one after another.
+ * renamed into it. Makes the folder, unless `makeFolder` is false. Text is written as UTF-8; pieces of an iterable one after
+ * another.
  */
 export async function writeAtomic(
-  path: string, content: Uint8Array | string | AsyncIterable<Uint8Array>,
+  path: string, content: Uint8Array | string | AsyncIterable<Uint8Array>, { makeFolder = true } = {},
 ): Promise<void> {
   const folder = dirname(path)
-  await mkdir(folder, { recursive: true })
-  const beside = join(folder, `.${basename(path)}.${randomBytes(6).toString('hex')}.tmp`)
+  if (makeFolder) await mkdir(folder, { recursive: true })
+  const beside = join(folder, temporaryName(basename(path)))
   try {
     const handle = await open(beside, 'wx')
     try {
@@ -271,8 +278,8 @@ export async function writeAtomic(
   await syncFolder(folder)
 }
 
-/** The rename itself survives a power cut only once the folder is on disk. Windows can't sync folders. */
-async function syncFolder(folder: string): Promise<void> {
+/** A rename survives a power cut only once its folder is on disk. Windows can't sync folders. */
+export async function syncFolder(folder: string): Promise<void> {
   if (process.platform === 'win32') return
   const handle = await open(folder, 'r')
   try {

@@ -15,7 +15,7 @@ import { settle } from '../../../train/node/jobs/job.ts'
 import { parseOptions } from '../../../train/node/cli/options.ts'
 import { EvaluationStep } from '../../../train/steps.ts'
 import { type Workplace, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
-import { imdb } from '../../support/tiny.ts'
+import { imdb, startImdb } from '../../support/tiny.ts'
 import { collate } from '../../support/training.ts'
 
 let place: Workplace
@@ -97,42 +97,82 @@ describe.concurrent('a run that was stopped', () => {
     await writeFile(join(folder, 'config.json'), JSON.stringify({ arguments: short(place.model, place.reviews).slice(0, -2) }))
     await writeFile(join(folder, 'lock'), `${process.pid} ${hostname()}`)
     expect(await refusal(place, ['--resume', folder])).toBe(
-      `${folder} is in use by process ${process.pid} on ${hostname()}; where that is no longer so, delete ${join(folder, 'lock')}`)
+      `${folder} is in use by process ${process.pid} on ${hostname()}; if that process has exited, delete ${join(folder, 'lock')}`)
   })
 })
 
-/** Environment of a child that runs `code` once its first checkpoint is there. */
+/** Environment of a child that runs `code` every millisecond until it gives true. */
 const interrupted = (name: string, code: string): ReturnType<typeof preloaded> => preloaded(name, `
-  import { existsSync, renameSync, writeFileSync } from 'node:fs'
-  const looking = setInterval(async () => {
-    if (!existsSync('run/checkpoints/step-000000')) return
-    clearInterval(looking)
-    ${code}
-  }, 1)
+  import { appendFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+  const looking = setInterval(async () => { if (await (async () => { ${code} })()) clearInterval(looking) }, 1)
   looking.unref()`)
 
-test('a folder that goes is told in one line', async () => {
-  const cwd = await place.folder()
-  const env = await interrupted('removal', `renameSync('run', 'elsewhere'); writeFileSync('run', '')`)
-  const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env })
-  const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
-  const line = 'Cannot write to run: ENOTDIR. To go on, from the beginning, once that is mended: npx node train/imdb.ts --resume run'
-  expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })
+const FIRST = 'run/checkpoints/step-000000'
+
+describe.concurrent('a folder that goes in the middle of its run ends it in one line, and is not made anew:', () => {
+  test.for([
+    ['moved', `renameSync('run', 'elsewhere')`, ['elsewhere']],
+    ['deleted', `rmSync('run', { recursive: true })`, []],
+  ] as const)('%s', async ([name, code, left]) => {
+    const cwd = await place.folder()
+    const env = await interrupted(name.replaceAll(' ', '-'), `if (existsSync('${FIRST}')) { ${code}; return true }`)
+    const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env })
+    const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
+    const line = 'run was moved or deleted while the run was using it. If it was moved, resume with: npx node train/imdb.ts --resume <where it is now>'
+    expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })
+    expect((await readdir(cwd)).sort()).toEqual(left)
+    // The lock that was left there is of a process that has exited.
+    if (name === 'moved') expect((await imdb(['--resume', 'elsewhere'], { cwd, env: place.env })).status).toBe(0)
+  })
 })
 
-test('a GPU that is lost is told in one line, with the way back', async () => {
+describe.concurrent('a GPU that is lost', () => {
+  const device = JSON.stringify(new URL('../../../engine/runtime/device.ts', import.meta.url).href)
+  /** Loses the GPU at the first checkpoint, and each that is opened after it, so many times in all. */
+  const losing = (name: string, times: number): ReturnType<typeof preloaded> => interrupted(name, `
+    if (!existsSync('${FIRST}')) return false
+    const { currentDevice } = await import(${device})
+    const { gpu } = await currentDevice()
+    if (gpu === globalThis.lost) return false
+    globalThis.lost = gpu
+    gpu.destroy()
+    globalThis.losses = (globalThis.losses ?? 0) + 1
+    return globalThis.losses === ${times}`)
+  const linesOf = async (folder: string): Promise<unknown> => (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
+    .map(line => { const { step, split, loss, grad_norm } = JSON.parse(line) as Record<string, unknown>; return { step, split, loss, grad_norm } })
+
+  test('three times in a row does not end the run, which says so and comes to the same bits', async () => {
+    const [cwd, undisturbed] = [await place.folder(), await place.folder()]
+    const args = [...short(place.model, place.reviews), '--tune-kernels', 'off']
+    const [{ status, stderr }, whole] = await Promise.all([
+      imdb(args, { cwd, env: await losing('three-losses', 3) }), imdb(args, { cwd: undisturbed, env: place.env })])
+    expect({ status, whole: whole.status }, stderr).toEqual({ status: 0, whole: 0 })
+    expect(stderr.split('\n').filter(line => line.includes('lost'))).toEqual([1, 2, 3].map(attempt =>
+      `the GPU was lost: it was closed. Resuming from the checkpoint of step 0 (attempt ${attempt} of 3).`))
+    expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(join(undisturbed, 'run')))
+    const [ours, theirs] = await Promise.all([cwd, undisturbed].map(root => readFile(join(root, 'run/adapter/adapter_model.safetensors'))))
+    expect(ours.equals(theirs)).toBe(true)
+  })
+
+  test('more often is told in one line, with the way back', async () => {
+    const cwd = await place.folder()
+    const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env: await losing('losses', 4) })
+    const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
+    const line = 'the GPU was lost: it was closed. Resume with: npx node train/imdb.ts --resume run'
+    expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })
+    expect(stderr).not.toMatch(/^\s+at /m)
+    expect(await readdir(join(cwd, 'run'))).not.toContain('lock')
+    expect((await imdb(['--resume', 'run'], { cwd, env: place.env })).status).toBe(0)
+  })
+})
+
+test('a run whose output nobody reads goes on to its end', async () => {
   const cwd = await place.folder()
-  const device = new URL('../../../engine/runtime/device.ts', import.meta.url).href
-  const env = await interrupted('loss', `
-    const { currentDevice } = await import(${JSON.stringify(device)})
-    ;(await currentDevice()).gpu.destroy()`)
-  const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env })
-  const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
-  const line = 'the GPU was lost: it was closed. To go on: npx node train/imdb.ts --resume run'
-  expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })
-  expect(stderr).not.toMatch(/^\s+at /m)
-  expect(await readdir(join(cwd, 'run'))).not.toContain('lock')
-  expect((await imdb(['--resume', 'run'], { cwd, env: place.env })).status).toBe(0)
+  const running = startImdb(short(place.model, place.reviews), { cwd, env: place.env })
+  running.child.stdout.destroy()
+  running.child.stderr.destroy()
+  expect((await running.ended).status).toBe(0)
+  expect(await readdir(join(cwd, 'run'))).toEqual(expect.arrayContaining(['adapter', 'report.html', 'result.json']))
 })
 
 test('a model without a file is left beside its adapter, and with it computes what the run measured', async () => {

@@ -214,11 +214,11 @@ describe.concurrent('a run', () => {
     expect(await refusal(place, ['--resume', folder])).toBe(`${folder} is finished: see its result.json`)
   })
 
-  test('whose checkpoint is damaged', async () => {
+  test('whose checkpoint has no checksum', async () => {
     const folder = await beginnings('torn')
     await put('torn/checkpoints/step-000004/position.json', '{"step": 4}')
     await copyFile(join(place.model, 'model.safetensors'), join(folder, 'checkpoints/step-000004/state.safetensors'))
-    expect(await refusal(place, ['--resume', folder])).toContain("position.json is no checkpoint's position")
+    expect(await refusal(place, ['--resume', folder])).toContain('position.json has no checksum: an earlier version of tilegrad wrote it')
   })
 
   test('whose data have gone', async () => {

@@ -68,7 +68,7 @@ describe.concurrent('the command', () => {
     for (const left of ['result.json', 'report.html', 'adapter', 'model', 'checkpoints/step-000016']) await rm(join(again, left), { recursive: true })
     const resumed = await run(cwd, '--resume', 'again')
     expect(resumed.status, resumed.stderr).toBe(0)
-    expect(resumed.stdout).toContain(`Going on after step ${EPOCH}.`)
+    expect(resumed.stdout).toContain(`Resuming after step ${EPOCH}.`)
     const told = async (folder: string): Promise<unknown> => (await linesOf(folder)).map(({ step, loss, lr }) => ({ step, loss, lr }))
     expect(await told(again)).toEqual(await told(whole))
     for (const file of ['adapter/adapter_model.safetensors', 'model/model.safetensors']) {

@@ -68,7 +68,7 @@ async function goOn(cwd: string): Promise<string> {
     const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, 'adapter', file))))
     expect(ours.equals(theirs), file).toBe(true)
   }
-  const left = async (folder: string): Promise<string[]> => (await filesBelow(folder)).filter(path => !path.startsWith('checkpoints/step-'))
+  const left = async (folder: string): Promise<string[]> => (await filesBelow(folder)).filter(path => !path.startsWith('checkpoints/'))
   expect(await left(run)).toEqual(await left(whole))
   return stdout
 }
@@ -82,7 +82,7 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     running.child.kill('SIGKILL')
     expect((await running.ended).signal).toBe('SIGKILL')
     expect(await readdir(join(cwd, 'run'))).not.toContain('result.json')
-    const step = Number(/Going on after step (\d+)\./.exec(await goOn(cwd))?.[1])
+    const step = Number(/Resuming after step (\d+)\./.exec(await goOn(cwd))?.[1])
     expect(step).toBeGreaterThanOrEqual(EPOCH + 3)
     expect(step).toBeLessThan(STEPS)
     expect(await refusal(place, ['--resume', join(cwd, 'run')])).toContain('is finished: see its result.json')
@@ -95,7 +95,7 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     running.child.kill('SIGKILL')
     await running.ended
     expect(await readdir(join(cwd, 'run'))).not.toContain('checkpoints')
-    expect(await goOn(cwd)).toContain('The run came to no checkpoint: starting at its beginning.')
+    expect(await goOn(cwd)).toContain('No checkpoint found; starting over.')
   })
 
   test('by Ctrl-C, finishes its step, writes a checkpoint, says how to go on, and goes on to the same bits', async () => {
@@ -112,21 +112,21 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     const { stopped, folder, step } = resultOf<{ stopped: boolean, folder: string, step: number }>(ended, 130)
     expect({ stopped, folder }).toEqual({ stopped: true, folder: 'run' })
     expect(ended.stderr).toContain('Finishing this step and writing a checkpoint')
-    expect(ended.stderr).toContain(`Stopped after step ${step}. To go on: npx node train/imdb.ts --resume run`)
+    expect(ended.stderr).toContain(`Stopped after step ${step}. Resume with: npx node train/imdb.ts --resume run`)
     expect(step).toBeGreaterThanOrEqual(3)
     expect(step).toBeLessThan(STEPS)
     expect(step % EPOCH, 'no epoch ends there').toBeGreaterThan(0)
-    expect(await goOn(cwd)).toContain(`Going on after step ${step}.`)
+    expect(await goOn(cwd)).toContain(`Resuming after step ${step}.`)
   })
 
-  test('by SIGTERM, as schedulers end a job, does the same and exits with its status', async () => {
+  test.for([['SIGTERM', 143], ['SIGHUP', 129]] as const)('by %s, does the same and exits with its status', async ([name, code]) => {
     const cwd = await place.folder()
     const running = startImdb([...args(), '--checkpoint-every', '1000'], { cwd, env: place.env })
     await until(running, async () => (await readFile(join(cwd, 'run/metrics.jsonl'), 'utf8').catch(() => '')).includes('"step":3,'))
-    running.child.kill('SIGTERM')
+    running.child.kill(name)
     const { status, signal, stdout, stderr } = await running.ended
-    expect({ status, signal }, stderr).toEqual({ status: 143, signal: null })
-    const step = Number(/Stopped after step (\d+)\. To go on: /.exec(stdout)?.[1])
+    expect({ status, signal }, stderr).toEqual({ status: code, signal: null })
+    const step = Number(/Stopped after step (\d+)\. Resume with: /.exec(stdout)?.[1])
     expect(step).toBeGreaterThanOrEqual(3)
     expect(await namesIn(join(cwd, 'run/checkpoints'))).toContain(`step-${String(step).padStart(6, '0')}`)
   })

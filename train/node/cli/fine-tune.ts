@@ -1,24 +1,15 @@
 // `tilegrad fine-tune`: reads the options, opens the adapter, and hands over to the job.
-import { openDevice, useDevice, type Device } from '../../../engine/index.ts'
+import type { Device } from '../../../engine/index.ts'
 import { UserError } from '../../../engine/errors.ts'
-import { listAdapters, openAdapter } from '../../../engine/node/adapters.ts'
+import { listAdapters } from '../../../engine/node/adapters.ts'
 import { type Options, type Preset, helpText, parseOptions, toArguments } from './options.ts'
 import { checkPaths, settle } from '../jobs/job.ts'
 import { dryRun, recordedOptions, resumeRun, startRun } from '../jobs/fine-tune.ts'
+import { openNamed } from '../device.ts'
 import { version } from '../package.ts'
 import { openRun } from '../run/folder.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
-
-/** Opens the adapter that the options name, for everything that follows. */
-async function openNamed(name: string | undefined, profile: boolean): Promise<Device> {
-  // Dawn rounds timestamps to 65.5 µs for the sake of web pages; most kernels take less.
-  const timing = profile ? ['disable-dawn-features=timestamp_quantization'] : []
-  const { adapter, info } = await openAdapter({ name, dawnFlags: timing })
-  const device = await openDevice(adapter, info)
-  useDevice(device)
-  return device
-}
 
 /**
  * Runs the command with the defaults of a preset; a resumed run keeps those that it began with. Gives the exit status.

@@ -1,11 +1,12 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type AdapterInfo, type Device, DeviceLost, NonFinite, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../../../models/index.ts'
 import { saveModel } from '../../../models/node/model.ts'
 import { saveAdapter } from '../../../models/node/peft.ts'
-import { codeOf, exists, openWeights, writeAtomic } from '../../../models/node/files.ts'
+import { codeOf, exists, openWeights } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import type { Position } from '../../checkpoint-store.ts'
 import { Checkpoints } from '../run/checkpoints.ts'
@@ -19,12 +20,13 @@ import {
 } from './job.ts'
 import { type Fingerprints, fingerprintsOf } from '../run/fingerprint.ts'
 import { type Options, type Preset, parseOptions } from '../cli/options.ts'
+import { openNamed } from '../device.ts'
 import { dependencies } from '../package.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from '../cli/progress.ts'
-import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
+import { FolderGone, type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import type { TextSets } from '../../shapes.ts'
-import { command, stopOnSignals } from '../cli/shell.ts'
+import { type StopRequest, command, stopOnSignals } from '../cli/shell.ts'
 import { KernelChoices } from '../run/kernels.ts'
 import type { ReportParts } from '../report/write.ts'
 import { ConfusionMatrix, predictions } from '../../metrics/confusion.ts'
@@ -39,6 +41,11 @@ const SENTENCES = [
 
 /** What the system says of a disk that takes no more, or of a folder that is gone. */
 const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOENT', 'ENOTDIR', 'ESTALE']
+
+/** How often the GPU may be lost without a new checkpoint between. */
+const MOST_LOSSES = 3
+/** How long the first attempt waits before it opens another device. */
+const REOPEN_MS = 1000
 
 function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
   return { name, vendor, architecture, backend, driver, software: fallback }
@@ -185,7 +192,7 @@ export async function startRun(options: Options, console: Console, version: stri
     arguments: await repeatable(options), options: prepared.options, ...overview(prepared),
   })
   try {
-    return await work(run, prepared, texts, console, progress, version)
+    return await runTraining(run, prepared, texts, console, progress, version)
   } finally {
     await unlock()
   }
@@ -209,20 +216,25 @@ export function recordedOptions(run: Run, changes: readonly string[]): Options {
   }
 }
 
-/** Goes on with a run from its last checkpoint, or from its beginning where it came to none. */
+/** Resumes a run from its last undamaged checkpoint, or from its beginning where there is none. */
 export async function resumeRun(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const unlock = await run.lock()
   try {
-    return await goOn(run, options, console, version)
+    return await resume(run, options, console, version)
   } finally {
     await unlock()
   }
 }
 
-async function goOn(run: Run, options: Options, console: Console, version: string): Promise<number> {
-  const position = await new Checkpoints(run.path('checkpoints')).latest()
+async function resume(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const progress = new Progress()
+  const checkpoints = checkpointsOf(run)
+  // First of all: a run that can't be resumed says so before it loads anything.
+  await checkpoints.find()
   const [prepared, texts] = await prepare(await openJob(options, console, progress, version, run), console, progress)
+  const { position, damaged } = await checkpoints.find(prepared.trainer.shapeOf(texts.train))
+  for (const { step, reason } of damaged) progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
+  await checkpoints.discard(damaged.map(({ step }) => step))
   const { name, driver } = prepared.device.info
   const { adapter: before, tilegrad } = run.config as { adapter?: { name?: unknown, driver?: unknown }, tilegrad?: unknown }
   const changes = [[before?.name, name], [before?.driver, driver], [`tilegrad ${String(tilegrad)}`, `tilegrad ${version}`]].filter(([a, b]) => a !== b)
@@ -231,114 +243,188 @@ async function goOn(run: Run, options: Options, console: Console, version: strin
     process.stderr.write(`${printableLine(line)}\n`)
   }
   await run.cutMetrics(position?.step ?? -1)
-  console.say(position ? `Going on after step ${position.step}.\n` : 'The run came to no checkpoint: starting at its beginning.\n')
-  return work(run, prepared, texts, console, progress, version, position)
+  console.say(position ? `Resuming after step ${position.step}.\n` : 'No checkpoint found; starting over.\n')
+  return runTraining(run, prepared, texts, console, progress, version, position)
 }
 
-async function work(
-  run: Run, prepared: Prepared, { train, validation, test }: TextSets<number>, console: Console, progress: Progress, version: string, from?: Position,
+/** The checkpoints of a run, in its folder. */
+const checkpointsOf = (run: Run): Checkpoints => new Checkpoints(run.path('checkpoints'), () => run.check())
+
+/** What an attempt to train needs beside what is trained. */
+interface Attempt {
+  readonly run: Run
+  readonly texts: TextSets<number>
+  readonly console: Console
+  readonly progress: Progress
+  readonly version: string
+  readonly checkpoints: Checkpoints
+  readonly stopping: StopRequest
+  /** Where to go on from; undefined for the beginning. */
+  readonly from: Position | undefined
+}
+
+/**
+ * Trains to the end. When the GPU is lost, the job is built anew on a device of the same adapter and goes on from the last
+ * checkpoint, to the same bits, up to `MOST_LOSSES` times without a new checkpoint between.
+ */
+async function runTraining(
+  run: Run, first: Prepared, texts: TextSets<number>, console: Console, progress: Progress, version: string, from?: Position,
 ): Promise<number> {
+  let prepared = first
+  let position = from
+  let lost: DeviceLost | undefined
+  let losses = 0
+  const stopping = stopOnSignals(() => prepared.trainer.stop())
+  try {
+    for (;;) {
+      const checkpoints = checkpointsOf(run)
+      try {
+        if (lost) {
+          progress.stop()
+          prepared.device.close()
+          position = await checkpoints.latest()
+          await run.cutMetrics(position?.step ?? -1)
+          const where = position ? `from the checkpoint of step ${position.step}` : 'from the beginning'
+          progress.note(`${lost.message}. Resuming ${where} (attempt ${losses} of ${MOST_LOSSES}).`)
+          prepared = await rebuild(prepared, run, losses, version)
+        }
+        if (stopping.requested) prepared.trainer.stop()
+        return await train(prepared, { run, texts, console, progress, version, checkpoints, stopping, from: position })
+      } catch (error) {
+        lost = await lossOf(error, prepared.device)
+        losses = checkpoints.saved > 0 ? 1 : losses + 1
+        if (!lost || losses > MOST_LOSSES) throw await explained(lost ?? error, run)
+      }
+    }
+  } finally {
+    stopping.end()
+    progress.stop()
+  }
+}
+
+/** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost where there is none. */
+async function rebuild(job: Prepared, run: Run, attempt: number, version: string): Promise<Prepared> {
+  const { options, opened, device: { info: before } } = job
+  // A driver that restarts needs a moment, and more of them where that was not enough.
+  await sleep(attempt * REOPEN_MS)
+  const device = await openNamed(options.adapter, options.profile).catch((error: unknown) => {
+    throw error instanceof UserError ? new DeviceLost(error.message) : error
+  })
+  if (device.info.name !== before.name || device.info.driver !== before.driver) {
+    device.close()
+    throw new DeviceLost(`the GPU was lost: ${before.name} is no longer offered, only ${device.info.name}`)
+  }
+  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  choices.settle()
+  const model = buildModel(options, opened.config)
+  const trainer = await Trainer.over(model, classesTask(), { ...options, padId: opened.tokenizer.padId })
+  return { ...job, device, choices, model, trainer }
+}
+
+/** The loss of the GPU, where that is what a failure comes from. */
+async function lossOf(error: unknown, device: Device): Promise<DeviceLost | undefined> {
+  if (error instanceof DeviceLost) return error
+  if (error instanceof UserError || isDiskTrouble(error)) return undefined
+  const reason: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
+  return reason instanceof DeviceLost ? reason : undefined
+}
+
+async function train(prepared: Prepared, { run, texts, console, progress, version, checkpoints, stopping, from }: Attempt): Promise<number> {
   const { options, data, opened, model, trainer, device } = prepared
+  const { train, validation, test } = texts
   const began = performance.now()
   // A run that goes on has already taken what its last kept line says.
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
-  try {
-    await prepared.choices.keepIn(run)
-    const drawn = await fillModel(model, opened.folder, options.seed)
-    const heads = drawn.filter(name => !name.includes('lora_'))
-    if (opened.folder && heads.length > 0) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
+  await prepared.choices.keepIn(run)
+  const drawn = await fillModel(model, opened.folder, options.seed)
+  const heads = drawn.filter(name => !name.includes('lora_'))
+  if (opened.folder && heads.length > 0 && !from) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
 
-    const stopping = stopOnSignals(() => trainer.stop())
-    const total = trainer.totalSteps(train)
-    const show = (label: string, { figures: { accuracy = 0 }, loss }: Evaluation): void =>
-      progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
-    let validating = false
-    const events: TrainerEvents = {
-      onStep: metrics => {
-        run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
-        progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
-      },
-      onSkippedStep: step => {
-        run.appendMetrics({ ...step, wall_seconds: wallSeconds() })
-        progress.update(step.step, { examplesPerSecond: step.examples_per_second })
-        if (step.skipped === 'not finite') progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
-      },
-      onEvaluationProgress: (done, total) => {
-        if (!validating) progress.start('validate', total)
-        validating = true
-        progress.update(done)
-      },
-      onEvaluation: (epoch, step, evaluation, best) => {
-        validating = false
-        progress.start('train', total, step)
-        run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.figures.accuracy ?? null, wall_seconds: wallSeconds() })
-        show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
-      },
-      onCheckpoint: () => run.flushMetrics(),
-      onProfile: async (kernels, { rows, sequence }) => {
-        const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings())}\n`
-        await writeAtomic(run.path('profile.txt'), text)
-        await writeAtomic(run.path('trace.json'), JSON.stringify(traceEvents(kernels)))
-        progress.note(`\n${text}`)
-      },
-    }
-    progress.start('train', total, from?.step ?? 0)
-    const outcome = await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')), events, from)
-    progress.stop()
-    if (outcome.kind === 'stopped') {
-      // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
-      console.say(`Stopped after step ${outcome.position.step}. To go on: ${command(presetOf(run), '--resume', run.folder)}`)
-      console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
-      return stopping.status
-    }
-    stopping.end()
-
-    progress.start('test', test.length)
-    const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) }, 'the test')
-    progress.stop()
-    const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
-    const said = await trainer.evaluate(sentences, {}, 'the example sentences')
-    await saveTrained(run, prepared)
-    const steps = run.readMetrics().filter(line => line.split === undefined)
-    const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
-    const probabilities = Array.from(tested.outputs, logits => Array.from(softmax(logits, logits.length)))
-    const confusion = confusionOf(test, probabilities)
-    const { accuracy } = confusion
-    const result = {
-      val_accuracy: outcome.best?.score ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
-      test_accuracy: accuracy, test_loss: tested.loss, loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
-      f1: confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
-      skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
-      examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
-      plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
-      adapter: device.info.name, tilegrad: version,
-    }
-    await run.writeResult(result)
-    const hasReport = await reported(run, { result, confusion: confusion.rows, probabilities, test: data.test, data, exact: !prepared.choices.measured })
-
-    console.say(`\nHeld-out accuracy: ${percent(accuracy)} of ${count(test.length)} reviews that training never saw`
-      + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
-    console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
-    SENTENCES.forEach((text, i) => {
-      const [, positive] = softmax(said.outputs[i], said.outputs[i].length)
-      console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
-    })
-    if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
-    if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
-    console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
-    if (options.model === BUNDLED.model) {
-      console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
-        + `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
-    }
-    // The overview last: its adapter is described, the result's only named.
-    console.result({ ...result, ...overview(prepared), folder: run.folder })
-    return 0
-  } catch (error) {
-    throw await explained(error, run, device)
-  } finally {
-    progress.stop()
+  const total = trainer.totalSteps(train)
+  const show = (label: string, { figures: { accuracy = 0 }, loss }: Evaluation): void =>
+    progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
+  let validating = false
+  const events: TrainerEvents = {
+    onStep: metrics => {
+      run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
+      progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
+    },
+    onSkippedStep: step => {
+      run.appendMetrics({ ...step, wall_seconds: wallSeconds() })
+      progress.update(step.step, { examplesPerSecond: step.examples_per_second })
+      if (step.skipped === 'not finite') progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
+    },
+    onEvaluationProgress: (done, total) => {
+      if (!validating) progress.start('validate', total)
+      validating = true
+      progress.update(done)
+    },
+    onEvaluation: (epoch, step, evaluation, best) => {
+      validating = false
+      progress.start('train', total, step)
+      run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.figures.accuracy ?? null, wall_seconds: wallSeconds() })
+      show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
+    },
+    onCheckpoint: () => run.flushMetrics(),
+    onProfile: async (kernels, { rows, sequence }) => {
+      const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings())}\n`
+      await run.write('profile.txt', text)
+      await run.write('trace.json', JSON.stringify(traceEvents(kernels)))
+      progress.note(`\n${text}`)
+    },
   }
+  progress.start('train', total, from?.step ?? 0)
+  const outcome = await trainer.train(train, validation, checkpoints, events, from)
+  progress.stop()
+  if (outcome.kind === 'stopped') {
+    // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
+    console.say(`Stopped after step ${outcome.position.step}. Resume with: ${command(presetOf(run), '--resume', run.folder)}`)
+    console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
+    return stopping.status
+  }
+  stopping.end()
+
+  progress.start('test', test.length)
+  const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) }, 'the test')
+  progress.stop()
+  const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
+  const said = await trainer.evaluate(sentences, {}, 'the example sentences')
+  await saveTrained(run, prepared)
+  const steps = run.readMetrics().filter(line => line.split === undefined)
+  const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
+  const probabilities = Array.from(tested.outputs, logits => Array.from(softmax(logits, logits.length)))
+  const confusion = confusionOf(test, probabilities)
+  const { accuracy } = confusion
+  const result = {
+    val_accuracy: outcome.best?.score ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
+    test_accuracy: accuracy, test_loss: tested.loss, loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
+    f1: confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
+    skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
+    examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
+    plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
+    adapter: device.info.name, tilegrad: version,
+  }
+  await run.writeResult(result)
+  const hasReport = await reported(run, { result, confusion: confusion.rows, probabilities, test: data.test, data, exact: !prepared.choices.measured })
+
+  console.say(`\nHeld-out accuracy: ${percent(accuracy)} of ${count(test.length)} reviews that training never saw`
+    + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
+  console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
+  SENTENCES.forEach((text, i) => {
+    const [, positive] = softmax(said.outputs[i], said.outputs[i].length)
+    console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
+  })
+  if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
+  if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
+  console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
+  if (options.model === BUNDLED.model) {
+    console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
+      + `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
+  }
+  // The overview last: its adapter is described, the result's only named.
+  console.result({ ...result, ...overview(prepared), folder: run.folder })
+  return 0
 }
 
 /**
@@ -367,14 +453,14 @@ function confusionOf(test: readonly Encoded<number>[], probabilities: readonly (
 
 /** Writes the adapter, with its base where that is nowhere else, and then the whole model where that is asked for. */
 async function saveTrained(run: Run, { options, model, opened }: Prepared): Promise<void> {
-  const save = async (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => {
-    await saveModel(run.path(name), model, tensors)
-    await saveTokenizer(run.path(name), opened.tokenizer, model.config)
-  }
+  const save = (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => run.writeFolder(name, async path => {
+    await saveModel(path, model, tensors)
+    await saveTokenizer(path, opened.tokenizer, model.config)
+  })
   if (options.tune === 'lora') {
     if (opened.folder === undefined) await save('base', baseTensors(model, originOf(model, undefined, options.seed)))
     const [base, revision] = await baseOf(run, opened)
-    await saveAdapter(run.path('adapter'), model, base, revision)
+    await run.writeFolder('adapter', path => saveAdapter(path, model, base, revision))
     if (!options.merge) return
   }
   // Only what the GPU has rounded is read again from where it came from.
@@ -393,25 +479,38 @@ async function baseOf(run: Run, { name, revision, commit, folder }: OpenedModel)
   return await exists(name) ? [resolve(name), undefined] : [name, revision ?? commit]
 }
 
-/** What a failure means to someone who wants the run to go on: a GPU or a disk that is gone or full has a way back. */
-async function explained(error: unknown, run: Run, device: Device): Promise<unknown> {
-  const position = await new Checkpoints(run.path('checkpoints')).latest().catch(() => undefined)
-  const goOn = `To go on${position ? '' : ', from the beginning,'}`
+/** What a failure means to someone who wants to resume the run: a GPU or a disk that is gone or full has a way back. */
+async function explained(error: unknown, run: Run): Promise<unknown> {
+  const gone = error instanceof FolderGone || isDiskTrouble(error) ? folderGone(run) : undefined
+  if (gone) {
+    return new UserError(`${gone.message}. If it was moved, resume with: ${command(presetOf(run), '--resume')} <where it is now>`)
+  }
+  const position = await checkpointsOf(run).latest().catch(() => undefined)
+  const resumed = `${position ? '' : ' from the beginning'} with: ${command(presetOf(run), '--resume', run.folder)}`
   if (error instanceof NonFinite) {
     const stands = position ? `the checkpoint of step ${position.step} in ${run.folder} is the last good one` : 'there is no checkpoint before it'
     return new NonFinite(`${error.message}; ${stands}`)
   }
-  const code = codeOf(error)
-  if (code !== undefined && DISK_TROUBLE.includes(code)) {
-    const path = error instanceof Error && 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
+  if (isDiskTrouble(error)) {
+    const path = 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
     const isElsewhere = path !== undefined && !path.startsWith(resolve(run.folder))
     const what = isElsewhere ? `Cannot use ${path}` : `Cannot write to ${run.folder}`
-    return new UserError(`${what}: ${code}. ${goOn} once that is mended: ${command(presetOf(run), '--resume', run.folder)}`)
+    return new UserError(`${what}: ${codeOf(error)}. Once that is fixed, resume${resumed}`)
   }
-  if (error instanceof UserError && !(error instanceof DeviceLost)) return error
-  const lost: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
-  return lost instanceof DeviceLost ? new UserError(`${lost.message}. ${goOn}: ${command(presetOf(run), '--resume', run.folder)}`) : error
+  return error instanceof DeviceLost ? new UserError(`${error.message}. Resume${resumed}`) : error
 }
+
+/** Says that the run's folder is no longer in its place; undefined where it is. */
+function folderGone(run: Run): FolderGone | undefined {
+  try {
+    run.check()
+    return undefined
+  } catch (error) {
+    return error instanceof FolderGone ? error : undefined
+  }
+}
+
+const isDiskTrouble = (error: unknown): error is Error => error instanceof Error && DISK_TROUBLE.includes(codeOf(error) ?? '')
 
 /** The arguments of a run, with the Hub's model and data as the commits that they were. */
 function pinnedArguments({ config }: Run): string[] {

@@ -2,7 +2,6 @@
 import type { Data } from '../jobs/job.ts'
 import type { Example } from '../data/examples.ts'
 import { codePoints, factsOf } from '../data/statistics.ts'
-import { writeAtomic } from '../../../models/node/files.ts'
 import type { Metrics, Run } from '../run/folder.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
 
@@ -42,7 +41,7 @@ export async function writeReport(run: Run, { result, confusion, probabilities, 
     labels,
     examples: chosenExamples(probabilities, test, labels),
   }
-  await writeAtomic(run.path('report.html'), renderReport(input))
+  await run.write('report.html', renderReport(input))
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

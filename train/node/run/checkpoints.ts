@@ -1,89 +1,191 @@
-// Checkpoints: everything that a run needs to go on to the same bits. A folder a checkpoint, `step-000120/`, written under
-// another name and renamed, so that one that can be seen is whole.
+// Checkpoints: everything that a run needs to resume to the same bits. Each is a folder, `step-000120/`, that is written under
+// another name, synced, read back and renamed, so that one that can be seen is whole. Checksums tell one that was damaged
+// since; the one before it is used then. The values that evaluated best lie beside them, in a file that is named by its
+// checksum, and which the checkpoints that want it name.
+import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { z } from 'zod'
 import { UserError } from '../../../engine/errors.ts'
-import { exists, openSafetensors, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
+import { codeOf, exists, readJson, syncFolder, temporaryName, writeAtomic } from '../../../models/node/files.ts'
 import type { StateEntry } from '../../adamw.ts'
+import type { CheckpointStore, Position, RunShape } from '../../checkpoint-store.ts'
 import { finiteJson } from './json.ts'
-import type { CheckpointStore, Position } from '../../checkpoint-store.ts'
+import { digestOf, readState, writeState } from './state-file.ts'
 
 const KEPT = 2
-/** The folder of one that is being written: what a killed run leaves there, the next one clears. */
-const MAKING = 'partial'
+/** The folder of one that is being written. What a killed run leaves there, the next one clears. */
+const PARTIAL = 'partial'
 const STATE = 'state.safetensors'
 const POSITION = 'position.json'
-const BEST = 'best.safetensors'
 
 const folderName = (step: number): string => `step-${String(step).padStart(6, '0')}`
+const bestName = (digest: string): string => `best-${digest.slice(0, 12)}.safetensors`
 
-async function writeState(path: string, entries: readonly StateEntry[]): Promise<void> {
-  await writeSafetensors(path, entries.map(({ name, variable }) => ({
-    name, dtype: 'F32', shape: variable.shape,
-    read: async () => Float32Array.from(await variable.read()),
-  })), {})
+const count = z.int().nonnegative()
+const digest = z.string().regex(/^[0-9a-f]{64}$/)
+const recordSchema = z.strictObject({
+  step: count, epoch: count, stepInEpoch: count, batches: count, skipped: count.optional(), stale: count.optional(),
+  best: z.strictObject({ step: count, epoch: count, score: z.number(), loss: z.number() }).nullable(),
+  /** SHA-256 of state.safetensors. */
+  state: digest,
+  /** SHA-256 of the best values; null while there are none. */
+  best_values: digest.nullable(),
+})
+type Entry = z.infer<typeof recordSchema>
+
+/** A checkpoint that was found, and those after it that are damaged, newest first. */
+export interface Found {
+  /** Undefined where none is undamaged. */
+  readonly position: Position | undefined
+  readonly damaged: readonly { readonly step: number, readonly reason: string }[]
 }
 
-async function readState(path: string, entries: readonly StateEntry[]): Promise<void> {
-  const file = await openSafetensors(path)
-  try {
-    for (const { name, variable } of entries) {
-      if (!file.has(name) || file.info(name).shape.join() !== variable.shape.join()) {
-        throw new UserError(`${path}: no ${name} of [${variable.shape.join(', ')}]: the checkpoint is of another model or other options`)
-      }
-    }
-    for (const { name, variable } of entries) {
-      for await (const { elementOffset, data } of file.chunks(name)) await variable.write(data, elementOffset)
-    }
-  } finally {
-    await file.close()
-  }
-}
+/** Why a checkpoint can't be used. */
+class Damage extends UserError {}
 
 /** The checkpoints of one run, in a folder. */
 export class Checkpoints implements CheckpointStore {
   readonly folder: string
+  readonly #check: () => void
+  /** SHA-256 of the values that evaluated best. */
+  #best: string | null = null
+  #saved = 0
+  /** What is known of a step's checkpoint, so that it is read once. */
+  readonly #known = new Map<number, Promise<Entry>>()
 
-  constructor(folder: string) {
+  /** `check` is called before anything is written, and throws where nothing may be. */
+  constructor(folder: string, check: () => void = () => {}) {
     this.folder = folder
+    this.#check = check
+  }
+
+  /** How many were written by this object. */
+  get saved(): number {
+    return this.#saved
   }
 
   /** Writes one, then drops all but the last two. One of this step that is there already is the same, and stays. */
   async save(position: Position, entries: readonly StateEntry[]): Promise<void> {
     const target = join(this.folder, folderName(position.step))
     if (await exists(target)) return
-    const making = join(this.folder, MAKING)
+    const making = join(this.folder, PARTIAL)
     await rm(making, { recursive: true, force: true })
-    await mkdir(making, { recursive: true })
-    await writeState(join(making, STATE), entries)
-    await writeAtomic(join(making, POSITION), `${finiteJson(position, join(making, POSITION), 2)}\n`)
+    await this.#makeFolder()
+    await mkdir(making)
+    const state = await writeState(join(making, STATE), entries)
+    const path = join(making, POSITION)
+    const text = `${finiteJson(withChecksum({ ...position, state, best_values: this.#best }), path, 2)}\n`
+    await writeAtomic(path, text, { makeFolder: false })
+    await readEntry(making)
+    this.#check()
     await rename(making, target)
+    await syncFolder(this.folder)
+    this.#saved++
     const steps = await this.#steps()
-    for (const step of steps.slice(0, -KEPT)) await rm(join(this.folder, folderName(step)), { recursive: true, force: true })
+    for (const step of steps.slice(0, -KEPT)) await this.#remove(step)
+    await this.#dropOldBest(steps.slice(-KEPT))
   }
 
-  /** The last one's position; undefined where there is none. Throws a UserError on a damaged one. */
-  async latest(): Promise<Position | undefined> {
-    const step = (await this.#steps()).at(-1)
-    if (step === undefined) return undefined
-    const path = join(this.folder, folderName(step), POSITION)
-    return checkPosition(await readJson(path), path)
+  /** Whether there is any, damaged or not. */
+  async any(): Promise<boolean> {
+    return (await this.#steps()).length > 0
+  }
+
+  /**
+   * The last one that is undamaged: its checksums hold, and its position is one of the run's. Throws a UserError on one that
+   * an earlier version wrote, without a checksum.
+   */
+  async find(shape?: RunShape): Promise<Found> {
+    const damaged: { step: number, reason: string }[] = []
+    for (const step of (await this.#steps()).reverse()) {
+      try {
+        const { state, best_values, ...position } = await this.#entry(step)
+        if (shape) refuseOutside(position, shape)
+        return { position, damaged }
+      } catch (error) {
+        if (!(error instanceof Damage)) throw error
+        damaged.push({ step, reason: error.message })
+      }
+    }
+    return { position: undefined, damaged }
+  }
+
+  /** The position of the last one that is undamaged; undefined where there is none. */
+  async latest(shape?: RunShape): Promise<Position | undefined> {
+    return (await this.find(shape)).position
+  }
+
+  /** Removes checkpoints of these steps. */
+  async discard(steps: readonly number[]): Promise<void> {
+    this.#check()
+    for (const step of steps) await this.#remove(step)
   }
 
   /** Puts the state of the checkpoint at `position` back. */
-  async load(position: Position, entries: readonly StateEntry[]): Promise<void> {
-    await readState(join(this.folder, folderName(position.step), STATE), entries)
+  async load({ step }: Position, entries: readonly StateEntry[]): Promise<void> {
+    const folder = join(this.folder, folderName(step))
+    this.#best = (await readEntry(folder)).best_values
+    await readState(join(folder, STATE), entries)
   }
 
   /** Keeps the values that evaluated best. */
   async saveBest(entries: readonly StateEntry[]): Promise<void> {
-    await mkdir(this.folder, { recursive: true })
-    await writeState(join(this.folder, BEST), entries)
+    await this.#makeFolder()
+    const making = join(this.folder, temporaryName('best'))
+    const written = await writeState(making, entries)
+    this.#check()
+    await rename(making, join(this.folder, bestName(written)))
+    await syncFolder(this.folder)
+    this.#best = written
   }
 
-  /** Puts the best values back. */
+  /** Puts the best values back. Throws a UserError where they are damaged. */
   async loadBest(entries: readonly StateEntry[]): Promise<void> {
-    await readState(join(this.folder, BEST), entries)
+    if (this.#best === null) throw new Error('no values were kept as the best')
+    const path = join(this.folder, bestName(this.#best))
+    if (await digestOf(path) !== this.#best) throw new UserError(`${path} is damaged: its checksum does not match`)
+    await readState(path, entries)
+  }
+
+  async #makeFolder(): Promise<void> {
+    this.#check()
+    // Not recursive: a run's folder that is gone is not made anew.
+    await mkdir(this.folder).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error })
+  }
+
+  #entry(step: number): Promise<Entry> {
+    const known = this.#known.get(step) ?? this.#verify(step)
+    this.#known.set(step, known)
+    return known
+  }
+
+  async #verify(step: number): Promise<Entry> {
+    const folder = join(this.folder, folderName(step))
+    const entry = await readEntry(folder)
+    if (entry.step !== step) throw new Damage(`its position says step ${entry.step}`)
+    const found = await readable(digestOf(join(folder, STATE)))
+    if (found !== entry.state) throw new Damage(`the checksum of ${STATE} does not match`)
+    const best = entry.best_values
+    if ((best === null) !== (entry.best === null)) throw new Damage('it names best values without their evaluation, or the reverse')
+    if (best !== null && await readable(digestOf(join(this.folder, bestName(best)))) !== best) {
+      throw new Damage(`the checksum of ${bestName(best)} does not match`)
+    }
+    return entry
+  }
+
+  async #remove(step: number): Promise<void> {
+    this.#known.delete(step)
+    await rm(join(this.folder, folderName(step)), { recursive: true, force: true })
+  }
+
+  /** Removes best values that neither one of these steps nor the run itself wants. */
+  async #dropOldBest(steps: readonly number[]): Promise<void> {
+    const entries = await Promise.all(steps.map(step => readEntry(join(this.folder, folderName(step))).catch(() => undefined)))
+    const wanted = new Set([this.#best, ...entries.map(entry => entry?.best_values)].map(name => name && bestName(name)))
+    for (const name of await readdir(this.folder)) {
+      if (/^best-[0-9a-f]{12}\.safetensors$/.test(name) && !wanted.has(name)) await rm(join(this.folder, name), { force: true })
+    }
   }
 
   async #steps(): Promise<number[]> {
@@ -92,11 +194,40 @@ export class Checkpoints implements CheckpointStore {
   }
 }
 
-function checkPosition(json: unknown, where: string): Position {
-  const position = json as Partial<Position> | null
-  const whole = (value: unknown): boolean => Number.isInteger(value) && Number(value) >= 0
-  const fits = typeof position === 'object' && position !== null && whole(position.step) && whole(position.epoch)
-    && whole(position.stepInEpoch) && whole(position.batches) && position.best !== undefined
-  if (!fits) throw new UserError(`${where} is no checkpoint's position`)
-  return position as Position
+/** SHA-256 of a value's JSON. */
+const checksumOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex')
+
+const withChecksum = (entry: Entry): object => ({ ...entry, checksum: checksumOf(recordSchema.parse(entry)) })
+
+/** A checkpoint's position.json. Throws a Damage where it is not what was written. */
+async function readEntry(folder: string): Promise<Entry> {
+  const path = join(folder, POSITION)
+  const json = await readable(readJson(path))
+  if (typeof json !== 'object' || json === null) throw new Damage(`${POSITION} is not a JSON object`)
+  if (!('checksum' in json)) throw new UserError(`${path} has no checksum: an earlier version of tilegrad wrote it, and can resume it`)
+  const { checksum, ...rest } = json
+  const parsed = recordSchema.safeParse(rest)
+  // The order of the keys is the schema's, whatever the file's is.
+  if (!parsed.success || checksumOf(parsed.data) !== checksum) throw new Damage(`the checksum of ${POSITION} does not match`)
+  return parsed.data
+}
+
+/** What a read gives; a file that is missing or is not what it should be is damage. */
+async function readable<T>(reading: Promise<T>): Promise<T> {
+  return reading.catch((error: unknown) => { throw error instanceof UserError ? new Damage(error.message) : error })
+}
+
+/** Throws a Damage where a position is not one that the run comes to. */
+function refuseOutside(position: Position, { batches, accumulate }: RunShape): void {
+  const { step, epoch, stepInEpoch, best, skipped = 0 } = position
+  const stepsOf = (count: number): number => Math.ceil(count / accumulate)
+  const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0)
+  const done = batches.slice(0, epoch)
+  const current = batches.at(epoch) ?? 0
+  const isInside = epoch <= batches.length && stepInEpoch < Math.max(1, stepsOf(current))
+    && step === sum(done.map(stepsOf)) + stepInEpoch && position.batches === sum(done) + stepInEpoch * accumulate
+    && skipped <= step && (best === null || (best.step <= step && best.epoch <= epoch + (stepInEpoch > 0 ? 1 : 0)))
+  if (isInside) return
+  throw new Damage(`step ${step} (epoch ${epoch}, ${stepInEpoch} steps into the next, ${position.batches} batches) is not a position `
+    + `of this run of ${batches.length} epochs and ${sum(batches.map(stepsOf))} steps`)
 }

@@ -1,12 +1,12 @@
 // A run's folder: config.json, metrics.jsonl, result.json, and the places of what others write (checkpoints, adapter,
 // report). Whole files are written beside their place and renamed into it; metrics grow a whole line at a time.
-import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs'
-import { access, constants, mkdir, readdir, readFile, stat } from 'node:fs/promises'
+import { type BigIntStats, closeSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { codeOf, exists, isFolder, readJson, writeAtomic } from '../../../models/node/files.ts'
+import { codeOf, exists, isFolder, isTemporary, readJson, syncFolder, temporaryName, writeAtomic } from '../../../models/node/files.ts'
 import { finiteJson } from './json.ts'
-import { lock } from './lock.ts'
+import { LOCK, lock } from './lock.ts'
 
 /** One line of metrics.jsonl: an optimizer step, or an evaluation after it. */
 export type Metrics = { readonly step: number } & Readonly<Record<string, unknown>>
@@ -17,6 +17,9 @@ const RESULT = 'result.json'
 
 /** A folder that is another run's, or holds something else. */
 class Taken extends UserError {}
+
+/** The folder that a run works in was moved or deleted meanwhile. */
+export class FolderGone extends UserError {}
 
 /**
  * The folder that a new run would get: `out`, or else `runs/<date>-<name>`, numbered where that is taken. Creates
@@ -67,7 +70,8 @@ async function createLocked(folder: string, config: Readonly<Record<string, unkn
       throw error instanceof UserError ? new Taken(error.message) : error
     })
     try {
-      if ((await readdir(folder)).length > 1) throw new Taken(taken(folder))
+      await removeLeftovers(folder)
+      if ((await readdir(folder)).some(isContent)) throw new Taken(taken(folder))
       await writeAtomic(join(folder, CONFIG), toJson(config))
       return { run: new Run(folder, await readConfig(folder)), unlock }
     } catch (error) {
@@ -118,8 +122,11 @@ async function refuseTaken(folder: string): Promise<void> {
       throw new UserError(`${folder} is a file or lies below one: a run needs a folder of its own`)
     throw new UserError(`Cannot read the folder ${folder}: ${codeOf(error) ?? String(error)}`)
   })
-  if (names.length > 0) throw new Taken(taken(folder))
+  if (names.some(isContent)) throw new Taken(taken(folder))
 }
+
+/** Whether a name in a folder is more than what a process leaves that was killed before it wrote anything. */
+const isContent = (name: string): boolean => name !== LOCK && !isTemporary(name)
 
 const taken = (folder: string): string => `${folder} exists and is not empty: a run needs a folder of its own`
 
@@ -133,15 +140,25 @@ async function refuseUnwritable(folder: string): Promise<void> {
   })
 }
 
+/** Removes what killed processes left: files and folders that were being written, and were not renamed into their place. */
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const { name, parentPath } of await readdir(folder, { recursive: true, withFileTypes: true })) {
+    if (isTemporary(name)) await rm(join(parentPath, name), { recursive: true, force: true })
+  }
+}
+
 /** A run's folder in use. Made by `createRun` and `openRun`. */
 export class Run {
   readonly folder: string
   /** What config.json says. */
   readonly config: Readonly<Record<string, unknown>>
+  /** The folder that this is, whatever is called so later. */
+  readonly #identity: BigIntStats
 
   constructor(folder: string, config: Readonly<Record<string, unknown>>) {
     this.folder = folder
     this.config = config
+    this.#identity = statSync(folder, { bigint: true })
   }
 
   /** A place in the folder, e.g. `path('adapter')`. */
@@ -150,19 +167,69 @@ export class Run {
   }
 
   /**
-   * Keeps other processes off the run until what it gives is called. Throws a UserError, naming the process, where another
-   * works on it.
+   * Keeps other processes off the run until what it gives is called, and clears away what killed ones left. Throws a UserError,
+   * naming the process, where another works on it.
    */
   async lock(): Promise<() => Promise<void>> {
-    return lock(this.folder).catch((error: unknown) => {
+    try {
+      const unlock = await lock(this.folder)
+      await removeLeftovers(this.folder)
+      return unlock
+    } catch (error) {
       const code = codeOf(error)
       throw code === undefined ? error : new UserError(`Cannot write to ${this.folder}: ${code}`)
-    })
+    }
   }
 
-  /** Whether the run came to its end. */
+  /**
+   * Throws a FolderGone where the folder is no longer in its place. To be called before anything is written there: otherwise a
+   * part of it would be made anew, or another run's folder written to.
+   */
+  check(): void {
+    if (!this.#isInPlace()) throw new FolderGone(`${this.folder} was moved or deleted while the run was using it`)
+  }
+
+  #isInPlace(): boolean {
+    try {
+      const now = statSync(this.folder, { bigint: true })
+      return now.isDirectory() && now.dev === this.#identity.dev && now.ino === this.#identity.ino
+    } catch (error) {
+      if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return false
+      throw error
+    }
+  }
+
+  /** Writes a file of the folder: it holds either what it held before or all of `content`. Throws as `check` does. */
+  async write(name: string, content: string): Promise<void> {
+    this.check()
+    await writeAtomic(this.path(name), content, { makeFolder: false })
+  }
+
+  /**
+   * Makes a folder in the folder, or replaces it: `fill` gets the path of another one, which is then renamed, so that nobody
+   * sees half of it.
+   */
+  async writeFolder(name: string, fill: (path: string) => Promise<void>): Promise<void> {
+    this.check()
+    const [target, making, old] = [this.path(name), this.path(temporaryName(name)), this.path(temporaryName(name))]
+    await mkdir(making)
+    try {
+      await fill(making)
+      this.check()
+      if (await exists(target)) await rename(target, old)
+      await rename(making, target)
+      await syncFolder(this.folder)
+    } finally {
+      for (const path of [making, old]) await rm(path, { recursive: true, force: true })
+    }
+  }
+
+  /**
+   * Whether the run came to its end. One that was killed while it wrote its last files did not, though it has a result: it left
+   * its lock behind, and those files are written again when it is resumed.
+   */
   async finished(): Promise<boolean> {
-    return exists(this.path(RESULT))
+    return await exists(this.path(RESULT)) && !(await exists(this.path(LOCK)))
   }
 
   /**
@@ -180,6 +247,7 @@ export class Run {
   }
 
   #withMetrics(use: (file: number) => unknown): void {
+    this.check()
     const file = openSync(this.path(METRICS), 'a')
     try {
       use(file)
@@ -204,7 +272,7 @@ export class Run {
   async cutMetrics(step: number): Promise<void> {
     const steps = this.readMetrics()
     const kept = this.#lines().filter((_, i) => steps[i].step <= step)
-    await writeAtomic(this.path(METRICS), kept.map((line) => `${line}\n`).join(''))
+    await this.write(METRICS, kept.map((line) => `${line}\n`).join(''))
   }
 
   /** The lines as they stand, so that those which stay keep their bytes; what follows the last break is no line. */
@@ -219,12 +287,12 @@ export class Run {
 
   /** Writes result.json, which says that the run is finished. Throws a NonFinite on a figure that is not finite. */
   async writeResult(result: Readonly<Record<string, unknown>>): Promise<void> {
-    await writeAtomic(this.path(RESULT), `${finiteJson(result, this.path(RESULT), 2)}\n`)
+    await this.write(RESULT, `${finiteJson(result, this.path(RESULT), 2)}\n`)
   }
 
   /** What result.json says; undefined while there is none. */
   async readResult(): Promise<unknown> {
-    return (await this.finished()) ? JSON.parse(await readFile(this.path(RESULT), 'utf8')) : undefined
+    return (await exists(this.path(RESULT))) ? JSON.parse(await readFile(this.path(RESULT), 'utf8')) : undefined
   }
 }
 

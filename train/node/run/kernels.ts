@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { type AdapterInfo, type TuningMode, setKernelTuning, settleKernels } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
-import { codeOf, exists, readJson, writeAtomic } from '../../../models/node/files.ts'
+import { codeOf, exists, readJson } from '../../../models/node/files.ts'
 import { AnswerFile } from './answers.ts'
 import type { Run } from './folder.ts'
 
@@ -106,7 +106,7 @@ export class KernelChoices {
     if (this.#mode === 'off') return
     const { name, driver = '' } = this.#adapter
     const content = { tilegrad: this.#version, adapter: name, driver, answers: Object.fromEntries(this.#answers) }
-    await writeAtomic(run.path(KERNELS), `${JSON.stringify(content, null, 2)}\n`)
+    await run.write(KERNELS, `${JSON.stringify(content, null, 2)}\n`)
   }
 
   /** Whether anything was measured of what it goes by, here or before. */

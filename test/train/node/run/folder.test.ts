@@ -1,12 +1,12 @@
 // A run's folder: nothing there before all is resolved, whole files and whole lines after it.
 import { spawn } from 'node:child_process'
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
-import { chooseRunFolder, createRun, openRun } from '../../../../train/node/run/folder.ts'
+import { FolderGone, chooseRunFolder, createRun, openRun } from '../../../../train/node/run/folder.ts'
 
 let root = ''
 let count = 0
@@ -72,6 +72,59 @@ describe("the run's folder", () => {
     expect(await readdir(folder)).toEqual(['diary.txt'])
   })
 
+  test('that a process left which was killed before it wrote anything is taken, and what it left is cleared away', async () => {
+    const folder = fresh()
+    await mkdir(folder)
+    await writeFile(join(folder, 'lock'), '')
+    await writeFile(join(folder, '.config.json.0123456789ab.tmp'), '{')
+    await writeFile(join(folder, '.lock.0123456789ab.tmp'), '1')
+    await createRun(folder, { seed: 1 })
+    expect(await readdir(folder)).toEqual(['config.json'])
+  })
+
+  test('loses what killed processes left when it is locked again, and nothing of the user', async () => {
+    const run = await createRun(fresh(), {})
+    const mine = ['.notes.tmp', 'adapter/adapter_config.json', 'checkpoints/step-000001/position.json']
+    const left = ['.metrics.jsonl.0123456789ab.tmp', 'checkpoints/.best.0123456789ab.tmp', 'adapter/.x.json.0123456789ab.tmp', '.adapter.0123456789ab.tmp/adapter_config.json']
+    for (const name of [...mine, ...left]) {
+      await mkdir(dirname(run.path(name)), { recursive: true })
+      await writeFile(run.path(name), '')
+    }
+    const unlock = await run.lock()
+    await unlock()
+    const names = (await readdir(run.folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map(({ name }) => name)
+    expect(names.sort()).toEqual(['.notes.tmp', 'adapter_config.json', 'config.json', 'position.json'])
+  })
+
+  test('that is gone, or another one by now, is written to no more', async () => {
+    for (const replace of [false, true]) {
+      const run = await createRun(fresh(), {})
+      run.appendMetrics({ step: 1 })
+      await rename(run.folder, `${run.folder}-moved`)
+      if (replace) await mkdir(run.folder)
+      const attempts = [
+        async () => run.appendMetrics({ step: 2 }), async () => run.flushMetrics(), () => run.writeResult({}), () => run.write('a', ''),
+        () => run.writeFolder('adapter', async () => undefined), async () => run.check(),
+      ]
+      for (const attempt of attempts) await expect(attempt()).rejects.toThrow(FolderGone)
+      expect(await readdir(run.folder).catch(() => 'gone')).toEqual(replace ? [] : 'gone')
+    }
+  })
+
+  test('gets a folder that is whole or not there at all', async () => {
+    const run = await createRun(fresh(), {})
+    const fill = (text: string) => async (path: string): Promise<void> => {
+      await writeFile(join(path, 'a'), text)
+      expect((await readdir(run.folder)).filter((name) => name === 'adapter'), 'not yet').toEqual(text === '1' ? [] : ['adapter'])
+      if (text === '3') throw new Error('killed')
+    }
+    await run.writeFolder('adapter', fill('1'))
+    await run.writeFolder('adapter', fill('2'))
+    await expect(run.writeFolder('adapter', fill('3'))).rejects.toThrow('killed')
+    expect(await readFile(run.path('adapter', 'a'), 'utf8')).toBe('2')
+    expect((await readdir(run.folder)).toSorted()).toEqual(['adapter', 'config.json'])
+  })
+
   test('keeps its config, sets as lists, and gives it back when opened', async () => {
     const folder = fresh()
     const run = await createRun(folder, { lr: 5e-4, given: new Set(['lr']), model: { name: 'b' }, out: undefined })
@@ -87,6 +140,8 @@ describe("the run's folder", () => {
     await run.writeResult({ test_accuracy: 0.9 })
     expect([await run.finished(), await run.readResult()]).toEqual([true, { test_accuracy: 0.9 }])
     expect((await readdir(run.folder)).toSorted()).toEqual(['config.json', 'result.json'])
+    await writeFile(run.path('lock'), '')
+    expect(await run.finished(), 'a process was killed there').toBe(false)
   })
 
   test('to go on with must be a run', async () => {

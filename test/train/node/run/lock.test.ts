@@ -1,5 +1,6 @@
 // Processes that want the same folder: one gets it, the others are told in one line or take the next.
 import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -25,9 +26,11 @@ describe('a lock', () => {
   test('keeps others out until it is given back, in this process too', async () => {
     const path = await folder()
     const unlock = await lock(path)
-    expect(await readFile(join(path, 'lock'), 'utf8')).toBe(`${process.pid} ${hostname()}`)
+    const [pid, host] = (await readFile(join(path, 'lock'), 'utf8')).split(' ')
+    expect([pid, host]).toEqual([`${process.pid}`, hostname()])
+    expect(await readdir(path), 'nothing is left of making it').toEqual(['lock'])
     await expect(lock(path)).rejects.toThrow(new UserError(
-      `${path} is in use by process ${process.pid} on ${hostname()}; where that is no longer so, delete ${join(path, 'lock')}`))
+      `${path} is in use by process ${process.pid} on ${hostname()}; if that process has exited, delete ${join(path, 'lock')}`))
     await unlock()
     expect(await readdir(path)).toEqual([])
     await (await lock(path))()
@@ -44,8 +47,6 @@ describe('a lock', () => {
     }
     await left(path, '1234567 another-host')
     await expect(lock(path)).rejects.toThrow('in use by process 1234567 on another-host')
-    await left(path, '')
-    await expect(lock(path)).rejects.toThrow('in use by another process')
   })
 
   test('of a process that is gone is taken over, by one of many', async () => {
@@ -58,6 +59,53 @@ describe('a lock', () => {
       await locks[0]()
       expect(await readdir(path)).toEqual([])
     }
+  })
+})
+
+describe('a lock that names nobody who works', () => {
+  test.for(['', ' ', '\0\0\0\0', '1234', 'half a line'])('%j is taken over', async content => {
+    const path = await folder()
+    await left(path, content)
+    await (await lock(path))()
+    expect(await readdir(path)).toEqual([])
+  })
+
+  test('is waited for while it may still be written', async () => {
+    const path = await folder()
+    await left(path, '')
+    const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+    try {
+      setTimeout(() => void left(path, `${other.pid} ${hostname()}`), 200)
+      await expect(lock(path)).rejects.toThrow(`in use by process ${other.pid}`)
+    } finally {
+      other.kill('SIGKILL')
+    }
+  })
+
+  test('of a process whose pid another one has by now is taken over', async ({ skip }) => {
+    skip(!existsSync('/proc/self/stat'), 'when a process started is read from /proc')
+    const path = await folder()
+    const other = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+    try {
+      const stat = await readFile(`/proc/${other.pid}/stat`, 'utf8')
+      const start = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19])
+      await left(path, `${other.pid} ${hostname()} ${start}`)
+      await expect(lock(path)).rejects.toThrow(`in use by process ${other.pid}`)
+      await left(path, `${other.pid} ${hostname()} ${start - 1}`)
+      await (await lock(path))()
+    } finally {
+      other.kill('SIGKILL')
+    }
+  })
+
+  test('is not removed by another one that was locked before in its place', async () => {
+    const path = await folder()
+    const unlock = await lock(path)
+    await rm(path, { recursive: true })
+    await mkdir(path)
+    await left(path, '1234567 another-host')
+    await unlock()
+    expect(await readFile(join(path, 'lock'), 'utf8')).toBe('1234567 another-host')
   })
 })
 

@@ -1,0 +1,61 @@
+// Variables in a safetensors file that is known by its SHA-256: computed while it is written, and again from what the file
+// then holds, so that what a disk lost or changed is noticed.
+import { createHash } from 'node:crypto'
+import { UserError } from '../../../engine/errors.ts'
+import { serializeInPieces } from '../../../models/safetensors.ts'
+import { openRegularFile, openSafetensors, writeAtomic } from '../../../models/node/files.ts'
+import type { StateEntry } from '../../adamw.ts'
+
+const READ_BYTES = 4 * 1024 * 1024
+
+/** Writes the variables to `path`, in a folder that is there, and reads the file back. Gives its SHA-256 in hexadecimal. */
+export async function writeState(path: string, entries: readonly StateEntry[]): Promise<string> {
+  const hash = createHash('sha256')
+  const hashed = async function* (pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of pieces) {
+      hash.update(piece)
+      yield piece
+    }
+  }
+  const tensors = entries.map(({ name, variable }) => ({
+    name, dtype: 'F32' as const, shape: variable.shape,
+    read: async () => Float32Array.from(await variable.read()),
+  }))
+  await writeAtomic(path, hashed(serializeInPieces(tensors, {})), { makeFolder: false })
+  const written = hash.digest('hex')
+  if (await digestOf(path) !== written) throw new UserError(`${path} does not hold what was written to it: is the disk damaged?`)
+  return written
+}
+
+/** SHA-256 of a file's bytes, in hexadecimal. Throws a UserError where it can't be read. */
+export async function digestOf(path: string): Promise<string> {
+  const { handle } = await openRegularFile(path)
+  try {
+    const hash = createHash('sha256')
+    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    for (;;) {
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length)
+      if (bytesRead === 0) return hash.digest('hex')
+      hash.update(buffer.subarray(0, bytesRead))
+    }
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Reads the variables from a file. Throws a UserError, with none changed, where it lacks one or has it in another shape. */
+export async function readState(path: string, entries: readonly StateEntry[]): Promise<void> {
+  const file = await openSafetensors(path)
+  try {
+    for (const { name, variable } of entries) {
+      if (!file.has(name) || file.info(name).shape.join() !== variable.shape.join()) {
+        throw new UserError(`${path}: no ${name} of [${variable.shape.join(', ')}]: the checkpoint is of another model or other options`)
+      }
+    }
+    for (const { name, variable } of entries) {
+      for await (const { elementOffset, data } of file.chunks(name)) await variable.write(data, elementOffset)
+    }
+  } finally {
+    await file.close()
+  }
+}
