@@ -69,13 +69,14 @@ export class Checkpoints implements CheckpointStore {
   async save(position: Position, entries: readonly StateEntry[]): Promise<void> {
     const target = join(this.folder, folderName(position.step))
     if (await exists(target)) return
+    finiteJson(position, join(target, POSITION))
     const making = join(this.folder, PARTIAL)
     await rm(making, { recursive: true, force: true })
     await this.#makeFolder()
     await mkdir(making)
     const state = await writeState(join(making, STATE), entries)
     const path = join(making, POSITION)
-    const text = `${finiteJson(withChecksum({ ...position, state, best_values: this.#best }), path, 2)}\n`
+    const text = `${JSON.stringify(withChecksum({ ...position, state, best_values: this.#best }), null, 2)}\n`
     await writeAtomic(path, text, { makeFolder: false })
     await readEntry(making)
     this.#check()

@@ -1,9 +1,11 @@
-// One process at a time in a run's folder: a file with the pid of whoever works there, its host, and when it started, which
-// tells it from a later process with the same pid. What an exited process left, after a kill or a power cut, is taken over.
+// One process at a time in a run's folder: a file that names who works there: pid, host, when the process started, which tells it
+// from a later one with the same pid, and a number of its own. What an exited process left, after a kill or a power cut, is taken
+// over.
+import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readFile, rm, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
-import { join, resolve } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError, printable } from '../../../engine/errors.ts'
 import { codeOf, temporaryName } from '../../../models/node/files.ts'
@@ -12,9 +14,9 @@ export const LOCK = 'lock'
 
 /** How long a lock may hold nothing that names a process: some file systems create a file before they fill it. */
 const FILLED_WITHIN_MS = 1000
-const LOOK_AGAIN_MS = 50
+const LOOK_AGAIN_MS = 20
 
-/** Locks of this process, by absolute path. */
+/** Numbers of the locks of this process. */
 const held = new Set<string>()
 
 interface Holder {
@@ -22,49 +24,68 @@ interface Holder {
   readonly host: string
   /** When the process started, in the system's own words; undefined where that is not known. */
   readonly start: string | undefined
+  readonly number: string | undefined
 }
 
+type Unlock = () => Promise<void>
+
 /** Locks a folder and gives what unlocks it. Throws a UserError, naming the process, where another works there. */
-export async function lock(folder: string): Promise<() => Promise<void>> {
+export async function lock(folder: string): Promise<Unlock> {
   const path = join(folder, LOCK)
-  const key = resolve(path)
-  const own = [process.pid, hostname(), startOf(process.pid)].filter(part => part !== undefined).join(' ')
+  const taken = await take(path)
+  if (typeof taken === 'function') return taken
+  const { pid, host } = taken
+  throw new UserError(`${folder} is in use by process ${pid} on ${printable(host)}; if that process has exited, delete ${path}`)
+}
+
+/** Creates a file that names this process, in place of one whose process has exited. Gives who works there where one does. */
+async function take(path: string): Promise<Unlock | Holder> {
+  const number = randomBytes(6).toString('hex')
+  const own = `${process.pid} ${hostname()} ${startOf(process.pid) ?? '-'} ${number}`
   let patience = FILLED_WITHIN_MS
-  while (!await writeNew(folder, path, own)) {
-    const content = await readFile(path, 'utf8').catch(() => undefined)
+  held.add(number)
+  for (;;) {
+    if (await writeNew(path, own)) return () => leave(path, own, number)
+    const content = await contentOf(path)
     if (content === undefined) continue
     const holder = parse(content)
-    if (held.has(key) || (holder && isWorking(holder))) {
-      const who = holder ? `process ${holder.pid} on ${printable(holder.host)}` : 'another process'
-      throw new UserError(`${folder} is in use by ${who}; if that process has exited, delete ${path}`)
+    if (holder && isWorking(holder)) {
+      held.delete(number)
+      return holder
     }
     if (!holder && patience > 0) {
       await sleep(LOOK_AGAIN_MS)
       patience -= LOOK_AGAIN_MS
       continue
     }
-    // Of several that find it one moves it away, and puts back what is another's by now.
-    const aside = join(folder, temporaryName(LOCK))
-    if (!await rename(path, aside).then(() => true, () => false)) continue
-    if (await readFile(aside, 'utf8') !== content) await link(aside, path).catch(() => undefined)
-    await rm(aside)
-  }
-  held.add(key)
-  return async () => {
-    held.delete(key)
-    // The folder may be gone, or another one that another process works in.
-    if (await readFile(path, 'utf8').catch(() => undefined) === own) await rm(path, { force: true }).catch(() => undefined)
+    // Of several that find it one may remove it, and no lock but this very one: whoever else removed it made another since.
+    const hash = createHash('sha256').update(content).digest('hex').slice(0, 12)
+    const claim = await take(join(dirname(path), `.${basename(path).replace(/^\.|\..*$/g, '')}.${hash}.tmp`))
+    if (typeof claim !== 'function') {
+      await sleep(LOOK_AGAIN_MS)
+      continue
+    }
+    if (await contentOf(path) === content) await rm(path, { force: true })
+    await claim()
   }
 }
 
+async function leave(path: string, own: string, number: string): Promise<void> {
+  held.delete(number)
+  // The folder may be gone, or another one that another process works in.
+  if (await contentOf(path) === own) await rm(path, { force: true }).catch(() => undefined)
+}
+
+const contentOf = (path: string): Promise<string | undefined> => readFile(path, 'utf8').catch(() => undefined)
+
 function parse(content: string): Holder | undefined {
-  const [, pid, host, start] = /^(\d+) (\S+)(?: (\d+))?$/.exec(content.trim()) ?? []
-  return pid === undefined ? undefined : { pid: Number(pid), host, start }
+  const [, pid, host, start, number] = /^(\d+) (\S+)(?: (\d+|-))?(?: ([0-9a-f]+))?$/.exec(content.trim()) ?? []
+  return pid === undefined ? undefined : { pid: Number(pid), host, start: start === '-' ? undefined : start, number }
 }
 
 /** Whether a holder may still work. On another host one can't look. */
-function isWorking({ pid, host, start }: Holder): boolean {
-  if (host !== hostname()) return true
+function isWorking({ pid, host, start, number }: Holder): boolean {
+  if (host !== hostname() || (number !== undefined && held.has(number))) return true
   const now = startOf(pid)
   if (start !== undefined && now !== undefined) return start === now
   // Without a start this process can only have been mistaken for one before it with the same pid, as in a container.
@@ -82,18 +103,17 @@ function startOf(pid: number): string | undefined {
   }
 }
 
-/** Creates the lock with its content; false where there is one already. */
-async function writeNew(folder: string, path: string, content: string): Promise<boolean> {
-  // Linked into its place, a lock is never seen empty.
-  const beside = join(folder, temporaryName(LOCK))
+/** Creates a file with its content; false where there is one already. */
+async function writeNew(path: string, content: string): Promise<boolean> {
+  // Linked into its place, it is never seen empty.
+  const beside = join(dirname(path), temporaryName(LOCK))
   await writeFile(beside, content, { flag: 'wx', flush: true })
   try {
     await link(beside, path)
     return true
   } catch (error) {
-    if (codeOf(error) === 'EEXIST') return false
-    // Whoever holds the lock has cleared it away.
-    if (codeOf(error) === 'ENOENT') return false
+    // Missing: whoever holds the lock has cleared it away.
+    if (['EEXIST', 'ENOENT'].includes(codeOf(error) ?? '')) return false
     if (!NO_LINKS.includes(codeOf(error) ?? '')) throw error
   } finally {
     await rm(beside, { force: true })

@@ -28,5 +28,5 @@ test('metrics, results and positions with such figures are not written', async (
   await expect(new Checkpoints(join(folder, 'checkpoints')).save(position, [])).rejects.toThrow(/position\.json: loss is NaN/)
   expect(await readdir(folder)).not.toContain('metrics.jsonl')
   expect(await run.finished()).toBe(false)
-  expect((await readdir(join(folder, 'checkpoints'))).filter(name => name.startsWith('step-'))).toEqual([])
+  expect(await readdir(folder)).not.toContain('checkpoints')
 })

@@ -53,7 +53,7 @@ describe('a lock', () => {
     const path = await folder()
     for (const holder of [`${gone()} ${hostname()}`, `${process.pid} ${hostname()}`]) {
       await left(path, holder)
-      const taken = await Promise.allSettled(Array.from({ length: 8 }, () => lock(path)))
+      const taken = await Promise.allSettled(Array.from({ length: 24 }, () => lock(path)))
       const locks = taken.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []))
       expect(locks.length).toBe(1)
       await locks[0]()
