@@ -81,8 +81,8 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
   readonly helpers?: readonly string[] | ((context: ElementContext<A>) => readonly string[])
-  /** The same element in float64. */
-  scalar(args: readonly number[], attributes: A, index: number): number
+  /** The same element in float64, of inputs of these dtypes. */
+  scalar(args: readonly number[], attributes: A, index: number, inputs: readonly DType[]): number
 }
 
 /** The same elements elsewhere: no work unless a consumer can't read through strides. */

@@ -69,9 +69,10 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   const spread = inputs.map((data, i) => readThrough(data, broadcastView(contiguousView(specs.inputs[i]), shape)))
   const result = new Float64Array(sizeOf(shape))
   const args = new Array<number>(inputs.length)
+  const dtypes = specs.inputs.map(spec => spec.dtype)
   for (let i = 0; i < result.length; i++) {
     for (let k = 0; k < args.length; k++) args[k] = spread[k][i]
-    result[i] = inDType(dtype, op.scalar(args, attributes, i))
+    result[i] = inDType(dtype, op.scalar(args, attributes, i, dtypes))
   }
   return [result]
 }

@@ -2,6 +2,7 @@
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Attributes, type Value, findOp, makeNode, specOf } from './graph.ts'
+import { needRepresentable } from './numbers.ts'
 import { normalizeAxes, showSpec, sizeOf } from './shape.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
@@ -100,6 +101,10 @@ export class Tensor {
   notEqual(other: Operand): Tensor { return binary('notEqual', this, other) }
   /** 1 where a float is neither infinite nor NaN, else 0: u32 in this shape. */
   isFinite(): Tensor { return apply('isFinite', [this]) }
+  /** 1 where a float is ∞ or −∞, else 0: u32 in this shape. */
+  isInfinite(): Tensor { return apply('isInfinite', [this]) }
+  /** 1 where a float is NaN, else 0: u32 in this shape. */
+  isNaN(): Tensor { return apply('isNaN', [this]) }
   less(other: Operand): Tensor { return binary('less', this, other) }
   lessEqual(other: Operand): Tensor { return binary('lessEqual', this, other) }
   greater(other: Operand): Tensor { return binary('greater', this, other) }
@@ -125,7 +130,7 @@ export class Tensor {
   /** This (u32 or i32, non-zero means true) picks from `yes` or `no`, broadcast. */
   where(yes: Operand, no: Operand): Tensor {
     const dtype = yes instanceof Tensor ? yes.dtype : no instanceof Tensor ? no.dtype : 'f32'
-    return apply('where', [this, lift(yes, dtype), lift(no, dtype)])
+    return apply('where', [this, lift('where', yes, dtype), lift('where', no, dtype)])
   }
   /** The same value as a constant to calculus: no gradient flows back through it. */
   detach(): Tensor { return apply('detach', [this]) }
@@ -165,7 +170,7 @@ export class Tensor {
   broadcastTo(shape: readonly number[]): Tensor { return apply('broadcast', [this], { shape }) }
   /** Adds `before[i]` and `after[i]` elements of `fill` along axis i. */
   pad(before: readonly number[], after: readonly number[], fill = 0): Tensor {
-    checkNumber(fill, this.dtype)
+    needRepresentable(fill, this.dtype, 'pad: ')
     return apply('pad', [this], { before, after, fill })
   }
 
@@ -181,27 +186,19 @@ export class Tensor {
   gather(ids: Tensor): Tensor { return apply('gather', [this, ids]) }
 }
 
-/** Wraps round what an integer dtype does not have. */
-const WHOLE = { i32: (number: number) => number | 0, u32: (number: number) => number >>> 0 } as const
-
-function checkNumber(number: number, dtype: DType): void {
-  if (dtype in WHOLE && !(Number.isInteger(number) && WHOLE[dtype as keyof typeof WHOLE](number) === number)) {
-    throw new UserError(`${number} is no ${dtype}`)
-  }
-}
-
-/** A number as a scalar tensor of `dtype`. Throws a UserError on one that an integer dtype does not have. */
+/** A number as a scalar tensor of `dtype`. Throws a UserError on one that the dtype does not have. */
 export function scalar(number: number, dtype: DType = 'f32'): Tensor {
-  checkNumber(number, dtype)
-  return apply('scalar', [], { number, dtype })
+  return lift('scalar', number, dtype)
 }
 
-function lift(operand: Operand, dtype: DType): Tensor {
-  return operand instanceof Tensor ? operand : scalar(operand, dtype)
+function lift(name: string, operand: Operand, dtype: DType): Tensor {
+  if (operand instanceof Tensor) return operand
+  needRepresentable(operand, dtype, `${name}: `)
+  return apply('scalar', [], { number: operand, dtype })
 }
 
 function binary(name: string, a: Tensor, b: Operand): Tensor {
-  return apply(name, [a, lift(b, a.dtype)])
+  return apply(name, [a, lift(name, b, a.dtype)])
 }
 
 function reduce(name: string, x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean): Tensor {

@@ -5,7 +5,7 @@
 // that the probabilities need where logits are large.
 import { type DType, type Launch, type Traits, input, output, uniformWords } from './kernel.ts'
 import {
-  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorType, whenLive,
+  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorSums, vectorType, whenLive,
 } from './rows.ts'
 
 export interface CrossEntropyProblem {
@@ -48,11 +48,10 @@ export function crossEntropyWgsl(config: CrossEntropyConfig): string {
         'var peaks = Floats(LOWEST);',
         eachVector('peaks = max(peaks, Floats(logits[begin + i]));'),
         'let peak = rowMax(maxOf(peaks), lane);',
-        'var sums = Floats(0.0);',
-        eachVector('sums += weightOf(Floats(logits[begin + i]) - peak);'),
+        vectorSums(config, [['sums', 'weightOf(Floats(logits[begin + i]) - peak)']]),
         'let total = rowSum(sumOf(sums), lane);',
         // 0 where all logits are −∞, NaN where one is NaN; the logs of these are not the same on every adapter.
-        'let logTotal = select(sizes.nan, log(total), total > 0.0);',
+        'let logTotal = select(sizes.nan, log(total), isPositive(total));',
         'if (live && lane == 0u) {',
         '  let label = u32(labels[row]); // a negative one becomes too large',
         '  var loss = sizes.nan;',

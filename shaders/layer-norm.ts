@@ -4,11 +4,12 @@
 // about the mean, and what rounding had left of that (partial sums grow along a row whose first element lies far off). So a
 // constant row has variance 0 exactly, and a large common offset costs no digits. The gradients of gamma and beta are
 // column sums: shares of the rows are summed side by side, then the shares in their order.
+import { blockedSum } from './blocks.ts'
 import {
   type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary, uniformWords,
 } from './kernel.ts'
 import {
-  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorOf, vectorType, whenLive,
+  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorOf, vectorSums, vectorType, whenLive,
 } from './rows.ts'
 
 /** Rows of `width` elements; `dtype` is that of x and y, and of dy and dx. */
@@ -54,12 +55,9 @@ export function layerNormWgsl(config: LayerNormConfig): string {
       body: [
         'let width = f32(sizes.vectors * VECTOR);',
         `let shift = f32(${first}); // the row is measured from here`,
-        'var sums = Floats(0.0);',
-        eachVector('sums += Floats(x[begin + i]) - shift;'),
+        vectorSums(config, [['sums', 'Floats(x[begin + i]) - shift']]),
         'let nearly = rowSum(sumOf(sums), lane) / width;',
-        'var squares = Floats(0.0);',
-        'var rest = Floats(0.0);',
-        eachVector('let d = (Floats(x[begin + i]) - shift) - nearly;\n  squares += d * d;\n  rest += d;'),
+        vectorSums(config, [['squares', 'd * d'], ['rest', 'd']], ['let d = (Floats(x[begin + i]) - shift) - nearly;']),
         'let center = nearly + rowSum(sumOf(rest), lane) / width;',
         'let scale = 1.0 / sqrt(rowSum(sumOf(squares), lane) / width + sizes.epsilon);',
         whenLive([
@@ -93,9 +91,7 @@ export function layerNormWgsl(config: LayerNormConfig): string {
       'let width = f32(sizes.vectors * VECTOR);',
       'let center = mean[row];',
       'let scale = rstd[row];',
-      'var gs = Floats(0.0);',
-      'var products = Floats(0.0);',
-      eachVector(`${normal}\n  ${g}\n  gs += g;\n  products += g * normal;`),
+      vectorSums(config, [['gs', 'g'], ['products', 'g * normal']], [normal, g]),
       'let meanG = rowSum(sumOf(gs), lane) / width;',
       'let meanProduct = rowSum(sumOf(products), lane) / width;',
       whenLive(eachVector(
@@ -150,6 +146,11 @@ export function layerNormParameterCandidates(
 export function layerNormSharesWgsl({ dtype, vector, workgroup }: LayerNormParameterConfig): string {
   const stored = vectorType(dtype, vector)
   const floats = vectorType('f32', vector)
+  const sums = blockedSum({
+    index: 'row', begin: 'group.y * sizes.share', end: 'last', step: '1u', type: floats, blocks: [32, 8, 8],
+    sums: [['scaled', `g * (${floats}(x[at]) - mean[row]) * rstd[row]`], ['plain', 'g']],
+    body: ['let at = row * sizes.vectors + column;', `let g = ${floats}(dy[at]);`],
+  })
   return `// layerNormParameterGradient ${dtype}: sums over shares of the rows, an invocation a column of vec${vector}
 ${dtype === 'f16' ? 'enable f16;\n' : ''}
 struct Sizes {
@@ -171,15 +172,8 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: 
   if (column >= sizes.vectors) {
     return;
   }
-  var scaled = ${floats}(0.0);
-  var plain = ${floats}(0.0);
-  let end = min((group.y + 1u) * sizes.share, sizes.rows);
-  for (var row = group.y * sizes.share; row < end; row++) {
-    let at = row * sizes.vectors + column;
-    let g = ${floats}(dy[at]);
-    scaled += g * (${floats}(x[at]) - mean[row]) * rstd[row];
-    plain += g;
-  }
+  let last = min((group.y + 1u) * sizes.share, sizes.rows);
+${sums.map(line => `  ${line}`).join('\n')}
   dgamma[group.y * sizes.vectors + column] = scaled;
   dbeta[group.y * sizes.vectors + column] = plain;
 }

@@ -1,8 +1,11 @@
 // Reductions over any axes of a fused expression: one thread an output and a share of the reduced elements, then the
 // shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each time.
+//
+// Long sums are sums of blocks (blocks.ts), in steps of four. An extreme of numbers with NaN among them is NaN.
 import {
   type Body, drawOne, helperText, loaded, mentions, mergeAxes, pushScalars, stored,
 } from './elementwise.ts'
+import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Launch, type Lowering, type Traits, type View, input, output, spread, temporary, uniformWords } from './kernel.ts'
 
 export type Fold = 'sum' | 'max' | 'min'
@@ -23,8 +26,11 @@ const WORKGROUP = 64
 const BUSY_CPU = 512
 const BUSY_GPU = 32768
 const LEAST_SHARE = 16
-/** Elements that a reduction may go over: they are counted in u32, and a loop's last step past the end must fit, too. */
-export const MOST_REDUCED = 2 ** 32 - 2 ** 16
+/** Fours in a block of a long sum, blocks in a block of blocks, those in one of the next level; and the most elements of a thread. */
+const BLOCKS = [16, 8, 8]
+const MOST_SHARE = 2 ** 16
+/** Elements that a reduction may go over: they are counted in u32, and a loop's last step past the end (of 4 · 2¹⁶) must fit, too. */
+export const MOST_REDUCED = 2 ** 32 - 2 ** 18
 
 const plain: Body = { draws: [], lines: [], result: 'x0', helpers: [], scalars: [] }
 
@@ -39,7 +45,7 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
   let left = reduced
   for (;;) {
     const busy = traits.cpu ? BUSY_CPU : BUSY_GPU
-    const shares = Math.max(1, Math.min(Math.ceil(busy / outputs), Math.floor(left / LEAST_SHARE)))
+    const shares = Math.max(1, Math.min(Math.ceil(busy / outputs), Math.floor(left / LEAST_SHARE)), Math.ceil(left / MOST_SHARE))
     const last = shares === 1
     const reading = launches.length === 0 ? null : temporary(temporaries.length - 1)
     const shareView: View = { shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 }
@@ -110,16 +116,39 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
     fields.push('out_offset: u32')
     words.push(offset)
   }
-  const step = fold === 'sum' ? 'total += value;' : `total = ${fold}(total, value);`
+  const element = [...folded, ...loads, ...index, ...drawOne(body), ...body.lines, `let value = ${body.result};`]
+  const long = fold === 'sum' && type === 'f32' && Math.ceil(reduced / shares) > LONG_SUM
+  const names = kept.flatMap(line => /^let (c\d+) =/.exec(line)?.[1] ?? [])
+  const parameters = ['k: u32', ...names.map(name => `${name}: u32`)].join(', ')
+  const call = (of: string, k: string): string => `${of}(${[k, ...names].join(', ')})`
+  const loop = fold !== 'sum' ? extreme(fold, type, element) : long
+    ? blockedSum({
+      index: 'k', begin: 'share', end: 'u.reduced', step: '4u * u.shares', sums: [['total', call('four', 'k')]], type, body: [], blocks: BLOCKS,
+    })
+    : [`var total: ${type};`, 'for (var k = share; k < u.reduced; k += u.shares) {', ...[...element, 'total += value;'].map(indented), '}']
+  const functions = long ? [
+    `fn element(${parameters}) -> f32 {`, ...[...element, 'return value;'].map(indented), '}',
+    '// Of the element k and the next three of the share, as far as there are so many.',
+    `fn four(${parameters}) -> f32 {`,
+    '  let s = u.shares;',
+    '  if (u.reduced - k > 3u * s) {',
+    `    return (${call('element', 'k')} + ${call('element', 'k + s')}) + (${call('element', 'k + 2u * s')} + ${call('element', 'k + 3u * s')});`,
+    '  }',
+    `  var some = ${call('element', 'k')};`,
+    `  for (var next = k + s; next < u.reduced; next += s) { some += ${call('element', 'next')}; }`,
+    '  return some;',
+    '}',
+  ] : []
   const f16 = [...inputs, problem.output].some(v => v.dtype === 'f16')
   const wgsl = [
     ...(f16 ? ['enable f16;'] : []),
-    `// reduce ${problem.label}: a thread an output and share, ${fold} of every shares-th element`,
+    `// reduce ${problem.label}: a thread an output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
     `struct Uniforms { ${fields.join(', ')} }`,
     ...inputs.map((view, k) => `@group(0) @binding(${k}) var<storage, read> in${k}: array<${view.dtype}>;`),
     `@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${problem.output.dtype}>;`,
     `@group(0) @binding(${inputs.length + 1}) var<uniform> u: Uniforms;`,
     helperText(body.helpers),
+    ...functions,
     `@compute @workgroup_size(${WORKGROUP})`,
     'fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {',
     `  let thread = id.x + id.y * groups.x * ${WORKGROUP}u;`,
@@ -127,11 +156,7 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
     '  let o = thread % u.outputs;',
     '  let share = thread / u.outputs;',
     ...kept.map(line => `  ${line}`),
-    `  var total: ${type};`,
-    '  for (var k = share; k < u.reduced; k += u.shares) {',
-    ...[...folded, ...loads, ...index, ...drawOne(body), ...body.lines, `let value = ${body.result};`].map(line => `    ${line}`),
-    fold === 'sum' ? `    ${step}` : `    if (k == share) { total = value; } else { ${step} }`,
-    '  }',
+    ...loop.map(indented),
     `  out[thread${offset !== 0 ? ' + u.out_offset' : ''}] = ${stored(problem.output.dtype, 'total')};`,
     '}',
   ].join('\n')
@@ -143,4 +168,23 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
     uniforms: uniformWords(words),
     workgroups: spread(Math.ceil((outputs * shares) / WORKGROUP), traits.maxWorkgroups),
   }
+}
+
+const indented = (line: string): string => `  ${line}`
+
+/** The largest or least value of a share. What drops NaN, max and min, is joined by the largest of the numbers' bits without their sign. */
+function extreme(fold: 'max' | 'min', type: 'f32' | 'i32' | 'u32', element: readonly string[]): string[] {
+  const float = type === 'f32'
+  return [
+    `var total: ${type};`,
+    ...(float ? ['var magnitude = 0u;'] : []),
+    'for (var k = share; k < u.reduced; k += u.shares) {',
+    ...[
+      ...element,
+      `if (k == share) { total = value; } else { total = ${fold}(total, value); }`,
+      ...(float ? ['magnitude = max(magnitude, bitcast<u32>(value) & 0x7fffffffu);'] : []),
+    ].map(indented),
+    '}',
+    ...(float ? ['total = bitcast<f32>(select(bitcast<u32>(total), magnitude, magnitude > 0x7f800000u));'] : []),
+  ]
 }

@@ -5,6 +5,7 @@
 // better is there. A subgroup a row: neighbours read neighbouring vectors and talk by subgroup operations, no barriers;
 // good on CPUs and for middling rows. A workgroup a row: for long rows on GPUs, by subgroup operations and a few words
 // of workgroup memory, or by a tree in workgroup memory where subgroups are missing.
+import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type DType, type Traits, spread } from './kernel.ts'
 
 export interface RowPlan {
@@ -15,10 +16,16 @@ export interface RowPlan {
   readonly subgroup: number
   /** Elements in one load or store; divides the row's width. */
   readonly vector: 1 | 2 | 4
+  /** An invocation's share of a row is so long that it is summed in blocks. */
+  readonly long?: true
 }
 
 /** Plans worth trying for rows of `width` elements on such an adapter, best guess first; never empty. */
 export function rowPlans(width: number, traits: Traits): RowPlan[] {
+  return sharings(width, traits).map(plan => (width / plan.vector / lanesOf(plan) > LONG_SUM ? { ...plan, long: true } : plan))
+}
+
+function sharings(width: number, traits: Traits): RowPlan[] {
   const vector = vectorOf(width)
   const vectors = width / vector
   const limit = traits.maxWorkgroupInvocations
@@ -53,7 +60,7 @@ export function vectorOf(width: number): 1 | 2 | 4 {
 export function describePlan(plan: RowPlan): string {
   const by = plan.share === 'invocation' ? '' : ` of ${lanesOf(plan)}`
   const how = plan.share === 'workgroup' ? (plan.subgroup ? `, subgroups of ${plan.subgroup}` : ', by a tree') : ''
-  return `${plan.share}${by} a row, ${rowsOf(plan)} a workgroup${how}, vec${plan.vector}`
+  return `${plan.share}${by} a row, ${rowsOf(plan)} a workgroup${how}, vec${plan.vector}${plan.long ? ', sums in blocks' : ''}`
 }
 
 /** Workgroup counts for so many rows. */
@@ -88,7 +95,7 @@ export interface RowShader {
   readonly bindings: readonly RowBinding[]
   /** Fields of the uniform struct after `rows`, `vectors` (and `nan`), e.g. `epsilon: f32`. */
   readonly uniforms?: readonly string[]
-  /** The body asks for `weightOf(Floats)`, and the third uniform word is NaN, which WGSL has no way to write. */
+  /** The body asks for `weightOf(Floats)` or `isPositive(f32)`, and the third uniform word is NaN, which WGSL has no way to write. */
   readonly weights?: boolean
   /** Which folds over a row the body asks for: `rowSum(x, lane)`, `rowMax(x, lane)`; every lane gets the result. */
   readonly folds: readonly ('sum' | 'max')[]
@@ -98,6 +105,23 @@ export interface RowShader {
    * nothing), `sizes`, VECTOR, type Floats (a vector in f32), sumOf(Floats), maxOf(Floats).
    */
   readonly body: string
+}
+
+/** Vectors in a block of a long sum, and such blocks in the next. */
+const BLOCKS = [32, 8]
+
+/**
+ * Sums over the vectors of a row that belong to this invocation: declares a variable for each, of type Floats. `value` and
+ * the `statements` before it may use `i`, which counts from the row's first vector.
+ */
+export function vectorSums({ long }: RowPlan, sums: readonly (readonly [name: string, value: string])[], statements: readonly string[] = []): string {
+  if (long) {
+    return blockedSum({
+      index: 'i', begin: 'lane', end: 'sizes.vectors', step: 'LANES', sums, type: 'Floats', body: statements, blocks: BLOCKS,
+    }).join('\n')
+  }
+  const add = sums.map(([name, value]) => `${name} += ${value};`)
+  return [...sums.map(([name]) => `var ${name} = Floats(0.0);`), eachVector([...statements, ...add].join('\n  '))].join('\n')
 }
 
 /** Loop over the vectors of a row that belong to this invocation; `i` counts from the row's first vector. */
@@ -138,7 +162,7 @@ export function rowShader(shader: RowShader): string {
     'const LOWEST = -0x1.fffffep+127f;',
     '',
     ...insideVector(plan.vector),
-    ...(shader.weights ? WEIGHTS : []),
+    ...(shader.weights ? weights(plan.vector) : []),
     ...shader.folds.flatMap(fold => rowFold(fold, plan)),
     '@compute @workgroup_size(WORKGROUP)',
     'fn main(',
@@ -157,11 +181,17 @@ export function rowShader(shader: RowShader): string {
   ].join('\n')
 }
 
-const WEIGHTS = [
-  '// exp of numbers that are at most 0 (or by rounding little more). NaN fails the comparison and stays NaN: the exp',
-  '// of some adapters makes a number of it.',
+/** By bits: the exp of some adapters makes a number of NaN, and compilers may turn comparisons with it round. */
+const weights = (vector: 1 | 2 | 4): string[] => [
+  '// exp of numbers that are at most 0 (or by rounding little more); of NaN it is NaN.',
   'fn weightOf(v: Floats) -> Floats {',
-  '  return select(Floats(sizes.nan), exp(v), v < Floats(1.0));',
+  `  let bits = bitcast<${vectorType('u32', vector)}>(v) & ${vectorType('u32', vector)}(0x7fffffffu);`,
+  `  return bitcast<Floats>(select(bitcast<${vectorType('u32', vector)}>(exp(v)), bits, bits > ${vectorType('u32', vector)}(0x7f800000u)));`,
+  '}',
+  '',
+  '// Of what is no less than 0: neither 0 nor NaN.',
+  'fn isPositive(x: f32) -> bool {',
+  '  return bitcast<u32>(x) - 1u < 0x7f800000u;',
   '}',
   '',
 ]

@@ -5,7 +5,7 @@
 // as is what comes of NaN: 0/0, log 0 and exp NaN are not the same on every adapter.
 import { type DType, type Launch, type Traits, input, output, uniformWords } from './kernel.ts'
 import {
-  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorType, whenLive,
+  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorSums, vectorType, whenLive,
 } from './rows.ts'
 
 export type SoftmaxKernel = 'softmax' | 'logSoftmax' | 'softmaxGradient' | 'logSoftmaxGradient'
@@ -51,10 +51,9 @@ export function softmaxWgsl(config: SoftmaxConfig): string {
         'var peaks = Floats(LOWEST);',
         eachVector('peaks = max(peaks, Floats(x[begin + i]));'),
         'let peak = rowMax(maxOf(peaks), lane);',
-        'var sums = Floats(0.0);',
-        eachVector('sums += weightOf(Floats(x[begin + i]) - peak);'),
+        vectorSums(config, [['sums', 'weightOf(Floats(x[begin + i]) - peak)']]),
         'let sum = rowSum(sumOf(sums), lane);',
-        `let scale = select(sizes.nan, ${scale}, sum > 0.0);`,
+        `let scale = select(sizes.nan, ${scale}, isPositive(sum));`,
         whenLive(eachVector(`y[begin + i] = ${stored}(${result});`)),
       ].join('\n'),
     })
@@ -74,8 +73,7 @@ export function softmaxWgsl(config: SoftmaxConfig): string {
     weights: kernel === 'logSoftmaxGradient',
     folds: ['sum'],
     body: [
-      'var sums = Floats(0.0);',
-      eachVector(`sums += ${inPlace(summand)};`),
+      vectorSums(config, [['sums', inPlace(summand)]]),
       'let total = rowSum(sumOf(sums), lane);',
       whenLive(eachVector(`dx[begin + i] = ${stored}(${inPlace(result)});`)),
     ].join('\n'),

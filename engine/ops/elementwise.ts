@@ -1,7 +1,9 @@
 // Elementwise ops: one row a function, with its WGSL, its float64 value and its gradient. Broadcasting follows NumPy.
+import type { UniformScalar } from '../../shaders/elementwise.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type ElementwiseOp, type GradientContext, defineOp, specOf } from '../graph.ts'
+import { type ElementContext, type ElementwiseOp, type GradientContext, defineOp, specOf } from '../graph.ts'
+import { HALF_OVERFLOW } from '../numbers.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
 import { Tensor, apply, scalar } from '../tensor.ts'
 import { erf64, normalCdf64 } from './erf.ts'
@@ -11,11 +13,17 @@ import { sumTo } from './reduce.ts'
 type Rule = (x: readonly Tensor[], y: Tensor, dy: Tensor) => Tensor | undefined
 
 interface Row {
-  readonly wgsl: (a: string, b: string, c: string) => string
-  readonly value: (a: number, b: number, c: number) => number
+  /** `float`: of f32 (or f16 widened to it), not of integers. */
+  readonly wgsl: (a: string, b: string, float: boolean, uniforms: readonly string[]) => string
+  readonly value: (a: number, b: number, float: boolean) => number
   readonly gradients?: readonly Rule[]
+  /** What the WGSL of floats calls; that of integers calls nothing. */
   readonly helpers?: readonly string[]
+  readonly uniforms?: readonly UniformScalar[]
 }
+
+/** As a uniform, compilers don't see what it does (see neg_f32). */
+const SIGN_BIT: UniformScalar = { type: 'u32', value: 0x80000000 }
 
 const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
 
@@ -48,6 +56,8 @@ function castBack(dx: Tensor, dtype: DType): Tensor {
   return widened && dtype === 'f16' ? new Tensor(from) : dx.cast(dtype)
 }
 
+const uniformsOf = ({ uniforms }: Row): Pick<ElementwiseOp, 'uniforms'> => (uniforms ? { uniforms: () => uniforms } : {})
+
 function unary(name: string, row: Row, floatsOnly: boolean): void {
   defineOp({
     name,
@@ -57,9 +67,10 @@ function unary(name: string, row: Row, floatsOnly: boolean): void {
       if (x.dtype === 'u32' && name === 'neg') throw new UserError('neg takes signed numbers, not u32')
       return [{ shape: x.shape, dtype: x.dtype }]
     },
-    wgsl: ([a]) => row.wgsl(a, '', ''),
-    scalar: ([a]) => row.value(a, 0, 0),
-    helpers: row.helpers,
+    wgsl: ([a], { inputs: [dtype], uniforms }) => row.wgsl(a, '', isFloat(dtype), uniforms),
+    ...uniformsOf(row),
+    scalar: ([a], _attributes, _index, [dtype]) => row.value(a, 0, isFloat(dtype)),
+    helpers: ({ inputs: [dtype] }) => (isFloat(dtype) && row.helpers) || [],
     gradient: gradientOf(row.gradients),
   } satisfies ElementwiseOp)
 }
@@ -73,9 +84,10 @@ function binary(name: string, row: Row, result?: DType): void {
       if (name === 'pow' && !isFloat(dtype)) throw new UserError(`pow takes floats, not ${dtype}`)
       return [{ shape: broadcastShapes(name, [a.shape, b.shape]), dtype: result ?? dtype }]
     },
-    wgsl: ([a, b]) => row.wgsl(a, b, ''),
-    scalar: ([a, b]) => row.value(a, b, 0),
-    helpers: row.helpers,
+    wgsl: ([a, b], { inputs: [dtype], uniforms }) => row.wgsl(a, b, isFloat(dtype), uniforms),
+    ...uniformsOf(row),
+    scalar: ([a, b], _attributes, _index, [dtype]) => row.value(a, b, isFloat(dtype)),
+    helpers: ({ inputs: [dtype] }) => (isFloat(dtype) && row.helpers) || [],
     gradient: gradientOf(row.gradients),
   } satisfies ElementwiseOp)
 }
@@ -84,64 +96,107 @@ const one = (condition: boolean): number => (condition ? 1 : 0)
 
 const binaries: Record<string, Row> = {
   add: { wgsl: (a, b) => `(${a} + ${b})`, value: (a, b) => a + b, gradients: [(_x, _y, dy) => dy, (_x, _y, dy) => dy] },
-  sub: { wgsl: (a, b) => `(${a} - ${b})`, value: (a, b) => a - b, gradients: [(_x, _y, dy) => dy, (_x, _y, dy) => dy.neg()] },
-  mul: { wgsl: (a, b) => `(${a} * ${b})`, value: (a, b) => a * b, gradients: [([, b], _y, dy) => dy.mul(b), ([a], _y, dy) => dy.mul(a)] },
+  sub: {
+    wgsl: (a, b, float, [signBit]) => (float ? `(${a} + neg_f32(${b}, ${signBit}))` : `(${a} - ${b})`),
+    value: (a, b) => a - b,
+    helpers: ['neg_f32'],
+    uniforms: [SIGN_BIT],
+    gradients: [(_x, _y, dy) => dy, (_x, _y, dy) => dy.neg()],
+  },
+  mul: {
+    wgsl: (a, b) => `(${a} * ${b})`,
+    value: (a, b, float) => (float ? a * b : Math.imul(a, b)),
+    gradients: [([, b], _y, dy) => dy.mul(b), ([a], _y, dy) => dy.mul(a)],
+  },
+  // Of integers: cut toward 0, and 0 where the divisor is 0, as in NumPy.
   div: {
-    wgsl: (a, b) => `(${a} / ${b})`,
+    wgsl: (a, b, float) => (float ? `(${a} / ${b})` : `select(${a} / ${b}, ${b}, ${b} == 0)`),
     value: (a, b) => a / b,
     gradients: [([, b], _y, dy) => dy.div(b), ([, b], y, dy) => dy.mul(y).div(b).neg()],
   },
   pow: {
     wgsl: (a, b) => `pow_f32(${a}, ${b})`,
-    value: (a, b) => a ** b,
+    value: pow64,
     helpers: ['pow_f32'],
-    // Like PyTorch's: the base's gradient is 0 where the exponent is 0, the exponent's where the base is 0.
+    // As in PyTorch: the base's gradient is 0 where the exponent is 0, the exponent's where the base is 0 and it is not negative.
     gradients: [
       ([a, b], _y, dy) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
-      ([a], y, dy) => dy.mul(y).mul(a.equal(0).where(0, a.equal(0).where(1, a).log())),
+      ([a, b], y, dy) => {
+        const flat = a.equal(0).mul(b.greaterEqual(0))
+        return dy.mul(y).mul(flat.where(0, flat.where(1, a).log()))
+      },
     ],
   },
-  // Equal operands share the gradient, half each, as in PyTorch.
+  // As in PyTorch, NaN wins over everything, equal operands share the gradient, half each, and where one is NaN both get it all.
   maximum: {
-    wgsl: (a, b) => `max(${a}, ${b})`,
+    wgsl: (a, b, float) => (float ? `max_f32(${a}, ${b})` : `max(${a}, ${b})`),
     value: (a, b) => Math.max(a, b),
-    gradients: [([a, b], _y, dy) => dy.mul(winner(a, b)), ([a, b], _y, dy) => dy.mul(winner(b, a))],
+    helpers: ['max_f32'],
+    gradients: [([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)), ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b))],
   },
   minimum: {
-    wgsl: (a, b) => `min(${a}, ${b})`,
+    wgsl: (a, b, float) => (float ? `min_f32(${a}, ${b})` : `min(${a}, ${b})`),
     value: (a, b) => Math.min(a, b),
-    gradients: [([a, b], _y, dy) => dy.mul(winner(b, a)), ([a, b], _y, dy) => dy.mul(winner(a, b))],
+    helpers: ['min_f32'],
+    gradients: [([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)), ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b))],
   },
 }
 
-/** 1 where a > b, ½ where they are equal, 0 elsewhere. */
-function winner(a: Tensor, b: Tensor): Tensor {
-  return a.greater(b).where(1, a.equal(b).where(0.5, 0))
+/** The share of an operand in a maximum or minimum: none where it lost, ½ where both are equal, else 1. */
+function share(lost: Tensor, a: Tensor, b: Tensor): Tensor {
+  return lost.where(0, a.equal(b).where(0.5, 1))
+}
+
+/** As C and NumPy have it: JavaScript's 1 ** NaN and (±1) ** ±∞ are NaN. */
+function pow64(a: number, b: number): number {
+  return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b
+}
+
+/** By IEEE 754, NaN compares with nothing, itself included. `operator` is of WGSL. */
+function comparison(operator: string, value: (a: number, b: number) => boolean): Row {
+  return {
+    wgsl: (a, b, float) => `select(0u, 1u, ${a} ${operator} ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
+    value: (a, b) => one(value(a, b)),
+    helpers: ['ordered'],
+  }
 }
 
 const comparisons: Record<string, Row> = {
-  equal: { wgsl: (a, b) => `select(0u, 1u, ${a} == ${b})`, value: (a, b) => one(a === b) },
-  notEqual: { wgsl: (a, b) => `select(0u, 1u, ${a} != ${b})`, value: (a, b) => one(a !== b) },
-  less: { wgsl: (a, b) => `select(0u, 1u, ${a} < ${b})`, value: (a, b) => one(a < b) },
-  lessEqual: { wgsl: (a, b) => `select(0u, 1u, ${a} <= ${b})`, value: (a, b) => one(a <= b) },
-  greater: { wgsl: (a, b) => `select(0u, 1u, ${a} > ${b})`, value: (a, b) => one(a > b) },
-  greaterEqual: { wgsl: (a, b) => `select(0u, 1u, ${a} >= ${b})`, value: (a, b) => one(a >= b) },
+  equal: comparison('==', (a, b) => a === b),
+  // Not by !=, which Tint writes as one that is false of NaN.
+  notEqual: {
+    wgsl: (a, b, float) => `select(1u, 0u, ${a} == ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
+    value: (a, b) => one(a !== b),
+    helpers: ['ordered'],
+  },
+  less: comparison('<', (a, b) => a < b),
+  lessEqual: comparison('<=', (a, b) => a <= b),
+  greater: comparison('>', (a, b) => a > b),
+  greaterEqual: comparison('>=', (a, b) => a >= b),
 }
 
 const anyNumber: Record<string, Row> = {
-  neg: { wgsl: a => `(-${a})`, value: a => -a, gradients: [(_x, _y, dy) => dy.neg()] },
+  neg: {
+    wgsl: (a, _b, float, [signBit]) => (float ? `neg_f32(${a}, ${signBit})` : `(-${a})`),
+    value: a => -a,
+    helpers: ['neg_f32'],
+    uniforms: [SIGN_BIT],
+    gradients: [(_x, _y, dy) => dy.neg()],
+  },
   abs: { wgsl: a => `abs(${a})`, value: Math.abs, gradients: [([x], _y, dy) => dy.mul(x.sign())] },
 }
 
 const floats: Record<string, Row> = {
-  sign: { wgsl: a => `sign(${a})`, value: Math.sign },
-  exp: { wgsl: a => `exp(${a})`, value: Math.exp, gradients: [(_x, y, dy) => dy.mul(y)] },
+  // Of NaN it is NaN, as in NumPy and JAX; PyTorch says 0 there.
+  sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'] },
+  exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
   log: { wgsl: a => `log_f32(${a})`, value: Math.log, helpers: ['log_f32'], gradients: [([x], _y, dy) => dy.div(x)] },
   square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [([x], _y, dy) => dy.mul(x).mul(2)] },
-  sqrt: { wgsl: a => `sqrt(${a})`, value: Math.sqrt, gradients: [(_x, y, dy) => dy.div(y).mul(0.5)] },
+  sqrt: { wgsl: a => `sqrt_f32(${a})`, value: Math.sqrt, helpers: ['sqrt_f32'], gradients: [(_x, y, dy) => dy.div(y).mul(0.5)] },
   rsqrt: {
-    wgsl: a => `inverseSqrt(${a})`,
+    wgsl: a => `rsqrt_f32(${a})`,
     value: a => 1 / Math.sqrt(a),
+    helpers: ['rsqrt_f32'],
     gradients: [(_x, y, dy) => dy.mul(y).mul(y).mul(y).mul(-0.5)],
   },
   reciprocal: { wgsl: a => `(1.0 / ${a})`, value: a => 1 / a, gradients: [(_x, y, dy) => dy.mul(y).mul(y).neg()] },
@@ -152,12 +207,16 @@ const floats: Record<string, Row> = {
     gradients: [(_x, y, dy) => dy.mul(scalar(1).sub(y.mul(y)))],
   },
   sigmoid: {
-    wgsl: a => `(1.0 / (1.0 + exp(-${a})))`,
+    wgsl: a => `(1.0 / (1.0 + exp_f32(-${a})))`,
     value: a => 1 / (1 + Math.exp(-a)),
+    helpers: ['exp_f32'],
     gradients: [(_x, y, dy) => dy.mul(y).mul(scalar(1).sub(y))],
   },
-  // NaN stays NaN, which max need not do.
-  relu: { wgsl: a => `select(${a}, 0.0, ${a} < 0.0)`, value: a => (a < 0 ? 0 : a), gradients: [([x], _y, dy) => x.greater(0).where(dy, 0)] },
+  // NaN stays NaN and passes its gradient on, as in PyTorch.
+  relu: {
+    wgsl: a => `relu_f32(${a})`, value: a => (a < 0 ? 0 : a), helpers: ['relu_f32'],
+    gradients: [([x], _y, dy) => x.lessEqual(0).where(0, dy)],
+  },
   erf: {
     wgsl: a => `erf_f32(${a})`,
     value: erf64,
@@ -200,16 +259,24 @@ for (const [name, row] of Object.entries(anyNumber)) unary(name, row, false)
 for (const [name, row] of Object.entries(floats)) unary(name, row, true)
 
 // By bits, because compilers may assume that floats are finite, and fold x - x or x == x.
-defineOp({
-  name: 'isFinite',
-  kind: 'elementwise',
-  infer: ([x]) => {
-    if (!isFloat(x.dtype)) throw new UserError(`isFinite takes floats, not ${showSpec(x)}`)
-    return [{ shape: x.shape, dtype: 'u32' }]
-  },
-  wgsl: ([a]) => `select(0u, 1u, (bitcast<u32>(${a}) & 0x7f800000u) != 0x7f800000u)`,
-  scalar: ([a]) => one(Number.isFinite(a)),
-} satisfies ElementwiseOp)
+const kindsOfFloats: Record<string, { readonly bits: string; readonly is: (a: number) => boolean }> = {
+  isFinite: { bits: '< 0x7f800000u', is: Number.isFinite },
+  isInfinite: { bits: '== 0x7f800000u', is: a => Math.abs(a) === Infinity },
+  isNaN: { bits: '> 0x7f800000u', is: Number.isNaN },
+}
+
+for (const [name, { bits, is }] of Object.entries(kindsOfFloats)) {
+  defineOp({
+    name,
+    kind: 'elementwise',
+    infer: ([x]) => {
+      if (!isFloat(x.dtype)) throw new UserError(`${name} takes floats, not ${showSpec(x)}`)
+      return [{ shape: x.shape, dtype: 'u32' }]
+    },
+    wgsl: ([a]) => `select(0u, 1u, (bitcast<u32>(${a}) & 0x7fffffffu) ${bits})`,
+    scalar: ([a]) => one(is(a)),
+  } satisfies ElementwiseOp)
+}
 
 defineOp({
   name: 'where',
@@ -230,14 +297,32 @@ defineOp({
 
 interface CastAttributes { readonly [name: string]: string; readonly dtype: DType }
 
+/** A float as an integer: cut toward 0, kept to what the dtype holds, NaN 0. C, and so NumPy and PyTorch, leave these open. */
+function saturated(a: number, dtype: DType): number {
+  if (Number.isNaN(a)) return 0
+  return dtype === 'u32' ? Math.min(Math.max(Math.trunc(a), 0), 2 ** 32 - 1) : Math.min(Math.max(Math.trunc(a), -(2 ** 31)), 2 ** 31 - 1)
+}
+
+/** The function that casts; none where WGSL's own conversion will do. What is stored as f16 is rounded there. */
+function castHelper({ inputs: [from], output, stored }: ElementContext<CastAttributes>): string | undefined {
+  if (output === 'f16') return stored ? undefined : 'round_f16'
+  return isFloat(from) && !isFloat(output) ? `to_${output}` : undefined
+}
+
 defineOp({
   name: 'cast',
   kind: 'elementwise',
   infer: ([x], { dtype }) => [{ shape: x.shape, dtype }],
-  // What is stored as f16 is rounded there.
-  wgsl: ([a], { output, stored }) => (output !== 'f16' ? `${output}(${a})` : stored ? `f32(${a})` : `round_f16(f32(${a}))`),
-  helpers: ({ output, stored }) => (output === 'f16' && !stored ? ['round_f16'] : []),
-  scalar: ([a], { dtype }) => (isFloat(dtype) ? a : Math.trunc(a)),
+  wgsl: ([a], context) => {
+    const helper = castHelper(context)
+    const { output } = context
+    return helper === undefined ? `${output === 'f16' ? 'f32' : output}(${a})` : `${helper}(${helper === 'round_f16' ? `f32(${a})` : a})`
+  },
+  helpers: context => {
+    const helper = castHelper(context)
+    return helper === undefined ? [] : [helper]
+  },
+  scalar: ([a], { dtype }, _index, [from]) => (isFloat(from) && !isFloat(dtype) ? saturated(a, dtype) : dtype === 'f16' && Math.abs(a) >= HALF_OVERFLOW ? Math.sign(a) * Infinity : a),
   gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? castBack(dy, x.dtype) : undefined],
 } satisfies ElementwiseOp<CastAttributes>)
 

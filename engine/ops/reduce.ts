@@ -7,6 +7,7 @@ import { type Tensor } from '../tensor.ts'
 interface Axes { readonly [name: string]: readonly number[]; readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
 
+/** NaN beats every number in both extremes. */
 const folds: Record<Fold, { start: number; step: (total: number, value: number) => number }> = {
   sum: { start: 0, step: (total, value) => total + value },
   max: { start: -Infinity, step: Math.max },
@@ -35,18 +36,19 @@ function reduction(fold: Fold, gradient: NonNullable<ReduceOp<Axes>['gradient']>
         result[at] = step(result[at], x[i])
         for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === spec.shape[axis]; axis--) coordinates[axis] = 0
       }
-      return [result]
+      return [out.dtype === 'i32' ? result.map(n => n | 0) : out.dtype === 'u32' ? result.map(n => n >>> 0) : result]
     },
   })
 }
 
 reduction('sum', ({ inputs: [x], upstream: [dy] }) => [dy?.broadcastTo(x.shape)])
 
-// Equal extremes share the gradient evenly, as PyTorch's amax and amin do.
+// Equal extremes share the gradient evenly, as in PyTorch: where the extreme is NaN, all that are NaN do.
 for (const fold of ['max', 'min'] as const) {
   reduction(fold, ({ inputs: [x], outputs: [y], attributes, upstream: [dy] }) => {
-    const hit = x.equal(y).where(1, 0)
-    return [dy && hit.mul(dy.div(hit.sum(attributes.axes, true))).cast(x.dtype)]
+    if (!dy) return [undefined]
+    const hit = x.isNaN().where(1, x.equal(y).where(1, 0))
+    return [hit.mul(dy.div(hit.sum(attributes.axes, true))).cast(x.dtype)]
   })
 }
 

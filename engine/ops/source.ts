@@ -2,8 +2,8 @@
 // function, results of an earlier run. A source's node says its shape; its payload says what stands behind it.
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { toFloat16, toFloat32 } from '../float16.ts'
 import { type Node, type SourceOp, defineOp, makeNode } from '../graph.ts'
+import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
 import { sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
@@ -43,49 +43,92 @@ export function makeSource(shape: readonly number[], dtype: DType, payload: Payl
   return new Tensor({ node, index: 0 }, true)
 }
 
-/** Numbers, nested as deep as they like. */
-export type Nested = number | readonly Nested[]
+/** Numbers, bigints or booleans, and arrays of them of one kind, nested as deep as they like. */
+export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
 
 /**
- * A tensor of numbers from the host. `data` is a number, nested arrays (their nesting is the shape) or a typed array with
- * its `shape` (default: one axis). dtype defaults to the typed array's own, else f32. The data is not copied until the
- * tensor is used: leave a typed array alone while its tensor lives. Throws a UserError where the sizes disagree.
+ * A tensor of numbers from the host. `data` is one number, or an array: nested ones (their nesting is the shape), typed ones
+ * (one axis), nested ones of typed ones; `shape` gives another shape of as many elements. dtype defaults to a typed array's own
+ * (f32 of Float64Array, i32 or u32 of integers of any width), else to f32 of numbers, i32 of bigints, u32 of booleans, which are 1 and 0.
+ *
+ * A typed array that holds `dtype` itself is not copied until the tensor is used: leave it alone while its tensor lives.
+ * Throws a UserError where sizes disagree, nested arrays are ragged, empty, mixed or hold something else, and on a number that
+ * `dtype` does not have: a fraction or one out of range for integers, 65520 and more for f16, 2¹²⁸ for f32. Floats round to the nearest.
  */
-export function tensor(data: Nested | TensorData, shape?: readonly number[], dtype?: DType): Tensor {
-  if (data instanceof Float32Array || data instanceof Int32Array || data instanceof Uint32Array) {
-    const own: DType = data instanceof Float32Array ? 'f32' : data instanceof Int32Array ? 'i32' : 'u32'
-    return constant(data, shape ?? [data.length], dtype ?? own)
+export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): Tensor {
+  if (isTypedArray(data)) {
+    const own = dtype ?? TYPED_DTYPES[data[Symbol.toStringTag]]
+    return constant(dataOf(data, own, i => `[${i}]`), shape ?? [data.length], own)
   }
-  const flat: number[] = []
-  const found = flatten(data, flat, 0)
-  const type = dtype ?? 'f32'
-  const typed = type === 'i32' ? Int32Array.from(flat) : type === 'u32' ? Uint32Array.from(flat) : Float32Array.from(flat)
-  return constant(typed, shape ?? found, type)
+  const list: Leaves = { numbers: [], kind: undefined }
+  const found = flatten(data, list, [])
+  const type = dtype ?? (list.kind === undefined ? 'f32' : DEFAULTS[list.kind])
+  return constant(dataOf(list.numbers, type, i => `[${indexIn(found, i)}]`), shape ?? found, type)
 }
+
+/** By the kind of elements. */
+const DEFAULTS: Readonly<Record<string, DType>> = { number: 'f32', bigint: 'i32', boolean: 'u32', ...TYPED_DTYPES }
 
 function constant(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
   if (sizeOf(shape) !== data.length) {
     throw new UserError(`tensor: ${data.length} numbers do not fill the shape [${shape.join(', ')}] of ${sizeOf(shape)}`)
   }
-  const fits = dtype === 'i32' ? data instanceof Int32Array : dtype === 'u32' ? data instanceof Uint32Array : data instanceof Float32Array
-  if (!fits) throw new UserError(`tensor: a ${data.constructor.name} does not hold ${dtype}`)
-  // What half precision can't hold is lost here, so that host and device agree on the numbers.
-  return makeSource(shape, dtype, { kind: 'constant', data: dtype === 'f16' ? toFloat32(toFloat16(data)) : data })
+  return makeSource(shape, dtype, { kind: 'constant', data })
 }
 
-function flatten(data: Nested, into: number[], depth: number): number[] {
-  if (typeof data === 'number') {
-    into.push(data)
+/** The elements of nested arrays, in their order, and what all of them are: number, bigint, boolean, or a typed array's. */
+interface Leaves {
+  readonly numbers: (number | bigint | boolean)[]
+  kind: string | undefined
+}
+
+
+
+/** More axes than anybody has; an array that holds itself has no end of them. */
+const MOST_AXES = 64
+
+/** Adds the elements of `data`, which stands at `path`, and gives its shape. */
+function flatten(data: unknown, into: Leaves, path: readonly number[]): number[] {
+  const at = `at [${path.join(', ')}]`
+  const noteKind = (kind: string): void => {
+    into.kind ??= kind
+    if (into.kind !== kind) throw new UserError(`tensor: a ${kind} ${at} among ${into.kind}s`)
+  }
+  if (typeof data === 'number' || typeof data === 'bigint' || typeof data === 'boolean') {
+    noteKind(typeof data)
+    into.numbers.push(data)
     return []
   }
-  const shapes = data.map(part => flatten(part, into, depth + 1))
-  const [first = []] = shapes
-  for (const shape of shapes) {
-    if (shape.length !== first.length || shape.some((n, i) => n !== first[i])) {
-      throw new UserError(`tensor: nested arrays are ragged at depth ${depth}: [${shape.join(', ')}] beside [${first.join(', ')}]`)
+  if (isTypedArray(data)) {
+    noteKind(data[Symbol.toStringTag])
+    for (const number of data) into.numbers.push(number)
+    return [data.length]
+  }
+  if (!Array.isArray(data)) {
+    const found = data === undefined ? 'nothing' : data === null ? 'null' : `one ${typeof data}`
+    throw new UserError(`tensor: ${found} ${at} where a number was expected`)
+  }
+  if (path.length >= MOST_AXES) throw new UserError(`tensor: arrays are nested more than ${MOST_AXES} deep`)
+  let first: number[] | undefined
+  // By index: what iterates over an array leaves holes unseen in some ways, and here they are errors.
+  for (let i = 0; i < data.length; i++) {
+    const shape = flatten(data[i], into, [...path, i])
+    first ??= shape
+    if (shape.length !== first.length || shape.some((n, axis) => n !== first?.[axis])) {
+      throw new UserError(`tensor: nested arrays are ragged: [${shape.join(', ')}] at [${[...path, i].join(', ')}] beside [${first.join(', ')}]`)
     }
   }
-  return [data.length, ...first]
+  return [data.length, ...first ?? []]
+}
+
+/** The index of the i-th element of a shape. */
+function indexIn(shape: readonly number[], i: number): string {
+  const index: number[] = []
+  for (let axis = shape.length - 1, rest = i; axis >= 0; axis--) {
+    index.unshift(rest % shape[axis])
+    rest = Math.floor(rest / shape[axis])
+  }
+  return index.join(', ')
 }
 
 /** A tensor with one number everywhere. Throws a UserError on one that an integer dtype does not have. */

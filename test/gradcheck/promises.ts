@@ -1,13 +1,15 @@
 // What ops promise of numbers that hurt: infinities, NaN, ties, zeros, logits past what exp holds, numbers too small to be
 // normal. Each promise is a graph and the numbers that it gives, by every kernel that the op has.
 //
-// WGSL lets a compiler assume that floats are finite and lets hardware flush numbers below 2⁻¹²⁶ to 0. So nothing is
-// promised of NaN and infinities in arithmetic (+, ·, /, sums, matmul, layer norm), of max, min, relu, comparisons and casts
-// of NaN, of masked keys and values that are not finite, or of log, sqrt and pow outside of their domains. What is promised
-// below is what kernels see to themselves, by comparing before they compute or by looking at bits.
-import { type Tensor, attention, concat, crossEntropy, dropout, grad, reference, tensor } from '../../engine/index.ts'
+// NaN, infinities and zeros give what NumPy gives (golden/numpy), and gradients what PyTorch's rules give. WGSL lets a compiler
+// assume that floats are finite, so kernels look at bits. Nothing is promised of infinities in matmul, of masked keys and values
+// that are not finite, or of numbers below 2⁻¹²⁶, which hardware may flush to 0.
+import { readFileSync } from 'node:fs'
+import {
+  type Tensor, attention, concat, crossEntropy, dropout, full, grad, ones, range, reference, tensor, zeros,
+} from '../../engine/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
-import { applyAll } from '../../engine/tensor.ts'
+import { apply, applyAll } from '../../engine/tensor.ts'
 
 type Float = 'f32' | 'f16'
 
@@ -16,8 +18,12 @@ export interface Promised {
   readonly says: string
   /** f32 alone, where numbers or an op do not fit into f16. */
   readonly only?: Float
-  /** 'tiny': numbers below 2⁻¹²⁶ may come out as 0. */
+  /** Numbers below 2⁻¹²⁶ may come out as 0. */
   readonly tiny?: boolean
+  /** Relative, on the device; the bar of the dtype where left out. */
+  readonly tolerance?: number
+  /** On the device alone: in float64 it would take seconds. */
+  readonly deviceOnly?: boolean
   /** What it gives, and the numbers that it must be; NaN means NaN. */
   readonly make: (dtype: Float) => readonly (readonly [given: Tensor, expected: readonly number[]])[]
 }
@@ -170,6 +176,213 @@ const picking: readonly Promised[] = [
   },
 ]
 
+interface Golden {
+  readonly values: readonly (number | string)[]
+  readonly unary: Readonly<Record<string, readonly (number | string)[]>>
+  readonly binary: Readonly<Record<string, readonly (number | string)[]>>
+}
+
+const golden = JSON.parse(readFileSync(new URL('../golden/numpy/expected.json', import.meta.url), 'utf8')) as Golden
+const listed = golden.values.map(Number)
+const count = listed.length
+const grid = (dtype: Float): Tensor => tensor(listed, undefined, dtype)
+
+/** Every elementwise op of each number of NumPy's list, or of each pair. */
+const everywhere: readonly Promised[] = [
+  ...Object.entries(golden.unary).map(([op, expected]): Promised => ({
+    op, says: 'NaN, infinities and zeros are as in NumPy', tiny: true, make: dtype => [[apply(op, [grid(dtype)]), expected.map(Number)]],
+  })),
+  ...Object.entries(golden.binary).map(([op, expected]): Promised => ({
+    op, says: 'every pair of NaN, infinities and zeros is as in NumPy', tiny: true,
+    make: dtype => [[apply(op, [grid(dtype).reshape([count, 1]), grid(dtype).reshape([1, count])]), expected.map(Number)]],
+  })),
+]
+
+/** [1, 1, … special …, 1]: in one row, in the middle of many rows, and along the first axis. */
+const among = (dtype: Float, special: readonly number[], length: number): Tensor =>
+  tensor(Array.from({ length }, (_, i) => special[i - (length >> 1)] ?? 1), undefined, dtype)
+
+const notFinite: readonly Promised[] = [
+  {
+    op: 'sub', says: 'an infinite number less itself is NaN, by whatever way it comes', make: dtype => {
+      const x = tensor([INF, -INF, NaN, 3], undefined, dtype)
+      return [
+        [x.sub(x), [NaN, NaN, NaN, 0]], [x.add(x.neg()), [NaN, NaN, NaN, 0]], [x.neg().add(x), [NaN, NaN, NaN, 0]],
+        [x.sub(1).sub(x), [NaN, NaN, NaN, -1]], [x.mul(2).sub(x.mul(2)), [NaN, NaN, NaN, 0]], [x.mul(0), [NaN, NaN, NaN, 0]],
+        [x.div(x), [NaN, NaN, NaN, 1]], [x.equal(x), [1, 1, 0, 1]], [x.notEqual(x), [0, 0, 1, 0]], [x.greaterEqual(x), [1, 1, 0, 1]],
+        [x.neg().log().exp(), [NaN, INF, NaN, NaN]], [x.square().neg().sqrt().square(), [NaN, NaN, NaN, NaN]],
+      ]
+    },
+  },
+  {
+    op: 'cast', says: 'to integers it cuts toward 0 and keeps to the range, and NaN becomes 0', only: 'f32', make: () => {
+      const x = tensor([NaN, INF, -INF, 3e9, -3e9, 5e9, 2.9, -2.9, -0, 2147483648, 2147483520, -2147483648, 4294967296, 4294967040])
+      return [
+        [x.cast('i32'), [0, 2147483647, -2147483648, 2147483647, -2147483648, 2147483647, 2, -2, 0, 2147483647, 2147483520, -2147483648, 2147483647, 2147483647]],
+        [x.cast('u32'), [0, 4294967295, 0, 3000000000, 0, 4294967295, 2, 0, 0, 2147483648, 2147483520, 0, 4294967295, 4294967040]],
+        [tensor([-1, 5], undefined, 'i32').cast('u32'), [4294967295, 5]], [tensor([4294967295, 5], undefined, 'u32').cast('i32'), [-1, 5]],
+      ]
+    },
+  },
+  {
+    op: 'cast', says: 'to f16 NaN and infinities stay and 65520 becomes infinite, in an expression, too', only: 'f32', make: () => {
+      const x = tensor([NaN, INF, -INF, 65519, 65520, -65520, 3e38])
+      return [[x.cast('f16').cast('f32').mul(1), [NaN, INF, -INF, 65504, INF, -INF, INF]]]
+    }, tolerance: 3e-4,
+  },
+  {
+    op: 'div', says: 'of integers it cuts toward 0 and gives 0 where the divisor is 0', only: 'f32', make: () => [
+      [tensor([7, -7, 5, -2147483648], undefined, 'i32').div(tensor([2, 2, 0, -1], undefined, 'i32')), [3, -3, 0, -2147483648]],
+      [bits(7, 5, 4294967295).div(bits(2, 0, 1)), [3, 0, 4294967295]],
+    ],
+  },
+  {
+    op: 'mul', says: 'integers keep their low 32 bits', only: 'f32',
+    make: () => [[tensor([123456789], undefined, 'i32').mul(987654321), [-67153019]], [bits(4294967295).mul(bits(4294967295)), [1]]],
+  },
+  {
+    op: 'log', says: 'numbers too small to be normal have their own', only: 'f32', make: () => {
+      // What is flushed to 0 before it comes here has −∞.
+      const x = tensor([...TINY.slice(0, 1), ...TINY.slice(2, 4)])
+      return [[x.log(), [1e-40, 2 ** -149, 2 ** -126].map(Math.log)]]
+    }, tolerance: 1e-5,
+  },
+  ...[3, 64, 5000].flatMap((length): Promised[] => [
+    {
+      op: 'max', says: `NaN anywhere among ${length} is the largest and the least, and takes the gradient`, make: dtype => {
+        const x = among(dtype, [NaN], length)
+        const y = [x.max(), x.min(), x.reshape([1, length]).max(1), x.reshape([length, 1]).min(0)]
+        const slopes = listOf(length, (i, middle) => (i === middle ? 1 : 0))
+        return [...y.map(t => [t, [NaN]] as const), [gradientOf(x.max(), x, [1]), slopes], [gradientOf(x.min(), x, [1]), slopes]]
+      },
+    },
+    {
+      op: 'max', says: `several NaN among ${length} share the gradient, and infinities are no NaN`, make: dtype => {
+        const x = among(dtype, [NaN, NaN], length)
+        const y = among(dtype, [INF, -INF], length)
+        return [
+          [gradientOf(x.max(), x, [1]), listOf(length, (i, middle) => (i === middle || i === middle + 1 ? 0.5 : 0))],
+          [y.max(), [INF]], [y.min(), [-INF]], [y.neg().max(), [INF]],
+        ]
+      },
+    },
+    {
+      op: 'sum', says: `infinities and NaN among ${length} come through`, make: dtype => [
+        [among(dtype, [NaN], length).sum(), [NaN]], [among(dtype, [INF], length).sum(), [INF]], [among(dtype, [-INF], length).mean(), [-INF]],
+        [among(dtype, [INF, -INF], length).sum(), [NaN]], [among(dtype, [INF, -INF], length).square().mean(), [INF]],
+      ],
+    },
+  ]),
+  {
+    op: 'maximum', says: 'where an operand is NaN both have the gradient, as in PyTorch; so with minimum', make: dtype => {
+      const [a, b] = [tensor([NaN, 1, NaN, INF, -INF], undefined, dtype), tensor([1, NaN, NaN, 1, -INF], undefined, dtype)]
+      return [
+        [gradientOf(a.maximum(b), a, [3, 3, 3, 3, 4]), [3, 3, 3, 3, 2]], [gradientOf(a.maximum(b), b, [3, 3, 3, 3, 4]), [3, 3, 3, 0, 2]],
+        [gradientOf(a.minimum(b), a, [3, 3, 3, 3, 4]), [3, 3, 3, 0, 2]], [gradientOf(a.minimum(b), b, [3, 3, 3, 3, 4]), [3, 3, 3, 3, 2]],
+      ]
+    },
+  },
+  {
+    op: 'relu', says: 'NaN passes its gradient on, as in PyTorch; abs gives it NaN', make: dtype => {
+      const x = tensor([NaN, INF, -INF, -0], undefined, dtype)
+      return [[gradientOf(x.relu(), x, [3, 3, 3, 3]), [3, 3, 0, 0]], [gradientOf(x.abs(), x, [3, 3, 3, 3]), [NaN, 3, -3, 0]]]
+    },
+  },
+  {
+    op: 'log', says: 'gradients at 0 and beyond are those of IEEE arithmetic; so of sqrt, rsqrt, reciprocal, exp, div and pow', make: dtype => {
+      const x = tensor([0, INF, NaN], undefined, dtype)
+      const slope = (y: Tensor): Tensor => gradientOf(y, x, [1, 1, 1])
+      const [a, b] = [tensor([0, 0, 0], undefined, dtype), tensor([2, 0, -1], undefined, dtype)]
+      return [
+        [slope(x.log()), [INF, 0, NaN]], [slope(x.sqrt()), [INF, 0, NaN]], [slope(x.rsqrt()), [-INF, 0, NaN]], [slope(x.reciprocal()), [-INF, 0, NaN]],
+        [slope(x.exp()), [1, INF, NaN]], [slope(x.sigmoid()), [0.25, 0, NaN]], [slope(x.tanh()), [1, 0, NaN]], [slope(x.square()), [0, INF, NaN]],
+        [slope(x.div(2)), [0.5, 0.5, 0.5]], [gradientOf(a.pow(b), a, [1, 1, 1]), [0, 0, -INF]], [gradientOf(a.pow(b), b, [1, 1, 1]), [0, 0, -INF]],
+      ]
+    },
+  },
+  {
+    op: 'where', says: 'NaN and infinities that are picked come as they are', make: dtype =>
+      [[bits(1, 0, 1, 0).where(tensor([NaN, 1, INF, 1], undefined, dtype), tensor([1, NaN, 1, -INF], undefined, dtype)), [NaN, NaN, INF, -INF]]],
+  },
+  {
+    op: 'softmax', says: 'a row with ∞ in it is NaN, and so is its gradient; its neighbours are not', make: dtype => {
+      const x = rows(dtype, [1, INF, 2], [1, 1, 1], [NaN, -INF, 1])
+      const y = x.softmax()
+      return [
+        [y, flat([[NaN, NaN, NaN], [1 / 3, 1 / 3, 1 / 3], [NaN, NaN, NaN]])],
+        [x.logSoftmax(), flat([[NaN, NaN, NaN], [-Math.log(3), -Math.log(3), -Math.log(3)], [NaN, NaN, NaN]])],
+        [gradientOf(y, x, [1, 0, 0, 3, 0, 0, 1, 0, 0]), flat([[NaN, NaN, NaN], [2 / 3, -1 / 3, -1 / 3], [NaN, NaN, NaN]])],
+      ]
+    },
+  },
+  {
+    op: 'crossEntropy', says: 'NaN or ∞ among the logits gives NaN in its row; a label at −∞ an infinite loss', make: dtype => {
+      const x = rows(dtype, [NaN, 0, 1], [INF, 0, 1], [-INF, 0, 0], [0, 0, 0])
+      const losses = crossEntropy(x, ids(1, 1, 0, 0))
+      return [
+        [losses, [NaN, NaN, INF, Math.log(3)]],
+        [gradientOf(losses, x, [1, 1, 1, 3]), flat([[NaN, NaN, NaN], [NaN, NaN, NaN], [-1, 0.5, 0.5], [-2, 1, 1]])],
+      ]
+    },
+  },
+  {
+    op: 'layerNorm', says: 'a row with NaN or ∞ in it is NaN, wherever that stands, and its neighbours are not', make: dtype => {
+      const x = rows(dtype, [NaN, 1, 1, 1], [1, 2, 3, NaN], [INF, 1, 1, 1], [1, 1, -INF, 1], [1, -1, 1, -1])
+      const [gamma, beta] = [tensor([1, 1, 1, 1], undefined, dtype), tensor([0, 0, 0, 0], undefined, dtype)]
+      const spoiled = Array.from({ length: 16 }, () => NaN)
+      const y = x.layerNorm(gamma, beta, 0)
+      return [[y, [...spoiled, 1, -1, 1, -1]], [gradientOf(y, x, [...spoiled.map(() => 1), 1, 1, 1, 1]), [...spoiled, 0, 0, 0, 0]]]
+    },
+  },
+]
+
+function listOf(length: number, of: (i: number, middle: number) => number): number[] {
+  return Array.from({ length }, (_, i) => of(i, length >> 1))
+}
+
+/** Of a third and a tenth, which f32 doesn't hold: sums of many round at every step. */
+const parts = [1 / 3, 0.1, 0.7].map(Math.fround)
+const WIDTH = 50_000
+
+/** Sums in which errors of many steps would pile up, to 1e-6. */
+const longSums: readonly Promised[] = [
+  {
+    op: 'sum', says: '2·10⁷ equal numbers, their mean and the mean of their squares', only: 'f32', tolerance: 1e-6, deviceOnly: true,
+    make: () => parts.flatMap(part => {
+      const x = full([2e7], part)
+      return [[x.sum(), [part * 2e7]], [x.mean(), [part]], [x.square().mean(), [part ** 2]]] as const
+    }),
+  },
+  {
+    op: 'sum', says: 'rows and columns of 50,000, by few and by many threads', only: 'f32', tolerance: 1e-6, deviceOnly: true,
+    make: () => [1, 3, 700].flatMap(n => parts.flatMap(part => [
+      [full([n, WIDTH], part).sum(1), Array.from({ length: n }, () => part * WIDTH)],
+      [full([WIDTH, n], part).mean(0), Array.from({ length: n }, () => part)],
+    ] as const)),
+  },
+  {
+    op: 'layerNorm', says: 'rows of 50,000, and columns of its parameters\' gradients', only: 'f32', tolerance: 1e-6,
+    make: () => {
+      const x = range(WIDTH).cast('f32').mul(0.5).sub(range(WIDTH).cast('f32').mul(0.5).cast('i32').cast('f32')).mul(2).add(parts[0]).reshape([1, WIDTH])
+      const [, mean, rstd] = applyAll('layerNorm', [x, ones([WIDTH]), zeros([WIDTH])], { epsilon: 0 })
+      const [dgamma, dbeta] = applyAll('layerNormParameterGradient', [full([WIDTH, 3], 2), zeros([WIDTH]), ones([WIDTH]), full([WIDTH, 3], parts[0])])
+      return [[mean, [parts[0] + 0.5]], [rstd, [2]], [dgamma, [0, 0, 0].map(() => 2 * parts[0] * WIDTH)], [dbeta, [0, 0, 0].map(() => parts[0] * WIDTH)]]
+    },
+  },
+  {
+    op: 'softmax', says: 'rows of 50,000; so with its logarithm, the gradients and cross entropy', only: 'f32', tolerance: 1e-6,
+    make: () => parts.flatMap(part => {
+      const [x, dy] = [full([1, WIDTH], part), full([1, WIDTH], part)]
+      const first = (t: Tensor): Tensor => t.slice([0, 0], [1, 1])
+      return [
+        [first(x.softmax()), [1 / WIDTH]], [first(x.logSoftmax()), [-Math.log(WIDTH)]], [crossEntropy(x, ids(3)), [Math.log(WIDTH)]],
+        [first(apply('softmaxGradient', [x, dy])), [part * (part - WIDTH * part ** 2)]],
+        [first(apply('logSoftmaxGradient', [full([1, WIDTH], -1), dy])), [part * (1 - WIDTH / Math.E)]],
+      ] as const
+    }),
+  },
+]
+
 const ordering: readonly Promised[] = [
   { op: 'max', says: 'infinities are ordered as numbers are', make: dtype => [[rows(dtype, [-INF, -INF], [1, INF], [-INF, -5]).max(1), [-INF, INF, -5]]] },
   { op: 'min', says: 'infinities are ordered as numbers are', make: dtype => [[rows(dtype, [INF, INF], [1, -INF], [INF, 5]).min(1), [INF, -INF, 5]]] },
@@ -278,4 +491,4 @@ const edges: readonly Promised[] = [
   },
 ]
 
-export const promises: readonly Promised[] = [...softmaxes, ...attentions, ...picking, ...ordering, ...saturating, ...edges]
+export const promises: readonly Promised[] = [...softmaxes, ...attentions, ...picking, ...ordering, ...saturating, ...edges, ...everywhere, ...notFinite, ...longSums]

@@ -83,7 +83,7 @@ export const elementwiseCases: readonly OpCase[] = [
   ...unaryCases,
   ...binaryCases,
   ...comparisonCases,
-  ...['add', 'sub', 'mul', 'maximum', 'minimum'].map(integers),
+  ...['add', 'sub', 'mul', 'div', 'maximum', 'minimum'].map(integers),
   opCase('where', shapes(0, 4).chain(shape => fc.record({
     c: fc.oneof(fc.constant(shape), broadcastable(shape)), a: fc.oneof(fc.constant(shape), broadcastable(shape)),
     b: fc.oneof(fc.constant(shape), broadcastable(shape)), condition: fc.constantFrom<'i32' | 'u32'>('i32', 'u32'),
@@ -105,11 +105,11 @@ export const elementwiseCases: readonly OpCase[] = [
   opCase('cast', fc.record({ x: one, from: fc.constantFrom<DType>('i32', 'u32'), to: fc.constantFrom<DType>('f32', 'i32', 'u32') }),
     ({ x, from, to }) => ({ slots: [{ ...x, dtype: from, values: from === 'i32' ? 'whole' : 'natural' }], fn: t => t.cast(to).add(t.cast(to)), options: { wrt: [] } }),
     { nets: [2], why: 'integers have no gradient', of: 'integers' }),
-  opCase('isFinite', one, ({ shape, layout: as, dtype, seed }) => ({
+  ...(['isFinite', 'isInfinite', 'isNaN'] as const).map(op => opCase(op, one, ({ shape, layout: as, dtype, seed }) => ({
     slots: [{ shape, layout: as, dtype, values: i => [1, -Infinity, 0, NaN, -2.5, Infinity, 60000][(i + seed) % 7] }],
-    fn: x => x.isFinite(),
+    fn: x => x[op](),
     options: { wrt: [] },
-  }), { nets: [2], why: 'it gives integers, which have no gradient' }),
+  }), { nets: [2], why: 'it gives integers, which have no gradient' })),
   opCase('detach', one, draw => ({ slots: [draw], fn: x => x.detach().mul(x) }), {
     nets: [2], why: 'its gradient is none by design, so differences disagree',
   }),

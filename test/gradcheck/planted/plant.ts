@@ -69,9 +69,9 @@ export function wrongView(op: string, mistake: string, wrong: (right: ReturnType
 /** An oracle that is wrong itself. */
 export function wrongScalar(op: string, mistake: string, wrong: ElementwiseOp['scalar'], of = op): Plant {
   return wrongMember('elementwise', op, mistake, 'float64', of, (_right, made) => ({
-    scalar: (args, attributes, index) => {
+    scalar: (args, attributes, index, inputs) => {
       made()
-      return wrong(args, attributes, index)
+      return wrong(args, attributes, index, inputs)
     },
   }))
 }

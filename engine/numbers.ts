@@ -1,0 +1,69 @@
+// Which numbers a dtype has, and arrays of any kind from the host as the arrays that tensors are made of.
+import type { DType } from '../shaders/kernel.ts'
+import { UserError } from './errors.ts'
+import { toFloat16, toFloat32 } from './float16.ts'
+import type { TensorData } from './tensor.ts'
+
+/** Arrays of numbers that JavaScript has. */
+export type TypedArray =
+  | Float64Array | Float32Array | Float16Array
+  | Int32Array | Int16Array | Int8Array | BigInt64Array
+  | Uint32Array | Uint16Array | Uint8Array | Uint8ClampedArray | BigUint64Array
+
+/** By a typed array's name, the dtype that its numbers become by default. By name, since not every engine has all of them. */
+export const TYPED_DTYPES: Readonly<Record<string, DType>> = {
+  Float64Array: 'f32', Float32Array: 'f32', Float16Array: 'f16',
+  Int32Array: 'i32', Int16Array: 'i32', Int8Array: 'i32', BigInt64Array: 'i32',
+  Uint32Array: 'u32', Uint16Array: 'u32', Uint8Array: 'u32', Uint8ClampedArray: 'u32', BigUint64Array: 'u32',
+} satisfies Record<TypedArray[typeof Symbol.toStringTag], DType>
+
+export function isTypedArray(data: unknown): data is TypedArray {
+  return ArrayBuffer.isView(data) && Symbol.toStringTag in data && String(data[Symbol.toStringTag]) in TYPED_DTYPES
+}
+
+/** From here on f16 is infinite. */
+export const HALF_OVERFLOW = 65520
+
+/**
+ * Whether a dtype has a number, or a nearest one to round it to: integers have whole numbers of their range alone, floats
+ * NaN, infinities and what does not round to one of these.
+ */
+export function isRepresentable(number: number, dtype: DType): boolean {
+  if (dtype === 'i32') return (number | 0) === number
+  if (dtype === 'u32') return (number >>> 0) === number
+  if (!Number.isFinite(number)) return true
+  const single = Math.abs(Math.fround(number))
+  return dtype === 'f16' ? single < HALF_OVERFLOW : single < Infinity
+}
+
+/** Throws a UserError `${where}${number} is not representable as ${dtype}` where that is so. */
+export function needRepresentable(number: number, dtype: DType, where: string): void {
+  if (!isRepresentable(number, dtype)) throw new UserError(`${where}${number} is not representable as ${dtype}`)
+}
+
+/**
+ * Numbers as a tensor of `dtype` holds them; booleans are 1 and 0. An array that holds them already is given back itself, not
+ * a copy. Throws a UserError that names the first number that `dtype` does not have, with `placeOf` its index.
+ */
+export function dataOf(numbers: TypedArray | readonly (number | bigint | boolean)[], dtype: DType, placeOf: (index: number) => string): TensorData {
+  if (dtype === 'f32' && numbers instanceof Float32Array) return numbers
+  if (dtype === 'i32' && numbers instanceof Int32Array) return numbers
+  if (dtype === 'u32' && numbers instanceof Uint32Array) return numbers
+  const length = numbers.length
+  const data = dtype === 'i32' ? new Int32Array(length) : dtype === 'u32' ? new Uint32Array(length) : new Float32Array(length)
+  for (let i = 0; i < length; i++) {
+    const number = Number(numbers[i])
+    if (!isRepresentable(number, dtype)) {
+      throw new UserError(`tensor: ${brief(numbers[i])} at ${placeOf(i)} is not representable as ${dtype}`)
+    }
+    data[i] = number
+  }
+  // What half precision can't hold is lost here, so that host and device agree on the numbers.
+  return dtype === 'f16' ? toFloat32(toFloat16(data)) : data
+}
+
+/** A value for a message; a bigint may have any number of digits. */
+function brief(value: number | bigint | boolean): string {
+  const text = String(value)
+  return text.length <= 40 ? text : `${text.slice(0, 40)}…`
+}
