@@ -10,7 +10,7 @@ export type TypedArray =
   | Int32Array | Int16Array | Int8Array | BigInt64Array
   | Uint32Array | Uint16Array | Uint8Array | Uint8ClampedArray | BigUint64Array
 
-/** By a typed array's name, the dtype that its numbers become by default. By name, since not every engine has all of them. */
+/** The default dtype of a typed array, by its name: not every JavaScript engine has all of these classes. */
 export const TYPED_DTYPES: Readonly<Record<string, DType>> = {
   Float64Array: 'f32', Float32Array: 'f32', Float16Array: 'f16',
   Int32Array: 'i32', Int16Array: 'i32', Int8Array: 'i32', BigInt64Array: 'i32',
@@ -25,8 +25,8 @@ export function isTypedArray(data: unknown): data is TypedArray {
 export const HALF_OVERFLOW = 65520
 
 /**
- * Whether a dtype has a number, or a nearest one to round it to: integers have whole numbers of their range alone, floats
- * NaN, infinities and what does not round to one of these.
+ * Whether a dtype has a number, if need be rounded: integers have the whole numbers of their range and nothing else,
+ * floats have NaN, infinities and every number that does not round to an infinite one.
  */
 export function isRepresentable(number: number, dtype: DType): boolean {
   if (dtype === 'i32') return (number | 0) === number
@@ -36,21 +36,24 @@ export function isRepresentable(number: number, dtype: DType): boolean {
   return dtype === 'f16' ? single < HALF_OVERFLOW : single < Infinity
 }
 
-/** Throws a UserError `${where}${number} is not representable as ${dtype}` where that is so. */
+/** Throws a UserError `${where}${number} is not representable as ${dtype}` if that is so. */
 export function needRepresentable(number: number, dtype: DType, where: string): void {
   if (!isRepresentable(number, dtype)) throw new UserError(`${where}${number} is not representable as ${dtype}`)
 }
 
 /**
- * Numbers as a tensor of `dtype` holds them; booleans are 1 and 0. An array that holds them already is given back itself, not
- * a copy. Throws a UserError that names the first number that `dtype` does not have, with `placeOf` its index.
+ * Numbers as a tensor of `dtype` holds them; booleans are 1 and 0. An array that holds them already is returned itself,
+ * not copied. Throws a UserError that names the first number that `dtype` does not have and its place.
  */
-export function dataOf(numbers: TypedArray | readonly (number | bigint | boolean)[], dtype: DType, placeOf: (index: number) => string): TensorData {
+export function dataOf(
+  numbers: TypedArray | readonly (number | bigint | boolean)[], dtype: DType, placeOf: (index: number) => string,
+): TensorData {
   if (dtype === 'f32' && numbers instanceof Float32Array) return numbers
   if (dtype === 'i32' && numbers instanceof Int32Array) return numbers
   if (dtype === 'u32' && numbers instanceof Uint32Array) return numbers
   const length = numbers.length
-  const data = dtype === 'i32' ? new Int32Array(length) : dtype === 'u32' ? new Uint32Array(length) : new Float32Array(length)
+  const Data = dtype === 'i32' ? Int32Array : dtype === 'u32' ? Uint32Array : Float32Array
+  const data = new Data(length)
   for (let i = 0; i < length; i++) {
     const number = Number(numbers[i])
     if (!isRepresentable(number, dtype)) {

@@ -1,12 +1,13 @@
-// Long sums in f32, as sums of sums: numbers are added up in blocks, those in blocks of blocks, and so on. Where n equal
-// numbers are added one by one the error grows with n (2e-4 of 4·10⁴); here it grows with the sum of the blocks' lengths.
-// Not by compensated summation: WGSL lets compilers reassociate, and Mesa's makes b of (a + b) - a.
+// Long sums in f32, as sums of sums: numbers are added up in blocks, those in blocks of blocks, and so on. Where
+// n equal numbers are added one by one the relative error grows with n (to 2e-4 for n = 4·10⁴); here it grows with
+// the sum of the blocks' lengths. Compensated summation would not survive: WGSL lets compilers reassociate, and
+// Mesa's turns (a + b) - a into b.
 
 /** Numbers that one invocation adds one by one, at the most. */
 export const LONG_SUM = 32
 
 export interface BlockedSum {
-  /** Name of the index, which goes from `begin` to before `end` by `step` (WGSL expressions, u32); end + step must fit into u32. */
+  /** Name of the index: from `begin` to before `end` by `step` (WGSL expressions, u32); end + step must fit, too. */
   readonly index: string
   readonly begin: string
   readonly end: string
@@ -25,14 +26,16 @@ export interface BlockedSum {
 export function blockedSum({ index, begin, end, step, sums, type, body, blocks }: BlockedSum): string[] {
   // With a value: a variable that is declared without in a loop keeps its last one on some adapters.
   const zero = (level: number): string[] => sums.map(([name]) => `var ${name}${level} = ${type}();`)
-  const add = (level: string | number, values: readonly string[]): string[] => sums.map(([name], i) => `${name}${level} += ${values[i]};`)
+  const add = (level: string | number, values: readonly string[]): string[] =>
+    sums.map(([name], i) => `${name}${level} += ${values[i]};`)
   const below = (level: number): string[] => sums.map(([name]) => `${name}${level - 1}`)
   const block = (level: number, within: string): string[] => {
     const length = blocks.slice(0, level + 1).reduce((n, m) => n * m)
-    const inner = level === 0
-      ? [`for (; ${index} < end0; ${index} += ${step}) {`, ...[...body, ...add(0, sums.map(([, value]) => value))].map(indented), '}']
-      : [`while (${index} < end${level}) {`, ...[...block(level - 1, `end${level}`), ...add(level, below(level))].map(indented), '}']
-    return [...zero(level), `let end${level} = ${index} + min(${length}u * ${step}, ${within} - ${index});`, ...inner]
+    const [head, lines] = level === 0
+      ? [`for (; ${index} < end0; ${index} += ${step}) {`, [...body, ...add(0, sums.map(([, value]) => value))]]
+      : [`while (${index} < end${level}) {`, [...block(level - 1, `end${level}`), ...add(level, below(level))]]
+    const end = `let end${level} = ${index} + min(${length}u * ${step}, ${within} - ${index});`
+    return [...zero(level), end, head, ...lines.map(indented), '}']
   }
   return [
     ...sums.map(([name]) => `var ${name} = ${type}();`),

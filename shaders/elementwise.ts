@@ -56,9 +56,9 @@ const MOST_EACH = 16
 /**
  * Named WGSL functions that expressions may call. Polynomials are fitted for the least relative error in f32.
  *
- * WGSL lets compilers assume that no float is NaN or infinite, and they do: SwiftShader's exp(NaN) is ∞ and its log(0) −88,
- * Mesa's a − a is 0 for an infinite a, and everybody's max drops NaN. So these functions see such numbers by their bits, and
- * put them into results as bits.
+ * WGSL lets compilers assume that no float is NaN or infinite, and they do: SwiftShader's exp(NaN) is ∞ and its log(0)
+ * is −88, Mesa's a − a is 0 for an infinite a, and everybody's max drops NaN. So these functions recognize such numbers
+ * by their bits and write them into results as bits.
  */
 export const helperSource: Readonly<Record<string, string>> = {
   erf_near: `
@@ -121,8 +121,8 @@ fn keep_nan(value: f32, x: f32) -> f32 {
   return bitcast<f32>(select(bitcast<u32>(value), bitcast<u32>(x), is_nan(x)));
 }`,
   neg_f32: `
-// By its sign bit, which comes as a uniform: of a negation that it can see, Mesa's compiler makes 0 of a + (-a) and b of
-// (a + b) + (-a), for an infinite a too.
+// Flips the sign bit, which comes as a uniform: if Mesa's compiler can see the negation, it turns a + (-a) into 0 and
+// (a + b) + (-a) into b, for an infinite a too.
 fn neg_f32(x: f32, signBit: u32) -> f32 {
   return bitcast<f32>(bitcast<u32>(x) ^ signBit);
 }`,
@@ -140,7 +140,7 @@ fn sign_f32(x: f32) -> f32 {
   return keep_nan(sign(x), x);
 }`,
   relu_f32: `
-// 0 in the place of numbers from -∞ up to the one before -0; NaN of either sign stays.
+// 0 for numbers from -∞ up to the one before -0; NaN of either sign stays.
 fn relu_f32(x: f32) -> f32 {
   let bits = bitcast<u32>(x);
   return bitcast<f32>(select(bits, 0u, bits - 0x80000001u < 0x7f800000u));
@@ -164,8 +164,8 @@ fn outside_roots(value: f32, x: f32) -> f32 {
   return bitcast<f32>(select(bitcast<u32>(value), bits | 0x7fc00000u, bits > 0x7f800000u && bits != 0x80000000u));
 }`,
   log_f32: `
-// log with full relative precision near 1, where the built-in promises only an absolute error; of numbers too small to be
-// normal by their bits, a whole number of 2^-149; of 0 -∞, of less NaN.
+// log with full relative precision near 1, where the built-in promises only an absolute error. Subnormal numbers are
+// taken as their bits, a whole number of 2^-149. -∞ for 0, NaN below it.
 fn log_f32(x: f32) -> f32 {
   let d = x - 1.0;
   let s = d / (2.0 + d);
@@ -179,7 +179,8 @@ fn log_f32(x: f32) -> f32 {
   return bitcast<f32>(select(positive, select(other, bits, bits == 0x7f800000u), bits - 1u >= 0x7f7fffffu));
 }`,
   pow_f32: `
-// As in C: 1 to any power is 1 and anything to the power 0, NaN too; negative numbers have whole powers, and infinities any.
+// As in C: 1 to any power and anything to the power 0 are 1, NaN too; negative numbers have whole powers only,
+// but -∞ has all.
 fn pow_f32(x: f32, y: f32) -> f32 {
   let base = bitcast<u32>(x) & 0x7fffffffu;
   let exponent = bitcast<u32>(y) & 0x7fffffffu;
@@ -195,13 +196,13 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   return bitcast<f32>(select(defined, 0x3f800000u, exponent == 0u || bitcast<u32>(x) == 0x3f800000u));
 }`,
   to_i32: `
-// Cut toward 0, kept to what i32 holds; NaN becomes 0.
+// Truncated, clamped to what i32 holds; NaN becomes 0.
 fn to_i32(x: f32) -> i32 {
   let kept = select(select(i32(x), 2147483647, x >= 2147483648.0), -2147483647 - 1, x <= -2147483648.0);
   return select(kept, 0, is_nan(x));
 }`,
   to_u32: `
-// Cut toward 0, kept to what u32 holds; NaN becomes 0.
+// Truncated, clamped to what u32 holds; NaN becomes 0.
 fn to_u32(x: f32) -> u32 {
   return select(select(u32(x), 4294967295u, x >= 4294967296.0), 0u, x <= 0.0 || is_nan(x));
 }`,

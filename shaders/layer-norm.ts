@@ -3,7 +3,7 @@
 // The forward kernel works about the row's first element: first the mean's distance from it, then the sum of squares
 // about the mean, and what rounding had left of that (partial sums grow along a row whose first element lies far off). So a
 // constant row has variance 0 exactly, and a large common offset costs no digits. The gradients of gamma and beta are
-// column sums: shares of the rows are summed side by side, then the shares in their order.
+// column sums: shares of the rows are summed side by side, then the shares, both in blocks.
 import { blockedSum } from './blocks.ts'
 import {
   type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary, uniformWords,
@@ -183,6 +183,10 @@ ${sums.map(line => `  ${line}`).join('\n')}
 /** Sums of the shares, in their order. Bindings: both shares [shares, width], then dgamma and dbeta [width]. */
 export function layerNormSumWgsl({ vector, workgroup }: LayerNormParameterConfig): string {
   const floats = vectorType('f32', vector)
+  const sums = blockedSum({
+    index: 'share', begin: '0u', end: 'sizes.shares', step: '1u', type: floats, blocks: [16], body: [],
+    sums: ['scaled', 'plain'].map(name => [name, `${name}Shares[share * sizes.vectors + id.x]`] as const),
+  })
   return `// layerNormParameterGradient: sums of the shares, an invocation a column of vec${vector}
 struct Sizes {
   shares: u32,
@@ -199,12 +203,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   if (id.x >= sizes.vectors) {
     return;
   }
-  var scaled = ${floats}(0.0);
-  var plain = ${floats}(0.0);
-  for (var share = 0u; share < sizes.shares; share++) {
-    scaled += scaledShares[share * sizes.vectors + id.x];
-    plain += plainShares[share * sizes.vectors + id.x];
-  }
+${sums.map(line => `  ${line}`).join('\n')}
   dgamma[id.x] = scaled;
   dbeta[id.x] = plain;
 }

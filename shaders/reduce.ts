@@ -26,10 +26,11 @@ const WORKGROUP = 64
 const BUSY_CPU = 512
 const BUSY_GPU = 32768
 const LEAST_SHARE = 16
-/** Fours in a block of a long sum, blocks in a block of blocks, those in one of the next level; and the most elements of a thread. */
+/** Of a long sum: steps of four in a block, blocks in a block of blocks, and so on. */
 const BLOCKS = [16, 8, 8]
+/** The most elements that one thread goes over: 16 of the largest blocks. */
 const MOST_SHARE = 2 ** 16
-/** Elements that a reduction may go over: they are counted in u32, and a loop's last step past the end (of 4 · 2¹⁶) must fit, too. */
+/** Elements that a reduction may go over: they are counted in u32, and a last step of 4 · 2¹⁶ past the end must fit. */
 export const MOST_REDUCED = 2 ** 32 - 2 ** 18
 
 const plain: Body = { draws: [], lines: [], result: 'x0', helpers: [], scalars: [] }
@@ -45,7 +46,8 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
   let left = reduced
   for (;;) {
     const busy = traits.cpu ? BUSY_CPU : BUSY_GPU
-    const shares = Math.max(1, Math.min(Math.ceil(busy / outputs), Math.floor(left / LEAST_SHARE)), Math.ceil(left / MOST_SHARE))
+    const useful = Math.min(Math.ceil(busy / outputs), Math.floor(left / LEAST_SHARE))
+    const shares = Math.max(1, useful, Math.ceil(left / MOST_SHARE))
     const last = shares === 1
     const reading = launches.length === 0 ? null : temporary(temporaries.length - 1)
     const shareView: View = { shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 }
@@ -123,16 +125,22 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
   const call = (of: string, k: string): string => `${of}(${[k, ...names].join(', ')})`
   const loop = fold !== 'sum' ? extreme(fold, type, element) : long
     ? blockedSum({
-      index: 'k', begin: 'share', end: 'u.reduced', step: '4u * u.shares', sums: [['total', call('four', 'k')]], type, body: [], blocks: BLOCKS,
+      index: 'k', begin: 'share', end: 'u.reduced', step: '4u * u.shares',
+      sums: [['total', call('four', 'k')]], type, body: [], blocks: BLOCKS,
     })
-    : [`var total: ${type};`, 'for (var k = share; k < u.reduced; k += u.shares) {', ...[...element, 'total += value;'].map(indented), '}']
+    : [
+      `var total: ${type};`,
+      'for (var k = share; k < u.reduced; k += u.shares) {', ...[...element, 'total += value;'].map(indented), '}',
+    ]
+  const how = long ? ', in blocks' : ''
   const functions = long ? [
     `fn element(${parameters}) -> f32 {`, ...[...element, 'return value;'].map(indented), '}',
     '// Of the element k and the next three of the share, as far as there are so many.',
     `fn four(${parameters}) -> f32 {`,
     '  let s = u.shares;',
     '  if (u.reduced - k > 3u * s) {',
-    `    return (${call('element', 'k')} + ${call('element', 'k + s')}) + (${call('element', 'k + 2u * s')} + ${call('element', 'k + 3u * s')});`,
+    `    let first = ${call('element', 'k')} + ${call('element', 'k + s')};`,
+    `    return first + (${call('element', 'k + 2u * s')} + ${call('element', 'k + 3u * s')});`,
     '  }',
     `  var some = ${call('element', 'k')};`,
     `  for (var next = k + s; next < u.reduced; next += s) { some += ${call('element', 'next')}; }`,
@@ -142,7 +150,7 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
   const f16 = [...inputs, problem.output].some(v => v.dtype === 'f16')
   const wgsl = [
     ...(f16 ? ['enable f16;'] : []),
-    `// reduce ${problem.label}: a thread an output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
+    `// reduce ${problem.label}: a thread an output and share, ${fold} of every shares-th element${how}`,
     `struct Uniforms { ${fields.join(', ')} }`,
     ...inputs.map((view, k) => `@group(0) @binding(${k}) var<storage, read> in${k}: array<${view.dtype}>;`),
     `@group(0) @binding(${inputs.length}) var<storage, read_write> out: array<${problem.output.dtype}>;`,
@@ -172,7 +180,7 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
 
 const indented = (line: string): string => `  ${line}`
 
-/** The largest or least value of a share. What drops NaN, max and min, is joined by the largest of the numbers' bits without their sign. */
+/** The largest or least value of a share. max and min drop NaN, so the largest magnitude's bits are kept beside. */
 function extreme(fold: 'max' | 'min', type: 'f32' | 'i32' | 'u32', element: readonly string[]): string[] {
   const float = type === 'f32'
   return [

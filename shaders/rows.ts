@@ -22,7 +22,8 @@ export interface RowPlan {
 
 /** Plans worth trying for rows of `width` elements on such an adapter, best guess first; never empty. */
 export function rowPlans(width: number, traits: Traits): RowPlan[] {
-  return sharings(width, traits).map(plan => (width / plan.vector / lanesOf(plan) > LONG_SUM ? { ...plan, long: true } : plan))
+  const isLong = (plan: RowPlan): boolean => width / plan.vector / lanesOf(plan) > LONG_SUM
+  return sharings(width, traits).map(plan => (isLong(plan) ? { ...plan, long: true } : plan))
 }
 
 function sharings(width: number, traits: Traits): RowPlan[] {
@@ -60,7 +61,8 @@ export function vectorOf(width: number): 1 | 2 | 4 {
 export function describePlan(plan: RowPlan): string {
   const by = plan.share === 'invocation' ? '' : ` of ${lanesOf(plan)}`
   const how = plan.share === 'workgroup' ? (plan.subgroup ? `, subgroups of ${plan.subgroup}` : ', by a tree') : ''
-  return `${plan.share}${by} a row, ${rowsOf(plan)} a workgroup${how}, vec${plan.vector}${plan.long ? ', sums in blocks' : ''}`
+  const blocks = plan.long ? ', sums in blocks' : ''
+  return `${plan.share}${by} a row, ${rowsOf(plan)} a workgroup${how}, vec${plan.vector}${blocks}`
 }
 
 /** Workgroup counts for so many rows. */
@@ -95,7 +97,7 @@ export interface RowShader {
   readonly bindings: readonly RowBinding[]
   /** Fields of the uniform struct after `rows`, `vectors` (and `nan`), e.g. `epsilon: f32`. */
   readonly uniforms?: readonly string[]
-  /** The body asks for `weightOf(Floats)` or `isPositive(f32)`, and the third uniform word is NaN, which WGSL has no way to write. */
+  /** The body calls `weightOf(Floats)` or `isPositive(f32)`; the third uniform word is NaN, which WGSL can't spell. */
   readonly weights?: boolean
   /** Which folds over a row the body asks for: `rowSum(x, lane)`, `rowMax(x, lane)`; every lane gets the result. */
   readonly folds: readonly ('sum' | 'max')[]
@@ -111,17 +113,20 @@ export interface RowShader {
 const BLOCKS = [32, 8]
 
 /**
- * Sums over the vectors of a row that belong to this invocation: declares a variable for each, of type Floats. `value` and
- * the `statements` before it may use `i`, which counts from the row's first vector.
+ * Sums over the vectors of a row that belong to this invocation: declares a variable of type Floats for each. `value`
+ * and the `statements` before it may use `i`, which counts from the row's first vector.
  */
-export function vectorSums({ long }: RowPlan, sums: readonly (readonly [name: string, value: string])[], statements: readonly string[] = []): string {
+export function vectorSums(
+  { long }: RowPlan, sums: readonly (readonly [name: string, value: string])[], statements: readonly string[] = [],
+): string {
   if (long) {
-    return blockedSum({
-      index: 'i', begin: 'lane', end: 'sizes.vectors', step: 'LANES', sums, type: 'Floats', body: statements, blocks: BLOCKS,
-    }).join('\n')
+    const type = 'Floats'
+    const range = { index: 'i', begin: 'lane', end: 'sizes.vectors', step: 'LANES' }
+    return blockedSum({ ...range, sums, type, body: statements, blocks: BLOCKS }).join('\n')
   }
   const add = sums.map(([name, value]) => `${name} += ${value};`)
-  return [...sums.map(([name]) => `var ${name} = Floats(0.0);`), eachVector([...statements, ...add].join('\n  '))].join('\n')
+  const loop = eachVector([...statements, ...add].join('\n  '))
+  return [...sums.map(([name]) => `var ${name} = Floats(0.0);`), loop].join('\n')
 }
 
 /** Loop over the vectors of a row that belong to this invocation; `i` counts from the row's first vector. */
@@ -162,7 +167,7 @@ export function rowShader(shader: RowShader): string {
     'const LOWEST = -0x1.fffffep+127f;',
     '',
     ...insideVector(plan.vector),
-    ...(shader.weights ? weights(plan.vector) : []),
+    ...(shader.weights ? weights(vectorType('u32', plan.vector)) : []),
     ...shader.folds.flatMap(fold => rowFold(fold, plan)),
     '@compute @workgroup_size(WORKGROUP)',
     'fn main(',
@@ -181,15 +186,15 @@ export function rowShader(shader: RowShader): string {
   ].join('\n')
 }
 
-/** By bits: the exp of some adapters makes a number of NaN, and compilers may turn comparisons with it round. */
-const weights = (vector: 1 | 2 | 4): string[] => [
-  '// exp of numbers that are at most 0 (or by rounding little more); of NaN it is NaN.',
+/** By bits: exp turns NaN into a number on some adapters, and compilers may invert comparisons with NaN. */
+const weights = (words: string): string[] => [
+  '// exp of numbers that are at most 0 (or little more, by rounding); NaN for NaN.',
   'fn weightOf(v: Floats) -> Floats {',
-  `  let bits = bitcast<${vectorType('u32', vector)}>(v) & ${vectorType('u32', vector)}(0x7fffffffu);`,
-  `  return bitcast<Floats>(select(bitcast<${vectorType('u32', vector)}>(exp(v)), bits, bits > ${vectorType('u32', vector)}(0x7f800000u)));`,
+  `  let bits = bitcast<${words}>(v) & ${words}(0x7fffffffu);`,
+  `  return bitcast<Floats>(select(bitcast<${words}>(exp(v)), bits, bits > ${words}(0x7f800000u)));`,
   '}',
   '',
-  '// Of what is no less than 0: neither 0 nor NaN.',
+  '// For x that is not negative: neither 0 nor NaN.',
   'fn isPositive(x: f32) -> bool {',
   '  return bitcast<u32>(x) - 1u < 0x7f800000u;',
   '}',

@@ -22,7 +22,7 @@ interface Row {
   readonly uniforms?: readonly UniformScalar[]
 }
 
-/** As a uniform, compilers don't see what it does (see neg_f32). */
+/** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/elementwise.ts). */
 const SIGN_BIT: UniformScalar = { type: 'u32', value: 0x80000000 }
 
 const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
@@ -56,7 +56,8 @@ function castBack(dx: Tensor, dtype: DType): Tensor {
   return widened && dtype === 'f16' ? new Tensor(from) : dx.cast(dtype)
 }
 
-const uniformsOf = ({ uniforms }: Row): Pick<ElementwiseOp, 'uniforms'> => (uniforms ? { uniforms: () => uniforms } : {})
+const uniformsOf = ({ uniforms }: Row): Pick<ElementwiseOp, 'uniforms'> =>
+  (uniforms ? { uniforms: () => uniforms } : {})
 
 function unary(name: string, row: Row, floatsOnly: boolean): void {
   defineOp({
@@ -118,7 +119,8 @@ const binaries: Record<string, Row> = {
     wgsl: (a, b) => `pow_f32(${a}, ${b})`,
     value: pow64,
     helpers: ['pow_f32'],
-    // As in PyTorch: the base's gradient is 0 where the exponent is 0, the exponent's where the base is 0 and it is not negative.
+    // As in PyTorch: the base's gradient is 0 where the exponent is 0, the exponent's is 0 where the base is 0 and the
+    // exponent is not negative.
     gradients: [
       ([a, b], _y, dy) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
       ([a, b], y, dy) => {
@@ -127,18 +129,25 @@ const binaries: Record<string, Row> = {
       },
     ],
   },
-  // As in PyTorch, NaN wins over everything, equal operands share the gradient, half each, and where one is NaN both get it all.
+  // As in PyTorch: NaN beats everything; equal operands get half of the gradient each; where one is NaN, both get
+  // all of it.
   maximum: {
     wgsl: (a, b, float) => (float ? `max_f32(${a}, ${b})` : `max(${a}, ${b})`),
     value: (a, b) => Math.max(a, b),
     helpers: ['max_f32'],
-    gradients: [([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)), ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b))],
+    gradients: [
+      ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)),
+      ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)),
+    ],
   },
   minimum: {
     wgsl: (a, b, float) => (float ? `min_f32(${a}, ${b})` : `min(${a}, ${b})`),
     value: (a, b) => Math.min(a, b),
     helpers: ['min_f32'],
-    gradients: [([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)), ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b))],
+    gradients: [
+      ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)),
+      ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)),
+    ],
   },
 }
 
@@ -147,7 +156,7 @@ function share(lost: Tensor, a: Tensor, b: Tensor): Tensor {
   return lost.where(0, a.equal(b).where(0.5, 1))
 }
 
-/** As C and NumPy have it: JavaScript's 1 ** NaN and (±1) ** ±∞ are NaN. */
+/** As in C and NumPy; JavaScript's 1 ** NaN and (±1) ** ±∞ are NaN. */
 function pow64(a: number, b: number): number {
   return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b
 }
@@ -192,7 +201,12 @@ const floats: Record<string, Row> = {
   exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
   log: { wgsl: a => `log_f32(${a})`, value: Math.log, helpers: ['log_f32'], gradients: [([x], _y, dy) => dy.div(x)] },
   square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [([x], _y, dy) => dy.mul(x).mul(2)] },
-  sqrt: { wgsl: a => `sqrt_f32(${a})`, value: Math.sqrt, helpers: ['sqrt_f32'], gradients: [(_x, y, dy) => dy.div(y).mul(0.5)] },
+  sqrt: {
+    wgsl: a => `sqrt_f32(${a})`,
+    value: Math.sqrt,
+    helpers: ['sqrt_f32'],
+    gradients: [(_x, y, dy) => dy.div(y).mul(0.5)],
+  },
   rsqrt: {
     wgsl: a => `rsqrt_f32(${a})`,
     value: a => 1 / Math.sqrt(a),
@@ -297,10 +311,14 @@ defineOp({
 
 interface CastAttributes { readonly [name: string]: string; readonly dtype: DType }
 
-/** A float as an integer: cut toward 0, kept to what the dtype holds, NaN 0. C, and so NumPy and PyTorch, leave these open. */
+/**
+ * A float as an integer: truncated, clamped to what the dtype holds, 0 for NaN, as in JAX and Rust. C leaves this
+ * undefined, and with it NumPy and PyTorch.
+ */
 function saturated(a: number, dtype: DType): number {
   if (Number.isNaN(a)) return 0
-  return dtype === 'u32' ? Math.min(Math.max(Math.trunc(a), 0), 2 ** 32 - 1) : Math.min(Math.max(Math.trunc(a), -(2 ** 31)), 2 ** 31 - 1)
+  const [least, most] = dtype === 'u32' ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1]
+  return Math.min(Math.max(Math.trunc(a), least), most)
 }
 
 /** The function that casts; none where WGSL's own conversion will do. What is stored as f16 is rounded there. */
@@ -316,13 +334,17 @@ defineOp({
   wgsl: ([a], context) => {
     const helper = castHelper(context)
     const { output } = context
-    return helper === undefined ? `${output === 'f16' ? 'f32' : output}(${a})` : `${helper}(${helper === 'round_f16' ? `f32(${a})` : a})`
+    if (helper === undefined) return `${output === 'f16' ? 'f32' : output}(${a})`
+    return `${helper}(${helper === 'round_f16' ? `f32(${a})` : a})`
   },
   helpers: context => {
     const helper = castHelper(context)
     return helper === undefined ? [] : [helper]
   },
-  scalar: ([a], { dtype }, _index, [from]) => (isFloat(from) && !isFloat(dtype) ? saturated(a, dtype) : dtype === 'f16' && Math.abs(a) >= HALF_OVERFLOW ? Math.sign(a) * Infinity : a),
+  scalar: ([a], { dtype }, _index, [from]) => {
+    if (isFloat(from) && !isFloat(dtype)) return saturated(a, dtype)
+    return dtype === 'f16' && Math.abs(a) >= HALF_OVERFLOW ? Math.sign(a) * Infinity : a
+  },
   gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? castBack(dy, x.dtype) : undefined],
 } satisfies ElementwiseOp<CastAttributes>)
 

@@ -47,13 +47,15 @@ export function makeSource(shape: readonly number[], dtype: DType, payload: Payl
 export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
 
 /**
- * A tensor of numbers from the host. `data` is one number, or an array: nested ones (their nesting is the shape), typed ones
- * (one axis), nested ones of typed ones; `shape` gives another shape of as many elements. dtype defaults to a typed array's own
- * (f32 of Float64Array, i32 or u32 of integers of any width), else to f32 of numbers, i32 of bigints, u32 of booleans, which are 1 and 0.
+ * A tensor of numbers from the host. `data` is one number, nested arrays (their nesting is the shape), a typed array (one
+ * axis), or nested arrays of typed ones; `shape` gives another shape with as many elements. dtype defaults to a typed
+ * array's own (f32 for Float64Array, i32 or u32 for integers of any width), else to f32 for numbers, i32 for bigints and
+ * u32 for booleans, which become 1 and 0.
  *
  * A typed array that holds `dtype` itself is not copied until the tensor is used: leave it alone while its tensor lives.
- * Throws a UserError where sizes disagree, nested arrays are ragged, empty, mixed or hold something else, and on a number that
- * `dtype` does not have: a fraction or one out of range for integers, 65520 and more for f16, 2¹²⁸ for f32. Floats round to the nearest.
+ * Throws a UserError where sizes disagree, where nested arrays are ragged, empty, mixed or hold anything else, and on a
+ * number that `dtype` does not have: a fraction or a number out of range for integers, 65520 or more for f16, 2¹²⁸ or
+ * more for f32. Floats are rounded to the nearest.
  */
 export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): Tensor {
   if (isTypedArray(data)) {
@@ -76,7 +78,7 @@ function constant(data: TensorData, shape: readonly number[], dtype: DType): Ten
   return makeSource(shape, dtype, { kind: 'constant', data })
 }
 
-/** The elements of nested arrays, in their order, and what all of them are: number, bigint, boolean, or a typed array's. */
+/** The elements of nested arrays, in order, and their kind: number, bigint, boolean, or a typed array's name. */
 interface Leaves {
   readonly numbers: (number | bigint | boolean)[]
   kind: string | undefined
@@ -115,7 +117,9 @@ function flatten(data: unknown, into: Leaves, path: readonly number[]): number[]
     const shape = flatten(data[i], into, [...path, i])
     first ??= shape
     if (shape.length !== first.length || shape.some((n, axis) => n !== first?.[axis])) {
-      throw new UserError(`tensor: nested arrays are ragged: [${shape.join(', ')}] at [${[...path, i].join(', ')}] beside [${first.join(', ')}]`)
+      const where = [...path, i].join(', ')
+      const [one, other] = [shape.join(', '), first.join(', ')]
+      throw new UserError(`tensor: nested arrays are ragged: [${one}] at [${where}] beside [${other}]`)
     }
   }
   return [data.length, ...first ?? []]
