@@ -81,6 +81,8 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
   readonly helpers?: readonly string[] | ((context: ElementContext<A>) => readonly string[])
+  /** Takes so many instructions that loading the result is cheaper than making it again. */
+  readonly costly?: true
   /** The same element in float64, of inputs of these dtypes. */
   scalar(args: readonly number[], attributes: A, index: number, inputs: readonly DType[]): number
 }

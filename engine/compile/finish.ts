@@ -67,11 +67,11 @@ export function findFinishes(graph: Canonical, melted: Set<string>, traits: Trai
 
 /**
  * The one node of `later`, where it is a function of each element of the kernel's first output alone, of the same dtype, and
- * one that calls helpers: GELU's slope. Its readers load a number in place of making it, and memory holds no more than before.
+ * a costly one: GELU's slope. Its readers load a number in place of making it, and memory holds no more than before.
  */
 function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Canonical): Elementwise | undefined {
   const [reader, another] = later
-  if (!reader || another || !isElementwise(reader) || reader.op.uniforms || !Array.isArray(reader.op.helpers)) return undefined
+  if (!reader || another || !isElementwise(reader) || reader.op.uniforms || !reader.op.costly) return undefined
   const [own] = kernel.outputs
   const [made] = reader.outputs
   const alone = inputsOf(reader).every(({ base, view }) => base.node === kernel && base.index === 0 && isTransparent(view, own, sizeOf(made.shape)))

@@ -20,6 +20,7 @@ interface Row {
   /** What the WGSL of floats calls; that of integers calls nothing. */
   readonly helpers?: readonly string[]
   readonly uniforms?: readonly UniformScalar[]
+  readonly costly?: true
 }
 
 /** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/elementwise.ts). */
@@ -72,6 +73,7 @@ function unary(name: string, row: Row, floatsOnly: boolean): void {
     ...uniformsOf(row),
     scalar: ([a], _attributes, _index, [dtype]) => row.value(a, 0, isFloat(dtype)),
     helpers: ({ inputs: [dtype] }) => (isFloat(dtype) && row.helpers) || [],
+    costly: row.costly,
     gradient: gradientOf(row.gradients),
   } satisfies ElementwiseOp)
 }
@@ -89,6 +91,7 @@ function binary(name: string, row: Row, result?: DType): void {
     ...uniformsOf(row),
     scalar: ([a, b], _attributes, _index, [dtype]) => row.value(a, b, isFloat(dtype)),
     helpers: ({ inputs: [dtype] }) => (isFloat(dtype) && row.helpers) || [],
+    costly: row.costly,
     gradient: gradientOf(row.gradients),
   } satisfies ElementwiseOp)
 }
@@ -119,6 +122,7 @@ const binaries: Record<string, Row> = {
     wgsl: (a, b) => `pow_f32(${a}, ${b})`,
     value: pow64,
     helpers: ['pow_f32'],
+    costly: true,
     // As in PyTorch: the base's gradient is 0 where the exponent is 0, the exponent's is 0 where the base is 0 and the
     // exponent is not negative.
     gradients: [
@@ -199,7 +203,10 @@ const floats: Record<string, Row> = {
   // Of NaN it is NaN, as in NumPy and JAX; PyTorch says 0 there.
   sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'] },
   exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
-  log: { wgsl: a => `log_f32(${a})`, value: Math.log, helpers: ['log_f32'], gradients: [([x], _y, dy) => dy.div(x)] },
+  log: {
+    wgsl: a => `log_f32(${a})`, value: Math.log, helpers: ['log_f32'], costly: true,
+    gradients: [([x], _y, dy) => dy.div(x)],
+  },
   square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [([x], _y, dy) => dy.mul(x).mul(2)] },
   sqrt: {
     wgsl: a => `sqrt_f32(${a})`,
@@ -218,6 +225,7 @@ const floats: Record<string, Row> = {
     wgsl: a => `tanh_f32(${a})`,
     value: Math.tanh,
     helpers: ['tanh_f32'],
+    costly: true,
     gradients: [(_x, y, dy) => dy.mul(scalar(1).sub(y.mul(y)))],
   },
   sigmoid: {
@@ -235,12 +243,14 @@ const floats: Record<string, Row> = {
     wgsl: a => `erf_f32(${a})`,
     value: erf64,
     helpers: ['erf_f32'],
+    costly: true,
     gradients: [([x], _y, dy) => dy.mul(x.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
   },
   gelu: {
     wgsl: a => `(${a} * normal_cdf(${a}))`,
     value: a => a * normalCdf64(a),
     helpers: ['normal_cdf'],
+    costly: true,
     gradients: [([x], _y, dy) => dy.mul(apply('geluSlope', [x]))],
   },
   // Φ(x) + x·φ(x): an op of its own so that GELU's gradient is one expression, not five.
@@ -248,6 +258,7 @@ const floats: Record<string, Row> = {
     wgsl: a => `(normal_cdf(${a}) + ${a} * 0.3989422804 * exp(-0.5 * ${a} * ${a}))`,
     value: a => normalCdf64(a) + a * Math.exp(-0.5 * a * a) / Math.sqrt(2 * Math.PI),
     helpers: ['normal_cdf'],
+    costly: true,
     // d²/dx² GELU = φ(x)·(2 − x²).
     gradients: [([x], _y, dy) => dy.mul(x.square().mul(-0.5).exp()).mul(scalar(2).sub(x.square())).mul(1 / Math.sqrt(2 * Math.PI))],
   },
