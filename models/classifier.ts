@@ -1,19 +1,23 @@
 // Texts to labels with a trained model, and no trainer: what `predict` and a web page need. Texts of like length go into
 // one batch, and results come in the order of the texts.
 import { type Tensor, compile, scalar, tensor } from '../engine/index.ts'
-import { UserError } from '../engine/errors.ts'
+import { NonFinite, UserError } from '../engine/errors.ts'
 import type { Classifier } from './model.ts'
 import { TokenClassifier } from './model.ts'
 import { forwardContext } from './nn.ts'
 import { padLength } from './padding.ts'
 import type { Encoding, Tokenizer } from './tokenizer.ts'
-import { encodeWords, wordsOf } from './words.ts'
+import { type Word, encodeWords, wordsOf } from './words.ts'
 
 /** What a model's scores mean; the names are those of `problem_type` in Transformers, and one for labels of tokens. */
 export type Problem = 'single_label_classification' | 'multi_label_classification' | 'regression' | 'token_classification'
 
-/** A text, or two that belong together. */
-export type TextInput = string | { readonly text: string, readonly pair: string }
+/** A text, two that belong together, or a text as its words, which labels of words go by. */
+export type TextInput = string | { readonly text: string, readonly pair: string } | { readonly words: readonly string[] }
+
+/** The text of an input; words with spaces between. */
+export const textOf = (input: TextInput): string =>
+  typeof input === 'string' ? input : 'words' in input ? input.words.join(' ') : input.text
 
 /** How scores become answers, as found on validation data. */
 export interface Calibration {
@@ -48,6 +52,15 @@ export type Prediction =
   | { readonly kind: 'labels', readonly labels: readonly string[], readonly probabilities: Readonly<Record<string, number>> }
   | { readonly kind: 'number', readonly value: number }
   | { readonly kind: 'words', readonly words: readonly LabelledWord[] }
+
+/** What the model computed for a text, and the answer that follows. */
+export interface Scored {
+  readonly answer: Prediction
+  /** Before the temperature: [labels], or [tokens, labels] for labels of tokens. */
+  readonly logits: Float32Array
+  /** For labels of tokens: the index of the word that each token begins, or −1. */
+  readonly firstOf?: readonly number[]
+}
 
 const BATCH = 32
 
@@ -87,24 +100,33 @@ export class TextClassifier {
 
   /** An answer for each text, in their order. `onProgress` hears how many are done. */
   async classify(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Prediction[]> {
+    return (await this.score(texts, onProgress)).map(({ answer }) => answer)
+  }
+
+  /** The same with the logits that each answer follows from. Throws a NonFinite where they are not finite. */
+  async score(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Scored[]> {
     const encoded = texts.map(text => this.#encode(text))
     const order = texts.map((_, i) => i).sort((a, b) => encoded[b].ids.length - encoded[a].ids.length || a - b)
     const { batchSize = BATCH } = this.options
-    const answers: Prediction[] = new Array(texts.length)
+    const all: Scored[] = new Array(texts.length)
     for (let at = 0; at < order.length; at += batchSize) {
       const indices = order.slice(at, at + batchSize)
       const scores = await this.#scores(indices.map(i => encoded[i]))
-      indices.forEach((index, row) => { answers[index] = this.#answer(texts[index], encoded[index], scores[row]) })
+      indices.forEach((index, row) => {
+        const { ids, firstOf } = encoded[index]
+        const logits = firstOf ? scores[row].slice(0, ids.length * this.options.labels.length) : scores[row]
+        all[index] = { answer: this.#answer(texts[index], encoded[index], logits), logits, ...firstOf && { firstOf } }
+      })
       onProgress?.(at + indices.length)
     }
-    return answers
+    return all
   }
 
   #encode(input: TextInput): Encoding & { readonly firstOf?: readonly number[] } {
     const { maxLength } = this
-    if (typeof input !== 'string') return this.tokenizer.encodePair(input.text, input.pair, { maxLength })
-    if (this.options.problem !== 'token_classification') return this.tokenizer.encode(input, { maxLength })
-    return encodeWords(this.tokenizer, wordsOf(input).map(word => word.text), maxLength)
+    if (typeof input !== 'string' && 'pair' in input) return this.tokenizer.encodePair(input.text, input.pair, { maxLength })
+    if (this.options.problem !== 'token_classification') return this.tokenizer.encode(textOf(input), { maxLength })
+    return encodeWords(this.tokenizer, placedWords(input).map(word => word.text), maxLength)
   }
 
   /** Logits of each row: [labels], or of labels of tokens [sequence · labels]. */
@@ -124,6 +146,7 @@ export class TextClassifier {
     const shape = [batch, sequence]
     const { logits } = await this.#run(tensor(ids, shape), tensor(mask, shape), tensor(types, shape))
     const scores = await logits.data()
+    if (!scores.every(Number.isFinite)) throw new NonFinite(`${this.model.config.name}: the scores of a text are not finite`)
     const each = scores.length / batch
     return rows.map((_, r) => Float32Array.from(scores.subarray(r * each, (r + 1) * each)))
   }
@@ -144,7 +167,7 @@ export class TextClassifier {
       const best = thresholds && labels.length === 2 ? Number(probabilities[1] >= thresholds[1]) : largest(probabilities)
       return { kind: 'label', label: labels[best], probability: probabilities[best], probabilities: named(labels, probabilities) }
     }
-    const words = wordsOf(typeof input === 'string' ? input : input.text)
+    const words = placedWords(input)
     const answers: LabelledWord[] = []
     firstOf?.forEach((word, at) => {
       if (word < 0) return
@@ -154,6 +177,17 @@ export class TextClassifier {
     })
     return { kind: 'words', words: answers }
   }
+}
+
+/** The words of an input, with their places in its `textOf`. */
+function placedWords(input: TextInput): Word[] {
+  if (typeof input === 'string' || !('words' in input)) return wordsOf(textOf(input))
+  let end = -1
+  return input.words.map(text => {
+    const start = end + 1
+    end = start + text.length
+    return { text, start, end }
+  })
 }
 
 const named = (labels: readonly string[], values: readonly number[]): Record<string, number> =>

@@ -84,7 +84,10 @@ export interface Running {
   said(pattern: RegExp): Promise<void>
 }
 
-const script = fileURLToPath(new URL('../../train/imdb.ts', import.meta.url))
+const scripts = {
+  imdb: fileURLToPath(new URL('../../train/imdb.ts', import.meta.url)),
+  tilegrad: fileURLToPath(new URL('../../train/node/cli/tilegrad.ts', import.meta.url)),
+} as const
 
 export interface ChildOptions {
   readonly cwd: string
@@ -92,8 +95,22 @@ export interface ChildOptions {
 }
 
 /** Starts `node train/imdb.ts` with these arguments. */
-export function startImdb(args: readonly string[], { cwd, env = {} }: ChildOptions): Running {
-  const child = spawn(process.execPath, [script, ...args], { cwd, env: { ...process.env, HF_HUB_OFFLINE: '1', ...env } })
+export const startImdb = (args: readonly string[], options: ChildOptions): Running => start('imdb', args, options)
+
+/** Starts `tilegrad` with these arguments; its input stays open. */
+export const startTilegrad = (args: readonly string[], options: ChildOptions): Running => start('tilegrad', args, options)
+
+/** Runs `tilegrad` with these arguments and this input to its end. */
+export function tilegrad(args: readonly string[], { input = '', ...options }: ChildOptions & { readonly input?: string }): Promise<Ended> {
+  const { child, ended } = startTilegrad(args, options)
+  // A command that ends without having read its input closes it.
+  child.stdin.on('error', () => undefined)
+  child.stdin.end(input)
+  return ended
+}
+
+function start(name: keyof typeof scripts, args: readonly string[], { cwd, env = {} }: ChildOptions): Running {
+  const child = spawn(process.execPath, [scripts[name], ...args], { cwd, env: { ...process.env, HF_HUB_OFFLINE: '1', ...env } })
   const texts = { stdout: '', stderr: '' }
   const waiting = new Set<() => void>()
   for (const name of ['stdout', 'stderr'] as const) {

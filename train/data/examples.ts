@@ -108,7 +108,7 @@ export async function readExamples(table: Table, options: ReadOptions = {}): Pro
 }
 
 /** What of a table's rows is asked for, and how a row's text, pair and label are taken from it. */
-function reader(table: Table, { text, pair, label }: TakenColumns, options: ColumnOptions): {
+export function reader(table: Table, { text, pair, label }: TakenColumns, options: ColumnOptions): {
   wanted: readonly string[]
   take: (row: Row) => { text: Cell; pair: Cell; label: Cell }
 } {

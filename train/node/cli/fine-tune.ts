@@ -1,13 +1,13 @@
 // `tilegrad fine-tune`: reads the options, opens the adapter, and hands over to the job.
 import type { Device } from '../../../engine/index.ts'
 import { UserError } from '../../../engine/errors.ts'
-import { listAdapters } from '../../../engine/node/adapters.ts'
 import { type Options, type Preset, helpText, parseOptions, toArguments } from './options.ts'
 import { checkPaths, settle } from '../jobs/job.ts'
 import { dryRun, recordedOptions, resumeRun, startRun } from '../jobs/fine-tune.ts'
 import { openNamed } from '../device.ts'
 import { version } from '../package.ts'
 import { openRun } from '../run/folder.ts'
+import { showAdapters } from './adapters.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
 
@@ -27,12 +27,7 @@ export async function fineTune(argv: readonly string[], preset: Preset): Promise
   }
   const console = new Console(options.json)
   if (options.listAdapters) {
-    const adapters = await listAdapters()
-    for (const { name, backend, driver, fallback, embedded } of adapters) {
-      console.say(`${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`)
-    }
-    if (adapters.length === 0) console.say('none: `npm run setup` fetches one that runs on the CPU')
-    console.result({ adapters })
+    await showAdapters(console)
     return 0
   }
   if (options.resume !== undefined) {

@@ -25,7 +25,7 @@ const targets: Kind<string> = {
 }
 
 /** A label of the Encoding Standard. */
-const encoding: Kind<string> = {
+export const encoding: Kind<string> = {
   shown: 'NAME',
   expects: 'an encoding, such as utf-8, windows-1252, utf-16le or shift_jis',
   read: (value) => {

@@ -15,6 +15,7 @@ import type { Encoded } from '../../task.ts'
 import { type Example, balancedSample, splitValidation } from '../data/examples.ts'
 import { type Reviews, loadReviews } from '../data/reviews.ts'
 import { type Options, toArguments } from '../cli/options.ts'
+import { isOnDisk } from './named.ts'
 import { stream } from '../../random.ts'
 
 const bundled = (part: string): string => fileURLToPath(new URL(`../bundled/${part}`, import.meta.url))
@@ -77,17 +78,6 @@ async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string |
     if (trouble !== undefined) return `There is a GPU, but ${trouble}`
   }
   return undefined
-}
-
-/** Endings of files, which no name on the Hub has. */
-const FILE_ENDING = /\.(csv|tsv|jsonl?|ndjson|parquet|arrow|txt|tar|tgz|gz|bz2|xz|zip|safetensors)$/i
-
-/** A path that exists, or the name of something on the Hub. Throws a UserError on a path that leads nowhere. */
-async function isOnDisk(value: string): Promise<boolean> {
-  if (await exists(value)) return true
-  const isName = /^[\w-][\w.-]*(\/[\w.-]+)?(@[\w./-]+)?$/.test(value) && !FILE_ENDING.test(value)
-  if (!isName) throw new UserError(`No file or folder at ${value}`)
-  return false
 }
 
 /** Sees that the paths among the options lead somewhere, before anything that takes time. Throws a UserError. */

@@ -1,12 +1,12 @@
 // `tilegrad predict`: answers for texts from the command line, from standard input, or from a table, in their order. Lines
 // from a pipe are answered as they come; a file of any length takes no more memory than some hundred texts.
-import { createReadStream } from 'node:fs'
-import { createInterface } from 'node:readline'
 import { join } from 'node:path'
-import { UserError } from '../../../engine/errors.ts'
-import type { Prediction, TextClassifier, TextInput } from '../../../models/classifier.ts'
+import { UserError, printable, printableJson } from '../../../engine/errors.ts'
+import { type Prediction, type TextClassifier, type TextInput, textOf } from '../../../models/classifier.ts'
 import { ADAPTER_CONFIG } from '../../../models/node/peft.ts'
-import { exists, isFolder, readJson } from '../../../models/node/files.ts'
+import { exists, fileError, isFolder, readJson } from '../../../models/node/files.ts'
+import { MAX_RECORD_BYTES } from '../../data/bytes.ts'
+import { isOnDisk } from './named.ts'
 
 /** How answers are written: for people, or an object or a row each. */
 export type PredictionFormat = 'text' | 'json' | 'csv'
@@ -16,9 +16,10 @@ const CHUNK = 256
 
 /**
  * The folder or name to open for what the user calls a model: of a run, the adapter or the model that it saved.
- * @throws UserError on a run that has saved neither yet
+ * @throws UserError on a run that has saved neither yet, and on a path that leads nowhere
  */
 export async function trainedAt(source: string): Promise<string> {
+  await isOnDisk(source)
   if (!await isFolder(source) || await exists(join(source, ADAPTER_CONFIG)) || !await isRun(source)) return source
   for (const part of ['adapter', 'model']) if (await isFolder(join(source, part))) return join(source, part)
   throw new UserError(`${source} is a run that has not finished: it has saved no adapter and no model yet`)
@@ -32,43 +33,48 @@ async function isRun(folder: string): Promise<boolean> {
   return typeof config === 'object' && config !== null && 'tilegrad' in config && 'arguments' in config
 }
 
-/** Lines of a stream in groups: all that have come, up to a chunk, without waiting for more once there is one. */
-export async function* lineChunks(input: NodeJS.ReadableStream, most = CHUNK): AsyncGenerator<string[]> {
-  const lines: string[] = []
-  let wake: (() => void) | undefined
-  let ended = false
-  let failure: Error | undefined
-  const reader = createInterface({ input, crlfDelay: Infinity })
-  const done = (error?: Error): void => {
-    ended = true
-    failure ??= error
-    wake?.()
-  }
-  reader.on('line', line => {
-    lines.push(line)
-    // Reading waits while the model is behind.
-    if (lines.length >= 4 * most) reader.pause()
-    wake?.()
-  }).on('close', () => done())
-  input.on('error', done)
-  try {
-    for (;;) {
-      if (lines.length === 0 && !ended) await new Promise<void>(resolve => { wake = resolve })
-      wake = undefined
-      if (failure) throw failure
-      if (lines.length > 0) yield lines.splice(0, most)
-      else if (ended) return
-      if (lines.length < most) reader.resume()
-      // Lines that came in one piece of input are events of one turn: let all of them arrive.
-      await new Promise(resolve => setImmediate(resolve))
+/**
+ * Texts of a stream, one a line, in groups: what has come so far, up to a chunk, without waiting for more once there is a
+ * line. Lines end in \n or \r\n; `encoding` is a label of the Encoding Standard.
+ * @throws UserError on bytes that are not in the encoding, on a line without end, and where the stream can't be read
+ */
+export async function* lineChunks(
+  input: AsyncIterable<Uint8Array>, { encoding = 'utf-8', most = CHUNK, where = 'standard input' } = {},
+): AsyncGenerator<string[]> {
+  let begun = ''
+  let count = 0
+  for await (const text of decoded(input, encoding, where, () => count + 1)) {
+    const lines = text.split('\n')
+    lines[0] = begun + lines[0]
+    begun = lines.pop() ?? ''
+    if (begun.length > MAX_RECORD_BYTES) throw new UserError(`${where}, line ${count + lines.length + 1} is longer than ${MAX_RECORD_BYTES} characters`)
+    for (let at = 0; at < lines.length; at += most) {
+      const group = lines.slice(at, at + most).map(line => (line.endsWith('\r') ? line.slice(0, -1) : line))
+      count += group.length
+      yield group
     }
-  } finally {
-    reader.close()
   }
+  if (begun !== '') yield [begun.endsWith('\r') ? begun.slice(0, -1) : begun]
 }
 
-/** A file of texts, one a line. */
-export const textFile = (path: string): NodeJS.ReadableStream => createReadStream(path)
+async function* decoded(
+  input: AsyncIterable<Uint8Array>, encoding: string, where: string, line: () => number,
+): AsyncGenerator<string> {
+  const decoder = new TextDecoder(encoding, { fatal: true })
+  const decode = (piece?: Uint8Array): string => {
+    try {
+      return decoder.decode(piece, { stream: piece !== undefined })
+    } catch {
+      throw new UserError(`${where}, line ${line()} or one soon after it, is not ${encoding}: name what it is with --encoding`)
+    }
+  }
+  try {
+    for await (const piece of input) yield decode(piece)
+  } catch (error) {
+    throw fileError(where, error)
+  }
+  yield decode()
+}
 
 /** Texts in chunks, from wherever they come. */
 export async function* chunksOf<T>(texts: Iterable<T> | AsyncIterable<T>, most = CHUNK): AsyncGenerator<T[]> {
@@ -82,34 +88,72 @@ export async function* chunksOf<T>(texts: Iterable<T> | AsyncIterable<T>, most =
   if (chunk.length > 0) yield chunk
 }
 
-/** Classifies chunk by chunk and gives what is to be written for each, in order. */
+/** A classifier and what the user calls it. */
+export interface Named {
+  readonly name: string
+  readonly classifier: Pick<TextClassifier, 'classify' | 'options'>
+}
+
+/** How answers are written. */
+export interface Written {
+  readonly format: PredictionFormat
+  /** Whether the texts are pairs. */
+  readonly pairs?: boolean
+}
+
+/**
+ * Classifies chunk by chunk and gives what is to be written for each, in order: a line for each text and classifier, which
+ * is named where there are several.
+ * @throws UserError where classifiers of different labels are to share a CSV file's columns
+ */
 export async function* predictions(
-  classifier: TextClassifier, chunks: AsyncIterable<readonly TextInput[]>, format: PredictionFormat,
+  classifiers: readonly Named[], chunks: AsyncIterable<readonly TextInput[]>, { format, pairs = false }: Written,
 ): AsyncGenerator<string> {
-  if (format === 'csv') yield csvHeader(classifier)
+  const [first, ...others] = classifiers
+  const several = others.length > 0
+  if (format === 'csv') {
+    const header = csvHeader(first.classifier, several, pairs)
+    const other = others.find(({ classifier }) => csvHeader(classifier, several, pairs) !== header)
+    if (other) throw new UserError(`--csv: ${other.name} has other labels than ${first.name}, which need other columns: use --json`)
+    yield header
+  }
   for await (const texts of chunks) {
-    const answers = await classifier.classify(texts)
-    yield texts.map((text, i) => `${formatted(text, answers[i], format, classifier)}\n`).join('')
+    const answers: Prediction[][] = []
+    for (const { classifier } of classifiers) answers.push(await classifier.classify(texts))
+    yield texts.flatMap((text, i) => classifiers.map(({ name, classifier: { options: { labels } } }, c) =>
+      `${formatted(text, answers[c][i], labels, { format, pairs, name: several ? name : undefined })}\n`)).join('')
   }
 }
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(2).padStart(6)} %`
 
-const textOf = (input: TextInput): string => (typeof input === 'string' ? input : `${input.text} | ${input.pair}`)
+/** The pair of an input, or what stands for it where there is none. */
+const pairOf = <T>(input: TextInput, none: T): string | T => (typeof input !== 'string' && 'pair' in input ? input.pair : none)
 
-function formatted(input: TextInput, answer: Prediction, format: PredictionFormat, { options: { labels } }: TextClassifier): string {
-  if (format === 'json') return JSON.stringify({ ...(typeof input === 'string' ? { text: input } : input), ...jsonOf(answer) })
-  if (format === 'csv') return [textOf(input), ...cellsOf(answer, labels)].map(csvCell).join(',')
-  const text = textOf(input).replaceAll(/\s+/g, ' ')
+function formatted(
+  input: TextInput, answer: Prediction, labels: readonly string[],
+  { format, pairs, name }: Required<Written> & { readonly name: string | undefined },
+): string {
+  const text = textOf(input)
+  if (format === 'json') return printableJson({ model: name, text, pair: pairOf(input, undefined), ...jsonOf(answer) })
+  const own = name === undefined ? [] : [name]
+  if (format === 'csv') return [...own, text, ...pairs ? [pairOf(input, '')] : [], ...cellsOf(answer, labels)].map(csvCell).join(',')
+  const whole = pairs ? `${text} | ${pairOf(input, '')}` : text
+  return printable([...own, saidOf(answer, labels), whole].join('  ').replaceAll(/\s/g, ' '))
+}
+
+/** An answer for people. */
+function saidOf(answer: Prediction, labels: readonly string[]): string {
   switch (answer.kind) {
-    case 'label': return `${answer.label.padEnd(longest(labels))}  ${percent(answer.probability)}  ${text}`
-    case 'labels': return `${answer.labels.join(', ') || '(none)'}  ${text}`
-    case 'number': return `${answer.value.toFixed(4).padStart(10)}  ${text}`
-    case 'words': return `${entitiesOf(answer).map(({ label, text }) => `${label}: ${text}`).join('; ') || '(none)'}  ${text}`
+    case 'label': return `${answer.label.padEnd(longest(labels))}  ${percent(answer.probability)}`
+    case 'labels': return `${answer.labels.join(', ') || '(none)'}`
+    case 'number': return `${answer.value.toFixed(4).padStart(10)}`
+    case 'words': return `${entitiesOf(answer).map(({ label, text }) => `${label}: ${text}`).join('; ') || '(none)'}`
   }
 }
 
-function jsonOf(answer: Prediction): object {
+/** The fields of an answer in JSON. */
+export function jsonOf(answer: Prediction): object {
   switch (answer.kind) {
     case 'label': return { label: answer.label, probability: answer.probability, probabilities: answer.probabilities }
     case 'labels': return { labels: answer.labels, probabilities: answer.probabilities }
@@ -118,12 +162,12 @@ function jsonOf(answer: Prediction): object {
   }
 }
 
-function csvHeader({ options: { problem, labels } }: TextClassifier): string {
+function csvHeader({ options: { problem, labels } }: Pick<TextClassifier, 'options'>, several: boolean, pairs: boolean): string {
   const columns = {
     single_label_classification: ['label', 'probability', ...labels], multi_label_classification: ['labels', ...labels],
     regression: ['value'], token_classification: ['entities'],
   }[problem]
-  return `${['text', ...columns].map(csvCell).join(',')}\n`
+  return `${[...several ? ['model'] : [], 'text', ...pairs ? ['pair'] : [], ...columns].map(csvCell).join(',')}\n`
 }
 
 function cellsOf(answer: Prediction, labels: readonly string[]): string[] {
@@ -135,8 +179,8 @@ function cellsOf(answer: Prediction, labels: readonly string[]): string[] {
   }
 }
 
-/** RFC 4180. */
-const csvCell = (cell: string): string => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)
+/** RFC 4180; with blanks at an end in quotes, since some readers trim what is not. */
+const csvCell = (cell: string): string => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)
 
 const longest = (labels: readonly string[]): number => Math.max(...labels.map(label => label.length))
 

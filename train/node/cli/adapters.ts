@@ -1,0 +1,33 @@
+// The machine's adapters, as commands take them: `tilegrad adapters` and --list-adapters show them, --adapter names one.
+import { listAdapters } from '../../../engine/node/adapters.ts'
+import { Console } from './console.ts'
+import { print } from './output.ts'
+import { flag, helpOf, optional, parseTable, text } from './table.ts'
+
+/** The option that names one, for every command that computes. */
+export const adapterOption = optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is')
+
+/** Lists the adapters, one a line. */
+export async function showAdapters(console: Console): Promise<void> {
+  const adapters = await listAdapters()
+  for (const { name, backend, driver, fallback, embedded } of adapters) {
+    console.say(`${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`)
+  }
+  if (adapters.length === 0) console.say('none: `npm run setup` fetches one that runs on the CPU')
+  console.result({ adapters })
+}
+
+const groups = {
+  Options: {
+    json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
+    help: flag('print this and stop'),
+  },
+}
+
+/** `tilegrad adapters`. */
+export async function adapters(argv: readonly string[]): Promise<number> {
+  const { help, json } = parseTable(groups, argv)
+  if (help) await print(helpOf(groups, 'npm run -s tilegrad -- adapters [options]', 'Lists the adapters that --adapter can name.'))
+  else await showAdapters(new Console(json))
+  return 0
+}

@@ -1,0 +1,40 @@
+// `tilegrad export --merge`: what was trained as a plain model folder.
+import { UserError } from '../../../engine/errors.ts'
+import { exportMerged } from '../jobs/export.ts'
+import { openNamed } from '../device.ts'
+import { Console } from './console.ts'
+import { print } from './output.ts'
+import { flag, helpOf, optional, parseTable, text } from './table.ts'
+import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
+
+const { base, revision, adapter } = modelOptions
+const groups = {
+  Options: {
+    merge: flag('merge the adapter into the weights: the one form of export that there is'),
+    out: optional(text('FOLDER', 'a folder'), 'the folder to write, which must not be there yet'),
+    base, revision, adapter,
+    json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
+    help: flag('print this and stop'),
+  },
+}
+
+/** Runs the command. Gives the exit status. Throws a UserError where options or the model are wrong. */
+export async function exportCommand(argv: readonly string[]): Promise<number> {
+  const options = parseTable(groups, argv, { positionals: true })
+  if (options.help) {
+    await print(helpOf(groups, 'npm run -s tilegrad -- export <model> --merge --out FOLDER',
+      `Writes a plain model folder, which Transformers loads without PEFT. ${MODEL_SAYS}`))
+    return 0
+  }
+  const source = modelOf('export', options.positionals)
+  const [, stray] = options.positionals
+  if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: export takes one model`)
+  if (!options.merge) throw new UserError('export needs --merge: an adapter is exported merged into its base')
+  if (options.out === undefined) throw new UserError('export needs --out, the folder to write')
+  await openNamed(options.adapter, false)
+  await exportMerged(source, options.out, options)
+  const console = new Console(options.json)
+  console.say(`Model: ${options.out}`)
+  console.result({ folder: options.out })
+  return 0
+}

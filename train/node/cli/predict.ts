@@ -1,0 +1,93 @@
+// `tilegrad predict`: answers for texts from the command line, from standard input or from a table.
+import { UserError, printableLine } from '../../../engine/errors.ts'
+import type { TextInput } from '../../../models/classifier.ts'
+import { type PredictionFormat, chunksOf, lineChunks, predictions } from '../jobs/predict.ts'
+import type { Texts } from '../jobs/texts.ts'
+import { print } from './output.ts'
+import { flag, helpOf, optional, parseTable, text } from './table.ts'
+import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, tableOptions } from './trained.ts'
+
+const groups = {
+  'The texts': {
+    data: optional(text('PATH|NAME', 'a path or the name of a Hub dataset'), DATA_SAYS, 'lines of standard input'),
+    ...tableOptions,
+    pair: optional(text('TEXT', 'a text'), 'the second text of a pair whose first is on the command line'),
+  },
+  'The answers': {
+    json: flag('an object a line: text, label, probability and the probabilities of all labels'),
+    csv: flag('the same as a CSV file with a header'),
+  },
+  'The model': modelOptions,
+  Help: { help: flag('print this and stop') },
+}
+
+type Options = ReturnType<typeof parse>
+const parse = (argv: readonly string[]) => parseTable(groups, argv, { positionals: true })
+
+/** Runs the command. Gives the exit status. Throws a UserError where options, texts or the model are wrong. */
+export async function predict(argv: readonly string[]): Promise<number> {
+  const options = parse(argv)
+  if (options.help) {
+    await print(helpOf(groups, 'npm run -s tilegrad -- predict <model> [text …] [options]',
+      `Labels texts: those of the command line, of --data, or the lines of standard input. ${MODEL_SAYS}`))
+    return 0
+  }
+  const source = modelOf('predict', options.positionals)
+  const given = options.positionals.slice(1)
+  refuseConflicts(options, given)
+  // Loaded only here: readers of tables take longer to load than all that one text needs.
+  const table = options.data === undefined ? undefined : await (await import('../jobs/texts.ts')).openTexts(options.data, options)
+  const classifier = await openAt(source, options)
+  const format: PredictionFormat = options.json ? 'json' : options.csv ? 'csv' : 'text'
+  const pairs = table?.pairs ?? options.pair !== undefined
+  const progress = progressOf(table)
+  const chunks = table ? chunksOf(table.texts) : given.length > 0 ? chunksOf(pairsOf(given, options.pair)) : standardInput(options.encoding)
+  for await (const answers of predictions([{ name: source, classifier }], progress.count(chunks), { format, pairs })) {
+    // Nobody reads them any more: that is not an error, as with any command before `| head`.
+    if (!await print(answers)) break
+  }
+  progress.end()
+  return 0
+}
+
+function refuseConflicts({ data, pair, json, csv, given: options }: Options, texts: readonly string[]): void {
+  if (json && csv) throw new UserError('--json and --csv exclude each other')
+  if (data !== undefined && texts.length > 0) throw new UserError('texts are given twice: on the command line and with --data')
+  if (pair !== undefined && texts.length !== 1) {
+    throw new UserError(`--pair is the second text of one pair, whose first is on the command line; there ${texts.length === 1 ? 'is 1 text' : `are ${texts.length} texts`}`)
+  }
+  const idle = (['split', 'text-column', 'pair-column', 'skip-bad-rows'] as const).find(name => options.has(name))
+  if (data === undefined && idle !== undefined) throw new UserError(`--${idle} is for --data`)
+}
+
+function pairsOf(texts: readonly string[], pair: string | undefined): readonly TextInput[] {
+  return pair === undefined ? texts : texts.map(text => ({ text, pair }))
+}
+
+function standardInput(encoding: string | undefined): AsyncIterable<readonly string[]> {
+  if (process.stdin.isTTY) process.stderr.write('One text a line; Ctrl-D ends.\n')
+  return lineChunks(process.stdin, { encoding })
+}
+
+/** A count on stderr while a table is read, where a person watches and the answers go elsewhere; and what was left out. */
+function progressOf(table: Texts | undefined) {
+  const shown = table !== undefined && process.stderr.isTTY && !process.stdout.isTTY
+  const began = performance.now()
+  let done = 0
+  return {
+    async* count(chunks: AsyncIterable<readonly TextInput[]>): AsyncGenerator<readonly TextInput[]> {
+      for await (const chunk of chunks) {
+        yield chunk
+        done += chunk.length
+        const rate = (1000 * done) / (performance.now() - began)
+        if (shown) process.stderr.write(`\r\x1b[K${done.toLocaleString('en-US')} texts, ${rate.toFixed(0)} a second`)
+      }
+    },
+    end() {
+      if (shown) process.stderr.write('\n')
+      const skipped = table?.skipped() ?? 0
+      if (skipped === 0) return
+      process.stderr.write(`${printableLine(`tilegrad: ${skipped} ${skipped === 1 ? 'row' : 'rows'} of ${table?.source} left out`)}\n`)
+    },
+  }
+}

@@ -1,0 +1,51 @@
+// What the commands that use a trained model have in common: the options that say where the model is and where the texts
+// are, and how both are opened.
+import { UserError } from '../../../engine/errors.ts'
+import type { TextClassifier } from '../../../models/classifier.ts'
+import { openClassifier } from '../../../models/node/open-classifier.ts'
+import { trainedAt } from '../jobs/predict.ts'
+import { openNamed } from '../device.ts'
+import { adapterOption } from './adapters.ts'
+import { encoding } from './options.ts'
+import { count, flag, optional, text } from './table.ts'
+
+export const modelOptions = {
+  base: optional(text('PATH|NAME', 'a folder or the name of a Hub model'), 'the model that an adapter stands on', 'the one that it names'),
+  revision: optional(text('NAME', 'a branch, a tag or a commit'), "a Hub model's branch, tag or commit", 'main'),
+  'max-length': optional(count(4), 'longest text in tokens; longer ones are cut', 'as it was trained'),
+  'batch-size': optional(count(1), 'texts a batch', '32'),
+  adapter: adapterOption,
+}
+
+export const tableOptions = {
+  split: optional(text('NAME', 'the name of a split'), 'the split of a data set to take', 'the only one'),
+  'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
+  'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', "those of GLUE's names, such as sentence1 and sentence2"),
+  encoding: optional(encoding, 'what text files are written in, such as windows-1252 or utf-16le', 'UTF-8, or as a byte order mark says'),
+  'skip-bad-rows': flag('leave out rows that cannot be used, and say how many'),
+}
+
+export const DATA_SAYS = 'texts: a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, or a Hub dataset'
+export const MODEL_SAYS = "The model is a run's folder, an adapter's, a model's, or a model's name on the Hub."
+
+/** The values of `modelOptions`. */
+export interface ModelValues {
+  readonly base: string | undefined
+  readonly revision: string | undefined
+  readonly maxLength: number | undefined
+  readonly batchSize: number | undefined
+  readonly adapter: string | undefined
+}
+
+/** The model that a command line names first. */
+export function modelOf(command: string, [source]: readonly string[]): string {
+  if (source === undefined) throw new UserError(`${command} needs a model: a run's folder, an adapter's, a model's, or a name on the Hub`)
+  return source
+}
+
+/** Opens the adapter and the classifier. Throws a UserError as `openClassifier` does, before the adapter is opened where it can. */
+export async function openAt(source: string, { adapter, ...options }: ModelValues): Promise<TextClassifier> {
+  const place = await trainedAt(source)
+  await openNamed(adapter, false)
+  return openClassifier(place, options)
+}

@@ -1,0 +1,70 @@
+// Texts without labels from any kind of data, one after another: a table is never whole in memory.
+import { UserError } from '../../../engine/errors.ts'
+import type { TextInput } from '../../../models/classifier.ts'
+import { resolveDataset } from '../../../models/node/hub.ts'
+import { chooseColumns } from '../../data/columns.ts'
+import { reader } from '../../data/examples.ts'
+import { type Cell, placeOf, showCell } from '../../data/table.ts'
+import { loadTable } from '../data/layout.ts'
+import { isOnDisk } from './named.ts'
+
+/** Which rows of what lies at a path, and which columns of them. */
+export interface TextOptions {
+  readonly split?: string
+  readonly textColumn?: string
+  readonly pairColumn?: string
+  readonly encoding?: string
+  readonly skipBadRows?: boolean
+}
+
+export interface Texts {
+  /** Whether each text has a second one. */
+  readonly pairs: boolean
+  /** Where they come from, in a few words. */
+  readonly source: string
+  readonly texts: AsyncIterable<TextInput>
+  /** How many rows were left out so far. */
+  readonly skipped: () => number
+}
+
+/** The folder or file of data at a path or under a Hub name. Throws a UserError on what is neither. */
+export async function dataAt(data: string): Promise<string> {
+  return await isOnDisk(data) ? data : (await resolveDataset(data)).folder
+}
+
+/**
+ * Opens the texts at a path or of a Hub dataset, without reading them. An empty string is a text, too; a row without one is
+ * refused when it comes, or left out.
+ * @throws UserError on a path that leads nowhere, and where there is no column of texts
+ */
+export async function openTexts(data: string, { split, encoding, skipBadRows, ...columns }: TextOptions): Promise<Texts> {
+  const table = await loadTable(await dataAt(data), { split, encoding })
+  const taken = chooseColumns(table, { ...columns, labelColumn: null })
+  let skipped = 0
+  async function* texts(): AsyncGenerator<TextInput> {
+    const { wanted, take } = reader(table, taken, { ...columns, labelColumn: null })
+    for await (const row of table.rows(wanted)) {
+      const { text, pair } = row.problem === undefined ? take(row) : { text: undefined, pair: undefined }
+      const input = row.problem === undefined ? inputOf(text, pair, taken.pair !== undefined) : undefined
+      if (input !== undefined) yield input
+      else if (skipBadRows) skipped++
+      else {
+        const problem = row.problem ?? `no text, but ${showCell(typeof text === 'string' ? pair : text)}`
+        throw new UserError(`${placeOf(row)}: ${problem} (--skip-bad-rows leaves such rows out)`)
+      }
+    }
+  }
+  const says = taken.pair === undefined ? `texts from column ${showCell(taken.text)}` : `pairs from columns ${showCell(taken.text)} and ${showCell(taken.pair)}`
+  return { pairs: taken.pair !== undefined, source: `${table.source}, ${says}`, texts: texts(), skipped: () => skipped }
+}
+
+function inputOf(text: Cell, pair: Cell, pairs: boolean): TextInput | undefined {
+  if (Array.isArray(text)) {
+    const words = text.filter(word => typeof word === 'string')
+    return words.length === text.length && !pairs ? { words } : undefined
+  }
+  if (typeof text !== 'string') return undefined
+  if (!pairs) return text
+  return typeof pair === 'string' ? { text, pair } : undefined
+}
+
