@@ -56,8 +56,11 @@ export class Device {
     this.buffers = new Buffers(gpu)
     this.pipelines = new Pipelines(gpu)
     this.scratch = new Scratch(this.buffers)
-    gpu.addEventListener('uncapturederror', ({ error }) => { this.#refused ??= error })
+    const onRefused = ({ error }: GPUUncapturedErrorEvent): void => { this.#refused ??= error }
+    gpu.addEventListener('uncapturederror', onRefused)
     void gpu.lost.then(({ reason, message }) => {
+      // Native code holds listeners, and this one the device: neither would be collected.
+      gpu.removeEventListener('uncapturederror', onRefused)
       this.#lost = reason === 'destroyed' ? 'it was closed' : message.trim().replace(/\.$/, '')
     })
   }
