@@ -39,7 +39,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
     await print(helpOf(groups, 'npm run -s tilegrad -- evaluate <model> --data PATH [options]',
-      `Compares a model's answers with labels. ${MODEL_SAYS}`))
+      `Compares a model's answers with labels.\n${MODEL_SAYS}`))
     return 0
   }
   const source = modelOf('evaluate', options.positionals)

@@ -23,7 +23,7 @@ export async function exportCommand(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
     await print(helpOf(groups, 'npm run -s tilegrad -- export <model> --merge --out FOLDER',
-      `Writes a plain model folder, which Transformers loads without PEFT. ${MODEL_SAYS}`))
+      `Writes a plain model folder, which Transformers loads without PEFT.\n${MODEL_SAYS}`))
     return 0
   }
   const source = modelOf('export', options.positionals)

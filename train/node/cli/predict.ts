@@ -29,7 +29,7 @@ export async function predict(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   if (options.help) {
     await print(helpOf(groups, 'npm run -s tilegrad -- predict <model> [text …] [options]',
-      `Labels texts: those of the command line, of --data, or the lines of standard input. ${MODEL_SAYS}`))
+      `Labels texts: those of the command line, of --data, or the lines of standard input.\n${MODEL_SAYS}`))
     return 0
   }
   const source = modelOf('predict', options.positionals)

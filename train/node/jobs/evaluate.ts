@@ -96,7 +96,7 @@ const rows = (count: number): string => `${count.toLocaleString('en-US')} ${coun
  * @throws UserError on a label that the model does not know, and on texts that do not suit its task
  */
 export async function evaluateOn(
-  classifier: TextClassifier, { examples, facts }: Labelled, { labels: spelled }: Pick<EvaluateOptions, 'labels'> = {},
+  classifier: Pick<TextClassifier, 'score' | 'options'>, { examples, facts }: Labelled, { labels: spelled }: Pick<EvaluateOptions, 'labels'> = {},
   { say, onProgress }: { say?: (line: string) => void, onProgress?: (done: number) => void } = {},
 ): Promise<Evaluated> {
   const { problem, labels, temperature, thresholds } = classifier.options

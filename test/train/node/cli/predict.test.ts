@@ -1,0 +1,109 @@
+// `tilegrad predict` as a process in a pipe, and what it refuses.
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { once } from 'node:events'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { UserError } from '../../../../engine/errors.ts'
+import { closeDevices } from '../../../../engine/runtime/device.ts'
+import { openWeights, writeSafetensors } from '../../../../models/node/files.ts'
+import { predict } from '../../../../train/node/cli/predict.ts'
+import { type Workplace, makeWorkplace } from '../../../support/command.ts'
+import { startTilegrad, tilegrad, writeTinyModel } from '../../../support/tiny.ts'
+
+let place: Workplace
+beforeAll(async () => {
+  place = await makeWorkplace('predict', { id2label: { 0: 'negative', 1: 'positive' } })
+})
+afterAll(async () => {
+  closeDevices()
+  await place.remove()
+})
+
+const LINE = /^(negative|positive) +\d+\.\d\d % {2}(.*)$/
+
+describe('predict in a pipe', () => {
+  test('answers each line as it comes, and an empty one too', async () => {
+    const { child, ended } = startTilegrad(['predict', place.model], { cwd: place.root, env: place.env })
+    const lines: string[] = []
+    for (const text of ['great film', '', 'awful']) {
+      const answered = once(child.stdout, 'data')
+      child.stdin.write(`${text}\n`)
+      lines.push(...String((await answered)[0]).replace(/\n$/, '').split('\n'))
+      expect(LINE.exec(lines.at(-1) ?? '')?.[2], 'answered before more is written').toBe(text)
+    }
+    child.stdin.end()
+    expect(await ended).toMatchObject({ status: 0, stderr: '' })
+    expect(lines).toHaveLength(3)
+  })
+
+  test('ends quietly when nobody reads its answers any more', async () => {
+    const { child, ended } = startTilegrad(['predict', place.model], { cwd: place.root, env: place.env })
+    child.stdin.on('error', () => undefined)
+    const writing = setInterval(() => child.stdin.writable && child.stdin.write('a film\n'.repeat(100)), 5)
+    await once(child.stdout, 'data')
+    child.stdout.destroy()
+    // Its input never ends by itself.
+    expect(await ended.finally(() => clearInterval(writing))).toMatchObject({ status: 0, signal: null, stderr: '' })
+  })
+
+  test('reads a table instead, a row a text, and an empty input has no answers', async () => {
+    const table = join(place.root, 'texts.csv')
+    await writeFile(table, 'id,review\n1,"great, ""film"""\n2,\n3,"two\nlines \x1b[2J"\n')
+    const run = (...args: string[]) => tilegrad(['predict', place.model, ...args], { cwd: place.root, env: place.env })
+    const { status, stdout, stderr } = await run('--data', table, '--json')
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    const answers = stdout.trimEnd().split('\n').map(line => JSON.parse(line))
+    expect(answers.map(({ text }) => text)).toEqual(['great, "film"', '', 'two\nlines \x1b[2J'])
+    for (const { label, probability, probabilities } of answers) {
+      expect(Object.keys(probabilities)).toEqual(['negative', 'positive'])
+      expect(probability).toBe(probabilities[label])
+      expect(probabilities.negative + probabilities.positive).toBeCloseTo(1, 6)
+    }
+    expect(await run()).toMatchObject({ status: 0, stdout: '', stderr: '' })
+  })
+})
+
+describe('predict refuses', () => {
+  const refused = async (...argv: string[]): Promise<string> => {
+    const error = await predict(argv).then(() => undefined, (reason: unknown) => reason)
+    if (!(error instanceof UserError)) throw new Error(`${argv.join(' ')} gave ${String(error)}`)
+    return error.message
+  }
+
+  test('models that are not there, or not trained', async () => {
+    expect(await refused()).toMatch(/^predict needs a model: /)
+    expect(await refused('./nowhere', 'x')).toBe('No file or folder at ./nowhere')
+    const run = join(place.root, 'unfinished')
+    await mkdir(run)
+    await writeFile(join(run, 'config.json'), JSON.stringify({ tilegrad: '0.1.0', arguments: [], options: {} }))
+    expect(await refused(run, 'x')).toBe(`${run} is a run that has not finished: it has saved no adapter and no model yet`)
+    const base = await writeTinyModel(join(place.root, 'base'), { changes: { num_hidden_layers: 1 } })
+    const weights = await openWeights(base)
+    const kept = weights.names().filter(name => !name.startsWith('classifier'))
+      .map(name => ({ name, dtype: 'F32' as const, shape: weights.info(name).shape, read: () => weights.read(name) }))
+    const headless = join(place.root, 'headless')
+    await mkdir(headless)
+    for (const file of ['config.json', 'vocab.txt']) await writeFile(join(headless, file), await readFile(join(base, file)))
+    await writeSafetensors(join(headless, 'model.safetensors'), kept, { format: 'pt' })
+    await weights.close()
+    expect(await refused(headless, 'x')).toBe(`${headless} has no trained classifier (no classifier.weight): fine-tune it first`)
+  })
+
+  test('texts that are not there, or not texts', async () => {
+    const nowhere = join(place.root, 'nowhere.csv')
+    expect(await refused(place.model, '--data', nowhere)).toBe(`No file or folder at ${nowhere}`)
+    expect(await refused(place.model, '--data', place.reviews, '--text-column', 'body'))
+      .toBe(`${place.reviews} has no column "body" for texts; its columns are "text", "label"`)
+    const odd = join(place.root, 'odd.jsonl')
+    await writeFile(odd, '{"text": "fine"}\n{"text": 3}\n')
+    expect(await refused(place.model, '--data', odd)).toBe(`${odd}, line 2: no text, but 3 (--skip-bad-rows leaves such rows out)`)
+  })
+
+  test('options that exclude each other', async () => {
+    expect(await refused(place.model, '--json', '--csv')).toBe('--json and --csv exclude each other')
+    expect(await refused(place.model, 'x', '--data', place.reviews)).toMatch(/^texts are given twice/)
+    expect(await refused(place.model, '--pair', 'x')).toMatch(/there are 0 texts$/)
+    expect(await refused(place.model, 'x', '--text-column', 'x')).toBe('--text-column is for --data')
+    expect(await refused(place.model, '--bach-size', '3')).toBe('Unknown option --bach-size: did you mean --batch-size?')
+  })
+})

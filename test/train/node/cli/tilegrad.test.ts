@@ -1,0 +1,76 @@
+// One command from training to use: what `tilegrad fine-tune` leaves behind is what the others take.
+import { readFile, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
+import { version } from '../../../../train/node/package.ts'
+import { createRun } from '../../../../train/node/run/folder.ts'
+import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
+import { type Ended, tilegrad } from '../../../support/tiny.ts'
+
+let place: Workplace
+beforeAll(async () => {
+  place = await makeWorkplace('command')
+})
+afterAll(() => place.remove())
+
+const run = (args: readonly string[], input?: string): Promise<Ended> => tilegrad(args, { cwd: place.root, env: place.env, input })
+
+test('every command is listed, and a misspelt one is answered by the nearest', async () => {
+  const { status, stdout, stderr } = await run(['--help'])
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+  const named = [...stdout.matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map(([, name]) => name)
+  expect(named).toEqual(expect.arrayContaining(['fine-tune', 'predict', 'evaluate', 'export', 'adapters', 'setup']))
+  const shown = await Promise.all(['predict', 'evaluate', 'export'].map(name => run([name, '--help'])))
+  for (const ended of shown) {
+    expect(ended, ended.stdout).toMatchObject({ status: 0, stderr: '' })
+    expect(ended.stdout).toMatch(/^Usage: npm run -s tilegrad -- /)
+    for (const line of ended.stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(120)
+  }
+  const mistakes = await Promise.all([run(['evalate']), run(['serve']), run([])])
+  expect(mistakes.map(({ status, stdout, stderr }) => [status, stdout, stderr])).toEqual([
+    [2, '', 'tilegrad: Unknown command "evalate": did you mean evaluate?\n'],
+    [2, '', expect.stringMatching(/^tilegrad: Unknown command "serve": there are fine-tune, .+\n$/)],
+    [2, '', expect.stringMatching(/^tilegrad: A command is needed: fine-tune, .+\n$/)],
+  ])
+})
+
+test('a run is fine-tuned, labels texts, is evaluated and exported', async () => {
+  const folder = join(place.root, 'run')
+  // As many positions as the model has, though more tokens are the default.
+  const trained = await run(['fine-tune', '--data', place.reviews, '--model', place.model, '--out', folder, '--epochs', '1', '--json'])
+  resultOf(trained)
+  const { options } = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'))
+  expect(options).toMatchObject({ preset: 'tilegrad', trainHead: true, loraAlpha: 16, maxLength: 64 })
+
+  const [two, scored, exported] = await Promise.all([
+    run(['predict', folder], 'great film\nawful\n'),
+    run(['evaluate', folder, '--data', place.reviews, '--out', 'scores', '--json']),
+    run(['export', folder, '--merge', '--out', 'merged']),
+  ])
+  expect(two).toMatchObject({ status: 0, stderr: '' })
+  expect(two.stdout).toMatch(/^\S+ +\d+\.\d\d % {2}great film\n\S+ +\d+\.\d\d % {2}awful\n$/)
+
+  const result = resultOf<Record<string, number>>(scored)
+  expect(result).toMatchObject({ task: 'classes', rows: 240, interval: { metric: 'accuracy' } })
+  expect(scored.stderr).toMatch(/Data: .+: 240 rows; texts from column "text", labels from "label"/)
+  expect(JSON.parse(await readFile(join(place.root, 'scores', 'result.json'), 'utf8')).accuracy).toBe(result.accuracy)
+  const lines = (await readFile(join(place.root, 'scores', 'predictions.jsonl'), 'utf8')).trimEnd().split('\n').map(line => JSON.parse(line))
+  expect(lines).toHaveLength(240)
+  expect(lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 240).toBeCloseTo(result.accuracy, 12)
+
+  expect(exported, exported.stderr).toMatchObject({ status: 0, stdout: 'Model: merged\n', stderr: '' })
+  expect(await readdir(join(place.root, 'merged'))).toContain('model.safetensors')
+  const merged = await run(['predict', 'merged', 'great film', 'awful'])
+  expect(merged.stdout).toBe(two.stdout)
+})
+
+describe('a run that goes on', () => {
+  test('has the defaults of the preset that it began with', async () => {
+    const options = async (name: string, recorded: object) =>
+      recordedOptions(await createRun(join(place.root, name), { tilegrad: version, arguments: ['--lora-rank=4'], options: recorded }), [])
+    expect(await options('field', { preset: 'tilegrad' })).toMatchObject({ preset: 'tilegrad', trainHead: true, loraAlpha: 8 })
+    expect(await options('study', { preset: 'imdb' })).toMatchObject({ preset: 'imdb', trainHead: false, loraAlpha: 1 })
+    expect(await options('old', {})).toMatchObject({ preset: 'imdb', trainHead: false, loraAlpha: 1 })
+  })
+})
