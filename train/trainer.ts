@@ -26,6 +26,8 @@ export interface TrainerOptions extends BatchingOptions {
   readonly warmup: number
   readonly weightDecay: number
   readonly epochs: number
+  /** Ends the run after so many optimizer steps, in the middle of an epoch if need be; after `epochs` when left out. */
+  readonly steps?: number
   /** Batches an optimizer step. */
   readonly accumulate: number
   /** Limit of the gradient's global norm; 0 for none. */

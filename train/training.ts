@@ -76,12 +76,16 @@ export class Training<Target> {
     this.#lengths = train.map(text => text.ids.length)
   }
 
-  /** Batches of each epoch, and how many make a step. */
+  /** Batches of each epoch, and how many make a step. Fewer in the last where `steps` ends the run within it. */
   static shapeOf(train: readonly Pick<Encoded<unknown>, 'ids'>[], options: TrainerOptions): RunShape {
     const lengths = train.map(text => text.ids.length)
-    const { epochs, accumulate, batchSize, batchTokens } = options
-    const batches = batchTokens === undefined ? new Array<number>(epochs).fill(Math.ceil(lengths.length / batchSize))
-      : Array.from({ length: epochs }, (_, epoch) => batchesOf(epoch, lengths, options).length)
+    const { epochs, steps = Infinity, accumulate, batchSize, batchTokens } = options
+    const batches: number[] = []
+    for (let left = steps; batches.length < epochs && left > 0; left -= Math.ceil(batches[batches.length - 1] / accumulate)) {
+      const all = batchTokens === undefined
+        ? Math.ceil(lengths.length / batchSize) : batchesOf(batches.length, lengths, options).length
+      batches.push(Math.min(all, left * accumulate))
+    }
     return { batches, accumulate }
   }
 
@@ -97,7 +101,7 @@ export class Training<Target> {
     const total = perEpoch.reduce((sum, steps) => sum + steps, 0)
     const factor = schedule(options.schedule, { warmup: options.warmup, steps: total })
     await this.#begin(from)
-    while (this.#position.epoch < options.epochs) {
+    while (this.#position.epoch < perEpoch.length) {
       if (this.#patienceIsOut()) return this.#end(true)
       const stopped = await this.#epoch(perEpoch[this.#position.epoch], total, factor)
       if (stopped) return stopped

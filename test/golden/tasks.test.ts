@@ -1,6 +1,6 @@
-// Every kind of task against Transformers, PEFT and PyTorch: logits, loss and the gradient of every parameter of one batch,
-// then twenty steps of LoRA with a trained head on it, all with class weights and label smoothing, in f32 on this adapter.
-// And the same with one of them left out, which must not pass.
+// Every kind of task against Transformers, PEFT and PyTorch: logits, loss and the gradient of every parameter of one
+// batch, then twenty steps of LoRA with a trained head on it, all with class weights and label smoothing, in f32 on
+// this adapter. And the same with one of them left out, which must not pass.
 import { readFile } from 'node:fs/promises'
 import { type TestContext, afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node/index.ts'
@@ -16,7 +16,9 @@ import { createTask } from '../../train/tasks/index.ts'
 import type { Target } from '../../train/tasks/infer.ts'
 import { expectWithin } from '../support/differences.ts'
 import { evaluation } from '../support/models.ts'
-import { type Description, differenceFrom, fillByPattern, patternBatch, patternUnits, patternWords } from '../support/pattern.ts'
+import {
+  type Description, differenceFrom, fillByPattern, patternBatch, patternUnits, patternWords,
+} from '../support/pattern.ts'
 
 interface Case {
   readonly name: string
@@ -50,7 +52,8 @@ const SIZES = {
     hidden_dropout_prob: 0, attention_probs_dropout_prob: 0,
   },
   distilbert: {
-    vocab_size: 97, dim: 32, n_layers: 2, n_heads: 4, hidden_dim: 48, dropout: 0, attention_dropout: 0, seq_classif_dropout: 0,
+    vocab_size: 97, dim: 32, n_layers: 2, n_heads: 4, hidden_dim: 48,
+    dropout: 0, attention_dropout: 0, seq_classif_dropout: 0,
   },
 } as const
 
@@ -72,12 +75,15 @@ function caseOf(name: string): Case {
 }
 
 function modelOf({ family, labels, name, kind }: Case): Classifier {
-  const config: ModelConfig = parseConfig({ model_type: family, max_position_embeddings: 24, num_labels: labels, ...SIZES[family] }, name, name)
+  const json = { model_type: family, max_position_embeddings: 24, num_labels: labels, ...SIZES[family] }
+  const config: ModelConfig = parseConfig(json, name, name)
   return kind === 'tokens' ? createTokenModel(config) : createModel(config)
 }
 
-const taskOf = ({ kind, labels, classWeights, positiveWeights, labelSmoothing }: Case): Task<Target, Classifier> =>
-  createTask(kind, { labels: Array.from({ length: labels }, (_, i) => `LABEL_${i}`), classWeights: classWeights ?? positiveWeights, labelSmoothing })
+function taskOf({ kind, labels, classWeights, positiveWeights, labelSmoothing }: Case): Task<Target, Classifier> {
+  const names = Array.from({ length: labels }, (_, i) => `LABEL_${i}`)
+  return createTask(kind, { labels: names, classWeights: classWeights ?? positiveWeights, labelSmoothing })
+}
 
 /** A case's texts and targets, by the formulas of test/golden/tasks/make.py. */
 function examplesOf(one: Case, { config }: Classifier): Encoded<Target>[] {
@@ -91,7 +97,9 @@ function examplesOf(one: Case, { config }: Classifier): Encoded<Target>[] {
   const later = patternWords(`${name}.subwords`, batch * LONGEST)
   const targetOf = (row: number, length: number): Target => {
     if (kind === 'classes') return labels[row]
-    if (kind === 'labels') return Array.from(wanted.subarray(row * one.labels, (row + 1) * one.labels), word => word % 2)
+    if (kind === 'labels') {
+      return Array.from(wanted.subarray(row * one.labels, (row + 1) * one.labels), word => word % 2)
+    }
     if (kind === 'regression') return 2 * numbers[row]
     return Array.from({ length }, (_, at) => {
       const i = row * LONGEST + at
@@ -99,7 +107,8 @@ function examplesOf(one: Case, { config }: Classifier): Encoded<Target>[] {
     })
   }
   return lengths.map((length, row) => ({
-    ids: ids.subarray(row * LONGEST, row * LONGEST + length), typeIds: types.subarray(row * LONGEST, row * LONGEST + length),
+    ids: ids.subarray(row * LONGEST, row * LONGEST + length),
+    typeIds: types.subarray(row * LONGEST, row * LONGEST + length),
     target: targetOf(row, length),
   }))
 }
@@ -124,16 +133,19 @@ for (const one of cases) {
       return { loss, outputs, weight: losses.weights.sum(), gradients: grad(loss, parameters.map(p => p.tensor)) }
     })
     const arrays = Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)]))
-    const { loss, outputs, weight, gradients } = await step(tensor(batch.ids, shape), tensor(batch.mask, shape), tensor(batch.typeIds, shape), arrays)
+    const texts = [batch.ids, batch.mask, batch.typeIds].map(data => tensor(data, shape))
+    const { loss, outputs, weight, gradients } = await step(texts[0], texts[1], texts[2], arrays)
     const wanted = expected[one.name]
-    const within = (what: string, at: string, worst: number): void => expectWithin(context, { what: `tasks: ${what}`, at: `${one.name}: ${at}`, worst, bar: BAR })
+    const within = (what: string, at: string, worst: number): void =>
+      expectWithin(context, { what: `tasks: ${what}`, at: `${one.name}: ${at}`, worst, bar: BAR })
     within('logits', 'logits', differenceFrom(await outputs.data(), 'logits', wanted.logits))
     within('loss', 'loss', Math.abs(await loss.item() - wanted.loss))
     expect(await weight.item()).toBeCloseTo(batch.weight, 4)
     const used = parameters.filter(({ name }) => name in wanted.gradients)
     expect(used.map(({ name }) => name).sort()).toEqual(Object.keys(wanted.gradients).sort())
     for (const [i, { name }] of parameters.entries()) {
-      if (name in wanted.gradients) within('gradients', name, differenceFrom(await gradients[i].data(), name, wanted.gradients[name]))
+      if (!(name in wanted.gradients)) continue
+      within('gradients', name, differenceFrom(await gradients[i].data(), name, wanted.gradients[name]))
     }
   })
 }
@@ -151,12 +163,15 @@ async function train(one: Case, { until = OPTIMIZER.steps, rows = one.lengths.le
   await fillByPattern(model.parameters().filter(({ name }) => !name.includes('lora_B')), one.seed)
   const task = taskOf(one)
   const examples = examplesOf(one, model)
-  const batches = Array.from({ length: examples.length / rows }, (_, i) => collated(task, examples.slice(i * rows, (i + 1) * rows)))
+  const batches = Array.from({ length: examples.length / rows },
+    (_, i) => collated(task, examples.slice(i * rows, (i + 1) * rows)))
   const parameters = model.trainable()
   const { gpu } = await currentDevice()
   const { weightDecay, clip, lr, warmup, steps: total } = OPTIMIZER
-  const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, task, parameters, optimizer, { seed: 0, accumulate: batches.length, scaleLoss: false })
+  const maxArenaBytes = gpu.limits.maxStorageBufferBindingSize
+  const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes })
+  const steps = await TrainingSteps.over(model, task, parameters, optimizer,
+    { seed: 0, accumulate: batches.length, scaleLoss: false })
   const factor = schedule('linear', { warmup, steps: total })
   const losses: number[] = []
   const norms: number[] = []
@@ -176,13 +191,17 @@ const relative = (found: readonly number[], wanted: readonly number[]): number =
   Math.max(...found.map((value, i) => Math.abs(value - wanted[i]) / Math.abs(wanted[i])))
 
 /** Throws unless a run's losses, norms and trained weights are those of PEFT. */
-function expectWanted(context: TestContext, at: string, { losses, norms, trained }: Trained, wanted: Expected['steps']): void {
-  const within = (what: string, worst: number): void => expectWithin(context, { what: `tasks, 20 steps of LoRA: ${what}`, at, worst, bar: BAR })
+function expectWanted(
+  context: TestContext, at: string, { losses, norms, trained }: Trained, wanted: Expected['steps'],
+): void {
+  const within = (what: string, worst: number): void =>
+    expectWithin(context, { what: `tasks, 20 steps of LoRA: ${what}`, at, worst, bar: BAR })
   expect([losses.length, norms.length]).toEqual([wanted.losses.length, wanted.norms.length])
   within('losses, relative', relative(losses, wanted.losses))
   within('norms, relative', relative(norms, wanted.norms))
   expect([...trained.keys()].sort()).toEqual(Object.keys(wanted.trained).sort())
-  within('trained weights', Math.max(...[...trained].map(([name, values]) => differenceFrom(values, name, wanted.trained[name]))))
+  const differences = [...trained].map(([name, values]) => differenceFrom(values, name, wanted.trained[name]))
+  within('trained weights', Math.max(...differences))
 }
 
 describe('twenty steps of LoRA with a trained head', () => {

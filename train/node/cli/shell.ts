@@ -42,6 +42,11 @@ export function stopOnSignals(stop: () => void): StopRequest {
 
 /** A fine-tuning command for the user's shell, run by the Node that came with the packages. */
 export function command(preset: Preset, ...args: readonly string[]): string {
+  return shellLine(COMMANDS[preset], ...args)
+}
+
+/** A command with arguments, quoted for the user's shell where that is needed. */
+export function shellLine(command: string, ...args: readonly string[]): string {
   const quote = (text: string): string => (/^[\w=./:,@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`)
-  return [COMMANDS[preset], ...args.map(quote)].join(' ')
+  return [command, ...args.map(quote)].join(' ')
 }

@@ -1,209 +1,321 @@
-// `node train/node/jobs/pretrain.ts --data FOLDER --out FOLDER`: makes a small base model from texts alone. Learns a WordPiece
-// vocabulary, then trains a BERT to guess masked tokens (Devlin et al. 2019). The model that comes with tilegrad was made so.
-import { parseArgs } from 'node:util'
-import { join } from 'node:path'
-import { NonFinite, UserError, compile, grad, openDevice, tensor, useDevice } from '../../../engine/index.ts'
+#!/usr/bin/env node
+// `node train/node/jobs/pretrain.ts --data FOLDER`: makes a small base model from texts alone. It learns a WordPiece
+// vocabulary, then trains a BERT to guess hidden tokens (Devlin et al. 2019). The model that comes with tilegrad was
+// made this way.
+import { createHash } from 'node:crypto'
+import { join, resolve } from 'node:path'
+import { type Device, UserError, measuring, openDevice, useDevice } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
 import { openAdapter } from '../../../engine/node/adapters.ts'
-import type { Tensor } from '../../../engine/tensor.ts'
-import { type BertForMaskedLM, type ModelConfig, createMaskedModel, forwardContext, initialise, modelTensors, toHubConfig } from '../../../models/index.ts'
-import { writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
-import { type Tokenizer, tokenizerFromVocabulary } from '../../../models/tokenizer.ts'
-import { AdamW } from '../../adamw.ts'
-import { factor as learningRate } from '../cli/table.ts'
-import { FiniteCheck, StepGuard } from '../../guard.ts'
-import { badStep, describeCause, figure } from '../../non-finite.ts'
-import { loadUnlabelled } from '../data/reviews.ts'
-import { Mean } from '../../metrics/running.ts'
+import {
+  type ModelConfig, countParameters, createMaskedModel, initialise, modelTensors, toHubConfig,
+} from '../../../models/index.ts'
+import type { BertForMaskedLM } from '../../../models/bert.ts'
+import { WEIGHTS_FILE, exists, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
+import { saveTokenizer } from '../../../models/node/tokenizer.ts'
+import { type Tokenizer, tokenizerFromJson, tokenizerFromVocabulary } from '../../../models/tokenizer.ts'
+import type { Best, Position } from '../../checkpoint-store.ts'
+import { stream } from '../../random.ts'
+import type { Encoded } from '../../task.ts'
+import { maskedTask } from '../../tasks/masked-lm.ts'
+import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
+import { countWords, learnVocabulary } from '../../wordpiece.ts'
+import { Console, percent } from '../cli/console.ts'
 import { runCommand } from '../cli/main.ts'
-import { Progress } from '../cli/progress.ts'
-import { type Random, stream } from '../../random.ts'
-import { schedule } from '../../schedules.ts'
-import { SPECIAL_TOKENS, countWords, learnVocabulary } from '../../wordpiece.ts'
+import { print } from '../cli/output.ts'
+import {
+  PRETRAIN_COMMAND, type PretrainOptions, parsePretrainOptions, pretrainArguments, pretrainHelp,
+} from '../cli/pretrain-options.ts'
+import { Progress, showDuration } from '../cli/progress.ts'
+import { shellLine, stopOnSignals } from '../cli/shell.ts'
+import { maskedOptionsOf, packTexts } from '../data/packed.ts'
+import { loadUnlabelled } from '../data/reviews.ts'
+import { median } from '../data/statistics.ts'
+import { dependencies, version } from '../package.ts'
+import { Checkpoints } from '../run/checkpoints.ts'
+import { failureOf } from '../run/failures.ts'
+import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
+import { KernelChoices } from '../run/kernels.ts'
 
-const defaults = {
-  'vocabulary': 6000, 'hidden': 128, 'layers': 2, 'heads': 2, 'sequence': 64, 'batch-size': 64,
-  'steps': 3000, 'minutes': 0, 'lr': 1e-3, 'texts': 50000, 'seed': 42,
-}
-type Numbers = typeof defaults
-
-/** Share of the tokens that are to be guessed, and of those how many are replaced by [MASK] and by a random token. */
-const MASKED = 0.15
-const REPLACED_BY_MASK = 0.8
-const REPLACED_BY_RANDOM = 0.1
-const SAVE_EVERY_SECONDS = 120
-/** initializer_range of the layers that a task adds, 1/√128. At BERT's own 0.02 a fresh pooler of that width passes next to nothing on. */
+const WARMUP = 0.05
+/** Dropout of the model that is saved. Pretraining has none: it pays only where a text is seen many times. */
+const DROPOUT = 0.1
+/**
+ * initializer_range of the model that is saved, for the layers that a task adds: 1/√128. At BERT's own 0.02 a fresh
+ * pooler of that width passes next to nothing on.
+ */
 const FRESH_RANGE = 0.09
+/** The learned tokenizer in a run's folder: a run that goes on reads it rather than learning it again. */
+const TOKENIZER = 'tokenizer.json'
 
-function readOptions(argv: readonly string[]): { data: string, out: string, numbers: Numbers } {
-  const names = Object.keys(defaults) as (keyof Numbers)[]
-  const options = Object.fromEntries(['data', 'out', ...names].map(name => [name, { type: 'string' as const }]))
-  let values: Record<string, unknown>
-  try {
-    values = parseArgs({ args: [...argv], options }).values
-  } catch (error) {
-    throw new UserError(`${(error as Error).message.split('.')[0]}; options: --data --out ${names.map(name => `--${name}`).join(' ')}`)
-  }
-  const { data, out } = values
-  if (typeof data !== 'string' || typeof out !== 'string') throw new UserError('pretrain needs --data FOLDER and --out FOLDER')
-  const numbers = { ...defaults }
-  for (const name of names) {
-    if (values[name] === undefined) continue
-    const text = String(values[name])
-    const value = name === 'lr' ? learningRate.read(text) : Number(text)
-    if (value === undefined || !(value >= 0 && value < Infinity)) {
-      throw new UserError(`--${name} takes ${name === 'lr' ? learningRate.expects : 'a number'}; got ${JSON.stringify(text)}`)
-    }
-    numbers[name] = value
-  }
-  return { data, out, numbers }
+const count = (n: number): string => n.toLocaleString('en-US')
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
+
+/** Texts to train on and texts held out. */
+interface Texts {
+  readonly train: readonly string[]
+  readonly held: readonly string[]
 }
 
-/** Rows of token ids, [CLS] … [SEP], cut from the texts one after another. */
-function cutRows(texts: readonly string[], tokenizer: Tokenizer, sequence: number, progress: Progress): Int32Array[] {
-  const rows: Int32Array[] = []
-  progress.start('tokenise', texts.length)
-  texts.forEach((text, i) => {
-    const ids = tokenizer.encode(text).ids.slice(1, -1)
-    for (let at = 0; at + sequence - 2 <= ids.length; at += sequence - 2) {
-      rows.push(Int32Array.of(tokenizer.clsId, ...ids.slice(at, at + sequence - 2), tokenizer.sepId))
-    }
-    if (i % 200 === 0) progress.update(i)
-  })
+/** Everything that a run works with, checked; nothing is written yet. */
+interface Job {
+  readonly options: PretrainOptions
+  readonly device: Device
+  readonly choices: KernelChoices
+  readonly tokenizer: Tokenizer
+  readonly fingerprints: { readonly data: string, readonly tokenizer: string }
+  readonly rows: Readonly<Record<keyof Texts, readonly Encoded<undefined>[]>>
+  readonly model: BertForMaskedLM
+  readonly trainer: Trainer<undefined>
+}
+
+async function openTexts({ data, seed, texts, valSplit }: PretrainOptions): Promise<Texts> {
+  if (data === undefined) throw new UserError('pretrain needs --data FOLDER')
+  const { texts: all } = await loadUnlabelled(data)
+  const drawn = stream(seed, 'pretrain').shuffle(all).slice(0, texts).map(text => text.replaceAll('<br />', ' '))
+  const held = valSplit < 1 ? Math.ceil(valSplit * drawn.length) : valSplit
+  if (held >= drawn.length) {
+    throw new UserError(`--val-split ${valSplit} leaves none of ${drawn.length} texts to train on`)
+  }
+  return { train: drawn.slice(held), held: drawn.slice(0, held) }
+}
+
+/** The tokenizer that the run has, or one learned from the texts. */
+async function openTokenizer(
+  { vocabulary }: PretrainOptions, { train, held }: Texts, run: Run | undefined, console: Console,
+): Promise<Tokenizer> {
+  const kept = run?.path(TOKENIZER)
+  if (kept !== undefined && await exists(kept)) return tokenizerFromJson(await readJson(kept), kept)
+  console.say(`Learning ${count(vocabulary)} tokens from ${count(train.length + held.length)} texts.`)
+  const tokens = learnVocabulary(countWords([...held, ...train]), vocabulary)
+  return tokenizerFromVocabulary(`${tokens.join('\n')}\n`, { lowercase: true }, 'the learned vocabulary')
+}
+
+/** The model as it is trained. */
+function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabSize, padId }: Tokenizer): ModelConfig {
+  return {
+    family: 'bert', name: 'tilegrad-small', vocabSize, hidden, layers, heads, intermediate: 4 * hidden,
+    maxPositions: 2 * sequence, typeVocab: 2, layerNormEpsilon: 1e-12, activation: 'gelu',
+    dropout: 0, attentionDropout: 0, classifierDropout: 0,
+    padTokenId: padId, labels: ['negative', 'positive'], initializerRange: 0.02,
+  }
+}
+
+/**
+ * From options to a trainer whose step is planned. Throws a UserError if the texts or the tokenizer changed since the
+ * run began.
+ */
+async function openJob(options: PretrainOptions, console: Console, progress: Progress, run?: Run): Promise<Job> {
+  const texts = await openTexts(options)
+  const data = sha256(JSON.stringify([texts.train, texts.held]))
+  if (run) refuseChange(run, 'data', data, `the texts in ${options.data}`)
+  const tokenizer = await openTokenizer(options, texts, run, console)
+  const fingerprints = { data, tokenizer: sha256(JSON.stringify(tokenizer.json)) }
+  if (run) refuseChange(run, 'tokenizer', fingerprints.tokenizer, run.path(TOKENIZER))
+
+  const { sequence, batchSize, steps } = options
+  progress.start('tokenise', texts.train.length + texts.held.length)
+  const held = await packTexts(texts.held, tokenizer, sequence, done => progress.update(done))
+  const train = await packTexts(texts.train, tokenizer, sequence, done => progress.update(texts.held.length + done))
   progress.stop()
-  return rows
-}
+  if (train.length === 0) {
+    const need = `the ${sequence - 2} tokens of a row`
+    throw new UserError(`no text of ${options.data} has ${need}: a shorter --sequence may help`)
+  }
 
-interface MaskedBatch {
-  readonly ids: Int32Array<ArrayBuffer>
-  readonly positions: Int32Array<ArrayBuffer>
-  readonly labels: Int32Array<ArrayBuffer>
-}
-
-/** Hides a fixed number of tokens in each of the rows. */
-function maskRows(rows: readonly Int32Array[], sequence: number, tokenizer: Tokenizer, random: Random): MaskedBatch {
-  const { maskId } = tokenizer
-  if (maskId === undefined) throw new UserError('the vocabulary has no [MASK]')
-  const each = Math.max(1, Math.round(MASKED * (sequence - 2)))
-  const ids = new Int32Array(rows.length * sequence)
-  const positions = new Int32Array(rows.length * each)
-  const labels = new Int32Array(rows.length * each)
-  rows.forEach((row, r) => {
-    ids.set(row, r * sequence)
-    const inner = random.shuffle(Array.from({ length: sequence - 2 }, (_, i) => i + 1)).slice(0, each)
-    inner.forEach((column, k) => {
-      const at = r * sequence + column
-      positions[r * each + k] = at
-      labels[r * each + k] = row[column]
-      const draw = random.next()
-      if (draw < REPLACED_BY_MASK) ids[at] = maskId
-      else if (draw < REPLACED_BY_MASK + REPLACED_BY_RANDOM) ids[at] = SPECIAL_TOKENS.length + random.below(tokenizer.vocabSize - SPECIAL_TOKENS.length)
-    })
-  })
-  return { ids, positions, labels }
-}
-
-async function save(folder: string, model: BertForMaskedLM, tokenizer: Tokenizer): Promise<void> {
-  // Half precision is enough for a model to start from, and half the bytes in the repository.
-  const tensors = modelTensors(model).filter(({ name }) => !name.startsWith('cls.')).map(entry => ({ ...entry, dtype: 'F16' as const }))
-  await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' })
-  await writeAtomic(join(folder, 'tokenizer.json'), `${JSON.stringify(tokenizer.json)}\n`)
-  await writeAtomic(join(folder, 'config.json'), `${JSON.stringify({ ...toHubConfig({ ...model.config, initializerRange: FRESH_RANGE }), architectures: [model.architecture] }, null, 2)}\n`)
-}
-
-async function main(argv: readonly string[]): Promise<number> {
-  const { data, out, numbers } = readOptions(argv)
-  const { hidden, layers, heads, sequence, seed, steps, lr } = numbers
-  const batch = numbers['batch-size']
-  const progress = new Progress()
-  const { adapter, info } = await openAdapter()
+  const { adapter, info } = await openAdapter({ name: options.adapter })
   const device = await openDevice(adapter, info)
   useDevice(device)
-
-  const random = stream(seed, 'pretrain')
-  const { texts: all } = await loadUnlabelled(data)
-  const texts = random.shuffle(all).slice(0, numbers.texts).map(text => text.replaceAll('<br />', ' '))
-  const vocabulary = learnVocabulary(countWords(texts), numbers.vocabulary)
-  const tokenizer = tokenizerFromVocabulary(`${vocabulary.join('\n')}\n`, { lowercase: true }, 'the learned vocabulary')
-  const rows = cutRows(texts, tokenizer, sequence, progress)
-  const sizes = `${rows.length} rows of ${sequence} tokens, ${vocabulary.length} tokens in the vocabulary`
-  process.stderr.write(`${printableLine(`${sizes}, on ${info.name}`)}\n`)
-
-  const config: ModelConfig = {
-    family: 'bert', name: 'tilegrad-small', vocabSize: tokenizer.vocabSize, hidden, layers, heads, intermediate: 4 * hidden,
-    maxPositions: 2 * sequence, typeVocab: 2, layerNormEpsilon: 1e-12, activation: 'gelu', dropout: 0.1, attentionDropout: 0.1,
-    classifierDropout: 0.1, padTokenId: tokenizer.padId, labels: ['negative', 'positive'], initializerRange: 0.02,
+  console.say(`${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, `
+    + `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${info.name}`)
+  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  const model = createMaskedModel(configOf(options, tokenizer))
+  const trainerOptions: TrainerOptions = {
+    ...options, epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)), accumulate: 1,
+    schedule: 'linear', warmup: WARMUP, maxLength: sequence, precision: 'f32', padId: tokenizer.padId,
   }
-  const model = createMaskedModel(config)
-  await initialise(model.parameters(), seed)
-  const parameters = model.trainable()
-  const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize })
-  const guard = new StepGuard()
-  const step = compile((ids: Tensor, positions: Tensor, labels: Tensor, number: Tensor, hyper: Tensor) => {
-    // Dropout pays only where a text is seen many times.
-    const context = forwardContext({ training: false, seed, step: number })
-    const mask = tensor(new Int32Array(batch * sequence).fill(1), [batch, sequence])
-    const loss = model.loss({ ids, mask }, positions, labels, context)
-    const gradients = optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor)))
-    const norm = optimizer.update(gradients, hyper, undefined, undefined, norm => guard.isGood(guard.judge(loss, norm)))
-    return { loss, norm }
-  })
-
-  const factor = schedule('linear', { warmup: 0.05, steps })
-  const loss = new Mean()
-  let order: number[] = []
-  let saved = performance.now()
-  const end = numbers.minutes > 0 ? performance.now() + numbers.minutes * 60_000 : Infinity
-  const began = performance.now()
-  let waiting: { t: number, rate: number, args: Parameters<typeof step>, told: Awaited<ReturnType<typeof step>> } | undefined
-  let recent = 0
-  /** Reads the step before. Throws a NonFinite where it was not finite: no step after that changes anything. */
-  const settle = async (): Promise<void> => {
-    if (!waiting) return
-    const { t, rate, args, told } = waiting
-    const [value, norm] = [await told.loss.item(), await told.norm.item()]
-    if (!Number.isFinite(value) || !Number.isFinite(norm)) {
-      throw badStep({ step: t, loss: value, norm, lr: rate, lossScale: undefined, skipped: 0 },
-        describeCause(await step.diagnose(...args), (variable, element) => optimizer.placeOf(variable, element)))
-    }
-    loss.add(value)
-    recent = recent === 0 ? value : 0.98 * recent + 0.02 * value
-    waiting = undefined
-  }
-  const check = new FiniteCheck(optimizer.state())
-  const saveGood = async (t: number): Promise<void> => {
-    await settle()
-    const bad = await check.first()
-    if (bad) {
-      const place = optimizer.placeOf(bad.variable, bad.element)
-      throw new NonFinite(`an update up to step ${t} overflowed: ${place?.name ?? bad.variable} is ${figure(bad.value)}; nothing was saved of it`)
-    }
-    await save(out, model, tokenizer)
-  }
-  progress.start('pretrain', steps)
-  let done = 0
-  for (let t = 1; t <= steps && performance.now() < end; t++) {
-    if (order.length < batch) order = random.shuffle(rows.map((_, i) => i))
-    const { ids, positions, labels } = maskRows(order.splice(-batch).map(i => rows[i]), sequence, tokenizer, random)
-    // With a limit of time, the rate falls with the time that is left.
-    const rate = numbers.minutes > 0 ? Math.min(1, t / 50) * (1 - (performance.now() - began) / (end - began)) : factor(t - 1)
-    const args: Parameters<typeof step> = [
-      tensor(ids, [batch, sequence]), tensor(positions), tensor(labels), tensor(Uint32Array.of(t), []), optimizer.hyper(t, lr * rate),
-    ]
-    const told = await step(...args)
-    await settle()
-    waiting = { t, rate: lr * rate, args, told }
-    done = t
-    progress.update(t, { loss: recent, examplesPerSecond: batch * t / ((performance.now() - began) / 1000) })
-    if (performance.now() - saved > SAVE_EVERY_SECONDS * 1000) {
-      await saveGood(t)
-      saved = performance.now()
-    }
-  }
-  progress.stop()
-  await saveGood(done)
-  process.stderr.write(`Loss lately ${recent.toFixed(3)} (${Math.log(tokenizer.vocabSize).toFixed(3)} is chance); saved to ${out}\n`)
-  return 0
+  const trainer = await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions)
+  const rows = { train, held }
+  await trainer.prepare({ train, validation: held, test: [] }, () => measuring(device.traits) !== undefined)
+  choices.settle()
+  const plan = await trainer.plan(sequence)
+  console.say(`Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, `
+    + `peak memory ${(plan.peakBytes / 1e6).toFixed(1)} MB\n`)
+  return { options, device, choices, tokenizer, fingerprints, rows, model, trainer }
 }
 
-await runCommand(main)
+function refuseChange({ folder, config }: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
+  const { fingerprints: before = {} } = config as { fingerprints?: Readonly<Record<string, unknown>> }
+  if (before[what] === now) return
+  throw new UserError(`${called} changed since ${folder} began: put back what was there, or start another run`)
+}
+
+async function start(options: PretrainOptions, console: Console): Promise<number> {
+  const progress = new Progress()
+  await chooseRunFolder(options.out, 'pretrain')
+  const job = await openJob(options, console, progress)
+  const { fingerprints, device, model } = job
+  const { name, vendor, architecture, backend, driver, fallback: software } = device.info
+  const { run, unlock } = await createNewRun(options.out, 'pretrain', {
+    job: 'pretrain', tilegrad: version, node: process.version, webgpu: dependencies.webgpu,
+    created_at: new Date().toISOString(), fingerprints,
+    arguments: pretrainArguments(options, { omit: ['json', 'out'], values: { data: resolve(String(options.data)) } }),
+    options, adapter: { name, vendor, architecture, backend, driver, software },
+    model: { parameters: countParameters(model) },
+  })
+  try {
+    return await work(run, job, console, progress)
+  } finally {
+    await unlock()
+  }
+}
+
+async function goOn(folder: string, given: PretrainOptions, console: Console): Promise<number> {
+  const run = await openRun(folder)
+  const where = run.path('config.json')
+  const { job, arguments: recorded } = run.config
+  if (job !== 'pretrain' || !Array.isArray(recorded)) {
+    throw new UserError(`${folder} is not a pretraining run: see ${where}`)
+  }
+  if (await run.finished()) throw new UserError(`${folder} is finished: see its result.json`)
+  const options = parsePretrainOptions([...recorded.map(String), ...pretrainArguments(given, { omit: ['resume'] })])
+  const unlock = await run.lock()
+  try {
+    const position = await new Checkpoints(run.path('checkpoints')).latest()
+    const progress = new Progress()
+    const resumed = await openJob(options, console, progress, run)
+    const { adapter: before } = run.config as { adapter?: { name?: unknown, driver?: unknown } }
+    const { name, driver } = resumed.device.info
+    for (const [old, now] of [[before?.name, name], [before?.driver, driver], [run.config.tilegrad, version]]) {
+      const line = `The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.`
+      if (old !== now) process.stderr.write(`${printableLine(line)}\n`)
+    }
+    await run.cutMetrics(position?.step ?? -1)
+    console.say(position ? `Resuming after step ${position.step}.\n` : 'No checkpoint found; starting over.\n')
+    return await work(run, resumed, console, progress, position)
+  } finally {
+    await unlock()
+  }
+}
+
+/** Trains, and writes what comes of it. */
+async function work(run: Run, job: Job, console: Console, progress: Progress, from?: Position): Promise<number> {
+  const { options, device, choices, tokenizer, rows, trainer } = job
+  const began = performance.now()
+  // A run that goes on has already taken what its last kept line says.
+  const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
+  const wallSeconds = (): number => spent + (performance.now() - began) / 1000
+  const resume = shellLine(PRETRAIN_COMMAND, '--resume', run.folder)
+  try {
+    await choices.keepIn(run)
+    await writeAtomic(run.path(TOKENIZER), JSON.stringify(tokenizer.json))
+    await initialise(job.model.parameters(), options.seed)
+
+    const stopping = stopOnSignals(() => trainer.stop())
+    progress.start('pretrain', options.steps, from?.step ?? 0)
+    const checkpoints = new Checkpoints(run.path('checkpoints'))
+    const events = eventsOf(run, job, progress, wallSeconds)
+    const outcome = await trainer.train(rows.train, rows.held, checkpoints, events, from)
+    progress.stop()
+    if (outcome.kind === 'stopped') {
+      // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
+      console.say(`Stopped after step ${outcome.position.step}. To go on: ${resume}`)
+      console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
+      return stopping.status
+    }
+    stopping.end()
+
+    await saveBase(run.path('model'), job.model, tokenizer)
+    await conclude(run, job, outcome.best, wallSeconds(), console)
+    return 0
+  } catch (error) {
+    throw await failureOf(error, run, device, resume)
+  } finally {
+    progress.stop()
+  }
+}
+
+/** Writes result.json, and says what it says. */
+async function conclude(
+  run: Run, { device, tokenizer, rows, model }: Job, best: Best | null, seconds: number, console: Console,
+): Promise<void> {
+  const lines = run.readMetrics()
+  const steps = lines.filter(line => line.split === undefined)
+  const evaluated = lines.find(line => line.split === 'validation' && line.step === best?.step)
+  const speed = median(steps.map(line => Number(line.examples_per_second))) ?? 0
+  const chance = Math.log(tokenizer.vocabSize)
+  const result = {
+    val_loss: evaluated?.loss ?? null, val_accuracy: evaluated?.accuracy ?? null, best_step: best?.step ?? null,
+    loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null, chance_loss: chance,
+    steps: steps.length, skipped_steps: steps.filter(line => line.skipped !== undefined).length,
+    vocabulary: tokenizer.vocabSize, rows: { train: rows.train.length, validation: rows.held.length },
+    parameters: countParameters(model), examples_per_second: speed, wall_seconds: seconds,
+    gpu_bytes: device.buffers.bytes, adapter: device.info.name, tilegrad: version,
+  }
+  await run.writeResult(result)
+  if (evaluated) {
+    console.say(`Held-out loss ${Number(evaluated.loss).toFixed(4)} (${chance.toFixed(4)} is chance), `
+      + `${percent(Number(evaluated.accuracy))} of the hidden tokens guessed, after step ${evaluated.step}`)
+  }
+  console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} rows/s`)
+  console.say(`Model:   ${run.path('model')}`)
+  console.result({ ...result, folder: run.folder })
+}
+
+function eventsOf(run: Run, { options }: Job, progress: Progress, wallSeconds: () => number): TrainerEvents {
+  let validating = false
+  return {
+    onStep: metrics => {
+      run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
+      const { step, loss, accuracy, examples_per_second: examplesPerSecond } = metrics
+      progress.update(step, { loss, accuracy, examplesPerSecond })
+    },
+    onSkippedStep: metrics => {
+      run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
+      const { step, examples_per_second: examplesPerSecond } = metrics
+      progress.update(step, { examplesPerSecond })
+      progress.note(`step ${step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
+    },
+    onEvaluationProgress: (done, total) => {
+      if (!validating) progress.start('validate', total)
+      validating = true
+      progress.update(done)
+    },
+    onEvaluation: (epoch, step, { loss, figures: { accuracy = 0 } }) => {
+      validating = false
+      progress.start('pretrain', options.steps, step)
+      run.appendMetrics({ step, epoch, split: 'validation', loss, accuracy, wall_seconds: wallSeconds() })
+      const when = step === 0 ? 'before training' : `after step ${step}`
+      progress.note(`held out, ${when}: loss ${loss.toFixed(4)}, accuracy ${percent(accuracy)}`)
+    },
+    onCheckpoint: () => run.flushMetrics(),
+  }
+}
+
+/** Writes the encoder as a base model. Half precision is enough to start from, and half the bytes. */
+async function saveBase(folder: string, model: BertForMaskedLM, tokenizer: Tokenizer): Promise<void> {
+  const rates = { dropout: DROPOUT, attentionDropout: DROPOUT, classifierDropout: DROPOUT }
+  const config: ModelConfig = { ...model.config, ...rates, initializerRange: FRESH_RANGE }
+  const encoder = modelTensors(model).filter(({ name }) => !name.startsWith('cls.'))
+  const halves = encoder.map(tensor => ({ ...tensor, dtype: 'F16' as const }))
+  await writeSafetensors(join(folder, WEIGHTS_FILE), halves, { format: 'pt' })
+  await saveTokenizer(folder, tokenizer, config)
+  const json = { ...toHubConfig(config), architectures: [model.architecture] }
+  await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(json, null, 2)}\n`)
+}
+
+/**
+ * Runs the command and gives its exit status. Throws a UserError where options or data are wrong, or the machine lacks
+ * something.
+ */
+export async function pretrain(argv: readonly string[]): Promise<number> {
+  const options = parsePretrainOptions(argv)
+  if (options.help || options.version) {
+    await print(options.help ? pretrainHelp() : `${version}\n`)
+    return 0
+  }
+  const console = new Console(options.json)
+  return options.resume === undefined ? start(options, console) : goOn(options.resume, options, console)
+}
+
+if (import.meta.main) await runCommand(pretrain)

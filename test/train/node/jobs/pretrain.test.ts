@@ -1,68 +1,213 @@
-// `node train/node/jobs/pretrain.ts` as a process: a few steps on a few texts leave a folder that is a base model like any other.
-import { execFile } from 'node:child_process'
-import { readdir } from 'node:fs/promises'
+// `node train/node/jobs/pretrain.ts` as a process: what a run leaves behind, and that one which is killed or stopped
+// ends with the same bits when it is resumed.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { UserError } from '../../../../engine/errors.ts'
 import { currentDevice } from '../../../../engine/node/index.ts'
 import { readJson } from '../../../../models/node/files.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
-import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
+import { pretrain as pretrainHere } from '../../../../train/node/jobs/pretrain.ts'
+import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { judged } from '../../../support/judged.ts'
-import { imdb } from '../../../support/tiny.ts'
+import type { Ended } from '../../../support/tiny.ts'
+
+const SCRIPT = fileURLToPath(new URL('../../../../train/node/jobs/pretrain.ts', import.meta.url))
+/** Two dozen texts of twenty-odd words, of which one stands in the test set too. */
+const DATA = join(import.meta.dirname, '../data/fixtures/unlabelled')
+const STEPS = 60
+const ARGS = [
+  '--data', DATA, '--out', 'run', '--vocabulary', '60', '--hidden', '16', '--layers', '1', '--sequence', '8',
+  '--batch-size', '8', '--val-split', '0.15', '--lr', '1e-2', '--tune-kernels', 'off',
+]
+const LONG = [...ARGS, '--steps', String(STEPS), '--evaluate-every', '20']
 
 let place: Workplace
-beforeAll(async () => { place = await makeWorkplace('pretrain') })
+/** The run that was never stopped, and its result. */
+let whole: string
+let result: Result
+
+interface Result {
+  readonly val_loss: number
+  readonly val_accuracy: number
+  readonly best_step: number
+  readonly chance_loss: number
+  readonly steps: number
+  readonly vocabulary: number
+  readonly rows: { readonly train: number, readonly validation: number }
+  readonly folder: string
+}
+
+function begin(cwd: string, args: readonly string[]): { child: ChildProcess, ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [SCRIPT, ...args], { cwd, env: { ...process.env, ...place.env } })
+  const said = { stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => { said[name] += text })
+  }
+  const ended = new Promise<Ended>((done, failed) => {
+    child.once('error', failed)
+    child.once('close', (status, signal) => {
+      const stderr = said.stderr.split('\n').filter(line => !line.startsWith('Warning: maxDynamic')).join('\n')
+      done({ status, signal, stdout: said.stdout, stderr })
+    })
+  })
+  return { child, ended }
+}
+
+const pretrain = (cwd: string, ...args: string[]): Promise<Ended> => begin(cwd, args).ended
+
+interface Line {
+  readonly step: number
+  readonly split?: string
+  readonly loss: number
+  readonly accuracy: number
+  readonly wall_seconds: number
+}
+
+async function linesOf(run: string): Promise<Line[]> {
+  const text = await readFile(join(run, 'metrics.jsonl'), 'utf8')
+  return text.trimEnd().split('\n').map(line => JSON.parse(line) as Line)
+}
+
+beforeAll(async () => {
+  place = await makeWorkplace('pretrain')
+  const cwd = await place.folder()
+  const ended = await pretrain(cwd, ...LONG, '--json')
+  result = resultOf<Result>(ended)
+  whole = join(cwd, 'run')
+})
 afterAll(async () => {
   await place.remove()
   ;(await currentDevice()).close()
 })
 
-const pretrain = (cwd: string, ...args: string[]) => promisify(execFile)(
-  process.execPath, [fileURLToPath(new URL('../../../../train/node/jobs/pretrain.ts', import.meta.url)), ...args], { cwd, env: { ...process.env, ...place.env } })
+test('a run learns to guess hidden tokens, on texts that it was not trained on too', async () => {
+  const lines = await linesOf(whole)
+  const steps = lines.filter(line => line.split === undefined)
+  const evaluations = lines.filter(line => line.split === 'validation')
+  expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1))
+  expect(evaluations.map(({ step }) => step)).toEqual([0, 20, 40, 60])
+  const mean = (of: readonly Line[]): number => of.reduce((sum, { loss }) => sum + loss, 0) / of.length
+  expect(mean(steps.slice(-10))).toBeLessThan(mean(steps.slice(0, 10)) - 0.4)
+  expect(evaluations[0].loss).toBeCloseTo(result.chance_loss, 0)
+  const best = evaluations.slice(1).toSorted((a, b) => a.loss - b.loss)[0]
+  expect(result).toMatchObject({
+    val_loss: best.loss, val_accuracy: best.accuracy, best_step: best.step, chance_loss: Math.log(60),
+    steps: STEPS, vocabulary: 60, folder: 'run',
+  })
+  expect(best.loss).toBeLessThan(evaluations[0].loss - 0.4)
+  expect(best.accuracy).toBeGreaterThan(evaluations[0].accuracy)
+  expect(result.rows.train).toBeGreaterThan(80)
+  expect(result.rows.validation).toBeGreaterThan(5)
+})
 
-test('three steps leave a model that loads again with its words, and can be tuned', async () => {
-  const cwd = await place.folder()
-  // Two dozen texts of twenty-odd words, of which one stands in the test set too.
-  const data = join(import.meta.dirname, '../data/fixtures/unlabelled')
-  const { stderr } = await pretrain(cwd, '--data', data, '--out', 'base', '--steps', '3', '--vocabulary', '60', '--hidden', '16', '--layers', '1',
-    '--sequence', '8', '--batch-size', '4')
-  const [, rows, words] = /(\d+) rows of 8 tokens, (\d+) tokens in the vocabulary/.exec(stderr) ?? []
-  expect(Number(rows)).toBeGreaterThan(100)
-  expect(Number(words)).toBe(60)
-  const [, loss, chance] = /Loss lately ([\d.]+) \(([\d.]+) is chance\); saved to base/.exec(stderr) ?? []
-  expect(Number(chance)).toBeCloseTo(Math.log(60), 3)
-  expect(Math.abs(Number(loss) - Number(chance))).toBeLessThan(0.5)
-
-  const base = join(cwd, 'base')
-  expect((await readdir(base)).sort()).toEqual(['config.json', 'model.safetensors', 'tokenizer.json'])
-  expect(await readJson(join(base, 'config.json'))).toMatchObject({ model_type: 'bert', vocab_size: 60, hidden_size: 16, num_hidden_layers: 1 })
+test('its folder is like that of any run, and its model loads again with its words', async () => {
+  const files = await filesBelow(whole)
+  expect(files.filter(path => !path.startsWith('checkpoints/'))).toEqual([
+    'config.json', 'metrics.jsonl', 'model/config.json', 'model/model.safetensors', 'model/tokenizer.json',
+    'model/tokenizer_config.json', 'result.json', 'tokenizer.json',
+  ])
+  const base = join(whole, 'model')
+  expect(await readJson(join(base, 'config.json'))).toMatchObject({
+    model_type: 'bert', architectures: ['BertForMaskedLM'], vocab_size: 60, hidden_size: 16, num_hidden_layers: 1,
+    max_position_embeddings: 16, hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1, initializer_range: 0.09,
+  })
   const tokenizer = await loadTokenizer(base)
   expect(tokenizer.decode(tokenizer.encode('A great film').ids)).toContain('great')
   const { logits } = await judged(base, place.reviews)
   expect(logits.every(Number.isFinite)).toBe(true)
-  const args = ['--model', base, '--data', place.reviews, '--tune', 'full', '--max-length', '8', '--dry-run', '--json']
-  const { model } = resultOf<{ model: { parameters: { total: number } } }>(await imdb(args, { cwd, env: place.env }))
-  expect(model.parameters.total).toBeGreaterThan(60 * 16)
 })
 
-test('a rate that overflows ends in one line with status 3, and saves nothing', async () => {
-  const cwd = await place.folder()
-  const data = join(import.meta.dirname, '../data/fixtures/unlabelled')
-  const small = ['--data', data, '--out', 'base', '--vocabulary', '60', '--hidden', '16', '--layers', '1', '--sequence', '8', '--batch-size', '4']
-  await expect(pretrain(cwd, ...small, '--steps', '30', '--lr', '1e30')).rejects.toMatchObject({
-    code: 3, stdout: '',
-    stderr: expect.stringMatching(/^tilegrad: step \d+ is not finite: loss \S+, gradient norm \S+, learning rate \S+; first kernel .+ \(.+; dispatch .+\)$/m),
+describe.concurrent('a run that ends too soon', () => {
+  /** metrics.jsonl without what a clock tells. */
+  const figuresOf = async (run: string): Promise<unknown[]> => (await linesOf(run)).map(line =>
+    ({ ...line, examples_per_second: 0, tokens_per_second: 0, gpu_bytes: 0, wall_seconds: 0 }))
+
+  /** Resumes the run in `cwd`, and sees that it ends as the one that was never stopped. */
+  async function expectSameEnd(cwd: string): Promise<void> {
+    const { status, stderr, stdout } = await pretrain(cwd, '--resume', 'run')
+    expect(status, stderr).toBe(0)
+    expect(stdout).toMatch(/^Resuming after step \d+\.$/m)
+    expect(stdout).not.toContain('Learning')
+    const run = join(cwd, 'run')
+    expect(await figuresOf(run)).toEqual(await figuresOf(whole))
+    for (const file of ['model.safetensors', 'tokenizer.json', 'config.json']) {
+      const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, 'model', file))))
+      expect(ours.equals(theirs), file).toBe(true)
+    }
+  }
+
+  /** Starts a run and sends it a signal once it has come to a checkpoint after its first evaluation. */
+  async function interrupted(cwd: string, signal: NodeJS.Signals): Promise<Ended> {
+    const { child, ended } = begin(cwd, [...LONG, '--checkpoint-every', '0'])
+    const hasEnded = ended.then(() => true)
+    const isThere = async (): Promise<boolean> => (await readdir(join(cwd, 'run/checkpoints')).catch(() => []))
+      .some(name => Number(/^step-(\d+)$/.exec(name)?.[1]) > 20)
+    while (!await isThere()) {
+      const pause = new Promise<false>(done => setTimeout(done, 2, false))
+      if (await Promise.race([hasEnded, pause])) throw new Error(`it ended too soon: ${(await ended).stderr}`)
+    }
+    child.kill(signal)
+    return ended
+  }
+
+  test('killed outright, is resumed to the same bits, but not with another tokenizer', async () => {
+    const cwd = await place.folder()
+    expect(await interrupted(cwd, 'SIGKILL')).toMatchObject({ signal: 'SIGKILL' })
+    expect(await filesBelow(join(cwd, 'run'))).not.toContain('result.json')
+    const path = join(cwd, 'run/tokenizer.json')
+    const kept = await readFile(path, 'utf8')
+    await writeFile(path, kept.replace('"##a"', '"##ä"'))
+    expect(await pretrain(cwd, '--resume', 'run')).toMatchObject({
+      status: 2, stdout: '',
+      stderr: 'tilegrad: run/tokenizer.json changed since run began: put back what was there, or start another run\n',
+    })
+    await writeFile(path, kept)
+    await expectSameEnd(cwd)
   })
-  await expect(pretrain(cwd, ...small, '--steps', '1', '--lr', '1e308')).rejects.toMatchObject({
-    code: 2, stderr: 'tilegrad: --lr takes a number from 1e-30 to 1e30; got "1e308"\n',
+
+  test('stopped by Ctrl-C, says how to resume it, and is resumed to the same bits', async () => {
+    const cwd = await place.folder()
+    const { status, stdout } = await interrupted(cwd, 'SIGINT')
+    expect(status).toBe(130)
+    expect(stdout).toMatch(/^Stopped after step \d+\. To go on: npx node train\/.+\/pretrain\.ts --resume run$/m)
+    await expectSameEnd(cwd)
   })
-  expect(await readdir(cwd)).toEqual([])
 })
 
-test('what it is not given, it asks for in one line', async () => {
+test('a rate that overflows ends in one line with status 3, and saves no model', async () => {
   const cwd = await place.folder()
-  await expect(pretrain(cwd, '--out', 'base')).rejects.toMatchObject({ code: 2, stdout: '', stderr: 'tilegrad: pretrain needs --data FOLDER and --out FOLDER\n' })
+  const { status, stderr } = await pretrain(cwd, ...ARGS, '--steps', '30', '--lr', '1e30')
+  expect(status).toBe(3)
+  const message = /^tilegrad: (step \d+ is not finite): .+; (first kernel .+); (the checkpoint of step 0 in run .+)$/m
+  expect(message.exec(stderr)?.[3]).toBe('the checkpoint of step 0 in run is the last good one')
+  expect(await readdir(join(cwd, 'run'))).toEqual(['checkpoints', 'config.json', 'metrics.jsonl', 'tokenizer.json'])
+})
+
+test('what it cannot use, it says in one line, before it opens a device or writes anything', async () => {
+  const cwd = await place.folder()
+  expect(await pretrain(cwd, '--out', 'base')).toEqual(
+    { status: 2, signal: null, stdout: '', stderr: 'tilegrad: pretrain needs --data FOLDER\n' })
+  const out = ['--json', '--out', join(cwd, 'run')]
+  const cases: readonly (readonly [readonly string[], string])[] = [
+    [['--data', DATA, '--steps', '0'], '--steps takes a whole number of at least 1; got "0"'],
+    [['--data', DATA, '--lr', '1e308'], '--lr takes a number from 1e-30 to 1e30; got "1e308"'],
+    [['--data', DATA, '--lr', '2', '--weight-decay', '1'],
+      '--weight-decay 1 at --lr 2 would turn the signs of weights: lr × weight-decay must be below 1'],
+    [['--data', DATA, '--hidden', '10', '--heads', '3'], '--hidden 10 does not divide into --heads 3'],
+    [['--data', DATA, '--val-split', '24'], '--val-split 24 leaves none of 24 texts to train on'],
+    [['--data', DATA, '--vocabulary', '60', '--sequence', '500'],
+      `no text of ${DATA} has the 498 tokens of a row: a shorter --sequence may help`],
+    [['--data', DATA, '--step', '3'], 'Unknown option --step: did you mean --steps?'],
+  ]
+  const expectRefusal = (args: readonly string[], sentence: string): Promise<void> =>
+    expect(pretrainHere(args)).rejects.toThrow(new UserError(sentence))
+  for (const [args, sentence] of cases) await expectRefusal([...out, ...args], sentence)
   expect(await readdir(cwd)).toEqual([])
+  await expectRefusal(['--resume', whole], `${whole} is finished: see its result.json`)
+  await expectRefusal(['--resume', whole, '--lr', '1'],
+    "--lr cannot be given with --resume, which goes on with the run's own options")
+  await expectRefusal(['--resume', cwd], `${cwd} is no run's folder: it has no config.json`)
 })
