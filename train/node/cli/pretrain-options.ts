@@ -1,12 +1,13 @@
 // The command line of pretraining: one table with every option, what it takes and its default.
 import { UserError } from '../../../engine/errors.ts'
+import { adapterOption } from './adapters.ts'
 import {
   type Given, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, number, oneOf, optional,
   parseTable, text, valued,
 } from './table.ts'
 
 /** How the command is called from a checkout. */
-export const PRETRAIN_COMMAND = 'npx node train/node/jobs/pretrain.ts'
+export const PRETRAIN_COMMAND = 'npm run -s tilegrad -- pretrain'
 
 const groups = {
   'Data and model': {
@@ -59,7 +60,7 @@ const groups = {
     json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
   },
   'The machine': {
-    adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is'),
+    adapter: adapterOption,
     'tune-kernels': valued(
       oneOf('off', 'cached', 'full'), 'cached',
       'cached: go by what was measured on this adapter, and on a GPU measure for 3 seconds more before the first step; '
@@ -68,7 +69,6 @@ const groups = {
   },
   Help: {
     help: flag('print this and stop'),
-    version: flag('print the version and stop'),
   },
 }
 
@@ -77,7 +77,7 @@ export type PretrainOptions = ValuesOf<typeof groups> & Pick<Given, 'given'>
 
 /** What may be given with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
 const resumable: ReadonlySet<string> =
-  new Set(['resume', 'adapter', 'checkpoint-every', 'skip-bad-steps', 'json', 'help', 'version'])
+  new Set(['resume', 'adapter', 'checkpoint-every', 'skip-bad-steps', 'json', 'help'])
 
 /** Reads the arguments after the script's name. Throws a UserError of one line that names the option. */
 export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {

@@ -27,6 +27,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   predict: { says: 'label texts with what was trained', load: async () => (await import('./predict.ts')).predict },
   evaluate: { says: 'score what was trained on labelled texts', load: async () => (await import('./evaluate.ts')).evaluate },
   export: { says: 'write what was trained as a plain model folder', load: async () => (await import('./export.ts')).exportCommand },
+  pretrain: { says: 'make a small base model from texts alone', load: async () => (await import('./pretrain.ts')).pretrain },
   adapters: { says: 'list the WebGPU adapters of this machine', load: async () => (await import('./adapters.ts')).adapters },
   setup: { says: 'see that there is an adapter: fetch one that runs on the CPU if need be', load: async () => setup },
 }

@@ -1,12 +1,10 @@
-#!/usr/bin/env node
-// `node train/node/jobs/pretrain.ts --data FOLDER`: makes a small base model from texts alone. It learns a WordPiece
+// Pretraining: a small base model from texts alone, the job behind `tilegrad pretrain`. It learns a WordPiece
 // vocabulary, then trains a BERT to guess hidden tokens (Devlin et al. 2019). The model that comes with tilegrad was
 // made this way.
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
-import { type Device, UserError, measuring, openDevice, useDevice } from '../../../engine/index.ts'
+import { type Device, UserError, measuring } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
-import { openAdapter } from '../../../engine/node/adapters.ts'
 import {
   type ModelConfig, countParameters, createMaskedModel, initialise, modelTensors, toHubConfig,
 } from '../../../models/index.ts'
@@ -20,20 +18,18 @@ import type { Encoded } from '../../task.ts'
 import { maskedTask } from '../../tasks/masked-lm.ts'
 import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
 import { countWords, learnVocabulary } from '../../wordpiece.ts'
-import { Console, percent } from '../cli/console.ts'
-import { runCommand } from '../cli/main.ts'
-import { print } from '../cli/output.ts'
+import { type Console, percent } from '../cli/console.ts'
 import {
-  PRETRAIN_COMMAND, type PretrainOptions, parsePretrainOptions, pretrainArguments, pretrainHelp,
+  PRETRAIN_COMMAND, type PretrainOptions, parsePretrainOptions, pretrainArguments,
 } from '../cli/pretrain-options.ts'
 import { Progress, showDuration } from '../cli/progress.ts'
 import { shellLine, stopOnSignals } from '../cli/shell.ts'
 import { maskedOptionsOf, packTexts } from '../data/packed.ts'
 import { loadUnlabelled } from '../data/reviews.ts'
 import { median } from '../data/statistics.ts'
+import { openNamed } from '../device.ts'
 import { dependencies, version } from '../package.ts'
-import { Checkpoints } from '../run/checkpoints.ts'
-import { failureOf } from '../run/failures.ts'
+import { checkpointsOf, explained, lossOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
 import { KernelChoices } from '../run/kernels.ts'
 
@@ -123,11 +119,9 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
     throw new UserError(`no text of ${options.data} has ${need}: a shorter --sequence may help`)
   }
 
-  const { adapter, info } = await openAdapter({ name: options.adapter })
-  const device = await openDevice(adapter, info)
-  useDevice(device)
+  const device = await openNamed(options.adapter, false)
   console.say(`${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, `
-    + `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${info.name}`)
+    + `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`)
   const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
   const model = createMaskedModel(configOf(options, tokenizer))
   const trainerOptions: TrainerOptions = {
@@ -150,7 +144,8 @@ function refuseChange({ folder, config }: Run, what: keyof Job['fingerprints'], 
   throw new UserError(`${called} changed since ${folder} began: put back what was there, or start another run`)
 }
 
-async function start(options: PretrainOptions, console: Console): Promise<number> {
+/** A new run. Nothing is written before everything is resolved and checked. Gives the exit status. */
+export async function startPretraining(options: PretrainOptions, console: Console): Promise<number> {
   const progress = new Progress()
   await chooseRunFolder(options.out, 'pretrain')
   const job = await openJob(options, console, progress)
@@ -170,7 +165,8 @@ async function start(options: PretrainOptions, console: Console): Promise<number
   }
 }
 
-async function goOn(folder: string, given: PretrainOptions, console: Console): Promise<number> {
+/** Resumes a run from its last undamaged checkpoint, or from its beginning if there is none. Gives the exit status. */
+export async function resumePretraining(folder: string, given: PretrainOptions, console: Console): Promise<number> {
   const run = await openRun(folder)
   const where = run.path('config.json')
   const { job, arguments: recorded } = run.config
@@ -181,9 +177,16 @@ async function goOn(folder: string, given: PretrainOptions, console: Console): P
   const options = parsePretrainOptions([...recorded.map(String), ...pretrainArguments(given, { omit: ['resume'] })])
   const unlock = await run.lock()
   try {
-    const position = await new Checkpoints(run.path('checkpoints')).latest()
     const progress = new Progress()
+    const checkpoints = checkpointsOf(run)
+    // First of all: a run that can't be resumed says so before it loads anything.
+    await checkpoints.find()
     const resumed = await openJob(options, console, progress, run)
+    const { position, damaged } = await checkpoints.find(resumed.trainer.shapeOf(resumed.rows.train))
+    for (const { step, reason } of damaged) {
+      progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
+    }
+    await checkpoints.discard(damaged.map(({ step }) => step))
     const { adapter: before } = run.config as { adapter?: { name?: unknown, driver?: unknown } }
     const { name, driver } = resumed.device.info
     for (const [old, now] of [[before?.name, name], [before?.driver, driver], [run.config.tilegrad, version]]) {
@@ -205,31 +208,30 @@ async function work(run: Run, job: Job, console: Console, progress: Progress, fr
   // A run that goes on has already taken what its last kept line says.
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
-  const resume = shellLine(PRETRAIN_COMMAND, '--resume', run.folder)
+  const command = (...args: readonly string[]): string => shellLine(PRETRAIN_COMMAND, ...args)
   try {
     await choices.keepIn(run)
-    await writeAtomic(run.path(TOKENIZER), JSON.stringify(tokenizer.json))
+    await run.write(TOKENIZER, JSON.stringify(tokenizer.json))
     await initialise(job.model.parameters(), options.seed)
 
     const stopping = stopOnSignals(() => trainer.stop())
     progress.start('pretrain', options.steps, from?.step ?? 0)
-    const checkpoints = new Checkpoints(run.path('checkpoints'))
     const events = eventsOf(run, job, progress, wallSeconds)
-    const outcome = await trainer.train(rows.train, rows.held, checkpoints, events, from)
+    const outcome = await trainer.train(rows.train, rows.held, checkpointsOf(run), events, from)
     progress.stop()
     if (outcome.kind === 'stopped') {
       // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
-      console.say(`Stopped after step ${outcome.position.step}. To go on: ${resume}`)
+      console.say(`Stopped after step ${outcome.position.step}. Resume with: ${command('--resume', run.folder)}`)
       console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
       return stopping.status
     }
     stopping.end()
 
-    await saveBase(run.path('model'), job.model, tokenizer)
+    await run.writeFolder('model', folder => saveBase(folder, job.model, tokenizer))
     await conclude(run, job, outcome.best, wallSeconds(), console)
     return 0
   } catch (error) {
-    throw await failureOf(error, run, device, resume)
+    throw await explained(await lossOf(error, device) ?? error, run, command)
   } finally {
     progress.stop()
   }
@@ -303,19 +305,3 @@ async function saveBase(folder: string, model: BertForMaskedLM, tokenizer: Token
   const json = { ...toHubConfig(config), architectures: [model.architecture] }
   await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(json, null, 2)}\n`)
 }
-
-/**
- * Runs the command and gives its exit status. Throws a UserError where options or data are wrong, or the machine lacks
- * something.
- */
-export async function pretrain(argv: readonly string[]): Promise<number> {
-  const options = parsePretrainOptions(argv)
-  if (options.help || options.version) {
-    await print(options.help ? pretrainHelp() : `${version}\n`)
-    return 0
-  }
-  const console = new Console(options.json)
-  return options.resume === undefined ? start(options, console) : goOn(options.resume, options, console)
-}
-
-if (import.meta.main) await runCommand(pretrain)

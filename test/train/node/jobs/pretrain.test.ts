@@ -1,4 +1,4 @@
-// `node train/node/jobs/pretrain.ts` as a process: what a run leaves behind, and that one which is killed or stopped
+// `tilegrad pretrain` as a process: what a run leaves behind, and that one which is killed or stopped
 // ends with the same bits when it is resumed.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { readFile, readdir, writeFile } from 'node:fs/promises'
@@ -9,12 +9,12 @@ import { UserError } from '../../../../engine/errors.ts'
 import { currentDevice } from '../../../../engine/node/index.ts'
 import { readJson } from '../../../../models/node/files.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
-import { pretrain as pretrainHere } from '../../../../train/node/jobs/pretrain.ts'
+import { pretrain as pretrainHere } from '../../../../train/node/cli/pretrain.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { judged } from '../../../support/judged.ts'
 import type { Ended } from '../../../support/tiny.ts'
 
-const SCRIPT = fileURLToPath(new URL('../../../../train/node/jobs/pretrain.ts', import.meta.url))
+const SCRIPT = fileURLToPath(new URL('../../../../train/node/cli/tilegrad.ts', import.meta.url))
 /** Two dozen texts of twenty-odd words, of which one stands in the test set too. */
 const DATA = join(import.meta.dirname, '../data/fixtures/unlabelled')
 const STEPS = 60
@@ -41,7 +41,7 @@ interface Result {
 }
 
 function begin(cwd: string, args: readonly string[]): { child: ChildProcess, ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [SCRIPT, ...args], { cwd, env: { ...process.env, ...place.env } })
+  const child = spawn(process.execPath, [SCRIPT, 'pretrain', ...args], { cwd, env: { ...process.env, ...place.env } })
   const said = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => { said[name] += text })
@@ -172,7 +172,7 @@ describe.concurrent('a run that ends too soon', () => {
     const cwd = await place.folder()
     const { status, stdout } = await interrupted(cwd, 'SIGINT')
     expect(status).toBe(130)
-    expect(stdout).toMatch(/^Stopped after step \d+\. To go on: npx node train\/.+\/pretrain\.ts --resume run$/m)
+    expect(stdout).toMatch(/^Stopped after step \d+\. Resume with: npm run -s tilegrad -- pretrain --resume run$/m)
     await expectSameEnd(cwd)
   })
 })
