@@ -1,0 +1,66 @@
+// The commands of `tilegrad`. A command's modules are loaded only when it is called, so
+// that one text is answered without loading what trains and draws.
+import { spawn } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { UserError } from '../../../engine/errors.ts'
+import { version } from '../package.ts'
+import { print } from './output.ts'
+import { nearest } from './table.ts'
+
+type Main = (argv: readonly string[]) => Promise<number>
+
+interface Command {
+  readonly says: string
+  readonly load: () => Promise<Main>
+}
+
+const COMMANDS: Readonly<Record<string, Command>> = {
+  'fine-tune': {
+    says: 'train a model on labelled texts',
+    load: async () => {
+      const { fineTune } = await import('./fine-tune.ts')
+      return argv => fineTune(argv, 'tilegrad')
+    },
+  },
+  predict: { says: 'label texts with what was trained', load: async () => (await import('./predict.ts')).predict },
+  evaluate: { says: 'score what was trained on labelled texts', load: async () => (await import('./evaluate.ts')).evaluate },
+  export: { says: 'write what was trained as a plain model folder', load: async () => (await import('./export.ts')).exportCommand },
+  pretrain: { says: 'make a small base model from texts alone', load: async () => (await import('./pretrain.ts')).pretrain },
+  adapters: { says: 'list the WebGPU adapters of this machine', load: async () => (await import('./adapters.ts')).adapters },
+  setup: { says: 'see that there is an adapter: fetch one that runs on the CPU if need be', load: async () => setup },
+}
+
+/** The set-up is a script of its own, since it must run before there are packages. Gives its exit status. */
+function setup(argv: readonly string[]): Promise<number> {
+  const script = fileURLToPath(new URL('../../../engine/node/setup.ts', import.meta.url))
+  const child = spawn(process.execPath, [script, ...argv], { stdio: 'inherit' })
+  return new Promise((done, failed) => child.once('error', failed).once('exit', status => done(status ?? 1)))
+}
+
+function help(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map(name => name.length))
+  return [
+    'Usage: npm run -s tilegrad -- <command> [options]', '',
+    ...Object.entries(COMMANDS).map(([name, { says }]) => `  ${name.padEnd(width)}  ${says}`), '',
+    '`<command> --help` lists its options; `--version` prints the version.', '',
+  ].join('\n')
+}
+
+/** Runs the command that the arguments name first. Gives its exit status. Throws a UserError where there is no such command. */
+export async function tilegrad([name, ...argv]: readonly string[]): Promise<number> {
+  if (name === '--help' || name === '-h') {
+    await print(help())
+    return 0
+  }
+  if (name === '--version') {
+    await print(`${version}\n`)
+    return 0
+  }
+  const names = Object.keys(COMMANDS)
+  if (name === undefined) throw new UserError(`A command is needed: ${names.join(', ')}; see --help`)
+  if (!names.includes(name)) {
+    const meant = nearest(name, names)
+    throw new UserError(`Unknown command ${JSON.stringify(name)}: ${meant ? `did you mean ${meant}?` : `there are ${names.join(', ')}`}`)
+  }
+  return (await COMMANDS[name].load())(argv)
+}
