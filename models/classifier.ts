@@ -23,7 +23,7 @@ export const textOf = (input: TextInput): string =>
 export interface Calibration {
   /** Logits are divided by it before they become probabilities; 1 when left out. */
   readonly temperature?: number
-  /** The probability from which the second of two classes, or a label, is given; ½ for all when left out. */
+  /** The probability above which the second of two classes, or a label, is given; ½ for all when left out. */
   readonly thresholds?: readonly number[]
 }
 
@@ -158,13 +158,13 @@ export class TextClassifier {
     if (problem === 'multi_label_classification') {
       const probabilities = scaled.map(sigmoid)
       return {
-        kind: 'labels', labels: labels.filter((_, i) => probabilities[i] >= (thresholds?.[i] ?? 0.5)),
+        kind: 'labels', labels: labels.filter((_, i) => probabilities[i] > (thresholds?.[i] ?? 0.5)),
         probabilities: named(labels, probabilities),
       }
     }
     if (problem === 'single_label_classification') {
       const probabilities = softmax(scaled)
-      const best = thresholds && labels.length === 2 ? Number(probabilities[1] >= thresholds[1]) : largest(probabilities)
+      const best = thresholds && labels.length === 2 ? Number(probabilities[1] > thresholds[1]) : largest(probabilities)
       return { kind: 'label', label: labels[best], probability: probabilities[best], probabilities: named(labels, probabilities) }
     }
     const words = placedWords(input)

@@ -37,6 +37,8 @@ export interface TaskPlan {
   readonly labels: readonly string[]
   /** How the data spells them, in the same order, where `--labels` gave other names. */
   readonly spelled?: readonly string[]
+  /** What else people write for these names, such as `neg` for `negative`. */
+  readonly spellings?: (label: string | number | boolean) => string | undefined
   /** Where the names come from. */
   readonly namedBy: 'file' | 'option' | 'model' | 'data'
   /** Why it is this task, in a few words. */
@@ -166,8 +168,9 @@ export type Target = number | ArrayLike<number>
  * word, which −100 stands for where there is none.
  * @throws UserError where a label is none of the plan's
  */
-export function targetOf({ label, where }: Labelled, { task, labels, spelled }: TaskPlan): Target {
-  const numberOf = (one: string | number | boolean): number => {
+export function targetOf({ label, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {
+  const numberOf = (given: string | number | boolean): number => {
+    const one = spellings?.(given) ?? given
     const place = spelled && spelled.includes(nameOf(one)) ? spelled.indexOf(nameOf(one)) : placeOf(nameOf(one), labels)
     if (place === undefined) throw new UserError(`${where}: the label ${JSON.stringify(one)} is none of ${(spelled ?? labels).join(', ')}`)
     return place

@@ -5,6 +5,7 @@ import { parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import { decoderFor } from '../../data/bytes.ts'
 import { SCHEDULES } from '../../schedules.ts'
+import { TASK_NAMES } from '../../tasks/infer.ts'
 import {
   type Given, type Kind, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional, parseTable, text, valued,
 } from './table.ts'
@@ -22,6 +23,13 @@ const targets: Kind<string> = {
       return undefined
     }
   },
+}
+
+/** `balanced`, or a list of numbers. */
+const classWeights: Kind<string> = {
+  shown: 'balanced|A,B,…',
+  expects: 'balanced, or a number of at least 0 for each class, separated by commas',
+  read: (value) => (value === 'balanced' || value.split(',').every((part) => /^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part)) ? value : undefined),
 }
 
 /** A label of the Encoding Standard. */
@@ -77,7 +85,18 @@ const optionsOf = (preset: Preset) => ({
       'pretrained',
       'random: the architecture of --model with fresh weights',
     ),
+    task: optional(
+      oneOf(...TASK_NAMES),
+      'one label a text, several at once, a number, or a label a word',
+      'what the labels look like',
+    ),
+    labels: optional(
+      text('A,B,…', 'names separated by commas'),
+      'names of the classes, in the order of their numbers',
+      "the file's own, else the model's where they fit, else the labels themselves, sorted",
+    ),
     'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
+    'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', 'sentence2, hypothesis or the like, beside its first'),
     'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
     encoding: optional(encoding, 'what text files are written in, such as windows-1252 or utf-16le', 'UTF-8, or as a byte order mark says'),
     'skip-bad-rows': flag('leave out rows that cannot be used (no text, no label, not UTF-8), and say how many'),
@@ -136,7 +155,21 @@ const optionsOf = (preset: Preset) => ({
     ),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; none on biases and norms'),
     epochs: valued(count(1), 3, 'passes over the training examples'),
+    'class-weights': optional(classWeights, 'weights of the classes in the loss', 'all the same'),
+    'label-smoothing': valued(
+      number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
+      0,
+      'share of each target that is spread over all classes',
+    ),
+    'evaluate-every': optional(count(1), 'steps between evaluations on the validation set', 'an epoch'),
+    patience: optional(count(1), 'stop after so many evaluations in a row that are not better', 'never'),
+    'best-metric': optional(
+      text('NAME', 'the name of a metric'),
+      'what the best evaluation is best at: loss, or a metric of the task such as accuracy, f1_macro, spearman',
+      'accuracy; for labels f1_micro, for numbers mse, for words f1',
+    ),
     'batch-size': valued(count(1), 16, 'examples a batch'),
+    'batch-tokens': optional(count(16), 'tokens a batch, padding included, in place of --batch-size: short texts make larger batches', 'off'),
     accumulate: valued(count(1), 1, 'batches an optimizer step'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'skip-bad-steps': valued(

@@ -1,5 +1,6 @@
 // What a set of examples is, and how long its texts are, told as pandas tells it: `series.str.len().describe()`.
-import type { Example } from './examples.ts'
+import type { TaskPlan } from '../../tasks/infer.ts'
+import type { Example } from './labelled.ts'
 
 /** The figures of pandas' `describe()`, under its names. Lengths are in characters (Unicode code points). */
 export interface TextStatistics {
@@ -53,18 +54,34 @@ export function textStatistics(texts: Iterable<string>): TextStatistics {
 /** What a set of examples is. */
 export interface SetFacts {
   readonly rows: number
-  /** Rows of class 1. */
-  readonly positive: number
+  /** Rows of class 1, of two classes. */
+  readonly positive?: number
+  /** How often each class is given, by its name; of labels of words, to how many words. Not for numbers. */
+  readonly classes?: Readonly<Record<string, number>>
   /** In characters. */
   readonly text_length: TextStatistics
 }
 
-export function factsOf(examples: readonly Example[]): SetFacts {
+export function factsOf(examples: readonly Example[], plan: TaskPlan): SetFacts {
+  const counts = countsOf(examples, plan)
   return {
     rows: examples.length,
-    positive: examples.filter(({ label }) => label === 1).length,
+    ...plan.task === 'classes' && counts?.length === 2 && { positive: counts[1] },
+    ...counts && { classes: Object.fromEntries(plan.labels.map((name, i) => [name, counts[i]])) },
     text_length: textStatistics(examples.map(({ text }) => text)),
   }
+}
+
+/** How often each class is given; undefined for numbers. */
+export function countsOf(examples: readonly Example[], { task, labels }: TaskPlan): number[] | undefined {
+  if (task === 'regression') return undefined
+  const counts = new Array<number>(labels.length).fill(0)
+  for (const { target } of examples) {
+    if (typeof target === 'number') counts[target]++
+    else if (task === 'labels') for (let i = 0; i < labels.length; i++) counts[i] += target[i]
+    else for (let i = 0; i < target.length; i++) if (target[i] >= 0) counts[target[i]]++
+  }
+  return counts
 }
 
 /** The middle one of those that are finite: steady where a first step that compiles pipelines is not. */

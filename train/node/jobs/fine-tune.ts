@@ -1,22 +1,28 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type AdapterInfo, type Device, DeviceLost, NonFinite, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
-import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type SequenceClassifier } from '../../../models/index.ts'
+import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type Classifier } from '../../../models/index.ts'
+import { ANSWERS_FILE, type Answers, answersJson } from '../../../models/answers.ts'
+import { type Prediction, type TextInput, TextClassifier } from '../../../models/classifier.ts'
 import { saveModel } from '../../../models/node/model.ts'
 import { saveAdapter } from '../../../models/node/peft.ts'
-import { codeOf, exists, openWeights } from '../../../models/node/files.ts'
+import { codeOf, exists, openWeights, writeAtomic } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import type { Position } from '../../checkpoint-store.ts'
 import { Checkpoints } from '../run/checkpoints.ts'
 import { type Console, percent as percentage, table } from '../cli/console.ts'
-import type { Encoded } from '../../task.ts'
-import { classesTask } from '../../tasks/classes.ts'
-import type { Example } from '../data/examples.ts'
+import type { Encoded, ExampleOutput } from '../../task.ts'
+import { PROBLEM_OF } from '../../tasks/index.ts'
+import type { Target, TaskName } from '../../tasks/infer.ts'
+import { type Reading, resultsOf } from '../../tasks/results.ts'
+import { encodeAll } from '../data/encode.ts'
+import type { Example } from '../data/labelled.ts'
 import { type SetFacts, factsOf, median } from '../data/statistics.ts'
 import {
-  BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, openData, openModel, repeatable, tokenise,
+  BUNDLED, type Data, REAL, type OpenedModel, buildModel, checkWeights, fetchWeights, fillModel, namesOf, openData, openModel, repeatable,
+  taskOf, withLabels,
 } from './job.ts'
 import { type Fingerprints, fingerprintsOf } from '../run/fingerprint.ts'
 import { type Options, type Preset, parseOptions } from '../cli/options.ts'
@@ -29,8 +35,8 @@ import type { TextSets } from '../../shapes.ts'
 import { type StopRequest, command, stopOnSignals } from '../cli/shell.ts'
 import { KernelChoices } from '../run/kernels.ts'
 import type { ReportParts } from '../report/write.ts'
-import { ConfusionMatrix, predictions } from '../../metrics/confusion.ts'
-import { softmax } from '../../metrics/probabilities.ts'
+import { calibrate, calibrationErrors } from '../../calibrate.ts'
+import { type MetricInfo, metricNamed, metricsOf, showFigure, summarise } from '../../metrics/summary.ts'
 import { type Evaluation, Trainer, type TrainerEvents } from '../../trainer.ts'
 
 /** Sentences that every run classifies in the end, to see the model at work. */
@@ -63,8 +69,8 @@ interface Job {
   readonly facts: { readonly train: SetFacts, readonly test: SetFacts }
   readonly opened: OpenedModel
   readonly fingerprints: Fingerprints
-  readonly model: SequenceClassifier
-  readonly trainer: Trainer<number>
+  readonly model: Classifier
+  readonly trainer: Trainer<Target>
   readonly choices: KernelChoices
   readonly parameters: { readonly total: number, readonly trainable: number, readonly percent: number }
 }
@@ -74,9 +80,9 @@ interface Prepared extends Job {
   readonly plan: PlanSummary
 }
 
-async function openJob(given: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
+async function openJob(asked: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
   const device = await currentDevice()
-  const choices = await KernelChoices.begin(given.tuneKernels, device.info, version, run)
+  const choices = await KernelChoices.begin(asked.tuneKernels, device.info, version, run)
   let fetching: string | undefined
   const download = (file: string, done: number, total: number): void => {
     if (file === fetching) progress.update(done)
@@ -84,27 +90,62 @@ async function openJob(given: Options, console: Console, progress: Progress, ver
     fetching = file
   }
   // What takes long, and the largest download above all, comes after all that may fail at once.
-  const described = await openModel(given, download, commitOf(run, 'model', given.model))
-  // openModel has refused a length that was asked for and that the model does not take.
-  const options = { ...given, maxLength: Math.min(given.maxLength, described.config.maxPositions) }
-  const model = buildModel(options, described.config)
-  if (await exists(described.name)) await checkWeights(model, described.folder)
-  const data = await openData(options, download, commitOf(run, 'data', options.data))
-  const opened = await fetchWeights(described, download)
+  const described = await openModel(asked, download, commitOf(run, 'model', asked.model))
+  // The default follows the model; what is asked for must fit.
+  const options = { ...asked, maxLength: Math.min(asked.maxLength, described.config.maxPositions) }
+  if (await exists(described.name)) await checkWeights(buildModel(options, described.config, 'classes'), described.folder)
+  const data = await openData(options, download, namesOf(described.config), commitOf(run, 'data', options.data))
+  const opened = withLabels(await fetchWeights(described, download), data.plan)
+  const model = buildModel(options, opened.config, data.plan.task)
   await checkWeights(model, opened.folder)
+  checkMetric(options, data)
   progress.stop()
   const fingerprints = await fingerprintsOf(data, opened)
   if (run) refuseChanges(run, fingerprints, data, opened)
-  const facts = { train: factsOf(data.all), test: factsOf(data.test) }
+  const facts = { train: factsOf(data.all, data.plan), test: factsOf(data.test, data.plan) }
   const parameters = countParameters(model)
 
   console.say(`Data: ${data.source}`)
+  console.say(taskText(data, facts.train))
   console.say(dataTable(facts, data))
   console.say(`\nModel: ${opened.name} (${opened.folder ? 'pretrained' : 'fresh weights'}), tuning: ${options.tune}`)
   console.say(`${summaryText(model)}\n`)
 
-  const trainer = await Trainer.over(model, classesTask(), { ...options, padId: opened.tokenizer.padId })
+  const trainer = await trainerOf({ options, data, opened, model })
   return { options, device, data, facts, opened, fingerprints, model, trainer, parameters, choices }
+}
+
+const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data' | 'opened' | 'model'>): Promise<Trainer<Target>> =>
+  Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
+
+/** Throws a UserError on a metric that the task does not have. */
+function checkMetric({ bestMetric }: Options, { plan: { task, labels } }: Data): void {
+  if (bestMetric !== undefined && bestMetric !== 'loss') metricNamed(task, labels.length, bestMetric)
+}
+
+const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
+  classes: 'one label a text', labels: 'several labels at once', regression: 'a number a text', tokens: 'a label a word',
+}
+/** Classes that are listed by name. */
+const LISTED = 12
+/** A class with less than this share of an even one is too rare to be learnt without a word. */
+const RARE = 0.25
+
+/** What was understood of the labels: the task, and its classes with their counts. */
+function taskText({ plan: { task, labels, why, namedBy } }: Data, { rows, classes }: SetFacts): string {
+  const head = `Task: ${TASK_TEXTS[task]} (${why})`
+  if (!classes) return head
+  const shown = labels.slice(0, LISTED).map(name => `${name} ${count(classes[name])}`)
+  const more = labels.length > LISTED ? `, and ${labels.length - LISTED} more` : ''
+  const from = { file: 'the file', option: '--labels', model: 'the model', data: 'the data' }[namedBy]
+  const lines = [head, `Classes, named by ${from}: ${shown.join(', ')}${more}`]
+  const least = Math.min(...Object.values(classes))
+  if (task === 'classes' && least < RARE * rows / labels.length) {
+    const rare = labels.find(name => classes[name] === least)
+    lines.push(`Only ${percent(least / rows)} of the training texts are ${rare}: accuracy says little of it. --class-weights balanced weighs classes alike, `
+      + 'and --best-metric f1_macro judges by all of them.')
+  }
+  return lines.join('\n')
 }
 
 /** Ends all measuring, plans a step of the longest batch and shows what it costs. */
@@ -118,16 +159,20 @@ async function planStep(job: Job, console: Console): Promise<Prepared> {
 }
 
 /** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
-async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<number>]> {
+async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
   const { options, data, device, trainer, opened: { tokenizer } } = job
-  const tokenised = async (what: string, examples: readonly Example[]): Promise<Encoded<number>[]> => {
+  const tokenised = async (what: string, examples: readonly Example[]): Promise<Encoded<Target>[]> => {
     progress.start(`tokenise ${what}`, examples.length)
-    const result = await tokenise(examples, tokenizer, options.maxLength, done => progress.update(done))
+    const result = await encodeAll(examples, tokenizer, options, done => progress.update(done))
     progress.stop()
     return result
   }
   const texts = {
     train: await tokenised('train', data.train), validation: await tokenised('validation', data.validation), test: await tokenised('test', data.test),
+  }
+  const cut = texts.train.filter(({ ids }) => ids.length >= options.maxLength).length
+  if (cut > 0) {
+    console.say(`${count(cut)} of ${count(texts.train.length)} training texts (${percent(cut / texts.train.length)}) fill ${options.maxLength} tokens; what is beyond is cut.\n`)
   }
   await trainer.prepare(texts, () => measuring(device.traits) !== undefined)
   return [await planStep(job, console), texts]
@@ -145,26 +190,29 @@ function refuseChanges({ folder, config }: Run, now: Fingerprints, data: Data, o
   const { fingerprints: before = {} } = config as { fingerprints?: Partial<Fingerprints> }
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
   if (!changed) return
-  const what = changed === 'data' ? `the reviews in ${data.source}` : `the model ${opened.name}, or its tokenizer,`
+  const what = changed === 'data' ? `the data in ${data.source}` : `the model ${opened.name}, or its tokenizer,`
   throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
 }
 
 function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
   const columns = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
-  const row = (name: string, { rows, positive, text_length }: SetFacts): string[] =>
-    [name, count(rows), percent(positive / rows), ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0))]
+  const withShare = facts.train.positive !== undefined
+  const row = (name: string, { rows, positive = 0, text_length }: SetFacts): string[] => [
+    name, count(rows), ...withShare ? [percent(positive / rows)] : [],
+    ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0)),
+  ]
   return table([
-    ['set', 'reviews', 'positive', ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
+    ['set', 'texts', ...withShare ? [data.plan.labels[1]] : [], ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
     row('train', facts.train),
     row('test', facts.test),
-  ]) + `\n${count(data.validation.length)} of the training reviews are held out for validation; lengths are in characters.`
+  ]) + `\n${count(data.validation.length)} texts are held out for validation; lengths are in characters.`
 }
 
 function overview({ device, opened, parameters, facts, plan, data }: Prepared): Record<string, unknown> {
   return {
     adapter: describeAdapter(device.info),
     model: { name: opened.name, family: opened.config.family, parameters },
-    data: { ...facts, unlabelled: data.unlabelled },
+    data: { ...facts, unlabelled: data.unlabelled, columns: data.columns, task: data.plan.task, labels: data.plan.labels },
     plan: {
       dispatches: plan.dispatches, pipelines: plan.pipelines, peak_bytes: plan.peakBytes,
       unfused_dispatches: plan.unfused, scratch_bytes: plan.scratchBytes, live_bytes: plan.liveBytes,
@@ -253,7 +301,7 @@ const checkpointsOf = (run: Run): Checkpoints => new Checkpoints(run.path('check
 /** What an attempt to train needs beside what is trained. */
 interface Attempt {
   readonly run: Run
-  readonly texts: TextSets<number>
+  readonly texts: TextSets<Target>
   readonly console: Console
   readonly progress: Progress
   readonly version: string
@@ -268,7 +316,7 @@ interface Attempt {
  * checkpoint, to the same bits, up to `MOST_LOSSES` times without a new checkpoint between.
  */
 async function runTraining(
-  run: Run, first: Prepared, texts: TextSets<number>, console: Console, progress: Progress, version: string, from?: Position,
+  run: Run, first: Prepared, texts: TextSets<Target>, console: Console, progress: Progress, version: string, from?: Position,
 ): Promise<number> {
   let prepared = first
   let position = from
@@ -304,7 +352,7 @@ async function runTraining(
 
 /** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost where there is none. */
 async function rebuild(job: Prepared, run: Run, attempt: number, version: string): Promise<Prepared> {
-  const { options, opened, device: { info: before } } = job
+  const { options, data, opened, device: { info: before } } = job
   // A driver that restarts needs a moment, and more of them where that was not enough.
   await sleep(attempt * REOPEN_MS)
   const device = await openNamed(options.adapter, options.profile).catch((error: unknown) => {
@@ -316,8 +364,8 @@ async function rebuild(job: Prepared, run: Run, attempt: number, version: string
   }
   const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
   choices.settle()
-  const model = buildModel(options, opened.config)
-  const trainer = await Trainer.over(model, classesTask(), { ...options, padId: opened.tokenizer.padId })
+  const model = buildModel(options, opened.config, data.plan.task)
+  const trainer = await trainerOf({ options, data, opened, model })
   return { ...job, device, choices, model, trainer }
 }
 
@@ -342,8 +390,10 @@ async function train(prepared: Prepared, { run, texts, console, progress, versio
   if (opened.folder && heads.length > 0 && !from) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
 
   const total = trainer.totalSteps(train)
-  const show = (label: string, { figures: { accuracy = 0 }, loss }: Evaluation): void =>
-    progress.note(`${label}: accuracy ${percent(accuracy)}, loss ${loss.toFixed(4)}`)
+  const { task, labels } = data.plan
+  const metric = mainMetric(options, data)
+  const show = (label: string, { figures, loss }: Evaluation): void =>
+    progress.note(`${label}: ${metric.title} ${showFigure(metric, figures[metric.name])}, loss ${loss.toFixed(4)}`)
   let validating = false
   const events: TrainerEvents = {
     onStep: metrics => {
@@ -363,8 +413,9 @@ async function train(prepared: Prepared, { run, texts, console, progress, versio
     onEvaluation: (epoch, step, evaluation, best) => {
       validating = false
       progress.start('train', total, step)
-      run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, accuracy: evaluation.figures.accuracy ?? null, wall_seconds: wallSeconds() })
-      show(epoch === 0 ? 'validation before training' : `validation after epoch ${epoch}${best ? ' (best so far)' : ''}`, evaluation)
+      run.appendMetrics({ step, epoch, split: 'validation', loss: evaluation.loss, ...nullable(evaluation.figures), wall_seconds: wallSeconds() })
+      const when = options.evaluateEvery === undefined ? `epoch ${epoch}` : `step ${step}`
+      show(epoch === 0 ? 'validation before training' : `validation after ${when}${best ? ' (best so far)' : ''}`, evaluation)
     },
     onCheckpoint: () => run.flushMetrics(),
     onProfile: async (kernels, { rows, sequence }) => {
@@ -385,36 +436,53 @@ async function train(prepared: Prepared, { run, texts, console, progress, versio
   }
   stopping.end()
 
-  progress.start('test', test.length)
-  const tested = await trainer.evaluate(test, { onEvaluationProgress: done => progress.update(done) }, 'the test')
-  progress.stop()
-  const sentences = await tokenise(SENTENCES.map(text => ({ text, label: 0 as const })), opened.tokenizer, options.maxLength)
-  const said = await trainer.evaluate(sentences, {}, 'the example sentences')
-  await saveTrained(run, prepared)
+  if (outcome.early) progress.note(`Stopped early: ${options.patience} evaluations in a row were not better than the best.`)
+  const evaluated = async (what: string, examples: readonly Encoded<Target>[]): Promise<[Evaluation, ExampleOutput<Target>[]]> => {
+    progress.start(what, examples.length)
+    const evaluation = await trainer.evaluate(examples, { onEvaluationProgress: done => progress.update(done) }, `the ${what}`)
+    progress.stop()
+    return [evaluation, examples.map(({ target }, i) => ({ target, output: evaluation.outputs[i] }))]
+  }
+  const isCalibrated = validation.length > 0 && (task === 'classes' || task === 'labels')
+  const reading = isCalibrated ? calibrate(task, labels, (await evaluated('calibration', validation))[1]) : {}
+  const [tested, outputs] = await evaluated('test', test)
+  const examples = [...examplesOf(data)]
+  const classifier = new TextClassifier(model, opened.tokenizer, { ...answersOf(data, options, reading), batchSize: options.batchSize })
+  const said = await classifier.classify(examples)
+  await saveTrained(run, prepared, answersOf(data, options, reading))
   const steps = run.readMetrics().filter(line => line.split === undefined)
   const examplesPerSecond = median(steps.map(line => Number(line.examples_per_second))) ?? 0
-  const probabilities = Array.from(tested.outputs, logits => Array.from(softmax(logits, logits.length)))
-  const confusion = confusionOf(test, probabilities)
-  const { accuracy } = confusion
+  const results = resultsOf(task, labels, outputs)
+  const summary = summarise(results)
+  const accuracy = summary.metrics.accuracy ?? null
+  const errors = isCalibrated ? calibrationErrors(task, labels, outputs, reading) : undefined
   const result = {
-    val_accuracy: outcome.best?.score ?? null, val_loss: outcome.best?.loss ?? null, best_epoch: outcome.best?.epoch ?? null,
+    val_accuracy: metric.name === 'accuracy' ? outcome.best?.score ?? null : null,
+    val_score: outcome.best?.score ?? null, best_metric: metric.name, val_loss: outcome.best?.loss ?? null,
+    best_epoch: outcome.best?.epoch ?? null, best_step: outcome.best?.step ?? null, stopped_early: outcome.early,
     test_accuracy: accuracy, test_loss: tested.loss, loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
-    f1: confusion.scores().f1, parameters: prepared.parameters, steps: steps.length,
+    ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },
+    task, test_metrics: nullable(summary.metrics), test_classes: summary.classes.map(nullable),
+    ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },
+    parameters: prepared.parameters, steps: steps.length,
     skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
     examples_per_second: examplesPerSecond, wall_seconds: wallSeconds(),
     plan_peak_bytes: prepared.plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
     adapter: device.info.name, tilegrad: version,
   }
   await run.writeResult(result)
-  const hasReport = await reported(run, { result, confusion: confusion.rows, probabilities, test: data.test, data, exact: !prepared.choices.measured })
-
-  console.say(`\nHeld-out accuracy: ${percent(accuracy)} of ${count(test.length)} reviews that training never saw`
-    + ` (loss ${tested.loss.toFixed(4)}, F1 ${result.f1.toFixed(4)})`)
-  console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
-  SENTENCES.forEach((text, i) => {
-    const [, positive] = softmax(said.outputs[i], said.outputs[i].length)
-    console.say(`${positive >= 0.5 ? 'positive' : 'negative'} (${percent(Math.max(positive, 1 - positive))}): ${text}`)
+  const probabilities = results.kind === 'classes' ? test.map((_, row) =>
+    Array.from({ length: labels.length }, (_, i) => results.probabilities[row * labels.length + i])) : []
+  const hasReport = await reported(run, {
+    result, confusion: summary.confusion ?? [], probabilities, test: data.test, data, exact: !prepared.choices.measured,
   })
+
+  const main = metricsOf(task, labels.length)[0]
+  const f1 = summary.metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${summary.metrics.f1.toFixed(4)}`
+  console.say(`\nHeld-out ${main.title}: ${showFigure(main, summary.metrics[main.name])} of ${count(test.length)} texts that training never saw`
+    + ` (loss ${tested.loss.toFixed(4)}${f1})`)
+  console.say(`${showDuration(result.wall_seconds)}, ${examplesPerSecond.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
+  examples.forEach((example, i) => console.say(answerLine(example, said[i])))
   if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
   if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
   console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
@@ -444,23 +512,53 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
   }
 }
 
-function confusionOf(test: readonly Encoded<number>[], probabilities: readonly (readonly number[])[]): ConfusionMatrix {
-  const classes = probabilities[0].length
-  const confusion = new ConfusionMatrix(classes)
-  confusion.add(test.map(({ target }) => target), predictions(probabilities.flat(), classes))
-  return confusion
+/** The metric by which evaluations of a run are compared. */
+function mainMetric({ bestMetric }: Options, { plan: { task, labels } }: Data): MetricInfo {
+  if (bestMetric === 'loss') return { name: 'loss', title: 'loss', better: 'smaller', shown: 'decimal' }
+  return bestMetric === undefined ? metricsOf(task, labels.length)[0] : metricNamed(task, labels.length, bestMetric)
+}
+
+/** Figures for a file: null for what is not defined. */
+const nullable = (figures: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, value === undefined ? null : value as unknown]))
+
+/** What is kept beside the weights, to answer with. */
+function answersOf({ plan: { task, labels } }: Data, { maxLength }: Options, reading: Reading): Answers {
+  return { problem: PROBLEM_OF[task], labels, maxLength, ...reading }
+}
+
+/** Two texts that the model is shown at work on: for reviews two plain ones, else the first of the test set. */
+function examplesOf({ plan: { task, labels }, test }: Data): readonly TextInput[] {
+  if (task === 'classes' && labels.join() === 'negative,positive' && test[0].pair === undefined) return SENTENCES
+  return test.slice(0, 2).map(({ text, pair }) => (pair === undefined ? text : { text, pair }))
+}
+
+function answerLine(input: TextInput, answer: Prediction): string {
+  const text = typeof input === 'string' ? input : `${input.text} | ${input.pair}`
+  switch (answer.kind) {
+    case 'label': return `${answer.label} (${percent(answer.probability)}): ${text}`
+    case 'labels': return `${answer.labels.join(', ') || 'none'}: ${text}`
+    case 'number': return `${answer.value.toFixed(3)}: ${text}`
+    case 'words': return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${label}]`)).join(' ')
+  }
 }
 
 /** Writes the adapter, with its base where that is nowhere else, and then the whole model where that is asked for. */
-async function saveTrained(run: Run, { options, model, opened }: Prepared): Promise<void> {
+async function saveTrained(run: Run, { options, model, opened }: Prepared, answers: Answers): Promise<void> {
+  const saveAnswers = (folder: string): Promise<void> =>
+    writeAtomic(join(folder, ANSWERS_FILE), `${JSON.stringify(answersJson(answers), null, 2)}\n`)
   const save = (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => run.writeFolder(name, async path => {
     await saveModel(path, model, tensors)
     await saveTokenizer(path, opened.tokenizer, model.config)
+    await saveAnswers(path)
   })
   if (options.tune === 'lora') {
     if (opened.folder === undefined) await save('base', baseTensors(model, originOf(model, undefined, options.seed)))
     const [base, revision] = await baseOf(run, opened)
-    await run.writeFolder('adapter', path => saveAdapter(path, model, base, revision))
+    await run.writeFolder('adapter', async path => {
+      await saveAdapter(path, model, base, revision)
+      await saveAnswers(path)
+    })
     if (!options.merge) return
   }
   // Only what the GPU has rounded is read again from where it came from.

@@ -4,16 +4,22 @@ import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
 import {
-  type ModelConfig, type SequenceClassifier,
-  createModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning,
+  type Classifier, type ModelConfig,
+  createModel, createTokenModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning,
 } from '../../../models/index.ts'
 import { exists, openWeights, readJson } from '../../../models/node/files.ts'
 import { resolveDataset, resolveModel, whyOutOfReach } from '../../../models/node/hub.ts'
 import { loadTokenizer } from '../../../models/node/tokenizer.ts'
+import { isGeneric } from '../../../models/answers.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
-import type { Encoded } from '../../task.ts'
-import { type Example, balancedSample, splitValidation } from '../data/examples.ts'
-import { type Reviews, loadReviews } from '../data/reviews.ts'
+import { classWeights } from '../../class-weights.ts'
+import { balancedSample, setAside } from '../../strata.ts'
+import type { Task } from '../../task.ts'
+import { createTask } from '../../tasks/index.ts'
+import type { Target, TaskName, TaskPlan } from '../../tasks/infer.ts'
+import { parseLabel } from '../data/examples.ts'
+import { countsOf } from '../data/statistics.ts'
+import { type Example, type LabelledData, loadLabelled, requireClasses, strataOf, stratumOf } from '../data/labelled.ts'
 import { type Options, toArguments } from '../cli/options.ts'
 import { isOnDisk } from './named.ts'
 import { stream } from '../../random.ts'
@@ -89,8 +95,11 @@ export async function checkPaths({ data, model, tokenizer, init }: Options): Pro
 
 export type Progress = (what: string, done: number, total: number) => void
 
-/** The reviews of a run. */
+/** The examples of a run. */
 export interface Data {
+  /** The task, and what its classes are called. */
+  readonly plan: TaskPlan
+  readonly columns: LabelledData['columns']
   readonly train: readonly Example[]
   readonly validation: readonly Example[]
   readonly test: readonly Example[]
@@ -107,30 +116,61 @@ export interface Data {
 /** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
 const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
 
-/** Loads the reviews (of a commit, where a run goes on), draws what was asked for, takes validation aside. */
-export async function openData(options: Options, progress: Progress, revision?: string): Promise<Data> {
-  const { data, seed, limitTrain, limitTest, valSplit, textColumn, labelColumn, encoding, skipBadRows, minusOne } = options
-  if (data === undefined) throw new UserError('--data is missing')
-  const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
-  const reviews: Reviews = await loadReviews(folder, seed, { textColumn, labelColumn, encoding, skipBadRows, minusOne })
-  const all = limitTrain === undefined ? reviews.train : sampleOf('limit-train', reviews.train, limitTrain, seed)
-  const test = limitTest === undefined ? reviews.test : sampleOf('limit-test', reviews.test, limitTest, seed)
-  const { train, validation } = splitValidation(all, valSplit, stream(seed, 'validation'))
-  if (train.every(({ label }) => label === train[0]?.label)) {
-    throw new UserError(`${reviews.source} leaves only ${train[0]?.label === 1 ? 'positive' : 'negative'} reviews to train on; both classes are needed`)
-  }
-  const { unlabelled } = reviews
-  const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
-  const source = unlabelled === 0 ? reviews.source : `${reviews.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
-  return { train, validation, test, all, source, unlabelled, commit }
+/** How people write the two classes of reviews where a file gives them no names. */
+const SENTIMENTS = ['negative', 'positive'] as const
+function sentimentOf(label: string | number | boolean): string | undefined {
+  const found = parseLabel(label)
+  return found === 0 || found === 1 ? SENTIMENTS[found] : undefined
 }
 
-function sampleOf(option: string, examples: readonly Example[], count: number, seed: number): Example[] {
+/**
+ * Loads the examples (of a commit, where a run is resumed), draws what was asked for, takes validation aside. `model` are
+ * the classes that the base model has names for.
+ */
+export async function openData(options: Options, progress: Progress, model?: readonly string[], revision?: string): Promise<Data> {
+  const { data, seed, limitTrain, limitTest, valSplit, task, labels, textColumn, pairColumn, labelColumn, encoding, skipBadRows, minusOne } = options
+  if (data === undefined) throw new UserError('--data is missing')
+  const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
+  const given = labels?.split(',').map(name => name.trim())
+  const loaded = await loadLabelled(folder, {
+    seed, task, given, model, textColumn, pairColumn, labelColumn, encoding, skipBadRows, minusOne, spellings: sentimentOf,
+  })
+  const { plan, columns, unlabelled } = loaded
+  const sample = (option: 'limit-train' | 'limit-test', examples: readonly Example[], count: number | undefined): readonly Example[] =>
+    (count === undefined ? examples : sampleOf(option, examples, count, seed, plan))
+  const all = sample('limit-train', loaded.train, limitTrain)
+  const test = sample('limit-test', loaded.test, limitTest)
+  const { rest: train, aside } = loaded.validation
+    ? { rest: all, aside: loaded.validation } : setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan))
+  requireClasses(train, plan, loaded.source)
+  const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
+  const source = unlabelled === 0 ? loaded.source : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
+  return { plan, columns, train, validation: aside, test, all, source, unlabelled, commit }
+}
+
+function sampleOf(option: string, examples: readonly Example[], count: number, seed: number, plan: TaskPlan): Example[] {
+  const names = plan.task === 'classes' ? plan.labels : ['']
   try {
-    return balancedSample(examples, count, stream(seed, option))
+    return balancedSample(examples, count, stream(seed, option), stratumOf(plan), names)
   } catch (error) {
     throw error instanceof UserError ? new UserError(`--${option} ${count}: ${error.message}`) : error
   }
+}
+
+/** The task of a run, with the weights of its classes. Throws a UserError on weights that do not fit the classes. */
+export function taskOf({ classWeights: asked, labelSmoothing }: Options, { plan, train }: Data): Task<Target, Classifier> {
+  const weights = asked === undefined ? undefined : weightsOf(asked, plan, train)
+  return createTask(plan.task, { labels: plan.labels, classWeights: weights, labelSmoothing })
+}
+
+function weightsOf(asked: string, plan: TaskPlan, train: readonly Example[]): number[] {
+  const { task } = plan
+  if (task === 'regression') throw new UserError('--class-weights is for tasks with classes, not for regression')
+  const counts = countsOf(train, plan) ?? []
+  if (asked !== 'balanced') return classWeights(asked.split(',').map(Number), counts)
+  // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests.
+  if (task === 'labels') return counts.map(count => (count > 0 ? (train.length - count) / count : 1))
+  return classWeights('balanced', counts)
 }
 
 /** A model that is described but not loaded yet. */
@@ -166,9 +206,6 @@ export async function openModel(options: Options, progress: Progress, commitOfRu
     const path = join(folder, 'config.json')
     config = parseConfig(await readJson(path), path, name)
   }
-  if (!fresh && config.labels.length > 2) throw new UserError(`${name} has ${config.labels.length} labels; reviews have 2`)
-  // Whatever the model called its classes: from here on the second is the one of positive reviews.
-  config = { ...config, labels: ['negative', 'positive'] }
   const where = options.tokenizer ?? folder
   if (where === undefined) throw new Error(`${name} has neither a folder nor a tokenizer`)
   const tokenizer = await loadTokenizer(where)
@@ -185,9 +222,15 @@ export async function fetchWeights(opened: OpenedModel, progress: Progress): Pro
   return opened.folder === undefined ? opened : { ...opened, ...await resolveModel(name, { progress, revision: commit ?? revision }) }
 }
 
+/** The names that a base model has for its classes; undefined where they are only numbers. */
+export const namesOf = ({ labels }: ModelConfig): readonly string[] | undefined => (isGeneric(labels) ? undefined : labels)
+
+/** The same model for the classes of a task. */
+export const withLabels = (opened: OpenedModel, { labels }: TaskPlan): OpenedModel => ({ ...opened, config: { ...opened.config, labels } })
+
 /** The model with its tuning settled and its counts known, but no weights yet. */
-export function buildModel(options: Options, config: ModelConfig): SequenceClassifier {
-  const model = createModel(config)
+export function buildModel(options: Options, config: ModelConfig, task: TaskName): Classifier {
+  const model = task === 'tokens' ? createTokenModel(config) : createModel(config)
   const { tune, loraRank: rank, loraAlpha: alpha, loraDropout: dropout, trainHead } = options
   setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
   if (options.precision === 'f16') model.storeFrozenAs('f16')
@@ -195,7 +238,7 @@ export function buildModel(options: Options, config: ModelConfig): SequenceClass
 }
 
 /** Fills the model from its folder, or afresh. Gives the names of the parameters that were drawn. */
-export async function fillModel(model: SequenceClassifier, folder: string | undefined, seed: number): Promise<readonly string[]> {
+export async function fillModel(model: Classifier, folder: string | undefined, seed: number): Promise<readonly string[]> {
   if (folder === undefined) {
     await initialise(model.parameters(), seed)
     return model.parameters().map(parameter => parameter.name)
@@ -209,7 +252,7 @@ export async function fillModel(model: SequenceClassifier, folder: string | unde
 }
 
 /** Opens the weights and compares every name and shape, before a run begins. Throws a UserError. */
-export async function checkWeights(model: SequenceClassifier, folder: string | undefined): Promise<void> {
+export async function checkWeights(model: Classifier, folder: string | undefined): Promise<void> {
   if (folder === undefined) return
   const file = await openWeights(folder)
   try {
@@ -217,21 +260,6 @@ export async function checkWeights(model: SequenceClassifier, folder: string | u
   } finally {
     await file.close()
   }
-}
-
-/** Texts to ids, cut at `maxLength`, with breaths between so that progress can show. */
-export async function tokenise(
-  examples: readonly Example[], tokenizer: Tokenizer, maxLength: number, onProgress?: (done: number, total: number) => void,
-): Promise<Encoded<number>[]> {
-  const tokenised: Encoded<number>[] = []
-  for (const { text, label } of examples) {
-    tokenised.push({ ...tokenizer.encode(text, { maxLength }), target: label })
-    if (tokenised.length % 500 === 0) {
-      onProgress?.(tokenised.length, examples.length)
-      await new Promise(done => setImmediate(done))
-    }
-  }
-  return tokenised
 }
 
 /** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */

@@ -54,6 +54,9 @@ function plain(value: unknown): string {
   return JSON.stringify(value, (_, part: unknown) => (part instanceof Set ? [...part] : part)) ?? '–'
 }
 
+/** Classes that the table of sets has columns for. */
+const MOST_CLASSES = 8
+
 /** Rows, class balance and text lengths of every set. */
 export function dataSection({ data, labels }: ReportInput): Markup {
   const sets = [
@@ -61,15 +64,17 @@ export function dataSection({ data, labels }: ReportInput): Markup {
     ['Validation', data.validation],
     ['Test', data.test],
   ].filter((entry): entry is [string, SetFacts] => entry[1] !== undefined)
+  const counted = sets.some(([, { positive, classes }]) => positive !== undefined || classes !== undefined)
+  // Of two classes the second first, which is the one of positive texts.
+  const shown = !counted ? [] : labels.length <= 2 ? [1, 0] : [...labels.keys()].slice(0, MOST_CLASSES)
   const share = (count: number, rows: number) => `${number(count)} (${rows > 0 ? percent(count / rows) : '–'})`
   return html`${table(
     'Rows and classes',
-    ['Set', 'Rows', labels[1] ?? 'positive', labels[0] ?? 'negative'],
-    sets.map(([name, { rows, positive }]) => [
+    ['Set', 'Rows', ...shown.map((i) => labels[i] ?? (i === 1 ? 'positive' : 'negative'))],
+    sets.map(([name, { rows, positive = 0, classes }]) => [
       name,
       number(rows),
-      share(positive, rows),
-      share(rows - positive, rows),
+      ...shown.map((i) => share(classes?.[labels[i]] ?? (i === 1 ? positive : rows - positive), rows)),
     ]),
   )}
 ${table(

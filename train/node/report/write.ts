@@ -1,6 +1,7 @@
 // Gathers what a run has to tell and writes its report.html.
 import type { Data } from '../jobs/job.ts'
-import type { Example } from '../data/examples.ts'
+import type { Example } from '../data/labelled.ts'
+import type { TaskPlan } from '../../tasks/infer.ts'
 import { codePoints, factsOf } from '../data/statistics.ts'
 import type { Metrics, Run } from '../run/folder.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
@@ -23,7 +24,8 @@ export interface ReportParts {
 export async function writeReport(run: Run, { result, confusion, probabilities, test, data, command, exact }: ReportParts): Promise<void> {
   const { config } = run
   const metrics = run.readMetrics()
-  const labels = ['negative', 'positive']
+  const { plan } = data
+  const { labels } = plan
   const input: ReportInput = {
     name: run.folder.split(/[\\/]/).at(-1) ?? run.folder,
     command,
@@ -33,7 +35,7 @@ export async function writeReport(run: Run, { result, confusion, probabilities, 
     versions: { tilegrad: String(config.tilegrad), node: String(config.node) },
     options: isRecord(config.options) ? config.options : {},
     parameters: parametersOf(result.parameters),
-    data: { train: setFacts(data.train), validation: data.validation.length > 0 ? setFacts(data.validation) : undefined, test: setFacts(test) },
+    data: { train: setFacts(data.train, plan), validation: data.validation.length > 0 ? setFacts(data.validation, plan) : undefined, test: setFacts(test, plan) },
     steps: metrics.filter(line => line.split === undefined).map(stepLine),
     evaluations: metrics.filter(line => line.split !== undefined).map(evaluationLine),
     result: Object.fromEntries(Object.entries(result).filter(isPlain)),
@@ -76,8 +78,8 @@ function evaluationLine(line: Metrics): EvaluationLine {
   return { step: line.step, epoch: Number(line.epoch), split: String(line.split), loss, accuracy }
 }
 
-function setFacts(examples: readonly Example[]): SetFacts {
-  return { ...factsOf(examples), histogram: histogram(examples.map(({ text }) => codePoints(text))) }
+function setFacts(examples: readonly Example[], plan: TaskPlan): SetFacts {
+  return { ...factsOf(examples, plan), histogram: histogram(examples.map(({ text }) => codePoints(text))) }
 }
 
 /** Equal bins over the range of the lengths. */
@@ -91,14 +93,15 @@ export function histogram(lengths: readonly number[]): { edges: number[], counts
   return { edges: Array.from({ length: BINS + 1 }, (_, i) => least + i * width), counts }
 }
 
-/** The surest right answers and the surest wrong ones. */
+/** The surest right answers and the surest wrong ones, where each text has one label. */
 function chosenExamples(
   probabilities: ReportParts['probabilities'], test: readonly Example[], labels: readonly string[],
 ): ReportInput['examples'] {
-  const all = test.map(({ text, label }, i) => {
-    const [negative, positive] = probabilities[i]
-    const predicted = positive > negative ? 1 : 0
-    return { text, label: labels[label], predicted: labels[predicted], probability: Math.max(negative, positive), right: label === predicted }
+  const all = probabilities.map((each, i) => {
+    const predicted = each.indexOf(Math.max(...each))
+    const { text, pair, target } = test[i]
+    const whole = pair === undefined ? text : `${text} | ${pair}`
+    return { text: whole, label: labels[Number(target)], predicted: labels[predicted], probability: each[predicted], right: target === predicted }
   }).sort((a, b) => b.probability - a.probability)
   const take = (right: boolean): typeof all => all.filter(example => example.right === right).slice(0, EXAMPLES_OF_EACH)
   return [...take(true), ...take(false)].map(({ text, label, predicted, probability }) => ({ text, label, predicted, probability }))

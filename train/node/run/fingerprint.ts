@@ -13,7 +13,9 @@ export async function fingerprintsOf({ train, validation, test }: Data, opened: 
   const data = createHash('sha256')
   for (const set of [train, validation, test]) {
     data.update(`${set.length}\n`)
-    for (const { text, label } of set) data.update(`${JSON.stringify([text, label])}\n`)
+    for (const { text, pair, target } of set) {
+      data.update(`${JSON.stringify([text, ...pair === undefined ? [] : [pair], typeof target === 'number' ? target : Array.from(target)])}\n`)
+    }
   }
   return { data: data.digest('hex'), model: await modelHash(opened) }
 }

@@ -1,0 +1,45 @@
+// Probabilities that one can use: a temperature and thresholds found on validation data, kept with what was trained.
+import { fitBinaryTemperature, fitTemperature } from './metrics/temperature.ts'
+import { DEFAULT_THRESHOLD, bestThreshold, bestThresholds } from './metrics/thresholds.ts'
+import { summarise } from './metrics/summary.ts'
+import type { ExampleOutput } from './task.ts'
+import type { Target, TaskName } from './tasks/infer.ts'
+import { type Reading, resultsOf } from './tasks/results.ts'
+
+type Outputs = readonly ExampleOutput<Target>[]
+
+/** Rows of logits one after another. */
+const flat = (examples: Outputs): Float32Array<ArrayBuffer> => Float32Array.from(examples.flatMap(({ output }) => Array.from(output)))
+
+/**
+ * What logits of a validation set are to be divided by (Guo et al. 2017), and from which probability on the second of two
+ * classes (by accuracy), or each of several labels (by F1), is given. Empty for numbers, for labels of words, and without
+ * examples.
+ */
+export function calibrate(task: TaskName, labels: readonly string[], validation: Outputs): Reading {
+  if (validation.length === 0 || (task !== 'classes' && task !== 'labels')) return {}
+  const logits = flat(validation)
+  const classes = labels.length
+  const fit = task === 'classes'
+    ? fitTemperature(validation.map(({ target }) => Number(target)), logits, classes)
+    : fitBinaryTemperature(validation.flatMap(({ target }) => (typeof target === 'number' ? [] : Array.from(target))), logits)
+  if (!fit) return {}
+  const { temperature } = fit
+  const results = resultsOf(task, labels, validation, { temperature })
+  if (results.kind === 'labels') {
+    const found = bestThresholds(results.truth, results.probabilities, classes)
+    return { temperature, thresholds: found.map(one => one?.threshold ?? DEFAULT_THRESHOLD) }
+  }
+  if (results.kind !== 'classes' || classes !== 2) return { temperature }
+  const second = Float64Array.from({ length: validation.length }, (_, row) => results.probabilities[2 * row + 1])
+  const { threshold } = bestThreshold(results.truth, second, 'accuracy') ?? { threshold: DEFAULT_THRESHOLD }
+  return { temperature, thresholds: [1 - threshold, threshold] }
+}
+
+/** The expected calibration error of a test set before and after; undefined where the task has no probabilities. */
+export function calibrationErrors(
+  task: TaskName, labels: readonly string[], test: Outputs, reading: Reading,
+): { readonly before: number | undefined, readonly after: number | undefined } {
+  const error = (how: Reading): number | undefined => summarise(resultsOf(task, labels, test, how)).metrics.calibration_error
+  return { before: error({}), after: error({ temperature: reading.temperature }) }
+}
