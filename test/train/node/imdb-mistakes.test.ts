@@ -112,9 +112,9 @@ describe.concurrent('data', () => {
   test('without labels, or with one that is none', async () => {
     const bare = await put('bare.csv', 'text,stars\nfine,5\n')
     expect(await load(bare)).toContain(`${bare} has no label column: expected "label" or "sentiment" or the like, found "text", "stars"`)
-    const third = await put('third.csv', 'text,label\ngood,1\nso-so,2\n')
-    expect(await load(third)).toBe(
-      `${third}, data row 2: unknown label 2; expected 0 or 1, neg or pos, negative or positive`)
+    const third = await put('third.csv', 'text,label\ngood,1\nso-so,x\n')
+    expect(await refused('--data', third, '--labels', 'bad,good')).toBe(
+      `${third}, data row 2: the label "x" is none of bad, good`)
   })
 
   test('in a Parquet file that is damaged, or whose labels are out of range', async () => {
@@ -126,7 +126,7 @@ describe.concurrent('data', () => {
     await writeFile(path, bytes.fill(0, 4, 80))
     expect(await load(folder)).toContain(`${path} is not a Parquet file, or is cut short or damaged: `)
     const label = join(fixtures, 'bad-label.parquet')
-    expect(await load(label)).toMatch(/bad-label\.parquet, row \d+: unknown label/)
+    expect(await load(label)).toMatch(/bad-label\.parquet has only the label "\d" to train on; at least two are needed$/)
   })
 
   test('in an archive that is cut short', async () => {
@@ -135,7 +135,7 @@ describe.concurrent('data', () => {
   })
 
   test('of one class only', async () => {
-    expect(await load(await put('one.csv', `text,label\n${'good,1\n'.repeat(10)}`))).toContain('has only positive reviews to train on')
+    expect(await load(await put('one.csv', `text,label\n${'good,1\n'.repeat(10)}`))).toContain('the training examples have only the label "positive"')
   })
 })
 

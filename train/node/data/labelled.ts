@@ -118,7 +118,8 @@ function planOf({ examples, facts }: Read, { task, given, model, spellings }: Da
     return spelled ? { ...plan, spellings: spell } : plan
   } catch (error) {
     const lost = facts.minusOnes === 0 ? '' : `; ${facts.minusOnes} rows labelled -1 were read as unlabelled: --minus-one label takes -1 for a class`
-    throw error instanceof UserError ? new UserError(`${error.message.startsWith(path) ? '' : `${path}: `}${error.message}${lost}`) : error
+    const where = error instanceof Error && error.message.includes(path) ? '' : `${path}: `
+    throw error instanceof UserError ? new UserError(`${where}${error.message}${lost}`) : error
   }
 }
 

@@ -142,7 +142,7 @@ export async function openData(options: Options, progress: Progress, model?: rea
   const test = sample('limit-test', loaded.test, limitTest)
   const { rest: train, aside } = loaded.validation
     ? { rest: all, aside: loaded.validation } : setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan))
-  requireClasses(train, plan, loaded.source)
+  requireClasses(train, plan, data)
   const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
   const source = unlabelled === 0 ? loaded.source : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
   return { plan, columns, train, validation: aside, test, all, source, unlabelled, commit }

@@ -143,13 +143,15 @@ describe('a path that leads nowhere', () => {
 })
 
 describe('rows without a label', () => {
-  test.each([[0, ''], [1, '; 1 row without a label (-1) left out'], [1200, '; 1,200 rows without a label (-1) left out']])(
+  test.each([[0, ''], [1, '; 1 row without'], [1200, '; 1,200 rows without']])(
     '%i of them are counted, and the source says so', async (count, said) => {
       const path = join(cacheDir, 'reviews.csv')
       const labelled = Array.from({ length: 20 }, (_, i) => `review ${i},${i % 2}\n`)
       await writeFile(path, `text,label\n${labelled.join('')}${'nobody knows,-1\n'.repeat(count)}`)
       const data = await openData(parseOptions(['--data', path]), () => undefined)
       expect([data.unlabelled, data.all.length + data.test.length]).toEqual([count, 20])
-      expect(data.source).toBe(`${path} (split 80/20 by seed 42)${said}`)
+      const columns = 'texts from column "text", labels from "label"'
+      const left = said === '' ? '' : `${said} a label (-1) left out (--minus-one label takes -1 for a class)`
+      expect(data.source).toBe(`${path} (split 80/20 by seed 42); ${columns}${left}`)
     })
 })
