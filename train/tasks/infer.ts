@@ -81,8 +81,10 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
   checkTask(task, examples, lists > 0)
   if (task === 'regression') return { task, labels: ['LABEL_0'], namedBy: 'data', why }
   const { labels, namedBy, spelled } = namesOf(examples, options)
-  if (labels.length < 2) {
-    throw new UserError(`the training examples have ${labels.length === 1 ? `only the label ${JSON.stringify(labels[0])}` : 'no labels'}: `
+  // Names alone are no classes: of a single label there must be two among the examples, whatever names there are.
+  const present = task === 'classes' ? sorted(examples.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
+  if (present.length < 2) {
+    throw new UserError(`the training examples have ${present.length === 1 ? `only the label ${JSON.stringify(present[0])}` : 'no labels'}: `
       + 'at least two are needed to learn a difference')
   }
   return { task, labels, namedBy, why, ...spelled && { spelled } }

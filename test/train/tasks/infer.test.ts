@@ -81,6 +81,7 @@ describe('what can not be understood names the row', () => {
   test.each<[string, readonly Label[], InferOptions, string]>([
     ['lists among single labels', [['a'], 'b'], {}, 'data.csv, row 3: some labels are lists and others are not'],
     ['one class', ['a', 'a'], {}, 'the training examples have only the label "a"'],
+    ['one class, though more have names', [1, 1], { declared: ['neg', 'pos'] }, 'the training examples have only the label "1"'],
     ['a label that is not named', ['a', 'x'], { given: ['a', 'b'] }, 'data.csv, row 3: the label "x" is none of a, b'],
     ['a number past the declared names', [0, 2], { declared: ['a', 'b'] }, 'data.csv, row 3: the label "2" is none of a, b'],
     ['a word in a regression', ['1', 'two'], { task: 'regression' }, 'data.csv, row 3: the label "two" is not a number'],
