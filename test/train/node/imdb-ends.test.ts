@@ -76,7 +76,7 @@ describe.concurrent('a run that was stopped', () => {
     await writeFile(data, was.replaceAll('plot', 'story'))
     const { source } = await loadReviews(data)
     expect(await refused()).toBe(
-      `tilegrad: the reviews in ${source} changed since run began: put back what was there, or start another run\n`)
+      `tilegrad: the data in ${source} changed since run began: put back what was there, or start another run\n`)
     await writeFile(data, was)
     const weights = join(model, 'model.safetensors')
     const bytes = await readFile(weights)
