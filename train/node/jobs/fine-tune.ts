@@ -5,7 +5,7 @@ import { type AdapterInfo, type Device, DeviceLost, NonFinite, type PlanSummary,
 import { printableLine } from '../../../engine/errors.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type Classifier } from '../../../models/index.ts'
 import { ANSWERS_FILE, type Answers, answersJson } from '../../../models/answers.ts'
-import { type Prediction, type TextInput, TextClassifier } from '../../../models/classifier.ts'
+import { type Prediction, type TextInput, TextClassifier, textOf } from '../../../models/classifier.ts'
 import { saveModel } from '../../../models/node/model.ts'
 import { saveAdapter } from '../../../models/node/peft.ts'
 import { codeOf, exists, openWeights, writeAtomic } from '../../../models/node/files.ts'
@@ -530,11 +530,11 @@ function answersOf({ plan: { task, labels } }: Data, { maxLength }: Options, rea
 /** Two texts that the model is shown at work on: for reviews two plain ones, else the first of the test set. */
 function examplesOf({ plan: { task, labels }, test }: Data): readonly TextInput[] {
   if (task === 'classes' && labels.join() === 'negative,positive' && test[0].pair === undefined) return SENTENCES
-  return test.slice(0, 2).map(({ text, pair }) => (pair === undefined ? text : { text, pair }))
+  return test.slice(0, 2).map(({ text, pair, words }) => (words ? { words } : pair === undefined ? text : { text, pair }))
 }
 
 function answerLine(input: TextInput, answer: Prediction): string {
-  const text = typeof input === 'string' ? input : `${input.text} | ${input.pair}`
+  const text = textOf(input)
   switch (answer.kind) {
     case 'label': return `${answer.label} (${percent(answer.probability)}): ${text}`
     case 'labels': return `${answer.labels.join(', ') || 'none'}: ${text}`
