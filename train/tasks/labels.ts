@@ -5,11 +5,19 @@ import type { ForwardContext } from '../../models/nn.ts'
 import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
 import { measured } from './results.ts'
 
-/** Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example. */
+/**
+ * Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example.
+ * @throws RangeError as `Task.collate` does, and on a target of more or fewer numbers than `labels`
+ */
 export function collateLabels(examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, labels: number): Batch {
   const texts = collateTexts(examples, size)
   const wanted = new Float32Array(size.batch * labels)
-  examples.forEach(({ target }, row) => wanted.set(target, row * labels))
+  examples.forEach(({ target }, row) => {
+    if (target.length !== labels) {
+      throw new RangeError(`Text ${row} of the batch has ${target.length} labels of ${labels}`)
+    }
+    wanted.set(target, row * labels)
+  })
   return {
     ...texts, ...rowCounts(examples.length),
     arrays: { wanted: { data: wanted, shape: [size.batch, labels] }, counts: countsOf(examples.length, size.batch) },

@@ -7,14 +7,22 @@ import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type
 import { countCorrect, countOf } from './classes.ts'
 import { measured } from './results.ts'
 
-/** Texts, and `labels` i32 [batch, sequence] of class numbers; −100 where a token has none, and on padding. */
+/**
+ * Texts, and `labels` i32 [batch, sequence] of class numbers; −100 where a token has none, and on padding.
+ * @throws RangeError as `Task.collate` does, and on a text with more or fewer labels than tokens
+ */
 export function collateTokens(
   examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, { classWeights }: CrossEntropyOptions = {},
 ): Batch {
   const texts = collateTexts(examples, size)
   const { batch, sequence } = size
   const labels = new Int32Array(batch * sequence).fill(IGNORED)
-  examples.forEach(({ target }, row) => labels.set(target, row * sequence))
+  examples.forEach(({ ids, target }, row) => {
+    if (target.length !== ids.length) {
+      throw new RangeError(`Text ${row} of the batch has ${ids.length} tokens and labels for ${target.length}`)
+    }
+    labels.set(target, row * sequence)
+  })
   return { ...texts, arrays: { labels: { data: labels, shape: [batch, sequence] } }, ...countOf(labels, classWeights) }
 }
 
