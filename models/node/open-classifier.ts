@@ -1,13 +1,15 @@
 // Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or a model
-// on the Hub. Several adapters of one base share its weights on disk, not in memory.
+// on the Hub. Several adapters of one base can share its weights in memory, too.
 import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
 import { ANSWERS_FILE, type Answers, parseAnswers, problemOf } from '../answers.ts'
 import { TextClassifier } from '../classifier.ts'
 import { type ModelConfig, parseConfig } from '../config.ts'
 import { createModel, createTokenModel } from '../families.ts'
-import { loadWeights } from '../loading.ts'
+import { initialise } from '../initialise.ts'
+import { fillParameter, matchWeights } from '../loading.ts'
 import type { Classifier } from '../model.ts'
+import type { Parameter } from '../nn.ts'
 import { exists, isFolder, openSafetensors, openWeights, readJson } from './files.ts'
 import { resolveModel } from './hub.ts'
 import type { Progress } from './hub-cache.ts'
@@ -24,6 +26,21 @@ export interface OpenOptions {
   readonly maxLength?: number
   readonly batchSize?: number
   readonly progress?: Progress
+  /** Models that are opened with the same one have each base's weights only once in memory. */
+  readonly shared?: SharedWeights
+}
+
+/** Parameters that hold the weights of bases as their files have them, by the base's folder and their name. */
+export class SharedWeights {
+  readonly #bases = new Map<string, Map<string, Parameter>>()
+
+  /** Those of a folder. */
+  of(folder: string): Map<string, Parameter> {
+    const key = resolve(folder)
+    const found = this.#bases.get(key) ?? new Map<string, Parameter>()
+    this.#bases.set(key, found)
+    return found
+  }
 }
 
 /** Drawn for parameters that no file has; a classifier that needs any is refused. */
@@ -53,10 +70,11 @@ export async function openTrained(source: string, options: OpenOptions = {}): Pr
   const own = isAdapter ? source : folder
   const answers = await answersAt(own) ?? await answersOf(json, config, isAdapter ? source : undefined)
   const model = modelFor({ ...config, labels: answers.labels }, answers)
-  const missing = new Set(await fill(model, folder))
+  const brought = new Set(isAdapter ? await headOf(source) : [])
+  const missing = new Set(await fill(model, folder, brought, options.shared?.of(folder)))
   if (isAdapter) {
     await openAdapter(source, model)
-    for (const tensor of await headOf(source)) missing.delete(tensor)
+    for (const tensor of brought) missing.delete(tensor)
   }
   const [unfilled] = [...missing].filter(parameter => !parameter.includes('lora_'))
   if (unfilled !== undefined) {
@@ -116,7 +134,7 @@ async function classesOf(adapter: string): Promise<number | undefined> {
   }
 }
 
-/** The parameters of the head that an adapter's file brings along, by the model's names. */
+/** The parameters beside its own that an adapter's file brings along, such as those of a head, by the model's names. */
 async function headOf(adapter: string): Promise<string[]> {
   const file = await openSafetensors(join(adapter, ADAPTER_WEIGHTS))
   try {
@@ -130,10 +148,30 @@ function modelFor(config: ModelConfig, { problem }: Answers): Classifier {
   return problem === 'token_classification' ? createTokenModel(config) : createModel(config)
 }
 
-async function fill(model: Classifier, folder: string): Promise<readonly string[]> {
+/**
+ * Fills a model from its base's folder; parameters that an adapter brings along (`brought`) are its own, all others may be
+ * those of a model that was opened before. Gives the names of those that the folder lacks.
+ */
+async function fill(
+  model: Classifier, folder: string, brought: ReadonlySet<string>, shared?: Map<string, Parameter>,
+): Promise<readonly string[]> {
   const file = await openWeights(folder)
   try {
-    return (await loadWeights(model, file, UNUSED_SEED)).initialised
+    const { loaded, missing } = matchWeights(model, file)
+    for (const { parameter, tensor } of loaded) {
+      const mine = brought.has(parameter.name)
+      const home = mine ? undefined : shared?.get(parameter.name)?.variable
+      if (home) {
+        parameter.bind(home)
+        parameter.written = true
+      } else {
+        await fillParameter(parameter, file, tensor)
+        if (!mine) shared?.set(parameter.name, parameter)
+      }
+      parameter.fresh = false
+    }
+    await initialise(missing, UNUSED_SEED)
+    return missing.map(({ name }) => name)
   } finally {
     await file.close()
   }

@@ -52,7 +52,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const labelled = await openLabelled(data, reading)
   const console = new Console(options.json)
   for (const note of labelled.notes) console.say(note)
-  const classifier = await openAt(source, options)
+  const [{ classifier }] = await openAt([source], options)
   const progress = process.stderr.isTTY ? new Progress() : undefined
   progress?.start('evaluate', labelled.examples.length)
   const spelled = labels?.split(',').map(name => name.trim())

@@ -17,7 +17,10 @@ const groups = {
     json: flag('an object a line: text, label, probability and the probabilities of all labels'),
     csv: flag('the same as a CSV file with a header'),
   },
-  'The model': modelOptions,
+  'The model': {
+    also: optional(text('RUN,RUN', 'runs, adapters or models with commas between'), 'more models, each with its own answer; one base is loaded once'),
+    ...modelOptions,
+  },
   Help: { help: flag('print this and stop') },
 }
 
@@ -37,12 +40,12 @@ export async function predict(argv: readonly string[]): Promise<number> {
   refuseConflicts(options, given)
   // Loaded only here: readers of tables take longer to load than all that one text needs.
   const table = options.data === undefined ? undefined : await (await import('../jobs/texts.ts')).openTexts(options.data, options)
-  const classifier = await openAt(source, options)
+  const classifiers = await openAt([source, ...namesIn(options.also)], options)
   const format: PredictionFormat = options.json ? 'json' : options.csv ? 'csv' : 'text'
   const pairs = table?.pairs ?? options.pair !== undefined
   const progress = progressOf(table)
   const chunks = table ? chunksOf(table.texts) : given.length > 0 ? chunksOf(pairsOf(given, options.pair)) : standardInput(options.encoding)
-  for await (const answers of predictions([{ name: source, classifier }], progress.count(chunks), { format, pairs })) {
+  for await (const answers of predictions(classifiers, progress.count(chunks), { format, pairs })) {
     // Nobody reads them any more: that is not an error, as with any command before `| head`.
     if (!await print(answers)) break
   }
@@ -59,6 +62,9 @@ function refuseConflicts({ data, pair, json, csv, given: options }: Options, tex
   const idle = (['split', 'text-column', 'pair-column', 'skip-bad-rows'] as const).find(name => options.has(name))
   if (data === undefined && idle !== undefined) throw new UserError(`--${idle} is for --data`)
 }
+
+/** The names in a list with commas between. */
+const namesIn = (list = ''): string[] => list.split(',').map(name => name.trim()).filter(name => name !== '')
 
 function pairsOf(texts: readonly string[], pair: string | undefined): readonly TextInput[] {
   return pair === undefined ? texts : texts.map(text => ({ text, pair }))

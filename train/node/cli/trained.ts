@@ -2,8 +2,8 @@
 // are, and how both are opened.
 import { UserError } from '../../../engine/errors.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
-import { openClassifier } from '../../../models/node/open-classifier.ts'
-import { trainedAt } from '../jobs/predict.ts'
+import { SharedWeights, openClassifier } from '../../../models/node/open-classifier.ts'
+import { type Named, trainedAt } from '../jobs/predict.ts'
 import { openNamed } from '../device.ts'
 import { adapterOption } from './adapters.ts'
 import { encoding } from './options.ts'
@@ -28,6 +28,11 @@ export const tableOptions = {
 export const DATA_SAYS = 'texts: a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, or a Hub dataset'
 export const MODEL_SAYS = "The model is a run's folder, an adapter's, a model's, or a model's name on the Hub."
 
+/** A classifier by the name that the user gave it. */
+export interface Opened extends Named {
+  readonly classifier: TextClassifier
+}
+
 /** The values of `modelOptions`. */
 export interface ModelValues {
   readonly base: string | undefined
@@ -43,9 +48,16 @@ export function modelOf(command: string, [source]: readonly string[]): string {
   return source
 }
 
-/** Opens the adapter and the classifier. Throws a UserError as `openClassifier` does, before the adapter is opened where it can. */
-export async function openAt(source: string, { adapter, ...options }: ModelValues): Promise<TextClassifier> {
-  const place = await trainedAt(source)
+/**
+ * Opens the device and the classifiers, with the weights of a base that several stand on once in memory. Throws a UserError as
+ * `openClassifier` does, before the device is opened where it can.
+ */
+export async function openAt(sources: readonly string[], { adapter, ...options }: ModelValues): Promise<Opened[]> {
+  const places: string[] = []
+  for (const source of sources) places.push(await trainedAt(source))
   await openNamed(adapter, false)
-  return openClassifier(place, options)
+  const shared = new SharedWeights()
+  const opened: Opened[] = []
+  for (const [i, place] of places.entries()) opened.push({ name: sources[i], classifier: await openClassifier(place, { ...options, shared }) })
+  return opened
 }

@@ -61,8 +61,9 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 
   expect(exported, exported.stderr).toMatchObject({ status: 0, stdout: 'Model: merged\n', stderr: '' })
   expect(await readdir(join(place.root, 'merged'))).toContain('model.safetensors')
-  const merged = await run(['predict', 'merged', 'great film', 'awful'])
-  expect(merged.stdout).toBe(two.stdout)
+  const both = await run(['predict', 'merged', 'great film', 'awful', '--also', folder])
+  const [first, second] = two.stdout.trimEnd().split('\n')
+  expect(both.stdout).toBe(`merged  ${first}\n${folder}  ${first}\nmerged  ${second}\n${folder}  ${second}\n`)
 })
 
 describe('a run that goes on', () => {

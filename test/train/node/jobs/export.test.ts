@@ -9,7 +9,7 @@ import { ANSWERS_FILE, answersJson } from '../../../../models/answers.ts'
 import { createModel, initialise, setTuning } from '../../../../models/index.ts'
 import { freshValues } from '../../../../models/initialise.ts'
 import { openWeights } from '../../../../models/node/files.ts'
-import { openClassifier } from '../../../../models/node/open-classifier.ts'
+import { SharedWeights, openClassifier, openTrained } from '../../../../models/node/open-classifier.ts'
 import { saveAdapter } from '../../../../models/node/peft.ts'
 import { exportMerged } from '../../../../train/node/jobs/export.ts'
 import { trainedAt } from '../../../../train/node/jobs/predict.ts'
@@ -21,13 +21,12 @@ let place = ''
 let base = ''
 let adapter = ''
 
-beforeAll(async () => {
-  place = await mkdtemp(join(tmpdir(), 'tilegrad-export-'))
-  base = await writeTinyModel(join(place, 'base'))
-  adapter = join(place, 'adapter')
+/** An adapter of three classes over the tiny base, in a folder of this name. */
+async function makeAdapter(name: string, seed: number, rank: number): Promise<string> {
+  const folder = join(place, name)
   const model = createModel({ ...tinyModelConfig(), labels: ['bad', 'fair', 'good'] })
-  setTuning(model, 'lora', { rank: 4, alpha: 8, dropout: 0, targets: ['query', 'value'], trainHead: true })
-  await initialise(model.parameters(), 3)
+  setTuning(model, 'lora', { rank, alpha: 8, dropout: 0, targets: ['query', 'value'], trainHead: true })
+  await initialise(model.parameters(), seed)
   const weights = await openWeights(base)
   // The base's own head has two classes: this one's three are drawn.
   for (const parameter of model.parameters()) {
@@ -35,12 +34,19 @@ beforeAll(async () => {
   }
   await weights.close()
   for (const parameter of model.parameters().filter(({ name }) => name.includes('lora_B'))) {
-    await parameter.write(Float32Array.from(freshValues(model.parameters()[0], 9).slice(0, parameter.size)))
+    await parameter.write(Float32Array.from(freshValues(model.parameters()[0], seed + 6).slice(0, parameter.size)))
   }
-  await saveAdapter(adapter, model, base)
-  await writeFile(join(adapter, ANSWERS_FILE), JSON.stringify(answersJson({
+  await saveAdapter(folder, model, base)
+  await writeFile(join(folder, ANSWERS_FILE), JSON.stringify(answersJson({
     problem: 'single_label_classification', labels: ['bad', 'fair', 'good'], maxLength: 32,
   })))
+  return folder
+}
+
+beforeAll(async () => {
+  place = await mkdtemp(join(tmpdir(), 'tilegrad-export-'))
+  base = await writeTinyModel(join(place, 'base'))
+  adapter = await makeAdapter('adapter', 3, 4)
 })
 afterAll(async () => {
   await rm(place, { recursive: true, force: true })
@@ -58,6 +64,22 @@ describe('what was trained', () => {
     expect(classifier.options).toMatchObject({ labels: ['bad', 'fair', 'good'], problem: 'single_label_classification' })
     expect(classifier.maxLength).toBe(32)
     expect(new Set(await probabilities(adapter)).size).toBeGreaterThan(texts.length)
+  })
+
+  test('opens several times over one base, whose weights are in memory once, with the answers of each alone', async () => {
+    const other = await makeAdapter('other', 5, 2)
+    const alone = [await probabilities(adapter), await probabilities(other)]
+    const shared = new SharedWeights()
+    const models = [await openTrained(adapter, { shared }), await openTrained(other, { shared }), await openTrained(base, { shared })].map(({ model }) => model)
+    expect([await probabilities(adapter, { shared }), await probabilities(other, { shared })]).toEqual(alone)
+    expect(alone[0]).not.toEqual(alone[1])
+    const homes = models.map(model => new Map(model.parameters().map(({ name, variable }) => [name, variable])))
+    for (const [name, variable] of homes[0]) {
+      // These adapters were never on the base's own pooler, so they bring one along.
+      const isOwn = /lora_|classifier|pooler/.test(name)
+      expect(homes[1].get(name) === variable, name).toBe(!isOwn)
+      if (!isOwn) expect(homes[2].get(name) === variable, name).toBe(true)
+    }
   })
 
   test('opens as the plain folder that it is exported to, with the same answers', async () => {
