@@ -74,9 +74,8 @@ describe.concurrent('a run that was stopped', () => {
     }
     const was = await readFile(data, 'utf8')
     await writeFile(data, was.replaceAll('plot', 'story'))
-    const { source } = await loadReviews(data)
     expect(await refused()).toBe(
-      `tilegrad: the data in ${source} changed since run began: put back what was there, or start another run\n`)
+      `tilegrad: the data in ${data} changed since run began: put back what was there, or start another run\n`)
     await writeFile(data, was)
     const weights = join(model, 'model.safetensors')
     const bytes = await readFile(weights)

@@ -79,12 +79,13 @@ describe.concurrent('the command', () => {
     const options = ['--tune', 'full', '--lr', '1e-2', '--batch-size', '16', '--epochs', '3', '--out', 'full']
     const { status, stdout, stderr } = await run([...inputs(), ...options], cwd)
     expect(status, stderr).toBe(0)
-    const accuracy = Number(/Held-out accuracy: ([\d.]+) % of 48 reviews/.exec(stdout)?.[1])
+    const accuracy = Number(/Held-out accuracy: ([\d.]+) % of 48 texts/.exec(stdout)?.[1])
     expect(accuracy).toBeGreaterThanOrEqual(90)
     expect(stdout).toMatch(/Report: +full\/report\.html/)
     expect(await filesBelow(join(cwd, 'full/model'))).toEqual(
-      ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'])
-    expect(await readJson(join(cwd, 'full/model/config.json'))).toMatchObject({ id2label: { 0: 'negative', 1: 'positive' } })
+      ['config.json', 'model.safetensors', 'tilegrad.json', 'tokenizer.json', 'tokenizer_config.json'])
+    expect(await readJson(join(cwd, 'full/model/config.json'))).toMatchObject(
+      { id2label: { 0: 'negative', 1: 'positive' }, problem_type: 'single_label_classification' })
     // By which Transformers' classes go, whatever tokenizer.json says.
     expect(await readJson(join(cwd, 'full/model/tokenizer_config.json'))).toMatchObject(
       { tokenizer_class: 'BertTokenizer', do_lower_case: true, strip_accents: null, tokenize_chinese_chars: true, model_max_length: 64 })
@@ -128,7 +129,7 @@ describe('a LoRA run', () => {
     expect(printed.folder).toMatch(/^runs\/\d{4}-\d\d-\d\d-model$/)
     const files = (await filesBelow(cwd)).map(path => path.slice(printed.folder.length + 1))
     expect(files.filter(path => !path.startsWith('checkpoints/'))).toEqual([
-      'adapter/adapter_config.json', 'adapter/adapter_model.safetensors', 'config.json', 'metrics.jsonl', 'report.html', 'result.json',
+      'adapter/adapter_config.json', 'adapter/adapter_model.safetensors', 'adapter/tilegrad.json', 'config.json', 'metrics.jsonl', 'report.html', 'result.json',
     ])
     expect(files).toContain(`checkpoints/step-0000${STEPS}/state.safetensors`)
   })

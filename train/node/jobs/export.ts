@@ -24,7 +24,7 @@ export async function exportMerged(source: string, out: string, options: OpenOpt
   const making = join(dirname(out), `.${process.pid}.export.tmp`)
   const weights = await openWeights(folder)
   try {
-    await saveModel(making, model, mergedTensors(model, originOf(model, weights, NO_SEED)))
+    await saveModel(making, model, mergedTensors(model, originOf(model, weights, NO_SEED)), answers.problem)
     await saveTokenizer(making, tokenizer, model.config)
     await writeAtomic(join(making, ANSWERS_FILE), `${JSON.stringify(answersJson(answers), null, 2)}\n`)
     await rename(making, out)

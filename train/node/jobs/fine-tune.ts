@@ -101,7 +101,7 @@ async function openJob(asked: Options, console: Console, progress: Progress, ver
   checkMetric(options, data)
   progress.stop()
   const fingerprints = await fingerprintsOf(data, opened)
-  if (run) refuseChanges(run, fingerprints, data, opened)
+  if (run) refuseChanges(run, fingerprints, options.data, opened)
   const facts = { train: factsOf(data.all, data.plan), test: factsOf(data.test, data.plan) }
   const parameters = countParameters(model)
 
@@ -186,11 +186,11 @@ function commitOf(run: Run | undefined, what: 'model' | 'data', name: string | u
 }
 
 /** Throws a UserError where the run began with other data or another model than there are now. */
-function refuseChanges({ folder, config }: Run, now: Fingerprints, data: Data, opened: OpenedModel): void {
+function refuseChanges({ folder, config }: Run, now: Fingerprints, data: string | undefined, opened: OpenedModel): void {
   const { fingerprints: before = {} } = config as { fingerprints?: Partial<Fingerprints> }
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
   if (!changed) return
-  const what = changed === 'data' ? `the data in ${data.source}` : `the model ${opened.name}, or its tokenizer,`
+  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}, or its tokenizer,`
   throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
 }
 
@@ -548,7 +548,7 @@ async function saveTrained(run: Run, { options, model, opened }: Prepared, answe
   const saveAnswers = (folder: string): Promise<void> =>
     writeAtomic(join(folder, ANSWERS_FILE), `${JSON.stringify(answersJson(answers), null, 2)}\n`)
   const save = (name: string, tensors: Parameters<typeof saveModel>[2]): Promise<void> => run.writeFolder(name, async path => {
-    await saveModel(path, model, tensors)
+    await saveModel(path, model, tensors, answers.problem)
     await saveTokenizer(path, opened.tokenizer, model.config)
     await saveAnswers(path)
   })
