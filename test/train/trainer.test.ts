@@ -11,9 +11,12 @@ import { openAdapter } from '../../models/node/peft.ts'
 import { AdamW, type StateEntry } from '../../train/adamw.ts'
 import type { Position } from '../../train/checkpoint-store.ts'
 import { Checkpoints } from '../../train/node/run/checkpoints.ts'
+import { schedule } from '../../train/schedules.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
-import { type StepMetrics, Trainer } from '../../train/trainer.ts'
+import {
+  type Outcome, type StepMetrics, Trainer, type TrainerEvents, type TrainerOptions,
+} from '../../train/trainer.ts'
 import { evaluation, golden, goldenConfig, goldenJson, integers } from '../support/models.ts'
 import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, collate, reviews, tinyModel } from '../support/training.ts'
 
@@ -267,5 +270,142 @@ describe('the trainer', () => {
     await trainer.train(reviews(32, 1), [], checkpoints, { onCheckpoint: position => void seen.push(position) })
     expect(seen.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
     expect((await readdir(checkpoints.folder)).sort()).toEqual(['step-000003', 'step-000004'])
+  })
+})
+
+describe('options of a run', () => {
+  interface Told {
+    readonly lines: StepMetrics[]
+    readonly evaluations: { step: number, epoch: number, loss: number, best: boolean }[]
+  }
+
+  const listen = ({ lines, evaluations }: Told): TrainerEvents => ({
+    onStep: line => void lines.push(line),
+    onEvaluation: (epoch, step, { loss }, best) => void evaluations.push({ step, epoch, loss, best }),
+  })
+
+  /** 32 reviews of 3 to 14 tokens: without other options 8 steps in two epochs. */
+  const train = reviews(32, 1, { shortest: 1 })
+
+  /** Trains a tiny model on them. */
+  async function run(
+    changes: Partial<TrainerOptions>, task = classesTask(), validation = reviews(16, 2),
+  ): Promise<Told & { outcome: Outcome }> {
+    const told: Told = { lines: [], evaluations: [] }
+    const trainer = await Trainer.over(await tinyModel('full', ONE_LAYER), task, { ...OPTIONS, ...changes })
+    const outcome = await trainer.train(train, validation, undefined, listen(told))
+    return { ...told, outcome }
+  }
+
+  const resumable: readonly (readonly [string, Partial<TrainerOptions>, readonly number[]])[] = [
+    ['evaluations every 3 steps', { evaluateEvery: 3 }, [0, 3, 6, 8]],
+    ['a count of steps', { steps: 7 }, [0, 4, 7]],
+    ['a count of steps, two batches each', { steps: 3, accumulate: 2 }, [0, 2, 3]],
+    ['batches by tokens', { batchTokens: 64 }, [0, 8, 16]],
+  ]
+  test.each(resumable)('%s: evaluated as asked for, resumed to the same bits', async (name, changes, steps) => {
+    const options = { ...OPTIONS, ...changes }
+    const validation = reviews(16, 2)
+    const whole: Told = { lines: [], evaluations: [] }
+    const first = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), options)
+    const finished = await first.train(train, validation, undefined, listen(whole))
+    expect(finished).toMatchObject({ kind: 'finished', early: false })
+    expect(whole.evaluations.map(({ step }) => step)).toEqual(steps)
+    const total = steps[steps.length - 1]
+    expect([first.totalSteps(train), whole.lines.length]).toEqual([total, total])
+    const factor = schedule(options.schedule, { warmup: options.warmup, steps: total })
+    const factors = whole.lines.map((_, step) => expect.closeTo(factor(step), 12))
+    expect(whole.lines.map(({ lr }) => lr / options.lr)).toEqual(factors)
+
+    const checkpoints = new Checkpoints(join(folder, name.replaceAll(/\W+/g, '-')))
+    const again: Told = { lines: [], evaluations: [] }
+    const stopping = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), options)
+    const { onStep, ...others } = listen(again)
+    const stopped = await stopping.train(train, validation, checkpoints, {
+      ...others,
+      onStep: line => {
+        onStep?.(line)
+        if (line.step === 1) stopping.stop()
+      },
+    })
+    if (stopped.kind !== 'stopped') throw new Error('it did not stop')
+    expect(stopped.position.step).toBeLessThan(total)
+    const second = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), options)
+    await second.train(train, validation, checkpoints, listen(again), stopped.position)
+    const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) =>
+      ({ step, epoch, loss, accuracy, lr, grad_norm })
+    expect(again.lines.map(facts)).toEqual(whole.lines.map(facts))
+    expect(again.evaluations).toEqual(whole.evaluations)
+    // Not the values: of a run that keeps checkpoints they are the best ones in the end.
+    const moments = (trainer: typeof first) => valuesOf(trainer.state().filter(({ name }) => /\.[mv]$/.test(name)))
+    expect(await moments(second)).toEqual(await moments(first))
+    // The last checkpoint, too, is one that such a run comes to.
+    expect(await checkpoints.find(second.shapeOf(train))).toMatchObject({ position: { step: total }, damaged: [] })
+  })
+
+  test('batches by tokens hold as many texts as fit, and each text once an epoch', async () => {
+    const task = classesTask()
+    const sizes: { readonly rows: number, readonly batch: number, readonly sequence: number }[] = []
+    const { lines } = await run({ batchTokens: 64, epochs: 1 }, {
+      ...task,
+      collate: (examples, size, random) => {
+        sizes.push({ rows: examples.length, batch: size.batch, sequence: size.sequence })
+        return task.collate(examples, size, random)
+      },
+    }, [])
+    expect(sizes).toHaveLength(lines.length)
+    expect(sizes.reduce((sum, { rows }) => sum + rows, 0)).toBe(32)
+    expect(sizes.every(({ batch, sequence }) => batch === Math.floor(64 / sequence))).toBe(true)
+    expect(new Set(sizes.map(({ sequence }) => sequence))).toEqual(new Set([8, 16]))
+  })
+
+  test('patience ends a run after so many evaluations that are no better, in the middle of an epoch too', async () => {
+    // At a rate of 0 no evaluation is better than the first after training began.
+    const stuck = { lr: 0, patience: 2 }
+    const within = await run({ ...stuck, epochs: 4, evaluateEvery: 2 })
+    expect(within.outcome).toMatchObject({ kind: 'finished', early: true, best: { step: 2 } })
+    expect(within.evaluations.map(({ step }) => step)).toEqual([0, 2, 4, 6])
+    expect(within.evaluations.map(({ best }) => best)).toEqual([false, true, false, false])
+    const epochs = await run({ ...stuck, epochs: 5 })
+    expect(epochs.outcome).toMatchObject({ kind: 'finished', early: true, best: { step: 4 } })
+    expect(epochs.evaluations.map(({ step }) => step)).toEqual([0, 4, 8, 12])
+    // A resumed run goes on counting.
+    const checkpoints = new Checkpoints(join(folder, 'patience'))
+    const options = { ...OPTIONS, ...stuck, epochs: 4, evaluateEvery: 2 }
+    const first = await Trainer.over(await tinyModel('full', ONE_LAYER), classesTask(), options)
+    const stopped = await first.train(train, reviews(16, 2), checkpoints, {
+      onEvaluation: (_epoch, step) => {
+        if (step === 4) first.stop()
+      },
+    })
+    if (stopped.kind !== 'stopped') throw new Error('it did not stop')
+    expect(stopped.position).toMatchObject({ step: 4, stale: 1 })
+    const second = await Trainer.over(await tinyModel('full', ONE_LAYER), classesTask(), options)
+    const told: Told = { lines: [], evaluations: [] }
+    const outcome = await second.train(train, reviews(16, 2), checkpoints, listen(told), stopped.position)
+    expect(outcome).toEqual(within.outcome)
+    expect(told.evaluations).toEqual(within.evaluations.slice(3))
+
+    const learning = await run({ patience: 1, bestMetric: 'loss' })
+    expect(learning.outcome).toMatchObject({ kind: 'finished', early: false })
+    expect(learning.evaluations.map(({ step }) => step)).toEqual([0, 4, 8])
+  })
+
+  test('the best evaluation is the best by the metric that was asked for', async () => {
+    // What an evaluation says is made up: first the highest accuracy, then the smallest error; the real loss falls.
+    const scripted = (): ReturnType<typeof classesTask> => {
+      const figures = [[0, 0], [0.9, 3], [0.5, 1], [0.7, 2]].map(([accuracy, error]) => ({ accuracy, error }))
+      return { ...classesTask(), lessIsBetter: ['error'], summarise: () => figures.splice(0, 1)[0] }
+    }
+    const bestOf = async (bestMetric: string | undefined): Promise<[Outcome, Told]> => {
+      const { outcome, ...told } = await run({ epochs: 3, bestMetric }, scripted())
+      return [outcome, told]
+    }
+    expect((await bestOf(undefined))[0]).toMatchObject({ best: { step: 4, epoch: 1, score: 0.9 } })
+    expect((await bestOf('error'))[0]).toMatchObject({ best: { step: 8, epoch: 2, score: 1 } })
+    const [outcome, { evaluations }] = await bestOf('loss')
+    const least = evaluations.slice(1).toSorted((a, b) => a.loss - b.loss)[0]
+    expect(least.step).toBe(12)
+    expect(outcome).toMatchObject({ best: { step: least.step, score: least.loss, loss: least.loss } })
   })
 })
