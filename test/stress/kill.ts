@@ -1,5 +1,6 @@
 // `npm run stress:kill -- --kills N --seed S`: kills runs of a tiny model at random moments, resumes each until it is done, and
 // sees that it ends as one that was never disturbed, with the same bits and with nothing left behind. Exits with 1 where not.
+import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -8,10 +9,16 @@ import { runCommand } from '../../train/node/cli/main.ts'
 import { stream } from '../../train/random.ts'
 import { filesBelow, makeWorkplace } from '../support/command.ts'
 import { type Ended, imdb, startImdb } from '../support/tiny.ts'
-import { argumentsOf } from './tiny-run.ts'
+import { STEPS, argumentsOf } from './tiny-run.ts'
 
 /** Figures of metrics.jsonl that a clock or the driver tells. */
 const CLOCK = new Set(['examples_per_second', 'tokens_per_second', 'gpu_bytes', 'wall_seconds'])
+
+/** Lines of metrics so far. */
+function linesOf(cwd: string): number {
+  const path = join(cwd, 'run/metrics.jsonl')
+  return existsSync(path) ? readFileSync(path, 'utf8').split('\n').length - 1 : 0
+}
 
 /** What a run's folder holds, without what a clock tells: a text or a hash by each file's path. */
 async function contentsOf(folder: string): Promise<Map<string, string>> {
@@ -52,7 +59,7 @@ async function main(argv: readonly string[]): Promise<number> {
     finished(await imdb(argumentsOf(place), { cwd: await place.folder(), env }))
     const start = performance.now()
     finished(await imdb(argumentsOf(place), { cwd: undisturbed, env }))
-    const duration = performance.now() - start
+    let duration = performance.now() - start
     const wanted = await contentsOf(join(undisturbed, 'run'))
     let [done, runs, failures] = [0, 0, 0]
     while (done < kills) {
@@ -60,20 +67,26 @@ async function main(argv: readonly string[]): Promise<number> {
       const moments: string[] = []
       for (;;) {
         const begun = await exists(join(cwd, 'run/config.json'))
+        const began = performance.now()
         const running = startImdb(begun ? ['--resume', 'run'] : argumentsOf(place), { cwd, env })
-        const after = random.next() * duration * 1.05
-        // The last resume of each run is left in peace, and so are all after the last kill.
-        const killing = done < kills && moments.length < 4 ? setTimeout(() => running.child.kill('SIGKILL'), after) : undefined
+        // After a time, or else at a step: most of the time goes by before the first and after the last one.
+        const after = random.next() * duration
+        const step = 1 + random.below(STEPS)
+        const isTimed = random.next() < 0.5
+        const kill = (): void => void running.child.kill('SIGKILL')
+        // The fifth process of a run is left in peace, and so are all after the last kill.
+        const killing = done >= kills || moments.length >= 4 ? undefined : isTimed ? setTimeout(kill, after)
+          : setInterval(() => { if (linesOf(cwd) > step) kill() }, 2)
         const ended = await running.ended
-        clearTimeout(killing)
+        clearInterval(killing)
         if (ended.signal === 'SIGKILL') {
           done++
-          const metrics = await readFile(join(cwd, 'run/metrics.jsonl'), 'utf8').catch(() => '')
-          moments.push(`${Math.round(after)} ms (step ${Math.max(0, metrics.split('\n').length - 2)})`)
+          moments.push(`${isTimed ? `${Math.round(after)} ms` : `step ${step}`} (${linesOf(cwd)} lines)`)
           continue
         }
         if (ended.status === 2 && / is finished: see its result\.json/.test(ended.stderr)) break
         finished(ended)
+        if (moments.length === 0) duration = performance.now() - began
         break
       }
       runs++

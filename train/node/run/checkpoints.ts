@@ -198,7 +198,11 @@ export class Checkpoints implements CheckpointStore {
 /** SHA-256 of a value's JSON. */
 const checksumOf = (value: unknown): string => createHash('sha256').update(JSON.stringify(value)).digest('hex')
 
-const withChecksum = (entry: Entry): object => ({ ...entry, checksum: checksumOf(recordSchema.parse(entry)) })
+/** The keys in the schema's order, so that a resumed run writes the same bytes. */
+function withChecksum(entry: Entry): object {
+  const ordered = recordSchema.parse(entry)
+  return { ...ordered, checksum: checksumOf(ordered) }
+}
 
 /** A checkpoint's position.json. Throws a Damage where it is not what was written. */
 async function readEntry(folder: string): Promise<Entry> {
