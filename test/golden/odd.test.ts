@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type BertNormalizer, normalize, splitWords } from '../../models/bert-text.ts'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
-import { loadReviews } from '../../train/node/data/reviews.ts'
 import { BUNDLED } from '../../train/node/jobs/job.ts'
+import { loadReviews } from '../support/reviews.ts'
 import { SHARED } from '../support/shared.ts'
 
 const VOCABULARIES = join(SHARED, 'vocab')

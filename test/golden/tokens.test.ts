@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
-import { type Example, loadReviews } from '../../train/node/data/reviews.ts'
+import { type Review, loadReviews } from '../support/reviews.ts'
 import { SHARED } from '../support/shared.ts'
 
 const IMDB = join(SHARED, 'imdb')
@@ -30,7 +30,7 @@ const blocksApart = (found: readonly string[], wanted: readonly string[]): strin
   wanted.flatMap((hash, i) => (hash === found[i] ? [] : [`reviews ${i * block} to ${(i + 1) * block - 1}`]))
 
 describe('2,000 reviews have the ids that Transformers gives them', () => {
-  let reviews: Example[] = []
+  let reviews: Review[] = []
   beforeAll(async () => {
     if (reason) return
     const { train, test: held } = await loadReviews(IMDB)

@@ -5,8 +5,8 @@ import { createModel, loadWeights, parseConfig } from '../../models/index.ts'
 import { openWeights, readJson } from '../../models/node/files.ts'
 import { openAdapter } from '../../models/node/peft.ts'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
-import { loadReviews } from '../../train/node/data/reviews.ts'
 import { evaluation, feedsFor, integers } from './models.ts'
+import { loadReviews } from './reviews.ts'
 
 export interface Judged {
   /** Mean over the reviews. */

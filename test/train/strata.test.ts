@@ -1,6 +1,7 @@
 // Balanced samples and parts set aside, for any number of classes.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { UserError } from '../../engine/errors.ts'
 import { stream } from '../../train/random.ts'
 import { balancedSample, setAside } from '../../train/strata.ts'
 import { SEED } from '../support/seed.ts'
@@ -13,31 +14,59 @@ const counts = (labels: readonly number[], strata: number): number[] =>
   Array.from({ length: strata }, (_, stratum) => labels.filter(label => label === stratum).length)
 
 describe('a part set aside', () => {
-  test('has its size, and of each class its share to within one example', () => {
-    fc.assert(fc.property(sets, fc.double({ min: 0.01, max: 0.9, noNaN: true }), ({ strata, labels, seed }, part) => {
-      const wanted = Math.max(1, Math.round(part * labels.length))
-      fc.pre(wanted < labels.length)
-      const { rest, aside } = setAside(labels, part, stream(seed, 'aside'), of, strata)
+  test('has its size and of each class its share to within one example; both parts keep the order and lose nothing', () => {
+    const parts = fc.oneof(fc.double({ min: 0.01, max: 0.9, noNaN: true }), fc.integer({ min: 1, max: 79 }))
+    fc.assert(fc.property(sets, parts, ({ strata, labels, seed }, part) => {
+      const indices = labels.map((_, i) => i)
+      const wanted = part < 1 ? Math.max(1, Math.round(part * labels.length)) : part
+      const draw = () => setAside(indices, part, stream(seed, 'aside'), i => labels[i], strata)
+      if (wanted >= labels.length) {
+        expect(draw).toThrow(UserError)
+        return
+      }
+      const { rest, aside } = draw()
       expect(aside).toHaveLength(wanted)
-      expect(rest).toHaveLength(labels.length - wanted)
-      const [all, taken] = [counts(labels, strata), counts(aside, strata)]
+      for (const half of [rest, aside]) expect(half).toEqual(half.toSorted((a, b) => a - b))
+      expect([...rest, ...aside].toSorted((a, b) => a - b)).toEqual(indices)
+      const [all, taken] = [counts(labels, strata), counts(aside.map(i => labels[i]), strata)]
       taken.forEach((count, stratum) => expect(Math.abs(count - wanted * all[stratum] / labels.length)).toBeLessThanOrEqual(1))
-      expect(setAside(labels, part, stream(seed, 'aside'), of, strata)).toEqual({ rest, aside })
+      expect(draw()).toEqual({ rest, aside })
     }), { seed: SEED, numRuns: 200 })
   })
 
-  test('keeps the order of both, and 0 takes nothing', () => {
-    const set = Array.from({ length: 40 }, (_, i) => i)
-    const { rest, aside } = setAside(set, 0.3, stream(1, ''), i => i % 3, 3)
-    expect([...rest].sort((a, b) => a - b)).toEqual(rest)
-    expect([...aside].sort((a, b) => a - b)).toEqual(aside)
-    expect(setAside(set, 0, stream(1, ''), () => 0, 1)).toEqual({ rest: set, aside: [] })
-    expect(() => setAside(set, 40, stream(1, ''), () => 0, 1)).toThrow('none would be left to train on')
-    expect(() => setAside(set, 1.5, stream(1, ''), () => 0, 1)).toThrow('got 1.5')
+  test('of 0 takes nothing, and what is no part of the set is refused', () => {
+    const set = [0, 1, 0, 1]
+    expect(setAside(set, 0, stream(1, ''), of, 2)).toEqual({ rest: set, aside: [] })
+    expect(() => setAside(set, 4, stream(1, ''), of, 2)).toThrow('Cannot set 4 of 4 examples aside: none would be left to train on')
+    for (const part of [-1, 1.5, NaN]) expect(() => setAside(set, part, stream(1, ''), of, 2)).toThrow(`got ${part}`)
   })
 })
 
 describe('a balanced sample', () => {
+  test('has n different examples, equally many of each class, or says that there are too few', () => {
+    fc.assert(fc.property(sets, fc.integer({ min: 1, max: 60 }), ({ strata, labels, seed }, n) => {
+      const names = Array.from({ length: strata }, (_, stratum) => `class ${stratum}`)
+      const wanted = names.map((_, stratum) => Math.floor((n + stratum) / strata))
+      const draw = () => balancedSample(labels.map((_, i) => i), n, stream(seed, 'sample'), i => labels[i], names)
+      if (counts(labels, strata).some((count, stratum) => count < wanted[stratum])) {
+        expect(draw).toThrow(UserError)
+        return
+      }
+      const sample = draw()
+      expect(new Set(sample).size).toBe(n)
+      expect(counts(sample.map(i => labels[i]), strata)).toEqual(wanted)
+      expect(draw()).toEqual(sample)
+    }), { seed: SEED, numRuns: 200 })
+  })
+
+  test('comes in shuffled order and differs from seed to seed', () => {
+    const set = Array.from({ length: 200 }, (_, i) => i)
+    const draw = (seed: number) => balancedSample(set, 60, stream(seed, 'sample'), i => (i < 100 ? 0 : 1), ['a', 'b'])
+    const sample = draw(1)
+    expect(sample.filter((one, i) => i > 0 && one < 100 !== sample[i - 1] < 100).length).toBeGreaterThan(15)
+    expect(draw(2)).not.toEqual(sample)
+  })
+
   test('has as many of each class, the last ones one more', () => {
     const set = Array.from({ length: 60 }, (_, i) => i % 3)
     for (const [n, wanted] of [[9, [3, 3, 3]], [10, [3, 3, 4]], [11, [3, 4, 4]], [1, [0, 0, 1]]] as const) {
@@ -48,5 +77,6 @@ describe('a balanced sample', () => {
   test('that a class has too few examples for is refused by its name', () => {
     expect(() => balancedSample([0, 0, 0, 1], 4, stream(2, ''), of, ['ham', 'spam'])).toThrow('they need 2 spam ones, the set has 1')
     expect(() => balancedSample([0, 1], 4, stream(2, ''), of, ['ham', 'spam'])).toThrow('Cannot draw 4 examples from a set of 2')
+    expect(() => balancedSample([0, 1], 0, stream(2, ''), of, ['ham', 'spam'])).toThrow('A sample has at least 1 example')
   })
 })

@@ -1,15 +1,17 @@
-// The readers of data: each input is a file of its kind, read as a table and as reviews.
+// The readers of data: each input is a file of its kind, read as a table and as the examples of a task.
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { Header } from 'tar'
 import { readExamples } from '../../../train/data/examples.ts'
 import { openTable } from '../../../train/node/data/files.ts'
-import { loadReviews } from '../../../train/node/data/reviews.ts'
+import { type DataOptions, loadLabelled } from '../../../train/node/data/labelled.ts'
+import { sentimentOf } from '../../../train/node/data/sentiment.ts'
 import { type ParquetColumn, parquetFile, plainTexts } from '../../support/parquet.ts'
 import { changeBytes, changeJson, pick } from '../mutate.ts'
 import type { Target } from '../target.ts'
 
+const options: DataOptions = { seed: 42, spellings: sentimentOf }
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 const texts = ['A dull film, with "quotes" and no heart.', 'Naïve 🎬\nbut warm.', 'fine', 'The best; of | my\tyear']
 
@@ -26,7 +28,7 @@ async function read(path: string): Promise<void> {
   const [first] = table.columns
   const labels = table.columns.at(-1)
   if (first && rows >= 0) await readExamples(table, { textColumn: first.name, pairColumn: null, labelColumn: labels?.name, skipBadRows: true })
-  await loadReviews(path)
+  await loadLabelled(path, options)
 }
 
 function table(ending: string, seeds: () => Promise<readonly Uint8Array[]>, mutate?: Target['mutate']): Target {
@@ -143,7 +145,7 @@ export const targets: readonly Target[] = [
     async run(input, folder) {
       const path = join(folder, 'data.tar.gz')
       await writeFile(path, input)
-      await loadReviews(path)
+      await loadLabelled(path, options)
     },
   },
 ]

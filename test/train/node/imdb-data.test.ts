@@ -4,15 +4,14 @@ import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { create } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Example } from '../../../train/node/data/examples.ts'
-import { loadReviews } from '../../../train/node/data/reviews.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../support/command.ts'
 import { startHub } from '../../support/hub-server.ts'
+import { type Review, loadReviews } from '../../support/reviews.ts'
 import { imdb } from '../../support/tiny.ts'
 
 const parquet = join(import.meta.dirname, 'data/fixtures')
 /** Of the two sets that lie there, 5 reviews for training and 2 for the test. */
-let sets: Record<'train' | 'test', readonly Example[]>
+let sets: Record<'train' | 'test', readonly Review[]>
 let place: Workplace
 beforeAll(async () => {
   place = await makeWorkplace('data')
@@ -30,7 +29,7 @@ async function put(path: string, content: string | Uint8Array): Promise<void> {
 }
 
 /** Writes both sets, each by `write`, and gives the folder. */
-async function putSets(folder: string, write: (set: 'train' | 'test', reviews: readonly Example[]) => Promise<unknown>): Promise<string> {
+async function putSets(folder: string, write: (set: 'train' | 'test', reviews: readonly Review[]) => Promise<unknown>): Promise<string> {
   for (const set of ['train', 'test'] as const) await write(set, sets[set])
   return join(place.root, folder)
 }

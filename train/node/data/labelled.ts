@@ -51,6 +51,7 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
   if (!table) throw new UserError(`${path} has no split for training; its splits: ${[...splits.keys()].join(', ')}`)
   const read = await readSplit(table, options)
   if (read.examples.length === 0) throw new UserError(noRows(table, read.facts))
+  if (!splits.has('test') && !splits.has('validation')) requireTwo(read.examples, path)
   const plan = planOf(read, options, path)
   const held: { name: string, examples: Example[], notes: string[], unlabelled: number }[] = []
   const passed: string[] = []
@@ -73,7 +74,7 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
       unlabelled: read.facts.minusOnes + held.reduce((sum, { unlabelled }) => sum + unlabelled, 0),
     }
   }
-  if (train.length < 2) throw new UserError(`${path} has 1 labelled row; a training and a test set need at least 2`)
+  requireTwo(train, path)
   const strata = strataOf(plan)
   const { rest, aside } = setAside(train, TEST_FRACTION, stream(options.seed, 'train and test'), stratumOf(plan), strata)
   requireClasses(rest, plan, `${path}, of which a fifth is for the test,`)
@@ -142,6 +143,10 @@ export function requireClasses(examples: readonly Example[], { task, labels }: T
   const [first] = examples
   if (examples.some(({ target }) => target !== first.target)) return
   throw new UserError(`${where} has only the label ${JSON.stringify(labels[Number(first.target)])} to train on; at least two are needed`)
+}
+
+function requireTwo({ length }: readonly unknown[], path: string): void {
+  if (length < 2) throw new UserError(`${path} has 1 labelled row; a training and a test set need at least 2`)
 }
 
 function noRows({ source }: Table, { minusOnes }: ReadFacts): string {

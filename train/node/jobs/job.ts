@@ -17,9 +17,9 @@ import { balancedSample, setAside } from '../../strata.ts'
 import type { Task } from '../../task.ts'
 import { createTask } from '../../tasks/index.ts'
 import type { Target, TaskName, TaskPlan } from '../../tasks/infer.ts'
-import { parseLabel } from '../data/examples.ts'
-import { countsOf } from '../data/statistics.ts'
 import { type Example, type LabelledData, loadLabelled, requireClasses, strataOf, stratumOf } from '../data/labelled.ts'
+import { sentimentOf } from '../data/sentiment.ts'
+import { countsOf } from '../data/statistics.ts'
 import { type Options, toArguments } from '../cli/options.ts'
 import { isOnDisk } from './named.ts'
 import { stream } from '../../random.ts'
@@ -115,13 +115,6 @@ export interface Data {
 
 /** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
 const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
-
-/** How people write the two classes of reviews where a file gives them no names. */
-const SENTIMENTS = ['negative', 'positive'] as const
-function sentimentOf(label: string | number | boolean): string | undefined {
-  const found = parseLabel(label)
-  return found === 0 || found === 1 ? SENTIMENTS[found] : undefined
-}
 
 /**
  * Loads the examples (of a commit, where a run is resumed), draws what was asked for, takes validation aside. `model` are

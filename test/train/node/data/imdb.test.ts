@@ -2,8 +2,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { loadReviews, loadUnlabelled } from '../../../../train/node/data/reviews.ts'
 import { textStatistics } from '../../../../train/node/data/statistics.ts'
+import { loadUnlabelled } from '../../../../train/node/data/unlabelled.ts'
+import { loadReviews } from '../../../support/reviews.ts'
 import { SHARED } from '../../../support/shared.ts'
 
 const IMDB = join(SHARED, 'imdb')

@@ -14,8 +14,8 @@ import { UserError } from '../../../../engine/errors.ts'
 import { MAX_RECORD_BYTES } from '../../../../train/data/bytes.ts'
 import type { Cell } from '../../../../train/data/table.ts'
 import { openTable } from '../../../../train/node/data/files.ts'
-import { loadReviews } from '../../../../train/node/data/reviews.ts'
 import { parquetFile, plainTexts } from '../../../support/parquet.ts'
+import { loadReviews } from '../../../support/reviews.ts'
 
 let root = ''
 beforeAll(async () => {

@@ -5,7 +5,8 @@ import { dirname, join } from 'node:path'
 import { create } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
-import { loadReviews, loadUnlabelled } from '../../../../train/node/data/reviews.ts'
+import { loadUnlabelled } from '../../../../train/node/data/unlabelled.ts'
+import { loadReviews } from '../../../support/reviews.ts'
 
 const fixtures = join(import.meta.dirname, 'fixtures')
 let root = ''
@@ -36,6 +37,8 @@ async function mistake(path: string, load: (path: string) => Promise<unknown> = 
 
 const table = (rows: number) =>
   Array.from({ length: rows }, (_, i) => `"Review, number ${i}",${i % 2 ? 'positive' : 'negative'}`)
+/** As `--labels negative,positive`: no third class is inferred. */
+const twoClasses = (path: string) => loadReviews(path, 42, { given: ['negative', 'positive'] })
 const aclNames = ['train/pos', 'train/neg', 'test/pos', 'test/neg']
 
 async function putAcl(folder: string): Promise<string> {
@@ -66,7 +69,7 @@ describe("a folder in the Hub's layout", () => {
       ])
       expect(reviews.test.map(({ label }) => label)).toEqual([0, 1])
       expect(reviews.unlabelled).toBe(1)
-      expect(reviews.source).toBe(`${path} (Parquet)`)
+      expect(reviews.source).toBe(`${path} (Parquet); texts from column "text", labels from "label"`)
     }
   })
 
@@ -98,7 +101,8 @@ describe("a folder in the Hub's layout", () => {
     const started = performance.now()
     expect(await mistake(join(fixtures, 'hang-962-bytes.parquet'))).toContain('is cut short or damaged')
     expect(performance.now() - started).toBeLessThan(5000)
-    expect(await mistake(join(fixtures, 'list-label.parquet'))).toContain('row 1: unknown label a list of 1')
+    const single = (path: string) => loadReviews(path, 42, { task: 'classes' })
+    expect(await mistake(join(fixtures, 'list-label.parquet'), single)).toContain('row 1: --task classes takes one label for each text')
   })
 
   test('has the columns of its root, whatever is nested in them', async () => {
@@ -110,15 +114,16 @@ describe("a folder in the Hub's layout", () => {
   })
 
   test('that names its classes means them by its numbers, also where 0 is the positive one', async () => {
-    const { train } = await loadReviews(join(fixtures, 'classlabel-pos-first.parquet'))
+    const { train, labels } = await loadReviews(join(fixtures, 'classlabel-pos-first.parquet'))
+    expect(labels).toEqual(['pos', 'neg'])
     const dull = train.find(({ text }) => text.includes('dull'))
     const gentle = train.find(({ text }) => /gentle|funny|superb/.test(text))
-    expect([dull?.label, gentle?.label]).toEqual([0, 1])
+    expect([dull?.label, gentle?.label]).toEqual([1, 0])
   })
 
   test('with an unknown label, no labels, or only -1 is refused', async () => {
-    const bad = await mistake(join(fixtures, 'bad-label.parquet'))
-    expect(bad).toContain('row 2: unknown label 3; expected 0 or 1')
+    const bad = await mistake(join(fixtures, 'bad-label.parquet'), twoClasses)
+    expect(bad).toContain('row 2: the label "3" is none of negative, positive')
     expect(await mistake(join(fixtures, 'no-label.parquet'))).toContain(
       'has no label column: expected "label" or "sentiment" or the like, found "text", "stars"',
     )
@@ -178,7 +183,7 @@ describe('a table', () => {
     expect(texts.toSorted()).toEqual(Array.from({ length: 50 }, (_, i) => `Review, number ${i}`).toSorted())
     expect(await loadReviews(path, 7)).toEqual(reviews)
     expect((await loadReviews(path, 8)).test).not.toEqual(reviews.test)
-    expect(reviews.source).toBe(`${path} (split 80/20 by seed 7)`)
+    expect(reviews.source).toBe(`${path} (split 80/20 by seed 7); texts from column "review", labels from "sentiment"`)
   })
 
   test('of CSV may have quotes, line breaks, a byte order mark, other columns, and blank lines', async () => {
@@ -252,9 +257,9 @@ describe('a table', () => {
   })
 
   test('with a bad row is refused, naming the row', async () => {
-    const rows = ['text,label', 'fine,1', 'odd,2']
-    expect(await mistake(await put('g.csv', rows.join('\n')))).toContain(
-      'data row 2: unknown label 2; expected 0 or 1',
+    const rows = ['text,label', 'fine,1', 'odd,2', 'poor,0']
+    expect(await mistake(await put('g.csv', rows.join('\n')), twoClasses)).toContain(
+      'data row 2: the label "2" is none of negative, positive',
     )
     expect(await mistake(await put('h.csv', 'text,label\nfine,1\n ,0\n'))).toContain('data row 2: no text')
     expect(await mistake(await put('i.csv', 'text,label\nfine,1\na,b,c\n'))).toMatch(/data row 2: not proper CSV: line 3 has 3 fields, the header 2/)
@@ -266,14 +271,20 @@ describe('a table', () => {
   })
 
   test('with one class or one row is refused', async () => {
-    expect(await mistake(await put('m.csv', 'text,label\na,1\nb,1\nc,1\n'))).toContain('only positive reviews')
-    expect(await mistake(await put('n.csv', 'text,label\na,1\n'))).toContain('1 labelled row')
+    expect(await mistake(await put('m.csv', 'text,label\na,1\nb,1\nc,1\n'))).toContain('the training examples have only the label "positive": at least two are needed')
+    expect(await mistake(await put('n.csv', 'text,label\na,1\n'))).toContain('has 1 labelled row; a training and a test set need at least 2')
   })
 })
 
 describe('a test split', () => {
   const rows = ['text,label', ...table(20)].join('\n')
   const unlabelled = 'id,text\n1,"one"\n2,"two"\n'
+
+  test('with a label that the training set lacks is refused, naming the row', async () => {
+    await put('third/train.csv', 'text,label\na,0\nb,1\n')
+    const third = await put('third/test.csv', 'text,label\na,neg\nb,3\n')
+    expect(await mistake(dirname(third))).toBe(`${third}, data row 2: the label "3" is none of negative, positive`)
+  })
 
   test('without labels is never scored: validation takes its place, or else a part of train', async () => {
     for (const test of [unlabelled, 'text,label\none,-1\ntwo,-1\n', 'text,label\none,\n']) {
@@ -282,14 +293,14 @@ describe('a test split', () => {
       for (const at of [path, dirname(path)]) {
         const reviews = await loadReviews(at)
         expect([reviews.train.length, reviews.test.length]).toEqual([16, 4])
-        expect(reviews.source).toBe(`${path} (split 80/20 by seed 42); test has no labels`)
+        expect(reviews.source).toBe(`${path} (split 80/20 by seed 42); test has no labels; texts from column "text", labels from "label"`)
       }
       await put('glue/train.csv', rows)
       await put('glue/dev.csv', 'text,label\nx,0\ny,1\nz,1\n')
       await put('glue/test.csv', test)
       const reviews = await loadReviews(join(root, 'glue'))
       expect([reviews.train.length, reviews.test.length]).toEqual([20, 3])
-      expect(reviews.source).toContain('test has no labels; tested on validation')
+      expect(reviews.source).toBe(`${join(root, 'glue')} (train.csv, dev.csv, test.csv); test has no labels; texts from column "text", labels from "label"; tested on validation`)
     }
   })
 
@@ -318,8 +329,9 @@ describe('a test split', () => {
 describe('labels of -1', () => {
   test('are said to be left out, and how to take them for a class', async () => {
     const path = await put('minus.csv', `text,label\n${'a,-1\nb,1\n'.repeat(10)}`)
-    expect(await mistake(path)).toContain('has only positive reviews to train on; both classes are needed; 10 rows labelled -1 were read as unlabelled')
+    expect(await mistake(path)).toContain('have only the label "positive": at least two are needed to learn a difference; 10 rows labelled -1 were read as unlabelled')
     const reviews = await loadReviews(path, 42, { minusOne: 'label' })
+    expect(reviews.labels).toEqual(['-1', '1'])
     expect(reviews.train.filter(({ label }) => label === 0)).toHaveLength(8)
   })
 })
