@@ -1,17 +1,18 @@
 // One run from its options to its folder: what is shown before, the training itself, and what is left behind.
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type AdapterInfo, type Device, DeviceLost, NonFinite, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
+import { type AdapterInfo, type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
 import { baseTensors, countParameters, mergedTensors, originOf, summaryText, type Classifier } from '../../../models/index.ts'
 import { ANSWERS_FILE, type Answers, answersJson } from '../../../models/answers.ts'
 import { type Prediction, type TextInput, TextClassifier, textOf } from '../../../models/classifier.ts'
 import { saveModel } from '../../../models/node/model.ts'
 import { saveAdapter } from '../../../models/node/peft.ts'
-import { codeOf, exists, openWeights, writeAtomic } from '../../../models/node/files.ts'
+import { exists, openWeights, writeAtomic } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import type { Position } from '../../checkpoint-store.ts'
-import { Checkpoints } from '../run/checkpoints.ts'
+import type { Checkpoints } from '../run/checkpoints.ts'
+import { checkpointsOf, explained, lossOf } from '../run/failures.ts'
 import { type Console, percent as percentage, table } from '../cli/console.ts'
 import type { Encoded, ExampleOutput } from '../../task.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
@@ -30,7 +31,7 @@ import { openNamed } from '../device.ts'
 import { dependencies } from '../package.ts'
 import { profileTable, measureCeilings, traceEvents } from './profile.ts'
 import { Progress, showDuration } from '../cli/progress.ts'
-import { FolderGone, type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
+import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import type { TextSets } from '../../shapes.ts'
 import { type StopRequest, command, stopOnSignals } from '../cli/shell.ts'
 import { KernelChoices } from '../run/kernels.ts'
@@ -44,9 +45,6 @@ const SENTENCES = [
   'A warm, funny and beautifully acted film that I will happily watch again.',
   'Two dull hours of wooden acting and a story that goes nowhere.',
 ]
-
-/** What the system says of a disk that takes no more, or of a folder that is gone. */
-const DISK_TROUBLE: readonly string[] = ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOENT', 'ENOTDIR', 'ESTALE']
 
 /** How often the GPU may be lost without a new checkpoint between. */
 const MOST_LOSSES = 3
@@ -295,9 +293,6 @@ async function resume(run: Run, options: Options, console: Console, version: str
   return runTraining(run, prepared, texts, console, progress, version, position)
 }
 
-/** The checkpoints of a run, in its folder. */
-const checkpointsOf = (run: Run): Checkpoints => new Checkpoints(run.path('checkpoints'), () => run.check())
-
 /** What an attempt to train needs beside what is trained. */
 interface Attempt {
   readonly run: Run
@@ -341,7 +336,8 @@ async function runTraining(
       } catch (error) {
         lost = await lossOf(error, prepared.device)
         losses = checkpoints.saved > 0 ? 1 : losses + 1
-        if (!lost || losses > MOST_LOSSES) throw await explained(lost ?? error, run)
+        if (lost && losses <= MOST_LOSSES) continue
+        throw await explained(lost ?? error, run, (...args) => command(presetOf(run), ...args))
       }
     }
   } finally {
@@ -367,14 +363,6 @@ async function rebuild(job: Prepared, run: Run, attempt: number, version: string
   const model = buildModel(options, opened.config, data.plan.task)
   const trainer = await trainerOf({ options, data, opened, model })
   return { ...job, device, choices, model, trainer }
-}
-
-/** The loss of the GPU, where that is what a failure comes from. */
-async function lossOf(error: unknown, device: Device): Promise<DeviceLost | undefined> {
-  if (error instanceof DeviceLost) return error
-  if (error instanceof UserError || isDiskTrouble(error)) return undefined
-  const reason: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
-  return reason instanceof DeviceLost ? reason : undefined
 }
 
 async function train(prepared: Prepared, { run, texts, console, progress, version, checkpoints, stopping, from }: Attempt): Promise<number> {
@@ -576,39 +564,6 @@ async function baseOf(run: Run, { name, revision, commit, folder }: OpenedModel)
   if (folder === undefined) return [resolve(run.path('base')), undefined]
   return await exists(name) ? [resolve(name), undefined] : [name, revision ?? commit]
 }
-
-/** What a failure means to someone who wants to resume the run: a GPU or a disk that is gone or full has a way back. */
-async function explained(error: unknown, run: Run): Promise<unknown> {
-  const gone = error instanceof FolderGone || isDiskTrouble(error) ? folderGone(run) : undefined
-  if (gone) {
-    return new UserError(`${gone.message}. If it was moved, resume with: ${command(presetOf(run), '--resume')} <where it is now>`)
-  }
-  const position = await checkpointsOf(run).latest().catch(() => undefined)
-  const resumed = `${position ? '' : ' from the beginning'} with: ${command(presetOf(run), '--resume', run.folder)}`
-  if (error instanceof NonFinite) {
-    const stands = position ? `the checkpoint of step ${position.step} in ${run.folder} is the last good one` : 'there is no checkpoint before it'
-    return new NonFinite(`${error.message}; ${stands}`)
-  }
-  if (isDiskTrouble(error)) {
-    const path = 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
-    const isElsewhere = path !== undefined && !path.startsWith(resolve(run.folder))
-    const what = isElsewhere ? `Cannot use ${path}` : `Cannot write to ${run.folder}`
-    return new UserError(`${what}: ${codeOf(error)}. Once that is fixed, resume${resumed}`)
-  }
-  return error instanceof DeviceLost ? new UserError(`${error.message}. Resume${resumed}`) : error
-}
-
-/** Says that the run's folder is no longer in its place; undefined where it is. */
-function folderGone(run: Run): FolderGone | undefined {
-  try {
-    run.check()
-    return undefined
-  } catch (error) {
-    return error instanceof FolderGone ? error : undefined
-  }
-}
-
-const isDiskTrouble = (error: unknown): error is Error => error instanceof Error && DISK_TROUBLE.includes(codeOf(error) ?? '')
 
 /** The arguments of a run, with the Hub's model and data as the commits that they were. */
 function pinnedArguments({ config }: Run): string[] {
