@@ -10,8 +10,7 @@ import type { ExampleOutput } from '../../task.ts'
 import { type Label, type Target, TASK_NAMES, type TaskName, type TaskPlan, targetOf } from '../../tasks/infer.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
 import { resultsOf } from '../../tasks/results.ts'
-import { findSplits } from '../data/layout.ts'
-import { dataAt } from './texts.ts'
+import { splitsAt } from './texts.ts'
 
 export interface EvaluateOptions extends Pick<ReadOptions, 'textColumn' | 'labelColumn' | 'skipBadRows' | 'minusOne'> {
   readonly pairColumn?: string
@@ -50,7 +49,7 @@ const SEED = 42
  * @throws UserError where there are none
  */
 export async function openLabelled(data: string, options: Omit<EvaluateOptions, 'labels'>): Promise<Labelled> {
-  const { splits, whole } = await findSplits(await dataAt(data), { encoding: options.encoding })
+  const { splits, whole } = await splitsAt(data, options.encoding)
   const read = async (table: Table, name?: string, passed: readonly string[] = []): Promise<Labelled> => {
     const { examples, facts } = await readExamples(table, options)
     if (examples.length === 0) throw new UserError(`${table.source} has no labelled rows`)

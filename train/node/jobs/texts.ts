@@ -1,11 +1,13 @@
 // Texts without labels from any kind of data, one after another: a table is never whole in memory.
 import { UserError } from '../../../engine/errors.ts'
 import type { TextInput } from '../../../models/classifier.ts'
+import { isFolder } from '../../../models/node/files.ts'
 import { resolveDataset } from '../../../models/node/hub.ts'
 import { chooseColumns } from '../../data/columns.ts'
 import { reader } from '../../data/examples.ts'
-import { type Cell, placeOf, showCell } from '../../data/table.ts'
-import { loadTable } from '../data/layout.ts'
+import { type Cell, type Table, placeOf, showCell } from '../../data/table.ts'
+import { isTable, openTable } from '../data/files.ts'
+import { type Splits, findSplits } from '../data/layout.ts'
 import { isOnDisk } from './named.ts'
 
 /** Which rows of what lies at a path, and which columns of them. */
@@ -27,9 +29,23 @@ export interface Texts {
   readonly skipped: () => number
 }
 
-/** The folder or file of data at a path or under a Hub name. Throws a UserError on what is neither. */
-export async function dataAt(data: string): Promise<string> {
-  return await isOnDisk(data) ? data : (await resolveDataset(data)).folder
+/**
+ * What lies at a path or under a Hub name. A table that is named is that table and no other, also where it lies among the
+ * splits of a data set: those are for training. Throws a UserError on what is neither, and as `findSplits` does.
+ */
+export async function splitsAt(data: string, encoding: string | undefined): Promise<Splits> {
+  const path = await isOnDisk(data) ? data : (await resolveDataset(data)).folder
+  if (!isTable(path) || await isFolder(path)) return findSplits(path, { encoding })
+  return { splits: new Map(), whole: await openTable(path, encoding), source: path }
+}
+
+/** The split that is named, or the one that there is. Throws a UserError that lists the splits where it can't be told. */
+async function tableAt(data: string, { split, encoding }: TextOptions): Promise<Table> {
+  const { splits, whole } = await splitsAt(data, encoding)
+  const found = split === undefined ? (whole ?? (splits.size === 1 ? [...splits.values()][0] : undefined)) : splits.get(split)
+  if (found) return found
+  const names = [...splits.keys()].join(', ') || 'none: it is one table'
+  throw new UserError(split === undefined ? `${data} has several splits, name one with --split: ${names}` : `${data} has no split ${split}; its splits: ${names}`)
 }
 
 /**
@@ -37,8 +53,9 @@ export async function dataAt(data: string): Promise<string> {
  * refused when it comes, or left out.
  * @throws UserError on a path that leads nowhere, and where there is no column of texts
  */
-export async function openTexts(data: string, { split, encoding, skipBadRows, ...columns }: TextOptions): Promise<Texts> {
-  const table = await loadTable(await dataAt(data), { split, encoding })
+export async function openTexts(data: string, options: TextOptions): Promise<Texts> {
+  const { skipBadRows, ...columns } = options
+  const table = await tableAt(data, options)
   const taken = chooseColumns(table, { ...columns, labelColumn: null })
   let skipped = 0
   async function* texts(): AsyncGenerator<TextInput> {

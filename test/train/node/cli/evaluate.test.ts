@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClassifierOptions, Scored, TextInput } from '../../../../models/classifier.ts'
 import { textOf } from '../../../../models/classifier.ts'
+import { openTexts } from '../../../../train/node/jobs/texts.ts'
 import { type EvaluateOptions, type Evaluated, evaluateOn, openLabelled } from '../../../../train/node/jobs/evaluate.ts'
 
 let folder = ''
@@ -70,6 +71,9 @@ describe('labels of the data', () => {
     expect(examples).toHaveLength(1)
     expect(notes.join('\n')).toMatch(/^The split test has no labels\.\nData: .+, split validation: 1 row; texts from column "text", labels from "label"$/)
     expect((await openLabelled(splits, { split: 'train' })).examples).toHaveLength(2)
+    expect((await openLabelled(join(splits, 'train.csv'), {})).examples, 'a file that is named is that file').toHaveLength(2)
+    expect((await openTexts(join(splits, 'test.csv'), {})).source).toBe(`${join(splits, 'test.csv')}, texts from column "text"`)
+    await expect(openTexts(splits, {})).rejects.toThrow(`${splits} has several splits, name one with --split: train, validation, test`)
     await expect(openLabelled(splits, { split: 'dev' })).rejects
       .toThrow(`${splits} has no labelled split dev; its splits: train, validation, test`)
   })
