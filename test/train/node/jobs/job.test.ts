@@ -131,7 +131,7 @@ describe('a GPU', () => {
 describe('a path that leads nowhere', () => {
   test.each([
     'aclImdb.tgz', 'aclImdb_v1.tar.gz', 'reviews.tar', 'reviews.CSV', 'reviews.tsv', 'data/reviews.JSONL', 'train.Parquet',
-    './reviews', '../reviews', '/no/where', 'a/b/c', 'reviews.zip', 'model.safetensors',
+    './reviews', '../missing-reviews', '/no/where', 'a/b/c', 'reviews.zip', 'model.safetensors',
   ])('%s is a missing file, and no name on the Hub', async path => {
     const where = path === 'model.safetensors' ? { model: path } : { data: path }
     await expect(checkPaths({ ...parseOptions([]), ...where })).rejects.toThrow(new UserError(`No file or folder at ${path}`))
