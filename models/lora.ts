@@ -61,14 +61,14 @@ export function findTargets(model: Model, target: Target): Linear[] {
 /** Largest rank: no layer here is wider. */
 const MOST_RANK = 65_536
 /** Largest alpha: a scale far above any in use, whose products with weights stay finite in f32. */
-const MOST_ALPHA = 1e9
+export const MAX_ALPHA = 1e9
 
 /** Throws a UserError naming what is wrong with an adapter's numbers. */
 export function checkLoraShape({ rank, alpha, dropout }: LoraShape): void {
   if (!Number.isInteger(rank) || rank < 1) throw new UserError(`LoRA rank must be a whole number above 0, not ${rank}`)
   if (rank > MOST_RANK) throw new UserError(`LoRA rank must be at most ${MOST_RANK}, not ${rank}`)
   if (!Number.isFinite(alpha) || alpha <= 0) throw new UserError(`LoRA alpha must be a positive number, not ${alpha}`)
-  if (alpha > MOST_ALPHA) throw new UserError(`LoRA alpha must be at most ${MOST_ALPHA}, not ${alpha}`)
+  if (alpha > MAX_ALPHA) throw new UserError(`LoRA alpha must be at most ${MAX_ALPHA}, not ${alpha}`)
   if (!(dropout >= 0 && dropout < 1)) throw new UserError(`LoRA dropout must be at least 0 and below 1, not ${dropout}`)
 }
 

@@ -92,7 +92,10 @@ export async function openClassifier(source: string, options: OpenOptions = {}):
 
 async function modelAt(source: string, { revision, progress }: OpenOptions): Promise<{ folder: string, name: string }> {
   const [name, at] = await exists(source) ? [source] : source.split('@')
-  const { folder } = await resolveModel(name, { revision: revision ?? at, progress })
+  const { folder } = await resolveModel(name, { revision: revision ?? at, progress }).catch(async (error: unknown) => {
+    if (!(error instanceof UserError) || await exists(name)) throw error
+    throw new UserError(`There is no folder ${name}, and from the Hub: ${error.message}`)
+  })
   return { folder, name }
 }
 

@@ -50,6 +50,7 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
   const label = labelColumn === null ? undefined : labelColumn === undefined ? findName(names, LABEL_COLUMNS) : named('labels', labelColumn)
   let text = textColumn === undefined ? undefined : named('texts', textColumn)
   let pair = typeof pairColumn === 'string' ? named('second texts', pairColumn) : undefined
+  if (pair !== undefined && pair === text) throw new UserError(`${table.file}: column ${JSON.stringify(pair)} cannot be both texts of a pair`)
   if (pairColumn === undefined) {
     for (const [first, second] of PAIR_COLUMNS) {
       const found = [findName(names, [first]), findName(names, [second])]
@@ -67,8 +68,8 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
   text ??= findName(names.filter((name) => name !== label && name !== pair), TEXT_COLUMNS)
   if (text === undefined) {
     throw new UserError(
-      `${table.file} has no text column: expected "text", "review", "sentence" or the like, found ${listNames(names)}; ` +
-        'name the one to take with --text-column')
+      `${table.file} has no text column${pair === undefined ? '' : ` beside ${JSON.stringify(pair)}, which is the second text`}: ` +
+        `expected "text", "review", "sentence" or the like, found ${listNames(names)}; name the one to take with --text-column`)
   }
   return { text, pair, label }
 }

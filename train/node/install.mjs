@@ -43,6 +43,12 @@ function canLoad(library) {
 const newer = join(root, 'node_modules/node/bin', windows ? 'node.exe' : 'node')
 const runsTypeScript = () => existsSync(newer) || process.features.typescript
 
+// For commands that are to start quickly: only what is missing is looked for, and nothing is said.
+if (process.argv.includes('--if-missing')) {
+  if (isInstalled() && runsTypeScript()) process.exit(0)
+  process.argv.splice(process.argv.indexOf('--if-missing'), 1)
+}
+
 if (!isInstalled() || !runsTypeScript()) {
   console.error('Installing packages (once; 270 MB to fetch, 510 MB on disk) …')
   // Node 26 needs libatomic, which slim systems lack and only root can add. Node 24 does without, so there it takes the

@@ -134,6 +134,12 @@ describe.concurrent('data', () => {
     expect(await load(path)).toContain(`${path} is not a tar archive, or is cut short or damaged`)
   })
 
+  test('in batches that no buffer holds', async () => {
+    expect(await refused('--data', place.reviews, '--model', place.model, '--batch-size', '1e12')).toMatch(
+      /^--batch-size 1000000000000 × --max-length 8: hidden states of [\d.]+ MB are more than one buffer of .* holds/)
+    expect(await refused('--data', place.reviews, '--model', place.model, '--batch-tokens', '1e12')).toContain('--batch-tokens 1000000000000: ')
+  })
+
   test('of one class only', async () => {
     expect(await load(await put('one.csv', `text,label\n${'good,1\n'.repeat(10)}`))).toContain('the training examples have only the label "positive"')
   })

@@ -9,7 +9,7 @@ import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs
 import { jsonOf } from '../jobs/predict.ts'
 import { finiteJson } from '../run/json.ts'
 import { Console, table } from './console.ts'
-import { print } from './output.ts'
+import { finishPrinting, print } from './output.ts'
 import { Progress } from './progress.ts'
 import { flag, helpOf, oneOf, optional, parseTable, text, valued } from './table.ts'
 import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, tableOptions } from './trained.ts'
@@ -60,10 +60,11 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
     say: line => console.say(line), onProgress: done => progress?.update(done),
   }).finally(() => progress?.stop())
   const result = resultOf(evaluated, source, data)
-  if (out !== undefined) await write(out, result, evaluated, labelled)
   console.say(`\n${shown(evaluated)}`)
+  if (out !== undefined) await write(out, result, evaluated, labelled)
   if (out !== undefined) console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, 'predictions.jsonl')}`)
   console.result({ ...result, ...out !== undefined && { folder: out } })
+  await finishPrinting()
   return 0
 }
 

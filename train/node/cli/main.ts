@@ -2,8 +2,9 @@
 // devices closed, output flushed, then exit. The statuses: 0 done; 1 a bug of ours, with its stack; 2 a mistake of the user or
 // a lack of the machine; 3 numbers that are not finite; 129, 130 and 143 after SIGHUP, Ctrl-C and SIGTERM.
 import { inspect } from 'node:util'
-import { NonFinite, UserError, printableLines } from '../../../engine/errors.ts'
+import { NonFinite, UserError, printableLine, printableLines } from '../../../engine/errors.ts'
 import { closeDevices } from '../../../engine/runtime/device.ts'
+import { codeOf } from '../../../models/node/files.ts'
 import { flushOutput, guardOutput } from './output.ts'
 
 /** Errors that are one line to the user, with their exit statuses; the first class that fits counts. */
@@ -19,7 +20,16 @@ export async function runCommand(main: (argv: readonly string[]) => Promise<numb
   process.exit(status)
 }
 
+/** What the system refused: a full disk, a folder that may not be written. Its message names call and path. */
+function isRefusal(error: unknown): error is Error {
+  return error instanceof Error && 'syscall' in error && codeOf(error) !== undefined
+}
+
 function report(error: unknown): number {
+  if (isRefusal(error)) {
+    process.stderr.write(`tilegrad: ${printableLine(error.message)}\n`)
+    return 2
+  }
   for (const [kind, status] of STATUSES) {
     if (!(error instanceof kind)) continue
     process.stderr.write(`tilegrad: ${error.message}\n`)

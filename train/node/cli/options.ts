@@ -1,7 +1,7 @@
 // The command line of `tilegrad fine-tune` and of its preset, `node train/imdb.ts`: one table with every option, what it takes
 // and its default. Nothing is read or written here: paths and names are checked by those who open them.
 import { UserError } from '../../../engine/errors.ts'
-import { parseTargets } from '../../../models/lora.ts'
+import { MAX_ALPHA, parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import { decoderFor } from '../../data/bytes.ts'
 import { SCHEDULES } from '../../schedules.ts'
@@ -24,6 +24,9 @@ const targets: Kind<string> = {
     }
   },
 }
+
+/** The scale of adapters: as far as `models/lora.ts` goes. */
+const alpha: Kind<number> = number(`a number from 1e-30 to ${MAX_ALPHA.toExponential().replace('+', '')}`, (value) => value >= 1e-30 && value <= MAX_ALPHA)
 
 /** `balanced`, or a list of numbers. */
 const classWeights: Kind<string> = {
@@ -119,7 +122,7 @@ const optionsOf = (preset: Preset) => ({
   'What is trained': {
     tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'adapters, every parameter, or the classifier alone'),
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
-    'lora-alpha': optional(factor, 'their scale is alpha / rank', PRESETS[preset].alphaSays),
+    'lora-alpha': optional(alpha, 'their scale is alpha / rank', PRESETS[preset].alphaSays),
     'lora-dropout': valued(
       number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
       0,

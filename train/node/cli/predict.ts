@@ -3,7 +3,7 @@ import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextInput } from '../../../models/classifier.ts'
 import { type PredictionFormat, chunksOf, lineChunks, predictions } from '../jobs/predict.ts'
 import type { Texts } from '../jobs/texts.ts'
-import { print } from './output.ts'
+import { finishPrinting, print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
 import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, tableOptions } from './trained.ts'
 
@@ -50,6 +50,7 @@ export async function predict(argv: readonly string[]): Promise<number> {
     if (!await print(answers)) break
   }
   progress.end()
+  await finishPrinting()
   return 0
 }
 

@@ -76,6 +76,8 @@ interface Job {
 /** With its step planned, by kernels that are chosen for good. */
 interface Prepared extends Job {
   readonly plan: PlanSummary
+  /** The parameters that no file had, where the model holds its weights already. */
+  readonly drawn?: readonly string[]
 }
 
 async function openJob(asked: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
@@ -97,6 +99,7 @@ async function openJob(asked: Options, console: Console, progress: Progress, ver
   const model = buildModel(options, opened.config, data.plan.task)
   await checkWeights(model, opened.folder)
   checkMetric(options, data)
+  checkBatch(options, opened, device)
   progress.stop()
   const fingerprints = await fingerprintsOf(data, opened)
   if (run) refuseChanges(run, fingerprints, options.data, opened)
@@ -115,6 +118,17 @@ async function openJob(asked: Options, console: Console, progress: Progress, ver
 
 const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data' | 'opened' | 'model'>): Promise<Trainer<Target>> =>
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
+
+/** Throws a UserError where a batch's hidden states alone are more than one buffer holds: by arithmetic, before anything is made. */
+function checkBatch({ batchSize, batchTokens, maxLength }: Options, { config }: OpenedModel, { gpu: { limits }, info }: Device): void {
+  const tokens = batchTokens === undefined ? batchSize * maxLength : Math.max(batchTokens, maxLength)
+  const bytes = 4 * tokens * config.hidden
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
+  if (bytes <= most) return
+  const option = batchTokens === undefined ? `--batch-size ${batchSize} × --max-length ${maxLength}` : `--batch-tokens ${batchTokens}`
+  throw new UserError(`${option}: hidden states of ${megabytes(bytes)} are more than one buffer of ${info.name} holds (${megabytes(most)}); `
+    + 'use a smaller batch or length, with --accumulate for the same step')
+}
 
 /** Throws a UserError on a metric that the task does not have. */
 function checkMetric({ bestMetric }: Options, { plan: { task, labels } }: Data): void {
@@ -232,13 +246,15 @@ export async function startRun(options: Options, console: Console, version: stri
   const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
   await chooseRunFolder(options.out, name)
   const [prepared, texts] = await prepare(await openJob(options, console, progress, version), console, progress)
+  // Weights that are refused leave no folder behind.
+  const drawn = await fillModel(prepared.model, prepared.opened.folder, prepared.options.seed)
   const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
     commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
     arguments: await repeatable(options), options: prepared.options, ...overview(prepared),
   })
   try {
-    return await runTraining(run, prepared, texts, console, progress, version)
+    return await runTraining(run, { ...prepared, drawn }, texts, console, progress, version)
   } finally {
     await unlock()
   }
@@ -362,7 +378,7 @@ async function rebuild(job: Prepared, run: Run, attempt: number, version: string
   choices.settle()
   const model = buildModel(options, opened.config, data.plan.task)
   const trainer = await trainerOf({ options, data, opened, model })
-  return { ...job, device, choices, model, trainer }
+  return { ...job, device, choices, model, trainer, drawn: undefined }
 }
 
 async function train(prepared: Prepared, { run, texts, console, progress, version, checkpoints, stopping, from }: Attempt): Promise<number> {
@@ -373,7 +389,7 @@ async function train(prepared: Prepared, { run, texts, console, progress, versio
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
   await prepared.choices.keepIn(run)
-  const drawn = await fillModel(model, opened.folder, options.seed)
+  const drawn = prepared.drawn ?? await fillModel(model, opened.folder, options.seed)
   const heads = drawn.filter(name => !name.includes('lora_'))
   if (opened.folder && heads.length > 0 && !from) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
 
@@ -474,7 +490,8 @@ async function train(prepared: Prepared, { run, texts, console, progress, versio
   if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
   if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
   console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
-  if (options.model === BUNDLED.model) {
+  console.say(`Try it:  npm run -s tilegrad -- predict ${run.folder} "your text"`)
+  if (options.model === BUNDLED.model && options.data === BUNDLED.data) {
     console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
       + `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
   }

@@ -73,9 +73,13 @@ export async function settle(options: Options, argv: readonly string[], software
     .filter(([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora))
   return {
     argv: settled({ ...valuesOf(BUNDLED), ...Object.fromEntries(extra) }),
-    why: `${trouble}: taking ${called('bundled')}.`,
+    why: `${trouble}: taking ${called('bundled')}${Object.keys(extra).length === 0 ? '' : `, with ${settingsOf(Object.fromEntries(extra))}`}.`,
   }
 }
+
+/** Options as one types them, apart from the name. */
+const settingsOf = (values: Readonly<Record<string, string>>): string =>
+  Object.entries(values).filter(([name]) => name !== 'name').map(([name, value]) => `--${name} ${value}`).join(' ')
 
 /** Why the real thing can't be had though there is a GPU; undefined where it can. */
 async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string | undefined> {

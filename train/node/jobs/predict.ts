@@ -182,7 +182,10 @@ function cellsOf(answer: Prediction, labels: readonly string[]): string[] {
 /** RFC 4180; with blanks at an end in quotes, since some readers trim what is not. */
 const csvCell = (cell: string): string => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)
 
-const longest = (labels: readonly string[]): number => Math.max(...labels.map(label => label.length))
+/** Names longer than this are not what texts are lined up by. */
+const LONGEST_PADDED = 24
+const longest = (labels: readonly string[]): number =>
+  Math.min(LONGEST_PADDED, labels.reduce((most, { length }) => Math.max(most, length), 0))
 
 /** A stretch of words that make one entity: `B-PER I-PER` is one of kind `PER`. */
 export interface Entity {

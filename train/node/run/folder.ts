@@ -1,6 +1,6 @@
 // A run's folder: config.json, metrics.jsonl, result.json, and the places of what others write (checkpoints, adapter,
 // report). Whole files are written beside their place and renamed into it; metrics grow a whole line at a time.
-import { type BigIntStats, closeSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { type BigIntStats, closeSync, existsSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
@@ -154,11 +154,13 @@ export class Run {
   readonly config: Readonly<Record<string, unknown>>
   /** The folder that this is, whatever is called so later. */
   readonly #identity: BigIntStats
+  readonly #hasConfig: boolean
 
   constructor(folder: string, config: Readonly<Record<string, unknown>>) {
     this.folder = folder
     this.config = config
     this.#identity = statSync(folder, { bigint: true })
+    this.#hasConfig = existsSync(join(folder, CONFIG))
   }
 
   /** A place in the folder, e.g. `path('adapter')`. */
@@ -192,7 +194,9 @@ export class Run {
   #isInPlace(): boolean {
     try {
       const now = statSync(this.folder, { bigint: true })
-      return now.isDirectory() && now.dev === this.#identity.dev && now.ino === this.#identity.ino
+      // A folder that was emptied may stay, because a file was written into it at that moment.
+      return now.isDirectory() && now.dev === this.#identity.dev && now.ino === this.#identity.ino 
+        && existsSync(this.path(CONFIG)) === this.#hasConfig
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return false
       throw error

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest'
 const url = (file: string): string => JSON.stringify(new URL(`../../../../train/node/cli/${file}`, import.meta.url).href)
 const args = (code: string): string[] => ['--input-type=module', '-e', `
   import { runCommand } from ${url('main.ts')}
-  import { print } from ${url('output.ts')}
+  import { finishPrinting, print } from ${url('output.ts')}
   import { UserError, NonFinite } from ${JSON.stringify(new URL('../../../../engine/errors.ts', import.meta.url).href)}
   import { setTimeout as sleep } from 'node:timers/promises'
   await runCommand(async () => { ${code} })`]
@@ -36,6 +36,19 @@ test('a full disk below stdout and stderr ends no command', ({ skip }) => {
   const code = `process.stdout.write('out\\n'); process.stderr.write('err\\n'); await sleep(20); process.stdout.write('out\\n'); return 6`
   const command = `"$0" "$@" > /dev/full 2> /dev/full`
   expect(spawnSync('/bin/sh', ['-c', command, process.execPath, ...args(code)]).status).toBe(6)
+})
+
+test('a full disk below stdout ends a command whose output is its result with one line and status 2', ({ skip }) => {
+  skip(!existsSync('/dev/full'), 'there is no /dev/full')
+  const code = `await print('answer\\n'); await finishPrinting(); return 0`
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', '"$0" "$@" > /dev/full', process.execPath, ...args(code)], { encoding: 'utf8' })
+  expect({ status, stderr }).toEqual({ status: 2, stderr: 'tilegrad: Cannot write to standard output: ENOSPC. What came before may be incomplete\n' })
+})
+
+test('what the system refuses is one line that names call and path, and status 2', () => {
+  const code = `await import('node:fs/promises').then(fs => fs.writeFile('/dev/null/no', '')); return 0`
+  const { status, stderr } = spawnSync(process.execPath, args(code), { encoding: 'utf8' })
+  expect({ status, stderr }).toEqual({ status: 2, stderr: "tilegrad: ENOTDIR: not a directory, open '/dev/null/no'\n" })
 })
 
 test('a slow reader gets all of a large output, which waits for it rather than fill memory', async () => {
