@@ -21,7 +21,7 @@ const WIDTHS = [1, 2, 3, 4, 7, 16, 33, 64, 65, 129, 1000, 1024]
 /** A config in a few words: what is tried whatever the dtype and, of rows, whatever the vector. */
 export function showConfig(kernel: string, config: unknown): string {
   if (kernel === 'matmul') return configName((config as MatmulCandidate).config)
-  if ((ROW_KERNELS as readonly string[]).includes(kernel)) return describePlan(config as RowPlan).replace(/, vec\d$/, '')
+  if ((ROW_KERNELS as readonly string[]).includes(kernel)) return describePlan(config as RowPlan).replace(/, vec\d(?=,|$)/, '')
   if (kernel.startsWith('attention')) return JSON.stringify(config)
   // A gather's columns follow from the width of its rows, and so does the vector with which shares are summed.
   const { dtype: _dtype, columns: _columns, vector, ...rest } = config as Record<string, unknown>
