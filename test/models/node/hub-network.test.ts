@@ -275,7 +275,7 @@ describe('a file', () => {
         starts.push(from)
         response.writeHead(from ? 206 : 200, from ? { 'content-range': range(from) } : {})
         const end = (): unknown => from + step < WEIGHTS.length ? response.destroy() : response.end()
-        response.write(WEIGHTS.subarray(from, from + step), () => setTimeout(end, 20))
+        response.write(WEIGHTS.subarray(from, from + step), () => setTimeout(end, 200))
       },
     })
     await expectWhole(resolve({ attempts: 4 }))
