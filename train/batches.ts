@@ -24,14 +24,17 @@ export function rowsOf(sequence: number, { batchSize, batchTokens }: BatchingOpt
 /** The same by the longest text of a batch. */
 export const rowsFor = (options: BatchingOptions): RowsFor => longest => rowsOf(padLength(longest, options.maxLength), options)
 
-const rowsAt = (rows: RowsFor, longest: number): number => (typeof rows === 'number' ? rows : rows(longest))
+function rowsAt(rows: RowsFor, longest: number): number {
+  const size = typeof rows === 'number' ? rows : rows(longest)
+  if (!Number.isInteger(size) || size < 1) throw new RangeError(`A batch has at least 1 row; got ${size}`)
+  return size
+}
 
 /** Cuts an order of texts, the longest first within reach, into batches. */
 function cut(order: readonly number[], lengths: readonly number[], rows: RowsFor): number[][] {
   const batches: number[][] = []
   for (let at = 0; at < order.length;) {
     const size = rowsAt(rows, lengths[order[at]])
-    if (!Number.isInteger(size) || size < 1) throw new RangeError(`A batch has at least 1 row; got ${size}`)
     batches.push(order.slice(at, at + size))
     at += size
   }
