@@ -148,7 +148,6 @@ export class Training<Target> {
         if (this.#patienceIsOut()) return this.#end(true)
       } else if (this.#isCheckpointDue()) await this.#checkpoint()
     }
-    await this.#settle()
     this.#position = { ...this.#position, epoch: this.#position.epoch + 1, stepInEpoch: 0 }
     const { step } = this.#position
     if (options.evaluateEvery === undefined || step % options.evaluateEvery === 0 || step === total) await this.#evaluate()
