@@ -197,7 +197,7 @@ describe.concurrent('going on', () => {
   test('with what is no run', async () => {
     expect(await resume('../nowhere')).toBe("No run's folder at ../nowhere")
     const empty = await place.folder()
-    expect(await resume(empty)).toBe(`${empty} is no run's folder: it has no config.json`)
+    expect(await resume(empty)).toBe(`${empty} is not a run folder: it has no config.json`)
     const other = join(await put('foreign/config.json', '{"arguments": ["--frobnicate"]}'), '..')
     expect(await resume(other)).toContain(`${join(other, 'config.json')}: arguments: Unknown option --frobnicate`)
   })

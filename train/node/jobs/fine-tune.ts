@@ -270,7 +270,7 @@ function presetOf({ config }: Run): Preset {
 export function recordedOptions(run: Run, changes: readonly string[]): Options {
   const where = run.path('config.json')
   const recorded = run.config.arguments
-  if (!Array.isArray(recorded)) throw new UserError(`${run.folder} is no run's folder: ${where} names no arguments`)
+  if (!Array.isArray(recorded)) throw new UserError(`${run.folder} is not a run folder: ${where} names no arguments`)
   try {
     return parseOptions([...recorded.map(String), ...changes], presetOf(run))
   } catch (error) {

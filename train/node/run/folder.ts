@@ -102,7 +102,7 @@ export async function createNewRun(
 export async function openRun(folder: string): Promise<Run> {
   const found = await stat(folder).catch(() => undefined)
   if (!found?.isDirectory()) throw new UserError(`No run's folder at ${folder}`)
-  if (!(await exists(join(folder, CONFIG)))) throw new UserError(`${folder} is no run's folder: it has no ${CONFIG}`)
+  if (!(await exists(join(folder, CONFIG)))) throw new UserError(`${folder} is not a run folder: it has no ${CONFIG}`)
   return new Run(folder, await readConfig(folder))
 }
 
@@ -110,7 +110,7 @@ async function readConfig(folder: string): Promise<Record<string, unknown>> {
   const path = join(folder, CONFIG)
   const config = await readJson(path)
   if (typeof config !== 'object' || config === null || Array.isArray(config)) {
-    throw new UserError(`${folder} is no run's folder: ${path} holds no JSON object`)
+    throw new UserError(`${folder} is not a run folder: ${path} holds no JSON object`)
   }
   return { ...config }
 }

@@ -209,5 +209,5 @@ test('what it cannot use, it says in one line, before it opens a device or write
   await expectRefusal(['--resume', whole], `${whole} is finished: see its result.json`)
   await expectRefusal(['--resume', whole, '--lr', '1'],
     "--lr cannot be given with --resume, which goes on with the run's own options")
-  await expectRefusal(['--resume', cwd], `${cwd} is no run's folder: it has no config.json`)
+  await expectRefusal(['--resume', cwd], `${cwd} is not a run folder: it has no config.json`)
 })

@@ -148,7 +148,7 @@ describe("the run's folder", () => {
     const folder = fresh()
     expect(await mistake(openRun(folder))).toBe(`No run's folder at ${folder}`)
     await mkdir(folder)
-    expect(await mistake(openRun(folder))).toBe(`${folder} is no run's folder: it has no config.json`)
+    expect(await mistake(openRun(folder))).toBe(`${folder} is not a run folder: it has no config.json`)
     for (const content of ['{"seed": 1', '[1]', 'null', '']) {
       await writeFile(join(folder, 'config.json'), content)
       expect(await mistake(openRun(folder))).toContain('config.json')
