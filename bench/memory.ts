@@ -41,7 +41,7 @@ export const memory: Topic = {
     return {
       rows: [
         [
-          'model', 'trains', 'batch × tokens', 'dispatches', 'not melted', 'pipelines',
+          'model', 'trains', 'batch × tokens', 'dispatches', 'unfused', 'pipelines',
           'scratch MB', 'live MB', 'over live', 'persistent MB', 'peak MB', 'over live',
         ],
         ...rows.map(({ model, tuning, precision, batch, sequence, plan, failed }) => {
@@ -57,7 +57,7 @@ export const memory: Topic = {
       notes: [
         `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups),`
         + ' a dispatch each without any fusion.',
-        'Not melted: dispatches if the fused kernels written by hand stood, but no elementwise operation melted into another step.',
+        'Unfused: dispatches with the hand-written fused kernels, but without fusion of elementwise operations.',
         'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below.'
         + ' Peak: scratch and what persists.',
       ],

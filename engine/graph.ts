@@ -1,6 +1,6 @@
 // The nodes behind tensors, and what an op must say of itself to be one: its shape rule, its gradient rule, its float64
 // reference, and how it lowers to kernels. Ops register by name; nothing else in the engine lists them.
-import type { Finish, UniformScalar } from '../shaders/elementwise.ts'
+import type { Epilogue, UniformScalar } from '../shaders/elementwise.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Tensor } from './tensor.ts'
@@ -40,8 +40,8 @@ export interface LoweringContext<A extends Attributes = Attributes> {
   readonly outputs: readonly Spec[]
   readonly attributes: A
   readonly traits: Traits
-  /** What the op's kernel is to do to each element of its first output; for ops that say `finishes`. */
-  readonly finish?: Finish
+  /** What the op's kernel does to each element of its first output before storing it; for ops with `takesEpilogue`. */
+  readonly epilogue?: Epilogue
   /** Picks one of a kernel's candidates for a problem: the tuner's choice, or the first. */
   choose<C>(kernel: string, problem: string, candidates: readonly C[]): C
 }
@@ -107,8 +107,8 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'kernel'
   /** True where input `i` may come with any strides and offset (e.g. a transposed or head-split view). */
   strided?(view: View, i: number, attributes: A): boolean
-  /** True where its kernel can go on with an elementwise expression of its first output's elements before it stores them. */
-  readonly finishes?: boolean
+  /** True if its kernel can evaluate an elementwise expression of its first output before storing it. */
+  readonly takesEpilogue?: boolean
   /** Output o is input aliases[o], updated in place. The kernel binds the output slot only. */
   readonly aliases?: readonly (number | null)[]
   /** Its launches. Those that write nothing but outputs that nobody reads are left out of a plan. */

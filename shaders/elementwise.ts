@@ -407,7 +407,7 @@ function byFour(body: Body, inputs: readonly View[], at: Addressing, together: r
 }
 
 /** An expression that another kernel applies to each of its results before it stores them. */
-export interface Finish {
+export interface Epilogue {
   readonly label: string
   /** Of the result, and of all views upon it. */
   readonly shape: readonly number[]
@@ -416,18 +416,18 @@ export interface Finish {
   /** Of lines that may use `value`, the kernel's own result in f32, besides what `Body` says. */
   readonly body: Body
   readonly dtype: 'f32' | 'f16'
-  /** Whether the kernel's own result is stored too. */
-  readonly keeps: boolean
-  /** Of `value` alone: what is stored in the place of the kernel's own result where that is kept, and has its dtype. */
-  readonly instead?: Body
+  /** Whether the kernel's own result is stored too, for other readers. */
+  readonly storesResult: boolean
+  /** A function of `value` alone, stored in place of the kernel's own result and in its dtype. Needs `storesResult`. */
+  readonly storedInstead?: Body
 }
 
-/** A Finish as WGSL, with the uniforms that it reads. */
-export interface FinishText {
+/** An epilogue as WGSL, with the uniforms that it reads. */
+export interface EpilogueText {
   /**
-   * `fn finish(value: f32, i: u32) -> f32` for element `i` of `shape`, or `fn finish4(value: vec4f, i: u32) -> vec4f` for
+   * `fn epilogue(value: f32, i: u32) -> f32` for element `i` of `shape`, or `fn epilogue4(value: vec4f, i: u32) -> vec4f` for
    * elements i … i + 3, where `i` must be a multiple of four: rows are multiples of four long where they are stored so.
-   * Where something is stored instead of the kernel's own result, `fn instead(value: f32) -> f32` or `instead4` makes it.
+   * With `storedInstead` also `fn storedInstead(value: f32) -> f32`, or `storedInstead4`, of what replaces the kernel's result.
    */
   wgsl(width: 1 | 4): string
   /** Element types of the inputs' arrays: for fours, vec4 where an input has them together. */
@@ -436,31 +436,31 @@ export interface FinishText {
   readonly words: Readonly<Record<string, number>>
 }
 
-export function finishText({ shape, inputs, body, instead }: Finish): FinishText {
+export function epilogueText({ shape, inputs, body, storedInstead }: Epilogue): EpilogueText {
   const at = addressing(shape, inputs)
   const { fields, words } = at
   pushScalars(body.scalars, fields, words)
   const named = fields.map(field => field.split(': ') as [string, 'u32' | 'i32' | 'f32'])
-  const finish = (parameters: string, lines: readonly string[]): string[] =>
-    [`fn finish(value: f32, i: u32${parameters}) -> f32 {`, ...[...lines, ...body.lines, `return ${body.result};`].map(indented), '}']
-  const finish4 = (): string[] => {
+  const epilogue = (parameters: string, lines: readonly string[]): string[] =>
+    [`fn epilogue(value: f32, i: u32${parameters}) -> f32 {`, ...[...lines, ...body.lines, `return ${body.result};`].map(indented), '}']
+  const epilogue4 = (): string[] => {
     const four = byFour(body, inputs, at, at.together)
-    const calls = LETTERS.map((letter, q) => `  finish(value.${letter}, ${four.call(q)}),`)
+    const calls = LETTERS.map((letter, q) => `  epilogue(value.${letter}, ${four.call(q)}),`)
     return [
-      ...finish(four.parameters, four.lines),
-      'fn finish4(value: vec4f, i: u32) -> vec4f {', ...[...four.before, 'return vec4f(', ...calls, ');'].map(indented), '}',
+      ...epilogue(four.parameters, four.lines),
+      'fn epilogue4(value: vec4f, i: u32) -> vec4f {', ...[...four.before, 'return vec4f(', ...calls, ');'].map(indented), '}',
     ]
   }
-  const kept = (width: 1 | 4): string[] => (instead
+  const replacement = (width: 1 | 4): string[] => (storedInstead
     ? [
-      'fn instead(value: f32) -> f32 {', ...[...instead.lines, `return ${instead.result};`].map(indented), '}',
-      ...(width === 4 ? [`fn instead4(value: vec4f) -> vec4f { return vec4f(${LETTERS.map(letter => `instead(value.${letter})`).join(', ')}); }`] : []),
+      'fn storedInstead(value: f32) -> f32 {', ...[...storedInstead.lines, `return ${storedInstead.result};`].map(indented), '}',
+      ...(width === 4 ? [`fn storedInstead4(value: vec4f) -> vec4f { return vec4f(${LETTERS.map(letter => `storedInstead(value.${letter})`).join(', ')}); }`] : []),
     ]
     : [])
   return {
     wgsl: width => [
-      helperText([...body.helpers, ...instead?.helpers ?? []]),
-      ...(width === 4 ? finish4() : finish('', [...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)])), ...kept(width),
+      helperText([...body.helpers, ...storedInstead?.helpers ?? []]),
+      ...(width === 4 ? epilogue4() : epilogue('', [...at.coordinates, ...loadLines(inputs, at), ...drawOne(body)])), ...replacement(width),
     ].filter(line => line !== '').join('\n'),
     types: width => inputs.map(({ dtype }, k) => (width === 4 && at.together[k] ? `vec4<${dtype}>` : dtype)),
     fields: named,

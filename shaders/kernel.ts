@@ -54,18 +54,18 @@ export interface Traits {
 
 /**
  * One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own; or the n-th
- * input and the result of the expression that finishes it.
+ * input or the result of the epilogue.
  */
 export interface Slot {
-  readonly role: 'input' | 'output' | 'temporary' | 'finish' | 'finished'
+  readonly role: 'input' | 'output' | 'temporary' | 'epilogueInput' | 'epilogueOutput'
   readonly index: number
 }
 
 export const input = (index: number): Slot => ({ role: 'input', index })
 export const output = (index: number): Slot => ({ role: 'output', index })
 export const temporary = (index: number): Slot => ({ role: 'temporary', index })
-export const finishInput = (index: number): Slot => ({ role: 'finish', index })
-export const finished: Slot = { role: 'finished', index: 0 }
+export const epilogueInput = (index: number): Slot => ({ role: 'epilogueInput', index })
+export const epilogueOutput: Slot = { role: 'epilogueOutput', index: 0 }
 
 /**
  * One dispatch. `slots[k]` is bound at @group(0) @binding(k): inputs as `var<storage, read>`, outputs and written

@@ -255,7 +255,7 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
   const tile = sizeOfTile(config)
   const count = batchCount(turned) * turned.m * turned.n
   const main = {
-    label: `matmul ${configName(config)}${split ? ` / ${slices}` : turned.finish ? `, ${turned.finish.label}` : ''}`,
+    label: `matmul ${configName(config)}${split ? ` / ${slices}` : turned.epilogue ? `, ${turned.epilogue.label}` : ''}`,
     wgsl: wgsl(config, layout),
     ...slotsOf(turned, split, temporary(0)),
     uniforms: uniformWordsOf(layout, turned, tile, slices, chunk),

@@ -71,8 +71,8 @@ export function reachable(roots: readonly Value[]): Node[] {
   return [...seen].sort((a, b) => a.id - b.id)
 }
 
-/** `apart` are ids of nodes that update a copy, though they might do so in place. */
-export function canonical(outputs: readonly Value[], assignments: readonly Assignment[], apart: ReadonlySet<number> = new Set()): Canonical {
+/** Nodes whose ids are in `copied` update a copy, even where an update in place is possible. */
+export function canonical(outputs: readonly Value[], assignments: readonly Assignment[], copied: ReadonlySet<number> = new Set()): Canonical {
   const nodes: Node[] = []
   const same = new Map<Node, Node>()
   const byKey = new Map<string, Node>()
@@ -143,7 +143,7 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
         if (alias === null || alias === undefined) return
         // In place only where the variable itself takes the new value; everything else is updated in a copy.
         const { base } = locate(values[alias])
-        const owned = !apart.has(original.id) && assignments.some(a => a.target.node === base.node && a.value.node === original && a.value.index === index)
+        const owned = !copied.has(original.id) && assignments.some(a => a.target.node === base.node && a.value.node === original && a.value.index === index)
         if (!owned) values[alias] = copy(values[alias], true)
         // A dispatch may not bind a buffer both to write and to read: other inputs on the same memory read a copy of it.
         const { base: written } = locate(values[alias])

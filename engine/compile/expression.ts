@@ -1,5 +1,5 @@
-// Expressions: which elementwise values melt into the one that reads them, and the WGSL of what is left to be one dispatch,
-// or the start of a reduction, or the end of a kernel.
+// Expressions: which elementwise values are fused into their reader, and the WGSL of one fused expression, which becomes a
+// dispatch of its own, the input of a reduction, or the epilogue of a kernel.
 import { type Body, type Draw, type UniformScalar, scalarType } from '../../shaders/elementwise.ts'
 import type { Traits, View } from '../../shaders/kernel.ts'
 import type { Value } from '../graph.ts'
@@ -10,14 +10,14 @@ import { type Canonical, type Elementwise, type Located, isElementwise, isTransp
 const MAX_FUSED_OPS = 48
 
 export interface Expression {
-  /** Its ops' names. */
+  /** The names of its ops. */
   readonly label: string
   readonly body: Body
-  /** What it loads, each in the shape that it goes over. */
+  /** The values it loads, as views in the shape of the iteration space. */
   readonly inputs: readonly Located[]
 }
 
-/** An expression whose inputs can't be read in its consumer's shape: it gets memory of its own after all. */
+/** Thrown for an expression whose inputs can't be read in its consumer's shape. The value `key` has to be materialized. */
 export class Unfusable extends Error {
   readonly key: string
   constructor(key: string) {
@@ -27,12 +27,12 @@ export class Unfusable extends Error {
 }
 
 /**
- * Which elementwise values melt into their consumer, by `keyOf`: those with one reader, element for element. Those of
- * `forced` do not.
+ * Keys of the elementwise values that are fused into their consumer: those with one reader, which reads them element for element.
+ * Keys in `materialized` are excluded.
  */
-export function findMelted(graph: Canonical, traits: Traits, forced: ReadonlySet<string>): Set<string> {
+export function findFused(graph: Canonical, traits: Traits, materialized: ReadonlySet<string>): Set<string> {
   const { nodes, uses, kept } = graph
-  const melted = new Set<string>()
+  const fused = new Set<string>()
   const leaves = new Map<string, Set<string>>()
   const size = new Map<string, number>()
   const limit = traits.maxStorageBuffers - 1
@@ -41,73 +41,73 @@ export function findMelted(graph: Canonical, traits: Traits, forced: ReadonlySet
     const key = keyOf({ node, index: 0 })
     const parts = graph.inputsOf(node).map(({ base, view }) => {
       const from = keyOf(base)
-      const melts = melted.has(from)
-      return { from, melts, set: melts ? leaves.get(from) ?? new Set<string>() : new Set([from + viewKey(view)]) }
+      const isFused = fused.has(from)
+      return { from, isFused, set: isFused ? leaves.get(from) ?? new Set<string>() : new Set([from + viewKey(view)]) }
     })
     const union = (): Set<string> => new Set(parts.flatMap(part => [...part.set]))
-    const ops = (): number => 1 + parts.reduce((n, part) => n + (part.melts ? size.get(part.from) ?? 0 : 0), 0)
-    // Too many buffers, or too long an expression: the widest part gets memory of its own.
+    const ops = (): number => 1 + parts.reduce((n, part) => n + (part.isFused ? size.get(part.from) ?? 0 : 0), 0)
+    // Too many buffers or too long an expression: materialize the part with the most inputs.
     while (union().size > limit || ops() > MAX_FUSED_OPS) {
-      const widest = parts.filter(part => part.melts).sort((a, b) => b.set.size - a.set.size)[0]
+      const widest = parts.filter(part => part.isFused).sort((a, b) => b.set.size - a.set.size)[0]
       if (!widest) break
-      melted.delete(widest.from)
-      widest.melts = false
+      fused.delete(widest.from)
+      widest.isFused = false
       widest.set = new Set([widest.from])
     }
     leaves.set(key, union())
     size.set(key, ops())
-    if (!isElementwise(node) || kept.has(key) || forced.has(key)) continue
+    if (!isElementwise(node) || kept.has(key) || materialized.has(key)) continue
     const readers = uses.get(key) ?? []
     const transparent = readers.every(use => use.kind !== 'kernel' && isTransparent(use.view, node.outputs[0], use.elements))
-    if (transparent && (readers.length === 1 || node.inputs.length === 0)) melted.add(key)
+    if (transparent && (readers.length === 1 || node.inputs.length === 0)) fused.add(key)
   }
-  return melted
+  return fused
 }
 
 /** The WGSL of one expression. Throws Unfusable. */
 export class ExpressionWriter {
   readonly #graph: Canonical
-  readonly #melted: ReadonlySet<string>
+  readonly #fused: ReadonlySet<string>
   readonly #shape: readonly number[]
-  /** The value that stands in the variable `value`, where the expression ends the kernel that makes it. */
-  readonly #finishes?: string
+  /** In an epilogue: the kernel's result, which is in the WGSL variable `value`. */
+  readonly #epilogueOf?: string
   readonly #inputs: Located[] = []
   readonly #draws: Draw[] = []
   readonly #lines: string[] = []
-  /** Variables that hold what was loaded or computed before. */
+  /** WGSL variables of values that are already loaded or computed. */
   readonly #names = new Map<string, string>()
   readonly #helpers = new Set<string>()
   readonly #scalars: UniformScalar[] = []
   readonly #ops: string[] = []
 
-  /** `shape` is what it goes over. */
-  constructor(graph: Canonical, melted: ReadonlySet<string>, shape: readonly number[], finishes?: Value) {
+  /** `shape` is the iteration space; `epilogueOf` the kernel's result that an epilogue begins with. */
+  constructor(graph: Canonical, fused: ReadonlySet<string>, shape: readonly number[], epilogueOf?: Value) {
     this.#graph = graph
-    this.#melted = melted
+    this.#fused = fused
     this.#shape = shape
-    this.#finishes = finishes && keyOf(finishes)
+    this.#epilogueOf = epilogueOf && keyOf(epilogueOf)
   }
 
   /** The expression that makes a node's value. */
   ofNode(node: Elementwise): Expression {
-    return this.#finish(this.#emit(node, true))
+    return this.#expression(this.#emit(node, true))
   }
 
   /** The expression of a value as it is read through a view. */
   ofValue({ base, view }: Located): Expression {
-    return this.#finish(this.#load(base, view, this.#shape, keyOf(base)))
+    return this.#expression(this.#load(base, view, this.#shape, keyOf(base)))
   }
 
-  #finish(result: string): Expression {
+  #expression(result: string): Expression {
     const body = { draws: this.#draws, lines: this.#lines, result, helpers: [...this.#helpers], scalars: this.#scalars }
     return { label: this.#ops.join(' '), body, inputs: this.#inputs }
   }
 
-  /** A value inside the expression: melted in, or loaded. `reader` is who can't be fused where that can't be read. */
+  /** A value within the expression, computed or loaded. Throws Unfusable for `reader` if the view can't be read in this shape. */
   #load(base: Value, view: View, within: readonly number[], reader: string): string {
     const key = keyOf(base)
-    if (key === this.#finishes) return 'value'
-    if (this.#melted.has(key) && isElementwise(base.node)) return this.#emit(base.node)
+    if (key === this.#epilogueOf) return 'value'
+    if (this.#fused.has(key) && isElementwise(base.node)) return this.#emit(base.node)
     const spread = inShape(broadcastView(view, within), this.#shape)
     if (!spread) throw new Unfusable(reader)
     const id = `${key}@${viewKey(spread)}`
@@ -133,7 +133,7 @@ export class ExpressionWriter {
     })
     const index = sizeOf(out.shape) === 1 ? '0u' : 'i'
     const random = (stream: string, step: string, seed: string): string => {
-      // A word for all elements, or of a step that is computed on the way, is drawn where it stands.
+      // A word shared by all elements, or one whose step is computed in this expression, is drawn inline.
       if (index !== 'i' || !/^x\d+$/.test(step)) return `randomWord(${index}, ${stream}, ${step}, ${seed})`
       return `random${this.#draws.push({ stream, step, seed }) - 1}`
     }

@@ -1,7 +1,6 @@
-// From a graph to a list of dispatches. First the graph is made canonical (equal nodes become one, copies appear where a
-// consumer can't read a view), then it is decided which values get memory of their own (the rest melt into the expression
-// of their one consumer), then every value with memory becomes one step.
-import { type Finish, elementwiseLaunch } from '../../shaders/elementwise.ts'
+// From a graph to a list of dispatches: the graph is made canonical, elementwise values are fused into their readers where
+// possible, and every value that remains becomes one or more dispatches.
+import { type Epilogue, elementwiseLaunch } from '../../shaders/elementwise.ts'
 import { type Launch, type Lowering, type Slot, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
 import { MOST_REDUCED, reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'
@@ -12,8 +11,8 @@ import { contiguousView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
 import { answering, chooser, measuring } from '../tune.ts'
 import { type Assignment, type Canonical, type Elementwise, type Located, canonical, isElementwise, isWhole, keyOf } from './canonical.ts'
-import { type Expression, ExpressionWriter, Unfusable, findMelted } from './expression.ts'
-import { type Finishing, findFinishes } from './finish.ts'
+import { type Expression, ExpressionWriter, Unfusable, findFused } from './expression.ts'
+import { type FusedEpilogue, findEpilogues } from './epilogue.ts'
 import { Entangled, type Made, type Update, inOrder } from './order.ts'
 import { ALIGNMENT, type Binding, type Region, type Step, bindView, padded, whole } from './region.ts'
 
@@ -31,30 +30,30 @@ export interface Schedule {
   readonly stores: readonly Store[]
   /** Choices that were guessed, to be measured where somebody wants that. */
   readonly trials: readonly Trial[]
-  /** Dispatches if no elementwise op melted into another step: the measure of what that saved. */
+  /** Number of dispatches without fusion of elementwise ops, for comparison. */
   readonly unfused: number
 }
 
-/** Orders and fuses everything that `outputs` and `assignments` need. */
+/** Orders and fuses everything that `outputs` and `assignments` need. Throws a UserError on a reduction over too many elements. */
 export function schedule(outputs: readonly Value[], assignments: readonly Assignment[], traits: Traits): Schedule {
-  const apart = new Set<number>()
-  const forced = new Set<string>()
-  for (let graph = canonical(outputs, assignments, apart); ;) {
+  const copied = new Set<number>()
+  const materialized = new Set<string>()
+  for (let graph = canonical(outputs, assignments, copied); ;) {
     try {
-      return new Scheduler(graph, traits, forced).run()
+      return new Scheduler(graph, traits, materialized).run()
     } catch (error) {
-      if (error instanceof Unfusable) forced.add(error.key)
+      if (error instanceof Unfusable) materialized.add(error.key)
       else if (error instanceof Entangled) {
-        apart.add(error.node.id)
-        graph = canonical(outputs, assignments, apart)
+        copied.add(error.node.id)
+        graph = canonical(outputs, assignments, copied)
       } else throw error
     }
   }
 }
 
-/** An expression that a kernel ends with: what it reads besides, and where its result stands. */
-interface BoundFinish {
-  readonly finish: Finish
+/** An epilogue with its bindings: what it reads in addition to the kernel's result, and where its own result goes. */
+interface BoundEpilogue {
+  readonly epilogue: Epilogue
   readonly inputs: readonly Binding[]
   readonly reads: readonly string[]
   readonly region: Region
@@ -65,43 +64,43 @@ const keysOf = (inputs: readonly Located[]): string[] => inputs.map(({ base }) =
 class Scheduler {
   readonly #graph: Canonical
   readonly #traits: Traits
-  readonly #melted: Set<string>
+  readonly #fused: Set<string>
   readonly #regions = new Map<string, Region>()
   readonly #steps: Made[] = []
   readonly #updates: Update[] = []
-  /** Values that are made in their place in a concat, in bytes from its start. */
+  /** Values that are computed directly into a concat's output, with their offset there in bytes. */
   readonly #placed = new Map<string, { concat: Value, offset: number }>()
-  /** Expressions that a kernel's own dispatch ends with, by their last node; and those kernels. */
-  #finishing: ReadonlyMap<Node, Finishing> = new Map()
-  #finished: ReadonlySet<Node> = new Set()
-  /** Values that a finish keeps in the place of its kernel's own: no dispatch of theirs makes them. */
-  #madeInstead: ReadonlySet<Node> = new Set()
-  /** Temporaries that the same launch has filled before, by what it is and what it reads. */
+  /** Epilogues by the last node of their expressions, and the kernels that evaluate them. */
+  #epilogues: ReadonlyMap<Node, FusedEpilogue> = new Map()
+  #withEpilogue: ReadonlySet<Node> = new Set()
+  /** Values that are stored instead of a kernel's own result, and so need no dispatch. */
+  #storedInstead: ReadonlySet<Node> = new Set()
+  /** Temporaries that a launch has filled, by the launch and what it reads. */
   readonly #filled = new Map<string, Region>()
   readonly #trials = new Map<string, Trial>()
 
-  constructor(graph: Canonical, traits: Traits, forced: ReadonlySet<string>) {
+  constructor(graph: Canonical, traits: Traits, materialized: ReadonlySet<string>) {
     this.#graph = graph
     this.#traits = traits
-    this.#melted = findMelted(graph, traits, forced)
+    this.#fused = findFused(graph, traits, materialized)
   }
 
   run(): Schedule {
     const { nodes, outputs, assignments } = this.#graph
     this.#place()
-    this.#finishing = findFinishes(this.#graph, this.#melted, this.#traits)
-    this.#finished = new Set([...this.#finishing.values()].map(({ kernel }) => kernel))
-    this.#madeInstead = new Set([...this.#finishing.values()].flatMap(({ instead }) => instead ?? []))
+    this.#epilogues = findEpilogues(this.#graph, this.#fused, this.#traits)
+    this.#withEpilogue = new Set([...this.#epilogues.values()].map(({ kernel }) => kernel))
+    this.#storedInstead = new Set([...this.#epilogues.values()].flatMap(({ storedInstead }) => storedInstead ?? []))
     for (const node of nodes) {
       if (isElementwise(node)) {
-        const finishing = this.#finishing.get(node)
-        if (finishing) this.#finishedKernel(node, finishing)
-        else if (!this.#madeInstead.has(node) && !this.#melted.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
+        const epilogue = this.#epilogues.get(node)
+        if (epilogue) this.#kernelWithEpilogue(node, epilogue)
+        else if (!this.#storedInstead.has(node) && !this.#fused.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
       } else if (node.op.kind === 'reduce') this.#reduce(node)
-      else if (node.op.kind === 'kernel' && !this.#finished.has(node)) this.#kernel(node)
+      else if (node.op.kind === 'kernel' && !this.#withEpilogue.has(node)) this.#kernel(node)
     }
-    // Not those without inputs: a number is nobody's dispatch.
-    const melted = nodes.filter(node => node.inputs.length > 0 && this.#melted.has(keyOf({ node, index: 0 })))
+    // Numbers have no inputs and would not be dispatches.
+    const fused = nodes.filter(node => node.inputs.length > 0 && this.#fused.has(keyOf({ node, index: 0 })))
     const stores: Store[] = []
     for (const { storage, target, value } of assignments) {
       const from = this.#region(value)
@@ -111,11 +110,11 @@ class Scheduler {
     }
     return {
       steps: inOrder(this.#steps, this.#updates), outputs: outputs.map(value => this.#region(value)), stores,
-      trials: [...this.#trials.values()], unfused: this.#steps.length + melted.length + this.#finishing.size + this.#madeInstead.size,
+      trials: [...this.#trials.values()], unfused: this.#steps.length + fused.length + this.#epilogues.size + this.#storedInstead.size,
     }
   }
 
-  /** Parts of a concat that nobody else reads are made right there, where their place begins as a binding may. */
+  /** Parts of a concat with no other reader are computed in place, if their offset is aligned for a binding. */
   #place(): void {
     const { nodes, uses, kept } = this.#graph
     for (const node of nodes) {
@@ -161,7 +160,7 @@ class Scheduler {
 
   #elementwise(node: Elementwise): void {
     const [{ shape, dtype }] = node.outputs
-    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#melted, shape).ofNode(node)
+    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#fused, shape).ofNode(node)
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
     const region = this.#newRegion({ node, index: 0 })
     const output = contiguousView({ shape, dtype })
@@ -176,7 +175,7 @@ class Scheduler {
     if (sizeOf(shape) > MOST_REDUCED) {
       throw new UserError(`${node.op.name} over [${shape.join(', ')}]: a reduction goes over ${MOST_REDUCED} elements at most: reduce in parts`)
     }
-    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#melted, shape).ofValue(reduced)
+    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#fused, shape).ofValue(reduced)
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
     const region = this.#newRegion({ node, index: 0 })
     const { launches, temporaries } = reduceLowering({
@@ -186,25 +185,25 @@ class Scheduler {
     this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), [region], keysOf(inputs))
   }
 
-  /** A kernel's launches, the last of which ends with an expression. */
-  #finishedKernel(root: Elementwise, { kernel, keeps, instead }: Finishing): void {
+  /** A kernel's launches, the last of which evaluates an expression of the result. */
+  #kernelWithEpilogue(root: Elementwise, { kernel, storesResult, storedInstead }: FusedEpilogue): void {
     const [{ shape, dtype }] = root.outputs
     if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`a kernel can't end in ${dtype}`)
     const own = { node: kernel, index: 0 }
-    const expression = (node: Elementwise): Expression => new ExpressionWriter(this.#graph, this.#melted, shape, own).ofNode(node)
+    const expression = (node: Elementwise): Expression => new ExpressionWriter(this.#graph, this.#fused, shape, own).ofNode(node)
     const { label, body, inputs } = expression(root)
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
-    const beside = instead && expression(instead)
-    if (instead) this.#regions.set(keyOf(own), this.#newRegion({ node: instead, index: 0 }))
-    const finish: Finish = {
-      label: [label || 'fill', ...(beside ? [beside.label] : [])].join(' & '), shape, inputs: bound.map(b => b.view), body, dtype, keeps,
-      instead: beside?.body,
+    const beside = storedInstead && expression(storedInstead)
+    if (storedInstead) this.#regions.set(keyOf(own), this.#newRegion({ node: storedInstead, index: 0 }))
+    const epilogue: Epilogue = {
+      label: [label || 'fill', ...(beside ? [beside.label] : [])].join(' & '), shape, inputs: bound.map(b => b.view), body, dtype, storesResult,
+      storedInstead: beside?.body,
     }
     const region = this.#newRegion({ node: root, index: 0 })
-    this.#kernel(kernel, { finish, inputs: bound.map(b => b.binding), reads: keysOf(inputs), region })
+    this.#kernel(kernel, { epilogue, inputs: bound.map(b => b.binding), reads: keysOf(inputs), region })
   }
 
-  #kernel(node: Node, finishing?: BoundFinish): void {
+  #kernel(node: Node, epilogue?: BoundEpilogue): void {
     if (node.op.kind !== 'kernel') throw new Error('not a kernel')
     const { op } = node
     const located = this.#graph.inputsOf(node)
@@ -219,7 +218,7 @@ class Scheduler {
       return region
     })
     const context: LoweringContext = {
-      inputs: bound.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, finish: finishing?.finish,
+      inputs: bound.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, epilogue: epilogue?.epilogue,
       choose: chooser(this.#traits, measuring(this.#traits) && (question => {
         if (this.#trials.has(question.key)) return
         this.#trials.set(question.key, {
@@ -228,34 +227,34 @@ class Scheduler {
           bytesOf: ({ role, index }) => {
             if (role === 'input') return bound[index].binding.bytes
             if (role === 'output') return padded(sizeOf(node.outputs[index].shape) * bytesOf(node.outputs[index].dtype))
-            return bindingOfFinish(finishing, role, index).bytes
+            return bindingOfEpilogue(epilogue, role, index).bytes
           },
           isInteger: ({ role, index }) => role === 'input' && ['i32', 'u32'].includes(bound[index].view.dtype),
         })
       })),
     }
     const { launches: all, temporaries } = op.lower(context)
-    // Concat has one launch an input; those that stand in their place already need none.
+    // Concat has one launch for each input; inputs that are in place already need none.
     const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
-    const reads = [...keysOf(located), ...finishing?.reads ?? []]
-    this.#pushLaunches(node, { launches: this.#needed(node, launches), temporaries }, bound.map(b => b.binding), regions, reads, finishing)
+    const reads = [...keysOf(located), ...epilogue?.reads ?? []]
+    this.#pushLaunches(node, { launches: this.#needed(node, launches), temporaries }, bound.map(b => b.binding), regions, reads, epilogue)
   }
 
   #pushLaunches(
     node: Node, { launches, temporaries = [] }: Lowering, inputs: readonly Binding[], outputs: readonly Region[],
-    reads: readonly string[], finishing?: BoundFinish,
+    reads: readonly string[], epilogue?: BoundEpilogue,
   ): void {
     const scratch = temporaries.map(({ shape, dtype }): Region => ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: `${node.op.name} temporary` }))
     const bindingOf = ({ role, index }: Slot): Binding => {
       if (role === 'input') return inputs[index]
       if (role === 'output') return whole(outputs[index])
       if (role === 'temporary') return whole(scratch[index])
-      return bindingOfFinish(finishing, role, index)
+      return bindingOfEpilogue(epilogue, role, index)
     }
     for (const launch of launches) {
       const written = launch.writes.map(slot => launch.slots[slot])
       const bindings = launch.slots.map(bindingOf)
-      // What several nodes would prepare alike from the same inputs (an attention mask) is prepared once.
+      // Equal preparations of the same inputs (packing an attention mask) are shared by all nodes.
       if (written.length === 1 && written[0].role === 'temporary' && isFilledOnce(written[0], launches) && this.#isConstant(launch, bindings)) {
         const from = bindings.filter((_, slot) => !launch.writes.includes(slot)).map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`)
         const key = [launch.wgsl, launch.uniforms, ...from].join('|')
@@ -271,7 +270,7 @@ class Scheduler {
     }
   }
 
-  /** All but what makes nothing but outputs that nobody reads: the gradient of a first layer's keys, where LoRA is not upon them. */
+  /** Drops launches whose outputs are all dead, such as the gradient of a first layer's keys without LoRA on them. */
   #needed(node: Node, launches: readonly Launch[]): readonly Launch[] {
     const { uses, kept } = this.#graph
     const isRead = (output: Slot): boolean => {
@@ -282,7 +281,7 @@ class Scheduler {
     return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role !== 'output' || isRead(slots[slot])))
   }
 
-  /** True where everything that a launch reads is an input of the plan: no update comes between. */
+  /** Whether a launch reads only inputs and constants of the plan, which no update changes. */
   #isConstant({ writes }: Launch, bindings: readonly Binding[]): boolean {
     return bindings.every(({ region: { source } }, slot) => writes.includes(slot) || (source && payloadOf(source).kind !== 'storage'))
   }
@@ -299,13 +298,13 @@ class Scheduler {
   }
 }
 
-/** What a finish binds. */
-function bindingOfFinish(finishing: BoundFinish | undefined, role: Slot['role'], index: number): Binding {
-  if (!finishing) throw new Error('a kernel binds what finishes it, and nothing does')
-  return role === 'finish' ? finishing.inputs[index] : whole(finishing.region)
+/** The binding of an epilogue's slot. */
+function bindingOfEpilogue(epilogue: BoundEpilogue | undefined, role: Slot['role'], index: number): Binding {
+  if (!epilogue) throw new Error('a launch has epilogue slots, but the kernel has no epilogue')
+  return role === 'epilogueInput' ? epilogue.inputs[index] : whole(epilogue.region)
 }
 
-/** Whether only one launch writes a temporary: what later ones go on to change can't be shared. */
+/** Whether only one launch writes a temporary. One that later launches change can't be shared. */
 function isFilledOnce({ index }: Slot, launches: readonly Launch[]): boolean {
   return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index)).length === 1
 }

@@ -40,7 +40,7 @@ function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
 }
 
 function twoLaunches(first: Product, second: Product, context: LoweringContext): Lowering {
-  const [narrow, wide] = [lowerProduct(first, context), lowerProduct({ ...second, finish: context.finish }, context)]
+  const [narrow, wide] = [lowerProduct(first, context), lowerProduct({ ...second, epilogue: context.epilogue }, context)]
   const before = narrow.temporaries ?? []
   const moved = (slot: Slot): Slot => (slot.role === 'temporary' ? temporary(before.length + slot.index) : slot)
   return {
@@ -66,7 +66,7 @@ function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spe
 defineOp<LoraAttributes>({
   name: 'loraLinear',
   kind: 'kernel',
-  finishes: true,
+  takesEpilogue: true,
   infer([x, weight, a, b, bias]) {
     const shown = `x ${showSpec(x)}, weight ${showSpec(weight)}, A ${showSpec(a)}, B ${showSpec(b)}`
     for (const spec of [x, weight, a, b]) floatType(spec, `loraLinear: ${shown}`)
@@ -127,7 +127,7 @@ defineOp<LoraAttributes>({
 defineOp<LoraAttributes>({
   name: 'loraLinearGradient',
   kind: 'kernel',
-  finishes: true,
+  takesEpilogue: true,
   infer([dy, weight, a, low]) {
     const fits = sameShape(low.shape, [dy.shape[0], a.shape[0]]) && weight.shape[1] === a.shape[1]
     if (!fits) throw new UserError(`loraLinearGradient: dy ${showSpec(dy)}, weight ${showSpec(weight)}, A ${showSpec(a)}, dy·B ${showSpec(low)} do not fit`)
@@ -139,7 +139,7 @@ defineOp<LoraAttributes>({
     const where = 'loraLinearGradient'
     const main = product(input(0), rowsView(dy, where), input(1), weightView(weight, where, false), output(0), dx)
     const rest = product(input(3), rowsView(low, where), input(2), weightView(a, where, false), output(0), dx, context.attributes.scale)
-    return lowerProduct({ ...joined(main, rest), finish: context.finish }, context)
+    return lowerProduct({ ...joined(main, rest), epilogue: context.epilogue }, context)
   },
   // Linear in each of its inputs: the same kernels, the other way round.
   gradient({ inputs: [dy, weight, a, low], attributes: { scale }, upstream: [ddx], needs }) {

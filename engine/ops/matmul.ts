@@ -28,7 +28,7 @@ export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulOptio
   return apply('matmul', [a, b], attributes)
 }
 
-/** Picks a candidate for a product and gives its launches. A finish stands in the product, whatever the context's is. */
+/** Picks a candidate for a product and gives its launches. An epilogue is part of the product, whatever the context's is. */
 export function lowerProduct(product: Product, context: LoweringContext): Lowering {
   return lower(product, context.choose('matmul', problemKey(product), candidates(product, context.traits)), context.traits)
 }
@@ -73,14 +73,14 @@ defineOp({
     return [da, db]
   },
   strided: isReadable,
-  finishes: true,
+  takesEpilogue: true,
   lower(context) {
     const [a, b] = context.inputs
     const product = productOf(
       { slot: input(0), view: a }, { slot: input(1), view: b },
       { slot: output(0), dtype: floatOf(context.outputs[0].dtype) }, scaleOf(context.attributes),
     )
-    return lowerProduct({ ...product, finish: context.finish }, context)
+    return lowerProduct({ ...product, epilogue: context.epilogue }, context)
   },
   reference([a, b], { inputs: [aSpec, bSpec], outputs: [out] }, attributes) {
     return [matmulReference(a, aSpec, b, bSpec, out, scaleOf(attributes))]

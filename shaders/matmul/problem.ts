@@ -1,6 +1,6 @@
 // A matrix product as its kernels see it: sizes, one unit-stride axis per operand, batch axes as few as strides allow.
 // Everything that depends only on views lives here, and no WGSL.
-import type { Finish } from '../elementwise.ts'
+import type { Epilogue } from '../elementwise.ts'
 import type { DType, Slot, View } from '../kernel.ts'
 
 /** Storage types that matmul reads and writes. */
@@ -43,7 +43,7 @@ export interface Product {
   /** `out` holds [..., n, m]: the product is the transpose of what was asked. */
   readonly outTransposed?: boolean
   /** What becomes of each element before it is stored; of shape [...batch, m, n]. */
-  readonly finish?: Finish
+  readonly epilogue?: Epilogue
 }
 
 /** The same numbers with the operands' parts swapped: (a·b)ᵀ = bᵀ·aᵀ. For products without bias. */
@@ -173,6 +173,6 @@ export function problemKey(product: Product): string {
   const segments = product.segments.map(({ k, a, b }) => [a, b]
     .map((side, i) => `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, i === 0 ? product.m : product.n, k) ? 4 : 1}`)
     .concat(String(k)).join('·'))
-  const end = `${product.bias ? ' + bias' : ''}${product.finish ? ', finished' : ''}`
+  const end = `${product.bias ? ' + bias' : ''}${product.epilogue ? ', finished' : ''}`
   return `${batchCount(product)}x${product.m}x${product.n} ${segments.join(' + ')}${end} -> ${product.out.dtype}`
 }

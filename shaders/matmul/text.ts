@@ -1,8 +1,8 @@
 // What all matmul kernels write alike: the uniform struct, the bindings, which tile a workgroup has, loads and stores.
-import { type Finish, finishText } from '../elementwise.ts'
+import { type Epilogue, epilogueText } from '../elementwise.ts'
 import { LETTERS, type UniformField, Uniforms, Writer, asF32, enables, fromF32, typeName } from '../wgsl.ts'
 import { batchCount, isVec4 } from './problem.ts'
-import { type Slot, finishInput, finished } from '../kernel.ts'
+import { type Slot, epilogueInput, epilogueOutput } from '../kernel.ts'
 import type { FloatType, Operand, Product } from './problem.ts'
 
 export { LETTERS }
@@ -33,7 +33,7 @@ export interface Layout {
   /** The first segment's K is cut in slices, and `out` is f32 partial sums [slices, ...out]. Other segments and the bias are the first slice's. */
   readonly split: boolean
   /** What becomes of each element before it is stored. */
-  readonly finish?: Finish
+  readonly epilogue?: Epilogue
 }
 
 /** Sizes of what one workgroup makes. */
@@ -58,7 +58,7 @@ export function layoutOf(product: Product, split: boolean, rowVec4: { readonly a
     outTransposed: product.outTransposed === true,
     batchAxes: product.batch.length,
     split,
-    finish: split ? undefined : product.finish,
+    epilogue: split ? undefined : product.epilogue,
   }
 }
 
@@ -70,7 +70,7 @@ function operandLayout(operand: Operand, rows: number, k: number, rowVec4: boole
 export function showLayout(layout: Layout): string {
   const show = (o: OperandLayout): string => `${o.dtype}${o.major === 'k' ? 'k' : 'r'}${o.vec4 ? 4 : 1}`
   const sum = layout.segments.map(s => `${show(s.a)}·${show(s.b)}${s.scaled ? '·s' : ''}`).join(' + ')
-  const end = `${layout.bias ? ' + bias' : ''}${layout.finish ? `, ${layout.finish.label}` : ''}`
+  const end = `${layout.bias ? ' + bias' : ''}${layout.epilogue ? `, ${layout.epilogue.label}` : ''}`
   const how = `${layout.outTransposed ? 't' : ''}${layout.split ? ' split' : ''}${layout.batchAxes > 0 ? ` batch ${layout.batchAxes}` : ''}`
   return `${sum}${end} -> ${layout.out}${how}`
 }
@@ -88,7 +88,7 @@ export function uniformsOf(layout: Layout): Uniforms {
     if (segment.scaled) names.push([`scale${s}`, 'f32'])
   })
   for (let x = 0; x < layout.batchAxes; x++) names.push([`batch${x}`, 'u32'])
-  if (layout.finish) names.push(...finishText(layout.finish).fields)
+  if (layout.epilogue) names.push(...epilogueText(layout.epilogue).fields)
   return new Uniforms(names)
 }
 
@@ -115,7 +115,7 @@ export function uniformWordsOf(layout: Layout, product: Product, tile: TileSize,
   product.batch.forEach((n, x) => {
     values[`batch${x}`] = n
   })
-  if (layout.finish) Object.assign(values, finishText(layout.finish).words)
+  if (layout.epilogue) Object.assign(values, epilogueText(layout.epilogue).words)
   return uniformsOf(layout).pack(values)
 }
 
@@ -128,45 +128,48 @@ export function slotsOf(product: Product, split: boolean, partials: Slot): { slo
   const slots = product.segments.flatMap(({ a, b }) => [a.slot, b.slot])
   if (product.bias) slots.push(product.bias.slot)
   if (split) return { slots: [...slots, partials], writes: [slots.length] }
-  const { slots: finishing, writes } = finishSlots(product)
-  return { slots: [...slots, ...finishing], writes: writes.map(at => slots.length + at) }
+  const { slots: last, writes } = epilogueSlots(product)
+  return { slots: [...slots, ...last], writes: writes.map(at => slots.length + at) }
 }
 
-/** What the end of a product binds: inputs of its finish, then its own result (or what is kept instead) unless only the finished one is stored, then that. */
-export function finishSlots({ finish, out }: Product): { slots: Slot[]; writes: number[] } {
-  if (!finish) return { slots: [out.slot], writes: [0] }
-  const inputs = finish.inputs.map((_, k) => finishInput(k))
-  const written = finish.keeps ? [out.slot, finished] : [finished]
+/**
+ * What the end of a product binds: the epilogue's inputs, then the product's own result (or what is stored instead of it) where
+ * that is stored, then the epilogue's result.
+ */
+export function epilogueSlots({ epilogue, out }: Product): { slots: Slot[]; writes: number[] } {
+  if (!epilogue) return { slots: [out.slot], writes: [0] }
+  const inputs = epilogue.inputs.map((_, k) => epilogueInput(k))
+  const written = epilogue.storesResult ? [out.slot, epilogueOutput] : [epilogueOutput]
   return { slots: [...inputs, ...written], writes: written.map((_, k) => inputs.length + k) }
 }
 
-/** The bindings that `finishSlots` lists, from number `binding` on, and the function of the finish. Gives the next number. */
-export function declareFinish(writer: Writer, { finish, out, outVec4 }: Pick<Layout, 'finish' | 'out' | 'outVec4'>, binding: number): number {
+/** Declares the bindings that `epilogueSlots` lists, from number `binding` on. Returns the next number. */
+export function declareEpilogue(writer: Writer, { epilogue, out, outVec4 }: Pick<Layout, 'epilogue' | 'out' | 'outVec4'>, binding: number): number {
   const bind = (access: string, name: string, type: string): void => {
     writer.line(`@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${type}>;`)
   }
-  if (finish) finishText(finish).types(outVec4 ? 4 : 1).forEach((type, k) => bind('read', `in${k}`, type))
-  if (!finish || finish.keeps) bind('read_write', 'out', typeName(out, outVec4 ? 4 : 1))
-  if (finish) bind('read_write', 'finished', typeName(finish.dtype, outVec4 ? 4 : 1))
+  if (epilogue) epilogueText(epilogue).types(outVec4 ? 4 : 1).forEach((type, k) => bind('read', `in${k}`, type))
+  if (!epilogue || epilogue.storesResult) bind('read_write', 'out', typeName(out, outVec4 ? 4 : 1))
+  if (epilogue) bind('read_write', 'epilogueOut', typeName(epilogue.dtype, outVec4 ? 4 : 1))
   return binding
 }
 
 /** Stores what stands in the f32 variable `value`, of element number `i` or of four from there on, at `index` of the output.
  *  Four begin at a multiple of four, as vec4 in memory do. */
-export function storeFinished(writer: Writer, { finish, out }: Pick<Layout, 'finish' | 'out'>, width: 1 | 4, value: string, index: string, i: string): void {
-  const own = finish?.instead ? `${width === 1 ? 'instead' : 'instead4'}(${value})` : value
-  if (!finish || finish.keeps) writer.line(`out[${index}] = ${fromF32(own, out, width)};`)
-  if (!finish) return
-  const made = `${width === 1 ? 'finish' : 'finish4'}(${value}, ${i})`
-  writer.line(`finished[${index}] = ${fromF32(made, finish.dtype, width)};`)
+export function storeResult(writer: Writer, { epilogue, out }: Pick<Layout, 'epilogue' | 'out'>, width: 1 | 4, value: string, index: string, i: string): void {
+  const own = epilogue?.storedInstead ? `${width === 1 ? 'storedInstead' : 'storedInstead4'}(${value})` : value
+  if (!epilogue || epilogue.storesResult) writer.line(`out[${index}] = ${fromF32(own, out, width)};`)
+  if (!epilogue) return
+  const made = `${width === 1 ? 'epilogue' : 'epilogue4'}(${value}, ${i})`
+  writer.line(`epilogueOut[${index}] = ${fromF32(made, epilogue.dtype, width)};`)
 }
 
 /** Everything above `main`. */
 export function declare(
   writer: Writer, title: string, layout: Layout, features: { readonly subgroups?: boolean; readonly matrices?: boolean } = {},
 ): void {
-  const finishing = layout.finish ? [layout.finish.dtype, ...layout.finish.inputs.map(({ dtype }) => dtype)] : []
-  const dtypes = [layout.out, ...finishing, ...layout.segments.flatMap(s => [s.a.dtype, s.b.dtype]), ...(layout.bias ? [layout.bias] : [])]
+  const ofEpilogue = layout.epilogue ? [layout.epilogue.dtype, ...layout.epilogue.inputs.map(({ dtype }) => dtype)] : []
+  const dtypes = [layout.out, ...ofEpilogue, ...layout.segments.flatMap(s => [s.a.dtype, s.b.dtype]), ...(layout.bias ? [layout.bias] : [])]
   writer.line(`// ${title}: ${showLayout(layout)}`, ...enables({ dtypes, ...features }), '')
   let binding = 0
   const bind = (access: string, name: string, dtype: FloatType, vec4: boolean): void => {
@@ -177,9 +180,9 @@ export function declare(
     bind('read', `right${s}`, segment.b.dtype, segment.b.vec4)
   })
   if (layout.bias) bind('read', 'bias', layout.bias, layout.outVec4)
-  binding = declareFinish(writer, layout, binding)
+  binding = declareEpilogue(writer, layout, binding)
   uniformsOf(layout).declare(writer, binding)
-  if (layout.finish) writer.line(...finishText(layout.finish).wgsl(layout.outVec4 ? 4 : 1).split('\n'))
+  if (layout.epilogue) writer.line(...epilogueText(layout.epilogue).wgsl(layout.outVec4 ? 4 : 1).split('\n'))
   writer.line('')
 }
 
@@ -252,7 +255,7 @@ export function store(writer: Writer, layout: Layout, row: string, column: strin
     const sum = layout.bias ? `${value} + ${biasAt(layout, layout.bias, `${column} / 4u`, 4)}` : value
     writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
       writer.line(`let i = ${base}${row} * u.N + ${column};`, `let value = ${sum};`)
-      storeFinished(writer, layout, 4, 'value', 'i / 4u', 'i')
+      storeResult(writer, layout, 4, 'value', 'i / 4u', 'i')
     })
     return
   }
@@ -268,6 +271,6 @@ export function storeOne(writer: Writer, layout: Layout, row: string, column: st
   const index = layout.outTransposed ? `(${column}) * u.M + ${row}` : `${row} * u.N + ${column}`
   writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
     writer.line(`let i = ${base}${index};`, `let value = ${value};`)
-    storeFinished(writer, layout, 1, 'value', 'i', 'i')
+    storeResult(writer, layout, 1, 'value', 'i', 'i')
   })
 }

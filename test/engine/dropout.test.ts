@@ -58,9 +58,9 @@ describe('the mask is that of the positions', () => {
     test(`at the end of a product ${m}×${k}×${n}`, async () => {
       const { values, text } = await run(() => dropped(made(m, k).matmul(made(k, n))).add(made(m, n)))
       expect(values).toEqual(kept(m * n, { of: k }).map(y => y + 1))
-      expect(text).toMatch(/fn finish\(/)
+      expect(text).toMatch(/fn epilogue\(/)
       // On a GPU a kernel of few outputs may store them one at a time.
-      if (device.traits.cpu && m > 9 && n % 4 === 0) expect(text).toMatch(/fn finish4[^}]*randomBlock\(i \/ 4u/)
+      if (device.traits.cpu && m > 9 && n % 4 === 0) expect(text).toMatch(/fn epilogue4[^}]*randomBlock\(i \/ 4u/)
     })
   }
 
@@ -77,9 +77,9 @@ describe('the mask is that of the positions', () => {
     test(`of rows of ${width} with a bias, at the end of a product`, async () => {
       const { values, text } = await run(() => dropped(made(40, 2).matmul(made(2, 12 * width)).reshape([40, 12, width]).add(bias())))
       expect(values).toEqual(expected(40 * 12 * width, 2))
-      if (!device.traits.cpu && !text.includes('fn finish4')) return
-      expect(text).toMatch(/fn finish4/)
-      expect(/finish\(value.y, i \+ 1u, c0, c1 \+ 1u/.test(text)).toBe(width % 4 === 0)
+      if (!device.traits.cpu && !text.includes('fn epilogue4')) return
+      expect(text).toMatch(/fn epilogue4/)
+      expect(/epilogue\(value.y, i \+ 1u, c0, c1 \+ 1u/.test(text)).toBe(width % 4 === 0)
     })
   }
 

@@ -55,14 +55,14 @@ describe('is offered', () => {
   })
 })
 
-test('Dawn compiles it, for every layout and with slices, bias, a low-rank part and a finish', async () => {
+test('Dawn compiles it, for every layout and with slices, bias, a low-rank part and an epilogue', async () => {
   const config: MatrixConfig = { kernel: 'matrix', fragment: { m: 16, n: 16, k: 16, lanes: NULL_LANES }, rows: 2, columns: 2, down: 2, across: 1, depth: 32 }
   const low: Product = productIn({ m: 70, n: 36, k: 8, dtype: 'f32' })
   const products: Product[] = [true, false].flatMap(aTurned => [true, false].map(bTurned => productIn({ m: 72, n: 36, k: 64, dtype: 'f16', aTurned, bTurned })))
   products.push(half, { ...half, bias: { slot: input(4), dtype: 'f32' }, segments: [...half.segments, { ...low.segments[0], scale: 0.5 }] }, {
     ...half,
-    finish: {
-      label: 'twice', shape: [70, 36], inputs: [], dtype: 'f16', keeps: true,
+    epilogue: {
+      label: 'twice', shape: [70, 36], inputs: [], dtype: 'f16', storesResult: true,
       body: { draws: [], lines: ['let v0: f32 = value * 2.0;'], result: 'v0', helpers: [], scalars: [] },
     },
   })

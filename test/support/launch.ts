@@ -80,8 +80,8 @@ export async function prepareLowering(
     return storage(spec.dtype, sizeOf(spec), OUTPUT_POISON, alias === undefined || alias === null ? undefined : inputs[alias].data)
   })
   const temporaries = (lowering.temporaries ?? []).map(spec => storage(spec.dtype, sizeOf(spec), INPUT_POISON))
-  // Nothing finishes a kernel that runs by itself.
-  const buffersOf: Record<Slot['role'], readonly GPUBuffer[]> = { input: inputBuffers, output: outputBuffers, temporary: temporaries, finish: [], finished: [] }
+  // A kernel that runs alone has no epilogue.
+  const buffersOf: Record<Slot['role'], readonly GPUBuffer[]> = { input: inputBuffers, output: outputBuffers, temporary: temporaries, epilogueInput: [], epilogueOutput: [] }
 
   const steps: { pipeline: GPUComputePipeline; group: GPUBindGroup; launch: Launch }[] = []
   for (const launch of lowering.launches) {

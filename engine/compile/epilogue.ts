@@ -1,5 +1,5 @@
-// Which expressions a kernel's own dispatch ends with: one that reads the kernel's first output element for element, where
-// nobody needs that output earlier. The dispatch then stands where the expression stood.
+// Epilogues: elementwise expressions that a kernel evaluates before it stores its result. An expression qualifies if it reads the
+// kernel's first output element for element and nothing reads that output earlier. The kernel then runs in the expression's place.
 import type { Traits, View } from '../../shaders/kernel.ts'
 import type { KernelOp, Node, Value } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
@@ -8,66 +8,66 @@ import { type Canonical, type Elementwise, isElementwise, isTransparent, keyOf, 
 type Kernel = Node & { readonly op: KernelOp }
 const isKernel = (node: Node): node is Kernel => node.op.kind === 'kernel'
 
-/** A kernel whose first output goes right on into an expression. */
-export interface Finishing {
+/** A kernel that evaluates an expression of its first output. */
+export interface FusedEpilogue {
   readonly kernel: Kernel
-  /** Whether somebody else reads the kernel's own output, later. */
-  readonly keeps: boolean
-  /** The only one that does, where it makes something costly of that output alone: made at once, it is kept instead. */
-  readonly instead?: Elementwise
+  /** Whether the kernel's own output is stored too, since something reads it later. */
+  readonly storesResult: boolean
+  /** Its only later reader, if that is an expensive function of this output alone: evaluated here and stored in its place. */
+  readonly storedInstead?: Elementwise
 }
 
-/** A value that an expression loads, and the views that it is read through. */
+/** A value that an expression loads, and the views through which it does. */
 interface Leaf {
   readonly base: Value
   readonly views: View[]
 }
 
 /**
- * The finishes of a graph whose values of `melted` have become parts of their readers' expressions; by the expressions' last
- * nodes. What a finish keeps instead of its kernel's output leaves `melted`: its readers load it.
+ * The epilogues of a graph, by the last node of their expressions. `fused` are the values that are part of their readers'
+ * expressions; a value that is stored instead of a kernel's output is removed from it, since its readers then load it.
  */
-export function findFinishes(graph: Canonical, melted: Set<string>, traits: Traits): ReadonlyMap<Node, Finishing> {
+export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Traits): ReadonlyMap<Node, FusedEpilogue> {
   const { nodes, kept } = graph
-  const found = new Map<Node, Finishing>()
+  const found = new Map<Node, FusedEpilogue>()
   const taken = new Set<Node>()
   const places = new Map(nodes.map((node, i) => [node, i]))
   const placeOf = (node: Node): number => places.get(node) ?? 0
   const readersOf = readers(graph)
   for (const root of nodes) {
-    if (!isElementwise(root) || melted.has(keyOf({ node: root, index: 0 }))) continue
+    if (!isElementwise(root) || fused.has(keyOf({ node: root, index: 0 }))) continue
     const [made] = root.outputs
     if (made.dtype !== 'f32' && made.dtype !== 'f16') continue
-    const { members, leaves } = expressionOf(root, graph, melted)
+    const { members, leaves } = expressionOf(root, graph, fused)
     const fits = ({ base: { node, index }, views }: Leaf): boolean => {
-      if (!isKernel(node) || !node.op.finishes || index !== 0 || taken.has(node)) return false
+      if (!isKernel(node) || !node.op.takesEpilogue || index !== 0 || taken.has(node)) return false
       const [own] = node.outputs
       const elements = sizeOf(own.shape)
       return elements > 1 && elements === sizeOf(made.shape) && views.every(view => isTransparent(view, own, elements))
         && readersOf(node).every(reader => members.has(reader) || placeOf(reader) > placeOf(root))
     }
-    // Of several products in one sum the last: it has the least to wait.
+    // Of several products in one sum, the last one: the others are complete by then.
     const kernel = leaves.filter(fits).map(({ base }) => base.node).filter(isKernel).sort((a, b) => placeOf(b) - placeOf(a))[0]
     if (!kernel) continue
     const own = keyOf({ node: kernel, index: 0 })
     const reads = (reader: Node): boolean => graph.inputsOf(reader).some(({ base }) => keyOf(base) === own)
     const later = readersOf(kernel).filter(reader => !members.has(reader) && reads(reader))
-    const keeps = kept.has(own) || later.length > 0
+    const storesResult = kept.has(own) || later.length > 0
     const besides = leaves.filter(({ base }) => keyOf(base) !== own).reduce((n, { views }) => n + new Set(views.map(viewKey)).size, 0)
-    // The finished result takes the place of the kernel's own, or a place besides it.
-    const bindings = kernel.inputs.length + kernel.outputs.length + besides + (keeps ? 1 : 0)
+    // The epilogue's result is stored instead of the kernel's own, or in addition to it.
+    const bindings = kernel.inputs.length + kernel.outputs.length + besides + (storesResult ? 1 : 0)
     if (bindings > traits.maxStorageBuffers) continue
-    const instead = kept.has(own) ? undefined : costlyReader(kernel, later, graph)
-    if (instead) melted.delete(keyOf({ node: instead, index: 0 }))
-    found.set(root, { kernel, keeps, instead })
+    const storedInstead = kept.has(own) ? undefined : costlyReader(kernel, later, graph)
+    if (storedInstead) fused.delete(keyOf({ node: storedInstead, index: 0 }))
+    found.set(root, { kernel, storesResult, storedInstead })
     taken.add(kernel)
   }
   return found
 }
 
 /**
- * The one node of `later`, where it is a function of each element of the kernel's first output alone, of the same dtype, and
- * a costly one: GELU's slope. Its readers load a number in place of making it, and memory holds no more than before.
+ * The one node of `later`, if it is an expensive elementwise function of the kernel's first output alone, in the same dtype (GELU's
+ * slope, for example). Storing it instead of that output takes no more memory, and its readers load it instead of computing it.
  */
 function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Canonical): Elementwise | undefined {
   const [reader, another] = later
@@ -78,8 +78,8 @@ function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Cano
   return alone && made.dtype === own.dtype ? reader : undefined
 }
 
-/** The nodes of one expression, and what it loads. */
-function expressionOf(root: Elementwise, graph: Canonical, melted: ReadonlySet<string>): { members: Set<Node>, leaves: Leaf[] } {
+/** The nodes of one expression, and the values it loads. */
+function expressionOf(root: Elementwise, graph: Canonical, fused: ReadonlySet<string>): { members: Set<Node>, leaves: Leaf[] } {
   const members = new Set<Node>()
   const leaves = new Map<string, Leaf>()
   const collect = (node: Elementwise): void => {
@@ -87,7 +87,7 @@ function expressionOf(root: Elementwise, graph: Canonical, melted: ReadonlySet<s
     members.add(node)
     for (const { base, view } of graph.inputsOf(node)) {
       const key = keyOf(base)
-      if (melted.has(key) && isElementwise(base.node)) {
+      if (fused.has(key) && isElementwise(base.node)) {
         collect(base.node)
         continue
       }
@@ -100,7 +100,7 @@ function expressionOf(root: Elementwise, graph: Canonical, melted: ReadonlySet<s
   return { members, leaves: [...leaves.values()] }
 }
 
-/** Who reads any of a node's outputs, views looked through. */
+/** The readers of any output of a node, directly or through views. */
 function readers({ nodes, inputsOf }: Canonical): (node: Node) => readonly Node[] {
   const found = new Map<Node, Node[]>()
   for (const node of nodes) {
