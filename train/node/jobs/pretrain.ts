@@ -139,8 +139,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
 }
 
 function refuseChange({ folder, config }: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
-  const { fingerprints: before = {} } = config as { fingerprints?: Readonly<Record<string, unknown>> }
-  if (before[what] === now) return
+  if (config.fingerprints?.[what] === now) return
   throw new UserError(`${called} changed since ${folder} began: put back what was there, or start another run`)
 }
 
@@ -170,11 +169,11 @@ export async function resumePretraining(folder: string, given: PretrainOptions, 
   const run = await openRun(folder)
   const where = run.path('config.json')
   const { job, arguments: recorded } = run.config
-  if (job !== 'pretrain' || !Array.isArray(recorded)) {
+  if (job !== 'pretrain' || recorded === undefined) {
     throw new UserError(`${folder} is not a pretraining run: see ${where}`)
   }
   if (await run.finished()) throw new UserError(`${folder} is finished: see its result.json`)
-  const options = parsePretrainOptions([...recorded.map(String), ...pretrainArguments(given, { omit: ['resume'] })])
+  const options = parsePretrainOptions([...recorded, ...pretrainArguments(given, { omit: ['resume'] })])
   const unlock = await run.lock()
   try {
     const progress = new Progress()
@@ -187,7 +186,7 @@ export async function resumePretraining(folder: string, given: PretrainOptions, 
       progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
     }
     await checkpoints.discard(damaged.map(({ step }) => step))
-    const { adapter: before } = run.config as { adapter?: { name?: unknown, driver?: unknown } }
+    const { adapter: before } = run.config
     const { name, driver } = resumed.device.info
     for (const [old, now] of [[before?.name, name], [before?.driver, driver], [run.config.tilegrad, version]]) {
       const line = `The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.`

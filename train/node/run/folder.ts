@@ -5,6 +5,7 @@ import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'n
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
 import { codeOf, exists, isFolder, isTemporary, readJson, syncFolder, temporaryName, writeAtomic } from '../../../models/node/files.ts'
+import { type RunConfig, parseRunConfig } from './config.ts'
 import { finiteJson } from './json.ts'
 import { LOCK, lock } from './lock.ts'
 
@@ -106,13 +107,9 @@ export async function openRun(folder: string): Promise<Run> {
   return new Run(folder, await readConfig(folder))
 }
 
-async function readConfig(folder: string): Promise<Record<string, unknown>> {
+async function readConfig(folder: string): Promise<RunConfig> {
   const path = join(folder, CONFIG)
-  const config = await readJson(path)
-  if (typeof config !== 'object' || config === null || Array.isArray(config)) {
-    throw new UserError(`${folder} is not a run folder: ${path} holds no JSON object`)
-  }
-  return { ...config }
+  return parseRunConfig(await readJson(path), folder, path)
 }
 
 async function refuseTaken(folder: string): Promise<void> {
@@ -151,12 +148,12 @@ async function removeLeftovers(folder: string): Promise<void> {
 export class Run {
   readonly folder: string
   /** What config.json says. */
-  readonly config: Readonly<Record<string, unknown>>
+  readonly config: RunConfig
   /** The folder that this is, whatever is called so later. */
   readonly #identity: BigIntStats
   readonly #hasConfig: boolean
 
-  constructor(folder: string, config: Readonly<Record<string, unknown>>) {
+  constructor(folder: string, config: RunConfig) {
     this.folder = folder
     this.config = config
     this.#identity = statSync(folder, { bigint: true })

@@ -1,0 +1,83 @@
+// What a run says on the console, and how it puts things there: the task and its classes, the data, sample answers.
+import type { AdapterInfo } from '../../../../engine/index.ts'
+import { type Prediction, type TextInput, textOf } from '../../../../models/classifier.ts'
+import type { TaskName } from '../../../tasks/infer.ts'
+import { percent as percentage, table } from '../../cli/console.ts'
+import type { SetFacts } from '../../data/statistics.ts'
+import type { Data } from '../job.ts'
+
+/** Sentences that every run classifies in the end, to see the model at work. */
+const SENTENCES = [
+  'A warm, funny and beautifully acted film that I will happily watch again.',
+  'Two dull hours of wooden acting and a story that goes nowhere.',
+]
+
+/** An adapter as `config.json` and the result record it. */
+export function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
+  return { name, vendor, architecture, backend, driver, software: fallback }
+}
+
+export const count = (n: number): string => n.toLocaleString('en-US')
+export const percent = (fraction: number): string => percentage(fraction, 2)
+export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
+
+const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
+  classes: 'one label a text', labels: 'several labels at once', regression: 'a number a text', tokens: 'a label a word',
+}
+/** Classes that are listed by name. */
+const LISTED = 12
+/** A class with less than this share of an even one is too rare to be learnt without a word. */
+const RARE = 0.25
+
+/** What was understood of the labels: the task, and its classes with their counts. */
+export function taskText({ plan: { task, labels, why, namedBy } }: Data, { rows, classes }: SetFacts): string {
+  const head = `Task: ${TASK_TEXTS[task]} (${why})`
+  if (!classes) return head
+  const shown = labels.slice(0, LISTED).map(name => `${name} ${count(classes[name])}`)
+  const more = labels.length > LISTED ? `, and ${labels.length - LISTED} more` : ''
+  const from = { file: 'the file', option: '--labels', model: 'the model', data: 'the data' }[namedBy]
+  const lines = [head, `Classes, named by ${from}: ${shown.join(', ')}${more}`]
+  const least = Math.min(...Object.values(classes))
+  if (task === 'classes' && least < RARE * rows / labels.length) {
+    const rare = labels.find(name => classes[name] === least)
+    lines.push(`Only ${percent(least / rows)} of the training texts are ${rare}: accuracy says little of it. --class-weights balanced weighs classes alike, `
+      + 'and --best-metric f1_macro judges by all of them.')
+  }
+  return lines.join('\n')
+}
+
+/** Rows and text lengths of the training and the test set. */
+export function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
+  const columns = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
+  const withShare = facts.train.positive !== undefined
+  const row = (name: string, { rows, positive = 0, text_length }: SetFacts): string[] => [
+    name, count(rows), ...withShare ? [percent(positive / rows)] : [],
+    ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0)),
+  ]
+  return table([
+    ['set', 'texts', ...withShare ? [data.plan.labels[1]] : [], ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
+    row('train', facts.train),
+    row('test', facts.test),
+  ]) + `\n${count(data.validation.length)} texts are held out for validation; lengths are in characters.`
+}
+
+/** Two texts that the model is shown at work on: for reviews two plain ones, else the first of the test set. */
+export function examplesOf({ plan: { task, labels }, test }: Data): readonly TextInput[] {
+  if (task === 'classes' && labels.join() === 'negative,positive' && test[0].pair === undefined) return SENTENCES
+  return test.slice(0, 2).map(({ text, pair, words }) => (words ? { words } : pair === undefined ? text : { text, pair }))
+}
+
+/** An answer and its text in one line. */
+export function answerLine(input: TextInput, answer: Prediction): string {
+  const text = textOf(input)
+  switch (answer.kind) {
+    case 'label': return `${answer.label} (${percent(answer.probability)}): ${text}`
+    case 'labels': return `${answer.labels.join(', ') || 'none'}: ${text}`
+    case 'number': return `${answer.value.toFixed(3)}: ${text}`
+    case 'words': return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${label}]`)).join(' ')
+  }
+}
+
+/** Figures for a file: null for what is not defined. */
+export const nullable = (figures: object): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, value === undefined ? null : value as unknown]))

@@ -1,0 +1,66 @@
+// What a run's folder says of how it began: its options, the commits and fingerprints of what it read, and the commands that
+// repeat and resume it.
+import { UserError, printableLine } from '../../../../engine/errors.ts'
+import type { AdapterInfo } from '../../../../engine/index.ts'
+import { type Options, type Preset, parseOptions } from '../../cli/options.ts'
+import { command } from '../../cli/shell.ts'
+import type { Fingerprints } from '../../run/fingerprint.ts'
+import type { Run } from '../../run/folder.ts'
+import type { OpenedModel } from '../job.ts'
+
+/** Whose defaults a run began with. Those of runs that do not say were the study's. */
+export function presetOf({ config }: Run): Preset {
+  return config.options?.preset === 'tilegrad' ? 'tilegrad' : 'imdb'
+}
+
+/** The options that a run was started with, `changes` on top. Throws a UserError on a folder that names none. */
+export function recordedOptions(run: Run, changes: readonly string[]): Options {
+  const where = run.path('config.json')
+  const recorded = run.config.arguments
+  if (recorded === undefined) throw new UserError(`${run.folder} is not a run folder: ${where} names no arguments`)
+  try {
+    return parseOptions([...recorded, ...changes], presetOf(run))
+  } catch (error) {
+    throw error instanceof UserError ? new UserError(`${where}: arguments: ${error.message}`) : error
+  }
+}
+
+/** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
+export function commitOf(run: Run | undefined, what: 'model' | 'data', name: string | undefined): string | undefined {
+  const { options, commits } = run?.config ?? {}
+  return options?.[what] === name ? commits?.[what] : undefined
+}
+
+/** Throws a UserError where the run began with other data or another model than there are now. */
+export function refuseChanges({ folder, config }: Run, now: Fingerprints, data: string | undefined, opened: OpenedModel): void {
+  const { fingerprints: before = {} } = config
+  const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
+  if (!changed) return
+  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}, or its tokenizer,`
+  throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
+}
+
+/** Says on stderr what differs from where the run began, since the last bits of its numbers may differ too. */
+export function warnOfChanges({ config: { adapter: before, tilegrad } }: Run, { name, driver }: AdapterInfo, version: string): void {
+  const pairs = [[before?.name, name], [before?.driver, driver], [`tilegrad ${tilegrad}`, `tilegrad ${version}`]]
+  for (const [old, now] of pairs) {
+    const line = `The run began on ${old}; on ${now} its numbers may differ in the last bits.`
+    if (old !== now) process.stderr.write(`${printableLine(line)}\n`)
+  }
+}
+
+/** The command that resumes the run. */
+export const resumeCommand = (run: Run): string => command(presetOf(run), '--resume', run.folder)
+
+/** The command that repeats the run, into a folder of its own. */
+export const repeatCommand = (run: Run): string => command(presetOf(run), ...pinnedArguments(run))
+
+/** The arguments of a run, with the Hub's model and data as the commits that they were. */
+function pinnedArguments({ config }: Run): string[] {
+  const { arguments: given = [], commits = {} } = config
+  return given.map(argument => {
+    const [, what, name] = /^--(model|data)=([^@]+)/.exec(argument) ?? []
+    const commit = what === 'model' || what === 'data' ? commits[what] : undefined
+    return commit === undefined ? argument : `--${what}=${name}@${commit}`
+  })
+}

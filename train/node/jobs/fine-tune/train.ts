@@ -1,0 +1,140 @@
+// Training itself: one attempt after another where the GPU is lost, each with what it records on the way.
+import { DeviceLost } from '../../../../engine/index.ts'
+import type { Position } from '../../../checkpoint-store.ts'
+import { showFigure } from '../../../metrics/summary.ts'
+import type { TextSets } from '../../../shapes.ts'
+import type { Target } from '../../../tasks/infer.ts'
+import type { TrainerEvents } from '../../../trainer.ts'
+import type { Console } from '../../cli/console.ts'
+import type { Progress } from '../../cli/progress.ts'
+import { type StopRequest, command, stopOnSignals } from '../../cli/shell.ts'
+import type { Checkpoints } from '../../run/checkpoints.ts'
+import { checkpointsOf, explained, lossOf } from '../../run/failures.ts'
+import type { Run } from '../../run/folder.ts'
+import { fillModel } from '../job.ts'
+import { measureCeilings, profileTable, traceEvents } from '../profile.ts'
+import { RunClock } from './clock.ts'
+import { conclude } from './conclude.ts'
+import { nullable } from './describe.ts'
+import { type Prepared, mainMetric, rebuild } from './prepare.ts'
+import { presetOf, resumeCommand } from './recorded.ts'
+
+/** How often the GPU may be lost without a new checkpoint between. */
+const MOST_LOSSES = 3
+
+/** What an attempt to train needs beside what is trained. */
+export interface Attempt {
+  readonly run: Run
+  readonly texts: TextSets<Target>
+  readonly console: Console
+  readonly progress: Progress
+  readonly version: string
+  readonly checkpoints: Checkpoints
+  readonly stopping: StopRequest
+  /** Where to go on from; undefined for the beginning. */
+  readonly from: Position | undefined
+}
+
+/**
+ * Trains to the end. When the GPU is lost, the job is built anew on a device of the same adapter and goes on from the last
+ * checkpoint, to the same bits, up to `MOST_LOSSES` times without a new checkpoint between.
+ */
+export async function runTraining(
+  run: Run, first: Prepared, texts: TextSets<Target>, console: Console, progress: Progress, version: string, from?: Position,
+): Promise<number> {
+  let prepared = first
+  let position = from
+  let lost: DeviceLost | undefined
+  let losses = 0
+  const stopping = stopOnSignals(() => prepared.trainer.stop())
+  try {
+    for (;;) {
+      const checkpoints = checkpointsOf(run)
+      try {
+        if (lost) {
+          progress.stop()
+          prepared.device.close()
+          position = await checkpoints.latest()
+          await run.cutMetrics(position?.step ?? -1)
+          const where = position ? `from the checkpoint of step ${position.step}` : 'from the beginning'
+          progress.note(`${lost.message}. Resuming ${where} (attempt ${losses} of ${MOST_LOSSES}).`)
+          prepared = await rebuild(prepared, run, losses, version)
+        }
+        if (stopping.requested) prepared.trainer.stop()
+        return await attempt(prepared, { run, texts, console, progress, version, checkpoints, stopping, from: position })
+      } catch (error) {
+        lost = await lossOf(error, prepared.device)
+        losses = checkpoints.saved > 0 ? 1 : losses + 1
+        if (lost && losses <= MOST_LOSSES) continue
+        throw await explained(lost ?? error, run, (...args) => command(presetOf(run), ...args))
+      }
+    }
+  } finally {
+    stopping.end()
+    progress.stop()
+  }
+}
+
+/** Trains from where the attempt begins, and concludes the run unless it was stopped. Gives the exit status. */
+async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
+  const { options, opened, model, trainer, choices } = prepared
+  const { run, texts, console, progress, checkpoints, stopping, from } = given
+  const clock = new RunClock(run)
+  await choices.keepIn(run)
+  const drawn = prepared.drawn ?? await fillModel(model, opened.folder, options.seed)
+  const heads = drawn.filter(name => !name.includes('lora_'))
+  if (opened.folder && heads.length > 0 && !from) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
+
+  progress.start('train', trainer.totalSteps(texts.train), from?.step ?? 0)
+  const outcome = await trainer.train(texts.train, texts.validation, checkpoints, eventsOf(prepared, given, clock), from)
+  progress.stop()
+  if (outcome.kind === 'stopped') {
+    // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
+    console.say(`Stopped after step ${outcome.position.step}. Resume with: ${resumeCommand(run)}`)
+    console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
+    return stopping.status
+  }
+  stopping.end()
+  if (outcome.early) progress.note(`Stopped early: ${options.patience} evaluations in a row were not better than the best.`)
+  await conclude(prepared, given, outcome, clock)
+  return 0
+}
+
+/** What the run records and shows of each step, evaluation and checkpoint. */
+function eventsOf({ options, data, trainer, device }: Prepared, { run, texts, progress }: Attempt, clock: RunClock): TrainerEvents {
+  const total = trainer.totalSteps(texts.train)
+  const metric = mainMetric(options, data)
+  const timed = <Line extends object>(line: Line): Line & { readonly wall_seconds: number } => ({ ...line, wall_seconds: clock.seconds })
+  let validating = false
+  return {
+    onStep: metrics => {
+      run.appendMetrics(timed(metrics))
+      progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
+    },
+    onSkippedStep: step => {
+      run.appendMetrics(timed(step))
+      progress.update(step.step, { examplesPerSecond: step.examples_per_second })
+      if (step.skipped === 'not finite') progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
+    },
+    onEvaluationProgress: (done, total) => {
+      if (!validating) progress.start('validate', total)
+      validating = true
+      progress.update(done)
+    },
+    onEvaluation: (epoch, step, { figures, loss }, best) => {
+      validating = false
+      progress.start('train', total, step)
+      run.appendMetrics(timed({ step, epoch, split: 'validation', loss, ...nullable(figures) }))
+      const when = options.evaluateEvery === undefined ? `epoch ${epoch}` : `step ${step}`
+      const label = epoch === 0 ? 'validation before training' : `validation after ${when}${best ? ' (best so far)' : ''}`
+      progress.note(`${label}: ${metric.title} ${showFigure(metric, figures[metric.name])}, loss ${loss.toFixed(4)}`)
+    },
+    onCheckpoint: () => run.flushMetrics(),
+    onProfile: async (kernels, { rows, sequence }) => {
+      const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings())}\n`
+      await run.write('profile.txt', text)
+      await run.write('trace.json', JSON.stringify(traceEvents(kernels)))
+      progress.note(`\n${text}`)
+    },
+  }
+}

@@ -1,0 +1,35 @@
+// What config.json of a run's folder says: written once, when the run begins, and read through this schema ever after.
+import { z } from 'zod'
+import { UserError } from '../../../engine/errors.ts'
+
+const text = z.string().optional()
+
+const schema = z.looseObject({
+  /** The kind of job, where it is not fine-tuning. */
+  job: text,
+  /** The version of tilegrad that began the run. */
+  tilegrad: text,
+  /** The command-line arguments that repeat the run, with absolute paths. */
+  arguments: z.array(z.string()).optional(),
+  /** What the arguments were resolved to. */
+  options: z.looseObject({ preset: text, data: text, model: text }).optional(),
+  /** Commits of the Hub's model and data set. */
+  commits: z.looseObject({ model: text, data: text }).optional(),
+  /** Hashes of what the run reads. */
+  fingerprints: z.record(z.string(), z.string()).optional(),
+  /** The adapter that the run began on. */
+  adapter: z.looseObject({ name: text, driver: text }).optional(),
+})
+
+export type RunConfig = Readonly<z.output<typeof schema>>
+
+/** Checks the JSON of a config.json. Throws a UserError that names the file and the field. */
+export function parseRunConfig(json: unknown, folder: string, path: string): RunConfig {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
+    throw new UserError(`${folder} is not a run folder: ${path} holds no JSON object`)
+  }
+  const { success, data, error } = schema.safeParse(json)
+  if (success) return data
+  const [{ path: field, message }] = error.issues
+  throw new UserError(`${folder} is not a run folder: ${path}: ${field.join('.')}: ${message}`)
+}
