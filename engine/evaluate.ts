@@ -111,6 +111,36 @@ function tensorsIn(tree: Tree): Tensor[] {
   return found
 }
 
+/** What a traced function builds. */
+export interface TracedGraph {
+  readonly result: Tree
+  /** The values of the tensors in `result`, in order. */
+  readonly outputs: readonly Value[]
+  readonly assignments: readonly Assignment[]
+  /** Identifies the trace: its placeholders belong to no other. */
+  readonly token: object
+}
+
+/** Calls `fn` with a placeholder for each tensor in `args`. Runs nothing. Throws a UserError if `fn` is async. */
+export function traceGraph<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result, args: Arguments): TracedGraph {
+  let position = 0
+  const assignments = new Map<Storage, Assignment>()
+  const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++, trace: assignments }))
+  tracing = assignments
+  let result: Result
+  try {
+    result = fn(...(inputs as unknown as Arguments))
+  } finally {
+    tracing = undefined
+  }
+  if (result instanceof Promise) {
+    // Swallow its rejection; this error replaces it.
+    result.catch(() => undefined)
+    throw new UserError('a compiled function is traced in one go: it must not be async')
+  }
+  return { result, outputs: tensorsIn(result).map(t => t.value), assignments: [...assignments.values()], token: assignments }
+}
+
 /** So many plans a compiled function keeps; of more, those that were not used for the longest time are made again when they are needed. */
 export const KEPT_PLANS = 96
 
@@ -126,23 +156,8 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()
 
   const trace = async (device: Device, args: Arguments): Promise<Trace> => {
-    let position = 0
-    const assignments = new Map<Storage, Assignment>()
-    const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++, trace: assignments }))
-    tracing = assignments
-    let result: Result
-    try {
-      result = fn(...(inputs as unknown as Arguments))
-    } finally {
-      tracing = undefined
-    }
-    if (result instanceof Promise) {
-      // What it fails of, if it does, is this.
-      result.catch(() => undefined)
-      throw new UserError('a compiled function is traced in one go: it must not be async')
-    }
-    const outputs = tensorsIn(result).map(t => t.value)
-    const plan = await Plan.make(device, outputs, [...assignments.values()], assignments)
+    const { result, outputs, assignments, token } = traceGraph(fn, args)
+    const plan = await Plan.make(device, outputs, assignments, token)
     const rebuild = (results: readonly Tensor[]): Tree => {
       let next = 0
       return mapTree(result, () => results[next++])
