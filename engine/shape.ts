@@ -74,6 +74,22 @@ export function broadcastView(view: View, shape: Shape): View {
   return { ...view, shape, strides }
 }
 
+/**
+ * The shape with −1 replaced by what is left of as many elements as `spec` has. Throws a UserError where two lengths are −1,
+ * and where the other lengths do not divide the elements.
+ */
+export function completeShape(shape: Shape, spec: Spec): Shape {
+  const hole = shape.indexOf(-1)
+  if (hole < 0) return shape
+  if (shape.lastIndexOf(-1) !== hole) throw new UserError(`reshape: ${showShape(shape)} has -1 twice; only one length can be left open`)
+  const known = sizeOf(shape.filter((_, i) => i !== hole))
+  const rest = sizeOf(spec.shape) / known
+  if (!Number.isInteger(rest)) {
+    throw new UserError(`reshape: the ${sizeOf(spec.shape)} elements of ${showSpec(spec)} do not divide into ${showShape(shape)}`)
+  }
+  return shape.map((n, i) => (i === hole ? rest : n))
+}
+
 /** The view under another shape of as many elements, or undefined where strides can't express it. */
 export function reshapeView(view: View, shape: Shape): View | undefined {
   if (isContiguous(view)) return { ...view, shape, strides: contiguousStrides(shape) }

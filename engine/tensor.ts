@@ -3,7 +3,7 @@ import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Attributes, type Value, findOp, makeNode, specOf } from './graph.ts'
 import { needRepresentable } from './numbers.ts'
-import { normalizeAxes, showSpec, sizeOf } from './shape.ts'
+import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
 
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
 export type TensorData = Float32Array | Int32Array | Uint32Array
@@ -149,10 +149,7 @@ export class Tensor {
   // The same elements under other shapes.
   /** One length may be −1: what is left. */
   reshape(shape: readonly number[]): Tensor {
-    const hole = shape.indexOf(-1)
-    const known = shape.reduce((n, m, i) => (i === hole ? n : n * m), 1)
-    const full = hole < 0 ? shape : shape.map((n, i) => (i === hole ? this.size / known : n))
-    return apply('reshape', [this], { shape: full })
+    return apply('reshape', [this], { shape: completeShape(shape, this) })
   }
   permute(order: readonly number[]): Tensor { return apply('permute', [this], { order: normalizeAxes('permute', order, this.rank) }) }
   /** Swaps two axes, by default the last two. */

@@ -2,7 +2,8 @@
 import type { Tensor } from '../engine/tensor.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, activate, layerTargets, type Inputs, type LayerNames } from './encoder.ts'
-import { Model, SequenceClassifier, TokenClassifier, meanLoss, type TargetWord } from './model.ts'
+import { classificationLoss, meanOf } from './losses.ts'
+import { Model, SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
 import { Dropout, LayerNorm, Linear, Module, type ForwardContext, type Parameter } from './nn.ts'
 
 const NAMES: LayerNames = {
@@ -130,7 +131,7 @@ export class BertForMaskedLM extends Model {
 
   /** Mean cross-entropy, f32 [], of the original tokens, labels i32 [count]; −100 does not count. */
   loss(inputs: Inputs, positions: Tensor, labels: Tensor, context: ForwardContext): Tensor {
-    return meanLoss(this.maskedLogits(inputs, positions, context), labels)
+    return meanOf(classificationLoss(this.maskedLogits(inputs, positions, context), labels))
   }
 
   targets(word: TargetWord): Linear[] {

@@ -11,7 +11,7 @@ export { baseTensors, loadWeights, matchWeights, mergedTensors, modelTensors, or
 export { adapted, attachLora, loraParameters, mergeLora, parseTargets, setTuning, unmergeLora } from './lora.ts'
 export type { LoraOptions, Target, Tuning } from './lora.ts'
 export { IGNORED, classificationLoss, meanOf, multiLabelLoss, regressionLoss, type RowLosses } from './losses.ts'
-export { Classifier, Model, SequenceClassifier, TARGET_WORDS, TokenClassifier, meanLoss } from './model.ts'
+export { Classifier, Model, SequenceClassifier, TARGET_WORDS, TokenClassifier } from './model.ts'
 export { Parameter, forwardContext, type ForwardContext } from './nn.ts'
 
 /** Counts of numbers in a model. */

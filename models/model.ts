@@ -1,9 +1,8 @@
 // What a sequence classifier is to the rest of tilegrad, whatever its family, and its loss.
-import { crossEntropy, scalar } from '../engine/index.ts'
 import type { DType } from '../shaders/kernel.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { ModelConfig } from './config.ts'
-import { IGNORED } from './losses.ts'
+import { classificationLoss, meanOf } from './losses.ts'
 import { Linear, Module, type ForwardContext } from './nn.ts'
 
 /** Words for groups of modules that LoRA may be attached to. */
@@ -72,28 +71,6 @@ export abstract class SequenceClassifier extends Classifier {
 
   /** Mean cross-entropy, f32 [], of labels i32 [batch]; rows labelled −100 do not count. */
   loss(ids: Tensor, mask: Tensor, types: Tensor | undefined, labels: Tensor, context: ForwardContext): Tensor {
-    return this.lossAndLogits(ids, mask, types, labels, context).loss
+    return meanOf(classificationLoss(this.logits(ids, mask, types, context), labels))
   }
-
-  /** One forward pass: the mean loss f32 [], each row's loss f32 [batch], and the logits f32 [batch, labels]. */
-  lossAndLogits(
-    ids: Tensor, mask: Tensor, types: Tensor | undefined, labels: Tensor, context: ForwardContext,
-  ): { loss: Tensor, losses: Tensor, logits: Tensor } {
-    const logits = this.logits(ids, mask, types, context)
-    const losses = crossEntropy(logits, labels, IGNORED)
-    return { loss: meanOf(losses, labels), losses, logits }
-  }
-}
-
-/** Mean of losses f32 [rows] over the rows that count, f32 []. */
-function meanOf(losses: Tensor, labels: Tensor): Tensor {
-  return losses.sum().div(labels.notEqual(scalar(IGNORED, 'i32')).cast('f32').sum().maximum(1))
-}
-
-/**
- * Mean cross-entropy, f32 [], of logits [rows, classes] against labels i32 [rows] over the rows whose label is not
- * −100; 0 when there is none.
- */
-export function meanLoss(logits: Tensor, labels: Tensor): Tensor {
-  return meanOf(crossEntropy(logits.cast('f32'), labels, IGNORED), labels)
 }

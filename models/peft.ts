@@ -36,6 +36,12 @@ const UNSUPPORTED = [
   'use_bdlora', 'kasa_config', 'monteclora_config', 'velora_config',
 ] as const
 
+/** Fields that change nothing of what is computed here, whatever they hold: how an adapter was made, and by what. */
+const HARMLESS = [
+  'auto_mapping', 'inference_mode', 'peft_version', 'revision', 'megatron_core', 'loftq_config', 'eva_config', 'corda_config',
+  'lora_ga_config', 'runtime_config', 'qalora_group_size', 'ensure_weight_tying',
+] as const
+
 /** What PEFT's class for sequence classifiers puts into `modules_to_save`, whatever its config says. */
 const CLASSIFIERS: readonly string[] = ['classifier', 'score']
 
@@ -77,6 +83,8 @@ const schema = z.looseObject({
   base_model_name_or_path: z.string().nullish(),
 })
 
+const KNOWN: ReadonlySet<string> = new Set([...Object.keys(schema.shape), ...UNSUPPORTED, ...HARMLESS])
+
 /** Reads adapter_config.json. Throws a UserError naming `where` and the field that is wrong or not supported. */
 export function parseAdapterConfig(json: unknown, where: string): AdapterConfig {
   const result = schema.safeParse(json)
@@ -87,6 +95,10 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   const fields = result.data
   for (const key of UNSUPPORTED) {
     if (isOn(fields[key])) throw new UserError(`${where}: ${key} ${show(fields[key])} is not supported`)
+  }
+  const unknown = Object.keys(fields).find(key => !KNOWN.has(key) && Boolean(fields[key]) && isOn(fields[key]))
+  if (unknown !== undefined) {
+    throw new UserError(`${where}: the field ${show(unknown)} is not known, and may change what the adapter computes: ${show(fields[unknown])}`)
   }
   const initial = fields.init_lora_weights
   if (typeof initial === 'string' && CHANGES_BASE.test(initial)) {

@@ -173,20 +173,14 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
   }
 }
 
-/** Sizes that embedding tables are rounded up to, for the sake of fast matmuls. */
-const PADDINGS = [8, 16, 32, 64, 128]
-
 /**
- * Sees that a tokenizer's vocabulary is the model's: as many tokens, or as many after the model's table was rounded up
- * to a multiple of a power of two. Throws a UserError naming both, and both sizes.
+ * Sees that the model has an embedding for every token; it may have more, as tables that are rounded up to a round size do.
+ * Throws a UserError naming both, and both sizes.
  */
 export function checkVocabulary(
   tokenizer: Pick<Tokenizer, 'vocabSize'>, config: Pick<ModelConfig, 'vocabSize' | 'name'>, where: string,
 ): void {
   const { vocabSize } = tokenizer
-  const fits = vocabSize === config.vocabSize || PADDINGS.some(n => Math.ceil(vocabSize / n) * n === config.vocabSize)
-  if (fits) return
-  throw new UserError(
-    `${where} is a tokenizer of ${vocabSize} tokens, ` +
-    `but the model ${config.name} has a vocabulary of ${config.vocabSize}`)
+  if (vocabSize <= config.vocabSize) return
+  throw new UserError(`${where} is a tokenizer of ${vocabSize} tokens, but the model ${config.name} has a vocabulary of ${config.vocabSize}`)
 }

@@ -1,7 +1,7 @@
 // What a model that lies on disk makes of reviews, in float64.
 import { join } from 'node:path'
 import { reference } from '../../engine/reference.ts'
-import { createModel, loadWeights, parseConfig } from '../../models/index.ts'
+import { classificationLoss, createModel, loadWeights, meanOf, parseConfig } from '../../models/index.ts'
 import { openWeights, readJson } from '../../models/node/files.ts'
 import { openAdapter } from '../../models/node/peft.ts'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
@@ -33,8 +33,9 @@ export async function judged(folder: string, reviews: string, adapter?: string):
   const padded = (of: (ids: readonly number[], i: number) => number) =>
     integers(texts.map(ids => Array.from({ length: 8 }, (_, i) => of([...ids], i))))
   const labels = test.map(({ label }) => label)
-  const told = model.lossAndLogits(padded((ids, i) => ids[i] ?? tokenizer.padId), padded((ids, i) => (i < ids.length ? 1 : 0)),
-    undefined, integers([labels]).reshape([labels.length]), evaluation())
-  const [[loss], logits] = reference([told.loss, told.logits], feedsFor(model, values))
+  const scores = model.logits(
+    padded((ids, i) => ids[i] ?? tokenizer.padId), padded((ids, i) => (i < ids.length ? 1 : 0)), undefined, evaluation())
+  const mean = meanOf(classificationLoss(scores, integers([labels]).reshape([labels.length])))
+  const [[loss], logits] = reference([mean, scores], feedsFor(model, values))
   return { loss, logits, labels }
 }

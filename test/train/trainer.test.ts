@@ -57,7 +57,7 @@ describe('AdamW', () => {
       const { gpu } = await currentDevice()
       const optimizer = await AdamW.over(parameters, { weightDecay: 0.1, clip: 0.5, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
       const step = compile((hyper: Tensor) => {
-        const { loss } = model.lossAndLogits(integers(ids), integers(mask), integers(types), tensor(Int32Array.from(labels), [labels.length]), evaluation())
+        const loss = model.loss(integers(ids), integers(mask), integers(types), tensor(Int32Array.from(labels), [labels.length]), evaluation())
         const norm = optimizer.update(optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor))), hyper)
         return { loss, norm }
       })
