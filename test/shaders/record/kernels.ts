@@ -2,7 +2,7 @@
 import { type AdamWProblem, adamwCandidates, adamwLaunch } from '../../../shaders/adamw.ts'
 import { type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward } from '../../../shaders/attention.ts'
 import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../../shaders/cross-entropy.ts'
-import type { Body, Finish } from '../../../shaders/elementwise.ts'
+import type { Body, Epilogue } from '../../../shaders/elementwise.ts'
 import { finiteLaunch } from '../../../shaders/finite.ts'
 import {
   type GatherProblem, gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
@@ -119,7 +119,7 @@ const body: Body = {
 }
 
 /** A bias, a residual and dropout. */
-function finishOf(shape: readonly number[], dtype: FloatType, more: Pick<Finish, 'keeps' | 'instead'>): Finish {
+function epilogueOf(shape: readonly number[], dtype: FloatType, more: Pick<Epilogue, 'storesResult' | 'storedInstead'>): Epilogue {
   const along = strides(shape)
   return {
     label: 'bias residual dropout', shape, dtype, body,
@@ -145,19 +145,19 @@ function lora([m, k, n]: readonly [number, number, number], dtype: FloatType): P
 
 function* products(): Generator<readonly [name: string, product: Product]> {
   for (const one of productCases) yield [nameOf(one), product(one)]
-  const kinds = { stored: { keeps: true }, 'not stored': { keeps: false }, replaced: { keeps: true, instead: square } }
+  const kinds = { stored: { storesResult: true }, 'not stored': { storesResult: false }, replaced: { storesResult: true, storedInstead: square } }
   for (const [how, more] of Object.entries(kinds)) {
     for (const [m, k, n] of [[72, 2048, 36], [35, 51, 70]] as const) {
       for (const dtype of ['f32', 'f16'] as const) {
         const whole = product({ sizes: [m, k, n], dtypes: [dtype, dtype], out: dtype })
-        yield [`${m}x${k}x${n} ${dtype}, epilogue, result ${how}`, { ...whole, finish: finishOf([m, n], dtype, more) }]
+        yield [`${m}x${k}x${n} ${dtype}, epilogue, result ${how}`, { ...whole, epilogue: epilogueOf([m, n], dtype, more) }]
       }
     }
   }
-  yield ['batch, epilogue', { ...product({ sizes: [24, 40, 56], batch: [[2, 3], [2, 3]] }), finish: finishOf([2, 3, 24, 56], 'f32', { keeps: false }) }]
+  yield ['batch, epilogue', { ...product({ sizes: [24, 40, 56], batch: [[2, 3], [2, 3]] }), epilogue: epilogueOf([2, 3, 24, 56], 'f32', { storesResult: false }) }]
   for (const dtype of ['f32', 'f16'] as const) {
     yield [`LoRA ${dtype}`, lora([256, 768, 768], dtype)]
-    yield [`LoRA ${dtype} with an epilogue`, { ...lora([66, 50, 30], dtype), finish: finishOf([66, 30], dtype, { keeps: false }) }]
+    yield [`LoRA ${dtype} with an epilogue`, { ...lora([66, 50, 30], dtype), epilogue: epilogueOf([66, 30], dtype, { storesResult: false }) }]
   }
 }
 
