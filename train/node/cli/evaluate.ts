@@ -53,6 +53,14 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const console = new Console(options.json)
   for (const note of labelled.notes) console.say(note)
   const [{ classifier }] = await openAt([source], options)
+  const { temperature, thresholds, labels: names, problem } = classifier.options
+  if (temperature !== undefined) console.say(`Temperature, found on the model's validation set: ${temperature.toPrecision(4)}`)
+  if (thresholds) {
+    const shares = thresholds.map((threshold, i) => `${names[i]} from ${(100 * threshold).toFixed(1)} %`)
+    const own = problem === 'single_label_classification' ? shares.slice(1) : shares
+    const more = own.length > MOST_CONFUSED ? `, and ${own.length - MOST_CONFUSED} more` : ''
+    console.say(`Decision thresholds, found there too: ${own.slice(0, MOST_CONFUSED).join(', ')}${more}`)
+  }
   const progress = process.stderr.isTTY ? new Progress() : undefined
   progress?.start('evaluate', labelled.examples.length)
   const spelled = labels?.split(',').map(name => name.trim())

@@ -53,6 +53,13 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 
   const result = resultOf<Record<string, number>>(scored)
   expect(result).toMatchObject({ task: 'classes', rows: 240, interval: { metric: 'accuracy' } })
+  // What the run says of its test set by the thresholds is what predict and evaluate answer by.
+  const ended = resultOf<{ test_metrics_by_threshold?: object, test_metrics: object, calibration: { thresholds: number[] } }>(trained)
+  expect(scored.stderr).toContain(`from ${(100 * ended.calibration.thresholds[1]).toFixed(1)} %`)
+  const metrics = ended.test_metrics_by_threshold ?? ended.test_metrics
+  for (const name of ['accuracy', 'f1', 'precision', 'recall', 'matthews']) {
+    expect(result[name], name).toBeCloseTo(Reflect.get(metrics, name), 10)
+  }
   expect(scored.stderr).toMatch(/Data: .+: 240 rows; texts from column "text", labels from "label"/)
   expect(JSON.parse(await readFile(join(place.root, 'scores', 'result.json'), 'utf8')).accuracy).toBe(result.accuracy)
   const lines = (await readFile(join(place.root, 'scores', 'predictions.jsonl'), 'utf8')).trimEnd().split('\n').map(line => JSON.parse(line))

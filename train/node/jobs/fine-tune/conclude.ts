@@ -3,6 +3,7 @@ import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
 import { calibrate, calibrationErrors } from '../../../calibrate.ts'
 import { type Results, type Summary, metricsOf, showFigure, summarise } from '../../../metrics/summary.ts'
+import { DEFAULT_THRESHOLD } from '../../../metrics/thresholds.ts'
 import type { TextSets } from '../../../shapes.ts'
 import type { Encoded, ExampleOutput } from '../../../task.ts'
 import type { Target } from '../../../tasks/infer.ts'
@@ -15,7 +16,7 @@ import type { ReportParts } from '../../report/write.ts'
 import type { Run } from '../../run/folder.ts'
 import { BUNDLED, type Data, REAL } from '../job.ts'
 import type { RunClock } from './clock.ts'
-import { answerLine, count, examplesOf, megabytes, nullable } from './describe.ts'
+import { answerLine, count, examplesOf, megabytes, nullable, percent } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
 import { answersOf, saveTrained } from './save.ts'
@@ -51,8 +52,10 @@ interface Measured {
   readonly outputs: readonly ExampleOutput<Target>[]
   readonly results: Results
   readonly summary: Summary
-  /** Temperature and thresholds found on the validation set. */
+  /** Temperature and thresholds found on the validation set, by which `predict` and `evaluate` answer. */
   readonly reading: Reading
+  /** The test set by these thresholds, where they are not all ½. */
+  readonly decided: Summary | undefined
   /** Expected calibration error on the test set, before and after. */
   readonly errors: ReturnType<typeof calibrationErrors> | undefined
 }
@@ -70,12 +73,14 @@ async function measure({ trainer, data: { plan: { task, labels } } }: Prepared, 
   const [tested, outputs] = await evaluated('test', texts.test)
   const results = resultsOf(task, labels, outputs)
   const errors = isCalibrated ? calibrationErrors(task, labels, outputs, reading) : undefined
-  return { tested, outputs, results, summary: summarise(results), reading, errors }
+  const moved = reading.thresholds?.some(threshold => threshold !== DEFAULT_THRESHOLD)
+  const decided = moved ? summarise(resultsOf(task, labels, outputs, reading)) : undefined
+  return { tested, outputs, results, summary: summarise(results), reading, decided, errors }
 }
 
 /** What result.json says. */
 function resultOf(
-  { options, data, parameters, plan, device }: Prepared, run: Run, { best, early }: Finished, { tested, summary, reading, errors }: Measured,
+  { options, data, parameters, plan, device }: Prepared, run: Run, { best, early }: Finished, { tested, summary, reading, decided, errors }: Measured,
   clock: RunClock, version: string,
 ) {
   const steps = run.readMetrics().filter(line => line.split === undefined)
@@ -88,6 +93,7 @@ function resultOf(
     loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
     ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },
     task: data.plan.task, test_metrics: nullable(summary.metrics), test_classes: summary.classes.map(nullable),
+    ...decided && { test_metrics_by_threshold: nullable(decided.metrics) },
     ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },
     parameters, steps: steps.length,
     skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
@@ -123,7 +129,7 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
 
 /** Shows how good the model is, and what it took. */
 function tell(
-  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics } }: Measured,
+  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, decided, reading: { thresholds = [] } }: Measured,
   { wall_seconds: seconds, examples_per_second: speed }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
 ): void {
   const { plan: { task, labels }, test } = data
@@ -131,6 +137,10 @@ function tell(
   const f1 = metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${metrics.f1.toFixed(4)}`
   console.say(`\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw`
     + ` (loss ${tested.loss.toFixed(4)}${f1})`)
+  if (decided) {
+    const at = task === 'classes' ? `${labels[1]} from ${percent(thresholds[1])}` : 'a threshold for each label'
+    console.say(`By the decision threshold found on validation (${at}), which predict uses: ${showFigure(main, decided.metrics[main.name])}`)
+  }
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
 }
 
