@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../errors.ts'
 import { closeDevices } from '../runtime/device.ts'
+import { pollLess } from './polling.ts'
 
 /** What an adapter says of itself. `name` is what `--adapter` and TILEGRAD_ADAPTER are matched with. */
 export interface AdapterDescription {
@@ -181,6 +182,7 @@ async function openFrom(
     const gpu = create(wanted === undefined ? [...flags] : [...flags, `adapter=${match.name}`])
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
     if (!adapter) return undefined
+    if (adapter.info.isFallbackAdapter) pollLess(adapter)
     const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info
     // WebGPU gives the name only as a slug; the list has it as the driver writes it.
     const itself = listed.find(({ name }) => slug(name) === slug(device)) ?? match
