@@ -182,7 +182,7 @@ const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
 
 /** Whether anything on the way to a tensor is rounded to f16. What comes in as f16 or only moves about is not. */
 function roundsToHalf(t: Tensor): boolean {
-  const moves = ({ op }: Node): boolean => op.kind === 'source' || op.kind === 'view' || (EXACT.has(op.name) && op.name !== 'cast' && op.name !== 'dropout')
+  const moves = ({ op }: Node): boolean => op.kind === 'source' || op.kind === 'view' || op.rounding === 'none'
   const seen = new Set<string>()
   const rounds = ({ node, index }: Value): boolean => {
     const key = `${node.id}.${index}`
@@ -250,11 +250,6 @@ function worstInteger(actual: ArrayLike<number>, expected: Float64Array): { erro
   return at < 0 ? { error: 0, at: 0 } : { error: Infinity, at }
 }
 
-/** Ops that round nothing: what enters them is left as it is, so that ties stay ties. */
-const EXACT = new Set([
-  'neg', 'abs', 'sign', 'relu', 'maximum', 'minimum', 'max', 'min', 'where', 'cast', 'detach', 'gather', 'concat', 'pad',
-  'equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual', 'dropout', 'scalar', 'range', 'source',
-])
 const JOLT = 2 ** -20
 const DRAWS = 4
 
@@ -285,10 +280,11 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
   let stream = 0
   for (const node of reachable(results.map(t => t.value.node))) {
     if (node.inputs.length === 0) continue
-    const exactOp = node.op.kind === 'view' || EXACT.has(node.op.name)
+    // What enters an op that doesn't round stays as it is, so that ties stay ties.
+    const isExact = node.op.kind === 'view' || node.op.rounding !== undefined
     const inputs = node.inputs.map(value => {
       const t = new Tensor(now(value))
-      if (exactOp || !isFloat(t.dtype)) return t.value
+      if (isExact || !isFloat(t.dtype)) return t.value
       // Of different sizes, so that no two of them cancel.
       const factors = noise(t.size, seed, 1000 + stream++, (u, v) => 1 + JOLT * (u < 0.5 ? -1 : 1) * (0.5 + v))
       // A source of its own: `tensor` would round the factors to f16.

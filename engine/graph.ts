@@ -1,5 +1,6 @@
-// The nodes behind tensors, and what an op must say of itself to be one: its shape rule, its gradient rule, its float64
-// reference, and how it lowers to kernels. Ops register by name; nothing else in the engine lists them.
+// The nodes behind tensors, and the interface of an op: its shape rule, its gradient rule, its float64 reference, and how it
+// lowers to kernels. Ops register by name. Whatever the compiler needs to know of an op is one of these properties; no other file
+// compares names of ops.
 import type { Epilogue, UniformScalar } from '../shaders/elementwise.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
@@ -7,6 +8,13 @@ import type { Tensor } from './tensor.ts'
 
 export type Attribute = number | string | boolean | null | readonly number[]
 export type Attributes = Readonly<Record<string, Attribute>>
+export type NoAttributes = Readonly<Record<string, never>>
+
+/** The attributes of every op, by its name: each file in ops/ adds its own ops, so that `apply` checks names and attributes. */
+export interface OpAttributes {}
+export type OpName = keyof OpAttributes
+/** Names of ops that can be applied without attributes. */
+export type PlainOpName = { [N in OpName]: NoAttributes extends OpAttributes[N] ? N : never }[OpName]
 
 /** One output of one node. */
 export interface Value {
@@ -46,15 +54,20 @@ export interface LoweringContext<A extends Attributes = Attributes> {
   choose<C>(kernel: string, problem: string, candidates: readonly C[]): C
 }
 
-/** What every kind of op says of itself. */
+/** The properties common to all kinds of ops. */
 interface OpBase<A extends Attributes> {
   readonly name: string
-  /** Output shapes and dtypes. Throws a UserError that names the op and the shapes. */
+  /** Shapes and dtypes of the outputs. Throws a UserError that names the op and the shapes. */
   infer(inputs: readonly Spec[], attributes: A): Spec[]
   /** Upstream gradients to input gradients, in tensor operations. Absent: integers, or a clear error when asked. */
   gradient?(context: GradientContext<A>): (Tensor | undefined)[]
-  /** Why there is no gradient, for the error. Absent where the op is a constant to calculus (comparisons, integers). */
+  /** Why there is no gradient, for the error message. Absent if the gradient is zero everywhere (comparisons, integers). */
   readonly noGradient?: string
+  /**
+   * How its arithmetic rounds floats. `none`: results are numbers of the inputs, their negatives or small integers. `result`: only
+   * the conversion to the result's dtype rounds. Any other op may round everywhere.
+   */
+  readonly rounding?: 'none' | 'result'
 }
 
 /** What an elementwise op may write its WGSL from. */
@@ -80,11 +93,18 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   /** Numbers that travel in the uniform buffer, so that their values do not shape the code. */
   uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
-  readonly helpers?: readonly string[] | ((context: ElementContext<A>) => readonly string[])
+  helpers?(context: ElementContext<A>): readonly string[]
+  /** For ops without inputs that stand for a number: access to it. One plan serves all its values, which travel as uniforms. */
+  readonly number?: NumberAttribute<A>
   /** Takes so many instructions that loading the result is cheaper than making it again. */
   readonly costly?: true
   /** The same element in float64, of inputs of these dtypes. */
   scalar(args: readonly number[], attributes: A, index: number, inputs: readonly DType[]): number
+}
+
+export interface NumberAttribute<A extends Attributes = Attributes> {
+  of(attributes: A): number
+  replaced(attributes: A, number: number): A
 }
 
 /** The same elements elsewhere: no work unless a consumer can't read through strides. */
@@ -99,6 +119,8 @@ export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
 export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'reduce'
   readonly fold: 'sum' | 'max' | 'min'
+  /** The axes that are reduced, as numbers from 0 to rank − 1. */
+  axes(attributes: A): readonly number[]
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
@@ -111,7 +133,12 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly takesEpilogue?: boolean
   /** Output o is input aliases[o], updated in place. The kernel binds the output slot only. */
   readonly aliases?: readonly (number | null)[]
-  /** Its launches. Those that write nothing but outputs that nobody reads are left out of a plan. */
+  /**
+   * For ops that put their inputs side by side: the first element of each input in output 0, or undefined where an input's elements
+   * are not contiguous there. Launch i has to copy input i; it is dropped if that input is computed in place.
+   */
+  starts?(inputs: readonly Spec[], output: Spec, attributes: A): readonly number[] | undefined
+  /** Its launches. A plan leaves out launches whose outputs are all dead. */
   lower(context: LoweringContext<A>): Lowering
   /** Contiguous float64 in, contiguous float64 out. */
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
@@ -131,15 +158,14 @@ export type Op<A extends Attributes = Attributes> = ElementwiseOp<A> | ViewOp<A>
 
 const registry = new Map<string, Op>()
 
-/** Registers an op under its name, for good. */
-export function defineOp<A extends Attributes>(op: Op<A>): Op<A> {
+/** Registers an op under its name. */
+export function defineOp<N extends OpName>(op: Op<OpAttributes[N]> & { readonly name: N }): Op {
   if (registry.has(op.name)) throw new Error(`op ${op.name} is defined twice`)
-  // The registry forgets A; `apply` hands each op the attributes that its own wrapper made.
-  registry.set(op.name, op as unknown as Op)
+  registry.set(op.name, op)
   return op
 }
 
-/** Every op there is, for the test that demands a property test of each. */
+/** Every op, for the test that requires a property test of each. */
 export function registeredOps(): readonly Op[] {
   return [...registry.values()]
 }

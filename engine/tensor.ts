@@ -1,7 +1,7 @@
 // Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-import { type Attributes, type Value, findOp, makeNode, specOf } from './graph.ts'
+import { type NoAttributes, type OpAttributes, type OpName, type PlainOpName, type Value, findOp, makeNode, specOf } from './graph.ts'
 import { needRepresentable } from './numbers.ts'
 import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
 
@@ -11,15 +11,18 @@ export type TensorData = Float32Array | Int32Array | Uint32Array
 /** A number stands for a scalar tensor of the other operand's dtype. */
 export type Operand = Tensor | number
 
-/** Applies a registered op; a Tensor for each of its outputs. */
-export function applyAll(name: string, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor[] {
-  const node = makeNode(findOp(name), inputs.map(t => t.value), attributes)
+/** An op's attributes as arguments: optional if all of them are. */
+type AttributesOf<N extends OpName> = NoAttributes extends OpAttributes[N] ? [attributes?: OpAttributes[N]] : [attributes: OpAttributes[N]]
+
+/** Applies a registered op. Returns a tensor for each of its outputs. Throws the UserErrors of its shape rule. */
+export function applyAll<N extends OpName>(name: N, inputs: readonly Tensor[], ...[attributes]: AttributesOf<N>): Tensor[] {
+  const node = makeNode(findOp(name), inputs.map(t => t.value), attributes ?? {})
   return node.outputs.map((_, index) => new Tensor({ node, index }))
 }
 
-/** Applies a registered op and gives its first output. */
-export function apply(name: string, inputs: readonly Tensor[], attributes: Attributes = {}): Tensor {
-  return applyAll(name, inputs, attributes)[0]
+/** Applies a registered op and returns its first output. Throws the UserErrors of its shape rule. */
+export function apply<N extends OpName>(name: N, inputs: readonly Tensor[], ...attributes: AttributesOf<N>): Tensor {
+  return applyAll(name, inputs, ...attributes)[0]
 }
 
 /** What runs a graph: set by the runtime, so that tensors know no device. */
@@ -194,11 +197,11 @@ function lift(name: string, operand: Operand, dtype: DType): Tensor {
   return apply('scalar', [], { number: operand, dtype })
 }
 
-function binary(name: string, a: Tensor, b: Operand): Tensor {
+function binary(name: PlainOpName, a: Tensor, b: Operand): Tensor {
   return apply(name, [a, lift(name, b, a.dtype)])
 }
 
-function reduce(name: string, x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean): Tensor {
+function reduce(name: 'sum' | 'max' | 'min', x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean): Tensor {
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes
   const reduced = normalizeAxes(name, list, x.rank).sort((a, b) => a - b)
   const kept = apply(name, [x], { axes: reduced })

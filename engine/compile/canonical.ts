@@ -3,7 +3,8 @@
 import { bytesOf } from '../../shaders/kernel.ts'
 import type { Spec, View } from '../../shaders/kernel.ts'
 import { exactJson } from '../exact.ts'
-import { type ElementwiseOp, type Node, type Value, findOp, makeNode, specOf } from '../graph.ts'
+import { type ElementwiseOp, type Node, type Value, makeNode, specOf } from '../graph.ts'
+import { detach } from '../ops/elementwise.ts'
 import { contiguousView, isContiguous, sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
 import { ALIGNMENT } from './region.ts'
@@ -97,7 +98,7 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
     const key = `copy ${keyOf(value)}`
     const known = fresh ? undefined : byKey.get(key)
     if (known) return { node: known, index: 0 }
-    const node = add(makeNode(findOp('detach'), [value], {}))
+    const node = add(makeNode(detach, [value], {}))
     inputs.set(node, [locate(value)])
     kept.add(keyOf({ node, index: 0 }))
     if (!fresh) byKey.set(key, node)

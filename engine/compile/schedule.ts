@@ -114,24 +114,23 @@ class Scheduler {
     }
   }
 
-  /** Parts of a concat with no other reader are computed in place, if their offset is aligned for a binding. */
+  /** Inputs of a concat with no other reader are computed directly in its output, if their offset there is aligned for a binding. */
   #place(): void {
     const { nodes, uses, kept } = this.#graph
     for (const node of nodes) {
-      if (node.op.name !== 'concat') continue
-      const [{ shape, dtype }] = node.outputs
-      const axis = Number(node.attributes.axis)
-      if (sizeOf(shape.slice(0, axis)) !== 1) continue
-      let offset = 0
-      const parts = keysOf(this.#graph.inputsOf(node))
-      for (const { base, view } of this.#graph.inputsOf(node)) {
-        const key = keyOf(base)
+      if (node.op.kind !== 'kernel' || !node.op.starts) continue
+      const [output] = node.outputs
+      const inputs = this.#graph.inputsOf(node)
+      const starts = node.op.starts(inputs.map(({ view }) => view), output, node.attributes)
+      const keys = keysOf(inputs)
+      starts?.forEach((start, i) => {
+        const { base, view } = inputs[i]
         const { op } = base.node
-        const once = uses.get(key)?.length === 1 && parts.filter(part => part === key).length === 1
-        const free = once && op.kind !== 'source' && !(op.kind === 'kernel' && op.aliases) && !kept.has(key)
-        if (free && isWhole({ base, view }) && offset % ALIGNMENT === 0) this.#placed.set(key, { concat: { node, index: 0 }, offset })
-        offset += sizeOf(view.shape) * bytesOf(dtype)
-      }
+        const once = uses.get(keys[i])?.length === 1 && keys.filter(key => key === keys[i]).length === 1
+        const free = once && op.kind !== 'source' && !(op.kind === 'kernel' && op.aliases) && !kept.has(keys[i])
+        const offset = start * bytesOf(output.dtype)
+        if (free && isWhole({ base, view }) && offset % ALIGNMENT === 0) this.#placed.set(keys[i], { concat: { node, index: 0 }, offset })
+      })
     }
   }
 
@@ -179,7 +178,7 @@ class Scheduler {
     const bound = inputs.map(({ base, view }) => this.#bind(base, view))
     const region = this.#newRegion({ node, index: 0 })
     const { launches, temporaries } = reduceLowering({
-      label: `${node.op.name} ${label}`.trimEnd(), fold: node.op.fold, shape, axes: node.attributes.axes as readonly number[],
+      label: `${node.op.name} ${label}`.trimEnd(), fold: node.op.fold, shape, axes: node.op.axes(node.attributes),
       inputs: bound.map(b => b.view), output: contiguousView(node.outputs[0]), body,
     }, this.#traits)
     this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), [region], keysOf(inputs))
@@ -234,8 +233,7 @@ class Scheduler {
       })),
     }
     const { launches: all, temporaries } = op.lower(context)
-    // Concat has one launch for each input; inputs that are in place already need none.
-    const launches = op.name === 'concat' ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
+    const launches = op.starts ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
     const reads = [...keysOf(located), ...epilogue?.reads ?? []]
     this.#pushLaunches(node, { launches: this.#needed(node, launches), temporaries }, bound.map(b => b.binding), regions, reads, epilogue)
   }

@@ -48,8 +48,8 @@ function walk(outputs: readonly Value[]): Walk {
       sources.push(node)
       return `${dtype}[${shape.join()}]`
     }
-    if (op.name === 'scalar') {
-      const number = Number(attributes.number)
+    if (op.kind === 'elementwise' && op.number) {
+      const number = op.number.of(attributes)
       const text = `${dtype}${textOf(number)}`
       const place = known.get(text) ?? numbers.push({ number, dtype }) - 1
       known.set(text, place)
@@ -81,7 +81,7 @@ function textOf(attribute: Attribute): string {
  * what comes from attributes is looked at: n is larger where an attribute is such a number.
  */
 function firstStandIn(nodes: readonly Node[], count: number): number {
-  const words = nodes.filter(({ op }) => op.name !== 'scalar').flatMap(({ op, attributes }) => [
+  const words = nodes.filter(({ op }) => !(op.kind === 'elementwise' && op.number)).flatMap(({ op, attributes }) => [
     ...Object.values(attributes).flat().filter(value => typeof value === 'number').flatMap(value => [wordOf({ number: value, dtype: 'f32' }), value >>> 0]),
     ...(op.kind === 'elementwise' ? op.uniforms?.(attributes) ?? [] : []).map(({ type, value }) => wordOf({ number: value, dtype: type })),
   ])
@@ -114,7 +114,10 @@ export function templateOf(outputs: readonly Value[], trace: object): Template {
       continue
     }
     const place = numberOf.get(node)
-    const attributes = place === undefined ? node.attributes : { ...node.attributes, number: numberOfBits(standIn + place, node.outputs[0].dtype) }
+    const number = node.op.kind === 'elementwise' ? node.op.number : undefined
+    const attributes = place === undefined || !number
+      ? node.attributes
+      : number.replaced(node.attributes, numberOfBits(standIn + place, node.outputs[0].dtype))
     copies.set(node, makeNode(node.op, node.inputs.map(copied), attributes))
   }
   return { outputs: outputs.map(copied), standIn }

@@ -24,7 +24,11 @@ export function adamw(
   return [p1, m1, v1]
 }
 
-defineOp<Record<string, never>>({
+declare module '../graph.ts' {
+  interface OpAttributes { readonly adamw: NoAttributes }
+}
+
+defineOp({
   name: 'adamw',
   kind: 'kernel',
   noGradient: 'a step of the optimizer is not differentiated through',

@@ -21,7 +21,7 @@ export interface AttentionOptions {
   readonly dropout?: { readonly rate: number; readonly stream: number; readonly step: Tensor; readonly seed: number }
 }
 
-type AttentionAttributes = {
+export type AttentionAttributes = {
   readonly scale: number
   readonly hasMask: boolean
   /** 0: no dropout, and no step among the inputs. */
@@ -110,7 +110,14 @@ function chooser(context: LoweringContext<AttentionAttributes>, problem: Attenti
   return (question, candidates) => context.choose(question === 'forward' ? 'attention' : `attention gradient ${question}`, text, candidates)
 }
 
-defineOp<AttentionAttributes>({
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly attention: AttentionAttributes
+    readonly attentionGradient: AttentionAttributes
+  }
+}
+
+defineOp({
   name: 'attention',
   kind: 'kernel',
   infer(inputs, attributes) {
@@ -132,7 +139,7 @@ defineOp<AttentionAttributes>({
   reference: forwardReference,
 })
 
-defineOp<AttentionAttributes>({
+defineOp({
   name: 'attentionGradient',
   kind: 'kernel',
   infer(inputs, attributes) {

@@ -2,16 +2,15 @@
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
 import { type Launch, type Spec, type View, input } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type KernelOp, type LoweringContext, defineOp } from '../graph.ts'
+import { type LoweringContext, defineOp } from '../graph.ts'
 import { contiguousStrides, contiguousView, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
-interface ConcatAttributes { readonly [name: string]: number; readonly axis: number }
-interface PadAttributes {
-  readonly [name: string]: number | readonly number[]
-  readonly before: readonly number[]
-  readonly after: readonly number[]
-  readonly fill: number
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly concat: { readonly axis: number }
+    readonly pad: { readonly before: readonly number[], readonly after: readonly number[], readonly fill: number }
+  }
 }
 
 /** Copies input `from` into the part of output 0 that starts at `start`. */
@@ -50,9 +49,10 @@ export function concatStarts(inputs: readonly Spec[], axis: number): number[] {
 
 const corner = (rank: number, axis: number, at: number): number[] => Array.from({ length: rank }, (_, i) => (i === axis ? at : 0))
 
-defineOp<ConcatAttributes>({
+defineOp({
   name: 'concat',
   kind: 'kernel',
+  rounding: 'none',
   infer: (inputs, { axis }) => {
     const [first] = inputs
     for (const spec of inputs) {
@@ -64,6 +64,10 @@ defineOp<ConcatAttributes>({
     return [{ shape: first.shape.with(axis, length), dtype: first.dtype }]
   },
   strided: () => true,
+  starts: (inputs, { shape }, { axis }) => {
+    if (sizeOf(shape.slice(0, axis)) !== 1) return undefined
+    return concatStarts(inputs, axis).map(at => at * sizeOf(shape.slice(axis + 1)))
+  },
   lower: context => {
     const { axis } = context.attributes
     const starts = concatStarts(context.inputs, axis)
@@ -82,11 +86,12 @@ defineOp<ConcatAttributes>({
       writeBox(arrays[i], partOf(out, corner(out.shape.length, axis, at), inputs[i].shape), result))
     return [result]
   },
-} satisfies KernelOp<ConcatAttributes>)
+})
 
-defineOp<PadAttributes>({
+defineOp({
   name: 'pad',
   kind: 'kernel',
+  rounding: 'none',
   infer: ([x], { before, after }) => {
     const ok = before.length === x.shape.length && after.length === x.shape.length &&
       [...before, ...after].every(n => Number.isInteger(n) && n >= 0)
@@ -109,7 +114,7 @@ defineOp<PadAttributes>({
     writeBox(x, partOf(out, before, spec.shape), result)
     return [result]
   },
-} satisfies KernelOp<PadAttributes>)
+})
 
 /** Tensors one after another along `axis` (which may count from the end). Throws a UserError where shapes do not fit. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {

@@ -46,8 +46,15 @@ function lower(
   return { launches: [crossEntropyLaunch(problem, config, context.traits)] }
 }
 
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly crossEntropy: CrossEntropyAttributes
+    readonly crossEntropyGradient: CrossEntropyAttributes
+  }
+}
+
 // Outputs: losses [rows], and the normalizers [rows, 2] for the gradient.
-defineOp<CrossEntropyAttributes>({
+defineOp({
   name: 'crossEntropy',
   kind: 'kernel',
   infer([logits, labels], attributes) {
@@ -78,7 +85,7 @@ defineOp<CrossEntropyAttributes>({
 })
 
 // dlogits = (softmax(logits) − one-hot(label))·dloss, from the normalizers of the forward op.
-defineOp<CrossEntropyAttributes>({
+defineOp({
   name: 'crossEntropyGradient',
   kind: 'kernel',
   infer([logits, labels, kept, dlosses], attributes) {

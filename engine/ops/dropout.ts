@@ -2,20 +2,18 @@
 // stream, step and position, so the backward pass makes it again and nobody stores it.
 import { droppedBelow, keepFactor, randomWgsl } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
-import { type ElementwiseOp, defineOp } from '../graph.ts'
+import { defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
-interface DropoutAttributes {
-  readonly [name: string]: number
-  readonly rate: number
-  readonly stream: number
-  readonly seed: number
+declare module '../graph.ts' {
+  interface OpAttributes { readonly dropout: { readonly rate: number, readonly stream: number, readonly seed: number } }
 }
 
-defineOp<DropoutAttributes>({
+defineOp({
   name: 'dropout',
   kind: 'elementwise',
+  rounding: 'result',
   infer: ([x, step], { rate }) => {
     if (x.dtype !== 'f32' && x.dtype !== 'f16') throw new UserError(`dropout takes floats, not ${showSpec(x)}`)
     if (step.dtype !== 'u32' || step.shape.length !== 0) throw new UserError(`dropout: the step is u32[], not ${showSpec(step)}`)
@@ -27,14 +25,14 @@ defineOp<DropoutAttributes>({
   ],
   wgsl: ([x, step], { random, uniforms: [below, scale, stream, seed] }) =>
     `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${below})`,
-  helpers: [randomWgsl],
+  helpers: () => [randomWgsl],
   scalar: ([x, step], { rate, stream, seed }, index) => {
     const factor = keepFactor(rate, index, stream, step, seed)
     // Not infinity times zero.
     return factor === 0 ? 0 : x * factor
   },
   gradient: ({ inputs: [, step], attributes, upstream: [dy] }) => [dy && apply('dropout', [dy, step], attributes), undefined],
-} satisfies ElementwiseOp<DropoutAttributes>)
+})
 
 /**
  * Zeroes elements of `x` with probability `rate`. `step` is u32 []: other steps, other masks; `stream` tells the places of

@@ -2,7 +2,7 @@
 import type { UniformScalar } from '../../shaders/elementwise.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type ElementContext, type ElementwiseOp, type GradientContext, defineOp, specOf } from '../graph.ts'
+import { type ElementContext, type GradientContext, type NoAttributes, defineOp, specOf } from '../graph.ts'
 import { HALF_OVERFLOW } from '../numbers.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
 import { Tensor, apply, scalar } from '../tensor.ts'
@@ -21,6 +21,9 @@ interface Row {
   readonly helpers?: readonly string[]
   readonly uniforms?: readonly UniformScalar[]
   readonly costly?: true
+  readonly rounding?: 'none'
+  /** The operands' dtypes, if not any. */
+  readonly takes?: 'floats' | 'signed numbers'
 }
 
 /** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/elementwise.ts). */
@@ -53,52 +56,71 @@ function gradientOf(rules: readonly Rule[] | undefined): ((context: GradientCont
 /** A gradient in its input's dtype. What was f16 before it was widened is itself again, without a pass over memory. */
 function castBack(dx: Tensor, dtype: DType): Tensor {
   const { op, inputs: [from] } = dx.value.node
-  const widened = op.name === 'cast' && dx.dtype === 'f32' && specOf(from).dtype === 'f16'
+  const widened = op === cast && dx.dtype === 'f32' && specOf(from).dtype === 'f16'
   return widened && dtype === 'f16' ? new Tensor(from) : dx.cast(dtype)
 }
 
-const uniformsOf = ({ uniforms }: Row): Pick<ElementwiseOp, 'uniforms'> =>
-  (uniforms ? { uniforms: () => uniforms } : {})
+type Arithmetic = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum'
+type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual' | 'greater' | 'greaterEqual'
+type NumberFunction = 'neg' | 'abs'
+type FloatFunction =
+  | 'sign' | 'exp' | 'log' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'tanh' | 'sigmoid' | 'relu' | 'erf' | 'gelu' | 'geluSlope' | 'geluTanh'
+type Classification = 'isFinite' | 'isInfinite' | 'isNaN'
 
-function unary(name: string, row: Row, floatsOnly: boolean): void {
-  defineOp({
-    name,
-    kind: 'elementwise',
-    infer: ([x]) => {
-      if (floatsOnly && !isFloat(x.dtype)) throw new UserError(`${name} takes floats, not ${showSpec(x)}`)
-      if (x.dtype === 'u32' && name === 'neg') throw new UserError('neg takes signed numbers, not u32')
-      return [{ shape: x.shape, dtype: x.dtype }]
-    },
-    wgsl: ([a], { inputs: [dtype], uniforms }) => row.wgsl(a, '', isFloat(dtype), uniforms),
-    ...uniformsOf(row),
-    scalar: ([a], _attributes, _index, [dtype]) => row.value(a, 0, isFloat(dtype)),
-    helpers: ({ inputs: [dtype] }) => (isFloat(dtype) && row.helpers) || [],
-    costly: row.costly,
-    gradient: gradientOf(row.gradients),
-  } satisfies ElementwiseOp)
+declare module '../graph.ts' {
+  interface OpAttributes extends Record<Arithmetic | Comparison | NumberFunction | FloatFunction | Classification | 'where' | 'detach', NoAttributes> {
+    readonly cast: { readonly dtype: DType }
+    readonly scalar: { readonly number: number, readonly dtype: DType }
+    readonly range: { readonly length: number }
+  }
 }
 
-function binary(name: string, row: Row, result?: DType): void {
-  defineOp({
-    name,
+/** What ops of one row and of two operands have in common. */
+function rowOp({ uniforms, ...row }: Row) {
+  return {
     kind: 'elementwise',
+    wgsl: ([a, b = '']: readonly string[], context: ElementContext) => row.wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
+    uniforms: uniforms && (() => uniforms),
+    scalar: ([a, b = 0]: readonly number[], _attributes: NoAttributes, _index: number, [dtype]: readonly DType[]) => row.value(a, b, isFloat(dtype)),
+    helpers: ({ inputs: [dtype] }: ElementContext) => (isFloat(dtype) && row.helpers) || [],
+    costly: row.costly,
+    rounding: row.rounding,
+    gradient: gradientOf(row.gradients),
+  } as const
+}
+
+function needOperands(name: string, { takes }: Row, dtype: DType, shown: string): void {
+  if ((takes === 'floats' && !isFloat(dtype)) || (takes === 'signed numbers' && dtype === 'u32')) {
+    throw new UserError(`${name} takes ${takes}, not ${shown}`)
+  }
+}
+
+function unary(name: NumberFunction | FloatFunction, row: Row): void {
+  defineOp({
+    ...rowOp(row),
+    name,
+    infer: ([x]) => {
+      needOperands(name, row, x.dtype, showSpec(x))
+      return [{ shape: x.shape, dtype: x.dtype }]
+    },
+  })
+}
+
+function binary(name: Arithmetic | Comparison, row: Row, result?: DType): void {
+  defineOp({
+    ...rowOp(row),
+    name,
     infer: ([a, b]) => {
       const dtype = commonDType(name, a.dtype, b.dtype)
-      if (name === 'pow' && !isFloat(dtype)) throw new UserError(`pow takes floats, not ${dtype}`)
+      needOperands(name, row, dtype, dtype)
       return [{ shape: broadcastShapes(name, [a.shape, b.shape]), dtype: result ?? dtype }]
     },
-    wgsl: ([a, b], { inputs: [dtype], uniforms }) => row.wgsl(a, b, isFloat(dtype), uniforms),
-    ...uniformsOf(row),
-    scalar: ([a, b], _attributes, _index, [dtype]) => row.value(a, b, isFloat(dtype)),
-    helpers: ({ inputs: [dtype] }) => (isFloat(dtype) && row.helpers) || [],
-    costly: row.costly,
-    gradient: gradientOf(row.gradients),
-  } satisfies ElementwiseOp)
+  })
 }
 
 const one = (condition: boolean): number => (condition ? 1 : 0)
 
-const binaries: Record<string, Row> = {
+const arithmetic: Record<Arithmetic, Row> = {
   add: { wgsl: (a, b) => `(${a} + ${b})`, value: (a, b) => a + b, gradients: [(_x, _y, dy) => dy, (_x, _y, dy) => dy] },
   sub: {
     wgsl: (a, b, float, [signBit]) => (float ? `(${a} + neg_f32(${b}, ${signBit}))` : `(${a} - ${b})`),
@@ -123,6 +145,7 @@ const binaries: Record<string, Row> = {
     value: pow64,
     helpers: ['pow_f32'],
     costly: true,
+    takes: 'floats',
     // As in PyTorch: the base's gradient is 0 where the exponent is 0, the exponent's is 0 where the base is 0 and the
     // exponent is not negative.
     gradients: [
@@ -139,6 +162,7 @@ const binaries: Record<string, Row> = {
     wgsl: (a, b, float) => (float ? `max_f32(${a}, ${b})` : `max(${a}, ${b})`),
     value: (a, b) => Math.max(a, b),
     helpers: ['max_f32'],
+    rounding: 'none',
     gradients: [
       ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)),
       ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)),
@@ -148,6 +172,7 @@ const binaries: Record<string, Row> = {
     wgsl: (a, b, float) => (float ? `min_f32(${a}, ${b})` : `min(${a}, ${b})`),
     value: (a, b) => Math.min(a, b),
     helpers: ['min_f32'],
+    rounding: 'none',
     gradients: [
       ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)),
       ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)),
@@ -171,16 +196,18 @@ function comparison(operator: string, value: (a: number, b: number) => boolean):
     wgsl: (a, b, float) => `select(0u, 1u, ${a} ${operator} ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
     value: (a, b) => one(value(a, b)),
     helpers: ['ordered'],
+    rounding: 'none',
   }
 }
 
-const comparisons: Record<string, Row> = {
+const comparisons: Record<Comparison, Row> = {
   equal: comparison('==', (a, b) => a === b),
   // Not by !=, which Tint writes as one that is false of NaN.
   notEqual: {
     wgsl: (a, b, float) => `select(1u, 0u, ${a} == ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
     value: (a, b) => one(a !== b),
     helpers: ['ordered'],
+    rounding: 'none',
   },
   less: comparison('<', (a, b) => a < b),
   lessEqual: comparison('<=', (a, b) => a <= b),
@@ -188,20 +215,22 @@ const comparisons: Record<string, Row> = {
   greaterEqual: comparison('>=', (a, b) => a >= b),
 }
 
-const anyNumber: Record<string, Row> = {
+const numberFunctions: Record<NumberFunction, Row> = {
   neg: {
     wgsl: (a, _b, float, [signBit]) => (float ? `neg_f32(${a}, ${signBit})` : `(-${a})`),
     value: a => -a,
     helpers: ['neg_f32'],
     uniforms: [SIGN_BIT],
+    rounding: 'none',
+    takes: 'signed numbers',
     gradients: [(_x, _y, dy) => dy.neg()],
   },
-  abs: { wgsl: a => `abs(${a})`, value: Math.abs, gradients: [([x], _y, dy) => dy.mul(x.sign())] },
+  abs: { wgsl: a => `abs(${a})`, value: Math.abs, rounding: 'none', gradients: [([x], _y, dy) => dy.mul(x.sign())] },
 }
 
-const floats: Record<string, Row> = {
+const floatFunctions: Record<FloatFunction, Row> = {
   // Of NaN it is NaN, as in NumPy and JAX; PyTorch says 0 there.
-  sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'] },
+  sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'], rounding: 'none' },
   exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
   log: {
     wgsl: a => `log_f32(${a})`, value: Math.log, helpers: ['log_f32'], costly: true,
@@ -236,7 +265,7 @@ const floats: Record<string, Row> = {
   },
   // NaN stays NaN and passes its gradient on, as in PyTorch.
   relu: {
-    wgsl: a => `relu_f32(${a})`, value: a => (a < 0 ? 0 : a), helpers: ['relu_f32'],
+    wgsl: a => `relu_f32(${a})`, value: a => (a < 0 ? 0 : a), helpers: ['relu_f32'], rounding: 'none',
     gradients: [([x], _y, dy) => x.lessEqual(0).where(0, dy)],
   },
   erf: {
@@ -278,19 +307,23 @@ const floats: Record<string, Row> = {
 const TANH_SCALE = 0.7978845608028654
 const TANH_CUBE = 0.044715
 
-for (const [name, row] of Object.entries(binaries)) binary(name, row)
-for (const [name, row] of Object.entries(comparisons)) binary(name, row, 'u32')
-for (const [name, row] of Object.entries(anyNumber)) unary(name, row, false)
-for (const [name, row] of Object.entries(floats)) unary(name, row, true)
+/** The entries of a table with their names' own type. */
+const entriesOf = <N extends string, V>(table: Readonly<Record<N, V>>): [N, V][] =>
+  Object.keys(table).map(name => name as N).map(name => [name, table[name]])
+
+for (const [name, row] of entriesOf(arithmetic)) binary(name, row)
+for (const [name, row] of entriesOf(comparisons)) binary(name, row, 'u32')
+for (const [name, row] of entriesOf(numberFunctions)) unary(name, row)
+for (const [name, row] of entriesOf(floatFunctions)) unary(name, { ...row, takes: 'floats' })
 
 // By bits, because compilers may assume that floats are finite, and fold x - x or x == x.
-const kindsOfFloats: Record<string, { readonly bits: string; readonly is: (a: number) => boolean }> = {
+const classifications: Record<Classification, { readonly bits: string; readonly is: (a: number) => boolean }> = {
   isFinite: { bits: '< 0x7f800000u', is: Number.isFinite },
   isInfinite: { bits: '== 0x7f800000u', is: a => Math.abs(a) === Infinity },
   isNaN: { bits: '> 0x7f800000u', is: Number.isNaN },
 }
 
-for (const [name, { bits, is }] of Object.entries(kindsOfFloats)) {
+for (const [name, { bits, is }] of entriesOf(classifications)) {
   defineOp({
     name,
     kind: 'elementwise',
@@ -300,7 +333,8 @@ for (const [name, { bits, is }] of Object.entries(kindsOfFloats)) {
     },
     wgsl: ([a]) => `select(0u, 1u, (bitcast<u32>(${a}) & 0x7fffffffu) ${bits})`,
     scalar: ([a]) => one(is(a)),
-  } satisfies ElementwiseOp)
+    rounding: 'none',
+  })
 }
 
 defineOp({
@@ -318,9 +352,8 @@ defineOp({
     ([c], _y, dy) => c.where(dy, 0),
     ([c], _y, dy) => c.where(0, dy),
   ]),
-} satisfies ElementwiseOp)
-
-interface CastAttributes { readonly [name: string]: string; readonly dtype: DType }
+  rounding: 'none',
+})
 
 /**
  * A float as an integer: truncated, clamped to what the dtype holds, 0 for NaN, as in JAX and Rust. C leaves this
@@ -333,14 +366,15 @@ function saturated(a: number, dtype: DType): number {
 }
 
 /** The function that casts; none where WGSL's own conversion will do. What is stored as f16 is rounded there. */
-function castHelper({ inputs: [from], output, stored }: ElementContext<CastAttributes>): string | undefined {
+function castHelper({ inputs: [from], output, stored }: ElementContext): string | undefined {
   if (output === 'f16') return stored ? undefined : 'round_f16'
   return isFloat(from) && !isFloat(output) ? `to_${output}` : undefined
 }
 
-defineOp({
+const cast = defineOp({
   name: 'cast',
   kind: 'elementwise',
+  rounding: 'result',
   infer: ([x], { dtype }) => [{ shape: x.shape, dtype }],
   wgsl: ([a], context) => {
     const helper = castHelper(context)
@@ -357,17 +391,17 @@ defineOp({
     return dtype === 'f16' && Math.abs(a) >= HALF_OVERFLOW ? Math.sign(a) * Infinity : a
   },
   gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? castBack(dy, x.dtype) : undefined],
-} satisfies ElementwiseOp<CastAttributes>)
+})
 
-defineOp({
+/** The same value, with no gradient; also how the compiler copies a value. */
+export const detach = defineOp({
   name: 'detach',
   kind: 'elementwise',
+  rounding: 'none',
   infer: ([x]) => [x],
   wgsl: ([a]) => a,
   scalar: ([a]) => a,
-} satisfies ElementwiseOp)
-
-interface ScalarAttributes { readonly [name: string]: number | string; readonly number: number; readonly dtype: DType }
+})
 
 const uniformType = (dtype: DType): 'f32' | 'i32' | 'u32' => (dtype === 'f16' ? 'f32' : dtype)
 
@@ -378,9 +412,9 @@ defineOp({
   uniforms: ({ number, dtype }) => [{ type: uniformType(dtype), value: number }],
   wgsl: (_, { uniforms }) => uniforms[0],
   scalar: (_, { number }) => number,
-} satisfies ElementwiseOp<ScalarAttributes>)
-
-interface RangeAttributes { readonly [name: string]: number; readonly length: number }
+  number: { of: ({ number }) => number, replaced: (attributes, number) => ({ ...attributes, number }) },
+  rounding: 'none',
+})
 
 defineOp({
   name: 'range',
@@ -388,7 +422,8 @@ defineOp({
   infer: (_, { length }) => [{ shape: [length], dtype: 'i32' }],
   wgsl: (_, { index }) => `i32(${index})`,
   scalar: (_args, _attributes, index) => index,
-} satisfies ElementwiseOp<RangeAttributes>)
+  rounding: 'none',
+})
 
 /** 0, 1, … length − 1 as i32 [length]. */
 export function range(length: number): Tensor {

@@ -15,10 +15,18 @@ function needIds(op: string, ids: Spec): void {
   if (ids.dtype !== 'i32') throw new UserError(`${op}: ids are ${showSpec(ids)}, but i32 was expected`)
 }
 
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly gather: NoAttributes
+    readonly gatherGradient: { readonly rows: number }
+  }
+}
+
 // [...ids.shape, width] from a table [rows, width] and ids.
-defineOp<Record<string, never>>({
+defineOp({
   name: 'gather',
   kind: 'kernel',
+  rounding: 'none',
   infer([table, ids]) {
     if ((table.dtype !== 'f32' && table.dtype !== 'f16') || table.shape.length !== 2) {
       throw new UserError(`gather: the table is ${showSpec(table)}, but f32 or f16 [rows, width] was expected`)
@@ -47,7 +55,7 @@ defineOp<Record<string, never>>({
 })
 
 // f32 [rows, width]: each row the sum of the rows of dy [...ids.shape, width] where ids name it.
-defineOp<{ readonly rows: number }>({
+defineOp({
   name: 'gatherGradient',
   kind: 'kernel',
   infer([ids, dy], { rows }) {

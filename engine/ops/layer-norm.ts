@@ -30,7 +30,15 @@ function needStatistics(op: string, x: Spec, mean: Spec, rstd: Spec): void {
   needSpec(op, 'rstd', rstd, statistic(x), `one of each row of x ${showSpec(x)}`)
 }
 
-defineOp<LayerNormAttributes>({
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly layerNorm: LayerNormAttributes
+    readonly layerNormGradient: NoAttributes
+    readonly layerNormParameterGradient: NoAttributes
+  }
+}
+
+defineOp({
   name: 'layerNorm',
   kind: 'kernel',
   infer([x, gamma, beta], { epsilon }) {
@@ -82,8 +90,8 @@ defineOp<LayerNormAttributes>({
   },
 })
 
-function lowerRows<A extends LayerNormAttributes | Record<string, never>>(
-  kernel: 'layerNorm' | 'layerNormGradient', context: LoweringContext<A>,
+function lowerRows(
+  kernel: 'layerNorm' | 'layerNormGradient', context: LoweringContext,
   x: Spec, gamma: Spec, beta: Spec, epsilon: number,
 ) {
   const { rows, width } = asRows(x)
@@ -95,7 +103,7 @@ function lowerRows<A extends LayerNormAttributes | Record<string, never>>(
 }
 
 // With n = (x − mean)·rstd and g = dy∘gamma: dx = rstd·(g − mean(g) − n·mean(g∘n)) row by row.
-defineOp<Record<string, never>>({
+defineOp({
   name: 'layerNormGradient',
   kind: 'kernel',
   infer([x, gamma, mean, rstd, dy]) {
@@ -151,7 +159,7 @@ defineOp<Record<string, never>>({
 })
 
 // dgamma = Σ dy∘n and dbeta = Σ dy over the rows, both f32.
-defineOp<Record<string, never>>({
+defineOp({
   name: 'layerNormParameterGradient',
   kind: 'kernel',
   infer([x, mean, rstd, dy]) {

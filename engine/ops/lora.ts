@@ -9,9 +9,11 @@ import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
 
-interface LoraAttributes {
-  readonly [name: string]: number
-  readonly scale: number
+declare module '../graph.ts' {
+  interface OpAttributes {
+    readonly loraLinear: { readonly scale: number }
+    readonly loraLinearGradient: { readonly scale: number }
+  }
 }
 
 const last = (shape: readonly number[]): number => shape[shape.length - 1]
@@ -63,7 +65,7 @@ function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spe
   return productOf({ slot: a, view: left }, { slot: b, view: right }, { slot: out, dtype: floatType(spec, 'loraLinear') }, scale)
 }
 
-defineOp<LoraAttributes>({
+defineOp({
   name: 'loraLinear',
   kind: 'kernel',
   takesEpilogue: true,
@@ -124,7 +126,7 @@ defineOp<LoraAttributes>({
 })
 
 // dx = dy·W + s·low·A, where low = dy·B is a product of its own: the gradient of A wants it too.
-defineOp<LoraAttributes>({
+defineOp({
   name: 'loraLinearGradient',
   kind: 'kernel',
   takesEpilogue: true,

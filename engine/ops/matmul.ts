@@ -5,15 +5,15 @@ import { isFloat, isReadable, problemKey, productOf } from '../../shaders/matmul
 import type { FloatType, Product } from '../../shaders/matmul/problem.ts'
 import { input, output } from '../../shaders/kernel.ts'
 import type { DType, Lowering, Spec } from '../../shaders/kernel.ts'
-import { type Attributes, type LoweringContext, defineOp } from '../graph.ts'
+import { type LoweringContext, defineOp } from '../graph.ts'
 import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
-export interface MatmulOptions {
-  /** The product times this number. */
+export type MatmulAttributes = {
+  /** Factor of the product; 1 when left out. */
   readonly scale?: number
-  /** Storage type of the result: f32 where either operand is, else f16. Sums are f32 in any case. */
+  /** Storage type of the result. When left out: f32 if either operand is f32, else f16. Sums are f32 in any case. */
   readonly outputDtype?: FloatType
 }
 
@@ -21,11 +21,9 @@ export interface MatmulOptions {
  * a [..., M, K] · b [..., K, N] → [..., M, N], leading axes broadcast by NumPy's rule; f32 and f16 in any mixture.
  * Transposed and other strided views are read as they lie. Throws a UserError on shapes or dtypes that don't fit.
  */
-export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulOptions = {}): Tensor {
-  const attributes: Record<string, number | string> = {}
-  if (scale !== undefined && scale !== 1) attributes.scale = scale
-  if (outputDtype) attributes.outputDtype = outputDtype
-  return apply('matmul', [a, b], attributes)
+export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttributes = {}): Tensor {
+  // Defaults are left out, so that equal products have equal attributes.
+  return apply('matmul', [a, b], { ...(scale !== undefined && scale !== 1 ? { scale } : {}), ...(outputDtype ? { outputDtype } : {}) })
 }
 
 /** Picks a candidate for a product and gives its launches. An epilogue is part of the product, whatever the context's is. */
@@ -38,8 +36,8 @@ function floatOf(dtype: DType): FloatType {
   return dtype
 }
 
-function scaleOf(attributes: Attributes): number {
-  return typeof attributes.scale === 'number' ? attributes.scale : 1
+declare module '../graph.ts' {
+  interface OpAttributes { readonly matmul: MatmulAttributes }
 }
 
 defineOp({
@@ -54,11 +52,10 @@ defineOp({
     if (k !== inner) throw new UserError(`matmul: ${both}: the left one has ${k} columns, the right one ${inner} rows`)
     const batch = broadcastShapes(`matmul ${both}`, [a.shape.slice(0, -2), b.shape.slice(0, -2)])
     const widest = a.dtype === 'f32' || b.dtype === 'f32' ? 'f32' : 'f16'
-    return [{ shape: [...batch, m, n], dtype: outputDtype === 'f32' || outputDtype === 'f16' ? outputDtype : widest }]
+    return [{ shape: [...batch, m, n], dtype: outputDtype ?? widest }]
   },
-  gradient({ inputs: [a, b], upstream: [dy], attributes, needs }) {
+  gradient({ inputs: [a, b], upstream: [dy], attributes: { scale }, needs }) {
     if (!dy) return [undefined, undefined]
-    const scale = scaleOf(attributes)
     let da: Tensor | undefined
     let db: Tensor | undefined
     if (needs[0]) da = sumTo(matmul(dy, b.transpose(), { scale, outputDtype: floatOf(a.dtype) }), a.shape)
@@ -78,12 +75,12 @@ defineOp({
     const [a, b] = context.inputs
     const product = productOf(
       { slot: input(0), view: a }, { slot: input(1), view: b },
-      { slot: output(0), dtype: floatOf(context.outputs[0].dtype) }, scaleOf(context.attributes),
+      { slot: output(0), dtype: floatOf(context.outputs[0].dtype) }, context.attributes.scale,
     )
     return lowerProduct({ ...product, epilogue: context.epilogue }, context)
   },
-  reference([a, b], { inputs: [aSpec, bSpec], outputs: [out] }, attributes) {
-    return [matmulReference(a, aSpec, b, bSpec, out, scaleOf(attributes))]
+  reference([a, b], { inputs: [aSpec, bSpec], outputs: [out] }, { scale }) {
+    return [matmulReference(a, aSpec, b, bSpec, out, scale)]
   },
 })
 

@@ -1,10 +1,10 @@
 // Sums and extremes over axes. The ops keep reduced axes as length 1; `Tensor` drops them where asked.
 import { UserError } from '../errors.ts'
-import { type ReduceOp, defineOp } from '../graph.ts'
+import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
 import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor } from '../tensor.ts'
 
-interface Axes { readonly [name: string]: readonly number[]; readonly axes: readonly number[] }
+type Axes = { readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
 
 /** NaN beats every number in both extremes. */
@@ -14,11 +14,17 @@ const folds: Record<Fold, { start: number; step: (total: number, value: number) 
   min: { start: Infinity, step: Math.min },
 }
 
-function reduction(fold: Fold, gradient: NonNullable<ReduceOp<Axes>['gradient']>): void {
-  defineOp<Axes>({
+declare module '../graph.ts' {
+  interface OpAttributes extends Record<Fold, Axes> {}
+}
+
+function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Tensor | undefined)[]): void {
+  defineOp({
     name: fold,
     kind: 'reduce',
     fold,
+    axes: ({ axes }) => axes,
+    rounding: fold === 'sum' ? undefined : 'none',
     infer: ([x], { axes }) => {
       if (axes.some(axis => axis >= x.shape.length)) throw new UserError(`${fold}: ${showSpec(x)} has no axis ${axes.join(', ')}`)
       return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: x.dtype }]

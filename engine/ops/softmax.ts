@@ -33,6 +33,10 @@ function rowTotals(x: Float64Array, from: number, to: number): { peak: number; t
   return { peak, total }
 }
 
+declare module '../graph.ts' {
+  interface OpAttributes extends Record<SoftmaxKernel, NoAttributes> {}
+}
+
 defineOp({
   name: 'softmax',
   kind: 'kernel',

@@ -2,7 +2,7 @@
 // function, results of an earlier run. A source's node says its shape; its payload says what stands behind it.
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type Node, type SourceOp, defineOp, makeNode } from '../graph.ts'
+import { type Node, defineOp, makeNode } from '../graph.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
 import { sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
@@ -15,17 +15,15 @@ export type Payload =
   /** An argument of one trace, which has values in runs of that alone. */
   | { readonly kind: 'placeholder'; readonly position: number; readonly trace: object }
 
-interface SourceAttributes {
-  readonly [name: string]: string | readonly number[]
-  readonly shape: readonly number[]
-  readonly dtype: DType
+declare module '../graph.ts' {
+  interface OpAttributes { readonly source: { readonly shape: readonly number[], readonly dtype: DType } }
 }
 
-const source = defineOp<SourceAttributes>({
+const source = defineOp({
   name: 'source',
   kind: 'source',
   infer: (_, { shape, dtype }) => [{ shape, dtype }],
-} satisfies SourceOp<SourceAttributes>)
+})
 
 const payloads = new WeakMap<Node, Payload>()
 
@@ -38,7 +36,7 @@ export function payloadOf(node: Node): Payload {
 
 /** A tensor that stands for `payload`. Throws a UserError on a shape that is not made of positive whole numbers. */
 export function makeSource(shape: readonly number[], dtype: DType, payload: Payload): Tensor {
-  const node = makeNode(source as never, [], { shape: [...shape], dtype })
+  const node = makeNode(source, [], { shape: [...shape], dtype })
   payloads.set(node, payload)
   return new Tensor({ node, index: 0 }, true)
 }

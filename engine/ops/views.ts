@@ -2,7 +2,7 @@
 // copy, made by the compiler.
 import type { View } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type ViewOp, defineOp } from '../graph.ts'
+import { type OpAttributes, defineOp } from '../graph.ts'
 import { broadcastShapes, broadcastView, contiguousView, reshapeView, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { sumTo } from './reduce.ts'
 
@@ -24,11 +24,17 @@ export function readThrough(data: Float64Array, view: View): Float64Array {
   return result
 }
 
-interface ShapeAttributes { readonly [name: string]: readonly number[]; readonly shape: readonly number[] }
-interface OrderAttributes { readonly [name: string]: readonly number[]; readonly order: readonly number[] }
-interface SliceAttributes { readonly [name: string]: readonly number[]; readonly start: readonly number[]; readonly end: readonly number[] }
+declare module '../graph.ts' {
+  interface OpAttributes {
+    /** `again` only tells two equal views apart (recompute.ts). */
+    readonly reshape: { readonly shape: readonly number[], readonly again?: number }
+    readonly permute: { readonly order: readonly number[] }
+    readonly slice: { readonly start: readonly number[], readonly end: readonly number[] }
+    readonly broadcast: { readonly shape: readonly number[] }
+  }
+}
 
-defineOp<ShapeAttributes>({
+defineOp({
   name: 'reshape',
   kind: 'view',
   infer: ([x], { shape }) => {
@@ -40,12 +46,12 @@ defineOp<ShapeAttributes>({
   view: (input, { shape }) => reshapeView(input, shape),
   gradient: ({ inputs: [x], upstream: [dy] }) => [dy?.reshape(x.shape)],
   reference: ([x]) => [x],
-} satisfies ViewOp<ShapeAttributes>)
+})
 
 const permuted = (view: View, order: readonly number[]): View =>
   ({ ...view, shape: order.map(i => view.shape[i]), strides: order.map(i => view.strides[i]) })
 
-defineOp<OrderAttributes>({
+defineOp({
   name: 'permute',
   kind: 'view',
   infer: ([x], { order }) => {
@@ -55,15 +61,15 @@ defineOp<OrderAttributes>({
   view: (input, { order }) => permuted(input, order),
   gradient: ({ attributes: { order }, upstream: [dy] }) => [dy?.permute(order.map((_, i) => order.indexOf(i)))],
   reference: ([x], { inputs: [spec] }, { order }) => [readThrough(x, permuted(contiguousView(spec), order))],
-} satisfies ViewOp<OrderAttributes>)
+})
 
-const sliced = (view: View, { start, end }: SliceAttributes): View => ({
+const sliced = (view: View, { start, end }: OpAttributes['slice']): View => ({
   ...view,
   shape: start.map((from, i) => end[i] - from),
   offset: start.reduce((offset, from, i) => offset + from * view.strides[i], view.offset),
 })
 
-defineOp<SliceAttributes>({
+defineOp({
   name: 'slice',
   kind: 'view',
   infer: ([x], { start, end }) => {
@@ -75,9 +81,9 @@ defineOp<SliceAttributes>({
   view: (input, attributes) => sliced(input, attributes),
   gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => [dy?.pad(start, end.map((to, i) => x.shape[i] - to))],
   reference: ([x], { inputs: [spec] }, attributes) => [readThrough(x, sliced(contiguousView(spec), attributes))],
-} satisfies ViewOp<SliceAttributes>)
+})
 
-defineOp<ShapeAttributes>({
+defineOp({
   name: 'broadcast',
   kind: 'view',
   infer: ([x], { shape }) => {
@@ -89,4 +95,4 @@ defineOp<ShapeAttributes>({
   view: (input, { shape }) => broadcastView(input, shape),
   gradient: ({ inputs: [x], upstream: [dy] }) => [dy && sumTo(dy, x.shape)],
   reference: ([x], { inputs: [spec] }, { shape }) => [readThrough(x, broadcastView(contiguousView(spec), shape))],
-} satisfies ViewOp<ShapeAttributes>)
+})

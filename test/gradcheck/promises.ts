@@ -9,6 +9,7 @@ import {
   type Tensor, attention, concat, crossEntropy, dropout, full, grad, ones, range, reference, tensor, zeros,
 } from '../../engine/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
+import type { PlainOpName } from '../../engine/graph.ts'
 import { apply, applyAll } from '../../engine/tensor.ts'
 
 type Float = 'f32' | 'f16'
@@ -190,11 +191,11 @@ const grid = (dtype: Float): Tensor => tensor(listed, undefined, dtype)
 /** Every elementwise op of each number of NumPy's list, or of each pair. */
 const everywhere: readonly Promised[] = [
   ...Object.entries(golden.unary).map(([op, expected]): Promised => ({
-    op, says: 'NaN, infinities and zeros are as in NumPy', tiny: true, make: dtype => [[apply(op, [grid(dtype)]), expected.map(Number)]],
+    op, says: 'NaN, infinities and zeros are as in NumPy', tiny: true, make: dtype => [[apply(op as PlainOpName, [grid(dtype)]), expected.map(Number)]],
   })),
   ...Object.entries(golden.binary).map(([op, expected]): Promised => ({
     op, says: 'every pair of NaN, infinities and zeros is as in NumPy', tiny: true,
-    make: dtype => [[apply(op, [grid(dtype).reshape([count, 1]), grid(dtype).reshape([1, count])]), expected.map(Number)]],
+    make: dtype => [[apply(op as PlainOpName, [grid(dtype).reshape([count, 1]), grid(dtype).reshape([1, count])]), expected.map(Number)]],
   })),
 ]
 

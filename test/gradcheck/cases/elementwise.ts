@@ -1,6 +1,7 @@
 // Cases of the elementwise ops.
 import fc from 'fast-check'
 import { dropout, range, scalar } from '../../../engine/index.ts'
+import type { PlainOpName } from '../../../engine/graph.ts'
 import { type Tensor, apply } from '../../../engine/tensor.ts'
 import type { DType } from '../../../shaders/kernel.ts'
 import { type OpCase, type Values, broadcastable, layout, opCase, shapes } from '../draw.ts'
@@ -11,8 +12,11 @@ const isLong = ({ shape }: { readonly shape: readonly number[] }): boolean => sh
 
 const one = fc.record({ shape: fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }), layout })
 
-/** Usual numbers (all nets), and others at which differences say nothing (net 2 alone). */
-const unaries: Record<string, { usual: Values; hard?: Values }> = {
+/** By op: usual numbers (all nets), and others at which differences say nothing (net 2 alone). */
+type Cases<V> = Partial<Record<PlainOpName, { readonly usual: V, readonly hard?: V }>>
+const entriesOf = <V>(of: Cases<V>): [PlainOpName, { readonly usual: V, readonly hard?: V }][] => Object.entries(of) as never
+
+const unaries = {
   neg: { usual: 'normal' },
   square: { usual: 'normal', hard: 'wide' },
   abs: { usual: 'apart', hard: 'whole' },
@@ -29,9 +33,9 @@ const unaries: Record<string, { usual: Values; hard?: Values }> = {
   gelu: { usual: 'normal', hard: 'wide' },
   geluSlope: { usual: 'normal', hard: 'wide' },
   geluTanh: { usual: 'normal', hard: 'wide' },
-}
+} satisfies Cases<Values>
 
-const unaryCases = Object.entries(unaries).map(([op, { usual, hard }]) =>
+const unaryCases = entriesOf<Values>(unaries).map(([op, { usual, hard }]) =>
   opCase(op, fc.record({ x: one, hard: fc.nat(3) }), draw => {
     const isHard = hard !== undefined && draw.hard === 0
     return { slots: [{ ...draw.x, values: isHard ? hard : usual }], fn: x => apply(op, [x]), nets: isHard || isLong(draw.x) ? [2] : undefined }
@@ -43,7 +47,7 @@ const two = fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitr
   b: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
 }))
 
-const binaries: Record<string, { usual: readonly [Values, Values]; hard?: readonly [Values, Values] }> = {
+const binaries = {
   add: { usual: ['normal', 'normal'] },
   sub: { usual: ['normal', 'normal'] },
   mul: { usual: ['normal', 'normal'] },
@@ -51,9 +55,9 @@ const binaries: Record<string, { usual: readonly [Values, Values]; hard?: readon
   pow: { usual: ['positive', 'normal'], hard: ['divisor', 'natural'] },
   maximum: { usual: ['quarters', 'eighths'], hard: ['whole', 'whole'] },
   minimum: { usual: ['quarters', 'eighths'], hard: ['whole', 'whole'] },
-}
+} satisfies Cases<readonly [Values, Values]>
 
-const binaryCases = Object.entries(binaries).map(([op, { usual, hard }]) =>
+const binaryCases = entriesOf<readonly [Values, Values]>(binaries).map(([op, { usual, hard }]) =>
   opCase(op, fc.record({ pair: two, hard: fc.nat(3) }), ({ pair: { a, b }, ...draw }) => {
     const isHard = hard !== undefined && draw.hard === 0
     const [left, right] = isHard ? hard : usual
@@ -66,14 +70,14 @@ const binaryCases = Object.entries(binaries).map(([op, { usual, hard }]) =>
     }
   }))
 
-const comparisonCases = ['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual'].map(op =>
+const comparisonCases = (['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual'] as const).map(op =>
   opCase(op, fc.record({ pair: two, type: fc.constantFrom<DType | 'float'>('float', 'i32', 'u32') }), ({ pair: { a, b }, type, dtype }) => {
     const slot = { values: type === 'u32' ? 'natural' : 'whole', dtype: type === 'float' ? dtype : type } as const
     return { slots: [{ ...a, ...slot }, { ...b, ...slot }], fn: (x, y) => apply(op, [x, y]) }
   }, { nets: [2], why: 'a comparison gives integers, which have no gradient' }))
 
 /** Integers under the arithmetic that takes them. */
-const integers = (op: string): OpCase =>
+const integers = (op: PlainOpName): OpCase =>
   opCase(op, fc.record({ pair: two, type: fc.constantFrom<'i32' | 'u32'>('i32', 'u32') }), ({ pair: { a, b }, type }) => ({
     slots: [a, b].map(slot => ({ ...slot, values: type === 'i32' ? 'whole' : 'natural', dtype: type } as const)),
     fn: (x, y) => apply(op, [x, y]),
@@ -83,7 +87,7 @@ export const elementwiseCases: readonly OpCase[] = [
   ...unaryCases,
   ...binaryCases,
   ...comparisonCases,
-  ...['add', 'sub', 'mul', 'div', 'maximum', 'minimum'].map(integers),
+  ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum'] as const).map(integers),
   opCase('where', shapes(0, 4).chain(shape => fc.record({
     c: fc.oneof(fc.constant(shape), broadcastable(shape)), a: fc.oneof(fc.constant(shape), broadcastable(shape)),
     b: fc.oneof(fc.constant(shape), broadcastable(shape)), condition: fc.constantFrom<'i32' | 'u32'>('i32', 'u32'),

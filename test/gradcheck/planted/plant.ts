@@ -1,6 +1,8 @@
 // How a mistake is planted, for tests of the tests: an op's rule, view or float64 value is exchanged for a wrong one, or
 // the WGSL of a kernel is rewritten on its way to the compiler. Nothing in the engine knows of it.
-import { type ElementwiseOp, type GradientContext, type KernelOp, type Op, type ViewOp, findOp } from '../../../engine/graph.ts'
+import {
+  type ElementwiseOp, type GradientContext, type KernelOp, type Op, type OpAttributes, type OpName, type ViewOp, findOp,
+} from '../../../engine/graph.ts'
 import type { Device } from '../../../engine/runtime/device.ts'
 import { sumTo } from '../../../engine/ops/reduce.ts'
 import type { Tensor } from '../../../engine/tensor.ts'
@@ -22,8 +24,8 @@ export interface Plant {
 type Gradients = readonly (Tensor | undefined)[]
 
 /** A gradient rule that makes something else of what the right one gives. */
-export function wrongRule(
-  op: string, mistake: string, wrong: (right: Gradients, context: GradientContext) => (Tensor | undefined)[], of = op,
+export function wrongRule<N extends OpName>(
+  op: N, mistake: string, wrong: (right: Gradients, context: GradientContext<OpAttributes[N]>) => (Tensor | undefined)[], of: string = op,
 ): Plant {
   return {
     name: mistake, where: `rule of ${op}`, of,
@@ -34,7 +36,7 @@ export function wrongRule(
       return exchange(found, {
         gradient: context => {
           made()
-          return wrong(right.call(found, context), context)
+          return wrong(right.call(found, context), context as GradientContext<OpAttributes[N]>)
         },
       })
     },
@@ -142,7 +144,7 @@ export function firstOf(gradient: Tensor, input: Tensor): Tensor {
 }
 
 /** The upstream gradient of an op's first output. */
-export function upstreamOf({ upstream: [dy] }: GradientContext): Tensor {
+export function upstreamOf({ upstream: [dy] }: Pick<GradientContext, 'upstream'>): Tensor {
   if (!dy) throw new Error('nothing arrives at the first output')
   return dy
 }

@@ -8,7 +8,6 @@ import { type Plant, as, firstOf, upstreamOf, wrongRule } from './plant.ts'
 /** What is wrong with the gradient of the first input; others stay right. */
 const first = (change: (right: Tensor) => Tensor) => ([dx, ...others]: readonly (Tensor | undefined)[]): (Tensor | undefined)[] =>
   [dx && change(dx), ...others]
-const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 1)
 
 const elementwise: readonly Plant[] = [
   wrongRule('mul', 'the other factor is missing', ([, db], context) => [as(context.inputs[0], upstreamOf(context)), db]),
@@ -36,7 +35,7 @@ const elementwise: readonly Plant[] = [
     return [undefined, as(yes, condition.where(0, dy)), as(no, condition.where(dy, 0))]
   }),
   wrongRule('dropout', 'another mask in the backward pass', (_right, { inputs: [, step], upstream: [dy], attributes }) =>
-    [dy && apply('dropout', [dy, step], { ...attributes, stream: numberOf(attributes.stream) + 1 }), undefined]),
+    [dy && apply('dropout', [dy, step], { ...attributes, stream: attributes.stream + 1 }), undefined]),
 ]
 
 const shapes: readonly Plant[] = [
@@ -54,13 +53,13 @@ const shapes: readonly Plant[] = [
 
 const kernels: readonly Plant[] = [
   wrongRule('matmul', 'the second gradient comes transposed', ([da, db]) => [da, db?.transpose().reshape(db.shape)]),
-  wrongRule('matmul', 'the scale is missing', ([da, db], { attributes: { scale } }) => [da?.div(numberOf(scale)), db]),
+  wrongRule('matmul', 'the scale is missing', ([da, db], { attributes: { scale } }) => [da?.div(scale ?? 1), db]),
   wrongRule('matmul', 'no sum over broadcast matrices', ([, db], context) => {
     const [a, b] = context.inputs
-    return [firstOf(matmul(upstreamOf(context), b.transpose(), { scale: numberOf(context.attributes.scale) }), a), db]
+    return [firstOf(matmul(upstreamOf(context), b.transpose(), { scale: context.attributes.scale }), a), db]
   }),
   wrongRule('loraLinear', 'the scale is missing from the gradient of B', ([dx, dw, da, db, ...bias], { attributes: { scale } }) =>
-    [dx, dw, da, db?.div(numberOf(scale)), ...bias]),
+    [dx, dw, da, db?.div(scale), ...bias]),
   wrongRule('loraLinear', 'no gradient of the bias', gradients => gradients.slice(0, 4)),
   wrongRule('loraLinear', 'the adapter is left out of the gradient of x', ([, ...others], context) => {
     const [x, weight] = context.inputs
@@ -87,12 +86,12 @@ const kernels: readonly Plant[] = [
   wrongRule('crossEntropy', 'ignored rows are counted, as the first class', (_right, { inputs: [logits, labels], outputs: [, kept], upstream: [dy], attributes }) =>
     [dy && apply('crossEntropyGradient', [logits, labels.maximum(0), kept, dy], attributes), undefined]),
   wrongRule('attention', 'nothing is masked in the backward pass', (right, { inputs, outputs, upstream: [dO], attributes }) => {
-    if (!dO || attributes.hasMask !== true) return [...right]
+    if (!dO || !attributes.hasMask) return [...right]
     const [q, k, v, mask, ...step] = inputs
     return applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, mask.mul(0).add(1), ...step], attributes)
   }),
   wrongRule('attention', 'dropout drops others in the backward pass', (_right, { inputs: [q, k, v, ...rest], outputs, upstream: [dO], attributes }) =>
-    (dO ? applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], { ...attributes, seed: numberOf(attributes.seed) + 1 }) : [])),
+    (dO ? applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], { ...attributes, seed: attributes.seed + 1 }) : [])),
   wrongRule('gather', 'the table is taken for a constant', () => []),
 ]
 
