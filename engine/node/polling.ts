@@ -1,14 +1,19 @@
 // How often Dawn asks a software adapter whether it is done. Under Node, Dawn asks once per turn of the event loop (through the global
 // `setImmediate`) for as long as anything is awaited, so a waiting process keeps one core busy. A GPU does not miss that core. A software
-// adapter compiles and computes on it: there, Dawn asks at every turn only for a moment after work was submitted, then once a millisecond.
+// adapter compiles and computes on it: there, Dawn asks at every turn only for a moment after work was submitted and while something is
+// timed, else once a millisecond.
+import { timedWaits } from '../runtime/waiting.ts'
 
 /** How long after a submit Dawn asks at every turn, in ms. Small results are ready by then, and are not delayed. */
 const EAGER = 1
 
-let eagerUntil = 0
-let isInstalled = false
+type Callback = Parameters<typeof setImmediate>[0]
 
-const beEager = (): void => { eagerUntil = performance.now() + EAGER }
+let eagerUntil = 0
+/** The native `setImmediate`, once it is replaced. */
+let immediate: typeof setImmediate | undefined
+/** Dawn's next questions, one per instance that waits. */
+const later = new Map<NodeJS.Timeout, Callback>()
 
 /** Makes Dawn poll less for all devices of a software adapter; from the first such adapter on this holds for the whole process. */
 export function pollLess(adapter: GPUAdapter): void {
@@ -19,27 +24,41 @@ export function pollLess(adapter: GPUAdapter): void {
     const { queue } = device
     const submit = queue.submit.bind(queue)
     queue.submit = buffers => {
-      beEager()
+      askSoon()
       return submit(buffers)
     }
     return device
   }
 }
 
+/** From now on, for a moment, Dawn asks at every turn. */
+function askSoon(): void {
+  eagerUntil = performance.now() + EAGER
+  for (const [timer, callback] of later) {
+    clearTimeout(timer)
+    immediate?.(callback)
+  }
+  later.clear()
+}
+
 function install(): void {
-  if (isInstalled) return
-  isInstalled = true
+  if (immediate) return
+  immediate = setImmediate
   // A proxy keeps what else belongs to `setImmediate`, such as its promisified form.
   globalThis.setImmediate = new Proxy(setImmediate, {
-    apply(immediate, self, args: Parameters<typeof setImmediate>) {
+    apply(target, self, args: Parameters<typeof setImmediate>) {
       const [callback] = args
-      if (!isDawns(callback) || performance.now() < eagerUntil) return Reflect.apply(immediate, self, args)
-      return setTimeout(callback, 1)
+      if (!isDawns(callback) || timedWaits.count > 0 || performance.now() < eagerUntil) return Reflect.apply(target, self, args)
+      const timer = setTimeout(() => {
+        later.delete(timer)
+        callback()
+      }, 1)
+      later.set(timer, callback)
     },
   })
 }
 
 /** Dawn's callback is the only one that is native and has no name; a bound function has one. */
-function isDawns(callback: (...args: never[]) => void): boolean {
+function isDawns(callback: Callback): boolean {
   return callback.name === '' && Function.prototype.toString.call(callback).endsWith('{ [native code] }')
 }

@@ -5,6 +5,7 @@ import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
 import { type Question, type Tuning, learn, measuring } from '../tune.ts'
 import type { Device } from './device.ts'
+import { timedWait } from './waiting.ts'
 
 /** A question with what it takes to try its candidates. */
 export interface Trial {
@@ -207,7 +208,7 @@ class Bench {
       pass.end()
       const start = performance.now()
       gpu.queue.submit([encoder.finish()])
-      await gpu.queue.onSubmittedWorkDone()
+      await timedWait(() => gpu.queue.onSubmittedWorkDone())
       return performance.now() - start
     }
     await run(1)

@@ -1,6 +1,7 @@
 // Waiting for a software adapter leaves the processor to it: Dawn asks whether it is done, but not at every turn of the event loop.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openAdapter } from '../../../engine/node/adapters.ts'
+import { timedWait } from '../../../engine/runtime/waiting.ts'
 
 /** Calls of the global `setImmediate`. */
 let turns = 0
@@ -22,14 +23,22 @@ afterAll(() => device.destroy())
 
 const notSoftware = 'the adapter is a GPU, which Dawn may ask as often as it likes'
 
+const compile = (): Promise<GPUComputePipeline> => device.createComputePipelineAsync({
+  layout: 'auto',
+  compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
+})
+
 test('while shaders compile, Dawn asks by a timer alone', async ({ skip }) => {
   skip(!software, notSoftware)
   turns = 0
-  await device.createComputePipelineAsync({
-    layout: 'auto',
-    compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
-  })
+  await compile()
   expect(turns).toBe(0)
+})
+
+test('while something is timed, it asks at every turn', async () => {
+  turns = 0
+  await timedWait(compile)
+  expect(turns).toBeGreaterThan(0)
 })
 
 test('right after a submit it asks at every turn, so that small results come soon', async ({ skip }) => {
