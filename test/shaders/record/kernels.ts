@@ -11,8 +11,8 @@ import { type DType, type Launch, type Traits, type View, input, output } from '
 import {
   type LayerNormProblem, layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
 } from '../../../shaders/layer-norm.ts'
-import { configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
-import { type FloatType, type Product, productOf } from '../../../shaders/matmul/problem.ts'
+import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
+import { type FloatType, type Product, problemKey, productOf } from '../../../shaders/matmul/problem.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../../shaders/softmax.ts'
 import { adapters, fragments } from './adapters.ts'
 import { recordedPlans } from './plans.ts'
@@ -21,6 +21,8 @@ import { recordedPlans } from './plans.ts'
 export interface Recorded {
   readonly name: string
   readonly launches: readonly Launch[]
+  /** What else is recorded. */
+  readonly notes?: readonly string[]
 }
 
 /** Everything that is recorded. */
@@ -41,7 +43,7 @@ export async function* recordedKernels(): AsyncGenerator<Recorded> {
 }
 
 async function* named(prefix: string, all: Iterable<Recorded> | AsyncIterable<Recorded>): AsyncGenerator<Recorded> {
-  for await (const { name, launches } of all) yield { name: `${prefix}/${name}`, launches }
+  for await (const one of all) yield { ...one, name: `${prefix}/${one.name}` }
 }
 
 function* only(word: string, all: Iterable<Recorded>): Generator<Recorded> {
@@ -170,6 +172,8 @@ function* matmuls(traits: Traits, names?: readonly string[]): Generator<Recorded
       configs.set(config, [...configs.get(config) ?? [], ...lower(one, candidate, traits).launches])
     }
     for (const [config, launches] of configs) yield { name: `matmul/${name}/${config}`, launches }
+    const order = candidates(one, traits).map(({ config, slices, transpose }) => `${configName(config)} / ${slices}${transpose ? ' transposed' : ''}`)
+    yield { name: `matmul/${name}/order`, launches: [], notes: [problemKey(one), ...order] }
   }
 }
 

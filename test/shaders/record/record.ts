@@ -10,9 +10,9 @@ const path = join(import.meta.dirname, 'hashes.json')
 /** Texts by name. Equal ones of a name stand once. */
 export async function currentTexts(): Promise<Map<string, string>> {
   const texts = new Map<string, string>()
-  for await (const { name, launches } of recordedKernels()) {
+  for await (const { name, launches, notes = [] } of recordedKernels()) {
     if (texts.has(name)) throw new Error(`recorded twice: ${name}`)
-    texts.set(name, textOf(launches))
+    texts.set(name, [...notes, textOf(launches)].join('\n'))
   }
   return texts
 }
