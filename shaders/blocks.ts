@@ -3,6 +3,8 @@
 // the sum of the blocks' lengths. Compensated summation would not survive: WGSL lets compilers reassociate, and
 // Mesa's turns (a + b) - a into b.
 
+import { wgsl } from './wgsl.ts'
+
 /** Numbers that one invocation adds one by one, at the most. */
 export const LONG_SUM = 32
 
@@ -22,27 +24,27 @@ export interface BlockedSum {
   readonly blocks: readonly number[]
 }
 
-/** WGSL lines. */
-export function blockedSum({ index, begin, end, step, sums, type, body, blocks }: BlockedSum): string[] {
-  // With a value: a variable that is declared without in a loop keeps its last one on some adapters.
+/** WGSL statements. */
+export function blockedSum({ index, begin, end, step, sums, type, body, blocks }: BlockedSum): string {
+  // With a value: on some adapters a variable that is declared without one in a loop keeps its last.
   const zero = (level: number): string[] => sums.map(([name]) => `var ${name}${level} = ${type}();`)
-  const add = (level: string | number, values: readonly string[]): string[] =>
-    sums.map(([name], i) => `${name}${level} += ${values[i]};`)
+  const add = (level: string | number, values: readonly string[]): string[] => sums.map(([name], i) => `${name}${level} += ${values[i]};`)
   const below = (level: number): string[] => sums.map(([name]) => `${name}${level - 1}`)
-  const block = (level: number, within: string): string[] => {
+  const block = (level: number, within: string): string => {
     const length = blocks.slice(0, level + 1).reduce((n, m) => n * m)
-    const [head, lines] = level === 0
-      ? [`for (; ${index} < end0; ${index} += ${step}) {`, [...body, ...add(0, sums.map(([, value]) => value))]]
-      : [`while (${index} < end${level}) {`, [...block(level - 1, `end${level}`), ...add(level, below(level))]]
-    const end = `let end${level} = ${index} + min(${length}u * ${step}, ${within} - ${index});`
-    return [...zero(level), end, head, ...lines.map(indented), '}']
+    return wgsl`
+      ${zero(level)}
+      let end${level} = ${index} + min(${length}u * ${step}, ${within} - ${index});
+      ${level === 0 ? `for (; ${index} < end0; ${index} += ${step}) {` : `while (${index} < end${level}) {`}
+        ${level === 0 ? [...body, ...add(0, sums.map(([, value]) => value))] : [block(level - 1, `end${level}`), ...add(level, below(level))]}
+      }
+    `
   }
-  return [
-    ...sums.map(([name]) => `var ${name} = ${type}();`),
-    `for (var ${index} = ${begin}; ${index} < ${end};) {`,
-    ...[...block(blocks.length - 1, end), ...add('', below(blocks.length))].map(indented),
-    '}',
-  ]
+  return wgsl`
+    ${sums.map(([name]) => `var ${name} = ${type}();`)}
+    for (var ${index} = ${begin}; ${index} < ${end};) {
+      ${block(blocks.length - 1, end)}
+      ${add('', below(blocks.length))}
+    }
+  `
 }
-
-const indented = (line: string): string => `  ${line}`

@@ -1,6 +1,7 @@
 // Looks for numbers that are not finite, by their bits: compilers may assume that floats are finite. For diagnoses, so
 // it is written to be plain, not fast.
-import { type Launch, type Traits, input, output, spread, uniformWords } from './kernel.ts'
+import { type Launch, type Traits, input, output, spread } from './kernel.ts'
+import { MAIN, Shader, wgsl } from './wgsl.ts'
 
 /** `count` floats; what is found goes to words 2 · `at` and 2 · `at` + 1 of the result. */
 export interface FiniteProblem {
@@ -16,59 +17,44 @@ const WORKGROUP = 64
 const WORDS_EACH = 16
 
 /**
- * Bindings: the floats, as words; `found`, zeroed before. Of each check the first word is the kinds that it met, the second
+ * `bits` are the floats, as words; `found` is zeroed before. Of each check the first word is the kinds that it met, the second
  * 2³² − 1 − the number of the first such element.
  */
-export function finiteWgsl(dtype: 'f32' | 'f16'): string {
-  const look = dtype === 'f32'
-    ? ['look(word, bits[word] & 0x7fffffffu, 0x7f800000u, bits[word] >> 31u);']
-    : [
-      'look(2u * word, bits[word] & 0x7fffu, 0x7c00u, (bits[word] >> 15u) & 1u);',
-      'if (2u * word + 1u < sizes.count) { look(2u * word + 1u, (bits[word] >> 16u) & 0x7fffu, 0x7c00u, bits[word] >> 31u); }',
-    ]
-  return `// finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation
-struct Sizes {
-  count: u32,
-  words: u32,
-  at: u32,
-}
-@group(0) @binding(0) var<storage, read> bits: array<u32>;
-@group(0) @binding(1) var<storage, read_write> found: array<atomic<u32>>;
-@group(0) @binding(2) var<uniform> sizes: Sizes;
+const finiteShader = (dtype: 'f32' | 'f16'): Shader => new Shader({
+  title: `finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation`,
+  bindings: [{ name: 'bits', type: 'u32' }, { name: 'found', type: 'atomic<u32>', access: 'write' }],
+  uniforms: { count: 'u32', words: 'u32', at: 'u32' },
+  code: wgsl`
+    const WORKGROUP = ${WORKGROUP}u;
+    const WORDS_EACH = ${WORDS_EACH}u;
 
-const WORKGROUP = ${WORKGROUP}u;
-const WORDS_EACH = ${WORDS_EACH}u;
+    fn look(element: u32, magnitude: u32, infinity: u32, sign: u32) {
+      if (magnitude < infinity) { return; }
+      let kind = select(select(${KINDS.positive}u, ${KINDS.negative}u, sign == 1u), ${KINDS.nan}u, magnitude > infinity);
+      atomicOr(&found[2u * u.at], kind);
+      atomicMax(&found[2u * u.at + 1u], 0xffffffffu - element);
+    }
 
-fn look(element: u32, magnitude: u32, infinity: u32, sign: u32) {
-  if (magnitude < infinity) { return; }
-  let kind = select(select(${KINDS.positive}u, ${KINDS.negative}u, sign == 1u), ${KINDS.nan}u, magnitude > infinity);
-  atomicOr(&found[2u * sizes.at], kind);
-  atomicMax(&found[2u * sizes.at + 1u], 0xffffffffu - element);
-}
-
-@compute @workgroup_size(WORKGROUP)
-fn main(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) local: u32,
-) {
-  let first = (group.x + group.y * groups.x) * WORKGROUP * WORDS_EACH + local;
-  let end = min(first + WORKGROUP * WORDS_EACH, sizes.words);
-  for (var word = first; word < end; word += WORKGROUP) {
-    ${look.join('\n    ')}
-  }
-}
-`
-}
+    @compute @workgroup_size(WORKGROUP)
+    fn main(${MAIN}) {
+      let first = (group.x + group.y * groups.x) * WORKGROUP * WORDS_EACH + local;
+      let end = min(first + WORKGROUP * WORDS_EACH, u.words);
+      for (var word = first; word < end; word += WORKGROUP) {
+        ${dtype === 'f32' ? 'look(word, bits[word] & 0x7fffffffu, 0x7f800000u, bits[word] >> 31u);' : wgsl`
+          look(2u * word, bits[word] & 0x7fffu, 0x7c00u, (bits[word] >> 15u) & 1u);
+          if (2u * word + 1u < u.count) { look(2u * word + 1u, (bits[word] >> 16u) & 0x7fffu, 0x7c00u, bits[word] >> 31u); }
+        `}
+      }
+    }
+  `,
+})
 
 export function finiteLaunch({ count, dtype, at }: FiniteProblem, traits: Traits): Launch {
   const words = dtype === 'f32' ? count : Math.ceil(count / 2)
-  return {
+  return finiteShader(dtype).launch({
     label: `finite ${dtype}`,
-    wgsl: finiteWgsl(dtype),
-    slots: [input(0), output(0)],
-    writes: [1],
-    uniforms: uniformWords([count, words, at]),
+    slots: { bits: input(0), found: output(0) },
+    uniforms: { count, words, at },
     workgroups: spread(Math.ceil(words / (WORKGROUP * WORDS_EACH)), traits.maxWorkgroups),
-  }
+  })
 }

@@ -5,12 +5,11 @@
 // constant row has variance 0 exactly, and a large common offset costs no digits. The gradients of gamma and beta are
 // column sums: shares of the rows are summed side by side, then the shares, both in blocks.
 import { blockedSum } from './blocks.ts'
+import { type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary } from './kernel.ts'
 import {
-  type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary, uniformWords,
-} from './kernel.ts'
-import {
-  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorOf, vectorSums, vectorType, whenLive,
+  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorOf, vectorSums,
 } from './rows.ts'
+import { Shader, type Width, typeName, wgsl } from './wgsl.ts'
 
 /** Rows of `width` elements; `dtype` is that of x and y, and of dy and dx. */
 export interface LayerNormProblem {
@@ -33,87 +32,68 @@ export function layerNormCandidates(problem: LayerNormProblem, traits: Traits): 
   return rowPlans(width, traits).map(plan => ({ ...plan, kernel, dtype, gammaDtype, betaDtype }))
 }
 
-/** Bindings: x, gamma, beta, y, mean, rstd; for the gradient x, gamma, mean, rstd, dy, dx. */
-export function layerNormWgsl(config: LayerNormConfig): string {
-  const { dtype, gammaDtype, betaDtype } = config
-  const stored = vectorType(dtype, config.vector)
-  const first = config.vector === 1 ? 'x[begin]' : 'x[begin].x'
+function layerNormShader(config: LayerNormConfig): Shader {
+  const { dtype, vector } = config
+  const [type, gamma, beta] = [dtype, config.gammaDtype, config.betaDtype].map(dtype => typeName(dtype, vector))
   if (config.kernel === 'layerNorm') {
     return rowShader({
-      kernel: `layerNorm ${dtype}`,
-      plan: config,
+      kernel: `layerNorm ${dtype}`, plan: config, uniforms: { epsilon: 'f32' }, folds: ['sum'],
       bindings: [
-        { name: 'x', dtype, as: 'elements' },
-        { name: 'gamma', dtype: gammaDtype, as: 'elements' },
-        { name: 'beta', dtype: betaDtype, as: 'elements' },
-        { name: 'y', dtype, as: 'elements', write: true },
-        { name: 'mean', dtype: 'f32', as: 'scalars', write: true },
-        { name: 'rstd', dtype: 'f32', as: 'scalars', write: true },
+        { name: 'x', type }, { name: 'gamma', type: gamma }, { name: 'beta', type: beta },
+        { name: 'y', type, access: 'write' }, { name: 'mean', type: 'f32', access: 'write' }, { name: 'rstd', type: 'f32', access: 'write' },
       ],
-      uniforms: ['epsilon: f32'],
-      folds: ['sum'],
-      body: [
-        'let width = f32(sizes.vectors * VECTOR);',
-        `let shift = f32(${first}); // the row is measured from here`,
-        vectorSums(config, [['sums', 'Floats(x[begin + i]) - shift']]),
-        'let nearly = rowSum(sumOf(sums), lane) / width;',
-        vectorSums(config, [['squares', 'd * d'], ['rest', 'd']], ['let d = (Floats(x[begin + i]) - shift) - nearly;']),
-        'let center = nearly + rowSum(sumOf(rest), lane) / width;',
-        'let scale = 1.0 / sqrt(rowSum(sumOf(squares), lane) / width + sizes.epsilon);',
-        whenLive([
-          eachVector(
-            'let normal = ((Floats(x[begin + i]) - shift) - center) * scale;\n' +
-            `  y[begin + i] = ${stored}(normal * Floats(gamma[i]) + Floats(beta[i]));`,
-          ),
-          'if (lane == 0u) {',
-          '  mean[row] = shift + center;',
-          '  rstd[row] = scale;',
-          '}',
-        ].join('\n')),
-      ].join('\n'),
+      body: wgsl`
+        let width = f32(u.vectors * VECTOR);
+        let shift = f32(${vector === 1 ? 'x[begin]' : 'x[begin].x'}); // the row is measured from here
+        ${vectorSums(config, [['sums', 'Floats(x[begin + i]) - shift']])}
+        let nearly = rowSum(sumOf(sums), lane) / width;
+        ${vectorSums(config, [['squares', 'd * d'], ['rest', 'd']], 'let d = (Floats(x[begin + i]) - shift) - nearly;')}
+        let center = nearly + rowSum(sumOf(rest), lane) / width;
+        let scale = 1.0 / sqrt(rowSum(sumOf(squares), lane) / width + u.epsilon);
+        if (live) {
+          ${eachVector(
+            'let normal = ((Floats(x[begin + i]) - shift) - center) * scale;',
+            `y[begin + i] = ${type}(normal * Floats(gamma[i]) + Floats(beta[i]));`,
+          )}
+          if (lane == 0u) {
+            mean[row] = shift + center;
+            rstd[row] = scale;
+          }
+        }
+      `,
     })
   }
   const normal = 'let normal = (Floats(x[begin + i]) - center) * scale;'
   const g = 'let g = Floats(dy[begin + i]) * Floats(gamma[i]);'
   return rowShader({
-    kernel: `layerNormGradient ${dtype}`,
-    plan: config,
+    kernel: `layerNormGradient ${dtype}`, plan: config, folds: ['sum'],
     bindings: [
-      { name: 'x', dtype, as: 'elements' },
-      { name: 'gamma', dtype: gammaDtype, as: 'elements' },
-      { name: 'mean', dtype: 'f32', as: 'scalars' },
-      { name: 'rstd', dtype: 'f32', as: 'scalars' },
-      { name: 'dy', dtype, as: 'elements' },
-      { name: 'dx', dtype, as: 'elements', write: true },
+      { name: 'x', type }, { name: 'gamma', type: gamma }, { name: 'mean', type: 'f32' }, { name: 'rstd', type: 'f32' },
+      { name: 'dy', type }, { name: 'dx', type, access: 'write' },
     ],
-    folds: ['sum'],
-    body: [
-      'let width = f32(sizes.vectors * VECTOR);',
-      'let center = mean[row];',
-      'let scale = rstd[row];',
-      vectorSums(config, [['gs', 'g'], ['products', 'g * normal']], [normal, g]),
-      'let meanG = rowSum(sumOf(gs), lane) / width;',
-      'let meanProduct = rowSum(sumOf(products), lane) / width;',
-      whenLive(eachVector(
-        `${normal}\n  ${g}\n  dx[begin + i] = ${stored}(scale * (g - meanG - normal * meanProduct));`,
-      )),
-    ].join('\n'),
+    body: wgsl`
+      let width = f32(u.vectors * VECTOR);
+      let center = mean[row];
+      let scale = rstd[row];
+      ${vectorSums(config, [['gs', 'g'], ['products', 'g * normal']], normal, g)}
+      let meanG = rowSum(sumOf(gs), lane) / width;
+      let meanProduct = rowSum(sumOf(products), lane) / width;
+      if (live) {
+        ${eachVector(normal, g, `dx[begin + i] = ${type}(scale * (g - meanG - normal * meanProduct));`)}
+      }
+    `,
   })
 }
 
-export function layerNormLaunch(problem: LayerNormProblem, config: LayerNormConfig, traits: Traits): Launch {
-  const { kernel, rows, width, dtype, epsilon } = problem
-  const forward = kernel === 'layerNorm'
-  return {
+export function layerNormLaunch({ kernel, rows, width, dtype, epsilon }: LayerNormProblem, config: LayerNormConfig, traits: Traits): Launch {
+  return layerNormShader(config).launch({
     label: `${kernel} ${dtype}, ${describePlan(config)}`,
-    wgsl: layerNormWgsl(config),
-    slots: forward
-      ? [input(0), input(1), input(2), output(0), output(1), output(2)]
-      : [input(0), input(1), input(2), input(3), input(4), output(0)],
-    writes: forward ? [3, 4, 5] : [5],
-    uniforms: uniformWords([rows, width / config.vector, ...(forward ? [{ f32: epsilon }] : [])]),
+    slots: kernel === 'layerNorm'
+      ? { x: input(0), gamma: input(1), beta: input(2), y: output(0), mean: output(1), rstd: output(2) }
+      : { x: input(0), gamma: input(1), mean: input(2), rstd: input(3), dy: input(4), dx: output(0) },
+    uniforms: { ...rowUniforms(rows, width, config), epsilon },
     workgroups: rowWorkgroups(rows, config, traits),
-  }
+  })
 }
 
 /** Gradients of gamma and beta: `dtype` is that of x and dy. */
@@ -125,7 +105,7 @@ export interface LayerNormParameterProblem {
 
 export interface LayerNormParameterConfig {
   readonly dtype: DType
-  readonly vector: 1 | 2 | 4
+  readonly vector: Width
   readonly workgroup: number
   /** At most so many shares of the rows are summed side by side. */
   readonly shares: number
@@ -142,72 +122,62 @@ export function layerNormParameterCandidates(
   return [...shares.map(n => ({ dtype, vector, workgroup: 64, shares: n })), ...narrow]
 }
 
-/** Sums over a share of the rows. Bindings: x, mean, rstd, dy, dgamma and dbeta [shares, width]. */
-export function layerNormSharesWgsl({ dtype, vector, workgroup }: LayerNormParameterConfig): string {
-  const stored = vectorType(dtype, vector)
-  const floats = vectorType('f32', vector)
-  const sums = blockedSum({
-    index: 'row', begin: 'group.y * sizes.share', end: 'last', step: '1u', type: floats, blocks: [32, 8, 8],
-    sums: [['scaled', `g * (${floats}(x[at]) - mean[row]) * rstd[row]`], ['plain', 'g']],
-    body: ['let at = row * sizes.vectors + column;', `let g = ${floats}(dy[at]);`],
+/** Sums over a share of the rows. */
+function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): Shader {
+  const [type, floats] = [typeName(dtype, vector), typeName('f32', vector)]
+  return new Shader({
+    title: `layerNormParameterGradient ${dtype}: sums over shares of the rows, an invocation a column of vec${vector}`,
+    bindings: [
+      { name: 'x', type }, { name: 'mean', type: 'f32' }, { name: 'rstd', type: 'f32' }, { name: 'dy', type },
+      { name: 'dgamma', type: floats, access: 'write' }, { name: 'dbeta', type: floats, access: 'write' },
+    ],
+    // Vectors in a row, rows in a share.
+    uniforms: { rows: 'u32', vectors: 'u32', share: 'u32' },
+    code: wgsl`
+      @compute @workgroup_size(${workgroup})
+      fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
+        let column = id.x;
+        if (column >= u.vectors) {
+          return;
+        }
+        let last = min((group.y + 1u) * u.share, u.rows);
+        ${blockedSum({
+          index: 'row', begin: 'group.y * u.share', end: 'last', step: '1u', type: floats, blocks: [32, 8, 8],
+          sums: [['scaled', `g * (${floats}(x[at]) - mean[row]) * rstd[row]`], ['plain', 'g']],
+          body: ['let at = row * u.vectors + column;', `let g = ${floats}(dy[at]);`],
+        })}
+        dgamma[group.y * u.vectors + column] = scaled;
+        dbeta[group.y * u.vectors + column] = plain;
+      }
+    `,
   })
-  return `// layerNormParameterGradient ${dtype}: sums over shares of the rows, an invocation a column of vec${vector}
-${dtype === 'f16' ? 'enable f16;\n' : ''}
-struct Sizes {
-  rows: u32,
-  vectors: u32, // in a row
-  share: u32, // rows in a share
-}
-@group(0) @binding(0) var<storage, read> x: array<${stored}>;
-@group(0) @binding(1) var<storage, read> mean: array<f32>;
-@group(0) @binding(2) var<storage, read> rstd: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<${stored}>;
-@group(0) @binding(4) var<storage, read_write> dgamma: array<${floats}>;
-@group(0) @binding(5) var<storage, read_write> dbeta: array<${floats}>;
-@group(0) @binding(6) var<uniform> sizes: Sizes;
-
-@compute @workgroup_size(${workgroup})
-fn main(@builtin(global_invocation_id) id: vec3u, @builtin(workgroup_id) group: vec3u) {
-  let column = id.x;
-  if (column >= sizes.vectors) {
-    return;
-  }
-  let last = min((group.y + 1u) * sizes.share, sizes.rows);
-${sums.map(line => `  ${line}`).join('\n')}
-  dgamma[group.y * sizes.vectors + column] = scaled;
-  dbeta[group.y * sizes.vectors + column] = plain;
-}
-`
 }
 
-/** Sums of the shares, in their order. Bindings: both shares [shares, width], then dgamma and dbeta [width]. */
-export function layerNormSumWgsl({ vector, workgroup }: LayerNormParameterConfig): string {
-  const floats = vectorType('f32', vector)
-  const sums = blockedSum({
-    index: 'share', begin: '0u', end: 'sizes.shares', step: '1u', type: floats, blocks: [16], body: [],
-    sums: ['scaled', 'plain'].map(name => [name, `${name}Shares[share * sizes.vectors + id.x]`] as const),
+/** Sums of the shares [shares, width], in their order. */
+function sumShader({ vector, workgroup }: LayerNormParameterConfig): Shader {
+  const type = typeName('f32', vector)
+  return new Shader({
+    title: `layerNormParameterGradient: sums of the shares, an invocation a column of vec${vector}`,
+    bindings: [
+      { name: 'scaledShares', type }, { name: 'plainShares', type },
+      { name: 'dgamma', type, access: 'write' }, { name: 'dbeta', type, access: 'write' },
+    ],
+    uniforms: { shares: 'u32', vectors: 'u32' },
+    code: wgsl`
+      @compute @workgroup_size(${workgroup})
+      fn main(@builtin(global_invocation_id) id: vec3u) {
+        if (id.x >= u.vectors) {
+          return;
+        }
+        ${blockedSum({
+          index: 'share', begin: '0u', end: 'u.shares', step: '1u', type, blocks: [16], body: [],
+          sums: ['scaled', 'plain'].map(name => [name, `${name}Shares[share * u.vectors + id.x]`] as const),
+        })}
+        dgamma[id.x] = scaled;
+        dbeta[id.x] = plain;
+      }
+    `,
   })
-  return `// layerNormParameterGradient: sums of the shares, an invocation a column of vec${vector}
-struct Sizes {
-  shares: u32,
-  vectors: u32, // in a row
-}
-@group(0) @binding(0) var<storage, read> scaledShares: array<${floats}>;
-@group(0) @binding(1) var<storage, read> plainShares: array<${floats}>;
-@group(0) @binding(2) var<storage, read_write> dgamma: array<${floats}>;
-@group(0) @binding(3) var<storage, read_write> dbeta: array<${floats}>;
-@group(0) @binding(4) var<uniform> sizes: Sizes;
-
-@compute @workgroup_size(${workgroup})
-fn main(@builtin(global_invocation_id) id: vec3u) {
-  if (id.x >= sizes.vectors) {
-    return;
-  }
-${sums.map(line => `  ${line}`).join('\n')}
-  dgamma[id.x] = scaled;
-  dbeta[id.x] = plain;
-}
-`
 }
 
 /** Rows that are worth a share of their own, at the least. */
@@ -223,25 +193,22 @@ export function layerNormParameterLowering(
   const vectors = width / vector
   const columns = Math.ceil(vectors / workgroup)
   const alone = shares === 1
-  const sums: Launch = {
+  const [dgamma, dbeta] = alone ? [output(0), output(1)] : [temporary(0), temporary(1)]
+  const sums = sharesShader(config).launch({
     label: `layerNormParameterGradient ${dtype} in ${shares} shares, vec${vector}`,
-    wgsl: layerNormSharesWgsl(config),
-    slots: [input(0), input(1), input(2), input(3), ...(alone ? [output(0), output(1)] : [temporary(0), temporary(1)])],
-    writes: [4, 5],
-    uniforms: uniformWords([rows, vectors, share]),
+    slots: { x: input(0), mean: input(1), rstd: input(2), dy: input(3), dgamma, dbeta },
+    uniforms: { rows, vectors, share },
     workgroups: [columns, shares, 1],
-  }
+  })
   if (alone) return { launches: [sums] }
   const temporarySpec: Spec = { shape: [shares, width], dtype: 'f32' }
   return {
     temporaries: [temporarySpec, temporarySpec],
-    launches: [sums, {
+    launches: [sums, sumShader(config).launch({
       label: `layerNormParameterGradient sum of ${shares} shares, vec${vector}`,
-      wgsl: layerNormSumWgsl(config),
-      slots: [temporary(0), temporary(1), output(0), output(1)],
-      writes: [2, 3],
-      uniforms: uniformWords([shares, vectors]),
+      slots: { scaledShares: dgamma, plainShares: dbeta, dgamma: output(0), dbeta: output(1) },
+      uniforms: { shares, vectors },
       workgroups: [columns, 1, 1],
-    }],
+    })],
   }
 }

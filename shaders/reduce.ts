@@ -127,7 +127,7 @@ function reduceLaunch(problem: ReduceProblem, shares: number, outputs: number, r
     ? blockedSum({
       index: 'k', begin: 'share', end: 'u.reduced', step: '4u * u.shares',
       sums: [['total', call('four', 'k')]], type, body: [], blocks: BLOCKS,
-    })
+    }).split('\n')
     : [
       `var total: ${type};`,
       'for (var k = share; k < u.reduced; k += u.shares) {', ...[...element, 'total += value;'].map(indented), '}',

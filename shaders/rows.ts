@@ -1,12 +1,13 @@
-// What the kernels that work row by row share (softmax, layer norm, cross entropy): how one row of a contiguous
-// [rows, width] matrix is given out among invocations, and the WGSL around a row's own arithmetic.
+// What the kernels that work row by row share (softmax, layer norm, cross entropy): how invocations divide a row of a
+// contiguous [rows, width] matrix, and the WGSL around a row's own arithmetic.
 //
-// Three ways to share a row. An invocation a row: no talk at all; good for short rows, and for any row where nothing
-// better is there. A subgroup a row: neighbours read neighbouring vectors and talk by subgroup operations, no barriers;
-// good on CPUs and for middling rows. A workgroup a row: for long rows on GPUs, by subgroup operations and a few words
-// of workgroup memory, or by a tree in workgroup memory where subgroups are missing.
+// There are three ways to divide a row. One invocation a row needs no communication: for short rows, and as a fallback. One
+// subgroup a row: neighbours read neighbouring vectors and combine by subgroup operations, without barriers; for CPUs and rows
+// of medium length. One workgroup a row, for long rows on GPUs: by subgroup operations and a few words of workgroup memory, or
+// by a tree in workgroup memory where there are no subgroups.
 import { LONG_SUM, blockedSum } from './blocks.ts'
-import { type DType, type Traits, spread } from './kernel.ts'
+import { type Traits, spread } from './kernel.ts'
+import { type Binding, MAIN, type ScalarType, Shader, type Width, paragraphs, typeName, wgsl } from './wgsl.ts'
 
 export interface RowPlan {
   readonly share: 'invocation' | 'subgroup' | 'workgroup'
@@ -15,7 +16,7 @@ export interface RowPlan {
   /** Width of the subgroups whose operations are used; 0 where none are. */
   readonly subgroup: number
   /** Elements in one load or store; divides the row's width. */
-  readonly vector: 1 | 2 | 4
+  readonly vector: Width
   /** An invocation's share of a row is so long that it is summed in blocks. */
   readonly long?: true
 }
@@ -53,7 +54,7 @@ function sharings(width: number, traits: Traits): RowPlan[] {
 }
 
 /** The widest vector that divides `width`. */
-export function vectorOf(width: number): 1 | 2 | 4 {
+export function vectorOf(width: number): Width {
   return width % 4 === 0 ? 4 : width % 2 === 0 ? 2 : 1
 }
 
@@ -78,33 +79,20 @@ function rowsOf(plan: RowPlan): number {
   return plan.workgroup / lanesOf(plan)
 }
 
-/** `f32`, `vec4<f16>`, … */
-export function vectorType(dtype: DType, vector: 1 | 2 | 4): string {
-  return vector === 1 ? dtype : `vec${vector}<${dtype}>`
-}
-
-export interface RowBinding {
-  readonly name: string
-  readonly dtype: DType
-  /** 'elements': read and written a vector at a time; 'scalars': a number at a time. */
-  readonly as: 'elements' | 'scalars'
-  readonly write?: boolean
-}
-
 export interface RowShader {
   readonly kernel: string
   readonly plan: RowPlan
-  readonly bindings: readonly RowBinding[]
-  /** Fields of the uniform struct after `rows`, `vectors` (and `nan`), e.g. `epsilon: f32`. */
-  readonly uniforms?: readonly string[]
-  /** The body calls `weightOf(Floats)` or `isPositive(f32)`; the third uniform word is NaN, which WGSL can't spell. */
+  readonly bindings: readonly Binding[]
+  /** Uniforms after `rows`, `vectors` (in a row) and `nan`. */
+  readonly uniforms?: Readonly<Record<string, ScalarType>>
+  /** The body calls `weightOf(Floats)` or `isPositive(f32)`, or reads `u.nan`, which WGSL can't spell. */
   readonly weights?: boolean
-  /** Which folds over a row the body asks for: `rowSum(x, lane)`, `rowMax(x, lane)`; every lane gets the result. */
+  /** Which folds over a row the body calls: `rowSum(x, lane)`, `rowMax(x, lane)`; every lane gets the result. */
   readonly folds: readonly ('sum' | 'max')[]
   /**
-   * Statements for one row. In scope: `row`, `lane` (this invocation's number among the row's LANES), `begin` (the
-   * row's first vector), `live` (false past the last row: work along, for the folds need everybody, but write
-   * nothing), `sizes`, VECTOR, type Floats (a vector in f32), sumOf(Floats), maxOf(Floats).
+   * Statements for one row. In scope: `row`, `lane` (this invocation's number among the row's LANES), `begin` (the row's
+   * first vector), `live` (false past the last row: such invocations take part in folds, and write nothing), VECTOR, type
+   * Floats (a vector in f32), sumOf(Floats), maxOf(Floats).
    */
   readonly body: string
 }
@@ -117,106 +105,86 @@ const BLOCKS = [32, 8]
  * and the `statements` before it may use `i`, which counts from the row's first vector.
  */
 export function vectorSums(
-  { long }: RowPlan, sums: readonly (readonly [name: string, value: string])[], statements: readonly string[] = [],
+  { long }: RowPlan, sums: readonly (readonly [name: string, value: string])[], ...statements: readonly string[]
 ): string {
   if (long) {
-    const type = 'Floats'
-    const range = { index: 'i', begin: 'lane', end: 'sizes.vectors', step: 'LANES' }
-    return blockedSum({ ...range, sums, type, body: statements, blocks: BLOCKS }).join('\n')
+    return blockedSum({ index: 'i', begin: 'lane', end: 'u.vectors', step: 'LANES', sums, type: 'Floats', body: statements, blocks: BLOCKS })
   }
-  const add = sums.map(([name, value]) => `${name} += ${value};`)
-  const loop = eachVector([...statements, ...add].join('\n  '))
-  return [...sums.map(([name]) => `var ${name} = Floats(0.0);`), loop].join('\n')
+  return wgsl`
+    ${sums.map(([name]) => `var ${name} = Floats(0.0);`)}
+    ${eachVector(...statements, ...sums.map(([name, value]) => `${name} += ${value};`))}
+  `
 }
 
 /** Loop over the vectors of a row that belong to this invocation; `i` counts from the row's first vector. */
-export function eachVector(statement: string): string {
-  return `for (var i = lane; i < sizes.vectors; i += LANES) {\n  ${statement}\n}`
-}
+export const eachVector = (...statements: readonly string[]): string => wgsl`
+  for (var i = lane; i < u.vectors; i += LANES) {
+    ${statements}
+  }
+`
 
-/** Statements that only the lanes of a real row do (see RowShader.body). */
-export function whenLive(statements: string): string {
-  return `if (live) {\n${statements.split('\n').map(line => `  ${line}`).join('\n')}\n}`
-}
+/** A row kernel. */
+export function rowShader({ kernel, plan, bindings, uniforms, weights = false, folds, body }: RowShader): Shader {
+  const { vector, workgroup, subgroup } = plan
+  return new Shader({
+    title: `${kernel}: ${describePlan(plan)}`, bindings, needs: { subgroups: subgroup > 0 },
+    uniforms: { rows: 'u32', vectors: 'u32', ...(weights ? { nan: 'f32' } : {}), ...uniforms },
+    code: wgsl`
+      alias Floats = ${typeName('f32', vector)};
+      const VECTOR = ${vector}u;
+      const WORKGROUP = ${workgroup}u;
+      const LANES = ${lanesOf(plan)}u; // invocations that share a row
+      const ROWS = ${rowsOf(plan)}u; // rows in a workgroup
+      const LOWEST = -0x1.fffffep+127f;
 
-/** The whole WGSL text of a row kernel. */
-export function rowShader(shader: RowShader): string {
-  const { plan, bindings } = shader
-  const declared = bindings.map((binding, k) => {
-    const element = vectorType(binding.dtype, binding.as === 'elements' ? plan.vector : 1)
-    const access = binding.write ? 'read_write' : 'read'
-    return `@group(0) @binding(${k}) var<storage, ${access}> ${binding.name}: array<${element}>;`
+      ${paragraphs(withinVector(vector), weights && weightFunctions(typeName('u32', vector)), ...folds.map(fold => rowFold(fold, plan)))}
+
+      @compute @workgroup_size(WORKGROUP)
+      fn main(${MAIN}) {
+        let number = (group.x + group.y * groups.x) * ROWS + local / LANES;
+        let lane = local % LANES;
+        let live = number < u.rows;
+        let row = min(number, u.rows - 1u);
+        let begin = row * u.vectors;
+        ${body}
+      }
+    `,
   })
-  const fields = ['rows: u32', 'vectors: u32', ...(shader.weights ? ['nan: f32'] : []), ...(shader.uniforms ?? [])]
-  return [
-    `// ${shader.kernel}: ${describePlan(plan)}`,
-    ...(bindings.some(b => b.dtype === 'f16') ? ['enable f16;'] : []),
-    ...(plan.subgroup ? ['enable subgroups;'] : []),
-    '',
-    'struct Sizes {',
-    ...fields.map(field => `  ${field},`),
-    '}',
-    ...declared,
-    `@group(0) @binding(${bindings.length}) var<uniform> sizes: Sizes;`,
-    '',
-    `alias Floats = ${vectorType('f32', plan.vector)};`,
-    `const VECTOR = ${plan.vector}u;`,
-    `const WORKGROUP = ${plan.workgroup}u;`,
-    `const LANES = ${lanesOf(plan)}u; // invocations that share a row`,
-    `const ROWS = ${rowsOf(plan)}u; // rows in a workgroup`,
-    'const LOWEST = -0x1.fffffep+127f;',
-    '',
-    ...insideVector(plan.vector),
-    ...(shader.weights ? weights(vectorType('u32', plan.vector)) : []),
-    ...shader.folds.flatMap(fold => rowFold(fold, plan)),
-    '@compute @workgroup_size(WORKGROUP)',
-    'fn main(',
-    '  @builtin(workgroup_id) group: vec3u,',
-    '  @builtin(num_workgroups) groups: vec3u,',
-    '  @builtin(local_invocation_index) local: u32,',
-    ') {',
-    '  let number = (group.x + group.y * groups.x) * ROWS + local / LANES;',
-    '  let lane = local % LANES;',
-    '  let live = number < sizes.rows;',
-    '  let row = min(number, sizes.rows - 1u);',
-    '  let begin = row * sizes.vectors;',
-    ...shader.body.trim().split('\n').map(line => `  ${line}`),
-    '}',
-    '',
-  ].join('\n')
 }
+
+/** What the uniforms of every row kernel begin with. */
+export const rowUniforms = (rows: number, width: number, { vector }: RowPlan): { rows: number, vectors: number, nan: number } =>
+  ({ rows, vectors: width / vector, nan: NaN })
 
 /** By bits: exp turns NaN into a number on some adapters, and compilers may invert comparisons with NaN. */
-const weights = (words: string): string[] => [
-  '// exp of numbers that are at most 0 (or little more, by rounding); NaN for NaN.',
-  'fn weightOf(v: Floats) -> Floats {',
-  `  let bits = bitcast<${words}>(v) & ${words}(0x7fffffffu);`,
-  `  return bitcast<Floats>(select(bitcast<${words}>(exp(v)), bits, bits > ${words}(0x7f800000u)));`,
-  '}',
-  '',
-  '// For x that is not negative: neither 0 nor NaN.',
-  'fn isPositive(x: f32) -> bool {',
-  '  return bitcast<u32>(x) - 1u < 0x7f800000u;',
-  '}',
-  '',
-]
+const weightFunctions = (words: string): string => wgsl`
+  // exp of numbers that are at most 0 (or little more, by rounding); NaN for NaN.
+  fn weightOf(v: Floats) -> Floats {
+    let bits = bitcast<${words}>(v) & ${words}(0x7fffffffu);
+    return bitcast<Floats>(select(bitcast<${words}>(exp(v)), bits, bits > ${words}(0x7f800000u)));
+  }
 
-function insideVector(vector: 1 | 2 | 4): string[] {
+  // For x that is not negative: neither 0 nor NaN.
+  fn isPositive(x: f32) -> bool {
+    return bitcast<u32>(x) - 1u < 0x7f800000u;
+  }
+`
+
+function withinVector(vector: Width): string {
   const [sum, max] = {
     1: ['v', 'v'],
     2: ['v.x + v.y', 'max(v.x, v.y)'],
     4: ['(v.x + v.y) + (v.z + v.w)', 'max(max(v.x, v.y), max(v.z, v.w))'],
   }[vector]
-  return [
-    'fn sumOf(v: Floats) -> f32 {',
-    `  return ${sum};`,
-    '}',
-    '',
-    'fn maxOf(v: Floats) -> f32 {',
-    `  return ${max};`,
-    '}',
-    '',
-  ]
+  return wgsl`
+    fn sumOf(v: Floats) -> f32 {
+      return ${sum};
+    }
+
+    fn maxOf(v: Floats) -> f32 {
+      return ${max};
+    }
+  `
 }
 
 const FOLDS = {
@@ -224,47 +192,42 @@ const FOLDS = {
   max: { name: 'rowMax', subgroup: 'subgroupMax', none: 'LOWEST', join: (a: string, b: string) => `max(${a}, ${b})` },
 }
 
-/** One number of each lane to one number of the row, known to every lane. */
-function rowFold(kind: 'sum' | 'max', plan: RowPlan): string[] {
-  const fold = FOLDS[kind]
-  const head = `fn ${fold.name}(x: f32, lane: u32) -> f32 {`
-  if (plan.share === 'invocation') return [head, '  return x;', '}', '']
-  if (plan.share === 'subgroup') return [head, `  return ${fold.subgroup}(x);`, '}', '']
-  const scratch = `${fold.name}Scratch`
-  if (plan.subgroup) {
-    return [
-      `var<workgroup> ${scratch}: array<f32, ${plan.workgroup / plan.subgroup}>;`,
-      head,
-      `  let part = ${fold.subgroup}(x);`,
-      `  if (lane % ${plan.subgroup}u == 0u) {`,
-      `    ${scratch}[lane / ${plan.subgroup}u] = part;`,
-      '  }',
-      '  workgroupBarrier();',
-      `  var all = ${fold.none};`,
-      `  for (var k = 0u; k < ${plan.workgroup / plan.subgroup}u; k++) {`,
-      `    all = ${fold.join('all', `${scratch}[k]`)};`,
-      '  }',
-      '  workgroupBarrier(); // the next fold writes the same words',
-      '  return all;',
-      '}',
-      '',
-    ]
-  }
-  return [
-    `var<workgroup> ${scratch}: array<f32, WORKGROUP>;`,
-    head,
-    `  ${scratch}[lane] = x;`,
-    '  workgroupBarrier();',
-    '  for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {',
-    '    if (lane < half) {',
-    `      ${scratch}[lane] = ${fold.join(`${scratch}[lane]`, `${scratch}[lane + half]`)};`,
-    '    }',
-    '    workgroupBarrier();',
-    '  }',
-    `  let all = ${scratch}[0];`,
-    '  workgroupBarrier(); // the next fold writes the same words',
-    '  return all;',
-    '}',
-    '',
-  ]
+/** One number of each lane to one number of the row, which every lane gets. */
+function rowFold(kind: 'sum' | 'max', { share, subgroup, workgroup }: RowPlan): string {
+  const { name, subgroup: operation, none, join } = FOLDS[kind]
+  const scratch = `${name}Scratch`
+  const byTree = share === 'workgroup' && !subgroup
+  const steps = share === 'invocation' ? 'return x;' : share === 'subgroup' ? `return ${operation}(x);` : byTree
+    ? wgsl`
+      ${scratch}[lane] = x;
+      workgroupBarrier();
+      for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
+        if (lane < half) {
+          ${scratch}[lane] = ${join(`${scratch}[lane]`, `${scratch}[lane + half]`)};
+        }
+        workgroupBarrier();
+      }
+      let all = ${scratch}[0];
+      workgroupBarrier(); // the next fold writes the same words
+      return all;
+    `
+    : wgsl`
+      let part = ${operation}(x);
+      if (lane % ${subgroup}u == 0u) {
+        ${scratch}[lane / ${subgroup}u] = part;
+      }
+      workgroupBarrier();
+      var all = ${none};
+      for (var k = 0u; k < ${workgroup / subgroup}u; k++) {
+        all = ${join('all', `${scratch}[k]`)};
+      }
+      workgroupBarrier(); // the next fold writes the same words
+      return all;
+    `
+  return wgsl`
+    ${share === 'workgroup' && `var<workgroup> ${scratch}: array<f32, ${byTree ? 'WORKGROUP' : workgroup / subgroup}>;`}
+    fn ${name}(x: f32, lane: u32) -> f32 {
+      ${steps}
+    }
+  `
 }

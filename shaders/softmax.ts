@@ -3,10 +3,9 @@
 // Three passes over a row that stays in cache: the maximum, the sum of exp(x − maximum), the result. The maximum starts
 // at the lowest finite number, so −∞ entries weigh nothing. A row of nothing but −∞ has sum 0 and is made NaN by hand,
 // as is what comes of NaN: 0/0, log 0 and exp NaN are not the same on every adapter.
-import { type DType, type Launch, type Traits, input, output, uniformWords } from './kernel.ts'
-import {
-  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowWorkgroups, vectorSums, vectorType, whenLive,
-} from './rows.ts'
+import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
+import { type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorSums } from './rows.ts'
+import { type Shader, typeName, wgsl } from './wgsl.ts'
 
 export type SoftmaxKernel = 'softmax' | 'logSoftmax' | 'softmaxGradient' | 'logSoftmaxGradient'
 
@@ -29,72 +28,53 @@ export function softmaxCandidates(problem: SoftmaxProblem, traits: Traits): Soft
   return rowPlans(width, traits).map(plan => ({ ...plan, kernel, dtype }))
 }
 
-/** Bindings: x, y; for the gradients y, dy, dx. Uniforms: rows, vectors in a row, and NaN but for softmaxGradient. */
-export function softmaxWgsl(config: SoftmaxConfig): string {
+function softmaxShader(config: SoftmaxConfig): Shader {
   const { kernel, dtype } = config
-  const stored = vectorType(dtype, config.vector)
+  const type = typeName(dtype, config.vector)
   if (kernel === 'softmax' || kernel === 'logSoftmax') {
     const [scale, result] = {
-      softmax: ['1.0 / sum', 'exp(Floats(x[begin + i]) - peak) * scale'],
-      logSoftmax: ['log(sum)', '(Floats(x[begin + i]) - peak) - scale'],
+      softmax: ['1.0 / sum', 'exp(Floats(x[begin + i]) - largest) * scale'],
+      logSoftmax: ['log(sum)', '(Floats(x[begin + i]) - largest) - scale'],
     }[kernel]
     return rowShader({
-      kernel: `${kernel} ${dtype}`,
-      plan: config,
-      bindings: [
-        { name: 'x', dtype, as: 'elements' },
-        { name: 'y', dtype, as: 'elements', write: true },
-      ],
-      weights: true,
-      folds: ['max', 'sum'],
-      body: [
-        'var peaks = Floats(LOWEST);',
-        eachVector('peaks = max(peaks, Floats(x[begin + i]));'),
-        'let peak = rowMax(maxOf(peaks), lane);',
-        vectorSums(config, [['sums', 'weightOf(Floats(x[begin + i]) - peak)']]),
-        'let sum = rowSum(sumOf(sums), lane);',
-        `let scale = select(sizes.nan, ${scale}, isPositive(sum));`,
-        whenLive(eachVector(`y[begin + i] = ${stored}(${result});`)),
-      ].join('\n'),
+      kernel: `${kernel} ${dtype}`, plan: config, weights: true, folds: ['max', 'sum'],
+      bindings: [{ name: 'x', type }, { name: 'y', type, access: 'write' }],
+      body: wgsl`
+        var largestOfLane = Floats(LOWEST);
+        ${eachVector('largestOfLane = max(largestOfLane, Floats(x[begin + i]));')}
+        let largest = rowMax(maxOf(largestOfLane), lane);
+        ${vectorSums(config, [['sums', 'weightOf(Floats(x[begin + i]) - largest)']])}
+        let sum = rowSum(sumOf(sums), lane);
+        let scale = select(u.nan, ${scale}, isPositive(sum));
+        if (live) {
+          ${eachVector(`y[begin + i] = ${type}(${result});`)}
+        }
+      `,
     })
   }
+  const [yI, dyI] = ['Floats(y[begin + i])', 'Floats(dy[begin + i])']
   const [summand, result] = {
-    softmaxGradient: ['dyI * yI', 'yI * (dyI - total)'],
-    logSoftmaxGradient: ['dyI', 'dyI - weightOf(yI) * total'],
+    softmaxGradient: [`${dyI} * ${yI}`, `${yI} * (${dyI} - total)`],
+    logSoftmaxGradient: [dyI, `${dyI} - weightOf(${yI}) * total`],
   }[kernel]
   return rowShader({
-    kernel: `${kernel} ${dtype}`,
-    plan: config,
-    bindings: [
-      { name: 'y', dtype, as: 'elements' },
-      { name: 'dy', dtype, as: 'elements' },
-      { name: 'dx', dtype, as: 'elements', write: true },
-    ],
-    weights: kernel === 'logSoftmaxGradient',
-    folds: ['sum'],
-    body: [
-      vectorSums(config, [['sums', inPlace(summand)]]),
-      'let total = rowSum(sumOf(sums), lane);',
-      whenLive(eachVector(`dx[begin + i] = ${stored}(${inPlace(result)});`)),
-    ].join('\n'),
+    kernel: `${kernel} ${dtype}`, plan: config, weights: kernel === 'logSoftmaxGradient', folds: ['sum'],
+    bindings: [{ name: 'y', type }, { name: 'dy', type }, { name: 'dx', type, access: 'write' }],
+    body: wgsl`
+      ${vectorSums(config, [['sums', summand]])}
+      let total = rowSum(sumOf(sums), lane);
+      if (live) {
+        ${eachVector(`dx[begin + i] = ${type}(${result});`)}
+      }
+    `,
   })
 }
 
-export function softmaxLaunch(problem: SoftmaxProblem, config: SoftmaxConfig, traits: Traits): Launch {
-  const gradient = problem.kernel === 'softmaxGradient' || problem.kernel === 'logSoftmaxGradient'
-  const nan = problem.kernel === 'softmaxGradient' ? [] : [{ f32: NaN }]
-  const slots = gradient ? [input(0), input(1), output(0)] : [input(0), output(0)]
-  return {
-    label: `${problem.kernel} ${problem.dtype}, ${describePlan(config)}`,
-    wgsl: softmaxWgsl(config),
-    slots,
-    writes: [slots.length - 1],
-    uniforms: uniformWords([problem.rows, problem.width / config.vector, ...nan]),
-    workgroups: rowWorkgroups(problem.rows, config, traits),
-  }
-}
-
-/** Spells the i-th vectors of y and dy out. */
-function inPlace(expression: string): string {
-  return expression.replace(/\b(d?y)I\b/g, 'Floats($1[begin + i])')
+export function softmaxLaunch({ kernel, rows, width, dtype }: SoftmaxProblem, config: SoftmaxConfig, traits: Traits): Launch {
+  return softmaxShader(config).launch({
+    label: `${kernel} ${dtype}, ${describePlan(config)}`,
+    slots: kernel.endsWith('Gradient') ? { y: input(0), dy: input(1), dx: output(0) } : { x: input(0), y: output(0) },
+    uniforms: rowUniforms(rows, width, config),
+    workgroups: rowWorkgroups(rows, config, traits),
+  })
 }

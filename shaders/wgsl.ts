@@ -1,91 +1,179 @@
-// The small vocabulary that shaders are written in: an indenting writer, type names, enables, uniform structs.
-import { uniformWords } from './kernel.ts'
-import type { DType } from './kernel.ts'
+// How every kernel is written: WGSL in template literals, indented as it reads, and one declaration of what a kernel binds,
+// which gives its text and its launches alike.
+import type { DType, Launch, Slot } from './kernel.ts'
 
-/** Collects lines of WGSL, indented by block. */
-export class Writer {
-  readonly #lines: string[] = []
-  #depth = 0
+/** What a template may hold: text, numbers, lists (a line each), and nothing (`undefined`, `false`, `''`). */
+export type Part = string | number | false | undefined | readonly Part[]
 
-  /** Adds lines at the present depth; an empty string leaves a blank line. */
-  line(...texts: string[]): this {
-    for (const text of texts) this.#lines.push(text === '' ? '' : '  '.repeat(this.#depth) + text)
-    return this
+/**
+ * A stretch of WGSL. The indentation that all lines of the template have is taken off, and a part of many lines is indented as
+ * the place where it stands. A line that holds nothing but empty parts is left out. There is no newline at the end.
+ */
+export function wgsl(template: TemplateStringsArray, ...parts: readonly Part[]): string {
+  const texts = textsOf(template)
+  let [done, line] = ['', '']
+  const append = (text: string): void => {
+    const end = text.lastIndexOf('\n') + 1
+    if (end > 0) done += line + text.slice(0, end)
+    line = end > 0 ? text.slice(end) : line + text
   }
-
-  /** `head {` … `}` around what `body` writes; a bare scope for an empty head. */
-  block(head: string, body: () => void): this {
-    this.line(head === '' ? '{' : `${head} {`)
-    this.#depth++
-    body()
-    this.#depth--
-    return this.line('}')
-  }
-
-  toString(): string {
-    return this.#lines.join('\n') + '\n'
-  }
+  append(texts[0])
+  parts.forEach((part, k) => {
+    const text = textOf(part)
+    const next = texts[k + 1]
+    const isEmptyLine = text === '' && line.trim() === ''
+    if (isEmptyLine && next.startsWith('\n')) {
+      line = ''
+      append(next.slice(1))
+    } else if (isEmptyLine && next === '' && k === parts.length - 1) {
+      line = ''
+      done = done.slice(0, -1)
+    } else {
+      append(text.includes('\n') ? text.replace(/\n(?=[^\n])/g, `\n${/^ */.exec(line)?.[0] ?? ''}`) : text)
+      append(next)
+    }
+  })
+  return done + line
 }
+
+function textOf(part: Part): string {
+  if (typeof part === 'string') return part
+  if (part === undefined || part === false) return ''
+  if (typeof part === 'number') return String(part)
+  return part.map(textOf).filter(text => text !== '').join('\n')
+}
+
+const dedented = new WeakMap<TemplateStringsArray, readonly string[]>()
+
+/** The strings of a template without their common indentation, and without the line breaks at its ends. */
+function textsOf(template: TemplateStringsArray): readonly string[] {
+  const known = dedented.get(template)
+  if (known) return known
+  const whole = template.join('\0').replace(/^\n/, '').replace(/\n *$/, '')
+  const margin = Math.min(...Array.from(whole.matchAll(/^( *)[^ \n]/gm), ([, spaces]) => spaces.length))
+  const texts = whole.replace(new RegExp(`^ {${Number.isFinite(margin) ? margin : 0}}`, 'gm'), '').split('\0')
+  dedented.set(template, texts)
+  return texts
+}
+
+/** Parts with a blank line between them. */
+export const paragraphs = (...parts: readonly Part[]): string => parts.map(textOf).filter(text => text !== '').join('\n\n')
+
+/** A line (or several) for each number below `count`. */
+export function each(count: number, line: (i: number) => Part): Part[] {
+  return Array.from({ length: count }, (_, i) => line(i))
+}
+
+/** The same in one line, `separator` between them. */
+export const list = (count: number, item: (i: number) => string, separator = ', '): string =>
+  Array.from({ length: count }, (_, i) => item(i)).join(separator)
 
 /** Components of a vector. */
 export const LETTERS = ['x', 'y', 'z', 'w'] as const
 
+export type Width = 1 | 2 | 4
+
 /** `f32`, `vec4<f16>`, … */
-export function typeName(dtype: DType, width: 1 | 4 = 1): string {
-  return width === 1 ? dtype : `vec4<${dtype}>`
+export const typeName = (dtype: DType, width: Width = 1): string => (width === 1 ? dtype : `vec${width}<${dtype}>`)
+
+/** What expressions compute in: f32 for f16. */
+export const computed = (dtype: DType): DType => (dtype === 'f16' ? 'f32' : dtype)
+
+/** A loaded value as what expressions compute in. */
+export const widened = (expression: string, dtype: DType, width: Width = 1): string =>
+  (dtype === 'f16' ? `${typeName('f32', width)}(${expression})` : expression)
+
+/** A computed value as what a buffer of `dtype` stores. */
+export const narrowed = (expression: string, dtype: DType, width: Width = 1): string =>
+  (dtype === 'f16' ? `${typeName('f16', width)}(${expression})` : expression)
+
+export type ScalarType = 'f32' | 'i32' | 'u32'
+
+/** One storage buffer of a kernel. */
+export interface Binding {
+  readonly name: string
+  /** Of its elements: `f32`, `vec4<f16>`, `atomic<u32>`. */
+  readonly type: string
+  /** `update`: each element is read once and written. */
+  readonly access?: 'read' | 'write' | 'update'
 }
 
-/** An expression of `dtype` as f32 (sums and arithmetic are always f32). */
-export function asF32(expression: string, dtype: DType, width: 1 | 4 = 1): string {
-  if (dtype === 'f32') return expression
-  return width === 1 ? `f32(${expression})` : `vec4f(${expression})`
+export interface ShaderParts {
+  /** Kernel and config: the text's first line. */
+  readonly title: string
+  readonly bindings: readonly Binding[]
+  /** Scalars that shape no code. They are read as `u.name`. */
+  readonly uniforms: Readonly<Record<string, ScalarType>>
+  readonly needs?: { readonly f16?: boolean, readonly subgroups?: boolean, readonly matrices?: boolean }
+  /** Everything after the declarations. */
+  readonly code: string
 }
 
-/** An f32 expression as what a buffer of `dtype` stores. */
-export function fromF32(expression: string, dtype: DType, width: 1 | 4 = 1): string {
-  return dtype === 'f32' ? expression : `${typeName(dtype, width)}(${expression})`
+/** What a launch says besides its shader's own. */
+interface Use extends Pick<Launch, 'label' | 'workgroups' | 'operations'> {
+  /** By the bindings' names. */
+  readonly slots: Readonly<Record<string, Slot>>
+  readonly uniforms: Readonly<Record<string, number>>
 }
 
-/** The `enable` lines that a module must begin with. */
-export function enables(needs: { readonly dtypes: readonly DType[]; readonly subgroups?: boolean; readonly matrices?: boolean }): string[] {
-  const lines: string[] = []
-  if (needs.dtypes.includes('f16') || needs.matrices) lines.push('enable f16;')
-  if (needs.subgroups) lines.push('enable subgroups;')
-  if (needs.matrices) {
-    lines.push('enable chromium_experimental_subgroup_matrix;')
-    // Places in memory that follow from a subgroup's number are equal in all of its lanes; the compiler knows of workgroups only.
-    lines.push('diagnostic(off, chromium.subgroup_matrix_uniformity);')
+/** A kernel with its bindings and uniforms. */
+export class Shader {
+  readonly text: string
+  readonly #bindings: readonly Binding[]
+  readonly #uniforms: Readonly<Record<string, ScalarType>>
+
+  constructor({ title, bindings, uniforms, needs = {}, code }: ShaderParts) {
+    this.#bindings = bindings
+    this.#uniforms = uniforms
+    const half = needs.f16 || needs.matrices || bindings.some(({ type }) => type.includes('f16'))
+    this.text = wgsl`
+      // ${title}
+      ${half && 'enable f16;'}
+      ${needs.subgroups && 'enable subgroups;'}
+      ${needs.matrices && 'enable chromium_experimental_subgroup_matrix;'}
+      ${needs.matrices && '// Offsets that follow from a subgroup\'s number are equal in all of its lanes; the compiler knows of workgroups only.'}
+      ${needs.matrices && 'diagnostic(off, chromium.subgroup_matrix_uniformity);'}
+
+      struct Uniforms {
+        ${Object.entries(uniforms).map(([name, type]) => `${name}: ${type},`)}
+      }
+      ${bindings.map(({ name, type, access = 'read' }, k) =>
+        `@group(0) @binding(${k}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${type}>;`)}
+      @group(0) @binding(${bindings.length}) var<uniform> u: Uniforms;
+
+      ${code}
+    ` + '\n'
   }
-  return lines
-}
 
-/** A uniform word: an integer (u32) or a float. */
-export type Word = number | { readonly f32: number }
-
-/** Name and type of one word. */
-export type UniformField = readonly [name: string, type: 'u32' | 'i32' | 'f32']
-
-/** A uniform struct whose fields stand in one place: `text` for the shader, `pack` for the launch. */
-export class Uniforms {
-  readonly #fields: readonly UniformField[]
-
-  constructor(fields: readonly UniformField[]) {
-    this.#fields = fields
-  }
-
-  declare(writer: Writer, binding: number): void {
-    writer.block('struct Uniforms', () => {
-      for (const [name, type] of this.#fields) writer.line(`${name}: ${type},`)
-    })
-    writer.line(`@group(0) @binding(${binding}) var<uniform> u: Uniforms;`)
-  }
-
-  /** The words in the struct's order. Throws where a field has no value. */
-  pack(values: Readonly<Record<string, number>>): Uint32Array<ArrayBuffer> {
-    return uniformWords(this.#fields.map(([name, type]): Word => {
-      const value = values[name]
-      if (value === undefined) throw new Error(`uniform ${name} has no value`)
-      return type === 'f32' ? { f32: value } : value
-    }))
+  /** A dispatch. Throws if a binding has no slot or a uniform no value. */
+  launch({ label, workgroups, operations, slots, uniforms }: Use): Launch {
+    const numbers = (...accesses: NonNullable<Binding['access']>[]): number[] =>
+      this.#bindings.flatMap(({ access = 'read' }, k) => (accesses.includes(access) ? [k] : []))
+    const updates = numbers('update')
+    return {
+      label, wgsl: this.text, workgroups, operations, writes: numbers('write', 'update'), ...(updates.length > 0 ? { updates } : {}),
+      slots: this.#bindings.map(({ name }) => valueOf(slots, name)),
+      uniforms: packed(Object.entries(this.#uniforms).map(([name, type]) => [type, valueOf(uniforms, name)])),
+    }
   }
 }
+
+function valueOf<T>(values: Readonly<Record<string, T>>, name: string): T {
+  const value = values[name]
+  if (value === undefined) throw new Error(`${name} has no value`)
+  return value
+}
+
+/** The 32-bit words of scalars. */
+export function packed(scalars: readonly (readonly [type: ScalarType, value: number])[]): Uint32Array<ArrayBuffer> {
+  const words = new Uint32Array(scalars.length)
+  const floats = new Float32Array(words.buffer)
+  scalars.forEach(([type, value], i) => {
+    if (type === 'f32') floats[i] = value
+    else words[i] = value
+  })
+  return words
+}
+
+/** Arguments of `main` in kernels whose workgroups are spread over x and y: their number is `group.x + group.y * groups.x`. */
+export const MAIN = '@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32'

@@ -5,7 +5,7 @@
 // that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type Launch, type Slot, type View, spread, uniformWords } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import { enables } from '../wgsl.ts'
+import { enables } from '../writer.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */

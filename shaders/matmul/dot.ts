@@ -1,6 +1,6 @@
 // Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
 // K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
-import { Writer } from '../wgsl.ts'
+import { Writer } from '../writer.ts'
 import { biasAt, bounds, declare, entryPoint, fourAlongK, storeOne } from './text.ts'
 import type { Layout, TileSize } from './text.ts'
 

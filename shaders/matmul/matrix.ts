@@ -3,7 +3,7 @@
 // its own. Meanwhile each thread reads its share of the next slab into registers, where it comes by fours. In the end the
 // blocks go through workgroup memory, a fragment at a time, to be finished and stored by threads, which is also where
 // edges are cut. Needs Chromium's experimental subgroup matrices.
-import { Writer, asF32 } from '../wgsl.ts'
+import { Writer, asF32 } from '../writer.ts'
 import { bounds, declare, entryPoint, store } from './text.ts'
 import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
 import type { SubgroupMatrix } from '../kernel.ts'

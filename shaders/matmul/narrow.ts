@@ -9,7 +9,7 @@
 //               that all lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are
 //               added through workgroup memory, which saves most of the slices and the traffic of their sums.
 // All sums are made in a fixed order.
-import { Writer } from '../wgsl.ts'
+import { Writer } from '../writer.ts'
 import { LETTERS, biasAt, bounds, declare, entryPoint, fourAlongK, load, storeOne, wholeFours } from './text.ts'
 import type { Layout, SegmentLayout, TileSize } from './text.ts'
 

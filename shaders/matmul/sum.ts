@@ -1,6 +1,6 @@
 // The second half of split-K: adds the partial products of all slices, always in the same order, and applies the epilogue.
 import { epilogueText } from '../elementwise.ts'
-import { Writer, enables, typeName, Uniforms } from '../wgsl.ts'
+import { Writer, enables, typeName, Uniforms } from '../writer.ts'
 import { spread } from '../kernel.ts'
 import type { Launch, Slot, Traits } from '../kernel.ts'
 import type { Product } from './problem.ts'

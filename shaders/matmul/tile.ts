@@ -4,7 +4,7 @@
 //   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
 //               them round, so a tile of S rows costs a lane one load of A in place of S. The winner on CPU adapters,
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
-import { Writer } from '../wgsl.ts'
+import { Writer } from '../writer.ts'
 import { LETTERS, biasAt, bounds, declare, entryPoint, load, store, wholeFours } from './text.ts'
 import type { Layout, SegmentLayout, TileSize } from './text.ts'
 

@@ -5,7 +5,7 @@
 //   ahead   each thread reads its share of the next slab into registers while the workgroup computes on this one, so that
 //           the wait for memory is hidden.
 //   written the steps of a slab are written out, so that places in its memory are constants.
-import { Writer } from '../wgsl.ts'
+import { Writer } from '../writer.ts'
 import { LETTERS, bounds, declare, entryPoint, load, store } from './text.ts'
 import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
 

@@ -59,7 +59,7 @@ const matmuls: readonly Plant[] = [
 ]
 
 const rows: readonly Plant[] = [
-  wrongKernel('softmax', 'the maximum is not subtracted', { of: 'softmax', shaders: /^\/\/ softmax /m }, [/ - peak\)/g, ')']),
+  wrongKernel('softmax', 'the maximum is not subtracted', { of: 'softmax', shaders: /^\/\/ softmax /m }, [/ - largest\)/g, ')']),
   wrongKernel('softmaxGradient', 'no sum over the row', { of: 'softmaxGradient', shaders: /^\/\/ softmaxGradient/m }, [/ - total\)/, ')']),
   wrongKernel('rows, a workgroup a row', 'no barriers in the tree', { of: 'softmaxGradient', shaders: /by a tree/ }, [/workgroupBarrier\(\);/g, '']),
   wrongKernel('rows, a workgroup a row', 'no barriers between subgroups', {
@@ -67,10 +67,10 @@ const rows: readonly Plant[] = [
   }, [/workgroupBarrier\(\);/g, '']),
   wrongKernel('layerNorm', 'the variance by squares less the square of the mean', { of: 'layerNorm', shaders: /^\/\/ layerNorm /m },
     [/let d = .*;/, 'let d = Floats(x[begin + i]);'], [/(rowSum\(sumOf\(squares\), lane\) \/ width)/, '$1 - (shift + center) * (shift + center)']),
-  wrongKernel('layerNorm', 'epsilon is missing', { of: 'layerNorm', shaders: /^\/\/ layerNorm /m }, [/ \+ sizes\.epsilon/, '']),
+  wrongKernel('layerNorm', 'epsilon is missing', { of: 'layerNorm', shaders: /^\/\/ layerNorm /m }, [/ \+ u\.epsilon/, '']),
   wrongKernel('layerNormGradient', 'no mean of dy∘gamma', { of: 'layerNormGradient', shaders: /^\/\/ layerNormGradient/m }, [/g - meanG - normal/, 'g - normal']),
   wrongKernel('layerNormParameterGradient', 'the last row of each share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient .*shares of/m }, [/let last = min\((.*)\);/, 'let last = min($1) - 1u;']),
-  wrongKernel('layerNormParameterGradient', 'the last share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient: sums of the shares/m }, [/(share < |, )sizes\.shares/g, '$1(sizes.shares - 1u)']),
+  wrongKernel('layerNormParameterGradient', 'the last share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient: sums of the shares/m }, [/(share < |, )u\.shares/g, '$1(u.shares - 1u)']),
   wrongKernel('layerNorm', 'sums in f16', { of: 'layerNorm of statistics', shaders: /^enable f16;[^]*squares \+= d \* d/m, hidden: needsHalf },
     [/(sums|squares|rest) \+= (.*);/g, '$1 = quantizeToF16($1 + ($2));']),
   wrongKernel('crossEntropyGradient', 'ignored rows are counted', { of: 'crossEntropy', shaders: /^\/\/ crossEntropyGradient/m },
@@ -79,7 +79,7 @@ const rows: readonly Plant[] = [
 ]
 
 const gathers: readonly Plant[] = [
-  wrongKernel('gather', 'ids outside of the table mean its last row', { of: 'gather', shaders: /^\/\/ gather /m }, [/if \(id < sizes\.rows\)/, 'if (true)'], [/table\[id /, 'table[min(id, sizes.rows - 1u) ']),
+  wrongKernel('gather', 'ids outside of the table mean its last row', { of: 'gather', shaders: /^\/\/ gather /m }, [/if \(id < u\.rows\)/, 'if (true)'], [/table\[id /, 'table[min(id, u.rows - 1u) ']),
   wrongKernel('gatherGradient', 'of equal ids the last one counts', { of: 'gatherGradient', shaders: /^\/\/ gatherGradient .*rows of the table/m }, [/sum \+= ([^;]*dy\[)/, 'sum = $1']),
   wrongReference('gatherGradient', 'of equal ids the last one counts', ([ids, dy], { outputs: [{ shape: [count, width] }] }) => {
     const result = new Float64Array(count * width)
