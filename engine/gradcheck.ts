@@ -7,7 +7,7 @@ import { grad } from './autodiff.ts'
 import { UserError } from './errors.ts'
 import { readAll } from './evaluate.ts'
 import { toFloat16, toFloat32 } from './float16.ts'
-import { type Node, type Value, makeNode } from './graph.ts'
+import { type Node, type Value, makeNode, reachable } from './graph.ts'
 import { makeSource, payloadOf, tensor } from './ops/source.ts'
 import { reference } from './reference.ts'
 import { showSpec, sizeOf } from './shape.ts'
@@ -96,7 +96,7 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
   const floats = isFloat(result.dtype)
   const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
   const wrt = floats ? numbers.map(i => inputs[i]) : []
-  const half = reachable([result, ...inputs].map(t => t.value.node)).some(({ outputs }) => outputs.some(isHalf))
+  const half = reachable([result, ...inputs].map(t => t.value)).some(({ outputs }) => outputs.some(isHalf))
   const weights = floats ? tensor(noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))), result.shape) : undefined
   const termsOf = (y: Tensor): Tensor => (weights ? y.cast('f32').mul(weights) : y)
   const terms = termsOf(result)
@@ -278,7 +278,7 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
   const renewed = new Map<Node, Node>()
   const now = ({ node, index }: Value): Value => ({ node: renewed.get(node) ?? node, index })
   let stream = 0
-  for (const node of reachable(results.map(t => t.value.node))) {
+  for (const node of reachable(results.map(t => t.value))) {
     if (node.inputs.length === 0) continue
     // What enters an op that doesn't round stays as it is, so that ties stay ties.
     const isExact = node.op.kind === 'view' || node.op.rounding !== undefined
@@ -293,17 +293,6 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
     renewed.set(node, makeNode(node.op, inputs, node.attributes))
   }
   return results.map(t => new Tensor(now(t.value)))
-}
-
-function reachable(roots: readonly Node[]): Node[] {
-  const seen = new Set<Node>()
-  const stack = [...roots]
-  for (let node = stack.pop(); node; node = stack.pop()) {
-    if (seen.has(node)) continue
-    seen.add(node)
-    stack.push(...node.inputs.map(value => value.node))
-  }
-  return [...seen].sort((a, b) => a.id - b.id)
 }
 
 function noise(count: number, seed: number, stream: number, shape: (u: number, v: number) => number): Float32Array<ArrayBuffer> {

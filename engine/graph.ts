@@ -188,6 +188,18 @@ export function makeNode(op: Op, inputs: readonly Value[], attributes: Attribute
   return { id: nextId++, op, inputs, attributes, outputs }
 }
 
+/** Every node that `roots` need, in the order in which they were made. */
+export function reachable(roots: readonly Value[]): Node[] {
+  const seen = new Set<Node>()
+  const stack = roots.map(value => value.node)
+  for (let node = stack.pop(); node; node = stack.pop()) {
+    if (seen.has(node)) continue
+    seen.add(node)
+    for (const value of node.inputs) stack.push(value.node)
+  }
+  return [...seen].sort((a, b) => a.id - b.id)
+}
+
 export function specOf(value: Value): Spec {
   return value.node.outputs[value.index]
 }

@@ -76,7 +76,7 @@ class EagerPlan {
   readonly #program: Program
   /** By place among the structure's sources: the region that holds it, if anything reads it. */
   readonly #inputs: readonly number[]
-  /** By number: offsets of its words in the parcel, and the bits that stand there. */
+  /** By number: the offsets of its words among the arguments, and their current bits. */
   readonly #words: readonly number[][]
   readonly #written: (number | undefined)[]
   readonly #outputs: readonly { readonly dtype: DType, readonly count: number, readonly bytes: number }[]
@@ -103,7 +103,7 @@ class EagerPlan {
     const trace = {}
     const template = templateOf(outputs, trace)
     const { program, planned } = await Program.make(device, template.outputs, [], { trace, packs: true })
-    const words = numberPlaces(planned, template, numbers).map(each => each.map(({ step, word }) => program.uniformOffset(step) + 4 * word))
+    const words = numberPlaces(planned, template, numbers).map(each => each.map(({ step, word }) => program.arguments.uniformsOf(step).offset + 4 * word))
     return new EagerPlan(device, program, words, template.outputs)
   }
 
@@ -143,7 +143,7 @@ class EagerPlan {
       const word = wordOf(number)
       if (this.#written[i] === word) return
       this.#written[i] = word
-      for (const offset of this.#words[i]) program.putWord(offset, word)
+      for (const offset of this.#words[i]) program.arguments.putWord(offset, word)
     })
     const placed = program.sources.map((region, i) => this.#place(region, sources[this.#inputs[i]], taken))
     program.prepare((_region, i) => placed[i])
@@ -160,7 +160,7 @@ class EagerPlan {
     gpu.queue.submit([encoder.finish()])
   }
 
-  /** The buffer that a source lies in: its own, or one of the pool's; none where it was put into the parcel. */
+  /** The buffer of a source: its own, or one from the pool; undefined if it was packed into the arguments. */
   #place(region: Region, node: Node, { fresh, inputs }: Taken): GPUBuffer | undefined {
     const device = this.#device
     const payload = payloadOf(node)
@@ -172,7 +172,7 @@ class EagerPlan {
     const { data } = payload
     const [{ dtype }] = node.outputs
     if (knownConstant(node)?.isOn(device)) return constantOn(device, node, data).on(device)
-    if (this.#program.putSource(region, dtype === 'f16' ? toFloat16(data) : data)) return undefined
+    if (this.#program.arguments.putSource(region, dtype === 'f16' ? toFloat16(data) : data)) return undefined
     if (usedOnce.has(node)) return constantOn(device, node, data).on(device)
     usedOnce.add(node)
     const buffer = device.buffers.acquire(region.bytes, 'input', { zeroed: false })

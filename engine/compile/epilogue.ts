@@ -3,7 +3,8 @@
 import type { Traits, View } from '../../shaders/kernel.ts'
 import type { KernelOp, Node, Value } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
-import { type Canonical, type Elementwise, isElementwise, isTransparent, keyOf, viewKey } from './canonical.ts'
+import type { Canonical } from './canonical.ts'
+import { type Elementwise, isElementwise, isTransparent, keyOf, viewKey } from './located.ts'
 
 type Kernel = Node & { readonly op: KernelOp }
 const isKernel = (node: Node): node is Kernel => node.op.kind === 'kernel'
@@ -104,7 +105,6 @@ function expressionOf(root: Elementwise, graph: Canonical, fused: ReadonlySet<st
 function readers({ nodes, inputsOf }: Canonical): (node: Node) => readonly Node[] {
   const found = new Map<Node, Node[]>()
   for (const node of nodes) {
-    if (node.op.kind === 'view') continue
     for (const { base } of inputsOf(node)) {
       const list = found.get(base.node) ?? []
       list.push(node)

@@ -4,7 +4,8 @@ import { type Body, type Draw, type UniformScalar, scalarType } from '../../shad
 import type { Traits, View } from '../../shaders/kernel.ts'
 import type { Value } from '../graph.ts'
 import { broadcastView, reshapeView, sizeOf } from '../shape.ts'
-import { type Canonical, type Elementwise, type Located, isElementwise, isTransparent, keyOf, viewKey } from './canonical.ts'
+import type { Canonical } from './canonical.ts'
+import { type Elementwise, type Located, isElementwise, isTransparent, keyOf, viewKey } from './located.ts'
 
 /** Longest expression that one dispatch carries, in ops. */
 const MAX_FUSED_OPS = 48

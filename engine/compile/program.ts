@@ -1,26 +1,26 @@
-// A program: the dispatches of a graph, ready to be encoded. Pipelines are compiled and the memory of intermediates is
-// planned; where the graph's sources lie in memory may differ from run to run, and bind groups follow that.
+// A program: the dispatches of a graph, ready to be encoded. Pipelines are compiled and the memory of intermediates is planned.
+// The graph's sources may be in other buffers from run to run: bind groups follow them.
 import type { Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
-import { keepWhenForgotten, releaseWhenForgotten } from '../runtime/forgotten.ts'
 import { type KernelTime, Profiler } from '../runtime/profiler.ts'
 import type { Pipeline } from '../runtime/pipelines.ts'
 import { answerTrials } from '../runtime/trials.ts'
+import { ArgumentBuffer } from './arguments.ts'
 import type { Assignment } from './canonical.ts'
 import { type MemoryPlan, planMemory } from './memory.ts'
-import { ALIGNMENT, type Binding, type Region } from './region.ts'
+import type { Binding, Region } from './region.ts'
 import { type Schedule, type Store, schedule } from './schedule.ts'
 
 export const NO_VALUE = 'a compiled function\'s input has no value while the function is traced: return the tensor, then read it'
 
-const STALE = 'a compiled function uses what was made of another call\'s inputs: a tensor that is kept from a trace has no value outside of it'
+const STALE = 'a compiled function uses a tensor that depends on the inputs of another call: tensors of a trace have no value outside of it'
 
-/** What a program costs, sources apart. */
+/** What a program costs, without its sources. */
 export interface ProgramCost {
   readonly dispatches: number
-  /** Dispatches without fusion: one or more an op. */
+  /** Dispatches without fusion: one or more for each op. */
   readonly unfused: number
   readonly pipelines: number
   /** Intermediates, after sharing by liveness. */
@@ -29,22 +29,16 @@ export interface ProgramCost {
   readonly liveBytes: number
 }
 
-/** One dispatch, without what only making it needed. */
+/** One dispatch, without what only compiling it took. */
 interface Dispatch {
   readonly label: string
   readonly pipeline: Pipeline
   readonly bindings: readonly Binding[]
   readonly workgroups: readonly [number, number, number]
-  /** Its stretch of the parcel. */
-  readonly uniforms: { readonly offset: number, readonly size: number }
   readonly operations: number | undefined
-  /** Bytes of all that it binds, twice where it updates in place. */
+  /** Bytes of all bindings, twice for those updated in place. */
   readonly bytes: number
 }
-
-/** Sources of at most so many bytes may lie in the parcel, and at most so many bytes of them. */
-const PACKED_BYTES = 4096
-const PARCEL_BYTES = 65536
 
 export class Program {
   readonly cost: ProgramCost
@@ -56,14 +50,11 @@ export class Program {
   readonly #sizes: readonly number[]
   readonly #slotOf: ReadonlyMap<Region, number>
   readonly #sourceIndex: ReadonlyMap<Region, number>
-  /** The parcel on the host: all uniforms, then small sources. It travels in one write. */
-  readonly #parcel: Uint8Array<ArrayBuffer>
-  readonly #packed: ReadonlyMap<Region, number>
-  #parcelGpu: GPUBuffer | undefined
-  #isSent = false
+  readonly #arguments: ArgumentBuffer
   #groups: GPUBindGroup[] = []
-  /** Sources' buffers and the generation of scratch memory, as the bind groups have them. */
+  /** What the bind groups were made for: the sources' buffers, the argument buffer and the generation of scratch memory. */
   #bound: GPUBuffer[] = []
+  #boundArguments: GPUBuffer | undefined
   #generation = -1
   #isChecked = false
 
@@ -76,21 +67,9 @@ export class Program {
     this.#sourceIndex = new Map(this.sources.map((region, i) => [region, i]))
     this.#sizes = memory.sizes
     this.#slotOf = memory.slotOf
-    const { offsets, end } = placeUniforms(planned)
-    const packed = new Map<Region, number>()
-    let size = Math.max(end, ALIGNMENT)
-    for (const region of packs ? this.sources : []) {
-      if (region.bytes > PACKED_BYTES || size + region.bytes > end + PARCEL_BYTES) continue
-      packed.set(region, size)
-      size += region.bytes
-    }
-    this.#packed = packed
-    this.#parcel = new Uint8Array(size)
-    const words = new Uint32Array(this.#parcel.buffer)
-    steps.forEach(({ launch }, i) => words.set(launch.uniforms, offsets[i] / 4))
+    this.#arguments = new ArgumentBuffer(device, steps.map(({ launch }) => launch), packs ? this.sources : [])
     this.#dispatches = steps.map(({ launch, bindings }, i) => ({
       label: launch.label, pipeline: pipelines[i], bindings, workgroups: launch.workgroups, operations: launch.operations,
-      uniforms: { offset: offsets[i], size: uniformBytes(launch.uniforms) },
       bytes: [...bindings, ...(launch.updates ?? []).map(slot => bindings[slot])].reduce((sum, { bytes }) => sum + bytes, 0),
     }))
     this.cost = {
@@ -100,9 +79,9 @@ export class Program {
   }
 
   /**
-   * Schedules, plans memory and compiles every pipeline, side by side. `packs`: small sources may lie beside the uniforms.
-   * Gives the schedule too, which the program does not keep. Throws a UserError where the graph has arguments of another trace than `trace`, or half
-   * precision that the adapter does not have.
+   * Schedules, plans memory and compiles all pipelines, in parallel. `packs`: small sources may be packed beside the uniforms.
+   * Returns the schedule too, which the program does not keep. Throws a UserError if the graph has arguments of another trace than
+   * `trace`, needs half precision that the adapter doesn't have, or a buffer larger than the adapter's limit.
    */
   static async make(
     device: Device, outputs: readonly Value[], assignments: readonly Assignment[],
@@ -110,17 +89,9 @@ export class Program {
   ): Promise<{ program: Program, planned: Schedule }> {
     let planned = schedule(outputs, assignments, device.traits)
     while (await answerTrials(device, planned.trials)) planned = schedule(outputs, assignments, device.traits)
-    const held = new Set([...planned.outputs, ...planned.stores.map(store => store.from)])
-    const memory = planMemory(planned.steps, held)
-    for (const { source } of regionsOf(planned)) {
-      const payload = source && payloadOf(source)
-      if (payload?.kind === 'placeholder' && payload.trace !== trace) throw new UserError(trace ? STALE : NO_VALUE)
-    }
-    if (!device.traits.f16 && planned.steps.some(({ launch: { wgsl } }) => wgsl.includes('enable f16;'))) {
-      throw new UserError(`${device.info.name} has no half precision (shader-f16)`)
-    }
-    // Before anything is compiled: a dry run tells of it, too.
-    for (const { label, bytes } of regionsOf(planned)) device.buffers.check(bytes, label)
+    checkSources(planned, trace)
+    checkLimits(planned, device)
+    const memory = planMemory(planned.steps, new Set([...planned.outputs, ...planned.stores.map(store => store.from)]))
     const pipelines = await Promise.all(planned.steps.map(({ launch }) =>
       device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)))
     return { program: new Program(device, planned, memory, pipelines, packs), planned }
@@ -135,52 +106,36 @@ export class Program {
     return this.#dispatches.map(({ label }) => label)
   }
 
-  /** Where the uniforms of dispatch `i` begin in the parcel, in bytes. */
-  uniformOffset(i: number): number {
-    return this.#dispatches[i].uniforms.offset
-  }
-
-  /** Puts one word into the parcel, at a multiple of four bytes. */
-  putWord(offset: number, word: number): void {
-    new Uint32Array(this.#parcel.buffer)[offset / 4] = word
-    this.#isSent = false
-  }
-
-  /** Puts a source's bytes into the parcel. False where it does not lie there. */
-  putSource(region: Region, bytes: ArrayBufferView): boolean {
-    const offset = this.#packed.get(region)
-    if (offset === undefined) return false
-    this.#parcel.set(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength), offset)
-    this.#isSent = false
-    return true
+  /** The uniforms and packed sources. */
+  get arguments(): ArgumentBuffer {
+    return this.#arguments
   }
 
   /**
-   * Makes bind groups for sources that lie in these buffers, or in the parcel where there is none; anew only for dispatches
-   * whose memory has moved since the last run. Sends the parcel where it has changed.
+   * Sends the arguments and makes the bind groups: those of dispatches whose memory has moved since the last run. `bufferOf` gives
+   * a source's buffer, or undefined if it is packed into the arguments.
    */
   prepare(bufferOf: (source: Region, i: number) => GPUBuffer | undefined): void {
-    const { gpu, scratch } = this.#device
+    const { scratch } = this.#device
     scratch.reserve(this.#sizes)
-    const parcel = this.#parcelBuffer()
-    if (!this.#isSent) gpu.queue.writeBuffer(parcel, 0, this.#parcel)
-    this.#isSent = true
+    const packed = this.#arguments.send()
     const moved = new Set<Region>()
     this.sources.forEach((region, i) => {
-      const buffer = bufferOf(region, i) ?? parcel
+      const buffer = bufferOf(region, i) ?? packed
       if (this.#bound[i] === buffer) return
       this.#bound[i] = buffer
       moved.add(region)
     })
-    const all = this.#generation !== scratch.generation
+    const all = this.#generation !== scratch.generation || this.#boundArguments !== packed
     if (!all && moved.size === 0) return
     this.#dispatches.forEach((dispatch, i) => {
-      if (all || dispatch.bindings.some(({ region }) => moved.has(region))) this.#groups[i] = this.#group(dispatch, parcel)
+      if (all || dispatch.bindings.some(({ region }) => moved.has(region))) this.#groups[i] = this.#group(dispatch, i, packed)
     })
     this.#generation = scratch.generation
+    this.#boundArguments = packed
   }
 
-  /** Where a source or a planned region lies, once `prepare` was called. */
+  /** The buffer of a source or a planned region, after `prepare`. */
   bufferOf(region: Region): GPUBuffer {
     const source = this.#sourceIndex.get(region)
     if (source !== undefined) return this.#bound[source]
@@ -189,7 +144,7 @@ export class Program {
     return this.#device.scratch.reserve(this.#sizes)[slot]
   }
 
-  /** Encodes all dispatches, in one pass; or in a pass each, since timestamps stand at the ends of passes. */
+  /** Encodes all dispatches in one pass; with a profiler in one pass each, since passes are what timestamps measure. */
   encode(encoder: GPUCommandEncoder, profiler?: Profiler): void {
     if (profiler) {
       this.#dispatches.forEach((_, i) => this.encodeStep(encoder, i, profiler.around(i)))
@@ -230,95 +185,88 @@ export class Program {
   }
 
   /**
-   * Calls `submit`, which encodes and submits a run. Until one has succeeded it runs under error scopes: where memory is
-   * short, `undo` gives back what the attempt took, garbage is collected, and it is tried once more. Throws a UserError where
-   * `peakBytes` do not fit then.
+   * Calls `submit`, which encodes and submits a run. Until a run has succeeded this happens under error scopes: if memory runs
+   * out, `undo` gives back what the attempt took, garbage is collected, and it is tried once more. Throws a UserError if the
+   * `peakBytes` don't fit then either.
    */
   async submit<T>(peakBytes: number, submit: () => T, undo: () => void): Promise<T> {
     if (this.#isChecked) return submit()
-    const { gpu, scratch, buffers } = this.#device
     for (let attempt = 1; ; attempt++) {
-      gpu.pushErrorScope('validation')
-      gpu.pushErrorScope('out-of-memory')
-      let done: { readonly result: T } | { readonly error: unknown }
-      try {
-        done = { result: submit() }
-      } catch (error) {
-        done = { error }
-      }
-      const [memory, validation] = [gpu.popErrorScope(), gpu.popErrorScope()]
-      const [tooLarge, wrong] = [await memory, await validation]
-      if (tooLarge) {
-        scratch.destroy()
-        this.#leave(parcel => buffers.destroy(parcel))
+      const { attempted, outOfMemory, invalid } = await underErrorScopes(this.#device.gpu, submit)
+      if (outOfMemory) {
+        this.#device.scratch.destroy()
+        this.#release({ destroy: true })
         undo()
-        if (attempt === 1) {
-          await this.#device.collect()
-          continue
-        }
-        throw new UserError(`the adapter's memory does not hold this step of ${Math.ceil(peakBytes / 1e6)} MB: use a smaller batch or length`)
+        if (attempt > 1) throw new UserError(`the adapter's memory does not hold this step of ${Math.ceil(peakBytes / 1e6)} MB: use a smaller batch or length`)
+        await this.#device.collect()
+        continue
       }
-      if ('error' in done) throw done.error
-      if (wrong) throw new Error(`the plan is invalid: ${wrong.message}`)
+      if ('error' in attempted) throw attempted.error
+      if (invalid) throw new Error(`the plan is invalid: ${invalid.message}`)
       this.#isChecked = true
-      return done.result
+      return attempted.result
     }
   }
 
   /** Gives its own memory back; a later run takes it anew. */
   release(): void {
-    this.#leave(parcel => this.#device.buffers.release(parcel))
+    this.#release()
   }
 
-  #leave(give: (parcel: GPUBuffer) => void): void {
-    if (!this.#parcelGpu) return
-    keepWhenForgotten(this)
-    give(this.#parcelGpu)
-    this.#parcelGpu = undefined
+  #release(options?: { readonly destroy: boolean }): void {
+    this.#arguments.release(options)
     this.#groups = []
     this.#bound = []
+    this.#boundArguments = undefined
     this.#generation = -1
   }
 
-  #group({ label, pipeline: { layout }, bindings, uniforms }: Dispatch, parcel: GPUBuffer): GPUBindGroup {
+  #group({ label, pipeline: { layout }, bindings }: Dispatch, i: number, packed: GPUBuffer): GPUBindGroup {
     const entries = bindings.map(({ region, offset, bytes }, binding): GPUBindGroupEntry => {
       const buffer = this.bufferOf(region)
-      const start = buffer === parcel ? this.#packed.get(region) ?? 0 : 0
+      const start = buffer === packed ? this.#arguments.offsetOf(region) ?? 0 : 0
       return { binding, resource: { buffer, offset: start + offset, size: bytes } }
     })
-    entries.push({ binding: bindings.length, resource: { buffer: parcel, ...uniforms } })
+    entries.push({ binding: bindings.length, resource: { buffer: packed, ...this.#arguments.uniformsOf(i) } })
     return this.#device.gpu.createBindGroup({ label, layout, entries })
   }
+}
 
-  #parcelBuffer(): GPUBuffer {
-    if (this.#parcelGpu) return this.#parcelGpu
-    const { buffers } = this.#device
-    const buffer = buffers.acquireParcel(this.#parcel.byteLength)
-    releaseWhenForgotten(this, buffers, buffer)
-    this.#parcelGpu = buffer
-    this.#isSent = false
-    return buffer
+/** Throws a UserError if a graph has arguments of another trace than `trace`. */
+function checkSources(planned: Schedule, trace: object | undefined): void {
+  for (const { source } of regionsOf(planned)) {
+    const payload = source && payloadOf(source)
+    if (payload?.kind === 'placeholder' && payload.trace !== trace) throw new UserError(trace ? STALE : NO_VALUE)
   }
 }
 
-/** Where each step's uniforms lie: steps with equal words share them. */
-function placeUniforms({ steps }: Schedule): { offsets: readonly number[], end: number } {
-  const known = new Map<string, number>()
-  let end = 0
-  const offsets = steps.map(({ launch: { uniforms } }) => {
-    const key = uniforms.join()
-    const at = known.get(key) ?? end
-    if (at === end) {
-      known.set(key, at)
-      end += Math.ceil(uniformBytes(uniforms) / ALIGNMENT) * ALIGNMENT
-    }
-    return at
-  })
-  return { offsets, end }
+/** Throws a UserError if the adapter lacks half precision or a buffer would be too large. Before compiling, so that a dry run reports it. */
+function checkLimits(planned: Schedule, { info, traits, buffers }: Device): void {
+  if (!traits.f16 && planned.steps.some(({ launch: { wgsl } }) => wgsl.includes('enable f16;'))) {
+    throw new UserError(`${info.name} has no half precision (shader-f16)`)
+  }
+  for (const { label, bytes } of regionsOf(planned)) buffers.check(bytes, label)
 }
 
-/** A uniform struct is as long as its scalars, rounded up to 16 bytes. */
-const uniformBytes = (words: Uint32Array): number => Math.max(16, Math.ceil(words.byteLength / 16) * 16)
+/** What came of a call under error scopes. */
+interface Attempt<T> {
+  readonly attempted: { readonly result: T } | { readonly error: unknown }
+  readonly outOfMemory: GPUError | null
+  readonly invalid: GPUError | null
+}
+
+async function underErrorScopes<T>(gpu: GPUDevice, submit: () => T): Promise<Attempt<T>> {
+  gpu.pushErrorScope('validation')
+  gpu.pushErrorScope('out-of-memory')
+  let attempted: Attempt<T>['attempted']
+  try {
+    attempted = { result: submit() }
+  } catch (error) {
+    attempted = { error }
+  }
+  const [memory, validation] = [gpu.popErrorScope(), gpu.popErrorScope()]
+  return { attempted, outOfMemory: await memory, invalid: await validation }
+}
 
 function regionsOf({ steps, outputs, stores }: Schedule): Set<Region> {
   return new Set([...steps.flatMap(step => step.bindings.map(binding => binding.region)), ...outputs, ...stores.map(store => store.from)])

@@ -1,17 +1,20 @@
 // Memory as dispatches see it: regions, whose buffers are chosen later, and the stretches of them that a dispatch binds.
 import { type Launch, type View, bytesOf } from '../../shaders/kernel.ts'
-import type { Node } from '../graph.ts'
+import { type Node, type Value, specOf } from '../graph.ts'
+import { sizeOf } from '../shape.ts'
+import { type Located, keyOf } from './located.ts'
+import type { Placement } from './placement.ts'
 
-/** Where bindings may begin within a buffer, in bytes: the most that any adapter asks for. */
+/** Offsets of bindings are multiples of this, in bytes: the largest alignment that any adapter requires. */
 export const ALIGNMENT = 256
 
-/** A stretch of memory that steps read and write: planned by liveness, or given from outside. */
+/** A stretch of memory that steps read and write: planned by liveness, or that of a source. */
 export interface Region {
   readonly bytes: number
   readonly label: string
-  /** What stands behind it: a source's node, or nothing for planned memory. */
+  /** The source that it holds; undefined for planned memory. */
   readonly source?: Node
-  /** The stretch of a larger region that it is: a value that was made right where a concat wants it. */
+  /** The larger region that it is part of: a value computed directly into a concat's output. */
   readonly within?: { readonly region: Region, readonly offset: number }
 }
 
@@ -21,10 +24,16 @@ export interface Binding {
   readonly bytes: number
 }
 
-/** One dispatch with what it binds, in the order of its launch's slots. */
+/** One dispatch with its bindings, in the order of its launch's slots. */
 export interface Step {
   readonly launch: Launch
   readonly bindings: readonly Binding[]
+}
+
+/** A binding, and the view that it is read through, counted from the binding's start. */
+export interface BoundView {
+  readonly binding: Binding
+  readonly view: View
 }
 
 /** The size of a region that holds so many bytes. */
@@ -32,23 +41,64 @@ export function padded(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
 
-export function whole(region: Region): Binding {
-  return resolved({ region, offset: 0, bytes: region.bytes })
+export function bindWhole(region: Region): Binding {
+  return outermost({ region, offset: 0, bytes: region.bytes })
 }
 
-/** What a view reads of its region, from the last place before it where a binding may begin; the view, counted from there. */
-export function bindView(region: Region, view: View): { binding: Binding; view: View } {
+/** The stretch of a region that a view reads, from the last aligned offset before it. */
+export function bindView(region: Region, view: View): BoundView {
   const bytes = bytesOf(view.dtype)
   const start = Math.floor(view.offset * bytes / ALIGNMENT) * ALIGNMENT
   const offset = view.offset - start / bytes
   const extent = view.shape.reduce((last, n, axis) => last + (n - 1) * view.strides[axis], offset) + 1
   const size = Math.min(Math.ceil(extent * bytes / 16) * 16, region.bytes - start)
-  return { binding: resolved({ region, offset: start, bytes: size }), view: { ...view, offset } }
+  return { binding: outermost({ region, offset: start, bytes: size }), view: { ...view, offset } }
 }
 
-/** A binding of the memory itself, where its region is a stretch of a larger one. */
-function resolved({ region, offset, bytes }: Binding): Binding {
+/** The same binding in the region that has a buffer of its own. */
+function outermost({ region, offset, bytes }: Binding): Binding {
   if (!region.within) return { region, offset, bytes }
   const { region: larger, offset: place } = region.within
-  return resolved({ region: larger, offset: place + offset, bytes: Math.min(bytes, larger.bytes - place - offset) })
+  return outermost({ region: larger, offset: place + offset, bytes: Math.min(bytes, larger.bytes - place - offset) })
+}
+
+/** The regions of a graph's values. */
+export class Regions {
+  readonly #regions = new Map<string, Region>()
+  readonly #placements: ReadonlyMap<string, Placement>
+
+  constructor(placements: ReadonlyMap<string, Placement>) {
+    this.#placements = placements
+  }
+
+  /** The region of a source, or of a value that an earlier step computes. */
+  of(value: Value): Region {
+    const found = this.#regions.get(keyOf(value))
+    if (found) return found
+    if (value.node.op.kind !== 'source') throw new Error(`${value.node.op.name} (${keyOf(value)}) is read before it is computed`)
+    return this.#add(value, value.node)
+  }
+
+  /** The region of a value that is about to be computed. */
+  make(value: Value): Region {
+    return this.#regions.get(keyOf(value)) ?? this.#add(value)
+  }
+
+  /** Puts a value into a region of another. */
+  share(value: Value, region: Region): void {
+    this.#regions.set(keyOf(value), region)
+  }
+
+  bind({ base, view }: Located): BoundView {
+    return bindView(this.of(base), view)
+  }
+
+  #add(value: Value, source?: Node): Region {
+    const { shape, dtype } = specOf(value)
+    const place = this.#placements.get(keyOf(value))
+    const within = place && { region: this.make(place.within), offset: place.offset }
+    const region: Region = { bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: value.node.op.name, source, within }
+    this.#regions.set(keyOf(value), region)
+    return region
+  }
 }

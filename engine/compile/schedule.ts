@@ -1,22 +1,24 @@
 // From a graph to a list of dispatches: the graph is made canonical, elementwise values are fused into their readers where
 // possible, and every value that remains becomes one or more dispatches.
 import { type Epilogue, elementwiseLaunch } from '../../shaders/elementwise.ts'
-import { type Launch, type Lowering, type Slot, type Traits, type View, bytesOf } from '../../shaders/kernel.ts'
+import { type Lowering, type Slot, type Traits, bytesOf } from '../../shaders/kernel.ts'
 import { MOST_REDUCED, reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'
-import type { LoweringContext, Node, Value } from '../graph.ts'
-import { payloadOf } from '../ops/source.ts'
+import type { KernelOp, LoweringContext, Node, ReduceOp, Value } from '../graph.ts'
 import type { Storage } from '../storage.ts'
 import { contiguousView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
-import { answering, chooser, measuring } from '../tune.ts'
-import { type Assignment, type Canonical, type Elementwise, type Located, canonical, isElementwise, isWhole, keyOf } from './canonical.ts'
-import { type Expression, ExpressionWriter, Unfusable, findFused } from './expression.ts'
+import { type Question, answering, chooser, measuring } from '../tune.ts'
+import { type Assignment, type Canonical, canonical } from './canonical.ts'
 import { type FusedEpilogue, findEpilogues } from './epilogue.ts'
-import { Entangled, type Made, type Update, inOrder } from './order.ts'
-import { ALIGNMENT, type Binding, type Region, type Step, bindView, padded, whole } from './region.ts'
+import { type Expression, ExpressionWriter, Unfusable, findFused } from './expression.ts'
+import { SharedTemporaries, liveLaunches } from './launches.ts'
+import { type Elementwise, type Located, isElementwise, keyOf } from './located.ts'
+import { type NodeStep, type Update, UpdateConflict, orderSteps } from './order.ts'
+import { type Placement, findPlacements } from './placement.ts'
+import { type Binding, type BoundView, type Region, Regions, type Step, bindWhole, padded } from './region.ts'
 
-/** After the last step: a whole value to where it is kept. */
+/** After the last step: copies a whole value to where it is kept. */
 export interface Store {
   readonly from: Region
   readonly bytes: number
@@ -25,10 +27,10 @@ export interface Store {
 
 export interface Schedule {
   readonly steps: readonly Step[]
-  /** Where each output of the plan stands, contiguous from the start of its region. */
+  /** The region of each output of the plan, which begins with it. */
   readonly outputs: readonly Region[]
   readonly stores: readonly Store[]
-  /** Choices that were guessed, to be measured where somebody wants that. */
+  /** Choices that were guessed, and may be measured. */
   readonly trials: readonly Trial[]
   /** Number of dispatches without fusion of elementwise ops, for comparison. */
   readonly unfused: number
@@ -43,7 +45,7 @@ export function schedule(outputs: readonly Value[], assignments: readonly Assign
       return new Scheduler(graph, traits, materialized).run()
     } catch (error) {
       if (error instanceof Unfusable) materialized.add(error.key)
-      else if (error instanceof Entangled) {
+      else if (error instanceof UpdateConflict) {
         copied.add(error.node.id)
         graph = canonical(outputs, assignments, copied)
       } else throw error
@@ -51,10 +53,19 @@ export function schedule(outputs: readonly Value[], assignments: readonly Assign
   }
 }
 
+/** A node's inputs and outputs in memory, and its epilogue. */
+interface Bound {
+  readonly inputs: readonly BoundView[]
+  readonly outputs: readonly Region[]
+  /** Keys of the values that it reads. */
+  readonly reads: readonly string[]
+  readonly epilogue?: BoundEpilogue
+}
+
 /** An epilogue with its bindings: what it reads in addition to the kernel's result, and where its own result goes. */
 interface BoundEpilogue {
   readonly epilogue: Epilogue
-  readonly inputs: readonly Binding[]
+  readonly inputs: readonly BoundView[]
   readonly reads: readonly string[]
   readonly region: Region
 }
@@ -64,245 +75,166 @@ const keysOf = (inputs: readonly Located[]): string[] => inputs.map(({ base }) =
 class Scheduler {
   readonly #graph: Canonical
   readonly #traits: Traits
-  readonly #fused: Set<string>
-  readonly #regions = new Map<string, Region>()
-  readonly #steps: Made[] = []
+  readonly #placements: ReadonlyMap<string, Placement>
+  /** Keys of the values that are part of their readers' expressions. */
+  readonly #fused: ReadonlySet<string>
+  /** By the last node of their expressions. */
+  readonly #epilogues: ReadonlyMap<Node, FusedEpilogue>
+  readonly #regions: Regions
+  readonly #steps: NodeStep[] = []
   readonly #updates: Update[] = []
-  /** Values that are computed directly into a concat's output, with their offset there in bytes. */
-  readonly #placed = new Map<string, { concat: Value, offset: number }>()
-  /** Epilogues by the last node of their expressions, and the kernels that evaluate them. */
-  #epilogues: ReadonlyMap<Node, FusedEpilogue> = new Map()
-  #withEpilogue: ReadonlySet<Node> = new Set()
-  /** Values that are stored instead of a kernel's own result, and so need no dispatch. */
-  #storedInstead: ReadonlySet<Node> = new Set()
-  /** Temporaries that a launch has filled, by the launch and what it reads. */
-  readonly #filled = new Map<string, Region>()
+  readonly #shared = new SharedTemporaries()
   readonly #trials = new Map<string, Trial>()
 
   constructor(graph: Canonical, traits: Traits, materialized: ReadonlySet<string>) {
     this.#graph = graph
     this.#traits = traits
-    this.#fused = findFused(graph, traits, materialized)
+    this.#placements = findPlacements(graph)
+    const fused = findFused(graph, traits, materialized)
+    this.#epilogues = findEpilogues(graph, fused, traits)
+    this.#fused = fused
+    this.#regions = new Regions(this.#placements)
   }
 
   run(): Schedule {
-    const { nodes, outputs, assignments } = this.#graph
-    this.#place()
-    this.#epilogues = findEpilogues(this.#graph, this.#fused, this.#traits)
-    this.#withEpilogue = new Set([...this.#epilogues.values()].map(({ kernel }) => kernel))
-    this.#storedInstead = new Set([...this.#epilogues.values()].flatMap(({ storedInstead }) => storedInstead ?? []))
-    for (const node of nodes) {
-      if (isElementwise(node)) {
-        const epilogue = this.#epilogues.get(node)
-        if (epilogue) this.#kernelWithEpilogue(node, epilogue)
-        else if (!this.#storedInstead.has(node) && !this.#fused.has(keyOf({ node, index: 0 }))) this.#elementwise(node)
-      } else if (node.op.kind === 'reduce') this.#reduce(node)
-      else if (node.op.kind === 'kernel' && !this.#withEpilogue.has(node)) this.#kernel(node)
-    }
-    // Numbers have no inputs and would not be dispatches.
-    const fused = nodes.filter(node => node.inputs.length > 0 && this.#fused.has(keyOf({ node, index: 0 })))
-    const stores: Store[] = []
-    for (const { storage, target, value } of assignments) {
-      const from = this.#region(value)
-      if (from === this.#region(target)) continue
-      const { shape, dtype } = value.node.outputs[value.index]
-      stores.push({ from, bytes: padded(sizeOf(shape) * bytesOf(dtype)), storage })
-    }
+    const { nodes, outputs } = this.#graph
+    const epilogues = [...this.#epilogues.values()]
+    // These are computed by the steps of other nodes.
+    const elsewhere = new Set<Node>(epilogues.flatMap(({ kernel, storedInstead }) => [kernel, ...(storedInstead ? [storedInstead] : [])]))
+    const fused = nodes.filter(node => this.#fused.has(keyOf({ node, index: 0 })))
+    for (const node of fused) elsewhere.add(node)
+    for (const node of nodes) if (!elsewhere.has(node)) this.#lower(node)
     return {
-      steps: inOrder(this.#steps, this.#updates), outputs: outputs.map(value => this.#region(value)), stores,
-      trials: [...this.#trials.values()], unfused: this.#steps.length + fused.length + this.#epilogues.size + this.#storedInstead.size,
+      steps: orderSteps(this.#steps, this.#updates), outputs: outputs.map(value => this.#regions.of(value)), stores: this.#stores(),
+      trials: [...this.#trials.values()],
+      // Numbers have no inputs and would not be dispatches.
+      unfused: this.#steps.length + fused.filter(node => node.inputs.length > 0).length
+        + epilogues.length + epilogues.filter(({ storedInstead }) => storedInstead).length,
     }
   }
 
-  /** Inputs of a concat with no other reader are computed directly in its output, if their offset there is aligned for a binding. */
-  #place(): void {
-    const { nodes, uses, kept } = this.#graph
-    for (const node of nodes) {
-      if (node.op.kind !== 'kernel' || !node.op.starts) continue
-      const [output] = node.outputs
-      const inputs = this.#graph.inputsOf(node)
-      const starts = node.op.starts(inputs.map(({ view }) => view), output, node.attributes)
-      const keys = keysOf(inputs)
-      starts?.forEach((start, i) => {
-        const { base, view } = inputs[i]
-        const { op } = base.node
-        const once = uses.get(keys[i])?.length === 1 && keys.filter(key => key === keys[i]).length === 1
-        const free = once && op.kind !== 'source' && !(op.kind === 'kernel' && op.aliases) && !kept.has(keys[i])
-        const offset = start * bytesOf(output.dtype)
-        if (free && isWhole({ base, view }) && offset % ALIGNMENT === 0) this.#placed.set(keys[i], { concat: { node, index: 0 }, offset })
-      })
-    }
+  #stores(): Store[] {
+    return this.#graph.assignments.flatMap(({ storage, target, value }) => {
+      const from = this.#regions.of(value)
+      if (from === this.#regions.of(target)) return []
+      const { shape, dtype } = value.node.outputs[value.index]
+      return [{ from, bytes: padded(sizeOf(shape) * bytesOf(dtype)), storage }]
+    })
   }
 
-  #region(value: Value): Region {
-    const key = keyOf(value)
-    const found = this.#regions.get(key)
-    if (found) return found
-    if (value.node.op.kind !== 'source') throw new Error(`${value.node.op.name} (${key}) is read before it is made`)
-    return this.#newRegion(value, value.node)
+  #lower(node: Node): void {
+    const { op } = node
+    if (op.kind === 'reduce') return this.#lowerReduction(node, op)
+    if (op.kind === 'kernel') return this.#lowerKernel(node, op)
+    if (!isElementwise(node)) return
+    const epilogue = this.#epilogues.get(node)
+    if (epilogue) this.#lowerKernel(epilogue.kernel, epilogue.kernel.op, this.#bindEpilogue(node, epilogue))
+    else this.#lowerElementwise(node)
   }
 
-  #newRegion(value: Value, source?: Node): Region {
-    const known = this.#regions.get(keyOf(value))
-    if (known) return known
-    const { shape, dtype } = value.node.outputs[value.index]
-    const place = this.#placed.get(keyOf(value))
-    const within = place && { region: this.#newRegion(place.concat), offset: place.offset }
-    const region: Region = { bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: value.node.op.name, source, within }
-    this.#regions.set(keyOf(value), region)
-    return region
+  #expression(shape: readonly number[], epilogueOf?: Value): ExpressionWriter {
+    return new ExpressionWriter(this.#graph, this.#fused, shape, epilogueOf)
   }
 
-  #push(node: Node, launch: Launch, bindings: readonly Binding[], reads: readonly string[]): void {
-    this.#steps.push({ step: { launch, bindings }, node, reads: new Set(reads) })
+  #bind(inputs: readonly Located[]): BoundView[] {
+    return inputs.map(input => this.#regions.bind(input))
   }
 
-  #elementwise(node: Elementwise): void {
-    const [{ shape, dtype }] = node.outputs
-    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#fused, shape).ofNode(node)
-    const bound = inputs.map(({ base, view }) => this.#bind(base, view))
-    const region = this.#newRegion({ node, index: 0 })
-    const output = contiguousView({ shape, dtype })
-    const launch = elementwiseLaunch({ label: label || 'fill', inputs: bound.map(b => b.view), output, body }, this.#traits)
-    this.#push(node, launch, [...bound.map(b => b.binding), whole(region)], keysOf(inputs))
+  #lowerElementwise(node: Elementwise): void {
+    const [spec] = node.outputs
+    const { label, body, inputs } = this.#expression(spec.shape).ofNode(node)
+    const bound = this.#bind(inputs)
+    const region = this.#regions.make({ node, index: 0 })
+    const launch = elementwiseLaunch({ label: label || 'fill', inputs: bound.map(b => b.view), output: contiguousView(spec), body }, this.#traits)
+    this.#steps.push({ step: { launch, bindings: [...bound.map(b => b.binding), bindWhole(region)] }, node, reads: new Set(keysOf(inputs)) })
   }
 
-  #reduce(node: Node): void {
-    if (node.op.kind !== 'reduce') throw new Error('not a reduction')
+  #lowerReduction(node: Node, op: ReduceOp): void {
     const [reduced] = this.#graph.inputsOf(node)
     const { shape } = reduced.view
     if (sizeOf(shape) > MOST_REDUCED) {
-      throw new UserError(`${node.op.name} over [${shape.join(', ')}]: a reduction goes over ${MOST_REDUCED} elements at most: reduce in parts`)
+      throw new UserError(`${op.name} over [${shape.join(', ')}]: a reduction takes at most ${MOST_REDUCED} elements: reduce in parts`)
     }
-    const { label, body, inputs } = new ExpressionWriter(this.#graph, this.#fused, shape).ofValue(reduced)
-    const bound = inputs.map(({ base, view }) => this.#bind(base, view))
-    const region = this.#newRegion({ node, index: 0 })
-    const { launches, temporaries } = reduceLowering({
-      label: `${node.op.name} ${label}`.trimEnd(), fold: node.op.fold, shape, axes: node.op.axes(node.attributes),
-      inputs: bound.map(b => b.view), output: contiguousView(node.outputs[0]), body,
-    }, this.#traits)
-    this.#pushLaunches(node, { launches, temporaries }, bound.map(b => b.binding), [region], keysOf(inputs))
+    const { label, body, inputs } = this.#expression(shape).ofValue(reduced)
+    const bound = { inputs: this.#bind(inputs), outputs: [this.#regions.make({ node, index: 0 })], reads: keysOf(inputs) }
+    this.#push(node, bound, reduceLowering({
+      label: `${op.name} ${label}`.trimEnd(), fold: op.fold, shape, axes: op.axes(node.attributes),
+      inputs: bound.inputs.map(b => b.view), output: contiguousView(node.outputs[0]), body,
+    }, this.#traits))
   }
 
-  /** A kernel's launches, the last of which evaluates an expression of the result. */
-  #kernelWithEpilogue(root: Elementwise, { kernel, storesResult, storedInstead }: FusedEpilogue): void {
+  /** The expression that ends in `root` as the epilogue of a kernel. */
+  #bindEpilogue(root: Elementwise, { kernel, storesResult, storedInstead }: FusedEpilogue): BoundEpilogue {
     const [{ shape, dtype }] = root.outputs
-    if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`a kernel can't end in ${dtype}`)
+    if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`an epilogue can't give ${dtype}`)
     const own = { node: kernel, index: 0 }
-    const expression = (node: Elementwise): Expression => new ExpressionWriter(this.#graph, this.#fused, shape, own).ofNode(node)
+    const expression = (node: Elementwise): Expression => this.#expression(shape, own).ofNode(node)
     const { label, body, inputs } = expression(root)
-    const bound = inputs.map(({ base, view }) => this.#bind(base, view))
-    const beside = storedInstead && expression(storedInstead)
-    if (storedInstead) this.#regions.set(keyOf(own), this.#newRegion({ node: storedInstead, index: 0 }))
+    const bound = this.#bind(inputs)
+    const instead = storedInstead && expression(storedInstead)
+    if (storedInstead) this.#regions.share(own, this.#regions.make({ node: storedInstead, index: 0 }))
     const epilogue: Epilogue = {
-      label: [label || 'fill', ...(beside ? [beside.label] : [])].join(' & '), shape, inputs: bound.map(b => b.view), body, dtype, storesResult,
-      storedInstead: beside?.body,
+      label: [label || 'fill', ...(instead ? [instead.label] : [])].join(' & '), shape, inputs: bound.map(b => b.view), body, dtype, storesResult,
+      storedInstead: instead?.body,
     }
-    const region = this.#newRegion({ node: root, index: 0 })
-    this.#kernel(kernel, { epilogue, inputs: bound.map(b => b.binding), reads: keysOf(inputs), region })
+    return { epilogue, inputs: bound, reads: keysOf(inputs), region: this.#regions.make({ node: root, index: 0 }) }
   }
 
-  #kernel(node: Node, epilogue?: BoundEpilogue): void {
-    if (node.op.kind !== 'kernel') throw new Error('not a kernel')
-    const { op } = node
+  #lowerKernel(node: Node, op: KernelOp, epilogue?: BoundEpilogue): void {
     const located = this.#graph.inputsOf(node)
-    const bound = located.map(({ base, view }) => this.#bind(base, view))
-    const regions = node.outputs.map((_, index) => {
-      const alias = op.aliases?.[index]
-      if (alias === undefined || alias === null) return this.#newRegion({ node, index })
-      const [before, after] = [keyOf(located[alias].base), keyOf({ node, index })]
-      const region = this.#region(located[alias].base)
-      this.#regions.set(after, region)
-      this.#updates.push({ node, region, before, after })
+    const inputs = this.#bind(located)
+    const bound = { inputs, outputs: this.#outputsOf(node, op, located), reads: [...keysOf(located), ...epilogue?.reads ?? []], epilogue }
+    const ask = (question: Question): void => this.#ask(question, op, context, bound)
+    const context: LoweringContext = {
+      inputs: inputs.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, epilogue: epilogue?.epilogue,
+      choose: chooser(this.#traits, measuring(this.#traits) && ask),
+    }
+    const { launches, temporaries } = op.lower(context)
+    const isInPlace = (i: number): boolean => this.#placements.get(keyOf(located[i].base))?.within.node === node
+    const needed = op.starts ? launches.filter((_, i) => !isInPlace(i)) : launches
+    this.#push(node, bound, { launches: liveLaunches(node, needed, this.#graph), temporaries })
+  }
+
+  /** The regions of a kernel's outputs; those of its inputs where it updates them in place. */
+  #outputsOf(node: Node, { aliases }: KernelOp, inputs: readonly Located[]): Region[] {
+    return node.outputs.map((_, index) => {
+      const alias = aliases?.[index]
+      const value = { node, index }
+      if (alias === undefined || alias === null) return this.#regions.make(value)
+      const { base } = inputs[alias]
+      const region = this.#regions.of(base)
+      this.#regions.share(value, region)
+      this.#updates.push({ node, region, before: keyOf(base), after: keyOf(value) })
       return region
     })
-    const context: LoweringContext = {
-      inputs: bound.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, epilogue: epilogue?.epilogue,
-      choose: chooser(this.#traits, measuring(this.#traits) && (question => {
-        if (this.#trials.has(question.key)) return
-        this.#trials.set(question.key, {
-          question,
-          lower: n => op.lower({ ...context, choose: answering(this.#traits, question, n) }),
-          bytesOf: ({ role, index }) => {
-            if (role === 'input') return bound[index].binding.bytes
-            if (role === 'output') return padded(sizeOf(node.outputs[index].shape) * bytesOf(node.outputs[index].dtype))
-            return bindingOfEpilogue(epilogue, role, index).bytes
-          },
-          isInteger: ({ role, index }) => role === 'input' && ['i32', 'u32'].includes(bound[index].view.dtype),
-        })
-      })),
-    }
-    const { launches: all, temporaries } = op.lower(context)
-    const launches = op.starts ? all.filter((_, i) => this.#placed.get(keyOf(located[i].base))?.concat.node !== node) : all
-    const reads = [...keysOf(located), ...epilogue?.reads ?? []]
-    this.#pushLaunches(node, { launches: this.#needed(node, launches), temporaries }, bound.map(b => b.binding), regions, reads, epilogue)
   }
 
-  #pushLaunches(
-    node: Node, { launches, temporaries = [] }: Lowering, inputs: readonly Binding[], outputs: readonly Region[],
-    reads: readonly string[], epilogue?: BoundEpilogue,
-  ): void {
+  /** Notes what it takes to answer a question by measuring. */
+  #ask(question: Question, op: KernelOp, context: LoweringContext, bound: Bound): void {
+    if (this.#trials.has(question.key)) return
+    this.#trials.set(question.key, {
+      question,
+      lower: n => op.lower({ ...context, choose: answering(this.#traits, question, n) }),
+      bytesOf: slot => bindingOf(slot, bound).bytes,
+      isInteger: ({ role, index }) => role === 'input' && ['i32', 'u32'].includes(bound.inputs[index].view.dtype),
+    })
+  }
+
+  #push(node: Node, bound: Bound, { launches, temporaries = [] }: Lowering): void {
     const scratch = temporaries.map(({ shape, dtype }): Region => ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: `${node.op.name} temporary` }))
-    const bindingOf = ({ role, index }: Slot): Binding => {
-      if (role === 'input') return inputs[index]
-      if (role === 'output') return whole(outputs[index])
-      if (role === 'temporary') return whole(scratch[index])
-      return bindingOfEpilogue(epilogue, role, index)
-    }
     for (const launch of launches) {
-      const written = launch.writes.map(slot => launch.slots[slot])
-      const bindings = launch.slots.map(bindingOf)
-      // Equal preparations of the same inputs (packing an attention mask) are shared by all nodes.
-      if (written.length === 1 && written[0].role === 'temporary' && isFilledOnce(written[0], launches) && this.#isConstant(launch, bindings)) {
-        const from = bindings.filter((_, slot) => !launch.writes.includes(slot)).map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`)
-        const key = [launch.wgsl, launch.uniforms, ...from].join('|')
-        const known = this.#filled.get(key)
-        const { index } = written[0]
-        if (known) {
-          scratch[index] = known
-          continue
-        }
-        this.#filled.set(key, scratch[index])
-      }
-      this.#push(node, launch, bindings, reads)
+      const bindings = launch.slots.map(slot => (slot.role === 'temporary' ? bindWhole(scratch[slot.index]) : bindingOf(slot, bound)))
+      const known = this.#shared.find(launch, launches, bindings)
+      if (known) scratch[launch.slots[launch.writes[0]].index] = known
+      else this.#steps.push({ step: { launch, bindings }, node, reads: new Set(bound.reads) })
     }
-  }
-
-  /** Drops launches whose outputs are all dead, such as the gradient of a first layer's keys without LoRA on them. */
-  #needed(node: Node, launches: readonly Launch[]): readonly Launch[] {
-    const { uses, kept } = this.#graph
-    const isRead = (output: Slot): boolean => {
-      const key = keyOf({ node, index: output.index })
-      return uses.has(key) || kept.has(key) || launches.some(({ slots, writes }) =>
-        slots.some(({ role, index }, slot) => role === 'output' && index === output.index && !writes.includes(slot)))
-    }
-    return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role !== 'output' || isRead(slots[slot])))
-  }
-
-  /** Whether a launch reads only inputs and constants of the plan, which no update changes. */
-  #isConstant({ writes }: Launch, bindings: readonly Binding[]): boolean {
-    return bindings.every(({ region: { source } }, slot) => writes.includes(slot) || (source && payloadOf(source).kind !== 'storage'))
-  }
-
-  readonly #numbers = new Map<Region, number>()
-  #numberOf(region: Region): number {
-    const number = this.#numbers.get(region) ?? this.#numbers.size
-    this.#numbers.set(region, number)
-    return number
-  }
-
-  #bind(base: Value, view: View): { binding: Binding; view: View } {
-    return bindView(this.#region(base), view)
   }
 }
 
-/** The binding of an epilogue's slot. */
-function bindingOfEpilogue(epilogue: BoundEpilogue | undefined, role: Slot['role'], index: number): Binding {
-  if (!epilogue) throw new Error('a launch has epilogue slots, but the kernel has no epilogue')
-  return role === 'epilogueInput' ? epilogue.inputs[index] : whole(epilogue.region)
-}
-
-/** Whether only one launch writes a temporary. One that later launches change can't be shared. */
-function isFilledOnce({ index }: Slot, launches: readonly Launch[]): boolean {
-  return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index)).length === 1
+/** The binding of a slot that is not a temporary. */
+function bindingOf({ role, index }: Slot, { inputs, outputs, epilogue }: Bound): Binding {
+  if (role === 'input') return inputs[index].binding
+  if (role === 'output') return bindWhole(outputs[index])
+  if (!epilogue) throw new Error(`a launch has a slot for an ${role}, but its kernel has none`)
+  return role === 'epilogueInput' ? epilogue.inputs[index].binding : bindWhole(epilogue.region)
 }

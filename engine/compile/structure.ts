@@ -2,9 +2,8 @@
 // the sources (which host data, which variable, which result) and the numbers of its scalars. Two graphs of equal structure
 // run the same dispatches on other memory with other numbers.
 import { uniformWords, type DType } from '../../shaders/kernel.ts'
-import { type Attribute, type Attributes, type Node, type Value, makeNode } from '../graph.ts'
+import { type Attribute, type Attributes, type Node, type Value, makeNode, reachable } from '../graph.ts'
 import { makeSource } from '../ops/source.ts'
-import { reachable } from './canonical.ts'
 import type { Schedule } from './schedule.ts'
 
 /** A scalar's number. Equal ones of one dtype are one, as they are in the canonical graph. */

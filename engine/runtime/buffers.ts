@@ -53,8 +53,8 @@ export class Buffers {
     return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST, 'uniforms')
   }
 
-  /** A buffer of uniforms and small inputs. */
-  acquireParcel(bytes: number): GPUBuffer {
+  /** A buffer for uniforms and small inputs. */
+  acquireArguments(bytes: number): GPUBuffer {
     return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST, 'uniforms')
   }
 
