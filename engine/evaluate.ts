@@ -14,7 +14,7 @@ import { type Device, currentDevice } from './runtime/device.ts'
 import type { KernelTime } from './runtime/profiler.ts'
 import { Recent } from './recent.ts'
 import { sizeOf } from './shape.ts'
-import { Storage } from './storage.ts'
+import type { Storage } from './storage.ts'
 import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
 
 const payloadIfSource = ({ node }: Value): Payload | undefined => (node.op.kind === 'source' ? payloadOf(node) : undefined)
@@ -26,7 +26,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
   const made = values.filter(({ node }) => node.op.kind !== 'source')
   const results = made.length > 0 ? await evaluate(device, made) : []
   let next = 0
-  return Promise.all(values.map(value => {
+  return Promise.all(values.map(async value => {
     const payload = payloadIfSource(value)
     if (!payload) return results[next++]
     if (payload.kind === 'constant') return payload.data.slice()
@@ -97,7 +97,7 @@ const isRecord = (tree: Tree): tree is { readonly [key: string]: Tree } =>
 /** The tree with every tensor replaced by what `change` makes of it. */
 function mapTree(tree: Tree, change: (t: Tensor) => Tree): Tree {
   if (tree instanceof Tensor) return change(tree)
-  if (Array.isArray(tree)) return tree.map(part => mapTree(part, change))
+  if (Array.isArray(tree)) return tree.map((part: Tree) => mapTree(part, change))
   if (isRecord(tree)) return Object.fromEntries(Object.entries(tree).map(([key, part]) => [key, mapTree(part, change)]))
   return tree
 }

@@ -2,7 +2,7 @@
 // backward pass, which makes it again when it gets there. A boundary is a tensor that everything after it goes through,
 // such as a layer's output; the graph between two boundaries is copied with the first one as its only beginning.
 import { type Node, type Value, makeNode } from './graph.ts'
-import { Tensor, apply } from './tensor.ts'
+import { type Tensor, apply } from './tensor.ts'
 
 /** For a value of the forward pass, the value to use in its place in the backward pass. */
 export type Again = (value: Value) => Value

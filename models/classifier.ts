@@ -78,7 +78,7 @@ export class TextClassifier {
     if (labels.length !== model.config.labels.length) {
       throw new UserError(`${model.config.name} scores ${model.config.labels.length} labels, but ${labels.length} names were given`)
     }
-    if (options.problem === 'token_classification' !== model instanceof TokenClassifier) {
+    if ((options.problem === 'token_classification') !== (model instanceof TokenClassifier)) {
       throw new UserError(`${model.architecture} is not a model for ${options.problem}`)
     }
     if (maxLength > model.config.maxPositions) {
@@ -108,7 +108,7 @@ export class TextClassifier {
     const encoded = texts.map(text => this.#encode(text))
     const order = texts.map((_, i) => i).sort((a, b) => encoded[b].ids.length - encoded[a].ids.length || a - b)
     const { batchSize = BATCH } = this.options
-    const all: Scored[] = new Array(texts.length)
+    const all = new Array<Scored>(texts.length)
     for (let at = 0; at < order.length; at += batchSize) {
       const indices = order.slice(at, at + batchSize)
       const scores = await this.#scores(indices.map(i => encoded[i]))

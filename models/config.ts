@@ -130,7 +130,7 @@ function familyOf(json: object, where: string): 'bert' | 'distilbert' {
   if (type !== undefined && type !== null) {
     throw new UserError(`${where}: model_type ${show(type)} is not supported; bert and distilbert are`)
   }
-  const [first] = Array.isArray(architectures) ? architectures : []
+  const first: unknown = Array.isArray(architectures) ? architectures[0] : undefined
   const architecture = typeof first === 'string' ? first : ''
   if (architecture.startsWith('DistilBert') || 'n_layers' in json) return 'distilbert'
   if (architecture.startsWith('Bert') || 'num_hidden_layers' in json) return 'bert'

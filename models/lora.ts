@@ -53,7 +53,7 @@ export function findTargets(model: Model, target: Target): Linear[] {
   const found = model.linears().filter(({ path }) => pattern.test(path) || pattern.test(`${path}.weight`))
   if (found.length === 0) {
     const example = model.linears()[0].path
-    throw new UserError(`LoRA target ${pattern} matches no linear module of ${model.config.name}, such as ${example}`)
+    throw new UserError(`LoRA target ${String(pattern)} matches no linear module of ${model.config.name}, such as ${example}`)
   }
   return found
 }

@@ -1,6 +1,6 @@
 // AdamW (Loshchilov and Hutter 2019) over flat arenas: every trained parameter is a stretch of a few large variables, so
 // that one dispatch updates them all, whatever their number.
-import { Variable, concat, scalar, tensor, variable } from '../engine/index.ts'
+import { type Variable, concat, scalar, tensor, variable } from '../engine/index.ts'
 import { adamw } from '../engine/ops/adamw.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import type { Parameter } from '../models/nn.ts'

@@ -43,7 +43,7 @@ export async function evaluate<Target>(
 ): Promise<Evaluation> {
   const start = performance.now()
   const lengths = examples.map(text => text.ids.length)
-  const outputs: Float32Array[] = new Array(examples.length)
+  const outputs = new Array<Float32Array>(examples.length)
   const sums = new Map(task.sums.map(name => [name, 0]))
   const waiting: Waiting[] = []
   let [loss, weight, count, done] = [0, 0, 0, 0]

@@ -19,7 +19,7 @@ function mix(word: number): number {
  * 32-bit arithmetic only.
  */
 export class Random {
-  #words: Int32Array
+  readonly #words: Int32Array
 
   /** Goes on from a saved state; for a new generator use `stream`. Throws a TypeError on what is no state. */
   constructor(state: RandomState) {

@@ -1,6 +1,6 @@
 // The compiled functions of training and evaluation: one replayed plan a batch shape.
 import {
-  type KernelTime, type NonFiniteCause, type PlanSummary, Variable, compile, concat, grad, scalar, tensor, variable,
+  type KernelTime, type NonFiniteCause, type PlanSummary, type Variable, compile, concat, grad, scalar, tensor, variable,
 } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import { meanOf } from '../models/losses.ts'

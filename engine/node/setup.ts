@@ -72,7 +72,7 @@ async function fetchEmbedded(): Promise<void> {
     }
     if (embeddedIsSetUp()) return // another set-up came first, with the same files
     await rm(embeddedFolder, { recursive: true, force: true }) // what a broken disk or a hand left there
-    await rename(unpacked, embeddedFolder).catch(error => {
+    await rename(unpacked, embeddedFolder).catch((error: unknown) => {
       if (!embeddedIsSetUp()) throw error
     })
   } finally {

@@ -90,7 +90,7 @@ export class Device {
     const from = at * (dtype === 'f16' ? 2 : 4)
     if (from % 4 !== 0) throw new UserError(`writing f16 begins at an even element, not ${at}`)
     const whole = bytes.byteLength - bytes.byteLength % 4
-    this.gpu.queue.writeBuffer(buffer, from, bytes.buffer as ArrayBuffer, bytes.byteOffset, whole)
+    this.gpu.queue.writeBuffer(buffer, from, bytes.buffer, bytes.byteOffset, whole)
     if (whole < bytes.byteLength) {
       const tail = new Uint8Array(4)
       tail.set(new Uint8Array(bytes.buffer, bytes.byteOffset + whole, bytes.byteLength - whole))
@@ -204,7 +204,7 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
     name: info.name,
     cpu: info.fallback || /llvmpipe|swiftshader/i.test(info.name),
     f16: gpu.features.has('shader-f16'),
-    subgroupSize: gpu.features.has('subgroups' as GPUFeatureName) && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
+    subgroupSize: gpu.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
     subgroupMatrix: subgroupMinSize === subgroupMaxSize ? subgroupMatrixOf(adapter, gpu, subgroupMaxSize) : undefined,
     maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
@@ -241,7 +241,7 @@ interface SubgroupMatrixConfig {
 
 /** The largest f16 matrices whose sums are f32; undefined where there are none. */
 function subgroupMatrixOf({ info }: GPUAdapter, { features }: GPUDevice, lanes: number): SubgroupMatrix | undefined {
-  if (!features.has('chromium-experimental-subgroup-matrix' as GPUFeatureName) || !features.has('shader-f16')) return undefined
+  if (!features.has('chromium-experimental-subgroup-matrix') || !features.has('shader-f16')) return undefined
   const configs: readonly SubgroupMatrixConfig[] = 'subgroupMatrixConfigs' in info ? [...info.subgroupMatrixConfigs as Iterable<SubgroupMatrixConfig>] : []
   const [best] = configs
     .filter(({ componentType, resultComponentType, N }) => componentType === 'f16' && resultComponentType === 'f32' && N % 4 === 0)

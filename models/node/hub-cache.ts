@@ -204,7 +204,8 @@ async function fill(
     done = 0
   }
   if (done > 0) {
-    for await (const piece of handle.createReadStream({ start: 0, end: done - 1, autoClose: false })) hash.update(piece)
+    const stream: AsyncIterable<Buffer> = handle.createReadStream({ start: 0, end: done - 1, autoClose: false })
+    for await (const piece of stream) hash.update(piece)
   }
   await checkSpace(repository, file, file.size - done)
   const start = done

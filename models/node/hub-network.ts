@@ -129,7 +129,7 @@ export class HubClient {
   }
 
   /** All pages of a list, from a path below the endpoint on, item by item. Throws a Trouble. */
-  async* list(path: string): AsyncGenerator<unknown> {
+  async* list(path: string): AsyncGenerator {
     const { entries, listing } = this.#limits
     const end = performance.now() + listing
     const seen = new Set<string>()

@@ -5,6 +5,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
 import { hubName } from '../config.ts'
+import { show } from '../show.ts'
 import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, exists, isFolder, readJson, readText, shardMap } from './files.ts'
 import {
   cachedSnapshot, downloadBlob, isCommit, linkSnapshot, remoteFile, snapshotFiles, snapshotFolder,
@@ -295,7 +296,7 @@ async function askCommit(repository: Repository, access: Access): Promise<string
     const answer = await access.client.json(path)
     const sha = typeof answer === 'object' && answer !== null && 'sha' in answer ? answer.sha : undefined
     if (typeof sha !== 'string' || !isCommit(sha)) {
-      throw new UserError(`${endpoint()} names no commit for ${name}: ${String(JSON.stringify(sha)).slice(0, 100)}`)
+      throw new UserError(`${endpoint()} names no commit for ${name}: ${show(sha).slice(0, 100)}`)
     }
     return sha
   })

@@ -149,8 +149,8 @@ function batchAxes(a: View, b: View): BatchAxis[] {
 function mergeAxes(axes: readonly BatchAxis[]): BatchAxis[] {
   const merged: BatchAxis[] = []
   for (const axis of axes) {
-    const outer = merged[merged.length - 1]
-    if (outer && outer.a === axis.n * axis.a && outer.b === axis.n * axis.b) {
+    const outer = merged.at(-1)
+    if (outer?.a === axis.n * axis.a && outer.b === axis.n * axis.b) {
       merged[merged.length - 1] = { n: outer.n * axis.n, a: axis.a, b: axis.b }
     } else merged.push(axis)
   }

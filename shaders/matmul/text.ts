@@ -1,6 +1,6 @@
 // What all matmul kernels write alike: the uniform struct, the bindings, which tile a workgroup has, loads and stores.
 import { type Epilogue, epilogueText } from '../elementwise.ts'
-import { LETTERS, type UniformField, Uniforms, Writer, asF32, enables, fromF32, typeName } from '../writer.ts'
+import { LETTERS, type UniformField, Uniforms, type Writer, asF32, enables, fromF32, typeName } from '../writer.ts'
 import { batchCount, isVec4 } from './problem.ts'
 import { type Slot, epilogueInput, epilogueOutput } from '../kernel.ts'
 import type { FloatType, Operand, Product } from './problem.ts'

@@ -14,8 +14,8 @@ function bench(file: string, ...args: string[]): Promise<{ status: number | null
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [`bench/${file}`, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr] = ['', '']
-    child.stdout.on('data', (text: Buffer) => { stdout += text })
-    child.stderr.on('data', (text: Buffer) => { stderr += text })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
     child.on('error', reject).on('close', status => resolve({ status, stdout, stderr }))
   })
 }

@@ -216,7 +216,7 @@ describe('an error names the operation and the shapes', () => {
     test(name, () => {
       expect(act).toThrow(UserError)
       expect(act).toThrow(message)
-      try { act() } catch (error) { expect(String((error as Error).message)).not.toContain('\n') }
+      try { act() } catch (error) { expect((error as Error).message).not.toContain('\n') }
     })
   }
 })

@@ -72,7 +72,7 @@ describe('updates in place that depend on one another', () => {
     for (const one of [p, q]) await one.write(Float32Array.of(start))
     const run = compile(() => body((x, gradient) => {
       const [first, second] = x === p.tensor ? [m, v] : [n, w]
-      return adamw(x, first.tensor, second.tensor, gradient, HYPER, zeros([]).add(1)) as [Tensor, Tensor, Tensor]
+      return adamw(x, first.tensor, second.tensor, gradient, HYPER, zeros([]).add(1))
     }, p, q, m))
     const y = await run()
     return { y: y ? await y.item() : undefined, p: (await p.read())[0], q: (await q.read())[0], m: (await m.read())[0] }

@@ -97,7 +97,7 @@ class Runner {
   async end(): Promise<void> {
     const child = this.#child
     this.#child = undefined
-    if (child && child.exitCode === null && child.signalCode === null) {
+    if (child?.exitCode === null && child.signalCode === null) {
       const gone = new Promise((resolve) => child.once('exit', resolve))
       child.disconnect()
       const timer = setTimeout(() => child.kill('SIGKILL'), 1000)

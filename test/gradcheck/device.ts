@@ -7,7 +7,7 @@ import { Explorer } from './explore.ts'
 import { RUNS, expectMet, holds, onDevice } from './run.ts'
 
 /** `kernels`: those that these cases must have tried every config of. */
-export function describeOnDevice(cases: readonly OpCase[], kernels: RegExp | undefined = undefined): void {
+export function describeOnDevice(cases: readonly OpCase[], kernels?: RegExp): void {
   let device: Device
   beforeAll(async () => { device = await currentDevice() })
   afterAll(() => device.close())

@@ -199,5 +199,5 @@ async function readBack(device: GPUDevice, buffer: GPUBuffer, spec: Spec, index:
   const expected = new Uint8Array(poisoned(spec.dtype, buffer.size / bytesOf(spec.dtype), OUTPUT_POISON).buffer, size * bytesOf(spec.dtype))
   if (guard.some((byte, i) => byte !== expected[i])) throw new Error(`output ${index} was written past its end`)
   const array = arrayOf(spec.dtype, bytes).subarray(0, size)
-  return array instanceof Float16Array ? Float32Array.from(array) : array as TestOutput
+  return array instanceof Float16Array ? Float32Array.from(array) : array
 }

@@ -36,7 +36,7 @@ export function tinyModelConfig(changes: Readonly<Record<string, unknown>> = {})
 }
 
 /** A folder in the Hub's layout with fresh weights of `seed`. Gives the folder. */
-export async function writeTinyModel(folder: string, { seed = 7, changes = {} as Readonly<Record<string, unknown>> } = {}): Promise<string> {
+export async function writeTinyModel(folder: string, { seed = 7, changes = {} }: { seed?: number, changes?: Readonly<Record<string, unknown>> } = {}): Promise<string> {
   await mkdir(folder, { recursive: true })
   const config = tinyModelConfig(changes)
   await writeFile(join(folder, 'config.json'), JSON.stringify(tinyConfig(changes)))

@@ -3,7 +3,7 @@
 // and the string "1" of a CSV file are one number.
 import { UserError } from '../../engine/errors.ts'
 import { type ColumnOptions, type TakenColumns, LABEL_COLUMNS, TEXT_COLUMNS, chooseColumns, findName, noLabelColumn } from './columns.ts'
-import { type Cell, type Place, type Row, type Table, placeOf, showCell } from './table.ts'
+import { type Cell, type Place, type Row, type Table, isList, placeOf, showCell } from './table.ts'
 
 export type LabelValue = string | number | boolean
 /** One label, or several of one text (or one for each of its tokens). */
@@ -98,7 +98,7 @@ export async function readExamples(table: Table, options: ReadOptions = {}): Pro
     const label = reading.read(cell)
     const base = pair === undefined ? { ...place, text } : { ...place, text, pair }
     if (label instanceof Unusable) skip(place, label)
-    else if (label === 'unlabelled') {
+    else if (label === UNLABELLED) {
       minusOnes++
       if (!needed) examples.push(base)
     } else examples.push(label === undefined ? base : { ...base, label })
@@ -153,12 +153,15 @@ function textOf(cell: Cell): string | readonly string[] | undefined {
   return words.length === cell.length ? words : undefined
 }
 
+/** What a −1 that stands for no label is read as. Not a string: a class may be called 'unlabelled'. */
+const UNLABELLED = Symbol('unlabelled')
+
 /** How the labels of one column are to be read, which only all of them together say. */
 function readingOf(labels: readonly Cell[], classNames: readonly string[] | undefined, minusOne: 'unlabelled' | 'label'): {
   kind: ReadFacts['labelKind']
-  read: (cell: Cell) => RawLabel | Unusable | 'unlabelled' | undefined
+  read: (cell: Cell) => RawLabel | Unusable | typeof UNLABELLED | undefined
 } {
-  const values = labels.flatMap<Cell>((label) => (Array.isArray(label) ? label : [label])).filter((value) => value !== undefined && value !== null)
+  const values = labels.flatMap<Cell>((label) => (isList(label) ? label : [label])).filter((value) => value !== undefined && value !== null)
   const strings = values.filter((value) => typeof value === 'string')
   const numeric = strings.length > 0 && strings.every((value) => NUMBER.test(value.trim()))
   const logical = strings.length > 0 && !numeric && strings.every((value) => /^(true|false)$/i.test(value.trim()))
@@ -173,7 +176,7 @@ function readingOf(labels: readonly Cell[], classNames: readonly string[] | unde
   const read = values.map(single).filter((value) => value !== undefined)
   const numbers = read.filter((value) => typeof value === 'number')
   const classNumbers = numbers.every((value) => Number.isInteger(value) && value >= -1)
-  const lists = labels.some((label) => Array.isArray(label))
+  const lists = labels.some(isList)
   // In a column of words "-1" is no word of the others' kind: it too says that there is no label.
   const isMissing = (value: LabelValue): boolean =>
     minusOne === 'unlabelled' && !lists && ((value === -1 && classNumbers) || (value === '-1' && read.some((other) => other !== '-1')))
@@ -186,7 +189,7 @@ function readingOf(labels: readonly Cell[], classNames: readonly string[] | unde
     kind,
     read(cell) {
       if (cell === undefined) return undefined
-      if (Array.isArray(cell)) {
+      if (isList(cell)) {
         const list = cell.map(single)
         const good = list.filter((value) => value !== undefined)
         if (good.length < list.length) return new Unusable('not a label', `the label is a list with ${showCell(cell[list.indexOf(undefined)])} in it`)
@@ -196,7 +199,7 @@ function readingOf(labels: readonly Cell[], classNames: readonly string[] | unde
       }
       const value = single(cell)
       if (value === undefined) return new Unusable('not a label', `the label is ${showCell(cell)}`)
-      if (isMissing(value)) return 'unlabelled'
+      if (isMissing(value)) return UNLABELLED
       return isNamed(value) ? value : outside(value, classNames)
     },
   }

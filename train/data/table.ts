@@ -4,6 +4,9 @@ import { printable } from '../../engine/errors.ts'
 /** A value in a table. Integers that a JavaScript number cannot hold are strings of digits, dates ISO 8601. */
 export type Cell = string | number | boolean | null | undefined | readonly Cell[] | { readonly [name: string]: Cell }
 
+/** `Array.isArray`, which forgets the type of a readonly array's elements. */
+export const isList = (cell: Cell): cell is readonly Cell[] => Array.isArray(cell)
+
 /** A column. `classNames` are those that the file itself gives to the integers 0, 1, … (the Hub's ClassLabel). */
 export interface Column {
   readonly name: string
@@ -62,11 +65,11 @@ export function listNames(names: readonly string[]): string {
 
 /** A cell inside of objects: by its whole name where there is one such, else by the names between its dots. */
 export function lookUp(object: Cell, name: string): Cell {
-  if (typeof object !== 'object' || object === null || Array.isArray(object)) return undefined
-  const own = Object.getOwnPropertyDescriptor(object, name)
-  if (own) return own.value
+  if (typeof object !== 'object' || object === null || isList(object)) return undefined
+  if (Object.hasOwn(object, name)) return object[name]
   const dot = name.indexOf('.')
-  return dot < 0 ? undefined : lookUp(Object.getOwnPropertyDescriptor(object, name.slice(0, dot))?.value, name.slice(dot + 1))
+  const outer = name.slice(0, dot)
+  return dot >= 0 && Object.hasOwn(object, outer) ? lookUp(object[outer], name.slice(dot + 1)) : undefined
 }
 
 /** Several tables with the same meaning, such as the shards of a split, one after another. */

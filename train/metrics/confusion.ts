@@ -29,7 +29,7 @@ export class ConfusionMatrix {
 
   constructor(classes = 2) {
     this.classes = classes
-    this.#counts = new Array(classes * classes).fill(0)
+    this.#counts = new Array<number>(classes * classes).fill(0)
   }
 
   /** Counts rows by label and predicted class. Rows with a negative label (ignored ones) count for nothing. */

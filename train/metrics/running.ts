@@ -27,7 +27,7 @@ export class Throughput {
   readonly #window: number
   readonly #now: () => number
   readonly #started: number
-  #marks: { time: number; examples: number; tokens: number }[]
+  readonly #marks: { time: number; examples: number; tokens: number }[]
 
   /** `window` in seconds; `now` gives milliseconds on a clock that never goes back. */
   constructor(window = 10, now: () => number = () => performance.now()) {

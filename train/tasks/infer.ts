@@ -173,7 +173,7 @@ export type Target = number | ArrayLike<number>
 export function targetOf({ label, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {
   const numberOf = (given: string | number | boolean): number => {
     const one = spellings?.(given) ?? given
-    const place = spelled && spelled.includes(nameOf(one)) ? spelled.indexOf(nameOf(one)) : placeOf(nameOf(one), labels)
+    const place = spelled?.includes(nameOf(one)) ? spelled.indexOf(nameOf(one)) : placeOf(nameOf(one), labels)
     if (place === undefined) throw new UserError(`${where}: the label ${JSON.stringify(one)} is none of ${(spelled ?? labels).join(', ')}`)
     return place
   }

@@ -35,7 +35,7 @@ function node(parameters: string[], environment: Record<string, string> = {}): P
 async function evaluate<T>(body: string, environment: Record<string, string> = {}, checkout = root): Promise<T> {
   const module = pathToFileURL(join(checkout, 'engine/node/adapters.ts'))
   const { stdout, stderr } = await node(['--input-type=module', '-e', `
-    import { listAdapters, openAdapter } from '${module}'
+    import { listAdapters, openAdapter } from '${module.href}'
     const report = value => process.stdout.write(JSON.stringify(value))
     try { report(await (async () => { ${body} })()) } catch (error) { report(error.name + ': ' + error.message) }
   `], environment)

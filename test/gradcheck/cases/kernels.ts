@@ -1,6 +1,5 @@
 // Cases of the ops with kernels of their own, and of their gradients' kernels as functions in their own right.
 import fc from 'fast-check'
-import '../../../engine/ops/adamw.ts'
 import { attention, concat, crossEntropy, dropout, loraLinear, ones, zeros } from '../../../engine/index.ts'
 import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'

@@ -365,7 +365,7 @@ describe('a file', () => {
 })
 
 describe('a download that was ended from outside', () => {
-  const hash = (): string => String((listed({ 'model.safetensors': WEIGHTS })[0] as { lfs: { oid: string } }).lfs.oid)
+  const hash = (): string => (listed({ 'model.safetensors': WEIGHTS })[0] as { lfs: { oid: string } }).lfs.oid
   const blobs = (): string => join(cacheDir, 'models--some--model', 'blobs')
   /** Leaves a part of the weights there as another process would have, and gives what of them is then asked for. */
   async function leave(rest: string, bytes: Uint8Array, minutesAgo = 0): Promise<(string | undefined)[]> {

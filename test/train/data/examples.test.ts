@@ -67,6 +67,10 @@ describe('labels', () => {
     expect(await labels([-1, -1], { labels: 'optional' })).toMatchObject({ labels: [undefined, undefined], minusOnes: 2 })
   })
 
+  test('may be called "unlabelled"', async () => {
+    expect(await labels(['unlabelled', 'spam'])).toMatchObject({ labels: ['unlabelled', 'spam'], minusOnes: 0 })
+  })
+
   test("have the file's own names, and no number outside of them", async () => {
     expect(await labels([0, 1, -1], {}, ['pos', 'neg'])).toMatchObject({ labels: [0, 1], classNames: ['pos', 'neg'], minusOnes: 1 })
     expect(await mistake(labels([0, 2], {}, ['pos', 'neg']))).toContain('x.csv, data row 2: unknown label 2; the file names 2 classes')

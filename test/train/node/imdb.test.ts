@@ -196,7 +196,7 @@ describe('a LoRA run', () => {
     const html = await readFile(join(folder, 'report.html'), 'utf8')
     expect(html).toMatch(/^<!doctype html>/i)
     expect(html).not.toMatch(/(src|href)="(https?:)?\/\//)
-    expect(html).toContain(`<dt>Test accuracy</dt><dd>${(100 * Number(printed.test_accuracy)).toFixed(2)} %</dd>`)
+    expect(html).toContain(`<dt>Test accuracy</dt><dd>${(100 * printed.test_accuracy).toFixed(2)} %</dd>`)
   })
 
   test('leaves an adapter that loads again and computes what the run measured', async () => {

@@ -65,8 +65,8 @@ async function readArchive(path: string): Promise<Map<string, Map<string, Uint8A
   /** A limit that was passed; entries arrive in callbacks, from which throwing leads nowhere. */
   let refused: UserError | undefined
   const parser = new Parser({ strict: true })
-  let failed: unknown
-  parser.on('error', (error: unknown) => {
+  let failed: Error | undefined
+  parser.on('error', (error: Error) => {
     failed ??= error
   })
   parser.on('entry', (entry: ReadEntry) => {

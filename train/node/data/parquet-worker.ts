@@ -142,7 +142,7 @@ function namesOfClasses({ key_value_metadata: pairs = [] }: FileMetaData): Map<s
   const text = pairs.find(({ key }) => key === 'huggingface')?.value
   const features = at(at(parseJson(text), 'info'), 'features')
   if (typeof features !== 'object' || features === null) return found
-  for (const [column, feature] of Object.entries(features)) {
+  for (const [column, feature] of Object.entries(features) as [string, unknown][]) {
     const label = at(feature, '_type') === 'ClassLabel' ? feature : at(feature, 'feature')
     const names = at(label, '_type') === 'ClassLabel' ? at(label, 'names') : undefined
     if (Array.isArray(names) && names.every((name) => typeof name === 'string')) found.set(column, names)

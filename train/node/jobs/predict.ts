@@ -146,9 +146,9 @@ function formatted(
 function saidOf(answer: Prediction, labels: readonly string[]): string {
   switch (answer.kind) {
     case 'label': return `${answer.label.padEnd(longest(labels))}  ${percent(answer.probability)}`
-    case 'labels': return `${answer.labels.join(', ') || '(none)'}`
-    case 'number': return `${answer.value.toFixed(4).padStart(10)}`
-    case 'words': return `${entitiesOf(answer).map(({ label, text }) => `${label}: ${text}`).join('; ') || '(none)'}`
+    case 'labels': return answer.labels.join(', ') || '(none)'
+    case 'number': return answer.value.toFixed(4).padStart(10)
+    case 'words': return entitiesOf(answer).map(({ label, text }) => `${label}: ${text}`).join('; ') || '(none)'
   }
 }
 

@@ -42,9 +42,9 @@ function title(key: string): string {
 function figure(key: string, value: number | string | null): string {
   if (typeof value !== 'number') return value ?? '–'
   if (!Number.isFinite(value)) return '–'
-  if (/accuracy$/.test(key)) return percent(value)
+  if (key.endsWith('accuracy')) return percent(value)
   if (/(?<!_per)_seconds$/.test(key)) return duration(value)
-  if (/bytes$/.test(key)) return bytes(value)
+  if (key.endsWith('bytes')) return bytes(value)
   return number(value)
 }
 

@@ -38,7 +38,13 @@ export class AnswerFile {
   async read(onDamage: (sentence: string) => void): Promise<Map<string, string>> {
     const handle = await this.#open()
     if (!handle) return new Map()
-    const { answers, lines, problem } = await readLines(handle).finally(() => handle.close())
+    let content: Content
+    try {
+      content = await readLines(handle)
+    } finally {
+      await handle.close()
+    }
+    const { answers, lines, problem } = content
     if (problem !== undefined) onDamage(`${this.path} ${problem}`)
     if (problem !== undefined || lines > Math.min(2 * answers.size, MOST_ANSWERS) + SPARE_LINES) await this.compact()
     return answers

@@ -148,7 +148,7 @@ function tell(
 function tellPlaces({ options }: Prepared, { run, console }: Pick<Attempt, 'run' | 'console'>, hasReport: boolean): void {
   if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
   if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
-  console.say(`${options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`}`)
+  console.say(options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`)
   console.say(`Try it:  npm run -s tilegrad -- predict ${run.folder} "your text"`)
   if (options.model === BUNDLED.model && options.data === BUNDLED.data) {
     console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'

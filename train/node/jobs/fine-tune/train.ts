@@ -1,5 +1,5 @@
 // Training itself: one attempt after another where the GPU is lost, each with what it records on the way.
-import { DeviceLost } from '../../../../engine/index.ts'
+import type { DeviceLost } from '../../../../engine/index.ts'
 import type { Position } from '../../../checkpoint-store.ts'
 import { showFigure } from '../../../metrics/summary.ts'
 import type { TextSets } from '../../../shapes.ts'
