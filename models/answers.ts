@@ -52,9 +52,13 @@ export function isGeneric(labels: readonly string[]): boolean {
 
 /** What a model's own config.json says of its task, where there is no tilegrad.json. */
 export function problemOf(config: unknown, labels: number): Problem {
+  return statedProblem(config) ?? (labels === 1 ? 'regression' : 'single_label_classification')
+}
+
+/** The task that a model's own config.json names; undefined where it leaves that open. */
+export function statedProblem(config: unknown): Problem | undefined {
   const { architectures, problem_type: problem } = (config ?? {}) as { architectures?: unknown, problem_type?: unknown }
   const [architecture] = Array.isArray(architectures) ? architectures.map(String) : []
   if (architecture?.endsWith('ForTokenClassification')) return 'token_classification'
-  const named = PROBLEMS.find(name => name === problem)
-  return named ?? (labels === 1 ? 'regression' : 'single_label_classification')
+  return PROBLEMS.find(name => name === problem)
 }

@@ -7,7 +7,7 @@ export { parseConfig, publishedConfig, toHubConfig, type ModelConfig } from './c
 export { DistilBertForSequenceClassification, DistilBertForTokenClassification } from './distilbert.ts'
 export { createMaskedModel, createModel, createTokenModel } from './families.ts'
 export { initialise } from './initialise.ts'
-export { baseTensors, loadWeights, matchWeights, mergedTensors, modelTensors, originOf, type LoadReport } from './loading.ts'
+export { baseTensors, loadWeights, matchWeights, mergedTensors, modelTensors, originOf, type LoadReport, type Origin } from './loading.ts'
 export { adapted, attachLora, loraParameters, mergeLora, parseTargets, setTuning, unmergeLora } from './lora.ts'
 export type { LoraOptions, Target, Tuning } from './lora.ts'
 export { IGNORED, classificationLoss, meanOf, multiLabelLoss, regressionLoss, type RowLosses } from './losses.ts'

@@ -22,6 +22,12 @@ export interface WeightMatch {
   readonly ignored: readonly string[]
 }
 
+/** What of a file is taken. */
+export interface PartOfFile {
+  /** False where the head on the encoder is for another task or other labels, and is to be drawn afresh. True when left out. */
+  readonly head?: boolean
+}
+
 /** What loading did, by name. */
 export interface LoadReport {
   readonly loaded: readonly string[]
@@ -35,13 +41,14 @@ export interface LoadReport {
  * (`gamma`, `beta`). Throws a UserError naming file, tensor and shapes when one of the encoder is missing, or one that
  * is there has another shape or holds no floats.
  */
-export function matchWeights(model: Model, file: TensorFile): WeightMatch {
+export function matchWeights(model: Model, file: TensorFile, { head = true }: PartOfFile = {}): WeightMatch {
   const loaded: { parameter: Parameter, tensor: string }[] = []
   const missing: Parameter[] = []
   for (const parameter of model.parameters()) {
     if (parameter.role === 'lora') continue
     const tensor = tensorOf(parameter.name, model, file)
-    if (tensor !== undefined && !otherClasses(parameter, model, file)) {
+    const isTaken = head || parameter.name.startsWith(model.prefix)
+    if (tensor !== undefined && isTaken && !otherClasses(parameter, model, file)) {
       checkTensor(tensor, parameter.shape, file)
       loaded.push({ parameter, tensor })
     } else if (belongsToHead(parameter, model)) {
@@ -59,8 +66,8 @@ export function matchWeights(model: Model, file: TensorFile): WeightMatch {
  * Loads a model's weights; what the file may lack (the head) and LoRA's parameters are drawn afresh with `seed`. Settle
  * tuning and bind parameters first. Throws a UserError, with nothing written, on a file that does not fit.
  */
-export async function loadWeights(model: Model, file: TensorFile, seed: number): Promise<LoadReport> {
-  const { loaded, missing, ignored } = matchWeights(model, file)
+export async function loadWeights(model: Model, file: TensorFile, seed: number, part: PartOfFile = {}): Promise<LoadReport> {
+  const { loaded, missing, ignored } = matchWeights(model, file, part)
   for (const { parameter, tensor } of loaded) {
     await fillParameter(parameter, file, tensor)
     parameter.fresh = false
@@ -77,13 +84,19 @@ export async function loadWeights(model: Model, file: TensorFile, seed: number):
  */
 export async function fillParameter(parameter: Parameter, file: TensorFile, tensor: string): Promise<void> {
   for await (const { elementOffset, data } of file.chunks(tensor)) {
-    const bad = parameter.dtype === 'f16' ? firstBeyond(data, LEAST_BEYOND_F16) : -1
-    if (bad >= 0) {
-      throw new UserError(`${file.where}: tensor ${show(tensor)} has ${data[bad]} as element ${elementOffset + bad}, which f16 `
-        + 'cannot hold: use --precision f32')
-    }
-    await parameter.write(data, elementOffset)
+    await writeChecked(parameter, data, elementOffset, () => `${file.where}: tensor ${show(tensor)}`)
   }
+}
+
+/** Writes elements from `elementOffset` on. Throws a UserError, which begins with `where`, on numbers that the parameter's f16 cannot hold. */
+export async function writeChecked(
+  parameter: Parameter, data: Float32Array<ArrayBuffer>, elementOffset: number, where: () => string,
+): Promise<void> {
+  const bad = parameter.dtype === 'f16' ? firstBeyond(data, LEAST_BEYOND_F16) : -1
+  if (bad >= 0) {
+    throw new UserError(`${where()} has ${data[bad]} as element ${elementOffset + bad}, which f16 cannot hold: use --precision f32`)
+  }
+  await parameter.write(data, elementOffset)
 }
 
 /**
@@ -99,9 +112,9 @@ export function modelTensors(model: Model): LazyTensor[] {
 /** The f32 values that a parameter began with, whatever the GPU holds of them. */
 export type Origin = (parameter: Parameter) => Promise<Float32Array>
 
-/** Of a model that was loaded from `file`, or drawn with `seed` where that is undefined or lacks the parameter. */
-export function originOf(model: Model, file: TensorFile | undefined, seed: number): Origin {
-  const loaded = file ? matchWeights(model, file).loaded : []
+/** Of a model that was loaded from `part` of `file`, or drawn with `seed` where that is undefined or lacks the parameter. */
+export function originOf(model: Model, file: TensorFile | undefined, seed: number, part: PartOfFile = {}): Origin {
+  const loaded = file ? matchWeights(model, file, part).loaded : []
   const tensorOf = new Map(loaded.map(({ parameter, tensor }) => [parameter, tensor]))
   return async parameter => {
     const tensor = tensorOf.get(parameter)

@@ -83,8 +83,7 @@ export function attachLora(model: Model, options: LoraOptions): Parameter[] {
   if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
   const chosen = new Set(options.targets.flatMap(target => findTargets(model, target)))
   const trained = options.trainHead ? trainedHead(model) : []
-  const twice = trained.find(linear => chosen.has(linear))
-  if (twice) throw new UserError(`${twice.path} can't be trained whole and carry a LoRA adapter: choose one`)
+  refuseTwice(trained, chosen)
 
   freeze(model)
   for (const linear of trained) unfreeze(linear)
@@ -123,8 +122,14 @@ export function loraParameters(model: Model): Parameter[] {
 }
 
 /** What `trainHead` trains: the classifier and DistilBERT's pre_classifier. BERT's pooler comes with the encoder. */
-function trainedHead(model: Model): Linear[] {
+export function trainedHead(model: Model): Linear[] {
   return model.head().filter(({ path }) => !path.startsWith(model.prefix))
+}
+
+/** Throws a UserError where a module would be trained whole and carry an adapter, too. */
+export function refuseTwice(trained: readonly Linear[], adapted: ReadonlySet<Linear>): void {
+  const twice = trained.find(linear => adapted.has(linear))
+  if (twice) throw new UserError(`${twice.path} can't be trained whole and carry a LoRA adapter: choose one`)
 }
 
 /**

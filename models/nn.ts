@@ -211,7 +211,7 @@ export class LoraAdapter extends Module {
   readonly b: Parameter
   readonly rank: number
   readonly alpha: number
-  /** alpha / rank, or alpha / √rank when rank-stabilised (Kalajdzievski 2023). */
+  /** `loraScale` of rank and alpha. */
   readonly scale: number
   readonly rankStabilised: boolean
   readonly dropout: Dropout
@@ -223,7 +223,7 @@ export class LoraAdapter extends Module {
     this.rank = options.rank
     this.alpha = options.alpha
     this.rankStabilised = options.rankStabilised ?? false
-    this.scale = options.alpha / (this.rankStabilised ? Math.sqrt(options.rank) : options.rank)
+    this.scale = loraScale(options)
     // A as PEFT draws it: Kaiming's uniform with a = √5, which is ±1/√in. B = 0: training starts at the base model.
     const uniform: Initial = { kind: 'uniform', bound: 1 / Math.sqrt(inputs) }
     this.a = this.own('lora_A.weight', [options.rank, inputs], 'lora', uniform)
@@ -240,6 +240,10 @@ export interface LoraShape {
   readonly dropout: number
   readonly rankStabilised?: boolean
 }
+
+/** The factor on B · A: alpha / rank, or alpha / √rank when rank-stabilised (Kalajdzievski 2023). */
+export const loraScale = ({ rank, alpha, rankStabilised = false }: LoraShape): number =>
+  alpha / (rankStabilised ? Math.sqrt(rank) : rank)
 
 /** y = x · Wᵀ + b, with LoRA's part where an adapter is attached. */
 export class Linear extends Module {

@@ -4,10 +4,11 @@
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { showShape } from '../engine/shape.ts'
-import { checkTensor, fillParameter } from './loading.ts'
-import { adapted, checkLoraShape } from './lora.ts'
+import { tensor } from '../engine/index.ts'
+import { checkTensor, fillParameter, writeChecked, type Origin, type PartOfFile } from './loading.ts'
+import { adapted, checkLoraShape, refuseTwice, trainedHead } from './lora.ts'
 import type { Model } from './model.ts'
-import type { Linear, LoraShape, Parameter } from './nn.ts'
+import { loraScale, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
 import { show } from './show.ts'
@@ -27,6 +28,8 @@ export interface AdapterConfig extends LoraShape {
   readonly rankPattern: readonly (readonly [Pattern, number])[]
   readonly alphaPattern: readonly (readonly [Pattern, number])[]
   readonly baseModel: string | undefined
+  /** Of the base model on the Hub. */
+  readonly revision: string | undefined
 }
 
 /** Fields that must be off (absent, null, false, empty), since we do not do what they ask. */
@@ -38,7 +41,7 @@ const UNSUPPORTED = [
 
 /** Fields that change nothing of what is computed here, whatever they hold: how an adapter was made, and by what. */
 const HARMLESS = [
-  'auto_mapping', 'inference_mode', 'peft_version', 'revision', 'megatron_core', 'loftq_config', 'eva_config', 'corda_config',
+  'auto_mapping', 'inference_mode', 'peft_version', 'megatron_core', 'loftq_config', 'eva_config', 'corda_config',
   'lora_ga_config', 'runtime_config', 'qalora_group_size', 'ensure_weight_tying',
 ] as const
 
@@ -81,6 +84,7 @@ const schema = z.looseObject({
   use_rslora: z.boolean().nullish(),
   init_lora_weights: z.union([z.boolean(), z.string()]).nullish(),
   base_model_name_or_path: z.string().nullish(),
+  revision: z.string().nullish(),
 })
 
 const KNOWN: ReadonlySet<string> = new Set([...Object.keys(schema.shape), ...UNSUPPORTED, ...HARMLESS])
@@ -119,6 +123,7 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
     rankPattern: patterns(fields.rank_pattern ?? {}, 'rank_pattern', compile),
     alphaPattern: patterns(fields.alpha_pattern ?? {}, 'alpha_pattern', compile),
     baseModel: fields.base_model_name_or_path || undefined,
+    revision: fields.revision || undefined,
   }
   try {
     checkLoraShape(config)
@@ -128,10 +133,30 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   return config
 }
 
+/** How an adapter that fits is attached, where that is not as its config says. */
+export interface AttachOptions {
+  /** Rate of dropout on the adapters' input. */
+  readonly dropout?: number
+  /** Whether the head is trained; other modules that the adapter brings along always are. */
+  readonly trainHead?: boolean
+}
+
+/** A module that gets an adapter. */
+export interface AdapterTarget {
+  readonly linear: Linear
+  readonly shape: LoraShape
+}
+
 /** A file that fits a model. `attach` first; an optimizer may bind the new parameters; then `write`. */
 export interface AdapterMatch {
-  /** Attaches fresh adapters and freezes everything but them and the saved modules. */
-  attach(): void
+  readonly targets: readonly AdapterTarget[]
+  /** Parameters of the model itself that the file brings along, by name. */
+  readonly saved: readonly string[]
+  /**
+   * Attaches fresh adapters and freezes everything but them and the saved modules. Throws a UserError, with nothing attached,
+   * where the head is to be trained whole and carries an adapter.
+   */
+  attach(options?: AttachOptions): void
   /** Fills adapters and saved modules from the file. */
   write(): Promise<void>
 }
@@ -147,34 +172,118 @@ export async function loadAdapter(model: Model, config: AdapterConfig, file: Ten
  * Finds a place for every tensor of an adapter file and leaves the model as it is. Throws a UserError on targets that
  * match nothing, on tensors that are missing, misshapen or without a place, and on a model that has adapters.
  */
-export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFile): AdapterMatch {
+export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFile, part: PartOfFile = {}): AdapterMatch {
   if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
+  const places = findPlaces(model, config, file, part)
+  const { targets, saved } = places
+  return {
+    targets,
+    saved: saved.map(({ parameter }) => parameter.name),
+    attach({ dropout, trainHead } = {}) {
+      const head = trainHead ? trainedHead(model) : []
+      refuseTwice(head, new Set(targets.map(({ linear }) => linear)))
+      const frozen = new Set(trainHead === false ? model.head().flatMap(({ weight, bias }) => [weight, bias]) : [])
+      for (const parameter of model.parameters()) parameter.trainable = false
+      for (const { linear, shape } of targets) linear.attach({ ...shape, dropout: dropout ?? shape.dropout })
+      for (const { parameter, trained } of saved) parameter.trainable = trained && !frozen.has(parameter)
+      for (const { weight, bias } of head) weight.trainable = bias.trainable = true
+    },
+    write: () => writePlaces(places, file),
+  }
+}
+
+/**
+ * Fills a model that has the adapters of a config attached from `file`, or from the part that is wanted of it; the rest keeps
+ * the values that it has. Gives the names of the parameters that were filled. Throws a UserError as `matchAdapter` does.
+ */
+export async function fillAdapter(
+  model: Model, config: AdapterConfig, file: TensorFile, part: PartOfFile = {},
+): Promise<readonly string[]> {
+  const places = findPlaces(model, config, file, part)
+  await writePlaces(places, file)
+  const { targets, saved } = places
+  return [
+    ...targets.flatMap(({ linear: { lora }, a }) => (lora && a !== undefined ? [lora.a.name, lora.b.name] : [])),
+    ...saved.map(({ parameter }) => parameter.name),
+  ]
+}
+
+/**
+ * The f32 values of a model without adapters, into which those of `file` are folded, W + scale · B · A, with the modules that it
+ * brings along; without `lora` with those modules alone. `base` gives the values of the model that the adapter was trained on. `changed` are the names of the parameters
+ * that are not the base's.
+ * @throws UserError as `matchAdapter` does
+ */
+export function mergedOrigin(
+  model: Model, base: Origin, config: AdapterConfig, file: TensorFile, { lora = true, ...part }: PartOfFile & { readonly lora?: boolean } = {},
+): { readonly origin: Origin, readonly changed: readonly Parameter[] } {
+  const { targets, saved } = findPlaces(model, config, file, part)
+  const tensorOf = new Map(saved.map(({ parameter, tensor }) => [parameter, tensor]))
+  const targetOf = new Map(targets.filter(({ a }) => lora && a !== undefined).map(target => [target.linear.weight, target]))
+  const own = async (parameter: Parameter): Promise<Float32Array> => {
+    const tensor = tensorOf.get(parameter)
+    return tensor === undefined ? base(parameter) : file.read(tensor)
+  }
+  const origin: Origin = async parameter => {
+    const values = await own(parameter)
+    const target = targetOf.get(parameter)
+    if (target?.a === undefined || target.b === undefined) return values
+    const { linear, shape, a, b } = target
+    const low = tensor(new Float32Array(await file.read(a)), [shape.rank, linear.inputs])
+    const high = tensor(new Float32Array(await file.read(b)), [linear.outputs, shape.rank])
+    const change = await high.matmul(low).mul(loraScale(shape)).data()
+    return values.map((value, i) => value + change[i])
+  }
+  return { origin, changed: [...new Set([...targetOf.keys(), ...tensorOf.keys()])] }
+}
+
+/** Fills a model without adapters with what an adapter changes of its base's weights. Gives the names of what was filled. Throws as `mergedOrigin` does. */
+export async function fillMerged(
+  model: Model, base: Origin, config: AdapterConfig, file: TensorFile, part: PartOfFile = {},
+): Promise<readonly string[]> {
+  const { origin, changed } = mergedOrigin(model, base, config, file, part)
+  for (const parameter of changed) {
+    await writeChecked(parameter, new Float32Array(await origin(parameter)), 0, () => `${file.where}: ${parameter.name}, with the adapter merged,`)
+  }
+  return changed.map(({ name }) => name)
+}
+
+/** Which tensor of an adapter file goes where. */
+interface Places {
+  /** `a` and `b` are tensors of the file; undefined for modules of a head that is not taken. */
+  readonly targets: readonly (AdapterTarget & { readonly a: string | undefined, readonly b: string | undefined })[]
+  readonly saved: readonly { readonly parameter: Parameter, readonly tensor: string, readonly trained: boolean }[]
+}
+
+function findPlaces(model: Model, config: AdapterConfig, file: TensorFile, { head = true }: PartOfFile): Places {
   const tensors = new Map(file.names().map(name => [plainName(name), name]))
+  const isTaken = (path: string): boolean => head || path.startsWith(model.prefix)
   // A module that is saved whole gets no adapter, though a target may match it: PEFT's older versions gave it one.
   const savedWhole = (path: string): boolean =>
     config.modulesToSave.some(name => within(path, name)) && !tensors.has(`${PREFIX}${path}.lora_A.weight`)
-  const targets = model.linears()
+  const found = model.linears()
     .filter(({ path }) => selects(config.targetModules, path) && !selects(config.excludeModules, path) && !savedWhole(path))
     .map(linear => ({ linear, shape: shapeFor(config, linear.path) }))
-  if (targets.length === 0) {
+  if (found.length === 0) {
     throw new UserError(`${file.where}: target_modules match no linear module of ${model.config.name}`)
   }
-  for (const { linear, shape } of targets) prefixed(`${file.where}: ${linear.path}`, () => checkLoraShape(shape))
+  for (const { linear, shape } of found) prefixed(`${file.where}: ${linear.path}`, () => checkLoraShape(shape))
 
   const used = new Set<string>()
   const find = (name: string, shape: readonly number[]): string => {
-    const found = tensors.get(PREFIX + name)
-    if (found === undefined) throw new UserError(`${file.where} has no tensor ${PREFIX}${name} ${showShape(shape)}`)
-    checkTensor(found, shape, file)
-    used.add(found)
-    return found
+    const tensor = tensors.get(PREFIX + name)
+    if (tensor === undefined) throw new UserError(`${file.where} has no tensor ${PREFIX}${name} ${showShape(shape)}`)
+    checkTensor(tensor, shape, file)
+    used.add(tensor)
+    return tensor
   }
-  const lora = targets.map(({ linear, shape: { rank } }) => ({
-    a: find(`${linear.path}.lora_A.weight`, [rank, linear.inputs]),
-    b: find(`${linear.path}.lora_B.weight`, [linear.outputs, rank]),
-  }))
+  const targets = found.map(({ linear, shape }) => (isTaken(linear.path) ? {
+    linear, shape,
+    a: find(`${linear.path}.lora_A.weight`, [shape.rank, linear.inputs]),
+    b: find(`${linear.path}.lora_B.weight`, [linear.outputs, shape.rank]),
+  } : { linear, shape, a: undefined, b: undefined }))
   const saved: { parameter: Parameter, tensor: string, trained: boolean }[] = []
-  for (const linear of model.linears()) {
+  for (const linear of model.linears().filter(({ path }) => isTaken(path))) {
     const target = targets.some(other => other.linear === linear)
     const required = !target && config.modulesToSave.some(name => within(linear.path, name))
     const trained = !target && config.modulesToSave.some(name => within(linear.path, name) || bringsAlong(name, linear.path))
@@ -184,32 +293,38 @@ export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFi
       saved.push({ parameter, tensor: find(name, parameter.shape), trained })
     }
   }
-  const stray = file.names().find(name => !used.has(name))
-  if (stray !== undefined) throw new UserError(`${file.where}: tensor ${stray} has no place in ${model.config.name}`)
+  // A head that is not taken may have modules that this model does not have.
+  const isLeft = (plain: string): boolean => !head
+    && (!plain.startsWith(PREFIX + model.prefix) || plain.startsWith(`${PREFIX}${model.prefix}pooler.`))
+  const stray = [...tensors].find(([plain, name]) => !used.has(name) && !isLeft(plain))
+  if (stray) throw new UserError(`${file.where}: tensor ${stray[1]} has no place in ${model.config.name}`)
+  return { targets, saved }
+}
 
-  return {
-    attach() {
-      for (const parameter of model.parameters()) parameter.trainable = false
-      for (const { linear, shape } of targets) linear.attach(shape)
-      for (const { parameter, trained } of saved) parameter.trainable = trained
-    },
-    async write() {
-      for (const [i, { linear }] of targets.entries()) {
-        if (!linear.lora) throw new Error(`${linear.path}: attach comes before write`)
-        await fillParameter(linear.lora.a, file, lora[i].a)
-        await fillParameter(linear.lora.b, file, lora[i].b)
-      }
-      // `fresh` stays as it is: what the base model's file lacks must go into the next adapter file too.
-      for (const { parameter, tensor } of saved) await fillParameter(parameter, file, tensor)
-    },
+async function writePlaces({ targets, saved }: Places, file: TensorFile): Promise<void> {
+  for (const { linear, a, b } of targets) {
+    if (!linear.lora) throw new Error(`${linear.path}: attach comes before write`)
+    if (a === undefined || b === undefined) continue
+    await fillParameter(linear.lora.a, file, a)
+    await fillParameter(linear.lora.b, file, b)
+  }
+  for (const { parameter, tensor } of saved) {
+    await fillParameter(parameter, file, tensor)
+    // What is not from the base model's file must go into the next adapter file, too.
+    parameter.fresh = true
   }
 }
 
 /**
  * The tensors of adapter_model.safetensors, read from the GPU one at a time: every A and B, and the weights of saved
- * modules: those that are trained besides the adapters, and heads. Throws a UserError when there are no adapters.
+ * modules: those that are trained besides the adapters, and heads. What the GPU stores in f16 comes from its `origin`, where that
+ * is given. Throws a UserError when there are no adapters.
  */
-export function adapterTensors(model: Model): LazyTensor[] {
+export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
+  const lazy = (name: string, parameter: Parameter): LazyTensor => ({
+    name, dtype: 'F32', shape: parameter.shape,
+    read: () => (parameter.dtype === 'f16' && origin ? origin(parameter) : parameter.read()),
+  })
   const linears = adapted(model)
   if (linears.length === 0) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
   const lora = linears.flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
@@ -281,10 +396,6 @@ function isFreshHead(model: Model, linear: Linear): boolean {
 /** Where PEFT keeps the own weights of a module that it wraps. */
 function wrappedName({ name }: Parameter): string {
   return name.replace(/(\w+)$/, 'base_layer.$1')
-}
-
-function lazy(name: string, parameter: Parameter): LazyTensor {
-  return { name, dtype: 'F32', shape: parameter.shape, read: () => parameter.read() }
 }
 
 /** The shortest ends of the targets' paths that match no other module, as `target_modules` wants them. */

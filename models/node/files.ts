@@ -3,7 +3,7 @@
 // there at all.
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { mkdir, open, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
@@ -33,7 +33,28 @@ export async function openWeights(folder: string): Promise<TensorFile> {
   if (await exists(whole)) return openSafetensors(whole)
   const index = join(folder, WEIGHTS_INDEX)
   if (await exists(index)) return openShards(index)
-  throw new UserError(`${folder} has no ${WEIGHTS_FILE}`)
+  throw new UserError(await missingWeights(folder, WEIGHTS_FILE))
+}
+
+/** Files of pickled weights by what they have in the place of; they are programs, so that they are not read. */
+const PICKLED: Readonly<Record<string, readonly string[]>> = {
+  [WEIGHTS_FILE]: ['pytorch_model.bin', 'pytorch_model.bin.index.json'],
+  'adapter_model.safetensors': ['adapter_model.bin'],
+}
+
+/** Of `file`, the pickled one that stands in its place, and how it is converted; undefined where `has` finds none. */
+export function conversionOf(where: string, file: string, has: (name: string) => boolean): string | undefined {
+  const pickled = PICKLED[file]?.find(has)
+  if (pickled === undefined) return undefined
+  const library = file === WEIGHTS_FILE ? 'Transformers' : 'PEFT'
+  return `${where} has its weights as ${pickled} only, and tilegrad reads ${file}: load it in Python with ${library}, `
+    + 'write it with save_pretrained(folder, safe_serialization=True), and give that folder'
+}
+
+/** What to say of a folder that lacks `file`, which holds weights. */
+export async function missingWeights(folder: string, file: string): Promise<string> {
+  const there = new Set(await readdir(folder).catch(() => []))
+  return conversionOf(folder, file, name => there.has(name)) ?? `${folder} has no ${file}`
 }
 
 function fileSource(handle: FileHandle, size: number, path: string): ByteSource {

@@ -4,15 +4,17 @@
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
+import { ANSWERS_FILE } from '../answers.ts'
 import { hubName } from '../config.ts'
 import { show } from '../show.ts'
-import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, exists, isFolder, readJson, readText, shardMap } from './files.ts'
+import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, conversionOf, exists, isFolder, missingWeights, readJson, readText, shardMap } from './files.ts'
 import {
   cachedSnapshot, downloadBlob, isCommit, linkSnapshot, remoteFile, snapshotFiles, snapshotFolder,
 } from './hub-cache.ts'
 import type { Progress, RemoteFile, Repository, Source } from './hub-cache.ts'
 import { BadStatus, HUB_LIMITS, HubClient, NoAnswer, NotTheHub, isOpenToAll } from './hub-network.ts'
 import type { HubLimits } from './hub-network.ts'
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft.ts'
 import { TOKENIZER_FILES } from './tokenizer.ts'
 
 export interface HubOptions {
@@ -30,6 +32,8 @@ export interface HubOptions {
 export interface ModelOptions extends HubOptions {
   /** False where fresh weights will do, so that config and tokenizer are enough. */
   readonly weights?: boolean
+  /** Whether the repository of an adapter will do, which is told by its adapter_config.json. False when left out. */
+  readonly adapters?: boolean
 }
 
 export interface DatasetOptions extends HubOptions {
@@ -49,7 +53,10 @@ export interface Resolved {
 class Unreachable extends UserError {}
 
 const CONFIG_FILE = 'config.json'
-const MODEL_FILES: readonly string[] = [CONFIG_FILE, ...TOKENIZER_FILES, 'tokenizer_config.json']
+/** What is taken along where a repository has it. */
+const BESIDE: readonly string[] = [...TOKENIZER_FILES, 'tokenizer_config.json', ANSWERS_FILE]
+const MODEL_FILES: readonly string[] = [CONFIG_FILE, ...BESIDE]
+const ADAPTER_FILES: readonly string[] = [ADAPTER_CONFIG, ADAPTER_WEIGHTS, ...BESIDE]
 
 /** The most bytes of a file that is neither weights nor data. */
 const MOST_BYTES = 256 * 2 ** 20
@@ -62,12 +69,13 @@ const DATASET_ALIASES: Readonly<Record<string, string>> = { imdb: 'stanfordnlp/i
 
 /**
  * The folder of a model: `nameOrFolder` itself, or its snapshot in the cache, downloaded if need be (config.json, the
- * weights in one file or in shards, the tokenizer's files). Throws a UserError that says what is missing, and where.
+ * weights in one file or in shards, the tokenizer's files), or that of an adapter. Throws a UserError that says what is missing, and where.
  */
 export async function resolveModel(nameOrFolder: string, options: ModelOptions = {}): Promise<Resolved> {
   const { weights = true } = options
   if (await isFolder(nameOrFolder)) {
     const missing = await missingModelFiles(nameOrFolder, weights)
+    if (missing.join() === WEIGHTS_FILE) throw new UserError(await missingWeights(nameOrFolder, WEIGHTS_FILE))
     if (missing.length > 0) throw new UserError(`${nameOrFolder} has no ${missing.join(' and no ')}`)
     return { folder: nameOrFolder }
   }
@@ -76,7 +84,8 @@ export async function resolveModel(nameOrFolder: string, options: ModelOptions =
   if (cached === undefined) return downloadModel(repository, options)
   // Other tools cache only what they asked for: the Hub may have a tokenizer that this cache lacks. Without the Hub, a
   // model whose tokenizer is elsewhere is still a model.
-  if (isOffline(options) || (await hasAny(cached, TOKENIZER_FILES))) return resolved(cached)
+  const isWhole = await hasAny(cached, [...TOKENIZER_FILES, ...options.adapters ? [ADAPTER_CONFIG] : []])
+  if (isOffline(options) || isWhole) return resolved(cached)
   return downloadModel(repository, options).catch((error: unknown) => {
     if (error instanceof Unreachable) return resolved(cached)
     throw error
@@ -84,12 +93,20 @@ export async function resolveModel(nameOrFolder: string, options: ModelOptions =
 }
 
 function downloadModel(repository: Repository, options: ModelOptions): Promise<Resolved> {
-  const { weights = true } = options
+  const { weights = true, adapters = false } = options
   return download(repository, options, async (files, fetchFile) => {
     const byPath = new Map(files.map(file => [file.path, file]))
-    const wanted = files.filter(file => MODEL_FILES.includes(file.path))
-    const huge = [...wanted, byPath.get(WEIGHTS_INDEX)].find(file => file && file.size > MOST_BYTES)
+    const isAdapter = byPath.has(ADAPTER_CONFIG) && (adapters || !byPath.has(CONFIG_FILE))
+    if (isAdapter && !adapters) throw new UserError(`${repository.name} on the Hub is an adapter, where a whole model is expected`)
+    const wanted = files.filter(file => (isAdapter ? ADAPTER_FILES : MODEL_FILES).includes(file.path))
+    const huge = [...wanted, byPath.get(WEIGHTS_INDEX)].find(file => file && file.path !== ADAPTER_WEIGHTS && file.size > MOST_BYTES)
     if (huge) throw new UserError(`${huge.path} of ${repository.name} has ${huge.size} bytes, too many for such a file`)
+    const conversion = (file: string): string | undefined =>
+      conversionOf(`${isAdapter ? 'adapter' : 'model'} ${repository.name} on the Hub`, file, name => byPath.has(name))
+    if (isAdapter) {
+      if (byPath.has(ADAPTER_WEIGHTS)) return wanted
+      throw new UserError(conversion(ADAPTER_WEIGHTS) ?? `adapter ${repository.name} on the Hub has no ${ADAPTER_WEIGHTS}`)
+    }
     const missing = byPath.has(CONFIG_FILE) ? [] : [CONFIG_FILE]
     const whole = byPath.get(WEIGHTS_FILE)
     const index = byPath.get(WEIGHTS_INDEX)
@@ -104,6 +121,8 @@ function downloadModel(repository: Repository, options: ModelOptions): Promise<R
         else missing.push(shard)
       }
     } else if (weights) missing.push(WEIGHTS_FILE)
+    const pickled = missing.includes(WEIGHTS_FILE) ? conversion(WEIGHTS_FILE) : undefined
+    if (pickled !== undefined) throw new UserError(pickled)
     if (missing.length > 0) {
       const { name, revision } = repository
       throw new UserError(`model ${name} on the Hub has no ${missing.join(' and no ')} at revision ${revision}`)
@@ -112,13 +131,17 @@ function downloadModel(repository: Repository, options: ModelOptions): Promise<R
   })
 }
 
-/** The snapshot's folder when the cache has the model's config and weights, without asking the network. */
+/** The snapshot's folder when the cache has the model's config and weights, or the adapter's, without asking the network. */
 export async function cachedModel(name: string, options: ModelOptions = {}): Promise<string | undefined> {
   const repository = parseRepository('model', name, options)
   // An old short name may stand in the cache under itself, or under the organisation that has it now.
   for (const known of repository ? new Set([repository.name, hubName(repository.name)]) : []) {
     const folder = repository && (await cachedSnapshot({ ...repository, name: known }))
-    if (folder && (await missingModelFiles(folder, options.weights ?? true)).length === 0) return folder
+    if (!folder) continue
+    const isAdapter = options.adapters === true && await exists(join(folder, ADAPTER_CONFIG))
+    if (isAdapter ? await exists(join(folder, ADAPTER_WEIGHTS)) : (await missingModelFiles(folder, options.weights ?? true)).length === 0) {
+      return folder
+    }
   }
   return undefined
 }

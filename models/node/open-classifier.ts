@@ -1,8 +1,8 @@
-// Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or a model
+// Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or either
 // on the Hub. Several adapters of one base can share its weights in memory, too.
-import { dirname, isAbsolute, join, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
-import { ANSWERS_FILE, type Answers, parseAnswers, problemOf } from '../answers.ts'
+import type { Answers } from '../answers.ts'
 import { TextClassifier } from '../classifier.ts'
 import { type ModelConfig, parseConfig } from '../config.ts'
 import { createModel, createTokenModel } from '../families.ts'
@@ -10,17 +10,17 @@ import { initialise } from '../initialise.ts'
 import { fillParameter, matchWeights } from '../loading.ts'
 import type { Classifier } from '../model.ts'
 import type { Parameter } from '../nn.ts'
-import { exists, isFolder, openSafetensors, openWeights, readJson } from './files.ts'
-import { resolveModel } from './hub.ts'
+import { exists, openWeights, readJson } from './files.ts'
 import type { Progress } from './hub-cache.ts'
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter, readAdapterConfig } from './peft.ts'
+import { openAdapter, withAdapterTensors } from './peft.ts'
+import { answersAt, answersOf, openSource } from './source.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import { loadTokenizer, tokenizerFile } from './tokenizer.ts'
 
 export interface OpenOptions {
   /** Another base than the one that an adapter names. */
   readonly base?: string
-  /** Of the Hub's model. */
+  /** Of the Hub's model or adapter; of the base of an adapter on disk. */
   readonly revision?: string
   /** Longest text in tokens; as it was trained when left out. */
   readonly maxLength?: number
@@ -56,29 +56,31 @@ export interface Trained {
 }
 
 /**
- * The model at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a Hub name. An adapter
- * is attached to its base, not merged.
+ * The model at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a name on the Hub of
+ * either. An adapter is attached to its base, not merged.
  * @throws UserError where something is missing, where an adapter's base can't be found, and where the model has no trained
  *   classifier
  */
 export async function openTrained(source: string, options: OpenOptions = {}): Promise<Trained> {
-  const isAdapter = await exists(join(source, ADAPTER_CONFIG))
-  const { folder, name } = isAdapter ? await baseOf(source, options) : await modelAt(source, options)
+  const { folder, name, adapter } = await openSource(source, options).catch(async (error: unknown) => {
+    if (!(error instanceof UserError) || await exists(source)) throw error
+    throw new UserError(`There is no folder ${source.split('@')[0]}, and from the Hub: ${error.message}`)
+  })
   const path = join(folder, 'config.json')
   const json = await readJson(path)
   const config = parseConfig(json, path, name)
-  const own = isAdapter ? source : folder
-  const answers = await answersAt(own) ?? await answersOf(json, config, isAdapter ? source : undefined)
+  const own = adapter?.folder ?? folder
+  const answers = await answersAt(own) ?? await answersOf(json, config, adapter?.folder)
   const model = modelFor({ ...config, labels: answers.labels }, answers)
-  const brought = new Set(isAdapter ? await headOf(source) : [])
+  const brought = new Set(adapter ? await headOf(adapter.folder) : [])
   const missing = new Set(await fill(model, folder, brought, options.shared?.of(folder)))
-  if (isAdapter) {
-    await openAdapter(source, model)
+  if (adapter) {
+    await openAdapter(adapter.folder, model)
     for (const tensor of brought) missing.delete(tensor)
   }
   const [unfilled] = [...missing].filter(parameter => !parameter.includes('lora_'))
   if (unfilled !== undefined) {
-    throw new UserError(`${isAdapter ? source : name} has no trained classifier (no ${unfilled}): fine-tune it first`)
+    throw new UserError(`${adapter?.name ?? name} has no trained classifier (no ${unfilled}): fine-tune it first`)
   }
   return { model, tokenizer: await loadTokenizer(await hasTokenizer(own) ? own : folder), answers, folder }
 }
@@ -90,61 +92,10 @@ export async function openClassifier(source: string, options: OpenOptions = {}):
   return new TextClassifier(model, tokenizer, { ...answers, maxLength, batchSize: options.batchSize })
 }
 
-async function modelAt(source: string, { revision, progress }: OpenOptions): Promise<{ folder: string, name: string }> {
-  const [name, at] = await exists(source) ? [source] : source.split('@')
-  const { folder } = await resolveModel(name, { revision: revision ?? at, progress }).catch(async (error: unknown) => {
-    if (!(error instanceof UserError) || await exists(name)) throw error
-    throw new UserError(`There is no folder ${name}, and from the Hub: ${error.message}`)
-  })
-  return { folder, name }
-}
-
-/** The folder of the base that an adapter stands on: named by its config, by a path or by the Hub's name. */
-async function baseOf(adapter: string, options: OpenOptions): Promise<{ folder: string, name: string }> {
-  const { baseModel } = await readAdapterConfig(adapter)
-  const base = options.base ?? baseModel
-  if (base === undefined) throw new UserError(`${join(adapter, ADAPTER_CONFIG)} names no base model: give it with --base`)
-  // A folder that was moved as a whole, run and base together, is found beside the adapter.
-  const beside = join(dirname(resolve(adapter)), 'base')
-  for (const place of [base, resolve(adapter, base), ...options.base === undefined && base.endsWith('/base') ? [beside] : []]) {
-    if (await isFolder(place)) return { folder: place, name: base }
-  }
-  if (isAbsolute(base) || base.startsWith('.')) throw new UserError(`${adapter} stands on ${base}, which is not there: give its base with --base`)
-  return modelAt(base, options)
-}
-
-async function answersAt(folder: string): Promise<Answers | undefined> {
-  const path = join(folder, ANSWERS_FILE)
-  return await exists(path) ? parseAnswers(await readJson(path), path) : undefined
-}
-
-/** What can be told without a tilegrad.json: an adapter that was made elsewhere brings its number of classes. */
-async function answersOf(json: unknown, config: ModelConfig, adapter: string | undefined): Promise<Answers> {
-  const rows = adapter === undefined ? undefined : await classesOf(adapter)
-  const labels = rows === undefined || rows === config.labels.length
-    ? config.labels : Array.from({ length: rows }, (_, i) => `LABEL_${i}`)
-  return { problem: problemOf(json, labels.length), labels, maxLength: config.maxPositions }
-}
-
-/** Rows of the classifier that an adapter's file brings along. */
-async function classesOf(adapter: string): Promise<number | undefined> {
-  const file = await openSafetensors(join(adapter, ADAPTER_WEIGHTS))
-  try {
-    const name = file.names().find(tensor => /(^|\.)classifier\.(modules_to_save\.\w+\.)?weight$/.test(tensor))
-    return name === undefined ? undefined : file.info(name).shape[0]
-  } finally {
-    await file.close()
-  }
-}
-
 /** The parameters beside its own that an adapter's file brings along, such as those of a head, by the model's names. */
-async function headOf(adapter: string): Promise<string[]> {
-  const file = await openSafetensors(join(adapter, ADAPTER_WEIGHTS))
-  try {
-    return file.names().map(name => name.replace(/^base_model\.model\./, '').replace(/\.(modules_to_save\.\w+|base_layer)\./, '.'))
-  } finally {
-    await file.close()
-  }
+function headOf(adapter: string): Promise<string[]> {
+  return withAdapterTensors(adapter, file =>
+    file.names().map(name => name.replace(/^base_model\.model\./, '').replace(/\.(modules_to_save\.\w+|base_layer)\./, '.')))
 }
 
 function modelFor(config: ModelConfig, { problem }: Answers): Classifier {

@@ -270,7 +270,7 @@ describe('what we read', () => {
   })
 
   test('must be an adapter folder', async () => {
-    await expect(openAdapter(join(folder, 'nowhere'), plain('bert'))).rejects.toThrow(/nowhere is no adapter folder: it has no adapter_config.json/)
+    await expect(openAdapter(join(folder, 'nowhere'), plain('bert'))).rejects.toThrow(/nowhere is not an adapter folder: it has no adapter_config.json/)
     expect(JSON.parse(await readFile(golden('bert/adapter/adapter_config.json'), 'utf8'))).toMatchObject({ peft_type: 'LORA' })
   })
 })

@@ -181,7 +181,7 @@ describe('a download', () => {
 describe('a model that can not be had', () => {
   test.each([
     ['no/such-model', 'the Hub has no public model no/such-model; if it is private, set HF_TOKEN'],
-    ['some/pickle', 'model some/pickle on the Hub has no model.safetensors at revision main'],
+    ['some/pickle', 'model some/pickle on the Hub has its weights as pytorch_model.bin only, and tilegrad reads model.safetensors: load it'],
     ['some/gap', 'model some/gap on the Hub has no a.safetensors at revision main'],
     ['some/escape', 'model some/escape lists a file that can\'t be stored: "../../evil.json"'],
     ['./no/such/folder', './no/such/folder does not exist, and no model on the Hub can have that name'],
@@ -242,6 +242,11 @@ describe('a model in a folder', () => {
     await mkdir(folder)
     expect(await complaint(resolveModel(folder))).toBe(`UserError: ${folder} has no config.json and no model.safetensors`)
     await writeFile(join(folder, 'config.json'), CONFIG)
+    await writeFile(join(folder, 'pytorch_model.bin'), 'pickle')
+    const converted = `${folder} has its weights as pytorch_model.bin only, and tilegrad reads model.safetensors: load it in Python with Transformers`
+    expect(await complaint(resolveModel(folder))).toContain(converted)
+    expect(await complaint(openWeights(folder))).toContain(converted)
+    await rm(join(folder, 'pytorch_model.bin'))
     expect(await complaint(resolveModel(folder))).toBe(`UserError: ${folder} has no model.safetensors`)
     expect(await resolveModel(folder, { weights: false })).toEqual({ folder })
     await writeFile(join(folder, 'model.safetensors'), WEIGHTS)

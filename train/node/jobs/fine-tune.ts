@@ -9,7 +9,8 @@ import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import { openJob, overview, planStep, prepare } from './fine-tune/prepare.ts'
 import { warnOfChanges } from './fine-tune/recorded.ts'
 import { runTraining } from './fine-tune/train.ts'
-import { fillModel, repeatable } from './job.ts'
+import { repeatable } from './job.ts'
+import { commitsOf, fillModel } from './model.ts'
 
 export { recordedOptions } from './fine-tune/recorded.ts'
 
@@ -28,14 +29,14 @@ export async function startRun(options: Options, console: Console, version: stri
   await chooseRunFolder(options.out, name)
   const [prepared, texts] = await prepare(await openJob(options, console, progress, version), console, progress)
   // Weights that are refused leave no folder behind.
-  const drawn = await fillModel(prepared.model, prepared.opened.folder, prepared.options.seed)
+  await fillModel(prepared.model, prepared.opened, prepared.options)
   const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
-    commits: { model: prepared.opened.commit, data: prepared.data.commit }, fingerprints: prepared.fingerprints,
+    commits: { ...commitsOf(prepared.opened), data: prepared.data.commit }, fingerprints: prepared.fingerprints,
     arguments: await repeatable(options), options: prepared.options, ...overview(prepared),
   })
   try {
-    return await runTraining(run, { ...prepared, drawn }, texts, console, progress, version)
+    return await runTraining(run, { ...prepared, isFilled: true }, texts, console, progress, version)
   } finally {
     await unlock()
   }

@@ -1,22 +1,16 @@
-// From options to everything that a run needs: reviews, tokenizer, model, what is trained. Nothing is written here, so a
-// mistake in any of it leaves no trace.
-import { join, resolve } from 'node:path'
+// From options to what a run trains on: what is taken where the user left something open, and the examples. Nothing is written
+// here, so a mistake in any of it leaves no trace. The model is model.ts'.
+import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
-import {
-  type Classifier, type ModelConfig,
-  createModel, createTokenModel, initialise, loadWeights, matchWeights, parseConfig, parseTargets, publishedConfig, setTuning,
-} from '../../../models/index.ts'
-import { exists, openWeights, readJson } from '../../../models/node/files.ts'
-import { resolveDataset, resolveModel, whyOutOfReach } from '../../../models/node/hub.ts'
-import { loadTokenizer } from '../../../models/node/tokenizer.ts'
-import { isGeneric } from '../../../models/answers.ts'
-import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
+import { type Classifier, publishedConfig } from '../../../models/index.ts'
+import { exists } from '../../../models/node/files.ts'
+import { resolveDataset, whyOutOfReach } from '../../../models/node/hub.ts'
 import { classWeights } from '../../class-weights.ts'
 import { balancedSample, setAside } from '../../strata.ts'
 import type { Task } from '../../task.ts'
 import { createTask } from '../../tasks/index.ts'
-import type { Target, TaskName, TaskPlan } from '../../tasks/infer.ts'
+import type { Target, TaskPlan } from '../../tasks/infer.ts'
 import { type Example, type LabelledData, loadLabelled, requireClasses, strataOf, stratumOf } from '../data/labelled.ts'
 import { sentimentOf } from '../data/sentiment.ts'
 import { countsOf } from '../data/statistics.ts'
@@ -168,95 +162,6 @@ function weightsOf(asked: string, plan: TaskPlan, train: readonly Example[]): nu
   // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests.
   if (task === 'labels') return counts.map(count => (count > 0 ? (train.length - count) / count : 1))
   return classWeights('balanced', counts)
-}
-
-/** A model that is described but not loaded yet. */
-export interface OpenedModel {
-  readonly config: ModelConfig
-  readonly tokenizer: Tokenizer
-  /** Hub name or path, as PEFT's config calls it. */
-  readonly name: string
-  /** What was asked for of the Hub's, and what that was; undefined for folders. */
-  readonly revision: string | undefined
-  readonly commit: string | undefined
-  /** Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh ones. */
-  readonly folder: string | undefined
-}
-
-/** Finds config and tokenizer (of a commit, where a run goes on), and sees that they fit each other. Throws a UserError. */
-export async function openModel(options: Options, progress: Progress, commitOfRun?: string): Promise<OpenedModel> {
-  const { model, init, maxLength, given } = options
-  if (model === undefined) throw new UserError('--model is missing')
-  const [name, revision] = await exists(model) ? [model] : model.split('@')
-  const fresh = init === 'random'
-  const known = fresh && options.tokenizer !== undefined && !(await exists(name)) ? publishedConfig(name) : undefined
-  let folder: string | undefined
-  let commit: string | undefined
-  let config = known
-  if (!config) {
-    await isOnDisk(name)
-    const wanted = { weights: !fresh && await exists(name), progress, revision: commitOfRun ?? revision }
-    ;({ folder, commit } = await resolveModel(name, wanted).catch((error: unknown) => {
-      const helps = fresh && options.tokenizer === undefined && error instanceof UserError && publishedConfig(name)
-      throw helps ? new UserError(`${error.message}; with --tokenizer nothing is needed from there`) : error
-    }))
-    const path = join(folder, 'config.json')
-    config = parseConfig(await readJson(path), path, name)
-  }
-  const where = options.tokenizer ?? folder
-  if (where === undefined) throw new Error(`${name} has neither a folder nor a tokenizer`)
-  const tokenizer = await loadTokenizer(where)
-  checkVocabulary(tokenizer, config, where)
-  if (given.has('max-length') && maxLength > config.maxPositions) {
-    throw new UserError(`--max-length ${maxLength} is more than the ${config.maxPositions} positions of ${name}`)
-  }
-  return { config, tokenizer, name, revision, commit, folder: fresh ? undefined : folder }
-}
-
-/** The model with its weights on disk: those of a Hub model are downloaded. Throws a UserError. */
-export async function fetchWeights(opened: OpenedModel, progress: Progress): Promise<OpenedModel> {
-  const { name, revision, commit } = opened
-  return opened.folder === undefined ? opened : { ...opened, ...await resolveModel(name, { progress, revision: commit ?? revision }) }
-}
-
-/** The names that a base model has for its classes; undefined where they are only numbers. */
-export const namesOf = ({ labels }: ModelConfig): readonly string[] | undefined => (isGeneric(labels) ? undefined : labels)
-
-/** The same model for the classes of a task. */
-export const withLabels = (opened: OpenedModel, { labels }: TaskPlan): OpenedModel => ({ ...opened, config: { ...opened.config, labels } })
-
-/** The model with its tuning settled and its counts known, but no weights yet. */
-export function buildModel(options: Options, config: ModelConfig, task: TaskName): Classifier {
-  const model = task === 'tokens' ? createTokenModel(config) : createModel(config)
-  const { tune, loraRank: rank, loraAlpha: alpha, loraDropout: dropout, trainHead } = options
-  setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
-  if (options.precision === 'f16') model.storeFrozenAs('f16')
-  return model
-}
-
-/** Fills the model from its folder, or afresh. Gives the names of the parameters that were drawn. */
-export async function fillModel(model: Classifier, folder: string | undefined, seed: number): Promise<readonly string[]> {
-  if (folder === undefined) {
-    await initialise(model.parameters(), seed)
-    return model.parameters().map(parameter => parameter.name)
-  }
-  const file = await openWeights(folder)
-  try {
-    return (await loadWeights(model, file, seed)).initialised
-  } finally {
-    await file.close()
-  }
-}
-
-/** Opens the weights and compares every name and shape, before a run begins. Throws a UserError. */
-export async function checkWeights(model: Classifier, folder: string | undefined): Promise<void> {
-  if (folder === undefined) return
-  const file = await openWeights(folder)
-  try {
-    matchWeights(model, file)
-  } finally {
-    await file.close()
-  }
 }
 
 /** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */

@@ -13,8 +13,8 @@ const schema = z.looseObject({
   arguments: z.array(z.string()).optional(),
   /** What the arguments were resolved to. */
   options: z.looseObject({ preset: text, data: text, model: text }).optional(),
-  /** Commits of the Hub's model and data set. */
-  commits: z.looseObject({ model: text, data: text }).optional(),
+  /** Commits of the Hub's model (or adapter, with its base) and data set. */
+  commits: z.looseObject({ model: text, base: text, data: text }).optional(),
   /** Hashes of what the run reads. */
   fingerprints: z.record(z.string(), z.string()).optional(),
   /** The adapter that the run began on. */

@@ -1,9 +1,13 @@
 // What a run is made of, as hashes: a run that goes on notices reviews, a model or a tokenizer that have changed on disk.
-import { createHash } from 'node:crypto'
-import { openWeights } from '../../../models/node/files.ts'
-import type { Data, OpenedModel } from '../jobs/job.ts'
+import { type Hash, createHash } from 'node:crypto'
+import { join } from 'node:path'
+import { openWeights, readJson } from '../../../models/node/files.ts'
+import { ADAPTER_CONFIG, withAdapterTensors } from '../../../models/node/peft.ts'
+import type { TensorFile } from '../../../models/safetensors.ts'
+import type { Data } from '../jobs/job.ts'
+import type { OpenedModel } from '../jobs/model.ts'
 
-/** SHA-256 of texts and labels, and of config, tokenizer and weights; the Hub's weights are known by their commit. */
+/** SHA-256 of texts and labels, and of config, tokenizer, weights and adapter; the Hub's weights are known by their commit. */
 export interface Fingerprints {
   readonly data: string
   readonly model: string
@@ -20,21 +24,29 @@ export async function fingerprintsOf({ train, validation, test }: Data, opened: 
   return { data: data.digest('hex'), model: await modelHash(opened) }
 }
 
-async function modelHash({ config, tokenizer, folder, commit }: OpenedModel): Promise<string> {
+async function modelHash({ config, tokenizer, folder, commit, adapter }: OpenedModel): Promise<string> {
   const hash = createHash('sha256')
   // Without the name, which is a path that may be written in several ways.
   hash.update(JSON.stringify({ ...config, name: undefined }))
   hash.update(JSON.stringify(tokenizer.json))
+  if (adapter) {
+    hash.update(JSON.stringify(await readJson(join(adapter.folder, ADAPTER_CONFIG))))
+    await withAdapterTensors(adapter.folder, file => hashTensors(hash, file))
+  }
   if (folder === undefined || commit !== undefined) return hash.digest('hex')
   const weights = await openWeights(folder)
   try {
-    for (const name of weights.names().sort()) {
-      const { dtype, shape } = weights.info(name)
-      hash.update(JSON.stringify([name, dtype, shape]))
-      for await (const bytes of weights.bytes(name)) hash.update(bytes)
-    }
+    await hashTensors(hash, weights)
   } finally {
     await weights.close()
   }
   return hash.digest('hex')
+}
+
+async function hashTensors(hash: Hash, file: TensorFile): Promise<void> {
+  for (const name of file.names().sort()) {
+    const { dtype, shape } = file.info(name)
+    hash.update(JSON.stringify([name, dtype, shape]))
+    for await (const bytes of file.bytes(name)) hash.update(bytes)
+  }
 }

@@ -18,11 +18,12 @@ import { openNamed } from '../../device.ts'
 import { type Fingerprints, fingerprintsOf } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
+import { type Data, openData, taskOf } from '../job.ts'
 import {
-  type Data, type OpenedModel, buildModel, checkWeights, fetchWeights, namesOf, openData, openModel, taskOf, withLabels,
-} from '../job.ts'
+  type OpenedModel, adoptAdapter, buildModel, checkSizes, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
+} from '../model.ts'
 import { count, dataTable, describeAdapter, megabytes, percent, taskText } from './describe.ts'
-import { commitOf, refuseChanges } from './recorded.ts'
+import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
 
 /** How long the first attempt waits before it opens another device. */
 const REOPEN_MS = 1000
@@ -44,8 +45,8 @@ export interface Job {
 /** With its step planned, by kernels that are chosen for good. */
 export interface Prepared extends Job {
   readonly plan: PlanSummary
-  /** The parameters that no file had, where the model holds its weights already. */
-  readonly drawn?: readonly string[]
+  /** Whether the model holds its weights already. */
+  readonly isFilled?: boolean
 }
 
 /** Opens and checks device, data and model, and shows them. Throws a UserError. */
@@ -59,14 +60,16 @@ export async function openJob(asked: Options, console: Console, progress: Progre
     fetching = file
   }
   // What takes long, and the largest download above all, comes after all that may fail at once.
-  const described = await openModel(asked, download, commitOf(run, 'model', asked.model))
+  const described = await openModel(asked, download, modelCommitsOf(run, asked.model))
   // The default follows the model; what is asked for must fit.
-  const options = { ...asked, maxLength: Math.min(asked.maxLength, described.config.maxPositions) }
-  if (await exists(described.name)) await checkWeights(buildModel(options, described.config, 'classes'), described.folder)
-  const data = await openData(options, download, namesOf(described.config), commitOf(run, 'data', options.data))
+  const options = { ...await adoptAdapter(asked, described), maxLength: Math.min(asked.maxLength, described.config.maxPositions) }
+  const sketch = await buildModel(options, described, described.trained.task ?? 'classes')
+  checkSizes(sketch, device)
+  if (await exists(described.name)) await checkWeights(sketch, described)
+  const data = await openData(options, download, namesOf(described.config), dataCommitOf(run, options.data))
   const opened = withLabels(await fetchWeights(described, download), data.plan)
-  const model = buildModel(options, opened.config, data.plan.task)
-  await checkWeights(model, opened.folder)
+  const model = await buildModel(options, opened, data.plan.task)
+  const drawn = await checkWeights(model, opened)
   checkMetric(options, data)
   checkBatch(options, opened, device)
   progress.stop()
@@ -78,7 +81,7 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   console.say(`Data: ${data.source}`)
   console.say(taskText(data, facts.train))
   console.say(dataTable(facts, data))
-  console.say(`\nModel: ${opened.name} (${opened.folder ? 'pretrained' : 'fresh weights'}), tuning: ${options.tune}`)
+  console.say(`\n${modelText(opened, options, model, drawn)}`)
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await trainerOf({ options, data, opened, model })
@@ -154,16 +157,16 @@ export async function rebuild(job: Prepared, run: Run, attempt: number, version:
   }
   const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
   choices.settle()
-  const model = buildModel(options, opened.config, data.plan.task)
+  const model = await buildModel(options, opened, data.plan.task)
   const trainer = await trainerOf({ options, data, opened, model })
-  return { ...job, device, choices, model, trainer, drawn: undefined }
+  return { ...job, device, choices, model, trainer, isFilled: false }
 }
 
 /** What `--dry-run --json` gives, config.json records and the result repeats. */
 export function overview({ device, opened, parameters, facts, plan, data }: Prepared): Record<string, unknown> {
   return {
     adapter: describeAdapter(device.info),
-    model: { name: opened.name, family: opened.config.family, parameters },
+    model: { name: opened.name, family: opened.config.family, adapter: opened.adapter?.name, parameters },
     data: { ...facts, unlabelled: data.unlabelled, columns: data.columns, task: data.plan.task, labels: data.plan.labels },
     plan: {
       dispatches: plan.dispatches, pipelines: plan.pipelines, peak_bytes: plan.peakBytes,

@@ -6,7 +6,7 @@ import { type Options, type Preset, parseOptions } from '../../cli/options.ts'
 import { command } from '../../cli/shell.ts'
 import type { Fingerprints } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
-import type { OpenedModel } from '../job.ts'
+import type { ModelCommits, OpenedModel } from '../model.ts'
 
 /** Whose defaults a run began with. Those of runs that do not say were the study's. */
 export function presetOf({ config }: Run): Preset {
@@ -25,10 +25,16 @@ export function recordedOptions(run: Run, changes: readonly string[]): Options {
   }
 }
 
-/** The Hub's commit that a run began with, of a model or data that it still has: what the Hub holds now may be another. */
-export function commitOf(run: Run | undefined, what: 'model' | 'data', name: string | undefined): string | undefined {
+/** The Hub's commit that a run began with, of data that it still has: what the Hub holds now may be another. */
+export function dataCommitOf(run: Run | undefined, name: string | undefined): string | undefined {
   const { options, commits } = run?.config ?? {}
-  return options?.[what] === name ? commits?.[what] : undefined
+  return options?.data === name ? commits?.data : undefined
+}
+
+/** The same of a model, and of the base of an adapter. */
+export function modelCommitsOf(run: Run | undefined, name: string | undefined): ModelCommits {
+  const { options, commits: { model, base } = {} } = run?.config ?? {}
+  return options?.model === name ? { model, base } : {}
 }
 
 /** Throws a UserError where the run began with other data or another model than there are now. */
@@ -36,7 +42,7 @@ export function refuseChanges({ folder, config }: Run, now: Fingerprints, data: 
   const { fingerprints: before = {} } = config
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
   if (!changed) return
-  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}, or its tokenizer,`
+  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}, its tokenizer${opened.adapter ? ` or the adapter ${opened.adapter.name}` : ''},`
   throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
 }
 

@@ -1,8 +1,8 @@
 // What a run leaves to be used: the adapter or the model, with its tokenizer and what answers need.
 import { join, resolve } from 'node:path'
 import { ANSWERS_FILE, type Answers, answersJson } from '../../../../models/answers.ts'
-import { baseTensors, mergedTensors, originOf } from '../../../../models/index.ts'
-import { exists, openWeights, writeAtomic } from '../../../../models/node/files.ts'
+import { type Origin, baseTensors, mergedTensors, originOf } from '../../../../models/index.ts'
+import { exists, writeAtomic } from '../../../../models/node/files.ts'
 import { saveModel } from '../../../../models/node/model.ts'
 import { saveAdapter } from '../../../../models/node/peft.ts'
 import { saveTokenizer } from '../../../../models/node/tokenizer.ts'
@@ -10,7 +10,8 @@ import { PROBLEM_OF } from '../../../tasks/index.ts'
 import type { Reading } from '../../../tasks/results.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Run } from '../../run/folder.ts'
-import type { Data, OpenedModel } from '../job.ts'
+import type { Data } from '../job.ts'
+import { type OpenedModel, withOrigin } from '../model.ts'
 import type { Prepared } from './prepare.ts'
 
 /** What is kept beside the weights, to answer with. */
@@ -27,23 +28,22 @@ export async function saveTrained(run: Run, { options, model, opened }: Prepared
     await saveTokenizer(path, opened.tokenizer, model.config)
     await saveAnswers(path)
   })
+  // Only what the GPU has rounded is read again from where it came from.
+  const isRounded = model.parameters().some(({ dtype }) => dtype === 'f16')
+  const withExact = (use: (origin: Origin) => Promise<void>): Promise<void> =>
+    (isRounded ? withOrigin(model, opened, options, use) : use(parameter => parameter.read()))
   if (options.tune === 'lora') {
     if (opened.folder === undefined) await save('base', baseTensors(model, originOf(model, undefined, options.seed)))
     const [base, revision] = await baseOf(run, opened)
     await run.writeFolder('adapter', async path => {
-      await saveAdapter(path, model, base, revision)
+      await withExact(origin => saveAdapter(path, model, base, revision, origin))
+      // Other tokens than the base's own must travel with the adapter.
+      if (opened.hasOtherTokenizer && opened.folder !== undefined) await saveTokenizer(path, opened.tokenizer, model.config)
       await saveAnswers(path)
     })
     if (!options.merge) return
   }
-  // Only what the GPU has rounded is read again from where it came from.
-  const isRounded = model.parameters().some(({ dtype }) => dtype === 'f16')
-  const weights = isRounded && opened.folder !== undefined ? await openWeights(opened.folder) : undefined
-  try {
-    await save('model', mergedTensors(model, originOf(model, weights, options.seed)))
-  } finally {
-    await weights?.close()
-  }
+  await withExact(origin => save('model', mergedTensors(model, origin)))
 }
 
 /** The adapter's base and its revision: what was asked for of the Hub, or else what that was; a folder by its whole path. */

@@ -11,7 +11,7 @@ import { type StopRequest, command, stopOnSignals } from '../../cli/shell.ts'
 import type { Checkpoints } from '../../run/checkpoints.ts'
 import { checkpointsOf, explained, lossOf } from '../../run/failures.ts'
 import type { Run } from '../../run/folder.ts'
-import { fillModel } from '../job.ts'
+import { fillModel } from '../model.ts'
 import { measureCeilings, profileTable, traceEvents } from '../profile.ts'
 import { RunClock } from './clock.ts'
 import { conclude } from './conclude.ts'
@@ -81,9 +81,7 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
   const { run, texts, console, progress, checkpoints, stopping, from } = given
   const clock = new RunClock(run)
   await choices.keepIn(run)
-  const drawn = prepared.drawn ?? await fillModel(model, opened.folder, options.seed)
-  const heads = drawn.filter(name => !name.includes('lora_'))
-  if (opened.folder && heads.length > 0 && !from) console.say(`Freshly drawn, since the model's file has no such head: ${heads.join(', ')}\n`)
+  if (!prepared.isFilled) await fillModel(model, opened, options)
 
   progress.start('train', trainer.totalSteps(texts.train), from?.step ?? 0)
   const outcome = await trainer.train(texts.train, texts.validation, checkpoints, eventsOf(prepared, given, clock), from)
