@@ -1,6 +1,6 @@
 // The devices that benches run on: the adapter's with exact timestamps, and Dawn's null backend, which runs nothing.
 import { create, globals } from 'webgpu'
-import { type AdapterInfo, type Device, type TuningMode, UserError, openDevice, useDevice } from '../engine/index.ts'
+import { type Device, type TuningMode, UserError, openDevice, useDevice } from '../engine/index.ts'
 import { openAdapter } from '../engine/node/adapters.ts'
 import { version } from '../train/node/package.ts'
 import { KernelChoices } from '../train/node/run/kernels.ts'
@@ -18,8 +18,8 @@ function isMode(text: string): text is TuningMode {
 }
 
 /** Kernels are chosen as in the IMDb job: by what was measured on this adapter, here or in any run before. */
-export async function chooseKernels(mode: TuningMode, info: AdapterInfo, seconds?: number): Promise<void> {
-  await KernelChoices.begin(mode, info, version, undefined, seconds)
+export async function chooseKernels(mode: TuningMode, device: Device, seconds?: number): Promise<void> {
+  await KernelChoices.begin(mode, device, version, undefined, seconds)
 }
 
 /** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
@@ -29,7 +29,7 @@ export async function openTimedDevice(name: string | undefined, tuning: TuningMo
   const { adapter, info } = await openAdapter({ name, dawnFlags })
   const device = await openDevice(adapter, info)
   useDevice(device)
-  await chooseKernels(tuning, info, seconds)
+  await chooseKernels(tuning, device, seconds)
   return device
 }
 

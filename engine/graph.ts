@@ -5,6 +5,7 @@ import type { Epilogue, UniformScalar } from '../shaders/elementwise.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Tensor } from './tensor.ts'
+import type { Choose } from './tune.ts'
 
 export type Attribute = number | string | boolean | null | readonly number[]
 export type Attributes = Readonly<Record<string, Attribute>>
@@ -50,8 +51,8 @@ export interface LoweringContext<A extends Attributes = Attributes> {
   readonly traits: Traits
   /** What the op's kernel does to each element of its first output before storing it; for ops with `takesEpilogue`. */
   readonly epilogue?: Epilogue
-  /** Picks one of a kernel's candidates for a problem: the tuner's choice, or the first. */
-  choose<C>(kernel: string, problem: string, candidates: readonly C[]): C
+  /** Picks one of a kernel's candidates, which come best guess first. */
+  readonly choose: Choose
 }
 
 /** The properties common to all kinds of ops. */

@@ -34,7 +34,7 @@ export { type Feeds, reference } from './reference.ts'
 export { type GradientCheckOptions, type GradientCheckReport, checkGradients } from './gradcheck.ts'
 export { registeredOps } from './graph.ts'
 export { type AdapterInfo, Device, DeviceLost, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
-export { type Tuner, type TuningMode, type TuningOptions, measuring, setKernelTuning, setTuner, settleKernels } from './tune.ts'
+export { type Answer, KernelTuning, type Question, type Tuner, type TuningMode, type TuningOptions } from './tune.ts'
 
 // In a browser the device is the one that the page is offered; under Node, engine/node/index.ts sets another provider.
 if (typeof navigator !== 'undefined' && 'gpu' in navigator) {

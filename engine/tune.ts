@@ -1,147 +1,182 @@
-// Which of a kernel's candidates to use. Candidates come best guess first; what was measured on this adapter before
-// counts more, and a test may choose otherwise. Measuring itself is in runtime/trials.ts, remembering across processes is
-// the business of whoever calls `setKernelTuning`.
+// Which of a kernel's candidates a device uses. Candidates come best guess first; an answer measured on this adapter takes
+// precedence, and tests may choose otherwise. Measuring is in runtime/trials.ts; keeping answers across processes is up to the
+// caller of `configure`.
 import type { Traits } from '../shaders/kernel.ts'
 
-/** Picks a candidate's number for one kernel and problem on one adapter. */
-export type Tuner = (kernel: string, problem: string, count: number, traits: Traits) => number
-
-let tuner: Tuner | undefined
-
-/** Replaces every choice, for good or until called with nothing. */
-export function setTuner(next?: Tuner): void {
-  tuner = next
-  version++
+/** A choice among a kernel's candidates: everything about a problem that decides which of them is fastest. */
+export interface Question {
+  readonly kernel: string
+  /** An answer is a guide to other problems that differ only in these, and not by much. */
+  readonly sizes: Readonly<Record<string, number>>
+  /** Dtypes, layouts and the like. */
+  readonly options: Readonly<Record<string, string | boolean>>
 }
 
-/** Changes with everything that choices depend on: plans of one version are those that would be made now. */
-let version = 0
-export function tuningVersion(): number {
-  return version
+/** The candidate, a JSON value, that was measured to be the fastest. */
+export interface Answer extends Question {
+  readonly candidate: unknown
+}
+
+/** Equal for equal questions. */
+export const questionKey = ({ kernel, sizes, options }: Question): string => JSON.stringify([kernel, sizes, options])
+
+/** A question for people, such as `softmax: rows 32, width 64, dtype f32`. */
+export function showQuestion({ kernel, sizes, options }: Question): string {
+  return `${kernel}: ${Object.entries({ ...sizes, ...options }).map(([name, value]) => `${name} ${value}`).join(', ')}`
 }
 
 /**
- * `off`: always the best guess. `cached`: what is known, and on a GPU the first candidates of what is not, for a few
- * seconds at most. `full`: every candidate of everything that is not known. Once measuring has ended, by its time or by
- * `settleKernels`, a choice follows from the question and from what is known then, whenever it is asked.
+ * `off`: always the best guess. `cached`: what is known; on a GPU the first candidates of what isn't are measured, for a few seconds
+ * at most. `full`: every candidate of everything that isn't known is measured. Once measuring has ended, by its budget or by
+ * `settle`, a choice depends only on the question and on the answers known then.
  */
 export type TuningMode = 'off' | 'cached' | 'full'
 
 export interface TuningOptions {
   readonly mode: TuningMode
-  /** The best candidate as JSON, by kernel and problem. */
-  readonly known?: ReadonlyMap<string, string>
-  /** Called with every answer that was measured. */
-  readonly onAnswer?: (question: string, candidate: string) => void | Promise<void>
+  /** Answers measured on this adapter before. */
+  readonly known?: Iterable<Answer>
+  /** Called with every answer that is measured. */
+  readonly onAnswer?: (answer: Answer) => void | Promise<void>
   /** Called while measuring: questions answered and asked in this plan. */
   readonly onProgress?: (done: number, total: number) => void
-  /** Called with the reason where a candidate does not run on this adapter. */
+  /** Called with the reason why a candidate does not run on this adapter. */
   readonly onFailure?: (reason: string) => void
-  /** Seconds to measure in all: 3 for `cached`, no end for `full`, when left out. */
+  /** Seconds to measure in all; when left out, 3 for `cached` and no limit for `full`. */
   readonly budget?: number
 }
 
-/** What the process knows and may do. */
-export interface Tuning extends TuningOptions {
-  readonly answers: Map<string, string>
-  /** Questions that were measured by this process. */
-  readonly asked: Set<string>
-  /** Nothing is measured any more once this is not above 0. */
-  secondsLeft: number
-}
+/** Picks one of `count` candidates, by its index. */
+export type Tuner = (question: Question, count: number) => number
+
+/** How lowering chooses: one of the candidates, which are JSON values. */
+export type Choose = <C>(question: Question, candidates: readonly C[]) => C
+
+/** Called with a question that has no known answer, and its candidates. */
+export type OnGuess = (question: Question, candidates: readonly unknown[]) => void
 
 const BUDGET_SECONDS = 3
 
-const begin = (options: TuningOptions): Tuning => ({
-  ...options, answers: new Map(options.known), asked: new Set(),
-  secondsLeft: options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS),
-})
-
-let tuning = begin({ mode: 'off' })
-
-/** How plans choose from here on; `off` until this is called. */
-export function setKernelTuning(options: TuningOptions): void {
-  tuning = begin(options)
-  version++
-}
-
-/** Notes a question's best candidate, which was measured. */
-export function learn(current: Tuning, question: string, candidate: string): void {
-  current.asked.add(question)
-  current.answers.set(question, candidate)
-  version++
-}
-
-/** Ends all measuring. */
-export function settleKernels(): void {
-  tuning.secondsLeft = 0
-  version++
-}
-
-/** What a plan that is made now may measure by; undefined where it measures nothing. */
-export function measuring(traits: Traits): Tuning | undefined {
-  // A CPU adapter takes seconds to compile a candidate, and its guesses were measured when they were written.
-  const idle = tuning.mode === 'off' || (tuning.mode === 'cached' && traits.cpu)
-  return tuner || idle || tuning.secondsLeft <= 0 ? undefined : tuning
-}
-
-/** A choice that nothing is known about. */
-export interface Question {
-  readonly key: string
-  readonly candidates: readonly string[]
-}
-
-/** The function that lowering asks; `onGuess` hears of every choice that nothing is known about. Throws where a kernel has no candidate for the adapter. */
-export function chooser(traits: Traits, onGuess?: (question: Question) => void): <C>(kernel: string, problem: string, candidates: readonly C[]) => C {
-  return (kernel, problem, candidates) => {
-    if (candidates.length === 0) throw new Error(`${kernel}: no candidate for ${problem} on ${traits.name}`)
-    if (tuner) return candidates[Math.min(Math.max(tuner(kernel, problem, candidates.length, traits), 0), candidates.length - 1)]
-    if (tuning.mode === 'off' || candidates.length === 1) return candidates[0]
-    const key = `${kernel}: ${problem}`
-    const shown = candidates.map(candidate => JSON.stringify(candidate))
-    const known = shown.indexOf(tuning.answers.get(key) ?? '')
-    if (known < 0) onGuess?.({ key, candidates: shown })
-    return candidates[known < 0 ? guess(key, shown) : known]
-  }
-}
-
-/** How many times larger or smaller each size of a problem may be for its answer to be a guide to another. */
+/** The largest factor between any two sizes of problems for the answer to one to be a guide to the other. */
 const NEAR = 4
 
-/** The answer to the nearest problem that one is known of, else the first candidate, which comes as the best guess. */
-function guess(key: string, shown: readonly string[]): number {
-  const asked = partsOf(key)
-  let best = { candidate: 0, distance: Infinity }
-  for (const [other, answer] of tuning.answers) {
-    const { kind, sizes } = partsOf(other)
-    const candidate = kind === asked.kind ? shown.indexOf(answer) : -1
-    if (candidate < 0) continue
-    const distance = sizes.reduce((most, size, i) => Math.max(most, Math.abs(Math.log2(size / asked.sizes[i]))), 0)
-    // By the candidates' order where two are as near: that of the answers may differ from file to file.
-    const nearer = distance < best.distance || (distance === best.distance && candidate < best.candidate)
-    if (nearer && distance <= Math.log2(NEAR)) best = { candidate, distance }
-  }
-  return best.candidate
-}
-
-interface Parts {
-  /** The question without its sizes. */
+interface KnownAnswer {
+  readonly sizes: Question['sizes']
+  /** Equal for questions that differ only in sizes. */
   readonly kind: string
-  readonly sizes: readonly number[]
+  /** The candidate as JSON. */
+  readonly candidate: string
 }
 
-const taken = new Map<string, Parts>()
+const kindOf = ({ kernel, sizes, options }: Question): string => JSON.stringify([kernel, Object.keys(sizes), options])
 
-/** A question taken apart; the numbers in `f32` and `k4` are no sizes. */
-function partsOf(key: string): Parts {
-  const size = /(?<![a-wyz\d])\d+/g
-  const parts = taken.get(key) ?? { kind: key.replace(size, '#'), sizes: (key.match(size) ?? []).map(Number) }
-  taken.set(key, parts)
-  return parts
-}
+/** The choices of one device. */
+export class KernelTuning {
+  readonly #traits: Traits
+  readonly #answers = new Map<string, KnownAnswer>()
+  /** Keys of the questions that were measured here. */
+  readonly #measured = new Set<string>()
+  #options: TuningOptions = { mode: 'off' }
+  #secondsLeft = 0
+  #tuner: Tuner | undefined
+  #version = 0
 
-/** The same with one question answered by its n-th candidate, to try it. */
-export function answering(traits: Traits, question: Question, n: number): <C>(kernel: string, problem: string, candidates: readonly C[]) => C {
-  const usual = chooser(traits)
-  return (kernel, problem, candidates) => (`${kernel}: ${problem}` === question.key ? candidates[n] : usual(kernel, problem, candidates))
+  constructor(traits: Traits) {
+    this.#traits = traits
+  }
+
+  get options(): TuningOptions {
+    return this.#options
+  }
+
+  /** Changes with everything that choices depend on: plans of the current version are those that would be made now. */
+  get version(): number {
+    return this.#version
+  }
+
+  /** Seconds for which plans may still measure; 0 if they may not. */
+  get secondsLeft(): number {
+    // A CPU adapter takes seconds to compile a candidate, and its guesses were measured when they were written.
+    const isIdle = this.#options.mode === 'off' || (this.#options.mode === 'cached' && this.#traits.cpu)
+    return this.#tuner || isIdle ? 0 : Math.max(this.#secondsLeft, 0)
+  }
+
+  /** How plans choose from here on; mode `off` until this is called. */
+  configure(options: TuningOptions): void {
+    this.#options = options
+    this.#secondsLeft = options.budget ?? (options.mode === 'full' ? Infinity : BUDGET_SECONDS)
+    this.#measured.clear()
+    this.#answers.clear()
+    for (const answer of options.known ?? []) this.#know(answer)
+    this.#version++
+  }
+
+  /** Replaces all choices by those of a function, until it is called with nothing. */
+  override(tuner?: Tuner): void {
+    this.#tuner = tuner
+    this.#version++
+  }
+
+  /** Ends all measuring. */
+  settle(): void {
+    this.#secondsLeft = 0
+    this.#version++
+  }
+
+  spend(seconds: number): void {
+    this.#secondsLeft -= seconds
+  }
+
+  /** Whether a question was measured here; measuring it again would give nothing new. */
+  isMeasured(question: Question): boolean {
+    return this.#measured.has(questionKey(question))
+  }
+
+  /** Notes a measured answer. */
+  async learn(answer: Answer): Promise<void> {
+    this.#measured.add(questionKey(answer))
+    this.#know(answer)
+    this.#version++
+    await this.#options.onAnswer?.(answer)
+  }
+
+  /** What lowering calls. Throws if a kernel has no candidate. */
+  chooser(onGuess?: OnGuess): Choose {
+    return (question, candidates) => {
+      if (candidates.length === 0) throw new Error(`no candidate for ${showQuestion(question)} on ${this.#traits.name}`)
+      if (this.#tuner) return candidates[Math.min(Math.max(this.#tuner(question, candidates.length), 0), candidates.length - 1)]
+      if (this.#options.mode === 'off' || candidates.length === 1) return candidates[0]
+      const shown = candidates.map(candidate => JSON.stringify(candidate))
+      const known = shown.indexOf(this.#answers.get(questionKey(question))?.candidate ?? '')
+      if (known < 0) onGuess?.(question, candidates)
+      return candidates[known < 0 ? this.#guess(question, shown) : known]
+    }
+  }
+
+  /** The same with candidate `n` for one question, to try it. */
+  answering(question: Question, n: number): Choose {
+    const usual = this.chooser()
+    const key = questionKey(question)
+    return (asked, candidates) => (questionKey(asked) === key ? candidates[n] : usual(asked, candidates))
+  }
+
+  #know(answer: Answer): void {
+    this.#answers.set(questionKey(answer), { sizes: answer.sizes, kind: kindOf(answer), candidate: JSON.stringify(answer.candidate) })
+  }
+
+  /** The answer to the nearest known problem, else the first candidate, which is the best guess. */
+  #guess(question: Question, shown: readonly string[]): number {
+    const kind = kindOf(question)
+    let best = { candidate: 0, distance: Infinity }
+    for (const known of this.#answers.values()) {
+      const candidate = known.kind === kind ? shown.indexOf(known.candidate) : -1
+      if (candidate < 0) continue
+      const ratios = Object.entries(question.sizes).map(([name, size]) => Math.abs(Math.log2(known.sizes[name] / size)))
+      const distance = Math.max(0, ...ratios)
+      // Ties go to the better guess: the order of the answers may differ from file to file.
+      const isNearer = distance < best.distance || (distance === best.distance && candidate < best.candidate)
+      if (isNearer && distance <= Math.log2(NEAR)) best = { candidate, distance }
+    }
+    return best.candidate
+  }
 }

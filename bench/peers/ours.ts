@@ -16,8 +16,9 @@ import {
 
 export const open: Open = async adapter => {
   const opened = await openAdapter({ name: adapter })
-  useDevice(await openDevice(opened.adapter, opened.info))
-  await chooseKernels(TUNING, opened.info)
+  const device = await openDevice(opened.adapter, opened.info)
+  useDevice(device)
+  await chooseKernels(TUNING, device)
   return { name: 'tilegrad', load }
 }
 

@@ -11,7 +11,6 @@ import { sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
 import { UserError } from '../errors.ts'
-import { tuningVersion } from '../tune.ts'
 import { constantOn, knownConstant } from './constants.ts'
 import { NO_VALUE, Program } from './program.ts'
 import type { Region } from './region.ts'
@@ -42,10 +41,9 @@ export async function evaluate(device: Device, outputs: readonly Value[]): Promi
 }
 
 function planFor(device: Device, outputs: readonly Value[], structure: Structure): Promise<EagerPlan> {
-  const version = tuningVersion()
   const plans = plansOf.get(device) ?? new Recent<Promise<EagerPlan>>(EAGER_PLANS, dropped => { dropped.then(plan => plan.release(), () => undefined) })
   plansOf.set(device, plans)
-  const key = `${version} ${structure.key}`
+  const key = `${device.tuning.version} ${structure.key}`
   const known = plans.get(key)
   if (known) return known
   for (const { payload } of structure.sources.map(node => ({ payload: payloadOf(node) }))) {

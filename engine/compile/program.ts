@@ -87,8 +87,8 @@ export class Program {
     device: Device, outputs: readonly Value[], assignments: readonly Assignment[],
     { trace, packs = false }: { trace?: object, packs?: boolean } = {},
   ): Promise<{ program: Program, planned: Schedule }> {
-    let planned = schedule(outputs, assignments, device.traits)
-    while (await answerTrials(device, planned.trials)) planned = schedule(outputs, assignments, device.traits)
+    let planned = schedule(outputs, assignments, device.traits, device.tuning)
+    while (await answerTrials(device, planned.trials)) planned = schedule(outputs, assignments, device.traits, device.tuning)
     checkSources(planned, trace)
     checkLimits(planned, device)
     const memory = planMemory(planned.steps, new Set([...planned.outputs, ...planned.stores.map(store => store.from)]))

@@ -8,7 +8,7 @@ import type { KernelOp, LoweringContext, Node, ReduceOp, Value } from '../graph.
 import type { Storage } from '../storage.ts'
 import { contiguousView, sizeOf } from '../shape.ts'
 import type { Trial } from '../runtime/trials.ts'
-import { type Question, answering, chooser, measuring } from '../tune.ts'
+import { KernelTuning, type OnGuess, type Question, questionKey } from '../tune.ts'
 import { type Assignment, type Canonical, canonical } from './canonical.ts'
 import { type FusedEpilogue, findEpilogues } from './epilogue.ts'
 import { type Expression, ExpressionWriter, Unfusable, findFused } from './expression.ts'
@@ -36,13 +36,18 @@ export interface Schedule {
   readonly unfused: number
 }
 
-/** Orders and fuses everything that `outputs` and `assignments` need. Throws a UserError on a reduction over too many elements. */
-export function schedule(outputs: readonly Value[], assignments: readonly Assignment[], traits: Traits): Schedule {
+/**
+ * Orders and fuses everything that `outputs` and `assignments` need. `tuning` chooses kernels, by best guesses when left out. Throws a
+ * UserError on a reduction over too many elements.
+ */
+export function schedule(
+  outputs: readonly Value[], assignments: readonly Assignment[], traits: Traits, tuning = new KernelTuning(traits),
+): Schedule {
   const copied = new Set<number>()
   const materialized = new Set<string>()
   for (let graph = canonical(outputs, assignments, copied); ;) {
     try {
-      return new Scheduler(graph, traits, materialized).run()
+      return new Scheduler(graph, traits, tuning, materialized).run()
     } catch (error) {
       if (error instanceof Unfusable) materialized.add(error.key)
       else if (error instanceof UpdateConflict) {
@@ -75,6 +80,7 @@ const keysOf = (inputs: readonly Located[]): string[] => inputs.map(({ base }) =
 class Scheduler {
   readonly #graph: Canonical
   readonly #traits: Traits
+  readonly #tuning: KernelTuning
   readonly #placements: ReadonlyMap<string, Placement>
   /** Keys of the values that are part of their readers' expressions. */
   readonly #fused: ReadonlySet<string>
@@ -86,9 +92,10 @@ class Scheduler {
   readonly #shared = new SharedTemporaries()
   readonly #trials = new Map<string, Trial>()
 
-  constructor(graph: Canonical, traits: Traits, materialized: ReadonlySet<string>) {
+  constructor(graph: Canonical, traits: Traits, tuning: KernelTuning, materialized: ReadonlySet<string>) {
     this.#graph = graph
     this.#traits = traits
+    this.#tuning = tuning
     this.#placements = findPlacements(graph)
     const fused = findFused(graph, traits, materialized)
     this.#epilogues = findEpilogues(graph, fused, traits)
@@ -184,10 +191,10 @@ class Scheduler {
     const located = this.#graph.inputsOf(node)
     const inputs = this.#bind(located)
     const bound = { inputs, outputs: this.#outputsOf(node, op, located), reads: [...keysOf(located), ...epilogue?.reads ?? []], epilogue }
-    const ask = (question: Question): void => this.#ask(question, op, context, bound)
+    const ask: OnGuess = (question, candidates) => this.#ask(question, candidates, op, context, bound)
     const context: LoweringContext = {
       inputs: inputs.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, epilogue: epilogue?.epilogue,
-      choose: chooser(this.#traits, measuring(this.#traits) && ask),
+      choose: this.#tuning.chooser(this.#tuning.secondsLeft > 0 ? ask : undefined),
     }
     const { launches, temporaries } = op.lower(context)
     const isInPlace = (i: number): boolean => this.#placements.get(keyOf(located[i].base))?.within.node === node
@@ -210,11 +217,13 @@ class Scheduler {
   }
 
   /** Notes what it takes to answer a question by measuring. */
-  #ask(question: Question, op: KernelOp, context: LoweringContext, bound: Bound): void {
-    if (this.#trials.has(question.key)) return
-    this.#trials.set(question.key, {
+  #ask(question: Question, candidates: readonly unknown[], op: KernelOp, context: LoweringContext, bound: Bound): void {
+    const key = questionKey(question)
+    if (this.#trials.has(key)) return
+    this.#trials.set(key, {
       question,
-      lower: n => op.lower({ ...context, choose: answering(this.#traits, question, n) }),
+      candidates,
+      lower: n => op.lower({ ...context, choose: this.#tuning.answering(question, n) }),
       bytesOf: slot => bindingOf(slot, bound).bytes,
       isInteger: ({ role, index }) => role === 'input' && ['i32', 'u32'].includes(bound.inputs[index].view.dtype),
     })

@@ -49,7 +49,7 @@ defineOp({
   },
   lower(context) {
     const problem = { count: context.inputs[0].shape[0] }
-    const config = context.choose('adamw', `${problem.count}`, adamwCandidates(problem, context.traits))
+    const config = context.choose({ kernel: 'adamw', sizes: problem, options: {} }, adamwCandidates(problem, context.traits))
     return { launches: [adamwLaunch(problem, config, context.traits)] }
   },
   reference([parameters, m, v, gradient, hyper, [scale]]) {

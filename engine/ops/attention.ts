@@ -103,11 +103,13 @@ function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProb
   }
 }
 
-/** The tuner's question: one name a kernel, one line a problem. */
+/** Asks the tuner about one of the kernels of a problem. */
 function chooser(context: LoweringContext<AttentionAttributes>, problem: AttentionProblem): ChooseAttention {
   const { batch, heads, queries, keys, headSize, dtype, mask, dropout } = problem
-  const text = `${batch}x${heads} ${queries}x${keys} headSize ${headSize} ${dtype}${mask ? ' mask' : ''}${dropout ? ' dropout' : ''}`
-  return (question, candidates) => context.choose(question === 'forward' ? 'attention' : `attention gradient ${question}`, text, candidates)
+  const sizes = { batch, heads, queries, keys, headSize }
+  const options = { dtype, mask, dropout: dropout !== undefined }
+  return (kernel, candidates) =>
+    context.choose({ kernel: kernel === 'forward' ? 'attention' : `attention gradient ${kernel}`, sizes, options }, candidates)
 }
 
 declare module '../graph.ts' {

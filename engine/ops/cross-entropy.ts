@@ -42,7 +42,7 @@ function lower(
 ): Lowering {
   const { shape: [rows, classes], dtype } = context.inputs[0]
   const problem = { kernel, rows, classes, dtype, ignoreIndex: context.attributes.ignoreIndex }
-  const config = context.choose(kernel, `${rows}x${classes} ${dtype}`, crossEntropyCandidates(problem, context.traits))
+  const config = context.choose({ kernel, sizes: { rows, classes }, options: { dtype } }, crossEntropyCandidates(problem, context.traits))
   return { launches: [crossEntropyLaunch(problem, config, context.traits)] }
 }
 

@@ -40,9 +40,9 @@ defineOp({
   },
   lower(context) {
     const [{ shape: [rows, width], dtype }, ids] = context.inputs
-    const problem = { positions: sizeOf(ids.shape), rows, width, dtype }
-    const key = `${problem.positions} of ${rows}x${width} ${dtype}`
-    const config = context.choose('gather', key, gatherCandidates(problem, context.traits))
+    const sizes = { positions: sizeOf(ids.shape), rows, width }
+    const problem = { ...sizes, dtype }
+    const config = context.choose({ kernel: 'gather', sizes, options: { dtype } }, gatherCandidates(problem, context.traits))
     return { launches: [gatherLaunch(problem, config, context.traits)] }
   },
   reference([table, ids], { inputs: [{ shape: [rows, width] }] }) {
@@ -76,9 +76,9 @@ defineOp({
   lower(context) {
     const [ids, { dtype }] = context.inputs
     const [rows, width] = context.outputs[0].shape
-    const problem = { positions: sizeOf(ids.shape), rows, width, dtype }
-    const key = `${problem.positions} of ${rows}x${width} ${dtype}`
-    const config = context.choose('gatherGradient', key, gatherGradientCandidates(problem, context.traits))
+    const sizes = { positions: sizeOf(ids.shape), rows, width }
+    const problem = { ...sizes, dtype }
+    const config = context.choose({ kernel: 'gatherGradient', sizes, options: { dtype } }, gatherGradientCandidates(problem, context.traits))
     return gatherGradientLowering(problem, config, context.traits)
   },
   reference([ids, dy], { outputs: [{ shape: [rows, width] }] }) {

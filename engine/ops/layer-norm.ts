@@ -97,8 +97,8 @@ function lowerRows(
   const { rows, width } = asRows(x)
   const { dtype } = x
   const problem = { kernel, rows, width, dtype, gammaDtype: gamma.dtype, betaDtype: beta.dtype, epsilon }
-  const key = `${rows}x${width} ${[...new Set([dtype, gamma.dtype, beta.dtype])].join(' ')}`
-  const config = context.choose(kernel, key, layerNormCandidates(problem, context.traits))
+  const options = { dtypes: [...new Set([dtype, gamma.dtype, beta.dtype])].join(' ') }
+  const config = context.choose({ kernel, sizes: { rows, width }, options }, layerNormCandidates(problem, context.traits))
   return { launches: [layerNormLaunch(problem, config, context.traits)] }
 }
 
@@ -186,7 +186,7 @@ defineOp({
     const { rows, width } = asRows(context.inputs[0])
     const problem = { rows, width, dtype }
     const candidates = layerNormParameterCandidates(problem, context.traits)
-    const config = context.choose('layerNormParameterGradient', `${rows}x${width} ${dtype}`, candidates)
+    const config = context.choose({ kernel: 'layerNormParameterGradient', sizes: { rows, width }, options: { dtype } }, candidates)
     return layerNormParameterLowering(problem, config)
   },
   reference([x, mean, rstd, dy], specs: Specs) {

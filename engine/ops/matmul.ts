@@ -1,7 +1,7 @@
 // The matrix product: [..., M, K] · [..., K, N] → [..., M, N].
 import { UserError } from '../errors.ts'
 import { candidates, lower } from '../../shaders/matmul.ts'
-import { isFloat, isReadable, problemKey, productOf } from '../../shaders/matmul/problem.ts'
+import { isFloat, isReadable, productOf, tuningProblem } from '../../shaders/matmul/problem.ts'
 import type { FloatType, Product } from '../../shaders/matmul/problem.ts'
 import { input, output } from '../../shaders/kernel.ts'
 import type { DType, Lowering, Spec } from '../../shaders/kernel.ts'
@@ -28,7 +28,8 @@ export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttri
 
 /** Picks a candidate for a product and gives its launches. An epilogue is part of the product, whatever the context's is. */
 export function lowerProduct(product: Product, context: LoweringContext): Lowering {
-  return lower(product, context.choose('matmul', problemKey(product), candidates(product, context.traits)), context.traits)
+  const question = { kernel: 'matmul', ...tuningProblem(product) }
+  return lower(product, context.choose(question, candidates(product, context.traits)), context.traits)
 }
 
 function floatOf(dtype: DType): FloatType {

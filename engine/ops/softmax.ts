@@ -12,7 +12,7 @@ function lower(kernel: SoftmaxKernel, context: LoweringContext): Lowering {
   const { dtype } = context.inputs[0]
   const { rows, width } = asRows(context.inputs[0])
   const problem = { kernel, rows, width, dtype }
-  const config = context.choose(kernel, `${rows}x${width} ${dtype}`, softmaxCandidates(problem, context.traits))
+  const config = context.choose({ kernel, sizes: { rows, width }, options: { dtype } }, softmaxCandidates(problem, context.traits))
   return { launches: [softmaxLaunch(problem, config, context.traits)] }
 }
 

@@ -4,6 +4,7 @@ import type { DType, SubgroupMatrix, Traits } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
 import type { TensorData } from '../tensor.ts'
+import { KernelTuning } from '../tune.ts'
 import { Buffers } from './buffers.ts'
 import { collectGarbage } from './garbage.ts'
 import { Pipelines } from './pipelines.ts'
@@ -41,6 +42,8 @@ export class Device {
   readonly buffers: Buffers
   readonly pipelines: Pipelines
   readonly scratch: Scratch
+  /** Which candidates of its kernels it uses. */
+  readonly tuning: KernelTuning
   readonly #inFlight: Promise<void>[] = []
   /** The least that was live since garbage was collected last. */
   #leastBytes = 0
@@ -56,6 +59,7 @@ export class Device {
     this.buffers = new Buffers(gpu)
     this.pipelines = new Pipelines(gpu)
     this.scratch = new Scratch(this.buffers)
+    this.tuning = new KernelTuning(traits)
     const onRefused = ({ error }: GPUUncapturedErrorEvent): void => { this.#refused ??= error }
     gpu.addEventListener('uncapturederror', onRefused)
     void gpu.lost.then(({ reason, message }) => {

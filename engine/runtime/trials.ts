@@ -1,73 +1,77 @@
-// Measuring a kernel's candidates on the adapter at hand: each is run by itself on memory of the right size, and the
-// quickest is the answer from then on. Floats are zeros, which take the time of any others; integers are ones, for a mask of
-// zeros would leave nothing to do. That every candidate gives the right numbers is what the tests are for.
+// Measures a kernel's candidates on the adapter in use: each runs alone on memory of the right size, and the fastest is the answer
+// from then on. Floats are zeros, since their values don't affect the time; integers are ones, since a mask of zeros would leave
+// nothing to compute. Correctness of the candidates is left to the tests.
 import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
-import { type Question, type Tuning, learn, measuring } from '../tune.ts'
+import { type KernelTuning, type Question, showQuestion } from '../tune.ts'
 import type { Device } from './device.ts'
 import { timedWait } from './waiting.ts'
 
-/** A question with what it takes to try its candidates. */
+/** A question with everything needed to try its candidates. */
 export interface Trial {
   readonly question: Question
+  readonly candidates: readonly unknown[]
   /** The op's launches with the n-th candidate. */
   lower(n: number): Lowering
-  /** Bytes that a slot of the op binds; temporaries come with the lowering. */
+  /** Size of a slot's binding in bytes, for any slot but temporaries, which come with the lowering. */
   bytesOf(slot: Slot): number
-  /** Whether it holds integers: ids, a mask. */
+  /** Whether a slot holds integers, such as ids or a mask. */
   isInteger(slot: Slot): boolean
 }
 
-/** Candidates that are tried where time is short: the best guesses. */
+/** Number of candidates that are tried in mode `cached`: the best guesses. */
 const FIRST_GUESSES = 4
-/** A measurement repeats a candidate for about so long; each has its turn so often, and its best counts. */
+/** How long one measurement repeats a candidate, how many times at most, and how many measurements each candidate gets: the best counts. */
 const MILLISECONDS = 4
+const MOST_RUNS = 50
 const ROUNDS = 3
-/** A GPU that changes its pace meanwhile favours whose turn it was: while any candidate gains so much on its best, all have another turn. */
+/** GPU clocks change while candidates are measured. As long as any improves its best by this share, all are measured once more. */
 const GAIN = 0.1
 const MOST_ROUNDS = 12
-const MOST_RUNS = 50
-/** Questions whose candidates compile at once. */
-const AHEAD = 3
-/** A GPU that has waited for compilers runs slowly at first: an H200, for up to half a second at a seventh of its speed. */
-const WAKING_MS = 500
-/** So long without work, and it sleeps. */
-const NAP_MS = 100
+/** Number of questions whose candidates compile at the same time. */
+const CONCURRENT_QUESTIONS = 3
+/** After idling, a GPU runs at a low clock for a while: an H200 at a seventh of its speed for up to half a second. */
+const WARM_UP_MS = 500
+/** Idle time after which it needs warming up. */
+const IDLE_MS = 100
 /** When candidates ran last. */
 let lastRun = 0
 
-/** Answers what may be measured now. True where a plan should be scheduled again with what is known. */
+/** Answers the questions that may be measured now. Returns whether the plan should be scheduled again with the answers. */
 export async function answerTrials(device: Device, trials: readonly Trial[]): Promise<boolean> {
-  const tuning = measuring(device.traits)
-  // Each once: where candidates depend on more than the question says, an answer may be none of those offered.
-  const open = trials.filter(({ question }) => !tuning?.asked.has(question.key))
-  if (!tuning || open.length === 0) return false
+  const { tuning } = device
+  // Each only once: if candidates depend on more than the question says, an answer may not be among those offered.
+  const open = trials.filter(({ question }) => !tuning.isMeasured(question))
+  if (tuning.secondsLeft === 0 || open.length === 0) return false
+  const { mode, onProgress } = tuning.options
   const operations = (trial: Trial): number => trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
   const byWeight = open.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
-  // Compilers that keep all of the host's cores busy leave gaps between what a GPU is given, and it slows down: where there is time, they go first.
-  if (tuning.mode === 'full') {
-    const start = performance.now()
-    tuning.onProgress?.(0, open.length)
-    await atMost(tuning.secondsLeft / 2, Promise.all(byWeight.map(({ trial }) => compile(device, triesOf(trial, tuning)))))
-    tuning.secondsLeft -= (performance.now() - start) / 1000
+  // Compilers that use all cores of the host leave gaps in the GPU's queue, and its clock drops: compile first if there is time.
+  if (mode === 'full') {
+    onProgress?.(0, open.length)
+    await timed(tuning, () => atMost(tuning.secondsLeft / 2, Promise.all(byWeight.map(({ trial }) => compile(device, triesOf(trial, tuning))))))
   }
   for (const [answered, { trial }] of byWeight.entries()) {
-    if (tuning.secondsLeft <= 0) break
-    const start = performance.now()
-    // The next ones' candidates compile while this one's are measured.
-    for (const { trial: soon } of byWeight.slice(answered, answered + AHEAD)) void compile(device, triesOf(soon, tuning))
-    const { key, candidates } = trial.question
-    // Where none can be measured alone, the best guess is the answer: the question is not asked again.
-    const best = await fastest(device, trial, tuning) ?? candidates[0]
-    tuning.secondsLeft -= (performance.now() - start) / 1000
-    learn(tuning, key, best)
-    await tuning.onAnswer?.(key, best)
-    tuning.onProgress?.(answered + 1, open.length)
+    if (tuning.secondsLeft === 0) break
+    // The candidates of the next questions compile while these are measured.
+    for (const { trial: soon } of byWeight.slice(answered, answered + CONCURRENT_QUESTIONS)) void compile(device, triesOf(soon, tuning))
+    const best = await timed(tuning, () => fastest(device, trial, tuning))
+    // If none can be measured alone, the best guess is the answer, so that the question is not asked again.
+    await tuning.learn({ ...trial.question, candidate: best ? best.candidate : trial.candidates[0] })
+    onProgress?.(answered + 1, open.length)
   }
   return true
 }
 
-/** Waits for something, but no longer than so many seconds. */
+/** Counts the time that something takes. */
+async function timed<T>(tuning: KernelTuning, act: () => Promise<T>): Promise<T> {
+  const start = performance.now()
+  const result = await act()
+  tuning.spend((performance.now() - start) / 1000)
+  return result
+}
+
+/** Waits for a promise, but no longer than so many seconds. */
 async function atMost(seconds: number, done: Promise<unknown>): Promise<void> {
   if (seconds === Infinity) return void await done
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -76,12 +80,12 @@ async function atMost(seconds: number, done: Promise<unknown>): Promise<void> {
 }
 
 interface Tried {
-  readonly candidate: string
+  readonly candidate: unknown
   readonly lowering: Lowering
 }
 
-/** What is tried of a question, without what can't be lowered here. */
-function triesOf({ question: { candidates }, lower }: Trial, { mode }: Tuning, failed?: (candidate: string, error: unknown) => void): Tried[] {
+/** The candidates of a question that are tried, without those that can't be lowered here. */
+function triesOf({ candidates, lower }: Trial, { options: { mode } }: KernelTuning, failed?: (candidate: unknown, error: unknown) => void): Tried[] {
   const count = mode === 'full' ? candidates.length : Math.min(candidates.length, FIRST_GUESSES)
   return candidates.slice(0, count).flatMap((candidate, n) => {
     try {
@@ -93,23 +97,23 @@ function triesOf({ question: { candidates }, lower }: Trial, { mode }: Tuning, f
   })
 }
 
-/** Makes the pipelines, all at once: drivers compile on as many threads as there are. */
+/** Compiles all pipelines concurrently: drivers use as many threads as there are. */
 async function compile({ pipelines }: Device, tried: readonly Tried[]): Promise<void> {
   const launches = tried.flatMap(({ lowering }) => lowering.launches)
   await Promise.allSettled(launches.map(({ wgsl, label, slots, writes }) => pipelines.get(wgsl, label, slots.length, writes)))
 }
 
-/** The candidate that took least time, or undefined where none ran. */
-async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<string | undefined> {
-  const failed = (candidate: string, error: unknown): void => {
+/** The fastest candidate, or undefined if none ran. */
+async function fastest(device: Device, trial: Trial, tuning: KernelTuning): Promise<Pick<Tried, 'candidate'> | undefined> {
+  const failed = (candidate: unknown, error: unknown): void => {
     device.check()
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
-    tuning.onFailure?.(`${trial.question.key}: ${candidate} does not run here: ${reason}`)
+    tuning.options.onFailure?.(`${showQuestion(trial.question)}: ${JSON.stringify(candidate)} does not run on this adapter: ${reason}`)
   }
   const tried = triesOf(trial, tuning, failed)
   await compile(device, tried)
   const bench = new Bench(device, trial)
-  const running: { candidate: string, run: Run }[] = []
+  const running: { candidate: unknown, run: Run }[] = []
   try {
     for (const { candidate, lowering } of tried) {
       try {
@@ -118,16 +122,16 @@ async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<st
         failed(candidate, error)
       }
     }
-    if (!device.traits.cpu && running.length > 1 && performance.now() - lastRun > NAP_MS) await wake(running[0].run)
+    if (!device.traits.cpu && running.length > 1 && performance.now() - lastRun > IDLE_MS) await warmUp(running[0].run)
     const calls: (() => Promise<number>)[] = []
     for (const { run } of running) {
       const times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await run(1), 0.01))))
       calls.push(async () => await run(times) / times)
     }
     const least = await leastTimes(calls, device.traits.cpu)
-    return running[least.indexOf(Math.min(...least))]?.candidate
+    return running[least.indexOf(Math.min(...least))]
   } catch (error) {
-    device.check() // a GPU that is lost says so in words of its own
+    device.check() // throws the clearer error if the GPU was lost
     throw error
   } finally {
     lastRun = performance.now()
@@ -136,8 +140,8 @@ async function fastest(device: Device, trial: Trial, tuning: Tuning): Promise<st
 }
 
 /**
- * The least time of each of some calls, which give their own. They take turns: what slows the adapter down for a while slows all of
- * them. `steady`: it keeps its pace otherwise, as a CPU does.
+ * The least time of each call, as the calls return it. They take turns, so that a temporary slowdown affects all of them. `steady`:
+ * the adapter's speed doesn't change otherwise, like that of a CPU.
  */
 export async function leastTimes(calls: readonly (() => Promise<number>)[], steady: boolean): Promise<number[]> {
   const least = calls.map(() => Infinity)
@@ -154,11 +158,11 @@ export async function leastTimes(calls: readonly (() => Promise<number>)[], stea
 }
 
 /** Runs something until it no longer gets faster. */
-async function wake(run: Run): Promise<void> {
+async function warmUp(run: Run): Promise<void> {
   const start = performance.now()
   let [least, steady] = [Infinity, 0]
-  // Steady means a tenth of the time that waking may take, at least.
-  for (let since = start; performance.now() - start < WAKING_MS && steady < WAKING_MS / 10;) {
+  // Steady: no faster for a tenth of the longest warm-up.
+  for (let since = start; performance.now() - start < WARM_UP_MS && steady < WARM_UP_MS / 10;) {
     const time = await run(1)
     if (time < 0.95 * least) since = performance.now()
     least = Math.min(least, time)
@@ -166,10 +170,10 @@ async function wake(run: Run): Promise<void> {
   }
 }
 
-/** Runs a candidate's launches so many times over; milliseconds. */
+/** Runs a candidate's launches so many times. Returns milliseconds. */
 type Run = (times: number) => Promise<number>
 
-/** Memory on which the candidates of a question run, one after the other: what they read and write is shared among them. */
+/** The memory on which a question's candidates run, one after another: they share inputs and outputs. */
 class Bench {
   readonly #device: Device
   readonly #trial: Trial
@@ -181,7 +185,7 @@ class Bench {
     this.#trial = trial
   }
 
-  /** Throws where the device refuses any of it. */
+  /** Throws if the device refuses any of it. */
   async prepare(lowering: Lowering): Promise<Run> {
     const { gpu } = this.#device
     const before = new Set(this.#held.keys())
@@ -214,7 +218,7 @@ class Bench {
     await run(1)
     const [tooLarge, wrong] = await scopes()
     if (tooLarge ?? wrong) this.#drop(before)
-    if (tooLarge) throw new Error('there is no room beside the model')
+    if (tooLarge) throw new Error('not enough GPU memory to benchmark this candidate')
     if (wrong) throw new Error(wrong.message)
     return run
   }
@@ -235,7 +239,7 @@ class Bench {
     const { gpu, buffers } = this.#device
     const temporary = slot.role === 'temporary' ? lowering.temporaries?.[slot.index] : undefined
     const bytes = temporary ? temporary.shape.reduce((a, b) => a * b, 1) * bytesOf(temporary.dtype) : this.#trial.bytesOf(slot)
-    // Candidates differ in their temporaries.
+    // Candidates have different temporaries.
     const name = `${slot.role} ${slot.index}${temporary ? ` of ${bytes} bytes` : ''}`
     const known = this.#held.get(name)
     if (known) return known
@@ -245,7 +249,7 @@ class Bench {
     return buffer
   }
 
-  /** What was refused is no memory that anybody else should get: ends all that came since. */
+  /** Destroys the buffers that came since `before`: refused memory must not return to the pool. */
   #drop(before: ReadonlySet<string>): void {
     for (const [name, buffer] of this.#held) {
       if (before.has(name)) continue

@@ -168,11 +168,15 @@ export function batchCount(product: Product): number {
   return product.batch.reduce((count, n) => count * n, 1)
 }
 
-/** Names a problem for the tuner: all that makes one candidate faster than another. */
-export function problemKey(product: Product): string {
-  const segments = product.segments.map(({ k, a, b }) => [a, b]
-    .map((side, i) => `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, i === 0 ? product.m : product.n, k) ? 4 : 1}`)
-    .concat(String(k)).join('·'))
-  const end = `${product.bias ? ' + bias' : ''}${product.epilogue ? ', finished' : ''}`
-  return `${batchCount(product)}x${product.m}x${product.n} ${segments.join(' + ')}${end} -> ${product.out.dtype}`
+/** A problem for the tuner: everything that makes one candidate faster than another. An operand is `f32k4` if K is its unit stride, loaded as vec4. */
+export function tuningProblem(product: Product): { sizes: Record<string, number>, options: Record<string, string | boolean> } {
+  const { m, n, segments } = product
+  const layoutOf = (side: Operand, rows: number, k: number): string => `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, rows, k) ? 4 : 1}`
+  return {
+    sizes: { batch: batchCount(product), m, n, ...Object.fromEntries(segments.map(({ k }, s) => [`k${s}`, k])) },
+    options: {
+      ...Object.fromEntries(segments.flatMap(({ k, a, b }, s) => [[`a${s}`, layoutOf(a, m, k)], [`b${s}`, layoutOf(b, n, k)]])),
+      ...(product.bias ? { bias: true } : {}), ...(product.epilogue ? { epilogue: true } : {}), out: product.out.dtype,
+    },
+  }
 }

@@ -4,7 +4,6 @@ import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { EAGER_PLANS, eagerPlans, forgetEagerPlans } from '../../engine/compile/eager.ts'
 import { type Device, type Tensor, type TensorData, compile, currentDevice, dropout, full, readAll, scalar, tensor, variable } from '../../engine/node/index.ts'
-import { setTuner } from '../../engine/tune.ts'
 import { collected } from '../support/collect.ts'
 import { SEED } from '../support/seed.ts'
 
@@ -93,11 +92,11 @@ describe('one plan serves an expression', () => {
   test('until kernels are chosen otherwise', async () => {
     const product = (): Promise<number[]> => list(tensor([[1, 2]]).matmul(tensor([[3], [4]])))
     const { results, plans } = await plansOf([product, async () => {
-      setTuner((_kernel, _problem, count) => count - 1)
+      device.tuning.override((_question, count) => count - 1)
       try {
         return await product()
       } finally {
-        setTuner()
+        device.tuning.override()
       }
     }])
     expect(results).toEqual([[11], [11]])

@@ -7,6 +7,7 @@ import { type Traits, input, output } from '../../shaders/kernel.ts'
 import { layerNormParameterCandidates } from '../../shaders/layer-norm.ts'
 import { type MatmulCandidate, type MatmulConfig, configName, rankedCandidates } from '../../shaders/matmul.ts'
 import { type FloatType, type Product, productOf } from '../../shaders/matmul/problem.ts'
+import type { Question } from '../../engine/tune.ts'
 import { type RowPlan, describePlan, rowPlans } from '../../shaders/rows.ts'
 
 /** The adapter's traits, and those of the same as the other kind: a CPU that passes for a GPU, or a GPU for a CPU. */
@@ -48,22 +49,19 @@ export function matmulConfigs(traits: Traits): MatmulConfig[] {
 }
 
 /**
- * What matmul may choose for a problem (named as its tuner's key names it): every config, as far as the problem allows
- * with K in slices and transposed, whatever the guesses say.
+ * Everything that matmul may choose for the tuner's question: every config, with K in slices and transposed as far as the problem
+ * allows, whatever the guesses say.
  */
-export function matmulWays(problem: string, traits: Traits): MatmulCandidate[] {
-  const parts = /^\S+ (\w+)·(\w+)·(\d+)(.*?) -> /.exec(problem)
-  if (!parts) throw new Error(`a product is called ${problem}, and nobody knows what that means`)
-  const [, left, right, k, rest] = parts
-  const biased = rest.includes('+ bias')
-  // A slice is whole steps of 32 long.
-  const slices = Math.min(3, Math.ceil(Number(k) / 32))
+export function matmulWays({ sizes, options }: Question, traits: Traits): MatmulCandidate[] {
+  // A slice is a multiple of 32 long.
+  const slices = Math.min(3, Math.ceil(sizes.k0 / 32))
+  const isHalf = [options.a0, options.b0].every(layout => String(layout).startsWith('f16'))
   const ways = (config: MatmulConfig): MatmulCandidate[] => {
-    if (config.kernel === 'matrix' && !(left.startsWith('f16') && right.startsWith('f16'))) return []
-    // Of a product with a low-rank part the engine's own choice on a CPU, which runs besides, is always whole: slices come first.
-    const both = rest.includes('·') ? [slices, 1] : [1, slices]
+    if (config.kernel === 'matrix' && !isHalf) return []
+    // With a low-rank part the engine's own choice on a CPU, which runs besides, is never in slices: these come first.
+    const both = 'k1' in sizes ? [slices, 1] : [1, slices]
     const counts = config.kernel === 'dot' || slices <= 1 ? [1] : both
-    const sides = biased ? [false] : [false, true]
+    const sides = options.bias ? [false] : [false, true]
     return counts.flatMap(count => sides.map(transpose => ({ config, slices: count, transpose })))
   }
   // First those that few problems allow.

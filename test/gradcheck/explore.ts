@@ -47,14 +47,15 @@ export class Explorer {
       return exchange<KernelOp>(op, {
         lower: context => lower.call(op, {
           ...context,
-          choose: (kernel, problem, offered) => {
+          choose: (question, offered) => {
+            const { kernel } = question
             const ask = asks.get(kernel) ?? 0
             asks.set(kernel, ask + 1)
-            const ways = kernel === 'matmul' ? matmulWays(problem, context.traits) as unknown as typeof offered : offered
+            const ways = kernel === 'matmul' ? matmulWays(question, context.traits) as unknown as typeof offered : offered
             // Few products have the operands that matrix units take: each is for one that no other tried.
             const alone = kernel === 'matmul' && mode === 'rarest'
               && ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
-            if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(kernel, problem, offered))
+            if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(question, offered))
             // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would choose.
             if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])
             return this.#note(kernel, this.#rarest(kernel, ways))

@@ -44,7 +44,7 @@ function lower(
   const specs = inputs.map(({ spec }) => spec)
   return op.lower({
     inputs: specs, outputs: op.infer(specs, attributes), attributes, traits,
-    choose: (kernel, _problem, candidates) => {
+    choose: ({ kernel }, candidates) => {
       if (kernel === 'attention gradient form') return candidates[Math.max((candidates as readonly unknown[]).indexOf(form), 0)]
       const n = typeof wanted === 'number' ? wanted : candidates.findIndex(config => wanted(config as AttentionConfig))
       return candidates[Math.min(n, candidates.length - 1)]
@@ -262,7 +262,7 @@ test('the stored gradient by tiles is the same where squares lie in strips, as b
   const specs = backward.map(({ spec }) => spec)
   const lowerings = [false, true].map(strips => op.lower({
     inputs: specs, outputs: op.infer(specs, attributes), attributes, traits: { ...bench.traits, cpu: false, scratchBytes: SCRATCH },
-    choose: (kernel, _problem, all) => (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], strips }) as never,
+    choose: ({ kernel }, all) => (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], strips }) as never,
   }))
   const [rows, strips] = await Promise.all(lowerings.map(lowering => run('attentionGradient', lowering, backward, attributes)))
   const [plain, turned] = lowerings.map(({ launches }) => launches.filter(({ wgsl }) => wgsl.includes('fn storedAt')).map(({ wgsl }) => wgsl))

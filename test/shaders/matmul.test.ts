@@ -7,7 +7,7 @@ import { input, output } from '../../shaders/kernel.ts'
 import type { Traits, View } from '../../shaders/kernel.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../shaders/matmul.ts'
 import type { MatmulCandidate } from '../../shaders/matmul.ts'
-import { problemKey, productOf } from '../../shaders/matmul/problem.ts'
+import { productOf, tuningProblem } from '../../shaders/matmul/problem.ts'
 import type { FloatType, Product } from '../../shaders/matmul/problem.ts'
 import { openTestDevice, runLowering } from '../support/launch.ts'
 import type { TestDevice } from '../support/launch.ts'
@@ -80,7 +80,7 @@ async function check(c: Case, candidate: MatmulCandidate, traits: Traits): Promi
   for (let i = 0; i < expected.length; i++) {
     const error = Math.abs(actual[i] - expected[i])
     if (!(error <= tolerance * size[i] + 1e-30)) {
-      throw new Error(`${configName(candidate.config)} / ${candidate.slices}${candidate.transpose ? ' transposed' : ''} on ${problemKey(product)}: `
+      throw new Error(`${configName(candidate.config)} / ${candidate.slices}${candidate.transpose ? ' transposed' : ''} on ${JSON.stringify(tuningProblem(product))}: `
         + `element ${i} is ${actual[i]}, not ${expected[i]} (error ${(error / size[i]).toExponential(2)} of Σ|a||b|)`)
     }
   }

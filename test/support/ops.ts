@@ -52,7 +52,7 @@ export async function runCandidates(
       outputs,
       attributes,
       traits,
-      choose(_kernel, _problem, candidates) {
+      choose(_question, candidates) {
         if (candidates.length === 0) throw new Error(`${name} has no candidate`)
         most = Math.max(most, candidates.length)
         return candidates[Math.min(k, candidates.length - 1)]

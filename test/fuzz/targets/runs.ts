@@ -1,12 +1,15 @@
 // What a run's folder is read from when the run goes on, and the cache of measured kernels.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { questionKey } from '../../../engine/tune.ts'
 import { parseOptions } from '../../../train/node/cli/options.ts'
 import { AnswerFile } from '../../../train/node/run/answers.ts'
 import { Checkpoints } from '../../../train/node/run/checkpoints.ts'
 import { Run, openRun } from '../../../train/node/run/folder.ts'
 import { changeJson } from '../mutate.ts'
 import type { Target } from '../target.ts'
+
+const SOFTMAX = { kernel: 'softmax', sizes: { rows: 512 }, options: {} }
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 const changeTree: NonNullable<Target['mutate']> = (input, random) => encode(changeJson(new TextDecoder().decode(input), random))
@@ -69,13 +72,15 @@ export const runTargets: readonly Target[] = [
   },
   {
     name: 'kernels cache',
-    seeds: async () => [linesOf([{ question: 'matmul 64 64 64', candidate: 'tile 8' }, { question: 'softmax 512', candidate: 'rows 4' }])],
+    seeds: async () => [linesOf([
+      { kernel: 'matmul', sizes: { m: 64, n: 64 }, options: { bias: true }, candidate: { tile: 8 } }, { ...SOFTMAX, candidate: 'rows 4' },
+    ])],
     mutate: changeLine,
     async run(input, folder) {
       const file = new AnswerFile(await put(folder, 'kernels.jsonl', input))
       await file.read(() => {})
-      await file.append('softmax 512', 'rows 8')
-      if ((await file.read(() => {})).get('softmax 512') !== 'rows 8') throw new Error('An answer was lost')
+      await file.append({ ...SOFTMAX, candidate: 'rows 8' })
+      if ((await file.read(() => {})).get(questionKey(SOFTMAX))?.candidate !== 'rows 8') throw new Error('An answer was lost')
     },
   },
 ]

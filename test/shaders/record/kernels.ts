@@ -12,7 +12,7 @@ import {
   type LayerNormProblem, layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
 } from '../../../shaders/layer-norm.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
-import { type FloatType, type Product, problemKey, productOf } from '../../../shaders/matmul/problem.ts'
+import { type FloatType, type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../../shaders/softmax.ts'
 import { adapters, fragments } from './adapters.ts'
 import { recordedPlans } from './plans.ts'
@@ -173,7 +173,7 @@ function* matmuls(traits: Traits, names?: readonly string[]): Generator<Recorded
     }
     for (const [config, launches] of configs) yield { name: `matmul/${name}/${config}`, launches }
     const order = candidates(one, traits).map(({ config, slices, transpose }) => `${configName(config)} / ${slices}${transpose ? ' transposed' : ''}`)
-    yield { name: `matmul/${name}/order`, launches: [], notes: [problemKey(one), ...order] }
+    yield { name: `matmul/${name}/order`, launches: [], notes: [JSON.stringify(tuningProblem(one)), ...order] }
   }
 }
 

@@ -3,7 +3,7 @@
 // made this way.
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
-import { type Device, UserError, measuring } from '../../../engine/index.ts'
+import { type Device, UserError } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
 import {
   type ModelConfig, countParameters, createMaskedModel, initialise, modelTensors, toHubConfig,
@@ -122,7 +122,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   const device = await openNamed(options.adapter, false)
   console.say(`${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, `
     + `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`)
-  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   const model = createMaskedModel(configOf(options, tokenizer))
   const trainerOptions: TrainerOptions = {
     ...options, epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)), accumulate: 1,
@@ -130,7 +130,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   }
   const trainer = await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions)
   const rows = { train, held }
-  await trainer.prepare({ train, validation: held, test: [] }, () => measuring(device.traits) !== undefined)
+  await trainer.prepare({ train, validation: held, test: [] }, () => device.tuning.secondsLeft > 0)
   choices.settle()
   const plan = await trainer.plan(sequence)
   console.say(`Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, `

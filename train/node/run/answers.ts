@@ -6,9 +6,16 @@ import { constants } from 'node:fs'
 import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { z } from 'zod'
+import { type Answer, questionKey } from '../../../engine/tune.ts'
 import { codeOf, openRegularFile } from '../../../models/node/files.ts'
 
-const line = z.object({ question: z.string(), candidate: z.string() })
+/** An answer as files hold it: the question's parts and the candidate's config, readable and comparable. */
+export const answerSchema = z.object({
+  kernel: z.string(),
+  sizes: z.record(z.string(), z.number()),
+  options: z.record(z.string(), z.union([z.string(), z.boolean()])),
+  candidate: z.json(),
+})
 
 /** The most that is read of a file, in bytes. One that is larger is begun anew. */
 const MOST_BYTES = 32 * 2 ** 20
@@ -20,8 +27,8 @@ const SPARE_LINES = 1000
 const STALE_MS = 60_000
 
 interface Content {
-  /** Question → candidate, the oldest first. */
-  readonly answers: Map<string, string>
+  /** By `questionKey`, the oldest first. */
+  readonly answers: Map<string, Answer>
   readonly lines: number
   /** What is wrong with the file, if anything. */
   readonly problem?: string
@@ -34,8 +41,8 @@ export class AnswerFile {
     this.path = path
   }
 
-  /** All answers; none where there is no file. `onDamage` is called with a sentence where something is not usable. */
-  async read(onDamage: (sentence: string) => void): Promise<Map<string, string>> {
+  /** All answers by `questionKey`, none if there is no file. `onDamage` is called with a sentence if something in it is unusable. */
+  async read(onDamage: (sentence: string) => void): Promise<Map<string, Answer>> {
     const handle = await this.#open()
     if (!handle) return new Map()
     let content: Content
@@ -51,10 +58,10 @@ export class AnswerFile {
   }
 
   /** Adds an answer, which replaces an earlier one to the same question. */
-  async append(question: string, candidate: string): Promise<void> {
+  async append(answer: Answer): Promise<void> {
     await mkdir(dirname(this.path), { recursive: true })
     // The break before it ends what a process that was killed in the middle of a line has left.
-    const bytes = Buffer.from(`\n${JSON.stringify({ question, candidate })}\n`)
+    const bytes = Buffer.from(`\n${JSON.stringify(answer)}\n`)
     const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | (constants.O_NONBLOCK ?? 0)
     for (let attempt = 0; attempt < 10; attempt++) {
       const handle = await open(this.path, flags)
@@ -80,13 +87,12 @@ export class AnswerFile {
     try {
       if (!handle) return
       const { answers } = await readLines(handle)
-      const kept = [...answers].slice(-MOST_ANSWERS)
-      const lines = kept.map(([question, candidate]) => `${JSON.stringify({ question, candidate })}\n`)
-      await writeFile(beside, lines.join(''))
+      const kept = [...answers.values()].slice(-MOST_ANSWERS)
+      await writeFile(beside, kept.map(answer => `${JSON.stringify(answer)}\n`).join(''))
       await rename(beside, this.path)
       // What was appended after the reading. Whoever appends from here on notices that the file is another.
-      for (const [question, candidate] of (await readLines(handle)).answers) {
-        if (answers.get(question) !== candidate) await this.append(question, candidate)
+      for (const [key, answer] of (await readLines(handle)).answers) {
+        if (JSON.stringify(answers.get(key)) !== JSON.stringify(answer)) await this.append(answer)
       }
     } finally {
       await handle?.close()
@@ -105,7 +111,7 @@ export class AnswerFile {
 /** What a file holds now. */
 async function readLines(handle: FileHandle): Promise<Content> {
   const { size } = await handle.stat()
-  const answers = new Map<string, string>()
+  const answers = new Map<string, Answer>()
   if (size > MOST_BYTES) {
     return { answers, lines: 0, problem: `has ${size} bytes, more than such a file may have, and is begun anew` }
   }
@@ -129,16 +135,16 @@ async function readLines(handle: FileHandle): Promise<Content> {
       continue
     }
     // Anew, so that the newest answers come last.
-    answers.delete(answer.question)
-    answers.set(answer.question, answer.candidate)
+    answers.delete(questionKey(answer))
+    answers.set(questionKey(answer), answer)
   }
   if (damaged === 0) return { answers, lines }
   return { answers, lines, problem: `has ${damaged} of ${lines} lines that are not measured kernels; they are dropped` }
 }
 
-function parseLine(text: string): z.infer<typeof line> | undefined {
+function parseLine(text: string): Answer | undefined {
   try {
-    return line.safeParse(JSON.parse(text)).data
+    return answerSchema.safeParse(JSON.parse(text)).data
   } catch {
     return undefined
   }

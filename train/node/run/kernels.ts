@@ -5,13 +5,14 @@ import { createHash } from 'node:crypto'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
-import { type AdapterInfo, type TuningMode, setKernelTuning, settleKernels } from '../../../engine/index.ts'
+import type { AdapterInfo, Answer, Device, TuningMode } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
+import { questionKey } from '../../../engine/tune.ts'
 import { codeOf, exists, readJson } from '../../../models/node/files.ts'
-import { AnswerFile } from './answers.ts'
+import { AnswerFile, answerSchema } from './answers.ts'
 import type { Run } from './folder.ts'
 
-const file = z.object({ answers: z.record(z.string(), z.string()) })
+const file = z.object({ answers: z.array(answerSchema) })
 const KERNELS = 'kernels.json'
 
 /** Where programs of this user keep what can be made again. */
@@ -29,18 +30,19 @@ export function answersFile({ name, backend = '', driver = '' }: AdapterInfo, ve
   return join(cacheFolder(), 'tilegrad', 'kernels', `${plain}-${exact}.jsonl`)
 }
 
-type Answers = Map<string, string>
+/** By `questionKey`. */
+type Answers = Map<string, Answer>
 
 function warn(sentence: string): void {
   process.stderr.write(`${printableLine(sentence)}.\n`)
 }
 
-/** The answers that a run went by; none, said on stderr, where its file holds something else. */
+/** The answers that a run uses; none, with a line on stderr, if its file holds something else, such as the format of an earlier version. */
 async function readSettled(path: string): Promise<Answers> {
   try {
-    return new Map(Object.entries(file.parse(await readJson(path)).answers))
+    return new Map(file.parse(await readJson(path)).answers.map(answer => [questionKey(answer), answer]))
   } catch {
-    warn(`${path} is not a list of measured kernels and is not used`)
+    warn(`${path} is not a list of measured kernels in the format of this version: it is ignored, and kernels are chosen by best guess`)
     return new Map()
   }
 }
@@ -55,40 +57,38 @@ async function readCache(cache: AnswerFile): Promise<Answers> {
 
 /** The choices that one process goes by. */
 export class KernelChoices {
-  readonly #adapter: AdapterInfo
   readonly #version: string
   readonly #mode: TuningMode
+  readonly #device: Device
   readonly #answers: Answers
   readonly #cache: AnswerFile
   #remembers = true
 
-  private constructor(mode: TuningMode, adapter: AdapterInfo, version: string, cache: AnswerFile, answers: Answers) {
+  private constructor(mode: TuningMode, device: Device, version: string, cache: AnswerFile, answers: Answers) {
     this.#cache = cache
     this.#mode = mode
-    this.#adapter = adapter
+    this.#device = device
     this.#version = version
     this.#answers = answers
   }
 
   /**
-   * Tells the engine how to choose from here on: by what `run` went by before, with nothing measured, or else by what the
-   * user's cache knows, measuring for `seconds` at most (left out: as long as the mode has it).
+   * Configures how a device chooses from here on: by the answers that `run` used before, measuring nothing, or else by those of the
+   * user's cache, measuring for at most `seconds` (when left out, the mode's own budget).
    */
-  static async begin(
-    mode: TuningMode, adapter: AdapterInfo, version: string, run?: Run, seconds?: number,
-  ): Promise<KernelChoices> {
+  static async begin(mode: TuningMode, device: Device, version: string, run?: Run, seconds?: number): Promise<KernelChoices> {
     const settled = run !== undefined && await exists(run.path(KERNELS))
-    const cache = new AnswerFile(answersFile(adapter, version))
+    const cache = new AnswerFile(answersFile(device.info, version))
     const answers: Answers = mode === 'off' ? new Map()
       : settled ? await readSettled(run.path(KERNELS)) : await readCache(cache)
-    const choices = new KernelChoices(mode, adapter, version, cache, answers)
-    setKernelTuning({
+    const choices = new KernelChoices(mode, device, version, cache, answers)
+    device.tuning.configure({
       mode,
-      known: new Map(answers),
+      known: answers.values(),
       budget: settled ? 0 : seconds,
-      onAnswer: async (question, candidate) => {
-        choices.#answers.set(question, candidate)
-        await choices.#remember(question, candidate)
+      onAnswer: async answer => {
+        choices.#answers.set(questionKey(answer), answer)
+        await choices.#remember(answer)
       },
       onProgress: (done, total) => { if (mode === 'full') process.stderr.write(`measured kernels: ${done} of ${total}${done === total ? '\n' : '\r'}`) },
       onFailure: reason => { process.stderr.write(`${printableLine(reason)}\n`) },
@@ -98,14 +98,14 @@ export class KernelChoices {
 
   /** Ends all measuring: from here on choices follow from what is known now. */
   settle(): void {
-    settleKernels()
+    this.#device.tuning.settle()
   }
 
   /** Writes what is known to the run's folder, once it is settled. */
   async keepIn(run: Run): Promise<void> {
     if (this.#mode === 'off') return
-    const { name, driver = '' } = this.#adapter
-    const content = { tilegrad: this.#version, adapter: name, driver, answers: Object.fromEntries(this.#answers) }
+    const { name, driver = '' } = this.#device.info
+    const content = { tilegrad: this.#version, adapter: name, driver, answers: [...this.#answers.values()] }
     await run.write(KERNELS, `${JSON.stringify(content, null, 2)}\n`)
   }
 
@@ -115,10 +115,10 @@ export class KernelChoices {
   }
 
   /** For other runs. A cache that can't be written costs them time, and this one nothing. */
-  async #remember(question: string, candidate: string): Promise<void> {
+  async #remember(answer: Answer): Promise<void> {
     if (!this.#remembers) return
     try {
-      await this.#cache.append(question, candidate)
+      await this.#cache.append(answer)
     } catch (error) {
       this.#remembers = false
       warn(`Measured kernels are not remembered: ${this.#cache.path}: ${codeOf(error) ?? String(error)}`)

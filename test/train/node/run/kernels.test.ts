@@ -4,7 +4,7 @@ import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { Device, type TuningOptions, currentDevice, setKernelTuning, settleKernels, tensor, useDevice } from '../../../../engine/node/index.ts'
+import { type Answer, Device, currentDevice, tensor, useDevice } from '../../../../engine/node/index.ts'
 import { Checkpoints } from '../../../../train/node/run/checkpoints.ts'
 import { createRun, openRun } from '../../../../train/node/run/folder.ts'
 import { classesTask } from '../../../../train/tasks/classes.ts'
@@ -21,7 +21,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'tilegrad-tuning-'))
   vi.stubEnv('XDG_CACHE_HOME', join(folder, 'cache'))
 })
-afterEach(() => setKernelTuning({ mode: 'off' }))
+afterEach(() => device.tuning.configure({ mode: 'off' }))
 afterAll(async () => {
   vi.unstubAllEnvs()
   await rm(folder, { recursive: true })
@@ -32,6 +32,10 @@ const random = (shape: readonly [number, number], seed: number) => tensor(Float3
 
 /** The answers in a file of the user's cache, which must be whole. */
 const answersIn = (path: string) => new AnswerFile(path).read(sentence => { throw new Error(sentence) })
+
+/** What the tuner is asked for `product`. */
+const productOf = (rows: number) =>
+  ({ kernel: 'matmul', sizes: { batch: 1, m: rows, n: 4, k0: 8 }, options: { a0: 'f32k4', b0: 'f32r4', out: 'f32' } })
 
 /** A small product of its own shape, so that its question is a new one, and its answer in float64. */
 async function product(rows: number): Promise<{ data: ArrayLike<number>, error: number }> {
@@ -48,32 +52,31 @@ async function product(rows: number): Promise<{ data: ArrayLike<number>, error: 
 }
 
 test('`full` measures every candidate of what is not known, and the answer is used from then on', async () => {
-  const answers = new Map<string, string>()
-  const listen: Pick<TuningOptions, 'onAnswer'> = { onAnswer: (question, candidate) => { answers.set(question, candidate) } }
-  setKernelTuning({ mode: 'full', ...listen })
+  const answers: Answer[] = []
+  const onAnswer = (answer: Answer): void => { answers.push(answer) }
+  device.tuning.configure({ mode: 'full', onAnswer })
   expect((await product(3)).error).toBeLessThan(1e-5)
-  expect([...answers.keys()]).toEqual([expect.stringContaining('matmul: 1x3x4')])
-  expect(JSON.parse([...answers.values()][0])).toHaveProperty('config.kernel')
-  const known = new Map(answers)
-  answers.clear()
-  setKernelTuning({ mode: 'full', known, ...listen })
+  expect(answers).toEqual([expect.objectContaining(productOf(3))])
+  expect(answers[0]).toHaveProperty('candidate.config.kernel')
+  device.tuning.configure({ mode: 'full', known: answers.splice(0), onAnswer })
   await product(3)
-  expect([...answers], 'nothing is measured twice').toEqual([])
+  expect(answers, 'nothing is measured twice').toEqual([])
 })
 
 test('what is known decides, and what no candidate matches is asked again', async () => {
-  const asked: string[] = []
-  setKernelTuning({ mode: 'full', onAnswer: question => { asked.push(question) }, known: new Map([['matmul: 1x5x4 f32k4·f32r4·8 -> f32', '{"config":{"kernel":"gone"}}']]) })
+  const asked: Answer[] = []
+  const known = [{ ...productOf(5), candidate: { config: { kernel: 'gone' } } }]
+  device.tuning.configure({ mode: 'full', onAnswer: answer => { asked.push(answer) }, known })
   expect((await product(5)).error).toBeLessThan(1e-5)
   expect(asked.length).toBe(1)
 })
 
 test('`off` and, on a CPU, `cached` measure nothing', async () => {
   const onAnswer = vi.fn()
-  setKernelTuning({ mode: 'off', onAnswer })
+  device.tuning.configure({ mode: 'off', onAnswer })
   await product(6)
   if (device.traits.cpu) {
-    setKernelTuning({ mode: 'cached', onAnswer })
+    device.tuning.configure({ mode: 'cached', onAnswer })
     await product(7)
   }
   expect(onAnswer).not.toHaveBeenCalled()
@@ -81,10 +84,10 @@ test('`off` and, on a CPU, `cached` measure nothing', async () => {
 
 test('time that is spent ends the measuring, and the guess stands', async () => {
   const onAnswer = vi.fn()
-  setKernelTuning({ mode: 'full', budget: 0, onAnswer })
+  device.tuning.configure({ mode: 'full', budget: 0, onAnswer })
   expect((await product(9)).error).toBeLessThan(1e-5)
-  setKernelTuning({ mode: 'full', onAnswer })
-  settleKernels()
+  device.tuning.configure({ mode: 'full', onAnswer })
+  device.tuning.settle()
   expect((await product(9)).error).toBeLessThan(1e-5)
   expect(onAnswer).not.toHaveBeenCalled()
 })
@@ -94,39 +97,51 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   expect(answersFile(device.info, '1.2.4')).not.toBe(path)
   expect(answersFile({ ...device.info, driver: 'another' }, '1.2.3')).not.toBe(path)
   const run = await createRun(join(folder, 'run'), {})
-  const choices = await KernelChoices.begin('full', device.info, '1.2.3')
+  const choices = await KernelChoices.begin('full', device, '1.2.3')
   const before = await product(11)
   choices.settle()
   await choices.keepIn(run)
   await product(19)
   const stored = await answersIn(path)
-  expect([...stored.keys()]).toEqual([expect.stringContaining('matmul: 1x11x4')])
-  expect(JSON.parse(await readFile(run.path('kernels.json'), 'utf8'))).toMatchObject({ answers: Object.fromEntries(stored) })
+  expect([...stored.values()]).toEqual([expect.objectContaining(productOf(11))])
+  expect(JSON.parse(await readFile(run.path('kernels.json'), 'utf8'))).toMatchObject({ answers: [...stored.values()] })
   expect(await readdir(dirname(path)), 'nothing but the file itself').toEqual([basename(path)])
 
   await rm(path)
-  await KernelChoices.begin('full', device.info, '1.2.3', run)
+  await KernelChoices.begin('full', device, '1.2.3', run)
   expect((await product(11)).data, 'the run goes by its own answers, to the bit').toEqual(before.data)
   await expect(readFile(path, 'utf8'), 'and asks nothing again').rejects.toThrow()
-  await KernelChoices.begin('full', device.info, '1.2.3')
+  await KernelChoices.begin('full', device, '1.2.3')
   await product(17)
-  const known = JSON.parse(await readFile(run.path('kernels.json'), 'utf8')) as { answers: Record<string, string> }
-  expect(Object.keys(known.answers), 'what others have measured since is nothing to the run').toEqual([...stored.keys()])
+  const known = JSON.parse(await readFile(run.path('kernels.json'), 'utf8')) as { answers: Answer[] }
+  expect(known.answers, 'answers that others have measured since have no influence on the run').toEqual([...stored.values()])
+})
+
+test('a kernels.json of an earlier version is ignored, with one clear line', async () => {
+  const run = await createRun(join(folder, 'earlier'), {})
+  await writeFile(run.path('kernels.json'), JSON.stringify({ answers: { 'matmul: 1x21x4 f32k4·f32r4·8 -> f32': '{"config":{}}' } }))
+  const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+  const choices = await KernelChoices.begin('full', device, '1.2.3', run)
+  const lines = said.mock.calls.map(([text]) => String(text))
+  said.mockRestore()
+  expect(lines).toEqual([expect.stringMatching(/kernels\.json is not a list of measured kernels in the format of this version: it is ignored/)])
+  expect((await product(21)).error).toBeLessThan(1e-5)
+  expect(choices.measured, 'and the resumed run measures nothing').toBe(false)
 })
 
 test('lines that are something else are dropped, which is said in one line, and the others are used', async () => {
   const path = answersFile(device.info, '1.2.3')
-  await KernelChoices.begin('full', device.info, '1.2.3')
+  await KernelChoices.begin('full', device, '1.2.3')
   await product(13)
   const before = await answersIn(path)
   const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
   await writeFile(path, `{"answers": 3}\n\u001b[2J\n${await readFile(path, 'utf8')}{"question": "torn`)
-  await KernelChoices.begin('full', device.info, '1.2.3')
+  await KernelChoices.begin('full', device, '1.2.3')
   const lines = said.mock.calls.map(([text]) => String(text)).filter(text => text.includes(path))
   said.mockRestore()
   expect(lines).toEqual([expect.stringMatching(/ has 2 of \d+ lines that are not measured kernels; they are dropped\.\n$/)])
   await product(15)
-  expect([...await answersIn(path)]).toEqual([...before, [expect.stringContaining('1x15x4'), expect.anything()]])
+  expect([...(await answersIn(path)).values()]).toEqual([...before.values(), expect.objectContaining(productOf(15))])
 })
 
 test('a run that is stopped and gone on with goes by the kernels of one that was not: it measures nothing', async () => {
@@ -141,7 +156,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     const begin = async (name: string, from?: Parameters<Trainer<number>['train']>[4], stopAfter?: number) => {
       const path = join(folder, name)
       const run = from ? await openRun(path) : await createRun(path, {})
-      const choices = await KernelChoices.begin('cached', asGpu.info, '1.2.3', from && run)
+      const choices = await KernelChoices.begin('cached', asGpu, '1.2.3', from && run)
       const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), { ...OPTIONS, epochs: 1, maxLength: 24 })
       await trainer.plan(24)
       await trainer.prepare({ train, validation, test: [] }, () => !from)
@@ -157,7 +172,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     }
     const stopped = await begin('stopped', undefined, 2)
     if (stopped.outcome.kind !== 'stopped') throw new Error('it did not stop')
-    expect(Object.keys((JSON.parse(stopped.kernels) as { answers: object }).answers).length).toBeGreaterThan(0)
+    expect((JSON.parse(stopped.kernels) as { answers: Answer[] }).answers.length).toBeGreaterThan(0)
     // The same kernels for the run that is not stopped, whatever a clock says.
     const cached = await measured()
     const resumed = await begin('stopped', stopped.outcome.position)
@@ -165,7 +180,7 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     expect(await measured()).toBe(cached)
     const run = await createRun(join(folder, 'whole'), {})
     await writeFile(run.path('kernels.json'), stopped.kernels)
-    await KernelChoices.begin('cached', asGpu.info, '1.2.3', run)
+    await KernelChoices.begin('cached', asGpu, '1.2.3', run)
     const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), { ...OPTIONS, epochs: 1, maxLength: 24 })
     await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')))
     expect(await Promise.all(trainer.state().map(({ variable }) => variable.read()))).toEqual(resumed.state)

@@ -1,6 +1,6 @@
 // From options to a job that is ready to train: everything opened, checked and shown, the step planned, nothing written.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Device, DeviceLost, type PlanSummary, UserError, currentDevice, measuring } from '../../../../engine/index.ts'
+import { type Device, DeviceLost, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
 import { exists } from '../../../../models/node/files.ts'
 import { type MetricInfo, metricNamed, metricsOf } from '../../../metrics/summary.ts'
@@ -52,7 +52,7 @@ export interface Prepared extends Job {
 /** Opens and checks device, data and model, and shows them. Throws a UserError. */
 export async function openJob(asked: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
   const device = await currentDevice()
-  const choices = await KernelChoices.begin(asked.tuneKernels, device.info, version, run)
+  const choices = await KernelChoices.begin(asked.tuneKernels, device, version, run)
   let fetching: string | undefined
   const download = (file: string, done: number, total: number): void => {
     if (file === fetching) progress.update(done)
@@ -139,7 +139,7 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   if (cut > 0) {
     console.say(`${count(cut)} of ${count(texts.train.length)} training texts (${percent(cut / texts.train.length)}) fill ${options.maxLength} tokens; what is beyond is cut.\n`)
   }
-  await trainer.prepare(texts, () => measuring(device.traits) !== undefined)
+  await trainer.prepare(texts, () => device.tuning.secondsLeft > 0)
   return [await planStep(job, console), texts]
 }
 
@@ -155,7 +155,7 @@ export async function rebuild(job: Prepared, run: Run, attempt: number, version:
     device.close()
     throw new DeviceLost(`the GPU was lost: ${before.name} is no longer offered, only ${device.info.name}`)
   }
-  const choices = await KernelChoices.begin(options.tuneKernels, device.info, version, run)
+  const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   choices.settle()
   const model = await buildModel(options, opened, data.plan.task)
   const trainer = await trainerOf({ options, data, opened, model })
