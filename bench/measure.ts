@@ -1,7 +1,7 @@
-// How everything here is timed: tinybench calls a task so many times, after warm-up; what is told is the median, which a busy
-// machine moves least.
+// How everything here is timed: tinybench calls a task a number of times, after warm-up. Results are medians, which a busy
+// machine affects least.
 import { Bench } from 'tinybench'
-import { type Device, type KernelTime, currentDevice } from '../engine/index.ts'
+import { type KernelTime, currentDevice } from '../engine/index.ts'
 
 /** Milliseconds of one call. */
 export interface Timing {
@@ -17,14 +17,6 @@ export interface Effort {
   readonly calls: number
   /** Calls before the device is waited for, where calls are short. */
   readonly repeats: number
-}
-
-/** A GPU that had nothing to do, or waited for compilers, comes to its full speed within half a second. */
-const WAKING_MS = 600
-
-/** Runs something until a GPU is awake; a CPU is. */
-export async function wake({ traits }: Device, run: () => Promise<unknown>): Promise<void> {
-  for (const start = performance.now(); !traits.cpu && performance.now() - start < WAKING_MS;) await run()
 }
 
 /** Wall time of a call, among `repeats` of them queued one after another. `run` may come back before the device is done. */

@@ -1,4 +1,5 @@
 // Numbers as tables show them.
+import type { Ceilings } from '../engine/runtime/ceilings.ts'
 
 /** Milliseconds: a large number needs no decimals. */
 export function ms(time: number): string {
@@ -14,3 +15,8 @@ export function giga(amount: number, milliseconds: number): string {
   const rate = amount / milliseconds / 1e6
   return rate >= 100 ? rate.toFixed(0) : rate.toFixed(1)
 }
+
+/** The ceilings that shares in a table refer to. */
+export const ceilingsText = ({ operations, halfOperations, bytes }: Ceilings): string =>
+  `Ceilings measured here: ${giga(operations, 1000)} GFLOP/s of f32 multiply-adds in registers`
+  + `${halfOperations ? ` (f16: ${giga(halfOperations, 1000)})` : ''}, ${giga(bytes, 1000)} GB/s copied.`

@@ -1,22 +1,29 @@
-// What a topic of `npm run bench` gets and gives.
+// What a topic of the runner is given and gives back.
 import type { Device } from '../engine/index.ts'
-import type { Ceilings } from './ceilings.ts'
+import type { Ceilings } from '../engine/runtime/ceilings.ts'
 import type { Effort } from './measure.ts'
 
 export interface Context {
   readonly device: Device
-  /** `full` on a GPU, `reduced` on an adapter that computes on the CPU, `quick` on a slow one or to see that all of it works. */
   readonly scale: Scale
   readonly effort: Effort
-  /** Measured when a topic first asks. */
+  /** Measured when a topic first asks for them. */
   ceilings(): Promise<Ceilings>
-  /** Tells what is being done, and how much of it there is. */
+  /** Shows what is being measured; `done` of `total` parts of the topic are finished. */
   progress(what: string, done: number, total: number): void
+  /** Keeps what a long topic has measured so far, in case the run is interrupted. */
+  savePart(data: object): Promise<void>
 }
 
+/** `full` on a GPU, `reduced` on an adapter that computes on the CPU, `quick` on a slow one or to see that everything works. */
 export type Scale = 'quick' | 'reduced' | 'full'
 
-/** A promise of the product's, and what was measured. */
+export type Float = 'f32' | 'f16'
+
+/** The float types that a device has. */
+export const floatsOf = ({ traits }: Device): readonly Float[] => (traits.f16 ? ['f32', 'f16'] : ['f32'])
+
+/** A limit that the product promises to keep, and what was measured. */
 export interface Bar {
   readonly what: string
   readonly measured: number
@@ -26,13 +33,23 @@ export interface Bar {
   readonly met: boolean
 }
 
+export interface Section {
+  readonly title: string
+  /** Rows of text, the first of them headings. */
+  readonly rows: readonly (readonly string[])[]
+}
+
 export interface Findings {
   /** Rows of text, the first of them headings. */
   readonly rows: readonly (readonly string[])[]
   readonly notes: readonly string[]
+  /** Further tables. */
+  readonly more?: readonly Section[]
   readonly bars: readonly Bar[]
   /** The same numbers for the JSON file: bytes, milliseconds, operations. */
   readonly data: object
+  /** Parts that this adapter could not do, with the reason; the run's exit status is 1 then. */
+  readonly failed?: Readonly<Record<string, string>>
 }
 
 export interface Topic {
@@ -40,13 +57,13 @@ export interface Topic {
   run(context: Context): Promise<Findings>
 }
 
-/** A bar for the table's reader. */
+/** A bar as a line below the table. */
 export function barText({ what, measured, limit, unit, met }: Bar): string {
   const number = (x: number): string => (Number.isInteger(x) ? `${x}` : x.toFixed(2))
   return `${met ? '✓' : '✗'} ${what}: ${number(measured)} ${unit}, at most ${number(limit)}`
 }
 
-/** At most so much. */
+/** A bar with an upper limit. */
 export function bar(what: string, measured: number, limit: number, unit: string): Bar {
   return { what, measured, limit, unit, met: measured <= limit }
 }

@@ -4,15 +4,17 @@ import { fileURLToPath } from 'node:url'
 import { describe, expect, test } from 'vitest'
 import { timingOf } from '../../bench/measure.ts'
 import { agreement } from '../../bench/peers/agree.ts'
+import { PRESETS } from '../../bench/presets.ts'
 import { PROBLEMS, bertWeights, tokenBatch, transposed, uniform } from '../../bench/peers/problems.ts'
 import { adapterSlug } from '../../bench/results.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Runs one of the benches to its end. */
-function bench(file: string, ...args: string[]): Promise<{ status: number | null, stdout: string, stderr: string }> {
+function bench(command: string, ...args: string[]): Promise<{ status: number | null, stdout: string, stderr: string }> {
+  const [file, ...preset] = command.split(' ')
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [`bench/${file}`, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [`bench/${file}`, ...preset, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
     let [stdout, stderr] = ['', '']
     child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
     child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
@@ -24,14 +26,14 @@ function bench(file: string, ...args: string[]): Promise<{ status: number | null
 const said = (stderr: string): string[] => stderr.split('\n').filter(line => line !== '' && !line.startsWith('Warning: '))
 
 describe('command lines', () => {
-  test.each(['main.ts', 'gpu.ts', 'peers/main.ts'])('%s tells of its options', async file => {
+  test.each(['main.ts', 'main.ts gpu', 'peers/main.ts'])('%s lists its options', async file => {
     const { status, stdout } = await bench(file, '--help')
     expect(status).toBe(0)
     for (const option of ['--adapter', '--json', '--help']) expect(stdout).toContain(option)
   })
 
   test.each([
-    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['main.ts', '--sizes', 'huge'], ['main.ts', '--only', '--json'], ['gpu.ts', '--fast'], ['peers/main.ts', '--rounds', '3'],
+    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['main.ts', '--sizes', 'huge'], ['main.ts', '--only', '--json'], ['main.ts gpu', '--fast'], ['peers/main.ts', '--rounds', '3'],
     ['peers/main.ts', '--engines', 'torch'], ['peers/main.ts', '--only', 'convolution'],
   ])('%s %s is refused in one line', async (file, ...args) => {
     const { status, stdout, stderr } = await bench(file, ...args)
@@ -40,7 +42,7 @@ describe('command lines', () => {
     expect(said(stderr)).toHaveLength(1)
   })
 
-  test.each([['main.ts', '--only', 'host'], ['gpu.ts'], ['peers/main.ts']])('%s: an adapter that is not there is one line, too', async (file, ...args) => {
+  test.each([['main.ts', '--only', 'host'], ['main.ts gpu'], ['peers/main.ts']])('%s: an adapter that is not there is one line, too', async (file, ...args) => {
     const { status, stderr } = await bench(file, ...args, '--adapter', 'voodoo')
     expect(status).toBe(2)
     expect(said(stderr)).toEqual([expect.stringContaining('voodoo')])
@@ -60,6 +62,16 @@ describe('command lines', () => {
       expect(microsecondsPerDispatch).toBeGreaterThan(0.1)
     }
   })
+})
+
+test('the JSON of bench:gpu has its parts at the top, those not measured empty', () => {
+  const layout = (data: Record<string, object>): object => PRESETS.gpu.layout({
+    scale: 'full', tuning: 'full', ceilings: undefined, matrix: undefined, bars: [], data, failed: {},
+  })
+  const empty = { tune_kernels: 'full', subgroup_matrix: null, ceilings: null, products: [], steps: [], failed: {}, bars: [], host: null }
+  expect(layout({})).toEqual(empty)
+  expect(layout({ products: { rows: [1] }, steps: { rows: [2] }, host: { rows: [3] } }))
+    .toEqual({ ...empty, products: [1], steps: [2], host: { rows: [3] } })
 })
 
 describe('answers', () => {

@@ -1,5 +1,6 @@
 // Training itself: one attempt after another where the GPU is lost, each with what it records on the way.
 import type { DeviceLost } from '../../../../engine/index.ts'
+import { measureCeilings } from '../../../../engine/runtime/ceilings.ts'
 import type { Position } from '../../../checkpoint-store.ts'
 import { showFigure } from '../../../metrics/summary.ts'
 import type { TextSets } from '../../../shapes.ts'
@@ -12,7 +13,7 @@ import type { Checkpoints } from '../../run/checkpoints.ts'
 import { checkpointsOf, explained, lossOf } from '../../run/failures.ts'
 import type { Run } from '../../run/folder.ts'
 import { fillModel } from '../model.ts'
-import { measureCeilings, profileTable, traceEvents } from '../profile.ts'
+import { profileTable, traceEvents } from '../profile.ts'
 import { RunClock } from './clock.ts'
 import { conclude } from './conclude.ts'
 import { nullable } from './describe.ts'
@@ -129,7 +130,7 @@ function eventsOf({ options, data, trainer, device }: Prepared, { run, texts, pr
     },
     onCheckpoint: () => run.flushMetrics(),
     onProfile: async (kernels, { rows, sequence }) => {
-      const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings())}\n`
+      const text = `One step of ${rows} × ${sequence} tokens on ${device.info.name}\n\n${profileTable(kernels, await measureCeilings(device))}\n`
       await run.write('profile.txt', text)
       await run.write('trace.json', JSON.stringify(traceEvents(kernels)))
       progress.note(`\n${text}`)

@@ -1,12 +1,12 @@
 // LoRA's fused linear layer against the same as separate products, forward and backward.
-import { compile, grad, loraLinear } from '../engine/index.ts'
-import type { Tensor } from '../engine/tensor.ts'
-import { percent } from '../train/node/cli/console.ts'
-import { shareOf } from './ceilings.ts'
-import { Held } from './held.ts'
-import { type Profiled, type Timing, deviceTime, isSettled, ratioAtOnePace, samplesInTurns, sumOf, timingOf } from './measure.ts'
-import { giga, ms } from './text.ts'
-import { type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
+import { compile, grad, loraLinear } from '../../engine/index.ts'
+import type { Tensor } from '../../engine/tensor.ts'
+import { percent } from '../../train/node/cli/console.ts'
+import { shareOf } from '../../engine/runtime/ceilings.ts'
+import { Held } from '../held.ts'
+import { type Profiled, type Timing, deviceTime, isSettled, ratioAtOnePace, samplesInTurns, sumOf, timingOf } from '../measure.ts'
+import { giga, ms } from '../text.ts'
+import { type Context, type Findings, type Scale, type Topic, bar } from '../topic.ts'
 
 const SHAPES = [[768, 768], [768, 3072], [3072, 768]] as const
 const RANKS = [4, 8, 16, 64]

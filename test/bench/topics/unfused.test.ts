@@ -1,11 +1,11 @@
 // The step in elementary operations that fusion is counted against is the trainer's own step.
 import { afterAll, expect, test } from 'vitest'
-import { ElementaryStep } from '../../bench/unfused.ts'
-import { currentDevice } from '../../engine/node/index.ts'
-import { DistilBertForSequenceClassification, attachLora, initialise, parseConfig } from '../../models/index.ts'
-import { AdamW } from '../../train/adamw.ts'
-import { TrainingSteps } from '../../train/steps.ts'
-import { classesTask } from '../../train/tasks/classes.ts'
+import { ElementaryStep } from '../../../bench/topics/unfused.ts'
+import { currentDevice } from '../../../engine/node/index.ts'
+import { DistilBertForSequenceClassification, attachLora, initialise, parseConfig } from '../../../models/index.ts'
+import { AdamW } from '../../../train/adamw.ts'
+import { TrainingSteps } from '../../../train/steps.ts'
+import { classesTask } from '../../../train/tasks/classes.ts'
 
 afterAll(async () => (await currentDevice()).close())
 

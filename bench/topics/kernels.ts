@@ -1,13 +1,13 @@
 // Every kernel, forward and backward: device time, arithmetic and memory a second, and how near it comes to what the adapter
 // can do.
-import { compile, grad } from '../engine/index.ts'
-import { percent } from '../train/node/cli/console.ts'
-import { type CaseSizes, type KernelCase, kernelCases } from './cases.ts'
-import { shareOf } from './ceilings.ts'
-import { Held } from './held.ts'
-import { type Profiled, type Timing, measureKernels, sumOf } from './measure.ts'
-import { giga, ms } from './text.ts'
-import type { Context, Findings, Scale, Topic } from './topic.ts'
+import { compile, grad } from '../../engine/index.ts'
+import { percent } from '../../train/node/cli/console.ts'
+import { type CaseSizes, type KernelCase, kernelCases } from './kernel-cases.ts'
+import { shareOf } from '../../engine/runtime/ceilings.ts'
+import { Held } from '../held.ts'
+import { type Profiled, type Timing, measureKernels, sumOf } from '../measure.ts'
+import { ceilingsText, giga, ms } from '../text.ts'
+import type { Context, Findings, Scale, Topic } from '../topic.ts'
 
 const SIZES: Readonly<Record<Scale, Omit<CaseSizes, 'dtypes'>>> = {
   quick: { batch: 1, sequence: 32, long: { batch: 1, sequence: 64 }, squares: [128] },
@@ -38,7 +38,6 @@ export const kernels: Topic = {
       context.progress(`${one.kernel} ${one.size}`, i, cases.length)
       rows.push(...await timeCase(one, context))
     }
-    const { operations, halfOperations, bytes } = await context.ceilings()
     return {
       rows: [
         ['kernel', 'size', 'pass', 'dispatches', 'ms', 'GFLOP/s', 'GB/s', 'of ceiling'],
@@ -47,9 +46,8 @@ export const kernels: Topic = {
         ]),
       ],
       notes: [
-        `Ceilings measured here: ${giga(operations, 1000)} GFLOP/s of f32 multiply-adds in registers`
-        + `${halfOperations ? ` (f16: ${giga(halfOperations, 1000)})` : ''}, ${giga(bytes, 1000)} GB/s copied.`,
-        'Sums of f16 kernels are in f32, so their ceiling is that of f32. What fits a cache may pass the ceiling of a copy that does not.',
+        ceilingsText(await context.ceilings()),
+        'Sums of f16 kernels are in f32, so their ceiling is that of f32. Data that fits a cache may exceed the ceiling of a copy that does not.',
       ],
       bars: [],
       data: { rows },

@@ -2,8 +2,8 @@
 // It runs in a process of its own, since two devices share no constants.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import { ms } from './text.ts'
-import { type Findings, type Topic, bar } from './topic.ts'
+import { ms } from '../text.ts'
+import { type Findings, type Topic, bar } from '../topic.ts'
 
 /** One thing whose cost on the host was measured. */
 export interface HostRow {

@@ -1,9 +1,9 @@
-// The process in which bench/host.ts measures: a device of Dawn's null backend, plans of known length, times back by message.
-import { compile, variable } from '../engine/index.ts'
-import { openNullDevice } from './adapter.ts'
+// The process in which bench/topics/host.ts measures: a device of Dawn's null backend, plans of known length, times back by message.
+import { compile, variable } from '../../engine/index.ts'
+import { openNullDevice } from '../adapter.ts'
 import type { HostRow } from './host.ts'
-import { measure } from './measure.ts'
-import { prepareTraining, published } from './training.ts'
+import { measure } from '../measure.ts'
+import { prepareTraining, published } from '../training.ts'
 
 const EFFORT = { calls: 50, repeats: 4 }
 /** Small products, each of the one before, so that nothing fuses. */

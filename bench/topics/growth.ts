@@ -1,9 +1,9 @@
 // Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the sequence.
-import { attention, compile, grad, scalar, variable } from '../engine/index.ts'
-import { ratioAtOnePace, samplesInTurns, timingOf, wallTime } from './measure.ts'
-import { megabytes, ms } from './text.ts'
-import { type Training, type TrainingCase, prepareTraining, published } from './training.ts'
-import { type Bar, type Context, type Findings, type Scale, type Topic, bar } from './topic.ts'
+import { attention, compile, grad, scalar, variable } from '../../engine/index.ts'
+import { ratioAtOnePace, samplesInTurns, timingOf, wallTime } from '../measure.ts'
+import { megabytes, ms } from '../text.ts'
+import { type Training, type TrainingCase, prepareTraining, published } from '../training.ts'
+import { type Bar, type Context, type Findings, type Scale, type Topic, bar } from '../topic.ts'
 
 interface Sizes {
   readonly model: string

@@ -1,8 +1,8 @@
 // Every kernel at the sizes that DistilBERT and BERT-base give it, and at a few powers of two.
-import { attention, concat, crossEntropy, dropout } from '../engine/index.ts'
-import { adamw } from '../engine/ops/adamw.ts'
-import type { Tensor } from '../engine/tensor.ts'
-import type { Held } from './held.ts'
+import { attention, concat, crossEntropy, dropout } from '../../engine/index.ts'
+import { adamw } from '../../engine/ops/adamw.ts'
+import type { Tensor } from '../../engine/tensor.ts'
+import type { Held } from '../held.ts'
 
 const HIDDEN = 768
 const INTERMEDIATE = 3072

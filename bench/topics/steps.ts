@@ -1,10 +1,10 @@
 // Whole training steps: DistilBERT and BERT-base, tokens a second by sequence length and batch size, and memory.
-import type { PlanSummary } from '../engine/index.ts'
-import { UserError } from '../engine/index.ts'
-import { type Timing, measure } from './measure.ts'
-import { megabytes, ms } from './text.ts'
-import { type Training, type TrainingCase, prepareTraining, published } from './training.ts'
-import type { Context, Findings, Scale, Topic } from './topic.ts'
+import type { PlanSummary } from '../../engine/index.ts'
+import { UserError } from '../../engine/index.ts'
+import { type Timing, measure } from '../measure.ts'
+import { megabytes, ms } from '../text.ts'
+import { type Training, type TrainingCase, prepareTraining, published } from '../training.ts'
+import type { Context, Findings, Scale, Topic } from '../topic.ts'
 
 const MODELS = ['distilbert-base-uncased', 'bert-base-uncased']
 

@@ -1,12 +1,12 @@
 // DistilBERT's LoRA step in elementary operations alone: what it is before anything is fused, by hand or by the compiler. One
 // operation is one dispatch: a matrix product, an elementwise operation, a reduction, a lookup. Views cost nothing, as they do
 // in any framework. Used to count; a test sees that it computes the same as the step that the trainer runs.
-import { type PlanSummary, type Variable, compile, dropout, grad, range, scalar, tensor, variable } from '../engine/index.ts'
-import type { Tensor } from '../engine/tensor.ts'
-import type { DistilBertForSequenceClassification } from '../models/distilbert.ts'
-import type { EncoderLayer } from '../models/encoder.ts'
-import type { ForwardContext, LayerNorm, Linear, Parameter } from '../models/nn.ts'
-import { forwardContext } from '../models/index.ts'
+import { type PlanSummary, type Variable, compile, dropout, grad, range, scalar, tensor, variable } from '../../engine/index.ts'
+import type { Tensor } from '../../engine/tensor.ts'
+import type { DistilBertForSequenceClassification } from '../../models/distilbert.ts'
+import type { EncoderLayer } from '../../models/encoder.ts'
+import type { ForwardContext, LayerNorm, Linear, Parameter } from '../../models/nn.ts'
+import { forwardContext } from '../../models/index.ts'
 
 /** Reduces over the last axis, which stays as 1. */
 const meanOf = (x: Tensor): Tensor => x.mean(-1, true)

@@ -1,11 +1,11 @@
 // What plans of training steps cost: dispatches against the graph without fusion, memory against what must be alive at once.
 // Plans are made, nothing runs.
-import { type PlanSummary, UserError } from '../engine/index.ts'
-import { DistilBertForSequenceClassification, attachLora } from '../models/index.ts'
-import { percent } from '../train/node/cli/console.ts'
-import { megabytes } from './text.ts'
-import { LORA, type Training, type TrainingCase, prepareTraining, published } from './training.ts'
-import { type Bar, type Findings, type Scale, type Topic, bar } from './topic.ts'
+import { type PlanSummary, UserError } from '../../engine/index.ts'
+import { DistilBertForSequenceClassification, attachLora } from '../../models/index.ts'
+import { percent } from '../../train/node/cli/console.ts'
+import { megabytes } from '../text.ts'
+import { LORA, type Training, type TrainingCase, prepareTraining, published } from '../training.ts'
+import { type Bar, type Findings, type Scale, type Topic, bar } from '../topic.ts'
 import { ElementaryStep } from './unfused.ts'
 
 const SIZES: Readonly<Record<Scale, readonly (readonly [batch: number, sequence: number])[]>> = {
