@@ -1,6 +1,7 @@
 // Text to token ids and back, for BERT's tokenizers: made from a tokenizer.json (tokenizer-file.ts) or a vocab.txt,
 // sequences cut to length, and a check that a tokenizer belongs to its model. The pieces are wordpiece.ts'.
 import { UserError } from '../engine/errors.ts'
+import { type BertNormalizer, isBertNormalizer } from './bert-text.ts'
 import type { ModelConfig } from './config.ts'
 import { parseTokenizerFile } from './tokenizer-file.ts'
 import { WordPieces } from './wordpiece.ts'
@@ -130,6 +131,40 @@ export function tokenizerFromVocabulary(text: string, options: VocabularyOptions
   return tokenizerFromJson(vocabularyJson(idOf, options), where)
 }
 
+/** Fields of a tokenizer.json's model that BERT's tokenizers have so. */
+const MODEL_OF_BERT = { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100 } as const
+
+const normalizerOf = ({ lowercase, stripAccents, splitChinese }: VocabularyOptions): BertNormalizer & Record<string, unknown> => ({
+  type: 'BertNormalizer', clean_text: true, handle_chinese_chars: splitChinese ?? true, strip_accents: stripAccents ?? null, lowercase,
+})
+
+/**
+ * The flags that make this tokenizer.json, apart from its tokens; undefined where it is not one of BERT's own, but has other steps
+ * or cuts words in another way.
+ */
+export function flagsOfBert(json: object): Required<VocabularyOptions> | undefined {
+  const { normalizer, pre_tokenizer: splitter, model } = json as { normalizer?: unknown, pre_tokenizer?: { type?: unknown } | null, model?: object }
+  if (!isBertNormalizer(normalizer) || normalizer.clean_text !== true || splitter?.type !== 'BertPreTokenizer') return undefined
+  const fields: Record<string, unknown> = { ...MODEL_OF_BERT, ...model }
+  if (Object.entries(MODEL_OF_BERT).some(([name, value]) => fields[name] !== value)) return undefined
+  const { lowercase = false, strip_accents: stripAccents = null, handle_chinese_chars: splitChinese = false } = normalizer
+  return { lowercase, stripAccents, splitChinese }
+}
+
+/**
+ * A tokenizer.json as Transformers' classes for BERT take it: the tokens are the file's, all else is BERT's, by these flags. Gives
+ * the same object where nothing differs; what is not a tokenizer.json of word pieces is left as it is.
+ */
+export function withFlags(json: unknown, flags: VocabularyOptions): unknown {
+  if (typeof json !== 'object' || json === null || !('model' in json) || typeof json.model !== 'object' || json.model === null) return json
+  const { model } = json
+  if ('type' in model && model.type !== 'WordPiece') return json
+  const wanted = normalizerOf(flags)
+  const found = flagsOfBert(json)
+  if (found && JSON.stringify(normalizerOf(found)) === JSON.stringify(wanted)) return json
+  return { ...json, normalizer: wanted, pre_tokenizer: { type: 'BertPreTokenizer' }, model: { ...model, ...MODEL_OF_BERT } }
+}
+
 /** Whether a vocabulary keeps capitals: one that does has tokens with them, beside those in brackets. */
 export function looksCased(vocabulary: string): boolean {
   return vocabulary.split('\n').some(token => !token.startsWith('[') && token !== token.toLowerCase())
@@ -148,13 +183,7 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
       id: idOf.get(content), content, special: true,
       normalized: false, single_word: false, lstrip: false, rstrip: false,
     })),
-    normalizer: {
-      type: 'BertNormalizer',
-      clean_text: true,
-      handle_chinese_chars: options.splitChinese ?? true,
-      strip_accents: options.stripAccents ?? null,
-      lowercase: options.lowercase,
-    },
+    normalizer: normalizerOf(options),
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
       type: 'TemplateProcessing',
@@ -163,13 +192,7 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
       special_tokens: { '[CLS]': template('[CLS]'), '[SEP]': template('[SEP]') },
     },
     decoder: { type: 'WordPiece', prefix: '##', cleanup: true },
-    model: {
-      type: 'WordPiece',
-      unk_token: '[UNK]',
-      continuing_subword_prefix: '##',
-      max_input_chars_per_word: 100,
-      vocab: Object.fromEntries(idOf),
-    },
+    model: { ...MODEL_OF_BERT, vocab: Object.fromEntries(idOf) },
   }
 }
 

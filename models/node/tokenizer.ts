@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
 import type { ModelConfig } from '../config.ts'
-import { looksCased, tokenizerFromJson, tokenizerFromVocabulary } from '../tokenizer.ts'
+import { flagsOfBert, looksCased, tokenizerFromJson, tokenizerFromVocabulary, withFlags } from '../tokenizer.ts'
 import type { Tokenizer, VocabularyOptions } from '../tokenizer.ts'
 import { show } from '../show.ts'
 import { exists, isFolder, readJson, readText, writeAtomic } from './files.ts'
@@ -13,15 +13,34 @@ const CONFIG_FILE = 'tokenizer_config.json'
 /** Largest file of tokens: half a million of them take ten. */
 const MOST_BYTES = 32 * 1024 * 1024
 
+/** Classes of Transformers that keep the tokens of a tokenizer.json and take all else from the tokenizer_config.json. */
+const OF_BERT = /^(Distil)?BertTokenizer(Fast)?$/
+
 /**
  * Loads from a file (`.txt` is a vocabulary, anything else a tokenizer.json) or a folder. Whether a vocab.txt is
- * lower-cased is read from the tokenizer_config.json beside it, else told by its lack of capitals. Throws a UserError.
+ * lower-cased is read from the tokenizer_config.json beside it, else told by its lack of capitals. In a folder that file has
+ * the last word on a tokenizer.json, too, where Transformers would go by it. Throws a UserError.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
-  if (await isFolder(path)) return loadTokenizer(await tokenizerFile(path))
+  if (await isFolder(path)) {
+    const file = await tokenizerFile(path)
+    if (file.endsWith('.txt')) return loadTokenizer(file)
+    const json = await readJson(file, MOST_BYTES)
+    const config = await readConfig(path)
+    const goesByConfig = config && (config.tokenizer_class === undefined ? await isBert(path) : OF_BERT.test(String(config.tokenizer_class)))
+    return tokenizerFromJson(goesByConfig ? withFlags(json, flagsOf(config, join(path, CONFIG_FILE), true)) : json, file)
+  }
   if (!path.endsWith('.txt')) return tokenizerFromJson(await readJson(path, MOST_BYTES), path)
   const vocabulary = await readText(path, MOST_BYTES)
-  return tokenizerFromVocabulary(vocabulary, await vocabularyOptions(vocabulary, dirname(path)), path)
+  const folder = dirname(path)
+  return tokenizerFromVocabulary(vocabulary, flagsOf(await readConfig(folder) ?? {}, join(folder, CONFIG_FILE), !looksCased(vocabulary)), path)
+}
+
+/** Whether a folder's config.json is that of a BERT or DistilBERT. */
+async function isBert(folder: string): Promise<boolean> {
+  const path = join(folder, 'config.json')
+  const config = (await exists(path)) ? await readJson(path) : undefined
+  return typeof config === 'object' && config !== null && 'model_type' in config && /^(distil)?bert$/.test(String(config.model_type))
 }
 
 /** The file of a folder that makes its tokenizer. Throws a UserError where there is none. */
@@ -34,12 +53,11 @@ export async function tokenizerFile(folder: string): Promise<string> {
 
 /** Writes a tokenizer's files into a model's folder, for Transformers too, whose classes go by their own flags. */
 export async function saveTokenizer(folder: string, { json }: Tokenizer, { family, maxPositions }: ModelConfig): Promise<void> {
-  const { normalizer } = json as { normalizer?: { type?: string, lowercase?: boolean, strip_accents?: boolean | null, handle_chinese_chars?: boolean } }
-  const ofBert = normalizer?.type === 'BertNormalizer' ? normalizer : undefined
+  const ofBert = flagsOfBert(json)
   const config = {
     tokenizer_class: ofBert ? (family === 'distilbert' ? 'DistilBertTokenizer' : 'BertTokenizer') : 'PreTrainedTokenizerFast',
     ...(ofBert && {
-      do_lower_case: ofBert.lowercase, strip_accents: ofBert.strip_accents ?? null, tokenize_chinese_chars: ofBert.handle_chinese_chars,
+      do_lower_case: ofBert.lowercase, strip_accents: ofBert.stripAccents ?? null, tokenize_chinese_chars: ofBert.splitChinese,
     }),
     model_max_length: maxPositions,
     cls_token: '[CLS]', sep_token: '[SEP]', pad_token: '[PAD]', unk_token: '[UNK]', mask_token: '[MASK]',
@@ -48,18 +66,33 @@ export async function saveTokenizer(folder: string, { json }: Tokenizer, { famil
   await writeAtomic(join(folder, CONFIG_FILE), `${JSON.stringify(config, null, 2)}\n`)
 }
 
-async function vocabularyOptions(vocabulary: string, folder: string): Promise<VocabularyOptions> {
+/** The tokenizer_config.json of a folder; undefined where it has none. */
+async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   const path = join(folder, CONFIG_FILE)
-  const config = (await exists(path)) ? await readJson(path) : {}
-  if (typeof config !== 'object' || config === null) throw new UserError(`${path} is not a JSON object`)
+  if (!await exists(path)) return undefined
+  const config = await readJson(path)
+  if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new UserError(`${path} is not a JSON object`)
+  return { ...config }
+}
+
+/** What a tokenizer_config.json says of the text's normalisation. Throws a UserError on other special tokens than BERT's. */
+function flagsOf(config: Readonly<Record<string, unknown>>, path: string, lowercase: boolean): VocabularyOptions {
+  for (const name of ['cls', 'sep', 'pad', 'unk', 'mask']) {
+    const value = config[`${name}_token`]
+    const token = typeof value === 'object' && value !== null && 'content' in value ? value.content : value
+    const expected = `[${name.toUpperCase()}]`
+    if (token !== undefined && token !== null && token !== expected) {
+      throw new UserError(`${path}: ${name}_token ${show(token)} is not supported, only ${expected}`)
+    }
+  }
   const flag = (name: string): boolean | undefined => {
-    const value = Object.hasOwn(config, name) ? (config as Record<string, unknown>)[name] : undefined
+    const value = config[name]
     if (value === undefined || value === null) return undefined
     if (typeof value === 'boolean') return value
     throw new UserError(`${path}: ${name} is ${show(value)}; true or false is expected`)
   }
   return {
-    lowercase: flag('do_lower_case') ?? !looksCased(vocabulary),
+    lowercase: flag('do_lower_case') ?? lowercase,
     stripAccents: flag('strip_accents'),
     splitChinese: flag('tokenize_chinese_chars'),
   }
