@@ -26,6 +26,9 @@ export function wilson(successes: number, trials: number, z = Z95): Interval | u
   return { low: successes === 0 ? 0 : centre - half, high: successes === trials ? 1 : centre + half }
 }
 
+/** The seed of the bootstrap wherever intervals are shown: the same answers have the same interval. */
+export const INTERVAL_SEED = 42
+
 export interface BootstrapOptions {
   readonly seed: number
   readonly resamples?: number

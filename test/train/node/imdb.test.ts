@@ -196,7 +196,11 @@ describe('a LoRA run', () => {
     const html = await readFile(join(folder, 'report.html'), 'utf8')
     expect(html).toMatch(/^<!doctype html>/i)
     expect(html).not.toMatch(/(src|href)="(https?:)?\/\//)
-    expect(html).toContain(`<dt>Test accuracy</dt><dd>${(100 * printed.test_accuracy).toFixed(2)} %</dd>`)
+    const { interval } = await readJson(join(folder, 'result.json')) as { interval: { metric: string, low: number, high: number } }
+    const shown = (share: number): string => `${(100 * share).toFixed(2)}\u00a0%`
+    expect(html).toContain(`<strong>${shown(printed.test_accuracy)}</strong> <span>accuracy</span>`)
+    expect(interval.metric).toBe('accuracy')
+    expect(html).toContain(`95 % interval ${shown(interval.low)} to ${shown(interval.high)}`)
   })
 
   test('leaves an adapter that loads again and computes what the run measured', async () => {

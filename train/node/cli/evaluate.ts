@@ -1,17 +1,21 @@
 // `tilegrad evaluate`: how good a trained model is on labelled texts.
-import { readdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { access, constants, readdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { currentDevice } from '../../../engine/index.ts'
 import { UserError, printableJson } from '../../../engine/errors.ts'
-import { textOf } from '../../../models/classifier.ts'
-import { fileError, writeAtomic } from '../../../models/node/files.ts'
+import { type TextClassifier, textOf } from '../../../models/classifier.ts'
+import { countParameters } from '../../../models/index.ts'
+import { exists, fileError, writeAtomic } from '../../../models/node/files.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
 import { jsonOf } from '../jobs/predict.ts'
+import { dependencies, version } from '../package.ts'
 import { finiteJson } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
 import { Progress } from './progress.ts'
-import { flag, helpOf, oneOf, optional, parseTable, text, valued } from './table.ts'
+import { shellLine } from './shell.ts'
+import { type Setting, flag, helpOf, oneOf, optional, parseTable, settingsOf, text, valued } from './table.ts'
 import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, tableOptions } from './trained.ts'
 
 const groups = {
@@ -25,6 +29,7 @@ const groups = {
   },
   'The answers': {
     out: optional(text('FOLDER', 'a folder'), 'writes result.json, and predictions.jsonl with every text and its answer'),
+    report: optional(text('FILE', 'a file'), 'writes a page that shows how good the answers are and where they fail'),
     json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
   },
   'The model': modelOptions,
@@ -46,9 +51,11 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const [, stray] = options.positionals
   if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: evaluate takes one model`)
   const { labels, ...reading } = options
-  const { data, out } = reading
+  const { data, out, report } = reading
   if (data === undefined) throw new UserError('evaluate needs --data: labelled texts')
   if (out !== undefined) await refuseTaken(out)
+  if (report !== undefined) await refuseReport(report)
+  const began = performance.now()
   const labelled = await openLabelled(data, reading)
   const console = new Console(options.json)
   for (const note of labelled.notes) console.say(note)
@@ -67,11 +74,16 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const evaluated = await evaluateOn(classifier, labelled, { labels: spelled }, {
     say: line => console.say(line), onProgress: done => progress?.update(done),
   }).finally(() => progress?.stop())
+  const seconds = (performance.now() - began) / 1000
   const result = resultOf(evaluated, source, data)
   console.say(`\n${shown(evaluated)}`)
   if (out !== undefined) await write(out, result, evaluated, labelled)
   if (out !== undefined) console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, 'predictions.jsonl')}`)
-  console.result({ ...result, ...out !== undefined && { folder: out } })
+  if (report !== undefined) {
+    await writeReport(report, { evaluated, classifier, labelled, source, argv, settings: settingsOf(groups, options, { omit: ['help', 'json'] }), seconds })
+    console.say(`\nReport: ${report}`)
+  }
+  console.result({ ...result, ...out !== undefined && { folder: out }, ...report !== undefined && { report } })
   await finishPrinting()
   return 0
 }
@@ -82,6 +94,54 @@ async function refuseTaken(folder: string): Promise<void> {
     throw new UserError(`--out ${folder} cannot be written to: ${fileError(folder, error).message}`)
   })
   if (names.length > 0) throw new UserError(`${folder} exists and is not empty: an evaluation needs a folder of its own`)
+}
+
+/** Throws a UserError where the report could not be written to this file: before anything is computed. */
+async function refuseReport(path: string): Promise<void> {
+  if (await exists(path)) throw new UserError(`--report ${path} exists: name another file`)
+  const folder = dirname(path)
+  await access(folder, constants.W_OK).catch((error: unknown) => {
+    throw new UserError(`--report ${path} cannot be written: ${fileError(folder, error).message}`)
+  })
+}
+
+interface Reported {
+  readonly evaluated: Evaluated
+  readonly classifier: TextClassifier
+  readonly labelled: Labelled
+  readonly source: string
+  readonly argv: readonly string[]
+  readonly settings: readonly Setting[]
+  readonly seconds: number
+}
+
+/** Writes the page, from the answers that were evaluated. */
+async function writeReport(path: string, { evaluated, classifier, labelled, source, argv, settings, seconds }: Reported): Promise<void> {
+  const { plan, metrics, interval, targets, outputs, inputs, scored } = evaluated
+  const { temperature, thresholds } = classifier.options
+  const reading = { ...temperature !== undefined && { temperature }, ...thresholds && { thresholds } }
+  const [metric] = metrics
+  const { info, buffers } = await currentDevice()
+  // Loaded only here: the charts' library takes longer to load than all else.
+  const [{ writeEvaluationReport }, { taggedWords, testedOf }] = await Promise.all([import('../report/write.ts'), import('../report/tested.ts')])
+  const examples = inputs.map((input, i) => ({
+    text: textOf(input), target: targets[i],
+    ...typeof input !== 'string' && 'pair' in input && { pair: input.pair },
+    ...typeof input !== 'string' && 'words' in input && { words: input.words },
+  }))
+  const texts = examples.map(({ text, pair, words, target }, i) => ({
+    text, pair, ...words && typeof target !== 'number' && { words: taggedWords(words, target, scored[i].firstOf ?? []) },
+  }))
+  await writeEvaluationReport(path, {
+    model: source, plan, examples, notes: labelled.notes, settings, adapter: info.name, createdAt: new Date().toISOString(),
+    versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
+    tested: testedOf({
+      task: plan.task, labels: plan.labels, outputs, texts, applied: reading, reading, metric, name: 'these texts',
+      basis: { targets, name: 'these texts' },
+    }, { interval }),
+    cost: { parameters: { total: countParameters(classifier.model).total }, seconds, textsPerSecond: inputs.length / seconds, gpuBytes: buffers.bytes },
+    command: shellLine('npm run -s tilegrad -- evaluate', ...argv),
+  })
 }
 
 /** What result.json and `--json` hold: figures by the names of `--best-metric`, null where one is not defined. */

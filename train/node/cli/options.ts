@@ -7,7 +7,8 @@ import { decoderFor } from '../../data/bytes.ts'
 import { SCHEDULES } from '../../schedules.ts'
 import { TASK_NAMES } from '../../tasks/infer.ts'
 import {
-  type Given, type Kind, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional, parseTable, text, valued,
+  type Given, type Kind, type Setting, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional,
+  parseTable, settingsOf, text, valued,
 } from './table.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads it; what is all but a word is refused as a misspelt one. */
@@ -273,6 +274,16 @@ export function toArguments(
   changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
 ): string[] {
   return argumentsOf(optionsOf(options.preset), options, changes)
+}
+
+/** Options that say nothing of what a run computes. */
+const NO_SETTINGS = ['out', 'name', 'resume', 'dry-run', 'json', 'list-adapters', 'help', 'version']
+
+/** A run's settings by their names on the command line. */
+export function settingsOfRun(options: Options): Setting[] {
+  const { preset, tune, loraRank } = options
+  const defaults = { lr: DEFAULT_RATES[tune], 'lora-alpha': PRESETS[preset].alpha(loraRank) }
+  return settingsOf(optionsOf(preset), options, { omit: tune === 'lora' ? NO_SETTINGS : [...NO_SETTINGS, ...loraOnly], defaults })
 }
 
 function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {

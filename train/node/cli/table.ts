@@ -140,6 +140,28 @@ export function argumentsOf(
     .map((name) => (table.get(name)?.kind ? `--${name}=${values[name] ?? String(held[camelCase(name)])}` : `--${name}`))
 }
 
+/** One option of a command as it was in effect. */
+export interface Setting {
+  /** As on the command line, without the dashes. */
+  readonly name: string
+  readonly value: string
+  /** Whether it was given, and is not the default. */
+  readonly differs: boolean
+}
+
+/** All options with their values; `defaults` holds those that depend on other options, and `omit` names some to leave out. */
+export function settingsOf(
+  groups: Groups, options: object & Pick<Given, 'given'>,
+  { omit = [], defaults = {} }: { omit?: readonly string[]; defaults?: Readonly<Record<string, unknown>> } = {},
+): Setting[] {
+  const held: Readonly<Record<string, unknown>> = { ...options }
+  return [...tableOf(groups)].filter(([name]) => !omit.includes(name)).map(([name, { kind, byDefault, defaultSays }]) => {
+    const value = held[camelCase(name)]
+    const shown = kind === undefined ? (value === true ? 'yes' : 'no') : value === undefined ? defaultSays ?? 'none' : String(value)
+    return { name, value: shown, differs: options.given.has(name) && value !== (defaults[name] ?? byDefault) }
+  })
+}
+
 function tokenize(table: ReadonlyMap<string, Option<unknown>>, argv: readonly string[]) {
   const options: Record<string, { type: 'string' | 'boolean' }> = {}
   for (const [name, { kind }] of table) options[name] = { type: kind ? 'string' : 'boolean' }

@@ -5,7 +5,7 @@ import type { Scored, TextClassifier, TextInput } from '../../../models/classifi
 import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, readExamples } from '../../data/examples.ts'
 import { type Table, listNames, placeOf, showCell } from '../../data/table.ts'
 import { type MetricInfo, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'
-import type { Interval } from '../../metrics/uncertainty.ts'
+import { INTERVAL_SEED, type Interval } from '../../metrics/uncertainty.ts'
 import type { ExampleOutput } from '../../task.ts'
 import { type Label, type Target, TASK_NAMES, type TaskName, type TaskPlan, targetOf } from '../../tasks/infer.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
@@ -30,6 +30,7 @@ export interface Labelled {
 
 /** How good the answers are. */
 export interface Evaluated {
+  readonly plan: TaskPlan
   readonly task: TaskName
   readonly summary: Summary
   readonly metrics: readonly MetricInfo[]
@@ -38,10 +39,10 @@ export interface Evaluated {
   readonly interval: Interval | undefined
   readonly inputs: readonly TextInput[]
   readonly scored: readonly Scored[]
+  /** What each label asks for, and beside it what the model computed. */
+  readonly targets: readonly Target[]
+  readonly outputs: readonly ExampleOutput<Target>[]
 }
-
-/** Draws of the bootstrap begin here: the same answers have the same interval. */
-const SEED = 42
 
 /**
  * The labelled texts at a path or of a Hub dataset: of the split that is named, else of the test split, else, where that has
@@ -118,7 +119,8 @@ export async function evaluateOn(
   const results = resultsOf(task, labels, outputs, { temperature, thresholds })
   const metrics = metricsOf(task, labels.length)
   const [{ name: main }] = metrics
-  return { task, summary: summarise(results), metrics, main, interval: intervalOf(results, main, { seed: SEED }), inputs, scored }
+  const interval = intervalOf(results, main, { seed: INTERVAL_SEED })
+  return { plan, task, summary: summarise(results), metrics, main, interval, inputs, scored, targets, outputs }
 }
 
 /** Labels that are numbers of classes, by the names that the file itself gives them where the model has the same names. */

@@ -1,14 +1,14 @@
 // Charts as SVG text, drawn by ECharts without a DOM. Colours are written as those of the light scheme; the page's
 // style sheet swaps them in the dark one, by the attributes that carry them.
-import { BarChart, LineChart } from 'echarts/charts'
-import { GridComponent, LegendComponent } from 'echarts/components'
+import { BarChart, LineChart, ScatterChart } from 'echarts/charts'
+import { GridComponent } from 'echarts/components'
 import { init, use } from 'echarts/core'
 import type { EChartsCoreOption } from 'echarts/core'
 import { SVGRenderer } from 'echarts/renderers'
 import { clean, html, markup } from './html.ts'
-import type { Markup } from './html.ts'
+import type { Markup, Part } from './html.ts'
 
-use([BarChart, LineChart, GridComponent, LegendComponent, SVGRenderer])
+use([BarChart, LineChart, ScatterChart, GridComponent, SVGRenderer])
 
 /** The colours of a chart: light scheme, then dark. Each light one is used for one purpose only. */
 export const COLOURS = {
@@ -17,15 +17,19 @@ export const COLOURS = {
   grid: ['#e1e4e8', '#2a3038'],
   faint: ['#a9c8ef', '#2f5d94'],
   first: ['#0b62d0', '#6cb0ff'],
-  second: ['#b54708', '#ffa657'],
-  third: ['#1a7f37', '#56d364'],
+  second: ['#6b7280', '#a3adba'],
 } as const
 
-const SERIES = [COLOURS.first, COLOURS.second, COLOURS.third]
-/** Told apart without colour, too. */
-const SYMBOLS = ['circle', 'diamond', 'triangle']
-
-const SIZE = { width: 720, height: 280 }
+/** Charts are drawn at the size at which a phone shows them; the one of the training also wide. */
+const SMALL = { width: 340, height: 230 }
+const SIZES = {
+  small: [SMALL],
+  tall: [
+    { width: 340, height: 400 },
+    { width: 760, height: 420 },
+  ],
+} as const
+type Size = { readonly width: number; readonly height: number }
 
 /** A point [x, y]. Points that are not finite are left out. */
 export type Point = readonly [number, number]
@@ -33,8 +37,8 @@ export type Point = readonly [number, number]
 export interface Line {
   readonly name: string
   readonly points: readonly Point[]
-  /** A thin pale line, for what a smoothed one is drawn over. */
-  readonly faint?: boolean
+  /** How it is drawn: `main` in the accent colour, `faint` as a pale line behind it, `other` grey and dashed. */
+  readonly style?: 'main' | 'faint' | 'other'
   /** Marks every point: for few of them. */
   readonly marks?: boolean
 }
@@ -45,11 +49,14 @@ export interface ChartText {
   readonly title: string
   /** What a reader who does not see the chart should know. */
   readonly description: string
+  /** The name of each axis, with its unit. */
   readonly x: string
   readonly y: string
+  /** The chart's numbers, as a table that unfolds. */
+  readonly numbers?: Part
 }
 
-export interface LineChartOptions {
+export interface AxisOptions {
   /** Writes a value of the vertical axis. */
   readonly format?: (value: number) => string
   /** The vertical axis starts at 0 rather than near the smallest value. */
@@ -57,12 +64,19 @@ export interface LineChartOptions {
   readonly logarithmic?: boolean
   /** Ends of the vertical axis and the distance of its ticks, where the chart should not choose them. */
   readonly ticks?: { readonly min: number; readonly max: number; readonly interval: number }
-  /** The horizontal axis counts: its ticks are whole numbers. */
-  readonly whole?: boolean
 }
 
+export interface LineChartOptions extends AxisOptions {
+  /** The horizontal axis counts: its ticks are whole numbers. */
+  readonly whole?: boolean
+  /** Both axes are shares, from 0 to 1, with the line y = x. */
+  readonly shares?: boolean
+}
+
+const GRID = { left: 54, right: 14, top: 34, bottom: 44 }
+
 const axis = (name: string) => ({
-  name,
+  name: clean(name),
   nameTextStyle: { color: COLOURS.ink[0] },
   axisLine: { show: true, lineStyle: { color: COLOURS.line[0] } },
   axisTick: { lineStyle: { color: COLOURS.line[0] } },
@@ -70,7 +84,18 @@ const axis = (name: string) => ({
   splitLine: { lineStyle: { color: COLOURS.grid[0] } },
 })
 
-const horizontal = (name: string) => ({ ...axis(name), nameLocation: 'middle', nameGap: 28 })
+const horizontal = (name: string) => ({
+  ...axis(name),
+  nameLocation: 'middle',
+  nameGap: 26,
+  splitLine: { show: false },
+  axisLine: { show: true, onZero: false, lineStyle: { color: COLOURS.line[0] } },
+})
+const vertical = (name: string) => ({
+  ...axis(name),
+  nameTextStyle: { color: COLOURS.ink[0], align: 'left', padding: [0, 0, 0, -GRID.left] },
+  splitNumber: 4,
+})
 
 /** Decades in which ECharts finds ticks: beyond them it rounds their distance to 0, and fails. */
 const DECADES = { least: -3, most: 12 }
@@ -82,75 +107,159 @@ function unitOf(values: readonly number[]): number {
   return decade < DECADES.least || decade > DECADES.most ? 10 ** decade : 1
 }
 
-/** Lines over a common axis. A single point is drawn as a mark. */
-export function lineChart(text: ChartText, lines: readonly Line[], options: LineChartOptions = {}): Markup {
+const isDrawn = ([x, y]: Point): boolean => Number.isFinite(x) && Number.isFinite(y)
+
+/** Series and vertical axis of lines, in units that ECharts can find ticks for. */
+function linesOf(y: string, lines: readonly Line[], options: AxisOptions) {
   const drawn = lines.map(({ points }) =>
-    points.filter(([x, y]) => Number.isFinite(x) && Number.isFinite(y) && (!options.logarithmic || y > 0)))
-  const unit = options.ticks ? 1 : unitOf(drawn.flat().map(([, y]) => y))
-  const series = lines.map((line, i) => {
-    const points = drawn[i].map(([x, y]): Point => [x, y / unit])
-    const colour = line.faint ? COLOURS.faint[0] : SERIES[i % SERIES.length][0]
+    points.filter(point => isDrawn(point) && (!options.logarithmic || point[1] > 0)),
+  )
+  const unit = options.ticks ? 1 : unitOf(drawn.flat().map(([, value]) => value))
+  const inUnits = unit === 1 ? undefined : (value: number) => (value === 0 ? '0' : value.toExponential(1))
+  const format = options.format ?? inUnits
+  const series = lines.map(({ name, style = 'main', marks }, i) => {
+    const colour = { main: COLOURS.first, faint: COLOURS.faint, other: COLOURS.second }[style][0]
     return {
       type: 'line',
       // ECharts escapes text, but leaves in it what no page can hold.
-      name: clean(line.name),
-      data: points,
+      name: clean(name),
+      data: drawn[i].map(([x, value]): Point => [x, value / unit]),
       // What the width of the chart can show is kept; the shape of the curve decides which points these are.
       sampling: 'lttb',
-      showSymbol: line.marks === true || points.length === 1,
+      showSymbol: marks === true || drawn[i].length === 1,
       showAllSymbol: true,
-      symbol: SYMBOLS[i % SYMBOLS.length],
-      symbolSize: 9,
-      lineStyle: { color: colour, width: line.faint ? 1 : 2 },
+      symbol: style === 'other' ? 'diamond' : 'circle',
+      symbolSize: style === 'other' ? 9 : 7,
+      lineStyle: { color: colour, width: style === 'faint' ? 1 : 2, type: style === 'other' ? [5, 4] : 'solid' },
       itemStyle: { color: colour },
     }
   })
-  const inUnits = unit === 1 ? undefined : (value: number) => (value === 0 ? '0' : value.toExponential(1))
-  const format = options.format ?? inUnits
-  return draw(text, {
-    grid: { left: 70, right: 24, top: 40, bottom: 46 },
-    ...(lines.length > 1 && { legend: { top: 0, right: 20, textStyle: { color: COLOURS.ink[0] } } }),
-    xAxis: {
-      type: 'value',
-      // A lone point needs some room to be seen in.
-      min: ({ min, max }: { min: number; max: number }) => (min === max ? Math.min(0, min) : min),
-      max: 'dataMax',
-      ...(options.whole && { minInterval: 1 }),
-      ...horizontal(text.x),
-      splitLine: { show: false },
+  const yAxis = {
+    ...vertical(y),
+    type: options.logarithmic ? 'log' : 'value',
+    scale: !options.fromZero,
+    ...options.ticks,
+    ...(format && { axisLabel: { ...axis('').axisLabel, formatter: (value: number) => format(value * unit) } }),
+  }
+  return { series, yAxis }
+}
+
+/** What each line looks like, as words and samples. */
+function legend(lines: readonly Line[]): Markup | undefined {
+  if (lines.length < 2) return undefined
+  const item = ({
+    name,
+    style = 'main',
+  }: Line): Markup => html`<li class="${style}"><svg aria-hidden="true" width="22" height="8">
+<line class="${style}" x1="0" y1="4" x2="22" y2="4"></line></svg> ${name}</li>`
+  return html`<ul class="legend">${lines.map(item)}</ul>`
+}
+
+const DIAGONAL: Line = {
+  name: 'equal',
+  style: 'faint',
+  points: [
+    [0, 0],
+    [1, 1],
+  ],
+}
+const SHARE_TICKS = { min: 0, max: 1, interval: 0.25 }
+
+/** Lines over a common axis. A single point is drawn as a mark. */
+export function lineChart(text: ChartText, lines: readonly Line[], options: LineChartOptions = {}): Markup {
+  const all = options.shares ? [DIAGONAL, ...lines] : lines
+  const { series, yAxis } = linesOf(text.y, all, options.shares ? { ticks: SHARE_TICKS } : options)
+  return figure(
+    text,
+    {
+      grid: GRID,
+      xAxis: {
+        type: 'value',
+        // A lone point needs some room to be seen in.
+        min: ({ min, max }: { min: number; max: number }) => (min === max ? Math.min(0, min) : min),
+        max: 'dataMax',
+        ...(options.whole && { minInterval: 1 }),
+        ...(options.shares && SHARE_TICKS),
+        ...horizontal(text.x),
+      },
+      yAxis,
+      series,
     },
-    yAxis: {
-      ...axis(text.y),
-      nameTextStyle: { color: COLOURS.ink[0], align: 'left', padding: [0, 0, 0, -50] },
-      type: options.logarithmic ? 'log' : 'value',
-      scale: !options.fromZero,
-      ...options.ticks,
-      ...(format && { axisLabel: { ...axis('').axisLabel, formatter: (value: number) => format(value * unit) } }),
+    { legend: legend(lines) },
+  )
+}
+
+/** One of the charts that stand one above the other. */
+export interface Panel extends AxisOptions {
+  readonly y: string
+  readonly lines: readonly Line[]
+}
+
+/** One or two panels over one horizontal axis, which counts from `from` to `to`. */
+export function panelChart(
+  text: ChartText,
+  panels: readonly Panel[],
+  { from, to }: { from: number; to: number },
+): Markup {
+  const made = panels.map(({ y, lines, ...options }) => linesOf(y, lines, options))
+  const height = panels.length === 1 ? 100 : 50
+  const lines = panels.flatMap(panel => panel.lines)
+  // A line of the same name and look in both panels is explained once.
+  const explained = lines.filter(
+    ({ name, style }, i) => lines.findIndex(other => other.name === name && other.style === style) === i,
+  )
+  return figure(
+    text,
+    {
+      grid: panels.map((_, i) => ({
+        left: GRID.left,
+        right: GRID.right,
+        top: `${i * height + 8}%`,
+        height: `${height - (i === panels.length - 1 ? 19 : 12)}%`,
+      })),
+      xAxis: panels.map((_, i) => ({
+        type: 'value',
+        gridIndex: i,
+        min: from,
+        max: Math.max(to, from + 1),
+        minInterval: 1,
+        ...(i === panels.length - 1 ? horizontal(text.x) : horizontal('')),
+        ...(i < panels.length - 1 && { axisLabel: { show: false } }),
+      })),
+      yAxis: made.map(({ yAxis }, i) => ({ ...yAxis, gridIndex: i })),
+      series: made.flatMap(({ series }, i) => series.map(one => ({ ...one, xAxisIndex: i, yAxisIndex: i }))),
     },
-    series,
+    { legend: legend(explained), sizes: SIZES.tall },
+  )
+}
+
+/** Points, and a line that they are compared with. */
+export function scatterChart(text: ChartText, points: readonly Point[], line: Line): Markup {
+  const drawn = points.filter(isDrawn)
+  const { series, yAxis } = linesOf(text.y, [{ ...line, style: 'other' }], {})
+  return figure(text, {
+    grid: GRID,
+    xAxis: { type: 'value', scale: true, ...horizontal(text.x), splitNumber: 4 },
+    yAxis,
+    series: [
+      {
+        type: 'scatter',
+        data: drawn,
+        symbolSize: 6,
+        itemStyle: { color: COLOURS.first[0], opacity: drawn.length > 300 ? 0.35 : 0.6 },
+      },
+      ...series,
+    ],
   })
 }
 
 /** Bars between edges: `counts[i]` lies between `edges[i]` and `edges[i + 1]`. */
 export function histogramChart(text: ChartText, edges: readonly number[], counts: readonly number[]): Markup {
-  const names = counts.map((_, i) => `${tidy(edges[i])}–${tidy(edges[i + 1])}`)
-  return draw(text, {
-    grid: { left: 70, right: 24, top: 40, bottom: 46 },
-    xAxis: { type: 'category', data: names, ...horizontal(text.x), splitLine: { show: false } },
-    yAxis: {
-      ...axis(text.y),
-      type: 'value',
-      minInterval: 1,
-      nameTextStyle: { color: COLOURS.ink[0], align: 'left', padding: [0, 0, 0, -50] },
-    },
-    series: [
-      {
-        type: 'bar',
-        data: [...counts],
-        barCategoryGap: '4%',
-        itemStyle: { color: COLOURS.first[0] },
-      },
-    ],
+  return figure(text, {
+    grid: GRID,
+    xAxis: { type: 'category', data: edges.slice(0, -1).map(tidy), ...horizontal(text.x) },
+    yAxis: { ...vertical(text.y), type: 'value', minInterval: 1 },
+    series: [{ type: 'bar', data: [...counts], barCategoryGap: '4%', itemStyle: { color: COLOURS.first[0] } }],
   })
 }
 
@@ -174,30 +283,53 @@ export function smooth(points: readonly Point[], window: number): Point[] {
   return smoothed
 }
 
-function draw(text: ChartText, option: EChartsCoreOption): Markup {
-  const chart = init(null, null, { renderer: 'svg', ssr: true, ...SIZE })
+interface FigureOptions {
+  readonly legend?: Markup
+  /** The first for narrow screens, a second for wide ones. */
+  readonly sizes?: readonly Size[]
+}
+
+/** The chart with its title, a name for screen readers, and its numbers. */
+function figure(
+  text: ChartText,
+  option: EChartsCoreOption,
+  { legend, sizes = SIZES.small }: FigureOptions = {},
+): Markup {
+  const { id, title, description, numbers } = text
+  const classes = sizes.length === 1 ? [''] : ['narrow', 'wide']
+  const drawings = sizes.map((size, i) => {
+    const own = i === 0 ? id : `${id}-${classes[i]}`
+    return html`<svg${classes[i] && html` class="${classes[i]}"`} viewBox="0 0 ${size.width} ${size.height}" role="img" aria-labelledby="${own}-title ${own}-description">
+<title id="${own}-title">${title}</title><desc id="${own}-description">${description}</desc>
+${draw(own, option, size)}
+</svg>`
+  })
+  return html`<figure><figcaption>${title}</figcaption>
+${legend}
+${drawings}
+<p class="note">${description}</p>
+${numbers}</figure>`
+}
+
+function draw(id: string, option: EChartsCoreOption, size: Size): Markup {
+  const chart = init(null, null, { renderer: 'svg', ssr: true, ...size })
   try {
     chart.setOption({ animation: false, textStyle: { fontFamily: 'inherit' }, ...option })
-    return label(text, chart.renderToSVGString())
+    return bare(id, chart.renderToSVGString())
   } finally {
     chart.dispose()
   }
 }
 
-/** Gives the SVG a name for screen readers, and takes out what only a live chart needs: hover rules, indices. */
-function label(text: ChartText, svg: string): Markup {
+/** The drawing without what only a live chart needs: hover rules, indices. */
+function bare(id: string, svg: string): Markup {
   const body = svg
     .slice(svg.indexOf('>') + 1, svg.lastIndexOf('</svg>'))
     .replace(/<style\b[\s\S]*?<\/style>/g, '')
     .replace(/ (?:class|ecmeta_\w+|pointer-events)="[^"]*"/g, '')
     // ECharts numbers its charts through the life of the process; ours are the same in every report.
-    .replace(/(id="|url\(#)zr\d+-/g, `$1${text.id}-`)
+    .replace(/(id="|url\(#)zr\d+-/g, `$1${id}-`)
     .replace(/<(\w+) +>/g, '<$1>')
     .trim()
-  return html`<figure><figcaption>${text.title}</figcaption>
-<svg viewBox="0 0 ${SIZE.width} ${SIZE.height}" role="img" aria-labelledby="${text.id}-title ${text.id}-description">
-<title id="${text.id}-title">${text.title}</title><desc id="${text.id}-description">${text.description}</desc>
-${markup(body)}
-</svg>
-<p class="note">${text.description}</p></figure>`
+  return markup(body)
 }

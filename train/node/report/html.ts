@@ -1,5 +1,5 @@
 // Writing HTML so that no text can become markup: everything put into the template `html` is escaped, except what came
-// out of the template itself. Beside it, the tables and the numbers as the report prints them.
+// out of the template itself. Beside it, tables, bars and numbers as the report prints them.
 
 /** Finished markup, made by `html` or, for trusted text such as a chart's SVG, by `markup`. */
 export class Markup {
@@ -10,8 +10,8 @@ export class Markup {
   }
 }
 
-/** What a template takes. A list is written end to end; undefined and null are nothing. */
-export type Part = Markup | string | number | undefined | null | readonly Part[]
+/** What a template takes. A list is written end to end; undefined, null and false are nothing. */
+export type Part = Markup | string | number | undefined | null | false | readonly Part[]
 
 /** Characters that XML and HTML don't allow, such as NUL and the other controls; lone surrogates as well. */
 const UNPRINTABLE = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffe\uffff]/g
@@ -32,7 +32,7 @@ export function escape(text: string): string {
 }
 
 function write(part: Part): string {
-  if (part === undefined || part === null) return ''
+  if (part === undefined || part === null || part === false) return ''
   if (part instanceof Markup) return part.text
   if (typeof part === 'string') return escape(part)
   if (typeof part === 'number') return String(part)
@@ -49,22 +49,64 @@ export function markup(text: string): Markup {
   return new Markup(text)
 }
 
-/** A table with a caption and a header row; the first cell of each row is its header. */
-export function table(caption: string, head: readonly Part[], rows: readonly (readonly Part[])[]): Markup {
+export interface TableOptions {
+  readonly kind?: 'bars' | 'confusion'
+  /** A heading above says what the caption says, which is then left to screen readers. */
+  readonly titled?: boolean
+}
+
+/** A table with a caption and a header row; the first cell of each row is its header. It scrolls in a box of its own. */
+export function table(
+  caption: string,
+  head: readonly Part[],
+  rows: readonly (readonly Part[])[],
+  { kind, titled = false }: TableOptions = {},
+): Markup {
   return html`<div class="scroll" role="region" aria-label="${caption}" tabindex="0">
-<table><caption>${caption}</caption>
-<thead><tr>${head.map((cell) => html`<th scope="col">${cell}</th>`)}</tr></thead>
+<table${kind && html` class="${kind}"`}><caption${titled && html` class="unseen"`}>${caption}</caption>
+<thead><tr>${head.map(cell => html`<th scope="col">${cell}</th>`)}</tr></thead>
 <tbody>${rows.map(
-    ([first, ...rest]) => html`<tr><th scope="row">${first}</th>${rest.map((cell) => html`<td>${cell}</td>`)}</tr>\n`,
+    ([first, ...rest]) => html`<tr><th scope="row">${first}</th>${rest.map(cell => html`<td>${cell}</td>`)}</tr>\n`,
   )}</tbody></table></div>`
 }
 
 /** Names and values, one a row. */
-export function facts(caption: string, entries: readonly (readonly [string, Part])[]): Markup {
+export function facts(caption: string, entries: readonly (readonly [Part, Part])[]): Markup {
   const rows = entries.map(([name, value]) => html`<tr><th scope="row">${name}</th><td>${value}</td></tr>\n`)
   return html`<table class="facts"><caption>${caption}</caption>
 <thead class="unseen"><tr><th scope="col">Name</th><th scope="col">Value</th></tr></thead>
 <tbody>${rows}</tbody></table>`
+}
+
+/** Content that unfolds below a line. */
+export function folded(summary: string, content: Part): Markup {
+  return html`<details><summary>${summary}</summary>
+${content}
+</details>`
+}
+
+/** The numbers of a chart. */
+export function numbers(caption: string, head: readonly Part[], rows: readonly (readonly Part[])[]): Markup {
+  return folded('Numbers', table(caption, head, rows, { titled: true }))
+}
+
+export interface BarOptions {
+  readonly interval?: { readonly low: number; readonly high: number }
+  readonly pale?: boolean
+}
+
+/**
+ * A bar from 0 to `value` on a scale from 0 to 1, with an interval as a line across its end, where there is one. The
+ * figures stand beside it as text, so it is hidden from screen readers.
+ */
+export function bar(value: number, { interval, pale = false }: BarOptions = {}): Markup {
+  const at = (share: number): string => `${(100 * Math.min(1, Math.max(0, share))).toFixed(2)}%`
+  const range =
+    interval &&
+    html`<rect class="range" x="${at(interval.low)}" width="${at(interval.high - interval.low)}" y="40%" height="20%"></rect>`
+  return html`<svg class="bar" aria-hidden="true" width="100%" height="100%">
+<rect class="track" width="100%" height="100%"></rect>
+<rect class="${pale ? 'pale' : 'fill'}" width="${at(value)}" height="100%"></rect>${range}</svg>`
 }
 
 /** A number with thousands separated and so many significant digits; a dash for what is no finite number. */
@@ -77,17 +119,20 @@ export function number(value: number | null | undefined, digits = 4): string {
   return value.toLocaleString('en-US', { maximumSignificantDigits: digits })
 }
 
+/** A space at which no line ends. */
+const NO_BREAK = '\u00a0'
+
 /** A fraction of 1 as a percentage with two decimals. */
 export function percent(fraction: number | null | undefined): string {
   if (fraction === null || fraction === undefined || !Number.isFinite(fraction)) return '–'
-  return `${(fraction * 100).toFixed(2)} %`
+  return `${(fraction * 100).toFixed(2)}${NO_BREAK}%`
 }
 
 /** Bytes in binary units. */
 export function bytes(count: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
   const power = count < 1 ? 0 : Math.min(Math.floor(Math.log2(count) / 10), units.length - 1)
-  return `${number(count / 1024 ** power, 3)} ${units[power]}`
+  return `${number(count / 1024 ** power, 3)}${NO_BREAK}${units[power]}`
 }
 
 /** Seconds as hours, minutes and seconds; below a minute with one decimal. */

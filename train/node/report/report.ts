@@ -1,12 +1,17 @@
-// The report of a run: what goes into it, and the page as a whole. One HTML file that opens anywhere, asks the network
-// for nothing and runs no script; its charts are inline SVG.
-import { type SetFacts as Facts, median } from '../data/statistics.ts'
-import { bytes, duration, html, markup, number, percent } from './html.ts'
+// The report of a run or an evaluation: what goes into it, and the page as a whole. It answers in this order: how good,
+// at what cost, how it got there, where it fails, what it was, how to repeat it. One HTML file that opens anywhere, asks
+// the network for nothing and runs no script; its charts are inline SVG.
+import type { MetricInfo } from '../../metrics/summary.ts'
+import type { Setting } from '../cli/table.ts'
+import type { SetFacts as Facts } from '../data/statistics.ts'
+import { failuresSection } from './failures.ts'
+import { allMetrics, costSection, qualitySection } from './headline.ts'
+import { html, markup } from './html.ts'
 import type { Markup } from './html.ts'
-import { confusionSection, examplesSection } from './predictions.ts'
-import { dataSection, repeatSection, runSection } from './setting.ts'
+import { repeatSection, settingSection } from './setting.ts'
 import { STYLE } from './style.ts'
-import { accuracySection, learningSection, speedSection } from './training.ts'
+import type { Tested } from './tested.ts'
+import { trainingSection } from './training.ts'
 
 /** What a set of examples is. */
 export interface SetFacts extends Facts {
@@ -35,39 +40,48 @@ export interface EvaluationLine {
   readonly epoch: number
   readonly split: string
   readonly loss: Figure
-  readonly accuracy: Figure
+  /** The metric that evaluations are compared by; null where it is not defined. */
+  readonly value: Figure
 }
 
-/** A prediction; `probability` is the predicted class's. */
-export interface ExamplePrediction {
-  readonly text: string
-  readonly label: string
-  readonly predicted: string
-  readonly probability: number
+/** How training went. */
+export interface Training {
+  readonly steps: readonly StepLine[]
+  readonly evaluations: readonly EvaluationLine[]
+  /** By which the best evaluation was chosen; its name may be `loss`. */
+  readonly metric: MetricInfo
 }
 
-/** All that a report tells. Lists may be empty and `result` may hold anything: what is missing is said to be. */
+/** What the model took; what is not known is left out. */
+export interface Cost {
+  readonly parameters?: { readonly total: number; readonly trainable?: number; readonly percent?: number }
+  readonly seconds?: number
+  readonly textsPerSecond?: number
+  readonly gpuBytes?: number
+  readonly savedBytes?: { readonly total: number; readonly what: string }
+}
+
+/** All that a report tells. Lists may be empty: what is missing is said to be. */
 export interface ReportInput {
   readonly name: string
-  /** The shell command that repeats the run. */
-  readonly command: string
-  /** Whether it does so to the last bit. */
-  readonly exact: boolean
+  readonly kind: 'training' | 'evaluation'
   /** ISO 8601. */
   readonly createdAt: string
   readonly adapter: string
+  readonly tested: Tested
+  readonly cost: Cost
+  /** Not of an evaluation. */
+  readonly training?: Training
+  /** What was trained and on what, as names and values: model, data, columns, task. */
+  readonly facts: readonly (readonly [string, string])[]
+  /** The sets by their names. */
+  readonly sets: readonly (readonly [string, SetFacts])[]
+  readonly settings: readonly Setting[]
   readonly versions: Readonly<Record<string, string>>
-  readonly options: Readonly<Record<string, unknown>>
-  readonly parameters: { readonly total: number; readonly trainable: number; readonly percent: number }
-  readonly data: { readonly train: SetFacts; readonly validation?: SetFacts; readonly test: SetFacts }
-  readonly steps: readonly StepLine[]
-  readonly evaluations: readonly EvaluationLine[]
-  readonly result: Readonly<Record<string, number | string | null>>
-  /** Counts [label][predicted] on the held-out set. */
-  readonly confusion?: readonly (readonly number[])[]
-  /** Names of the classes, by index. */
-  readonly labels: readonly string[]
-  readonly examples: readonly ExamplePrediction[]
+  /** The shell command that repeats it. */
+  readonly command: string
+  /** Whether it does so to the last bit. */
+  readonly exact: boolean
 }
 
 /** A part of the page with a heading. */
@@ -79,16 +93,21 @@ interface Section {
 
 /** The report as the text of one HTML file. The same input gives the same text. */
 export function renderReport(input: ReportInput): string {
-  const sections: Section[] = [
-    { id: 'run', title: 'The run', body: runSection(input) },
-    { id: 'data', title: 'Data', body: dataSection(input) },
-    { id: 'learning', title: 'Loss and learning rate', body: learningSection(input) },
-    { id: 'accuracy', title: 'Accuracy', body: accuracySection(input) },
-    { id: 'speed', title: 'Speed and memory', body: speedSection(input) },
-    { id: 'confusion', title: 'Confusion matrix', body: confusionSection(input) },
-    { id: 'examples', title: 'Predictions', body: examplesSection(input) },
-    { id: 'repeat', title: 'Run it again', body: repeatSection(input) },
+  const first: Section[] = [
+    { id: 'quality', title: 'How good it is', body: qualitySection(input.tested) },
+    { id: 'cost', title: 'At what cost', body: costSection(input.cost) },
   ]
+  const rest: Section[] = [
+    ...(input.training ? [{ id: 'training', title: 'How it got there', body: trainingSection(input.training) }] : []),
+    { id: 'failures', title: 'Where it fails', body: failuresSection(input.tested) },
+    { id: 'setting', title: 'What it was', body: settingSection(input) },
+    { id: 'repeat', title: 'How to repeat it', body: repeatSection(input) },
+  ]
+  const section = ({ id, title, body }: Section): Markup => html`<section id="${id}" aria-labelledby="${id}-heading">
+<h2 id="${id}-heading">${title}</h2>
+${body}
+</section>
+`
   return html`<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -96,45 +115,26 @@ export function renderReport(input: ReportInput): string {
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="generator" content="tilegrad">
-<title>${input.name} – training report</title>
+<title>${input.name} – ${input.kind} report</title>
 <style>${markup(STYLE)}</style>
 </head>
 <body>
 <header>
 <h1>${input.name}</h1>
-<p class="note">Training report of <time datetime="${input.createdAt}">${input.createdAt}</time> on ${input.adapter}</p>
-${tiles(input)}
-<nav aria-label="Sections"><ul>
-${sections.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>\n`)}</ul></nav>
+<p class="note">${input.kind === 'training' ? 'Training' : 'Evaluation'} report, <time datetime="${input.createdAt}">${day(input.createdAt)}</time>, ${input.adapter}</p>
 </header>
 <main>
-${sections.map(
-  ({ id, title, body }) => html`<section id="${id}" aria-labelledby="${id}-heading">
-<h2 id="${id}-heading">${title}</h2>
-${body}
-</section>
-`,
-)}</main>
+<div class="first">
+${first.map(section)}</div>
+${allMetrics(input.tested)}
+<nav aria-label="Sections"><ul>
+${rest.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>\n`)}</ul></nav>
+${rest.map(section)}</main>
 <footer>Written by tilegrad.</footer>
 </body>
 </html>
 `.text
 }
 
-/** The figures that a reader looks for first, those of them that there are. */
-function tiles(input: ReportInput): Markup {
-  const { test_accuracy: test, val_accuracy: validation, wall_seconds: seconds } = input.result
-  const memory = input.steps.reduce((most, step) => Math.max(most, step.gpu_bytes ?? 0), 0)
-  const speed = median(input.steps.map((step) => step.examples_per_second))
-  const entries: [string, string | undefined][] = [
-    ['Test accuracy', typeof test === 'number' ? percent(test) : undefined],
-    ['Validation accuracy', typeof validation === 'number' ? percent(validation) : undefined],
-    ['Trained parameters', number(input.parameters.trainable)],
-    ['Wall time', typeof seconds === 'number' ? duration(seconds) : undefined],
-    ['Examples a second', speed === undefined ? undefined : number(speed, 3)],
-    ['GPU memory, most', memory > 0 ? bytes(memory) : undefined],
-  ]
-  const known = entries.filter(([, value]) => value !== undefined)
-  const items = known.map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>\n`)
-  return html`<dl class="tiles">${items}</dl>`
-}
+/** The date of an ISO timestamp; anything else as it is. */
+const day = (time: string): string => /^\d{4}-\d\d-\d\d(?=T)/.exec(time)?.[0] ?? time

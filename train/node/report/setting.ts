@@ -1,112 +1,94 @@
-// Sections of the report on what was run: facts, options, data, the command.
+// The last sections of the report: what was run, on which data, with which settings, and the command that repeats it.
 import { histogramChart } from './charts.ts'
-import { bytes, duration, facts, html, number, percent, table } from './html.ts'
+import { facts, folded, html, number, numbers, percent, table } from './html.ts'
 import type { Markup, Part } from './html.ts'
 import type { ReportInput, SetFacts } from './report.ts'
 
 const LENGTHS = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
 
-/** Model, adapter, parameters, results, versions and options. */
-export function runSection({ adapter, createdAt, name, options, parameters, result, versions }: ReportInput): Markup {
-  const described: [string, Part][] = [
-    ['Name', name],
-    ['Model', typeof options.model === 'string' ? options.model : undefined],
-    ['Data', typeof options.data === 'string' ? options.data : undefined],
-    ['Adapter', adapter],
-    ['Parameters', number(parameters.total)],
-    ['Trained parameters', `${number(parameters.trainable)} (${number(parameters.percent, 3)} %)`],
-    ['Date', createdAt],
-  ]
-  const results = Object.entries(result).map(([key, value]): [string, Part] => [title(key), figure(key, value)])
-  return html`<div class="columns"><div>
-${facts('Facts', described.filter(([, value]) => value !== undefined))}
-${results.length > 0 ? facts('Result', results) : html`<p>No result was recorded: the run did not come to its end.</p>`}
-${facts('Versions', Object.entries(versions))}
-</div><div>
-${facts('Options', Object.entries(options).map(([key, value]) => [key, html`<code>${plain(value)}</code>`]))}
-</div></div>`
-}
-
-/** A result's key in words, without the unit that its value is printed with. */
-function title(key: string): string {
-  const words = key
-    .replace(/(?<!_per)_seconds$/, '_time')
-    .replace(/_bytes$/, '')
-    .replaceAll('_', ' ')
-    .replace(/^val\b/, 'validation')
-    .replace(/\bgpu\b/g, 'GPU')
-  return words.charAt(0).toUpperCase() + words.slice(1)
-}
-
-/** A result as its name says it is meant: results are named like columns, with their unit at the end. */
-function figure(key: string, value: number | string | null): string {
-  if (typeof value !== 'number') return value ?? '–'
-  if (!Number.isFinite(value)) return '–'
-  if (key.endsWith('accuracy')) return percent(value)
-  if (/(?<!_per)_seconds$/.test(key)) return duration(value)
-  if (key.endsWith('bytes')) return bytes(value)
-  return number(value)
-}
-
-/** An option's value: text as it is, everything else as JSON. */
-function plain(value: unknown): string {
-  if (typeof value === 'string') return value
-  return JSON.stringify(value, (_, part: unknown) => (part instanceof Set ? [...part] : part)) ?? '–'
+/** Model, data, settings; those that differ from the defaults first. */
+export function settingSection(input: ReportInput): Markup {
+  const { settings, versions, createdAt, adapter } = input
+  const rows = (differ: boolean): [Part, Part][] =>
+    settings
+      .filter(setting => setting.differs === differ)
+      .map(({ name, value }) => [html`<code>--${name}</code>`, html`<code>${value}</code>`])
+  const [changed, rest] = [rows(true), rows(false)]
+  const machine: [string, string][] = [['Adapter', adapter], ['Date', createdAt], ...Object.entries(versions)]
+  return html`${facts('Data and model', input.facts)}
+${dataTables(input)}
+${changed.length > 0 ? facts('Settings that differ from the defaults', changed) : html`<p>All settings are the defaults.</p>`}
+${rest.length > 0 ? folded('All other settings', facts('Settings at their defaults', rest)) : undefined}
+${folded('Machine and versions', facts('Machine and versions', machine))}`
 }
 
 /** Classes that the table of sets has columns for. */
 const MOST_CLASSES = 8
 
-/** Rows, class balance and text lengths of every set. */
-export function dataSection({ data, labels }: ReportInput): Markup {
-  const sets = [
-    ['Training', data.train],
-    ['Validation', data.validation],
-    ['Test', data.test],
-  ].filter((entry): entry is [string, SetFacts] => entry[1] !== undefined)
-  const counted = sets.some(([, { positive, classes }]) => positive !== undefined || classes !== undefined)
-  // Of two classes the second first, which is the one of positive texts.
-  const shown = !counted ? [] : labels.length <= 2 ? [1, 0] : [...labels.keys()].slice(0, MOST_CLASSES)
-  const share = (count: number, rows: number) => `${number(count)} (${rows > 0 ? percent(count / rows) : '–'})`
+/** Rows, counts of classes and text lengths of every set. */
+function dataTables({ sets, tested: { labels, task } }: ReportInput): Markup {
+  const shown = sets.some(([, { classes }]) => classes !== undefined) ? labels.slice(0, MOST_CLASSES) : []
+  const more =
+    shown.length > 0 && labels.length > MOST_CLASSES
+      ? html`<p class="note">The first ${MOST_CLASSES} of ${number(labels.length)} labels.</p>`
+      : undefined
+  const unit = task === 'tokens' ? 'words' : 'texts'
   return html`${table(
-    'Rows and classes',
-    ['Set', 'Rows', ...shown.map((i) => labels[i] ?? (i === 1 ? 'positive' : 'negative'))],
-    sets.map(([name, { rows, positive = 0, classes }]) => [
+    shown.length > 0 ? `Texts of each set, and ${unit} of each label` : 'Texts of each set',
+    ['Set', 'Texts', ...shown],
+    sets.map(([name, { rows, classes }]) => [
       name,
       number(rows),
-      ...shown.map((i) => share(classes?.[labels[i]] ?? (i === 1 ? positive : rows - positive), rows)),
+      ...shown.map(label => (classes ? counted(classes[label], task === 'tokens' ? undefined : rows) : '–')),
     ]),
   )}
-${table(
-  'Length of the texts, in characters',
-  ['Set', ...LENGTHS],
-  sets.map(([name, { text_length: length }]) => [name, ...LENGTHS.map((key) => number(length[key], 5))]),
-)}
-${sets.map(([name, set]) => histogram(name, set))}`
+${more}
+${folded(
+  'Lengths of the texts',
+  html`${table(
+    'Length of the texts, in characters',
+    ['Set', ...LENGTHS],
+    sets.map(([name, { text_length: length }]) => [name, ...LENGTHS.map(key => number(length[key], 5))]),
+  )}
+<div class="charts">${sets.map(([name, set], i) => histogram(name, i, set))}</div>`,
+)}`
 }
 
-function histogram(name: string, { histogram, rows, text_length: length }: SetFacts): Markup | undefined {
+const counted = (count: number, rows?: number): Part =>
+  html`${number(count)}${rows !== undefined && rows > 0 ? html` <small>${percent(count / rows)}</small>` : undefined}`
+
+function histogram(
+  name: string,
+  index: number,
+  { histogram, rows, text_length: length }: SetFacts,
+): Markup | undefined {
   if (!histogram || histogram.counts.length === 0) return undefined
+  const { edges, counts } = histogram
   return histogramChart(
     {
-      id: `lengths-${name.toLowerCase()}`,
-      title: `Text lengths, ${name.toLowerCase()} set`,
+      id: `lengths-${index}`,
+      title: `Text lengths: ${name.toLowerCase()}`,
       description:
         `Half of the ${number(rows)} texts have between ${number(length['25%'])} and ${number(length['75%'])} ` +
         `characters; the longest has ${number(length.max)}.`,
       x: 'characters',
       y: 'texts',
+      numbers: numbers(
+        `Text lengths: ${name.toLowerCase()}`,
+        ['Characters', 'Texts'],
+        counts.map((count, i) => [`${number(edges[i])} to ${number(edges[i + 1] - 1)}`, number(count)]),
+      ),
     },
-    histogram.edges,
-    histogram.counts,
+    edges,
+    counts,
   )
 }
 
 /** The command, ready to be copied. */
-export function repeatSection({ command, exact }: ReportInput): Markup {
-  const same = exact
+export function repeatSection({ command, exact, kind }: ReportInput): Markup {
+  const sameRun = exact
     ? 'this gives the same run'
     : 'this gives the same run, to rounding: kernels are chosen by what was measured, which another time may choose others'
-  return html`<p>With the same version on the same adapter, ${same}:</p>
+  return html`<p>${kind === 'training' ? html`With the same version on the same adapter, ${sameRun}:` : 'With the same version, model and data:'}</p>
 <pre tabindex="0"><code>${command}</code></pre>`
 }

@@ -1,183 +1,213 @@
-// Sections of the report on how training went: loss, learning rate, gradient norm, accuracy, speed, memory.
-import { lineChart, smooth } from './charts.ts'
-import type { Point } from './charts.ts'
-import { bytes, html, number, percent, table } from './html.ts'
+// The section of the report on how training went: loss and metric over the steps, learning rate, speed, memory.
+import { showFigure } from '../../metrics/summary.ts'
+import { lineChart, panelChart, smooth } from './charts.ts'
+import type { Line, LineChartOptions, Panel, Point } from './charts.ts'
+import { bytes, folded, html, number, numbers, table } from './html.ts'
 import type { Markup } from './html.ts'
-import type { Figure, ReportInput, StepLine } from './report.ts'
+import type { EvaluationLine, Figure, StepLine, Training } from './report.ts'
 
-const NO_STEPS = html`<p>No steps were recorded.</p>`
+/** Rows of the table of a curve. */
+const MOST_ROWS = 24
 
-/** [step, value] of every step with a finite value. */
-function curve(steps: readonly StepLine[], value: (step: StepLine) => Figure): Point[] {
-  return steps.map((step): Point => [step.step, value(step) ?? NaN]).filter(([, y]) => Number.isFinite(y))
+/** [step, value] of every line with a finite value. */
+function curve<L extends { readonly step: number }>(lines: readonly L[], value: (line: L) => Figure): Point[] {
+  return lines.map((line): Point => [line.step, value(line) ?? NaN]).filter(([, y]) => Number.isFinite(y))
 }
 
-/** Least and greatest value, and where. */
-function extremes(points: readonly Point[]): { least: Point; most: Point } {
-  return {
-    least: points.reduce((a, b) => (b[1] < a[1] ? b : a)),
-    most: points.reduce((a, b) => (b[1] > a[1] ? b : a)),
-  }
+const last = <T>(values: readonly T[]): T => values[values.length - 1]
+const highest = (points: readonly Point[]): Point => points.reduce((a, b) => (b[1] > a[1] ? b : a))
+const lowest = (points: readonly Point[]): Point => points.reduce((a, b) => (b[1] < a[1] ? b : a))
+
+/** Evenly chosen elements, the first and the last among them. */
+export function thin<T>(values: readonly T[], most: number): T[] {
+  if (values.length <= most) return [...values]
+  return Array.from({ length: most }, (_, i) => values[Math.round((i * (values.length - 1)) / (most - 1))])
 }
 
-/** A chart where there is anything to draw. */
-function chart(points: readonly Point[], what: string, drawn: () => Markup): Markup {
-  return points.length > 0 ? drawn() : html`<p>No ${what} was recorded.</p>`
+const stepsShown = (all: number): string => (all > MOST_ROWS ? `${MOST_ROWS} of ${number(all)} steps` : 'every step')
+
+/** Loss and metric on one axis of steps, then the learning rate and what steps cost. */
+export function trainingSection({ steps, evaluations, metric }: Training): Markup {
+  if (steps.length === 0 && evaluations.length === 0) return html`<p>No steps and no evaluations were recorded.</p>`
+  return html`${progress({ steps, evaluations, metric })}
+<div class="charts">${smallCharts(steps)}</div>`
 }
 
-/** Curves of the training loss (raw and smoothed), the learning rate and the gradient's norm. */
-export function learningSection({ steps }: ReportInput): Markup {
-  if (steps.length === 0) return NO_STEPS
-  const loss = curve(steps, (step) => step.loss)
-  const rate = curve(steps, (step) => step.lr)
-  const norm = curve(steps, (step) => step.grad_norm)
+function progress({ steps, evaluations, metric }: Training): Markup {
+  const validations = evaluations.filter(({ split }) => split === 'validation')
+  const loss = curve(steps, step => step.loss)
   const window = Math.max(5, Math.round(steps.length / 25))
   const smoothed = smooth(loss, window)
+  const validated = curve(validations, line => line.loss)
+  const values = metric.name === 'loss' ? [] : curve(validations, line => line.value)
   const lost = steps.length - loss.length
-  return html`${chart(loss, 'loss', () =>
-    lineChart(
-      {
-        id: 'loss',
-        title: 'Training loss',
-        description:
-          `The mean over about ${window} steps goes from ${number(smoothed[0][1])} at step ${number(smoothed[0][0])} ` +
-          `to ${number(last(smoothed)[1])} at step ${number(last(smoothed)[0])}.`,
-        x: 'step',
-        y: 'loss',
-      },
-      [
-        { name: 'each step', points: loss, faint: true },
-        { name: `mean over about ${window} steps`, points: smoothed },
-      ],
-      { whole: true },
+  const lossLines: Line[] = [
+    { name: 'training loss of each step', points: loss, style: 'faint' },
+    { name: `mean over about ${window} steps`, points: smoothed },
+    { name: 'validation', points: validated, style: 'other', marks: true },
+  ]
+  const panels: Panel[] = []
+  const drawn = lossLines.filter(({ points }) => points.length > 0)
+  if (drawn.length > 0) panels.push({ y: 'loss', lines: drawn })
+  if (values.length > 0) {
+    const inPercent = metric.shown === 'percent'
+    panels.push({
+      y: inPercent ? `${metric.title}, %` : metric.title,
+      lines: [{ name: 'validation', points: values, style: 'other', marks: true }],
+      ...(inPercent && { ticks: shareTicks(values), format: (value: number) => number(value * 100, 3) }),
+    })
+  }
+  const says = [
+    loss.length > 0 &&
+      `The training loss goes from ${number(smoothed[0][1])} to ${number(last(smoothed)[1])} over ${number(steps.length)} ${steps.length === 1 ? 'step' : 'steps'}.`,
+    values.length > 0 && bestSays({ steps, evaluations, metric }, values),
+    validations.length === 0 && 'Nothing was held out for validation.',
+  ].filter(sentence => sentence !== false)
+  const to = Math.max(...[steps, evaluations].map(lines => lines.at(-1)?.step ?? 0))
+  const charted =
+    panels.length === 0
+      ? html`<p>No loss was recorded.</p>`
+      : panelChart(
+          {
+            id: 'progress',
+            title: values.length > 0 ? `Loss and ${metric.title} by step` : 'Loss by step',
+            description: says.join(' '),
+            x: 'optimizer step',
+            y: '',
+            numbers: html`${evaluationTable(evaluations, { metric })}${steps.length > 0 ? stepTable(steps) : undefined}`,
+          },
+          panels,
+          { from: 0, to },
+        )
+  return html`${charted}
+${lost > 0 ? html`<p class="note">Steps whose loss was not a finite number: ${number(lost)}.</p>` : undefined}`
+}
+
+function bestSays({ metric }: Training, values: readonly Point[]): string {
+  const [step, value] = (metric.better === 'larger' ? highest : lowest)(values)
+  return `The best ${metric.title} on the validation set is ${showFigure(metric, value)}, at step ${number(step)}.`
+}
+
+/** An axis of shares that ends at 1 and begins at a tick below the lowest. */
+function shareTicks(points: readonly Point[]): { min: number; max: number; interval: number } | undefined {
+  const [low, high] = [lowest(points)[1], highest(points)[1]]
+  // Not a share, such as an error above 1.
+  if (low < 0 || high > 1) return undefined
+  const interval = [0.01, 0.02, 0.05, 0.1].find(size => (1 - low) / size <= 5) ?? 0.25
+  // A value on a tick stands above the axis, not on it.
+  return { min: Math.max(0, 1 - interval * (Math.floor((1 - low) / interval) + 1)), max: 1, interval }
+}
+
+function evaluationTable(
+  evaluations: readonly EvaluationLine[],
+  { metric }: Pick<Training, 'metric'>,
+): Markup | undefined {
+  if (evaluations.length === 0) return undefined
+  const withValue = metric.name !== 'loss'
+  return numbers(
+    `Evaluations (${metric.title})`,
+    ['Step', 'Epoch', 'Set', 'Loss', ...(withValue ? [metric.title] : [])],
+    evaluations.map(({ epoch, step, split, loss, value }) => [
+      number(step),
+      number(epoch, 3),
+      split,
+      number(loss),
+      ...(withValue ? [showFigure(metric, value ?? undefined)] : []),
+    ]),
+  )
+}
+
+function stepTable(steps: readonly StepLine[]): Markup {
+  return folded(
+    'Steps',
+    table(
+      `Training steps (${stepsShown(steps.length)})`,
+      ['Step', 'Epoch', 'Loss', 'Learning rate', 'Gradient norm', 'Texts/s', 'Tokens/s'],
+      thin(steps, MOST_ROWS).map(step => [
+        number(step.step),
+        number(step.epoch, 3),
+        number(step.loss),
+        number(step.lr),
+        number(step.grad_norm),
+        number(step.examples_per_second, 3),
+        number(step.tokens_per_second, 3),
+      ]),
     ),
-  )}
-${lost > 0 ? html`<p class="note">Steps whose loss was not a finite number: ${number(lost)}.</p>` : undefined}
-${chart(rate, 'learning rate', () =>
-  lineChart(
+  )
+}
+
+interface Small extends LineChartOptions {
+  readonly id: string
+  readonly title: string
+  readonly y: string
+  readonly points: readonly Point[]
+  readonly says: (points: readonly Point[]) => string
+  readonly show?: (value: number) => string
+}
+
+const mean = (points: readonly Point[]): number => points.reduce((sum, [, y]) => sum + y, 0) / points.length
+
+function smallCharts(steps: readonly StepLine[]): Markup[] {
+  const inBytes = (mebibytes: number): string => bytes(mebibytes * 2 ** 20)
+  const scientific = (value: number): string => (value === 0 ? '0' : value.toExponential(1))
+  const charts: Small[] = [
     {
       id: 'rate',
       title: 'Learning rate',
-      description:
-        `The highest rate is ${number(extremes(rate).most[1])}, at step ${number(extremes(rate).most[0])}; ` +
-        `the last is ${number(last(rate)[1])}.`,
-      x: 'step',
       y: 'learning rate',
+      points: curve(steps, step => step.lr),
+      fromZero: true,
+      format: scientific,
+      says: points => `Highest ${number(highest(points)[1])}, at step ${number(highest(points)[0])}.`,
     },
-    [{ name: 'learning rate', points: rate }],
-    { whole: true, fromZero: true, format: (value) => (value === 0 ? '0' : value.toExponential(1)) },
-  ),
-)}
-${chart(norm, 'gradient norm', () =>
-  lineChart(
     {
       id: 'norm',
-      title: 'Norm of the gradient',
-      description:
-        `Before clipping, on a logarithmic scale. Between ${number(extremes(norm).least[1], 3)} ` +
-        `and ${number(extremes(norm).most[1], 3)}, the greatest at step ${number(extremes(norm).most[0])}.`,
-      x: 'step',
-      y: 'norm',
+      title: 'Gradient norm before clipping',
+      y: 'norm, logarithmic',
+      points: curve(steps, step => step.grad_norm),
+      logarithmic: true,
+      format: value => number(value, 3),
+      says: points => `From ${number(lowest(points)[1], 3)} to ${number(highest(points)[1], 3)}.`,
     },
-    [{ name: 'norm', points: norm }],
-    { whole: true, logarithmic: true, format: (value) => number(value, 3) },
-  ),
-)}`
-}
-
-function last<T>(values: readonly T[]): T {
-  return values[values.length - 1]
-}
-
-/** An axis that ends at 1 and begins at a tick below the lowest accuracy. */
-function accuracyTicks(points: readonly Point[]): { min: number; max: number; interval: number } {
-  const lowest = extremes(points).least[1]
-  const interval = [0.01, 0.02, 0.05, 0.1].find((size) => (1 - lowest) / size <= 6) ?? 0.2
-  // An accuracy on a tick stands above the axis, not on it.
-  return { min: Math.max(0, 1 - interval * (Math.floor((1 - lowest) / interval) + 1)), max: 1, interval }
-}
-
-/** Accuracy of every split by epoch, drawn and as a table. */
-export function accuracySection({ evaluations }: ReportInput): Markup {
-  if (evaluations.length === 0) return html`<p>No evaluation was recorded.</p>`
-  const splits = [...new Set(evaluations.map(({ split }) => split))]
-  const lines = splits.map((name) => ({
-    name,
-    marks: true,
-    points: evaluations
-      .filter(({ split }) => split === name)
-      .map(({ epoch, accuracy }): Point => [epoch, accuracy ?? NaN])
-      .filter(([, y]) => Number.isFinite(y)),
-  }))
-  const known = lines.filter(({ points }) => points.length > 0)
-  const best = known.map(({ name, points }) => {
-    const [epoch, accuracy] = extremes(points).most
-    return `${name} is best at epoch ${number(epoch)} with ${percent(accuracy)}`
-  })
-  const all = known.flatMap(({ points }) => points)
-  return html`${chart(all, 'accuracy', () =>
-    lineChart(
-      {
-        id: 'accuracies',
-        title: 'Accuracy by epoch',
-        description: `Accuracy on ${best.join('; on ')}.`,
-        x: 'epoch',
-        y: 'accuracy',
-      },
-      known,
-      { format: (value) => `${number(value * 100)} %`, ticks: accuracyTicks(all) },
-    ),
-  )}
-${table(
-  'Evaluations',
-  ['Epoch', 'Step', 'Set', 'Loss', 'Accuracy'],
-  evaluations.map(({ epoch, step, split, loss, accuracy }) => [
-    number(epoch, 3),
-    number(step),
-    split,
-    number(loss),
-    percent(accuracy),
-  ]),
-)}`
-}
-
-/** Examples and tokens a second, and the GPU's memory. */
-export function speedSection({ steps }: ReportInput): Markup {
-  if (steps.length === 0) return NO_STEPS
-  const speeds = [
-    { id: 'examples-rate', what: 'examples', points: curve(steps, (step) => step.examples_per_second) },
-    { id: 'tokens-rate', what: 'tokens', points: curve(steps, (step) => step.tokens_per_second) },
-  ]
-  const memory = curve(steps, (step) => step.gpu_bytes)
-  return html`${speeds.map(({ id, what, points }) =>
-    chart(points, `number of ${what} a second`, () =>
-      lineChart(
-        {
-          id,
-          title: `${what.charAt(0).toUpperCase()}${what.slice(1)} a second`,
-          description:
-            `Over the steps ${number(points.reduce((sum, [, y]) => sum + y, 0) / points.length, 3)} ${what} a second ` +
-            `on average, ${number(extremes(points).most[1], 3)} at most.`,
-          x: 'step',
-          y: `${what} a second`,
-        },
-        [{ name: what, points }],
-        { whole: true, fromZero: true, format: (value) => number(value) },
-      ),
-    ),
-  )}
-${chart(memory, 'memory', () =>
-  lineChart(
+    {
+      id: 'speed',
+      title: 'Speed',
+      y: 'texts per second',
+      points: curve(steps, step => step.examples_per_second),
+      fromZero: true,
+      format: value => number(value),
+      says: points => `${number(mean(points), 3)} texts per second on average.`,
+    },
     {
       id: 'memory',
       title: 'GPU memory',
-      description: `At most ${bytes(extremes(memory).most[1])}, at step ${number(extremes(memory).most[0])}.`,
-      x: 'step',
       y: 'MiB',
+      fromZero: true,
+      format: value => number(value),
+      // In MiB from the start, so that the axis is cut at round numbers of them.
+      points: curve(steps, step => step.gpu_bytes).map(([x, y]): Point => [x, y / 2 ** 20]),
+      says: points => `At most ${inBytes(highest(points)[1])}.`,
+      show: inBytes,
     },
-    // In MiB from the start, so that the axis is cut at round numbers of them.
-    [{ name: 'memory', points: memory.map(([x, y]): Point => [x, y / 2 ** 20]) }],
-    { whole: true, fromZero: true, format: (value) => number(value) },
-  ),
-)}`
+  ]
+  return charts
+    .filter(({ points }) => points.length > 0)
+    .map(({ id, title, y, points, says, show = number, ...options }) =>
+      lineChart(
+        {
+          id,
+          title,
+          description: says(points),
+          x: 'optimizer step',
+          y,
+          numbers: numbers(
+            `${title} (${stepsShown(points.length)})`,
+            ['Step', y],
+            thin(points, MOST_ROWS).map(([step, value]) => [number(step), show(value)]),
+          ),
+        },
+        [{ name: title, points }],
+        { whole: true, ...options },
+      ),
+    )
 }

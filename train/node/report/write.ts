@@ -1,81 +1,213 @@
-// Gathers what a run has to tell and writes its report.html.
-import type { Data } from '../jobs/job.ts'
+// Gathers what a run or an evaluation has to tell, and writes its report.
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { writeAtomic } from '../../../models/node/files.ts'
+import type { Tokenizer } from '../../../models/tokenizer.ts'
+import { encodeWords } from '../../../models/words.ts'
+import type { MetricInfo } from '../../metrics/summary.ts'
+import type { Interval } from '../../metrics/uncertainty.ts'
+import type { ExampleOutput } from '../../task.ts'
+import type { Target, TaskName, TaskPlan } from '../../tasks/infer.ts'
+import type { Reading } from '../../tasks/results.ts'
+import { type Options, settingsOfRun } from '../cli/options.ts'
+import type { Setting } from '../cli/table.ts'
 import type { Example } from '../data/labelled.ts'
-import type { TaskPlan } from '../../tasks/infer.ts'
 import { codePoints, factsOf } from '../data/statistics.ts'
+import type { Data } from '../jobs/job.ts'
 import type { Metrics, Run } from '../run/folder.ts'
-import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
+import {
+  type Cost,
+  type EvaluationLine,
+  type ReportInput,
+  type SetFacts,
+  type StepLine,
+  renderReport,
+} from './report.ts'
+import { type TestedText, taggedWords, testedOf } from './tested.ts'
 
-const BINS = 30
-const EXAMPLES_OF_EACH = 10
+const BINS = 24
+
+const TASKS: Readonly<Record<TaskName, string>> = {
+  classes: 'one label a text',
+  labels: 'several labels at once',
+  regression: 'a number a text',
+  tokens: 'a label a word',
+}
 
 export interface ReportParts {
-  readonly result: Readonly<Record<string, unknown>>
-  /** Of the test set: `[label][predicted]`, and each example's probabilities in its order. */
-  readonly confusion: readonly (readonly number[])[]
-  readonly probabilities: readonly (readonly number[])[]
-  readonly test: readonly Example[]
+  readonly options: Options
   readonly data: Data
+  readonly tokenizer: Tokenizer
+  /** What result.json holds. */
+  readonly result: Readonly<Record<string, unknown>>
+  /** Of the test set, in its order. */
+  readonly outputs: readonly ExampleOutput<Target>[]
+  readonly reading: Reading
+  /** By which the best evaluation was chosen; its name may be `loss`. */
+  readonly best: MetricInfo
+  /** The metric that is reported first, with its interval on the test set. */
+  readonly main: MetricInfo
+  readonly interval: Interval | undefined
   readonly command: string
   readonly exact: boolean
 }
 
 /** Writes `report.html` into the run's folder. */
-export async function writeReport(run: Run, { result, confusion, probabilities, test, data, command, exact }: ReportParts): Promise<void> {
+export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
+  const { options, data, tokenizer, result, outputs, reading, best, main, interval, command, exact } = parts
   const { config } = run
-  const metrics = run.readMetrics()
-  const { plan } = data
-  const { labels } = plan
+  const { plan, train, validation, test } = data
+  const lines = run.readMetrics()
+  const steps = lines.filter(line => line.split === undefined).map(stepLine)
+  const sets: [string, readonly Example[]][] = [
+    ['Training', train],
+    ['Validation', validation],
+    ['Test', test],
+  ]
+  const saved = await savedBytes(run)
   const input: ReportInput = {
-    name: run.folder.split(/[\\/]/).at(-1) ?? run.folder,
-    command,
-    exact,
+    name: run.folder.split(/[\\/]/).findLast(part => part !== '') ?? run.folder,
+    kind: 'training',
     createdAt: String(config.created_at),
     adapter: String(result.adapter),
-    versions: { tilegrad: String(config.tilegrad), node: String(config.node) },
-    options: isRecord(config.options) ? config.options : {},
-    parameters: parametersOf(result.parameters),
-    data: { train: setFacts(data.train, plan), validation: data.validation.length > 0 ? setFacts(data.validation, plan) : undefined, test: setFacts(test, plan) },
-    steps: metrics.filter(line => line.split === undefined).map(stepLine),
-    evaluations: metrics.filter(line => line.split !== undefined).map(evaluationLine),
-    result: Object.fromEntries(Object.entries(result).filter(isPlain)),
-    confusion,
-    labels,
-    examples: chosenExamples(probabilities, test, labels),
+    tested: testedOf(
+      {
+        task: plan.task,
+        labels: plan.labels,
+        outputs,
+        applied: {},
+        reading,
+        metric: main,
+        name: 'the test set',
+        texts: test.map(example => textOf(example, tokenizer, options.maxLength)),
+        basis: { targets: train.map(({ target }) => target), name: 'the training set' },
+      },
+      { interval },
+    ),
+    cost: costOf(result, steps, saved),
+    training: {
+      steps,
+      evaluations: lines.filter(line => line.split !== undefined).map(line => evaluationLine(line, best)),
+      metric: best,
+    },
+    facts: [['Task', `${TASKS[plan.task]} (${plan.why})`], ['Data', data.source], ...modelFacts(config)],
+    sets: sets
+      .filter(([, examples]) => examples.length > 0)
+      .map(([name, examples]) => [name, setFacts(examples, plan)]),
+    settings: settingsOfRun(options),
+    versions: { tilegrad: String(config.tilegrad), Node: String(config.node), webgpu: String(config.webgpu) },
+    command,
+    exact,
   }
   await run.write('report.html', renderReport(input))
+}
+
+export interface EvaluationParts {
+  readonly model: string
+  readonly plan: TaskPlan
+  readonly examples: readonly Example[]
+  readonly tested: ReportInput['tested']
+  readonly notes: readonly string[]
+  readonly cost: Cost
+  readonly adapter: string
+  readonly createdAt: string
+  readonly settings: readonly Setting[]
+  readonly versions: Readonly<Record<string, string>>
+  readonly command: string
+}
+
+/** Writes the report of an evaluation to a file. */
+export async function writeEvaluationReport(path: string, parts: EvaluationParts): Promise<void> {
+  const { model, plan, examples, notes, ...rest } = parts
+  const page = renderReport({
+    ...rest,
+    name: `${model.split(/[\\/]/).findLast(part => part !== '') ?? model}, evaluated`,
+    kind: 'evaluation',
+    facts: [['Task', TASKS[plan.task]], ['Model', model], ...notes.map((note): [string, string] => splitNote(note))],
+    sets: [['Test', setFacts(examples, plan)]],
+    exact: false,
+  })
+  await writeAtomic(path, page)
+}
+
+/** `Data: x.csv: 3 rows` as a name and a value. */
+function splitNote(note: string): [string, string] {
+  const [, name, value] = /^(\w+): (.*)$/s.exec(note) ?? []
+  return name === undefined ? ['Note', note] : [name, value]
+}
+
+/** An example as the report shows it. */
+function textOf({ text, pair, words, target }: Example, tokenizer: Tokenizer, maxLength: number): TestedText {
+  if (!words || typeof target === 'number') return { text, pair }
+  return { text, words: taggedWords(words, target, encodeWords(tokenizer, words, maxLength).firstOf) }
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-function isPlain(entry: [string, unknown]): entry is [string, number | string | null] {
-  return entry[1] === null || typeof entry[1] === 'number' || typeof entry[1] === 'string'
+const numberOf = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined
+
+function costOf(
+  result: Readonly<Record<string, unknown>>,
+  steps: readonly StepLine[],
+  savedBytes: Cost['savedBytes'],
+): Cost {
+  const { total, trainable, percent } = isRecord(result.parameters) ? result.parameters : {}
+  const gpuBytes = steps.reduce((most, step) => Math.max(most, step.gpu_bytes ?? 0), numberOf(result.gpu_bytes) ?? 0)
+  return {
+    parameters: { total: Number(total), trainable: Number(trainable), percent: Number(percent) },
+    seconds: numberOf(result.wall_seconds),
+    textsPerSecond: numberOf(result.examples_per_second),
+    ...(gpuBytes > 0 && { gpuBytes }),
+    savedBytes,
+  }
 }
 
-function parametersOf(value: unknown): ReportInput['parameters'] {
-  const { total, trainable, percent } = isRecord(value) ? value : {}
-  return { total: Number(total), trainable: Number(trainable), percent: Number(percent) }
+/** The folders that hold what was trained, with the sizes of their files. */
+async function savedBytes(run: Run): Promise<Cost['savedBytes']> {
+  const found: string[] = []
+  let total = 0
+  for (const name of ['adapter', 'base', 'model']) {
+    const files = await readdir(run.path(name)).catch(() => undefined)
+    if (!files) continue
+    found.push(`${name}/`)
+    for (const file of files) total += (await stat(join(run.path(name), file))).size
+  }
+  return found.length > 0 ? { total, what: found.join(', ') } : undefined
+}
+
+function modelFacts({ model }: Run['config']): [string, string][] {
+  const { name, family } = isRecord(model) ? model : {}
+  return typeof name === 'string' ? [['Model', typeof family === 'string' ? `${name} (${family})` : name]] : []
 }
 
 /** A figure of metrics.jsonl; null stands for one that was not finite. */
-function figure(line: Metrics, name: string): number | null {
-  const value = line[name]
-  return typeof value === 'number' ? value : null
-}
+const figure = (line: Metrics, name: string): number | null => numberOf(line[name]) ?? null
 
 function stepLine(line: Metrics): StepLine {
   const of = (name: string): number | null => figure(line, name)
   return {
-    step: line.step, epoch: Number(line.epoch), loss: of('loss'), lr: of('lr'), grad_norm: of('grad_norm'),
-    examples_per_second: of('examples_per_second'), tokens_per_second: of('tokens_per_second'), gpu_bytes: of('gpu_bytes'),
+    step: line.step,
+    epoch: Number(line.epoch),
+    loss: of('loss'),
+    lr: of('lr'),
+    grad_norm: of('grad_norm'),
+    examples_per_second: of('examples_per_second'),
+    tokens_per_second: of('tokens_per_second'),
+    gpu_bytes: of('gpu_bytes'),
   }
 }
 
-function evaluationLine(line: Metrics): EvaluationLine {
-  const [loss, accuracy] = [figure(line, 'loss'), figure(line, 'accuracy')]
-  return { step: line.step, epoch: Number(line.epoch), split: String(line.split), loss, accuracy }
+function evaluationLine(line: Metrics, { name }: MetricInfo): EvaluationLine {
+  return {
+    step: line.step,
+    epoch: Number(line.epoch),
+    split: String(line.split),
+    loss: figure(line, 'loss'),
+    value: figure(line, name),
+  }
 }
 
 function setFacts(examples: readonly Example[], plan: TaskPlan): SetFacts {
@@ -83,26 +215,13 @@ function setFacts(examples: readonly Example[], plan: TaskPlan): SetFacts {
 }
 
 /** Equal bins over the range of the lengths. */
-export function histogram(lengths: readonly number[]): { edges: number[], counts: number[] } {
+export function histogram(lengths: readonly number[]): { edges: number[]; counts: number[] } {
   // Not Math.min(...lengths): an engine takes some hundred thousand arguments and no more.
   const least = lengths.reduce((a, b) => Math.min(a, b))
   const most = lengths.reduce((a, b) => Math.max(a, b))
   const width = Math.max(1, Math.ceil((most + 1 - least) / BINS))
-  const counts = new Array<number>(BINS).fill(0)
+  const bins = Math.ceil((most + 1 - least) / width)
+  const counts = new Array<number>(bins).fill(0)
   for (const length of lengths) counts[Math.floor((length - least) / width)]++
-  return { edges: Array.from({ length: BINS + 1 }, (_, i) => least + i * width), counts }
-}
-
-/** The surest right answers and the surest wrong ones, where each text has one label. */
-function chosenExamples(
-  probabilities: ReportParts['probabilities'], test: readonly Example[], labels: readonly string[],
-): ReportInput['examples'] {
-  const all = probabilities.map((each, i) => {
-    const predicted = each.indexOf(Math.max(...each))
-    const { text, pair, target } = test[i]
-    const whole = pair === undefined ? text : `${text} | ${pair}`
-    return { text: whole, label: labels[Number(target)], predicted: labels[predicted], probability: each[predicted], right: target === predicted }
-  }).sort((a, b) => b.probability - a.probability)
-  const take = (right: boolean): typeof all => all.filter(example => example.right === right).slice(0, EXAMPLES_OF_EACH)
-  return [...take(true), ...take(false)].map(({ text, label, predicted, probability }) => ({ text, label, predicted, probability }))
+  return { edges: Array.from({ length: bins + 1 }, (_, i) => least + i * width), counts }
 }

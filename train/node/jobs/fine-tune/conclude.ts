@@ -2,8 +2,9 @@
 import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
 import { calibrate, calibrationErrors } from '../../../calibrate.ts'
-import { type Results, type Summary, metricsOf, showFigure, summarise } from '../../../metrics/summary.ts'
+import { type MetricInfo, type Summary, intervalOf, metricsOf, showFigure, summarise } from '../../../metrics/summary.ts'
 import { DEFAULT_THRESHOLD } from '../../../metrics/thresholds.ts'
+import { INTERVAL_SEED, type Interval } from '../../../metrics/uncertainty.ts'
 import type { TextSets } from '../../../shapes.ts'
 import type { Encoded, ExampleOutput } from '../../../task.ts'
 import type { Target } from '../../../tasks/infer.ts'
@@ -14,7 +15,7 @@ import { command } from '../../cli/shell.ts'
 import { median } from '../../data/statistics.ts'
 import type { ReportParts } from '../../report/write.ts'
 import type { Run } from '../../run/folder.ts'
-import { BUNDLED, type Data, REAL } from '../job.ts'
+import { BUNDLED, REAL } from '../job.ts'
 import type { RunClock } from './clock.ts'
 import { answerLine, count, examplesOf, megabytes, nullable, percent } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
@@ -38,7 +39,9 @@ export async function conclude(
   await saveTrained(run, prepared, answers)
   const result = resultOf(prepared, run, outcome, measured, clock, version)
   await run.writeResult(result)
-  const hasReport = await reported(run, { ...measuredParts(measured, data), result, data, exact: !prepared.choices.measured })
+  const hasReport = await reported(run, {
+    ...measured, options, data, tokenizer: prepared.opened.tokenizer, result, best: mainMetric(options, data), exact: !prepared.choices.measured,
+  })
   tell(prepared, { console }, measured, result)
   samples.forEach((example, i) => console.say(answerLine(example, said[i])))
   tellPlaces(prepared, { run, console }, hasReport)
@@ -50,8 +53,10 @@ export async function conclude(
 interface Measured {
   readonly tested: Evaluation
   readonly outputs: readonly ExampleOutput<Target>[]
-  readonly results: Results
   readonly summary: Summary
+  /** The metric by which the best evaluation was chosen, or the task's first where the loss decided, with its 95 % interval. */
+  readonly main: MetricInfo
+  readonly interval: Interval | undefined
   /** Temperature and thresholds found on the validation set, by which `predict` and `evaluate` answer. */
   readonly reading: Reading
   /** The test set by these thresholds, where they are not all ½. */
@@ -61,7 +66,8 @@ interface Measured {
 }
 
 /** Calibrates on the validation set and evaluates on the test set. */
-async function measure({ trainer, data: { plan: { task, labels } } }: Prepared, texts: TextSets<Target>, progress: Progress): Promise<Measured> {
+async function measure({ trainer, options, data }: Prepared, texts: TextSets<Target>, progress: Progress): Promise<Measured> {
+  const { plan: { task, labels } } = data
   const evaluated = async (what: string, examples: readonly Encoded<Target>[]): Promise<[Evaluation, ExampleOutput<Target>[]]> => {
     progress.start(what, examples.length)
     const evaluation = await trainer.evaluate(examples, { onEvaluationProgress: done => progress.update(done) }, `the ${what}`)
@@ -75,12 +81,15 @@ async function measure({ trainer, data: { plan: { task, labels } } }: Prepared, 
   const errors = isCalibrated ? calibrationErrors(task, labels, outputs, reading) : undefined
   const moved = reading.thresholds?.some(threshold => threshold !== DEFAULT_THRESHOLD)
   const decided = moved ? summarise(resultsOf(task, labels, outputs, reading)) : undefined
-  return { tested, outputs, results, summary: summarise(results), reading, decided, errors }
+  const best = mainMetric(options, data)
+  const main = best.name === 'loss' ? metricsOf(task, labels.length)[0] : best
+  const interval = intervalOf(results, main.name, { seed: INTERVAL_SEED })
+  return { tested, outputs, summary: summarise(results), main, interval, reading, decided, errors }
 }
 
 /** What result.json says. */
 function resultOf(
-  { options, data, parameters, plan, device }: Prepared, run: Run, { best, early }: Finished, { tested, summary, reading, decided, errors }: Measured,
+  { options, data, parameters, plan, device }: Prepared, run: Run, { best, early }: Finished, { tested, summary, main, interval, reading, decided, errors }: Measured,
   clock: RunClock, version: string,
 ) {
   const steps = run.readMetrics().filter(line => line.split === undefined)
@@ -93,6 +102,7 @@ function resultOf(
     loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
     ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },
     task: data.plan.task, test_metrics: nullable(summary.metrics), test_classes: summary.classes.map(nullable),
+    interval: { metric: main.name, low: interval?.low ?? null, high: interval?.high ?? null },
     ...decided && { test_metrics_by_threshold: nullable(decided.metrics) },
     ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },
     parameters, steps: steps.length,
@@ -101,13 +111,6 @@ function resultOf(
     plan_peak_bytes: plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
     adapter: device.info.name, tilegrad: version,
   }
-}
-
-/** What a report shows of the test set. */
-function measuredParts({ results, summary }: Measured, { plan: { labels }, test }: Data): Pick<ReportParts, 'confusion' | 'probabilities' | 'test'> {
-  const probabilities = results.kind === 'classes' ? test.map((_, row) =>
-    Array.from({ length: labels.length }, (_, i) => results.probabilities[row * labels.length + i])) : []
-  return { confusion: summary.confusion ?? [], probabilities, test }
 }
 
 /**
@@ -129,11 +132,10 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
 
 /** Shows how good the model is, and what it took. */
 function tell(
-  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, decided, reading: { thresholds = [] } }: Measured,
+  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, main, decided, reading: { thresholds = [] } }: Measured,
   { wall_seconds: seconds, examples_per_second: speed }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
 ): void {
   const { plan: { task, labels }, test } = data
-  const main = metricsOf(task, labels.length)[0]
   const f1 = metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${metrics.f1.toFixed(4)}`
   console.say(`\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw`
     + ` (loss ${tested.loss.toFixed(4)}${f1})`)

@@ -1,0 +1,177 @@
+// Where a model of one label a text fails: scores by class, confusions, calibration, length, the surest mistakes.
+import { predictions } from '../../metrics/confusion.ts'
+import { descend, rankClass } from '../../metrics/ranking.ts'
+import type { ClassResults, ClassRow } from '../../metrics/summary.ts'
+import { reliabilityChart, thresholdNote } from './calibration.ts'
+import { type Point, lineChart } from './charts.ts'
+import { bar, folded, html, number, numbers, percent, table } from './html.ts'
+import type { Markup, Part } from './html.ts'
+import { WORST, mistakes, passage, sharesByLength } from './passages.ts'
+import type { Tested } from './tested.ts'
+import { thin } from './training.ts'
+
+/** More classes than this have no matrix, but a list of confusions. */
+const MOST_IN_MATRIX = 12
+const MOST_CONFUSIONS = 15
+/** More rows than this are folded below the worst ones. */
+const MOST_ROWS = 20
+
+export function classFailures(tested: Tested, results: ClassResults): Markup {
+  const {
+    summary: { confusion, classes },
+    texts,
+    labels,
+  } = tested
+  if (!confusion) return html`<p>Some outputs are not probabilities, so nothing can be said of them.</p>`
+  const truth = Array.from(results.truth)
+  const predicted = predictedBy(results)
+  const right = truth.map((label, row) => label === predicted[row])
+  return html`${scoresTable('Scores of each class', 'Class', classes)}
+${labels.length <= MOST_IN_MATRIX ? matrix(labels, confusion) : confusions(labels, confusion)}
+<div class="charts">${reliabilityChart(tested)}${rocChart(results)}</div>
+${thresholdNote(tested)}
+${sharesByLength('By length', 'Accuracy', texts, right)}
+${surestMistakes(tested, results, truth, predicted)}`
+}
+
+/** As the metrics read them. */
+function predictedBy({ probabilities, names, threshold }: ClassResults): number[] {
+  if (threshold === undefined) return predictions(probabilities, names.length)
+  return Array.from({ length: probabilities.length / 2 }, (_, row) => (probabilities[2 * row + 1] > threshold ? 1 : 0))
+}
+
+/** Precision, recall and F1 of each class; of many classes the worst, and all of them folded. */
+export function scoresTable(
+  title: string,
+  what: string,
+  classes: readonly ClassRow[],
+  more?: { head: readonly Part[]; cells: (index: number) => readonly Part[] },
+): Markup {
+  const rowOf = ({ name, precision, recall, f1, support }: ClassRow, index: number): Part[] => [
+    name,
+    number(support),
+    percent(precision),
+    percent(recall),
+    percent(f1),
+    ...(more?.cells(index) ?? []),
+    html`<span class="track">${bar(f1)}</span>`,
+  ]
+  const head = [what, 'Given', 'Precision', 'Recall', 'F1', ...(more?.head ?? []), '']
+  const rows = classes.map(rowOf)
+  const never = classes.filter(({ support }) => support === 0).map(({ name }) => name)
+  const note =
+    never.length > 0
+      ? html`<p class="note">${never.length > 4 ? `${number(never.length)} never occur` : html`${never.map((name, i) => html`${i > 0 ? ', ' : ''}<q>${name}</q>`)} never ${never.length === 1 ? 'occurs' : 'occur'}`} in these texts.</p>`
+      : undefined
+  if (classes.length <= MOST_ROWS)
+    return html`<h3>${title}</h3>${table(title, head, rows, { kind: 'bars', titled: true })}${note}`
+  const worst = classes
+    .map((_, i) => i)
+    .filter(i => classes[i].support > 0)
+    .sort((a, b) => classes[a].f1 - classes[b].f1)
+    .slice(0, MOST_ROWS)
+  return html`<h3>${title}</h3>${table(
+    `The ${worst.length} with the lowest F1`,
+    head,
+    worst.map(i => rows[i]),
+    { kind: 'bars' },
+  )}
+${folded(`All ${number(classes.length)}`, table(title, head, rows, { kind: 'bars', titled: true }))}${note}`
+}
+
+function matrix(labels: readonly string[], confusion: readonly (readonly number[])[]): Markup {
+  const cell = (row: readonly number[], at: number, label: number): Markup => {
+    const whole = row.reduce((sum, count) => sum + count, 0)
+    const share = whole > 0 ? row[at] / whole : 0
+    return html`<span class="cell${at === label ? ' hit' : ''}" style="--share: ${share.toFixed(3)}">${number(row[at])}<small>${whole > 0 ? percent(share) : '–'}</small></span>`
+  }
+  return html`<h3>Confusion matrix</h3>
+<p class="note">Rows are labels, columns are predictions. Percentages are of a row.</p>
+${table(
+  'Labels against predictions',
+  ['Label', ...labels],
+  confusion.map((row, i) => [labels[i], ...row.map((_, j) => cell(row, j, i))]),
+  { kind: 'confusion', titled: true },
+)}`
+}
+
+/** The pairs of classes that are taken for each other most often. */
+function confusions(labels: readonly string[], confusion: readonly (readonly number[])[]): Markup {
+  const pairs = confusion
+    .flatMap((row, label) => {
+      const whole = row.reduce((sum, count) => sum + count, 0)
+      return row.map((count, predicted) => ({ label, predicted, count, whole }))
+    })
+    .filter(({ label, predicted, count }) => label !== predicted && count > 0)
+    .sort((a, b) => b.count - a.count || a.label - b.label || a.predicted - b.predicted)
+  if (pairs.length === 0) return html`<h3>Most frequent confusions</h3><p>No class was taken for another.</p>`
+  return html`<h3>Most frequent confusions</h3>
+${table(
+  'Classes that were taken for another',
+  ['Label', 'Predicted', 'Texts', 'Share of the label'],
+  pairs
+    .slice(0, MOST_CONFUSIONS)
+    .map(({ label, predicted, count, whole }) => [
+      labels[label],
+      labels[predicted],
+      number(count),
+      percent(count / whole),
+    ]),
+)}`
+}
+
+/** Of two classes, how many of the second are found at which share of false alarms. */
+function rocChart({ names, truth, probabilities }: ClassResults): Markup | undefined {
+  if (names.length !== 2) return undefined
+  const ranked = rankClass(truth, probabilities, 2, 1)
+  if (!ranked || ranked.positives.length === 0 || ranked.negatives.length === 0) return undefined
+  const points: Point[] = [[0, 0]]
+  const rows: [number, number, number][] = []
+  descend(ranked, (score, hits, alarms) => {
+    const point: Point = [alarms / ranked.negatives.length, hits / ranked.positives.length]
+    points.push(point)
+    rows.push([score, ...point])
+  })
+  return lineChart(
+    {
+      id: 'roc',
+      title: 'ROC curve',
+      description: `Texts of the label “${names[1]}” that are found, against others that are taken for it, as its threshold falls.`,
+      x: 'false positive rate',
+      y: 'true positive rate',
+      numbers: numbers(
+        'ROC curve',
+        ['Probability', 'False positive rate', 'True positive rate'],
+        thin(rows, 20).map(([score, x, y]) => [number(score), percent(x), percent(y)]),
+      ),
+    },
+    [{ name: 'this model', points }],
+    { shares: true },
+  )
+}
+
+function surestMistakes(
+  { texts, labels }: Tested,
+  { probabilities }: ClassResults,
+  truth: readonly number[],
+  predicted: readonly number[],
+): Markup {
+  const width = labels.length
+  const wrong = truth
+    .map((label, row) => ({
+      row,
+      label,
+      given: predicted[row],
+      probability: probabilities[row * width + predicted[row]],
+    }))
+    .filter(({ label, given }) => label !== given)
+    .sort((a, b) => b.probability - a.probability || a.row - b.row)
+  return mistakes(
+    `Worst mistakes: the surest of ${number(wrong.length)}`,
+    wrong.slice(0, WORST).map(({ row, label, given, probability }) => ({
+      says: html`label <b>${labels[label]}</b>, predicted <b>${labels[given]}</b> with ${percent(probability)}`,
+      body: passage(texts[row]),
+    })),
+    'No text was predicted wrong.',
+  )
+}

@@ -1,0 +1,93 @@
+// The first two sections of the report: how good the model is, and at what cost.
+import { showFigure } from '../../metrics/summary.ts'
+import { type Markup, type Part, bar, bytes, duration, folded, html, number, table } from './html.ts'
+import type { Cost } from './report.ts'
+import type { Tested } from './tested.ts'
+
+/** The main metric with its interval beside the constant answer. */
+export function qualitySection(tested: Tested): Markup {
+  const { metric, summary, interval, constant, thresholds } = tested
+  const value = summary.metrics[metric.name]
+  const show = (figure: number | undefined): string => showFigure(metric, figure).replace(' ', '\u00a0')
+  const ends = [value, interval?.high, constant?.value].map(end => end ?? 0)
+  // Shares and coefficients have a scale of their own; errors go as far as the largest of them.
+  const scale = metric.better === 'larger' ? 1 : Math.max(...ends) || 1
+  const shown = (figure: number | undefined) => (figure === undefined ? 0 : figure / scale)
+  const range = interval && { low: interval.low / scale, high: interval.high / scale }
+  return html`<p class="hero"><strong>${show(value)}</strong> <span>${metric.title}</span></p>
+<p class="note">${interval ? html`95 % interval ${show(interval.low)} to ${show(interval.high)}` : html`No interval: the metric is not defined here`},
+from ${count(summary.rows)} of ${tested.name}${metric.better === 'smaller' ? html`. Smaller is better` : undefined}.</p>
+<div class="compare">
+${compared('This model', show(value), bar(shown(value), { interval: range }))}
+${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), bar(shown(constant.value), { pale: true }))}
+</div>
+<p class="verdict">${verdict(tested)}</p>
+${thresholds && !thresholds.applied && html`<p class="note">By the thresholds that <code>tilegrad predict</code> uses: ${show(thresholds.metrics[metric.name])}.</p>`}`
+}
+
+/** Every metric of the task, as in result.json. */
+export function allMetrics({ name, metrics, summary }: Tested): Markup {
+  const rows = metrics.map(info => [
+    info.title,
+    showFigure(info, summary.metrics[info.name]),
+    html`<code>${info.name}</code>`,
+  ])
+  return folded('All metrics', table(`Metrics on ${name}`, ['Metric', 'Value', 'Name'], rows, { titled: true }))
+}
+
+const compared = (name: Part, value: string, drawn: Markup): Markup =>
+  html`<div><span>${name}</span> <b>${value}</b><div class="track">${drawn}</div></div>`
+
+const count = (rows: number): string => (rows === 1 ? '1 text' : `${number(rows)} texts`)
+
+/** Names beyond these are counted. */
+const NAMED = 4
+
+function constantWords({ task, constant }: Tested): Part {
+  if (!constant) return undefined
+  const { answer, from } = constant
+  if (typeof answer === 'number') return html`${number(answer)}, the mean of ${from}`
+  if (task === 'tokens') return html`every word <q>${answer[0]}</q>`
+  if (task === 'classes') return html`always <q>${answer[0]}</q>, the most frequent of ${from}`
+  if (answer.length === 0) return 'no label'
+  const more = answer.length > NAMED ? ` and ${answer.length - NAMED} more` : ''
+  const names = answer.slice(0, NAMED).map((name, i) => html`${i > 0 ? ', ' : ''}<q>${name}</q>`)
+  return html`always ${names}${more}, frequent in ${from}`
+}
+
+/** Whether the interval shows that the model is better than the constant answer. */
+function verdict({ metric, interval, constant, summary: { rows } }: Tested): string | undefined {
+  if (!interval || constant?.value === undefined) return undefined
+  const larger = metric.better === 'larger'
+  const { low, high } = interval
+  if (larger ? low > constant.value : high < constant.value)
+    return 'The whole interval is better than the constant answer.'
+  if (larger ? high < constant.value : low > constant.value)
+    return 'The whole interval is worse than the constant answer.'
+  return `The interval includes the constant answer: ${count(rows)} do not show that the model is better.`
+}
+
+/** What the model took, as far as that is known. */
+export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, savedBytes }: Cost): Markup {
+  const entries: [string, Part, Part?][] = []
+  if (parameters?.trainable !== undefined) {
+    entries.push([
+      'Trained parameters',
+      number(parameters.trainable),
+      `${number(parameters.percent, 3)} % of ${number(parameters.total)}`,
+    ])
+  } else if (parameters) entries.push(['Parameters', number(parameters.total)])
+  if (seconds !== undefined) {
+    entries.push([
+      'Wall time',
+      duration(seconds),
+      textsPerSecond === undefined ? undefined : `${number(textsPerSecond, 3)} texts/s`,
+    ])
+  }
+  if (gpuBytes !== undefined) entries.push(['Peak GPU memory', bytes(gpuBytes)])
+  if (savedBytes) entries.push(['Size on disk', bytes(savedBytes.total), savedBytes.what])
+  if (entries.length === 0) return html`<p>Nothing was recorded.</p>`
+  const tile = ([name, value, more]: [string, Part, Part?]) =>
+    html`<div><dt>${name}</dt><dd>${value}${more && html`<small>${more}</small>`}</dd></div>\n`
+  return html`<dl class="tiles">${entries.map(tile)}</dl>`
+}

@@ -1,0 +1,125 @@
+// What a report says of a test, as values: metrics with their interval, the constant answer, calibration. No markup.
+import { IGNORED } from '../../../models/losses.ts'
+import { type Reliability, labelConfidences, reliability, topConfidences } from '../../metrics/calibration.ts'
+import { type Basis, type ConstantAnswer, constantAnswer } from '../../metrics/constant.ts'
+import { type MetricInfo, type Results, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'
+import { INTERVAL_SEED, type Interval } from '../../metrics/uncertainty.ts'
+import type { ExampleOutput } from '../../task.ts'
+import type { Target, TaskName } from '../../tasks/infer.ts'
+import { type Reading, resultsOf } from '../../tasks/results.ts'
+
+/** A text that was tested on, in the order of the results. */
+export interface TestedText {
+  readonly text: string
+  readonly pair?: string
+  /** The words that have a label and that the model saw, for labels of words. */
+  readonly words?: readonly string[]
+}
+
+/** A test: outputs of a model against labels. */
+export interface Test {
+  readonly task: TaskName
+  readonly labels: readonly string[]
+  readonly outputs: readonly ExampleOutput<Target>[]
+  readonly texts: readonly TestedText[]
+  /** How outputs are read for the metrics. */
+  readonly applied: Reading
+  /** How `tilegrad predict` reads them. */
+  readonly reading: Reading
+  /** The metric that is reported first. */
+  readonly metric: MetricInfo
+  /** Where the constant answer is chosen from. */
+  readonly basis: { readonly targets: readonly Target[]; readonly name: string }
+  /** Which texts these are, e.g. `the test set`. */
+  readonly name: string
+}
+
+export interface CalibrationFacts {
+  /** What logits are divided by; undefined where none was fitted. */
+  readonly temperature: number | undefined
+  readonly before: Reliability | undefined
+  /** With the temperature, where it changes anything. */
+  readonly after: Reliability | undefined
+}
+
+export interface Tested extends Pick<Test, 'task' | 'labels' | 'texts' | 'metric' | 'name'> {
+  readonly results: Results
+  readonly summary: Summary
+  readonly metrics: readonly MetricInfo[]
+  readonly interval: Interval | undefined
+  readonly constant: (ConstantAnswer & { readonly from: string }) | undefined
+  /** Of classes and labels. */
+  readonly calibration: CalibrationFacts | undefined
+  /** Thresholds chosen on validation data, the scores with them, and whether all other scores are with them, too. */
+  readonly thresholds:
+    | (Pick<Summary, 'classes' | 'metrics'> & { readonly values: readonly number[]; readonly applied: boolean })
+    | undefined
+}
+
+/** Computes what the report says. `known` holds what the caller has computed already. */
+export function testedOf(test: Test, known: { readonly interval?: Interval } = {}): Tested {
+  const { task, labels, outputs, texts, applied, reading, metric, basis, name } = test
+  const results = resultsOf(task, labels, outputs, applied)
+  const constant = constantAnswer(results, basisOf(task, labels, basis.targets), metric)
+  const { thresholds } = reading
+  return {
+    task,
+    labels,
+    texts,
+    metric,
+    name,
+    results,
+    summary: summarise(results),
+    metrics: metricsOf(task, labels.length),
+    interval: known.interval ?? intervalOf(results, metric.name, { seed: INTERVAL_SEED }),
+    constant: constant && { ...constant, from: basis.name },
+    calibration: calibrationOf(test),
+    thresholds: thresholds && {
+      ...summarise(resultsOf(task, labels, outputs, reading)),
+      values: thresholds,
+      applied: applied.thresholds !== undefined,
+    },
+  }
+}
+
+/** Labels in the layout that the constant answer is chosen from. */
+export function basisOf(task: TaskName, labels: readonly string[], targets: readonly Target[]): Basis {
+  const lists = (): ArrayLike<number>[] => targets.filter(target => typeof target !== 'number')
+  switch (task) {
+    case 'classes':
+    case 'regression':
+      return { kind: task, truth: targets.map(Number) }
+    case 'labels':
+      return { kind: 'labels', truth: lists().flatMap(list => Array.from(list)) }
+    case 'tokens':
+      return {
+        kind: 'tokens',
+        tags: lists().flatMap(list =>
+          Array.from(list)
+            .filter(tag => tag !== IGNORED)
+            .map(tag => labels[tag]),
+        ),
+      }
+  }
+}
+
+function calibrationOf({ task, labels, outputs, reading: { temperature } }: Test): CalibrationFacts | undefined {
+  const under = (reading: Reading): Reliability | undefined => {
+    const results = resultsOf(task, labels, outputs, reading)
+    if (results.kind === 'classes')
+      return reliability(topConfidences(results.truth, results.probabilities, labels.length))
+    if (results.kind === 'labels') return reliability(labelConfidences(results.truth, results.probabilities))
+    return undefined
+  }
+  if (task !== 'classes' && task !== 'labels') return undefined
+  return {
+    temperature,
+    before: under({}),
+    after: temperature === undefined || temperature === 1 ? undefined : under({ temperature }),
+  }
+}
+
+/** The words of an example that its results have a tag for: those that the model saw and that have a label. */
+export function taggedWords(words: readonly string[], target: ArrayLike<number>, firstOf: readonly number[]): string[] {
+  return firstOf.filter(word => word >= 0 && target[word] !== IGNORED).map(word => words[word])
+}
