@@ -3,6 +3,7 @@
 
 import { defineConfig } from 'vitest/config'
 import { CountingReporter } from './test/support/reporter.ts'
+import { CostSequencer } from './test/support/sequencer.ts'
 
 export default defineConfig({
   test: {
@@ -16,6 +17,8 @@ export default defineConfig({
     ],
     pool: 'forks',
     maxWorkers: 2,
+    setupFiles: ['test/support/cost.ts'],
+    sequence: { sequencer: CostSequencer },
     // A slow machine's compiler may take minutes for the kernels of one test.
     testTimeout: 600_000,
     hookTimeout: 600_000,

@@ -1,15 +1,41 @@
-// Vitest's usual output, and after it what it leaves out: how far measured numbers were from those expected, why each
-// skipped test was skipped, and a last line 'N passed, N failed' for whoever reads the output by machine.
+// Vitest's usual output, how far the run is, and at the end what Vitest leaves out: how far measured numbers were from those expected,
+// why each skipped test was skipped, the slowest files, and a last line 'N passed, N failed' for whoever reads the output by machine.
 
 import { DefaultReporter } from 'vitest/node'
-import type { SerializedError, TestCase, TestModule, TestRunEndReason, TestSuite } from 'vitest/node'
+import type { SerializedError, TestCase, TestModule, TestRunEndReason, TestSpecification, TestSuite } from 'vitest/node'
+import { type Costs, progress, recordCosts, recordedCosts, slowest } from './costs.ts'
 import { differencesTable, type Difference } from './differences.ts'
+
+/** How long the run says nothing of how far it is, in ms. */
+const PAUSE = 10_000
 
 /**
  * A file that does not load, a hook that throws and an error outside any test count as a failed test each: a run that
  * is not green never ends in '0 failed'.
  */
 export class CountingReporter extends DefaultReporter {
+  readonly #costs: Costs = recordedCosts()
+  readonly #ended: string[] = []
+  #all: string[] = []
+  #started = 0
+  #told = 0
+
+  override onTestRunStart(specifications: readonly TestSpecification[]): void {
+    super.onTestRunStart(specifications)
+    this.#all = specifications.map(({ moduleId }) => this.relative(moduleId))
+    this.#ended.length = 0
+    this.#started = this.#told = performance.now()
+  }
+
+  override onTestModuleEnd(module: TestModule): void {
+    super.onTestModuleEnd(module)
+    this.#ended.push(module.relativeModuleId)
+    const now = performance.now()
+    if (now - this.#told < PAUSE) return
+    this.#told = now
+    this.log(progress(this.#costs, this.#ended, this.#all, (now - this.#started) / 1000))
+  }
+
   override onTestRunEnd(
     modules: readonly TestModule[], errors: readonly SerializedError[], reason: TestRunEndReason,
   ): void {
@@ -31,12 +57,21 @@ export class CountingReporter extends DefaultReporter {
       }
     }
     if (reason !== 'passed' && !failed) failed = 1
+    const timed = modules.map(module => ({ file: module.relativeModuleId, seconds: secondsOf(module), cost: module.meta().cost }))
+    if (process.env.TEST_COSTS === 'record') recordCosts(Object.fromEntries(timed.flatMap(({ file, cost }) => (cost === undefined ? [] : [[file, cost]]))))
     const lines = [`${skipped.length} skipped`, `${passed} passed, ${failed} failed`]
     // With -t every other test is skipped, and that is reason enough.
     const named = this.ctx.config.testNamePattern === undefined && skipped.length > 0
     if (differences.length > 0) this.log(['Measured differences, and how large they may be:', '', ...differencesTable(differences), ''].join('\n'))
+    if (timed.length > 1) this.log(['Slowest files, and their processor time:', ...slowest(timed), ''].join('\n'))
     this.log((named ? ['Skipped, and why:', ...skipped.map(line => `  ${line}`), ''] : []).concat(lines).join('\n'))
   }
+}
+
+/** How long a file took, from the start of its process. */
+function secondsOf(module: TestModule): number {
+  const { environmentSetupDuration, prepareDuration, collectDuration, setupDuration, duration } = module.diagnostic()
+  return (environmentSetupDuration + prepareDuration + collectDuration + setupDuration + duration) / 1000
 }
 
 /** Whether a suite around a test failed as a whole, in a hook, so that the test never ran. */

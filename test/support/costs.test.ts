@@ -1,0 +1,39 @@
+// What follows from the costs of test files: the order of a run, the quick ones, the lines that it prints.
+import { globSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import quick from '../../vitest.quick.config.ts'
+import { isQuick, progress, recordedCosts, slowest } from './costs.ts'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+const costs = { 'a.test.ts': 60, 'b.test.ts': 30, 'c.test.ts': 1 }
+
+describe('progress', () => {
+  test('tells the time left by what files cost, not by how many they are', () => {
+    expect(progress(costs, ['a.test.ts'], ['a.test.ts', 'b.test.ts'], 100)).toBe('1 of 2 files, about 50 s left')
+    expect(progress(costs, ['b.test.ts'], ['a.test.ts', 'b.test.ts'], 100)).toBe('1 of 2 files, about 3 min left')
+  })
+
+  test('tells no time before a twentieth is done, nor at the end', () => {
+    expect(progress(costs, ['c.test.ts'], ['a.test.ts', 'b.test.ts', 'c.test.ts'], 1)).toBe('1 of 3 files')
+    expect(progress(costs, ['a.test.ts'], ['a.test.ts'], 1)).toBe('1 of 1 files')
+  })
+})
+
+test('the slowest files are listed by the clock, slowest first', () => {
+  const files = [{ file: 'a', seconds: 1, cost: 3 }, { file: 'b', seconds: 20, cost: undefined }, { file: 'c', seconds: 0.5, cost: 0.5 }]
+  expect(slowest(files, 2)).toEqual(['   20.0 s         –  b', '    1.0 s     3.0 s  a'])
+})
+
+test('a file is quick once it is measured, and cheap', () => {
+  expect(isQuick(costs, 'a.test.ts')).toBe(false)
+  expect(isQuick(costs, 'c.test.ts')).toBe(true)
+  expect(isQuick(costs, 'new.test.ts')).toBe(false)
+})
+
+test('test:quick runs many files, and none of those that cost much', () => {
+  const all = globSync('test/**/*.test.ts', { cwd: root })
+  const chosen = quick.test?.include ?? []
+  expect(chosen.length).toBeGreaterThan(all.length / 3)
+  expect(chosen.filter(file => !isQuick(recordedCosts(), file))).toEqual([])
+})
