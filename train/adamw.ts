@@ -2,7 +2,7 @@
 // that one dispatch updates them all, whatever their number.
 import { type Variable, concat, scalar, tensor, variable } from '../engine/index.ts'
 import { adamw } from '../engine/ops/adamw.ts'
-import type { Tensor } from '../engine/tensor.ts'
+import type { Tensor, TensorData } from '../engine/tensor.ts'
 import type { Parameter } from '../models/nn.ts'
 
 export interface AdamWOptions {
@@ -33,9 +33,18 @@ interface Arena {
   readonly v: Variable
 }
 
-/** What the state of an optimizer is on disk: names and variables. */
-export interface StateEntry {
+/** What a file keeps: values by name. */
+export interface ValueEntry {
   readonly name: string
+  /** A variable, or a parameter wherever it is stored. */
+  readonly variable: Pick<Variable, 'shape'> & {
+    read(): Promise<TensorData>
+    write(data: Float32Array<ArrayBuffer>, at?: number): Promise<void>
+  }
+}
+
+/** What the state of an optimizer is on disk: names and variables. */
+export interface StateEntry extends ValueEntry {
   readonly variable: Variable
 }
 

@@ -1,8 +1,8 @@
 // Where a trainer keeps its checkpoints: an interface, so that the trainer knows no files. Under Node a run's folder
 // implements it (`node/run/checkpoints.ts`).
-import type { StateEntry } from './adamw.ts'
+import type { StateEntry, ValueEntry } from './adamw.ts'
 
-/** The best evaluation of a run. */
+/** The best evaluation of a run, or one of the best. */
 export interface Best {
   readonly step: number
   /** Epochs that were begun by then. */
@@ -28,6 +28,8 @@ export interface Position {
   readonly stale?: number
   /** The best evaluation so far. */
   readonly best: Best | null
+  /** The next best whose values are kept, in order; left out where there are none. */
+  readonly runnersUp?: readonly Best[]
 }
 
 /** What the positions of a run fit. */
@@ -38,14 +40,20 @@ export interface RunShape {
   readonly accumulate: number
 }
 
+/** Where values are among those that evaluated best: `place` 0 for the best, of at most `most`. */
+export interface Ranking {
+  readonly place: number
+  readonly most: number
+}
+
 /** Keeps the state of a run: the latest checkpoints, and the values that evaluated best. */
 export interface CheckpointStore {
   /** Writes a checkpoint. Saving the same step again has no effect: the state is the same. */
   save(position: Position, entries: readonly StateEntry[]): Promise<void>
   /** Restores the state that was saved at `position`. */
   load(position: Position, entries: readonly StateEntry[]): Promise<void>
-  /** Keeps these values as the best so far, in place of those kept before. */
-  saveBest(entries: readonly StateEntry[]): Promise<void>
+  /** Keeps these values among the best so far, in front of those at their place; beyond `most`, the last one is dropped. */
+  saveBest(entries: readonly ValueEntry[], ranking: Ranking): Promise<void>
   /** Restores the best values. */
-  loadBest(entries: readonly StateEntry[]): Promise<void>
+  loadBest(entries: readonly ValueEntry[]): Promise<void>
 }

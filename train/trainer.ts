@@ -3,7 +3,7 @@
 import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
 import type { Model } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
-import { AdamW, type StateEntry } from './adamw.ts'
+import { AdamW, type StateEntry, type ValueEntry } from './adamw.ts'
 import { type BatchingOptions, rowsOf } from './batches.ts'
 import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
 import { type Evaluation, evaluate } from './evaluation.ts'
@@ -50,6 +50,8 @@ export interface TrainerOptions extends BatchingOptions {
   readonly patience?: number
   /** The figure, or `loss`, that the best evaluation is best at; the task's own when left out. */
   readonly bestMetric?: string
+  /** How many evaluations' values are kept, the best by that figure; 1 when left out. */
+  readonly keepBest?: number
 }
 
 /** What is known of a step whether it was taken or not; the task's sums, such as `accuracy`, are among it by name. */
@@ -179,9 +181,9 @@ export class Trainer<Target = unknown> {
     return [...this.optimizer.state(), ...this.#steps.state()]
   }
 
-  /** The trained values alone. */
-  values(): StateEntry[] {
-    return this.optimizer.state().filter(({ name }) => name.endsWith('.values'))
+  /** The trained values alone, by the names of their parameters. */
+  values(): ValueEntry[] {
+    return this.#parameters.map(parameter => ({ name: parameter.name, variable: parameter }))
   }
 
   /** The parameters that it trains. */

@@ -2,7 +2,7 @@
 // steps late, so that the GPU never waits for the host.
 import { type Tensor, UserError, currentDevice } from '../engine/index.ts'
 import { makeBatches, padLength, rowsFor, rowsOf } from './batches.ts'
-import type { CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
+import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { BadNumber, FiniteCheck } from './guard.ts'
 import { Throughput } from './metrics/running.ts'
@@ -240,14 +240,26 @@ export class Training<Target> {
       const evaluation = await this.#trainer.evaluate(this.#validation, this.#events, `validation after step ${step}`)
       const begun = epoch + (stepInEpoch > 0 ? 1 : 0)
       const score = this.#scoreOf(evaluation)
-      const better = score !== undefined && this.#isBetter(score, evaluation.loss)
-      if (better) {
-        this.#position = { ...this.#position, stale: 0, best: { step, epoch: begun, score, loss: evaluation.loss } }
-        await this.#checkpoints?.saveBest(this.#trainer.values())
-      } else this.#position = { ...this.#position, stale: (this.#position.stale ?? 0) + 1 }
-      await this.#events.onEvaluation?.(begun, step, evaluation, better)
+      const place = score === undefined ? undefined : await this.#rank({ step, epoch: begun, score, loss: evaluation.loss })
+      this.#position = { ...this.#position, stale: place === 0 ? 0 : (this.#position.stale ?? 0) + 1 }
+      await this.#events.onEvaluation?.(begun, step, evaluation, place === 0)
     }
     await this.#checkpoint()
+  }
+
+  /** Keeps the values where their evaluation is among the best. Gives its place, 0 for the best. */
+  async #rank(evaluated: Best): Promise<number> {
+    const { best, runnersUp = [] } = this.#position
+    const { keepBest: most = 1 } = this.#trainer.options
+    const kept = best ? [best, ...runnersUp] : []
+    const worse = kept.findIndex(other => this.#isBetter(evaluated, other))
+    const place = worse === -1 ? kept.length : worse
+    if (place < most) {
+      const [first, ...others] = kept.toSpliced(place, 0, evaluated).slice(0, most)
+      this.#position = { ...this.#position, best: first, ...others.length > 0 && { runnersUp: others } }
+      await this.#checkpoints?.saveBest(this.#trainer.values(), { place, most })
+    }
+    return place
   }
 
   #scoreOf({ loss, figures }: Evaluation): number | undefined {
@@ -257,14 +269,12 @@ export class Training<Target> {
   }
 
   /** A better score; of equal ones the smaller loss. */
-  #isBetter(score: number, loss: number): boolean {
+  #isBetter({ score, loss }: Best, other: Best): boolean {
     const { options, task } = this.#trainer
-    const { best } = this.#position
-    if (!best) return true
-    if (score === best.score) return loss < best.loss
+    if (score === other.score) return loss < other.loss
     const metric = options.bestMetric ?? task.bestMetric
     const lessIsBetter = metric === 'loss' || task.lessIsBetter?.includes(metric)
-    return lessIsBetter ? score < best.score : score > best.score
+    return lessIsBetter ? score < other.score : score > other.score
   }
 
   #patienceIsOut(): boolean {

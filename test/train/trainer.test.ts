@@ -8,9 +8,9 @@ import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/
 import { createModel, loadWeights } from '../../models/index.ts'
 import { openWeights } from '../../models/node/files.ts'
 import { openAdapter } from '../../models/node/peft.ts'
-import { AdamW, type StateEntry } from '../../train/adamw.ts'
+import { AdamW, type ValueEntry } from '../../train/adamw.ts'
 import type { Position } from '../../train/checkpoint-store.ts'
-import { Checkpoints } from '../../train/node/run/checkpoints.ts'
+import { Checkpoints, loadKept } from '../../train/node/run/checkpoints.ts'
 import { schedule } from '../../train/schedules.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
@@ -29,7 +29,7 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-async function valuesOf(entries: readonly StateEntry[]): Promise<Record<string, number[]>> {
+async function valuesOf(entries: readonly ValueEntry[]): Promise<Record<string, number[]>> {
   const values: Record<string, number[]> = {}
   for (const { name, variable } of entries) values[name] = Array.from(await variable.read())
   return values
@@ -302,6 +302,7 @@ describe('options of a run', () => {
     ['a count of steps', { steps: 7 }, [0, 4, 7]],
     ['a count of steps, two batches each', { steps: 3, accumulate: 2 }, [0, 2, 3]],
     ['batches by tokens', { batchTokens: 64 }, [0, 8, 16]],
+    ['batches by tokens, three each step', { batchTokens: 64, accumulate: 3 }, [0, 3, 6]],
   ]
   test.each(resumable)('%s: evaluated as asked for, resumed to the same bits', async (name, changes, steps) => {
     const options = { ...OPTIONS, ...changes }
@@ -389,6 +390,38 @@ describe('options of a run', () => {
     const learning = await run({ patience: 1, bestMetric: 'loss' })
     expect(learning.outcome).toMatchObject({ kind: 'finished', early: false })
     expect(learning.evaluations.map(({ step }) => step)).toEqual([0, 4, 8])
+  })
+
+  test('the values of the best evaluations are kept in order, of a resumed run too', async () => {
+    const scores = [0, 0.5, 0.9, 0.7, 0.6]
+    /** What an evaluation says is made up, by how many there were before. */
+    const scripted = (done: number): ReturnType<typeof classesTask> => {
+      const figures = scores.slice(done).map(accuracy => ({ accuracy }))
+      return { ...classesTask(), summarise: () => figures.splice(0, 1)[0] }
+    }
+    const options = { ...OPTIONS, epochs: 4, keepBest: 3 }
+    const checkpoints = new Checkpoints(join(folder, 'ranked'))
+    const first = await Trainer.over(await tinyModel('full', ONE_LAYER), scripted(0), options)
+    const after: Record<number, Record<string, number[]>> = {}
+    const remember = (trainer: typeof first): TrainerEvents => ({
+      onEvaluation: async (epoch, step) => {
+        after[step] = await valuesOf(trainer.values())
+        if (epoch === 2) first.stop()
+      },
+    })
+    const stopped = await first.train(train, reviews(16, 2), checkpoints, remember(first))
+    if (stopped.kind !== 'stopped') throw new Error('it did not stop')
+    expect(checkpoints.best.map(({ step }) => step)).toEqual([8, 4])
+    const second = await Trainer.over(await tinyModel('full', ONE_LAYER), scripted(3), options)
+    const resumed = new Checkpoints(checkpoints.folder)
+    const outcome = await second.train(train, reviews(16, 2), resumed, remember(second), stopped.position)
+    expect(outcome).toMatchObject({ kind: 'finished', best: { step: 8, score: 0.9 } })
+    expect(resumed.best.map(({ step, score }) => [step, score])).toEqual([[8, 0.9], [12, 0.7], [16, 0.6]])
+    expect(await valuesOf(second.values()), 'the best are in place').toEqual(after[8])
+    for (const { step, file } of resumed.best) {
+      await loadKept(join(resumed.folder, file), second.values())
+      expect(await valuesOf(second.values()), file).toEqual(after[step])
+    }
   })
 
   test('the best evaluation is the best by the metric that was asked for', async () => {

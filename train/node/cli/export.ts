@@ -4,7 +4,7 @@ import { exportMerged } from '../jobs/export.ts'
 import { openNamed } from '../device.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
-import { flag, helpOf, optional, parseTable, text } from './table.ts'
+import { count, flag, helpOf, optional, parseTable, text } from './table.ts'
 import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
 
 const { base, revision, adapter } = modelOptions
@@ -12,6 +12,8 @@ const groups = {
   Options: {
     merge: flag('merge the adapter into the weights: the one form of export that there is'),
     out: optional(text('FOLDER', 'a folder'), 'the folder to write, which must not be there yet'),
+    step: optional(count(1), 'of a run, the values after this step; result.json lists those that --keep-best kept', 'the best'),
+    best: optional(count(1), 'of a run, the best values (1), the second best (2) and so on', '1'),
     base, revision, adapter,
     json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
     help: flag('print this and stop'),
@@ -31,8 +33,11 @@ export async function exportCommand(argv: readonly string[]): Promise<number> {
   if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: export takes one model`)
   if (!options.merge) throw new UserError('export needs --merge: an adapter is exported merged into its base')
   if (options.out === undefined) throw new UserError('export needs --out, the folder to write')
+  const { step, best } = options
+  if (step !== undefined && best !== undefined) throw new UserError('--step and --best exclude each other')
+  const chosen = step !== undefined ? { step } : best !== undefined ? { best } : undefined
   await openNamed(options.adapter, false)
-  await exportMerged(source, options.out, options)
+  await exportMerged(source, options.out, options, chosen)
   const console = new Console(options.json)
   console.say(`Model: ${options.out}`)
   console.result({ folder: options.out })

@@ -172,6 +172,7 @@ const optionsOf = (preset: Preset) => ({
       'what the best evaluation is best at: loss, or a metric of the task such as accuracy, f1_macro, spearman',
       'accuracy; for labels f1_micro, for numbers mse, for words f1',
     ),
+    'keep-best': valued(count(1), 1, 'evaluations whose values are kept, the best by --best-metric; `export --step` writes any of them'),
     'batch-size': valued(count(1), 16, 'examples a batch'),
     'batch-tokens': optional(count(16), 'tokens a batch, padding included, in place of --batch-size: short texts make larger batches', 'off'),
     accumulate: valued(count(1), 1, 'batches an optimizer step'),

@@ -7,6 +7,7 @@ import { type Classifier, publishedConfig } from '../../../models/index.ts'
 import { exists } from '../../../models/node/files.ts'
 import { resolveDataset, whyOutOfReach } from '../../../models/node/hub.ts'
 import { classWeights } from '../../class-weights.ts'
+import { metricsOf } from '../../metrics/summary.ts'
 import { balancedSample, setAside } from '../../strata.ts'
 import type { Task } from '../../task.ts'
 import { createTask } from '../../tasks/index.ts'
@@ -149,19 +150,43 @@ function sampleOf(option: string, examples: readonly Example[], count: number, s
 }
 
 /** The task of a run, with the weights of its classes. Throws a UserError on weights that do not fit the classes. */
-export function taskOf({ classWeights: asked, labelSmoothing }: Options, { plan, train }: Data): Task<Target, Classifier> {
+export function taskOf({ classWeights: asked, labelSmoothing }: Options, { plan, train }: Pick<Data, 'plan' | 'train'>): Task<Target, Classifier> {
   const weights = asked === undefined ? undefined : weightsOf(asked, plan, train)
   return createTask(plan.task, { labels: plan.labels, classWeights: weights, labelSmoothing })
 }
 
-function weightsOf(asked: string, plan: TaskPlan, train: readonly Example[]): number[] {
-  const { task } = plan
-  if (task === 'regression') throw new UserError('--class-weights is for tasks with classes, not for regression')
+/** The weight of each class for `--class-weights`. Throws a UserError on weights that do not fit the classes. */
+export function weightsOf(asked: string, plan: TaskPlan, train: readonly Example[]): number[] {
   const counts = countsOf(train, plan) ?? []
-  if (asked !== 'balanced') return classWeights(asked.split(',').map(Number), counts)
-  // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests.
-  if (task === 'labels') return counts.map(count => (count > 0 ? (train.length - count) / count : 1))
+  if (asked !== 'balanced') {
+    const weights = asked.split(',').map(Number)
+    if (weights.length === counts.length) return classWeights(weights, counts)
+    throw new UserError(`--class-weights ${asked}: ${counted(weights.length, 'weight')} for ${counts.length} classes (${plan.labels.join(', ')})`)
+  }
+  // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests; one that all texts
+  // have, or none, has nothing to be weighed against.
+  if (plan.task === 'labels') return counts.map(count => (count > 0 && count < train.length ? (train.length - count) / count : 1))
   return classWeights('balanced', counts)
+}
+
+const counted = (count: number, what: string): string => `${count} ${count === 1 ? what : `${what}s`}`
+
+/** What only a validation set gives a meaning to. */
+const NEED_VALIDATION = ['evaluate-every', 'patience', 'best-metric', 'keep-best'] as const
+
+/** Throws a UserError on options that mean nothing for this task, or for data without a validation set. */
+export function checkTraining(
+  { bestMetric, classWeights: weights, labelSmoothing, given }: Pick<Options, 'bestMetric' | 'classWeights' | 'labelSmoothing' | 'given'>,
+  { plan: { task, labels }, validation }: Pick<Data, 'plan' | 'validation'>,
+): void {
+  if (task === 'regression' && weights !== undefined) throw new UserError('--class-weights is for tasks with classes, not for regression')
+  if (task === 'regression' && labelSmoothing > 0) throw new UserError('--label-smoothing is for tasks with classes, not for regression')
+  if (bestMetric !== undefined && bestMetric !== 'loss') {
+    const known = metricsOf(task, labels.length).map(({ name }) => name)
+    if (!known.includes(bestMetric)) throw new UserError(`--best-metric ${bestMetric}: this task has loss, ${known.join(', ')}`)
+  }
+  const idle = validation.length === 0 ? NEED_VALIDATION.find(name => given.has(name)) : undefined
+  if (idle) throw new UserError(`--${idle} needs a validation set: give --val-split more than 0, or data with a validation file`)
 }
 
 /** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */

@@ -1,15 +1,15 @@
-// Variables in a safetensors file that is known by its SHA-256: computed while it is written, and again from what the file
+// Values in a safetensors file that is known by its SHA-256: computed while it is written, and again from what the file
 // then holds, so that what a disk lost or changed is noticed.
 import { createHash } from 'node:crypto'
 import { UserError } from '../../../engine/errors.ts'
 import { serializeInPieces } from '../../../models/safetensors.ts'
 import { openRegularFile, openSafetensors, writeAtomic } from '../../../models/node/files.ts'
-import type { StateEntry } from '../../adamw.ts'
+import type { ValueEntry } from '../../adamw.ts'
 
 const READ_BYTES = 4 * 1024 * 1024
 
-/** Writes the variables to `path`, in a folder that is there, and reads the file back. Gives its SHA-256 in hexadecimal. */
-export async function writeState(path: string, entries: readonly StateEntry[]): Promise<string> {
+/** Writes the values to `path`, in a folder that is there, and reads the file back. Gives its SHA-256 in hexadecimal. */
+export async function writeState(path: string, entries: readonly ValueEntry[]): Promise<string> {
   const hash = createHash('sha256')
   const hashed = async function* (pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of pieces) {
@@ -43,8 +43,8 @@ export async function digestOf(path: string): Promise<string> {
   }
 }
 
-/** Reads the variables from a file. Throws a UserError, with none changed, where it lacks one or has it in another shape. */
-export async function readState(path: string, entries: readonly StateEntry[]): Promise<void> {
+/** Reads the values from a file. Throws a UserError, with none changed, where it lacks one or has it in another shape. */
+export async function readState(path: string, entries: readonly ValueEntry[]): Promise<void> {
   const file = await openSafetensors(path)
   try {
     for (const { name, variable } of entries) {

@@ -33,7 +33,7 @@ describe('options', () => {
       lr: 5e-4, schedule: 'linear', warmup: 0.06, weightDecay: 0.01, epochs: 3, batchSize: 16, accumulate: 1,
       maxLength: 256, clip: 1, skipBadSteps: 0, seed: 42, recompute: false, precision: 'f32',
       task: undefined, labels: undefined, classWeights: undefined, labelSmoothing: 0, evaluateEvery: undefined, patience: undefined,
-      bestMetric: undefined, batchTokens: undefined,
+      bestMetric: undefined, keepBest: 1, batchTokens: undefined,
       textColumn: undefined, pairColumn: undefined, labelColumn: undefined, encoding: undefined, skipBadRows: false, minusOne: 'unlabelled',
       limitTrain: undefined, limitTest: undefined, valSplit: 0.1,
       out: undefined, name: undefined, resume: undefined, checkpointEvery: 30, merge: false, dryRun: false,

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
 import { resolveDataset, resolveModel } from '../../../../models/node/hub.ts'
-import { BUNDLED, REAL, checkPaths, openData, settle } from '../../../../train/node/jobs/job.ts'
+import { BUNDLED, type Data, REAL, checkPaths, checkTraining, openData, settle, taskOf, weightsOf } from '../../../../train/node/jobs/job.ts'
+import type { Example } from '../../../../train/node/data/labelled.ts'
+import type { TaskName } from '../../../../train/tasks/infer.ts'
 import { parseOptions } from '../../../../train/node/cli/options.ts'
 import { type HubServer, startHub, stubHub } from '../../../support/hub-server.ts'
 
@@ -158,4 +160,47 @@ describe('rows without a label', () => {
       const left = said === '' ? '' : `${said} a label (-1) left out (--minus-one label takes -1 for a class)`
       expect(data.source).toBe(`${path} (split 80/20 by seed 42); ${columns}${left}`)
     })
+})
+
+describe('options for training', () => {
+  const example = (target: Example['target']): Example => ({ text: 'a film', target })
+  /** Data of a task with three classes, or a number. */
+  const dataOf = (task: TaskName, train: readonly Example[] = [], validation: readonly Example[] = [example(0)]): Pick<Data, 'plan' | 'train' | 'validation'> =>
+    ({ plan: { task, labels: task === 'regression' ? ['stars'] : ['a', 'b', 'c'], namedBy: 'data', why: 'of a test' }, train, validation })
+
+  test.for<[TaskName, string[], RegExp]>([
+    ['classes', ['--best-metric', 'spearman'], /^--best-metric spearman: this task has loss, accuracy, .*f1_macro/],
+    ['labels', ['--best-metric', 'matthews'], /^--best-metric matthews: this task has loss, f1_micro, /],
+    ['regression', ['--best-metric', 'accuracy'], /^--best-metric accuracy: this task has loss, mse, .*spearman/],
+    ['tokens', ['--best-metric', 'mse'], /^--best-metric mse: this task has loss, f1, /],
+    ['regression', ['--class-weights', 'balanced'], /^--class-weights is for tasks with classes, not for regression$/],
+    ['regression', ['--label-smoothing', '0.1'], /^--label-smoothing is for tasks with classes, not for regression$/],
+  ])('of %s refuse %j', ([task, args, refused]) => {
+    expect(() => checkTraining(parseOptions(args), dataOf(task))).toThrow(refused)
+    expect(() => checkTraining(parseOptions(args), dataOf(task))).toThrow(UserError)
+  })
+
+  test.for(['--patience', '--evaluate-every', '--keep-best'])('%s needs a validation set', option => {
+    expect(() => checkTraining(parseOptions([option, '2']), dataOf('classes', [], []))).toThrow(`${option} needs a validation set: give --val-split`)
+    checkTraining(parseOptions([option, '2']), dataOf('classes'))
+  })
+
+  test('that only a validation set gives a meaning to are not asked for by their defaults', () => {
+    expect(() => checkTraining(parseOptions(['--best-metric', 'loss']), dataOf('classes', [], []))).toThrow('--best-metric needs a validation set')
+    checkTraining(parseOptions([]), dataOf('classes', [], []))
+  })
+
+  test.for<[TaskName, string, string]>([
+    ['classes', '1,2', '--class-weights 1,2: 2 weights for 3 classes (a, b, c)'], ['labels', '1', '--class-weights 1: 1 weight for 3 classes (a, b, c)'],
+    ['tokens', '1,2,3,4', '--class-weights 1,2,3,4: 4 weights for 3 classes (a, b, c)'], ['classes', '0,0,0', 'all of them are 0'],
+  ])('of %s refuse the weights %s', ([task, weights, refused]) => {
+    expect(() => taskOf(parseOptions(['--class-weights', weights]), dataOf(task))).toThrow(refused)
+  })
+
+  test('weigh each of several labels against its own absence, and one that all texts have, or none, not at all', () => {
+    const targets = [[1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]]
+    const { plan, train } = dataOf('labels', targets.map(target => example(target)))
+    expect(weightsOf('balanced', plan, train)).toEqual([3, 1, 1])
+    expect(weightsOf('1,2,0.5', plan, train)).toEqual([1, 2, 0.5])
+  })
 })

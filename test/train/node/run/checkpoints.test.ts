@@ -1,5 +1,5 @@
 // Checkpoints on disk: one that was damaged in any way is left for the one before it, and none is trusted that was not read back.
-import { appendFile, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Variable, currentDevice, variable } from '../../../../engine/node/index.ts'
 import type { StateEntry } from '../../../../train/adamw.ts'
 import type { Position, RunShape } from '../../../../train/checkpoint-store.ts'
-import { Checkpoints } from '../../../../train/node/run/checkpoints.ts'
+import { Checkpoints, loadKept } from '../../../../train/node/run/checkpoints.ts'
 
 let root: string
 let count = 0
@@ -20,6 +20,8 @@ afterAll(async () => {
 
 /** 3 epochs of 5 steps, of 2 batches each. */
 const SHAPE: RunShape = { batches: [10, 10, 10], accumulate: 2 }
+/** Only the best values are kept. */
+const ONE = { place: 0, most: 1 }
 const at = (step: number, changes: Partial<Position> = {}): Position => {
   const epoch = Math.floor(step / 5)
   return { step, epoch, stepInEpoch: step % 5, batches: epoch * 10 + (step % 5) * 2, best: null, ...changes }
@@ -35,7 +37,7 @@ async function two(): Promise<string> {
   const folder = join(root, `run${count++}`)
   const checkpoints = new Checkpoints(folder)
   await checkpoints.save(at(3), [await entryOf(3)])
-  await checkpoints.saveBest([await entryOf(5)])
+  await checkpoints.saveBest([await entryOf(5)], ONE)
   await checkpoints.save(at(6, { best: { step: 5, epoch: 1, score: 0.5, loss: 0.7 } }), [await entryOf(6)])
   return folder
 }
@@ -111,7 +113,7 @@ test.for([
   const folder = join(root, `run${count++}`)
   const checkpoints = new Checkpoints(folder)
   await checkpoints.save(at(3), [await entryOf(3)])
-  if (position.best) await checkpoints.saveBest([await entryOf(5)])
+  if (position.best) await checkpoints.saveBest([await entryOf(5)], ONE)
   await checkpoints.save(position, [await entryOf(6)])
   const { position: found, damaged } = await new Checkpoints(folder).find(SHAPE)
   expect({ step: found?.step, damaged: damaged.map(({ step }) => step) }).toEqual({ step: 3, damaged: [position.step] })
@@ -157,14 +159,91 @@ test('best values stay as long as a checkpoint that is kept names them', async (
   const checkpoints = new Checkpoints(folder)
   const best = (epoch: number) => ({ best: { step: 5 * epoch, epoch, score: 0.5, loss: 0.7 } })
   const kept = async (): Promise<number> => (await readdir(folder)).filter(name => name.startsWith('best-')).length
-  await checkpoints.saveBest([await entryOf(1)])
+  await checkpoints.saveBest([await entryOf(1)], ONE)
   await checkpoints.save(at(5, best(1)), [await entryOf(5)])
-  await checkpoints.saveBest([await entryOf(2)])
+  await checkpoints.saveBest([await entryOf(2)], ONE)
   expect(await kept()).toBe(2)
   await checkpoints.save(at(10, best(2)), [await entryOf(10)])
   expect(await kept(), 'the one before is whole, too').toBe(2)
   await checkpoints.save(at(11, best(2)), [await entryOf(11)])
   expect(await kept()).toBe(1)
+})
+
+/** A run that keeps the best two: `scores` by epoch, each evaluation's values being its epoch, as a trainer ranks them. */
+async function ranked(scores: readonly number[]): Promise<{ folder: string, checkpoints: Checkpoints }> {
+  const folder = join(root, `run${count++}`)
+  const checkpoints = new Checkpoints(folder)
+  let kept: { step: number, epoch: number, score: number, loss: number }[] = []
+  for (const [i, score] of scores.entries()) {
+    const epoch = i + 1
+    const evaluation = { step: 5 * epoch, epoch, score, loss: 0.7 }
+    kept = [...kept, evaluation].sort((a, b) => b.score - a.score || a.step - b.step).slice(0, 2)
+    const place = kept.indexOf(evaluation)
+    if (place >= 0) await checkpoints.saveBest([await entryOf(epoch)], { place, most: 2 })
+    const [best, ...runnersUp] = kept
+    await checkpoints.save(at(5 * epoch, { best, ...runnersUp.length > 0 && { runnersUp } }), [await entryOf(epoch)])
+  }
+  return { folder, checkpoints }
+}
+
+const bestFilesIn = async (folder: string): Promise<string[]> => (await readdir(folder)).filter(name => name.startsWith('best-')).sort()
+
+test.for([
+  [[0.5, 0.7, 0.6], [2, 3]], [[0.9, 0.5, 0.6], [1, 3]], [[0.5, 0.6, 0.7], [3, 2]], [[0.7, 0.6, 0.1], [1, 2]],
+] as const)('of evaluations of %j the best two are kept, in order', async ([scores, epochs]) => {
+  const { folder, checkpoints } = await ranked(scores)
+  const valueIn = async (file: string): Promise<number> => {
+    const entry = await entryOf(0)
+    await loadKept(join(folder, file), [entry])
+    return (await entry.variable.read())[0]
+  }
+  expect(checkpoints.best.map(({ epoch }) => epoch)).toEqual(epochs)
+  expect(await Promise.all(checkpoints.best.map(({ file }) => valueIn(file)))).toEqual(epochs)
+  const again = new Checkpoints(folder)
+  const { position } = await again.find(SHAPE)
+  if (!position) throw new Error('no checkpoint was found')
+  await again.load(position, [await entryOf(0)])
+  expect(again.best).toEqual(checkpoints.best)
+  // The checkpoint before the last one is whole, too: what it names is there.
+  const { position: before } = await (async () => {
+    await rm(join(folder, `step-0000${position.step}`), { recursive: true })
+    return new Checkpoints(folder).find(SHAPE)
+  })()
+  expect(before?.step).toBe(position.step - 5)
+})
+
+test('values that are displaced are deleted once neither of the last two checkpoints names them', async () => {
+  const { folder, checkpoints } = await ranked([0.5, 0.6])
+  const [second, first] = checkpoints.best.map(({ file }) => file)
+  const evaluation = (epoch: number, score: number) => ({ step: 5 * epoch, epoch, score, loss: 0.7 })
+  await checkpoints.saveBest([await entryOf(3)], { place: 0, most: 2 })
+  const position = at(15, { best: evaluation(3, 0.7), runnersUp: [evaluation(2, 0.6)] })
+  await checkpoints.save(position, [await entryOf(3)])
+  expect(await bestFilesIn(folder), 'the one before names all').toHaveLength(3)
+  await checkpoints.save({ ...position, step: 16, stepInEpoch: 1 }, [await entryOf(3)])
+  const left = await bestFilesIn(folder)
+  expect(left).toHaveLength(2)
+  expect(left).toContain(second)
+  expect(left).not.toContain(first)
+})
+
+test('any damage of values that are second best is damage, too', async () => {
+  const { folder, checkpoints } = await ranked([0.5, 0.6])
+  await truncate(join(folder, checkpoints.best[1].file), 100)
+  const { position, damaged } = await new Checkpoints(folder).find(SHAPE)
+  expect({ position, steps: damaged.map(({ step }) => step) }).toEqual({ position: undefined, steps: [10, 5] })
+  expect(damaged[0].reason).toContain(checkpoints.best[1].file)
+})
+
+test('what a killed run had no time to delete, and values that no checkpoint names yet, are deleted on resuming', async () => {
+  const { folder, checkpoints } = await ranked([0.5, 0.6])
+  const there = (await readdir(folder)).sort()
+  await checkpoints.saveBest([await entryOf(3)], { place: 0, most: 2 })
+  await cp(join(folder, 'step-000005'), join(folder, 'step-000001'), { recursive: true })
+  const resumed = new Checkpoints(folder)
+  await resumed.discard([])
+  expect((await readdir(folder)).sort()).toEqual(there)
+  expect((await resumed.find(SHAPE)).position?.step).toBe(10)
 })
 
 test('the same position is the same bytes, in whatever order it was put together', async () => {
@@ -190,7 +269,7 @@ test('nothing is written where the folder of the run is gone', async () => {
   const gone = new Error('gone')
   const checkpoints = new Checkpoints(folder, () => { throw gone })
   await expect(checkpoints.save(at(3), [await entryOf(3)])).rejects.toThrow(gone)
-  await expect(checkpoints.saveBest([await entryOf(3)])).rejects.toThrow(gone)
+  await expect(checkpoints.saveBest([await entryOf(3)], ONE)).rejects.toThrow(gone)
   await expect(new Checkpoints(folder).save(at(3), [await entryOf(3)])).rejects.toThrow('ENOENT')
   expect(await readdir(root)).not.toContain('gone')
 })

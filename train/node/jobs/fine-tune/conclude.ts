@@ -28,7 +28,7 @@ type Finished = Extract<Outcome, { kind: 'finished' }>
 
 /** Tests what was trained, saves it, writes result.json and the report, and shows how it went. */
 export async function conclude(
-  prepared: Prepared, { run, texts, console, progress, version }: Attempt, outcome: Finished, clock: RunClock,
+  prepared: Prepared, { run, texts, console, progress, version, checkpoints }: Attempt, outcome: Finished, clock: RunClock,
 ): Promise<void> {
   const { options, data } = prepared
   const measured = await measure(prepared, texts, progress)
@@ -37,7 +37,7 @@ export async function conclude(
   const classifier = new TextClassifier(prepared.model, prepared.opened.tokenizer, { ...answers, batchSize: options.batchSize })
   const said = await classifier.classify(samples)
   await saveTrained(run, prepared, answers)
-  const result = resultOf(prepared, run, outcome, measured, clock, version)
+  const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
   await run.writeResult(result)
   const hasReport = await reported(run, {
     ...measured, options, data, tokenizer: prepared.opened.tokenizer, result, best: mainMetric(options, data), exact: !prepared.choices.measured,
@@ -89,8 +89,8 @@ async function measure({ trainer, options, data }: Prepared, texts: TextSets<Tar
 
 /** What result.json says. */
 function resultOf(
-  { options, data, parameters, plan, device }: Prepared, run: Run, { best, early }: Finished, { tested, summary, main, interval, reading, decided, errors }: Measured,
-  clock: RunClock, version: string,
+  { options, data, parameters, plan, device }: Prepared, { run, checkpoints, version }: Pick<Attempt, 'run' | 'checkpoints' | 'version'>,
+  { best, early }: Finished, { tested, summary, main, interval, reading, decided, errors }: Measured, clock: RunClock,
 ) {
   const steps = run.readMetrics().filter(line => line.split === undefined)
   const metric = mainMetric(options, data)
@@ -98,6 +98,7 @@ function resultOf(
     val_accuracy: metric.name === 'accuracy' ? best?.score ?? null : null,
     val_score: best?.score ?? null, best_metric: metric.name, val_loss: best?.loss ?? null,
     best_epoch: best?.epoch ?? null, best_step: best?.step ?? null, stopped_early: early,
+    best_checkpoints: checkpoints.best.map(({ file, ...evaluation }) => ({ ...evaluation, file: `checkpoints/${file}` })),
     test_accuracy: summary.metrics.accuracy ?? null, test_loss: tested.loss,
     loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
     ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },

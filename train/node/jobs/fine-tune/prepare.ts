@@ -18,7 +18,7 @@ import { openNamed } from '../../device.ts'
 import { type Fingerprints, fingerprintsOf } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
-import { type Data, openData, taskOf } from '../job.ts'
+import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
   type OpenedModel, adoptAdapter, buildModel, checkSizes, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
@@ -70,7 +70,7 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   const opened = withLabels(await fetchWeights(described, download), data.plan)
   const model = await buildModel(options, opened, data.plan.task)
   const drawn = await checkWeights(model, opened)
-  checkMetric(options, data)
+  checkTraining(options, data)
   checkBatch(options, opened, device)
   progress.stop()
   const fingerprints = await fingerprintsOf(data, opened)
@@ -100,11 +100,6 @@ function checkBatch({ batchSize, batchTokens, maxLength }: Options, { config }: 
   const option = batchTokens === undefined ? `--batch-size ${batchSize} × --max-length ${maxLength}` : `--batch-tokens ${batchTokens}`
   throw new UserError(`${option}: hidden states of ${megabytes(bytes)} are more than one buffer of ${info.name} holds (${megabytes(most)}); `
     + 'use a smaller batch or length, with --accumulate for the same step')
-}
-
-/** Throws a UserError on a metric that the task does not have. */
-function checkMetric({ bestMetric }: Options, { plan: { task, labels } }: Data): void {
-  if (bestMetric !== undefined && bestMetric !== 'loss') metricNamed(task, labels.length, bestMetric)
 }
 
 /** The metric by which evaluations of a run are compared. */
