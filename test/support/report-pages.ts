@@ -91,7 +91,7 @@ export const full: ReportInput = {
     parameters: { total: 67_471_106, trainable: 516_096, percent: 0.7649 },
     seconds: 754.3,
     textsPerSecond: 52.1,
-    gpuBytes: 2 ** 31,
+    gpuPeakBytes: 2 ** 31,
     savedBytes: { total: 2_076_000, what: 'adapter/' },
   },
   training: {

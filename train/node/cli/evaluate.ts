@@ -99,7 +99,9 @@ async function refuseTaken(folder: string): Promise<void> {
 /** Throws a UserError where the report could not be written to this file: before anything is computed. */
 async function refuseReport(path: string): Promise<void> {
   if (await exists(path)) throw new UserError(`--report ${path} exists: name another file`)
-  const folder = dirname(path)
+  let folder = dirname(path)
+  // Folders that are missing are made when the report is written.
+  while (!await exists(folder) && dirname(folder) !== folder) folder = dirname(folder)
   await access(folder, constants.W_OK).catch((error: unknown) => {
     throw new UserError(`--report ${path} cannot be written: ${fileError(folder, error).message}`)
   })
@@ -136,8 +138,8 @@ async function writeReport(path: string, { evaluated, classifier, labelled, sour
     model: source, plan, examples, notes: labelled.notes, settings, adapter: info.name, createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
     tested: testedOf({
-      task: plan.task, labels: plan.labels, outputs, texts, applied: reading, reading, metric, name: 'these texts',
-      basis: { targets, name: 'these texts' },
+      task: plan.task, labels: plan.labels, outputs, texts, applied: reading, reading, metric, name: 'the evaluated data',
+      basis: { targets, name: 'the evaluated data' },
     }, { interval }),
     cost: { parameters: { total: countParameters(classifier.model).total }, seconds, textsPerSecond: inputs.length / seconds, gpuBytes: buffers.bytes },
     command: shellLine('npm run -s tilegrad -- evaluate', ...argv),

@@ -52,5 +52,6 @@ export function reliabilityChart({ calibration, task }: Tested): Markup | undefi
 /** Thresholds that were chosen on validation data, of two classes. */
 export function thresholdNote({ thresholds, labels, task }: Tested): Markup | undefined {
   if (!thresholds || task !== 'classes' || labels.length !== 2) return undefined
-  return html`<p class="note"><code>tilegrad predict</code> answers <q>${labels[1]}</q> above ${percent(thresholds.values[1])}, which was best on the validation set.</p>`
+  return html`<p class="note"><code>tilegrad predict</code> answers <q>${labels[1]}</q> above
+${percent(thresholds.values[1])}, which was best on the validation set.</p>`
 }

@@ -289,6 +289,8 @@ interface FigureOptions {
   readonly sizes?: readonly Size[]
 }
 
+const box = ({ width, height }: Size): Markup => html`viewBox="0 0 ${width} ${height}"`
+
 /** The chart with its title, a name for screen readers, and its numbers. */
 function figure(
   text: ChartText,
@@ -299,7 +301,7 @@ function figure(
   const classes = sizes.length === 1 ? [''] : ['narrow', 'wide']
   const drawings = sizes.map((size, i) => {
     const own = i === 0 ? id : `${id}-${classes[i]}`
-    return html`<svg${classes[i] && html` class="${classes[i]}"`} viewBox="0 0 ${size.width} ${size.height}" role="img" aria-labelledby="${own}-title ${own}-description">
+    return html`<svg${classes[i] && html` class="${classes[i]}"`} ${box(size)} role="img" aria-labelledby="${own}-title ${own}-description">
 <title id="${own}-title">${title}</title><desc id="${own}-description">${description}</desc>
 ${draw(own, option, size)}
 </svg>`

@@ -4,7 +4,7 @@ import { descend, rankClass } from '../../metrics/ranking.ts'
 import type { ClassResults, ClassRow } from '../../metrics/summary.ts'
 import { reliabilityChart, thresholdNote } from './calibration.ts'
 import { type Point, lineChart } from './charts.ts'
-import { bar, folded, html, number, numbers, percent, table } from './html.ts'
+import { bar, folded, html, number, numbers, percent, quoted, table } from './html.ts'
 import type { Markup, Part } from './html.ts'
 import { WORST, mistakes, passage, sharesByLength } from './passages.ts'
 import type { Tested } from './tested.ts'
@@ -15,6 +15,8 @@ const MOST_IN_MATRIX = 12
 const MOST_CONFUSIONS = 15
 /** More rows than this are folded below the worst ones. */
 const MOST_ROWS = 20
+/** More names than this are counted. */
+const MOST_NAMED = 4
 
 export function classFailures(tested: Tested, results: ClassResults): Markup {
   const {
@@ -59,10 +61,9 @@ export function scoresTable(
   const head = [what, 'Given', 'Precision', 'Recall', 'F1', ...(more?.head ?? []), '']
   const rows = classes.map(rowOf)
   const never = classes.filter(({ support }) => support === 0).map(({ name }) => name)
-  const note =
-    never.length > 0
-      ? html`<p class="note">${never.length > 4 ? `${number(never.length)} never occur` : html`${never.map((name, i) => html`${i > 0 ? ', ' : ''}<q>${name}</q>`)} never ${never.length === 1 ? 'occurs' : 'occur'}`} in these texts.</p>`
-      : undefined
+  const names = never.length > MOST_NAMED ? number(never.length) : quoted(never)
+  const occur = never.length === 1 ? 'occurs' : 'occur'
+  const note = never.length > 0 && html`<p class="note">${names} never ${occur} in these texts.</p>`
   if (classes.length <= MOST_ROWS)
     return html`<h3>${title}</h3>${table(title, head, rows, { kind: 'bars', titled: true })}${note}`
   const worst = classes
@@ -83,7 +84,8 @@ function matrix(labels: readonly string[], confusion: readonly (readonly number[
   const cell = (row: readonly number[], at: number, label: number): Markup => {
     const whole = row.reduce((sum, count) => sum + count, 0)
     const share = whole > 0 ? row[at] / whole : 0
-    return html`<span class="cell${at === label ? ' hit' : ''}" style="--share: ${share.toFixed(3)}">${number(row[at])}<small>${whole > 0 ? percent(share) : '–'}</small></span>`
+    const inside = html`${number(row[at])}<small>${percent(whole > 0 ? share : undefined)}</small>`
+    return html`<span class="cell${at === label ? ' hit' : ''}" style="--share: ${share.toFixed(3)}">${inside}</span>`
   }
   return html`<h3>Confusion matrix</h3>
 <p class="note">Rows are labels, columns are predictions. Percentages are of a row.</p>
@@ -136,7 +138,7 @@ function rocChart({ names, truth, probabilities }: ClassResults): Markup | undef
     {
       id: 'roc',
       title: 'ROC curve',
-      description: `Texts of the label “${names[1]}” that are found, against others that are taken for it, as its threshold falls.`,
+      description: `The share of “${names[1]}” that is found, against the share of other texts taken for it.`,
       x: 'false positive rate',
       y: 'true positive rate',
       numbers: numbers(

@@ -1,6 +1,6 @@
 // The first two sections of the report: how good the model is, and at what cost.
 import { showFigure } from '../../metrics/summary.ts'
-import { type Markup, type Part, bar, bytes, duration, folded, html, number, table } from './html.ts'
+import { type Markup, type Part, bar, bytes, duration, folded, html, number, quoted, table } from './html.ts'
 import type { Cost } from './report.ts'
 import type { Tested } from './tested.ts'
 
@@ -9,20 +9,24 @@ export function qualitySection(tested: Tested): Markup {
   const { metric, summary, interval, constant, thresholds } = tested
   const value = summary.metrics[metric.name]
   const show = (figure: number | undefined): string => showFigure(metric, figure).replace(' ', '\u00a0')
-  const ends = [value, interval?.high, constant?.value].map(end => end ?? 0)
+  const ends = interval && `${show(interval.low)} to ${show(interval.high)}`
   // Shares and coefficients have a scale of their own; errors go as far as the largest of them.
-  const scale = metric.better === 'larger' ? 1 : Math.max(...ends) || 1
+  const largest = Math.max(value ?? 0, interval?.high ?? 0, constant?.value ?? 0) || 1
+  const scale = metric.better === 'larger' ? 1 : largest
   const shown = (figure: number | undefined) => (figure === undefined ? 0 : figure / scale)
   const range = interval && { low: interval.low / scale, high: interval.high / scale }
+  const pale = bar(shown(constant?.value), { pale: true })
+  const decided = html`<p class="note">By the thresholds that <code>tilegrad predict</code> uses:
+${show(thresholds?.metrics[metric.name])}.</p>`
   return html`<p class="hero"><strong>${show(value)}</strong> <span>${metric.title}</span></p>
-<p class="note">${interval ? html`95 % interval ${show(interval.low)} to ${show(interval.high)}` : html`No interval: the metric is not defined here`},
-from ${count(summary.rows)} of ${tested.name}${metric.better === 'smaller' ? html`. Smaller is better` : undefined}.</p>
+<p class="note">${ends ? `95 % interval ${ends}` : 'No interval: the metric is not defined here'}, from
+${count(summary.rows)} of ${tested.name}.${metric.better === 'smaller' && ' Smaller is better.'}</p>
 <div class="compare">
 ${compared('This model', show(value), bar(shown(value), { interval: range }))}
-${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), bar(shown(constant.value), { pale: true }))}
+${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), pale)}
 </div>
 <p class="verdict">${verdict(tested)}</p>
-${thresholds && !thresholds.applied && html`<p class="note">By the thresholds that <code>tilegrad predict</code> uses: ${show(thresholds.metrics[metric.name])}.</p>`}`
+${thresholds && !thresholds.applied && decided}`
 }
 
 /** Every metric of the task, as in result.json. */
@@ -51,8 +55,7 @@ function constantWords({ task, constant }: Tested): Part {
   if (task === 'classes') return html`always <q>${answer[0]}</q>, the most frequent of ${from}`
   if (answer.length === 0) return 'no label'
   const more = answer.length > NAMED ? ` and ${answer.length - NAMED} more` : ''
-  const names = answer.slice(0, NAMED).map((name, i) => html`${i > 0 ? ', ' : ''}<q>${name}</q>`)
-  return html`always ${names}${more}, frequent in ${from}`
+  return html`always ${quoted(answer.slice(0, NAMED))}${more}, frequent in ${from}`
 }
 
 /** Whether the interval shows that the model is better than the constant answer. */
@@ -68,7 +71,7 @@ function verdict({ metric, interval, constant, summary: { rows } }: Tested): str
 }
 
 /** What the model took, as far as that is known. */
-export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, savedBytes }: Cost): Markup {
+export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, gpuPeakBytes, savedBytes }: Cost): Markup {
   const entries: [string, Part, Part?][] = []
   if (parameters?.trainable !== undefined) {
     entries.push([
@@ -84,7 +87,8 @@ export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, sav
       textsPerSecond === undefined ? undefined : `${number(textsPerSecond, 3)} texts/s`,
     ])
   }
-  if (gpuBytes !== undefined) entries.push(['Peak GPU memory', bytes(gpuBytes)])
+  if (gpuPeakBytes !== undefined) entries.push(['Peak GPU memory', bytes(gpuPeakBytes)])
+  else if (gpuBytes !== undefined) entries.push(['GPU memory', bytes(gpuBytes)])
   if (savedBytes) entries.push(['Size on disk', bytes(savedBytes.total), savedBytes.what])
   if (entries.length === 0) return html`<p>Nothing was recorded.</p>`
   const tile = ([name, value, more]: [string, Part, Part?]) =>

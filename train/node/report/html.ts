@@ -55,7 +55,7 @@ export interface TableOptions {
   readonly titled?: boolean
 }
 
-/** A table with a caption and a header row; the first cell of each row is its header. It scrolls in a box of its own. */
+/** A table in a box that scrolls, with a caption and a header row; the first cell of each row is its header. */
 export function table(
   caption: string,
   head: readonly Part[],
@@ -85,6 +85,11 @@ ${content}
 </details>`
 }
 
+/** Names in quotes with commas between. */
+export function quoted(names: readonly string[]): Markup {
+  return html`${names.map((name, i) => html`${i > 0 ? ', ' : ''}<q>${name}</q>`)}`
+}
+
 /** The numbers of a chart. */
 export function numbers(caption: string, head: readonly Part[], rows: readonly (readonly Part[])[]): Markup {
   return folded('Numbers', table(caption, head, rows, { titled: true }))
@@ -101,9 +106,9 @@ export interface BarOptions {
  */
 export function bar(value: number, { interval, pale = false }: BarOptions = {}): Markup {
   const at = (share: number): string => `${(100 * Math.min(1, Math.max(0, share))).toFixed(2)}%`
+  const width = interval && at(interval.high - interval.low)
   const range =
-    interval &&
-    html`<rect class="range" x="${at(interval.low)}" width="${at(interval.high - interval.low)}" y="40%" height="20%"></rect>`
+    interval && html`<rect class="range" x="${at(interval.low)}" width="${width}" y="40%" height="20%"></rect>`
   return html`<svg class="bar" aria-hidden="true" width="100%" height="100%">
 <rect class="track" width="100%" height="100%"></rect>
 <rect class="${pale ? 'pale' : 'fill'}" width="${at(value)}" height="100%"></rect>${range}</svg>`

@@ -1,4 +1,5 @@
-// Where a model of several labels at once fails: scores by label with thresholds, calibration, length, the surest mistakes.
+// Where a model of several labels at once fails: scores by label with thresholds, calibration, length, the surest
+// mistakes.
 import type { LabelResults } from '../../metrics/summary.ts'
 import { decide } from '../../metrics/thresholds.ts'
 import { reliabilityChart } from './calibration.ts'
@@ -30,8 +31,10 @@ export function labelFailures(tested: Tested, results: LabelResults): Markup {
           head: ['Threshold', 'F1 with it'],
           cells: (i: number) => [percent(thresholds.values[i]), percent(thresholds.classes[i].f1)],
         }
+  const note = html`<p class="note">Precision, recall and F1 are with a threshold of 50 %. The thresholds were chosen on the
+validation set; <code>tilegrad predict</code> uses them.</p>`
   return html`${scoresTable('Scores of each label', 'Label', classes, more)}
-${thresholds && !thresholds.applied ? html`<p class="note">Precision, recall and F1 are with a threshold of 50 %. The thresholds were chosen on the validation set; <code>tilegrad predict</code> uses them.</p>` : undefined}
+${thresholds && !thresholds.applied && note}
 <div class="charts">${reliabilityChart(tested)}</div>
 ${sharesByLength('By length', 'All labels right', texts, right)}
 ${surestMistakes(tested, results, given, predicted)}`

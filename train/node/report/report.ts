@@ -1,6 +1,6 @@
 // The report of a run or an evaluation: what goes into it, and the page as a whole. It answers in this order: how good,
-// at what cost, how it got there, where it fails, what it was, how to repeat it. One HTML file that opens anywhere, asks
-// the network for nothing and runs no script; its charts are inline SVG.
+// at what cost, how it got there, where it fails, what it was, how to repeat it. It is one HTML file that opens
+// anywhere, asks the network for nothing and runs no script; its charts are inline SVG.
 import type { MetricInfo } from '../../metrics/summary.ts'
 import type { Setting } from '../cli/table.ts'
 import type { SetFacts as Facts } from '../data/statistics.ts'
@@ -57,7 +57,9 @@ export interface Cost {
   readonly parameters?: { readonly total: number; readonly trainable?: number; readonly percent?: number }
   readonly seconds?: number
   readonly textsPerSecond?: number
+  /** What was held on the GPU in the end, and at most. */
   readonly gpuBytes?: number
+  readonly gpuPeakBytes?: number
   readonly savedBytes?: { readonly total: number; readonly what: string }
 }
 
@@ -121,7 +123,8 @@ ${body}
 <body>
 <header>
 <h1>${input.name}</h1>
-<p class="note">${input.kind === 'training' ? 'Training' : 'Evaluation'} report, <time datetime="${input.createdAt}">${day(input.createdAt)}</time>, ${input.adapter}</p>
+<p class="note">${input.kind === 'training' ? 'Training' : 'Evaluation'} report,
+<time datetime="${input.createdAt}">${day(input.createdAt)}</time>, ${input.adapter}</p>
 </header>
 <main>
 <div class="first">

@@ -88,7 +88,8 @@ function histogram(
 export function repeatSection({ command, exact, kind }: ReportInput): Markup {
   const sameRun = exact
     ? 'this gives the same run'
-    : 'this gives the same run, to rounding: kernels are chosen by what was measured, which another time may choose others'
-  return html`<p>${kind === 'training' ? html`With the same version on the same adapter, ${sameRun}:` : 'With the same version, model and data:'}</p>
+    : 'this gives the same run, to rounding: kernels are chosen by measuring, and another time others may be chosen'
+  const repeats = `With the same version on the same adapter, ${sameRun}:`
+  return html`<p>${kind === 'training' ? repeats : 'With the same version, model and data:'}</p>
 <pre tabindex="0"><code>${command}</code></pre>`
 }

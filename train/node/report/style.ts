@@ -45,7 +45,8 @@ header .note { margin: .25rem 0 0 }
 .hero strong { font-size: 2.75rem; font-weight: 650; letter-spacing: -.025em }
 .hero span { font-size: 1.05rem }
 .compare { margin: 1.1rem 0 .9rem }
-.compare > div { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: .2rem 1rem; margin-top: .65rem; font-size: .9rem }
+.compare > div { display: grid; grid-template-columns: minmax(0, 1fr) auto; gap: .2rem 1rem; margin-top: .65rem }
+.compare { font-size: .9rem }
 .compare b { font-weight: 600 }
 .compare .track { grid-column: 1 / -1; height: .75rem }
 .track { display: block }
@@ -68,7 +69,8 @@ figure .note { margin: .15rem 0 .35rem }
 svg { display: block; max-width: 100% }
 figure > svg { width: 100%; height: auto }
 figure > svg.narrow { display: none }
-.legend { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: .3rem 0 .4rem; padding: 0; list-style: none; font-size: .8rem; color: var(--soft) }
+.legend { display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; margin: .3rem 0 .4rem; padding: 0; list-style: none }
+.legend { font-size: .8rem; color: var(--soft) }
 .legend li { display: flex; align-items: center; gap: .4rem }
 .legend svg { flex: none }
 .legend line { stroke: var(--accent); stroke-width: 2 }
@@ -111,12 +113,14 @@ table.confusion { width: auto }
 .passage hr { width: 3rem; margin: .4rem 0; border: 0; border-top: 1px solid var(--line) }
 .tagged { display: grid; grid-template-columns: 5.25rem minmax(0, 1fr); gap: .35rem .75rem; margin: 0; white-space: normal }
 .tagged dt { color: var(--soft); font-size: .85rem; line-height: 1.8 } .tagged dd { margin: 0; line-height: 1.8 }
-mark { display: inline-block; max-width: 100%; padding: 0 .3rem; border-radius: .25rem; line-height: 1.5; color: inherit; background: none }
+mark { display: inline-block; max-width: 100%; padding: 0 .3rem; border-radius: .25rem; line-height: 1.5 }
+mark { color: inherit; background: none }
 mark.found { background: rgb(var(--accent-tint) / .14) }
 mark.missed { outline: 1.5px dashed var(--soft); outline-offset: -1px }
 mark.wrong { outline: 1.5px solid var(--ink); outline-offset: -1px }
 mark small { font-size: .72em; font-weight: 600; letter-spacing: .03em }
-pre { margin: .75rem 0; padding: .9rem 1rem; overflow-x: auto; background: var(--raised); border: 1px solid var(--line); border-radius: .4rem }
+pre { margin: .75rem 0; padding: .9rem 1rem; overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem }
+pre { background: var(--raised) }
 code { font: .875em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
 footer { margin-top: 4rem; color: var(--soft); font-size: .8rem }
 .unseen { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap }
@@ -131,7 +135,8 @@ footer { margin-top: 4rem; color: var(--soft); font-size: .8rem }
   .tiles dd { font-size: 1.05rem }
   nav { margin-top: 1.25rem }
   .facts th { width: 7rem }
-  th, td { padding: .3rem .4rem }
+  table { font-size: .82rem } th, td { padding: .3rem .3rem }
+  tbody th { min-width: 5.75rem }
   .tagged { grid-template-columns: minmax(0, 1fr); gap: 0 }
   .bars td:last-child, .bars th:last-child { display: none }
   figure > svg.narrow { display: block } figure > svg.wide { display: none }

@@ -33,7 +33,8 @@ export function tagFailures({ texts, summary: { classes } }: Tested, { truth, pr
     })
     .filter(({ wrong }) => wrong > 0)
     .sort((a, b) => b.wrong - a.wrong || a.row - b.row)
-  return html`${classes.length > 0 ? scoresTable('Scores of each kind of entity', 'Entity', classes) : html`<p>There are no entities, neither labelled nor predicted.</p>`}
+  const none = html`<p>There are no entities, neither labelled nor predicted.</p>`
+  return html`${classes.length > 0 ? scoresTable('Scores of each kind of entity', 'Entity', classes) : none}
 ${mistakes(
   `Worst sentences: ${number(sentences.length)} of ${number(truth.length)} have a wrong span`,
   sentences.slice(0, WORST).map(({ row, spans }) => {

@@ -59,7 +59,8 @@ function progress({ steps, evaluations, metric }: Training): Markup {
   }
   const says = [
     loss.length > 0 &&
-      `The training loss goes from ${number(smoothed[0][1])} to ${number(last(smoothed)[1])} over ${number(steps.length)} ${steps.length === 1 ? 'step' : 'steps'}.`,
+      `The training loss goes from ${number(smoothed[0][1])} to ${number(last(smoothed)[1])} ` +
+        `over ${number(steps.length)} ${steps.length === 1 ? 'step' : 'steps'}.`,
     values.length > 0 && bestSays({ steps, evaluations, metric }, values),
     validations.length === 0 && 'Nothing was held out for validation.',
   ].filter(sentence => sentence !== false)

@@ -155,12 +155,15 @@ function costOf(
   savedBytes: Cost['savedBytes'],
 ): Cost {
   const { total, trainable, percent } = isRecord(result.parameters) ? result.parameters : {}
-  const gpuBytes = steps.reduce((most, step) => Math.max(most, step.gpu_bytes ?? 0), numberOf(result.gpu_bytes) ?? 0)
+  const gpuPeakBytes = steps.reduce(
+    (most, step) => Math.max(most, step.gpu_bytes ?? 0),
+    numberOf(result.gpu_bytes) ?? 0,
+  )
   return {
     parameters: { total: Number(total), trainable: Number(trainable), percent: Number(percent) },
     seconds: numberOf(result.wall_seconds),
     textsPerSecond: numberOf(result.examples_per_second),
-    ...(gpuBytes > 0 && { gpuBytes }),
+    ...(gpuPeakBytes > 0 && { gpuPeakBytes }),
     savedBytes,
   }
 }

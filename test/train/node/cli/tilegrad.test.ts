@@ -45,7 +45,7 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 
   const [two, scored, exported] = await Promise.all([
     run(['predict', folder], 'great film\nawful\n'),
-    run(['evaluate', folder, '--data', place.reviews, '--out', 'scores', '--report', 'scores.html', '--json']),
+    run(['evaluate', folder, '--data', place.reviews, '--out', 'scores', '--report', 'scores/report.html', '--json']),
     run(['export', folder, '--merge', '--out', 'merged']),
   ])
   expect(two).toMatchObject({ status: 0, stderr: '' })
@@ -66,11 +66,11 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
   expect(lines).toHaveLength(240)
   expect(lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 240).toBeCloseTo(result.accuracy, 12)
 
-  const page = await readFile(join(place.root, 'scores.html'), 'utf8')
+  const page = await readFile(join(place.root, 'scores', 'report.html'), 'utf8')
   expect(page).toContain(`<strong>${(100 * result.accuracy).toFixed(2)}\u00a0%</strong> <span>accuracy</span>`)
-  expect(page).toContain(`npm run -s tilegrad -- evaluate ${folder} --data ${place.reviews} --out scores --report scores.html`)
-  const again = await run(['evaluate', folder, '--data', place.reviews, '--report', 'scores.html'])
-  expect(again).toMatchObject({ status: 2, stdout: '', stderr: 'tilegrad: --report scores.html exists: name another file\n' })
+  expect(page).toContain(`npm run -s tilegrad -- evaluate ${folder} --data ${place.reviews} --out scores --report scores/report.html`)
+  const again = await run(['evaluate', folder, '--data', place.reviews, '--report', 'scores/report.html'])
+  expect(again).toMatchObject({ status: 2, stdout: '', stderr: 'tilegrad: --report scores/report.html exists: name another file\n' })
 
   expect(exported, exported.stderr).toMatchObject({ status: 0, stdout: 'Model: merged\n', stderr: '' })
   expect(await readdir(join(place.root, 'merged'))).toContain('model.safetensors')
