@@ -1,7 +1,7 @@
 // Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or either
 // on the Hub. Several adapters of one base can share its weights in memory, too.
 import { join, resolve } from 'node:path'
-import { UserError } from '../../engine/errors.ts'
+import { UserError, currentDevice } from '../../engine/index.ts'
 import type { Answers } from '../answers.ts'
 import { TextClassifier } from '../classifier.ts'
 import { type ModelConfig, parseConfig } from '../config.ts'
@@ -10,6 +10,7 @@ import { initialise } from '../initialise.ts'
 import { fillParameter, matchWeights } from '../loading.ts'
 import type { Classifier } from '../model.ts'
 import type { Parameter } from '../nn.ts'
+import { checkSizes } from '../sizes.ts'
 import { exists, openWeights, readJson } from './files.ts'
 import type { Progress } from './hub-cache.ts'
 import { openAdapter, withAdapterTensors } from './peft.ts'
@@ -72,6 +73,7 @@ export async function openTrained(source: string, options: OpenOptions = {}): Pr
   const own = adapter?.folder ?? folder
   const answers = await answersAt(own) ?? await answersOf(json, config, adapter?.folder)
   const model = modelFor({ ...config, labels: answers.labels }, answers)
+  checkSizes(model, await currentDevice())
   const brought = new Set(adapter ? await headOf(adapter.folder) : [])
   const missing = new Set(await fill(model, folder, brought, options.shared?.of(folder)))
   if (adapter) {

@@ -76,7 +76,7 @@ const optionsOf = (preset: Preset) => ({
     ),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),
-      'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors',
+      'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors; or a run or an adapter to go on from',
       'distilbert-base-uncased where there is a GPU, as with --data, else the bundled model',
     ),
     tokenizer: optional(

@@ -1,7 +1,7 @@
 // The model of a run: found by its name, described before its weights are fetched, built with its tuning settled, and filled. A run
 // may go on from an adapter, which stays an adapter under --tune lora and is merged into the weights otherwise.
 import { join } from 'node:path'
-import { type Device, UserError } from '../../../engine/index.ts'
+import { UserError } from '../../../engine/index.ts'
 import { isGeneric, statedProblem } from '../../../models/answers.ts'
 import {
   type Classifier, type ModelConfig, type Origin,
@@ -9,7 +9,7 @@ import {
 } from '../../../models/index.ts'
 import { findTargets, trainedHead } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
-import type { Linear, Parameter } from '../../../models/nn.ts'
+import type { Linear } from '../../../models/nn.ts'
 import { exists, openWeights, readJson } from '../../../models/node/files.ts'
 import { resolveModel } from '../../../models/node/hub.ts'
 import { withAdapterTensors } from '../../../models/node/peft.ts'
@@ -244,35 +244,26 @@ export async function checkWeights(model: Classifier, { folder, adapter, takesHe
   return missing.map(({ name }) => name).filter(name => !saved.has(name))
 }
 
-/**
- * Throws a UserError where a parameter is larger than what one kernel of the adapter can bind: by arithmetic, before anything is
- * loaded.
- */
-export function checkSizes(model: Classifier, { gpu: { limits }, info }: Pick<Device, 'gpu' | 'info'>): void {
-  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
-  const bytesOf = { f32: 4, f16: 2, i32: 4, u32: 4, bool: 4 } as const
-  const sizeOf = ({ size, dtype }: Parameter): number => size * bytesOf[dtype]
-  const largest = model.parameters().reduce((most, next) => (sizeOf(next) > sizeOf(most) ? next : most))
-  const bytes = sizeOf(largest)
-  if (bytes <= most) return
-  const { name, dtype, role, trainable } = largest
-  const halves = dtype === 'f32' && !trainable && (role === 'weight' || role === 'embedding') && bytes / 2 <= most
-  throw new UserError(`the weight ${name} takes ${megabytes(bytes)}, and one binding of ${info.name} holds ${megabytes(most)}: `
-    + `use ${halves ? '--precision f16, ' : ''}another adapter (--list-adapters), or a smaller model`)
-}
-
 /** Classes that are listed by name. */
 const LISTED = 12
 
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
-
-/** The model and how it is tuned, in a line, and in another what its head is, where that is not plain. */
+/** The model and how it is tuned, in a line; in others what is unusual about its vocabulary and its head. */
 export function modelText(opened: OpenedModel, { tune, loraRank, loraAlpha, loraTargets }: Options, model: Classifier, drawn: readonly string[]): string {
   const { name, folder, adapter } = opened
   const shape = `(rank ${loraRank}, alpha ${loraAlpha}, on ${loraTargets})`
   const from = adapter ? ` with the adapter ${adapter.name} ${tune === 'lora' ? shape : 'merged into them'}` : ''
-  const head = headText(opened, model, drawn)
-  return `Model: ${name} (${folder ? `pretrained weights${from}` : 'fresh weights'}), tuning: ${tune}${head === undefined ? '' : `\n${head}`}`
+  const first = `Model: ${name} (${folder ? `pretrained weights${from}` : 'fresh weights'}), tuning: ${tune}`
+  return [first, vocabularyText(opened), headText(opened, model, drawn)].filter(line => line !== undefined).join('\n')
+}
+
+/** Tables of embeddings are rounded up to a multiple of a power of two, of this at most. */
+const ROUNDED = 128
+
+/** A tokenizer of far fewer tokens than the model has embeddings may be that of another model. */
+function vocabularyText({ tokenizer: { vocabSize }, config }: OpenedModel): string | undefined {
+  if (config.vocabSize < vocabSize + ROUNDED) return undefined
+  const count = (n: number): string => n.toLocaleString('en-US')
+  return `Tokenizer: ${count(vocabSize)} tokens, fewer than the ${count(config.vocabSize)} that the model has embeddings for`
 }
 
 function headText({ adapter, folder, takesHead, trained }: OpenedModel, model: Classifier, drawn: readonly string[]): string | undefined {

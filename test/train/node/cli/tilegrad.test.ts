@@ -1,12 +1,12 @@
 // One command from training to use: what `tilegrad fine-tune` leaves behind is what the others take.
-import { readFile, readdir } from 'node:fs/promises'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
 import { version } from '../../../../train/node/package.ts'
 import { createRun } from '../../../../train/node/run/folder.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
-import { type Ended, tilegrad } from '../../../support/tiny.ts'
+import { type Ended, startTilegrad, tilegrad } from '../../../support/tiny.ts'
 
 let place: Workplace
 beforeAll(async () => {
@@ -77,6 +77,32 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
   const both = await run(['predict', 'merged', 'great film', 'awful', '--also', folder])
   const [first, second] = two.stdout.trimEnd().split('\n')
   expect(both.stdout).toBe(`merged  ${first}\n${folder}  ${first}\nmerged  ${second}\n${folder}  ${second}\n`)
+})
+
+test('a run goes on from the adapter of another, and comes to the same bits when it is stopped and resumed', async () => {
+  const folder = join(place.root, 'run')
+  const args = (out: string) => [
+    'fine-tune', '--data', place.reviews, '--model', folder, '--out', join(place.root, out), '--epochs', '1', '--batch-size', '2', '--tune-kernels', 'off']
+  const whole = await run([...args('whole'), '--json'])
+  expect(resultOf(whole)).toMatchObject({ model: { name: place.model, adapter: join(folder, 'adapter') } })
+  const losses = async (name: string): Promise<number[]> => (await readFile(join(place.root, name, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
+    .map(line => JSON.parse(line)).filter(({ split }) => split === 'validation').map(({ loss }) => loss)
+  expect((await losses('whole'))[0], 'begins where the other ended').toBeCloseTo((await losses('run')).at(-1) ?? NaN, 5)
+
+  const stopped = startTilegrad(args('stopped'), { cwd: place.root, env: place.env })
+  await stopped.said(/train [1-9]/)
+  stopped.child.kill('SIGINT')
+  expect((await stopped.ended).status).toBe(130)
+  const adapter = (name: string): Promise<Buffer> => readFile(join(place.root, name, 'adapter', 'adapter_model.safetensors'))
+  const before = await readFile(join(folder, 'adapter', 'adapter_model.safetensors'))
+  await writeFile(join(folder, 'adapter', 'adapter_model.safetensors'), Buffer.from(before).fill(0, before.length - 4))
+  const refused = await run(['fine-tune', '--resume', join(place.root, 'stopped')])
+  expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/or the adapter .+, changed since .+ began/) })
+  await writeFile(join(folder, 'adapter', 'adapter_model.safetensors'), before)
+  const resumed = await run(['fine-tune', '--resume', join(place.root, 'stopped')])
+  expect(resumed.status, resumed.stderr).toBe(0)
+  expect((await adapter('stopped')).equals(await adapter('whole'))).toBe(true)
+  expect((await adapter('whole')).equals(before)).toBe(false)
 })
 
 describe('a run that goes on', () => {

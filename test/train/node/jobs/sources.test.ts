@@ -12,15 +12,16 @@ import { freshValues } from '../../../../models/initialise.ts'
 import { openWeights } from '../../../../models/node/files.ts'
 import { openClassifier } from '../../../../models/node/open-classifier.ts'
 import { saveAdapter } from '../../../../models/node/peft.ts'
+import { checkSizes } from '../../../../models/sizes.ts'
 import type { TaskPlan } from '../../../../train/tasks/infer.ts'
 import { parseOptions } from '../../../../train/node/cli/options.ts'
 import { exportMerged } from '../../../../train/node/jobs/export.ts'
 import {
-  type OpenedModel, adoptAdapter, buildModel, checkSizes, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels,
+  type OpenedModel, adoptAdapter, buildModel, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels,
 } from '../../../../train/node/jobs/model.ts'
 import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
 import { startHub, stubHub } from '../../../support/hub-server.ts'
-import { tinyModelConfig, tinyReviews, writeTinyModel } from '../../../support/tiny.ts'
+import { TINY_WORDS, tinyModelConfig, tinyReviews, writeTinyModel } from '../../../support/tiny.ts'
 
 const LABELS: readonly string[] = ['bad', 'fair', 'good']
 const ONE_LAYER = { num_hidden_layers: 1 }
@@ -216,6 +217,10 @@ describe('a model', () => {
     expect(await textOf(base, LABELS, '--freeze-head')).toBe(`Head: drawn at random (the model's is for 2 outputs): classifier${frozen}`)
     expect(await textOf(base, LABELS, '--init', 'random', '--freeze-head')).toBe(`Head: drawn at random: bert.pooler.dense, classifier${frozen}`)
     expect(await textOf(base, LABELS, '--tune', 'head')).toBe("Head: drawn at random (the model's is for 2 outputs): classifier")
+    const padded = await writeTinyModel(join(place, 'padded'), { changes: { ...ONE_LAYER, vocab_size: TINY_WORDS.length + 100 } })
+    expect(await textOf(padded, ['0', '1'])).toBe('')
+    const wide = await writeTinyModel(join(place, 'wide'), { changes: { ...ONE_LAYER, vocab_size: TINY_WORDS.length + 200 } })
+    expect(await textOf(wide, ['0', '1'])).toBe(`Tokenizer: ${TINY_WORDS.length} tokens, fewer than the ${TINY_WORDS.length + 200} that the model has embeddings for`)
     const { drawn } = await filled(await begun(['--model', named], { labels: ['red', 'green'] }))
     expect(drawn.filter(name => !name.includes('lora_'))).toEqual(['classifier.weight', 'classifier.bias'])
   })
@@ -227,10 +232,11 @@ describe('a model', () => {
     }) as unknown as Parameters<typeof checkSizes>[1]
     const [largest] = model.parameters().toSorted((a, b) => b.size - a.size)
     const [bytes, fits] = [4 * largest.size, `${(largest.size * 4 / 1e6).toFixed(1)} MB`]
-    expect(() => checkSizes(model, device(bytes))).not.toThrow()
-    expect(() => checkSizes(model, device(bytes - 4))).toThrow(new UserError(`the weight ${largest.name} takes ${fits}, and one binding of `
-      + `a small GPU holds ${((bytes - 4) / 1e6).toFixed(1)} MB: use --precision f16, another adapter (--list-adapters), or a smaller model`))
-    expect(() => checkSizes(model, device(bytes / 2 - 4))).toThrow(/MB: use another adapter \(--list-adapters\), or a smaller model$/)
+    expect(() => checkSizes(model, device(bytes), '--precision f16')).not.toThrow()
+    expect(() => checkSizes(model, device(bytes - 4), '--precision f16')).toThrow(new UserError(`the weight ${largest.name} takes ${fits}, and one binding of `
+      + `a small GPU holds ${((bytes - 4) / 1e6).toFixed(1)} MB: use --precision f16, another adapter (tilegrad adapters lists them), or a smaller model`))
+    expect(() => checkSizes(model, device(bytes / 2 - 4), '--precision f16')).toThrow(/MB: use another adapter \(tilegrad adapters lists them\), or a smaller model$/)
+    expect(() => checkSizes(model, device(bytes - 4))).toThrow(/MB: use another adapter /)
   })
 })
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Device, DeviceLost, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
 import { exists } from '../../../../models/node/files.ts'
+import { checkSizes } from '../../../../models/sizes.ts'
 import { type MetricInfo, metricNamed, metricsOf } from '../../../metrics/summary.ts'
 import type { TextSets } from '../../../shapes.ts'
 import type { Encoded } from '../../../task.ts'
@@ -20,7 +21,7 @@ import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
 import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
-  type OpenedModel, adoptAdapter, buildModel, checkSizes, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
+  type OpenedModel, adoptAdapter, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
 import { count, dataTable, describeAdapter, megabytes, percent, taskText } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
@@ -64,7 +65,7 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   // The default follows the model; what is asked for must fit.
   const options = { ...await adoptAdapter(asked, described), maxLength: Math.min(asked.maxLength, described.config.maxPositions) }
   const sketch = await buildModel(options, described, described.trained.task ?? 'classes')
-  checkSizes(sketch, device)
+  checkSizes(sketch, device, '--precision f16')
   if (await exists(described.name)) await checkWeights(sketch, described)
   const data = await openData(options, download, namesOf(described.config), dataCommitOf(run, options.data))
   const opened = withLabels(await fetchWeights(described, download), data.plan)

@@ -1,0 +1,25 @@
+// Whether a model's parameters fit an adapter, by arithmetic: what one kernel can bind bounds each of them.
+import { type Device, UserError } from '../engine/index.ts'
+import type { Model } from './model.ts'
+import type { Parameter } from './nn.ts'
+
+/** Bytes of an element, as the GPU stores it. */
+const BYTES = { f32: 4, f16: 2, i32: 4, u32: 4, bool: 4 } as const
+
+/**
+ * Throws a UserError that names the largest parameter where it is larger than what one binding of the device holds. `halves` says
+ * what stores frozen weights in f16, where that is open to the user.
+ */
+export function checkSizes(model: Model, { gpu: { limits }, info }: Pick<Device, 'gpu' | 'info'>, halves?: string): void {
+  const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
+  const sizeOf = ({ size, dtype }: Parameter): number => size * BYTES[dtype]
+  const largest = model.parameters().reduce((found, next) => (sizeOf(next) > sizeOf(found) ? next : found))
+  const bytes = sizeOf(largest)
+  if (bytes <= most) return
+  const { name, dtype, role, trainable } = largest
+  const canHalve = dtype === 'f32' && !trainable && (role === 'weight' || role === 'embedding') && bytes / 2 <= most
+  throw new UserError(`the weight ${name} takes ${megabytes(bytes)}, and one binding of ${info.name} holds ${megabytes(most)}: `
+    + `use ${halves !== undefined && canHalve ? `${halves}, ` : ''}another adapter (tilegrad adapters lists them), or a smaller model`)
+}
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
