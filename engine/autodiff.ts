@@ -1,5 +1,5 @@
-// Reverse mode, graph to graph: walk back from the loss, ask each op's rule for its inputs' gradients, add where paths
-// meet. Gradients are tensors like any other, so they can be differentiated again.
+// Reverse mode, graph to graph: walks back from the loss, applies each op's rule to get its inputs' gradients, and adds them where
+// paths meet. Gradients are tensors like any other and can be differentiated again.
 import { UserError } from './errors.ts'
 import { type Node, type Value, specOf } from './graph.ts'
 import { ones, zeros } from './ops/source.ts'
@@ -9,7 +9,7 @@ import { Tensor } from './tensor.ts'
 
 const isFloat = (value: Value): boolean => specOf(value).dtype === 'f32' || specOf(value).dtype === 'f16'
 
-/** Nodes that `root` depends on and that depend on one of `wrt`, each after all of its users. */
+/** Nodes that `root` depends on and that depend on one of `wrt`, users first. */
 function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
   const depends = new Map<Node, boolean>()
   const order: Node[] = []
@@ -33,18 +33,18 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
 }
 
 /**
- * Gradients of `loss` (one element, unless `upstream` of its shape is given) with respect to each of `wrt`, in their
- * shapes; zeros where the loss does not depend on one. `recompute` names boundaries of the forward pass, in order: what
- * lies between two of them is made again for the backward pass instead of kept, which takes time and saves memory. Throws
- * a UserError where an op on the way has no gradient.
+ * Gradients of `loss` with respect to each of `wrt`, in their shapes and dtypes; zeros if the loss does not depend on one. The loss has
+ * one element, unless its `upstream` gradient, of the same shape, is given. `recompute` lists boundaries of the forward pass, in order:
+ * values between two of them are recomputed for the backward pass instead of kept, which saves memory and takes time (Chen et al.
+ * 2016). Throws a UserError if an op on the path has no gradient, and on integers.
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, recompute: readonly Tensor[] = []): Tensor[] {
-  if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss has one element, not ${showSpec(loss)}: sum it, or give its upstream gradient`)
+  if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss is ${showSpec(loss)}, but one element was expected: sum it, or pass its upstream gradient`)
   if (upstream && !sameShape(upstream.shape, loss.shape)) {
-    throw new UserError(`grad: upstream ${showSpec(upstream)} is not of the loss's shape ${showSpec(loss)}`)
+    throw new UserError(`grad: upstream is ${showSpec(upstream)}, but the loss is ${showSpec(loss)}`)
   }
-  const alien = wrt.find(t => !isFloat(t.value))
-  if (alien) throw new UserError(`grad: ${showSpec(alien)} holds integers, which have no gradient`)
+  const integers = wrt.find(t => !isFloat(t.value))
+  if (integers) throw new UserError(`grad: ${showSpec(integers)} has no gradient: it holds integers`)
   const nodes = pathNodes(loss.value.node, new Set(wrt.map(t => t.value.node)))
   const onPath = new Set(nodes)
   const again = recomputed(recompute)
@@ -72,7 +72,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, re
     found.forEach((gradient, i) => {
       if (!gradient || !needs[i]) return
       if (!sameShape(gradient.shape, inputs[i].shape)) {
-        throw new Error(`${op.name}: its rule gave input ${i}, ${showSpec(inputs[i])}, a gradient of ${showSpec(gradient)}`)
+        throw new Error(`${op.name}: its gradient rule returned ${showSpec(gradient)} for input ${i}, which is ${showSpec(inputs[i])}`)
       }
       accumulate(node.inputs[i], gradient)
     })

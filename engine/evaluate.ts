@@ -1,5 +1,5 @@
-// Running graphs: read values to the host, and compile functions into plans that are traced once for each set of input
-// shapes and replayed after that.
+// Running graphs: reads values to the host, and compiles functions into plans, which are traced once for each set of input shapes
+// and then replayed.
 import { forgetConstant } from './compile/constants.ts'
 import { evaluate } from './compile/eager.ts'
 import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
@@ -19,7 +19,7 @@ import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
 
 const payloadIfSource = ({ node }: Value): Payload | undefined => (node.op.kind === 'source' ? payloadOf(node) : undefined)
 
-/** Several tensors to the host, in one run. */
+/** Copies several tensors to the host, computed in one run. Throws a UserError inside a compiled function. */
 export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
   const values = tensors.map(t => t.value)
   const device = await currentDevice()
@@ -42,41 +42,41 @@ setEvaluator({
     const payload = payloadOf(node)
     if (payload.kind === 'constant') forgetConstant(node)
     else if (payload.kind === 'storage') {
-      if (!payload.storage.isResult) throw new UserError(`${payload.storage.label}: a variable's tensor is not disposed of: release the variable`)
+      if (!payload.storage.isResult) throw new UserError(`${payload.storage.label}: a variable's tensor can't be disposed of: release the variable`)
       payload.storage.end()
     }
   },
 })
 
-/** What a compiled function takes and gives: tensors in any nesting; other values choose the trace. */
+/** Arguments and results of a compiled function: tensors in any nesting. Other values are part of the trace's key. */
 export type Tree = Tensor | number | string | boolean | null | undefined | readonly Tree[] | { readonly [key: string]: Tree }
 
-/** A function that was traced into plans. */
+/** A compiled function. */
 export interface Compiled<Arguments extends readonly Tree[], Result extends Tree> {
-  /** Runs with these inputs; traces first where their shapes are new. Results are tensors that can be read or passed on. */
+  /** Runs with these inputs, after tracing if their shapes are new. Results are tensors that can be read or passed on. */
   (...args: Arguments): Promise<Result>
   /** Traces and compiles for these inputs' shapes without running. */
   prepare(...args: Arguments): Promise<PlanSummary>
-  /** Runs with these inputs and times every dispatch. Throws a UserError where the adapter has no timestamps. */
+  /** Runs with these inputs and times every dispatch. Throws a UserError if the adapter has no timestamps. */
   profile(...args: Arguments): Promise<{ result: Result, kernels: KernelTime[] }>
   /**
-   * Runs with these inputs, changes no variable, and tells which kernel's output was the first that is not finite, or which
-   * variable or input held such numbers before; undefined where all results are finite. For after something went wrong.
+   * Runs with these inputs without changing any variable, and returns which kernel's output was the first that is not finite, or
+   * which variable or input held such numbers before; undefined if all results are finite.
    */
   diagnose(...args: Arguments): Promise<NonFiniteCause | undefined>
-  /** The kernels of the plan for these inputs' shapes, in order. */
+  /** The labels of the plan's kernels for inputs of these shapes, in order. */
   kernels(...args: Arguments): Promise<readonly string[]>
 }
 
 let tracing: Map<Storage, Assignment> | undefined
 
-/** Notes a variable's next value in the function that is being traced. Throws a UserError outside of one. */
+/** Records a variable's next value in the function that is being traced. Throws a UserError outside of one. */
 export function recordAssignment(assignment: Assignment): void {
-  if (!tracing) throw new UserError(`${assignment.storage.label}: assign works inside a compiled function only; write puts numbers there from the host`)
+  if (!tracing) throw new UserError(`${assignment.storage.label}: assign only works inside a compiled function; use write to copy numbers from the host`)
   tracing.set(assignment.storage, assignment)
 }
 
-/** Throws a UserError inside of a function that is being traced: the call would run now, and never again when that one is replayed. */
+/** Makes a function throw a UserError while another is traced: the call would run once, and not when that function is replayed. */
 function outsideOfTraces<Arguments extends readonly unknown[], R>(fn: (...args: Arguments) => R): (...args: Arguments) => R {
   return (...args) => {
     if (tracing) throw new UserError('a compiled function was called while another is traced')
@@ -86,7 +86,7 @@ function outsideOfTraces<Arguments extends readonly unknown[], R>(fn: (...args: 
 
 interface Trace {
   readonly plan: Plan
-  /** The result with each tensor replaced by its number among the outputs. */
+  /** The function's result, with these tensors in it. */
   readonly rebuild: (results: readonly Tensor[]) => Tree
   readonly outputs: readonly Value[]
 }
@@ -94,7 +94,7 @@ interface Trace {
 const isRecord = (tree: Tree): tree is { readonly [key: string]: Tree } =>
   typeof tree === 'object' && tree !== null && !(tree instanceof Tensor) && !Array.isArray(tree)
 
-/** The tree with every tensor replaced by what `change` makes of it. */
+/** A copy of a tree with every tensor replaced by the result of `change`. */
 function mapTree(tree: Tree, change: (t: Tensor) => Tree): Tree {
   if (tree instanceof Tensor) return change(tree)
   if (Array.isArray(tree)) return tree.map((part: Tree) => mapTree(part, change))
@@ -111,13 +111,13 @@ function tensorsIn(tree: Tree): Tensor[] {
   return found
 }
 
-/** What a traced function builds. */
+/** The graph that a traced function builds. */
 export interface TracedGraph {
   readonly result: Tree
   /** The values of the tensors in `result`, in order. */
   readonly outputs: readonly Value[]
   readonly assignments: readonly Assignment[]
-  /** Identifies the trace: its placeholders belong to no other. */
+  /** Identifies the trace to which its placeholders belong. */
   readonly token: object
 }
 
@@ -136,21 +136,22 @@ export function traceGraph<Arguments extends readonly Tree[], Result extends Tre
   if (result instanceof Promise) {
     // Swallow its rejection; this error replaces it.
     result.catch(() => undefined)
-    throw new UserError('a compiled function is traced in one go: it must not be async')
+    throw new UserError('a compiled function must not be async: it is traced in one synchronous call')
   }
   return { result, outputs: tensorsIn(result).map(t => t.value), assignments: [...assignments.values()], token: assignments }
 }
 
-/** So many plans a compiled function keeps; of more, those that were not used for the longest time are made again when they are needed. */
+/** Number of plans that a compiled function keeps. The least recently used are dropped, and made again when needed. */
 export const KEPT_PLANS = 96
 
-/** A plan that a call is about to run takes its memory anew. */
+/** A plan that is still about to run takes its memory anew. */
 const release = (dropped: Promise<Trace>): void => { dropped.then(({ plan }) => plan.release(), () => undefined) }
 
 /**
- * Makes a function of tensors that is traced once for each set of input shapes and then replayed: no graph building, no
- * allocation, one submit. The function runs only while it is traced, so it must not depend on anything but its arguments
- * and variables; variables change through `assign`.
+ * Compiles a function of tensors: it is traced once for each set of input shapes and then replayed, without building a graph or
+ * allocating memory, in one submit. The function itself runs only while it is traced, so it must not depend on anything but its
+ * arguments and variables; variables change through `assign`. Calls throw a UserError if the function is async, reads a tensor, or
+ * needs more memory or features than the adapter has.
  */
 export function compile<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result): Compiled<Arguments, Result> {
   const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()

@@ -1,13 +1,13 @@
-// Text that is equal where two values are.
+// Text that is equal if and only if two values are.
 
-/** What JSON has no word of its own for: it writes null for NaN and both infinities, 0 for -0, and nothing for undefined. */
+/** Encodes values that JSON can't express: it writes null for NaN and both infinities, 0 for -0, and nothing for undefined. */
 function exact(_name: string, value: unknown): unknown {
   if (value === undefined) return { '': 'undefined' }
   if (typeof value !== 'number' || (Number.isFinite(value) && !Object.is(value, -0))) return value
   return { '': Object.is(value, -0) ? '-0' : String(value) }
 }
 
-/** JSON in which every number, and undefined, is told apart. */
+/** JSON that distinguishes all numbers, and undefined. */
 export function exactJson(value: unknown): string {
   return JSON.stringify(value, exact)
 }

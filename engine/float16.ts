@@ -1,4 +1,4 @@
-// IEEE half precision to and from single, packed as Uint16: by Float16Array where there is one, else by bits.
+// IEEE half precision to and from single precision, as Uint16: with Float16Array if there is one, else by bits.
 import type { TensorData } from './tensor.ts'
 
 interface HalfArray { readonly buffer: ArrayBuffer; readonly length: number; [index: number]: number }
@@ -8,7 +8,7 @@ interface HalfConstructor {
 }
 const Half = (globalThis as { Float16Array?: HalfConstructor }).Float16Array
 
-/** Nearest halves, ties to even; beyond ±65504 gives ±∞. */
+/** The nearest halves, ties to even; ±∞ from ±65520 on. */
 export function toFloat16(data: TensorData): Uint16Array<ArrayBuffer> {
   if (Half) return new Uint16Array(new Half(data).buffer)
   return Uint16Array.from(data, halfBits)
@@ -19,13 +19,13 @@ export function toFloat32(halves: Uint16Array<ArrayBuffer>): Float32Array<ArrayB
   return Float32Array.from(halves, halfValue)
 }
 
-/** The bits of the half nearest to a number. */
+/** The bits of the nearest half. */
 export function halfBits(number: number): number {
   const sign = number < 0 || Object.is(number, -0) ? 0x8000 : 0
   const a = Math.abs(number)
   if (Number.isNaN(a)) return 0x7e00
   if (a >= 65520) return sign | 0x7c00
-  // Below 2⁻¹⁴ halves are evenly spaced by 2⁻²⁴; above, by 2⁻¹⁰ of their power of two.
+  // Halves below 2⁻¹⁴ are spaced evenly by 2⁻²⁴; above, by 2⁻¹⁰ of their power of two.
   const exponent = Math.max(Math.floor(Math.log2(Math.max(a, 2 ** -30))), -14)
   const units = roundEven(a / 2 ** (exponent - 10))
   return units >= 2048
@@ -39,7 +39,7 @@ function roundEven(x: number): number {
   return rest > 0.5 || (rest === 0.5 && floor % 2 === 1) ? floor + 1 : floor
 }
 
-/** The number that a half's bits stand for. */
+/** The number that a half's bits represent. */
 export function halfValue(bits: number): number {
   const sign = bits & 0x8000 ? -1 : 1
   const exponent = (bits >> 10) & 31

@@ -31,20 +31,20 @@ export interface Node {
   readonly outputs: readonly Spec[]
 }
 
-/** What a gradient rule is given. */
+/** Arguments of a gradient rule. */
 export interface GradientContext<A extends Attributes = Attributes> {
   readonly inputs: readonly Tensor[]
   readonly outputs: readonly Tensor[]
   readonly attributes: A
-  /** dLoss/dOutput by output; undefined where the loss does not depend on that output. At least one is there. */
+  /** dLoss/dOutput by output; undefined if the loss does not depend on that output. At least one is defined. */
   readonly upstream: readonly (Tensor | undefined)[]
-  /** Which inputs somebody asks a gradient of: others may be left undefined. */
+  /** Which inputs need a gradient. Those of the others may be undefined. */
   readonly needs: readonly boolean[]
 }
 
-/** What lowering is given. */
+/** Arguments of lowering. */
 export interface LoweringContext<A extends Attributes = Attributes> {
-  /** Shapes, dtypes and strides as bound. Where `strided` does not allow more, an input is contiguous with offset 0. */
+  /** Shapes, dtypes and strides as bound. An input is contiguous with offset 0 unless `strided` allows otherwise. */
   readonly inputs: readonly View[]
   readonly outputs: readonly Spec[]
   readonly attributes: A
@@ -60,7 +60,7 @@ interface OpBase<A extends Attributes> {
   readonly name: string
   /** Shapes and dtypes of the outputs. Throws a UserError that names the op and the shapes. */
   infer(inputs: readonly Spec[], attributes: A): Spec[]
-  /** Upstream gradients to input gradients, in tensor operations. Absent: integers, or a clear error when asked. */
+  /** Input gradients from upstream gradients, in tensor operations. Absent for ops of integers, and for those with `noGradient`. */
   gradient?(context: GradientContext<A>): (Tensor | undefined)[]
   /** Why there is no gradient, for the error message. Absent if the gradient is zero everywhere (comparisons, integers). */
   readonly noGradient?: string
@@ -71,35 +71,35 @@ interface OpBase<A extends Attributes> {
   readonly rounding?: 'none' | 'result'
 }
 
-/** What an elementwise op may write its WGSL from. */
+/** What an elementwise op generates its WGSL from. */
 export interface ElementContext<A extends Attributes = Attributes> {
   readonly attributes: A
   readonly inputs: readonly DType[]
   readonly output: DType
-  /** Whether the result goes to memory of its own type at once: what is not stored is not rounded to f16 there. */
+  /** Whether the result is stored to memory of its dtype right away, which rounds to f16; other results are not rounded by that. */
   readonly stored: boolean
-  /** WGSL expression (u32) of the element's linear number in the op's output. */
+  /** WGSL expression (u32) of the element's linear index in the op's output. */
   readonly index: string
-  /** WGSL expression of the element's random word, `randomWord` of random.ts; stream and seed are uniforms, the step an argument. */
+  /** WGSL expression of the element's random word (`randomWord` in random.ts). Stream and seed are uniforms, the step an argument. */
   random(stream: string, step: string, seed: string): string
-  /** WGSL expressions of the op's uniforms, in their order. */
+  /** WGSL expressions of the op's uniforms, in order. */
   readonly uniforms: readonly string[]
 }
 
-/** Element by element over broadcast inputs; chains of these become one dispatch. */
+/** Elementwise over broadcast inputs. Chains of these become one dispatch. */
 export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'elementwise'
-  /** WGSL expression of one element. Arguments are f32 for f16 and f32 values, else their own type. */
+  /** WGSL expression of one element. Arguments of f16 and f32 are f32, others of their own type. */
   wgsl(args: readonly string[], context: ElementContext<A>): string
-  /** Numbers that travel in the uniform buffer, so that their values do not shape the code. */
+  /** Numbers in the uniform buffer, so that their values don't change the code. */
   uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
   helpers?(context: ElementContext<A>): readonly string[]
   /** For ops without inputs that stand for a number: access to it. One plan serves all its values, which travel as uniforms. */
   readonly number?: NumberAttribute<A>
-  /** Takes so many instructions that loading the result is cheaper than making it again. */
+  /** Takes so many instructions that loading the result is cheaper than computing it again. */
   readonly costly?: true
-  /** The same element in float64, of inputs of these dtypes. */
+  /** The same element in float64, for inputs of these dtypes. */
   scalar(args: readonly number[], attributes: A, index: number, inputs: readonly DType[]): number
 }
 
@@ -108,15 +108,15 @@ export interface NumberAttribute<A extends Attributes = Attributes> {
   replaced(attributes: A, number: number): A
 }
 
-/** The same elements elsewhere: no work unless a consumer can't read through strides. */
+/** The same elements in another shape or order: no work unless a reader can't follow the strides. */
 export interface ViewOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'view'
-  /** The view of the output upon the input's buffer, or undefined where strides can't say it. */
+  /** The output as a view of the input's memory, or undefined if strides can't express it. */
   view(input: View, attributes: A, output: Spec): View | undefined
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
-/** Folds axes: output element = fold over the reduced axes of the (fusable) input expression. */
+/** Reduces axes of its input, an expression that may be fused into it. Reduced axes have length 1 in the output. */
 export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'reduce'
   readonly fold: 'sum' | 'max' | 'min'
@@ -125,14 +125,14 @@ export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
-/** Has kernels of its own. */
+/** An op with kernels of its own. */
 export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'kernel'
-  /** True where input `i` may come with any strides and offset (e.g. a transposed or head-split view). */
+  /** Whether the kernel can read input `i` through these strides and offset (a transposed or head-split view, for example). */
   strided?(view: View, i: number, attributes: A): boolean
   /** True if its kernel can evaluate an elementwise expression of its first output before storing it. */
   readonly takesEpilogue?: boolean
-  /** Output o is input aliases[o], updated in place. The kernel binds the output slot only. */
+  /** Output o is input aliases[o], updated in place. The kernel binds only the output slot. */
   readonly aliases?: readonly (number | null)[]
   /**
    * For ops that put their inputs side by side: the first element of each input in output 0, or undefined where an input's elements
@@ -141,11 +141,11 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   starts?(inputs: readonly Spec[], output: Spec, attributes: A): readonly number[] | undefined
   /** Its launches. A plan leaves out launches whose outputs are all dead. */
   lower(context: LoweringContext<A>): Lowering
-  /** Contiguous float64 in, contiguous float64 out. */
+  /** The outputs in float64; inputs and outputs are contiguous. */
   reference(inputs: readonly Float64Array[], specs: Specs, attributes: A): Float64Array[]
 }
 
-/** Values that come from outside: constants, variables, placeholders of a compiled function. */
+/** Values from outside the graph: constants, variables, placeholders of a compiled function. */
 export interface SourceOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'source'
 }
@@ -179,12 +179,12 @@ export function findOp(name: string): Op {
 
 let nextId = 0
 
-/** Makes a node after checking its inputs by the op's shape rule. Throws a UserError on a shape that is not made of positive whole numbers. */
+/** Makes a node after checking its inputs by the op's shape rule. Throws the rule's UserErrors, and one on lengths that are not positive integers. */
 export function makeNode(op: Op, inputs: readonly Value[], attributes: Attributes): Node {
   const outputs = op.infer(inputs.map(specOf), attributes)
   for (const { shape } of outputs) {
     const bad = shape.find(n => !Number.isInteger(n) || n < 1)
-    if (bad !== undefined) throw new UserError(`a tensor's lengths are positive whole numbers, not ${bad} in [${shape.join(', ')}]`)
+    if (bad !== undefined) throw new UserError(`a tensor's lengths have to be positive integers, not ${bad} in [${shape.join(', ')}]`)
   }
   return { id: nextId++, op, inputs, attributes, outputs }
 }

@@ -1,4 +1,4 @@
-// tilegrad's engine: tensors, gradients, compiled steps. Importing this registers every op.
+// tilegrad's engine: tensors, gradients, compiled functions. Importing it registers all ops.
 import './ops/elementwise.ts'
 import './ops/views.ts'
 import './ops/reduce.ts'
@@ -36,7 +36,7 @@ export { registeredOps } from './graph.ts'
 export { type AdapterInfo, Device, DeviceLost, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
 export { type Answer, KernelTuning, type Question, type Tuner, type TuningMode, type TuningOptions } from './tune.ts'
 
-// In a browser the device is the one that the page is offered; under Node, engine/node/index.ts sets another provider.
+// In a browser the device is the one that the browser offers; under Node, engine/node/index.ts sets another provider.
 if (typeof navigator !== 'undefined' && 'gpu' in navigator) {
   setDeviceProvider(async () => {
     const adapter = await navigator.gpu.requestAdapter({ powerPreference: 'high-performance' })

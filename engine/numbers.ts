@@ -1,16 +1,16 @@
-// Which numbers a dtype has, and arrays of any kind from the host as the arrays that tensors are made of.
+// Which numbers a dtype can represent, and the conversion of arrays from the host to those that tensors hold.
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { toFloat16, toFloat32 } from './float16.ts'
 import type { TensorData } from './tensor.ts'
 
-/** Arrays of numbers that JavaScript has. */
+/** JavaScript's arrays of numbers. */
 export type TypedArray =
   | Float64Array | Float32Array | Float16Array
   | Int32Array | Int16Array | Int8Array | BigInt64Array
   | Uint32Array | Uint16Array | Uint8Array | Uint8ClampedArray | BigUint64Array
 
-/** The default dtype of a typed array, by its name: not every JavaScript engine has all of these classes. */
+/** Default dtypes by the array's class name: not every JavaScript engine has all of these classes. */
 export const TYPED_DTYPES: Readonly<Record<string, DType>> = {
   Float64Array: 'f32', Float32Array: 'f32', Float16Array: 'f16',
   Int32Array: 'i32', Int16Array: 'i32', Int8Array: 'i32', BigInt64Array: 'i32',
@@ -21,12 +21,12 @@ export function isTypedArray(data: unknown): data is TypedArray {
   return ArrayBuffer.isView(data) && Symbol.toStringTag in data && String(data[Symbol.toStringTag]) in TYPED_DTYPES
 }
 
-/** From here on f16 is infinite. */
+/** The smallest number that rounds to infinity in f16. */
 export const HALF_OVERFLOW = 65520
 
 /**
- * Whether a dtype has a number, if need be rounded: integers have the whole numbers of their range and nothing else,
- * floats have NaN, infinities and every number that does not round to an infinite one.
+ * Whether a dtype can represent a number, rounded if necessary: integers the whole numbers in their range, floats NaN, infinities
+ * and every number that doesn't round to infinity.
  */
 export function isRepresentable(number: number, dtype: DType): boolean {
   if (dtype === 'i32') return (number | 0) === number
@@ -36,14 +36,14 @@ export function isRepresentable(number: number, dtype: DType): boolean {
   return dtype === 'f16' ? single < HALF_OVERFLOW : single < Infinity
 }
 
-/** Throws a UserError `${where}${number} is not representable as ${dtype}` if that is so. */
+/** Throws a UserError, which begins with `where`, if a dtype can't represent a number. */
 export function needRepresentable(number: number, dtype: DType, where: string): void {
   if (!isRepresentable(number, dtype)) throw new UserError(`${where}${number} is not representable as ${dtype}`)
 }
 
 /**
- * Numbers as a tensor of `dtype` holds them; booleans are 1 and 0. An array that holds them already is returned itself,
- * not copied. Throws a UserError that names the first number that `dtype` does not have and its place.
+ * Numbers in the array that a tensor of `dtype` holds; booleans become 1 and 0. An array of that kind is returned as it is, not
+ * copied. Throws a UserError that names the first number that `dtype` can't represent, and its position.
  */
 export function dataOf(
   numbers: TypedArray | readonly (number | bigint | boolean)[], dtype: DType, placeOf: (index: number) => string,
@@ -61,11 +61,11 @@ export function dataOf(
     }
     data[i] = number
   }
-  // What half precision can't hold is lost here, so that host and device agree on the numbers.
+  // Rounded to half precision here, so that host and device agree on the numbers.
   return dtype === 'f16' ? toFloat32(toFloat16(data)) : data
 }
 
-/** A value for a message; a bigint may have any number of digits. */
+/** A value for a message, shortened: a bigint may have any number of digits. */
 function brief(value: number | bigint | boolean): string {
   const text = String(value)
   return text.length <= 40 ? text : `${text.slice(0, 40)}…`

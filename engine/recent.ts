@@ -1,11 +1,11 @@
-// A map of bounded size: beyond that, what was asked for least recently is dropped.
+// A map of bounded size that drops the least recently used values.
 
 export class Recent<V> {
   readonly #values = new Map<string, V>()
   readonly #most: number
   readonly #onDrop: ((value: V) => void) | undefined
 
-  /** Holds at most `most` values; `onDrop` is called with each that has to leave. */
+  /** Holds at most `most` values; `onDrop` is called with each value that is dropped. */
   constructor(most: number, onDrop?: (value: V) => void) {
     this.#most = most
     this.#onDrop = onDrop
@@ -15,7 +15,7 @@ export class Recent<V> {
     return this.#values.size
   }
 
-  /** The value under `key`, which is now the most recent one. */
+  /** The value of `key`, which becomes the most recently used. */
   get(key: string): V | undefined {
     const value = this.#values.get(key)
     if (value === undefined) return undefined
@@ -34,7 +34,7 @@ export class Recent<V> {
     }
   }
 
-  /** Takes a value out; it does not count as dropped. */
+  /** Removes a value without calling `onDrop`. */
   delete(key: string): void {
     this.#values.delete(key)
   }

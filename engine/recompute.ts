@@ -1,19 +1,19 @@
-// Recomputation of activations (Chen et al. 2016): between two boundaries of the forward pass nothing need be kept for the
-// backward pass, which makes it again when it gets there. A boundary is a tensor that everything after it goes through,
-// such as a layer's output; the graph between two boundaries is copied with the first one as its only beginning.
+// Recomputation of activations (Chen et al. 2016): values between two boundaries of the forward pass are not kept for the backward
+// pass, which recomputes them when it needs them. A boundary is a tensor that everything after it depends on, such as a layer's
+// output. The graph between two boundaries is copied, starting from the first.
 import { type Node, type Value, makeNode } from './graph.ts'
 import { type Tensor, apply } from './tensor.ts'
 
-/** For a value of the forward pass, the value to use in its place in the backward pass. */
+/** Maps a value of the forward pass to the value that the backward pass uses instead. */
 export type Again = (value: Value) => Value
 
 /**
- * `boundaries` in the order in which they were made. What was made after the last one, or up to the first, is used as
- * it is. Copies are made when first asked for, so that they run where the backward pass needs them.
+ * `boundaries` are in the order in which they were made. Values up to the first and after the last are used as they are. Copies are
+ * made on demand, so that they run when the backward pass needs them.
  */
 export function recomputed(boundaries: readonly Tensor[]): Again {
   const ends = boundaries.map(t => t.value.node.id)
-  /** The part between boundaries k − 1 and k that a node was made in; 0 and past the last are not copied. */
+  /** The number of the part in which a node was made: part k is between boundaries k − 1 and k. The first and the last are not copied. */
   const partOf = ({ id }: Node): number => {
     const at = ends.findIndex(end => id <= end)
     return at < 0 ? ends.length : at
@@ -24,7 +24,7 @@ export function recomputed(boundaries: readonly Tensor[]): Again {
   }
   const copies = new Map<Node, Node>()
   const beginnings = new Map<number, Value>()
-  /** The boundary that part k begins at, as another node, so that the copy is not taken for the same as the original. */
+  /** The boundary at the start of part k, as a different node, so that the copies aren't merged with the originals. */
   const beginning = (part: number): Value => {
     const known = beginnings.get(part)
     if (known) return known
@@ -42,7 +42,7 @@ export function recomputed(boundaries: readonly Tensor[]): Again {
       if (value.node === start.node && value.index === start.index) return beginning(part)
       return partOf(value.node) === part && isCopied(value.node) ? { node: copy(value.node), index: value.index } : value
     })
-    // What depends on no boundary is the same as before.
+    // A node that depends on no boundary needs no copy.
     const made = inputs.every((value, i) => value === node.inputs[i]) ? node : makeNode(node.op, inputs, node.attributes)
     copies.set(node, made)
     return made

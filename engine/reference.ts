@@ -1,4 +1,4 @@
-// The oracle: runs the same graph in float64 on the CPU, op by op, with no fusion, no views and no device.
+// The oracle of the tests: evaluates a graph in float64 on the CPU, op by op, without fusion, views or a device.
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Node, Value } from './graph.ts'
@@ -7,14 +7,14 @@ import { payloadOf } from './ops/source.ts'
 import { readThrough } from './ops/views.ts'
 import type { Tensor } from './tensor.ts'
 
-/** Values that stand in for sources: variables, placeholders, or constants to be perturbed. */
+/** Values of sources: variables, placeholders, or constants to perturb. */
 export type Feeds = ReadonlyMap<Tensor, Float64Array>
 
 function inDType(dtype: DType, number: number): number {
   return dtype === 'i32' ? number | 0 : dtype === 'u32' ? number >>> 0 : number
 }
 
-/** Each of `tensors` in float64, row-major. Throws a UserError for a variable or placeholder without a feed. */
+/** The elements of each of `tensors` in float64, row-major. Throws a UserError for a variable or placeholder without a feed. */
 export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()): Float64Array[] {
   const known = new Map<Node, Float64Array[]>()
   for (const [tensor, data] of feeds) {
@@ -31,7 +31,7 @@ function resultOf(value: Value, known: ReadonlyMap<Node, Float64Array[]>): Float
   return results[value.index]
 }
 
-/** Nodes before their users, without those that are known. */
+/** Nodes before their users, without the known ones. */
 function inOrder(roots: readonly Value[], known: ReadonlyMap<Node, unknown>): Node[] {
   const seen = new Set<Node>(known.keys())
   const order: Node[] = []

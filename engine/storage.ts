@@ -1,12 +1,12 @@
-// Device memory that outlives a plan: a variable's, a constant's, or a result that waits to be read. It is made when first
-// used, zeroed, and given back when JavaScript forgets its owner.
+// Device memory that outlives a plan: that of a variable, a constant, or a result until it is read. It is allocated when first used,
+// and released when JavaScript collects its owner.
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Device } from './runtime/device.ts'
 import { keepWhenForgotten, releaseWhenForgotten } from './runtime/forgotten.ts'
 import type { TensorData } from './tensor.ts'
 
-/** A result of at most so many bytes moves to the host when it is read: a step's loss holds no buffer until a collection. */
+/** Largest result that moves to the host when it is read, in bytes, so that a step's loss doesn't hold a buffer until a collection. */
 const MOVED_BYTES = 4096
 
 /** Numbers on the host, and how the device stores them. */
@@ -18,17 +18,17 @@ export interface HostData {
 export class Storage {
   readonly label: string
   readonly bytes: number
-  /** Whether it is a run's result, which is never written again. */
+  /** Whether it is the result of a run, which is never written again. */
   readonly isResult: boolean
   #device: Device | undefined
   #buffer: GPUBuffer | undefined
   #isOver = false
-  /** Its numbers, where they have moved to the host. */
+  /** Its numbers, if they are on the host. */
   #host: HostData | undefined
 
   /**
-   * `bytes` of zeros, in memory only once somebody needs them; or of numbers that the `host` keeps; or a run's `result`, never
-   * written again, that begins as anything.
+   * `bytes` of zeros, allocated on first use; with `host`, of those numbers; with `result`, of undefined content until a run writes
+   * it, and never written again.
    */
   constructor(label: string, bytes: number, { result = false, host }: { result?: boolean, host?: HostData } = {}) {
     this.label = label
@@ -45,11 +45,11 @@ export class Storage {
     return this.#device === device
   }
 
-  /** The buffer on `device`. A storage stays on the device that first used it. Throws a UserError after its end. */
+  /** The buffer on `device`. A storage stays on the device that first used it. Throws a UserError after `end`. */
   on(device: Device): GPUBuffer {
-    if (this.#isOver) throw new UserError(`${this.label} was released: its numbers are gone`)
+    if (this.#isOver) throw new UserError(`${this.label} was released: it has no numbers any more`)
     if (this.#buffer) {
-      if (this.#device !== device) throw new Error(`${this.label} lives on another device`)
+      if (this.#device !== device) throw new Error(`${this.label} is on another device`)
       return this.#buffer
     }
     const buffer = device.buffers.acquire(this.bytes, this.label, { zeroed: !this.isResult && !this.#host })
@@ -60,7 +60,7 @@ export class Storage {
     return buffer
   }
 
-  /** Its first `count` elements, on the host. */
+  /** Copies its first `count` elements to the host. */
   async read(device: Device, dtype: DType, count: number): Promise<TensorData> {
     if (this.#host && !this.#isOver) return this.#host.data.slice()
     const data = await device.read(this.on(device), dtype, count)
@@ -72,19 +72,19 @@ export class Storage {
     return data
   }
 
-  /** Gives the memory back at once: for owners that know they are done. */
+  /** Returns the memory to the pool at once. */
   release(): void {
     this.#leave((buffer, device) => device.buffers.release(buffer))
   }
 
-  /** The same for good: whoever uses it again has made a mistake. */
+  /** The same for good: using it afterwards is an error. */
   end(): void {
     this.release()
     this.#host = undefined
     this.#isOver = true
   }
 
-  /** The same for memory that the adapter did not have, which nobody else must get. */
+  /** Destroys memory that the adapter failed to provide: it must not return to the pool. */
   discard(): void {
     this.#leave((buffer, device) => device.buffers.destroy(buffer))
   }

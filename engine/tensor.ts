@@ -8,7 +8,7 @@ import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
 /** JavaScript arrays that hold tensor elements: f16 travels as Float32Array. */
 export type TensorData = Float32Array | Int32Array | Uint32Array
 
-/** A number stands for a scalar tensor of the other operand's dtype. */
+/** A number is taken as a scalar tensor of the other operand's dtype. */
 export type Operand = Tensor | number
 
 /** An op's attributes as arguments: optional if all of them are. */
@@ -25,10 +25,10 @@ export function apply<N extends OpName>(name: N, inputs: readonly Tensor[], ...a
   return applyAll(name, inputs, ...attributes)[0]
 }
 
-/** What runs a graph: set by the runtime, so that tensors know no device. */
+/** What runs graphs. Set by the runtime, so that tensors don't depend on a device. */
 export interface Evaluator {
   read(value: Value): Promise<TensorData>
-  /** Gives the memory behind a source back. Throws a UserError where somebody else owns it. */
+  /** Frees the memory of a source. Throws a UserError if the tensor doesn't own it. */
   release(value: Value): void
 }
 let evaluator: Evaluator | undefined
@@ -41,15 +41,15 @@ export class Tensor {
   readonly #owns: boolean
   #isDisposed = false
 
-  /** `owns`: disposing of it gives the memory behind it back. Other handles on a value may come and go. */
+  /** `owns`: disposing of this tensor frees the memory of its value. Other handles on a value don't affect it. */
   constructor(value: Value, owns = false) {
     this.#value = value
     this.#owns = owns
   }
 
-  /** Throws a UserError once the tensor was disposed. */
+  /** Throws a UserError after the tensor was disposed of. */
   get value(): Value {
-    if (this.#isDisposed) throw new UserError(`a tensor ${showSpec(specOf(this.#value))} is used after it was disposed`)
+    if (this.#isDisposed) throw new UserError(`a tensor ${showSpec(specOf(this.#value))} is used after it was disposed of`)
     return this.#value
   }
 
@@ -67,22 +67,22 @@ export class Tensor {
     return sizeOf(this.shape)
   }
 
-  /** Runs what this value needs and copies its elements to the CPU, row-major. */
+  /** Computes the value and copies its elements to the host, row-major. Throws a UserError if no device is available, or inside a compiled function. */
   async data(): Promise<TensorData> {
-    if (!evaluator) throw new UserError('no runtime is loaded: import from tilegrad itself, not from one of its parts')
+    if (!evaluator) throw new UserError('no runtime is loaded: import from tilegrad, not from one of its modules')
     return evaluator.read(this.value)
   }
 
-  /** The one element of a tensor of size 1. */
+  /** The only element of a tensor of size 1. Throws a UserError on any other size. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new UserError(`item: a tensor of ${this.size} elements has no single one`)
+    if (this.size !== 1) throw new UserError(`item: the tensor has ${this.size} elements, not one`)
     return (await this.data())[0]
   }
 
   /**
-   * Gives the memory of a result, or a constant's copy on the device, back at once: `using y = await fn(x)` does so at the end of
-   * the block. Nobody has to, since what is forgotten is collected. Using the tensor afterwards is a UserError, and so is reading
-   * what was made of a result that is gone; disposing twice is not. Throws a UserError for a variable's tensor.
+   * Frees the memory of a result, or a constant's copy on the device, at once: `using y = await fn(x)` does so at the end of the
+   * block. This is optional, since unreachable tensors are garbage-collected. Using the tensor afterwards throws a UserError, and so
+   * does reading what was computed from a freed result; disposing twice does not. Throws a UserError for a variable's tensor.
    */
   [Symbol.dispose](): void {
     if (this.#isDisposed) return
@@ -90,7 +90,7 @@ export class Tensor {
     this.#isDisposed = true
   }
 
-  // Arithmetic, broadcast by NumPy's rule.
+  // Arithmetic, broadcast by NumPy's rule. Two float dtypes give f32; other dtypes have to match, or a UserError is thrown.
   add(other: Operand): Tensor { return binary('add', this, other) }
   sub(other: Operand): Tensor { return binary('sub', this, other) }
   mul(other: Operand): Tensor { return binary('mul', this, other) }
@@ -99,14 +99,14 @@ export class Tensor {
   maximum(other: Operand): Tensor { return binary('maximum', this, other) }
   minimum(other: Operand): Tensor { return binary('minimum', this, other) }
 
-  // Comparisons give u32 0 or 1.
+  // Comparisons give u32 0 or 1, in the broadcast shape.
   equal(other: Operand): Tensor { return binary('equal', this, other) }
   notEqual(other: Operand): Tensor { return binary('notEqual', this, other) }
-  /** 1 where a float is neither infinite nor NaN, else 0: u32 in this shape. */
+  /** 1 where a float is neither infinite nor NaN, else 0, as u32. */
   isFinite(): Tensor { return apply('isFinite', [this]) }
-  /** 1 where a float is ∞ or −∞, else 0: u32 in this shape. */
+  /** 1 where a float is ∞ or −∞, else 0, as u32. */
   isInfinite(): Tensor { return apply('isInfinite', [this]) }
-  /** 1 where a float is NaN, else 0: u32 in this shape. */
+  /** 1 where a float is NaN, else 0, as u32. */
   isNaN(): Tensor { return apply('isNaN', [this]) }
   less(other: Operand): Tensor { return binary('less', this, other) }
   lessEqual(other: Operand): Tensor { return binary('lessEqual', this, other) }
@@ -128,29 +128,29 @@ export class Tensor {
   /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor { return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this]) }
   square(): Tensor { return apply('square', [this]) }
-  /** The same numbers in another dtype; floats to integers truncate toward zero. */
+  /** The same numbers in another dtype. Floats are truncated to integers and clamped to their range; NaN gives 0. */
   cast(dtype: DType): Tensor { return dtype === this.dtype ? new Tensor(this.value) : apply('cast', [this], { dtype }) }
-  /** This (u32 or i32, non-zero means true) picks from `yes` or `no`, broadcast. */
+  /** Selects from `yes` where this (u32 or i32) is not 0, else from `no`, all broadcast. Throws a UserError on floats. */
   where(yes: Operand, no: Operand): Tensor {
     const dtype = yes instanceof Tensor ? yes.dtype : no instanceof Tensor ? no.dtype : 'f32'
     return apply('where', [this, lift('where', yes, dtype), lift('where', no, dtype)])
   }
-  /** The same value as a constant to calculus: no gradient flows back through it. */
+  /** The same value without a gradient: backpropagation stops here. */
   detach(): Tensor { return apply('detach', [this]) }
 
-  // Reductions over `axes` (all of them when left out).
+  // Reductions over `axes`, all when left out. Negative axes count from the end. Throws a UserError on an axis that does not exist.
   sum(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('sum', this, axes, keepDims) }
   max(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('max', this, axes, keepDims) }
   min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
-  /** Of floats; summed in f32. */
+  /** Of floats, summed in f32. Throws a UserError on integers. */
   mean(axes?: number | readonly number[], keepDims = false): Tensor {
     if (this.dtype !== 'f32' && this.dtype !== 'f16') throw new UserError(`mean takes floats, not ${this.dtype}`)
     const sum = this.cast('f32').sum(axes, keepDims)
     return sum.mul(sum.size / this.size).cast(this.dtype)
   }
 
-  // The same elements under other shapes.
-  /** One length may be −1: what is left. */
+  // The same elements in another shape. Each throws a UserError on arguments that don't fit.
+  /** One length may be −1, and is inferred from the others. */
   reshape(shape: readonly number[]): Tensor {
     return apply('reshape', [this], { shape: completeShape(shape, this) })
   }
@@ -161,32 +161,32 @@ export class Tensor {
     const order = this.shape.map((_, k) => (k === i ? j : k === j ? i : k))
     return this.permute(order)
   }
-  /** `start` inclusive, `end` exclusive, an entry per axis; axes left out are whole. */
+  /** `start` inclusive, `end` exclusive, one entry for each axis; axes left out are kept whole. */
   slice(start: readonly number[], end: readonly number[]): Tensor {
     const from = this.shape.map((_, i) => start[i] ?? 0)
     const to = this.shape.map((n, i) => end[i] ?? n)
     return apply('slice', [this], { start: from, end: to })
   }
   broadcastTo(shape: readonly number[]): Tensor { return apply('broadcast', [this], { shape }) }
-  /** Adds `before[i]` and `after[i]` elements of `fill` along axis i. */
+  /** Adds `before[i]` elements of `fill` before and `after[i]` after axis i. */
   pad(before: readonly number[], after: readonly number[], fill = 0): Tensor {
     needRepresentable(fill, this.dtype, 'pad: ')
     return apply('pad', [this], { before, after, fill })
   }
 
-  /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast. */
+  /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast; f32 or f16. Throws a UserError on other shapes or dtypes. */
   matmul(other: Tensor): Tensor { return apply('matmul', [this, other]) }
-  /** Softmax over the last axis. */
+  /** Softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
   softmax(): Tensor { return apply('softmax', [this]) }
-  /** Log of the softmax over the last axis. */
+  /** Logarithm of the softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
   logSoftmax(): Tensor { return apply('logSoftmax', [this]) }
-  /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. */
+  /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. Throws a UserError on other shapes or integers. */
   layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor { return apply('layerNorm', [this, gamma, beta], { epsilon }) }
-  /** Rows of this [rows, width] by `ids` (i32, any shape): [...ids.shape, width]. */
+  /** The rows of this table [rows, width] with the given ids (i32, any shape): [...ids.shape, width]. Ids outside the table give zeros. */
   gather(ids: Tensor): Tensor { return apply('gather', [this, ids]) }
 }
 
-/** A number as a scalar tensor of `dtype`. Throws a UserError on one that the dtype does not have. */
+/** A number as a scalar tensor of `dtype`. Throws a UserError if the dtype can't represent it. */
 export function scalar(number: number, dtype: DType = 'f32'): Tensor {
   return lift('scalar', number, dtype)
 }

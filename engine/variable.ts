@@ -1,4 +1,4 @@
-// Variables: the tensors that persist. Parameters and optimizer state live in them, each with one owner.
+// Variables: tensors that persist, such as parameters and optimizer state. Each has one owner.
 import { type DType, type Spec, bytesOf } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { recordAssignment } from './evaluate.ts'
@@ -12,7 +12,7 @@ export class Variable {
   readonly name: string
   readonly shape: readonly number[]
   readonly dtype: DType
-  /** The variable's value, in graphs: the one it has when a run begins. */
+  /** The variable's value at the beginning of a run, for use in graphs. */
   readonly tensor: Tensor
   readonly #storage: Storage
 
@@ -25,36 +25,36 @@ export class Variable {
   }
 
   /**
-   * Puts host numbers into it, from element `at` on. An f16 variable takes Float32Array, two numbers at a time but for its
-   * end. Throws a UserError past its end, and on an array of another type.
+   * Copies numbers from the host, to element `at` and after. An f16 variable takes a Float32Array, and is written in pairs of
+   * elements except at its end. Throws a UserError past its end, and on an array of another type.
    */
   async write(data: TensorData, at = 0): Promise<void> {
     const fits = this.dtype === 'i32' ? Int32Array : this.dtype === 'u32' ? Uint32Array : Float32Array
-    if (!(data instanceof fits)) throw new UserError(`${this.name} takes ${this.dtype}: write a ${fits.name}`)
+    if (!(data instanceof fits)) throw new UserError(`${this.name} is ${this.dtype}: write needs an array of type ${fits.name}`)
     const end = at + data.length
     if (this.dtype === 'f16' && end % 2 !== 0 && end < sizeOf(this.shape)) {
-      throw new UserError(`${this.name}: writing f16 ends at an even element, or the last one, not ${end}`)
+      throw new UserError(`${this.name}: a write to f16 has to end at an even element or the last one, not at ${end}`)
     }
     if (at < 0 || at + data.length > sizeOf(this.shape)) {
-      throw new UserError(`${this.name}: ${data.length} numbers at ${at} do not fit ${showSpec(this)}`)
+      throw new UserError(`${this.name}: ${data.length} numbers at element ${at} do not fit in ${showSpec(this)}`)
     }
     const device = await currentDevice()
-    if (!this.#storage.buffer) await device.makeRoom()
+    if (!this.#storage.buffer) await device.collectIfGrown()
     device.write(this.#storage.on(device), this.dtype, data, at)
-    // Dawn gives staging memory back only with a submit; many large writes in a row would hold it all.
+    // Dawn frees staging memory only on submit; many large writes in a row would accumulate it.
     if (data.length > 1 << 18) device.gpu.queue.submit([])
   }
 
-  /** Its numbers, row-major; or `count` of them from element `at` on. Throws a UserError past its end. */
+  /** Copies its numbers to the host, row-major, or `count` of them from element `at`. Throws a UserError past its end. */
   async read(at = 0, count = sizeOf(this.shape) - at): Promise<TensorData> {
     if (at < 0 || count < 1 || at + count > sizeOf(this.shape)) {
-      throw new UserError(`${this.name}: ${count} numbers at ${at} are not within ${showSpec(this)}`)
+      throw new UserError(`${this.name}: ${count} numbers at element ${at} are not within ${showSpec(this)}`)
     }
     const device = await currentDevice()
     return device.read(this.#storage.on(device), this.dtype, count, at)
   }
 
-  /** Inside a compiled function: the value that it has after the call. Throws a UserError on another shape or dtype. */
+  /** Inside a compiled function: sets its value after the call. Throws a UserError on another shape or dtype, and outside of one. */
   assign(value: Tensor): void {
     if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
       throw new UserError(`${this.name}: assign takes ${showSpec(this)}, not ${showSpec(value)}`)
@@ -62,18 +62,18 @@ export class Variable {
     recordAssignment({ storage: this.#storage, target: this.tensor.value, value: value.value })
   }
 
-  /** Gives its memory back now. Using it again, in compiled functions too, is a UserError. */
+  /** Frees its memory now. Using it again, also in compiled functions, throws a UserError. */
   release(): void {
     this.#storage.end()
   }
 
-  /** `using weights = variable(…)` releases it at the end of the block. Nobody has to: a forgotten variable is collected. */
+  /** `using weights = variable(…)` releases it at the end of the block. This is optional: unreachable variables are collected. */
   [Symbol.dispose](): void {
     this.release()
   }
 }
 
-/** Device memory of zeros that persists from run to run. */
+/** A variable of zeros, which persists from run to run. */
 export function variable(spec: Spec, name: string): Variable {
   return new Variable(spec, name)
 }

@@ -1,6 +1,6 @@
-// Where NaN and ∞ come from: a plan is run once more, and after each dispatch what it wrote is looked at in memory. From
-// the results that are not finite the search goes back, from reader to writer, to a dispatch whose inputs were finite. So
-// −∞ that a mask holds, and that a softmax turns into zeros, is not taken for the cause of anything.
+// Finds the origin of NaN and ∞: runs a plan once more and checks the output of each dispatch. From the results that are not finite
+// the search goes back, from reader to writer, to a dispatch whose inputs were finite. So −∞ in a mask, which a softmax turns into
+// zeros, is not reported as a cause.
 import { finiteLaunch, KINDS } from '../../shaders/finite.ts'
 import { type Launch, bytesOf } from '../../shaders/kernel.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -9,104 +9,105 @@ import { sizeOf } from '../shape.ts'
 import type { Binding, Region } from './region.ts'
 import type { Schedule } from './schedule.ts'
 
-/** A place in a variable. */
+/** A position in a variable. */
 export interface Place {
   readonly variable: string
-  /** Counted from the variable's first element. */
+  /** Index of the element in the variable. */
   readonly element: number
 }
 
-/** The first dispatch whose output was not finite, or what was not finite before any ran. */
+/** The first dispatch whose output was not finite, or the variable or input that was not finite before. */
 export type NonFiniteCause =
   | {
     readonly kind: 'kernel'
     /** Kernel and config, as in profiles. */
     readonly label: string
-    /** Its number in the plan, 1 for the first, and how many there are. */
+    /** Its number in the plan, from 1, and the number of dispatches. */
     readonly dispatch: number
     readonly dispatches: number
     /** `NaN`, `∞`, `-∞`, or several of them. */
     readonly numbers: string
-    /** Where the variables begin that it reads, or else those of the last dispatches before it that read any. */
+    /** The positions in variables at which its inputs begin; if it reads none, those of the nearest dispatches before it. */
     readonly reads: readonly Place[]
   }
   | { readonly kind: 'variable', readonly place: Place, readonly numbers: string }
   | { readonly kind: 'input', readonly position: number, readonly element: number, readonly numbers: string }
 
-/** What a plan lends for a diagnosis. */
+/** The parts of a plan that a diagnosis needs. */
 export interface Diagnosed {
   readonly device: Device
   readonly schedule: Schedule
-  /** An encoder with which the inputs are in place. Until it is submitted nothing else may run. */
+  /** An encoder that has copied the inputs. Nothing else may run until it is submitted. */
   begin(): GPUCommandEncoder
   bufferOf(region: Region): GPUBuffer
   /** Encodes one dispatch in a pass of its own. */
   encodeStep(encoder: GPUCommandEncoder, step: number): void
 }
 
-/** One look at floats in memory: what a step wrote, or, before the first, what a source holds. */
-interface Look {
+/** A check of floats in memory: the output of a step or, before the first step, the content of a source. */
+interface Check {
   readonly step: number | undefined
   readonly binding: Binding
   readonly dtype: 'f32' | 'f16'
   readonly count: number
 }
 
-interface Seen extends Look {
+/** A check that found numbers that are not finite. */
+interface Finding extends Check {
   readonly kinds: number
   readonly element: number
 }
 
 const FLOATS = ['f32', 'f16'] as const
 
-/** Element type of a launch's slot, as its WGSL declares it; undefined where that is no float. */
+/** The element type of a launch's slot, as declared in its WGSL; undefined if it is not a float. */
 function floatOf({ wgsl }: Launch, slot: number): 'f32' | 'f16' | undefined {
   const [, declared = ''] = new RegExp(`@binding\\(${slot}\\)\\s*var<storage, read_write>\\s*\\w+:\\s*array<([^;]*)>;`).exec(wgsl) ?? []
   const [, meant = declared] = new RegExp(`alias ${declared} = ([^;]*);`).exec(wgsl) ?? []
   return FLOATS.find(type => meant.includes(type))
 }
 
-/** Whether a launch changes memory that is there before and after the run. */
+/** Whether a launch changes memory that persists after the run. */
 const changesSource = (launch: Launch, bindings: readonly Binding[]): boolean => launch.writes.some(slot => bindings[slot].region.source)
 
 /**
- * Runs every dispatch, but those that update variables in place, each followed by a look at what it wrote, and traces what
- * is not finite among the plan's results and the values that it assigns. Undefined where all of them are finite.
+ * Runs all dispatches except updates in place, checks the output of each, and traces the results and assigned values that are not
+ * finite back to their cause. Returns undefined if all of them are finite.
  */
 export async function findCause(plan: Diagnosed): Promise<NonFiniteCause | undefined> {
-  return trace(await look(plan), plan.schedule)
+  return trace(await check(plan), plan.schedule)
 }
 
-async function look({ device, schedule, begin, bufferOf, encodeStep }: Diagnosed): Promise<Seen[]> {
+async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnosed): Promise<Finding[]> {
   const { steps } = schedule
-  const looks: Look[] = []
+  const checks: Check[] = []
   const sources = new Set(steps.flatMap(({ bindings }) => bindings.map(({ region }) => region)).filter(({ source }) => source))
   for (const region of sources) {
     const spec = region.source?.outputs[0]
     const dtype = FLOATS.find(type => type === spec?.dtype)
     if (!spec || !dtype) continue
     const count = sizeOf(spec.shape)
-    looks.push({ step: undefined, binding: { region, offset: 0, bytes: count * bytesOf(dtype) }, dtype, count })
+    checks.push({ step: undefined, binding: { region, offset: 0, bytes: count * bytesOf(dtype) }, dtype, count })
   }
-  const before = looks.length
+  const before = checks.length
   steps.forEach(({ launch, bindings }, step) => {
     if (changesSource(launch, bindings)) return
     for (const slot of launch.writes) {
       const dtype = floatOf(launch, slot)
-      if (dtype) looks.push({ step, binding: bindings[slot], dtype, count: bindings[slot].bytes / bytesOf(dtype) })
+      if (dtype) checks.push({ step, binding: bindings[slot], dtype, count: bindings[slot].bytes / bytesOf(dtype) })
     }
   })
   const { gpu, buffers, traits } = device
-  const launches = looks.map(({ dtype, count }, at) => finiteLaunch({ dtype, count, at }, traits))
+  const launches = checks.map(({ dtype, count }, at) => finiteLaunch({ dtype, count, at }, traits))
   const pipelines = await Promise.all(launches.map(({ wgsl, label, slots, writes }) => device.pipelines.get(wgsl, label, slots.length, writes)))
   const pitch = gpu.limits.minUniformBufferOffsetAlignment
-  const uniforms = buffers.acquireUniform(Math.max(looks.length, 1) * pitch)
-  const found = buffers.acquire(Math.max(looks.length, 1) * 8, 'what is not finite')
+  const uniforms = buffers.acquireUniform(Math.max(checks.length, 1) * pitch)
+  const found = buffers.acquire(Math.max(checks.length, 1) * 8, 'what is not finite')
   try {
     const encoder = begin()
     launches.forEach(({ uniforms: words }, at) => gpu.queue.writeBuffer(uniforms, at * pitch, words))
-    const encodeLook = (at: number): void => {
-      const { binding: { region, offset, bytes } } = looks[at]
+    const encodeCheck = (at: number): void => {
+      const { binding: { region, offset, bytes } } = checks[at]
       const { pipeline, layout } = pipelines[at]
       const pass = encoder.beginComputePass()
       pass.setPipeline(pipeline)
@@ -121,22 +122,22 @@ async function look({ device, schedule, begin, bufferOf, encodeStep }: Diagnosed
       pass.dispatchWorkgroups(...launches[at].workgroups)
       pass.end()
     }
-    for (let at = 0; at < before; at++) encodeLook(at)
+    for (let at = 0; at < before; at++) encodeCheck(at)
     const met = new Set<Region>(sources)
     let next = before
     steps.forEach(({ launch, bindings }, step) => {
       for (const { region } of bindings) {
         if (met.has(region)) continue
         met.add(region)
-        // What lay there before, and is not written now, says nothing.
+        // Bytes that the dispatch doesn't write must not be reported.
         encoder.clearBuffer(bufferOf(region), 0, region.bytes)
       }
       if (!changesSource(launch, bindings)) encodeStep(encoder, step)
-      for (; looks[next]?.step === step; next++) encodeLook(next)
+      for (; checks[next]?.step === step; next++) encodeCheck(next)
     })
     gpu.queue.submit([encoder.finish()])
-    const words = await device.read(found, 'u32', looks.length * 2)
-    return looks.flatMap((one, at) => {
+    const words = await device.read(found, 'u32', checks.length * 2)
+    return checks.flatMap((one, at) => {
       const [kinds, inverted] = [words[2 * at], words[2 * at + 1]]
       return kinds === 0 ? [] : [{ ...one, kinds, element: 2 ** 32 - 1 - inverted }]
     })
@@ -148,19 +149,19 @@ async function look({ device, schedule, begin, bufferOf, encodeStep }: Diagnosed
 
 const overlap = (a: Binding, b: Binding): boolean => a.region === b.region && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
 
-function trace(seen: readonly Seen[], { steps, outputs, stores }: Schedule): NonFiniteCause | undefined {
+function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedule): NonFiniteCause | undefined {
   const isRead = (step: number, slot: number): boolean => !steps[step].launch.writes.includes(slot)
-  /** What a step read that was not finite; infinities that nothing else explains come last. */
-  const badInputs = (step: number): Seen[] => {
+  /** Inputs of a step that were not finite. Only −∞ is ignored if there are others. */
+  const badInputs = (step: number): Finding[] => {
     const read = steps[step].bindings.filter((_, slot) => isRead(step, slot))
-    const bad = seen.filter(one => (one.step ?? -1) < step && read.some(binding => overlap(binding, one.binding)) && !isMask(one))
+    const bad = findings.filter(one => (one.step ?? -1) < step && read.some(binding => overlap(binding, one.binding)) && !isMask(one))
     const sure = bad.filter(({ kinds }) => kinds !== KINDS.negative)
     return sure.length > 0 ? sure : bad
   }
   const results = [...outputs, ...stores.map(({ from }) => from)]
-  const waiting = seen.filter(({ step, binding }) => step !== undefined && results.some(region => (region.within?.region ?? region) === binding.region))
+  const waiting = findings.filter(({ step, binding }) => step !== undefined && results.some(region => (region.within?.region ?? region) === binding.region))
   const known = new Set(waiting)
-  const causes: Seen[] = []
+  const causes: Finding[] = []
   for (let one = waiting.pop(); one; one = waiting.pop()) {
     const before = one.step === undefined ? [] : badInputs(one.step)
     if (before.length === 0) causes.push(one)
@@ -187,12 +188,12 @@ function trace(seen: readonly Seen[], { steps, outputs, stores }: Schedule): Non
   return { kind: 'variable', place: { variable, element }, numbers: shown }
 }
 
-/** A constant of −∞ is there on purpose. */
-function isMask({ step, kinds, binding: { region: { source } } }: Seen): boolean {
+/** Whether it is a constant of −∞, which is intended. */
+function isMask({ step, kinds, binding: { region: { source } } }: Finding): boolean {
   return step === undefined && kinds === KINDS.negative && source !== undefined && payloadOf(source).kind === 'constant'
 }
 
-/** Variables that a step reads; where it reads none, those of the nearest steps that its inputs come from. */
+/** Variables that a step reads; if it reads none, those of the nearest steps that its inputs depend on. */
 function readsNear(steps: Schedule['steps'], start: number): Place[] {
   for (let wave = new Set([start]); wave.size > 0;) {
     const places = [...wave].sort((a, b) => a - b).flatMap(step => placesOf(steps[step]))

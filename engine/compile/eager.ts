@@ -1,6 +1,6 @@
-// Reading values outside of compiled functions. The plan of an expression is kept by the expression's structure and replayed
-// for other values: constants, variables and results are bound or packed at each call, numbers are written into uniforms. A
-// kept plan holds no data of its user's, and its results go straight to the host.
+// Reads values outside of compiled functions. Plans are cached by the structure of the expression and replayed for other values:
+// constants, variables and results are bound or packed at each call, and numbers are written into uniforms. A cached plan holds no
+// data, and its results go straight to the host.
 import { type DType, bytesOf } from '../../shaders/kernel.ts'
 import { toFloat16 } from '../float16.ts'
 import type { Node, Value } from '../graph.ts'
@@ -16,25 +16,25 @@ import { NO_VALUE, Program } from './program.ts'
 import type { Region } from './region.ts'
 import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
 
-/** So many expressions' plans are kept a device. */
+/** Number of plans that are kept for a device. */
 export const EAGER_PLANS = 128
 
-/** Results of at most so many bytes in all are read back in one buffer. */
+/** Results of at most so many bytes in total are read back in one buffer. */
 const TOGETHER_BYTES = 1 << 20
 
 let plansOf = new WeakMap<Device, Recent<Promise<EagerPlan>>>()
 
-/** How many are kept on a device now. */
+/** Number of plans that are cached for a device. */
 export function eagerPlans(device: Device): number {
   return plansOf.get(device)?.size ?? 0
 }
 
-/** Drops every plan that is kept: for whoever changes ops, kernels or a device's traits. */
+/** Drops all cached plans: for tests that change ops, kernels or a device's traits. */
 export function forgetEagerPlans(): void {
   plansOf = new WeakMap()
 }
 
-/** The elements of `outputs`, row-major, in one run. None of them may be a source itself. */
+/** Computes the elements of `outputs`, row-major, in one run. None of them may be a source. */
 export async function evaluate(device: Device, outputs: readonly Value[]): Promise<TensorData[]> {
   const structure = structureOf(outputs)
   return (await planFor(device, outputs, structure)).run(structure)
@@ -51,28 +51,28 @@ function planFor(device: Device, outputs: readonly Value[], structure: Structure
   }
   const made = EagerPlan.make(device, outputs, structure.numbers.length)
   plans.set(key, made)
-  // What was measured meanwhile stands under another version: the next call plans anew.
+  // Answers measured meanwhile change the version, and the next call makes a new plan.
   made.catch(() => plans.delete(key))
   return made
 }
 
-/** What one run has taken for itself. */
+/** Memory that one run has allocated. */
 interface Taken {
-  /** Storages that got their memory in it. */
+  /** Storages whose memory was allocated in this run. */
   readonly fresh: Storage[]
-  /** Buffers of large inputs: whoever takes them from the pool next writes after this run has read them. */
+  /** Buffers of large inputs, released after submitting: later writes to them are queued after this run. */
   readonly inputs: GPUBuffer[]
-  /** Those that take the results: one for all, or one for each. */
+  /** Readback buffers: one for all results, or one for each. */
   readonly readbacks: GPUBuffer[]
 }
 
-/** Large constants that were read once: those that are read again get memory of their own. */
+/** Large constants that were used once. Those that are used again get memory of their own. */
 const usedOnce = new WeakSet<Node>()
 
 class EagerPlan {
   readonly #device: Device
   readonly #program: Program
-  /** By place among the structure's sources: the region that holds it, if anything reads it. */
+  /** For each source of the program, its index among the structure's sources. */
   readonly #inputs: readonly number[]
   /** By number: the offsets of its words among the arguments, and their current bits. */
   readonly #words: readonly number[][]
@@ -86,7 +86,7 @@ class EagerPlan {
     this.#written = words.map(() => undefined)
     this.#inputs = program.sources.map(({ source }) => {
       const payload = source && payloadOf(source)
-      if (payload?.kind !== 'placeholder') throw new Error('a template has placeholders alone')
+      if (payload?.kind !== 'placeholder') throw new Error('a template has only placeholders as sources')
       return payload.position
     })
     this.#outputs = outputs.map(({ node, index }) => {
@@ -96,7 +96,7 @@ class EagerPlan {
     })
   }
 
-  /** Of graphs with the structure of `outputs`, of which nothing is kept. */
+  /** A plan for graphs with the structure of `outputs`, which it does not hold. */
   static async make(device: Device, outputs: readonly Value[], numbers: number): Promise<EagerPlan> {
     const trace = {}
     const template = templateOf(outputs, trace)
@@ -105,12 +105,12 @@ class EagerPlan {
     return new EagerPlan(device, program, words, template.outputs)
   }
 
-  /** Runs it for a graph of its structure. */
+  /** Runs with the sources and numbers of a graph of this structure. */
   async run({ sources, numbers }: Structure): Promise<TensorData[]> {
     const device = this.#device
     device.check()
-    const room = device.makeRoom()
-    if (room) await room
+    const collecting = device.collectIfGrown()
+    if (collecting) await collecting
     const taken: Taken = { fresh: [], inputs: [], readbacks: [] }
     await this.#program.submit(this.#program.cost.scratchBytes, () => this.#submit(sources, numbers, taken), () => {
       for (const storage of taken.fresh.splice(0)) storage.discard()

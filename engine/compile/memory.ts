@@ -1,12 +1,12 @@
-// Which buffer each planned region gets: largest first, into any buffer that no living region holds at the same time.
-// Whole buffers are shared, never parts of one, since a dispatch may not bind a buffer both to read and to write.
+// Assigns buffers to planned regions by liveness: largest first, each into a buffer that no other region uses at the same time. Only
+// whole buffers are shared, since a dispatch may not bind one buffer for both reading and writing.
 import type { Region, Step } from './region.ts'
 
 export interface MemoryPlan {
   /** Sizes of the buffers, largest first. */
   readonly sizes: readonly number[]
   readonly slotOf: ReadonlyMap<Region, number>
-  /** The most bytes that are alive at any one step: what no plan can go below. */
+  /** The most bytes that are alive at any one step: a lower bound for every plan. */
   readonly liveBytes: number
 }
 
@@ -16,7 +16,7 @@ interface Interval {
   last: number
 }
 
-/** Plans all regions without a source; `held` ones live on after the last step. */
+/** Plans all regions without a source; those in `held` stay alive after the last step. */
 export function planMemory(steps: readonly Step[], held: ReadonlySet<Region>): MemoryPlan {
   const intervals = new Map<Region, Interval>()
   steps.forEach((step, at) => {

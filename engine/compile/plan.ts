@@ -1,5 +1,5 @@
-// A plan: a compiled function's program with the memory of its inputs, constants and variables. A run writes the inputs,
-// replays the dispatches in one pass and submits once.
+// A plan: the program of a compiled function with the memory of its inputs, constants and variables. A run writes the inputs, replays
+// the dispatches in one pass and submits once.
 import type { Node, Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -16,13 +16,13 @@ import type { Schedule } from './schedule.ts'
 
 /** What a plan costs. */
 export interface PlanSummary extends ProgramCost {
-  /** Variables, constants and inputs that the plan touches. */
+  /** Bytes of the variables, constants and inputs that the plan uses. */
   readonly persistentBytes: number
-  /** With what intermediates take: the plan's peak. */
+  /** With intermediates: the plan's peak. */
   readonly peakBytes: number
 }
 
-/** A value of a placeholder in one run. */
+/** The value of a placeholder in one run. */
 export type Feed = { readonly data: TensorData } | { readonly storage: Storage }
 
 export class Plan {
@@ -57,20 +57,19 @@ export class Plan {
   }
 
   /**
-   * Schedules, plans memory and compiles every pipeline, side by side. Throws a UserError where the graph has arguments of
-   * another trace than `trace`, or half precision that the adapter does not have.
+   * Schedules, plans memory and compiles all pipelines. Throws the UserErrors of `Program.make`.
    */
   static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[], trace: object): Promise<Plan> {
     const { program, planned } = await Program.make(device, outputs, assignments, { trace })
     return new Plan(device, program, planned)
   }
 
-  /** Queues one run. Results stand in memory of their own until their storage is released or forgotten. */
+  /** Queues one run. Results have memory of their own until their storage is released or collected. */
   async run(feeds: readonly Feed[]): Promise<Storage[]> {
     return this.#run(feeds)
   }
 
-  /** The same with every dispatch timed. Throws a UserError where the adapter has no timestamps. */
+  /** Queues one run with every dispatch timed. Throws a UserError if the adapter has no timestamps. */
   async profile(feeds: readonly Feed[]): Promise<{ results: Storage[], kernels: KernelTime[] }> {
     const profiler = this.#program.profiler()
     const results = await this.#run(feeds, profiler)
@@ -78,8 +77,8 @@ export class Plan {
   }
 
   /**
-   * Runs once more, for nobody, and tells which dispatch's output was the first that is not finite; undefined where all
-   * results are. Variables keep their values: what would be updated in place or assigned is not.
+   * Runs without returning results, and finds the first dispatch whose output is not finite; undefined if all results are finite.
+   * Variables keep their values: updates in place and assignments are left out.
    */
   async diagnose(feeds: readonly Feed[]): Promise<NonFiniteCause | undefined> {
     return findCause({
@@ -97,7 +96,7 @@ export class Plan {
     })
   }
 
-  /** Gives the memory of its inputs back; a later run takes it anew. */
+  /** Frees the memory of its inputs; a later run allocates it again. */
   release(): void {
     for (const { storage } of this.#placeholders.values()) storage.release()
     this.#program.release()
@@ -105,10 +104,10 @@ export class Plan {
 
   async #run(feeds: readonly Feed[], profiler?: Profiler): Promise<Storage[]> {
     this.#device.check()
-    const room = this.#device.makeRoom()
-    if (room) await room
+    const collecting = this.#device.collectIfGrown()
+    if (collecting) await collecting
     const results = this.#program.outputs.map(region => new Storage('result', region.bytes, { result: true }))
-    // What has no memory yet gets it in this run, and loses it where the run fails for want of memory.
+    // Memory that is first allocated in this run is freed again if the run fails for lack of memory.
     const touched = this.#program.isChecked ? [] : [...results, ...this.#sources.values(), ...this.#program.stores.map(({ storage }) => storage)]
     const fresh = [...new Set(touched)].filter(storage => !storage.buffer)
     const submit = (): Storage[] => {
@@ -137,7 +136,7 @@ export class Plan {
     this.#program.prepare(region => this.#sources.get(region)?.on(this.#device))
   }
 
-  /** Puts the inputs of one run where its dispatches read them. */
+  /** Copies the inputs of one run to where its dispatches read them. */
   #feed(encoder: GPUCommandEncoder, feeds: readonly Feed[]): void {
     for (const [position, { storage, node }] of this.#placeholders) {
       const feed = feeds.at(position)

@@ -1,12 +1,11 @@
-// The structure of a graph: everything that its plan depends on, as a text, and what the plan does not depend on, as lists:
-// the sources (which host data, which variable, which result) and the numbers of its scalars. Two graphs of equal structure
-// run the same dispatches on other memory with other numbers.
+// The structure of a graph: everything that its plan depends on, as text. The rest is in lists: the sources (host data, variables,
+// results) and the numbers of its scalars. Graphs of equal structure run the same dispatches on other memory, with other numbers.
 import { uniformWords, type DType } from '../../shaders/kernel.ts'
 import { type Attribute, type Attributes, type Node, type Value, makeNode, reachable } from '../graph.ts'
 import { makeSource } from '../ops/source.ts'
 import type { Schedule } from './schedule.ts'
 
-/** A scalar's number. Equal ones of one dtype are one, as they are in the canonical graph. */
+/** A scalar's number. Equal numbers of one dtype are one entry, as they are one node in the canonical graph. */
 export interface ScalarNumber {
   readonly number: number
   readonly dtype: DType
@@ -15,18 +14,18 @@ export interface ScalarNumber {
 export interface Structure {
   /** Equal for graphs that run the same dispatches. */
   readonly key: string
-  /** In the order in which `templateOf` numbers its placeholders. */
+  /** In the order of the placeholders of `templateOf`. */
   readonly sources: readonly Node[]
   readonly numbers: readonly ScalarNumber[]
 }
 
 interface Walk extends Structure {
   readonly nodes: readonly Node[]
-  /** By scalar node: its number's place in `numbers`. */
+  /** By scalar node: the index of its number in `numbers`. */
   readonly numberOf: ReadonlyMap<Node, number>
 }
 
-/** Of the graph that leads to `outputs`. The order of its nodes' making counts: dispatches follow it. */
+/** The structure of the graph of `outputs`. It includes the order in which nodes were made, since dispatches follow it. */
 export function structureOf(outputs: readonly Value[]): Structure {
   const { key, sources, numbers } = walk(outputs)
   return { key, sources, numbers }
@@ -66,7 +65,7 @@ function attributesText(attributes: Attributes): string {
   return text
 }
 
-/** Tells all values apart, −0 and NaN included. */
+/** Text that distinguishes all values, −0 and NaN included. */
 function textOf(attribute: Attribute): string {
   if (typeof attribute === 'number') return Object.is(attribute, -0) ? '-0' : `${attribute}`
   if (typeof attribute === 'string') return JSON.stringify(attribute)
@@ -75,9 +74,9 @@ function textOf(attribute: Attribute): string {
 }
 
 /**
- * The numbers of a template's scalars are n, n + 1, … as bits, so that it shows which uniform words of its schedule are theirs.
- * No size or stride is such a word, since they are below 2³¹; as f32 they are denormal, so nothing that a kernel computes is; and
- * what comes from attributes is looked at: n is larger where an attribute is such a number.
+ * The bits of a template's first number. Its scalars have the numbers n, n + 1, … as bits, which identify their uniform words in the
+ * schedule. Sizes and strides are below 2³¹, and constants of kernels are not denormal, so only attributes could give the same words:
+ * n is increased until none does.
  */
 function firstStandIn(nodes: readonly Node[], count: number): number {
   const words = nodes.filter(({ op }) => !(op.kind === 'elementwise' && op.number)).flatMap(({ op, attributes }) => [
@@ -94,11 +93,11 @@ const numberOfBits = (bits: number, dtype: DType): number =>
 
 export interface Template {
   readonly outputs: readonly Value[]
-  /** The first of its numbers, as bits. */
+  /** The bits of its first number; the others follow. */
   readonly standIn: number
 }
 
-/** A graph of the same structure that holds neither data nor numbers: every source is a placeholder of `trace`. */
+/** A graph of the same structure without data and numbers: every source is a placeholder of `trace`. */
 export function templateOf(outputs: readonly Value[], trace: object): Template {
   const { nodes, sources, numbers, numberOf } = walk(outputs)
   const standIn = firstStandIn(nodes, numbers.length)
@@ -122,14 +121,14 @@ export function templateOf(outputs: readonly Value[], trace: object): Template {
   return { outputs: outputs.map(copied), standIn }
 }
 
-/** Where the numbers of a template, so many of them, stand in the uniforms of its schedule: by number, by step and word. */
+/** The uniform words of a template's numbers in its schedule: for each of the `count` numbers, steps and words. */
 export function numberPlaces({ steps }: Schedule, { standIn }: Template, count: number): { step: number, word: number }[][] {
   const places = Array.from({ length: count }, (): { step: number, word: number }[] => [])
   steps.forEach(({ launch: { uniforms } }, step) => uniforms.forEach((bits, word) => places[bits - standIn]?.push({ step, word })))
   return places
 }
 
-/** A number as the uniform word that it is. */
+/** The uniform word of a number. */
 export function wordOf({ number, dtype }: ScalarNumber): number {
   return uniformWords([dtype === 'i32' || dtype === 'u32' ? number : { f32: number }])[0]
 }

@@ -1,6 +1,6 @@
-// WebGPU under Node: finds the machine's adapters through Dawn (the `webgpu` package), and opens one by name. The
-// system's adapters come first. Where it has none there may be the embedded one: SwiftShader, a Vulkan driver that runs
-// on the CPU, which engine/node/setup.ts puts into a folder of ours. This is the engine's only file that knows Node.
+// WebGPU under Node: finds the machine's adapters through Dawn (the `webgpu` package), and opens one by name. The system's adapters
+// come first. If it has none, there may be the embedded one: SwiftShader, a Vulkan driver that runs on the CPU, which
+// engine/node/setup.ts installs into a folder of this checkout.
 
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
@@ -11,29 +11,29 @@ import { UserError } from '../errors.ts'
 import { closeDevices } from '../runtime/device.ts'
 import { pollLess } from './polling.ts'
 
-/** What an adapter says of itself. `name` is what `--adapter` and TILEGRAD_ADAPTER are matched with. */
+/** A description of an adapter. `--adapter` and TILEGRAD_ADAPTER are matched with its `name`. */
 export interface AdapterDescription {
   readonly name: string
   readonly vendor: string
   readonly architecture: string
   /** Dawn's backend: vulkan, metal, d3d12. */
   readonly backend: string
-  /** The driver and its version, in its own words; may be empty. */
+  /** The driver and its version, as the driver describes them; may be empty. */
   readonly driver: string
-  /** True where the adapter is software: it computes on the CPU. */
+  /** Whether the adapter is software, which computes on the CPU. */
   readonly fallback: boolean
-  /** True for the software adapter that the set-up fetched, false for the system's own. */
+  /** Whether it is the software adapter that the set-up fetched, not one of the system. */
   readonly embedded: boolean
 }
 
-/** An adapter, with the instance that it came from. */
+/** An adapter and its instance. */
 export interface OpenedAdapter {
   readonly gpu: GPU
   readonly adapter: GPUAdapter
   readonly info: AdapterDescription
 }
 
-/** The npm package that carries SwiftShader; its tarball's hash; the files that are kept, with size and SHA-256. */
+/** The npm package with SwiftShader, the hash of its tarball, and the files that are kept, with size and SHA-256. */
 export const embeddedPackage = {
   name: '@sparticuz/chromium',
   version: '153.0.0',
@@ -46,13 +46,13 @@ export const embeddedPackage = {
   },
 } as const
 
-/** Where the embedded adapter's files are kept. Another version has another folder, so a stale one is never loaded. */
+/** The folder of the embedded adapter's files. Each version has its own, so that an outdated one is never loaded. */
 export const embeddedFolder = fileURLToPath(
   new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url))
 
 /**
- * The first of the embedded adapter's files in `folder` that is missing or not the one that we know; undefined where all
- * are whole. Their content is hashed each time (some 10 ms): native code is loaded from them.
+ * The first of the embedded adapter's files in `folder` that is missing or doesn't have the expected hash; undefined if all are right.
+ * They are hashed each time (about 10 ms), since native code is loaded from them.
  */
 export function embeddedFault(folder = embeddedFolder): string | undefined {
   return Object.entries(embeddedPackage.files).find(([file, { size, sha256 }]) => {
@@ -63,14 +63,14 @@ export function embeddedFault(folder = embeddedFolder): string | undefined {
   })?.[0]
 }
 
-/** Whether the embedded adapter's files are all there, and those that we know. */
+/** Whether all of the embedded adapter's files exist with the expected hashes. */
 export function embeddedIsSetUp(): boolean {
   return embeddedFault() === undefined
 }
 
 /**
- * The adapters that can be opened here: the system's own, in Dawn's order, then the embedded one where it is set up.
- * @throws UserError where Dawn does not load on this platform
+ * The adapters of this machine: the system's, in Dawn's order, then the embedded one if it is set up.
+ * @throws UserError if Dawn does not load on this platform
  */
 export async function listAdapters(): Promise<AdapterDescription[]> {
   const found: AdapterDescription[] = []
@@ -86,10 +86,10 @@ export async function listAdapters(): Promise<AdapterDescription[]> {
 }
 
 /**
- * Opens an adapter: the first whose name contains `name` in whatever case (default: TILEGRAD_ADAPTER from the
- * environment), or without one the fastest that the system offers, else the embedded one.
- * `dawnFlags` go to Dawn beside those that kernels need, such as 'disable-dawn-features=timestamp_quantization'.
- * @throws UserError where no adapter has such a name, or there is none at all
+ * Opens an adapter: the first whose name contains `name`, ignoring case (by default TILEGRAD_ADAPTER from the environment); without a
+ * name the system's fastest, else the embedded one. `dawnFlags` are passed to Dawn in addition to those that kernels need, such as
+ * 'disable-dawn-features=timestamp_quantization'.
+ * @throws UserError if no adapter has such a name, or there is none
  */
 export async function openAdapter(
   { name = process.env.TILEGRAD_ADAPTER, dawnFlags = [] }: { name?: string, dawnFlags?: readonly string[] } = {},
@@ -101,7 +101,7 @@ export async function openAdapter(
     if (opened) return opened
   }
   const there = (await listAdapters()).map(({ name }) => `'${name}'`)
-  // Files that are there and not right were not loaded; that would look as if they were not there.
+  // Damaged files are not loaded: say so, since the adapter would just seem to be missing.
   const fault = existsSync(embeddedFolder) ? embeddedFault() : undefined
   const damaged = fault === undefined ? '' : `; the embedded one is damaged (${join(embeddedFolder, fault)}): `
     + '`npm run setup -- --force` fetches it again'
@@ -115,12 +115,12 @@ export async function openAdapter(
 }
 
 /**
- * What Dawn offers only when it is asked to: subgroup matrices, as all that is still an experiment; and f16 on NVIDIA's Vulkan driver,
- * where some functions of it fail the standard's tests. Of f16 kernels use storage, conversion and matrices, which our own tests cover.
+ * Features that Dawn offers only on request: subgroup matrices, which are experimental, and f16 on NVIDIA's Vulkan driver, where some
+ * of its functions fail the conformance tests. Kernels use only storage, conversion and matrices of f16, which our own tests cover.
  */
 const ENABLED = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia']
 
-/** Dawn heeds the last list of features alone. */
+/** Merges all lists of features, since Dawn only uses the last. */
 function enabling(flags: readonly string[]): string[] {
   const prefix = 'enable-dawn-features='
   const asked = flags.filter(flag => flag.startsWith(prefix)).map(flag => flag.slice(prefix.length))
@@ -132,33 +132,33 @@ type Source = 'system' | 'embedded'
 let ownLoader: boolean | undefined
 let ownDrivers: boolean | undefined
 
-/** Where adapters can come from here. A system without a Vulkan loader borrows the embedded one for its own drivers. */
+/** The sources of adapters on this machine. A system without a Vulkan loader uses the embedded one for its own drivers. */
 function sources(): Source[] {
   if (process.platform !== 'linux') return ['system']
-  // Looked for once: a loader that was borrowed would be taken for the system's own the next time, and the environment
-  // names the embedded driver for a while. The embedded adapter itself may come in between: the set-up brings it.
+  // Checked once: later the embedded loader would be taken for the system's, and the environment names the embedded driver at times.
+  // The embedded adapter itself is checked each time, since the set-up may install it in between.
   ownLoader ??= canLoad('libvulkan.so.1')
   ownDrivers ??= namesVulkanDrivers()
   const embedded = embeddedIsSetUp()
   if (ownLoader) return embedded ? ['system', 'embedded'] : ['system']
-  // Dawn asks the dynamic linker for libvulkan.so.1. With the embedded one loaded beforehand the linker finds it by
-  // that name, with nothing put into node_modules and no LD_LIBRARY_PATH.
+  // Dawn asks the dynamic linker for libvulkan.so.1. Once the embedded one is loaded the linker finds it by that name, without files in
+  // node_modules or LD_LIBRARY_PATH.
   if (!embedded || !canLoad(embeddedFolder + 'libvulkan.so.1')) return []
   return ownDrivers ? ['system', 'embedded'] : ['embedded']
 }
 
-/** Tries a library, which then stays in memory: 0x1000 is RTLD_NODELETE on Linux. */
+/** Tries to load a library, which then stays in memory: 0x1000 is RTLD_NODELETE on Linux. */
 function canLoad(library: string): boolean {
   try {
     process.dlopen({ exports: {} }, library, constants.dlopen.RTLD_NOW | 0x1000)
     return true
   } catch (error) {
-    // A library that is no Node add-on loads well, and only then is refused.
+    // A library that is not a Node add-on is loaded, and rejected only then.
     return error instanceof Error && error.message.includes('did not self-register')
   }
 }
 
-/** Whether the system names a driver, in the places where Vulkan's loader looks; asking Dawn in vain is not silent. */
+/** Whether the system has a driver where Vulkan's loader looks for one: without a driver Dawn prints an error. */
 function namesVulkanDrivers(): boolean {
   const { env } = process
   if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES || env.VK_ADD_DRIVER_FILES) return true
@@ -184,7 +184,7 @@ async function openFrom(
     if (!adapter) return undefined
     if (adapter.info.isFallbackAdapter) pollLess(adapter)
     const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info
-    // WebGPU gives the name only as a slug; the list has it as the driver writes it.
+    // WebGPU has the name only as a slug; the list has it as the driver writes it.
     const itself = listed.find(({ name }) => slug(name) === slug(device)) ?? match
     const info = {
       name: itself.name, vendor, architecture, backend: itself.backend, driver: description,
@@ -200,14 +200,14 @@ function slug(name: string): string {
 
 const lists = new Map<string, Promise<{ backend: string, name: string }[]>>()
 
-/** The adapters of a source, asked for once: the question costs a Vulkan instance, which is never given back. */
+/** The adapters of a source, listed once: listing takes a Vulkan instance, which is never freed. */
 function namesFrom(source: Source, flags: readonly string[]): Promise<{ backend: string, name: string }[]> {
   const key = [source, ...flags].join('\n')
   const list = lists.get(key) ?? withDrivers(source, async create => {
     try {
-      // Dawn lists its adapters in one place only: the error for a name that no adapter has.
+      // Dawn lists its adapters only in the error for an unknown name.
       await create([...flags, 'adapter=\n']).requestAdapter()
-      return [] // null, without an error: not one adapter
+      return [] // null without an error: no adapter
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error)
       if (!message.includes('Available adapters:')) throw error
@@ -219,12 +219,12 @@ function namesFrom(source: Source, flags: readonly string[]): Promise<{ backend:
   return list
 }
 
-// Dropping an instance while a device of it lives ends in a crash after a garbage collection: all are kept for ever.
+// Collecting an instance while one of its devices is in use would crash: all are kept forever.
 const instances: GPU[] = []
 
 let queue: Promise<unknown> = Promise.resolve()
 
-/** Runs `use` with Vulkan's loader pointed at one source of drivers; one at a time, for the environment is global. */
+/** Runs `use` with Vulkan's loader set to one source of drivers, one call at a time, since the environment is global. */
 function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) => Promise<T>): Promise<T> {
   const turn = queue.then(async () => {
     const { create, globals } = await loadDawn()

@@ -1,6 +1,6 @@
-// What a script under Node has to know of `parseArgs`, the parser of command lines that Node brings.
+// Errors of `parseArgs`, Node's parser of command lines.
 
-/** Whether `parseArgs` refused the command line. */
+/** Whether an error means that `parseArgs` rejected the command line. */
 export function isBadOption(error: unknown): error is Error {
   return error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')
 }

@@ -1,10 +1,10 @@
-// Forced collections under Node: V8 has them behind a flag, which works for contexts made after it was set.
+// Forced garbage collection under Node, by a V8 flag, which affects contexts that are created after it is set.
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 let collect: (() => void) | undefined
 
-/** Collects all garbage, at once. */
+/** Collects all garbage at once. */
 export function collectNow(): void {
   if (!collect) {
     setFlagsFromString('--expose-gc')

@@ -1,4 +1,4 @@
-// tilegrad's engine under Node: the same as index.ts, on the adapter that Dawn finds (or TILEGRAD_ADAPTER names).
+// tilegrad's engine under Node: index.ts with the adapter that Dawn finds, or that TILEGRAD_ADAPTER names.
 import { openDevice, setCollector, setDeviceProvider } from '../index.ts'
 import { openAdapter } from './adapters.ts'
 import { collectNow } from './garbage.ts'

@@ -1,6 +1,6 @@
-// `npm run setup`: gives a Linux machine without any WebGPU adapter a software one, SwiftShader, out of the npm package
-// that carries it. Does nothing where the system offers an adapter, and nothing again once it is done; `npm start` and
-// `npm test` call it each time. Needs no root: the files lie in the checkout's .cache folder.
+// `npm run setup`: installs a software adapter, SwiftShader, from an npm package on a Linux machine without a WebGPU adapter. Does
+// nothing if the system has an adapter or it is already installed; `npm start` and `npm test` call it each time. Needs no root: the
+// files are in the checkout's .cache folder.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -17,14 +17,14 @@ import { embeddedFault, embeddedFolder, embeddedIsSetUp, embeddedPackage, listAd
 
 const usage = `usage: npm run setup -- [--force]
 
-Sees to it that this machine has a WebGPU adapter: the system's own, or else one that computes on the CPU (SwiftShader),
+Makes sure that this machine has a WebGPU adapter: the system's own, or else one that computes on the CPU (SwiftShader),
 which is fetched from the npm registry once, 70 MB, of which 7 MB are kept in .cache/.
 
-  --force   fetch the software adapter though the system has one`
+  --force   fetch the software adapter even if the system has an adapter`
 
 /**
- * Sees to it that there is an adapter to open.
- * @throws UserError where the system has none and the embedded one can't be had
+ * Makes sure that there is an adapter to open.
+ * @throws UserError if the system has none and the embedded one can't be installed
  */
 async function setUp(force: boolean): Promise<void> {
   if (process.platform !== 'linux' || embeddedIsSetUp()) return
@@ -47,7 +47,7 @@ async function setUp(force: boolean): Promise<void> {
   process.stderr.write(`done in ${((performance.now() - started) / 1000).toFixed(1)} s\n`)
 }
 
-/** Fetches the package, checks it, unpacks it beside the place, and renames it into it. */
+/** Fetches the package, checks it, unpacks it beside the target folder and renames it. */
 async function fetchEmbedded(): Promise<void> {
   const { name, version, archive, files } = embeddedPackage
   await mkdir(dirname(embeddedFolder), { recursive: true })
@@ -59,7 +59,7 @@ async function fetchEmbedded(): Promise<void> {
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
   try {
     const tarball = await fetchTarball(`${name}@${version}`, work)
-    // Loaded here, not above: the everyday call has nothing to unpack, and should cost nothing.
+    // Imported here because most calls have nothing to unpack.
     const { x: extract } = await import('tar')
     await extract({ file: tarball, cwd: work, strip: 1, filter: path => path === `package/${archive}` })
     const unpacked = join(work, 'unpacked')
@@ -68,10 +68,10 @@ async function fetchEmbedded(): Promise<void> {
       extract({ cwd: unpacked, filter: path => Object.hasOwn(files, path) }))
     const fault = embeddedFault(unpacked)
     if (fault !== undefined) {
-      throw new UserError(`${fault} of ${name}@${version} was not unpacked whole: is the disk full or broken?`)
+      throw new UserError(`${fault} of ${name}@${version} was not unpacked completely: is the disk full or damaged?`)
     }
-    if (embeddedIsSetUp()) return // another set-up came first, with the same files
-    await rm(embeddedFolder, { recursive: true, force: true }) // what a broken disk or a hand left there
+    if (embeddedIsSetUp()) return // another process has installed the same files meanwhile
+    await rm(embeddedFolder, { recursive: true, force: true }) // damaged files
     await rename(unpacked, embeddedFolder).catch((error: unknown) => {
       if (!embeddedIsSetUp()) throw error
     })
@@ -81,7 +81,7 @@ async function fetchEmbedded(): Promise<void> {
   }
 }
 
-/** Has npm fetch a package, by its own configuration (registry, proxy, certificates, cache). Returns the file. */
+/** Fetches a package with npm, which uses its own configuration (registry, proxy, certificates, cache). Returns the path of the file. */
 async function fetchTarball(specifier: string, folder: string): Promise<string> {
   const npm = process.env.npm_execpath
   const viaNode = npm?.endsWith('npm-cli.js') ?? false
@@ -92,7 +92,7 @@ async function fetchTarball(specifier: string, folder: string): Promise<string> 
       { cwd: fileURLToPath(new URL('../..', import.meta.url)) },
       (error, _stdout, stderr) => {
         if (!error) return resolve()
-        // npm writes a line a property of its error, and somewhere among them one for people.
+        // npm prints one line for each property of its error, among them one that explains it.
         const lines = stderr.split('\n').filter(line => /^npm (error|ERR!) /.test(line))
           .map(line => line.replace(/^npm \S+ /, ''))
         const reason = lines.find(line => !/^(code|syscall|errno|address|port|path|dest|A complete log)/.test(line))
@@ -105,7 +105,7 @@ async function fetchTarball(specifier: string, folder: string): Promise<string> 
   await pipeline(createReadStream(join(folder, tarball)), hash)
   const integrity = `sha512-${hash.digest('base64')}`
   if (integrity !== embeddedPackage.integrity) {
-    throw new UserError(`${specifier} from the npm registry is not the file that we know: its hash is ${integrity}, `
+    throw new UserError(`${specifier} from the npm registry is not the expected file: its hash is ${integrity}, `
       + `expected ${embeddedPackage.integrity}`)
   }
   return join(folder, tarball)
@@ -116,7 +116,7 @@ try {
   if (values.help) process.stdout.write(`${usage}\n`)
   else await setUp(values.force ?? false)
 } catch (error) {
-  // A bad option, or a disk that is full or read-only, is the user's to mend as well.
+  // The user can also fix a bad option, or a disk that is full or read-only.
   const isUsers = error instanceof UserError || isBadOption(error) || (error instanceof Error && 'syscall' in error)
   if (!isUsers) throw error
   process.stderr.write(`setup: ${printableLine(error.message.split('\n')[0])}\n`)

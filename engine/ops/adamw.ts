@@ -13,9 +13,9 @@ import { needSpec } from './rows.ts'
  *
  * `parameters`, `m`, `v` and `gradient` are f32 [n]; `hyper` is f32 [8]: lr, 1 − β₁, β₂, 1 − β₂, ε, weight decay,
  * 1 − β₁ᵗ, 1 − β₂ᵗ;
- * `gradientScale` is f32 []. Where it is negative or not finite the step is skipped: all three keep their values (a scale
- * of 0 is a number like any other: the moments decay). Gives the new parameters, m and v, which take the place of the old
- * ones. Throws a UserError on other shapes and dtypes.
+ * `gradientScale` is f32 []. If it is negative or not finite the step is skipped and all three keep their values (with a scale of 0
+ * the moments decay). Returns the new parameters, m and v, to be assigned to their variables. Throws a UserError on other shapes and
+ * dtypes.
  */
 export function adamw(
   parameters: Tensor, m: Tensor, v: Tensor, gradient: Tensor, hyper: Tensor, gradientScale: Tensor,

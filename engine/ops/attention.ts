@@ -2,8 +2,8 @@
 //
 //   s = scale · q·kᵀ,  p = softmax over the keys that the mask allows,  o = (p ∘ z)·v
 //
-// with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
-// them again. Heads stand inside the sequence, [batch, sequence, heads, headSize]: a linear layer's output under reshape.
+// with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws the same. Tensors
+// are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
 import {
   type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
 } from '../../shaders/attention.ts'
@@ -15,16 +15,16 @@ import { sameShape, showSpec } from '../shape.ts'
 import { type Tensor, applyAll } from '../tensor.ts'
 
 export interface AttentionOptions {
-  /** Factor of the scores; 1/√headSize when left out. */
+  /** Factor of the scores; 1/√headSize by default. */
   readonly scale?: number
-  /** Drops probabilities at `rate` in [0, 1); `step` is a u32 [] that changes from step to step. */
+  /** Drops probabilities at `rate` in [0, 1). `step`, u32 [], gives each step another mask. */
   readonly dropout?: { readonly rate: number; readonly stream: number; readonly step: Tensor; readonly seed: number }
 }
 
 export type AttentionAttributes = {
   readonly scale: number
   readonly hasMask: boolean
-  /** 0: no dropout, and no step among the inputs. */
+  /** 0 without dropout; then the step is not an input. */
   readonly rate: number
   readonly stream: number
   readonly seed: number
@@ -32,9 +32,9 @@ export type AttentionAttributes = {
 
 /**
  * Fused attention (Vaswani et al. 2017; computed as Dao et al. 2022). q [batch, queries, heads, headSize], k and v
- * [batch, keys, heads, headSize], all f32 or all f16; mask i32 [batch, keys], 1 where a key may be attended; the result
- * has q's shape and dtype. A batch item whose keys are all masked gives zeros, and zero gradients. Memory grows with the
- * sequence, not with its square. Throws a UserError on shapes that don't fit or a rate outside [0, 1).
+ * [batch, keys, heads, headSize], all f32 or all f16; mask i32 [batch, keys], 1 for keys that may be attended. The result has q's
+ * shape and dtype. A batch item whose keys are all masked gives zeros, and zero gradients. Memory grows linearly with the sequence.
+ * Throws a UserError on shapes that don't fit or a rate outside [0, 1).
  */
 export function attention(
   q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, { scale, dropout }: AttentionOptions = {},
@@ -72,7 +72,7 @@ function need(op: string, name: string, spec: Spec | undefined, shape: readonly 
   throw new UserError(`${op}: ${name} is ${showSpec(spec)}, expected ${showSpec({ shape, dtype })}`)
 }
 
-/** Checks q, k, v and the mask and step that stand from `first` on. */
+/** Checks q, k, v, and the mask and step, which are the inputs from `first` on. Throws a UserError. */
 function check(op: string, inputs: readonly Spec[], { hasMask, rate }: AttentionAttributes, first: number): Sizes {
   const [q, k, v] = inputs
   if (q.shape.length !== 4 || q.shape.some(n => n < 1) || (q.dtype !== 'f32' && q.dtype !== 'f16')) {
@@ -88,7 +88,7 @@ function check(op: string, inputs: readonly Spec[], { hasMask, rate }: Attention
   return sizesOf(q, k)
 }
 
-/** Rows may lie anywhere, each with its elements side by side. */
+/** Rows may be anywhere in memory, each with contiguous elements. */
 function rowsAnywhere(view: View, i: number, operands: readonly number[]): boolean {
   return operands.includes(i) && view.shape.length === 4 && (view.strides[3] === 1 || view.shape[3] === 1)
 }
@@ -152,7 +152,7 @@ defineOp({
     need('attentionGradient', 'dO', dO, q.shape, q.dtype)
     return [q, k, v].map(({ shape, dtype }) => ({ shape, dtype }))
   },
-  noGradient: 'second derivatives of fused attention are not written',
+  noGradient: 'second derivatives of fused attention are not implemented',
   strided: (view, i) => rowsAnywhere(view, i, [0, 1, 2, 3, 5]),
   lower(context) {
     const problem = problemOf(context)
@@ -162,7 +162,7 @@ defineOp({
   reference: gradientReference,
 })
 
-/** Walks the rows of all heads: the places of a row's keys that may be attended, and z of each. */
+/** Visits the rows of all heads, with the offsets of the keys that may be attended and their factors z. */
 function eachRow(
   { batch, queries, keys, heads, headSize }: Sizes, { hasMask, rate, stream, seed }: AttentionAttributes,
   mask: Float64Array | undefined, step: Float64Array | undefined,
@@ -201,8 +201,8 @@ function forwardReference(inputs: readonly Float64Array[], specs: Specs, attribu
   eachRow(sizes, attributes, mask, rest[attributes.hasMask ? 1 : 0], ({ index, at, open, keyAt, factor }) => {
     if (open.length === 0) return
     const scores = open.map(j => attributes.scale * dot(q, at, k, keyAt(j), headSize))
-    const peak = scores.reduce((a, b) => Math.max(a, b))
-    lse[index] = peak + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - peak), 0))
+    const rowMax = scores.reduce((a, b) => Math.max(a, b))
+    lse[index] = rowMax + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - rowMax), 0))
     open.forEach((j, n) => {
       const weight = Math.exp(scores[n] - lse[index]) * factor(j)
       for (let d = 0; d < headSize; d++) o[at + d] += weight * v[keyAt(j) + d]

@@ -1,4 +1,4 @@
-// Values side by side: concat and pad, as strided copies into parts of their output.
+// Concat and pad, as strided copies into parts of their output.
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
 import { type Launch, type Spec, type View, input } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
@@ -37,7 +37,7 @@ function writeBox(from: Float64Array, box: View, into: Float64Array): void {
   }
 }
 
-/** Where each input of a concat starts along its axis. */
+/** The start of each input along a concat's axis. */
 export function concatStarts(inputs: readonly Spec[], axis: number): number[] {
   let at = 0
   return inputs.map(spec => {
@@ -116,10 +116,10 @@ defineOp({
   },
 })
 
-/** Tensors one after another along `axis` (which may count from the end). Throws a UserError where shapes do not fit. */
+/** Concatenates tensors along `axis`, which may count from the end. Throws a UserError on shapes or dtypes that don't fit. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const [first] = tensors
-  if (!first) throw new UserError('concat: nothing to join')
+  if (!first) throw new UserError('concat: no tensors to join')
   const at = axis < 0 ? axis + first.rank : axis
   if (!(at >= 0 && at < first.rank)) throw new UserError(`concat: axis ${axis} is not one of ${first.rank} axes`)
   return tensors.length === 1 ? first : apply('concat', tensors, { axis: at })

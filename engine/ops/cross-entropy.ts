@@ -1,7 +1,7 @@
 // Cross entropy of integer labels with the softmax of logits: −log softmax(logits)[label], row by row.
 //
-// A row whose label is the ignored one has loss 0 and gradient 0. A label that is neither that nor one of the classes
-// gives loss NaN and a row of NaN as gradient, and reads nothing out of bounds. So does a row whose logits are all −∞.
+// A row with the ignored label has loss 0 and gradient 0. A label that is neither that nor a class gives loss NaN and a gradient of
+// NaN, and so does a row whose logits are all −∞.
 import { crossEntropyCandidates, crossEntropyLaunch } from '../../shaders/cross-entropy.ts'
 import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
@@ -13,8 +13,8 @@ import { needFloatRows, needSpec } from './rows.ts'
 type CrossEntropyAttributes = { readonly ignoreIndex: number }
 
 /**
- * Cross entropy losses, f32 [rows], of logits [rows, classes] (f32 or f16) and labels i32 [rows]: 0 where the label is
- * `ignoreIndex`, NaN where it is not one of the classes. Throws a UserError on other shapes and dtypes.
+ * Cross-entropy losses, f32 [rows], of logits [rows, classes] (f32 or f16) and labels i32 [rows]: 0 for the label `ignoreIndex`, NaN
+ * for labels that are not a class. Throws a UserError on other shapes and dtypes.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, ignoreIndex = -100): Tensor {
   return apply('crossEntropy', [logits, labels], { ignoreIndex })
@@ -62,7 +62,7 @@ defineOp({
     return [{ shape: [logits.shape[0]], dtype: 'f32' }, normalizers(logits)]
   },
   gradient({ inputs: [logits, labels], outputs, upstream: [dlosses, other], attributes }) {
-    // Nobody but the gradient reads the normalizers, and its own rule answers for them.
+    // Only the gradient reads the normalizers, and its own rule accounts for them.
     if (other) throw new Error('crossEntropy: only its losses have a gradient')
     return [dlosses && apply('crossEntropyGradient', [logits, labels, outputs[1], dlosses], attributes), undefined]
   },
@@ -72,13 +72,13 @@ defineOp({
     const kept = new Float64Array(rows * 2)
     for (let r = 0; r < rows; r++) {
       const row = logits.subarray(r * classes, (r + 1) * classes)
-      const peak = row.reduce((a, b) => Math.max(a, b), -Number.MAX_VALUE)
-      const total = row.reduce((sum, x) => sum + Math.exp(x - peak), 0)
+      const rowMax = row.reduce((a, b) => Math.max(a, b), -Number.MAX_VALUE)
+      const total = row.reduce((sum, x) => sum + Math.exp(x - rowMax), 0)
       const logTotal = total === 0 ? NaN : Math.log(total)
       const label = labels[r]
       if (label === ignoreIndex) losses[r] = 0
-      else losses[r] = label >= 0 && label < classes ? logTotal - (row[label] - peak) : NaN
-      kept.set([peak, logTotal], r * 2)
+      else losses[r] = label >= 0 && label < classes ? logTotal - (row[label] - rowMax) : NaN
+      kept.set([rowMax, logTotal], r * 2)
     }
     return [losses, kept]
   },
@@ -98,7 +98,7 @@ defineOp({
   gradient({ inputs: [logits, labels, kept, dlosses], upstream: [u], attributes, needs }) {
     if (!u) return []
     const rows = logits.shape[0]
-    // The normalizers are functions of the logits: the softmax's own rule holds their share, so they get none.
+    // The normalizers depend on the logits: the softmax's rule includes their share of the gradient.
     const counted = labels.equal(attributes.ignoreIndex).where(0, dlosses)
     const one = scalar(1).broadcastTo([rows])
     return [

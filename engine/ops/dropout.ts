@@ -1,5 +1,5 @@
-// Dropout (Srivastava et al. 2014), inverted: kept elements are scaled by 1/(1 − rate). The mask is a function of seed,
-// stream, step and position, so the backward pass makes it again and nobody stores it.
+// Inverted dropout (Srivastava et al. 2014): kept elements are scaled by 1/(1 − rate). The mask is a function of seed, stream, step and
+// position, so the backward pass computes it again instead of storing it.
 import { droppedBelow, keepFactor, randomWgsl } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
@@ -16,8 +16,8 @@ defineOp({
   rounding: 'result',
   infer: ([x, step], { rate }) => {
     if (x.dtype !== 'f32' && x.dtype !== 'f16') throw new UserError(`dropout takes floats, not ${showSpec(x)}`)
-    if (step.dtype !== 'u32' || step.shape.length !== 0) throw new UserError(`dropout: the step is u32[], not ${showSpec(step)}`)
-    if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: the rate is in [0, 1), not ${rate}`)
+    if (step.dtype !== 'u32' || step.shape.length !== 0) throw new UserError(`dropout: the step is ${showSpec(step)}, but u32[] was expected`)
+    if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: rate ${rate} is not in [0, 1)`)
     return [x]
   },
   uniforms: ({ rate, stream, seed }) => [
@@ -35,8 +35,8 @@ defineOp({
 })
 
 /**
- * Zeroes elements of `x` with probability `rate`. `step` is u32 []: other steps, other masks; `stream` tells the places of
- * a model apart. Rate 0 gives `x` itself.
+ * Zeroes elements of `x` (f32 or f16, any shape) with probability `rate`. `step`, u32 [], gives each step another mask, and `stream`
+ * each layer. With rate 0 returns `x` itself. Throws a UserError on integers and on a rate outside [0, 1).
  */
 export function dropout(x: Tensor, rate: number, stream: number, step: Tensor, seed: number): Tensor {
   return rate === 0 ? x : apply('dropout', [x, step], { rate, stream, seed })

@@ -1,4 +1,4 @@
-// Elementwise ops: one row a function, with its WGSL, its float64 value and its gradient. Broadcasting follows NumPy.
+// Elementwise ops: a table row for each, with its WGSL, float64 value and gradient. Broadcasting follows NumPy.
 import type { UniformScalar } from '../../shaders/elementwise.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
@@ -9,20 +9,20 @@ import { Tensor, apply, scalar } from '../tensor.ts'
 import { erf64, normalCdf64 } from './erf.ts'
 import { sumTo } from './reduce.ts'
 
-/** Gradient of one input: (inputs, output, upstream) to a tensor of the output's shape, before broadcasting is undone. */
+/** The gradient of one input, from (inputs, output, upstream), in the output's shape: broadcasting is undone afterwards. */
 type Rule = (x: readonly Tensor[], y: Tensor, dy: Tensor) => Tensor | undefined
 
 interface Row {
-  /** `float`: of f32 (or f16 widened to it), not of integers. */
+  /** `float`: operands are f32, or f16 widened to it, not integers. */
   readonly wgsl: (a: string, b: string, float: boolean, uniforms: readonly string[]) => string
   readonly value: (a: number, b: number, float: boolean) => number
   readonly gradients?: readonly Rule[]
-  /** What the WGSL of floats calls; that of integers calls nothing. */
+  /** Helpers of the WGSL for floats; that for integers needs none. */
   readonly helpers?: readonly string[]
   readonly uniforms?: readonly UniformScalar[]
   readonly costly?: true
   readonly rounding?: 'none'
-  /** The operands' dtypes, if not any. */
+  /** The dtypes it accepts; any when left out. */
   readonly takes?: 'floats' | 'signed numbers'
 }
 
@@ -31,16 +31,16 @@ const SIGN_BIT: UniformScalar = { type: 'u32', value: 0x80000000 }
 
 const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
 
-/** The dtype of arithmetic between two: floats widen to f32, everything else must agree. */
+/** The dtype of arithmetic between two dtypes: floats widen to f32, others have to match. Throws a UserError. */
 function commonDType(name: string, a: DType, b: DType): DType {
   if (a === b) return a
   if (isFloat(a) && isFloat(b)) return 'f32'
-  throw new UserError(`${name}: ${a} and ${b} do not mix: cast one of them`)
+  throw new UserError(`${name}: ${a} and ${b} can't be combined: cast one of them`)
 }
 
 /**
- * Applies each rule where it is asked for, and sums over the axes that broadcasting repeated. Rules compute in the widest
- * dtype; a gradient has its input's own.
+ * Applies the rules of the inputs that need a gradient, and sums over the axes that broadcasting repeated. Rules compute in the
+ * widest dtype; gradients have their input's.
  */
 function gradientOf(rules: readonly Rule[] | undefined): ((context: GradientContext) => (Tensor | undefined)[]) | undefined {
   if (!rules) return undefined
@@ -53,7 +53,7 @@ function gradientOf(rules: readonly Rule[] | undefined): ((context: GradientCont
   })
 }
 
-/** A gradient in its input's dtype. What was f16 before it was widened is itself again, without a pass over memory. */
+/** A gradient in its input's dtype. If it was f16 before it was widened, returns that, without a pass over memory. */
 function castBack(dx: Tensor, dtype: DType): Tensor {
   const { op, inputs: [from] } = dx.value.node
   const widened = op === cast && dx.dtype === 'f32' && specOf(from).dtype === 'f16'
@@ -75,7 +75,7 @@ declare module '../graph.ts' {
   }
 }
 
-/** What ops of one row and of two operands have in common. */
+/** What unary and binary ops have in common. */
 function rowOp({ uniforms, ...row }: Row) {
   return {
     kind: 'elementwise',
@@ -134,7 +134,7 @@ const arithmetic: Record<Arithmetic, Row> = {
     value: (a, b, float) => (float ? a * b : Math.imul(a, b)),
     gradients: [([, b], _y, dy) => dy.mul(b), ([a], _y, dy) => dy.mul(a)],
   },
-  // Of integers: cut toward 0, and 0 where the divisor is 0, as in NumPy.
+  // Integer division truncates, and gives 0 if the divisor is 0, as in NumPy.
   div: {
     wgsl: (a, b, float) => (float ? `(${a} / ${b})` : `select(${a} / ${b}, ${b}, ${b} == 0)`),
     value: (a, b) => a / b,
@@ -146,8 +146,8 @@ const arithmetic: Record<Arithmetic, Row> = {
     helpers: ['pow_f32'],
     costly: true,
     takes: 'floats',
-    // As in PyTorch: the base's gradient is 0 where the exponent is 0, the exponent's is 0 where the base is 0 and the
-    // exponent is not negative.
+    // As in PyTorch: the base's gradient is 0 if the exponent is 0; the exponent's is 0 if the base is 0 and the exponent is not
+    // negative.
     gradients: [
       ([a, b], _y, dy) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
       ([a, b], y, dy) => {
@@ -156,8 +156,7 @@ const arithmetic: Record<Arithmetic, Row> = {
       },
     ],
   },
-  // As in PyTorch: NaN beats everything; equal operands get half of the gradient each; where one is NaN, both get
-  // all of it.
+  // As in PyTorch: the result is NaN if either operand is, and then both get the whole gradient; equal operands get half each.
   maximum: {
     wgsl: (a, b, float) => (float ? `max_f32(${a}, ${b})` : `max(${a}, ${b})`),
     value: (a, b) => Math.max(a, b),
@@ -180,7 +179,7 @@ const arithmetic: Record<Arithmetic, Row> = {
   },
 }
 
-/** The share of an operand in a maximum or minimum: none where it lost, ½ where both are equal, else 1. */
+/** An operand's share of the gradient of a maximum or minimum: 0 if it lost, ½ if both are equal, else 1. */
 function share(lost: Tensor, a: Tensor, b: Tensor): Tensor {
   return lost.where(0, a.equal(b).where(0.5, 1))
 }
@@ -190,7 +189,7 @@ function pow64(a: number, b: number): number {
   return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b
 }
 
-/** By IEEE 754, NaN compares with nothing, itself included. `operator` is of WGSL. */
+/** By IEEE 754, NaN is unordered, also with itself. `operator` is WGSL. */
 function comparison(operator: string, value: (a: number, b: number) => boolean): Row {
   return {
     wgsl: (a, b, float) => `select(0u, 1u, ${a} ${operator} ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
@@ -202,7 +201,7 @@ function comparison(operator: string, value: (a: number, b: number) => boolean):
 
 const comparisons: Record<Comparison, Row> = {
   equal: comparison('==', (a, b) => a === b),
-  // Not by !=, which Tint writes as one that is false of NaN.
+  // Not with !=, which Tint compiles to a comparison that is false for NaN.
   notEqual: {
     wgsl: (a, b, float) => `select(1u, 0u, ${a} == ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
     value: (a, b) => one(a !== b),
@@ -229,7 +228,7 @@ const numberFunctions: Record<NumberFunction, Row> = {
 }
 
 const floatFunctions: Record<FloatFunction, Row> = {
-  // Of NaN it is NaN, as in NumPy and JAX; PyTorch says 0 there.
+  // NaN for NaN, as in NumPy and JAX; PyTorch gives 0.
   sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'], rounding: 'none' },
   exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
   log: {
@@ -282,7 +281,7 @@ const floatFunctions: Record<FloatFunction, Row> = {
     costly: true,
     gradients: [([x], _y, dy) => dy.mul(apply('geluSlope', [x]))],
   },
-  // Φ(x) + x·φ(x): an op of its own so that GELU's gradient is one expression, not five.
+  // GELU's derivative Φ(x) + x·φ(x): an op of its own, so that the gradient is one op instead of five.
   geluSlope: {
     wgsl: a => `(normal_cdf(${a}) + ${a} * 0.3989422804 * exp(-0.5 * ${a} * ${a}))`,
     value: a => normalCdf64(a) + a * Math.exp(-0.5 * a * a) / Math.sqrt(2 * Math.PI),
@@ -292,7 +291,7 @@ const floatFunctions: Record<FloatFunction, Row> = {
     gradients: [([x], _y, dy) => dy.mul(x.square().mul(-0.5).exp()).mul(scalar(2).sub(x.square())).mul(1 / Math.sqrt(2 * Math.PI))],
   },
   geluTanh: {
-    // (1 + tanh u) / 2 as 1 / (1 + exp(−2u)), which does not cancel where u is far below 0.
+    // (1 + tanh u) / 2 as 1 / (1 + exp(−2u)), which does not cancel for very negative u.
     wgsl: a => `(${a} / (1.0 + exp(${-2 * TANH_SCALE} * (${a} + ${TANH_CUBE} * ${a} * ${a} * ${a}))))`,
     value: a => a / (1 + Math.exp(-2 * TANH_SCALE * (a + TANH_CUBE * a ** 3))),
     gradients: [([x], _y, dy) => {
@@ -316,7 +315,7 @@ for (const [name, row] of entriesOf(comparisons)) binary(name, row, 'u32')
 for (const [name, row] of entriesOf(numberFunctions)) unary(name, row)
 for (const [name, row] of entriesOf(floatFunctions)) unary(name, { ...row, takes: 'floats' })
 
-// By bits, because compilers may assume that floats are finite, and fold x - x or x == x.
+// By their bits, because compilers may assume that floats are finite, and fold x - x or x == x.
 const classifications: Record<Classification, { readonly bits: string; readonly is: (a: number) => boolean }> = {
   isFinite: { bits: '< 0x7f800000u', is: Number.isFinite },
   isInfinite: { bits: '== 0x7f800000u', is: a => Math.abs(a) === Infinity },
@@ -356,8 +355,8 @@ defineOp({
 })
 
 /**
- * A float as an integer: truncated, clamped to what the dtype holds, 0 for NaN, as in JAX and Rust. C leaves this
- * undefined, and with it NumPy and PyTorch.
+ * A float as an integer: truncated, clamped to the dtype's range, 0 for NaN, as in JAX and Rust. It is undefined in C, and so in NumPy
+ * and PyTorch.
  */
 function saturated(a: number, dtype: DType): number {
   if (Number.isNaN(a)) return 0
@@ -365,7 +364,7 @@ function saturated(a: number, dtype: DType): number {
   return Math.min(Math.max(Math.trunc(a), least), most)
 }
 
-/** The function that casts; none where WGSL's own conversion will do. What is stored as f16 is rounded there. */
+/** The helper that casts, if WGSL's own conversion does not suffice. Results that are stored as f16 are rounded by that. */
 function castHelper({ inputs: [from], output, stored }: ElementContext): string | undefined {
   if (output === 'f16') return stored ? undefined : 'round_f16'
   return isFloat(from) && !isFloat(output) ? `to_${output}` : undefined
@@ -425,7 +424,7 @@ defineOp({
   rounding: 'none',
 })
 
-/** 0, 1, … length − 1 as i32 [length]. */
+/** 0, 1, … length − 1 as i32 [length]. Throws a UserError on a length that is not a positive integer. */
 export function range(length: number): Tensor {
   return apply('range', [], { length })
 }

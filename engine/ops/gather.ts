@@ -1,7 +1,6 @@
 // Rows of a table by their ids (embedding lookup), and the gradient of the table.
 //
-// An id outside the table (negative, or too large) gives a row of zeros and adds nothing to the gradient; it never
-// reads or writes out of bounds.
+// An id outside the table gives a row of zeros and adds nothing to the gradient.
 import {
   gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
 } from '../../shaders/gather.ts'
@@ -54,7 +53,7 @@ defineOp({
   },
 })
 
-// f32 [rows, width]: each row the sum of the rows of dy [...ids.shape, width] where ids name it.
+// f32 [rows, width]: each row is the sum of the rows of dy [...ids.shape, width] with its id.
 defineOp({
   name: 'gatherGradient',
   kind: 'kernel',
@@ -63,10 +62,10 @@ defineOp({
     const width = dy.shape[dy.shape.length - 1]
     const floats = dy.dtype === 'f32' || dy.dtype === 'f16'
     if (!floats || dy.shape.length === 0 || !sameShape(dy.shape, [...ids.shape, width])) {
-      const expected = `a row of floats for each of ids ${showSpec(ids)} was expected`
+      const expected = `floats of shape [...ids.shape, width] were expected (ids are ${showSpec(ids)})`
       throw new UserError(`gatherGradient: dy is ${showSpec(dy)}, but ${expected}`)
     }
-    if (!Number.isInteger(rows) || rows < 1) throw new UserError(`gatherGradient: no table has ${rows} rows`)
+    if (!Number.isInteger(rows) || rows < 1) throw new UserError(`gatherGradient: rows is ${rows}, but a positive integer was expected`)
     return [{ shape: [rows, width], dtype: 'f32' }]
   },
   gradient({ inputs: [ids, dy], upstream: [u], needs }) {

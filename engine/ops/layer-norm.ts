@@ -20,7 +20,7 @@ function needWidth(op: string, name: string, spec: Spec, x: Spec): void {
   }
 }
 
-/** One number a row: mean, rstd. */
+/** One number for each row: mean or rstd. */
 function statistic(x: Spec): Spec {
   return { shape: [asRows(x).rows], dtype: 'f32' }
 }
@@ -124,7 +124,7 @@ defineOp({
     const rowMean = (t: Tensor) => t.mean(-1, true)
     const c = rowMean(g.mul(normal))
     const un = rowMean(u.mul(normal))
-    // L = Σ u∘dx has these slopes in g, in n, and in the rstd that stands before the bracket.
+    // The derivatives of L = Σ u∘dx by g, by n, and by the factor rstd of the bracket.
     const dg = scale.mul(u.sub(rowMean(u)).sub(normal.mul(un)))
     const dn = scale.mul(u.mul(c).add(g.mul(un))).neg()
     const bracket = g.sub(rowMean(g)).sub(normal.mul(c))

@@ -1,6 +1,6 @@
-// LoRA's linear layer (Hu et al. 2021): y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, and its gradient, each as one matmul kernel whose sum
-// over K goes on through the low-rank product. The narrow product x·Aᵀ has a launch of its own: every tile of columns
-// would make it again otherwise, and the backward pass wants it whole.
+// LoRA's linear layer (Hu et al. 2021): y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, and its gradient, each as one matmul kernel whose sum over K
+// continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every tile of columns would compute it
+// again, and the backward pass needs it.
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { type Lowering, type Slot, type Spec, type View, input, output, temporary } from '../../shaders/kernel.ts'
 import { type FloatType, type Product, isFloat, productOf } from '../../shaders/matmul/problem.ts'
@@ -18,7 +18,7 @@ declare module '../graph.ts' {
 
 const last = (shape: readonly number[]): number => shape[shape.length - 1]
 
-/** A contiguous matrix in a buffer, as it lies or transposed. */
+/** A contiguous matrix in a buffer, or its transpose. */
 function matrix(shape: readonly [number, number], dtype: FloatType, offset = 0, transposed = false): View {
   const [strideRow, strideColumn] = contiguousStrides(shape)
   return transposed
@@ -31,7 +31,7 @@ function floatType({ dtype }: Spec, where: string): FloatType {
   return dtype
 }
 
-/** Of the terms that there are. */
+/** The sum of the defined terms. */
 function sum(...terms: readonly (Tensor | undefined)[]): Tensor | undefined {
   return terms.reduce((total, term) => (total && term ? total.add(term) : total ?? term), undefined)
 }
@@ -95,7 +95,7 @@ defineOp({
   },
   gradient({ inputs: [x, weight, a, b, bias], outputs: [, xa], attributes: { scale }, upstream: [dy, dxa], needs }) {
     const rows = rowsOf(x)
-    // Something arrives at the narrow product only where this very rule is differentiated again.
+    // The narrow product has an upstream gradient only if this rule is differentiated again.
     const fromNarrow = [
       dxa && needs[0] ? matmul(dxa, a).cast(x.dtype).reshape(x.shape) : undefined,
       undefined,
@@ -125,7 +125,7 @@ defineOp({
   },
 })
 
-// dx = dy·W + s·low·A, where low = dy·B is a product of its own: the gradient of A wants it too.
+// dx = dy·W + s·low·A, where low = dy·B is a separate product, since the gradient of A needs it too.
 defineOp({
   name: 'loraLinearGradient',
   kind: 'kernel',
@@ -143,7 +143,7 @@ defineOp({
     const rest = product(input(3), rowsView(low, where), input(2), weightView(a, where, false), output(0), dx, context.attributes.scale)
     return lowerProduct({ ...joined(main, rest), epilogue: context.epilogue }, context)
   },
-  // Linear in each of its inputs: the same kernels, the other way round.
+  // Linear in each input: gradients are products with the others.
   gradient({ inputs: [dy, weight, a, low], attributes: { scale }, upstream: [ddx], needs }) {
     if (!ddx) return []
     return [
@@ -169,9 +169,9 @@ function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, { shape: [o
 }
 
 /**
- * y = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ for x [..., in], weight [out, in], bias [out] (or none), a [rank, in], b [out, rank];
- * y [..., out] in x's dtype, sums in f32. A frozen weight costs nothing in the backward pass. Throws a UserError on shapes
- * that do not fit.
+ * y = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ (Hu et al. 2021) for x [..., in], weight [out, in], bias [out] (optional), a [rank, in],
+ * b [out, rank], f32 or f16; y is [..., out] in x's dtype, with sums in f32. A frozen weight costs nothing in the backward pass.
+ * Throws a UserError on shapes or dtypes that don't fit.
  */
 export function loraLinear(x: Tensor, weight: Tensor, bias: Tensor | undefined, a: Tensor, b: Tensor, scale: number): Tensor {
   return apply('loraLinear', bias ? [x, weight, a, b, bias] : [x, weight, a, b], { scale })

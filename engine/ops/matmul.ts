@@ -18,15 +18,15 @@ export type MatmulAttributes = {
 }
 
 /**
- * a [..., M, K] · b [..., K, N] → [..., M, N], leading axes broadcast by NumPy's rule; f32 and f16 in any mixture.
- * Transposed and other strided views are read as they lie. Throws a UserError on shapes or dtypes that don't fit.
+ * a [..., M, K] · b [..., K, N] → [..., M, N], leading axes broadcast by NumPy's rule; f32 and f16 in any combination. Transposed and
+ * other strided views are read without a copy. Throws a UserError on shapes or dtypes that don't fit.
  */
 export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttributes = {}): Tensor {
   // Defaults are left out, so that equal products have equal attributes.
   return apply('matmul', [a, b], { ...(scale !== undefined && scale !== 1 ? { scale } : {}), ...(outputDtype ? { outputDtype } : {}) })
 }
 
-/** Picks a candidate for a product and gives its launches. An epilogue is part of the product, whatever the context's is. */
+/** The launches of a product, with the candidate that the context chooses. The epilogue is the product's, not the context's. */
 export function lowerProduct(product: Product, context: LoweringContext): Lowering {
   const question = { kernel: 'matmul', ...tuningProblem(product) }
   return lower(product, context.choose(question, candidates(product, context.traits)), context.traits)
@@ -63,7 +63,7 @@ defineOp({
     if (needs[1]) {
       const outputDtype = floatOf(b.dtype)
       const shared = sizeOf(b.shape.slice(0, -2)) === 1
-      // One product over all rows of all batches, in place of a product a batch and their sum.
+      // One product over the rows of all batches, instead of one for each batch and their sum.
       db = shared
         ? matmul(rowsOf(a).transpose(), rowsOf(dy), { scale, outputDtype }).reshape(b.shape)
         : sumTo(matmul(a.transpose(), dy, { scale, outputDtype }), b.shape)
@@ -85,7 +85,7 @@ defineOp({
   },
 })
 
-/** The same elements as a matrix of the last axis's width. */
+/** The same elements as a matrix as wide as the last axis. */
 export function rowsOf(x: Tensor): Tensor {
   return x.rank === 2 ? x : x.reshape([x.size / Math.max(x.shape[x.rank - 1], 1), x.shape[x.rank - 1]])
 }
@@ -116,7 +116,7 @@ export function matmulReference(a: Float64Array, aSpec: Spec, b: Float64Array, b
   return result
 }
 
-/** Which matrix of `spec` an index of the broadcast batch axes means. */
+/** The number of the matrix in `spec` for an index of the broadcast batch axes. */
 function matrixAt(index: readonly number[], spec: Spec): number {
   const batch = spec.shape.slice(0, -2)
   const lead = index.length - batch.length

@@ -1,4 +1,4 @@
-// Sums and extremes over axes. The ops keep reduced axes as length 1; `Tensor` drops them where asked.
+// Sums, maxima and minima over axes. The ops keep reduced axes with length 1; `Tensor` drops them by default.
 import { UserError } from '../errors.ts'
 import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
 import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
@@ -7,7 +7,7 @@ import { type Tensor } from '../tensor.ts'
 type Axes = { readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
 
-/** NaN beats every number in both extremes. */
+/** A maximum or minimum is NaN if any element is. */
 const folds: Record<Fold, { start: number; step: (total: number, value: number) => number }> = {
   sum: { start: 0, step: (total, value) => total + value },
   max: { start: -Infinity, step: Math.max },
@@ -49,7 +49,7 @@ function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Te
 
 reduction('sum', ({ inputs: [x], upstream: [dy] }) => [dy?.broadcastTo(x.shape)])
 
-// Equal extremes share the gradient evenly, as in PyTorch: where the extreme is NaN, all that are NaN do.
+// Equal extremes share the gradient evenly, as in PyTorch; if the extreme is NaN, all NaN elements do.
 for (const fold of ['max', 'min'] as const) {
   reduction(fold, ({ inputs: [x], outputs: [y], attributes, upstream: [dy] }) => {
     if (!dy) return [undefined]
@@ -58,7 +58,7 @@ for (const fold of ['max', 'min'] as const) {
   })
 }
 
-/** Undoes broadcasting: sums `t` over the axes that `shape` was repeated along. */
+/** Undoes broadcasting: sums `t` over the axes along which `shape` was repeated. */
 export function sumTo(t: Tensor, shape: readonly number[]): Tensor {
   if (sameShape(t.shape, shape)) return t
   const lead = t.shape.length - shape.length

@@ -1,6 +1,6 @@
 // Softmax and log-softmax over the last axis, and the kernels of their gradients.
 //
-// As in IEEE arithmetic (and PyTorch): an entry of −∞ has probability 0, and a row of nothing but −∞ gives NaN.
+// As in PyTorch, an entry of −∞ has probability 0, and a row of only −∞ gives NaN.
 import type { Lowering } from '../../shaders/kernel.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../shaders/softmax.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
@@ -25,12 +25,12 @@ function eachRow(specs: Specs, row: (from: number, to: number, out: Float64Array
 }
 
 /** The maximum of a row and Σ exp(x − maximum). */
-function rowTotals(x: Float64Array, from: number, to: number): { peak: number; total: number } {
-  let peak = -Infinity
-  for (let i = from; i < to; i++) peak = Math.max(peak, x[i])
+function rowTotals(x: Float64Array, from: number, to: number): { rowMax: number; total: number } {
+  let rowMax = -Infinity
+  for (let i = from; i < to; i++) rowMax = Math.max(rowMax, x[i])
   let total = 0
-  for (let i = from; i < to; i++) total += Math.exp(x[i] - peak)
-  return { peak, total }
+  for (let i = from; i < to; i++) total += Math.exp(x[i] - rowMax)
+  return { rowMax, total }
 }
 
 declare module '../graph.ts' {
@@ -49,8 +49,8 @@ defineOp({
   },
   lower: context => lower('softmax', context),
   reference: ([x], specs) => eachRow(specs, (from, to, y) => {
-    const { peak, total } = rowTotals(x, from, to)
-    for (let i = from; i < to; i++) y[i] = Math.exp(x[i] - peak) / total
+    const { rowMax, total } = rowTotals(x, from, to)
+    for (let i = from; i < to; i++) y[i] = Math.exp(x[i] - rowMax) / total
   }),
 })
 
@@ -66,8 +66,8 @@ defineOp({
   },
   lower: context => lower('logSoftmax', context),
   reference: ([x], specs) => eachRow(specs, (from, to, y) => {
-    const { peak, total } = rowTotals(x, from, to)
-    for (let i = from; i < to; i++) y[i] = x[i] - peak - Math.log(total)
+    const { rowMax, total } = rowTotals(x, from, to)
+    for (let i = from; i < to; i++) y[i] = x[i] - rowMax - Math.log(total)
   }),
 })
 

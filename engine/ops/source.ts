@@ -1,5 +1,5 @@
-// Where values come from: constants from the host, variables that persist on the device, placeholders of a compiled
-// function, results of an earlier run. A source's node says its shape; its payload says what stands behind it.
+// Sources of graphs: constants from the host, variables that persist on the device, placeholders of a compiled function, results of an
+// earlier run. A source's node has its shape and dtype, its payload the origin of its values.
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type Node, defineOp, makeNode } from '../graph.ts'
@@ -8,11 +8,11 @@ import { sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
-/** What stands behind a source. */
+/** The origin of a source's values. */
 export type Payload =
   | { readonly kind: 'constant'; readonly data: TensorData }
   | { readonly kind: 'storage'; readonly storage: Storage }
-  /** An argument of one trace, which has values in runs of that alone. */
+  /** An argument of one trace, which has values only in its runs. */
   | { readonly kind: 'placeholder'; readonly position: number; readonly trace: object }
 
 declare module '../graph.ts' {
@@ -27,33 +27,32 @@ const source = defineOp({
 
 const payloads = new WeakMap<Node, Payload>()
 
-/** What stands behind a source node. */
+/** The payload of a source node. */
 export function payloadOf(node: Node): Payload {
   const payload = payloads.get(node)
-  if (!payload) throw new Error(`node ${node.id} (${node.op.name}) is no source`)
+  if (!payload) throw new Error(`node ${node.id} (${node.op.name}) is not a source`)
   return payload
 }
 
-/** A tensor that stands for `payload`. Throws a UserError on a shape that is not made of positive whole numbers. */
+/** A tensor of a payload's values. Throws a UserError on lengths that are not positive integers. */
 export function makeSource(shape: readonly number[], dtype: DType, payload: Payload): Tensor {
   const node = makeNode(source, [], { shape: [...shape], dtype })
   payloads.set(node, payload)
   return new Tensor({ node, index: 0 }, true)
 }
 
-/** Numbers, bigints or booleans, and arrays of them of one kind, nested as deep as they like. */
+/** Numbers, bigints or booleans, or nested arrays of them, all of one kind. */
 export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
 
 /**
- * A tensor of numbers from the host. `data` is one number, nested arrays (their nesting is the shape), a typed array (one
- * axis), or nested arrays of typed ones; `shape` gives another shape with as many elements. dtype defaults to a typed
- * array's own (f32 for Float64Array, i32 or u32 for integers of any width), else to f32 for numbers, i32 for bigints and
- * u32 for booleans, which become 1 and 0.
+ * A tensor of numbers from the host. `data` is a number, nested arrays (whose nesting gives the shape), a typed array (one axis), or
+ * nested arrays of typed arrays; `shape` gives another shape with as many elements. The dtype defaults to that of a typed array (f32
+ * for Float64Array, i32 or u32 for integers of any width), else to f32 for numbers, i32 for bigints and u32 for booleans, which
+ * become 1 and 0.
  *
- * A typed array that holds `dtype` itself is not copied until the tensor is used: leave it alone while its tensor lives.
- * Throws a UserError where sizes disagree, where nested arrays are ragged, empty, mixed or hold anything else, and on a
- * number that `dtype` does not have: a fraction or a number out of range for integers, 65520 or more for f16, 2¹²⁸ or
- * more for f32. Floats are rounded to the nearest.
+ * A typed array of `dtype` is not copied until the tensor is used: don't change it while its tensor is in use. Throws a UserError if
+ * sizes disagree, if nested arrays are ragged, empty, mixed or hold anything else, and on a number that `dtype` can't represent: a
+ * fraction or a number out of range for integers, 65520 or more for f16, 2¹²⁸ or more for f32. Floats are rounded to the nearest.
  */
 export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): Tensor {
   if (isTypedArray(data)) {
@@ -66,7 +65,7 @@ export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): 
   return constant(dataOf(list.numbers, type, i => `[${indexIn(found, i)}]`), shape ?? found, type)
 }
 
-/** By the kind of elements. */
+/** Default dtypes by the kind of elements. */
 const DEFAULTS: Readonly<Record<string, DType>> = { number: 'f32', bigint: 'i32', boolean: 'u32', ...TYPED_DTYPES }
 
 function constant(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
@@ -82,12 +81,10 @@ interface Leaves {
   kind: string | undefined
 }
 
-
-
-/** More axes than anybody has; an array that holds itself has no end of them. */
+/** Limit on nesting, for arrays that contain themselves. */
 const MOST_AXES = 64
 
-/** Adds the elements of `data`, which stands at `path`, and gives its shape. */
+/** Adds the elements of `data`, which is at index `path`, and returns its shape. */
 function flatten(data: unknown, into: Leaves, path: readonly number[]): number[] {
   const at = `at [${path.join(', ')}]`
   const noteKind = (kind: string): void => {
@@ -110,7 +107,7 @@ function flatten(data: unknown, into: Leaves, path: readonly number[]): number[]
   }
   if (path.length >= MOST_AXES) throw new UserError(`tensor: arrays are nested more than ${MOST_AXES} deep`)
   let first: number[] | undefined
-  // By index: what iterates over an array leaves holes unseen in some ways, and here they are errors.
+  // By index, since some iterations skip holes, which are errors here.
   for (let i = 0; i < data.length; i++) {
     const shape = flatten(data[i], into, [...path, i])
     first ??= shape
@@ -133,7 +130,7 @@ function indexIn(shape: readonly number[], i: number): string {
   return index.join(', ')
 }
 
-/** A tensor with one number everywhere. Throws a UserError on one that an integer dtype does not have. */
+/** A tensor of this shape filled with a number. Throws a UserError if the dtype can't represent it. */
 export function full(shape: readonly number[], number: number, dtype: DType = 'f32'): Tensor {
   return scalar(number, dtype).broadcastTo(shape)
 }

@@ -1,12 +1,11 @@
-// The same elements under other shapes: strides where strides can say it. A consumer that can't read through them gets a
-// copy, made by the compiler.
+// The same elements in other shapes, as strides if possible. The compiler inserts a copy for readers that can't follow them.
 import type { View } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type OpAttributes, defineOp } from '../graph.ts'
 import { broadcastShapes, broadcastView, contiguousView, reshapeView, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { sumTo } from './reduce.ts'
 
-/** Reads a contiguous array through a view into a contiguous one. */
+/** Copies what a view reads of an array into a contiguous one. */
 export function readThrough(data: Float64Array, view: View): Float64Array {
   const size = sizeOf(view.shape)
   const result = new Float64Array(size)

@@ -1,17 +1,17 @@
-// Every GPU buffer is made and counted here. Freed buffers wait in lists by size for the next that fits exactly, since
-// results and constants of the same sizes come back step after step.
+// Allocates and counts all GPU buffers. Released buffers are kept in lists by size for reuse, since results and constants of the same
+// sizes recur in every step.
 import { UserError } from '../errors.ts'
 
 const MIB = 1024 * 1024
-/** Free memory that is kept for reuse rather than given back. */
+/** Most bytes of free buffers that are kept for reuse. */
 const KEPT_FREE_BYTES = 64 * MIB
-/** So may their number be, of any size. */
+/** Most free buffers that are kept, of any size. */
 const KEPT_FREE_COUNT = 1024
 
 export class Buffers {
   readonly #device: GPUDevice
   readonly #free = new Map<string, GPUBuffer[]>()
-  /** All that are free, the longest so first. */
+  /** All free buffers, the longest unused first. */
   readonly #byAge = new Set<GPUBuffer>()
   #freeBytes = 0
   #count = 0
@@ -21,24 +21,24 @@ export class Buffers {
     this.#device = device
   }
 
-  /** Buffers that exist now, free ones included. */
+  /** Number of buffers, free ones included. */
   get count(): number {
     return this.#count
   }
-  /** Their bytes. */
+  /** Bytes of all buffers, free ones included. */
   get bytes(): number {
     return this.#bytes
   }
-  /** Buffers in use: all but the free ones. */
+  /** Number of buffers in use. */
   get live(): number {
     return this.#count - this.#byAge.size
   }
-  /** Their bytes. */
+  /** Bytes of the buffers in use. */
   get liveBytes(): number {
     return this.#bytes - this.#freeBytes
   }
 
-  /** A storage buffer of at least `bytes`, zeroed unless told otherwise. Throws a UserError where one buffer can't be so large. */
+  /** A storage buffer of at least `bytes`, zeroed by default. Throws a UserError if that exceeds the adapter's limit. */
   acquire(bytes: number, label: string, { zeroed = true } = {}): GPUBuffer {
     return this.#take(bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, label, zeroed)
   }
@@ -58,7 +58,7 @@ export class Buffers {
     return this.#take(bytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_DST, 'uniforms')
   }
 
-  /** Throws a UserError where `bytes` are more than one buffer holds on this adapter. */
+  /** Throws a UserError if `bytes` exceed the adapter's limit for one buffer. */
   check(bytes: number, label: string): void {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
@@ -87,7 +87,7 @@ export class Buffers {
     return this.#device.createBuffer({ size, usage, label })
   }
 
-  /** Gives a buffer back. Work already submitted may still use it. Of too many free ones the longest unused are destroyed. */
+  /** Returns a buffer to the pool. Work already submitted may still use it. If the pool is full, the longest unused buffers are destroyed. */
   release(buffer: GPUBuffer): void {
     if (buffer.size > KEPT_FREE_BYTES) return this.destroy(buffer)
     const key = keyOf(buffer)
@@ -98,7 +98,7 @@ export class Buffers {
     this.#freeBytes += buffer.size
     for (const oldest of this.#byAge) {
       if (this.#freeBytes <= KEPT_FREE_BYTES && this.#byAge.size <= KEPT_FREE_COUNT) break
-      // Taken from its end, a list has its oldest in front.
+      // Buffers are taken from the end of a list, so the first is the oldest.
       const list = this.#free.get(keyOf(oldest))
       list?.shift()
       if (list?.length === 0) this.#free.delete(keyOf(oldest))
@@ -108,7 +108,7 @@ export class Buffers {
     }
   }
 
-  /** Gives a buffer's memory back to the adapter at once. */
+  /** Frees a buffer's memory at once. */
   destroy(buffer: GPUBuffer): void {
     this.#count--
     this.#bytes -= buffer.size

@@ -1,5 +1,5 @@
-// One GPU device and all that belongs to it: what kernels may know of the adapter, its buffers, its pipelines, the scratch
-// memory that plans share, and how many steps are in flight.
+// A GPU device and everything that belongs to it: the adapter's traits, its buffers and pipelines, its kernel choices, the scratch
+// memory that plans share, and the number of steps in flight.
 import type { DType, SubgroupMatrix, Traits } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
@@ -10,7 +10,7 @@ import { collectGarbage } from './garbage.ts'
 import { Pipelines } from './pipelines.ts'
 import { Scratch } from './scratch.ts'
 
-/** An adapter, as people speak of it. */
+/** A description of an adapter for people. */
 export interface AdapterInfo {
   readonly name: string
   readonly vendor: string
@@ -21,18 +21,18 @@ export interface AdapterInfo {
   readonly type?: string
 }
 
-/** The GPU is gone, with all that was on it: the driver was reset, or it was taken away. */
+/** The GPU was lost with everything on it: the driver was reset, or the device was removed. */
 export class DeviceLost extends UserError {}
 
-/** How much later than its first failure the news of a loss may come. */
-const NEWS_MS = 100
+/** How long `device.lost` may lag behind the first failure. */
+const LOST_LAG_MS = 100
 
-/** Live memory may grow by so much, or by half, before garbage is collected: a collection takes some tens of milliseconds. */
+/** Growth of live memory after which garbage is collected, unless half of it is more: a collection takes tens of milliseconds. */
 const GROWN_BYTES = 256 * 2 ** 20
-/** So may the number of live buffers: each costs the driver memory of its own. */
+/** Growth of the number of live buffers after which garbage is collected: each takes memory in the driver. */
 const GROWN_COUNT = 4096
 
-/** Steps that may be queued before the host waits: enough to keep the GPU busy, few enough to keep the queue quick. */
+/** Steps that may be queued before the host waits: enough to keep the GPU busy, few enough to keep latency low. */
 const MAX_IN_FLIGHT = 3
 
 export class Device {
@@ -45,7 +45,7 @@ export class Device {
   /** Which candidates of its kernels it uses. */
   readonly tuning: KernelTuning
   readonly #inFlight: Promise<void>[] = []
-  /** The least that was live since garbage was collected last. */
+  /** The minimum of live memory since the last collection. */
   #leastBytes = 0
   #leastCount = 0
   #collecting: Promise<void> | undefined
@@ -63,15 +63,15 @@ export class Device {
     const onRefused = ({ error }: GPUUncapturedErrorEvent): void => { this.#refused ??= error }
     gpu.addEventListener('uncapturederror', onRefused)
     void gpu.lost.then(({ reason, message }) => {
-      // Native code holds listeners, and this one the device: neither would be collected.
+      // Native code holds the listener, and the listener the device: neither would be collected.
       gpu.removeEventListener('uncapturederror', onRefused)
       this.#lost = reason === 'destroyed' ? 'it was closed' : message.trim().replace(/\.$/, '')
     })
   }
 
   /**
-   * Throws a DeviceLost where the device is gone, and once after it refused a command: what was queued with that is not done,
-   * so numbers that it should have made are not there. A UserError where its memory ran out.
+   * Throws a DeviceLost if the device was lost. After the device refused a command, throws once, since work that was queued with it
+   * did not run and its results are missing: a UserError if memory ran out.
    */
   check(): void {
     if (this.#lost !== undefined) throw new DeviceLost(`the GPU was lost: ${this.#lost}`)
@@ -82,17 +82,17 @@ export class Device {
     throw new Error(`the GPU refused a command: ${refused.message}`)
   }
 
-  /** To be asked after a failure of any kind, which a loss may have caused: throws a DeviceLost where it has. */
+  /** Call after any failure: throws a DeviceLost if the loss of the device may have caused it. */
   async checkSoon(): Promise<void> {
-    await Promise.race([this.gpu.lost, new Promise(done => setTimeout(done, NEWS_MS))])
+    await Promise.race([this.gpu.lost, new Promise(done => setTimeout(done, LOST_LAG_MS))])
     this.check()
   }
 
-  /** Copies host numbers to `buffer`, from element `at`. f16 is packed from Float32Array. */
+  /** Copies numbers from the host to `buffer`, from element `at` on; f16 from a Float32Array. Throws a UserError if f16 begins at an odd element. */
   write(buffer: GPUBuffer, dtype: DType, data: TensorData, at = 0): void {
     const bytes = dtype === 'f16' ? toFloat16(data) : data
     const from = at * (dtype === 'f16' ? 2 : 4)
-    if (from % 4 !== 0) throw new UserError(`writing f16 begins at an even element, not ${at}`)
+    if (from % 4 !== 0) throw new UserError(`a write to f16 has to begin at an even element, not at ${at}`)
     const whole = bytes.byteLength - bytes.byteLength % 4
     this.gpu.queue.writeBuffer(buffer, from, bytes.buffer, bytes.byteOffset, whole)
     if (whole < bytes.byteLength) {
@@ -102,7 +102,7 @@ export class Device {
     }
   }
 
-  /** Copies `count` elements, from element `at` of `buffer`, to the host. */
+  /** Copies `count` elements of `buffer`, from element `at` on, to the host. */
   async read(buffer: GPUBuffer, dtype: DType, count: number, at = 0): Promise<TensorData> {
     this.check()
     const size = dtype === 'f16' ? 2 : 4
@@ -116,7 +116,7 @@ export class Device {
     return elementsOf(await this.readMapped(staging, bytes), dtype, count, skew)
   }
 
-  /** The first `bytes` of a readback buffer, once the work that fills it is done. Gives the buffer back to the pool. */
+  /** Waits for the work that fills a readback buffer, copies its first `bytes` and returns it to the pool. */
   async readMapped(staging: GPUBuffer, bytes: number): Promise<ArrayBuffer> {
     try {
       await staging.mapAsync(GPUMapMode.READ, 0, bytes)
@@ -133,10 +133,10 @@ export class Device {
   }
 
   /**
-   * To be awaited before work that takes memory, where it gives something to wait for: live memory has grown by so much since it
-   * was least that what JavaScript has forgotten is collected first.
+   * Call before work that allocates memory, and await the promise if there is one: garbage is collected first if live memory has
+   * grown much since its minimum.
    */
-  makeRoom(): Promise<void> | undefined {
+  collectIfGrown(): Promise<void> | undefined {
     const { liveBytes, live } = this.buffers
     this.#leastBytes = Math.min(this.#leastBytes, liveBytes)
     this.#leastCount = Math.min(this.#leastCount, live)
@@ -144,7 +144,7 @@ export class Device {
     return isDue ? this.collect() : undefined
   }
 
-  /** Collects garbage as far as the environment lets it, so that buffers of forgotten tensors are free. */
+  /** Collects garbage as far as the environment allows, so that buffers of unreachable tensors are released. */
   async collect(): Promise<void> {
     this.#collecting ??= collectGarbage().finally(() => {
       this.#collecting = undefined
@@ -154,39 +154,39 @@ export class Device {
     return this.#collecting
   }
 
-  /** To be awaited after each submit: keeps at most a few steps queued. */
+  /** Await after each submit: limits the number of queued steps. Throws as `check` does. */
   async throttle(): Promise<void> {
     this.#inFlight.push(this.gpu.queue.onSubmittedWorkDone())
     if (this.#inFlight.length > MAX_IN_FLIGHT) await this.#inFlight.shift()
     this.check()
   }
 
-  /** Waits until everything submitted is done. */
+  /** Waits until everything submitted has run. Throws as `check` does. */
   async idle(): Promise<void> {
     this.#inFlight.length = 0
     await this.gpu.queue.onSubmittedWorkDone()
     this.check()
   }
 
-  /** Ends the device; tensors that live on it are gone. */
+  /** Closes the device; tensors on it lose their values. */
   close(): void {
     this.gpu.destroy()
   }
 }
 
-/** `count` elements of a dtype that begin at byte `from`. */
+/** `count` elements of a dtype, from byte `from` on. */
 export function elementsOf(bytes: ArrayBuffer, dtype: DType, count: number, from = 0): TensorData {
   if (dtype === 'f16') return toFloat32(new Uint16Array(bytes, from, count))
   const whole = from === 0 && bytes.byteLength === 4 * count ? bytes : bytes.slice(from, from + 4 * count)
   return dtype === 'f32' ? new Float32Array(whole) : dtype === 'i32' ? new Int32Array(whole) : new Uint32Array(whole)
 }
 
-/** Bytes that a kernel's scratch may take where the adapter binds as many. */
+/** Largest scratch memory of a kernel, in bytes, if the adapter can bind as much. */
 const MOST_SCRATCH = 512 * 2 ** 20
 
 const WANTED_FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
 
-/** Opens an adapter with every feature that kernels can use and the largest limits that it has. */
+/** Opens an adapter with all features that kernels use and with its largest limits. */
 export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promise<Device> {
   const { limits } = adapter
   const features = WANTED_FEATURES.filter(feature => adapter.features.has(feature)) as GPUFeatureName[]
@@ -222,19 +222,19 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
   return device
 }
 
-/** Devices that may be open. Weak: one that is forgotten may go. */
+/** Devices that may be open. Weak, so that they can be collected. */
 const openDevices = new Set<WeakRef<GPUDevice>>()
 
 /**
- * Closes every device that was opened here. To be called before a process ends: native threads that compile or compute while
- * it takes itself apart crash it. Closing waits for them.
+ * Closes every device that was opened here. Call it before a process exits: native threads that still compile or compute would crash
+ * it. Closing waits for them.
  */
 export function closeDevices(): void {
   for (const reference of openDevices) reference.deref()?.destroy()
   openDevices.clear()
 }
 
-/** A kind of subgroup matrix, as Chromium's experimental extension lists them. */
+/** A kind of subgroup matrix, as listed by Chromium's experimental extension. */
 interface SubgroupMatrixConfig {
   readonly componentType: string
   readonly resultComponentType: string
@@ -243,7 +243,7 @@ interface SubgroupMatrixConfig {
   readonly K: number
 }
 
-/** The largest f16 matrices whose sums are f32; undefined where there are none. */
+/** The largest f16 matrices whose sums are f32; undefined if there are none. */
 function subgroupMatrixOf({ info }: GPUAdapter, { features }: GPUDevice, lanes: number): SubgroupMatrix | undefined {
   if (!features.has('chromium-experimental-subgroup-matrix') || !features.has('shader-f16')) return undefined
   const configs: readonly SubgroupMatrixConfig[] = 'subgroupMatrixConfigs' in info ? [...info.subgroupMatrixConfigs as Iterable<SubgroupMatrixConfig>] : []
@@ -256,23 +256,23 @@ function subgroupMatrixOf({ info }: GPUAdapter, { features }: GPUDevice, lanes: 
 let current: Promise<Device> | undefined
 let provider: (() => Promise<Device>) | undefined
 
-/** What opens a device when nobody has chosen one. */
+/** Sets how a device is opened when none was chosen. */
 export function setDeviceProvider(open: () => Promise<Device>): void {
   provider = open
 }
 
-/** Runs everything from here on upon `device`. */
+/** Runs all graphs on `device` from here on. */
 export function useDevice(device: Device): void {
   current = Promise.resolve(device)
 }
 
-/** The device that graphs run on, opened at first use. Throws a UserError where there is none. */
+/** The device that graphs run on, opened at first use. Throws a UserError if there is none. */
 export async function currentDevice(): Promise<Device> {
   if (!current) {
-    if (!provider) throw new UserError('no WebGPU here: this environment offers no navigator.gpu and no device was chosen')
+    if (!provider) throw new UserError('WebGPU is not available: this environment has no navigator.gpu and no device was chosen')
     const opening = provider()
     current = opening
-    // A failed attempt must not stand for all later ones.
+    // The next call tries again after a failure.
     opening.catch(() => { if (current === opening) current = undefined })
   }
   return current

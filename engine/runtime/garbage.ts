@@ -1,20 +1,19 @@
-// Collecting what JavaScript has forgotten. GPU memory does not weigh on JavaScript's heap, so its collector may be in no
-// hurry while the GPU runs full.
+// Garbage collection on demand. JavaScript's collector doesn't know of GPU memory, so it may not run before the GPU is full.
 
 type Collector = () => void
 
-/** `gc` is there under --expose-gc, also in a browser. */
+/** `gc` exists with --expose-gc, also in a browser. */
 let collector: Collector | undefined = (globalThis as { gc?: Collector }).gc
 
-/** Sets what collects garbage at once, where the environment has such a thing. */
+/** Sets a function that collects garbage at once, if the environment has one. */
 export function setCollector(next: Collector): void {
   collector ??= next
 }
 
-/** Collects what it can, and lets finalizers run: they come as tasks of their own. */
+/** Collects garbage and lets finalizers run, which are separate tasks. */
 export async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 2; i++) {
-    // A promise's own callbacks may still hold what is to be collected: they end with the task.
+    // Callbacks of the current task may still hold garbage: wait for its end.
     await new Promise(resolve => setTimeout(resolve, 0))
     collector?.()
   }

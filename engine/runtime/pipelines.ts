@@ -1,4 +1,4 @@
-// Compute pipelines, cached by their WGSL, and compile errors that show the source.
+// Compute pipelines, cached by their WGSL. Compile errors show the source.
 import { Recent } from '../recent.ts'
 
 export interface Pipeline {
@@ -6,14 +6,14 @@ export interface Pipeline {
   readonly layout: GPUBindGroupLayout
 }
 
-/** A shader that did not compile: the compiler's words and the WGSL, lines numbered. */
+/** A shader that did not compile: the compiler's messages and the WGSL with line numbers. */
 export class ShaderError extends Error {
   override readonly name = 'ShaderError'
 }
 
 /**
- * Sizes travel in uniforms, so a program's pipelines are as many as its kinds of kernels and expressions: some hundreds. The bound
- * is for programs that write expressions without end. Plans hold the pipelines that they run.
+ * Sizes are uniforms, so a program has as many pipelines as kinds of kernels and expressions: some hundreds. The bound is for
+ * programs that generate ever new expressions. Plans hold the pipelines that they run.
  */
 const KEPT_PIPELINES = 4096
 
@@ -26,12 +26,12 @@ export class Pipelines {
     this.#device = device
   }
 
-  /** How many are kept. */
+  /** Number of cached pipelines. */
   get count(): number {
     return this.#cache.size
   }
 
-  /** The pipeline of `wgsl`, which binds `slots` storage buffers (those in `writes` for writing) and then the uniforms. */
+  /** The pipeline of `wgsl`, which binds `slots` storage buffers (those in `writes` for writing), then the uniforms. Throws a ShaderError. */
   get(wgsl: string, label: string, slots: number, writes: readonly number[]): Promise<Pipeline> {
     const known = this.#cache.get(wgsl)
     if (known) return known
@@ -55,7 +55,7 @@ export class Pipelines {
 
   async #make(wgsl: string, label: string, layout: GPUBindGroupLayout): Promise<Pipeline> {
     const device = this.#device
-    // Scopes keep the native side from printing on stdout.
+    // Without an error scope Dawn would print on stdout.
     device.pushErrorScope('validation')
     const module = device.createShaderModule({ code: wgsl, label })
     const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] })

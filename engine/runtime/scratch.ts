@@ -1,5 +1,5 @@
-// Memory for intermediates, shared by all plans of a device: plans run one after another in the queue, so the k-th largest
-// buffer of one plan may be the k-th largest of the next. When it grows, plans make their bind groups anew.
+// Memory for intermediates, shared by all plans of a device: plans run one after another, so the k-th largest buffer of one plan can
+// be the k-th largest of the next. When a buffer is replaced by a larger one, plans have to make new bind groups.
 import type { Buffers } from './buffers.ts'
 
 export class Scratch {
@@ -11,12 +11,12 @@ export class Scratch {
     this.#buffers = buffers
   }
 
-  /** Changes whenever a buffer that a plan may have bound is no longer the one to bind. */
+  /** Changes whenever a buffer that a plan may have bound was replaced. */
   get generation(): number {
     return this.#generation
   }
 
-  /** Gives everything back, to the adapter: what could not be had in full is no use. */
+  /** Frees all buffers, after an allocation failed. */
   destroy(): void {
     for (const slot of this.#slots.splice(0)) this.#buffers.destroy(slot)
     this.#generation++

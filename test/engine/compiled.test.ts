@@ -111,7 +111,7 @@ describe('variables', () => {
 
   test('refuse numbers past their end, naming themselves', async () => {
     const v = variable(f32(2, 3), 'bert.embeddings')
-    await expect(v.write(new Float32Array(4), 3)).rejects.toThrow(/bert\.embeddings: 4 numbers at 3 do not fit f32\[2, 3\]/)
+    await expect(v.write(new Float32Array(4), 3)).rejects.toThrow(/bert\.embeddings: 4 numbers at element 3 do not fit in f32\[2, 3\]/)
     await expect(v.write(new Float32Array(1), -1)).rejects.toThrow(UserError)
   })
 

@@ -165,7 +165,7 @@ describe('using', () => {
     const made = y.add(1)
     y[Symbol.dispose]()
     y[Symbol.dispose]()
-    expect(() => y.add(1)).toThrow(new UserError('a tensor f32[1, 2] is used after it was disposed'))
+    expect(() => y.add(1)).toThrow(new UserError('a tensor f32[1, 2] is used after it was disposed of'))
     await expect(y.data()).rejects.toThrow(UserError)
     await expect(compile((x: Tensor) => x.add(1))(y)).rejects.toThrow(UserError)
     await expect(made.data(), 'what was made of it needs its numbers').rejects.toThrow('result was released')

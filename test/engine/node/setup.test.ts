@@ -215,7 +215,7 @@ describe('the set-up', () => {
     try {
       const { status, stderr } = await setUpFrom(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
       expect(status).toBe(2)
-      expect(stderr).toMatch(/^setup: .* is not the file that we know: its hash is sha512-.*$/m)
+      expect(stderr).toMatch(/^setup: .* is not the expected file: its hash is sha512-.*$/m)
       expect(await readdir(join(bare, '.cache'))).toEqual([])
     } finally {
       server.close()

@@ -7,7 +7,7 @@ afterAll(async () => (await currentDevice()).close())
 
 test('without one, and without a provider, reading a value says so; a provider that failed is asked again, one that did not is not', async () => {
   await expect(tensor([1]).add(1).data()).rejects.toThrow(
-    new UserError('no WebGPU here: this environment offers no navigator.gpu and no device was chosen'))
+    new UserError('WebGPU is not available: this environment has no navigator.gpu and no device was chosen'))
   const provider = vi.fn(async () => {
     const { adapter, info } = await openAdapter()
     return openDevice(adapter, info)
