@@ -17,7 +17,7 @@ import type { TaskPlan } from '../../../../train/tasks/infer.ts'
 import { parseOptions } from '../../../../train/node/cli/options.ts'
 import { exportMerged } from '../../../../train/node/jobs/export.ts'
 import {
-  type OpenedModel, adoptAdapter, buildModel, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels,
+  type OpenedModel, adoptAdapter, buildModel, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels, withOrigin,
 } from '../../../../train/node/jobs/model.ts'
 import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
 import { startHub, stubHub } from '../../../support/hub-server.ts'
@@ -158,6 +158,27 @@ describe('a run that goes on from an adapter', () => {
     for (const [name, tensor] of wanted) expect(values.get(name), name).toEqual(tensor)
     const query = 'bert.encoder.layer.0.attention.self.query.weight'
     expect(values.get(query)).not.toEqual((await tensorsIn(base)).get(query))
+  })
+
+  test('is saved again in f32 though the GPU stores frozen weights in f16, also merged', async ({ skip }) => {
+    const { traits, info } = await currentDevice()
+    skip(!traits.f16, `${info.name} has no shader-f16`)
+    const { model, opened, options } = await begun(['--model', adapter, '--freeze-head', '--precision', 'f16'])
+    await fillModel(model, opened, options)
+    const again = join(place, 'again-f16')
+    await withOrigin(model, opened, options, origin => saveAdapter(again, model, base, undefined, origin))
+    const [before, after] = await Promise.all([adapter, again].map(folder => readFile(join(folder, 'adapter_model.safetensors'))))
+    expect(after.equals(before)).toBe(true)
+
+    const out = join(place, 'merged-f16')
+    await exportMerged(adapter, out)
+    const wanted = await tensorsIn(out)
+    const tuned = await begun(['--model', adapter, '--tune', 'head', '--precision', 'f16'])
+    await withOrigin(tuned.model, tuned.opened, tuned.options, async origin => {
+      for (const parameter of tuned.model.parameters()) {
+        expect(Array.from(await origin(parameter)), parameter.name).toEqual(wanted.get(parameter.name))
+      }
+    })
   })
 
   test('whose head carries adapters goes on with those, and is not trained whole', async () => {
