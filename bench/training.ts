@@ -74,6 +74,6 @@ function batchOf(batch: number, sequence: number, vocabulary: number): Batch {
   return {
     ids: Int32Array.from({ length: tokens }, () => Math.floor(Math.random() * vocabulary)),
     typeIds: new Int32Array(tokens), mask: new Int32Array(tokens).fill(1), arrays: { labels: { data: Int32Array.from({ length: batch }, (_, i) => i % 2), shape: [batch] } }, weight: batch, count: batch,
-    rows: batch, batch, sequence, tokens,
+    rows: batch, batch, windows: batch, starts: Array.from({ length: batch }, (_, i) => i), sequence, tokens,
   }
 }

@@ -11,8 +11,10 @@ export interface Answers extends Calibration {
   readonly problem: Problem
   /** Names of the classes by their number. */
   readonly labels: readonly string[]
-  /** Longest text in tokens, as it was trained. */
+  /** Longest text, or window of one, in tokens, as it was trained. */
   readonly maxLength: number
+  /** Tokens that neighbouring windows of a longer text share; longer texts are cut when left out. */
+  readonly window?: number
 }
 
 const MOST_LABELS = 100_000
@@ -22,6 +24,7 @@ const schema = z.object({
   problem_type: z.enum(PROBLEMS),
   labels: z.array(z.string()).min(1).max(MOST_LABELS),
   max_length: z.int().min(3).max(1_000_000),
+  window: z.int().min(0).max(1_000_000).optional(),
   temperature: z.number().positive().optional(),
   thresholds: z.array(z.number().min(0).max(1)).optional(),
 })
@@ -33,16 +36,16 @@ export function parseAnswers(json: unknown, where: string): Answers {
     const [{ path, message }] = result.error.issues
     throw new UserError(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`)
   }
-  const { problem_type: problem, labels, max_length: maxLength, temperature, thresholds } = result.data
+  const { problem_type: problem, labels, max_length: maxLength, window, temperature, thresholds } = result.data
   if (thresholds && thresholds.length !== labels.length) {
     throw new UserError(`${where}: ${thresholds.length} thresholds for ${labels.length} labels`)
   }
-  return { problem, labels, maxLength, ...temperature !== undefined && { temperature }, ...thresholds && { thresholds } }
+  return { problem, labels, maxLength, ...window !== undefined && { window }, ...temperature !== undefined && { temperature }, ...thresholds && { thresholds } }
 }
 
 /** The object of a tilegrad.json: `parseAnswers` of it gives the same again. */
-export function answersJson({ problem, labels, maxLength, temperature, thresholds }: Answers): Record<string, unknown> {
-  return { problem_type: problem, labels, max_length: maxLength, temperature, thresholds }
+export function answersJson({ problem, labels, maxLength, window, temperature, thresholds }: Answers): Record<string, unknown> {
+  return { problem_type: problem, labels, max_length: maxLength, window, temperature, thresholds }
 }
 
 /** Class names that say nothing but their number, which Transformers gives where there are no others. */

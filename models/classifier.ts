@@ -1,5 +1,5 @@
 // Texts to labels with a trained model, and no trainer: what `predict` and a web page need. Texts of like length go into
-// one batch, and results come in the order of the texts.
+// one batch, and results come in the order of the texts. A text in several windows gets the mean of their scores.
 import { type Tensor, compile, scalar, tensor } from '../engine/index.ts'
 import { NonFinite, UserError } from '../engine/errors.ts'
 import type { Classifier } from './model.ts'
@@ -7,7 +7,8 @@ import { TokenClassifier } from './model.ts'
 import { forwardContext } from './nn.ts'
 import { padLength } from './padding.ts'
 import type { Encoding, Tokenizer } from './tokenizer.ts'
-import { type Word, encodeWords, wordsOf } from './words.ts'
+import { type EncodedText, type Window, checkWindow, encodeText } from './windows.ts'
+import { type Word, wordsOf } from './words.ts'
 
 /** What a model's scores mean; the names are those of `problem_type` in Transformers, and one for labels of tokens. */
 export type Problem = 'single_label_classification' | 'multi_label_classification' | 'regression' | 'token_classification'
@@ -31,8 +32,10 @@ export interface ClassifierOptions extends Calibration {
   readonly problem: Problem
   /** Names of the classes by their number. */
   readonly labels: readonly string[]
-  /** Longest text in tokens; the model's positions when left out. */
+  /** Longest text, or window of one, in tokens; the model's positions when left out. */
   readonly maxLength?: number
+  /** Tokens that neighbouring windows of a longer text share; longer texts are cut when left out. */
+  readonly window?: number
   /** Most texts in one batch; 32 when left out. */
   readonly batchSize?: number
 }
@@ -56,7 +59,7 @@ export type Prediction =
 /** What the model computed for a text, and the answer that follows. */
 export interface Scored {
   readonly answer: Prediction
-  /** Before the temperature: [labels], or [tokens, labels] for labels of tokens. */
+  /** Before the temperature: [labels], or [tokens, labels] for labels of tokens, one window after another. */
   readonly logits: Float32Array
   /** For labels of tokens: the index of the word that each token begins, or −1. */
   readonly firstOf?: readonly number[]
@@ -70,6 +73,8 @@ export class TextClassifier {
   readonly tokenizer: Tokenizer
   readonly options: ClassifierOptions
   readonly maxLength: number
+  /** Texts classified so far, and how many of them were cut. */
+  readonly seen = { texts: 0, cut: 0 }
   readonly #run
 
   /** The model's weights must be in place. Throws a UserError where labels or lengths do not fit the model. */
@@ -84,6 +89,7 @@ export class TextClassifier {
     if (maxLength > model.config.maxPositions) {
       throw new UserError(`texts of ${maxLength} tokens are longer than the ${model.config.maxPositions} positions of ${model.config.name}`)
     }
+    checkWindow({ maxLength, window: options.window })
     if (thresholds && thresholds.length !== labels.length) {
       throw new UserError(`${thresholds.length} thresholds for ${labels.length} labels`)
     }
@@ -106,27 +112,52 @@ export class TextClassifier {
   /** The same with the logits that each answer follows from. Throws a NonFinite where they are not finite. */
   async score(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Scored[]> {
     const encoded = texts.map(text => this.#encode(text))
-    const order = texts.map((_, i) => i).sort((a, b) => encoded[b].ids.length - encoded[a].ids.length || a - b)
+    // First windows alone, in the batches that they have where texts are cut: one that fits gets the same bits.
+    const firsts = longestFirst(encoded.map((window, text) => ({ window, text, part: 0 })))
+    const others = longestFirst(encoded.flatMap(({ further = [] }, text) => further.map((window, i) => ({ window, text, part: i + 1 }))))
     const { batchSize = BATCH } = this.options
-    const all = new Array<Scored>(texts.length)
-    for (let at = 0; at < order.length; at += batchSize) {
-      const indices = order.slice(at, at + batchSize)
-      const scores = await this.#scores(indices.map(i => encoded[i]))
-      indices.forEach((index, row) => {
-        const { ids, firstOf } = encoded[index]
-        const logits = firstOf ? scores[row].slice(0, ids.length * this.options.labels.length) : scores[row]
-        all[index] = { answer: this.#answer(texts[index], encoded[index], logits), logits, ...firstOf && { firstOf } }
-      })
-      onProgress?.(at + indices.length)
+    const scores: Float32Array[][] = texts.map(() => [])
+    let done = 0
+    for (const rows of [firsts, others]) {
+      for (let at = 0; at < rows.length; at += batchSize) {
+        const batch = rows.slice(at, at + batchSize)
+        const logits = await this.#scores(batch.map(({ window }) => window))
+        batch.forEach(({ text, part }, row) => { scores[text][part] = logits[row] })
+        done += batch.length
+        // The share of windows that are done, in texts.
+        onProgress?.(Math.floor(texts.length * done / (firsts.length + others.length)))
+      }
     }
+    const all = texts.map((text, i) => this.#scored(text, encoded[i], scores[i]))
+    this.seen.texts += texts.length
+    if (this.options.window === undefined) this.seen.cut += encoded.filter(({ tokens }) => tokens > this.maxLength).length
     return all
   }
 
-  #encode(input: TextInput): Encoding & { readonly firstOf?: readonly number[] } {
-    const { maxLength } = this
-    if (typeof input !== 'string' && 'pair' in input) return this.tokenizer.encodePair(input.text, input.pair, { maxLength })
-    if (this.options.problem !== 'token_classification') return this.tokenizer.encode(textOf(input), { maxLength })
-    return encodeWords(this.tokenizer, placedWords(input).map(word => word.text), maxLength)
+  #encode(input: TextInput): EncodedText {
+    const { maxLength, options: { problem, window } } = this
+    const isPair = typeof input !== 'string' && 'pair' in input
+    const text = isPair ? input
+      : problem === 'token_classification' ? { words: placedWords(input).map(word => word.text) } : { text: textOf(input) }
+    return encodeText(this.tokenizer, text, { maxLength, window })
+  }
+
+  /** What the scores of a text's windows come to: their mean, or for labels of tokens all of them in a row. */
+  #scored(input: TextInput, encoded: EncodedText, scores: readonly Float32Array[]): Scored {
+    const windows = [encoded, ...encoded.further ?? []]
+    if (encoded.firstOf === undefined) {
+      const logits = meanOf(scores)
+      return { answer: this.#answer(input, {}, logits), logits }
+    }
+    const width = this.options.labels.length
+    const firstOf = windows.flatMap(window => window.firstOf ?? [])
+    const logits = new Float32Array(firstOf.length * width)
+    let at = 0
+    for (const [part, { ids }] of windows.entries()) {
+      logits.set(scores[part].subarray(0, ids.length * width), at)
+      at += ids.length * width
+    }
+    return { answer: this.#answer(input, { firstOf }, logits), logits, firstOf }
   }
 
   /** Logits of each row: [labels], or of labels of tokens [sequence · labels]. */
@@ -177,6 +208,16 @@ export class TextClassifier {
     })
     return { kind: 'words', words: answers }
   }
+}
+
+/** Rows of a batch in the order in which they go into batches: longest first, else as they came. */
+const longestFirst = <Row extends { readonly window: Window, readonly text: number, readonly part: number }>(rows: readonly Row[]): Row[] =>
+  rows.toSorted((a, b) => b.window.ids.length - a.window.ids.length || a.text - b.text || a.part - b.part)
+
+/** The mean of rows of scores; of one row the row itself. */
+function meanOf(rows: readonly Float32Array[]): Float32Array {
+  const [first] = rows
+  return rows.length === 1 ? first : first.map((_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length)
 }
 
 /** The words of an input, with their places in its `textOf`. */

@@ -1,10 +1,11 @@
 // Which texts go into which batch. Texts of like length go together, so that little is padded.
 import { padLength } from '../models/padding.ts'
 import type { Random } from './random.ts'
+import type { BatchSize, Encoded } from './task.ts'
 
 export { padLength }
 
-/** How many texts a batch takes: always as many, or by the tokens of its longest. */
+/** How many texts a batch takes: always as many, or by the length of its longest. */
 export type RowsFor = number | ((longest: number) => number)
 
 export interface BatchingOptions {
@@ -12,17 +13,49 @@ export interface BatchingOptions {
   readonly batchSize: number
   /** Tokens a batch, padding included, in place of `batchSize`: short texts make larger batches, long ones smaller. */
   readonly batchTokens?: number
-  /** Longest text, in tokens. */
+  /** Longest text, or window of one, in tokens. */
   readonly maxLength: number
 }
+
+/** What a text takes up of a batch, in tokens: its own, or of one in several windows so many times the longest. */
+export function lengthOf({ ids, further = [] }: Pick<Encoded<unknown>, 'ids' | 'further'>, maxLength: number): number {
+  return further.length === 0 ? ids.length : (1 + further.length) * maxLength
+}
+
+/** The windows of a text of such a length. */
+const windowsIn = (length: number, maxLength: number): number => Math.ceil(length / maxLength)
 
 /** Rows of a batch that is padded to `sequence` tokens: at least one. */
 export function rowsOf(sequence: number, { batchSize, batchTokens }: BatchingOptions): number {
   return batchTokens === undefined ? batchSize : Math.max(1, Math.floor(batchTokens / sequence))
 }
 
-/** The same by the longest text of a batch. */
-export const rowsFor = (options: BatchingOptions): RowsFor => longest => rowsOf(padLength(longest, options.maxLength), options)
+/** How many texts a batch takes by the longest of them. With `batchTokens` all their windows are counted. */
+export function rowsFor(options: BatchingOptions): RowsFor {
+  const { batchSize, batchTokens, maxLength } = options
+  return longest => {
+    if (longest <= maxLength) return rowsOf(padLength(longest, maxLength), options)
+    return batchTokens === undefined ? batchSize : Math.max(1, Math.floor(rowsOf(maxLength, options) / windowsIn(longest, maxLength)))
+  }
+}
+
+/** The size of a batch of texts of these lengths, as `lengthOf` gives them. */
+export function batchSizeFor(lengths: readonly number[], options: BatchingOptions): Omit<BatchSize, 'padId'> {
+  const { maxLength } = options
+  const longest = Math.max(...lengths)
+  const sequence = padLength(Math.min(longest, maxLength), maxLength)
+  const batch = rowsOf(sequence, options)
+  if (longest <= maxLength) return { batch, sequence }
+  return { batch, sequence, windows: padWindows(lengths.reduce((sum, length) => sum + windowsIn(length, maxLength), 0), batch) }
+}
+
+/** Rows for so many windows: `batch` times 1, 1½, 2, 3, 4, 6, 8 …, so that few plans are compiled. */
+function padWindows(windows: number, batch: number): number {
+  for (let size = batch; ; size *= 2) {
+    const between = Math.ceil(1.5 * size)
+    if (windows <= between) return windows <= size ? size : between
+  }
+}
 
 function rowsAt(rows: RowsFor, longest: number): number {
   const size = typeof rows === 'number' ? rows : rows(longest)

@@ -1,11 +1,11 @@
 // An evaluation: a task's loss and figures on examples, without dropout. Outputs are read late, so that the GPU never waits
 // for the host.
 import { NonFinite, type Tensor } from '../engine/index.ts'
-import { type BatchingOptions, evaluationBatches, padLength, rowsFor, rowsOf } from './batches.ts'
+import { type BatchingOptions, batchSizeFor, evaluationBatches, lengthOf, rowsFor } from './batches.ts'
 import { type Namer, describeCause, figure } from './non-finite.ts'
 import { stream } from './random.ts'
 import type { EvaluationResult, EvaluationStep } from './steps.ts'
-import type { Batch, Encoded, Figures, Task } from './task.ts'
+import { type Batch, type Encoded, type Figures, type Task, windowsOf } from './task.ts'
 
 export interface Evaluation {
   /** Mean loss, by the weights of the task. */
@@ -36,13 +36,13 @@ interface Waiting {
  * `nameOf` finds the parameters that its message names.
  */
 export async function evaluate<Target>(
-  step: EvaluationStep, task: Pick<Task<Target>, 'collate' | 'summarise' | 'sums'>, examples: readonly Encoded<Target>[],
+  step: EvaluationStep, task: Pick<Task<Target>, 'collate' | 'summarise' | 'sums' | 'scoresTokens'>, examples: readonly Encoded<Target>[],
   options: EvaluationOptions, { what, nameOf, onProgress }: {
     readonly what: string, readonly nameOf: Namer, readonly onProgress?: (done: number, total: number) => void,
   },
 ): Promise<Evaluation> {
   const start = performance.now()
-  const lengths = examples.map(text => text.ids.length)
+  const lengths = examples.map(text => lengthOf(text, options.maxLength))
   const outputs = new Array<Float32Array>(examples.length)
   const sums = new Map(task.sums.map(name => [name, 0]))
   const waiting: Waiting[] = []
@@ -51,16 +51,13 @@ export async function evaluate<Target>(
   const read = async ({ indices, batch, result }: Waiting): Promise<void> => {
     const numbers = (each: Tensor): Promise<ArrayLike<number>> => each.data()
     const [losses, weights, values] = await Promise.all([result.losses, result.weights, result.outputs].map(numbers))
-    const width = values.length / batch.batch
-    // Where a row of the loss is an example's, or a token's of one, its own can be told.
-    const apart = losses.length % batch.batch === 0 ? losses.length / batch.batch : undefined
     for (const [row, index] of indices.entries()) {
-      const output = Float32Array.from({ length: width }, (_, i) => values[row * width + i])
-      const own = apart === undefined ? Array.from(losses) : Array.from({ length: apart }, (_, i) => losses[row * apart + i])
+      const output = Float32Array.from(ownOf(values, task, batch, row, examples[index]) ?? values)
+      const own = ownOf(losses, task, batch, row, examples[index]) ?? Array.from(losses)
       if (!output.every(Number.isFinite) || !own.every(Number.isFinite)) {
         const cause = describeCause(await step.diagnose(batch), nameOf)
         throw new NonFinite(`${what} is not finite: example ${index + 1} of ${examples.length} has loss ${figure(own.reduce((a, b) => a + b, 0))} `
-          + `and outputs ${Array.from(output.subarray(0, 4), figure).join(', ')}${width > 4 ? ', …' : ''}; ${cause}`)
+          + `and outputs ${Array.from(output.subarray(0, 4), figure).join(', ')}${output.length > 4 ? ', …' : ''}; ${cause}`)
       }
       outputs[index] = output
     }
@@ -74,8 +71,7 @@ export async function evaluate<Target>(
 
   const random = stream(options.seed, 'evaluation')
   for (const indices of evaluationBatches(lengths, rowsFor(options))) {
-    const sequence = padLength(Math.max(...indices.map(i => lengths[i])), options.maxLength)
-    const size = { batch: rowsOf(sequence, options), sequence, padId: options.padId }
+    const size = { ...batchSizeFor(indices.map(i => lengths[i]), options), padId: options.padId }
     const batch = task.collate(indices.map(i => examples[i]), size, random)
     waiting.push({ indices, batch, result: await step.run(batch) })
     if (waiting.length > READ_LAG) await read(waiting.splice(0, 1)[0])
@@ -84,4 +80,21 @@ export async function evaluate<Target>(
   const means = Object.fromEntries([...sums].map(([name, sum]) => [name, count > 0 ? sum / count : undefined]))
   const figures = task.summarise(examples.map(({ target }, i) => ({ target, output: outputs[i] })), means)
   return { loss: weight > 0 ? loss / weight : 0, figures, outputs, seconds: (performance.now() - start) / 1000 }
+}
+
+/**
+ * An example's part of what a batch gave: its row, or where tokens are scored those of its windows, without padding.
+ * Undefined where what was given is neither for each text nor for each token.
+ */
+function ownOf(
+  values: ArrayLike<number>, { scoresTokens }: Pick<Task<never>, 'scoresTokens'>, { batch, windows, sequence, starts }: Batch, row: number,
+  example: Encoded<unknown>,
+): number[] | undefined {
+  const stretch = (from: number, length: number): number[] => Array.from({ length }, (_, i) => values[from + i])
+  if (!scoresTokens) {
+    const width = values.length / batch
+    return Number.isInteger(width) ? stretch(row * width, width) : undefined
+  }
+  const width = values.length / (windows * sequence)
+  return windowsOf(example).flatMap(({ ids }, i) => stretch((starts[row] + i) * sequence * width, ids.length * width))
 }

@@ -8,16 +8,19 @@ import type { Model } from '../models/model.ts'
 import { type Parameter, forwardContext } from '../models/nn.ts'
 import type { AdamW, StateEntry } from './adamw.ts'
 import { StepGuard } from './guard.ts'
-import type { Batch, Task, TaskInputs } from './task.ts'
+import type { Batch, HostArray, Task, TaskInputs } from './task.ts'
 
 /** What a compiled function takes of a batch; `types` is there for models without segments too, and not read. */
-type BatchTensors = { readonly [Name in 'ids' | 'mask' | 'types']: Tensor } & { readonly arrays: Readonly<Record<string, Tensor>> }
+type BatchTensors = { readonly [Name in 'ids' | 'mask' | 'types']: Tensor }
+  & { readonly pooling?: Tensor, readonly arrays: Readonly<Record<string, Tensor>> }
 
 function tensorsOf(batch: Batch): BatchTensors {
-  const shape = [batch.batch, batch.sequence]
+  const shape = [batch.windows, batch.sequence]
+  const tensorOf = ({ data, shape }: HostArray): Tensor => tensor(data, [...shape])
   return {
     ids: tensor(batch.ids, shape), mask: tensor(batch.mask, shape), types: tensor(batch.typeIds, shape),
-    arrays: Object.fromEntries(Object.entries(batch.arrays).map(([name, { data, shape }]) => [name, tensor(data, [...shape])])),
+    ...batch.pooling && { pooling: tensorOf(batch.pooling) },
+    arrays: Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)])),
   }
 }
 
@@ -245,7 +248,7 @@ export class TrainingSteps {
 
 const number = (value: number): Tensor => tensor(Uint32Array.of(value), [])
 
-/** What an evaluation reads of a batch: each row's loss and weight, f32 [rows], the task's outputs and sums. */
+/** What an evaluation reads of a batch: the loss and weight of each text or token, f32, the task's outputs and sums. */
 export interface EvaluationResult {
   readonly losses: Tensor
   readonly weights: Tensor

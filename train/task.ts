@@ -6,13 +6,24 @@ import type { RowLosses } from '../models/losses.ts'
 import type { ForwardContext } from '../models/nn.ts'
 import type { Random } from './random.ts'
 
-/** One tokenised example, special tokens included, already cut to the longest length wanted. */
-export interface Encoded<Target> {
+/** Tokens that go into one row of a batch, special tokens included, no more than the longest length wanted. */
+export interface EncodedWindow {
   readonly ids: ArrayLike<number>
   /** Segment of each token (BERT's token types); all 0 when left out. */
   readonly typeIds?: ArrayLike<number>
+}
+
+/** One tokenised example: a window, which holds all of it or what is left after a cut, or the first of several. */
+export interface Encoded<Target> extends EncodedWindow {
+  /** The windows after the first, where the text is read in several. */
+  readonly further?: readonly EncodedWindow[]
+  /** Of labels of tokens those of all windows, one after another. */
   readonly target: Target
 }
+
+/** All windows of a text, in order. */
+export const windowsOf = <Window extends EncodedWindow>(text: Window & { readonly further?: readonly Window[] }): readonly Window[] =>
+  [text, ...text.further ?? []]
 
 /** Host numbers, row-major. */
 export interface HostArray {
@@ -22,21 +33,30 @@ export interface HostArray {
 
 /** Rows and tokens that a batch is made for, whatever it holds, so that few plans are compiled. */
 export interface BatchSize {
+  /** Texts. */
   readonly batch: number
   readonly sequence: number
+  /** Rows for windows, where a text has several; one a text when left out. */
+  readonly windows?: number
   /** Id of the padding token. */
   readonly padId: number
 }
 
-/** The texts of a batch, row-major [batch, sequence]. */
+/** The texts of a batch, row-major [windows, sequence]. */
 export interface TextArrays {
   readonly ids: Int32Array<ArrayBuffer>
   readonly typeIds: Int32Array<ArrayBuffer>
   /** 1 where a token stands, 0 on padding. */
   readonly mask: Int32Array<ArrayBuffer>
-  /** How many rows are examples; the rest only fill the batch up and must not count. */
+  /** How many of `batch` are examples; the rest only fill the batch up and must not count. */
   readonly rows: number
   readonly batch: number
+  /** Rows of windows; `batch` where each text has one. */
+  readonly windows: number
+  /** The row of each example's first window. */
+  readonly starts: readonly number[]
+  /** Where texts have several windows, f32 [batch, windows]: its product with the windows' scores is each text's mean. */
+  readonly pooling?: HostArray
   readonly sequence: number
   /** Tokens that are no padding. */
   readonly tokens: number
@@ -51,18 +71,20 @@ export interface Batch extends TextArrays {
   readonly count: number
 }
 
-/** A batch as tensors: ids, mask and types i32 [batch, sequence], and the task's arrays. */
+/** A batch as tensors: ids, mask and types i32 [windows, sequence], and the task's arrays. */
 export interface TaskInputs {
   readonly ids: Tensor
   readonly mask: Tensor
   readonly types: Tensor | undefined
+  /** As in the batch. */
+  readonly pooling?: Tensor
   readonly arrays: Readonly<Record<string, Tensor>>
 }
 
 /** What one forward pass gives. */
 export interface Forward {
   readonly losses: RowLosses
-  /** What an evaluation reads, f32 [batch, …]: logits or predictions. */
+  /** What an evaluation reads, f32 [batch, …], or for labels of tokens [windows, …]: logits or predictions. */
   readonly outputs: Tensor
   /** Sums over the batch, f32 [], by the names of `Task.sums`; divided by `Batch.count` they are means. */
   readonly sums: Readonly<Record<string, Tensor>>
@@ -71,7 +93,7 @@ export interface Forward {
 /** An example's share of an evaluation. */
 export interface ExampleOutput<Target> {
   readonly target: Target
-  /** Its row of `Forward.outputs`, flattened; for labels of tokens [sequence · labels], padding included. */
+  /** Its row of `Forward.outputs`; for labels of tokens [tokens · labels], one window after another, without padding. */
   readonly output: Float32Array
 }
 
@@ -82,6 +104,8 @@ export interface Task<Target, M extends Model = Model> {
   readonly name: string
   /** What a step tells besides its loss, e.g. `accuracy`: the names of `Forward.sums`. */
   readonly sums: readonly string[]
+  /** Whether it scores every token of every window, and not a text as a whole. */
+  readonly scoresTokens?: boolean
   /**
    * The arrays of one batch. `random` is for tasks that draw anew each time, such as the masked tokens of pretraining.
    * @throws RangeError on more examples than rows, and on one that is longer than the batch
@@ -100,21 +124,42 @@ export interface Task<Target, M extends Model = Model> {
   readonly lessIsBetter?: readonly string[]
 }
 
-/** The texts of a batch, padded to `sequence` tokens and `batch` rows. Throws a RangeError as `collate` does. */
-export function collateTexts(examples: readonly Pick<Encoded<unknown>, 'ids' | 'typeIds'>[], size: BatchSize): TextArrays {
-  const { batch, sequence, padId } = size
+/**
+ * The texts of a batch, padded to `sequence` tokens, and to `windows` rows where it has them, else to `batch`. Throws a
+ * RangeError as `collate` does.
+ */
+export function collateTexts(
+  examples: readonly (EncodedWindow & Pick<Encoded<unknown>, 'further'>)[], { batch, sequence, windows, padId }: BatchSize,
+): TextArrays {
+  const all = examples.map(windowsOf)
+  const rows = windows ?? batch
+  const used = all.reduce((sum, { length }) => sum + length, 0)
   if (examples.length > batch) throw new RangeError(`${examples.length} rows do not fit a batch of ${batch}`)
-  const ids = new Int32Array(batch * sequence).fill(padId)
-  const typeIds = new Int32Array(batch * sequence)
-  const mask = new Int32Array(batch * sequence)
-  let tokens = 0
-  examples.forEach((text, row) => {
-    const length = text.ids.length
-    if (length > sequence) throw new RangeError(`Text ${row} of the batch has ${length} tokens; it holds ${sequence}`)
-    ids.set(text.ids, row * sequence)
-    if (text.typeIds) typeIds.set(text.typeIds, row * sequence)
-    mask.fill(1, row * sequence, row * sequence + length)
-    tokens += length
+  if (used > rows) throw new RangeError(`${used} windows do not fit a batch of ${rows}`)
+  const ids = new Int32Array(rows * sequence).fill(padId)
+  const typeIds = new Int32Array(rows * sequence)
+  const mask = new Int32Array(rows * sequence)
+  const means = new Float32Array(windows === undefined ? 0 : batch * rows)
+  const starts: number[] = []
+  let [row, tokens] = [0, 0]
+  all.forEach((parts, text) => {
+    starts.push(row)
+    if (windows !== undefined) means.fill(1 / parts.length, text * rows + row, text * rows + row + parts.length)
+    for (const part of parts) {
+      const { length } = part.ids
+      if (length > sequence) throw new RangeError(`Text ${text} of the batch has ${length} tokens; it holds ${sequence}`)
+      ids.set(part.ids, row * sequence)
+      if (part.typeIds) typeIds.set(part.typeIds, row * sequence)
+      mask.fill(1, row * sequence, row * sequence + length)
+      tokens += length
+      row++
+    }
   })
-  return { ids, typeIds, mask, rows: examples.length, batch, sequence, tokens }
+  return {
+    ids, typeIds, mask, rows: examples.length, batch, windows: rows, starts, sequence, tokens,
+    ...windows !== undefined && { pooling: { data: means, shape: [batch, rows] } },
+  }
 }
+
+/** Scores of texts, f32 [batch, labels], from those of their windows, f32 [windows, labels]: of each text the mean. */
+export const poolWindows = (scores: Tensor, pooling: Tensor | undefined): Tensor => pooling?.matmul(scores) ?? scores

@@ -138,32 +138,32 @@ export class Trainer<Target = unknown> {
     return new Trainer(options, model, task, parameters, optimizer, steps)
   }
 
-  /** What one step over batches of this length (in tokens) costs; nothing runs. */
-  async plan(sequence: number): Promise<PlanSummary> {
-    return this.#steps.prepare(this.#empty(sequence))
+  /** What one step over batches of this length (in tokens), and of so many windows if any, costs; nothing runs. */
+  async plan(sequence: number, windows?: number): Promise<PlanSummary> {
+    return this.#steps.prepare(this.#empty(sequence, windows))
   }
 
   /** Plans what a run over such texts meets, what takes longest first, for as long as `wanted`. Nothing runs but trials of kernels. */
   async prepare(texts: TextSets<Target>, wanted: () => boolean): Promise<void> {
-    for (const { training, sequence } of wanted() ? batchShapes(texts, this.options) : []) {
+    for (const { training, sequence, windows } of wanted() ? batchShapes(texts, this.options) : []) {
       if (!wanted()) return
-      await (training ? this.#steps : this.#evaluation).prepare(this.#empty(sequence))
+      await (training ? this.#steps : this.#evaluation).prepare(this.#empty(sequence, windows))
     }
   }
 
   /** A batch of no examples, which has the shapes of any. */
-  #empty(sequence: number): Batch {
+  #empty(sequence: number, windows?: number): Batch {
     const { padId, seed } = this.options
-    return this.task.collate([], { batch: rowsOf(sequence, this.options), sequence, padId }, stream(seed, 'plan'))
+    return this.task.collate([], { batch: rowsOf(sequence, this.options), sequence, windows, padId }, stream(seed, 'plan'))
   }
 
   /** Optimizer steps of a whole run over such examples. */
-  totalSteps(train: readonly Pick<Encoded<Target>, 'ids'>[]): number {
+  totalSteps(train: readonly Pick<Encoded<Target>, 'ids' | 'further'>[]): number {
     return Training.stepsOf(train, this.options).reduce((sum, steps) => sum + steps, 0)
   }
 
   /** What the positions of a run over such examples fit. */
-  shapeOf(train: readonly Pick<Encoded<Target>, 'ids'>[]): RunShape {
+  shapeOf(train: readonly Pick<Encoded<Target>, 'ids' | 'further'>[]): RunShape {
     return Training.shapeOf(train, this.options)
   }
 

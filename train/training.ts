@@ -1,7 +1,7 @@
 // One run of a trainer, phase by phase: begin, epochs of steps, evaluations, checkpoints, end. Figures of a step are read some
 // steps late, so that the GPU never waits for the host.
 import { type Tensor, UserError, currentDevice } from '../engine/index.ts'
-import { makeBatches, padLength, rowsFor, rowsOf } from './batches.ts'
+import { batchSizeFor, lengthOf, makeBatches, rowsFor } from './batches.ts'
 import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
 import type { Evaluation } from './evaluation.ts'
 import type { BadNumber, FiniteCheck } from './guard.ts'
@@ -73,12 +73,12 @@ export class Training<Target> {
     this.#validation = validation
     this.#checkpoints = checkpoints
     this.#events = events
-    this.#lengths = train.map(text => text.ids.length)
+    this.#lengths = train.map(text => lengthOf(text, trainer.options.maxLength))
   }
 
   /** Batches of each epoch, and how many make a step. Fewer in the last where `steps` ends the run within it. */
-  static shapeOf(train: readonly Pick<Encoded<unknown>, 'ids'>[], options: TrainerOptions): RunShape {
-    const lengths = train.map(text => text.ids.length)
+  static shapeOf(train: readonly Pick<Encoded<unknown>, 'ids' | 'further'>[], options: TrainerOptions): RunShape {
+    const lengths = train.map(text => lengthOf(text, options.maxLength))
     const { epochs, steps = Infinity, accumulate, batchSize, batchTokens } = options
     const batches: number[] = []
     for (let left = steps; batches.length < epochs && left > 0; left -= Math.ceil(batches[batches.length - 1] / accumulate)) {
@@ -90,7 +90,7 @@ export class Training<Target> {
   }
 
   /** Optimizer steps of each epoch: not always the same where batches are made by tokens. */
-  static stepsOf(train: readonly Pick<Encoded<unknown>, 'ids'>[], options: TrainerOptions): number[] {
+  static stepsOf(train: readonly Pick<Encoded<unknown>, 'ids' | 'further'>[], options: TrainerOptions): number[] {
     const { batches, accumulate } = Training.shapeOf(train, options)
     return batches.map(count => Math.ceil(count / accumulate))
   }
@@ -161,8 +161,7 @@ export class Training<Target> {
     const { options, task } = this.#trainer
     const { step, epoch, batches: micro } = this.#position
     const batches = chosen.map((indices, i) => {
-      const sequence = padLength(Math.max(...indices.map(index => this.#lengths[index])), options.maxLength)
-      const size = { batch: rowsOf(sequence, options), sequence, padId: options.padId }
+      const size = { ...batchSizeFor(indices.map(index => this.#lengths[index]), options), padId: options.padId }
       return task.collate(indices.map(index => this.#train[index]), size, stream(options.seed, `batch ${micro + i}`))
     })
     const profiles = options.profile && step === Math.min(this.#before.step + PROFILED_STEP, total) - 1

@@ -25,6 +25,8 @@ export interface OpenOptions {
   readonly revision?: string
   /** Longest text in tokens; as it was trained when left out. */
   readonly maxLength?: number
+  /** Tokens that neighbouring windows of a longer text share, or `off` to cut it; as it was trained when left out. */
+  readonly window?: number | 'off'
   readonly batchSize?: number
   readonly progress?: Progress
   /** Models that are opened with the same one have each base's weights only once in memory. */
@@ -91,7 +93,8 @@ export async function openTrained(source: string, options: OpenOptions = {}): Pr
 export async function openClassifier(source: string, options: OpenOptions = {}): Promise<TextClassifier> {
   const { model, tokenizer, answers } = await openTrained(source, options)
   const maxLength = options.maxLength ?? Math.min(answers.maxLength, model.config.maxPositions)
-  return new TextClassifier(model, tokenizer, { ...answers, maxLength, batchSize: options.batchSize })
+  const window = options.window === 'off' ? undefined : options.window ?? answers.window
+  return new TextClassifier(model, tokenizer, { ...answers, maxLength, window, batchSize: options.batchSize })
 }
 
 /** The parameters beside its own that an adapter's file brings along, such as those of a head, by the model's names. */

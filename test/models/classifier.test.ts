@@ -5,7 +5,9 @@ import { TextClassifier, type ClassifierOptions, type Prediction } from '../../m
 import { createModel, createTokenModel, initialise } from '../../models/index.ts'
 import type { Classifier } from '../../models/model.ts'
 import { type Tokenizer, tokenizerFromVocabulary } from '../../models/tokenizer.ts'
+import { type Window, encodeText } from '../../models/windows.ts'
 import { wordsOf } from '../../models/words.ts'
+import { windowsOf } from '../../train/task.ts'
 import { expectClose } from '../support/ops.ts'
 import { evaluation, integers } from '../support/models.ts'
 import { TINY_WORDS, tinyModelConfig, tinyReviews } from '../support/tiny.ts'
@@ -114,9 +116,68 @@ describe('a classifier of texts', () => {
     })
   })
 
+  describe('of texts in windows', () => {
+    const long = texts.slice(0, 12).join(' ')
+    const WINDOWS = { maxLength: 16, window: 4, batchSize: 8 }
+    /** The logits of each window, by the model itself. */
+    const each = (windows: readonly Window[], model: Classifier): Promise<number[][]> => Promise.all(windows.map(async ({ ids, typeIds }) =>
+      [...await model.logits(integers([ids]), integers([ids.map(() => 1)]), integers([typeIds]), evaluation()).data()]))
+
+    test('gives the mean of the logits of all windows, of pairs too', async () => {
+      const inputs = [{ text: long }, { text: texts[0].slice(0, 20), pair: long }, { text: texts[3] }]
+      const scored = await classifier(WINDOWS).score(inputs.map(({ text, pair }) => (pair === undefined ? text : { text, pair })))
+      for (const [i, input] of inputs.entries()) {
+        const windows = windowsOf<Window>(encodeText(tokenizer, input, WINDOWS))
+        const logits = await each(windows, models.sequence)
+        expectClose([...scored[i].logits], LABELS.map((_, k) => logits.reduce((sum, row) => sum + row[k], 0) / logits.length), 1e-4, `input ${i}`)
+      }
+      expect(windowsOf(encodeText(tokenizer, inputs[1], WINDOWS)).length).toBeGreaterThan(8)
+    })
+
+    test('labels each word by the window that names it', async () => {
+      const words = long.split(' ').slice(0, 40)
+      const [{ answer, logits, firstOf }] = await classifier({ ...WINDOWS, problem: 'token_classification' }, models.token).score([{ words }])
+      if (answer.kind !== 'words') throw new Error('not words')
+      expect(answer.words.map(({ text }) => text)).toEqual(words)
+      const windows = windowsOf<Window>(encodeText(tokenizer, { words }, WINDOWS))
+      expect(firstOf).toEqual(windows.flatMap(window => window.firstOf ?? []))
+      expectClose([...logits], (await each(windows, models.token)).flat(), 1e-4, 'logits')
+      const [cut] = await classifier({ maxLength: 16, problem: 'token_classification' }, models.token).classify([{ words }])
+      expect(cut.kind === 'words' && cut.words.length).toBe(14)
+    })
+
+    test.each(['sequence', 'token'] as const)('gives texts that fit the same bits as without windows, whatever lies beside them (%s)', async kind => {
+      const problem = kind === 'token' ? 'token_classification' : 'single_label_classification'
+      const inputs = [...texts, long]
+      const [cut, whole] = [classifier({ ...WINDOWS, window: undefined, problem }, models[kind]), classifier({ ...WINDOWS, problem }, models[kind])]
+      const [before, after] = [await cut.score(inputs), await whole.score(inputs)]
+      const fits = inputs.map(text => tokenizer.encode(text).ids.length <= 16)
+      expect([fits.filter(Boolean).length > 3, fits.filter(fit => !fit).length > 3]).toEqual([true, true])
+      inputs.forEach((text, i) => {
+        if (fits[i]) expect(after[i], text).toEqual(before[i])
+        else expect([...after[i].logits], text).not.toEqual([...before[i].logits])
+      })
+      expect([cut.seen, whole.seen]).toEqual([{ texts: inputs.length, cut: fits.filter(fit => !fit).length }, { texts: inputs.length, cut: 0 }])
+    })
+
+    test('hears how many texts are done, all of them in the end', async () => {
+      const heard: number[] = []
+      await classifier(WINDOWS).classify([long, texts[0]], done => heard.push(done))
+      expect(heard.length).toBeGreaterThan(2)
+      expect([heard.at(-1), heard]).toEqual([2, heard.toSorted((a, b) => a - b)])
+    })
+  })
+
+  test('counts a text as cut only if it had more tokens than the longest', async () => {
+    const one = classifier({ maxLength: 8 })
+    await one.classify([texts[0].split(' ').slice(0, 3).join(' '), 'a the it was is and', 'a the it was is and of'])
+    expect(one.seen).toEqual({ texts: 3, cut: 1 })
+  })
+
   test('refuses labels, lengths and kinds that do not fit the model', () => {
     expect(() => classifier({ labels: ['a', 'b'] })).toThrow('tiny scores 3 labels, but 2 names were given')
     expect(() => classifier({ maxLength: 65 })).toThrow('texts of 65 tokens are longer than the 64 positions of tiny')
+    expect(() => classifier({ maxLength: 16, window: 14 })).toThrow('--window 14 leaves no progress')
     expect(() => classifier({ thresholds: [0.5] })).toThrow('1 thresholds for 3 labels')
     expect(() => classifier({ problem: 'token_classification' })).toThrow('BertForSequenceClassification is not a model for token_classification')
     expect(() => classifier({}, models.token)).toThrow('BertForTokenClassification is not a model for single_label_classification')

@@ -3,7 +3,7 @@ import { range, type Tensor } from '../../engine/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, poolWindows } from '../task.ts'
 import { measured } from './results.ts'
 
 /** Texts, and `labels` i32 [batch] of class numbers; rows past the last example are ignored. */
@@ -37,10 +37,10 @@ export function countCorrect(logits: Tensor, labels: Tensor): Tensor {
 
 /** Traced: the loss of a text's one label. Outputs are logits f32 [batch, classes]. */
 export function forwardClasses(
-  model: SequenceClassifier, { ids, mask, types, arrays: { labels } }: TaskInputs, context: ForwardContext,
+  model: SequenceClassifier, { ids, mask, types, pooling, arrays: { labels } }: TaskInputs, context: ForwardContext,
   options: CrossEntropyOptions = {},
 ): Forward {
-  const logits = model.logits(ids, mask, types, context)
+  const logits = poolWindows(model.logits(ids, mask, types, context), pooling)
   return { losses: classificationLoss(logits, labels, options), outputs: logits, sums: { accuracy: countCorrect(logits, labels) } }
 }
 

@@ -2,7 +2,7 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type BinaryOptions, multiLabelLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, poolWindows } from '../task.ts'
 import { measured } from './results.ts'
 
 /**
@@ -35,10 +35,10 @@ export const rowCounts = (rows: number): Pick<Batch, 'weight' | 'count'> => ({ w
  * a threshold of ½ decides rightly.
  */
 export function forwardLabels(
-  model: SequenceClassifier, { ids, mask, types, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
+  model: SequenceClassifier, { ids, mask, types, pooling, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
   options: BinaryOptions = {},
 ): Forward {
-  const logits = model.logits(ids, mask, types, context)
+  const logits = poolWindows(model.logits(ids, mask, types, context), pooling)
   const right = logits.greater(0).where(1, 0).equal(wanted.greater(0.5).where(1, 0)).cast('f32')
   return {
     losses: multiLabelLoss(logits, wanted, counts, options), outputs: logits,

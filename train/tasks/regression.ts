@@ -2,7 +2,7 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { regressionLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, poolWindows } from '../task.ts'
 import { countsOf, rowCounts } from './labels.ts'
 import { measured } from './results.ts'
 
@@ -19,9 +19,9 @@ export function collateNumbers(examples: readonly Encoded<number>[], size: Batch
 
 /** Traced: the squared error. Outputs are predictions f32 [batch, 1]. */
 export function forwardNumbers(
-  model: SequenceClassifier, { ids, mask, types, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
+  model: SequenceClassifier, { ids, mask, types, pooling, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
 ): Forward {
-  const predictions = model.logits(ids, mask, types, context)
+  const predictions = poolWindows(model.logits(ids, mask, types, context), pooling)
   return { losses: regressionLoss(predictions, wanted, counts), outputs: predictions, sums: {} }
 }
 

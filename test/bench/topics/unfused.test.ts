@@ -38,7 +38,7 @@ test('losses and gradient norms of five steps agree, and there are three times a
   const labels = Int32Array.of(0, 1, 1)
   const batch = {
     ids, mask, typeIds: new Int32Array(ids.length), arrays: { labels: { data: labels, shape: [rows] } }, weight: rows, count: rows, rows,
-    batch: rows, sequence, tokens: ids.length,
+    batch: rows, windows: rows, starts: [0, 1, 2], sequence, tokens: ids.length,
   }
   for (let t = 1; t <= 5; t++) {
     const { parts: [told], norm } = await steps.run([batch], t, t, 0.01)

@@ -16,7 +16,7 @@ import { finishPrinting, print } from './output.ts'
 import { Progress } from './progress.ts'
 import { shellLine } from './shell.ts'
 import { type Setting, flag, helpOf, oneOf, optional, parseTable, settingsOf, text, valued } from './table.ts'
-import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, tableOptions } from './trained.ts'
+import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, tableOptions } from './trained.ts'
 
 const groups = {
   'The data': {
@@ -59,8 +59,8 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const labelled = await openLabelled(data, reading)
   const console = new Console(options.json)
   for (const note of labelled.notes) console.say(note)
-  const [{ classifier }] = await openAt([source], options)
-  const { temperature, thresholds, labels: names, problem } = classifier.options
+  const [opened] = await openAt([source], options)
+  const { temperature, thresholds, labels: names, problem } = opened.classifier.options
   if (temperature !== undefined) console.say(`Temperature, found on the model's validation set: ${temperature.toPrecision(4)}`)
   if (thresholds) {
     const shares = thresholds.map((threshold, i) => `${names[i]} from ${(100 * threshold).toFixed(1)} %`)
@@ -71,7 +71,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const progress = process.stderr.isTTY ? new Progress() : undefined
   progress?.start('evaluate', labelled.examples.length)
   const spelled = labels?.split(',').map(name => name.trim())
-  const evaluated = await evaluateOn(classifier, labelled, { labels: spelled }, {
+  const evaluated = await evaluateOn(opened.classifier, labelled, { labels: spelled }, {
     say: line => console.say(line), onProgress: done => progress?.update(done),
   }).finally(() => progress?.stop())
   const seconds = (performance.now() - began) / 1000
@@ -79,8 +79,9 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   console.say(`\n${shown(evaluated)}`)
   if (out !== undefined) await write(out, result, evaluated, labelled)
   if (out !== undefined) console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, 'predictions.jsonl')}`)
+  sayCut(opened)
   if (report !== undefined) {
-    await writeReport(report, { evaluated, classifier, labelled, source, argv, settings: settingsOf(groups, options, { omit: ['help', 'json'] }), seconds })
+    await writeReport(report, { evaluated, classifier: opened.classifier, labelled, source, argv, settings: settingsOf(groups, options, { omit: ['help', 'json'] }), seconds })
     console.say(`\nReport: ${report}`)
   }
   console.result({ ...result, ...out !== undefined && { folder: out }, ...report !== undefined && { report } })

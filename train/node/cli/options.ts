@@ -116,9 +116,14 @@ const optionsOf = (preset: Preset) => ({
       'part of the training examples held out for validation: a count or a fraction; 0 for none',
     ),
     'max-length': {
-      ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut'),
+      ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut, or read in windows with --window'),
       defaultSays: `${LONGEST}, or what the model takes if that is less`,
     },
+    window: optional(
+      count(0),
+      'read all of a longer text, in windows of --max-length tokens of which neighbours share N, and average their scores',
+      'longer texts are cut',
+    ),
   },
   'What is trained': {
     tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'adapters, every parameter, or the classifier alone'),

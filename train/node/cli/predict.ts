@@ -5,7 +5,7 @@ import { type PredictionFormat, chunksOf, lineChunks, predictions } from '../job
 import type { Texts } from '../jobs/texts.ts'
 import { finishPrinting, print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
-import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, tableOptions } from './trained.ts'
+import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, tableOptions } from './trained.ts'
 
 const groups = {
   'The texts': {
@@ -50,6 +50,7 @@ export async function predict(argv: readonly string[]): Promise<number> {
     if (!await print(answers)) break
   }
   progress.end()
+  for (const opened of classifiers) sayCut(opened, classifiers.length > 1)
   await finishPrinting()
   return 0
 }

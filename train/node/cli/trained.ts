@@ -1,18 +1,26 @@
 // What the commands that use a trained model have in common: the options that say where the model is and where the texts
 // are, and how both are opened.
-import { UserError } from '../../../engine/errors.ts'
+import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
 import { SharedWeights, openClassifier } from '../../../models/node/open-classifier.ts'
 import { type Named, trainedAt } from '../jobs/predict.ts'
 import { openNamed } from '../device.ts'
 import { adapterOption } from './adapters.ts'
 import { encoding } from './options.ts'
-import { count, flag, optional, text } from './table.ts'
+import { type Kind, count, flag, optional, text } from './table.ts'
+
+/** How many tokens windows share, or `off`. */
+const window: Kind<number | 'off'> = {
+  shown: 'N|off',
+  expects: `${count(0).expects}, or off`,
+  read: value => (value === 'off' ? value : count(0).read(value)),
+}
 
 export const modelOptions = {
   base: optional(text('PATH|NAME', 'a folder or the name of a Hub model'), 'the model that an adapter stands on', 'the one that it names'),
   revision: optional(text('NAME', 'a branch, a tag or a commit'), "a Hub model's branch, tag or commit", 'main'),
-  'max-length': optional(count(4), 'longest text in tokens; longer ones are cut', 'as it was trained'),
+  'max-length': optional(count(4), 'longest text in tokens; longer ones are cut, or read in windows', 'as it was trained'),
+  window: optional(window, 'read longer texts in windows of which neighbours share N tokens, and average their scores; off: cut them', 'as it was trained'),
   'batch-size': optional(count(1), 'texts a batch', '32'),
   adapter: adapterOption,
 }
@@ -38,6 +46,7 @@ export interface ModelValues {
   readonly base: string | undefined
   readonly revision: string | undefined
   readonly maxLength: number | undefined
+  readonly window: number | 'off' | undefined
   readonly batchSize: number | undefined
   readonly adapter: string | undefined
 }
@@ -60,4 +69,13 @@ export async function openAt(sources: readonly string[], { adapter, ...options }
   const opened: Opened[] = []
   for (const [i, place] of places.entries()) opened.push({ name: sources[i], classifier: await openClassifier(place, { ...options, shared }) })
   return opened
+}
+
+/** Says on stderr how many of the texts that a model was given were cut, and what reads more of them; nothing where none was. */
+export function sayCut({ name, classifier: { seen, maxLength, model: { config } } }: Opened, several = false): void {
+  if (seen.cut === 0) return
+  const share = `${seen.cut.toLocaleString('en-US')} of ${seen.texts.toLocaleString('en-US')} texts`
+  const longer = config.maxPositions > maxLength ? ` or --max-length (up to ${config.maxPositions})` : ''
+  const line = `${several ? `${name}: ` : ''}${share} were cut to ${maxLength} tokens; --window${longer} reads more of them`
+  process.stderr.write(`${printableLine(`tilegrad: ${line}`)}\n`)
 }

@@ -1,38 +1,46 @@
-// From examples to tokens, cut to the longest length wanted, with the labels of words put on their first tokens.
+// From examples to tokens, cut to the longest length wanted or in windows of it, with the labels of words put on their first
+// tokens; and how long examples are.
 import { UserError } from '../../../engine/errors.ts'
 import { IGNORED } from '../../../models/losses.ts'
-import type { PairTruncation, Tokenizer } from '../../../models/tokenizer.ts'
-import { encodeWords } from '../../../models/words.ts'
-import type { Encoded } from '../../task.ts'
+import type { Tokenizer } from '../../../models/tokenizer.ts'
+import { type LengthOptions, encodeText } from '../../../models/windows.ts'
+import { stream } from '../../random.ts'
+import { type Encoded, windowsOf } from '../../task.ts'
 import type { Target } from '../../tasks/infer.ts'
 import type { Example } from './labelled.ts'
+import { quantile } from './statistics.ts'
 
-export interface EncodeOptions {
-  /** Longest text in tokens. */
-  readonly maxLength: number
-  /** What of a pair is cut. */
-  readonly truncation?: PairTruncation
-}
+/** An example as tokens, and how many of them all of its text has. */
+export type EncodedExample = Encoded<Target> & { readonly tokens: number }
 
 /** Examples between breaths, so that progress can show and signals come through. */
 const BREATH = 500
 
-/** One example as tokens. */
-export function encode(example: Example, tokenizer: Tokenizer, { maxLength, truncation }: EncodeOptions): Encoded<Target> {
+/** One example as tokens. Throws a UserError as `encodeText` does. */
+export function encode(example: Example, tokenizer: Tokenizer, options: LengthOptions): EncodedExample {
   const { text, pair, words, target } = example
   if (words && typeof target !== 'number') {
-    const { ids, typeIds, firstOf } = encodeWords(tokenizer, words, maxLength)
-    return { ids, typeIds, target: Int32Array.from(firstOf, word => (word < 0 ? IGNORED : target[word])) }
+    const { ids, typeIds, further, tokens, ...first } = encodeText(tokenizer, { words }, options)
+    const firstOf = windowsOf({ ids, typeIds, further, ...first }).flatMap(window => window.firstOf ?? [])
+    return {
+      ids,
+      typeIds,
+      ...(further && { further }),
+      tokens,
+      target: Int32Array.from(firstOf, word => (word < 0 ? IGNORED : target[word])),
+    }
   }
-  const encoding = pair === undefined ? tokenizer.encode(text, { maxLength }) : tokenizer.encodePair(text, pair, { maxLength, truncation })
-  return { ...encoding, target }
+  return { ...encodeText(tokenizer, { text, pair }, options), target }
 }
 
-/** All examples as tokens; `onProgress` hears how many are done, and how many of those were cut. */
+/** All examples as tokens; `onProgress` hears how many are done. */
 export async function encodeAll(
-  examples: readonly Example[], tokenizer: Tokenizer, options: EncodeOptions, onProgress?: (done: number, total: number) => void,
-): Promise<Encoded<Target>[]> {
-  const encoded: Encoded<Target>[] = []
+  examples: readonly Example[],
+  tokenizer: Tokenizer,
+  options: LengthOptions,
+  onProgress?: (done: number, total: number) => void,
+): Promise<EncodedExample[]> {
+  const encoded: EncodedExample[] = []
   for (const [i, example] of examples.entries()) {
     try {
       encoded.push(encode(example, tokenizer, options))
@@ -45,4 +53,40 @@ export async function encodeAll(
     }
   }
   return encoded
+}
+
+/** How long texts are in tokens, special ones included. */
+export interface TokenLengths {
+  /** Texts that were measured. */
+  readonly count: number
+  readonly '50%': number
+  readonly '95%': number
+  readonly max: number
+  /** How many of them are longer than the longest length wanted. */
+  readonly longer: number
+}
+
+/** More texts than this are not all measured: as many are drawn, with the seed. */
+export const MOST_MEASURED = 2000
+
+/** The lengths of some of the examples. */
+export async function tokenLengths(
+  examples: readonly Example[],
+  tokenizer: Tokenizer,
+  { maxLength, seed }: { readonly maxLength: number; readonly seed: number },
+): Promise<TokenLengths> {
+  const drawn =
+    examples.length <= MOST_MEASURED
+      ? examples
+      : stream(seed, 'token lengths')
+          .shuffle([...examples])
+          .slice(0, MOST_MEASURED)
+  const lengths = (await encodeAll(drawn, tokenizer, { maxLength })).map(({ tokens }) => tokens).sort((a, b) => a - b)
+  return {
+    count: lengths.length,
+    '50%': quantile(lengths, 0.5),
+    '95%': quantile(lengths, 0.95),
+    max: quantile(lengths, 1),
+    longer: lengths.filter(length => length > maxLength).length,
+  }
 }

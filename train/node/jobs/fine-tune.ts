@@ -6,7 +6,7 @@ import type { Options } from '../cli/options.ts'
 import { Progress } from '../cli/progress.ts'
 import { checkpointsOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
-import { openJob, overview, planStep, prepare } from './fine-tune/prepare.ts'
+import { openJob, overview, planAlone, prepare } from './fine-tune/prepare.ts'
 import { warnOfChanges } from './fine-tune/recorded.ts'
 import { runTraining } from './fine-tune/train.ts'
 import { repeatable } from './job.ts'
@@ -17,7 +17,7 @@ export { recordedOptions } from './fine-tune/recorded.ts'
 /** Resolves everything, of a run that goes on as it began, plans one step, prints, trains nothing. */
 export async function dryRun(options: Options, console: Console, version: string, run?: Run): Promise<number> {
   const progress = new Progress()
-  const prepared = await planStep(await openJob(options, console, progress, version, run), console)
+  const prepared = await planAlone(await openJob(options, console, progress, version, run), console, progress)
   console.result(overview(prepared))
   return 0
 }

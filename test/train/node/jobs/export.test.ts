@@ -38,7 +38,7 @@ async function makeAdapter(name: string, seed: number, rank: number): Promise<st
   }
   await saveAdapter(folder, model, base)
   await writeFile(join(folder, ANSWERS_FILE), JSON.stringify(answersJson({
-    problem: 'single_label_classification', labels: ['bad', 'fair', 'good'], maxLength: 32,
+    problem: 'single_label_classification', labels: ['bad', 'fair', 'good'], maxLength: 32, window: 8,
   })))
   return folder
 }
@@ -62,7 +62,9 @@ describe('what was trained', () => {
   test('opens as an adapter on its base, whose head had other classes', async () => {
     const classifier = await openClassifier(adapter)
     expect(classifier.options).toMatchObject({ labels: ['bad', 'fair', 'good'], problem: 'single_label_classification' })
-    expect(classifier.maxLength).toBe(32)
+    expect([classifier.maxLength, classifier.options.window]).toEqual([32, 8])
+    const [other, cut] = [await openClassifier(adapter, { window: 4 }), await openClassifier(adapter, { window: 'off' })]
+    expect([other.options.window, cut.options.window]).toEqual([4, undefined])
     expect(new Set(await probabilities(adapter)).size).toBeGreaterThan(texts.length)
   })
 
@@ -87,6 +89,7 @@ describe('what was trained', () => {
     await exportMerged(adapter, out)
     expect((await readdir(out)).sort()).toEqual(['config.json', 'model.safetensors', 'tilegrad.json', 'tokenizer.json', 'tokenizer_config.json'])
     expectClose(await probabilities(out), await probabilities(adapter), 1e-4, 'merged')
+    expect((await openClassifier(out)).options.window).toBe(8)
     const config = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))
     expect(config).toMatchObject({ architectures: ['BertForSequenceClassification'], id2label: { 0: 'bad', 1: 'fair', 2: 'good' } })
     await expect(exportMerged(adapter, out)).rejects.toThrow(`${out} exists already`)

@@ -3,8 +3,11 @@ import type { AdapterInfo } from '../../../../engine/index.ts'
 import { type Prediction, type TextInput, textOf } from '../../../../models/classifier.ts'
 import type { TaskName } from '../../../tasks/infer.ts'
 import { percent as percentage, table } from '../../cli/console.ts'
+import type { Options } from '../../cli/options.ts'
+import type { TokenLengths } from '../../data/encode.ts'
 import type { SetFacts } from '../../data/statistics.ts'
 import type { Data } from '../job.ts'
+import type { OpenedModel } from '../model.ts'
 
 /** Sentences that every run classifies in the end, to see the model at work. */
 const SENTENCES = [
@@ -59,6 +62,25 @@ export function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data
     row('train', facts.train),
     row('test', facts.test),
   ]) + `\n${count(data.validation.length)} texts are held out for validation; lengths are in characters.`
+}
+
+/** `1,200 of 5,000 (24.00 %)`. */
+export const shareOf = (part: number, whole: number): string => `${count(part)} of ${count(whole)} (${percent(part / whole)})`
+
+/** What is done with texts that are too long. */
+export const treatmentOf = ({ window, maxLength }: Options): string =>
+  (window === undefined ? 'cut' : `read in windows of ${maxLength} that share ${window}`)
+
+/** How long the training texts are in tokens, how many of them are too long, and what helps. */
+export function lengthsText(lengths: TokenLengths, options: Options, { config: { maxPositions } }: OpenedModel, texts: number): string {
+  const { maxLength, window } = options
+  const { count: measured, longer, max } = lengths
+  const [middle, most] = [lengths['50%'], lengths['95%']].map(Math.round)
+  const drawn = measured < texts ? ` (of ${count(measured)} drawn)` : ''
+  const head = `Tokens in a training text: median ${count(middle)}, 95 % up to ${count(most)}, longest ${count(max)}${drawn}.`
+  if (longer === 0) return `${head} None is longer than ${maxLength}.`
+  const remedy = maxPositions > maxLength ? `--window or --max-length (up to ${maxPositions}) reads` : '--window reads'
+  return `${head}\n${shareOf(longer, measured)} are longer than ${maxLength} and are ${treatmentOf(options)}${window === undefined ? `; ${remedy} more of them` : ''}.`
 }
 
 /** Two texts that the model is shown at work on: for reviews two plain ones, else the first of the test set. */

@@ -4,15 +4,15 @@ import { type Device, DeviceLost, type PlanSummary, UserError, currentDevice } f
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
 import { exists } from '../../../../models/node/files.ts'
 import { checkSizes } from '../../../../models/sizes.ts'
+import { checkWindow } from '../../../../models/windows.ts'
 import { type MetricInfo, metricNamed, metricsOf } from '../../../metrics/summary.ts'
-import type { TextSets } from '../../../shapes.ts'
-import type { Encoded } from '../../../task.ts'
+import { type TextSets, mostWindows } from '../../../shapes.ts'
 import type { Target } from '../../../tasks/infer.ts'
 import { Trainer } from '../../../trainer.ts'
 import type { Console } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
-import { encodeAll } from '../../data/encode.ts'
+import { type EncodedExample, type TokenLengths, encodeAll, tokenLengths } from '../../data/encode.ts'
 import type { Example } from '../../data/labelled.ts'
 import { type SetFacts, factsOf } from '../../data/statistics.ts'
 import { openNamed } from '../../device.ts'
@@ -23,7 +23,7 @@ import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
   type OpenedModel, adoptAdapter, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
-import { count, dataTable, describeAdapter, megabytes, percent, taskText } from './describe.ts'
+import { dataTable, describeAdapter, lengthsText, megabytes, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
 
 /** How long the first attempt waits before it opens another device. */
@@ -35,6 +35,7 @@ export interface Job {
   readonly device: Device
   readonly data: Data
   readonly facts: { readonly train: SetFacts, readonly test: SetFacts }
+  readonly lengths: TokenLengths
   readonly opened: OpenedModel
   readonly fingerprints: Fingerprints
   readonly model: Classifier
@@ -64,6 +65,7 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   const described = await openModel(asked, download, modelCommitsOf(run, asked.model))
   // The default follows the model; what is asked for must fit.
   const options = { ...await adoptAdapter(asked, described), maxLength: Math.min(asked.maxLength, described.config.maxPositions) }
+  checkWindow(options)
   const sketch = await buildModel(options, described, described.trained.task ?? 'classes')
   checkSizes(sketch, device, '--precision f16')
   if (await exists(described.name)) await checkWeights(sketch, described)
@@ -77,28 +79,36 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   const fingerprints = await fingerprintsOf(data, opened)
   if (run) refuseChanges(run, fingerprints, options.data, opened)
   const facts = { train: factsOf(data.all, data.plan), test: factsOf(data.test, data.plan) }
+  const lengths = await tokenLengths(data.train, opened.tokenizer, options)
   const parameters = countParameters(model)
 
   console.say(`Data: ${data.source}`)
   console.say(taskText(data, facts.train))
   console.say(dataTable(facts, data))
+  console.say(lengthsText(lengths, options, opened, data.train.length))
   console.say(`\n${modelText(opened, options, model, drawn)}`)
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await trainerOf({ options, data, opened, model })
-  return { options, device, data, facts, opened, fingerprints, model, trainer, parameters, choices }
+  return { options, device, data, facts, lengths, opened, fingerprints, model, trainer, parameters, choices }
 }
 
 const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data' | 'opened' | 'model'>): Promise<Trainer<Target>> =>
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
 
-/** Throws a UserError where a batch's hidden states alone are more than one buffer holds: by arithmetic, before anything is made. */
-function checkBatch({ batchSize, batchTokens, maxLength }: Options, { config }: OpenedModel, { gpu: { limits }, info }: Device): void {
-  const tokens = batchTokens === undefined ? batchSize * maxLength : Math.max(batchTokens, maxLength)
+/**
+ * Throws a UserError where the hidden states of a batch (of so many windows, if any) alone are more than one buffer holds: by
+ * arithmetic, before anything is made.
+ */
+function checkBatch(
+  { batchSize, batchTokens, maxLength }: Options, { config }: OpenedModel, { gpu: { limits }, info }: Device, windows?: number,
+): void {
+  const tokens = windows !== undefined ? windows * maxLength : batchTokens === undefined ? batchSize * maxLength : Math.max(batchTokens, maxLength)
   const bytes = 4 * tokens * config.hidden
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
   if (bytes <= most) return
-  const option = batchTokens === undefined ? `--batch-size ${batchSize} × --max-length ${maxLength}` : `--batch-tokens ${batchTokens}`
+  const option = windows !== undefined ? `a batch of ${windows} windows × --max-length ${maxLength}`
+    : batchTokens === undefined ? `--batch-size ${batchSize} × --max-length ${maxLength}` : `--batch-tokens ${batchTokens}`
   throw new UserError(`${option}: hidden states of ${megabytes(bytes)} are more than one buffer of ${info.name} holds (${megabytes(most)}); `
     + 'use a smaller batch or length, with --accumulate for the same step')
 }
@@ -109,34 +119,52 @@ export function mainMetric({ bestMetric }: Options, { plan: { task, labels } }: 
   return bestMetric === undefined ? metricsOf(task, labels.length)[0] : metricNamed(task, labels.length, bestMetric)
 }
 
-/** Ends all measuring, plans a step of the longest batch and shows what it costs. */
-export async function planStep(job: Job, console: Console): Promise<Prepared> {
+/** Ends all measuring, plans a step of the largest batch (of so many windows, if any) and shows what it costs. */
+async function planStep(job: Job, console: Console, windows?: number): Promise<Prepared> {
   const { options: { batchSize, maxLength }, trainer, device, choices } = job
   choices.settle()
-  const plan = await trainer.plan(maxLength)
-  console.say(`Step of ${batchSize} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
+  const plan = await trainer.plan(maxLength, windows)
+  console.say(`Step of ${windows === undefined ? batchSize : `${windows} windows`} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
   return { ...job, plan }
 }
 
+/** One of a run's sets as tokens. */
+async function tokenised({ options, data, opened: { tokenizer } }: Job, set: keyof TextSets, progress: Progress): Promise<EncodedExample[]> {
+  const examples: readonly Example[] = data[set]
+  progress.start(`tokenise ${set}`, examples.length)
+  const result = await encodeAll(examples, tokenizer, options, done => progress.update(done))
+  progress.stop()
+  return result
+}
+
+/** The most windows of a batch, where texts have several. Throws a UserError where that is more than one buffer holds. */
+function largestBatch({ options, opened, device }: Job, train: readonly EncodedExample[]): number | undefined {
+  const windows = options.window === undefined ? undefined : mostWindows(train, options)
+  checkBatch(options, opened, device, windows)
+  return windows
+}
+
+/** Plans a step for a run that does not train. Texts are read only where their windows decide how large a batch is. */
+export async function planAlone(job: Job, console: Console, progress: Progress): Promise<Prepared> {
+  const windows = job.options.window === undefined ? undefined : largestBatch(job, await tokenised(job, 'train', progress))
+  return planStep(job, console, windows)
+}
+
 /** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
 export async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
-  const { options, data, device, trainer, opened: { tokenizer } } = job
-  const tokenised = async (what: string, examples: readonly Example[]): Promise<Encoded<Target>[]> => {
-    progress.start(`tokenise ${what}`, examples.length)
-    const result = await encodeAll(examples, tokenizer, options, done => progress.update(done))
-    progress.stop()
-    return result
-  }
+  const { options, lengths, device, trainer } = job
   const texts = {
-    train: await tokenised('train', data.train), validation: await tokenised('validation', data.validation), test: await tokenised('test', data.test),
+    train: await tokenised(job, 'train', progress), validation: await tokenised(job, 'validation', progress), test: await tokenised(job, 'test', progress),
   }
-  const cut = texts.train.filter(({ ids }) => ids.length >= options.maxLength).length
-  if (cut > 0) {
-    console.say(`${count(cut)} of ${count(texts.train.length)} training texts (${percent(cut / texts.train.length)}) fill ${options.maxLength} tokens; what is beyond is cut.\n`)
+  // Of a larger set only a sample was measured before.
+  const longer = texts.train.filter(({ tokens }) => tokens > options.maxLength).length
+  if (longer > 0 && texts.train.length > lengths.count) {
+    console.say(`${shareOf(longer, texts.train.length)} training texts are longer than ${options.maxLength} tokens and are ${treatmentOf(options)}.\n`)
   }
+  const windows = largestBatch(job, texts.train)
   await trainer.prepare(texts, () => device.tuning.secondsLeft > 0)
-  return [await planStep(job, console), texts]
+  return [await planStep(job, console, windows), texts]
 }
 
 /** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost where there is none. */
@@ -159,11 +187,11 @@ export async function rebuild(job: Prepared, run: Run, attempt: number, version:
 }
 
 /** What `--dry-run --json` gives, config.json records and the result repeats. */
-export function overview({ device, opened, parameters, facts, plan, data }: Prepared): Record<string, unknown> {
+export function overview({ device, opened, parameters, facts, lengths, plan, data }: Prepared): Record<string, unknown> {
   return {
     adapter: describeAdapter(device.info),
     model: { name: opened.name, family: opened.config.family, adapter: opened.adapter?.name, parameters },
-    data: { ...facts, unlabelled: data.unlabelled, columns: data.columns, task: data.plan.task, labels: data.plan.labels },
+    data: { ...facts, token_length: lengths, unlabelled: data.unlabelled, columns: data.columns, task: data.plan.task, labels: data.plan.labels },
     plan: {
       dispatches: plan.dispatches, pipelines: plan.pipelines, peak_bytes: plan.peakBytes,
       unfused_dispatches: plan.unfused, scratch_bytes: plan.scratchBytes, live_bytes: plan.liveBytes,
