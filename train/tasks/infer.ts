@@ -78,11 +78,12 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
     throw new UserError(`${other?.where}: some labels are lists and others are not`)
   }
   const { task, why } = options.task ? { task: options.task, why: `--task ${options.task}` } : guess(examples, lists > 0)
-  checkTask(task, examples, lists > 0)
+  const unwrapped = examples.map(example => ({ ...example, label: unwrap(example.label, task) }))
+  checkTask(task, unwrapped)
   if (task === 'regression') return { task, labels: ['LABEL_0'], namedBy: 'data', why }
-  const { labels, namedBy, spelled } = namesOf(examples, options)
+  const { labels, namedBy, spelled } = namesOf(unwrapped, options)
   // Names alone are no classes: of a single label there must be two among the examples, whatever names there are.
-  const present = task === 'classes' ? sorted(examples.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
+  const present = task === 'classes' ? sorted(unwrapped.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
   if (present.length < 2) {
     throw new UserError(`the training examples have ${present.length === 1 ? `only the label ${JSON.stringify(present[0])}` : 'no labels'}: `
       + 'at least two are needed to learn a difference')
@@ -90,10 +91,20 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
   return { task, labels, namedBy, why, ...spelled && { spelled } }
 }
 
+/** A list of one label as that label, for a task of one label a text. */
+const unwrap = (label: Label, task: TaskName): Label =>
+  ((task === 'classes' || task === 'regression') && isList(label) && label.length === 1 ? label[0] : label)
+
 function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName, why: string } {
   if (lists) {
     const eachWord = examples.every(({ label, words }) => words !== undefined && isList(label) && label.length === words.length)
-    return eachWord ? { task: 'tokens', why: 'a label for each word' } : { task: 'labels', why: 'a list of labels for each text' }
+    if (eachWord) return { task: 'tokens', why: 'a label for each word' }
+    // Two tasks read such a file differently, and nothing in it says which one is meant.
+    if (examples.every(({ label }) => isList(label) && label.length === 1)) {
+      throw new UserError(`${examples[0].where}: the label of every text is a list of one: choose --task classes (one label a text) `
+        + 'or --task labels (several labels at once)')
+    }
+    return { task: 'labels', why: 'a list of labels for each text' }
   }
   const names = new Set(examples.map(({ label }) => (isList(label) ? '' : nameOf(label))))
   if (![...names].every(isNumber)) return { task: 'classes', why: `${names.size} different labels` }
@@ -103,10 +114,11 @@ function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName,
   return { task: 'classes', why: `${names.size} different whole numbers` }
 }
 
-function checkTask(task: TaskName, examples: readonly Labelled[], lists: boolean): void {
+function checkTask(task: TaskName, examples: readonly Labelled[]): void {
   const wantsLists = task === 'labels' || task === 'tokens'
-  if (lists !== wantsLists) {
-    throw new UserError(`${examples[0].where}: --task ${task} takes ${wantsLists ? 'a list of labels' : 'one label'} for each text`)
+  const other = examples.find(({ label }) => isList(label) !== wantsLists)
+  if (other) {
+    throw new UserError(`${other.where}: --task ${task} takes ${wantsLists ? 'a list of labels' : 'one label'} for each text`)
   }
   for (const { label, words, where } of examples) {
     if (task === 'tokens' && isList(label) && label.length !== words?.length) {
@@ -170,7 +182,8 @@ export type Target = number | ArrayLike<number>
  * word, which −100 stands for where there is none.
  * @throws UserError where a label is none of the plan's
  */
-export function targetOf({ label, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {
+export function targetOf({ label: given, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {
+  const label = unwrap(given, task)
   const numberOf = (given: string | number | boolean): number => {
     const one = spellings?.(given) ?? given
     const place = spelled?.includes(nameOf(one)) ? spelled.indexOf(nameOf(one)) : placeOf(nameOf(one), labels)

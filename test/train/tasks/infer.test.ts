@@ -41,6 +41,14 @@ describe('labels of a table', () => {
     expect(targets.map(target => Array.from(target as ArrayLike<number>))).toEqual([[1, 1], [0, 0], [0, 1]])
   })
 
+  test('that are lists of one are what --task says', () => {
+    expect(understood([['a'], ['b']], { task: 'classes' })).toMatchObject({ task: 'classes', labels: ['a', 'b'], targets: [0, 1] })
+    expect(understood([[2.5], ['3']], { task: 'regression' })).toMatchObject({ task: 'regression', targets: [2.5, 3] })
+    const { task, targets } = understood([['a'], ['b']], { task: 'labels' })
+    expect(task).toBe('labels')
+    expect(targets.map(target => Array.from(target as ArrayLike<number>))).toEqual([[1, 0], [0, 1]])
+  })
+
   test('that are lists as long as the words are labels of tokens', () => {
     const examples = rows([['O', 'B-PER'], ['O']], [['hi', 'Ann'], ['yes']])
     const plan = inferTask(examples)
@@ -80,6 +88,8 @@ describe('what can not be understood names the row', () => {
   }
   test.each<[string, readonly Label[], InferOptions, string]>([
     ['lists among single labels', [['a'], 'b'], {}, 'data.csv, row 3: some labels are lists and others are not'],
+    ['lists of one label each', [['a'], ['b']], {}, 'data.csv, row 2: the label of every text is a list of one: choose --task classes'],
+    ['a list of two for one label a text', [['a'], ['a', 'b']], { task: 'classes' }, 'data.csv, row 3: --task classes takes one label'],
     ['one class', ['a', 'a'], {}, 'the training examples have only the label "a"'],
     ['one class, though more have names', [1, 1], { declared: ['neg', 'pos'] }, 'the training examples have only the label "1"'],
     ['a label that is not named', ['a', 'x'], { given: ['a', 'b'] }, 'data.csv, row 3: the label "x" is none of a, b'],
