@@ -1,7 +1,7 @@
 // Gradient checks, for whoever writes an op. Three nets: the gradient graph in float64 against central differences (proves
 // the rules), the device against float64 (proves the kernels), and the device's gradients against its own differences
 // (proves the whole). Derivatives are directional: a few evaluations, whatever the size (as in JAX's check_grads).
-import type { DType, Spec } from '../shaders/kernel.ts'
+import { type DType, type Spec, isFloat } from '../shaders/kernel.ts'
 import { uniform01 } from '../shaders/random.ts'
 import { grad } from './autodiff.ts'
 import { UserError } from './errors.ts'
@@ -176,7 +176,6 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
   }
 }
 
-const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
 
 const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
 

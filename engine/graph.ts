@@ -1,7 +1,8 @@
 // The nodes behind tensors, and the interface of an op: its shape rule, its gradient rule, its float64 reference, and how it
 // lowers to kernels. Ops register by name. Whatever the compiler needs to know of an op is one of these properties; no other file
 // compares names of ops.
-import type { Epilogue, UniformScalar } from '../shaders/elementwise.ts'
+import type { Epilogue } from '../shaders/epilogue.ts'
+import type { UniformScalar } from '../shaders/expression.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Tensor } from './tensor.ts'
@@ -93,7 +94,7 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   wgsl(args: readonly string[], context: ElementContext<A>): string
   /** Numbers in the uniform buffer, so that their values don't change the code. */
   uniforms?(attributes: A): readonly UniformScalar[]
-  /** WGSL helper functions that the expression calls, by name in `shaders/elementwise.ts`. */
+  /** WGSL helper functions that the expression calls, by name in `shaders/math.ts`. */
   helpers?(context: ElementContext<A>): readonly string[]
   /** For ops without inputs that stand for a number: access to it. One plan serves all its values, which travel as uniforms. */
   readonly number?: NumberAttribute<A>

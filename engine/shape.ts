@@ -1,6 +1,8 @@
 // Arithmetic on shapes, strides and views; no tensors here.
-import type { Spec, View } from '../shaders/kernel.ts'
+import { type Spec, type View, rowMajorStrides as contiguousStrides } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
+
+export { contiguousStrides }
 
 export type Shape = readonly number[]
 
@@ -9,17 +11,6 @@ export function sizeOf(shape: Shape): number {
   let size = 1
   for (const n of shape) size *= n
   return size
-}
-
-/** Row-major strides, in elements. */
-export function contiguousStrides(shape: Shape): number[] {
-  const strides = new Array<number>(shape.length)
-  let stride = 1
-  for (let i = shape.length - 1; i >= 0; i--) {
-    strides[i] = stride
-    stride *= shape[i]
-  }
-  return strides
 }
 
 export function contiguousView(spec: Spec): View {

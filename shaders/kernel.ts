@@ -8,6 +8,13 @@
 /** Element types of buffers. Sums are always made in f32; f16 is a storage type. */
 export type DType = 'f32' | 'f16' | 'i32' | 'u32'
 
+/** Storage types of what kernels multiply and average. */
+export type FloatType = 'f32' | 'f16'
+
+export function isFloat(dtype: unknown): dtype is FloatType {
+  return dtype === 'f32' || dtype === 'f16'
+}
+
 /** Shape and element type of one value. */
 export interface Spec {
   readonly shape: readonly number[]
@@ -21,6 +28,17 @@ export interface Spec {
 export interface View extends Spec {
   readonly strides: readonly number[]
   readonly offset: number
+}
+
+/** Strides of a contiguous value, in elements: the last axis's is 1. */
+export function rowMajorStrides(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length)
+  let stride = 1
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = stride
+    stride *= shape[i]
+  }
+  return strides
 }
 
 /** A product of subgroup matrices: f16 [m, k] times f16 [k, n], added to f32 [m, n], by so many lanes. */

@@ -1,7 +1,8 @@
 // Expressions: which elementwise values are fused into their reader, and the WGSL of one fused expression, which becomes a
 // dispatch of its own, the input of a reduction, or the epilogue of a kernel.
-import { type Body, type Draw, type UniformScalar, scalarType } from '../../shaders/elementwise.ts'
+import type { Body, Draw, UniformScalar } from '../../shaders/expression.ts'
 import type { Traits, View } from '../../shaders/kernel.ts'
+import { computed } from '../../shaders/wgsl.ts'
 import type { Value } from '../graph.ts'
 import { broadcastView, reshapeView, sizeOf } from '../shape.ts'
 import type { Canonical } from './canonical.ts'
@@ -142,7 +143,7 @@ export class ExpressionWriter {
     const text = op.wgsl(args, context)
     for (const helper of (typeof op.helpers === 'function' ? op.helpers(context) : op.helpers) ?? []) this.#helpers.add(helper)
     const name = `v${this.#lines.length}`
-    this.#lines.push(`let ${name}: ${scalarType(out.dtype)} = ${text};`)
+    this.#lines.push(`let ${name}: ${computed(out.dtype)} = ${text};`)
     this.#names.set(key, name)
     if (node.inputs.length > 0) this.#ops.push(op.name)
     return name

@@ -1,6 +1,7 @@
 // From a graph to a list of dispatches: the graph is made canonical, elementwise values are fused into their readers where
 // possible, and every value that remains becomes one or more dispatches.
-import { type Epilogue, elementwiseLaunch } from '../../shaders/elementwise.ts'
+import { elementwiseLaunch } from '../../shaders/elementwise.ts'
+import type { Epilogue } from '../../shaders/epilogue.ts'
 import { type Lowering, type Slot, type Traits, bytesOf } from '../../shaders/kernel.ts'
 import { MOST_REDUCED, reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'

@@ -1,6 +1,6 @@
 // Elementwise ops: a table row for each, with its WGSL, float64 value and gradient. Broadcasting follows NumPy.
-import type { UniformScalar } from '../../shaders/elementwise.ts'
-import type { DType } from '../../shaders/kernel.ts'
+import type { UniformScalar } from '../../shaders/expression.ts'
+import { type DType, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type ElementContext, type GradientContext, type NoAttributes, defineOp, specOf } from '../graph.ts'
 import { HALF_OVERFLOW } from '../numbers.ts'
@@ -26,10 +26,8 @@ interface Row {
   readonly takes?: 'floats' | 'signed numbers'
 }
 
-/** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/elementwise.ts). */
+/** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/math.ts). */
 const SIGN_BIT: UniformScalar = { type: 'u32', value: 0x80000000 }
-
-const isFloat = (dtype: DType): boolean => dtype === 'f32' || dtype === 'f16'
 
 /** The dtype of arithmetic between two dtypes: floats widen to f32, others have to match. Throws a UserError. */
 function commonDType(name: string, a: DType, b: DType): DType {

@@ -2,8 +2,8 @@
 // continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every tile of columns would compute it
 // again, and the backward pass needs it.
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { type Lowering, type Slot, type Spec, type View, input, output, temporary } from '../../shaders/kernel.ts'
-import { type FloatType, type Product, isFloat, productOf } from '../../shaders/matmul/problem.ts'
+import { type FloatType, type Lowering, type Slot, type Spec, type View, input, isFloat, output, temporary } from '../../shaders/kernel.ts'
+import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
 import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'

@@ -1,10 +1,8 @@
 // A matrix product as its kernels see it: sizes, one unit-stride axis per operand, batch axes as few as strides allow.
 // Everything that depends only on views lives here, and no WGSL.
-import type { Epilogue } from '../elementwise.ts'
-import type { DType, Slot, View } from '../kernel.ts'
-
-/** Storage types that matmul reads and writes. */
-export type FloatType = 'f32' | 'f16'
+import { mergeAxes } from '../addressing.ts'
+import type { Epilogue } from '../epilogue.ts'
+import { type FloatType, type Slot, type View, isFloat } from '../kernel.ts'
 
 /**
  * One operand. Its rows are M for the left operand and N for the right one; its columns are K. One of the two axes has
@@ -54,10 +52,6 @@ export function transposed(product: Product): Product {
   }
 }
 
-export function isFloat(dtype: DType): dtype is FloatType {
-  return dtype === 'f32' || dtype === 'f16'
-}
-
 /** Which axis of a [rows, k] matrix has stride 1; undefined where none has (axes of length 1 count as having it). */
 export function majorOf(rows: number, k: number, rowStride: number, kStride: number): 'k' | 'row' | undefined {
   if (kStride === 1 && k > 1) return 'k'
@@ -73,23 +67,11 @@ export function isReadable(view: View): boolean {
     && majorOf(view.shape[r - 2], view.shape[r - 1], view.strides[r - 2], view.strides[r - 1]) !== undefined
 }
 
-/** An operand from a view [rows, k] of rank 2 (no batch). Throws where isReadable is false. */
-export function operandOf(slot: Slot, view: View, order: 'row,k' | 'k,row' = 'row,k'): Operand {
-  const [rowAxis, kAxis] = order === 'row,k' ? [0, 1] : [1, 0]
-  return operand(slot, view, view.shape[rowAxis], view.shape[kAxis], view.strides[rowAxis], view.strides[kAxis], [])
-}
-
 function operand(slot: Slot, view: View, rows: number, k: number, rowStride: number, kStride: number, batch: readonly number[]): Operand {
   const major = majorOf(rows, k, rowStride, kStride)
   if (!major || !isFloat(view.dtype)) throw new Error(`matmul cannot read ${view.dtype} strides ${view.strides.join(', ')}`)
   const stride = major === 'k' ? (rows > 1 ? rowStride : k) : (k > 1 ? kStride : rows)
   return { slot, dtype: view.dtype, major, offset: view.offset, stride, batch }
-}
-
-interface BatchAxis {
-  readonly n: number
-  readonly a: number
-  readonly b: number
 }
 
 /**
@@ -107,7 +89,7 @@ export function productOf(
   const k = a.view.shape[aRank - 1]
   const n = b.view.shape[bRank - 1]
   let rowStride = a.view.strides[aRank - 2]
-  const axes = mergeAxes(batchAxes(a.view, b.view))
+  const axes = batchAxes(a.view, b.view)
   const kStride = a.view.strides[aRank - 1]
   while (axes.length > 0) {
     const inner = axes[axes.length - 1]
@@ -130,31 +112,23 @@ export function productOf(
   }
 }
 
-function batchAxes(a: View, b: View): BatchAxis[] {
-  const rank = Math.max(a.shape.length, b.shape.length)
-  const at = (view: View, axis: number): { n: number; stride: number } => {
-    const i = axis - (rank - view.shape.length)
-    return i < 0 ? { n: 1, stride: 0 } : { n: view.shape[i], stride: view.shape[i] === 1 ? 0 : view.strides[i] }
-  }
-  const axes: BatchAxis[] = []
-  for (let axis = 0; axis < rank - 2; axis++) {
-    const left = at(a, axis)
-    const right = at(b, axis)
-    const n = left.n === 1 ? right.n : left.n
-    if (n !== 1) axes.push({ n, a: left.stride, b: right.stride })
-  }
-  return axes
+interface BatchAxis {
+  readonly n: number
+  readonly a: number
+  readonly b: number
 }
 
-function mergeAxes(axes: readonly BatchAxis[]): BatchAxis[] {
-  const merged: BatchAxis[] = []
-  for (const axis of axes) {
-    const outer = merged.at(-1)
-    if (outer?.a === axis.n * axis.a && outer.b === axis.n * axis.b) {
-      merged[merged.length - 1] = { n: outer.n * axis.n, a: axis.a, b: axis.b }
-    } else merged.push(axis)
-  }
-  return merged
+/** Of all axes but the last two, as few as strides allow. */
+function batchAxes(a: View, b: View): BatchAxis[] {
+  const rank = Math.max(a.shape.length, b.shape.length) - 2
+  const axesOf = ({ shape, strides }: View): { n: number; stride: number }[] => Array.from({ length: rank }, (_, axis) => {
+    const i = axis - (rank + 2 - shape.length)
+    return i < 0 ? { n: 1, stride: 0 } : { n: shape[i], stride: shape[i] === 1 ? 0 : strides[i] }
+  })
+  const [left, right] = [axesOf(a), axesOf(b)]
+  const shape = left.map(({ n }, axis) => (n === 1 ? right[axis].n : n))
+  const { sizes, strides } = mergeAxes(shape, [left, right].map(axes => axes.map(({ stride }) => stride)))
+  return sizes.map((n, axis) => ({ n, a: strides[0][axis], b: strides[1][axis] }))
 }
 
 /** Whether an operand can be loaded four elements at a time along its unit-stride axis. */

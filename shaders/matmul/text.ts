@@ -1,9 +1,9 @@
 // What all matmul kernels write alike: the uniform struct, the bindings, which tile a workgroup has, loads and stores.
-import { type Epilogue, epilogueText } from '../elementwise.ts'
-import { LETTERS, type UniformField, Uniforms, type Writer, asF32, enables, fromF32, typeName } from '../writer.ts'
+import { type Ending, type Epilogue, endingOf, endingSlots } from '../epilogue.ts'
+import { LETTERS, type UniformField, Uniforms, type Writer, asF32, enables, typeName } from '../writer.ts'
 import { batchCount, isVec4 } from './problem.ts'
-import { type Slot, epilogueInput, epilogueOutput } from '../kernel.ts'
-import type { FloatType, Operand, Product } from './problem.ts'
+import type { FloatType, Slot } from '../kernel.ts'
+import type { Operand, Product } from './problem.ts'
 
 export { LETTERS }
 
@@ -88,7 +88,7 @@ export function uniformsOf(layout: Layout): Uniforms {
     if (segment.scaled) names.push([`scale${s}`, 'f32'])
   })
   for (let x = 0; x < layout.batchAxes; x++) names.push([`batch${x}`, 'u32'])
-  if (layout.epilogue) names.push(...epilogueText(layout.epilogue).fields)
+  names.push(...Object.entries(ending(layout).uniforms))
   return new Uniforms(names)
 }
 
@@ -115,7 +115,7 @@ export function uniformWordsOf(layout: Layout, product: Product, tile: TileSize,
   product.batch.forEach((n, x) => {
     values[`batch${x}`] = n
   })
-  if (layout.epilogue) Object.assign(values, epilogueText(layout.epilogue).words)
+  Object.assign(values, ending(layout).values)
   return uniformsOf(layout).pack(values)
 }
 
@@ -132,36 +132,21 @@ export function slotsOf(product: Product, split: boolean, partials: Slot): { slo
   return { slots: [...slots, ...last], writes: writes.map(at => slots.length + at) }
 }
 
-/**
- * What the end of a product binds: the epilogue's inputs, then the product's own result (or what is stored instead of it) where
- * that is stored, then the epilogue's result.
- */
+/** What a product's last launch binds after its operands, in the order of `Ending.bindings`. */
 export function epilogueSlots({ epilogue, out }: Product): { slots: Slot[]; writes: number[] } {
-  if (!epilogue) return { slots: [out.slot], writes: [0] }
-  const inputs = epilogue.inputs.map((_, k) => epilogueInput(k))
-  const written = epilogue.storesResult ? [out.slot, epilogueOutput] : [epilogueOutput]
-  return { slots: [...inputs, ...written], writes: written.map((_, k) => inputs.length + k) }
+  const { bindings } = endingOf(epilogue, out.dtype, 1)
+  const slots = endingSlots(epilogue, out.slot)
+  return { slots: bindings.map(({ name }) => slots[name]), writes: bindings.flatMap(({ access }, k) => (access === 'write' ? [k] : [])) }
 }
+
+export const ending = ({ epilogue, out, outVec4 }: Pick<Layout, 'epilogue' | 'out' | 'outVec4'>): Ending => endingOf(epilogue, out, outVec4 ? 4 : 1)
 
 /** Declares the bindings that `epilogueSlots` lists, from number `binding` on. Returns the next number. */
-export function declareEpilogue(writer: Writer, { epilogue, out, outVec4 }: Pick<Layout, 'epilogue' | 'out' | 'outVec4'>, binding: number): number {
-  const bind = (access: string, name: string, type: string): void => {
-    writer.line(`@group(0) @binding(${binding++}) var<storage, ${access}> ${name}: array<${type}>;`)
+export function declareEpilogue(writer: Writer, layout: Pick<Layout, 'epilogue' | 'out' | 'outVec4'>, binding: number): number {
+  for (const { name, type, access } of ending(layout).bindings) {
+    writer.line(`@group(0) @binding(${binding++}) var<storage, ${access ? 'read_write' : 'read'}> ${name}: array<${type}>;`)
   }
-  if (epilogue) epilogueText(epilogue).types(outVec4 ? 4 : 1).forEach((type, k) => bind('read', `in${k}`, type))
-  if (!epilogue || epilogue.storesResult) bind('read_write', 'out', typeName(out, outVec4 ? 4 : 1))
-  if (epilogue) bind('read_write', 'epilogueOut', typeName(epilogue.dtype, outVec4 ? 4 : 1))
   return binding
-}
-
-/** Stores what stands in the f32 variable `value`, of element number `i` or of four from there on, at `index` of the output.
- *  Four begin at a multiple of four, as vec4 in memory do. */
-export function storeResult(writer: Writer, { epilogue, out }: Pick<Layout, 'epilogue' | 'out'>, width: 1 | 4, value: string, index: string, i: string): void {
-  const own = epilogue?.storedInstead ? `${width === 1 ? 'storedInstead' : 'storedInstead4'}(${value})` : value
-  if (!epilogue || epilogue.storesResult) writer.line(`out[${index}] = ${fromF32(own, out, width)};`)
-  if (!epilogue) return
-  const made = `${width === 1 ? 'epilogue' : 'epilogue4'}(${value}, ${i})`
-  writer.line(`epilogueOut[${index}] = ${fromF32(made, epilogue.dtype, width)};`)
 }
 
 /** Everything above `main`. */
@@ -182,7 +167,7 @@ export function declare(
   if (layout.bias) bind('read', 'bias', layout.bias, layout.outVec4)
   binding = declareEpilogue(writer, layout, binding)
   uniformsOf(layout).declare(writer, binding)
-  if (layout.epilogue) writer.line(...epilogueText(layout.epilogue).wgsl(layout.outVec4 ? 4 : 1).split('\n'))
+  writer.line(...ending(layout).functions.split('\n'))
   writer.line('')
 }
 
@@ -255,7 +240,7 @@ export function store(writer: Writer, layout: Layout, row: string, column: strin
     const sum = layout.bias ? `${value} + ${biasAt(layout, layout.bias, `${column} / 4u`, 4)}` : value
     writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
       writer.line(`let i = ${base}${row} * u.N + ${column};`, `let value = ${sum};`)
-      storeResult(writer, layout, 4, 'value', 'i / 4u', 'i')
+      writer.line(...ending(layout).store('value', 'i / 4u', 'i'))
     })
     return
   }
@@ -271,6 +256,6 @@ export function storeOne(writer: Writer, layout: Layout, row: string, column: st
   const index = layout.outTransposed ? `(${column}) * u.M + ${row}` : `${row} * u.N + ${column}`
   writer.block(`if (${row} < u.M && ${column} < u.N)`, () => {
     writer.line(`let i = ${base}${index};`, `let value = ${value};`)
-    storeResult(writer, layout, 1, 'value', 'i', 'i')
+    writer.line(...ending(layout).store('value', 'i', 'i'))
   })
 }

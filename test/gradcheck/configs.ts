@@ -3,10 +3,10 @@
 import { type AttentionConfig, attentionCandidates, storedCandidates } from '../../shaders/attention.ts'
 import { adamwCandidates } from '../../shaders/adamw.ts'
 import { gatherCandidates, gatherGradientCandidates } from '../../shaders/gather.ts'
-import { type Traits, input, output } from '../../shaders/kernel.ts'
+import { type FloatType, type Traits, input, output } from '../../shaders/kernel.ts'
 import { layerNormParameterCandidates } from '../../shaders/layer-norm.ts'
 import { type MatmulCandidate, type MatmulConfig, configName, rankedCandidates } from '../../shaders/matmul.ts'
-import { type FloatType, type Product, productOf } from '../../shaders/matmul/problem.ts'
+import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import type { Question } from '../../engine/tune.ts'
 import { type RowPlan, describePlan, rowPlans } from '../../shaders/rows.ts'
 

@@ -2,17 +2,18 @@
 import { type AdamWProblem, adamwCandidates, adamwLaunch } from '../../../shaders/adamw.ts'
 import { type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward } from '../../../shaders/attention.ts'
 import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../../shaders/cross-entropy.ts'
-import type { Body, Epilogue } from '../../../shaders/elementwise.ts'
+import type { Epilogue } from '../../../shaders/epilogue.ts'
+import type { Body } from '../../../shaders/expression.ts'
 import { finiteLaunch } from '../../../shaders/finite.ts'
 import {
   type GatherProblem, gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
 } from '../../../shaders/gather.ts'
-import { type DType, type Launch, type Traits, type View, input, output } from '../../../shaders/kernel.ts'
+import { type DType, type FloatType, type Launch, type Traits, type View, input, output } from '../../../shaders/kernel.ts'
 import {
   type LayerNormProblem, layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
 } from '../../../shaders/layer-norm.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
-import { type FloatType, type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
+import { type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../../shaders/softmax.ts'
 import { adapters, fragments } from './adapters.ts'
 import { recordedPlans } from './plans.ts'
