@@ -1,6 +1,6 @@
 // Fused elementwise expressions, as the scheduler writes them: what they read, and how kernels evaluate them, one element or four
 // neighbours at a time.
-import { type Addressing, Scalars } from './addressing.ts'
+import type { Addressing, Scalars } from './addressing.ts'
 import type { View } from './kernel.ts'
 import { LETTERS, type ScalarType, computed, widened } from './wgsl.ts'
 
