@@ -6,90 +6,51 @@
 // that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in memory
 // that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the weights of some heads at a time are
 // written down, for five products in place of seven.
-import { type Launch, type Lowering, type Slot, type Spec, type Traits, type View, bytesOf, input, output, temporary } from './kernel.ts'
 import {
-  type AttentionLayout, type AttentionProblem, type Operand, type Pairs, type Side, attentionLaunch, controlWords, layoutOf,
+  type FloatType, type Launch, type Lowering, type Slot, type Spec, type Traits, type View, bytesOf, input, output, rowMajorStrides, temporary,
+} from './kernel.ts'
+import {
+  type AttentionKind, type AttentionLayout, type AttentionProblem, type Operand, type Pairs, type Side, type StoredKind, type StoredPart,
+  attentionLaunch, controlWords, layoutOf,
 } from './attention/common.ts'
-import { matrixForwardWgsl, matrixGradientWgsl } from './attention/matrix.ts'
-import { type MatrixConfig, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs } from './attention/matrix-config.ts'
-import { type RegisterConfig, registerForwardWgsl, registerGradientWgsl } from './attention/register.ts'
-import {
-  type StoredConfig, inBlocks, storedBytes, storedName, storedStorage, storedSumsWgsl, storedWeightsWgsl, storedWords, weightTiles,
-} from './attention/stored.ts'
-import { matrixSumsWgsl, matrixWeightsWgsl } from './attention/stored-matrix.ts'
+import { matrix } from './attention/matrix.ts'
+import type { MatrixConfig } from './attention/matrix-config.ts'
+import { type RegisterConfig, register } from './attention/register.ts'
 import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
-import { type SubgroupConfig, subgroupForwardWgsl, subgroupGradientWgsl } from './attention/subgroup.ts'
-import { type TiledConfig, tiledBytes, tiledForwardWgsl, tiledGradientWgsl, tiledName, tiledRows, tiledThreads } from './attention/tiled.ts'
+import { storedMatrix } from './attention/stored-matrix.ts'
+import { type StoredConfig, inBlocks, stored, storedBytes, storedValues } from './attention/stored.ts'
+import { type SubgroupConfig, subgroup } from './attention/subgroup.ts'
+import { type TiledConfig, tiled } from './attention/tiled.ts'
 
 export type { AttentionProblem } from './attention/common.ts'
 
 export type AttentionConfig = RegisterConfig | SubgroupConfig | TiledConfig | MatrixConfig
 
-/** A tiled kernel: tx, ty, rm, cn and how weights go round. */
-type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 'shuffles' | 'memory']
-
-/**
- * In the order of an H200's times with heads of 64, then what a smaller workgroup memory or no subgroups leave. Larger blocks read less for
- * each multiply-add, 4·(rm + cn) words for 4·rm·cn, and what shuffles save in memory goes to more rows.
- */
-const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
-  forward: [
-    [16, 16, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 4, 'shuffles'], [8, 8, 4, 4, 'memory'],
-    [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
-  ],
-  gradient: [
-    [16, 16, 4, 2, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [16, 8, 4, 2, 'memory'], [8, 8, 4, 2, 'memory'],
-  ],
-}
-
-/** Widest subgroup that the subgroup kernels make sense for: past it, lanes outnumber the chunks of a head. */
-const WIDEST_SUBGROUP = 16
-
-/** Configs worth trying for a pass over such heads, best guess first. 'query' and 'key' are the gradient's two kernels. */
-export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): AttentionConfig[] {
-  const plain: AttentionConfig = { kind: 'register', invocations: Math.min(64, traits.maxWorkgroupInvocations) }
-  const lanes = traits.subgroupSize
-  const subgroups: AttentionConfig[] = lanes < 4 || lanes > WIDEST_SUBGROUP
-    ? []
-    : [{ kind: 'subgroup', lanes, rows: 8 }]
-  if (traits.cpu) return [...subgroups, plain]
-  const all = tiles[pass === 'forward' ? 'forward' : 'gradient']
-    .map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
-  const fitting = all.filter(config => tiledBytes(config, layout, pass) <= traits.maxWorkgroupStorage
-    && tiledThreads(config) <= traits.maxWorkgroupInvocations && (!config.exchange || (lanes > 0 && lanes % config.tx === 0)))
-  return [...matrixConfigs(pass, layout, traits), ...fitting, ...subgroups, plain]
-}
-
-/** A kernel of the stored gradient. */
+/** A config of fused attention, or of the stored gradient's kernels. */
 export type StoredGradientConfig = StoredConfig | MatrixConfig
 
-export type GradientForm = 'stored' | 'fused'
+const kinds = { matrix, tiled, subgroup, register }
+const storedKinds = { matrix: storedMatrix, stored }
 
-/** Tiles of the stored gradient's kernels: invocations and blocks, in the order of an H200's times. A tile of sums has tx·cn columns, too. */
-const storedTiles: Readonly<Record<StoredPart, readonly (readonly [tx: number, ty: number, rm: 4 | 8, cn: 2 | 4 | 8])[]>> = {
-  weights: [[16, 16, 8, 4], [16, 8, 8, 4], [8, 16, 8, 8], [8, 8, 4, 4]],
-  sums: [[8, 16, 8, 2], [8, 8, 8, 2], [8, 8, 8, 4], [8, 8, 4, 4]],
+/** Of a config's own kind. */
+export const kindOf = <Config extends AttentionConfig>({ kind }: Config): AttentionKind<Config> => kinds[kind] as AttentionKind<never>
+export const storedKindOf = <Config extends StoredGradientConfig>({ kind }: Config): StoredKind<Config> => storedKinds[kind] as StoredKind<never>
+
+/** Configs worth trying for a pass over such heads, best guess first. */
+export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): AttentionConfig[] {
+  const tried = traits.cpu ? [subgroup, register] : Object.values(kinds)
+  return tried.flatMap(({ candidates }): AttentionConfig[] => candidates(pass, layout, traits))
 }
 
-export type StoredPart = 'weights' | 'sums'
+export type GradientForm = 'stored' | 'fused'
 
 /** Configs worth trying for a part of the stored gradient, best guess first. */
 export function storedCandidates(part: StoredPart, layout: AttentionLayout, traits: Traits): StoredGradientConfig[] {
   if (traits.cpu) return []
-  const matrices = { weights: matrixConfigs('weights', layout, traits), sums: matrixSumsConfigs(layout, traits) }
   // One kind of kernel may write what another reads.
-  const strips = matrices.weights.length + matrices.sums.length > 0
-  const tiled = storedTiles[part].map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn, strips }))
-  const fitting = tiled.filter(config => storedStorage(part, config, layout) <= traits.maxWorkgroupStorage
-    && tiledThreads(config) <= traits.maxWorkgroupInvocations)
-  return [...matrices[part], ...fitting]
+  const strips = (['weights', 'sums'] as const).some(part => storedMatrix.candidates(part, layout, traits, true).length > 0)
+  return Object.values(storedKinds).flatMap(({ candidates }): StoredGradientConfig[] => candidates(part, layout, traits, strips))
 }
-
-export const storedWeights = (config: StoredGradientConfig, layout: AttentionLayout): string =>
-  (config.kind === 'matrix' ? matrixWeightsWgsl(config, layout) : storedWeightsWgsl(config, layout))
-
-export const storedSums = (side: Side, config: StoredGradientConfig, layout: AttentionLayout): string =>
-  (config.kind === 'matrix' ? matrixSumsWgsl(side, config, layout) : storedSumsWgsl(side, config, layout))
 
 /** Bytes that the stored gradient may take where the adapter says nothing: what any WebGPU device binds. */
 const SCRATCH_BYTES = 128 * 2 ** 20
@@ -115,32 +76,6 @@ export function gradientForms(problem: AttentionProblem, layout: AttentionLayout
   return Math.min(problem.queries, problem.keys) >= SHORTEST_STORED ? ['stored', 'fused'] : ['fused', 'stored']
 }
 
-export function attentionForwardWgsl(config: AttentionConfig, layout: AttentionLayout): string {
-  if (config.kind === 'register') return registerForwardWgsl(config, layout)
-  if (config.kind === 'matrix') return matrixForwardWgsl(config, layout)
-  return config.kind === 'subgroup' ? subgroupForwardWgsl(config, layout) : tiledForwardWgsl(config, layout)
-}
-
-export function attentionGradientWgsl(side: Side, config: AttentionConfig, layout: AttentionLayout): string {
-  if (config.kind === 'register') return registerGradientWgsl(side, config, layout)
-  if (config.kind === 'matrix') return matrixGradientWgsl(side, config, layout)
-  return config.kind === 'subgroup' ? subgroupGradientWgsl(side, config, layout) : tiledGradientWgsl(side, config, layout)
-}
-
-function rowsOf(config: AttentionConfig | StoredConfig): number {
-  if (config.kind === 'register') return config.invocations
-  if (config.kind === 'matrix') return matrixRows(config)
-  return config.kind === 'subgroup' ? config.rows : tiledRows(config)
-}
-
-function describe(config: AttentionConfig | StoredConfig): string {
-  if (config.kind === 'stored') return storedName(config)
-  if (config.kind === 'register') return `register x${config.invocations}`
-  if (config.kind === 'matrix') return matrixName(config)
-  if (config.kind === 'subgroup') return `sg${config.lanes}x${config.rows}`
-  return tiledName(config)
-}
-
 /** Chooses a config for a pass, the gradient's form, or a config for a part of the stored form. */
 export type ChooseAttention = <C>(question: 'forward' | Side | 'form' | StoredPart, candidates: readonly C[]) => C
 
@@ -155,8 +90,8 @@ function controlOf(problem: AttentionProblem, first: number) {
 const products = (count: number, { batch, heads, queries, keys, headSize }: AttentionProblem): number =>
   2 * count * batch * heads * queries * keys * headSize
 
-const contiguous = (shape: readonly number[], dtype: AttentionProblem['dtype']): View => ({
-  shape, dtype, offset: 0, strides: [shape[1] * shape[2] * shape[3], shape[2] * shape[3], shape[3], 1],
+const contiguous = (shape: readonly number[], dtype: FloatType): View => ({
+  shape, dtype, offset: 0, strides: rowMajorStrides(shape),
 })
 
 const queryShape = (p: AttentionProblem): number[] => [p.batch, p.queries, p.heads, p.headSize]
@@ -172,18 +107,16 @@ export function attentionForward(
   const layout = layoutOf(problem, views)
   const { mask, step } = controlOf(problem, 3)
   const config = choose('forward', attentionCandidates('forward', layout, traits))
-  const reads = ['q', 'k', 'v'].map((name, i): Operand => ({ name, view: views[i], slot: input(i) }))
+  const kind = kindOf(config)
+  const operands = ['q', 'k', 'v'].map((name, i): Operand => ({ name, view: views[i], slot: input(i) }))
   // Scores and the weighted sum of values.
-  const attend = { operations: products(2, problem), ...attentionLaunch(problem, layout, 'query', {
-    label: `attention ${describe(config)}`,
-    wgsl: attentionForwardWgsl(config, layout),
-    rows: rowsOf(config),
-    reads,
-    writes: [{ name: 'o', view: contiguous(queryShape(problem), problem.dtype), slot: output(0) }],
-    extra: [{ slot: output(1), written: true }],
+  const attend = attentionLaunch(problem, layout, 'query', {
+    label: `attention ${kind.name(config)}`, shader: kind.forward(config, layout), rows: kind.rows(config), operations: products(2, problem),
+    operands: [...operands, { name: 'o', view: contiguous(queryShape(problem), problem.dtype), slot: output(0) }],
+    slots: { lse: output(1) },
     // Without a mask the control buffer is dropout's step alone, which needs no packing.
     control: mask ? temporary(0) : step,
-  }) }
+  })
   if (!mask) return { launches: [attend] }
   return {
     launches: [maskLaunch(problem, mask, temporary(0), step), attend],
@@ -210,50 +143,41 @@ interface Gradient {
 function fusedGradient({ problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, choose: ChooseAttention): Launch[] {
   const gradient = (side: Side, writes: readonly Operand[]): Launch => {
     const config = choose(side, attentionCandidates(side, layout, traits))
-    // Scores again and the weights' gradient, then dq, or dk and dv.
-    return { operations: products(side === 'query' ? 3 : 4, problem), ...attentionLaunch(problem, layout, side, {
-      label: `attention gradient ${side} ${describe(config)}`,
-      wgsl: attentionGradientWgsl(side, config, layout),
-      rows: rowsOf(config),
-      reads: [q, k, v, dO],
-      writes,
-      extra: [{ slot: statistics }],
-      control,
-    }) }
+    const kind = kindOf(config)
+    // Scores again and the gradient of the probabilities, then dq, or dk and dv.
+    return attentionLaunch(problem, layout, side, {
+      label: `attention gradient ${side} ${kind.name(config)}`, shader: kind.gradient(side, config, layout), rows: kind.rows(config),
+      operations: products(side === 'query' ? 3 : 4, problem), operands: [q, k, v, dO, ...writes], slots: { statistics }, control,
+    })
   }
   return [gradient('query', [dq]), gradient('key', [dk, dv])]
 }
 
 /** So many heads at a time, which `stored` is the scratch of: their weights and slopes, then the three sums. */
 function storedGradient(
-  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, stored: Slot, share: number, choose: ChooseAttention,
+  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, scratch: Slot, share: number, choose: ChooseAttention,
 ): Launch[] {
   const weights = choose('weights', storedCandidates('weights', layout, traits))
   const sums = choose('sums', storedCandidates('sums', layout, traits))
   const all = problem.batch * problem.heads
+  const [weightsKind, sumsKind] = [storedKindOf(weights), storedKindOf(sums)]
   // Dropout is in the weights.
   const plain = { ...layout, dropout: false }
   const launches: Launch[] = []
   for (let first = 0; first < all; first += share) {
     const pairs: Pairs = { first, count: Math.min(share, all - first) }
-    const words = storedWords(problem, pairs)
+    const uniforms = storedValues(problem, pairs)
     const operations = products(1, problem) * pairs.count / all
-    launches.push({ operations: 2 * operations, ...attentionLaunch(problem, layout, 'key', {
-      label: `attention gradient weights ${describe(weights)}`,
-      wgsl: storedWeights(weights, layout),
-      rows: rowsOf(weights),
-      reads: [q, k, v, dO], writes: [], extra: [{ slot: statistics }, { slot: stored, written: true }],
-      control, pairs, words,
-      tiles: weights.kind === 'matrix' ? Math.ceil(inBlocks(problem.queries) / matrixRows(weights)) : weightTiles(weights, problem),
-    }) })
-    const sum = (side: Side, x: Operand, y: Operand, part: 0 | 1, factor: number): Launch =>
-      ({ operations, ...attentionLaunch(problem, layout, side, {
-        label: `attention gradient ${y.name} ${describe(sums)}`,
-        wgsl: storedSums(side, sums, plain),
-        rows: rowsOf(sums),
-        reads: [x], writes: [y], extra: [{ slot: stored }],
-        control: layout.mask ? control : undefined, pairs, words: [...words, part, { f32: factor }],
-      }) })
+    launches.push(attentionLaunch(problem, layout, 'key', {
+      label: `attention gradient weights ${weightsKind.name(weights)}`, shader: weightsKind.weights(weights, layout), rows: weightsKind.rows(weights),
+      operations: 2 * operations, operands: [q, k, v, dO], slots: { statistics, stored: scratch }, control, pairs, uniforms,
+      tiles: weightsKind.tiles(weights, problem),
+    }))
+    const sum = (side: Side, other: Operand, result: Operand, part: 0 | 1, factor: number): Launch => attentionLaunch(problem, layout, side, {
+      label: `attention gradient ${result.name} ${sumsKind.name(sums)}`, shader: sumsKind.sums(side, sums, plain), rows: sumsKind.rows(sums),
+      operations, operands: [{ ...other, name: 'other' }, { ...result, name: 'result' }], slots: { stored: scratch },
+      control: layout.mask ? control : undefined, pairs, uniforms: { ...uniforms, part, factor },
+    })
     launches.push(sum('query', k, dq, 1, problem.scale), sum('key', q, dk, 1, problem.scale), sum('key', dO, dv, 0, 1))
   }
   return launches
@@ -287,6 +211,6 @@ export function attentionBackward(
     return { launches: [...before, ...fusedGradient(gradient, choose)], temporaries }
   }
   const share = pairsAtATime(problem, traits)
-  const stored = scratch({ shape: [2, share, inBlocks(problem.queries), inBlocks(problem.keys)], dtype: problem.dtype })
-  return { launches: [...before, ...storedGradient(gradient, stored, share, choose)], temporaries }
+  const squares = scratch({ shape: [2, share, inBlocks(problem.queries), inBlocks(problem.keys)], dtype: problem.dtype })
+  return { launches: [...before, ...storedGradient(gradient, squares, share, choose)], temporaries }
 }

@@ -60,9 +60,7 @@ function textsOf(template: TemplateStringsArray): readonly string[] {
 export const paragraphs = (...parts: readonly Part[]): string => parts.map(textOf).filter(text => text !== '').join('\n\n')
 
 /** A line (or several) for each number below `count`. */
-export function each(count: number, line: (i: number) => Part): Part[] {
-  return Array.from({ length: count }, (_, i) => line(i))
-}
+export const each = (count: number, line: (i: number) => Part): string => textOf(Array.from({ length: count }, (_, i) => line(i)))
 
 /** The same in one line, `separator` between them. */
 export const list = (count: number, item: (i: number) => string, separator = ', '): string =>

@@ -1,5 +1,6 @@
 // How the columns that a workgroup walks over come from their operands to tiles in workgroup memory: each invocation moves
 // groups of four, by way of registers that are filled while the columns before are worked on, or at once.
+import { wgsl } from '../wgsl.ts'
 import { type AttentionLayout, bufferOf, chunksOf } from './common.ts'
 
 /** An operand's columns on their way. */
@@ -43,12 +44,14 @@ export class Columns {
   #turn(t: number, body: string): string {
     const { invocation, invocations, chunks } = this.#moving
     const count = chunks === undefined ? 'CHUNKS' : `${chunks}u`
-    return `{
-let at = ${invocation}${t === 0 ? '' : ` + ${t * invocations}u`};
-let n = at / ${count};
-let c = at % ${count};
-${body}
-}`
+    return wgsl`
+      {
+        let at = ${invocation}${t === 0 ? '' : ` + ${t * invocations}u`};
+        let n = at / ${count};
+        let c = at % ${count};
+        ${body}
+      }
+    `
   }
 
   #load({ operand, bound, chunk = 0 }: Coming, start: string): string {
@@ -79,20 +82,24 @@ ${body}
   /** Runs `body` for each group of four of the columns from `start` on: chunk `c` of the tile's column number `n` has come as `value`. */
   put(coming: Coming, start: string, body: string): string {
     const { ahead, columns } = this.#moving
-    const use = (t: number): string => this.#turn(t, `${this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''}{
-let value = ${coming.name}${t};
-${body}
-}`)
+    const use = (t: number): string => this.#turn(t, wgsl`
+      ${this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''}{
+        let value = ${coming.name}${t};
+        ${body}
+      }
+    `)
     const all = numbers(this.#turns)
     if (ahead) return all.map(use).join('\n')
     // Many are on their way together: one wait for memory, not one for each.
     return all.filter(t => t % TOGETHER === 0).map(first => {
       const some = all.slice(first, first + TOGETHER)
-      return `{
-${this.#declare(coming, some)}
-${this.#read(coming, start, some)}
-${some.map(use).join('\n')}
-}`
+      return wgsl`
+        {
+          ${this.#declare(coming, some)}
+          ${this.#read(coming, start, some)}
+          ${some.map(use)}
+        }
+      `
     }).join('\n')
   }
 }

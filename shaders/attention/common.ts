@@ -3,9 +3,9 @@
 //
 // A head's row is handled as vec4<f32> chunks whatever its storage: `loadQ(at, c)` gives elements 4c … 4c + 3 of the row
 // that begins at `at`, zeros past headSize. Sums are all in f32.
-import { type Launch, type Slot, type View, spread, uniformWords } from '../kernel.ts'
+import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import { enables } from '../writer.ts'
+import { type Binding, type ScalarType, Shader, type ShaderParts, each, list, paragraphs, typeName, wgsl } from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */
@@ -20,7 +20,7 @@ export interface AttentionProblem {
   readonly queries: number
   readonly keys: number
   readonly headSize: number
-  readonly dtype: 'f32' | 'f16'
+  readonly dtype: FloatType
   readonly scale: number
   readonly mask: boolean
   readonly dropout: AttentionDropout | undefined
@@ -29,7 +29,7 @@ export interface AttentionProblem {
 
 /** What shapes the code of every attention kernel; all of a problem's numbers but headSize stay in the uniforms. */
 export interface AttentionLayout {
-  readonly dtype: 'f32' | 'f16'
+  readonly dtype: FloatType
   readonly headSize: number
   /** Rows begin at multiples of four elements and are read as vec4. */
   readonly vector: boolean
@@ -58,6 +58,34 @@ export function layoutOf(problem: AttentionProblem, views: readonly View[]): Att
   return { dtype, headSize, vector: readsVectors(views, headSize), mask, dropout: problem.dropout !== undefined }
 }
 
+/** The tiled, matrix, … kernels of fused attention: all that is known of a kind of config. */
+export interface AttentionKind<Config> {
+  /** Configs worth trying for a pass over such heads, best guess first. 'query' and 'key' are the gradient's two kernels. */
+  candidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): Config[]
+  name(config: Config): string
+  /** Rows of a tile. */
+  rows(config: Config): number
+  /** o and lse. */
+  forward(config: Config, layout: AttentionLayout): Shader
+  /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
+  gradient(side: Side, config: Config, layout: AttentionLayout): Shader
+}
+
+export type StoredPart = 'weights' | 'sums'
+
+/** The same of the stored gradient's kernels. */
+export interface StoredKind<Config> {
+  /** `strips`: whether stored squares lie as subgroup matrices read them. */
+  candidates(part: StoredPart, layout: AttentionLayout, traits: Traits, strips: boolean): Config[]
+  name(config: Config): string
+  rows(config: Config): number
+  /** Tiles of one head's square. */
+  tiles(config: Config, problem: AttentionProblem): number
+  weights(config: Config, layout: AttentionLayout): Shader
+  /** A tile of rows of factor · stored weights · the other side's operand. */
+  sums(side: Side, config: Config, layout: AttentionLayout): Shader
+}
+
 /** Count of vec4 chunks in a head's row. */
 export const chunksOf = (headSize: number): number => Math.ceil(headSize / 4)
 
@@ -65,174 +93,172 @@ export const chunksOf = (headSize: number): number => Math.ceil(headSize / 4)
 export const maskWords = (keys: number): number => Math.ceil(keys / 32)
 export const controlWords = (batch: number, keys: number): number => 1 + batch * (1 + maskWords(keys))
 
-/** Joins what `line` gives for 0 … count − 1. */
-export function each(count: number, line: (i: number) => string, separator = '\n'): string {
-  return Array.from({ length: count }, (_, i) => line(i)).join(separator)
-}
-
-/** Indents by nesting of braces, for text that is put together from pieces. */
-export function tidy(text: string): string {
-  let depth = 0
-  const lines: string[] = []
-  for (const raw of text.split('\n')) {
-    const line = raw.trim()
-    if (line === '' && (lines.length === 0 || lines[lines.length - 1] === '')) continue
-    const code = line.replace(/\/\/.*/, '')
-    const opened = (code.match(/[{(]/g) ?? []).length
-    const closed = (code.match(/[})]/g) ?? []).length
-    const leading = /^[})]+/.exec(code)?.[0].length ?? 0
-    lines.push(line === '' ? '' : '  '.repeat(Math.max(0, depth - leading)) + line)
-    depth += opened - closed
-  }
-  return lines.join('\n') + '\n'
-}
-
 const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
 /** The buffer of an operand as functions name it: `q` of `Q`, `dO` of `DO`. */
 export const bufferOf = (operand: string): string => operand[0].toLowerCase() + operand.slice(1)
 
-export interface Declarations {
-  /** First line of the shader: kernel and config. */
+/** What a kernel declares besides what all have. */
+interface AttentionShader {
   readonly title: string
   readonly layout: AttentionLayout
+  /** Operands, by name. */
   readonly reads: readonly string[]
   readonly writes: readonly string[]
   /** Further buffers after the operands. */
-  readonly extra: readonly { readonly name: string; readonly type: string; readonly written?: boolean }[]
-  readonly subgroups?: boolean
-  /** Subgroup matrices, for f16 operands. */
-  readonly matrices?: boolean
-  /** Further fields of the uniform struct, as WGSL. */
-  readonly fields?: string
+  readonly extra: readonly Binding[]
+  readonly needs?: ShaderParts['needs']
+  readonly uniforms?: Readonly<Record<string, ScalarType>>
+  readonly code: string
 }
 
-/** Everything above `main`. Bindings: reads, writes, extra, `control` where there is mask or dropout, the uniforms. */
-export function declarations({ title, layout, reads, writes, extra, subgroups, matrices, fields = '' }: Declarations): string {
+const COMMON_UNIFORMS = {
+  queries: 'u32', keys: 'u32', heads: 'u32', maskWords: 'u32',
+  // As CHUNKS, for loops that a CPU's compiler must not unroll, which takes it long.
+  chunks: 'u32',
+  tiles: 'u32', workgroups: 'u32', firstPair: 'u32',
+  scale: 'f32', droppedBelow: 'u32', keepScale: 'f32', stream: 'u32', seed: 'u32',
+} as const
+
+/** Bindings: reads, writes, extra, `control` where there is mask or dropout. */
+export function attentionShader({ title, layout, reads, writes, extra, needs, uniforms, code }: AttentionShader): Shader {
   const { dtype, headSize, vector, mask, dropout } = layout
-  const element = vector ? `vec4<${dtype}>` : dtype
+  const type = typeName(dtype, vector ? 4 : 1)
   const operands = [...reads, ...writes]
-  const buffers = [
-    ...reads.map(name => ({ name, type: `array<${element}>`, written: false })),
-    ...writes.map(name => ({ name, type: `array<${element}>`, written: true })),
-    ...extra,
-    ...(mask || dropout ? [{ name: 'control', type: 'array<u32>', written: false }] : []),
-  ]
-  return `// ${title}
-${matrices ? enables({ dtypes: [dtype], subgroups: true, matrices }).join('\n') : `${dtype === 'f16' ? 'enable f16;' : ''}
-${subgroups ? 'enable subgroups;' : ''}`}
+  return new Shader({
+    title, needs,
+    bindings: [
+      ...reads.map((name): Binding => ({ name, type })), ...writes.map((name): Binding => ({ name, type, access: 'write' })), ...extra,
+      ...(mask || dropout ? [{ name: 'control', type: 'u32' }] : []),
+    ],
+    uniforms: {
+      ...COMMON_UNIFORMS,
+      ...Object.fromEntries(operands.flatMap(name => STRIDES.map(stride => [`${name}${stride}`, 'u32'] as const))),
+      ...uniforms,
+    },
+    code: wgsl`
+      const HEAD_SIZE = ${headSize}u;
+      const CHUNKS = ${chunksOf(headSize)}u; // vec4 chunks of a head's row
+      const LOWEST = -3.4e38; // stands for minus infinity, which WGSL has no literal for
 
-struct Sizes {
-queries: u32, keys: u32, heads: u32, maskWords: u32,
-chunks: u32, // as CHUNKS: for loops that a CPU's compiler must not unroll, which takes it long
-tiles: u32, workgroups: u32, firstPair: u32,
-scale: f32, droppedBelow: u32, keepScale: f32, stream: u32, seed: u32,
-${operands.map(name => `${name}Offset: u32, ${name}Batch: u32, ${name}Row: u32, ${name}Head: u32,`).join('\n')}
-${fields}
+      ${paragraphs(
+        ...operands.map(rowFunction), ...reads.map(name => loadFunction(name, layout)), ...writes.map(name => storeFunction(name, layout)),
+        maskFunctions(mask), dropout && dropoutFunctions, code,
+      )}
+    `,
+  })
 }
 
-${buffers.map(({ name, type, written }, i) =>
-    `@group(0) @binding(${i}) var<storage, ${written ? 'read_write' : 'read'}> ${name}: ${type};`).join('\n')}
-@group(0) @binding(${buffers.length}) var<uniform> sizes: Sizes;
-
-const HEAD_SIZE = ${headSize}u;
-const CHUNKS = ${chunksOf(headSize)}u; // vec4 chunks of a head's row
-const LOWEST = -3.4e38; // stands for minus infinity, which WGSL has no literal for
-
-${operands.map(name => rowFunction(name)).join('\n')}
-${reads.map(name => loadFunction(name, layout)).join('\n')}
-${writes.map(name => storeFunction(name, layout)).join('\n')}
-${maskFunctions(mask)}
-${dropout ? dropoutFunctions : ''}`
-}
+/** Of an operand: where it begins, and its strides along batch, sequence and heads. */
+const STRIDES = ['Offset', 'Batch', 'Row', 'Head'] as const
 
 function rowFunction(name: string): string {
-  return `fn row${capital(name)}(item: u32, i: u32, head: u32) -> u32 {
-return sizes.${name}Offset + item * sizes.${name}Batch + i * sizes.${name}Row + head * sizes.${name}Head;
-}`
+  return wgsl`
+    fn row${capital(name)}(item: u32, i: u32, head: u32) -> u32 {
+      return u.${name}Offset + item * u.${name}Batch + i * u.${name}Row + head * u.${name}Head;
+    }
+  `
 }
 
 function loadFunction(name: string, { headSize, vector }: AttentionLayout): string {
   const body = vector
     ? `return vec4<f32>(${name}[at + c]);`
-    : `let d = 4u * c;
-return vec4<f32>(${each(4, e => e === 0 || headSize % 4 === 0
+    : wgsl`
+      let d = 4u * c;
+      return vec4<f32>(${list(4, e => e === 0 || headSize % 4 === 0
       ? `f32(${name}[at + d + ${e}u])`
-      : `select(0.0, f32(${name}[at + min(d + ${e}u, HEAD_SIZE - 1u)]), d + ${e}u < HEAD_SIZE)`, ', ')});`
-  return `fn load${capital(name)}(at: u32, c: u32) -> vec4<f32> {
-${body}
-}`
+      : `select(0.0, f32(${name}[at + min(d + ${e}u, HEAD_SIZE - 1u)]), d + ${e}u < HEAD_SIZE)`)});
+    `
+  return wgsl`
+    fn load${capital(name)}(at: u32, c: u32) -> vec4<f32> {
+      ${body}
+    }
+  `
 }
 
 function storeFunction(name: string, { dtype, headSize, vector }: AttentionLayout): string {
   const body = vector
     ? `${name}[at + c] = vec4<${dtype}>(x);`
-    : `let d = 4u * c;
-${each(4, e => `${e === 0 || headSize % 4 === 0 ? '' : `if (d + ${e}u < HEAD_SIZE) { `}${name}[at + d + ${e}u] = ${dtype}(x[${e}]);${
-      e === 0 || headSize % 4 === 0 ? '' : ' }'}`)}`
-  return `fn store${capital(name)}(at: u32, c: u32, x: vec4<f32>) {
-${body}
-}`
+    : wgsl`
+      let d = 4u * c;
+      ${each(4, e => `${e === 0 || headSize % 4 === 0 ? '' : `if (d + ${e}u < HEAD_SIZE) { `}${name}[at + d + ${e}u] = ${dtype}(x[${e}]);${
+      e === 0 || headSize % 4 === 0 ? '' : ' }'}`)}
+    `
+  return wgsl`
+    fn store${capital(name)}(at: u32, c: u32, x: vec4<f32>) {
+      ${body}
+    }
+  `
 }
 
 function maskFunctions(mask: boolean): string {
-  return `// One past the last key that anybody attends to: loops over keys end there.
-fn extentOf(item: u32) -> u32 {
-return ${mask ? 'control[1u + item * (1u + sizes.maskWords)]' : 'sizes.keys'};
-}
-fn allowed(item: u32, key: u32, extent: u32) -> bool {
-${mask ? `let word = min(key / 32u, sizes.maskWords - 1u);
-return key < extent && ((control[2u + item * (1u + sizes.maskWords) + word] >> (key % 32u)) & 1u) != 0u;`
+  return wgsl`
+    // One past the last key that anybody attends to: loops over keys end there.
+    fn extentOf(item: u32) -> u32 {
+      return ${mask ? 'control[1u + item * (1u + u.maskWords)]' : 'u.keys'};
+    }
+    fn allowed(item: u32, key: u32, extent: u32) -> bool {
+      ${mask ? wgsl`
+        let word = min(key / 32u, u.maskWords - 1u);
+        return key < extent && ((control[2u + item * (1u + u.maskWords) + word] >> (key % 32u)) & 1u) != 0u;
+      `
     : 'return key < extent;'}
-}
-// The same of keys key … key + 3; key is a multiple of four.
-fn allowed4(item: u32, key: u32, extent: u32) -> vec4<bool> {
-let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
-${mask ? `let word = control[2u + item * (1u + sizes.maskWords) + min(key / 32u, sizes.maskWords - 1u)];
-return (keys < vec4<u32>(extent)) & (((vec4<u32>(word) >> (keys % 32u)) & vec4<u32>(1u)) != vec4<u32>(0u));`
+    }
+    // The same of keys key … key + 3; key is a multiple of four.
+    fn allowed4(item: u32, key: u32, extent: u32) -> vec4<bool> {
+      let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
+      ${mask ? wgsl`
+        let word = control[2u + item * (1u + u.maskWords) + min(key / 32u, u.maskWords - 1u)];
+        return (keys < vec4<u32>(extent)) & (((vec4<u32>(word) >> (keys % 32u)) & vec4<u32>(1u)) != vec4<u32>(0u));
+      `
     : 'return keys < vec4<u32>(extent);'}
-}`
+    }
+  `
 }
 
-const dropoutFunctions = `${randomWgsl}
-// Factors of the probabilities of one query row, 0 or 1 / (1 - rate).
-fn keep(row: u32, key: u32) -> f32 {
-return select(0.0, sizes.keepScale, randomWord(row * sizes.keys + key, sizes.stream, control[0], sizes.seed) >= sizes.droppedBelow);
-}
-// The same of keys key … key + 3: one block of words where they begin one, else the parts of two.
-fn keep4(row: u32, key: u32) -> vec4<f32> {
-let index = row * sizes.keys + key;
-var words = randomBlock(index >> 2u, sizes.stream, control[0], sizes.seed);
-let shift = index & 3u;
-if (shift != 0u) {
-let next = randomBlock((index + 4u) >> 2u, sizes.stream, control[0], sizes.seed);
-if (shift == 1u) { words = vec4<u32>(words.yzw, next.x); }
-else if (shift == 2u) { words = vec4<u32>(words.zw, next.xy); }
-else { words = vec4<u32>(words.w, next.xyz); }
-}
-return select(vec4<f32>(0.0), vec4<f32>(sizes.keepScale), words >= vec4<u32>(sizes.droppedBelow));
-}`
+const dropoutFunctions = wgsl`
+  ${randomWgsl}
+  // Factors of the probabilities of one query row, 0 or 1 / (1 - rate).
+  fn keep(row: u32, key: u32) -> f32 {
+    return select(0.0, u.keepScale, randomWord(row * u.keys + key, u.stream, control[0], u.seed) >= u.droppedBelow);
+  }
+  // The same of keys key … key + 3: one block of words where they begin one, else the parts of two.
+  fn keep4(row: u32, key: u32) -> vec4<f32> {
+    let index = row * u.keys + key;
+    var words = randomBlock(index >> 2u, u.stream, control[0], u.seed);
+    let shift = index & 3u;
+    if (shift != 0u) {
+      let next = randomBlock((index + 4u) >> 2u, u.stream, control[0], u.seed);
+      if (shift == 1u) { words = vec4<u32>(words.yzw, next.x); }
+      else if (shift == 2u) { words = vec4<u32>(words.zw, next.xy); }
+      else { words = vec4<u32>(words.w, next.xyz); }
+    }
+    return select(vec4<f32>(0.0), vec4<f32>(u.keepScale), words >= vec4<u32>(u.droppedBelow));
+  }
+`
 
 /** Where a workgroup stands: in tile `tileNumber` of one head of one batch item, a pair of these. */
-export const placeOfPair = `let number = group.x + group.y * groups.x;
-if (number >= sizes.workgroups) { return; }
-let tileNumber = number % sizes.tiles;
-let pair = sizes.firstPair + number / sizes.tiles;
-let head = pair % sizes.heads;
-let item = pair / sizes.heads;
-let extent = extentOf(item);
-let headRow = pair * sizes.queries; // the head's first in [batch, heads, queries]`
+export const placeOfPair = wgsl`
+  let number = group.x + group.y * groups.x;
+  if (number >= u.workgroups) { return; }
+  let tileNumber = number % u.tiles;
+  let pair = u.firstPair + number / u.tiles;
+  let head = pair % u.heads;
+  let item = pair / u.heads;
+  let extent = extentOf(item);
+  let headRow = pair * u.queries; // the head's first in [batch, heads, queries]
+`
 
 /** The same where a tile is so many rows. */
-export const place = (rows: number): string => `${placeOfPair}
-let rowStart = tileNumber * ${rows}u;`
-
-export const builtins = '@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>'
+export const place = (rows: number): string => wgsl`
+  ${placeOfPair}
+  let rowStart = tileNumber * ${rows}u;
+`
 
 /** Names and the columns' bound of the two operand pairs: s = a1 · b1ᵀ and dp = a2 · b2ᵀ. */
 export function sides(side: Side) {
   return side === 'query'
-    ? { a1: 'Q', a2: 'DO', b1: 'K', b2: 'V', rows: 'sizes.queries', columns: 'sizes.keys', writes: ['dq'] as const }
-    : { a1: 'K', a2: 'V', b1: 'Q', b2: 'DO', rows: 'sizes.keys', columns: 'sizes.queries', writes: ['dk', 'dv'] as const }
+    ? { a1: 'Q', a2: 'DO', b1: 'K', b2: 'V', rows: 'u.queries', columns: 'u.keys', writes: ['dq'] as const }
+    : { a1: 'K', a2: 'V', b1: 'Q', b2: 'DO', rows: 'u.keys', columns: 'u.queries', writes: ['dk', 'dv'] as const }
 }
 
 /** Heads of all batch items, numbered item · heads + head, from the first of so many on. */
@@ -241,41 +267,40 @@ export interface Pairs {
   readonly count: number
 }
 
-/** One launch over tiles of every head, operands first. */
-export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayout, side: Side, options: {
+/** One launch over tiles of every head. */
+export function attentionLaunch(problem: AttentionProblem, { vector }: Pick<AttentionLayout, 'vector'>, side: Side, options: {
   readonly label: string
-  readonly wgsl: string
+  readonly shader: Shader
   /** Rows of a tile. */
   readonly rows: number
-  readonly reads: readonly Operand[]
-  readonly writes: readonly Operand[]
-  readonly extra: readonly { readonly slot: Slot; readonly written?: boolean }[]
-  readonly control: Slot | undefined
+  readonly operands: readonly Operand[]
+  /** Of the other buffers, by name. */
+  readonly slots?: Readonly<Record<string, Slot>>
+  readonly control?: Slot
   /** All, where left out. */
   readonly pairs?: Pairs
   /** Tiles of one head; left out, those of its rows. */
   readonly tiles?: number
-  /** Of the further fields. */
-  readonly words?: readonly (number | { readonly f32: number })[]
+  /** Workgroups; left out, one a tile. */
+  readonly workgroups?: number
+  /** Of the further uniforms. */
+  readonly uniforms?: Readonly<Record<string, number>>
+  readonly operations?: number
 }): Launch {
-  const { label, wgsl, rows, reads, writes, extra, control, pairs = { first: 0, count: problem.heads * problem.batch } } = options
-  const { tiles = Math.ceil((side === 'query' ? problem.queries : problem.keys) / rows), words = [] } = options
-  const workgroups = tiles * pairs.count
-  const unit = layout.vector ? 4 : 1
-  const { rate, stream, seed } = problem.dropout ?? { rate: 0, stream: 0, seed: 0 }
-  const slots = [...reads, ...writes, ...extra].map(({ slot }) => slot)
-  const written = [...reads.map(() => false), ...writes.map(() => true), ...extra.map(e => e.written === true)]
-  return {
-    label,
-    wgsl,
-    slots: control ? [...slots, control] : slots,
-    writes: written.flatMap((yes, i) => (yes ? [i] : [])),
-    uniforms: uniformWords([
-      problem.queries, problem.keys, problem.heads, maskWords(problem.keys), chunksOf(problem.headSize), tiles, workgroups, pairs.first,
-      { f32: problem.scale }, droppedBelow(rate), { f32: 1 / (1 - rate) }, stream, seed,
-      ...[...reads, ...writes].flatMap(({ view }) => [view.offset, ...view.strides.slice(0, 3)].map(n => n / unit)),
-      ...words,
-    ]),
+  const { label, shader, rows, operands, slots, control, pairs = { first: 0, count: problem.heads * problem.batch }, uniforms, operations } = options
+  const { queries, keys, heads, headSize, scale, dropout: { rate, stream, seed } = { rate: 0, stream: 0, seed: 0 } } = problem
+  const { tiles = Math.ceil((side === 'query' ? queries : keys) / rows), workgroups = tiles * pairs.count } = options
+  const unit = vector ? 4 : 1
+  return shader.launch({
+    label, operations,
+    slots: { ...Object.fromEntries(operands.map(({ name, slot }) => [name, slot])), ...slots, ...(control ? { control } : {}) },
+    uniforms: {
+      queries, keys, heads, maskWords: maskWords(keys), chunks: chunksOf(headSize), tiles, workgroups, firstPair: pairs.first,
+      scale, droppedBelow: droppedBelow(rate), keepScale: 1 / (1 - rate), stream, seed,
+      ...Object.fromEntries(operands.flatMap(({ name, view }) =>
+        [view.offset, ...view.strides.slice(0, 3)].map((n, k) => [`${name}${STRIDES[k]}`, n / unit] as const))),
+      ...uniforms,
+    },
     workgroups: spread(workgroups, problem.maxWorkgroups),
-  }
+  })
 }

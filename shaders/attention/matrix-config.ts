@@ -3,6 +3,9 @@
 import type { AttentionLayout, Side } from './common.ts'
 import type { SubgroupMatrix, Traits } from '../kernel.ts'
 
+/** What their shaders enable. */
+export const MATRICES = { f16: true, subgroups: true, matrices: true } as const
+
 export interface MatrixConfig {
   readonly kind: 'matrix'
   readonly fragment: SubgroupMatrix

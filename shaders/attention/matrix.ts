@@ -13,29 +13,34 @@
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
 // quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
 import { type Coming, Columns } from './columns.ts'
-import { type AttentionLayout, type Side, bufferOf, builtins, declarations, each, place, sides, tidy } from './common.ts'
+import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, bufferOf, place, sides } from './common.ts'
 import {
-  type MatrixConfig, type Pass, blockElements, describe, matrixRows, pitchOf, plus, sharesOf, stripRows, threadsOf, tileElements,
+  MATRICES, type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, stripRows, threadsOf, tileElements,
 } from './matrix-config.ts'
 
 /** Copies rows of an operand to the tile; what stands past the end repeats the last. */
 function fillRows(operand: string, bound: string, config: MatrixConfig): string {
-  return `for (var at = local; at < ${matrixRows(config)}u * CHUNKS; at += ${threadsOf(config)}u) {
-let i = min(rowStart + at / CHUNKS, ${bound} - 1u);
-let values = ${bufferOf(operand)}[row${operand}(item, i, head) + at % CHUNKS];
-let to = at / CHUNKS * PITCH + at % CHUNKS * 4u;
-${each(4, e => `tile[${plus('to', e)}] = values[${e}];`)}
-}`
+  return wgsl`
+    for (var at = local; at < ${matrixRows(config)}u * CHUNKS; at += ${threadsOf(config)}u) {
+      let i = min(rowStart + at / CHUNKS, ${bound} - 1u);
+      let values = ${bufferOf(operand)}[row${operand}(item, i, head) + at % CHUNKS];
+      let to = at / CHUNKS * PITCH + at % CHUNKS * 4u;
+      ${each(4, e => `tile[${plus('to', e)}] = values[${e}];`)}
+    }
+  `
 }
 
 /** The workgroup's own rows, kept by each subgroup as the left matrices `name…` of its strip. */
 export function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, fragment: { m, k } } = config
-  return `${fillRows(operand, bound, config)}
-workgroupBarrier();
-${each(rows, i => each(headSize / k, h =>
+  return wgsl`
+    ${fillRows(operand, bound, config)}
+    workgroupBarrier();
+    ${each(rows, i => each(headSize / k, h =>
     `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('strip', i * m)}) * PITCH`, h * k), 'PITCH', config)};`))}
-workgroupBarrier();`
+    workgroupBarrier();
+  `
 }
 
 export type Fragment = 'left' | 'left turned' | 'right' | 'right turned' | 'sum'
@@ -55,8 +60,10 @@ export const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Column
 /** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
 export function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
   const i = side === 'query' ? `n % 4u * ${columns / 4}u + n / 4u` : 'n'
-  return `let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + c * 4u;
-${each(4, e => `tile[${plus('to', e)}] = value[${e}];`)}`
+  return wgsl`
+    let to = ${part > 0 ? `${part * columns}u * PITCH + ` : ''}(${i}) * PITCH + c * 4u;
+    ${each(4, e => `tile[${plus('to', e)}] = value[${e}];`)}
+  `
 }
 
 export const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
@@ -65,25 +72,35 @@ export const zeroSums = (name: string, rows: number, count: number, { fragment: 
 /** scores = left · (the tile's n-th part)ᵀ for the strip, stored to `block`. */
 export function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
-  return `{
-${zeroSums('s', rows, columns / n, config)}
-${each(headSize / k, h => `{
-${each(columns / n, j => `let right${j} = ${load('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', config)};
-${each(rows, i => `s${i}_${j} = subgroupMatrixMultiplyAccumulate(${left}${i}_${h}, right${j}, s${i}_${j});`)}`)}
-}`)}
-${each(rows, i => each(columns / n, j =>
+  return wgsl`
+    {
+      ${zeroSums('s', rows, columns / n, config)}
+      ${each(headSize / k, h => wgsl`
+        {
+          ${each(columns / n, j => wgsl`
+            let right${j} = ${load('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', config)};
+            ${each(rows, i => `s${i}_${j} = subgroupMatrixMultiplyAccumulate(${left}${i}_${h}, right${j}, s${i}_${j});`)}
+          `)}
+        }
+      `)}
+      ${each(rows, i => each(columns / n, j =>
     `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n)}, s${i}_${j}, BLOCK_PITCH);`))}
-}`
+    }
+  `
 }
 
 /** sum += weights · the tile's n-th part. */
 function accumulate(sum: string, weights: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
-  return each(columns / k, c => `{
-${each(rows, i => `let left${i} = ${load('left', weights, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', config)};`)}
-${each(headSize / n, j => `let right${j} = ${load('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', config)};
-${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, ${sum}${i}_${j});`)}`)}
-}`)
+  return each(columns / k, c => wgsl`
+    {
+      ${each(rows, i => `let left${i} = ${load('left', weights, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', config)};`)}
+      ${each(headSize / n, j => wgsl`
+        let right${j} = ${load('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', config)};
+        ${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, ${sum}${i}_${j});`)}
+      `)}
+    }
+  `)
 }
 
 /**
@@ -97,27 +114,33 @@ function throughScores(sum: string, back: boolean, body: (chunk: string) => stri
     const width = Math.min(columns, headSize - first)
     const fragments = (line: (name: string, at: string) => string): string => each(rows, i => each(width / n, j =>
       line(`${sum}${i}_${first / n + j}`, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n))))
-    return `workgroupBarrier();
-${fragments((name, at) => `subgroupMatrixStore<row_major>(&scores, ${at}, ${name}, BLOCK_PITCH);`)}
-workgroupBarrier();
-for (var at = lane; at < ${stripRows(config) * width / 4}u; at += ${lanes}u) {
-let c = at % ${width / 4}u;
-let row = strip + at / ${width / 4}u;
-let four = row * BLOCK_PITCH + 4u * c;
-${body(`${first / 4}u + c`)}
-}
-${back ? `workgroupBarrier();
-${fragments((name, at) => `${name} = ${load('sum', 'scores', at, 'BLOCK_PITCH', config)};`)}` : ''}`
+    return wgsl`
+      workgroupBarrier();
+      ${fragments((name, at) => `subgroupMatrixStore<row_major>(&scores, ${at}, ${name}, BLOCK_PITCH);`)}
+      workgroupBarrier();
+      for (var at = lane; at < ${stripRows(config) * width / 4}u; at += ${lanes}u) {
+        let c = at % ${width / 4}u;
+        let row = strip + at / ${width / 4}u;
+        let four = row * BLOCK_PITCH + 4u * c;
+        ${body(`${first / 4}u + c`)}
+      }
+      ${back ? wgsl`
+        workgroupBarrier();
+        ${fragments((name, at) => `${name} = ${load('sum', 'scores', at, 'BLOCK_PITCH', config)};`)}
+      ` : ''}
+    `
   })
 }
 
 /** Stores a strip's sums to an operand. */
 export function storeSums(sum: string, name: string, bound: string, value: (four: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
   const operand = name[0].toUpperCase() + name.slice(1)
-  return throughScores(sum, false, chunk => `let i = rowStart + row;
-if (i < ${bound}) {
-store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${each(4, e => `scores[${plus('four', e)}]`, ', ')})`)});
-}`, config, layout)
+  return throughScores(sum, false, chunk => wgsl`
+    let i = rowStart + row;
+    if (i < ${bound}) {
+      store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${list(4, e => `scores[${plus('four', e)}]`)})`)});
+    }
+  `, config, layout)
 }
 
 /**
@@ -129,13 +152,17 @@ store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${eac
 export function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (turn: string, n: number) => string, result?: string): string {
   const together = turns % 4 === 0 && !dropout ? 4 : turns % 2 === 0 ? 2 : 1
   if (turns === together) return each(turns, t => `{\n${body(`${t}u`, t)}\n}`)
-  const moved = result === undefined ? '' : `${each(together, n => `let new${n} = ${result}${n};`)}
-${each(turns - together, t => `${result}${t} = ${result}${t + together};`)}
-${each(together, n => `${result}${turns - together + n} = new${n};`)}`
-  return `for (var turn = 0u; turn < ${turns}u; turn += ${together}u) {
-${together === 1 ? body('turn', 0) : each(together, t => `{\n${body(t === 0 ? 'turn' : `turn + ${t}u`, t)}\n}`)}
-${moved}
-}`
+  const moved = result === undefined ? '' : wgsl`
+    ${each(together, n => `let new${n} = ${result}${n};`)}
+    ${each(turns - together, t => `${result}${t} = ${result}${t + together};`)}
+    ${each(together, n => `${result}${turns - together + n} = new${n};`)}
+  `
+  return wgsl`
+    for (var turn = 0u; turn < ${turns}u; turn += ${together}u) {
+      ${together === 1 ? body('turn', 0) : each(together, t => `{\n${body(t === 0 ? 'turn' : `turn + ${t}u`, t)}\n}`)}
+      ${moved}
+    }
+  `
 }
 
 /** The row of a strip that a thread has in a turn, where its share is quads of rows. */
@@ -147,10 +174,12 @@ function rowFunction(pass: Pass, config: MatrixConfig): string {
   const sum = turns % apart === 0 && apart > 1
     ? `turn / ${apart}u * ${groups * apart}u + lane / ${across}u * ${apart}u + turn % ${apart}u`
     : `turn * ${groups}u + lane / ${across}u`
-  return `// The row of its subgroup's strip that a thread works on in a turn
-fn rowOf(turn: u32, lane: u32) -> u32 {
-return ${sum};
-}`
+  return wgsl`
+    // The row of its subgroup's strip that a thread works on in a turn
+    fn rowOf(turn: u32, lane: u32) -> u32 {
+      return ${sum};
+    }
+  `
 }
 
 /** Workgroup memory, and how threads read and write their shares of it. */
@@ -159,192 +188,219 @@ export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout
   const weights = { forward: ['weights'], query: ['weights'], key: ['weights', 'slopeWeights'], weights: [] }[pass]
   const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
   const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']
-  return `const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
-const BLOCK_PITCH = ${pitchOf(config.columns)}u; // of scores and weights
-const STEP = ${pass === 'key' ? 'BLOCK_PITCH' : `${sharesOf(pass, config).across}u`}; // between the keys of a thread's four
-var<workgroup> tile: array<f16, ${tileElements(config, layout)}>;
-${scores.map(name => `var<workgroup> ${name}: array<f32, ${blockElements(config)}>;`).join('\n')}
-${weights.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`).join('\n')}
-${pass === 'key' ? '' : `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
-${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 where weights are too large; all arrays begin at sixteen bytes' : ''}
+  return wgsl`
+    const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
+    const BLOCK_PITCH = ${pitchOf(config.columns)}u; // of scores and weights
+    const STEP = ${pass === 'key' ? 'BLOCK_PITCH' : `${sharesOf(pass, config).across}u`}; // between the keys of a thread's four
+    var<workgroup> tile: array<f16, ${tileElements(config, layout)}>;
+    ${scores.map(name => `var<workgroup> ${name}: array<f32, ${blockElements(config)}>;`)}
+    ${weights.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`)}
+    ${pass === 'key' ? '' : `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
+    ${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 where weights are too large; all arrays begin at sixteen bytes' : ''}
 
-${scores.map(name => `fn ${name}At(at: u32) -> vec4<f32> {
-return vec4<f32>(${places.map(at => `${name}[${at}]`).join(', ')});
-}`).join('\n')}
-${weights.map(name => `fn put${capital(name)}(at: u32, x: vec4<f32>) {
-${places.map((at, e) => `${name}[${at}] = f16(x[${e}]);`).join('\n')}
-}`).join('\n')}
-${rowFunction(pass, config)}`
+    ${scores.map(name => wgsl`
+      fn ${name}At(at: u32) -> vec4<f32> {
+        return vec4<f32>(${places.map(at => `${name}[${at}]`).join(', ')});
+      }
+    `)}
+    ${weights.map(name => wgsl`
+      fn put${capital(name)}(at: u32, x: vec4<f32>) {
+        ${places.map((at, e) => `${name}[${at}] = f16(x[${e}]);`)}
+      }
+    `)}
+    ${rowFunction(pass, config)}
+  `
 }
 
-export const main = (pass: Pass, config: MatrixConfig): string => {
-  const { across } = sharesOf(pass, config)
-  return `@compute @workgroup_size(${threadsOf(config)})
-fn main(${builtins}, @builtin(local_invocation_index) local: u32) {
-${place(matrixRows(config))}
-let lane = local % ${config.fragment.lanes}u;
-let strip = local / ${config.fragment.lanes}u * ${stripRows(config)}u; // the subgroup's rows of the tile
-${pass === 'key' ? '' : `let quad = lane % ${across}u;`}`
-}
+export const main = (pass: Pass, config: MatrixConfig, steps: string): string => wgsl`
+  @compute @workgroup_size(${threadsOf(config)})
+  fn main(${MAIN}) {
+    ${place(matrixRows(config))}
+    let lane = local % ${config.fragment.lanes}u;
+    let strip = local / ${config.fragment.lanes}u * ${stripRows(config)}u; // the subgroup's rows of the tile
+    ${pass !== 'key' && `let quad = lane % ${sharesOf(pass, config).across}u;`}
+    ${steps}
+  }
+`
 
 /** What the weights of a thread's four keys may be together: about e⁸, so that each fits f16 with room to spare. */
 const LARGEST_WEIGHTS = '2980.0'
 
 /** Forward: o and lse. */
-export function matrixForwardWgsl(config: MatrixConfig, layout: AttentionLayout): string {
+function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Shader {
   const { rows, columns, fragment: { n } } = config
   const { turns } = sharesOf('forward', config)
   const moved = columnsOf(config, layout)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
-  const [keys, values] = [comingOf('K', 'sizes.keys'), comingOf('V', 'sizes.keys')]
+  const [keys, values] = [comingOf('K', 'u.keys'), comingOf('V', 'u.keys')]
   const putKeys = moved.put(keys, 'start', putIn(0, 'query', config))
   const ofTurn = (t: number): string => `strip + rowOf(${t}u, lane)`
   const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
-  return tidy(`${declarations({
+  return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }], matrices: true,
-  })}
-${memory('forward', config, layout)}
+    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'f32', access: 'write' }], needs: MATRICES,
+    code: wgsl`
+      ${memory('forward', config, layout)}
 
-${main('forward', config)}
-${moved.hold(keys)}
-${moved.hold(values)}
-${moved.read(keys, '0u')}
-${moved.read(values, '0u')}
-// Each row's reference, and what mends its sums
-${everyRow} { rowStatistics[row].x = LOWEST; }
-${keepRows('query', 'Q', 'sizes.queries', config, layout)}
-${zeroSums('sum', rows, layout.headSize / n, config)}
-// Totals of this thread's quads
-${each(turns, t => `var total${t} = 0.0;`)}
-${putKeys}
-${moved.read(keys, `${columns}u`)}
-workgroupBarrier();
-for (var start = 0u; start < extent; start += ${columns}u) {
-${products('scores', 'query', 0, config, layout)}
-workgroupBarrier();
-// This tile's values, and the next one's keys: those before are done with.
-${moved.put(values, 'start', putIn(1, 'query', config))}
-${putKeys}
-${moved.read(values, `start + ${columns}u`)}
-${moved.read(keys, `start + ${2 * columns}u`)}
-let key = start + 4u * quad;
-let open = allowed4(item, key, extent);
-${each(turns, t => `var added${t}: f32;`)}
-var raised = start == 0u;
-loop {
-if (raised) {
-// References become the peaks so far.
-${everyRow} {
-let before = rowStatistics[row].x;
-var peak = before;
-for (var n = 0u; n < STEP; n++) {
-let other = (n + row) % STEP; // neighbours read different banks
-let open = allowed4(item, start + 4u * other, extent);
-let s = select(vec4<f32>(LOWEST), sizes.scale * scoresAt(row * BLOCK_PITCH + other), open);
-peak = max(peak, max(max(s.x, s.y), max(s.z, s.w)));
-}
-rowStatistics[row] = vec2<f32>(peak, exp(before - peak));
-}
-if (local == 0u) { atomicStore(&grown[0], 0u); }
-workgroupBarrier();
-}
-${turnByTurn(turns, layout, (turn, n) => `let row = strip + rowOf(${turn}, lane);
-let at = row * BLOCK_PITCH + quad;
-let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - rowStatistics[row].x), open);
-added${n} = dot(p, vec4<f32>(1.0));
-${layout.dropout ? 'let weight = select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>());' : 'let weight = p;'}
-putWeights(at, weight);`, 'added')}
-if (${largest} > ${LARGEST_WEIGHTS}) { atomicStore(&grown[0], 1u); }
-// Once more at most: NaNs could ask for that for ever.
-if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
-raised = true;
-}
-if (raised && start > 0u) {
-${each(turns, t => `total${t} *= rowStatistics[${ofTurn(t)}].y;`)}
-${throughScores('sum', true, () => `let factor = rowStatistics[row].y;
-${each(4, e => `scores[${plus('four', e)}] *= factor;`)}`, config, layout)}
-workgroupBarrier();
-}
-${each(turns, t => `total${t} += added${t};`)}
-${accumulate('sum', 'weights', 1, config, layout)}
-}
-${each(turns, t => `scores[(${ofTurn(t)}) * BLOCK_PITCH + quad] = total${t};`)}
-workgroupBarrier();
-${everyRow} {
-var total = 0.0;
-for (var other = 0u; other < STEP; other++) { total += scores[row * BLOCK_PITCH + other]; }
-let reference = rowStatistics[row].x;
-// A row that attends to nothing gives zeros.
-rowStatistics[row].y = select(0.0, ${layout.dropout ? 'sizes.keepScale' : '1.0'} / total, total > 0.0);
-let i = rowStart + row;
-if (i < sizes.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
-}
-${storeSums('sum', 'o', 'sizes.queries', four => `rowStatistics[row].y * ${four}`, config, layout)}
-}`)
+      ${main('forward', config, wgsl`
+        ${moved.hold(keys)}
+        ${moved.hold(values)}
+        ${moved.read(keys, '0u')}
+        ${moved.read(values, '0u')}
+        // Each row's reference, and what mends its sums
+        ${everyRow} { rowStatistics[row].x = LOWEST; }
+        ${keepRows('query', 'Q', 'u.queries', config, layout)}
+        ${zeroSums('sum', rows, layout.headSize / n, config)}
+        // Totals of this thread's quads
+        ${each(turns, t => `var total${t} = 0.0;`)}
+        ${putKeys}
+        ${moved.read(keys, `${columns}u`)}
+        workgroupBarrier();
+        for (var start = 0u; start < extent; start += ${columns}u) {
+          ${products('scores', 'query', 0, config, layout)}
+          workgroupBarrier();
+          // This tile's values, and the next one's keys: those before are done with.
+          ${moved.put(values, 'start', putIn(1, 'query', config))}
+          ${putKeys}
+          ${moved.read(values, `start + ${columns}u`)}
+          ${moved.read(keys, `start + ${2 * columns}u`)}
+          let key = start + 4u * quad;
+          let open = allowed4(item, key, extent);
+          ${each(turns, t => `var added${t}: f32;`)}
+          var raised = start == 0u;
+          loop {
+            if (raised) {
+              // References become the peaks so far.
+              ${everyRow} {
+                let before = rowStatistics[row].x;
+                var peak = before;
+                for (var n = 0u; n < STEP; n++) {
+                  let other = (n + row) % STEP; // neighbours read different banks
+                  let open = allowed4(item, start + 4u * other, extent);
+                  let s = select(vec4<f32>(LOWEST), u.scale * scoresAt(row * BLOCK_PITCH + other), open);
+                  peak = max(peak, max(max(s.x, s.y), max(s.z, s.w)));
+                }
+                rowStatistics[row] = vec2<f32>(peak, exp(before - peak));
+              }
+              if (local == 0u) { atomicStore(&grown[0], 0u); }
+              workgroupBarrier();
+            }
+            ${turnByTurn(turns, layout, (turn, n) => wgsl`
+              let row = strip + rowOf(${turn}, lane);
+              let at = row * BLOCK_PITCH + quad;
+              let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - rowStatistics[row].x), open);
+              added${n} = dot(p, vec4<f32>(1.0));
+              ${layout.dropout ? 'let weight = select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>());' : 'let weight = p;'}
+              putWeights(at, weight);
+            `, 'added')}
+            if (${largest} > ${LARGEST_WEIGHTS}) { atomicStore(&grown[0], 1u); }
+            // Once more at most: NaNs could ask for that for ever.
+            if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
+            raised = true;
+          }
+          if (raised && start > 0u) {
+            ${each(turns, t => `total${t} *= rowStatistics[${ofTurn(t)}].y;`)}
+            ${throughScores('sum', true, () => wgsl`
+              let factor = rowStatistics[row].y;
+              ${each(4, e => `scores[${plus('four', e)}] *= factor;`)}
+            `, config, layout)}
+            workgroupBarrier();
+          }
+          ${each(turns, t => `total${t} += added${t};`)}
+          ${accumulate('sum', 'weights', 1, config, layout)}
+        }
+        ${each(turns, t => `scores[(${ofTurn(t)}) * BLOCK_PITCH + quad] = total${t};`)}
+        workgroupBarrier();
+        ${everyRow} {
+          var total = 0.0;
+          for (var other = 0u; other < STEP; other++) { total += scores[row * BLOCK_PITCH + other]; }
+          let reference = rowStatistics[row].x;
+          // A row that attends to nothing gives zeros.
+          rowStatistics[row].y = select(0.0, ${layout.dropout ? 'u.keepScale' : '1.0'} / total, total > 0.0);
+          let i = rowStart + row;
+          if (i < u.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
+        }
+        ${storeSums('sum', 'o', 'u.queries', four => `rowStatistics[row].y * ${four}`, config, layout)}
+      `)}
+    `,
+  })
 }
 
 /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
-export function matrixGradientWgsl(side: Side, config: MatrixConfig, layout: AttentionLayout): string {
+function matrixGradientShader(side: Side, config: MatrixConfig, layout: AttentionLayout): Shader {
   const { rows, columns, fragment: { n } } = config
   const { a1, a2, b1, b2, rows: rowBound, columns: columnBound, writes } = sides(side)
   const query = side === 'query'
   const moved = columnsOf(config, layout)
   const [one, two] = [comingOf(b1, columnBound), comingOf(b2, columnBound)]
-  return tidy(`${declarations({
+  return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }], matrices: true,
-  })}
-${memory(side, config, layout)}
+    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }], needs: MATRICES,
+    code: wgsl`
+      ${memory(side, config, layout)}
 
-${main(side, config)}
-${query ? `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u) {
-rowStatistics[row] = statistics[headRow + min(rowStart + row, sizes.queries - 1u)];
-}` : ''}
-${keepRows('one', a1, rowBound, config, layout)}
-${keepRows('two', a2, rowBound, config, layout)}
-${zeroSums('sumOne', rows, layout.headSize / n, config)}
-${query ? 'let end = extent;' : `${zeroSums('sumTwo', rows, layout.headSize / n, config)}
-var end = ${columnBound};
-if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
-${moved.hold(one)}
-${moved.hold(two)}
-${moved.read(one, '0u')}
-${moved.read(two, '0u')}
-for (var start = 0u; start < end; start += ${columns}u) {
-workgroupBarrier();
-${moved.put(one, 'start', putIn(0, side, config))}
-${moved.put(two, 'start', putIn(1, side, config))}
-workgroupBarrier();
-${moved.read(one, `start + ${columns}u`)}
-${moved.read(two, `start + ${columns}u`)}
-${products('scores', 'one', 0, config, layout)}
-${products('slopes', 'two', 1, config, layout)}
-workgroupBarrier();
-${query ? queryWeights(config, layout) : keyWeights(config, layout)}
-workgroupBarrier();
-${query ? accumulate('sumOne', 'weights', 0, config, layout) : `${accumulate('sumOne', 'slopeWeights', 0, config, layout)}
-${accumulate('sumTwo', 'weights', 1, config, layout)}`}
-}
-${query
-    ? storeSums('sumOne', 'dq', rowBound, four => `sizes.scale * ${four}`, config, layout)
-    : `// What a masked key gathered may be anything.
-${storeSums('sumOne', 'dk', rowBound, four => `select(vec4<f32>(), sizes.scale * ${four}, allowed(item, i, extent))`, config, layout)}
-${storeSums('sumTwo', 'dv', rowBound, four => `select(vec4<f32>(), ${four}, allowed(item, i, extent))`, config, layout)}`}
-}`)
+      ${main(side, config, wgsl`
+        ${query ? wgsl`
+          for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u) {
+            rowStatistics[row] = statistics[headRow + min(rowStart + row, u.queries - 1u)];
+          }
+        ` : ''}
+        ${keepRows('one', a1, rowBound, config, layout)}
+        ${keepRows('two', a2, rowBound, config, layout)}
+        ${zeroSums('sumOne', rows, layout.headSize / n, config)}
+        ${query ? 'let end = extent;' : wgsl`
+          ${zeroSums('sumTwo', rows, layout.headSize / n, config)}
+          var end = ${columnBound};
+          if (rowStart >= extent) { end = 0u; } // keys of padding alone
+        `}
+        ${moved.hold(one)}
+        ${moved.hold(two)}
+        ${moved.read(one, '0u')}
+        ${moved.read(two, '0u')}
+        for (var start = 0u; start < end; start += ${columns}u) {
+          workgroupBarrier();
+          ${moved.put(one, 'start', putIn(0, side, config))}
+          ${moved.put(two, 'start', putIn(1, side, config))}
+          workgroupBarrier();
+          ${moved.read(one, `start + ${columns}u`)}
+          ${moved.read(two, `start + ${columns}u`)}
+          ${products('scores', 'one', 0, config, layout)}
+          ${products('slopes', 'two', 1, config, layout)}
+          workgroupBarrier();
+          ${query ? queryWeights(config, layout) : keyWeights(config, layout)}
+          workgroupBarrier();
+          ${query ? accumulate('sumOne', 'weights', 0, config, layout) : wgsl`
+            ${accumulate('sumOne', 'slopeWeights', 0, config, layout)}
+            ${accumulate('sumTwo', 'weights', 1, config, layout)}
+          `}
+        }
+        ${query
+        ? storeSums('sumOne', 'dq', rowBound, four => `u.scale * ${four}`, config, layout)
+        : wgsl`
+          // What a masked key gathered may be anything.
+          ${storeSums('sumOne', 'dk', rowBound, four => `select(vec4<f32>(), u.scale * ${four}, allowed(item, i, extent))`, config, layout)}
+          ${storeSums('sumTwo', 'dv', rowBound, four => `select(vec4<f32>(), ${four}, allowed(item, i, extent))`, config, layout)}
+        `}
+      `)}
+    `,
+  })
 }
 
 /** Slopes of the scores, of four keys of a query at a time: p · (z · dp − mean). */
 function queryWeights(config: MatrixConfig, layout: AttentionLayout): string {
   const { turns } = sharesOf('query', config)
-  return `let key = start + 4u * quad;
-let open = allowed4(item, key, extent);
-${turnByTurn(turns, layout, turn => `let row = strip + rowOf(${turn}, lane);
-let at = row * BLOCK_PITCH + quad;
-let statistic = rowStatistics[row];
-let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - statistic.x), open);
-let slope = p * (${layout.dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}slopesAt(at) - statistic.y);
-putWeights(at, slope);`)}`
+  return wgsl`
+    let key = start + 4u * quad;
+    let open = allowed4(item, key, extent);
+    ${turnByTurn(turns, layout, turn => wgsl`
+      let row = strip + rowOf(${turn}, lane);
+      let at = row * BLOCK_PITCH + quad;
+      let statistic = rowStatistics[row];
+      let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
+      let slope = p * (${layout.dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}slopesAt(at) - statistic.y);
+      putWeights(at, slope);
+    `)}
+  `
 }
 
 /** The same with keys along rows, and the weights themselves. */
@@ -352,17 +408,25 @@ function keyWeights(config: MatrixConfig, layout: AttentionLayout): string {
   const { across, groups, turns } = sharesOf('key', config)
   const factor = layout.dropout ? 'factor * ' : ''
   const group = groups === 1 ? '' : ` + lane / ${across}u`
-  return `for (var column = lane % ${across}u; column < ${config.columns}u; column += ${across}u) {
-let query = start + column;
-let statistic = statistics[headRow + min(query, sizes.queries - 1u)];
-let open = query < sizes.queries;
-${turnByTurn(turns, layout, turn => `let row = strip + 4u * (${groups === 1 ? turn : `(${turn}) * ${groups}u`}${group});
-let at = row * BLOCK_PITCH + column;
-let p = select(vec4<f32>(), exp(sizes.scale * scoresAt(at) - statistic.x), open);
-${layout.dropout ? 'let factor = keep4(headRow + query, rowStart + row);' : ''}
-let slope = p * (${factor}slopesAt(at) - statistic.y);
-let weight = ${factor}p;
-putSlopeWeights(at, slope);
-putWeights(at, weight);`)}
-}`
+  return wgsl`
+    for (var column = lane % ${across}u; column < ${config.columns}u; column += ${across}u) {
+      let query = start + column;
+      let statistic = statistics[headRow + min(query, u.queries - 1u)];
+      let open = query < u.queries;
+      ${turnByTurn(turns, layout, turn => wgsl`
+        let row = strip + 4u * (${groups === 1 ? turn : `(${turn}) * ${groups}u`}${group});
+        let at = row * BLOCK_PITCH + column;
+        let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
+        ${layout.dropout ? 'let factor = keep4(headRow + query, rowStart + row);' : ''}
+        let slope = p * (${factor}slopesAt(at) - statistic.y);
+        let weight = ${factor}p;
+        putSlopeWeights(at, slope);
+        putWeights(at, weight);
+      `)}
+    }
+  `
+}
+
+export const matrix: AttentionKind<MatrixConfig> = {
+  candidates: matrixConfigs, name: matrixName, rows: matrixRows, forward: matrixForwardShader, gradient: matrixGradientShader,
 }

@@ -1,6 +1,7 @@
 // Attention with one invocation a row, all its numbers in registers: the plain version, right on every adapter, and the
 // first rung of the ladder (subgroup.ts, tiled.ts).
-import { type AttentionLayout, type Side, builtins, declarations, place, sides, tidy } from './common.ts'
+import { MAIN, type Shader, wgsl } from '../wgsl.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
 
 export interface RegisterConfig {
   readonly kind: 'register'
@@ -10,98 +11,114 @@ export interface RegisterConfig {
 const zeros = 'array<vec4<f32>, CHUNKS>'
 
 /** Forward (Dao et al. 2022): o and lse in one walk over the keys, the maximum and the sum mended as they grow. */
-export function registerForwardWgsl(config: RegisterConfig, layout: AttentionLayout): string {
-  return tidy(`${declarations({
+function registerForwardShader(config: RegisterConfig, layout: AttentionLayout): Shader {
+  return attentionShader({
     title: `attention forward register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }],
-  })}
-@compute @workgroup_size(${config.invocations})
-fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {
-${place(config.invocations)}
-let i = rowStart + lane;
-if (i >= sizes.queries) { return; }
-var query = ${zeros}();
-var sum = ${zeros}();
-let queryAt = rowQ(item, i, head);
-for (var c = 0u; c < CHUNKS; c++) { query[c] = sizes.scale * loadQ(queryAt, c); }
-var peak = LOWEST;
-var total = 0.0;
-for (var key = 0u; key < extent; key++) {
-if (!allowed(item, key, extent)) { continue; }
-let keyAt = rowK(item, key, head);
-var score = 0.0;
-for (var c = 0u; c < CHUNKS; c++) { score += dot(query[c], loadK(keyAt, c)); }
-if (score > peak) {
-let mend = exp(peak - score);
-total *= mend;
-for (var c = 0u; c < CHUNKS; c++) { sum[c] *= mend; }
-peak = score;
-}
-let p = exp(score - peak);
-total += p;
-let weight = ${layout.dropout ? 'p * keep(headRow + i, key)' : 'p'};
-let valueAt = rowV(item, key, head);
-for (var c = 0u; c < CHUNKS; c++) { sum[c] += weight * loadV(valueAt, c); }
-}
-// A row that attends to nothing gives zeros.
-let inverse = select(0.0, 1.0 / total, total > 0.0);
-let oAt = rowO(item, i, head);
-for (var c = 0u; c < CHUNKS; c++) { storeO(oAt, c, inverse * sum[c]); }
-lse[headRow + i] = select(0.0, peak + log(total), total > 0.0);
-}`)
+    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    code: wgsl`
+      @compute @workgroup_size(${config.invocations})
+      fn main(${MAIN}) {
+        ${place(config.invocations)}
+        let i = rowStart + local;
+        if (i >= u.queries) { return; }
+        var query = ${zeros}();
+        var sum = ${zeros}();
+        let queryAt = rowQ(item, i, head);
+        for (var c = 0u; c < CHUNKS; c++) { query[c] = u.scale * loadQ(queryAt, c); }
+        var peak = LOWEST;
+        var total = 0.0;
+        for (var key = 0u; key < extent; key++) {
+          if (!allowed(item, key, extent)) { continue; }
+          let keyAt = rowK(item, key, head);
+          var score = 0.0;
+          for (var c = 0u; c < CHUNKS; c++) { score += dot(query[c], loadK(keyAt, c)); }
+          if (score > peak) {
+            let mend = exp(peak - score);
+            total *= mend;
+            for (var c = 0u; c < CHUNKS; c++) { sum[c] *= mend; }
+            peak = score;
+          }
+          let p = exp(score - peak);
+          total += p;
+          let weight = ${layout.dropout ? 'p * keep(headRow + i, key)' : 'p'};
+          let valueAt = rowV(item, key, head);
+          for (var c = 0u; c < CHUNKS; c++) { sum[c] += weight * loadV(valueAt, c); }
+        }
+        // A row that attends to nothing gives zeros.
+        let inverse = select(0.0, 1.0 / total, total > 0.0);
+        let oAt = rowO(item, i, head);
+        for (var c = 0u; c < CHUNKS; c++) { storeO(oAt, c, inverse * sum[c]); }
+        lse[headRow + i] = select(0.0, peak + log(total), total > 0.0);
+      }
+    `,
+  })
 }
 
 /** dq of one query an invocation (side 'query'), or dk and dv of one key (side 'key'). */
-export function registerGradientWgsl(side: Side, config: RegisterConfig, layout: AttentionLayout): string {
+function registerGradientShader(side: Side, config: RegisterConfig, layout: AttentionLayout): Shader {
   const { a1, a2, b1, b2, rows, columns, writes } = sides(side)
   const query = side === 'query'
-  return tidy(`${declarations({
+  return attentionShader({
     title: `attention gradient of the ${side} side, register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }],
-  })}
-@compute @workgroup_size(${config.invocations})
-fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {
-${place(config.invocations)}
-let i = rowStart + lane;
-if (i >= ${rows}) { return; }
-let at1 = row${a1}(item, i, head);
-let at2 = row${a2}(item, i, head);
-var row1 = ${zeros}();
-var row2 = ${zeros}();
-for (var c = 0u; c < CHUNKS; c++) {
-row1[c] = load${a1}(at1, c);
-row2[c] = load${a2}(at2, c);
+    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    code: wgsl`
+      @compute @workgroup_size(${config.invocations})
+      fn main(${MAIN}) {
+        ${place(config.invocations)}
+        let i = rowStart + local;
+        if (i >= ${rows}) { return; }
+        let at1 = row${a1}(item, i, head);
+        let at2 = row${a2}(item, i, head);
+        var row1 = ${zeros}();
+        var row2 = ${zeros}();
+        for (var c = 0u; c < CHUNKS; c++) {
+          row1[c] = load${a1}(at1, c);
+          row2[c] = load${a2}(at2, c);
+        }
+        var sum1 = ${zeros}();
+        ${query ? 'let statistic = statistics[headRow + i];' : `var sum2 = ${zeros}();`}
+        let end = ${query ? 'extent' : `select(0u, ${columns}, allowed(item, i, extent))`};
+        for (var j = 0u; j < end; j++) {
+          ${query ? 'if (!allowed(item, j, extent)) { continue; }' : 'let statistic = statistics[headRow + j];'}
+          let columnAt1 = row${b1}(item, j, head);
+          let columnAt2 = row${b2}(item, j, head);
+          var s = 0.0;
+          var dp = 0.0;
+          for (var c = 0u; c < CHUNKS; c++) {
+            s += dot(row1[c], load${b1}(columnAt1, c));
+            dp += dot(row2[c], load${b2}(columnAt2, c));
+          }
+          let p = exp(u.scale * s - statistic.x);
+          ${layout.dropout ? `let factor = keep(headRow + ${query ? 'i, j' : 'j, i'});` : ''}
+          let ds = p * (${layout.dropout ? 'factor * ' : ''}dp - statistic.y);
+          ${query ? '' : `let weight = ${layout.dropout ? 'factor * ' : ''}p;`}
+          for (var c = 0u; c < CHUNKS; c++) {
+            sum1[c] += ds * load${b1}(columnAt1, c);
+            ${query ? '' : `sum2[c] += weight * load${b2}(columnAt2, c);`}
+          }
+        }
+        ${query
+      ? wgsl`
+        let dqAt = rowDq(item, i, head);
+        for (var c = 0u; c < CHUNKS; c++) { storeDq(dqAt, c, u.scale * sum1[c]); }
+      `
+      : wgsl`
+        let dkAt = rowDk(item, i, head);
+        let dvAt = rowDv(item, i, head);
+        for (var c = 0u; c < CHUNKS; c++) {
+          storeDk(dkAt, c, u.scale * sum1[c]);
+          storeDv(dvAt, c, sum2[c]);
+        }
+      `}
+      }
+    `,
+  })
 }
-var sum1 = ${zeros}();
-${query ? 'let statistic = statistics[headRow + i];' : `var sum2 = ${zeros}();`}
-let end = ${query ? 'extent' : `select(0u, ${columns}, allowed(item, i, extent))`};
-for (var j = 0u; j < end; j++) {
-${query ? 'if (!allowed(item, j, extent)) { continue; }' : 'let statistic = statistics[headRow + j];'}
-let columnAt1 = row${b1}(item, j, head);
-let columnAt2 = row${b2}(item, j, head);
-var s = 0.0;
-var dp = 0.0;
-for (var c = 0u; c < CHUNKS; c++) {
-s += dot(row1[c], load${b1}(columnAt1, c));
-dp += dot(row2[c], load${b2}(columnAt2, c));
-}
-let p = exp(sizes.scale * s - statistic.x);
-${layout.dropout ? `let factor = keep(headRow + ${query ? 'i, j' : 'j, i'});` : ''}
-let ds = p * (${layout.dropout ? 'factor * ' : ''}dp - statistic.y);
-${query ? '' : `let weight = ${layout.dropout ? 'factor * ' : ''}p;`}
-for (var c = 0u; c < CHUNKS; c++) {
-sum1[c] += ds * load${b1}(columnAt1, c);
-${query ? '' : `sum2[c] += weight * load${b2}(columnAt2, c);`}
-}
-}
-${query
-    ? `let dqAt = rowDq(item, i, head);
-for (var c = 0u; c < CHUNKS; c++) { storeDq(dqAt, c, sizes.scale * sum1[c]); }`
-    : `let dkAt = rowDk(item, i, head);
-let dvAt = rowDv(item, i, head);
-for (var c = 0u; c < CHUNKS; c++) {
-storeDk(dkAt, c, sizes.scale * sum1[c]);
-storeDv(dvAt, c, sum2[c]);
-}`}
-}`)
+
+export const register: AttentionKind<RegisterConfig> = {
+  candidates: (_pass, _layout, { maxWorkgroupInvocations }) => [{ kind: 'register', invocations: Math.min(64, maxWorkgroupInvocations) }],
+  name: ({ invocations }) => `register x${invocations}`,
+  rows: ({ invocations }) => invocations,
+  forward: registerForwardShader,
+  gradient: registerGradientShader,
 }

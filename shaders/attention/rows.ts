@@ -1,53 +1,48 @@
 // The two small kernels before attention's own: the mask packed to bits with the extent of each batch item, and the
 // row statistics that the backward pass reads.
-import { type Launch, type Slot, type Traits, spread, uniformWords } from '../kernel.ts'
-import { type AttentionLayout, type AttentionProblem, type Operand, attentionLaunch, builtins, chunksOf, declarations, maskWords, tidy } from './common.ts'
+import { type Launch, type Slot, type Traits, spread } from '../kernel.ts'
+import { MAIN, Shader, wgsl } from '../wgsl.ts'
+import { type AttentionLayout, type AttentionProblem, type Operand, attentionLaunch, attentionShader, chunksOf, maskWords } from './common.ts'
 
 const MASK_INVOCATIONS = 64
 
 /**
- * WGSL that packs a mask [batch, keys] (i32, attended where not 0) into the control buffer, with one past the last
- * attended key of each item: kernels loop to there, so padding at the end costs nothing. Dropout's step rides along.
+ * Packs a mask [batch, keys] (i32, attended where not 0) into the control buffer, with one past the last attended key of each
+ * item: kernels loop to there, so padding at the end costs nothing. Dropout's step is copied, too.
  */
-export function maskWgsl(step: boolean): string {
-  return tidy(`// attention mask to bits, one workgroup a batch item
-struct Sizes { batch: u32, keys: u32, maskWords: u32 }
-@group(0) @binding(0) var<storage, read> mask: array<i32>;
-@group(0) @binding(1) var<storage, read_write> control: array<u32>;
-${step ? '@group(0) @binding(2) var<storage, read> step: array<u32>;' : ''}
-@group(0) @binding(${step ? 3 : 2}) var<uniform> sizes: Sizes;
+const maskShader = (step: boolean): Shader => new Shader({
+  title: 'attention mask to bits, one workgroup a batch item',
+  bindings: [{ name: 'mask', type: 'i32' }, { name: 'control', type: 'u32', access: 'write' }, ...(step ? [{ name: 'step', type: 'u32' }] : [])],
+  uniforms: { batch: 'u32', keys: 'u32', maskWords: 'u32' },
+  code: wgsl`
+    var<workgroup> extent: atomic<u32>;
 
-var<workgroup> extent: atomic<u32>;
+    @compute @workgroup_size(${MASK_INVOCATIONS})
+    fn main(${MAIN}) {
+      let item = group.x + group.y * groups.x;
+      if (item >= u.batch) { return; }
+      let at = 1u + item * (1u + u.maskWords);
+      for (var word = local; word < u.maskWords; word += ${MASK_INVOCATIONS}u) {
+        let first = word * 32u;
+        var bits = 0u;
+        for (var key = first; key < min(first + 32u, u.keys); key++) {
+          bits |= select(0u, 1u << (key - first), mask[item * u.keys + key] != 0);
+        }
+        control[at + 1u + word] = bits;
+        if (bits != 0u) { atomicMax(&extent, first + 32u - countLeadingZeros(bits)); }
+      }
+      workgroupBarrier();
+      if (local == 0u) { control[at] = atomicLoad(&extent); }
+      ${step && 'if (item == 0u && local == 0u) { control[0] = step[0]; }'}
+    }
+  `,
+})
 
-@compute @workgroup_size(${MASK_INVOCATIONS})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-let item = group.x + group.y * groups.x;
-if (item >= sizes.batch) { return; }
-let at = 1u + item * (1u + sizes.maskWords);
-for (var word = lane; word < sizes.maskWords; word += ${MASK_INVOCATIONS}u) {
-let first = word * 32u;
-var bits = 0u;
-for (var key = first; key < min(first + 32u, sizes.keys); key++) {
-bits |= select(0u, 1u << (key - first), mask[item * sizes.keys + key] != 0);
-}
-control[at + 1u + word] = bits;
-if (bits != 0u) { atomicMax(&extent, first + 32u - countLeadingZeros(bits)); }
-}
-workgroupBarrier();
-if (lane == 0u) { control[at] = atomicLoad(&extent); }
-${step ? 'if (item == 0u && lane == 0u) { control[0] = step[0]; }' : ''}
-}`)
-}
-
-export function maskLaunch(problem: AttentionProblem, mask: Slot, control: Slot, step: Slot | undefined): Launch {
-  return {
-    label: 'attention mask',
-    wgsl: maskWgsl(step !== undefined),
-    slots: step ? [mask, control, step] : [mask, control],
-    writes: [1],
-    uniforms: uniformWords([problem.batch, problem.keys, maskWords(problem.keys)]),
-    workgroups: spread(problem.batch, problem.maxWorkgroups),
-  }
+export function maskLaunch({ batch, keys, maxWorkgroups }: AttentionProblem, mask: Slot, control: Slot, step: Slot | undefined): Launch {
+  return maskShader(step !== undefined).launch({
+    label: 'attention mask', slots: { mask, control, ...(step ? { step } : {}) }, uniforms: { batch, keys, maskWords: maskWords(keys) },
+    workgroups: spread(batch, maxWorkgroups),
+  })
 }
 
 const STATISTICS_INVOCATIONS = 64
@@ -56,55 +51,51 @@ const STATISTICS_INVOCATIONS = 64
 const statisticsShare = ({ headSize }: AttentionLayout, { cpu }: Pick<Traits, 'cpu'>): number =>
   (cpu ? 1 : Math.min(16, 2 ** Math.floor(Math.log2(chunksOf(headSize)))))
 
-/** WGSL of statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
-export function statisticsWgsl(layout: AttentionLayout, share: number): string {
-  const plain = { ...layout, mask: false, dropout: false }
-  return tidy(`${declarations({
-    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} a row` : ''}`,
-    layout: plain,
-    reads: ['o', 'dO'],
-    writes: [],
-    extra: [{ name: 'lse', type: 'array<f32>' }, { name: 'statistics', type: 'array<vec2<f32>>', written: true }],
-  })}
-${share > 1 ? `var<workgroup> shares: array<f32, ${STATISTICS_INVOCATIONS}>;` : ''}
+/** Statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
+const statisticsShader = (layout: AttentionLayout, share: number): Shader => attentionShader({
+  title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} a row` : ''}`,
+  layout: { ...layout, mask: false, dropout: false },
+  reads: ['o', 'dO'],
+  writes: [],
+  extra: [{ name: 'lse', type: 'f32' }, { name: 'statistics', type: 'vec2<f32>', access: 'write' }],
+  code: wgsl`
+    ${share > 1 && `var<workgroup> shares: array<f32, ${STATISTICS_INVOCATIONS}>;`}
 
-@compute @workgroup_size(${STATISTICS_INVOCATIONS})
-fn main(${builtins}, @builtin(local_invocation_index) lane: u32) {
-let number = group.x + group.y * groups.x;
-if (number >= sizes.workgroups) { return; }
-// Heads stand innermost in memory, so neighbours read neighbours.
-let index = number * ${STATISTICS_INVOCATIONS / share}u + lane${share > 1 ? ` / ${share}u` : ''};
-let head = index % sizes.heads;
-let i = (index / sizes.heads) % sizes.queries;
-let item = index / (sizes.heads * sizes.queries);
-var sum = 0.0;
-if (index < sizes.tiles) {
-let oAt = rowO(item, i, head);
-let dOAt = rowDO(item, i, head);
-for (var c = ${share > 1 ? `lane % ${share}u` : '0u'}; c < sizes.chunks; c += ${share}u) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
-}
-${share > 1 ? `shares[lane] = sum;
-workgroupBarrier();
-if (lane % ${share}u > 0u) { return; }
-for (var other = 1u; other < ${share}u; other++) { sum += shares[lane + other]; }` : ''}
-let row = (item * sizes.heads + head) * sizes.queries + i;
-if (index < sizes.tiles) { statistics[row] = vec2<f32>(lse[row], sum); }
-}`)
-}
+    @compute @workgroup_size(${STATISTICS_INVOCATIONS})
+    fn main(${MAIN}) {
+      let number = group.x + group.y * groups.x;
+      if (number >= u.workgroups) { return; }
+      // Heads are innermost in memory, so neighbours read neighbours.
+      let index = number * ${STATISTICS_INVOCATIONS / share}u + local${share > 1 && ` / ${share}u`};
+      let head = index % u.heads;
+      let i = (index / u.heads) % u.queries;
+      let item = index / (u.heads * u.queries);
+      var sum = 0.0;
+      if (index < u.tiles) {
+        let oAt = rowO(item, i, head);
+        let dOAt = rowDO(item, i, head);
+        for (var c = ${share > 1 ? `local % ${share}u` : '0u'}; c < u.chunks; c += ${share}u) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
+      }
+      ${share > 1 && wgsl`
+        shares[local] = sum;
+        workgroupBarrier();
+        if (local % ${share}u > 0u) { return; }
+        for (var other = 1u; other < ${share}u; other++) { sum += shares[local + other]; }
+      `}
+      let row = (item * u.heads + head) * u.queries + i;
+      if (index < u.tiles) { statistics[row] = vec2<f32>(lse[row], sum); }
+    }
+  `,
+})
 
+/** Its tiles are rows of all heads and items, several to a workgroup. */
 export function statisticsLaunch(
   problem: AttentionProblem, layout: AttentionLayout, traits: Traits, o: Operand, dO: Operand, lse: Slot, statistics: Slot,
 ): Launch {
   const share = statisticsShare(layout, traits)
-  const total = problem.batch * problem.heads * problem.queries
-  const workgroups = Math.ceil(total * share / STATISTICS_INVOCATIONS)
-  const launch = attentionLaunch(problem, layout, 'query', {
-    label: 'attention statistics', wgsl: statisticsWgsl(layout, share), rows: STATISTICS_INVOCATIONS,
-    reads: [o, dO], writes: [], extra: [{ slot: lse }, { slot: statistics, written: true }], control: undefined,
+  const tiles = problem.batch * problem.heads * problem.queries
+  return attentionLaunch(problem, layout, 'query', {
+    label: 'attention statistics', shader: statisticsShader(layout, share), rows: 1, operands: [o, dO], slots: { lse, statistics },
+    tiles, workgroups: Math.ceil(tiles * share / STATISTICS_INVOCATIONS),
   })
-  // This kernel's rows run over all heads and items, so its two tile fields count those.
-  const uniforms = launch.uniforms.slice()
-  uniforms[5] = total
-  uniforms[6] = workgroups
-  return { ...launch, uniforms, workgroups: spread(workgroups, problem.maxWorkgroups) }
 }

@@ -10,9 +10,10 @@
 // What one invocation's columns weigh, the others of its rows (the same y) need too: it goes round by subgroup shuffles,
 // or through workgroup memory. Where an invocation moves few, the next columns are on their way, in registers, while
 // these are worked on.
-import { type AttentionLayout, type Side, builtins, chunksOf, declarations, each, place, sides, tidy } from './common.ts'
-import { type Coming, Columns, turnsOf } from './columns.ts'
 import { bytesOf } from '../kernel.ts'
+import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { type Coming, Columns, turnsOf } from './columns.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, chunksOf, place, sides } from './common.ts'
 
 /** How a workgroup shares out a tile of scores. */
 export interface Blocks {
@@ -75,7 +76,7 @@ const ofRow = (name: string, m: number, config: TiledConfig): string => {
 /** A vector of what `of` gives for the rows of group g. */
 const gather = (g: number, of: (m: number) => string, config: Blocks): string => {
   const { width } = foursOf(config)
-  return `vec${width}<f32>(${each(width, i => of(g * width + i), ', ')})`
+  return `vec${width}<f32>(${list(width, i => of(g * width + i))})`
 }
 
 /** Groups of four that an invocation may hold on their way. */
@@ -84,7 +85,7 @@ const MOST_HELD = 8
 /** Columns of so many operands on their way together. */
 function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayout): Columns {
   const { tx, cn } = config
-  const moving = { layout, invocation: 'lane', invocations: tiledThreads(config), columns: tiledColumns(config) }
+  const moving = { layout, invocation: 'local', invocations: tiledThreads(config), columns: tiledColumns(config) }
   return new Columns({
     ...moving, ahead: Math.ceil(turnsOf(moving)) * operands <= MOST_HELD, columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
   })
@@ -95,12 +96,14 @@ const putIn = (tile: string, layout: AttentionLayout): string => `${tile}${chunk
 /** Copies the workgroup's own rows to their tile. */
 function fillRows(tile: string, operand: string, bound: string, config: TiledConfig, layout: AttentionLayout): string {
   const { ty, rm } = config
-  return `for (var at = lane; at < ${tiledRows(config)}u * CHUNKS; at += ${tiledThreads(config)}u) {
-let place = at / CHUNKS;
-let c = at % CHUNKS;
-let i = min(rowStart + (place % ${ty}u) * ${rm}u + place / ${ty}u, ${bound} - 1u);
-${tile}${chunkAt('place', 'c', 'place', layout)} = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
-}`
+  return wgsl`
+    for (var at = local; at < ${tiledRows(config)}u * CHUNKS; at += ${tiledThreads(config)}u) {
+      let place = at / CHUNKS;
+      let c = at % CHUNKS;
+      let i = min(rowStart + (place % ${ty}u) * ${rm}u + place / ${ty}u, ${bound} - 1u);
+      ${tile}${chunkAt('place', 'c', 'place', layout)} = vec4<${layout.dtype}>(load${operand}(row${operand}(item, i, head), c));
+    }
+  `
 }
 
 /** A line for each vector of a block: columns n, rows by groups. */
@@ -119,18 +122,24 @@ export function addProducts(
 ): string {
   const { tx, ty, rm, cn } = config
   const { groups } = foursOf(config)
-  return `for (var c = 0u; c < ${chunks}; c++) {
-${each(rm, m => `let a${m} = vec4<f32>(${rowTile}${at(`y + ${ty * m}u`, 'y')});`)}
-${each(4, e => each(groups, g => `let rows${e}_${g} = ${gather(g, m => `a${m}[${e}]`, config)};`))}
-${each(cn, n => `let b${n} = vec4<f32>(${columnTile}${at(`x + ${tx * n}u`, 'x')});
-${each(4, e => each(groups, g => `${score}${n}_${g} += rows${e}_${g} * b${n}[${e}];`))}`)}
-}`
+  return wgsl`
+    for (var c = 0u; c < ${chunks}; c++) {
+      ${each(rm, m => `let a${m} = vec4<f32>(${rowTile}${at(`y + ${ty * m}u`, 'y')});`)}
+      ${each(4, e => each(groups, g => `let rows${e}_${g} = ${gather(g, m => `a${m}[${e}]`, config)};`))}
+      ${each(cn, n => wgsl`
+        let b${n} = vec4<f32>(${columnTile}${at(`x + ${tx * n}u`, 'x')});
+        ${each(4, e => each(groups, g => `${score}${n}_${g} += rows${e}_${g} * b${n}[${e}];`))}
+      `)}
+    }
+  `
 }
 
 /** The block of products of two tiles. */
 const products = (score: string, rowTile: string, columnTile: string, config: TiledConfig, layout: AttentionLayout): string =>
-  `${zeroBlock(score, config)}
-${addProducts(score, [rowTile, columnTile], 'CHUNKS', (place, swing) => chunkAt(place, 'c', swing, layout), config)}`
+  wgsl`
+    ${zeroBlock(score, config)}
+    ${addProducts(score, [rowTile, columnTile], 'CHUNKS', (place, swing) => chunkAt(place, 'c', swing, layout), config)}
+  `
 
 /** One sum over a tile's columns: sum[m][t] += weights · the tile. */
 interface Term {
@@ -146,20 +155,26 @@ const TURN = 4
 function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, layout: AttentionLayout): string {
   const { tx, ty, rm, cn, exchange } = config
   const { groups } = foursOf(config)
-  const step = (column: string, swing: string, weight: (weights: string, g: number) => string): string => terms.map(({ sum, weights, tile }) => `{
-let column = ${column};
-${each(groups, g => `let weight_${g} = ${weight(weights, g)};`)}
-${each(owned, t => `let chunk${t} = vec4<f32>(${tile}${chunkAt('column', `own${t}`, swing, layout)});`)}
-${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`))}
-}`).join('\n')
+  const step = (column: string, swing: string, weight: (weights: string, g: number) => string): string => terms.map(({ sum, weights, tile }) => wgsl`
+    {
+      let column = ${column};
+      ${each(groups, g => `let weight_${g} = ${weight(weights, g)};`)}
+      ${each(owned, t => `let chunk${t} = vec4<f32>(${tile}${chunkAt('column', `own${t}`, swing, layout)});`)}
+      ${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`))}
+    }
+  `).join('\n')
   if (exchange) {
-    return `for (var giver = 0u; giver < ${tx}u; giver++) {
-${each(cn, n => step(`giver + ${tx * n}u`, 'giver', (weights, g) => `subgroupShuffle(${weights}${n}_${g}, first + giver)`))}
-}`
+    return wgsl`
+      for (var giver = 0u; giver < ${tx}u; giver++) {
+        ${each(cn, n => step(`giver + ${tx * n}u`, 'giver', (weights, g) => `subgroupShuffle(${weights}${n}_${g}, first + giver)`))}
+      }
+    `
   }
-  return `for (var turn = 0u; turn < ${tiledColumns(config) / TURN}u; turn++) {
-${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${weights}[column][y + ${ty * g}u]`))}
-}`
+  return wgsl`
+    for (var turn = 0u; turn < ${tiledColumns(config) / TURN}u; turn++) {
+      ${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${weights}[column][y + ${ty * g}u]`))}
+    }
+  `
 }
 
 export const sums = (name: string, rm: number, owned: number): string =>
@@ -184,18 +199,22 @@ function join(name: string, by: (a: string, b: string) => string, config: TiledC
       return `${value} = ${by(value, `subgroupShuffleXor(${value}, ${tx >> (n + 1)}u)`)};`
     }))
   }
-  return `${each(groups, g => `partial[lane * ${groups}u + ${g}u] = ${name}_${g};`)}
-workgroupBarrier();
-${each(groups, g => `${name}_${g} = partial[y * ${tx * groups}u + ${g}u];`)}
-for (var other = 1u; other < ${tx}u; other++) {
-${each(groups, g => `${name}_${g} = ${by(`${name}_${g}`, `partial[(y * ${tx}u + other) * ${groups}u + ${g}u]`)};`)}
-}`
+  return wgsl`
+    ${each(groups, g => `partial[local * ${groups}u + ${g}u] = ${name}_${g};`)}
+    workgroupBarrier();
+    ${each(groups, g => `${name}_${g} = partial[y * ${tx * groups}u + ${g}u];`)}
+    for (var other = 1u; other < ${tx}u; other++) {
+      ${each(groups, g => `${name}_${g} = ${by(`${name}_${g}`, `partial[(y * ${tx}u + other) * ${groups}u + ${g}u]`)};`)}
+    }
+  `
 }
 
 function storeRow(name: string, m: number, value: (t: number) => string, owned: number, { tx, rm }: TiledConfig): string {
   const operand = name[0].toUpperCase() + name.slice(1)
-  return `let ${name}At${m} = row${operand}(item, rowStart + y * ${rm}u + ${m}u, head);
-${each(owned, t => `if (x + ${tx * t}u < CHUNKS) { store${operand}(${name}At${m}, own${t}, ${value(t)}); }`)}`
+  return wgsl`
+    let ${name}At${m} = row${operand}(item, rowStart + y * ${rm}u + ${m}u, head);
+    ${each(owned, t => `if (x + ${tx * t}u < CHUNKS) { store${operand}(${name}At${m}, own${t}, ${value(t)}); }`)}
+  `
 }
 
 /** Dropout's factors of the block, as factor[n] with rows along vectors: a block of random numbers serves four keys of a query. */
@@ -211,23 +230,33 @@ function factors(side: Side, start: string, config: TiledConfig): string {
     const of = (m: number, n: number): string => cn === 2
       ? `select(keep${m}_0[${n}], keep${m}_0[${n + 2}], x % 2u == 1u)`
       : `keep${m}_${Math.floor(n / 4)}[${n % 4}]`
-    return `${fours}
-${block(config, (n, g) => `let factor${n}_${g} = ${gather(g, m => of(m, n), config)};`)}`
+    return wgsl`
+      ${fours}
+      ${block(config, (n, g) => `let factor${n}_${g} = ${gather(g, m => of(m, n), config)};`)}
+    `
   }
   if (rm === 2) {
-    return each(cn, n => `let keep${n} = keep4(headRow + ${columnOf(n)}, rowStart + y / 2u * 4u);
-let factor${n}_0 = select(keep${n}.xy, keep${n}.zw, y % 2u == 1u);`)
+    return each(cn, n => wgsl`
+      let keep${n} = keep4(headRow + ${columnOf(n)}, rowStart + y / 2u * 4u);
+      let factor${n}_0 = select(keep${n}.xy, keep${n}.zw, y % 2u == 1u);
+    `)
   }
   return block(config, (n, g) => `let factor${n}_${g} = keep4(headRow + ${columnOf(n)}, ${rowOf(4 * g)});`)
 }
 
-const main = (config: TiledConfig): string => `@compute @workgroup_size(${tiledThreads(config)})
-fn main(${builtins}, @builtin(local_invocation_index) lane: u32${config.exchange ? ', @builtin(subgroup_invocation_id) inSubgroup: u32' : ''}) {`
+const main = (config: TiledConfig, steps: string): string => wgsl`
+  @compute @workgroup_size(${tiledThreads(config)})
+  fn main(${MAIN}${config.exchange ? ', @builtin(subgroup_invocation_id) inSubgroup: u32' : ''}) {
+    ${steps}
+  }
+`
 
-const invocation = ({ tx, exchange }: TiledConfig, owned: number): string => `let x = lane % ${tx}u;
-let y = lane / ${tx}u;
-${exchange ? 'let first = inSubgroup - x; // of those that have the same rows' : ''}
-${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}`
+const invocation = ({ tx, exchange }: TiledConfig, owned: number): string => wgsl`
+  let x = local % ${tx}u;
+  let y = local / ${tx}u;
+  ${exchange ? 'let first = inSubgroup - x; // of those that have the same rows' : ''}
+  ${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}
+`
 
 function workgroupTile(name: string, rows: number, layout: AttentionLayout): string {
   return `var<workgroup> ${name}: array<array<vec4<${layout.dtype}>, ${pitchOf(layout.headSize)}>, ${rows}>;`
@@ -239,7 +268,7 @@ function workgroupWeights(name: string, config: TiledConfig): string {
 }
 
 /** Forward: o and lse. */
-export function tiledForwardWgsl(config: TiledConfig, layout: AttentionLayout): string {
+function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shader {
   const { tx, rm, cn, exchange } = config
   const { width, groups } = foursOf(config)
   const owned = Math.ceil(chunksOf(layout.headSize) / tx)
@@ -248,65 +277,79 @@ export function tiledForwardWgsl(config: TiledConfig, layout: AttentionLayout): 
   const next = `start + ${tiledColumns(config)}u`
   const columns = columnsOf(1, config, layout)
   // One after the other, in one tile.
-  const [keys, values] = ['K', 'V'].map((operand): Coming => ({ operand, name: 'coming', bound: 'sizes.keys' }))
+  const [keys, values] = ['K', 'V'].map((operand): Coming => ({ operand, name: 'coming', bound: 'u.keys' }))
   const put = putIn('columnTile', layout)
   const perGroup = (line: (g: number) => string): string => each(groups, line)
   const largest = (g: number): string => Array.from({ length: cn - 1 }, (_, n) => `s${n + 1}_${g}`).reduce((inner, s) => `max(${inner}, ${s})`, `s0_${g}`)
-  return tidy(`${declarations({
+  return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'array<f32>', written: true }], subgroups: exchange,
-  })}
-${workgroupTile('rowTile', rows, layout)}
-${workgroupTile('columnTile', tiledColumns(config), layout)}
-${workgroupWeights('weights', config)}
-${exchange ? '' : `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
+    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'f32', access: 'write' }], needs: { subgroups: exchange },
+    code: wgsl`
+      ${workgroupTile('rowTile', rows, layout)}
+      ${workgroupTile('columnTile', tiledColumns(config), layout)}
+      ${workgroupWeights('weights', config)}
+      ${exchange ? '' : `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
 
-${main(config)}
-${place(rows)}
-${invocation(config, owned)}
-${fillRows('rowTile', 'Q', 'sizes.queries', config, layout)}
-${sums('sum', rm, owned)}
-${perGroup(g => `var peak_${g} = ${vector}(LOWEST);
-var total_${g} = ${vector}(); // of this invocation's columns`)}
-${columns.hold(keys)}
-${columns.read(keys, '0u')}
-for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
-workgroupBarrier();
-${columns.put(keys, 'start', put)}
-workgroupBarrier();
-${columns.read(values, 'start')}
-${products('s', 'rowTile', 'columnTile', config, layout)}
-${each(cn, n => `let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
-${perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), sizes.scale * s${n}_${g}, open${n});`)}`)}
-${perGroup(g => `var next_${g} = max(peak_${g}, ${largest(g)});`)}
-${exchange ? 'workgroupBarrier();' : ''}
-${join('next', (a, b) => `max(${a}, ${b})`, config)}
-${columns.put(values, 'start', put)}
-${perGroup(g => `let mend_${g} = exp(peak_${g} - next_${g});
-peak_${g} = next_${g};
-total_${g} *= mend_${g};`)}
-${layout.dropout ? factors('query', 'start', config) : ''}
-${block(config, (n, g) => `let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), open${n});
-total_${g} += p${n}_${g};
-${giveWeight('weights', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}`)}
-${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('mend', m, config)};`))}
-workgroupBarrier();
-${columns.read(keys, next)}
-${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned, layout)}
-}
-${join('total', (a, b) => `${a} + ${b}`, config)}
-// A row that attends to nothing gives zeros.
-${perGroup(g => `let inverse_${g} = select(${vector}(), 1.0 / total_${g}, total_${g} > ${vector}());
-let logSum_${g} = select(${vector}(), peak_${g} + log(total_${g}), total_${g} > ${vector}());`)}
-${each(rm, m => `if (rowStart + y * ${rm}u + ${m}u < sizes.queries) {
-${storeRow('o', m, t => `${ofRow('inverse', m, config)} * sum${m}_${t}`, owned, config)}
-if (x == 0u) { lse[headRow + rowStart + y * ${rm}u + ${m}u] = ${ofRow('logSum', m, config)}; }
-}`)}
-}`)
+      ${main(config, wgsl`
+        ${place(rows)}
+        ${invocation(config, owned)}
+        ${fillRows('rowTile', 'Q', 'u.queries', config, layout)}
+        ${sums('sum', rm, owned)}
+        ${perGroup(g => wgsl`
+          var peak_${g} = ${vector}(LOWEST);
+          var total_${g} = ${vector}(); // of this invocation's columns
+        `)}
+        ${columns.hold(keys)}
+        ${columns.read(keys, '0u')}
+        for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
+          workgroupBarrier();
+          ${columns.put(keys, 'start', put)}
+          workgroupBarrier();
+          ${columns.read(values, 'start')}
+          ${products('s', 'rowTile', 'columnTile', config, layout)}
+          ${each(cn, n => wgsl`
+            let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
+            ${perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), u.scale * s${n}_${g}, open${n});`)}
+          `)}
+          ${perGroup(g => `var next_${g} = max(peak_${g}, ${largest(g)});`)}
+          ${exchange ? 'workgroupBarrier();' : ''}
+          ${join('next', (a, b) => `max(${a}, ${b})`, config)}
+          ${columns.put(values, 'start', put)}
+          ${perGroup(g => wgsl`
+            let mend_${g} = exp(peak_${g} - next_${g});
+            peak_${g} = next_${g};
+            total_${g} *= mend_${g};
+          `)}
+          ${layout.dropout ? factors('query', 'start', config) : ''}
+          ${block(config, (n, g) => wgsl`
+            let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), open${n});
+            total_${g} += p${n}_${g};
+            ${giveWeight('weights', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}
+          `)}
+          ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('mend', m, config)};`))}
+          workgroupBarrier();
+          ${columns.read(keys, next)}
+          ${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned, layout)}
+        }
+        ${join('total', (a, b) => `${a} + ${b}`, config)}
+        // A row that attends to nothing gives zeros.
+        ${perGroup(g => wgsl`
+          let inverse_${g} = select(${vector}(), 1.0 / total_${g}, total_${g} > ${vector}());
+          let logSum_${g} = select(${vector}(), peak_${g} + log(total_${g}), total_${g} > ${vector}());
+        `)}
+        ${each(rm, m => wgsl`
+          if (rowStart + y * ${rm}u + ${m}u < u.queries) {
+            ${storeRow('o', m, t => `${ofRow('inverse', m, config)} * sum${m}_${t}`, owned, config)}
+            if (x == 0u) { lse[headRow + rowStart + y * ${rm}u + ${m}u] = ${ofRow('logSum', m, config)}; }
+          }
+        `)}
+      `)}
+    `,
+  })
 }
 
 /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
-export function tiledGradientWgsl(side: Side, config: TiledConfig, layout: AttentionLayout): string {
+function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionLayout): Shader {
   const { tx, rm, cn, exchange } = config
   const { width, groups } = foursOf(config)
   const { a1, a2, b1, b2, rows: rowBound, columns: bound, writes } = sides(side)
@@ -320,65 +363,115 @@ export function tiledGradientWgsl(side: Side, config: TiledConfig, layout: Atten
   const next = `start + ${tiledColumns(config)}u`
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
-  return tidy(`${declarations({
+  return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'array<vec2<f32>>' }], subgroups: exchange,
-  })}
-${workgroupTile('rowTile1', rows, layout)}
-${workgroupTile('rowTile2', rows, layout)}
-${workgroupTile('columnTile1', tiledColumns(config), layout)}
-${workgroupTile('columnTile2', tiledColumns(config), layout)}
-${workgroupWeights('weightsOne', config)}
-${query ? '' : workgroupWeights('weightsTwo', config)}
+    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }], needs: { subgroups: exchange },
+    code: wgsl`
+      ${workgroupTile('rowTile1', rows, layout)}
+      ${workgroupTile('rowTile2', rows, layout)}
+      ${workgroupTile('columnTile1', tiledColumns(config), layout)}
+      ${workgroupTile('columnTile2', tiledColumns(config), layout)}
+      ${workgroupWeights('weightsOne', config)}
+      ${query ? '' : workgroupWeights('weightsTwo', config)}
 
-${main(config)}
-${place(rows)}
-${invocation(config, owned)}
-${fillRows('rowTile1', a1, rowBound, config, layout)}
-${fillRows('rowTile2', a2, rowBound, config, layout)}
-${query ? `${each(rm, m => `let statistic${m} = statistics[headRow + min(${rowOf(m)}, sizes.queries - 1u)];`)}
-${each(groups, g => `let lse_${g} = ${gather(g, m => `statistic${m}.x`, config)};
-let mean_${g} = ${gather(g, m => `statistic${m}.y`, config)};`)}` : ''}
-${sums('sumOne', rm, owned)}
-${query ? '' : sums('sumTwo', rm, owned)}
-${query ? 'let end = extent;' : `var end = ${bound};
-if (rowStart >= extent) { end = 0u; } // keys of padding alone`}
-${columns.hold(one)}
-${columns.hold(two)}
-${columns.read(one, '0u')}
-${columns.read(two, '0u')}
-for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
-workgroupBarrier();
-${columns.put(one, 'start', putIn('columnTile1', layout))}
-${columns.put(two, 'start', putIn('columnTile2', layout))}
-workgroupBarrier();
-${columns.read(one, next)}
-${columns.read(two, next)}
-${products('s', 'rowTile1', 'columnTile1', config, layout)}
-${products('d', 'rowTile2', 'columnTile2', config, layout)}
-${layout.dropout ? factors(side, 'start', config) : ''}
-${each(cn, n => `let column${n} = start + x * ${cn}u + ${n}u;
-${query
-      ? `let open${n} = allowed(item, column${n}, extent);
-${each(groups, g => `let p${n}_${g} = select(${vector}(), exp(sizes.scale * s${n}_${g} - lse_${g}), open${n});
-${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g})`, config)}`)}`
-      : `let statistic${n} = statistics[headRow + min(column${n}, sizes.queries - 1u)];
-${each(groups, g => `let p${n}_${g} = select(${vector}(), exp(sizes.scale * s${n}_${g} - statistic${n}.x), column${n} < ${bound});
-${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - statistic${n}.y)`, config)}
-${giveWeight('weightsTwo', n, g, `${factor(n, g)}p${n}_${g}`, config)}`)}`}`)}
-${exchange ? '' : 'workgroupBarrier();'}
-${accumulate([
-    { sum: 'sumOne', weights: 'weightsOne', tile: 'columnTile1' },
-    ...(query ? [] : [{ sum: 'sumTwo', weights: 'weightsTwo', tile: 'columnTile2' }]),
-  ], config, owned, layout)}
+      ${main(config, wgsl`
+        ${place(rows)}
+        ${invocation(config, owned)}
+        ${fillRows('rowTile1', a1, rowBound, config, layout)}
+        ${fillRows('rowTile2', a2, rowBound, config, layout)}
+        ${query ? wgsl`
+          ${each(rm, m => `let statistic${m} = statistics[headRow + min(${rowOf(m)}, u.queries - 1u)];`)}
+          ${each(groups, g => wgsl`
+            let lse_${g} = ${gather(g, m => `statistic${m}.x`, config)};
+            let mean_${g} = ${gather(g, m => `statistic${m}.y`, config)};
+          `)}
+        ` : ''}
+        ${sums('sumOne', rm, owned)}
+        ${query ? '' : sums('sumTwo', rm, owned)}
+        ${query ? 'let end = extent;' : wgsl`
+          var end = ${bound};
+          if (rowStart >= extent) { end = 0u; } // keys of padding alone
+        `}
+        ${columns.hold(one)}
+        ${columns.hold(two)}
+        ${columns.read(one, '0u')}
+        ${columns.read(two, '0u')}
+        for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
+          workgroupBarrier();
+          ${columns.put(one, 'start', putIn('columnTile1', layout))}
+          ${columns.put(two, 'start', putIn('columnTile2', layout))}
+          workgroupBarrier();
+          ${columns.read(one, next)}
+          ${columns.read(two, next)}
+          ${products('s', 'rowTile1', 'columnTile1', config, layout)}
+          ${products('d', 'rowTile2', 'columnTile2', config, layout)}
+          ${layout.dropout ? factors(side, 'start', config) : ''}
+          ${each(cn, n => wgsl`
+            let column${n} = start + x * ${cn}u + ${n}u;
+            ${query
+          ? wgsl`
+            let open${n} = allowed(item, column${n}, extent);
+            ${each(groups, g => wgsl`
+              let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - lse_${g}), open${n});
+              ${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g})`, config)}
+            `)}
+          `
+          : wgsl`
+            let statistic${n} = statistics[headRow + min(column${n}, u.queries - 1u)];
+            ${each(groups, g => wgsl`
+              let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - statistic${n}.x), column${n} < ${bound});
+              ${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - statistic${n}.y)`, config)}
+              ${giveWeight('weightsTwo', n, g, `${factor(n, g)}p${n}_${g}`, config)}
+            `)}
+          `}
+          `)}
+          ${exchange ? '' : 'workgroupBarrier();'}
+          ${accumulate([
+        { sum: 'sumOne', weights: 'weightsOne', tile: 'columnTile1' },
+        ...(query ? [] : [{ sum: 'sumTwo', weights: 'weightsTwo', tile: 'columnTile2' }]),
+      ], config, owned, layout)}
+        }
+        ${each(rm, m => wgsl`
+          if (${rowOf(m)} < ${rowBound}) {
+            ${query
+          ? storeRow('dq', m, t => `u.scale * sumOne${m}_${t}`, owned, config)
+          : wgsl`
+            // What a masked key gathered may be anything.
+            let open = allowed(item, ${rowOf(m)}, extent);
+            ${storeRow('dk', m, t => `select(vec4<f32>(), u.scale * sumOne${m}_${t}, open)`, owned, config)}
+            ${storeRow('dv', m, t => `select(vec4<f32>(), sumTwo${m}_${t}, open)`, owned, config)}
+          `}
+          }
+        `)}
+      `)}
+    `,
+  })
 }
-${each(rm, m => `if (${rowOf(m)} < ${rowBound}) {
-${query
-      ? storeRow('dq', m, t => `sizes.scale * sumOne${m}_${t}`, owned, config)
-      : `// What a masked key gathered may be anything.
-let open = allowed(item, ${rowOf(m)}, extent);
-${storeRow('dk', m, t => `select(vec4<f32>(), sizes.scale * sumOne${m}_${t}, open)`, owned, config)}
-${storeRow('dv', m, t => `select(vec4<f32>(), sumTwo${m}_${t}, open)`, owned, config)}`}
-}`)}
-}`)
+
+/** A tiled kernel: tx, ty, rm, cn and how probabilities are exchanged. */
+type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 'shuffles' | 'memory']
+
+/**
+ * In the order of an H200's times with heads of 64, then what a smaller workgroup memory or no subgroups leave. Larger blocks read less for
+ * each multiply-add, 4·(rm + cn) words for 4·rm·cn, and what shuffles save in memory goes to more rows.
+ */
+const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
+  forward: [
+    [16, 16, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 4, 'shuffles'], [8, 8, 4, 4, 'memory'],
+    [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
+  ],
+  gradient: [
+    [16, 16, 4, 2, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [16, 8, 4, 2, 'memory'], [8, 8, 4, 2, 'memory'],
+  ],
+}
+
+export const tiled: AttentionKind<TiledConfig> = {
+  candidates: (pass, layout, { subgroupSize: lanes, maxWorkgroupStorage, maxWorkgroupInvocations }) => tiles[pass === 'forward' ? 'forward' : 'gradient']
+    .map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
+    .filter(config => tiledBytes(config, layout, pass) <= maxWorkgroupStorage && tiledThreads(config) <= maxWorkgroupInvocations
+      && (!config.exchange || (lanes > 0 && lanes % config.tx === 0))),
+  name: tiledName,
+  rows: tiledRows,
+  forward: tiledForwardShader,
+  gradient: tiledGradientShader,
 }

@@ -5,8 +5,8 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
   type AttentionConfig, type AttentionProblem, type ChooseAttention, type GradientForm, attentionBackward, attentionCandidates,
-  attentionForward, attentionForwardWgsl, attentionGradientWgsl,
-  storedCandidates, storedSums, storedWeights,
+  attentionForward, kindOf,
+  storedCandidates, storedKindOf,
 } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { type MatrixConfig, matrixBytes, matrixName, matrixSumsBytes } from '../../shaders/attention/matrix-config.ts'
@@ -33,7 +33,7 @@ const traits: Traits = {
 const plainLayout: AttentionLayout = { dtype: 'f16', headSize: 64, vector: true, mask: true, dropout: true }
 
 const wgslOf = (pass: Pass, config: AttentionConfig, layout: AttentionLayout): string =>
-  (pass === 'forward' ? attentionForwardWgsl(config, layout) : attentionGradientWgsl(pass, config, layout))
+  (pass === 'forward' ? kindOf(config).forward(config, layout) : kindOf(config).gradient(pass, config, layout)).text
 
 const matricesOf = (pass: Pass, layout: AttentionLayout, of: Traits): MatrixConfig[] =>
   attentionCandidates(pass, layout, of).filter(config => config.kind === 'matrix')
@@ -71,11 +71,11 @@ describe('is offered', () => {
       for (const config of matricesOf(pass, plainLayout, traits)) expectDeclared(wgslOf(pass, config, plainLayout), matrixBytes(config, plainLayout, pass))
     }
     for (const config of storedCandidates('weights', plainLayout, traits)) {
-      if (config.kind === 'matrix') expectDeclared(storedWeights(config, plainLayout), matrixBytes(config, plainLayout, 'weights'))
+      if (config.kind === 'matrix') expectDeclared(storedKindOf(config).weights(config, plainLayout).text, matrixBytes(config, plainLayout, 'weights'))
     }
     for (const config of storedCandidates('sums', plainLayout, traits)) {
       if (config.kind !== 'matrix') continue
-      for (const side of ['query', 'key'] as const) expectDeclared(storedSums(side, config, plainLayout), matrixSumsBytes(config, plainLayout))
+      for (const side of ['query', 'key'] as const) expectDeclared(storedKindOf(config).sums(side, config, plainLayout).text, matrixSumsBytes(config, plainLayout))
     }
   })
 })
@@ -86,7 +86,8 @@ test('Dawn compiles it, every pass with and without mask and dropout', async () 
       const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
       const offered = configs(pass, layout)
       const stored = offered.flatMap(config => [
-        storedWeights(config, layout), ...(['query', 'key'] as const).map(side => storedSums(side, config, layout)),
+        storedKindOf(config).weights(config, layout).text,
+        ...(['query', 'key'] as const).map(side => storedKindOf(config).sums(side, config, layout).text),
       ])
       return [...offered.map(config => wgslOf(pass, config, layout)), ...stored]
     }))))

@@ -11,7 +11,7 @@ import { reference } from '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { applyAll } from '../../engine/tensor.ts'
 import {
-  type AttentionConfig, type GradientForm, attentionCandidates, attentionForwardWgsl, attentionGradientWgsl, storedCandidates, storedSums, storedWeights,
+  type AttentionConfig, type GradientForm, attentionCandidates, kindOf, storedCandidates, storedKindOf,
 } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { storedStorage } from '../../shaders/attention/stored.ts'
@@ -225,7 +225,7 @@ test('workgroup memory is counted as the shaders declare it, and a small adapter
     for (const form of [layout, { ...layout, dtype: 'f16' as const, headSize: 20 }]) {
       for (const config of attentionCandidates(pass, form, { ...gpu, maxWorkgroupStorage: 1 << 20 })) {
         if (config.kind !== 'tiled') continue
-        const wgsl = pass === 'forward' ? attentionForwardWgsl(config, form) : attentionGradientWgsl(pass, config, form)
+        const { text: wgsl } = pass === 'forward' ? kindOf(config).forward(config, form) : kindOf(config).gradient(pass, config, form)
         expect(tiledBytes(config, form, pass)).toBe(declaredBytes(wgsl))
       }
     }
@@ -243,7 +243,9 @@ test('so is that of the stored gradient', () => {
     for (const part of ['weights', 'sums'] as const) {
       for (const config of storedCandidates(part, form, gpu)) {
         if (config.kind !== 'stored') continue
-        for (const wgsl of part === 'weights' ? [storedWeights(config, form)] : [storedSums('query', config, form), storedSums('key', config, form)]) {
+        const kind = storedKindOf(config)
+        const shaders = part === 'weights' ? [kind.weights(config, form)] : [kind.sums('query', config, form), kind.sums('key', config, form)]
+        for (const { text: wgsl } of shaders) {
           expect(storedStorage(part, config, form)).toBe(declaredBytes(wgsl))
         }
       }

@@ -100,7 +100,7 @@ const attentions: readonly Plant[] = [
   wrongKernel('attention, tiles', 'no barriers', { of: 'attention', shaders: /^\/\/ attention .*tiled/m }, [/workgroupBarrier\(\);/g, '']),
   wrongKernel('attention, tiles', 'each is given the weights of the first', { of: 'attention', shaders: /^\/\/ attention .*tiled .* sg/m, hidden: needsEight }, [/first \+ giver/g, 'first']),
   wrongKernel('attentionGradient, stored', 'what stands past the last query weighs, too', { of: 'attention', shaders: /^\/\/ attention gradient's weights stored/m },
-    [/ & vec4<bool>\(query < sizes\.queries\)/g, '']),
+    [/ & vec4<bool>\(query < u\.queries\)/g, '']),
   wrongKernel('attentionGradient, stored', 'blocks of weights are not turned round', { of: 'attention', shaders: /^\/\/ attention gradient's sums of the query side, stored/m },
     [/moved(\d)_(\d)\[(\d)\]/g, 'moved$1_$3[$2]']),
 ]
