@@ -190,12 +190,12 @@ export function makeNode(op: Op, inputs: readonly Value[], attributes: Attribute
   return { id: nextId++, op, inputs, attributes, outputs }
 }
 
-/** Every node that `roots` need, in the order in which they were made. */
-export function reachable(roots: readonly Value[]): Node[] {
+/** Every node that `roots` need, in the order in which they were made: without those in `known`, and what only they need. */
+export function reachable(roots: readonly Value[], known: Pick<ReadonlySet<Node>, 'has'> = new Set()): Node[] {
   const seen = new Set<Node>()
   const stack = roots.map(value => value.node)
   for (let node = stack.pop(); node; node = stack.pop()) {
-    if (seen.has(node)) continue
+    if (seen.has(node) || known.has(node)) continue
     seen.add(node)
     for (const value of node.inputs) stack.push(value.node)
   }

@@ -1,7 +1,7 @@
 // The oracle of the tests: evaluates a graph in float64 on the CPU, op by op, without fusion, views or a device.
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-import type { Node, Value } from './graph.ts'
+import { type Node, type Value, reachable } from './graph.ts'
 import { broadcastView, contiguousView, sizeOf } from './shape.ts'
 import { payloadOf } from './ops/source.ts'
 import { readThrough } from './ops/views.ts'
@@ -21,7 +21,7 @@ export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()):
     if (data.length !== tensor.size) throw new UserError(`reference: ${data.length} numbers for [${tensor.shape.join(', ')}]`)
     known.set(tensor.value.node, [data])
   }
-  for (const node of inOrder(tensors.map(t => t.value), known)) known.set(node, evaluate(node, known))
+  for (const node of reachable(tensors.map(t => t.value), known)) known.set(node, evaluate(node, known))
   return tensors.map(({ value }) => resultOf(value, known))
 }
 
@@ -29,30 +29,6 @@ function resultOf(value: Value, known: ReadonlyMap<Node, Float64Array[]>): Float
   const results = known.get(value.node)
   if (!results) throw new Error(`node ${value.node.id} was not evaluated`)
   return results[value.index]
-}
-
-/** Nodes before their users, without the known ones. */
-function inOrder(roots: readonly Value[], known: ReadonlyMap<Node, unknown>): Node[] {
-  const seen = new Set<Node>(known.keys())
-  const order: Node[] = []
-  const stack: { node: Node; next: number }[] = []
-  for (const root of roots) {
-    if (seen.has(root.node)) continue
-    seen.add(root.node)
-    stack.push({ node: root.node, next: 0 })
-    while (stack.length > 0) {
-      const top = stack[stack.length - 1]
-      const input = top.node.inputs[top.next++]
-      if (input && !seen.has(input.node)) {
-        seen.add(input.node)
-        stack.push({ node: input.node, next: 0 })
-      } else if (!input) {
-        stack.pop()
-        order.push(top.node)
-      }
-    }
-  }
-  return order
 }
 
 function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64Array[] {

@@ -3,7 +3,7 @@
 // data, and its results go straight to the host.
 import { type DType, bytesOf } from '../../shaders/kernel.ts'
 import { toFloat16 } from '../float16.ts'
-import type { Node, Value } from '../graph.ts'
+import { type Node, type Value, specOf } from '../graph.ts'
 import { payloadOf } from '../ops/source.ts'
 import { type Device, elementsOf } from '../runtime/device.ts'
 import { Recent } from '../recent.ts'
@@ -77,7 +77,9 @@ class EagerPlan {
   /** By number: the offsets of its words among the arguments, and their current bits. */
   readonly #words: readonly number[][]
   readonly #written: (number | undefined)[]
-  readonly #outputs: readonly { readonly dtype: DType, readonly count: number, readonly bytes: number }[]
+  /** Each output's elements, and its place in one of the readback buffers. */
+  readonly #outputs: readonly { dtype: DType, count: number, bytes: number, readback: number, offset: number }[]
+  readonly #readbackBytes: readonly number[]
 
   private constructor(device: Device, program: Program, words: readonly number[][], outputs: readonly Value[]) {
     this.#device = device
@@ -89,11 +91,20 @@ class EagerPlan {
       if (payload?.kind !== 'placeholder') throw new Error('a template has only placeholders as sources')
       return payload.position
     })
-    this.#outputs = outputs.map(({ node, index }) => {
-      const { shape, dtype } = node.outputs[index]
+    const results = outputs.map(value => {
+      const { shape, dtype } = specOf(value)
       const count = sizeOf(shape)
       return { dtype, count, bytes: Math.ceil(count * bytesOf(dtype) / 4) * 4 }
     })
+    const total = results.reduce((sum, { bytes }) => sum + bytes, 0)
+    const isTogether = results.length > 1 && total <= TOGETHER_BYTES
+    let at = 0
+    this.#outputs = results.map((result, i) => {
+      const place = isTogether ? { readback: 0, offset: at } : { readback: i, offset: 0 }
+      at += result.bytes
+      return { ...result, ...place }
+    })
+    this.#readbackBytes = isTogether ? [total] : results.map(({ bytes }) => bytes)
   }
 
   /** A plan for graphs with the structure of `outputs`, which it does not hold. */
@@ -117,16 +128,8 @@ class EagerPlan {
       for (const buffer of [...taken.inputs.splice(0), ...taken.readbacks.splice(0)]) device.buffers.destroy(buffer)
     })
     for (const buffer of taken.inputs) device.buffers.release(buffer)
-    const { readbacks } = taken
-    if (readbacks.length < this.#outputs.length) {
-      const all = await device.readMapped(readbacks[0], this.#outputs.reduce((sum, { bytes }) => sum + bytes, 0))
-      let at = 0
-      return this.#outputs.map(({ dtype, count, bytes }) => {
-        at += bytes
-        return elementsOf(all, dtype, count, at - bytes)
-      })
-    }
-    return Promise.all(this.#outputs.map(async ({ dtype, count, bytes }, i) => elementsOf(await device.readMapped(readbacks[i], bytes), dtype, count)))
+    const read = await Promise.all(taken.readbacks.map((buffer, i) => device.readMapped(buffer, this.#readbackBytes[i])))
+    return this.#outputs.map(({ dtype, count, readback, offset }) => elementsOf(read[readback], dtype, count, offset))
   }
 
   release(): void {
@@ -147,14 +150,9 @@ class EagerPlan {
     program.prepare((_region, i) => placed[i])
     const encoder = gpu.createCommandEncoder()
     program.encode(encoder)
-    const total = this.#outputs.reduce((sum, { bytes }) => sum + bytes, 0)
-    const together = this.#outputs.length > 1 && total <= TOGETHER_BYTES
-    for (const bytes of together ? [total] : this.#outputs.map(output => output.bytes)) taken.readbacks.push(buffers.acquireReadback(bytes))
-    let at = 0
-    this.#outputs.forEach(({ bytes }, i) => {
-      encoder.copyBufferToBuffer(program.bufferOf(program.outputs[i]), 0, taken.readbacks[together ? 0 : i], together ? at : 0, bytes)
-      at += bytes
-    })
+    for (const bytes of this.#readbackBytes) taken.readbacks.push(buffers.acquireReadback(bytes))
+    this.#outputs.forEach(({ bytes, readback, offset }, i) =>
+      encoder.copyBufferToBuffer(program.bufferOf(program.outputs[i]), 0, taken.readbacks[readback], offset, bytes))
     gpu.queue.submit([encoder.finish()])
   }
 

@@ -7,12 +7,13 @@
 import {
   type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
 } from '../../shaders/attention.ts'
-import type { DType, Spec, View } from '../../shaders/kernel.ts'
+import type { Spec, View } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
-import { sameShape, showSpec } from '../shape.ts'
+import { showSpec } from '../shape.ts'
 import { type Tensor, applyAll } from '../tensor.ts'
+import { needSpec } from './rows.ts'
 
 export interface AttentionOptions {
   /** Factor of the scores; 1/√headSize by default. */
@@ -66,25 +67,19 @@ function sizesOf(q: Spec, k: Spec): Sizes {
   return { batch, queries, heads, headSize, keys: k.shape[1] }
 }
 
-function need(op: string, name: string, spec: Spec | undefined, shape: readonly number[], dtype: DType): void {
-  if (!spec) throw new UserError(`${op}: ${name} is missing`)
-  if (sameShape(spec.shape, shape) && spec.dtype === dtype) return
-  throw new UserError(`${op}: ${name} is ${showSpec(spec)}, expected ${showSpec({ shape, dtype })}`)
-}
-
 /** Checks q, k, v, and the mask and step, which are the inputs from `first` on. Throws a UserError. */
 function check(op: string, inputs: readonly Spec[], { hasMask, rate }: AttentionAttributes, first: number): Sizes {
   const [q, k, v] = inputs
   if (q.shape.length !== 4 || q.shape.some(n => n < 1) || (q.dtype !== 'f32' && q.dtype !== 'f16')) {
-    throw new UserError(`${op}: q is ${showSpec(q)}, expected f32 or f16 [batch, queries, heads, headSize]`)
+    throw new UserError(`${op}: q is ${showSpec(q)}, but f32 or f16 [batch, queries, heads, headSize] was expected`)
   }
   const [batch, , heads, headSize] = q.shape
   const keys = k.shape[1] ?? 0
-  if (keys < 1) throw new UserError(`${op}: k is ${showSpec(k)}, expected [batch, keys, heads, headSize] with keys`)
-  need(op, 'k', k, [batch, keys, heads, headSize], q.dtype)
-  need(op, 'v', v, [batch, keys, heads, headSize], q.dtype)
-  if (hasMask) need(op, 'mask', inputs[first], [batch, keys], 'i32')
-  if (rate > 0) need(op, 'dropout step', inputs[first + (hasMask ? 1 : 0)], [], 'u32')
+  if (keys < 1) throw new UserError(`${op}: k is ${showSpec(k)}, but [batch, keys, heads, headSize] with at least one key was expected`)
+  const why = `q is ${showSpec(q)}, with ${keys} keys`
+  for (const [name, spec] of [['k', k], ['v', v]] as const) needSpec(op, name, spec, { shape: [batch, keys, heads, headSize], dtype: q.dtype }, why)
+  if (hasMask) needSpec(op, 'mask', inputs[first], { shape: [batch, keys], dtype: 'i32' }, why)
+  if (rate > 0) needSpec(op, 'dropout step', inputs[first + (hasMask ? 1 : 0)], { shape: [], dtype: 'u32' }, 'one number')
   return sizesOf(q, k)
 }
 
@@ -147,9 +142,10 @@ defineOp({
   infer(inputs, attributes) {
     const { batch, heads, queries } = check('attentionGradient', inputs, attributes, 6)
     const [q, k, v, o, lse, dO] = inputs
-    need('attentionGradient', 'o', o, q.shape, q.dtype)
-    need('attentionGradient', 'lse', lse, [batch, heads, queries], 'f32')
-    need('attentionGradient', 'dO', dO, q.shape, q.dtype)
+    const why = `q is ${showSpec(q)}`
+    needSpec('attentionGradient', 'o', o, q, why)
+    needSpec('attentionGradient', 'lse', lse, { shape: [batch, heads, queries], dtype: 'f32' }, why)
+    needSpec('attentionGradient', 'dO', dO, q, why)
     return [q, k, v].map(({ shape, dtype }) => ({ shape, dtype }))
   },
   noGradient: 'second derivatives of fused attention are not implemented',

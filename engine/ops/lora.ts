@@ -7,7 +7,7 @@ import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
 import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
-import { lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
+import { floatOf, lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -24,11 +24,6 @@ function matrix(shape: readonly [number, number], dtype: FloatType, offset = 0, 
   return transposed
     ? { shape: [shape[1], shape[0]], dtype, strides: [strideColumn, strideRow], offset }
     : { shape, dtype, strides: [strideRow, strideColumn], offset }
-}
-
-function floatType({ dtype }: Spec, where: string): FloatType {
-  if (!isFloat(dtype)) throw new UserError(`${where}: operands are floats, not ${dtype}`)
-  return dtype
 }
 
 /** The sum of the defined terms. */
@@ -54,15 +49,15 @@ function twoLaunches(first: Product, second: Product, context: LoweringContext):
 /** A contiguous operand: rows by the last axis's width. */
 function rowsView({ shape, dtype, offset }: View, where: string): View {
   const width = last(shape)
-  return matrix([sizeOf(shape) / width, width], floatType({ shape, dtype }, where), offset)
+  return matrix([sizeOf(shape) / width, width], floatOf(dtype, where), offset)
 }
 
 function weightView({ shape, dtype, offset }: View, where: string, transposed: boolean): View {
-  return matrix([shape[0], shape[1]], floatType({ shape, dtype }, where), offset, transposed)
+  return matrix([shape[0], shape[1]], floatOf(dtype, where), offset, transposed)
 }
 
 function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spec, scale = 1): Product {
-  return productOf({ slot: a, view: left }, { slot: b, view: right }, { slot: out, dtype: floatType(spec, 'loraLinear') }, scale)
+  return productOf({ slot: a, view: left }, { slot: b, view: right }, { slot: out, dtype: floatOf(spec.dtype, 'loraLinear') }, scale)
 }
 
 defineOp({
@@ -71,7 +66,7 @@ defineOp({
   takesEpilogue: true,
   infer([x, weight, a, b, bias]) {
     const shown = `x ${showSpec(x)}, weight ${showSpec(weight)}, A ${showSpec(a)}, B ${showSpec(b)}`
-    for (const spec of [x, weight, a, b]) floatType(spec, `loraLinear: ${shown}`)
+    for (const spec of [x, weight, a, b]) floatOf(spec.dtype, `loraLinear: ${shown}`)
     const [out, inner] = weight.shape
     const rank = a.shape[0]
     const fits = x.shape.length >= 1 && weight.shape.length === 2 && last(x.shape) === inner && sameShape(a.shape, [rank, inner])
@@ -90,7 +85,7 @@ defineOp({
     const narrow = product(input(0), rows, input(2), weightView(a, 'loraLinear', true), output(1), xa)
     const main = product(input(0), rows, input(1), weightView(weight, 'loraLinear', true), output(0), y)
     const rest = product(output(1), low, input(3), weightView(b, 'loraLinear', true), output(0), y, context.attributes.scale)
-    const added = bias && { slot: input(4), dtype: floatType(bias, 'loraLinear') }
+    const added = bias && { slot: input(4), dtype: floatOf(bias.dtype, 'loraLinear') }
     return twoLaunches(narrow, joined(main, rest, added), context)
   },
   gradient({ inputs: [x, weight, a, b, bias], outputs: [, xa], attributes: { scale }, upstream: [dy, dxa], needs }) {

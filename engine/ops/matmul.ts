@@ -32,8 +32,9 @@ export function lowerProduct(product: Product, context: LoweringContext): Loweri
   return lower(product, context.choose(question, candidates(product, context.traits)), context.traits)
 }
 
-function floatOf(dtype: DType): FloatType {
-  if (!isFloat(dtype)) throw new UserError(`matmul: operands are floats, not ${dtype}`)
+/** The dtype of an operand. Throws a UserError on integers. */
+export function floatOf(dtype: DType, where = 'matmul'): FloatType {
+  if (!isFloat(dtype)) throw new UserError(`${where}: operands have to be floats, not ${dtype}`)
   return dtype
 }
 
@@ -46,11 +47,11 @@ defineOp({
   kind: 'kernel',
   infer([a, b], { outputDtype }) {
     const both = `${showSpec(a)} · ${showSpec(b)}`
-    if (!isFloat(a.dtype) || !isFloat(b.dtype)) throw new UserError(`matmul: ${both}: operands are floats`)
-    if (a.shape.length < 2 || b.shape.length < 2) throw new UserError(`matmul: ${both}: operands have at least two axes`)
+    if (!isFloat(a.dtype) || !isFloat(b.dtype)) throw new UserError(`matmul: ${both}: operands have to be floats`)
+    if (a.shape.length < 2 || b.shape.length < 2) throw new UserError(`matmul: ${both}: operands need at least two axes`)
     const [m, k] = a.shape.slice(-2)
     const [inner, n] = b.shape.slice(-2)
-    if (k !== inner) throw new UserError(`matmul: ${both}: the left one has ${k} columns, the right one ${inner} rows`)
+    if (k !== inner) throw new UserError(`matmul: ${both}: the left operand has ${k} columns, the right one ${inner} rows`)
     const batch = broadcastShapes(`matmul ${both}`, [a.shape.slice(0, -2), b.shape.slice(0, -2)])
     const widest = a.dtype === 'f32' || b.dtype === 'f32' ? 'f32' : 'f16'
     return [{ shape: [...batch, m, n], dtype: outputDtype ?? widest }]

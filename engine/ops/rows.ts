@@ -17,7 +17,8 @@ export function needFloatRows(op: string, name: string, spec: Spec): void {
 }
 
 /** Throws a UserError unless `spec` has this dtype and shape; `why` explains them. */
-export function needSpec(op: string, name: string, spec: Spec, expected: Spec, why: string): void {
+export function needSpec(op: string, name: string, spec: Spec | undefined, expected: Spec, why: string): void {
+  if (!spec) throw new UserError(`${op}: ${name} is missing`)
   if (spec.dtype !== expected.dtype || !sameShape(spec.shape, expected.shape)) {
     throw new UserError(`${op}: ${name} is ${showSpec(spec)}, but ${showSpec(expected)} was expected (${why})`)
   }

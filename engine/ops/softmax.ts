@@ -3,10 +3,14 @@
 // As in PyTorch, an entry of −∞ has probability 0, and a row of only −∞ gives NaN.
 import type { Lowering } from '../../shaders/kernel.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../shaders/softmax.ts'
-import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { type GradientContext, type LoweringContext, type Specs, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
-import { apply } from '../tensor.ts'
+import { type Tensor, apply } from '../tensor.ts'
 import { asRows, needFloatRows, needSpec } from './rows.ts'
+
+declare module '../graph.ts' {
+  interface OpAttributes extends Record<SoftmaxKernel, NoAttributes> {}
+}
 
 function lower(kernel: SoftmaxKernel, context: LoweringContext): Lowering {
   const { dtype } = context.inputs[0]
@@ -16,109 +20,83 @@ function lower(kernel: SoftmaxKernel, context: LoweringContext): Lowering {
   return { launches: [softmaxLaunch(problem, config, context.traits)] }
 }
 
-/** Runs `row(from, to, output)` for every row of [rows, width]. */
-function eachRow(specs: Specs, row: (from: number, to: number, out: Float64Array) => void): Float64Array[] {
-  const { rows, width } = asRows(specs.outputs[0])
+/** Maps every row of [rows, width]: `valuesOf` is given the row's range, and returns its elements by index. */
+function mapRows({ outputs: [spec] }: Specs, valuesOf: (from: number, to: number) => (i: number) => number): Float64Array[] {
+  const { rows, width } = asRows(spec)
   const out = new Float64Array(rows * width)
-  for (let r = 0; r < rows; r++) row(r * width, (r + 1) * width, out)
+  for (let from = 0; from < out.length; from += width) {
+    const value = valuesOf(from, from + width)
+    for (let i = from; i < from + width; i++) out[i] = value(i)
+  }
   return [out]
 }
 
-/** The maximum of a row and Σ exp(x − maximum). */
-function rowTotals(x: Float64Array, from: number, to: number): { rowMax: number; total: number } {
-  let rowMax = -Infinity
-  for (let i = from; i < to; i++) rowMax = Math.max(rowMax, x[i])
+function sum(from: number, to: number, term: (i: number) => number): number {
   let total = 0
-  for (let i = from; i < to; i++) total += Math.exp(x[i] - rowMax)
-  return { rowMax, total }
+  for (let i = from; i < to; i++) total += term(i)
+  return total
 }
 
-declare module '../graph.ts' {
-  interface OpAttributes extends Record<SoftmaxKernel, NoAttributes> {}
+/** `value` of an element x in a row with this maximum and Σ exp(x − maximum). */
+function forward(name: 'softmax' | 'logSoftmax', value: (x: number, rowMax: number, total: number) => number): void {
+  defineOp({
+    name,
+    kind: 'kernel',
+    infer([x]) {
+      needFloatRows(name, 'x', x)
+      return [x]
+    },
+    gradient: ({ outputs: [y], upstream: [dy] }) => [dy && apply(`${name}Gradient`, [y, dy])],
+    lower: context => lower(name, context),
+    reference: ([x], specs) => mapRows(specs, (from, to) => {
+      const rowMax = x.subarray(from, to).reduce((a, b) => Math.max(a, b), -Infinity)
+      const total = sum(from, to, i => Math.exp(x[i] - rowMax))
+      return i => value(x[i], rowMax, total)
+    }),
+  })
 }
 
-defineOp({
-  name: 'softmax',
-  kind: 'kernel',
-  infer([x]) {
-    needFloatRows('softmax', 'x', x)
-    return [x]
-  },
-  gradient({ outputs, upstream: [dy] }) {
-    return [dy && apply('softmaxGradient', [outputs[0], dy])]
-  },
-  lower: context => lower('softmax', context),
-  reference: ([x], specs) => eachRow(specs, (from, to, y) => {
-    const { rowMax, total } = rowTotals(x, from, to)
-    for (let i = from; i < to; i++) y[i] = Math.exp(x[i] - rowMax) / total
-  }),
-})
+forward('softmax', (x, rowMax, total) => Math.exp(x - rowMax) / total)
+forward('logSoftmax', (x, rowMax, total) => x - rowMax - Math.log(total))
 
-defineOp({
-  name: 'logSoftmax',
-  kind: 'kernel',
-  infer([x]) {
-    needFloatRows('logSoftmax', 'x', x)
-    return [x]
-  },
-  gradient({ outputs, upstream: [dy] }) {
-    return [dy && apply('logSoftmaxGradient', [outputs[0], dy])]
-  },
-  lower: context => lower('logSoftmax', context),
-  reference: ([x], specs) => eachRow(specs, (from, to, y) => {
-    const { rowMax, total } = rowTotals(x, from, to)
-    for (let i = from; i < to; i++) y[i] = x[i] - rowMax - Math.log(total)
-  }),
-})
+/** `value` of an element of dx, from those of y and dy, in a row with the sum of all `term`s. */
+function backward(
+  name: 'softmaxGradient' | 'logSoftmaxGradient', term: (y: number, dy: number) => number, value: (y: number, dy: number, total: number) => number,
+  gradient: (y: Tensor, dy: Tensor, u: Tensor, needs: GradientContext['needs']) => (Tensor | undefined)[],
+): void {
+  defineOp({
+    name,
+    kind: 'kernel',
+    infer([y, dy]) {
+      needFloatRows(name, 'y', y)
+      needSpec(name, 'dy', dy, y, `as y ${showSpec(y)}`)
+      return [y]
+    },
+    gradient: ({ inputs: [y, dy], upstream: [u], needs }) => (u ? gradient(y, dy, u, needs) : []),
+    lower: context => lower(name, context),
+    reference: ([y, dy], specs) => mapRows(specs, (from, to) => {
+      const total = sum(from, to, i => term(y[i], dy[i]))
+      return i => value(y[i], dy[i], total)
+    }),
+  })
+}
 
 // dx = y∘(dy − Σ dy∘y), from the softmax's output y.
-defineOp({
-  name: 'softmaxGradient',
-  kind: 'kernel',
-  infer([y, dy]) {
-    needFloatRows('softmaxGradient', 'y', y)
-    needSpec('softmaxGradient', 'dy', dy, y, `as y ${showSpec(y)}`)
-    return [y]
-  },
-  gradient({ inputs: [y, dy], upstream: [u], needs }) {
-    if (!u) return []
-    const uy = u.mul(y)
-    const s = dy.mul(y).sum(-1, true)
-    return [
-      needs[0] ? u.mul(dy.sub(s)).sub(dy.mul(uy.sum(-1, true))) : undefined,
-      // The softmax's Jacobian is symmetric.
-      needs[1] ? apply('softmaxGradient', [y, u]) : undefined,
-    ]
-  },
-  lower: context => lower('softmaxGradient', context),
-  reference: ([y, dy], specs) => eachRow(specs, (from, to, dx) => {
-    let total = 0
-    for (let i = from; i < to; i++) total += dy[i] * y[i]
-    for (let i = from; i < to; i++) dx[i] = y[i] * (dy[i] - total)
-  }),
+backward('softmaxGradient', (y, dy) => dy * y, (y, dy, total) => y * (dy - total), (y, dy, u, needs) => {
+  const uy = u.mul(y)
+  const s = dy.mul(y).sum(-1, true)
+  return [
+    needs[0] ? u.mul(dy.sub(s)).sub(dy.mul(uy.sum(-1, true))) : undefined,
+    // The softmax's Jacobian is symmetric.
+    needs[1] ? apply('softmaxGradient', [y, u]) : undefined,
+  ]
 })
 
 // dx = dy − exp(y)·Σ dy, from the log-softmax's output y.
-defineOp({
-  name: 'logSoftmaxGradient',
-  kind: 'kernel',
-  infer([y, dy]) {
-    needFloatRows('logSoftmaxGradient', 'y', y)
-    needSpec('logSoftmaxGradient', 'dy', dy, y, `as y ${showSpec(y)}`)
-    return [y]
-  },
-  gradient({ inputs: [y, dy], upstream: [u], needs }) {
-    if (!u) return []
-    const p = y.exp()
-    return [
-      needs[0] ? u.mul(p).mul(dy.sum(-1, true)).neg() : undefined,
-      needs[1] ? u.sub(u.mul(p).sum(-1, true)) : undefined,
-    ]
-  },
-  lower: context => lower('logSoftmaxGradient', context),
-  reference: ([y, dy], specs) => eachRow(specs, (from, to, dx) => {
-    let total = 0
-    for (let i = from; i < to; i++) total += dy[i]
-    for (let i = from; i < to; i++) dx[i] = dy[i] - Math.exp(y[i]) * total
-  }),
+backward('logSoftmaxGradient', (_y, dy) => dy, (y, dy, total) => dy - Math.exp(y) * total, (y, dy, u, needs) => {
+  const p = y.exp()
+  return [
+    needs[0] ? u.mul(p).mul(dy.sum(-1, true)).neg() : undefined,
+    needs[1] ? u.sub(u.mul(p).sum(-1, true)) : undefined,
+  ]
 })

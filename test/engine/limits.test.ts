@@ -16,9 +16,9 @@ describe('a shape', () => {
   test.each([
     ['zeros([0])', () => zeros([0])], ['zeros([-3])', () => zeros([-3])], ['zeros([2.5])', () => zeros([2.5])],
     ['range(0)', () => range(0)], ['range(-2)', () => range(-2)], ['range(2.5)', () => range(2.5)], ['tensor of nothing', () => tensor([])],
-  ])('of positive whole numbers is all that there is: %s', (_, make) => {
+  ])('only has positive integers: %s', (_, make) => {
     expect(make).toThrow(UserError)
-    expect(make).toThrow(/positive whole numbers, not (0|-2|-3|2\.5) in/)
+    expect(make).toThrow(/positive integers, not (0|-2|-3|2\.5) in/)
   })
 })
 

@@ -30,7 +30,7 @@ describe('a compiled function that is called while another is traced', () => {
 
   test('is an error of an async one, too, and of nobody else', async () => {
     const outer = compile((async (t: Tensor) => ({ y: (await inner(t)).y })) as never) as unknown as (t: Tensor) => Promise<unknown>
-    await expect(outer(x)).rejects.toThrow('it must not be async')
+    await expect(outer(x)).rejects.toThrow('must not be async')
     await new Promise(resolve => setTimeout(resolve, 0))
   })
 
