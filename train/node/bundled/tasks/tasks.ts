@@ -1,0 +1,61 @@
+// The five small data sets: how each is trained, and what a model has to beat.
+import { fileURLToPath } from 'node:url'
+import { type MetricInfo, metricsOf, summarise } from '../../../metrics/summary.ts'
+import type { TaskName } from '../../../tasks/infer.ts'
+import { resultsOf } from '../../../tasks/results.ts'
+import { parseOptions } from '../../cli/options.ts'
+import type { Example } from '../../data/labelled.ts'
+import { type Data, openData } from '../../jobs/job.ts'
+
+const folder = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
+
+export interface BundledTask {
+  readonly name: string
+  /** What `fine-tune` takes for it, beside the model and `--tune full`. */
+  readonly args: readonly string[]
+}
+
+const task = (name: string, columns: string, training: string): BundledTask =>
+  ({ name, args: [`--data=${folder(name)}`, ...`${columns} ${training}`.split(' ')] })
+
+export const TASKS: readonly BundledTask[] = [
+  task('genres', '--label-column genre', '--lr 1e-3 --epochs 4'),
+  task('aspects', '--label-column praised', '--lr 1e-3 --epochs 6 --batch-size 8'),
+  task('ratings', '--label-column stars', '--lr 1e-3 --epochs 4'),
+  task('answers', '--text-column question --pair-column answer', '--lr 1e-3 --schedule constant --epochs 5'),
+  task('names', '--label-column tags', '--lr 1e-3 --epochs 7 --batch-size 8'),
+]
+
+/** All arguments of `tilegrad fine-tune` for one of them. Those at the end count. */
+export const argumentsOf = ({ args }: BundledTask, ...more: readonly string[]): string[] =>
+  [`--model=${folder('../model')}`, '--tune', 'full', ...args, ...more]
+
+/** The data of one of them, as a run reads it. */
+export const dataOf = (task: BundledTask): Promise<Data> => openData(parseOptions(argumentsOf(task), 'tilegrad'), () => undefined)
+
+/** Outputs that say the same of every text: each class, the most frequent labels, or the mean. */
+function candidates(task: TaskName, classes: number, train: readonly Example[]): number[][] {
+  const each = Array.from({ length: classes }, (_, i) => i)
+  if (task === 'regression') return [[train.reduce((sum, { target }) => sum + Number(target), 0) / train.length]]
+  if (task !== 'labels') return each.map(chosen => each.map(i => (i === chosen ? 1 : 0)))
+  const counts = each.map(i => train.filter(({ target }) => typeof target !== 'number' && target[i] > 0).length)
+  const byCount = each.toSorted((a, b) => counts[b] - counts[a])
+  return [0, ...each.map(i => i + 1)].map(many => each.map(i => (byCount.indexOf(i) < many ? 1 : -1)))
+}
+
+/** The metric that runs are judged by, and its value on the test set when every text gets the answer that is best on the training set. */
+export function constantAnswer({ plan: { task, labels }, all: train, test }: Pick<Data, 'plan' | 'all' | 'test'>): { metric: MetricInfo, value: number } {
+  const [metric] = metricsOf(task, labels.length)
+  const scoreOf = (answer: readonly number[], examples: readonly Example[]): number => {
+    const outputs = examples.map(({ target }) => {
+      const times = task === 'tokens' && typeof target !== 'number' ? target.length : 1
+      return { target, output: Float32Array.from(Array.from({ length: times }, () => answer).flat()) }
+    })
+    // Where no entity is named, nothing is right.
+    return summarise(resultsOf(task, labels, outputs)).metrics[metric.name] ?? 0
+  }
+  const scores = candidates(task, labels.length, train).map(answer => ({ answer, score: scoreOf(answer, train) }))
+  const sign = metric.better === 'larger' ? 1 : -1
+  const [best] = scores.toSorted((a, b) => sign * (b.score - a.score))
+  return { metric, value: scoreOf(best.answer, test) }
+}
