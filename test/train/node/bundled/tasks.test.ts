@@ -74,14 +74,13 @@ describe('npm run tasks', () => {
     expect(existsSync(join(out, 'whole/answers/report.html'))).toBe(true)
   })
 
-  test('trains others in fewer epochs, which are on their way by then', async () => {
-    const { status, rows } = await run('--only', 'ratings,names', '--epochs', '2', '--out', join(out, 'short'))
+  test('trains another in fewer epochs, and is on its way by then', async () => {
+    const { status, rows } = await run('--only', 'names', '--epochs', '3', '--out', join(out, 'short'))
     expect(status).toBe(0)
-    expect(rows.map(([name]) => name)).toEqual(['data', 'ratings', 'names'])
-    const [, [, , , , , variance, error], [, , , , , constant, f1]] = rows
-    expect(Number(error)).toBeLessThan(Number(variance) / 2)
+    const [, [name, , , , , constant, f1]] = rows
+    expect(name).toBe('names')
     expect(Number.parseFloat(f1)).toBeGreaterThan(3 * Number.parseFloat(constant))
-    for (const name of ['ratings', 'names']) expect(existsSync(join(out, 'short', name, 'report.html')), name).toBe(true)
+    expect(existsSync(join(out, 'short/names/report.html'))).toBe(true)
   })
 
   test('refuses a task that there is not', async () => {
