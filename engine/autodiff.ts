@@ -1,5 +1,6 @@
 // Reverse mode, graph to graph: walks back from the loss, applies each op's rule to get its inputs' gradients, and adds them where
 // paths meet. Gradients are tensors like any other and can be differentiated again.
+import { isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Node, type Value, specOf } from './graph.ts'
 import { ones, zeros } from './ops/source.ts'
@@ -7,7 +8,7 @@ import { recomputed } from './recompute.ts'
 import { sameShape, showSpec } from './shape.ts'
 import { Tensor } from './tensor.ts'
 
-const isFloat = (value: Value): boolean => specOf(value).dtype === 'f32' || specOf(value).dtype === 'f16'
+const isReal = (value: Value): boolean => isFloat(specOf(value).dtype)
 
 /** Nodes that `root` depends on and that depend on one of `wrt`, users first. */
 function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
@@ -25,7 +26,7 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
       continue
     }
     stack.pop()
-    const on = wrt.has(top.node) || top.node.inputs.some(value => depends.get(value.node) && isFloat(value))
+    const on = wrt.has(top.node) || top.node.inputs.some(value => depends.get(value.node) && isReal(value))
     depends.set(top.node, on)
     if (on) order.push(top.node)
   }
@@ -43,7 +44,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, re
   if (upstream && !sameShape(upstream.shape, loss.shape)) {
     throw new UserError(`grad: upstream is ${showSpec(upstream)}, but the loss is ${showSpec(loss)}`)
   }
-  const integers = wrt.find(t => !isFloat(t.value))
+  const integers = wrt.find(t => !isFloat(t.dtype))
   if (integers) throw new UserError(`grad: ${showSpec(integers)} has no gradient: it holds integers`)
   const nodes = pathNodes(loss.value.node, new Set(wrt.map(t => t.value.node)))
   const onPath = new Set(nodes)
@@ -59,7 +60,7 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, re
   for (const node of nodes) {
     const arrived = gradients.get(node)
     if (!arrived || node.inputs.length === 0) continue
-    const needs = node.inputs.map(value => onPath.has(value.node) && isFloat(value))
+    const needs = node.inputs.map(value => onPath.has(value.node) && isReal(value))
     if (!needs.includes(true)) continue
     const { op } = node
     if (!op.gradient) {

@@ -176,7 +176,6 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
   }
 }
 
-
 const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
 
 /** Whether anything on the way to a tensor is rounded to f16. What comes in as f16 or only moves about is not. */

@@ -1,8 +1,6 @@
 // Arithmetic on shapes, strides and views; no tensors here.
-import { type Spec, type View, rowMajorStrides as contiguousStrides } from '../shaders/kernel.ts'
+import { type Spec, type View, rowMajorStrides } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-
-export { contiguousStrides }
 
 export type Shape = readonly number[]
 
@@ -14,7 +12,7 @@ export function sizeOf(shape: Shape): number {
 }
 
 export function contiguousView(spec: Spec): View {
-  return { shape: spec.shape, dtype: spec.dtype, strides: contiguousStrides(spec.shape), offset: 0 }
+  return { shape: spec.shape, dtype: spec.dtype, strides: rowMajorStrides(spec.shape), offset: 0 }
 }
 
 /** Row-major with no gaps (axes of length 1 may have any stride), whatever the offset. */
@@ -83,7 +81,7 @@ export function completeShape(shape: Shape, spec: Spec): Shape {
 
 /** The view under another shape of as many elements, or undefined where strides can't express it. */
 export function reshapeView(view: View, shape: Shape): View | undefined {
-  if (isContiguous(view)) return { ...view, shape, strides: contiguousStrides(shape) }
+  if (isContiguous(view)) return { ...view, shape, strides: rowMajorStrides(shape) }
   // Match runs of old axes that lie contiguously in memory with runs of new axes of the same size.
   const old = view.shape.map((n, i) => ({ n, stride: view.strides[i] })).filter(axis => axis.n !== 1)
   const strides = new Array<number>(shape.length).fill(0)

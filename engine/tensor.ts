@@ -1,5 +1,5 @@
 // Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
-import type { DType } from '../shaders/kernel.ts'
+import { type DType, isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type NoAttributes, type OpAttributes, type OpName, type PlainOpName, type Value, findOp, makeNode, specOf } from './graph.ts'
 import { needRepresentable } from './numbers.ts'
@@ -144,7 +144,7 @@ export class Tensor {
   min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
   /** Of floats, summed in f32. Throws a UserError on integers. */
   mean(axes?: number | readonly number[], keepDims = false): Tensor {
-    if (this.dtype !== 'f32' && this.dtype !== 'f16') throw new UserError(`mean takes floats, not ${this.dtype}`)
+    if (!isFloat(this.dtype)) throw new UserError(`mean takes floats, not ${this.dtype}`)
     const sum = this.cast('f32').sum(axes, keepDims)
     return sum.mul(sum.size / this.size).cast(this.dtype)
   }

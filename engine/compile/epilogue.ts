@@ -1,6 +1,6 @@
 // Epilogues: elementwise expressions that a kernel evaluates before it stores its result. An expression qualifies if it reads the
 // kernel's first output element for element and nothing reads that output earlier. The kernel then runs in the expression's place.
-import type { Traits, View } from '../../shaders/kernel.ts'
+import { type Traits, type View, isFloat } from '../../shaders/kernel.ts'
 import type { KernelOp, Node, Value } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
 import type { Canonical } from './canonical.ts'
@@ -38,7 +38,7 @@ export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Trai
   for (const root of nodes) {
     if (!isElementwise(root) || fused.has(keyOf({ node: root, index: 0 }))) continue
     const [made] = root.outputs
-    if (made.dtype !== 'f32' && made.dtype !== 'f16') continue
+    if (!isFloat(made.dtype)) continue
     const { members, leaves } = expressionOf(root, graph, fused)
     const fits = ({ base: { node, index }, views }: Leaf): boolean => {
       if (!isKernel(node) || !node.op.takesEpilogue || index !== 0 || taken.has(node)) return false

@@ -2,7 +2,7 @@
 // possible, and every value that remains becomes one or more dispatches.
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
 import type { Epilogue } from '../../shaders/epilogue.ts'
-import { type Lowering, type Slot, type Traits, bytesOf } from '../../shaders/kernel.ts'
+import { type Lowering, type Slot, type Traits, bytesOf, isFloat } from '../../shaders/kernel.ts'
 import { MOST_REDUCED, reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'
 import type { KernelOp, LoweringContext, Node, ReduceOp, Value } from '../graph.ts'
@@ -174,7 +174,7 @@ class Scheduler {
   /** The expression that ends in `root` as the epilogue of a kernel. */
   #bindEpilogue(root: Elementwise, { kernel, storesResult, storedInstead }: FusedEpilogue): BoundEpilogue {
     const [{ shape, dtype }] = root.outputs
-    if (dtype !== 'f32' && dtype !== 'f16') throw new Error(`an epilogue can't give ${dtype}`)
+    if (!isFloat(dtype)) throw new Error(`an epilogue can't give ${dtype}`)
     const own = { node: kernel, index: 0 }
     const expression = (node: Elementwise): Expression => this.#expression(shape, own).ofNode(node)
     const { label, body, inputs } = expression(root)

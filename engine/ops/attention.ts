@@ -7,7 +7,7 @@
 import {
   type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
 } from '../../shaders/attention.ts'
-import type { Spec, View } from '../../shaders/kernel.ts'
+import { type Spec, type View, isFloat } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
@@ -70,7 +70,7 @@ function sizesOf(q: Spec, k: Spec): Sizes {
 /** Checks q, k, v, and the mask and step, which are the inputs from `first` on. Throws a UserError. */
 function check(op: string, inputs: readonly Spec[], { hasMask, rate }: AttentionAttributes, first: number): Sizes {
   const [q, k, v] = inputs
-  if (q.shape.length !== 4 || q.shape.some(n => n < 1) || (q.dtype !== 'f32' && q.dtype !== 'f16')) {
+  if (q.shape.length !== 4 || q.shape.some(n => n < 1) || !isFloat(q.dtype)) {
     throw new UserError(`${op}: q is ${showSpec(q)}, but f32 or f16 [batch, queries, heads, headSize] was expected`)
   }
   const [batch, , heads, headSize] = q.shape
@@ -90,7 +90,7 @@ function rowsAnywhere(view: View, i: number, operands: readonly number[]): boole
 
 function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProblem {
   const { inputs: [q, k], attributes: { scale, hasMask, rate, stream, seed }, traits } = context
-  if (q.dtype !== 'f32' && q.dtype !== 'f16') throw new Error(`attention of ${q.dtype}`)
+  if (!isFloat(q.dtype)) throw new Error(`attention of ${q.dtype}`)
   return {
     ...sizesOf(q, k), dtype: q.dtype, scale, mask: hasMask,
     dropout: rate > 0 ? { rate, stream, seed } : undefined,

@@ -1,9 +1,9 @@
 // Concat and pad, as strided copies into parts of their output.
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
-import { type Launch, type Spec, type View, input } from '../../shaders/kernel.ts'
+import { type Launch, type Spec, type View, input, rowMajorStrides } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { contiguousStrides, contiguousView, sameShape, showSpec, sizeOf } from '../shape.ts'
+import { contiguousView, sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
 declare module '../graph.ts' {
@@ -24,7 +24,7 @@ function copyInto(context: Pick<LoweringContext, 'inputs' | 'outputs' | 'traits'
 
 /** The box of `shape` at `start` in a contiguous value. */
 function partOf(whole: Spec, start: readonly number[], shape: readonly number[]): View {
-  const strides = contiguousStrides(whole.shape)
+  const strides = rowMajorStrides(whole.shape)
   return { shape, dtype: whole.dtype, strides, offset: start.reduce((offset, s, i) => offset + s * strides[i], 0) }
 }
 

@@ -1,5 +1,6 @@
 // Inverted dropout (Srivastava et al. 2014): kept elements are scaled by 1/(1 − rate). The mask is a function of seed, stream, step and
 // position, so the backward pass computes it again instead of storing it.
+import { isFloat } from '../../shaders/kernel.ts'
 import { droppedBelow, keepFactor, randomWgsl } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
@@ -15,7 +16,7 @@ defineOp({
   kind: 'elementwise',
   rounding: 'result',
   infer: ([x, step], { rate }) => {
-    if (x.dtype !== 'f32' && x.dtype !== 'f16') throw new UserError(`dropout takes floats, not ${showSpec(x)}`)
+    if (!isFloat(x.dtype)) throw new UserError(`dropout takes floats, not ${showSpec(x)}`)
     if (step.dtype !== 'u32' || step.shape.length !== 0) throw new UserError(`dropout: the step is ${showSpec(step)}, but u32[] was expected`)
     if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: rate ${rate} is not in [0, 1)`)
     return [x]

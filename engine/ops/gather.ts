@@ -4,7 +4,7 @@
 import {
   gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
 } from '../../shaders/gather.ts'
-import type { Spec } from '../../shaders/kernel.ts'
+import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
@@ -27,7 +27,7 @@ defineOp({
   kind: 'kernel',
   rounding: 'none',
   infer([table, ids]) {
-    if ((table.dtype !== 'f32' && table.dtype !== 'f16') || table.shape.length !== 2) {
+    if (!isFloat(table.dtype) || table.shape.length !== 2) {
       throw new UserError(`gather: the table is ${showSpec(table)}, but f32 or f16 [rows, width] was expected`)
     }
     needIds('gather', ids)
@@ -60,8 +60,7 @@ defineOp({
   infer([ids, dy], { rows }) {
     needIds('gatherGradient', ids)
     const width = dy.shape[dy.shape.length - 1]
-    const floats = dy.dtype === 'f32' || dy.dtype === 'f16'
-    if (!floats || dy.shape.length === 0 || !sameShape(dy.shape, [...ids.shape, width])) {
+    if (!isFloat(dy.dtype) || dy.shape.length === 0 || !sameShape(dy.shape, [...ids.shape, width])) {
       const expected = `floats of shape [...ids.shape, width] were expected (ids are ${showSpec(ids)})`
       throw new UserError(`gatherGradient: dy is ${showSpec(dy)}, but ${expected}`)
     }

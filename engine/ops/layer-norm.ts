@@ -4,7 +4,7 @@ import { UserError } from '../errors.ts'
 import {
   layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
 } from '../../shaders/layer-norm.ts'
-import type { Spec } from '../../shaders/kernel.ts'
+import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
@@ -14,7 +14,7 @@ type LayerNormAttributes = { readonly epsilon: number }
 
 function needWidth(op: string, name: string, spec: Spec, x: Spec): void {
   const { width } = asRows(x)
-  if ((spec.dtype !== 'f32' && spec.dtype !== 'f16') || spec.shape.length !== 1 || spec.shape[0] !== width) {
+  if (!isFloat(spec.dtype) || spec.shape.length !== 1 || spec.shape[0] !== width) {
     const expected = `floats of shape [${width}] were expected (x is ${showSpec(x)})`
     throw new UserError(`${op}: ${name} is ${showSpec(spec)}, but ${expected}`)
   }

@@ -2,10 +2,10 @@
 // continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every tile of columns would compute it
 // again, and the backward pass needs it.
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { type FloatType, type Lowering, type Slot, type Spec, type View, input, isFloat, output, temporary } from '../../shaders/kernel.ts'
+import { type FloatType, type Lowering, type Slot, type Spec, type View, input, isFloat, output, rowMajorStrides, temporary } from '../../shaders/kernel.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
-import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
+import { sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 import { floatOf, lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
 
@@ -20,7 +20,7 @@ const last = (shape: readonly number[]): number => shape[shape.length - 1]
 
 /** A contiguous matrix in a buffer, or its transpose. */
 function matrix(shape: readonly [number, number], dtype: FloatType, offset = 0, transposed = false): View {
-  const [strideRow, strideColumn] = contiguousStrides(shape)
+  const [strideRow, strideColumn] = rowMajorStrides(shape)
   return transposed
     ? { shape: [shape[1], shape[0]], dtype, strides: [strideColumn, strideRow], offset }
     : { shape, dtype, strides: [strideRow, strideColumn], offset }

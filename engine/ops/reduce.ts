@@ -1,7 +1,8 @@
 // Sums, maxima and minima over axes. The ops keep reduced axes with length 1; `Tensor` drops them by default.
+import { rowMajorStrides } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
-import { contiguousStrides, sameShape, showSpec, sizeOf } from '../shape.ts'
+import { sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor } from '../tensor.ts'
 
 type Axes = { readonly axes: readonly number[] }
@@ -33,7 +34,7 @@ function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Te
     reference: ([x], { inputs: [spec], outputs: [out] }) => {
       const { start, step } = folds[fold]
       const result = new Float64Array(sizeOf(out.shape)).fill(start)
-      const strides = contiguousStrides(out.shape)
+      const strides = rowMajorStrides(out.shape)
       const size = sizeOf(spec.shape)
       const coordinates = new Array<number>(spec.shape.length).fill(0)
       for (let i = 0; i < size; i++) {

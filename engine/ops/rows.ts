@@ -1,5 +1,5 @@
 // Shape checks shared by the ops over the last axis.
-import type { Spec } from '../../shaders/kernel.ts'
+import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
 
@@ -11,7 +11,7 @@ export function asRows(spec: Spec): { rows: number; width: number } {
 
 /** Throws a UserError unless `spec` holds floats and has at least one axis. */
 export function needFloatRows(op: string, name: string, spec: Spec): void {
-  if ((spec.dtype !== 'f32' && spec.dtype !== 'f16') || spec.shape.length === 0) {
+  if (!isFloat(spec.dtype) || spec.shape.length === 0) {
     throw new UserError(`${op}: ${name} is ${showSpec(spec)}, but f32 or f16 with at least one axis was expected`)
   }
 }

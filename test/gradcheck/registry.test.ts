@@ -3,11 +3,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import '../../engine/ops/adamw.ts'
 import { grad, registeredOps } from '../../engine/index.ts'
+import { isFloat } from '../../shaders/kernel.ts'
 import { SEED } from '../support/seed.ts'
 import { cases } from './cases.ts'
 import { opsUnder } from './run.ts'
-
-const isFloat = (dtype: string): boolean => dtype === 'f32' || dtype === 'f16'
 
 /** Ops in a case's drawn functions and in their gradients. */
 function opsOf(of: (typeof cases)[number]): Set<string> {

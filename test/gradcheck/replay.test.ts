@@ -3,6 +3,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Device, type Tensor, compile, currentDevice, grad, readAll } from '../../engine/node/index.ts'
 import { SEED } from '../support/seed.ts'
+import { isFloat } from '../../shaders/kernel.ts'
 import { cases } from './cases.ts'
 import type { Drawn } from './draw.ts'
 import { inForm } from './run.ts'
@@ -15,8 +16,8 @@ afterAll(() => device.close())
 function everything(drawn: Drawn): (...inputs: Tensor[]) => Tensor[] {
   return (...inputs) => {
     const y = inForm(drawn, 'middle')(...inputs)
-    const wrt = inputs.filter((t, i) => (t.dtype === 'f32' || t.dtype === 'f16') && (drawn.options.wrt?.includes(i) ?? true))
-    return [y, ...(y.dtype === 'f32' || y.dtype === 'f16' ? grad(y.cast('f32').square().sum(), wrt) : [])]
+    const wrt = inputs.filter((t, i) => isFloat(t.dtype) && (drawn.options.wrt?.includes(i) ?? true))
+    return [y, ...(isFloat(y.dtype) ? grad(y.cast('f32').square().sum(), wrt) : [])]
   }
 }
 

@@ -5,7 +5,7 @@ import { type GradientCheck, type GradientCheckReport, type Net, planGradientChe
 import { type Node } from '../../engine/graph.ts'
 import { currentDevice } from '../../engine/runtime/device.ts'
 import type { Tensor, TensorData } from '../../engine/tensor.ts'
-import type { Traits } from '../../shaders/kernel.ts'
+import { type Traits, isFloat } from '../../shaders/kernel.ts'
 import { SEED } from '../support/seed.ts'
 import { guises } from './configs.ts'
 import type { Drawn, OpCase } from './draw.ts'
@@ -21,15 +21,13 @@ export type Form = (typeof FORMS)[number]
 /** The form for a draw that runs in one only. */
 export const formOf = ({ options }: Drawn): Form => FORMS[(options.seed ?? 0) % FORMS.length]
 
-const isFloat = (t: Tensor): boolean => t.dtype === 'f32' || t.dtype === 'f16'
-
 /** The function of a check with something before it and after it; inputs and result are each used twice. */
 export function inForm({ fn, options }: Pick<Drawn, 'fn' | 'options'>, form: Form): (...inputs: Tensor[]) => Tensor {
   if (form !== 'middle') return fn
   return (...inputs) => {
-    const differentiated = (t: Tensor, i: number): boolean => isFloat(t) && (options.wrt?.includes(i) ?? true)
+    const differentiated = (t: Tensor, i: number): boolean => isFloat(t.dtype) && (options.wrt?.includes(i) ?? true)
     const y = fn(...inputs.map((t, i) => (differentiated(t, i) ? t.mul(1.25) : t)))
-    if (!isFloat(y)) return y
+    if (!isFloat(y.dtype)) return y
     const again = inputs.filter(differentiated).map(t => t.mean().mul(0.5))
     return [y.mul(y.sigmoid()), ...again].reduce((sum, t) => sum.add(t), y)
   }

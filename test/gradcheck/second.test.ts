@@ -2,17 +2,16 @@
 import { describe, expect, test } from 'vitest'
 import { concat, grad } from '../../engine/index.ts'
 import type { Tensor } from '../../engine/tensor.ts'
+import { isFloat } from '../../shaders/kernel.ts'
 import { cases } from './cases.ts'
 import type { Drawn } from './draw.ts'
 import { RUNS, expectMet, holds, planned } from './run.ts'
-
-const isFloat = (t: Tensor): boolean => t.dtype === 'f32' || t.dtype === 'f16'
 
 /** All gradients of a drawn function in one vector; their upstream depends on the function's own value. */
 function gradientsOf({ fn, options }: Drawn): (...inputs: Tensor[]) => Tensor {
   return (...inputs) => {
     const y = fn(...inputs).cast('f32')
-    const wrt = inputs.filter((t, i) => isFloat(t) && (options.wrt?.includes(i) ?? true))
+    const wrt = inputs.filter((t, i) => isFloat(t.dtype) && (options.wrt?.includes(i) ?? true))
     const all = grad(y.mul(0.3).add(1).mul(y).sum(), wrt)
     return concat(all.map(g => g.cast('f32').reshape([g.size])))
   }

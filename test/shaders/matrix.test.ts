@@ -4,8 +4,7 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { matmulReference } from '../../engine/ops/matmul.ts'
-import { contiguousStrides } from '../../engine/shape.ts'
-import { type FloatType, type Lowering, type SubgroupMatrix, type Traits, type View, input, output } from '../../shaders/kernel.ts'
+import { type FloatType, type Lowering, type SubgroupMatrix, type Traits, type View, input, output, rowMajorStrides } from '../../shaders/kernel.ts'
 import { type MatmulCandidate, candidates, isLegal, layoutFor, lower, rankedCandidates, wgsl } from '../../shaders/matmul.ts'
 import { type MatrixConfig, matrixName, matrixStorage } from '../../shaders/matmul/matrix.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
@@ -32,7 +31,7 @@ function productIn({ m, n, k, dtype, aTurned = false, bTurned = false }: {
 
 function view(shape: readonly [number, number], dtype: FloatType, turned: boolean): View {
   const [rows, columns] = shape
-  return { shape, dtype, offset: 0, strides: turned ? [1, rows] : contiguousStrides([rows, columns]) }
+  return { shape, dtype, offset: 0, strides: turned ? [1, rows] : rowMajorStrides([rows, columns]) }
 }
 
 const traitsWith = (subgroupMatrix: SubgroupMatrix): Traits => ({
