@@ -48,12 +48,12 @@ export function answersJson({ problem, labels, maxLength, window, temperature, t
   return { problem_type: problem, labels, max_length: maxLength, window, temperature, thresholds }
 }
 
-/** Class names that say nothing but their number, which Transformers gives where there are no others. */
+/** Class names that say nothing but their number, which Transformers gives if there are no others. */
 export function isGeneric(labels: readonly string[]): boolean {
   return labels.every((label, i) => label === `LABEL_${i}`)
 }
 
-/** What a model's own config.json says of its task, where there is no tilegrad.json. */
+/** What a model's own config.json says of its task, if there is no tilegrad.json. */
 export function problemOf(config: unknown, labels: number): Problem {
   return statedProblem(config) ?? (labels === 1 ? 'regression' : 'single_label_classification')
 }

@@ -77,7 +77,7 @@ export class TextClassifier {
   readonly seen = { texts: 0, cut: 0 }
   readonly #run
 
-  /** The model's weights must be in place. Throws a UserError where labels or lengths do not fit the model. */
+  /** The model's weights must be in place. Throws a UserError if labels or lengths do not fit the model. */
   constructor(model: Classifier, tokenizer: Tokenizer, options: ClassifierOptions) {
     const { labels, thresholds, maxLength = model.config.maxPositions } = options
     if (labels.length !== model.config.labels.length) {
@@ -109,7 +109,7 @@ export class TextClassifier {
     return (await this.score(texts, onProgress)).map(({ answer }) => answer)
   }
 
-  /** The same with the logits that each answer follows from. Throws a NonFinite where they are not finite. */
+  /** The same with the logits that each answer follows from. Throws a NonFinite if they are not finite. */
   async score(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Scored[]> {
     const encoded = texts.map(text => this.#encode(text))
     // First windows alone, in the batches that they have where texts are cut: one that fits gets the same bits.

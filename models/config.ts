@@ -19,7 +19,7 @@ export interface ModelConfig {
   readonly intermediate: number
   /** Longest sequence, in tokens. */
   readonly maxPositions: number
-  /** Count of segment embeddings; 0 where there are none (DistilBERT). */
+  /** Count of segment embeddings; 0 if there are none (DistilBERT). */
   readonly typeVocab: number
   readonly layerNormEpsilon: number
   readonly activation: Activation
@@ -191,7 +191,7 @@ function check<T extends z.ZodType>(schema: T, json: object, where: string): z.o
   throw new UserError(`${where}: ${issue.path.join('.')}: ${issue.message}`)
 }
 
-/** `id2label` where there is one, else as many generic names as `num_labels` says, else two. */
+/** `id2label` if there is one, else as many generic names as `num_labels` says, else two. */
 function labelsOf(fields: { id2label?: unknown, num_labels?: number | null }, where: string): string[] {
   const { id2label = null } = fields
   if (id2label === null) return genericLabels(fields.num_labels ?? 2)

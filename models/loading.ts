@@ -129,7 +129,7 @@ export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
 
 /**
  * The tensors of a model with its adapters folded in, W + scale · B · A, all in f32: what the GPU stores in f16 comes from
- * its origin. The model stays as it is. Throws a UserError where an adapter is merged into half precision already.
+ * its origin. The model stays as it is. Throws a UserError if an adapter is merged into half precision already.
  */
 export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
   const rounded = adapted(model).find(({ weight, lora }) => lora?.merged && weight.dtype === 'f16')

@@ -24,7 +24,7 @@ const WORDS: readonly string[] = TARGET_WORDS
 
 /**
  * Targets from an option's text: a comma-separated list of query, key, value, projection, mlp, head, or else one
- * regular expression in RE2's syntax. Throws a UserError where it is neither.
+ * regular expression in RE2's syntax. Throws a UserError if it is neither.
  */
 export function parseTargets(text: string): Target[] {
   const parts = text.split(',').map(part => part.trim())
@@ -41,7 +41,7 @@ function isWord(text: string): text is TargetWord {
   return WORDS.includes(text)
 }
 
-/** The modules that a target names. Throws a UserError where there are none. */
+/** The modules that a target names. Throws a UserError if there are none. */
 export function findTargets(model: Model, target: Target): Linear[] {
   if (typeof target === 'string') {
     const found = model.targets(target)
@@ -126,7 +126,7 @@ export function trainedHead(model: Model): Linear[] {
   return model.head().filter(({ path }) => !path.startsWith(model.prefix))
 }
 
-/** Throws a UserError where a module would be trained whole and carry an adapter, too. */
+/** Throws a UserError if a module would be trained whole and carry an adapter, too. */
 export function refuseTwice(trained: readonly Linear[], adapted: ReadonlySet<Linear>): void {
   const twice = trained.find(linear => adapted.has(linear))
   if (twice) throw new UserError(`${twice.path} can't be trained whole and carry a LoRA adapter: choose one`)

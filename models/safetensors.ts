@@ -57,7 +57,7 @@ export interface TensorFile {
   readonly metadata: Readonly<Record<string, string>>
   names(): string[]
   has(name: string): boolean
-  /** Throws a UserError where there is no such tensor. */
+  /** Throws a UserError if there is no such tensor. */
   info(name: string): { readonly dtype: string; readonly shape: readonly number[] }
   /**
    * The whole tensor, row-major, as f32 (from F32, F16 or BF16). Throws a UserError on any other dtype, and on NaN and
@@ -188,7 +188,7 @@ function checkLayout(entries: readonly TensorEntry[], dataStart: number, fileSiz
   if (at < fileSize) throw new UserError(`${where}: ${fileSize - at} bytes after the last tensor belong to no tensor`)
 }
 
-/** Index of the first element that is NaN, or whose magnitude is `limit` or more; −1 where there is none. 2 GB/s. */
+/** Index of the first element that is NaN, or whose magnitude is `limit` or more; −1 if there is none. 2 GB/s. */
 export function firstBeyond(data: Float32Array, limit: number): number {
   // Not `>= limit`, which NaN fails.
   for (let i = 0; i < data.length; i++) if (!(Math.abs(data[i]) < limit)) return i

@@ -41,7 +41,7 @@ export interface Tokenizer {
   readonly json: object
   /** [CLS] text [SEP], the text cut at its end where that is too long. */
   encode(text: string, options?: EncodeOptions): Encoding
-  /** [CLS] first [SEP] second [SEP]. Throws a UserError where only the second may be cut and the first alone is too long. */
+  /** [CLS] first [SEP] second [SEP]. Throws a UserError if only the second may be cut and the first alone is too long. */
   encodePair(first: string, second: string, options?: EncodePairOptions): Encoding
   /** The text's tokens as written in the vocabulary, without [CLS] and [SEP]. */
   tokens(text: string): string[]

@@ -20,7 +20,7 @@ export type Window = Encoding & Partial<Pick<WordEncoding, 'firstOf'>>
 
 /** A text as it is read: one window, or the first of several. */
 export interface EncodedText extends Window {
-  /** The windows after the first, where there are any. */
+  /** The windows after the first, if there are any. */
   readonly further?: readonly Window[]
   /** Tokens of the whole text with special ones; of a text that was cut more than `ids` has. */
   readonly tokens: number
@@ -29,7 +29,7 @@ export interface EncodedText extends Window {
 /** Special tokens of one text, and of a pair. */
 const [SPECIAL, SPECIAL_OF_PAIR] = [2, 3]
 
-/** Throws a UserError where windows share so much that a window adds nothing to the one before it. */
+/** Throws a UserError if windows share so much that a window adds nothing to the one before it. */
 export function checkWindow({ maxLength, window }: Pick<LengthOptions, 'maxLength' | 'window'>): void {
   const room = maxLength - SPECIAL
   if (window === undefined || window < room) return
@@ -53,7 +53,7 @@ export function windowRanges(tokens: number, size: number, stride: number): [sta
   }
 }
 
-/** A text as tokens. Throws a UserError where the first text of a pair leaves its windows no room for the second. */
+/** A text as tokens. Throws a UserError if the first text of a pair leaves its windows no room for the second. */
 export function encodeText(tokenizer: Tokenizer, input: EncodableText, options: LengthOptions): EncodedText {
   const { maxLength, window } = options
   if ('words' in input) {

@@ -28,7 +28,7 @@ export interface Position {
   readonly stale?: number
   /** The best evaluation so far. */
   readonly best: Best | null
-  /** The next best whose values are kept, in order; left out where there are none. */
+  /** The next best whose values are kept, in order; left out if there are none. */
   readonly runnersUp?: readonly Best[]
 }
 

@@ -1,4 +1,4 @@
-// How a run says that its numbers are no numbers any more: which step or example, what was computed, and the first kernel
+// How a run reports NaN and infinities: which step or example, what was computed, and the first kernel
 // whose output was not finite.
 import { NonFinite, type NonFiniteCause } from '../engine/index.ts'
 

@@ -21,7 +21,7 @@ function mix(word: number): number {
 export class Random {
   readonly #words: Int32Array
 
-  /** Goes on from a saved state; for a new generator use `stream`. Throws a TypeError on what is no state. */
+  /** Continues from a saved state; for a new generator use `stream`. Throws a TypeError on what is not a state. */
   constructor(state: RandomState) {
     const isWord = (word: unknown) => Number.isInteger(word) && Number(word) >= 0 && Number(word) <= 0xffffffff
     if (!Array.isArray(state) || state.length !== 4 || !state.every(isWord) || state.every((word) => word === 0)) {

@@ -63,7 +63,7 @@ export class LossScaler {
   }
 }
 
-/** What a step tells, read late: for each batch its share of the loss and the task's sums, f32 [1 + sums]; and the gradient's norm. */
+/** What a step reports, read late: for each batch its share of the loss and the task's sums, f32 [1 + sums]; and the gradient's norm. */
 export interface StepResult {
   readonly parts: readonly Tensor[]
   readonly norm: Tensor

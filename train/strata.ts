@@ -2,7 +2,7 @@
 import { UserError } from '../engine/errors.ts'
 import type { Random } from './random.ts'
 
-/** The stratum of an example, counted from 0: its class; 0 for all where there are none. */
+/** The stratum of an example, counted from 0: its class; 0 for all if there are none. */
 export type StratumOf<T> = (example: T) => number
 
 /** Indices of each stratum, in the set's order. */
@@ -37,7 +37,7 @@ export function balancedSample<T>(
 /**
  * Takes a part of a set aside: a count (≥ 1) of examples or a fraction (< 1) of them, of each stratum its share to within
  * one example. Both parts keep the set's order. 0 takes nothing aside; at least one example stays in `rest`, and a fraction
- * takes at least one where there are two. Throws a UserError on a part that is no part of the set.
+ * takes at least one if there are two. Throws a UserError on a part that is no part of the set.
  */
 export function setAside<T>(
   examples: readonly T[], part: number, random: Random, stratumOf: StratumOf<T>, strata: number,

@@ -1,4 +1,4 @@
-// What a trainer has to know of a task: how examples become a batch, the loss and what a step tells besides it, and how the
+// What a trainer has to know of a task: how examples become a batch, the loss and what else a step reports, and how the
 // outputs of an evaluation are summed up. The trainer knows no labels.
 import type { Tensor } from '../engine/tensor.ts'
 import type { Model } from '../models/model.ts'
@@ -58,7 +58,7 @@ export interface TextArrays {
   /** Where texts have several windows, f32 [batch, windows]: its product with the windows' scores is each text's mean. */
   readonly pooling?: HostArray
   readonly sequence: number
-  /** Tokens that are no padding. */
+  /** Tokens that are not padding. */
   readonly tokens: number
 }
 
@@ -102,7 +102,7 @@ export type Figures = Readonly<Record<string, number | undefined>>
 
 export interface Task<Target, M extends Model = Model> {
   readonly name: string
-  /** What a step tells besides its loss, e.g. `accuracy`: the names of `Forward.sums`. */
+  /** What a step reports besides its loss, e.g. `accuracy`: the names of `Forward.sums`. */
   readonly sums: readonly string[]
   /** Whether it scores every token of every window, and not a text as a whole. */
   readonly scoresTokens?: boolean

@@ -80,7 +80,7 @@ export interface SkippedStep extends StepFigures {
   readonly grad_norm?: number
 }
 
-/** What a trainer tells while it works. */
+/** What a trainer reports while it works. */
 export interface TrainerEvents {
   onStep?(metrics: StepMetrics): void
   /** In place of `onStep` for a step that changed nothing. */
@@ -193,7 +193,7 @@ export class Trainer<Target = unknown> {
 
   /**
    * Trains on `train`, evaluating on `validation` (if any) before training, and during it as the options say, and keeping the
-   * best values. With `from`, goes on from that checkpoint to the same bits. In the end the best values are in place, or
+   * best values. With `from`, continues from that checkpoint to the same bits. In the end the best values are in place, or
    * without `checkpoints`, which keep them, the last ones.
    *
    * Throws a NonFinite at the first step that is not finite and may not be left out, where an evaluation is not, and where

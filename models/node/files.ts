@@ -130,7 +130,7 @@ async function openShards(indexPath: string): Promise<TensorFile> {
   }
 }
 
-/** A file that is opened for each read. Throws a UserError where it has another size than at first. */
+/** A file that is opened for each read. Throws a UserError if it has another size than at first. */
 async function closedSource(path: string): Promise<ByteSource> {
   const withSource = async <T>(use: (source: ByteSource) => T | Promise<T>): Promise<T> => {
     const { handle, size } = await openRegularFile(path)

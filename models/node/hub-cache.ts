@@ -85,7 +85,7 @@ function hashOf(value: unknown, digits: 40 | 64): string | undefined {
 
 /**
  * Checks one entry of a repository's listing: it comes from a stranger, and its path and hash become file names.
- * Undefined for what is no file. Throws a UserError for a file that can't be stored, a Trouble for no entry at all.
+ * Undefined for what is not a file. Throws a UserError for a file that can't be stored, a Trouble for no entry at all.
  */
 export function remoteFile(entry: unknown, { type, name }: Repository): RemoteFile | undefined {
   const field = (of: unknown, key: string): unknown =>
@@ -112,7 +112,7 @@ export interface Source {
 }
 
 /**
- * Brings one file into the cache's blobs unless it is there. Throws a UserError where the download breaks off more
+ * Brings one file into the cache's blobs unless it is there. Throws a UserError if the download breaks off more
  * often than `limits` allows (what came stays for the next try), does not fit on the disk, or is not what the Hub's hash
  * says.
  */
@@ -233,7 +233,7 @@ async function fill(
   return hash.digest('hex')
 }
 
-/** Throws a UserError where the cache's disk has not `bytes` free. */
+/** Throws a UserError if the cache's disk has not `bytes` free. */
 async function checkSpace({ name, cacheDir }: Repository, file: RemoteFile, bytes: number): Promise<void> {
   const { bavail, blocks, bsize } = await statfs(cacheDir)
   // Some file systems don't say.

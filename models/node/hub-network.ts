@@ -101,7 +101,7 @@ interface Answer {
   readonly headers: http.IncomingHttpHeaders
   /** Where it came from in the end. */
   readonly url: URL
-  /** Throws a NoAnswer where it breaks off, falls silent or crawls. */
+  /** Throws a NoAnswer if it breaks off, falls silent or crawls. */
   readonly body: AsyncGenerator<Uint8Array>
   /** For an answer whose body nobody reads. */
   close(): void
@@ -277,7 +277,7 @@ async function* guarded(message: http.IncomingMessage, where: string, limits: Hu
   }
 }
 
-/** `length` bytes of a body after the first `skip`: throws a Trouble where there are more or fewer. */
+/** `length` bytes of a body after the first `skip`: throws a Trouble if there are more or fewer. */
 async function* exactly(body: AsyncGenerator<Uint8Array>, skip: number, length: number): AsyncGenerator<Uint8Array> {
   let left = skip + length
   for await (const piece of body) {
@@ -382,7 +382,7 @@ let proxied = false
 
 /**
  * From the first request on, this process goes through the proxy that HTTPS_PROXY or HTTP_PROXY names, except to the
- * hosts of NO_PROXY and to this machine itself. Throws a UserError where that is no proxy.
+ * hosts of NO_PROXY and to this machine itself. Throws a UserError if that is no proxy.
  */
 function useProxy(): void {
   // Older Nodes can't change their proxy while they run.
@@ -394,7 +394,7 @@ function useProxy(): void {
   proxied = true
 }
 
-/** Throws a UserError where a proxy is none that Node can use: it ignores some of those, and would go without. */
+/** Throws a UserError if a proxy is none that Node can use: it ignores some of those, and would go without. */
 export function checkProxies(env: Readonly<Record<string, string | undefined>>): void {
   for (const variable of ['https_proxy', 'HTTPS_PROXY', 'http_proxy', 'HTTP_PROXY']) {
     const url = env[variable] ?? ''

@@ -273,7 +273,7 @@ async function openAccess(options: HubOptions): Promise<Access> {
   return { client, token, from, withheld: token !== undefined && isOpenToAll(new URL(url)) }
 }
 
-/** HF_ENDPOINT, or the Hub's own address. Throws a UserError where that is none. */
+/** HF_ENDPOINT, or the Hub's own address. Throws a UserError if that is none. */
 function endpoint(): string {
   const url = (process.env.HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, '')
   const parsed = /^https?:\/\//i.test(url) ? URL.parse(url) : null
@@ -283,12 +283,12 @@ function endpoint(): string {
   }
   if (parsed && !/[?#]/.test(url)) return url
   const shown = JSON.stringify(url.replace(/hf_\w+/g, 'hf_…'))
-  throw new UserError(`HF_ENDPOINT is ${shown}, which is no address: one begins with https:// or http://`)
+  throw new UserError(`HF_ENDPOINT is ${shown}, not a URL: it must begin with https:// or http://`)
 }
 
 /**
  * Why a model or data set can't be had on this machine now: the cache lacks it, and the Hub is out of reach or not to be
- * asked. Undefined where it can. Throws a UserError where the Hub has it for nobody, or not for this token.
+ * asked. Undefined where it can. Throws a UserError if the Hub has it for nobody, or not for this token.
  */
 export async function whyOutOfReach(
   type: Repository['type'], name: string, options: DatasetOptions = {},

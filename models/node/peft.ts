@@ -21,7 +21,7 @@ export async function saveAdapter(folder: string, model: Model, baseModel: strin
   await writeAtomic(join(folder, ADAPTER_CONFIG), `${JSON.stringify(config, null, 2)}\n`)
 }
 
-/** Reads the config of an adapter's folder. Throws a UserError where there is none, or one that is not supported. */
+/** Reads the config of an adapter's folder. Throws a UserError if there is none, or one that is not supported. */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
   const path = join(folder, ADAPTER_CONFIG)
   if (!await exists(path)) throw new UserError(`${folder} is not an adapter folder: it has no ${ADAPTER_CONFIG}`)
@@ -38,7 +38,7 @@ export async function openAdapter(folder: string, model: Model): Promise<Adapter
   return config
 }
 
-/** Opens the tensors of an adapter's folder for as long as `use` takes. Throws a UserError where they are missing or unreadable. */
+/** Opens the tensors of an adapter's folder for as long as `use` takes. Throws a UserError if they are missing or unreadable. */
 export async function withAdapterTensors<T>(folder: string, use: (file: TensorFile) => T | Promise<T>): Promise<T> {
   const path = join(folder, ADAPTER_WEIGHTS)
   if (!await exists(path)) throw new UserError(await missingWeights(folder, ADAPTER_WEIGHTS))

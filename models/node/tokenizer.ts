@@ -43,7 +43,7 @@ async function isBert(folder: string): Promise<boolean> {
   return typeof config === 'object' && config !== null && 'model_type' in config && /^(distil)?bert$/.test(String(config.model_type))
 }
 
-/** The file of a folder that makes its tokenizer. Throws a UserError where there is none. */
+/** The file of a folder that makes its tokenizer. Throws a UserError if there is none. */
 export async function tokenizerFile(folder: string): Promise<string> {
   for (const file of TOKENIZER_FILES) {
     if (await exists(join(folder, file))) return join(folder, file)

@@ -35,7 +35,7 @@ export interface TakenColumns {
 
 /**
  * The columns that hold texts, second texts and labels. A table without a label column has `label` undefined. Throws a
- * UserError that lists the table's columns where one that is named is not there, and where there are no texts.
+ * UserError that lists the table's columns where one that is named is not there, and if there are no texts.
  */
 export function chooseColumns(table: Table, { textColumn, pairColumn, labelColumn }: ColumnOptions): TakenColumns {
   const names = table.columns.map(({ name }) => name)

@@ -91,7 +91,7 @@ export function splitRecord(record: string, delimiter: string): string[] | { rea
     fields.push(record.slice(i + 1, close).replaceAll('""', '"'))
     if (close + 1 === record.length) return fields
     if (record[close + 1] !== delimiter) {
-      return { problem: `field ${fields.length} goes on after its closing quote (a quote inside a quoted field is written "")` }
+      return { problem: `field ${fields.length} continues after its closing quote (a quote inside a quoted field is written "")` }
     }
     i = close + 2
   }

@@ -38,7 +38,7 @@ export interface Table {
   readonly columnsVary: boolean
   /**
    * Reads the table from its start, a piece at a time. Only `columns` are given, and only they may be decoded; names that
-   * are not in the table give undefined. Throws a UserError where the file is damaged or a record is too long; a single
+   * are not in the table give undefined. Throws a UserError if the file is damaged or a record is too long; a single
    * row that cannot be used is a `problem` instead.
    */
   rows(columns: readonly string[]): AsyncIterable<Row>
@@ -63,7 +63,7 @@ export function listNames(names: readonly string[]): string {
   return (shown.join(', ') || 'none') + (names.length > 8 ? ` and ${names.length - 8} more` : '')
 }
 
-/** A cell inside of objects: by its whole name where there is one such, else by the names between its dots. */
+/** A cell inside of objects: by its whole name if there is one such, else by the names between its dots. */
 export function lookUp(object: Cell, name: string): Cell {
   if (typeof object !== 'object' || object === null || isList(object)) return undefined
   if (Object.hasOwn(object, name)) return object[name]

@@ -26,7 +26,7 @@ const MOST_LABELS = 20
 /**
  * The constant answer and its score on the examples of `results`: the most frequent class, with class frequencies as
  * probabilities; the set of the most frequent labels, possibly none, that scores best on `basis`; the mean number; the
- * tag `O`, or the most frequent tag where there is no `O`. Undefined if `basis` has no labels, or is of another kind.
+ * tag `O`, or the most frequent tag if there is no `O`. Undefined if `basis` has no labels, or is of another kind.
  */
 export function constantAnswer(results: Results, basis: Basis, metric: MetricInfo): ConstantAnswer | undefined {
   const valueOf = (constant: Results): Figure => measure(constant, [metric.name])[metric.name]

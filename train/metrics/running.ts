@@ -1,4 +1,4 @@
-// Figures kept while a run goes on: weighted means, and speed.
+// Running figures of a run: weighted means, and speed.
 
 /** A mean of values that stand for different numbers of rows, such as batch losses. NaN before the first. */
 export class Mean {

@@ -71,7 +71,7 @@ function sorted(names: Iterable<string>): string[] {
  *   names that were given
  */
 export function inferTask(examples: readonly Labelled[], options: InferOptions = {}): TaskPlan {
-  if (examples.length === 0) throw new UserError('there is no example with a label to train on')
+  if (examples.length === 0) throw new UserError('no labelled examples to train on')
   const lists = examples.filter(({ label }) => isList(label)).length
   if (lists > 0 && lists < examples.length) {
     const other = examples.find(({ label }) => isList(label) !== isList(examples[0].label))
@@ -82,7 +82,7 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
   checkTask(task, unwrapped)
   if (task === 'regression') return { task, labels: ['LABEL_0'], namedBy: 'data', why }
   const { labels, namedBy, spelled } = namesOf(unwrapped, options)
-  // Names alone are no classes: of a single label there must be two among the examples, whatever names there are.
+  // Names are not enough: at least two classes must occur among the examples.
   const present = task === 'classes' ? sorted(unwrapped.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
   if (present.length < 2) {
     throw new UserError(`the training examples have ${present.length === 1 ? `only the label ${JSON.stringify(present[0])}` : 'no labels'}: `
@@ -179,7 +179,7 @@ export type Target = number | ArrayLike<number>
 
 /**
  * The target of a label: a class number; 0 or 1 for each of several labels; the number itself; or the class number of each
- * word, which −100 stands for where there is none.
+ * word, which −100 stands for if there is none.
  * @throws UserError where a label is none of the plan's
  */
 export function targetOf({ label: given, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {

@@ -43,7 +43,7 @@ function wordsIn(ids: ArrayLike<number>, { special, continues }: MaskedOptions):
   return words
 }
 
-/** A random token that is no special one. */
+/** A random token that is not a special one. */
 function randomToken({ vocabSize, special }: MaskedOptions, random: Random): number {
   for (;;) {
     const id = random.below(vocabSize)

@@ -207,7 +207,7 @@ describe('a password in a setting is not shown', () => {
 
   test('nor a token that was put into HF_ENDPOINT', async () => {
     stubHub('hf_secretsecret', cacheDir)
-    expect(await outcome()).toContain('HF_ENDPOINT is "hf_…", which is no address')
+    expect(await outcome()).toContain('HF_ENDPOINT is "hf_…", not a URL')
   })
 
   test.each([

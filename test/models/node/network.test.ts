@@ -81,7 +81,7 @@ describe('a setting', () => {
   test.each(['huggingface.co', 'localhost:8080', 'https://', 'ftp://mirror', '/mirror'])('HF_ENDPOINT=%s is no address', async value => {
     vi.stubEnv('HF_ENDPOINT', value)
     const shown = JSON.stringify(value.replace(/\/+$/, ''))
-    expect(await complaint()).toBe(`HF_ENDPOINT is ${shown}, which is no address: one begins with https:// or http://`)
+    expect(await complaint()).toBe(`HF_ENDPOINT is ${shown}, not a URL: it must begin with https:// or http://`)
   })
 
   test.each(['hf_abc…', 'hf_абв', 'hf_a b', 'hf_', 'secret'])('HF_TOKEN=%s is no token, and is not shown', async token => {

@@ -87,7 +87,7 @@ describe('a table', () => {
     expect(rows.map(({ problem }) => problem)).toEqual([
       'not proper CSV: line 2 has 1 field, the header 2',
       'not proper CSV: line 3 has 3 fields, the header 2',
-      'not proper CSV: line 4: field 1 goes on after its closing quote (a quote inside a quoted field is written "")',
+      'not proper CSV: line 4: field 1 continues after its closing quote (a quote inside a quoted field is written "")',
       undefined,
     ])
     await expect(rowsOf('text,label\na,1\n"b,0\nc,1\n')).rejects.toThrow('x.csv is not proper CSV: the quote that opens in line 3 is never closed')

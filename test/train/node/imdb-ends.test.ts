@@ -196,7 +196,7 @@ test('a model without a file is left beside its adapter, and with it computes wh
 
 test('half precision is refused where nothing is frozen', async () => {
   const args = ['--model', place.model, '--data', place.reviews, '--tune', 'full', '--precision', 'f16']
-  expect(await refusal(place, args)).toBe('--precision f16 is for frozen weights; --tune full has none')
+  expect(await refusal(place, args)).toBe('--precision f16 stores frozen weights in half precision; --tune full has none')
   const settled = await settle(parseOptions(['--precision', 'f16']), ['--precision', 'f16'], true)
   expect(parseOptions(settled.argv), 'nor is that the default then').toMatchObject({ tune: 'lora', precision: 'f16' })
 })

@@ -92,7 +92,7 @@ describe.concurrent('options', () => {
   test('naming a folder for the run that is in use, or can be none, are refused', async () => {
     const used = join(await put('used/diary.txt', 'mine'), '..')
     expect(await refused('--out', used)).toBe(`${used} exists and is not empty: a run needs a folder of its own`)
-    expect(await refused('--out', join(used, 'diary.txt', 'run'))).toContain('is a file or lies below one')
+    expect(await refused('--out', join(used, 'diary.txt', 'run'))).toContain('is a file, or below one')
   })
 })
 

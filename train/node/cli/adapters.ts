@@ -5,7 +5,7 @@ import { print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
 
 /** The option that names one, for every command that computes. */
-export const adapterOption = optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is')
+export const adapterOption = optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available')
 
 /** Lists the adapters, one a line. */
 export async function showAdapters(console: Console): Promise<void> {
@@ -13,14 +13,14 @@ export async function showAdapters(console: Console): Promise<void> {
   for (const { name, backend, driver, fallback, embedded } of adapters) {
     console.say(`${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`)
   }
-  if (adapters.length === 0) console.say('none: `npm run setup` fetches one that runs on the CPU')
+  if (adapters.length === 0) console.say('No adapters found. `npm run setup` fetches one that runs on the CPU.')
   console.result({ adapters })
 }
 
 const groups = {
   Options: {
-    json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
-    help: flag('print this and stop'),
+    json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
+    help: flag('print this help and exit'),
   },
 }
 

@@ -27,7 +27,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   export: { says: 'write what was trained as a plain model folder', load: async () => (await import('./export.ts')).exportCommand },
   pretrain: { says: 'make a small base model from texts alone', load: async () => (await import('./pretrain.ts')).pretrain },
   adapters: { says: 'list the WebGPU adapters of this machine', load: async () => (await import('./adapters.ts')).adapters },
-  setup: { says: 'see that there is an adapter: fetch one that runs on the CPU if need be', load: async () => setup },
+  setup: { says: 'check for an adapter, and fetch one that runs on the CPU if there is none', load: async () => setup },
 }
 
 /** The set-up is a script of its own, since it must run before there are packages. Gives its exit status. */
@@ -46,7 +46,7 @@ function help(): string {
   ].join('\n')
 }
 
-/** Runs the command that the arguments name first. Gives its exit status. Throws a UserError where there is no such command. */
+/** Runs the command that the arguments name first. Gives its exit status. Throws a UserError if there is no such command. */
 export async function tilegrad([name, ...argv]: readonly string[]): Promise<number> {
   if (name === '--help' || name === '-h') {
     await print(help())
@@ -60,7 +60,7 @@ export async function tilegrad([name, ...argv]: readonly string[]): Promise<numb
   if (name === undefined) throw new UserError(`A command is needed: ${names.join(', ')}; see --help`)
   if (!names.includes(name)) {
     const meant = nearest(name, names)
-    throw new UserError(`Unknown command ${JSON.stringify(name)}: ${meant ? `did you mean ${meant}?` : `there are ${names.join(', ')}`}`)
+    throw new UserError(`Unknown command ${JSON.stringify(name)}: ${meant ? `did you mean ${meant}?` : `the commands are ${names.join(', ')}`}`)
   }
   return (await COMMANDS[name].load())(argv)
 }

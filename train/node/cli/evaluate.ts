@@ -24,22 +24,22 @@ const groups = {
     ...tableOptions,
     split: optional(text('NAME', 'the name of a split'), 'the split of a data set to take', 'test, or validation if test has no labels'),
     'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
-    labels: optional(text('NAME,NAME', 'names with commas between'), "what the data calls the model's labels, in the model's order", "the model's names, or their numbers"),
-    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'label: rows labelled -1 are of a class, and not rows without a label'),
+    labels: optional(text('NAME,NAME', 'names separated by commas'), "what the data calls the model's labels, in the model's order", "the model's names, or their numbers"),
+    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'what a label of -1 means: no label, or a class of its own'),
   },
   'The answers': {
-    out: optional(text('FOLDER', 'a folder'), 'writes result.json, and predictions.jsonl with every text and its answer'),
-    report: optional(text('FILE', 'a file'), 'writes a page that shows how good the answers are and where they fail'),
-    json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
+    out: optional(text('FOLDER', 'a folder'), 'write result.json, and predictions.jsonl with every text and its answer'),
+    report: optional(text('FILE', 'a file'), 'write an HTML page that shows how good the answers are and where they fail'),
+    json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
   'The model': modelOptions,
-  Help: { help: flag('print this and stop') },
+  Help: { help: flag('print this help and exit') },
 }
 
 /** More classes than this make a table that nobody reads. */
 const MOST_CONFUSED = 12
 
-/** Runs the command. Gives the exit status. Throws a UserError where options, data or the model are wrong. */
+/** Runs the command. Gives the exit status. Throws a UserError if options, data or the model are wrong. */
 export async function evaluate(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
@@ -97,7 +97,7 @@ async function refuseTaken(folder: string): Promise<void> {
   if (names.length > 0) throw new UserError(`${folder} exists and is not empty: an evaluation needs a folder of its own`)
 }
 
-/** Throws a UserError where the report could not be written to this file: before anything is computed. */
+/** Throws a UserError if the report could not be written to this file: before anything is computed. */
 async function refuseReport(path: string): Promise<void> {
   if (await exists(path)) throw new UserError(`--report ${path} exists: name another file`)
   let folder = dirname(path)

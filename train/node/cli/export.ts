@@ -10,17 +10,17 @@ import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
 const { base, revision, adapter } = modelOptions
 const groups = {
   Options: {
-    merge: flag('merge the adapter into the weights: the one form of export that there is'),
-    out: optional(text('FOLDER', 'a folder'), 'the folder to write, which must not be there yet'),
-    step: optional(count(1), 'of a run, the values after this step; result.json lists those that --keep-best kept', 'the best'),
-    best: optional(count(1), 'of a run, the best values (1), the second best (2) and so on', '1'),
+    merge: flag('merge the adapter into the weights (required: the only form of export)'),
+    out: optional(text('FOLDER', 'a folder'), 'the folder to write; it must not exist yet'),
+    step: optional(count(1), 'take the values of a run after this step; result.json lists those that --keep-best kept', 'the best'),
+    best: optional(count(1), 'take the best values of a run (1), the second best (2) and so on', '1'),
     base, revision, adapter,
-    json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
-    help: flag('print this and stop'),
+    json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
+    help: flag('print this help and exit'),
   },
 }
 
-/** Runs the command. Gives the exit status. Throws a UserError where options or the model are wrong. */
+/** Runs the command. Gives the exit status. Throws a UserError if options or the model are wrong. */
 export async function exportCommand(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {

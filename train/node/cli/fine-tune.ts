@@ -47,7 +47,7 @@ export async function fineTune(argv: readonly string[], preset: Preset): Promise
   return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version)
 }
 
-/** Throws a UserError where the device lacks what the options need. */
+/** Throws a UserError if the device lacks what the options need. */
 function checkFeatures(options: Options, device: Device): void {
   if (options.profile && !device.gpu.features.has('timestamp-query')) throw new UserError(`--profile: ${device.info.name} has no timestamps`)
   if (options.precision === 'f16' && !device.traits.f16) {

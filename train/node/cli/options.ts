@@ -72,12 +72,12 @@ const optionsOf = (preset: Preset) => ({
     data: optional(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
       'reviews: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .tsv, .json, .jsonl, .parquet',
-      'IMDb where there is a GPU and it is in the cache or the Hub can be reached, else the bundled reviews',
+      'IMDb if there is a GPU and it can be loaded from the cache or the Hub, else the bundled reviews',
     ),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),
-      'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors; or a run or an adapter to go on from',
-      'distilbert-base-uncased where there is a GPU, as with --data, else the bundled model',
+      'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors; or a run or an adapter to continue from',
+      'distilbert-base-uncased under the same conditions as for --data, else the bundled model',
     ),
     tokenizer: optional(
       text('PATH', 'a tokenizer.json, a vocab.txt, or a folder with one'),
@@ -87,26 +87,26 @@ const optionsOf = (preset: Preset) => ({
     init: valued(
       oneOf('pretrained', 'random'),
       'pretrained',
-      'random: the architecture of --model with fresh weights',
+      'random: fresh weights in the architecture of --model',
     ),
     task: optional(
       oneOf(...TASK_NAMES),
-      'one label a text, several at once, a number, or a label a word',
-      'what the labels look like',
+      'one label for each text, several labels, a number, or a label for each word',
+      'inferred from the labels',
     ),
     labels: optional(
       text('A,B,…', 'names separated by commas'),
       'names of the classes, in the order of their numbers',
-      "the file's own, else the model's where they fit, else the labels themselves, sorted",
+      "the file's own, else the model's if they fit, else the labels themselves, sorted",
     ),
     'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
-    'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', 'sentence2, hypothesis or the like, beside its first'),
+    'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', 'sentence2, hypothesis or the like, if its first column exists'),
     'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
-    encoding: optional(encoding, 'what text files are written in, such as windows-1252 or utf-16le', 'UTF-8, or as a byte order mark says'),
-    'skip-bad-rows': flag('leave out rows that cannot be used (no text, no label, not UTF-8), and say how many'),
-    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'label: rows labelled -1 are of a class, and not rows without a label'),
-    'limit-train': optional(count(1), 'train on so many examples, drawn with the seed, balanced', 'all'),
-    'limit-test': optional(count(1), 'test on so many examples, drawn with the seed, balanced', 'all'),
+    encoding: optional(encoding, 'encoding of text files, such as windows-1252 or utf-16le', 'UTF-8, unless a byte order mark says otherwise'),
+    'skip-bad-rows': flag('leave out unusable rows (no text, no label, not UTF-8), and report how many'),
+    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'what a label of -1 means: no label, or a class of its own'),
+    'limit-train': optional(count(1), 'number of training examples, drawn with the seed, balanced by class', 'all'),
+    'limit-test': optional(count(1), 'number of test examples, drawn with the seed, balanced by class', 'all'),
     'val-split': valued(
       number(
         'a count of examples or a fraction below 1',
@@ -117,7 +117,7 @@ const optionsOf = (preset: Preset) => ({
     ),
     'max-length': {
       ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut, or read in windows with --window'),
-      defaultSays: `${LONGEST}, or what the model takes if that is less`,
+      defaultSays: `${LONGEST}, or the model's maximum if that is less`,
     },
     window: optional(
       count(0),
@@ -126,13 +126,13 @@ const optionsOf = (preset: Preset) => ({
     ),
   },
   'What is trained': {
-    tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'adapters, every parameter, or the classifier alone'),
+    tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'train LoRA adapters, every parameter, or only the classifier'),
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
-    'lora-alpha': optional(alpha, 'their scale is alpha / rank', PRESETS[preset].alphaSays),
+    'lora-alpha': optional(alpha, 'the adapters are scaled by alpha / rank', PRESETS[preset].alphaSays),
     'lora-dropout': valued(
       number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
       0,
-      'dropout on their input',
+      'dropout on the input of the adapters',
     ),
     'lora-targets': valued(
       targets,
@@ -144,7 +144,7 @@ const optionsOf = (preset: Preset) => ({
       defaultSays: PRESETS[preset].trainsHead ? 'the default' : undefined,
     },
     'freeze-head': {
-      ...flag('leave the classifier as it is'),
+      ...flag('do not train the classifier'),
       defaultSays: PRESETS[preset].trainsHead ? undefined : 'the default',
     },
   },
@@ -153,7 +153,7 @@ const optionsOf = (preset: Preset) => ({
       ...optional(factor, 'peak learning rate'),
       defaultSays: `${DEFAULT_RATES.lora.toExponential()}, and ${DEFAULT_RATES.full.toExponential()} with --tune full`,
     },
-    schedule: valued(oneOf(...SCHEDULES), 'linear', 'how the rate falls after the warm-up'),
+    schedule: valued(oneOf(...SCHEDULES), 'linear', 'how the learning rate decays after the warm-up'),
     warmup: valued(
       number(
         'a fraction below 1 or a count of steps',
@@ -162,30 +162,30 @@ const optionsOf = (preset: Preset) => ({
       0.06,
       'warm-up: a fraction of all steps, or a count of them',
     ),
-    'weight-decay': valued(factorOrZero, 0.01, 'decoupled; none on biases and norms'),
+    'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     epochs: valued(count(1), 3, 'passes over the training examples'),
     'class-weights': optional(classWeights, 'weights of the classes in the loss', 'all the same'),
     'label-smoothing': valued(
       number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
       0,
-      'share of each target that is spread over all classes',
+      'share of each target that is spread evenly over all classes',
     ),
     'evaluate-every': optional(count(1), 'steps between evaluations on the validation set', 'an epoch'),
-    patience: optional(count(1), 'stop after so many evaluations in a row that are not better', 'never'),
+    patience: optional(count(1), 'stop after this many evaluations in a row without improvement', 'never'),
     'best-metric': optional(
       text('NAME', 'the name of a metric'),
-      'what the best evaluation is best at: loss, or a metric of the task such as accuracy, f1_macro, spearman',
+      'metric that selects the best evaluation: loss, or one of the task, such as accuracy, f1_macro, spearman',
       'accuracy; for labels f1_micro, for numbers mse, for words f1',
     ),
-    'keep-best': valued(count(1), 1, 'evaluations whose values are kept, the best by --best-metric; `export --step` writes any of them'),
-    'batch-size': valued(count(1), 16, 'examples a batch'),
-    'batch-tokens': optional(count(16), 'tokens a batch, padding included, in place of --batch-size: short texts make larger batches', 'off'),
-    accumulate: valued(count(1), 1, 'batches an optimizer step'),
+    'keep-best': valued(count(1), 1, 'number of best evaluations (by --best-metric) whose values are kept; `export --step` writes any of them'),
+    'batch-size': valued(count(1), 16, 'examples per batch'),
+    'batch-tokens': optional(count(16), 'tokens per batch, padding included, instead of --batch-size: short texts make larger batches', 'off'),
+    accumulate: valued(count(1), 1, 'batches per optimizer step'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'skip-bad-steps': valued(
       count(0),
       0,
-      'leave out up to so many steps whose loss or gradient is NaN or infinite; the next one ends the run with status 3',
+      'skip up to this many steps whose loss or gradient is NaN or infinite; the next one ends the run with status 3',
     ),
     seed: valued(
       number(
@@ -194,38 +194,38 @@ const optionsOf = (preset: Preset) => ({
         'N',
       ),
       42,
-      'of every draw: samples, splits, shuffles, fresh weights, dropout',
+      'seeds everything random: samples, splits, shuffles, fresh weights, dropout',
     ),
-    recompute: flag('keep no activations within a layer: less memory for long texts, and more time'),
+    recompute: flag('recompute the activations within a layer in the backward pass: less memory for long texts, more time'),
     precision: valued(oneOf('f32', 'f16'), 'f32', 'storage of frozen weights and activations, for --tune lora and head; sums are always f32'),
   },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
     name: optional(text('NAME', 'a name'), "the run's name", "the model's"),
-    resume: optional(text('FOLDER', "a run's folder"), 'go on with a run from its last checkpoint'),
+    resume: optional(text('FOLDER', "a run's folder"), 'resume a run from its last checkpoint'),
     'checkpoint-every': valued(
       number('a number of seconds, 0 or more', (value) => value >= 0, 'SECONDS'),
       30,
       'seconds between checkpoints within an epoch; 0 for one after every step',
     ),
-    merge: flag('write the model with the adapter merged into it, too'),
-    'dry-run': flag('resolve everything, plan one step, print, train nothing'),
-    json: flag('one JSON object as the last line on stdout; all else goes to stderr'),
+    merge: flag('also write the model with the adapter merged into it'),
+    'dry-run': flag('resolve all options, plan one step, print the plan and exit'),
+    json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
   'The machine': {
-    adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is'),
-    'list-adapters': flag('print the adapters and stop'),
+    adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
+    'list-adapters': flag('list the adapters and exit'),
     'tune-kernels': valued(
       oneOf('off', 'cached', 'full'),
       'cached',
-      'cached: go by what was measured on this adapter, and on a GPU measure for 3 seconds more before the first step; '
-        + 'full: measure all that the run needs, before it',
+      'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; '
+        + 'full: measure everything that the run needs first',
     ),
     profile: flag("time every kernel of one step: profile.txt and, for Perfetto, trace.json in the run's folder"),
   },
   Help: {
-    help: flag('print this and stop'),
-    version: flag('print the version and stop'),
+    help: flag('print this help and exit'),
+    version: flag('print the version and exit'),
   },
 })
 
@@ -295,19 +295,19 @@ export function settingsOfRun(options: Options): Setting[] {
 function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
   const changed = given.has('resume') ? [...given].find((name) => !resumable.has(name)) : undefined
   if (changed)
-    throw new UserError(`--${changed} cannot be given with --resume, which goes on with the run's own options`)
+    throw new UserError(`--${changed} cannot be given with --resume, which uses the run's own options`)
   const idle = tune === 'lora' ? undefined : loraOnly.find((name) => given.has(name))
   if (given.has('train-head') && given.has('freeze-head')) {
     throw new UserError('--train-head and --freeze-head exclude each other')
   }
-  if (idle) throw new UserError(`--${idle} is for --tune lora; it means nothing with --tune ${tune}`)
-  if (tune === 'full' && precision === 'f16') throw new UserError('--precision f16 is for frozen weights; --tune full has none')
+  if (idle) throw new UserError(`--${idle} requires --tune lora; it has no effect with --tune ${tune}`)
+  if (tune === 'full' && precision === 'f16') throw new UserError('--precision f16 stores frozen weights in half precision; --tune full has none')
 }
 
 /** A step multiplies weights by 1 − lr · decay: what is 0 or below wipes them out or turns their signs. The default is left alone. */
 function refuseDecay({ lr, weightDecay, given }: Options): void {
   if (!given.has('weight-decay') || lr * weightDecay < 1) return
-  throw new UserError(`--weight-decay ${weightDecay} at --lr ${lr} would turn the signs of weights: lr × weight-decay must be below 1`)
+  throw new UserError(`--weight-decay ${weightDecay} at --lr ${lr} would flip the signs of weights: lr × weight-decay must be below 1`)
 }
 
 /** How each preset is called from a checkout. */
@@ -318,8 +318,8 @@ export const COMMANDS: Readonly<Record<Preset, string>> = {
 
 const EXIT_STATUSES = [
   ['0', 'the run is done'],
-  ['2', 'a mistake in options, files or data, or something that the machine lacks'],
-  ['3', 'numbers that are not finite: the last checkpoint stands, and nothing was saved as trained'],
+  ['2', 'a mistake in options, files or data, or something missing on this machine'],
+  ['3', 'NaN or infinite numbers: the last checkpoint is kept, and no trained model was saved'],
   ['129, 130, 143', 'stopped by a signal, with a checkpoint'],
 ] as const
 
@@ -327,7 +327,7 @@ const EXIT_STATUSES = [
 export function helpText(preset: Preset = 'imdb'): string {
   const statuses = ['Exit status:', ...EXIT_STATUSES.map(([status, means]) => `  ${status.padEnd(28)}${means}`)].join('\n')
   const options = helpOf(optionsOf(preset), `${COMMANDS[preset]} [options]`,
-    'Fine-tunes BERT or DistilBERT on labelled reviews. With neither --data nor --model it does the best that the\n' +
-      'machine allows. Defaults are in brackets.')
+    'Fine-tunes BERT or DistilBERT on labelled reviews. Without --data and --model it chooses both\n' +
+      'to suit the machine. Defaults are in brackets.')
   return `${options}\n${statuses}\n`
 }

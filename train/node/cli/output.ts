@@ -18,8 +18,8 @@ export function guardOutput(): void {
 
 /**
  * Writes to stdout, and waits while a slow reader has not taken most of what was written before. For output without a
- * bound: false says that nobody reads it any more, so that there is no point in going on. A terminal gets control
- * characters as escapes, a pipe or a file the text as it is. Throws a UserError where it cannot be written, such as on a full disk.
+ * bound: false says that nobody reads it any more, so that the command may stop. A terminal gets control
+ * characters as escapes, a pipe or a file the text as it is. Throws a UserError if it cannot be written, such as on a full disk.
  */
 export async function print(text: string): Promise<boolean> {
   const { stdout } = process
@@ -33,7 +33,7 @@ export async function finishPrinting(): Promise<void> {
   isRead()
 }
 
-/** Whether stdout is still read. Throws a UserError where that is not for want of a reader. */
+/** Whether stdout is still read. Throws a UserError if that is not for want of a reader. */
 function isRead(): boolean {
   const { stdout } = process
   if (!failed.has(stdout)) return true

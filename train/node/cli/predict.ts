@@ -14,20 +14,20 @@ const groups = {
     pair: optional(text('TEXT', 'a text'), 'the second text of a pair whose first is on the command line'),
   },
   'The answers': {
-    json: flag('an object a line: text, label, probability and the probabilities of all labels'),
-    csv: flag('the same as a CSV file with a header'),
+    json: flag('print one object per line: text, label, probability and the probabilities of all labels'),
+    csv: flag('print the same as CSV with a header'),
   },
   'The model': {
-    also: optional(text('RUN,RUN', 'runs, adapters or models with commas between'), 'more models, each with its own answer; one base is loaded once'),
+    also: optional(text('RUN,RUN', 'runs, adapters or models separated by commas'), 'more models, each with its own answer; a base that they share is loaded once'),
     ...modelOptions,
   },
-  Help: { help: flag('print this and stop') },
+  Help: { help: flag('print this help and exit') },
 }
 
 type Options = ReturnType<typeof parse>
 const parse = (argv: readonly string[]) => parseTable(groups, argv, { positionals: true })
 
-/** Runs the command. Gives the exit status. Throws a UserError where options, texts or the model are wrong. */
+/** Runs the command. Gives the exit status. Throws a UserError if options, texts or the model are wrong. */
 export async function predict(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   if (options.help) {
@@ -57,12 +57,12 @@ export async function predict(argv: readonly string[]): Promise<number> {
 
 function refuseConflicts({ data, pair, json, csv, given: options }: Options, texts: readonly string[]): void {
   if (json && csv) throw new UserError('--json and --csv exclude each other')
-  if (data !== undefined && texts.length > 0) throw new UserError('texts are given twice: on the command line and with --data')
+  if (data !== undefined && texts.length > 0) throw new UserError('texts are given both on the command line and with --data')
   if (pair !== undefined && texts.length !== 1) {
     throw new UserError(`--pair is the second text of one pair, whose first is on the command line; there ${texts.length === 1 ? 'is 1 text' : `are ${texts.length} texts`}`)
   }
   const idle = (['split', 'text-column', 'pair-column', 'skip-bad-rows'] as const).find(name => options.has(name))
-  if (data === undefined && idle !== undefined) throw new UserError(`--${idle} is for --data`)
+  if (data === undefined && idle !== undefined) throw new UserError(`--${idle} requires --data`)
 }
 
 /** The names in a list with commas between. */
@@ -73,7 +73,7 @@ function pairsOf(texts: readonly string[], pair: string | undefined): readonly T
 }
 
 function standardInput(encoding: string | undefined): AsyncIterable<readonly string[]> {
-  if (process.stdin.isTTY) process.stderr.write('One text a line; Ctrl-D ends.\n')
+  if (process.stdin.isTTY) process.stderr.write('Enter one text per line; Ctrl-D ends.\n')
   return lineChunks(process.stdin, { encoding })
 }
 
@@ -88,7 +88,7 @@ function progressOf(table: Texts | undefined) {
         yield chunk
         done += chunk.length
         const rate = (1000 * done) / (performance.now() - began)
-        if (shown) process.stderr.write(`\r\x1b[K${done.toLocaleString('en-US')} texts, ${rate.toFixed(0)} a second`)
+        if (shown) process.stderr.write(`\r\x1b[K${done.toLocaleString('en-US')} texts, ${rate.toFixed(0)} per second`)
       }
     },
     end() {

@@ -4,7 +4,7 @@ import { Console } from './console.ts'
 import { print } from './output.ts'
 import { parsePretrainOptions, pretrainHelp } from './pretrain-options.ts'
 
-/** Runs the command. Gives the exit status. Throws a UserError where options, data or the machine are not up to it. */
+/** Runs the command. Gives the exit status. Throws a UserError if options, data or the machine are not up to it. */
 export async function pretrain(argv: readonly string[]): Promise<number> {
   const options = parsePretrainOptions(argv)
   if (options.help) {

@@ -15,7 +15,7 @@ export interface Figures {
 export interface ProgressOptions {
   /** Where to write; stderr unless told. Never stdout. */
   readonly stream?: NodeJS.WritableStream & { readonly isTTY?: boolean; readonly columns?: number }
-  /** Seconds between lines where there is no terminal. */
+  /** Seconds between lines if there is no terminal. */
   readonly interval?: number
   /** Milliseconds on a clock that never goes back. */
   readonly now?: () => number
@@ -54,7 +54,7 @@ export function describeProgress(standing: Standing): string {
 }
 
 /**
- * Shows how a phase goes on. `start` opens a phase (and ends the one before), `update` tells of steps done, `note`
+ * Shows the progress of a phase. `start` opens a phase (and ends the one before), `update` tells of steps done, `note`
  * prints a line between, `stop` ends the phase; on a terminal a timer runs until then, so call it whatever happens.
  */
 export class Progress {
@@ -105,7 +105,7 @@ export class Progress {
     else if (this.#now() - this.#printed >= this.#interval || step === this.#standing.total) this.#printLine()
   }
 
-  /** Prints a line of its own, above the bar where there is one. */
+  /** Prints a line of its own, above the bar if there is one. */
   note(line: string): void {
     this.#stream.write(`${this.#bar ? '\r\x1b[K' : ''}${printable(line)}\n`)
     this.#bar?.render()

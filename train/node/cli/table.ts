@@ -89,7 +89,7 @@ export type ValuesOf<G extends Groups> = {
 export interface Given {
   /** The names of the options that the user gave, e.g. `batch-size`; the others hold their defaults. */
   readonly given: ReadonlySet<string>
-  /** Arguments that are no options. */
+  /** Arguments that are not options. */
   readonly positionals: readonly string[]
 }
 
@@ -98,7 +98,7 @@ const tableOf = (groups: Groups): ReadonlyMap<string, Option<unknown>> =>
 
 /**
  * Reads arguments by a table. Of an option given twice the last counts. Throws a UserError, naming the option, on an unknown
- * option, a missing or bad value, and an argument that is no option where `positionals` are not taken.
+ * option, a missing or bad value, and a positional argument if `positionals` are not taken.
  */
 export function parseTable<G extends Groups>(
   groups: G, argv: readonly string[], { positionals: takesPositionals = false } = {},

@@ -29,7 +29,7 @@ export const tableOptions = {
   split: optional(text('NAME', 'the name of a split'), 'the split of a data set to take', 'the only one'),
   'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
   'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', "those of GLUE's names, such as sentence1 and sentence2"),
-  encoding: optional(encoding, 'what text files are written in, such as windows-1252 or utf-16le', 'UTF-8, or as a byte order mark says'),
+  encoding: optional(encoding, 'encoding of text files, such as windows-1252 or utf-16le', 'UTF-8, unless a byte order mark says otherwise'),
   'skip-bad-rows': flag('leave out rows that cannot be used, and say how many'),
 }
 

@@ -47,7 +47,7 @@ export function fileStream(path: string): ByteStream {
 
 /**
  * Opens a table by its ending, without reading all of it. `encoding` is a label of the Encoding Standard; without one text
- * is UTF-8, or UTF-16 with a byte order mark. Throws a UserError, naming the path, where it is no such table.
+ * is UTF-8, or UTF-16 with a byte order mark. Throws a UserError, naming the path, if it is not such a table.
  */
 export async function openTable(path: string, encoding?: string): Promise<Table> {
   const ending = extname(path).toLowerCase()

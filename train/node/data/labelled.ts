@@ -18,7 +18,7 @@ export interface Example {
 }
 
 export interface DataOptions extends LayoutOptions, Omit<ReadOptions, 'labels'>, Pick<InferOptions, 'task' | 'given' | 'model'> {
-  /** Of the draw of a test set where there is none. */
+  /** Of the draw of a test set if there is none. */
   readonly seed: number
   /** How labels are spelled by people, where the data declares no names: `0`, `neg` for `negative`. */
   readonly spellings?: (label: string | number | boolean) => string | undefined
@@ -137,7 +137,7 @@ function exampleOf(raw: Raw, plan: TaskPlan): Example {
 export const strataOf = ({ task, labels }: TaskPlan): number => (task === 'classes' ? labels.length : 1)
 export const stratumOf = ({ task }: TaskPlan) => ({ target }: Example): number => (task === 'classes' ? Number(target) : 0)
 
-/** Throws a UserError where a set of single labels has one class alone. */
+/** Throws a UserError if a set of single labels has one class alone. */
 export function requireClasses(examples: readonly Example[], { task, labels }: TaskPlan, where: string): void {
   if (task !== 'classes') return
   const [first] = examples

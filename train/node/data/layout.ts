@@ -35,7 +35,7 @@ const SPLIT_NAMES: ReadonlyMap<string, string> = new Map([
  * - an aclImdb folder, the folder that holds it, or its `.tar.gz`,
  * - a folder with train.csv, validation.csv, test.csv (or .tsv, .json, .jsonl, .ndjson, .parquet), or one of those files,
  * - one table, or a folder that holds one.
- * Splits keep their names, apart from `val`, `dev` and the like, which are `validation`. Throws a UserError where nothing
+ * Splits keep their names, apart from `val`, `dev` and the like, which are `validation`. Throws a UserError if nothing
  * of that is there.
  */
 export async function findSplits(path: string, { encoding }: LayoutOptions = {}): Promise<Splits> {
@@ -46,7 +46,7 @@ export async function findSplits(path: string, { encoding }: LayoutOptions = {})
   }
 }
 
-/** One split, or the table where there is one alone. Throws a UserError that lists the splits that there are. */
+/** One split, or the table if there is one alone. Throws a UserError that lists the splits that there are. */
 export async function loadTable(path: string, { split, ...options }: LayoutOptions & { readonly split?: string } = {}): Promise<Table> {
   const { splits, whole } = await findSplits(path, options)
   const found = split === undefined ? (whole ?? (splits.size === 1 ? [...splits.values()][0] : undefined)) : splits.get(split)
@@ -125,7 +125,7 @@ async function openSplits(folder: string, files: ReadonlyMap<string, string>, en
   return { splits, source: `${folder} (${[...files.values()].map((file) => basename(file)).join(', ')})` }
 }
 
-/** The Parquet files of each split, in order; undefined where there are none. Throws a UserError when some lack. */
+/** The Parquet files of each split, in order; undefined if there are none. Throws a UserError when some lack. */
 async function findShards(path: string): Promise<Map<string, string[]> | undefined> {
   const inside = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.isFile()).map(({ name }) => name).sort()
   const first = ['plain_text', 'data', 'default'].filter((name) => inside.includes(name))

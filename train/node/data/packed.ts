@@ -30,7 +30,7 @@ export async function packTexts(
 const wordPieces = z.object({ model: z.object({ vocab: z.record(z.string(), z.int()) }) })
 
 /**
- * How the tokens of a WordPiece vocabulary are hidden: whole words, and no special tokens. Throws a UserError where it
+ * How the tokens of a WordPiece vocabulary are hidden: whole words, and no special tokens. Throws a UserError if it
  * has no [MASK].
  */
 export function maskedOptionsOf({ json, maskId, vocabSize, padId, unkId, clsId, sepId }: Tokenizer): MaskedOptions {

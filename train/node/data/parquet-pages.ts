@@ -103,7 +103,7 @@ export function checkPages(chunk: Uint8Array, { values, rows }: ChunkClaims): vo
     const decoded = count(header, 2, 'page size')
     const stored = count(header, 3, 'page size')
     offset += reader.offset + stored
-    if (offset > chunk.length) throw new RangeError('a page goes on beyond its column')
+    if (offset > chunk.length) throw new RangeError('a page extends beyond its column')
     if (decoded > MAX_PAGE_BYTES) throw new RangeError(`a page has ${decoded} bytes; at most ${MAX_PAGE_BYTES} are read`)
     if (type === 1) continue
     const details = header.get(type === 0 ? 5 : type === 2 ? 7 : 8)

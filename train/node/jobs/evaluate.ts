@@ -34,7 +34,7 @@ export interface Evaluated {
   readonly task: TaskName
   readonly summary: Summary
   readonly metrics: readonly MetricInfo[]
-  /** The metric that decides, with its 95 % interval where there is one. */
+  /** The metric that decides, with its 95 % interval if there is one. */
   readonly main: string
   readonly interval: Interval | undefined
   readonly inputs: readonly TextInput[]
@@ -47,7 +47,7 @@ export interface Evaluated {
 /**
  * The labelled texts at a path or of a Hub dataset: of the split that is named, else of the test split, else, where that has
  * no labels, of the validation split; of a single table all.
- * @throws UserError where there are none
+ * @throws UserError if there are none
  */
 export async function openLabelled(data: string, options: Omit<EvaluateOptions, 'labels'>): Promise<Labelled> {
   const { splits, whole } = await splitsAt(data, options.encoding)

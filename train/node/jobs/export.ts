@@ -24,7 +24,7 @@ const resultSchema = z.object({
   best_checkpoints: z.array(z.object({ step: z.int(), file: z.string().regex(/^checkpoints\/best-[0-9a-f]+\.safetensors$/) })),
 })
 
-/** The file of the chosen values. Throws a UserError where the run did not keep them. */
+/** The file of the chosen values. Throws a UserError if the run did not keep them. */
 async function keptAt(source: string, chosen: Chosen): Promise<string> {
   const option = 'step' in chosen ? `--step ${chosen.step}` : `--best ${chosen.best}`
   const path = join(source, 'result.json')
@@ -38,7 +38,7 @@ async function keptAt(source: string, chosen: Chosen): Promise<string> {
     + ' (--keep-best K keeps more)')
 }
 
-/** Puts kept values into a trained model. Throws a UserError where they are damaged or of another model. */
+/** Puts kept values into a trained model. Throws a UserError if they are damaged or of another model. */
 async function putBack(model: Classifier, path: string): Promise<void> {
   const file = await openSafetensors(path)
   const names = new Set(file.names())

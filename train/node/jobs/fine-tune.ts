@@ -14,7 +14,7 @@ import { commitsOf, fillModel } from './model.ts'
 
 export { recordedOptions } from './fine-tune/recorded.ts'
 
-/** Resolves everything, of a run that goes on as it began, plans one step, prints, trains nothing. */
+/** Resolves everything, of a resumed run as it began, plans one step, prints, trains nothing. */
 export async function dryRun(options: Options, console: Console, version: string, run?: Run): Promise<number> {
   const progress = new Progress()
   const prepared = await planAlone(await openJob(options, console, progress, version, run), console, progress)
@@ -42,7 +42,7 @@ export async function startRun(options: Options, console: Console, version: stri
   }
 }
 
-/** Resumes a run from its last undamaged checkpoint, or from its beginning where there is none. */
+/** Resumes a run from its last undamaged checkpoint, or from its beginning if there is none. */
 export async function resumeRun(run: Run, options: Options, console: Console, version: string): Promise<number> {
   const unlock = await run.lock()
   try {

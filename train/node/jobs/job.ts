@@ -43,7 +43,7 @@ const CALLED = {
 
 /**
  * Arguments for what the user left open, and why: the real thing where a GPU can carry it and it can be had, else what
- * comes with the repository. Throws a UserError where the Hub is reached, but refuses.
+ * comes with the repository. Throws a UserError if the Hub is reached, but refuses.
  */
 export async function settle(options: Options, argv: readonly string[], software: boolean): Promise<{ argv: string[], why: string | undefined }> {
   const open = (['model', 'data'] as const).filter(part => options[part] === undefined)

@@ -39,7 +39,7 @@ export interface OpenedModel {
   readonly commit: string | undefined
   /** Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh ones. */
   readonly folder: string | undefined
-  /** The adapter that training goes on from. */
+  /** The adapter that training continues from. */
   readonly adapter: AdapterSource | undefined
   /** What its head was trained for, as far as its files say. */
   readonly trained: { readonly task: TaskName | undefined, readonly labels: readonly string[] }
@@ -136,7 +136,7 @@ function sameLabels(some: readonly string[], others: readonly string[]): boolean
 const plainModel = (config: ModelConfig, task: TaskName): Classifier => (task === 'tokens' ? createTokenModel(config) : createModel(config))
 
 /**
- * Options in which rank, alpha, dropout and targets are those of the adapter that training goes on from, where there is one.
+ * Options in which rank, alpha, dropout and targets are those of the adapter that training continues from, if there is one.
  * @throws UserError where others were asked for, and where the adapter does not fit its base
  */
 export async function adoptAdapter(options: Options, { config, adapter, trained }: OpenedModel): Promise<Options> {
@@ -146,7 +146,7 @@ export async function adoptAdapter(options: Options, { config, adapter, trained 
   if (options.tune !== 'lora') return options
   const { rank, alpha, dropout } = adapter.config
   const refuse = (option: string, asked: string | number, has: string | number): never => {
-    throw new UserError(`--${option} ${asked}: the adapter ${adapter.name} has ${has}, and training goes on with that; leave the option out`)
+    throw new UserError(`--${option} ${asked}: the adapter ${adapter.name} has ${has}, which cannot change; leave the option out`)
   }
   const { given, loraRank, loraAlpha, loraTargets } = options
   for (const { shape } of targets) {
@@ -179,7 +179,7 @@ function targetsText(model: Classifier, chosen: ReadonlySet<Linear>): string {
   return [...new Set(ends)].join(',')
 }
 
-/** The model with its tuning settled and its counts known, but no weights yet. Throws a UserError where an adapter does not fit. */
+/** The model with its tuning settled and its counts known, but no weights yet. Throws a UserError if an adapter does not fit. */
 export async function buildModel(options: Options, opened: OpenedModel, task: TaskName): Promise<Classifier> {
   const { config, adapter, takesHead } = opened
   const model = plainModel(config, task)

@@ -103,7 +103,7 @@ export interface Written {
 
 /**
  * Classifies chunk by chunk and gives what is to be written for each, in order: a line for each text and classifier, which
- * is named where there are several.
+ * is named if there are several.
  * @throws UserError where classifiers of different labels are to share a CSV file's columns
  */
 export async function* predictions(
@@ -127,7 +127,7 @@ export async function* predictions(
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(2).padStart(6)} %`
 
-/** The pair of an input, or what stands for it where there is none. */
+/** The pair of an input, or what stands for it if there is none. */
 const pairOf = <T>(input: TextInput, none: T): string | T => (typeof input !== 'string' && 'pair' in input ? input.pair : none)
 
 function formatted(

@@ -41,7 +41,7 @@ const DROPOUT = 0.1
  * pooler of that width passes next to nothing on.
  */
 const FRESH_RANGE = 0.09
-/** The learned tokenizer in a run's folder: a run that goes on reads it rather than learning it again. */
+/** The learned tokenizer in a run's folder: a resumed run reads it rather than learning it again. */
 const TOKENIZER = 'tokenizer.json'
 
 const count = (n: number): string => n.toLocaleString('en-US')
@@ -204,7 +204,7 @@ export async function resumePretraining(folder: string, given: PretrainOptions, 
 async function work(run: Run, job: Job, console: Console, progress: Progress, from?: Position): Promise<number> {
   const { options, device, choices, tokenizer, rows, trainer } = job
   const began = performance.now()
-  // A run that goes on has already taken what its last kept line says.
+  // A resumed run has already taken what its last kept line says.
   const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
   const wallSeconds = (): number => spent + (performance.now() - began) / 1000
   const command = (...args: readonly string[]): string => shellLine(PRETRAIN_COMMAND, ...args)

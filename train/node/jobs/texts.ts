@@ -51,7 +51,7 @@ async function tableAt(data: string, { split, encoding }: TextOptions): Promise<
 /**
  * Opens the texts at a path or of a Hub dataset, without reading them. An empty string is a text, too; a row without one is
  * refused when it comes, or left out.
- * @throws UserError on a path that leads nowhere, and where there is no column of texts
+ * @throws UserError on a path that leads nowhere, and if there is no column of texts
  */
 export async function openTexts(data: string, options: TextOptions): Promise<Texts> {
   const { skipBadRows, ...columns } = options

@@ -101,7 +101,7 @@ export interface BarOptions {
 }
 
 /**
- * A bar from 0 to `value` on a scale from 0 to 1, with an interval as a line across its end, where there is one. The
+ * A bar from 0 to `value` on a scale from 0 to 1, with an interval as a line across its end, if there is one. The
  * figures stand beside it as text, so it is hidden from screen readers.
  */
 export function bar(value: number, { interval, pale = false }: BarOptions = {}): Markup {
@@ -114,7 +114,7 @@ export function bar(value: number, { interval, pale = false }: BarOptions = {}):
 <rect class="${pale ? 'pale' : 'fill'}" width="${at(value)}" height="100%"></rect>${range}</svg>`
 }
 
-/** A number with thousands separated and so many significant digits; a dash for what is no finite number. */
+/** A number with thousands separated and so many significant digits; a dash for what is not a finite number. */
 export function number(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–'
   if (Number.isInteger(value)) return value.toLocaleString('en-US')

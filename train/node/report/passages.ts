@@ -37,7 +37,7 @@ export function passage({ text, pair }: TestedText): Markup {
 function opening(text: string): Markup {
   const characters = Array.from(text)
   if (characters.length <= OPENING) return html`${text}`
-  // At a word's end, where there is one near.
+  // At a word's end, if there is one near.
   const start = characters.slice(0, OPENING).join('')
   const end = start.search(/\s\S*$/)
   const cut = end > start.length / 2 ? end : start.length
@@ -79,7 +79,7 @@ export function groupsByLength(texts: readonly TestedText[]): LengthGroup[] {
 export const lengthRange = ({ from, to }: LengthGroup): string =>
   from === to ? number(from) : `${number(from)}–${number(to)}`
 
-/** The share of texts that are right, by length, with Wilson's interval. Nothing where there are too few for groups. */
+/** The share of texts that are right, by length, with Wilson's interval. Nothing if there are too few for groups. */
 export function sharesByLength(
   title: string,
   what: string,

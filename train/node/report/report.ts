@@ -63,7 +63,7 @@ export interface Cost {
   readonly savedBytes?: { readonly total: number; readonly what: string }
 }
 
-/** All that a report tells. Lists may be empty: what is missing is said to be. */
+/** Everything that a report shows. Lists may be empty; the report says so. */
 export interface ReportInput {
   readonly name: string
   readonly kind: 'training' | 'evaluation'

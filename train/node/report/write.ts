@@ -1,4 +1,4 @@
-// Gathers what a run or an evaluation has to tell, and writes its report.
+// Gathers what a run or an evaluation has to report, and writes it.
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeAtomic } from '../../../models/node/files.ts'

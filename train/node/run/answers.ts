@@ -101,7 +101,7 @@ export class AnswerFile {
     }
   }
 
-  /** Opens the file for reading; undefined where there is none. */
+  /** Opens the file for reading; undefined if there is none. */
   async #open(): Promise<FileHandle | undefined> {
     if (await stat(this.path).then(() => false, (error: unknown) => codeOf(error) === 'ENOENT')) return undefined
     return (await openRegularFile(this.path)).handle

@@ -123,7 +123,7 @@ export class Checkpoints implements CheckpointStore {
     return { position: undefined, damaged }
   }
 
-  /** The position of the last one that is undamaged; undefined where there is none. */
+  /** The position of the last one that is undamaged; undefined if there is none. */
   async latest(shape?: RunShape): Promise<Position | undefined> {
     return (await this.find(shape)).position
   }
@@ -155,7 +155,7 @@ export class Checkpoints implements CheckpointStore {
     this.#best = this.#best.toSpliced(place, 0, written).slice(0, most)
   }
 
-  /** Puts the best values back. Throws a UserError where they are damaged. */
+  /** Puts the best values back. Throws a UserError if they are damaged. */
   async loadBest(entries: readonly ValueEntry[]): Promise<void> {
     if (this.#best.length === 0) throw new Error('no values were kept as the best')
     await loadKept(join(this.folder, bestName(this.#best[0])), entries)
@@ -219,7 +219,7 @@ export class Checkpoints implements CheckpointStore {
 /** The evaluations whose values are kept, best first. */
 export const bestOf = ({ best, runnersUp = [] }: Pick<Position, 'best' | 'runnersUp'>): Best[] => (best === null ? [] : [best, ...runnersUp])
 
-/** Reads a file of best values, which its name has the checksum of. Throws a UserError where that does not match. */
+/** Reads a file of best values, which its name has the checksum of. Throws a UserError if that does not match. */
 export async function loadKept(path: string, entries: readonly ValueEntry[]): Promise<void> {
   if (bestName(await digestOf(path)) !== basename(path)) throw new UserError(`${path} is damaged: its checksum does not match`)
   await readState(path, entries)
@@ -234,7 +234,7 @@ function withChecksum(entry: Entry): object {
   return { ...ordered, checksum: checksumOf(ordered) }
 }
 
-/** A checkpoint's position.json. Throws a Damage where it is not what was written. */
+/** A checkpoint's position.json. Throws a Damage if it is not what was written. */
 async function readEntry(folder: string): Promise<Entry> {
   const path = join(folder, POSITION)
   const json = await readable(readJson(path))
@@ -252,7 +252,7 @@ async function readable<T>(reading: Promise<T>): Promise<T> {
   return reading.catch((error: unknown) => { throw error instanceof UserError ? new Damage(error.message) : error })
 }
 
-/** Throws a Damage where a position is not one that the run comes to. */
+/** Throws a Damage if a position is not one that the run comes to. */
 function refuseOutside(position: Position, { batches, accumulate }: RunShape): void {
   const { step, epoch, stepInEpoch, skipped = 0 } = position
   const stepsOf = (count: number): number => Math.ceil(count / accumulate)

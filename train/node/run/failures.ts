@@ -1,4 +1,4 @@
-// What a failure means to someone who wants to resume a run: what stands, and the command that goes on.
+// What a failure means to someone who wants to resume a run: what is intact, and the command that resumes.
 import { resolve } from 'node:path'
 import { type Device, DeviceLost, NonFinite, UserError } from '../../../engine/index.ts'
 import { codeOf } from '../../../models/node/files.ts'
@@ -46,7 +46,7 @@ export async function explained(
   return error instanceof DeviceLost ? new UserError(`${error.message}. Resume${resumed}`) : error
 }
 
-/** Says that the run's folder is no longer in its place; undefined where it is. */
+/** Says that the run's folder is no longer in its place; undefined if it is. */
 function folderGone(run: Run): FolderGone | undefined {
   try {
     run.check()

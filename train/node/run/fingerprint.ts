@@ -1,4 +1,4 @@
-// What a run is made of, as hashes: a run that goes on notices reviews, a model or a tokenizer that have changed on disk.
+// What a run is made of, as hashes: a resumed run notices reviews, a model or a tokenizer that have changed on disk.
 import { type Hash, createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { openWeights, readJson } from '../../../models/node/files.ts'

@@ -24,7 +24,7 @@ export class FolderGone extends UserError {}
 
 /**
  * The folder that a new run would get: `out`, or else `runs/<date>-<name>`, numbered where that is taken. Creates
- * nothing. Throws a UserError when `out` exists and is no empty folder, or when the folder could not be made.
+ * nothing. Throws a UserError when `out` exists and is a folder that is not empty, or when the folder could not be made.
  */
 export async function chooseRunFolder(
   out: string | undefined,
@@ -99,7 +99,7 @@ export async function createNewRun(
   }
 }
 
-/** Opens a run to go on with it. Throws a UserError on a folder that is no run's. */
+/** Opens a run to resume it. Throws a UserError on a folder that is not a run's. */
 export async function openRun(folder: string): Promise<Run> {
   const found = await stat(folder).catch(() => undefined)
   if (!found?.isDirectory()) throw new UserError(`No run's folder at ${folder}`)
@@ -116,7 +116,7 @@ async function refuseTaken(folder: string): Promise<void> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return []
     if (codeOf(error) === 'ENOTDIR')
-      throw new UserError(`${folder} is a file or lies below one: a run needs a folder of its own`)
+      throw new UserError(`${folder} is a file, or below one: a run needs a folder of its own`)
     throw new UserError(`Cannot read the folder ${folder}: ${codeOf(error) ?? String(error)}`)
   })
   if (names.some(isContent)) throw new Taken(taken(folder))
@@ -181,7 +181,7 @@ export class Run {
   }
 
   /**
-   * Throws a FolderGone where the folder is no longer in its place. To be called before anything is written there: otherwise a
+   * Throws a FolderGone if the folder is no longer in its place. To be called before anything is written there: otherwise a
    * part of it would be made anew, or another run's folder written to.
    */
   check(): void {

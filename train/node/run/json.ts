@@ -5,7 +5,7 @@ import { NonFinite } from '../../../engine/errors.ts'
 /** JSON of a value. Throws a NonFinite, naming the field and `where` it was to go, where a number in it is not finite. */
 export function finiteJson(value: unknown, where: string, indent?: number): string {
   return JSON.stringify(value, (name, part: unknown) => {
-    if (typeof part === 'number' && !Number.isFinite(part)) throw new NonFinite(`${where}: ${name} is ${part}, which is no result`)
+    if (typeof part === 'number' && !Number.isFinite(part)) throw new NonFinite(`${where}: ${name} is ${part}, which is not a valid result`)
     return part
   }, indent)
 }

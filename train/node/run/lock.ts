@@ -92,7 +92,7 @@ function isWorking({ pid, host, start, number }: Holder): boolean {
   return pid !== process.pid && isAlive(pid)
 }
 
-/** When a process started, in ticks since the system did; undefined where there is no such process, or no /proc. */
+/** When a process started, in ticks since the system did; undefined if there is no such process, or no /proc. */
 function startOf(pid: number): string | undefined {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -103,7 +103,7 @@ function startOf(pid: number): string | undefined {
   }
 }
 
-/** Creates a file with its content; false where there is one already. */
+/** Creates a file with its content; false if there is one already. */
 async function writeNew(path: string, content: string): Promise<boolean> {
   // Linked into its place, it is never seen empty.
   const beside = join(dirname(path), temporaryName(LOCK))

@@ -27,7 +27,7 @@ export async function writeState(path: string, entries: readonly ValueEntry[]): 
   return written
 }
 
-/** SHA-256 of a file's bytes, in hexadecimal. Throws a UserError where it can't be read. */
+/** SHA-256 of a file's bytes, in hexadecimal. Throws a UserError if it can't be read. */
 export async function digestOf(path: string): Promise<string> {
   const { handle } = await openRegularFile(path)
   try {

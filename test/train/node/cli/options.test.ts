@@ -192,10 +192,10 @@ describe('a mistake on the command line is told in one line', () => {
 
   test('options that exclude each other', () => {
     expect(mistake('--resume', 'runs/x', '--lr', '1e-3')).toBe(
-      "--lr cannot be given with --resume, which goes on with the run's own options",
+      "--lr cannot be given with --resume, which uses the run's own options",
     )
-    expect(mistake('--tune', 'full', '--lora-rank', '4')).toContain('--lora-rank is for --tune lora')
-    expect(mistake('--tune', 'head', '--merge')).toContain('--merge is for --tune lora')
+    expect(mistake('--tune', 'full', '--lora-rank', '4')).toContain('--lora-rank requires --tune lora')
+    expect(mistake('--tune', 'head', '--merge')).toContain('--merge requires --tune lora')
     expect(parseOptions(['--resume', 'runs/x', '--json', '--adapter', 'nv']).resume).toBe('runs/x')
   })
 })
@@ -214,7 +214,7 @@ test('factors that can only overflow or vanish in f32 are refused, those that ma
 
 test('a decay that would turn the signs of weights is refused with the rate that it goes with', () => {
   expect(mistake('--weight-decay', '2000')).toBe(
-    '--weight-decay 2000 at --lr 0.0005 would turn the signs of weights: lr × weight-decay must be below 1')
+    '--weight-decay 2000 at --lr 0.0005 would flip the signs of weights: lr × weight-decay must be below 1')
   expect(mistake('--lr', '10', '--weight-decay', '0.1')).toContain('--weight-decay 0.1 at --lr 10 would turn')
   expect(parseOptions(['--weight-decay', '1999']).weightDecay).toBe(1999)
 })

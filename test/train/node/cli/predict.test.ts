@@ -101,9 +101,9 @@ describe('predict refuses', () => {
 
   test('options that exclude each other', async () => {
     expect(await refused(place.model, '--json', '--csv')).toBe('--json and --csv exclude each other')
-    expect(await refused(place.model, 'x', '--data', place.reviews)).toMatch(/^texts are given twice/)
+    expect(await refused(place.model, 'x', '--data', place.reviews)).toMatch(/^texts are given both/)
     expect(await refused(place.model, '--pair', 'x')).toMatch(/there are 0 texts$/)
-    expect(await refused(place.model, 'x', '--text-column', 'x')).toBe('--text-column is for --data')
+    expect(await refused(place.model, 'x', '--text-column', 'x')).toBe('--text-column requires --data')
     expect(await refused(place.model, '--bach-size', '3')).toBe('Unknown option --bach-size: did you mean --batch-size?')
   })
 })

@@ -30,7 +30,7 @@ test('every command is listed, and a misspelt one is answered by the nearest', a
   const mistakes = await Promise.all([run(['evalate']), run(['serve']), run([])])
   expect(mistakes.map(({ status, stdout, stderr }) => [status, stdout, stderr])).toEqual([
     [2, '', 'tilegrad: Unknown command "evalate": did you mean evaluate?\n'],
-    [2, '', expect.stringMatching(/^tilegrad: Unknown command "serve": there are fine-tune, .+\n$/)],
+    [2, '', expect.stringMatching(/^tilegrad: Unknown command "serve": the commands are fine-tune, .+\n$/)],
     [2, '', expect.stringMatching(/^tilegrad: A command is needed: fine-tune, .+\n$/)],
   ])
 })

@@ -195,7 +195,7 @@ test('what it cannot use, it says in one line, before it opens a device or write
     [['--data', DATA, '--steps', '0'], '--steps takes a whole number of at least 1; got "0"'],
     [['--data', DATA, '--lr', '1e308'], '--lr takes a number from 1e-30 to 1e30; got "1e308"'],
     [['--data', DATA, '--lr', '2', '--weight-decay', '1'],
-      '--weight-decay 1 at --lr 2 would turn the signs of weights: lr × weight-decay must be below 1'],
+      '--weight-decay 1 at --lr 2 would flip the signs of weights: lr × weight-decay must be below 1'],
     [['--data', DATA, '--hidden', '10', '--heads', '3'], '--hidden 10 does not divide into --heads 3'],
     [['--data', DATA, '--val-split', '24'], '--val-split 24 leaves none of 24 texts to train on'],
     [['--data', DATA, '--vocabulary', '60', '--sequence', '500'],
@@ -208,6 +208,6 @@ test('what it cannot use, it says in one line, before it opens a device or write
   expect(await readdir(cwd)).toEqual([])
   await expectRefusal(['--resume', whole], `${whole} is finished: see its result.json`)
   await expectRefusal(['--resume', whole, '--lr', '1'],
-    "--lr cannot be given with --resume, which goes on with the run's own options")
+    "--lr cannot be given with --resume, which uses the run's own options")
   await expectRefusal(['--resume', cwd], `${cwd} is not a run folder: it has no config.json`)
 })

@@ -125,7 +125,7 @@ describe('a run that goes on from an adapter', () => {
   })
 
   test('refuses other ranks, alphas and targets, by name', async () => {
-    const goesOn = (has: string): string => `the adapter ${adapter} has ${has}, and training goes on with that; leave the option out`
+    const goesOn = (has: string): string => `the adapter ${adapter} has ${has}, which cannot change; leave the option out`
     expect(await refused(['--model', adapter, '--lora-rank', '8'])).toBe(`--lora-rank 8: ${goesOn('4')}`)
     expect(await refused(['--model', adapter, '--lora-alpha', '16'])).toBe(`--lora-alpha 16: ${goesOn('8')}`)
     expect(await refused(['--model', adapter, '--lora-targets', 'query'])).toBe(`--lora-targets query: ${goesOn('query,value')}`)

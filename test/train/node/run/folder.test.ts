@@ -68,7 +68,7 @@ describe("the run's folder", () => {
       expect(await mistake(work())).toBe(`${folder} exists and is not empty: a run needs a folder of its own`)
     }
     expect(await mistake(chooseRunFolder(file, 'x'))).toContain('is a file')
-    expect(await mistake(chooseRunFolder(join(file, 'below'), 'x'))).toContain('is a file or lies below one')
+    expect(await mistake(chooseRunFolder(join(file, 'below'), 'x'))).toContain('is a file, or below one')
     expect(await readdir(folder)).toEqual(['diary.txt'])
   })
 

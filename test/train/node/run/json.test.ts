@@ -15,7 +15,7 @@ afterAll(() => rm(folder, { recursive: true }))
 test('JSON of figures names the field that is not finite, wherever it is', () => {
   expect(finiteJson({ step: 1, best: null, list: [1e308, -0.5] }, 'there')).toBe('{"step":1,"best":null,"list":[1e+308,-0.5]}')
   for (const bad of [NaN, Infinity, -Infinity]) {
-    expect(() => finiteJson({ a: { loss: bad } }, 'there')).toThrow(new NonFinite(`there: loss is ${bad}, which is no result`))
+    expect(() => finiteJson({ a: { loss: bad } }, 'there')).toThrow(new NonFinite(`there: loss is ${bad}, which is not a valid result`))
     expect(() => finiteJson({ a: [1, bad] }, 'there')).toThrow(NonFinite)
   }
 })

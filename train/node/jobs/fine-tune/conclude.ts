@@ -147,7 +147,7 @@ function tell(
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
 }
 
-/** Shows where everything lies, and what to try next. */
+/** Shows where the files are, and what to try next. */
 function tellPlaces({ options }: Prepared, { run, console }: Pick<Attempt, 'run' | 'console'>, hasReport: boolean): void {
   if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
   if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)

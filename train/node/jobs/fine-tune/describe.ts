@@ -29,7 +29,7 @@ const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
 }
 /** Classes that are listed by name. */
 const LISTED = 12
-/** A class with less than this share of an even one is too rare to be learnt without a word. */
+/** A class with less than this share of an even one is rare enough for a warning. */
 const RARE = 0.25
 
 /** What was understood of the labels: the task, and its classes with their counts. */

@@ -97,7 +97,7 @@ const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
 
 /**
- * Throws a UserError where the hidden states of a batch (of so many windows, if any) alone are more than one buffer holds: by
+ * Throws a UserError if the hidden states of a batch (of so many windows, if any) alone are more than one buffer holds: by
  * arithmetic, before anything is made.
  */
 function checkBatch(
@@ -138,7 +138,7 @@ async function tokenised({ options, data, opened: { tokenizer } }: Job, set: key
   return result
 }
 
-/** The most windows of a batch, where texts have several. Throws a UserError where that is more than one buffer holds. */
+/** The most windows of a batch, where texts have several. Throws a UserError if that is more than one buffer holds. */
 function largestBatch({ options, opened, device }: Job, train: readonly EncodedExample[]): number | undefined {
   const windows = options.window === undefined ? undefined : mostWindows(train, options)
   checkBatch(options, opened, device, windows)
@@ -167,7 +167,7 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   return [await planStep(job, console, windows), texts]
 }
 
-/** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost where there is none. */
+/** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if there is none. */
 export async function rebuild(job: Prepared, run: Run, attempt: number, version: string): Promise<Prepared> {
   const { options, data, opened, device: { info: before } } = job
   // A driver that restarts needs a moment, and more of them where that was not enough.

@@ -37,7 +37,7 @@ export function modelCommitsOf(run: Run | undefined, name: string | undefined): 
   return options?.model === name ? { model, base } : {}
 }
 
-/** Throws a UserError where the run began with other data or another model than there are now. */
+/** Throws a UserError if the run began with other data or another model than there are now. */
 export function refuseChanges({ folder, config }: Run, now: Fingerprints, data: string | undefined, opened: OpenedModel): void {
   const { fingerprints: before = {} } = config
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])

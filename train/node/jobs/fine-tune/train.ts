@@ -32,12 +32,12 @@ export interface Attempt {
   readonly version: string
   readonly checkpoints: Checkpoints
   readonly stopping: StopRequest
-  /** Where to go on from; undefined for the beginning. */
+  /** Where to continue from; undefined for the beginning. */
   readonly from: Position | undefined
 }
 
 /**
- * Trains to the end. When the GPU is lost, the job is built anew on a device of the same adapter and goes on from the last
+ * Trains to the end. When the GPU is lost, the job is rebuilt on a device of the same adapter and continues from the last
  * checkpoint, to the same bits, up to `MOST_LOSSES` times without a new checkpoint between.
  */
 export async function runTraining(
