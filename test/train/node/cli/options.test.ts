@@ -70,7 +70,7 @@ describe('options', () => {
     expect(mistake('--freeze-head', '--train-head')).toBe('--train-head and --freeze-head exclude each other')
     const help = helpText('tilegrad').replace(/\s+/g, ' ')
     expect(help).toContain('Usage: npm run -s tilegrad -- fine-tune [options]')
-    expect(help).toContain('their scale is alpha / rank [2 × rank]')
+    expect(help).toContain('the adapters are scaled by alpha / rank [2 × rank]')
   })
 
   test('become arguments again that give the same options, less what is left out', () => {
@@ -215,7 +215,7 @@ test('factors that can only overflow or vanish in f32 are refused, those that ma
 test('a decay that would turn the signs of weights is refused with the rate that it goes with', () => {
   expect(mistake('--weight-decay', '2000')).toBe(
     '--weight-decay 2000 at --lr 0.0005 would flip the signs of weights: lr × weight-decay must be below 1')
-  expect(mistake('--lr', '10', '--weight-decay', '0.1')).toContain('--weight-decay 0.1 at --lr 10 would turn')
+  expect(mistake('--lr', '10', '--weight-decay', '0.1')).toContain('--weight-decay 0.1 at --lr 10 would flip')
   expect(parseOptions(['--weight-decay', '1999']).weightDecay).toBe(1999)
 })
 
@@ -225,7 +225,7 @@ test('a run may go on with steps left out that are not finite', () => {
 
 describe('the help', () => {
   test('says what each exit status means', () => {
-    expect(helpText()).toMatch(/Exit status:\n +0 .+\n +2 .+\n +3 +numbers that are not finite: .+\n +129, 130, 143 .+\n$/)
+    expect(helpText()).toMatch(/Exit status:\n +0 .+\n +2 .+\n +3 +NaN or infinite numbers: .+\n +129, 130, 143 .+\n$/)
   })
 
   test('lists every documented option once, with its default', () => {
