@@ -82,7 +82,7 @@ describe.concurrent('a run that was stopped', () => {
     const other = Buffer.from(bytes)
     other[other.length - 1] ^= 1
     await writeFile(weights, other)
-    expect(await refused()).toMatch(/^tilegrad: the model .*model, or its tokenizer, changed since run began: .+\n$/)
+    expect(await refused()).toMatch(/^tilegrad: the model .*model or its tokenizer changed since run began: .+\n$/)
     await writeFile(weights, bytes)
     const { status, stderr } = await resume()
     expect(status, stderr).toBe(0)

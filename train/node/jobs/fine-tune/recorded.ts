@@ -42,7 +42,7 @@ export function refuseChanges({ folder, config }: Run, now: Fingerprints, data: 
   const { fingerprints: before = {} } = config
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
   if (!changed) return
-  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}, its tokenizer${opened.adapter ? ` or the adapter ${opened.adapter.name}` : ''},`
+  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}${opened.adapter ? `, its tokenizer or the adapter ${opened.adapter.name}` : ' or its tokenizer'}`
   throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
 }
 
