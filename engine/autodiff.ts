@@ -1,5 +1,5 @@
-// Reverse mode, graph to graph: walks back from the loss, applies each op's rule to get its inputs' gradients, and adds them where
-// paths meet. Gradients are tensors like any other and can be differentiated again.
+// Reverse mode, graph to graph: walks back from the loss, applies each op's rule to get its inputs' gradients, and adds
+// them where paths meet. Gradients are tensors like any other and can be differentiated again.
 import { isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Node, type Value, specOf } from './graph.ts'
@@ -34,10 +34,11 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
 }
 
 /**
- * Gradients of `loss` with respect to each of `wrt`, in their shapes and dtypes; zeros if the loss does not depend on one. The loss has
- * one element, unless its `upstream` gradient, of the same shape, is given. `recompute` lists boundaries of the forward pass, in order:
- * values between two of them are recomputed for the backward pass instead of kept, which saves memory and takes time (Chen et al.
- * 2016). Throws a UserError if an op on the path has no gradient, and on integers.
+ * Gradients of `loss` with respect to each of `wrt`, in their shapes and dtypes; zeros if the loss does not depend on
+ * one. The loss has one element, unless its `upstream` gradient, of the same shape, is given. `recompute` lists
+ * boundaries of the forward pass, in order: values between two of them are recomputed for the backward pass instead of
+ * kept, which saves memory and takes time (Chen et al. 2016). Throws a UserError if an op on the path has no gradient,
+ * and on integers.
  */
 export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, recompute: readonly Tensor[] = []): Tensor[] {
   if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss is ${showSpec(loss)}, but one element was expected: sum it, or pass its upstream gradient`)

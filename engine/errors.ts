@@ -1,14 +1,15 @@
-// Errors for the user. A UserError is one that the user can fix: bad options, files, shapes. The command line prints its message on
-// one line of stderr and exits with status 2. NonFinite means that numbers became NaN or infinite; status 3. Any other error is a bug
-// and keeps its stack. Text from files and servers is made safe to print: terminals obey control characters, so a file name or a
-// server's message could otherwise clear the screen, rewrite earlier lines or show one name as another.
+// Errors for the user. A UserError is one that the user can fix: bad options, files, shapes. The command line prints
+// its message on one line of stderr and exits with status 2. NonFinite means that numbers became NaN or infinite;
+// status 3. Any other error is a bug and keeps its stack. Text from files and servers is made safe to print: terminals
+// obey control characters, so a file name or a server's message could otherwise clear the screen, rewrite earlier lines
+// or show one name as another.
 
 /** Longest message, in UTF-16 units: names from files and servers can have any length. */
 const LONGEST = 480
 
 /**
- * Says what is wrong and where. The message is one line of less than 500 characters that is safe on a terminal: control characters
- * become escapes, and the middle of a longer message is left out.
+ * Says what is wrong and where. The message is one line of less than 500 characters that is safe on a terminal: control
+ * characters become escapes, and the middle of a longer message is left out.
  */
 export class UserError extends Error {
   override readonly name = 'UserError'
@@ -19,7 +20,8 @@ export class UserError extends Error {
 }
 
 /**
- * A computation gave NaN or ∞, which is never a result. Says where, in one line. The command line prints it and exits with status 3.
+ * A computation gave NaN or ∞, which is never a result. Says where, in one line. The command line prints it and exits
+ * with status 3.
  */
 export class NonFinite extends Error {
   override readonly name = 'NonFinite'
@@ -30,8 +32,8 @@ export class NonFinite extends Error {
 }
 
 /**
- * C0, DEL and C1; the line and paragraph separators; bidirectional controls, which reorder text; and invisible characters. Joiners
- * (U+200C, U+200D) are kept: writing systems and emoji need them.
+ * C0, DEL and C1; the line and paragraph separators; bidirectional controls, which reorder text; and invisible
+ * characters. Joiners (U+200C, U+200D) are kept: writing systems and emoji need them.
  */
 const UNSAFE =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]/g
@@ -59,7 +61,7 @@ export function printableJson(value: object): string {
   return JSON.stringify(value).replace(UNSAFE, character => `\\u${hex(character, 4)}`)
 }
 
-/** One printable line of at most `limit` UTF-16 units. Of a longer text the middle is left out: its end often says what to do. */
+/** One printable line of at most `limit` UTF-16 units. Leaves out the middle: the end often says what to do. */
 export function printableLine(text: string, limit = LONGEST): string {
   // Only the parts of a long text that can be shown are escaped: no escape is shorter than its character.
   const line = printable(text.length <= 2 * limit ? text : text.slice(0, limit) + text.slice(-limit))

@@ -1,5 +1,5 @@
-// Running graphs: reads values to the host, and compiles functions into plans, which are traced once for each set of input shapes
-// and then replayed.
+// Running graphs: reads values to the host, and compiles functions into plans, which are traced once for each set of
+// input shapes and then replayed.
 import { forgetConstant } from './compile/constants.ts'
 import { evaluate } from './compile/eager.ts'
 import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
@@ -53,15 +53,15 @@ export type Tree = Tensor | number | string | boolean | null | undefined | reado
 
 /** A compiled function. */
 export interface Compiled<Arguments extends readonly Tree[], Result extends Tree> {
-  /** Runs with these inputs, after tracing if their shapes are new. Results are tensors that can be read or passed on. */
+  /** Runs with these inputs, after tracing if their shapes are new. Resulting tensors can be read or passed on. */
   (...args: Arguments): Promise<Result>
   /** Traces and compiles for these inputs' shapes without running. */
   prepare(...args: Arguments): Promise<PlanSummary>
   /** Runs with these inputs and times every dispatch. Throws a UserError if the adapter has no timestamps. */
   profile(...args: Arguments): Promise<{ result: Result, kernels: KernelTime[] }>
   /**
-   * Runs with these inputs without changing any variable, and returns which kernel's output was the first that is not finite, or
-   * which variable or input held such numbers before; undefined if all results are finite.
+   * Runs with these inputs without changing any variable, and returns which kernel's output was the first that is not
+   * finite, or which variable or input held such numbers before; undefined if all results are finite.
    */
   diagnose(...args: Arguments): Promise<NonFiniteCause | undefined>
   /** The labels of the plan's kernels for inputs of these shapes, in order. */
@@ -76,7 +76,7 @@ export function recordAssignment(assignment: Assignment): void {
   tracing.set(assignment.storage, assignment)
 }
 
-/** Makes a function throw a UserError while another is traced: the call would run once, and not when that function is replayed. */
+/** Makes a function throw a UserError while another is traced, since its call would not be replayed. */
 function outsideOfTraces<Arguments extends readonly unknown[], R>(fn: (...args: Arguments) => R): (...args: Arguments) => R {
   return (...args) => {
     if (tracing) throw new UserError('a compiled function was called while another is traced')
@@ -148,10 +148,10 @@ export const KEPT_PLANS = 96
 const release = (dropped: Promise<Trace>): void => { dropped.then(({ plan }) => plan.release(), () => undefined) }
 
 /**
- * Compiles a function of tensors: it is traced once for each set of input shapes and then replayed, without building a graph or
- * allocating memory, in one submit. The function itself runs only while it is traced, so it must not depend on anything but its
- * arguments and variables; variables change through `assign`. Calls throw a UserError if the function is async, reads a tensor, or
- * needs more memory or features than the adapter has.
+ * Compiles a function of tensors: it is traced once for each set of input shapes and then replayed, without building a
+ * graph or allocating memory, in one submit. The function itself runs only while it is traced, so it must not depend on
+ * anything but its arguments and variables; variables change through `assign`. Calls throw a UserError if the function
+ * is async, reads a tensor, or needs more memory or features than the adapter has.
  */
 export function compile<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result): Compiled<Arguments, Result> {
   const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()

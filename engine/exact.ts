@@ -1,6 +1,6 @@
 // Text that is equal if and only if two values are.
 
-/** Encodes values that JSON can't express: it writes null for NaN and both infinities, 0 for -0, and nothing for undefined. */
+/** Encodes what JSON can't express: it writes null for NaN and infinities, 0 for -0, and nothing for undefined. */
 function exact(_name: string, value: unknown): unknown {
   if (value === undefined) return { '': 'undefined' }
   if (typeof value !== 'number' || (Number.isFinite(value) && !Object.is(value, -0))) return value

@@ -1,6 +1,7 @@
-// Gradient checks, for whoever writes an op. Three nets: the gradient graph in float64 against central differences (proves
-// the rules), the device against float64 (proves the kernels), and the device's gradients against its own differences
-// (proves the whole). Derivatives are directional: a few evaluations, whatever the size (as in JAX's check_grads).
+// Gradient checks for authors of ops, in three nets: the gradient graph in float64 against central differences, which
+// checks the rules; the device against float64, which checks the kernels; and the device's gradients against its own
+// differences, which checks both. Derivatives are directional, so that a few evaluations suffice for any size (as in
+// JAX's check_grads).
 import { type DType, type Spec, isFloat } from '../shaders/kernel.ts'
 import { uniform01 } from '../shaders/random.ts'
 import { grad } from './autodiff.ts'
@@ -13,10 +14,10 @@ import { reference } from './reference.ts'
 import { showSpec, sizeOf } from './shape.ts'
 import { Tensor, type TensorData } from './tensor.ts'
 
-/** 1: float64 gradients against float64 differences. 2: device against float64. 3: device gradients against device differences. */
+/** 1: float64 gradients against differences. 2: device against float64. 3: device gradients against differences. */
 export type Net = 1 | 2 | 3
 
-/** Numbers of one input: its shape, and its elements or what makes them (`random` gives [0, 1)); normal noise by default. */
+/** One input: its shape, and its elements or a function that generates them; normal noise by default. */
 export interface GeneratedInput {
   readonly shape: readonly number[]
   readonly dtype?: DType
@@ -24,35 +25,37 @@ export interface GeneratedInput {
 }
 export type CheckInput = Tensor | GeneratedInput
 
-/** Bars of the nets, as relative errors. Said once here; `forward` and `backward` grow with √terms where a case asks. */
+/** Tolerances of the nets, as relative errors. Those of `forward` and `backward` grow with √`sumLength`. */
 export const bars = {
   reference: 1e-6,
-  /** Net 2, by the narrowest float of the check. */
+  /** Net 2, by the narrowest float that a result is rounded to. */
   device: { f32: 1e-5, f16: 1e-2 },
   differences: 2e-3,
 } as const
 
 export interface GradientCheckOptions {
-  /** Draws generated inputs, weights and directions. */
+  /** Seed of generated inputs, weights and directions. */
   readonly seed?: number
-  /** Which nets to run; all by default. Net 3 is left out where a float input or result is f16: differences drown in its rounding. */
+  /** Which nets to run; all by default. Net 3 never runs with f16, whose rounding exceeds the differences. */
   readonly nets?: readonly Net[]
-  /** Numbers of the inputs to differentiate by; all floats by default, none for a function without gradient. */
+  /** Indices of the inputs to differentiate by: all floats by default. */
   readonly wrt?: readonly number[]
-  /** c of the loss Σ c∘fn: random, or ones, which makes the loss the plain sum and the gradient that arrives a constant. */
+  /** c of the loss Σ c∘fn: random, or ones, which makes the upstream gradient a constant. */
   readonly weights?: 'random' | 'ones'
   /** Directions per input in net 1. */
   readonly directions?: number
-  /** Steps of the differences. Values must be further than twice this from any kink of the function. */
+  /** Steps of the differences. Inputs must be more than two steps from points without a derivative. */
   readonly eps?: { readonly reference?: number; readonly device?: number }
   readonly tolerances?: { readonly reference?: number; readonly forward?: number; readonly backward?: number; readonly differences?: number }
-  /** Length of the longest sum in the function: net 2's bars grow with its square root, as rounding errors do. */
+  /**
+   * Length of the longest sum in the function: tolerances of net 2 grow with its square root, as rounding errors do.
+   */
   readonly sumLength?: number
-  /** False: net 2 allows nothing for rounding inside the function, only the bar relative to its results. */
+  /** False: net 2 allows nothing for the rounding of intermediate values. */
   readonly allowRounding?: boolean
 }
 
-/** Worst relative errors of the nets that ran, and a line for each miss. */
+/** The worst relative errors of the nets that ran, and a line for each failure. */
 export interface GradientCheckReport {
   readonly ok: boolean
   readonly errors: {
@@ -64,12 +67,12 @@ export interface GradientCheckReport {
     /** Net 3. */
     readonly differences?: number
   }
-  /** What each of these errors was allowed to be. */
+  /** The tolerances of these errors. */
   readonly bars: GradientCheckReport['errors']
   readonly misses: readonly string[]
 }
 
-/** A check that waits for the device: read `reads` (in one run, perhaps with others), then judge what came. */
+/** A check in two steps: read `reads` from the device, perhaps with those of other checks, then `judge` the data. */
 export interface GradientCheck {
   readonly reads: readonly Tensor[]
   judge(data: readonly TensorData[]): GradientCheckReport
@@ -78,9 +81,9 @@ export interface GradientCheck {
 type Fn = (...inputs: Tensor[]) => Tensor
 
 /**
- * Checks the gradients of `fn` at `inputs`. The loss is Σ c∘fn(inputs) with fixed random weights c, so that the gradient
- * that arrives at `fn` is no constant. A miss is reported, not thrown; nets 2 and 3 need a device. Throws what `fn` throws, and
- * a UserError where an input's numbers don't fit its shape.
+ * Checks the gradients of `fn` at `inputs`. The loss is Σ c∘fn(inputs) with fixed random weights c, so that the
+ * upstream gradient of `fn` is not constant. Failures are reported, not thrown; nets 2 and 3 need a device. Throws what
+ * `fn` throws, and a UserError if an input's numbers don't fit its shape.
  */
 export async function checkGradients(fn: Fn, inputs: readonly CheckInput[], options: GradientCheckOptions = {}): Promise<GradientCheckReport> {
   const nets = options.nets ?? [1, 2, 3]
@@ -89,7 +92,7 @@ export async function checkGradients(fn: Fn, inputs: readonly CheckInput[], opti
   return check.judge(check.reads.length > 0 ? await readAll(check.reads) : [])
 }
 
-/** The same for inputs that are constants already, in two steps: several checks can share one run. */
+/** The same for inputs that are constants, in two steps, so that several checks can share one run. */
 export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: GradientCheckOptions = {}): GradientCheck {
   const { seed = 1, nets = [1, 2, 3], directions = 2, eps = {}, sumLength = 1, allowRounding = true, weights: kind = 'random' } = options
   const result = fn(...inputs)
@@ -103,10 +106,10 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
   const gradients = wrt.length > 0 ? grad(terms.sum(), wrt) : []
   const judged = [result, ...gradients]
   const bar = { reference: bars.reference, differences: bars.differences, ...options.tolerances }
-  /** Numbers that come in as f16 and are f32 from there on are held to the bar of f32: half precision is for storage. */
+  /** Inputs in f16 that are f32 from there on have the tolerance of f32, since f16 is for storage. */
   const deviceBars = judged.map((t, k) =>
     options.tolerances?.[k === 0 ? 'forward' : 'backward'] ?? bars.device[roundsToHalf(t) ? 'f16' : 'f32'] * Math.sqrt(sumLength))
-  // Float64 values are made once, whoever asks and however often the check is judged.
+  // Float64 values are computed once, however often the check is judged.
   let known: Float64Array[] | undefined
   const exact = (): Float64Array[] => (known ??= reference(judged))
   let scales: Float64Array[] | undefined
@@ -147,7 +150,7 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
             const losses = STEPS.map(k => reference([terms], new Map([[x, origin.map((v, i) => v + k * step * direction[i])]]))[0])
             const compare = (scales?: Float64Array) => compareSlopes(exact()[1 + which], direction, losses, step, 2 ** -53, bar.reference, scales)
             const first = compare()
-            // A result that cancelled, like p − 1 near p = 1, is no more exact than what it was made of.
+            // A result of cancellation, like p − 1 near p = 1, has the absolute error of its terms.
             const { error, text } = first.error > bar.reference && allowRounding ? compare(termScales()[0]) : first
             note('reference', error, bar.reference, `${name}: ${text}`)
           }
@@ -178,7 +181,7 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
 
 const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
 
-/** Whether anything on the way to a tensor is rounded to f16. What comes in as f16 or only moves about is not. */
+/** Whether any value on the way to a tensor is rounded to f16. Inputs, and ops that move values, don't round. */
 function roundsToHalf(t: Tensor): boolean {
   const moves = ({ op }: Node): boolean => op.kind === 'source' || op.kind === 'view' || op.rounding === 'none'
   const seen = new Set<string>()
@@ -195,9 +198,9 @@ function roundsToHalf(t: Tensor): boolean {
 const STEPS = [1, -1, 2, -2] as const
 
 /**
- * The slope along a direction by gradients and by differences of the loss's terms. Relative to the larger slope, to the size
- * that a random direction's slope has, and to what differences of numbers with rounding `unit` can resolve at all: of the
- * loss's terms, or of the larger ones (`scales`) that each was made of.
+ * Compares the slope along a direction by gradients with that by differences of the loss's terms. The error is relative
+ * to the larger slope, to the size of a random direction's slope, and to the resolution of differences with rounding
+ * `unit`: of the loss's terms, or of the larger terms (`scales`) that each is computed from.
  */
 function compareSlopes(
   gradient: ArrayLike<number>, direction: ArrayLike<number>, losses: readonly ArrayLike<number>[], step: number, unit: number, bar: number,
@@ -216,17 +219,17 @@ function compareSlopes(
     numeric += (8 * (a[i] - b[i]) - (c[i] - d[i])) / (12 * step)
     terms += Math.max(Math.abs(a[i]), scales?.[i] ?? 0)
   }
-  // Rounding may pull all terms one way, as a softmax's common divisor does.
+  // Rounding errors of all terms may have the same sign, as with a softmax's common divisor.
   const resolution = 16 * unit * terms / step
   const size = Math.max(Math.abs(slope), Math.abs(numeric), Math.sqrt(squares), resolution / bar, Number.MIN_VALUE)
   const error = Math.abs(slope - numeric) / size
   return { error: Number.isNaN(error) ? Infinity : error, text: `slope ${slope} by gradients, ${numeric} by differences` }
 }
 
-/** What is smaller is no normal number in f32, and may be 0 on a device. */
+/** The smallest normal number in f32. Smaller ones may be 0 on a device. */
 const SMALLEST = 2 ** -126
 
-/** Largest |actual − expected| relative to |expected|, the root mean square of expected, and `rounding` times the terms' scale; or to `least`. */
+/** The largest |actual − expected|, relative to |expected| + the root mean square + `rounding` · the terms' scale. */
 function worstError(
   actual: ArrayLike<number>, expected: Float64Array, terms: Float64Array, rounding: number, least: number,
 ): { error: number; at: number } {
@@ -252,9 +255,9 @@ const JOLT = 2 ** -20
 const DRAWS = 4
 
 /**
- * How large the terms are behind each result: what it changes by, per relative change of the numbers that enter each op
- * on the way. A sum that cancels has a small value and large terms; only they say how exact it can be in f32. (The idea of
- * discrete stochastic arithmetic, Vignes 1993, a draw at a time.)
+ * The size of the terms of each result: its change per relative change of the inputs of each op on the way. A sum that
+ * cancels has a small value and large terms, which determine its rounding error in f32. (Discrete stochastic
+ * arithmetic, Vignes 1993.)
  */
 function roundingScales(results: readonly Tensor[], exact: readonly Float64Array[], seed: number): Float64Array[] {
   const squares = exact.map(values => new Float64Array(values.length))
@@ -271,7 +274,7 @@ function roundingScales(results: readonly Tensor[], exact: readonly Float64Array
   })
 }
 
-/** The same graph with every float that enters a rounding op made larger or smaller by about a millionth, by chance. */
+/** The same graph with every float input of a rounding op randomly increased or decreased by about a millionth. */
 function jolted(results: readonly Tensor[], seed: number): Tensor[] {
   const renewed = new Map<Node, Node>()
   const now = ({ node, index }: Value): Value => ({ node: renewed.get(node) ?? node, index })
@@ -283,9 +286,9 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
     const inputs = node.inputs.map(value => {
       const t = new Tensor(now(value))
       if (isExact || !isFloat(t.dtype)) return t.value
-      // Of different sizes, so that no two of them cancel.
+      // Of different sizes, so that they don't cancel.
       const factors = noise(t.size, seed, 1000 + stream++, (u, v) => 1 + JOLT * (u < 0.5 ? -1 : 1) * (0.5 + v))
-      // A source of its own: `tensor` would round the factors to f16.
+      // Made as a source, since `tensor` would round the factors to f16.
       return t.mul(makeSource(t.shape, t.dtype, { kind: 'constant', data: factors })).value
     })
     renewed.set(node, makeNode(node.op, inputs, node.attributes))
@@ -299,7 +302,7 @@ function noise(count: number, seed: number, stream: number, shape: (u: number, v
 
 const normal = (u: number, v: number): number => Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * v)
 
-/** A constant of the input's numbers, as its dtype holds them. */
+/** A constant of the input's numbers, rounded to its dtype. */
 async function sourceOf(input: CheckInput, position: number, seed: number): Promise<Tensor> {
   if (input instanceof Tensor) {
     const { node } = input.value
@@ -317,7 +320,7 @@ async function sourceOf(input: CheckInput, position: number, seed: number): Prom
   return constantOf(spec, numbers)
 }
 
-/** A constant tensor of any numbers: rounded to what its dtype holds, so that device and reference start alike. */
+/** A constant tensor of any numbers, rounded to its dtype, so that device and reference start from the same. */
 export function constantOf({ shape, dtype }: Spec, numbers: ArrayLike<number>): Tensor {
   if (numbers.length !== sizeOf(shape)) throw new UserError(`gradient check: ${numbers.length} numbers do not fill ${showSpec({ shape, dtype })}`)
   if (dtype === 'i32') return tensor(Int32Array.from(numbers), shape, dtype)

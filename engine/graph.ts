@@ -1,6 +1,6 @@
-// The nodes behind tensors, and the interface of an op: its shape rule, its gradient rule, its float64 reference, and how it
-// lowers to kernels. Ops register by name. Whatever the compiler needs to know of an op is one of these properties; no other file
-// compares names of ops.
+// The nodes behind tensors, and the interface of an op: its shape rule, its gradient rule, its float64 reference, and
+// how it lowers to kernels. Ops register by name. Whatever the compiler needs to know of an op is one of these
+// properties; no other file compares names of ops.
 import type { Epilogue } from '../shaders/epilogue.ts'
 import type { UniformScalar } from '../shaders/expression.ts'
 import type { DType, Lowering, Spec, Traits, View } from '../shaders/kernel.ts'
@@ -12,7 +12,7 @@ export type Attribute = number | string | boolean | null | readonly number[]
 export type Attributes = Readonly<Record<string, Attribute>>
 export type NoAttributes = Readonly<Record<string, never>>
 
-/** The attributes of every op, by its name: each file in ops/ adds its own ops, so that `apply` checks names and attributes. */
+/** Attributes by the op's name. Each file in ops/ adds its own ops, so that `apply` checks names and attributes. */
 export interface OpAttributes {}
 export type OpName = keyof OpAttributes
 /** Names of ops that can be applied without attributes. */
@@ -61,13 +61,13 @@ interface OpBase<A extends Attributes> {
   readonly name: string
   /** Shapes and dtypes of the outputs. Throws a UserError that names the op and the shapes. */
   infer(inputs: readonly Spec[], attributes: A): Spec[]
-  /** Input gradients from upstream gradients, in tensor operations. Absent for ops of integers, and for those with `noGradient`. */
+  /** Input gradients from upstream gradients, in tensor operations. Absent for integers and with `noGradient`. */
   gradient?(context: GradientContext<A>): (Tensor | undefined)[]
-  /** Why there is no gradient, for the error message. Absent if the gradient is zero everywhere (comparisons, integers). */
+  /** Why there is no gradient, for the error. Absent if the gradient is zero everywhere (comparisons, integers). */
   readonly noGradient?: string
   /**
-   * How its arithmetic rounds floats. `none`: results are numbers of the inputs, their negatives or small integers. `result`: only
-   * the conversion to the result's dtype rounds. Any other op may round everywhere.
+   * How its arithmetic rounds floats. `none`: results are numbers of the inputs, their negatives or small integers.
+   * `result`: only the conversion to the result's dtype rounds. Any other op may round everywhere.
    */
   readonly rounding?: 'none' | 'result'
 }
@@ -77,11 +77,11 @@ export interface ElementContext<A extends Attributes = Attributes> {
   readonly attributes: A
   readonly inputs: readonly DType[]
   readonly output: DType
-  /** Whether the result is stored to memory of its dtype right away, which rounds to f16; other results are not rounded by that. */
+  /** Whether the result is stored right away, and so rounded to its dtype. */
   readonly stored: boolean
   /** WGSL expression (u32) of the element's linear index in the op's output. */
   readonly index: string
-  /** WGSL expression of the element's random word (`randomWord` in random.ts). Stream and seed are uniforms, the step an argument. */
+  /** WGSL of the element's random word (`randomWord` in random.ts): stream and seed are uniforms, step an argument. */
   random(stream: string, step: string, seed: string): string
   /** WGSL expressions of the op's uniforms, in order. */
   readonly uniforms: readonly string[]
@@ -96,7 +96,7 @@ export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase
   uniforms?(attributes: A): readonly UniformScalar[]
   /** WGSL helper functions that the expression calls, by name in `shaders/math.ts`. */
   helpers?(context: ElementContext<A>): readonly string[]
-  /** For ops without inputs that stand for a number: access to it. One plan serves all its values, which travel as uniforms. */
+  /** For ops without inputs that give a number: access to it. It is a uniform, so that one plan serves all values. */
   readonly number?: NumberAttribute<A>
   /** Takes so many instructions that loading the result is cheaper than computing it again. */
   readonly costly?: true
@@ -129,15 +129,16 @@ export interface ReduceOp<A extends Attributes = Attributes> extends OpBase<A> {
 /** An op with kernels of its own. */
 export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'kernel'
-  /** Whether the kernel can read input `i` through these strides and offset (a transposed or head-split view, for example). */
+  /** Whether the kernel can read input `i` through these strides and offset (a transposed view, for example). */
   strided?(view: View, i: number, attributes: A): boolean
   /** True if its kernel can evaluate an elementwise expression of its first output before storing it. */
   readonly takesEpilogue?: boolean
   /** Output o is input aliases[o], updated in place. The kernel binds only the output slot. */
   readonly aliases?: readonly (number | null)[]
   /**
-   * For ops that put their inputs side by side: the first element of each input in output 0, or undefined where an input's elements
-   * are not contiguous there. Launch i has to copy input i; it is dropped if that input is computed in place.
+   * For ops that put their inputs side by side: the first element of each input in output 0, or undefined where an
+   * input's elements are not contiguous there. Launch i has to copy input i; it is dropped if that input is computed in
+   * place.
    */
   starts?(inputs: readonly Spec[], output: Spec, attributes: A): readonly number[] | undefined
   /** Its launches. A plan leaves out launches whose outputs are all dead. */
@@ -180,7 +181,7 @@ export function findOp(name: string): Op {
 
 let nextId = 0
 
-/** Makes a node after checking its inputs by the op's shape rule. Throws the rule's UserErrors, and one on lengths that are not positive integers. */
+/** Makes a node. Throws the UserErrors of the op's shape rule, and one on lengths that are not positive integers. */
 export function makeNode(op: Op, inputs: readonly Value[], attributes: Attributes): Node {
   const outputs = op.infer(inputs.map(specOf), attributes)
   for (const { shape } of outputs) {
@@ -190,7 +191,7 @@ export function makeNode(op: Op, inputs: readonly Value[], attributes: Attribute
   return { id: nextId++, op, inputs, attributes, outputs }
 }
 
-/** Every node that `roots` need, in the order in which they were made: without those in `known`, and what only they need. */
+/** Every node that `roots` need, in the order of creation; without `known` nodes and what only they need. */
 export function reachable(roots: readonly Value[], known: Pick<ReadonlySet<Node>, 'has'> = new Set()): Node[] {
   const seen = new Set<Node>()
   const stack = roots.map(value => value.node)

@@ -25,8 +25,8 @@ export function isTypedArray(data: unknown): data is TypedArray {
 export const HALF_OVERFLOW = 65520
 
 /**
- * Whether a dtype can represent a number, rounded if necessary: integers the whole numbers in their range, floats NaN, infinities
- * and every number that doesn't round to infinity.
+ * Whether a dtype can represent a number, rounded if necessary: integers the whole numbers in their range, floats NaN,
+ * infinities and every number that doesn't round to infinity.
  */
 export function isRepresentable(number: number, dtype: DType): boolean {
   if (dtype === 'i32') return (number | 0) === number
@@ -42,8 +42,8 @@ export function needRepresentable(number: number, dtype: DType, where: string): 
 }
 
 /**
- * Numbers in the array that a tensor of `dtype` holds; booleans become 1 and 0. An array of that kind is returned as it is, not
- * copied. Throws a UserError that names the first number that `dtype` can't represent, and its position.
+ * Numbers in the array that a tensor of `dtype` holds; booleans become 1 and 0. An array of that kind is returned as it
+ * is, not copied. Throws a UserError that names the first number that `dtype` can't represent, and its position.
  */
 export function dataOf(
   numbers: TypedArray | readonly (number | bigint | boolean)[], dtype: DType, placeOf: (index: number) => string,

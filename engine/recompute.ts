@@ -1,6 +1,6 @@
-// Recomputation of activations (Chen et al. 2016): values between two boundaries of the forward pass are not kept for the backward
-// pass, which recomputes them when it needs them. A boundary is a tensor that everything after it depends on, such as a layer's
-// output. The graph between two boundaries is copied, starting from the first.
+// Recomputation of activations (Chen et al. 2016): values between two boundaries of the forward pass are not kept for
+// the backward pass, which recomputes them when it needs them. A boundary is a tensor that everything after it depends
+// on, such as a layer's output. The graph between two boundaries is copied, starting from the first.
 import { type Node, type Value, makeNode } from './graph.ts'
 import { type Tensor, apply } from './tensor.ts'
 
@@ -8,12 +8,12 @@ import { type Tensor, apply } from './tensor.ts'
 export type Again = (value: Value) => Value
 
 /**
- * `boundaries` are in the order in which they were made. Values up to the first and after the last are used as they are. Copies are
- * made on demand, so that they run when the backward pass needs them.
+ * `boundaries` are in the order in which they were made. Values up to the first and after the last are used as they
+ * are. Copies are made on demand, so that they run when the backward pass needs them.
  */
 export function recomputed(boundaries: readonly Tensor[]): Again {
   const ends = boundaries.map(t => t.value.node.id)
-  /** The number of the part in which a node was made: part k is between boundaries k − 1 and k. The first and the last are not copied. */
+  /** The part of a node: part k is between boundaries k − 1 and k. The first and the last are not copied. */
   const partOf = ({ id }: Node): number => {
     const at = ends.findIndex(end => id <= end)
     return at < 0 ? ends.length : at

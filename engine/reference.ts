@@ -14,7 +14,7 @@ function inDType(dtype: DType, number: number): number {
   return dtype === 'i32' ? number | 0 : dtype === 'u32' ? number >>> 0 : number
 }
 
-/** The elements of each of `tensors` in float64, row-major. Throws a UserError for a variable or placeholder without a feed. */
+/** The elements of each tensor in float64, row-major. Throws a UserError for a variable or placeholder without feed. */
 export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()): Float64Array[] {
   const known = new Map<Node, Float64Array[]>()
   for (const [tensor, data] of feeds) {

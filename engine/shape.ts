@@ -64,8 +64,8 @@ export function broadcastView(view: View, shape: Shape): View {
 }
 
 /**
- * The shape with −1 replaced by what is left of as many elements as `spec` has. Throws a UserError where two lengths are −1,
- * and where the other lengths do not divide the elements.
+ * The shape with −1 replaced by what is left of as many elements as `spec` has. Throws a UserError where two lengths
+ * are −1, and where the other lengths do not divide the elements.
  */
 export function completeShape(shape: Shape, spec: Spec): Shape {
   const hole = shape.indexOf(-1)

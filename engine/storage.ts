@@ -1,12 +1,12 @@
-// Device memory that outlives a plan: that of a variable, a constant, or a result until it is read. It is allocated when first used,
-// and released when JavaScript collects its owner.
+// Device memory that outlives a plan: that of a variable, a constant, or a result until it is read. It is allocated
+// when first used, and released when JavaScript collects its owner.
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Device } from './runtime/device.ts'
 import { keepWhenForgotten, releaseWhenForgotten } from './runtime/forgotten.ts'
 import type { TensorData } from './tensor.ts'
 
-/** Largest result that moves to the host when it is read, in bytes, so that a step's loss doesn't hold a buffer until a collection. */
+/** Largest result, in bytes, that moves to the host when read, so that a step's loss doesn't hold a buffer. */
 const MOVED_BYTES = 4096
 
 /** Numbers on the host, and how the device stores them. */
@@ -27,8 +27,8 @@ export class Storage {
   #host: HostData | undefined
 
   /**
-   * `bytes` of zeros, allocated on first use; with `host`, of those numbers; with `result`, of undefined content until a run writes
-   * it, and never written again.
+   * `bytes` of zeros, allocated on first use; with `host`, of those numbers; with `result`, of undefined content until
+   * a run writes it, and never written again.
    */
   constructor(label: string, bytes: number, { result = false, host }: { result?: boolean, host?: HostData } = {}) {
     this.label = label

@@ -36,6 +36,7 @@ export function setEvaluator(next: Evaluator): void {
   evaluator = next
 }
 
+/** Methods throw a UserError, which names the op, the shapes and dtypes, if operands don't fit. */
 export class Tensor {
   readonly #value: Value
   readonly #owns: boolean
@@ -67,7 +68,7 @@ export class Tensor {
     return sizeOf(this.shape)
   }
 
-  /** Computes the value and copies its elements to the host, row-major. Throws a UserError if no device is available, or inside a compiled function. */
+  /** Computes the value and copies its elements to the host, row-major. Throws a UserError without a device. */
   async data(): Promise<TensorData> {
     if (!evaluator) throw new UserError('no runtime is loaded: import from tilegrad, not from one of its modules')
     return evaluator.read(this.value)
@@ -80,9 +81,10 @@ export class Tensor {
   }
 
   /**
-   * Frees the memory of a result, or a constant's copy on the device, at once: `using y = await fn(x)` does so at the end of the
-   * block. This is optional, since unreachable tensors are garbage-collected. Using the tensor afterwards throws a UserError, and so
-   * does reading what was computed from a freed result; disposing twice does not. Throws a UserError for a variable's tensor.
+   * Frees the memory of a result, or a constant's copy on the device, at once: `using y = await fn(x)` does so at the
+   * end of the block. This is optional, since unreachable tensors are garbage-collected. Using the tensor afterwards
+   * throws a UserError, and so does reading what was computed from a freed result; disposing twice does not. Throws a
+   * UserError for a variable's tensor.
    */
   [Symbol.dispose](): void {
     if (this.#isDisposed) return
@@ -90,7 +92,8 @@ export class Tensor {
     this.#isDisposed = true
   }
 
-  // Arithmetic, broadcast by NumPy's rule. Two float dtypes give f32; other dtypes have to match, or a UserError is thrown.
+  // Arithmetic, broadcast by NumPy's rule. Two float dtypes give f32; other dtypes have to match, or a UserError is
+  // thrown.
   add(other: Operand): Tensor { return binary('add', this, other) }
   sub(other: Operand): Tensor { return binary('sub', this, other) }
   mul(other: Operand): Tensor { return binary('mul', this, other) }
@@ -130,7 +133,7 @@ export class Tensor {
   square(): Tensor { return apply('square', [this]) }
   /** The same numbers in another dtype. Floats are truncated to integers and clamped to their range; NaN gives 0. */
   cast(dtype: DType): Tensor { return dtype === this.dtype ? new Tensor(this.value) : apply('cast', [this], { dtype }) }
-  /** Selects from `yes` where this (u32 or i32) is not 0, else from `no`, all broadcast. Throws a UserError on floats. */
+  /** Selects from `yes` where this (u32 or i32) is not 0, else from `no`, all broadcast. */
   where(yes: Operand, no: Operand): Tensor {
     const dtype = yes instanceof Tensor ? yes.dtype : no instanceof Tensor ? no.dtype : 'f32'
     return apply('where', [this, lift('where', yes, dtype), lift('where', no, dtype)])
@@ -138,7 +141,8 @@ export class Tensor {
   /** The same value without a gradient: backpropagation stops here. */
   detach(): Tensor { return apply('detach', [this]) }
 
-  // Reductions over `axes`, all when left out. Negative axes count from the end. Throws a UserError on an axis that does not exist.
+  // Reductions over `axes`, all when left out. Negative axes count from the end. Throws a UserError on an axis that
+  // does not exist.
   sum(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('sum', this, axes, keepDims) }
   max(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('max', this, axes, keepDims) }
   min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
@@ -174,15 +178,15 @@ export class Tensor {
     return apply('pad', [this], { before, after, fill })
   }
 
-  /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast; f32 or f16. Throws a UserError on other shapes or dtypes. */
+  /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast; f32 or f16. */
   matmul(other: Tensor): Tensor { return apply('matmul', [this, other]) }
   /** Softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
   softmax(): Tensor { return apply('softmax', [this]) }
   /** Logarithm of the softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
   logSoftmax(): Tensor { return apply('logSoftmax', [this]) }
-  /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. Throws a UserError on other shapes or integers. */
+  /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. */
   layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor { return apply('layerNorm', [this, gamma, beta], { epsilon }) }
-  /** The rows of this table [rows, width] with the given ids (i32, any shape): [...ids.shape, width]. Ids outside the table give zeros. */
+  /** Rows of this table [rows, width] by their ids (i32, any shape): [...ids.shape, width]; zeros for unknown ids. */
   gather(ids: Tensor): Tensor { return apply('gather', [this, ids]) }
 }
 

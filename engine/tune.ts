@@ -1,6 +1,6 @@
-// Which of a kernel's candidates a device uses. Candidates come best guess first; an answer measured on this adapter takes
-// precedence, and tests may choose otherwise. Measuring is in runtime/trials.ts; keeping answers across processes is up to the
-// caller of `configure`.
+// Which of a kernel's candidates a device uses. Candidates come best guess first; an answer measured on this adapter
+// takes precedence, and tests may choose otherwise. Measuring is in runtime/trials.ts; keeping answers across processes
+// is up to the caller of `configure`.
 import type { Traits } from '../shaders/kernel.ts'
 
 /** A choice among a kernel's candidates: everything about a problem that decides which of them is fastest. */
@@ -26,9 +26,9 @@ export function showQuestion({ kernel, sizes, options }: Question): string {
 }
 
 /**
- * `off`: always the best guess. `cached`: what is known; on a GPU the first candidates of what isn't are measured, for a few seconds
- * at most. `full`: every candidate of everything that isn't known is measured. Once measuring has ended, by its budget or by
- * `settle`, a choice depends only on the question and on the answers known then.
+ * `off`: always the best guess. `cached`: what is known; on a GPU the first candidates of what isn't are measured, for
+ * a few seconds at most. `full`: every candidate of everything that isn't known is measured. Once measuring has ended,
+ * by its budget or by `settle`, a choice depends only on the question and on the answers known then.
  */
 export type TuningMode = 'off' | 'cached' | 'full'
 

@@ -25,8 +25,8 @@ export class Variable {
   }
 
   /**
-   * Copies numbers from the host, to element `at` and after. An f16 variable takes a Float32Array, and is written in pairs of
-   * elements except at its end. Throws a UserError past its end, and on an array of another type.
+   * Copies numbers from the host, to element `at` and after. An f16 variable takes a Float32Array, and is written in
+   * pairs of elements except at its end. Throws a UserError past its end, and on an array of another type.
    */
   async write(data: TensorData, at = 0): Promise<void> {
     const fits = this.dtype === 'i32' ? Int32Array : this.dtype === 'u32' ? Uint32Array : Float32Array
@@ -45,7 +45,7 @@ export class Variable {
     if (data.length > 1 << 18) device.gpu.queue.submit([])
   }
 
-  /** Copies its numbers to the host, row-major, or `count` of them from element `at`. Throws a UserError past its end. */
+  /** Copies `count` numbers (all by default) from element `at` to the host. Throws a UserError past its end. */
   async read(at = 0, count = sizeOf(this.shape) - at): Promise<TensorData> {
     if (at < 0 || count < 1 || at + count > sizeOf(this.shape)) {
       throw new UserError(`${this.name}: ${count} numbers at element ${at} are not within ${showSpec(this)}`)
@@ -54,7 +54,7 @@ export class Variable {
     return device.read(this.#storage.on(device), this.dtype, count, at)
   }
 
-  /** Inside a compiled function: sets its value after the call. Throws a UserError on another shape or dtype, and outside of one. */
+  /** Sets its value after the call of a compiled function. Throws a UserError outside of one, and if specs differ. */
   assign(value: Tensor): void {
     if (!sameShape(value.shape, this.shape) || value.dtype !== this.dtype) {
       throw new UserError(`${this.name}: assign takes ${showSpec(this)}, not ${showSpec(value)}`)
@@ -67,7 +67,7 @@ export class Variable {
     this.#storage.end()
   }
 
-  /** `using weights = variable(…)` releases it at the end of the block. This is optional: unreachable variables are collected. */
+  /** `using weights = variable(…)` releases it at the end of the block. Unreachable variables are collected anyway. */
   [Symbol.dispose](): void {
     this.release()
   }

@@ -1,4 +1,5 @@
-// The arguments of a program: the uniforms of all its dispatches and its small inputs, in one buffer that is sent in one write.
+// The arguments of a program: the uniforms of all its dispatches and its small inputs, in one buffer that is sent in
+// one write.
 import type { Launch } from '../../shaders/kernel.ts'
 import type { Device } from '../runtime/device.ts'
 import { keepWhenForgotten, releaseWhenForgotten } from '../runtime/forgotten.ts'

@@ -1,5 +1,6 @@
-// The graph made canonical, in passes: equal nodes are merged; views become strides upon the value that holds the elements;
-// kernels get copies of what they can't read or must not overwrite; results get memory of their own; readers are counted.
+// The graph made canonical, in passes: equal nodes are merged; views become strides upon the value that holds the
+// elements; kernels get copies of what they can't read or must not overwrite; results get memory of their own; readers
+// are counted.
 import { bytesOf } from '../../shaders/kernel.ts'
 import type { View } from '../../shaders/kernel.ts'
 import { exactJson } from '../exact.ts'
@@ -67,7 +68,7 @@ function mergeEqual(roots: readonly Value[]): { nodes: readonly Node[], now: (va
   return { nodes: [...byKey.values()], now }
 }
 
-/** A kernel's inputs, replaced by copies where it can't read them or where its update in place would change them for others. */
+/** A kernel's inputs, with copies of those that it can't read or that its update would change for others. */
 function kernelInputs(node: Node, op: KernelOp, graph: LocatedGraph, assignments: readonly Assignment[]): Value[] {
   const values = node.inputs.map((value, i) => {
     const { view } = graph.locate(value)
@@ -89,7 +90,7 @@ function kernelInputs(node: Node, op: KernelOp, graph: LocatedGraph, assignments
   return values
 }
 
-/** Outputs and assigned values, each contiguous in planned memory or in the variable that it updates; copied where necessary. */
+/** Outputs and assigned values: contiguous in planned memory, or in the variable updated; copied if necessary. */
 function placeResults(
   graph: LocatedGraph, outputs: readonly Value[], assignments: readonly Assignment[],
 ): Pick<Canonical, 'outputs' | 'assignments' | 'kept'> {
@@ -109,7 +110,7 @@ function placeResults(
   return { outputs: finalOutputs, assignments: finalAssignments, kept: new Set([...graph.copied, ...kept]) }
 }
 
-/** The readers of every value. An operand that occurs twice in one operation (x·x) is one use: it is loaded or computed once. */
+/** The readers of every value. An operand that occurs twice in one operation (x·x) is one use: it is loaded once. */
 function usesIn(graph: LocatedGraph): Map<string, Use[]> {
   const uses = new Map<string, Use[]>()
   for (const node of graph.nodes) {

@@ -1,6 +1,6 @@
-// Finds the origin of NaN and ∞: runs a plan once more and checks the output of each dispatch. From the results that are not finite
-// the search goes back, from reader to writer, to a dispatch whose inputs were finite. So −∞ in a mask, which a softmax turns into
-// zeros, is not reported as a cause.
+// Finds the origin of NaN and ∞: runs a plan once more and checks the output of each dispatch. From the results that
+// are not finite the search goes back, from reader to writer, to a dispatch whose inputs were finite. So −∞ in a mask,
+// which a softmax turns into zeros, is not reported as a cause.
 import { finiteLaunch, KINDS } from '../../shaders/finite.ts'
 import { type Launch, bytesOf } from '../../shaders/kernel.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -27,7 +27,7 @@ export type NonFiniteCause =
     readonly dispatches: number
     /** `NaN`, `∞`, `-∞`, or several of them. */
     readonly numbers: string
-    /** The positions in variables at which its inputs begin; if it reads none, those of the nearest dispatches before it. */
+    /** Where in variables its inputs begin; if it reads none, those of the nearest dispatches before it. */
     readonly reads: readonly Place[]
   }
   | { readonly kind: 'variable', readonly place: Place, readonly numbers: string }
@@ -71,8 +71,8 @@ function floatOf({ wgsl }: Launch, slot: number): 'f32' | 'f16' | undefined {
 const changesSource = (launch: Launch, bindings: readonly Binding[]): boolean => launch.writes.some(slot => bindings[slot].region.source)
 
 /**
- * Runs all dispatches except updates in place, checks the output of each, and traces the results and assigned values that are not
- * finite back to their cause. Returns undefined if all of them are finite.
+ * Runs all dispatches except updates in place, checks the output of each, and traces the results and assigned values
+ * that are not finite back to their cause. Returns undefined if all of them are finite.
  */
 export async function findCause(plan: Diagnosed): Promise<NonFiniteCause | undefined> {
   return trace(await check(plan), plan.schedule)

@@ -1,6 +1,6 @@
-// Reads values outside of compiled functions. Plans are cached by the structure of the expression and replayed for other values:
-// constants, variables and results are bound or packed at each call, and numbers are written into uniforms. A cached plan holds no
-// data, and its results go straight to the host.
+// Reads values outside of compiled functions. Plans are cached by the structure of the expression and replayed for
+// other values: constants, variables and results are bound or packed at each call, and numbers are written into
+// uniforms. A cached plan holds no data, and its results go straight to the host.
 import { type DType, bytesOf } from '../../shaders/kernel.ts'
 import { toFloat16 } from '../float16.ts'
 import { type Node, type Value, specOf } from '../graph.ts'

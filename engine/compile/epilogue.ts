@@ -1,5 +1,6 @@
-// Epilogues: elementwise expressions that a kernel evaluates before it stores its result. An expression qualifies if it reads the
-// kernel's first output element for element and nothing reads that output earlier. The kernel then runs in the expression's place.
+// Epilogues: elementwise expressions that a kernel evaluates before it stores its result. An expression qualifies if it
+// reads the kernel's first output element for element and nothing reads that output earlier. The kernel then runs in
+// the expression's place.
 import { type Traits, type View, isFloat } from '../../shaders/kernel.ts'
 import type { KernelOp, Node, Value } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
@@ -14,7 +15,7 @@ export interface FusedEpilogue {
   readonly kernel: Kernel
   /** Whether the kernel's own output is stored too, since something reads it later. */
   readonly storesResult: boolean
-  /** Its only later reader, if that is an expensive function of this output alone: evaluated here and stored in its place. */
+  /** Its only later reader, if that is an expensive function of this output alone, to be stored in its place. */
   readonly storedInstead?: Elementwise
 }
 
@@ -25,8 +26,9 @@ interface Leaf {
 }
 
 /**
- * The epilogues of a graph, by the last node of their expressions. `fused` are the values that are part of their readers'
- * expressions; a value that is stored instead of a kernel's output is removed from it, since its readers then load it.
+ * The epilogues of a graph, by the last node of their expressions. `fused` are the values that are part of their
+ * readers' expressions; a value that is stored instead of a kernel's output is removed from it, since its readers then
+ * load it.
  */
 export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Traits): ReadonlyMap<Node, FusedEpilogue> {
   const { nodes, kept } = graph
@@ -67,8 +69,9 @@ export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Trai
 }
 
 /**
- * The one node of `later`, if it is an expensive elementwise function of the kernel's first output alone, in the same dtype (GELU's
- * slope, for example). Storing it instead of that output takes no more memory, and its readers load it instead of computing it.
+ * The one node of `later`, if it is an expensive elementwise function of the kernel's first output alone, in the same
+ * dtype (GELU's slope, for example). Storing it instead of that output takes no more memory, and its readers load it
+ * instead of computing it.
  */
 function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Canonical): Elementwise | undefined {
   const [reader, another] = later

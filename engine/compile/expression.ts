@@ -1,5 +1,5 @@
-// Expressions: which elementwise values are fused into their reader, and the WGSL of one fused expression, which becomes a
-// dispatch of its own, the input of a reduction, or the epilogue of a kernel.
+// Expressions: which elementwise values are fused into their reader, and the WGSL of one fused expression, which
+// becomes a dispatch of its own, the input of a reduction, or the epilogue of a kernel.
 import type { Body, Draw, UniformScalar } from '../../shaders/expression.ts'
 import type { Traits, View } from '../../shaders/kernel.ts'
 import { computed } from '../../shaders/wgsl.ts'
@@ -19,7 +19,7 @@ export interface Expression {
   readonly inputs: readonly Located[]
 }
 
-/** Thrown for an expression whose inputs can't be read in its consumer's shape. The value `key` has to be materialized. */
+/** Thrown if inputs can't be read in the consumer's shape: the value `key` has to be materialized. */
 export class Unfusable extends Error {
   readonly key: string
   constructor(key: string) {
@@ -29,8 +29,8 @@ export class Unfusable extends Error {
 }
 
 /**
- * Keys of the elementwise values that are fused into their consumer: those with one reader, which reads them element for element.
- * Keys in `materialized` are excluded.
+ * Keys of the elementwise values that are fused into their consumer: those with one reader, which reads them element
+ * for element. Keys in `materialized` are excluded.
  */
 export function findFused(graph: Canonical, traits: Traits, materialized: ReadonlySet<string>): Set<string> {
   const { nodes, uses, kept } = graph
@@ -105,7 +105,7 @@ export class ExpressionWriter {
     return { label: this.#ops.join(' '), body, inputs: this.#inputs }
   }
 
-  /** A value within the expression, computed or loaded. Throws Unfusable for `reader` if the view can't be read in this shape. */
+  /** A value within the expression, computed or loaded. Throws Unfusable for `reader`. */
   #load(base: Value, view: View, within: readonly number[], reader: string): string {
     const key = keyOf(base)
     if (key === this.#epilogueOf) return 'value'

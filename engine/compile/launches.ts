@@ -1,4 +1,5 @@
-// Which of a node's launches become dispatches: those whose results are needed and that no other node has launched already.
+// Which of a node's launches become dispatches: those whose results are needed and that no other node has launched
+// already.
 import type { Launch, Slot } from '../../shaders/kernel.ts'
 import type { Node } from '../graph.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -21,7 +22,7 @@ export class SharedTemporaries {
   readonly #filled = new Map<string, Region>()
   readonly #numbers = new Map<Region, number>()
 
-  /** The region in which an equal launch has put its result before. Otherwise notes this launch and returns undefined. */
+  /** The region of an equal launch's result. If there is none, notes this launch and returns undefined. */
   find(launch: Launch, launches: readonly Launch[], bindings: readonly Binding[]): Region | undefined {
     const [written, ...others] = launch.writes
     if (others.length > 0 || launch.slots[written].role !== 'temporary' || !isFilledOnce(launch.slots[written], launches)) return undefined

@@ -1,5 +1,5 @@
-// Values as strides upon the value that holds their elements. A view makes no values of its own: its readers are given the base
-// value and strides. Where strides can't express a view, or a reader can't follow them, a copy is inserted.
+// Values as strides upon the value that holds their elements. A view makes no values of its own: its readers are given
+// the base value and strides. Where strides can't express a view, or a reader can't follow them, a copy is inserted.
 import type { Spec, View } from '../../shaders/kernel.ts'
 import { type ElementwiseOp, type Node, type Value, makeNode, specOf } from '../graph.ts'
 import { detach } from '../ops/elementwise.ts'

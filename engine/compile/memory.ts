@@ -1,5 +1,5 @@
-// Assigns buffers to planned regions by liveness: largest first, each into a buffer that no other region uses at the same time. Only
-// whole buffers are shared, since a dispatch may not bind one buffer for both reading and writing.
+// Assigns buffers to planned regions by liveness: largest first, each into a buffer that no other region uses at the
+// same time. Only whole buffers are shared, since a dispatch may not bind one buffer for both reading and writing.
 import type { Region, Step } from './region.ts'
 
 export interface MemoryPlan {

@@ -1,4 +1,5 @@
-// The order of dispatches: that in which they were made, except that an update in place waits for every reader of the old value.
+// The order of dispatches: that in which they were made, except that an update in place waits for every reader of the
+// old value.
 import type { Node } from '../graph.ts'
 import type { Region, Step } from './region.ts'
 
@@ -17,7 +18,7 @@ export interface Update {
   readonly after: string
 }
 
-/** Thrown where a step needs a value both before and after its update, directly or through other steps: the node has to update a copy. */
+/** Thrown if a step depends on a value both before and after its update: the node has to update a copy. */
 export class UpdateConflict extends Error {
   readonly node: Node
   constructor(node: Node) {
@@ -47,8 +48,8 @@ export function orderSteps(made: readonly NodeStep[], updates: readonly Update[]
 }
 
 /**
- * For each step, the last steps before it that wrote what it binds. Readers of a region that is updated are left out: the last
- * step that was made need not be the one whose value they read.
+ * For each step, the last steps before it that wrote what it binds. Readers of a region that is updated are left out:
+ * the last step that was made need not be the one whose value they read.
  */
 function afterWriters(made: readonly NodeStep[], updates: readonly Update[]): Set<number>[] {
   const writers = new Map<Region, number>()
@@ -66,7 +67,7 @@ function afterWriters(made: readonly NodeStep[], updates: readonly Update[]): Se
   })
 }
 
-/** Steps in an order in which each comes after those that it waits for. Throws UpdateConflict for an update within a cycle. */
+/** Steps, each after those that it waits for. Throws UpdateConflict for an update within a cycle. */
 function topological(made: readonly NodeStep[], after: readonly ReadonlySet<number>[], updating: ReadonlySet<Node>): Step[] {
   const done = new Array<boolean>(made.length).fill(false)
   const order: Step[] = []

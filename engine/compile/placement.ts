@@ -1,4 +1,5 @@
-// Values that are computed directly into the output of an op that puts its inputs side by side (concat), without a copy.
+// Values that are computed directly into the output of an op that puts its inputs side by side (concat), without a
+// copy.
 import { bytesOf } from '../../shaders/kernel.ts'
 import type { Value } from '../graph.ts'
 import type { Canonical } from './canonical.ts'

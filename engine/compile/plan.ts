@@ -1,5 +1,5 @@
-// A plan: the program of a compiled function with the memory of its inputs, constants and variables. A run writes the inputs, replays
-// the dispatches in one pass and submits once.
+// A plan: the program of a compiled function with the memory of its inputs, constants and variables. A run writes the
+// inputs, replays the dispatches in one pass and submits once.
 import type { Node, Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -56,9 +56,7 @@ export class Plan {
     this.summary = { ...program.cost, persistentBytes, peakBytes: program.cost.scratchBytes + persistentBytes }
   }
 
-  /**
-   * Schedules, plans memory and compiles all pipelines. Throws the UserErrors of `Program.make`.
-   */
+  /** Schedules, plans memory and compiles all pipelines. Throws the UserErrors of `Program.make`. */
   static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[], trace: object): Promise<Plan> {
     const { program, planned } = await Program.make(device, outputs, assignments, { trace })
     return new Plan(device, program, planned)
@@ -77,8 +75,8 @@ export class Plan {
   }
 
   /**
-   * Runs without returning results, and finds the first dispatch whose output is not finite; undefined if all results are finite.
-   * Variables keep their values: updates in place and assignments are left out.
+   * Runs without returning results, and finds the first dispatch whose output is not finite; undefined if all results
+   * are finite. Variables keep their values: updates in place and assignments are left out.
    */
   async diagnose(feeds: readonly Feed[]): Promise<NonFiniteCause | undefined> {
     return findCause({

@@ -1,5 +1,5 @@
-// A program: the dispatches of a graph, ready to be encoded. Pipelines are compiled and the memory of intermediates is planned.
-// The graph's sources may be in other buffers from run to run: bind groups follow them.
+// A program: the dispatches of a graph, ready to be encoded. Pipelines are compiled and the memory of intermediates is
+// planned. The graph's sources may be in other buffers from run to run: bind groups follow them.
 import type { Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -52,7 +52,7 @@ export class Program {
   readonly #sourceIndex: ReadonlyMap<Region, number>
   readonly #arguments: ArgumentBuffer
   #groups: GPUBindGroup[] = []
-  /** What the bind groups were made for: the sources' buffers, the argument buffer and the generation of scratch memory. */
+  /** What the bind groups were made for: buffers of sources and arguments, and the generation of scratch memory. */
   #bound: GPUBuffer[] = []
   #boundArguments: GPUBuffer | undefined
   #generation = -1
@@ -79,9 +79,10 @@ export class Program {
   }
 
   /**
-   * Schedules, plans memory and compiles all pipelines, in parallel. `packs`: small sources may be packed beside the uniforms.
-   * Returns the schedule too, which the program does not keep. Throws a UserError if the graph has arguments of another trace than
-   * `trace`, needs half precision that the adapter doesn't have, or a buffer larger than the adapter's limit.
+   * Schedules, plans memory and compiles all pipelines, in parallel. `packs`: small sources may be packed beside the
+   * uniforms. Returns the schedule too, which the program does not keep. Throws a UserError if the graph has arguments
+   * of another trace than `trace`, needs half precision that the adapter doesn't have, or a buffer larger than the
+   * adapter's limit.
    */
   static async make(
     device: Device, outputs: readonly Value[], assignments: readonly Assignment[],
@@ -112,8 +113,8 @@ export class Program {
   }
 
   /**
-   * Sends the arguments and makes the bind groups: those of dispatches whose memory has moved since the last run. `bufferOf` gives
-   * a source's buffer, or undefined if it is packed into the arguments.
+   * Sends the arguments and makes the bind groups: those of dispatches whose memory has moved since the last run.
+   * `bufferOf` gives a source's buffer, or undefined if it is packed into the arguments.
    */
   prepare(bufferOf: (source: Region, i: number) => GPUBuffer | undefined): void {
     const { scratch } = this.#device
@@ -185,9 +186,9 @@ export class Program {
   }
 
   /**
-   * Calls `submit`, which encodes and submits a run. Until a run has succeeded this happens under error scopes: if memory runs
-   * out, `undo` gives back what the attempt took, garbage is collected, and it is tried once more. Throws a UserError if the
-   * `peakBytes` don't fit then either.
+   * Calls `submit`, which encodes and submits a run. Until a run has succeeded this happens under error scopes: if
+   * memory runs out, `undo` gives back what the attempt took, garbage is collected, and it is tried once more. Throws a
+   * UserError if the `peakBytes` don't fit then either.
    */
   async submit<T>(peakBytes: number, submit: () => T, undo: () => void): Promise<T> {
     if (this.#isChecked) return submit()
@@ -240,7 +241,7 @@ function checkSources(planned: Schedule, trace: object | undefined): void {
   }
 }
 
-/** Throws a UserError if the adapter lacks half precision or a buffer would be too large. Before compiling, so that a dry run reports it. */
+/** Throws a UserError if the adapter lacks half precision or a buffer would be too large, also in a dry run. */
 function checkLimits(planned: Schedule, { info, traits, buffers }: Device): void {
   if (!traits.f16 && planned.steps.some(({ launch: { wgsl } }) => wgsl.includes('enable f16;'))) {
     throw new UserError(`${info.name} has no half precision (shader-f16)`)

@@ -1,4 +1,5 @@
-// Memory as dispatches see it: regions, whose buffers are chosen later, and the stretches of them that a dispatch binds.
+// Memory as dispatches see it: regions, whose buffers are chosen later, and the stretches of them that a dispatch
+// binds.
 import { type Launch, type View, bytesOf } from '../../shaders/kernel.ts'
 import { type Node, type Value, specOf } from '../graph.ts'
 import { sizeOf } from '../shape.ts'

@@ -1,5 +1,5 @@
-// From a graph to a list of dispatches: the graph is made canonical, elementwise values are fused into their readers where
-// possible, and every value that remains becomes one or more dispatches.
+// From a graph to a list of dispatches: the graph is made canonical, elementwise values are fused into their readers
+// where possible, and every value that remains becomes one or more dispatches.
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
 import type { Epilogue } from '../../shaders/epilogue.ts'
 import { type Lowering, type Slot, type Traits, bytesOf, isFloat } from '../../shaders/kernel.ts'
@@ -38,8 +38,8 @@ export interface Schedule {
 }
 
 /**
- * Orders and fuses everything that `outputs` and `assignments` need. `tuning` chooses kernels, by best guesses when left out. Throws a
- * UserError on a reduction over too many elements.
+ * Orders and fuses everything that `outputs` and `assignments` need. `tuning` chooses kernels, by best guesses when
+ * left out. Throws a UserError on a reduction over too many elements.
  */
 export function schedule(
   outputs: readonly Value[], assignments: readonly Assignment[], traits: Traits, tuning = new KernelTuning(traits),

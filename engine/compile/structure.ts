@@ -1,5 +1,6 @@
-// The structure of a graph: everything that its plan depends on, as text. The rest is in lists: the sources (host data, variables,
-// results) and the numbers of its scalars. Graphs of equal structure run the same dispatches on other memory, with other numbers.
+// The structure of a graph: everything that its plan depends on, as text. The rest is in lists: the sources (host data,
+// variables, results) and the numbers of its scalars. Graphs of equal structure run the same dispatches on other
+// memory, with other numbers.
 import { uniformWords, type DType } from '../../shaders/kernel.ts'
 import { type Attribute, type Attributes, type Node, type Value, makeNode, reachable } from '../graph.ts'
 import { makeSource } from '../ops/source.ts'
@@ -25,7 +26,7 @@ interface Walk extends Structure {
   readonly numberOf: ReadonlyMap<Node, number>
 }
 
-/** The structure of the graph of `outputs`. It includes the order in which nodes were made, since dispatches follow it. */
+/** The structure of the graph of `outputs`, including the order of its nodes, which dispatches follow. */
 export function structureOf(outputs: readonly Value[]): Structure {
   const { key, sources, numbers } = walk(outputs)
   return { key, sources, numbers }
@@ -74,9 +75,9 @@ function textOf(attribute: Attribute): string {
 }
 
 /**
- * The bits of a template's first number. Its scalars have the numbers n, n + 1, … as bits, which identify their uniform words in the
- * schedule. Sizes and strides are below 2³¹, and constants of kernels are not denormal, so only attributes could give the same words:
- * n is increased until none does.
+ * The bits of a template's first number. Its scalars have the numbers n, n + 1, … as bits, which identify their uniform
+ * words in the schedule. Sizes and strides are below 2³¹, and constants of kernels are not denormal, so only attributes
+ * could give the same words: n is increased until none does.
  */
 function firstStandIn(nodes: readonly Node[], count: number): number {
   const words = nodes.filter(({ op }) => !(op.kind === 'elementwise' && op.number)).flatMap(({ op, attributes }) => [

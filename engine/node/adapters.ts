@@ -1,6 +1,6 @@
-// WebGPU under Node: finds the machine's adapters through Dawn (the `webgpu` package), and opens one by name. The system's adapters
-// come first. If it has none, there may be the embedded one: SwiftShader, a Vulkan driver that runs on the CPU, which
-// engine/node/setup.ts installs into a folder of this checkout.
+// WebGPU under Node: finds the machine's adapters through Dawn (the `webgpu` package), and opens one by name. The
+// system's adapters come first. If it has none, there may be the embedded one: SwiftShader, a Vulkan driver that runs
+// on the CPU, which engine/node/setup.ts installs into a folder of this checkout.
 
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
@@ -51,8 +51,8 @@ export const embeddedFolder = fileURLToPath(
   new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url))
 
 /**
- * The first of the embedded adapter's files in `folder` that is missing or doesn't have the expected hash; undefined if all are right.
- * They are hashed each time (about 10 ms), since native code is loaded from them.
+ * The first of the embedded adapter's files in `folder` that is missing or doesn't have the expected hash; undefined if
+ * all are right. They are hashed each time (about 10 ms), since native code is loaded from them.
  */
 export function embeddedFault(folder = embeddedFolder): string | undefined {
   return Object.entries(embeddedPackage.files).find(([file, { size, sha256 }]) => {
@@ -86,9 +86,9 @@ export async function listAdapters(): Promise<AdapterDescription[]> {
 }
 
 /**
- * Opens an adapter: the first whose name contains `name`, ignoring case (by default TILEGRAD_ADAPTER from the environment); without a
- * name the system's fastest, else the embedded one. `dawnFlags` are passed to Dawn in addition to those that kernels need, such as
- * 'disable-dawn-features=timestamp_quantization'.
+ * Opens an adapter: the first whose name contains `name`, ignoring case (by default TILEGRAD_ADAPTER from the
+ * environment); without a name the system's fastest, else the embedded one. `dawnFlags` are passed to Dawn in addition
+ * to those that kernels need, such as 'disable-dawn-features=timestamp_quantization'.
  * @throws UserError if no adapter has such a name, or there is none
  */
 export async function openAdapter(
@@ -115,8 +115,9 @@ export async function openAdapter(
 }
 
 /**
- * Features that Dawn offers only on request: subgroup matrices, which are experimental, and f16 on NVIDIA's Vulkan driver, where some
- * of its functions fail the conformance tests. Kernels use only storage, conversion and matrices of f16, which our own tests cover.
+ * Features that Dawn offers only on request: subgroup matrices, which are experimental, and f16 on NVIDIA's Vulkan
+ * driver, where some of its functions fail the conformance tests. Kernels use only storage, conversion and matrices of
+ * f16, which our own tests cover.
  */
 const ENABLED = ['allow_unsafe_apis', 'vulkan_enable_f16_on_nvidia']
 
@@ -132,17 +133,17 @@ type Source = 'system' | 'embedded'
 let ownLoader: boolean | undefined
 let ownDrivers: boolean | undefined
 
-/** The sources of adapters on this machine. A system without a Vulkan loader uses the embedded one for its own drivers. */
+/** The sources of adapters here. A system without a Vulkan loader uses the embedded one for its own drivers. */
 function sources(): Source[] {
   if (process.platform !== 'linux') return ['system']
-  // Checked once: later the embedded loader would be taken for the system's, and the environment names the embedded driver at times.
-  // The embedded adapter itself is checked each time, since the set-up may install it in between.
+  // Checked once: later the embedded loader would be taken for the system's, and the environment names the embedded
+  // driver at times. The embedded adapter itself is checked each time, since the set-up may install it in between.
   ownLoader ??= canLoad('libvulkan.so.1')
   ownDrivers ??= namesVulkanDrivers()
   const embedded = embeddedIsSetUp()
   if (ownLoader) return embedded ? ['system', 'embedded'] : ['system']
-  // Dawn asks the dynamic linker for libvulkan.so.1. Once the embedded one is loaded the linker finds it by that name, without files in
-  // node_modules or LD_LIBRARY_PATH.
+  // Dawn asks the dynamic linker for libvulkan.so.1. Once the embedded one is loaded the linker finds it by that name,
+  // without files in node_modules or LD_LIBRARY_PATH.
   if (!embedded || !canLoad(embeddedFolder + 'libvulkan.so.1')) return []
   return ownDrivers ? ['system', 'embedded'] : ['embedded']
 }
@@ -224,7 +225,7 @@ const instances: GPU[] = []
 
 let queue: Promise<unknown> = Promise.resolve()
 
-/** Runs `use` with Vulkan's loader set to one source of drivers, one call at a time, since the environment is global. */
+/** Runs `use` with Vulkan's loader set to one source of drivers; one call at a time, as the environment is global. */
 function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) => Promise<T>): Promise<T> {
   const turn = queue.then(async () => {
     const { create, globals } = await loadDawn()

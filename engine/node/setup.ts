@@ -1,6 +1,6 @@
-// `npm run setup`: installs a software adapter, SwiftShader, from an npm package on a Linux machine without a WebGPU adapter. Does
-// nothing if the system has an adapter or it is already installed; `npm start` and `npm test` call it each time. Needs no root: the
-// files are in the checkout's .cache folder.
+// `npm run setup`: installs a software adapter, SwiftShader, from an npm package on a Linux machine without a WebGPU
+// adapter. Does nothing if the system has an adapter or it is already installed; `npm start` and `npm test` call it
+// each time. Needs no root: the files are in the checkout's .cache folder.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -81,7 +81,7 @@ async function fetchEmbedded(): Promise<void> {
   }
 }
 
-/** Fetches a package with npm, which uses its own configuration (registry, proxy, certificates, cache). Returns the path of the file. */
+/** Fetches a package with npm, by npm's own configuration (registry, proxy, cache). Returns the file's path. */
 async function fetchTarball(specifier: string, folder: string): Promise<string> {
   const npm = process.env.npm_execpath
   const viaNode = npm?.endsWith('npm-cli.js') ?? false

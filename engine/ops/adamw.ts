@@ -11,11 +11,10 @@ import { needSpec } from './rows.ts'
  * One step of AdamW. With g = gradient·gradientScale: m ← m + (g − m)(1 − β₁), v ← β₂v + (1 − β₂)g²,
  * p ← p(1 − lr·weightDecay) − lr·m̂/(√v̂ + ε), where m̂ = m/(1 − β₁ᵗ) and √v̂ = √v/√(1 − β₂ᵗ).
  *
- * `parameters`, `m`, `v` and `gradient` are f32 [n]; `hyper` is f32 [8]: lr, 1 − β₁, β₂, 1 − β₂, ε, weight decay,
- * 1 − β₁ᵗ, 1 − β₂ᵗ;
- * `gradientScale` is f32 []. If it is negative or not finite the step is skipped and all three keep their values (with a scale of 0
- * the moments decay). Returns the new parameters, m and v, to be assigned to their variables. Throws a UserError on other shapes and
- * dtypes.
+ * `parameters`, `m`, `v` and `gradient` are f32 [n]; `hyper` is f32 [8]: lr, 1 − β₁, β₂, 1 − β₂, ε, weight decay, 1 −
+ * β₁ᵗ, 1 − β₂ᵗ; `gradientScale` is f32 []. If it is negative or not finite the step is skipped and all three keep their
+ * values (with a scale of 0 the moments decay). Returns the new parameters, m and v, to be assigned to their variables.
+ * Throws a UserError on other shapes and dtypes.
  */
 export function adamw(
   parameters: Tensor, m: Tensor, v: Tensor, gradient: Tensor, hyper: Tensor, gradientScale: Tensor,

@@ -2,8 +2,8 @@
 //
 //   s = scale · q·kᵀ,  p = softmax over the keys that the mask allows,  o = (p ∘ z)·v
 //
-// with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws the same. Tensors
-// are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
+// with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
+// the same. Tensors are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
 import {
   type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
 } from '../../shaders/attention.ts'
@@ -33,9 +33,9 @@ export type AttentionAttributes = {
 
 /**
  * Fused attention (Vaswani et al. 2017; computed as Dao et al. 2022). q [batch, queries, heads, headSize], k and v
- * [batch, keys, heads, headSize], all f32 or all f16; mask i32 [batch, keys], 1 for keys that may be attended. The result has q's
- * shape and dtype. A batch item whose keys are all masked gives zeros, and zero gradients. Memory grows linearly with the sequence.
- * Throws a UserError on shapes that don't fit or a rate outside [0, 1).
+ * [batch, keys, heads, headSize], all f32 or all f16; mask i32 [batch, keys], 1 for keys that may be attended. The
+ * result has q's shape and dtype. A batch item whose keys are all masked gives zeros, and zero gradients. Memory grows
+ * linearly with the sequence. Throws a UserError on shapes that don't fit or a rate outside [0, 1).
  */
 export function attention(
   q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, { scale, dropout }: AttentionOptions = {},

@@ -116,7 +116,7 @@ defineOp({
   },
 })
 
-/** Concatenates tensors along `axis`, which may count from the end. Throws a UserError on shapes or dtypes that don't fit. */
+/** Concatenates tensors along `axis`, which may be negative. Throws a UserError on shapes or dtypes that don't fit. */
 export function concat(tensors: readonly Tensor[], axis = 0): Tensor {
   const [first] = tensors
   if (!first) throw new UserError('concat: no tensors to join')

@@ -1,7 +1,7 @@
 // Cross entropy of integer labels with the softmax of logits: −log softmax(logits)[label], row by row.
 //
-// A row with the ignored label has loss 0 and gradient 0. A label that is neither that nor a class gives loss NaN and a gradient of
-// NaN, and so does a row whose logits are all −∞.
+// A row with the ignored label has loss 0 and gradient 0. A label that is neither that nor a class gives loss NaN and a
+// gradient of NaN, and so does a row whose logits are all −∞.
 import { crossEntropyCandidates, crossEntropyLaunch } from '../../shaders/cross-entropy.ts'
 import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
@@ -13,8 +13,8 @@ import { needFloatRows, needSpec } from './rows.ts'
 type CrossEntropyAttributes = { readonly ignoreIndex: number }
 
 /**
- * Cross-entropy losses, f32 [rows], of logits [rows, classes] (f32 or f16) and labels i32 [rows]: 0 for the label `ignoreIndex`, NaN
- * for labels that are not a class. Throws a UserError on other shapes and dtypes.
+ * Cross-entropy losses, f32 [rows], of logits [rows, classes] (f32 or f16) and labels i32 [rows]: 0 for the label
+ * `ignoreIndex`, NaN for labels that are not a class. Throws a UserError on other shapes and dtypes.
  */
 export function crossEntropy(logits: Tensor, labels: Tensor, ignoreIndex = -100): Tensor {
   return apply('crossEntropy', [logits, labels], { ignoreIndex })

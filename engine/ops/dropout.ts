@@ -1,5 +1,5 @@
-// Inverted dropout (Srivastava et al. 2014): kept elements are scaled by 1/(1 − rate). The mask is a function of seed, stream, step and
-// position, so the backward pass computes it again instead of storing it.
+// Inverted dropout (Srivastava et al. 2014): kept elements are scaled by 1/(1 − rate). The mask is a function of seed,
+// stream, step and position, so the backward pass computes it again instead of storing it.
 import { isFloat } from '../../shaders/kernel.ts'
 import { droppedBelow, keepFactor, randomWgsl } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
@@ -36,8 +36,8 @@ defineOp({
 })
 
 /**
- * Zeroes elements of `x` (f32 or f16, any shape) with probability `rate`. `step`, u32 [], gives each step another mask, and `stream`
- * each layer. With rate 0 returns `x` itself. Throws a UserError on integers and on a rate outside [0, 1).
+ * Zeroes elements of `x` (f32 or f16, any shape) with probability `rate`. `step`, u32 [], gives each step another mask,
+ * and `stream` each layer. With rate 0 returns `x` itself. Throws a UserError on integers and on a rate outside [0, 1).
  */
 export function dropout(x: Tensor, rate: number, stream: number, step: Tensor, seed: number): Tensor {
   return rate === 0 ? x : apply('dropout', [x, step], { rate, stream, seed })

@@ -9,7 +9,7 @@ import { Tensor, apply, scalar } from '../tensor.ts'
 import { erf64, normalCdf64 } from './erf.ts'
 import { sumTo } from './reduce.ts'
 
-/** The gradient of one input, from (inputs, output, upstream), in the output's shape: broadcasting is undone afterwards. */
+/** The gradient of one input, from (inputs, output, upstream), in the output's shape, before undoing broadcasts. */
 type Rule = (x: readonly Tensor[], y: Tensor, dy: Tensor) => Tensor | undefined
 
 interface Row {
@@ -37,8 +37,8 @@ function commonDType(name: string, a: DType, b: DType): DType {
 }
 
 /**
- * Applies the rules of the inputs that need a gradient, and sums over the axes that broadcasting repeated. Rules compute in the
- * widest dtype; gradients have their input's.
+ * Applies the rules of the inputs that need a gradient, and sums over the axes that broadcasting repeated. Rules
+ * compute in the widest dtype; gradients have their input's.
  */
 function gradientOf(rules: readonly Rule[] | undefined): ((context: GradientContext) => (Tensor | undefined)[]) | undefined {
   if (!rules) return undefined
@@ -144,8 +144,8 @@ const arithmetic: Record<Arithmetic, Row> = {
     helpers: ['pow_f32'],
     costly: true,
     takes: 'floats',
-    // As in PyTorch: the base's gradient is 0 if the exponent is 0; the exponent's is 0 if the base is 0 and the exponent is not
-    // negative.
+    // As in PyTorch: the base's gradient is 0 if the exponent is 0; the exponent's is 0 if the base is 0 and the
+    // exponent is not negative.
     gradients: [
       ([a, b], _y, dy) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
       ([a, b], y, dy) => {
@@ -154,7 +154,8 @@ const arithmetic: Record<Arithmetic, Row> = {
       },
     ],
   },
-  // As in PyTorch: the result is NaN if either operand is, and then both get the whole gradient; equal operands get half each.
+  // As in PyTorch: the result is NaN if either operand is, and then both get the whole gradient; equal operands get
+  // half each.
   maximum: {
     wgsl: (a, b, float) => (float ? `max_f32(${a}, ${b})` : `max(${a}, ${b})`),
     value: (a, b) => Math.max(a, b),
@@ -353,8 +354,8 @@ defineOp({
 })
 
 /**
- * A float as an integer: truncated, clamped to the dtype's range, 0 for NaN, as in JAX and Rust. It is undefined in C, and so in NumPy
- * and PyTorch.
+ * A float as an integer: truncated, clamped to the dtype's range, 0 for NaN, as in JAX and Rust. It is undefined in C,
+ * and so in NumPy and PyTorch.
  */
 function saturated(a: number, dtype: DType): number {
   if (Number.isNaN(a)) return 0
@@ -362,7 +363,7 @@ function saturated(a: number, dtype: DType): number {
   return Math.min(Math.max(Math.trunc(a), least), most)
 }
 
-/** The helper that casts, if WGSL's own conversion does not suffice. Results that are stored as f16 are rounded by that. */
+/** The helper that casts, if WGSL's own conversion does not suffice. Storing as f16 rounds by itself. */
 function castHelper({ inputs: [from], output, stored }: ElementContext): string | undefined {
   if (output === 'f16') return stored ? undefined : 'round_f16'
   return isFloat(from) && !isFloat(output) ? `to_${output}` : undefined

@@ -1,5 +1,5 @@
-// The error function in float64, for the reference: Abramowitz & Stegun 7.1.6 (a series without cancellation) near 0, the
-// continued fraction 7.1.14 of erfc further out.
+// The error function in float64, for the reference: Abramowitz & Stegun 7.1.6 (a series without cancellation) near 0,
+// the continued fraction 7.1.14 of erfc further out.
 
 /** erfc(x) for x ≥ 2 by its continued fraction, evaluated from the far end. */
 function erfcFar(x: number): number {

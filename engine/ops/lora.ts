@@ -1,6 +1,6 @@
-// LoRA's linear layer (Hu et al. 2021): y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, and its gradient, each as one matmul kernel whose sum over K
-// continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every tile of columns would compute it
-// again, and the backward pass needs it.
+// LoRA's linear layer (Hu et al. 2021): y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, and its gradient, each as one matmul kernel
+// whose sum over K continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every
+// tile of columns would compute it again, and the backward pass needs it.
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { type FloatType, type Lowering, type Slot, type Spec, type View, input, isFloat, output, rowMajorStrides, temporary } from '../../shaders/kernel.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
@@ -164,9 +164,9 @@ function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, { shape: [o
 }
 
 /**
- * y = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ (Hu et al. 2021) for x [..., in], weight [out, in], bias [out] (optional), a [rank, in],
- * b [out, rank], f32 or f16; y is [..., out] in x's dtype, with sums in f32. A frozen weight costs nothing in the backward pass.
- * Throws a UserError on shapes or dtypes that don't fit.
+ * y = x·Wᵀ + bias + scale·(x·Aᵀ)·Bᵀ (Hu et al. 2021) for x [..., in], weight [out, in], bias [out] (optional), a [rank,
+ * in], b [out, rank], f32 or f16; y is [..., out] in x's dtype, with sums in f32. A frozen weight costs nothing in the
+ * backward pass. Throws a UserError on shapes or dtypes that don't fit.
  */
 export function loraLinear(x: Tensor, weight: Tensor, bias: Tensor | undefined, a: Tensor, b: Tensor, scale: number): Tensor {
   return apply('loraLinear', bias ? [x, weight, a, b, bias] : [x, weight, a, b], { scale })

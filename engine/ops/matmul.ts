@@ -18,15 +18,15 @@ export type MatmulAttributes = {
 }
 
 /**
- * a [..., M, K] · b [..., K, N] → [..., M, N], leading axes broadcast by NumPy's rule; f32 and f16 in any combination. Transposed and
- * other strided views are read without a copy. Throws a UserError on shapes or dtypes that don't fit.
+ * a [..., M, K] · b [..., K, N] → [..., M, N], leading axes broadcast by NumPy's rule; f32 and f16 in any combination.
+ * Transposed and other strided views are read without a copy. Throws a UserError on shapes or dtypes that don't fit.
  */
 export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttributes = {}): Tensor {
   // Defaults are left out, so that equal products have equal attributes.
   return apply('matmul', [a, b], { ...(scale !== undefined && scale !== 1 ? { scale } : {}), ...(outputDtype ? { outputDtype } : {}) })
 }
 
-/** The launches of a product, with the candidate that the context chooses. The epilogue is the product's, not the context's. */
+/** The launches of a product with the context's choice of candidate. The epilogue is that of the product. */
 export function lowerProduct(product: Product, context: LoweringContext): Lowering {
   const question = { kernel: 'matmul', ...tuningProblem(product) }
   return lower(product, context.choose(question, candidates(product, context.traits)), context.traits)

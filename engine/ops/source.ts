@@ -1,5 +1,5 @@
-// Sources of graphs: constants from the host, variables that persist on the device, placeholders of a compiled function, results of an
-// earlier run. A source's node has its shape and dtype, its payload the origin of its values.
+// Sources of graphs: constants from the host, variables that persist on the device, placeholders of a compiled
+// function, results of an earlier run. A source's node has its shape and dtype, its payload the origin of its values.
 import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type Node, defineOp, makeNode } from '../graph.ts'
@@ -45,14 +45,15 @@ export function makeSource(shape: readonly number[], dtype: DType, payload: Payl
 export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
 
 /**
- * A tensor of numbers from the host. `data` is a number, nested arrays (whose nesting gives the shape), a typed array (one axis), or
- * nested arrays of typed arrays; `shape` gives another shape with as many elements. The dtype defaults to that of a typed array (f32
- * for Float64Array, i32 or u32 for integers of any width), else to f32 for numbers, i32 for bigints and u32 for booleans, which
- * become 1 and 0.
+ * A tensor of numbers from the host. `data` is a number, nested arrays (whose nesting gives the shape), a typed array
+ * (one axis), or nested arrays of typed arrays; `shape` gives another shape with as many elements. The dtype defaults
+ * to that of a typed array (f32 for Float64Array, i32 or u32 for integers of any width), else to f32 for numbers, i32
+ * for bigints and u32 for booleans, which become 1 and 0.
  *
- * A typed array of `dtype` is not copied until the tensor is used: don't change it while its tensor is in use. Throws a UserError if
- * sizes disagree, if nested arrays are ragged, empty, mixed or hold anything else, and on a number that `dtype` can't represent: a
- * fraction or a number out of range for integers, 65520 or more for f16, 2¹²⁸ or more for f32. Floats are rounded to the nearest.
+ * A typed array of `dtype` is not copied until the tensor is used: don't change it while its tensor is in use. Throws a
+ * UserError if sizes disagree, if nested arrays are ragged, empty, mixed or hold anything else, and on a number that
+ * `dtype` can't represent: a fraction or a number out of range for integers, 65520 or more for f16, 2¹²⁸ or more for
+ * f32. Floats are rounded to the nearest.
  */
 export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): Tensor {
   if (isTypedArray(data)) {

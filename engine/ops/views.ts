@@ -1,4 +1,5 @@
-// The same elements in other shapes, as strides if possible. The compiler inserts a copy for readers that can't follow them.
+// The same elements in other shapes, as strides if possible. The compiler inserts a copy for readers that can't follow
+// them.
 import type { View } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type OpAttributes, defineOp } from '../graph.ts'

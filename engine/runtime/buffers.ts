@@ -1,5 +1,5 @@
-// Allocates and counts all GPU buffers. Released buffers are kept in lists by size for reuse, since results and constants of the same
-// sizes recur in every step.
+// Allocates and counts all GPU buffers. Released buffers are kept in lists by size for reuse, since results and
+// constants of the same sizes recur in every step.
 import { UserError } from '../errors.ts'
 
 const MIB = 1024 * 1024
@@ -38,7 +38,7 @@ export class Buffers {
     return this.#bytes - this.#freeBytes
   }
 
-  /** A storage buffer of at least `bytes`, zeroed by default. Throws a UserError if that exceeds the adapter's limit. */
+  /** A storage buffer of at least `bytes`, zeroed by default. Throws a UserError above the adapter's limit. */
   acquire(bytes: number, label: string, { zeroed = true } = {}): GPUBuffer {
     return this.#take(bytes, GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST, label, zeroed)
   }
@@ -87,7 +87,7 @@ export class Buffers {
     return this.#device.createBuffer({ size, usage, label })
   }
 
-  /** Returns a buffer to the pool. Work already submitted may still use it. If the pool is full, the longest unused buffers are destroyed. */
+  /** Returns a buffer to the pool; submitted work may still use it. A full pool destroys the longest unused buffers. */
   release(buffer: GPUBuffer): void {
     if (buffer.size > KEPT_FREE_BYTES) return this.destroy(buffer)
     const key = keyOf(buffer)

@@ -1,5 +1,5 @@
-// A GPU device and everything that belongs to it: the adapter's traits, its buffers and pipelines, its kernel choices, the scratch
-// memory that plans share, and the number of steps in flight.
+// A GPU device and everything that belongs to it: the adapter's traits, its buffers and pipelines, its kernel choices,
+// the scratch memory that plans share, and the number of steps in flight.
 import type { DType, SubgroupMatrix, Traits } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
@@ -27,7 +27,7 @@ export class DeviceLost extends UserError {}
 /** How long `device.lost` may lag behind the first failure. */
 const LOST_LAG_MS = 100
 
-/** Growth of live memory after which garbage is collected, unless half of it is more: a collection takes tens of milliseconds. */
+/** Growth of live memory after which garbage is collected, if not by half: a collection takes tens of ms. */
 const GROWN_BYTES = 256 * 2 ** 20
 /** Growth of the number of live buffers after which garbage is collected: each takes memory in the driver. */
 const GROWN_COUNT = 4096
@@ -70,8 +70,8 @@ export class Device {
   }
 
   /**
-   * Throws a DeviceLost if the device was lost. After the device refused a command, throws once, since work that was queued with it
-   * did not run and its results are missing: a UserError if memory ran out.
+   * Throws a DeviceLost if the device was lost. After the device refused a command, throws once, since work that was
+   * queued with it did not run and its results are missing: a UserError if memory ran out.
    */
   check(): void {
     if (this.#lost !== undefined) throw new DeviceLost(`the GPU was lost: ${this.#lost}`)
@@ -88,7 +88,7 @@ export class Device {
     this.check()
   }
 
-  /** Copies numbers from the host to `buffer`, from element `at` on; f16 from a Float32Array. Throws a UserError if f16 begins at an odd element. */
+  /** Copies host numbers to `buffer`, from element `at` on. Throws a UserError if f16 begins at an odd element. */
   write(buffer: GPUBuffer, dtype: DType, data: TensorData, at = 0): void {
     const bytes = dtype === 'f16' ? toFloat16(data) : data
     const from = at * (dtype === 'f16' ? 2 : 4)
@@ -133,8 +133,8 @@ export class Device {
   }
 
   /**
-   * Call before work that allocates memory, and await the promise if there is one: garbage is collected first if live memory has
-   * grown much since its minimum.
+   * Call before work that allocates memory, and await the promise if there is one: garbage is collected first if live
+   * memory has grown much since its minimum.
    */
   collectIfGrown(): Promise<void> | undefined {
     const { liveBytes, live } = this.buffers
@@ -226,8 +226,8 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
 const openDevices = new Set<WeakRef<GPUDevice>>()
 
 /**
- * Closes every device that was opened here. Call it before a process exits: native threads that still compile or compute would crash
- * it. Closing waits for them.
+ * Closes every device that was opened here. Call it before a process exits: native threads that still compile or
+ * compute would crash it. Closing waits for them.
  */
 export function closeDevices(): void {
   for (const reference of openDevices) reference.deref()?.destroy()

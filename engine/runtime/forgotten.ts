@@ -1,6 +1,6 @@
-// GPU buffers return to their pool when JavaScript has collected their owner. This is the only FinalizationRegistry in the code base,
-// which a test enforces. It takes plain values instead of callbacks: closures of one scope share one context, so a callback beside an
-// arrow function that uses `this` would keep the owner alive forever.
+// GPU buffers return to their pool when JavaScript has collected their owner. This is the only FinalizationRegistry in
+// the code base, which a test enforces. It takes plain values instead of callbacks: closures of one scope share one
+// context, so a callback beside an arrow function that uses `this` would keep the owner alive forever.
 import type { Buffers } from './buffers.ts'
 
 interface Held {

@@ -1,4 +1,5 @@
-// Garbage collection on demand. JavaScript's collector doesn't know of GPU memory, so it may not run before the GPU is full.
+// Garbage collection on demand. JavaScript's collector doesn't know of GPU memory, so it may not run before the GPU is
+// full.
 
 type Collector = () => void
 

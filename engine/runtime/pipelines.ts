@@ -12,8 +12,8 @@ export class ShaderError extends Error {
 }
 
 /**
- * Sizes are uniforms, so a program has as many pipelines as kinds of kernels and expressions: some hundreds. The bound is for
- * programs that generate ever new expressions. Plans hold the pipelines that they run.
+ * Sizes are uniforms, so a program has as many pipelines as kinds of kernels and expressions: some hundreds. The bound
+ * is for programs that generate ever new expressions. Plans hold the pipelines that they run.
  */
 const KEPT_PIPELINES = 4096
 
@@ -31,7 +31,7 @@ export class Pipelines {
     return this.#cache.size
   }
 
-  /** The pipeline of `wgsl`, which binds `slots` storage buffers (those in `writes` for writing), then the uniforms. Throws a ShaderError. */
+  /** The pipeline of `wgsl`, which binds `slots` storage buffers, then the uniforms. Throws a ShaderError. */
   get(wgsl: string, label: string, slots: number, writes: readonly number[]): Promise<Pipeline> {
     const known = this.#cache.get(wgsl)
     if (known) return known

@@ -8,7 +8,7 @@ export interface KernelTime {
   /** Its start, in nanoseconds after the run's first dispatch. */
   readonly start: number
   readonly nanoseconds: number
-  /** Number of arithmetic operations of its matrix products, 2 for each multiply-add; undefined for kernels that are bound by memory. */
+  /** Operations of its matrix products, 2 for each multiply-add; undefined for kernels that are bound by memory. */
   readonly operations: number | undefined
   /** Bytes of all bindings: each element read or written once, or both if it is updated in place. */
   readonly bytes: number

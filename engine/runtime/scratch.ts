@@ -1,5 +1,6 @@
-// Memory for intermediates, shared by all plans of a device: plans run one after another, so the k-th largest buffer of one plan can
-// be the k-th largest of the next. When a buffer is replaced by a larger one, plans have to make new bind groups.
+// Memory for intermediates, shared by all plans of a device: plans run one after another, so the k-th largest buffer of
+// one plan can be the k-th largest of the next. When a buffer is replaced by a larger one, plans have to make new bind
+// groups.
 import type { Buffers } from './buffers.ts'
 
 export class Scratch {

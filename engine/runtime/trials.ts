@@ -1,6 +1,6 @@
-// Measures a kernel's candidates on the adapter in use: each runs alone on memory of the right size, and the fastest is the answer
-// from then on. Floats are zeros, since their values don't affect the time; integers are ones, since a mask of zeros would leave
-// nothing to compute. Correctness of the candidates is left to the tests.
+// Measures a kernel's candidates on the adapter in use: each runs alone on memory of the right size, and the fastest is
+// the answer from then on. Floats are zeros, since their values don't affect the time; integers are ones, since a mask
+// of zeros would leave nothing to compute. Correctness of the candidates is left to the tests.
 import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
 import { bytesOf } from '../../shaders/kernel.ts'
 import { type KernelTuning, type Question, showQuestion } from '../tune.ts'
@@ -21,11 +21,11 @@ export interface Trial {
 
 /** Number of candidates that are tried in mode `cached`: the best guesses. */
 const FIRST_GUESSES = 4
-/** How long one measurement repeats a candidate, how many times at most, and how many measurements each candidate gets: the best counts. */
+/** Length of a measurement, most repetitions in it, and measurements of each candidate, of which the best counts. */
 const MILLISECONDS = 4
 const MOST_RUNS = 50
 const ROUNDS = 3
-/** GPU clocks change while candidates are measured. As long as any improves its best by this share, all are measured once more. */
+/** GPU clocks change: while any candidate improves its best by this share, all are measured once more. */
 const GAIN = 0.1
 const MOST_ROUNDS = 12
 /** Number of questions whose candidates compile at the same time. */
@@ -37,7 +37,7 @@ const IDLE_MS = 100
 /** When candidates ran last. */
 let lastRun = 0
 
-/** Answers the questions that may be measured now. Returns whether the plan should be scheduled again with the answers. */
+/** Answers the questions that may be measured now. Returns whether to schedule the plan again with the answers. */
 export async function answerTrials(device: Device, trials: readonly Trial[]): Promise<boolean> {
   const { tuning } = device
   // Each only once: if candidates depend on more than the question says, an answer may not be among those offered.
@@ -46,7 +46,8 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   const { mode, onProgress } = tuning.options
   const operations = (trial: Trial): number => trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
   const byWeight = open.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
-  // Compilers that use all cores of the host leave gaps in the GPU's queue, and its clock drops: compile first if there is time.
+  // Compilers that use all cores of the host leave gaps in the GPU's queue, and its clock drops: compile first if there
+  // is time.
   if (mode === 'full') {
     onProgress?.(0, open.length)
     await timed(tuning, () => atMost(tuning.secondsLeft / 2, Promise.all(byWeight.map(({ trial }) => compile(device, triesOf(trial, tuning))))))
@@ -140,8 +141,8 @@ async function fastest(device: Device, trial: Trial, tuning: KernelTuning): Prom
 }
 
 /**
- * The least time of each call, as the calls return it. They take turns, so that a temporary slowdown affects all of them. `steady`:
- * the adapter's speed doesn't change otherwise, like that of a CPU.
+ * The least time of each call, as the calls return it. They take turns, so that a temporary slowdown affects all of
+ * them. `steady`: the adapter's speed doesn't change otherwise, like that of a CPU.
  */
 export async function leastTimes(calls: readonly (() => Promise<number>)[], steady: boolean): Promise<number[]> {
   const least = calls.map(() => Infinity)

@@ -27,7 +27,7 @@ describe('a compiled function', () => {
     expect(traces, 'another dtype is another trace').toBe(3)
   })
 
-  test('gives the bits of the one-off run, replay after replay', async () => {
+  test('gives the same bits in every replay as a single run', async () => {
     const [x, w] = [numbers([9, 17]), numbers([17, 5], 2)]
     const build = (a: Tensor, b: Tensor) => {
       const loss = a.matmul(b).gelu().softmax().square().sum()
@@ -38,14 +38,14 @@ describe('a compiled function', () => {
     for (let i = 0; i < 3; i++) expect(await readAll(await fn(x, w))).toEqual(once)
   })
 
-  test('gives back what it was given to nest: objects, arrays, plain values', async () => {
+  test('returns results in the nesting of the function: objects, arrays, plain values', async () => {
     const fn = compile((batch: { x: Tensor; name: string }) => ({ y: [batch.x.add(1), batch.x], name: batch.name, none: null }))
     const { y, name, none } = await fn({ x: tensor([1, 2]), name: 'first' })
     expect([name, none]).toEqual(['first', null])
     expect((await readAll(y)).map(v => [...v])).toEqual([[2, 3], [1, 2]])
   })
 
-  test('takes another compiled function\'s result without a way round the host', async () => {
+  test('takes the result of another compiled function without copying it to the host', async () => {
     const double = compile((x: Tensor) => x.mul(2))
     let x = tensor([1, 2, 3])
     for (let i = 0; i < 4; i++) x = await double(x)
@@ -87,7 +87,7 @@ describe('a compiled function', () => {
     expect(device.buffers.count).toBeLessThanOrEqual(settled + 4)
   })
 
-  test('is refused where it is async or called inside another', async () => {
+  test('must not be async or called while another is traced', async () => {
     await expect(compile((async () => zeros([1])) as never)()).rejects.toThrow(UserError)
   })
 
@@ -109,17 +109,17 @@ describe('variables', () => {
     expect([...await v.read(3, 2)]).toEqual([1, 2])
   })
 
-  test('refuse numbers past their end, naming themselves', async () => {
+  test('reject numbers past their end with an error that names the variable', async () => {
     const v = variable(f32(2, 3), 'bert.embeddings')
     await expect(v.write(new Float32Array(4), 3)).rejects.toThrow(/bert\.embeddings: 4 numbers at element 3 do not fit in f32\[2, 3\]/)
     await expect(v.write(new Float32Array(1), -1)).rejects.toThrow(UserError)
   })
 
-  test('refuse to be read past their end', async () => {
+  test('reject reads past their end', async () => {
     await expect(variable(f32(100), 'v').read(90, 20)).rejects.toThrow(UserError)
   })
 
-  test('swap in one call: each takes the other\'s old value', async () => {
+  test('can swap values in one call', async () => {
     const [a, b] = [variable(f32(70), 'a'), variable(f32(70), 'b')]
     await a.write(new Float32Array(70).fill(1))
     await b.write(new Float32Array(70).fill(2))
@@ -134,7 +134,7 @@ describe('variables', () => {
     expect([(await a.read())[0], (await b.read())[69]]).toEqual([1, 2])
   })
 
-  test('are read with their old value, wherever in the call the new one is made', async () => {
+  test('are read with their old value, wherever in the call they are assigned', async () => {
     const v = variable(f32(3), 'v')
     const fn = compile((x: Tensor) => {
       v.assign(v.tensor.add(x))
@@ -148,7 +148,7 @@ describe('variables', () => {
     }
   })
 
-  test('take the last of several assignments', async () => {
+  test('get the last of several assignments', async () => {
     const v = variable(f32(1), 'v')
     await compile(() => {
       v.assign(zeros([1]).add(1))
@@ -176,7 +176,7 @@ describe('variables', () => {
     ;[...await p.read()].forEach((value, i) => expect(value).toBeCloseTo(expected[i], 5))
   })
 
-  test('one parameter may be its own gradient', async () => {
+  test('a parameter may be its own gradient', async () => {
     const p = variable(f32(4), 'p')
     await p.write(new Float32Array([1, 2, 3, 4]))
     const hyper = tensor([0.1, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001])

@@ -32,7 +32,7 @@ describe('a tensor is made of', () => {
     ['halves, the largest and what is not finite', () => tensor([65519.9, NaN, Infinity], undefined, 'f16'), is('f16', [3], [65504, NaN, Infinity])],
   ])('%s', (_, make, wanted) => expect(held(make())).toEqual(wanted))
 
-  test('a typed array of its own dtype without a copy, and the numbers of the device and of float64 are one', () => {
+  test('a typed array of its dtype without a copy, with the same numbers on the device and in float64', () => {
     const data = Float32Array.of(1, 2)
     const t = tensor(data)
     data[0] = 7
@@ -43,7 +43,7 @@ describe('a tensor is made of', () => {
 /** A value that the types would not let through, as JavaScript does. */
 const untyped = (value: unknown): never => value as never
 
-describe('one line says which number has no place in', () => {
+describe('an error names the number that is not representable in', () => {
   test.each<[string, () => unknown, string]>([
     ['i32, too large', () => tensor([3e9], [1], 'i32'), 'tensor: 3000000000 at [0] is not representable as i32'],
     ['i32, a fraction among rows', () => tensor([[1, 2], [3, 1.5]], undefined, 'i32'), 'tensor: 1.5 at [1, 1] is not representable as i32'],
@@ -67,7 +67,7 @@ describe('one line says which number has no place in', () => {
   ])('%s', (_, make, message) => expect(make).toThrow(new UserError(message)))
 })
 
-describe('one line says what is wrong with arrays that are', () => {
+describe('an error says what is wrong with arrays that are', () => {
   const endless: unknown[] = []
   endless.push(endless)
   test.each<[string, () => unknown, string]>([

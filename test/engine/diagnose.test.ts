@@ -7,7 +7,7 @@ afterAll(async () => (await currentDevice()).close())
 
 const column = (n: number, value: number): Tensor => tensor(new Float32Array(n).fill(value), [n, 1])
 
-test('finite results have no cause, whatever was left in memory by others', async () => {
+test('finite results have no cause, whatever earlier runs left in memory', async () => {
   // Leaves NaN in the scratch memory that the next plan takes.
   const nan = compile((x: Tensor) => ({ y: x.sub(x).div(x.sub(x)).sum(0).mul(x).matmul(x.reshape([1, -1])) }))
   await nan(column(64, 1))
@@ -33,7 +33,7 @@ test('the first kernel of a chain is named by its label, its numbers and the var
   })
 })
 
-test('−∞ in a mask, or made by a kernel and turned into zeros, is not taken for the cause', async () => {
+test('−∞ in a mask, or computed and then turned into zeros, is not reported as the cause', async () => {
   const fn = compile((scores: Tensor, mask: Tensor, x: Tensor) => {
     const masked = mask.equal(0).where(-Infinity, scores)
     const rows = masked.softmax()
@@ -71,7 +71,7 @@ test('half precision overflows where it is stored', async ({ skip }) => {
   expect(await fn.diagnose(tensor(Float32Array.of(1, 2, 4), [1, 3]))).toBeUndefined()
 })
 
-test('looking changes no variable, neither those that are assigned nor those that are updated in place', async () => {
+test('a diagnosis changes no variable, assigned or updated in place', async () => {
   const [p, m, v] = ['p', 'm', 'v'].map(name => variable({ shape: [64], dtype: 'f32' }, name))
   const count = variable({ shape: [], dtype: 'f32' }, 'count')
   const fn = compile((gradient: Tensor, hyper: Tensor) => {

@@ -43,7 +43,7 @@ const dropped = (x: Tensor, { by = stream, at = step } = {}): Tensor => dropout(
 /** Ones that some kernel makes. */
 const made = (...shape: number[]): Tensor => ones(shape).mul(1)
 
-describe('the mask is that of the positions', () => {
+describe('the mask depends on positions', () => {
   for (const shape of [[1], [3], [4], [7], [64], [5, 13], [6, 10], [1000], [37, 333], [40, 333]]) {
     const count = shape.reduce((n, m) => n * m, 1)
     test(`alone, [${shape.join(', ')}]`, async () => {
@@ -100,12 +100,12 @@ describe('the mask is that of the positions', () => {
     expect(values).toEqual(kept(32).map((y, i) => y + other[i]))
   })
 
-  test('of a step that is computed on the way', async () => {
+  test('of a step that is computed in the expression', async () => {
     const { values } = await run(() => dropped(made(4, 8), { at: step.add(1) }))
     expect(values).toEqual(kept(32, { at: now + 1 }))
   })
 
-  test('of one element that is spread over many', async () => {
+  test('of one element that is broadcast', async () => {
     const { values } = await run(() => dropped(made(1)).add(made(8)))
     expect(values).toEqual(Array.from({ length: 8 }, () => kept(1)[0] + 1))
   })

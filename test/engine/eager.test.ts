@@ -25,14 +25,14 @@ async function plansOf<R>(calls: readonly (() => Promise<R>)[]): Promise<{ resul
   return { results, plans: eagerPlans(device) - before }
 }
 
-describe('one plan serves an expression', () => {
+describe('one plan is used for an expression', () => {
   test('of other host data', async () => {
     const { results, plans } = await plansOf([1, 2, 3].map(n => () => list(tensor([n, 2 * n]).add(tensor([10, 20])))))
     expect(results).toEqual([[11, 22], [12, 24], [13, 26]])
     expect(plans).toBe(1)
   })
 
-  test('of other numbers, in each dtype, up to those that JSON does not hold', async () => {
+  test('of other numbers, in each dtype, including those that JSON can\'t express', async () => {
     const numbers = [3, 0, -0, -1.5, NaN, Infinity, -Infinity, 1e-30, 3e38]
     const floats = await plansOf(numbers.map(n => () => list(tensor([0, 0]).add(scalar(n)))))
     floats.results.forEach((result, i) => expect(result).toEqual([Math.fround(numbers[i]) + 0, Math.fround(numbers[i]) + 0]))
@@ -44,7 +44,7 @@ describe('one plan serves an expression', () => {
     expect([integers.plans, unsigned.plans]).toEqual([1, 1])
   })
 
-  test('whose numbers are those that stand in for numbers in a plan', async () => {
+  test('whose numbers have the bits of a template\'s numbers', async () => {
     const denormal = new Float32Array(Uint32Array.of(0x80000001).buffer)[0]
     const { results, plans } = await plansOf([5, 6].map(n => () => list(tensor([1, 2]).pad([1], [0], denormal).mul(n).add(0.5))))
     expect(results).toEqual([5, 6].map(n => [0.5, n + 0.5, 2 * n + 0.5]))
@@ -54,7 +54,7 @@ describe('one plan serves an expression', () => {
     expect([plans, seeds.plans]).toEqual([1, 1])
   })
 
-  test('of other variables, of results, and of variables that were written in between', async () => {
+  test('of other variables, of results, and of variables that have changed', async () => {
     const [v, w] = ['v', 'w'].map(name => variable({ shape: [2000], dtype: 'f32' }, name))
     await v.write(new Float32Array(2000).fill(1))
     await w.write(new Float32Array(2000).fill(2))
@@ -68,7 +68,7 @@ describe('one plan serves an expression', () => {
     expect(plans).toBe(1)
   })
 
-  test('of small and of large host data, read once or again and again', async () => {
+  test('of small and large host data, used once or several times', async () => {
     for (const n of [1, 1024, 1025, 50_000]) {
       const kept = tensor(new Float32Array(n).fill(1))
       for (const value of [2, 3, 4]) {
@@ -77,7 +77,7 @@ describe('one plan serves an expression', () => {
     }
   })
 
-  test('and another one serves what has other attributes, dtypes, shapes, views or sharing', async () => {
+  test('and another one for other attributes, dtypes, shapes, views or sharing', async () => {
     const x = tensor([[1, 2], [3, 4]])
     const y = tensor([[1, 2], [3, 4]])
     const { results, plans } = await plansOf([
@@ -89,7 +89,7 @@ describe('one plan serves an expression', () => {
     expect(plans).toBe(10)
   })
 
-  test('until kernels are chosen otherwise', async () => {
+  test('until kernel choices change', async () => {
     const product = (): Promise<number[]> => list(tensor([[1, 2]]).matmul(tensor([[3], [4]])))
     const { results, plans } = await plansOf([product, async () => {
       device.tuning.override((_question, count) => count - 1)
@@ -103,13 +103,13 @@ describe('one plan serves an expression', () => {
     expect(plans).toBe(2)
   })
 
-  test('in calls that overlap', async () => {
+  test('in concurrent calls', async () => {
     const calls = Array.from({ length: 20 }, (_, n) => Promise.all([tensor([n]).mul(n).data(), tensor(new Float32Array(3000).fill(n)).sum().item()]))
     ;(await Promise.all(calls)).forEach(([[square], sum], n) => expect([square, sum]).toEqual([n * n, 3000 * n]))
   })
 })
 
-test('several values come in one reading, those of odd lengths and of half precision among them', async () => {
+test('several values are read together, including odd lengths and half precision', async () => {
   const x = tensor([1, 2, 3])
   const values = [x.add(1), x.sum(), x, x.mul(2).cast('i32'), ...(device.traits.f16 ? [x.cast('f16')] : [])]
   for (let i = 0; i < 2; i++) expect((await readAll(values)).map(data => [...data])).toEqual([[2, 3, 4], [6], [1, 2, 3], [2, 4, 6], [1, 2, 3]].slice(0, values.length))
@@ -132,7 +132,7 @@ function build(inputs: readonly Tensor[], program: readonly { op: number, a: num
   return values[values.length - 1]
 }
 
-test('a replay has the bits of a plan of its own, whatever the expression', async () => {
+test('a replay gives the same bits as a new plan, for any expression', async () => {
   const draw = fc.record({
     program: fc.array(instruction, { minLength: 1, maxLength: 6 }), seeds: fc.tuple(fc.nat(99), fc.nat(99)), others: fc.array(fc.constantFrom(0.25, 7, -1, 0), { minLength: 6, maxLength: 6 }),
   })
@@ -154,8 +154,8 @@ test('a replay has the bits of a plan of its own, whatever the expression', asyn
   }), { numRuns: 12, seed: SEED })
 })
 
-describe('what is kept', () => {
-  test('is a bounded number of plans, and of buffers', async () => {
+describe('the cache of plans', () => {
+  test('holds a bounded number of plans and buffers', async () => {
     for (let n = 1; n <= EAGER_PLANS + 40; n++) expect(await tensor(new Float32Array(n).fill(1)).sum().item()).toBe(n)
     expect(eagerPlans(device)).toBe(EAGER_PLANS)
     await collected()
@@ -177,7 +177,7 @@ describe('what is kept', () => {
     expect(refs.map(ref => ref.deref())).toEqual(refs.map(() => undefined))
   })
 
-  test('takes no memory that grows: a megabyte a call, a hundred times', async () => {
+  test('doesn\'t grow with large inputs in a hundred calls', async () => {
     const call = (i: number): Promise<number> => tensor(new Float32Array(1 << 18).fill(i)).add(1).sum().item()
     await call(0)
     const before = device.buffers.bytes

@@ -25,17 +25,17 @@ describe('text from files and servers', () => {
     expect(printableJson(value)).toMatch(SAFE)
   })
 
-  test('keeps what is only foreign: letters, joiners, emoji, no-break spaces', () => {
+  test('keeps letters of all scripts, joiners, emoji and no-break spaces', () => {
     const words = 'naïve “Größe” 学习 שלום می\u200cخواهم 👩\u200d🔬 1\u00a0000\u202f€'
     expect(printable(words)).toBe(words)
     expect(printableLine(words)).toBe(words)
   })
 
-  test('keeps line breaks that are ours', () => {
+  test('keeps intended line breaks', () => {
     expect(printableLines('a\tb\nc\u001b[31m')).toBe('a\\tb\nc\\x1b[31m')
   })
 
-  test('is one safe line within its limit, whatever it was', () => {
+  test('is one safe line within the limit, for any text', () => {
     fc.assert(fc.property(text, fc.integer({ min: 20, max: 600 }), (given, limit) => {
       const line = printableLine(given, limit)
       expect(line.length).toBeLessThanOrEqual(limit)
@@ -52,7 +52,7 @@ describe('a UserError', () => {
     expect(message).toBe(String.raw`a\x1b[2Jb\x0dc\nd\te\x7ff\x9b31mg\u2028h\u202ei é 二 😀`)
   })
 
-  test('of a long message loses its middle and stays below 500 characters', () => {
+  test('leaves out the middle of a long message and stays below 500 characters', () => {
     const { message } = new UserError(`config.json: ${'😀'.repeat(1000)} is not a label`)
     expect(message.length).toBeLessThan(500)
     expect(message).toMatch(/^config\.json: .* … .* is not a label$/u)

@@ -14,7 +14,7 @@ describe('half precision on the host', () => {
     expect(toFloat32(bits.subarray(1, 3))).toEqual(Float32Array.of(2 ** -24, 2 ** -23))
   })
 
-  test('every half comes back from its number, and so do the points between two halves', () => {
+  test('every half converts back, and midpoints round to even', () => {
     const one = new Float16Array(1)
     const word = new Uint16Array(one.buffer)
     for (let i = 0; i < 0x7c00; i++) {
@@ -27,7 +27,7 @@ describe('half precision on the host', () => {
     }
   })
 
-  test('any single rounds as Float16Array rounds it', () => {
+  test('any single-precision number rounds as Float16Array rounds it', () => {
     fc.assert(fc.property(fc.float(), number => {
       const [expected] = new Uint16Array(new Float16Array([number]).buffer)
       expect(halfBits(number)).toBe(Number.isNaN(number) ? 0x7e00 : expected)
@@ -41,7 +41,7 @@ describe('half precision on the device', () => {
   beforeAll(async () => { device = await currentDevice() })
   afterAll(() => device.close())
 
-  test('variables keep the nearest halves, at any length and even offset', async () => {
+  test('variables hold the nearest halves, at any length and even offset', async () => {
     const v = variable({ shape: [7], dtype: 'f16' }, 'v')
     await v.write(new Float32Array([0.1, 1 / 3, -2, 65504, 1e-7, 5, 6]))
     await v.write(new Float32Array([0.7, 0.8, 0.9]), 4)

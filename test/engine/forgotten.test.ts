@@ -38,7 +38,7 @@ describe('finalizers', () => {
     expect(using).toEqual([THE_ONE])
   })
 
-  test('hold no owner: its buffer is free after a collection', async () => {
+  test('don\'t hold the owner: its buffer is free after a collection', async () => {
     const buffers = new Buffers(device.gpu)
     const forget = (): WeakRef<object> => {
       const owner = { name: 'owner' }
@@ -52,7 +52,7 @@ describe('finalizers', () => {
     expect(buffers).toMatchObject({ count: 1, live: 0 })
   })
 
-  test('leave alone what its owner has released itself', async () => {
+  test('don\'t release what the owner has released itself', async () => {
     const buffers = new Buffers(device.gpu)
     const forget = (): void => {
       const owner = {}
@@ -70,16 +70,16 @@ describe('finalizers', () => {
 describe('forgotten', () => {
   const spec = { shape: [300], dtype: 'f32' } as const
 
-  test('variables give their memory back', async () => {
+  test('variables release their memory', async () => {
     expect(await leftBy(async i => { await variable(spec, 'v').write(new Float32Array(300).fill(i)) })).toBeLessThanOrEqual(2)
   })
 
-  test('results of compiled functions that nobody reads give their memory back', async () => {
+  test('unread results of compiled functions release their memory', async () => {
     const fn = compile((x: Tensor) => x.mul(2))
     expect(await leftBy(async i => { await fn(tensor(new Float32Array(300).fill(i))) })).toBeLessThanOrEqual(2)
   })
 
-  test('compiled functions give their plans\' memory back: inputs, constants and uniforms', async () => {
+  test('compiled functions release the memory of their plans: inputs, constants and uniforms', async () => {
     expect(await leftBy(async i => {
       const constant = tensor(new Float32Array(300).fill(i))
       const fn = compile((x: Tensor) => x.mul(constant).add(i).sum())
@@ -95,7 +95,7 @@ describe('forgotten', () => {
 describe('a compiled function that was called with 200 shapes', () => {
   const call = async (fn: (x: Tensor) => Promise<Tensor>, n: number): Promise<number> => (await fn(tensor(new Float32Array(n).fill(1)))).item()
 
-  test('keeps a bounded number of plans, gives the others\' memory back at once, and makes them again', async () => {
+  test('keeps a bounded number of plans, frees the others\' memory at once, and makes them again', async () => {
     let traces = 0
     const fn = compile((x: Tensor) => {
       traces++
@@ -112,17 +112,17 @@ describe('a compiled function that was called with 200 shapes', () => {
     expect(traces, 'the first is not').toBe(201)
   })
 
-  test('runs what it has dropped in the meantime, where a call was under way', async () => {
+  test('still runs a plan that is dropped during a call', async () => {
     const fn = compile((x: Tensor) => x.mul(2).sum())
     const sizes = Array.from({ length: 3 * KEPT_PLANS }, (_, i) => 1 + i % (2 * KEPT_PLANS))
     expect(await Promise.all(sizes.map(n => call(fn, n)))).toEqual(sizes.map(n => 2 * n))
   })
 })
 
-describe('memory that nobody can reach', () => {
+describe('unreachable memory', () => {
   const SIZE = 32 * 2 ** 20
 
-  test('is collected before more is asked for, by writing and by running', async () => {
+  test('is collected before more is allocated, by writes and by runs', async () => {
     const fn = compile((x: Tensor) => x.add(1))
     await collected()
     const [before, most] = [device.buffers.liveBytes, { live: 0 }]
@@ -142,7 +142,7 @@ describe('memory that nobody can reach', () => {
 })
 
 describe('using', () => {
-  test('gives back results, variables and constants at the end of the block', async () => {
+  test('releases results, variables and constants at the end of the block', async () => {
     const fn = compile((x: Tensor) => x.mul(2))
     const x = tensor(new Float32Array(3000).fill(1))
     await (await fn(x)).data()
@@ -160,7 +160,7 @@ describe('using', () => {
     expect(device.buffers.live).toBeLessThanOrEqual(before + 1)
   })
 
-  test('a tensor that was disposed is a UserError, which shows it; disposing it twice is none', async () => {
+  test('using a disposed tensor throws a UserError that shows it; disposing twice does not', async () => {
     const y = await compile((x: Tensor) => x.mul(2))(tensor([[1, 2]]))
     const made = y.add(1)
     y[Symbol.dispose]()
@@ -171,7 +171,7 @@ describe('using', () => {
     await expect(made.data(), 'what was made of it needs its numbers').rejects.toThrow('result was released')
   })
 
-  test('graphs outlive handles on their parts, and host data is never lost', async () => {
+  test('graphs outlive handles on their values, and host data is kept', async () => {
     const made = (() => {
       using x = tensor([1, 2])
       using doubled = x.mul(2)
@@ -187,7 +187,7 @@ describe('using', () => {
     expect([...await result.data()], 'a cast to the same dtype is another handle').toEqual([2, 4])
   })
 
-  test('a constant that a compiled function holds comes back when that needs it', async () => {
+  test('a disposed constant is uploaded again for a compiled function', async () => {
     const constant = tensor(new Float32Array(2000).fill(3))
     const fn = compile((x: Tensor) => x.mul(constant).sum())
     expect(await (await fn(tensor([2]))).item()).toBe(12_000)
@@ -197,7 +197,7 @@ describe('using', () => {
     expect(await (await fn(tensor([3]))).item()).toBe(18_000)
   })
 
-  test('a variable\'s tensor belongs to the variable', () => {
+  test('a variable\'s tensor can\'t be disposed of', () => {
     const v = variable({ shape: [2], dtype: 'f32' }, 'weights')
     expect(() => v.tensor[Symbol.dispose]()).toThrow(UserError)
     expect(v.tensor.shape).toEqual([2])

@@ -16,7 +16,7 @@ const close = (actual: ArrayLike<number>, expected: ArrayLike<number>) => {
   Array.from(actual).forEach((v, i) => expect(v).toBeCloseTo(expected[i], 4))
 }
 
-describe('nothing runs until it is asked for', () => {
+describe('nothing runs until it is read', () => {
   test('building a graph makes no buffer and no pipeline', () => {
     const before = [device.buffers.count, device.pipelines.count]
     const x = numbers([64, 64])
@@ -24,7 +24,7 @@ describe('nothing runs until it is asked for', () => {
     expect([device.buffers.count, device.pipelines.count]).toEqual(before)
   })
 
-  test('a branch that nobody reads is never compiled', async () => {
+  test('a dead branch is not compiled', async () => {
     const { dispatches } = await compile((x: ReturnType<typeof numbers>) => {
       x.matmul(x).softmax()
       return x.add(1)
@@ -32,7 +32,7 @@ describe('nothing runs until it is asked for', () => {
     expect(dispatches).toBe(1)
   })
 
-  test('nor is a kernel of an operation that makes only what nobody reads', async () => {
+  test('nor is a launch whose outputs are all dead', async () => {
     const [q, k, v] = [1, 2, 3].map(seed => numbers([1, 64, 2, 8], seed))
     const of = grad(attention(q, k, v, undefined).square().sum(), [q, k, v])
     const gpu = { ...device.traits, cpu: false, subgroupSize: 0 }
@@ -53,7 +53,7 @@ describe('equal nodes are computed once', () => {
     expect(dispatches).toBe(1)
   })
 
-  test('equal expressions of equal parts are one, whatever the order of their making', async () => {
+  test('equal expressions of equal parts are merged, in whatever order they were made', async () => {
     const fn = compile((x: ReturnType<typeof numbers>) => {
       const late = x.exp()
       const a = x.softmax().mul(late)
@@ -71,7 +71,7 @@ describe('equal nodes are computed once', () => {
     expect([a.length, b.length, c.length]).toEqual([3, 2, 1])
   })
 
-  test('numbers that JSON does not hold are told apart: infinities and NaN', async () => {
+  test('numbers that JSON can\'t express are distinguished: infinities and NaN', async () => {
     const [low, high, nan, pad] = await readAll([
       scalar(-Infinity).add(0), scalar(Infinity).add(0), scalar(NaN).add(0),
       concat([ones([1]).pad([0], [1], Infinity), ones([1]).pad([0], [1], -Infinity)]),
@@ -88,20 +88,20 @@ describe('chains are fused', () => {
     close(await (await fn(x, y)).data(), reference([x.mul(y).add(1).tanh().sub(x).gelu()])[0])
   })
 
-  test('a sum carries the expression that it sums', async () => {
+  test('an expression is fused into its sum', async () => {
     const { dispatches, unfused } = await compile((x: ReturnType<typeof numbers>) => x.sub(1).square().sum(1)).prepare(numbers([9, 15]))
     expect(dispatches).toBe(1)
     expect(unfused).toBeGreaterThan(dispatches)
   })
 
-  test('views alone cost nothing, and elementwise operations read through them', async () => {
+  test('views take no dispatch, and elementwise operations read through them', async () => {
     const fn = compile((x: ReturnType<typeof numbers>) => x.transpose().slice([1, 0], [4, 3]).reshape([3, 3, 1]).add(1))
     const x = numbers([5, 6])
     expect((await fn.prepare(x)).dispatches).toBe(1)
     close(await (await fn(x)).data(), reference([x.transpose().slice([1, 0], [4, 3]).reshape([3, 3, 1]).add(1)])[0])
   })
 
-  test('the slope of GELU is made where GELU is, and kept in the place of what nobody else reads', async () => {
+  test('GELU\'s derivative is computed in the same epilogue, and stored instead of the product', async () => {
     const [x, w, upstream] = [numbers([12, 8], 1), numbers([8, 16], 2), numbers([12, 16], 3)]
     const product = x.matmul(w)
     const y = product.gelu()
@@ -140,14 +140,14 @@ describe('chains are fused', () => {
 })
 
 describe('gradients', () => {
-  test('of an input that the loss does not use are zeros of its shape and dtype', async () => {
+  test('of an unused input are zeros of its shape and dtype', async () => {
     const [x, unused] = [numbers([3]), numbers([2, 5])]
     const [, zero] = grad(x.square().sum(), [x, unused])
     expect([zero.shape, zero.dtype]).toEqual([[2, 5], 'f32'])
     expect([...await zero.data()]).toEqual(new Array(10).fill(0))
   })
 
-  test('of half precision that was widened on the way go back as they are', async context => {
+  test('of widened half precision are not rounded again', async context => {
     if (!device.traits.f16) return context.skip('the adapter has no shader-f16')
     const x = numbers([4, 6]).cast('f16')
     const [dx] = grad(x.cast('f32').add(numbers([6])).cast('f16').softmax().square().sum(), [x])

@@ -25,16 +25,16 @@ describe('a shape', () => {
 describe('a number', () => {
   test.each([
     ['full u32', () => full([2], -1, 'u32')], ['full i32', () => full([2], 1.5, 'i32')], ['pad i32', () => tensor(Int32Array.of(1)).pad([1], [0], 0.7)],
-  ])('that an integer dtype does not have is refused: %s', (_, make) => expect(make).toThrow(UserError))
+  ])('that an integer dtype can\'t represent is rejected: %s', (_, make) => expect(make).toThrow(UserError))
 
-  test('that it has stands everywhere', async () => {
+  test('that it can represent is accepted everywhere', async () => {
     expect(await list(full([2], 4294967295, 'u32'))).toEqual([4294967295, 4294967295])
     expect(await list(tensor(Int32Array.of(1)).pad([1], [1], -7))).toEqual([-7, 1, -7])
   })
 })
 
-describe('a tensor that is kept from a trace', () => {
-  test('is refused in the next trace of that function, and in another function', async () => {
+describe('a tensor of an earlier trace', () => {
+  test('is rejected in the next trace of the function, and in another function', async () => {
     let kept: Tensor | undefined
     const fn = compile((x: Tensor) => {
       kept ??= x.mul(2)
@@ -49,7 +49,7 @@ describe('a tensor that is kept from a trace', () => {
   })
 })
 
-test('a variable that was released is refused, in functions that were compiled before, too', async () => {
+test('a released variable is rejected, also in functions compiled before', async () => {
   const v = variable({ shape: [2], dtype: 'f32' }, 'the weights')
   await v.write(Float32Array.of(3, 4))
   const doubled = compile(() => v.tensor.mul(2))
@@ -60,7 +60,7 @@ test('a variable that was released is refused, in functions that were compiled b
   await expect(v.write(Float32Array.of(1, 2))).rejects.toThrow(UserError)
 })
 
-test('a sum over more elements than are counted is refused', async () => {
+test('a sum over too many elements is rejected', async () => {
   const [column, row] = [zeros([65536, 1]), zeros([1, 65536])]
   const a = variable({ shape: [65536, 1], dtype: 'f32' }, 'a').tensor
   await expect(a.add(column).sub(row).square().sum().data()).rejects.toThrow(/a reduction takes at most \d+ elements/)
@@ -79,7 +79,7 @@ describe('half precision', () => {
     expect(await list(product)).toEqual([0.999755859375])
   })
 
-  test('is stored so, or refused in one line where the adapter has none', async () => {
+  test('is stored, or rejected with one line if the adapter has none', async () => {
     const stored = tensor(values).cast('f16').data()
     if (device.traits.f16) expect([...await stored]).toEqual(rounded)
     else await expect(stored).rejects.toThrow('has no half precision')

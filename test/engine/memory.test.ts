@@ -41,7 +41,7 @@ const plans = fc.record({
 })
 
 describe('memory by liveness', () => {
-  test('regions that live at the same time never share a buffer', () => {
+  test('regions that are alive at the same time never share a buffer', () => {
     fc.assert(fc.property(plans, ({ sizes, steps, held }) => {
       const regions = sizes.map((n, i): Region => ({ bytes: n * 256, label: `region ${i}` }))
       const used = steps.map((numbers): Step => ({

@@ -51,7 +51,7 @@ test.each([
 })
 
 describe('a run whose result has no memory', () => {
-  test('is an error of the next thing that is asked of the device, and of that alone', async () => {
+  test('makes only the next use of the device throw', async () => {
     const w = variable({ shape: [1], dtype: 'f32' }, 'w')
     const step = compile((x: Tensor) => {
       w.assign(w.tensor.add(x))
@@ -66,7 +66,7 @@ describe('a run whose result has no memory', () => {
     expect((await w.read())[0]).toBe(2)
   })
 
-  test('is an error of a variable\'s reading, too', async () => {
+  test('makes reading a variable throw, too', async () => {
     const w = variable({ shape: [4], dtype: 'f32' }, 'w')
     refuseOne('readback')
     await expect(w.read()).rejects.toThrow('the GPU refused a command')
@@ -74,7 +74,7 @@ describe('a run whose result has no memory', () => {
   })
 })
 
-test('a first run that memory does not hold leaves nothing behind that a smaller one would get', async () => {
+test('a first run that runs out of memory leaves no refused buffer in the pool', async () => {
   expect((await currentDevice()).buffers.count).toBe(0)
   const numbers = (value: number): Tensor => tensor(new Float32Array(256).fill(value))
   const w = variable({ shape: [256], dtype: 'f32' }, 'w')

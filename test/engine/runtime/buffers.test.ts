@@ -10,7 +10,7 @@ afterAll(() => device.close())
 
 const MEBI = 1024 * 1024
 
-test('of too many free buffers those that were free the longest are destroyed', () => {
+test('of too many free buffers the longest unused are destroyed', () => {
   const buffers = new Buffers(device.gpu)
   const [old, middle, late] = [24, 25, 26].map(size => buffers.acquire(size * MEBI, `${size} MiB`, { zeroed: false }))
   buffers.release(old)
@@ -24,7 +24,7 @@ test('of too many free buffers those that were free the longest are destroyed', 
   expect(buffers.count).toBe(3)
 })
 
-test('a buffer larger than all that is kept is destroyed at once, and others stay', () => {
+test('a buffer larger than the pool is destroyed at once, and others are kept', () => {
   const buffers = new Buffers(device.gpu)
   const [small, large] = [buffers.acquire(MEBI, 'small', { zeroed: false }), buffers.acquire(80 * MEBI, 'large', { zeroed: false })]
   buffers.release(small)
@@ -32,7 +32,7 @@ test('a buffer larger than all that is kept is destroyed at once, and others sta
   expect(buffers).toMatchObject({ count: 1, bytes: MEBI })
 })
 
-test('scratch memory that could not be had is given back whole, and bind groups upon it are made anew', () => {
+test('scratch memory is freed after a failed allocation, and its bind groups are made again', () => {
   const buffers = new Buffers(device.gpu)
   const scratch = new Scratch(buffers)
   const before = scratch.reserve([3 * MEBI, MEBI])[0]

@@ -8,7 +8,7 @@ beforeAll(async () => { device = await currentDevice() })
 afterEach(() => vi.restoreAllMocks())
 afterAll(() => device.close())
 
-test('a shader that does not compile is shown with its lines numbered, and what the compiler says', async () => {
+test('a shader that does not compile is shown with line numbers and the compiler\'s messages', async () => {
   const wgsl = '@compute @workgroup_size(1)\nfn main() {\n  let x: nothing = 1;\n}'
   const error = await device.pipelines.get(wgsl, 'my kernel', 0, []).catch((thrown: unknown) => thrown)
   expect(error).toBeInstanceOf(ShaderError)
@@ -18,7 +18,7 @@ test('a shader that does not compile is shown with its lines numbered, and what 
   expect(rest).toEqual(['   1 @compute @workgroup_size(1)', '   2 fn main() {', '   3   let x: nothing = 1;', '   4 }'])
 })
 
-test('a value larger than a buffer can be is refused before anything is compiled or held', async () => {
+test('a value larger than the largest buffer is rejected before anything is compiled or allocated', async () => {
   const { maxBufferSize, maxStorageBufferBindingSize } = device.gpu.limits
   const mebibytes = Math.min(maxBufferSize, maxStorageBufferBindingSize) / 1024 ** 2
   const before = [device.buffers.count, device.pipelines.count]
@@ -29,7 +29,7 @@ test('a value larger than a buffer can be is refused before anything is compiled
   expect([device.buffers.count, device.pipelines.count]).toEqual(before)
 })
 
-test('a step that the memory does not hold gives back what it had, and may be tried again', async () => {
+test('a step that runs out of memory frees what it allocated, and can be tried again', async () => {
   const x = tensor(Float32Array.from({ length: 64 * 64 }, (_, i) => i % 7), [64, 64])
   const step = compile((t: Tensor) => ({ y: t.matmul(t).softmax().matmul(t).sum() }))
   const { peakBytes } = await step.prepare(x)

@@ -8,7 +8,7 @@ function callsOf(times: readonly number[], pace: (made: number) => number) {
   return { calls: times.map(time => async () => time * pace(made++)), made: () => made }
 }
 
-test('a GPU that comes to its speed in the last turn does not favour who has it', async () => {
+test('a GPU that speeds up in the last turn does not favour that turn\'s candidate', async () => {
   const times = [1, 2, 3]
   // Seven times as slow, but for the last of nine calls and what follows.
   const pace = (made: number): number => (made < 8 ? 7 : 1)
@@ -18,7 +18,7 @@ test('a GPU that comes to its speed in the last turn does not favour who has it'
   expect(await leastTimes(callsOf(times, pace).calls, true)).toEqual([7, 14, 3])
 })
 
-test('three turns are enough at one pace, and there is an end to them at none', async () => {
+test('three turns suffice at a constant speed, and their number is bounded at any other', async () => {
   const even = callsOf([5, 4], made => 1 + made % 3 / 100)
   await leastTimes(even.calls, false)
   expect(even.made()).toBe(6)
