@@ -15,41 +15,83 @@ export interface Counts {
   readonly rows: number
 }
 
-const emptyCounts = (classes: number, rows: number): Counts => ({
-  hits: new Float64Array(classes), labelled: new Float64Array(classes), predicted: new Float64Array(classes), rows,
-})
+/**
+ * What each row adds to the counts, so that any selection of rows is counted without reading labels again. Row i has the
+ * events from `starts[i]` to `starts[i + 1]`, each numbered 3 · class + what happened: 0 for labelled and predicted as
+ * the class, 1 for labelled only, 2 for predicted only.
+ */
+export interface RowCounts {
+  readonly classes: number
+  readonly starts: Uint32Array
+  readonly events: Uint32Array
+}
 
-/** Counts of a single-label task. Throws a RangeError on a class that does not exist. */
-export function countClasses(truth: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): Counts {
+/** `read` calls `add` for each event of a row; `most` events may come of all rows. */
+export function rowCountsOf(
+  rows: number, classes: number, most: number, read: (row: number, add: (label: number, what: 0 | 1 | 2) => void) => void,
+): RowCounts {
+  const starts = new Uint32Array(rows + 1)
+  const events = new Uint32Array(most)
+  let count = 0
+  const add = (label: number, what: 0 | 1 | 2): void => {
+    events[count++] = 3 * label + what
+  }
+  for (let row = 0; row < rows; row++) {
+    read(row, add)
+    starts[row + 1] = count
+  }
+  return { classes, starts, events: events.slice(0, count) }
+}
+
+/** Counts of the rows at `indices`, each as often as it is there, or of all. */
+export function countRows({ classes, starts, events }: RowCounts, indices?: Uint32Array): Counts {
+  const all = starts.length - 1
+  const times = new Uint32Array(all)
+  if (indices) for (let i = 0; i < indices.length; i++) times[indices[i]]++
+  else times.fill(1)
+  const sums = new Float64Array(3 * classes)
+  for (let row = 0; row < all; row++) {
+    const drawn = times[row]
+    if (drawn === 0) continue
+    const end = starts[row + 1]
+    for (let at = starts[row]; at < end; at++) sums[events[at]] += drawn
+  }
+  const hits = Float64Array.from({ length: classes }, (_, c) => sums[3 * c])
+  return {
+    hits, labelled: hits.map((hit, c) => hit + sums[3 * c + 1]), predicted: hits.map((hit, c) => hit + sums[3 * c + 2]),
+    rows: indices?.length ?? all,
+  }
+}
+
+/** The rows of a single-label task. Throws a RangeError on a class that does not exist. */
+export function rowsOfClasses(truth: ArrayLike<number>, predicted: ArrayLike<number>, classes: number): RowCounts {
   checkLength('predicted classes', predicted.length, truth.length)
-  const counts = emptyCounts(classes, truth.length)
   const isClass = (value: number): boolean => Number.isInteger(value) && value >= 0 && value < classes
-  for (let row = 0; row < truth.length; row++) {
+  return rowCountsOf(truth.length, classes, 2 * truth.length, (row, add) => {
     const [label, found] = [truth[row], predicted[row]]
     if (!isClass(label) || !isClass(found)) {
       throw new RangeError(`Row ${row}: label ${label}, predicted ${found}; there are ${classes} classes`)
     }
-    counts.labelled[label]++
-    counts.predicted[found]++
-    if (label === found) counts.hits[label]++
-  }
-  return counts
+    if (label === found) add(label, 0)
+    else {
+      add(label, 1)
+      add(found, 2)
+    }
+  })
 }
 
-/** Counts of a multi-label task: both arrays are `[rows, labels]`, positive above 0.5. */
-export function countLabels(truth: ArrayLike<number>, predicted: ArrayLike<number>, labels: number): Counts {
+/** The rows of a multi-label task: both arrays are `[rows, labels]`, positive above 0.5. */
+export function rowsOfLabels(truth: ArrayLike<number>, predicted: ArrayLike<number>, labels: number): RowCounts {
   checkLength('predicted labels', predicted.length, truth.length)
   const rows = truth.length / labels
   if (!Number.isInteger(rows)) throw new RangeError(`${truth.length} values are not rows of ${labels} labels`)
-  const counts = emptyCounts(labels, rows)
-  for (let i = 0; i < truth.length; i++) {
-    const label = i % labels
-    const [isLabelled, isPredicted] = [truth[i] > 0.5, predicted[i] > 0.5]
-    if (isLabelled) counts.labelled[label]++
-    if (isPredicted) counts.predicted[label]++
-    if (isLabelled && isPredicted) counts.hits[label]++
-  }
-  return counts
+  return rowCountsOf(rows, labels, truth.length, (row, add) => {
+    for (let label = 0, i = row * labels; label < labels; label++, i++) {
+      const isPredicted = predicted[i] > 0.5
+      if (truth[i] > 0.5) add(label, isPredicted ? 0 : 1)
+      else if (isPredicted) add(label, 2)
+    }
+  })
 }
 
 /** The scores of one class, and how many examples are labelled with it. */

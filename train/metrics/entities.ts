@@ -3,7 +3,7 @@
 //
 // Lenient (seqeval's default, compatible with the CoNLL-2000 script `conlleval`): I-PER after O begins an entity.
 // Strict: only entities whose tags follow the scheme count.
-import type { Counts } from './counts.ts'
+import { type RowCounts, rowCountsOf } from './counts.ts'
 import { type Figure, checkLength } from './values.ts'
 
 /** Tokens `start` to `end`, both included. */
@@ -189,17 +189,18 @@ export function compareSequences(
   return { types, entities, tokens }
 }
 
-/** Counts by type over the sequences at `indices`, or over all. */
-export function countEntities({ types, entities, tokens }: TaggedSequences, indices?: Uint32Array): Counts {
-  const width = types.length * 3
-  const rows = indices?.length ?? tokens.length / 2
-  const sums = new Float64Array(width)
-  for (let row = 0; row < rows; row++) {
-    const start = (indices?.[row] ?? row) * width
-    for (let i = 0; i < width; i++) sums[i] += entities[start + i]
-  }
-  const column = (which: number): Float64Array => Float64Array.from(types, (_, type) => sums[type * 3 + which])
-  return { hits: column(0), labelled: column(1), predicted: column(2), rows }
+/** The sequences' entities by type. */
+export function rowsOfEntities({ types, entities, tokens }: TaggedSequences): RowCounts {
+  const most = entities.reduce((sum, count) => sum + count, 0)
+  return rowCountsOf(tokens.length / 2, types.length, most, (row, add) => {
+    for (let type = 0; type < types.length; type++) {
+      const at = (row * types.length + type) * 3
+      const [hits, labelled, predicted] = entities.subarray(at, at + 3)
+      for (let i = 0; i < hits; i++) add(type, 0)
+      for (let i = hits; i < labelled; i++) add(type, 1)
+      for (let i = hits; i < predicted; i++) add(type, 2)
+    }
+  })
 }
 
 /**

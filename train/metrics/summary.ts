@@ -5,10 +5,10 @@ import { UserError } from '../../engine/errors.ts'
 import { labelConfidences, reliability, topConfidences } from './calibration.ts'
 import { ConfusionMatrix, predictions } from './confusion.ts'
 import {
-  type Average, type Counts, type Score, type SupportedScores, accuracy, averageScore, balancedAccuracy, countClasses,
-  countLabels, hammingLoss, matthews, occurring, scoresByClass, subsetAccuracy,
+  type Average, type Counts, type RowCounts, type Score, type SupportedScores, accuracy, averageScore, balancedAccuracy,
+  countRows, hammingLoss, matthews, occurring, rowsOfClasses, rowsOfLabels, scoresByClass, subsetAccuracy,
 } from './counts.ts'
-import { type SchemeName, type TaggedSequences, compareSequences, countEntities, tagAccuracy } from './entities.ts'
+import { type SchemeName, type TaggedSequences, compareSequences, rowsOfEntities, tagAccuracy } from './entities.ts'
 import { binaryBrier, binaryLogLoss, brier, logLoss } from './probabilities.ts'
 import { averagePrecision, rank, rankClass, rankLabel, rocAuc } from './ranking.ts'
 import {
@@ -105,12 +105,14 @@ function lazily<T>(compute: () => T): () => T {
 /** What the metrics of classes and labels are computed from. */
 interface ScoredView {
   readonly names: readonly string[]
-  readonly truth: ArrayLike<number>
+  /** What each row of all adds to the counts. */
+  readonly rowCounts: RowCounts
+  readonly counts: Counts
+  readonly truth: () => ArrayLike<number>
   /** As `truth`: class numbers, or `[rows, labels]` of 0 and 1. */
-  readonly predicted: ArrayLike<number>
+  readonly predicted: () => ArrayLike<number>
   /** `[rows, classes or labels]`. */
   readonly probabilities: () => ArrayLike<number>
-  readonly counts: Counts
   /** One class or label against the rest. */
   readonly aucs: () => Figure[]
   readonly precisions: () => Figure[]
@@ -118,31 +120,18 @@ interface ScoredView {
 
 interface TagView {
   readonly sequences: TaggedSequences
+  readonly rowCounts: RowCounts
   readonly counts: Counts
   /** The sequences of a resample; all by default. */
   readonly indices?: Uint32Array
 }
 
-function viewClasses(
-  names: readonly string[], truth: ArrayLike<number>, predicted: ArrayLike<number>,
-  probabilities: () => ArrayLike<number>,
-): ScoredView {
-  const ranked = lazily(() => names.map((_, label) => rankClass(truth, probabilities(), names.length, label)))
-  return {
-    names, truth, predicted, probabilities, counts: countClasses(truth, predicted, names.length),
-    aucs: lazily(() => ranked().map(rocAuc)), precisions: lazily(() => ranked().map(averagePrecision)),
-  }
-}
+type ScoredValues = Pick<ScoredView, 'names' | 'rowCounts' | 'counts' | 'truth' | 'predicted' | 'probabilities'>
 
-function viewLabels(
-  names: readonly string[], truth: ArrayLike<number>, predicted: ArrayLike<number>,
-  probabilities: () => ArrayLike<number>,
-): ScoredView {
-  const ranked = lazily(() => names.map((_, label) => rankLabel(truth, probabilities(), names.length, label)))
-  return {
-    names, truth, predicted, probabilities, counts: countLabels(truth, predicted, names.length),
-    aucs: lazily(() => ranked().map(rocAuc)), precisions: lazily(() => ranked().map(averagePrecision)),
-  }
+function viewScored(values: ScoredValues, rankOf: typeof rankClass): ScoredView {
+  const { names, truth, probabilities } = values
+  const ranked = lazily(() => names.map((_, label) => rankOf(truth(), probabilities(), names.length, label)))
+  return { ...values, aucs: lazily(() => ranked().map(rocAuc)), precisions: lazily(() => ranked().map(averagePrecision)) }
 }
 
 function predictClasses({ names, truth, probabilities, threshold }: ClassResults): ArrayLike<number> {
@@ -182,11 +171,11 @@ const CLASS_REST: readonly Metric<ScoredView>[] = [
   metric('balanced_accuracy', 'balanced accuracy', PERCENT, ({ counts }) => balancedAccuracy(counts)),
   metric('matthews', 'Matthews correlation', COEFFICIENT, ({ counts }) => matthews(counts)),
   metric('log_loss', 'log loss', ERROR, ({ names, truth, probabilities }) =>
-    logLoss(truth, probabilities(), names.length)),
+    logLoss(truth(), probabilities(), names.length)),
   metric('brier', 'Brier score', ERROR, ({ names, truth, probabilities }) =>
-    brier(truth, probabilities(), names.length)),
+    brier(truth(), probabilities(), names.length)),
   metric('calibration_error', 'expected calibration error', ['smaller', 'percent'], ({ names, truth, probabilities }) =>
-    reliability(topConfidences(truth, probabilities(), names.length))?.error),
+    reliability(topConfidences(truth(), probabilities(), names.length))?.error),
 ]
 
 const TWO_CLASSES: readonly Metric<ScoredView>[] = [
@@ -208,19 +197,19 @@ const MANY_CLASSES: readonly Metric<ScoredView>[] = [
 const LABELS: readonly Metric<ScoredView>[] = [
   ...averages<ScoredView>(['micro', 'macro', 'weighted'], ({ counts }) => counts),
   metric('subset_accuracy', 'subset accuracy', PERCENT, ({ names, truth, predicted }) =>
-    subsetAccuracy(truth, predicted, names.length)),
+    subsetAccuracy(truth(), predicted(), names.length)),
   metric('hamming_loss', 'Hamming loss', ['smaller', 'percent'], ({ truth, predicted }) =>
-    hammingLoss(truth, predicted)),
+    hammingLoss(truth(), predicted())),
   metric('roc_auc_macro', 'ROC AUC, macro', COEFFICIENT, ({ aucs }) => meanOf(aucs())),
   metric('roc_auc_micro', 'ROC AUC, micro', COEFFICIENT, ({ truth, probabilities }) =>
-    rocAuc(rank(truth, probabilities()))),
+    rocAuc(rank(truth(), probabilities()))),
   metric('average_precision_macro', 'average precision, macro', COEFFICIENT, ({ precisions }) => meanOf(precisions())),
   metric('average_precision_micro', 'average precision, micro', COEFFICIENT, ({ truth, probabilities }) =>
-    averagePrecision(rank(truth, probabilities()))),
-  metric('log_loss', 'log loss', ERROR, ({ truth, probabilities }) => binaryLogLoss(truth, probabilities())),
-  metric('brier', 'Brier score', ERROR, ({ truth, probabilities }) => binaryBrier(truth, probabilities())),
+    averagePrecision(rank(truth(), probabilities()))),
+  metric('log_loss', 'log loss', ERROR, ({ truth, probabilities }) => binaryLogLoss(truth(), probabilities())),
+  metric('brier', 'Brier score', ERROR, ({ truth, probabilities }) => binaryBrier(truth(), probabilities())),
   metric('calibration_error', 'expected calibration error', ['smaller', 'percent'], ({ truth, probabilities }) =>
-    reliability(labelConfidences(truth, probabilities()))?.error),
+    reliability(labelConfidences(truth(), probabilities()))?.error),
 ]
 
 const REGRESSION: readonly Metric<NumberResults>[] = [
@@ -300,20 +289,30 @@ function viewOf(results: Results): View {
     case 'classes': {
       const { kind, names, truth, probabilities } = results
       const predicted = predictClasses(results)
-      const view = viewClasses(names, truth, predicted, () => probabilities)
-      return { kind, names, view: allWithin(probabilities, 0, 1) ? view : undefined }
+      return { kind, names, view: viewAll(results, predicted, rowsOfClasses(truth, predicted, names.length), rankClass, probabilities) }
     }
     case 'labels': {
       const { kind, names, truth, probabilities, thresholds } = results
-      const view = viewLabels(names, truth, decide(probabilities, names.length, thresholds), () => probabilities)
-      return { kind, names, view: allWithin(probabilities, 0, 1) ? view : undefined }
+      const predicted = decide(probabilities, names.length, thresholds)
+      return { kind, names, view: viewAll(results, predicted, rowsOfLabels(truth, predicted, names.length), rankLabel, probabilities) }
     }
     case 'regression': return { kind: 'regression', view: results }
     case 'tokens': {
       const sequences = compareSequences(results.truth, results.predicted, results.scheme)
-      return { kind: 'tokens', view: { sequences, counts: countEntities(sequences) } }
+      const rowCounts = rowsOfEntities(sequences)
+      return { kind: 'tokens', view: { sequences, rowCounts, counts: countRows(rowCounts) } }
     }
   }
+}
+
+/** The view of all rows; undefined if any value is not a probability. */
+function viewAll(
+  { names, truth }: ClassResults | LabelResults, predicted: ArrayLike<number>, rowCounts: RowCounts, rankOf: typeof rankClass,
+  probabilities: ArrayLike<number>,
+): ScoredView | undefined {
+  const values = { truth: () => truth, predicted: () => predicted, probabilities: () => probabilities }
+  const view = viewScored({ names, rowCounts, counts: countRows(rowCounts), ...values }, rankOf)
+  return allWithin(probabilities, 0, 1) ? view : undefined
 }
 
 /** The rows of `[rows, width]` at these indices. */
@@ -325,32 +324,31 @@ function take(values: ArrayLike<number>, width: number, indices: Uint32Array): F
   return taken
 }
 
-/** The view of the examples at these indices. */
+/** The view of the examples at these indices. What a metric does not need is not gathered. */
 function resample(whole: View, indices: Uint32Array): View {
   switch (whole.kind) {
-    case 'classes': {
-      if (!whole.view) return whole
-      const { names, truth, predicted, probabilities } = whole.view
-      const view = viewClasses(names, take(truth, 1, indices), take(predicted, 1, indices),
-        lazily(() => take(probabilities(), names.length, indices)))
-      return { ...whole, view }
-    }
-    case 'labels': {
-      if (!whole.view) return whole
-      const { names, truth, predicted, probabilities } = whole.view
-      const view = viewLabels(names, take(truth, names.length, indices), take(predicted, names.length, indices),
-        lazily(() => take(probabilities(), names.length, indices)))
-      return { ...whole, view }
-    }
+    case 'classes': return { ...whole, view: whole.view && resampleScored(whole.view, indices, 1, rankClass) }
+    case 'labels': return { ...whole, view: whole.view && resampleScored(whole.view, indices, whole.names.length, rankLabel) }
     case 'regression': {
       const { kind, truth, predicted } = whole.view
       return { kind, view: { kind, truth: take(truth, 1, indices), predicted: take(predicted, 1, indices) } }
     }
     case 'tokens': {
-      const { sequences } = whole.view
-      return { kind: 'tokens', view: { sequences, counts: countEntities(sequences, indices), indices } }
+      const { sequences, rowCounts } = whole.view
+      return { kind: 'tokens', view: { sequences, rowCounts, counts: countRows(rowCounts, indices), indices } }
     }
   }
+}
+
+/** `width`: values of truth and prediction for each row. */
+function resampleScored(whole: ScoredView, indices: Uint32Array, width: number, rankOf: typeof rankClass): ScoredView {
+  const { names, rowCounts, truth, predicted, probabilities } = whole
+  return viewScored({
+    names, rowCounts, counts: countRows(rowCounts, indices),
+    truth: lazily(() => take(truth(), width, indices)),
+    predicted: lazily(() => take(predicted(), width, indices)),
+    probabilities: lazily(() => take(probabilities(), names.length, indices)),
+  }, rankOf)
 }
 
 function metricsFrom(whole: View, only?: readonly string[]): Record<string, Figure> {
@@ -389,13 +387,29 @@ export function summarise(results: Results): Summary {
   const summary = { kind: results.kind, rows: rowsOf(results), metrics: metricsFrom(whole), classes: tableOf(whole) }
   if (whole.kind !== 'classes' || !whole.view) return summary
   const matrix = new ConfusionMatrix(whole.names.length)
-  matrix.add(whole.view.truth, whole.view.predicted)
+  matrix.add(whole.view.truth(), whole.view.predicted())
   return { ...summary, confusion: matrix.rows }
+}
+
+/** Draws of the bootstrap, and how many there are at least however large the evaluation is. */
+const [RESAMPLES, LEAST_RESAMPLES] = [1000, 100]
+/** Values that all draws together read, for metrics that read every value of a resample: a few seconds. */
+const MOST_VALUES = 1e8
+/** Scores of labels and counts of classes: a resample costs about as much as its rows. */
+const COUNTED = /^(accuracy|balanced_accuracy|matthews|(f1|precision|recall)(_macro|_micro|_weighted)?)$/
+
+/** Draws for a metric of an evaluation, where they are not given. */
+export function resamplesFor(results: Results, name: string): number {
+  if (results.kind === 'tokens' || COUNTED.test(name)) return RESAMPLES
+  const values = results.kind === 'regression' ? results.truth.length : results.probabilities.length
+  return Math.max(LEAST_RESAMPLES, Math.min(RESAMPLES, Math.floor(MOST_VALUES / values)))
 }
 
 /**
  * The 95 % interval of a metric: Wilson's for single-label accuracy and subset accuracy, which are proportions of
- * examples; by the bootstrap over examples (over sequences, for tokens) for all others. Undefined where the metric is.
+ * examples; by the bootstrap over examples (over sequences, for tokens) for all others, with 1,000 resamples unless
+ * `options` says otherwise. Metrics that are not computed from counts of labels, such as ROC AUC and log loss, get fewer
+ * for an evaluation of more than 100,000 values (rows × classes), 100 at least. Undefined where the metric is.
  */
 export function intervalOf(results: Results, name: string, options: BootstrapOptions): Interval | undefined {
   const whole = viewOf(results)
@@ -404,5 +418,6 @@ export function intervalOf(results: Results, name: string, options: BootstrapOpt
   const rows = rowsOf(results)
   const isFraction = (results.kind === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
   if (isFraction) return wilson(Math.round(value * rows), rows)
-  return bootstrap(rows, indices => metricsFrom(resample(whole, indices), [name])[name], options)
+  const resamples = options.resamples ?? resamplesFor(results, name)
+  return bootstrap(rows, indices => metricsFrom(resample(whole, indices), [name])[name], { ...options, resamples })
 }

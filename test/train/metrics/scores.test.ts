@@ -2,10 +2,11 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
-  accuracy, averageScore, balancedAccuracy, countClasses, countLabels, hammingLoss, matthews, occurring, subsetAccuracy,
+  accuracy, averageScore, balancedAccuracy, countRows, hammingLoss, matthews, occurring, rowsOfClasses, rowsOfLabels,
+  subsetAccuracy,
 } from '../../../train/metrics/counts.ts'
 import {
-  SCHEME_NAMES, compareSequences, countEntities, entitiesOf, tagAccuracy,
+  SCHEME_NAMES, compareSequences, entitiesOf, rowsOfEntities, tagAccuracy,
 } from '../../../train/metrics/entities.ts'
 import { binaryBrier, binaryLogLoss, brier, logLoss, sigmoid, softmax } from '../../../train/metrics/probabilities.ts'
 import { averagePrecision, rank, rocAuc } from '../../../train/metrics/ranking.ts'
@@ -30,7 +31,7 @@ function expectClose(found: number | undefined, wanted: number | undefined): voi
 }
 
 describe('scores of one label an example', () => {
-  const countsOf = (rows: readonly (readonly [number, number])[]) => countClasses(...columns(rows), CLASSES)
+  const countsOf = (rows: readonly (readonly [number, number])[]) => countRows(rowsOfClasses(...columns(rows), CLASSES))
 
   test('micro-averaged F1, precision and recall are the accuracy', () => {
     fc.assert(fc.property(pairs, rows => {
@@ -67,15 +68,15 @@ describe('scores of one label an example', () => {
   test('Matthews of two classes is the correlation of labels and predictions', () => {
     fc.assert(fc.property(fc.array(fc.tuple(fc.nat(1), fc.nat(1)), { minLength: 2 }), rows => {
       const [labels, predicted] = columns(rows)
-      expectClose(matthews(countClasses(labels, predicted, 2)), pearson(labels, predicted) ?? 0)
+      expectClose(matthews(countRows(rowsOfClasses(labels, predicted, 2))), pearson(labels, predicted) ?? 0)
     }))
   })
 
   test('a label or a prediction that is not a class, and lists of different lengths, are refused', () => {
-    expect(() => countClasses([4], [0], 4)).toThrow('Row 0: label 4, predicted 0; there are 4 classes')
-    expect(() => countClasses([0, 1], [0, -1], 4)).toThrow('Row 1: label 1, predicted -1')
-    expect(() => countClasses([0], [0.5], 4)).toThrow(RangeError)
-    expect(() => countClasses([0, 1], [0], 4)).toThrow('predicted classes: 1 values, expected 2')
+    expect(() => rowsOfClasses([4], [0], 4)).toThrow('Row 0: label 4, predicted 0; there are 4 classes')
+    expect(() => rowsOfClasses([0, 1], [0, -1], 4)).toThrow('Row 1: label 1, predicted -1')
+    expect(() => rowsOfClasses([0], [0.5], 4)).toThrow(RangeError)
+    expect(() => rowsOfClasses([0, 1], [0], 4)).toThrow('predicted classes: 1 values, expected 2')
     expect(() => logLoss([2], [0.5, 0.5], 2)).toThrow('Row 0: label 2')
   })
 })
@@ -84,7 +85,7 @@ test('of one label, subset accuracy and Hamming loss are complements, and macro 
   fc.assert(fc.property(fc.array(fc.tuple(fc.nat(1), fc.nat(1)), { minLength: 1 }), rows => {
     const [labels, predicted] = columns(rows)
     expectClose(subsetAccuracy(labels, predicted, 1), 1 - (hammingLoss(labels, predicted) ?? NaN))
-    const counts = countLabels(labels, predicted, 1)
+    const counts = countRows(rowsOfLabels(labels, predicted, 1))
     expectClose(averageScore(counts, 'f1', 'macro'), averageScore(counts, 'f1', 'micro'))
   }))
 })
@@ -225,7 +226,7 @@ describe('entities', () => {
   test('of a sequence predicted as it is are all found', () => {
     fc.assert(fc.property(fc.array(anyTags), sequences => {
       const compared = compareSequences(sequences, sequences)
-      const counts = countEntities(compared)
+      const counts = countRows(rowsOfEntities(compared))
       expect([counts.hits, counts.labelled]).toEqual([counts.predicted, counts.predicted])
       expect(tagAccuracy(compared) ?? 1).toBe(1)
     }))
@@ -233,7 +234,7 @@ describe('entities', () => {
 
   test('of chosen sequences are counted as often as they are chosen', () => {
     const compared = compareSequences([['B-A', 'O'], ['B-B', 'B-A']], [['B-A', 'O'], ['B-B', 'O']])
-    expect(countEntities(compared, Uint32Array.of(1, 1, 0))).toEqual({
+    expect(countRows(rowsOfEntities(compared), Uint32Array.of(1, 1, 0))).toEqual({
       hits: Float64Array.of(1, 2), labelled: Float64Array.of(3, 2), predicted: Float64Array.of(1, 2), rows: 3,
     })
     expect(tagAccuracy(compared, Uint32Array.of(1, 1, 0))).toBe(4 / 6)

@@ -4,8 +4,9 @@ import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
 import { classWeights } from '../../../train/class-weights.ts'
 import {
-  type Results, intervalOf, isBetter, measure, metricNamed, metricsOf, showFigure, summarise,
+  type Results, intervalOf, isBetter, measure, metricNamed, metricsOf, resamplesFor, showFigure, summarise,
 } from '../../../train/metrics/summary.ts'
+import { bootstrap } from '../../../train/metrics/uncertainty.ts'
 import { stream } from '../../../train/random.ts'
 
 /** Results of `rows` examples, drawn by a seed; half of the predictions lean towards the truth. */
@@ -38,20 +39,20 @@ function draw(kind: Results['kind'], rows: number, seed: number, classes = 3): R
   }
 }
 
-/** The examples of some results in another order. */
-function reversed(results: Results): Results {
-  const rowsReversed = (values: ArrayLike<number>, width: number): number[] =>
-    Array.from({ length: values.length / width }, (_, row) => Array.from(values).slice(row * width, (row + 1) * width))
-      .reverse().flat()
+/** Some examples of results, in this order. */
+function picked(results: Results, indices: readonly number[]): Results {
+  const rows = (values: ArrayLike<number>, width: number): number[] =>
+    indices.flatMap(row => Array.from({ length: width }, (_, i) => values[row * width + i]))
   switch (results.kind) {
     case 'classes': case 'labels': {
       const width = results.names.length
-      const truth = rowsReversed(results.truth, results.kind === 'labels' ? width : 1)
-      return { ...results, truth, probabilities: rowsReversed(results.probabilities, width) }
+      const truth = rows(results.truth, results.kind === 'labels' ? width : 1)
+      return { ...results, truth, probabilities: rows(results.probabilities, width) }
     }
     case 'regression':
-      return { ...results, truth: rowsReversed(results.truth, 1), predicted: rowsReversed(results.predicted, 1) }
-    case 'tokens': return { ...results, truth: results.truth.toReversed(), predicted: results.predicted.toReversed() }
+      return { ...results, truth: rows(results.truth, 1), predicted: rows(results.predicted, 1) }
+    case 'tokens':
+      return { ...results, truth: indices.map(row => results.truth[row]), predicted: indices.map(row => results.predicted[row]) }
   }
 }
 
@@ -70,7 +71,7 @@ describe.each(KINDS)('a summary of %s', kind => {
   test('does not depend on the order of examples', () => {
     fc.assert(fc.property(fc.nat(), fc.integer({ min: 1, max: 30 }), (seed, rows) => {
       const results = draw(kind, rows, seed)
-      const [one, other] = [summarise(results), summarise(reversed(results))]
+      const [one, other] = [summarise(results), summarise(picked(results, Array.from({ length: rows }, (_, i) => rows - 1 - i)))]
       for (const [name, value] of Object.entries(one.metrics)) {
         if (value === undefined) expect(other.metrics[name]).toBeUndefined()
         else expect(other.metrics[name]).toBeCloseTo(value, 10)
@@ -107,6 +108,23 @@ describe.each(KINDS)('a summary of %s', kind => {
       expect(intervalOf(results, name, { seed: 7, resamples: 30 })).toEqual(found)
     }
   })
+
+  test('comes with the intervals of the examples that were drawn, measured as any others', () => {
+    const results = draw(kind, 60, 5)
+    for (const { name } of metricsOf(kind, 3)) {
+      if (kind === 'classes' && name === 'accuracy' || name === 'subset_accuracy') continue
+      const drawn = bootstrap(60, indices => measure(picked(results, [...indices]), [name])[name], { seed: 3, resamples: 12 })
+      expect([name, intervalOf(results, name, { seed: 3, resamples: 12 })]).toEqual([name, drawn])
+    }
+  })
+})
+
+test('metrics that read every value of a resample get fewer resamples of a large evaluation, those of counts do not', () => {
+  const labels = (rows: number): Results => ({
+    kind: 'labels', names: new Array<string>(100).fill('a'), truth: new Uint8Array(rows * 100), probabilities: new Uint8Array(rows * 100),
+  })
+  const draws = [1000, 5000, 25_000].map(rows => ['f1_macro', 'roc_auc_macro'].map(name => resamplesFor(labels(rows), name)))
+  expect(draws).toEqual([[1000, 1000], [1000, 200], [1000, 100]])
 })
 
 describe('a summary', () => {
