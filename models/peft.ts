@@ -7,7 +7,7 @@ import { showShape } from '../engine/shape.ts'
 import { tensor } from '../engine/index.ts'
 import { checkTensor, fillParameter, writeChecked, type Origin, type PartOfFile } from './loading.ts'
 import { adapted, checkLoraShape, refuseTwice, trainedHead } from './lora.ts'
-import type { Model } from './model.ts'
+import { type Model, TokenClassifier } from './model.ts'
 import { loraScale, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
@@ -69,8 +69,8 @@ const numbers = z.custom<Record<string, number>>(
   { error: `an object of at most ${MOST_NAMES} numbers by pattern is expected` }).nullish()
 const schema = z.looseObject({
   peft_type: z.literal('LORA', { error: ({ input }) => `${show(input)} is not supported, only "LORA"` }),
-  task_type: z.enum(['SEQ_CLS', 'FEATURE_EXTRACTION'], {
-    error: ({ input }) => `${show(input)} is not supported, only "SEQ_CLS"`,
+  task_type: z.enum(['SEQ_CLS', 'TOKEN_CLS', 'FEATURE_EXTRACTION'], {
+    error: ({ input }) => `${show(input)} is not supported, only "SEQ_CLS" and "TOKEN_CLS"`,
   }).nullish(),
   r: z.number(),
   lora_alpha: z.number(),
@@ -366,27 +366,28 @@ export function adapterConfig(model: Model, baseModel: string, revision?: string
     rank_pattern: patternOf('rank'),
     revision: revision ?? null,
     target_modules: shortNames(model, linears),
-    task_type: taskOf(linears),
+    task_type: taskOf(model, linears),
     use_rslora: first.rankStabilised,
   }
 }
 
 /**
  * Modules without adapters whose weights must travel: trained ones, heads that came from no file, and those that PEFT's
- * class for sequence classifiers insists on, trained or not.
+ * classes for sequence and token classifiers insist on, trained or not.
  */
 function savedModules(model: Model): Linear[] {
-  const names = taskOf(adapted(model)) === null ? [] : CLASSIFIERS
+  const names = taskOf(model, adapted(model)) === null ? [] : CLASSIFIERS
   return model.linears().filter(linear => !linear.lora && (linear.weight.trainable || isFreshHead(model, linear)
     || names.some(name => bringsAlong(name, linear.path))))
 }
 
 /**
- * The task that decides which class PEFT makes. That for sequence classifiers saves the classifier whole, so that it can carry
- * no adapter; where it does, no task is named and PEFT takes its plain class.
+ * The task that decides which class PEFT makes. Those for sequence and token classifiers save the classifier whole, so that it
+ * can carry no adapter; where it does, no task is named and PEFT takes its plain class.
  */
-function taskOf(targets: readonly Linear[]): 'SEQ_CLS' | null {
-  return targets.some(({ path }) => CLASSIFIERS.some(name => bringsAlong(name, path))) ? null : 'SEQ_CLS'
+function taskOf(model: Model, targets: readonly Linear[]): 'SEQ_CLS' | 'TOKEN_CLS' | null {
+  if (targets.some(({ path }) => CLASSIFIERS.some(name => bringsAlong(name, path)))) return null
+  return model instanceof TokenClassifier ? 'TOKEN_CLS' : 'SEQ_CLS'
 }
 
 function isFreshHead(model: Model, linear: Linear): boolean {

@@ -7,7 +7,7 @@ import { UserError } from '../../engine/errors.ts'
 import { currentDevice } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
 import { initialise } from '../../models/initialise.ts'
-import { createModel } from '../../models/index.ts'
+import { createModel, createTokenModel } from '../../models/index.ts'
 import { adapted, attachLora, parseTargets, type LoraOptions } from '../../models/lora.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { openSafetensors } from '../../models/node/files.ts'
@@ -86,6 +86,17 @@ describe('what we write', () => {
         const names = adapterTensors(model).map(({ name }) => name).filter(name => !name.includes('lora_'))
         expect(names).toEqual(head.flatMap(path => [`${PEFT}${path}.weight`, `${PEFT}${path}.bias`]))
       }
+    }
+  })
+
+  test('names the task of token classifiers, whose class in PEFT insists on the classifier too', () => {
+    for (const family of ['distilbert', 'bert'] as const) {
+      const model = createTokenModel(parseConfig(FIELDS[family], 'test', 'tiny'))
+      attachLora(model, { rank: 2, alpha: 3, dropout: 0.1, targets: parseTargets('query'), trainHead: false })
+      for (const parameter of model.parameters()) parameter.fresh = parameter.role === 'lora'
+      const config = adapterConfig(model, 'base')
+      expect(config).toMatchObject({ task_type: 'TOKEN_CLS', modules_to_save: ['classifier'] })
+      expect(parseAdapterConfig(config, 'c').modulesToSave).toEqual(['classifier'])
     }
   })
 
@@ -198,7 +209,7 @@ describe('what we read', () => {
   test('must be what we can do', () => {
     const refused: [object, string][] = [
       [{ peft_type: 'IA3' }, 'c: peft_type: "IA3" is not supported, only "LORA"'],
-      [{ task_type: 'CAUSAL_LM' }, 'c: task_type: "CAUSAL_LM" is not supported, only "SEQ_CLS"'],
+      [{ task_type: 'CAUSAL_LM' }, 'c: task_type: "CAUSAL_LM" is not supported, only "SEQ_CLS" and "TOKEN_CLS"'],
       [{ use_dora: true }, 'c: use_dora true is not supported'],
       [{ use_bdlora: { nblocks: 2 } }, 'c: use_bdlora {"nblocks":2} is not supported'],
       [{ kasa_config: { beta: 1 } }, 'c: kasa_config {"beta":1} is not supported'],
