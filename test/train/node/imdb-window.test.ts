@@ -1,6 +1,6 @@
 // Long texts from the command line: what is said of their length, and that `--window` learns what a cut loses, is kept with
 // the model, and can be overridden.
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { readJson } from '../../../models/node/files.ts'
@@ -123,6 +123,21 @@ describe.concurrent('a text that is longer than the model', () => {
     const windows = await said('--window', '2')
     expect(windows).toMatch(/160 of 160 \(100\.00 %\) are longer than 8 and are read in windows of 8 that share 2\.\n/)
     expect(windows).toMatch(/Step of (64|96) windows × 8 tokens on /)
+  })
+
+  test('that is the first of a pair leaves windows no room, which a dry run with --window says as a run does', async () => {
+    const pairs = join(place.root, 'pairs')
+    const rows = Array.from({ length: 20 }, (_, i) => `${i < 19 ? 'the film' : 'the plot was long and old'},it was ${i % 2 ? 'good' : 'bad'},${i % 2}\n`)
+    await mkdir(pairs)
+    await writeFile(join(pairs, 'train.csv'), `text_a,text_b,label\n${rows.slice(0, 18).join('')}`)
+    await writeFile(join(pairs, 'test.csv'), `text_a,text_b,label\n${rows.slice(18).join('')}`)
+    const args = ['--model', place.model, '--data', pairs, '--max-length', '10', '--val-split', '0']
+    const options = { cwd: await place.folder(), env: place.env }
+    const [windows, cut] = await Promise.all([['--window', '2'], []].map(more => imdb([...args, ...more, '--dry-run'], options)))
+    expect(windows.stderr).toMatch(
+      /^tilegrad: example 2: the first text of a pair is kept whole in every window, and has 6 tokens: a window of 10 holds 1 of the second, /,
+    )
+    expect([windows.status, cut.status], cut.stderr).toEqual([2, 0])
   })
 
   test('in windows that share too much is refused before anything is read', async () => {

@@ -36,6 +36,13 @@ const classWeights: Kind<string> = {
   read: (value) => (value === 'balanced' || value.split(',').every((part) => /^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part)) ? value : undefined),
 }
 
+/** How many tokens windows share, or `off`. */
+export const window: Kind<number | 'off'> = {
+  shown: 'N|off',
+  expects: `${count(0).expects}, or off`,
+  read: (value) => (value === 'off' ? value : count(0).read(value)),
+}
+
 /** A label of the Encoding Standard. */
 export const encoding: Kind<string> = {
   shown: 'NAME',
@@ -117,12 +124,12 @@ const optionsOf = (preset: Preset) => ({
     ),
     'max-length': {
       ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut, or read in windows with --window'),
-      defaultSays: `${LONGEST}, or the model's maximum if that is less`,
+      defaultSays: `as the model was trained, else ${LONGEST}, or the model's maximum if that is less`,
     },
     window: optional(
-      count(0),
-      'read all of a longer text, in windows of --max-length tokens of which neighbours share N, and average their scores',
-      'longer texts are cut',
+      window,
+      'read all of a longer text, in windows of --max-length tokens of which neighbours share N, and average their scores; off: cut it',
+      'off, or as the model was trained',
     ),
   },
   'What is trained': {
@@ -230,12 +237,14 @@ const optionsOf = (preset: Preset) => ({
 })
 
 /** Every option under its name in camelCase, e.g. `batchSize`. Those without a default are undefined when not given. */
-export type Options = Omit<ValuesOf<ReturnType<typeof optionsOf>>, 'lr' | 'loraAlpha'> & Pick<Given, 'given'> & {
+export type Options = Omit<ValuesOf<ReturnType<typeof optionsOf>>, 'lr' | 'loraAlpha' | 'window'> & Pick<Given, 'given'> & {
   readonly preset: Preset
   /** Peak learning rate: as given, else what suits `tune`. */
   readonly lr: number
   /** As given, else the preset's. */
   readonly loraAlpha: number
+  /** Tokens that the windows of a longer text share; undefined where longer texts are cut. */
+  readonly window: number | undefined
 }
 
 /** What may be given along with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
@@ -267,6 +276,7 @@ export function parseOptions(argv: readonly string[], preset: Preset = 'imdb'): 
     preset,
     lr: parsed.lr ?? DEFAULT_RATES[parsed.tune],
     loraAlpha: parsed.loraAlpha ?? alpha(parsed.loraRank),
+    window: parsed.window === 'off' ? undefined : parsed.window,
     // A head that gets an adapter of its own is not trained whole unless that is asked for, which is refused later.
     trainHead: parsed.trainHead || (trainsHead && !parsed.freezeHead && !parseTargets(parsed.loraTargets).includes('head')),
   }
@@ -279,7 +289,8 @@ export function toArguments(
   options: Options,
   changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
 ): string[] {
-  return argumentsOf(optionsOf(options.preset), options, changes)
+  const held = { ...options, window: options.window ?? 'off' }
+  return argumentsOf(optionsOf(options.preset), held, changes)
 }
 
 /** Options that say nothing of what a run computes. */

@@ -6,15 +6,8 @@ import { SharedWeights, openClassifier } from '../../../models/node/open-classif
 import { type Named, trainedAt } from '../jobs/predict.ts'
 import { openNamed } from '../device.ts'
 import { adapterOption } from './adapters.ts'
-import { encoding } from './options.ts'
-import { type Kind, count, flag, optional, text } from './table.ts'
-
-/** How many tokens windows share, or `off`. */
-const window: Kind<number | 'off'> = {
-  shown: 'N|off',
-  expects: `${count(0).expects}, or off`,
-  read: value => (value === 'off' ? value : count(0).read(value)),
-}
+import { encoding, window } from './options.ts'
+import { count, flag, optional, text } from './table.ts'
 
 export const modelOptions = {
   base: optional(text('PATH|NAME', 'a folder or the name of a Hub model'), 'the model that an adapter stands on', 'the one that it names'),

@@ -2,7 +2,7 @@
 // may go on from an adapter, which stays an adapter under --tune lora and is merged into the weights otherwise.
 import { join } from 'node:path'
 import { UserError } from '../../../engine/index.ts'
-import { isGeneric, statedProblem } from '../../../models/answers.ts'
+import { type Answers, isGeneric, statedProblem } from '../../../models/answers.ts'
 import {
   type Classifier, type ModelConfig, type Origin,
   createModel, createTokenModel, initialise, loadWeights, matchWeights, originOf, parseConfig, parseTargets, publishedConfig, setTuning,
@@ -18,6 +18,7 @@ import { loadTokenizer, tokenizerFile } from '../../../models/node/tokenizer.ts'
 import { fillAdapter, fillMerged, matchAdapter, mergedOrigin } from '../../../models/peft.ts'
 import type { TensorFile } from '../../../models/safetensors.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
+import { checkWindow } from '../../../models/windows.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
 import { TASK_NAMES, type TaskName, type TaskPlan } from '../../tasks/infer.ts'
 import { sentimentOf } from '../data/sentiment.ts'
@@ -41,8 +42,12 @@ export interface OpenedModel {
   readonly folder: string | undefined
   /** The adapter that training continues from. */
   readonly adapter: AdapterSource | undefined
-  /** What its head was trained for, as far as its files say. */
-  readonly trained: { readonly task: TaskName | undefined, readonly labels: readonly string[] }
+  /** What its head was trained for, and how long its texts were, as far as its files say. */
+  readonly trained: {
+    readonly task: TaskName | undefined
+    readonly labels: readonly string[]
+    readonly lengths: Pick<Answers, 'maxLength' | 'window'> | undefined
+  }
   /** Whether that head is taken over; known once the data is. */
   readonly takesHead: boolean
 }
@@ -83,7 +88,7 @@ export async function openModel(options: Options, progress: Progress, commits: M
   const task = TASK_NAMES.find(task => PROBLEM_OF[task] === problem)
   return {
     config, tokenizer, hasOtherTokenizer: where !== folder, name, revision, commit, folder: fresh ? undefined : folder, adapter,
-    trained: { task, labels }, takesHead: true,
+    trained: { task, labels, lengths: answers }, takesHead: true,
   }
 }
 
@@ -134,6 +139,26 @@ function sameLabels(some: readonly string[], others: readonly string[]): boolean
 }
 
 const plainModel = (config: ModelConfig, task: TaskName): Classifier => (task === 'tokens' ? createTokenModel(config) : createModel(config))
+
+/**
+ * Options with the longest text and the windows of the model that training continues from, where the user gave none; the longest
+ * text is never more than the model has positions.
+ * @throws UserError if those windows do not fit a longest text that was asked for
+ */
+export function adoptLengths(options: Options, { config, name, adapter, trained: { lengths } }: OpenedModel): Options {
+  const { given } = options
+  const asked = given.has('max-length') ? options.maxLength : lengths?.maxLength ?? options.maxLength
+  const maxLength = Math.min(asked, config.maxPositions)
+  if (given.has('window') || lengths?.window === undefined) return { ...options, maxLength }
+  const { window } = lengths
+  try {
+    checkWindow({ maxLength, window })
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error
+    throw new UserError(`${adapter?.name ?? name} was trained with --window ${window}: ${error.message}; give another --window, or --window off`)
+  }
+  return { ...options, maxLength, window }
+}
 
 /**
  * Options in which rank, alpha, dropout and targets are those of the adapter that training continues from, if there is one.
@@ -248,12 +273,13 @@ export async function checkWeights(model: Classifier, { folder, adapter, takesHe
 const LISTED = 12
 
 /** The model and how it is tuned, in a line; in others what is unusual about its vocabulary and its head. */
-export function modelText(opened: OpenedModel, { tune, loraRank, loraAlpha, loraTargets }: Options, model: Classifier, drawn: readonly string[]): string {
+export function modelText(opened: OpenedModel, options: Options, model: Classifier, drawn: readonly string[]): string {
+  const { tune, loraRank, loraAlpha, loraTargets } = options
   const { name, folder, adapter } = opened
   const shape = `(rank ${loraRank}, alpha ${loraAlpha}, on ${loraTargets})`
   const from = adapter ? ` with the adapter ${adapter.name} ${tune === 'lora' ? shape : 'merged into them'}` : ''
   const first = `Model: ${name} (${folder ? `pretrained weights${from}` : 'fresh weights'}), tuning: ${tune}`
-  return [first, vocabularyText(opened), headText(opened, model, drawn)].filter(line => line !== undefined).join('\n')
+  return [first, vocabularyText(opened), lengthsText(opened, options), headText(opened, model, drawn)].filter(line => line !== undefined).join('\n')
 }
 
 /** Tables of embeddings are rounded up to a multiple of a power of two, of this at most. */
@@ -264,6 +290,16 @@ function vocabularyText({ tokenizer: { vocabSize }, config }: OpenedModel): stri
   if (config.vocabSize < vocabSize + ROUNDED) return undefined
   const count = (n: number): string => n.toLocaleString('en-US')
   return `Tokenizer: ${count(vocabSize)} tokens, fewer than the ${count(config.vocabSize)} that the model has embeddings for`
+}
+
+/** Which settings of lengths are those that the model was trained with; undefined where they were given or it says none. */
+function lengthsText({ trained: { lengths } }: OpenedModel, { given, maxLength, window }: Options): string | undefined {
+  if (!lengths) return undefined
+  const taken = [
+    ...given.has('max-length') ? [] : [`--max-length ${maxLength}`],
+    ...given.has('window') || window === undefined ? [] : [`--window ${window}`],
+  ]
+  return taken.length === 0 ? undefined : `Lengths: ${taken.join(', ')}, as it was trained`
 }
 
 function headText({ adapter, folder, takesHead, trained }: OpenedModel, model: Classifier, drawn: readonly string[]): string | undefined {

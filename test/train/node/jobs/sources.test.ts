@@ -14,10 +14,10 @@ import { openClassifier } from '../../../../models/node/open-classifier.ts'
 import { saveAdapter } from '../../../../models/node/peft.ts'
 import { checkSizes } from '../../../../models/sizes.ts'
 import type { TaskPlan } from '../../../../train/tasks/infer.ts'
-import { parseOptions } from '../../../../train/node/cli/options.ts'
+import { parseOptions, toArguments } from '../../../../train/node/cli/options.ts'
 import { exportMerged } from '../../../../train/node/jobs/export.ts'
 import {
-  type OpenedModel, adoptAdapter, buildModel, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels, withOrigin,
+  type OpenedModel, adoptAdapter, adoptLengths, buildModel, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels, withOrigin,
 } from '../../../../train/node/jobs/model.ts'
 import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
 import { startHub, stubHub } from '../../../support/hub-server.ts'
@@ -39,10 +39,10 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-interface Made { readonly targets?: string, readonly trainHead?: boolean, readonly labels?: readonly string[], readonly revision?: string }
+interface Made { readonly targets?: string, readonly trainHead?: boolean, readonly labels?: readonly string[], readonly revision?: string, readonly window?: number }
 
 /** An adapter over the tiny base that changes something, in a folder of this name. */
-async function makeAdapter(name: string, baseName: string, { targets = 'query,value', trainHead = true, labels = LABELS, revision }: Made = {}): Promise<string> {
+async function makeAdapter(name: string, baseName: string, { targets = 'query,value', trainHead = true, labels = LABELS, revision, window }: Made = {}): Promise<string> {
   const folder = join(place, name)
   const model = createModel({ ...tinyModelConfig(ONE_LAYER), labels })
   attachLora(model, { rank: 4, alpha: 8, dropout: 0.1, targets: parseTargets(targets), trainHead })
@@ -51,7 +51,7 @@ async function makeAdapter(name: string, baseName: string, { targets = 'query,va
     await parameter.write(Float32Array.from({ length: parameter.size }, (_, i) => Math.sin(i)))
   }
   await saveAdapter(folder, model, baseName, revision)
-  await writeFile(join(folder, ANSWERS_FILE), JSON.stringify(answersJson({ problem: 'single_label_classification', labels, maxLength: 32 })))
+  await writeFile(join(folder, ANSWERS_FILE), JSON.stringify(answersJson({ problem: 'single_label_classification', labels, maxLength: 32, window })))
   return folder
 }
 
@@ -62,7 +62,7 @@ const quiet = (): void => {}
 async function begun(args: readonly string[], { labels = LABELS, task = 'classes' }: Partial<Pick<TaskPlan, 'labels' | 'task'>> = {}) {
   const asked = parseOptions(['--max-length', '16', ...args], 'tilegrad')
   const described = await openModel(asked, quiet)
-  const options = await adoptAdapter(asked, described)
+  const options = adoptLengths(await adoptAdapter(asked, described), described)
   const opened = withLabels(await fetchWeights(described, quiet), plan(labels, task))
   const model = await buildModel(options, opened, task)
   const text = modelText(opened, options, model, await checkWeights(model, opened))
@@ -130,6 +130,30 @@ describe('a run that goes on from an adapter', () => {
     expect(await refused(['--model', adapter, '--lora-alpha', '16'])).toBe(`--lora-alpha 16: ${goesOn('8')}`)
     expect(await refused(['--model', adapter, '--lora-targets', 'query'])).toBe(`--lora-targets query: ${goesOn('query,value')}`)
     expect(await refused(['--model', adapter, '--init', 'random'])).toContain(`--init random draws fresh weights, but the adapter ${adapter} was trained on`)
+  })
+
+  test('has the longest text and the windows that it was trained with, unless others are given', async () => {
+    const windows = await makeAdapter('windows', base, { window: 4 })
+    const found = async (...args: string[]) => {
+      const asked = parseOptions(['--model', windows, ...args], 'tilegrad')
+      const described = await openModel(asked, quiet)
+      const options = adoptLengths(asked, described)
+      const opened = withLabels(await fetchWeights(described, quiet), plan())
+      const model = await buildModel(options, opened, 'classes')
+      const [line] = modelText(opened, options, model, []).split('\n').filter(line => line.startsWith('Lengths'))
+      return [options.maxLength, options.window, line]
+    }
+    expect(await found()).toEqual([32, 4, 'Lengths: --max-length 32, --window 4, as it was trained'])
+    expect(await found('--max-length', '16')).toEqual([16, 4, 'Lengths: --window 4, as it was trained'])
+    expect(await found('--window', '8')).toEqual([32, 8, 'Lengths: --max-length 32, as it was trained'])
+    expect(await found('--window', 'off', '--max-length', '16')).toEqual([16, undefined, undefined])
+    const off = parseOptions(['--window', 'off'], 'tilegrad')
+    expect(parseOptions(toArguments(off), 'tilegrad')).toEqual(off)
+    await expect(found('--max-length', '6')).rejects.toThrow(
+      new UserError(`${windows} was trained with --window 4: --window 4 leaves no progress: a window of 6 tokens holds 4 of a text beside the `
+        + 'special ones, so neighbours can share at most 3; give another --window, or --window off'))
+    // A model that says nothing of its texts: the default, or what it has positions for.
+    expect(adoptLengths(parseOptions(['--model', base]), await openModel(parseOptions(['--model', base]), quiet))).toMatchObject({ maxLength: 64, window: undefined })
   })
 
   test('of other labels or another task draws a head, and says so', async () => {

@@ -21,7 +21,7 @@ import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
 import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
-  type OpenedModel, adoptAdapter, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
+  type OpenedModel, adoptAdapter, adoptLengths, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
 import { dataTable, describeAdapter, lengthsText, megabytes, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
@@ -64,7 +64,7 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   // What takes long, and the largest download above all, comes after all that may fail at once.
   const described = await openModel(asked, download, modelCommitsOf(run, asked.model))
   // The default follows the model; what is asked for must fit.
-  const options = { ...await adoptAdapter(asked, described), maxLength: Math.min(asked.maxLength, described.config.maxPositions) }
+  const options = adoptLengths(await adoptAdapter(asked, described), described)
   checkWindow(options)
   const sketch = await buildModel(options, described, described.trained.task ?? 'classes')
   checkSizes(sketch, device, '--precision f16')
@@ -138,6 +138,12 @@ async function tokenised({ options, data, opened: { tokenizer } }: Job, set: key
   return result
 }
 
+const tokenisedSets = async (job: Job, progress: Progress) => ({
+  train: await tokenised(job, 'train', progress),
+  validation: await tokenised(job, 'validation', progress),
+  test: await tokenised(job, 'test', progress),
+})
+
 /** The most windows of a batch, where texts have several. Throws a UserError if that is more than one buffer holds. */
 function largestBatch({ options, opened, device }: Job, train: readonly EncodedExample[]): number | undefined {
   const windows = options.window === undefined ? undefined : mostWindows(train, options)
@@ -145,18 +151,19 @@ function largestBatch({ options, opened, device }: Job, train: readonly EncodedE
   return windows
 }
 
-/** Plans a step for a run that does not train. Texts are read only where their windows decide how large a batch is. */
+/**
+ * Plans a step for a run that does not train. Texts are read only where they may have windows: those of the training texts decide
+ * how large a batch is, and the first text of a pair may leave them no room.
+ */
 export async function planAlone(job: Job, console: Console, progress: Progress): Promise<Prepared> {
-  const windows = job.options.window === undefined ? undefined : largestBatch(job, await tokenised(job, 'train', progress))
+  const windows = job.options.window === undefined ? undefined : largestBatch(job, (await tokenisedSets(job, progress)).train)
   return planStep(job, console, windows)
 }
 
 /** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
 export async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
   const { options, lengths, device, trainer } = job
-  const texts = {
-    train: await tokenised(job, 'train', progress), validation: await tokenised(job, 'validation', progress), test: await tokenised(job, 'test', progress),
-  }
+  const texts = await tokenisedSets(job, progress)
   // Of a larger set only a sample was measured before.
   const longer = texts.train.filter(({ tokens }) => tokens > options.maxLength).length
   if (longer > 0 && texts.train.length > lengths.count) {
