@@ -1,7 +1,12 @@
 // BERT (Devlin et al. 2019): the encoder, a sequence classifier on its pooler, and a masked-language head to pretrain.
+import { z } from 'zod'
 import type { Tensor } from '../engine/tensor.ts'
+import {
+  ACTIVATIONS, activation, activationName, checkFields, commonFields, counts, epsilon, rate, readCommon,
+} from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, activate, layerTargets, type Inputs, type LayerNames } from './encoder.ts'
+import { type Family, type Published, VOCABULARY, publishedBy } from './family.ts'
 import { classificationLoss, meanOf } from './losses.ts'
 import { Model, SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
 import { Dropout, LayerNorm, Linear, Module, type ForwardContext, type Parameter } from './nn.ts'
@@ -141,4 +146,81 @@ export class BertForMaskedLM extends Model {
   head(): Linear[] {
     return [this.cls.dense]
   }
+}
+
+/** The fields of BERT's config.json, with Transformers' defaults. */
+const schema = z.object({
+  ...commonFields,
+  hidden_size: counts.width.default(768),
+  num_hidden_layers: counts.layers.default(12),
+  num_attention_heads: counts.heads.default(12),
+  intermediate_size: counts.intermediate.default(3072),
+  type_vocab_size: counts.vocabulary.default(2),
+  layer_norm_eps: epsilon.default(1e-12),
+  hidden_act: activation.default('gelu'),
+  hidden_dropout_prob: rate.default(0.1),
+  attention_probs_dropout_prob: rate.default(0.1),
+  classifier_dropout: rate.nullish(),
+  position_embedding_type: z.literal('absolute', { error: 'only "absolute" is supported' }).nullish(),
+  is_decoder: z.literal(false, { error: 'decoders are not supported' }).nullish(),
+})
+
+function read(json: object, where: string): ModelConfig {
+  const fields = checkFields(schema, json, where)
+  return {
+    ...readCommon(fields, where),
+    family: 'bert',
+    name: fields._name_or_path || 'bert',
+    hidden: fields.hidden_size,
+    layers: fields.num_hidden_layers,
+    heads: fields.num_attention_heads,
+    intermediate: fields.intermediate_size,
+    typeVocab: fields.type_vocab_size,
+    layerNormEpsilon: fields.layer_norm_eps,
+    activation: ACTIVATIONS[fields.hidden_act],
+    dropout: fields.hidden_dropout_prob,
+    attentionDropout: fields.attention_probs_dropout_prob,
+    classifierDropout: fields.classifier_dropout ?? fields.hidden_dropout_prob,
+  }
+}
+
+function write(config: ModelConfig): Record<string, unknown> {
+  return {
+    hidden_size: config.hidden,
+    num_hidden_layers: config.layers,
+    num_attention_heads: config.heads,
+    intermediate_size: config.intermediate,
+    type_vocab_size: config.typeVocab,
+    layer_norm_eps: config.layerNormEpsilon,
+    hidden_act: activationName(config.activation),
+    hidden_dropout_prob: config.dropout,
+    attention_probs_dropout_prob: config.attentionDropout,
+    classifier_dropout: config.classifierDropout,
+    position_embedding_type: 'absolute',
+  }
+}
+
+const LARGE = { hidden_size: 1024, num_hidden_layers: 24, num_attention_heads: 16, intermediate_size: 4096 }
+
+const ofGoogle = publishedBy('google-bert', {
+  'bert-base-uncased': { vocab_size: VOCABULARY.uncased },
+  'bert-base-cased': { vocab_size: VOCABULARY.cased },
+  'bert-large-uncased': { ...LARGE, vocab_size: VOCABULARY.uncased },
+  'bert-large-cased': { ...LARGE, vocab_size: VOCABULARY.cased },
+})
+
+/** BERT miniatures (Turc et al. 2019): heads of 64, an MLP of 4 × width. */
+function miniature(name: string): Published | undefined {
+  const match = /^(?:google\/)?(bert_uncased_L-(2|4|6|8|10|12)_H-(128|256|512|768)_A-(2|4|8|12))$/.exec(name)
+  if (!match) return undefined
+  const [layers, width, heads] = match.slice(2).map(Number)
+  if (width !== heads * 64) return undefined
+  const sizes = { hidden_size: width, num_hidden_layers: layers, num_attention_heads: heads, intermediate_size: 4 * width }
+  return { hubName: `google/${match[1]}`, fields: { ...sizes, vocab_size: VOCABULARY.uncased } }
+}
+
+export const bert: Family = {
+  name: 'bert', prefix: 'Bert', hasBertTokenizer: true, mark: 'num_hidden_layers', read, write,
+  published: name => ofGoogle(name) ?? miniature(name),
+  sequence: BertForSequenceClassification, token: BertForTokenClassification, masked: BertForMaskedLM,
 }

@@ -1,7 +1,10 @@
 // DistilBERT (Sanh et al. 2019): BERT's encoder at half the depth, without segment types and pooler.
+import { z } from 'zod'
 import type { Tensor } from '../engine/tensor.ts'
+import { ACTIVATIONS, activation, activationName, checkFields, commonFields, counts, rate, readCommon } from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames } from './encoder.ts'
+import { type Family, VOCABULARY, publishedBy } from './family.ts'
 import { SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
 import { Dropout, Linear, type ForwardContext } from './nn.ts'
 
@@ -91,4 +94,60 @@ export class DistilBertForTokenClassification extends TokenClassifier {
   head(): Linear[] {
     return [this.classifier]
   }
+}
+
+/** The fields of DistilBERT's config.json, with Transformers' defaults. */
+const schema = z.object({
+  ...commonFields,
+  dim: counts.width.default(768),
+  n_layers: counts.layers.default(6),
+  n_heads: counts.heads.default(12),
+  hidden_dim: counts.intermediate.default(3072),
+  activation: activation.default('gelu'),
+  dropout: rate.default(0.1),
+  attention_dropout: rate.default(0.1),
+  seq_classif_dropout: rate.default(0.2),
+})
+
+function read(json: object, where: string): ModelConfig {
+  const fields = checkFields(schema, json, where)
+  return {
+    ...readCommon(fields, where),
+    family: 'distilbert',
+    name: fields._name_or_path || 'distilbert',
+    hidden: fields.dim,
+    layers: fields.n_layers,
+    heads: fields.n_heads,
+    intermediate: fields.hidden_dim,
+    typeVocab: 0,
+    // No field of the file: every DistilBERT has it.
+    layerNormEpsilon: 1e-12,
+    activation: ACTIVATIONS[fields.activation],
+    dropout: fields.dropout,
+    attentionDropout: fields.attention_dropout,
+    classifierDropout: fields.seq_classif_dropout,
+  }
+}
+
+function write(config: ModelConfig): Record<string, unknown> {
+  return {
+    dim: config.hidden,
+    n_layers: config.layers,
+    n_heads: config.heads,
+    hidden_dim: config.intermediate,
+    activation: activationName(config.activation),
+    dropout: config.dropout,
+    attention_dropout: config.attentionDropout,
+    seq_classif_dropout: config.classifierDropout,
+    sinusoidal_pos_embds: false,
+  }
+}
+
+export const distilbert: Family = {
+  name: 'distilbert', prefix: 'DistilBert', hasBertTokenizer: true, mark: 'n_layers', read, write,
+  published: publishedBy('distilbert', {
+    'distilbert-base-uncased': { vocab_size: VOCABULARY.uncased },
+    'distilbert-base-cased': { vocab_size: VOCABULARY.cased },
+  }),
+  sequence: DistilBertForSequenceClassification, token: DistilBertForTokenClassification, masked: undefined,
 }

@@ -2,6 +2,7 @@
 import { dirname, join } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
 import type { ModelConfig } from '../config.ts'
+import { FAMILIES, familyOf } from '../families.ts'
 import { flagsOfBert, looksCased, tokenizerFromJson, tokenizerFromVocabulary, withFlags } from '../tokenizer.ts'
 import type { Tokenizer, VocabularyOptions } from '../tokenizer.ts'
 import { show } from '../show.ts'
@@ -14,7 +15,8 @@ const CONFIG_FILE = 'tokenizer_config.json'
 const MOST_BYTES = 32 * 1024 * 1024
 
 /** Classes of Transformers that keep the tokens of a tokenizer.json and take all else from the tokenizer_config.json. */
-const OF_BERT = /^(Distil)?BertTokenizer(Fast)?$/
+const WITH_BERTS = FAMILIES.filter(({ hasBertTokenizer }) => hasBertTokenizer)
+const CLASSES: readonly string[] = WITH_BERTS.flatMap(({ prefix }) => [`${prefix}Tokenizer`, `${prefix}TokenizerFast`])
 
 /**
  * Loads from a file (`.txt` is a vocabulary, anything else a tokenizer.json) or a folder. Whether a vocab.txt is
@@ -27,7 +29,7 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     if (file.endsWith('.txt')) return loadTokenizer(file)
     const json = await readJson(file, MOST_BYTES)
     const config = await readConfig(path)
-    const goesByConfig = config && (config.tokenizer_class === undefined ? await isBert(path) : OF_BERT.test(String(config.tokenizer_class)))
+    const goesByConfig = config && (config.tokenizer_class === undefined ? await isOfBert(path) : CLASSES.includes(String(config.tokenizer_class)))
     return tokenizerFromJson(goesByConfig ? withFlags(json, flagsOf(config, join(path, CONFIG_FILE), true)) : json, file)
   }
   if (!path.endsWith('.txt')) return tokenizerFromJson(await readJson(path, MOST_BYTES), path)
@@ -36,11 +38,11 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
   return tokenizerFromVocabulary(vocabulary, flagsOf(await readConfig(folder) ?? {}, join(folder, CONFIG_FILE), !looksCased(vocabulary)), path)
 }
 
-/** Whether a folder's config.json is that of a BERT or DistilBERT. */
-async function isBert(folder: string): Promise<boolean> {
+/** Whether a folder's config.json is of a family with BERT's tokenizer. */
+async function isOfBert(folder: string): Promise<boolean> {
   const path = join(folder, 'config.json')
   const config = (await exists(path)) ? await readJson(path) : undefined
-  return typeof config === 'object' && config !== null && 'model_type' in config && /^(distil)?bert$/.test(String(config.model_type))
+  return typeof config === 'object' && config !== null && 'model_type' in config && WITH_BERTS.some(({ name }) => name === config.model_type)
 }
 
 /** The file of a folder that makes its tokenizer. Throws a UserError if there is none. */
@@ -52,14 +54,14 @@ export async function tokenizerFile(folder: string): Promise<string> {
 }
 
 /** Writes a tokenizer's files into a model's folder, for Transformers too, whose classes go by their own flags. */
-export async function saveTokenizer(folder: string, { json }: Tokenizer, { family, maxPositions }: ModelConfig): Promise<void> {
+export async function saveTokenizer(folder: string, { json }: Tokenizer, model: ModelConfig): Promise<void> {
   const ofBert = flagsOfBert(json)
   const config = {
-    tokenizer_class: ofBert ? (family === 'distilbert' ? 'DistilBertTokenizer' : 'BertTokenizer') : 'PreTrainedTokenizerFast',
+    tokenizer_class: ofBert ? `${familyOf(model).prefix}Tokenizer` : 'PreTrainedTokenizerFast',
     ...(ofBert && {
       do_lower_case: ofBert.lowercase, strip_accents: ofBert.stripAccents ?? null, tokenize_chinese_chars: ofBert.splitChinese,
     }),
-    model_max_length: maxPositions,
+    model_max_length: model.maxPositions,
     cls_token: '[CLS]', sep_token: '[SEP]', pad_token: '[PAD]', unk_token: '[UNK]', mask_token: '[MASK]',
   }
   await writeAtomic(join(folder, 'tokenizer.json'), JSON.stringify(json))
