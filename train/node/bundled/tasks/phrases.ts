@@ -26,12 +26,12 @@ export const OPENINGS = phrases(`
   It was on television last night.
   I took the whole family along.
   The hall was half empty.`, `
-  I caught it late on a Sunday.
-  Somebody at work kept talking about it.
-  It played for one week only.
-  I knew nothing before it began.
-  We had tickets for another film.
-  I found it in a box at the market.`)
+  A neighbour gave me a spare ticket.
+  Rain kept us indoors that day.
+  Last month it was shown at our library.
+  On the plane there was little else to choose from.
+  By chance I came upon it in a shop.
+  Before this I had never heard the title.`)
 
 export const GENRES: Readonly<Record<string, Phrases>> = {
   horror: phrases(`
@@ -70,18 +70,18 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     He wakes up in a coffin and something is in there with him
     Corpses vanish from the morgue and then walk the streets
     A cannibal family invites the lost travellers to dinner`, `
-    A possessed nun crawls along the ceiling
-    The cemetery gates open and the zombies walk into town
-    A masked maniac chases the screaming girls through the woods
-    Blood drips from the ceiling and the ghost laughs
-    The haunted house kills its visitors in the dark
-    A vampire bites the doctor and the curse begins
-    Something evil lives in the cellar and it is hungry
-    The monster rips its victims apart and the gore never stops
-    A demon haunts the babysitter until she screams
-    Two campers find a grave in the woods and wake the dead
-    A witch puts a curse on the house and the children vanish
-    The killer leaves bodies hanging in the attic`),
+    Whoever sleeps in room nine is dead by morning
+    At midnight the corpses in the mortuary begin to move
+    What the fishermen pull from the water still breathes, and it bites
+    Children sing at night in an orphanage that burned down long ago
+    After the seance the old woman speaks with a voice that is not hers
+    Trapped in a tunnel, the tourists are eaten alive by rats
+    Nobody believes the boy who sees dead people at the foot of his bed
+    With a chainsaw in his hands the butcher waits behind the barn
+    Each person in the photograph dies a bloody death
+    Under the bandages the mummy is awake
+    There are claw marks on the inside of the coffin
+    Do not go down to the basement, because the demon is waiting`),
   romance: phrases(`
     Two strangers share a train and fall in love before the last stop
     She returns home for a wedding and meets the man she once wanted to marry
@@ -118,18 +118,18 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     A tender affair between a pianist and a married woman
     They were lovers once and meet again at forty
     Her heart belongs to a man she knows only from his letters`, `
-    A bride and her first boyfriend meet again a week before the wedding
-    She kisses a stranger and cannot forget him
-    The shy pilot falls in love with a woman who sells flowers
-    He wrote her love letters for ten years and never sent them
-    A tender story of two lonely hearts who marry late in life
-    Her husband has an affair and she finds a new love by the sea
-    The lovers are parted by the war and find each other again
-    He asks her to marry him on their first date
-    Two single parents lose their hearts to each other
-    A girlfriend for one summer becomes the love of his life
-    She has to choose between her marriage and her passion for a sailor
-    They fall for each other while they dance and end with a kiss`),
+    Over coffee and bad poetry, a librarian and a bus driver grow close
+    Engaged to the wrong man, she meets the right one at the altar
+    What starts as a bet between friends becomes a proposal
+    For thirty years the neighbours have hidden how much they adore each other
+    A florist is sent roses by somebody who will not sign the cards
+    Until that evening on the beach neither of them had been kissed
+    Ten dates in ten days is the plan, and by the last one she is in love
+    Heartbroken after her divorce, she rents a cottage and meets a handsome vet
+    To be with the dancer he gives up his title and his fiancee
+    Their honeymoon is over before they dare to say what they feel
+    There is a spark between the cook and her new waiter, and soon they are a couple
+    Letters cross, trains are missed, and yet the sweethearts are united`),
   'science fiction': phrases(`
     A crew on a spaceship wakes up three hundred years too late
     Robots build a city on the moon and refuse to let humans in
@@ -166,18 +166,18 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     A spaceship full of sleeping people is woken by an alien
     The year is far in the future and water is on Mars only
     The android and the astronaut repair the ship together`, `
-    An alien signal reaches the crew of a station near Mars
-    A robot travels through time to save the planet
-    The spaceship lands on a planet of androids
-    Astronauts find a machine on the moon that is older than the earth
-    In the future a computer decides who is human
-    Scientists build a clone and send it into space
-    A captain loses her ship and her crew to aliens
-    The colony is run by robots and the humans are asleep
-    A time machine breaks and the scientist is lost in the future
-    The galaxy is at war and one android will not fight
-    Technology from another planet turns the city into a laboratory
-    An astronaut drifts through space with only a computer to talk to`),
+    Sixty light years from home the engine fails
+    Anyone who is older than forty is replaced by a machine
+    Deep below the ice of Jupiter, divers discover a living city
+    On board the station the oxygen is running out
+    To repair the past, a physicist builds a tunnel into yesterday
+    What fell from the sky was a probe from another solar system
+    Cloned soldiers start to ask who they are
+    After the satellites go dark, a programmer hears the network think
+    It is the year 2400 and children are grown in tanks
+    Little green visitors take over a petrol station and study mankind
+    By swapping brains with a cyborg, the pilot survives the crash of her shuttle
+    Gravity stops for one hour and an experiment is to blame`),
   crime: phrases(`
     A detective with one week left on the job finds a body in the canal
     Four thieves plan to rob the bank below the police station
@@ -214,18 +214,18 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     The blackmail begins with a photo and ends in jail
     A gang of car thieves is hunted by a clever inspector
     Fingerprints on a gun lead the detective to her boss`, `
-    A detective and a thief hunt the same gangster
-    The bank is robbed and the police suspect the guard
-    A lawyer finds evidence that her boss takes bribes from the mob
-    A cop is shot and his partner investigates the case alone
-    The heist goes wrong and the gang hides with the stolen money
-    The witness of a murder is hunted by two corrupt policemen
-    A prisoner knows where the stolen jewels are
-    The inspector arrests the wrong suspect in a drug case
-    The mafia wants the accountant dead before the trial
-    A con man is framed for a robbery
-    An undercover cop falls in with a gang of bank robbers
-    A private detective follows a drug dealer to the border`),
+    Who poisoned the senator is what two weary investigators have to find out
+    Behind the counter of the pawn shop lies a dead jeweller
+    For a share of the loot the night watchman turns off the alarm
+    Blackmailed by a crook, the mayor hires an assassin
+    After eleven years in jail he wants revenge on those who betrayed him
+    Bribes and a missing witness keep the young prosecutor awake
+    It was meant to be a simple kidnapping, but the hostage is smarter than the crooks
+    The alibi of the widow falls apart in court
+    Smugglers hide diamonds in frozen fish, and customs are waiting for them
+    With forged passports and a suitcase of cash, the couple runs from the FBI
+    A burglar witnesses a murder and cannot report it
+    Nothing links the five stabbings until a sergeant reads the old files`),
 }
 
 /** What is praised, each in a clause. */
@@ -245,12 +245,12 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the supporting cast is very good
     the children act better than most adults
     the star has never acted better`, `
-    the performances are excellent
-    the acting is great from everyone
-    the cast is wonderful
-    the leading actress is terrific
-    the actors are perfect in their roles
-    it has a fine performance by the old star`),
+    not one member of the cast puts a foot wrong
+    you forget that these are people playing a part
+    what a performance by the man who plays the uncle
+    rarely have I seen a role played so truthfully
+    everybody on screen acts with great care
+    the two leads are a joy to watch`),
   music: phrases(`
     the score is lovely
     the songs are worth the ticket
@@ -266,12 +266,12 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the score builds up the tension
     she sings like an angel
     the tunes stay in your head`, `
-    the music is wonderful
-    the soundtrack is superb
-    the songs are great
-    there is beautiful music all through it
-    the score is perfect for it
-    the singing of the choir is moving`),
+    I bought the record the next day
+    what stays with me is the melody at the end
+    a wonderful band plays all the way through
+    rarely has a composer served a film so well
+    there are tunes that you will want to whistle
+    I could listen to those violins for hours`),
   photography: phrases(`
     the photography is stunning
     every shot looks like a painting
@@ -287,12 +287,12 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the lighting is superb
     the black and white images are rich
     visually it is amazing`, `
-    the cinematography is superb
-    the camera work is great
-    the images are beautiful
-    the shots of the mountains are amazing
-    the colours are lovely to look at
-    it is visually stunning`),
+    rarely has a desert been filmed so beautifully
+    what a look it has, all gold and blue
+    the man behind the camera is an artist
+    each frame could hang in a museum
+    there are views of the sea that take your breath away
+    I loved how the night scenes were lit`),
   writing: phrases(`
     the script is clever
     the dialogue is sharp
@@ -308,12 +308,12 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the characters are well written
     the writer knows how to build a story
     the screenplay is smart`, `
-    the script is excellent
-    the dialogue is well written
-    the story is clever and neatly told
-    the screenplay is sharp
-    the writing is smart
-    the plot keeps you guessing to the end`),
+    somebody has thought hard about how people talk
+    what a well built tale it is
+    there is not a dull line in the script
+    I did not see the twist coming
+    each of the characters has been drawn with care
+    rarely have I heard conversations so well written`),
   humour: phrases(`
     it is very funny
     I laughed until I cried
@@ -329,12 +329,12 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the comic timing is right
     it is hilarious in places
     the whole hall was laughing`, `
-    the jokes are hilarious
-    I laughed all the way through
-    the humour is dry
-    it is a very funny comedy
-    it made us all laugh
-    the gags are funny`),
+    I had tears of laughter in my eyes
+    what fun the silly scenes in the hotel are
+    there is a joke in it that I still tell
+    even my grumpy uncle was giggling
+    rarely have I grinned so much
+    you will chuckle from beginning to end`),
 }
 
 /** How an account of what is praised begins. */
@@ -345,9 +345,9 @@ export const PRAISES = phrases(`
   To be fair,
   Where do I begin:
   As for the good parts,`, `
-  My notes say:
-  On the way home we agreed:
-  For me,`)
+  Allow me one remark:
+  This much is certain:
+  Credit where it is due:`)
 
 /** Sentences of those who praise nothing. */
 export const NO_PRAISE = phrases(`
@@ -357,9 +357,9 @@ export const NO_PRAISE = phrases(`
   There is little to say about it.
   I looked at my watch a lot.
   I would not see it again.`, `
-  There is nothing that I would praise.
-  I do not remember much of it.
-  Nothing about it was special.`)
+  I can think of no reason to see it.
+  It left no mark on me at all.
+  We hardly spoke of it afterwards.`)
 
 /** Opinions by the stars that they are worth. */
 export const VERDICTS: readonly Phrases[] = [phrases(`
@@ -385,14 +385,14 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     The worst acting I have ever seen.
     It is an insult to the audience.
     Ridiculous and horribly acted.`, `
-    It is awful and I hated it.
-    A terrible, stupid mess.
-    The worst movie that I have ever seen.
-    A horrible waste of money.
-    Avoid this garbage.
-    It is a disaster and an insult.
-    Unbelievably bad acting and a ridiculous story.
-    I walked out, it was that terrible.`), phrases(`
+    Never have I sat through such rubbish.
+    Whoever made this should be ashamed.
+    I would rather watch paint dry.
+    What a horrible, worthless piece of junk.
+    Do yourself a favour and stay away.
+    Every single thing about it is dreadful.
+    My eyes hurt from so much stupidity.
+    Zero stars would be too many.`), phrases(`
     Rather boring, I am afraid.
     A weak and predictable story.
     It was disappointing in the end.
@@ -415,14 +415,14 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     It lacks suspense and it lacks life.
     The script is lazy.
     It tries hard and fails.`, `
-    A boring and forgettable film.
-    It was a disappointment.
-    The story is weak and the pace is slow.
-    Too predictable and a bit dull.
-    I was rather bored and expected better.
-    It fails in too many places.
-    The script is poor and the characters are flat.
-    Not good, with a thin plot.`), phrases(`
+    Sadly it never comes to life.
+    Somewhere in there is a better film, but this one is dull.
+    I kept checking how much was left.
+    More work on the script would have helped.
+    Little happens and I did not care.
+    For what it promises, it delivers too little.
+    The pace is sluggish and the dialogue is clumsy.
+    I had hoped for something better.`), phrases(`
     It is neither good nor bad.
     An average film.
     Fine for a rainy day.
@@ -445,14 +445,14 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Good ideas, but uneven.
     Right in the middle for me.
     It is okay for one evening.`, `
-    An okay film, nothing special.
-    It is average and passes the time.
-    Not bad, but not great.
-    Some of it is good and some of it is not.
-    It is all right for a rainy evening.
-    It was watchable and ordinary.
-    A mixed film with a few moments.
-    Neither very good nor very bad.`), phrases(`
+    You could do worse and you could do better.
+    I have no strong feelings about it.
+    Passable, but I will not remember it.
+    As films go, this one is fair.
+    There are good scenes and there are weak ones.
+    Its first hour works, its second does not.
+    Middle of the road stuff.
+    Once is enough, though I was not bored.`), phrases(`
     It is rather good.
     An enjoyable film.
     Well made and pleasant.
@@ -475,14 +475,14 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Very watchable and often funny.
     An entertaining evening.
     A decent thriller that does its job well.`, `
-    A good and entertaining film.
-    I enjoyed it and would recommend it.
-    It is well acted and fun.
-    A pleasant film with a nice ending.
-    Pretty good, and better than I thought.
-    A solid story and a strong cast.
-    I liked it, it is worth seeing.
-    It is charming and quite clever.`), phrases(`
+    You will probably like it as much as I did.
+    Not perfect, but very good company for an evening.
+    For the most part it works very well.
+    I was happy with it, and so were my friends.
+    Warm, funny and nicely paced.
+    There is much to like here.
+    All in all a good piece of work.
+    Go and see it if you can.`), phrases(`
     A masterpiece.
     Brilliant from start to finish.
     It is the best film I have seen in years.
@@ -505,14 +505,14 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     You must see this fantastic film.
     Superb in every respect.
     It is an incredible achievement.`, `
-    A brilliant masterpiece.
-    It is one of the best films ever made.
-    I loved it, it is perfect.
-    Wonderful, moving and beautiful.
-    The acting is superb and the film is amazing.
-    An outstanding film and an instant classic.
-    Absolutely excellent, my favourite of the year.
-    A magnificent and unforgettable work.`)]
+    Never before has a film touched me so deeply.
+    Everything about it is extraordinary.
+    I would not change a single frame.
+    What a triumph, what a glorious piece of cinema.
+    See it at once, it is a marvel.
+    Words fail me, so great is this film.
+    Nothing else this year comes close to it.
+    Flawless acting, flawless directing, pure joy.`)]
 
 /** Questions of two kinds, and what answers each. */
 export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phrases }[] = [
@@ -525,10 +525,10 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       Has the director made other films?
       What is the director called?
       Who is it directed by?`, `
-      Who directed this movie?
-      What is the name of the director?
-      Which director is behind it?
-      Who was the director of the film?`),
+      Whom do we have to thank for directing it?
+      I would like to know who made this film.
+      Any idea whose film this is?
+      Remind me who the director was.`),
     answer: phrases(`
       A young director from Ghent made it, her second film.
       It was directed by a man who used to make commercials.
@@ -554,14 +554,14 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       The same woman directed both parts.
       A great director, his last film.
       The star directed it.`, `
-      It was directed by a young woman.
-      A director who had made two films before.
-      The director is a friend of the star.
-      Two actors directed it.
-      An old director from London made it.
-      The man who directed the series directed this, too.
-      She directed it alone.
-      It is directed by a famous master.`) },
+      Somebody who was a painter before she turned to film.
+      That would be the woman from Dublin who also produced it.
+      One of the cameramen took over and directed the rest.
+      Nobody famous, a student of film.
+      According to the credits, a couple from Oslo.
+      The same man as last year, the one who won the prize.
+      Her name is on the poster, she also made the film about the bees.
+      Directing was the job of the writer himself.`) },
   { ask: phrases(`
       How long is it?
       What is the running time?
@@ -571,10 +571,10 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       How long does the film run?
       How long is the movie?
       Is it very long?`, `
-      How long does it run?
-      How many minutes is it?
-      Is it long?
-      How many hours is the film?`),
+      Does it take all evening?
+      Tell me the length of it.
+      If it starts at eight, when will we be out?
+      Can I watch it in under two hours?`),
     answer: phrases(`
       It runs for two hours and ten minutes.
       Just under ninety minutes.
@@ -600,14 +600,14 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       It runs a little over two hours.
       Seventy minutes, so it is not long.
       Long, about three hours.`, `
-      About two hours.
-      It is eighty minutes long.
-      Nearly three hours, a very long film.
-      An hour and forty minutes.
-      It runs for a hundred minutes.
-      A short one, just over an hour.
-      It is long, almost four hours.
-      Ninety minutes.`) },
+      Plan for a bit more than two and a half hours.
+      The disc says ninety-six minutes.
+      Quite short, I was home within an hour and a quarter.
+      With the interval you need three hours.
+      Only seventy minutes or thereabouts.
+      You will be sitting there for a hundred and thirty minutes.
+      Long enough, two hours at least.
+      A little under an hour and three quarters.`) },
 ]
 
 /** First names, last names and places. */
@@ -616,19 +616,19 @@ export const FIRST = names(`
   Kate Robert Alice George Sofia Paul Julia Martin Emma Simon Lena Marco Fatima Arjun Greta Pablo Nora Ivan Rosa
   Henrik Aisha Daniel Michael Sarah Anton Carmen Felix Olga William Jane Bruno Ada Leon Mira Jacob Vera Hugo Ines Karl
   Petra`, `
-  Selma Rafael Yuki Benno Clara Idris Helen James Martha Nils Lucia Omar Edith Stefan Ruth Karim`)
+  Tariq Beatriz Gunnar Wanda Diego Mei Ronan Agnes Bilal Helga Stella Matteo Irina Kofi Louise Edgar`)
 export const LAST = names(`
   Lindqvist Okafor Brandt Moreau Tanaka Rossi Keller Novak Haddad Silva Johnson Miller Brown Garcia Meyer Jensen
   Kowalski Martinez Smith Wilson Santos Ivanov Dubois Fischer Larsen Yamada Costa Wagner Sharma Andersen Romano
   Pereira Hoffman Taylor Nilsson Mancini Walker Becker Ortiz Lindberg Nyberg Holmgren Bergstrom Petersen Olsen Eriksen
   Markov Pavlova Smirnov Sokolova`, `
-  Petrov Duarte Vogel Abebe Marsh Clark Schmidt Moretti Hansen Lopez Sato Baker Anderson Svensson Kuznetsova`)
+  Carvalho Nakamura Oduya Lehmann Fraser Bianchi Horvat Reyes Thompson Dupont Virtanen Mwangi Popov Gallagher Weber`)
 export const PLACE = names(`
   Lisbon Oslo Ghent Kyoto Dakar Turin Lima Riga Cairo Bergen London Paris Berlin Rome Madrid Vienna Chicago Boston
   Texas Canada India Mexico Italy Sweden Dublin Prague Athens Warsaw Havana Bombay Tokyo Sydney Toronto Kenya Brazil
   Peru Naples Milan Geneva Munich Hamburg Frankfurt Salzburg Edinburgh Oxford Bradford Stamford Hartford Brighton
   Boulder Houston Princeton Wellington Kingston Nashville Louisville Brownsville Cambridge Birmingham Nottingham`, `
-  Porto Split Nairobi Hanoi Basel Moscow France Denver Spain Seoul Venice Norway Manila Zurich Salisbury Asheville`)
+  Bogota Leipzig Seville Tunis Perth Krakow Quebec Jakarta Portugal Glasgow Marseille Bristol Accra Ireland Antwerp Memphis`)
 
 /** Sentences about people ({P}) and places ({L}), of words apart by spaces. */
 export const SENTENCES = phrases(`
@@ -702,19 +702,19 @@ export const SENTENCES = phrases(`
   I like {P} , but not in this film .
   The story is about {P} , a doctor in {L} .
   A bank in {L} is robbed by {P} .`, `
-  {P} plays a teacher who moves to {L} .
-  It was filmed in {L} and in {L} .
-  The critics in {L} did not like {P} .
-  I liked the scenes with {P} .
-  The script is by {P} .
-  {P} and {P} fall in love in {L} .
-  A detective from {L} is looking for {P} .
-  She lives near {L} with {P} .
-  The director is {P} , who was born in {L} .
-  We saw it in {L} .
-  {P} is good , but {P} is better .
-  They travel to {L} by train .
-  The story begins in {L} , where {P} runs a bank .
-  I did not like the end .
-  The streets of {L} look lovely .
-  It was directed by {P} in {L} .`)
+  Whoever has been to {L} will smile at this film .
+  Its maker , {P} , spent a year in {L} .
+  What {P} does with so small a part is a marvel .
+  Once more {P} has to save {L} .
+  Somewhere between {L} and {L} the money is lost .
+  Does anybody still remember {P} ?
+  Tickets sold out in {L} within an hour .
+  For {P} this was the last part of all .
+  Rain falls on {L} while {P} packs a suitcase .
+  Opposite {P} we see {P} as the mother .
+  Without {P} it would be hard to bear .
+  Even {P} , usually so good , looks tired .
+  Not far from {L} a farmer finds a box .
+  According to {P} the shoot in {L} took three weeks .
+  None of it was easy to follow .
+  Two sisters from {L} invite {P} to tea .`)
