@@ -48,7 +48,7 @@ function answer(random: Random, set: Split, row: number): Row {
   const other = (asked + 1 + random.below(QUESTIONS.length - 1)) % QUESTIONS.length
   return {
     question: pick(random, QUESTIONS[asked].ask[set]), answer: pick(random, QUESTIONS[fits ? asked : other].answer[set]),
-    label: fits ? 'answers' : 'does not answer',
+    label: fits ? 'answers' : 'off topic',
   }
 }
 

@@ -1,5 +1,5 @@
-// `npm run tasks`: fine-tunes the bundled model on each of the five small data sets, one after another, and prints how good each
-// run is beside the best constant answer. Each leaves a run's folder with its report.
+// `npm run tasks`: fine-tunes the bundled model on each of the five small data sets, one after another, and prints for each the best
+// constant answer, the validation score (phrases that training has) and the test score (new phrases). Each run leaves a report.
 import { spawn } from 'node:child_process'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -26,7 +26,9 @@ const groups = {
   },
 }
 
-const resultSchema = z.object({ adapter: z.string(), test_metrics: z.record(z.string(), z.number().nullable()) })
+const resultSchema = z.object({
+  adapter: z.string(), val_score: z.number().nullable(), test_metrics: z.record(z.string(), z.number().nullable()),
+})
 
 /** Trains one in a process of its own. Gives what its result says, and its seconds from start to end. */
 async function train(task: BundledTask, out: string, more: readonly string[]): Promise<{ result: z.infer<typeof resultSchema>, seconds: number }> {
@@ -52,7 +54,7 @@ async function main(argv: readonly string[]): Promise<number> {
   })
   const folder = await chooseRunFolder(options.out, 'tasks')
   const more = [...options.epochs === undefined ? [] : [`--epochs=${options.epochs}`], ...options.adapter === undefined ? [] : [`--adapter=${options.adapter}`]]
-  const rows = [['data', 'task', 'train', 'test', 'metric', 'constant', 'result', 'seconds']]
+  const rows = [['data', 'task', 'train', 'test', 'metric', 'constant', 'validation', 'result', 'seconds']]
   let adapter = ''
   for (const task of chosen) {
     const data = await dataOf(task)
@@ -61,7 +63,8 @@ async function main(argv: readonly string[]): Promise<number> {
     adapter = result.adapter
     rows.push([
       task.name, data.plan.task, String(data.all.length), String(data.test.length), metric.title, showFigure(metric, value),
-      showFigure(metric, result.test_metrics[metric.name] ?? undefined), seconds.toFixed(0),
+      showFigure(metric, result.val_score ?? undefined), showFigure(metric, result.test_metrics[metric.name] ?? undefined),
+      seconds.toFixed(0),
     ])
   }
   await print(`${adapter}\n${table(rows)}\n\nReports: ${join(folder, '*', 'report.html')}\n`)
