@@ -14,6 +14,7 @@ import { settle } from '../../../train/node/jobs/job.ts'
 import { parseOptions } from '../../../train/node/cli/options.ts'
 import { EvaluationStep } from '../../../train/steps.ts'
 import { type Workplace, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
+import { FIRST, interrupted, losing, preloaded } from '../../support/interrupted.ts'
 import { loadReviews } from '../../support/reviews.ts'
 import { imdb, startImdb } from '../../support/tiny.ts'
 import { collate } from '../../support/training.ts'
@@ -28,17 +29,10 @@ afterAll(async () => {
 const short = (model: string, data: string): string[] => ['--model', model, '--data', data, '--max-length', '8', '--batch-size', '8',
   '--epochs', '1', '--limit-train', '48', '--val-split', '8', '--lora-targets', 'query', '--out', 'run']
 
-/** Environment of a child that runs this code before anything else. */
-async function preloaded(name: string, code: string): Promise<Record<string, string | undefined>> {
-  const path = join(place.root, `${name}.mjs`)
-  await writeFile(path, code)
-  return { ...place.env, NODE_OPTIONS: `--import ${path}` }
-}
-
 /** A run that stopped after its first step, by a signal that it sent itself, as by a terminal that sends two. */
 async function stopped(cwd: string, args: readonly string[]): Promise<void> {
   // The second one comes at the worst time: with the words that say how to go on.
-  const env = await preloaded('signals', `
+  const env = await preloaded(place, 'signals', `
     import { existsSync } from 'node:fs'
     for (const stream of [process.stdout, process.stderr]) {
       const write = stream.write.bind(stream)
@@ -100,21 +94,13 @@ describe.concurrent('a run that was stopped', () => {
   })
 })
 
-/** Environment of a child that runs `code` every millisecond until it gives true. */
-const interrupted = (name: string, code: string): ReturnType<typeof preloaded> => preloaded(name, `
-  import { appendFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-  const looking = setInterval(async () => { if (await (async () => { ${code} })()) clearInterval(looking) }, 1)
-  looking.unref()`)
-
-const FIRST = 'run/checkpoints/step-000000'
-
 describe.concurrent('a folder that goes in the middle of its run ends it in one line, and is not made anew:', () => {
   test.for([
     ['moved', `renameSync('run', 'elsewhere')`, ['elsewhere']],
     ['deleted', `rmSync('run', { recursive: true })`, []],
   ] as const)('%s', async ([name, code, left]) => {
     const cwd = await place.folder()
-    const env = await interrupted(name.replaceAll(' ', '-'), `if (existsSync('${FIRST}')) { ${code}; return true }`)
+    const env = await interrupted(place, name.replaceAll(' ', '-'), `if (existsSync('${FIRST}')) { ${code}; return true }`)
     const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env })
     const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
     const line = 'run was moved or deleted while the run was using it. If it was moved, resume with: npx node train/imdb.ts --resume <where it is now>'
@@ -126,17 +112,6 @@ describe.concurrent('a folder that goes in the middle of its run ends it in one 
 })
 
 describe.concurrent('a GPU that is lost', () => {
-  const device = JSON.stringify(new URL('../../../engine/runtime/device.ts', import.meta.url).href)
-  /** Loses the GPU at the first checkpoint, and each that is opened after it, so many times in all. */
-  const losing = (name: string, times: number): ReturnType<typeof preloaded> => interrupted(name, `
-    if (!existsSync('${FIRST}')) return false
-    const { currentDevice } = await import(${device})
-    const { gpu } = await currentDevice()
-    if (gpu === globalThis.lost) return false
-    globalThis.lost = gpu
-    gpu.destroy()
-    globalThis.losses = (globalThis.losses ?? 0) + 1
-    return globalThis.losses === ${times}`)
   const linesOf = async (folder: string): Promise<unknown> => (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
     .map(line => { const { step, split, loss, grad_norm } = JSON.parse(line) as Record<string, unknown>; return { step, split, loss, grad_norm } })
 
@@ -144,7 +119,7 @@ describe.concurrent('a GPU that is lost', () => {
     const [cwd, undisturbed] = [await place.folder(), await place.folder()]
     const args = [...short(place.model, place.reviews), '--tune-kernels', 'off']
     const [{ status, stderr }, whole] = await Promise.all([
-      imdb(args, { cwd, env: await losing('three-losses', 3) }), imdb(args, { cwd: undisturbed, env: place.env })])
+      imdb(args, { cwd, env: await losing(place, 'three-losses', 3) }), imdb(args, { cwd: undisturbed, env: place.env })])
     expect({ status, whole: whole.status }, stderr).toEqual({ status: 0, whole: 0 })
     expect(stderr.split('\n').filter(line => line.includes('lost'))).toEqual([1, 2, 3].map(attempt =>
       `the GPU was lost: it was closed. Resuming from the checkpoint of step 0 (attempt ${attempt} of 3).`))
@@ -155,7 +130,7 @@ describe.concurrent('a GPU that is lost', () => {
 
   test('more often is told in one line, with the way back', async () => {
     const cwd = await place.folder()
-    const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env: await losing('losses', 4) })
+    const { status, stderr } = await imdb([...short(place.model, place.reviews), '--json'], { cwd, env: await losing(place, 'losses', 4) })
     const said = stderr.split('\n').filter(line => line.startsWith('tilegrad: '))
     const line = 'the GPU was lost: it was closed. Resume with: npx node train/imdb.ts --resume run'
     expect({ status, said }, stderr).toEqual({ status: 2, said: [`tilegrad: ${line}`] })

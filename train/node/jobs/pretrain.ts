@@ -23,13 +23,15 @@ import {
   PRETRAIN_COMMAND, type PretrainOptions, parsePretrainOptions, pretrainArguments,
 } from '../cli/pretrain-options.ts'
 import { Progress, showDuration } from '../cli/progress.ts'
-import { shellLine, stopOnSignals } from '../cli/shell.ts'
+import { shellLine } from '../cli/shell.ts'
 import { maskedOptionsOf, packTexts } from '../data/packed.ts'
 import { median } from '../data/statistics.ts'
 import { loadUnlabelled } from '../data/unlabelled.ts'
 import { openNamed } from '../device.ts'
 import { dependencies, version } from '../package.ts'
-import { checkpointsOf, explained, lossOf } from '../run/failures.ts'
+import { type Attempt, reopen, runAttempts } from '../run/attempts.ts'
+import { RunClock } from '../run/clock.ts'
+import { checkpointsOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
 import { KernelChoices } from '../run/kernels.ts'
 
@@ -109,7 +111,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   const fingerprints = { data, tokenizer: sha256(JSON.stringify(tokenizer.json)) }
   if (run) refuseChange(run, 'tokenizer', fingerprints.tokenizer, run.path(TOKENIZER))
 
-  const { sequence, batchSize, steps } = options
+  const { sequence, batchSize } = options
   progress.start('tokenise', texts.train.length + texts.held.length)
   const held = await packTexts(texts.held, tokenizer, sequence, done => progress.update(done))
   const train = await packTexts(texts.train, tokenizer, sequence, done => progress.update(texts.held.length + done))
@@ -123,19 +125,34 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   console.say(`${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, `
     + `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`)
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
-  const model = createMaskedModel(configOf(options, tokenizer))
-  const trainerOptions: TrainerOptions = {
-    ...options, epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)), accumulate: 1,
-    schedule: 'linear', warmup: WARMUP, maxLength: sequence, precision: 'f32', padId: tokenizer.padId,
-  }
-  const trainer = await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions)
   const rows = { train, held }
+  const { model, trainer } = await modelOf({ options, tokenizer, rows })
   await trainer.prepare({ train, validation: held, test: [] }, () => device.tuning.secondsLeft > 0)
   choices.settle()
   const plan = await trainer.plan(sequence)
   console.say(`Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, `
     + `peak memory ${(plan.peakBytes / 1e6).toFixed(1)} MB\n`)
   return { options, device, choices, tokenizer, fingerprints, rows, model, trainer }
+}
+
+/** A model without values, and its trainer. */
+async function modelOf({ options, tokenizer, rows: { train } }: Pick<Job, 'options' | 'tokenizer' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
+  const { sequence, batchSize, steps } = options
+  const model = createMaskedModel(configOf(options, tokenizer))
+  const trainerOptions: TrainerOptions = {
+    ...options, epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)), accumulate: 1,
+    schedule: 'linear', warmup: WARMUP, maxLength: sequence, precision: 'f32', padId: tokenizer.padId,
+  }
+  return { model, trainer: await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions) }
+}
+
+/** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if there is none. */
+async function rebuild(job: Job, run: Run, losses: number): Promise<Job> {
+  const { options } = job
+  const device = await reopen(job.device, options.adapter, false, losses)
+  const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
+  choices.settle()
+  return { ...job, device, choices, ...await modelOf(job) }
 }
 
 function refuseChange({ folder, config }: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
@@ -200,40 +217,39 @@ export async function resumePretraining(folder: string, given: PretrainOptions, 
   }
 }
 
-/** Trains, and writes what comes of it. */
-async function work(run: Run, job: Job, console: Console, progress: Progress, from?: Position): Promise<number> {
-  const { options, device, choices, tokenizer, rows, trainer } = job
-  const began = performance.now()
-  // A resumed run has already taken what its last kept line says.
-  const spent = Number(run.readMetrics().at(-1)?.wall_seconds ?? 0)
-  const wallSeconds = (): number => spent + (performance.now() - began) / 1000
-  const command = (...args: readonly string[]): string => shellLine(PRETRAIN_COMMAND, ...args)
-  try {
-    await choices.keepIn(run)
-    await run.write(TOKENIZER, JSON.stringify(tokenizer.json))
-    await initialise(job.model.parameters(), options.seed)
+/** The command that resumes runs. */
+const command = (...args: readonly string[]): string => shellLine(PRETRAIN_COMMAND, ...args)
 
-    const stopping = stopOnSignals(() => trainer.stop())
-    progress.start('pretrain', options.steps, from?.step ?? 0)
-    const events = eventsOf(run, job, progress, wallSeconds)
-    const outcome = await trainer.train(rows.train, rows.held, checkpointsOf(run), events, from)
-    progress.stop()
-    if (outcome.kind === 'stopped') {
-      // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
-      console.say(`Stopped after step ${outcome.position.step}. Resume with: ${command('--resume', run.folder)}`)
-      console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
-      return stopping.status
-    }
-    stopping.end()
+/** Trains to the end, and continues on another device of the same adapter if the GPU is lost. Gives the exit status. */
+function work(run: Run, first: Job, console: Console, progress: Progress, from?: Position): Promise<number> {
+  return runAttempts(first, from, {
+    run, progress, command,
+    attempt: (job, given) => attempt(run, job, console, progress, given),
+    rebuild: (job, losses) => rebuild(job, run, losses),
+  })
+}
 
-    await run.writeFolder('model', folder => saveBase(folder, job.model, tokenizer))
-    await conclude(run, job, outcome.best, wallSeconds(), console)
-    return 0
-  } catch (error) {
-    throw await explained(await lossOf(error, device) ?? error, run, command)
-  } finally {
-    progress.stop()
+/** Trains from where the attempt begins, and writes what comes of it. */
+async function attempt(run: Run, job: Job, console: Console, progress: Progress, { checkpoints, stopping, from }: Attempt): Promise<number> {
+  const { options, choices, tokenizer, rows, trainer } = job
+  const clock = new RunClock(run)
+  await choices.keepIn(run)
+  await run.write(TOKENIZER, JSON.stringify(tokenizer.json))
+  await initialise(job.model.parameters(), options.seed)
+
+  progress.start('pretrain', options.steps, from?.step ?? 0)
+  const outcome = await trainer.train(rows.train, rows.held, checkpoints, eventsOf(run, job, progress, () => clock.seconds), from)
+  progress.stop()
+  if (outcome.kind === 'stopped') {
+    // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
+    console.say(`Stopped after step ${outcome.position.step}. Resume with: ${command('--resume', run.folder)}`)
+    console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
+    return stopping.status
   }
+  stopping.end()
+  await run.writeFolder('model', folder => saveBase(folder, job.model, tokenizer))
+  await conclude(run, job, outcome.best, clock.seconds, console)
+  return 0
 }
 
 /** Writes result.json, and says what it says. */

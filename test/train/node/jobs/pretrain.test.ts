@@ -11,6 +11,7 @@ import { readJson } from '../../../../models/node/files.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { pretrain as pretrainHere } from '../../../../train/node/cli/pretrain.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
+import { losing } from '../../../support/interrupted.ts'
 import { judged } from '../../../support/judged.ts'
 import type { Ended } from '../../../support/tiny.ts'
 
@@ -40,8 +41,8 @@ interface Result {
   readonly folder: string
 }
 
-function begin(cwd: string, args: readonly string[]): { child: ChildProcess, ended: Promise<Ended> } {
-  const child = spawn(process.execPath, [SCRIPT, 'pretrain', ...args], { cwd, env: { ...process.env, ...place.env } })
+function begin(cwd: string, args: readonly string[], env = place.env): { child: ChildProcess, ended: Promise<Ended> } {
+  const child = spawn(process.execPath, [SCRIPT, 'pretrain', ...args], { cwd, env: { ...process.env, ...env } })
   const said = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8').on('data', (text: string) => { said[name] += text })
@@ -125,18 +126,23 @@ describe.concurrent('a run that ends too soon', () => {
   const figuresOf = async (run: string): Promise<unknown[]> => (await linesOf(run)).map(line =>
     ({ ...line, examples_per_second: 0, tokens_per_second: 0, gpu_bytes: 0, wall_seconds: 0 }))
 
-  /** Resumes the run in `cwd`, and sees that it ends as the one that was never stopped. */
-  async function expectSameEnd(cwd: string): Promise<void> {
-    const { status, stderr, stdout } = await pretrain(cwd, '--resume', 'run')
-    expect(status, stderr).toBe(0)
-    expect(stdout).toMatch(/^Resuming after step \d+\.$/m)
-    expect(stdout).not.toContain('Learning')
+  /** The run in `cwd` ended as the one that was never stopped. */
+  async function expectSame(cwd: string): Promise<void> {
     const run = join(cwd, 'run')
     expect(await figuresOf(run)).toEqual(await figuresOf(whole))
     for (const file of ['model.safetensors', 'tokenizer.json', 'config.json']) {
       const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, 'model', file))))
       expect(ours.equals(theirs), file).toBe(true)
     }
+  }
+
+  /** Resumes the run in `cwd`, and sees that it ends as the one that was never stopped. */
+  async function expectSameEnd(cwd: string): Promise<void> {
+    const { status, stderr, stdout } = await pretrain(cwd, '--resume', 'run')
+    expect(status, stderr).toBe(0)
+    expect(stdout).toMatch(/^Resuming after step \d+\.$/m)
+    expect(stdout).not.toContain('Learning')
+    await expectSame(cwd)
   }
 
   /** Starts a run and sends it a signal once it has come to a checkpoint after its first evaluation. */
@@ -174,6 +180,14 @@ describe.concurrent('a run that ends too soon', () => {
     expect(status).toBe(130)
     expect(stdout).toMatch(/^Stopped after step \d+\. Resume with: npm run -s tilegrad -- pretrain --resume run$/m)
     await expectSameEnd(cwd)
+  })
+
+  test('by a GPU that is lost, resumes by itself to the same bits, and says so', async () => {
+    const cwd = await place.folder()
+    const { status, stderr } = await begin(cwd, LONG, await losing(place, 'loss', 1)).ended
+    expect(status, stderr).toBe(0)
+    expect(stderr).toMatch(/^the GPU was lost: it was closed\. Resuming from the checkpoint of step \d+ \(attempt 1 of 3\)\.$/m)
+    await expectSame(cwd)
   })
 })
 

@@ -1,6 +1,5 @@
 // From options to a job that is ready to train: everything opened, checked and shown, the step planned, nothing written.
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Device, DeviceLost, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
+import { type Device, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
 import { exists } from '../../../../models/node/files.ts'
 import { checkSizes } from '../../../../models/sizes.ts'
@@ -15,7 +14,7 @@ import type { Progress } from '../../cli/progress.ts'
 import { type EncodedExample, type TokenLengths, encodeAll, tokenLengths } from '../../data/encode.ts'
 import type { Example } from '../../data/labelled.ts'
 import { type SetFacts, factsOf } from '../../data/statistics.ts'
-import { openNamed } from '../../device.ts'
+import { reopen } from '../../run/attempts.ts'
 import { type Fingerprints, fingerprintsOf } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
@@ -25,9 +24,6 @@ import {
 } from '../model.ts'
 import { dataTable, describeAdapter, lengthsText, megabytes, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
-
-/** How long the first attempt waits before it opens another device. */
-const REOPEN_MS = 1000
 
 /** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */
 export interface Job {
@@ -175,17 +171,9 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
 }
 
 /** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if there is none. */
-export async function rebuild(job: Prepared, run: Run, attempt: number, version: string): Promise<Prepared> {
-  const { options, data, opened, device: { info: before } } = job
-  // A driver that restarts needs a moment, and more of them where that was not enough.
-  await sleep(attempt * REOPEN_MS)
-  const device = await openNamed(options.adapter, options.profile).catch((error: unknown) => {
-    throw error instanceof UserError ? new DeviceLost(error.message) : error
-  })
-  if (device.info.name !== before.name || device.info.driver !== before.driver) {
-    device.close()
-    throw new DeviceLost(`the GPU was lost: ${before.name} is no longer offered, only ${device.info.name}`)
-  }
+export async function rebuild(job: Prepared, run: Run, losses: number, version: string): Promise<Prepared> {
+  const { options, data, opened } = job
+  const device = await reopen(job.device, options.adapter, options.profile, losses)
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   choices.settle()
   const model = await buildModel(options, opened, data.plan.task)

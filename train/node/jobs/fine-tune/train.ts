@@ -1,5 +1,4 @@
-// Training itself: one attempt after another where the GPU is lost, each with what it records on the way.
-import type { DeviceLost } from '../../../../engine/index.ts'
+// Training itself: an attempt from where the run stands to its end, with what it records on the way.
 import { measureCeilings } from '../../../../engine/runtime/ceilings.ts'
 import type { Position } from '../../../checkpoint-store.ts'
 import { showFigure } from '../../../metrics/summary.ts'
@@ -8,72 +7,36 @@ import type { Target } from '../../../tasks/infer.ts'
 import type { TrainerEvents } from '../../../trainer.ts'
 import type { Console } from '../../cli/console.ts'
 import type { Progress } from '../../cli/progress.ts'
-import { type StopRequest, command, stopOnSignals } from '../../cli/shell.ts'
-import type { Checkpoints } from '../../run/checkpoints.ts'
-import { checkpointsOf, explained, lossOf } from '../../run/failures.ts'
+import { command } from '../../cli/shell.ts'
+import { type Attempt as Attempted, runAttempts } from '../../run/attempts.ts'
+import { RunClock } from '../../run/clock.ts'
 import type { Run } from '../../run/folder.ts'
 import { fillModel } from '../model.ts'
 import { profileTable, traceEvents } from '../profile.ts'
-import { RunClock } from './clock.ts'
 import { conclude } from './conclude.ts'
 import { nullable } from './describe.ts'
 import { type Prepared, mainMetric, rebuild } from './prepare.ts'
 import { presetOf, resumeCommand } from './recorded.ts'
 
-/** How often the GPU may be lost without a new checkpoint between. */
-const MOST_LOSSES = 3
-
 /** What an attempt to train needs beside what is trained. */
-export interface Attempt {
+export interface Attempt extends Attempted {
   readonly run: Run
   readonly texts: TextSets<Target>
   readonly console: Console
   readonly progress: Progress
   readonly version: string
-  readonly checkpoints: Checkpoints
-  readonly stopping: StopRequest
-  /** Where to continue from; undefined for the beginning. */
-  readonly from: Position | undefined
 }
 
-/**
- * Trains to the end. When the GPU is lost, the job is rebuilt on a device of the same adapter and continues from the last
- * checkpoint, to the same bits, up to `MOST_LOSSES` times without a new checkpoint between.
- */
-export async function runTraining(
+/** Trains to the end, and continues on another device of the same adapter if the GPU is lost (`runAttempts`). */
+export function runTraining(
   run: Run, first: Prepared, texts: TextSets<Target>, console: Console, progress: Progress, version: string, from?: Position,
 ): Promise<number> {
-  let prepared = first
-  let position = from
-  let lost: DeviceLost | undefined
-  let losses = 0
-  const stopping = stopOnSignals(() => prepared.trainer.stop())
-  try {
-    for (;;) {
-      const checkpoints = checkpointsOf(run)
-      try {
-        if (lost) {
-          progress.stop()
-          prepared.device.close()
-          position = await checkpoints.latest()
-          await run.cutMetrics(position?.step ?? -1)
-          const where = position ? `from the checkpoint of step ${position.step}` : 'from the beginning'
-          progress.note(`${lost.message}. Resuming ${where} (attempt ${losses} of ${MOST_LOSSES}).`)
-          prepared = await rebuild(prepared, run, losses, version)
-        }
-        if (stopping.requested) prepared.trainer.stop()
-        return await attempt(prepared, { run, texts, console, progress, version, checkpoints, stopping, from: position })
-      } catch (error) {
-        lost = await lossOf(error, prepared.device)
-        losses = checkpoints.saved > 0 ? 1 : losses + 1
-        if (lost && losses <= MOST_LOSSES) continue
-        throw await explained(lost ?? error, run, (...args) => command(presetOf(run), ...args))
-      }
-    }
-  } finally {
-    stopping.end()
-    progress.stop()
-  }
+  return runAttempts(first, from, {
+    run, progress,
+    attempt: (prepared, given) => attempt(prepared, { run, texts, console, progress, version, ...given }),
+    rebuild: (prepared, losses) => rebuild(prepared, run, losses, version),
+    command: (...args) => command(presetOf(run), ...args),
+  })
 }
 
 /** Trains from where the attempt begins, and concludes the run unless it was stopped. Gives the exit status. */

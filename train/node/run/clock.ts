@@ -1,5 +1,5 @@
 // The time that a run has taken.
-import type { Run } from '../../run/folder.ts'
+import type { Run } from './folder.ts'
 
 /** How long a run has trained, over all processes that worked on it. */
 export class RunClock {
