@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Workplace, makeWorkplace, resultOf } from '../../support/command.ts'
 import { startHub } from '../../support/hub-server.ts'
 import { type Review, loadReviews } from '../../support/reviews.ts'
-import { imdb } from '../../support/tiny.ts'
+import { imdb, tilegrad } from '../../support/tiny.ts'
 
 const parquet = join(import.meta.dirname, 'data/fixtures')
 /** Of the two sets that lie there, 5 reviews for training and 2 for the test. */
@@ -119,6 +119,48 @@ describe('from the Hub, by name', () => {
       const { status, stderr } = await imdb(['--model', 'somebody/else', '--data', 'imdb', '--max-length', '8'], { cwd, env: online })
       expect({ status, stderr }).toEqual({ status: 2, stderr: 'tilegrad: the Hub has no public model somebody/else; if it is private, set HF_TOKEN\n' })
       expect(await readdir(cwd)).toEqual(['run'])
+    } finally {
+      await hub.close()
+    }
+  })
+
+  test('are learned by an adapter that came from the Hub too, and it answers by its name', async () => {
+    const sha = (digit: string) => digit.repeat(40)
+    const cwd = await place.folder()
+    const offline = { cwd, env: place.env }
+    const short = ['--max-length', '8', '--batch-size', '4', '--epochs', '1', '--val-split', '0', '--tune-kernels', 'off', '--json']
+    resultOf(await tilegrad(['fine-tune', '--model', place.model, '--data', join(parquet, 'plain_text'), '--lora-targets', 'query', '--lora-rank', '2', '--out', 'first', ...short], offline))
+    const filesIn = async (folder: string): Promise<Record<string, Uint8Array>> =>
+      Object.fromEntries(await Promise.all((await readdir(folder)).map(async name => [name, await readFile(join(folder, name))] as const)))
+    const adapter = await filesIn(join(cwd, 'first/adapter'))
+    const config = JSON.parse(String(adapter['adapter_config.json'])) as object
+    const hub = await startHub([
+      { type: 'model', name: 'somebody/base', commit: sha('4'), files: await filesIn(place.model) },
+      { type: 'model', name: 'somebody/adapter', commit: sha('5'), files: {
+        ...adapter, 'adapter_config.json': JSON.stringify({ ...config, base_model_name_or_path: 'somebody/base', revision: null }) } },
+      { type: 'dataset', name: 'somebody/reviews', commit: sha('6'), files: Object.fromEntries(
+        Object.entries(await filesIn(join(parquet, 'plain_text'))).filter(([name]) => !name.startsWith('unsupervised'))) },
+    ])
+    try {
+      const env = { ...place.env, HF_ENDPOINT: hub.url, HF_HUB_OFFLINE: '' }
+      const input = 'a good film\na bad film\n'
+      const ask = async (source: string, env: Workplace['env']): Promise<string> => {
+        const { status, stdout, stderr } = await tilegrad(['predict', source, '--json'], { cwd, env, input })
+        expect(status, stderr).toBe(0)
+        return stdout
+      }
+      const answers = await ask('somebody/adapter', env)
+      expect(answers.split('\n').length).toBe(3)
+      expect(answers, 'as it does on disk').toBe(await ask('first', place.env))
+
+      const run = resultOf<Facts>(await tilegrad(
+        ['fine-tune', '--model', 'somebody/adapter', '--data', 'somebody/reviews', '--out', 'second', ...short], { cwd, env }))
+      expect(run).toMatchObject({ data: { train: { rows: 5 }, test: { rows: 2 } }, model: { name: 'somebody/base', adapter: 'somebody/adapter' } })
+      const { commits } = JSON.parse(await readFile(join(cwd, 'second/config.json'), 'utf8')) as { commits: object }
+      expect(commits).toEqual({ model: sha('5'), base: sha('4'), data: sha('6') })
+      expect(JSON.parse(await readFile(join(cwd, 'second/adapter/adapter_config.json'), 'utf8'))).toMatchObject({
+        base_model_name_or_path: 'somebody/base', revision: sha('4'), r: 2, target_modules: ['query'],
+      })
     } finally {
       await hub.close()
     }
