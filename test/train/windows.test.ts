@@ -20,7 +20,7 @@ import { expectClose } from '../support/ops.ts'
 import { evaluation, integers } from '../support/models.ts'
 import { SEED } from '../support/seed.ts'
 import { tinyModelConfig } from '../support/tiny.ts'
-import { ONE_LAYER, OPTIONS, tinyModel } from '../support/training.ts'
+import { NO_DROPOUT, ONE_LAYER, OPTIONS, tinyModel } from '../support/training.ts'
 
 let folder: string
 beforeAll(async () => {
@@ -305,6 +305,24 @@ describe('the loss of texts in windows', () => {
     )
     expect(evaluated).toBeCloseTo(loss, 5)
   })
+})
+
+test('half precision learns about what single precision does', async ({ skip }) => {
+  skip(!(await currentDevice()).traits.f16, 'this adapter has no f16')
+  const train = Array.from({ length: 12 }, (_, i) => textOf([...new Array<number>(i % 3).fill(LONGEST), 3 + (i % 6)], i % 2, i))
+  const lossesIn = async (precision: 'f32' | 'f16') => {
+    const model = await tinyModel('lora', { ...ONE_LAYER, ...NO_DROPOUT }, precision)
+    const options = { ...OPTIONS, precision, maxLength: LONGEST, batchSize: 3, epochs: 1, lr: 1e-2 }
+    const trainer = await Trainer.over(model, createTask('classes', { labels: ['a', 'b'] }), options)
+    const losses: number[] = []
+    await trainer.train(train, [], undefined, { onStep: ({ loss }) => void losses.push(loss) })
+    return [...losses, (await trainer.evaluate(train)).loss]
+  }
+  const [full, half] = [await lossesIn('f32'), await lossesIn('f16')]
+  expect(half.length).toBe(5)
+  expectClose(half, full, 0.03, 'losses')
+  // Rounded, so not the same computation.
+  expect(half).not.toEqual(full)
 })
 
 test('a run that is stopped resumes to the same bits, with dropout, accumulation and batches of several sizes', async () => {
