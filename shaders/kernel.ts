@@ -112,17 +112,6 @@ export interface Lowering {
   readonly temporaries?: readonly Spec[]
 }
 
-/** Packs uniform words: integers as they are, `{ f32 }` by its bits. */
-export function uniformWords(values: readonly (number | { readonly f32: number })[]): Uint32Array<ArrayBuffer> {
-  const words = new Uint32Array(values.length)
-  const floats = new Float32Array(words.buffer)
-  values.forEach((value, i) => {
-    if (typeof value === 'number') words[i] = value
-    else floats[i] = value.f32
-  })
-  return words
-}
-
 /** Spreads a count of workgroups over x and y (and z) where it passes the limit of one dimension. The shader must
  *  compute its linear workgroup number as `w.x + w.y * num_workgroups.x` and return when it is past the end. */
 export function spread(count: number, maxWorkgroups: number): [number, number, number] {

@@ -75,7 +75,7 @@ export type Width = 1 | 2 | 4
 export const typeName = (dtype: DType, width: Width = 1): string => (width === 1 ? dtype : `vec${width}<${dtype}>`)
 
 /** What expressions compute in: f32 for f16. */
-export const computed = (dtype: DType): DType => (dtype === 'f16' ? 'f32' : dtype)
+export const computed = (dtype: DType): ScalarType => (dtype === 'f16' ? 'f32' : dtype)
 
 /** A loaded value as what expressions compute in. */
 export const widened = (expression: string, dtype: DType, width: Width = 1): string =>

@@ -1,7 +1,8 @@
 // The structure of a graph: everything that its plan depends on, as text. The rest is in lists: the sources (host data,
 // variables, results) and the numbers of its scalars. Graphs of equal structure run the same dispatches on other
 // memory, with other numbers.
-import { uniformWords, type DType } from '../../shaders/kernel.ts'
+import type { DType } from '../../shaders/kernel.ts'
+import { computed, packed } from '../../shaders/wgsl.ts'
 import { type Attribute, type Attributes, type Node, type Value, makeNode, reachable } from '../graph.ts'
 import { makeSource } from '../ops/source.ts'
 import type { Schedule } from './schedule.ts'
@@ -131,5 +132,5 @@ export function numberPlaces({ steps }: Schedule, { standIn }: Template, count: 
 
 /** The uniform word of a number. */
 export function wordOf({ number, dtype }: ScalarNumber): number {
-  return uniformWords([dtype === 'i32' || dtype === 'u32' ? number : { f32: number }])[0]
+  return packed([[computed(dtype), number]])[0]
 }

@@ -1,8 +1,7 @@
 // Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
 // K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
-import { Writer } from '../writer.ts'
-import { biasAt, bounds, declare, entryPoint, fourAlongK, storeOne } from './text.ts'
-import type { Layout, TileSize } from './text.ts'
+import { each, wgsl } from '../wgsl.ts'
+import { type MatmulKind, bounds, fourAlongK, productShader, rated, storeOne, timesScale } from './text.ts'
 
 export interface DotConfig {
   readonly kernel: 'dot'
@@ -12,48 +11,57 @@ export interface DotConfig {
   readonly columns: number
 }
 
-export function dotName(c: DotConfig): string {
-  return `dot ${c.threads} ${c.rows}x${c.columns}`
-}
+const name = ({ threads, rows, columns }: DotConfig): string => `dot ${threads} ${rows}x${columns}`
 
-export function dotSize(c: DotConfig): TileSize {
-  return { rows: c.rows, columns: c.columns }
-}
-
-export function dotStorage(c: DotConfig): number {
-  return (c.threads + 1) * c.rows * c.columns * 4
-}
-
-/** The shader of one config and layout (without groups of four along rows). */
-export function dotWgsl(c: DotConfig, layout: Layout): string {
-  const writer = new Writer()
-  const outputs = c.rows * c.columns
-  declare(writer, `matmul ${dotName(c)}`, { ...layout, outVec4: false })
-  // One place more than threads, so that the threads that add up read different banks.
-  writer.line(`const PITCH = ${c.threads + 1}u;`, `var<workgroup> parts: array<f32, ${outputs * (c.threads + 1)}>;`, '')
-  entryPoint(writer, c.threads, layout, () => {
-    writer.line(`let row = tileM * ${c.rows}u;`, `let column = tileN * ${c.columns}u;`)
-    for (let i = 0; i < outputs; i++) writer.line(`var sum${i} = 0.0;`)
-    layout.segments.forEach((segment, s) => {
-      const { begin, end } = bounds(layout, s)
-      writer.block(`for (var k = ${begin} + local * 4u; k < ${end}; k += ${c.threads * 4}u)`, () => {
-        const times = segment.scaled ? ` * u.scale${s}` : ''
-        for (let i = 0; i < c.rows; i++) writer.line(`let a${i} = ${fourAlongK('a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${times};`)
-        for (let j = 0; j < c.columns; j++) writer.line(`let b${j} = ${fourAlongK('b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)
-        for (let i = 0; i < c.rows; i++) {
-          for (let j = 0; j < c.columns; j++) writer.line(`sum${i * c.columns + j} += dot(a${i}, b${j});`)
+export const dot: MatmulKind<DotConfig> = {
+  name,
+  size: ({ rows, columns }) => ({ rows, columns }),
+  threads: ({ threads }) => threads,
+  storage: ({ threads, rows, columns }) => (threads + 1) * rows * columns * 4,
+  vec4s: () => ({ a: false, b: false, out: false }),
+  // All of K is one workgroup's.
+  slicing: () => ({ shortest: Infinity, most: 1, times: [] }),
+  configs({ m, n, segments }, { cpu, subgroupSize }) {
+    if (m * n > 16384) return []
+    // Threads walk along K: an operand that does not lie along it is read one element at a time.
+    const along = segments.every(({ a, b }) => a.major === 'k' && b.major === 'k')
+    const threads = cpu ? Math.max(subgroupSize, 4) : 64
+    return [rated(along ? 0.25 : 0.05, { kernel: 'dot', threads, rows: Math.min(4, m), columns: Math.min(4, n) })]
+  },
+  shader(config, layout) {
+    const { threads, rows, columns } = config
+    const outputs = rows * columns
+    return productShader({
+      name: name(config), layout, threads,
+      // One place more than threads, so that the threads that add up read different banks.
+      declarations: wgsl`
+        const PITCH = ${threads + 1}u;
+        var<workgroup> parts: array<f32, ${outputs * (threads + 1)}>;
+      `,
+      steps: wgsl`
+        let row = tileM * ${rows}u;
+        let column = tileN * ${columns}u;
+        ${each(outputs, i => `var sum${i} = 0.0;`)}
+        ${layout.segments.map((segment, s) => {
+          const { begin, end } = bounds(layout, s)
+          return wgsl`
+            for (var k = ${begin} + local * 4u; k < ${end}; k += ${threads * 4}u) {
+              ${each(rows, i => `let a${i} = ${fourAlongK('a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${timesScale(segment, s)};`)}
+              ${each(columns, j => `let b${j} = ${fourAlongK('b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)}
+              ${each(rows, i => each(columns, j => `sum${i * columns + j} += dot(a${i}, b${j});`))}
+            }
+          `
+        })}
+        ${each(outputs, i => `parts[${i}u * PITCH + local] = sum${i};`)}
+        workgroupBarrier();
+        for (var output = local; output < ${outputs}u; output += ${threads}u) {
+          let m = row + output / ${columns}u;
+          let n = column + output % ${columns}u;
+          var sum = 0.0;
+          for (var t = 0u; t < ${threads}u; t++) { sum += parts[output * PITCH + t]; }
+          ${storeOne(layout, 'm', 'n', 'sum')}
         }
-      })
+      `,
     })
-    for (let i = 0; i < outputs; i++) writer.line(`parts[${i}u * PITCH + local] = sum${i};`)
-    writer.line('workgroupBarrier();')
-    writer.block(`for (var output = local; output < ${outputs}u; output += ${c.threads}u)`, () => {
-      writer.line(`let m = row + output / ${c.columns}u;`, `let n = column + output % ${c.columns}u;`)
-      writer.line('var sum = 0.0;')
-      writer.line(`for (var t = 0u; t < ${c.threads}u; t++) { sum += parts[output * PITCH + t]; }`)
-      const total = layout.bias ? `sum + ${biasAt(layout, layout.bias, 'n')}` : 'sum'
-      storeOne(writer, { ...layout, outVec4: false }, 'm', 'n', total)
-    })
-  })
-  return writer.toString()
+  },
 }

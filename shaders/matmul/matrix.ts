@@ -1,12 +1,13 @@
-// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a slab of both operands, `depth`
-// long, into its memory as f16, laid out as it was; each of its subgroups multiplies fragments of the slabs into a block of
-// its own. Meanwhile each thread reads its share of the next slab into registers, where it comes by fours. In the end the
-// blocks go through workgroup memory, a fragment at a time, to be finished and stored by threads, which is also where
-// edges are cut. Needs Chromium's experimental subgroup matrices.
-import { Writer, asF32 } from '../writer.ts'
-import { bounds, declare, entryPoint, store } from './text.ts'
-import type { Layout, OperandLayout, SegmentLayout, TileSize } from './text.ts'
+// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a K-tile of both operands, `depth`
+// long, into its memory as f16, laid out as it was; each of its subgroups multiplies fragments of the tiles into a block of
+// its own. Meanwhile each thread reads its share of the next K-tile into registers, if it is read by vec4s. In the end the
+// blocks go through workgroup memory, a fragment at a time, and threads apply the epilogue and store, cutting off at edges.
+// Needs Chromium's experimental subgroup matrices.
 import type { SubgroupMatrix } from '../kernel.ts'
+import { each, typeName, wgsl, widened } from '../wgsl.ts'
+import {
+  type Layout, type MatmulKind, type OperandLayout, type SegmentLayout, type Side, bounds, productShader, rated, store, timesScale,
+} from './text.ts'
 
 export interface MatrixConfig {
   readonly kernel: 'matrix'
@@ -17,74 +18,91 @@ export interface MatrixConfig {
   /** Subgroups of the workgroup, along M and along N. */
   readonly down: number
   readonly across: number
-  /** Length of a slab along K: a multiple of the fragment's. */
+  /** Length of a K-tile: a multiple of the fragment's. */
   readonly depth: number
 }
 
-export function matrixName(c: MatrixConfig): string {
-  const { rows, columns } = matrixSize(c)
+function name(c: MatrixConfig): string {
+  const { rows, columns } = size(c)
   return `matrix ${rows}x${columns}x${c.depth} by ${c.down}x${c.across} of ${c.fragment.m}x${c.fragment.n}x${c.fragment.k}`
 }
 
-export function matrixSize({ fragment, rows, columns, down, across }: MatrixConfig): TileSize {
-  return { rows: fragment.m * rows * down, columns: fragment.n * columns * across }
-}
+const size = ({ fragment, rows, columns, down, across }: MatrixConfig) => ({ rows: fragment.m * rows * down, columns: fragment.n * columns * across })
 
-export function matrixThreads({ fragment, down, across }: MatrixConfig): number {
-  return fragment.lanes * down * across
-}
+const threadsOf = ({ fragment, down, across }: MatrixConfig): number => fragment.lanes * down * across
 
-type Side = 'a' | 'b'
-
-/** Elements of one place of a side's tile: four, which one store fills, where all its operands come by fours. */
+/** Elements of one place of a side's tile: four, which one store fills, where all its operands are read by vec4s. */
 const tileWidth = (side: Side, layout: Layout): 1 | 4 => (layout.segments.every(segment => segment[side].vec4) ? 4 : 1)
 
-/** Elements that a run of a slab is longer in memory than it has, so that runs begin in different banks. */
+/** Elements that a run of a tile is longer in memory than it has, so that runs begin in different banks. */
 const PADDING = 8
 
-/** Elements of workgroup memory for a slab of so many rows, however it lies. */
-const slabSize = (rows: number, depth: number): number => Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
+/** Elements of workgroup memory for a K-tile of so many rows, however it lies. */
+const tileElements = (rows: number, depth: number): number => Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
 
 /** Elements of the memory through which a subgroup stores a fragment. */
 const blockSize = ({ fragment: { m, n } }: MatrixConfig): number => m * n
 
-/** Bytes of workgroup memory. */
-export function matrixStorage(c: MatrixConfig): number {
-  const { rows, columns } = matrixSize(c)
-  return (slabSize(rows, c.depth) + slabSize(columns, c.depth)) * 2 + blockSize(c) * c.down * c.across * 4
-}
+/** Operands that are not f16 are rounded to it. */
+export const matrix: MatmulKind<MatrixConfig> = {
+  name,
+  size,
+  threads: threadsOf,
+  storage(c) {
+    const { rows, columns } = size(c)
+    return (tileElements(rows, c.depth) + tileElements(columns, c.depth)) * 2 + blockSize(c) * c.down * c.across * 4
+  },
+  vec4s: () => ({ a: true, b: true, out: true }),
+  /**
+   * Where the operands are f16 to begin with; a low-rank part in f32 is rounded to f16. Rates relative to f32 kernels
+   * on an H200, of 45 TFLOP/s: 16384 × 768 · 768 × 3072 with a low-rank part 190 by the first, 4096³ 211 by the second.
+   */
+  configs({ segments: [{ a, b }] }, { subgroupMatrix: fragment }) {
+    if (!fragment || a.dtype !== 'f16' || b.dtype !== 'f16') return []
+    const list = ([
+      [4.1, 128, 128, 2, 2, 2], [4, 256, 128, 4, 2, 2], [3.7, 128, 128, 2, 4, 4], [3.2, 128, 64, 2, 2, 2],
+      [2.6, 64, 64, 1, 2, 4], [2.3, 64, 64, 2, 2, 2], [1.8, 64, 32, 2, 1, 2], [1.4, 32, 32, 1, 1, 2],
+    ] as const).map(([rate, rows, columns, down, across, depth]) => rated<MatrixConfig>(rate, {
+      kernel: 'matrix', fragment, down, across, depth: depth * fragment.k, rows: rows / fragment.m / down, columns: columns / fragment.n / across,
+    }))
+    const whole = (count: number): boolean => Number.isInteger(count) && count > 0
+    return list.filter(({ config }) => whole(config.rows) && whole(config.columns))
+  },
+  shader(c, layout) {
+    const { m, n, lanes } = c.fragment
+    const { rows, columns } = size(c)
+    const tile = (side: Side, name: string, along: number): string => {
+      const width = tileWidth(side, layout)
+      return `var<workgroup> ${name}: array<${typeName('f16', width)}, ${tileElements(along, c.depth) / width}>;`
+    }
+    return productShader({
+      name: name(c), layout, threads: threadsOf(c), needs: { subgroups: true, matrices: true },
+      declarations: wgsl`
+        ${tile('a', 'leftTile', rows)}
+        ${tile('b', 'rightTile', columns)}
+        var<workgroup> block: array<f32, ${blockSize(c) * c.down * c.across}>;
+      `,
+      steps: wgsl`
+        let subgroup = local / ${lanes}u;
+        let lane = local % ${lanes}u;
+        let down = subgroup / ${c.across}u * ${c.rows * m}u;
+        let across = subgroup % ${c.across}u * ${c.columns * n}u;
+        ${fragments(c, (i, j) => `var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`)}
+        ${layout.segments.map((segment, s) => wgsl`
 
-/** The shader of one config and layout. Operands that are not f16 are rounded to it. */
-export function matrixWgsl(c: MatrixConfig, layout: Layout): string {
-  const writer = new Writer()
-  const { m, n, lanes } = c.fragment
-  const { rows, columns } = matrixSize(c)
-  declare(writer, `matmul ${matrixName(c)}`, layout, { subgroups: true, matrices: true })
-  const tile = (side: Side, name: string, along: number): string => {
-    const width = tileWidth(side, layout)
-    return `var<workgroup> ${name}: array<${width === 4 ? 'vec4<f16>' : 'f16'}, ${slabSize(along, c.depth) / width}>;`
-  }
-  writer.line(tile('a', 'leftTile', rows), tile('b', 'rightTile', columns))
-  writer.line(`var<workgroup> block: array<f32, ${blockSize(c) * c.down * c.across}>;`, '')
-  entryPoint(writer, matrixThreads(c), layout, () => {
-    writer.line(`let subgroup = local / ${lanes}u;`, `let lane = local % ${lanes}u;`)
-    writer.line(`let down = subgroup / ${c.across}u * ${c.rows * m}u;`, `let across = subgroup % ${c.across}u * ${c.columns * n}u;`)
-    fragments(c, (i, j) => writer.line(`var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
-    layout.segments.forEach((segment, s) => {
-      writer.line('')
-      // A low-rank part is no longer than a fragment or two: whole slabs of it would be zeros.
-      const own = s === 0 ? c : { ...c, depth: c.fragment.k }
-      writer.block('', () => walkSlabs(writer, own, layout, segment, s))
+          {
+            ${/* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be zeros. */
+            sumSegment(s === 0 ? c : { ...c, depth: c.fragment.k }, layout, segment, s)}
+          }
+        `)}
+
+        ${storeBlocks(c, layout)}
+      `,
     })
-    writer.line('')
-    storeBlocks(writer, c, layout)
-  })
-  return writer.toString()
+  },
 }
 
-function fragments(c: MatrixConfig, each: (i: number, j: number) => void): void {
-  for (let i = 0; i < c.rows; i++) for (let j = 0; j < c.columns; j++) each(i, j)
-}
+const fragments = (c: MatrixConfig, line: (i: number, j: number) => string): string => each(c.rows, i => each(c.columns, j => line(i, j)))
 
 interface Source {
   readonly name: string
@@ -96,23 +114,21 @@ interface Source {
 }
 
 /** Multiplies one fragment's length of K. */
-function multiply(writer: Writer, c: MatrixConfig, left: Source, right: Source, kk: number): void {
+function multiply(c: MatrixConfig, left: Source, right: Source, kk: number): string {
   const { m, n, k } = c.fragment
-  writer.block('', () => {
-    for (let i = 0; i < c.rows; i++) {
-      const order = left.major === 'k' ? 'row_major' : 'col_major'
-      writer.line(`let left${i}x = subgroupMatrixLoad<subgroup_matrix_left<f16, ${k}, ${m}>, ${order}>(&${left.name}, ${left.at(i, kk)}, ${left.stride});`)
+  const load = ({ name, stride, at }: Source, type: string, order: string, i: number): string =>
+    `subgroupMatrixLoad<${type}, ${order}>(&${name}, ${at(i, kk)}, ${stride})`
+  return wgsl`
+    {
+      ${each(c.rows, i => `let left${i}x = ${load(left, `subgroup_matrix_left<f16, ${k}, ${m}>`, left.major === 'k' ? 'row_major' : 'col_major', i)};`)}
+      ${each(c.columns, j => `let right${j}x = ${load(right, `subgroup_matrix_right<f16, ${n}, ${k}>`, right.major === 'k' ? 'col_major' : 'row_major', j)};`)}
+      ${fragments(c, (i, j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}x, right${j}x, sum${i}_${j});`)}
     }
-    for (let j = 0; j < c.columns; j++) {
-      const order = right.major === 'k' ? 'col_major' : 'row_major'
-      writer.line(`let right${j}x = subgroupMatrixLoad<subgroup_matrix_right<f16, ${n}, ${k}>, ${order}>(&${right.name}, ${right.at(j, kk)}, ${right.stride});`)
-    }
-    fragments(c, (i, j) => writer.line(`sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}x, right${j}x, sum${i}_${j});`))
-  })
+  `
 }
 
-/** A side of a slab, and how its elements are shared out to be copied: `width` at a time, along memory. */
-interface Slab {
+/** A side of a K-tile, and how threads divide the copying of its elements: `width` at a time, along memory. */
+interface TileSide {
   readonly side: Side
   readonly tile: string
   readonly tileWidth: 1 | 4
@@ -125,23 +141,22 @@ interface Slab {
   readonly pitch: number
 }
 
-function slabOf(c: MatrixConfig, side: Side, operand: OperandLayout, layout: Layout): Slab {
-  const { rows, columns } = matrixSize(c)
+function sideOf(c: MatrixConfig, side: Side, operand: OperandLayout, layout: Layout): TileSide {
+  const { rows, columns } = size(c)
   const along = side === 'a' ? rows : columns
   const width = operand.vec4 ? 4 : 1
   const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
-  const tile = side === 'a' ? 'leftTile' : 'rightTile'
   return {
-    side, tile, tileWidth: tileWidth(side, layout), operand, rows: along, width,
+    side, tile: side === 'a' ? 'leftTile' : 'rightTile', tileWidth: tileWidth(side, layout), operand, rows: along, width,
     run: length / width, pieces: length * other / width, pitch: length + PADDING,
   }
 }
 
-function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): void {
+function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): string {
   const { m, n, k } = c.fragment
   const { begin, end } = bounds(layout, s)
-  const slabs = [slabOf(c, 'a', segment.a, layout), slabOf(c, 'b', segment.b, layout)]
-  const [left, right] = slabs.map(({ side, tile, tileWidth: width, operand: { major }, pitch }): Source => {
+  const sides = [sideOf(c, 'a', segment.a, layout), sideOf(c, 'b', segment.b, layout)]
+  const [left, right] = sides.map(({ side, tile, tileWidth: width, operand: { major }, pitch }): Source => {
     const first = (i: number): string => (side === 'a' ? `down + ${i * m}u` : `across + ${i * n}u`)
     return {
       name: tile, major, stride: `${pitch / width}u`,
@@ -150,59 +165,57 @@ function walkSlabs(writer: Writer, c: MatrixConfig, layout: Layout, segment: Seg
         : `${kk * pitch / width}u + (${first(i)})${width === 4 ? ' / 4u' : ''}`),
     }
   })
-  const scaled = (slab: Slab): string => (slab.side === 'a' && segment.scaled ? ` * u.scale${s}` : '')
-  const threads = matrixThreads(c)
-  const multiplySlab = (): void => {
-    for (let kk = 0; kk < c.depth; kk += k) multiply(writer, c, left, right, kk)
-  }
-  // Single elements are too many to be held.
-  if (slabs.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
-    const each = (body: (slab: Slab, piece: string, name: string) => void): void => {
-      for (const slab of slabs) {
-        for (let turn = 0; turn < slab.pieces / threads; turn++) body(slab, `(local + ${turn * threads}u)`, `${slab.side}${turn}`)
+  const times = ({ side }: TileSide): string => (side === 'a' ? timesScale(segment, s) : '')
+  const threads = threadsOf(c)
+  const products = each(c.depth / k, kk => multiply(c, left, right, kk * k))
+  // Single elements are too many for registers.
+  if (sides.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
+    const pieces = (line: (side: TileSide, piece: string, name: string) => string): string[] => sides.map(side =>
+      each(side.pieces / threads, turn => line(side, `(local + ${turn * threads}u)`, `${side.side}${turn}`)))
+    return wgsl`
+      ${pieces((_side, _piece, name) => `var ${name} = vec4<f16>();`)}
+      ${pieces((side, piece, name) => loadPiece(side, s, piece, begin, end, name, times(side)))}
+      for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
+        ${pieces(storePiece)}
+        workgroupBarrier();
+        ${pieces((side, piece, name) => wgsl`
+          ${name} = vec4<f16>();
+          ${loadPiece(side, s, piece, `(k + ${c.depth}u)`, end, name, times(side))}
+        `)}
+        ${products}
+        workgroupBarrier();
       }
-    }
-    each((_, __, name) => writer.line(`var ${name} = vec4<f16>();`))
-    each((slab, piece, name) => loadPiece(writer, slab, s, piece, begin, end, name, scaled(slab)))
-    writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
-      each((slab, piece, name) => storePiece(writer, slab, piece, name))
-      writer.line('workgroupBarrier();')
-      each((slab, piece, name) => {
-        writer.line(`${name} = vec4<f16>();`)
-        loadPiece(writer, slab, s, piece, `(k + ${c.depth}u)`, end, name, scaled(slab))
-      })
-      multiplySlab()
-      writer.line('workgroupBarrier();')
-    })
-    return
+    `
   }
-  writer.block(`for (var k = ${begin}; k < ${end}; k += ${c.depth}u)`, () => {
-    for (const slab of slabs) {
-      const body = (piece: string): void => {
-        writer.line(`var value = ${slab.width === 4 ? 'vec4<f16>' : 'f16'}();`)
-        loadPiece(writer, slab, s, piece, 'k', end, 'value', scaled(slab))
-        storePiece(writer, slab, piece, 'value')
-      }
-      if (slab.pieces % threads === 0 && slab.width === 4) {
-        for (let turn = 0; turn < slab.pieces / threads; turn++) writer.block('', () => body(`(local + ${turn * threads}u)`))
-      } else writer.block(`for (var piece = local; piece < ${slab.pieces}u; piece += ${threads}u)`, () => body('piece'))
+  const copy = (side: TileSide, head: string, piece: string): string => wgsl`
+    ${head}{
+      var value = ${typeName('f16', side.width)}();
+      ${loadPiece(side, s, piece, 'k', end, 'value', times(side))}
+      ${storePiece(side, piece, 'value')}
     }
-    writer.line('workgroupBarrier();')
-    multiplySlab()
-    writer.line('workgroupBarrier();')
-  })
+  `
+  return wgsl`
+    for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
+      ${sides.map(side => (side.pieces % threads === 0 && side.width === 4
+        ? each(side.pieces / threads, turn => copy(side, '', `(local + ${turn * threads}u)`))
+        : copy(side, `for (var piece = local; piece < ${side.pieces}u; piece += ${threads}u) `, 'piece')))}
+      workgroupBarrier();
+      ${products}
+      workgroupBarrier();
+    }
+  `
 }
 
-/** Row and place along K of a piece in its slab. */
-function placeOf({ operand, run, width }: Slab, piece: string): { row: string, at: string } {
+/** Row and place along K of a piece in its K-tile. */
+function placeOf({ operand, run, width }: TileSide, piece: string): { row: string, at: string } {
   const [along, across] = [`${piece} % ${run}u${width === 4 ? ' * 4u' : ''}`, `${piece} / ${run}u`]
   return operand.major === 'k' ? { row: across, at: along } : { row: along, at: across }
 }
 
-/** Reads a piece of the slab from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the end of K stays zero. */
-function loadPiece(writer: Writer, slab: Slab, s: number, piece: string, k: string, end: string, name: string, scaled: string): void {
-  const { side, operand, rows, width } = slab
-  const { row, at } = placeOf(slab, piece)
+/** Reads a piece of the K-tile from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the end of K stays zero. */
+function loadPiece(tileSide: TileSide, s: number, piece: string, k: string, end: string, name: string, times: string): string {
+  const { side, operand, rows, width } = tileSide
+  const { row, at } = placeOf(tileSide, piece)
   const alongK = operand.major === 'k'
   const [buffer, start, stride] = [`${side === 'a' ? 'left' : 'right'}${s}`, `${side}Start${s}`, `u.${side}${s}Stride`]
   const [extent, first] = side === 'a' ? ['u.M', `tileM * ${rows}u`] : ['u.N', `tileN * ${rows}u`]
@@ -211,43 +224,52 @@ function loadPiece(writer: Writer, slab: Slab, s: number, piece: string, k: stri
     ? `${start} + ${clamped} * ${stride} + (${k} + ${at})${width === 4 ? ' / 4u' : ''}`
     : `${start} + (${k} + ${at}) * ${stride} + ${clamped}${width === 4 ? ' / 4u' : ''}`
   const element = `${buffer}[${index}]`
-  const rounded = operand.dtype === 'f16' && !scaled ? element : `${width === 4 ? 'vec4<f16>' : 'f16'}(${asF32(element, operand.dtype, width)}${scaled})`
-  writer.line(`if (${k} + ${at} < ${end}) { ${name} = ${rounded}; }`)
+  const rounded = operand.dtype === 'f16' && !times ? element : `${typeName('f16', width)}(${widened(element, operand.dtype, width)}${times})`
+  return `if (${k} + ${at} < ${end}) { ${name} = ${rounded}; }`
 }
 
-function storePiece(writer: Writer, slab: Slab, piece: string, name: string): void {
-  const { tile, tileWidth, operand, width, pitch } = slab
-  const { row, at } = placeOf(slab, piece)
+function storePiece(tileSide: TileSide, piece: string, name: string): string {
+  const { tile, tileWidth, operand, width, pitch } = tileSide
+  const { row, at } = placeOf(tileSide, piece)
   const place = operand.major === 'k' ? `(${row}) * ${pitch}u + ${at}` : `(${at}) * ${pitch}u + ${row}`
-  if (tileWidth === 4) writer.line(`${tile}[(${place}) / 4u] = ${name};`)
-  else for (let q = 0; q < width; q++) writer.line(`${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
+  if (tileWidth === 4) return `${tile}[(${place}) / 4u] = ${name};`
+  return each(width, q => `${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
 }
 
 /**
  * Stores one fragment after the other: more at a time take memory that other workgroups could have. A thread's shares of one are
  * written out where they come out even, at places that Dawn knows.
  */
-function storeBlocks(writer: Writer, c: MatrixConfig, layout: Layout): void {
+function storeBlocks(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment
-  const { rows, columns } = matrixSize(c)
-  writer.line(`let own = subgroup * ${blockSize(c)}u;`)
-  fragments(c, (i, j) => {
-    writer.line(`subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);`)
-    writer.line('workgroupBarrier();')
-    const share = (): void => {
-      writer.line('let at = own + four * 4u;')
-      writer.line(`let row = tileM * ${rows}u + down + ${i * m}u + four / ${n / 4}u;`)
-      writer.line(`let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;`)
-      store(writer, layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')
-    }
-    if (m * n / 4 % lanes === 0) {
-      for (let first = 0; first < m * n / 4; first += lanes) {
-        writer.block('', () => {
-          writer.line(`let four = lane + ${first}u;`)
-          share()
-        })
-      }
-    } else writer.block(`for (var four = lane; four < ${m * n / 4}u; four += ${lanes}u)`, share)
-    writer.line('workgroupBarrier();')
-  })
+  const { rows, columns } = size(c)
+  const vec4s = m * n / 4
+  return wgsl`
+    let own = subgroup * ${blockSize(c)}u;
+    ${fragments(c, (i, j) => {
+      const share = wgsl`
+        let at = own + four * 4u;
+        let row = tileM * ${rows}u + down + ${i * m}u + four / ${n / 4}u;
+        let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;
+        ${store(layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')}
+      `
+      return wgsl`
+        subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);
+        workgroupBarrier();
+        ${vec4s % lanes === 0
+          ? each(vec4s / lanes, turn => wgsl`
+            {
+              let four = lane + ${turn * lanes}u;
+              ${share}
+            }
+          `)
+          : wgsl`
+            for (var four = lane; four < ${vec4s}u; four += ${lanes}u) {
+              ${share}
+            }
+          `}
+        workgroupBarrier();
+      `
+    })}
+  `
 }

@@ -1,17 +1,20 @@
-// Matmul with a narrow right side (LoRA's rank, a single vector): memory is what it takes, so the long operand is read
-// once, by neighbouring lanes side by side, and there are threads enough to keep many reads on their way. Two forms, by
-// how the long operand lies:
-//   along k     lanes walk along K together, each with a group of four of some rows; a step is multiplied with all columns
-//               while the next one is read. In the end the lanes add up what they have: a subgroup by exchanges that halve
-//               the sums each time, so that every lane ends with its own outputs, others through workgroup memory. The
-//               right operand stands in workgroup memory as groups of four along K, or is read where it lies.
-//   along rows  each lane owns four rows and all columns, and walks along K alone: one group of four a step, times columns
-//               that all lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are
-//               added through workgroup memory, which saves most of the slices and the traffic of their sums.
+// Matmul with a narrow right side (LoRA's rank, a single vector). Its time is that of reading memory, so the long operand is read
+// once, by neighbouring lanes side by side, with threads enough for many reads at a time. There are two forms, by how the long
+// operand lies:
+//   along k     lanes walk along K together, each with a vec4 of some rows; a step is multiplied with all columns while the next
+//               one is read. In the end the lanes add up what they have: a subgroup by exchanges that halve the sums each time,
+//               so that every lane ends with its own outputs, others through workgroup memory. The right operand is staged in
+//               workgroup memory as vec4s along K, or is read where it lies.
+//   along rows  each lane owns four rows and all columns, and walks along K alone: one vec4 a step, times columns that all
+//               lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are added through
+//               workgroup memory, which saves most of the slices and the traffic of their sums.
 // All sums are made in a fixed order.
-import { Writer } from '../writer.ts'
-import { LETTERS, biasAt, bounds, declare, entryPoint, fourAlongK, load, storeOne, wholeFours } from './text.ts'
-import type { Layout, SegmentLayout, TileSize } from './text.ts'
+import type { Traits } from '../kernel.ts'
+import { LETTERS, type Part, type Shader, each, list, wgsl } from '../wgsl.ts'
+import type { Product } from './problem.ts'
+import {
+  type Layout, type MatmulKind, type Rated, type SegmentLayout, bounds, fourAlongK, load, productShader, rated, storeOne, timesScale, wholeVec4s,
+} from './text.ts'
 
 export interface NarrowAlongK {
   readonly kernel: 'narrow'
@@ -26,10 +29,10 @@ export interface NarrowAlongK {
   readonly columns: number
   /** How many times so many lanes and rows a workgroup has. */
   readonly groups: number
-  /** Groups of four that a lane takes of each row in one step. */
-  readonly fours: number
-  /** Steps for which workgroup memory holds the right operand; 0 reads it where it lies. */
-  readonly held: number
+  /** Vec4s that a lane takes of each row in one step. */
+  readonly vec4s: number
+  /** Steps for which the right operand is staged in workgroup memory; 0 reads it where it lies. */
+  readonly staged: number
 }
 
 export interface NarrowAlongRows {
@@ -50,300 +53,359 @@ const ACROSS = 32
 /** Sums of a thread that pass through workgroup memory at once. */
 const ROUND = 4
 
-export function narrowName(c: NarrowConfig): string {
+function name(c: NarrowConfig): string {
   if (c.along === 'rows') return `narrow rows ${ACROSS * 4}x${c.columns} by ${c.parts} depth ${c.depth}`
-  const right = c.held === 0 ? 'direct' : `held ${c.held}`
-  return `narrow k ${c.exchange ? 'sg' : 'wg'}${c.lanes} ${c.rows}x${c.columns} by ${c.groups} step ${c.fours} ${right}`
+  const right = c.staged === 0 ? 'direct' : `staged ${c.staged}`
+  return `narrow k ${c.exchange ? 'sg' : 'wg'}${c.lanes} ${c.rows}x${c.columns} by ${c.groups} step ${c.vec4s} ${right}`
 }
 
-export function narrowSize(c: NarrowConfig): TileSize {
-  return { rows: c.along === 'rows' ? ACROSS * 4 : c.rows * c.groups, columns: c.columns }
+const threadsOf = (c: NarrowConfig): number => (c.along === 'rows' ? ACROSS * c.parts : c.lanes * c.groups)
+
+/** Vec4s along K of each column that are staged. */
+const stagedVec4s = ({ staged, vec4s, lanes }: NarrowAlongK): number => staged * vec4s * lanes
+
+/** Columns of which the parts add up their sums at once. */
+const roundOf = ({ columns }: NarrowAlongRows): number => Math.min(ROUND, columns)
+
+export const narrow: MatmulKind<NarrowConfig> = {
+  name,
+  size: c => ({ rows: c.along === 'rows' ? ACROSS * 4 : c.rows * c.groups, columns: c.columns }),
+  threads: threadsOf,
+  storage(c) {
+    if (c.along === 'rows') return threadsOf(c) * roundOf(c) * 16
+    return c.columns * stagedVec4s(c) * 16 + (c.exchange ? 0 : ROUND * (threadsOf(c) + 1) * 4)
+  },
+  vec4s: c => (c.along === 'rows'
+    ? { a: true, b: c.columns >= 4, out: false }
+    : { a: false, b: c.columns >= 4 && c.staged > 0, out: false }),
+  // A kernel that waits for memory gains from more workgroups than one a processor: three times as many are worth a try, too.
+  slicing: c => ({ shortest: c.along === 'rows' ? c.parts * 16 : c.lanes * 8, most: 256, times: [1, 3] }),
+  configs,
+  shader: (c, layout) => (c.along === 'rows' ? alongRows(c, layout) : alongK(c, layout)),
 }
 
-export function narrowThreads(c: NarrowConfig): number {
-  return c.along === 'rows' ? ACROSS * c.parts : c.lanes * c.groups
+/**
+ * Products with a right side so narrow that reading the left one is what they take: up to some 32 columns in f32. Rates
+ * are guesses by the share of memory's speed, high enough to come first and low enough to leave the next best in.
+ */
+function configs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Traits): Rated<NarrowConfig>[] {
+  if (traits.cpu || more.length > 0 || n < 1 || n > 64 || m < n || (m < 8 * n && k < 32 * n)) return []
+  const most = 2 ** Math.ceil(Math.log2(Math.min(n, 32)))
+  // More than 32 columns read the left operand again; so do fewer at a time, with more sums a thread to spare.
+  const widths = most > 16 ? [most, 16] : [most]
+  return widths.flatMap(columns => {
+    const rate = 0.75 * (n <= 16 ? 1 : columns > 16 ? 0.9 : Math.sqrt(16 / n))
+    const all: NarrowConfig[] = a.major === 'k' ? configsAlongK(columns, b.major === 'k', traits) : configsAlongRows(columns)
+    return all.map((config, i) => rated(rate * (1 - 0.01 * i), config))
+  })
 }
 
-/** Bytes of workgroup memory. */
-export function narrowStorage(c: NarrowConfig): number {
-  if (c.along === 'rows') return narrowThreads(c) * roundOf(c) * 16
-  return c.columns * heldFours(c) * 16 + (c.exchange ? 0 : ROUND * (narrowThreads(c) + 1) * 4)
+function configsAlongRows(columns: number): NarrowAlongRows[] {
+  // Long steps of many columns want more registers than there are.
+  const ways = columns > 16 ? [[8, 4]] as const : columns > 8 ? [[8, 4], [4, 4]] as const : [[8, 4], [8, 8], [4, 8]] as const
+  return ways.map(([parts, depth]) => ({ kernel: 'narrow', along: 'rows', columns, parts, depth }))
 }
 
-/** The fewest elements of K that are worth a slice of their own. */
-export function narrowShortest(c: NarrowConfig): number {
-  return c.along === 'rows' ? c.parts * 16 : c.lanes * 8
+/** Rows, groups, steps at once: as many sums as registers hold. Workgroup memory holds 16 KB of the right operand, 8 where sums take some, too. */
+function configsAlongK(columns: number, direct: boolean, { subgroupSize: width }: Traits): NarrowAlongK[] {
+  const exchange = width >= 4 && width <= 64
+  const lanes = exchange ? width : 32
+  const ways = columns > 8 ? [[4, 8, 1]] as const : [[4, 8, 1], [4, 8, 2], [8, 4, 1]] as const
+  const of = ([rows, groups, vec4s]: readonly [number, number, number], staged: number): NarrowAlongK =>
+    ({ kernel: 'narrow', along: 'k', lanes, exchange, rows, columns, groups: Math.min(groups, 256 / lanes), vec4s, staged })
+  const steps = (vec4s: number): number => Math.min(8, Math.floor((exchange ? 1024 : 512) / (columns * vec4s * lanes)))
+  const staged = ways.map(way => of(way, steps(way[2]))).filter(config => config.staged > 0)
+  return direct ? [...ways.slice(0, 2).map(way => of(way, 0)), ...staged] : staged
 }
 
-/** The shader of one config and layout; along K, the layout has no groups of four along the left operand's rows. */
-export function narrowWgsl(c: NarrowConfig, layout: Layout): string {
-  return c.along === 'rows' ? alongRows(c, { ...layout, outVec4: false }) : alongK(c, { ...layout, outVec4: false })
-}
+function alongK(c: NarrowAlongK, layout: Layout): Shader {
+  const threads = threadsOf(c)
+  return productShader({
+    name: name(c), layout, threads, needs: { subgroups: c.exchange },
+    declarations: wgsl`
+      const LANES = ${c.lanes}u;
+      const STEP = ${c.lanes * c.vec4s * 4}u; // elements of K in a step of all lanes
+      ${c.staged > 0 && wgsl`
+        const STAGED = ${stagedVec4s(c)}u; // vec4s along K of each column
+        var<workgroup> rightTile: array<vec4f, ${c.columns * stagedVec4s(c)}>;
+      `}
+      ${!c.exchange && wgsl`
+        const PITCH = ${threads + 1}u; // one more than threads, so that the threads that add up read different banks
+        var<workgroup> shares: array<f32, ${ROUND * (threads + 1)}>;
+      `}
 
-const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
-
-/** Groups of four along K of each column that workgroup memory holds. */
-function heldFours(c: NarrowAlongK): number {
-  return c.held * c.fours * c.lanes
-}
-
-function alongK(c: NarrowAlongK, layout: Layout): string {
-  const writer = new Writer()
-  const threads = narrowThreads(c)
-  declare(writer, `matmul ${narrowName(c)}`, layout, { subgroups: c.exchange })
-  writer.line(`const LANES = ${c.lanes}u;`, '// Elements of K in a step of all lanes.', `const STEP = ${c.lanes * c.fours * 4}u;`)
-  if (c.held > 0) {
-    writer.line('// Groups of four along K that are held of each column.', `const HELD = ${heldFours(c)}u;`)
-    writer.line(`var<workgroup> rightTile: array<vec4f, ${c.columns * heldFours(c)}>;`)
-  }
-  // One place more than threads, so that the threads that add up read different banks.
-  if (!c.exchange) writer.line(`const PITCH = ${threads + 1}u;`, `var<workgroup> shares: array<f32, ${ROUND * (threads + 1)}>;`)
-  writer.line('')
-  // Not dot(): its four products are a sum of their own, which costs an addition more than adding each to the sum.
-  writer.block('fn added(sum: f32, a: vec4f, b: vec4f) -> f32', () => writer.line('return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;'))
-  writer.line('')
-  entryPoint(writer, threads, layout, () => {
-    writer.line('let lane = local % LANES;', `let row = (tileM * ${c.groups}u + local / LANES) * ${c.rows}u;`, `let column = tileN * ${c.columns}u;`)
+      // Not dot(): its four products are a sum of their own, which costs an addition more than adding each to the sum.
+      fn added(sum: f32, a: vec4f, b: vec4f) -> f32 {
+        return sum + a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+      }
+    `,
     // Rows past the edge read the last one instead; their sums are never stored.
-    for (const i of upTo(c.rows)) writer.line(`let row${i} = min(row + ${i}u, u.M - 1u);`)
-    for (const i of upTo(c.rows)) for (const j of upTo(c.columns)) writer.line(`var sum${i}_${j} = 0.0;`)
-    layout.segments.forEach((segment, s) => {
-      writer.line('')
-      writer.block('', () => walkAlongK(writer, c, layout, segment, s))
-    })
-    writer.line('')
-    if (c.exchange) addByExchange(writer, c, layout)
-    else addByMemory(writer, c, layout)
+    steps: wgsl`
+      let lane = local % LANES;
+      let row = (tileM * ${c.groups}u + local / LANES) * ${c.rows}u;
+      let column = tileN * ${c.columns}u;
+      ${each(c.rows, i => `let row${i} = min(row + ${i}u, u.M - 1u);`)}
+      ${each(c.rows, i => each(c.columns, j => `var sum${i}_${j} = 0.0;`))}
+      ${layout.segments.map((segment, s) => wgsl`
+
+        {
+          ${sumAlongK(c, layout, segment, s)}
+        }
+      `)}
+
+      ${c.exchange ? addByExchange(c, layout) : addByMemory(c, layout)}
+    `,
   })
-  return writer.toString()
 }
 
-function walkAlongK(writer: Writer, c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: number): void {
+function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: number): string {
   const { begin, end } = bounds(layout, s)
-  const mine = (k: string, w: number): string => `${k} + ${w === 0 ? '' : `${w}u * LANES * 4u + `}lane * 4u`
-  const read = (k: string): void => {
-    for (const w of upTo(c.fours)) {
-      writer.line(`let at${w} = ${mine(k, w)};`)
-      writer.block(`if (at${w} < ${end})`, () => {
-        for (const i of upTo(c.rows)) writer.line(`next${i}_${w} = ${fourAlongK('a', s, segment.a, `row${i}`, `at${w}`, end)};`)
-      })
+  const own = (k: string, w: number): string => `${k} + ${w === 0 ? '' : `${w}u * LANES * 4u + `}lane * 4u`
+  const read = (k: string): string => each(c.vec4s, w => wgsl`
+    let at${w} = ${own(k, w)};
+    if (at${w} < ${end}) {
+      ${each(c.rows, i => `next${i}_${w} = ${fourAlongK('a', s, segment.a, `row${i}`, `at${w}`, end)};`)}
     }
-  }
-  const names = upTo(c.rows).flatMap(i => upTo(c.fours).map(w => `${i}_${w}`))
-  const columns = upTo(c.columns)
-  const add = (w: number, j: number): void => {
-    for (const i of upTo(c.rows)) writer.line(`sum${i}_${j} = added(sum${i}_${j}, a${i}_${w}, b${w}_${j});`)
-  }
-  const takeAndReadAhead = (): void => {
-    for (const name of names) writer.line(`let a${name} = next${name};`, `next${name} = vec4f();`)
-    read('(k + STEP)')
-  }
-  for (const name of names) writer.line(`var next${name} = vec4f();`)
-  writer.block('', () => read(begin))
-  if (c.held === 0) {
-    for (const j of columns) writer.line(`let column${j} = min(column + ${j}u, u.N - 1u);`)
-    writer.block(`for (var k = ${begin}; k < ${end}; k += STEP)`, () => {
-      takeAndReadAhead()
-      for (const w of upTo(c.fours)) {
-        writer.line(`let here${w} = ${mine('k', w)};`)
-        writer.block(`if (here${w} < ${end})`, () => {
-          for (const j of columns) {
-            writer.line(`let b${w}_${j} = ${fourAlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${segment.scaled ? ` * u.scale${s}` : ''};`)
-            add(w, j)
-          }
-        })
-      }
-    })
-    return
-  }
-  writer.block(`for (var start = ${begin}; start < ${end}; start += HELD * 4u)`, () => {
-    writer.line('workgroupBarrier();')
-    holdRight(writer, c, segment, s, end)
-    writer.line('workgroupBarrier();')
-    writer.block(`for (var k = start; k < min(start + HELD * 4u, ${end}); k += STEP)`, () => {
-      takeAndReadAhead()
-      writer.line('let held = (k - start) / 4u + lane;')
-      for (const w of upTo(c.fours)) {
-        for (const j of columns) {
-          writer.line(`let b${w}_${j} = rightTile[${j}u * HELD + held${w === 0 ? '' : ` + ${w}u * LANES`}];`)
-          add(w, j)
+  `)
+  const names = (line: (name: string) => Part): string => each(c.rows, i => each(c.vec4s, w => line(`${i}_${w}`)))
+  const add = (w: number, j: number): string => each(c.rows, i => `sum${i}_${j} = added(sum${i}_${j}, a${i}_${w}, b${w}_${j});`)
+  const takeAndPrefetch = wgsl`
+    ${names(name => [`let a${name} = next${name};`, `next${name} = vec4f();`])}
+    ${read('(k + STEP)')}
+  `
+  const direct = (): string => wgsl`
+    ${each(c.columns, j => `let column${j} = min(column + ${j}u, u.N - 1u);`)}
+    for (var k = ${begin}; k < ${end}; k += STEP) {
+      ${takeAndPrefetch}
+      ${each(c.vec4s, w => wgsl`
+        let here${w} = ${own('k', w)};
+        if (here${w} < ${end}) {
+          ${each(c.columns, j => [
+            `let b${w}_${j} = ${fourAlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${timesScale(segment, s)};`, add(w, j),
+          ])}
         }
+      `)}
+    }
+  `
+  const staged = (): string => wgsl`
+    for (var start = ${begin}; start < ${end}; start += STAGED * 4u) {
+      workgroupBarrier();
+      ${stageRight(c, segment, s, end)}
+      workgroupBarrier();
+      for (var k = start; k < min(start + STAGED * 4u, ${end}); k += STEP) {
+        ${takeAndPrefetch}
+        let staged = (k - start) / 4u + lane;
+        ${each(c.vec4s, w => each(c.columns, j => [
+          `let b${w}_${j} = rightTile[${j}u * STAGED + staged${w === 0 ? '' : ` + ${w}u * LANES`}];`, add(w, j),
+        ]))}
       }
-    })
-  })
+    }
+  `
+  return wgsl`
+    ${names(name => `var next${name} = vec4f();`)}
+    {
+      ${read(begin)}
+    }
+    ${c.staged === 0 ? direct() : staged()}
+  `
 }
 
 /** Copies the right operand's columns from `start` on to workgroup memory, times the segment's scale, and zeros past the end. */
-function holdRight(writer: Writer, c: NarrowAlongK, { b, scaled }: SegmentLayout, s: number, end: string): void {
-  const threads = narrowThreads(c)
-  const times = scaled ? ` * u.scale${s}` : ''
-  const each = (count: number, body: () => void): void => {
-    writer.block(`for (var place = local; place < ${count}u; place += ${threads}u)`, body)
-  }
+function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: string): string {
+  const { b } = segment
+  const threads = threadsOf(c)
+  const times = timesScale(segment, s)
   if (b.major === 'row' && b.vec4) {
-    // Blocks of four columns and four of K are turned round on the way.
-    each(c.columns / 4 * heldFours(c), () => {
-      writer.line(`let four = place / ${c.columns / 4}u;`, `let j = place % ${c.columns / 4}u * 4u;`, 'let at = start + four * 4u;')
-      for (let kk = 0; kk < 4; kk++) {
-        writer.line(`var v${kk} = vec4f();`)
-        const index = `bStart${s} + (at + ${kk}u) * u.b${s}Stride + min(column + j, u.N - 4u) / 4u`
-        writer.line(`if (at + ${kk}u < ${end}) { v${kk} = ${load('b', s, b, index)}${times}; }`)
+    // Blocks of four columns and four of K are transposed on the way.
+    return wgsl`
+      for (var place = local; place < ${c.columns / 4 * stagedVec4s(c)}u; place += ${threads}u) {
+        let four = place / ${c.columns / 4}u;
+        let j = place % ${c.columns / 4}u * 4u;
+        let at = start + four * 4u;
+        ${each(4, kk => {
+          const index = `bStart${s} + (at + ${kk}u) * u.b${s}Stride + min(column + j, u.N - 4u) / 4u`
+          return [`var v${kk} = vec4f();`, `if (at + ${kk}u < ${end}) { v${kk} = ${load('b', s, b, index)}${times}; }`]
+        })}
+        ${LETTERS.map((letter, q) => `rightTile[(j + ${q}u) * STAGED + four] = vec4f(${list(4, kk => `v${kk}.${letter}`)});`)}
       }
-      LETTERS.forEach((letter, q) => writer.line(`rightTile[(j + ${q}u) * HELD + four] = vec4f(v0.${letter}, v1.${letter}, v2.${letter}, v3.${letter});`))
-    })
-    return
+    `
   }
-  each(c.columns * heldFours(c), () => {
-    // Neighbouring threads read what are neighbours in memory.
-    if (b.major === 'k') writer.line('let four = place % HELD;', 'let j = place / HELD;')
-    else writer.line(`let four = place / ${c.columns}u;`, `let j = place % ${c.columns}u;`)
-    writer.line('let at = start + four * 4u;', 'var value = vec4f();')
-    writer.line('let source = min(column + j, u.N - 1u);')
-    writer.line(`if (at < ${end}) { value = ${fourAlongK('b', s, b, 'source', 'at', end)}${times}; }`)
-    writer.line('rightTile[j * HELD + four] = value;')
-  })
+  // Neighbouring threads read what are neighbours in memory.
+  const [four, j] = b.major === 'k' ? ['place % STAGED', 'place / STAGED'] : [`place / ${c.columns}u`, `place % ${c.columns}u`]
+  return wgsl`
+    for (var place = local; place < ${c.columns * stagedVec4s(c)}u; place += ${threads}u) {
+      let four = ${four};
+      let j = ${j};
+      let at = start + four * 4u;
+      var value = vec4f();
+      let source = min(column + j, u.N - 1u);
+      if (at < ${end}) { value = ${fourAlongK('b', s, b, 'source', 'at', end)}${times}; }
+      rightTile[j * STAGED + four] = value;
+    }
+  `
 }
 
+const sumNames = ({ rows, columns }: NarrowAlongK): string[] =>
+  Array.from({ length: rows * columns }, (_, n) => `sum${Math.floor(n / columns)}_${n % columns}`)
+
 /** Lanes in pairs: one keeps the first half of the sums and gives the other half away, and so on with half the distance. */
-function addByExchange(writer: Writer, c: NarrowAlongK, layout: Layout): void {
-  let sums = upTo(c.rows).flatMap(i => upTo(c.columns).map(j => `sum${i}_${j}`))
+function addByExchange(c: NarrowAlongK, layout: Layout): string {
+  let sums = sumNames(c)
   const outputs = sums.length
+  const lines: string[] = []
   for (let distance = c.lanes / 2; distance >= 1; distance /= 2) {
     const half = sums.length / 2
     if (sums.length === 1) {
-      writer.line(`let all${distance} = ${sums[0]} + subgroupShuffleXor(${sums[0]}, ${distance}u);`)
+      lines.push(`let all${distance} = ${sums[0]} + subgroupShuffleXor(${sums[0]}, ${distance}u);`)
       sums = [`all${distance}`]
       continue
     }
-    writer.line(`let upper${distance} = (lane & ${distance}u) != 0u;`)
-    sums = upTo(half).map(i => {
-      const [first, second] = [sums[i], sums[i + half]]
+    lines.push(`let upper${distance} = (lane & ${distance}u) != 0u;`)
+    sums = sums.slice(0, half).map((first, i) => {
+      const second = sums[i + half]
       const given = `subgroupShuffleXor(select(${second}, ${first}, upper${distance}), ${distance}u)`
-      writer.line(`let by${distance}_${i} = select(${first}, ${second}, upper${distance}) + ${given};`)
+      lines.push(`let by${distance}_${i} = select(${first}, ${second}, upper${distance}) + ${given};`)
       return `by${distance}_${i}`
     })
   }
-  const place = (output: string, value: string): void => {
-    writer.block('', () => {
-      writer.line(`let output = ${output};`)
-      storeOutput(writer, layout, `(row + output / ${c.columns}u)`, `(column + output % ${c.columns}u)`, value)
-    })
-  }
+  const place = (head: string, output: string, value: string): string => wgsl`
+    ${head}{
+      let output = ${output};
+      ${storeOutput(c, layout, value)}
+    }
+  `
   // The first exchange decided on the highest bit of an output's number, by the highest bit of the lane's.
-  if (outputs >= c.lanes) sums.forEach((sum, i) => place(`lane * ${sums.length}u + ${i}u`, sum))
-  else writer.block(`if (lane % ${c.lanes / outputs}u == 0u)`, () => place(`lane / ${c.lanes / outputs}u`, sums[0]))
+  const stores = outputs >= c.lanes
+    ? sums.map((sum, i) => place('', `lane * ${sums.length}u + ${i}u`, sum))
+    : place(`if (lane % ${c.lanes / outputs}u == 0u) `, `lane / ${c.lanes / outputs}u`, sums[0])
+  return wgsl`
+    ${lines}
+    ${stores}
+  `
 }
 
-function addByMemory(writer: Writer, c: NarrowAlongK, layout: Layout): void {
-  const sums = upTo(c.rows).flatMap(i => upTo(c.columns).map(j => `sum${i}_${j}`))
-  inRounds(writer, 'f32', sums, ROUND, () => {
-    for (const i of upTo(ROUND)) writer.line(`shares[${i}u * PITCH + local] = sums[first + ${i}u];`)
-    writer.line('workgroupBarrier();')
-    writer.block(`if (lane < ${ROUND}u)`, () => {
-      writer.line('var total = 0.0;')
-      writer.line('for (var t = 0u; t < LANES; t++) { total += shares[lane * PITCH + local - lane + t]; }')
-      writer.line('let output = first + lane;')
-      storeOutput(writer, layout, `(row + output / ${c.columns}u)`, `(column + output % ${c.columns}u)`, 'total')
-    })
-  })
+const storeOutput = ({ columns }: NarrowAlongK, layout: Layout, value: string): string =>
+  storeOne(layout, `(row + output / ${columns}u)`, `(column + output % ${columns}u)`, value)
+
+function addByMemory(c: NarrowAlongK, layout: Layout): string {
+  return inRounds('f32', sumNames(c), ROUND, wgsl`
+    ${each(ROUND, i => `shares[${i}u * PITCH + local] = sums[first + ${i}u];`)}
+    workgroupBarrier();
+    if (lane < ${ROUND}u) {
+      var total = 0.0;
+      for (var t = 0u; t < LANES; t++) { total += shares[lane * PITCH + local - lane + t]; }
+      let output = first + lane;
+      ${storeOutput(c, layout, 'total')}
+    }
+  `)
 }
 
 /** A loop, for CPUs: they take very long to compile many barriers. GPUs unroll it, its bounds being known. */
-function inRounds(writer: Writer, type: string, sums: readonly string[], round: number, body: () => void): void {
-  writer.line(`var sums = array<${type}, ${sums.length}>(${sums.join(', ')});`)
-  writer.block(`for (var first = 0u; first < ${sums.length}u; first += ${round}u)`, () => {
-    writer.line('workgroupBarrier();')
-    body()
-  })
-}
+const inRounds = (type: string, sums: readonly string[], round: number, body: string): string => wgsl`
+  var sums = array<${type}, ${sums.length}>(${sums.join(', ')});
+  for (var first = 0u; first < ${sums.length}u; first += ${round}u) {
+    workgroupBarrier();
+    ${body}
+  }
+`
 
-/** Stores a sum, with the bias where there is one. */
-function storeOutput(writer: Writer, layout: Layout, row: string, column: string, sum: string): void {
-  storeOne(writer, layout, row, column, layout.bias ? `${sum} + ${biasAt(layout, layout.bias, column)}` : sum)
-}
-
-/** Columns of which the parts add up their sums at once. */
-function roundOf(c: NarrowAlongRows): number {
-  return Math.min(ROUND, c.columns)
-}
-
-function alongRows(c: NarrowAlongRows, layout: Layout): string {
-  const writer = new Writer()
-  const threads = narrowThreads(c)
+function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
+  const threads = threadsOf(c)
   const round = roundOf(c)
-  declare(writer, `matmul ${narrowName(c)}`, layout)
-  writer.line(`const ACROSS = ${ACROSS}u;`, `const PARTS = ${c.parts}u;`, `var<workgroup> shares: array<vec4f, ${threads * round}>;`, '')
-  entryPoint(writer, threads, layout, () => {
-    writer.line('let lane = local % ACROSS;', 'let part = local / ACROSS;')
-    writer.line('let row = (tileM * ACROSS + lane) * 4u;', `let column = tileN * ${c.columns}u;`)
-    for (const j of upTo(c.columns)) writer.line(`var sum${j} = vec4f();`)
-    layout.segments.forEach((segment, s) => {
-      writer.line('')
-      writer.block('', () => walkAlone(writer, c, layout, segment, s))
-    })
-    writer.line('')
-    // Neighbouring threads store what are neighbours in memory.
-    const [m, n] = layout.outTransposed ? ['output % (ACROSS * 4u)', 'output / (ACROSS * 4u)'] : [`output / ${round}u`, `output % ${round}u`]
-    inRounds(writer, 'vec4f', upTo(c.columns).map(j => `sum${j}`), round, () => {
-      for (const j of upTo(round)) writer.line(`shares[(part * ${round}u + ${j}u) * ACROSS + lane] = sums[first + ${j}u];`)
-      writer.line('workgroupBarrier();')
-      writer.block(`for (var output = local; output < ACROSS * ${4 * round}u; output += ${threads}u)`, () => {
-        writer.line(`let m = ${m};`, `let n = ${n};`, 'var total = 0.0;')
-        writer.line(`for (var p = 0u; p < PARTS; p++) { total += shares[(p * ${round}u + n) * ACROSS + m / 4u][m % 4u]; }`)
-        storeOutput(writer, layout, '(tileM * ACROSS * 4u + m)', '(column + first + n)', 'total')
-      })
-    })
+  // Neighbouring threads store what are neighbours in memory.
+  const [m, n] = layout.outTransposed ? ['output % (ACROSS * 4u)', 'output / (ACROSS * 4u)'] : [`output / ${round}u`, `output % ${round}u`]
+  return productShader({
+    name: name(c), layout, threads,
+    declarations: wgsl`
+      const ACROSS = ${ACROSS}u;
+      const PARTS = ${c.parts}u;
+      var<workgroup> shares: array<vec4f, ${threads * round}>;
+    `,
+    steps: wgsl`
+      let lane = local % ACROSS;
+      let part = local / ACROSS;
+      let row = (tileM * ACROSS + lane) * 4u;
+      let column = tileN * ${c.columns}u;
+      ${each(c.columns, j => `var sum${j} = vec4f();`)}
+      ${layout.segments.map((segment, s) => wgsl`
+
+        {
+          ${sumAlone(c, layout, segment, s)}
+        }
+      `)}
+
+      ${inRounds('vec4f', Array.from({ length: c.columns }, (_, j) => `sum${j}`), round, wgsl`
+        ${each(round, j => `shares[(part * ${round}u + ${j}u) * ACROSS + lane] = sums[first + ${j}u];`)}
+        workgroupBarrier();
+        for (var output = local; output < ACROSS * ${4 * round}u; output += ${threads}u) {
+          let m = ${m};
+          let n = ${n};
+          var total = 0.0;
+          for (var p = 0u; p < PARTS; p++) { total += shares[(p * ${round}u + n) * ACROSS + m / 4u][m % 4u]; }
+          ${storeOne(layout, '(tileM * ACROSS * 4u + m)', '(column + first + n)', 'total')}
+        }
+      `)}
+    `,
   })
-  return writer.toString()
 }
 
 /** Parts take `depth` elements of K in turns; the rest that is shorter goes to the part whose turn it is. */
-function walkAlone(writer: Writer, c: NarrowAlongRows, layout: Layout, segment: SegmentLayout, s: number): void {
+function sumAlone(c: NarrowAlongRows, layout: Layout, segment: SegmentLayout, s: number): string {
   const { begin, end } = bounds(layout, s)
   const { a, b } = segment
-  if (a.major === 'row' && a.vec4) writer.line(`let aRow = aStart${s} + min(row, u.M - 4u) / 4u;`)
-  else for (const q of upTo(4)) writer.line(`let aRow${q} = aStart${s} + min(row + ${q}u, u.M - 1u)${a.major === 'k' ? ` * u.a${s}Stride` : ''};`)
-  if (b.major === 'row' && b.vec4) for (let j = 0; j < c.columns; j += 4) writer.line(`let bColumn${j} = bStart${s} + min(column + ${j}u, u.N - 4u) / 4u;`)
-  else for (const j of upTo(c.columns)) writer.line(`let bColumn${j} = bStart${s} + min(column + ${j}u, u.N - 1u)${b.major === 'k' ? ` * u.b${s}Stride` : ''};`)
-  writer.line(`var k = ${begin} + part * ${c.depth}u;`)
-  writer.block(`for (; k + ${c.depth}u <= ${end}; k += PARTS * ${c.depth}u)`, () => stepAlone(writer, c, segment, s, c.depth))
-  if (wholeFours(segment)) {
-    if (c.depth > 4) writer.block(`for (; k < ${end}; k += 4u)`, () => stepAlone(writer, c, segment, s, 4))
-  } else writer.block(`for (; k < ${end}; k++)`, () => stepAlone(writer, c, segment, s, 1))
+  const whole = wholeVec4s(segment)
+  return wgsl`
+    ${a.major === 'row' && a.vec4
+      ? `let aRow = aStart${s} + min(row, u.M - 4u) / 4u;`
+      : each(4, q => `let aRow${q} = aStart${s} + min(row + ${q}u, u.M - 1u)${a.major === 'k' ? ` * u.a${s}Stride` : ''};`)}
+    ${b.major === 'row' && b.vec4
+      ? each(c.columns / 4, j => `let bColumn${4 * j} = bStart${s} + min(column + ${4 * j}u, u.N - 4u) / 4u;`)
+      : each(c.columns, j => `let bColumn${j} = bStart${s} + min(column + ${j}u, u.N - 1u)${b.major === 'k' ? ` * u.b${s}Stride` : ''};`)}
+    var k = ${begin} + part * ${c.depth}u;
+    for (; k + ${c.depth}u <= ${end}; k += PARTS * ${c.depth}u) {
+      ${stepAlone(c, segment, s, c.depth)}
+    }
+    ${whole && c.depth > 4 && wgsl`
+      for (; k < ${end}; k += 4u) {
+        ${stepAlone(c, segment, s, 4)}
+      }
+    `}
+    ${!whole && wgsl`
+      for (; k < ${end}; k++) {
+        ${stepAlone(c, segment, s, 1)}
+      }
+    `}
+  `
 }
 
 /** `width` elements of K from k on: a multiple of 4, or 1. */
-function stepAlone(writer: Writer, c: NarrowAlongRows, { a, b, scaled }: SegmentLayout, s: number, width: number): void {
-  const ks = upTo(width)
-  const times = scaled ? ` * u.scale${s}` : ''
+function stepAlone(c: NarrowAlongRows, segment: SegmentLayout, s: number, width: number): string {
+  const { a, b } = segment
+  const times = timesScale(segment, s)
   const at = (kk: number): string => (kk === 0 ? 'k' : `(k + ${kk}u)`)
-  if (a.major === 'k' && a.vec4) {
-    for (let kk = 0; kk < width; kk += 4) {
-      for (const q of upTo(4)) writer.line(`let rows${kk}_${q} = ${load('a', s, a, `aRow${q} + ${at(kk)} / 4u`)}${times};`)
-      LETTERS.forEach((letter, x) => writer.line(`let a${kk + x} = vec4f(${upTo(4).map(q => `rows${kk}_${q}.${letter}`).join(', ')});`))
-    }
-  } else {
-    for (const kk of ks) {
-      const elements = upTo(4).map(q => load('a', s, a, a.major === 'k' ? `aRow${q} + ${at(kk)}` : `aRow${q} + ${at(kk)} * u.a${s}Stride`))
-      const four = a.vec4 ? load('a', s, a, `aRow + ${at(kk)} * u.a${s}Stride`) : `vec4f(${elements.join(', ')})`
-      writer.line(`let a${kk} = ${four}${times};`)
-    }
-  }
-  if (b.major === 'k' && b.vec4) {
-    for (let kk = 0; kk < width; kk += 4) {
-      for (const j of upTo(c.columns)) {
-        writer.line(`let b${kk}_${j} = ${load('b', s, b, `bColumn${j} + ${at(kk)} / 4u`)};`)
-        LETTERS.forEach((letter, x) => writer.line(`sum${j} += a${kk + x} * b${kk}_${j}.${letter};`))
-      }
-    }
-    return
-  }
-  for (const kk of ks) {
-    for (let j = 0; j < c.columns; j += b.vec4 ? 4 : 1) {
-      const index = b.major === 'k' ? `bColumn${j} + ${at(kk)}` : `bColumn${j} + ${at(kk)} * u.b${s}Stride`
-      writer.line(`let b${kk}_${j} = ${load('b', s, b, index)};`)
-      if (b.vec4) LETTERS.forEach((letter, x) => writer.line(`sum${j + x} += a${kk} * b${kk}_${j}.${letter};`))
-      else writer.line(`sum${j} += a${kk} * b${kk}_${j};`)
-    }
-  }
+  const left = a.major === 'k' && a.vec4
+    ? each(width / 4, n => [
+      each(4, q => `let rows${4 * n}_${q} = ${load('a', s, a, `aRow${q} + ${at(4 * n)} / 4u`)}${times};`),
+      LETTERS.map((letter, x) => `let a${4 * n + x} = vec4f(${list(4, q => `rows${4 * n}_${q}.${letter}`)});`),
+    ])
+    : each(width, kk => {
+      const element = (q: number): string => load('a', s, a, `aRow${q} + ${at(kk)}${a.major === 'k' ? '' : ` * u.a${s}Stride`}`)
+      return `let a${kk} = ${a.vec4 ? load('a', s, a, `aRow + ${at(kk)} * u.a${s}Stride`) : `vec4f(${list(4, element)})`}${times};`
+    })
+  const products = b.major === 'k' && b.vec4
+    ? each(width / 4, n => each(c.columns, j => [
+      `let b${4 * n}_${j} = ${load('b', s, b, `bColumn${j} + ${at(4 * n)} / 4u`)};`,
+      LETTERS.map((letter, x) => `sum${j} += a${4 * n + x} * b${4 * n}_${j}.${letter};`),
+    ]))
+    : each(width, kk => each(b.vec4 ? c.columns / 4 : c.columns, n => {
+      const j = b.vec4 ? 4 * n : n
+      return [
+        `let b${kk}_${j} = ${load('b', s, b, `bColumn${j} + ${at(kk)}${b.major === 'k' ? '' : ` * u.b${s}Stride`}`)};`,
+        b.vec4 ? LETTERS.map((letter, x) => `sum${j + x} += a${kk} * b${kk}_${j}.${letter};`) : `sum${j} += a${kk} * b${kk}_${j};`,
+      ]
+    }))
+  return wgsl`
+    ${left}
+    ${products}
+  `
 }

@@ -1,12 +1,13 @@
 // Matmul by register tiles, without workgroup memory. Every thread keeps a tile of outputs in registers and walks along
-// K four at a time. Two ways to get at the left operand:
-//   subgroup 0  each thread loads all rows of its tile itself. Loads a FMA fall with the tile's area; works anywhere.
+// K four at a time. There are two ways to read the left operand:
+//   subgroup 0  each thread loads all rows of its tile itself. Loads for each FMA fall with the tile's area; works anywhere.
 //   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
-//               them round, so a tile of S rows costs a lane one load of A in place of S. The winner on CPU adapters,
+//               them on, so a tile of S rows costs a lane one load of A in place of S. The fastest on CPU adapters,
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
-import { Writer } from '../writer.ts'
-import { LETTERS, biasAt, bounds, declare, entryPoint, load, store, wholeFours } from './text.ts'
-import type { Layout, SegmentLayout, TileSize } from './text.ts'
+import { LETTERS, type Part, each, list, wgsl } from '../wgsl.ts'
+import {
+  type Layout, type MatmulKind, type SegmentLayout, bounds, load, plusBias, productShader, rated, store, timesScale, wholeVec4s,
+} from './text.ts'
 
 export interface TileConfig {
   readonly kernel: 'tile'
@@ -15,10 +16,10 @@ export interface TileConfig {
   /** Output rows of one thread. A multiple of `subgroup` when rows are shared. */
   readonly rows: number
   /** Groups of four output columns of one thread. */
-  readonly fours: number
-  /** Threads side by side along N (the subgroup's width when rows are shared), and stacked along M. */
+  readonly vec4s: number
+  /** Threads side by side along N (the subgroup's width when rows are shared), and along M. */
   readonly across: number
-  readonly stacked: number
+  readonly down: number
   /**
    * Stores its rows in a loop that no compiler unrolls, for CPUs: unrolled stores take them longer to compile than all
    * sums (llvmpipe: 4.9 s of 5.3 with a bias and a residual). A GPU would have to move the sums out of its registers.
@@ -26,162 +27,172 @@ export interface TileConfig {
   readonly rolled: boolean
 }
 
-export function tileName(c: TileConfig): string {
-  return `${c.subgroup ? `sg${c.subgroup} ` : ''}${c.rows}x${c.fours * 4} by ${c.stacked}x${c.across}${c.rolled ? '' : ' unrolled'}`
+const name = (c: TileConfig): string =>
+  `${c.subgroup ? `sg${c.subgroup} ` : ''}${c.rows}x${c.vec4s * 4} by ${c.down}x${c.across}${c.rolled ? '' : ' unrolled'}`
+
+const threads = ({ across, down }: TileConfig): number => across * down
+
+export const tile: MatmulKind<TileConfig> = {
+  name,
+  size: ({ rows, vec4s, across, down }) => ({ rows: rows * down, columns: vec4s * 4 * across }),
+  threads,
+  storage: () => 0,
+  // A lane that loads one row of A gains nothing from four rows at once.
+  vec4s: ({ subgroup, rows }) => ({ a: subgroup === 0 && rows % 4 === 0, b: true, out: true }),
+  configs: (_product, { cpu, subgroupSize }) => (cpu ? cpuConfigs(subgroupSize) : gpuConfigs(subgroupSize)),
+  shader(c, layout) {
+    return productShader({
+      name: name(c), layout, threads: threads(c), needs: { subgroups: c.subgroup > 0 },
+      steps: wgsl`
+        let lane = local % ${c.across}u;
+        let row = (tileM * ${c.down}u + local / ${c.across}u) * ${c.rows}u;
+        ${each(c.vec4s, j => `let column${j} = (tileN * ${c.vec4s}u + ${j}u) * ${c.across * 4}u + lane * 4u;`)}
+        ${each(c.rows, i => each(c.vec4s, j => `var sum${i}_${j} = vec4f();`))}
+        ${/* The last first: SwiftShader runs the long loop of a LoRA product up to a tenth slower where another one follows. */
+        layout.segments.map((segment, s) => sumSegment(c, layout, segment, s)).reverse()}
+
+        ${storeRows(c, layout)}
+      `,
+    })
+  },
 }
 
-/** What a workgroup makes. */
-export function tileSize(c: TileConfig): TileSize {
-  return { rows: c.rows * c.stacked, columns: c.fours * 4 * c.across }
+/** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
+ *  tiles do no better and take longer to compile; without sharing rows it is 8, through workgroup memory 3. */
+function cpuConfigs(width: number) {
+  const shared = width === 0 || width > 16 ? [] : ([
+    [1, 16, 1, 1], [0.97, 24, 1, 4], [0.96, 32, 1, 1], [0.85, 16, 2, 1], [0.74, 8, 1, 16], [0.7, 8, 1, 1], [0.45, 4, 1, 4],
+  ] as const)
+    .filter(([, rows]) => rows % width === 0)
+    .map(([rate, rows, vec4s, down]) => rated<TileConfig>(rate, { kernel: 'tile', subgroup: width, rows, vec4s, across: width, down, rolled: true }))
+  return [
+    ...shared,
+    rated<TileConfig>(0.36, { kernel: 'tile', subgroup: 0, rows: 8, vec4s: 2, across: 8, down: 8, rolled: true }),
+    rated<TileConfig>(0.3, { kernel: 'tile', subgroup: 0, rows: 4, vec4s: 1, across: 8, down: 4, rolled: true }),
+  ]
 }
 
-export function tileThreads(c: TileConfig): number {
-  return c.across * c.stacked
+/** Rates relative to an H200's best, as of workgroup.ts. */
+function gpuConfigs(width: number) {
+  const own = ([[0.47, 8, 2, 8, 8], [0.46, 4, 1, 16, 8], [0.2, 1, 1, 64, 1]] as const).map(([rate, rows, vec4s, across, down]) =>
+    rated<TileConfig>(rate, { kernel: 'tile', subgroup: 0, rows, vec4s, across, down, rolled: false }))
+  if (width < 8 || width > 32) return own
+  return [...own, rated<TileConfig>(0.55, { kernel: 'tile', subgroup: width, rows: width, vec4s: 1, across: width, down: 4, rolled: false })]
 }
 
-/** The shader of one config and layout. */
-export function tileWgsl(c: TileConfig, layout: Layout): string {
-  const writer = new Writer()
-  declare(writer, `matmul ${tileName(c)}`, layout, { subgroups: c.subgroup > 0 })
-  entryPoint(writer, tileThreads(c), layout, () => {
-    writer.line(`let lane = local % ${c.across}u;`)
-    writer.line(`let row = (tileM * ${c.stacked}u + local / ${c.across}u) * ${c.rows}u;`)
-    for (let j = 0; j < c.fours; j++) writer.line(`let column${j} = (tileN * ${c.fours}u + ${j}u) * ${c.across * 4}u + lane * 4u;`)
-    for (let i = 0; i < c.rows; i++) {
-      for (let j = 0; j < c.fours; j++) writer.line(`var sum${i}_${j} = vec4f();`)
+function sumSegment(c: TileConfig, layout: Layout, segment: SegmentLayout, s: number): string {
+  const { begin, end } = bounds(layout, s)
+  const loops = wholeVec4s(segment)
+    ? wgsl`
+      for (var k = ${begin}; k < ${end}; k += 4u) {
+        ${step(c, segment, s, 4)}
+      }
+    `
+    : wgsl`
+      var k = ${begin};
+      for (; k + 4u <= ${end}; k += 4u) {
+        ${step(c, segment, s, 4)}
+      }
+      for (; k < ${end}; k++) {
+        ${step(c, segment, s, 1)}
+      }
+    `
+  return wgsl`
+
+    {
+      ${rowStarts(c, segment, s)}
+      ${columnStarts(c, segment, s)}
+      ${loops}
     }
-    // The last first: SwiftShader runs the long loop of a LoRA product up to a tenth slower where another one follows.
-    for (const [s, segment] of [...layout.segments.entries()].reverse()) {
-      writer.line('')
-      writer.block('', () => {
-        prepareRows(writer, c, segment, s)
-        prepareColumns(writer, c, segment, s)
-        const { begin, end } = bounds(layout, s)
-        if (wholeFours(segment)) {
-          writer.block(`for (var k = ${begin}; k < ${end}; k += 4u)`, () => step(writer, c, segment, s, 4))
-          return
-        }
-        writer.line(`var k = ${begin};`)
-        writer.block(`for (; k + 4u <= ${end}; k += 4u)`, () => step(writer, c, segment, s, 4))
-        writer.block(`for (; k < ${end}; k++)`, () => step(writer, c, segment, s, 1))
-      })
-    }
-    writer.line('')
-    storeRows(writer, c, layout)
-  })
-  return writer.toString()
+  `
 }
 
 /** Rolled: from a row that is not known when compiling, so that the loop stays one. */
-function storeRows(writer: Writer, c: TileConfig, whole: Layout): void {
-  const rows = Array.from({ length: c.rows }, (_, i) => i)
+function storeRows(c: TileConfig, whole: Layout): string {
   // A bias is the same for all rows: read once. CPUs read it element by element.
-  const { bias } = whole
-  const once = bias !== undefined && whole.outVec4
+  const once = whole.bias !== undefined && whole.outVec4
   const layout = once ? { ...whole, bias: undefined } : whole
-  if (once) for (let j = 0; j < c.fours; j++) writer.line(`let bias${j} = ${biasAt(whole, bias, `column${j} / 4u`, 4)};`)
   const sum = (text: string, j: number): string => (once ? `${text} + bias${j}` : text)
-  if (!c.rolled) {
-    for (let j = 0; j < c.fours; j++) for (const i of rows) store(writer, layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))
-    return
-  }
-  for (let j = 0; j < c.fours; j++) writer.line(`var sums${j} = array<vec4f, ${c.rows}>(${rows.map(i => `sum${i}_${j}`).join(', ')});`)
-  writer.block(`for (var at = row; at < min(row + ${c.rows}u, u.M); at++)`, () => {
-    for (let j = 0; j < c.fours; j++) store(writer, layout, 'at', `column${j}`, sum(`sums${j}[at - row]`, j))
+  return wgsl`
+    ${once && each(c.vec4s, j => `let bias${j} = ${plusBias(whole, `column${j} / 4u`, 4).slice(3)};`)}
+    ${c.rolled
+      ? wgsl`
+        ${each(c.vec4s, j => `var sums${j} = array<vec4f, ${c.rows}>(${list(c.rows, i => `sum${i}_${j}`)});`)}
+        for (var at = row; at < min(row + ${c.rows}u, u.M); at++) {
+          ${each(c.vec4s, j => store(layout, 'at', `column${j}`, sum(`sums${j}[at - row]`, j)))}
+        }
+      `
+      : each(c.vec4s, j => each(c.rows, i => store(layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))))}
+  `
+}
+
+/** Rows that a thread loads. */
+const loadsOf = ({ subgroup, rows }: TileConfig): number => (subgroup > 0 ? rows / subgroup : rows)
+
+/** Rows past the edge read the last one instead; their sums are never stored. */
+function rowStarts(c: TileConfig, { a: { major, vec4 } }: SegmentLayout, s: number): string {
+  const width = major === 'row' && vec4 ? 4 : 1
+  return each(loadsOf(c) / width, n => {
+    const i = n * width
+    const at = c.subgroup > 0 ? `row + ${i * c.subgroup}u + lane` : `row + ${i}u`
+    const clamped = `min(${at}, u.M - ${width}u)`
+    return `let a${s}At${i} = aStart${s} + ${clamped}${major === 'k' ? ` * u.a${s}Stride` : width === 4 ? ' / 4u' : ''};`
   })
 }
 
-/** Rows past the edge read the last one instead; their sums are never stored. */
-function prepareRows(writer: Writer, c: TileConfig, segment: SegmentLayout, s: number): void {
-  const { major, vec4 } = segment.a
-  const loads = c.subgroup > 0 ? c.rows / c.subgroup : c.rows
-  const grouped = major === 'row' && vec4
-  for (let i = 0; i < loads; i += grouped ? 4 : 1) {
-    const at = c.subgroup > 0 ? `row + ${i * c.subgroup}u + lane` : `row + ${i}u`
-    const clamped = `min(${at}, u.M - ${grouped ? 4 : 1}u)`
-    if (major === 'k') writer.line(`let a${s}At${i} = aStart${s} + ${clamped} * u.a${s}Stride;`)
-    else writer.line(`let a${s}At${i} = aStart${s} + ${clamped}${grouped ? ' / 4u' : ''};`)
-  }
+function columnStarts(c: TileConfig, { b: { major, vec4 } }: SegmentLayout, s: number): string {
+  if (major === 'row' && vec4) return each(c.vec4s, j => `let b${s}At${j} = bStart${s} + min(column${j}, u.N - 4u) / 4u;`)
+  return each(c.vec4s, j => LETTERS.map((letter, q) =>
+    `let b${s}At${j}${letter} = bStart${s} + min(column${j} + ${q}u, u.N - 1u)${major === 'k' ? ` * u.b${s}Stride` : ''};`))
 }
 
-function prepareColumns(writer: Writer, c: TileConfig, segment: SegmentLayout, s: number): void {
-  const { major, vec4 } = segment.b
-  for (let j = 0; j < c.fours; j++) {
-    if (major === 'row' && vec4) {
-      writer.line(`let b${s}At${j} = bStart${s} + min(column${j}, u.N - 4u) / 4u;`)
-      continue
-    }
-    for (let q = 0; q < 4; q++) {
-      const clamped = `min(column${j} + ${q}u, u.N - 1u)`
-      writer.line(`let b${s}At${j}${LETTERS[q]} = bStart${s} + ${major === 'k' ? `${clamped} * u.b${s}Stride` : clamped};`)
-    }
-  }
-}
-
-/** One step of `width` (4 or 1) along K. */
-function step(writer: Writer, c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): void {
-  loadRows(writer, c, segment, s, width)
-  loadColumns(writer, c, segment, s, width)
-  for (let kk = 0; kk < width; kk++) {
-    for (let i = 0; i < c.rows; i++) {
+/** One step of `width` along K. */
+function step(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): string {
+  return wgsl`
+    ${loadRows(c, segment, s, width)}
+    ${loadColumns(c, segment, s, width)}
+    ${each(width, kk => each(c.rows, i => {
       const name = c.subgroup > 0 ? `a${Math.floor(i / c.subgroup)}` : `a${i}`
       const element = width === 4 ? `${name}.${LETTERS[kk]}` : name
       const shared = c.subgroup > 0 ? `subgroupBroadcast(${element}, ${i % c.subgroup}u)` : element
-      if (c.fours === 1) writer.line(`sum${i}_0 += ${shared} * b0_${kk};`)
-      else {
-        writer.line(`let x${i}_${kk} = ${shared};`)
-        for (let j = 0; j < c.fours; j++) writer.line(`sum${i}_${j} += x${i}_${kk} * b${j}_${kk};`)
-      }
-    }
-  }
+      if (c.vec4s === 1) return `sum${i}_0 += ${shared} * b0_${kk};`
+      return [`let x${i}_${kk} = ${shared};`, each(c.vec4s, j => `sum${i}_${j} += x${i}_${kk} * b${j}_${kk};`)]
+    }))}
+  `
 }
 
-/** Declares a0, a1, … : vec4f along K (or one element), of this thread's rows or of its lane's share of them. */
-function loadRows(writer: Writer, c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): void {
-  const { a, scaled } = segment
-  const loads = c.subgroup > 0 ? c.rows / c.subgroup : c.rows
-  const times = scaled ? ` * u.scale${s}` : ''
-  const ks = width === 4 ? [0, 1, 2, 3] : [0]
+const elementsOf = (width: 1 | 4, element: (kk: number) => string): string => (width === 4 ? `vec4f(${list(4, element)})` : element(0))
+
+/** Declares a{i}: elements k … of row i (or of the lane's row). */
+function loadRows(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): Part {
+  const { a } = segment
+  const times = timesScale(segment, s)
   if (a.major === 'row' && a.vec4) {
-    for (let i = 0; i < loads; i += 4) {
-      for (const kk of ks) writer.line(`let rows${i}_${kk} = ${load('a', s, a, `a${s}At${i} + (k + ${kk}u) * u.a${s}Stride`)}${times};`)
-      for (let q = 0; q < 4 && i + q < loads; q++) {
-        const elements = ks.map(kk => `rows${i}_${kk}.${LETTERS[q]}`)
-        writer.line(`let a${i + q} = ${width === 4 ? `vec4f(${elements.join(', ')})` : elements[0]};`)
-      }
-    }
-    return
+    return each(loadsOf(c) / 4, n => wgsl`
+      ${each(width, kk => `let rows${4 * n}_${kk} = ${load('a', s, a, `a${s}At${4 * n} + (k + ${kk}u) * u.a${s}Stride`)}${times};`)}
+      ${LETTERS.map((letter, q) => `let a${4 * n + q} = ${elementsOf(width, kk => `rows${4 * n}_${kk}.${letter}`)};`)}
+    `)
   }
-  for (let i = 0; i < loads; i++) {
-    if (a.major === 'k' && a.vec4) {
-      writer.line(`let a${i} = ${load('a', s, a, `a${s}At${i} + k / 4u`)}${times};`)
-      continue
-    }
-    const elements = ks.map(kk => load('a', s, a, a.major === 'k' ? `a${s}At${i} + k + ${kk}u` : `a${s}At${i} + (k + ${kk}u) * u.a${s}Stride`))
-    writer.line(`let a${i} = ${width === 4 ? `vec4f(${elements.join(', ')})` : elements[0]}${times};`)
-  }
+  const along = (i: number): string => (a.major === 'k' && a.vec4
+    ? load('a', s, a, `a${s}At${i} + k / 4u`)
+    : elementsOf(width, kk => load('a', s, a, a.major === 'k' ? `a${s}At${i} + k + ${kk}u` : `a${s}At${i} + (k + ${kk}u) * u.a${s}Stride`)))
+  return each(loadsOf(c), i => `let a${i} = ${along(i)}${times};`)
 }
 
 /** Declares b{j}_{kk}: vec4f of four columns at k + kk. */
-function loadColumns(writer: Writer, c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): void {
-  const { b } = segment
-  const ks = width === 4 ? [0, 1, 2, 3] : [0]
-  for (let j = 0; j < c.fours; j++) {
-    if (b.major === 'k' && b.vec4) {
-      for (const letter of LETTERS) writer.line(`let w${j}${letter} = ${load('b', s, b, `b${s}At${j}${letter} + k / 4u`)};`)
-      for (const kk of ks) writer.line(`let b${j}_${kk} = vec4f(${LETTERS.map(letter => `w${j}${letter}.${LETTERS[kk]}`).join(', ')});`)
-      continue
-    }
-    for (const kk of ks) {
-      if (b.major === 'row' && b.vec4) {
-        writer.line(`let b${j}_${kk} = ${load('b', s, b, `b${s}At${j} + (k + ${kk}u) * u.b${s}Stride`)};`)
-        continue
-      }
-      const elements = LETTERS.map(letter => {
-        const at = `b${s}At${j}${letter}`
-        return load('b', s, b, b.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * u.b${s}Stride`)
-      })
-      writer.line(`let b${j}_${kk} = vec4f(${elements.join(', ')});`)
-    }
+function loadColumns(c: TileConfig, { b }: SegmentLayout, s: number, width: 1 | 4): Part {
+  if (b.major === 'k' && b.vec4) {
+    return each(c.vec4s, j => wgsl`
+      ${LETTERS.map(letter => `let w${j}${letter} = ${load('b', s, b, `b${s}At${j}${letter} + k / 4u`)};`)}
+      ${each(width, kk => `let b${j}_${kk} = vec4f(${LETTERS.map(letter => `w${j}${letter}.${LETTERS[kk]}`).join(', ')});`)}
+    `)
   }
+  return each(c.vec4s, j => each(width, kk => {
+    if (b.vec4) return `let b${j}_${kk} = ${load('b', s, b, `b${s}At${j} + (k + ${kk}u) * u.b${s}Stride`)};`
+    const elements = LETTERS.map(letter => {
+      const at = `b${s}At${j}${letter}`
+      return load('b', s, b, b.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * u.b${s}Stride`)
+    })
+    return `let b${j}_${kk} = vec4f(${elements.join(', ')});`
+  }))
 }

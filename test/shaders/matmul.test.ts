@@ -191,7 +191,7 @@ describe('matmul', () => {
         const traits: Traits = { ...bench.traits, cpu: false, subgroupSize: 0 }
         // The first of those that read the right operand where it lies, then of those that hold it.
         const found = rankedCandidates(productIn(c), traits).find(({ candidate }) => isNarrow(candidate) && candidate.slices === 1)
-        expect(found && configName(found.candidate.config)).toMatch(right.transposed ? /^narrow k wg32 .* direct$/ : /^narrow k wg32 .* held/)
+        expect(found && configName(found.candidate.config)).toMatch(right.transposed ? /^narrow k wg32 .* direct$/ : /^narrow k wg32 .* staged/)
         if (found) await check(c, found.candidate, traits)
       }
     })
@@ -252,7 +252,7 @@ describe('matmul', () => {
   describe('of slices, the first has the low-rank part and the bias', () => {
     const kinds = [
       ['through workgroup memory', (name: string) => name.startsWith('wg 32x32')],
-      ['through workgroup memory, ahead', (name: string) => /^wg 64x64.* ahead/.test(name)],
+      ['through workgroup memory, prefetch', (name: string) => /^wg 64x64.* prefetch/.test(name)],
       ['in registers', (name: string) => name.startsWith('1x4 by')],
     ] as const
     for (const [kind, matches] of kinds) {

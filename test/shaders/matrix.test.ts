@@ -5,8 +5,8 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { matmulReference } from '../../engine/ops/matmul.ts'
 import { type FloatType, type Lowering, type SubgroupMatrix, type Traits, type View, input, output, rowMajorStrides } from '../../shaders/kernel.ts'
-import { type MatmulCandidate, candidates, isLegal, layoutFor, lower, rankedCandidates, wgsl } from '../../shaders/matmul.ts'
-import { type MatrixConfig, matrixName, matrixStorage } from '../../shaders/matmul/matrix.ts'
+import { type MatmulCandidate, candidates, isLegal, layoutFor, lower, rankedCandidates } from '../../shaders/matmul.ts'
+import { type MatrixConfig, matrix } from '../../shaders/matmul/matrix.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
 import { NULL_LANES, expectCompiled, writtenOut } from '../support/matrices.ts'
@@ -64,7 +64,7 @@ test('Dawn compiles it, for every layout and with slices, bias, a low-rank part 
       body: { draws: [], lines: ['let v0: f32 = value * 2.0;'], result: 'v0', helpers: [], scalars: [] },
     },
   })
-  await expectCompiled(products.flatMap(product => [false, true].map(split => wgsl(config, layoutFor(config, product, split)))))
+  await expectCompiled(products.flatMap(product => [false, true].map(split => matrix.shader(config, layoutFor(config, product, split)).text)))
 })
 
 test('its arrays in workgroup memory take whole sixteens of bytes, as all are counted', () => {
@@ -75,10 +75,10 @@ test('its arrays in workgroup memory take whole sixteens of bytes, as all are co
         const configs = rankedCandidates(product, traitsWith(fragment)).flatMap(({ candidate: { config } }) => (config.kernel === 'matrix' ? [config] : []))
         expect(configs.length).toBeGreaterThan(4)
         for (const config of configs) {
-          const bytes = workgroupArrays(wgsl(config, layoutFor(config, product, false)))
+          const bytes = workgroupArrays(matrix.shader(config, layoutFor(config, product, false)).text)
           expect(bytes.length).toBe(3)
           expect(bytes.filter(size => size % 16 !== 0)).toEqual([])
-          expect(bytes.reduce((sum, size) => sum + size)).toBe(matrixStorage(config))
+          expect(bytes.reduce((sum, size) => sum + size)).toBe(matrix.storage(config))
         }
       }
     }
@@ -123,7 +123,7 @@ describe('gives what float64 gives, with the matrix operations written out', () 
   for (const fragment of fragments) {
     for (const form of forms) {
       const config: MatrixConfig = { kernel: 'matrix', fragment, ...form, depth: 2 * fragment.k }
-      test(matrixName(config), () => {
+      test(matrix.name(config), () => {
         const dtype = bench.traits.f16 ? 'f16' : 'f32'
         return expectRight(config, dtype, lowering => writtenOut(lowering, fragment, dtype))
       })
@@ -134,7 +134,7 @@ describe('gives what float64 gives, with the matrix operations written out', () 
 test('gives what float64 gives, as it is', async context => {
   if (!bench.traits.subgroupMatrix) return context.skip('this adapter has no subgroup matrices')
   const offered = candidates(productIn({ m: 2048, n: 768, k: 768, dtype: 'f16' }), bench.traits)
-  const configs = new Map(offered.flatMap(({ config }) => (config.kernel === 'matrix' ? [[matrixName(config), config] as const] : [])))
+  const configs = new Map(offered.flatMap(({ config }) => (config.kernel === 'matrix' ? [[matrix.name(config), config] as const] : [])))
   expect(configs.size).toBeGreaterThan(0)
   for (const config of configs.values()) await expectRight(config, 'f16', lowering => lowering)
 })

@@ -1,6 +1,7 @@
 // The generator against the vectors that its authors publish, its two languages against each other, and its moments.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { output, uniformWords } from '../../shaders/kernel.ts'
+import { output } from '../../shaders/kernel.ts'
+import { packed } from '../../shaders/wgsl.ts'
 import { droppedBelow, normals, randomWgsl, randomWord, threefry4x32, uniform01 } from '../../shaders/random.ts'
 import { type TestDevice, openTestDevice, runLowering } from '../support/launch.ts'
 
@@ -37,7 +38,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 `
   const launch = {
     label: 'randomWord', wgsl, slots: [output(0)], writes: [0],
-    uniforms: uniformWords([count, start, stream, step, seed]),
+    uniforms: packed([count, start, stream, step, seed].map(value => ['u32', value])),
     workgroups: [Math.ceil(count / 64), 1, 1] as const,
   }
   const [data] = await runLowering(bench.device, { launches: [launch] }, [], [{ shape: [count], dtype: 'u32' }])

@@ -53,7 +53,7 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul with GELU', 'the product is stored in place of its slope', { of: 'matmul of a layer', shaders: /fn storedInstead/ }, [/= (.*)\bstoredInstead4?\(value\)/g, '= $1value']),
   wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /epilogue4/ }, [/randomBlock\(i \/ 4u/, 'randomBlock(i / 4u + 1u']),
   wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
-  wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4f|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
+  wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4<f32>|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
   wrongKernel('loraLinear, K in slices', 'each has the low-rank product', { of: 'loraLinear', shaders: /^\/\/ matmul .* split/m }, [/select\(0u, u\.K1, kBegin == 0u\)/, 'u.K1']),
   wrongKernel('loraLinear, K in slices', 'each has the bias', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias.* split/m }, [/(bias\[[^\]]*\]\)?), kBegin == 0u/g, '$1, true']),
 ]
