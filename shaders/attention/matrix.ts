@@ -5,9 +5,9 @@
 // The next tile's columns are on their way, in registers, while this one's are worked on.
 //
 // Nobody can reach into a matrix, so scores go through workgroup memory: matrices store them, threads turn them into
-// weights in f16, matrices multiply those. For the same reason the forward pass does not mend its sums whenever a row's
-// peak grows: weights are relative to a reference, the peak of the row's first keys, and only where they become too large
-// for that are references raised, and the sums mended by way of workgroup memory.
+// weights in f16, matrices multiply those. For the same reason the forward pass does not rescale its sums whenever a row's
+// rowMax grows: weights are relative to a reference, the rowMax of the row's first keys, and only where they become too large
+// for that are references raised, and the sums rescaled by way of workgroup memory.
 //
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
@@ -247,7 +247,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
         ${moved.hold(values)}
         ${moved.read(keys, '0u')}
         ${moved.read(values, '0u')}
-        // Each row's reference, and what mends its sums
+        // Each row's reference, and what rescales its sums
         ${everyRow} { rowStatistics[row].x = LOWEST; }
         ${keepRows('query', 'Q', 'u.queries', config, layout)}
         ${zeroSums('sum', rows, layout.headSize / n, config)}
@@ -270,17 +270,17 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           var raised = start == 0u;
           loop {
             if (raised) {
-              // References become the peaks so far.
+              // References become the rowMaxs so far.
               ${everyRow} {
                 let before = rowStatistics[row].x;
-                var peak = before;
+                var rowMax = before;
                 for (var n = 0u; n < STEP; n++) {
                   let other = (n + row) % STEP; // neighbours read different banks
                   let open = allowed4(item, start + 4u * other, extent);
                   let s = select(vec4<f32>(LOWEST), u.scale * scoresAt(row * BLOCK_PITCH + other), open);
-                  peak = max(peak, max(max(s.x, s.y), max(s.z, s.w)));
+                  rowMax = max(rowMax, max(max(s.x, s.y), max(s.z, s.w)));
                 }
-                rowStatistics[row] = vec2<f32>(peak, exp(before - peak));
+                rowStatistics[row] = vec2<f32>(rowMax, exp(before - rowMax));
               }
               if (local == 0u) { atomicStore(&grown[0], 0u); }
               workgroupBarrier();

@@ -10,7 +10,7 @@ export interface RegisterConfig {
 
 const zeros = 'array<vec4<f32>, CHUNKS>'
 
-/** Forward (Dao et al. 2022): o and lse in one walk over the keys, the maximum and the sum mended as they grow. */
+/** Forward (Dao et al. 2022): o and lse in one walk over the keys, the maximum and the sum rescaled as they grow. */
 function registerForwardShader(config: RegisterConfig, layout: AttentionLayout): Shader {
   return attentionShader({
     title: `attention forward register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
@@ -25,20 +25,20 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
         var sum = ${zeros}();
         let queryAt = rowQ(item, i, head);
         for (var c = 0u; c < CHUNKS; c++) { query[c] = u.scale * loadQ(queryAt, c); }
-        var peak = LOWEST;
+        var rowMax = LOWEST;
         var total = 0.0;
         for (var key = 0u; key < extent; key++) {
           if (!allowed(item, key, extent)) { continue; }
           let keyAt = rowK(item, key, head);
           var score = 0.0;
           for (var c = 0u; c < CHUNKS; c++) { score += dot(query[c], loadK(keyAt, c)); }
-          if (score > peak) {
-            let mend = exp(peak - score);
-            total *= mend;
-            for (var c = 0u; c < CHUNKS; c++) { sum[c] *= mend; }
-            peak = score;
+          if (score > rowMax) {
+            let rescale = exp(rowMax - score);
+            total *= rescale;
+            for (var c = 0u; c < CHUNKS; c++) { sum[c] *= rescale; }
+            rowMax = score;
           }
-          let p = exp(score - peak);
+          let p = exp(score - rowMax);
           total += p;
           let weight = ${layout.dropout ? 'p * keep(headRow + i, key)' : 'p'};
           let valueAt = rowV(item, key, head);
@@ -48,7 +48,7 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
         let inverse = select(0.0, 1.0 / total, total > 0.0);
         let oAt = rowO(item, i, head);
         for (var c = 0u; c < CHUNKS; c++) { storeO(oAt, c, inverse * sum[c]); }
-        lse[headRow + i] = select(0.0, peak + log(total), total > 0.0);
+        lse[headRow + i] = select(0.0, rowMax + log(total), total > 0.0);
       }
     `,
   })

@@ -51,17 +51,17 @@ function accumulate(
   { rows, lanes }: SubgroupConfig, owned: number,
 ): string {
   return wgsl`
-    let givers = min(${lanes}u, (${end} - ${start} + 3u) / 4u);
+    let sourceLanes = min(${lanes}u, (${end} - ${start} + 3u) / 4u);
     for (var e = 0u; e < 4u; e++) {
       ${terms.map(({ weight }) => each(rows, r => `let ${weight}E${r} = ${weight}${r}[e];`))}
-      for (var giver = 0u; giver < givers; giver++) {
-        let j = min(${start} + 4u * giver + e, ${bound} - 1u);
+      for (var sourceLane = 0u; sourceLane < sourceLanes; sourceLane++) {
+        let j = min(${start} + 4u * sourceLane + e, ${bound} - 1u);
         ${terms.map(({ weight, sum, operand }) => wgsl`
           {
             let at = row${operand}(item, j, head);
             ${each(owned, t => `let chunk${t} = load${operand}(at, own${t});`)}
             ${each(rows, r => wgsl`
-              let share${r} = vec4<f32>(subgroupShuffle(${weight}E${r}, giver));
+              let share${r} = vec4<f32>(subgroupShuffle(${weight}E${r}, sourceLane));
               ${each(owned, t => `${sum}${r}_${t} = fma(share${r}, chunk${t}, ${sum}${r}_${t});`)}
             `)}
           }
@@ -136,7 +136,7 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
         ${ownPlaces(owned, lanes)}
         ${sums('sum', rows, owned)}
         ${each(rows, r => wgsl`
-          var peak${r} = LOWEST;
+          var rowMax${r} = LOWEST;
           var total${r} = 0.0; // of this lane's columns
         `)}
         for (var start = 0u; start < extent; start += ${4 * lanes}u) {
@@ -154,24 +154,24 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
             s${r} = select(vec4<f32>(LOWEST), u.scale * s${r}, open);
             var next${r} = max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w));
             ${fold(lanes, `next${r}`, (a, b) => `max(${a}, ${b})`)}
-            next${r} = max(peak${r}, next${r});
-            let mend${r} = exp(peak${r} - next${r});
-            peak${r} = next${r};
+            next${r} = max(rowMax${r}, next${r});
+            let rescale${r} = exp(rowMax${r} - next${r});
+            rowMax${r} = next${r};
             var p${r} = select(vec4<f32>(), exp(s${r} - vec4<f32>(next${r})), open);
-            total${r} = fma(total${r}, mend${r}, dot(p${r}, vec4<f32>(1.0)));
+            total${r} = fma(total${r}, rescale${r}, dot(p${r}, vec4<f32>(1.0)));
             ${layout.dropout ? `p${r} *= factors[${r}];` : ''}
-            ${each(owned, t => `sum${r}_${t} *= mend${r};`)}
+            ${each(owned, t => `sum${r}_${t} *= rescale${r};`)}
           `)}
 
           ${accumulate([{ weight: 'p', sum: 'sum', operand: 'V' }], 'start', 'extent', 'u.keys', config, owned)}
         }
         ${each(rows, r => fold(lanes, `total${r}`, (a, b) => `${a} + ${b}`))}
-        ${forRows(rows, 'u.queries', [perRow('peak', rows), perRow('total', rows), perChunk('sum', rows, owned)], wgsl`
+        ${forRows(rows, 'u.queries', [perRow('rowMax', rows), perRow('total', rows), perChunk('sum', rows, owned)], wgsl`
           let total = totals[r];
           // A row that attends to nothing gives zeros.
           let inverse = select(0.0, 1.0 / total, total > 0.0);
           ${storeRow('o', t => `inverse * sums[r * ${owned}u + ${t}u]`, owned, lanes)}
-          if (lane == 0u) { lse[headRow + row] = select(0.0, peaks[r] + log(total), total > 0.0); }
+          if (lane == 0u) { lse[headRow + row] = select(0.0, rowMaxs[r] + log(total), total > 0.0); }
         `)}
       }
     `,

@@ -165,8 +165,8 @@ function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, 
   `).join('\n')
   if (exchange) {
     return wgsl`
-      for (var giver = 0u; giver < ${tx}u; giver++) {
-        ${each(cn, n => step(`giver + ${tx * n}u`, 'giver', (weights, g) => `subgroupShuffle(${weights}${n}_${g}, first + giver)`))}
+      for (var sourceLane = 0u; sourceLane < ${tx}u; sourceLane++) {
+        ${each(cn, n => step(`sourceLane + ${tx * n}u`, 'sourceLane', (weights, g) => `subgroupShuffle(${weights}${n}_${g}, first + sourceLane)`))}
       }
     `
   }
@@ -296,7 +296,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
         ${fillRows('rowTile', 'Q', 'u.queries', config, layout)}
         ${sums('sum', rm, owned)}
         ${perGroup(g => wgsl`
-          var peak_${g} = ${vector}(LOWEST);
+          var rowMax_${g} = ${vector}(LOWEST);
           var total_${g} = ${vector}(); // of this invocation's columns
         `)}
         ${columns.hold(keys)}
@@ -311,14 +311,14 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
             let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
             ${perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), u.scale * s${n}_${g}, open${n});`)}
           `)}
-          ${perGroup(g => `var next_${g} = max(peak_${g}, ${largest(g)});`)}
+          ${perGroup(g => `var next_${g} = max(rowMax_${g}, ${largest(g)});`)}
           ${exchange ? 'workgroupBarrier();' : ''}
           ${join('next', (a, b) => `max(${a}, ${b})`, config)}
           ${columns.put(values, 'start', put)}
           ${perGroup(g => wgsl`
-            let mend_${g} = exp(peak_${g} - next_${g});
-            peak_${g} = next_${g};
-            total_${g} *= mend_${g};
+            let rescale_${g} = exp(rowMax_${g} - next_${g});
+            rowMax_${g} = next_${g};
+            total_${g} *= rescale_${g};
           `)}
           ${layout.dropout ? factors('query', 'start', config) : ''}
           ${block(config, (n, g) => wgsl`
@@ -326,7 +326,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
             total_${g} += p${n}_${g};
             ${giveWeight('weights', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}
           `)}
-          ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('mend', m, config)};`))}
+          ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('rescale', m, config)};`))}
           workgroupBarrier();
           ${columns.read(keys, next)}
           ${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned, layout)}
@@ -335,7 +335,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
         // A row that attends to nothing gives zeros.
         ${perGroup(g => wgsl`
           let inverse_${g} = select(${vector}(), 1.0 / total_${g}, total_${g} > ${vector}());
-          let logSum_${g} = select(${vector}(), peak_${g} + log(total_${g}), total_${g} > ${vector}());
+          let logSum_${g} = select(${vector}(), rowMax_${g} + log(total_${g}), total_${g} > ${vector}());
         `)}
         ${each(rm, m => wgsl`
           if (rowStart + y * ${rm}u + ${m}u < u.queries) {
