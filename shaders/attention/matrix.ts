@@ -6,7 +6,7 @@
 //
 // Nobody can reach into a matrix, so scores go through workgroup memory: matrices store them, threads turn them into
 // weights in f16, matrices multiply those. For the same reason the forward pass does not rescale its sums whenever a row's
-// rowMax grows: weights are relative to a reference, the rowMax of the row's first keys, and only where they become too large
+// maximum grows: weights are relative to a reference, the maximum of the row's first keys, and only where they become too large
 // for that are references raised, and the sums rescaled by way of workgroup memory.
 //
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
@@ -270,7 +270,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           var raised = start == 0u;
           loop {
             if (raised) {
-              // References become the rowMaxs so far.
+              // References become the row maxima so far.
               ${everyRow} {
                 let before = rowStatistics[row].x;
                 var rowMax = before;
