@@ -32,7 +32,7 @@ export function parseTargets(text: string): Target[] {
   const wrong = parts.find(part => !isWord(part))
   // A list of plain words with one misspelt is far likelier than a pattern made of letters and commas.
   if (text.trim() === '' || /^[a-z]+(\s*,\s*[a-z]+)+$/i.test(text.trim()) && parts.some(isWord)) {
-    throw new UserError(`LoRA target ${show(wrong)} is none of ${WORDS.join(', ')}`)
+    throw new UserError(`LoRA target ${show(wrong)} is not one of ${WORDS.join(', ')}`)
   }
   return [Pattern.compile(text, `LoRA targets (${WORDS.join(', ')}, or a regular expression)`)]
 }

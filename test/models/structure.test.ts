@@ -108,7 +108,7 @@ describe('LoRA targets', () => {
 
   test('that match nothing or mean nothing are refused by name', () => {
     expect(() => paths('bert-base-uncased', 'q_lin')).toThrow(/LoRA target \/q_lin\/ matches no linear module of bert-base-uncased/)
-    expect(() => parseTargets('query,valeu')).toThrow(new UserError('LoRA target "valeu" is none of query, key, value, projection, mlp, head'))
+    expect(() => parseTargets('query,valeu')).toThrow(new UserError('LoRA target "valeu" is not one of query, key, value, projection, mlp, head'))
     expect(() => parseTargets('(')).toThrow(/^LoRA targets \(query, .*, or a regular expression\): "\(" is not a regular expression/)
     expect(() => parseTargets('(?!q).*')).toThrow(/no look-around and no back-references: .*\(\?!/)
     expect(() => parseTargets('')).toThrow(UserError)

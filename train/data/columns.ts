@@ -47,10 +47,14 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
     if (names.includes(name) || (root !== name && names.includes(root))) return name
     throw new UserError(`${table.file} has no column ${JSON.stringify(name)} for ${what}; its columns are ${listNames(names)}`)
   }
-  const label = labelColumn === null ? undefined : labelColumn === undefined ? findName(names, LABEL_COLUMNS) : named('labels', labelColumn)
   let text = textColumn === undefined ? undefined : named('texts', textColumn)
   let pair = typeof pairColumn === 'string' ? named('second texts', pairColumn) : undefined
+  const others = names.filter(name => name !== text && name !== pair)
+  const label = labelColumn === null ? undefined : labelColumn === undefined ? findName(others, LABEL_COLUMNS) : named('labels', labelColumn)
   if (pair !== undefined && pair === text) throw new UserError(`${table.file}: column ${JSON.stringify(pair)} cannot be both texts of a pair`)
+  if (label !== undefined && (label === text || label === pair)) {
+    throw new UserError(`${table.file}: column ${JSON.stringify(label)} cannot be both ${label === text ? 'the text' : 'the second text'} and the label`)
+  }
   if (pairColumn === undefined) {
     for (const [first, second] of PAIR_COLUMNS) {
       const found = [findName(names, [first]), findName(names, [second])]
@@ -67,10 +71,17 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
   }
   text ??= findName(names.filter((name) => name !== label && name !== pair), TEXT_COLUMNS)
   if (text === undefined) {
+    if (label !== undefined && labelColumn !== undefined && findName([label], TEXT_COLUMNS) !== undefined) {
+      throw new UserError(
+        `${table.file} has no text column: ${JSON.stringify(label)} is already the label column (--label-column), ` +
+          `and its other columns are ${listNames(others.filter(name => name !== label))}; name the texts with --text-column`)
+    }
     throw new UserError(
       `${table.file} has no text column${pair === undefined ? '' : ` beside ${JSON.stringify(pair)}, which is the second text`}: ` +
         `expected "text", "review", "sentence" or the like, found ${listNames(names)}; name the one to take with --text-column`)
   }
+  const twice = [text, pair, label].find(name => name !== undefined && names.indexOf(name) !== names.lastIndexOf(name))
+  if (twice !== undefined) throw new UserError(`${table.file} has several columns called ${JSON.stringify(twice)}: rename all but one`)
   return { text, pair, label }
 }
 

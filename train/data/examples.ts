@@ -156,6 +156,13 @@ function textOf(cell: Cell): string | readonly string[] | undefined {
 /** What a −1 that stands for no label is read as. Not a string: a class may be called 'unlabelled'. */
 const UNLABELLED = Symbol('unlabelled')
 
+/** The number that text is; a whole one of more digits than a JavaScript number keeps stays text, so that no two become one. */
+function numberIn(text: string): number | string | undefined {
+  const value = Number(text)
+  if (!Number.isFinite(value)) return undefined
+  return /^[+-]?\d+(\.0*)?$/.test(text) && !Number.isSafeInteger(value) ? text : value + 0
+}
+
 /** How the labels of one column are to be read, which only all of them together say. */
 function readingOf(labels: readonly Cell[], classNames: readonly string[] | undefined, minusOne: 'unlabelled' | 'label'): {
   kind: ReadFacts['labelKind']
@@ -170,7 +177,7 @@ function readingOf(labels: readonly Cell[], classNames: readonly string[] | unde
     if (typeof cell === 'boolean') return cell
     if (typeof cell !== 'string') return undefined
     const text = cell.trim()
-    if (numeric) return Number.isFinite(Number(text)) ? Number(text) + 0 : undefined
+    if (numeric) return numberIn(text)
     return logical ? text.toLowerCase() === 'true' : text
   }
   const read = values.map(single).filter((value) => value !== undefined)

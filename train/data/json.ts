@@ -24,7 +24,7 @@ export async function openJson(bytes: ByteStream, file: string, kind: 'lines' | 
       const place: Place = { file, unit, number: unit === 'line' ? record.line : number }
       if (typeof text !== 'string') {
         yield { place, object: new Problem(notUtf8(skipped + record.offset + text.invalidAt)) }
-      } else if (text.trim() !== '') yield { place, object: parseObject(text) }
+      } else if (text.trim() !== '') yield { place, object: parseObject(text, unit === 'element' ? record.line : undefined) }
     }
   }
   const names = new Set<string>()
@@ -61,15 +61,37 @@ class Problem {
   }
 }
 
-function parseObject(json: string): JsonObject | Problem {
+/** `line` is where the text of a list's element begins in its file: after the comma before it. */
+function parseObject(json: string, line?: number): JsonObject | Problem {
   if (nestsDeeper(json, MAX_DEPTH)) return new Problem(`nests more than ${MAX_DEPTH} deep`)
   try {
-    const value: unknown = JSON.parse(json)
+    // Only such text can have a whole number whose digits a JavaScript number does not keep.
+    const value: unknown = /\d{16}/.test(json) ? JSON.parse(json, keepDigits) : JSON.parse(json)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return { ...value }
   } catch {
     // Said below.
   }
-  return new Problem(`not a JSON object: ${showCell(json.trim())}`)
+  const begins = line === undefined ? 1 : line + breaksIn(json.slice(0, json.search(/\S/)))
+  const within = begins > 1 ? ` (it begins in line ${begins})` : ''
+  const word = notJson(json)
+  if (word === undefined) return new Problem(`not a JSON object${within}: ${showCell(json.trim())}`)
+  const before = json.slice(0, word.at)
+  const at = line === undefined ? '' : `line ${line + breaksIn(before)}, `
+  return new Problem(`${word.text} is not JSON (${at}column ${word.at - before.lastIndexOf('\n')}): write null, or leave the row out`)
+}
+
+const breaksIn = (text: string): number => text.split('\n').length - 1
+
+/** A reviver that gives whole numbers beyond 2^53 as strings of their digits. */
+function keepDigits(_key: string, value: unknown, context?: { readonly source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  return context?.source !== undefined && /^-?\d+$/.test(context.source) ? context.source : value
+}
+
+/** The first NaN or Infinity outside of strings, as Python writes them; and where. */
+function notJson(json: string): { readonly text: string; readonly at: number } | undefined {
+  const found = json.matchAll(/"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b/g).find(([text]) => !text.startsWith('"'))
+  return found && { text: found[0], at: found.index }
 }
 
 function nestsDeeper(json: string, limit: number): boolean {

@@ -57,6 +57,21 @@ export function showCell(cell: Cell): string {
   return printable(JSON.stringify(cell.length > 60 ? `${cell.slice(0, 57)}...` : cell))
 }
 
+/** Longest name of a class that is shown whole, in UTF-16 units. */
+const LONGEST_NAME = 40
+
+/** The name of a class as the console shows it: printable, on one line, cut where it is long. */
+export function showName(name: string): string {
+  const line = printable(name)
+  return line.length > LONGEST_NAME ? `${line.slice(0, LONGEST_NAME - 1).toWellFormed().replace(/\ufffd$/, '')}…` : line
+}
+
+/** Names of classes as a message lists them. */
+export function showNames(names: readonly string[], most = 12): string {
+  const more = names.length > most ? ` and ${names.length - most} more` : ''
+  return names.slice(0, most).map(showName).join(', ') + more
+}
+
 /** Names of columns as a message lists them. */
 export function listNames(names: readonly string[]): string {
   const shown = names.slice(0, 8).map((name) => showCell(name.slice(0, 40)))

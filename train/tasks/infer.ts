@@ -2,6 +2,7 @@
 // renamed without a word: whoever calls this shows what was understood.
 import { UserError } from '../../engine/errors.ts'
 import { IGNORED } from '../../models/losses.ts'
+import { showCell, showNames } from '../data/table.ts'
 
 /** The kinds of task, as `--task` takes them. */
 export const TASK_NAMES = ['classes', 'labels', 'regression', 'tokens'] as const
@@ -47,12 +48,19 @@ export interface TaskPlan {
 
 /** More distinct whole numbers than this, and they are amounts rather than classes. */
 const MOST_NUMBER_CLASSES = 50
+/** If this share of the labels are numbers, the others are more likely mistakes than names. */
+const MOSTLY_NUMBERS = 0.9
+/** How programs write values that are missing or not finite. */
+const NOT_FINITE = /^[+-]?(nan|inf|infinity)$/i
 
 /** `1.0` and 1 are one label, as they are in a table whose column holds floats. */
 function nameOf(label: string | number | boolean): string {
   if (typeof label !== 'string') return String(label)
   const trimmed = label.trim()
-  return /^[+-]?\d+\.0*$/.test(trimmed) ? String(Number(trimmed)) : trimmed
+  const whole = /^([+-]?\d+)\.0*$/.exec(trimmed)?.[1]
+  if (whole === undefined) return trimmed
+  // A larger number has more digits than a JavaScript number keeps.
+  return Number.isSafeInteger(Number(whole)) ? String(Number(whole)) : whole
 }
 
 const isNumber = (name: string): boolean => name !== '' && Number.isFinite(Number(name))
@@ -67,7 +75,7 @@ function sorted(names: Iterable<string>): string[] {
 
 /**
  * Understands the labels of a training set.
- * @throws UserError where they are of several kinds, where `--task` does not suit them, and where a label is none of the
+ * @throws UserError where they are of several kinds, where `--task` does not suit them, and where a label is not one of the
  *   names that were given
  */
 export function inferTask(examples: readonly Labelled[], options: InferOptions = {}): TaskPlan {
@@ -77,6 +85,7 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
     const other = examples.find(({ label }) => isList(label) !== isList(examples[0].label))
     throw new UserError(`${other?.where}: some labels are lists and others are not`)
   }
+  if (!options.task && !options.declared && !options.given) refuseStrays(examples)
   const { task, why } = options.task ? { task: options.task, why: `--task ${options.task}` } : guess(examples, lists > 0)
   const unwrapped = examples.map(example => ({ ...example, label: unwrap(example.label, task) }))
   checkTask(task, unwrapped)
@@ -114,6 +123,21 @@ function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName,
   return { task: 'classes', why: `${names.size} different whole numbers` }
 }
 
+/** Throws a UserError if nearly all labels are numbers and the others would make classes of them, or are NaN or infinite. */
+function refuseStrays(examples: readonly Labelled[]): void {
+  const single = examples.flatMap(({ label, where }) => (isList(label) ? [] : [{ label, where, name: nameOf(label) }]))
+  const strays = single.filter(({ name }) => !isNumber(name))
+  const numbers = single.length - strays.length
+  const [first] = strays
+  if (first === undefined || numbers === 0) return
+  const names = new Set(single.map(({ name }) => name).filter(isNumber))
+  const amounts = names.size > MOST_NUMBER_CLASSES || [...names].some(name => !Number.isInteger(Number(name)))
+  const isMistake = strays.every(({ name }) => NOT_FINITE.test(name)) || (amounts && numbers >= MOSTLY_NUMBERS * single.length)
+  if (!isMistake) return
+  throw new UserError(`${numbers} of ${single.length} labels are numbers; ${first.where} is ${showCell(first.label)}: `
+    + 'correct or remove such rows, or take all labels as names with --task classes')
+}
+
 function checkTask(task: TaskName, examples: readonly Labelled[]): void {
   const wantsLists = task === 'labels' || task === 'tokens'
   const other = examples.find(({ label }) => isList(label) !== wantsLists)
@@ -139,7 +163,7 @@ function namesOf(examples: readonly Labelled[], { declared, given, model }: Infe
   // Declared names come first in a file that has them; an option may rename them, in the same order.
   if (declared) {
     if (given && given.length !== declared.length) {
-      throw new UserError(`--labels gives ${given.length} names, but the file declares ${declared.length}: ${declared.join(', ')}`)
+      throw new UserError(`--labels gives ${given.length} names, but the file declares ${declared.length}: ${showNames(declared)}`)
     }
     checkFits(examples, declared)
     return given ? { labels: given, namedBy: 'option' } : { labels: declared, namedBy: 'file' }
@@ -170,7 +194,7 @@ function placeOf(label: string, labels: readonly string[]): number | undefined {
 function checkFits(examples: readonly Labelled[], labels: readonly string[]): void {
   for (const { label, where } of examples) {
     const bad = (isList(label) ? label : [label]).map(nameOf).find(name => placeOf(name, labels) === undefined)
-    if (bad !== undefined) throw new UserError(`${where}: the label ${JSON.stringify(bad)} is none of ${labels.join(', ')}`)
+    if (bad !== undefined) throw new UserError(`${where}: the label ${JSON.stringify(bad)} is not one of ${showNames(labels)}`)
   }
 }
 
@@ -180,14 +204,14 @@ export type Target = number | ArrayLike<number>
 /**
  * The target of a label: a class number; 0 or 1 for each of several labels; the number itself; or the class number of each
  * word, which −100 stands for if there is none.
- * @throws UserError where a label is none of the plan's
+ * @throws UserError where a label is not one of the plan's
  */
 export function targetOf({ label: given, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {
   const label = unwrap(given, task)
   const numberOf = (given: string | number | boolean): number => {
     const one = spellings?.(given) ?? given
     const place = spelled?.includes(nameOf(one)) ? spelled.indexOf(nameOf(one)) : placeOf(nameOf(one), labels)
-    if (place === undefined) throw new UserError(`${where}: the label ${JSON.stringify(one)} is none of ${(spelled ?? labels).join(', ')}`)
+    if (place === undefined) throw new UserError(`${where}: the label ${JSON.stringify(one)} is not one of ${showNames(spelled ?? labels)}`)
     return place
   }
   if (task === 'regression') {

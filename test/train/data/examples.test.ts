@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
 import { type ReadOptions, readExamples } from '../../../train/data/examples.ts'
-import { type Cell, type Column, type Table, showCell } from '../../../train/data/table.ts'
+import { type Cell, type Column, type Table, showCell, showNames } from '../../../train/data/table.ts'
 
 function tableOf(columns: readonly (string | Column)[], rows: readonly (readonly Cell[])[]): Table {
   const named = columns.map((column) => (typeof column === 'string' ? { name: column } : column))
@@ -41,6 +41,14 @@ describe('columns', () => {
   test('are those that are named, and a wrong name is answered by those that there are', async () => {
     expect(await taken(['a', 'b', 'c', 'text', 'label'], { textColumn: 'a', pairColumn: 'b', labelColumn: 'c' })).toEqual({ text: 'a', pair: 'b', label: 'c' })
     expect(await taken(['sentence1', 'sentence2', 'label'], { pairColumn: null, textColumn: 'sentence2' })).toEqual({ text: 'sentence2', pair: undefined, label: 'label' })
+    expect(await mistake(taken(['text', 'label'], { textColumn: 'label', labelColumn: 'label' })))
+      .toBe('x.csv: column "label" cannot be both the text and the label')
+    expect(await mistake(taken(['text', 'b', 'label'], { pairColumn: 'b', labelColumn: 'b' })))
+      .toBe('x.csv: column "b" cannot be both the second text and the label')
+    expect(await mistake(taken(['text', 'stars'], { labelColumn: 'text' })))
+      .toBe('x.csv has no text column: "text" is already the label column (--label-column), and its other columns are "stars"; '
+        + 'name the texts with --text-column')
+    expect(await taken(['topic', 'score'], { textColumn: 'topic' })).toEqual({ text: 'topic', pair: undefined, label: 'score' })
     expect(await mistake(taken(['a', 'label'], { textColumn: 'b' }))).toBe('x.csv has no column "b" for texts; its columns are "a", "label"')
     expect(await mistake(taken(['a', 'label']))).toContain('has no text column: expected "text", "review", "sentence" or the like, found "a", "label"')
     expect(await mistake(taken(['text', 'b']))).toContain('has no label column')
@@ -48,7 +56,17 @@ describe('columns', () => {
   })
 })
 
+test('a column that is used may not occur twice', async () => {
+  expect(await mistake(taken(['text', 'text', 'label']))).toBe('x.csv has several columns called "text": rename all but one')
+  expect(await mistake(taken(['text', 'label', 'label']))).toContain('several columns called "label"')
+  expect(await taken(['id', 'id', 'text', 'label'])).toEqual({ text: 'text', pair: undefined, label: 'label' })
+})
+
 describe('labels', () => {
+  test('of whole numbers with more digits than a number keeps stay as they are written', async () => {
+    expect(await labels(['9007199254740993', '9007199254740992', '7'])).toMatchObject({ labels: ['9007199254740993', '9007199254740992', 7] })
+  })
+
   test('that are equal numbers are equal, however they are written', async () => {
     expect(await labels(['0', '0.0', '1', ' 1e0', '-0'])).toMatchObject({ labels: [0, 0, 1, 1, 0], labelKind: 'number' })
     expect(await labels(['1', 'one'])).toMatchObject({ labels: ['1', 'one'], labelKind: 'string' })
@@ -96,6 +114,11 @@ describe('rows that cannot be used', () => {
     const { examples } = await readExamples(table, { skipBadRows: true, labels: 'optional' })
     expect(examples.map(({ label }) => label)).toEqual([1, undefined, 0])
   })
+})
+
+test('names of classes are shown on one line, cut at forty characters, and at most twelve of them', () => {
+  expect(showNames(['a\nb', 'x'.repeat(41), '\u001b[2J'])).toBe(`a\\nb, ${'x'.repeat(39)}…, \\x1b[2J`)
+  expect(showNames(Array.from({ length: 14 }, (_, i) => String(i)))).toBe('0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more')
 })
 
 test('cells are shown on one short line', () => {

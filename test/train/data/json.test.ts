@@ -35,6 +35,20 @@ describe('a file of JSON objects', () => {
     expect(row.cells).toEqual([2, 1, undefined, 3, undefined])
   })
 
+  test('keeps the digits of whole numbers that a number cannot hold', async () => {
+    const table = await open('[{"label": 9007199254740993, "s": "9007199254740993"}, {"label": 9007199254740992}, {"label": 12345678901234567890.5}]')
+    const rows = await Array.fromAsync(table.rows(['label', 's']))
+    expect(rows.map(({ cells }) => cells[0])).toEqual(['9007199254740993', '9007199254740992', 12345678901234567890.5])
+  })
+
+  test('says which word is not JSON, and in which line a broken element begins', async () => {
+    const problems = async (json: string, kind?: 'lines') =>
+      (await Array.fromAsync((await open(json, kind)).rows(['a']))).flatMap(({ problem = [] }) => problem)
+    expect(await problems('{"a": 1}\n{"b": "NaN", "a": NaN}', 'lines')).toEqual(['NaN is not JSON (column 19): write null, or leave the row out'])
+    expect(await problems('[{"a": 1},\n{"b": 2,\n "a": -Infinity}]')).toEqual(['-Infinity is not JSON (line 3, column 7): write null, or leave the row out'])
+    expect(await problems('[{"a": 1},\n\n{"a":\n tru}\n]')).toEqual(['not a JSON object (it begins in line 3): "{\\"a\\":\\n tru}"'])
+  })
+
   test('says which element or line is wrong', async () => {
     const problems = async (json: string | Uint8Array, kind?: 'lines') =>
       (await Array.fromAsync((await open(json, kind)).rows(['a']))).map(({ unit, number, problem }) => problem && `${unit} ${number}: ${problem}`)

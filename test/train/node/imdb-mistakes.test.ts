@@ -114,7 +114,7 @@ describe.concurrent('data', () => {
     expect(await load(bare)).toContain(`${bare} has no label column: expected "label" or "sentiment" or the like, found "text", "stars"`)
     const third = await put('third.csv', 'text,label\ngood,1\nso-so,x\n')
     expect(await refused('--data', third, '--labels', 'bad,good')).toBe(
-      `${third}, data row 2: the label "x" is none of bad, good`)
+      `${third}, data row 2: the label "x" is not one of bad, good`)
   })
 
   test('in a Parquet file that is damaged, or whose labels are out of range', async () => {

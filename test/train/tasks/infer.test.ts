@@ -25,6 +25,16 @@ describe('labels of a table', () => {
     expect(understood([0, 1, '1', '0.0'])).toMatchObject({ labels: ['0', '1'], targets: [0, 1, 1, 0] })
   })
 
+  test('that are nearly all numbers are names where --task says so, or where they are few', () => {
+    expect(understood(['0.5', '1.5', 'NaN'], { task: 'classes' })).toMatchObject({ task: 'classes', labels: ['0.5', '1.5', 'NaN'] })
+    expect(understood(['1', '2', '3', '4', '5', '1', '2', '3', '4', 'other'])).toMatchObject({ task: 'classes', why: '6 different labels' })
+  })
+
+  test('of whole numbers with more digits than a number keeps are not merged', () => {
+    expect(understood(['9007199254740993', '9007199254740992', '9007199254740993.0']))
+      .toMatchObject({ labels: ['9007199254740993', '9007199254740992'], targets: [0, 1, 0] })
+  })
+
   test('of true and false are classes', () => {
     expect(understood([true, false, true])).toMatchObject({ task: 'classes', labels: ['false', 'true'], targets: [1, 0, 1] })
   })
@@ -92,10 +102,14 @@ describe('what can not be understood names the row', () => {
     ['a list of two for one label a text', [['a'], ['a', 'b']], { task: 'classes' }, 'data.csv, row 3: --task classes takes one label'],
     ['one class', ['a', 'a'], {}, 'the training examples have only the label "a"'],
     ['one class, though more have names', [1, 1], { declared: ['neg', 'pos'] }, 'the training examples have only the label "1"'],
-    ['a label that is not named', ['a', 'x'], { given: ['a', 'b'] }, 'data.csv, row 3: the label "x" is none of a, b'],
-    ['a number past the declared names', [0, 2], { declared: ['a', 'b'] }, 'data.csv, row 3: the label "2" is none of a, b'],
+    ['a label that is not named', ['a', 'x'], { given: ['a', 'b'] }, 'data.csv, row 3: the label "x" is not one of a, b'],
+    ['a number past the declared names', [0, 2], { declared: ['a', 'b'] }, 'data.csv, row 3: the label "2" is not one of a, b'],
     ['a word in a regression', ['1', 'two'], { task: 'regression' }, 'data.csv, row 3: the label "two" is not a number'],
     ['single labels for labels of tokens', ['a', 'b'], { task: 'tokens' }, 'data.csv, row 2: --task tokens takes a list of labels'],
+    ['a NaN among fractions', ['0.5', '1.5', 'NaN'], {}, '2 of 3 labels are numbers; data.csv, row 4 is "NaN": correct or remove'],
+    ['an infinite label among a few classes', ['0', '1', '-Infinity', '1'], {}, '3 of 4 labels are numbers; data.csv, row 4 is "-Infinity"'],
+    ['a word among many whole numbers', [...Array.from({ length: 119 }, (_, i) => String(i)), 'n/a'], {},
+      '119 of 120 labels are numbers; data.csv, row 121 is "n/a"'],
     ['a name given twice', ['a', 'b'], { given: ['a', 'a'] }, '--labels names "a" twice'],
   ])('%s', (_, labels, options, message) => {
     expect(refusal(() => inferTask(rows(labels), options))).toContain(message)
@@ -103,7 +117,7 @@ describe('what can not be understood names the row', () => {
 
   test('a label of a test set that training did not have', () => {
     const plan = inferTask(rows(['a', 'b']))
-    expect(refusal(() => targetOf({ label: 'c', where: 'test.csv, row 9' }, plan))).toBe('test.csv, row 9: the label "c" is none of a, b')
+    expect(refusal(() => targetOf({ label: 'c', where: 'test.csv, row 9' }, plan))).toBe('test.csv, row 9: the label "c" is not one of a, b')
   })
 
   test('as many labels as words are wanted', () => {

@@ -6,6 +6,7 @@ import { UserError, printableJson } from '../../../engine/errors.ts'
 import { type TextClassifier, textOf } from '../../../models/classifier.ts'
 import { countParameters } from '../../../models/index.ts'
 import { exists, fileError, writeAtomic } from '../../../models/node/files.ts'
+import { showName } from '../../data/table.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
 import { jsonOf } from '../jobs/predict.ts'
@@ -63,7 +64,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const { temperature, thresholds, labels: names, problem } = opened.classifier.options
   if (temperature !== undefined) console.say(`Temperature, found on the model's validation set: ${temperature.toPrecision(4)}`)
   if (thresholds) {
-    const shares = thresholds.map((threshold, i) => `${names[i]} from ${(100 * threshold).toFixed(1)} %`)
+    const shares = thresholds.map((threshold, i) => `${showName(names[i])} from ${(100 * threshold).toFixed(1)} %`)
     const own = problem === 'single_label_classification' ? shares.slice(1) : shares
     const more = own.length > MOST_CONFUSED ? `, and ${own.length - MOST_CONFUSED} more` : ''
     console.say(`Decision thresholds, found there too: ${own.slice(0, MOST_CONFUSED).join(', ')}${more}`)
@@ -180,11 +181,11 @@ function shown({ metrics: infos, summary, main, interval }: Evaluated): string {
     parts.push(table([
       ['class', 'precision', 'recall', 'F1', 'rows'],
       ...classes.map(({ name, precision, recall, f1, support }) =>
-        [name, ...[precision, recall, f1].map(value => value.toFixed(4)), String(support)]),
+        [showName(name), ...[precision, recall, f1].map(value => value.toFixed(4)), String(support)]),
     ]))
   }
   if (confusion && confusion.length <= MOST_CONFUSED) {
-    const names = classes.map(({ name }) => name)
+    const names = classes.map(({ name }) => showName(name))
     parts.push(`Labels down, answers across:\n${table([['', ...names], ...confusion.map((row, i) => [names[i], ...row.map(String)])])}`)
   }
   return parts.join('\n\n')

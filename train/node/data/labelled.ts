@@ -77,7 +77,7 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
   requireTwo(train, path)
   const strata = strataOf(plan)
   const { rest, aside } = setAside(train, TEST_FRACTION, stream(options.seed, 'train and test'), stratumOf(plan), strata)
-  requireClasses(rest, plan, `${path}, of which a fifth is for the test,`)
+  requireClasses(rest, plan, `${path}, of whose ${train.length} rows ${aside.length} ${aside.length === 1 ? 'is' : 'are'} for the test,`)
   const split = `${whole ? source : table.source} (split 80/20 by seed ${options.seed})`
   return { ...common, train: rest, validation: undefined, test: aside, source: told(split, notes), unlabelled: read.facts.minusOnes }
 }

@@ -11,6 +11,7 @@ const SPELLINGS: ReadonlyMap<string, 'negative' | 'positive'> = new Map([
 
 /** The class of reviews that a label stands for, in any case and with spaces around it; undefined for any other label. */
 export function sentimentOf(label: string | number | boolean): 'negative' | 'positive' | undefined {
-  if (typeof label === 'boolean') return label ? 'positive' : 'negative'
+  // Whether something is true says nothing of sentiment.
+  if (typeof label === 'boolean') return undefined
   return SPELLINGS.get(String(label).trim().toLowerCase())
 }

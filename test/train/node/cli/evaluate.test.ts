@@ -56,7 +56,7 @@ describe('labels of the data', () => {
 
   test('that the model does not know are refused by row', async () => {
     const path = await file('other.csv', 'text,label\n2 1,positive\n0 1,great\n')
-    await expect(evaluated(path, two)).rejects.toThrow(`${path}, data row 2: the label "great" is none of negative, positive`)
+    await expect(evaluated(path, two)).rejects.toThrow(`${path}, data row 2: the label "great" is not one of negative, positive`)
     await expect(evaluated(path, two, { labels: ['a'] })).rejects.toThrow('--labels gives 1 names, but the model has 2 labels')
     await expect(evaluated(await file('none.csv', 'text,other\nx,1\n'), two)).rejects.toThrow('has no label column')
   })

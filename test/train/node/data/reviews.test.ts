@@ -101,8 +101,7 @@ describe("a folder in the Hub's layout", () => {
     const started = performance.now()
     expect(await mistake(join(fixtures, 'hang-962-bytes.parquet'))).toContain('is cut short or damaged')
     expect(performance.now() - started).toBeLessThan(5000)
-    const single = (path: string) => loadReviews(path, 42, { task: 'classes' })
-    expect(await mistake(join(fixtures, 'list-label.parquet'), single)).toContain('row 1: --task classes takes one label for each text')
+    expect(await mistake(join(fixtures, 'list-label.parquet'))).toContain('row 1: the label of every text is a list of one: choose --task')
   })
 
   test('has the columns of its root, whatever is nested in them', async () => {
@@ -123,7 +122,7 @@ describe("a folder in the Hub's layout", () => {
 
   test('with an unknown label, no labels, or only -1 is refused', async () => {
     const bad = await mistake(join(fixtures, 'bad-label.parquet'), twoClasses)
-    expect(bad).toContain('row 2: the label "3" is none of negative, positive')
+    expect(bad).toContain('row 2: the label "3" is not one of negative, positive')
     expect(await mistake(join(fixtures, 'no-label.parquet'))).toContain(
       'has no label column: expected "label" or "sentiment" or the like, found "text", "stars"',
     )
@@ -259,7 +258,7 @@ describe('a table', () => {
   test('with a bad row is refused, naming the row', async () => {
     const rows = ['text,label', 'fine,1', 'odd,2', 'poor,0']
     expect(await mistake(await put('g.csv', rows.join('\n')), twoClasses)).toContain(
-      'data row 2: the label "2" is none of negative, positive',
+      'data row 2: the label "2" is not one of negative, positive',
     )
     expect(await mistake(await put('h.csv', 'text,label\nfine,1\n ,0\n'))).toContain('data row 2: no text')
     expect(await mistake(await put('i.csv', 'text,label\nfine,1\na,b,c\n'))).toMatch(/data row 2: not proper CSV: line 3 has 3 fields, the header 2/)
@@ -272,6 +271,7 @@ describe('a table', () => {
 
   test('with one class or one row is refused', async () => {
     expect(await mistake(await put('m.csv', 'text,label\na,1\nb,1\nc,1\n'))).toContain('the training examples have only the label "positive": at least two are needed')
+    expect(await mistake(await put('two.csv', 'text,label\na,1\nb,0\n'))).toContain('two.csv, of whose 2 rows 1 is for the test, has only the label')
     expect(await mistake(await put('n.csv', 'text,label\na,1\n'))).toContain('has 1 labelled row; a training and a test set need at least 2')
   })
 })
@@ -283,7 +283,7 @@ describe('a test split', () => {
   test('with a label that the training set lacks is refused, naming the row', async () => {
     await put('third/train.csv', 'text,label\na,0\nb,1\n')
     const third = await put('third/test.csv', 'text,label\na,neg\nb,3\n')
-    expect(await mistake(dirname(third))).toBe(`${third}, data row 2: the label "3" is none of negative, positive`)
+    expect(await mistake(dirname(third))).toBe(`${third}, data row 2: the label "3" is not one of negative, positive`)
   })
 
   test('without labels is never scored: validation takes its place, or else a part of train', async () => {

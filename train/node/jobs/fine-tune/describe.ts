@@ -2,6 +2,7 @@
 import type { AdapterInfo } from '../../../../engine/index.ts'
 import { type Prediction, type TextInput, textOf } from '../../../../models/classifier.ts'
 import type { TaskName } from '../../../tasks/infer.ts'
+import { showName } from '../../../data/table.ts'
 import { percent as percentage, table } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
 import type { TokenLengths } from '../../data/encode.ts'
@@ -33,17 +34,21 @@ const LISTED = 12
 const RARE = 0.25
 
 /** What was understood of the labels: the task, and its classes with their counts. */
-export function taskText({ plan: { task, labels, why, namedBy } }: Data, { rows, classes }: SetFacts): string {
+export function taskText({ plan: { task, labels, why, namedBy } }: Pick<Data, 'plan'>, { rows, classes }: SetFacts): string {
   const head = `Task: ${TASK_TEXTS[task]} (${why})`
   if (!classes) return head
-  const shown = labels.slice(0, LISTED).map(name => `${name} ${count(classes[name])}`)
-  const more = labels.length > LISTED ? `, and ${labels.length - LISTED} more` : ''
+  const listed = (names: readonly string[], show = showName): string =>
+    names.slice(0, LISTED).map(show).join(', ') + (names.length > LISTED ? `, and ${names.length - LISTED} more` : '')
   const from = { file: 'the file', option: '--labels', model: 'the model', data: 'the data' }[namedBy]
-  const lines = [head, `Classes, named by ${from}: ${shown.join(', ')}${more}`]
-  const least = Math.min(...Object.values(classes))
+  const lines = [head, `Classes, named by ${from}: ${listed(labels, name => `${showName(name)} ${count(classes[name])}`)}`]
+  const absent = labels.filter(name => classes[name] === 0)
+  if (absent.length > 0) {
+    lines.push(`${absent.length === 1 ? '1 class has' : `${count(absent.length)} classes have`} no training text: ${listed(absent)}`)
+  }
+  const least = Math.min(...Object.values(classes).filter(texts => texts > 0))
   if (task === 'classes' && least < RARE * rows / labels.length) {
-    const rare = labels.find(name => classes[name] === least)
-    lines.push(`Only ${percent(least / rows)} of the training texts are ${rare}: accuracy says little of it. --class-weights balanced weighs classes alike, `
+    const rare = labels.find(name => classes[name] === least) ?? ''
+    lines.push(`Only ${percent(least / rows)} of the training texts are ${showName(rare)}: accuracy says little of it. --class-weights balanced weighs classes alike, `
       + 'and --best-metric f1_macro judges by all of them.')
   }
   return lines.join('\n')
@@ -58,7 +63,7 @@ export function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data
     ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0)),
   ]
   return table([
-    ['set', 'texts', ...withShare ? [data.plan.labels[1]] : [], ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
+    ['set', 'texts', ...withShare ? [showName(data.plan.labels[1])] : [], ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
     row('train', facts.train),
     row('test', facts.test),
   ]) + `\n${count(data.validation.length)} texts are held out for validation; lengths are in characters.`
@@ -93,10 +98,10 @@ export function examplesOf({ plan: { task, labels }, test }: Data): readonly Tex
 export function answerLine(input: TextInput, answer: Prediction): string {
   const text = textOf(input)
   switch (answer.kind) {
-    case 'label': return `${answer.label} (${percent(answer.probability)}): ${text}`
-    case 'labels': return `${answer.labels.join(', ') || 'none'}: ${text}`
+    case 'label': return `${showName(answer.label)} (${percent(answer.probability)}): ${text}`
+    case 'labels': return `${answer.labels.map(showName).join(', ') || 'none'}: ${text}`
     case 'number': return `${answer.value.toFixed(3)}: ${text}`
-    case 'words': return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${label}]`)).join(' ')
+    case 'words': return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${showName(label)}]`)).join(' ')
   }
 }
 
