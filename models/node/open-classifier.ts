@@ -28,6 +28,8 @@ export interface OpenOptions {
   /** Tokens that neighbouring windows of a longer text share, or `off` to cut it; as it was trained when left out. */
   readonly window?: number | 'off'
   readonly batchSize?: number
+  /** Leaves out the temperature and the thresholds that were fitted on validation data. */
+  readonly uncalibrated?: boolean
   readonly progress?: Progress
   /** Models that are opened with the same one have each base's weights only once in memory. */
   readonly shared?: SharedWeights
@@ -94,7 +96,8 @@ export async function openClassifier(source: string, options: OpenOptions = {}):
   const { model, tokenizer, answers } = await openTrained(source, options)
   const maxLength = options.maxLength ?? Math.min(answers.maxLength, model.config.maxPositions)
   const window = options.window === 'off' ? undefined : options.window ?? answers.window
-  return new TextClassifier(model, tokenizer, { ...answers, maxLength, window, batchSize: options.batchSize })
+  const plain = options.uncalibrated ? { temperature: undefined, thresholds: undefined } : {}
+  return new TextClassifier(model, tokenizer, { ...answers, ...plain, maxLength, window, batchSize: options.batchSize })
 }
 
 /** The parameters beside its own that an adapter's file brings along, such as those of a head, by the model's names. */

@@ -13,6 +13,16 @@ export interface Reading {
   readonly thresholds?: readonly number[]
 }
 
+/** A reading for people, such as `temperature 0.2738, threshold 45.23 % for positive`; undefined where nothing was fitted. */
+export function describeReading({ temperature, thresholds }: Reading, task: TaskName, labels: readonly string[]): string | undefined {
+  const parts = [
+    ...temperature === undefined ? [] : [`temperature ${temperature.toPrecision(4)}`],
+    ...thresholds === undefined ? []
+      : [task === 'classes' ? `threshold ${(100 * thresholds[1]).toFixed(2)} % for ${labels[1]}` : 'a threshold for each label'],
+  ]
+  return parts.length === 0 ? undefined : parts.join(', ')
+}
+
 type Outputs = readonly ExampleOutput<Target>[]
 
 /** All outputs in a row. */

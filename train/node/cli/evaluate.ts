@@ -62,12 +62,12 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   for (const note of labelled.notes) console.say(note)
   const [opened] = await openAt([source], options)
   const { temperature, thresholds, labels: names, problem } = opened.classifier.options
-  if (temperature !== undefined) console.say(`Temperature, found on the model's validation set: ${temperature.toPrecision(4)}`)
+  if (temperature !== undefined) console.say(`Probabilities use temperature ${temperature.toPrecision(4)} (fitted on the model's validation set)`)
   if (thresholds) {
     const shares = thresholds.map((threshold, i) => `${showName(names[i])} from ${(100 * threshold).toFixed(1)} %`)
     const own = problem === 'single_label_classification' ? shares.slice(1) : shares
     const more = own.length > MOST_CONFUSED ? `, and ${own.length - MOST_CONFUSED} more` : ''
-    console.say(`Decision thresholds, found there too: ${own.slice(0, MOST_CONFUSED).join(', ')}${more}`)
+    console.say(`Decision thresholds (chosen on the same set): ${own.slice(0, MOST_CONFUSED).join(', ')}${more}`)
   }
   const progress = process.stderr.isTTY ? new Progress() : undefined
   progress?.start('evaluate', labelled.examples.length)
@@ -76,7 +76,8 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
     say: line => console.say(line), onProgress: done => progress?.update(done),
   }).finally(() => progress?.stop())
   const seconds = (performance.now() - began) / 1000
-  const result = resultOf(evaluated, source, data)
+  const calibrated = temperature !== undefined || thresholds !== undefined
+  const result = resultOf(evaluated, { model: source, data, calibrated })
   console.say(`\n${shown(evaluated)}`)
   if (out !== undefined) await write(out, result, evaluated, labelled)
   if (out !== undefined) console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, 'predictions.jsonl')}`)
@@ -149,9 +150,11 @@ async function writeReport(path: string, { evaluated, classifier, labelled, sour
 }
 
 /** What result.json and `--json` hold: figures by the names of `--best-metric`, null where one is not defined. */
-function resultOf({ task, summary, main, interval }: Evaluated, model: string, data: string): Record<string, unknown> {
+function resultOf(
+  { task, summary, main, interval }: Evaluated, { model, data, calibrated }: { model: string, data: string, calibrated: boolean },
+): Record<string, unknown> {
   return {
-    model, data, task, rows: summary.rows,
+    model, data, calibrated, task, rows: summary.rows,
     ...Object.fromEntries(Object.entries(summary.metrics).map(([name, value]) => [name, value ?? null])),
     interval: { metric: main, low: interval?.low ?? null, high: interval?.high ?? null },
     classes: summary.classes.map(({ rocAuc, averagePrecision, ...row }) =>

@@ -10,11 +10,12 @@ import { encoding, window } from './options.ts'
 import { count, flag, optional, text } from './table.ts'
 
 export const modelOptions = {
-  base: optional(text('PATH|NAME', 'a folder or the name of a Hub model'), 'the model that an adapter stands on', 'the one that it names'),
+  base: optional(text('PATH|NAME', 'a folder or the name of a Hub model'), 'the base model of an adapter', 'the one that it names'),
   revision: optional(text('NAME', 'a branch, a tag or a commit'), "a Hub model's branch, tag or commit", 'main'),
   'max-length': optional(count(4), 'longest text in tokens; longer ones are cut, or read in windows', 'as it was trained'),
   window: optional(window, 'read longer texts in windows of which neighbours share N tokens, and average their scores; off: cut them', 'as it was trained'),
-  'batch-size': optional(count(1), 'texts a batch', '32'),
+  'batch-size': optional(count(1), 'texts per batch', '32'),
+  uncalibrated: flag('use the scores as trained: no temperature, the most probable class, thresholds of 50 %'),
   adapter: adapterOption,
 }
 
@@ -41,6 +42,7 @@ export interface ModelValues {
   readonly maxLength: number | undefined
   readonly window: number | 'off' | undefined
   readonly batchSize: number | undefined
+  readonly uncalibrated: boolean
   readonly adapter: string | undefined
 }
 
@@ -51,7 +53,7 @@ export function modelOf(command: string, [source]: readonly string[]): string {
 }
 
 /**
- * Opens the device and the classifiers, with the weights of a base that several stand on once in memory. Throws a UserError as
+ * Opens the device and the classifiers, with the weights of a base that several adapters share once in memory. Throws a UserError as
  * `openClassifier` does, before the device is opened where it can.
  */
 export async function openAt(sources: readonly string[], { adapter, ...options }: ModelValues): Promise<Opened[]> {

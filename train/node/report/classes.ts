@@ -33,7 +33,7 @@ ${labels.length <= MOST_IN_MATRIX ? matrix(labels, confusion) : confusions(label
 <div class="charts">${reliabilityChart(tested)}${rocChart(results)}</div>
 ${thresholdNote(tested)}
 ${sharesByLength('By length', 'Accuracy', texts, right)}
-${surestMistakes(tested, results, truth, predicted)}`
+${surestMistakes(tested)}`
 }
 
 /** As the metrics read them. */
@@ -152,14 +152,13 @@ function rocChart({ names, truth, probabilities }: ClassResults): Markup | undef
   )
 }
 
-function surestMistakes(
-  { texts, labels }: Tested,
-  { probabilities }: ClassResults,
-  truth: readonly number[],
-  predicted: readonly number[],
-): Markup {
+/** The texts that `tilegrad predict` answers wrong, with the probabilities that it gives. */
+function surestMistakes({ texts, labels, answered: { results } }: Tested): Markup | undefined {
+  if (results.kind !== 'classes') return undefined
+  const { probabilities } = results
+  const predicted = predictedBy(results)
   const width = labels.length
-  const wrong = truth
+  const wrong = Array.from(results.truth)
     .map((label, row) => ({
       row,
       label,

@@ -9,13 +9,18 @@ import { tagFailures } from './tags.ts'
 
 /** Scores of parts, and the worst mistakes. */
 export function failuresSection(tested: Tested): Markup {
-  const { results, summary } = tested
+  const { results, summary, answered } = tested
   if (summary.rows === 0) return html`<p>Nothing was tested.</p>`
+  const convention =
+    answered.by !== undefined &&
+    !answered.applied &&
+    html`<p class="note">Scores and groups by length are as trained; the worst mistakes and their probabilities are as
+<code>tilegrad predict</code> answers.</p>`
   switch (results.kind) {
     case 'classes':
-      return classFailures(tested, results)
+      return html`${convention}${classFailures(tested, results)}`
     case 'labels':
-      return labelFailures(tested, results)
+      return html`${convention}${labelFailures(tested, results)}`
     case 'regression':
       return numberFailures(tested, results)
     case 'tokens':

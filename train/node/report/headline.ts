@@ -6,7 +6,7 @@ import type { Tested } from './tested.ts'
 
 /** The main metric with its interval beside the constant answer. */
 export function qualitySection(tested: Tested): Markup {
-  const { metric, summary, interval, constant, thresholds } = tested
+  const { metric, summary, interval, constant, answered } = tested
   const value = summary.metrics[metric.name]
   const show = (figure: number | undefined): string => showFigure(metric, figure).replace(' ', '\u00a0')
   const ends = interval && `${show(interval.low)} to ${show(interval.high)}`
@@ -16,8 +16,12 @@ export function qualitySection(tested: Tested): Markup {
   const shown = (figure: number | undefined) => (figure === undefined ? 0 : figure / scale)
   const range = interval && { low: interval.low / scale, high: interval.high / scale }
   const pale = bar(shown(constant?.value), { pale: true })
-  const decided = html`<p class="note">By the thresholds that <code>tilegrad predict</code> uses:
-${show(thresholds?.metrics[metric.name])}.</p>`
+  const commands = html`<code>tilegrad predict</code> and <code>tilegrad evaluate</code>`
+  const asTrained = 'as trained: the most probable answer, without temperature and fitted thresholds'
+  const convention = answered.applied
+    ? html`<p class="note">All figures are ${answered.by === undefined ? asTrained : html`as ${commands} answer (${answered.by})`}.</p>`
+    : html`<p class="note">These figures are ${asTrained}.
+As ${commands} answer (${answered.by}): ${metric.title} ${show(answered.metrics[metric.name])}.</p>`
   return html`<p class="hero"><strong>${show(value)}</strong> <span>${metric.title}</span></p>
 <p class="note">${ends ? `95 % interval ${ends}` : 'No interval: the metric is not defined here'}, from
 ${count(summary.rows)} of ${tested.name}.${metric.better === 'smaller' && ' Smaller is better.'}</p>
@@ -26,17 +30,20 @@ ${compared('This model', show(value), bar(shown(value), { interval: range }))}
 ${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), pale)}
 </div>
 <p class="verdict">${verdict(tested)}</p>
-${thresholds && !thresholds.applied && decided}`
+${tested.calibration && convention}`
 }
 
-/** Every metric of the task, as in result.json. */
-export function allMetrics({ name, metrics, summary }: Tested): Markup {
+/** Every metric of the task, as in result.json, where both conventions have an entry. */
+export function allMetrics({ name, metrics, summary, answered }: Tested): Markup {
+  const both = answered.by !== undefined && !answered.applied
   const rows = metrics.map(info => [
     info.title,
     showFigure(info, summary.metrics[info.name]),
+    ...(both ? [showFigure(info, answered.metrics[info.name])] : []),
     html`<code>${info.name}</code>`,
   ])
-  return folded('All metrics', table(`Metrics on ${name}`, ['Metric', 'Value', 'Name'], rows, { titled: true }))
+  const head = ['Metric', ...(both ? ['As trained', 'As predict and evaluate answer'] : ['Value']), 'Name']
+  return folded('All metrics', table(`Metrics on ${name}`, head, rows, { titled: true }))
 }
 
 const compared = (name: Part, value: string, drawn: Markup): Markup =>

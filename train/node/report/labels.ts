@@ -17,8 +17,7 @@ export function labelFailures(tested: Tested, results: LabelResults): Markup {
   } = tested
   if (classes.length === 0) return html`<p>Some outputs are not probabilities, so nothing can be said of them.</p>`
   const width = results.names.length
-  const given = Array.from(results.truth, value => value > 0.5)
-  const predicted = Array.from(decide(results.probabilities, width, results.thresholds), value => value === 1)
+  const { given, predicted } = decisionsOf(results)
   const right = texts.map((_, row) =>
     Array.from({ length: width }, (_, i) => row * width + i).every(at => given[at] === predicted[at]),
   )
@@ -37,16 +36,22 @@ validation set; <code>tilegrad predict</code> uses them.</p>`
 ${thresholds && !thresholds.applied && note}
 <div class="charts">${reliabilityChart(tested)}</div>
 ${sharesByLength('By length', 'All labels right', texts, right)}
-${surestMistakes(tested, results, given, predicted)}`
+${surestMistakes(tested)}`
 }
 
-/** The texts with a label that is most surely wrong. */
-function surestMistakes(
-  { texts, labels }: Tested,
-  { probabilities }: LabelResults,
-  given: readonly boolean[],
-  predicted: readonly boolean[],
-): Markup {
+/** Which labels are given and which are predicted, one row after another. */
+function decisionsOf({ truth, probabilities, names, thresholds }: LabelResults) {
+  return {
+    given: Array.from(truth, value => value > 0.5),
+    predicted: Array.from(decide(probabilities, names.length, thresholds), value => value === 1),
+  }
+}
+
+/** The texts with a label that is most surely wrong, as `tilegrad predict` answers. */
+function surestMistakes({ texts, labels, answered: { results } }: Tested): Markup | undefined {
+  if (results.kind !== 'labels') return undefined
+  const { probabilities } = results
+  const { given, predicted } = decisionsOf(results)
   const width = labels.length
   const wrong = texts
     .map((_, row) => {

@@ -6,7 +6,7 @@ import { type MetricInfo, type Results, type Summary, intervalOf, metricsOf, sum
 import { INTERVAL_SEED, type Interval } from '../../metrics/uncertainty.ts'
 import type { ExampleOutput } from '../../task.ts'
 import type { Target, TaskName } from '../../tasks/infer.ts'
-import { type Reading, resultsOf } from '../../tasks/results.ts'
+import { type Reading, describeReading, resultsOf } from '../../tasks/results.ts'
 
 /** A text that was tested on, in the order of the results. */
 export interface TestedText {
@@ -50,6 +50,15 @@ export interface Tested extends Pick<Test, 'task' | 'labels' | 'texts' | 'metric
   readonly constant: (ConstantAnswer & { readonly from: string }) | undefined
   /** Of classes and labels. */
   readonly calibration: CalibrationFacts | undefined
+  /** As `tilegrad predict` and `evaluate` answer: by the temperature and the thresholds. Otherwise the same as trained. */
+  readonly answered: {
+    readonly results: Results
+    readonly metrics: Summary['metrics']
+    /** What was fitted, in words; undefined where nothing was. */
+    readonly by: string | undefined
+    /** Whether all other figures are computed so, too. */
+    readonly applied: boolean
+  }
   /** Thresholds chosen on validation data, the scores with them, and whether all other scores are with them, too. */
   readonly thresholds:
     | (Pick<Summary, 'classes' | 'metrics'> & { readonly values: readonly number[]; readonly applied: boolean })
@@ -62,6 +71,8 @@ export function testedOf(test: Test, known: { readonly interval?: Interval } = {
   const results = resultsOf(task, labels, outputs, applied)
   const constant = constantAnswer(results, basisOf(task, labels, basis.targets), metric)
   const { thresholds } = reading
+  const answered = resultsOf(task, labels, outputs, reading)
+  const answeredSummary = summarise(answered)
   return {
     task,
     labels,
@@ -74,8 +85,14 @@ export function testedOf(test: Test, known: { readonly interval?: Interval } = {
     interval: known.interval ?? intervalOf(results, metric.name, { seed: INTERVAL_SEED }),
     constant: constant && { ...constant, from: basis.name },
     calibration: calibrationOf(test),
+    answered: {
+      results: answered,
+      metrics: answeredSummary.metrics,
+      by: describeReading(reading, task, labels),
+      applied: describeReading(applied, task, labels) === describeReading(reading, task, labels),
+    },
     thresholds: thresholds && {
-      ...summarise(resultsOf(task, labels, outputs, reading)),
+      ...answeredSummary,
       values: thresholds,
       applied: applied.thresholds !== undefined,
     },

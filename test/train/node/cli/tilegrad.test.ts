@@ -1,12 +1,12 @@
 // One command from training to use: what `tilegrad fine-tune` leaves behind is what the others take.
-import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
 import { version } from '../../../../train/node/package.ts'
 import { createRun } from '../../../../train/node/run/folder.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
-import { type Ended, startTilegrad, tilegrad } from '../../../support/tiny.ts'
+import { type Ended, startTilegrad, tilegrad, tinyReviews, toCsv } from '../../../support/tiny.ts'
 
 let place: Workplace
 beforeAll(async () => {
@@ -36,40 +36,65 @@ test('every command is listed, and a misspelt one is answered by the nearest', a
 })
 
 test('a run is fine-tuned, labels texts, is evaluated and exported', async () => {
-  const folder = join(place.root, 'run')
+  const [folder, data] = [join(place.root, 'run'), join(place.root, 'data')]
+  await mkdir(data)
+  const reviews = tinyReviews(240, { shortest: 2, longest: 4 })
+  await writeFile(join(data, 'train.csv'), toCsv(reviews.slice(0, 180)))
+  await writeFile(join(data, 'test.csv'), toCsv(reviews.slice(180)))
   // As many positions as the model has, though more tokens are the default.
-  const trained = await run(['fine-tune', '--data', place.reviews, '--model', place.model, '--out', folder, '--epochs', '1', '--json'])
+  const trained = await run(['fine-tune', '--data', data, '--model', place.model, '--out', folder, '--epochs', '1', '--json',
+    '--batch-size', '4', '--lr', '5e-3'])
   resultOf(trained)
   const { options } = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'))
   expect(options).toMatchObject({ preset: 'tilegrad', trainHead: true, loraAlpha: 16, maxLength: 64 })
 
-  const [two, scored, exported] = await Promise.all([
+  const [two, scored, plain, plainTwo, exported] = await Promise.all([
     run(['predict', folder], 'great film\nawful\n'),
-    run(['evaluate', folder, '--data', place.reviews, '--out', 'scores', '--report', 'scores/report.html', '--json']),
+    run(['evaluate', folder, '--data', data, '--out', 'scores', '--report', 'scores/report.html', '--json']),
+    run(['evaluate', folder, '--data', data, '--uncalibrated', '--json']),
+    run(['predict', folder, '--uncalibrated', '--json'], 'great film\n'),
     run(['export', folder, '--merge', '--out', 'merged']),
   ])
   expect(two).toMatchObject({ status: 0, stderr: '' })
   expect(two.stdout).toMatch(/^\S+ +\d+\.\d\d % {2}great film\n\S+ +\d+\.\d\d % {2}awful\n$/)
 
   const result = resultOf<Record<string, number>>(scored)
-  expect(result).toMatchObject({ task: 'classes', rows: 240, interval: { metric: 'accuracy' } })
-  // What the run says of its test set by the thresholds is what predict and evaluate answer by.
-  const ended = resultOf<{ test_metrics_by_threshold?: object, test_metrics: object, calibration: { thresholds: number[] } }>(trained)
-  expect(scored.stderr).toContain(`from ${(100 * ended.calibration.thresholds[1]).toFixed(1)} %`)
-  const metrics = ended.test_metrics_by_threshold ?? ended.test_metrics
-  for (const name of ['accuracy', 'f1', 'precision', 'recall', 'matthews']) {
-    expect(result[name], name).toBeCloseTo(Reflect.get(metrics, name), 10)
+  expect(result).toMatchObject({ calibrated: true, task: 'classes', rows: 60, interval: { metric: 'accuracy' } })
+  // What the run says of its test set, calibrated and as trained, is what evaluate says of it, with and without calibration.
+  type Figures = Readonly<Record<string, number | null>>
+  const ended = resultOf<{
+    test_metrics_calibrated: Figures, test_metrics: Figures, calibration: { temperature: number, thresholds: number[] }
+  }>(trained)
+  const bare = resultOf<Record<string, number>>(plain)
+  expect(bare).toMatchObject({ calibrated: false })
+  expect(Object.keys(ended.test_metrics_calibrated)).toEqual(Object.keys(ended.test_metrics))
+  expect(ended.test_metrics_calibrated.log_loss, 'the temperature counts').not.toBe(ended.test_metrics.log_loss)
+  for (const [figures, evaluated] of [[ended.test_metrics_calibrated, result], [ended.test_metrics, bare]] as const) {
+    for (const [name, value] of Object.entries(figures)) {
+      if (value === null) expect(evaluated[name], name).toBeNull()
+      else expect(evaluated[name], name).toBeCloseTo(value, 5)
+    }
   }
-  expect(scored.stderr).toMatch(/Data: .+: 240 rows; texts from column "text", labels from "label"/)
+  const said = trained.stderr.match(/As predict and evaluate answer \(temperature (\S+), threshold (\S+) % for positive\): accuracy (\S+) %/)
+  expect(said?.slice(1).map(Number)).toEqual([
+    Number(ended.calibration.temperature.toPrecision(4)), Number((100 * ended.calibration.thresholds[1]).toFixed(2)),
+    Number((100 * result.accuracy).toFixed(2))])
+  // One text with its probability, from both.
+  const [calibratedOne, plainOne] = [await run(['predict', folder, '--json'], 'great film\n'), plainTwo]
+    .map(({ stdout }) => JSON.parse(stdout).probabilities.positive as number)
+  const logit = (p: number): number => Math.log(p / (1 - p))
+  expect(logit(calibratedOne) * ended.calibration.temperature).toBeCloseTo(logit(plainOne), 5)
+  expect(scored.stderr).toContain(`from ${(100 * ended.calibration.thresholds[1]).toFixed(1)} %`)
+  expect(scored.stderr).toMatch(/Data: .+: 60 rows; texts from column "text", labels from "label"/)
   expect(JSON.parse(await readFile(join(place.root, 'scores', 'result.json'), 'utf8')).accuracy).toBe(result.accuracy)
   const lines = (await readFile(join(place.root, 'scores', 'predictions.jsonl'), 'utf8')).trimEnd().split('\n').map(line => JSON.parse(line))
-  expect(lines).toHaveLength(240)
-  expect(lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 240).toBeCloseTo(result.accuracy, 12)
+  expect(lines).toHaveLength(60)
+  expect(lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 60).toBeCloseTo(result.accuracy, 12)
 
   const page = await readFile(join(place.root, 'scores', 'report.html'), 'utf8')
   expect(page).toContain(`<strong>${(100 * result.accuracy).toFixed(2)}\u00a0%</strong> <span>accuracy</span>`)
-  expect(page).toContain(`npm run -s tilegrad -- evaluate ${folder} --data ${place.reviews} --out scores --report scores/report.html`)
-  const again = await run(['evaluate', folder, '--data', place.reviews, '--report', 'scores/report.html'])
+  expect(page).toContain(`npm run -s tilegrad -- evaluate ${folder} --data ${data} --out scores --report scores/report.html`)
+  const again = await run(['evaluate', folder, '--data', data, '--report', 'scores/report.html'])
   expect(again).toMatchObject({ status: 2, stdout: '', stderr: 'tilegrad: --report scores/report.html exists: name another file\n' })
 
   expect(exported, exported.stderr).toMatchObject({ status: 0, stdout: 'Model: merged\n', stderr: '' })
@@ -82,7 +107,7 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 test('a run goes on from the adapter of another, and comes to the same bits when it is stopped and resumed', async () => {
   const folder = join(place.root, 'run')
   const args = (out: string) => [
-    'fine-tune', '--data', place.reviews, '--model', folder, '--out', join(place.root, out), '--epochs', '1', '--batch-size', '2', '--tune-kernels', 'off']
+    'fine-tune', '--data', join(place.root, 'data'), '--model', folder, '--out', join(place.root, out), '--epochs', '1', '--batch-size', '2', '--tune-kernels', 'off']
   const whole = await run([...args('whole'), '--json'])
   expect(resultOf(whole)).toMatchObject({ model: { name: place.model, adapter: join(folder, 'adapter') } })
   const losses = async (name: string): Promise<number[]> => (await readFile(join(place.root, name, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
@@ -97,7 +122,7 @@ test('a run goes on from the adapter of another, and comes to the same bits when
   const before = await readFile(join(folder, 'adapter', 'adapter_model.safetensors'))
   await writeFile(join(folder, 'adapter', 'adapter_model.safetensors'), Buffer.from(before).fill(0, before.length - 4))
   const refused = await run(['fine-tune', '--resume', join(place.root, 'stopped')])
-  expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/or the adapter .+, changed since .+ began/) })
+  expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/or the adapter .+ changed since .+ began/) })
   await writeFile(join(folder, 'adapter', 'adapter_model.safetensors'), before)
   const resumed = await run(['fine-tune', '--resume', join(place.root, 'stopped')])
   expect(resumed.status, resumed.stderr).toBe(0)

@@ -354,11 +354,13 @@ describe('the first section', () => {
     wordsOf(renderReport({ ...empty, tested: reviews, ...input }))
 
   test.each(Object.keys(tasks))('of %s has the metrics of result.json', name => {
-    const { metrics, summary, task, labels } = tasks[name]
+    const { metrics, summary, task, labels, answered } = tasks[name]
     expect(metrics).toEqual(metricsOf(task, labels.length))
     const page = pageOf(name)
     for (const info of metrics) {
-      const row = `<tr><th scope="row">${escape(info.title)}</th><td>${showFigure(info, summary.metrics[info.name])}</td><td><code>${info.name}</code></td></tr>`
+      const values = [summary.metrics, ...answered.by === undefined ? [] : [answered.metrics]]
+        .map(figures => `<td>${showFigure(info, figures[info.name])}</td>`).join('')
+      const row = `<tr><th scope="row">${escape(info.title)}</th>${values}<td><code>${info.name}</code></td></tr>`
       expect(page).toContain(row)
     }
     const { metric } = tasks[name]
@@ -414,11 +416,15 @@ describe('where it fails', () => {
     expect(words).toContain('Label negative positive negative 7 87.50 % 1 12.50 % positive 1 12.50 % 7 87.50 %')
     expect(words).toMatch(/Expected calibration error [\d.]+ % before, [\d.]+ % with temperature 0\.5\./)
     expect(page).toContain('id="roc-title"')
-    // 1/(1 + e^(−2 · 0.325)) and of 2 · 0.2: the surer one first.
+    // 1/(1 + e^(−2 · 0.325 / T)) and of 2 · 0.2 / T at a temperature T of 0.5, as predict answers: the surer one first.
     expect(words).toContain(
-      'Worst mistakes: the surest of 2 label positive, predicted negative with 65.70 % Review 1. label negative, predicted positive with 59.87 % Review 0.',
+      'Worst mistakes: the surest of 2 label positive, predicted negative with 78.58 % Review 1. label negative, predicted positive with 69.00 % Review 0.',
     )
     expect(words).toContain('tilegrad predict answers positive above 40.00 %')
+    expect(words).toContain('These figures are as trained: the most probable answer, without temperature and fitted thresholds. '
+      + 'As tilegrad predict and tilegrad evaluate answer (temperature 0.5000, threshold 40.00 % for positive): accuracy 87.50')
+    expect(words).toContain('the worst mistakes and their probabilities are as tilegrad predict answers.')
+    expect(words).toContain('Metric As trained As predict and evaluate answer Name')
   })
 
   test('classes that never occur are named', () => {
@@ -438,7 +444,7 @@ describe('where it fails', () => {
     expect(words).toContain('plum 1 0.00 % 0.00 % 0.00 % 60.00 % 0.00 %')
     expect(words).toContain('apple 2 100.00 % 100.00 % 100.00 % 50.00 % 100.00 %')
     expect(words).toContain(
-      '2 of 3 texts have a wrong label Missed: plum (4.74 %). both Wrongly predicted: plum (54.98 %). more',
+      '2 of 3 texts have a wrong label Missed: plum (8.32 %). Wrongly predicted: pear (31.00 %). both Wrongly predicted: pear (31.00 %).',
     )
     const decided = {
       ...empty,
@@ -448,6 +454,7 @@ describe('where it fails', () => {
       }),
     }
     expect(wordsOf(renderReport(decided)), 'as an evaluation reads them').toContain('No text has a wrong label.')
+    expect(wordsOf(renderReport(decided))).toContain('All figures are as tilegrad predict and tilegrad evaluate answer (a threshold for each label).')
   })
 
   test('numbers: predicted against given, errors by length, the largest errors', () => {

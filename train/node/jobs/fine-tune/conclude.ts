@@ -3,12 +3,11 @@ import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
 import { calibrate, calibrationErrors } from '../../../calibrate.ts'
 import { type MetricInfo, type Summary, intervalOf, metricsOf, showFigure, summarise } from '../../../metrics/summary.ts'
-import { DEFAULT_THRESHOLD } from '../../../metrics/thresholds.ts'
 import { INTERVAL_SEED, type Interval } from '../../../metrics/uncertainty.ts'
 import type { TextSets } from '../../../shapes.ts'
 import type { Encoded, ExampleOutput } from '../../../task.ts'
 import type { Target } from '../../../tasks/infer.ts'
-import { type Reading, resultsOf } from '../../../tasks/results.ts'
+import { type Reading, describeReading, resultsOf } from '../../../tasks/results.ts'
 import type { Evaluation, Outcome } from '../../../trainer.ts'
 import { type Progress, showDuration } from '../../cli/progress.ts'
 import { command } from '../../cli/shell.ts'
@@ -17,7 +16,7 @@ import type { ReportParts } from '../../report/write.ts'
 import type { Run } from '../../run/folder.ts'
 import { BUNDLED, REAL } from '../job.ts'
 import type { RunClock } from '../../run/clock.ts'
-import { answerLine, count, examplesOf, megabytes, nullable, percent } from './describe.ts'
+import { answerLine, count, examplesOf, megabytes, nullable } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
 import { answersOf, saveTrained } from './save.ts'
@@ -59,8 +58,8 @@ interface Measured {
   readonly interval: Interval | undefined
   /** Temperature and thresholds found on the validation set, by which `predict` and `evaluate` answer. */
   readonly reading: Reading
-  /** The test set by these thresholds, where they are not all ½. */
-  readonly decided: Summary | undefined
+  /** The test set as `predict` and `evaluate` answer; undefined where neither temperature nor thresholds were fitted. */
+  readonly calibrated: Summary | undefined
   /** Expected calibration error on the test set, before and after. */
   readonly errors: ReturnType<typeof calibrationErrors> | undefined
 }
@@ -79,18 +78,18 @@ async function measure({ trainer, options, data }: Prepared, texts: TextSets<Tar
   const [tested, outputs] = await evaluated('test', texts.test)
   const results = resultsOf(task, labels, outputs)
   const errors = isCalibrated ? calibrationErrors(task, labels, outputs, reading) : undefined
-  const moved = reading.thresholds?.some(threshold => threshold !== DEFAULT_THRESHOLD)
-  const decided = moved ? summarise(resultsOf(task, labels, outputs, reading)) : undefined
+  const isFitted = reading.temperature !== undefined || reading.thresholds !== undefined
+  const calibrated = isFitted ? summarise(resultsOf(task, labels, outputs, reading)) : undefined
   const best = mainMetric(options, data)
   const main = best.name === 'loss' ? metricsOf(task, labels.length)[0] : best
   const interval = intervalOf(results, main.name, { seed: INTERVAL_SEED })
-  return { tested, outputs, summary: summarise(results), main, interval, reading, decided, errors }
+  return { tested, outputs, summary: summarise(results), main, interval, reading, calibrated, errors }
 }
 
 /** What result.json says. */
 function resultOf(
   { options, data, parameters, plan, device }: Prepared, { run, checkpoints, version }: Pick<Attempt, 'run' | 'checkpoints' | 'version'>,
-  { best, early }: Finished, { tested, summary, main, interval, reading, decided, errors }: Measured, clock: RunClock,
+  { best, early }: Finished, { tested, summary, main, interval, reading, calibrated, errors }: Measured, clock: RunClock,
 ) {
   const steps = run.readMetrics().filter(line => line.split === undefined)
   const metric = mainMetric(options, data)
@@ -104,7 +103,7 @@ function resultOf(
     ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },
     task: data.plan.task, test_metrics: nullable(summary.metrics), test_classes: summary.classes.map(nullable),
     interval: { metric: main.name, low: interval?.low ?? null, high: interval?.high ?? null },
-    ...decided && { test_metrics_by_threshold: nullable(decided.metrics) },
+    ...calibrated && { test_metrics_calibrated: nullable(calibrated.metrics) },
     ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },
     parameters, steps: steps.length,
     skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
@@ -133,16 +132,16 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
 
 /** Shows how good the model is, and what it took. */
 function tell(
-  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, main, decided, reading: { thresholds = [] } }: Measured,
+  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, main, calibrated, reading }: Measured,
   { wall_seconds: seconds, examples_per_second: speed }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
 ): void {
   const { plan: { task, labels }, test } = data
   const f1 = metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${metrics.f1.toFixed(4)}`
   console.say(`\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw`
     + ` (loss ${tested.loss.toFixed(4)}${f1})`)
-  if (decided) {
-    const at = task === 'classes' ? `${labels[1]} from ${percent(thresholds[1])}` : 'a threshold for each label'
-    console.say(`By the decision threshold found on validation (${at}), which predict uses: ${showFigure(main, decided.metrics[main.name])}`)
+  if (calibrated) {
+    console.say(`As predict and evaluate answer (${describeReading(reading, task, labels)}): `
+      + `${main.title} ${showFigure(main, calibrated.metrics[main.name])}`)
   }
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
 }
