@@ -2,6 +2,7 @@
 // the classes are called, how long texts may be, and how scores become answers.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
+import { plainIssue } from './plain-issue.ts'
 import type { Calibration, Problem } from './classifier.ts'
 
 export const ANSWERS_FILE = 'tilegrad.json'
@@ -15,6 +16,8 @@ export interface Answers extends Calibration {
   readonly maxLength: number
   /** Tokens that neighbouring windows of a longer text share; longer texts are cut when left out. */
   readonly window?: number
+  /** Whether it was trained on pairs of texts; undefined where that is not known. */
+  readonly pairs?: boolean
 }
 
 const MOST_LABELS = 100_000
@@ -25,27 +28,31 @@ const schema = z.object({
   labels: z.array(z.string()).min(1).max(MOST_LABELS),
   max_length: z.int().min(3).max(1_000_000),
   window: z.int().min(0).max(1_000_000).optional(),
+  pairs: z.boolean().optional(),
   temperature: z.number().positive().optional(),
   thresholds: z.array(z.number().min(0).max(1)).optional(),
 })
 
 /** Reads the object in a tilegrad.json. Throws a UserError naming `where` and the field. */
 export function parseAnswers(json: unknown, where: string): Answers {
-  const result = schema.safeParse(json)
+  const result = schema.safeParse(json, { error: plainIssue })
   if (!result.success) {
     const [{ path, message }] = result.error.issues
     throw new UserError(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`)
   }
-  const { problem_type: problem, labels, max_length: maxLength, window, temperature, thresholds } = result.data
+  const { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds } = result.data
   if (thresholds && thresholds.length !== labels.length) {
     throw new UserError(`${where}: ${thresholds.length} thresholds for ${labels.length} labels`)
   }
-  return { problem, labels, maxLength, ...window !== undefined && { window }, ...temperature !== undefined && { temperature }, ...thresholds && { thresholds } }
+  return {
+    problem, labels, maxLength, ...window !== undefined && { window }, ...pairs !== undefined && { pairs },
+    ...temperature !== undefined && { temperature }, ...thresholds && { thresholds },
+  }
 }
 
 /** The object of a tilegrad.json: `parseAnswers` of it gives the same again. */
-export function answersJson({ problem, labels, maxLength, window, temperature, thresholds }: Answers): Record<string, unknown> {
-  return { problem_type: problem, labels, max_length: maxLength, window, temperature, thresholds }
+export function answersJson({ problem, labels, maxLength, window, pairs, temperature, thresholds }: Answers): Record<string, unknown> {
+  return { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds }
 }
 
 /** Class names that say nothing but their number, which Transformers gives if there are no others. */

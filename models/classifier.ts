@@ -36,6 +36,8 @@ export interface ClassifierOptions extends Calibration {
   readonly maxLength?: number
   /** Tokens that neighbouring windows of a longer text share; longer texts are cut when left out. */
   readonly window?: number
+  /** Whether it was trained on pairs of texts; undefined where that is not known. */
+  readonly pairs?: boolean
   /** Most texts in one batch; 32 when left out. */
   readonly batchSize?: number
 }

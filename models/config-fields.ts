@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import type { ModelConfig } from './config.ts'
+import { plainIssue } from './plain-issue.ts'
 import { show } from './show.ts'
 
 export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'tanh'
@@ -16,7 +17,7 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 }
 
 /** A whole number from 1 to `most`: each bound is far above every published model, and keeps what it sizes in memory. */
-const upTo = (most: number) => z.int().positive().max(most, `at most ${most.toLocaleString('en-US')} is supported`)
+const upTo = (most: number) => z.int().min(1).max(most, `at most ${most.toLocaleString('en-US')} is supported`)
 export const counts = {
   vocabulary: upTo(10_000_000),
   width: upTo(65_536),
@@ -47,7 +48,7 @@ export const commonFields = {
 
 /** Reads `json` through a schema. Throws a UserError naming `where` and the field. */
 export function checkFields<T extends z.ZodType>(schema: T, json: object, where: string): z.output<T> {
-  const result = schema.safeParse(json)
+  const result = schema.safeParse(json, { error: plainIssue })
   if (result.success) return result.data
   const [issue] = result.error.issues
   throw new UserError(`${where}: ${issue.path.join('.')}: ${issue.message}`)

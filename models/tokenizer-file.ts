@@ -5,6 +5,7 @@ import { UserError } from '../engine/errors.ts'
 import { MARK_OF_PUNCTUATION, isBertNormalizer, lowerCase, normalize, splitWords } from './bert-text.ts'
 import { normalForm } from './normal-form.ts'
 import { Pattern } from './patterns.ts'
+import { plainIssue } from './plain-issue.ts'
 import { show } from './show.ts'
 
 /** A token that is found in the text before it is cut into words. */
@@ -118,7 +119,7 @@ type Read = <T extends z.ZodType>(schema: T, value: unknown, path: string) => z.
 
 function reader(where: string): Read {
   return (schema, value, path) => {
-    const result = schema.safeParse(value)
+    const result = schema.safeParse(value, { error: plainIssue })
     if (result.success) return result.data
     const [issue] = result.error.issues
     throw new UserError(`${where}: ${[path, ...issue.path].join('.')}: ${issue.message}`)

@@ -1,10 +1,13 @@
 // Probabilities that one can use: a temperature and thresholds found on validation data, kept with what was trained.
 import { fitBinaryTemperature, fitTemperature } from './metrics/temperature.ts'
-import { DEFAULT_THRESHOLD, bestThreshold, bestThresholds } from './metrics/thresholds.ts'
+import { DEFAULT_THRESHOLD, type Threshold, bestThreshold, bestThresholds } from './metrics/thresholds.ts'
 import { summarise } from './metrics/summary.ts'
 import type { ExampleOutput } from './task.ts'
 import type { Target, TaskName } from './tasks/infer.ts'
 import { type Reading, resultsOf } from './tasks/results.ts'
+
+/** With fewer validation texts than this, what is found says more of their draw than of the model. */
+export const LEAST_TEXTS = 50
 
 type Outputs = readonly ExampleOutput<Target>[]
 
@@ -13,11 +16,11 @@ const flat = (examples: Outputs): Float32Array<ArrayBuffer> => Float32Array.from
 
 /**
  * What logits of a validation set are to be divided by (Guo et al. 2017), and from which probability on the second of two
- * classes (by accuracy), or each of several labels (by F1), is given. Empty for numbers, for labels of words, and without
- * examples.
+ * classes (by accuracy), or each of several labels (by F1), is given: ½ unless another is better on these texts. Empty for
+ * numbers, for labels of words, and for fewer than `LEAST_TEXTS` texts.
  */
 export function calibrate(task: TaskName, labels: readonly string[], validation: Outputs): Reading {
-  if (validation.length === 0 || (task !== 'classes' && task !== 'labels')) return {}
+  if (validation.length < LEAST_TEXTS || (task !== 'classes' && task !== 'labels')) return {}
   const logits = flat(validation)
   const classes = labels.length
   const fit = task === 'classes'
@@ -28,13 +31,17 @@ export function calibrate(task: TaskName, labels: readonly string[], validation:
   const results = resultsOf(task, labels, validation, { temperature })
   if (results.kind === 'labels') {
     const found = bestThresholds(results.truth, results.probabilities, classes)
-    return { temperature, thresholds: found.map(one => one?.threshold ?? DEFAULT_THRESHOLD) }
+    return { temperature, thresholds: found.map(betterOf) }
   }
   if (results.kind !== 'classes' || classes !== 2) return { temperature }
   const second = Float64Array.from({ length: validation.length }, (_, row) => results.probabilities[2 * row + 1])
-  const { threshold } = bestThreshold(results.truth, second, 'accuracy') ?? { threshold: DEFAULT_THRESHOLD }
+  const threshold = betterOf(bestThreshold(results.truth, second, 'accuracy'))
   return { temperature, thresholds: [1 - threshold, threshold] }
 }
+
+/** The threshold that was found, if it is better than ½ on the texts that it was found on. */
+const betterOf = (found: Threshold | undefined): number =>
+  (found?.value !== undefined && found.atHalf !== undefined && found.value > found.atHalf ? found.threshold : DEFAULT_THRESHOLD)
 
 /** The expected calibration error of a test set before and after; undefined where the task has no probabilities. */
 export function calibrationErrors(

@@ -3,7 +3,7 @@
 // there at all.
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { mkdir, open, readdir, readlink, rename, rm, stat } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, normalize, sep } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
@@ -214,6 +214,15 @@ export async function isFolder(path: string): Promise<boolean> {
   return stat(path).then(found => found.isDirectory(), () => false)
 }
 
+/** What is wrong with a symbolic link that leads nowhere; undefined for anything else. */
+export async function brokenLink(path: string): Promise<UserError | undefined> {
+  const target = await readlink(path).catch(() => undefined)
+  if (target === undefined) return undefined
+  const code = await stat(path).then(() => undefined, codeOf)
+  if (code === 'ELOOP') return new UserError(`${path} is a symbolic link that leads to itself`)
+  return code === 'ENOENT' ? new UserError(`${path} is a symbolic link to ${target}, which does not exist`) : undefined
+}
+
 /** A file that is open for reading; `size` is in bytes. */
 export interface OpenFile {
   readonly handle: FileHandle
@@ -240,7 +249,7 @@ export async function openRegularFile(path: string, maxBytes = Infinity): Promis
     return { handle, size: found.size }
   } catch (error) {
     await handle?.close()
-    throw fileError(path, error)
+    throw (codeOf(error) === 'ENOENT' ? await brokenLink(path) : undefined) ?? fileError(path, error)
   }
 }
 

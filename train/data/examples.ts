@@ -25,6 +25,8 @@ export interface ReadOptions extends ColumnOptions {
    * labels are other numbers (fractions, less than −1), −1 is a number like any other.
    */
   readonly minusOne?: 'unlabelled' | 'label'
+  /** Separates the labels of a string, which then are a list. Default: a string is one label. */
+  readonly labelSeparator?: string
   /** `optional`: rows without a label are examples without one, and the label column may be missing. Default `required`. */
   readonly labels?: 'required' | 'optional'
 }
@@ -86,7 +88,7 @@ export async function readExamples(table: Table, options: ReadOptions = {}): Pro
     const place: Place = { file: row.file, unit: row.unit, number: row.number }
     const example = row.problem === undefined ? check(cellsOf.take(row), columns, needed) : new Unusable('cannot be read', row.problem)
     if (example instanceof Unusable) skip(place, example)
-    else found.push({ place, ...example })
+    else found.push({ place, ...example, label: separated(example.label, options.labelSeparator) })
   }
   if (rows === 0) throw new UserError(`${table.source} has no rows`)
 
@@ -144,6 +146,26 @@ function check(
   const missing = label === undefined || label === null || (typeof label === 'string' && label.trim() === '')
   if (missing && needed && labelColumn !== undefined) return new Unusable('no label', `no label (${labelColumn})`)
   return { text, pair: typeof pair === 'string' ? pair : undefined, label: missing ? undefined : label }
+}
+
+function separated(label: Cell, separator: string | undefined): Cell {
+  if (typeof label !== 'string' || separator === undefined) return label
+  return label.split(separator).map((name) => name.trim()).filter((name) => name !== '')
+}
+
+/** The labels of a string that JSON or Python wrote for a list, such as `["a", "b"]` or `['a', 'b']`; undefined for others. */
+export function listIn(text: string): readonly LabelValue[] | undefined {
+  const whole = /^\s*\[(.*)\]\s*$/s.exec(text)?.[1]
+  if (whole === undefined) return undefined
+  try {
+    const list: unknown = JSON.parse(text)
+    if (Array.isArray(list) && list.every((one) => typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean')) return list
+  } catch {
+    // Python's quotes are tried below.
+  }
+  const quoted = /'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"/gs
+  if (/[^\s,]/.test(whole.replace(quoted, ''))) return undefined
+  return [...whole.matchAll(quoted)].map(([, single, double]) => (single ?? double).replace(/\\(.)/gs, '$1'))
 }
 
 function textOf(cell: Cell): string | readonly string[] | undefined {

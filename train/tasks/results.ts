@@ -3,6 +3,7 @@ import { IGNORED } from '../../models/losses.ts'
 import { predictions } from '../metrics/confusion.ts'
 import { sigmoid, softmax } from '../metrics/probabilities.ts'
 import { type Results, metricsOf, summarise } from '../metrics/summary.ts'
+import { showName } from '../data/table.ts'
 import type { ExampleOutput, Task } from '../task.ts'
 import type { Target, TaskName } from './infer.ts'
 
@@ -18,7 +19,7 @@ export function describeReading({ temperature, thresholds }: Reading, task: Task
   const parts = [
     ...temperature === undefined ? [] : [`temperature ${temperature.toPrecision(4)}`],
     ...thresholds === undefined ? []
-      : [task === 'classes' ? `threshold ${(100 * thresholds[1]).toFixed(2)} % for ${labels[1]}` : 'a threshold for each label'],
+      : [task === 'classes' ? `threshold ${(100 * thresholds[1]).toFixed(2)} % for ${showName(labels[1])}` : 'a threshold for each label'],
   ]
   return parts.length === 0 ? undefined : parts.join(', ')
 }

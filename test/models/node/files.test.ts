@@ -185,6 +185,8 @@ describe.skipIf(process.platform === 'win32')('what is not a regular file', () =
     expect(failure.length).toBeLessThan(500)
     await symlink(join(folder, 'loop'), join(folder, 'loop'))
     expect(await complaint(readText(join(folder, 'loop')))).toContain('is a symbolic link that leads to itself')
+    await symlink('gone.txt', join(folder, 'dangling'))
+    expect(await complaint(readText(join(folder, 'dangling')))).toContain('dangling is a symbolic link to gone.txt, which does not exist')
   })
 })
 

@@ -1,7 +1,7 @@
 // Examples from tables: which columns are taken, which labels are equal, what −1 means, and which rows are left out.
 import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
-import { type ReadOptions, readExamples } from '../../../train/data/examples.ts'
+import { type ReadOptions, listIn, readExamples } from '../../../train/data/examples.ts'
 import { type Cell, type Column, type Table, showCell, showNames } from '../../../train/data/table.ts'
 
 function tableOf(columns: readonly (string | Column)[], rows: readonly (readonly Cell[])[]): Table {
@@ -63,6 +63,10 @@ test('a column that is used may not occur twice', async () => {
 })
 
 describe('labels', () => {
+  test('of a string are several where a separator is named', async () => {
+    expect(await labels(['a; b', 'b', ';'], { labelSeparator: ';' })).toMatchObject({ labels: [['a', 'b'], ['b'], []], labelKind: 'list' })
+  })
+
   test('of whole numbers with more digits than a number keeps stay as they are written', async () => {
     expect(await labels(['9007199254740993', '9007199254740992', '7'])).toMatchObject({ labels: ['9007199254740993', '9007199254740992', 7] })
   })
@@ -119,6 +123,14 @@ describe('rows that cannot be used', () => {
 test('names of classes are shown on one line, cut at forty characters, and at most twelve of them', () => {
   expect(showNames(['a\nb', 'x'.repeat(41), '\u001b[2J'])).toBe(`a\\nb, ${'x'.repeat(39)}…, \\x1b[2J`)
   expect(showNames(Array.from({ length: 14 }, (_, i) => String(i)))).toBe('0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more')
+})
+
+test('lists of labels that are written as strings are read as JSON and Python write them', () => {
+  expect(listIn('["a", "b;c"]')).toEqual(['a', 'b;c'])
+  expect(listIn("['it\\'s', \"b\"]")).toEqual(["it's", 'b'])
+  expect(listIn(' [] ')).toEqual([])
+  expect(listIn('[1, 2]')).toEqual([1, 2])
+  for (const text of ['a', '[a, b]', "['a', {}]", '[null]', '[[1]]']) expect(listIn(text)).toBeUndefined()
 })
 
 test('cells are shown on one short line', () => {

@@ -14,10 +14,11 @@ import { dependencies, version } from '../package.ts'
 import { finiteJson } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
+import { labelSeparator } from './options.ts'
 import { Progress } from './progress.ts'
 import { shellLine } from './shell.ts'
 import { type Setting, flag, helpOf, oneOf, optional, parseTable, settingsOf, text, valued } from './table.ts'
-import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, tableOptions } from './trained.ts'
+import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, sayPairs, tableOptions } from './trained.ts'
 
 const groups = {
   'The data': {
@@ -25,6 +26,7 @@ const groups = {
     ...tableOptions,
     split: optional(text('NAME', 'the name of a split'), 'the split of a data set to take', 'test, or validation if test has no labels'),
     'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
+    'label-separator': labelSeparator,
     labels: optional(text('NAME,NAME', 'names separated by commas'), "what the data calls the model's labels, in the model's order", "the model's names, or their numbers"),
     'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'what a label of -1 means: no label, or a class of its own'),
   },
@@ -61,6 +63,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const console = new Console(options.json)
   for (const note of labelled.notes) console.say(note)
   const [opened] = await openAt([source], options)
+  sayPairs(opened, labelled.facts.columns.pair !== undefined)
   const { temperature, thresholds, labels: names, problem } = opened.classifier.options
   if (temperature !== undefined) console.say(`Probabilities use temperature ${temperature.toPrecision(4)} (fitted on the model's validation set)`)
   if (thresholds) {

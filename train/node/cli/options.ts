@@ -43,6 +43,10 @@ export const window: Kind<number | 'off'> = {
   read: (value) => (value === 'off' ? value : count(0).read(value)),
 }
 
+/** What separates labels that stand together in one string. */
+export const labelSeparator = optional(
+  text('C', 'one or more characters'), 'several labels at once: what separates them in a string, such as ; or |', 'a string is one label')
+
 /** A label of the Encoding Standard. */
 export const encoding: Kind<string> = {
   shown: 'NAME',
@@ -109,6 +113,7 @@ const optionsOf = (preset: Preset) => ({
     'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
     'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', 'sentence2, hypothesis or the like, if its first column exists'),
     'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
+    'label-separator': labelSeparator,
     encoding: optional(encoding, 'encoding of text files, such as windows-1252 or utf-16le', 'UTF-8, unless a byte order mark says otherwise'),
     'skip-bad-rows': flag('leave out unusable rows (no text, no label, not UTF-8), and report how many'),
     'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'what a label of -1 means: no label, or a class of its own'),

@@ -1,11 +1,11 @@
 // `tilegrad predict`: answers for texts from the command line, from standard input or from a table.
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextInput } from '../../../models/classifier.ts'
-import { type PredictionFormat, chunksOf, lineChunks, predictions } from '../jobs/predict.ts'
+import { type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../jobs/predict.ts'
 import type { Texts } from '../jobs/texts.ts'
 import { finishPrinting, print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
-import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, tableOptions } from './trained.ts'
+import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, sayPairs, tableOptions } from './trained.ts'
 
 const groups = {
   'The texts': {
@@ -32,7 +32,8 @@ export async function predict(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   if (options.help) {
     await print(helpOf(groups, 'npm run -s tilegrad -- predict <model> [text …] [options]',
-      `Labels texts: those of the command line, of --data, or the lines of standard input.\n${MODEL_SAYS}`))
+      'Labels texts: those of the command line, of --data, or the lines of standard input. An empty text or line gets an\n'
+      + `answer too; how many were empty is said at the end.\n${MODEL_SAYS}`))
     return 0
   }
   const source = modelOf('predict', options.positionals)
@@ -43,6 +44,7 @@ export async function predict(argv: readonly string[]): Promise<number> {
   const classifiers = await openAt([source, ...namesIn(options.also)], options)
   const format: PredictionFormat = options.json ? 'json' : options.csv ? 'csv' : 'text'
   const pairs = table?.pairs ?? options.pair !== undefined
+  for (const opened of classifiers) sayPairs(opened, pairs)
   const progress = progressOf(table)
   const chunks = table ? chunksOf(table.texts) : given.length > 0 ? chunksOf(pairsOf(given, options.pair)) : standardInput(options.encoding)
   for await (const answers of predictions(classifiers, progress.count(chunks), { format, pairs })) {
@@ -77,22 +79,28 @@ function standardInput(encoding: string | undefined): AsyncIterable<readonly str
   return lineChunks(process.stdin, { encoding })
 }
 
-/** A count on stderr while a table is read, where a person watches and the answers go elsewhere; and what was left out. */
+/** A count on stderr while a table is read, where a person watches and the answers go elsewhere; and what was empty or left out. */
 function progressOf(table: Texts | undefined) {
   const shown = table !== undefined && process.stderr.isTTY && !process.stdout.isTTY
   const began = performance.now()
   let done = 0
+  let empty = 0
   return {
     async* count(chunks: AsyncIterable<readonly TextInput[]>): AsyncGenerator<readonly TextInput[]> {
       for await (const chunk of chunks) {
         yield chunk
         done += chunk.length
+        empty += chunk.filter(isEmpty).length
         const rate = (1000 * done) / (performance.now() - began)
         if (shown) process.stderr.write(`\r\x1b[K${done.toLocaleString('en-US')} texts, ${rate.toFixed(0)} per second`)
       }
     },
     end() {
       if (shown) process.stderr.write('\n')
+      if (empty > 0) {
+        const share = `${empty.toLocaleString('en-US')} of ${done.toLocaleString('en-US')} texts`
+        process.stderr.write(`tilegrad: ${share} ${empty === 1 ? 'was' : 'were'} empty: the model saw no word of ${empty === 1 ? 'it' : 'them'}\n`)
+      }
       const skipped = table?.skipped() ?? 0
       if (skipped === 0) return
       process.stderr.write(`${printableLine(`tilegrad: ${skipped} ${skipped === 1 ? 'row' : 'rows'} of ${table?.source} left out`)}\n`)

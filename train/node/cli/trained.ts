@@ -66,6 +66,15 @@ export async function openAt(sources: readonly string[], { adapter, ...options }
   return opened
 }
 
+/** Says on stderr that a model was trained on pairs and is given single texts, or the reverse; nothing where it is not known. */
+export function sayPairs(
+  { name, classifier: { options } }: { name: string, classifier: Pick<TextClassifier, 'options'> }, pairs: boolean,
+): void {
+  if (options.pairs === undefined || options.pairs === pairs) return
+  const line = pairs ? 'was trained on single texts, and is given pairs' : 'was trained on pairs of texts, and is given single ones'
+  process.stderr.write(`${printableLine(`tilegrad: ${name} ${line}: its answers may mean little`)}\n`)
+}
+
 /** Says on stderr how many of the texts that a model was given were cut, and what reads more of them; nothing where none was. */
 export function sayCut({ name, classifier: { seen, maxLength, model: { config } } }: Opened, several = false): void {
   if (seen.cut === 0) return

@@ -1,11 +1,11 @@
 // Examples of any task from whatever kind of data lies at a path: which task it is, what its classes are called, and the
 // sets to train, validate and test on.
 import { UserError } from '../../../engine/errors.ts'
-import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, readExamples } from '../../data/examples.ts'
+import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, listIn, readExamples } from '../../data/examples.ts'
 import { type Table, placeOf, showCell } from '../../data/table.ts'
 import { stream } from '../../random.ts'
 import { setAside } from '../../strata.ts'
-import { type InferOptions, type Label, type Labelled, type Target, type TaskPlan, inferTask, targetOf } from '../../tasks/infer.ts'
+import { type InferOptions, type Label, type Labelled, type Target, type TaskName, type TaskPlan, inferTask, targetOf } from '../../tasks/infer.ts'
 import { type LayoutOptions, findSplits } from './layout.ts'
 
 /** One example of a task. */
@@ -92,8 +92,12 @@ interface Read {
 
 async function readSplit(table: Table, options: DataOptions): Promise<Read> {
   const { examples, facts } = await readExamples(table, options)
-  return { facts, examples: examples.flatMap(example => (example.label === undefined ? [] : [rawOf(example, example.label)])) }
+  return { facts, examples: examples.flatMap(example => (example.label === undefined ? [] : [rawOf(example, labelOf(example.label, options.task))])) }
 }
+
+/** Strings that look like lists are lists, where several labels are wanted. */
+export const labelOf = (label: Label, task: TaskName | undefined): Label =>
+  (task === 'labels' && typeof label === 'string' ? listIn(label) ?? label : label)
 
 function rawOf(example: RawExample, label: Label): Raw {
   const { text, pair } = example

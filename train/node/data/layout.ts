@@ -2,7 +2,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { fileError } from '../../../models/node/files.ts'
+import { brokenLink, fileError } from '../../../models/node/files.ts'
 import { type Table, concatenate } from '../../data/table.ts'
 import { findAclFolder, openAclArchive, openAclFolder } from './acl-imdb.ts'
 import { TABLE_ENDINGS, isTable, openTable, stem } from './files.ts'
@@ -62,7 +62,7 @@ function pathOf(error: unknown): string | undefined {
 /** Like `isFolder` of the files module, but a path that does not exist is the user's mistake. */
 async function isFolder(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
-  if (!found) throw new UserError(`No file or folder at ${path}`)
+  if (!found) throw await brokenLink(path) ?? new UserError(`No file or folder at ${path}`)
   return found.isDirectory()
 }
 
@@ -91,8 +91,9 @@ async function inFolder(path: string, encoding: string | undefined): Promise<Spl
   }
   const held = names.length === 0 ? 'nothing' : names.slice(0, 5).join(', ') + (names.length > 5 ? ', …' : '')
   throw new UserError(
-    `${path} is not a data folder: expected plain_text/train-00000-of-00001.parquet, train/pos/*.txt, ` +
-      `or train.csv and test.csv; it holds ${held}`)
+    `${path} is not a data folder: ${tables.length > 1 ? 'of its tables none is called train' : 'it holds no table'}; ` +
+      'expected train.csv (or .tsv, .json, .jsonl, .ndjson, .parquet) with or without test.csv, a single table such as data.jsonl, ' +
+      `data/train-00000-of-00001.parquet, or train/pos/*.txt; it holds ${held}`)
 }
 
 async function ofFile(path: string, encoding: string | undefined): Promise<Splits> {

@@ -10,9 +10,10 @@ import type { ExampleOutput } from '../../task.ts'
 import { type Label, type Target, TASK_NAMES, type TaskName, type TaskPlan, targetOf } from '../../tasks/infer.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
 import { resultsOf } from '../../tasks/results.ts'
+import { labelOf } from '../data/labelled.ts'
 import { splitsAt } from './texts.ts'
 
-export interface EvaluateOptions extends Pick<ReadOptions, 'textColumn' | 'labelColumn' | 'skipBadRows' | 'minusOne'> {
+export interface EvaluateOptions extends Pick<ReadOptions, 'textColumn' | 'labelColumn' | 'labelSeparator' | 'skipBadRows' | 'minusOne'> {
   readonly pairColumn?: string
   readonly split?: string
   readonly encoding?: string
@@ -111,7 +112,7 @@ export async function evaluateOn(
   const targets = examples.map(example => {
     const where = placeOf(example)
     if (example.label === undefined) throw new UserError(`${where}: no label`)
-    return targetOf({ label: named(example.label), where, words: wordsOf(example) }, plan)
+    return targetOf({ label: named(labelOf(example.label, task)), where, words: wordsOf(example) }, plan)
   })
   const inputs = examples.map(example => inputOf(example, task))
   const scored = await classifier.score(inputs, onProgress)

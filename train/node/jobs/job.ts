@@ -4,7 +4,7 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
 import { type Classifier, publishedConfig } from '../../../models/index.ts'
-import { exists } from '../../../models/node/files.ts'
+import { brokenLink, exists } from '../../../models/node/files.ts'
 import { resolveDataset, whyOutOfReach } from '../../../models/node/hub.ts'
 import { classWeights } from '../../class-weights.ts'
 import { metricsOf } from '../../metrics/summary.ts'
@@ -89,7 +89,7 @@ async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string |
 export async function checkPaths({ data, model, tokenizer, init }: Options): Promise<void> {
   if (data !== undefined) await isOnDisk(data)
   if (model !== undefined && !(init === 'random' && publishedConfig(model))) await isOnDisk(model)
-  if (tokenizer !== undefined && !(await exists(tokenizer))) throw new UserError(`No file or folder at ${tokenizer}`)
+  if (tokenizer !== undefined && !(await exists(tokenizer))) throw await brokenLink(tokenizer) ?? new UserError(`No file or folder at ${tokenizer}`)
 }
 
 export type Progress = (what: string, done: number, total: number) => void
@@ -120,12 +120,13 @@ const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: [
  * the classes that the base model has names for.
  */
 export async function openData(options: Options, progress: Progress, model?: readonly string[], revision?: string): Promise<Data> {
-  const { data, seed, limitTrain, limitTest, valSplit, task, labels, textColumn, pairColumn, labelColumn, encoding, skipBadRows, minusOne } = options
+  const { data, seed, limitTrain, limitTest, valSplit, task, labels } = options
+  const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
   if (data === undefined) throw new UserError('--data is missing')
   const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
   const given = labels?.split(',').map(name => name.trim())
   const loaded = await loadLabelled(folder, {
-    seed, task, given, model, textColumn, pairColumn, labelColumn, encoding, skipBadRows, minusOne, spellings: sentimentOf,
+    seed, task, given, model, textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne, spellings: sentimentOf,
   })
   const { plan, columns, unlabelled } = loaded
   const sample = (option: 'limit-train' | 'limit-test', examples: readonly Example[], count: number | undefined): readonly Example[] =>
@@ -133,8 +134,10 @@ export async function openData(options: Options, progress: Progress, model?: rea
   const all = sample('limit-train', loaded.train, limitTrain)
   const test = sample('limit-test', loaded.test, limitTest)
   const { rest: train, aside } = loaded.validation
-    ? { rest: all, aside: loaded.validation } : setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan))
-  requireClasses(train, plan, data)
+    ? { rest: all, aside: loaded.validation }
+    : naming(`${limitTrain === undefined ? '' : `--limit-train ${limitTrain}, `}--val-split ${valSplit}`, () =>
+      setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan)))
+  requireClasses(train, plan, limitTrain === undefined ? data : `${data} with --limit-train ${limitTrain}`)
   const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
   const source = unlabelled === 0 ? loaded.source : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
   return { plan, columns, train, validation: aside, test, all, source, unlabelled, commit }
@@ -142,10 +145,15 @@ export async function openData(options: Options, progress: Progress, model?: rea
 
 function sampleOf(option: string, examples: readonly Example[], count: number, seed: number, plan: TaskPlan): Example[] {
   const names = plan.task === 'classes' ? plan.labels : ['']
+  return naming(`--${option} ${count}`, () => balancedSample(examples, count, stream(seed, option), stratumOf(plan), names))
+}
+
+/** What `run` gives; a UserError of it begins with the options that it comes from. */
+function naming<T>(options: string, run: () => T): T {
   try {
-    return balancedSample(examples, count, stream(seed, option), stratumOf(plan), names)
+    return run()
   } catch (error) {
-    throw error instanceof UserError ? new UserError(`--${option} ${count}: ${error.message}`) : error
+    throw error instanceof UserError ? new UserError(`${options}: ${error.message}`) : error
   }
 }
 

@@ -1,6 +1,6 @@
 // What a value such as `--data` or `--model` names: something on disk, or on the Hub.
 import { UserError } from '../../../engine/errors.ts'
-import { exists } from '../../../models/node/files.ts'
+import { brokenLink, exists } from '../../../models/node/files.ts'
 
 /** Endings of files, which no name on the Hub has. */
 const FILE_ENDING = /\.(csv|tsv|jsonl?|ndjson|parquet|arrow|txt|tar|tgz|gz|bz2|xz|zip|safetensors)$/i
@@ -8,6 +8,8 @@ const FILE_ENDING = /\.(csv|tsv|jsonl?|ndjson|parquet|arrow|txt|tar|tgz|gz|bz2|x
 /** A path that exists, or the name of something on the Hub. Throws a UserError on a path that leads nowhere. */
 export async function isOnDisk(value: string): Promise<boolean> {
   if (await exists(value)) return true
+  const broken = await brokenLink(value)
+  if (broken) throw broken
   const isName = /^[\w-][\w.-]*(\/[\w.-]+)?(@[\w./-]+)?$/.test(value) && !FILE_ENDING.test(value)
   if (!isName) throw new UserError(`No file or folder at ${value}`)
   return false

@@ -76,6 +76,9 @@ async function* decoded(
   yield decode()
 }
 
+/** Whether a text, or both of a pair, are nothing but blanks. */
+export const isEmpty = (input: TextInput): boolean => `${textOf(input)}${pairOf(input, '')}`.trim() === ''
+
 /** Texts in chunks, from wherever they come. */
 export async function* chunksOf<T>(texts: Iterable<T> | AsyncIterable<T>, most = CHUNK): AsyncGenerator<T[]> {
   let chunk: T[] = []

@@ -2,11 +2,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { once } from 'node:events'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
 import { closeDevices } from '../../../../engine/runtime/device.ts'
 import { openWeights, writeSafetensors } from '../../../../models/node/files.ts'
 import { predict } from '../../../../train/node/cli/predict.ts'
+import { sayPairs } from '../../../../train/node/cli/trained.ts'
 import { type Workplace, makeWorkplace } from '../../../support/command.ts'
 import { startTilegrad, tilegrad, writeTinyModel } from '../../../support/tiny.ts'
 
@@ -32,7 +33,7 @@ describe('predict in a pipe', () => {
       expect(LINE.exec(lines.at(-1) ?? '')?.[2], 'answered before more is written').toBe(text)
     }
     child.stdin.end()
-    expect(await ended).toMatchObject({ status: 0, stderr: '' })
+    expect(await ended).toMatchObject({ status: 0, stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n' })
     expect(lines).toHaveLength(3)
   })
 
@@ -51,7 +52,7 @@ describe('predict in a pipe', () => {
     await writeFile(table, 'id,review\n1,"great, ""film"""\n2,\n3,"two\nlines \x1b[2J"\n')
     const run = (...args: string[]) => tilegrad(['predict', place.model, ...args], { cwd: place.root, env: place.env })
     const { status, stdout, stderr } = await run('--data', table, '--json')
-    expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+    expect({ status, stderr }).toEqual({ status: 0, stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n' })
     const answers = stdout.trimEnd().split('\n').map(line => JSON.parse(line))
     expect(answers.map(({ text }) => text)).toEqual(['great, "film"', '', 'two\nlines \x1b[2J'])
     for (const { label, probability, probabilities } of answers) {
@@ -61,6 +62,18 @@ describe('predict in a pipe', () => {
     }
     expect(await run()).toMatchObject({ status: 0, stdout: '', stderr: '' })
   })
+})
+
+test('a model of pairs that is given single texts, or the reverse, is named', () => {
+  const written: string[] = []
+  const write = vi.spyOn(process.stderr, 'write').mockImplementation(text => written.push(String(text)) > 0)
+  const opened = (pairs?: boolean) => ({ name: 'run', classifier: { options: { problem: 'regression', labels: ['x'], pairs } as const } })
+  for (const [trained, given] of [[true, false], [false, true], [true, true], [false, false], [undefined, true]]) sayPairs(opened(trained), given === true)
+  write.mockRestore()
+  expect(written).toEqual([
+    'tilegrad: run was trained on pairs of texts, and is given single ones: its answers may mean little\n',
+    'tilegrad: run was trained on single texts, and is given pairs: its answers may mean little\n',
+  ])
 })
 
 describe('predict refuses', () => {

@@ -43,7 +43,7 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
   await writeFile(join(data, 'test.csv'), toCsv(reviews.slice(180)))
   // As many positions as the model has, though more tokens are the default.
   const trained = await run(['fine-tune', '--data', data, '--model', place.model, '--out', folder, '--epochs', '1', '--json',
-    '--batch-size', '4', '--lr', '5e-3'])
+    '--batch-size', '4', '--lr', '5e-3', '--val-split', '60'])
   resultOf(trained)
   const { options } = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'))
   expect(options).toMatchObject({ preset: 'tilegrad', trainHead: true, loraAlpha: 16, maxLength: 64 })
@@ -107,7 +107,8 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 test('a run goes on from the adapter of another, and comes to the same bits when it is stopped and resumed', async () => {
   const folder = join(place.root, 'run')
   const args = (out: string) => [
-    'fine-tune', '--data', join(place.root, 'data'), '--model', folder, '--out', join(place.root, out), '--epochs', '1', '--batch-size', '2', '--tune-kernels', 'off']
+    'fine-tune', '--data', join(place.root, 'data'), '--model', folder, '--out', join(place.root, out), '--epochs', '1', '--val-split', '60',
+    '--batch-size', '2', '--tune-kernels', 'off']
   const whole = await run([...args('whole'), '--json'])
   expect(resultOf(whole)).toMatchObject({ model: { name: place.model, adapter: join(folder, 'adapter') } })
   const losses = async (name: string): Promise<number[]> => (await readFile(join(place.root, name, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')

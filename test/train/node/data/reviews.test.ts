@@ -1,10 +1,11 @@
 // Reviews from every kind of place that they may lie in, and one clear line where they cannot be read.
-import { mkdtemp, mkdir, readFile, rm, truncate, writeFile } from 'node:fs/promises'
+import { mkdtemp, mkdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { create } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
+import { loadLabelled } from '../../../../train/node/data/labelled.ts'
 import { loadUnlabelled } from '../../../../train/node/data/unlabelled.ts'
 import { loadReviews } from '../../../support/reviews.ts'
 
@@ -276,6 +277,16 @@ describe('a table', () => {
   })
 })
 
+test('lists of labels may be written as strings', async () => {
+  const json = await put('lists.csv', `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},"['a', 'b']"\nu${i},"[""b""]"`).join('\n')}\n`)
+  const read = (path: string, options: object) => loadLabelled(path, { seed: 1, ...options })
+  const { plan, train } = await read(json, { task: 'labels' })
+  expect([plan.task, plan.labels, train.length]).toEqual(['labels', ['a', 'b'], 16])
+  const csv = await put('separated.csv', `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},a; b\nu${i},b`).join('\n')}\n`)
+  expect((await read(csv, { labelSeparator: ';' })).plan).toMatchObject({ task: 'labels', labels: ['a', 'b'] })
+  expect((await read(csv, {})).plan).toMatchObject({ task: 'classes', labels: ['a; b', 'b'] })
+})
+
 describe('a test split', () => {
   const rows = ['text,label', ...table(20)].join('\n')
   const unlabelled = 'id,text\n1,"one"\n2,"two"\n'
@@ -356,7 +367,15 @@ describe('a path', () => {
       'is not a data file: expected .csv, .tsv, .json, .jsonl, .ndjson, .parquet, .tar.gz',
     )
     await put('other/readme.md', '')
-    expect(await mistake(join(root, 'other'))).toMatch(/is not a data folder: expected .*; it holds readme\.md$/)
+    expect(await mistake(join(root, 'other'))).toMatch(
+      /is not a data folder: it holds no table; expected train\.csv .*, a single table such as data\.jsonl, .*; it holds readme\.md$/)
+    await put('several/a.csv', '')
+    await put('several/b.csv', '')
+    expect(await mistake(join(root, 'several'))).toContain('of its tables none is called train')
+    for (const [name, target, says] of [['dangling', 'gone', 'to gone, which does not exist'], ['loop', 'loop', 'that leads to itself']]) {
+      await symlink(target, join(root, name))
+      expect(await mistake(join(root, name))).toBe(`${join(root, name)} is a symbolic link ${says}`)
+    }
     await mkdir(join(root, 'empty'))
     expect(await mistake(join(root, 'empty'))).toContain('it holds nothing')
   })

@@ -162,6 +162,18 @@ describe('rows without a label', () => {
     })
 })
 
+describe('a sample that leaves nothing to train on, or one class,', () => {
+  test.each([
+    ['--limit-train 1', '--limit-train 1, --val-split 0.1: Cannot set 1 of 1 examples aside'],
+    ['--limit-train 1 --val-split 0', 'data/reviews with --limit-train 1 has only the label "positive" to train on'],
+    ['--limit-train 1000000', '--limit-train 1000000: Cannot draw'],
+    ['--val-split 1000000', '--val-split 1000000: Cannot set 1000000 of'],
+  ])('%s is named', async (options, message) => {
+    const data = openData(parseOptions(['--data', BUNDLED.data, ...options.split(' ')]), () => undefined)
+    await expect(data).rejects.toThrow(message.replace('data/reviews', BUNDLED.data))
+  })
+})
+
 describe('options for training', () => {
   const example = (target: Example['target']): Example => ({ text: 'a film', target })
   /** Data of a task with three classes, or a number. */

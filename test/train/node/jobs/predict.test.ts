@@ -3,7 +3,7 @@ import { parse } from 'csv-parse/sync'
 import { describe, expect, test } from 'vitest'
 import type { ClassifierOptions, Prediction, TextInput } from '../../../../models/classifier.ts'
 import { textOf } from '../../../../models/classifier.ts'
-import { type Named, type PredictionFormat, chunksOf, lineChunks, predictions } from '../../../../train/node/jobs/predict.ts'
+import { type Named, type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../../../../train/node/jobs/predict.ts'
 
 /** Bytes as a pipe delivers them, a piece at a time. */
 async function* pieces(...texts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
@@ -15,6 +15,11 @@ async function linesOf(input: AsyncIterable<Uint8Array>, options = {}): Promise<
   for await (const group of lineChunks(input, options)) lines.push(...group)
   return lines
 }
+
+test('a text is empty if it has nothing but blanks, and a pair if both have', () => {
+  const inputs: TextInput[] = ['', ' \t', { text: '', pair: ' ' }, { words: [] }, 'a', { text: '', pair: 'a' }, { words: ['a'] }]
+  expect(inputs.map(isEmpty)).toEqual([true, true, true, true, false, false, false])
+})
 
 describe('lines of a stream', () => {
   test('are what lies between line feeds, whatever the pieces, an empty line and an unfinished last one too', async () => {

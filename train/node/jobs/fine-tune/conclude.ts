@@ -1,7 +1,7 @@
 // The end of a run that trained to its end: calibration, the test, what is saved, the result and the report.
 import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
-import { calibrate, calibrationErrors } from '../../../calibrate.ts'
+import { LEAST_TEXTS, calibrate, calibrationErrors } from '../../../calibrate.ts'
 import { type MetricInfo, type Summary, intervalOf, metricsOf, showFigure, summarise } from '../../../metrics/summary.ts'
 import { INTERVAL_SEED, type Interval } from '../../../metrics/uncertainty.ts'
 import type { TextSets } from '../../../shapes.ts'
@@ -73,7 +73,7 @@ async function measure({ trainer, options, data }: Prepared, texts: TextSets<Tar
     progress.stop()
     return [evaluation, examples.map(({ target }, i) => ({ target, output: evaluation.outputs[i] }))]
   }
-  const isCalibrated = texts.validation.length > 0 && (task === 'classes' || task === 'labels')
+  const isCalibrated = texts.validation.length >= LEAST_TEXTS && (task === 'classes' || task === 'labels')
   const reading = isCalibrated ? calibrate(task, labels, (await evaluated('calibration', texts.validation))[1]) : {}
   const [tested, outputs] = await evaluated('test', texts.test)
   const results = resultsOf(task, labels, outputs)
@@ -135,13 +135,16 @@ function tell(
   { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, main, calibrated, reading }: Measured,
   { wall_seconds: seconds, examples_per_second: speed }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
 ): void {
-  const { plan: { task, labels }, test } = data
+  const { plan: { task, labels }, validation, test } = data
   const f1 = metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${metrics.f1.toFixed(4)}`
   console.say(`\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw`
     + ` (loss ${tested.loss.toFixed(4)}${f1})`)
   if (calibrated) {
     console.say(`As predict and evaluate answer (${describeReading(reading, task, labels)}): `
       + `${main.title} ${showFigure(main, calibrated.metrics[main.name])}`)
+  }
+  if ((task === 'classes' || task === 'labels') && validation.length < LEAST_TEXTS) {
+    console.say(`Not calibrated: ${count(validation.length)} validation texts are too few (${LEAST_TEXTS} needed)`)
   }
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
 }

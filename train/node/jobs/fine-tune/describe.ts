@@ -30,6 +30,8 @@ const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
 }
 /** Classes that are listed by name. */
 const LISTED = 12
+/** What looks like several labels in one string. */
+const JOINED = /^\[.*\]$|[^;|][;|][^;|]/s
 /** A class with less than this share of an even one is rare enough for a warning. */
 const RARE = 0.25
 
@@ -41,6 +43,11 @@ export function taskText({ plan: { task, labels, why, namedBy } }: Pick<Data, 'p
     names.slice(0, LISTED).map(show).join(', ') + (names.length > LISTED ? `, and ${names.length - LISTED} more` : '')
   const from = { file: 'the file', option: '--labels', model: 'the model', data: 'the data' }[namedBy]
   const lines = [head, `Classes, named by ${from}: ${listed(labels, name => `${showName(name)} ${count(classes[name])}`)}`]
+  const joined = task === 'classes' && namedBy === 'data' ? labels.filter(name => JOINED.test(name)) : []
+  if (joined.length > labels.length / 2) {
+    const how = joined[0].startsWith('[') ? '--task labels' : `--label-separator '${/[;|]/.exec(joined[0])?.[0]}'`
+    lines.push(`Labels such as "${showName(joined[0])}" are taken as one name each; for several labels at once use lists in JSON or Parquet, or ${how}`)
+  }
   const absent = labels.filter(name => classes[name] === 0)
   if (absent.length > 0) {
     lines.push(`${absent.length === 1 ? '1 class has' : `${count(absent.length)} classes have`} no training text: ${listed(absent)}`)

@@ -15,8 +15,8 @@ import { type OpenedModel, withOrigin } from '../model.ts'
 import type { Prepared } from './prepare.ts'
 
 /** What is kept beside the weights, to answer with. */
-export function answersOf({ plan: { task, labels } }: Data, { maxLength, window }: Options, reading: Reading): Answers {
-  return { problem: PROBLEM_OF[task], labels, maxLength, ...window !== undefined && { window }, ...reading }
+export function answersOf({ plan: { task, labels }, columns }: Data, { maxLength, window }: Options, reading: Reading): Answers {
+  return { problem: PROBLEM_OF[task], labels, maxLength, ...window !== undefined && { window }, pairs: columns.pair !== undefined, ...reading }
 }
 
 /** Writes the adapter, with its base where that is nowhere else, and then the whole model where that is asked for. */
