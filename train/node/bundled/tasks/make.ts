@@ -1,5 +1,6 @@
 // `node train/node/bundled/tasks/make.ts`: writes the five small data sets beside it, one for each kind of task, always the
-// same. A test set is put together from phrases of its own.
+// same. Rows of the training and the test set combine the same phrases, and no row is in both; rows of `new-phrases/` combine
+// phrases of their own.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Random, stream } from '../../../random.ts'
@@ -7,6 +8,7 @@ import {
   ASPECTS, FIRST, GENRES, LAST, NO_PRAISE, OPENINGS, PLACE, PRAISES, type Phrases, QUESTIONS, SENTENCES, VERDICTS,
 } from './phrases.ts'
 
+/** Which lists of phrases rows are made of. */
 type Split = keyof Phrases
 type Row = Readonly<Record<string, unknown>>
 
@@ -52,7 +54,7 @@ function answer(random: Random, set: Split, row: number): Row {
   }
 }
 
-/** A word of a name. Half of those in the test set are not in the training list; the other half are, as common names recur. */
+/** A word of a name. Half of those among new phrases are not in the training list; the other half are, as common names recur. */
 const name = (random: Random, from: Phrases, set: Split): string => pick(random, from[random.below(2) ? 'train' : set])
 
 function names(random: Random, set: Split): Row {
@@ -97,19 +99,27 @@ const SETS: readonly Set[] = [
   { name: 'names', ending: 'ndjson', train: 560, make: names, write: jsonLines },
 ]
 
-/** Every file by its path from this folder. No two rows of a set have the same text. */
+/** Every file by its path from this folder. No two rows of a data set have the same text. */
 export function makeFiles(): Map<string, string> {
   const files = new Map<string, string>()
   for (const { name, ending, train, make, write } of SETS) {
-    for (const [set, count] of [['train', train], ['test', TEST_ROWS]] as const) {
-      const random = stream(1, `${name} ${set}`)
-      const rows = new Map<string, Row>()
-      while (rows.size < count) {
-        const row = make(random, set, rows.size)
+    const taken = new Set<string>()
+    const parts = [
+      [`${name}/train.${ending}`, 'train', train, 'train'],
+      [`${name}/test.${ending}`, 'train', TEST_ROWS, 'held-out rows'],
+      [`new-phrases/${name}.${ending}`, 'test', TEST_ROWS, 'test'],
+    ] as const
+    for (const [path, phrases, count, draws] of parts) {
+      const random = stream(1, `${name} ${draws}`)
+      const rows: Row[] = []
+      while (rows.length < count) {
+        const row = make(random, phrases, rows.length)
         const [text, second] = Object.values(row)
-        rows.set(JSON.stringify(name === 'answers' ? [text, second] : text), row)
+        const key = JSON.stringify(name === 'answers' ? [text, second] : text)
+        if (!taken.has(key)) rows.push(row)
+        taken.add(key)
       }
-      files.set(`${name}/${set}.${ending}`, write([...rows.values()]))
+      files.set(path, write(rows))
     }
   }
   return files

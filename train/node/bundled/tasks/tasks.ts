@@ -11,19 +11,25 @@ const folder = (path: string): string => fileURLToPath(new URL(path, import.meta
 
 export interface BundledTask {
   readonly name: string
+  /** What `fine-tune` and `evaluate` take to read it. */
+  readonly columns: readonly string[]
   /** What `fine-tune` takes for it, beside the model and `--tune full`. */
   readonly args: readonly string[]
+  /** The file of rows from phrases that training does not have. */
+  readonly newPhrases: string
 }
 
-const task = (name: string, columns: string, training: string): BundledTask =>
-  ({ name, args: [`--data=${folder(name)}`, ...`${columns} ${training}`.split(' ')] })
+function task(name: string, ending: string, options: string, training: string): BundledTask {
+  const columns = options.split(' ')
+  return { name, columns, args: [`--data=${folder(name)}`, ...columns, ...training.split(' ')], newPhrases: folder(`new-phrases/${name}.${ending}`) }
+}
 
 export const TASKS: readonly BundledTask[] = [
-  task('genres', '--label-column genre', '--lr 1e-3 --epochs 4'),
-  task('aspects', '--label-column praised', '--lr 1e-3 --epochs 6 --batch-size 8'),
-  task('ratings', '--label-column stars', '--lr 1e-3 --epochs 4'),
-  task('answers', '--text-column question --pair-column answer', '--lr 1e-3 --schedule constant --epochs 5'),
-  task('names', '--label-column tags', '--lr 1e-3 --epochs 7 --batch-size 8'),
+  task('genres', 'csv', '--label-column genre', '--lr 1e-3 --epochs 4'),
+  task('aspects', 'jsonl', '--label-column praised', '--lr 1e-3 --epochs 6 --batch-size 8'),
+  task('ratings', 'tsv', '--label-column stars', '--lr 1e-3 --epochs 4'),
+  task('answers', 'json', '--text-column question --pair-column answer', '--lr 1e-3 --schedule constant --epochs 5'),
+  task('names', 'ndjson', '--label-column tags', '--lr 1e-3 --epochs 7 --batch-size 8'),
 ]
 
 /** All arguments of `tilegrad fine-tune` for one of them. Those at the end count. */
