@@ -1,4 +1,5 @@
 // Whether a model's parameters fit an adapter, by arithmetic: what one kernel can bind bounds each of them.
+import { showBytes } from '../engine/bytes.ts'
 import { type Device, UserError } from '../engine/index.ts'
 import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
@@ -18,8 +19,6 @@ export function checkSizes(model: Model, { gpu: { limits }, info }: Pick<Device,
   if (bytes <= most) return
   const { name, dtype, role, trainable } = largest
   const canHalve = dtype === 'f32' && !trainable && (role === 'weight' || role === 'embedding') && bytes / 2 <= most
-  throw new UserError(`the weight ${name} takes ${megabytes(bytes)}, and one binding of ${info.name} holds ${megabytes(most)}: `
+  throw new UserError(`the weight ${name} takes ${showBytes(bytes)}, and one binding of ${info.name} holds ${showBytes(most)}: `
     + `use ${halves !== undefined && canHalve ? `${halves}, ` : ''}another adapter (tilegrad adapters lists them), or a smaller model`)
 }
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`

@@ -59,6 +59,9 @@ interface StepFigures {
   readonly step: number
   readonly epoch: number
   readonly lr: number
+  /** Texts of this step. */
+  readonly examples: number
+  /** Recent rates, over some seconds. */
   readonly examples_per_second: number
   readonly tokens_per_second: number
   readonly gpu_bytes: number

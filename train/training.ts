@@ -191,11 +191,12 @@ export class Training<Target> {
     const sum = (place: number): number => told.reduce((total, part) => total + part[place], 0)
     const loss = sum(0)
     const count = batches.reduce((total, batch) => total + batch.count, 0)
-    this.#speed.add(batches.reduce((total, batch) => total + batch.rows, 0), batches.reduce((total, batch) => total + batch.tokens, 0))
+    const examples = batches.reduce((total, batch) => total + batch.rows, 0)
+    this.#speed.add(examples, batches.reduce((total, batch) => total + batch.tokens, 0))
     const { examplesPerSecond, tokensPerSecond } = this.#speed.recent
     const { buffers } = await currentDevice()
     const sums = Object.fromEntries(this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0]))
-    const rates = { examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: buffers.bytes }
+    const rates = { examples, examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: buffers.bytes }
     // As the GPU judges, which sums losses in f32.
     if (Number.isFinite(Math.fround(loss)) && Number.isFinite(norm)) {
       this.#events.onStep?.({ step, epoch, loss, ...sums, lr, grad_norm: norm, ...rates })

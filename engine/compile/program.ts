@@ -1,5 +1,6 @@
 // A program: the dispatches of a graph, ready to be encoded. Pipelines are compiled and the memory of intermediates is
 // planned. The graph's sources may be in other buffers from run to run: bind groups follow them.
+import { showBytes } from '../bytes.ts'
 import type { Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
 import { payloadOf } from '../ops/source.ts'
@@ -198,7 +199,7 @@ export class Program {
         this.#device.scratch.destroy()
         this.#release({ destroy: true })
         undo()
-        if (attempt > 1) throw new UserError(`the adapter's memory does not hold this step of ${Math.ceil(peakBytes / 1e6)} MB: use a smaller batch or length`)
+        if (attempt > 1) throw new UserError(`the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`)
         await this.#device.collect()
         continue
       }

@@ -8,6 +8,7 @@ import { copyFile, lstat, mkdir, open, readdir, rename, rm, stat, statfs, symlin
 import type { FileHandle } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
+import { showBytes } from '../../engine/bytes.ts'
 import { UserError } from '../../engine/errors.ts'
 import { codeOf, exists, readText, writeAtomic } from './files.ts'
 import { type HubLimits, NoAnswer, NotTheHub, pauseAfter } from './hub-network.ts'
@@ -238,12 +239,8 @@ async function checkSpace({ name, cacheDir }: Repository, file: RemoteFile, byte
   const { bavail, blocks, bsize } = await statfs(cacheDir)
   // Some file systems don't say.
   if (blocks === 0 || bytes <= bavail * bsize) return
-  throw new UserError(`${file.path} of ${name} needs ${gigabytes(bytes)}, and the disk of the cache ${cacheDir} has `
-    + `${gigabytes(bavail * bsize)} free; HF_HOME names another`)
-}
-
-function gigabytes(bytes: number): string {
-  return `${Number((bytes / 1e9).toPrecision(3))} GB`
+  throw new UserError(`${file.path} of ${name} needs ${showBytes(bytes)}, and the disk of the cache ${cacheDir} has `
+    + `${showBytes(bavail * bsize)} free; HF_HOME names another`)
 }
 
 /** Files outside large-file storage are known by git's own hash: SHA-1 over a header and the content. */

@@ -1,4 +1,5 @@
 // What an adapter can't do, and how it is said: shaders that do not compile, buffers and steps that are too large.
+import { showBytes } from '../../../engine/bytes.ts'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { type Device, type Tensor, UserError, compile, currentDevice, tensor, zeros } from '../../../engine/node/index.ts'
 import { ShaderError } from '../../../engine/runtime/pipelines.ts'
@@ -45,7 +46,7 @@ test('a step that runs out of memory frees what it allocated, and can be tried a
   })
   const { generation } = scratch
   await expect(step(x)).rejects.toThrow(
-    new UserError(`the adapter's memory does not hold this step of ${Math.ceil(peakBytes / 1e6)} MB: use a smaller batch or length`))
+    new UserError(`the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`))
   expect(full).toHaveBeenCalledTimes(4)
   expect(scratch.generation).not.toBe(generation)
   const [again, whole] = [await (await step(x)).y.item(), await compile((t: Tensor) => t.matmul(t).softmax().matmul(t).sum())(x)]

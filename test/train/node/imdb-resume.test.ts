@@ -129,5 +129,25 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     const step = Number(/Stopped after step (\d+)\. Resume with: /.exec(stdout)?.[1])
     expect(step).toBeGreaterThanOrEqual(3)
     expect(await namesIn(join(cwd, 'run/checkpoints'))).toContain(`step-${String(step).padStart(6, '0')}`)
+    expect(stderr).toContain(`Received ${name}. Finishing this step and writing a checkpoint. Another ${name} stops at once.`)
+    // While it starts up again.
+    const resumed = startImdb(['--resume', 'run', '--json'], { cwd, env: place.env })
+    await resumed.said(/Task: /)
+    resumed.child.kill(name)
+    const again = await resumed.ended
+    expect({ status: again.status, signal: again.signal }).toEqual({ status: null, signal: name })
+    expect(again.stderr).toContain(`Stopped by ${name} before training began: the run is as it was.\n`)
+    expect(await readdir(join(cwd, 'run'))).not.toContain('lock')
+  })
+
+  test('by SIGTERM before training, leaves nothing', async () => {
+    const cwd = await place.folder()
+    const running = startImdb([...args(), '--json'], { cwd, env: place.env })
+    await running.said(/Task: /)
+    running.child.kill('SIGTERM')
+    const { signal, stderr } = await running.ended
+    expect(signal).toBe('SIGTERM')
+    expect(stderr).toContain('Stopped by SIGTERM before training began: nothing was written.\n')
+    expect(await readdir(cwd)).toEqual([])
   })
 })

@@ -140,7 +140,7 @@ describe('a LoRA run', () => {
     expect(steps.map(line => line.step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1))
     for (const line of steps) {
       expect(Object.keys(line)).toEqual(
-        ['step', 'epoch', 'loss', 'accuracy', 'lr', 'grad_norm', 'examples_per_second', 'tokens_per_second', 'gpu_bytes', 'wall_seconds'])
+        ['step', 'epoch', 'loss', 'accuracy', 'lr', 'grad_norm', 'examples', 'examples_per_second', 'tokens_per_second', 'gpu_bytes', 'wall_seconds'])
       expect(Object.values(line).every(Number.isFinite), JSON.stringify(line)).toBe(true)
       expect(line.epoch).toBe(Math.ceil(Number(line.step) / EPOCH))
     }

@@ -10,6 +10,7 @@ import { openRun } from '../run/folder.ts'
 import { showAdapters } from './adapters.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
+import { stopBeforeTraining } from './shell.ts'
 
 /**
  * Runs the command with the defaults of a preset; a resumed run keeps those that it began with. Gives the exit status.
@@ -31,20 +32,22 @@ export async function fineTune(argv: readonly string[], preset: Preset): Promise
     return 0
   }
   if (options.resume !== undefined) {
+    const startup = stopBeforeTraining('the run is as it was')
     const run = await openRun(options.resume)
     const full = recordedOptions(run, toArguments(options, { omit: ['resume'] }))
     if (await run.finished()) throw new UserError(`${run.folder} is finished: see its result.json`)
     await checkPaths(full)
     checkFeatures(full, await openNamed(full.adapter, full.profile))
-    return full.dryRun ? dryRun(full, console, version, run) : resumeRun(run, full, console, version)
+    return full.dryRun ? dryRun(full, console, version, run) : resumeRun(run, full, console, version, startup)
   }
+  const startup = stopBeforeTraining('nothing was written')
   await checkPaths(options)
   const device = await openNamed(options.adapter, options.profile)
   const { argv: settled, why } = await settle(options, argv, device.info.fallback)
   if (why) console.say(`${device.info.name}. ${why}\n`)
   const full = parseOptions(settled, preset)
   checkFeatures(full, device)
-  return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version)
+  return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version, startup)
 }
 
 /** Throws a UserError if the device lacks what the options need. */

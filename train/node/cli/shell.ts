@@ -27,7 +27,8 @@ export function stopOnSignals(stop: () => void): StopRequest {
   let first: { readonly at: number, readonly status: number } | undefined
   const onSignal = (signal: StopSignal): void => {
     if (!first) {
-      process.stderr.write('\nFinishing this step and writing a checkpoint. Another Ctrl-C stops at once.\n')
+      process.stderr.write(`\n${signal === 'SIGINT' ? '' : `Received ${signal}. `}Finishing this step and writing a checkpoint. `
+        + `Another ${called(signal)} stops at once.\n`)
       first = { at: performance.now(), status: STATUS_AFTER[signal] }
       stop()
     } else if (performance.now() - first.at > SAME_SIGNAL_MS) {
@@ -38,6 +39,35 @@ export function stopOnSignals(stop: () => void): StopRequest {
   const end = (): void => { for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal) }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
   return { get requested() { return first !== undefined }, get status() { return first?.status ?? 0 }, end }
+}
+
+/** A signal as the user knows it. */
+const called = (signal: StopSignal): string => (signal === 'SIGINT' ? 'Ctrl-C' : signal)
+
+/** Signals while a run starts up, before `stopOnSignals` takes over. */
+export interface Startup {
+  /** What to do before the process ends by a signal, such as to unlock the run. */
+  beforeStop(cleanUp: () => Promise<void>): void
+  /** Stops listening. */
+  end(): void
+}
+
+/** Listens for signals until training begins: one ends the process by that signal, after a line with `state` on what is left. */
+export function stopBeforeTraining(state: string): Startup {
+  let cleanUp = async (): Promise<void> => undefined
+  let isStopping = false
+  const onSignal = (signal: StopSignal): void => {
+    if (isStopping) return
+    isStopping = true
+    process.stderr.write(`Stopped by ${called(signal)} before training began: ${state}.\n`)
+    void cleanUp().finally(() => {
+      end()
+      process.kill(process.pid, signal)
+    })
+  }
+  const end = (): void => { for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal) }
+  for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
+  return { beforeStop(action) { cleanUp = action }, end }
 }
 
 /** A fine-tuning command for the user's shell, run by the Node that came with the packages. */

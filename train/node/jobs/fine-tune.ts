@@ -3,6 +3,7 @@
 import { dependencies } from '../package.ts'
 import type { Console } from '../cli/console.ts'
 import type { Options } from '../cli/options.ts'
+import type { Startup } from '../cli/shell.ts'
 import { Progress } from '../cli/progress.ts'
 import { checkpointsOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
@@ -23,13 +24,14 @@ export async function dryRun(options: Options, console: Console, version: string
 }
 
 /** A new run. Nothing is written before everything is resolved and checked. */
-export async function startRun(options: Options, console: Console, version: string): Promise<number> {
+export async function startRun(options: Options, console: Console, version: string, startup: Startup): Promise<number> {
   const progress = new Progress()
   const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
   await chooseRunFolder(options.out, name)
   const [prepared, texts] = await prepare(await openJob(options, console, progress, version), console, progress)
   // Weights that are refused leave no folder behind.
   await fillModel(prepared.model, prepared.opened, prepared.options)
+  startup.end()
   const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
     commits: { ...commitsOf(prepared.opened), data: prepared.data.commit }, fingerprints: prepared.fingerprints,
@@ -43,16 +45,17 @@ export async function startRun(options: Options, console: Console, version: stri
 }
 
 /** Resumes a run from its last undamaged checkpoint, or from its beginning if there is none. */
-export async function resumeRun(run: Run, options: Options, console: Console, version: string): Promise<number> {
+export async function resumeRun(run: Run, options: Options, console: Console, version: string, startup: Startup): Promise<number> {
   const unlock = await run.lock()
   try {
-    return await resume(run, options, console, version)
+    startup.beforeStop(unlock)
+    return await resume(run, options, console, version, startup)
   } finally {
     await unlock()
   }
 }
 
-async function resume(run: Run, options: Options, console: Console, version: string): Promise<number> {
+async function resume(run: Run, options: Options, console: Console, version: string, startup: Startup): Promise<number> {
   const progress = new Progress()
   const checkpoints = checkpointsOf(run)
   // First of all: a run that can't be resumed says so before it loads anything.
@@ -60,6 +63,7 @@ async function resume(run: Run, options: Options, console: Console, version: str
   const [prepared, texts] = await prepare(await openJob(options, console, progress, version, run), console, progress)
   const { position, damaged } = await checkpoints.find(prepared.trainer.shapeOf(texts.train))
   for (const { step, reason } of damaged) progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
+  startup.end()
   await checkpoints.discard(damaged.map(({ step }) => step))
   warnOfChanges(run, prepared.device.info, version)
   await run.cutMetrics(position?.step ?? -1)

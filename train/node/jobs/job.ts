@@ -55,7 +55,7 @@ export async function settle(options: Options, argv: readonly string[], software
   const valuesOf = (from: typeof REAL | typeof BUNDLED) => Object.fromEntries(open.map(part => [part, from[part]]))
 
   const trouble = software
-    ? 'The adapter is software, which would need days for the full-size job'
+    ? 'No GPU'
     // A published architecture with fresh weights, and a tokenizer from elsewhere, needs nothing from the Hub.
     : await whyNotReal(open.filter(part => part === 'data' || options.init !== 'random' || options.tokenizer === undefined))
   if (trouble === undefined) {

@@ -1,6 +1,7 @@
 // Pretraining: a small base model from texts alone, the job behind `tilegrad pretrain`. It learns a WordPiece
 // vocabulary, then trains a BERT to guess hidden tokens (Devlin et al. 2019). The model that comes with tilegrad was
 // made this way.
+import { showBytes } from '../../../engine/bytes.ts'
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { type Device, UserError } from '../../../engine/index.ts'
@@ -25,12 +26,11 @@ import {
 import { Progress, showDuration } from '../cli/progress.ts'
 import { shellLine } from '../cli/shell.ts'
 import { maskedOptionsOf, packTexts } from '../data/packed.ts'
-import { median } from '../data/statistics.ts'
 import { loadUnlabelled } from '../data/unlabelled.ts'
 import { openNamed } from '../device.ts'
 import { dependencies, version } from '../package.ts'
 import { type Attempt, reopen, runAttempts } from '../run/attempts.ts'
-import { RunClock } from '../run/clock.ts'
+import { RunClock, trainingSpeed } from '../run/clock.ts'
 import { checkpointsOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
 import { KernelChoices } from '../run/kernels.ts'
@@ -131,7 +131,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   choices.settle()
   const plan = await trainer.plan(sequence)
   console.say(`Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, `
-    + `peak memory ${(plan.peakBytes / 1e6).toFixed(1)} MB\n`)
+    + `peak memory ${showBytes(plan.peakBytes)}\n`)
   return { options, device, choices, tokenizer, fingerprints, rows, model, trainer }
 }
 
@@ -259,7 +259,7 @@ async function conclude(
   const lines = run.readMetrics()
   const steps = lines.filter(line => line.split === undefined)
   const evaluated = lines.find(line => line.split === 'validation' && line.step === best?.step)
-  const speed = median(steps.map(line => Number(line.examples_per_second))) ?? 0
+  const speed = trainingSpeed(lines)
   const chance = Math.log(tokenizer.vocabSize)
   const result = {
     val_loss: evaluated?.loss ?? null, val_accuracy: evaluated?.accuracy ?? null, best_step: best?.step ?? null,
@@ -274,7 +274,7 @@ async function conclude(
     console.say(`Held-out loss ${Number(evaluated.loss).toFixed(4)} (${chance.toFixed(4)} is chance), `
       + `${percent(Number(evaluated.accuracy))} of the hidden tokens guessed, after step ${evaluated.step}`)
   }
-  console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} rows/s`)
+  console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} rows/s in training steps`)
   console.say(`Model:   ${run.path('model')}`)
   console.result({ ...result, folder: run.folder })
 }

@@ -78,7 +78,10 @@ function verdict({ metric, interval, constant, summary: { rows } }: Tested): str
 }
 
 /** What the model took, as far as that is known. */
-export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, gpuPeakBytes, savedBytes }: Cost): Markup {
+export function costSection(
+  { parameters, seconds, textsPerSecond, gpuBytes, gpuPeakBytes, savedBytes }: Cost,
+  kind: 'training' | 'evaluation',
+): Markup {
   const entries: [string, Part, Part?][] = []
   if (parameters?.trainable !== undefined) {
     entries.push([
@@ -91,7 +94,7 @@ export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, gpu
     entries.push([
       'Wall time',
       duration(seconds),
-      textsPerSecond === undefined ? undefined : `${number(textsPerSecond, 3)} texts/s`,
+      textsPerSecond === undefined ? undefined : `${number(textsPerSecond, 3)} texts/s${kind === 'training' ? ' in training steps' : ''}`,
     ])
   }
   if (gpuPeakBytes !== undefined) entries.push(['Peak GPU memory', bytes(gpuPeakBytes)])

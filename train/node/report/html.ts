@@ -1,5 +1,6 @@
 // Writing HTML so that no text can become markup: everything put into the template `html` is escaped, except what came
 // out of the template itself. Beside it, tables, bars and numbers as the report prints them.
+import { showBytes } from '../../../engine/bytes.ts'
 
 /** Finished markup, made by `html` or, for trusted text such as a chart's SVG, by `markup`. */
 export class Markup {
@@ -133,11 +134,9 @@ export function percent(fraction: number | null | undefined): string {
   return `${(fraction * 100).toFixed(2)}${NO_BREAK}%`
 }
 
-/** Bytes in binary units. */
+/** Bytes in decimal units, as the command line shows them. */
 export function bytes(count: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  const power = count < 1 ? 0 : Math.min(Math.floor(Math.log2(count) / 10), units.length - 1)
-  return `${number(count / 1024 ** power, 3)}${NO_BREAK}${units[power]}`
+  return showBytes(count).replace(' ', NO_BREAK)
 }
 
 /** Seconds as hours, minutes and seconds; below a minute with one decimal. */

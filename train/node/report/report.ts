@@ -56,6 +56,7 @@ export interface Training {
 export interface Cost {
   readonly parameters?: { readonly total: number; readonly trainable?: number; readonly percent?: number }
   readonly seconds?: number
+  /** Of a training run over all training steps, of an evaluation over its whole time. */
   readonly textsPerSecond?: number
   /** What was held on the GPU in the end, and at most. */
   readonly gpuBytes?: number
@@ -97,10 +98,10 @@ interface Section {
 export function renderReport(input: ReportInput): string {
   const first: Section[] = [
     { id: 'quality', title: 'How good it is', body: qualitySection(input.tested) },
-    { id: 'cost', title: 'At what cost', body: costSection(input.cost) },
+    { id: 'cost', title: 'At what cost', body: costSection(input.cost, input.kind) },
   ]
   const rest: Section[] = [
-    ...(input.training ? [{ id: 'training', title: 'How it got there', body: trainingSection(input.training) }] : []),
+    ...(input.training ? [{ id: 'training', title: 'How it got there', body: trainingSection(input.training, input.cost.textsPerSecond) }] : []),
     { id: 'failures', title: 'Where it fails', body: failuresSection(input.tested) },
     { id: 'setting', title: 'What it was', body: settingSection(input) },
     { id: 'repeat', title: 'How to repeat it', body: repeatSection(input) },

@@ -14,7 +14,6 @@ function curve<L extends { readonly step: number }>(lines: readonly L[], value: 
   return lines.map((line): Point => [line.step, value(line) ?? NaN]).filter(([, y]) => Number.isFinite(y))
 }
 
-const last = <T>(values: readonly T[]): T => values[values.length - 1]
 const highest = (points: readonly Point[]): Point => points.reduce((a, b) => (b[1] > a[1] ? b : a))
 const lowest = (points: readonly Point[]): Point => points.reduce((a, b) => (b[1] < a[1] ? b : a))
 
@@ -27,10 +26,10 @@ export function thin<T>(values: readonly T[], most: number): T[] {
 const stepsShown = (all: number): string => (all > MOST_ROWS ? `${MOST_ROWS} of ${number(all)} steps` : 'every step')
 
 /** Loss and metric on one axis of steps, then the learning rate and what steps cost. */
-export function trainingSection({ steps, evaluations, metric }: Training): Markup {
+export function trainingSection({ steps, evaluations, metric }: Training, textsPerSecond?: number): Markup {
   if (steps.length === 0 && evaluations.length === 0) return html`<p>No steps and no evaluations were recorded.</p>`
   return html`${progress({ steps, evaluations, metric })}
-<div class="charts">${smallCharts(steps)}</div>`
+<div class="charts">${smallCharts(steps, textsPerSecond)}</div>`
 }
 
 function progress({ steps, evaluations, metric }: Training): Markup {
@@ -59,8 +58,7 @@ function progress({ steps, evaluations, metric }: Training): Markup {
   }
   const says = [
     loss.length > 0 &&
-      `The training loss goes from ${number(smoothed[0][1])} to ${number(last(smoothed)[1])} ` +
-        `over ${number(steps.length)} ${steps.length === 1 ? 'step' : 'steps'}.`,
+      lossSays(loss, window),
     values.length > 0 && bestSays({ steps, evaluations, metric }, values),
     validations.length === 0 && 'Nothing was held out for validation.',
   ].filter(sentence => sentence !== false)
@@ -82,6 +80,15 @@ function progress({ steps, evaluations, metric }: Training): Markup {
         )
   return html`${charted}
 ${lost > 0 ? html`<p class="note">Steps whose loss was not a finite number: ${number(lost)}.</p>` : undefined}`
+}
+
+/** The mean loss of as many steps at the beginning as at the end. */
+function lossSays(loss: readonly Point[], window: number): string {
+  const size = Math.min(window, Math.floor(loss.length / 2))
+  if (size === 0) return `The training loss of the only step is ${number(loss[0][1])}.`
+  const [first, end] = [loss.slice(0, size), loss.slice(-size)].map(points => number(mean(points)))
+  const steps = size === 1 ? ['step', 'one'] : [`${number(size)} steps`, `${number(size)}`]
+  return `The mean training loss of the first ${steps[0]} is ${first}, of the last ${steps[1]} ${end}.`
 }
 
 function bestSays({ metric }: Training, values: readonly Point[]): string {
@@ -148,8 +155,8 @@ interface Small extends LineChartOptions {
 
 const mean = (points: readonly Point[]): number => points.reduce((sum, [, y]) => sum + y, 0) / points.length
 
-function smallCharts(steps: readonly StepLine[]): Markup[] {
-  const inBytes = (mebibytes: number): string => bytes(mebibytes * 2 ** 20)
+function smallCharts(steps: readonly StepLine[], textsPerSecond: number | undefined): Markup[] {
+  const inBytes = (megabytes: number): string => bytes(megabytes * 1e6)
   const scientific = (value: number): string => (value === 0 ? '0' : value.toExponential(1))
   const charts: Small[] = [
     {
@@ -177,16 +184,18 @@ function smallCharts(steps: readonly StepLine[]): Markup[] {
       points: curve(steps, step => step.examples_per_second),
       fromZero: true,
       format: value => number(value),
-      says: points => `${number(mean(points), 3)} texts per second on average.`,
+      says: () =>
+        `${textsPerSecond === undefined ? '' : `${number(textsPerSecond, 3)} texts per second over all training steps. `}` +
+        'Each point is the rate of the last 10 seconds.',
     },
     {
       id: 'memory',
       title: 'GPU memory',
-      y: 'MiB',
+      y: 'MB',
       fromZero: true,
       format: value => number(value),
-      // In MiB from the start, so that the axis is cut at round numbers of them.
-      points: curve(steps, step => step.gpu_bytes).map(([x, y]): Point => [x, y / 2 ** 20]),
+      // In MB from the start, so that the axis is cut at round numbers of them.
+      points: curve(steps, step => step.gpu_bytes).map(([x, y]): Point => [x, y / 1e6]),
       says: points => `At most ${inBytes(highest(points)[1])}.`,
       show: inBytes,
     },

@@ -1,5 +1,5 @@
 // The time that a run has taken.
-import type { Run } from './folder.ts'
+import type { Metrics, Run } from './folder.ts'
 
 /** How long a run has trained, over all processes that worked on it. */
 export class RunClock {
@@ -14,4 +14,21 @@ export class RunClock {
   get seconds(): number {
     return this.#spent + (performance.now() - this.#began) / 1000
   }
+}
+
+/**
+ * Training texts per second of training steps, from the lines of metrics.jsonl: evaluations do not count. A step's time is what
+ * has passed since the line before it. 0 without steps.
+ */
+export function trainingSpeed(lines: readonly Metrics[]): number {
+  let [examples, seconds, before] = [0, 0, 0]
+  for (const { split, examples: texts, wall_seconds } of lines) {
+    const now = Number(wall_seconds)
+    if (split === undefined && typeof texts === 'number') {
+      examples += texts
+      seconds += now - before
+    }
+    before = now
+  }
+  return seconds > 0 ? examples / seconds : 0
 }

@@ -64,7 +64,7 @@ describe('a software adapter', () => {
     expect(options).toMatchObject(expected)
     const open = (['model', 'data'] as const).filter(part => !argv.includes(`--${part}`))
     const taken = open.map(part => (part === 'model' ? 'the bundled small model' : 'the bundled reviews')).join(' and ')
-    const reason = `The adapter is software, which would need days for the full-size job: taking ${taken}`
+    const reason = `No GPU: taking ${taken}`
     if (open.length === 0) expect(why).toBeUndefined()
     // What differs from the defaults for the bundled model's sake is said, and only that.
     else if (!open.includes('model')) expect(why).toBe(`${reason}.`)

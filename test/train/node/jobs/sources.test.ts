@@ -1,5 +1,6 @@
 // Where a run's model comes from: a model, an adapter or a run, on disk or on the Hub; what of them is taken over, and what is
 // refused.
+import { showBytes } from '../../../../engine/bytes.ts'
 import { cp, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -276,12 +277,12 @@ describe('a model', () => {
       info: { name: 'a small GPU' }, gpu: { limits: { maxStorageBufferBindingSize: most, maxBufferSize: 1e9 } },
     }) as unknown as Parameters<typeof checkSizes>[1]
     const [largest] = model.parameters().toSorted((a, b) => b.size - a.size)
-    const [bytes, fits] = [4 * largest.size, `${(largest.size * 4 / 1e6).toFixed(1)} MB`]
+    const [bytes, fits] = [4 * largest.size, showBytes(largest.size * 4)]
     expect(() => checkSizes(model, device(bytes), '--precision f16')).not.toThrow()
     expect(() => checkSizes(model, device(bytes - 4), '--precision f16')).toThrow(new UserError(`the weight ${largest.name} takes ${fits}, and one binding of `
-      + `a small GPU holds ${((bytes - 4) / 1e6).toFixed(1)} MB: use --precision f16, another adapter (tilegrad adapters lists them), or a smaller model`))
-    expect(() => checkSizes(model, device(bytes / 2 - 4), '--precision f16')).toThrow(/MB: use another adapter \(tilegrad adapters lists them\), or a smaller model$/)
-    expect(() => checkSizes(model, device(bytes - 4))).toThrow(/MB: use another adapter /)
+      + `a small GPU holds ${showBytes(bytes - 4)}: use --precision f16, another adapter (tilegrad adapters lists them), or a smaller model`))
+    expect(() => checkSizes(model, device(bytes / 2 - 4), '--precision f16')).toThrow(/B: use another adapter \(tilegrad adapters lists them\), or a smaller model$/)
+    expect(() => checkSizes(model, device(bytes - 4))).toThrow(/B: use another adapter /)
   })
 })
 

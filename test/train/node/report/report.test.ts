@@ -255,9 +255,9 @@ describe('a report', () => {
     const words = wordsOf(pageOf('two classes'))
     const facts = [
       'Trained parameters 516,096 0.765 % of 67,471,106',
-      'Wall time 12 min 34 s 52.1 texts/s',
-      'Peak GPU memory 2 GiB',
-      'Size on disk 1.98 MiB adapter/',
+      'Wall time 12 min 34 s 52.1 texts/s in training steps',
+      'Peak GPU memory 2.15 GB',
+      'Size on disk 2.08 MB adapter/',
       'Some adapter (Vulkan)',
       'some/model',
       'some/reviews',
@@ -640,7 +640,7 @@ describe('writing', () => {
     ])
     expect([0.93456, 1, null].map(percent)).toEqual(['93.46\u00a0%', '100.00\u00a0%', '–'])
     expect([0, 1023, 1536, 3 * 2 ** 30].map(bytes)).toEqual(
-      ['0 B', '1,023 B', '1.5 KiB', '3 GiB'].map(text => text.replace(' ', '\u00a0')),
+      ['0 B', '1.02 kB', '1.54 kB', '3.22 GB'].map(text => text.replace(' ', '\u00a0')),
     )
     expect([0.25, 59.96, 61, 3725].map(duration)).toEqual(['0.3 s', '1 min 0 s', '1 min 1 s', '1 h 2 min 5 s'])
   })

@@ -1,4 +1,5 @@
 // The end of a run that trained to its end: calibration, the test, what is saved, the result and the report.
+import { showBytes } from '../../../../engine/bytes.ts'
 import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
 import { LEAST_TEXTS, calibrate, calibrationErrors } from '../../../calibrate.ts'
@@ -11,12 +12,11 @@ import { type Reading, describeReading, resultsOf } from '../../../tasks/results
 import type { Evaluation, Outcome } from '../../../trainer.ts'
 import { type Progress, showDuration } from '../../cli/progress.ts'
 import { command } from '../../cli/shell.ts'
-import { median } from '../../data/statistics.ts'
 import type { ReportParts } from '../../report/write.ts'
 import type { Run } from '../../run/folder.ts'
 import { BUNDLED, REAL } from '../job.ts'
-import type { RunClock } from '../../run/clock.ts'
-import { answerLine, count, examplesOf, megabytes, nullable } from './describe.ts'
+import { type RunClock, trainingSpeed } from '../../run/clock.ts'
+import { answerLine, count, examplesOf, nullable } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
 import { answersOf, saveTrained } from './save.ts'
@@ -38,6 +38,7 @@ export async function conclude(
   await saveTrained(run, prepared, answers)
   const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
   await run.writeResult(result)
+  await checkpoints.dropUnlisted()
   const hasReport = await reported(run, {
     ...measured, options, data, tokenizer: prepared.opened.tokenizer, result, best: mainMetric(options, data), exact: !prepared.choices.measured,
   })
@@ -91,7 +92,8 @@ function resultOf(
   { options, data, parameters, plan, device }: Prepared, { run, checkpoints, version }: Pick<Attempt, 'run' | 'checkpoints' | 'version'>,
   { best, early }: Finished, { tested, summary, main, interval, reading, calibrated, errors }: Measured, clock: RunClock,
 ) {
-  const steps = run.readMetrics().filter(line => line.split === undefined)
+  const lines = run.readMetrics()
+  const steps = lines.filter(line => line.split === undefined)
   const metric = mainMetric(options, data)
   return {
     val_accuracy: metric.name === 'accuracy' ? best?.score ?? null : null,
@@ -107,7 +109,7 @@ function resultOf(
     ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },
     parameters, steps: steps.length,
     skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
-    examples_per_second: median(steps.map(line => Number(line.examples_per_second))) ?? 0, wall_seconds: clock.seconds,
+    examples_per_second: trainingSpeed(lines), wall_seconds: clock.seconds,
     plan_peak_bytes: plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
     adapter: device.info.name, tilegrad: version,
   }
@@ -146,7 +148,7 @@ function tell(
   if ((task === 'classes' || task === 'labels') && validation.length < LEAST_TEXTS) {
     console.say(`Not calibrated: ${count(validation.length)} validation texts are too few (${LEAST_TEXTS} needed)`)
   }
-  console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} examples/s, GPU memory ${megabytes(device.buffers.bytes)}\n`)
+  console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} texts/s in training steps, GPU memory ${showBytes(device.buffers.bytes)}\n`)
 }
 
 /** Shows where the files are, and what to try next. */

@@ -23,7 +23,6 @@ export function describeAdapter({ name, vendor, architecture, backend, driver, f
 
 export const count = (n: number): string => n.toLocaleString('en-US')
 export const percent = (fraction: number): string => percentage(fraction, 2)
-export const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(1)} MB`
 
 const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
   classes: 'one label a text', labels: 'several labels at once', regression: 'a number a text', tokens: 'a label a word',

@@ -1,4 +1,5 @@
 // From options to a job that is ready to train: everything opened, checked and shown, the step planned, nothing written.
+import { showBytes } from '../../../../engine/bytes.ts'
 import { type Device, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
 import { exists } from '../../../../models/node/files.ts'
@@ -22,7 +23,7 @@ import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
   type OpenedModel, adoptAdapter, adoptLengths, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
-import { dataTable, describeAdapter, lengthsText, megabytes, shareOf, taskText, treatmentOf } from './describe.ts'
+import { dataTable, describeAdapter, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
 
 /** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */
@@ -105,7 +106,7 @@ function checkBatch(
   if (bytes <= most) return
   const option = windows !== undefined ? `a batch of ${windows} windows × --max-length ${maxLength}`
     : batchTokens === undefined ? `--batch-size ${batchSize} × --max-length ${maxLength}` : `--batch-tokens ${batchTokens}`
-  throw new UserError(`${option}: hidden states of ${megabytes(bytes)} are more than one buffer of ${info.name} holds (${megabytes(most)}); `
+  throw new UserError(`${option}: hidden states of ${showBytes(bytes)} are more than one buffer of ${info.name} holds (${showBytes(most)}); `
     + 'use a smaller batch or length, with --accumulate for the same step')
 }
 
@@ -121,7 +122,7 @@ async function planStep(job: Job, console: Console, windows?: number): Promise<P
   choices.settle()
   const plan = await trainer.plan(maxLength, windows)
   console.say(`Step of ${windows === undefined ? batchSize : `${windows} windows`} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
-    + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${megabytes(plan.peakBytes)}\n`)
+    + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${showBytes(plan.peakBytes)}\n`)
   return { ...job, plan }
 }
 
