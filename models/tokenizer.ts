@@ -120,7 +120,7 @@ function checkLength(maxLength: number, least: number): void {
   throw new UserError(`a sequence of at most ${maxLength} tokens leaves no room for its ${least} special ones`)
 }
 
-/** From a BERT vocab.txt: a token a line, its id the line's number from 0 on. Throws a UserError naming `where`. */
+/** From a BERT vocab.txt: one token per line, its id the line's number from 0 on. Throws a UserError naming `where`. */
 export function tokenizerFromVocabulary(text: string, options: VocabularyOptions, where: string): Tokenizer {
   const lines = text.split('\n').map(line => line.replace(/\r$/, ''))
   if (lines.at(-1) === '') lines.pop()

@@ -34,8 +34,8 @@ export function checkWindow({ maxLength, window }: Pick<LengthOptions, 'maxLengt
   const room = maxLength - SPECIAL
   if (window === undefined || window < room) return
   throw new UserError(
-    `--window ${window} leaves no progress: a window of ${maxLength} tokens holds ${room} of a text beside the special ones, ` +
-      `so neighbours can share at most ${room - 1}`,
+    `--window ${window} must be at most ${room - 1}: a window of ${maxLength} tokens holds ${room} of a text beside the special ones, ` +
+      'and neighbours cannot share all of them',
   )
 }
 

@@ -1,4 +1,4 @@
-// The compiled functions of training and evaluation: one replayed plan a batch shape.
+// The compiled functions of training and evaluation: one replayed plan per batch shape.
 import {
   type KernelTime, type NonFiniteCause, type PlanSummary, type Variable, compile, concat, grad, scalar, tensor, variable,
 } from '../engine/index.ts'

@@ -118,7 +118,7 @@ export interface Task<Target, M extends Model = Model> {
    * tasks whose outputs say nothing.
    */
   summarise(examples: readonly ExampleOutput<Target>[], means: Figures): Figures
-  /** The figure that the best evaluation is best at, unless told otherwise. */
+  /** The figure that decides the best evaluation, unless told otherwise. */
   readonly bestMetric: string
   /** Figures of which less is better, besides the loss. */
   readonly lessIsBetter?: readonly string[]

@@ -48,7 +48,7 @@ export interface TrainerOptions extends BatchingOptions {
   readonly evaluateEvery?: number
   /** Ends training after so many evaluations in a row that are not better than the best; never when left out. */
   readonly patience?: number
-  /** The figure, or `loss`, that the best evaluation is best at; the task's own when left out. */
+  /** The figure, or `loss`, that decides the best evaluation; the task's own when left out. */
   readonly bestMetric?: string
   /** How many evaluations' values are kept, the best by that figure; 1 when left out. */
   readonly keepBest?: number

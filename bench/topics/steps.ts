@@ -1,4 +1,4 @@
-// Whole training steps: DistilBERT and BERT-base, tokens a second by sequence length and batch size, and memory.
+// Whole training steps: DistilBERT and BERT-base, tokens per second by sequence length and batch size, and memory.
 import type { PlanSummary } from '../../engine/index.ts'
 import { UserError } from '../../engine/index.ts'
 import { type Timing, measure } from '../measure.ts'
@@ -51,7 +51,7 @@ export const steps: Topic = {
 
 function stepTable(rows: readonly StepRow[]): string[][] {
   return [
-    ['model', 'trains', 'batch × tokens', 'ms a step', 'tokens/s', 'examples/s', 'dispatches', 'peak MB', 'on device MB'],
+    ['model', 'trains', 'batch × tokens', 'ms per step', 'tokens/s', 'examples/s', 'dispatches', 'peak MB', 'on device MB'],
     ...rows.map(({ model, tuning, precision, batch, sequence, time, plan, deviceBytes, failed }) => {
       const what = [model, `${tuning} ${precision}`, `${batch} × ${sequence}`]
       if (!time || !plan) return [...what, failed ?? 'failed']

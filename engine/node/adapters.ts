@@ -106,7 +106,7 @@ export async function openAdapter(
   const damaged = fault === undefined ? '' : `; the embedded one is damaged (${join(embeddedFolder, fault)}): `
     + '`npm run setup -- --force` fetches it again'
   if (wanted && there.length) {
-    throw new UserError(`no adapter is named like '${wanted}'; there is ${there.join(', ')}${damaged}`)
+    throw new UserError(`No adapter's name contains '${wanted}'; available: ${there.join(', ')}${damaged}`)
   }
   if (damaged) throw new UserError(`no WebGPU adapter on this machine${damaged}`)
   throw new UserError(process.platform === 'linux'

@@ -48,8 +48,8 @@ describe('a text', () => {
     expect(() => checkWindow({ maxLength: 8, window: 5 })).not.toThrow()
     expect(() => checkWindow({ maxLength: 8, window: 6 })).toThrow(
       new UserError(
-        '--window 6 leaves no progress: a window of 8 tokens ' +
-          'holds 6 of a text beside the special ones, so neighbours can share at most 5',
+        '--window 6 must be at most 5: a window of 8 tokens ' +
+          'holds 6 of a text beside the special ones, and neighbours cannot share all of them',
       ),
     )
     expect(() => windowRanges(20, 6, 6)).toThrow(RangeError)

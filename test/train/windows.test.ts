@@ -153,13 +153,13 @@ describe('the loss of texts in windows', () => {
   const classWeights = [0.5, 2, 3.25]
   const sequence = [
     [
-      'one label a text',
+      'one label per text',
       createTask('classes', { labels: names, classWeights }),
       [0, 2, 1],
       (logits: Tensor) => classificationLoss(logits, tensor(Int32Array.of(0, 2, 1), [3]), { classWeights }),
     ],
     [
-      'several labels a text',
+      'several labels per text',
       createTask('labels', { labels: names }),
       [
         [0, 1, 0],
@@ -178,7 +178,7 @@ describe('the loss of texts in windows', () => {
         ),
     ],
     [
-      'a number a text',
+      'one number per text',
       createTask('regression', { labels: ['LABEL_0'] }),
       [0.5, -1, 2],
       (logits: Tensor) => regressionLoss(logits, tensor([0.5, -1, 2]), tensor([1, 1, 1])),
@@ -271,7 +271,7 @@ describe('the loss of texts in windows', () => {
     },
   )
 
-  test('of a label a token is that of all windows, each label once, and an evaluation gives each text its own scores', async () => {
+  test('of one label per token is that of all windows, each label once, and an evaluation gives each text its own scores', async () => {
     const task = createTask('tokens', { labels: names, classWeights })
     const model = createTokenModel(tinyModelConfig({ num_hidden_layers: 1, num_labels: 3 }))
     await initialise(model.parameters(), 3)

@@ -1,4 +1,4 @@
-// JSON Lines (an object a line) and JSON (a list of objects), read in pieces: no file is ever one string or one value.
+// JSON Lines (one object per line) and JSON (a list of objects), read in pieces: no file is ever one string or one value.
 import { UserError } from '../../engine/errors.ts'
 import { type ByteStream, type Record, RecordBuffer, asUtf8, decodeUtf8, linesOf, notUtf8 } from './bytes.ts'
 import { type Cell, type Place, type Table, lookUp, placeOf, showCell } from './table.ts'

@@ -22,7 +22,7 @@ export class Mean {
   }
 }
 
-/** Examples and tokens a second: over the whole time, and over the last few seconds. */
+/** Examples and tokens per second: over the whole time, and over the last few seconds. */
 export class Throughput {
   readonly #window: number
   readonly #now: () => number

@@ -47,7 +47,7 @@ export function forwardClasses(
 /** Two classes without names. */
 const TWO = ['0', '1'] as const
 
-/** The task of one label a text, of two classes where no labels are given. */
+/** The task of one label per text, of two classes where no labels are given. */
 export function classesTask({ labels = TWO, ...options }: CrossEntropyOptions & { readonly labels?: readonly string[] } = {}): Task<number, SequenceClassifier> {
   return {
     ...measured('classes', labels),

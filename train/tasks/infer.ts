@@ -100,7 +100,7 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
   return { task, labels, namedBy, why, ...spelled && { spelled } }
 }
 
-/** A list of one label as that label, for a task of one label a text. */
+/** A list of one label as that label, for a task of one label per text. */
 const unwrap = (label: Label, task: TaskName): Label =>
   ((task === 'classes' || task === 'regression') && isList(label) && label.length === 1 ? label[0] : label)
 
@@ -110,7 +110,7 @@ function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName,
     if (eachWord) return { task: 'tokens', why: 'a label for each word' }
     // Two tasks read such a file differently, and nothing in it says which one is meant.
     if (examples.every(({ label }) => isList(label) && label.length === 1)) {
-      throw new UserError(`${examples[0].where}: the label of every text is a list of one: choose --task classes (one label a text) `
+      throw new UserError(`${examples[0].where}: the label of every text is a list of one: choose --task classes (one label per text) `
         + 'or --task labels (several labels at once)')
     }
     return { task: 'labels', why: 'a list of labels for each text' }

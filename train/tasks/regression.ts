@@ -25,7 +25,7 @@ export function forwardNumbers(
   return { losses: regressionLoss(predictions, wanted, counts), outputs: predictions, sums: {} }
 }
 
-/** The task of a number a text. */
+/** The task of one number per text. */
 export function regressionTask(): Task<number, SequenceClassifier> {
   return { ...measured('regression', ['LABEL_0']), sums: [], collate: collateNumbers, forward: forwardNumbers }
 }

@@ -43,7 +43,7 @@ export function forwardTokens(
   }
 }
 
-/** The task of a label a token. */
+/** The task of one label per token. */
 export function tokensTask({ labels, ...options }: CrossEntropyOptions & { readonly labels: readonly string[] }): Task<ArrayLike<number>, TokenClassifier> {
   return {
     ...measured('tokens', labels),

@@ -70,7 +70,7 @@ describe('adapters', () => {
 
   test('of an unknown name give an error that lists the adapters', async () => {
     const [adapters, answer] = await Promise.all([list(), open('nothing-like-this')])
-    expect(answer).toMatch(/^UserError: no adapter is named like 'nothing-like-this'; there is .*$/)
+    expect(answer).toMatch(/^UserError: No adapter's name contains 'nothing-like-this'; available: .*$/)
     for (const { name } of adapters) expect(answer).toContain(`'${name}'`)
   })
 

@@ -80,7 +80,7 @@ describe.concurrent('options', () => {
 
   test('naming an adapter that is not there list those that are', async () => {
     const there = (await listAdapters()).map(({ name }) => `'${name}'`).join(', ')
-    expect(await refused('--adapter', 'nothing-like-this')).toBe(`no adapter is named like 'nothing-like-this'; there is ${there}`)
+    expect(await refused('--adapter', 'nothing-like-this')).toBe(`No adapter's name contains 'nothing-like-this'; available: ${there}`)
   })
 
   test('asking for f16 where the adapter has none are refused', async ({ skip }) => {

@@ -142,7 +142,7 @@ describe.concurrent('a text that is longer than the model', () => {
 
   test('in windows that share too much is refused before anything is read', async () => {
     expect(await refusal(place, inputs('--window', '6'))).toMatch(
-      /^--window 6 leaves no progress: a window of 8 tokens holds 6 /,
+      /^--window 6 must be at most 5: a window of 8 tokens holds 6 /,
     )
   })
 })

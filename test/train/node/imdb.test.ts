@@ -134,7 +134,7 @@ describe('a LoRA run', () => {
     expect(files).toContain(`checkpoints/step-0000${STEPS}/state.safetensors`)
   })
 
-  test('tells a line a step and a line an evaluation', async () => {
+  test('tells one line per step and one line per evaluation', async () => {
     const lines = await linesOf(folder)
     const steps = lines.filter(line => line.split === undefined)
     expect(steps.map(line => line.step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1))

@@ -58,7 +58,7 @@ describe('a batch', () => {
     })
   })
 
-  test('of one label a text weighs as much as its classes do, and ignored labels and padding weigh nothing', () => {
+  test('of one label per text weighs as much as its classes do, and ignored labels and padding weigh nothing', () => {
     property(batches(() => tag), ({ examples, size }) => {
       const batch = collateClasses(examples, size, { classWeights: WEIGHTS })
       const counted = examples.map(({ target }) => target).filter(target => target >= 0)
@@ -69,7 +69,7 @@ describe('a batch', () => {
     })
   })
 
-  test('of several labels a text has each in its place, and padded rows do not count', () => {
+  test('of several labels per text has each in its place, and padded rows do not count', () => {
     const labels = fc.array(fc.constantFrom(0, 1), { minLength: CLASSES, maxLength: CLASSES })
     property(batches(() => labels), ({ examples, size }) => {
       const batch = collateLabels(examples, size, CLASSES)
@@ -90,7 +90,7 @@ describe('a batch', () => {
     })
   })
 
-  test('of a label a token has each at its token, and weighs as much as their classes do', () => {
+  test('of one label per token has each at its token, and weighs as much as their classes do', () => {
     property(batches(length => fc.array(tag, { minLength: length, maxLength: length })), ({ examples, size }) => {
       const batch = collateTokens(examples, size, { classWeights: WEIGHTS })
       const counted = examples.flatMap(({ target }) => Array.from(target)).filter(target => target >= 0)
@@ -124,11 +124,11 @@ describe('on the device', () => {
   const classWeights = WEIGHTS
   const labelSmoothing = 0.1
   const kinds: readonly (readonly [string, Task<Target, Classifier>, (length: number, row: number) => Target])[] = [
-    ['one label a text', createTask('classes', { labels: names, classWeights, labelSmoothing }), (_, row) => row % 3],
-    ['several labels a text', createTask('labels', { labels: names, classWeights, labelSmoothing }),
+    ['one label per text', createTask('classes', { labels: names, classWeights, labelSmoothing }), (_, row) => row % 3],
+    ['several labels per text', createTask('labels', { labels: names, classWeights, labelSmoothing }),
       (_, row) => [row % 2, 1, 0]],
-    ['a number a text', createTask('regression', { labels: ['LABEL_0'] }), (_, row) => row - 1.5],
-    ['a label a token', createTask('tokens', { labels: names, classWeights, labelSmoothing }),
+    ['one number per text', createTask('regression', { labels: ['LABEL_0'] }), (_, row) => row - 1.5],
+    ['one label per token', createTask('tokens', { labels: names, classWeights, labelSmoothing }),
       length => Array.from({ length }, (_, at) => (at === 0 || at === length - 1 ? -100 : at % 3))],
   ]
 

@@ -99,7 +99,7 @@ describe('what can not be understood names the row', () => {
   test.each<[string, readonly Label[], InferOptions, string]>([
     ['lists among single labels', [['a'], 'b'], {}, 'data.csv, row 3: some labels are lists and others are not'],
     ['lists of one label each', [['a'], ['b']], {}, 'data.csv, row 2: the label of every text is a list of one: choose --task classes'],
-    ['a list of two for one label a text', [['a'], ['a', 'b']], { task: 'classes' }, 'data.csv, row 3: --task classes takes one label'],
+    ['a list of two for one label per text', [['a'], ['a', 'b']], { task: 'classes' }, 'data.csv, row 3: --task classes takes one label'],
     ['one class', ['a', 'a'], {}, 'the training examples have only the label "a"'],
     ['one class, though more have names', [1, 1], { declared: ['neg', 'pos'] }, 'the training examples have only the label "1"'],
     ['a label that is not named', ['a', 'x'], { given: ['a', 'b'] }, 'data.csv, row 3: the label "x" is not one of a, b'],

@@ -27,7 +27,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   export: { says: 'write what was trained as a plain model folder', load: async () => (await import('./export.ts')).exportCommand },
   pretrain: { says: 'make a small base model from texts alone', load: async () => (await import('./pretrain.ts')).pretrain },
   adapters: { says: 'list the WebGPU adapters of this machine', load: async () => (await import('./adapters.ts')).adapters },
-  setup: { says: 'check for an adapter, and fetch one that runs on the CPU if there is none', load: async () => setup },
+  setup: { says: 'check for an adapter; download a software one if there is none', load: async () => setup },
 }
 
 /** The set-up is a script of its own, since it must run before there are packages. Gives its exit status. */

@@ -82,7 +82,7 @@ const optionsOf = (preset: Preset) => ({
   'Data and model': {
     data: optional(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
-      'reviews: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .tsv, .json, .jsonl, .parquet',
+      'texts: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .tsv, .json, .jsonl, .parquet',
       'IMDb if there is a GPU and it can be loaded from the cache or the Hub, else the bundled reviews',
     ),
     model: optional(
@@ -186,7 +186,7 @@ const optionsOf = (preset: Preset) => ({
     patience: optional(count(1), 'stop after this many evaluations in a row without improvement', 'never'),
     'best-metric': optional(
       text('NAME', 'the name of a metric'),
-      'metric that selects the best evaluation: loss, or one of the task, such as accuracy, f1_macro, spearman',
+      'which metric decides the best evaluation: loss, or one of the task, such as accuracy, f1_macro, spearman',
       'accuracy; for labels f1_micro, for numbers mse, for words f1',
     ),
     'keep-best': valued(count(1), 1, 'number of best evaluations (by --best-metric) whose values are kept; `export --step` writes any of them'),
@@ -343,7 +343,7 @@ const EXIT_STATUSES = [
 export function helpText(preset: Preset = 'imdb'): string {
   const statuses = ['Exit status:', ...EXIT_STATUSES.map(([status, means]) => `  ${status.padEnd(28)}${means}`)].join('\n')
   const options = helpOf(optionsOf(preset), `${COMMANDS[preset]} [options]`,
-    'Fine-tunes BERT or DistilBERT on labelled reviews. Without --data and --model it chooses both\n' +
+    'Fine-tunes BERT or DistilBERT on labelled texts. Without --data and --model it chooses both\n' +
       'to suit the machine. Defaults are in brackets.')
   return `${options}\n${statuses}\n`
 }

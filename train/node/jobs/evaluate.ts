@@ -25,7 +25,7 @@ export interface EvaluateOptions extends Pick<ReadOptions, 'textColumn' | 'label
 export interface Labelled {
   readonly examples: readonly RawExample[]
   readonly facts: ReadFacts
-  /** Where they come from and how they were read, a sentence each. */
+  /** Where they come from and how they were read, one sentence each. */
   readonly notes: readonly string[]
 }
 

@@ -1,4 +1,4 @@
-// Where a model of one label a text fails: scores by class, confusions, calibration, length, the surest mistakes.
+// Where a model of one label per text fails: scores by class, confusions, calibration, length, the surest mistakes.
 import { predictions } from '../../metrics/confusion.ts'
 import { descend, rankClass } from '../../metrics/ranking.ts'
 import type { ClassResults, ClassRow } from '../../metrics/summary.ts'

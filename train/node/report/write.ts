@@ -28,10 +28,10 @@ import { type TestedText, taggedWords, testedOf } from './tested.ts'
 const BINS = 24
 
 const TASKS: Readonly<Record<TaskName, string>> = {
-  classes: 'one label a text',
+  classes: 'one label per text',
   labels: 'several labels at once',
-  regression: 'a number a text',
-  tokens: 'a label a word',
+  regression: 'one number per text',
+  tokens: 'one label per word',
 }
 
 export interface ReportParts {

@@ -101,7 +101,7 @@ describe('every kind of task', () => {
     expect(summary.metrics.mse).toBeCloseTo(0.25 / 3, 12)
   })
 
-  test('a label a word, where only the first token of each counts and what was cut does not', async () => {
+  test('one label per word, where only the first token of each counts and what was cut does not', async () => {
     // Logits of three tokens by two labels; the second word did not fit.
     const path = await file('words.jsonl', '{"tokens": ["9 9 1 2 9 9", "7"], "ner_tags": ["B-PER", "B-PER"]}\n')
     const model = scorer({ labels: ['O', 'B-PER'], problem: 'token_classification' })

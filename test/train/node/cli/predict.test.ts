@@ -47,7 +47,7 @@ describe('predict in a pipe', () => {
     expect(await ended.finally(() => clearInterval(writing))).toMatchObject({ status: 0, signal: null, stderr: '' })
   })
 
-  test('reads a table instead, a row a text, and an empty input has no answers', async () => {
+  test('reads a table instead, one row per text, and an empty input has no answers', async () => {
     const table = join(place.root, 'texts.csv')
     await writeFile(table, 'id,review\n1,"great, ""film"""\n2,\n3,"two\nlines \x1b[2J"\n')
     const run = (...args: string[]) => tilegrad(['predict', place.model, ...args], { cwd: place.root, env: place.env })

@@ -17,7 +17,7 @@ function textOf(counts: Readonly<Record<string, number>>): string {
 describe('the classes of a run', () => {
   test('without a training text are listed, and are not called rare', () => {
     expect(textOf({ a: 5, b: 0, c: 5, d: 0 })).toBe(
-      'Task: one label a text (a test)\nClasses, named by the data: a 5, b 0, c 5, d 0\n2 classes have no training text: b, d')
+      'Task: one label per text (a test)\nClasses, named by the data: a 5, b 0, c 5, d 0\n2 classes have no training text: b, d')
     expect(textOf({ a: 5, b: 0, c: 5 })).toContain('1 class has no training text: b')
   })
 

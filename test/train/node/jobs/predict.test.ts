@@ -99,7 +99,7 @@ describe('answers', () => {
     expect(lines[5]).toMatch(/\\x1b\[2Jgone\\u202e$/)
   })
 
-  test('as JSON Lines hold the text to the character, one object a line', async () => {
+  test('as JSON Lines hold the text to the character, one object per line', async () => {
     const lines = (await written(HARD, 'json')).trimEnd().split('\n')
     expect(lines.map(line => JSON.parse(line).text)).toEqual(HARD)
     expect(JSON.parse(lines[1])).toEqual({

@@ -151,8 +151,8 @@ describe('a run that goes on from an adapter', () => {
     const off = parseOptions(['--window', 'off'], 'tilegrad')
     expect(parseOptions(toArguments(off), 'tilegrad')).toEqual(off)
     await expect(found('--max-length', '6')).rejects.toThrow(
-      new UserError(`${windows} was trained with --window 4: --window 4 leaves no progress: a window of 6 tokens holds 4 of a text beside the `
-        + 'special ones, so neighbours can share at most 3; give another --window, or --window off'))
+      new UserError(`${windows} was trained with --window 4: --window 4 must be at most 3: a window of 6 tokens holds 4 of a text beside the `
+        + 'special ones, and neighbours cannot share all of them; give another --window, or --window off'))
     // A model that says nothing of its texts: the default, or what it has positions for.
     expect(adoptLengths(parseOptions(['--model', base]), await openModel(parseOptions(['--model', base]), quiet))).toMatchObject({ maxLength: 64, window: undefined })
   })

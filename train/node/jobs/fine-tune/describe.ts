@@ -25,7 +25,7 @@ export const count = (n: number): string => n.toLocaleString('en-US')
 export const percent = (fraction: number): string => percentage(fraction, 2)
 
 const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
-  classes: 'one label a text', labels: 'several labels at once', regression: 'a number a text', tokens: 'a label a word',
+  classes: 'one label per text', labels: 'several labels at once', regression: 'one number per text', tokens: 'one label per word',
 }
 /** Classes that are listed by name. */
 const LISTED = 12
