@@ -4,8 +4,8 @@
 //
 // The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
 // that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in memory
-// that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the weights of some heads at a time are
-// written down, for five products in place of seven.
+// that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and dScores of some
+// heads at a time are stored, for five products in place of seven.
 import {
   type FloatType, type Launch, type Lowering, type Slot, type Spec, type Traits, type View, bytesOf, input, output, rowMajorStrides, temporary,
 } from './kernel.ts'
@@ -47,9 +47,9 @@ export type GradientForm = 'stored' | 'fused'
 /** Configs worth trying for a part of the stored gradient, best guess first. */
 export function storedCandidates(part: StoredPart, layout: AttentionLayout, traits: Traits): StoredGradientConfig[] {
   if (traits.cpu) return []
-  // One kind of kernel may write what another reads.
-  const strips = (['weights', 'sums'] as const).some(part => storedMatrix.candidates(part, layout, traits, true).length > 0)
-  return Object.values(storedKinds).flatMap(({ candidates }): StoredGradientConfig[] => candidates(part, layout, traits, strips))
+  // One kind of kernel may read what another kind wrote.
+  const blocked = (['weights', 'sums'] as const).some(part => storedMatrix.candidates(part, layout, traits, true).length > 0)
+  return Object.values(storedKinds).flatMap(({ candidates }): StoredGradientConfig[] => candidates(part, layout, traits, blocked))
 }
 
 /** Bytes that the stored gradient may take where the adapter says nothing: what any WebGPU device binds. */
@@ -153,7 +153,7 @@ function fusedGradient({ problem, layout, traits, q, k, v, dO, dq, dk, dv, stati
   return [gradient('query', [dq]), gradient('key', [dk, dv])]
 }
 
-/** So many heads at a time, which `stored` is the scratch of: their weights and slopes, then the three sums. */
+/** So many heads at a time, which `stored` is the scratch of: their probabilities and dScores, then the three sums. */
 function storedGradient(
   { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, scratch: Slot, share: number, choose: ChooseAttention,
 ): Launch[] {
@@ -161,7 +161,7 @@ function storedGradient(
   const sums = choose('sums', storedCandidates('sums', layout, traits))
   const all = problem.batch * problem.heads
   const [weightsKind, sumsKind] = [storedKindOf(weights), storedKindOf(sums)]
-  // Dropout is in the weights.
+  // Dropout is applied to the stored probabilities and dScores.
   const plain = { ...layout, dropout: false }
   const launches: Launch[] = []
   for (let first = 0; first < all; first += share) {

@@ -1,48 +1,48 @@
-// How the columns that a workgroup walks over come from their operands to tiles in workgroup memory: each invocation moves
-// groups of four, by way of registers that are filled while the columns before are worked on, or at once.
+// Copies the columns that a workgroup walks over from their operands to tiles in workgroup memory. Each invocation copies
+// vec4s through registers, either prefetched while the previous tile is computed, or read right before they are stored.
 import { wgsl } from '../wgsl.ts'
 import { type AttentionLayout, bufferOf, chunksOf } from './common.ts'
 
-/** An operand's columns on their way. */
-export interface Coming {
+/** An operand whose columns are staged in registers. */
+export interface StagedOperand {
   readonly operand: string
-  /** Variables that hold them on the way. */
+  /** Prefix of the variables that hold them. */
   readonly name: string
-  /** Their count; what stands past the end repeats the last. */
+  /** Their count; reads past the end repeat the last column. */
   readonly bound: string
-  /** The first chunk that comes, where not all do. */
+  /** The first chunk to copy. Left out: 0. */
   readonly chunk?: number
 }
 
-export interface Moving {
+export interface Staging {
   readonly layout: AttentionLayout
   /** The invocation's number in its workgroup, as WGSL, and how many there are. */
   readonly invocation: string
   readonly invocations: number
   /** Columns of a tile. */
   readonly columns: number
-  /** Columns are read ahead, into registers. */
-  readonly ahead: boolean
-  /** Chunks of each column that come together. Left out: all. */
+  /** Columns are prefetched into registers. */
+  readonly prefetch: boolean
+  /** Chunks of each column that are copied at a time. Left out: all. */
   readonly chunks?: number
-  /** The column, counted from the tile's first, that comes as number n. Left out: the n-th. */
+  /** The column, counted from the tile's first, that is copied to place n. Left out: the n-th. */
   readonly columnOf?: (n: string) => string
 }
 
 export class Columns {
-  readonly #moving: Moving
+  readonly #staging: Staging
   readonly #turns: number
   readonly #ragged: boolean
 
-  constructor(moving: Moving) {
-    const turns = turnsOf(moving)
-    this.#moving = moving
+  constructor(staging: Staging) {
+    const turns = turnsOf(staging)
+    this.#staging = staging
     this.#turns = Math.ceil(turns)
     this.#ragged = !Number.isInteger(turns)
   }
 
   #turn(t: number, body: string): string {
-    const { invocation, invocations, chunks } = this.#moving
+    const { invocation, invocations, chunks } = this.#staging
     const count = chunks === undefined ? 'CHUNKS' : `${chunks}u`
     return wgsl`
       {
@@ -54,49 +54,49 @@ export class Columns {
     `
   }
 
-  #load({ operand, bound, chunk = 0 }: Coming, start: string): string {
-    const { layout: { dtype, vector }, columnOf = (n: string) => n } = this.#moving
+  #load({ operand, bound, chunk = 0 }: StagedOperand, start: string): string {
+    const { layout: { dtype, vector }, columnOf = (n: string) => n } = this.#staging
     const row = `row${operand}(item, min(${start} + ${columnOf('n')}, ${bound} - 1u), head)`
     const c = chunk === 0 ? 'c' : `c + ${chunk}u`
     return vector ? `${bufferOf(operand)}[${row} + ${c}]` : `vec4<${dtype}>(load${operand}(${row}, ${c}))`
   }
 
-  #declare({ name }: Coming, turns: readonly number[]): string {
-    return turns.map(t => `var ${name}${t}: vec4<${this.#moving.layout.dtype}>;`).join('\n')
+  #declare({ name }: StagedOperand, turns: readonly number[]): string {
+    return turns.map(t => `var ${name}${t}: vec4<${this.#staging.layout.dtype}>;`).join('\n')
   }
 
-  #read(coming: Coming, start: string, turns: readonly number[]): string {
-    return turns.map(t => this.#turn(t, `${coming.name}${t} = ${this.#load(coming, start)};`)).join('\n')
+  #read(staged: StagedOperand, start: string, turns: readonly number[]): string {
+    return turns.map(t => this.#turn(t, `${staged.name}${t} = ${this.#load(staged, start)};`)).join('\n')
   }
 
-  /** Declares what is held ahead. */
-  hold(coming: Coming): string {
-    return this.#moving.ahead ? this.#declare(coming, numbers(this.#turns)) : ''
+  /** Declares the registers of a prefetch. */
+  declare(operand: StagedOperand): string {
+    return this.#staging.prefetch ? this.#declare(operand, numbers(this.#turns)) : ''
   }
 
-  /** Begins to read the columns from `start` on, where they are read ahead. */
-  read(coming: Coming, start: string): string {
-    return this.#moving.ahead ? this.#read(coming, start, numbers(this.#turns)) : ''
+  /** Prefetches the columns from `start` on. Nothing without `prefetch`. */
+  read(operand: StagedOperand, start: string): string {
+    return this.#staging.prefetch ? this.#read(operand, start, numbers(this.#turns)) : ''
   }
 
-  /** Runs `body` for each group of four of the columns from `start` on: chunk `c` of the tile's column number `n` has come as `value`. */
-  put(coming: Coming, start: string, body: string): string {
-    const { ahead, columns } = this.#moving
+  /** Runs `body` for each vec4 of the columns from `start` on: `value` is chunk `c` of the tile's column `n`. */
+  put(operand: StagedOperand, start: string, body: string): string {
+    const { prefetch, columns } = this.#staging
     const use = (t: number): string => this.#turn(t, wgsl`
       ${this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''}{
-        let value = ${coming.name}${t};
+        let value = ${operand.name}${t};
         ${body}
       }
     `)
     const all = numbers(this.#turns)
-    if (ahead) return all.map(use).join('\n')
-    // Many are on their way together: one wait for memory, not one for each.
-    return all.filter(t => t % TOGETHER === 0).map(first => {
-      const some = all.slice(first, first + TOGETHER)
+    if (prefetch) return all.map(use).join('\n')
+    // Several loads are issued before the first result is used, so that their latencies overlap.
+    return all.filter(t => t % LOADS_IN_FLIGHT === 0).map(first => {
+      const some = all.slice(first, first + LOADS_IN_FLIGHT)
       return wgsl`
         {
-          ${this.#declare(coming, some)}
-          ${this.#read(coming, start, some)}
+          ${this.#declare(operand, some)}
+          ${this.#read(operand, start, some)}
           ${some.map(use)}
         }
       `
@@ -104,11 +104,11 @@ export class Columns {
   }
 }
 
-/** Groups of four that are read before the first of them is put. */
-const TOGETHER = 8
+/** Loads that are issued before the first result is used. */
+const LOADS_IN_FLIGHT = 8
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
-/** Groups of four that an invocation moves of one operand. */
-export const turnsOf = ({ columns, layout, invocations, chunks = chunksOf(layout.headSize) }: Pick<Moving, 'columns' | 'layout' | 'invocations' | 'chunks'>): number =>
+/** vec4s of one operand that an invocation copies. */
+export const turnsOf = ({ columns, layout, invocations, chunks = chunksOf(layout.headSize) }: Pick<Staging, 'columns' | 'layout' | 'invocations' | 'chunks'>): number =>
   columns * chunks / invocations

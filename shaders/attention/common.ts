@@ -71,18 +71,20 @@ export interface AttentionKind<Config> {
   gradient(side: Side, config: Config, layout: AttentionLayout): Shader
 }
 
+/** Kernels of the stored gradient: 'weights' stores probabilities and dScores, 'sums' multiplies with them. */
 export type StoredPart = 'weights' | 'sums'
 
 /** The same of the stored gradient's kernels. */
 export interface StoredKind<Config> {
-  /** `strips`: whether stored squares lie as subgroup matrices read them. */
-  candidates(part: StoredPart, layout: AttentionLayout, traits: Traits, strips: boolean): Config[]
+  /** `blocked`: whether stored matrices have the blocked layout, which subgroup matrices read. */
+  candidates(part: StoredPart, layout: AttentionLayout, traits: Traits, blocked: boolean): Config[]
   name(config: Config): string
   rows(config: Config): number
   /** Tiles of one head's square. */
   tiles(config: Config, problem: AttentionProblem): number
+  /** Probabilities and dScores, stored. */
   weights(config: Config, layout: AttentionLayout): Shader
-  /** A tile of rows of factor · stored weights · the other side's operand. */
+  /** A tile of rows of factor · stored matrix · the other side's operand. */
   sums(side: Side, config: Config, layout: AttentionLayout): Shader
 }
 

@@ -1,5 +1,5 @@
-// What a kernel of attention by subgroup matrices may be: its tiles, who has which share of them, the workgroup memory that they
-// take, and which are offered for an adapter. The kernels are in matrix.ts.
+// Configs of attention by subgroup matrices: tiles, how threads share them, the workgroup memory that they take, and the
+// candidates for an adapter. The kernels are in matrix.ts.
 import type { AttentionLayout, Side } from './common.ts'
 import type { SubgroupMatrix, Traits } from '../kernel.ts'
 
@@ -9,9 +9,9 @@ export const MATRICES = { f16: true, subgroups: true, matrices: true } as const
 export interface MatrixConfig {
   readonly kind: 'matrix'
   readonly fragment: SubgroupMatrix
-  /** Fragments along the rows of a subgroup's strip. */
+  /** Fragments along a subgroup's rows. */
   readonly rows: number
-  /** Subgroups of the workgroup, one strip each. */
+  /** Subgroups of the workgroup, each with rows of its own. */
   readonly down: number
   /** Columns of a tile. */
   readonly columns: number
@@ -20,8 +20,8 @@ export interface MatrixConfig {
 /** The kernels that work on scores: those of fused attention, and the stored gradient's weights. */
 export type Pass = 'forward' | Side | 'weights'
 
-export const stripRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
-export const matrixRows = (config: MatrixConfig): number => stripRows(config) * config.down
+export const subgroupRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
+export const matrixRows = (config: MatrixConfig): number => subgroupRows(config) * config.down
 export const threadsOf = ({ fragment, down }: MatrixConfig): number => fragment.lanes * down
 /** Elements from one row to the next in workgroup memory: rows begin in different banks, and at 16 bytes, as Vulkan asks. */
 export const pitchOf = (width: number): number => width + 8
@@ -29,19 +29,19 @@ export const pitchOf = (width: number): number => width + 8
 /** Elements of the f16 tile: two tiles of columns, or in the beginning one of rows. */
 export const tileElements = (config: MatrixConfig, { headSize }: AttentionLayout): number =>
   Math.max(matrixRows(config), 2 * config.columns) * pitchOf(headSize)
-/** Elements of a tile of scores or weights. */
+/** Elements of a tile of scores, probabilities or their gradients. */
 export const blockElements = (config: MatrixConfig): number => matrixRows(config) * pitchOf(config.columns)
 
 /** Bytes of workgroup memory. Every array takes whole sixteens: matrices are read from such addresses alone, on NVIDIA's without a word of warning. */
 export function matrixBytes(config: MatrixConfig, layout: AttentionLayout, pass: Pass): number {
   const scores = pass === 'forward' ? 1 : 2
-  const weights = { forward: 1, query: 1, key: 2, weights: 0 }[pass]
+  const operands = { forward: 1, query: 1, key: 2, weights: 0 }[pass] // f16 blocks that matrices multiply
   const statistics = pass === 'key' ? 0 : matrixRows(config) * 8
   const flag = pass === 'forward' ? 16 : 0
-  return tileElements(config, layout) * 2 + blockElements(config) * (scores * 4 + weights * 2) + statistics + flag
+  return tileElements(config, layout) * 2 + blockElements(config) * (scores * 4 + operands * 2) + statistics + flag
 }
 
-/** How a subgroup shares out its strip of scores, four keys a thread and turn. */
+/** How the threads of a subgroup share its scores: four keys each per turn. */
 interface Shares {
   /** Threads side by side along the columns: a quad each (side 'query'), or one column each (side 'key'). */
   readonly across: number
@@ -54,7 +54,7 @@ export function sharesOf(pass: Pass, config: MatrixConfig): Shares {
   const { columns, fragment: { lanes } } = config
   const across = pass === 'key' ? Math.min(columns, lanes) : columns / 4
   const groups = lanes / across
-  return { across, groups, turns: stripRows(config) / groups / (pass === 'key' ? 4 : 1) }
+  return { across, groups, turns: subgroupRows(config) / groups / (pass === 'key' ? 4 : 1) }
 }
 
 /** `text + number`, as short as it may be. */
@@ -62,7 +62,7 @@ export const plus = (text: string, number: number): string => (number === 0 ? te
 
 const whole = (...numbers: number[]): boolean => numbers.every(n => Number.isInteger(n) && n > 0)
 
-/** Sums, in registers, that a strip of one fragment, or of more, may have for each thread. */
+/** Most sums per thread, in registers, for subgroups with one fragment of rows, or with more. */
 const mostSums = (rows: number): number => (rows === 1 ? 128 : 64)
 
 /** Whether a layout has such a kernel and an adapter has room for it. */
@@ -70,7 +70,7 @@ export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: 
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   const { groups, turns } = sharesOf(pass, config)
-  const sums = { forward: 1, query: 1, key: 2, weights: 0 }[pass] * stripRows(config) * headSize / lanes
+  const sums = { forward: 1, query: 1, key: 2, weights: 0 }[pass] * subgroupRows(config) * headSize / lanes
   return layout.dtype === 'f16' && layout.vector
     && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns)
     && sums <= mostSums(rows)
@@ -78,8 +78,8 @@ export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: 
     && matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
 }
 
-/** Keys that stand side by side in the stored gradient's squares, which fragments are as wide as, or parts of. */
-export const STRIP = 16
+/** Keys per block of the stored gradient's blocked layout; a fragment's width divides it. */
+export const KEY_BLOCK = 16
 
 /** Bytes of workgroup memory of the stored gradient's sums. */
 export const matrixSumsBytes = (config: MatrixConfig, { headSize }: AttentionLayout): number =>
@@ -90,8 +90,8 @@ export function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, tra
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   return layout.dtype === 'f16' && layout.vector
-    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, STRIP / m, STRIP / k)
-    && stripRows(config) * headSize / lanes <= mostSums(rows)
+    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, KEY_BLOCK / m, KEY_BLOCK / k)
+    && subgroupRows(config) * headSize / lanes <= mostSums(rows)
     && threadsOf(config) <= traits.maxWorkgroupInvocations
     && matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage
 }

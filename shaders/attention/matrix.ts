@@ -1,22 +1,22 @@
 // Attention by subgroup matrices (tensor cores), for GPUs with f16 operands: f16 fragments, sums in f32. A workgroup owns
-// a tile of rows and walks over tiles of columns in workgroup memory; a subgroup owns a strip of whole rows, whose
-// operands stay in its matrices all along, as do its sums.
+// a tile of rows and walks over tiles of columns in workgroup memory; a subgroup owns some of the rows; their
+// operands and sums stay in its matrices.
 //
-// The next tile's columns are on their way, in registers, while this one's are worked on.
+// The next tile's columns are prefetched into registers while this tile is computed.
 //
-// Nobody can reach into a matrix, so scores go through workgroup memory: matrices store them, threads turn them into
-// weights in f16, matrices multiply those. For the same reason the forward pass does not rescale its sums whenever a row's
-// maximum grows: weights are relative to a reference, the maximum of the row's first keys, and only where they become too large
-// for that are references raised, and the sums rescaled by way of workgroup memory.
+// Single elements of a matrix can't be accessed, so scores go through workgroup memory: matrices store them, threads compute
+// probabilities in f16, matrices multiply those. For the same reason the forward pass does not rescale its sums whenever a
+// row's maximum grows: probabilities are relative to a reference, at first the maximum of the row's first keys. Only when
+// they would overflow are references raised and the sums rescaled through workgroup memory.
 //
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
 // quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
-import { type Coming, Columns } from './columns.ts'
+import { type StagedOperand, Columns } from './columns.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, bufferOf, place, sides } from './common.ts'
 import {
-  MATRICES, type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, stripRows, threadsOf, tileElements,
+  MATRICES, type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, subgroupRows, threadsOf, tileElements,
 } from './matrix-config.ts'
 
 /** Copies rows of an operand to the tile; what stands past the end repeats the last. */
@@ -31,14 +31,14 @@ function fillRows(operand: string, bound: string, config: MatrixConfig): string 
   `
 }
 
-/** The workgroup's own rows, kept by each subgroup as the left matrices `name…` of its strip. */
+/** The workgroup's own rows, kept by each subgroup as its left matrices `name…`. */
 export function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, fragment: { m, k } } = config
   return wgsl`
     ${fillRows(operand, bound, config)}
     workgroupBarrier();
     ${each(rows, i => each(headSize / k, h =>
-    `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('strip', i * m)}) * PITCH`, h * k), 'PITCH', config)};`))}
+    `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('subgroupRow', i * m)}) * PITCH`, h * k), 'PITCH', config)};`))}
     workgroupBarrier();
   `
 }
@@ -52,10 +52,10 @@ export function load(side: Fragment, from: string, at: string, pitch: string, { 
   return `subgroupMatrixLoad<${type}, ${side.endsWith('turned') ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
 }
 
-export const comingOf = (operand: string, bound: string): Coming => ({ operand, name: `coming${operand}`, bound })
+export const stagedOperand = (operand: string, bound: string): StagedOperand => ({ operand, name: `staged${operand}`, bound })
 
 export const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
-  new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, ahead: true })
+  new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, prefetch: true })
 
 /** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
 export function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
@@ -69,7 +69,7 @@ export function putIn(part: number, side: Side, { columns }: MatrixConfig): stri
 export const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
   each(rows, i => each(count, j => `var ${name}${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
 
-/** scores = left · (the tile's n-th part)ᵀ for the strip, stored to `block`. */
+/** scores = left · (the tile's n-th part)ᵀ for the subgroup's rows, stored to `block`. */
 export function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
   return wgsl`
@@ -84,17 +84,17 @@ export function products(block: string, left: string, part: number, config: Matr
         }
       `)}
       ${each(rows, i => each(columns / n, j =>
-    `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n)}, s${i}_${j}, BLOCK_PITCH);`))}
+    `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, j * n)}, s${i}_${j}, BLOCK_PITCH);`))}
     }
   `
 }
 
-/** sum += weights · the tile's n-th part. */
-function accumulate(sum: string, weights: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
+/** sum += left · the tile's n-th part. */
+function accumulate(sum: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, k } } = config
   return each(columns / k, c => wgsl`
     {
-      ${each(rows, i => `let left${i} = ${load('left', weights, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', config)};`)}
+      ${each(rows, i => `let left${i} = ${load('left', left, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', config)};`)}
       ${each(headSize / n, j => wgsl`
         let right${j} = ${load('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', config)};
         ${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, ${sum}${i}_${j});`)}
@@ -104,8 +104,8 @@ function accumulate(sum: string, weights: string, part: number, config: MatrixCo
 }
 
 /**
- * Takes a strip's sums to the scores' memory, as many columns at a time as that is wide. `body` works on a chunk of row `row`, which
- * stands there from `four` on. `back`: what it leaves goes back to the matrices.
+ * Stores the subgroup's sums to the memory of the scores, as many columns at a time as fit there. `body` runs for each chunk of
+ * row `row`, whose elements start at `begin`. `back`: the values are loaded back into the matrices afterwards.
  */
 function throughScores(sum: string, back: boolean, body: (chunk: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
   const { rows, columns, fragment: { m, n, lanes } } = config
@@ -113,15 +113,15 @@ function throughScores(sum: string, back: boolean, body: (chunk: string) => stri
     const first = slice * columns
     const width = Math.min(columns, headSize - first)
     const fragments = (line: (name: string, at: string) => string): string => each(rows, i => each(width / n, j =>
-      line(`${sum}${i}_${first / n + j}`, plus(`(${plus('strip', i * m)}) * BLOCK_PITCH`, j * n))))
+      line(`${sum}${i}_${first / n + j}`, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, j * n))))
     return wgsl`
       workgroupBarrier();
       ${fragments((name, at) => `subgroupMatrixStore<row_major>(&scores, ${at}, ${name}, BLOCK_PITCH);`)}
       workgroupBarrier();
-      for (var at = lane; at < ${stripRows(config) * width / 4}u; at += ${lanes}u) {
+      for (var at = lane; at < ${subgroupRows(config) * width / 4}u; at += ${lanes}u) {
         let c = at % ${width / 4}u;
-        let row = strip + at / ${width / 4}u;
-        let four = row * BLOCK_PITCH + 4u * c;
+        let row = subgroupRow + at / ${width / 4}u;
+        let begin = row * BLOCK_PITCH + 4u * c;
         ${body(`${first / 4}u + c`)}
       }
       ${back ? wgsl`
@@ -132,13 +132,13 @@ function throughScores(sum: string, back: boolean, body: (chunk: string) => stri
   })
 }
 
-/** Stores a strip's sums to an operand. */
-export function storeSums(sum: string, name: string, bound: string, value: (four: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
+/** Stores the subgroup's sums to an operand. */
+export function storeSums(sum: string, name: string, bound: string, value: (sum: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
   const operand = name[0].toUpperCase() + name.slice(1)
   return throughScores(sum, false, chunk => wgsl`
     let i = rowStart + row;
     if (i < ${bound}) {
-      store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${list(4, e => `scores[${plus('four', e)}]`)})`)});
+      store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${list(4, e => `scores[${plus('begin', e)}]`)})`)});
     }
   `, config, layout)
 }
@@ -165,17 +165,17 @@ export function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (t
   `
 }
 
-/** The row of a strip that a thread has in a turn, where its share is quads of rows. */
+/** The row that a thread works on in a turn, where its share is quads along rows. */
 function rowFunction(pass: Pass, config: MatrixConfig): string {
   if (pass === 'key') return ''
   const { across, groups, turns } = sharesOf(pass, config)
-  // Rows of one turn so far apart that their quads are in different banks.
-  const apart = Math.max(1, across / 8)
-  const sum = turns % apart === 0 && apart > 1
-    ? `turn / ${apart}u * ${groups * apart}u + lane / ${across}u * ${apart}u + turn % ${apart}u`
+  // Distance of the rows of one turn: their quads are in different banks.
+  const distance = Math.max(1, across / 8)
+  const sum = turns % distance === 0 && distance > 1
+    ? `turn / ${distance}u * ${groups * distance}u + lane / ${across}u * ${distance}u + turn % ${distance}u`
     : `turn * ${groups}u + lane / ${across}u`
   return wgsl`
-    // The row of its subgroup's strip that a thread works on in a turn
+    // The row, counted from the subgroup's first, that a thread works on in a turn
     fn rowOf(turn: u32, lane: u32) -> u32 {
       return ${sum};
     }
@@ -184,26 +184,26 @@ function rowFunction(pass: Pass, config: MatrixConfig): string {
 
 /** Workgroup memory, and how threads read and write their shares of it. */
 export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout): string {
-  const scores = pass === 'forward' ? ['scores'] : ['scores', 'slopes']
-  const weights = { forward: ['weights'], query: ['weights'], key: ['weights', 'slopeWeights'], weights: [] }[pass]
+  const scores = pass === 'forward' ? ['scores'] : ['scores', 'dProbabilities']
+  const operands = { forward: ['probabilities'], query: ['dScores'], key: ['probabilities', 'dScores'], weights: [] }[pass]
   const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
   const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']
   return wgsl`
     const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
-    const BLOCK_PITCH = ${pitchOf(config.columns)}u; // of scores and weights
+    const BLOCK_PITCH = ${pitchOf(config.columns)}u; // of scores and what is computed from them
     const STEP = ${pass === 'key' ? 'BLOCK_PITCH' : `${sharesOf(pass, config).across}u`}; // between the keys of a thread's four
     var<workgroup> tile: array<f16, ${tileElements(config, layout)}>;
     ${scores.map(name => `var<workgroup> ${name}: array<f32, ${blockElements(config)}>;`)}
-    ${weights.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`)}
+    ${operands.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`)}
     ${pass === 'key' ? '' : `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
-    ${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 where weights are too large; all arrays begin at sixteen bytes' : ''}
+    ${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 if probabilities are too large; all arrays begin at sixteen bytes' : ''}
 
     ${scores.map(name => wgsl`
       fn ${name}At(at: u32) -> vec4<f32> {
         return vec4<f32>(${places.map(at => `${name}[${at}]`).join(', ')});
       }
     `)}
-    ${weights.map(name => wgsl`
+    ${operands.map(name => wgsl`
       fn put${capital(name)}(at: u32, x: vec4<f32>) {
         ${places.map((at, e) => `${name}[${at}] = f16(x[${e}]);`)}
       }
@@ -217,24 +217,24 @@ export const main = (pass: Pass, config: MatrixConfig, steps: string): string =>
   fn main(${MAIN}) {
     ${place(matrixRows(config))}
     let lane = local % ${config.fragment.lanes}u;
-    let strip = local / ${config.fragment.lanes}u * ${stripRows(config)}u; // the subgroup's rows of the tile
+    let subgroupRow = local / ${config.fragment.lanes}u * ${subgroupRows(config)}u; // the subgroup's first row of the tile
     ${pass !== 'key' && `let quad = lane % ${sharesOf(pass, config).across}u;`}
     ${steps}
   }
 `
 
-/** What the weights of a thread's four keys may be together: about e⁸, so that each fits f16 with room to spare. */
-const LARGEST_WEIGHTS = '2980.0'
+/** Bound on the sum of a thread's four probabilities: about e⁸, so that each fits f16 with a margin. */
+const LARGEST_PROBABILITIES = '2980.0'
 
 /** Forward: o and lse. */
 function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Shader {
   const { rows, columns, fragment: { n } } = config
   const { turns } = sharesOf('forward', config)
-  const moved = columnsOf(config, layout)
+  const staging = columnsOf(config, layout)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
-  const [keys, values] = [comingOf('K', 'u.keys'), comingOf('V', 'u.keys')]
-  const putKeys = moved.put(keys, 'start', putIn(0, 'query', config))
-  const ofTurn = (t: number): string => `strip + rowOf(${t}u, lane)`
+  const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
+  const putKeys = staging.put(keys, 'start', putIn(0, 'query', config))
+  const ofTurn = (t: number): string => `subgroupRow + rowOf(${t}u, lane)`
   const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
   return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
@@ -243,10 +243,10 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
       ${memory('forward', config, layout)}
 
       ${main('forward', config, wgsl`
-        ${moved.hold(keys)}
-        ${moved.hold(values)}
-        ${moved.read(keys, '0u')}
-        ${moved.read(values, '0u')}
+        ${staging.declare(keys)}
+        ${staging.declare(values)}
+        ${staging.read(keys, '0u')}
+        ${staging.read(values, '0u')}
         // Each row's reference, and what rescales its sums
         ${everyRow} { rowStatistics[row].x = LOWEST; }
         ${keepRows('query', 'Q', 'u.queries', config, layout)}
@@ -254,16 +254,16 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
         // Totals of this thread's quads
         ${each(turns, t => `var total${t} = 0.0;`)}
         ${putKeys}
-        ${moved.read(keys, `${columns}u`)}
+        ${staging.read(keys, `${columns}u`)}
         workgroupBarrier();
         for (var start = 0u; start < extent; start += ${columns}u) {
           ${products('scores', 'query', 0, config, layout)}
           workgroupBarrier();
           // This tile's values, and the next one's keys: those before are done with.
-          ${moved.put(values, 'start', putIn(1, 'query', config))}
+          ${staging.put(values, 'start', putIn(1, 'query', config))}
           ${putKeys}
-          ${moved.read(values, `start + ${columns}u`)}
-          ${moved.read(keys, `start + ${2 * columns}u`)}
+          ${staging.read(values, `start + ${columns}u`)}
+          ${staging.read(keys, `start + ${2 * columns}u`)}
           let key = start + 4u * quad;
           let open = allowed4(item, key, extent);
           ${each(turns, t => `var added${t}: f32;`)}
@@ -286,14 +286,14 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
               workgroupBarrier();
             }
             ${turnByTurn(turns, layout, (turn, n) => wgsl`
-              let row = strip + rowOf(${turn}, lane);
+              let row = subgroupRow + rowOf(${turn}, lane);
               let at = row * BLOCK_PITCH + quad;
               let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - rowStatistics[row].x), open);
               added${n} = dot(p, vec4<f32>(1.0));
-              ${layout.dropout ? 'let weight = select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>());' : 'let weight = p;'}
-              putWeights(at, weight);
+              ${layout.dropout ? 'let probability = select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>());' : 'let probability = p;'}
+              putProbabilities(at, probability);
             `, 'added')}
-            if (${largest} > ${LARGEST_WEIGHTS}) { atomicStore(&grown[0], 1u); }
+            if (${largest} > ${LARGEST_PROBABILITIES}) { atomicStore(&grown[0], 1u); }
             // Once more at most: NaNs could ask for that for ever.
             if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
             raised = true;
@@ -302,12 +302,12 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
             ${each(turns, t => `total${t} *= rowStatistics[${ofTurn(t)}].y;`)}
             ${throughScores('sum', true, () => wgsl`
               let factor = rowStatistics[row].y;
-              ${each(4, e => `scores[${plus('four', e)}] *= factor;`)}
+              ${each(4, e => `scores[${plus('begin', e)}] *= factor;`)}
             `, config, layout)}
             workgroupBarrier();
           }
           ${each(turns, t => `total${t} += added${t};`)}
-          ${accumulate('sum', 'weights', 1, config, layout)}
+          ${accumulate('sum', 'probabilities', 1, config, layout)}
         }
         ${each(turns, t => `scores[(${ofTurn(t)}) * BLOCK_PITCH + quad] = total${t};`)}
         workgroupBarrier();
@@ -320,7 +320,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           let i = rowStart + row;
           if (i < u.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
         }
-        ${storeSums('sum', 'o', 'u.queries', four => `rowStatistics[row].y * ${four}`, config, layout)}
+        ${storeSums('sum', 'o', 'u.queries', value => `rowStatistics[row].y * ${value}`, config, layout)}
       `)}
     `,
   })
@@ -331,8 +331,8 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
   const { rows, columns, fragment: { n } } = config
   const { a1, a2, b1, b2, rows: rowBound, columns: columnBound, writes } = sides(side)
   const query = side === 'query'
-  const moved = columnsOf(config, layout)
-  const [one, two] = [comingOf(b1, columnBound), comingOf(b2, columnBound)]
+  const staging = columnsOf(config, layout)
+  const [one, two] = [stagedOperand(b1, columnBound), stagedOperand(b2, columnBound)]
   return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }], needs: MATRICES,
@@ -353,58 +353,58 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
           var end = ${columnBound};
           if (rowStart >= extent) { end = 0u; } // keys of padding alone
         `}
-        ${moved.hold(one)}
-        ${moved.hold(two)}
-        ${moved.read(one, '0u')}
-        ${moved.read(two, '0u')}
+        ${staging.declare(one)}
+        ${staging.declare(two)}
+        ${staging.read(one, '0u')}
+        ${staging.read(two, '0u')}
         for (var start = 0u; start < end; start += ${columns}u) {
           workgroupBarrier();
-          ${moved.put(one, 'start', putIn(0, side, config))}
-          ${moved.put(two, 'start', putIn(1, side, config))}
+          ${staging.put(one, 'start', putIn(0, side, config))}
+          ${staging.put(two, 'start', putIn(1, side, config))}
           workgroupBarrier();
-          ${moved.read(one, `start + ${columns}u`)}
-          ${moved.read(two, `start + ${columns}u`)}
+          ${staging.read(one, `start + ${columns}u`)}
+          ${staging.read(two, `start + ${columns}u`)}
           ${products('scores', 'one', 0, config, layout)}
-          ${products('slopes', 'two', 1, config, layout)}
+          ${products('dProbabilities', 'two', 1, config, layout)}
           workgroupBarrier();
-          ${query ? queryWeights(config, layout) : keyWeights(config, layout)}
+          ${query ? queryDScores(config, layout) : keyDScores(config, layout)}
           workgroupBarrier();
-          ${query ? accumulate('sumOne', 'weights', 0, config, layout) : wgsl`
-            ${accumulate('sumOne', 'slopeWeights', 0, config, layout)}
-            ${accumulate('sumTwo', 'weights', 1, config, layout)}
+          ${query ? accumulate('sumOne', 'dScores', 0, config, layout) : wgsl`
+            ${accumulate('sumOne', 'dScores', 0, config, layout)}
+            ${accumulate('sumTwo', 'probabilities', 1, config, layout)}
           `}
         }
         ${query
-        ? storeSums('sumOne', 'dq', rowBound, four => `u.scale * ${four}`, config, layout)
+        ? storeSums('sumOne', 'dq', rowBound, value => `u.scale * ${value}`, config, layout)
         : wgsl`
           // What a masked key gathered may be anything.
-          ${storeSums('sumOne', 'dk', rowBound, four => `select(vec4<f32>(), u.scale * ${four}, allowed(item, i, extent))`, config, layout)}
-          ${storeSums('sumTwo', 'dv', rowBound, four => `select(vec4<f32>(), ${four}, allowed(item, i, extent))`, config, layout)}
+          ${storeSums('sumOne', 'dk', rowBound, value => `select(vec4<f32>(), u.scale * ${value}, allowed(item, i, extent))`, config, layout)}
+          ${storeSums('sumTwo', 'dv', rowBound, value => `select(vec4<f32>(), ${value}, allowed(item, i, extent))`, config, layout)}
         `}
       `)}
     `,
   })
 }
 
-/** Slopes of the scores, of four keys of a query at a time: p · (z · dp − mean). */
-function queryWeights(config: MatrixConfig, layout: AttentionLayout): string {
+/** Gradients of the scores, for four keys of a query at a time: p · (z · dp − mean). */
+function queryDScores(config: MatrixConfig, layout: AttentionLayout): string {
   const { turns } = sharesOf('query', config)
   return wgsl`
     let key = start + 4u * quad;
     let open = allowed4(item, key, extent);
     ${turnByTurn(turns, layout, turn => wgsl`
-      let row = strip + rowOf(${turn}, lane);
+      let row = subgroupRow + rowOf(${turn}, lane);
       let at = row * BLOCK_PITCH + quad;
       let statistic = rowStatistics[row];
       let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
-      let slope = p * (${layout.dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}slopesAt(at) - statistic.y);
-      putWeights(at, slope);
+      let dScore = p * (${layout.dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}dProbabilitiesAt(at) - statistic.y);
+      putDScores(at, dScore);
     `)}
   `
 }
 
-/** The same with keys along rows, and the weights themselves. */
-function keyWeights(config: MatrixConfig, layout: AttentionLayout): string {
+/** The same with keys along rows, and the probabilities. */
+function keyDScores(config: MatrixConfig, layout: AttentionLayout): string {
   const { across, groups, turns } = sharesOf('key', config)
   const factor = layout.dropout ? 'factor * ' : ''
   const group = groups === 1 ? '' : ` + lane / ${across}u`
@@ -414,14 +414,14 @@ function keyWeights(config: MatrixConfig, layout: AttentionLayout): string {
       let statistic = statistics[headRow + min(query, u.queries - 1u)];
       let open = query < u.queries;
       ${turnByTurn(turns, layout, turn => wgsl`
-        let row = strip + 4u * (${groups === 1 ? turn : `(${turn}) * ${groups}u`}${group});
+        let row = subgroupRow + 4u * (${groups === 1 ? turn : `(${turn}) * ${groups}u`}${group});
         let at = row * BLOCK_PITCH + column;
         let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
         ${layout.dropout ? 'let factor = keep4(headRow + query, rowStart + row);' : ''}
-        let slope = p * (${factor}slopesAt(at) - statistic.y);
-        let weight = ${factor}p;
-        putSlopeWeights(at, slope);
-        putWeights(at, weight);
+        let dScore = p * (${factor}dProbabilitiesAt(at) - statistic.y);
+        let probability = ${factor}p;
+        putDScores(at, dScore);
+        putProbabilities(at, probability);
       `)}
     }
   `

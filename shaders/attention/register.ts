@@ -40,9 +40,9 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
           }
           let p = exp(score - rowMax);
           total += p;
-          let weight = ${layout.dropout ? 'p * keep(headRow + i, key)' : 'p'};
+          let probability = ${layout.dropout ? 'p * keep(headRow + i, key)' : 'p'};
           let valueAt = rowV(item, key, head);
-          for (var c = 0u; c < CHUNKS; c++) { sum[c] += weight * loadV(valueAt, c); }
+          for (var c = 0u; c < CHUNKS; c++) { sum[c] += probability * loadV(valueAt, c); }
         }
         // A row that attends to nothing gives zeros.
         let inverse = select(0.0, 1.0 / total, total > 0.0);
@@ -91,10 +91,10 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
           let p = exp(u.scale * s - statistic.x);
           ${layout.dropout ? `let factor = keep(headRow + ${query ? 'i, j' : 'j, i'});` : ''}
           let ds = p * (${layout.dropout ? 'factor * ' : ''}dp - statistic.y);
-          ${query ? '' : `let weight = ${layout.dropout ? 'factor * ' : ''}p;`}
+          ${query ? '' : `let probability = ${layout.dropout ? 'factor * ' : ''}p;`}
           for (var c = 0u; c < CHUNKS; c++) {
             sum1[c] += ds * load${b1}(columnAt1, c);
-            ${query ? '' : `sum2[c] += weight * load${b2}(columnAt2, c);`}
+            ${query ? '' : `sum2[c] += probability * load${b2}(columnAt2, c);`}
           }
         }
         ${query

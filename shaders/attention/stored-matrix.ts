@@ -1,25 +1,25 @@
-// The stored gradient (stored.ts) by subgroup matrices, for f16: a subgroup owns a strip of rows in both kernels.
+// The stored gradient (stored.ts) by subgroup matrices, for f16. A subgroup owns some of a tile's rows.
 //
-// weights   rows are queries, whose matrices are kept while the keys pass; scores and slopes go through workgroup memory to
-//           threads, which store them.
-// sums      a strip's stored weights are read as matrices, each once, straight from where they lie: as left operands, turned
-//           round where rows are keys. The other side's operand comes by way of workgroup memory, and serves all strips.
+// weights   rows are queries, whose matrices are kept while the loop runs over the keys; threads read scores and their
+//           gradients from workgroup memory and store probabilities and dScores.
+// sums      the stored matrices are loaded once, straight from storage, as left operands; transposed where rows are keys. The
+//           other side's operand is staged in workgroup memory and shared by all subgroups.
 import { type Shader, each, wgsl } from '../wgsl.ts'
 import { type AttentionLayout, type Side, type StoredKind, attentionShader } from './common.ts'
 import {
-  MATRICES, type MatrixConfig, STRIP, blockElements, describe, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs, pitchOf, plus, sharesOf, threadsOf,
+  MATRICES, type MatrixConfig, KEY_BLOCK, blockElements, describe, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs, pitchOf, plus, sharesOf, threadsOf,
 } from './matrix-config.ts'
 import {
-  columnsOf, comingOf, load, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
+  columnsOf, stagedOperand, load, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
 } from './matrix.ts'
 import { BLOCK, inBlocks, storedAt, storedUniforms } from './stored.ts'
 
-/** Weights and slopes of the scores of a tile of queries, block by block of the keys. */
-function matrixWeightsShader(config: MatrixConfig, layout: AttentionLayout): Shader {
+/** Probabilities and dScores of a tile of queries, one block of keys at a time. */
+function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout): Shader {
   const { columns } = config
   const { turns } = sharesOf('weights', config)
-  const moved = columnsOf(config, layout)
-  const [keys, values] = [comingOf('K', 'u.keys'), comingOf('V', 'u.keys')]
+  const staging = columnsOf(config, layout)
+  const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
   const factor = layout.dropout ? 'factor * ' : ''
   return attentionShader({
     title: `attention gradient's weights, ${describe(config, layout)}`,
@@ -35,28 +35,28 @@ function matrixWeightsShader(config: MatrixConfig, layout: AttentionLayout): Sha
           rowStatistics[row] = statistics[headRow + min(rowStart + row, u.queries - 1u)];
         }
         ${keepRows('query', 'Q', 'u.queries', config, layout)}
-        ${keepRows('slope', 'DO', 'u.queries', config, layout)}
+        ${keepRows('upstream', 'DO', 'u.queries', config, layout)}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
         let half = u.pairs * (u.storedQueries * u.storedKeys / 4u);
         let end = (extent + ${BLOCK - 1}u) / ${BLOCK}u * ${BLOCK}u;
-        ${moved.hold(keys)}
-        ${moved.hold(values)}
-        ${moved.read(keys, '0u')}
-        ${moved.read(values, '0u')}
+        ${staging.declare(keys)}
+        ${staging.declare(values)}
+        ${staging.read(keys, '0u')}
+        ${staging.read(values, '0u')}
         for (var start = 0u; start < end; start += ${columns}u) {
           workgroupBarrier();
-          ${moved.put(keys, 'start', putIn(0, 'query', config))}
-          ${moved.put(values, 'start', putIn(1, 'query', config))}
+          ${staging.put(keys, 'start', putIn(0, 'query', config))}
+          ${staging.put(values, 'start', putIn(1, 'query', config))}
           workgroupBarrier();
-          ${moved.read(keys, `start + ${columns}u`)}
-          ${moved.read(values, `start + ${columns}u`)}
+          ${staging.read(keys, `start + ${columns}u`)}
+          ${staging.read(values, `start + ${columns}u`)}
           ${products('scores', 'query', 0, config, layout)}
-          ${products('slopes', 'slope', 1, config, layout)}
+          ${products('dProbabilities', 'upstream', 1, config, layout)}
           workgroupBarrier();
           let key = start + 4u * quad;
           let open = allowed4(item, key, extent);
           ${turnByTurn(turns, layout, turn => wgsl`
-            let row = strip + rowOf(${turn}, lane);
+            let row = subgroupRow + rowOf(${turn}, lane);
             let query = rowStart + row;
             let at = row * BLOCK_PITCH + quad;
             let statistic = rowStatistics[row];
@@ -65,7 +65,7 @@ function matrixWeightsShader(config: MatrixConfig, layout: AttentionLayout): Sha
             if (query < u.storedQueries) {
               let to = square + storedAt(query, key / 4u);
               stored[to] = vec4<f16>(${factor}p);
-              stored[half + to] = vec4<f16>(p * (${factor}slopesAt(at) - statistic.y));
+              stored[half + to] = vec4<f16>(p * (${factor}dProbabilitiesAt(at) - statistic.y));
             }
           `)}
         }
@@ -74,20 +74,20 @@ function matrixWeightsShader(config: MatrixConfig, layout: AttentionLayout): Sha
   })
 }
 
-/** A tile of rows of factor · stored weights · the other side's operand, as of stored.ts. */
+/** A tile of rows of factor · stored matrix · the other side's operand, as in stored.ts. */
 function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLayout): Shader {
   const { rows, columns, fragment: { m, n, k } } = config
-  const moved = columnsOf(config, layout)
+  const staging = columnsOf(config, layout)
   const [rowBound, bound, stored] = side === 'query'
     ? ['u.queries', 'u.keys', 'u.storedQueries'] : ['u.keys', 'u.queries', 'u.storedKeys']
-  const other = comingOf('Other', bound)
+  const other = stagedOperand('Other', bound)
   // Rows past the edge repeat the last, and are not stored.
-  const row = (i: number): string => `min(rowStart + ${plus('strip', i * m)}, ${stored} - ${m}u)`
-  // Where a fragment's first key stands in a square: no fragment is wider than a strip.
-  const ofKey = (key: string): string => `(${key}) / ${STRIP}u * stripSize + (${key}) % ${STRIP}u`
-  const weights = (i: number, c: number): string => (side === 'query'
-    ? load('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'STRIP', config)
-    : load('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * STRIP`, 'STRIP', config))
+  const row = (i: number): string => `min(rowStart + ${plus('subgroupRow', i * m)}, ${stored} - ${m}u)`
+  // Offset of a fragment's first key in a stored matrix: no fragment is wider than a block of keys.
+  const ofKey = (key: string): string => `(${key}) / ${KEY_BLOCK}u * keyBlockSize + (${key}) % ${KEY_BLOCK}u`
+  const left = (i: number, c: number): string => (side === 'query'
+    ? load('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'KEY_BLOCK', config)
+    : load('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * KEY_BLOCK`, 'KEY_BLOCK', config))
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: 'f16' }],
@@ -95,30 +95,30 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
     code: wgsl`
       const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
       const BLOCK_PITCH = ${pitchOf(columns)}u; // of the memory that sums are stored through
-      const STRIP = ${STRIP}u; // keys side by side
+      const KEY_BLOCK = ${KEY_BLOCK}u; // keys of a block, side by side
       var<workgroup> tile: array<f16, ${columns * pitchOf(layout.headSize)}>;
       var<workgroup> scores: array<f32, ${blockElements(config)}>;
 
       ${main('key', config, wgsl`
-        let stripSize = u.storedQueries * STRIP;
+        let keyBlockSize = u.storedQueries * KEY_BLOCK;
         let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys);
         ${each(rows, i => wgsl`
           let row${i} = ${row(i)};
-          let from${i} = square + ${side === 'query' ? `row${i} * STRIP` : ofKey(`row${i}`)};
+          let from${i} = square + ${side === 'query' ? `row${i} * KEY_BLOCK` : ofKey(`row${i}`)};
         `)}
         ${zeroSums('sum', rows, layout.headSize / n, config)}
         ${side === 'query' ? 'let end = extent;' : wgsl`
           var end = ${bound};
           if (rowStart >= extent) { end = 0u; } // keys of padding alone
         `}
-        ${moved.hold(other)}
-        ${moved.read(other, '0u')}
+        ${staging.declare(other)}
+        ${staging.read(other, '0u')}
         for (var start = 0u; start < end; start += ${columns}u) {
-          ${each(columns / k, c => each(rows, i => `let left${i}_${c} = ${weights(i, c)};`))}
+          ${each(columns / k, c => each(rows, i => `let left${i}_${c} = ${left(i, c)};`))}
           workgroupBarrier();
-          ${moved.put(other, 'start', putIn(0, 'key', config))}
+          ${staging.put(other, 'start', putIn(0, 'key', config))}
           workgroupBarrier();
-          ${moved.read(other, `start + ${columns}u`)}
+          ${staging.read(other, `start + ${columns}u`)}
           ${each(columns / k, c => wgsl`
             {
               ${each(layout.headSize / n, j => wgsl`
@@ -128,9 +128,9 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
             }
           `)}
         }
-        ${storeSums('sum', 'result', rowBound, four => (side === 'query'
-        ? `u.factor * ${four}`
-        : `select(vec4<f32>(), u.factor * ${four}, allowed(item, i, extent))`), config, layout)}
+        ${storeSums('sum', 'result', rowBound, value => (side === 'query'
+        ? `u.factor * ${value}`
+        : `select(vec4<f32>(), u.factor * ${value}, allowed(item, i, extent))`), config, layout)}
       `)}
     `,
   })
@@ -141,6 +141,6 @@ export const storedMatrix: StoredKind<MatrixConfig> = {
   name: matrixName,
   rows: matrixRows,
   tiles: (config, { queries }) => Math.ceil(inBlocks(queries) / matrixRows(config)),
-  weights: matrixWeightsShader,
+  weights: matrixProbabilitiesShader,
   sums: matrixSumsShader,
 }

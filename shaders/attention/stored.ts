@@ -1,22 +1,22 @@
-// The gradient of attention with its weights in memory, for GPUs. The fused kernels make scores and their slopes twice, once
-// for dq and once for dk and dv: seven products. Here one kernel makes both and stores them, and another multiplies them
-// with dO, q and k: five. What is stored grows with the square of the sequence, so heads come by turns, as many as
-// a bound has room for.
+// The gradient of attention with probabilities and dScores in memory, for GPUs. The fused kernels compute both twice, once
+// for dq and once for dk and dv: seven products. Here one kernel computes and stores them, and another multiplies them
+// with dO, q and k: five. Their size grows with the square of the sequence, so heads are processed in groups, as many at a
+// time as fit the scratch memory.
 //
-// Stored, in the operands' type: [2, pairs, queries, keys], first the weights that dv sums, then the slopes that dk and dq
-// sum; both sizes of a square in whole blocks, with zeros past the last query, past the last key and where the mask is.
-// Of keys, only blocks that hold one that is attended to are written, or read. Where subgroups read squares as matrices,
-// they are [keys / 16, queries, 16]: fragments take whole lines of memory.
+// Stored, in the operands' type: [2, pairs, queries, keys], first the probabilities (for dv), then the dScores (for dk and
+// dq). Both sides are padded to whole blocks, with zeros past the last query, past the last key and for masked keys. Blocks
+// of keys that nobody attends to are neither written nor read. If subgroup matrices read them, the layout is blocked,
+// [keys / 16, queries, 16]: each fragment covers whole cache lines.
 //
-// weights   a workgroup makes a tile of keys × queries, by two products over the head's size.
-// sums      a workgroup owns a tile of the result's rows and walks over the other side, weights and operand in its memory.
+// weights   a workgroup computes a tile of keys × queries, by two products over headSize.
+// sums      a workgroup owns a tile of the result's rows and loops over the other side, both operands in workgroup memory.
 import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
-import { Columns, type Moving, turnsOf } from './columns.ts'
+import { Columns, type Staging, turnsOf } from './columns.ts'
 import {
   type AttentionLayout, type AttentionProblem, type Pairs, type Side, type StoredKind, type StoredPart, attentionShader, chunksOf, place, placeOfPair,
 } from './common.ts'
-import { STRIP } from './matrix-config.ts'
+import { KEY_BLOCK } from './matrix-config.ts'
 import { type Blocks, addProducts, sums, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
 
 /** Both sizes of a head's square are whole in these: every tile's sides divide it, or are multiples of it. */
@@ -36,14 +36,14 @@ export const storedValues = ({ queries, keys }: AttentionProblem, { count }: Pai
 export interface StoredConfig extends Blocks {
   readonly kind: 'stored'
   readonly rm: 4 | 8
-  /** Whether squares lie in strips of keys, as subgroup matrices have them, or row by row. */
-  readonly strips: boolean
+  /** Blocked layout, which subgroup matrices read, instead of row-major. */
+  readonly blocked: boolean
 }
 
-/** A function for the place of four keys of a query in a square, counted in fours. */
-export const storedAt = (strips: boolean): string => wgsl`
-  fn storedAt(query: u32, four: u32) -> u32 {
-    return ${strips ? `(four / ${STRIP / 4}u * u.storedQueries + query) * ${STRIP / 4}u + four % ${STRIP / 4}u` : 'query * (u.storedKeys / 4u) + four'};
+/** A function for the offset of a quad of keys of a query in a stored matrix, counted in vec4s. */
+export const storedAt = (blocked: boolean): string => wgsl`
+  fn storedAt(query: u32, quad: u32) -> u32 {
+    return ${blocked ? `(quad / ${KEY_BLOCK / 4}u * u.storedQueries + query) * ${KEY_BLOCK / 4}u + quad % ${KEY_BLOCK / 4}u` : 'query * (u.storedKeys / 4u) + quad'};
   }
 `
 
@@ -52,7 +52,7 @@ export const storedName = (config: StoredConfig): string => `stored ${tiledRows(
 /** Bytes of workgroup memory. */
 export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, layout: AttentionLayout): number {
   const vector = 4 * bytesOf(layout.dtype)
-  if (part === 'weights') return (tiledRows(config) + tiledColumns(config)) * slabPitch(layout) * vector
+  if (part === 'weights') return (tiledRows(config) + tiledColumns(config)) * kTilePitch(layout) * vector
   return tiledColumns(config) * (chunksOf(layout.headSize) * vector + (tiledRows(config) / 4 + 1) * 16)
 }
 
@@ -70,51 +70,51 @@ const invocation = ({ tx }: StoredConfig): string => wgsl`
   let y = local / ${tx}u;
 `
 
-/** For the weights, a subgroup of 32 stands 4 columns wide and 8 fours of rows high: in f32, each row that it stores takes whole lines of 128 bytes. */
+/** In the first kernel a subgroup of 32 covers 4 columns and 8 quads of rows: in f32, each row that it stores fills whole lines of 128 bytes. */
 const upright = ({ tx }: StoredConfig): string => wgsl`
   let x = local % 4u + local / 32u % ${tx / 4}u * 4u;
   let y = local / 4u % 8u + local / ${8 * tx}u * 8u;
 `
 
-/** Chunks of the head's size that are in workgroup memory at a time, for the weights: their place in a row of eight is changed by the row's. */
-const slabOf = ({ headSize }: AttentionLayout): number => (chunksOf(headSize) % SWING === 0 ? SWING : chunksOf(headSize))
-const SWING = 8
+/** Chunks of a K-tile, the part of headSize that is in workgroup memory at a time; rows of eight chunks are swizzled. */
+const kTileOf = ({ headSize }: AttentionLayout): number => (chunksOf(headSize) % SWIZZLE === 0 ? SWIZZLE : chunksOf(headSize))
+const SWIZZLE = 8
 
-/** Vectors from one row of the slab to the next: odd, where chunks don't change places. */
-const slabPitch = (layout: AttentionLayout): number => (slabOf(layout) === SWING ? SWING : slabOf(layout) | 1)
+/** Vectors from one row of a K-tile to the next: odd, unless chunks are swizzled. */
+const kTilePitch = (layout: AttentionLayout): number => (kTileOf(layout) === SWIZZLE ? SWIZZLE : kTileOf(layout) | 1)
 
-/** Vectors that an invocation may hold on their way. */
-const MOST_HELD = 12
+/** Most vectors that an invocation prefetches. */
+const MOST_STAGED = 12
 
-/** Chunk `c` of a place in a slab; `swing` is anything equal to the place modulo eight. */
-const slabAt = (place: string, swing: string, layout: AttentionLayout): string =>
-  `[${place}][${slabOf(layout) === SWING ? `(c + ${swing}) % ${SWING}u` : 'c'}]`
+/** Chunk `c` of a place in a K-tile; `swizzle` is anything equal to the place modulo eight. */
+const kTileAt = (place: string, swizzle: string, layout: AttentionLayout): string =>
+  `[${place}][${kTileOf(layout) === SWIZZLE ? `(c + ${swizzle}) % ${SWIZZLE}u` : 'c'}]`
 
-/** Weights and slopes of the scores of a tile of keys (rows) and queries (columns). */
-function storedWeightsShader(config: StoredConfig, layout: AttentionLayout): Shader {
-  const { tx, ty, rm, cn, strips } = config
-  const fours = rm / 4
-  // The first of four rows that follow each other, of an invocation's group g.
-  const fourOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
-  const slab = slabOf(layout)
-  const sideOf = (columns: number): Moving => ({ layout, invocation: 'local', invocations: tiledThreads(config), columns, chunks: slab, ahead: false })
+/** Probabilities and dScores of a tile of keys (rows) and queries (columns). */
+function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout): Shader {
+  const { tx, ty, rm, cn, blocked } = config
+  const quads = rm / 4
+  // The first row of an invocation's quad g.
+  const quadOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
+  const kTile = kTileOf(layout)
+  const sideOf = (columns: number): Staging => ({ layout, invocation: 'local', invocations: tiledThreads(config), columns, chunks: kTile, prefetch: false })
   const [rowSide, columnSide] = [sideOf(tiledRows(config)), sideOf(tiledColumns(config))]
-  const ahead = Math.ceil(turnsOf(rowSide)) + Math.ceil(turnsOf(columnSide)) <= MOST_HELD
-  // Place y + ty·m has a row of invocation y: fours of rows that follow each other are one invocation's.
+  const prefetch = Math.ceil(turnsOf(rowSide)) + Math.ceil(turnsOf(columnSide)) <= MOST_STAGED
+  // Place y + ty·m has a row of invocation y, which owns quads of consecutive rows.
   const rowOf = (n: string): string => `4u * (${n} % ${ty}u + ${n} / ${4 * ty}u * ${ty}u) + ${n} / ${ty}u % 4u`
-  const rows = new Columns({ ...rowSide, ahead, columnOf: rowOf })
-  const columns = new Columns({ ...columnSide, ahead })
+  const rows = new Columns({ ...rowSide, prefetch, columnOf: rowOf })
+  const columns = new Columns({ ...columnSide, prefetch })
   const phases = [['s', 'K', 'Q'], ['d', 'V', 'DO']].flatMap(([score, key, query]) =>
-    Array.from({ length: chunksOf(layout.headSize) / slab }, (_, s) => ({
+    Array.from({ length: chunksOf(layout.headSize) / kTile }, (_, s) => ({
       score, first: s === 0,
-      keys: { operand: key, name: 'row', bound: 'u.keys', chunk: s * slab },
-      queries: { operand: query, name: 'column', bound: 'u.queries', chunk: s * slab },
+      keys: { operand: key, name: 'row', bound: 'u.keys', chunk: s * kTile },
+      queries: { operand: query, name: 'column', bound: 'u.queries', chunk: s * kTile },
     })))
   const read = (p: number): string => (p < phases.length ? wgsl`
     ${rows.read(phases[p].keys, 'rowStart')}
     ${columns.read(phases[p].queries, 'columnStart')}
   ` : '')
-  const put = (tile: string): string => `${tile}${slabAt('n', 'n', layout)} = value;`
+  const put = (tile: string): string => `${tile}${kTileAt('n', 'n', layout)} = value;`
   const factor = (n: number, g: number): string => (layout.dropout ? `keep${n}_${g} * ` : '')
   return attentionShader({
     title: `attention gradient's weights ${describe(config, layout)}`,
@@ -122,9 +122,9 @@ function storedWeightsShader(config: StoredConfig, layout: AttentionLayout): Sha
     extra: [{ name: 'statistics', type: 'vec2<f32>' }, { name: 'stored', type: `vec4<${layout.dtype}>`, access: 'write' }],
     uniforms: storedUniforms,
     code: wgsl`
-      ${storedAt(strips)}
-      var<workgroup> rowTile: array<array<vec4<${layout.dtype}>, ${slabPitch(layout)}>, ${tiledRows(config)}>;
-      var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${slabPitch(layout)}>, ${tiledColumns(config)}>;
+      ${storedAt(blocked)}
+      var<workgroup> rowTile: array<array<vec4<${layout.dtype}>, ${kTilePitch(layout)}>, ${tiledRows(config)}>;
+      var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${kTilePitch(layout)}>, ${tiledColumns(config)}>;
 
       ${main(config, wgsl`
         ${placeOfPair}
@@ -134,8 +134,8 @@ function storedWeightsShader(config: StoredConfig, layout: AttentionLayout): Sha
         // Blocks of keys that nobody attends to are not read either.
         if (rowStart / ${BLOCK}u * ${BLOCK}u >= extent) { return; }
         ${upright(config)}
-        ${rows.hold(phases[0].keys)}
-        ${columns.hold(phases[0].queries)}
+        ${rows.declare(phases[0].keys)}
+        ${columns.declare(phases[0].queries)}
         ${read(0)}
         ${phases.map(({ score, first, keys, queries }, p) => wgsl`
           ${first ? zeroBlock(score, config) : ''}
@@ -144,23 +144,23 @@ function storedWeightsShader(config: StoredConfig, layout: AttentionLayout): Sha
           ${columns.put(queries, 'columnStart', put('columnTile'))}
           workgroupBarrier();
           ${read(p + 1)}
-          ${addProducts(score, ['rowTile', 'columnTile'], `${slab}u`, (place, swing) => slabAt(place, swing, layout), config)}
+          ${addProducts(score, ['rowTile', 'columnTile'], `${kTile}u`, (place, swizzle) => kTileAt(place, swizzle, layout), config)}
         `)}
-        ${each(fours, g => `let open${g} = allowed4(item, ${fourOf(g)}, extent);`)}
+        ${each(quads, g => `let open${g} = allowed4(item, ${quadOf(g)}, extent);`)}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
-        let slopes = u.pairs * (u.storedQueries * u.storedKeys / 4u);
+        let dScores = u.pairs * (u.storedQueries * u.storedKeys / 4u);
         ${each(cn, n => wgsl`
           {
             let query = columnStart + x + ${tx * n}u;
             let statistic = statistics[headRow + min(query, u.queries - 1u)];
             if (query < u.storedQueries) {
-              ${each(fours, g => wgsl`
-                if (${fourOf(g)} < u.storedKeys) {
-                  ${layout.dropout ? `let keep${n}_${g} = keep4(headRow + query, ${fourOf(g)});` : ''}
+              ${each(quads, g => wgsl`
+                if (${quadOf(g)} < u.storedKeys) {
+                  ${layout.dropout ? `let keep${n}_${g} = keep4(headRow + query, ${quadOf(g)});` : ''}
                   let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < u.queries));
                   let at = square + storedAt(query, rowStart / 4u + y + ${ty * g}u);
                   stored[at] = vec4<${layout.dtype}>(${factor(n, g)}p);
-                  stored[slopes + at] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
+                  stored[dScores + at] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
                 }
               `)}
             }
@@ -171,12 +171,12 @@ function storedWeightsShader(config: StoredConfig, layout: AttentionLayout): Sha
   })
 }
 
-/** What is on its way from the stored square to workgroup memory, `weights[column][four rows]`, one piece a turn of an invocation. */
-function movedWeights(side: Side, config: StoredConfig, layout: AttentionLayout) {
-  const fours = tiledRows(config) / 4
+/** Stages stored values in workgroup memory, as `left[column][quad of rows]`; a turn is one piece per invocation. */
+function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
+  const quads = tiledRows(config) / 4
   const threads = tiledThreads(config)
   const zero = `vec4<${layout.dtype}>()`
-  const turns = fours * tiledColumns(config) / threads / (side === 'query' ? 4 : 1)
+  const turns = quads * tiledColumns(config) / threads / (side === 'query' ? 4 : 1)
   if (!Number.isInteger(turns)) throw new Error(`${storedName(config)}: no whole count of pieces for each of ${threads} invocations`)
   const every = (body: (t: number) => string): string => each(turns, t => wgsl`
     {
@@ -187,56 +187,56 @@ function movedWeights(side: Side, config: StoredConfig, layout: AttentionLayout)
   if (side === 'key') {
     // Rows lie side by side.
     return {
-      hold: each(turns, t => `var moved${t} = ${zero};`),
+      declare: each(turns, t => `var stagedLeft${t} = ${zero};`),
       read: (start: string) => every(t => wgsl`
-        let i = min(${start} + at / ${fours}u, u.storedQueries - 1u);
-        let four = min(rowStart / 4u + at % ${fours}u, u.storedKeys / 4u - 1u);
-        moved${t} = stored[square + storedAt(i, four)];
+        let i = min(${start} + at / ${quads}u, u.storedQueries - 1u);
+        let quad = min(rowStart / 4u + at % ${quads}u, u.storedKeys / 4u - 1u);
+        stagedLeft${t} = stored[square + storedAt(i, quad)];
       `),
-      put: every(t => `weights[at / ${fours}u][at % ${fours}u] = vec4<f32>(moved${t});`),
+      put: every(t => `left[at / ${quads}u][at % ${quads}u] = vec4<f32>(stagedLeft${t});`),
     }
   }
-  // Columns do: blocks of four by four are turned round. Two blocks side by side, so that what eight invocations put is in eight banks.
-  const column = `at % 2u + at / ${2 * fours}u * 2u`
-  const four = `at / 2u % ${fours}u`
+  // Columns lie side by side: blocks of four by four are transposed. Two blocks side by side, so that eight invocations write to eight banks.
+  const column = `at % 2u + at / ${2 * quads}u * 2u`
+  const rowQuad = `at / 2u % ${quads}u`
   return {
-    hold: each(turns, t => each(4, e => `var moved${t}_${e} = ${zero};`)),
+    declare: each(turns, t => each(4, e => `var stagedLeft${t}_${e} = ${zero};`)),
     read: (start: string) => every(t => wgsl`
-      let four = min(${start} / 4u + ${column}, u.storedKeys / 4u - 1u);
-      ${each(4, e => `moved${t}_${e} = stored[square + storedAt(min(rowStart + 4u * (${four}) + ${e}u, u.storedQueries - 1u), four)];`)}
+      let quad = min(${start} / 4u + ${column}, u.storedKeys / 4u - 1u);
+      ${each(4, e => `stagedLeft${t}_${e} = stored[square + storedAt(min(rowStart + 4u * (${rowQuad}) + ${e}u, u.storedQueries - 1u), quad)];`)}
     `),
     put: every(t => each(4, e =>
-      `weights[4u * (${column}) + ${e}u][${four}] = vec4<f32>(vec4<${layout.dtype}>(${list(4, q => `moved${t}_${q}[${e}]`)}));`)),
+      `left[4u * (${column}) + ${e}u][${rowQuad}] = vec4<f32>(vec4<${layout.dtype}>(${list(4, q => `stagedLeft${t}_${q}[${e}]`)}));`)),
   }
 }
 
-/** Columns that are added in a turn of the loop over a tile's. */
+/** Columns per turn of the loop over a tile. */
 const TURN = 8
 
 /**
- * A tile of rows of factor · stored weights · the other side's operand: dq (side 'query') from slopes and k, dk and dv (side 'key')
- * from slopes and q, weights and dO.
+ * A tile of rows of factor · stored matrix · the other side's operand: dq (side 'query') from dScores and k, dk and dv (side 'key')
+ * from dScores and q, probabilities and dO.
  */
 function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLayout): Shader {
   const { tx, ty, rm } = config
   const depth = tiledColumns(config)
-  const fours = rm / 4
+  const quads = rm / 4
   const pitch = tiledRows(config) / 4 + 1
   const chunks = chunksOf(layout.headSize)
   const owned = Math.ceil(chunks / tx)
-  const columns = new Columns({ layout, invocation: 'local', invocations: tiledThreads(config), columns: depth, ahead: true })
+  const columns = new Columns({ layout, invocation: 'local', invocations: tiledThreads(config), columns: depth, prefetch: true })
   const [rowBound, bound] = side === 'query' ? ['u.queries', 'u.keys'] : ['u.keys', 'u.queries']
-  const coming = { operand: 'Other', name: 'coming', bound }
-  const weights = movedWeights(side, config, layout)
+  const other = { operand: 'Other', name: 'staged', bound }
+  const left = stagedLeft(side, config, layout)
   const rowOf = (m: number): string => `rowStart + 4u * (y + ${ty * Math.floor(m / 4)}u) + ${m % 4}u`
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: `vec4<${layout.dtype}>` }],
     uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
     code: wgsl`
-      ${storedAt(config.strips)}
+      ${storedAt(config.blocked)}
       var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${chunks}>, ${depth}>;
-      var<workgroup> weights: array<array<vec4<f32>, ${pitch}>, ${depth}>;
+      var<workgroup> left: array<array<vec4<f32>, ${pitch}>, ${depth}>;
 
       ${main(config, wgsl`
         ${place(tiledRows(config))}
@@ -248,24 +248,24 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
           if (rowStart >= extent) { end = 0u; } // keys of padding alone
         `}
         ${sums('sum', rm, owned)}
-        ${weights.hold}
-        ${columns.hold(coming)}
-        ${weights.read('0u')}
-        ${columns.read(coming, '0u')}
+        ${left.declare}
+        ${columns.declare(other)}
+        ${left.read('0u')}
+        ${columns.read(other, '0u')}
         for (var start = 0u; start < end; start += ${depth}u) {
           workgroupBarrier();
-          ${weights.put}
-          ${columns.put(coming, 'start', 'columnTile[n][c] = value;')}
+          ${left.put}
+          ${columns.put(other, 'start', 'columnTile[n][c] = value;')}
           workgroupBarrier();
-          ${weights.read(`(start + ${depth}u)`)}
-          ${columns.read(coming, `start + ${depth}u`)}
+          ${left.read(`(start + ${depth}u)`)}
+          ${columns.read(other, `start + ${depth}u`)}
           for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
             ${each(TURN, n => wgsl`
               {
                 let column = turn * ${TURN}u + ${n}u;
-                ${each(fours, g => `let weight${g} = weights[column][y + ${ty * g}u];`)}
+                ${each(quads, g => `let left${g} = left[column][y + ${ty * g}u];`)}
                 ${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[column][own${t}]);`)}
-                ${each(rm, m => each(owned, t => `sum${m}_${t} += weight${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
+                ${each(rm, m => each(owned, t => `sum${m}_${t} += left${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
               }
             `)}
           }
@@ -295,12 +295,12 @@ const tiles: Readonly<Record<StoredPart, readonly (readonly [tx: number, ty: num
 }
 
 export const stored: StoredKind<StoredConfig> = {
-  candidates: (part, layout, { maxWorkgroupStorage, maxWorkgroupInvocations }, strips) => tiles[part]
-    .map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn, strips }))
+  candidates: (part, layout, { maxWorkgroupStorage, maxWorkgroupInvocations }, blocked) => tiles[part]
+    .map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn, blocked }))
     .filter(config => storedStorage(part, config, layout) <= maxWorkgroupStorage && tiledThreads(config) <= maxWorkgroupInvocations),
   name: storedName,
   rows: tiledRows,
   tiles: (config, { queries, keys }) => Math.ceil(inBlocks(keys) / tiledRows(config)) * Math.ceil(inBlocks(queries) / tiledColumns(config)),
-  weights: storedWeightsShader,
+  weights: storedProbabilitiesShader,
   sums: storedSumsShader,
 }

@@ -43,25 +43,25 @@ const loads = (count: number, name: string, operand: string, at: string): string
   each(count, g => `let ${name}${g} = load${operand}(${at}${g}, c);`)
 
 /**
- * `sum[r][t] += weight[r] · row` of every column of the tile, for one or two (weight, sum, operand) at once. Loops with a
+ * `sum[r][t] += left[r] · row` of every column of the tile, for one or two (left, sum, operand) at once. Loops with a
  * shuffle, not unrolled broadcasts: as fast, and a tenth of the code to compile.
  */
 function accumulate(
-  terms: readonly { weight: string; sum: string; operand: string }[], start: string, end: string, bound: string,
+  terms: readonly { left: string; sum: string; operand: string }[], start: string, end: string, bound: string,
   { rows, lanes }: SubgroupConfig, owned: number,
 ): string {
   return wgsl`
     let sourceLanes = min(${lanes}u, (${end} - ${start} + 3u) / 4u);
     for (var e = 0u; e < 4u; e++) {
-      ${terms.map(({ weight }) => each(rows, r => `let ${weight}E${r} = ${weight}${r}[e];`))}
+      ${terms.map(({ left }) => each(rows, r => `let ${left}E${r} = ${left}${r}[e];`))}
       for (var sourceLane = 0u; sourceLane < sourceLanes; sourceLane++) {
         let j = min(${start} + 4u * sourceLane + e, ${bound} - 1u);
-        ${terms.map(({ weight, sum, operand }) => wgsl`
+        ${terms.map(({ left, sum, operand }) => wgsl`
           {
             let at = row${operand}(item, j, head);
             ${each(owned, t => `let chunk${t} = load${operand}(at, own${t});`)}
             ${each(rows, r => wgsl`
-              let share${r} = vec4<f32>(subgroupShuffle(${weight}E${r}, sourceLane));
+              let share${r} = vec4<f32>(subgroupShuffle(${left}E${r}, sourceLane));
               ${each(owned, t => `${sum}${r}_${t} = fma(share${r}, chunk${t}, ${sum}${r}_${t});`)}
             `)}
           }
@@ -163,7 +163,7 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
             ${each(owned, t => `sum${r}_${t} *= rescale${r};`)}
           `)}
 
-          ${accumulate([{ weight: 'p', sum: 'sum', operand: 'V' }], 'start', 'extent', 'u.keys', config, owned)}
+          ${accumulate([{ left: 'p', sum: 'sum', operand: 'V' }], 'start', 'extent', 'u.keys', config, owned)}
         }
         ${each(rows, r => fold(lanes, `total${r}`, (a, b) => `${a} + ${b}`))}
         ${forRows(rows, 'u.queries', [perRow('rowMax', rows), perRow('total', rows), perChunk('sum', rows, owned)], wgsl`
@@ -253,10 +253,10 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
           ${each(rows, r => wgsl`
             let p${r} = select(vec4<f32>(), exp(u.scale * s${r} - ${of('lse', r)}), open);
             let ds${r} = p${r} * (${factor(r)}d${r} - ${of('mean', r)});
-            ${query ? '' : `let weight${r} = ${factor(r)}p${r};`}
+            ${query ? '' : `let probability${r} = ${factor(r)}p${r};`}
           `)}
 
-          ${accumulate([{ weight: 'ds', sum: 'sumOne', operand: b1 }, ...(query ? [] : [{ weight: 'weight', sum: 'sumTwo', operand: b2 }])],
+          ${accumulate([{ left: 'ds', sum: 'sumOne', operand: b1 }, ...(query ? [] : [{ left: 'probability', sum: 'sumTwo', operand: b2 }])],
       'start', 'end', columns, config, owned)}
         }
         ${query

@@ -7,12 +7,11 @@
 // odd pitches where rows are no multiple of eight chunks. Tiles are arrays of rows, and turned by remainders: of such places
 // Dawn knows that they are inside, and leaves out its checks.
 //
-// What one invocation's columns weigh, the others of its rows (the same y) need too: it goes round by subgroup shuffles,
-// or through workgroup memory. Where an invocation moves few, the next columns are on their way, in registers, while
-// these are worked on.
+// Invocations of the same rows (the same y) exchange their probabilities, or dScores, by subgroup shuffles or through
+// workgroup memory. If an invocation copies few vectors, the next columns are prefetched into registers.
 import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
-import { type Coming, Columns, turnsOf } from './columns.ts'
+import { type StagedOperand, Columns, turnsOf } from './columns.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, chunksOf, place, sides } from './common.ts'
 
 /** How a workgroup shares out a tile of scores. */
@@ -28,7 +27,7 @@ export interface Blocks {
 export interface TiledConfig extends Blocks {
   readonly kind: 'tiled'
   /**
-   * Weights and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width.
+   * Probabilities and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width.
    * Consecutive invocations are taken to be consecutive lanes.
    */
   readonly exchange: boolean
@@ -38,11 +37,11 @@ export const tiledRows = ({ ty, rm }: Blocks): number => ty * rm
 export const tiledColumns = ({ tx, cn }: Blocks): number => tx * cn
 export const tiledThreads = ({ tx, ty }: Blocks): number => tx * ty
 
-/** Rows of a block are held by fours, or as one two. */
-const foursOf = ({ rm }: Blocks): { width: 2 | 4; groups: number } => (rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 })
+/** Rows of a block are kept in vec4s, or in one vec2. */
+const rowVectorsOf = ({ rm }: Blocks): { width: 2 | 4; groups: number } => (rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 })
 
-const swings = (headSize: number): boolean => chunksOf(headSize) % 8 === 0
-const pitchOf = (headSize: number): number => (swings(headSize) ? chunksOf(headSize) : chunksOf(headSize) | 1)
+const swizzles = (headSize: number): boolean => chunksOf(headSize) % 8 === 0
+const pitchOf = (headSize: number): number => (swizzles(headSize) ? chunksOf(headSize) : chunksOf(headSize) | 1)
 
 /** Bytes of workgroup memory, forward and for each side of the gradient. */
 export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: 'forward' | Side): number {
@@ -50,10 +49,10 @@ export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: '
   const tileRow = pitchOf(layout.headSize) * 4 * bytesOf(layout.dtype)
   const tiles = (tiledRows(config) + tiledColumns(config)) * tileRow * (pass === 'forward' ? 1 : 2)
   if (exchange) return tiles
-  const { width, groups } = foursOf(config)
-  const weights = tiledColumns(config) * (ty * groups + 1) * width * 4
-  if (pass === 'forward') return tiles + weights + tiledThreads(config) * rm * 4
-  return tiles + (pass === 'key' ? 2 : 1) * weights
+  const { width, groups } = rowVectorsOf(config)
+  const exchanged = tiledColumns(config) * (ty * groups + 1) * width * 4
+  if (pass === 'forward') return tiles + exchanged + tiledThreads(config) * rm * 4
+  return tiles + (pass === 'key' ? 2 : 1) * exchanged
 }
 
 /** For labels, e.g. `tiled 64x32 of 8x4 sg`: the workgroup's tile, an invocation's block, by subgroups. */
@@ -63,31 +62,31 @@ export const tiledName = (config: TiledConfig): string =>
 const describe = (config: TiledConfig, { headSize, dtype }: AttentionLayout): string =>
   `${tiledName(config)}, headSize ${headSize} ${dtype}`
 
-/** Chunk `c` of the row at `place` in a tile; `swing` is anything equal to the place modulo eight. */
-const chunkAt = (place: string, c: string, swing: string, { headSize }: AttentionLayout): string =>
-  `[${place}][${swings(headSize) ? `(${c} + ${swing} % 8u) % CHUNKS` : c}]`
+/** Chunk `c` of the row at `place` in a tile; `swizzle` is anything equal to the place modulo eight. */
+const chunkAt = (place: string, c: string, swizzle: string, { headSize }: AttentionLayout): string =>
+  `[${place}][${swizzles(headSize) ? `(${c} + ${swizzle} % 8u) % CHUNKS` : c}]`
 
 /** Row m's component of the vectors `name_group`. */
 const ofRow = (name: string, m: number, config: TiledConfig): string => {
-  const { width } = foursOf(config)
+  const { width } = rowVectorsOf(config)
   return `${name}_${Math.floor(m / width)}[${m % width}]`
 }
 
 /** A vector of what `of` gives for the rows of group g. */
 const gather = (g: number, of: (m: number) => string, config: Blocks): string => {
-  const { width } = foursOf(config)
+  const { width } = rowVectorsOf(config)
   return `vec${width}<f32>(${list(width, i => of(g * width + i))})`
 }
 
-/** Groups of four that an invocation may hold on their way. */
-const MOST_HELD = 8
+/** Most vec4s that an invocation prefetches. */
+const MOST_STAGED = 8
 
-/** Columns of so many operands on their way together. */
+/** Columns of so many operands, staged together. */
 function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayout): Columns {
   const { tx, cn } = config
-  const moving = { layout, invocation: 'local', invocations: tiledThreads(config), columns: tiledColumns(config) }
+  const staging = { layout, invocation: 'local', invocations: tiledThreads(config), columns: tiledColumns(config) }
   return new Columns({
-    ...moving, ahead: Math.ceil(turnsOf(moving)) * operands <= MOST_HELD, columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
+    ...staging, prefetch: Math.ceil(turnsOf(staging)) * operands <= MOST_STAGED, columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
   })
 }
 
@@ -108,20 +107,20 @@ function fillRows(tile: string, operand: string, bound: string, config: TiledCon
 
 /** A line for each vector of a block: columns n, rows by groups. */
 function block(config: Blocks, line: (n: number, g: number) => string): string {
-  return each(config.cn, n => each(foursOf(config).groups, g => line(n, g)))
+  return each(config.cn, n => each(rowVectorsOf(config).groups, g => line(n, g)))
 }
 
 /** A block of scores, rows along vectors, all zero. */
 export function zeroBlock(score: string, config: Blocks): string {
-  return block(config, (n, g) => `var ${score}${n}_${g} = vec${foursOf(config).width}<f32>();`)
+  return block(config, (n, g) => `var ${score}${n}_${g} = vec${rowVectorsOf(config).width}<f32>();`)
 }
 
-/** score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums go on from chunk to chunk, with no addition apart. */
+/** score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums accumulate over the chunks in place. */
 export function addProducts(
-  score: string, [rowTile, columnTile]: readonly [string, string], chunks: string, at: (place: string, swing: string) => string, config: Blocks,
+  score: string, [rowTile, columnTile]: readonly [string, string], chunks: string, at: (place: string, swizzle: string) => string, config: Blocks,
 ): string {
   const { tx, ty, rm, cn } = config
-  const { groups } = foursOf(config)
+  const { groups } = rowVectorsOf(config)
   return wgsl`
     for (var c = 0u; c < ${chunks}; c++) {
       ${each(rm, m => `let a${m} = vec4<f32>(${rowTile}${at(`y + ${ty * m}u`, 'y')});`)}
@@ -138,41 +137,41 @@ export function addProducts(
 const products = (score: string, rowTile: string, columnTile: string, config: TiledConfig, layout: AttentionLayout): string =>
   wgsl`
     ${zeroBlock(score, config)}
-    ${addProducts(score, [rowTile, columnTile], 'CHUNKS', (place, swing) => chunkAt(place, 'c', swing, layout), config)}
+    ${addProducts(score, [rowTile, columnTile], 'CHUNKS', (place, swizzle) => chunkAt(place, 'c', swizzle, layout), config)}
   `
 
-/** One sum over a tile's columns: sum[m][t] += weights · the tile. */
+/** One sum over a tile's columns: sum[m][t] += left · the tile. */
 interface Term {
   readonly sum: string
-  /** The block's weights: variables, or the array in workgroup memory, by `exchange`. */
-  readonly weights: string
+  /** Probabilities or dScores of the block: variables if `exchange`, else an array in workgroup memory. */
+  readonly left: string
   readonly tile: string
 }
 
-/** Columns that are added in a turn of the loop over a tile's, where weights are in workgroup memory. */
+/** Columns per turn of the loop over a tile, if the left operand is in workgroup memory. */
 const TURN = 4
 
 function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, layout: AttentionLayout): string {
   const { tx, ty, rm, cn, exchange } = config
-  const { groups } = foursOf(config)
-  const step = (column: string, swing: string, weight: (weights: string, g: number) => string): string => terms.map(({ sum, weights, tile }) => wgsl`
+  const { groups } = rowVectorsOf(config)
+  const step = (column: string, swizzle: string, leftOf: (name: string, g: number) => string): string => terms.map(({ sum, left, tile }) => wgsl`
     {
       let column = ${column};
-      ${each(groups, g => `let weight_${g} = ${weight(weights, g)};`)}
-      ${each(owned, t => `let chunk${t} = vec4<f32>(${tile}${chunkAt('column', `own${t}`, swing, layout)});`)}
-      ${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('weight', m, config)} * chunk${t};`))}
+      ${each(groups, g => `let left_${g} = ${leftOf(left, g)};`)}
+      ${each(owned, t => `let chunk${t} = vec4<f32>(${tile}${chunkAt('column', `own${t}`, swizzle, layout)});`)}
+      ${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('left', m, config)} * chunk${t};`))}
     }
   `).join('\n')
   if (exchange) {
     return wgsl`
       for (var sourceLane = 0u; sourceLane < ${tx}u; sourceLane++) {
-        ${each(cn, n => step(`sourceLane + ${tx * n}u`, 'sourceLane', (weights, g) => `subgroupShuffle(${weights}${n}_${g}, first + sourceLane)`))}
+        ${each(cn, n => step(`sourceLane + ${tx * n}u`, 'sourceLane', (name, g) => `subgroupShuffle(${name}${n}_${g}, first + sourceLane)`))}
       }
     `
   }
   return wgsl`
     for (var turn = 0u; turn < ${tiledColumns(config) / TURN}u; turn++) {
-      ${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (weights, g) => `${weights}[column][y + ${ty * g}u]`))}
+      ${each(TURN, n => step(`turn * ${TURN}u + ${n}u`, 'column', (name, g) => `${name}[column][y + ${ty * g}u]`))}
     }
   `
 }
@@ -180,10 +179,10 @@ function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, 
 export const sums = (name: string, rm: number, owned: number): string =>
   each(rm, m => each(owned, t => `var ${name}${m}_${t} = vec4<f32>();`))
 
-/** Hands a weight of the block on to `accumulate`. */
-function giveWeight(weights: string, n: number, g: number, value: string, config: TiledConfig): string {
+/** Passes a vector of the block to `accumulate`, as a variable or through workgroup memory. */
+function putLeft(left: string, n: number, g: number, value: string, config: TiledConfig): string {
   const { tx, ty } = config
-  return config.exchange ? `let ${weights}${n}_${g} = ${value};` : `${weights}[x + ${tx * n}u][y + ${ty * g}u] = ${value};`
+  return config.exchange ? `let ${left}${n}_${g} = ${value};` : `${left}[x + ${tx * n}u][y + ${ty * g}u] = ${value};`
 }
 
 /**
@@ -192,7 +191,7 @@ function giveWeight(weights: string, n: number, g: number, value: string, config
  */
 function join(name: string, by: (a: string, b: string) => string, config: TiledConfig): string {
   const { tx, exchange } = config
-  const { groups } = foursOf(config)
+  const { groups } = rowVectorsOf(config)
   if (exchange) {
     return each(Math.log2(tx), n => each(groups, g => {
       const value = `${name}_${g}`
@@ -224,14 +223,14 @@ function factors(side: Side, start: string, config: TiledConfig): string {
   const columnOf = (n: number): string => `${start} + x * ${cn}u + ${n}u`
   if (side === 'query') {
     // Of two columns' four keys, a neighbour has the other two.
-    const fours = each(rm, m => cn === 2
+    const factorsOfRows = each(rm, m => cn === 2
       ? `let keep${m}_0 = keep4(headRow + ${rowOf(m)}, ${start} + x / 2u * 4u);`
       : each(cn / 4, q => `let keep${m}_${q} = keep4(headRow + ${rowOf(m)}, ${columnOf(4 * q)});`))
     const of = (m: number, n: number): string => cn === 2
       ? `select(keep${m}_0[${n}], keep${m}_0[${n + 2}], x % 2u == 1u)`
       : `keep${m}_${Math.floor(n / 4)}[${n % 4}]`
     return wgsl`
-      ${fours}
+      ${factorsOfRows}
       ${block(config, (n, g) => `let factor${n}_${g} = ${gather(g, m => of(m, n), config)};`)}
     `
   }
@@ -262,22 +261,22 @@ function workgroupTile(name: string, rows: number, layout: AttentionLayout): str
   return `var<workgroup> ${name}: array<array<vec4<${layout.dtype}>, ${pitchOf(layout.headSize)}>, ${rows}>;`
 }
 
-function workgroupWeights(name: string, config: TiledConfig): string {
-  const { width, groups } = foursOf(config)
+function workgroupLeft(name: string, config: TiledConfig): string {
+  const { width, groups } = rowVectorsOf(config)
   return config.exchange ? '' : `var<workgroup> ${name}: array<array<vec${width}<f32>, ${config.ty * groups + 1}>, ${tiledColumns(config)}>;`
 }
 
 /** Forward: o and lse. */
 function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shader {
   const { tx, rm, cn, exchange } = config
-  const { width, groups } = foursOf(config)
+  const { width, groups } = rowVectorsOf(config)
   const owned = Math.ceil(chunksOf(layout.headSize) / tx)
   const rows = tiledRows(config)
   const vector = `vec${width}<f32>`
   const next = `start + ${tiledColumns(config)}u`
   const columns = columnsOf(1, config, layout)
   // One after the other, in one tile.
-  const [keys, values] = ['K', 'V'].map((operand): Coming => ({ operand, name: 'coming', bound: 'u.keys' }))
+  const [keys, values] = ['K', 'V'].map((operand): StagedOperand => ({ operand, name: 'staged', bound: 'u.keys' }))
   const put = putIn('columnTile', layout)
   const perGroup = (line: (g: number) => string): string => each(groups, line)
   const largest = (g: number): string => Array.from({ length: cn - 1 }, (_, n) => `s${n + 1}_${g}`).reduce((inner, s) => `max(${inner}, ${s})`, `s0_${g}`)
@@ -287,7 +286,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
     code: wgsl`
       ${workgroupTile('rowTile', rows, layout)}
       ${workgroupTile('columnTile', tiledColumns(config), layout)}
-      ${workgroupWeights('weights', config)}
+      ${workgroupLeft('probabilities', config)}
       ${exchange ? '' : `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
 
       ${main(config, wgsl`
@@ -299,7 +298,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           var rowMax_${g} = ${vector}(LOWEST);
           var total_${g} = ${vector}(); // of this invocation's columns
         `)}
-        ${columns.hold(keys)}
+        ${columns.declare(keys)}
         ${columns.read(keys, '0u')}
         for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
           workgroupBarrier();
@@ -324,12 +323,12 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           ${block(config, (n, g) => wgsl`
             let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), open${n});
             total_${g} += p${n}_${g};
-            ${giveWeight('weights', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}
+            ${putLeft('probabilities', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}
           `)}
           ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('rescale', m, config)};`))}
           workgroupBarrier();
           ${columns.read(keys, next)}
-          ${accumulate([{ sum: 'sum', weights: 'weights', tile: 'columnTile' }], config, owned, layout)}
+          ${accumulate([{ sum: 'sum', left: 'probabilities', tile: 'columnTile' }], config, owned, layout)}
         }
         ${join('total', (a, b) => `${a} + ${b}`, config)}
         // A row that attends to nothing gives zeros.
@@ -351,15 +350,15 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
 /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
 function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionLayout): Shader {
   const { tx, rm, cn, exchange } = config
-  const { width, groups } = foursOf(config)
+  const { width, groups } = rowVectorsOf(config)
   const { a1, a2, b1, b2, rows: rowBound, columns: bound, writes } = sides(side)
   const owned = Math.ceil(chunksOf(layout.headSize) / tx)
   const rows = tiledRows(config)
   const vector = `vec${width}<f32>`
   const query = side === 'query'
   const columns = columnsOf(2, config, layout)
-  const one: Coming = { operand: b1, name: 'comingOne', bound }
-  const two: Coming = { operand: b2, name: 'comingTwo', bound }
+  const one: StagedOperand = { operand: b1, name: 'stagedOne', bound }
+  const two: StagedOperand = { operand: b2, name: 'stagedTwo', bound }
   const next = `start + ${tiledColumns(config)}u`
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
   const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
@@ -371,8 +370,8 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
       ${workgroupTile('rowTile2', rows, layout)}
       ${workgroupTile('columnTile1', tiledColumns(config), layout)}
       ${workgroupTile('columnTile2', tiledColumns(config), layout)}
-      ${workgroupWeights('weightsOne', config)}
-      ${query ? '' : workgroupWeights('weightsTwo', config)}
+      ${workgroupLeft('dScores', config)}
+      ${query ? '' : workgroupLeft('probabilities', config)}
 
       ${main(config, wgsl`
         ${place(rows)}
@@ -392,8 +391,8 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
           var end = ${bound};
           if (rowStart >= extent) { end = 0u; } // keys of padding alone
         `}
-        ${columns.hold(one)}
-        ${columns.hold(two)}
+        ${columns.declare(one)}
+        ${columns.declare(two)}
         ${columns.read(one, '0u')}
         ${columns.read(two, '0u')}
         for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
@@ -413,22 +412,22 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
             let open${n} = allowed(item, column${n}, extent);
             ${each(groups, g => wgsl`
               let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - lse_${g}), open${n});
-              ${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g})`, config)}
+              ${putLeft('dScores', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g})`, config)}
             `)}
           `
           : wgsl`
             let statistic${n} = statistics[headRow + min(column${n}, u.queries - 1u)];
             ${each(groups, g => wgsl`
               let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - statistic${n}.x), column${n} < ${bound});
-              ${giveWeight('weightsOne', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - statistic${n}.y)`, config)}
-              ${giveWeight('weightsTwo', n, g, `${factor(n, g)}p${n}_${g}`, config)}
+              ${putLeft('dScores', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - statistic${n}.y)`, config)}
+              ${putLeft('probabilities', n, g, `${factor(n, g)}p${n}_${g}`, config)}
             `)}
           `}
           `)}
           ${exchange ? '' : 'workgroupBarrier();'}
           ${accumulate([
-        { sum: 'sumOne', weights: 'weightsOne', tile: 'columnTile1' },
-        ...(query ? [] : [{ sum: 'sumTwo', weights: 'weightsTwo', tile: 'columnTile2' }]),
+        { sum: 'sumOne', left: 'dScores', tile: 'columnTile1' },
+        ...(query ? [] : [{ sum: 'sumTwo', left: 'probabilities', tile: 'columnTile2' }]),
       ], config, owned, layout)}
         }
         ${each(rm, m => wgsl`

@@ -255,23 +255,23 @@ test('so is that of the stored gradient', () => {
   }
 })
 
-test('the stored gradient by tiles is the same where squares lie in strips, as beside matrices', async () => {
+test('the stored gradient by tiles is the same with the blocked layout as row by row', async () => {
   const c: Case = { ...plainCase, batch: 2, queries: 70, keys: 37, heads: 2, headSize: 8, mask: (_, key) => key % 5 !== 2, rate: 0.2 }
   const tensors = drawTensors(c)
   const attributes = attributesOf(c)
   const backward = gradientInputs(tensors, expected('attention', forwardInputs(tensors), attributes))
   const op = kernelOf('attentionGradient')
   const specs = backward.map(({ spec }) => spec)
-  const lowerings = [false, true].map(strips => op.lower({
+  const lowerings = [false, true].map(blocked => op.lower({
     inputs: specs, outputs: op.infer(specs, attributes), attributes, traits: { ...bench.traits, cpu: false, scratchBytes: SCRATCH },
-    choose: ({ kernel }, all) => (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], strips }) as never,
+    choose: ({ kernel }, all) => (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], blocked }) as never,
   }))
-  const [rows, strips] = await Promise.all(lowerings.map(lowering => run('attentionGradient', lowering, backward, attributes)))
+  const [rows, blocked] = await Promise.all(lowerings.map(lowering => run('attentionGradient', lowering, backward, attributes)))
   const [plain, turned] = lowerings.map(({ launches }) => launches.filter(({ wgsl }) => wgsl.includes('fn storedAt')).map(({ wgsl }) => wgsl))
   expect(plain.length).toBeGreaterThan(3)
   plain.forEach((wgsl, i) => expect(wgsl).not.toBe(turned[i]))
-  expect(strips).toEqual(rows)
-  agree('strips', strips, expected('attentionGradient', backward, attributes), 2e-5)
+  expect(blocked).toEqual(rows)
+  agree('blocked', blocked, expected('attentionGradient', backward, attributes), 2e-5)
 })
 
 test('scratch memory grows with the sequence, not with its square, and eight buffers suffice', () => {
@@ -288,7 +288,7 @@ test('scratch memory grows with the sequence, not with its square, and eight buf
   for (const [traits, form] of [[bench.traits, 'fused'], [gpu, 'fused'], [gpu, 'stored']] as const) {
     expect(bytes(1024, traits, form)).toBeLessThanOrEqual(2 * bytes(512, traits, form))
   }
-  // Of 24 heads of 1024, whose weights and slopes take 8 MiB each: what 16 MiB hold.
+  // Of 24 heads of 1024, whose probabilities and dScores take 8 MiB each: what 16 MiB hold.
   expect(bytes(1024, { ...gpu, scratchBytes: 2 ** 24 }, 'stored')).toBe(2 ** 24 + bytes(1024, gpu, 'fused'))
 })
 
@@ -298,7 +298,7 @@ describe('in float64', () => {
     mask: fc.option(masks, { nil: undefined }), rate: fc.constantFrom(0, 0.4), seed: fc.integer({ min: 0, max: 1000 }),
   })
 
-  test('the gradient is the slope of attention in the middle of a graph', () => {
+  test('the gradient in the middle of a graph agrees with finite differences', () => {
     fc.assert(fc.property(problem, drawn => {
       const c: Case = { ...plainCase, batch: 2, ...drawn }
       const { q, k, v, dO, rest } = drawTensors(c)

@@ -96,13 +96,13 @@ const attentions: readonly Plant[] = [
   wrongKernel('attention', 'dropout draws a part of the wrong block', { of: 'attention', shaders: /^\/\/ attention/m }, [/\(index \+ 4u\) >> 2u/, 'index >> 2u']),
   wrongKernel('attentionGradient', 'no sum over the row', { of: 'attention', shaders: /^\/\/ attention statistics/m }, [/vec2<f32>\(lse\[row\], sum\)/, 'vec2<f32>(lse[row], 0.0)']),
   wrongKernel('attentionGradient', 'no dropout in the gradient of the values', { of: 'attention', shaders: /^\/\/ attention gradient of the key/m },
-    [/(let weight\d* = )factor\d* \* /g, '$1'], [/(weightsTwo[^;]* = )factor\d+_\d+ \* /g, '$1']),
+    [/(let probability\d* = )factor\d* \* /g, '$1'], [/(probabilities[^;]* = )factor\d+_\d+ \* /g, '$1']),
   wrongKernel('attention, tiles', 'no barriers', { of: 'attention', shaders: /^\/\/ attention .*tiled/m }, [/workgroupBarrier\(\);/g, '']),
-  wrongKernel('attention, tiles', 'each is given the weights of the first', { of: 'attention', shaders: /^\/\/ attention .*tiled .* sg/m, hidden: needsEight }, [/first \+ sourceLane/g, 'first']),
-  wrongKernel('attentionGradient, stored', 'what stands past the last query weighs, too', { of: 'attention', shaders: /^\/\/ attention gradient's weights stored/m },
+  wrongKernel('attention, tiles', 'each is given the probabilities of the first', { of: 'attention', shaders: /^\/\/ attention .*tiled .* sg/m, hidden: needsEight }, [/first \+ sourceLane/g, 'first']),
+  wrongKernel('attentionGradient, stored', 'probabilities past the last query are not zero', { of: 'attention', shaders: /^\/\/ attention gradient's weights stored/m },
     [/ & vec4<bool>\(query < u\.queries\)/g, '']),
-  wrongKernel('attentionGradient, stored', 'blocks of weights are not turned round', { of: 'attention', shaders: /^\/\/ attention gradient's sums of the query side, stored/m },
-    [/moved(\d)_(\d)\[(\d)\]/g, 'moved$1_$3[$2]']),
+  wrongKernel('attentionGradient, stored', 'blocks of dScores are not transposed', { of: 'attention', shaders: /^\/\/ attention gradient's sums of the query side, stored/m },
+    [/stagedLeft(\d)_(\d)\[(\d)\]/g, 'stagedLeft$1_$3[$2]']),
 ]
 
 const optimizers: readonly Plant[] = [

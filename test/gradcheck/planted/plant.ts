@@ -19,6 +19,16 @@ export interface Plant {
   readonly hidden?: (device: Device) => string | undefined
   /** Makes the mistake from here on, until the function that it gives is called. `made` hears of each time. */
   readonly make: (device: Device, made: () => void) => () => void
+  /** Of a mistake made in shaders: how it rewrites them. */
+  readonly rewrite?: Rewrite
+}
+
+type Change = readonly [find: RegExp, put: string]
+
+export interface Rewrite {
+  /** In whose text: the shaders that this finds something in. */
+  readonly shaders: RegExp
+  readonly changes: readonly Change[]
 }
 
 type Gradients = readonly (Tensor | undefined)[]
@@ -104,8 +114,6 @@ export function wrongKernelOp(op: string, mistake: string, wrong: (right: Kernel
   })
 }
 
-type Change = readonly [find: RegExp, put: string]
-
 export interface Kernel {
   /** The case. */
   readonly of: string
@@ -117,7 +125,7 @@ export interface Kernel {
 /** Rewrites shaders on their way to the compiler. The text must really change, or the mistake was not made. */
 export function wrongKernel(what: string, mistake: string, { of, shaders, hidden }: Kernel, ...changes: readonly Change[]): Plant {
   return {
-    name: mistake, where: `kernel of ${what}`, of, hidden,
+    name: mistake, where: `kernel of ${what}`, of, hidden, rewrite: { shaders, changes },
     make: ({ pipelines }, made) => {
       const right = pipelines.get
       return exchange(pipelines, {
@@ -147,4 +155,17 @@ export function firstOf(gradient: Tensor, input: Tensor): Tensor {
 export function upstreamOf({ upstream: [dy] }: Pick<GradientContext, 'upstream'>): Tensor {
   if (!dy) throw new Error('nothing arrives at the first output')
   return dy
+}
+
+/** The patterns of a rewrite that change none of the texts: they no longer fit the kernels. */
+export function stalePatterns({ shaders, changes }: Rewrite, texts: readonly string[]): string[] {
+  let unused = changes
+  let found = false
+  for (const text of texts) {
+    if (unused.length === 0) break
+    if (!shaders.test(text)) continue
+    found = true
+    unused = unused.filter(([find, put]) => text.replace(find, put) === text)
+  }
+  return found ? unused.map(([find]) => String(find)) : [String(shaders)]
 }

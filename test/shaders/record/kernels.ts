@@ -160,6 +160,7 @@ function* products(): Generator<readonly [name: string, product: Product]> {
   yield ['batch, epilogue', { ...product({ sizes: [24, 40, 56], batch: [[2, 3], [2, 3]] }), epilogue: epilogueOf([2, 3, 24, 56], 'f32', { storesResult: false }) }]
   for (const dtype of ['f32', 'f16'] as const) {
     yield [`LoRA ${dtype}`, lora([256, 768, 768], dtype)]
+    yield [`LoRA ${dtype} of a long K`, lora([8, 4096, 96], dtype)]
     yield [`LoRA ${dtype} with an epilogue`, { ...lora([66, 50, 30], dtype), epilogue: epilogueOf([66, 30], dtype, { storesResult: false }) }]
   }
 }

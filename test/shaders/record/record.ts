@@ -33,6 +33,10 @@ function textOf(launches: readonly Launch[]): string {
   }).join('\n')
 }
 
+/** The WGSL of recorded texts, each once. */
+export const shadersOf = (texts: Iterable<string>): Set<string> =>
+  new Set([...texts].flatMap(text => text.split(/^=== .*$/m)).flatMap(launch => /^\/\/ [^]*/m.exec(launch) ?? []))
+
 export function hashesOf(texts: ReadonlyMap<string, string>): Map<string, string> {
   return new Map(Array.from(texts, ([name, text]) => [name, createHash('sha256').update(text).digest('hex').slice(0, 12)]))
 }
