@@ -24,8 +24,9 @@ export const plainIssue: z.core.$ZodErrorMap = issue => {
       return bounded(issue.origin, issue.inclusive === false ? 'more than' : 'at least', issue.minimum)
     case 'too_big':
       return bounded(issue.origin, issue.inclusive === false ? 'less than' : 'at most', issue.maximum)
+    default:
+      return undefined
   }
-  return undefined
 }
 
 const bounded = (origin: string, how: string, bound: number | bigint): string =>

@@ -113,10 +113,10 @@ function uniformsOf({ split, batchAxes, segments, ending }: Layout): Record<stri
   const counts = (...names: string[]): Record<string, ScalarType> => Object.fromEntries(names.map(name => [name, 'u32'] as const))
   return {
     ...counts('M', 'N', 'tilesM', 'tilesN', 'tiles', ...(split ? ['chunk'] : []), ...(split && batchAxes > 0 ? ['batches'] : [])),
-    ...Object.assign({}, ...segments.map(({ scaled }, s) => ({
-      ...counts(`K${s}`, ...SIDES.flatMap(side => [`${side}${s}Offset`, `${side}${s}Stride`, ...axes.map(x => `${side}${s}Batch${x}`)])),
-      ...(scaled ? { [`scale${s}`]: 'f32' as const } : {}),
-    }))),
+    ...Object.fromEntries(segments.flatMap(({ scaled }, s) => {
+      const places = SIDES.flatMap(side => [`${side}${s}Offset`, `${side}${s}Stride`, ...axes.map(x => `${side}${s}Batch${x}`)])
+      return Object.entries<ScalarType>({ ...counts(`K${s}`, ...places), ...(scaled ? { [`scale${s}`]: 'f32' as const } : {}) })
+    })),
     ...counts(...axes.map(x => `batch${x}`)),
     ...ending.uniforms,
   }

@@ -87,7 +87,7 @@ function lossSays(loss: readonly Point[], window: number): string {
   const size = Math.min(window, Math.floor(loss.length / 2))
   if (size === 0) return `The training loss of the only step is ${number(loss[0][1])}.`
   const [first, end] = [loss.slice(0, size), loss.slice(-size)].map(points => number(mean(points)))
-  const steps = size === 1 ? ['step', 'one'] : [`${number(size)} steps`, `${number(size)}`]
+  const steps = size === 1 ? ['step', 'one'] : [`${number(size)} steps`, number(size)]
   return `The mean training loss of the first ${steps[0]} is ${first}, of the last ${steps[1]} ${end}.`
 }
 
@@ -185,7 +185,7 @@ function smallCharts(steps: readonly StepLine[], textsPerSecond: number | undefi
       fromZero: true,
       format: value => number(value),
       says: () =>
-        `${textsPerSecond === undefined ? '' : `${number(textsPerSecond, 3)} texts per second over all training steps. `}` +
+        (textsPerSecond === undefined ? '' : `${number(textsPerSecond, 3)} texts per second over all training steps. `) +
         'Each point is the rate of the last 10 seconds.',
     },
     {
