@@ -17,7 +17,7 @@ const flat = (examples: Outputs): Float32Array<ArrayBuffer> => Float32Array.from
 /**
  * What logits of a validation set are to be divided by (Guo et al. 2017), and from which probability on the second of two
  * classes (by accuracy), or each of several labels (by F1), is given: ½ unless another is better on these texts. Empty for
- * numbers, for labels of words, and for fewer than `LEAST_TEXTS` texts.
+ * numbers, for labels of words, for fewer than `LEAST_TEXTS` texts, and for scores that are no better than chance on them.
  */
 export function calibrate(task: TaskName, labels: readonly string[], validation: Outputs): Reading {
   if (validation.length < LEAST_TEXTS || (task !== 'classes' && task !== 'labels')) return {}
@@ -26,7 +26,8 @@ export function calibrate(task: TaskName, labels: readonly string[], validation:
   const fit = task === 'classes'
     ? fitTemperature(validation.map(({ target }) => Number(target)), logits, classes)
     : fitBinaryTemperature(validation.flatMap(({ target }) => (typeof target === 'number' ? [] : Array.from(target))), logits)
-  if (!fit) return {}
+  // At the limit, scores predict worse than chance: the best temperature would make all probabilities equal.
+  if (!fit || fit.outcome === 'limit') return {}
   const { temperature } = fit
   const results = resultsOf(task, labels, validation, { temperature })
   if (results.kind === 'labels') {

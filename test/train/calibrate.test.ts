@@ -15,6 +15,10 @@ test('with too few texts nothing is found', () => {
   expect(calibrate('classes', ['a', 'b'], texts(LEAST_TEXTS, [-2, 2])).temperature).toBeGreaterThan(0)
 })
 
+test('from scores that are worse than chance nothing is found', () => {
+  expect(calibrate('classes', ['a', 'b'], texts(60, [2, -2]))).toEqual({})
+})
+
 test('a threshold that is not better than one half is one half', () => {
   // Both classes are told apart as well at ½ as in the middle between their probabilities.
   expect(calibrate('classes', ['a', 'b'], texts(60, [-1, 4])).thresholds).toEqual([0.5, 0.5])

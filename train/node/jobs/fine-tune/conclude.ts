@@ -78,8 +78,8 @@ async function measure({ trainer, options, data }: Prepared, texts: TextSets<Tar
   const reading = isCalibrated ? calibrate(task, labels, (await evaluated('calibration', texts.validation))[1]) : {}
   const [tested, outputs] = await evaluated('test', texts.test)
   const results = resultsOf(task, labels, outputs)
-  const errors = isCalibrated ? calibrationErrors(task, labels, outputs, reading) : undefined
   const isFitted = reading.temperature !== undefined || reading.thresholds !== undefined
+  const errors = isFitted ? calibrationErrors(task, labels, outputs, reading) : undefined
   const calibrated = isFitted ? summarise(resultsOf(task, labels, outputs, reading)) : undefined
   const best = mainMetric(options, data)
   const main = best.name === 'loss' ? metricsOf(task, labels.length)[0] : best
@@ -145,8 +145,10 @@ function tell(
     console.say(`As predict and evaluate answer (${describeReading(reading, task, labels)}): `
       + `${main.title} ${showFigure(main, calibrated.metrics[main.name])}`)
   }
-  if ((task === 'classes' || task === 'labels') && validation.length < LEAST_TEXTS) {
-    console.say(`Not calibrated: ${count(validation.length)} validation texts are too few (${LEAST_TEXTS} needed)`)
+  if ((task === 'classes' || task === 'labels') && !calibrated) {
+    console.say(`Not calibrated: ${validation.length < LEAST_TEXTS
+      ? `${count(validation.length)} validation texts are too few (${LEAST_TEXTS} needed)`
+      : 'on the validation texts, the scores are no better than chance'}`)
   }
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} texts/s in training steps, GPU memory ${showBytes(device.buffers.bytes)}\n`)
 }
