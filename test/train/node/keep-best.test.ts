@@ -1,6 +1,6 @@
 // A run that keeps the values of several evaluations: listed in result.json, exported by step or place, the same after a kill.
 import { existsSync } from 'node:fs'
-import { readFile, readdir } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Workplace, filesBelow, makeWorkplace } from '../../support/command.ts'
@@ -39,8 +39,7 @@ test('result.json lists the best evaluations in order, with files that are there
   expect(evaluations).toHaveLength(5)
   const kept = await keptOf(whole)
   expect(kept).toMatchObject(wanted)
-  const files = (await readdir(join(whole, 'run/checkpoints'))).filter(name => name.startsWith('best-'))
-  expect(files.map(name => `checkpoints/${name}`).sort()).toEqual(kept.map(({ file }) => file).sort())
+  for (const { file } of kept) expect(existsSync(join(whole, 'run', file)), file).toBe(true)
 })
 
 test('each of them is exported by its step or its place, and no other step is', async () => {

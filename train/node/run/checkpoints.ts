@@ -155,16 +155,6 @@ export class Checkpoints implements CheckpointStore {
     this.#best = this.#best.toSpliced(place, 0, written).slice(0, most)
   }
 
-  /** At the end of a run: removes best values that are not listed, with the checkpoints that need them. */
-  async dropUnlisted(): Promise<void> {
-    this.#check()
-    for (const step of await this.#steps()) {
-      const values = await readEntry(join(this.folder, folderName(step))).then(valuesOf, () => [])
-      if (values.some(value => !this.#best.includes(value))) await this.#remove(step)
-    }
-    await this.#dropOld()
-  }
-
   /** Puts the best values back. Throws a UserError if they are damaged. */
   async loadBest(entries: readonly ValueEntry[]): Promise<void> {
     if (this.#best.length === 0) throw new Error('no values were kept as the best')

@@ -38,7 +38,6 @@ export async function conclude(
   await saveTrained(run, prepared, answers)
   const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
   await run.writeResult(result)
-  await checkpoints.dropUnlisted()
   const hasReport = await reported(run, {
     ...measured, options, data, tokenizer: prepared.opened.tokenizer, result, best: mainMetric(options, data), exact: !prepared.choices.measured,
   })
