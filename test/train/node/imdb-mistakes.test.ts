@@ -136,7 +136,7 @@ describe.concurrent('data', () => {
 
   test('in batches that no buffer holds', async () => {
     expect(await refused('--data', place.reviews, '--model', place.model, '--batch-size', '1e12')).toMatch(
-      /^--batch-size 1000000000000 × --max-length 8: hidden states of [\d.]+ MB are more than one buffer of .* holds/)
+      /^--batch-size 1000000000000 × --max-length 8: hidden states of [\d.]+ [MGT]B are more than one buffer of .* holds/)
     expect(await refused('--data', place.reviews, '--model', place.model, '--batch-tokens', '1e12')).toContain('--batch-tokens 1000000000000: ')
   })
 

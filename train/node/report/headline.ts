@@ -16,12 +16,10 @@ export function qualitySection(tested: Tested): Markup {
   const shown = (figure: number | undefined) => (figure === undefined ? 0 : figure / scale)
   const range = interval && { low: interval.low / scale, high: interval.high / scale }
   const pale = bar(shown(constant?.value), { pale: true })
-  const commands = html`<code>tilegrad predict</code> and <code>tilegrad evaluate</code>`
-  const asTrained = 'as trained: the most probable answer, without temperature and fitted thresholds'
+  const predict = html`<code>predict</code> and <code>evaluate</code>`
   const convention = answered.applied
-    ? html`<p class="note">All figures are ${answered.by === undefined ? asTrained : html`as ${commands} answer (${answered.by})`}.</p>`
-    : html`<p class="note">These figures are ${asTrained}.
-As ${commands} answer (${answered.by}): ${metric.title} ${show(answered.metrics[metric.name])}.</p>`
+    ? html`<p class="note">${answered.by === undefined ? 'As trained.' : html`As ${predict} answer (${answered.by}).`}</p>`
+    : html`<p class="note">As trained. As ${predict} answer (${answered.by}): ${show(answered.metrics[metric.name])}.</p>`
   return html`<p class="hero"><strong>${show(value)}</strong> <span>${metric.title}</span></p>
 <p class="note">${ends ? `95 % interval ${ends}` : 'No interval: the metric is not defined here'}, from
 ${count(summary.rows)} of ${tested.name}.${metric.better === 'smaller' && ' Smaller is better.'}</p>
@@ -74,14 +72,11 @@ function verdict({ metric, interval, constant, summary: { rows } }: Tested): str
     return 'The whole interval is better than the constant answer.'
   if (larger ? high < constant.value : low > constant.value)
     return 'The whole interval is worse than the constant answer.'
-  return `The interval includes the constant answer: ${count(rows)} do not show that the model is better.`
+  return `The interval includes the constant answer: ${count(rows)} ${rows === 1 ? 'does' : 'do'} not show that the model is better.`
 }
 
 /** What the model took, as far as that is known. */
-export function costSection(
-  { parameters, seconds, textsPerSecond, gpuBytes, gpuPeakBytes, savedBytes }: Cost,
-  kind: 'training' | 'evaluation',
-): Markup {
+export function costSection({ parameters, seconds, textsPerSecond, gpuBytes, gpuPeakBytes, savedBytes }: Cost): Markup {
   const entries: [string, Part, Part?][] = []
   if (parameters?.trainable !== undefined) {
     entries.push([
@@ -94,7 +89,7 @@ export function costSection(
     entries.push([
       'Wall time',
       duration(seconds),
-      textsPerSecond === undefined ? undefined : `${number(textsPerSecond, 3)} texts/s${kind === 'training' ? ' in training steps' : ''}`,
+      textsPerSecond === undefined ? undefined : `${number(textsPerSecond, 3)} texts/s`,
     ])
   }
   if (gpuPeakBytes !== undefined) entries.push(['Peak GPU memory', bytes(gpuPeakBytes)])

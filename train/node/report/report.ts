@@ -98,7 +98,7 @@ interface Section {
 export function renderReport(input: ReportInput): string {
   const first: Section[] = [
     { id: 'quality', title: 'How good it is', body: qualitySection(input.tested) },
-    { id: 'cost', title: 'At what cost', body: costSection(input.cost, input.kind) },
+    { id: 'cost', title: 'At what cost', body: costSection(input.cost) },
   ]
   const rest: Section[] = [
     ...(input.training ? [{ id: 'training', title: 'How it got there', body: trainingSection(input.training, input.cost.textsPerSecond) }] : []),

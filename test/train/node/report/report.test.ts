@@ -255,7 +255,7 @@ describe('a report', () => {
     const words = wordsOf(pageOf('two classes'))
     const facts = [
       'Trained parameters 516,096 0.765 % of 67,471,106',
-      'Wall time 12 min 34 s 52.1 texts/s in training steps',
+      'Wall time 12 min 34 s 52.1 texts/s',
       'Peak GPU memory 2.15 GB',
       'Size on disk 2.08 MB adapter/',
       'Some adapter (Vulkan)',
@@ -421,8 +421,7 @@ describe('where it fails', () => {
       'Worst mistakes: the surest of 2 label positive, predicted negative with 78.58 % Review 1. label negative, predicted positive with 69.00 % Review 0.',
     )
     expect(words).toContain('tilegrad predict answers positive above 40.00 %')
-    expect(words).toContain('These figures are as trained: the most probable answer, without temperature and fitted thresholds. '
-      + 'As tilegrad predict and tilegrad evaluate answer (temperature 0.5000, threshold 40.00 % for positive): accuracy 87.50')
+    expect(words).toContain('As trained. As predict and evaluate answer (temperature 0.5000, threshold 40.00 % for positive): 87.50')
     expect(words).toContain('the worst mistakes and their probabilities are as tilegrad predict answers.')
     expect(words).toContain('Metric As trained As predict and evaluate answer Name')
   })
@@ -454,7 +453,7 @@ describe('where it fails', () => {
       }),
     }
     expect(wordsOf(renderReport(decided)), 'as an evaluation reads them').toContain('No text has a wrong label.')
-    expect(wordsOf(renderReport(decided))).toContain('All figures are as tilegrad predict and tilegrad evaluate answer (a threshold for each label).')
+    expect(wordsOf(renderReport(decided))).toContain('As predict and evaluate answer (a threshold for each label).')
   })
 
   test('numbers: predicted against given, errors by length, the largest errors', () => {
