@@ -3,6 +3,7 @@ import { listAdapters } from '../../../engine/node/adapters.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
+import { TILEGRAD } from '../package.ts'
 
 /** The option that names one, for every command that computes. */
 export const adapterOption = optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available')
@@ -27,7 +28,7 @@ const groups = {
 /** `tilegrad adapters`. */
 export async function adapters(argv: readonly string[]): Promise<number> {
   const { help, json } = parseTable(groups, argv)
-  if (help) await print(helpOf(groups, 'npm run -s tilegrad -- adapters [options]', 'Lists the adapters that --adapter can name.'))
+  if (help) await print(helpOf(groups, `${TILEGRAD} adapters [options]`, 'Lists the adapters that --adapter can name.'))
   else await showAdapters(new Console(json))
   return 0
 }

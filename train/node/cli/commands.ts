@@ -1,9 +1,10 @@
 // The commands of `tilegrad`. A command's modules are loaded only when it is called, so
 // that one text is answered without loading what trains and draws.
 import { spawn } from 'node:child_process'
+import { extname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
-import { version } from '../package.ts'
+import { TILEGRAD, version } from '../package.ts'
 import { print } from './output.ts'
 import { nearest } from './table.ts'
 
@@ -32,7 +33,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
 
 /** The set-up is a script of its own, since it must run before there are packages. Gives its exit status. */
 function setup(argv: readonly string[]): Promise<number> {
-  const script = fileURLToPath(new URL('../../../engine/node/setup.ts', import.meta.url))
+  const script = fileURLToPath(new URL(`../../../engine/node/setup${extname(import.meta.url)}`, import.meta.url))
   const child = spawn(process.execPath, [script, ...argv], { stdio: 'inherit' })
   return new Promise((done, failed) => child.once('error', failed).once('exit', status => done(status ?? 1)))
 }
@@ -40,7 +41,7 @@ function setup(argv: readonly string[]): Promise<number> {
 function help(): string {
   const width = Math.max(...Object.keys(COMMANDS).map(name => name.length))
   return [
-    'Usage: npm run -s tilegrad -- <command> [options]', '',
+    `Usage: ${TILEGRAD} <command> [options]`, '',
     ...Object.entries(COMMANDS).map(([name, { says }]) => `  ${name.padEnd(width)}  ${says}`), '',
     '`<command> --help` lists its options; `--version` prints the version.', '',
   ].join('\n')

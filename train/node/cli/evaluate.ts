@@ -10,7 +10,7 @@ import { showName } from '../../data/table.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
 import { jsonOf } from '../jobs/predict.ts'
-import { dependencies, version } from '../package.ts'
+import { TILEGRAD, dependencies, version } from '../package.ts'
 import { finiteJson } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
@@ -46,7 +46,7 @@ const MOST_CONFUSED = 12
 export async function evaluate(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
-    await print(helpOf(groups, 'npm run -s tilegrad -- evaluate <model> --data PATH [options]',
+    await print(helpOf(groups, `${TILEGRAD} evaluate <model> --data PATH [options]`,
       `Compares a model's answers with labels.\n${MODEL_SAYS}`))
     return 0
   }
@@ -148,7 +148,7 @@ async function writeReport(path: string, { evaluated, classifier, labelled, sour
       basis: { targets, name: 'the evaluated data' },
     }, { interval }),
     cost: { parameters: { total: countParameters(classifier.model).total }, seconds, textsPerSecond: inputs.length / seconds, gpuBytes: buffers.bytes },
-    command: shellLine('npm run -s tilegrad -- evaluate', ...argv),
+    command: shellLine(`${TILEGRAD} evaluate`, ...argv),
   })
 }
 

@@ -6,6 +6,7 @@ import { Console } from './console.ts'
 import { print } from './output.ts'
 import { count, flag, helpOf, optional, parseTable, text } from './table.ts'
 import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
+import { TILEGRAD } from '../package.ts'
 
 const { base, revision, adapter } = modelOptions
 const groups = {
@@ -24,7 +25,7 @@ const groups = {
 export async function exportCommand(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
-    await print(helpOf(groups, 'npm run -s tilegrad -- export <model> --merge --out FOLDER',
+    await print(helpOf(groups, `${TILEGRAD} export <model> --merge --out FOLDER`,
       `Writes a plain model folder, which Transformers loads without PEFT.\n${MODEL_SAYS}`))
     return 0
   }

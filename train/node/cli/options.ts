@@ -10,6 +10,7 @@ import {
   type Given, type Kind, type Setting, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional,
   parseTable, settingsOf, text, valued,
 } from './table.ts'
+import { IMDB, TILEGRAD } from '../package.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads it; what is all but a word is refused as a misspelt one. */
 const targets: Kind<string> = {
@@ -328,8 +329,8 @@ function refuseDecay({ lr, weightDecay, given }: Options): void {
 
 /** How each preset is called from a checkout. */
 export const COMMANDS: Readonly<Record<Preset, string>> = {
-  imdb: 'npx node train/imdb.ts',
-  tilegrad: 'npm run -s tilegrad -- fine-tune',
+  imdb: IMDB,
+  tilegrad: `${TILEGRAD} fine-tune`,
 }
 
 const EXIT_STATUSES = [

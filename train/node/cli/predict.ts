@@ -6,6 +6,7 @@ import type { Texts } from '../jobs/texts.ts'
 import { finishPrinting, print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
 import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, sayPairs, tableOptions } from './trained.ts'
+import { TILEGRAD } from '../package.ts'
 
 const groups = {
   'The texts': {
@@ -31,7 +32,7 @@ const parse = (argv: readonly string[]) => parseTable(groups, argv, { positional
 export async function predict(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   if (options.help) {
-    await print(helpOf(groups, 'npm run -s tilegrad -- predict <model> [text …] [options]',
+    await print(helpOf(groups, `${TILEGRAD} predict <model> [text …] [options]`,
       'Labels texts: those of the command line, of --data, or the lines of standard input. An empty text or line gets an\n'
       + `answer too; how many were empty is said at the end.\n${MODEL_SAYS}`))
     return 0

@@ -5,9 +5,10 @@ import {
   type Given, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, number, oneOf, optional,
   parseTable, text, valued,
 } from './table.ts'
+import { TILEGRAD } from '../package.ts'
 
 /** How the command is called from a checkout. */
-export const PRETRAIN_COMMAND = 'npm run -s tilegrad -- pretrain'
+export const PRETRAIN_COMMAND = `${TILEGRAD} pretrain`
 
 const groups = {
   'Data and model': {

@@ -21,6 +21,7 @@ import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
 import { answersOf, saveTrained } from './save.ts'
 import type { Attempt } from './train.ts'
+import { TILEGRAD } from '../../package.ts'
 
 /** How training ended, when it was not stopped. */
 type Finished = Extract<Outcome, { kind: 'finished' }>
@@ -157,7 +158,7 @@ function tellPlaces({ options }: Prepared, { run, console }: Pick<Attempt, 'run'
   if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
   if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
   console.say(options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`)
-  console.say(`Try it:  npm run -s tilegrad -- predict ${run.folder} "your text"`)
+  console.say(`Try it:  ${TILEGRAD} predict ${run.folder} "your text"`)
   if (options.model === BUNDLED.model && options.data === BUNDLED.data) {
     console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
       + `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)

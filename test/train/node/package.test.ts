@@ -1,0 +1,44 @@
+// The package as it is installed: built, below a node_modules folder, where Node strips no types.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+
+const root = fileURLToPath(new URL('../../..', import.meta.url))
+const packageSchema = z.object({ version: z.string(), bin: z.object({ tilegrad: z.string() }), files: z.array(z.string()), dependencies: z.record(z.string(), z.string()) })
+const { version, bin, files, dependencies } = packageSchema.parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')))
+
+let folder = ''
+beforeAll(() => {
+  execFileSync(process.execPath, [join(root, 'train/node/build.mjs')])
+  folder = mkdtempSync(join(tmpdir(), 'tilegrad-package-'))
+  const installed = join(folder, 'node_modules/tilegrad')
+  mkdirSync(installed, { recursive: true })
+  for (const path of ['package.json', ...files]) cpSync(join(root, path), join(installed, path), { recursive: true })
+  // Of the repository's packages only those that come with an installation.
+  for (const name of Object.keys(dependencies)) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+})
+afterAll(() => { rmSync(folder, { recursive: true, force: true }) })
+
+function tilegrad(...args: readonly string[]): { status: number | null, stdout: string, stderr: string } {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath, [join(folder, 'node_modules/tilegrad', bin.tilegrad), ...args], { cwd: folder, encoding: 'utf8' })
+  return { status, stdout, stderr }
+}
+
+test('has the command, which calls itself as npx does', () => {
+  expect(tilegrad('--version')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
+  expect(tilegrad('--help').stdout).toContain('Usage: npx tilegrad <command>')
+  expect(tilegrad('predict', '--help').stdout).toContain('Usage: npx tilegrad predict')
+  expect(tilegrad('predit').stderr).toBe('tilegrad: Unknown command "predit": did you mean predict?\n')
+})
+
+test('brings the small model and the reviews, and resolves a run of them', () => {
+  const ended = tilegrad('fine-tune', '--dry-run', '--json', '--limit-train', '32')
+  expect(ended.status, ended.stderr).toBe(0)
+  expect(JSON.parse(ended.stdout)).toMatchObject({ data: { train: { rows: 32 } } })
+  expect(existsSync(join(folder, 'runs'))).toBe(false)
+})
