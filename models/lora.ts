@@ -164,6 +164,7 @@ function freeze(module: Module): void {
   for (const parameter of module.parameters()) parameter.trainable = false
 }
 
-function unfreeze(module: Module): void {
+/** Makes all parameters of a module trainable. */
+export function unfreeze(module: Module): void {
   for (const parameter of module.parameters()) parameter.trainable = true
 }

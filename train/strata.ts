@@ -13,25 +13,37 @@ function indicesOf<T>(examples: readonly T[], stratumOf: StratumOf<T>, strata: n
 }
 
 /**
- * `n` examples, as many of each of the strata `names` (the last ones get one more where `n` does not divide), drawn without
- * repetition and in shuffled order. The same generator state draws the same examples. Throws a UserError when the set has too
- * few.
+ * `n` examples, as many of each of `strata` classes as there are (the last ones get one more where `n` does not divide, and those that
+ * have enough make up for those that have not), drawn without repetition and in shuffled order. The same generator
+ * state draws the same examples. Throws a UserError if the set has no `n` examples, or `n` is not a whole number from 1.
  */
 export function balancedSample<T>(
-  examples: readonly T[], n: number, random: Random, stratumOf: StratumOf<T>, names: readonly string[],
+  examples: readonly T[], n: number, random: Random, stratumOf: StratumOf<T>, strata: number,
 ): T[] {
   if (!Number.isInteger(n) || n < 1) throw new UserError(`A sample has at least 1 example; asked for ${n}`)
   if (n > examples.length) throw new UserError(`Cannot draw ${n} examples from a set of ${examples.length}`)
-  const strata = names.length
-  const drawn = indicesOf(examples, stratumOf, strata).flatMap((indices, stratum) => {
-    const wanted = Math.floor(n / strata) + (stratum >= strata - n % strata ? 1 : 0)
-    if (indices.length < wanted) {
-      throw new UserError(
-        `Cannot draw ${n} balanced examples: they need ${wanted} ${names[stratum]} ones, the set has ${indices.length}`)
-    }
-    return random.shuffle(indices).slice(0, wanted)
-  })
+  const all = indicesOf(examples, stratumOf, strata)
+  const counts = shares(all.map(({ length }) => length), n)
+  const drawn = all.flatMap((indices, stratum) => random.shuffle(indices).slice(0, counts[stratum]))
   return random.shuffle(drawn).map(index => examples[index])
+}
+
+/** `n` divided as evenly as `sizes` allow; what does not divide goes to the last ones. `n` is at most their sum. */
+function shares(sizes: readonly number[], n: number): number[] {
+  const upTo = (level: number): number[] => sizes.map(size => Math.min(size, level))
+  const sum = (counts: readonly number[]): number => counts.reduce((total, count) => total + count, 0)
+  // The highest level that all can be filled to, by bisection.
+  let [level, above] = [0, n + 1]
+  while (above - level > 1) {
+    const middle = Math.floor((level + above) / 2)
+    if (sum(upTo(middle)) <= n) level = middle
+    else above = middle
+  }
+  const counts = upTo(level)
+  const left = n - sum(counts)
+  const open = sizes.flatMap((size, i) => (size > level ? [i] : []))
+  for (const i of open.slice(open.length - left)) counts[i] += 1
+  return counts
 }
 
 /**

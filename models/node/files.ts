@@ -27,6 +27,10 @@ export async function openSafetensors(path: string): Promise<TensorFile> {
   }
 }
 
+/** Whether a model's folder has weights, whole or in shards: that of a Hub model has none until they are fetched. */
+export const hasWeights = async (folder: string): Promise<boolean> =>
+  await exists(join(folder, WEIGHTS_FILE)) || exists(join(folder, WEIGHTS_INDEX))
+
 /** Opens the weights of a model's folder: `model.safetensors`, or the shards that its index names. */
 export async function openWeights(folder: string): Promise<TensorFile> {
   const whole = join(folder, WEIGHTS_FILE)

@@ -11,6 +11,7 @@ import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
 import { jsonOf } from '../jobs/predict.ts'
 import { TILEGRAD, dependencies, version } from '../package.ts'
+import { refuseUnwritable } from '../run/folder.ts'
 import { finiteJson } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
@@ -56,7 +57,10 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const { labels, ...reading } = options
   const { data, out, report } = reading
   if (data === undefined) throw new UserError('evaluate needs --data: labelled texts')
-  if (out !== undefined) await refuseTaken(out)
+  if (out !== undefined) {
+    await refuseTaken(out)
+    await refuseUnwritable(out, 'the folder')
+  }
   if (report !== undefined) await refuseReport(report)
   const began = performance.now()
   const labelled = await openLabelled(data, reading)

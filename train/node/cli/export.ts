@@ -1,5 +1,6 @@
 // `tilegrad export --merge`: what was trained as a plain model folder.
 import { UserError } from '../../../engine/errors.ts'
+import { codeOf } from '../../../models/node/files.ts'
 import { exportMerged } from '../jobs/export.ts'
 import { openNamed } from '../device.ts'
 import { Console } from './console.ts'
@@ -7,6 +8,8 @@ import { print } from './output.ts'
 import { count, flag, helpOf, optional, parseTable, text } from './table.ts'
 import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
 import { TILEGRAD } from '../package.ts'
+import { isDiskTrouble } from '../run/failures.ts'
+import { refuseUnwritable } from '../run/folder.ts'
 
 const { base, revision, adapter } = modelOptions
 const groups = {
@@ -37,8 +40,12 @@ export async function exportCommand(argv: readonly string[]): Promise<number> {
   const { step, best } = options
   if (step !== undefined && best !== undefined) throw new UserError('--step and --best exclude each other')
   const chosen = step !== undefined ? { step } : best !== undefined ? { best } : undefined
+  const { out } = options
+  await refuseUnwritable(out, 'the folder')
   await openNamed(options.adapter, false)
-  await exportMerged(source, options.out, options, chosen)
+  await exportMerged(source, out, options, chosen).catch((error: unknown) => {
+    throw isDiskTrouble(error) ? new UserError(`Cannot write ${out}: ${codeOf(error)}`) : error
+  })
   const console = new Console(options.json)
   console.say(`Model: ${options.out}`)
   console.result({ folder: options.out })

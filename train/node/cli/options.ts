@@ -184,7 +184,7 @@ const optionsOf = (preset: Preset) => ({
       'share of each target that is spread evenly over all classes',
     ),
     'evaluate-every': optional(count(1), 'steps between evaluations on the validation set', 'an epoch'),
-    patience: optional(count(1), 'stop after this many evaluations in a row without improvement', 'never'),
+    patience: optional(count(1), 'stop after this many evaluations in a row without improvement (if the metric is equal, a lower loss is one)', 'never'),
     'best-metric': optional(
       text('NAME', 'the name of a metric'),
       'which metric decides the best evaluation: loss, or one of the task, such as accuracy, f1_macro, spearman',

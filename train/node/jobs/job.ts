@@ -144,8 +144,8 @@ export async function openData(options: Options, progress: Progress, model?: rea
 }
 
 function sampleOf(option: string, examples: readonly Example[], count: number, seed: number, plan: TaskPlan): Example[] {
-  const names = plan.task === 'classes' ? plan.labels : ['']
-  return naming(`--${option} ${count}`, () => balancedSample(examples, count, stream(seed, option), stratumOf(plan), names))
+  const strata = plan.task === 'classes' ? plan.labels.length : 1
+  return naming(`--${option} ${count}`, () => balancedSample(examples, count, stream(seed, option), stratumOf(plan), strata))
 }
 
 /** What `run` gives; a UserError of it begins with the options that it comes from. */

@@ -7,10 +7,10 @@ import {
   type Classifier, type ModelConfig, type Origin,
   createModel, createTokenModel, initialise, loadWeights, matchWeights, originOf, parseConfig, parseTargets, publishedConfig, setTuning,
 } from '../../../models/index.ts'
-import { findTargets, trainedHead } from '../../../models/lora.ts'
+import { findTargets, trainedHead, unfreeze } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import type { Linear } from '../../../models/nn.ts'
-import { exists, openWeights, readJson } from '../../../models/node/files.ts'
+import { exists, hasWeights, openWeights, readJson } from '../../../models/node/files.ts'
 import { resolveModel } from '../../../models/node/hub.ts'
 import { withAdapterTensors } from '../../../models/node/peft.ts'
 import { type AdapterSource, type ModelSource, answersAt, answersOf, openSource } from '../../../models/node/source.ts'
@@ -212,8 +212,16 @@ export async function buildModel(options: Options, opened: OpenedModel, task: Ta
   const match = adapter && await withAdapterTensors(adapter.folder, file => matchAdapter(model, adapter.config, file, { head: takesHead }))
   if (match && tune === 'lora') match.attach({ dropout, trainHead })
   else setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
+  if (tune === 'lora' && trainHead) await trainDrawnPooler(model, opened)
   if (options.precision === 'f16') model.storeFrozenAs('f16')
   return model
+}
+
+/** BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a new head. */
+async function trainDrawnPooler(model: Classifier, opened: OpenedModel): Promise<void> {
+  if (opened.folder === undefined || !(await hasWeights(opened.folder))) return
+  const drawn = new Set(await checkWeights(model, opened))
+  for (const linear of model.head()) if (drawn.has(linear.weight.name) && !linear.lora) unfreeze(linear)
 }
 
 /** Fills the model from its folder and its adapter, or afresh. Gives the names of the parameters that were drawn. */

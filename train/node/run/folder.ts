@@ -127,13 +127,16 @@ const isContent = (name: string): boolean => name !== LOCK && !isTemporary(name)
 
 const taken = (folder: string): string => `${folder} exists and is not empty: a run needs a folder of its own`
 
-/** Looks at what there is of the path: to find out only when the run begins would waste all that comes before. */
-async function refuseUnwritable(folder: string): Promise<void> {
+/**
+ * Throws a UserError if `folder` could not be made: to find out only when it is written would waste all that comes before.
+ * `called` is what messages call it.
+ */
+export async function refuseUnwritable(folder: string, called = "the run's folder"): Promise<void> {
   let parent = resolve(folder)
   while (!(await exists(parent)) && dirname(parent) !== parent) parent = dirname(parent)
-  if (!(await isFolder(parent))) throw new UserError(`Cannot write the run's folder ${folder}: ${parent} is a file`)
+  if (!(await isFolder(parent))) throw new UserError(`Cannot write ${called} ${folder}: ${parent} is a file`)
   await access(parent, constants.W_OK).catch((error: unknown) => {
-    throw new UserError(`Cannot write the run's folder ${folder}: ${codeOf(error) ?? String(error)}`)
+    throw new UserError(`Cannot write ${called} ${folder}: ${codeOf(error) ?? String(error)}`)
   })
 }
 

@@ -22,6 +22,7 @@ import {
 } from '../../../../train/node/jobs/model.ts'
 import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
 import { startHub, stubHub } from '../../../support/hub-server.ts'
+import { BUNDLED } from '../../../../train/node/jobs/job.ts'
 import { TINY_WORDS, tinyModelConfig, tinyReviews, writeTinyModel } from '../../../support/tiny.ts'
 
 const LABELS: readonly string[] = ['bad', 'fair', 'good']
@@ -338,4 +339,16 @@ describe('on the Hub', () => {
       + 'write it with save_pretrained(folder, safe_serialization=True), and give that folder')
     expect(await refused(['--model', 'some/chain'])).toContain('some/adapter on the Hub is an adapter, where a whole model is expected')
   })
+})
+
+test('a pooler that the weights lack is trained with the head, and one that they have stays as it is', async () => {
+  const trained = async (model: string, ...args: readonly string[]): Promise<string[]> => {
+    const options = parseOptions(['--model', model, ...args], 'tilegrad')
+    const built = await buildModel(options, withLabels(await openModel(options, quiet), plan()), 'classes')
+    return built.parameters().filter(({ trainable, name }) => trainable && !name.includes('lora_')).map(({ name }) => name)
+  }
+  const classifier = ['classifier.weight', 'classifier.bias']
+  expect(await trained(BUNDLED.model)).toEqual(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', ...classifier])
+  expect(await trained(BUNDLED.model, '--freeze-head')).toEqual([])
+  expect(await trained(base)).toEqual(classifier)
 })

@@ -5,6 +5,7 @@ import { type Classifier, countParameters, summaryText } from '../../../../model
 import { exists } from '../../../../models/node/files.ts'
 import { checkSizes } from '../../../../models/sizes.ts'
 import { checkWindow } from '../../../../models/windows.ts'
+import { rowsOf } from '../../../batches.ts'
 import { type MetricInfo, metricNamed, metricsOf } from '../../../metrics/summary.ts'
 import { type TextSets, mostWindows } from '../../../shapes.ts'
 import type { Target } from '../../../tasks/infer.ts'
@@ -118,10 +119,11 @@ export function mainMetric({ bestMetric }: Options, { plan: { task, labels } }: 
 
 /** Ends all measuring, plans a step of the largest batch (of so many windows, if any) and shows what it costs. */
 async function planStep(job: Job, console: Console, windows?: number): Promise<Prepared> {
-  const { options: { batchSize, maxLength }, trainer, device, choices } = job
+  const { options, trainer, device, choices } = job
+  const { maxLength } = options
   choices.settle()
   const plan = await trainer.plan(maxLength, windows)
-  console.say(`Step of ${windows === undefined ? batchSize : `${windows} windows`} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
+  console.say(`Step of ${windows === undefined ? rowsOf(maxLength, options) : `${windows} windows`} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
     + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${showBytes(plan.peakBytes)}\n`)
   return { ...job, plan }
 }
