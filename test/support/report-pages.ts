@@ -13,7 +13,7 @@ export type Row = readonly [target: Target, output: readonly number[], text: str
 
 interface Given {
   readonly reading?: Reading
-  readonly applied?: Reading
+  readonly applied?: boolean
   readonly metric?: string
   readonly basis?: readonly Target[]
 }
@@ -23,7 +23,7 @@ export function tested(
   task: TaskName,
   labels: readonly string[],
   rows: readonly Row[],
-  { reading = {}, applied = {}, metric, basis }: Given = {},
+  { reading = {}, applied = false, metric, basis }: Given = {},
 ) {
   const outputs = rows.map(([target, output]): ExampleOutput<Target> => ({ target, output: Float32Array.from(output) }))
   const texts = rows.map(([target, , text]): TestedText =>

@@ -148,7 +148,7 @@ async function writeReport(path: string, { evaluated, classifier, labelled, sour
     model: source, plan, examples, notes: labelled.notes, settings, adapter: info.name, createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
     tested: testedOf({
-      task: plan.task, labels: plan.labels, outputs, texts, applied: reading, reading, metric, name: 'the evaluated data',
+      task: plan.task, labels: plan.labels, outputs, texts, reading, applied: true, metric, name: 'the evaluated data',
       basis: { targets, name: 'the evaluated data' },
     }, { interval }),
     cost: { parameters: { total: countParameters(classifier.model).total }, seconds, textsPerSecond: inputs.length / seconds, gpuBytes: buffers.bytes },

@@ -25,13 +25,13 @@ export function reliabilityChart({ calibration, task }: Tested): Markup | undefi
       ])
   const [x, y] = task === 'classes' ? ['confidence', 'accuracy'] : ['probability', 'share of given labels']
   const error = `Expected calibration error ${percent(before.error)}`
-  const name = `with temperature ${number(temperature, 3)}`
+  const withTemperature = `with temperature ${number(temperature, 3)}`
   return lineChart(
     {
       id: 'reliability',
       title: 'Reliability',
       description: after
-        ? `${error} before, ${percent(after.error)} with temperature ${number(temperature, 3)}. The pale line is perfect.`
+        ? `${error} before, ${percent(after.error)} ${withTemperature}. The pale line is perfect.`
         : `${error}. The pale line is perfect.`,
       x,
       y,
@@ -43,7 +43,7 @@ export function reliabilityChart({ calibration, task }: Tested): Markup | undefi
     },
     [
       { name: after ? 'before' : 'as trained', points: points(before), marks: true, style: after ? 'other' : 'main' },
-      ...(after ? [{ name, points: points(after), marks: true }] : []),
+      ...(after ? [{ name: withTemperature, points: points(after), marks: true }] : []),
     ],
     { shares: true },
   )
@@ -53,5 +53,5 @@ export function reliabilityChart({ calibration, task }: Tested): Markup | undefi
 export function thresholdNote({ thresholds, labels, task }: Tested): Markup | undefined {
   if (!thresholds || task !== 'classes' || labels.length !== 2) return undefined
   return html`<p class="note"><code>tilegrad predict</code> answers <q>${labels[1]}</q> above
-${percent(thresholds.values[1])}, which was best on the validation set.</p>`
+${percent(thresholds[1])}, which was best on the validation set.</p>`
 }

@@ -301,7 +301,8 @@ function figure(
   const classes = sizes.length === 1 ? [''] : ['narrow', 'wide']
   const drawings = sizes.map((size, i) => {
     const own = i === 0 ? id : `${id}-${classes[i]}`
-    return html`<svg${classes[i] && html` class="${classes[i]}"`} ${box(size)} role="img" aria-labelledby="${own}-title ${own}-description">
+    const named = html`role="img" aria-labelledby="${own}-title ${own}-description"`
+    return html`<svg${classes[i] && html` class="${classes[i]}"`} ${box(size)} ${named}>
 <title id="${own}-title">${title}</title><desc id="${own}-description">${description}</desc>
 ${draw(own, option, size)}
 </svg>`

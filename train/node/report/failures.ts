@@ -12,7 +12,6 @@ export function failuresSection(tested: Tested): Markup {
   const { results, summary, answered } = tested
   if (summary.rows === 0) return html`<p>Nothing was tested.</p>`
   const convention =
-    answered.by !== undefined &&
     !answered.applied &&
     html`<p class="note">Scores and groups by length are as trained; the worst mistakes and their probabilities are as
 <code>tilegrad predict</code> answers.</p>`

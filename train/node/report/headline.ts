@@ -17,9 +17,13 @@ export function qualitySection(tested: Tested): Markup {
   const range = interval && { low: interval.low / scale, high: interval.high / scale }
   const pale = bar(shown(constant?.value), { pale: true })
   const predict = html`<code>predict</code> and <code>evaluate</code>`
-  const convention = answered.applied
-    ? html`<p class="note">${answered.by === undefined ? 'As trained.' : html`As ${predict} answer (${answered.by}).`}</p>`
-    : html`<p class="note">As trained. As ${predict} answer (${answered.by}): ${show(answered.metrics[metric.name])}.</p>`
+  const asAnswered = html`As ${predict} answer (${answered.by})`
+  const convention =
+    answered.by === undefined
+      ? 'As trained.'
+      : answered.applied
+        ? html`${asAnswered}.`
+        : html`As trained. ${asAnswered}: ${show(answered.summary.metrics[metric.name])}.`
   return html`<p class="hero"><strong>${show(value)}</strong> <span>${metric.title}</span></p>
 <p class="note">${ends ? `95 % interval ${ends}` : 'No interval: the metric is not defined here'}, from
 ${count(summary.rows)} of ${tested.name}.${metric.better === 'smaller' && ' Smaller is better.'}</p>
@@ -28,16 +32,16 @@ ${compared('This model', show(value), bar(shown(value), { interval: range }))}
 ${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), pale)}
 </div>
 <p class="verdict">${verdict(tested)}</p>
-${tested.calibration && convention}`
+${tested.calibration && html`<p class="note">${convention}</p>`}`
 }
 
 /** Every metric of the task, as in result.json, where both conventions have an entry. */
 export function allMetrics({ name, metrics, summary, answered }: Tested): Markup {
-  const both = answered.by !== undefined && !answered.applied
+  const both = !answered.applied
   const rows = metrics.map(info => [
     info.title,
     showFigure(info, summary.metrics[info.name]),
-    ...(both ? [showFigure(info, answered.metrics[info.name])] : []),
+    ...(both ? [showFigure(info, answered.summary.metrics[info.name])] : []),
     html`<code>${info.name}</code>`,
   ])
   const head = ['Metric', ...(both ? ['As trained', 'As predict and evaluate answer'] : ['Value']), 'Name']
@@ -72,7 +76,8 @@ function verdict({ metric, interval, constant, summary: { rows } }: Tested): str
     return 'The whole interval is better than the constant answer.'
   if (larger ? high < constant.value : low > constant.value)
     return 'The whole interval is worse than the constant answer.'
-  return `The interval includes the constant answer: ${count(rows)} ${rows === 1 ? 'does' : 'do'} not show that the model is better.`
+  const show = rows === 1 ? 'does not show' : 'do not show'
+  return `The interval includes the constant answer: ${count(rows)} ${show} that the model is better.`
 }
 
 /** What the model took, as far as that is known. */

@@ -14,6 +14,7 @@ export function labelFailures(tested: Tested, results: LabelResults): Markup {
     summary: { classes },
     texts,
     thresholds,
+    answered,
   } = tested
   if (classes.length === 0) return html`<p>Some outputs are not probabilities, so nothing can be said of them.</p>`
   const width = results.names.length
@@ -24,16 +25,16 @@ export function labelFailures(tested: Tested, results: LabelResults): Markup {
   // Scores below are with the thresholds that the metrics were computed with; the chosen ones stand beside them.
   const more = !thresholds
     ? undefined
-    : thresholds.applied
-      ? { head: ['Threshold'], cells: (i: number) => [percent(thresholds.values[i])] }
+    : answered.applied
+      ? { head: ['Threshold'], cells: (i: number) => [percent(thresholds[i])] }
       : {
           head: ['Threshold', 'F1 with it'],
-          cells: (i: number) => [percent(thresholds.values[i]), percent(thresholds.classes[i].f1)],
+          cells: (i: number) => [percent(thresholds[i]), percent(answered.summary.classes[i].f1)],
         }
-  const note = html`<p class="note">Precision, recall and F1 are with a threshold of 50 %. The thresholds were chosen on the
-validation set; <code>tilegrad predict</code> uses them.</p>`
+  const note = html`<p class="note">Precision, recall and F1 are with a threshold of 50 %. The thresholds were chosen on
+the validation set; <code>tilegrad predict</code> uses them.</p>`
   return html`${scoresTable('Scores of each label', 'Label', classes, more)}
-${thresholds && !thresholds.applied && note}
+${thresholds && !answered.applied && note}
 <div class="charts">${reliabilityChart(tested)}</div>
 ${sharesByLength('By length', 'All labels right', texts, right)}
 ${surestMistakes(tested)}`
@@ -61,10 +62,9 @@ function surestMistakes({ texts, labels, answered: { results } }: Tested): Marku
     })
     .filter(({ mistaken }) => mistaken.length > 0)
     .sort((a, b) => b.distance - a.distance || a.row - b.row)
+  const label = (at: number): Markup => html`<b>${labels[at % width]}</b> (${percent(probabilities[at])})`
   const named = (title: string, at: readonly number[]) =>
-    at.length === 0
-      ? undefined
-      : html` ${title} ${at.map((one, i) => html`${i > 0 ? ', ' : ''}<b>${labels[one % width]}</b> (${percent(probabilities[one])})`)}.`
+    at.length === 0 ? undefined : html` ${title} ${at.map((one, i) => html`${i > 0 ? ', ' : ''}${label(one)}`)}.`
   return mistakes(
     `Worst mistakes: ${number(wrong.length)} of ${number(texts.length)} texts have a wrong label`,
     wrong.slice(0, WORST).map(({ row, mistaken }) => ({

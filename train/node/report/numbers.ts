@@ -26,7 +26,8 @@ export function numberFailures({ texts }: Tested, { truth, predicted }: NumberRe
   const pairs = all.filter(pair => Number.isFinite(pair.given) && Number.isFinite(pair.predicted))
   if (pairs.length === 0) return html`<p>No prediction is a finite number.</p>`
   const lost = all.length - pairs.length
-  return html`${lost > 0 ? html`<p class="note">${number(lost)} predictions are not finite numbers and are left out.</p>` : undefined}
+  const note = html`<p class="note">${number(lost)} predictions are not finite numbers and are left out.</p>`
+  return html`${lost > 0 && note}
 <div class="charts">${predictedChart(pairs)}${residualChart(pairs, { texts })}</div>
 ${largestErrors(pairs, { texts })}`
 }

@@ -96,13 +96,16 @@ interface Section {
 
 /** The report as the text of one HTML file. The same input gives the same text. */
 export function renderReport(input: ReportInput): string {
+  const { tested, cost, training } = input
   const first: Section[] = [
-    { id: 'quality', title: 'How good it is', body: qualitySection(input.tested) },
-    { id: 'cost', title: 'At what cost', body: costSection(input.cost) },
+    { id: 'quality', title: 'How good it is', body: qualitySection(tested) },
+    { id: 'cost', title: 'At what cost', body: costSection(cost) },
   ]
   const rest: Section[] = [
-    ...(input.training ? [{ id: 'training', title: 'How it got there', body: trainingSection(input.training, input.cost.textsPerSecond) }] : []),
-    { id: 'failures', title: 'Where it fails', body: failuresSection(input.tested) },
+    ...(training
+      ? [{ id: 'training', title: 'How it got there', body: trainingSection(training, cost.textsPerSecond) }]
+      : []),
+    { id: 'failures', title: 'Where it fails', body: failuresSection(tested) },
     { id: 'setting', title: 'What it was', body: settingSection(input) },
     { id: 'repeat', title: 'How to repeat it', body: repeatSection(input) },
   ]
@@ -130,7 +133,7 @@ ${body}
 <main>
 <div class="first">
 ${first.map(section)}</div>
-${allMetrics(input.tested)}
+${allMetrics(tested)}
 <nav aria-label="Sections"><ul>
 ${rest.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>\n`)}</ul></nav>
 ${rest.map(section)}</main>

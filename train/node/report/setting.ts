@@ -14,11 +14,12 @@ export function settingSection(input: ReportInput): Markup {
       .filter(setting => setting.differs === differ)
       .map(({ name, value }) => [html`<code>--${name}</code>`, html`<code>${value}</code>`])
   const [changed, rest] = [rows(true), rows(false)]
+  const none = html`<p>All settings are the defaults.</p>`
   const machine: [string, string][] = [['Adapter', adapter], ['Date', createdAt], ...Object.entries(versions)]
   return html`${facts('Data and model', input.facts)}
 ${dataTables(input)}
-${changed.length > 0 ? facts('Settings that differ from the defaults', changed) : html`<p>All settings are the defaults.</p>`}
-${rest.length > 0 ? folded('All other settings', facts('Settings at their defaults', rest)) : undefined}
+${changed.length > 0 ? facts('Settings that differ from the defaults', changed) : none}
+${rest.length > 0 && folded('All other settings', facts('Settings at their defaults', rest))}
 ${folded('Machine and versions', facts('Machine and versions', machine))}`
 }
 

@@ -60,7 +60,8 @@ header .note { margin: .25rem 0 0 }
 .verdict { font-size: .9rem }
 .first + details { margin-top: 1.25rem }
 nav { margin-top: 1.25rem; padding-top: .9rem; border-top: 1px solid var(--line) }
-nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0; padding: 0; list-style: none; font-size: .9rem }
+nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0; padding: 0 }
+nav ul { list-style: none; font-size: .9rem }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(19rem, 100%), 1fr)); gap: 0 2.5rem }
 .charts > figure { max-width: 26rem }
 figure { margin: 1.5rem 0 0; min-width: 0 }
@@ -111,7 +112,8 @@ table.confusion { width: auto }
 .passage { max-width: 46rem; white-space: pre-line }
 .passage summary { color: inherit; font-size: inherit; line-height: inherit; width: auto; margin: 0 }
 .passage hr { width: 3rem; margin: .4rem 0; border: 0; border-top: 1px solid var(--line) }
-.tagged { display: grid; grid-template-columns: 5.25rem minmax(0, 1fr); gap: .35rem .75rem; margin: 0; white-space: normal }
+.tagged { display: grid; grid-template-columns: 5.25rem minmax(0, 1fr); gap: .35rem .75rem }
+.tagged { margin: 0; white-space: normal }
 .tagged dt { color: var(--soft); font-size: .85rem; line-height: 1.8 } .tagged dd { margin: 0; line-height: 1.8 }
 mark { display: inline-block; max-width: 100%; padding: 0 .3rem; border-radius: .25rem; line-height: 1.5 }
 mark { color: inherit; background: none }

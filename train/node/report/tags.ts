@@ -56,8 +56,9 @@ ${mistakes(
 <dt>predicted</dt><dd>${marked(words, predictions)}</dd></dl>`,
     }
   }),
-  'Every span was found, and none beside.',
-  html`<mark class="found">found</mark> <mark class="missed">missed</mark> <mark class="wrong">wrongly predicted</mark>`,
+  'All spans were found, and no others were predicted.',
+  html`<mark class="found">found</mark> <mark class="missed">missed</mark>
+<mark class="wrong">wrongly predicted</mark>`,
 )}`
 }
 

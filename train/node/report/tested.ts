@@ -22,10 +22,10 @@ export interface Test {
   readonly labels: readonly string[]
   readonly outputs: readonly ExampleOutput<Target>[]
   readonly texts: readonly TestedText[]
-  /** How outputs are read for the metrics. */
-  readonly applied: Reading
-  /** How `tilegrad predict` reads them. */
+  /** How `tilegrad predict` reads the outputs. */
   readonly reading: Reading
+  /** Whether all figures are computed with that reading, rather than as trained. */
+  readonly applied: boolean
   /** The metric that is reported first. */
   readonly metric: MetricInfo
   /** Where the constant answer is chosen from. */
@@ -50,29 +50,28 @@ export interface Tested extends Pick<Test, 'task' | 'labels' | 'texts' | 'metric
   readonly constant: (ConstantAnswer & { readonly from: string }) | undefined
   /** Of classes and labels. */
   readonly calibration: CalibrationFacts | undefined
-  /** As `tilegrad predict` and `evaluate` answer: by the temperature and the thresholds. Otherwise the same as trained. */
+  /** With the temperature and the thresholds, as `tilegrad predict` and `evaluate` answer. */
   readonly answered: {
     readonly results: Results
-    readonly metrics: Summary['metrics']
-    /** What was fitted, in words; undefined where nothing was. */
+    readonly summary: Summary
+    /** What was fitted, in words; undefined if nothing was. */
     readonly by: string | undefined
-    /** Whether all other figures are computed so, too. */
+    /** Whether `results` and `summary` above are the same, because they were computed so or nothing was fitted. */
     readonly applied: boolean
   }
-  /** Thresholds chosen on validation data, the scores with them, and whether all other scores are with them, too. */
-  readonly thresholds:
-    | (Pick<Summary, 'classes' | 'metrics'> & { readonly values: readonly number[]; readonly applied: boolean })
-    | undefined
+  /** Chosen on validation data. */
+  readonly thresholds: readonly number[] | undefined
 }
 
 /** Computes what the report says. `known` holds what the caller has computed already. */
 export function testedOf(test: Test, known: { readonly interval?: Interval } = {}): Tested {
-  const { task, labels, outputs, texts, applied, reading, metric, basis, name } = test
-  const results = resultsOf(task, labels, outputs, applied)
-  const constant = constantAnswer(results, basisOf(task, labels, basis.targets), metric)
-  const { thresholds } = reading
+  const { task, labels, outputs, texts, reading, metric, basis, name } = test
+  const by = describeReading(reading, task, labels)
+  const applied = test.applied || by === undefined
   const answered = resultsOf(task, labels, outputs, reading)
   const answeredSummary = summarise(answered)
+  const results = applied ? answered : resultsOf(task, labels, outputs)
+  const constant = constantAnswer(results, basisOf(task, labels, basis.targets), metric)
   return {
     task,
     labels,
@@ -80,27 +79,18 @@ export function testedOf(test: Test, known: { readonly interval?: Interval } = {
     metric,
     name,
     results,
-    summary: summarise(results),
+    summary: applied ? answeredSummary : summarise(results),
     metrics: metricsOf(task, labels.length),
     interval: known.interval ?? intervalOf(results, metric.name, { seed: INTERVAL_SEED }),
     constant: constant && { ...constant, from: basis.name },
     calibration: calibrationOf(test),
-    answered: {
-      results: answered,
-      metrics: answeredSummary.metrics,
-      by: describeReading(reading, task, labels),
-      applied: describeReading(applied, task, labels) === describeReading(reading, task, labels),
-    },
-    thresholds: thresholds && {
-      ...answeredSummary,
-      values: thresholds,
-      applied: applied.thresholds !== undefined,
-    },
+    answered: { results: answered, summary: answeredSummary, by, applied },
+    thresholds: reading.thresholds,
   }
 }
 
 /** Labels in the layout that the constant answer is chosen from. */
-export function basisOf(task: TaskName, labels: readonly string[], targets: readonly Target[]): Basis {
+function basisOf(task: TaskName, labels: readonly string[], targets: readonly Target[]): Basis {
   const lists = (): ArrayLike<number>[] => targets.filter(target => typeof target !== 'number')
   switch (task) {
     case 'classes':

@@ -57,8 +57,7 @@ function progress({ steps, evaluations, metric }: Training): Markup {
     })
   }
   const says = [
-    loss.length > 0 &&
-      lossSays(loss, window),
+    loss.length > 0 && lossSays(loss, window),
     values.length > 0 && bestSays({ steps, evaluations, metric }, values),
     validations.length === 0 && 'Nothing was held out for validation.',
   ].filter(sentence => sentence !== false)
@@ -73,7 +72,7 @@ function progress({ steps, evaluations, metric }: Training): Markup {
             description: says.join(' '),
             x: 'optimizer step',
             y: '',
-            numbers: html`${evaluationTable(evaluations, { metric })}${steps.length > 0 ? stepTable(steps) : undefined}`,
+            numbers: html`${evaluationTable(evaluations, { metric })}${steps.length > 0 && stepTable(steps)}`,
           },
           panels,
           { from: 0, to },
@@ -185,7 +184,7 @@ function smallCharts(steps: readonly StepLine[], textsPerSecond: number | undefi
       fromZero: true,
       format: value => number(value),
       says: () =>
-        (textsPerSecond === undefined ? '' : `${number(textsPerSecond, 3)} texts per second over all training steps. `) +
+        (textsPerSecond === undefined ? '' : `${number(textsPerSecond, 3)} texts/s over all training steps. `) +
         'Each point is the rate of the last 10 seconds.',
     },
     {

@@ -358,7 +358,7 @@ describe('the first section', () => {
     expect(metrics).toEqual(metricsOf(task, labels.length))
     const page = pageOf(name)
     for (const info of metrics) {
-      const values = [summary.metrics, ...answered.by === undefined ? [] : [answered.metrics]]
+      const values = [summary.metrics, ...answered.by === undefined ? [] : [answered.summary.metrics]]
         .map(figures => `<td>${showFigure(info, figures[info.name])}</td>`).join('')
       const row = `<tr><th scope="row">${escape(info.title)}</th>${values}<td><code>${info.name}</code></td></tr>`
       expect(page).toContain(row)
@@ -448,8 +448,8 @@ describe('where it fails', () => {
     const decided = {
       ...empty,
       tested: tested('labels', fruit, [[Float32Array.of(0, 1, 0), [-1, -0.5, -1], 'a']], {
-        applied: { thresholds: [0.5, 0.3, 0.5] },
         reading: { thresholds: [0.5, 0.3, 0.5] },
+        applied: true,
       }),
     }
     expect(wordsOf(renderReport(decided)), 'as an evaluation reads them').toContain('No text has a wrong label.')
