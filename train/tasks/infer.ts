@@ -8,6 +8,14 @@ import { showCell, showNames } from '../data/table.ts'
 export const TASK_NAMES = ['classes', 'labels', 'regression', 'tokens'] as const
 export type TaskName = (typeof TASK_NAMES)[number]
 
+/** The kinds of task in words, for messages and reports. */
+export const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
+  classes: 'one label per text',
+  labels: 'several labels at once',
+  regression: 'one number per text',
+  tokens: 'one label per word',
+}
+
 /** A label as a file has it. */
 export type Label = string | number | boolean | readonly (string | number | boolean)[]
 

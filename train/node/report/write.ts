@@ -7,7 +7,7 @@ import { encodeWords } from '../../../models/words.ts'
 import type { MetricInfo } from '../../metrics/summary.ts'
 import type { Interval } from '../../metrics/uncertainty.ts'
 import type { ExampleOutput } from '../../task.ts'
-import type { Target, TaskName, TaskPlan } from '../../tasks/infer.ts'
+import { TASK_TEXTS, type Target, type TaskPlan } from '../../tasks/infer.ts'
 import type { Reading } from '../../tasks/results.ts'
 import { type Options, settingsOfRun } from '../cli/options.ts'
 import type { Setting } from '../cli/table.ts'
@@ -26,13 +26,6 @@ import {
 import { type TestedText, taggedWords, testedOf } from './tested.ts'
 
 const BINS = 24
-
-const TASKS: Readonly<Record<TaskName, string>> = {
-  classes: 'one label per text',
-  labels: 'several labels at once',
-  regression: 'one number per text',
-  tokens: 'one label per word',
-}
 
 export interface ReportParts {
   readonly options: Options
@@ -90,7 +83,7 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
       evaluations: lines.filter(line => line.split !== undefined).map(line => evaluationLine(line, best)),
       metric: best,
     },
-    facts: [['Task', `${TASKS[plan.task]} (${plan.why})`], ['Data', data.source], ...modelFacts(config)],
+    facts: [['Task', `${TASK_TEXTS[plan.task]} (${plan.why})`], ['Data', data.source], ...modelFacts(config)],
     sets: sets
       .filter(([, examples]) => examples.length > 0)
       .map(([name, examples]) => [name, setFacts(examples, plan)]),
@@ -123,7 +116,7 @@ export async function writeEvaluationReport(path: string, parts: EvaluationParts
     ...rest,
     name: `${model.split(/[\\/]/).findLast(part => part !== '') ?? model}, evaluated`,
     kind: 'evaluation',
-    facts: [['Task', TASKS[plan.task]], ['Model', model], ...notes.map((note): [string, string] => splitNote(note))],
+    facts: [['Task', TASK_TEXTS[plan.task]], ['Model', model], ...notes.map((note): [string, string] => splitNote(note))],
     sets: [['Test', setFacts(examples, plan)]],
     exact: false,
   })

@@ -1,7 +1,7 @@
 // What a run says on the console, and how it puts things there: the task and its classes, the data, sample answers.
 import type { AdapterInfo } from '../../../../engine/index.ts'
 import { type Prediction, type TextInput, textOf } from '../../../../models/classifier.ts'
-import type { TaskName } from '../../../tasks/infer.ts'
+import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import { showName } from '../../../data/table.ts'
 import { percent as percentage, table } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
@@ -24,9 +24,6 @@ export function describeAdapter({ name, vendor, architecture, backend, driver, f
 export const count = (n: number): string => n.toLocaleString('en-US')
 export const percent = (fraction: number): string => percentage(fraction, 2)
 
-const TASK_TEXTS: Readonly<Record<TaskName, string>> = {
-  classes: 'one label per text', labels: 'several labels at once', regression: 'one number per text', tokens: 'one label per word',
-}
 /** Classes that are listed by name. */
 const LISTED = 12
 /** What looks like several labels in one string. */
