@@ -12,6 +12,12 @@ export interface Encoding {
   readonly typeIds: number[]
 }
 
+/** An encoding that may have been cut. */
+export interface CutEncoding extends Encoding {
+  /** Tokens of the whole text or pair with special ones: more than `ids` has if it was cut. */
+  readonly tokens: number
+}
+
 export interface EncodeOptions {
   /** Longest sequence in tokens, [CLS] and [SEP] included. No limit when left out. */
   readonly maxLength?: number
@@ -40,9 +46,9 @@ export interface Tokenizer {
   /** The tokenizer.json that makes this tokenizer again. */
   readonly json: object
   /** [CLS] text [SEP], the text cut at its end where that is too long. */
-  encode(text: string, options?: EncodeOptions): Encoding
+  encode(text: string, options?: EncodeOptions): CutEncoding
   /** [CLS] first [SEP] second [SEP]. Throws a UserError if only the second may be cut and the first alone is too long. */
-  encodePair(first: string, second: string, options?: EncodePairOptions): Encoding
+  encodePair(first: string, second: string, options?: EncodePairOptions): CutEncoding
   /** The text's tokens as written in the vocabulary, without [CLS] and [SEP]. */
   tokens(text: string): string[]
   decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): string
@@ -84,18 +90,20 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
     encode(text, { maxLength = Infinity } = {}) {
       checkLength(maxLength, 2)
       const body = bodyOf(text)
+      const tokens = body.length + 2
       if (body.length > maxLength - 2) body.length = maxLength - 2
       const ids = [clsId, ...body, sepId]
-      return { ids, typeIds: new Array<number>(ids.length).fill(0) }
+      return { ids, typeIds: new Array<number>(ids.length).fill(0), tokens }
     },
     encodePair(first, second, { maxLength = Infinity, truncation = 'longest_first' } = {}) {
       checkLength(maxLength, 3)
       const [a, b] = [bodyOf(first), bodyOf(second)]
+      const tokens = a.length + b.length + 3
       const [toFirst, toSecond] = shareOfPair(a.length, b.length, maxLength - 3, truncation)
       a.length = toFirst
       b.length = toSecond
       const ids = [clsId, ...a, sepId, ...b, sepId]
-      return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)) }
+      return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)), tokens }
     },
     tokens: text => engine.tokens(text),
     decode: (ids, { skipSpecial = false } = {}) =>

@@ -1,6 +1,6 @@
 // Texts as tokens for a model that takes only so many: cut at its longest length, or read whole in overlapping windows.
 import { UserError } from '../engine/errors.ts'
-import type { Encoding, PairTruncation, Tokenizer } from './tokenizer.ts'
+import type { CutEncoding, Encoding, PairTruncation, Tokenizer } from './tokenizer.ts'
 import { type WordEncoding, encodeWordWindows, encodeWords } from './words.ts'
 
 export interface LengthOptions {
@@ -19,11 +19,9 @@ export type EncodableText = { readonly text: string; readonly pair?: string } | 
 export type Window = Encoding & Partial<Pick<WordEncoding, 'firstOf'>>
 
 /** A text as it is read: one window, or the first of several. */
-export interface EncodedText extends Window {
+export interface EncodedText extends Window, CutEncoding {
   /** The windows after the first, if there are any. */
   readonly further?: readonly Window[]
-  /** Tokens of the whole text with special ones; of a text that was cut more than `ids` has. */
-  readonly tokens: number
 }
 
 /** Special tokens of one text, and of a pair. */
@@ -62,17 +60,16 @@ export function encodeText(tokenizer: Tokenizer, input: EncodableText, options: 
     return joined(encodeWordWindows(tokenizer, input.words, { maxLength, window }), cut.tokens)
   }
   if (input.pair !== undefined) return encodePair(tokenizer, input.text, input.pair, options)
+  if (window === undefined) return tokenizer.encode(input.text, { maxLength })
   const whole = tokenizer.encode(input.text)
-  const tokens = whole.ids.length
-  if (tokens <= maxLength) return { ...whole, tokens }
-  if (window === undefined) return { ...tokenizer.encode(input.text, { maxLength }), tokens }
+  if (whole.tokens <= maxLength) return whole
   const body = whole.ids.slice(1, -1)
   return joined(
     windowRanges(body.length, maxLength - SPECIAL, window).map(([start, end]) => {
       const ids = [tokenizer.clsId, ...body.slice(start, end), tokenizer.sepId]
       return { ids, typeIds: new Array<number>(ids.length).fill(0) }
     }),
-    tokens,
+    whole.tokens,
   )
 }
 
@@ -82,10 +79,9 @@ function encodePair(
   pair: string,
   { maxLength, window, truncation }: LengthOptions,
 ): EncodedText {
+  if (window === undefined) return tokenizer.encodePair(text, pair, { maxLength, truncation })
   const whole = tokenizer.encodePair(text, pair)
-  const tokens = whole.ids.length
-  if (tokens <= maxLength) return { ...whole, tokens }
-  if (window === undefined) return { ...tokenizer.encodePair(text, pair, { maxLength, truncation }), tokens }
+  if (whole.tokens <= maxLength) return whole
   const first = whole.typeIds.indexOf(1) - 2
   const room = maxLength - first - SPECIAL_OF_PAIR
   if (room <= window) {
@@ -101,7 +97,7 @@ function encodePair(
       const ids = [...head, ...body.slice(start, end), tokenizer.sepId]
       return { ids, typeIds: ids.map((_, i) => (i < head.length ? 0 : 1)) }
     }),
-    tokens,
+    whole.tokens,
   )
 }
 

@@ -1,5 +1,5 @@
 // Texts that come as words, for labels of words: which token begins which word, and windows of texts that are too long.
-import type { Encoding, Tokenizer } from './tokenizer.ts'
+import type { CutEncoding, Encoding, Tokenizer } from './tokenizer.ts'
 
 export interface WordEncoding extends Encoding {
   /** For each token the index of the word that it begins; −1 for special tokens and for later pieces of a word. */
@@ -8,12 +8,12 @@ export interface WordEncoding extends Encoding {
 
 /**
  * [CLS] words [SEP], each word tokenised by itself, as Transformers does with `is_split_into_words`. Words that do not fit
- * in `maxLength` tokens are left out, and so is the part of one that fits only in part. `words` is how many are left, and
- * `tokens` what all of them take, special tokens included.
+ * in `maxLength` tokens are left out, and so is the part of one that fits only in part. `words` is how many are left,
+ * `tokens` as if none were left out.
  */
 export function encodeWords(
   tokenizer: Tokenizer, words: readonly string[], maxLength = Infinity,
-): WordEncoding & { readonly words: number, readonly tokens: number } {
+): WordEncoding & CutEncoding & { readonly words: number } {
   const pieces = piecesOf(tokenizer, words)
   const end = lastThatFits(pieces, 0, maxLength - SPECIAL)
   return { ...laidOut(tokenizer, pieces, 0, end), words: end, tokens: countOf(pieces, 0, pieces.length) + SPECIAL }

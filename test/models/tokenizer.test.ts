@@ -52,7 +52,7 @@ describe('encoding', () => {
     expect(tokenizer.tokens('The film is UNWATCHABLE!')).toEqual(['the', 'film', 'is', 'un', '##watch', '##able', '!'])
     expect(tokenizer.encode('The film is unwatchable!').ids).toEqual([2, 5, 6, 7, 10, 11, 12, 13, 3])
     expect(tokenizer.encode('terrible').ids).toEqual([2, 1, 3])
-    expect(tokenizer.encode('')).toEqual({ ids: [2, 3], typeIds: [0, 0] })
+    expect(tokenizer.encode('')).toEqual({ ids: [2, 3], typeIds: [0, 0], tokens: 2 })
     expect(tokenizer.decode([2, 5, 6, 10, 11, 12, 3])).toBe('[CLS] the film unwatchable [SEP]')
     expect(tokenizer.decode([2, 5, 6, 10, 11, 12, 3], { skipSpecial: true })).toBe('the film unwatchable')
     expect(tokenizer.decode([])).toBe('')
@@ -70,15 +70,16 @@ describe('encoding', () => {
     const texts = fc.array(fc.constantFrom('the', 'film', 'unwatchable', 'xyz'))
     fc.assert(fc.property(texts, fc.integer({ min: 2, max: 20 }), (words, maxLength) => {
       const whole = tokenizer.encode(words.join(' ')).ids
-      const { ids, typeIds } = tokenizer.encode(words.join(' '), { maxLength })
+      const { ids, typeIds, tokens } = tokenizer.encode(words.join(' '), { maxLength })
       expect(ids).toEqual([...whole.slice(0, -1).slice(0, maxLength - 1), 3])
       expect(typeIds).toEqual(ids.map(() => 0))
+      expect(tokens).toBe(whole.length)
     }))
   })
 
   test('of a pair marks the second text, and cuts the longer one', () => {
     const tokenizer = small()
-    expect(tokenizer.encodePair('the film', 'good')).toEqual({ ids: [2, 5, 6, 3, 8, 3], typeIds: [0, 0, 0, 0, 1, 1] })
+    expect(tokenizer.encodePair('the film', 'good')).toEqual({ ids: [2, 5, 6, 3, 8, 3], typeIds: [0, 0, 0, 0, 1, 1], tokens: 6 })
     expect(tokenizer.encodePair('the film is good', 'bad !', { maxLength: 7 }).ids).toEqual([2, 5, 6, 3, 9, 13, 3])
     expect(tokenizer.encodePair('bad', 'the film is good', { maxLength: 6 }).ids).toEqual([2, 9, 3, 5, 6, 3])
   })
