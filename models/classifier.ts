@@ -7,7 +7,7 @@ import { TokenClassifier } from './model.ts'
 import { forwardContext } from './nn.ts'
 import { padLength } from './padding.ts'
 import type { Encoding, Tokenizer } from './tokenizer.ts'
-import { type EncodedText, type Window, checkWindow, encodeText } from './windows.ts'
+import { type EncodedText, type Window, checkWindow, encodeText, windowsOf } from './windows.ts'
 import { type Word, wordsOf } from './words.ts'
 
 /** What a model's scores mean; the names are those of `problem_type` in Transformers, and one for labels of tokens. */
@@ -146,12 +146,12 @@ export class TextClassifier {
 
   /** What the scores of a text's windows come to: their mean, or for labels of tokens all of them in a row. */
   #scored(input: TextInput, encoded: EncodedText, scores: readonly Float32Array[]): Scored {
-    const windows = [encoded, ...encoded.further ?? []]
     if (encoded.firstOf === undefined) {
       const logits = meanOf(scores)
-      return { answer: this.#answer(input, {}, logits), logits }
+      return { answer: this.#answer(input, logits), logits }
     }
     const width = this.options.labels.length
+    const windows = windowsOf<Window>(encoded)
     const firstOf = windows.flatMap(window => window.firstOf ?? [])
     const logits = new Float32Array(firstOf.length * width)
     let at = 0
@@ -159,7 +159,7 @@ export class TextClassifier {
       logits.set(scores[part].subarray(0, ids.length * width), at)
       at += ids.length * width
     }
-    return { answer: this.#answer(input, { firstOf }, logits), logits, firstOf }
+    return { answer: this.#answer(input, logits, firstOf), logits, firstOf }
   }
 
   /** Logits of each row: [labels], or of labels of tokens [sequence · labels]. */
@@ -184,7 +184,7 @@ export class TextClassifier {
     return rows.map((_, r) => Float32Array.from(scores.subarray(r * each, (r + 1) * each)))
   }
 
-  #answer(input: TextInput, { firstOf }: { readonly firstOf?: readonly number[] }, scores: Float32Array): Prediction {
+  #answer(input: TextInput, scores: Float32Array, firstOf: readonly number[] = []): Prediction {
     const { problem, labels, temperature = 1, thresholds } = this.options
     const scaled = Array.from(scores, score => score / temperature)
     if (problem === 'regression') return { kind: 'number', value: scores[0] }
@@ -202,7 +202,7 @@ export class TextClassifier {
     }
     const words = placedWords(input)
     const answers: LabelledWord[] = []
-    firstOf?.forEach((word, at) => {
+    firstOf.forEach((word, at) => {
       if (word < 0) return
       const probabilities = softmax(scaled.slice(at * labels.length, (at + 1) * labels.length))
       const best = largest(probabilities)
@@ -212,9 +212,9 @@ export class TextClassifier {
   }
 }
 
-/** Rows of a batch in the order in which they go into batches: longest first, else as they came. */
-const longestFirst = <Row extends { readonly window: Window, readonly text: number, readonly part: number }>(rows: readonly Row[]): Row[] =>
-  rows.toSorted((a, b) => b.window.ids.length - a.window.ids.length || a.text - b.text || a.part - b.part)
+/** Rows in the order in which they go into batches: longest first, equal ones as they came. */
+const longestFirst = <Row extends { readonly window: Window }>(rows: readonly Row[]): Row[] =>
+  rows.toSorted((a, b) => b.window.ids.length - a.window.ids.length)
 
 /** The mean of rows of scores; of one row the row itself. */
 function meanOf(rows: readonly Float32Array[]): Float32Array {

@@ -24,6 +24,9 @@ export interface EncodedText extends Window, CutEncoding {
   readonly further?: readonly Window[]
 }
 
+/** All windows of a text, in order. */
+export const windowsOf = <W extends object>(text: W & { readonly further?: readonly W[] }): readonly W[] => [text, ...text.further ?? []]
+
 /** Special tokens of one text, and of a pair. */
 const [SPECIAL, SPECIAL_OF_PAIR] = [2, 3]
 

@@ -1,11 +1,12 @@
 // An evaluation: a task's loss and figures on examples, without dropout. Outputs are read late, so that the GPU never waits
 // for the host.
 import { NonFinite, type Tensor } from '../engine/index.ts'
+import { windowsOf } from '../models/windows.ts'
 import { type BatchingOptions, batchSizeFor, evaluationBatches, lengthOf, rowsFor } from './batches.ts'
 import { type Namer, describeCause, figure } from './non-finite.ts'
 import { stream } from './random.ts'
 import type { EvaluationResult, EvaluationStep } from './steps.ts'
-import { type Batch, type Encoded, type Figures, type Task, windowsOf } from './task.ts'
+import type { Batch, Encoded, Figures, Task } from './task.ts'
 
 export interface Evaluation {
   /** Mean loss, by the weights of the task. */

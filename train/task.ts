@@ -4,6 +4,7 @@ import type { Tensor } from '../engine/tensor.ts'
 import type { Model } from '../models/model.ts'
 import type { RowLosses } from '../models/losses.ts'
 import type { ForwardContext } from '../models/nn.ts'
+import { windowsOf } from '../models/windows.ts'
 import type { Random } from './random.ts'
 
 /** Tokens that go into one row of a batch, special tokens included, no more than the longest length wanted. */
@@ -20,10 +21,6 @@ export interface Encoded<Target> extends EncodedWindow {
   /** Of labels of tokens those of all windows, one after another. */
   readonly target: Target
 }
-
-/** All windows of a text, in order. */
-export const windowsOf = <Window extends EncodedWindow>(text: Window & { readonly further?: readonly Window[] }): readonly Window[] =>
-  [text, ...text.further ?? []]
 
 /** Host numbers, row-major. */
 export interface HostArray {
@@ -131,7 +128,7 @@ export interface Task<Target, M extends Model = Model> {
 export function collateTexts(
   examples: readonly (EncodedWindow & Pick<Encoded<unknown>, 'further'>)[], { batch, sequence, windows, padId }: BatchSize,
 ): TextArrays {
-  const all = examples.map(windowsOf)
+  const all = examples.map(example => windowsOf<EncodedWindow>(example))
   const rows = windows ?? batch
   const used = all.reduce((sum, { length }) => sum + length, 0)
   if (examples.length > batch) throw new RangeError(`${examples.length} rows do not fit a batch of ${batch}`)

@@ -5,8 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { parse } from 'csv-parse/sync'
 import { expect, test } from 'vitest'
 import { loadTokenizer } from '../../models/node/tokenizer.ts'
-import { type Window, encodeText } from '../../models/windows.ts'
-import { windowsOf } from '../../train/task.ts'
+import { type Window, encodeText, windowsOf } from '../../models/windows.ts'
 
 interface Case {
   /** Numbers of the bundled reviews that make the text, and of the one that is the first of a pair. */

@@ -3,7 +3,8 @@
 import type { TokenClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, windowsOf } from '../task.ts'
+import { windowsOf } from '../../models/windows.ts'
+import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
 import { countCorrect, countOf } from './classes.ts'
 import { measured } from './results.ts'
 
