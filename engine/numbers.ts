@@ -28,7 +28,7 @@ export const HALF_OVERFLOW = 65520
  * Whether a dtype can represent a number, rounded if necessary: integers the whole numbers in their range, floats NaN,
  * infinities and every number that doesn't round to infinity.
  */
-export function isRepresentable(number: number, dtype: DType): boolean {
+function isRepresentable(number: number, dtype: DType): boolean {
   if (dtype === 'i32') return (number | 0) === number
   if (dtype === 'u32') return (number >>> 0) === number
   if (!Number.isFinite(number)) return true

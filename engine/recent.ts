@@ -38,11 +38,4 @@ export class Recent<V> {
   delete(key: string): void {
     this.#values.delete(key)
   }
-
-  /** Drops everything. */
-  clear(): void {
-    const all = [...this.#values.values()]
-    this.#values.clear()
-    for (const value of all) this.#onDrop?.(value)
-  }
 }

@@ -1,8 +1,7 @@
 // The graph made canonical, in passes: equal nodes are merged; views become strides upon the value that holds the
 // elements; kernels get copies of what they can't read or must not overwrite; results get memory of their own; readers
 // are counted.
-import { bytesOf } from '../../shaders/kernel.ts'
-import type { View } from '../../shaders/kernel.ts'
+import { type View, bytesOf } from '../../shaders/kernel.ts'
 import { exactJson } from '../exact.ts'
 import { type KernelOp, type Node, type Value, reachable } from '../graph.ts'
 import { isContiguous, sizeOf } from '../shape.ts'

@@ -47,7 +47,7 @@ export function bindWhole(region: Region): Binding {
 }
 
 /** The stretch of a region that a view reads, from the last aligned offset before it. */
-export function bindView(region: Region, view: View): BoundView {
+function bindView(region: Region, view: View): BoundView {
   const bytes = bytesOf(view.dtype)
   const start = Math.floor(view.offset * bytes / ALIGNMENT) * ALIGNMENT
   const offset = view.offset - start / bytes

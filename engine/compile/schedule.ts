@@ -226,7 +226,7 @@ class Scheduler {
       candidates,
       lower: n => op.lower({ ...context, choose: this.#tuning.answering(question, n) }),
       bytesOf: slot => bindingOf(slot, bound).bytes,
-      isInteger: ({ role, index }) => role === 'input' && ['i32', 'u32'].includes(bound.inputs[index].view.dtype),
+      isInteger: ({ role, index }) => role === 'input' && !isFloat(bound.inputs[index].view.dtype),
     })
   }
 

@@ -1,6 +1,7 @@
 // Concat and pad, as strided copies into parts of their output.
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
 import { type Launch, type Spec, type View, input, rowMajorStrides } from '../../shaders/kernel.ts'
+import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { contiguousView, sameShape, showSpec, sizeOf } from '../shape.ts'
@@ -38,7 +39,7 @@ function writeBox(from: Float64Array, box: View, into: Float64Array): void {
 }
 
 /** The start of each input along a concat's axis. */
-export function concatStarts(inputs: readonly Spec[], axis: number): number[] {
+function concatStarts(inputs: readonly Spec[], axis: number): number[] {
   let at = 0
   return inputs.map(spec => {
     const start = at
@@ -102,8 +103,7 @@ defineOp({
   lower: context => {
     const { before, fill } = context.attributes
     const [out] = context.outputs
-    const type = out.dtype === 'f16' ? 'f32' : out.dtype
-    const body = { draws: [], lines: [], result: 'u.s0', helpers: [], scalars: [{ type, value: fill }] } as const
+    const body = { draws: [], lines: [], result: 'u.s0', helpers: [], scalars: [{ type: computed(out.dtype), value: fill }] } as const
     const clear = elementwiseLaunch({ label: 'fill', inputs: [], output: contiguousView(out), body }, context.traits)
     return { launches: [clear, copyInto(context, 0, before)] }
   },

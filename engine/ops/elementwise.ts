@@ -1,6 +1,7 @@
 // Elementwise ops: a table row for each, with its WGSL, float64 value and gradient. Broadcasting follows NumPy.
 import type { UniformScalar } from '../../shaders/expression.ts'
 import { type DType, isFloat } from '../../shaders/kernel.ts'
+import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type ElementContext, type GradientContext, type NoAttributes, defineOp, specOf } from '../graph.ts'
 import { HALF_OVERFLOW } from '../numbers.ts'
@@ -377,7 +378,7 @@ const cast = defineOp({
   wgsl: ([a], context) => {
     const helper = castHelper(context)
     const { output } = context
-    if (helper === undefined) return `${output === 'f16' ? 'f32' : output}(${a})`
+    if (helper === undefined) return `${computed(output)}(${a})`
     return `${helper}(${helper === 'round_f16' ? `f32(${a})` : a})`
   },
   helpers: context => {
@@ -401,13 +402,11 @@ export const detach = defineOp({
   scalar: ([a]) => a,
 })
 
-const uniformType = (dtype: DType): 'f32' | 'i32' | 'u32' => (dtype === 'f16' ? 'f32' : dtype)
-
 defineOp({
   name: 'scalar',
   kind: 'elementwise',
   infer: (_, { dtype }) => [{ shape: [], dtype }],
-  uniforms: ({ number, dtype }) => [{ type: uniformType(dtype), value: number }],
+  uniforms: ({ number, dtype }) => [{ type: computed(dtype), value: number }],
   wgsl: (_, { uniforms }) => uniforms[0],
   scalar: (_, { number }) => number,
   number: { of: ({ number }) => number, replaced: (attributes, number) => ({ ...attributes, number }) },

@@ -1,6 +1,6 @@
 // A GPU device and everything that belongs to it: the adapter's traits, its buffers and pipelines, its kernel choices,
 // the scratch memory that plans share, and the number of steps in flight.
-import type { DType, SubgroupMatrix, Traits } from '../../shaders/kernel.ts'
+import { type DType, type SubgroupMatrix, type Traits, bytesOf } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { toFloat32, toFloat16 } from '../float16.ts'
 import type { TensorData } from '../tensor.ts'
@@ -91,7 +91,7 @@ export class Device {
   /** Copies host numbers to `buffer`, from element `at` on. Throws a UserError if f16 begins at an odd element. */
   write(buffer: GPUBuffer, dtype: DType, data: TensorData, at = 0): void {
     const bytes = dtype === 'f16' ? toFloat16(data) : data
-    const from = at * (dtype === 'f16' ? 2 : 4)
+    const from = at * bytesOf(dtype)
     if (from % 4 !== 0) throw new UserError(`a write to f16 has to begin at an even element, not at ${at}`)
     const whole = bytes.byteLength - bytes.byteLength % 4
     this.gpu.queue.writeBuffer(buffer, from, bytes.buffer, bytes.byteOffset, whole)
@@ -105,7 +105,7 @@ export class Device {
   /** Copies `count` elements of `buffer`, from element `at` on, to the host. */
   async read(buffer: GPUBuffer, dtype: DType, count: number, at = 0): Promise<TensorData> {
     this.check()
-    const size = dtype === 'f16' ? 2 : 4
+    const size = bytesOf(dtype)
     const from = at * size
     const skew = from % 4
     const bytes = Math.ceil((count * size + skew) / 4) * 4

@@ -1,8 +1,8 @@
 // Measures a kernel's candidates on the adapter in use: each runs alone on memory of the right size, and the fastest is
 // the answer from then on. Floats are zeros, since their values don't affect the time; integers are ones, since a mask
 // of zeros would leave nothing to compute. Correctness of the candidates is left to the tests.
-import type { Launch, Lowering, Slot } from '../../shaders/kernel.ts'
-import { bytesOf } from '../../shaders/kernel.ts'
+import { type Launch, type Lowering, type Slot, bytesOf } from '../../shaders/kernel.ts'
+import { sizeOf } from '../shape.ts'
 import { type KernelTuning, type Question, showQuestion } from '../tune.ts'
 import type { Device } from './device.ts'
 import { timedWait } from './waiting.ts'
@@ -239,7 +239,7 @@ class Bench {
   #bufferOf(lowering: Lowering, slot: Slot): GPUBuffer {
     const { gpu, buffers } = this.#device
     const temporary = slot.role === 'temporary' ? lowering.temporaries?.[slot.index] : undefined
-    const bytes = temporary ? temporary.shape.reduce((a, b) => a * b, 1) * bytesOf(temporary.dtype) : this.#trial.bytesOf(slot)
+    const bytes = temporary ? sizeOf(temporary.shape) * bytesOf(temporary.dtype) : this.#trial.bytesOf(slot)
     // Candidates have different temporaries.
     const name = `${slot.role} ${slot.index}${temporary ? ` of ${bytes} bytes` : ''}`
     const known = this.#held.get(name)
