@@ -2,7 +2,7 @@
 // are not finite the search goes back, from reader to writer, to a dispatch whose inputs were finite. So −∞ in a mask,
 // which a softmax turns into zeros, is not reported as a cause.
 import { finiteLaunch, KINDS } from '../../shaders/finite.ts'
-import { type Launch, bytesOf } from '../../shaders/kernel.ts'
+import { type FloatType, type Launch, bytesOf, isFloat } from '../../shaders/kernel.ts'
 import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
 import { sizeOf } from '../shape.ts'
@@ -48,7 +48,7 @@ export interface Diagnosed {
 interface Check {
   readonly step: number | undefined
   readonly binding: Binding
-  readonly dtype: 'f32' | 'f16'
+  readonly dtype: FloatType
   readonly count: number
 }
 
@@ -56,15 +56,6 @@ interface Check {
 interface Finding extends Check {
   readonly kinds: number
   readonly element: number
-}
-
-const FLOATS = ['f32', 'f16'] as const
-
-/** The element type of a launch's slot, as declared in its WGSL; undefined if it is not a float. */
-function floatOf({ wgsl }: Launch, slot: number): 'f32' | 'f16' | undefined {
-  const [, declared = ''] = new RegExp(`@binding\\(${slot}\\)\\s*var<storage, read_write>\\s*\\w+:\\s*array<([^;]*)>;`).exec(wgsl) ?? []
-  const [, meant = declared] = new RegExp(`alias ${declared} = ([^;]*);`).exec(wgsl) ?? []
-  return FLOATS.find(type => meant.includes(type))
 }
 
 /** Whether a launch changes memory that persists after the run. */
@@ -83,18 +74,17 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
   const checks: Check[] = []
   const sources = new Set(steps.flatMap(({ bindings }) => bindings.map(({ region }) => region)).filter(({ source }) => source))
   for (const region of sources) {
-    const spec = region.source?.outputs[0]
-    const dtype = FLOATS.find(type => type === spec?.dtype)
-    if (!spec || !dtype) continue
-    const count = sizeOf(spec.shape)
+    const { source, dtype } = region
+    if (!source || !isFloat(dtype)) continue
+    const count = sizeOf(source.outputs[0].shape)
     checks.push({ step: undefined, binding: { region, offset: 0, bytes: count * bytesOf(dtype) }, dtype, count })
   }
   const before = checks.length
   steps.forEach(({ launch, bindings }, step) => {
     if (changesSource(launch, bindings)) return
     for (const slot of launch.writes) {
-      const dtype = floatOf(launch, slot)
-      if (dtype) checks.push({ step, binding: bindings[slot], dtype, count: bindings[slot].bytes / bytesOf(dtype) })
+      const { region: { dtype }, bytes } = bindings[slot]
+      if (isFloat(dtype)) checks.push({ step, binding: bindings[slot], dtype, count: bytes / bytesOf(dtype) })
     }
   })
   const { gpu, buffers, traits } = device

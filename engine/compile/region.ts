@@ -1,6 +1,6 @@
 // Memory as dispatches see it: regions, whose buffers are chosen later, and the stretches of them that a dispatch
 // binds.
-import { type Launch, type View, bytesOf } from '../../shaders/kernel.ts'
+import { type DType, type Launch, type View, bytesOf } from '../../shaders/kernel.ts'
 import { type Node, type Value, specOf } from '../graph.ts'
 import { sizeOf } from '../shape.ts'
 import { type Located, keyOf } from './located.ts'
@@ -12,6 +12,8 @@ export const ALIGNMENT = 256
 /** A stretch of memory that steps read and write: planned by liveness, or that of a source. */
 export interface Region {
   readonly bytes: number
+  /** That of its elements. */
+  readonly dtype: DType
   readonly label: string
   /** The source that it holds; undefined for planned memory. */
   readonly source?: Node
@@ -98,7 +100,7 @@ export class Regions {
     const { shape, dtype } = specOf(value)
     const place = this.#placements.get(keyOf(value))
     const within = place && { region: this.make(place.within), offset: place.offset }
-    const region: Region = { bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: value.node.op.name, source, within }
+    const region: Region = { bytes: padded(sizeOf(shape) * bytesOf(dtype)), dtype, label: value.node.op.name, source, within }
     this.#regions.set(keyOf(value), region)
     return region
   }

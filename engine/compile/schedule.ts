@@ -231,7 +231,8 @@ class Scheduler {
   }
 
   #push(node: Node, bound: Bound, { launches, temporaries = [] }: Lowering): void {
-    const scratch = temporaries.map(({ shape, dtype }): Region => ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), label: `${node.op.name} temporary` }))
+    const scratch = temporaries.map(({ shape, dtype }): Region =>
+      ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), dtype, label: `${node.op.name} temporary` }))
     for (const launch of launches) {
       const bindings = launch.slots.map(slot => (slot.role === 'temporary' ? bindWhole(scratch[slot.index]) : bindingOf(slot, bound)))
       const known = this.#shared.find(launch, launches, bindings)

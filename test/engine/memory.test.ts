@@ -43,7 +43,7 @@ const plans = fc.record({
 describe('memory by liveness', () => {
   test('regions that are alive at the same time never share a buffer', () => {
     fc.assert(fc.property(plans, ({ sizes, steps, held }) => {
-      const regions = sizes.map((n, i): Region => ({ bytes: n * 256, label: `region ${i}` }))
+      const regions = sizes.map((n, i): Region => ({ bytes: n * 256, dtype: 'f32', label: `region ${i}` }))
       const used = steps.map((numbers): Step => ({
         launch, bindings: [...new Set(numbers.map(n => regions[n % regions.length]))].map(region => ({ region, offset: 0, bytes: region.bytes })),
       }))
@@ -52,7 +52,7 @@ describe('memory by liveness', () => {
   })
 
   test('a chain of any length needs two buffers', () => {
-    const regions = Array.from({ length: 20 }, (_, i): Region => ({ bytes: 1024, label: `${i}` }))
+    const regions = Array.from({ length: 20 }, (_, i): Region => ({ bytes: 1024, dtype: 'f32', label: `${i}` }))
     const steps = regions.slice(1).map((region, i): Step => ({
       launch, bindings: [regions[i], region].map(r => ({ region: r, offset: 0, bytes: 1024 })),
     }))
