@@ -98,7 +98,9 @@ export async function openAdapter(
   const flags = enabling(dawnFlags)
   for (const source of sources()) {
     const opened = await openFrom(source, wanted, flags)
-    if (opened) return opened
+    if (!opened) continue
+    if (opened.info.fallback) pollLess(opened.adapter)
+    return opened
   }
   const there = (await listAdapters()).map(({ name }) => `'${name}'`)
   // Damaged files are not loaded: say so, since the adapter would just seem to be missing.
@@ -183,7 +185,6 @@ async function openFrom(
     const gpu = create(wanted === undefined ? [...flags] : [...flags, `adapter=${match.name}`])
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
     if (!adapter) return undefined
-    if (adapter.info.isFallbackAdapter) pollLess(adapter)
     const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info
     // WebGPU has the name only as a slug; the list has it as the driver writes it.
     const itself = listed.find(({ name }) => slug(name) === slug(device)) ?? match

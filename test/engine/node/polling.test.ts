@@ -1,20 +1,25 @@
 // Waiting for a software adapter leaves the processor to it: Dawn asks whether it is done, but not at every turn of the event loop.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openAdapter } from '../../../engine/node/adapters.ts'
+import { listAdapters, openAdapter } from '../../../engine/node/adapters.ts'
 import { timedWait } from '../../../engine/runtime/waiting.ts'
 
 /** Calls of the global `setImmediate`. */
 let turns = 0
 let device: GPUDevice
 let software: boolean
+/** Whether listing the adapters left `setImmediate` as it was. */
+let isUntouched: boolean
 beforeAll(async () => {
   const { setImmediate } = globalThis
-  globalThis.setImmediate = new Proxy(setImmediate, {
+  const counting = new Proxy(setImmediate, {
     apply(immediate, self, args) {
       turns++
       return Reflect.apply(immediate, self, args)
     },
   })
+  globalThis.setImmediate = counting
+  await listAdapters()
+  isUntouched = globalThis.setImmediate === counting
   const { adapter, info } = await openAdapter()
   software = info.fallback
   device = await adapter.requestDevice()
@@ -26,6 +31,10 @@ const notSoftware = 'the adapter is a GPU, which Dawn may ask as often as it lik
 const compile = (): Promise<GPUComputePipeline> => device.createComputePipelineAsync({
   layout: 'auto',
   compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
+})
+
+test('listing adapters does not change how Dawn polls', () => {
+  expect(isUntouched).toBe(true)
 })
 
 test('while shaders compile, Dawn asks by a timer alone', async ({ skip }) => {
