@@ -1,10 +1,10 @@
 // Allocates and counts all GPU buffers. Released buffers are kept in lists by size for reuse, since results and
 // constants of the same sizes recur in every step.
+import { showBytes } from '../bytes.ts'
 import { UserError } from '../errors.ts'
 
-const MIB = 1024 * 1024
 /** Most bytes of free buffers that are kept for reuse. */
-const KEPT_FREE_BYTES = 64 * MIB
+const KEPT_FREE_BYTES = 64 * 2 ** 20
 /** Most free buffers that are kept, of any size. */
 const KEPT_FREE_COUNT = 1024
 
@@ -63,8 +63,8 @@ export class Buffers {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
     if (bytes > most) {
-      const [wanted, held] = [Math.ceil(bytes / MIB), Math.floor(most / MIB)]
-      throw new UserError(`${label}: ${wanted} MiB is more than one buffer holds on this adapter (${held} MiB): use a smaller batch or length`)
+      throw new UserError(
+        `${label}: ${showBytes(bytes)} is more than one buffer holds on this adapter (${showBytes(most)}): use a smaller batch or length`)
     }
   }
 

@@ -21,11 +21,12 @@ test('a shader that does not compile is shown with line numbers and the compiler
 
 test('a value larger than the largest buffer is rejected before anything is compiled or allocated', async () => {
   const { maxBufferSize, maxStorageBufferBindingSize } = device.gpu.limits
-  const mebibytes = Math.min(maxBufferSize, maxStorageBufferBindingSize) / 1024 ** 2
+  const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
+  const mebibytes = Math.ceil(most / 1024 ** 2) + 1
   const before = [device.buffers.count, device.pipelines.count]
-  const tooLarge = new UserError(`add: ${Math.ceil(mebibytes) + 1} MiB is more than one buffer holds on this adapter `
-    + `(${Math.floor(mebibytes)} MiB): use a smaller batch or length`)
-  const step = compile((x: Tensor) => ({ y: zeros([Math.ceil(mebibytes) + 1, 1024 * 256]).add(x) }))
+  const tooLarge = new UserError(`add: ${showBytes(mebibytes * 1024 ** 2)} is more than one buffer holds on this adapter `
+    + `(${showBytes(most)}): use a smaller batch or length`)
+  const step = compile((x: Tensor) => ({ y: zeros([mebibytes, 1024 * 256]).add(x) }))
   await expect(step.prepare(tensor(1))).rejects.toThrow(tooLarge)
   expect([device.buffers.count, device.pipelines.count]).toEqual(before)
 })
