@@ -7,7 +7,7 @@ import { shareOf } from '../../engine/runtime/ceilings.ts'
 import { Held } from '../held.ts'
 import { type Profiled, type Timing, measureKernels, sumOf } from '../measure.ts'
 import { ceilingsText, giga, ms } from '../text.ts'
-import type { Context, Findings, Scale, Topic } from '../topic.ts'
+import { type Context, type Findings, type Scale, type Topic, floatsOf } from '../topic.ts'
 
 const SIZES: Readonly<Record<Scale, Omit<CaseSizes, 'dtypes'>>> = {
   quick: { batch: 1, sequence: 32, long: { batch: 1, sequence: 64 }, squares: [128] },
@@ -32,7 +32,7 @@ export const kernels: Topic = {
   title: 'Kernels: device time by timestamps',
   async run(context): Promise<Findings> {
     const sizes = SIZES[context.scale]
-    const cases = kernelCases({ ...sizes, dtypes: context.device.traits.f16 && context.scale !== 'quick' ? ['f32', 'f16'] : ['f32'] })
+    const cases = kernelCases({ ...sizes, dtypes: context.scale === 'quick' ? ['f32'] : floatsOf(context.device) })
     const rows: Row[] = []
     for (const [i, one] of cases.entries()) {
       context.progress(`${one.kernel} ${one.size}`, i, cases.length)

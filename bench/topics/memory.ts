@@ -5,7 +5,7 @@ import { DistilBertForSequenceClassification, attachLora } from '../../models/in
 import { percent } from '../../train/node/cli/console.ts'
 import { megabytes } from '../text.ts'
 import { LORA, type Training, type TrainingCase, prepareTraining, published } from '../training.ts'
-import { type Bar, type Findings, type Scale, type Topic, bar } from '../topic.ts'
+import { type Bar, type Findings, type Scale, type Topic, bar, floatsOf } from '../topic.ts'
 import { ElementaryStep } from './unfused.ts'
 
 const SIZES: Readonly<Record<Scale, readonly (readonly [batch: number, sequence: number])[]>> = {
@@ -25,9 +25,8 @@ const DISTILBERT = 'distilbert-base-uncased'
 export const memory: Topic = {
   title: 'Plans of training steps: dispatches, and memory',
   async run(context): Promise<Findings> {
-    const half = context.device.traits.f16 ? ['f32', 'f16'] as const : ['f32'] as const
     const points: Omit<Row, 'plan'>[] = SIZES[context.scale].flatMap(([batch, sequence]) => [
-      ...half.map(precision => ({ model: DISTILBERT, tuning: 'lora' as const, batch, sequence, precision })),
+      ...floatsOf(context.device).map(precision => ({ model: DISTILBERT, tuning: 'lora' as const, batch, sequence, precision })),
       { model: DISTILBERT, tuning: 'full', batch, sequence, precision: 'f32' },
       { model: 'bert-base-uncased', tuning: 'lora', batch, sequence, precision: 'f32' },
     ])
