@@ -46,9 +46,7 @@ function planFor(device: Device, outputs: readonly Value[], structure: Structure
   const key = `${device.tuning.version} ${structure.key}`
   const known = plans.get(key)
   if (known) return known
-  for (const { payload } of structure.sources.map(node => ({ payload: payloadOf(node) }))) {
-    if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
-  }
+  if (structure.sources.some(node => payloadOf(node).kind === 'placeholder')) throw new UserError(NO_VALUE)
   const made = EagerPlan.make(device, outputs, structure.numbers.length)
   plans.set(key, made)
   // Answers measured meanwhile change the version, and the next call makes a new plan.

@@ -197,7 +197,7 @@ export class Program {
       const { attempted, outOfMemory, invalid } = await underErrorScopes(this.#device.gpu, submit)
       if (outOfMemory) {
         this.#device.scratch.destroy()
-        this.#release({ destroy: true })
+        this.release({ destroy: true })
         undo()
         if (attempt > 1) throw new UserError(`the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`)
         await this.#device.collect()
@@ -210,12 +210,8 @@ export class Program {
     }
   }
 
-  /** Gives its own memory back; a later run takes it anew. */
-  release(): void {
-    this.#release()
-  }
-
-  #release(options?: { readonly destroy: boolean }): void {
+  /** Gives its own memory back to the pool, or to the adapter if `destroy`; a later run takes it anew. */
+  release(options?: { readonly destroy: boolean }): void {
     this.#arguments.release(options)
     this.#groups = []
     this.#bound = []
