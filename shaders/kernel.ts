@@ -1,9 +1,9 @@
 // What a kernel is to the rest of tilegrad: WGSL text, what it binds, its uniform words and its dispatch size.
 // Nothing here knows a tensor or a device. A kernel's file exports, under names that begin with its own:
 //   …Candidates(problem, traits)  the configs worth trying on such an adapter, best guess first
-//   …Wgsl(config)                 the shader's text: a pure function of the config, never of the problem's sizes
-//   …Launch(problem, config)      uniform words and workgroup counts for one problem
-// A file whose choice is simple (elementwise, reduce) has one function that gives the launches at once.
+//   …Launch(problem, config)      a dispatch (…Lowering: several): shader, slots, uniforms and workgroup counts
+// The shader is a pure function of the config, never of the problem's sizes. A file whose choice is simple (elementwise, reduce)
+// has one function that gives the launches at once.
 
 /** Element types of buffers. Sums are always made in f32; f16 is a storage type. */
 export type DType = 'f32' | 'f16' | 'i32' | 'u32'

@@ -5,6 +5,7 @@
 //
 // The counter is (index / 4, stream, step, 0) and the key (seed, KEY_TAG, 0, 0). One block of four words serves the four
 // indices that share index / 4; a kernel that walks indices in order takes whole blocks with `randomBlock`.
+import { each, wgsl } from './wgsl.ts'
 
 /** Of what a kernel draws, again and again: as few as the authors test and publish known answers of. */
 const ROUNDS = 13
@@ -25,35 +26,39 @@ function roundWgsl(r: number): string {
   const pair = (bits: readonly number[]): string => `vec2<u32>(${bits.map(n => `${n}u`).join(', ')})`
   const others = r % 2 === 0 ? 'b' : 'b.yx'
   const turned = `((${others} << ${pair(turn)}) | (${others} >> ${pair(turn.map(n => 32 - n))})) ^ a`
-  const lines = [`a += ${others};`, `b = ${r % 2 === 0 ? turned : `(${turned}).yx`};`]
-  if (r % 4 === 3) {
-    const n = (r + 1) / 4
-    const key = (i: number): string => `k${(n + i) % 5}`
-    lines.push(`a += vec2<u32>(${key(0)}, ${key(2)});`, `b += vec2<u32>(${key(1)}, ${key(3)} + ${n}u);`)
-  }
-  return lines.map(line => `  ${line}`).join('\n')
+  const n = (r + 1) / 4
+  const key = (i: number): string => `k${(n + i) % 5}`
+  return wgsl`
+    a += ${others};
+    b = ${r % 2 === 0 ? turned : `(${turned}).yx`};
+    ${Number.isInteger(n) && wgsl`
+      a += vec2<u32>(${key(0)}, ${key(2)});
+      b += vec2<u32>(${key(1)}, ${key(3)} + ${n}u);
+    `}
+  `
 }
 
 /**
  * WGSL of `randomBlock(block, stream, step, seed) -> vec4<u32>` (the words of indices 4·block … 4·block + 3) and of
  * `randomWord(index, stream, step, seed) -> u32`.
  */
-export const randomWgsl: string = `// Threefry4x32-${ROUNDS} (Salmon et al., SC'11)
-fn randomBlock(block: u32, stream: u32, step: u32, seed: u32) -> vec4<u32> {
-  let k0 = seed;
-  const k1 = ${hex(KEY_TAG)};
-  const k2 = 0u;
-  const k3 = 0u;
-  let k4 = ${hex(PARITY)} ^ k0 ^ k1 ^ k2 ^ k3;
-  var a = vec2<u32>(block + k0, step + k2);
-  var b = vec2<u32>(stream + k1, k3);
-${Array.from({ length: ROUNDS }, (_, r) => roundWgsl(r)).join('\n')}
-  return vec4<u32>(a.x, b.x, a.y, b.y);
-}
+export const randomWgsl: string = wgsl`
+  // Threefry4x32-${ROUNDS} (Salmon et al., SC'11)
+  fn randomBlock(block: u32, stream: u32, step: u32, seed: u32) -> vec4<u32> {
+    let k0 = seed;
+    const k1 = ${hex(KEY_TAG)};
+    const k2 = 0u;
+    const k3 = 0u;
+    let k4 = ${hex(PARITY)} ^ k0 ^ k1 ^ k2 ^ k3;
+    var a = vec2<u32>(block + k0, step + k2);
+    var b = vec2<u32>(stream + k1, k3);
+    ${each(ROUNDS, roundWgsl)}
+    return vec4<u32>(a.x, b.x, a.y, b.y);
+  }
 
-fn randomWord(index: u32, stream: u32, step: u32, seed: u32) -> u32 {
-  return randomBlock(index >> 2u, stream, step, seed)[index & 3u];
-}
+  fn randomWord(index: u32, stream: u32, step: u32, seed: u32) -> u32 {
+    return randomBlock(index >> 2u, stream, step, seed)[index & 3u];
+  }
 `
 
 type Words = readonly [number, number, number, number]

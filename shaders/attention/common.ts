@@ -219,6 +219,7 @@ function maskFunctions(mask: boolean): string {
 
 const dropoutFunctions = wgsl`
   ${randomWgsl}
+
   // Factors of the probabilities of one query row, 0 or 1 / (1 - rate).
   fn keep(row: u32, key: u32) -> f32 {
     return select(0.0, u.keepScale, randomWord(row * u.keys + key, u.stream, control[0], u.seed) >= u.droppedBelow);
