@@ -11,7 +11,7 @@ import {
 } from './kernel.ts'
 import {
   type AttentionKind, type AttentionLayout, type AttentionProblem, type Operand, type Pairs, type Side, type StoredKind, type StoredPart,
-  attentionLaunch, controlWords, layoutOf,
+  attentionLaunch, controlWords, layoutOf, rowTiles,
 } from './attention/common.ts'
 import { matrix } from './attention/matrix.ts'
 import type { MatrixConfig } from './attention/matrix-config.ts'
@@ -58,7 +58,7 @@ const SCRATCH_BYTES = 128 * 2 ** 20
 const OPERANDS = 8
 const LITTLE = 16 * 2 ** 20
 
-/** Heads at a time of the stored gradient, in even shares: as few times as it has room for; 0 where one has none. */
+/** How many heads the stored gradient processes at a time: as many as the scratch memory holds, in even shares; 0 if it can't hold one. */
 function pairsAtATime(problem: AttentionProblem, { scratchBytes = SCRATCH_BYTES }: Traits): number {
   const { batch, heads, queries, headSize, dtype } = problem
   const operand = batch * heads * queries * headSize * bytesOf(dtype)
@@ -110,8 +110,9 @@ export function attentionForward(
   const kind = kindOf(config)
   const operands = ['q', 'k', 'v'].map((name, i): Operand => ({ name, view: views[i], slot: input(i) }))
   // Scores and the weighted sum of values.
-  const attend = attentionLaunch(problem, layout, 'query', {
-    label: `attention ${kind.name(config)}`, shader: kind.forward(config, layout), rows: kind.rows(config), operations: products(2, problem),
+  const attend = attentionLaunch(problem, layout, {
+    label: `attention ${kind.name(config)}`, shader: kind.forward(config, layout), tiles: rowTiles(problem, 'query', kind.rows(config)),
+    operations: products(2, problem),
     operands: [...operands, { name: 'o', view: contiguous(queryShape(problem), problem.dtype), slot: output(0) }],
     slots: { lse: output(1) },
     // Without a mask the control buffer is dropout's step alone, which needs no packing.
@@ -145,15 +146,15 @@ function fusedGradient({ problem, layout, traits, q, k, v, dO, dq, dk, dv, stati
     const config = choose(side, attentionCandidates(side, layout, traits))
     const kind = kindOf(config)
     // Scores again and the gradient of the probabilities, then dq, or dk and dv.
-    return attentionLaunch(problem, layout, side, {
-      label: `attention gradient ${side} ${kind.name(config)}`, shader: kind.gradient(side, config, layout), rows: kind.rows(config),
-      operations: products(side === 'query' ? 3 : 4, problem), operands: [q, k, v, dO, ...writes], slots: { statistics }, control,
+    return attentionLaunch(problem, layout, {
+      label: `attention gradient ${side} ${kind.name(config)}`, shader: kind.gradient(side, config, layout),
+      tiles: rowTiles(problem, side, kind.rows(config)), operations: products(side === 'query' ? 3 : 4, problem), operands: [q, k, v, dO, ...writes], slots: { statistics }, control,
     })
   }
   return [gradient('query', [dq]), gradient('key', [dk, dv])]
 }
 
-/** So many heads at a time, which `stored` is the scratch of: their probabilities and dScores, then the three sums. */
+/** For `share` heads at a time: stores their probabilities and dScores in `scratch`, then computes the three sums. */
 function storedGradient(
   { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, scratch: Slot, share: number, choose: ChooseAttention,
 ): Launch[] {
@@ -168,14 +169,14 @@ function storedGradient(
     const pairs: Pairs = { first, count: Math.min(share, all - first) }
     const uniforms = storedValues(problem, pairs)
     const operations = products(1, problem) * pairs.count / all
-    launches.push(attentionLaunch(problem, layout, 'key', {
-      label: `attention gradient weights ${weightsKind.name(weights)}`, shader: weightsKind.weights(weights, layout), rows: weightsKind.rows(weights),
+    launches.push(attentionLaunch(problem, layout, {
+      label: `attention gradient weights ${weightsKind.name(weights)}`, shader: weightsKind.weights(weights, layout),
       operations: 2 * operations, operands: [q, k, v, dO], slots: { statistics, stored: scratch }, control, pairs, uniforms,
       tiles: weightsKind.tiles(weights, problem),
     }))
-    const sum = (side: Side, other: Operand, result: Operand, part: 0 | 1, factor: number): Launch => attentionLaunch(problem, layout, side, {
-      label: `attention gradient ${result.name} ${sumsKind.name(sums)}`, shader: sumsKind.sums(side, sums, plain), rows: sumsKind.rows(sums),
-      operations, operands: [{ ...other, name: 'other' }, { ...result, name: 'result' }], slots: { stored: scratch },
+    const sum = (side: Side, other: Operand, result: Operand, part: 0 | 1, factor: number): Launch => attentionLaunch(problem, layout, {
+      label: `attention gradient ${result.name} ${sumsKind.name(sums)}`, shader: sumsKind.sums(side, sums, plain),
+      tiles: rowTiles(problem, side, sumsKind.rows(sums)), operations, operands: [{ ...other, name: 'other' }, { ...result, name: 'result' }], slots: { stored: scratch },
       control: layout.mask ? control : undefined, pairs, uniforms: { ...uniforms, part, factor },
     })
     launches.push(sum('query', k, dq, 1, problem.scale), sum('key', q, dk, 1, problem.scale), sum('key', dO, dv, 0, 1))

@@ -16,8 +16,7 @@ export interface StagedOperand {
 
 export interface Staging {
   readonly layout: AttentionLayout
-  /** The invocation's number in its workgroup, as WGSL, and how many there are. */
-  readonly invocation: string
+  /** Of the workgroup. */
   readonly invocations: number
   /** Columns of a tile. */
   readonly columns: number
@@ -42,11 +41,11 @@ export class Columns {
   }
 
   #turn(t: number, body: string): string {
-    const { invocation, invocations, chunks } = this.#staging
+    const { invocations, chunks } = this.#staging
     const count = chunks === undefined ? 'CHUNKS' : `${chunks}u`
     return wgsl`
       {
-        let at = ${invocation}${t === 0 ? '' : ` + ${t * invocations}u`};
+        let at = local${t === 0 ? '' : ` + ${t * invocations}u`};
         let n = at / ${count};
         let c = at % ${count};
         ${body}

@@ -95,7 +95,8 @@ export const chunksOf = (headSize: number): number => Math.ceil(headSize / 4)
 export const maskWords = (keys: number): number => Math.ceil(keys / 32)
 export const controlWords = (batch: number, keys: number): number => 1 + batch * (1 + maskWords(keys))
 
-const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
+/** `Q` of `q`, as names of functions have it. */
+export const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
 /** The buffer of an operand as functions name it: `q` of `Q`, `dO` of `DO`. */
 export const bufferOf = (operand: string): string => operand[0].toLowerCase() + operand.slice(1)
 
@@ -264,35 +265,42 @@ export function sides(side: Side) {
     : { a1: 'K', a2: 'V', b1: 'Q', b2: 'DO', rows: 'u.keys', columns: 'u.queries', writes: ['dk', 'dv'] as const }
 }
 
+/** Declares `end`, where the loop over a tile's columns ends: nothing is computed for padding. */
+export const columnsEnd = (side: Side): string => (side === 'query' ? 'let end = extent;' : wgsl`
+  var end = u.queries;
+  if (rowStart >= extent) { end = 0u; } // keys of padding alone
+`)
+
 /** Heads of all batch items, numbered item · heads + head, from the first of so many on. */
 export interface Pairs {
   readonly first: number
   readonly count: number
 }
 
+/** Tiles of one head: of so many rows each. */
+export const rowTiles = ({ queries, keys }: AttentionProblem, side: Side, rows: number): number => Math.ceil((side === 'query' ? queries : keys) / rows)
+
 /** One launch over tiles of every head. */
-export function attentionLaunch(problem: AttentionProblem, { vector }: Pick<AttentionLayout, 'vector'>, side: Side, options: {
+export function attentionLaunch(problem: AttentionProblem, { vector }: AttentionLayout, options: {
   readonly label: string
   readonly shader: Shader
-  /** Rows of a tile. */
-  readonly rows: number
+  /** Of one head. */
+  readonly tiles: number
   readonly operands: readonly Operand[]
   /** Of the other buffers, by name. */
   readonly slots?: Readonly<Record<string, Slot>>
   readonly control?: Slot
   /** All, where left out. */
   readonly pairs?: Pairs
-  /** Tiles of one head; left out, those of its rows. */
-  readonly tiles?: number
   /** Workgroups; left out, one a tile. */
   readonly workgroups?: number
   /** Of the further uniforms. */
   readonly uniforms?: Readonly<Record<string, number>>
   readonly operations?: number
 }): Launch {
-  const { label, shader, rows, operands, slots, control, pairs = { first: 0, count: problem.heads * problem.batch }, uniforms, operations } = options
+  const { label, shader, tiles, operands, slots, control, pairs = { first: 0, count: problem.heads * problem.batch }, uniforms, operations } = options
   const { queries, keys, heads, headSize, scale, dropout: { rate, stream, seed } = { rate: 0, stream: 0, seed: 0 } } = problem
-  const { tiles = Math.ceil((side === 'query' ? queries : keys) / rows), workgroups = tiles * pairs.count } = options
+  const { workgroups = tiles * pairs.count } = options
   const unit = vector ? 4 : 1
   return shader.launch({
     label, operations,

@@ -14,7 +14,7 @@
 // quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
 import { type StagedOperand, Columns } from './columns.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, bufferOf, place, sides } from './common.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, bufferOf, capital, columnsEnd, place, sides } from './common.ts'
 import {
   MATRICES, type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, subgroupRows, threadsOf, tileElements,
 } from './matrix-config.ts'
@@ -55,7 +55,7 @@ export function load(side: Fragment, from: string, at: string, pitch: string, { 
 export const stagedOperand = (operand: string, bound: string): StagedOperand => ({ operand, name: `staged${operand}`, bound })
 
 export const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
-  new Columns({ layout, invocation: 'local', invocations: threadsOf(config), columns: config.columns, prefetch: true })
+  new Columns({ layout, invocations: threadsOf(config), columns: config.columns, prefetch: true })
 
 /** Writes to the tile's n-th part, of four columns the first to the first quarter and so on, or as they come. */
 export function putIn(part: number, side: Side, { columns }: MatrixConfig): string {
@@ -134,7 +134,7 @@ function throughScores(sum: string, back: boolean, body: (chunk: string) => stri
 
 /** Stores the subgroup's sums to an operand. */
 export function storeSums(sum: string, name: string, bound: string, value: (sum: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
-  const operand = name[0].toUpperCase() + name.slice(1)
+  const operand = capital(name)
   return throughScores(sum, false, chunk => wgsl`
     let i = rowStart + row;
     if (i < ${bound}) {
@@ -186,7 +186,6 @@ function rowFunction(pass: Pass, config: MatrixConfig): string {
 export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout): string {
   const scores = pass === 'forward' ? ['scores'] : ['scores', 'dProbabilities']
   const operands = { forward: ['probabilities'], query: ['dScores'], key: ['probabilities', 'dScores'], weights: [] }[pass]
-  const capital = (name: string): string => name[0].toUpperCase() + name.slice(1)
   const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']
   return wgsl`
     const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
@@ -348,11 +347,8 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
         ${keepRows('one', a1, rowBound, config, layout)}
         ${keepRows('two', a2, rowBound, config, layout)}
         ${zeroSums('sumOne', rows, layout.headSize / n, config)}
-        ${query ? 'let end = extent;' : wgsl`
-          ${zeroSums('sumTwo', rows, layout.headSize / n, config)}
-          var end = ${columnBound};
-          if (rowStart >= extent) { end = 0u; } // keys of padding alone
-        `}
+        ${query ? '' : zeroSums('sumTwo', rows, layout.headSize / n, config)}
+        ${columnsEnd(side)}
         ${staging.declare(one)}
         ${staging.declare(two)}
         ${staging.read(one, '0u')}

@@ -94,8 +94,8 @@ export function statisticsLaunch(
 ): Launch {
   const share = statisticsShare(layout, traits)
   const tiles = problem.batch * problem.heads * problem.queries
-  return attentionLaunch(problem, layout, 'query', {
-    label: 'attention statistics', shader: statisticsShader(layout, share), rows: 1, operands: [o, dO], slots: { lse, statistics },
+  return attentionLaunch(problem, layout, {
+    label: 'attention statistics', shader: statisticsShader(layout, share), operands: [o, dO], slots: { lse, statistics },
     tiles, workgroups: Math.ceil(tiles * share / STATISTICS_INVOCATIONS),
   })
 }

@@ -5,7 +5,7 @@
 // sums      the stored matrices are loaded once, straight from storage, as left operands; transposed where rows are keys. The
 //           other side's operand is staged in workgroup memory and shared by all subgroups.
 import { type Shader, each, wgsl } from '../wgsl.ts'
-import { type AttentionLayout, type Side, type StoredKind, attentionShader } from './common.ts'
+import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
 import {
   MATRICES, type MatrixConfig, KEY_BLOCK, blockElements, describe, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs, pitchOf, plus, sharesOf, threadsOf,
 } from './matrix-config.ts'
@@ -107,10 +107,7 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
           let from${i} = square + ${side === 'query' ? `row${i} * KEY_BLOCK` : ofKey(`row${i}`)};
         `)}
         ${zeroSums('sum', rows, layout.headSize / n, config)}
-        ${side === 'query' ? 'let end = extent;' : wgsl`
-          var end = ${bound};
-          if (rowStart >= extent) { end = 0u; } // keys of padding alone
-        `}
+        ${columnsEnd(side)}
         ${staging.declare(other)}
         ${staging.read(other, '0u')}
         for (var start = 0u; start < end; start += ${columns}u) {

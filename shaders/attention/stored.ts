@@ -14,10 +14,11 @@ import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { Columns, type Staging, turnsOf } from './columns.ts'
 import {
-  type AttentionLayout, type AttentionProblem, type Pairs, type Side, type StoredKind, type StoredPart, attentionShader, chunksOf, place, placeOfPair,
+  type AttentionLayout, type AttentionProblem, type Pairs, type Side, type StoredKind, type StoredPart, attentionShader, chunksOf, columnsEnd, place, placeOfPair,
 } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
-import { type Blocks, addProducts, sums, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
+import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
+import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
 
 /** Both sizes of a head's square are whole in these: every tile's sides divide it, or are multiples of it. */
 export const BLOCK = 64
@@ -97,7 +98,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
   // The first row of an invocation's quad g.
   const quadOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
   const kTile = kTileOf(layout)
-  const sideOf = (columns: number): Staging => ({ layout, invocation: 'local', invocations: tiledThreads(config), columns, chunks: kTile, prefetch: false })
+  const sideOf = (columns: number): Staging => ({ layout, invocations: tiledThreads(config), columns, chunks: kTile, prefetch: false })
   const [rowSide, columnSide] = [sideOf(tiledRows(config)), sideOf(tiledColumns(config))]
   const prefetch = Math.ceil(turnsOf(rowSide)) + Math.ceil(turnsOf(columnSide)) <= MOST_STAGED
   // Place y + ty·m has a row of invocation y, which owns quads of consecutive rows.
@@ -223,8 +224,8 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
   const quads = rm / 4
   const pitch = tiledRows(config) / 4 + 1
   const chunks = chunksOf(layout.headSize)
-  const owned = Math.ceil(chunks / tx)
-  const columns = new Columns({ layout, invocation: 'local', invocations: tiledThreads(config), columns: depth, prefetch: true })
+  const owned = ownedChunks(layout, tx)
+  const columns = new Columns({ layout, invocations: tiledThreads(config), columns: depth, prefetch: true })
   const [rowBound, bound] = side === 'query' ? ['u.queries', 'u.keys'] : ['u.keys', 'u.queries']
   const other = { operand: 'Other', name: 'staged', bound }
   const left = stagedLeft(side, config, layout)
@@ -241,13 +242,10 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
       ${main(config, wgsl`
         ${place(tiledRows(config))}
         ${invocation(config)}
-        ${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}
+        ${declareOwned('x', tx, owned)}
         let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
-        ${side === 'query' ? 'let end = extent;' : wgsl`
-          var end = ${bound};
-          if (rowStart >= extent) { end = 0u; } // keys of padding alone
-        `}
-        ${sums('sum', rm, owned)}
+        ${columnsEnd(side)}
+        ${declareSums('sum', rm, owned)}
         ${left.declare}
         ${columns.declare(other)}
         ${left.read('0u')}
@@ -277,10 +275,10 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
               let open = allowed(item, ${rowOf(m)}, extent);
             ` : ''}
             let at = rowResult(item, ${rowOf(m)}, head);
-            ${each(owned, t => {
-        const sum = `u.factor * sum${m}_${t}`
-        return `if (x + ${tx * t}u < CHUNKS) { storeResult(at, own${t}, ${side === 'key' ? `select(vec4<f32>(), ${sum}, open)` : sum}); }`
-      })}
+            ${storeOwned('result', 'at', t => {
+              const sum = `u.factor * sum${m}_${t}`
+              return side === 'key' ? `select(vec4<f32>(), ${sum}, open)` : sum
+            }, 'x', tx, owned)}
           }
         `)}
       `)}

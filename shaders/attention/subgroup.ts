@@ -2,7 +2,8 @@
 // for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share, one of them loads and
 // subgroupBroadcast hands round, so that loads, which such adapters do lane by lane, are few for each multiply-add.
 import { type Shader, each, list, wgsl } from '../wgsl.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, chunksOf, place, sides } from './common.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, capital, columnsEnd, place, sides } from './common.ts'
+import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 export interface SubgroupConfig {
   readonly kind: 'subgroup'
@@ -11,9 +12,6 @@ export interface SubgroupConfig {
   /** Rows a subgroup owns; a multiple of four. */
   readonly rows: number
 }
-
-/** Vec4 chunks of the sums that a lane owns in each row. */
-const ownedChunks = (layout: AttentionLayout, lanes: number): number => Math.ceil(chunksOf(layout.headSize) / lanes)
 
 /** Group of lanes, and lane in it, that hold row r. */
 const holder = (r: number, lanes: number) => ({ group: Math.floor(r / lanes), lane: r % lanes })
@@ -84,12 +82,6 @@ function draw(rows: number, place: string): string {
   `
 }
 
-const ownPlaces = (owned: number, lanes: number): string =>
-  each(owned, t => `let own${t} = min(lane + ${t * lanes}u, CHUNKS - 1u);`)
-
-const sums = (name: string, rows: number, owned: number): string =>
-  each(rows, r => each(owned, t => `var ${name}${r}_${t} = vec4<f32>();`))
-
 /**
  * Runs `body` for each row r that is there: of so many stores written out, a CPU's compiler takes longer than of all sums.
  * What rows hold in variables name0, name1, … is name[r] there.
@@ -112,10 +104,9 @@ const perChunk = (name: string, rows: number, owned: number): { name: string; ty
 
 /** Writes the chunks of row r that a lane owns. */
 function storeRow(name: string, value: (t: number) => string, owned: number, lanes: number): string {
-  const operand = name[0].toUpperCase() + name.slice(1)
   return wgsl`
-    let ${name}At = row${operand}(item, row, head);
-    ${each(owned, t => `if (lane + ${t * lanes}u < CHUNKS) { store${operand}(${name}At, own${t}, ${value(t)}); }`)}
+    let ${name}At = row${capital(name)}(item, row, head);
+    ${storeOwned(name, `${name}At`, value, 'lane', lanes, owned)}
   `
 }
 
@@ -133,8 +124,8 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
       fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
         ${place(rows)}
         ${rowPlaces('queryAt', 'Q', 'u.queries', config)}
-        ${ownPlaces(owned, lanes)}
-        ${sums('sum', rows, owned)}
+        ${declareOwned('lane', lanes, owned)}
+        ${declareSums('sum', rows, owned)}
         ${each(rows, r => wgsl`
           var rowMax${r} = LOWEST;
           var total${r} = 0.0; // of this lane's columns
@@ -216,14 +207,11 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
         ${place(rows)}
         ${rowPlaces('rowAt1_', a1, rowBound, config)}
         ${rowPlaces('rowAt2_', a2, rowBound, config)}
-        ${ownPlaces(owned, lanes)}
+        ${declareOwned('lane', lanes, owned)}
         ${query ? rowStatistics : ''}
-        ${sums('sumOne', rows, owned)}
-        ${query ? '' : sums('sumTwo', rows, owned)}
-        ${query ? 'let end = extent;' : wgsl`
-          var end = ${columns};
-          if (rowStart >= extent) { end = 0u; } // keys of padding alone
-        `}
+        ${declareSums('sumOne', rows, owned)}
+        ${query ? '' : declareSums('sumTwo', rows, owned)}
+        ${columnsEnd(side)}
         for (var start = 0u; start < end; start += ${4 * lanes}u) {
           let column = start + 4u * lane;
           ${each(4, e => wgsl`

@@ -12,7 +12,8 @@
 import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { type StagedOperand, Columns, turnsOf } from './columns.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, chunksOf, place, sides } from './common.ts'
+import { type AttentionKind, type AttentionLayout, type Side, attentionShader, capital, chunksOf, columnsEnd, place, sides } from './common.ts'
+import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 /** How a workgroup shares out a tile of scores. */
 export interface Blocks {
@@ -84,7 +85,7 @@ const MOST_STAGED = 8
 /** Columns of so many operands, staged together. */
 function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayout): Columns {
   const { tx, cn } = config
-  const staging = { layout, invocation: 'local', invocations: tiledThreads(config), columns: tiledColumns(config) }
+  const staging = { layout, invocations: tiledThreads(config), columns: tiledColumns(config) }
   return new Columns({
     ...staging, prefetch: Math.ceil(turnsOf(staging)) * operands <= MOST_STAGED, columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
   })
@@ -176,9 +177,6 @@ function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, 
   `
 }
 
-export const sums = (name: string, rm: number, owned: number): string =>
-  each(rm, m => each(owned, t => `var ${name}${m}_${t} = vec4<f32>();`))
-
 /** Passes a vector of the block to `accumulate`, as a variable or through workgroup memory. */
 function putLeft(left: string, n: number, g: number, value: string, config: TiledConfig): string {
   const { tx, ty } = config
@@ -209,10 +207,9 @@ function join(name: string, by: (a: string, b: string) => string, config: TiledC
 }
 
 function storeRow(name: string, m: number, value: (t: number) => string, owned: number, { tx, rm }: TiledConfig): string {
-  const operand = name[0].toUpperCase() + name.slice(1)
   return wgsl`
-    let ${name}At${m} = row${operand}(item, rowStart + y * ${rm}u + ${m}u, head);
-    ${each(owned, t => `if (x + ${tx * t}u < CHUNKS) { store${operand}(${name}At${m}, own${t}, ${value(t)}); }`)}
+    let ${name}At${m} = row${capital(name)}(item, rowStart + y * ${rm}u + ${m}u, head);
+    ${storeOwned(name, `${name}At${m}`, value, 'x', tx, owned)}
   `
 }
 
@@ -254,7 +251,7 @@ const invocation = ({ tx, exchange }: TiledConfig, owned: number): string => wgs
   let x = local % ${tx}u;
   let y = local / ${tx}u;
   ${exchange ? 'let first = inSubgroup - x; // of those that have the same rows' : ''}
-  ${each(owned, t => `let own${t} = min(x + ${tx * t}u, CHUNKS - 1u);`)}
+  ${declareOwned('x', tx, owned)}
 `
 
 function workgroupTile(name: string, rows: number, layout: AttentionLayout): string {
@@ -270,7 +267,7 @@ function workgroupLeft(name: string, config: TiledConfig): string {
 function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shader {
   const { tx, rm, cn, exchange } = config
   const { width, groups } = rowVectorsOf(config)
-  const owned = Math.ceil(chunksOf(layout.headSize) / tx)
+  const owned = ownedChunks(layout, tx)
   const rows = tiledRows(config)
   const vector = `vec${width}<f32>`
   const next = `start + ${tiledColumns(config)}u`
@@ -293,7 +290,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
         ${place(rows)}
         ${invocation(config, owned)}
         ${fillRows('rowTile', 'Q', 'u.queries', config, layout)}
-        ${sums('sum', rm, owned)}
+        ${declareSums('sum', rm, owned)}
         ${perGroup(g => wgsl`
           var rowMax_${g} = ${vector}(LOWEST);
           var total_${g} = ${vector}(); // of this invocation's columns
@@ -352,7 +349,7 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
   const { tx, rm, cn, exchange } = config
   const { width, groups } = rowVectorsOf(config)
   const { a1, a2, b1, b2, rows: rowBound, columns: bound, writes } = sides(side)
-  const owned = Math.ceil(chunksOf(layout.headSize) / tx)
+  const owned = ownedChunks(layout, tx)
   const rows = tiledRows(config)
   const vector = `vec${width}<f32>`
   const query = side === 'query'
@@ -385,12 +382,9 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
             let mean_${g} = ${gather(g, m => `statistic${m}.y`, config)};
           `)}
         ` : ''}
-        ${sums('sumOne', rm, owned)}
-        ${query ? '' : sums('sumTwo', rm, owned)}
-        ${query ? 'let end = extent;' : wgsl`
-          var end = ${bound};
-          if (rowStart >= extent) { end = 0u; } // keys of padding alone
-        `}
+        ${declareSums('sumOne', rm, owned)}
+        ${query ? '' : declareSums('sumTwo', rm, owned)}
+        ${columnsEnd(side)}
         ${columns.declare(one)}
         ${columns.declare(two)}
         ${columns.read(one, '0u')}
