@@ -102,7 +102,7 @@ export interface ShaderParts {
   readonly bindings: readonly Binding[]
   /** Scalars that shape no code. They are read as `u.name`. */
   readonly uniforms: Readonly<Record<string, ScalarType>>
-  readonly needs?: { readonly f16?: boolean, readonly subgroups?: boolean, readonly matrices?: boolean }
+  readonly needs?: { readonly subgroups?: boolean, readonly matrices?: boolean }
   /** Everything after the declarations. */
   readonly code: string
 }
@@ -123,7 +123,7 @@ export class Shader {
   constructor({ title, bindings, uniforms, needs = {}, code }: ShaderParts) {
     this.#bindings = bindings
     this.#uniforms = uniforms
-    const half = needs.f16 || needs.matrices || bindings.some(({ type }) => type.includes('f16'))
+    const half = needs.matrices || bindings.some(({ type }) => type.includes('f16'))
     this.text = wgsl`
       // ${title}
       ${half && 'enable f16;'}

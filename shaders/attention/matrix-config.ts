@@ -3,9 +3,6 @@
 import type { AttentionLayout, Side } from './common.ts'
 import type { SubgroupMatrix, Traits } from '../kernel.ts'
 
-/** What their shaders enable. */
-export const MATRICES = { f16: true, subgroups: true, matrices: true } as const
-
 export interface MatrixConfig {
   readonly kind: 'matrix'
   readonly fragment: SubgroupMatrix
@@ -66,7 +63,7 @@ const whole = (...numbers: number[]): boolean => numbers.every(n => Number.isInt
 const mostSums = (rows: number): number => (rows === 1 ? 128 : 64)
 
 /** Whether a layout has such a kernel and an adapter has room for it. */
-export function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: Pass, traits: Traits): boolean {
+function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: Pass, traits: Traits): boolean {
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   const { groups, turns } = sharesOf(pass, config)
@@ -86,7 +83,7 @@ export const matrixSumsBytes = (config: MatrixConfig, { headSize }: AttentionLay
   config.columns * pitchOf(headSize) * 2 + blockElements(config) * 4
 
 /** Whether a layout has such a kernel of sums and an adapter has room for it. */
-export function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, traits: Traits): boolean {
+function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, traits: Traits): boolean {
   const { fragment: { m, n, k, lanes }, rows, columns } = config
   const { headSize } = layout
   return layout.dtype === 'f16' && layout.vector

@@ -12,11 +12,12 @@
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
 // keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
 // quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
-import { type StagedOperand, Columns } from './columns.ts'
+import { MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { type StagedOperand, Columns } from './columns.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, bufferOf, capital, columnsEnd, place, sides } from './common.ts'
 import {
-  MATRICES, type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, subgroupRows, threadsOf, tileElements,
+  type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, subgroupRows, threadsOf, tileElements,
 } from './matrix-config.ts'
 
 /** Copies rows of an operand to the tile; what stands past the end repeats the last. */
@@ -33,23 +34,15 @@ function fillRows(operand: string, bound: string, config: MatrixConfig): string 
 
 /** The workgroup's own rows, kept by each subgroup as its left matrices `name…`. */
 export function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
-  const { rows, fragment: { m, k } } = config
+  const { rows, fragment } = config
+  const { m, k } = fragment
   return wgsl`
     ${fillRows(operand, bound, config)}
     workgroupBarrier();
     ${each(rows, i => each(headSize / k, h =>
-    `let ${name}${i}_${h} = ${load('left', 'tile', plus(`(${plus('subgroupRow', i * m)}) * PITCH`, h * k), 'PITCH', config)};`))}
+    `let ${name}${i}_${h} = ${loadFragment('left', 'tile', plus(`(${plus('subgroupRow', i * m)}) * PITCH`, h * k), 'PITCH', fragment)};`))}
     workgroupBarrier();
   `
-}
-
-export type Fragment = 'left' | 'left turned' | 'right' | 'right turned' | 'sum'
-
-/** A fragment from memory; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
-export function load(side: Fragment, from: string, at: string, pitch: string, { fragment: { m, n, k } }: MatrixConfig): string {
-  const type = side === 'sum' ? `subgroup_matrix_result<f32, ${n}, ${m}>`
-    : side.startsWith('left') ? `subgroup_matrix_left<f16, ${k}, ${m}>` : `subgroup_matrix_right<f16, ${n}, ${k}>`
-  return `subgroupMatrixLoad<${type}, ${side.endsWith('turned') ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
 }
 
 export const stagedOperand = (operand: string, bound: string): StagedOperand => ({ operand, name: `staged${operand}`, bound })
@@ -66,19 +59,20 @@ export function putIn(part: number, side: Side, { columns }: MatrixConfig): stri
   `
 }
 
-export const zeroSums = (name: string, rows: number, count: number, { fragment: { m, n } }: MatrixConfig): string =>
-  each(rows, i => each(count, j => `var ${name}${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`))
+export const zeroSums = (name: string, rows: number, count: number, { fragment }: MatrixConfig): string =>
+  each(rows, i => each(count, j => `var ${name}${i}_${j} = ${zeroFragment(fragment)};`))
 
 /** scores = left · (the tile's n-th part)ᵀ for the subgroup's rows, stored to `block`. */
 export function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
-  const { rows, columns, fragment: { m, n, k } } = config
+  const { rows, columns, fragment } = config
+  const { m, n, k } = fragment
   return wgsl`
     {
       ${zeroSums('s', rows, columns / n, config)}
       ${each(headSize / k, h => wgsl`
         {
           ${each(columns / n, j => wgsl`
-            let right${j} = ${load('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', config)};
+            let right${j} = ${loadFragment('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', fragment)};
             ${each(rows, i => `s${i}_${j} = subgroupMatrixMultiplyAccumulate(${left}${i}_${h}, right${j}, s${i}_${j});`)}
           `)}
         }
@@ -91,12 +85,13 @@ export function products(block: string, left: string, part: number, config: Matr
 
 /** sum += left · the tile's n-th part. */
 function accumulate(sum: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
-  const { rows, columns, fragment: { m, n, k } } = config
+  const { rows, columns, fragment } = config
+  const { m, n, k } = fragment
   return each(columns / k, c => wgsl`
     {
-      ${each(rows, i => `let left${i} = ${load('left', left, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', config)};`)}
+      ${each(rows, i => `let left${i} = ${loadFragment('left', left, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', fragment)};`)}
       ${each(headSize / n, j => wgsl`
-        let right${j} = ${load('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', config)};
+        let right${j} = ${loadFragment('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', fragment)};
         ${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, ${sum}${i}_${j});`)}
       `)}
     }
@@ -108,7 +103,8 @@ function accumulate(sum: string, left: string, part: number, config: MatrixConfi
  * row `row`, whose elements start at `begin`. `back`: the values are loaded back into the matrices afterwards.
  */
 function throughScores(sum: string, back: boolean, body: (chunk: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
-  const { rows, columns, fragment: { m, n, lanes } } = config
+  const { rows, columns, fragment } = config
+  const { m, n, lanes } = fragment
   return each(Math.ceil(headSize / columns), slice => {
     const first = slice * columns
     const width = Math.min(columns, headSize - first)
@@ -126,7 +122,7 @@ function throughScores(sum: string, back: boolean, body: (chunk: string) => stri
       }
       ${back ? wgsl`
         workgroupBarrier();
-        ${fragments((name, at) => `${name} = ${load('sum', 'scores', at, 'BLOCK_PITCH', config)};`)}
+        ${fragments((name, at) => `${name} = ${loadFragment('sum', 'scores', at, 'BLOCK_PITCH', fragment)};`)}
       ` : ''}
     `
   })

@@ -4,13 +4,14 @@
 //           gradients from workgroup memory and store probabilities and dScores.
 // sums      the stored matrices are loaded once, straight from storage, as left operands; transposed where rows are keys. The
 //           other side's operand is staged in workgroup memory and shared by all subgroups.
+import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
 import { type Shader, each, wgsl } from '../wgsl.ts'
 import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
 import {
-  MATRICES, type MatrixConfig, KEY_BLOCK, blockElements, describe, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs, pitchOf, plus, sharesOf, threadsOf,
+  type MatrixConfig, KEY_BLOCK, blockElements, describe, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs, pitchOf, plus, sharesOf, threadsOf,
 } from './matrix-config.ts'
 import {
-  columnsOf, stagedOperand, load, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
+  columnsOf, stagedOperand, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
 } from './matrix.ts'
 import { BLOCK, inBlocks, storedAt, storedUniforms } from './stored.ts'
 
@@ -76,7 +77,8 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
 
 /** A tile of rows of factor · stored matrix · the other side's operand, as in stored.ts. */
 function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLayout): Shader {
-  const { rows, columns, fragment: { m, n, k } } = config
+  const { rows, columns, fragment } = config
+  const { m, n, k } = fragment
   const staging = columnsOf(config, layout)
   const [rowBound, bound, stored] = side === 'query'
     ? ['u.queries', 'u.keys', 'u.storedQueries'] : ['u.keys', 'u.queries', 'u.storedKeys']
@@ -86,8 +88,8 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
   // Offset of a fragment's first key in a stored matrix: no fragment is wider than a block of keys.
   const ofKey = (key: string): string => `(${key}) / ${KEY_BLOCK}u * keyBlockSize + (${key}) % ${KEY_BLOCK}u`
   const left = (i: number, c: number): string => (side === 'query'
-    ? load('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'KEY_BLOCK', config)
-    : load('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * KEY_BLOCK`, 'KEY_BLOCK', config))
+    ? loadFragment('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'KEY_BLOCK', fragment)
+    : loadFragment('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * KEY_BLOCK`, 'KEY_BLOCK', fragment))
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: 'f16' }],
@@ -119,7 +121,7 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
           ${each(columns / k, c => wgsl`
             {
               ${each(layout.headSize / n, j => wgsl`
-                let right${j} = ${load('right', 'tile', plus(`${c * k}u * PITCH`, j * n), 'PITCH', config)};
+                let right${j} = ${loadFragment('right', 'tile', plus(`${c * k}u * PITCH`, j * n), 'PITCH', fragment)};
                 ${each(rows, i => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}_${c}, right${j}, sum${i}_${j});`)}
               `)}
             }

@@ -4,6 +4,7 @@
 // blocks go through workgroup memory, a fragment at a time, and threads apply the epilogue and store, cutting off at edges.
 // Needs Chromium's experimental subgroup matrices.
 import type { SubgroupMatrix } from '../kernel.ts'
+import { type Fragment, MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { each, typeName, wgsl, widened } from '../wgsl.ts'
 import {
   type Layout, type MatmulKind, type OperandLayout, type SegmentLayout, type Side, bounds, productShader, rated, store, timesScale,
@@ -69,14 +70,15 @@ export const matrix: MatmulKind<MatrixConfig> = {
     return list.filter(({ config }) => whole(config.rows) && whole(config.columns))
   },
   shader(c, layout) {
-    const { m, n, lanes } = c.fragment
+    const { fragment } = c
+    const { m, n, lanes } = fragment
     const { rows, columns } = size(c)
     const tile = (side: Side, name: string, along: number): string => {
       const width = tileWidth(side, layout)
       return `var<workgroup> ${name}: array<${typeName('f16', width)}, ${tileElements(along, c.depth) / width}>;`
     }
     return productShader({
-      name: name(c), layout, threads: threadsOf(c), needs: { subgroups: true, matrices: true },
+      name: name(c), layout, threads: threadsOf(c), needs: MATRICES,
       declarations: wgsl`
         ${tile('a', 'leftTile', rows)}
         ${tile('b', 'rightTile', columns)}
@@ -87,7 +89,7 @@ export const matrix: MatmulKind<MatrixConfig> = {
         let lane = local % ${lanes}u;
         let down = subgroup / ${c.across}u * ${c.rows * m}u;
         let across = subgroup % ${c.across}u * ${c.columns * n}u;
-        ${fragments(c, (i, j) => `var sum${i}_${j} = subgroup_matrix_result<f32, ${n}, ${m}>();`)}
+        ${fragments(c, (i, j) => `var sum${i}_${j} = ${zeroFragment(fragment)};`)}
         ${layout.segments.map((segment, s) => wgsl`
 
           {
@@ -115,13 +117,11 @@ interface Source {
 
 /** Multiplies one fragment's length of K. */
 function multiply(c: MatrixConfig, left: Source, right: Source, kk: number): string {
-  const { m, n, k } = c.fragment
-  const load = ({ name, stride, at }: Source, type: string, order: string, i: number): string =>
-    `subgroupMatrixLoad<${type}, ${order}>(&${name}, ${at(i, kk)}, ${stride})`
+  const load = (side: Fragment, { name, stride, at }: Source, i: number): string => loadFragment(side, name, at(i, kk), stride, c.fragment)
   return wgsl`
     {
-      ${each(c.rows, i => `let left${i}x = ${load(left, `subgroup_matrix_left<f16, ${k}, ${m}>`, left.major === 'k' ? 'row_major' : 'col_major', i)};`)}
-      ${each(c.columns, j => `let right${j}x = ${load(right, `subgroup_matrix_right<f16, ${n}, ${k}>`, right.major === 'k' ? 'col_major' : 'row_major', j)};`)}
+      ${each(c.rows, i => `let left${i}x = ${load(left.major === 'k' ? 'left' : 'left turned', left, i)};`)}
+      ${each(c.columns, j => `let right${j}x = ${load(right.major === 'k' ? 'right turned' : 'right', right, j)};`)}
       ${fragments(c, (i, j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}x, right${j}x, sum${i}_${j});`)}
     }
   `
