@@ -4,7 +4,7 @@
 // makes the probabilities again in one pass. They stay apart because their sum, the log-sum-exp, would lose the digits
 // that the probabilities need where logits are large.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
-import { type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorSums } from './rows.ts'
+import { type RowPlan, describePlan, eachVector, exponentialSum, rowPlans, rowShader, rowUniforms, rowWorkgroups } from './rows.ts'
 import { type Shader, typeName, wgsl } from './wgsl.ts'
 
 export interface CrossEntropyProblem {
@@ -37,11 +37,7 @@ function crossEntropyShader(config: CrossEntropyConfig): Shader {
         { name: 'losses', type: 'f32', access: 'write' }, { name: 'normalizers', type: 'f32', access: 'write' },
       ],
       body: wgsl`
-        var largestOfLane = Floats(LOWEST);
-        ${eachVector('largestOfLane = max(largestOfLane, Floats(logits[begin + i]));')}
-        let largest = rowMax(maxOf(largestOfLane), lane);
-        ${vectorSums(config, [['sums', 'weightOf(Floats(logits[begin + i]) - largest)']])}
-        let total = rowSum(sumOf(sums), lane);
+        ${exponentialSum(config, 'logits', 'total')}
         // 0 where all logits are −∞, NaN where one is NaN; the logs of these are not the same on every adapter.
         let logTotal = select(u.nan, log(total), isPositive(total));
         if (live && lane == 0u) {

@@ -123,6 +123,15 @@ export const eachVector = (...statements: readonly string[]): string => wgsl`
   }
 `
 
+/** Declares `largest`, the row's maximum, and `total`, Σ exp(x − largest). The maximum is at least the lowest finite number, so −∞ adds nothing. */
+export const exponentialSum = (plan: RowPlan, x: string, total: string): string => wgsl`
+  var largestOfLane = Floats(LOWEST);
+  ${eachVector(`largestOfLane = max(largestOfLane, Floats(${x}[begin + i]));`)}
+  let largest = rowMax(maxOf(largestOfLane), lane);
+  ${vectorSums(plan, [['sums', `weightOf(Floats(${x}[begin + i]) - largest)`]])}
+  let ${total} = rowSum(sumOf(sums), lane);
+`
+
 /** A row kernel. */
 export function rowShader({ kernel, plan, bindings, uniforms, weights = false, folds, body }: RowShader): Shader {
   const { vector, workgroup, subgroup } = plan

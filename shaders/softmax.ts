@@ -4,7 +4,7 @@
 // at the lowest finite number, so −∞ entries weigh nothing. A row of nothing but −∞ has sum 0 and is made NaN by hand,
 // as is what comes of NaN: 0/0, log 0 and exp NaN are not the same on every adapter.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
-import { type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorSums } from './rows.ts'
+import { type RowPlan, describePlan, eachVector, exponentialSum, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorSums } from './rows.ts'
 import { type Shader, typeName, wgsl } from './wgsl.ts'
 
 export type SoftmaxKernel = 'softmax' | 'logSoftmax' | 'softmaxGradient' | 'logSoftmaxGradient'
@@ -40,11 +40,7 @@ function softmaxShader(config: SoftmaxConfig): Shader {
       kernel: `${kernel} ${dtype}`, plan: config, weights: true, folds: ['max', 'sum'],
       bindings: [{ name: 'x', type }, { name: 'y', type, access: 'write' }],
       body: wgsl`
-        var largestOfLane = Floats(LOWEST);
-        ${eachVector('largestOfLane = max(largestOfLane, Floats(x[begin + i]));')}
-        let largest = rowMax(maxOf(largestOfLane), lane);
-        ${vectorSums(config, [['sums', 'weightOf(Floats(x[begin + i]) - largest)']])}
-        let sum = rowSum(sumOf(sums), lane);
+        ${exponentialSum(config, 'x', 'sum')}
         let scale = select(u.nan, ${scale}, isPositive(sum));
         if (live) {
           ${eachVector(`y[begin + i] = ${type}(${result});`)}
