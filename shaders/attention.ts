@@ -70,7 +70,7 @@ function pairsAtATime(problem: AttentionProblem, { scratchBytes = SCRATCH_BYTES 
 const SHORTEST_STORED = 64
 
 /** Forms of the gradient for an adapter, best guess first. */
-export function gradientForms(problem: AttentionProblem, layout: AttentionLayout, traits: Traits): GradientForm[] {
+function gradientForms(problem: AttentionProblem, layout: AttentionLayout, traits: Traits): GradientForm[] {
   const offered = pairsAtATime(problem, traits) > 0 && (['weights', 'sums'] as const).every(part => storedCandidates(part, layout, traits).length > 0)
   if (!offered) return ['fused']
   return Math.min(problem.queries, problem.keys) >= SHORTEST_STORED ? ['stored', 'fused'] : ['fused', 'stored']

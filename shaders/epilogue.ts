@@ -53,7 +53,7 @@ export function endingOf(epilogue: Epilogue | undefined, dtype: FloatType, width
     ],
     uniforms: scalars.types,
     values: scalars.values,
-    get functions() { return paragraphs(
+    functions: paragraphs(
       functionsText([...body.helpers, ...storedInstead?.helpers ?? []]),
       width === 4 ? vec4Functions(body, inputs, at) : wgsl`
         fn epilogue(value: f32, i: u32) -> f32 {
@@ -72,7 +72,7 @@ export function endingOf(epilogue: Epilogue | undefined, dtype: FloatType, width
           return vec4f(${LETTERS.map(letter => `storedInstead(value.${letter})`).join(', ')});
         }
       `,
-    ) },
+    ),
     store: (value, index, i) => [
       ...(storesResult ? [storeOut(index, storedInstead ? `storedInstead${suffix}(${value})` : value)] : []),
       `epilogueOut[${index}] = ${narrowed(`epilogue${suffix}(${value}, ${i})`, epilogue.dtype, width)};`,

@@ -1,12 +1,12 @@
 // Looks for numbers that are not finite, by their bits: compilers may assume that floats are finite. For diagnoses, so
 // it is written to be plain, not fast.
-import { type Launch, type Traits, input, output, spread } from './kernel.ts'
+import { type FloatType, type Launch, type Traits, input, output, spread } from './kernel.ts'
 import { MAIN, Shader, wgsl } from './wgsl.ts'
 
 /** `count` floats; what is found goes to words 2 · `at` and 2 · `at` + 1 of the result. */
 export interface FiniteProblem {
   readonly count: number
-  readonly dtype: 'f32' | 'f16'
+  readonly dtype: FloatType
   readonly at: number
 }
 
@@ -20,7 +20,7 @@ const WORDS_EACH = 16
  * `bits` are the floats, as words; `found` is zeroed before. Of each check the first word is the kinds that it met, the second
  * 2³² − 1 − the number of the first such element.
  */
-const finiteShader = (dtype: 'f32' | 'f16'): Shader => new Shader({
+const finiteShader = (dtype: FloatType): Shader => new Shader({
   title: `finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation`,
   bindings: [{ name: 'bits', type: 'u32' }, { name: 'found', type: 'atomic<u32>', access: 'write' }],
   uniforms: { count: 'u32', words: 'u32', at: 'u32' },

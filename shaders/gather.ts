@@ -70,7 +70,7 @@ function gatherShader(config: GatherConfig): Shader {
   return new Shader({
     title: `gather ${dtype}: an invocation a vec${vector}, ${workgroup} a workgroup`,
     bindings: [{ name: 'table', type }, { name: 'ids', type: 'i32' }, { name: 'result', type, access: 'write' }],
-    // Rows of the table, vectors in a row.
+    // `rows` of the table; `vectors` in each.
     uniforms: { positions: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(config, wgsl`
       if (row >= u.positions) {
@@ -242,7 +242,7 @@ function chunkShader(config: GatherGradientConfig): Shader {
       { name: 'ids', type: 'i32' }, { name: 'order', type: 'u32' }, { name: 'ends', type: 'u32' }, { name: 'dy', type: typeName(dtype, vector) },
       { name: 'sums', type: floats, access: 'write' },
     ],
-    // Places in a chunk, rows of the table, vectors in a row.
+    // `chunk`: places in one. `rows` of the table; `vectors` in each.
     uniforms: { chunks: 'u32', chunk: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(config, wgsl`
       let begin = row * u.chunk;

@@ -131,7 +131,7 @@ function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): S
       { name: 'x', type }, { name: 'mean', type: 'f32' }, { name: 'rstd', type: 'f32' }, { name: 'dy', type },
       { name: 'dgamma', type: floats, access: 'write' }, { name: 'dbeta', type: floats, access: 'write' },
     ],
-    // Vectors in a row, rows in a share.
+    // `vectors` in a row, `share`: rows in one.
     uniforms: { rows: 'u32', vectors: 'u32', share: 'u32' },
     code: wgsl`
       @compute @workgroup_size(${workgroup})

@@ -42,7 +42,7 @@ export function isLegal(config: MatmulConfig, { maxWorkgroupInvocations, maxWork
 }
 
 /** Best guess first: by rate, by how much of the tiles falls inside the output, and by whether there are workgroups
- *  enough to fill the adapter. What guesses put far behind is left out. */
+ *  enough to fill the adapter. Those that are guessed to be much slower are left out. */
 export function candidates(product: Product, traits: Traits): MatmulCandidate[] {
   // Where both sides are long, no tile of a GPU lies better the other way round.
   const long = !traits.cpu && Math.min(product.m, product.n) >= 128
@@ -79,7 +79,8 @@ const LONG_LAYER = 1024
 function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): number[] {
   const kind = kindOf(config)
   const [{ k }] = product.segments
-  // What else a layer adds is one kernel's with the product, unless K is so long that few workgroups would take far longer than a second dispatch.
+  // A layer's low-rank part and bias are computed by the product's kernel, in one dispatch, unless K is so long that few workgroups would take far
+  // longer than a second dispatch does.
   const layer = product.segments.length > 1 || product.bias !== undefined
   if (layer && (traits.cpu || k < LONG_LAYER)) return [1]
   const tiles = tileCount(product, kind.size(config))

@@ -7,7 +7,7 @@ import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, loadInputs, mentions } from './expression.ts'
 import { type Launch, type Lowering, type Slot, type Traits, type View, input, output, rowMajorStrides, spread, temporary } from './kernel.ts'
 import { functionsText } from './math.ts'
-import { Shader, narrowed, paragraphs, wgsl } from './wgsl.ts'
+import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl } from './wgsl.ts'
 
 export type Fold = 'sum' | 'max' | 'min'
 
@@ -39,8 +39,8 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
   const outputs = problem.output.shape.reduce((n, m) => n * m, 1)
   const reduced = problem.axes.reduce((n, axis) => n * problem.shape[axis], 1)
   const launches: Launch[] = []
-  const temporaries: { shape: number[]; dtype: 'f32' | 'i32' | 'u32' }[] = []
-  const dtype = accumulated(problem)
+  const temporaries: { shape: number[]; dtype: ScalarType }[] = []
+  const dtype = computed(problem.output.dtype)
   let current: ReduceProblem = problem
   let left = reduced
   for (;;) {
@@ -64,13 +64,11 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
   }
 }
 
-const accumulated = ({ output: { dtype } }: ReduceProblem): 'f32' | 'i32' | 'u32' => (dtype === 'f16' ? 'f32' : dtype)
-
 function reduceLaunch(
   problem: ReduceProblem, shares: number, outputs: number, reduced: number, traits: Traits, slots: Readonly<Record<string, Slot>>,
 ): Launch {
   const { label, inputs, shape, body, fold, output: out } = problem
-  const type = accumulated(problem)
+  const type = computed(out.dtype)
   // The last operand is the iteration space itself: its strides give the element's linear number.
   const { sizes, strides, groups } = mergeAxes(shape, [...inputs.map(view => view.strides), rowMajorStrides(shape)],
     shape.map((_, axis) => (problem.axes.includes(axis) ? 1 : 0)))
@@ -145,7 +143,7 @@ function reduceLaunch(
 }
 
 /** The largest or least value of a share. max and min drop NaN, so the bits of the largest magnitude are kept as well. */
-function extreme(fold: 'max' | 'min', type: 'f32' | 'i32' | 'u32', element: readonly string[]): string {
+function extreme(fold: 'max' | 'min', type: ScalarType, element: readonly string[]): string {
   const float = type === 'f32'
   return wgsl`
     var total: ${type};

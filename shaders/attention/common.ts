@@ -48,7 +48,7 @@ export interface Operand {
 }
 
 /** Whether rows of all views can be read as vec4. */
-export function readsVectors(views: readonly View[], headSize: number): boolean {
+function readsVectors(views: readonly View[], headSize: number): boolean {
   const whole = (n: number): boolean => n % 4 === 0
   return whole(headSize) && views.every(view => whole(view.offset) && view.strides.slice(0, 3).every(whole))
 }

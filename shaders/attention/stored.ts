@@ -48,7 +48,7 @@ export const storedAt = (blocked: boolean): string => wgsl`
   }
 `
 
-export const storedName = (config: StoredConfig): string => `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
+const storedName = (config: StoredConfig): string => `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
 
 /** Bytes of workgroup memory. */
 export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, layout: AttentionLayout): number {

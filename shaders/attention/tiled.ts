@@ -57,7 +57,7 @@ export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: '
 }
 
 /** For labels, e.g. `tiled 64x32 of 8x4 sg`: the workgroup's tile, an invocation's block, by subgroups. */
-export const tiledName = (config: TiledConfig): string =>
+const tiledName = (config: TiledConfig): string =>
   `tiled ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}${config.exchange ? ' sg' : ''}`
 
 const describe = (config: TiledConfig, { headSize, dtype }: AttentionLayout): string =>

@@ -53,7 +53,7 @@ export function transposed(product: Product): Product {
 }
 
 /** Which axis of a [rows, k] matrix has stride 1; undefined where none has (axes of length 1 count as having it). */
-export function majorOf(rows: number, k: number, rowStride: number, kStride: number): 'k' | 'row' | undefined {
+function majorOf(rows: number, k: number, rowStride: number, kStride: number): 'k' | 'row' | undefined {
   if (kStride === 1 && k > 1) return 'k'
   if (rowStride === 1 && rows > 1) return 'row'
   if (k <= 1) return 'k'

@@ -229,12 +229,13 @@ export function bounds(layout: Layout, s: number): { begin: string; end: string 
 /** The factor of the left operand of segment s. */
 export const timesScale = ({ scaled }: SegmentLayout, s: number): string => (scaled ? ` * u.scale${s}` : '')
 
-/** The bias at `index`, one or four of it as f32, where there is one: zeros except in the first slice. */
-export function plusBias({ bias, split }: Layout, index: string, width: 1 | 4 = 1): string {
-  if (!bias) return ''
+/** The bias at `index`, one or four of it as f32; zeros except in the first slice. */
+export function biasAt(bias: FloatType, { split }: Layout, index: string, width: 1 | 4): string {
   const value = widened(`bias[${index}]`, bias, width)
-  return ` + ${split ? `select(${width === 4 ? 'vec4f()' : '0.0'}, ${value}, kBegin == 0u)` : value}`
+  return split ? `select(${width === 4 ? 'vec4f()' : '0.0'}, ${value}, kBegin == 0u)` : value
 }
+
+const plusBias = (layout: Layout, index: string, width: 1 | 4): string => (layout.bias ? ` + ${biasAt(layout.bias, layout, index, width)}` : '')
 
 /** True where K is known to be a multiple of 4. */
 export function wholeVec4s(segment: SegmentLayout): boolean {
@@ -281,7 +282,7 @@ export function storeOne(layout: Layout, row: string, column: string, value: str
   return wgsl`
     if (${row} < u.M && ${column} < u.N) {
       let i = ${baseOf(layout)}${index};
-      let value = ${value}${plusBias(layout, column)};
+      let value = ${value}${plusBias(layout, column, 1)};
       ${layout.ending.store('value', 'i', 'i')}
     }
   `

@@ -6,7 +6,7 @@
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
 import { LETTERS, type Part, each, list, wgsl } from '../wgsl.ts'
 import {
-  type Layout, type MatmulKind, type SegmentLayout, bounds, load, plusBias, productShader, rated, store, timesScale, wholeVec4s,
+  type Layout, type MatmulKind, type SegmentLayout, biasAt, bounds, load, productShader, rated, store, timesScale, wholeVec4s,
 } from './text.ts'
 
 export interface TileConfig {
@@ -110,11 +110,11 @@ function sumSegment(c: TileConfig, layout: Layout, segment: SegmentLayout, s: nu
 /** Rolled: from a row that is not known when compiling, so that the loop stays one. */
 function storeRows(c: TileConfig, whole: Layout): string {
   // A bias is the same for all rows: read once. CPUs read it element by element.
-  const once = whole.bias !== undefined && whole.outVec4
+  const once = whole.outVec4 ? whole.bias : undefined
   const layout = once ? { ...whole, bias: undefined } : whole
   const sum = (text: string, j: number): string => (once ? `${text} + bias${j}` : text)
   return wgsl`
-    ${once && each(c.vec4s, j => `let bias${j} = ${plusBias(whole, `column${j} / 4u`, 4).slice(3)};`)}
+    ${once && each(c.vec4s, j => `let bias${j} = ${biasAt(once, whole, `column${j} / 4u`, 4)};`)}
     ${c.rolled
       ? wgsl`
         ${each(c.vec4s, j => `var sums${j} = array<vec4f, ${c.rows}>(${list(c.rows, i => `sum${i}_${j}`)});`)}
