@@ -12,7 +12,7 @@ import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs
 import { jsonOf } from '../jobs/predict.ts'
 import { TILEGRAD, dependencies, version } from '../package.ts'
 import { refuseUnwritable } from '../run/folder.ts'
-import { finiteJson } from '../run/json.ts'
+import { classRecords, finiteJson, nullable } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
 import { labelSeparator } from './options.ts'
@@ -162,10 +162,9 @@ function resultOf(
 ): Record<string, unknown> {
   return {
     model, data, calibrated, task, rows: summary.rows,
-    ...Object.fromEntries(Object.entries(summary.metrics).map(([name, value]) => [name, value ?? null])),
+    ...nullable(summary.metrics),
     interval: { metric: main, low: interval?.low ?? null, high: interval?.high ?? null },
-    classes: summary.classes.map(({ rocAuc, averagePrecision, ...row }) =>
-      ({ ...row, roc_auc: rocAuc ?? null, average_precision: averagePrecision ?? null })),
+    classes: classRecords(summary.classes),
     ...summary.confusion && { confusion: summary.confusion },
   }
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { NonFinite } from '../../../../engine/errors.ts'
 import { Checkpoints } from '../../../../train/node/run/checkpoints.ts'
-import { finiteJson } from '../../../../train/node/run/json.ts'
+import { classRecords, finiteJson } from '../../../../train/node/run/json.ts'
 import { Run } from '../../../../train/node/run/folder.ts'
 
 let folder: string
@@ -29,4 +29,12 @@ test('metrics, results and positions with such figures are not written', async (
   expect(await readdir(folder)).not.toContain('metrics.jsonl')
   expect(await run.finished()).toBe(false)
   expect(await readdir(folder)).not.toContain('checkpoints')
+})
+
+test('scores of classes have the names of the metrics, and null where one is not defined', () => {
+  const scores = { precision: 1, recall: 0.5, f1: 2 / 3, support: 4 }
+  expect(classRecords([{ name: 'a', ...scores, rocAuc: 0.75, averagePrecision: undefined }, { name: 'PER', ...scores }])).toEqual([
+    { name: 'a', ...scores, roc_auc: 0.75, average_precision: null },
+    { name: 'PER', ...scores, roc_auc: null, average_precision: null },
+  ])
 })

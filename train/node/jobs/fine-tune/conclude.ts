@@ -16,7 +16,8 @@ import type { ReportParts } from '../../report/write.ts'
 import type { Run } from '../../run/folder.ts'
 import { BUNDLED, REAL } from '../job.ts'
 import { type RunClock, trainingSpeed } from '../../run/clock.ts'
-import { answerLine, count, examplesOf, nullable } from './describe.ts'
+import { classRecords, nullable } from '../../run/json.ts'
+import { answerLine, count, examplesOf } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
 import { answersOf, saveTrained } from './save.ts'
@@ -103,7 +104,7 @@ function resultOf(
     test_accuracy: summary.metrics.accuracy ?? null, test_loss: tested.loss,
     loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
     ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },
-    task: data.plan.task, test_metrics: nullable(summary.metrics), test_classes: summary.classes.map(nullable),
+    task: data.plan.task, test_metrics: nullable(summary.metrics), test_classes: classRecords(summary.classes),
     interval: { metric: main.name, low: interval?.low ?? null, high: interval?.high ?? null },
     ...calibrated && { test_metrics_calibrated: nullable(calibrated.metrics) },
     ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },

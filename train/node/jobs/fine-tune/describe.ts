@@ -107,7 +107,3 @@ export function answerLine(input: TextInput, answer: Prediction): string {
     case 'words': return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${showName(label)}]`)).join(' ')
   }
 }
-
-/** Figures for a file: null for what is not defined. */
-export const nullable = (figures: object): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, value === undefined ? null : value as unknown]))
