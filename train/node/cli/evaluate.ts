@@ -1,17 +1,16 @@
 // `tilegrad evaluate`: how good a trained model is on labelled texts.
-import { access, constants, readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { currentDevice } from '../../../engine/index.ts'
 import { UserError, printableJson } from '../../../engine/errors.ts'
 import { type TextClassifier, textOf } from '../../../models/classifier.ts'
 import { countParameters } from '../../../models/index.ts'
-import { exists, fileError, writeAtomic } from '../../../models/node/files.ts'
+import { exists, writeAtomic } from '../../../models/node/files.ts'
 import { showName } from '../../data/table.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
 import { jsonOf } from '../jobs/predict.ts'
 import { TILEGRAD, dependencies, version } from '../package.ts'
-import { refuseUnwritable } from '../run/folder.ts'
+import { refuseTaken, refuseUnwritable } from '../run/folder.ts'
 import { classRecords, finiteJson, nullable } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
@@ -58,10 +57,13 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const { data, out, report } = reading
   if (data === undefined) throw new UserError('evaluate needs --data: labelled texts')
   if (out !== undefined) {
-    await refuseTaken(out)
+    await refuseTaken(out, 'an evaluation')
     await refuseUnwritable(out, 'the folder')
   }
-  if (report !== undefined) await refuseReport(report)
+  if (report !== undefined) {
+    if (await exists(report)) throw new UserError(`--report ${report} exists: name another file`)
+    await refuseUnwritable(dirname(report), "the report's folder")
+  }
   const began = performance.now()
   const labelled = await openLabelled(data, reading)
   const console = new Console(options.json)
@@ -96,25 +98,6 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   console.result({ ...result, ...out !== undefined && { folder: out }, ...report !== undefined && { report } })
   await finishPrinting()
   return 0
-}
-
-async function refuseTaken(folder: string): Promise<void> {
-  const names = await readdir(folder).catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return []
-    throw new UserError(`--out ${folder} cannot be written to: ${fileError(folder, error).message}`)
-  })
-  if (names.length > 0) throw new UserError(`${folder} exists and is not empty: an evaluation needs a folder of its own`)
-}
-
-/** Throws a UserError if the report could not be written to this file: before anything is computed. */
-async function refuseReport(path: string): Promise<void> {
-  if (await exists(path)) throw new UserError(`--report ${path} exists: name another file`)
-  let folder = dirname(path)
-  // Folders that are missing are made when the report is written.
-  while (!await exists(folder) && dirname(folder) !== folder) folder = dirname(folder)
-  await access(folder, constants.W_OK).catch((error: unknown) => {
-    throw new UserError(`--report ${path} cannot be written: ${fileError(folder, error).message}`)
-  })
 }
 
 interface Reported {

@@ -112,20 +112,21 @@ async function readConfig(folder: string): Promise<RunConfig> {
   return parseRunConfig(await readJson(path), folder, path)
 }
 
-async function refuseTaken(folder: string): Promise<void> {
+/** Throws a UserError unless `folder` is missing or empty. `user` is who messages say needs it. */
+export async function refuseTaken(folder: string, user = 'a run'): Promise<void> {
   const names = await readdir(folder).catch((error: unknown) => {
     if (codeOf(error) === 'ENOENT') return []
     if (codeOf(error) === 'ENOTDIR')
-      throw new UserError(`${folder} is a file, or below one: a run needs a folder of its own`)
+      throw new UserError(`${folder} is a file, or below one: ${user} needs a folder of its own`)
     throw new UserError(`Cannot read the folder ${folder}: ${codeOf(error) ?? String(error)}`)
   })
-  if (names.some(isContent)) throw new Taken(taken(folder))
+  if (names.some(isContent)) throw new Taken(taken(folder, user))
 }
 
 /** Whether a name in a folder is more than what a process leaves that was killed before it wrote anything. */
 const isContent = (name: string): boolean => name !== LOCK && !isTemporary(name)
 
-const taken = (folder: string): string => `${folder} exists and is not empty: a run needs a folder of its own`
+const taken = (folder: string, user = 'a run'): string => `${folder} exists and is not empty: ${user} needs a folder of its own`
 
 /**
  * Throws a UserError if `folder` could not be made: to find out only when it is written would waste all that comes before.

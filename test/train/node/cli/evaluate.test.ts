@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClassifierOptions, Scored, TextInput } from '../../../../models/classifier.ts'
 import { textOf } from '../../../../models/classifier.ts'
+import { evaluate } from '../../../../train/node/cli/evaluate.ts'
 import { openTexts } from '../../../../train/node/jobs/texts.ts'
 import { type EvaluateOptions, type Evaluated, evaluateOn, openLabelled } from '../../../../train/node/jobs/evaluate.ts'
 
@@ -110,4 +111,14 @@ describe('every kind of task', () => {
     await expect(evaluated(await file('flat.jsonl', '{"text": "a b", "label": ["O", "O"]}\n'), model)).rejects
       .toThrow('the model labels words, but the text is not a list of words')
   })
+})
+
+test('a place that cannot be written to is refused before data or model are looked for', async () => {
+  const held = await file('held.txt', 'x')
+  const refused = (message: string, ...args: string[]): Promise<void> =>
+    expect(evaluate(['no-model', '--data', 'no-data', ...args])).rejects.toThrow(message)
+  await refused(`${folder} exists and is not empty: an evaluation needs a folder of its own`, '--out', folder)
+  await refused(`${join(held, 'scores')} is a file, or below one: an evaluation needs a folder of its own`, '--out', join(held, 'scores'))
+  await refused(`--report ${held} exists: name another file`, '--report', held)
+  await refused(`Cannot write the report's folder ${held}: ${held} is a file`, '--report', join(held, 'page.html'))
 })
