@@ -7,8 +7,8 @@ import type { Startup } from '../cli/shell.ts'
 import { Progress } from '../cli/progress.ts'
 import { checkpointsOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
+import { rewind, warnOfChanges } from '../run/resume.ts'
 import { openJob, overview, planAlone, prepare } from './fine-tune/prepare.ts'
-import { warnOfChanges } from './fine-tune/recorded.ts'
 import { runTraining } from './fine-tune/train.ts'
 import { repeatable } from './job.ts'
 import { commitsOf, fillModel } from './model.ts'
@@ -61,12 +61,8 @@ async function resume(run: Run, options: Options, console: Console, version: str
   // First of all: a run that can't be resumed says so before it loads anything.
   await checkpoints.find()
   const [prepared, texts] = await prepare(await openJob(options, console, progress, version, run), console, progress)
-  const { position, damaged } = await checkpoints.find(prepared.trainer.shapeOf(texts.train))
-  for (const { step, reason } of damaged) progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
   startup.end()
-  await checkpoints.discard(damaged.map(({ step }) => step))
   warnOfChanges(run, prepared.device.info, version)
-  await run.cutMetrics(position?.step ?? -1)
-  console.say(position ? `Resuming after step ${position.step}.\n` : 'No checkpoint found; starting over.\n')
+  const position = await rewind(run, checkpoints, prepared.trainer.shapeOf(texts.train), { console, progress })
   return runTraining(run, prepared, texts, console, progress, version, position)
 }

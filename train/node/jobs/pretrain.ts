@@ -5,7 +5,6 @@ import { showBytes } from '../../../engine/bytes.ts'
 import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { type Device, UserError } from '../../../engine/index.ts'
-import { printableLine } from '../../../engine/errors.ts'
 import {
   type ModelConfig, countParameters, createMaskedModel, initialise, modelTensors, toHubConfig,
 } from '../../../models/index.ts'
@@ -32,8 +31,10 @@ import { dependencies, version } from '../package.ts'
 import { type Attempt, reopen, runAttempts } from '../run/attempts.ts'
 import { RunClock, trainingSpeed } from '../run/clock.ts'
 import { checkpointsOf } from '../run/failures.ts'
+import { describeAdapter } from '../run/config.ts'
 import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
 import { KernelChoices } from '../run/kernels.ts'
+import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
 
 const WARMUP = 0.05
 /** Dropout of the model that is saved. Pretraining has none: it pays only where a text is seen many times. */
@@ -155,9 +156,8 @@ async function rebuild(job: Job, run: Run, losses: number): Promise<Job> {
   return { ...job, device, choices, ...await modelOf(job) }
 }
 
-function refuseChange({ folder, config }: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
-  if (config.fingerprints?.[what] === now) return
-  throw new UserError(`${called} changed since ${folder} began: put back what was there, or start another run`)
+function refuseChange(run: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
+  if (run.config.fingerprints?.[what] !== now) throw changedSince(run, called)
 }
 
 /** A new run. Nothing is written before everything is resolved and checked. Gives the exit status. */
@@ -166,12 +166,11 @@ export async function startPretraining(options: PretrainOptions, console: Consol
   await chooseRunFolder(options.out, 'pretrain')
   const job = await openJob(options, console, progress)
   const { fingerprints, device, model } = job
-  const { name, vendor, architecture, backend, driver, fallback: software } = device.info
   const { run, unlock } = await createNewRun(options.out, 'pretrain', {
     job: 'pretrain', tilegrad: version, node: process.version, webgpu: dependencies.webgpu,
     created_at: new Date().toISOString(), fingerprints,
     arguments: pretrainArguments(options, { omit: ['json', 'out'], values: { data: resolve(String(options.data)) } }),
-    options, adapter: { name, vendor, architecture, backend, driver, software },
+    options, adapter: describeAdapter(device.info),
     model: { parameters: countParameters(model) },
   })
   try {
@@ -198,19 +197,8 @@ export async function resumePretraining(folder: string, given: PretrainOptions, 
     // First of all: a run that can't be resumed says so before it loads anything.
     await checkpoints.find()
     const resumed = await openJob(options, console, progress, run)
-    const { position, damaged } = await checkpoints.find(resumed.trainer.shapeOf(resumed.rows.train))
-    for (const { step, reason } of damaged) {
-      progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
-    }
-    await checkpoints.discard(damaged.map(({ step }) => step))
-    const { adapter: before } = run.config
-    const { name, driver } = resumed.device.info
-    for (const [old, now] of [[before?.name, name], [before?.driver, driver], [run.config.tilegrad, version]]) {
-      const line = `The run began on ${String(old)}; on ${String(now)} its numbers may differ in the last bits.`
-      if (old !== now) process.stderr.write(`${printableLine(line)}\n`)
-    }
-    await run.cutMetrics(position?.step ?? -1)
-    console.say(position ? `Resuming after step ${position.step}.\n` : 'No checkpoint found; starting over.\n')
+    warnOfChanges(run, resumed.device.info, version)
+    const position = await rewind(run, checkpoints, resumed.trainer.shapeOf(resumed.rows.train), { console, progress })
     return await work(run, resumed, console, progress, position)
   } finally {
     await unlock()

@@ -1,6 +1,7 @@
 // What config.json of a run's folder says: written once, when the run begins, and read through this schema ever after.
 import { z } from 'zod'
 import { UserError } from '../../../engine/errors.ts'
+import type { AdapterInfo } from '../../../engine/index.ts'
 
 const text = z.string().optional()
 
@@ -32,4 +33,9 @@ export function parseRunConfig(json: unknown, folder: string, path: string): Run
   if (success) return data
   const [{ path: field, message }] = error.issues
   throw new UserError(`${folder} is not a run folder: ${path}: ${field.join('.')}: ${message}`)
+}
+
+/** An adapter as `config.json` and the result record it. */
+export function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
+  return { name, vendor, architecture, backend, driver, software: fallback }
 }

@@ -1,5 +1,4 @@
 // What a run says on the console, and how it puts things there: the task and its classes, the data, sample answers.
-import type { AdapterInfo } from '../../../../engine/index.ts'
 import { type Prediction, type TextInput, textOf } from '../../../../models/classifier.ts'
 import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import { showName } from '../../../data/table.ts'
@@ -15,11 +14,6 @@ const SENTENCES = [
   'A warm, funny and beautifully acted film that I will happily watch again.',
   'Two dull hours of wooden acting and a story that goes nowhere.',
 ]
-
-/** An adapter as `config.json` and the result record it. */
-export function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
-  return { name, vendor, architecture, backend, driver, software: fallback }
-}
 
 export const count = (n: number): string => n.toLocaleString('en-US')
 export const percent = (fraction: number): string => percentage(fraction, 2)

@@ -17,6 +17,7 @@ import { type EncodedExample, type TokenLengths, encodeAll, tokenLengths } from 
 import type { Example } from '../../data/labelled.ts'
 import { type SetFacts, factsOf } from '../../data/statistics.ts'
 import { reopen } from '../../run/attempts.ts'
+import { describeAdapter } from '../../run/config.ts'
 import { type Fingerprints, fingerprintsOf } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
@@ -24,7 +25,7 @@ import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
   type OpenedModel, adoptAdapter, adoptLengths, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
-import { dataTable, describeAdapter, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
+import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
 
 /** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */

@@ -1,11 +1,11 @@
 // What a run's folder says of how it began: its options, the commits and fingerprints of what it read, and the commands that
 // repeat and resume it.
-import { UserError, printableLine } from '../../../../engine/errors.ts'
-import type { AdapterInfo } from '../../../../engine/index.ts'
+import { UserError } from '../../../../engine/errors.ts'
 import { type Options, type Preset, parseOptions } from '../../cli/options.ts'
 import { command } from '../../cli/shell.ts'
 import type { Fingerprints } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
+import { changedSince } from '../../run/resume.ts'
 import type { ModelCommits, OpenedModel } from '../model.ts'
 
 /** Whose defaults a run began with. Those of runs that do not say were the study's. */
@@ -38,21 +38,12 @@ export function modelCommitsOf(run: Run | undefined, name: string | undefined): 
 }
 
 /** Throws a UserError if the run began with other data or another model than there are now. */
-export function refuseChanges({ folder, config }: Run, now: Fingerprints, data: string | undefined, opened: OpenedModel): void {
-  const { fingerprints: before = {} } = config
+export function refuseChanges(run: Run, now: Fingerprints, data: string | undefined, opened: OpenedModel): void {
+  const { fingerprints: before = {} } = run.config
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
   if (!changed) return
   const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}${opened.adapter ? `, its tokenizer or the adapter ${opened.adapter.name}` : ' or its tokenizer'}`
-  throw new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
-}
-
-/** Says on stderr what differs from where the run began, since the last bits of its numbers may differ too. */
-export function warnOfChanges({ config: { adapter: before, tilegrad } }: Run, { name, driver }: AdapterInfo, version: string): void {
-  const pairs = [[before?.name, name], [before?.driver, driver], [`tilegrad ${tilegrad}`, `tilegrad ${version}`]]
-  for (const [old, now] of pairs) {
-    const line = `The run began on ${old}; on ${now} its numbers may differ in the last bits.`
-    if (old !== now) process.stderr.write(`${printableLine(line)}\n`)
-  }
+  throw changedSince(run, what)
 }
 
 /** The command that resumes the run. */
