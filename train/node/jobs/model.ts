@@ -23,6 +23,7 @@ import { PROBLEM_OF } from '../../tasks/index.ts'
 import { TASK_NAMES, type TaskName, type TaskPlan } from '../../tasks/infer.ts'
 import { sentimentOf } from '../data/sentiment.ts'
 import type { Options } from '../cli/options.ts'
+import { TILEGRAD } from '../package.ts'
 import type { Progress } from './job.ts'
 import { isOnDisk } from './named.ts'
 import { trainedAt } from './predict.ts'
@@ -104,7 +105,7 @@ async function sourceOf({ model = '', init, tokenizer }: Options, progress: Prog
   const fresh = init === 'random'
   return openSource(await trainedAt(name), {
     revision: commits.model ?? revision, baseRevision: commits.base, weights: fresh ? false : 'on disk', progress,
-    baseHint: 'merge it with tilegrad export --merge --base, and fine-tune the result',
+    baseHint: `merge it with ${TILEGRAD} export --merge --base, and fine-tune the result`,
   }).catch((error: unknown) => {
     const helps = fresh && tokenizer === undefined && error instanceof UserError && publishedConfig(name)
     throw helps ? new UserError(`${error.message}; with --tokenizer nothing is needed from there`) : error
@@ -204,24 +205,32 @@ function targetsText(model: Classifier, chosen: ReadonlySet<Linear>): string {
   return [...new Set(ends)].join(',')
 }
 
-/** The model with its tuning settled and its counts known, but no weights yet. Throws a UserError if an adapter does not fit. */
-export async function buildModel(options: Options, opened: OpenedModel, task: TaskName): Promise<Classifier> {
-  const { config, adapter, takesHead } = opened
+/** A model with its tuning settled and its counts known, but no weights yet. */
+export interface BuiltModel {
+  readonly model: Classifier
+  /** Names of the head's parameters that will be drawn afresh; empty while the weights are still on the Hub. */
+  readonly drawn: readonly string[]
+}
+
+/**
+ * Builds the model of a run, once every name and shape of the weights is compared, where they are on disk already. Throws a UserError if
+ * they, or an adapter, do not fit.
+ */
+export async function buildModel(options: Options, opened: OpenedModel, task: TaskName): Promise<BuiltModel> {
+  const { config, folder, commit, adapter, takesHead } = opened
   const model = plainModel(config, task)
   const { tune, loraRank: rank, loraAlpha: alpha, loraDropout: dropout, trainHead } = options
   const match = adapter && await withAdapterTensors(adapter.folder, file => matchAdapter(model, adapter.config, file, { head: takesHead }))
   if (match && tune === 'lora') match.attach({ dropout, trainHead })
   else setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
-  if (tune === 'lora' && trainHead) await trainDrawnPooler(model, opened)
+  const isOnHub = folder !== undefined && commit !== undefined && !(await hasWeights(folder))
+  const drawn = isOnHub ? [] : await drawnOfHead(model, opened)
+  // BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a new head.
+  if (folder !== undefined && tune === 'lora' && trainHead) {
+    for (const linear of model.head()) if (drawn.includes(linear.weight.name) && !linear.lora) unfreeze(linear)
+  }
   if (options.precision === 'f16') model.storeFrozenAs('f16')
-  return model
-}
-
-/** BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a new head. */
-async function trainDrawnPooler(model: Classifier, opened: OpenedModel): Promise<void> {
-  if (opened.folder === undefined || !(await hasWeights(opened.folder))) return
-  const drawn = new Set(await checkWeights(model, opened))
-  for (const linear of model.head()) if (drawn.has(linear.weight.name) && !linear.lora) unfreeze(linear)
+  return { model, drawn }
 }
 
 /** Fills the model from its folder and its adapter, or afresh. Gives the names of the parameters that were drawn. */
@@ -266,10 +275,10 @@ async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise
 }
 
 /**
- * Opens the weights and compares every name and shape, before a run begins. Gives the names of the parameters of the head that
- * will be drawn afresh. Throws a UserError.
+ * Opens the weights and compares every name and shape. Gives the names of the head's parameters that will be drawn afresh. Throws a
+ * UserError.
  */
-export async function checkWeights(model: Classifier, { folder, adapter, takesHead: head }: OpenedModel): Promise<readonly string[]> {
+async function drawnOfHead(model: Classifier, { folder, adapter, takesHead: head }: OpenedModel): Promise<readonly string[]> {
   if (folder === undefined) return model.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
   const missing = await withWeights(folder, async file => matchWeights(model, file, { head }).missing)
   const saved = new Set(adapter && head ? await withAdapterTensors(adapter.folder, file =>
@@ -317,8 +326,9 @@ function headText({ adapter, folder, takesHead, trained }: OpenedModel, model: C
   const known = isGeneric(trained.labels) ? `${trained.labels.length} ${trained.labels.length === 1 ? 'output' : 'outputs'}` : listed(trained.labels)
   const why = folder === undefined ? '' : takesHead ? ' (the weights have none)' : ` (${whose} is for ${known})`
   const pathsOf = (linears: readonly Linear[]): string => linears.map(({ path }) => path).join(', ')
-  const idle = modules.filter(({ weight, lora, path }) => !weight.trainable && !lora && !path.startsWith(model.prefix))
-  const stays = idle.length === 0 ? '' : `\nThe head is frozen: ${pathsOf(idle)} will keep these random values. --train-head trains the head, too.`
+  const idle = modules.filter(({ weight, lora }) => !weight.trainable && !lora)
+  const isFrozen = idle.some(({ path }) => !path.startsWith(model.prefix))
+  const stays = isFrozen ? `\nThe head is frozen: ${pathsOf(idle)} will keep these random values. --train-head trains the head, too.` : ''
   return `Head: drawn at random${why}: ${pathsOf(modules)}${stays}`
 }
 

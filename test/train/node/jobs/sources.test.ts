@@ -18,7 +18,7 @@ import type { TaskPlan } from '../../../../train/tasks/infer.ts'
 import { parseOptions, toArguments } from '../../../../train/node/cli/options.ts'
 import { exportMerged } from '../../../../train/node/jobs/export.ts'
 import {
-  type OpenedModel, adoptAdapter, adoptLengths, buildModel, checkWeights, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels, withOrigin,
+  type OpenedModel, adoptAdapter, adoptLengths, buildModel, commitsOf, fetchWeights, fillModel, modelText, openModel, withLabels, withOrigin,
 } from '../../../../train/node/jobs/model.ts'
 import { fingerprintsOf } from '../../../../train/node/run/fingerprint.ts'
 import { startHub, stubHub } from '../../../support/hub-server.ts'
@@ -66,8 +66,8 @@ async function begun(args: readonly string[], { labels = LABELS, task = 'classes
   const described = await openModel(asked, quiet)
   const options = adoptLengths(await adoptAdapter(asked, described), described)
   const opened = withLabels(await fetchWeights(described, quiet), plan(labels, task))
-  const model = await buildModel(options, opened, task)
-  const text = modelText(opened, options, model, await checkWeights(model, opened))
+  const { model, drawn } = await buildModel(options, opened, task)
+  const text = modelText(opened, options, model, drawn)
   return { options, opened, model, text }
 }
 
@@ -141,7 +141,7 @@ describe('a run that goes on from an adapter', () => {
       const described = await openModel(asked, quiet)
       const options = adoptLengths(asked, described)
       const opened = withLabels(await fetchWeights(described, quiet), plan())
-      const model = await buildModel(options, opened, 'classes')
+      const { model } = await buildModel(options, opened, 'classes')
       const [line] = modelText(opened, options, model, []).split('\n').filter(line => line.startsWith('Lengths'))
       return [options.maxLength, options.window, line]
     }
@@ -232,7 +232,7 @@ describe('a run that goes on from an adapter', () => {
     expect((await begun(['--model', moved])).opened).toMatchObject({ name: join(moved, 'base'), adapter: { folder: join(moved, 'adapter') } })
     await rm(join(moved, 'base'), { recursive: true })
     expect(await refused(['--model', moved])).toBe(`the adapter ${join(moved, 'adapter')} was trained on ${join(run, 'base')}, which is not there: `
-      + 'merge it with tilegrad export --merge --base, and fine-tune the result')
+      + 'merge it with npm run -s tilegrad -- export --merge --base, and fine-tune the result')
   })
 
   test('is another run when the adapter is another', async () => {
@@ -260,9 +260,12 @@ describe('a model', () => {
     expect(await textOf(named, ['negative', 'positive'])).toBe('')
     expect(await textOf(base, ['red', 'green'])).toBe('')
     expect(await textOf(named, ['red', 'green'])).toBe("Head: drawn at random (the model's is for NEGATIVE, POSITIVE): classifier")
-    const frozen = '\nThe head is frozen: classifier will keep these random values. --train-head trains the head, too.'
-    expect(await textOf(base, LABELS, '--freeze-head')).toBe(`Head: drawn at random (the model's is for 2 outputs): classifier${frozen}`)
-    expect(await textOf(base, LABELS, '--init', 'random', '--freeze-head')).toBe(`Head: drawn at random: bert.pooler.dense, classifier${frozen}`)
+    const frozen = (modules: string) => `\nThe head is frozen: ${modules} will keep these random values. --train-head trains the head, too.`
+    expect(await textOf(base, LABELS, '--freeze-head')).toBe(`Head: drawn at random (the model's is for 2 outputs): classifier${frozen('classifier')}`)
+    expect(await textOf(base, LABELS, '--init', 'random', '--freeze-head')).toBe(
+      `Head: drawn at random: bert.pooler.dense, classifier${frozen('bert.pooler.dense, classifier')}`)
+    expect(await textOf(BUNDLED.model, LABELS, '--freeze-head')).toContain(frozen('bert.pooler.dense, classifier'))
+    expect(await textOf(BUNDLED.model, LABELS)).not.toContain('frozen')
     expect(await textOf(base, LABELS, '--tune', 'head')).toBe("Head: drawn at random (the model's is for 2 outputs): classifier")
     const padded = await writeTinyModel(join(place, 'padded'), { changes: { ...ONE_LAYER, vocab_size: TINY_WORDS.length + 100 } })
     expect(await textOf(padded, ['0', '1'])).toBe('')
@@ -344,7 +347,7 @@ describe('on the Hub', () => {
 test('a pooler that the weights lack is trained with the head, and one that they have stays as it is', async () => {
   const trained = async (model: string, ...args: readonly string[]): Promise<string[]> => {
     const options = parseOptions(['--model', model, ...args], 'tilegrad')
-    const built = await buildModel(options, withLabels(await openModel(options, quiet), plan()), 'classes')
+    const { model: built } = await buildModel(options, withLabels(await openModel(options, quiet), plan()), 'classes')
     return built.parameters().filter(({ trainable, name }) => trainable && !name.includes('lora_')).map(({ name }) => name)
   }
   const classifier = ['classifier.weight', 'classifier.bias']

@@ -2,7 +2,6 @@
 import { showBytes } from '../../../../engine/bytes.ts'
 import { type Device, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
-import { exists } from '../../../../models/node/files.ts'
 import { checkSizes } from '../../../../models/sizes.ts'
 import { checkWindow } from '../../../../models/windows.ts'
 import { rowsOf } from '../../../batches.ts'
@@ -23,7 +22,7 @@ import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
 import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
-  type OpenedModel, adoptAdapter, adoptLengths, buildModel, checkWeights, fetchWeights, modelText, namesOf, openModel, withLabels,
+  type OpenedModel, adoptAdapter, adoptLengths, buildModel, fetchWeights, modelText, namesOf, openModel, withLabels,
 } from '../model.ts'
 import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
@@ -65,13 +64,11 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   // The default follows the model; what is asked for must fit.
   const options = adoptLengths(await adoptAdapter(asked, described), described)
   checkWindow(options)
-  const sketch = await buildModel(options, described, described.trained.task ?? 'classes')
+  const { model: sketch } = await buildModel(options, described, described.trained.task ?? 'classes')
   checkSizes(sketch, device, '--precision f16')
-  if (await exists(described.name)) await checkWeights(sketch, described)
   const data = await openData(options, download, namesOf(described.config), dataCommitOf(run, options.data))
   const opened = withLabels(await fetchWeights(described, download), data.plan)
-  const model = await buildModel(options, opened, data.plan.task)
-  const drawn = await checkWeights(model, opened)
+  const { model, drawn } = await buildModel(options, opened, data.plan.task)
   checkTraining(options, data)
   checkBatch(options, opened, device)
   progress.stop()
@@ -180,7 +177,7 @@ export async function rebuild(job: Prepared, run: Run, losses: number, version: 
   const device = await reopen(job.device, options.adapter, options.profile, losses)
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   choices.settle()
-  const model = await buildModel(options, opened, data.plan.task)
+  const { model } = await buildModel(options, opened, data.plan.task)
   const trainer = await trainerOf({ options, data, opened, model })
   return { ...job, device, choices, model, trainer, isFilled: false }
 }
