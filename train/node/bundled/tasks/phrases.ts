@@ -1,15 +1,19 @@
-// What the five small data sets are put together from: phrases written for this repository, about films that do not exist.
-// Those of a training set and those of its test set are different ones, down to the last.
+// What the five small data sets are made of: phrases written for this repository, about films that do not exist. Each
+// list has two parts with no phrase in common.
 
-/** Phrases for training, and others for the test. */
-export interface Phrases { readonly train: readonly string[], readonly test: readonly string[] }
+export interface Phrases {
+  /** For the training and the test set. */
+  readonly known: readonly string[]
+  /** For `new-phrases/`: no training text contains one. */
+  readonly unseen: readonly string[]
+}
 
 const lines = (text: string): string[] => text.trim().split('\n').map(line => line.trim())
 const words = (text: string): string[] => text.trim().split(/\s+/)
-const phrases = (train: string, test: string): Phrases => ({ train: lines(train), test: lines(test) })
-const names = (train: string, test: string): Phrases => ({ train: words(train), test: words(test) })
+const phrases = (known: string, unseen: string): Phrases => ({ known: lines(known), unseen: lines(unseen) })
+const names = (known: string, unseen: string): Phrases => ({ known: words(known), unseen: words(unseen) })
 
-/** Sentences that say nothing of what is to be learnt. */
+/** Sentences that say nothing about the label. */
 export const OPENINGS = phrases(`
   I saw this on a quiet evening.
   My sister recommended it.
@@ -337,7 +341,7 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     you will chuckle from beginning to end`),
 }
 
-/** How an account of what is praised begins. */
+/** Openings of a text that praises something. */
 export const PRAISES = phrases(`
   I will say this:
   What I liked:
@@ -349,7 +353,7 @@ export const PRAISES = phrases(`
   This much is certain:
   Credit where it is due:`)
 
-/** Sentences of those who praise nothing. */
+/** Texts that praise nothing. */
 export const NO_PRAISE = phrases(`
   I have nothing to praise in it.
   Nothing in it stood out.
@@ -361,7 +365,7 @@ export const NO_PRAISE = phrases(`
   It left no mark on me at all.
   We hardly spoke of it afterwards.`)
 
-/** Opinions by the stars that they are worth. */
+/** Opinions, from one star to five. */
 export const VERDICTS: readonly Phrases[] = [phrases(`
     An awful waste of time.
     It is terrible from the first minute.
@@ -514,7 +518,7 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Nothing else this year comes close to it.
     Flawless acting, flawless directing, pure joy.`)]
 
-/** Questions of two kinds, and what answers each. */
+/** Two kinds of question, with answers to each. */
 export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phrases }[] = [
   { ask: phrases(`
       Who directed it?
@@ -628,9 +632,10 @@ export const PLACE = names(`
   Texas Canada India Mexico Italy Sweden Dublin Prague Athens Warsaw Havana Bombay Tokyo Sydney Toronto Kenya Brazil
   Peru Naples Milan Geneva Munich Hamburg Frankfurt Salzburg Edinburgh Oxford Bradford Stamford Hartford Brighton
   Boulder Houston Princeton Wellington Kingston Nashville Louisville Brownsville Cambridge Birmingham Nottingham`, `
-  Bogota Leipzig Seville Tunis Perth Krakow Quebec Jakarta Portugal Glasgow Marseille Bristol Accra Ireland Antwerp Memphis`)
+  Bogota Leipzig Seville Tunis Perth Krakow Quebec Jakarta Portugal Glasgow Marseille Bristol Accra Ireland Antwerp
+  Memphis`)
 
-/** Sentences about people ({P}) and places ({L}), of words apart by spaces. */
+/** Sentences about people ({P}) and places ({L}), split into words at spaces. */
 export const SENTENCES = phrases(`
   {P} plays a nurse who leaves {L} for good .
   The film was shot in {L} by {P} .

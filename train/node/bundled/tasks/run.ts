@@ -1,12 +1,14 @@
-// `npm run tasks`: fine-tunes the bundled model on each of the five small data sets, one after another, and prints for each the best
-// constant answer, the score on the test set, and the score on rows from phrases that training does not have. Each run leaves a report.
+// `npm run tasks`: fine-tunes the bundled model on each of the five small data sets, one after another. Prints the score of
+// the best constant answer, the score on the test set, and that on rows made of phrases that training does not have. Each
+// run leaves a report.
 import { spawn } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
+import { readJson } from '../../../../models/node/files.ts'
 import { showFigure } from '../../../metrics/summary.ts'
+import { adapterOption } from '../../cli/adapters.ts'
 import { table } from '../../cli/console.ts'
 import { runCommand } from '../../cli/main.ts'
 import { print } from '../../cli/output.ts'
@@ -16,11 +18,13 @@ import { type BundledTask, TASKS, argumentsOf, constantAnswer, dataOf } from './
 
 const CLI = fileURLToPath(new URL('../../cli/tilegrad.ts', import.meta.url))
 
+const NAMES = TASKS.map(({ name }) => name).join(', ')
+
 const groups = {
   Options: {
-    only: optional(text('A,B,…', 'names separated by commas'), `some of ${TASKS.map(({ name }) => name).join(', ')}`, 'all'),
+    only: optional(text('A,B,…', 'names separated by commas'), `some of ${NAMES}`, 'all'),
     epochs: optional(count(1), 'passes over the training examples', 'what suits each task'),
-    adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest there is'),
+    adapter: adapterOption,
     out: optional(text('FOLDER', 'a folder'), 'the folder for the runs', 'runs/<date>-tasks'),
     help: flag('print this and stop'),
   },
@@ -35,18 +39,20 @@ async function tilegrad(task: BundledTask, command: string, args: readonly strin
   if (status !== 0) throw new UserError(`${task.name}: ${command} ended with status ${String(status)}`)
 }
 
-const readJson = async (path: string): Promise<unknown> => JSON.parse(await readFile(path, 'utf8'))
-
-/** Trains one. Gives what its result says, and its seconds from start to end. */
-async function train(task: BundledTask, out: string, more: readonly string[]): Promise<{ result: z.infer<typeof resultSchema>, seconds: number }> {
+/** Trains one in the folder `out`. Returns its result.json, and how long it took. */
+async function train(
+  task: BundledTask, out: string, more: readonly string[],
+): Promise<{ result: z.infer<typeof resultSchema>, seconds: number }> {
   const began = performance.now()
   await tilegrad(task, 'fine-tune', argumentsOf(task, `--out=${out}`, ...more))
   const result = resultSchema.parse(await readJson(join(out, 'result.json')))
   return { result, seconds: (performance.now() - began) / 1000 }
 }
 
-/** A metric of a run on the rows from new phrases. */
-async function onNewPhrases(task: BundledTask, run: string, metric: string, more: readonly string[]): Promise<number | undefined> {
+/** A metric of a run on the rows made of new phrases. */
+async function onNewPhrases(
+  task: BundledTask, run: string, metric: string, more: readonly string[],
+): Promise<number | undefined> {
   const out = join(run, 'new-phrases')
   await tilegrad(task, 'evaluate', [run, `--data=${task.newPhrases}`, ...task.columns, `--out=${out}`, ...more])
   const figures = z.looseObject({}).parse(await readJson(join(out, 'result.json')))
@@ -56,13 +62,14 @@ async function onNewPhrases(task: BundledTask, run: string, metric: string, more
 async function main(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv)
   if (options.help) {
-    await print(helpOf(groups, 'npm run -s tasks -- [options]', 'Fine-tunes the bundled model on each of five small data sets.'))
+    const says = 'Fine-tunes the bundled model on each of five small data sets.'
+    await print(helpOf(groups, 'npm run -s tasks -- [options]', says))
     return 0
   }
   const names = options.only?.split(',') ?? TASKS.map(({ name }) => name)
   const chosen = names.map(name => {
     const found = TASKS.find(task => task.name === name)
-    if (!found) throw new UserError(`--only ${name}: there is no such task; there are ${TASKS.map(task => task.name).join(', ')}`)
+    if (!found) throw new UserError(`--only ${name}: there is no such task; there are ${NAMES}`)
     return found
   })
   const folder = await chooseRunFolder(options.out, 'tasks')

@@ -1,4 +1,4 @@
-// The five small data sets: how each is trained, and what a model has to beat.
+// The five small data sets: how each is trained, and the score of the best constant answer.
 import { fileURLToPath } from 'node:url'
 import { type MetricInfo, metricsOf, summarise } from '../../../metrics/summary.ts'
 import type { TaskName } from '../../../tasks/infer.ts'
@@ -15,13 +15,14 @@ export interface BundledTask {
   readonly columns: readonly string[]
   /** What `fine-tune` takes for it, beside the model and `--tune full`. */
   readonly args: readonly string[]
-  /** The file of rows from phrases that training does not have. */
+  /** The file of rows made of phrases that training does not have. */
   readonly newPhrases: string
 }
 
 function task(name: string, ending: string, options: string, training: string): BundledTask {
   const columns = options.split(' ')
-  return { name, columns, args: [`--data=${folder(name)}`, ...columns, ...training.split(' ')], newPhrases: folder(`new-phrases/${name}.${ending}`) }
+  const args = [`--data=${folder(name)}`, ...columns, ...training.split(' ')]
+  return { name, columns, args, newPhrases: folder(`new-phrases/${name}.${ending}`) }
 }
 
 export const TASKS: readonly BundledTask[] = [
@@ -32,14 +33,15 @@ export const TASKS: readonly BundledTask[] = [
   task('names', 'ndjson', '--label-column tags', '--lr 1e-3 --epochs 7 --batch-size 8'),
 ]
 
-/** All arguments of `tilegrad fine-tune` for one of them. Those at the end count. */
+/** All arguments of `tilegrad fine-tune` for one of them. `more` comes last and takes precedence. */
 export const argumentsOf = ({ args }: BundledTask, ...more: readonly string[]): string[] =>
   [`--model=${folder('../model')}`, '--tune', 'full', ...args, ...more]
 
 /** The data of one of them, as a run reads it. */
-export const dataOf = (task: BundledTask): Promise<Data> => openData(parseOptions(argumentsOf(task), 'tilegrad'), () => undefined)
+export const dataOf = (task: BundledTask): Promise<Data> =>
+  openData(parseOptions(argumentsOf(task), 'tilegrad'), () => undefined)
 
-/** Outputs that say the same of every text: each class, the most frequent labels, or the mean. */
+/** Outputs of constant answers: each class, the most frequent labels (none, one, two, …), or the mean. */
 function candidates(task: TaskName, classes: number, train: readonly Example[]): number[][] {
   const each = Array.from({ length: classes }, (_, i) => i)
   if (task === 'regression') return [[train.reduce((sum, { target }) => sum + Number(target), 0) / train.length]]
@@ -49,15 +51,17 @@ function candidates(task: TaskName, classes: number, train: readonly Example[]):
   return [0, ...each.map(i => i + 1)].map(many => each.map(i => (byCount.indexOf(i) < many ? 1 : -1)))
 }
 
-/** The metric that runs are judged by, and its value on the test set when every text gets the answer that is best on the training set. */
-export function constantAnswer({ plan: { task, labels }, all: train, test }: Pick<Data, 'plan' | 'all' | 'test'>): { metric: MetricInfo, value: number } {
+/** The main metric, and its value on the test set for the constant answer that scores best on the training set. */
+export function constantAnswer(
+  { plan: { task, labels }, all: train, test }: Pick<Data, 'plan' | 'all' | 'test'>,
+): { metric: MetricInfo, value: number } {
   const [metric] = metricsOf(task, labels.length)
   const scoreOf = (answer: readonly number[], examples: readonly Example[]): number => {
     const outputs = examples.map(({ target }) => {
       const times = task === 'tokens' && typeof target !== 'number' ? target.length : 1
       return { target, output: Float32Array.from(Array.from({ length: times }, () => answer).flat()) }
     })
-    // Where no entity is named, nothing is right.
+    // F1 of entities is undefined if there are no entities, neither labelled nor predicted.
     return summarise(resultsOf(task, labels, outputs)).metrics[metric.name] ?? 0
   }
   const scores = candidates(task, labels.length, train).map(answer => ({ answer, score: scoreOf(answer, train) }))
