@@ -82,7 +82,7 @@ export class Chromium {
     return new Chromium(child, profile, socket)
   }
 
-  /** Opens a file, and waits until it is there. */
+  /** Opens a file, and waits until it has loaded. */
   async open(file: string, { width, height, scheme = 'light', media = 'screen' }: View): Promise<void> {
     const { targetId } = (await this.#send('Target.createTarget', { url: 'about:blank' })) as { targetId: string }
     const { sessionId } = (await this.#send('Target.attachToTarget', { targetId, flatten: true })) as {
@@ -104,20 +104,6 @@ export class Chromium {
       result: { value: unknown }
     }
     return result.value
-  }
-
-  /** The whole page, or a rectangle of it, as PNG. */
-  async screenshot(clip?: { x: number; y: number; width: number; height: number }): Promise<Buffer> {
-    const { data } = (await this.#send('Page.captureScreenshot', {
-      captureBeyondViewport: true,
-      ...(clip && { clip: { ...clip, scale: 1 } }),
-    })) as { data: string }
-    return Buffer.from(data, 'base64')
-  }
-
-  async pdf(): Promise<Buffer> {
-    const { data } = (await this.#send('Page.printToPDF', { printBackground: false })) as { data: string }
-    return Buffer.from(data, 'base64')
   }
 
   async close(): Promise<void> {
