@@ -2,6 +2,7 @@
 // is written, and no tensor is ever whole in CPU memory while loading.
 import { UserError } from '../engine/errors.ts'
 import { sameShape, showShape, type Shape } from '../engine/shape.ts'
+import type { Tensor } from '../engine/tensor.ts'
 import { adapted } from './lora.ts'
 import { freshValues, initialise } from './initialise.ts'
 import type { Model } from './model.ts'
@@ -51,7 +52,7 @@ export function matchWeights(model: Model, file: TensorFile, { head = true }: Pa
     if (tensor !== undefined && isTaken && !otherClasses(parameter, model, file)) {
       checkTensor(tensor, parameter.shape, file)
       loaded.push({ parameter, tensor })
-    } else if (belongsToHead(parameter, model)) {
+    } else if (belongsToHead(parameter.name, model)) {
       missing.push(parameter)
     } else {
       throw new UserError(`${file.where} has no tensor ${parameter.name} ${showShape(parameter.shape)}, `
@@ -140,9 +141,14 @@ export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
     const values = await exact(parameter)
     const lora = adapters.get(parameter)
     if (!lora) return values
-    const change = await lora.b.tensor.matmul(lora.a.tensor).mul(lora.scale).data()
-    return values.map((value, i) => value + change[i])
+    return withLora(values, lora.a.tensor, lora.b.tensor, lora.scale)
   }))
+}
+
+/** W + scale · B · A: values of a weight [outputs, inputs], `a` [rank, inputs] and `b` [outputs, rank]. */
+export async function withLora(values: Float32Array, a: Tensor, b: Tensor, scale: number): Promise<Float32Array> {
+  const change = await b.matmul(a).mul(scale).data()
+  return values.map((value, i) => value + change[i])
 }
 
 const modelParameters = (model: Model): Parameter[] => model.parameters().filter(({ role }) => role !== 'lora')
@@ -170,7 +176,7 @@ function otherClasses({ name }: Parameter, model: Model, file: TensorFile): bool
 }
 
 /** What stands on the encoder may be missing from a file made for another task; BERT's pooler too. */
-function belongsToHead({ name }: Parameter, { prefix }: Model): boolean {
+export function belongsToHead(name: string, { prefix }: Model): boolean {
   return !name.startsWith(prefix) || name.startsWith(`${prefix}pooler.`)
 }
 

@@ -160,7 +160,8 @@ async function fold(model: Model, merged: boolean): Promise<void> {
   }
 }
 
-function freeze(module: Module): void {
+/** Takes all parameters of a module out of training. */
+export function freeze(module: Module): void {
   for (const parameter of module.parameters()) parameter.trainable = false
 }
 

@@ -5,8 +5,8 @@ import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { showShape } from '../engine/shape.ts'
 import { tensor } from '../engine/index.ts'
-import { checkTensor, fillParameter, writeChecked, type Origin, type PartOfFile } from './loading.ts'
-import { adapted, checkLoraShape, refuseTwice, trainedHead } from './lora.ts'
+import { belongsToHead, checkTensor, fillParameter, withLora, writeChecked, type Origin, type PartOfFile } from './loading.ts'
+import { adapted, checkLoraShape, freeze, refuseTwice, trainedHead, unfreeze } from './lora.ts'
 import { type Model, TokenClassifier } from './model.ts'
 import { loraScale, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
@@ -184,10 +184,10 @@ export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFi
       const head = trainHead ? trainedHead(model) : []
       refuseTwice(head, new Set(targets.map(({ linear }) => linear)))
       const frozen = new Set(trainHead === false ? model.head().flatMap(({ weight, bias }) => [weight, bias]) : [])
-      for (const parameter of model.parameters()) parameter.trainable = false
+      freeze(model)
       for (const { linear, shape } of targets) linear.attach({ ...shape, dropout: dropout ?? shape.dropout })
       for (const { parameter, trained } of saved) parameter.trainable = trained && !frozen.has(parameter)
-      for (const { weight, bias } of head) weight.trainable = bias.trainable = true
+      for (const linear of head) unfreeze(linear)
     },
     write: () => writePlaces(places, file),
   }
@@ -211,8 +211,8 @@ export async function fillAdapter(
 
 /**
  * The f32 values of a model without adapters, into which those of `file` are folded, W + scale · B · A, with the modules that it
- * brings along; without `lora` with those modules alone. `base` gives the values of the model that the adapter was trained on. `changed` are the names of the parameters
- * that are not the base's.
+ * brings along; if `lora` is false, with those modules alone. `base` gives the values of the model that the adapter was trained
+ * on. `changed` are the parameters whose values are not the base's.
  * @throws UserError as `matchAdapter` does
  */
 export function mergedOrigin(
@@ -232,8 +232,7 @@ export function mergedOrigin(
     const { linear, shape, a, b } = target
     const low = tensor(new Float32Array(await file.read(a)), [shape.rank, linear.inputs])
     const high = tensor(new Float32Array(await file.read(b)), [linear.outputs, shape.rank])
-    const change = await high.matmul(low).mul(loraScale(shape)).data()
-    return values.map((value, i) => value + change[i])
+    return withLora(values, low, high, loraScale(shape))
   }
   return { origin, changed: [...new Set([...targetOf.keys(), ...tensorOf.keys()])] }
 }
@@ -295,9 +294,8 @@ function findPlaces(model: Model, config: AdapterConfig, file: TensorFile, { hea
     }
   }
   // A head that is not taken may have modules that this model does not have.
-  const isLeft = (plain: string): boolean => !head
-    && (!plain.startsWith(PREFIX + model.prefix) || plain.startsWith(`${PREFIX}${model.prefix}pooler.`))
-  const stray = [...tensors].find(([plain, name]) => !used.has(name) && !isLeft(plain))
+  const isLeft = (tensor: string): boolean => !head && belongsToHead(modelName(tensor), model)
+  const stray = [...tensors].find(([, name]) => !used.has(name) && !isLeft(name))
   if (stray) throw new UserError(`${file.where}: tensor ${stray[1]} has no place in ${model.config.name}`)
   return { targets, saved }
 }
@@ -464,6 +462,15 @@ function shapeFor(config: AdapterConfig, path: string): LoraShape {
 /** PEFT's in-memory names (with the adapter's own, `default`) are those of its files less one part. */
 function plainName(name: string): string {
   return name.replace(/\.(lora_[AB])\.default\.weight$/, '.$1.weight').replace(/\.modules_to_save(\.default)?\./, '.')
+}
+
+/**
+ * The model's name of what a tensor of an adapter's file holds; for an adapter's own tensors a name that no parameter of a model
+ * without adapters has.
+ */
+export function modelName(tensor: string): string {
+  const plain = plainName(tensor).replace('.base_layer.', '.')
+  return plain.startsWith(PREFIX) ? plain.slice(PREFIX.length) : plain
 }
 
 /** Whether a field asks for something: null, false and empty lists or objects don't. */

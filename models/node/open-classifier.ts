@@ -10,13 +10,14 @@ import { initialise } from '../initialise.ts'
 import { fillParameter, matchWeights } from '../loading.ts'
 import type { Classifier } from '../model.ts'
 import type { Parameter } from '../nn.ts'
+import { loadAdapter, modelName } from '../peft.ts'
 import { checkSizes } from '../sizes.ts'
 import { exists, openWeights, readJson } from './files.ts'
 import type { Progress } from './hub-cache.ts'
-import { openAdapter, withAdapterTensors } from './peft.ts'
+import { withAdapterTensors } from './peft.ts'
 import { answersAt, answersOf, openSource } from './source.ts'
 import type { Tokenizer } from '../tokenizer.ts'
-import { loadTokenizer, tokenizerFile } from './tokenizer.ts'
+import { hasTokenizer, loadTokenizer } from './tokenizer.ts'
 
 export interface OpenOptions {
   /** Another base than the one that an adapter names. */
@@ -78,13 +79,10 @@ export async function openTrained(source: string, options: OpenOptions = {}): Pr
   const answers = await answersAt(own) ?? await answersOf(json, config, adapter?.folder)
   const model = modelFor({ ...config, labels: answers.labels }, answers)
   checkSizes(model, await currentDevice())
-  const brought = new Set(adapter ? await headOf(adapter.folder) : [])
-  const missing = new Set(await fill(model, folder, brought, options.shared?.of(folder)))
-  if (adapter) {
-    await openAdapter(adapter.folder, model)
-    for (const tensor of brought) missing.delete(tensor)
-  }
-  const [unfilled] = [...missing].filter(parameter => !parameter.includes('lora_'))
+  const brought = new Set(adapter && await withAdapterTensors(adapter.folder, file => file.names().map(modelName)))
+  const missing = await fill(model, folder, brought, options.shared?.of(folder))
+  if (adapter) await withAdapterTensors(adapter.folder, file => loadAdapter(model, adapter.config, file))
+  const unfilled = missing.find(parameter => !brought.has(parameter))
   if (unfilled !== undefined) {
     throw new UserError(`${adapter?.name ?? name} has no trained classifier (no ${unfilled}): fine-tune it first`)
   }
@@ -98,12 +96,6 @@ export async function openClassifier(source: string, options: OpenOptions = {}):
   const window = options.window === 'off' ? undefined : options.window ?? answers.window
   const plain = options.uncalibrated ? { temperature: undefined, thresholds: undefined } : {}
   return new TextClassifier(model, tokenizer, { ...answers, ...plain, maxLength, window, batchSize: options.batchSize })
-}
-
-/** The parameters beside its own that an adapter's file brings along, such as those of a head, by the model's names. */
-function headOf(adapter: string): Promise<string[]> {
-  return withAdapterTensors(adapter, file =>
-    file.names().map(name => name.replace(/^base_model\.model\./, '').replace(/\.(modules_to_save\.\w+|base_layer)\./, '.')))
 }
 
 function modelFor(config: ModelConfig, { problem }: Answers): Classifier {
@@ -138,5 +130,3 @@ async function fill(
     await file.close()
   }
 }
-
-const hasTokenizer = async (folder: string): Promise<boolean> => tokenizerFile(folder).then(() => true, () => false)

@@ -3,7 +3,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path'
 import { UserError } from '../../engine/errors.ts'
 import { ANSWERS_FILE, type Answers, parseAnswers, problemOf } from '../answers.ts'
 import type { ModelConfig } from '../config.ts'
-import type { AdapterConfig } from '../peft.ts'
+import { type AdapterConfig, modelName } from '../peft.ts'
 import { exists, isFolder, readJson } from './files.ts'
 import type { Progress } from './hub-cache.ts'
 import { resolveModel } from './hub.ts'
@@ -107,7 +107,7 @@ export async function answersOf(json: unknown, config: ModelConfig, adapter: str
 /** Rows of the classifier that an adapter's file brings along. */
 function classesOf(adapter: string): Promise<number | undefined> {
   return withAdapterTensors(adapter, file => {
-    const name = file.names().find(tensor => /(^|\.)classifier\.((modules_to_save\.\w+|base_layer)\.)?weight$/.test(tensor))
+    const name = file.names().find(tensor => modelName(tensor) === 'classifier.weight')
     return name === undefined ? undefined : file.info(name).shape[0]
   })
 }

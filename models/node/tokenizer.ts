@@ -47,10 +47,18 @@ async function isOfBert(folder: string): Promise<boolean> {
 
 /** The file of a folder that makes its tokenizer. Throws a UserError if there is none. */
 export async function tokenizerFile(folder: string): Promise<string> {
+  const file = await firstOf(folder)
+  if (file === undefined) throw new UserError(`${folder} has no ${TOKENIZER_FILES.join(' and no ')}`)
+  return file
+}
+
+export const hasTokenizer = async (folder: string): Promise<boolean> => await firstOf(folder) !== undefined
+
+async function firstOf(folder: string): Promise<string | undefined> {
   for (const file of TOKENIZER_FILES) {
     if (await exists(join(folder, file))) return join(folder, file)
   }
-  throw new UserError(`${folder} has no ${TOKENIZER_FILES.join(' and no ')}`)
+  return undefined
 }
 
 /** Writes a tokenizer's files into a model's folder, for Transformers too, whose classes go by their own flags. */

@@ -14,8 +14,8 @@ import { exists, hasWeights, openWeights, readJson } from '../../../models/node/
 import { resolveModel } from '../../../models/node/hub.ts'
 import { withAdapterTensors } from '../../../models/node/peft.ts'
 import { type AdapterSource, type ModelSource, answersAt, answersOf, openSource } from '../../../models/node/source.ts'
-import { loadTokenizer, tokenizerFile } from '../../../models/node/tokenizer.ts'
-import { fillAdapter, fillMerged, matchAdapter, mergedOrigin } from '../../../models/peft.ts'
+import { hasTokenizer, loadTokenizer } from '../../../models/node/tokenizer.ts'
+import { fillAdapter, fillMerged, matchAdapter, mergedOrigin, modelName } from '../../../models/peft.ts'
 import type { TensorFile } from '../../../models/safetensors.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
 import { checkWindow } from '../../../models/windows.ts'
@@ -95,8 +95,6 @@ export async function openModel(options: Options, progress: Progress, commits: M
 
 const nowhere = (name: string): Omit<ModelSource, 'folder'> & { readonly folder: undefined } =>
   ({ name, folder: undefined, revision: undefined, commit: undefined, adapter: undefined })
-
-const hasTokenizer = (folder: string): Promise<boolean> => tokenizerFile(folder).then(() => true, () => false)
 
 /** Where --model leads: a run's folder to the adapter or the model that it saved. */
 async function sourceOf({ model = '', init, tokenizer }: Options, progress: Progress, commits: ModelCommits): Promise<ModelSource> {
@@ -281,8 +279,7 @@ async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise
 async function drawnOfHead(model: Classifier, { folder, adapter, takesHead: head }: OpenedModel): Promise<readonly string[]> {
   if (folder === undefined) return model.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
   const missing = await withWeights(folder, async file => matchWeights(model, file, { head }).missing)
-  const saved = new Set(adapter && head ? await withAdapterTensors(adapter.folder, file =>
-    file.names().map(name => name.replace(/^base_model\.model\./, ''))) : [])
+  const saved = new Set(adapter && head ? await withAdapterTensors(adapter.folder, file => file.names().map(modelName)) : [])
   return missing.map(({ name }) => name).filter(name => !saved.has(name))
 }
 
