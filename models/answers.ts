@@ -2,7 +2,7 @@
 // the classes are called, how long texts may be, and how scores become answers.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
-import { plainIssue } from './plain-issue.ts'
+import { checkFields } from './plain-issue.ts'
 import type { Calibration, Problem } from './classifier.ts'
 
 export const ANSWERS_FILE = 'tilegrad.json'
@@ -35,12 +35,8 @@ const schema = z.object({
 
 /** Reads the object in a tilegrad.json. Throws a UserError naming `where` and the field. */
 export function parseAnswers(json: unknown, where: string): Answers {
-  const result = schema.safeParse(json, { error: plainIssue })
-  if (!result.success) {
-    const [{ path, message }] = result.error.issues
-    throw new UserError(`${where}: ${path.length > 0 ? `${path.join('.')}: ` : ''}${message}`)
-  }
-  const { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds } = result.data
+  const fields = checkFields(schema, json, where)
+  const { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds } = fields
   if (thresholds && thresholds.length !== labels.length) {
     throw new UserError(`${where}: ${thresholds.length} thresholds for ${labels.length} labels`)
   }

@@ -1,15 +1,14 @@
 // BERT (Devlin et al. 2019): the encoder, a sequence classifier on its pooler, and a masked-language head to pretrain.
 import { z } from 'zod'
 import type { Tensor } from '../engine/tensor.ts'
-import {
-  ACTIVATIONS, activation, activationName, checkFields, commonFields, counts, epsilon, rate, readCommon,
-} from './config-fields.ts'
+import { ACTIVATIONS, activation, activationName, commonFields, counts, epsilon, rate, readCommon } from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, activate, layerTargets, type Inputs, type LayerNames } from './encoder.ts'
 import { type Family, type Published, VOCABULARY, publishedBy } from './family.ts'
 import { classificationLoss, meanOf } from './losses.ts'
 import { Model, SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
 import { Dropout, LayerNorm, Linear, Module, type ForwardContext, type Parameter } from './nn.ts'
+import { checkFields } from './plain-issue.ts'
 
 const NAMES: LayerNames = {
   query: 'attention.self.query',
@@ -155,7 +154,7 @@ const schema = z.object({
   num_hidden_layers: counts.layers.default(12),
   num_attention_heads: counts.heads.default(12),
   intermediate_size: counts.intermediate.default(3072),
-  type_vocab_size: counts.vocabulary.default(2),
+  type_vocab_size: counts.types.default(2),
   layer_norm_eps: epsilon.default(1e-12),
   hidden_act: activation.default('gelu'),
   hidden_dropout_prob: rate.default(0.1),

@@ -2,7 +2,6 @@
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import type { ModelConfig } from './config.ts'
-import { plainIssue } from './plain-issue.ts'
 import { show } from './show.ts'
 
 export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'tanh'
@@ -44,14 +43,6 @@ export const commonFields = {
   // `labelsOf` checks it: zod makes an issue of every wrong name, which takes more memory than the file.
   id2label: z.unknown().optional(),
   num_labels: counts.labels.nullish(),
-}
-
-/** Reads `json` through a schema. Throws a UserError naming `where` and the field. */
-export function checkFields<T extends z.ZodType>(schema: T, json: object, where: string): z.output<T> {
-  const result = schema.safeParse(json, { error: plainIssue })
-  if (result.success) return result.data
-  const [issue] = result.error.issues
-  throw new UserError(`${where}: ${issue.path.join('.')}: ${issue.message}`)
 }
 
 /** `id2label` if there is one, else as many generic names as `num_labels` says, else two. */

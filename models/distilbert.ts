@@ -1,12 +1,13 @@
 // DistilBERT (Sanh et al. 2019): BERT's encoder at half the depth, without segment types and pooler.
 import { z } from 'zod'
 import type { Tensor } from '../engine/tensor.ts'
-import { ACTIVATIONS, activation, activationName, checkFields, commonFields, counts, rate, readCommon } from './config-fields.ts'
+import { ACTIVATIONS, activation, activationName, commonFields, counts, rate, readCommon } from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames } from './encoder.ts'
 import { type Family, VOCABULARY, publishedBy } from './family.ts'
 import { SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
 import { Dropout, Linear, type ForwardContext } from './nn.ts'
+import { checkFields } from './plain-issue.ts'
 
 const NAMES: LayerNames = {
   query: 'attention.q_lin',

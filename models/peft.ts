@@ -11,7 +11,7 @@ import { type Model, TokenClassifier } from './model.ts'
 import { loraScale, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
-import { plainIssue } from './plain-issue.ts'
+import { checkFields } from './plain-issue.ts'
 import { show } from './show.ts'
 
 /** What PEFT puts before every name of the model's own. */
@@ -92,12 +92,7 @@ const KNOWN: ReadonlySet<string> = new Set([...Object.keys(schema.shape), ...UNS
 
 /** Reads adapter_config.json. Throws a UserError naming `where` and the field that is wrong or not supported. */
 export function parseAdapterConfig(json: unknown, where: string): AdapterConfig {
-  const result = schema.safeParse(json, { error: plainIssue })
-  if (!result.success) {
-    const [issue] = result.error.issues
-    throw new UserError(`${where}: ${issue.path.join('.') || 'adapter config'}: ${issue.message}`)
-  }
-  const fields = result.data
+  const fields = checkFields(schema, json, where)
   for (const key of UNSUPPORTED) {
     if (isOn(fields[key])) throw new UserError(`${where}: ${key} ${show(fields[key])} is not supported`)
   }

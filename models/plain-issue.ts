@@ -1,6 +1,7 @@
-// What a schema finds wrong with a value from a file, in plain words. Passed to zod's `safeParse` as `error`; the
-// messages of a schema itself come first.
+// Reads values from files through schemas, and says what is wrong with them in plain words. `plainIssue` is passed to zod's
+// `safeParse` as `error`; the messages of a schema itself come first.
 import type { z } from 'zod'
+import { UserError } from '../engine/errors.ts'
 import { show } from './show.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -8,6 +9,14 @@ const TYPES: Readonly<Record<string, string>> = {
   tuple: 'a list', object: 'an object', record: 'an object', null: 'null',
 }
 const UNITS: Readonly<Record<string, string>> = { array: ' entries', string: ' characters' }
+
+/** Reads `json` through a schema. Throws a UserError naming `where` and the field. */
+export function checkFields<T extends z.ZodType>(schema: T, json: unknown, where: string): z.output<T> {
+  const result = schema.safeParse(json, { error: plainIssue })
+  if (result.success) return result.data
+  const [{ path, message }] = result.error.issues
+  throw new UserError([where, ...path.length > 0 ? [path.join('.')] : [], message].join(': '))
+}
 
 /** The message for an issue; undefined leaves it to zod. */
 export const plainIssue: z.core.$ZodErrorMap = issue => {

@@ -1,11 +1,9 @@
 // Whether a model's parameters fit an adapter, by arithmetic: what one kernel can bind bounds each of them.
 import { showBytes } from '../engine/bytes.ts'
 import { type Device, UserError } from '../engine/index.ts'
+import { bytesOf } from '../shaders/kernel.ts'
 import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
-
-/** Bytes of an element, as the GPU stores it. */
-const BYTES = { f32: 4, f16: 2, i32: 4, u32: 4, bool: 4 } as const
 
 /**
  * Throws a UserError that names the largest parameter where it is larger than what one binding of the device holds. `halves` says
@@ -13,7 +11,7 @@ const BYTES = { f32: 4, f16: 2, i32: 4, u32: 4, bool: 4 } as const
  */
 export function checkSizes(model: Model, { gpu: { limits }, info }: Pick<Device, 'gpu' | 'info'>, halves?: string): void {
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
-  const sizeOf = ({ size, dtype }: Parameter): number => size * BYTES[dtype]
+  const sizeOf = ({ size, dtype }: Parameter): number => size * bytesOf(dtype)
   const largest = model.parameters().reduce((found, next) => (sizeOf(next) > sizeOf(found) ? next : found))
   const bytes = sizeOf(largest)
   if (bytes <= most) return

@@ -93,6 +93,7 @@ describe('a wrong config.json is refused in one line that names the field', () =
     [{ model_type: 'bert', hidden_size: 0 }, 'hidden_size: '],
     [{ model_type: 'bert', num_hidden_layers: 1.5 }, 'num_hidden_layers: expected a whole number, found 1.5'],
     [{ model_type: 'bert', num_attention_heads: 0 }, 'num_attention_heads: must be at least 1'],
+    [{ model_type: 'bert', type_vocab_size: 65_537 }, 'type_vocab_size: at most 65,536 is supported'],
     [{ model_type: 'bert', hidden_size: 100, num_attention_heads: 12 }, 'width 100 does not divide into 12 heads'],
     [{ model_type: 'bert', hidden_act: 'swish' }, 'hidden_act: "swish" is not one of gelu, gelu_new'],
     [{ model_type: 'bert', hidden_dropout_prob: 1 }, 'hidden_dropout_prob: must be less than 1'],
