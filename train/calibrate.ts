@@ -4,15 +4,12 @@ import { DEFAULT_THRESHOLD, type Threshold, bestThreshold, bestThresholds } from
 import { summarise } from './metrics/summary.ts'
 import type { ExampleOutput } from './task.ts'
 import type { Target, TaskName } from './tasks/infer.ts'
-import { type Reading, resultsOf } from './tasks/results.ts'
+import { type Reading, flatOutputs, resultsOf } from './tasks/results.ts'
 
 /** With fewer validation texts than this, what is found says more of their draw than of the model. */
 export const LEAST_TEXTS = 50
 
 type Outputs = readonly ExampleOutput<Target>[]
-
-/** Rows of logits one after another. */
-const flat = (examples: Outputs): Float32Array<ArrayBuffer> => Float32Array.from(examples.flatMap(({ output }) => Array.from(output)))
 
 /**
  * What logits of a validation set are to be divided by (Guo et al. 2017), and from which probability on the second of two
@@ -21,8 +18,8 @@ const flat = (examples: Outputs): Float32Array<ArrayBuffer> => Float32Array.from
  */
 export function calibrate(task: TaskName, labels: readonly string[], validation: Outputs): Reading {
   if (validation.length < LEAST_TEXTS || (task !== 'classes' && task !== 'labels')) return {}
-  const logits = flat(validation)
   const classes = labels.length
+  const logits = flatOutputs(validation, classes)
   const fit = task === 'classes'
     ? fitTemperature(validation.map(({ target }) => Number(target)), logits, classes)
     : fitBinaryTemperature(validation.flatMap(({ target }) => (typeof target === 'number' ? [] : Array.from(target))), logits)

@@ -29,7 +29,6 @@ const MOST_LABELS = 20
  * tag `O`, or the most frequent tag if there is no `O`. Undefined if `basis` has no labels, or is of another kind.
  */
 export function constantAnswer(results: Results, basis: Basis, metric: MetricInfo): ConstantAnswer | undefined {
-  const valueOf = (constant: Results): Figure => measure(constant, [metric.name])[metric.name]
   if (results.kind === 'classes' && basis.kind === 'classes') {
     const { names } = results
     if (basis.truth.length === 0) return undefined
@@ -39,7 +38,7 @@ export function constantAnswer(results: Results, basis: Basis, metric: MetricInf
     const probabilities = repeat(shares, results.truth.length)
     return {
       answer: [names[counts.indexOf(Math.max(...counts))]],
-      value: valueOf({ kind: 'classes', names, truth: results.truth, probabilities }),
+      value: valueOf({ kind: 'classes', names, truth: results.truth, probabilities }, metric),
     }
   }
   if (results.kind === 'labels' && basis.kind === 'labels')
@@ -50,7 +49,7 @@ export function constantAnswer(results: Results, basis: Basis, metric: MetricInf
     for (let i = 0; i < basis.truth.length; i++) sum += basis.truth[i]
     const mean = sum / basis.truth.length
     const predicted = new Float64Array(results.truth.length).fill(mean)
-    return { answer: mean, value: valueOf({ kind: 'regression', truth: results.truth, predicted }) }
+    return { answer: mean, value: valueOf({ kind: 'regression', truth: results.truth, predicted }, metric) }
   }
   if (results.kind === 'tokens' && basis.kind === 'tokens') {
     const counts = new Map<string, number>()
@@ -61,11 +60,13 @@ export function constantAnswer(results: Results, basis: Basis, metric: MetricInf
     const { truth, scheme } = results
     return {
       answer: [tag],
-      value: valueOf({ kind: 'tokens', truth, predicted: truth.map(tags => tags.map(() => tag)), scheme }),
+      value: valueOf({ kind: 'tokens', truth, predicted: truth.map(tags => tags.map(() => tag)), scheme }, metric),
     }
   }
   return undefined
 }
+
+const valueOf = (results: Results, { name }: MetricInfo): Figure => measure(results, [name])[name]
 
 function constantLabels(
   names: readonly string[],
@@ -89,13 +90,13 @@ function constantLabels(
   let best: { readonly chosen: ReadonlySet<number>; readonly value: Figure } | undefined
   for (let size = 0; size <= Math.min(width, MOST_LABELS); size++) {
     const chosen = new Set(order.slice(0, size))
-    const value = measure(resultsOn(basis, chosen), [metric.name])[metric.name]
+    const value = valueOf(resultsOn(basis, chosen), metric)
     if (!best || isBetter(metric, value, best.value)) best = { chosen, value }
   }
   const chosen = best?.chosen ?? new Set<number>()
   return {
     answer: names.filter((_, label) => chosen.has(label)),
-    value: measure(resultsOn(truth, chosen), [metric.name])[metric.name],
+    value: valueOf(resultsOn(truth, chosen), metric),
   }
 }
 

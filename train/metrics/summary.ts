@@ -287,14 +287,14 @@ type View = { readonly kind: 'classes', readonly names: readonly string[], reado
 function viewOf(results: Results): View {
   switch (results.kind) {
     case 'classes': {
-      const { kind, names, truth, probabilities } = results
+      const { kind, names, truth } = results
       const predicted = predictClasses(results)
-      return { kind, names, view: viewAll(results, predicted, rowsOfClasses(truth, predicted, names.length), rankClass, probabilities) }
+      return { kind, names, view: viewAll(results, predicted, rowsOfClasses(truth, predicted, names.length), rankClass) }
     }
     case 'labels': {
       const { kind, names, truth, probabilities, thresholds } = results
       const predicted = decide(probabilities, names.length, thresholds)
-      return { kind, names, view: viewAll(results, predicted, rowsOfLabels(truth, predicted, names.length), rankLabel, probabilities) }
+      return { kind, names, view: viewAll(results, predicted, rowsOfLabels(truth, predicted, names.length), rankLabel) }
     }
     case 'regression': return { kind: 'regression', view: results }
     case 'tokens': {
@@ -307,12 +307,12 @@ function viewOf(results: Results): View {
 
 /** The view of all rows; undefined if any value is not a probability. */
 function viewAll(
-  { names, truth }: ClassResults | LabelResults, predicted: ArrayLike<number>, rowCounts: RowCounts, rankOf: typeof rankClass,
-  probabilities: ArrayLike<number>,
+  { names, truth, probabilities }: ClassResults | LabelResults, predicted: ArrayLike<number>, rowCounts: RowCounts,
+  rankOf: typeof rankClass,
 ): ScoredView | undefined {
+  if (!allWithin(probabilities, 0, 1)) return undefined
   const values = { truth: () => truth, predicted: () => predicted, probabilities: () => probabilities }
-  const view = viewScored({ names, rowCounts, counts: countRows(rowCounts), ...values }, rankOf)
-  return allWithin(probabilities, 0, 1) ? view : undefined
+  return viewScored({ names, rowCounts, counts: countRows(rowCounts), ...values }, rankOf)
 }
 
 /** The rows of `[rows, width]` at these indices. */

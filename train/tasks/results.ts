@@ -26,8 +26,8 @@ export function describeReading({ temperature, thresholds }: Reading, task: Task
 
 type Outputs = readonly ExampleOutput<Target>[]
 
-/** All outputs in a row. */
-function flat(examples: Outputs, width: number): Float32Array<ArrayBuffer> {
+/** The first `width` numbers of each output, one output after another. */
+export function flatOutputs(examples: Outputs, width: number): Float32Array<ArrayBuffer> {
   const values = new Float32Array(examples.length * width)
   examples.forEach(({ output }, row) => values.set(output.subarray(0, width), row * width))
   return values
@@ -39,16 +39,16 @@ export function resultsOf(task: TaskName, labels: readonly string[], examples: O
   switch (task) {
     case 'classes': return {
       kind: 'classes', names: labels, truth: examples.map(({ target }) => Number(target)),
-      probabilities: softmax(flat(examples, classes), classes, temperature),
+      probabilities: softmax(flatOutputs(examples, classes), classes, temperature),
       ...thresholds && classes === 2 && { threshold: thresholds[1] },
     }
     case 'labels': {
       const truth = new Float32Array(examples.length * classes)
       examples.forEach(({ target }, row) => typeof target !== 'number' && truth.set(target, row * classes))
-      return { kind: 'labels', names: labels, truth, probabilities: sigmoid(flat(examples, classes), temperature), thresholds }
+      return { kind: 'labels', names: labels, truth, probabilities: sigmoid(flatOutputs(examples, classes), temperature), thresholds }
     }
     case 'regression': return {
-      kind: 'regression', truth: examples.map(({ target }) => Number(target)), predicted: flat(examples, 1),
+      kind: 'regression', truth: examples.map(({ target }) => Number(target)), predicted: flatOutputs(examples, 1),
     }
     case 'tokens': {
       const tags = examples.map(({ target, output }) => {
