@@ -13,11 +13,11 @@ const { version, bin, files, dependencies } = packageSchema.parse(JSON.parse(rea
 
 let folder = ''
 beforeAll(() => {
-  execFileSync(process.execPath, [join(root, 'train/node/build.mjs')])
   folder = mkdtempSync(join(tmpdir(), 'tilegrad-package-'))
   const installed = join(folder, 'node_modules/tilegrad')
   mkdirSync(installed, { recursive: true })
-  for (const path of ['package.json', ...files]) cpSync(join(root, path), join(installed, path), { recursive: true })
+  cpSync(join(root, 'package.json'), join(installed, 'package.json'))
+  execFileSync(process.execPath, [join(root, 'train/node/build.mjs'), join(installed, 'dist')])
   // Of the repository's packages only those that come with an installation.
   for (const name of Object.keys(dependencies)) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
 })
@@ -30,6 +30,7 @@ function tilegrad(...args: readonly string[]): { status: number | null, stdout: 
 }
 
 test('has the command, which calls itself as npx does', () => {
+  expect(files).toEqual(['dist'])
   expect(tilegrad('--version')).toEqual({ status: 0, stdout: `${version}\n`, stderr: '' })
   expect(tilegrad('--help').stdout).toContain('Usage: npx tilegrad <command>')
   expect(tilegrad('predict', '--help').stdout).toContain('Usage: npx tilegrad predict')
