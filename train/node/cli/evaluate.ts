@@ -39,8 +39,8 @@ const groups = {
   Help: { help: flag('print this help and exit') },
 }
 
-/** More classes than this make a table that nobody reads. */
-const MOST_CONFUSED = 12
+/** How many classes are shown: of more, no table says which are taken for which, and only the first thresholds are listed. */
+const MOST_SHOWN = 12
 
 /** Runs the command. Gives the exit status. Throws a UserError if options, data or the model are wrong. */
 export async function evaluate(argv: readonly string[]): Promise<number> {
@@ -75,8 +75,8 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   if (thresholds) {
     const shares = thresholds.map((threshold, i) => `${showName(names[i])} from ${(100 * threshold).toFixed(1)} %`)
     const own = problem === 'single_label_classification' ? shares.slice(1) : shares
-    const more = own.length > MOST_CONFUSED ? `, and ${own.length - MOST_CONFUSED} more` : ''
-    console.say(`Decision thresholds (chosen on the same set): ${own.slice(0, MOST_CONFUSED).join(', ')}${more}`)
+    const more = own.length > MOST_SHOWN ? `, and ${own.length - MOST_SHOWN} more` : ''
+    console.say(`Decision thresholds (chosen on the same set): ${own.slice(0, MOST_SHOWN).join(', ')}${more}`)
   }
   const progress = process.stderr.isTTY ? new Progress() : undefined
   progress?.start('evaluate', labelled.examples.length)
@@ -176,7 +176,7 @@ function shown({ metrics: infos, summary, main, interval }: Evaluated): string {
         [showName(name), ...[precision, recall, f1].map(value => value.toFixed(4)), String(support)]),
     ]))
   }
-  if (confusion && confusion.length <= MOST_CONFUSED) {
+  if (confusion && confusion.length <= MOST_SHOWN) {
     const names = classes.map(({ name }) => showName(name))
     parts.push(`Labels down, answers across:\n${table([['', ...names], ...confusion.map((row, i) => [names[i], ...row.map(String)])])}`)
   }

@@ -12,7 +12,7 @@ import {
 } from './table.ts'
 import { IMDB, TILEGRAD } from '../package.ts'
 
-/** Target words or a regular expression, as `parseTargets` reads it; what is all but a word is refused as a misspelt one. */
+/** Target words or a regular expression, as `parseTargets` reads them; a misspelt word is refused. */
 const targets: Kind<string> = {
   shown: 'LIST|REGEXP',
   expects: `any of ${TARGET_WORDS.join(',')}, or a regular expression over parameter names`,
@@ -184,7 +184,7 @@ const optionsOf = (preset: Preset) => ({
       'share of each target that is spread evenly over all classes',
     ),
     'evaluate-every': optional(count(1), 'steps between evaluations on the validation set', 'an epoch'),
-    patience: optional(count(1), 'stop after this many evaluations in a row without improvement (if the metric is equal, a lower loss is one)', 'never'),
+    patience: optional(count(1), 'stop after this many evaluations in a row without improvement (at an equal metric, a lower loss is an improvement)', 'never'),
     'best-metric': optional(
       text('NAME', 'the name of a metric'),
       'which metric decides the best evaluation: loss, or one of the task, such as accuracy, f1_macro, spearman',
@@ -327,7 +327,7 @@ function refuseDecay({ lr, weightDecay, given }: Options): void {
   throw new UserError(`--weight-decay ${weightDecay} at --lr ${lr} would flip the signs of weights: lr × weight-decay must be below 1`)
 }
 
-/** How each preset is called from a checkout. */
+/** How each preset is called from here: a checkout or an installed package. */
 export const COMMANDS: Readonly<Record<Preset, string>> = {
   imdb: IMDB,
   tilegrad: `${TILEGRAD} fine-tune`,

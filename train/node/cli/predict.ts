@@ -33,8 +33,8 @@ export async function predict(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   if (options.help) {
     await print(helpOf(groups, `${TILEGRAD} predict <model> [text …] [options]`,
-      'Labels texts: those of the command line, of --data, or the lines of standard input. An empty text or line gets an\n'
-      + `answer too; how many were empty is said at the end.\n${MODEL_SAYS}`))
+      'Labels texts: those of the command line, of --data, or the lines of standard input. Empty texts are answered too,\n'
+      + `and counted at the end.\n${MODEL_SAYS}`))
     return 0
   }
   const source = modelOf('predict', options.positionals)

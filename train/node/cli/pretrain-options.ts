@@ -7,7 +7,7 @@ import {
 } from './table.ts'
 import { TILEGRAD } from '../package.ts'
 
-/** How the command is called from a checkout. */
+/** How the command is called from here: a checkout or an installed package. */
 export const PRETRAIN_COMMAND = `${TILEGRAD} pretrain`
 
 const groups = {

@@ -1,5 +1,5 @@
 // The model of a run: found by its name, described before its weights are fetched, built with its tuning settled, and filled. A run
-// may go on from an adapter, which stays an adapter under --tune lora and is merged into the weights otherwise.
+// may continue from an adapter, which stays an adapter under --tune lora and is merged into the weights otherwise.
 import { join } from 'node:path'
 import { UserError } from '../../../engine/index.ts'
 import { type Answers, isGeneric, statedProblem } from '../../../models/answers.ts'
@@ -53,7 +53,7 @@ export interface OpenedModel {
   readonly takesHead: boolean
 }
 
-/** The Hub's commits that a run began with, where it goes on. */
+/** The Hub's commits that a resumed run began with. */
 export interface ModelCommits {
   /** Of what --model names. */
   readonly model?: string
@@ -61,7 +61,7 @@ export interface ModelCommits {
   readonly base?: string
 }
 
-/** Finds config and tokenizer (of the commits, where a run goes on), and sees that they fit each other. Throws a UserError. */
+/** Finds config and tokenizer (of these commits, for a resumed run), and checks that they fit each other. Throws a UserError. */
 export async function openModel(options: Options, progress: Progress, commits: ModelCommits = {}): Promise<OpenedModel> {
   const { model, init, maxLength, given } = options
   if (model === undefined) throw new UserError('--model is missing')

@@ -261,7 +261,7 @@ export class Run {
     }
   }
 
-  /** All whole lines of metrics.jsonl. Throws a UserError, naming the line, where one is no metrics. */
+  /** All whole lines of metrics.jsonl. Throws a UserError, naming the line, if one is not an object with a step. */
   readMetrics(): Metrics[] {
     return this.#lines().map((line, i) => {
       const metrics = parseMetrics(line)

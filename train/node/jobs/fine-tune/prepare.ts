@@ -93,8 +93,8 @@ const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
 
 /**
- * Throws a UserError if the hidden states of a batch (of so many windows, if any) alone are more than one buffer holds: by
- * arithmetic, before anything is made.
+ * Throws a UserError if the hidden states of a batch (of this number of windows, if given) are more than one buffer holds: by
+ * arithmetic, before anything is allocated.
  */
 function checkBatch(
   { batchSize, batchTokens, maxLength }: Options, { config }: OpenedModel, { gpu: { limits }, info }: Device, windows?: number,
@@ -115,7 +115,7 @@ export function mainMetric({ bestMetric }: Options, { plan: { task, labels } }: 
   return bestMetric === undefined ? metricsOf(task, labels.length)[0] : metricNamed(task, labels.length, bestMetric)
 }
 
-/** Ends all measuring, plans a step of the largest batch (of so many windows, if any) and shows what it costs. */
+/** Ends all measuring, plans a step of the largest batch (of this number of windows, if given) and shows what it costs. */
 async function planStep(job: Job, console: Console, windows?: number): Promise<Prepared> {
   const { options, trainer, device, choices } = job
   const { maxLength } = options
