@@ -30,7 +30,8 @@ export function showQuestion({ kernel, sizes, options }: Question): string {
  * a few seconds at most. `full`: every candidate of everything that isn't known is measured. Once measuring has ended,
  * by its budget or by `settle`, a choice depends only on the question and on the answers known then.
  */
-export type TuningMode = 'off' | 'cached' | 'full'
+export const TUNING_MODES = ['off', 'cached', 'full'] as const
+export type TuningMode = (typeof TUNING_MODES)[number]
 
 export interface TuningOptions {
   readonly mode: TuningMode

@@ -1,6 +1,7 @@
 // The command line of `tilegrad fine-tune` and of its preset, `node train/imdb.ts`: one table with every option, what it takes
 // and its default. Nothing is read or written here: paths and names are checked by those who open them.
 import { UserError } from '../../../engine/errors.ts'
+import { TUNING_MODES } from '../../../engine/tune.ts'
 import { MAX_ALPHA, parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
 import { decoderFor } from '../../data/bytes.ts'
@@ -229,7 +230,7 @@ const optionsOf = (preset: Preset) => ({
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
     'list-adapters': flag('list the adapters and exit'),
     'tune-kernels': valued(
-      oneOf('off', 'cached', 'full'),
+      oneOf(...TUNING_MODES),
       'cached',
       'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; '
         + 'full: measure everything that the run needs first',

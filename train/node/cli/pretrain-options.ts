@@ -1,5 +1,6 @@
 // The command line of pretraining: one table with every option, what it takes and its default.
 import { UserError } from '../../../engine/errors.ts'
+import { TUNING_MODES } from '../../../engine/tune.ts'
 import { adapterOption } from './adapters.ts'
 import {
   type Given, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, number, oneOf, optional,
@@ -63,7 +64,7 @@ const groups = {
   'The machine': {
     adapter: adapterOption,
     'tune-kernels': valued(
-      oneOf('off', 'cached', 'full'), 'cached',
+      oneOf(...TUNING_MODES), 'cached',
       'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; '
         + 'full: measure everything that the run needs first',
     ),
