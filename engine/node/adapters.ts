@@ -229,21 +229,12 @@ let queue: Promise<unknown> = Promise.resolve()
 /** Runs `use` with Vulkan's loader set to one source of drivers; one call at a time, as the environment is global. */
 function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) => Promise<T>): Promise<T> {
   const turn = queue.then(async () => {
-    const { create, globals } = await loadDawn()
-    if (instances.length === 0) process.once('exit', closeDevices) // `process.exit` and uncaught errors, too
-    for (const [key, value] of Object.entries(globals)) {
-      if (!(key in globalThis)) Object.defineProperty(globalThis, key, { value, writable: true, configurable: true })
-    }
-    const make = (flags: string[]): GPU => {
-      const gpu = create(flags)
-      instances.push(gpu)
-      return gpu
-    }
-    if (source === 'system') return use(make)
+    const create = await loadDawn()
+    if (source === 'system') return use(create)
     const before = process.env.VK_DRIVER_FILES
     process.env.VK_DRIVER_FILES = embeddedFolder + 'vk_swiftshader_icd.json'
     try {
-      return await use(make)
+      return await use(create)
     } finally {
       if (before === undefined) delete process.env.VK_DRIVER_FILES
       else process.env.VK_DRIVER_FILES = before
@@ -253,7 +244,21 @@ function withDrivers<T>(source: Source, use: (create: (flags: string[]) => GPU) 
   return turn
 }
 
-async function loadDawn(): Promise<{ create: (flags: string[]) => GPU, globals: object }> {
+/** Loads Dawn with WebGPU's globals. Returns a function that creates an instance with such flags. */
+export async function loadDawn(): Promise<(flags: string[]) => GPU> {
+  const { create, globals } = await importDawn()
+  if (instances.length === 0) process.once('exit', closeDevices) // `process.exit` and uncaught errors, too
+  for (const [key, value] of Object.entries(globals)) {
+    if (!(key in globalThis)) Object.defineProperty(globalThis, key, { value, writable: true, configurable: true })
+  }
+  return flags => {
+    const gpu = create(flags)
+    instances.push(gpu)
+    return gpu
+  }
+}
+
+async function importDawn(): Promise<{ create: (flags: string[]) => GPU, globals: object }> {
   try {
     return await import('webgpu')
   } catch (error) {
