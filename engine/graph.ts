@@ -134,7 +134,7 @@ export interface KernelOp<A extends Attributes = Attributes> extends OpBase<A> {
   /** True if its kernel can evaluate an elementwise expression of its first output before storing it. */
   readonly takesEpilogue?: boolean
   /** Output o is input aliases[o], updated in place. The kernel binds only the output slot. */
-  readonly aliases?: readonly (number | null)[]
+  readonly aliases?: readonly number[]
   /**
    * For ops that put their inputs side by side: the first element of each input in output 0, or undefined where an
    * input's elements are not contiguous there. Launch i has to copy input i; it is dropped if that input is computed in

@@ -75,7 +75,6 @@ function kernelInputs(node: Node, op: KernelOp, graph: LocatedGraph, assignments
     return (isContiguous(view) && isAligned) || op.strided?.(view, i, node.attributes) ? value : graph.copy(value)
   })
   op.aliases?.forEach((alias, index) => {
-    if (alias === null) return
     // Only a variable that takes the new value is updated in place.
     const { base: { node: target } } = graph.locate(values[alias])
     const isOwned = assignments.some(a => a.target.node === target && keyOf(a.value) === keyOf({ node, index }))

@@ -208,7 +208,7 @@ class Scheduler {
     return node.outputs.map((_, index) => {
       const alias = aliases?.[index]
       const value = { node, index }
-      if (alias === undefined || alias === null) return this.#regions.make(value)
+      if (alias === undefined) return this.#regions.make(value)
       const { base } = inputs[alias]
       const region = this.#regions.of(base)
       this.#regions.share(value, region)

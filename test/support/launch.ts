@@ -22,7 +22,7 @@ export type TestOutput = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | U
 
 export interface RunOptions {
   /** As KernelOp.aliases: output o starts with what input aliases[o] holds. */
-  readonly aliases?: readonly (number | null)[]
+  readonly aliases?: readonly number[]
 }
 
 /**
@@ -77,7 +77,7 @@ export async function prepareLowering(
   const inputBuffers = inputs.map(({ data, spec }) => storage(spec.dtype, data.length, INPUT_POISON, data))
   const outputBuffers = outputs.map((spec, o) => {
     const alias = options.aliases?.[o]
-    return storage(spec.dtype, sizeOf(spec), OUTPUT_POISON, alias === undefined || alias === null ? undefined : inputs[alias].data)
+    return storage(spec.dtype, sizeOf(spec), OUTPUT_POISON, alias === undefined ? undefined : inputs[alias].data)
   })
   const temporaries = (lowering.temporaries ?? []).map(spec => storage(spec.dtype, sizeOf(spec), INPUT_POISON))
   // A kernel that runs alone has no epilogue.
