@@ -1,7 +1,7 @@
-// How often Dawn asks a software adapter whether it is done. Under Node, Dawn asks once per turn of the event loop (through the global
-// `setImmediate`) for as long as anything is awaited, so a waiting process keeps one core busy. A GPU does not miss that core. A software
-// adapter compiles and computes on it: there, Dawn asks at every turn only for a moment after work was submitted and while something is
-// timed, else once a millisecond.
+// How often Dawn asks a software adapter whether it is done. Under Node, Dawn asks once per turn of the event loop
+// (through the global `setImmediate`) for as long as anything is awaited, so a waiting process keeps one core busy. A
+// software adapter needs that core to compile and compute: with one, Dawn asks at every turn only for a moment after a
+// submit and while something is timed, else once a millisecond.
 import { timedWaits } from '../runtime/waiting.ts'
 
 /** How long after a submit Dawn asks at every turn, in ms. Small results are ready by then, and are not delayed. */

@@ -1,6 +1,6 @@
-// What waits on the device ask of an environment that polls for it.
+// Waits for the device that are being timed: meanwhile an environment that polls it does so as often as it can.
 
-/** How many waits are being timed at present. While there are any, the environment polls as often as it can. */
+/** The number of timed waits under way. */
 export const timedWaits = { count: 0 }
 
 /** Runs `act` as a timed wait. */
