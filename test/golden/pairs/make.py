@@ -1,23 +1,14 @@
 # Two hundred pairs of texts, and lists of words, as Transformers tokenises them with the bundled vocabulary: ids and token
 # types, cut by each of its strategies. Texts come from the bundled reviews. Writes expected.json, which keeps the first
 # ten of each in full and of all a hash.
-import csv
-import hashlib
 import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import transformers
+from bundled import sha256, texts, tokenizer
 from oracle import beside, versions, words, write
-
-HERE = os.path.dirname(os.path.abspath(__file__))
-BUNDLED = os.path.join(HERE, "../../../train/node/bundled")
-tokenizer = transformers.PreTrainedTokenizerFast(
-    tokenizer_file=os.path.join(BUNDLED, "model/tokenizer.json"), cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
-    unk_token="[UNK]", mask_token="[MASK]", model_input_names=["input_ids", "token_type_ids", "attention_mask"])
-with open(os.path.join(BUNDLED, "reviews/train.csv")) as file:
-    texts = [row["text"] for row in csv.DictReader(file)]
 
 COUNT, KEPT = 200, 10
 draw = words("pairs", 4 * COUNT)
@@ -36,8 +27,7 @@ def pair(a, b, **options):
 
 def described(encodings):
     rows = [[encoding["input_ids"], encoding["token_type_ids"]] for encoding in encodings]
-    joined = "\n".join(",".join(map(str, ids)) + ";" + ",".join(map(str, types)) for ids, types in rows)
-    return {"kept": rows[:KEPT], "sha256": hashlib.sha256(joined.encode()).hexdigest()}
+    return {"kept": rows[:KEPT], "sha256": sha256(rows)}
 
 
 pairs = [(text_of(int(draw[2 * i])), text_of(int(draw[2 * i + 1]))) for i in range(COUNT)]

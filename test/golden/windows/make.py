@@ -1,22 +1,16 @@
 # Long texts and pairs in overlapping windows, as Transformers' fast tokenizers give them with `return_overflowing_tokens`,
 # with the bundled vocabulary. Texts are bundled reviews in a row, named by their numbers. Writes expected.json, which keeps
 # the windows of the first cases in full and of each case a hash.
-#
-# It needs transformers alone, and not oracle.py's PyTorch.
-import csv
-import hashlib
 import json
 import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import transformers
+from bundled import sha256, texts as reviews, tokenizer
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-BUNDLED = os.path.join(HERE, "../../../train/node/bundled")
-tokenizer = transformers.PreTrainedTokenizerFast(
-    tokenizer_file=os.path.join(BUNDLED, "model/tokenizer.json"), cls_token="[CLS]", sep_token="[SEP]", pad_token="[PAD]",
-    unk_token="[UNK]", mask_token="[MASK]", model_input_names=["input_ids", "token_type_ids", "attention_mask"])
-with open(os.path.join(BUNDLED, "reviews/train.csv")) as file:
-    reviews = [row["text"] for row in csv.DictReader(file)]
 
 COUNT, KEPT = 60, 2
 
@@ -35,10 +29,9 @@ def case(i):
     options = dict(truncation="only_second" if pair else True, max_length=length, stride=stride, return_overflowing_tokens=True)
     encoding = tokenizer([first], [text], **options) if pair else tokenizer([text], **options)
     windows = list(zip(encoding["input_ids"], encoding["token_type_ids"]))
-    lines = "\n".join(",".join(map(str, ids)) + ";" + ",".join(map(str, types)) for ids, types in windows)
     return {
         "texts": texts, **({"first": (11 * i) % len(reviews)} if pair else {}), "maxLength": length, "window": stride,
-        "count": len(windows), "sha256": hashlib.sha256(lines.encode()).hexdigest(), **({"kept": windows} if KEPT <= i < 2 * KEPT else {}),
+        "count": len(windows), "sha256": sha256(windows), **({"kept": windows} if KEPT <= i < 2 * KEPT else {}),
     }
 
 
