@@ -1,26 +1,20 @@
 // Adapters go both ways between here and PEFT: those that it made give its logits here, merged, unmerged and saved again; and
 // those that are made here are, byte for byte, files that PEFT was seen to load, and have its logits (golden/check_peft.py).
 import { createHash } from 'node:crypto'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test, type TestContext } from 'vitest'
+import { afterAll, describe, expect, test, type TestContext } from 'vitest'
 import { currentDevice } from '../../engine/node/index.ts'
 import { adapted, mergeLora, unmergeLora } from '../../models/lora.ts'
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter, saveAdapter } from '../../models/node/peft.ts'
 import { expectWithin, largestDifference } from '../support/differences.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { type Exported, baseModel, exportedModel, logitsOf, madeHere, peftCases, peftPath, readPeft, savedAgain } from './peft/exported.ts'
 
 const BAR = 1e-4
 
-let folder = ''
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tilegrad-golden-peft-'))
-})
-afterAll(async () => {
-  await rm(folder, { recursive: true })
-  ;(await currentDevice()).close()
-})
+const folder = await temporaryFolder('golden-peft')
+afterAll(async () => (await currentDevice()).close())
 
 const { expected } = await readPeft<{ expected: Record<string, { base: number[], logits: number[] }> }>('expected.json')
 const { verified } = await readPeft<{ verified: Record<string, { logits: number[], sha256: Record<string, string> }> }>('verified.json')

@@ -1,9 +1,8 @@
 // Ways to come to NaN or ∞ in training and evaluation: each ends with one line that says where, none with a result, and no
 // file holds a number that is not finite.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { NonFinite, UserError, currentDevice } from '../../engine/node/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { AdamW, type StateEntry } from '../../train/adamw.ts'
@@ -14,17 +13,12 @@ import type { Encoded } from '../../train/task.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { type SkippedStep, type StepMetrics, Trainer, type TrainerOptions } from '../../train/trainer.ts'
 import { notFiniteBelow } from '../support/finite.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { TINY_WORDS } from '../support/tiny.ts'
 import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, collate, reviews, tinyModel } from '../support/training.ts'
 
-let root: string
-beforeAll(async () => {
-  root = await mkdtemp(join(tmpdir(), 'tilegrad-nonfinite-'))
-})
-afterAll(async () => {
-  await rm(root, { recursive: true })
-  ;(await currentDevice()).close()
-})
+const root = await temporaryFolder('nonfinite')
+afterAll(async () => (await currentDevice()).close())
 
 /** A word that no review has, unless it is put there. */
 const [SPOILT, OTHER] = ['after', 'the'].map(word => TINY_WORDS.indexOf(word))

@@ -1,9 +1,8 @@
 // The training loop and its parts on small models: AdamW against PyTorch's, accumulation, loss scaling, what is learnt,
 // what is kept, and going on from a checkpoint.
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, grad, tensor } from '../../engine/node/index.ts'
 import { createModel, loadWeights } from '../../models/index.ts'
 import { openWeights } from '../../models/node/files.ts'
@@ -17,17 +16,12 @@ import { classesTask } from '../../train/tasks/classes.ts'
 import {
   type Outcome, type StepMetrics, Trainer, type TrainerEvents, type TrainerOptions,
 } from '../../train/trainer.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { evaluation, golden, goldenConfig, goldenJson, integers } from '../support/models.ts'
 import { NO_DROPOUT, ONE_LAYER, OPTIONS, type Tune, collate, reviews, tinyModel } from '../support/training.ts'
 
-let folder: string
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tilegrad-trainer-'))
-})
-afterAll(async () => {
-  await rm(folder, { recursive: true })
-  ;(await currentDevice()).close()
-})
+const folder = await temporaryFolder('trainer')
+afterAll(async () => (await currentDevice()).close())
 
 async function valuesOf(entries: readonly ValueEntry[]): Promise<Record<string, number[]>> {
   const values: Record<string, number[]> = {}

@@ -1,9 +1,6 @@
 // Training on texts in several windows: how they lie in a batch, what their loss and gradients are, and that a run resumes.
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import fc from 'fast-check'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, concat, currentDevice, grad, tensor } from '../../engine/node/index.ts'
 import { createModel, createTokenModel, initialise } from '../../models/index.ts'
 import type { Classifier } from '../../models/model.ts'
@@ -17,20 +14,15 @@ import { type Encoded, type EncodedWindow, collateTexts } from '../../train/task
 import { createTask } from '../../train/tasks/index.ts'
 import type { Target } from '../../train/tasks/infer.ts'
 import { type StepMetrics, Trainer } from '../../train/trainer.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { expectClose } from '../support/ops.ts'
 import { evaluation, integers } from '../support/models.ts'
 import { SEED } from '../support/seed.ts'
 import { tinyModelConfig } from '../support/tiny.ts'
 import { NO_DROPOUT, ONE_LAYER, OPTIONS, tinyModel } from '../support/training.ts'
 
-let folder: string
-beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'tilegrad-windows-'))
-})
-afterAll(async () => {
-  await rm(folder, { recursive: true })
-  ;(await currentDevice()).close()
-})
+const folder = await temporaryFolder('windows')
+afterAll(async () => (await currentDevice()).close())
 
 const LONGEST = 8
 
