@@ -226,7 +226,7 @@ async function attempt(run: Run, job: Job, console: Console, progress: Progress,
   await initialise(job.model.parameters(), options.seed)
 
   progress.start('pretrain', options.steps, from?.step ?? 0)
-  const outcome = await trainer.train(rows.train, rows.held, checkpoints, eventsOf(run, job, progress, () => clock.seconds), from)
+  const outcome = await trainer.train(rows.train, rows.held, checkpoints, eventsOf(run, job, progress, clock), from)
   progress.stop()
   if (outcome.kind === 'stopped') {
     // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
@@ -267,16 +267,16 @@ async function conclude(
   console.result({ ...result, folder: run.folder })
 }
 
-function eventsOf(run: Run, { options }: Job, progress: Progress, wallSeconds: () => number): TrainerEvents {
+function eventsOf(run: Run, { options }: Job, progress: Progress, clock: RunClock): TrainerEvents {
   let validating = false
   return {
     onStep: metrics => {
-      run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
+      run.appendMetrics(clock.timed(metrics))
       const { step, loss, accuracy, examples_per_second: examplesPerSecond } = metrics
       progress.update(step, { loss, accuracy, examplesPerSecond })
     },
     onSkippedStep: metrics => {
-      run.appendMetrics({ ...metrics, wall_seconds: wallSeconds() })
+      run.appendMetrics(clock.timed(metrics))
       const { step, examples_per_second: examplesPerSecond } = metrics
       progress.update(step, { examplesPerSecond })
       progress.note(`step ${step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
@@ -289,7 +289,7 @@ function eventsOf(run: Run, { options }: Job, progress: Progress, wallSeconds: (
     onEvaluation: (epoch, step, { loss, figures: { accuracy = 0 } }) => {
       validating = false
       progress.start('pretrain', options.steps, step)
-      run.appendMetrics({ step, epoch, split: 'validation', loss, accuracy, wall_seconds: wallSeconds() })
+      run.appendMetrics(clock.timed({ step, epoch, split: 'validation', loss, accuracy }))
       const when = step === 0 ? 'before training' : `after step ${step}`
       progress.note(`held out, ${when}: loss ${loss.toFixed(4)}, accuracy ${percent(accuracy)}`)
     },

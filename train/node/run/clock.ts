@@ -14,6 +14,11 @@ export class RunClock {
   get seconds(): number {
     return this.#spent + (performance.now() - this.#began) / 1000
   }
+
+  /** A line of metrics with the time until now. */
+  timed<Line extends object>(line: Line): Line & { readonly wall_seconds: number } {
+    return { ...line, wall_seconds: this.seconds }
+  }
 }
 
 /**

@@ -66,15 +66,14 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
 function eventsOf({ options, data, trainer, device }: Prepared, { run, texts, progress }: Attempt, clock: RunClock): TrainerEvents {
   const total = trainer.totalSteps(texts.train)
   const metric = mainMetric(options, data)
-  const timed = <Line extends object>(line: Line): Line & { readonly wall_seconds: number } => ({ ...line, wall_seconds: clock.seconds })
   let validating = false
   return {
     onStep: metrics => {
-      run.appendMetrics(timed(metrics))
+      run.appendMetrics(clock.timed(metrics))
       progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
     },
     onSkippedStep: step => {
-      run.appendMetrics(timed(step))
+      run.appendMetrics(clock.timed(step))
       progress.update(step.step, { examplesPerSecond: step.examples_per_second })
       if (step.skipped === 'not finite') progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
     },
@@ -86,7 +85,7 @@ function eventsOf({ options, data, trainer, device }: Prepared, { run, texts, pr
     onEvaluation: (epoch, step, { figures, loss }, best) => {
       validating = false
       progress.start('train', total, step)
-      run.appendMetrics(timed({ step, epoch, split: 'validation', loss, ...nullable(figures) }))
+      run.appendMetrics(clock.timed({ step, epoch, split: 'validation', loss, ...nullable(figures) }))
       const when = options.evaluateEvery === undefined ? `epoch ${epoch}` : `step ${step}`
       const label = epoch === 0 ? 'validation before training' : `validation after ${when}${best ? ' (best so far)' : ''}`
       progress.note(`${label}: ${metric.title} ${showFigure(metric, figures[metric.name])}, loss ${loss.toFixed(4)}`)
