@@ -5,7 +5,7 @@ import { TUNING_MODES } from '../engine/tune.ts'
 import { version } from '../train/node/package.ts'
 import { KernelChoices } from '../train/node/run/kernels.ts'
 
-/** Of an option. Throws a UserError on another word. */
+/** The value of `--tune-kernels`. Throws a UserError on any other word. */
 export function tuningMode(text: string): TuningMode {
   const mode = TUNING_MODES.find(mode => mode === text)
   if (mode === undefined) throw new UserError(`--tune-kernels takes one of ${TUNING_MODES.join(', ')}, not '${text}'`)
@@ -17,7 +17,7 @@ export async function chooseKernels(mode: TuningMode, device: Device, seconds?: 
   await KernelChoices.begin(mode, device, version, undefined, seconds)
 }
 
-/** Opens the adapter that has such a name, or the best, and runs everything upon it. Throws a UserError where there is none. */
+/** Opens the adapter with such a name, or the fastest, to run everything on. Throws a UserError if there is none. */
 export async function openTimedDevice(name: string | undefined, tuning: TuningMode, seconds?: number): Promise<Device> {
   // Timestamps are rounded to 65.5 µs otherwise.
   const dawnFlags = ['disable-dawn-features=timestamp_quantization']

@@ -2,7 +2,7 @@
 import { UserError, printableLine } from '../engine/errors.ts'
 import { isBadOption } from '../engine/node/arguments.ts'
 
-/** Runs one to its end. What its user can mend is one line on stderr, and status 2. */
+/** Runs a bench. An error that the user can fix is one line on stderr, and exit status 2. */
 export async function runBench(name: string, main: () => Promise<void>): Promise<void> {
   try {
     await main()

@@ -4,7 +4,7 @@ import type { Tensor } from '../engine/tensor.ts'
 import { sizeOf } from '../engine/shape.ts'
 import type { DType } from '../shaders/kernel.ts'
 
-/** Numbers are drawn once and written again and again: a kernel's time does not depend on them, but denormals and NaN would tell. */
+/** Drawn once and written repeatedly: a kernel's time doesn't depend on its numbers, unless they are denormal or NaN. */
 const noise = Float32Array.from({ length: 1 << 18 }, () => Math.random() - 0.5)
 
 /** Fills elements of a variable with numbers of ±0.5 · scale around a middle. */
@@ -30,7 +30,7 @@ export class Held {
     return made
   }
 
-  /** As they are. */
+  /** These values, in the dtype of their array. */
   async values(shape: readonly number[], values: Float32Array | Int32Array | Uint32Array): Promise<Tensor> {
     const made = this.#make(shape, tensor(values).dtype)
     await made.write(values)

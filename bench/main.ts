@@ -127,7 +127,7 @@ async function main(preset: Preset, args: readonly string[]): Promise<void> {
       Object.assign(failed, findings.failed)
       await context.savePart(findings.data)
     } catch (error) {
-      // What this adapter cannot do must not cost the other topics.
+      // A topic that this adapter can't run must not end the others.
       if (!(error instanceof UserError)) throw error
       progress.clear()
       console.say(`\n${topic.title}\n\nFailed: ${error.message}`)

@@ -6,7 +6,7 @@ import { type KernelTime, currentDevice } from '../engine/index.ts'
 /** Milliseconds of one call. */
 export interface Timing {
   readonly median: number
-  /** The quarter of calls below and above. */
+  /** The lower and the upper quartile. */
   readonly p25: number
   readonly p75: number
   readonly count: number
@@ -15,11 +15,11 @@ export interface Timing {
 export interface Effort {
   /** Calls that are timed. */
   readonly calls: number
-  /** Calls before the device is waited for, where calls are short. */
+  /** Calls that are queued before waiting for the device. */
   readonly repeats: number
 }
 
-/** Wall time of a call, among `repeats` of them queued one after another. `run` may come back before the device is done. */
+/** Wall time of a call, among `repeats` of them queued one after another. `run` may return before the device is done. */
 export async function measure(run: () => Promise<unknown>, { calls, repeats }: Effort): Promise<Timing> {
   return samplesOf(calls, () => wallTime(run, repeats))
 }
@@ -46,14 +46,14 @@ export async function deviceTime(fn: Profiled): Promise<number> {
   return sumOf((await fn.profile()).kernels, kernel => kernel.nanoseconds) / 1e6
 }
 
-/** Over all kernels. */
+/** A sum over all kernels. */
 export function sumOf(kernels: readonly KernelTime[], of: (kernel: KernelTime) => number): number {
   return kernels.reduce((sum, kernel) => sum + of(kernel), 0)
 }
 
 /**
- * The same for several calls that are to be compared: they take turns, each round the other way round, so that a machine which
- * is busy for a while is so for all of them. Each gives its own duration, in milliseconds; samples are a call's, in rounds.
+ * Durations of calls that are to be compared, by call and round. They take turns, in reverse order every other round, so
+ * that a machine that is busy for a while affects all of them. Each call returns its own duration, in milliseconds.
  */
 export async function samplesInTurns(calls: readonly (() => Promise<number>)[], rounds: number): Promise<number[][]> {
   const samples = calls.map((): number[] => [])
@@ -66,29 +66,29 @@ export async function samplesInTurns(calls: readonly (() => Promise<number>)[], 
 }
 
 /**
- * How many times longer the second of two calls takes: the median over rounds in which both ran at one pace. A shared CPU
- * changes its pace by a third and more between one call and the next; such rounds stand far from the others, on either side.
+ * How many times longer the second of two calls takes: the median over rounds in which both ran at the same speed. A shared
+ * CPU's speed may change by a third between two calls; the ratios of such rounds are outliers.
  */
 export function ratioAtOnePace(samples: readonly (readonly number[])[]): number {
   return quantile(ratiosAtOnePace(samples), 0.5)
 }
 
-/** Whether it is clear which of two calls takes longer: 1 is outside of what the median of their ratios may be, 19 times of 20. */
+/** Whether it is clear which of two calls takes longer: 1 is outside the 95 % confidence interval of their median ratio. */
 export function isSettled(samples: readonly (readonly number[])[]): boolean {
   const ratios = ratiosAtOnePace(samples)
-  // Of n numbers as many are below their median as of n coins show heads: n / 2 but for some √n.
+  // The number of samples below the true median is binomial: n / 2 ± √n with a probability of 95 %.
   const [middle, spread] = [(ratios.length - 1) / 2, Math.sqrt(ratios.length)]
   return middle >= spread && (ratios[Math.ceil(middle - spread)] > 1 || ratios[Math.floor(middle + spread)] < 1)
 }
 
-/** Sorted. */
+/** The ratios by round, without outliers, sorted. */
 function ratiosAtOnePace([one, other]: readonly (readonly number[])[]): number[] {
   const ratios = other.map((time, round) => time / one[round])
   const middle = timingOf(ratios).median
   return ratios.filter(ratio => Math.max(ratio / middle, middle / ratio) < 1.1).sort((a, b) => a - b)
 }
 
-/** `call` gives its own duration, in milliseconds. */
+/** `call` returns its own duration, in milliseconds. */
 async function samplesOf(calls: number, call: () => Promise<number>): Promise<Timing> {
   const bench = new Bench({ iterations: calls, time: 0, warmupIterations: 1, warmupTime: 0, retainSamples: true, throws: true })
   bench.add('call', async () => ({ overriddenDuration: await call() }))
@@ -104,7 +104,7 @@ export function timingOf(samples: readonly number[]): Timing {
   return { median: quantile(sorted, 0.5), p25: quantile(sorted, 0.25), p75: quantile(sorted, 0.75), count: sorted.length }
 }
 
-/** Of sorted numbers, interpolated. */
+/** A quantile of sorted numbers, interpolated. */
 function quantile(sorted: readonly number[], q: number): number {
   const at = q * (sorted.length - 1)
   const [low, high] = [sorted[Math.floor(at)], sorted[Math.ceil(at)]]

@@ -1,7 +1,6 @@
-// What is being measured and how much of it there is, on stderr: one line that is written over, or now and then one where
-// stderr is no terminal.
+// Progress on stderr: one line that is overwritten or, if stderr is not a terminal, a line every ten seconds.
 
-/** Milliseconds between lines in a file. */
+/** Milliseconds between lines if stderr is not a terminal. */
 const APART = 10_000
 
 export class Progress {

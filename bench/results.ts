@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url'
 import type { AdapterInfo } from '../engine/index.ts'
 import { version } from '../train/node/package.ts'
 
-/** What every result says of where it was measured. */
+/** Where, when and with what a result was measured; part of every file. */
 export interface Setting {
   readonly date: string
   readonly adapter: AdapterInfo
   readonly cpu: { readonly model: string, readonly cores: number, readonly memoryBytes: number }
   readonly node: string
   readonly platform: string
-  /** This copy's. */
+  /** The version measured. */
   readonly tilegrad: string
   /** Versions of the packages named, from their package.json files. */
   readonly packages: Readonly<Record<string, string>>
@@ -41,7 +41,7 @@ const nameOf = (what: string, { adapter }: Setting): string => `bench/results/${
 
 const pathOf = (name: string): string => fileURLToPath(new URL(`../${name}`, import.meta.url))
 
-/** Writes beside the place and renames into it; gives the path relative to the repository. */
+/** Writes a temporary file and renames it. Returns the path relative to the repository. */
 export async function saveResults(what: string, setting: Setting, results: object): Promise<string> {
   const name = nameOf(what, setting)
   const path = pathOf(name)
@@ -51,7 +51,7 @@ export async function saveResults(what: string, setting: Setting, results: objec
   return name
 }
 
-/** Removes what was saved so; nothing where it wasn't. */
+/** Removes a saved result, if there is one. */
 export async function dropResults(what: string, setting: Setting): Promise<void> {
   await rm(pathOf(nameOf(what, setting)), { force: true })
 }

@@ -1,4 +1,4 @@
-// What a topic of the runner is given and gives back.
+// What the runner passes to a topic, and what a topic returns.
 import type { Device } from '../engine/index.ts'
 import type { Ceilings } from '../engine/runtime/ceilings.ts'
 import type { Effort } from './measure.ts'
@@ -28,7 +28,7 @@ export interface Bar {
   readonly what: string
   readonly measured: number
   readonly limit: number
-  /** Of both numbers. */
+  /** The unit of both numbers. */
   readonly unit: string
   readonly met: boolean
 }

@@ -21,9 +21,9 @@ export interface TrainingCase {
 }
 
 export interface Training {
-  /** Queues a step; comes back at the latest when three are queued. */
+  /** Queues a step. Waits if more than three are queued. */
   step(): Promise<void>
-  /** Runs a step and reads its loss: what a trainer that reads late never waits for. */
+  /** Runs a step and waits for its loss, which a trainer reads some steps later. */
   loss(): Promise<number>
   profile(): Promise<readonly KernelTime[]>
   /** Compiles without running. */

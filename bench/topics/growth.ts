@@ -50,7 +50,7 @@ export const growth: Topic = {
     const rows: Row[] = []
     const ofBatches = await timesOf(context, batches.map(size => ({ ...trained, config, batch: size })), text => context.progress(`batch: ${text}`, 0, 3))
     batches.forEach((size, i) => rows.push({ grows: 'batch', size, cost: ofBatches[i], each: ofBatches[i] / size / sequence }))
-    // Without layers, a step has embeddings, head and optimizer: what depth adds stands upon these.
+    // A step has embeddings, head and optimizer at any depth, so a layer's cost is a difference.
     const deepened = depths.map(layers => ({ ...trained, config: { ...config, layers } }))
     const ofDepths = await timesOf(context, deepened, text => context.progress(`depth: ${text}`, 1, 3))
     depths.forEach((size, i) => rows.push({
@@ -90,10 +90,10 @@ function barsOf(rows: readonly Row[]): Bar[] {
   ]
 }
 
-/** How many times the larger is the smaller: infinitely many where either is not above 0. */
+/** The ratio of the larger to the smaller; infinite unless both are positive. */
 const apart = (a: number, b: number): number => (a > 0 && b > 0 ? Math.max(a / b, b / a) : Infinity)
 
-/** Milliseconds a step of each, taking turns: the median of the first, and by how many times the others take longer at one pace. */
+/** Milliseconds per step of each case, in turns: the median of the first, and its product with the others' ratios to it. */
 async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[], progress: (text: string) => void): Promise<number[]> {
   const held: Training[] = []
   try {

@@ -34,7 +34,7 @@ async function row(what: string, dispatches: number, run: () => Promise<unknown>
 const works = [chain, () => step('distilbert-base-uncased'), ...(scale === 'quick' ? [] : [() => step('bert-base-uncased')])]
 const rows: HostRow[] = []
 for (const work of works) {
-  // A device each: what one leaves behind for reuse, the next might not find room beside.
+  // A device for each: buffers that one keeps for reuse could leave too little memory for the next.
   const device = await openNullDevice()
   rows.push(await work())
   device.close()

@@ -70,7 +70,7 @@ async function timeCase({ kernel, size, make }: KernelCase, { effort, ceilings }
     const rows = [await row('forward', compile(() => ({ y: forward() ?? null })), forwardBytes)]
     const y = wrt.length > 0 ? forward() : undefined
     if (!y) return rows
-    // In one plan, as in training: what the forward pass has made is there for the backward pass, where it is wanted.
+    // In one plan, as in training, so that the backward pass can use results of the forward pass.
     const upstream = (await held.floats(y.shape)).tensor
     rows.push(await row('forward + backward', compile(() => {
       const y = forward()

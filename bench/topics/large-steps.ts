@@ -52,7 +52,7 @@ export const largeSteps: Topic = {
       try {
         rows.push(await timeStep(context, model, batch, sequence, precision))
       } catch (error) {
-        // A step that does not fit the adapter must not cost the others.
+        // A step that doesn't fit the adapter must not end the others.
         if (!(error instanceof UserError)) throw error
         failed[`${batch} × ${sequence} ${precision}`] = error.message
       }

@@ -10,12 +10,12 @@ import { type Context, type Findings, type Scale, type Topic, bar } from '../top
 
 const SHAPES = [[768, 768], [768, 3072], [3072, 768]] as const
 const RANKS = [4, 8, 16, 64]
-/** Reduced: one row of tiles, so that calls are short beside the spells in which a CPU keeps its pace. */
+/** Reduced: one row of tiles, so that calls are shorter than the time over which a CPU's speed is steady. */
 const TOKENS: Readonly<Record<Scale, number>> = { quick: 32, reduced: 16, full: 4096 }
 /**
- * On a CPU the two differ by some hundredths, and the same plan compiled twice does too: where its buffers come to lie
- * decides what its caches can keep. So buffers are made anew for some sittings, of many rounds in all; while it is not clear which of
- * the two is faster, as many follow, a few times.
+ * On a CPU the two differ by some hundredths, and so does the same plan compiled twice, since the addresses of its buffers
+ * affect how well its caches work. So the rounds are split into sittings with new buffers. While it is not clear which of the
+ * two is faster, as many sittings follow, at most MOST_TIMES in all.
  */
 const MOST_TIMES = 4
 const SITTINGS: Readonly<Record<Scale, number>> = { quick: 1, reduced: 16, full: 3 }
@@ -80,7 +80,7 @@ export const lora: Topic = {
 async function timePoint(context: Context, tokens: number, inputs: number, outputs: number, rank: number): Promise<Row[]> {
   const size = `${tokens}×${inputs}→${outputs}`
   const ceilings = await context.ceilings()
-  // All held to the end: memory given back would be taken by the next sitting's buffers.
+  // All are held to the end: the next sitting would get the same buffers if they were released.
   const held = new Held()
   try {
     const sittings: Pair[][] = []
