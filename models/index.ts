@@ -1,4 +1,4 @@
-// The door to the models: makes one from a config, and says what it consists of.
+// The models' entry point, and what a model consists of: counts and a table of its parameters.
 import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
 

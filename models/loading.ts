@@ -23,7 +23,7 @@ export interface WeightMatch {
   readonly ignored: readonly string[]
 }
 
-/** What of a file is taken. */
+/** Which part of a file is loaded. */
 export interface PartOfFile {
   /** False where the head on the encoder is for another task or other labels, and is to be drawn afresh. True when left out. */
   readonly head?: boolean

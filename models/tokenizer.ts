@@ -139,17 +139,14 @@ export function tokenizerFromVocabulary(text: string, options: VocabularyOptions
   return tokenizerFromJson(vocabularyJson(idOf, options), where)
 }
 
-/** Fields of a tokenizer.json's model that BERT's tokenizers have so. */
+/** What `model` of a tokenizer.json has in common for all BERT tokenizers. */
 const MODEL_OF_BERT = { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100 } as const
 
 const normalizerOf = ({ lowercase, stripAccents, splitChinese }: VocabularyOptions): BertNormalizer & Record<string, unknown> => ({
   type: 'BertNormalizer', clean_text: true, handle_chinese_chars: splitChinese ?? true, strip_accents: stripAccents ?? null, lowercase,
 })
 
-/**
- * The flags that make this tokenizer.json, apart from its tokens; undefined where it is not one of BERT's own, but has other steps
- * or cuts words in another way.
- */
+/** The flags of a BERT tokenizer's tokenizer.json; undefined if its steps are not BERT's, or it splits words in another way. */
 export function flagsOfBert(json: object): Required<VocabularyOptions> | undefined {
   const { normalizer, pre_tokenizer: splitter, model } = json as { normalizer?: unknown, pre_tokenizer?: { type?: unknown } | null, model?: object }
   if (!isBertNormalizer(normalizer) || normalizer.clean_text !== true || splitter?.type !== 'BertPreTokenizer') return undefined

@@ -5,24 +5,24 @@ import type { BatchSize, Encoded } from './task.ts'
 
 export { padLength }
 
-/** How many texts a batch takes: always as many, or by the length of its longest. */
+/** How many texts a batch takes: a fixed number, or one that depends on the length of its longest text. */
 export type RowsFor = number | ((longest: number) => number)
 
 export interface BatchingOptions {
-  /** Texts a batch. */
+  /** Texts per batch. */
   readonly batchSize: number
-  /** Tokens a batch, padding included, in place of `batchSize`: short texts make larger batches, long ones smaller. */
+  /** Tokens per batch, padding included, in place of `batchSize`: short texts make larger batches, long ones smaller. */
   readonly batchTokens?: number
   /** Longest text, or window of one, in tokens. */
   readonly maxLength: number
 }
 
-/** What a text takes up of a batch, in tokens: its own, or of one in several windows so many times the longest. */
+/** Tokens that a text takes up in a batch: its own, or for each of several windows `maxLength`. */
 export function lengthOf({ ids, further = [] }: Pick<Encoded<unknown>, 'ids' | 'further'>, maxLength: number): number {
   return further.length === 0 ? ids.length : (1 + further.length) * maxLength
 }
 
-/** The windows of a text of such a length. */
+/** The number of windows of a text with this `lengthOf`. */
 const windowsIn = (length: number, maxLength: number): number => Math.ceil(length / maxLength)
 
 /** Rows of a batch that is padded to `sequence` tokens: at least one. */

@@ -84,8 +84,8 @@ export async function evaluate<Target>(
 }
 
 /**
- * An example's part of what a batch gave: its row, or where tokens are scored those of its windows, without padding.
- * Undefined where what was given is neither for each text nor for each token.
+ * An example's part of a batch's values: its row, or if the task scores tokens, those of its windows without padding. Undefined
+ * if the values are neither per text nor per token.
  */
 function ownOf(
   values: ArrayLike<number>, { scoresTokens }: Pick<Task<never>, 'scoresTokens'>, { batch, windows, sequence, starts }: Batch, row: number,

@@ -13,9 +13,9 @@ function indicesOf<T>(examples: readonly T[], stratumOf: StratumOf<T>, strata: n
 }
 
 /**
- * `n` examples, as many of each of `strata` classes as there are (the last ones get one more where `n` does not divide, and those that
- * have enough make up for those that have not), drawn without repetition and in shuffled order. The same generator
- * state draws the same examples. Throws a UserError if the set has no `n` examples, or `n` is not a whole number from 1.
+ * `n` examples, equally many of each of `strata` classes, drawn without repetition and in shuffled order. If `n` does not divide,
+ * the last classes get one more each; if a class has too few, the others make up for it. The same generator state draws the
+ * same examples. Throws a UserError if the set has no `n` examples, or `n` is not a whole number from 1.
  */
 export function balancedSample<T>(
   examples: readonly T[], n: number, random: Random, stratumOf: StratumOf<T>, strata: number,

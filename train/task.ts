@@ -33,7 +33,7 @@ export interface BatchSize {
   /** Texts. */
   readonly batch: number
   readonly sequence: number
-  /** Rows for windows, where a text has several; one a text when left out. */
+  /** Rows for windows, if a text has several; one per text when left out. */
   readonly windows?: number
   /** Id of the padding token. */
   readonly padId: number

@@ -40,13 +40,13 @@ export async function openWeights(folder: string): Promise<TensorFile> {
   throw new UserError(await missingWeights(folder, WEIGHTS_FILE))
 }
 
-/** Files of pickled weights by what they have in the place of; they are programs, so that they are not read. */
+/** Pickled weights by the file that they stand in for. A pickle is a program, so none is read. */
 const PICKLED: Readonly<Record<string, readonly string[]>> = {
   [WEIGHTS_FILE]: ['pytorch_model.bin', 'pytorch_model.bin.index.json'],
   'adapter_model.safetensors': ['adapter_model.bin'],
 }
 
-/** Of `file`, the pickled one that stands in its place, and how it is converted; undefined where `has` finds none. */
+/** How to convert the pickled weights that stand in for `file`; undefined if `has` finds none. */
 export function conversionOf(where: string, file: string, has: (name: string) => boolean): string | undefined {
   const pickled = PICKLED[file]?.find(has)
   if (pickled === undefined) return undefined

@@ -32,7 +32,7 @@ export interface HubOptions {
 export interface ModelOptions extends HubOptions {
   /** False where fresh weights will do, so that config and tokenizer are enough. */
   readonly weights?: boolean
-  /** Whether the repository of an adapter will do, which is told by its adapter_config.json. False when left out. */
+  /** Whether the repository may be an adapter's, one with adapter_config.json. False when left out. */
   readonly adapters?: boolean
 }
 
@@ -53,7 +53,7 @@ export interface Resolved {
 class Unreachable extends UserError {}
 
 const CONFIG_FILE = 'config.json'
-/** What is taken along where a repository has it. */
+/** Downloaded, too, if a repository has them. */
 const BESIDE: readonly string[] = [...TOKENIZER_FILES, 'tokenizer_config.json', ANSWERS_FILE]
 const MODEL_FILES: readonly string[] = [CONFIG_FILE, ...BESIDE]
 const ADAPTER_FILES: readonly string[] = [ADAPTER_CONFIG, ADAPTER_WEIGHTS, ...BESIDE]
@@ -69,7 +69,8 @@ const DATASET_ALIASES: Readonly<Record<string, string>> = { imdb: 'stanfordnlp/i
 
 /**
  * The folder of a model: `nameOrFolder` itself, or its snapshot in the cache, downloaded if need be (config.json, the
- * weights in one file or in shards, the tokenizer's files), or that of an adapter. Throws a UserError that says what is missing, and where.
+ * weights in one file or in shards, the tokenizer's files), or that of an adapter. Throws a UserError that says what is missing,
+ * and where.
  */
 export async function resolveModel(nameOrFolder: string, options: ModelOptions = {}): Promise<Resolved> {
   const { weights = true } = options

@@ -12,7 +12,7 @@ import { ADAPTER_CONFIG, readAdapterConfig, withAdapterTensors } from './peft.ts
 export interface SourceOptions {
   /** Another base than the one that an adapter names. */
   readonly base?: string
-  /** Of what is named first: a model or an adapter on the Hub; else of the base of an adapter on disk. */
+  /** Of the model or adapter if it is on the Hub; of the base of an adapter that is on disk. */
   readonly revision?: string
   /** Of an adapter's base on the Hub, where that is known already. */
   readonly baseRevision?: string
@@ -39,7 +39,7 @@ export interface ModelSource {
   readonly name: string
   /** The model's or the base's folder. */
   readonly folder: string
-  /** What was asked for of the Hub's model or base, and what that was; undefined for folders. */
+  /** The revision that was asked for of the Hub's model or base, and its commit; undefined for folders. */
   readonly revision: string | undefined
   readonly commit: string | undefined
   readonly adapter: AdapterSource | undefined

@@ -26,7 +26,7 @@ export interface RowCounts {
   readonly events: Uint32Array
 }
 
-/** `read` calls `add` for each event of a row; `most` events may come of all rows. */
+/** `read` calls `add` for each event of a row; all rows together have at most `most` events. */
 export function rowCountsOf(
   rows: number, classes: number, most: number, read: (row: number, add: (label: number, what: 0 | 1 | 2) => void) => void,
 ): RowCounts {
