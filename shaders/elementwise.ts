@@ -1,7 +1,7 @@
 // Elementwise kernels: any chain of operations fused into one expression, inputs read through strides, the output written
 // through strides.
 import { Scalars, addressing } from './addressing.ts'
-import { type Body, addScalars, byFours, evaluate } from './expression.ts'
+import { type Body, addScalars, byVec4s, evaluate } from './expression.ts'
 import { type Launch, type Traits, type View, input, output, spread } from './kernel.ts'
 import { functionsText } from './math.ts'
 import { LETTERS, MAIN, Shader, narrowed, paragraphs, wgsl } from './wgsl.ts'
@@ -39,12 +39,12 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
   const at = addressing(out.shape, [...inputs, out], uniforms)
   addScalars(body, uniforms)
   const store = `out[${at.addresses[inputs.length]}] = ${narrowed(body.result, out.dtype)};`
-  const fours = byFours(body, inputs, at)
-  const number = width === 1 ? 'i' : 'four'
+  const vec4s = byVec4s(body, inputs, at)
+  const number = width === 1 ? 'i' : 'quad'
   const perThread = width === 1
     ? [...evaluate(body, inputs, at), store]
-    : ['let i = four * 4u;', ...fours.before, ...LETTERS.map((_, q) => `element(${fours.call(q)});`)]
-  const how = width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by fours'}`
+    : ['let i = quad * 4u;', ...vec4s.before, ...LETTERS.map((_, q) => `element(${vec4s.call(q)});`)]
+  const how = width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by vec4s'}`
   const shader = new Shader({
     title: `elementwise ${label}: ${how}, ${at.access.join(' ')}`,
     bindings: [...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })), { name: 'out', type: out.dtype, access: 'write' }],
@@ -52,8 +52,8 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
     code: paragraphs(
       functionsText(body.helpers),
       width === 4 && wgsl`
-        fn element(i: u32${fours.parameters}) {
-          ${fours.lines}
+        fn element(i: u32${vec4s.parameters}) {
+          ${vec4s.lines}
           ${store}
         }
       `,

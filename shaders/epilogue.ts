@@ -1,6 +1,6 @@
 // Epilogues: an expression that another kernel applies to each of its results before it stores them.
 import { Scalars, addressing } from './addressing.ts'
-import { type Body, addScalars, byFours, evaluate } from './expression.ts'
+import { type Body, addScalars, byVec4s, evaluate } from './expression.ts'
 import { type FloatType, type Slot, type View, epilogueInput, epilogueOutput } from './kernel.ts'
 import { functionsText } from './math.ts'
 import { type Binding, LETTERS, type ScalarType, narrowed, paragraphs, typeName, wgsl } from './wgsl.ts'
@@ -81,17 +81,17 @@ export function endingOf(epilogue: Epilogue | undefined, dtype: FloatType, width
 }
 
 function vec4Functions(body: Body, inputs: readonly View[], at: ReturnType<typeof addressing>): string {
-  const fours = byFours(body, inputs, at, at.asVec4)
+  const vec4s = byVec4s(body, inputs, at, at.asVec4)
   return wgsl`
-    fn epilogue(value: f32, i: u32${fours.parameters}) -> f32 {
-      ${fours.lines}
+    fn epilogue(value: f32, i: u32${vec4s.parameters}) -> f32 {
+      ${vec4s.lines}
       return ${body.result};
     }
 
     fn epilogue4(value: vec4f, i: u32) -> vec4f {
-      ${fours.before}
+      ${vec4s.before}
       return vec4f(
-        ${LETTERS.map((letter, q) => `epilogue(value.${letter}, ${fours.call(q)}),`)}
+        ${LETTERS.map((letter, q) => `epilogue(value.${letter}, ${vec4s.call(q)}),`)}
       );
     }
   `

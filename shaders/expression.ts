@@ -61,7 +61,7 @@ export function addScalars({ scalars }: Body, to: Scalars): void {
  * share a block of random words, of those that each would draw alone, the loads of what is read `asVec4`, and where rows are
  * multiples of four long all coordinates but the last: these are computed once, and are arguments of the function besides `i`.
  */
-export interface ByFours {
+export interface ByVec4s {
   readonly parameters: string
   /** The function's statements. */
   readonly lines: readonly string[]
@@ -71,7 +71,7 @@ export interface ByFours {
   call(q: number): string
 }
 
-export function byFours(body: Body, inputs: readonly View[], at: Addressing, asVec4: readonly boolean[] = []): ByFours {
+export function byVec4s(body: Body, inputs: readonly View[], at: Addressing, asVec4: readonly boolean[] = []): ByVec4s {
   const loads = loadInputs(inputs, at.addresses)
   const wide = inputs.flatMap((_, k) => (asVec4[k] ? [k] : []))
   // A step's one number is loaded before the calls, and again where the body's own lines read it too.
@@ -87,14 +87,14 @@ export function byFours(body: Body, inputs: readonly View[], at: Addressing, asV
     ],
     before: [
       ...(at.wholeVec4s ? at.coordinates : []),
-      ...wide.map(k => `let four${k} = vec4<${computed(inputs[k].dtype)}>(in${k}[(${at.addresses[k]}) / 4u]);`),
+      ...wide.map(k => `let wide${k} = vec4<${computed(inputs[k].dtype)}>(in${k}[(${at.addresses[k]}) / 4u]);`),
       ...loads.filter((_, k) => isStep(k)),
       ...body.draws.map(({ stream, step, seed }, k) => `let random${k} = randomBlock(i / 4u, ${stream}, ${step}, ${seed});`),
     ],
     call: q => {
       const nth = (name: string): string => (q === 0 ? name : `${name} + ${q}u`)
       const coordinates = names.map((name, axis) => (axis === names.length - 1 ? nth(name) : name))
-      const own = [...wide.map(k => `four${k}`), ...body.draws.map((_, k) => `random${k}`)].map(four => `${four}.${LETTERS[q]}`)
+      const own = [...wide.map(k => `wide${k}`), ...body.draws.map((_, k) => `random${k}`)].map(name => `${name}.${LETTERS[q]}`)
       return [nth('i'), ...coordinates, ...own].join(', ')
     },
   }

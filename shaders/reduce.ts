@@ -92,7 +92,7 @@ function reduceLaunch(
   const loop = fold !== 'sum' ? extreme(fold, type, element) : long
     ? blockedSum({
       index: 'k', begin: 'share', end: 'u.reduced', step: '4u * u.shares',
-      sums: [['total', call('four', 'k')]], type, body: [], blocks: BLOCKS,
+      sums: [['total', call('sum4', 'k')]], type, body: [], blocks: BLOCKS,
     })
     : wgsl`
       var total: ${type};
@@ -113,8 +113,8 @@ function reduceLaunch(
           return value;
         }
 
-        // Of the element k and the next three of the share, as far as there are so many.
-        fn four(${parameters}) -> f32 {
+        // Sum of element k and the next three of the share, or of those that there are.
+        fn sum4(${parameters}) -> f32 {
           let s = u.shares;
           if (u.reduced - k > 3u * s) {
             let first = ${call('element', 'k')} + ${call('element', 'k + s')};

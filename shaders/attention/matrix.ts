@@ -147,7 +147,7 @@ export function storeSums(sum: string, name: string, bound: string, value: (sum:
  */
 export function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (turn: string, n: number) => string, result?: string): string {
   const together = turns % 4 === 0 && !dropout ? 4 : turns % 2 === 0 ? 2 : 1
-  if (turns === together) return each(turns, t => `{\n${body(`${t}u`, t)}\n}`)
+  if (turns === together) return each(turns, t => scoped(body(`${t}u`, t)))
   const moved = result === undefined ? '' : wgsl`
     ${each(together, n => `let new${n} = ${result}${n};`)}
     ${each(turns - together, t => `${result}${t} = ${result}${t + together};`)}
@@ -155,11 +155,17 @@ export function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (t
   `
   return wgsl`
     for (var turn = 0u; turn < ${turns}u; turn += ${together}u) {
-      ${together === 1 ? body('turn', 0) : each(together, t => `{\n${body(t === 0 ? 'turn' : `turn + ${t}u`, t)}\n}`)}
+      ${together === 1 ? body('turn', 0) : each(together, t => scoped(body(t === 0 ? 'turn' : `turn + ${t}u`, t)))}
       ${moved}
     }
   `
 }
+
+const scoped = (body: string): string => wgsl`
+  {
+    ${body}
+  }
+`
 
 /** The row that a thread works on in a turn, where its share is quads along rows. */
 function rowFunction(pass: Pass, config: MatrixConfig): string {

@@ -1,7 +1,7 @@
 // Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
 // K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
 import { each, wgsl } from '../wgsl.ts'
-import { type MatmulKind, bounds, fourAlongK, productShader, rated, storeOne, timesScale } from './text.ts'
+import { type MatmulKind, bounds, vec4AlongK, productShader, rated, storeOne, timesScale } from './text.ts'
 
 export interface DotConfig {
   readonly kernel: 'dot'
@@ -46,8 +46,8 @@ export const dot: MatmulKind<DotConfig> = {
           const { begin, end } = bounds(layout, s)
           return wgsl`
             for (var k = ${begin} + local * 4u; k < ${end}; k += ${threads * 4}u) {
-              ${each(rows, i => `let a${i} = ${fourAlongK('a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${timesScale(segment, s)};`)}
-              ${each(columns, j => `let b${j} = ${fourAlongK('b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)}
+              ${each(rows, i => `let a${i} = ${vec4AlongK('a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${timesScale(segment, s)};`)}
+              ${each(columns, j => `let b${j} = ${vec4AlongK('b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)}
               ${each(rows, i => each(columns, j => `sum${i * columns + j} += dot(a${i}, b${j});`))}
             }
           `

@@ -248,9 +248,9 @@ function storeBlocks(c: MatrixConfig, layout: Layout): string {
     let own = subgroup * ${blockSize(c)}u;
     ${fragments(c, (i, j) => {
       const share = wgsl`
-        let at = own + four * 4u;
-        let row = tileM * ${rows}u + down + ${i * m}u + four / ${n / 4}u;
-        let column = tileN * ${columns}u + across + ${j * n}u + four % ${n / 4}u * 4u;
+        let at = own + quad * 4u;
+        let row = tileM * ${rows}u + down + ${i * m}u + quad / ${n / 4}u;
+        let column = tileN * ${columns}u + across + ${j * n}u + quad % ${n / 4}u * 4u;
         ${store(layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')}
       `
       return wgsl`
@@ -259,12 +259,12 @@ function storeBlocks(c: MatrixConfig, layout: Layout): string {
         ${vec4s % lanes === 0
           ? each(vec4s / lanes, turn => wgsl`
             {
-              let four = lane + ${turn * lanes}u;
+              let quad = lane + ${turn * lanes}u;
               ${share}
             }
           `)
           : wgsl`
-            for (var four = lane; four < ${vec4s}u; four += ${lanes}u) {
+            for (var quad = lane; quad < ${vec4s}u; quad += ${lanes}u) {
               ${share}
             }
           `}

@@ -13,7 +13,7 @@ import type { Traits } from '../kernel.ts'
 import { LETTERS, type Part, type Shader, each, list, wgsl } from '../wgsl.ts'
 import type { Product } from './problem.ts'
 import {
-  type Layout, type MatmulKind, type Rated, type SegmentLayout, bounds, fourAlongK, load, productShader, rated, storeOne, timesScale, wholeVec4s,
+  type Layout, type MatmulKind, type Rated, type SegmentLayout, bounds, vec4AlongK, load, productShader, rated, storeOne, timesScale, wholeVec4s,
 } from './text.ts'
 
 export interface NarrowAlongK {
@@ -164,7 +164,7 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
   const read = (k: string): string => each(c.vec4s, w => wgsl`
     let at${w} = ${own(k, w)};
     if (at${w} < ${end}) {
-      ${each(c.rows, i => `next${i}_${w} = ${fourAlongK('a', s, segment.a, `row${i}`, `at${w}`, end)};`)}
+      ${each(c.rows, i => `next${i}_${w} = ${vec4AlongK('a', s, segment.a, `row${i}`, `at${w}`, end)};`)}
     }
   `)
   const names = (line: (name: string) => Part): string => each(c.rows, i => each(c.vec4s, w => line(`${i}_${w}`)))
@@ -181,7 +181,7 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
         let here${w} = ${own('k', w)};
         if (here${w} < ${end}) {
           ${each(c.columns, j => [
-            `let b${w}_${j} = ${fourAlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${timesScale(segment, s)};`, add(w, j),
+            `let b${w}_${j} = ${vec4AlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${timesScale(segment, s)};`, add(w, j),
           ])}
         }
       `)}
@@ -219,28 +219,28 @@ function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: str
     // Blocks of four columns and four of K are transposed on the way.
     return wgsl`
       for (var place = local; place < ${c.columns / 4 * stagedVec4s(c)}u; place += ${threads}u) {
-        let four = place / ${c.columns / 4}u;
+        let quad = place / ${c.columns / 4}u;
         let j = place % ${c.columns / 4}u * 4u;
-        let at = start + four * 4u;
+        let at = start + quad * 4u;
         ${each(4, kk => {
           const index = `bStart${s} + (at + ${kk}u) * u.b${s}Stride + min(column + j, u.N - 4u) / 4u`
           return [`var v${kk} = vec4f();`, `if (at + ${kk}u < ${end}) { v${kk} = ${load('b', s, b, index)}${times}; }`]
         })}
-        ${LETTERS.map((letter, q) => `rightTile[(j + ${q}u) * STAGED + four] = vec4f(${list(4, kk => `v${kk}.${letter}`)});`)}
+        ${LETTERS.map((letter, q) => `rightTile[(j + ${q}u) * STAGED + quad] = vec4f(${list(4, kk => `v${kk}.${letter}`)});`)}
       }
     `
   }
   // Neighbouring threads read what are neighbours in memory.
-  const [four, j] = b.major === 'k' ? ['place % STAGED', 'place / STAGED'] : [`place / ${c.columns}u`, `place % ${c.columns}u`]
+  const [quad, j] = b.major === 'k' ? ['place % STAGED', 'place / STAGED'] : [`place / ${c.columns}u`, `place % ${c.columns}u`]
   return wgsl`
     for (var place = local; place < ${c.columns * stagedVec4s(c)}u; place += ${threads}u) {
-      let four = ${four};
+      let quad = ${quad};
       let j = ${j};
-      let at = start + four * 4u;
+      let at = start + quad * 4u;
       var value = vec4f();
       let source = min(column + j, u.N - 1u);
-      if (at < ${end}) { value = ${fourAlongK('b', s, b, 'source', 'at', end)}${times}; }
-      rightTile[j * STAGED + four] = value;
+      if (at < ${end}) { value = ${vec4AlongK('b', s, b, 'source', 'at', end)}${times}; }
+      rightTile[j * STAGED + quad] = value;
     }
   `
 }

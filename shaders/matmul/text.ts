@@ -248,7 +248,7 @@ export function load(side: Side, s: number, layout: OperandLayout, index: string
 }
 
 /** Four elements of row `row` along K from `k` on (which is before `end`), zero past the end. For operands without vec4s along rows. */
-export function fourAlongK(side: Side, s: number, operand: OperandLayout, row: string, k: string, end: string): string {
+export function vec4AlongK(side: Side, s: number, operand: OperandLayout, row: string, k: string, end: string): string {
   const start = `${side}Start${s}`
   const stride = `u.${side}${s}Stride`
   if (operand.vec4) return load(side, s, operand, `${start} + ${row} * ${stride} + ${k} / 4u`)

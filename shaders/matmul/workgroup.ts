@@ -206,17 +206,17 @@ function multiply(c: WorkgroupConfig): string {
   }
   // Counted by ones: Dawn knows then that places in the tiles are inside, and leaves out its checks.
   return wgsl`
-    for (var kFour = 0u; kFour < ${c.depth / 4}u; kFour++) {
-      ${each(4, n => scope(`(kFour * 4u + ${n}u)`))}
+    for (var kQuad = 0u; kQuad < ${c.depth / 4}u; kQuad++) {
+      ${each(4, n => scope(`(kQuad * 4u + ${n}u)`))}
     }
   `
 }
 
-/** Where block number `block` is in a K-tile: its vec4 of rows and its four of K. Neighbouring threads take blocks that are neighbours in memory. */
-function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { four: string, kFour: string } {
+/** Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks that are neighbours in memory. */
+function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { quad: string, kQuad: string } {
   const perRun = operand.major === 'k' ? c.depth / 4 : rows / 4
   const [fast, slow] = [`${block} % ${perRun}u`, `${block} / ${perRun}u`]
-  return operand.major === 'k' ? { four: slow, kFour: fast } : { four: fast, kFour: slow }
+  return operand.major === 'k' ? { quad: slow, kQuad: fast } : { quad: fast, kQuad: slow }
 }
 
 /** Reads block `block` of the K-tile from `k` on into v0 … v3, which hold zeros: along K where the operand lies along it, else along
@@ -226,7 +226,7 @@ function loadBlock(c: WorkgroupConfig, tileSide: TileSide, s: number, block: str
   const [extent, tileNumber] = side === 'a' ? ['u.M', 'tileM'] : ['u.N', 'tileN']
   const start = `${side}Start${s}`
   const stride = `u.${side}${s}Stride`
-  const { four, kFour } = placeOf(c, tileSide, block)
+  const { quad, kQuad } = placeOf(c, tileSide, block)
   const rowStart = (q: number): string => `${start} + min(row + ${q}u, ${extent} - 1u) * ${stride}`
   const ifInside = (kk: number, lines: Part): string => wgsl`
     if (at + ${kk}u < ${end}) {
@@ -256,8 +256,8 @@ function loadBlock(c: WorkgroupConfig, tileSide: TileSide, s: number, block: str
   }
   return wgsl`
     {
-      let row = ${tileNumber} * ${rows}u + ${four} * 4u;
-      let at = ${k} + ${kFour} * 4u;
+      let row = ${tileNumber} * ${rows}u + ${quad} * 4u;
+      let at = ${k} + ${kQuad} * 4u;
       ${lines()}
     }
   `
@@ -267,9 +267,9 @@ function loadBlock(c: WorkgroupConfig, tileSide: TileSide, s: number, block: str
 function storeBlock(c: WorkgroupConfig, tileSide: TileSide, block: string, name: string, times: string): string {
   const { side, operand } = tileSide
   const [tile, pitchName] = side === 'a' ? ['leftTile', 'LEFT_PITCH'] : ['rightTile', 'RIGHT_PITCH']
-  const { four, kFour } = placeOf(c, tileSide, block)
+  const { quad, kQuad } = placeOf(c, tileSide, block)
   return each(4, kk => {
     const column = operand.major === 'k' ? `vec4f(${LETTERS.map((_, q) => `v${q}${name}.${LETTERS[kk]}`).join(', ')})` : `v${kk}${name}`
-    return `${tile}[(${kFour} * 4u + ${kk}u) * ${pitchName} + ${four}] = ${column}${side === 'a' ? times : ''};`
+    return `${tile}[(${kQuad} * 4u + ${kk}u) * ${pitchName} + ${quad}] = ${column}${side === 'a' ? times : ''};`
   })
 }

@@ -49,7 +49,7 @@ describe('the mask depends on positions', () => {
     test(`alone, [${shape.join(', ')}]`, async () => {
       const { values, text } = await run(() => dropped(made(...shape)))
       expect(values).toEqual(kept(count))
-      expect(/, by fours/.test(text)).toBe(count % 4 === 0)
+      expect(/, by vec4s/.test(text)).toBe(count % 4 === 0)
     })
   }
 

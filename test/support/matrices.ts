@@ -42,11 +42,11 @@ export function writtenOut(lowering: Lowering, fragment: SubgroupMatrix, element
 }
 
 function rewritten(text: string, { m, n, k }: SubgroupMatrix, element: 'f16' | 'f32'): string {
-  // An element of a tile that is declared by fours: what matrices are read from counts in those.
-  const byFours = new Set(Array.from(text.matchAll(/(\w+): array<vec4<f16>/g), ([, name]) => name))
+  // An element of a tile that is declared in vec4s: addresses of matrices count these.
+  const inVec4s = new Set(Array.from(text.matchAll(/(\w+): array<vec4<f16>/g), ([, name]) => name))
   const elementOf = (tile: string, start: string, at: string): string =>
-    (byFours.has(tile) ? `${tile}[${start} + (${at}) / 4u][(${at}) % 4u]` : `${tile}[${start} + ${at}]`)
-  const pitchOf = (tile: string, pitch: string): string => (byFours.has(tile) ? `(4u * ${pitch})` : pitch)
+    (inVec4s.has(tile) ? `${tile}[${start} + (${at}) / 4u][(${at}) % 4u]` : `${tile}[${start} + ${at}]`)
+  const pitchOf = (tile: string, pitch: string): string => (inVec4s.has(tile) ? `(4u * ${pitch})` : pitch)
   // No turn for other lanes; and unrolled, as loops are whose end the compiler knows, these take it minutes.
   const loop = (name: string, count: number, body: string): string => `for (var ${name} = 0u; ${name} < ${count}u * first; ${name}++) { ${body} }`
   const at = (width: number, pitch: string): string => `i / ${width}u * ${pitch} + i % ${width}u`

@@ -32,7 +32,7 @@ const endings: Readonly<Record<string, (product: Tensor, bias: Tensor, rest: Ten
 }
 
 const finishedCase = opCase('matmul', fc.record({
-  // Rows of multiples of four are finished by fours.
+  // The epilogue of rows of multiples of four works on vec4s.
   m: length, k: fc.constantFrom(1, 4, 31, 64), n: fc.oneof(length, fc.constantFrom(4, 8, 32, 64)), batch: fc.constantFrom([], [], [2]), layout: fc.constantFrom('plain', 'transposed'),
   rest: layout, ending: fc.constantFrom(...Object.keys(endings)),
 }), ({ m, k, n, batch, layout: right, rest, ending, seed }) => {

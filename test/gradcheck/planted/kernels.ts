@@ -14,7 +14,7 @@ const elementwise: readonly Plant[] = [
   wrongKernel('mul', 'coordinates of strided operands off by one axis', { of: 'mul', shaders: /^\/\/ elementwise/m }, [/c1 \* u\.t(\d)_1/g, 'c0 * u.t$1_1']),
   wrongKernel('add, several elements a thread', 'the last of them is left out', { of: 'add', shaders: /elements a thread/ }, [/let end = min\((first \+ \d+u), /, 'let end = min($1 - 64u, ']),
   wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn randomWord/ }, [/(random0|randomWord\([^;]*\)) >= /g, '$1 < ']),
-  wrongKernel('dropout, by fours', 'all draw the number of the first', { of: 'dropout', shaders: /, by fours/ }, [/random0\.\w/g, 'random0.x']),
+  wrongKernel('dropout, by vec4s', 'all draw the number of the first', { of: 'dropout', shaders: /, by vec4s/ }, [/random0\.\w/g, 'random0.x']),
   wrongElement('dropout', 'what is kept is not scaled up', right => ({
     uniforms: attributes => (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 1 ? { ...one, value: 1 } : one)),
   })),
@@ -48,7 +48,7 @@ const matmuls: readonly Plant[] = [
   wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
   wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn epilogue/ },
-    [/epilogue\((value\.\w), i \+ \du/g, 'epilogue($1, i'], [/(four\d)\.\w/g, '$1.x'], [/(c\d) \+ \du/g, '$1'], [/epilogue\(value, i\)/g, 'epilogue(value, i + 1u)']),
+    [/epilogue\((value\.\w), i \+ \du/g, 'epilogue($1, i'], [/(wide\d)\.\w/g, '$1.x'], [/(c\d) \+ \du/g, '$1'], [/epilogue\(value, i\)/g, 'epilogue(value, i + 1u)']),
   wrongKernel('matmul with an expression', 'four neighbours read the four after theirs', { of: 'matmul of a layer', shaders: /fn epilogue4/ }, [/(in\d\[.*) \/ 4u\]/g, '$1 / 4u + 1u]']),
   wrongKernel('matmul with GELU', 'the product is stored in place of its slope', { of: 'matmul of a layer', shaders: /fn storedInstead/ }, [/= (.*)\bstoredInstead4?\(value\)/g, '= $1value']),
   wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /epilogue4/ }, [/randomBlock\(i \/ 4u/, 'randomBlock(i / 4u + 1u']),
