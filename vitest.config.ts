@@ -10,9 +10,14 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: 'two at a time', include: ['test/*.test.ts', 'test/!(train)/**/*.test.ts', 'test/train/*/**/*.test.ts', 'test/train/!(memory).test.ts'] },
+        test: {
+          name: 'two at a time',
+          include: [
+            'test/*.test.ts', 'test/!(train)/**/*.test.ts', 'test/train/*/**/*.test.ts', 'test/train/!(memory).test.ts',
+          ],
+        },
       },
-      // It measures the process's memory, which a busy machine moves: last, with nothing beside it.
+      // It measures the process's memory, which other work on the machine changes: it runs last, and alone.
       { extends: true, test: { name: 'alone', include: ['test/train/memory.test.ts'], sequence: { groupOrder: 1 } } },
     ],
     pool: 'forks',

@@ -1,4 +1,4 @@
-// `npm run test:quick`: for the loop of editing. All test files that cost little, which leaves out most that need an adapter.
+// `npm run test:quick`, to run after each edit: all test files that cost little, which leaves out most that need an adapter.
 import { globSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 import { isQuick, recordedCosts } from './test/support/costs.ts'
@@ -7,6 +7,6 @@ import config from './vitest.config.ts'
 const costs = recordedCosts()
 const { projects: _all, ...shared } = config.test ?? {}
 
-export default defineConfig({
-  test: { ...shared, include: globSync('test/**/*.test.ts').map(file => file.replaceAll('\\', '/')).filter(file => isQuick(costs, file)) },
-})
+const files = globSync('test/**/*.test.ts').map(file => file.replaceAll('\\', '/'))
+
+export default defineConfig({ test: { ...shared, include: files.filter(file => isQuick(costs, file)) } })

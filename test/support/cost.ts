@@ -1,7 +1,7 @@
-// What a test file costs: processor time, which says the same on a busy machine and on an idle one. Each file measures its own (this
-// module is set up before every file), and costs.json keeps what all of them took: it puts the most expensive files first, so that all
-// workers end together, names those of `npm run test:quick`, and tells how much of a run is left. `TEST_COSTS=record npm test`
-// writes it.
+// What a test file costs: processor time, which is about the same on a busy machine as on an idle one. This module is a
+// set-up file of vitest, so every test file measures its own. costs.json has the costs of all files: it orders a run, with
+// the most expensive files first so that the workers end together, chooses the files of `npm run test:quick`, and gives the
+// time that is left. `TEST_COSTS=record npm test` writes it.
 import { readFileSync } from 'node:fs'
 import { afterAll } from 'vitest'
 
@@ -20,7 +20,7 @@ function spent(): number {
 
 function childrenSpent(): number {
   if (process.platform !== 'linux') return 0
-  // After the name, which may hold spaces: fields 3 and up. 16 and 17 are the children's, in hundredths of a second.
+  // Fields 3 and up follow the name, which may contain spaces. 16 and 17 are the children's, in hundredths of a second.
   const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1)?.split(' ') ?? []
   return (Number(fields[13]) + Number(fields[14])) / 100
 }

@@ -1,5 +1,5 @@
-// Processor seconds of each test file as costs.json has them, and what follows from them: the order of a run, which files are quick, and
-// how much of a run is left.
+// The processor time of each test file, from costs.json, and what is derived from it: the order of a run, which files are
+// quick, and how much time is left.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -12,22 +12,24 @@ export type Costs = Readonly<Record<string, number>>
 
 export const recordedCosts = (): Costs => JSON.parse(readFileSync(path, 'utf8')) as Costs
 
-/** Adds what was measured to costs.json; files that are gone leave it. */
+/** Writes what was measured to costs.json, and removes files that no longer exist. */
 export function recordCosts(measured: Costs): void {
-  const kept = Object.entries({ ...recordedCosts(), ...measured }).filter(([file]) => existsSync(join(root, file)))
-  const lines = kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([file, cost]) => `  ${JSON.stringify(file)}: ${Number(cost.toFixed(1))}`)
+  const lines = Object.entries({ ...recordedCosts(), ...measured })
+    .filter(([file]) => existsSync(join(root, file)))
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([file, cost]) => `  ${JSON.stringify(file)}: ${Number(cost.toFixed(1))}`)
   writeFileSync(path, `{\n${lines.join(',\n')}\n}\n`)
 }
 
-/** What a file without a record may cost. */
+/** What a file without a record is taken to cost: more than a quick one. */
 const UNKNOWN = 5
 
 export const costOf = (costs: Costs, file: string): number => costs[file] ?? UNKNOWN
 
 /** What a quick file may cost, in seconds. */
-export const QUICK = 2.5
+const QUICK = 2.5
 
-/** Whether a file belongs to `npm run test:quick`: a new one does once it is measured. */
+/** Whether a file belongs to `npm run test:quick`. A new file has to be measured first. */
 export const isQuick = (costs: Costs, file: string): boolean => costOf(costs, file) <= QUICK
 
 /** A file and what it took. */
@@ -39,15 +41,17 @@ export interface Timed {
   readonly cost: number | undefined
 }
 
-/** Lines that name the `count` files that took longest. */
+/** A line for each of the `count` files that took longest. */
 export function slowest(files: readonly Timed[], count = 10): string[] {
-  return files.toSorted((a, b) => b.seconds - a.seconds).slice(0, count).map(({ file, seconds, cost }) =>
-    `${seconds.toFixed(1).padStart(7)} s  ${cost === undefined ? '       –' : `${cost.toFixed(1).padStart(6)} s`}  ${file}`)
+  return files.toSorted((a, b) => b.seconds - a.seconds).slice(0, count).map(({ file, seconds, cost }) => {
+    const processor = cost === undefined ? '       –' : `${cost.toFixed(1).padStart(6)} s`
+    return `${seconds.toFixed(1).padStart(7)} s  ${processor}  ${file}`
+  })
 }
 
 /**
- * How far a run is: `3 of 150 files, about 4 min left`. What is left is told by the costs of files that ended and of those that did not,
- * from a twentieth of the whole on.
+ * How far a run is: `3 of 150 files, about 4 min left`. The time left is estimated from the costs of the files, once a
+ * twentieth of the total cost is done.
  */
 export function progress(costs: Costs, ended: readonly string[], all: readonly string[], seconds: number): string {
   const sum = (files: readonly string[]): number => files.reduce((total, file) => total + costOf(costs, file), 0)

@@ -1,4 +1,4 @@
-// Child processes that something happens to in the middle of their run.
+// Child processes that are disturbed in the middle of their run.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Workplace } from './command.ts'
@@ -22,7 +22,7 @@ export const interrupted = (place: Workplace, name: string, code: string): Promi
 /** The first checkpoint of the run in the folder `run`. */
 export const FIRST = 'run/checkpoints/step-000000'
 
-/** Environment of a child that loses the GPU at the first checkpoint, and each that is opened after it, so many times in all. */
+/** Environment of a child that loses the GPU at its first checkpoint, and then every GPU it opens, `times` times in all. */
 export function losing(place: Workplace, name: string, times: number): Promise<Environment> {
   const device = JSON.stringify(new URL('../../engine/runtime/device.ts', import.meta.url).href)
   return interrupted(place, name, `

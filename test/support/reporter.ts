@@ -1,12 +1,13 @@
-// Vitest's usual output, how far the run is, and at the end what Vitest leaves out: how far measured numbers were from those expected,
-// why each skipped test was skipped, the slowest files, and a last line 'N passed, N failed' for whoever reads the output by machine.
+// Vitest's usual output, how far the run is, and at the end what Vitest leaves out: how far measured numbers were from the
+// expected ones, why each skipped test was skipped, the slowest files, and a last line 'N passed, N failed' for programs that
+// read the output.
 
 import { DefaultReporter } from 'vitest/node'
 import type { SerializedError, TestCase, TestModule, TestRunEndReason, TestSpecification, TestSuite } from 'vitest/node'
 import { type Costs, progress, recordCosts, recordedCosts, slowest } from './costs.ts'
 import { differencesTable, type Difference } from './differences.ts'
 
-/** How long the run says nothing of how far it is, in ms. */
+/** Time between two lines that say how far the run is, in ms. */
 const PAUSE = 10_000
 
 /**
@@ -51,18 +52,23 @@ export class CountingReporter extends DefaultReporter {
         differences.push(...test.meta().differences ?? [])
         if (result.state === 'passed') passed++
         else if (result.state === 'skipped') {
-          const reason = result.note ?? (fellWith(test) ? 'what stands before it failed' : 'no reason given')
+          const reason = result.note ?? (failedAround(test) ? 'a hook of its suite failed' : 'no reason given')
           skipped.push(`${module.relativeModuleId} > ${test.fullName}: ${reason}`)
         } else failed++ // 'pending' too: a test that was cut off
       }
     }
     if (reason !== 'passed' && !failed) failed = 1
-    const timed = modules.map(module => ({ file: module.relativeModuleId, seconds: secondsOf(module), cost: module.meta().cost }))
-    if (process.env.TEST_COSTS === 'record') recordCosts(Object.fromEntries(timed.flatMap(({ file, cost }) => (cost === undefined ? [] : [[file, cost]]))))
+    const timed = modules.map(module =>
+      ({ file: module.relativeModuleId, seconds: secondsOf(module), cost: module.meta().cost }))
+    if (process.env.TEST_COSTS === 'record') {
+      recordCosts(Object.fromEntries(timed.flatMap(({ file, cost }) => (cost === undefined ? [] : [[file, cost]]))))
+    }
     const lines = [`${skipped.length} skipped`, `${passed} passed, ${failed} failed`]
     // With -t every other test is skipped, and that is reason enough.
     const named = this.ctx.config.testNamePattern === undefined && skipped.length > 0
-    if (differences.length > 0) this.log(['Measured differences, and how large they may be:', '', ...differencesTable(differences), ''].join('\n'))
+    if (differences.length > 0) {
+      this.log(['Measured differences, and how large they may be:', '', ...differencesTable(differences), ''].join('\n'))
+    }
     if (timed.length > 1) this.log(['Slowest files, and their processor time:', ...slowest(timed), ''].join('\n'))
     this.log((named ? ['Skipped, and why:', ...skipped.map(line => `  ${line}`), ''] : []).concat(lines).join('\n'))
   }
@@ -75,7 +81,7 @@ function secondsOf(module: TestModule): number {
 }
 
 /** Whether a suite around a test failed as a whole, in a hook, so that the test never ran. */
-function fellWith(test: TestCase): boolean {
+function failedAround(test: TestCase): boolean {
   let around: TestModule | TestSuite = test.parent
   while (around.type === 'suite' && !around.errors().length) around = around.parent
   return around.errors().length > 0

@@ -7,7 +7,8 @@ export class CostSequencer extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     const costs = recordedCosts()
     const { root } = this.ctx.config
-    const cost = ({ moduleId }: TestSpecification): number => costOf(costs, relative(root, moduleId).replaceAll('\\', '/'))
+    const cost = ({ moduleId }: TestSpecification): number =>
+      costOf(costs, relative(root, moduleId).replaceAll('\\', '/'))
     return files.toSorted((a, b) => cost(b) - cost(a))
   }
 }
