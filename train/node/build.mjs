@@ -1,5 +1,5 @@
-// `npm run build`: the package as it is installed, in dist/ or in a new folder that an argument names. Node refuses to strip types
-// below node_modules, so tsc does, and what the command needs besides code is copied.
+// `npm run build`: the package as it is installed, in dist/ or in a new folder that an argument names. Node refuses to strip
+// types below node_modules, so tsc does, and what the command needs besides code is copied.
 import { execFileSync } from 'node:child_process'
 import { cpSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -12,7 +12,8 @@ const out = folder === undefined ? at('dist') : resolve(folder)
 
 // Only the default folder may hold an older build.
 if (folder === undefined) rmSync(out, { recursive: true, force: true })
-execFileSync(process.execPath, [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json'), '--outDir', out], { stdio: 'inherit' })
+const tsc = [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json'), '--outDir', out]
+execFileSync(process.execPath, tsc, { stdio: 'inherit' })
 for (const path of ['package.json', 'LICENSE', 'train/node/bundled/model', 'train/node/bundled/reviews']) {
   cpSync(at(path), join(out, path), { recursive: true })
 }

@@ -46,13 +46,19 @@ export async function findSplits(path: string, { encoding }: LayoutOptions = {})
   }
 }
 
-/** One split, or the table if there is one alone. Throws a UserError that lists the splits that there are. */
-export async function loadTable(path: string, { split, ...options }: LayoutOptions & { readonly split?: string } = {}): Promise<Table> {
-  const { splits, whole } = await findSplits(path, options)
-  const found = split === undefined ? (whole ?? (splits.size === 1 ? [...splits.values()][0] : undefined)) : splits.get(split)
-  if (found) return found
-  const names = [...splits.keys()].join(', ') || 'none: it is one table'
-  throw new UserError(split === undefined ? `${path} has several splits: ${names}` : `${path} has no split ${split}; its splits: ${names}`)
+/** The only table of some data; undefined if it has several splits. */
+export const onlyTable = ({ splits, whole }: Splits): Table | undefined =>
+  whole ?? (splits.size === 1 ? [...splits.values()][0] : undefined)
+
+/** The names of the splits, as messages list them. */
+export const splitNames = ({ splits }: Splits): string => [...splits.keys()].join(', ') || 'none: it is one table'
+
+/** The split that is named, or else the only table of `data`. Throws a UserError that lists the splits. */
+export function tableOf(found: Splits, data: string, split?: string): Table {
+  const table = split === undefined ? onlyTable(found) : found.splits.get(split)
+  if (table) return table
+  throw new UserError(split === undefined ? `${data} has several splits, name one with --split: ${splitNames(found)}`
+    : `${data} has no split ${split}; its splits: ${splitNames(found)}`)
 }
 
 function pathOf(error: unknown): string | undefined {

@@ -11,6 +11,7 @@ import { type Label, type Target, TASK_NAMES, type TaskName, type TaskPlan, targ
 import { PROBLEM_OF } from '../../tasks/index.ts'
 import { resultsOf } from '../../tasks/results.ts'
 import { labelOf } from '../data/labelled.ts'
+import { onlyTable, splitNames } from '../data/layout.ts'
 import { splitsAt } from './texts.ts'
 
 export interface EvaluateOptions extends Pick<ReadOptions, 'textColumn' | 'labelColumn' | 'labelSeparator' | 'skipBadRows' | 'minusOne'> {
@@ -51,24 +52,23 @@ export interface Evaluated {
  * @throws UserError if there are none
  */
 export async function openLabelled(data: string, options: Omit<EvaluateOptions, 'labels'>): Promise<Labelled> {
-  const { splits, whole } = await splitsAt(data, options.encoding)
+  const found = await splitsAt(data, options.encoding)
   const read = async (table: Table, name?: string, passed: readonly string[] = []): Promise<Labelled> => {
     const { examples, facts } = await readExamples(table, options)
     if (examples.length === 0) throw new UserError(`${table.source} has no labelled rows`)
     return { examples, facts, notes: [...passed, ...notesOn(table, name, examples.length, facts)] }
   }
-  const only = whole ?? (splits.size === 1 ? [...splits.values()][0] : undefined)
+  const only = onlyTable(found)
   if (options.split !== undefined || !only) {
     const names = options.split === undefined ? ['test', 'validation'] : [options.split]
     const passed: string[] = []
     for (const name of names) {
-      const table = splits.get(name)
+      const table = found.splits.get(name)
       if (!table) continue
       if (options.split !== undefined || await hasLabels(table, options)) return read(table, name, passed)
       passed.push(`The split ${name} has no labels.`)
     }
-    const there = [...splits.keys()].join(', ') || 'none: it is one table'
-    throw new UserError(`${data} has no labelled split ${names.join(' or ')}; its splits: ${there}`)
+    throw new UserError(`${data} has no labelled split ${names.join(' or ')}; its splits: ${splitNames(found)}`)
   }
   return read(only)
 }

@@ -211,8 +211,8 @@ export interface BuiltModel {
 }
 
 /**
- * Builds the model of a run, once every name and shape of the weights is compared, where they are on disk already. Throws a UserError if
- * they, or an adapter, do not fit.
+ * The model of a run, with every name and shape compared with those of the weights, if these are on disk already. Throws a
+ * UserError if they, or an adapter, do not fit.
  */
 export async function buildModel(options: Options, opened: OpenedModel, task: TaskName): Promise<BuiltModel> {
   const { config, folder, commit, adapter, takesHead } = opened
@@ -273,8 +273,8 @@ async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise
 }
 
 /**
- * Opens the weights and compares every name and shape. Gives the names of the head's parameters that will be drawn afresh. Throws a
- * UserError.
+ * Opens the weights and compares every name and shape. Gives the names of the head's parameters that will be drawn afresh.
+ * Throws a UserError.
  */
 async function drawnOfHead(model: Classifier, { folder, adapter, takesHead: head }: OpenedModel): Promise<readonly string[]> {
   if (folder === undefined) return model.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
@@ -325,7 +325,8 @@ function headText({ adapter, folder, takesHead, trained }: OpenedModel, model: C
   const pathsOf = (linears: readonly Linear[]): string => linears.map(({ path }) => path).join(', ')
   const idle = modules.filter(({ weight, lora }) => !weight.trainable && !lora)
   const isFrozen = idle.some(({ path }) => !path.startsWith(model.prefix))
-  const stays = isFrozen ? `\nThe head is frozen: ${pathsOf(idle)} will keep these random values. --train-head trains the head, too.` : ''
+  const stays = isFrozen
+    ? `\nThe head is frozen: ${pathsOf(idle)} will keep these random values. --train-head trains the head, too.` : ''
   return `Head: drawn at random${why}: ${pathsOf(modules)}${stays}`
 }
 

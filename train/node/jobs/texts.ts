@@ -5,9 +5,9 @@ import { isFolder } from '../../../models/node/files.ts'
 import { resolveDataset } from '../../../models/node/hub.ts'
 import { chooseColumns } from '../../data/columns.ts'
 import { reader } from '../../data/examples.ts'
-import { type Cell, type Table, placeOf, showCell } from '../../data/table.ts'
+import { type Cell, placeOf, showCell } from '../../data/table.ts'
 import { isTable, openTable } from '../data/files.ts'
-import { type Splits, findSplits } from '../data/layout.ts'
+import { type Splits, findSplits, tableOf } from '../data/layout.ts'
 import { isOnDisk } from './named.ts'
 
 /** Which rows of what lies at a path, and which columns of them. */
@@ -39,15 +39,6 @@ export async function splitsAt(data: string, encoding: string | undefined): Prom
   return { splits: new Map(), whole: await openTable(path, encoding), source: path }
 }
 
-/** The split that is named, or the one that there is. Throws a UserError that lists the splits where it can't be told. */
-async function tableAt(data: string, { split, encoding }: TextOptions): Promise<Table> {
-  const { splits, whole } = await splitsAt(data, encoding)
-  const found = split === undefined ? (whole ?? (splits.size === 1 ? [...splits.values()][0] : undefined)) : splits.get(split)
-  if (found) return found
-  const names = [...splits.keys()].join(', ') || 'none: it is one table'
-  throw new UserError(split === undefined ? `${data} has several splits, name one with --split: ${names}` : `${data} has no split ${split}; its splits: ${names}`)
-}
-
 /**
  * Opens the texts at a path or of a Hub dataset, without reading them. An empty string is a text, too; a row without one is
  * refused when it comes, or left out.
@@ -55,7 +46,7 @@ async function tableAt(data: string, { split, encoding }: TextOptions): Promise<
  */
 export async function openTexts(data: string, options: TextOptions): Promise<Texts> {
   const { skipBadRows, ...columns } = options
-  const table = await tableAt(data, options)
+  const table = tableOf(await splitsAt(data, options.encoding), data, options.split)
   const taken = chooseColumns(table, { ...columns, labelColumn: null })
   let skipped = 0
   async function* texts(): AsyncGenerator<TextInput> {

@@ -13,7 +13,8 @@ export const changedSince = ({ folder }: Pick<Run, 'folder'>, what: string): Use
 
 /** Says on stderr what differs from where the run began, since the last bits of its numbers may differ too. */
 export function warnOfChanges(
-  { config: { adapter: before, tilegrad } }: Pick<Run, 'config'>, { name, driver }: Pick<AdapterInfo, 'name' | 'driver'>, version: string,
+  { config: { adapter: before, tilegrad } }: Pick<Run, 'config'>, { name, driver }: Pick<AdapterInfo, 'name' | 'driver'>,
+  version: string,
 ): void {
   const pairs = [[before?.name, name], [before?.driver, driver], [`tilegrad ${tilegrad}`, `tilegrad ${version}`]]
   for (const [old, now] of pairs) {
@@ -23,11 +24,12 @@ export function warnOfChanges(
 }
 
 /**
- * Takes the run's folder back to its last undamaged checkpoint, or to its beginning if there is none, and says so. Gives the position to
- * continue from.
+ * Takes the run's folder back to its last undamaged checkpoint, or to its beginning if there is none, and says so. Gives the
+ * position to continue from.
  */
 export async function rewind(
-  run: Run, checkpoints: Checkpoints, shape: RunShape, { console, progress }: { readonly console: Console, readonly progress: Progress },
+  run: Run, checkpoints: Checkpoints, shape: RunShape,
+  { console, progress }: { readonly console: Console, readonly progress: Progress },
 ): Promise<Position | undefined> {
   const { position, damaged } = await checkpoints.find(shape)
   for (const { step, reason } of damaged) progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)

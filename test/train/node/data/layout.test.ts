@@ -1,10 +1,13 @@
-// Splits and tables as they lie in folders: what `loadTable` gives for a path and a split.
+// Splits and tables as they lie in folders: what there is for a path and a split.
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readExamples } from '../../../../train/data/examples.ts'
-import { findSplits, loadTable } from '../../../../train/node/data/layout.ts'
+import { findSplits, tableOf } from '../../../../train/node/data/layout.ts'
+
+const loadTable = async (path: string, { split }: { split?: string } = {}) =>
+  tableOf(await findSplits(path), path, split)
 
 const fixtures = join(import.meta.dirname, 'fixtures')
 let root = ''
@@ -43,7 +46,7 @@ test('shards are one table, whose class names are those of its metadata', async 
 
 test('a split that is not there is answered by those that are, and several need a name', async () => {
   await expect(loadTable(join(root, 'nli'), { split: 'test' })).rejects.toThrow('has no split test; its splits: train, validation')
-  await expect(loadTable(join(root, 'nli'))).rejects.toThrow('has several splits: train, validation')
+  await expect(loadTable(join(root, 'nli'))).rejects.toThrow('has several splits, name one with --split: train, validation')
   const alone = await put('alone.csv', 'text,label\na,1\n')
   expect((await loadTable(alone)).columns).toEqual([{ name: 'text' }, { name: 'label' }])
   await expect(loadTable(alone, { split: 'train' })).rejects.toThrow('its splits: none: it is one table')

@@ -93,8 +93,8 @@ const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
 
 /**
- * Throws a UserError if the hidden states of a batch (of this number of windows, if given) are more than one buffer holds: by
- * arithmetic, before anything is allocated.
+ * Throws a UserError if the hidden states of a batch (of this number of windows, if given) are more than one buffer holds:
+ * by arithmetic, before anything is allocated.
  */
 function checkBatch(
   { batchSize, batchTokens, maxLength }: Options, { config }: OpenedModel, { gpu: { limits }, info }: Device, windows?: number,
