@@ -23,7 +23,10 @@ export interface Axes {
   readonly groups: number[]
 }
 
-/** Merges neighbouring axes of `shape` (and drops those of length 1) as far as all `strides` allow. Axes of different groups stay apart. */
+/**
+ * Merges neighbouring axes of `shape` (and drops those of length 1) as far as all `strides` allow. Axes of different groups are
+ * not merged.
+ */
 export function mergeAxes(shape: readonly number[], strides: readonly (readonly number[])[], group: readonly number[] = shape.map(() => 0)): Axes {
   const axes: Axes = { sizes: [], strides: strides.map(() => []), groups: [] }
   for (let axis = 0; axis < shape.length; axis++) {
@@ -72,7 +75,7 @@ export interface Addressing {
   readonly names: readonly string[]
   /** Whether rows are multiples of four long. */
   readonly wholeVec4s: boolean
-  /** Which views have four neighbours, the first of which has a multiple of four as its number, as one aligned vec4. */
+  /** From which views elements i … i + 3, for i a multiple of four, can be read as one aligned vec4. */
   readonly asVec4: readonly boolean[]
 }
 

@@ -54,7 +54,10 @@ export function storedCandidates(part: StoredPart, layout: AttentionLayout, trai
 
 /** Bytes that the stored gradient may take where the adapter says nothing: what any WebGPU device binds. */
 const SCRATCH_BYTES = 128 * 2 ** 20
-/** It takes no more than so many of its operands do, so that it grows as they do with the sequence; or so many bytes, which are little anywhere. */
+/**
+ * At most so many times an operand's bytes, so that scratch memory grows linearly with the sequence; or so many bytes, which are
+ * few for any adapter.
+ */
 const OPERANDS = 8
 const LITTLE = 16 * 2 ** 20
 

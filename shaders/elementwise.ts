@@ -17,19 +17,22 @@ export interface ElementwiseProblem {
 const WORKGROUP = 64
 
 /**
- * Elements that one thread makes, a workgroup's width apart. A workgroup costs a CPU adapter as much as hundreds of
- * elements do; a few must be left to share among cores. A GPU begins one a clock or so, which is less than its memory could feed.
+ * Elements that one thread computes, a workgroup's width apart. Starting a workgroup costs a CPU adapter as much as hundreds of
+ * elements, but there must be enough workgroups for all cores. A GPU starts about one per clock, fewer than its memory could feed.
  */
 function elementsEach(count: number, traits: Traits): number {
   if (!traits.cpu) return count >= MANY ? 4 : 1
   return Math.min(MOST_EACH, Math.max(1, Math.floor(count / (WORKGROUP * 16))))
 }
-/** Elements of which there are enough for any GPU with four a thread. */
+/** From so many elements on, four per thread leave enough threads for any GPU. */
 const MANY = 2 ** 20
 /** Of 1, 4, 8, 16 and 32: the best on lavapipe for x + 1, x + y, GELU and a bias, 2–3 times as fast as 1. */
 const MOST_EACH = 16
 
-/** The launch of one fused elementwise expression. What draws random numbers computes four neighbours at a time, where they come out even. */
+/**
+ * The launch of one fused elementwise expression. One that draws random numbers computes four neighbours at a time, if the count
+ * is a multiple of four.
+ */
 export function elementwiseLaunch({ label, inputs, output: out, body }: ElementwiseProblem, traits: Traits): Launch {
   const count = out.shape.reduce((n, m) => n * m, 1)
   const width = body.draws.length > 0 && count % 4 === 0 ? 4 : 1

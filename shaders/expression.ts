@@ -57,9 +57,9 @@ export function addScalars({ scalars }: Body, to: Scalars): void {
 }
 
 /**
- * A body as a function that is called for four neighbours, the first of which has a multiple of four as its number. They
- * share a block of random words, of those that each would draw alone, the loads of what is read `asVec4`, and where rows are
- * multiples of four long all coordinates but the last: these are computed once, and are arguments of the function besides `i`.
+ * A body as a function that is called for each of the elements i … i + 3, where i is a multiple of four. These share a block of
+ * random words (each gets the word that it would draw alone), the loads of what is read `asVec4` and, if rows are multiples of four
+ * long, all coordinates but the last. What they share is computed once, and passed to the function besides `i`.
  */
 export interface ByVec4s {
   readonly parameters: string

@@ -66,7 +66,7 @@ export interface Traits {
   readonly maxStorageBuffers: number
   /** Largest count of workgroups along one dimension. */
   readonly maxWorkgroups: number
-  /** Bytes that a kernel may ask for as scratch in place of more work; the least that every WebGPU device binds, where left out. */
+  /** Bytes of scratch memory that a kernel may use to save work. Left out: what any WebGPU device can bind. */
   readonly scratchBytes?: number
 }
 

@@ -44,7 +44,7 @@ export function isLegal(config: MatmulConfig, { maxWorkgroupInvocations, maxWork
 /** Best guess first: by rate, by how much of the tiles falls inside the output, and by whether there are workgroups
  *  enough to fill the adapter. Those that are guessed to be much slower are left out. */
 export function candidates(product: Product, traits: Traits): MatmulCandidate[] {
-  // Where both sides are long, no tile of a GPU lies better the other way round.
+  // If both sides are long, a GPU gains nothing from the transpose.
   const long = !traits.cpu && Math.min(product.m, product.n) >= 128
   const all = rankedCandidates(product, traits).filter(({ candidate }) => !long || !candidate.transpose)
   return all.filter(r => r.score >= all[0].score * 0.4).slice(0, 12).map(r => r.candidate)
@@ -103,7 +103,7 @@ export function lower(product: Product, candidate: MatmulCandidate, traits: Trai
   const { config } = candidate
   const turned = candidate.transpose ? transposed(product) : product
   const k = turned.segments[0].k
-  // Slices are whole steps of every kernel long, so that groups of four stay whole.
+  // A multiple of every kernel's step along K, so that no vec4 is split.
   const chunk = Math.ceil(k / candidate.slices / 32) * 32
   const slices = k === 0 ? 1 : Math.ceil(k / chunk)
   const split = slices > 1

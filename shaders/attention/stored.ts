@@ -20,7 +20,7 @@ import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
 
-/** Both sizes of a head's square are whole in these: every tile's sides divide it, or are multiples of it. */
+/** Both sides of a head's stored matrix are padded to multiples of this. Every tile's side divides it, or is a multiple of it. */
 export const BLOCK = 64
 
 export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
@@ -28,12 +28,12 @@ export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
 /** Bytes that one head stores. */
 export const storedBytes = ({ queries, keys, dtype }: AttentionProblem): number => 2 * inBlocks(queries) * inBlocks(keys) * bytesOf(dtype)
 
-/** Uniforms beside the others: where the stored squares are. */
+/** Further uniforms: where the stored matrices are. */
 export const storedUniforms = { pairs: 'u32', storedQueries: 'u32', storedKeys: 'u32' } as const
 export const storedValues = ({ queries, keys }: AttentionProblem, { count }: Pairs): Record<keyof typeof storedUniforms, number> =>
   ({ pairs: count, storedQueries: inBlocks(queries), storedKeys: inBlocks(keys) })
 
-/** Of the sums, tx·cn is the count of columns that are in workgroup memory at a time. */
+/** For the sums, tx·cn columns are in workgroup memory at a time. */
 export interface StoredConfig extends Blocks {
   readonly kind: 'stored'
   readonly rm: 4 | 8

@@ -1,6 +1,6 @@
 // Attention by subgroups, for adapters on CPUs: a subgroup owns a tile of rows; in the score products its lanes stand
-// for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share, one of them loads and
-// subgroupBroadcast hands round, so that loads, which such adapters do lane by lane, are few for each multiply-add.
+// for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share is loaded by one of
+// them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each multiply-add.
 import { type Shader, each, list, wgsl } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, capital, columnsEnd, place, sides } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
@@ -83,8 +83,8 @@ function draw(rows: number, place: string): string {
 }
 
 /**
- * Runs `body` for each row r that is there: of so many stores written out, a CPU's compiler takes longer than of all sums.
- * What rows hold in variables name0, name1, … is name[r] there.
+ * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for so many unrolled stores than
+ * for all sums. The rows' variables name0, name1, … are name[r] there.
  */
 function forRows(rows: number, bound: string, held: readonly { name: string; type: string; names: readonly string[] }[], body: string): string {
   return wgsl`

@@ -4,8 +4,8 @@
 // Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the chunks
 // x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring invocations
 // read neighbouring places, spread over the banks: chunk c of place p stands at (c + p mod 8) mod chunks of its row, or with
-// odd pitches where rows are no multiple of eight chunks. Tiles are arrays of rows, and turned by remainders: of such places
-// Dawn knows that they are inside, and leaves out its checks.
+// odd pitches if rows are not a multiple of eight chunks. Tiles are arrays of rows, rotated by remainders: Dawn can prove that such
+// indices are inside, and omits its bounds checks.
 //
 // Invocations of the same rows (the same y) exchange their probabilities, or dScores, by subgroup shuffles or through
 // workgroup memory. If an invocation copies few vectors, the next columns are prefetched into registers.

@@ -32,10 +32,10 @@ const size = ({ fragment, rows, columns, down, across }: MatrixConfig) => ({ row
 
 const threadsOf = ({ fragment, down, across }: MatrixConfig): number => fragment.lanes * down * across
 
-/** Elements of one place of a side's tile: four, which one store fills, where all its operands are read by vec4s. */
+/** Elements at each place of a side's tile: four, filled by one store, if all operands of the side are read as vec4s. */
 const tileWidth = (side: Side, layout: Layout): 1 | 4 => (layout.segments.every(segment => segment[side].vec4) ? 4 : 1)
 
-/** Elements that a run of a tile is longer in memory than it has, so that runs begin in different banks. */
+/** Elements of padding after each run of a tile, so that runs begin in different banks. */
 const PADDING = 8
 
 /** Elements of workgroup memory for a K-tile of so many rows, however it lies. */
@@ -93,7 +93,7 @@ export const matrix: MatmulKind<MatrixConfig> = {
         ${layout.segments.map((segment, s) => wgsl`
 
           {
-            ${/* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be zeros. */
+            ${/* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be mostly zeros. */
             sumSegment(s === 0 ? c : { ...c, depth: c.fragment.k }, layout, segment, s)}
           }
         `)}
@@ -237,8 +237,8 @@ function storePiece(tileSide: TileSide, piece: string, name: string): string {
 }
 
 /**
- * Stores one fragment after the other: more at a time take memory that other workgroups could have. A thread's shares of one are
- * written out where they come out even, at places that Dawn knows.
+ * Stores one fragment after the other: several at a time would take memory that other workgroups could use. A thread's shares of a
+ * fragment are unrolled if they divide evenly, so that Dawn knows their indices.
  */
 function storeBlocks(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment

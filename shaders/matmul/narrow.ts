@@ -13,7 +13,7 @@ import type { Traits } from '../kernel.ts'
 import { LETTERS, type Part, type Shader, each, list, wgsl } from '../wgsl.ts'
 import type { Product } from './problem.ts'
 import {
-  type Layout, type MatmulKind, type Rated, type SegmentLayout, bounds, vec4AlongK, load, productShader, rated, storeOne, timesScale, wholeVec4s,
+  type Layout, type MatmulKind, type Rated, type SegmentLayout, bounds, load, productShader, rated, storeOne, timesScale, vec4AlongK, wholeVec4s,
 } from './text.ts'
 
 export interface NarrowAlongK {
@@ -91,7 +91,7 @@ export const narrow: MatmulKind<NarrowConfig> = {
 function configs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Traits): Rated<NarrowConfig>[] {
   if (traits.cpu || more.length > 0 || n < 1 || n > 64 || m < n || (m < 8 * n && k < 32 * n)) return []
   const most = 2 ** Math.ceil(Math.log2(Math.min(n, 32)))
-  // More than 32 columns read the left operand again; so do fewer at a time, with more sums a thread to spare.
+  // More than 32 columns read the left operand again. 16 at a time read it more often, with fewer sums per thread.
   const widths = most > 16 ? [most, 16] : [most]
   return widths.flatMap(columns => {
     const rate = 0.75 * (n <= 16 ? 1 : columns > 16 ? 0.9 : Math.sqrt(16 / n))

@@ -94,7 +94,7 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
 const CPU_CONFIG: Rated<WorkgroupConfig> =
   rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowVec4s: 1, columnVec4s: 1, prefetch: false, unrolled: false })
 
-/** Rates on an H200, f32 4096³: 45 TFLOP/s for the first; by the shape of the product the second is level. */
+/** Rates on an H200, f32 4096³: 45 TFLOP/s for the first; the second is as fast for some shapes. */
 const GPU_CONFIGS = ([
   [1, 128, 128, 16, 2, 4, 2], [0.98, 128, 128, 16, 2, 2, 2], [0.84, 128, 64, 16, 2, 2, 1], [0.88, 64, 64, 16, 2, 2, 1],
   [0.68, 64, 64, 16, 1, 1, 0], [0.5, 32, 32, 32, 1, 1, 0], [0.4, 128, 16, 16, 2, 1, 0], [0.35, 128, 8, 32, 1, 1, 0],
@@ -186,7 +186,7 @@ function multiply(c: WorkgroupConfig): string {
     ${each(c.rowVec4s, i => `let a${i} = leftTile[${kk} * LEFT_PITCH + y + ${i * down(c)}u];`)}
     ${each(c.columnVec4s, j => `let b${j} = rightTile[${kk} * RIGHT_PITCH + x + ${j * across(c)}u];`)}
     ${each(c.rowVec4s * 4, i => each(c.columnVec4s, n => {
-      // Back and forth: what one sum took from registers, the next takes, too, and NVIDIA's need not read it again.
+      // Back and forth: consecutive sums share a register operand, which an NVIDIA GPU then need not read again.
       const j = i % 2 === 0 ? n : c.columnVec4s - 1 - n
       return `sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`
     }))}
@@ -204,7 +204,7 @@ function multiply(c: WorkgroupConfig): string {
       }
     `
   }
-  // Counted by ones: Dawn knows then that places in the tiles are inside, and leaves out its checks.
+  // Counted by ones, so that Dawn can prove that indices are inside the tiles and omits its bounds checks.
   return wgsl`
     for (var kQuad = 0u; kQuad < ${c.depth / 4}u; kQuad++) {
       ${each(4, n => scope(`(kQuad * 4u + ${n}u)`))}
@@ -212,7 +212,10 @@ function multiply(c: WorkgroupConfig): string {
   `
 }
 
-/** Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks that are neighbours in memory. */
+/**
+ * Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks that are
+ * neighbours in memory.
+ */
 function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { quad: string, kQuad: string } {
   const perRun = operand.major === 'k' ? c.depth / 4 : rows / 4
   const [fast, slow] = [`${block} % ${perRun}u`, `${block} / ${perRun}u`]

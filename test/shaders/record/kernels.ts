@@ -8,7 +8,7 @@ import { finiteLaunch } from '../../../shaders/finite.ts'
 import {
   type GatherProblem, gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
 } from '../../../shaders/gather.ts'
-import { type DType, type FloatType, type Launch, type Traits, type View, input, output } from '../../../shaders/kernel.ts'
+import { type DType, type FloatType, type Launch, type Traits, type View, input, output, rowMajorStrides } from '../../../shaders/kernel.ts'
 import {
   type LayerNormProblem, layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
 } from '../../../shaders/layer-norm.ts'
@@ -53,17 +53,11 @@ function* only(word: string, all: Iterable<Recorded>): Generator<Recorded> {
 
 // --- Matmul ---
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((n, m) => n * m, 1)
-
-function strides(shape: readonly number[]): number[] {
-  return shape.map((_, axis) => sizeOf(shape.slice(axis + 1)))
-}
-
 /** A matrix [rows, columns] with batch axes before it, or the transpose of one as it lies in memory. */
 function matrix(shape: readonly number[], dtype: DType, transposed = false): View {
   const order = shape.map((_, axis) => axis)
   if (transposed) order.push(...order.splice(-2).reverse())
-  const lying = strides(order.map(axis => shape[axis]))
+  const lying = rowMajorStrides(order.map(axis => shape[axis]))
   return { shape, dtype, offset: 0, strides: shape.map((_, axis) => lying[order.indexOf(axis)]) }
 }
 
@@ -123,7 +117,7 @@ const body: Body = {
 
 /** A bias, a residual and dropout. */
 function epilogueOf(shape: readonly number[], dtype: FloatType, more: Pick<Epilogue, 'storesResult' | 'storedInstead'>): Epilogue {
-  const along = strides(shape)
+  const along = rowMajorStrides(shape)
   return {
     label: 'bias residual dropout', shape, dtype, body,
     inputs: [
@@ -209,7 +203,7 @@ function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16'])
     }
     const view = (length: number, part: number): View => ({
       shape: [batch, length, heads, headSize], dtype, offset: strided ? part * heads * headSize : 0,
-      strides: strided ? [3 * length * heads * headSize, 3 * heads * headSize, headSize, 1] : strides([batch, length, heads, headSize]),
+      strides: strided ? [3 * length * heads * headSize, 3 * heads * headSize, headSize, 1] : rowMajorStrides([batch, length, heads, headSize]),
     })
     const [q, k, v, o] = [view(queries, 0), view(keys, 1), view(keys, 2), matrix([batch, queries, heads, headSize], dtype)]
     const name = [
