@@ -1,6 +1,7 @@
 // What an evaluation's outputs mean, by kind of task: the results that metrics are computed from.
 import { IGNORED } from '../../models/losses.ts'
 import { predictions } from '../metrics/confusion.ts'
+import type { Basis } from '../metrics/constant.ts'
 import { sigmoid, softmax } from '../metrics/probabilities.ts'
 import { type Results, metricsOf, summarise } from '../metrics/summary.ts'
 import { showName } from '../data/table.ts'
@@ -70,5 +71,26 @@ export function measured(name: TaskName, labels: readonly string[]): Pick<Task<T
     bestMetric: metrics[0].name,
     lessIsBetter: metrics.filter(({ better }) => better === 'smaller').map(metric => metric.name),
     summarise: examples => summarise(resultsOf(name, labels, examples)).metrics,
+  }
+}
+
+/** Labels in the layout that the constant answer is chosen from. */
+export function basisOf(task: TaskName, labels: readonly string[], targets: readonly Target[]): Basis {
+  const lists = (): ArrayLike<number>[] => targets.filter(target => typeof target !== 'number')
+  switch (task) {
+    case 'classes':
+    case 'regression':
+      return { kind: task, truth: targets.map(Number) }
+    case 'labels':
+      return { kind: 'labels', truth: lists().flatMap(list => Array.from(list)) }
+    case 'tokens':
+      return {
+        kind: 'tokens',
+        tags: lists().flatMap(list =>
+          Array.from(list)
+            .filter(tag => tag !== IGNORED)
+            .map(tag => labels[tag]),
+        ),
+      }
   }
 }

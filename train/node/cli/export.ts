@@ -1,6 +1,5 @@
 // `tilegrad export --merge`: what was trained as a plain model folder.
 import { UserError } from '../../../engine/errors.ts'
-import { codeOf } from '../../../models/node/files.ts'
 import { exportMerged } from '../jobs/export.ts'
 import { openNamed } from '../device.ts'
 import { Console } from './console.ts'
@@ -8,7 +7,7 @@ import { print } from './output.ts'
 import { count, flag, helpOf, optional, parseTable, text } from './table.ts'
 import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
 import { TILEGRAD } from '../package.ts'
-import { isDiskTrouble } from '../run/failures.ts'
+import { describeTrouble, isDiskTrouble } from '../run/failures.ts'
 import { refuseUnwritable } from '../run/folder.ts'
 
 const { base, revision, adapter } = modelOptions
@@ -44,7 +43,7 @@ export async function exportCommand(argv: readonly string[]): Promise<number> {
   await refuseUnwritable(out, 'the folder')
   await openNamed(options.adapter, false)
   await exportMerged(source, out, options, chosen).catch((error: unknown) => {
-    throw isDiskTrouble(error) ? new UserError(`Cannot write ${out}: ${codeOf(error)}`) : error
+    throw isDiskTrouble(error) ? new UserError(describeTrouble(error, out)) : error
   })
   const console = new Console(options.json)
   console.say(`Model: ${options.out}`)

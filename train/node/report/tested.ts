@@ -1,12 +1,12 @@
 // What a report says of a test, as values: metrics with their interval, the constant answer, calibration. No markup.
 import { IGNORED } from '../../../models/losses.ts'
 import { type Reliability, labelConfidences, reliability, topConfidences } from '../../metrics/calibration.ts'
-import { type Basis, type ConstantAnswer, constantAnswer } from '../../metrics/constant.ts'
+import { type ConstantAnswer, constantAnswer } from '../../metrics/constant.ts'
 import { type MetricInfo, type Results, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'
 import { INTERVAL_SEED, type Interval } from '../../metrics/uncertainty.ts'
 import type { ExampleOutput } from '../../task.ts'
 import type { Target, TaskName } from '../../tasks/infer.ts'
-import { type Reading, describeReading, resultsOf } from '../../tasks/results.ts'
+import { type Reading, basisOf, describeReading, resultsOf } from '../../tasks/results.ts'
 
 /** A text that was tested on, in the order of the results. */
 export interface TestedText {
@@ -86,27 +86,6 @@ export function testedOf(test: Test, known: { readonly interval?: Interval } = {
     calibration: calibrationOf(test),
     answered: { results: answered, summary: answeredSummary, by, applied },
     thresholds: reading.thresholds,
-  }
-}
-
-/** Labels in the layout that the constant answer is chosen from. */
-function basisOf(task: TaskName, labels: readonly string[], targets: readonly Target[]): Basis {
-  const lists = (): ArrayLike<number>[] => targets.filter(target => typeof target !== 'number')
-  switch (task) {
-    case 'classes':
-    case 'regression':
-      return { kind: task, truth: targets.map(Number) }
-    case 'labels':
-      return { kind: 'labels', truth: lists().flatMap(list => Array.from(list)) }
-    case 'tokens':
-      return {
-        kind: 'tokens',
-        tags: lists().flatMap(list =>
-          Array.from(list)
-            .filter(tag => tag !== IGNORED)
-            .map(tag => labels[tag]),
-        ),
-      }
   }
 }
 

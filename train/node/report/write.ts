@@ -1,7 +1,7 @@
 // Gathers what a run or an evaluation has to report, and writes it.
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { writeAtomic } from '../../../models/node/files.ts'
+import { isFolder, writeAtomic } from '../../../models/node/files.ts'
 import type { Tokenizer } from '../../../models/tokenizer.ts'
 import { encodeWords } from '../../../models/words.ts'
 import type { MetricInfo } from '../../metrics/summary.ts'
@@ -166,8 +166,8 @@ async function savedBytes(run: Run): Promise<Cost['savedBytes']> {
   const found: string[] = []
   let total = 0
   for (const name of ['adapter', 'base', 'model']) {
-    const files = await readdir(run.path(name)).catch(() => undefined)
-    if (!files) continue
+    if (!await isFolder(run.path(name))) continue
+    const files = await readdir(run.path(name))
     found.push(`${name}/`)
     for (const file of files) total += (await stat(join(run.path(name), file))).size
   }

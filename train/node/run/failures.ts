@@ -12,6 +12,13 @@ const DISK_TROUBLE: readonly string[] =
 export const isDiskTrouble = (error: unknown): error is Error =>
   error instanceof Error && DISK_TROUBLE.includes(codeOf(error) ?? '')
 
+/** One line on a disk's trouble while `folder` is written, which names the path where the trouble is somewhere else. */
+export function describeTrouble(error: Error, folder: string): string {
+  const path = 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
+  const isElsewhere = path !== undefined && !path.startsWith(resolve(folder))
+  return `${isElsewhere ? `Cannot use ${path}` : `Cannot write to ${folder}`}: ${codeOf(error)}`
+}
+
 /** The loss of the GPU, where that is what a failure comes from. */
 export async function lossOf(error: unknown, device: Device): Promise<DeviceLost | undefined> {
   if (error instanceof DeviceLost) return error
@@ -38,10 +45,7 @@ export async function explained(
     return new NonFinite(`${error.message}; ${stands ?? 'there is no checkpoint before it'}`)
   }
   if (isDiskTrouble(error)) {
-    const path = 'path' in error && typeof error.path === 'string' ? resolve(error.path) : undefined
-    const isElsewhere = path !== undefined && !path.startsWith(resolve(run.folder))
-    const what = isElsewhere ? `Cannot use ${path}` : `Cannot write to ${run.folder}`
-    return new UserError(`${what}: ${codeOf(error)}. Once that is fixed, resume${resumed}`)
+    return new UserError(`${describeTrouble(error, run.folder)}. Once that is fixed, resume${resumed}`)
   }
   return error instanceof DeviceLost ? new UserError(`${error.message}. Resume${resumed}`) : error
 }

@@ -16,10 +16,14 @@ export function warnOfChanges(
   { config: { adapter: before, tilegrad } }: Pick<Run, 'config'>, { name, driver }: Pick<AdapterInfo, 'name' | 'driver'>,
   version: string,
 ): void {
-  const pairs = [[before?.name, name], [before?.driver, driver], [`tilegrad ${tilegrad}`, `tilegrad ${version}`]]
+  const pairs = [
+    [before?.name, name],
+    [before?.driver, driver],
+    [tilegrad && `tilegrad ${tilegrad}`, `tilegrad ${version}`],
+  ]
   for (const [old, now] of pairs) {
     const line = `The run began on ${old}; on ${now} its numbers may differ in the last bits.`
-    if (old !== now) process.stderr.write(`${printableLine(line)}\n`)
+    if (old !== undefined && old !== now) process.stderr.write(`${printableLine(line)}\n`)
   }
 }
 

@@ -14,7 +14,7 @@ import { runCommand } from '../../cli/main.ts'
 import { print } from '../../cli/output.ts'
 import { count, flag, helpOf, optional, parseTable, text } from '../../cli/table.ts'
 import { chooseRunFolder } from '../../run/folder.ts'
-import { type BundledTask, TASKS, argumentsOf, constantAnswer, dataOf } from './tasks.ts'
+import { type BundledTask, TASKS, argumentsOf, constantScore, dataOf } from './tasks.ts'
 
 const CLI = fileURLToPath(new URL('../../cli/tilegrad.ts', import.meta.url))
 
@@ -79,7 +79,7 @@ async function main(argv: readonly string[]): Promise<number> {
   let adapter = ''
   for (const task of chosen) {
     const data = await dataOf(task)
-    const { metric, value } = constantAnswer(data)
+    const { metric, value } = constantScore(data)
     const run = join(folder, task.name)
     const { result, seconds } = await train(task, run, more)
     const unseen = await onNewPhrases(task, run, metric.name, onAdapter)
