@@ -13,7 +13,10 @@ export default defineConfig({
         test: {
           name: 'two at a time',
           include: [
-            'test/*.test.ts', 'test/!(train)/**/*.test.ts', 'test/train/*/**/*.test.ts', 'test/train/!(memory).test.ts',
+            'test/*.test.ts',
+            'test/!(train)/**/*.test.ts',
+            'test/train/*/**/*.test.ts',
+            'test/train/!(memory).test.ts',
           ],
         },
       },

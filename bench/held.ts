@@ -8,7 +8,12 @@ import type { DType } from '../shaders/kernel.ts'
 const noise = Float32Array.from({ length: 1 << 18 }, () => Math.random() - 0.5)
 
 /** Fills elements of a variable with numbers of ±0.5 · scale around a middle. */
-export async function fillNoise(write: (data: Float32Array<ArrayBuffer>, at: number) => Promise<void>, size: number, scale = 1, middle = 0): Promise<void> {
+export async function fillNoise(
+  write: (data: Float32Array<ArrayBuffer>, at: number) => Promise<void>,
+  size: number,
+  scale = 1,
+  middle = 0,
+): Promise<void> {
   const chunk = scale === 1 && middle === 0 ? noise : noise.map(x => x * scale + middle)
   for (let at = 0; at < size; at += chunk.length) await write(chunk.subarray(0, Math.min(chunk.length, size - at)), at)
 }

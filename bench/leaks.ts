@@ -60,14 +60,23 @@ const MOST: Held = { buffers: 2, gpuBytes: 2 ** 19, heap: 5e5, rss: 4e6 }
 const kinds = (variables: readonly Tensor[]): Readonly<Record<string, Call>> => ({
   'eager, other numbers': i => variables[0].mul(i).add(1).tanh().sum().item(),
   'eager, other small host data': i => tensor([i, 1, 2, 3]).mul(2).add(i).sum().item(),
-  'eager, 1 MiB of host data': i => tensor(new Float32Array(1 << 18).fill(i)).add(1).sum().item(),
-  'eager, other shapes': i => tensor(new Float32Array(1 + i % SHAPES)).add(1).sum().item(),
+  'eager, 1 MiB of host data': i =>
+    tensor(new Float32Array(1 << 18).fill(i))
+      .add(1)
+      .sum()
+      .item(),
+  'eager, other shapes': i =>
+    tensor(new Float32Array(1 + (i % SHAPES)))
+      .add(1)
+      .sum()
+      .item(),
   'compiled functions, forgotten': i => compiledOnce(i, x => x.mul(variables[0]).add(i).sum()),
   'one compiled function, results unread': i => kept(tensor([i])),
   'variables, forgotten': i => variable({ shape: [256], dtype: 'f32' }, 'v').write(Float32Array.of(i)),
 })
 
-const compiledOnce = async (i: number, fn: (x: Tensor) => Tensor): Promise<number> => (await compile(fn)(tensor([i]))).item()
+const compiledOnce = async (i: number, fn: (x: Tensor) => Tensor): Promise<number> =>
+  (await compile(fn)(tensor([i]))).item()
 const kept = compile((x: Tensor) => x.mul(2).add(1))
 
 async function held({ buffers }: Device): Promise<Held> {
@@ -84,7 +93,7 @@ async function measure(device: Device, what: string, calls: number, call: Call, 
       if (i % 100 === 0) progress.show(`${what}: ${i} of ${count}`)
       await call(i)
     }
-    return 1000 * count / (performance.now() - start)
+    return (1000 * count) / (performance.now() - start)
   }
   await round(Math.max(WARMING, Math.ceil(calls / 2)))
   const all = [await held(device)]
@@ -95,7 +104,11 @@ async function measure(device: Device, what: string, calls: number, call: Call, 
   }
   const grown = (key: keyof Held): number => median(all.slice(1).map((one, i) => one[key] - all[i][key]))
   return {
-    what, calls, perSecond: median(rates), before: all[0], after: all[ROUNDS],
+    what,
+    calls,
+    perSecond: median(rates),
+    before: all[0],
+    after: all[ROUNDS],
     growth: { buffers: grown('buffers'), gpuBytes: grown('gpuBytes'), heap: grown('heap'), rss: grown('rss') },
   }
 }
@@ -107,15 +120,23 @@ const mega = (bytes: number): string => (bytes / 1e6).toFixed(1)
 function barsOf({ what, growth }: Row): Bar[] {
   return [
     bar(`${what}: buffers more a round`, growth.buffers, MOST.buffers, 'buffers'),
-    ...([['gpuBytes', 'GPU memory'], ['heap', 'heap'], ['rss', 'process memory']] as const).map(([key, shown]) =>
-      bar(`${what}: ${shown} more a round`, growth[key] / 1e6, MOST[key] / 1e6, 'MB')),
+    ...(
+      [
+        ['gpuBytes', 'GPU memory'],
+        ['heap', 'heap'],
+        ['rss', 'process memory'],
+      ] as const
+    ).map(([key, shown]) => bar(`${what}: ${shown} more a round`, growth[key] / 1e6, MOST[key] / 1e6, 'MB')),
   ]
 }
 
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      calls: { type: 'string', default: '5000' }, adapter: { type: 'string' }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
+      calls: { type: 'string', default: '5000' },
+      adapter: { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h' },
     },
   })
   if (values.help) {
@@ -123,7 +144,8 @@ async function main(): Promise<void> {
     return
   }
   const calls = Number(values.calls)
-  if (!Number.isInteger(calls) || calls < 100) throw new UserError(`--calls takes a whole number of at least 100, not '${values.calls}'`)
+  if (!Number.isInteger(calls) || calls < 100)
+    throw new UserError(`--calls takes a whole number of at least 100, not '${values.calls}'`)
   const { adapter, info } = await openAdapter({ name: values.adapter })
   const device = await openDevice(adapter, info)
   useDevice(device)
@@ -131,17 +153,24 @@ async function main(): Promise<void> {
   const progress = new Progress()
   const resident = variable({ shape: [256], dtype: 'f32' }, 'resident')
   const rows: Row[] = []
-  for (const [what, call] of Object.entries(kinds([resident.tensor]))) rows.push(await measure(device, what, calls, call, progress))
+  for (const [what, call] of Object.entries(kinds([resident.tensor])))
+    rows.push(await measure(device, what, calls, call, progress))
   progress.clear()
   device.close()
   console.say(`${info.name}: ${calls} calls of each kind`)
-  console.say(table([
-    ['before → after', 'calls/s', 'buffers in use', 'GPU MB', 'heap MB', 'process MB'],
-    ...rows.map(({ what, perSecond, before, after }) => [
-      what, perSecond.toFixed(0), `${before.buffers} → ${after.buffers}`, `${mega(before.gpuBytes)} → ${mega(after.gpuBytes)}`,
-      `${mega(before.heap)} → ${mega(after.heap)}`, `${mega(before.rss)} → ${mega(after.rss)}`,
+  console.say(
+    table([
+      ['before → after', 'calls/s', 'buffers in use', 'GPU MB', 'heap MB', 'process MB'],
+      ...rows.map(({ what, perSecond, before, after }) => [
+        what,
+        perSecond.toFixed(0),
+        `${before.buffers} → ${after.buffers}`,
+        `${mega(before.gpuBytes)} → ${mega(after.gpuBytes)}`,
+        `${mega(before.heap)} → ${mega(after.heap)}`,
+        `${mega(before.rss)} → ${mega(after.rss)}`,
+      ]),
     ]),
-  ]))
+  )
   const bars = rows.flatMap(barsOf)
   const missed = bars.filter(({ met }) => !met)
   for (const one of missed) console.say(barText(one))
@@ -152,10 +181,15 @@ async function main(): Promise<void> {
 
 /** Allocators that grow in their own time are kept from it: V8's young generation doubles, glibc has an arena a thread. */
 async function inProcessOfItsOwn(): Promise<void> {
-  const child = spawn(process.execPath, ['--max-semi-space-size=1', fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
-    stdio: 'inherit', env: { ...process.env, MALLOC_ARENA_MAX: '1' },
-  })
-  const [status] = await once(child, 'exit') as [number | null]
+  const child = spawn(
+    process.execPath,
+    ['--max-semi-space-size=1', fileURLToPath(import.meta.url), ...process.argv.slice(2)],
+    {
+      stdio: 'inherit',
+      env: { ...process.env, MALLOC_ARENA_MAX: '1' },
+    },
+  )
+  const [status] = (await once(child, 'exit')) as [number | null]
   process.exitCode = status ?? 1
 }
 

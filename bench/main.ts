@@ -21,7 +21,13 @@ const EFFORTS: Readonly<Record<Scale, Effort>> = {
 /** Operations a second that a CPU adapter must reach for the reduced sizes to take minutes, not hours. */
 const REDUCED_FROM = 50e9
 
-const usageOf = ({ command, introduction, topics, tuning, needsGpu }: Preset): string => `usage: npm run ${command} -- [options]
+const usageOf = ({
+  command,
+  introduction,
+  topics,
+  tuning,
+  needsGpu,
+}: Preset): string => `usage: npm run ${command} -- [options]
 
 ${introduction} A complete run of more than the smallest sizes is kept in bench/results/; what
 a run has measured when it is interrupted, or when part of it fails, is kept there as …-partial-….
@@ -50,9 +56,15 @@ function optionsFrom(preset: Preset, args: readonly string[]): Options | undefin
   const { values } = parseArgs({
     args: [...args],
     options: {
-      only: { type: 'string' }, quick: { type: 'boolean' }, smoke: { type: 'boolean' }, sizes: { type: 'string' }, adapter: { type: 'string' },
-      'tune-kernels': { type: 'string' }, 'tune-seconds': { type: 'string' },
-      json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
+      only: { type: 'string' },
+      quick: { type: 'boolean' },
+      smoke: { type: 'boolean' },
+      sizes: { type: 'string' },
+      adapter: { type: 'string' },
+      'tune-kernels': { type: 'string' },
+      'tune-seconds': { type: 'string' },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h' },
     },
   })
   if (values.help) return undefined
@@ -61,12 +73,21 @@ function optionsFrom(preset: Preset, args: readonly string[]): Options | undefin
   const unknown = wanted.find(name => !names.includes(name))
   if (unknown !== undefined) throw new UserError(`--only takes some of ${names.join(', ')}, not '${unknown}'`)
   const sizes = values.quick || values.smoke ? 'quick' : values.sizes
-  if (sizes !== undefined && !isScale(sizes)) throw new UserError(`--sizes takes ${Object.keys(EFFORTS).join(', ')}, not '${sizes}'`)
+  if (sizes !== undefined && !isScale(sizes))
+    throw new UserError(`--sizes takes ${Object.keys(EFFORTS).join(', ')}, not '${sizes}'`)
   const seconds = values['tune-seconds']
   const tuningSeconds = seconds === undefined ? undefined : Number(seconds.trim() || NaN)
-  if (tuningSeconds !== undefined && !(tuningSeconds >= 0)) throw new UserError(`--tune-seconds takes a number, not '${seconds}'`)
+  if (tuningSeconds !== undefined && !(tuningSeconds >= 0))
+    throw new UserError(`--tune-seconds takes a number, not '${seconds}'`)
   const tuning = tuningMode(values['tune-kernels'] ?? (sizes === 'quick' ? 'cached' : preset.tuning))
-  return { topics: names.filter(name => wanted.includes(name)), sizes, adapter: values.adapter, tuning, tuningSeconds, json: values.json }
+  return {
+    topics: names.filter(name => wanted.includes(name)),
+    sizes,
+    adapter: values.adapter,
+    tuning,
+    tuningSeconds,
+    json: values.json,
+  }
 }
 
 function isScale(text: string): text is Scale {
@@ -76,8 +97,10 @@ function isScale(text: string): text is Scale {
 /** The adapter and what it offers, in one line. */
 function describe({ info, traits }: Device): string {
   const { subgroupMatrix: matrix } = traits
-  return `${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${traits.f16 ? 'yes' : 'no'}, `
-    + `subgroups of ${traits.subgroupSize || 'varying size'}, subgroup matrices ${matrix ? `of ${matrix.m}×${matrix.n}×${matrix.k}` : 'none'}`
+  return (
+    `${info.name}${info.driver ? `, ${info.driver}` : ''}: f16 ${traits.f16 ? 'yes' : 'no'}, ` +
+    `subgroups of ${traits.subgroupSize || 'varying size'}, subgroup matrices ${matrix ? `of ${matrix.m}×${matrix.n}×${matrix.k}` : 'none'}`
+  )
 }
 
 async function main(preset: Preset, args: readonly string[]): Promise<void> {
@@ -92,11 +115,13 @@ async function main(preset: Preset, args: readonly string[]): Promise<void> {
   const { info, traits } = device
   if (preset.needsGpu && traits.cpu && sizes === undefined) {
     device.close()
-    throw new UserError(`${info.name} computes on the CPU, and this is for real GPUs: \`npm run bench\` measures any adapter`)
+    throw new UserError(
+      `${info.name} computes on the CPU, and this is for real GPUs: \`npm run bench\` measures any adapter`,
+    )
   }
   const progress = new Progress()
   let measured: Ceilings | undefined
-  const ceilings = async (): Promise<Ceilings> => measured ??= await measureCeilings(device)
+  const ceilings = async (): Promise<Ceilings> => (measured ??= await measureCeilings(device))
   const scale = sizes ?? (!traits.cpu ? 'full' : (await ceilings()).operations >= REDUCED_FROM ? 'reduced' : 'quick')
   console.say(describe(device))
   console.say(`${scale} sizes${sizes || scale === 'full' ? '' : ': this adapter computes on the CPU'}`)
@@ -105,15 +130,24 @@ async function main(preset: Preset, args: readonly string[]): Promise<void> {
   const bars: Bar[] = []
   const failed: Record<string, string> = {}
   const setting = await settingOf(info, ['node_modules/webgpu'])
-  const results = (): object => preset.layout({ scale, tuning, ceilings: measured, matrix: traits.subgroupMatrix, bars, data, failed })
-  const unkept = scale === 'quick' ? 'the sizes were the smallest'
-    : topics.length < Object.keys(preset.topics).length ? 'only a part was asked for' : undefined
+  const results = (): object =>
+    preset.layout({ scale, tuning, ceilings: measured, matrix: traits.subgroupMatrix, bars, data, failed })
+  const unkept =
+    scale === 'quick'
+      ? 'the sizes were the smallest'
+      : topics.length < Object.keys(preset.topics).length
+        ? 'only a part was asked for'
+        : undefined
   const partial = `${preset.file}-partial`
   for (const [i, name] of topics.entries()) {
     const topic = preset.topics[name]
     const context: Context = {
-      device, scale, effort: EFFORTS[scale], ceilings,
-      progress: (what, done, total) => progress.show(`${i + 1} of ${topics.length} topics  ${name} ${done + 1} of ${total}: ${what}`),
+      device,
+      scale,
+      effort: EFFORTS[scale],
+      ceilings,
+      progress: (what, done, total) =>
+        progress.show(`${i + 1} of ${topics.length} topics  ${name} ${done + 1} of ${total}: ${what}`),
       async savePart(part) {
         data[name] = part
         if (unkept === undefined) await saveResults(partial, setting, results())
@@ -137,7 +171,10 @@ async function main(preset: Preset, args: readonly string[]): Promise<void> {
   const failures = Object.keys(failed)
   if (failures.length > 0) process.exitCode = 1
   if (unkept !== undefined) console.say(`\nNot saved: ${unkept}.`)
-  else if (failures.length > 0) console.say(`\n${failures.join(', ')} failed; the rest is saved as ${await saveResults(partial, setting, results())}.`)
+  else if (failures.length > 0)
+    console.say(
+      `\n${failures.join(', ')} failed; the rest is saved as ${await saveResults(partial, setting, results())}.`,
+    )
   else {
     console.say(`\nSaved as ${await saveResults(preset.file, setting, results())}.`)
     await dropResults(partial, setting)

@@ -90,7 +90,14 @@ function ratiosAtOnePace([one, other]: readonly (readonly number[])[]): number[]
 
 /** `call` returns its own duration, in milliseconds. */
 async function samplesOf(calls: number, call: () => Promise<number>): Promise<Timing> {
-  const bench = new Bench({ iterations: calls, time: 0, warmupIterations: 1, warmupTime: 0, retainSamples: true, throws: true })
+  const bench = new Bench({
+    iterations: calls,
+    time: 0,
+    warmupIterations: 1,
+    warmupTime: 0,
+    retainSamples: true,
+    throws: true,
+  })
   bench.add('call', async () => ({ overriddenDuration: await call() }))
   const [{ result }] = await bench.run()
   if (result.state !== 'completed') throw new Error(`nothing was measured: ${result.state}`)
@@ -101,7 +108,12 @@ async function samplesOf(calls: number, call: () => Promise<number>): Promise<Ti
 export function timingOf(samples: readonly number[]): Timing {
   if (samples.length === 0) throw new Error('no samples')
   const sorted = [...samples].sort((a, b) => a - b)
-  return { median: quantile(sorted, 0.5), p25: quantile(sorted, 0.25), p75: quantile(sorted, 0.75), count: sorted.length }
+  return {
+    median: quantile(sorted, 0.5),
+    p25: quantile(sorted, 0.25),
+    p75: quantile(sorted, 0.75),
+    count: sorted.length,
+  }
 }
 
 /** A quantile of sorted numbers, interpolated. */

@@ -44,21 +44,39 @@ export interface Found {
 
 export const PRESETS: Readonly<Record<'all' | 'gpu', Preset>> = {
   all: {
-    command: 'bench', file: 'bench', tuning: 'cached', needsGpu: false,
+    command: 'bench',
+    file: 'bench',
+    tuning: 'cached',
+    needsGpu: false,
     introduction: `Measures tilegrad on one adapter: every kernel and the training steps. An adapter that computes on the CPU gets reduced
 sizes, or the smallest if it is slow, so that a run takes some minutes.`,
     topics: { kernels, lora, steps, growth, host, memory },
-    layout: ({ scale, tuning, ceilings, bars, data, failed }) =>
-      ({ scale, tune_kernels: tuning, ceilings: ceilings ?? null, bars, results: data, failed }),
+    layout: ({ scale, tuning, ceilings, bars, data, failed }) => ({
+      scale,
+      tune_kernels: tuning,
+      ceilings: ceilings ?? null,
+      bars,
+      results: data,
+      failed,
+    }),
   },
   gpu: {
-    command: 'bench:gpu', file: 'gpu', tuning: 'full', needsGpu: true,
+    command: 'bench:gpu',
+    file: 'gpu',
+    tuning: 'full',
+    needsGpu: true,
     introduction: `Measures what only a real GPU shows: large products against its peak, f16 against f32, DistilBERT's LoRA step at batch 32.
 Refuses an adapter that computes on the CPU unless sizes are given.`,
     topics: { products, steps: largeSteps, host },
     layout: ({ tuning, matrix, ceilings, bars, data, failed }) => ({
-      tune_kernels: tuning, subgroup_matrix: matrix ?? null, ceilings: ceilings ?? null,
-      products: rowsOf(data.products), steps: rowsOf(data.steps), failed, bars, host: data.host ?? null,
+      tune_kernels: tuning,
+      subgroup_matrix: matrix ?? null,
+      ceilings: ceilings ?? null,
+      products: rowsOf(data.products),
+      steps: rowsOf(data.steps),
+      failed,
+      bars,
+      host: data.host ?? null,
     }),
   },
 }

@@ -9,7 +9,7 @@ import { version } from '../train/node/package.ts'
 export interface Setting {
   readonly date: string
   readonly adapter: AdapterInfo
-  readonly cpu: { readonly model: string, readonly cores: number, readonly memoryBytes: number }
+  readonly cpu: { readonly model: string; readonly cores: number; readonly memoryBytes: number }
   readonly node: string
   readonly platform: string
   /** The version measured. */
@@ -20,12 +20,20 @@ export interface Setting {
 
 /** `packages` are folders of installed packages, relative to the repository. */
 export async function settingOf(adapter: AdapterInfo, packages: readonly string[]): Promise<Setting> {
-  const versions = await Promise.all(packages.map(async folder => {
-    const { name, version } = JSON.parse(await readFile(new URL(`../${folder}/package.json`, import.meta.url), 'utf8')) as { name: string, version: string }
-    return [name, version] as const
-  }))
+  const versions = await Promise.all(
+    packages.map(async folder => {
+      const { name, version } = JSON.parse(
+        await readFile(new URL(`../${folder}/package.json`, import.meta.url), 'utf8'),
+      ) as { name: string; version: string }
+      return [name, version] as const
+    }),
+  )
   return {
-    date: new Date().toISOString(), adapter, node: process.version, platform: `${process.platform} ${process.arch}`, tilegrad: version,
+    date: new Date().toISOString(),
+    adapter,
+    node: process.version,
+    platform: `${process.platform} ${process.arch}`,
+    tilegrad: version,
     cpu: { model: cpus()[0]?.model ?? 'unknown', cores: cpus().length, memoryBytes: totalmem() },
     packages: Object.fromEntries(versions),
   }
@@ -33,7 +41,13 @@ export async function settingOf(adapter: AdapterInfo, packages: readonly string[
 
 /** An adapter's name as part of a file's: `llvmpipe (LLVM 15.0.6, 256 bits)` is `llvmpipe`. */
 export function adapterSlug({ name }: AdapterInfo): string {
-  return name.replace(/\([^)]*\)/g, '').toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'adapter'
+  return (
+    name
+      .replace(/\([^)]*\)/g, '')
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-|-$/g, '') || 'adapter'
+  )
 }
 
 /** Relative to the repository. */

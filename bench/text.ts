@@ -18,5 +18,5 @@ export function giga(amount: number, milliseconds: number): string {
 
 /** The ceilings that shares in a table refer to. */
 export const ceilingsText = ({ operations, halfOperations, bytes }: Ceilings): string =>
-  `Ceilings measured here: ${giga(operations, 1000)} GFLOP/s of f32 multiply-adds in registers`
-  + `${halfOperations ? ` (f16: ${giga(halfOperations, 1000)})` : ''}, ${giga(bytes, 1000)} GB/s copied.`
+  `Ceilings measured here: ${giga(operations, 1000)} GFLOP/s of f32 multiply-adds in registers` +
+  `${halfOperations ? ` (f16: ${giga(halfOperations, 1000)})` : ''}, ${giga(bytes, 1000)} GB/s copied.`

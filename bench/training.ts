@@ -1,6 +1,13 @@
 // A training step of a whole model as the trainer makes it, on random tokens and weights, for benches.
 import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
-import { attachLora, createModel, publishedConfig, setTuning, type LoraOptions, type ModelConfig } from '../models/index.ts'
+import {
+  attachLora,
+  createModel,
+  publishedConfig,
+  setTuning,
+  type LoraOptions,
+  type ModelConfig,
+} from '../models/index.ts'
 import { AdamW } from '../train/adamw.ts'
 import type { Batch } from '../train/task.ts'
 import { classesTask } from '../train/tasks/classes.ts'
@@ -39,15 +46,26 @@ export function published(name: string): ModelConfig {
 }
 
 /** Prepares one. Weights take memory when something runs; without `fill` they stay zero, which is enough for a plan. */
-export async function prepareTraining({ config, tuning, batch, sequence, precision }: TrainingCase, fill = true): Promise<Training> {
+export async function prepareTraining(
+  { config, tuning, batch, sequence, precision }: TrainingCase,
+  fill = true,
+): Promise<Training> {
   const model = createModel(config)
   if (tuning === 'lora') attachLora(model, LORA)
   else setTuning(model, 'full')
   if (precision === 'f16') model.storeFrozenAs('f16')
   const parameters = model.trainable()
   const { limits } = (await currentDevice()).gpu
-  const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: precision === 'f16' })
+  const optimizer = await AdamW.over(parameters, {
+    weightDecay: 0.01,
+    clip: 1,
+    maxArenaBytes: limits.maxStorageBufferBindingSize,
+  })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+    seed: 0,
+    accumulate: 1,
+    scaleLoss: precision === 'f16',
+  })
   if (fill) {
     for (const parameter of model.parameters()) {
       const isScale = parameter.role === 'norm' && parameter.name.endsWith('.weight')
@@ -58,9 +76,15 @@ export async function prepareTraining({ config, tuning, batch, sequence, precisi
   let t = 0
   const next = (): [readonly Batch[], number, number, number] => [[made], t, ++t, 1e-5]
   return {
-    async step() { await steps.run(...next()) },
-    async loss() { return (await (await steps.run(...next())).parts[0].data())[0] },
-    async profile() { return (await steps.profile(...next())).kernels ?? [] },
+    async step() {
+      await steps.run(...next())
+    },
+    async loss() {
+      return (await (await steps.run(...next())).parts[0].data())[0]
+    },
+    async profile() {
+      return (await steps.profile(...next())).kernels ?? []
+    },
     plan: () => steps.prepare(made),
     release() {
       for (const { variable } of [...optimizer.state(), ...steps.state()]) variable.release()
@@ -73,7 +97,16 @@ function batchOf(batch: number, sequence: number, vocabulary: number): Batch {
   const tokens = batch * sequence
   return {
     ids: Int32Array.from({ length: tokens }, () => Math.floor(Math.random() * vocabulary)),
-    typeIds: new Int32Array(tokens), mask: new Int32Array(tokens).fill(1), arrays: { labels: { data: Int32Array.from({ length: batch }, (_, i) => i % 2), shape: [batch] } }, weight: batch, count: batch,
-    rows: batch, batch, windows: batch, starts: Array.from({ length: batch }, (_, i) => i), sequence, tokens,
+    typeIds: new Int32Array(tokens),
+    mask: new Int32Array(tokens).fill(1),
+    arrays: { labels: { data: Int32Array.from({ length: batch }, (_, i) => i % 2), shape: [batch] } },
+    weight: batch,
+    count: batch,
+    rows: batch,
+    batch,
+    windows: batch,
+    starts: Array.from({ length: batch }, (_, i) => i),
+    sequence,
+    tokens,
   }
 }

@@ -40,8 +40,16 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
  * kept, which saves memory and takes time (Chen et al. 2016). Throws a UserError if an op on the path has no gradient,
  * and on integers.
  */
-export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, recompute: readonly Tensor[] = []): Tensor[] {
-  if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss is ${showSpec(loss)}, but one element was expected: sum it, or pass its upstream gradient`)
+export function grad(
+  loss: Tensor,
+  wrt: readonly Tensor[],
+  upstream?: Tensor,
+  recompute: readonly Tensor[] = [],
+): Tensor[] {
+  if (!upstream && loss.size !== 1)
+    throw new UserError(
+      `grad: the loss is ${showSpec(loss)}, but one element was expected: sum it, or pass its upstream gradient`,
+    )
   if (upstream && !sameShape(upstream.shape, loss.shape)) {
     throw new UserError(`grad: upstream is ${showSpec(upstream)}, but the loss is ${showSpec(loss)}`)
   }
@@ -70,11 +78,19 @@ export function grad(loss: Tensor, wrt: readonly Tensor[], upstream?: Tensor, re
     }
     const inputs = node.inputs.map(value => new Tensor(again(value)))
     const outputs = node.outputs.map((_, index) => new Tensor(again({ node, index })))
-    const found = op.gradient({ inputs, outputs, attributes: node.attributes, upstream: outputs.map((_, i) => arrived[i]), needs })
+    const found = op.gradient({
+      inputs,
+      outputs,
+      attributes: node.attributes,
+      upstream: outputs.map((_, i) => arrived[i]),
+      needs,
+    })
     found.forEach((gradient, i) => {
       if (!gradient || !needs[i]) return
       if (!sameShape(gradient.shape, inputs[i].shape)) {
-        throw new Error(`${op.name}: its gradient rule returned ${showSpec(gradient)} for input ${i}, which is ${showSpec(inputs[i])}`)
+        throw new Error(
+          `${op.name}: its gradient rule returned ${showSpec(gradient)} for input ${i}, which is ${showSpec(inputs[i])}`,
+        )
       }
       accumulate(node.inputs[i], gradient)
     })

@@ -17,7 +17,8 @@ import { sizeOf } from './shape.ts'
 import type { Storage } from './storage.ts'
 import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
 
-const payloadIfSource = ({ node }: Value): Payload | undefined => (node.op.kind === 'source' ? payloadOf(node) : undefined)
+const payloadIfSource = ({ node }: Value): Payload | undefined =>
+  node.op.kind === 'source' ? payloadOf(node) : undefined
 
 /** Copies several tensors to the host, computed in one run. Throws a UserError inside a compiled function. */
 export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]> {
@@ -26,14 +27,16 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
   const made = values.filter(({ node }) => node.op.kind !== 'source')
   const results = made.length > 0 ? await evaluate(device, made) : []
   let next = 0
-  return Promise.all(values.map(async value => {
-    const payload = payloadIfSource(value)
-    if (!payload) return results[next++]
-    if (payload.kind === 'constant') return payload.data.slice()
-    if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
-    const { shape, dtype } = specOf(value)
-    return payload.storage.read(device, dtype, sizeOf(shape))
-  }))
+  return Promise.all(
+    values.map(async value => {
+      const payload = payloadIfSource(value)
+      if (!payload) return results[next++]
+      if (payload.kind === 'constant') return payload.data.slice()
+      if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
+      const { shape, dtype } = specOf(value)
+      return payload.storage.read(device, dtype, sizeOf(shape))
+    }),
+  )
 }
 
 setEvaluator({
@@ -42,14 +45,23 @@ setEvaluator({
     const payload = payloadOf(node)
     if (payload.kind === 'constant') forgetConstant(node)
     else if (payload.kind === 'storage') {
-      if (!payload.storage.isResult) throw new UserError(`${payload.storage.label}: a variable's tensor can't be disposed of: release the variable`)
+      if (!payload.storage.isResult)
+        throw new UserError(`${payload.storage.label}: a variable's tensor can't be disposed of: release the variable`)
       payload.storage.end()
     }
   },
 })
 
 /** Arguments and results of a compiled function: tensors in any nesting. Other values are part of the trace's key. */
-export type Tree = Tensor | number | string | boolean | null | undefined | readonly Tree[] | { readonly [key: string]: Tree }
+export type Tree =
+  | Tensor
+  | number
+  | string
+  | boolean
+  | null
+  | undefined
+  | readonly Tree[]
+  | { readonly [key: string]: Tree }
 
 /** A compiled function. */
 export interface Compiled<Arguments extends readonly Tree[], Result extends Tree> {
@@ -58,7 +70,7 @@ export interface Compiled<Arguments extends readonly Tree[], Result extends Tree
   /** Traces and compiles for these inputs' shapes without running. */
   prepare(...args: Arguments): Promise<PlanSummary>
   /** Runs with these inputs and times every dispatch. Throws a UserError if the adapter has no timestamps. */
-  profile(...args: Arguments): Promise<{ result: Result, kernels: KernelTime[] }>
+  profile(...args: Arguments): Promise<{ result: Result; kernels: KernelTime[] }>
   /**
    * Runs with these inputs without changing any variable, and returns which kernel's output was the first that is not
    * finite, or which variable or input held such numbers before; undefined if all results are finite.
@@ -72,12 +84,17 @@ let tracing: Map<Storage, Assignment> | undefined
 
 /** Records a variable's next value in the function that is being traced. Throws a UserError outside of one. */
 export function recordAssignment(assignment: Assignment): void {
-  if (!tracing) throw new UserError(`${assignment.storage.label}: assign only works inside a compiled function; use write to copy numbers from the host`)
+  if (!tracing)
+    throw new UserError(
+      `${assignment.storage.label}: assign only works inside a compiled function; use write to copy numbers from the host`,
+    )
   tracing.set(assignment.storage, assignment)
 }
 
 /** Makes a function throw a UserError while another is traced, since its call would not be replayed. */
-function outsideOfTraces<Arguments extends readonly unknown[], R>(fn: (...args: Arguments) => R): (...args: Arguments) => R {
+function outsideOfTraces<Arguments extends readonly unknown[], R>(
+  fn: (...args: Arguments) => R,
+): (...args: Arguments) => R {
   return (...args) => {
     if (tracing) throw new UserError('a compiled function was called while another is traced')
     return fn(...args)
@@ -122,10 +139,15 @@ export interface TracedGraph {
 }
 
 /** Calls `fn` with a placeholder for each tensor in `args`. Runs nothing. Throws a UserError if `fn` is async. */
-export function traceGraph<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result, args: Arguments): TracedGraph {
+export function traceGraph<Arguments extends readonly Tree[], Result extends Tree>(
+  fn: (...args: Arguments) => Result,
+  args: Arguments,
+): TracedGraph {
   let position = 0
   const assignments = new Map<Storage, Assignment>()
-  const inputs = mapTree(args, t => makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++, trace: assignments }))
+  const inputs = mapTree(args, t =>
+    makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++, trace: assignments }),
+  )
   tracing = assignments
   let result: Result
   try {
@@ -138,14 +160,24 @@ export function traceGraph<Arguments extends readonly Tree[], Result extends Tre
     result.catch(() => undefined)
     throw new UserError('a compiled function must not be async: it is traced in one synchronous call')
   }
-  return { result, outputs: tensorsIn(result).map(t => t.value), assignments: [...assignments.values()], token: assignments }
+  return {
+    result,
+    outputs: tensorsIn(result).map(t => t.value),
+    assignments: [...assignments.values()],
+    token: assignments,
+  }
 }
 
 /** Number of plans that a compiled function keeps. The least recently used are dropped, and made again when needed. */
 export const KEPT_PLANS = 96
 
 /** A plan that is still about to run takes its memory anew. */
-const release = (dropped: Promise<Trace>): void => { dropped.then(({ plan }) => plan.release(), () => undefined) }
+const release = (dropped: Promise<Trace>): void => {
+  dropped.then(
+    ({ plan }) => plan.release(),
+    () => undefined,
+  )
+}
 
 /**
  * Compiles a function of tensors: it is traced once for each set of input shapes and then replayed, without building a
@@ -153,7 +185,9 @@ const release = (dropped: Promise<Trace>): void => { dropped.then(({ plan }) => 
  * anything but its arguments and variables; variables change through `assign`. Calls throw a UserError if the function
  * is async, reads a tensor, or needs more memory or features than the adapter has.
  */
-export function compile<Arguments extends readonly Tree[], Result extends Tree>(fn: (...args: Arguments) => Result): Compiled<Arguments, Result> {
+export function compile<Arguments extends readonly Tree[], Result extends Tree>(
+  fn: (...args: Arguments) => Result,
+): Compiled<Arguments, Result> {
   const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()
 
   const trace = async (device: Device, args: Arguments): Promise<Trace> => {
@@ -185,11 +219,14 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
     return { data: await t.data() }
   }
 
-  const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result => rebuild(results.map((storage, i) => {
-    const { node, index } = outputs[i]
-    const { shape, dtype } = node.outputs[index]
-    return makeSource(shape, dtype, { kind: 'storage', storage })
-  })) as Result
+  const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result =>
+    rebuild(
+      results.map((storage, i) => {
+        const { node, index } = outputs[i]
+        const { shape, dtype } = node.outputs[index]
+        return makeSource(shape, dtype, { kind: 'storage', storage })
+      }),
+    ) as Result
 
   const call = async (...args: Arguments): Promise<Result> => {
     const device = await currentDevice()

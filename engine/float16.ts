@@ -1,7 +1,11 @@
 // IEEE half precision to and from single precision, as Uint16: with Float16Array if there is one, else by bits.
 import type { TensorData } from './tensor.ts'
 
-interface HalfArray { readonly buffer: ArrayBuffer; readonly length: number; [index: number]: number }
+interface HalfArray {
+  readonly buffer: ArrayBuffer
+  readonly length: number
+  [index: number]: number
+}
 interface HalfConstructor {
   new (source: ArrayLike<number>): HalfArray
   new (source: ArrayBuffer, byteOffset: number, length: number): HalfArray
@@ -30,7 +34,9 @@ export function halfBits(number: number): number {
   const units = roundEven(a / 2 ** (exponent - 10))
   return units >= 2048
     ? sign | ((exponent + 16) << 10)
-    : units >= 1024 ? sign | ((exponent + 15) << 10) | (units - 1024) : sign | units
+    : units >= 1024
+      ? sign | ((exponent + 15) << 10) | (units - 1024)
+      : sign | units
 }
 
 function roundEven(x: number): number {

@@ -46,7 +46,12 @@ export interface GradientCheckOptions {
   readonly directions?: number
   /** Steps of the differences. Inputs must be more than two steps from points without a derivative. */
   readonly eps?: { readonly reference?: number; readonly device?: number }
-  readonly tolerances?: { readonly reference?: number; readonly forward?: number; readonly backward?: number; readonly differences?: number }
+  readonly tolerances?: {
+    readonly reference?: number
+    readonly forward?: number
+    readonly backward?: number
+    readonly differences?: number
+  }
   /**
    * Length of the longest sum in the function: tolerances of net 2 grow with its square root, as rounding errors do.
    */
@@ -85,7 +90,11 @@ type Fn = (...inputs: Tensor[]) => Tensor
  * upstream gradient of `fn` is not constant. Failures are reported, not thrown; nets 2 and 3 need a device. Throws what
  * `fn` throws, and a UserError if an input's numbers don't fit its shape.
  */
-export async function checkGradients(fn: Fn, inputs: readonly CheckInput[], options: GradientCheckOptions = {}): Promise<GradientCheckReport> {
+export async function checkGradients(
+  fn: Fn,
+  inputs: readonly CheckInput[],
+  options: GradientCheckOptions = {},
+): Promise<GradientCheckReport> {
   const nets = options.nets ?? [1, 2, 3]
   const values = await Promise.all(inputs.map((input, i) => sourceOf(input, i, options.seed ?? 1)))
   const check = planGradientCheck(fn, values, { ...options, nets })
@@ -93,40 +102,68 @@ export async function checkGradients(fn: Fn, inputs: readonly CheckInput[], opti
 }
 
 /** The same for inputs that are constants, in two steps, so that several checks can share one run. */
-export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: GradientCheckOptions = {}): GradientCheck {
-  const { seed = 1, nets = [1, 2, 3], directions = 2, eps = {}, sumLength = 1, allowRounding = true, weights: kind = 'random' } = options
+export function planGradientCheck(
+  fn: Fn,
+  inputs: readonly Tensor[],
+  options: GradientCheckOptions = {},
+): GradientCheck {
+  const {
+    seed = 1,
+    nets = [1, 2, 3],
+    directions = 2,
+    eps = {},
+    sumLength = 1,
+    allowRounding = true,
+    weights: kind = 'random',
+  } = options
   const result = fn(...inputs)
   const floats = isFloat(result.dtype)
   const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
   const wrt = floats ? numbers.map(i => inputs[i]) : []
   const half = reachable([result, ...inputs].map(t => t.value)).some(({ outputs }) => outputs.some(isHalf))
-  const weights = floats ? tensor(noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))), result.shape) : undefined
+  const weights = floats
+    ? tensor(
+        noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))),
+        result.shape,
+      )
+    : undefined
   const termsOf = (y: Tensor): Tensor => (weights ? y.cast('f32').mul(weights) : y)
   const terms = termsOf(result)
   const gradients = wrt.length > 0 ? grad(terms.sum(), wrt) : []
   const judged = [result, ...gradients]
   const bar = { reference: bars.reference, differences: bars.differences, ...options.tolerances }
   /** Inputs in f16 that are f32 from there on have the tolerance of f32, since f16 is for storage. */
-  const deviceBars = judged.map((t, k) =>
-    options.tolerances?.[k === 0 ? 'forward' : 'backward'] ?? bars.device[roundsToHalf(t) ? 'f16' : 'f32'] * Math.sqrt(sumLength))
+  const deviceBars = judged.map(
+    (t, k) =>
+      options.tolerances?.[k === 0 ? 'forward' : 'backward'] ??
+      bars.device[roundsToHalf(t) ? 'f16' : 'f32'] * Math.sqrt(sumLength),
+  )
   // Float64 values are computed once, however often the check is judged.
   let known: Float64Array[] | undefined
   const exact = (): Float64Array[] => (known ??= reference(judged))
   let scales: Float64Array[] | undefined
-  const termScales = (): Float64Array[] => (scales ??= allowRounding ? roundingScales(judged, exact(), seed) : judged.map(t => new Float64Array(t.size)))
+  const termScales = (): Float64Array[] =>
+    (scales ??= allowRounding ? roundingScales(judged, exact(), seed) : judged.map(t => new Float64Array(t.size)))
 
   const moved = (which: number, steps: readonly number[], by: number): { direction: Float32Array; at: Tensor[] } => {
     const direction = noise(wrt[which].size, seed, 100 + which, u => (u < 0.5 ? -1 : 1))
     const from = constantData(wrt[which])
-    const at = steps.map(k => tensor(Float32Array.from(from, (x, i) => x + k * by * direction[i]), wrt[which].shape))
+    const at = steps.map(k =>
+      tensor(
+        Float32Array.from(from, (x, i) => x + k * by * direction[i]),
+        wrt[which].shape,
+      ),
+    )
     return { direction, at }
   }
   const deviceStep = eps.device ?? 2 ** -7
   const runs3 = nets.includes(3) && !half && wrt.length > 0
-  const differences = runs3 ? wrt.map((x, which) => {
-    const { direction, at } = moved(which, STEPS, deviceStep)
-    return { direction, terms: at.map(t => termsOf(fn(...inputs.map(input => (input === x ? t : input))))) }
-  }) : []
+  const differences = runs3
+    ? wrt.map((x, which) => {
+        const { direction, at } = moved(which, STEPS, deviceStep)
+        return { direction, terms: at.map(t => termsOf(fn(...inputs.map(input => (input === x ? t : input))))) }
+      })
+    : []
   const runs2 = nets.includes(2)
   const reads = [...(runs2 || runs3 ? judged : []), ...differences.flatMap(d => d.terms)]
 
@@ -138,7 +175,8 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
       const allowed: Record<string, number> = {}
       const note = (net: keyof GradientCheckReport['errors'], error: number, most: number, what: string): void => {
         if (!(net in errors) || error / most > errors[net] / allowed[net]) [errors[net], allowed[net]] = [error, most]
-        if (!(error <= most)) misses.push(`${what}: relative error ${error.toExponential(2)}, allowed ${most.toExponential(1)}`)
+        if (!(error <= most))
+          misses.push(`${what}: relative error ${error.toExponential(2)}, allowed ${most.toExponential(1)}`)
       }
       if (nets.includes(1)) {
         wrt.forEach((x, which) => {
@@ -147,8 +185,11 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
           const name = `net 1, ${showSpec(x)} (input ${inputs.indexOf(x)})`
           for (let d = 0; d < directions; d++) {
             const direction = Float64Array.from(noise(x.size, seed, 200 + which * 16 + d, u => (u < 0.5 ? -1 : 1)))
-            const losses = STEPS.map(k => reference([terms], new Map([[x, origin.map((v, i) => v + k * step * direction[i])]]))[0])
-            const compare = (scales?: Float64Array) => compareSlopes(exact()[1 + which], direction, losses, step, 2 ** -53, bar.reference, scales)
+            const losses = STEPS.map(
+              k => reference([terms], new Map([[x, origin.map((v, i) => v + k * step * direction[i])]]))[0],
+            )
+            const compare = (scales?: Float64Array) =>
+              compareSlopes(exact()[1 + which], direction, losses, step, 2 ** -53, bar.reference, scales)
             const first = compare()
             // A result of cancellation, like p − 1 near p = 1, has the absolute error of its terms.
             const { error, text } = first.error > bar.reference && allowRounding ? compare(termScales()[0]) : first
@@ -160,18 +201,44 @@ export function planGradientCheck(fn: Fn, inputs: readonly Tensor[], options: Gr
         judged.forEach((t, k) => {
           const net = k === 0 ? 'forward' : 'backward'
           const worst = isFloat(t.dtype)
-            ? worstError(data[k], exact()[k], termScales()[k], 8 * (roundsToHalf(t) ? 2 ** -11 : 2 ** -24) / deviceBars[k], SMALLEST / deviceBars[k])
+            ? worstError(
+                data[k],
+                exact()[k],
+                termScales()[k],
+                (8 * (roundsToHalf(t) ? 2 ** -11 : 2 ** -24)) / deviceBars[k],
+                SMALLEST / deviceBars[k],
+              )
             : worstInteger(data[k], exact()[k])
-          const what = k === 0 ? `net 2, result ${showSpec(t)}` : `net 2, gradient of ${showSpec(t)} (input ${inputs.indexOf(wrt[k - 1])})`
-          note(net, worst.error, deviceBars[k], `${what}: element ${worst.at} is ${data[k][worst.at]} on the device, ${exact()[k][worst.at]} in float64`)
+          const what =
+            k === 0
+              ? `net 2, result ${showSpec(t)}`
+              : `net 2, gradient of ${showSpec(t)} (input ${inputs.indexOf(wrt[k - 1])})`
+          note(
+            net,
+            worst.error,
+            deviceBars[k],
+            `${what}: element ${worst.at} is ${data[k][worst.at]} on the device, ${exact()[k][worst.at]} in float64`,
+          )
         })
       }
       if (runs3) {
         let next = judged.length
         differences.forEach(({ direction }, which) => {
           const losses = STEPS.map(() => data[next++])
-          const { error, text } = compareSlopes(data[1 + which], direction, losses, deviceStep, 2 ** -24, bar.differences)
-          note('differences', error, bar.differences, `net 3, ${showSpec(wrt[which])} (input ${inputs.indexOf(wrt[which])}): ${text}`)
+          const { error, text } = compareSlopes(
+            data[1 + which],
+            direction,
+            losses,
+            deviceStep,
+            2 ** -24,
+            bar.differences,
+          )
+          note(
+            'differences',
+            error,
+            bar.differences,
+            `net 3, ${showSpec(wrt[which])} (input ${inputs.indexOf(wrt[which])}): ${text}`,
+          )
         })
       }
       return { ok: misses.length === 0, errors, bars: allowed, misses }
@@ -203,7 +270,12 @@ const STEPS = [1, -1, 2, -2] as const
  * `unit`: of the loss's terms, or of the larger terms (`scales`) that each is computed from.
  */
 function compareSlopes(
-  gradient: ArrayLike<number>, direction: ArrayLike<number>, losses: readonly ArrayLike<number>[], step: number, unit: number, bar: number,
+  gradient: ArrayLike<number>,
+  direction: ArrayLike<number>,
+  losses: readonly ArrayLike<number>[],
+  step: number,
+  unit: number,
+  bar: number,
   scales?: Float64Array,
 ): { error: number; text: string } {
   let slope = 0
@@ -220,10 +292,13 @@ function compareSlopes(
     terms += Math.max(Math.abs(a[i]), scales?.[i] ?? 0)
   }
   // Rounding errors of all terms may have the same sign, as with a softmax's common divisor.
-  const resolution = 16 * unit * terms / step
+  const resolution = (16 * unit * terms) / step
   const size = Math.max(Math.abs(slope), Math.abs(numeric), Math.sqrt(squares), resolution / bar, Number.MIN_VALUE)
   const error = Math.abs(slope - numeric) / size
-  return { error: Number.isNaN(error) ? Infinity : error, text: `slope ${slope} by gradients, ${numeric} by differences` }
+  return {
+    error: Number.isNaN(error) ? Infinity : error,
+    text: `slope ${slope} by gradients, ${numeric} by differences`,
+  }
 }
 
 /** The smallest normal number in f32. Smaller ones may be 0 on a device. */
@@ -231,7 +306,11 @@ const SMALLEST = 2 ** -126
 
 /** The largest |actual − expected|, relative to |expected| + the root mean square + `rounding` · the terms' scale. */
 function worstError(
-  actual: ArrayLike<number>, expected: Float64Array, terms: Float64Array, rounding: number, least: number,
+  actual: ArrayLike<number>,
+  expected: Float64Array,
+  terms: Float64Array,
+  rounding: number,
+  least: number,
 ): { error: number; at: number } {
   const finite = expected.filter(Number.isFinite)
   const scale = Math.sqrt(finite.reduce((sum, v) => sum + v * v, 0) / Math.max(finite.length, 1))
@@ -263,10 +342,12 @@ function roundingScales(results: readonly Tensor[], exact: readonly Float64Array
   const squares = exact.map(values => new Float64Array(values.length))
   for (let draw = 0; draw < DRAWS; draw++) {
     const changed = reference(jolted(results, seed + 7919 * (draw + 1)))
-    changed.forEach((values, k) => values.forEach((v, i) => {
-      const change = (v - exact[k][i]) / JOLT
-      if (Number.isFinite(change)) squares[k][i] += change * change
-    }))
+    changed.forEach((values, k) =>
+      values.forEach((v, i) => {
+        const change = (v - exact[k][i]) / JOLT
+        if (Number.isFinite(change)) squares[k][i] += change * change
+      }),
+    )
   }
   return squares.map(sums => {
     const overall = sums.reduce((a, b) => a + b, 0) / Math.max(sums.length, 1)
@@ -296,8 +377,15 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
   return results.map(t => new Tensor(now(t.value)))
 }
 
-function noise(count: number, seed: number, stream: number, shape: (u: number, v: number) => number): Float32Array<ArrayBuffer> {
-  return Float32Array.from({ length: count }, (_, i) => shape(uniform01(i, stream, 0, seed), uniform01(i, stream, 1, seed)))
+function noise(
+  count: number,
+  seed: number,
+  stream: number,
+  shape: (u: number, v: number) => number,
+): Float32Array<ArrayBuffer> {
+  return Float32Array.from({ length: count }, (_, i) =>
+    shape(uniform01(i, stream, 0, seed), uniform01(i, stream, 1, seed)),
+  )
 }
 
 const normal = (u: number, v: number): number => Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * v)
@@ -314,15 +402,17 @@ async function sourceOf(input: CheckInput, position: number, seed: number): Prom
   const stream = 10 + position
   let drawn = 0
   const random = (): number => uniform01(drawn++, stream, 2, seed)
-  const numbers = typeof data === 'function'
-    ? Float64Array.from({ length: sizeOf(spec.shape) }, (_, i) => data(i, random))
-    : data ?? noise(sizeOf(spec.shape), seed, stream, normal)
+  const numbers =
+    typeof data === 'function'
+      ? Float64Array.from({ length: sizeOf(spec.shape) }, (_, i) => data(i, random))
+      : (data ?? noise(sizeOf(spec.shape), seed, stream, normal))
   return constantOf(spec, numbers)
 }
 
 /** A constant tensor of any numbers, rounded to its dtype, so that device and reference start from the same. */
 export function constantOf({ shape, dtype }: Spec, numbers: ArrayLike<number>): Tensor {
-  if (numbers.length !== sizeOf(shape)) throw new UserError(`gradient check: ${numbers.length} numbers do not fill ${showSpec({ shape, dtype })}`)
+  if (numbers.length !== sizeOf(shape))
+    throw new UserError(`gradient check: ${numbers.length} numbers do not fill ${showSpec({ shape, dtype })}`)
   if (dtype === 'i32') return tensor(Int32Array.from(numbers), shape, dtype)
   if (dtype === 'u32') return tensor(Uint32Array.from(numbers), shape, dtype)
   const single = Float32Array.from(numbers)

@@ -157,7 +157,12 @@ export interface Specs {
   readonly outputs: readonly Spec[]
 }
 
-export type Op<A extends Attributes = Attributes> = ElementwiseOp<A> | ViewOp<A> | ReduceOp<A> | KernelOp<A> | SourceOp<A>
+export type Op<A extends Attributes = Attributes> =
+  | ElementwiseOp<A>
+  | ViewOp<A>
+  | ReduceOp<A>
+  | KernelOp<A>
+  | SourceOp<A>
 
 const registry = new Map<string, Op>()
 
@@ -186,7 +191,8 @@ export function makeNode(op: Op, inputs: readonly Value[], attributes: Attribute
   const outputs = op.infer(inputs.map(specOf), attributes)
   for (const { shape } of outputs) {
     const bad = shape.find(n => !Number.isInteger(n) || n < 1)
-    if (bad !== undefined) throw new UserError(`a tensor's lengths have to be positive integers, not ${bad} in [${shape.join(', ')}]`)
+    if (bad !== undefined)
+      throw new UserError(`a tensor's lengths have to be positive integers, not ${bad} in [${shape.join(', ')}]`)
   }
   return { id: nextId++, op, inputs, attributes, outputs }
 }

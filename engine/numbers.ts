@@ -6,15 +6,33 @@ import type { TensorData } from './tensor.ts'
 
 /** JavaScript's arrays of numbers. */
 export type TypedArray =
-  | Float64Array | Float32Array | Float16Array
-  | Int32Array | Int16Array | Int8Array | BigInt64Array
-  | Uint32Array | Uint16Array | Uint8Array | Uint8ClampedArray | BigUint64Array
+  | Float64Array
+  | Float32Array
+  | Float16Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | BigInt64Array
+  | Uint32Array
+  | Uint16Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | BigUint64Array
 
 /** Default dtypes by the array's class name: not every JavaScript engine has all of these classes. */
 export const TYPED_DTYPES: Readonly<Record<string, DType>> = {
-  Float64Array: 'f32', Float32Array: 'f32', Float16Array: 'f16',
-  Int32Array: 'i32', Int16Array: 'i32', Int8Array: 'i32', BigInt64Array: 'i32',
-  Uint32Array: 'u32', Uint16Array: 'u32', Uint8Array: 'u32', Uint8ClampedArray: 'u32', BigUint64Array: 'u32',
+  Float64Array: 'f32',
+  Float32Array: 'f32',
+  Float16Array: 'f16',
+  Int32Array: 'i32',
+  Int16Array: 'i32',
+  Int8Array: 'i32',
+  BigInt64Array: 'i32',
+  Uint32Array: 'u32',
+  Uint16Array: 'u32',
+  Uint8Array: 'u32',
+  Uint8ClampedArray: 'u32',
+  BigUint64Array: 'u32',
 } satisfies Record<TypedArray[typeof Symbol.toStringTag], DType>
 
 export function isTypedArray(data: unknown): data is TypedArray {
@@ -30,7 +48,7 @@ export const HALF_OVERFLOW = 65520
  */
 function isRepresentable(number: number, dtype: DType): boolean {
   if (dtype === 'i32') return (number | 0) === number
-  if (dtype === 'u32') return (number >>> 0) === number
+  if (dtype === 'u32') return number >>> 0 === number
   if (!Number.isFinite(number)) return true
   const single = Math.abs(Math.fround(number))
   return dtype === 'f16' ? single < HALF_OVERFLOW : single < Infinity
@@ -46,7 +64,9 @@ export function needRepresentable(number: number, dtype: DType, where: string): 
  * is, not copied. Throws a UserError that names the first number that `dtype` can't represent, and its position.
  */
 export function dataOf(
-  numbers: TypedArray | readonly (number | bigint | boolean)[], dtype: DType, placeOf: (index: number) => string,
+  numbers: TypedArray | readonly (number | bigint | boolean)[],
+  dtype: DType,
+  placeOf: (index: number) => string,
 ): TensorData {
   if (dtype === 'f32' && numbers instanceof Float32Array) return numbers
   if (dtype === 'i32' && numbers instanceof Int32Array) return numbers

@@ -40,10 +40,14 @@ export function recomputed(boundaries: readonly Tensor[]): Again {
     const inputs = node.inputs.map(value => {
       const { value: start } = boundaries[part - 1]
       if (value.node === start.node && value.index === start.index) return beginning(part)
-      return partOf(value.node) === part && isCopied(value.node) ? { node: copy(value.node), index: value.index } : value
+      return partOf(value.node) === part && isCopied(value.node)
+        ? { node: copy(value.node), index: value.index }
+        : value
     })
     // A node that depends on no boundary needs no copy.
-    const made = inputs.every((value, i) => value === node.inputs[i]) ? node : makeNode(node.op, inputs, node.attributes)
+    const made = inputs.every((value, i) => value === node.inputs[i])
+      ? node
+      : makeNode(node.op, inputs, node.attributes)
     copies.set(node, made)
     return made
   }

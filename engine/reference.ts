@@ -18,10 +18,15 @@ function inDType(dtype: DType, number: number): number {
 export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()): Float64Array[] {
   const known = new Map<Node, Float64Array[]>()
   for (const [tensor, data] of feeds) {
-    if (data.length !== tensor.size) throw new UserError(`reference: ${data.length} numbers for [${tensor.shape.join(', ')}]`)
+    if (data.length !== tensor.size)
+      throw new UserError(`reference: ${data.length} numbers for [${tensor.shape.join(', ')}]`)
     known.set(tensor.value.node, [data])
   }
-  for (const node of reachable(tensors.map(t => t.value), known)) known.set(node, evaluate(node, known))
+  for (const node of reachable(
+    tensors.map(t => t.value),
+    known,
+  ))
+    known.set(node, evaluate(node, known))
   return tensors.map(({ value }) => resultOf(value, known))
 }
 
@@ -35,7 +40,8 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   const { op, attributes, outputs } = node
   if (op.kind === 'source') {
     const payload = payloadOf(node)
-    if (payload.kind !== 'constant') throw new UserError(`reference: a ${payload.kind} of [${outputs[0].shape.join(', ')}] needs a feed`)
+    if (payload.kind !== 'constant')
+      throw new UserError(`reference: a ${payload.kind} of [${outputs[0].shape.join(', ')}] needs a feed`)
     return [Float64Array.from(payload.data)]
   }
   const specs = { inputs: node.inputs.map(({ node: from, index }) => from.outputs[index]), outputs }

@@ -70,11 +70,14 @@ export function broadcastView(view: View, shape: Shape): View {
 export function completeShape(shape: Shape, spec: Spec): Shape {
   const hole = shape.indexOf(-1)
   if (hole < 0) return shape
-  if (shape.lastIndexOf(-1) !== hole) throw new UserError(`reshape: ${showShape(shape)} has -1 twice; only one length can be left open`)
+  if (shape.lastIndexOf(-1) !== hole)
+    throw new UserError(`reshape: ${showShape(shape)} has -1 twice; only one length can be left open`)
   const known = sizeOf(shape.filter((_, i) => i !== hole))
   const rest = sizeOf(spec.shape) / known
   if (!Number.isInteger(rest)) {
-    throw new UserError(`reshape: the ${sizeOf(spec.shape)} elements of ${showSpec(spec)} do not divide into ${showShape(shape)}`)
+    throw new UserError(
+      `reshape: the ${sizeOf(spec.shape)} elements of ${showSpec(spec)} do not divide into ${showShape(shape)}`,
+    )
   }
   return shape.map((n, i) => (i === hole ? rest : n))
 }
@@ -123,7 +126,8 @@ export function reshapeView(view: View, shape: Shape): View | undefined {
 export function normalizeAxes(op: string, axes: readonly number[], rank: number): number[] {
   const out = axes.map(axis => {
     const at = axis < 0 ? axis + rank : axis
-    if (!Number.isInteger(axis) || at < 0 || at >= rank) throw new UserError(`${op}: axis ${axis} is not one of ${rank} axes`)
+    if (!Number.isInteger(axis) || at < 0 || at >= rank)
+      throw new UserError(`${op}: axis ${axis} is not one of ${rank} axes`)
     return at
   })
   if (new Set(out).size !== out.length) throw new UserError(`${op}: axes ${axes.join(', ')} name one axis twice`)

@@ -30,7 +30,7 @@ export class Storage {
    * `bytes` of zeros, allocated on first use; with `host`, of those numbers; with `result`, of undefined content until
    * a run writes it, and never written again.
    */
-  constructor(label: string, bytes: number, { result = false, host }: { result?: boolean, host?: HostData } = {}) {
+  constructor(label: string, bytes: number, { result = false, host }: { result?: boolean; host?: HostData } = {}) {
     this.label = label
     this.bytes = Math.ceil(bytes / 256) * 256
     this.isResult = result

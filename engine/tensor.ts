@@ -1,7 +1,16 @@
 // Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
 import { type DType, isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-import { type NoAttributes, type OpAttributes, type OpName, type PlainOpName, type Value, findOp, makeNode, specOf } from './graph.ts'
+import {
+  type NoAttributes,
+  type OpAttributes,
+  type OpName,
+  type PlainOpName,
+  type Value,
+  findOp,
+  makeNode,
+  specOf,
+} from './graph.ts'
 import { needRepresentable } from './numbers.ts'
 import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
 
@@ -12,11 +21,21 @@ export type TensorData = Float32Array | Int32Array | Uint32Array
 export type Operand = Tensor | number
 
 /** An op's attributes as arguments: optional if all of them are. */
-type AttributesOf<N extends OpName> = NoAttributes extends OpAttributes[N] ? [attributes?: OpAttributes[N]] : [attributes: OpAttributes[N]]
+type AttributesOf<N extends OpName> = NoAttributes extends OpAttributes[N]
+  ? [attributes?: OpAttributes[N]]
+  : [attributes: OpAttributes[N]]
 
 /** Applies a registered op. Returns a tensor for each of its outputs. Throws the UserErrors of its shape rule. */
-export function applyAll<N extends OpName>(name: N, inputs: readonly Tensor[], ...[attributes]: AttributesOf<N>): Tensor[] {
-  const node = makeNode(findOp(name), inputs.map(t => t.value), attributes ?? {})
+export function applyAll<N extends OpName>(
+  name: N,
+  inputs: readonly Tensor[],
+  ...[attributes]: AttributesOf<N>
+): Tensor[] {
+  const node = makeNode(
+    findOp(name),
+    inputs.map(t => t.value),
+    attributes ?? {},
+  )
   return node.outputs.map((_, index) => new Tensor({ node, index }))
 }
 
@@ -50,7 +69,8 @@ export class Tensor {
 
   /** Throws a UserError after the tensor was disposed of. */
   get value(): Value {
-    if (this.#isDisposed) throw new UserError(`a tensor ${showSpec(specOf(this.#value))} is used after it was disposed of`)
+    if (this.#isDisposed)
+      throw new UserError(`a tensor ${showSpec(specOf(this.#value))} is used after it was disposed of`)
     return this.#value
   }
 
@@ -94,58 +114,128 @@ export class Tensor {
 
   // Arithmetic, broadcast by NumPy's rule. Two float dtypes give f32; other dtypes have to match, or a UserError is
   // thrown.
-  add(other: Operand): Tensor { return binary('add', this, other) }
-  sub(other: Operand): Tensor { return binary('sub', this, other) }
-  mul(other: Operand): Tensor { return binary('mul', this, other) }
-  div(other: Operand): Tensor { return binary('div', this, other) }
-  pow(other: Operand): Tensor { return binary('pow', this, other) }
-  maximum(other: Operand): Tensor { return binary('maximum', this, other) }
-  minimum(other: Operand): Tensor { return binary('minimum', this, other) }
+  add(other: Operand): Tensor {
+    return binary('add', this, other)
+  }
+  sub(other: Operand): Tensor {
+    return binary('sub', this, other)
+  }
+  mul(other: Operand): Tensor {
+    return binary('mul', this, other)
+  }
+  div(other: Operand): Tensor {
+    return binary('div', this, other)
+  }
+  pow(other: Operand): Tensor {
+    return binary('pow', this, other)
+  }
+  maximum(other: Operand): Tensor {
+    return binary('maximum', this, other)
+  }
+  minimum(other: Operand): Tensor {
+    return binary('minimum', this, other)
+  }
 
   // Comparisons give u32 0 or 1, in the broadcast shape.
-  equal(other: Operand): Tensor { return binary('equal', this, other) }
-  notEqual(other: Operand): Tensor { return binary('notEqual', this, other) }
+  equal(other: Operand): Tensor {
+    return binary('equal', this, other)
+  }
+  notEqual(other: Operand): Tensor {
+    return binary('notEqual', this, other)
+  }
   /** 1 where a float is neither infinite nor NaN, else 0, as u32. */
-  isFinite(): Tensor { return apply('isFinite', [this]) }
+  isFinite(): Tensor {
+    return apply('isFinite', [this])
+  }
   /** 1 where a float is ∞ or −∞, else 0, as u32. */
-  isInfinite(): Tensor { return apply('isInfinite', [this]) }
+  isInfinite(): Tensor {
+    return apply('isInfinite', [this])
+  }
   /** 1 where a float is NaN, else 0, as u32. */
-  isNaN(): Tensor { return apply('isNaN', [this]) }
-  less(other: Operand): Tensor { return binary('less', this, other) }
-  lessEqual(other: Operand): Tensor { return binary('lessEqual', this, other) }
-  greater(other: Operand): Tensor { return binary('greater', this, other) }
-  greaterEqual(other: Operand): Tensor { return binary('greaterEqual', this, other) }
+  isNaN(): Tensor {
+    return apply('isNaN', [this])
+  }
+  less(other: Operand): Tensor {
+    return binary('less', this, other)
+  }
+  lessEqual(other: Operand): Tensor {
+    return binary('lessEqual', this, other)
+  }
+  greater(other: Operand): Tensor {
+    return binary('greater', this, other)
+  }
+  greaterEqual(other: Operand): Tensor {
+    return binary('greaterEqual', this, other)
+  }
 
-  neg(): Tensor { return apply('neg', [this]) }
-  abs(): Tensor { return apply('abs', [this]) }
-  sign(): Tensor { return apply('sign', [this]) }
-  exp(): Tensor { return apply('exp', [this]) }
-  log(): Tensor { return apply('log', [this]) }
-  sqrt(): Tensor { return apply('sqrt', [this]) }
-  rsqrt(): Tensor { return apply('rsqrt', [this]) }
-  reciprocal(): Tensor { return apply('reciprocal', [this]) }
-  tanh(): Tensor { return apply('tanh', [this]) }
-  sigmoid(): Tensor { return apply('sigmoid', [this]) }
-  relu(): Tensor { return apply('relu', [this]) }
-  erf(): Tensor { return apply('erf', [this]) }
+  neg(): Tensor {
+    return apply('neg', [this])
+  }
+  abs(): Tensor {
+    return apply('abs', [this])
+  }
+  sign(): Tensor {
+    return apply('sign', [this])
+  }
+  exp(): Tensor {
+    return apply('exp', [this])
+  }
+  log(): Tensor {
+    return apply('log', [this])
+  }
+  sqrt(): Tensor {
+    return apply('sqrt', [this])
+  }
+  rsqrt(): Tensor {
+    return apply('rsqrt', [this])
+  }
+  reciprocal(): Tensor {
+    return apply('reciprocal', [this])
+  }
+  tanh(): Tensor {
+    return apply('tanh', [this])
+  }
+  sigmoid(): Tensor {
+    return apply('sigmoid', [this])
+  }
+  relu(): Tensor {
+    return apply('relu', [this])
+  }
+  erf(): Tensor {
+    return apply('erf', [this])
+  }
   /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
-  gelu(approximate: 'none' | 'tanh' = 'none'): Tensor { return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this]) }
-  square(): Tensor { return apply('square', [this]) }
+  gelu(approximate: 'none' | 'tanh' = 'none'): Tensor {
+    return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this])
+  }
+  square(): Tensor {
+    return apply('square', [this])
+  }
   /** The same numbers in another dtype. Floats are truncated to integers and clamped to their range; NaN gives 0. */
-  cast(dtype: DType): Tensor { return dtype === this.dtype ? new Tensor(this.value) : apply('cast', [this], { dtype }) }
+  cast(dtype: DType): Tensor {
+    return dtype === this.dtype ? new Tensor(this.value) : apply('cast', [this], { dtype })
+  }
   /** Selects from `yes` where this (u32 or i32) is not 0, else from `no`, all broadcast. */
   where(yes: Operand, no: Operand): Tensor {
     const dtype = yes instanceof Tensor ? yes.dtype : no instanceof Tensor ? no.dtype : 'f32'
     return apply('where', [this, lift('where', yes, dtype), lift('where', no, dtype)])
   }
   /** The same value without a gradient: backpropagation stops here. */
-  detach(): Tensor { return apply('detach', [this]) }
+  detach(): Tensor {
+    return apply('detach', [this])
+  }
 
   // Reductions over `axes`, all when left out. Negative axes count from the end. Throws a UserError on an axis that
   // does not exist.
-  sum(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('sum', this, axes, keepDims) }
-  max(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('max', this, axes, keepDims) }
-  min(axes?: number | readonly number[], keepDims = false): Tensor { return reduce('min', this, axes, keepDims) }
+  sum(axes?: number | readonly number[], keepDims = false): Tensor {
+    return reduce('sum', this, axes, keepDims)
+  }
+  max(axes?: number | readonly number[], keepDims = false): Tensor {
+    return reduce('max', this, axes, keepDims)
+  }
+  min(axes?: number | readonly number[], keepDims = false): Tensor {
+    return reduce('min', this, axes, keepDims)
+  }
   /** Of floats, summed in f32. Throws a UserError on integers. */
   mean(axes?: number | readonly number[], keepDims = false): Tensor {
     if (!isFloat(this.dtype)) throw new UserError(`mean takes floats, not ${this.dtype}`)
@@ -158,7 +248,9 @@ export class Tensor {
   reshape(shape: readonly number[]): Tensor {
     return apply('reshape', [this], { shape: completeShape(shape, this) })
   }
-  permute(order: readonly number[]): Tensor { return apply('permute', [this], { order: normalizeAxes('permute', order, this.rank) }) }
+  permute(order: readonly number[]): Tensor {
+    return apply('permute', [this], { order: normalizeAxes('permute', order, this.rank) })
+  }
   /** Swaps two axes, by default the last two. */
   transpose(a = -2, b = -1): Tensor {
     const [i, j] = normalizeAxes('transpose', [a, b], this.rank)
@@ -171,7 +263,9 @@ export class Tensor {
     const to = this.shape.map((n, i) => end[i] ?? n)
     return apply('slice', [this], { start: from, end: to })
   }
-  broadcastTo(shape: readonly number[]): Tensor { return apply('broadcast', [this], { shape }) }
+  broadcastTo(shape: readonly number[]): Tensor {
+    return apply('broadcast', [this], { shape })
+  }
   /** Adds `before[i]` elements of `fill` before and `after[i]` after axis i. */
   pad(before: readonly number[], after: readonly number[], fill = 0): Tensor {
     needRepresentable(fill, this.dtype, 'pad: ')
@@ -179,15 +273,25 @@ export class Tensor {
   }
 
   /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast; f32 or f16. */
-  matmul(other: Tensor): Tensor { return apply('matmul', [this, other]) }
+  matmul(other: Tensor): Tensor {
+    return apply('matmul', [this, other])
+  }
   /** Softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
-  softmax(): Tensor { return apply('softmax', [this]) }
+  softmax(): Tensor {
+    return apply('softmax', [this])
+  }
   /** Logarithm of the softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
-  logSoftmax(): Tensor { return apply('logSoftmax', [this]) }
+  logSoftmax(): Tensor {
+    return apply('logSoftmax', [this])
+  }
   /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. */
-  layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor { return apply('layerNorm', [this, gamma, beta], { epsilon }) }
+  layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor {
+    return apply('layerNorm', [this, gamma, beta], { epsilon })
+  }
   /** Rows of this table [rows, width] by their ids (i32, any shape): [...ids.shape, width]; zeros for unknown ids. */
-  gather(ids: Tensor): Tensor { return apply('gather', [this, ids]) }
+  gather(ids: Tensor): Tensor {
+    return apply('gather', [this, ids])
+  }
 }
 
 /** A number as a scalar tensor of `dtype`. Throws a UserError if the dtype can't represent it. */
@@ -205,7 +309,12 @@ function binary(name: PlainOpName, a: Tensor, b: Operand): Tensor {
   return apply(name, [a, lift(name, b, a.dtype)])
 }
 
-function reduce(name: 'sum' | 'max' | 'min', x: Tensor, axes: number | readonly number[] | undefined, keepDims: boolean): Tensor {
+function reduce(
+  name: 'sum' | 'max' | 'min',
+  x: Tensor,
+  axes: number | readonly number[] | undefined,
+  keepDims: boolean,
+): Tensor {
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes
   const reduced = normalizeAxes(name, list, x.rank).sort((a, b) => a - b)
   const kept = apply(name, [x], { axes: reduced })

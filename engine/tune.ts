@@ -22,7 +22,9 @@ export const questionKey = ({ kernel, sizes, options }: Question): string => JSO
 
 /** A question for people, such as `softmax: rows 32, width 64, dtype f32`. */
 export function showQuestion({ kernel, sizes, options }: Question): string {
-  return `${kernel}: ${Object.entries({ ...sizes, ...options }).map(([name, value]) => `${name} ${value}`).join(', ')}`
+  return `${kernel}: ${Object.entries({ ...sizes, ...options })
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ')}`
 }
 
 /**
@@ -145,7 +147,8 @@ export class KernelTuning {
   chooser(onGuess?: OnGuess): Choose {
     return (question, candidates) => {
       if (candidates.length === 0) throw new Error(`no candidate for ${showQuestion(question)} on ${this.#traits.name}`)
-      if (this.#tuner) return candidates[Math.min(Math.max(this.#tuner(question, candidates.length), 0), candidates.length - 1)]
+      if (this.#tuner)
+        return candidates[Math.min(Math.max(this.#tuner(question, candidates.length), 0), candidates.length - 1)]
       if (this.#options.mode === 'off' || candidates.length === 1) return candidates[0]
       const shown = candidates.map(candidate => JSON.stringify(candidate))
       const known = shown.indexOf(this.#answers.get(questionKey(question))?.candidate ?? '')
@@ -162,7 +165,11 @@ export class KernelTuning {
   }
 
   #know(answer: Answer): void {
-    this.#answers.set(questionKey(answer), { sizes: answer.sizes, kind: kindOf(answer), candidate: JSON.stringify(answer.candidate) })
+    this.#answers.set(questionKey(answer), {
+      sizes: answer.sizes,
+      kind: kindOf(answer),
+      candidate: JSON.stringify(answer.candidate),
+    })
   }
 
   /** The answer to the nearest known problem, else the first candidate, which is the best guess. */

@@ -30,7 +30,8 @@ export class Variable {
    */
   async write(data: TensorData, at = 0): Promise<void> {
     const fits = this.dtype === 'i32' ? Int32Array : this.dtype === 'u32' ? Uint32Array : Float32Array
-    if (!(data instanceof fits)) throw new UserError(`${this.name} is ${this.dtype}: write needs an array of type ${fits.name}`)
+    if (!(data instanceof fits))
+      throw new UserError(`${this.name} is ${this.dtype}: write needs an array of type ${fits.name}`)
     const end = at + data.length
     if (this.dtype === 'f16' && end % 2 !== 0 && end < sizeOf(this.shape)) {
       throw new UserError(`${this.name}: a write to f16 has to end at an even element or the last one, not at ${end}`)

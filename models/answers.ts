@@ -21,7 +21,12 @@ export interface Answers extends Calibration {
 }
 
 const MOST_LABELS = 100_000
-const PROBLEMS = ['single_label_classification', 'multi_label_classification', 'regression', 'token_classification'] as const
+const PROBLEMS = [
+  'single_label_classification',
+  'multi_label_classification',
+  'regression',
+  'token_classification',
+] as const
 
 const schema = z.object({
   problem_type: z.enum(PROBLEMS),
@@ -41,13 +46,26 @@ export function parseAnswers(json: unknown, where: string): Answers {
     throw new UserError(`${where}: ${thresholds.length} thresholds for ${labels.length} labels`)
   }
   return {
-    problem, labels, maxLength, ...window !== undefined && { window }, ...pairs !== undefined && { pairs },
-    ...temperature !== undefined && { temperature }, ...thresholds && { thresholds },
+    problem,
+    labels,
+    maxLength,
+    ...(window !== undefined && { window }),
+    ...(pairs !== undefined && { pairs }),
+    ...(temperature !== undefined && { temperature }),
+    ...(thresholds && { thresholds }),
   }
 }
 
 /** The object of a tilegrad.json: `parseAnswers` of it gives the same again. */
-export function answersJson({ problem, labels, maxLength, window, pairs, temperature, thresholds }: Answers): Record<string, unknown> {
+export function answersJson({
+  problem,
+  labels,
+  maxLength,
+  window,
+  pairs,
+  temperature,
+  thresholds,
+}: Answers): Record<string, unknown> {
   return { problem_type: problem, labels, max_length: maxLength, window, pairs, temperature, thresholds }
 }
 
@@ -63,7 +81,7 @@ export function problemOf(config: unknown, labels: number): Problem {
 
 /** The task that a model's own config.json names; undefined where it leaves that open. */
 export function statedProblem(config: unknown): Problem | undefined {
-  const { architectures, problem_type: problem } = (config ?? {}) as { architectures?: unknown, problem_type?: unknown }
+  const { architectures, problem_type: problem } = (config ?? {}) as { architectures?: unknown; problem_type?: unknown }
   const [architecture] = Array.isArray(architectures) ? architectures.map(String) : []
   if (architecture?.endsWith('ForTokenClassification')) return 'token_classification'
   return PROBLEMS.find(name => name === problem)

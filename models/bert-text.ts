@@ -20,17 +20,20 @@ export function isBertNormalizer(value: unknown): value is BertNormalizer {
 // The original's tables are of Unicode 8: what later versions call a mark, punctuation or a format character, within these
 // ranges, is a letter to it, and four that they have moved elsewhere since are not. Nothing that was one in Unicode 8 lies
 // in a range of its kind. The golden in test/golden/tokens has every character.
-const LATER_MARKS = String.raw`\u07fd\u0897-\u08e1\u09fe\u0afa-\u0aff\u0b55\u0c04-\u0c3c\u0d00\u0d3b-\u0d3c\u0d81\u0eba\u0ece`
-  + String.raw`\u180f-\u1886\u1abf-\u1aeb\u1df6-\u1dfb\ua82c\ua8c5\ua8ff\ua9bd\u{10d24}-\u{10f85}\u{11070}-\u{11074}\u{110c2}`
-  + String.raw`\u{111c9}\u{111cf}\u{1123e}-\u{11241}\u{1133b}\u{113bb}-\u{1145e}\u{1182f}-\u{1612f}\u{16f4f}\u{16fe4}`
-  + String.raw`\u{1cf00}-\u{1cf46}\u{1e000}-\u{1e6f5}\u{1e944}-\u{1e94a}`
-const LATER_PUNCTUATION = String.raw`\u061d\u09fd-\u0a76\u0c77-\u0c84\u1b4e-\u1b4f\u1b7d-\u1b7f\u2e43-\u2e5d`
-  + String.raw`\u{10d6e}-\u{10f89}\u{113d4}-\u{1145d}\u{11660}-\u{116b9}\u{1183b}-\u{11fff}\u{12ff1}-\u{12ff2}`
-  + String.raw`\u{16d6d}-\u{16fe2}\u{1e5ff}-\u{1e95f}`
+const LATER_MARKS =
+  String.raw`\u07fd\u0897-\u08e1\u09fe\u0afa-\u0aff\u0b55\u0c04-\u0c3c\u0d00\u0d3b-\u0d3c\u0d81\u0eba\u0ece` +
+  String.raw`\u180f-\u1886\u1abf-\u1aeb\u1df6-\u1dfb\ua82c\ua8c5\ua8ff\ua9bd\u{10d24}-\u{10f85}\u{11070}-\u{11074}\u{110c2}` +
+  String.raw`\u{111c9}\u{111cf}\u{1123e}-\u{11241}\u{1133b}\u{113bb}-\u{1145e}\u{1182f}-\u{1612f}\u{16f4f}\u{16fe4}` +
+  String.raw`\u{1cf00}-\u{1cf46}\u{1e000}-\u{1e6f5}\u{1e944}-\u{1e94a}`
+const LATER_PUNCTUATION =
+  String.raw`\u061d\u09fd-\u0a76\u0c77-\u0c84\u1b4e-\u1b4f\u1b7d-\u1b7f\u2e43-\u2e5d` +
+  String.raw`\u{10d6e}-\u{10f89}\u{113d4}-\u{1145d}\u{11660}-\u{116b9}\u{1183b}-\u{11fff}\u{12ff1}-\u{12ff2}` +
+  String.raw`\u{16d6d}-\u{16fe2}\u{1e5ff}-\u{1e95f}`
 const LATER_FORMATS = String.raw`\u0890-\u08e2\u{110cd}-\u{1343f}`
 /** Letters of Unicode 13 and later that have a decomposition; the original has none for them. */
-const LATER_COMPOSED = String.raw`\u{105c9}\u{105e4}\u{11383}-\u{11391}\u{113c5}-\u{113c8}\u{11938}\u{16121}-\u{16128}`
-  + String.raw`\u{16d68}-\u{16d6a}`
+const LATER_COMPOSED =
+  String.raw`\u{105c9}\u{105e4}\u{11383}-\u{11391}\u{113c5}-\u{113c8}\u{11938}\u{16121}-\u{16128}` +
+  String.raw`\u{16d68}-\u{16d6a}`
 
 const CONTROL = new RegExp(String.raw`\ufffd|(?![\t\n\r${LATER_FORMATS}])[\p{Cc}\p{Cf}\p{Co}\p{Cs}]`, 'gu')
 const MARK = new RegExp(String.raw`(?![${LATER_MARKS}])\p{Mn}|[\u1734\u{1171e}]`, 'gu')
@@ -43,15 +46,25 @@ const BETWEEN = new RegExp(String.raw`${PUNCTUATION}|\p{White_Space}`, 'gu')
 /** One punctuation mark, as BERT has them. */
 export const MARK_OF_PUNCTUATION = new RegExp(PUNCTUATION, 'gu')
 /** The original leaves out U+2B820 to U+2B91F, the beginning of extension E. */
-const CHINESE = new RegExp(String.raw`[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}`
-  + String.raw`\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]`, 'gu')
+const CHINESE = new RegExp(
+  String.raw`[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u{20000}-\u{2a6df}\u{2a700}-\u{2b81f}` +
+    String.raw`\u{2b920}-\u{2ceaf}\u{2f800}-\u{2fa1f}]`,
+  'gu',
+)
 
 /** The text as BertNormalizer gives it: without control characters, Chinese apart, without accents, in lower case. */
-export function normalize(text: string, { clean_text, handle_chinese_chars, strip_accents, lowercase }: BertNormalizer): string {
+export function normalize(
+  text: string,
+  { clean_text, handle_chinese_chars, strip_accents, lowercase }: BertNormalizer,
+): string {
   if (clean_text) text = text.replace(CONTROL, '').replace(/\p{White_Space}/gu, ' ')
   if (handle_chinese_chars) text = text.replace(CHINESE, ' $& ')
   if (strip_accents ?? lowercase) {
-    text = text.split(NOT_DECOMPOSED).map((part, i) => (i % 2 === 0 ? normalForm(part, 'NFD') : part)).join('').replace(MARK, '')
+    text = text
+      .split(NOT_DECOMPOSED)
+      .map((part, i) => (i % 2 === 0 ? normalForm(part, 'NFD') : part))
+      .join('')
+      .replace(MARK, '')
   }
   return lowercase ? lowerCase(text) : text
 }

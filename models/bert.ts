@@ -1,7 +1,16 @@
 // BERT (Devlin et al. 2019): the encoder, a sequence classifier on its pooler, and a masked-language head to pretrain.
 import { z } from 'zod'
 import type { Tensor } from '../engine/tensor.ts'
-import { ACTIVATIONS, activation, activationName, commonFields, counts, epsilon, rate, readCommon } from './config-fields.ts'
+import {
+  ACTIVATIONS,
+  activation,
+  activationName,
+  commonFields,
+  counts,
+  epsilon,
+  rate,
+  readCommon,
+} from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, activate, layerTargets, type Inputs, type LayerNames } from './encoder.ts'
 import { type Family, type Published, VOCABULARY, publishedBy } from './family.ts'
@@ -31,7 +40,8 @@ export class BertEncoder extends Encoder {
     super('bert')
     this.embeddings = this.add(new Embeddings('bert.embeddings', config))
     this.layers = Array.from({ length: config.layers }, (_, i) =>
-      this.add(new EncoderLayer(`bert.encoder.layer.${i}`, NAMES, config)))
+      this.add(new EncoderLayer(`bert.encoder.layer.${i}`, NAMES, config)),
+    )
   }
 }
 
@@ -214,12 +224,24 @@ function miniature(name: string): Published | undefined {
   if (!match) return undefined
   const [layers, width, heads] = match.slice(2).map(Number)
   if (width !== heads * 64) return undefined
-  const sizes = { hidden_size: width, num_hidden_layers: layers, num_attention_heads: heads, intermediate_size: 4 * width }
+  const sizes = {
+    hidden_size: width,
+    num_hidden_layers: layers,
+    num_attention_heads: heads,
+    intermediate_size: 4 * width,
+  }
   return { hubName: `google/${match[1]}`, fields: { ...sizes, vocab_size: VOCABULARY.uncased } }
 }
 
 export const bert: Family = {
-  name: 'bert', prefix: 'Bert', hasBertTokenizer: true, mark: 'num_hidden_layers', read, write,
+  name: 'bert',
+  prefix: 'Bert',
+  hasBertTokenizer: true,
+  mark: 'num_hidden_layers',
+  read,
+  write,
   published: name => ofGoogle(name) ?? miniature(name),
-  sequence: BertForSequenceClassification, token: BertForTokenClassification, masked: BertForMaskedLM,
+  sequence: BertForSequenceClassification,
+  token: BertForTokenClassification,
+  masked: BertForMaskedLM,
 }

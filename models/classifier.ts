@@ -11,10 +11,17 @@ import { type EncodedText, type Window, checkWindow, encodeText, windowsOf } fro
 import { type Word, wordsOf } from './words.ts'
 
 /** What a model's scores mean; the names are those of `problem_type` in Transformers, and one for labels of tokens. */
-export type Problem = 'single_label_classification' | 'multi_label_classification' | 'regression' | 'token_classification'
+export type Problem =
+  | 'single_label_classification'
+  | 'multi_label_classification'
+  | 'regression'
+  | 'token_classification'
 
 /** A text, two that belong together, or a text as its words, which labels of words go by. */
-export type TextInput = string | { readonly text: string, readonly pair: string } | { readonly words: readonly string[] }
+export type TextInput =
+  | string
+  | { readonly text: string; readonly pair: string }
+  | { readonly words: readonly string[] }
 
 /** The text of an input; words with spaces between. */
 export const textOf = (input: TextInput): string =>
@@ -53,10 +60,19 @@ export interface LabelledWord {
 
 /** What is said of a text: one label, several, a number, or a label for each word. */
 export type Prediction =
-  | { readonly kind: 'label', readonly label: string, readonly probability: number, readonly probabilities: Readonly<Record<string, number>> }
-  | { readonly kind: 'labels', readonly labels: readonly string[], readonly probabilities: Readonly<Record<string, number>> }
-  | { readonly kind: 'number', readonly value: number }
-  | { readonly kind: 'words', readonly words: readonly LabelledWord[] }
+  | {
+      readonly kind: 'label'
+      readonly label: string
+      readonly probability: number
+      readonly probabilities: Readonly<Record<string, number>>
+    }
+  | {
+      readonly kind: 'labels'
+      readonly labels: readonly string[]
+      readonly probabilities: Readonly<Record<string, number>>
+    }
+  | { readonly kind: 'number'; readonly value: number }
+  | { readonly kind: 'words'; readonly words: readonly LabelledWord[] }
 
 /** What the model computed for a text, and the answer that follows. */
 export interface Scored {
@@ -83,13 +99,17 @@ export class TextClassifier {
   constructor(model: Classifier, tokenizer: Tokenizer, options: ClassifierOptions) {
     const { labels, thresholds, maxLength = model.config.maxPositions } = options
     if (labels.length !== model.config.labels.length) {
-      throw new UserError(`${model.config.name} scores ${model.config.labels.length} labels, but ${labels.length} names were given`)
+      throw new UserError(
+        `${model.config.name} scores ${model.config.labels.length} labels, but ${labels.length} names were given`,
+      )
     }
-    if ((options.problem === 'token_classification') !== (model instanceof TokenClassifier)) {
+    if ((options.problem === 'token_classification') !== model instanceof TokenClassifier) {
       throw new UserError(`${model.architecture} is not a model for ${options.problem}`)
     }
     if (maxLength > model.config.maxPositions) {
-      throw new UserError(`texts of ${maxLength} tokens are longer than the ${model.config.maxPositions} positions of ${model.config.name}`)
+      throw new UserError(
+        `texts of ${maxLength} tokens are longer than the ${model.config.maxPositions} positions of ${model.config.name}`,
+      )
     }
     checkWindow({ maxLength, window: options.window })
     if (thresholds && thresholds.length !== labels.length) {
@@ -116,7 +136,9 @@ export class TextClassifier {
     const encoded = texts.map(text => this.#encode(text))
     // First windows alone, in the batches that they have where texts are cut: one that fits gets the same bits.
     const firsts = longestFirst(encoded.map((window, text) => ({ window, text, part: 0 })))
-    const others = longestFirst(encoded.flatMap(({ further = [] }, text) => further.map((window, i) => ({ window, text, part: i + 1 }))))
+    const others = longestFirst(
+      encoded.flatMap(({ further = [] }, text) => further.map((window, i) => ({ window, text, part: i + 1 }))),
+    )
     const { batchSize = BATCH } = this.options
     const scores: Float32Array[][] = texts.map(() => [])
     let done = 0
@@ -124,23 +146,32 @@ export class TextClassifier {
       for (let at = 0; at < rows.length; at += batchSize) {
         const batch = rows.slice(at, at + batchSize)
         const logits = await this.#scores(batch.map(({ window }) => window))
-        batch.forEach(({ text, part }, row) => { scores[text][part] = logits[row] })
+        batch.forEach(({ text, part }, row) => {
+          scores[text][part] = logits[row]
+        })
         done += batch.length
         // The share of windows that are done, in texts.
-        onProgress?.(Math.floor(texts.length * done / (firsts.length + others.length)))
+        onProgress?.(Math.floor((texts.length * done) / (firsts.length + others.length)))
       }
     }
     const all = texts.map((text, i) => this.#scored(text, encoded[i], scores[i]))
     this.seen.texts += texts.length
-    if (this.options.window === undefined) this.seen.cut += encoded.filter(({ tokens }) => tokens > this.maxLength).length
+    if (this.options.window === undefined)
+      this.seen.cut += encoded.filter(({ tokens }) => tokens > this.maxLength).length
     return all
   }
 
   #encode(input: TextInput): EncodedText {
-    const { maxLength, options: { problem, window } } = this
+    const {
+      maxLength,
+      options: { problem, window },
+    } = this
     const isPair = typeof input !== 'string' && 'pair' in input
-    const text = isPair ? input
-      : problem === 'token_classification' ? { words: placedWords(input).map(word => word.text) } : { text: textOf(input) }
+    const text = isPair
+      ? input
+      : problem === 'token_classification'
+        ? { words: placedWords(input).map(word => word.text) }
+        : { text: textOf(input) }
     return encodeText(this.tokenizer, text, { maxLength, window })
   }
 
@@ -179,7 +210,8 @@ export class TextClassifier {
     const shape = [batch, sequence]
     const { logits } = await this.#run(tensor(ids, shape), tensor(mask, shape), tensor(types, shape))
     const scores = await logits.data()
-    if (!scores.every(Number.isFinite)) throw new NonFinite(`${this.model.config.name}: the scores of a text are not finite`)
+    if (!scores.every(Number.isFinite))
+      throw new NonFinite(`${this.model.config.name}: the scores of a text are not finite`)
     const each = scores.length / batch
     return rows.map((_, r) => Float32Array.from(scores.subarray(r * each, (r + 1) * each)))
   }
@@ -191,14 +223,20 @@ export class TextClassifier {
     if (problem === 'multi_label_classification') {
       const probabilities = scaled.map(sigmoid)
       return {
-        kind: 'labels', labels: labels.filter((_, i) => probabilities[i] > (thresholds?.[i] ?? 0.5)),
+        kind: 'labels',
+        labels: labels.filter((_, i) => probabilities[i] > (thresholds?.[i] ?? 0.5)),
         probabilities: named(labels, probabilities),
       }
     }
     if (problem === 'single_label_classification') {
       const probabilities = softmax(scaled)
       const best = thresholds && labels.length === 2 ? Number(probabilities[1] > thresholds[1]) : largest(probabilities)
-      return { kind: 'label', label: labels[best], probability: probabilities[best], probabilities: named(labels, probabilities) }
+      return {
+        kind: 'label',
+        label: labels[best],
+        probability: probabilities[best],
+        probabilities: named(labels, probabilities),
+      }
     }
     const words = placedWords(input)
     const answers: LabelledWord[] = []
@@ -239,7 +277,8 @@ const named = (labels: readonly string[], values: readonly number[]): Record<str
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 
 /** The number of the largest value; the first of equals. */
-const largest = (values: readonly number[]): number => values.reduce((best, value, i) => (value > values[best] ? i : best), 0)
+const largest = (values: readonly number[]): number =>
+  values.reduce((best, value, i) => (value > values[best] ? i : best), 0)
 
 function softmax(logits: readonly number[]): number[] {
   const most = Math.max(...logits)

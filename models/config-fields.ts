@@ -16,7 +16,11 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 }
 
 /** A whole number from 1 to `most`: each bound is far above every published model, and keeps what it sizes in memory. */
-const upTo = (most: number) => z.int().min(1).max(most, `at most ${most.toLocaleString('en-US')} is supported`)
+const upTo = (most: number) =>
+  z
+    .int()
+    .min(1)
+    .max(most, `at most ${most.toLocaleString('en-US')} is supported`)
 export const counts = {
   vocabulary: upTo(10_000_000),
   width: upTo(65_536),
@@ -46,7 +50,7 @@ export const commonFields = {
 }
 
 /** `id2label` if there is one, else as many generic names as `num_labels` says, else two. */
-function labelsOf(fields: { id2label?: unknown, num_labels?: number | null }, where: string): string[] {
+function labelsOf(fields: { id2label?: unknown; num_labels?: number | null }, where: string): string[] {
   const { id2label = null } = fields
   if (id2label === null) return genericLabels(fields.num_labels ?? 2)
   if (typeof id2label !== 'object' || Array.isArray(id2label)) {
@@ -73,7 +77,8 @@ function genericLabels(size: number): string[] {
 
 /** Fields of `ModelConfig` that every family reads alike. */
 export function readCommon(
-  fields: z.output<z.ZodObject<typeof commonFields>>, where: string,
+  fields: z.output<z.ZodObject<typeof commonFields>>,
+  where: string,
 ): Pick<ModelConfig, 'vocabSize' | 'maxPositions' | 'padTokenId' | 'labels' | 'initializerRange'> {
   return {
     vocabSize: fields.vocab_size,

@@ -54,7 +54,8 @@ export function parseConfig(json: unknown, where: string, name?: string): ModelC
   const rows = Math.max(vocabSize, maxPositions, typeVocab, intermediate, hidden, labels.length)
   if (rows * hidden > LARGEST_MATRIX) {
     throw new UserError(
-      `${where}: a matrix of ${rows} × ${hidden} numbers; at most ${LARGEST_MATRIX.toLocaleString('en-US')} are supported`)
+      `${where}: a matrix of ${rows} × ${hidden} numbers; at most ${LARGEST_MATRIX.toLocaleString('en-US')} are supported`,
+    )
   }
   if (config.padTokenId >= config.vocabSize) {
     throw new UserError(`${where}: pad_token_id ${config.padTokenId} is outside the vocabulary of ${config.vocabSize}`)
@@ -72,8 +73,9 @@ function familyAt(json: object, where: string): Family {
     throw new UserError(`${where}: model_type ${show(type)} is not supported; ${names.join(' and ')} are`)
   }
   const first: unknown = Array.isArray(architectures) ? architectures[0] : undefined
-  const family = FAMILIES.find(({ prefix }) => typeof first === 'string' && first.startsWith(prefix))
-    ?? FAMILIES.find(({ mark }) => mark in json)
+  const family =
+    FAMILIES.find(({ prefix }) => typeof first === 'string' && first.startsWith(prefix)) ??
+    FAMILIES.find(({ mark }) => mark in json)
   if (!family) throw new UserError(`${where}: no model_type; ${names.join(' or ')} is expected`)
   return family
 }
@@ -81,7 +83,12 @@ function familyAt(json: object, where: string): Family {
 /** The config.json that Transformers reads, in its own field names. `parseConfig` of it gives an equal config. */
 export function toHubConfig(config: ModelConfig): Record<string, unknown> {
   const { name, prefix, write } = familyOf(config)
-  return { architectures: [`${prefix}ForSequenceClassification`], model_type: name, ...writeCommon(config), ...write(config) }
+  return {
+    architectures: [`${prefix}ForSequenceClassification`],
+    model_type: name,
+    ...writeCommon(config),
+    ...write(config),
+  }
 }
 
 /** The architecture of a published model, with or without its organization's prefix; undefined for other names. */

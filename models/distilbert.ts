@@ -30,7 +30,8 @@ export class DistilBertEncoder extends Encoder {
     super('distilbert')
     this.embeddings = this.add(new Embeddings('distilbert.embeddings', config))
     this.layers = Array.from({ length: config.layers }, (_, i) =>
-      this.add(new EncoderLayer(`distilbert.transformer.layer.${i}`, NAMES, config)))
+      this.add(new EncoderLayer(`distilbert.transformer.layer.${i}`, NAMES, config)),
+    )
   }
 }
 
@@ -145,10 +146,17 @@ function write(config: ModelConfig): Record<string, unknown> {
 }
 
 export const distilbert: Family = {
-  name: 'distilbert', prefix: 'DistilBert', hasBertTokenizer: true, mark: 'n_layers', read, write,
+  name: 'distilbert',
+  prefix: 'DistilBert',
+  hasBertTokenizer: true,
+  mark: 'n_layers',
+  read,
+  write,
   published: publishedBy('distilbert', {
     'distilbert-base-uncased': { vocab_size: VOCABULARY.uncased },
     'distilbert-base-cased': { vocab_size: VOCABULARY.cased },
   }),
-  sequence: DistilBertForSequenceClassification, token: DistilBertForTokenClassification, masked: undefined,
+  sequence: DistilBertForSequenceClassification,
+  token: DistilBertForTokenClassification,
+  masked: undefined,
 }

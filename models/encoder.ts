@@ -35,10 +35,14 @@ export interface Inputs {
 /** Applies the config's activation, element by element. */
 export function activate(x: Tensor, activation: ModelConfig['activation']): Tensor {
   switch (activation) {
-    case 'gelu': return x.gelu()
-    case 'gelu-tanh': return x.gelu('tanh')
-    case 'relu': return x.relu()
-    case 'tanh': return x.tanh()
+    case 'gelu':
+      return x.gelu()
+    case 'gelu-tanh':
+      return x.gelu('tanh')
+    case 'relu':
+      return x.relu()
+    case 'tanh':
+      return x.tanh()
   }
 }
 
@@ -125,8 +129,10 @@ export class EncoderLayer extends Module {
     const queries = split(this.query.forward(from, context))
     const keys = split(this.key.forward(x, context))
     const values = split(this.value.forward(x, context))
-    const dropout = context.training && attentionDropout > 0
-      ? { rate: attentionDropout, stream: context.nextStream(), step: context.step, seed: context.seed } : undefined
+    const dropout =
+      context.training && attentionDropout > 0
+        ? { rate: attentionDropout, stream: context.nextStream(), step: context.step, seed: context.seed }
+        : undefined
     const mixed = attention(queries, keys, values, mask, { scale: 1 / Math.sqrt(headSize), dropout })
 
     const projected = this.projection.forward(mixed.reshape([-1, hidden]), context)
@@ -171,12 +177,18 @@ export abstract class Encoder extends Module {
 export function layerTargets(layers: readonly EncoderLayer[], word: TargetWord): Linear[] {
   return layers.flatMap(layer => {
     switch (word) {
-      case 'query': return [layer.query]
-      case 'key': return [layer.key]
-      case 'value': return [layer.value]
-      case 'projection': return [layer.projection]
-      case 'mlp': return [layer.up, layer.down]
-      case 'head': return []
+      case 'query':
+        return [layer.query]
+      case 'key':
+        return [layer.key]
+      case 'value':
+        return [layer.value]
+      case 'projection':
+        return [layer.projection]
+      case 'mlp':
+        return [layer.up, layer.down]
+      case 'head':
+        return []
     }
   })
 }

@@ -36,7 +36,9 @@ export interface Published {
 export const VOCABULARY = { uncased: 30522, cased: 28996 } as const
 
 /** Published models of one organization, by their short names. */
-export const publishedBy = (organization: string, models: Readonly<Record<string, object>>) => (name: string): Published | undefined => {
-  const short = name.startsWith(`${organization}/`) ? name.slice(organization.length + 1) : name
-  return Object.hasOwn(models, short) ? { hubName: `${organization}/${short}`, fields: models[short] } : undefined
-}
+export const publishedBy =
+  (organization: string, models: Readonly<Record<string, object>>) =>
+  (name: string): Published | undefined => {
+    const short = name.startsWith(`${organization}/`) ? name.slice(organization.length + 1) : name
+    return Object.hasOwn(models, short) ? { hubName: `${organization}/${short}`, fields: models[short] } : undefined
+  }

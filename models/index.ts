@@ -7,7 +7,16 @@ export { parseConfig, publishedConfig, toHubConfig, type ModelConfig } from './c
 export { DistilBertForSequenceClassification, DistilBertForTokenClassification } from './distilbert.ts'
 export { createMaskedModel, createModel, createTokenModel } from './families.ts'
 export { initialise } from './initialise.ts'
-export { baseTensors, loadWeights, matchWeights, mergedTensors, modelTensors, originOf, type LoadReport, type Origin } from './loading.ts'
+export {
+  baseTensors,
+  loadWeights,
+  matchWeights,
+  mergedTensors,
+  modelTensors,
+  originOf,
+  type LoadReport,
+  type Origin,
+} from './loading.ts'
 export { adapted, attachLora, loraParameters, mergeLora, parseTargets, setTuning, unmergeLora } from './lora.ts'
 export type { LoraOptions, Target, Tuning } from './lora.ts'
 export { IGNORED, classificationLoss, meanOf, multiLabelLoss, regressionLoss, type RowLosses } from './losses.ts'
@@ -41,18 +50,22 @@ export function summaryRows(model: Model): SummaryRow[] {
   const parts = new Map<string, Parameter[]>()
   for (const parameter of model.parameters()) {
     const key = PART.exec(parameter.name)?.[0] ?? parameter.name
-    parts.set(key, [...parts.get(key) ?? [], parameter])
+    parts.set(key, [...(parts.get(key) ?? []), parameter])
   }
   return [...parts].map(([module, parameters]) => ({ module, ...count(parameters) }))
 }
 
 /** A table of modules, parameters and trainable ones, with a line of totals; equal layers in a row share a line. */
 export function summaryText(model: Model): string {
-  const merged: { first: string, last: string, times: number, row: SummaryRow }[] = []
+  const merged: { first: string; last: string; times: number; row: SummaryRow }[] = []
   for (const row of summaryRows(model)) {
     const before = merged.at(-1)
-    const alike = before && /\.layer\.\d+$/.test(row.module) && /\.layer\.\d+$/.test(before.last)
-      && before.row.total === row.total && before.row.trainable === row.trainable
+    const alike =
+      before &&
+      /\.layer\.\d+$/.test(row.module) &&
+      /\.layer\.\d+$/.test(before.last) &&
+      before.row.total === row.total &&
+      before.row.trainable === row.trainable
     if (alike) Object.assign(before, { last: row.module, times: before.times + 1 })
     else merged.push({ first: row.module, last: row.module, times: 1, row })
   }
@@ -67,11 +80,14 @@ export function summaryText(model: Model): string {
     ['total', show(total), `${show(trainable)} (${percent.toFixed(2)} %)`],
   ]
   const widths = [0, 1, 2].map(column => Math.max(...cells.map(cell => cell[column].length)))
-  return cells.map(([module, all, some]) =>
-    `${module.padEnd(widths[0])}  ${all.padStart(widths[1])}  ${some.padStart(widths[2])}`.trimEnd()).join('\n')
+  return cells
+    .map(([module, all, some]) =>
+      `${module.padEnd(widths[0])}  ${all.padStart(widths[1])}  ${some.padStart(widths[2])}`.trimEnd(),
+    )
+    .join('\n')
 }
 
-function count(parameters: readonly Parameter[]): { total: number, trainable: number } {
+function count(parameters: readonly Parameter[]): { total: number; trainable: number } {
   const sum = (list: readonly Parameter[]): number => list.reduce((size, parameter) => size + parameter.size, 0)
   return { total: sum(parameters), trainable: sum(parameters.filter(parameter => parameter.trainable)) }
 }

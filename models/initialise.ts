@@ -17,8 +17,10 @@ export function streamOf(name: string): number {
 export function freshValues(parameter: Parameter, seed: number): Float32Array<ArrayBuffer> {
   const { initial, size, name, shape } = parameter
   switch (initial.kind) {
-    case 'constant': return new Float32Array(size).fill(initial.value)
-    case 'uniform': return uniforms(size, streamOf(name), seed, initial.bound)
+    case 'constant':
+      return new Float32Array(size).fill(initial.value)
+    case 'uniform':
+      return uniforms(size, streamOf(name), seed, initial.bound)
     case 'normal': {
       const values = normals(size, streamOf(name), seed)
       for (let i = 0; i < size; i++) values[i] *= initial.deviation

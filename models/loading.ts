@@ -16,7 +16,7 @@ const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
 /** Which tensor of a file goes where. */
 export interface WeightMatch {
   /** Parameter and the name of its tensor in the file. */
-  readonly loaded: readonly { readonly parameter: Parameter, readonly tensor: string }[]
+  readonly loaded: readonly { readonly parameter: Parameter; readonly tensor: string }[]
   /** Parameters of the head that the file does not have, or has for other classes. */
   readonly missing: readonly Parameter[]
   /** Tensors of the file that the model has no place for: other heads, position ids. */
@@ -43,7 +43,7 @@ export interface LoadReport {
  * is there has another shape or holds no floats.
  */
 export function matchWeights(model: Model, file: TensorFile, { head = true }: PartOfFile = {}): WeightMatch {
-  const loaded: { parameter: Parameter, tensor: string }[] = []
+  const loaded: { parameter: Parameter; tensor: string }[] = []
   const missing: Parameter[] = []
   for (const parameter of model.parameters()) {
     if (parameter.role === 'lora') continue
@@ -55,8 +55,10 @@ export function matchWeights(model: Model, file: TensorFile, { head = true }: Pa
     } else if (belongsToHead(parameter.name, model)) {
       missing.push(parameter)
     } else {
-      throw new UserError(`${file.where} has no tensor ${parameter.name} ${showShape(parameter.shape)}, `
-        + `which ${model.config.name} needs`)
+      throw new UserError(
+        `${file.where} has no tensor ${parameter.name} ${showShape(parameter.shape)}, ` +
+          `which ${model.config.name} needs`,
+      )
     }
   }
   const used = new Set(loaded.map(({ tensor }) => tensor))
@@ -67,7 +69,12 @@ export function matchWeights(model: Model, file: TensorFile, { head = true }: Pa
  * Loads a model's weights; what the file may lack (the head) and LoRA's parameters are drawn afresh with `seed`. Settle
  * tuning and bind parameters first. Throws a UserError, with nothing written, on a file that does not fit.
  */
-export async function loadWeights(model: Model, file: TensorFile, seed: number, part: PartOfFile = {}): Promise<LoadReport> {
+export async function loadWeights(
+  model: Model,
+  file: TensorFile,
+  seed: number,
+  part: PartOfFile = {},
+): Promise<LoadReport> {
   const { loaded, missing, ignored } = matchWeights(model, file, part)
   for (const { parameter, tensor } of loaded) {
     await fillParameter(parameter, file, tensor)
@@ -91,11 +98,16 @@ export async function fillParameter(parameter: Parameter, file: TensorFile, tens
 
 /** Writes elements from `elementOffset` on. Throws a UserError, which begins with `where`, on numbers that the parameter's f16 cannot hold. */
 export async function writeChecked(
-  parameter: Parameter, data: Float32Array<ArrayBuffer>, elementOffset: number, where: () => string,
+  parameter: Parameter,
+  data: Float32Array<ArrayBuffer>,
+  elementOffset: number,
+  where: () => string,
 ): Promise<void> {
   const bad = parameter.dtype === 'f16' ? firstBeyond(data, LEAST_BEYOND_F16) : -1
   if (bad >= 0) {
-    throw new UserError(`${where()} has ${data[bad]} as element ${elementOffset + bad}, which f16 cannot hold: use --precision f32`)
+    throw new UserError(
+      `${where()} has ${data[bad]} as element ${elementOffset + bad}, which f16 cannot hold: use --precision f32`,
+    )
   }
   await parameter.write(data, elementOffset)
 }
@@ -134,15 +146,21 @@ export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
  */
 export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
   const rounded = adapted(model).find(({ weight, lora }) => lora?.merged && weight.dtype === 'f16')
-  if (rounded) throw new UserError(`the adapter of ${rounded.weight.name} is merged into half precision: unmerge it first`)
-  const adapters = new Map(adapted(model).flatMap(({ weight, lora }) => (lora && !lora.merged ? [[weight, lora] as const] : [])))
-  const exact = (parameter: Parameter): Promise<Float32Array> => (parameter.dtype === 'f16' ? origin(parameter) : parameter.read())
-  return modelParameters(model).map(parameter => asF32(parameter, async () => {
-    const values = await exact(parameter)
-    const lora = adapters.get(parameter)
-    if (!lora) return values
-    return withLora(values, lora.a.tensor, lora.b.tensor, lora.scale)
-  }))
+  if (rounded)
+    throw new UserError(`the adapter of ${rounded.weight.name} is merged into half precision: unmerge it first`)
+  const adapters = new Map(
+    adapted(model).flatMap(({ weight, lora }) => (lora && !lora.merged ? [[weight, lora] as const] : [])),
+  )
+  const exact = (parameter: Parameter): Promise<Float32Array> =>
+    parameter.dtype === 'f16' ? origin(parameter) : parameter.read()
+  return modelParameters(model).map(parameter =>
+    asF32(parameter, async () => {
+      const values = await exact(parameter)
+      const lora = adapters.get(parameter)
+      if (!lora) return values
+      return withLora(values, lora.a.tensor, lora.b.tensor, lora.scale)
+    }),
+  )
 }
 
 /** W + scale · B · A: values of a weight [outputs, inputs], `a` [rank, inputs] and `b` [outputs, rank]. */
@@ -153,7 +171,12 @@ export async function withLora(values: Float32Array, a: Tensor, b: Tensor, scale
 
 const modelParameters = (model: Model): Parameter[] => model.parameters().filter(({ role }) => role !== 'lora')
 
-const asF32 = ({ name, shape }: Parameter, read: () => Promise<Float32Array>): LazyTensor => ({ name, dtype: 'F32', shape, read })
+const asF32 = ({ name, shape }: Parameter, read: () => Promise<Float32Array>): LazyTensor => ({
+  name,
+  dtype: 'F32',
+  shape,
+  read,
+})
 
 /** Names that a parameter's tensor may have in a file, likeliest first. */
 function spellings(name: string, prefix: string): string[] {
@@ -172,7 +195,9 @@ function otherClasses({ name }: Parameter, model: Model, file: TensorFile): bool
   const [weight, bias] = [`${layer}.weight`, `${layer}.bias`].map(parameter => tensorOf(parameter, model, file))
   if (!head || weight === undefined || bias === undefined || head.path.startsWith(model.prefix)) return false
   const [rows, inputs, ...more] = file.info(weight).shape
-  return more.length === 0 && inputs === head.inputs && rows !== head.outputs && sameShape(file.info(bias).shape, [rows])
+  return (
+    more.length === 0 && inputs === head.inputs && rows !== head.outputs && sameShape(file.info(bias).shape, [rows])
+  )
 }
 
 /** What stands on the encoder may be missing from a file made for another task; BERT's pooler too. */

@@ -31,7 +31,7 @@ export function parseTargets(text: string): Target[] {
   if (parts.every(isWord)) return [...new Set(parts)]
   const wrong = parts.find(part => !isWord(part))
   // A list of plain words with one misspelt is far likelier than a pattern made of letters and commas.
-  if (text.trim() === '' || /^[a-z]+(\s*,\s*[a-z]+)+$/i.test(text.trim()) && parts.some(isWord)) {
+  if (text.trim() === '' || (/^[a-z]+(\s*,\s*[a-z]+)+$/i.test(text.trim()) && parts.some(isWord))) {
     throw new UserError(`LoRA target ${show(wrong)} is not one of ${WORDS.join(', ')}`)
   }
   return [Pattern.compile(text, `LoRA targets (${WORDS.join(', ')}, or a regular expression)`)]
@@ -53,7 +53,9 @@ export function findTargets(model: Model, target: Target): Linear[] {
   const found = model.linears().filter(({ path }) => pattern.test(path) || pattern.test(`${path}.weight`))
   if (found.length === 0) {
     const example = model.linears()[0].path
-    throw new UserError(`LoRA target ${String(pattern)} matches no linear module of ${model.config.name}, such as ${example}`)
+    throw new UserError(
+      `LoRA target ${String(pattern)} matches no linear module of ${model.config.name}, such as ${example}`,
+    )
   }
   return found
 }

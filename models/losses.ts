@@ -41,7 +41,9 @@ function checkWeights(weights: readonly number[] | undefined, classes: number): 
  * @throws UserError on class weights of another length, and on a smoothing outside [0, 1)
  */
 export function classificationLoss(
-  logits: Tensor, labels: Tensor, { classWeights, labelSmoothing = 0 }: CrossEntropyOptions = {},
+  logits: Tensor,
+  labels: Tensor,
+  { classWeights, labelSmoothing = 0 }: CrossEntropyOptions = {},
 ): RowLosses {
   const [rows, classes] = logits.shape
   checkSmoothing(labelSmoothing)
@@ -72,7 +74,10 @@ export interface BinaryOptions {
  * @throws UserError on positive weights of another length, and on a smoothing outside [0, 1)
  */
 export function multiLabelLoss(
-  logits: Tensor, targets: Tensor, counts: Tensor, { positiveWeights, labelSmoothing = 0 }: BinaryOptions = {},
+  logits: Tensor,
+  targets: Tensor,
+  counts: Tensor,
+  { positiveWeights, labelSmoothing = 0 }: BinaryOptions = {},
 ): RowLosses {
   checkSmoothing(labelSmoothing)
   checkWeights(positiveWeights, logits.shape[1])
@@ -81,7 +86,9 @@ export function multiLabelLoss(
   const tail = logits.abs().neg().exp().add(1).log()
   const whenPositive = logits.neg().relu().add(tail)
   const whenNegative = logits.relu().add(tail)
-  const factor = positiveWeights ? wanted.mul(tensor(Float32Array.from(positiveWeights), [positiveWeights.length])) : wanted
+  const factor = positiveWeights
+    ? wanted.mul(tensor(Float32Array.from(positiveWeights), [positiveWeights.length]))
+    : wanted
   const each = factor.mul(whenPositive).add(wanted.neg().add(1).mul(whenNegative))
   return { losses: each.mean(1).mul(counts), weights: counts }
 }

@@ -9,11 +9,11 @@ import { sameShape, showShape, sizeOf, type Shape } from '../engine/shape.ts'
 
 /** How fresh values of a parameter are drawn. */
 export type Initial =
-  | { readonly kind: 'constant', readonly value: number }
+  | { readonly kind: 'constant'; readonly value: number }
   /** Normal with mean 0; row `zeroRow` (padding) is zero. */
-  | { readonly kind: 'normal', readonly deviation: number, readonly zeroRow?: number }
+  | { readonly kind: 'normal'; readonly deviation: number; readonly zeroRow?: number }
   /** Uniform in ±bound. */
-  | { readonly kind: 'uniform', readonly bound: number }
+  | { readonly kind: 'uniform'; readonly bound: number }
 
 /** What a parameter is for. Weight decay spares biases and norms; only weights and embeddings may be stored in f16. */
 export type Role = 'weight' | 'embedding' | 'bias' | 'norm' | 'lora'
@@ -35,7 +35,7 @@ export class Parameter {
   /** Whether it has been given values since its storage was made or moved. */
   written = false
   #dtype: DType = 'f32'
-  #home: { readonly variable: Variable, readonly offset: number, readonly tensor: Tensor } | undefined
+  #home: { readonly variable: Variable; readonly offset: number; readonly tensor: Tensor } | undefined
 
   constructor(name: string, shape: Shape, role: Role, initial: Initial) {
     this.name = name
@@ -82,8 +82,12 @@ export class Parameter {
       throw new Error(`${this.name}: ${this.size} elements do not fit into ${home.name} at ${offset}`)
     }
     const whole = offset === 0 && sameShape(home.shape, this.shape)
-    const tensor = whole ? home.tensor
-      : home.tensor.reshape([-1]).slice([offset], [offset + this.size]).reshape(this.shape)
+    const tensor = whole
+      ? home.tensor
+      : home.tensor
+          .reshape([-1])
+          .slice([offset], [offset + this.size])
+          .reshape(this.shape)
     this.#dtype = home.dtype
     this.#home = { variable: home, offset, tensor }
     this.written = false
@@ -121,7 +125,7 @@ export class Parameter {
     })()
   }
 
-  #storage(): { readonly variable: Variable, readonly offset: number, readonly tensor: Tensor } {
+  #storage(): { readonly variable: Variable; readonly offset: number; readonly tensor: Tensor } {
     if (!this.#home) {
       const own = variable({ shape: this.shape, dtype: this.#dtype }, this.name)
       this.#home = { variable: own, offset: 0, tensor: own.tensor }

@@ -31,7 +31,10 @@ function* longRuns(text: string): Generator<readonly [start: number, end: number
     const pair = start >= 2 && /^[\ud800-\udbff][\udc00-\udfff]$/.test(text.slice(start - 2, start))
     return [Math.max(0, start - (pair ? 2 : 1)), end]
   }
-  for (const { index, 0: { length } } of text.matchAll(MARKS)) {
+  for (const {
+    index,
+    0: { length },
+  } of text.matchAll(MARKS)) {
     if (index !== end) {
       if (isLong()) yield widened()
       start = index
@@ -47,7 +50,7 @@ function sorted(run: string, form: 'NFD' | 'NFKD'): string {
   const characters: string[] = []
   for (const character of run) {
     let parts = decompositions.get(character)
-    if (!parts) decompositions.set(character, parts = [...character.normalize(form)])
+    if (!parts) decompositions.set(character, (parts = [...character.normalize(form)]))
     for (const part of parts) characters.push(part)
   }
   const rankOf = ranks([...new Set(characters)].filter(isMark))
@@ -80,8 +83,10 @@ const isMark = (character: string): boolean => character === HIGHEST || exchange
 function ranks(marks: readonly string[]): Map<string, number> {
   const ordered = [...marks].sort((a, b) => (exchanged(a, b) ? 1 : exchanged(b, a) ? -1 : 0))
   let rank = 0
-  return new Map(ordered.map((mark, i) => {
-    if (i > 0 && exchanged(mark, ordered[i - 1])) rank++
-    return [mark, rank]
-  }))
+  return new Map(
+    ordered.map((mark, i) => {
+      if (i > 0 && exchanged(mark, ordered[i - 1])) rank++
+      return [mark, rank]
+    }),
+  )
 }

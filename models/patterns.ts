@@ -49,7 +49,7 @@ export class Pattern {
   }
 
   /** Where the parts that match begin and end, left to right, in UTF-16 units; none overlap, some may be empty. */
-  * spans(text: string): Generator<readonly [start: number, end: number]> {
+  *spans(text: string): Generator<readonly [start: number, end: number]> {
     const matcher = this.#compiled.matcher(text)
     while (matcher.find()) yield [matcher.start(), matcher.end()]
   }
@@ -61,19 +61,25 @@ export class Pattern {
 
 function compileWithin(expression: string, source: string, where: string): RE2JS {
   if (source.length > LONGEST) {
-    throw new UserError(`${where}: a regular expression of ${source.length} characters; at most ${LONGEST} are supported`)
+    throw new UserError(
+      `${where}: a regular expression of ${source.length} characters; at most ${LONGEST} are supported`,
+    )
   }
   let compiled: RE2JS
   try {
     compiled = RE2JS.compile(expression)
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error
-    throw new UserError(`${where}: ${show(source)} is not a regular expression in RE2's syntax, `
-      + `which has no look-around and no back-references: ${error.message.replace(/^error parsing regexp: /, '')}`)
+    throw new UserError(
+      `${where}: ${show(source)} is not a regular expression in RE2's syntax, ` +
+        `which has no look-around and no back-references: ${error.message.replace(/^error parsing regexp: /, '')}`,
+    )
   }
   if (compiled.programSize() > LARGEST) {
-    throw new UserError(`${where}: ${show(source)} has ${compiled.programSize()} steps when its repetitions are written out; `
-      + `at most ${LARGEST} are supported`)
+    throw new UserError(
+      `${where}: ${show(source)} has ${compiled.programSize()} steps when its repetitions are written out; ` +
+        `at most ${LARGEST} are supported`,
+    )
   }
   return compiled
 }

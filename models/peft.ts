@@ -5,7 +5,15 @@ import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { showShape } from '../engine/shape.ts'
 import { tensor } from '../engine/index.ts'
-import { belongsToHead, checkTensor, fillParameter, withLora, writeChecked, type Origin, type PartOfFile } from './loading.ts'
+import {
+  belongsToHead,
+  checkTensor,
+  fillParameter,
+  withLora,
+  writeChecked,
+  type Origin,
+  type PartOfFile,
+} from './loading.ts'
 import { adapted, checkLoraShape, freeze, refuseTwice, trainedHead, unfreeze } from './lora.ts'
 import { type Model, TokenClassifier } from './model.ts'
 import { loraScale, type Linear, type LoraShape, type Parameter } from './nn.ts'
@@ -35,15 +43,37 @@ export interface AdapterConfig extends LoraShape {
 
 /** Fields that must be off (absent, null, false, empty), since we do not do what they ask. */
 const UNSUPPORTED = [
-  'use_dora', 'use_qalora', 'lora_bias', 'fan_in_fan_out', 'layers_to_transform', 'layers_pattern', 'layer_replication',
-  'megatron_config', 'trainable_token_indices', 'target_parameters', 'alora_invocation_tokens', 'arrow_config',
-  'use_bdlora', 'kasa_config', 'monteclora_config', 'velora_config',
+  'use_dora',
+  'use_qalora',
+  'lora_bias',
+  'fan_in_fan_out',
+  'layers_to_transform',
+  'layers_pattern',
+  'layer_replication',
+  'megatron_config',
+  'trainable_token_indices',
+  'target_parameters',
+  'alora_invocation_tokens',
+  'arrow_config',
+  'use_bdlora',
+  'kasa_config',
+  'monteclora_config',
+  'velora_config',
 ] as const
 
 /** Fields that change nothing of what is computed here, whatever they hold: how an adapter was made, and by what. */
 const HARMLESS = [
-  'auto_mapping', 'inference_mode', 'peft_version', 'megatron_core', 'loftq_config', 'eva_config', 'corda_config',
-  'lora_ga_config', 'runtime_config', 'qalora_group_size', 'ensure_weight_tying',
+  'auto_mapping',
+  'inference_mode',
+  'peft_version',
+  'megatron_core',
+  'loftq_config',
+  'eva_config',
+  'corda_config',
+  'lora_ga_config',
+  'runtime_config',
+  'qalora_group_size',
+  'ensure_weight_tying',
 ] as const
 
 /** What PEFT's class for sequence classifiers puts into `modules_to_save`, whatever its config says. */
@@ -60,19 +90,29 @@ const MOST_STEPS = 100_000
 // By hand, since zod makes an issue of every wrong element, which takes more memory than the file.
 const strings = z.custom<string[]>(
   value => Array.isArray(value) && value.length <= MOST_NAMES && value.every(name => typeof name === 'string'),
-  { error: `a list of at most ${MOST_NAMES} names is expected` })
-const names = z.custom<string | string[]>(
-  value => typeof value === 'string' || strings.safeParse(value).success,
-  { error: `a pattern, or a list of at most ${MOST_NAMES} names, is expected` })
-const numbers = z.custom<Record<string, number>>(
-  value => typeof value === 'object' && value !== null && !Array.isArray(value)
-    && Object.keys(value).length <= MOST_NAMES && Object.values(value).every(Number.isFinite),
-  { error: `an object of at most ${MOST_NAMES} numbers by pattern is expected` }).nullish()
+  { error: `a list of at most ${MOST_NAMES} names is expected` },
+)
+const names = z.custom<string | string[]>(value => typeof value === 'string' || strings.safeParse(value).success, {
+  error: `a pattern, or a list of at most ${MOST_NAMES} names, is expected`,
+})
+const numbers = z
+  .custom<Record<string, number>>(
+    value =>
+      typeof value === 'object' &&
+      value !== null &&
+      !Array.isArray(value) &&
+      Object.keys(value).length <= MOST_NAMES &&
+      Object.values(value).every(Number.isFinite),
+    { error: `an object of at most ${MOST_NAMES} numbers by pattern is expected` },
+  )
+  .nullish()
 const schema = z.looseObject({
   peft_type: z.literal('LORA', { error: ({ input }) => `${show(input)} is not supported, only "LORA"` }),
-  task_type: z.enum(['SEQ_CLS', 'TOKEN_CLS', 'FEATURE_EXTRACTION'], {
-    error: ({ input }) => `${show(input)} is not supported, only "SEQ_CLS" and "TOKEN_CLS"`,
-  }).nullish(),
+  task_type: z
+    .enum(['SEQ_CLS', 'TOKEN_CLS', 'FEATURE_EXTRACTION'], {
+      error: ({ input }) => `${show(input)} is not supported, only "SEQ_CLS" and "TOKEN_CLS"`,
+    })
+    .nullish(),
   r: z.number(),
   lora_alpha: z.number(),
   lora_dropout: z.number().nullish(),
@@ -98,7 +138,9 @@ export function parseAdapterConfig(json: unknown, where: string): AdapterConfig 
   }
   const unknown = Object.keys(fields).find(key => !KNOWN.has(key) && Boolean(fields[key]) && isOn(fields[key]))
   if (unknown !== undefined) {
-    throw new UserError(`${where}: the field ${show(unknown)} is not known, and may change what the adapter computes: ${show(fields[unknown])}`)
+    throw new UserError(
+      `${where}: the field ${show(unknown)} is not known, and may change what the adapter computes: ${show(fields[unknown])}`,
+    )
   }
   const initial = fields.init_lora_weights
   if (typeof initial === 'string' && CHANGES_BASE.test(initial)) {
@@ -168,7 +210,12 @@ export async function loadAdapter(model: Model, config: AdapterConfig, file: Ten
  * Finds a place for every tensor of an adapter file and leaves the model as it is. Throws a UserError on targets that
  * match nothing, on tensors that are missing, misshapen or without a place, and on a model that has adapters.
  */
-export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFile, part: PartOfFile = {}): AdapterMatch {
+export function matchAdapter(
+  model: Model,
+  config: AdapterConfig,
+  file: TensorFile,
+  part: PartOfFile = {},
+): AdapterMatch {
   if (adapted(model).length > 0) throw new UserError(`${model.config.name} has LoRA adapters already`)
   const places = findPlaces(model, config, file, part)
   const { targets, saved } = places
@@ -193,7 +240,10 @@ export function matchAdapter(model: Model, config: AdapterConfig, file: TensorFi
  * the values that it has. Gives the names of the parameters that were filled. Throws a UserError as `matchAdapter` does.
  */
 export async function fillAdapter(
-  model: Model, config: AdapterConfig, file: TensorFile, part: PartOfFile = {},
+  model: Model,
+  config: AdapterConfig,
+  file: TensorFile,
+  part: PartOfFile = {},
 ): Promise<readonly string[]> {
   const places = findPlaces(model, config, file, part)
   await writePlaces(places, file)
@@ -211,11 +261,17 @@ export async function fillAdapter(
  * @throws UserError as `matchAdapter` does
  */
 export function mergedOrigin(
-  model: Model, base: Origin, config: AdapterConfig, file: TensorFile, { lora = true, ...part }: PartOfFile & { readonly lora?: boolean } = {},
-): { readonly origin: Origin, readonly changed: readonly Parameter[] } {
+  model: Model,
+  base: Origin,
+  config: AdapterConfig,
+  file: TensorFile,
+  { lora = true, ...part }: PartOfFile & { readonly lora?: boolean } = {},
+): { readonly origin: Origin; readonly changed: readonly Parameter[] } {
   const { targets, saved } = findPlaces(model, config, file, part)
   const tensorOf = new Map(saved.map(({ parameter, tensor }) => [parameter, tensor]))
-  const targetOf = new Map(targets.filter(({ a }) => lora && a !== undefined).map(target => [target.linear.weight, target]))
+  const targetOf = new Map(
+    targets.filter(({ a }) => lora && a !== undefined).map(target => [target.linear.weight, target]),
+  )
   const own = async (parameter: Parameter): Promise<Float32Array> => {
     const tensor = tensorOf.get(parameter)
     return tensor === undefined ? base(parameter) : file.read(tensor)
@@ -234,11 +290,20 @@ export function mergedOrigin(
 
 /** Fills a model without adapters with what an adapter changes of its base's weights. Gives the names of what was filled. Throws as `mergedOrigin` does. */
 export async function fillMerged(
-  model: Model, base: Origin, config: AdapterConfig, file: TensorFile, part: PartOfFile = {},
+  model: Model,
+  base: Origin,
+  config: AdapterConfig,
+  file: TensorFile,
+  part: PartOfFile = {},
 ): Promise<readonly string[]> {
   const { origin, changed } = mergedOrigin(model, base, config, file, part)
   for (const parameter of changed) {
-    await writeChecked(parameter, new Float32Array(await origin(parameter)), 0, () => `${file.where}: ${parameter.name}, with the adapter merged,`)
+    await writeChecked(
+      parameter,
+      new Float32Array(await origin(parameter)),
+      0,
+      () => `${file.where}: ${parameter.name}, with the adapter merged,`,
+    )
   }
   return changed.map(({ name }) => name)
 }
@@ -246,8 +311,8 @@ export async function fillMerged(
 /** Which tensor of an adapter file goes where. */
 interface Places {
   /** `a` and `b` are tensors of the file; undefined for modules of a head that is not taken. */
-  readonly targets: readonly (AdapterTarget & { readonly a: string | undefined, readonly b: string | undefined })[]
-  readonly saved: readonly { readonly parameter: Parameter, readonly tensor: string, readonly trained: boolean }[]
+  readonly targets: readonly (AdapterTarget & { readonly a: string | undefined; readonly b: string | undefined })[]
+  readonly saved: readonly { readonly parameter: Parameter; readonly tensor: string; readonly trained: boolean }[]
 }
 
 function findPlaces(model: Model, config: AdapterConfig, file: TensorFile, { head = true }: PartOfFile): Places {
@@ -256,8 +321,11 @@ function findPlaces(model: Model, config: AdapterConfig, file: TensorFile, { hea
   // A module that is saved whole gets no adapter, though a target may match it: PEFT's older versions gave it one.
   const savedWhole = (path: string): boolean =>
     config.modulesToSave.some(name => within(path, name)) && !tensors.has(`${PREFIX}${path}.lora_A.weight`)
-  const found = model.linears()
-    .filter(({ path }) => selects(config.targetModules, path) && !selects(config.excludeModules, path) && !savedWhole(path))
+  const found = model
+    .linears()
+    .filter(
+      ({ path }) => selects(config.targetModules, path) && !selects(config.excludeModules, path) && !savedWhole(path),
+    )
     .map(linear => ({ linear, shape: shapeFor(config, linear.path) }))
   if (found.length === 0) {
     throw new UserError(`${file.where}: target_modules match no linear module of ${model.config.name}`)
@@ -272,16 +340,22 @@ function findPlaces(model: Model, config: AdapterConfig, file: TensorFile, { hea
     used.add(tensor)
     return tensor
   }
-  const targets = found.map(({ linear, shape }) => (isTaken(linear.path) ? {
-    linear, shape,
-    a: find(`${linear.path}.lora_A.weight`, [shape.rank, linear.inputs]),
-    b: find(`${linear.path}.lora_B.weight`, [linear.outputs, shape.rank]),
-  } : { linear, shape, a: undefined, b: undefined }))
-  const saved: { parameter: Parameter, tensor: string, trained: boolean }[] = []
+  const targets = found.map(({ linear, shape }) =>
+    isTaken(linear.path)
+      ? {
+          linear,
+          shape,
+          a: find(`${linear.path}.lora_A.weight`, [shape.rank, linear.inputs]),
+          b: find(`${linear.path}.lora_B.weight`, [linear.outputs, shape.rank]),
+        }
+      : { linear, shape, a: undefined, b: undefined },
+  )
+  const saved: { parameter: Parameter; tensor: string; trained: boolean }[] = []
   for (const linear of model.linears().filter(({ path }) => isTaken(path))) {
     const target = targets.some(other => other.linear === linear)
     const required = !target && config.modulesToSave.some(name => within(linear.path, name))
-    const trained = !target && config.modulesToSave.some(name => within(linear.path, name) || bringsAlong(name, linear.path))
+    const trained =
+      !target && config.modulesToSave.some(name => within(linear.path, name) || bringsAlong(name, linear.path))
     for (const parameter of [linear.weight, linear.bias]) {
       const name = target ? wrappedName(parameter) : parameter.name
       if (!required && !tensors.has(PREFIX + name)) continue
@@ -316,7 +390,9 @@ async function writePlaces({ targets, saved }: Places, file: TensorFile): Promis
  */
 export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
   const lazy = (name: string, parameter: Parameter): LazyTensor => ({
-    name, dtype: 'F32', shape: parameter.shape,
+    name,
+    dtype: 'F32',
+    shape: parameter.shape,
     read: () => (parameter.dtype === 'f16' && origin ? origin(parameter) : parameter.read()),
   })
   const linears = adapted(model)
@@ -340,10 +416,12 @@ export function adapterConfig(model: Model, baseModel: string, revision?: string
   if (!first) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
   const others = linears.flatMap(({ path, lora }) => (lora ? [{ path, lora }] : []))
   // Whole paths, their dots as they are: older versions of PEFT (0.13) don't find those that are escaped.
-  const patternOf = (key: 'rank' | 'alpha'): Record<string, number> => Object.fromEntries(
-    others.filter(({ lora }) => lora[key] !== first[key]).map(({ path, lora }) => [path, lora[key]]))
+  const patternOf = (key: 'rank' | 'alpha'): Record<string, number> =>
+    Object.fromEntries(others.filter(({ lora }) => lora[key] !== first[key]).map(({ path, lora }) => [path, lora[key]]))
   // A name that would bring an adapted module along stays out: PEFT refuses that. The weights are read without it.
-  const saved = savedModules(model).map(({ path }) => path).filter(name => !linears.some(({ path }) => bringsAlong(name, path)))
+  const saved = savedModules(model)
+    .map(({ path }) => path)
+    .filter(name => !linears.some(({ path }) => bringsAlong(name, path)))
   return {
     alpha_pattern: patternOf('alpha'),
     auto_mapping: null,
@@ -371,8 +449,13 @@ export function adapterConfig(model: Model, baseModel: string, revision?: string
  */
 function savedModules(model: Model): Linear[] {
   const names = taskOf(model, adapted(model)) === null ? [] : CLASSIFIERS
-  return model.linears().filter(linear => !linear.lora && (linear.weight.trainable || isFreshHead(model, linear)
-    || names.some(name => bringsAlong(name, linear.path))))
+  return model
+    .linears()
+    .filter(
+      linear =>
+        !linear.lora &&
+        (linear.weight.trainable || isFreshHead(model, linear) || names.some(name => bringsAlong(name, linear.path))),
+    )
 }
 
 /**
@@ -396,7 +479,10 @@ function wrappedName({ name }: Parameter): string {
 /** The shortest ends of the targets' paths that match no other module, as `target_modules` wants them. */
 function shortNames(model: Model, targets: readonly Linear[]): string[] {
   const chosen = new Set(targets.map(({ path }) => path))
-  const others = model.modules().map(({ path }) => path).filter(path => !chosen.has(path))
+  const others = model
+    .modules()
+    .map(({ path }) => path)
+    .filter(path => !chosen.has(path))
   const short = targets.map(({ path }) => {
     const parts = path.split('.')
     const ends = parts.map((_, i) => parts.slice(parts.length - 1 - i).join('.'))

@@ -5,8 +5,15 @@ import { UserError } from '../engine/errors.ts'
 import { show } from './show.ts'
 
 const TYPES: Readonly<Record<string, string>> = {
-  number: 'a number', int: 'a whole number', string: 'a string', boolean: 'true or false', array: 'a list',
-  tuple: 'a list', object: 'an object', record: 'an object', null: 'null',
+  number: 'a number',
+  int: 'a whole number',
+  string: 'a string',
+  boolean: 'true or false',
+  array: 'a list',
+  tuple: 'a list',
+  object: 'an object',
+  record: 'an object',
+  null: 'null',
 }
 const UNITS: Readonly<Record<string, string>> = { array: ' entries', string: ' characters' }
 
@@ -15,7 +22,7 @@ export function checkFields<T extends z.ZodType>(schema: T, json: unknown, where
   const result = schema.safeParse(json, { error: plainIssue })
   if (result.success) return result.data
   const [{ path, message }] = result.error.issues
-  throw new UserError([where, ...path.length > 0 ? [path.join('.')] : [], message].join(': '))
+  throw new UserError([where, ...(path.length > 0 ? [path.join('.')] : []), message].join(': '))
 }
 
 /** The message for an issue; undefined leaves it to zod. */
@@ -26,7 +33,8 @@ export const plainIssue: z.core.$ZodErrorMap = issue => {
       return `expected ${TYPES[issue.expected] ?? issue.expected}, found ${show(issue.input)}`
     case 'invalid_value': {
       const values = issue.values.map(value =>
-        show(typeof value === 'bigint' || typeof value === 'symbol' ? String(value) : value))
+        show(typeof value === 'bigint' || typeof value === 'symbol' ? String(value) : value),
+      )
       return `expected ${values.length > 1 ? 'one of ' : ''}${values.join(', ')}, found ${show(issue.input)}`
     }
     case 'too_small':

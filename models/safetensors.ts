@@ -8,10 +8,23 @@ import { show } from './show.ts'
 
 /** Element types of the format and their bytes. Only those of `FLOATS` are ever converted; the rest are listed. */
 const BYTES: Readonly<Record<string, number>> = {
-  BOOL: 1, U8: 1, I8: 1, F8_E4M3: 1, F8_E5M2: 1, F8_E8M0: 1,
-  U16: 2, I16: 2, F16: 2, BF16: 2,
-  U32: 4, I32: 4, F32: 4,
-  U64: 8, I64: 8, F64: 8, C64: 8,
+  BOOL: 1,
+  U8: 1,
+  I8: 1,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
+  F8_E8M0: 1,
+  U16: 2,
+  I16: 2,
+  F16: 2,
+  BF16: 2,
+  U32: 4,
+  I32: 4,
+  F32: 4,
+  U64: 8,
+  I64: 8,
+  F64: 8,
+  C64: 8,
 }
 const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
 /** Longest header: 200,000 tensors, far more than models have. The reference implementation allows 100 MB. */
@@ -88,7 +101,8 @@ export interface LazyTensor extends Omit<TensorToWrite, 'data'> {
 export function headerLength(first: Uint8Array, fileSize: number, where: string): number {
   if (first.length < LENGTH_BYTES || fileSize < LENGTH_BYTES) {
     throw new UserError(
-      `${where} is no safetensors file: it has ${fileSize} bytes, fewer than the 8 of the header's length`)
+      `${where} is no safetensors file: it has ${fileSize} bytes, fewer than the 8 of the header's length`,
+    )
   }
   const length = Number(new DataView(first.buffer, first.byteOffset, LENGTH_BYTES).getBigUint64(0, true))
   if (length > LONGEST_HEADER) {
@@ -97,7 +111,8 @@ export function headerLength(first: Uint8Array, fileSize: number, where: string)
   if (length < 2) throw new UserError(`${where} is no safetensors file: its header has ${length} bytes`)
   if (LENGTH_BYTES + length > fileSize) {
     throw new UserError(
-      `${where} is truncated: its header should have ${length} bytes, the file has ${fileSize} in all`)
+      `${where} is truncated: its header should have ${length} bytes, the file has ${fileSize} in all`,
+    )
   }
   return length
 }
@@ -163,7 +178,8 @@ function parseEntry(name: string, value: unknown, dataStart: number, where: stri
   const wanted = shape.reduce((size, length) => size * length, bytes)
   if (end - begin !== wanted) {
     throw new UserError(
-      `${tensor} is ${dtype} [${shape.join(', ')}], ${wanted} bytes, but its data_offsets span ${end - begin}`)
+      `${tensor} is ${dtype} [${shape.join(', ')}], ${wanted} bytes, but its data_offsets span ${end - begin}`,
+    )
   }
   return { name, dtype, shape, begin: dataStart + begin, end: dataStart + end }
 }
@@ -179,8 +195,7 @@ function checkLayout(entries: readonly TensorEntry[], dataStart: number, fileSiz
     }
     if (begin > at) throw new UserError(`${where}: ${begin - at} bytes before tensor ${show(name)} belong to no tensor`)
     if (end > fileSize) {
-      throw new UserError(
-        `${where} is truncated: tensor ${show(name)} ends at byte ${end}, the file has ${fileSize}`)
+      throw new UserError(`${where} is truncated: tensor ${show(name)} ends at byte ${end}, the file has ${fileSize}`)
     }
     at = end
     before = name
@@ -232,7 +247,8 @@ export async function openTensors(source: ByteSource, where: string): Promise<Te
     const found = entry(name)
     if (FLOATS.includes(found.dtype)) return found
     throw new UserError(
-      `${where}: tensor ${show(name)} is ${found.dtype}; only ${FLOATS.join(', ')} can be read as numbers`)
+      `${where}: tensor ${show(name)} is ${found.dtype}; only ${FLOATS.join(', ')} can be read as numbers`,
+    )
   }
   async function* bytes(name: string): AsyncGenerator<Uint8Array> {
     const { begin, end } = entry(name)
@@ -246,7 +262,8 @@ export async function openTensors(source: ByteSource, where: string): Promise<Te
       const data = toFloats(await source.read(at, Math.min(step, end - at)), dtype)
       const elementOffset = (at - begin) / width
       const bad = firstBeyond(data, Infinity)
-      if (bad >= 0) throw new UserError(`${where}: tensor ${show(name)} has ${data[bad]} as element ${elementOffset + bad}`)
+      if (bad >= 0)
+        throw new UserError(`${where}: tensor ${show(name)} has ${data[bad]} as element ${elementOffset + bad}`)
       yield { elementOffset, data }
     }
   }
@@ -286,13 +303,16 @@ export function bytesSource(bytes: Uint8Array<ArrayBuffer>): ByteSource {
  * name given twice or reserved.
  */
 export function layOut<T extends Omit<TensorToWrite, 'data'>>(
-  tensors: readonly T[], metadata?: Readonly<Record<string, string>>,
+  tensors: readonly T[],
+  metadata?: Readonly<Record<string, string>>,
 ): { head: Uint8Array<ArrayBuffer>; ordered: T[]; size: number } {
   const ordered = [...tensors].sort((a, b) => BYTES[b.dtype] - BYTES[a.dtype] || compareNames(a.name, b.name))
   // Entries, not an object: a tensor called "1" would jump the queue in an object.
   const members: string[] = []
   if (metadata && Object.keys(metadata).length > 0) {
-    const notes = Object.keys(metadata).sort(compareNames).map(key => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`)
+    const notes = Object.keys(metadata)
+      .sort(compareNames)
+      .map(key => `${JSON.stringify(key)}:${JSON.stringify(metadata[key])}`)
     members.push(`"__metadata__":{${notes.join(',')}}`)
   }
   const seen = new Set<string>(['__metadata__'])
@@ -317,7 +337,8 @@ export function layOut<T extends Omit<TensorToWrite, 'data'>>(
  * are not finite, or not in the dtype that they are stored in.
  */
 export function serialize(
-  tensors: readonly TensorToWrite[], metadata?: Readonly<Record<string, string>>,
+  tensors: readonly TensorToWrite[],
+  metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
   const { head, ordered, size } = layOut(tensors, metadata)
   const out = new Uint8Array(size)
@@ -333,7 +354,8 @@ export function serialize(
 
 /** The same bytes piece by piece, one tensor in memory at a time; throws as `serialize` does, when a tensor's turn comes. */
 export async function* serializeInPieces(
-  tensors: readonly LazyTensor[], metadata?: Readonly<Record<string, string>>,
+  tensors: readonly LazyTensor[],
+  metadata?: Readonly<Record<string, string>>,
 ): AsyncGenerator<Uint8Array> {
   const { head, ordered } = layOut(tensors, metadata)
   yield head
@@ -345,12 +367,15 @@ function checkedBytes(tensor: Omit<TensorToWrite, 'data'>, data: Float32Array): 
   if (data.length !== size) {
     const shape = `[${tensor.shape.join(', ')}]`
     throw new UserError(
-      `safetensors: tensor ${show(tensor.name)} is ${shape}, ${size} values, but ${data.length} were given`)
+      `safetensors: tensor ${show(tensor.name)} is ${shape}, ${size} values, but ${data.length} were given`,
+    )
   }
   const bad = firstBeyond(data, tensor.dtype === 'F16' ? LEAST_BEYOND_F16 : Infinity)
   if (bad >= 0) {
-    throw new NonFinite(`tensor ${show(tensor.name)} is not saved: its element ${bad} is ${data[bad]}, which ${tensor.dtype} `
-      + `has no finite number for`)
+    throw new NonFinite(
+      `tensor ${show(tensor.name)} is not saved: its element ${bad} is ${data[bad]}, which ${tensor.dtype} ` +
+        `has no finite number for`,
+    )
   }
   return toBytes(data, tensor.dtype)
 }

@@ -9,7 +9,11 @@ import type { Parameter } from './nn.ts'
  * Throws a UserError that names the largest parameter where it is larger than what one binding of the device holds. `halves` says
  * what stores frozen weights in f16, where that is open to the user.
  */
-export function checkSizes(model: Model, { gpu: { limits }, info }: Pick<Device, 'gpu' | 'info'>, halves?: string): void {
+export function checkSizes(
+  model: Model,
+  { gpu: { limits }, info }: Pick<Device, 'gpu' | 'info'>,
+  halves?: string,
+): void {
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
   const sizeOf = ({ size, dtype }: Parameter): number => size * bytesOf(dtype)
   const largest = model.parameters().reduce((found, next) => (sizeOf(next) > sizeOf(found) ? next : found))
@@ -17,6 +21,8 @@ export function checkSizes(model: Model, { gpu: { limits }, info }: Pick<Device,
   if (bytes <= most) return
   const { name, dtype, role, trainable } = largest
   const canHalve = dtype === 'f32' && !trainable && (role === 'weight' || role === 'embedding') && bytes / 2 <= most
-  throw new UserError(`the weight ${name} takes ${showBytes(bytes)}, and one binding of ${info.name} holds ${showBytes(most)}: `
-    + `use ${halves !== undefined && canHalve ? `${halves}, ` : ''}another adapter (tilegrad adapters lists them), or a smaller model`)
+  throw new UserError(
+    `the weight ${name} takes ${showBytes(bytes)}, and one binding of ${info.name} holds ${showBytes(most)}: ` +
+      `use ${halves !== undefined && canHalve ? `${halves}, ` : ''}another adapter (tilegrad adapters lists them), or a smaller model`,
+  )
 }

@@ -38,7 +38,7 @@ export interface TokenizerFile {
   readonly normalize: (text: string) => string
   readonly split: (text: string) => string[]
   /** How tokens become text; undefined where the file does not say. */
-  readonly decoder: { readonly prefix: string, readonly cleanup: boolean } | undefined
+  readonly decoder: { readonly prefix: string; readonly cleanup: boolean } | undefined
 }
 
 /** One more than the largest id, at most; as many as a model's vocabulary may have. */
@@ -54,16 +54,28 @@ const flag = z.boolean().optional()
 const addedToken = z.object({
   content: z.string().max(LONGEST_ADDED, `at most ${LONGEST_ADDED} characters are supported`),
   id: z.int().min(0).lt(MOST_IDS, `ids below ${MOST_IDS} are supported`),
-  special: flag, normalized: flag, single_word: flag, lstrip: flag, rstrip: flag,
+  special: flag,
+  normalized: flag,
+  single_word: flag,
+  lstrip: flag,
+  rstrip: flag,
 })
 const wordPiece = z.object({
   unk_token: z.string().default('[UNK]'),
   continuing_subword_prefix: z.string().default('##'),
   max_input_chars_per_word: z.int().min(1).max(LONGEST_WORD, `at most ${LONGEST_WORD} is supported`).default(100),
 })
-const bertNormalizer = z.object({ clean_text: flag, handle_chinese_chars: flag, strip_accents: z.boolean().nullish(), lowercase: flag })
+const bertNormalizer = z.object({
+  clean_text: flag,
+  handle_chinese_chars: flag,
+  strip_accents: z.boolean().nullish(),
+  lowercase: flag,
+})
 const strip = z.object({ strip_left: z.boolean(), strip_right: z.boolean() })
-const replace = z.object({ pattern: z.unknown(), content: z.string().max(1_000, 'at most 1000 characters are supported') })
+const replace = z.object({
+  pattern: z.unknown(),
+  content: z.string().max(1_000, 'at most 1000 characters are supported'),
+})
 const behaviors = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'] as const
 const behavior = z.enum(behaviors, { error: ({ input }) => `${show(input)} is not one of ${behaviors.join(', ')}` })
 const splitStep = z.object({ pattern: z.unknown(), behavior, invert: flag })
@@ -72,9 +84,15 @@ const piece = z.union([
   z.object({ SpecialToken: z.object({ id: z.string(), type_id: z.int().min(0).max(1) }) }),
   z.object({ Sequence: z.object({ id: z.enum(['A', 'B']), type_id: z.int().min(0).max(1) }) }),
 ])
-const special = z.object({ id: z.string(), ids: z.array(z.int().min(0)).max(100), tokens: z.array(z.string()).max(100) })
+const special = z.object({
+  id: z.string(),
+  ids: z.array(z.int().min(0)).max(100),
+  tokens: z.array(z.string()).max(100),
+})
 const template = z.object({
-  single: z.array(piece).max(100), pair: z.array(piece).max(100), special_tokens: z.record(z.string(), special),
+  single: z.array(piece).max(100),
+  pair: z.array(piece).max(100),
+  special_tokens: z.record(z.string(), special),
 })
 const token = z.tuple([z.string(), z.int().min(0)])
 const processing = z.object({ sep: token, cls: token })
@@ -82,10 +100,18 @@ const processing = z.object({ sep: token, cls: token })
 /** Reads the value of a tokenizer.json. Throws a UserError that names `where` and the field. */
 export function parseTokenizerFile(json: unknown, where: string): TokenizerFile {
   if (!isObject(json)) throw new UserError(`${where} is not a tokenizer.json: it has no model`)
-  const { model, added_tokens: tokens = [], normalizer = null, pre_tokenizer: splitter = null, decoder: decoding = null } = json
+  const {
+    model,
+    added_tokens: tokens = [],
+    normalizer = null,
+    pre_tokenizer: splitter = null,
+    decoder: decoding = null,
+  } = json
   if (!isObject(model)) throw new UserError(`${where} is not a tokenizer.json: it has no model`)
   if (model.type !== undefined && model.type !== 'WordPiece') {
-    throw new UserError(`${where}: model.type ${show(model.type)} is not supported, only "WordPiece", which BERT's tokenizers are`)
+    throw new UserError(
+      `${where}: model.type ${show(model.type)} is not supported, only "WordPiece", which BERT's tokenizers are`,
+    )
   }
   const read = reader(where)
   const fields = read(wordPiece, model, 'model')
@@ -96,7 +122,9 @@ export function parseTokenizerFile(json: unknown, where: string): TokenizerFile 
   }
   checkPostProcessor(json.post_processor ?? null, read, 'post_processor', where)
   if (decoding !== null && typeOf(decoding, 'decoder', where) !== 'WordPiece') {
-    throw new UserError(`${where}: decoder.type ${show(typeOf(decoding, 'decoder', where))} is not supported, only "WordPiece"`)
+    throw new UserError(
+      `${where}: decoder.type ${show(typeOf(decoding, 'decoder', where))} is not supported, only "WordPiece"`,
+    )
   }
   const steps = { read, where, left: MOST_STEPS }
   const normalizing = normalizerOf(normalizer, 'normalizer', steps)
@@ -136,16 +164,22 @@ function typeOf(value: unknown, path: string, where: string): unknown {
 }
 
 /** By hand, which is several times faster than a schema for the tens of thousands of tokens that there are. */
-function readVocabulary(vocab: unknown, where: string): { vocabulary: Map<string, number>, tokenOf: Map<number, string> } {
+function readVocabulary(
+  vocab: unknown,
+  where: string,
+): { vocabulary: Map<string, number>; tokenOf: Map<number, string> } {
   if (!isObject(vocab)) throw new UserError(`${where}: model.vocab is not an object of ids by token`)
   const vocabulary = new Map<string, number>()
   const tokenOf = new Map<number, string>()
   for (const [token, id] of Object.entries(vocab)) {
     if (typeof id !== 'number' || !Number.isInteger(id) || id < 0 || id >= MOST_IDS) {
-      throw new UserError(`${where}: model.vocab: ${show(token)} has the id ${show(id)}; whole numbers from 0 to ${MOST_IDS - 1} are ids`)
+      throw new UserError(
+        `${where}: model.vocab: ${show(token)} has the id ${show(id)}; whole numbers from 0 to ${MOST_IDS - 1} are ids`,
+      )
     }
     const other = tokenOf.get(id)
-    if (other !== undefined) throw new UserError(`${where}: model.vocab: ${show(other)} and ${show(token)} both have the id ${id}`)
+    if (other !== undefined)
+      throw new UserError(`${where}: model.vocab: ${show(other)} and ${show(token)} both have the id ${id}`)
     tokenOf.set(id, token)
     vocabulary.set(token, id)
   }
@@ -154,7 +188,11 @@ function readVocabulary(vocab: unknown, where: string): { vocabulary: Map<string
 
 /** Adds them to the vocabulary, which may have them already. */
 function readAdded(
-  tokens: unknown, vocabulary: Map<string, number>, tokenOf: Map<number, string>, read: Read, where: string,
+  tokens: unknown,
+  vocabulary: Map<string, number>,
+  tokenOf: Map<number, string>,
+  read: Read,
+  where: string,
 ): AddedToken[] {
   if (tokens === null) return []
   if (!Array.isArray(tokens) || tokens.length > MOST_ADDED) {
@@ -162,8 +200,15 @@ function readAdded(
   }
   return tokens.map((value: unknown, i) => {
     const path = `added_tokens.${i}`
-    const { content, id, special = false, normalized = !special, single_word = false, lstrip = false, rstrip = false }
-      = read(addedToken, value, path)
+    const {
+      content,
+      id,
+      special = false,
+      normalized = !special,
+      single_word = false,
+      lstrip = false,
+      rstrip = false,
+    } = read(addedToken, value, path)
     const known = vocabulary.get(content)
     if (known !== undefined && known !== id) {
       throw new UserError(`${where}: ${path}: ${show(content)} has the id ${id} here and ${known} elsewhere`)
@@ -188,7 +233,9 @@ function checkPostProcessor(value: unknown, read: Read, path: string, where: str
   else if (type === 'Sequence' && Array.isArray(processors) && processors.length <= MOST_STEPS && depth < 3) {
     processors.forEach((each, i) => checkPostProcessor(each, read, `${path}.processors.${i}`, where, depth + 1))
   } else if (type !== 'ByteLevel') {
-    throw new UserError(`${where}: ${path}.type ${show(type)} is not supported, or has no list of at most ${MOST_STEPS} processors`)
+    throw new UserError(
+      `${where}: ${path}.type ${show(type)} is not supported, or has no list of at most ${MOST_STEPS} processors`,
+    )
   }
 }
 
@@ -213,9 +260,15 @@ function normalizerOf(value: unknown, path: string, steps: Steps): Normalizer {
     return text => normalize(text, value)
   }
   switch (type) {
-    case 'NFC': case 'NFD': case 'NFKC': case 'NFKD': return text => normalForm(text, type)
-    case 'Lowercase': return lowerCase
-    case 'StripAccents': return text => text.replace(/\p{M}/gu, '')
+    case 'NFC':
+    case 'NFD':
+    case 'NFKC':
+    case 'NFKD':
+      return text => normalForm(text, type)
+    case 'Lowercase':
+      return lowerCase
+    case 'StripAccents':
+      return text => text.replace(/\p{M}/gu, '')
     case 'Strip': {
       const { strip_left: left, strip_right: right } = read(strip, value, path)
       return text => trim(text, left, right)
@@ -227,10 +280,15 @@ function normalizerOf(value: unknown, path: string, steps: Steps): Normalizer {
     case 'Replace': {
       const { pattern, content } = read(replace, value, path)
       const matches = matcherOf(pattern, path, steps)
-      return text => parts(text, matches).map(({ part, matched }) => (matched ? content : part)).join('')
+      return text =>
+        parts(text, matches)
+          .map(({ part, matched }) => (matched ? content : part))
+          .join('')
     }
     case 'Sequence': {
-      const all = listOf(value, 'normalizers', path, steps).map((each, i) => normalizerOf(each, `${path}.normalizers.${i}`, steps))
+      const all = listOf(value, 'normalizers', path, steps).map((each, i) =>
+        normalizerOf(each, `${path}.normalizers.${i}`, steps),
+      )
       return text => all.reduce((result, step) => step(result), text)
     }
   }
@@ -248,15 +306,22 @@ function splitterOf(value: unknown, path: string, steps: Steps): Splitter {
   const type = typeOf(value, path, where)
   takeStep(path, steps)
   switch (type) {
-    case 'BertPreTokenizer': return splitWords
-    case 'WhitespaceSplit': return text => split(text, spansOf(WHITE_SPACE), 'Removed')
-    case 'Whitespace': return wordsAndRest
+    case 'BertPreTokenizer':
+      return splitWords
+    case 'WhitespaceSplit':
+      return text => split(text, spansOf(WHITE_SPACE), 'Removed')
+    case 'Whitespace':
+      return wordsAndRest
     case 'Punctuation': {
       const { behavior: how } = read(z.object({ behavior: behavior.default('Isolated') }), value, path)
       return text => split(text, spansOf(MARK_OF_PUNCTUATION), how)
     }
     case 'Digits': {
-      const { individual_digits: alone } = read(z.object({ individual_digits: z.boolean().default(false) }), value, path)
+      const { individual_digits: alone } = read(
+        z.object({ individual_digits: z.boolean().default(false) }),
+        value,
+        path,
+      )
       return text => split(text, spansOf(NUMERAL), alone ? 'Isolated' : 'Contiguous')
     }
     case 'Split': {
@@ -265,7 +330,9 @@ function splitterOf(value: unknown, path: string, steps: Steps): Splitter {
       return text => split(text, matches, how, invert)
     }
     case 'Sequence': {
-      const all = listOf(value, 'pretokenizers', path, steps).map((each, i) => splitterOf(each, `${path}.pretokenizers.${i}`, steps))
+      const all = listOf(value, 'pretokenizers', path, steps).map((each, i) =>
+        splitterOf(each, `${path}.pretokenizers.${i}`, steps),
+      )
       return text => all.reduce((texts, step) => texts.flatMap(step), [text])
     }
   }
@@ -297,7 +364,8 @@ function matcherOf(pattern: unknown, path: string, { where }: Steps): Spans {
   }
   return function* (text) {
     if (plain === '') return
-    for (let at = text.indexOf(plain); at >= 0; at = text.indexOf(plain, at + plain.length)) yield [at, at + plain.length]
+    for (let at = text.indexOf(plain); at >= 0; at = text.indexOf(plain, at + plain.length))
+      yield [at, at + plain.length]
   }
 }
 
@@ -305,7 +373,8 @@ function matcherOf(pattern: unknown, path: string, { where }: Steps): Spans {
 function spansOf(character: RegExp): Spans {
   const one = new RegExp(character.source, 'u')
   // Most words have no match, which is seen several times faster so.
-  return text => (one.test(text) ? Array.from(text.matchAll(character), ({ index, 0: { length } }) => [index, index + length]) : [])
+  return text =>
+    one.test(text) ? Array.from(text.matchAll(character), ({ index, 0: { length } }) => [index, index + length]) : []
 }
 
 interface Part {

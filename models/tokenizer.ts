@@ -106,8 +106,7 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
       return { ids, typeIds: ids.map((_, i) => (i < a.length + 2 ? 0 : 1)), tokens }
     },
     tokens: text => engine.tokens(text),
-    decode: (ids, { skipSpecial = false } = {}) =>
-      engine.text(ids, skipSpecial),
+    decode: (ids, { skipSpecial = false } = {}) => engine.text(ids, skipSpecial),
   }
 }
 
@@ -115,11 +114,13 @@ export function tokenizerFromJson(json: unknown, where: string): Tokenizer {
 function shareOfPair(first: number, second: number, most: number, truncation: PairTruncation): [number, number] {
   if (first + second <= most) return [first, second]
   if (truncation === 'only_second') {
-    if (first >= most) throw new UserError(`the first text alone has ${first} tokens, and the pair may have ${most}: use longest_first`)
+    if (first >= most)
+      throw new UserError(`the first text alone has ${first} tokens, and the pair may have ${most}: use longest_first`)
     return [first, most - first]
   }
   const shorter = Math.min(first, second)
-  const [less, more] = shorter > Math.floor(most / 2) ? [Math.floor(most / 2), Math.ceil(most / 2)] : [shorter, most - shorter]
+  const [less, more] =
+    shorter > Math.floor(most / 2) ? [Math.floor(most / 2), Math.ceil(most / 2)] : [shorter, most - shorter]
   return first > second ? [more, less] : [less, more]
 }
 
@@ -140,19 +141,41 @@ export function tokenizerFromVocabulary(text: string, options: VocabularyOptions
 }
 
 /** What `model` of a tokenizer.json has in common for all BERT tokenizers. */
-const MODEL_OF_BERT = { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100 } as const
+const MODEL_OF_BERT = {
+  type: 'WordPiece',
+  unk_token: '[UNK]',
+  continuing_subword_prefix: '##',
+  max_input_chars_per_word: 100,
+} as const
 
-const normalizerOf = ({ lowercase, stripAccents, splitChinese }: VocabularyOptions): BertNormalizer & Record<string, unknown> => ({
-  type: 'BertNormalizer', clean_text: true, handle_chinese_chars: splitChinese ?? true, strip_accents: stripAccents ?? null, lowercase,
+const normalizerOf = ({
+  lowercase,
+  stripAccents,
+  splitChinese,
+}: VocabularyOptions): BertNormalizer & Record<string, unknown> => ({
+  type: 'BertNormalizer',
+  clean_text: true,
+  handle_chinese_chars: splitChinese ?? true,
+  strip_accents: stripAccents ?? null,
+  lowercase,
 })
 
 /** The flags of a BERT tokenizer's tokenizer.json; undefined if its steps are not BERT's, or it splits words in another way. */
 export function flagsOfBert(json: object): Required<VocabularyOptions> | undefined {
-  const { normalizer, pre_tokenizer: splitter, model } = json as { normalizer?: unknown, pre_tokenizer?: { type?: unknown } | null, model?: object }
-  if (!isBertNormalizer(normalizer) || normalizer.clean_text !== true || splitter?.type !== 'BertPreTokenizer') return undefined
+  const {
+    normalizer,
+    pre_tokenizer: splitter,
+    model,
+  } = json as { normalizer?: unknown; pre_tokenizer?: { type?: unknown } | null; model?: object }
+  if (!isBertNormalizer(normalizer) || normalizer.clean_text !== true || splitter?.type !== 'BertPreTokenizer')
+    return undefined
   const fields: Record<string, unknown> = { ...MODEL_OF_BERT, ...model }
   if (Object.entries(MODEL_OF_BERT).some(([name, value]) => fields[name] !== value)) return undefined
-  const { lowercase = false, strip_accents: stripAccents = null, handle_chinese_chars: splitChinese = false } = normalizer
+  const {
+    lowercase = false,
+    strip_accents: stripAccents = null,
+    handle_chinese_chars: splitChinese = false,
+  } = normalizer
   return { lowercase, stripAccents, splitChinese }
 }
 
@@ -161,13 +184,25 @@ export function flagsOfBert(json: object): Required<VocabularyOptions> | undefin
  * the same object where nothing differs; what is not a tokenizer.json of word pieces is left as it is.
  */
 export function withFlags(json: unknown, flags: VocabularyOptions): unknown {
-  if (typeof json !== 'object' || json === null || !('model' in json) || typeof json.model !== 'object' || json.model === null) return json
+  if (
+    typeof json !== 'object' ||
+    json === null ||
+    !('model' in json) ||
+    typeof json.model !== 'object' ||
+    json.model === null
+  )
+    return json
   const { model } = json
   if ('type' in model && model.type !== 'WordPiece') return json
   const wanted = normalizerOf(flags)
   const found = flagsOfBert(json)
   if (found && JSON.stringify(normalizerOf(found)) === JSON.stringify(wanted)) return json
-  return { ...json, normalizer: wanted, pre_tokenizer: { type: 'BertPreTokenizer' }, model: { ...model, ...MODEL_OF_BERT } }
+  return {
+    ...json,
+    normalizer: wanted,
+    pre_tokenizer: { type: 'BertPreTokenizer' },
+    model: { ...model, ...MODEL_OF_BERT },
+  }
 }
 
 /** Whether a vocabulary keeps capitals: one that does has tokens with them, beside those in brackets. */
@@ -185,8 +220,13 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
     truncation: null,
     padding: null,
     added_tokens: special.map(content => ({
-      id: idOf.get(content), content, special: true,
-      normalized: false, single_word: false, lstrip: false, rstrip: false,
+      id: idOf.get(content),
+      content,
+      special: true,
+      normalized: false,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
     })),
     normalizer: normalizerOf(options),
     pre_tokenizer: { type: 'BertPreTokenizer' },
@@ -206,9 +246,13 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
  * Throws a UserError naming both, and both sizes.
  */
 export function checkVocabulary(
-  tokenizer: Pick<Tokenizer, 'vocabSize'>, config: Pick<ModelConfig, 'vocabSize' | 'name'>, where: string,
+  tokenizer: Pick<Tokenizer, 'vocabSize'>,
+  config: Pick<ModelConfig, 'vocabSize' | 'name'>,
+  where: string,
 ): void {
   const { vocabSize } = tokenizer
   if (vocabSize <= config.vocabSize) return
-  throw new UserError(`${where} is a tokenizer of ${vocabSize} tokens, but the model ${config.name} has a vocabulary of ${config.vocabSize}`)
+  throw new UserError(
+    `${where} is a tokenizer of ${vocabSize} tokens, but the model ${config.name} has a vocabulary of ${config.vocabSize}`,
+  )
 }

@@ -25,7 +25,10 @@ export interface EncodedText extends Window, CutEncoding {
 }
 
 /** All windows of a text, in order. */
-export const windowsOf = <W extends object>(text: W & { readonly further?: readonly W[] }): readonly W[] => [text, ...text.further ?? []]
+export const windowsOf = <W extends object>(text: W & { readonly further?: readonly W[] }): readonly W[] => [
+  text,
+  ...(text.further ?? []),
+]
 
 /** Special tokens of one text, and of a pair. */
 const [SPECIAL, SPECIAL_OF_PAIR] = [2, 3]

@@ -18,7 +18,9 @@ export class WordPieces {
   constructor(file: TokenizerFile) {
     this.#file = file
     this.#plain = new Finder(file.added.filter(({ normalized }) => !normalized).map(token => [token.content, token]))
-    this.#normalized = new Finder(file.added.filter(({ normalized }) => normalized).map(token => [file.normalize(token.content), token]))
+    this.#normalized = new Finder(
+      file.added.filter(({ normalized }) => normalized).map(token => [file.normalize(token.content), token]),
+    )
     let longest = 0
     for (const token of file.vocabulary.keys()) longest = Math.max(longest, token.length)
     this.#longestPiece = longest
@@ -53,7 +55,8 @@ export class WordPieces {
     if (!decoder) return cleanUp(tokens.join(' '))
     const { prefix, cleanup } = decoder
     const written = tokens.map((token, i) => {
-      const spaced = i === 0 ? token : prefix !== '' && token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`
+      const spaced =
+        i === 0 ? token : prefix !== '' && token.startsWith(prefix) ? token.slice(prefix.length) : ` ${token}`
       return cleanup ? cleanUp(spaced) : spaced
     })
     return cleanUp(written.join(''))
@@ -107,7 +110,7 @@ class Finder {
       for (let i = 0; i < written.length; i++) {
         const unit = written[i]
         let next = node.next.get(unit)
-        if (!next) node.next.set(unit, next = { next: new Map() })
+        if (!next) node.next.set(unit, (next = { next: new Map() }))
         node = next
       }
       node.token ??= token
@@ -139,13 +142,14 @@ class Finder {
     return out
   }
 
-  #longest(text: string, start: number): { readonly token: AddedToken, readonly end: number } | undefined {
-    let best: { readonly token: AddedToken, readonly end: number } | undefined
+  #longest(text: string, start: number): { readonly token: AddedToken; readonly end: number } | undefined {
+    let best: { readonly token: AddedToken; readonly end: number } | undefined
     let node: Node | undefined = this.#root
     for (let at = start; at < text.length; at++) {
       node = node.next.get(text[at])
       if (!node) break
-      if (node.token && !(node.token.single_word && isInWord(text, start, at + 1))) best = { token: node.token, end: at + 1 }
+      if (node.token && !(node.token.single_word && isInWord(text, start, at + 1)))
+        best = { token: node.token, end: at + 1 }
     }
     return best
   }
@@ -154,12 +158,23 @@ class Finder {
 /** Whether a character of a word touches the stretch from `start` to `end`. */
 function isInWord(text: string, start: number, end: number): boolean {
   const word = /[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\u200c\u200d]/u
-  return word.test([...text.slice(Math.max(0, start - 2), start)].at(-1) ?? '')
-    || word.test([...text.slice(end, end + 2)][0] ?? '')
+  return (
+    word.test([...text.slice(Math.max(0, start - 2), start)].at(-1) ?? '') ||
+    word.test([...text.slice(end, end + 2)][0] ?? '')
+  )
 }
 
 /** As Transformers joins English contractions and punctuation to the word before. */
 function cleanUp(text: string): string {
-  return text.replaceAll(' .', '.').replaceAll(' ?', '?').replaceAll(' !', '!').replaceAll(' ,', ',').replaceAll(" ' ", "'")
-    .replaceAll(" n't", "n't").replaceAll(" 'm", "'m").replaceAll(" 's", "'s").replaceAll(" 've", "'ve").replaceAll(" 're", "'re")
+  return text
+    .replaceAll(' .', '.')
+    .replaceAll(' ?', '?')
+    .replaceAll(' !', '!')
+    .replaceAll(' ,', ',')
+    .replaceAll(" ' ", "'")
+    .replaceAll(" n't", "n't")
+    .replaceAll(" 'm", "'m")
+    .replaceAll(" 's", "'s")
+    .replaceAll(" 've", "'ve")
+    .replaceAll(" 're", "'re")
 }

@@ -12,7 +12,9 @@ export interface WordEncoding extends Encoding {
  * `tokens` as if none were left out.
  */
 export function encodeWords(
-  tokenizer: Tokenizer, words: readonly string[], maxLength = Infinity,
+  tokenizer: Tokenizer,
+  words: readonly string[],
+  maxLength = Infinity,
 ): WordEncoding & CutEncoding & { readonly words: number } {
   const pieces = piecesOf(tokenizer, words)
   const end = lastThatFits(pieces, 0, maxLength - SPECIAL)
@@ -26,7 +28,9 @@ export function encodeWords(
  * first pieces are taken.
  */
 export function encodeWordWindows(
-  tokenizer: Tokenizer, words: readonly string[], { maxLength, window }: { readonly maxLength: number, readonly window: number },
+  tokenizer: Tokenizer,
+  words: readonly string[],
+  { maxLength, window }: { readonly maxLength: number; readonly window: number },
 ): WordEncoding[] {
   const room = maxLength - SPECIAL
   const pieces = piecesOf(tokenizer, words).map(ids => ids.slice(0, room))
@@ -39,12 +43,16 @@ export function encodeWordWindows(
     let shared = 0
     const [before] = ranges[ranges.length - 1]
     // The next window shows at least one word that this one does not.
-    while (from - 1 > before && shared + pieces[from - 1].length <= Math.min(window, room - pieces[to].length)) shared += pieces[--from].length
+    while (from - 1 > before && shared + pieces[from - 1].length <= Math.min(window, room - pieces[to].length))
+      shared += pieces[--from].length
   }
   const contextOf = (word: number, [from, to]: [number, number]): number =>
     Math.min(countOf(pieces, from, word), countOf(pieces, word + 1, to))
   const owner = words.map((_, word) => {
-    const showing = ranges.keys().filter(i => ranges[i][0] <= word && word < ranges[i][1]).toArray()
+    const showing = ranges
+      .keys()
+      .filter(i => ranges[i][0] <= word && word < ranges[i][1])
+      .toArray()
     return showing.reduce((best, i) => (contextOf(word, ranges[i]) > contextOf(word, ranges[best]) ? i : best))
   })
   return ranges.map(([from, to], i) => {
@@ -56,7 +64,8 @@ export function encodeWordWindows(
 /** [CLS] and [SEP]. */
 const SPECIAL = 2
 
-const piecesOf = (tokenizer: Tokenizer, words: readonly string[]): number[][] => words.map(word => tokenizer.encode(word).ids.slice(1, -1))
+const piecesOf = (tokenizer: Tokenizer, words: readonly string[]): number[][] =>
+  words.map(word => tokenizer.encode(word).ids.slice(1, -1))
 
 /** Tokens of the words from one up to, not including, another. */
 function countOf(pieces: readonly (readonly number[])[], from: number, to: number): number {
@@ -95,6 +104,9 @@ export interface Word {
 
 /** Words and punctuation marks of a text, without the white space between. */
 export function wordsOf(text: string): Word[] {
-  return Array.from(text.matchAll(/[\p{P}\p{S}]|[^\s\p{P}\p{S}]+/gu), match => (
-    { text: match[0], start: match.index, end: match.index + match[0].length }))
+  return Array.from(text.matchAll(/[\p{P}\p{S}]|[^\s\p{P}\p{S}]+/gu), match => ({
+    text: match[0],
+    start: match.index,
+    end: match.index + match[0].length,
+  }))
 }

@@ -30,9 +30,13 @@ function adamwShader({ vector, workgroup }: AdamWConfig): Shader {
   return new Shader({
     title: `adamw: vec${vector}, ${workgroup} invocations a workgroup`,
     bindings: [
-      { name: 'parameters', type, access: 'update' }, { name: 'm', type, access: 'update' }, { name: 'v', type, access: 'update' },
+      { name: 'parameters', type, access: 'update' },
+      { name: 'm', type, access: 'update' },
+      { name: 'v', type, access: 'update' },
       // The scale as the bits of an f32.
-      { name: 'gradient', type }, { name: 'hyper', type: 'f32' }, { name: 'gradientScale', type: 'u32' },
+      { name: 'gradient', type },
+      { name: 'hyper', type: 'f32' },
+      { name: 'gradientScale', type: 'u32' },
     ],
     uniforms: { vectors: 'u32' },
     code: wgsl`
@@ -76,7 +80,14 @@ export function adamwLaunch({ count }: AdamWProblem, config: AdamWConfig, traits
   return adamwShader(config).launch({
     label: `adamw vec${config.vector}, ${config.workgroup} a workgroup`,
     // The first three inputs are updated in place: the output slots hold their old values.
-    slots: { parameters: output(0), m: output(1), v: output(2), gradient: input(3), hyper: input(4), gradientScale: input(5) },
+    slots: {
+      parameters: output(0),
+      m: output(1),
+      v: output(2),
+      gradient: input(3),
+      hyper: input(4),
+      gradientScale: input(5),
+    },
     uniforms: { vectors },
     workgroups: spread(Math.ceil(vectors / config.workgroup), traits.maxWorkgroups),
   })

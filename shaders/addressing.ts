@@ -27,15 +27,24 @@ export interface Axes {
  * Merges neighbouring axes of `shape` (and drops those of length 1) as far as all `strides` allow. Axes of different groups are
  * not merged.
  */
-export function mergeAxes(shape: readonly number[], strides: readonly (readonly number[])[], group: readonly number[] = shape.map(() => 0)): Axes {
+export function mergeAxes(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  group: readonly number[] = shape.map(() => 0),
+): Axes {
   const axes: Axes = { sizes: [], strides: strides.map(() => []), groups: [] }
   for (let axis = 0; axis < shape.length; axis++) {
     if (shape[axis] === 1) continue
     const last = axes.sizes.length - 1
-    const joins = last >= 0 && axes.groups[last] === group[axis] && strides.every((s, k) => axes.strides[k][last] === s[axis] * shape[axis])
+    const joins =
+      last >= 0 &&
+      axes.groups[last] === group[axis] &&
+      strides.every((s, k) => axes.strides[k][last] === s[axis] * shape[axis])
     if (joins) {
       axes.sizes[last] *= shape[axis]
-      strides.forEach((s, k) => { axes.strides[k][last] = s[axis] })
+      strides.forEach((s, k) => {
+        axes.strides[k][last] = s[axis]
+      })
     } else {
       axes.sizes.push(shape[axis])
       axes.groups.push(group[axis])
@@ -46,7 +55,12 @@ export function mergeAxes(shape: readonly number[], strides: readonly (readonly 
 }
 
 /** Statements that split `number` into its coordinates `c…` along some of the axes. */
-export function coordinatesOf(number: string, axes: readonly number[], sizes: readonly number[], scalars: Scalars): string[] {
+export function coordinatesOf(
+  number: string,
+  axes: readonly number[],
+  sizes: readonly number[],
+  scalars: Scalars,
+): string[] {
   const lines: string[] = []
   let rest = number
   for (const axis of axes.slice(1).reverse()) {
@@ -60,7 +74,9 @@ export function coordinatesOf(number: string, axes: readonly number[], sizes: re
 /** The address of an element by its coordinates, in operand `k`. */
 export function addressOf(k: number, offset: number, strides: readonly number[], scalars: Scalars): string {
   const terms = offset === 0 ? [] : [scalars.add(`o${k}`, offset)]
-  strides.forEach((stride, axis) => { if (stride !== 0) terms.push(`c${axis} * ${scalars.add(`t${k}_${axis}`, stride)}`) })
+  strides.forEach((stride, axis) => {
+    if (stride !== 0) terms.push(`c${axis} * ${scalars.add(`t${k}_${axis}`, stride)}`)
+  })
   return terms.join(' + ') || '0u'
 }
 
@@ -81,9 +97,14 @@ export interface Addressing {
 
 /** Adds what it needs to `scalars`. */
 export function addressing(shape: readonly number[], views: readonly View[], scalars: Scalars): Addressing {
-  const { sizes, strides } = mergeAxes(shape, views.map(view => view.strides))
+  const { sizes, strides } = mergeAxes(
+    shape,
+    views.map(view => view.strides),
+  )
   const linear = rowMajorStrides(sizes)
-  const access = strides.map(own => (own.every(s => s === 0) ? 'single' : own.every((s, i) => s === linear[i]) ? 'linear' : 'strided'))
+  const access = strides.map(own =>
+    own.every(s => s === 0) ? 'single' : own.every((s, i) => s === linear[i]) ? 'linear' : 'strided',
+  )
   const all = sizes.map((_, axis) => axis)
   const needed = access.includes('strided')
   const coordinates = needed ? coordinatesOf('i', all, sizes, scalars) : []

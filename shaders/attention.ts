@@ -7,11 +7,32 @@
 // that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and dScores of some
 // heads at a time are stored, for five products in place of seven.
 import {
-  type FloatType, type Launch, type Lowering, type Slot, type Spec, type Traits, type View, bytesOf, input, output, rowMajorStrides, temporary,
+  type FloatType,
+  type Launch,
+  type Lowering,
+  type Slot,
+  type Spec,
+  type Traits,
+  type View,
+  bytesOf,
+  input,
+  output,
+  rowMajorStrides,
+  temporary,
 } from './kernel.ts'
 import {
-  type AttentionKind, type AttentionLayout, type AttentionProblem, type Operand, type Pairs, type Side, type StoredKind, type StoredPart,
-  attentionLaunch, controlWords, layoutOf, rowTiles,
+  type AttentionKind,
+  type AttentionLayout,
+  type AttentionProblem,
+  type Operand,
+  type Pairs,
+  type Side,
+  type StoredKind,
+  type StoredPart,
+  attentionLaunch,
+  controlWords,
+  layoutOf,
+  rowTiles,
 } from './attention/common.ts'
 import { matrix } from './attention/matrix.ts'
 import type { MatrixConfig } from './attention/matrix-config.ts'
@@ -33,11 +54,17 @@ const kinds = { matrix, tiled, subgroup, register }
 const storedKinds = { matrix: storedMatrix, stored }
 
 /** Of a config's own kind. */
-export const kindOf = <Config extends AttentionConfig>({ kind }: Config): AttentionKind<Config> => kinds[kind] as AttentionKind<never>
-export const storedKindOf = <Config extends StoredGradientConfig>({ kind }: Config): StoredKind<Config> => storedKinds[kind] as StoredKind<never>
+export const kindOf = <Config extends AttentionConfig>({ kind }: Config): AttentionKind<Config> =>
+  kinds[kind] as AttentionKind<never>
+export const storedKindOf = <Config extends StoredGradientConfig>({ kind }: Config): StoredKind<Config> =>
+  storedKinds[kind] as StoredKind<never>
 
 /** Configs worth trying for a pass over such heads, best guess first. */
-export function attentionCandidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): AttentionConfig[] {
+export function attentionCandidates(
+  pass: 'forward' | Side,
+  layout: AttentionLayout,
+  traits: Traits,
+): AttentionConfig[] {
   const tried = traits.cpu ? [subgroup, register] : Object.values(kinds)
   return tried.flatMap(({ candidates }): AttentionConfig[] => candidates(pass, layout, traits))
 }
@@ -48,8 +75,12 @@ export type GradientForm = 'stored' | 'fused'
 export function storedCandidates(part: StoredPart, layout: AttentionLayout, traits: Traits): StoredGradientConfig[] {
   if (traits.cpu) return []
   // One kind of kernel may read what another kind wrote.
-  const blocked = (['weights', 'sums'] as const).some(part => storedMatrix.candidates(part, layout, traits, true).length > 0)
-  return Object.values(storedKinds).flatMap(({ candidates }): StoredGradientConfig[] => candidates(part, layout, traits, blocked))
+  const blocked = (['weights', 'sums'] as const).some(
+    part => storedMatrix.candidates(part, layout, traits, true).length > 0,
+  )
+  return Object.values(storedKinds).flatMap(({ candidates }): StoredGradientConfig[] =>
+    candidates(part, layout, traits, blocked),
+  )
 }
 
 /** Bytes that the stored gradient may take where the adapter says nothing: what any WebGPU device binds. */
@@ -66,7 +97,7 @@ function pairsAtATime(problem: AttentionProblem, { scratchBytes = SCRATCH_BYTES 
   const { batch, heads, queries, headSize, dtype } = problem
   const operand = batch * heads * queries * headSize * bytesOf(dtype)
   const room = Math.floor(Math.min(scratchBytes, Math.max(LITTLE, OPERANDS * operand)) / storedBytes(problem))
-  return room > 0 ? Math.ceil(batch * heads / Math.ceil(batch * heads / room)) : 0
+  return room > 0 ? Math.ceil((batch * heads) / Math.ceil((batch * heads) / room)) : 0
 }
 
 /** Shortest side of scores that stored blocks are guessed to serve. */
@@ -74,7 +105,9 @@ const SHORTEST_STORED = 64
 
 /** Forms of the gradient for an adapter, best guess first. */
 function gradientForms(problem: AttentionProblem, layout: AttentionLayout, traits: Traits): GradientForm[] {
-  const offered = pairsAtATime(problem, traits) > 0 && (['weights', 'sums'] as const).every(part => storedCandidates(part, layout, traits).length > 0)
+  const offered =
+    pairsAtATime(problem, traits) > 0 &&
+    (['weights', 'sums'] as const).every(part => storedCandidates(part, layout, traits).length > 0)
   if (!offered) return ['fused']
   return Math.min(problem.queries, problem.keys) >= SHORTEST_STORED ? ['stored', 'fused'] : ['fused', 'stored']
 }
@@ -94,7 +127,10 @@ const products = (count: number, { batch, heads, queries, keys, headSize }: Atte
   2 * count * batch * heads * queries * keys * headSize
 
 const contiguous = (shape: readonly number[], dtype: FloatType): View => ({
-  shape, dtype, offset: 0, strides: rowMajorStrides(shape),
+  shape,
+  dtype,
+  offset: 0,
+  strides: rowMajorStrides(shape),
 })
 
 const queryShape = (p: AttentionProblem): number[] => [p.batch, p.queries, p.heads, p.headSize]
@@ -105,7 +141,10 @@ const keyShape = (p: AttentionProblem): number[] => [p.batch, p.keys, p.heads, p
  * `views` are those of q, k, v.
  */
 export function attentionForward(
-  problem: AttentionProblem, views: readonly [View, View, View], traits: Traits, choose: ChooseAttention,
+  problem: AttentionProblem,
+  views: readonly [View, View, View],
+  traits: Traits,
+  choose: ChooseAttention,
 ): Lowering {
   const layout = layoutOf(problem, views)
   const { mask, step } = controlOf(problem, 3)
@@ -114,7 +153,9 @@ export function attentionForward(
   const operands = ['q', 'k', 'v'].map((name, i): Operand => ({ name, view: views[i], slot: input(i) }))
   // Scores and the weighted sum of values.
   const attend = attentionLaunch(problem, layout, {
-    label: `attention ${kind.name(config)}`, shader: kind.forward(config, layout), tiles: rowTiles(problem, 'query', kind.rows(config)),
+    label: `attention ${kind.name(config)}`,
+    shader: kind.forward(config, layout),
+    tiles: rowTiles(problem, 'query', kind.rows(config)),
     operations: products(2, problem),
     operands: [...operands, { name: 'o', view: contiguous(queryShape(problem), problem.dtype), slot: output(0) }],
     slots: { lse: output(1) },
@@ -144,14 +185,22 @@ interface Gradient {
   readonly control: Slot | undefined
 }
 
-function fusedGradient({ problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, choose: ChooseAttention): Launch[] {
+function fusedGradient(
+  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient,
+  choose: ChooseAttention,
+): Launch[] {
   const gradient = (side: Side, writes: readonly Operand[]): Launch => {
     const config = choose(side, attentionCandidates(side, layout, traits))
     const kind = kindOf(config)
     // Scores again and the gradient of the probabilities, then dq, or dk and dv.
     return attentionLaunch(problem, layout, {
-      label: `attention gradient ${side} ${kind.name(config)}`, shader: kind.gradient(side, config, layout),
-      tiles: rowTiles(problem, side, kind.rows(config)), operations: products(side === 'query' ? 3 : 4, problem), operands: [q, k, v, dO, ...writes], slots: { statistics }, control,
+      label: `attention gradient ${side} ${kind.name(config)}`,
+      shader: kind.gradient(side, config, layout),
+      tiles: rowTiles(problem, side, kind.rows(config)),
+      operations: products(side === 'query' ? 3 : 4, problem),
+      operands: [q, k, v, dO, ...writes],
+      slots: { statistics },
+      control,
     })
   }
   return [gradient('query', [dq]), gradient('key', [dk, dv])]
@@ -159,7 +208,10 @@ function fusedGradient({ problem, layout, traits, q, k, v, dO, dq, dk, dv, stati
 
 /** For `share` heads at a time: stores their probabilities and dScores in `scratch`, then computes the three sums. */
 function storedGradient(
-  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient, scratch: Slot, share: number, choose: ChooseAttention,
+  { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient,
+  scratch: Slot,
+  share: number,
+  choose: ChooseAttention,
 ): Launch[] {
   const weights = choose('weights', storedCandidates('weights', layout, traits))
   const sums = choose('sums', storedCandidates('sums', layout, traits))
@@ -171,17 +223,35 @@ function storedGradient(
   for (let first = 0; first < all; first += share) {
     const pairs: Pairs = { first, count: Math.min(share, all - first) }
     const uniforms = storedValues(problem, pairs)
-    const operations = products(1, problem) * pairs.count / all
-    launches.push(attentionLaunch(problem, layout, {
-      label: `attention gradient weights ${weightsKind.name(weights)}`, shader: weightsKind.weights(weights, layout),
-      operations: 2 * operations, operands: [q, k, v, dO], slots: { statistics, stored: scratch }, control, pairs, uniforms,
-      tiles: weightsKind.tiles(weights, problem),
-    }))
-    const sum = (side: Side, other: Operand, result: Operand, part: 0 | 1, factor: number): Launch => attentionLaunch(problem, layout, {
-      label: `attention gradient ${result.name} ${sumsKind.name(sums)}`, shader: sumsKind.sums(side, sums, plain),
-      tiles: rowTiles(problem, side, sumsKind.rows(sums)), operations, operands: [{ ...other, name: 'other' }, { ...result, name: 'result' }], slots: { stored: scratch },
-      control: layout.mask ? control : undefined, pairs, uniforms: { ...uniforms, part, factor },
-    })
+    const operations = (products(1, problem) * pairs.count) / all
+    launches.push(
+      attentionLaunch(problem, layout, {
+        label: `attention gradient weights ${weightsKind.name(weights)}`,
+        shader: weightsKind.weights(weights, layout),
+        operations: 2 * operations,
+        operands: [q, k, v, dO],
+        slots: { statistics, stored: scratch },
+        control,
+        pairs,
+        uniforms,
+        tiles: weightsKind.tiles(weights, problem),
+      }),
+    )
+    const sum = (side: Side, other: Operand, result: Operand, part: 0 | 1, factor: number): Launch =>
+      attentionLaunch(problem, layout, {
+        label: `attention gradient ${result.name} ${sumsKind.name(sums)}`,
+        shader: sumsKind.sums(side, sums, plain),
+        tiles: rowTiles(problem, side, sumsKind.rows(sums)),
+        operations,
+        operands: [
+          { ...other, name: 'other' },
+          { ...result, name: 'result' },
+        ],
+        slots: { stored: scratch },
+        control: layout.mask ? control : undefined,
+        pairs,
+        uniforms: { ...uniforms, part, factor },
+      })
     launches.push(sum('query', k, dq, 1, problem.scale), sum('key', q, dk, 1, problem.scale), sum('key', dO, dv, 0, 1))
   }
   return launches
@@ -189,32 +259,58 @@ function storedGradient(
 
 /** dq, dk, dv from q, k, v, o, lse, dO, then mask and step as in the forward pass. `views` are those of q, k, v, o, dO. */
 export function attentionBackward(
-  problem: AttentionProblem, views: readonly [View, View, View, View, View], traits: Traits, choose: ChooseAttention,
+  problem: AttentionProblem,
+  views: readonly [View, View, View, View, View],
+  traits: Traits,
+  choose: ChooseAttention,
 ): Lowering {
   const [qView, kView, vView, oView, dOView] = views
   const layout = layoutOf(problem, views)
   const { mask, step } = controlOf(problem, 6)
-  const result = (name: string, index: number, shape: readonly number[]): Operand => ({ name, view: contiguous(shape, problem.dtype), slot: output(index) })
+  const result = (name: string, index: number, shape: readonly number[]): Operand => ({
+    name,
+    view: contiguous(shape, problem.dtype),
+    slot: output(index),
+  })
   const temporaries: Spec[] = []
   const scratch = (spec: Spec): Slot => temporary(temporaries.push(spec) - 1)
   const statistics = scratch({ shape: [problem.batch, problem.heads, problem.queries, 2], dtype: 'f32' })
   // Without a mask the control buffer is dropout's step alone, which needs no packing.
   const control = mask ? scratch({ shape: [controlWords(problem.batch, problem.keys)], dtype: 'u32' }) : step
   const gradient: Gradient = {
-    problem, layout, traits, statistics, control,
-    q: { name: 'q', view: qView, slot: input(0) }, k: { name: 'k', view: kView, slot: input(1) }, v: { name: 'v', view: vView, slot: input(2) },
+    problem,
+    layout,
+    traits,
+    statistics,
+    control,
+    q: { name: 'q', view: qView, slot: input(0) },
+    k: { name: 'k', view: kView, slot: input(1) },
+    v: { name: 'v', view: vView, slot: input(2) },
     dO: { name: 'dO', view: dOView, slot: input(5) },
-    dq: result('dq', 0, queryShape(problem)), dk: result('dk', 1, keyShape(problem)), dv: result('dv', 2, keyShape(problem)),
+    dq: result('dq', 0, queryShape(problem)),
+    dk: result('dk', 1, keyShape(problem)),
+    dv: result('dv', 2, keyShape(problem)),
   }
   const before = [
     ...(mask && control ? [maskLaunch(problem, mask, control, step)] : []),
-    statisticsLaunch(problem, layout, traits, { name: 'o', view: oView, slot: input(3) }, gradient.dO, input(4), statistics),
+    statisticsLaunch(
+      problem,
+      layout,
+      traits,
+      { name: 'o', view: oView, slot: input(3) },
+      gradient.dO,
+      input(4),
+      statistics,
+    ),
   ]
   const forms = gradientForms(problem, layout, traits)
   if ((forms.length > 1 ? choose('form', forms) : forms[0]) === 'fused') {
     return { launches: [...before, ...fusedGradient(gradient, choose)], temporaries }
   }
   const share = pairsAtATime(problem, traits)
-  const squares = scratch({ shape: [2, share, inBlocks(problem.queries), inBlocks(problem.keys)], dtype: problem.dtype })
+  const squares = scratch({
+    shape: [2, share, inBlocks(problem.queries), inBlocks(problem.keys)],
+    dtype: problem.dtype,
+  })
   return { launches: [...before, ...storedGradient(gradient, squares, share, choose)], temporaries }
 }

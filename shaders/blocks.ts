@@ -28,7 +28,8 @@ export interface BlockedSum {
 export function blockedSum({ index, begin, end, step, sums, type, body, blocks }: BlockedSum): string {
   // With a value: on some adapters a variable that is declared without one in a loop keeps its last.
   const zero = (level: number): string[] => sums.map(([name]) => `var ${name}${level} = ${type}();`)
-  const add = (level: string | number, values: readonly string[]): string[] => sums.map(([name], i) => `${name}${level} += ${values[i]};`)
+  const add = (level: string | number, values: readonly string[]): string[] =>
+    sums.map(([name], i) => `${name}${level} += ${values[i]};`)
   const below = (level: number): string[] => sums.map(([name]) => `${name}${level - 1}`)
   const block = (level: number, within: string): string => {
     const length = blocks.slice(0, level + 1).reduce((n, m) => n * m)
@@ -36,7 +37,17 @@ export function blockedSum({ index, begin, end, step, sums, type, body, blocks }
       ${zero(level)}
       let end${level} = ${index} + min(${length}u * ${step}, ${within} - ${index});
       ${level === 0 ? `for (; ${index} < end0; ${index} += ${step}) {` : `while (${index} < end${level}) {`}
-        ${level === 0 ? [...body, ...add(0, sums.map(([, value]) => value))] : [block(level - 1, `end${level}`), ...add(level, below(level))]}
+        ${
+          level === 0
+            ? [
+                ...body,
+                ...add(
+                  0,
+                  sums.map(([, value]) => value),
+                ),
+              ]
+            : [block(level - 1, `end${level}`), ...add(level, below(level))]
+        }
       }
     `
   }

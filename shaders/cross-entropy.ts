@@ -4,7 +4,16 @@
 // makes the probabilities again in one pass. They are stored separately because their sum, the log-sum-exp, would lose the digits
 // that the probabilities need where logits are large.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
-import { type RowPlan, describePlan, eachVector, exponentialSum, rowPlans, rowShader, rowUniforms, rowWorkgroups } from './rows.ts'
+import {
+  type RowPlan,
+  describePlan,
+  eachVector,
+  exponentialSum,
+  rowPlans,
+  rowShader,
+  rowUniforms,
+  rowWorkgroups,
+} from './rows.ts'
 import { type Shader, typeName, wgsl } from './wgsl.ts'
 
 export interface CrossEntropyProblem {
@@ -31,10 +40,13 @@ function crossEntropyShader(config: CrossEntropyConfig): Shader {
   if (kernel === 'crossEntropy') {
     const logit = vector === 1 ? 'logits[begin + label]' : 'logits[begin + label / VECTOR][label % VECTOR]'
     return rowShader({
-      ...common, folds: ['max', 'sum'],
+      ...common,
+      folds: ['max', 'sum'],
       bindings: [
-        { name: 'logits', type }, { name: 'labels', type: 'i32' },
-        { name: 'losses', type: 'f32', access: 'write' }, { name: 'normalizers', type: 'f32', access: 'write' },
+        { name: 'logits', type },
+        { name: 'labels', type: 'i32' },
+        { name: 'losses', type: 'f32', access: 'write' },
+        { name: 'normalizers', type: 'f32', access: 'write' },
       ],
       body: wgsl`
         ${exponentialSum(config, 'logits', 'total')}
@@ -57,9 +69,13 @@ function crossEntropyShader(config: CrossEntropyConfig): Shader {
   }
   const classes = { 1: 'i', 2: 'i * 2u + vec2u(0u, 1u)', 4: 'i * 4u + vec4u(0u, 1u, 2u, 3u)' }[vector]
   return rowShader({
-    ...common, folds: [],
+    ...common,
+    folds: [],
     bindings: [
-      { name: 'logits', type }, { name: 'labels', type: 'i32' }, { name: 'normalizers', type: 'f32' }, { name: 'dlosses', type: 'f32' },
+      { name: 'logits', type },
+      { name: 'labels', type: 'i32' },
+      { name: 'normalizers', type: 'f32' },
+      { name: 'dlosses', type: 'f32' },
       { name: 'dlogits', type, access: 'write' },
     ],
     body: wgsl`
@@ -84,9 +100,10 @@ export function crossEntropyLaunch(problem: CrossEntropyProblem, config: CrossEn
   const { kernel, rows, classes, dtype, ignoreIndex } = problem
   return crossEntropyShader(config).launch({
     label: `${kernel} ${dtype}, ${describePlan(config)}`,
-    slots: kernel === 'crossEntropy'
-      ? { logits: input(0), labels: input(1), losses: output(0), normalizers: output(1) }
-      : { logits: input(0), labels: input(1), normalizers: input(2), dlosses: input(3), dlogits: output(0) },
+    slots:
+      kernel === 'crossEntropy'
+        ? { logits: input(0), labels: input(1), losses: output(0), normalizers: output(1) }
+        : { logits: input(0), labels: input(1), normalizers: input(2), dlosses: input(3), dlogits: output(0) },
     uniforms: { ...rowUniforms(rows, classes, config), ignored: ignoreIndex },
     workgroups: rowWorkgroups(rows, config, traits),
   })

@@ -44,17 +44,23 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
   const store = `out[${at.addresses[inputs.length]}] = ${narrowed(body.result, out.dtype)};`
   const vec4s = byVec4s(body, inputs, at)
   const number = width === 1 ? 'i' : 'quad'
-  const perThread = width === 1
-    ? [...evaluate(body, inputs, at), store]
-    : ['let i = quad * 4u;', ...vec4s.before, ...LETTERS.map((_, q) => `element(${vec4s.call(q)});`)]
-  const how = width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by vec4s'}`
+  const perThread =
+    width === 1
+      ? [...evaluate(body, inputs, at), store]
+      : ['let i = quad * 4u;', ...vec4s.before, ...LETTERS.map((_, q) => `element(${vec4s.call(q)});`)]
+  const how =
+    width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by vec4s'}`
   const shader = new Shader({
     title: `elementwise ${label}: ${how}, ${at.access.join(' ')}`,
-    bindings: [...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })), { name: 'out', type: out.dtype, access: 'write' }],
+    bindings: [
+      ...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })),
+      { name: 'out', type: out.dtype, access: 'write' },
+    ],
     uniforms: uniforms.types,
     code: paragraphs(
       functionsText(body.helpers),
-      width === 4 && wgsl`
+      width === 4 &&
+        wgsl`
         fn element(i: u32${vec4s.parameters}) {
           ${vec4s.lines}
           ${store}

@@ -41,33 +41,49 @@ export function endingOf(epilogue: Epilogue | undefined, dtype: FloatType, width
   const scalars = new Scalars()
   const out: Binding = { name: 'out', type: typeName(dtype, width), access: 'write' }
   const storeOut = (index: string, value: string): string => `out[${index}] = ${narrowed(value, dtype, width)};`
-  if (!epilogue) return { bindings: [out], uniforms: {}, values: {}, functions: '', store: (value, index) => [storeOut(index, value)] }
+  if (!epilogue)
+    return {
+      bindings: [out],
+      uniforms: {},
+      values: {},
+      functions: '',
+      store: (value, index) => [storeOut(index, value)],
+    }
   const { shape, inputs, body, storesResult, storedInstead } = epilogue
   const at = addressing(shape, inputs, scalars)
   addScalars(body, scalars)
   const suffix = width === 4 ? '4' : ''
   return {
     bindings: [
-      ...inputs.map(({ dtype }, k): Binding => ({ name: `in${k}`, type: typeName(dtype, width === 4 && at.asVec4[k] ? 4 : 1) })),
-      ...(storesResult ? [out] : []), { name: 'epilogueOut', type: typeName(epilogue.dtype, width), access: 'write' },
+      ...inputs.map(({ dtype }, k): Binding => ({
+        name: `in${k}`,
+        type: typeName(dtype, width === 4 && at.asVec4[k] ? 4 : 1),
+      })),
+      ...(storesResult ? [out] : []),
+      { name: 'epilogueOut', type: typeName(epilogue.dtype, width), access: 'write' },
     ],
     uniforms: scalars.types,
     values: scalars.values,
     functions: paragraphs(
-      functionsText([...body.helpers, ...storedInstead?.helpers ?? []]),
-      width === 4 ? vec4Functions(body, inputs, at) : wgsl`
+      functionsText([...body.helpers, ...(storedInstead?.helpers ?? [])]),
+      width === 4
+        ? vec4Functions(body, inputs, at)
+        : wgsl`
         fn epilogue(value: f32, i: u32) -> f32 {
           ${evaluate(body, inputs, at)}
           return ${body.result};
         }
       `,
-      storedInstead && wgsl`
+      storedInstead &&
+        wgsl`
         fn storedInstead(value: f32) -> f32 {
           ${storedInstead.lines}
           return ${storedInstead.result};
         }
       `,
-      storedInstead && width === 4 && wgsl`
+      storedInstead &&
+        width === 4 &&
+        wgsl`
         fn storedInstead4(value: vec4f) -> vec4f {
           return vec4f(${LETTERS.map(letter => `storedInstead(value.${letter})`).join(', ')});
         }
@@ -98,5 +114,8 @@ function vec4Functions(body: Body, inputs: readonly View[], at: ReturnType<typeo
 }
 
 /** The slots of `Ending.bindings`, where the kernel's own result is stored to `out`. */
-export const endingSlots = (epilogue: Epilogue | undefined, out: Slot): Record<string, Slot> =>
-  ({ ...Object.fromEntries(epilogue?.inputs.map((_, k) => [`in${k}`, epilogueInput(k)]) ?? []), out, epilogueOut: epilogueOutput })
+export const endingSlots = (epilogue: Epilogue | undefined, out: Slot): Record<string, Slot> => ({
+  ...Object.fromEntries(epilogue?.inputs.map((_, k) => [`in${k}`, epilogueInput(k)]) ?? []),
+  out,
+  epilogueOut: epilogueOutput,
+})

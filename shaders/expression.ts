@@ -48,8 +48,12 @@ export const loadInputs = (inputs: readonly View[], addresses: readonly string[]
   inputs.map(({ dtype }, k) => `let x${k} = ${widened(`in${k}[${addresses[k]}]`, dtype)};`)
 
 /** Everything before a body's own lines, for element `i`. */
-export const evaluate = (body: Body, inputs: readonly View[], { coordinates, addresses }: Addressing): string[] =>
-  [...coordinates, ...loadInputs(inputs, addresses), ...drawOne(body), ...body.lines]
+export const evaluate = (body: Body, inputs: readonly View[], { coordinates, addresses }: Addressing): string[] => [
+  ...coordinates,
+  ...loadInputs(inputs, addresses),
+  ...drawOne(body),
+  ...body.lines,
+]
 
 /** Adds a body's own scalars to the uniforms. */
 export function addScalars({ scalars }: Body, to: Scalars): void {
@@ -79,22 +83,29 @@ export function byVec4s(body: Body, inputs: readonly View[], at: Addressing, asV
   const names = at.wholeVec4s ? at.names : []
   return {
     parameters: [
-      ...names.map(name => `, ${name}: u32`), ...wide.map(k => `, x${k}: ${computed(inputs[k].dtype)}`),
+      ...names.map(name => `, ${name}: u32`),
+      ...wide.map(k => `, x${k}: ${computed(inputs[k].dtype)}`),
       ...body.draws.map((_, k) => `, random${k}: u32`),
     ].join(''),
     lines: [
-      ...(at.wholeVec4s ? [] : at.coordinates), ...loads.filter((_, k) => !asVec4[k] && (!isStep(k) || mentions(body, `x${k}`))), ...body.lines,
+      ...(at.wholeVec4s ? [] : at.coordinates),
+      ...loads.filter((_, k) => !asVec4[k] && (!isStep(k) || mentions(body, `x${k}`))),
+      ...body.lines,
     ],
     before: [
       ...(at.wholeVec4s ? at.coordinates : []),
       ...wide.map(k => `let wide${k} = vec4<${computed(inputs[k].dtype)}>(in${k}[(${at.addresses[k]}) / 4u]);`),
       ...loads.filter((_, k) => isStep(k)),
-      ...body.draws.map(({ stream, step, seed }, k) => `let random${k} = randomBlock(i / 4u, ${stream}, ${step}, ${seed});`),
+      ...body.draws.map(
+        ({ stream, step, seed }, k) => `let random${k} = randomBlock(i / 4u, ${stream}, ${step}, ${seed});`,
+      ),
     ],
     call: q => {
       const nth = (name: string): string => (q === 0 ? name : `${name} + ${q}u`)
       const coordinates = names.map((name, axis) => (axis === names.length - 1 ? nth(name) : name))
-      const own = [...wide.map(k => `wide${k}`), ...body.draws.map((_, k) => `random${k}`)].map(name => `${name}.${LETTERS[q]}`)
+      const own = [...wide.map(k => `wide${k}`), ...body.draws.map((_, k) => `random${k}`)].map(
+        name => `${name}.${LETTERS[q]}`,
+      )
       return [nth('i'), ...coordinates, ...own].join(', ')
     },
   }

@@ -20,11 +20,15 @@ const WORDS_EACH = 16
  * `bits` are the floats, as words; `found` is zeroed before. Of each check the first word is the kinds that it met, the second
  * 2³² − 1 − the number of the first such element.
  */
-const finiteShader = (dtype: FloatType): Shader => new Shader({
-  title: `finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation`,
-  bindings: [{ name: 'bits', type: 'u32' }, { name: 'found', type: 'atomic<u32>', access: 'write' }],
-  uniforms: { count: 'u32', words: 'u32', at: 'u32' },
-  code: wgsl`
+const finiteShader = (dtype: FloatType): Shader =>
+  new Shader({
+    title: `finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation`,
+    bindings: [
+      { name: 'bits', type: 'u32' },
+      { name: 'found', type: 'atomic<u32>', access: 'write' },
+    ],
+    uniforms: { count: 'u32', words: 'u32', at: 'u32' },
+    code: wgsl`
     const WORKGROUP = ${WORKGROUP}u;
     const WORDS_EACH = ${WORDS_EACH}u;
 
@@ -40,14 +44,18 @@ const finiteShader = (dtype: FloatType): Shader => new Shader({
       let first = (group.x + group.y * groups.x) * WORKGROUP * WORDS_EACH + local;
       let end = min(first + WORKGROUP * WORDS_EACH, u.words);
       for (var word = first; word < end; word += WORKGROUP) {
-        ${dtype === 'f32' ? 'look(word, bits[word] & 0x7fffffffu, 0x7f800000u, bits[word] >> 31u);' : wgsl`
+        ${
+          dtype === 'f32'
+            ? 'look(word, bits[word] & 0x7fffffffu, 0x7f800000u, bits[word] >> 31u);'
+            : wgsl`
           look(2u * word, bits[word] & 0x7fffu, 0x7c00u, (bits[word] >> 15u) & 1u);
           if (2u * word + 1u < u.count) { look(2u * word + 1u, (bits[word] >> 16u) & 0x7fffu, 0x7c00u, bits[word] >> 31u); }
-        `}
+        `
+        }
       }
     }
   `,
-})
+  })
 
 export function finiteLaunch({ count, dtype, at }: FiniteProblem, traits: Traits): Launch {
   const words = dtype === 'f32' ? count : Math.ceil(count / 2)

@@ -69,10 +69,16 @@ function gatherShader(config: GatherConfig): Shader {
   const type = typeName(dtype, vector)
   return new Shader({
     title: `gather ${dtype}: an invocation a vec${vector}, ${workgroup} a workgroup`,
-    bindings: [{ name: 'table', type }, { name: 'ids', type: 'i32' }, { name: 'result', type, access: 'write' }],
+    bindings: [
+      { name: 'table', type },
+      { name: 'ids', type: 'i32' },
+      { name: 'result', type, access: 'write' },
+    ],
     // `rows` of the table; `vectors` in each.
     uniforms: { positions: 'u32', rows: 'u32', vectors: 'u32' },
-    code: eachElement(config, wgsl`
+    code: eachElement(
+      config,
+      wgsl`
       if (row >= u.positions) {
         return;
       }
@@ -82,7 +88,8 @@ function gatherShader(config: GatherConfig): Shader {
         value = table[id * u.vectors + column];
       }
       result[i] = value;
-    `),
+    `,
+    ),
   })
 }
 
@@ -136,11 +143,16 @@ const rankConstants = (block: number): string => wgsl`
 
 /** Each position's rank among those of its id in its block, and how often each id is there. Integer additions may
  *  come in any order: the counts are the same. */
-const rankShader = (block: number): Shader => new Shader({
-  title: `gatherGradient: ranks within blocks of ${block} positions`,
-  bindings: [{ name: 'ids', type: 'i32' }, { name: 'ranks', type: 'u32', access: 'write' }, { name: 'counts', type: 'atomic<u32>', access: 'write' }],
-  uniforms: { positions: 'u32', rows: 'u32' },
-  code: wgsl`
+const rankShader = (block: number): Shader =>
+  new Shader({
+    title: `gatherGradient: ranks within blocks of ${block} positions`,
+    bindings: [
+      { name: 'ids', type: 'i32' },
+      { name: 'ranks', type: 'u32', access: 'write' },
+      { name: 'counts', type: 'atomic<u32>', access: 'write' },
+    ],
+    uniforms: { positions: 'u32', rows: 'u32' },
+    code: wgsl`
     ${rankConstants(block)}
 
     @compute @workgroup_size(BLOCK)
@@ -171,18 +183,21 @@ const rankShader = (block: number): Shader => new Shader({
       }
     }
   `,
-})
+  })
 
 /** One workgroup: counts become the row's first place in the sorted list, then block by block the positions take
  *  their places, and in the end `places[row]` is where the row's run ends. */
-const placeShader = (block: number): Shader => new Shader({
-  title: `gatherGradient: positions sorted by id, blocks of ${block}`,
-  bindings: [
-    { name: 'ids', type: 'i32' }, { name: 'ranks', type: 'u32' }, { name: 'places', type: 'u32', access: 'write' },
-    { name: 'order', type: 'u32', access: 'write' },
-  ],
-  uniforms: { positions: 'u32', rows: 'u32' },
-  code: wgsl`
+const placeShader = (block: number): Shader =>
+  new Shader({
+    title: `gatherGradient: positions sorted by id, blocks of ${block}`,
+    bindings: [
+      { name: 'ids', type: 'i32' },
+      { name: 'ranks', type: 'u32' },
+      { name: 'places', type: 'u32', access: 'write' },
+      { name: 'order', type: 'u32', access: 'write' },
+    ],
+    uniforms: { positions: 'u32', rows: 'u32' },
+    code: wgsl`
     ${rankConstants(block)}
 
     var<workgroup> shareCounts: array<u32, BLOCK>;
@@ -230,7 +245,7 @@ const placeShader = (block: number): Shader => new Shader({
       }
     }
   `,
-})
+  })
 
 /** Sums of those chunks of the sorted list that belong to one id; the other chunks are left alone. */
 function chunkShader(config: GatherGradientConfig): Shader {
@@ -239,12 +254,17 @@ function chunkShader(config: GatherGradientConfig): Shader {
   return new Shader({
     title: `gatherGradient ${dtype}: sums of whole chunks, an invocation a vec${vector}, ${workgroup} a workgroup`,
     bindings: [
-      { name: 'ids', type: 'i32' }, { name: 'order', type: 'u32' }, { name: 'ends', type: 'u32' }, { name: 'dy', type: typeName(dtype, vector) },
+      { name: 'ids', type: 'i32' },
+      { name: 'order', type: 'u32' },
+      { name: 'ends', type: 'u32' },
+      { name: 'dy', type: typeName(dtype, vector) },
       { name: 'sums', type: floats, access: 'write' },
     ],
     // `chunk`: places in one. `rows` of the table; `vectors` in each.
     uniforms: { chunks: 'u32', chunk: 'u32', rows: 'u32', vectors: 'u32' },
-    code: eachElement(config, wgsl`
+    code: eachElement(
+      config,
+      wgsl`
       let begin = row * u.chunk;
       let end = begin + u.chunk;
       // Positions that were skipped leave the end of the list unwritten.
@@ -259,7 +279,8 @@ function chunkShader(config: GatherGradientConfig): Shader {
         sum += ${floats}(dy[order[place] * u.vectors + column]);
       }
       sums[i] = sum;
-    `),
+    `,
+    ),
   })
 }
 
@@ -270,11 +291,16 @@ function tableShader(config: GatherGradientConfig): Shader {
   return new Shader({
     title: `gatherGradient ${dtype}: rows of the table, an invocation a vec${vector}, ${workgroup} a workgroup`,
     bindings: [
-      { name: 'order', type: 'u32' }, { name: 'ends', type: 'u32' }, { name: 'dy', type: typeName(dtype, vector) }, { name: 'sums', type: floats },
+      { name: 'order', type: 'u32' },
+      { name: 'ends', type: 'u32' },
+      { name: 'dy', type: typeName(dtype, vector) },
+      { name: 'sums', type: floats },
       { name: 'dtable', type: floats, access: 'write' },
     ],
     uniforms: { chunk: 'u32', rows: 'u32', vectors: 'u32' },
-    code: eachElement(config, wgsl`
+    code: eachElement(
+      config,
+      wgsl`
       if (row >= u.rows) {
         return;
       }
@@ -294,12 +320,17 @@ function tableShader(config: GatherGradientConfig): Shader {
         }
       }
       dtable[i] = sum;
-    `),
+    `,
+    ),
   })
 }
 
 /** Inputs: ids, dy [positions, width]. Output: the table's gradient [rows, width], f32. */
-export function gatherGradientLowering({ positions, rows, width, dtype }: GatherProblem, config: GatherGradientConfig, traits: Traits): Lowering {
+export function gatherGradientLowering(
+  { positions, rows, width, dtype }: GatherProblem,
+  config: GatherGradientConfig,
+  traits: Traits,
+): Lowering {
   const { block, vector, workgroup } = config
   const vectors = width / vector
   // Near the square root, so that no row adds many more chunks than a chunk has places.
@@ -307,7 +338,17 @@ export function gatherGradientLowering({ positions, rows, width, dtype }: Gather
   const chunks = Math.floor(positions / chunk)
   const counts = temporary(0)
   // The counts become the places where rows begin, and then those where they end.
-  const slots = { ids: input(0), dy: input(1), counts, places: counts, ends: counts, ranks: temporary(1), order: temporary(2), sums: temporary(3), dtable: output(0) }
+  const slots = {
+    ids: input(0),
+    dy: input(1),
+    counts,
+    places: counts,
+    ends: counts,
+    ranks: temporary(1),
+    order: temporary(2),
+    sums: temporary(3),
+    dtable: output(0),
+  }
   const uniforms = { positions, rows, vectors, chunk, chunks }
   const step = (what: string, shader: Shader, workgroups: Launch['workgroups']): Launch =>
     shader.launch({ label: `gatherGradient ${what}`, slots, uniforms, workgroups })
@@ -324,7 +365,9 @@ export function gatherGradientLowering({ positions, rows, width, dtype }: Gather
       step('clear', clearShader, line(rows, CLEAR_WORKGROUP)),
       step(`rank, blocks of ${block}`, rankShader(block), line(positions, block)),
       step(`place, blocks of ${block}`, placeShader(block), [1, 1, 1]),
-      ...(chunks > 0 ? [step(`chunks of ${chunk}, ${how}`, chunkShader(config), gridOf(chunks, vectors, config, traits))] : []),
+      ...(chunks > 0
+        ? [step(`chunks of ${chunk}, ${how}`, chunkShader(config), gridOf(chunks, vectors, config, traits))]
+        : []),
       step(`table ${how}`, tableShader(config), gridOf(rows, vectors, config, traits)),
     ],
   }

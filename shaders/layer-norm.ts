@@ -7,7 +7,15 @@
 import { blockedSum } from './blocks.ts'
 import { type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary } from './kernel.ts'
 import {
-  type RowPlan, describePlan, eachVector, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorOf, vectorSums,
+  type RowPlan,
+  describePlan,
+  eachVector,
+  rowPlans,
+  rowShader,
+  rowUniforms,
+  rowWorkgroups,
+  vectorOf,
+  vectorSums,
 } from './rows.ts'
 import { Shader, type Width, typeName, wgsl } from './wgsl.ts'
 
@@ -37,17 +45,31 @@ function layerNormShader(config: LayerNormConfig): Shader {
   const [type, gamma, beta] = [dtype, config.gammaDtype, config.betaDtype].map(dtype => typeName(dtype, vector))
   if (config.kernel === 'layerNorm') {
     return rowShader({
-      kernel: `layerNorm ${dtype}`, plan: config, uniforms: { epsilon: 'f32' }, folds: ['sum'],
+      kernel: `layerNorm ${dtype}`,
+      plan: config,
+      uniforms: { epsilon: 'f32' },
+      folds: ['sum'],
       bindings: [
-        { name: 'x', type }, { name: 'gamma', type: gamma }, { name: 'beta', type: beta },
-        { name: 'y', type, access: 'write' }, { name: 'mean', type: 'f32', access: 'write' }, { name: 'rstd', type: 'f32', access: 'write' },
+        { name: 'x', type },
+        { name: 'gamma', type: gamma },
+        { name: 'beta', type: beta },
+        { name: 'y', type, access: 'write' },
+        { name: 'mean', type: 'f32', access: 'write' },
+        { name: 'rstd', type: 'f32', access: 'write' },
       ],
       body: wgsl`
         let width = f32(u.vectors * VECTOR);
         let shift = f32(${vector === 1 ? 'x[begin]' : 'x[begin].x'}); // the row is measured from here
         ${vectorSums(config, [['sums', 'Floats(x[begin + i]) - shift']])}
         let nearly = rowSum(sumOf(sums), lane) / width;
-        ${vectorSums(config, [['squares', 'd * d'], ['rest', 'd']], 'let d = (Floats(x[begin + i]) - shift) - nearly;')}
+        ${vectorSums(
+          config,
+          [
+            ['squares', 'd * d'],
+            ['rest', 'd'],
+          ],
+          'let d = (Floats(x[begin + i]) - shift) - nearly;',
+        )}
         let center = nearly + rowSum(sumOf(rest), lane) / width;
         let scale = 1.0 / sqrt(rowSum(sumOf(squares), lane) / width + u.epsilon);
         if (live) {
@@ -66,16 +88,30 @@ function layerNormShader(config: LayerNormConfig): Shader {
   const normal = 'let normal = (Floats(x[begin + i]) - center) * scale;'
   const g = 'let g = Floats(dy[begin + i]) * Floats(gamma[i]);'
   return rowShader({
-    kernel: `layerNormGradient ${dtype}`, plan: config, folds: ['sum'],
+    kernel: `layerNormGradient ${dtype}`,
+    plan: config,
+    folds: ['sum'],
     bindings: [
-      { name: 'x', type }, { name: 'gamma', type: gamma }, { name: 'mean', type: 'f32' }, { name: 'rstd', type: 'f32' },
-      { name: 'dy', type }, { name: 'dx', type, access: 'write' },
+      { name: 'x', type },
+      { name: 'gamma', type: gamma },
+      { name: 'mean', type: 'f32' },
+      { name: 'rstd', type: 'f32' },
+      { name: 'dy', type },
+      { name: 'dx', type, access: 'write' },
     ],
     body: wgsl`
       let width = f32(u.vectors * VECTOR);
       let center = mean[row];
       let scale = rstd[row];
-      ${vectorSums(config, [['gs', 'g'], ['products', 'g * normal']], normal, g)}
+      ${vectorSums(
+        config,
+        [
+          ['gs', 'g'],
+          ['products', 'g * normal'],
+        ],
+        normal,
+        g,
+      )}
       let meanG = rowSum(sumOf(gs), lane) / width;
       let meanProduct = rowSum(sumOf(products), lane) / width;
       if (live) {
@@ -85,12 +121,17 @@ function layerNormShader(config: LayerNormConfig): Shader {
   })
 }
 
-export function layerNormLaunch({ kernel, rows, width, dtype, epsilon }: LayerNormProblem, config: LayerNormConfig, traits: Traits): Launch {
+export function layerNormLaunch(
+  { kernel, rows, width, dtype, epsilon }: LayerNormProblem,
+  config: LayerNormConfig,
+  traits: Traits,
+): Launch {
   return layerNormShader(config).launch({
     label: `${kernel} ${dtype}, ${describePlan(config)}`,
-    slots: kernel === 'layerNorm'
-      ? { x: input(0), gamma: input(1), beta: input(2), y: output(0), mean: output(1), rstd: output(2) }
-      : { x: input(0), gamma: input(1), mean: input(2), rstd: input(3), dy: input(4), dx: output(0) },
+    slots:
+      kernel === 'layerNorm'
+        ? { x: input(0), gamma: input(1), beta: input(2), y: output(0), mean: output(1), rstd: output(2) }
+        : { x: input(0), gamma: input(1), mean: input(2), rstd: input(3), dy: input(4), dx: output(0) },
     uniforms: { ...rowUniforms(rows, width, config), epsilon },
     workgroups: rowWorkgroups(rows, config, traits),
   })
@@ -113,7 +154,8 @@ export interface LayerNormParameterConfig {
 
 /** Configs worth trying, best guess first. */
 export function layerNormParameterCandidates(
-  problem: LayerNormParameterProblem, traits: Traits,
+  problem: LayerNormParameterProblem,
+  traits: Traits,
 ): LayerNormParameterConfig[] {
   const { dtype, width } = problem
   const vector = vectorOf(width)
@@ -128,8 +170,12 @@ function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): S
   return new Shader({
     title: `layerNormParameterGradient ${dtype}: sums over shares of the rows, an invocation a column of vec${vector}`,
     bindings: [
-      { name: 'x', type }, { name: 'mean', type: 'f32' }, { name: 'rstd', type: 'f32' }, { name: 'dy', type },
-      { name: 'dgamma', type: floats, access: 'write' }, { name: 'dbeta', type: floats, access: 'write' },
+      { name: 'x', type },
+      { name: 'mean', type: 'f32' },
+      { name: 'rstd', type: 'f32' },
+      { name: 'dy', type },
+      { name: 'dgamma', type: floats, access: 'write' },
+      { name: 'dbeta', type: floats, access: 'write' },
     ],
     // `vectors` in a row, `share`: rows in one.
     uniforms: { rows: 'u32', vectors: 'u32', share: 'u32' },
@@ -142,8 +188,16 @@ function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): S
         }
         let last = min((group.y + 1u) * u.share, u.rows);
         ${blockedSum({
-          index: 'row', begin: 'group.y * u.share', end: 'last', step: '1u', type: floats, blocks: [32, 8, 8],
-          sums: [['scaled', `g * (${floats}(x[at]) - mean[row]) * rstd[row]`], ['plain', 'g']],
+          index: 'row',
+          begin: 'group.y * u.share',
+          end: 'last',
+          step: '1u',
+          type: floats,
+          blocks: [32, 8, 8],
+          sums: [
+            ['scaled', `g * (${floats}(x[at]) - mean[row]) * rstd[row]`],
+            ['plain', 'g'],
+          ],
           body: ['let at = row * u.vectors + column;', `let g = ${floats}(dy[at]);`],
         })}
         dgamma[group.y * u.vectors + column] = scaled;
@@ -159,8 +213,10 @@ function sumShader({ vector, workgroup }: LayerNormParameterConfig): Shader {
   return new Shader({
     title: `layerNormParameterGradient: sums of the shares, an invocation a column of vec${vector}`,
     bindings: [
-      { name: 'scaledShares', type }, { name: 'plainShares', type },
-      { name: 'dgamma', type, access: 'write' }, { name: 'dbeta', type, access: 'write' },
+      { name: 'scaledShares', type },
+      { name: 'plainShares', type },
+      { name: 'dgamma', type, access: 'write' },
+      { name: 'dbeta', type, access: 'write' },
     ],
     uniforms: { shares: 'u32', vectors: 'u32' },
     code: wgsl`
@@ -170,7 +226,13 @@ function sumShader({ vector, workgroup }: LayerNormParameterConfig): Shader {
           return;
         }
         ${blockedSum({
-          index: 'share', begin: '0u', end: 'u.shares', step: '1u', type, blocks: [16], body: [],
+          index: 'share',
+          begin: '0u',
+          end: 'u.shares',
+          step: '1u',
+          type,
+          blocks: [16],
+          body: [],
           sums: ['scaled', 'plain'].map(name => [name, `${name}Shares[share * u.vectors + id.x]`] as const),
         })}
         dgamma[id.x] = scaled;
@@ -184,7 +246,8 @@ function sumShader({ vector, workgroup }: LayerNormParameterConfig): Shader {
 const LEAST_SHARE = 16
 
 export function layerNormParameterLowering(
-  problem: LayerNormParameterProblem, config: LayerNormParameterConfig,
+  problem: LayerNormParameterProblem,
+  config: LayerNormParameterConfig,
 ): Lowering {
   const { rows, width, dtype } = problem
   const { vector, workgroup } = config
@@ -204,11 +267,14 @@ export function layerNormParameterLowering(
   const temporarySpec: Spec = { shape: [shares, width], dtype: 'f32' }
   return {
     temporaries: [temporarySpec, temporarySpec],
-    launches: [sums, sumShader(config).launch({
-      label: `layerNormParameterGradient sum of ${shares} shares, vec${vector}`,
-      slots: { scaledShares: dgamma, plainShares: dbeta, dgamma: output(0), dbeta: output(1) },
-      uniforms: { shares, vectors },
-      workgroups: [columns, 1, 1],
-    })],
+    launches: [
+      sums,
+      sumShader(config).launch({
+        label: `layerNormParameterGradient sum of ${shares} shares, vec${vector}`,
+        slots: { scaledShares: dgamma, plainShares: dbeta, dgamma: output(0), dbeta: output(1) },
+        uniforms: { shares, vectors },
+        workgroups: [columns, 1, 1],
+      }),
+    ],
   }
 }

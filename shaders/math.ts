@@ -154,8 +154,12 @@ fn to_u32(x: f32) -> u32 {
 }
 
 /** By name: the others that a function calls. */
-const calls = new Map(Object.entries(functions).map(([name, text]) =>
-  [name, Object.keys(functions).filter(other => other !== name && new RegExp(`\\b${other}\\(`).test(text))]))
+const calls = new Map(
+  Object.entries(functions).map(([name, text]) => [
+    name,
+    Object.keys(functions).filter(other => other !== name && new RegExp(`\\b${other}\\(`).test(text)),
+  ]),
+)
 
 /** The text of functions, each a name from here or WGSL of its own, and of all that they call. */
 export function functionsText(names: readonly string[]): string {

@@ -19,7 +19,8 @@ export type MatmulConfig = TileConfig | WorkgroupConfig | MatrixConfig | DotConf
 const kinds = { workgroup, tile, narrow, matrix, dot }
 
 /** All that is known of a config's own kind. */
-export const kindOf = <Config extends MatmulConfig>({ kernel }: Config): MatmulKind<Config> => kinds[kernel] as MatmulKind<never>
+export const kindOf = <Config extends MatmulConfig>({ kernel }: Config): MatmulKind<Config> =>
+  kinds[kernel] as MatmulKind<never>
 
 /** One way to make a product. */
 export interface MatmulCandidate {
@@ -33,7 +34,8 @@ export interface MatmulCandidate {
 export const configName = (config: MatmulConfig): string => kindOf(config).name(config)
 
 /** The product's layout as this config reads it. */
-export const layoutFor = (config: MatmulConfig, product: Product, split: boolean): Layout => layoutOf(product, split, kindOf(config).vec4s(config))
+export const layoutFor = (config: MatmulConfig, product: Product, split: boolean): Layout =>
+  layoutOf(product, split, kindOf(config).vec4s(config))
 
 /** Whether an adapter can run the config at all. */
 export function isLegal(config: MatmulConfig, { maxWorkgroupInvocations, maxWorkgroupStorage }: Traits): boolean {
@@ -47,7 +49,10 @@ export function candidates(product: Product, traits: Traits): MatmulCandidate[] 
   // If both sides are long, a GPU gains nothing from the transpose.
   const long = !traits.cpu && Math.min(product.m, product.n) >= 128
   const all = rankedCandidates(product, traits).filter(({ candidate }) => !long || !candidate.transpose)
-  return all.filter(r => r.score >= all[0].score * 0.4).slice(0, 12).map(r => r.candidate)
+  return all
+    .filter(r => r.score >= all[0].score * 0.4)
+    .slice(0, 12)
+    .map(r => r.candidate)
 }
 
 /** Everything that an adapter could run, best guess first. */
@@ -55,11 +60,14 @@ export function rankedCandidates(product: Product, traits: Traits): { candidate:
   const ways = product.bias ? [false] : [false, true]
   const ranked = ways.flatMap(transpose => {
     const turned = transpose ? transposed(product) : product
-    return configs(turned, traits).filter(({ config }) => isLegal(config, traits))
-      .flatMap(({ config, rate }) => sliceCounts(config, turned, traits).map(slices => ({
-        candidate: { config, slices, transpose },
-        score: rate * score(config, turned, slices, traits) * (transpose ? 0.97 : 1),
-      })))
+    return configs(turned, traits)
+      .filter(({ config }) => isLegal(config, traits))
+      .flatMap(({ config, rate }) =>
+        sliceCounts(config, turned, traits).map(slices => ({
+          candidate: { config, slices, transpose },
+          score: rate * score(config, turned, slices, traits) * (transpose ? 0.97 : 1),
+        })),
+      )
   })
   return ranked.sort((a, b) => b.score - a.score)
 }
@@ -86,15 +94,15 @@ function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): nu
   const tiles = tileCount(product, kind.size(config))
   const { shortest, most, times } = kind.slicing?.(config) ?? SLICING
   const longest = Math.min(Math.floor(k / shortest), most)
-  const counts = times.map(n => Math.min(Math.ceil(n * wantedWorkgroups(traits) / Math.max(tiles, 1)), longest))
+  const counts = times.map(n => Math.min(Math.ceil((n * wantedWorkgroups(traits)) / Math.max(tiles, 1)), longest))
   return [...new Set([1, ...counts.filter(count => count > 1)])]
 }
 
 function score(config: MatmulConfig, product: Product, slices: number, traits: Traits): number {
   const size = kindOf(config).size(config)
   const tiles = tileCount(product, size)
-  const useful = product.m * product.n * batchCount(product) / (tiles * size.rows * size.columns)
-  const busy = Math.min(1, tiles * slices / wantedWorkgroups(traits))
+  const useful = (product.m * product.n * batchCount(product)) / (tiles * size.rows * size.columns)
+  const busy = Math.min(1, (tiles * slices) / wantedWorkgroups(traits))
   return useful * busy * (slices > 1 ? 0.9 : 1)
 }
 

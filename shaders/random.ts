@@ -12,7 +12,16 @@ const ROUNDS = 13
 /** Of what the host draws once: the authors' default, with a margin. */
 const ROUNDS_ONCE = 20
 /** Bits by which a round turns its two words, over and over. */
-const ROTATIONS = [[10, 26], [11, 21], [13, 27], [23, 5], [6, 20], [17, 11], [25, 10], [18, 20]] as const
+const ROTATIONS = [
+  [10, 26],
+  [11, 21],
+  [13, 27],
+  [23, 5],
+  [6, 20],
+  [17, 11],
+  [25, 10],
+  [18, 20],
+] as const
 /** The key's fifth word is this and the other four, exclusive or: Skein's parity. */
 const PARITY = 0x1bd11bda
 /** Second key word: ASCII "tile". */
@@ -31,10 +40,13 @@ function roundWgsl(r: number): string {
   return wgsl`
     a += ${others};
     b = ${r % 2 === 0 ? turned : `(${turned}).yx`};
-    ${Number.isInteger(n) && wgsl`
+    ${
+      Number.isInteger(n) &&
+      wgsl`
       a += vec2<u32>(${key(0)}, ${key(2)});
       b += vec2<u32>(${key(1)}, ${key(3)} + ${n}u);
-    `}
+    `
+    }
   `
 }
 
@@ -71,14 +83,14 @@ export function threefry4x32(counter: Words, key: Words, rounds: number): [numbe
     const [left, right] = ROTATIONS[r % ROTATIONS.length]
     if (r % 2 === 0) {
       x = (x + y) | 0
-      y = (y << left | y >>> 32 - left) ^ x
+      y = ((y << left) | (y >>> (32 - left))) ^ x
       z = (z + w) | 0
-      w = (w << right | w >>> 32 - right) ^ z
+      w = ((w << right) | (w >>> (32 - right))) ^ z
     } else {
       x = (x + w) | 0
-      w = (w << left | w >>> 32 - left) ^ x
+      w = ((w << left) | (w >>> (32 - left))) ^ x
       z = (z + y) | 0
-      y = (y << right | y >>> 32 - right) ^ z
+      y = ((y << right) | (y >>> (32 - right))) ^ z
     }
     if (r % 4 === 3) {
       const n = (r + 1) / 4

@@ -5,7 +5,18 @@
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, loadInputs, mentions } from './expression.ts'
-import { type Launch, type Lowering, type Slot, type Traits, type View, input, output, rowMajorStrides, spread, temporary } from './kernel.ts'
+import {
+  type Launch,
+  type Lowering,
+  type Slot,
+  type Traits,
+  type View,
+  input,
+  output,
+  rowMajorStrides,
+  spread,
+  temporary,
+} from './kernel.ts'
 import { functionsText } from './math.ts'
 import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl } from './wgsl.ts'
 
@@ -50,28 +61,48 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
     const last = shares === 1
     const shareView: View = { shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 }
     const slots = {
-      ...Object.fromEntries(current.inputs.map((_, k): [string, Slot] => [`in${k}`, launches.length === 0 ? input(k) : temporary(temporaries.length - 1)])),
+      ...Object.fromEntries(
+        current.inputs.map((_, k): [string, Slot] => [
+          `in${k}`,
+          launches.length === 0 ? input(k) : temporary(temporaries.length - 1),
+        ]),
+      ),
       out: last ? output(0) : temporary(temporaries.length),
     }
-    launches.push(reduceLaunch({ ...current, output: last ? problem.output : shareView }, shares, outputs, left, traits, slots))
+    launches.push(
+      reduceLaunch({ ...current, output: last ? problem.output : shareView }, shares, outputs, left, traits, slots),
+    )
     if (last) return { launches, temporaries }
     temporaries.push({ shape: [shares, outputs], dtype })
     current = {
-      label: `${problem.label} shares`, fold: problem.fold, shape: [shares, outputs], axes: [0],
-      inputs: [shareView], output: problem.output, body: copied,
+      label: `${problem.label} shares`,
+      fold: problem.fold,
+      shape: [shares, outputs],
+      axes: [0],
+      inputs: [shareView],
+      output: problem.output,
+      body: copied,
     }
     left = shares
   }
 }
 
 function reduceLaunch(
-  problem: ReduceProblem, shares: number, outputs: number, reduced: number, traits: Traits, slots: Readonly<Record<string, Slot>>,
+  problem: ReduceProblem,
+  shares: number,
+  outputs: number,
+  reduced: number,
+  traits: Traits,
+  slots: Readonly<Record<string, Slot>>,
 ): Launch {
   const { label, inputs, shape, body, fold, output: out } = problem
   const type = computed(out.dtype)
   // The last operand is the iteration space itself: its strides give the element's linear number.
-  const { sizes, strides, groups } = mergeAxes(shape, [...inputs.map(view => view.strides), rowMajorStrides(shape)],
-    shape.map((_, axis) => (problem.axes.includes(axis) ? 1 : 0)))
+  const { sizes, strides, groups } = mergeAxes(
+    shape,
+    [...inputs.map(view => view.strides), rowMajorStrides(shape)],
+    shape.map((_, axis) => (problem.axes.includes(axis) ? 1 : 0)),
+  )
   const uniforms = new Scalars()
   uniforms.add('outputs', outputs)
   uniforms.add('reduced', reduced)
@@ -79,7 +110,10 @@ function reduceLaunch(
   const axesOf = (group: number): number[] => sizes.flatMap((_, axis) => (groups[axis] === group ? [axis] : []))
   const outer = coordinatesOf('o', axesOf(0), sizes, uniforms)
   const inner = coordinatesOf('k', axesOf(1), sizes, uniforms)
-  const loads = loadInputs(inputs, inputs.map(({ offset }, k) => addressOf(k, offset, strides[k], uniforms)))
+  const loads = loadInputs(
+    inputs,
+    inputs.map(({ offset }, k) => addressOf(k, offset, strides[k], uniforms)),
+  )
   const needsIndex = body.draws.length > 0 || mentions(body, 'i')
   const index = needsIndex ? [`let i = ${addressOf(inputs.length, 0, strides[inputs.length], uniforms)};`] : []
   addScalars(body, uniforms)
@@ -89,12 +123,21 @@ function reduceLaunch(
   const names = axesOf(0).map(axis => `c${axis}`)
   const parameters = ['k: u32', ...names.map(name => `${name}: u32`)].join(', ')
   const call = (of: string, k: string): string => `${of}(${[k, ...names].join(', ')})`
-  const loop = fold !== 'sum' ? extreme(fold, type, element) : long
-    ? blockedSum({
-      index: 'k', begin: 'share', end: 'u.reduced', step: '4u * u.shares',
-      sums: [['total', call('sum4', 'k')]], type, body: [], blocks: BLOCKS,
-    })
-    : wgsl`
+  const loop =
+    fold !== 'sum'
+      ? extreme(fold, type, element)
+      : long
+        ? blockedSum({
+            index: 'k',
+            begin: 'share',
+            end: 'u.reduced',
+            step: '4u * u.shares',
+            sums: [['total', call('sum4', 'k')]],
+            type,
+            body: [],
+            blocks: BLOCKS,
+          })
+        : wgsl`
       var total: ${type};
       for (var k = share; k < u.reduced; k += u.shares) {
         ${element}
@@ -103,11 +146,15 @@ function reduceLaunch(
     `
   const shader = new Shader({
     title: `reduce ${label}: a thread an output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
-    bindings: [...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })), { name: 'out', type: out.dtype, access: 'write' }],
+    bindings: [
+      ...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })),
+      { name: 'out', type: out.dtype, access: 'write' },
+    ],
     uniforms: uniforms.types,
     code: paragraphs(
       functionsText(body.helpers),
-      long && wgsl`
+      long &&
+        wgsl`
         fn element(${parameters}) -> f32 {
           ${element}
           return value;
@@ -139,7 +186,12 @@ function reduceLaunch(
       `,
     ),
   })
-  return shader.launch({ label, slots, uniforms: uniforms.values, workgroups: spread(Math.ceil((outputs * shares) / WORKGROUP), traits.maxWorkgroups) })
+  return shader.launch({
+    label,
+    slots,
+    uniforms: uniforms.values,
+    workgroups: spread(Math.ceil((outputs * shares) / WORKGROUP), traits.maxWorkgroups),
+  })
 }
 
 /** The largest or least value of a share. max and min drop NaN, so the bits of the largest magnitude are kept as well. */

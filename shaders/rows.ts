@@ -105,10 +105,21 @@ const BLOCKS = [32, 8]
  * and the `statements` before it may use `i`, which counts from the row's first vector.
  */
 export function vectorSums(
-  { long }: RowPlan, sums: readonly (readonly [name: string, value: string])[], ...statements: readonly string[]
+  { long }: RowPlan,
+  sums: readonly (readonly [name: string, value: string])[],
+  ...statements: readonly string[]
 ): string {
   if (long) {
-    return blockedSum({ index: 'i', begin: 'lane', end: 'u.vectors', step: 'LANES', sums, type: 'Floats', body: statements, blocks: BLOCKS })
+    return blockedSum({
+      index: 'i',
+      begin: 'lane',
+      end: 'u.vectors',
+      step: 'LANES',
+      sums,
+      type: 'Floats',
+      body: statements,
+      blocks: BLOCKS,
+    })
   }
   return wgsl`
     ${sums.map(([name]) => `var ${name} = Floats(0.0);`)}
@@ -136,7 +147,9 @@ export const exponentialSum = (plan: RowPlan, x: string, total: string): string 
 export function rowShader({ kernel, plan, bindings, uniforms, weights = false, folds, body }: RowShader): Shader {
   const { vector, workgroup, subgroup } = plan
   return new Shader({
-    title: `${kernel}: ${describePlan(plan)}`, bindings, needs: { subgroups: subgroup > 0 },
+    title: `${kernel}: ${describePlan(plan)}`,
+    bindings,
+    needs: { subgroups: subgroup > 0 },
     uniforms: { rows: 'u32', vectors: 'u32', ...(weights ? { nan: 'f32' } : {}), ...uniforms },
     code: wgsl`
       alias Floats = ${typeName('f32', vector)};
@@ -162,8 +175,11 @@ export function rowShader({ kernel, plan, bindings, uniforms, weights = false, f
 }
 
 /** What the uniforms of every row kernel begin with. */
-export const rowUniforms = (rows: number, width: number, { vector }: RowPlan): { rows: number, vectors: number, nan: number } =>
-  ({ rows, vectors: width / vector, nan: NaN })
+export const rowUniforms = (
+  rows: number,
+  width: number,
+  { vector }: RowPlan,
+): { rows: number; vectors: number; nan: number } => ({ rows, vectors: width / vector, nan: NaN })
 
 /** By bits: exp turns NaN into a number on some adapters, and compilers may invert comparisons with NaN. */
 const weightFunctions = (words: string): string => wgsl`
@@ -206,8 +222,13 @@ function rowFold(kind: 'sum' | 'max', { share, subgroup, workgroup }: RowPlan): 
   const { name, subgroup: operation, none, join } = FOLDS[kind]
   const scratch = `${name}Scratch`
   const byTree = share === 'workgroup' && !subgroup
-  const steps = share === 'invocation' ? 'return x;' : share === 'subgroup' ? `return ${operation}(x);` : byTree
-    ? wgsl`
+  const steps =
+    share === 'invocation'
+      ? 'return x;'
+      : share === 'subgroup'
+        ? `return ${operation}(x);`
+        : byTree
+          ? wgsl`
       ${scratch}[lane] = x;
       workgroupBarrier();
       for (var half = WORKGROUP / 2u; half > 0u; half /= 2u) {
@@ -220,7 +241,7 @@ function rowFold(kind: 'sum' | 'max', { share, subgroup, workgroup }: RowPlan): 
       workgroupBarrier(); // the next fold writes the same words
       return all;
     `
-    : wgsl`
+          : wgsl`
       let part = ${operation}(x);
       if (lane % ${subgroup}u == 0u) {
         ${scratch}[lane / ${subgroup}u] = part;

@@ -4,7 +4,17 @@
 // at the lowest finite number, so −∞ entries weigh nothing. A row of nothing but −∞ has sum 0 and is made NaN by hand,
 // as is what comes of NaN: 0/0, log 0 and exp NaN are not the same on every adapter.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
-import { type RowPlan, describePlan, eachVector, exponentialSum, rowPlans, rowShader, rowUniforms, rowWorkgroups, vectorSums } from './rows.ts'
+import {
+  type RowPlan,
+  describePlan,
+  eachVector,
+  exponentialSum,
+  rowPlans,
+  rowShader,
+  rowUniforms,
+  rowWorkgroups,
+  vectorSums,
+} from './rows.ts'
 import { type Shader, typeName, wgsl } from './wgsl.ts'
 
 export type SoftmaxKernel = 'softmax' | 'logSoftmax' | 'softmaxGradient' | 'logSoftmaxGradient'
@@ -37,8 +47,14 @@ function softmaxShader(config: SoftmaxConfig): Shader {
       logSoftmax: ['log(sum)', '(Floats(x[begin + i]) - largest) - scale'],
     }[kernel]
     return rowShader({
-      kernel: `${kernel} ${dtype}`, plan: config, weights: true, folds: ['max', 'sum'],
-      bindings: [{ name: 'x', type }, { name: 'y', type, access: 'write' }],
+      kernel: `${kernel} ${dtype}`,
+      plan: config,
+      weights: true,
+      folds: ['max', 'sum'],
+      bindings: [
+        { name: 'x', type },
+        { name: 'y', type, access: 'write' },
+      ],
       body: wgsl`
         ${exponentialSum(config, 'x', 'sum')}
         let scale = select(u.nan, ${scale}, isPositive(sum));
@@ -54,8 +70,15 @@ function softmaxShader(config: SoftmaxConfig): Shader {
     logSoftmaxGradient: [dyI, `${dyI} - weightOf(${yI}) * total`],
   }[kernel]
   return rowShader({
-    kernel: `${kernel} ${dtype}`, plan: config, weights: kernel === 'logSoftmaxGradient', folds: ['sum'],
-    bindings: [{ name: 'y', type }, { name: 'dy', type }, { name: 'dx', type, access: 'write' }],
+    kernel: `${kernel} ${dtype}`,
+    plan: config,
+    weights: kernel === 'logSoftmaxGradient',
+    folds: ['sum'],
+    bindings: [
+      { name: 'y', type },
+      { name: 'dy', type },
+      { name: 'dx', type, access: 'write' },
+    ],
     body: wgsl`
       ${vectorSums(config, [['sums', summand]])}
       let total = rowSum(sumOf(sums), lane);
@@ -66,7 +89,11 @@ function softmaxShader(config: SoftmaxConfig): Shader {
   })
 }
 
-export function softmaxLaunch({ kernel, rows, width, dtype }: SoftmaxProblem, config: SoftmaxConfig, traits: Traits): Launch {
+export function softmaxLaunch(
+  { kernel, rows, width, dtype }: SoftmaxProblem,
+  config: SoftmaxConfig,
+  traits: Traits,
+): Launch {
   return softmaxShader(config).launch({
     label: `${kernel} ${dtype}, ${describePlan(config)}`,
     slots: kernel.endsWith('Gradient') ? { y: input(0), dy: input(1), dx: output(0) } : { x: input(0), y: output(0) },

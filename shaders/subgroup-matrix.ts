@@ -12,9 +12,19 @@ const sumType = ({ m, n }: SubgroupMatrix): string => `subgroup_matrix_result<f3
 export const zeroFragment = (fragment: SubgroupMatrix): string => `${sumType(fragment)}()`
 
 /** A fragment from memory; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
-export function loadFragment(side: Fragment, from: string, at: string, pitch: string, fragment: SubgroupMatrix): string {
+export function loadFragment(
+  side: Fragment,
+  from: string,
+  at: string,
+  pitch: string,
+  fragment: SubgroupMatrix,
+): string {
   const { m, n, k } = fragment
-  const type = side === 'sum' ? sumType(fragment)
-    : side.startsWith('left') ? `subgroup_matrix_left<f16, ${k}, ${m}>` : `subgroup_matrix_right<f16, ${n}, ${k}>`
+  const type =
+    side === 'sum'
+      ? sumType(fragment)
+      : side.startsWith('left')
+        ? `subgroup_matrix_left<f16, ${k}, ${m}>`
+        : `subgroup_matrix_right<f16, ${n}, ${k}>`
   return `subgroupMatrixLoad<${type}, ${side.endsWith('turned') ? 'col_major' : 'row_major'}>(&${from}, ${at}, ${pitch})`
 }

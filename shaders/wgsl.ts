@@ -40,7 +40,10 @@ function textOf(part: Part): string {
   if (typeof part === 'string') return part
   if (part === undefined || part === false) return ''
   if (typeof part === 'number') return String(part)
-  return part.map(textOf).filter(text => text !== '').join('\n')
+  return part
+    .map(textOf)
+    .filter(text => text !== '')
+    .join('\n')
 }
 
 const dedented = new WeakMap<TemplateStringsArray, readonly string[]>()
@@ -57,10 +60,15 @@ function textsOf(template: TemplateStringsArray): readonly string[] {
 }
 
 /** Parts with a blank line between them. */
-export const paragraphs = (...parts: readonly Part[]): string => parts.map(textOf).filter(text => text !== '').join('\n\n')
+export const paragraphs = (...parts: readonly Part[]): string =>
+  parts
+    .map(textOf)
+    .filter(text => text !== '')
+    .join('\n\n')
 
 /** A line (or several) for each number below `count`. */
-export const each = (count: number, line: (i: number) => Part): string => textOf(Array.from({ length: count }, (_, i) => line(i)))
+export const each = (count: number, line: (i: number) => Part): string =>
+  textOf(Array.from({ length: count }, (_, i) => line(i)))
 
 /** The same in one line, `separator` between them. */
 export const list = (count: number, item: (i: number) => string, separator = ', '): string =>
@@ -79,11 +87,11 @@ export const computed = (dtype: DType): ScalarType => (dtype === 'f16' ? 'f32' :
 
 /** A loaded value as what expressions compute in. */
 export const widened = (expression: string, dtype: DType, width: Width = 1): string =>
-  (dtype === 'f16' ? `${typeName('f32', width)}(${expression})` : expression)
+  dtype === 'f16' ? `${typeName('f32', width)}(${expression})` : expression
 
 /** A computed value as what a buffer of `dtype` stores. */
 export const narrowed = (expression: string, dtype: DType, width: Width = 1): string =>
-  (dtype === 'f16' ? `${typeName('f16', width)}(${expression})` : expression)
+  dtype === 'f16' ? `${typeName('f16', width)}(${expression})` : expression
 
 export type ScalarType = 'f32' | 'i32' | 'u32'
 
@@ -102,7 +110,7 @@ export interface ShaderParts {
   readonly bindings: readonly Binding[]
   /** Scalars that shape no code. They are read as `u.name`. */
   readonly uniforms: Readonly<Record<string, ScalarType>>
-  readonly needs?: { readonly subgroups?: boolean, readonly matrices?: boolean }
+  readonly needs?: { readonly subgroups?: boolean; readonly matrices?: boolean }
   /** Everything after the declarations. */
   readonly code: string
 }
@@ -124,19 +132,22 @@ export class Shader {
     this.#bindings = bindings
     this.#uniforms = uniforms
     const half = needs.matrices || bindings.some(({ type }) => type.includes('f16'))
-    this.text = wgsl`
+    this.text =
+      wgsl`
       // ${title}
       ${half && 'enable f16;'}
       ${needs.subgroups && 'enable subgroups;'}
       ${needs.matrices && 'enable chromium_experimental_subgroup_matrix;'}
-      ${needs.matrices && '// Offsets that follow from a subgroup\'s number are equal in all of its lanes; the compiler knows of workgroups only.'}
+      ${needs.matrices && "// Offsets that follow from a subgroup's number are equal in all of its lanes; the compiler knows of workgroups only."}
       ${needs.matrices && 'diagnostic(off, chromium.subgroup_matrix_uniformity);'}
 
       struct Uniforms {
         ${Object.entries(uniforms).map(([name, type]) => `${name}: ${type},`)}
       }
-      ${bindings.map(({ name, type, access = 'read' }, k) =>
-        `@group(0) @binding(${k}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${type}>;`)}
+      ${bindings.map(
+        ({ name, type, access = 'read' }, k) =>
+          `@group(0) @binding(${k}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${type}>;`,
+      )}
       @group(0) @binding(${bindings.length}) var<uniform> u: Uniforms;
 
       ${code}
@@ -149,7 +160,12 @@ export class Shader {
       this.#bindings.flatMap(({ access = 'read' }, k) => (accesses.includes(access) ? [k] : []))
     const updates = numbers('update')
     return {
-      label, wgsl: this.text, workgroups, operations, writes: numbers('write', 'update'), ...(updates.length > 0 ? { updates } : {}),
+      label,
+      wgsl: this.text,
+      workgroups,
+      operations,
+      writes: numbers('write', 'update'),
+      ...(updates.length > 0 ? { updates } : {}),
       slots: this.#bindings.map(({ name }) => valueOf(slots, name)),
       uniforms: packed(Object.entries(this.#uniforms).map(([name, type]) => [type, valueOf(uniforms, name)])),
     }
@@ -174,4 +190,5 @@ export function packed(scalars: readonly (readonly [type: ScalarType, value: num
 }
 
 /** Arguments of `main` in kernels whose workgroups are spread over x and y: their number is `group.x + group.y * groups.x`. */
-export const MAIN = '@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32'
+export const MAIN =
+  '@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32'

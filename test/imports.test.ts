@@ -18,18 +18,30 @@ const isForNode = (file: string): boolean => /^(engine|models|train)\/node\/|^tr
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8').replace(/^\s*(\/\/|\*|\/\*\*).*$/gm, '')
   const found = text.matchAll(/\b(?:from|import|import\()\s*(['"])([^'"\n]+)\1/g)
-  return Array.from(found, ([, , what]) => (what.startsWith('.') ? relative(root, join(root, dirname(file), what)).replaceAll('\\', '/') : what))
+  return Array.from(found, ([, , what]) =>
+    what.startsWith('.') ? relative(root, join(root, dirname(file), what)).replaceAll('\\', '/') : what,
+  )
 }
 
-const files = LAYERS.flatMap(layer => readdirSync(join(root, layer), { recursive: true, encoding: 'utf8' })
-  .filter(path => path.endsWith('.ts')).map(path => `${layer}/${path.replaceAll('\\', '/')}`))
+const files = LAYERS.flatMap(layer =>
+  readdirSync(join(root, layer), { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith('.ts'))
+    .map(path => `${layer}/${path.replaceAll('\\', '/')}`),
+)
 const imports = files.flatMap(file => importsOf(file).map(what => ({ file, what })))
 
 describe('imports', () => {
   test('are found in every form', () => {
-    expect(importsOf('engine/node/index.ts')).toEqual(['engine/index.ts', 'engine/node/adapters.ts', 'engine/node/garbage.ts', 'engine/index.ts'])
+    expect(importsOf('engine/node/index.ts')).toEqual([
+      'engine/index.ts',
+      'engine/node/adapters.ts',
+      'engine/node/garbage.ts',
+      'engine/index.ts',
+    ])
     expect(importsOf('engine/index.ts')).toContain('engine/ops/elementwise.ts')
-    expect(importsOf('engine/node/adapters.ts')).toEqual(expect.arrayContaining(['node:fs', 'webgpu', 'engine/errors.ts']))
+    expect(importsOf('engine/node/adapters.ts')).toEqual(
+      expect.arrayContaining(['node:fs', 'webgpu', 'engine/errors.ts']),
+    )
     expect(files.filter(file => importsOf(file).length > 0).length).toBeGreaterThan(0.8 * files.length)
   })
 
@@ -49,7 +61,10 @@ describe('imports', () => {
 test('with navigator.gpu and nothing else, engine/index.ts computes, as in a browser', async () => {
   const url = (path: string): string => JSON.stringify(pathToFileURL(join(root, path)).href)
   // Dawn stands in for the browser: what it offers is all that the engine gets.
-  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', `
+  const { stdout } = await promisify(execFile)(process.execPath, [
+    '--input-type=module',
+    '-e',
+    `
     const { gpu } = await (await import(${url('engine/node/adapters.ts')})).openAdapter()
     Object.defineProperty(navigator, 'gpu', { value: gpu })
     const { currentDevice, grad, tensor } = await import(${url('engine/index.ts')})
@@ -58,6 +73,7 @@ test('with navigator.gpu and nothing else, engine/index.ts computes, as in a bro
     const [dx] = grad(y.sum(), [x])
     process.stdout.write(JSON.stringify([[...await y.data()], [...await dx.data()], (await currentDevice()).info.name]))
     ;(await currentDevice()).close()
-  `])
+  `,
+  ])
   expect(JSON.parse(stdout)).toEqual([[7, 10, 15, 22], [7, 11, 9, 13], expect.stringMatching(/./)])
 })

@@ -26,7 +26,7 @@ const HYPER_COUNT = 8
 /** One stretch of memory for many parameters that share their decay. */
 interface Arena {
   readonly decay: boolean
-  readonly parameters: readonly { readonly parameter: Parameter, readonly offset: number }[]
+  readonly parameters: readonly { readonly parameter: Parameter; readonly offset: number }[]
   readonly size: number
   readonly values: Variable
   readonly m: Variable
@@ -60,7 +60,13 @@ export class AdamW {
   /** Takes over the storage of `parameters`, whose values move along. To be made before anything is traced. */
   static async over(parameters: readonly Parameter[], options: AdamWOptions): Promise<AdamW> {
     const full = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, clip: 0, ...options }
-    const arenas = [true, false].flatMap(decay => pack(parameters.filter(p => p.decays === decay), decay, options.maxArenaBytes))
+    const arenas = [true, false].flatMap(decay =>
+      pack(
+        parameters.filter(p => p.decays === decay),
+        decay,
+        options.maxArenaBytes,
+      ),
+    )
     for (const { parameters: held, values } of arenas) {
       for (const { parameter, offset } of held) {
         const before = parameter.written ? Float32Array.from(await parameter.read()) : undefined
@@ -83,7 +89,10 @@ export class AdamW {
     const { beta1, beta2, epsilon, weightDecay } = this.#options
     const rows = new Float32Array(2 * HYPER_STRIDE)
     for (const decay of [true, false]) {
-      rows.set([lr, 1 - beta1, beta2, 1 - beta2, epsilon, decay ? weightDecay : 0, 1 - beta1 ** t, 1 - beta2 ** t], decay ? 0 : HYPER_STRIDE)
+      rows.set(
+        [lr, 1 - beta1, beta2, 1 - beta2, epsilon, decay ? weightDecay : 0, 1 - beta1 ** t, 1 - beta2 ** t],
+        decay ? 0 : HYPER_STRIDE,
+      )
     }
     return tensor(rows, [2, HYPER_STRIDE])
   }
@@ -91,14 +100,18 @@ export class AdamW {
   /** Gradients, in the order of the parameters that it was made over, as one flat tensor an arena. */
   flatten(parameters: readonly Parameter[], gradients: readonly Tensor[]): Tensor[] {
     const of = new Map(parameters.map((parameter, i) => [parameter, gradients[i]]))
-    return this.#arenas.map(({ parameters: held, size }) => concat(held.flatMap(({ parameter, offset }, i) => {
-      const gradient = of.get(parameter)
-      if (!gradient) throw new Error(`no gradient for ${parameter.name}`)
-      const end = i + 1 < held.length ? held[i + 1].offset : size
-      const gap = end - offset - parameter.size
-      const flat = gradient.cast('f32').reshape([parameter.size])
-      return gap > 0 ? [flat.pad([0], [gap])] : [flat]
-    })))
+    return this.#arenas.map(({ parameters: held, size }) =>
+      concat(
+        held.flatMap(({ parameter, offset }, i) => {
+          const gradient = of.get(parameter)
+          if (!gradient) throw new Error(`no gradient for ${parameter.name}`)
+          const end = i + 1 < held.length ? held[i + 1].offset : size
+          const gap = end - offset - parameter.size
+          const flat = gradient.cast('f32').reshape([parameter.size])
+          return gap > 0 ? [flat.pad([0], [gap])] : [flat]
+        }),
+      ),
+    )
   }
 
   /** Variables for sums of flat gradients over several batches. */
@@ -112,7 +125,10 @@ export class AdamW {
    * `t` (f32 []) is the step's number for the bias corrections, where only the GPU knows it: those of `hyper` don't count then.
    */
   update(
-    flat: readonly Tensor[], hyper: Tensor, lossScale: Tensor = scalar(1), t?: Tensor,
+    flat: readonly Tensor[],
+    hyper: Tensor,
+    lossScale: Tensor = scalar(1),
+    t?: Tensor,
     mayTake: (norm: Tensor) => Tensor = () => scalar(1, 'u32'),
   ): Tensor {
     const { clip, beta1, beta2 } = this.#options
@@ -125,7 +141,9 @@ export class AdamW {
     this.#arenas.forEach(({ decay, values, m, v }, i) => {
       const row = decay ? 0 : 1
       const given = hyper.slice([row, 0], [row + 1, HYPER_COUNT]).reshape([HYPER_COUNT])
-      const numbers = corrections ? concat([given.slice([0], [HYPER_COUNT - corrections.length]), ...corrections]) : given
+      const numbers = corrections
+        ? concat([given.slice([0], [HYPER_COUNT - corrections.length]), ...corrections])
+        : given
       const [p, nextM, nextV] = adamw(values.tensor, m.tensor, v.tensor, flat[i], numbers, scale)
       values.assign(p)
       m.assign(nextM)
@@ -135,7 +153,7 @@ export class AdamW {
   }
 
   /** The name of the parameter that has this element of an arena's variable, and which of its elements that is. */
-  placeOf(variable: string, element: number): { readonly name: string, readonly element: number } | undefined {
+  placeOf(variable: string, element: number): { readonly name: string; readonly element: number } | undefined {
     const arena = this.#arenas.find(({ values, m, v }) => [values, m, v].some(({ name }) => name === variable))
     const held = arena?.parameters.findLast(({ offset }) => offset <= element)
     return held && { name: held.parameter.name, element: element - held.offset }
@@ -143,18 +161,22 @@ export class AdamW {
 
   /** Everything that a checkpoint keeps. */
   state(): StateEntry[] {
-    return this.#arenas.flatMap(({ values, m, v }) => [values, m, v].map(variable => ({ name: variable.name, variable })))
+    return this.#arenas.flatMap(({ values, m, v }) =>
+      [values, m, v].map(variable => ({ name: variable.name, variable })),
+    )
   }
 }
 
 /** 1 − e⁻ˣ for x ≥ 0, f32: where the difference would lose its digits, the power series. */
 function oneMinusExp(x: Tensor): Tensor {
-  const series = [8, 7, 6, 5, 4, 3, 2].reduce<Tensor>((sum, n) => scalar(1).sub(x.mul(sum).mul(1 / n)), scalar(1)).mul(x)
+  const series = [8, 7, 6, 5, 4, 3, 2]
+    .reduce<Tensor>((sum, n) => scalar(1).sub(x.mul(sum).mul(1 / n)), scalar(1))
+    .mul(x)
   return x.less(0.5).where(series, scalar(1).sub(x.neg().exp()))
 }
 
 function pack(parameters: readonly Parameter[], decay: boolean, maxBytes: number): Arena[] {
-  const groups: { held: { parameter: Parameter, offset: number }[], size: number }[] = []
+  const groups: { held: { parameter: Parameter; offset: number }[]; size: number }[] = []
   for (const parameter of parameters) {
     const length = Math.ceil(parameter.size / ALIGNMENT) * ALIGNMENT
     let group = groups.at(-1)

@@ -35,7 +35,9 @@ export function rowsFor(options: BatchingOptions): RowsFor {
   const { batchSize, batchTokens, maxLength } = options
   return longest => {
     if (longest <= maxLength) return rowsOf(padLength(longest, maxLength), options)
-    return batchTokens === undefined ? batchSize : Math.max(1, Math.floor(rowsOf(maxLength, options) / windowsIn(longest, maxLength)))
+    return batchTokens === undefined
+      ? batchSize
+      : Math.max(1, Math.floor(rowsOf(maxLength, options) / windowsIn(longest, maxLength)))
   }
 }
 
@@ -46,7 +48,14 @@ export function batchSizeFor(lengths: readonly number[], options: BatchingOption
   const sequence = padLength(Math.min(longest, maxLength), maxLength)
   const batch = rowsOf(sequence, options)
   if (longest <= maxLength) return { batch, sequence }
-  return { batch, sequence, windows: padWindows(lengths.reduce((sum, length) => sum + windowsIn(length, maxLength), 0), batch) }
+  return {
+    batch,
+    sequence,
+    windows: padWindows(
+      lengths.reduce((sum, length) => sum + windowsIn(length, maxLength), 0),
+      batch,
+    ),
+  }
 }
 
 /** Rows for so many windows: `batch` times 1, 1½, 2, 3, 4, 6, 8 …, so that few plans are compiled. */
@@ -88,7 +97,13 @@ export function makeBatches(lengths: readonly number[], rows: RowsFor, random: R
   const stretch = usual * Math.max(1, Math.min(50, Math.floor(lengths.length / (usual * 4))))
   const batches: number[][] = []
   for (let at = 0; at < order.length; at += stretch) {
-    batches.push(...cut(order.slice(at, at + stretch).sort((a, b) => lengths[b] - lengths[a]), lengths, rows))
+    batches.push(
+      ...cut(
+        order.slice(at, at + stretch).sort((a, b) => lengths[b] - lengths[a]),
+        lengths,
+        rows,
+      ),
+    )
   }
   const last = batches.at(-1)
   const short = last && last.length < rowsAt(rows, lengths[last[0]]) ? batches.splice(-1) : []
@@ -97,5 +112,9 @@ export function makeBatches(lengths: readonly number[], rows: RowsFor, random: R
 
 /** Batches of an evaluation: every index once, longest first (a batch that does not fit fails at once). */
 export function evaluationBatches(lengths: readonly number[], rows: RowsFor): number[][] {
-  return cut(lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b), lengths, rows)
+  return cut(
+    lengths.map((_, index) => index).sort((a, b) => lengths[b] - lengths[a] || a - b),
+    lengths,
+    rows,
+  )
 }

@@ -20,9 +20,17 @@ export function calibrate(task: TaskName, labels: readonly string[], validation:
   if (validation.length < LEAST_TEXTS || (task !== 'classes' && task !== 'labels')) return {}
   const classes = labels.length
   const logits = flatOutputs(validation, classes)
-  const fit = task === 'classes'
-    ? fitTemperature(validation.map(({ target }) => Number(target)), logits, classes)
-    : fitBinaryTemperature(validation.flatMap(({ target }) => (typeof target === 'number' ? [] : Array.from(target))), logits)
+  const fit =
+    task === 'classes'
+      ? fitTemperature(
+          validation.map(({ target }) => Number(target)),
+          logits,
+          classes,
+        )
+      : fitBinaryTemperature(
+          validation.flatMap(({ target }) => (typeof target === 'number' ? [] : Array.from(target))),
+          logits,
+        )
   // At the limit, scores predict worse than chance: the best temperature would make all probabilities equal.
   if (!fit || fit.outcome === 'limit') return {}
   const { temperature } = fit
@@ -39,12 +47,18 @@ export function calibrate(task: TaskName, labels: readonly string[], validation:
 
 /** The threshold that was found, if it is better than ½ on the texts that it was found on. */
 const betterOf = (found: Threshold | undefined): number =>
-  (found?.value !== undefined && found.atHalf !== undefined && found.value > found.atHalf ? found.threshold : DEFAULT_THRESHOLD)
+  found?.value !== undefined && found.atHalf !== undefined && found.value > found.atHalf
+    ? found.threshold
+    : DEFAULT_THRESHOLD
 
 /** The expected calibration error of a test set before and after; undefined where the task has no probabilities. */
 export function calibrationErrors(
-  task: TaskName, labels: readonly string[], test: Outputs, reading: Reading,
-): { readonly before: number | undefined, readonly after: number | undefined } {
-  const error = (how: Reading): number | undefined => summarise(resultsOf(task, labels, test, how)).metrics.calibration_error
+  task: TaskName,
+  labels: readonly string[],
+  test: Outputs,
+  reading: Reading,
+): { readonly before: number | undefined; readonly after: number | undefined } {
+  const error = (how: Reading): number | undefined =>
+    summarise(resultsOf(task, labels, test, how)).metrics.calibration_error
   return { before: error({}), after: error({ temperature: reading.temperature }) }
 }

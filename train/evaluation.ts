@@ -37,9 +37,18 @@ interface Waiting {
  * `nameOf` finds the parameters that its message names.
  */
 export async function evaluate<Target>(
-  step: EvaluationStep, task: Pick<Task<Target>, 'collate' | 'summarise' | 'sums' | 'scoresTokens'>, examples: readonly Encoded<Target>[],
-  options: EvaluationOptions, { what, nameOf, onProgress }: {
-    readonly what: string, readonly nameOf: Namer, readonly onProgress?: (done: number, total: number) => void,
+  step: EvaluationStep,
+  task: Pick<Task<Target>, 'collate' | 'summarise' | 'sums' | 'scoresTokens'>,
+  examples: readonly Encoded<Target>[],
+  options: EvaluationOptions,
+  {
+    what,
+    nameOf,
+    onProgress,
+  }: {
+    readonly what: string
+    readonly nameOf: Namer
+    readonly onProgress?: (done: number, total: number) => void
   },
 ): Promise<Evaluation> {
   const start = performance.now()
@@ -57,14 +66,16 @@ export async function evaluate<Target>(
       const own = ownOf(losses, task, batch, row, examples[index]) ?? Array.from(losses)
       if (!output.every(Number.isFinite) || !own.every(Number.isFinite)) {
         const cause = describeCause(await step.diagnose(batch), nameOf)
-        throw new NonFinite(`${what} is not finite: example ${index + 1} of ${examples.length} has loss ${figure(own.reduce((a, b) => a + b, 0))} `
-          + `and outputs ${Array.from(output.subarray(0, 4), figure).join(', ')}${output.length > 4 ? ', …' : ''}; ${cause}`)
+        throw new NonFinite(
+          `${what} is not finite: example ${index + 1} of ${examples.length} has loss ${figure(own.reduce((a, b) => a + b, 0))} ` +
+            `and outputs ${Array.from(output.subarray(0, 4), figure).join(', ')}${output.length > 4 ? ', …' : ''}; ${cause}`,
+        )
       }
       outputs[index] = output
     }
     for (let i = 0; i < losses.length; i++) loss += losses[i]
     for (let i = 0; i < weights.length; i++) weight += weights[i]
-    for (const name of task.sums) sums.set(name, (sums.get(name) ?? 0) + await result.sums[name].item())
+    for (const name of task.sums) sums.set(name, (sums.get(name) ?? 0) + (await result.sums[name].item()))
     count += batch.count
     done += indices.length
     onProgress?.(done, examples.length)
@@ -72,14 +83,27 @@ export async function evaluate<Target>(
 
   const random = stream(options.seed, 'evaluation')
   for (const indices of evaluationBatches(lengths, rowsFor(options))) {
-    const size = { ...batchSizeFor(indices.map(i => lengths[i]), options), padId: options.padId }
-    const batch = task.collate(indices.map(i => examples[i]), size, random)
+    const size = {
+      ...batchSizeFor(
+        indices.map(i => lengths[i]),
+        options,
+      ),
+      padId: options.padId,
+    }
+    const batch = task.collate(
+      indices.map(i => examples[i]),
+      size,
+      random,
+    )
     waiting.push({ indices, batch, result: await step.run(batch) })
     if (waiting.length > READ_LAG) await read(waiting.splice(0, 1)[0])
   }
   for (const next of waiting) await read(next)
   const means = Object.fromEntries([...sums].map(([name, sum]) => [name, count > 0 ? sum / count : undefined]))
-  const figures = task.summarise(examples.map(({ target }, i) => ({ target, output: outputs[i] })), means)
+  const figures = task.summarise(
+    examples.map(({ target }, i) => ({ target, output: outputs[i] })),
+    means,
+  )
   return { loss: weight > 0 ? loss / weight : 0, figures, outputs, seconds: (performance.now() - start) / 1000 }
 }
 
@@ -88,7 +112,10 @@ export async function evaluate<Target>(
  * if the values are neither per text nor per token.
  */
 function ownOf(
-  values: ArrayLike<number>, { scoresTokens }: Pick<Task<never>, 'scoresTokens'>, { batch, windows, sequence, starts }: Batch, row: number,
+  values: ArrayLike<number>,
+  { scoresTokens }: Pick<Task<never>, 'scoresTokens'>,
+  { batch, windows, sequence, starts }: Batch,
+  row: number,
   example: Encoded<unknown>,
 ): number[] | undefined {
   const stretch = (from: number, length: number): number[] => Array.from({ length }, (_, i) => values[from + i])

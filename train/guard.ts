@@ -28,7 +28,10 @@ export class StepGuard {
   judge(loss: Tensor, norm: Tensor, canShrink?: Tensor): Tensor {
     const before = this.left.tensor
     const mends = canShrink ? norm.isFinite().where(scalar(1, 'u32'), canShrink) : norm.isFinite()
-    const left = and(before.greaterEqual(0), and(loss.isFinite(), mends).equal(scalar(0, 'u32'))).where(before.sub(1), before)
+    const left = and(before.greaterEqual(0), and(loss.isFinite(), mends).equal(scalar(0, 'u32'))).where(
+      before.sub(1),
+      before,
+    )
     this.left.assign(left)
     return left
   }

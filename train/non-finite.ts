@@ -3,7 +3,10 @@
 import { NonFinite, type NonFiniteCause } from '../engine/index.ts'
 
 /** Finds the parameter that an element of a variable belongs to; undefined where the variable holds none. */
-export type Namer = (variable: string, element: number) => { readonly name: string, readonly element: number } | undefined
+export type Namer = (
+  variable: string,
+  element: number,
+) => { readonly name: string; readonly element: number } | undefined
 
 /** Fused kernels have long labels. */
 const LONGEST_LABEL = 90
@@ -47,5 +50,6 @@ export function badStep({ step, loss, norm, lr, lossScale, skipped }: BadStep, c
   const scale = lossScale === undefined ? '' : `, loss scale ${figure(lossScale)}`
   const before = skipped === 0 ? '' : `, after ${skipped} ${skipped === 1 ? 'step' : 'steps'} left out`
   return new NonFinite(
-    `step ${step} is not finite${before}: loss ${figure(loss)}, gradient norm ${figure(norm)}, learning rate ${figure(lr)}${scale}; ${cause}`)
+    `step ${step} is not finite${before}: loss ${figure(loss)}, gradient norm ${figure(norm)}, learning rate ${figure(lr)}${scale}; ${cause}`,
+  )
 }

@@ -24,7 +24,7 @@ export class Random {
   /** Continues from a saved state; for a new generator use `stream`. Throws a TypeError on what is not a state. */
   constructor(state: RandomState) {
     const isWord = (word: unknown) => Number.isInteger(word) && Number(word) >= 0 && Number(word) <= 0xffffffff
-    if (!Array.isArray(state) || state.length !== 4 || !state.every(isWord) || state.every((word) => word === 0)) {
+    if (!Array.isArray(state) || state.length !== 4 || !state.every(isWord) || state.every(word => word === 0)) {
       throw new TypeError(`A random state is four 32-bit words, not all zero; got ${JSON.stringify(state)}`)
     }
     this.#words = Int32Array.from(state)
@@ -93,7 +93,7 @@ export class Random {
 export function stream(seed: number, name: string): Random {
   if (!Number.isSafeInteger(seed) || seed < 0)
     throw new RangeError(`A seed is a non-negative whole number; got ${seed}`)
-  const words = [0, 1, 2, 3].map((lane) => {
+  const words = [0, 1, 2, 3].map(lane => {
     let hash = mix((seed % 2 ** 32) ^ Math.imul(lane + 1, 0x9e3779b9))
     hash = mix(hash ^ Math.floor(seed / 2 ** 32))
     // The lane is added again at each character: two names that meet in one lane still differ in the others.

@@ -25,5 +25,5 @@ export function schedule(
     cosine: (step: number) => Math.max(0, 0.5 * (1 + Math.cos(Math.PI * ((step - rise) / fall)))),
     constant: () => 1,
   }[name]
-  return (step) => (step < rise ? step / rise : decay(step))
+  return step => (step < rise ? step / rise : decay(step))
 }

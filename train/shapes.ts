@@ -31,14 +31,20 @@ export function batchShapes({ train, validation, test }: TextSets, options: RunO
   const rows = rowsFor(options)
   const costs = new Map<string, BatchShape & { readonly cost: number }>()
   const add = (
-    texts: readonly Pick<Encoded<unknown>, 'ids' | 'further'>[], training: boolean, times: number, batchesOf: (lengths: number[]) => number[][],
+    texts: readonly Pick<Encoded<unknown>, 'ids' | 'further'>[],
+    training: boolean,
+    times: number,
+    batchesOf: (lengths: number[]) => number[][],
   ): void => {
     const lengths = texts.map(text => lengthOf(text, maxLength))
     for (const indices of batchesOf(lengths)) {
-      const { batch, sequence, windows } = batchSizeFor(indices.map(i => lengths[i]), options)
+      const { batch, sequence, windows } = batchSizeFor(
+        indices.map(i => lengths[i]),
+        options,
+      )
       const key = `${training} ${sequence} ${windows}`
       const cost = (costs.get(key)?.cost ?? 0) + times * sequence * (windows ?? batch)
-      costs.set(key, { training, sequence, ...windows !== undefined && { windows }, cost })
+      costs.set(key, { training, sequence, ...(windows !== undefined && { windows }), cost })
     }
   }
   for (let epoch = 0; epoch < epochs; epoch++) {
@@ -46,7 +52,8 @@ export function batchShapes({ train, validation, test }: TextSets, options: RunO
   }
   add(validation, false, epochs + 1, lengths => evaluationBatches(lengths, rows))
   add(test, false, 1, lengths => evaluationBatches(lengths, rows))
-  return [...costs.values()].sort((a, b) => b.cost - a.cost || b.sequence - a.sequence)
+  return [...costs.values()]
+    .sort((a, b) => b.cost - a.cost || b.sequence - a.sequence)
     .map(({ cost: _, ...shape }) => shape)
 }
 

@@ -1,6 +1,15 @@
 // The compiled functions of training and evaluation: one replayed plan per batch shape.
 import {
-  type KernelTime, type NonFiniteCause, type PlanSummary, type Variable, compile, concat, grad, scalar, tensor, variable,
+  type KernelTime,
+  type NonFiniteCause,
+  type PlanSummary,
+  type Variable,
+  compile,
+  concat,
+  grad,
+  scalar,
+  tensor,
+  variable,
 } from '../engine/index.ts'
 import type { Tensor } from '../engine/tensor.ts'
 import { meanOf } from '../models/losses.ts'
@@ -11,21 +20,27 @@ import { StepGuard } from './guard.ts'
 import type { Batch, HostArray, Task, TaskInputs } from './task.ts'
 
 /** What a compiled function takes of a batch; `types` is there for models without segments too, and not read. */
-type BatchTensors = { readonly [Name in 'ids' | 'mask' | 'types']: Tensor }
-  & { readonly pooling?: Tensor, readonly arrays: Readonly<Record<string, Tensor>> }
+type BatchTensors = { readonly [Name in 'ids' | 'mask' | 'types']: Tensor } & {
+  readonly pooling?: Tensor
+  readonly arrays: Readonly<Record<string, Tensor>>
+}
 
 function tensorsOf(batch: Batch): BatchTensors {
   const shape = [batch.windows, batch.sequence]
   const tensorOf = ({ data, shape }: HostArray): Tensor => tensor(data, [...shape])
   return {
-    ids: tensor(batch.ids, shape), mask: tensor(batch.mask, shape), types: tensor(batch.typeIds, shape),
-    ...batch.pooling && { pooling: tensorOf(batch.pooling) },
+    ids: tensor(batch.ids, shape),
+    mask: tensor(batch.mask, shape),
+    types: tensor(batch.typeIds, shape),
+    ...(batch.pooling && { pooling: tensorOf(batch.pooling) }),
     arrays: Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)])),
   }
 }
 
-const inputsOf = ({ config }: Model, { types, ...batch }: BatchTensors): TaskInputs =>
-  ({ ...batch, types: config.typeVocab > 0 ? types : undefined })
+const inputsOf = ({ config }: Model, { types, ...batch }: BatchTensors): TaskInputs => ({
+  ...batch,
+  types: config.typeVocab > 0 ? types : undefined,
+})
 
 /** Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps in a row. */
 export const LOSS_SCALE = { initial: 2 ** 15, most: 2 ** 24, least: 1, growthInterval: 200 } as const
@@ -99,7 +114,11 @@ export class TrainingSteps {
   readonly #finish
 
   private constructor(
-    model: Model, task: Task<never>, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions,
+    model: Model,
+    task: Task<never>,
+    parameters: readonly Parameter[],
+    optimizer: AdamW,
+    options: StepOptions,
   ) {
     this.#options = options
     this.#optimizer = optimizer
@@ -108,19 +127,42 @@ export class TrainingSteps {
     this.#sums = options.accumulate > 1 ? optimizer.accumulators() : []
     const lossScale = (): Tensor => scaler?.scale.tensor ?? scalar(1)
 
-    const gradients = (batch: BatchTensors, step: Tensor, weight: Tensor): { flat: Tensor[], loss: Tensor, told: Tensor } => {
+    const gradients = (
+      batch: BatchTensors,
+      step: Tensor,
+      weight: Tensor,
+    ): { flat: Tensor[]; loss: Tensor; told: Tensor } => {
       const layers: Tensor[] = []
-      const context = forwardContext({ training: true, seed: options.seed, step, onLayer: hidden => { layers.push(hidden) } })
+      const context = forwardContext({
+        training: true,
+        seed: options.seed,
+        step,
+        onLayer: hidden => {
+          layers.push(hidden)
+        },
+      })
       const { losses, sums } = task.forward(model, inputsOf(model, batch), context)
       const weighted = meanOf(losses).mul(weight)
       const scaled = scaler ? weighted.mul(lossScale()) : weighted
       // The last layer's are needed as soon as they are made.
       const boundaries = options.recompute ? layers.slice(0, -1) : []
-      const flat = optimizer.flatten(parameters, grad(scaled, parameters.map(p => p.tensor), undefined, boundaries))
-      return { flat, loss: weighted, told: concat([weighted, ...task.sums.map(name => sums[name])].map(each => each.reshape([1]))) }
+      const flat = optimizer.flatten(
+        parameters,
+        grad(
+          scaled,
+          parameters.map(p => p.tensor),
+          undefined,
+          boundaries,
+        ),
+      )
+      return {
+        flat,
+        loss: weighted,
+        told: concat([weighted, ...task.sums.map(name => sums[name])].map(each => each.reshape([1]))),
+      }
     }
     const guard = this.#guard
-    const apply = (flat: readonly Tensor[], hyper: Tensor, loss: Tensor): { norm: Tensor, left: Tensor } => {
+    const apply = (flat: readonly Tensor[], hyper: Tensor, loss: Tensor): { norm: Tensor; left: Tensor } => {
       // Where no step is ever left out, the host knows how many were taken.
       const taken = scaler?.taken ?? (options.skipBadSteps ? guard.taken : undefined)
       let left = guard.left.tensor
@@ -142,11 +184,21 @@ export class TrainingSteps {
       for (const [sum, part] of sums) sum.assign(first.notEqual(scalar(0, 'u32')).where(0, sum.tensor).add(part))
       return { told }
     })
-    this.#finish = compile((hyper: Tensor) => apply(this.#sums.map(sum => sum.tensor), hyper, this.#loss.tensor))
+    this.#finish = compile((hyper: Tensor) =>
+      apply(
+        this.#sums.map(sum => sum.tensor),
+        hyper,
+        this.#loss.tensor,
+      ),
+    )
   }
 
   static async over<Target, M extends Model>(
-    model: M, task: Task<Target, M>, parameters: readonly Parameter[], optimizer: AdamW, options: StepOptions,
+    model: M,
+    task: Task<Target, M>,
+    parameters: readonly Parameter[],
+    optimizer: AdamW,
+    options: StepOptions,
   ): Promise<TrainingSteps> {
     const steps = new TrainingSteps(model, task, parameters, optimizer, options)
     await steps.#scaler?.initialise()
@@ -175,8 +227,12 @@ export class TrainingSteps {
   /** What each batch of a step is run with. Every example of the step counts the same, those of a short last batch too. */
   #partArguments(batches: readonly Batch[], micro: number): [BatchTensors, Tensor, Tensor, Tensor][] {
     const total = batches.reduce((sum, batch) => sum + batch.weight, 0)
-    return batches.map((batch, i) =>
-      [tensorsOf(batch), number(micro + i), tensor(total > 0 ? batch.weight / total : 0), number(i === 0 ? 1 : 0)])
+    return batches.map((batch, i) => [
+      tensorsOf(batch),
+      number(micro + i),
+      tensor(total > 0 ? batch.weight / total : 0),
+      number(i === 0 ? 1 : 0),
+    ])
   }
 
   /**
@@ -204,7 +260,10 @@ export class TrainingSteps {
   async profile(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
     const hyper = this.#optimizer.hyper(t, lr)
     if (this.#options.accumulate === 1) {
-      const { result: { told, norm, left }, kernels } = await this.#whole.profile(tensorsOf(batches[0]), number(micro), hyper)
+      const {
+        result: { told, norm, left },
+        kernels,
+      } = await this.#whole.profile(tensorsOf(batches[0]), number(micro), hyper)
       return { parts: [told], norm, left, kernels }
     }
     const kernels: KernelTime[] = []
@@ -218,9 +277,17 @@ export class TrainingSteps {
       parts.push(profiled.result.told)
       kernels.push(...profiled.kernels)
     }
-    const { result: { norm, left }, kernels: update } = await this.#finish.profile(hyper)
+    const {
+      result: { norm, left },
+      kernels: update,
+    } = await this.#finish.profile(hyper)
     const end = kernels.reduce((last, { start, nanoseconds }) => Math.max(last, start + nanoseconds), 0)
-    return { parts, norm, left, kernels: [...kernels, ...update.map(kernel => ({ ...kernel, start: kernel.start + end }))] }
+    return {
+      parts,
+      norm,
+      left,
+      kernels: [...kernels, ...update.map(kernel => ({ ...kernel, start: kernel.start + end }))],
+    }
   }
 
   /** Plans a step over batches of this shape without running it. */
@@ -228,7 +295,10 @@ export class TrainingSteps {
     const tensors = tensorsOf(batch)
     const hyper = this.#optimizer.hyper(1, 0)
     if (this.#options.accumulate === 1) return this.#whole.prepare(tensors, number(0), hyper)
-    const [part, finish] = [await this.#part.prepare(tensors, number(0), tensor(1), number(1)), await this.#finish.prepare(hyper)]
+    const [part, finish] = [
+      await this.#part.prepare(tensors, number(0), tensor(1), number(1)),
+      await this.#finish.prepare(hyper),
+    ]
     return {
       ...part,
       dispatches: part.dispatches * this.#options.accumulate + finish.dispatches,

@@ -18,12 +18,19 @@ function indicesOf<T>(examples: readonly T[], stratumOf: StratumOf<T>, strata: n
  * same examples. Throws a UserError if the set has no `n` examples, or `n` is not a whole number from 1.
  */
 export function balancedSample<T>(
-  examples: readonly T[], n: number, random: Random, stratumOf: StratumOf<T>, strata: number,
+  examples: readonly T[],
+  n: number,
+  random: Random,
+  stratumOf: StratumOf<T>,
+  strata: number,
 ): T[] {
   if (!Number.isInteger(n) || n < 1) throw new UserError(`A sample has at least 1 example; asked for ${n}`)
   if (n > examples.length) throw new UserError(`Cannot draw ${n} examples from a set of ${examples.length}`)
   const all = indicesOf(examples, stratumOf, strata)
-  const counts = shares(all.map(({ length }) => length), n)
+  const counts = shares(
+    all.map(({ length }) => length),
+    n,
+  )
   const drawn = all.flatMap((indices, stratum) => random.shuffle(indices).slice(0, counts[stratum]))
   return random.shuffle(drawn).map(index => examples[index])
 }
@@ -52,20 +59,25 @@ function shares(sizes: readonly number[], n: number): number[] {
  * takes at least one if there are two. Throws a UserError on a part that is no part of the set.
  */
 export function setAside<T>(
-  examples: readonly T[], part: number, random: Random, stratumOf: StratumOf<T>, strata: number,
-): { rest: T[], aside: T[] } {
+  examples: readonly T[],
+  part: number,
+  random: Random,
+  stratumOf: StratumOf<T>,
+  strata: number,
+): { rest: T[]; aside: T[] } {
   const total = examples.length
   if (part === 0) return { rest: [...examples], aside: [] }
   if (!(part > 0) || (part >= 1 && !Number.isInteger(part))) {
     throw new UserError(`A part to set aside is a count of examples or a fraction below 1; got ${part}`)
   }
   const count = part < 1 ? Math.max(1, Math.round(part * total)) : part
-  if (count >= total) throw new UserError(`Cannot set ${count} of ${total} examples aside: none would be left to train on`)
+  if (count >= total)
+    throw new UserError(`Cannot set ${count} of ${total} examples aside: none would be left to train on`)
   const chosen = new Set<number>()
   let before = 0
   // By rounding running totals each stratum gets its share, and all of them the whole.
   for (const indices of indicesOf(examples, stratumOf, strata)) {
-    const [from, to] = [before, before + indices.length].map(end => Math.round(count * end / total))
+    const [from, to] = [before, before + indices.length].map(end => Math.round((count * end) / total))
     for (const index of random.shuffle(indices).slice(0, to - from)) chosen.add(index)
     before += indices.length
   }

@@ -126,7 +126,8 @@ export interface Task<Target, M extends Model = Model> {
  * RangeError as `collate` does.
  */
 export function collateTexts(
-  examples: readonly (EncodedWindow & Pick<Encoded<unknown>, 'further'>)[], { batch, sequence, windows, padId }: BatchSize,
+  examples: readonly (EncodedWindow & Pick<Encoded<unknown>, 'further'>)[],
+  { batch, sequence, windows, padId }: BatchSize,
 ): TextArrays {
   const all = examples.map(example => windowsOf<EncodedWindow>(example))
   const rows = windows ?? batch
@@ -144,7 +145,8 @@ export function collateTexts(
     if (windows !== undefined) means.fill(1 / parts.length, text * rows + row, text * rows + row + parts.length)
     for (const part of parts) {
       const { length } = part.ids
-      if (length > sequence) throw new RangeError(`Text ${text} of the batch has ${length} tokens; it holds ${sequence}`)
+      if (length > sequence)
+        throw new RangeError(`Text ${text} of the batch has ${length} tokens; it holds ${sequence}`)
       ids.set(part.ids, row * sequence)
       if (part.typeIds) typeIds.set(part.typeIds, row * sequence)
       mask.fill(1, row * sequence, row * sequence + length)
@@ -153,8 +155,16 @@ export function collateTexts(
     }
   })
   return {
-    ids, typeIds, mask, rows: examples.length, batch, windows: rows, starts, sequence, tokens,
-    ...windows !== undefined && { pooling: { data: means, shape: [batch, rows] } },
+    ids,
+    typeIds,
+    mask,
+    rows: examples.length,
+    batch,
+    windows: rows,
+    starts,
+    sequence,
+    tokens,
+    ...(windows !== undefined && { pooling: { data: means, shape: [batch, rows] } }),
   }
 }
 

@@ -91,15 +91,18 @@ export interface TrainerEvents {
   onEvaluation?(epoch: number, step: number, evaluation: Evaluation, best: boolean): void | Promise<void>
   onEvaluationProgress?(done: number, total: number): void
   /** The kernels of one step, where the options ask for a profile. */
-  onProfile?(kernels: readonly KernelTime[], batch: { readonly rows: number, readonly tokens: number, readonly sequence: number }): void | Promise<void>
+  onProfile?(
+    kernels: readonly KernelTime[],
+    batch: { readonly rows: number; readonly tokens: number; readonly sequence: number },
+  ): void | Promise<void>
   /** Called before a checkpoint is written: what was told so far must be on disk. */
   onCheckpoint?(position: Position): void
 }
 
 /** How training ended; `early` where patience ran out. */
 export type Outcome =
-  | { readonly kind: 'finished', readonly best: Best | null, readonly early: boolean }
-  | { readonly kind: 'stopped', readonly position: Position }
+  | { readonly kind: 'finished'; readonly best: Best | null; readonly early: boolean }
+  | { readonly kind: 'stopped'; readonly position: Position }
 
 export class Trainer<Target = unknown> {
   readonly options: TrainerOptions
@@ -113,7 +116,11 @@ export class Trainer<Target = unknown> {
   #stopping = false
 
   private constructor(
-    options: TrainerOptions, model: Model, task: Task<Target, never>, parameters: readonly Parameter[], optimizer: AdamW,
+    options: TrainerOptions,
+    model: Model,
+    task: Task<Target, never>,
+    parameters: readonly Parameter[],
+    optimizer: AdamW,
     steps: TrainingSteps,
   ) {
     this.options = options
@@ -124,20 +131,34 @@ export class Trainer<Target = unknown> {
     this.#evaluation = new EvaluationStep(model, task)
     this.#check = new FiniteCheck(this.state())
     const names = new Set(model.parameters().map(({ name }) => name))
-    this.#nameOf = (variable, element) => optimizer.placeOf(variable, element) ?? (names.has(variable) ? { name: variable, element } : undefined)
+    this.#nameOf = (variable, element) =>
+      optimizer.placeOf(variable, element) ?? (names.has(variable) ? { name: variable, element } : undefined)
   }
 
   /**
    * Takes over the model's trainable parameters (settle tuning first; values that they hold move along). In f16 the
    * frozen weights' dtype is the model's business: `storeFrozenAs`.
    */
-  static async over<Target, M extends Model>(model: M, task: Task<Target, M>, options: TrainerOptions): Promise<Trainer<Target>> {
+  static async over<Target, M extends Model>(
+    model: M,
+    task: Task<Target, M>,
+    options: TrainerOptions,
+  ): Promise<Trainer<Target>> {
     const device = await currentDevice()
     const parameters = model.trainable()
     const { weightDecay, clip, seed, accumulate, precision, recompute, skipBadSteps } = options
-    const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, task, parameters, optimizer,
-      { seed, accumulate, scaleLoss: precision === 'f16', recompute, skipBadSteps })
+    const optimizer = await AdamW.over(parameters, {
+      weightDecay,
+      clip,
+      maxArenaBytes: device.gpu.limits.maxStorageBufferBindingSize,
+    })
+    const steps = await TrainingSteps.over(model, task, parameters, optimizer, {
+      seed,
+      accumulate,
+      scaleLoss: precision === 'f16',
+      recompute,
+      skipBadSteps,
+    })
     return new Trainer(options, model, task, parameters, optimizer, steps)
   }
 
@@ -157,7 +178,11 @@ export class Trainer<Target = unknown> {
   /** A batch of no examples, which has the shapes of any. */
   #empty(sequence: number, windows?: number): Batch {
     const { padId, seed } = this.options
-    return this.task.collate([], { batch: rowsOf(sequence, this.options), sequence, windows, padId }, stream(seed, 'plan'))
+    return this.task.collate(
+      [],
+      { batch: rowsOf(sequence, this.options), sequence, windows, padId },
+      stream(seed, 'plan'),
+    )
   }
 
   /** Optimizer steps of a whole run over such examples. */
@@ -203,16 +228,33 @@ export class Trainer<Target = unknown> {
    * an update left numbers that are not: nothing is kept of what such a step did, and the last checkpoint stands.
    */
   async train(
-    train: readonly Encoded<Target>[], validation: readonly Encoded<Target>[], checkpoints: CheckpointStore | undefined,
-    events: TrainerEvents = {}, from?: Position,
+    train: readonly Encoded<Target>[],
+    validation: readonly Encoded<Target>[],
+    checkpoints: CheckpointStore | undefined,
+    events: TrainerEvents = {},
+    from?: Position,
   ): Promise<Outcome> {
-    const training = new Training(this, { steps: this.#steps, check: this.#check, nameOf: this.#nameOf }, train, validation, checkpoints, events)
+    const training = new Training(
+      this,
+      { steps: this.#steps, check: this.#check, nameOf: this.#nameOf },
+      train,
+      validation,
+      checkpoints,
+      events,
+    )
     return training.run(from)
   }
 
   /** Loss, figures and outputs on all examples. Throws a NonFinite, which begins with `what`, where one is not finite. */
-  async evaluate(examples: readonly Encoded<Target>[], events: TrainerEvents = {}, what = 'the evaluation'): Promise<Evaluation> {
-    return evaluate(this.#evaluation, this.task, examples, this.options,
-      { what, nameOf: this.#nameOf, onProgress: (done, total) => events.onEvaluationProgress?.(done, total) })
+  async evaluate(
+    examples: readonly Encoded<Target>[],
+    events: TrainerEvents = {},
+    what = 'the evaluation',
+  ): Promise<Evaluation> {
+    return evaluate(this.#evaluation, this.task, examples, this.options, {
+      what,
+      nameOf: this.#nameOf,
+      onProgress: (done, total) => events.onEvaluationProgress?.(done, total),
+    })
   }
 }

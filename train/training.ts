@@ -59,13 +59,17 @@ export class Training<Target> {
   /** Bad steps that may still be left out. */
   #left = 0
   /** The last step whose figures were finite. */
-  #last: { step: number, loss: number, norm: number, lr: number } | undefined
+  #last: { step: number; loss: number; norm: number; lr: number } | undefined
   #lastCheckpoint = performance.now()
   #checkpointCost = 0
 
   constructor(
-    trainer: Trainer<Target>, parts: Parts, train: readonly Encoded<Target>[], validation: readonly Encoded<Target>[],
-    checkpoints: CheckpointStore | undefined, events: TrainerEvents,
+    trainer: Trainer<Target>,
+    parts: Parts,
+    train: readonly Encoded<Target>[],
+    validation: readonly Encoded<Target>[],
+    checkpoints: CheckpointStore | undefined,
+    events: TrainerEvents,
   ) {
     this.#trainer = trainer
     this.#parts = parts
@@ -81,9 +85,15 @@ export class Training<Target> {
     const lengths = train.map(text => lengthOf(text, options.maxLength))
     const { epochs, steps = Infinity, accumulate, batchSize, batchTokens } = options
     const batches: number[] = []
-    for (let left = steps; batches.length < epochs && left > 0; left -= Math.ceil(batches[batches.length - 1] / accumulate)) {
-      const all = batchTokens === undefined
-        ? Math.ceil(lengths.length / batchSize) : batchesOf(batches.length, lengths, options).length
+    for (
+      let left = steps;
+      batches.length < epochs && left > 0;
+      left -= Math.ceil(batches[batches.length - 1] / accumulate)
+    ) {
+      const all =
+        batchTokens === undefined
+          ? Math.ceil(lengths.length / batchSize)
+          : batchesOf(batches.length, lengths, options).length
       batches.push(Math.min(all, left * accumulate))
     }
     return { batches, accumulate }
@@ -140,7 +150,11 @@ export class Training<Target> {
         return { kind: 'stopped', position: this.#position }
       }
       const first = this.#position.stepInEpoch * options.accumulate
-      await this.#step(batches.slice(first, first + options.accumulate), options.lr * factor(this.#position.step), total)
+      await this.#step(
+        batches.slice(first, first + options.accumulate),
+        options.lr * factor(this.#position.step),
+        total,
+      )
       // Not at an epoch's end: its evaluation comes first, so that a resumed run does not tell of it twice.
       if (this.#position.stepInEpoch === perEpoch) break
       if (options.evaluateEvery !== undefined && this.#position.step % options.evaluateEvery === 0) {
@@ -150,7 +164,8 @@ export class Training<Target> {
     }
     this.#position = { ...this.#position, epoch: this.#position.epoch + 1, stepInEpoch: 0 }
     const { step } = this.#position
-    if (options.evaluateEvery === undefined || step % options.evaluateEvery === 0 || step === total) await this.#evaluate()
+    if (options.evaluateEvery === undefined || step % options.evaluateEvery === 0 || step === total)
+      await this.#evaluate()
     else await this.#checkpoint()
     return undefined
   }
@@ -161,8 +176,18 @@ export class Training<Target> {
     const { options, task } = this.#trainer
     const { step, epoch, batches: micro } = this.#position
     const batches = chosen.map((indices, i) => {
-      const size = { ...batchSizeFor(indices.map(index => this.#lengths[index]), options), padId: options.padId }
-      return task.collate(indices.map(index => this.#train[index]), size, stream(options.seed, `batch ${micro + i}`))
+      const size = {
+        ...batchSizeFor(
+          indices.map(index => this.#lengths[index]),
+          options,
+        ),
+        padId: options.padId,
+      }
+      return task.collate(
+        indices.map(index => this.#train[index]),
+        size,
+        stream(options.seed, `batch ${micro + i}`),
+      )
     })
     const profiles = options.profile && step === Math.min(this.#before.step + PROFILED_STEP, total) - 1
     const run = profiles ? steps.profile : steps.run
@@ -170,7 +195,10 @@ export class Training<Target> {
     const { parts, norm, left, kernels } = await run.call(steps, batches, micro, t, lr)
     if (kernels) await this.#events.onProfile?.(kernels, batches[0])
     this.#position = {
-      ...this.#position, step: step + 1, stepInEpoch: this.#position.stepInEpoch + 1, batches: micro + batches.length,
+      ...this.#position,
+      step: step + 1,
+      stepInEpoch: this.#position.stepInEpoch + 1,
+      batches: micro + batches.length,
     }
     this.#pending.push({ parts, norm, left, batches, micro, t, step: step + 1, epoch: epoch + 1, lr })
     await this.#drain(READ_LAG)
@@ -185,18 +213,38 @@ export class Training<Target> {
   }
 
   /** Tells of a step, or ends the run where it is not finite and may not be left out. */
-  async #tell({ parts, norm: normTensor, left: leftTensor, step, epoch, lr, batches, micro, t }: Pending): Promise<void> {
+  async #tell({
+    parts,
+    norm: normTensor,
+    left: leftTensor,
+    step,
+    epoch,
+    lr,
+    batches,
+    micro,
+    t,
+  }: Pending): Promise<void> {
     const told = await Promise.all(parts.map(part => part.data()))
     const norm = await normTensor.item()
     const sum = (place: number): number => told.reduce((total, part) => total + part[place], 0)
     const loss = sum(0)
     const count = batches.reduce((total, batch) => total + batch.count, 0)
     const examples = batches.reduce((total, batch) => total + batch.rows, 0)
-    this.#speed.add(examples, batches.reduce((total, batch) => total + batch.tokens, 0))
+    this.#speed.add(
+      examples,
+      batches.reduce((total, batch) => total + batch.tokens, 0),
+    )
     const { examplesPerSecond, tokensPerSecond } = this.#speed.recent
     const { buffers } = await currentDevice()
-    const sums = Object.fromEntries(this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0]))
-    const rates = { examples, examples_per_second: examplesPerSecond, tokens_per_second: tokensPerSecond, gpu_bytes: buffers.bytes }
+    const sums = Object.fromEntries(
+      this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0]),
+    )
+    const rates = {
+      examples,
+      examples_per_second: examplesPerSecond,
+      tokens_per_second: tokensPerSecond,
+      gpu_bytes: buffers.bytes,
+    }
     // As the GPU judges, which sums losses in f32.
     if (Number.isFinite(Math.fround(loss)) && Number.isFinite(norm)) {
       this.#events.onStep?.({ step, epoch, loss, ...sums, lr, grad_norm: norm, ...rates })
@@ -214,8 +262,14 @@ export class Training<Target> {
     }
     if (isBad) this.#position = { ...this.#position, skipped: skipped + 1 }
     this.#events.onSkippedStep?.({
-      step, epoch, skipped: isBad ? 'not finite' : 'overflow', ...sums, lr,
-      ...(Number.isFinite(loss) && { loss }), ...(Number.isFinite(norm) && { grad_norm: norm }), ...rates,
+      step,
+      epoch,
+      skipped: isBad ? 'not finite' : 'overflow',
+      ...sums,
+      lr,
+      ...(Number.isFinite(loss) && { loss }),
+      ...(Number.isFinite(norm) && { grad_norm: norm }),
+      ...rates,
     })
   }
 
@@ -228,8 +282,10 @@ export class Training<Target> {
     const bad = await this.#parts.check.first()
     if (!bad) return
     if (!this.#last) throw new UserError(`the weights are not finite before any step: ${this.#described(bad)}`)
-    throw badStep({ ...this.#last, lossScale: undefined, skipped: this.#position.skipped ?? 0 },
-      `its update overflowed (adamw): ${this.#described(bad)}`)
+    throw badStep(
+      { ...this.#last, lossScale: undefined, skipped: this.#position.skipped ?? 0 },
+      `its update overflowed (adamw): ${this.#described(bad)}`,
+    )
   }
 
   /** Evaluates, keeps the values where they are the best so far, and writes a checkpoint. */
@@ -240,7 +296,8 @@ export class Training<Target> {
       const evaluation = await this.#trainer.evaluate(this.#validation, this.#events, `validation after step ${step}`)
       const begun = epoch + (stepInEpoch > 0 ? 1 : 0)
       const score = this.#scoreOf(evaluation)
-      const place = score === undefined ? undefined : await this.#rank({ step, epoch: begun, score, loss: evaluation.loss })
+      const place =
+        score === undefined ? undefined : await this.#rank({ step, epoch: begun, score, loss: evaluation.loss })
       this.#position = { ...this.#position, stale: place === 0 ? 0 : (this.#position.stale ?? 0) + 1 }
       await this.#events.onEvaluation?.(begun, step, evaluation, place === 0)
     }
@@ -256,7 +313,7 @@ export class Training<Target> {
     const place = worse === -1 ? kept.length : worse
     if (place < most) {
       const [first, ...others] = kept.toSpliced(place, 0, evaluated).slice(0, most)
-      this.#position = { ...this.#position, best: first, ...others.length > 0 && { runnersUp: others } }
+      this.#position = { ...this.#position, best: first, ...(others.length > 0 && { runnersUp: others }) }
       await this.#checkpoints?.saveBest(this.#trainer.values(), { place, most })
     }
     return place
@@ -284,7 +341,8 @@ export class Training<Target> {
 
   #isCheckpointDue(): boolean {
     const { checkpointEvery = CHECKPOINT_SECONDS } = this.#trainer.options
-    const apart = checkpointEvery === 0 ? 0 : Math.max(checkpointEvery * 1000, CHECKPOINT_COST_RATIO * this.#checkpointCost)
+    const apart =
+      checkpointEvery === 0 ? 0 : Math.max(checkpointEvery * 1000, CHECKPOINT_COST_RATIO * this.#checkpointCost)
     return performance.now() - this.#lastCheckpoint >= apart
   }
 

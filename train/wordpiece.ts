@@ -17,7 +17,11 @@ interface Word {
 export function countWords(texts: Iterable<string>): Map<string, number> {
   const counts = new Map<string, number>()
   for (const text of texts) {
-    for (const [word] of text.toLowerCase().normalize('NFD').replace(/\p{M}/gu, '').matchAll(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu)) {
+    for (const [word] of text
+      .toLowerCase()
+      .normalize('NFD')
+      .replace(/\p{M}/gu, '')
+      .matchAll(/[\p{L}\p{N}]+|[^\s\p{L}\p{N}]/gu)) {
       counts.set(word, (counts.get(word) ?? 0) + 1)
     }
   }
@@ -27,12 +31,16 @@ export function countWords(texts: Iterable<string>): Map<string, number> {
 /** A vocabulary of at most `size` tokens, special ones first, most useful first after the characters. */
 export function learnVocabulary(counts: ReadonlyMap<string, number>, size: number): string[] {
   const characters = new Map<string, number>()
-  for (const [word, count] of counts) for (const character of word) characters.set(character, (characters.get(character) ?? 0) + count)
-  const known = new Set([...characters].filter(([, count]) => count >= LEAST_CHARACTER_COUNT).map(([character]) => character))
+  for (const [word, count] of counts)
+    for (const character of word) characters.set(character, (characters.get(character) ?? 0) + count)
+  const known = new Set(
+    [...characters].filter(([, count]) => count >= LEAST_CHARACTER_COUNT).map(([character]) => character),
+  )
   const words: Word[] = [...counts].flatMap(([word, count]) => {
     const letters = [...word]
     return count >= LEAST_COUNT && letters.every(letter => known.has(letter))
-      ? [{ count, pieces: letters.map((letter, i) => (i === 0 ? letter : `##${letter}`)) }] : []
+      ? [{ count, pieces: letters.map((letter, i) => (i === 0 ? letter : `##${letter}`)) }]
+      : []
   })
   const sorted = [...known].sort()
   const vocabulary = new Set<string>([...SPECIAL_TOKENS, ...sorted, ...sorted.map(character => `##${character}`)])
@@ -89,7 +97,7 @@ class PairCounts {
   join(pair: string): string {
     const [left, right] = pair.split(SEPARATOR)
     const joined = left + right.replace(/^##/, '')
-    for (const index of [...this.#where.get(pair) ?? []]) {
+    for (const index of [...(this.#where.get(pair) ?? [])]) {
       this.#count(index, -1)
       const word = this.#words[index]
       const pieces: string[] = []

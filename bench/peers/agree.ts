@@ -9,10 +9,13 @@ export interface Agreement {
 
 export function agreement(ours: Answers, theirs: Answers): Agreement {
   const names = new Set([...Object.keys(ours), ...Object.keys(theirs)])
-  return [...names].reduce<Agreement>((worst, where) => {
-    const difference = differenceOf(where, ours, theirs)
-    return difference <= worst.difference ? worst : { difference, where }
-  }, { difference: 0, where: 'nothing' })
+  return [...names].reduce<Agreement>(
+    (worst, where) => {
+      const difference = differenceOf(where, ours, theirs)
+      return difference <= worst.difference ? worst : { difference, where }
+    },
+    { difference: 0, where: 'nothing' },
+  )
 }
 
 /** Infinite where a tensor is missing, its length differs, or a number is none. */

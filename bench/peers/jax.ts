@@ -5,8 +5,21 @@
 import type * as Jax from '@jax-js/jax'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
-  ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
-  numberOfCall, tokenBatch, transposed, turns, uniform,
+  ADAM,
+  EPSILON,
+  type BertConfig,
+  type LayerConfig,
+  type Problem,
+  type Weight,
+  bertWeights,
+  layerInputs,
+  layerName,
+  layerWeights,
+  numberOfCall,
+  tokenBatch,
+  transposed,
+  turns,
+  uniform,
 } from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
@@ -35,10 +48,16 @@ class Problems {
     switch (problem.kind) {
       case 'matmul': {
         const { m, k, n } = problem
-        return this.#single(jit((a: Tensor, b: Tensor) => np.matmul(a, b)), await this.#resident({ a: [m, k], b: [k, n] }))
+        return this.#single(
+          jit((a: Tensor, b: Tensor) => np.matmul(a, b)),
+          await this.#resident({ a: [m, k], b: [k, n] }),
+        )
       }
       case 'softmax':
-        return this.#single(jit((x: Tensor) => nn.softmax(x, -1)), await this.#resident({ x: [problem.rows, problem.columns] }))
+        return this.#single(
+          jit((x: Tensor) => nn.softmax(x, -1)),
+          await this.#resident({ x: [problem.rows, problem.columns] }),
+        )
       case 'layer norm': {
         const { rows, columns } = problem
         return this.#single(
@@ -47,23 +66,43 @@ class Problems {
         )
       }
       case 'gelu':
-        return this.#single(jit((x: Tensor) => this.#gelu(x)), await this.#resident({ x: [problem.rows, problem.columns] }))
-      case 'eager': return this.#eager(problem)
-      case 'encoder layer': return this.#layerProblem(problem.config, problem.backward)
-      case 'lora step': return this.#training(problem.config)
+        return this.#single(
+          jit((x: Tensor) => this.#gelu(x)),
+          await this.#resident({ x: [problem.rows, problem.columns] }),
+        )
+      case 'eager':
+        return this.#eager(problem)
+      case 'encoder layer':
+        return this.#layerProblem(problem.config, problem.backward)
+      case 'lora step':
+        return this.#training(problem.config)
     }
   }
 
   async #resident(shapes: { readonly [name: string]: number[] }): Promise<Tensor[]> {
     const { numpy: np, blockUntilReady } = this.#jax
-    return blockUntilReady(Object.entries(shapes).map(([name, shape]) => np.array(uniform(name, shape.reduce((a, b) => a * b, 1)), { shape })))
+    return blockUntilReady(
+      Object.entries(shapes).map(([name, shape]) =>
+        np.array(
+          uniform(
+            name,
+            shape.reduce((a, b) => a * b, 1),
+          ),
+          { shape },
+        ),
+      ),
+    )
   }
 
   #single(fn: Jax.OwnedFunction<(...args: Tensor[]) => Tensor>, held: readonly Tensor[]): Loaded {
     const read = async (): Promise<Float32Array> => floats(await fn(...held.map(one => one.ref)).data())
     return {
-      async run() { await read() },
-      async answers() { return { y: await read() } },
+      async run() {
+        await read()
+      },
+      async answers() {
+        return { y: await read() }
+      },
       dispose() {
         for (const one of held) one.dispose()
         fn.dispose()
@@ -77,8 +116,17 @@ class Problems {
     // Jitted, with the number as an argument: otherwise jax-js compiles a shader for each number, and is twenty times as slow.
     const fn = jit((x: Tensor, n: Tensor): Tensor => {
       switch (expression) {
-        case 'addition': return x.add(n)
-        case 'chain': return np.exp(np.tanh(np.sqrt(np.square(x.mul(n).add(1))).sub(0.5).mul(0.25)))
+        case 'addition':
+          return x.add(n)
+        case 'chain':
+          return np.exp(
+            np.tanh(
+              np
+                .sqrt(np.square(x.mul(n).add(1)))
+                .sub(0.5)
+                .mul(0.25),
+            ),
+          )
         case 'softmax of product': {
           n.dispose()
           return nn.softmax(np.matmul(x.ref, x.ref), -1).mul(x).sum()
@@ -87,8 +135,12 @@ class Problems {
     })
     const read = async (n: number): Promise<Float32Array> => floats(await fn(x.ref, np.array(n)).data())
     return {
-      async run() { for (let i = 0; i < calls; i++) await read(numberOfCall(i)) },
-      async answers() { return { y: await read(numberOfCall(3)) } },
+      async run() {
+        for (let i = 0; i < calls; i++) await read(numberOfCall(i))
+      },
+      async answers() {
+        return { y: await read(numberOfCall(3)) }
+      },
       dispose() {
         x.dispose()
         fn.dispose()
@@ -117,16 +169,22 @@ class Problems {
       const fn = jit(forward)
       const read = async (): Promise<Float32Array> => floats(await fn(x.ref, tree.ref(weights)).data())
       return {
-        async run() { await read() },
-        async answers() { return { y: await read() } },
+        async run() {
+          await read()
+        },
+        async answers() {
+          return { y: await read() }
+        },
         dispose() {
           dispose()
           fn.dispose()
         },
       }
     }
-    const fn = jit(valueAndGrad((x: Tensor, weights: Weights, c: Tensor) => forward(x, weights).mul(c).sum(), { argnums: [0, 1] }))
-    const step = async (): Promise<{ loss: Tensor, dx: Tensor, gradients: Weights }> => {
+    const fn = jit(
+      valueAndGrad((x: Tensor, weights: Weights, c: Tensor) => forward(x, weights).mul(c).sum(), { argnums: [0, 1] }),
+    )
+    const step = async (): Promise<{ loss: Tensor; dx: Tensor; gradients: Weights }> => {
       const [loss, [dx, gradients]] = fn(x.ref, tree.ref(weights), c.ref)
       // Arrays are lazy: what nobody waits for is not computed.
       await blockUntilReady([loss, dx, gradients])
@@ -141,7 +199,7 @@ class Problems {
       async answers() {
         const { loss, dx, gradients } = await step()
         loss.dispose()
-        return { dx: floats(await dx.data()), ...await read(gradients) }
+        return { dx: floats(await dx.data()), ...(await read(gradients)) }
       },
       dispose() {
         dispose()
@@ -156,17 +214,23 @@ class Problems {
     const list = bertWeights(config)
     const frozen = this.#weights(list.frozen)
     let lora = this.#weights(list.lora)
-    const zeros = (): Weights => Object.fromEntries(Object.entries(lora).map(([name, { shape }]) => [name, np.zeros(shape)]))
+    const zeros = (): Weights =>
+      Object.fromEntries(Object.entries(lora).map(([name, { shape }]) => [name, np.zeros(shape)]))
     let [m, v] = [zeros(), zeros()]
     await blockUntilReady([frozen, lora, m, v])
 
     const loss = (lora: Weights, frozen: Weights, ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): Tensor => {
       const weights = { ...frozen, ...lora }
-      const embedded = np.take(take(weights, 'bert.embeddings.word_embeddings.weight'), ids, 0)
+      const embedded = np
+        .take(take(weights, 'bert.embeddings.word_embeddings.weight'), ids, 0)
         .add(take(weights, 'bert.embeddings.position_embeddings.weight').slice([0, sequence], []))
         .add(np.take(take(weights, 'bert.embeddings.token_type_embeddings.weight'), types, 0))
         .reshape([batch * sequence, hidden])
-      let x = this.#norm(embedded, take(weights, 'bert.embeddings.LayerNorm.weight'), take(weights, 'bert.embeddings.LayerNorm.bias'))
+      let x = this.#norm(
+        embedded,
+        take(weights, 'bert.embeddings.LayerNorm.weight'),
+        take(weights, 'bert.embeddings.LayerNorm.bias'),
+      )
       // Hidden scores get a large negative number added.
       const bias = mask.astype(np.float32).sub(1).mul(1e9).reshape([batch, 1, 1, sequence])
       for (let i = 0; i < layers; i++) x = this.#layer(x, layerName(i), weights, config, bias.ref, i === layers - 1)
@@ -174,7 +238,11 @@ class Problems {
       const logits = this.#linear(pooled, 'classifier', weights, config)
       bias.dispose()
       tree.dispose(weights)
-      return nn.logSoftmax(logits, -1).mul(nn.oneHot(labels, 2)).sum().mul(-1 / batch)
+      return nn
+        .logSoftmax(logits, -1)
+        .mul(nn.oneHot(labels, 2))
+        .sum()
+        .mul(-1 / batch)
     }
     const { beta1, beta2, epsilon } = ADAM
     const adam = (p: Tensor, m: Tensor, v: Tensor, g: Tensor, rates: Tensor): [Tensor, Tensor, Tensor] => {
@@ -184,21 +252,41 @@ class Problems {
       const change = first.ref.mul(rate).div(np.sqrt(second.ref).mul(correction).add(epsilon))
       return [p.sub(change), first, second]
     }
-    const step = jit((lora: Weights, m: Weights, v: Weights, frozen: Weights, rates: Tensor, ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor) => {
-      const [value, gradients] = valueAndGrad(loss)(tree.ref(lora), frozen, ids, types, mask, labels)
-      const next: { lora: Weights, m: Weights, v: Weights } = { lora: {}, m: {}, v: {} }
-      for (const name of Object.keys(lora)) {
-        [next.lora[name], next.m[name], next.v[name]] = adam(lora[name], m[name], v[name], gradients[name], rates.ref)
-      }
-      rates.dispose()
-      return { value, ...next }
-    })
+    const step = jit(
+      (
+        lora: Weights,
+        m: Weights,
+        v: Weights,
+        frozen: Weights,
+        rates: Tensor,
+        ids: Tensor,
+        types: Tensor,
+        mask: Tensor,
+        labels: Tensor,
+      ) => {
+        const [value, gradients] = valueAndGrad(loss)(tree.ref(lora), frozen, ids, types, mask, labels)
+        const next: { lora: Weights; m: Weights; v: Weights } = { lora: {}, m: {}, v: {} }
+        for (const name of Object.keys(lora)) {
+          ;[next.lora[name], next.m[name], next.v[name]] = adam(
+            lora[name],
+            m[name],
+            v[name],
+            gradients[name],
+            rates.ref,
+          )
+        }
+        rates.dispose()
+        return { value, ...next }
+      },
+    )
     const losses: number[] = []
     return {
       async run() {
         const t = losses.length + 1
         const tokens = tokenBatch(config, losses.length)
-        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data => np.array(data, { shape: [batch, sequence] }))
+        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data =>
+          np.array(data, { shape: [batch, sequence] }),
+        )
         // lr / (1 − β1ᵗ) and 1 / √(1 − β2ᵗ).
         const rates = np.array(Float32Array.of(lr / (1 - beta1 ** t), 1 / Math.sqrt(1 - beta2 ** t)))
         const { value, ...next } = step(lora, m, v, tree.ref(frozen), rates, ids, types, mask, np.array(tokens.labels))
@@ -209,7 +297,7 @@ class Problems {
         losses.push(floats(await value.data())[0])
       },
       async answers() {
-        return { losses: Float32Array.from(losses), ...await read(tree.ref(lora)) }
+        return { losses: Float32Array.from(losses), ...(await read(tree.ref(lora))) }
       },
       dispose() {
         for (const held of [frozen, lora, m, v]) tree.dispose(held)
@@ -219,7 +307,14 @@ class Problems {
   }
 
   /** x [batch · sequence, hidden] to the same, or to [batch, hidden] where only first tokens are asked for. Consumes x and bias. */
-  #layer(x: Tensor, prefix: string, weights: Weights, config: LayerConfig, bias: Tensor | undefined, firstOnly: boolean): Tensor {
+  #layer(
+    x: Tensor,
+    prefix: string,
+    weights: Weights,
+    config: LayerConfig,
+    bias: Tensor | undefined,
+    firstOnly: boolean,
+  ): Tensor {
     const { nn } = this.#jax
     const { batch, sequence, hidden, heads } = config
     const split = (rows: Tensor): Tensor => rows.reshape([batch, -1, heads, hidden / heads])
@@ -243,7 +338,10 @@ class Problems {
     const [w, b] = [take(weights, `${name}.weight`), take(weights, `${name}.bias`)]
     if (!('rank' in config) || !(`${name}.lora_A.weight` in weights)) return np.matmul(x, w).add(b)
     const low = np.matmul(x.ref, take(weights, `${name}.lora_A.weight`))
-    return np.matmul(x, w).add(b).add(np.matmul(low, take(weights, `${name}.lora_B.weight`)).mul(config.alpha / config.rank))
+    return np
+      .matmul(x, w)
+      .add(b)
+      .add(np.matmul(low, take(weights, `${name}.lora_B.weight`)).mul(config.alpha / config.rank))
   }
 
   #norm(x: Tensor, gamma: Tensor, beta: Tensor): Tensor {
@@ -256,8 +354,14 @@ class Problems {
 
   #weights(list: readonly Weight[]): Weights {
     const { numpy: np } = this.#jax
-    return Object.fromEntries(list.map(({ name, shape, values }) => [name, turns(name, shape)
-      ? np.array(transposed(values, shape[0], shape[1]), { shape: [shape[1], shape[0]] }) : np.array(values, { shape: [...shape] })]))
+    return Object.fromEntries(
+      list.map(({ name, shape, values }) => [
+        name,
+        turns(name, shape)
+          ? np.array(transposed(values, shape[0], shape[1]), { shape: [shape[1], shape[0]] })
+          : np.array(values, { shape: [...shape] }),
+      ]),
+    )
   }
 }
 

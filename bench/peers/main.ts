@@ -21,7 +21,10 @@ import type { Reply, Request } from './worker.ts'
 
 const ENGINES = ['tilegrad', 'jax-js', 'tfjs']
 const PACKAGES = [
-  'node_modules/webgpu', ...['@jax-js/jax', '@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu'].map(name => `bench/peers/node_modules/${name}`),
+  'node_modules/webgpu',
+  ...['@jax-js/jax', '@tensorflow/tfjs', '@tensorflow/tfjs-backend-webgpu'].map(
+    name => `bench/peers/node_modules/${name}`,
+  ),
 ]
 /** Largest difference of two engines' answers, of the largest number in them. */
 const TOLERANCE = 1e-4
@@ -49,7 +52,10 @@ class Worker {
   readonly name: string
   readonly adapter: Promise<AdapterInfo>
   readonly #child: ChildProcess
-  readonly #waiting = new Map<number, { resolve(reply: { milliseconds: number, answers?: Answers }): void, reject(error: Error): void }>()
+  readonly #waiting = new Map<
+    number,
+    { resolve(reply: { milliseconds: number; answers?: Answers }): void; reject(error: Error): void }
+  >()
   #next = 0
 
   constructor(name: string, adapter: string) {
@@ -72,12 +78,14 @@ class Worker {
     })
   }
 
-  async call(problem: string, what: Request['what']): Promise<{ milliseconds: number, answers?: Answers }> {
+  async call(problem: string, what: Request['what']): Promise<{ milliseconds: number; answers?: Answers }> {
     const id = this.#next++
     const request: Request = { id, problem, what }
-    const reply = new Promise<{ milliseconds: number, answers?: Answers }>((resolve, reject) => {
+    const reply = new Promise<{ milliseconds: number; answers?: Answers }>((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
-      this.#child.send(request, error => { if (error) reject(error) })
+      this.#child.send(request, error => {
+        if (error) reject(error)
+      })
     })
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_, reject) => {
@@ -101,7 +109,9 @@ class Worker {
 function start(args: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
   return fork(fileURLToPath(new URL('worker.ts', import.meta.url)), args, {
     // Peers write notes to stdout, which is ours to keep machine-readable.
-    serialization: 'advanced', env, stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    serialization: 'advanced',
+    env,
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   })
 }
 
@@ -122,57 +132,79 @@ interface Row {
   readonly differences: Readonly<Record<string, Agreement>>
 }
 
-async function compare(problem: string, workers: readonly Worker[], rounds: number, progress: (text: string) => void): Promise<Row> {
-  const measured = new Map<string, { first?: number, samples: number[], answers?: Answers, failed?: string }>()
+async function compare(
+  problem: string,
+  workers: readonly Worker[],
+  rounds: number,
+  progress: (text: string) => void,
+): Promise<Row> {
+  const measured = new Map<string, { first?: number; samples: number[]; answers?: Answers; failed?: string }>()
   const each = async (what: string, action: (worker: Worker) => Promise<void>): Promise<void> => {
     for (const worker of workers) {
       const entry = measured.get(worker.name) ?? { samples: [] }
       measured.set(worker.name, entry)
       if (entry.failed) continue
       progress(`${problem}: ${worker.name}, ${what}`)
-      await action(worker).catch(error => { entry.failed = error instanceof Error ? error.message : String(error) })
+      await action(worker).catch(error => {
+        entry.failed = error instanceof Error ? error.message : String(error)
+      })
     }
   }
-  const of = (worker: Worker): { first?: number, samples: number[], answers?: Answers } => measured.get(worker.name) ?? { samples: [] }
+  const of = (worker: Worker): { first?: number; samples: number[]; answers?: Answers } =>
+    measured.get(worker.name) ?? { samples: [] }
   await each('first call', async worker => {
     await worker.call(problem, 'load')
     of(worker).first = (await worker.call(problem, 'run')).milliseconds
   })
   let longest = 0
-  await each('warming up', async worker => { longest = Math.max(longest, (await worker.call(problem, 'run')).milliseconds) })
+  await each('warming up', async worker => {
+    longest = Math.max(longest, (await worker.call(problem, 'run')).milliseconds)
+  })
   const calls = longest < SHORT ? 3 * rounds : rounds
   for (let round = 1; round <= calls; round++) {
-    await each(`call ${round} of ${calls}`, async worker => { of(worker).samples.push((await worker.call(problem, 'run')).milliseconds) })
+    await each(`call ${round} of ${calls}`, async worker => {
+      of(worker).samples.push((await worker.call(problem, 'run')).milliseconds)
+    })
   }
-  await each('answers', async worker => { of(worker).answers = (await worker.call(problem, 'answers')).answers })
+  await each('answers', async worker => {
+    of(worker).answers = (await worker.call(problem, 'answers')).answers
+  })
   for (const worker of workers) await worker.call(problem, 'dispose').catch(() => undefined)
 
   const ours = measured.get('tilegrad')?.answers
-  const differences = Object.fromEntries([...measured].flatMap(([name, { answers }]) =>
-    (ours && answers && name !== 'tilegrad' ? [[name, agreement(ours, answers)] as const] : [])))
-  const engines = Object.fromEntries([...measured].map(([name, { first, samples, failed }]) =>
-    [name, failed ? { failed } : { first, timing: timingOf(samples) }]))
+  const differences = Object.fromEntries(
+    [...measured].flatMap(([name, { answers }]) =>
+      ours && answers && name !== 'tilegrad' ? [[name, agreement(ours, answers)] as const] : [],
+    ),
+  )
+  const engines = Object.fromEntries(
+    [...measured].map(([name, { first, samples, failed }]) => [
+      name,
+      failed ? { failed } : { first, timing: timingOf(samples) },
+    ]),
+  )
   return { problem, operations: operationsOf(PROBLEMS[problem]), engines, differences }
 }
 
 /** Milliseconds from a process's start to its first step done: once with the driver's shader cache empty, then with it filled. */
-async function coldStart(engine: string, adapter: string): Promise<{ empty: number, filled: number }> {
+async function coldStart(engine: string, adapter: string): Promise<{ empty: number; filled: number }> {
   const cache = await mkdtemp(join(tmpdir(), 'tilegrad-cold-'))
   const env = { ...process.env, MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: cache }
-  const one = (): Promise<number> => new Promise((resolve, reject) => {
-    const began = performance.now()
-    const child = start([engine, adapter, COLD_PROBLEM], env)
-    const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_SECONDS * 1000)
-    child.on('message', (reply: Reply) => {
-      if ('refused' in reply) reject(new Error(reply.refused))
-      else resolve(performance.now() - began)
-      child.disconnect()
+  const one = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      const began = performance.now()
+      const child = start([engine, adapter, COLD_PROBLEM], env)
+      const timer = setTimeout(() => child.kill('SIGKILL'), LIMIT_SECONDS * 1000)
+      child.on('message', (reply: Reply) => {
+        if ('refused' in reply) reject(new Error(reply.refused))
+        else resolve(performance.now() - began)
+        child.disconnect()
+      })
+      child.on('exit', (code, signal) => {
+        clearTimeout(timer)
+        reject(new Error(`the process of ${engine} ended (${signal ?? `status ${code}`})`))
+      })
     })
-    child.on('exit', (code, signal) => {
-      clearTimeout(timer)
-      reject(new Error(`the process of ${engine} ended (${signal ?? `status ${code}`})`))
-    })
-  })
   try {
     const empty = await one()
     return { empty, filled: timingOf([await one(), await one(), await one()]).median }
@@ -210,22 +242,34 @@ function eagerTable(rows: readonly Row[], engines: readonly string[]): string | 
     if (work.kind !== 'eager') return []
     const rateOf = (name: string): number => {
       const median = measured[name]?.timing?.median
-      return median ? 1000 * work.calls / median : 0
+      return median ? (1000 * work.calls) / median : 0
     }
     const best = Math.max(...engines.filter(name => name !== 'tilegrad').map(rateOf))
     const ours = rateOf('tilegrad')
-    return [[problem, ...engines.map(name => (rateOf(name) > 0 ? rateOf(name).toFixed(0) : '–')), ours && best ? `${(ours / best).toFixed(2)}×` : '–']]
+    return [
+      [
+        problem,
+        ...engines.map(name => (rateOf(name) > 0 ? rateOf(name).toFixed(0) : '–')),
+        ours && best ? `${(ours / best).toFixed(2)}×` : '–',
+      ],
+    ]
   })
   return shown.length > 0 ? table([['evaluations a second', ...engines, 'ours ÷ best peer'], ...shown]) : undefined
 }
 
 /** Lines about what did not work: runs that failed, and answers that are apart. */
-function complaints(rows: readonly Row[]): { failures: string[], disagreements: string[] } {
+function complaints(rows: readonly Row[]): { failures: string[]; disagreements: string[] } {
   const failures = rows.flatMap(({ problem, engines }) =>
-    Object.entries(engines).flatMap(([name, { failed }]) => (failed ? [`${problem}: ${name} failed: ${failed}`] : [])))
-  const disagreements = rows.flatMap(({ problem, differences }) => Object.entries(differences)
-    .filter(([, { difference }]) => !(difference <= TOLERANCE))
-    .map(([name, { difference, where }]) => `${problem}: ${name} differs from tilegrad by ${difference.toExponential(1)} in ${where}`))
+    Object.entries(engines).flatMap(([name, { failed }]) => (failed ? [`${problem}: ${name} failed: ${failed}`] : [])),
+  )
+  const disagreements = rows.flatMap(({ problem, differences }) =>
+    Object.entries(differences)
+      .filter(([, { difference }]) => !(difference <= TOLERANCE))
+      .map(
+        ([name, { difference, where }]) =>
+          `${problem}: ${name} differs from tilegrad by ${difference.toExponential(1)} in ${where}`,
+      ),
+  )
   return { failures, disagreements }
 }
 
@@ -244,23 +288,45 @@ function optionsFrom(args: readonly string[]): Options | undefined {
   const { values } = parseArgs({
     args: [...args],
     options: {
-      only: { type: 'string' }, engines: { type: 'string' }, rounds: { type: 'string' }, adapter: { type: 'string' },
-      cold: { type: 'boolean', default: true }, json: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h' },
+      only: { type: 'string' },
+      engines: { type: 'string' },
+      rounds: { type: 'string' },
+      adapter: { type: 'string' },
+      cold: { type: 'boolean', default: true },
+      json: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h' },
     },
     allowNegative: true,
   })
   if (values.help) return undefined
-  const list = (text: string): string[] => text.split(',').map(part => part.trim()).filter(part => part !== '')
+  const list = (text: string): string[] =>
+    text
+      .split(',')
+      .map(part => part.trim())
+      .filter(part => part !== '')
   const parts = list(values.only ?? '')
-  const problems = Object.keys(PROBLEMS).filter(name => parts.length === 0 || parts.some(part => name.toLowerCase().includes(part.toLowerCase())))
-  if (problems.length === 0) throw new UserError(`--only ${values.only} names none of: ${Object.keys(PROBLEMS).join(', ')}`)
+  const problems = Object.keys(PROBLEMS).filter(
+    name => parts.length === 0 || parts.some(part => name.toLowerCase().includes(part.toLowerCase())),
+  )
+  if (problems.length === 0)
+    throw new UserError(`--only ${values.only} names none of: ${Object.keys(PROBLEMS).join(', ')}`)
   const engines = values.engines === undefined ? ENGINES : list(values.engines)
   const unknown = engines.find(name => !ENGINES.includes(name))
-  if (unknown !== undefined || engines.length === 0) throw new UserError(`--engines takes some of ${ENGINES.join(', ')}, not '${unknown ?? ''}'`)
+  if (unknown !== undefined || engines.length === 0)
+    throw new UserError(`--engines takes some of ${ENGINES.join(', ')}, not '${unknown ?? ''}'`)
   const rounds = Number(values.rounds ?? 7)
-  if (!Number.isInteger(rounds) || rounds < 5) throw new UserError(`--rounds takes a whole number of at least 5, not '${values.rounds}'`)
+  if (!Number.isInteger(rounds) || rounds < 5)
+    throw new UserError(`--rounds takes a whole number of at least 5, not '${values.rounds}'`)
   const whole = problems.length === Object.keys(PROBLEMS).length && engines.length === ENGINES.length && values.cold
-  return { problems, whole, engines, rounds, adapter: values.adapter ?? process.env.TILEGRAD_ADAPTER ?? '', cold: values.cold, json: values.json }
+  return {
+    problems,
+    whole,
+    engines,
+    rounds,
+    adapter: values.adapter ?? process.env.TILEGRAD_ADAPTER ?? '',
+    cold: values.cold,
+    json: values.json,
+  }
 }
 
 async function main(): Promise<void> {
@@ -274,7 +340,7 @@ async function main(): Promise<void> {
   const progress = new Progress()
   const workers = engines.map(name => new Worker(name, adapter))
   const rows: Row[] = []
-  const coldStarts: Record<string, { empty: number, filled: number } | { failed: string }> = {}
+  const coldStarts: Record<string, { empty: number; filled: number } | { failed: string }> = {}
   const unstarted: string[] = []
   let info: AdapterInfo
   try {
@@ -291,7 +357,9 @@ async function main(): Promise<void> {
     if (other) throw new UserError(`the engines found different adapters: ${info.name} and ${other.name}`)
     console.say(`${info.name}: ${rounds} calls each (${3 * rounds} of short ones), taking turns`)
     for (const [i, problem] of problems.entries()) {
-      rows.push(await compare(problem, workers, rounds, text => progress.show(`${i + 1} of ${problems.length}  ${text}`)))
+      rows.push(
+        await compare(problem, workers, rounds, text => progress.show(`${i + 1} of ${problems.length}  ${text}`)),
+      )
     }
   } finally {
     for (const worker of workers) worker.end()
@@ -306,26 +374,43 @@ async function main(): Promise<void> {
   if (eager) console.say(`\n${eager}`)
   if (cold) {
     console.say()
-    console.say(table([
-      [`process start to first ${COLD_PROBLEM}, ms`, ...engines],
-      ...(['empty', 'filled'] as const).map(cache => [`driver's cache ${cache}`, ...engines.map(name => {
-        const time = coldStarts[name]
-        return 'failed' in time ? 'failed' : ms(time[cache])
-      })]),
-    ]))
+    console.say(
+      table([
+        [`process start to first ${COLD_PROBLEM}, ms`, ...engines],
+        ...(['empty', 'filled'] as const).map(cache => [
+          `driver's cache ${cache}`,
+          ...engines.map(name => {
+            const time = coldStarts[name]
+            return 'failed' in time ? 'failed' : ms(time[cache])
+          }),
+        ]),
+      ]),
+    )
   }
   const { failures, disagreements } = complaints(rows)
   failures.unshift(...unstarted)
-  for (const [engine, start] of Object.entries(coldStarts)) if ('failed' in start) failures.push(`cold start: ${engine} failed: ${start.failed}`)
+  for (const [engine, start] of Object.entries(coldStarts))
+    if ('failed' in start) failures.push(`cold start: ${engine} failed: ${start.failed}`)
   for (const line of [...failures, ...disagreements]) console.say(line)
   const compared = rows.flatMap(({ differences }) => Object.keys(differences)).length
   const verdict = disagreements.length > 0 ? 'DISAGREE' : 'agree'
-  console.say(compared > 0 ? `Answers ${verdict} (${compared} compared, to ${TOLERANCE} of the largest number).` : 'No answers were compared.')
+  console.say(
+    compared > 0
+      ? `Answers ${verdict} (${compared} compared, to ${TOLERANCE} of the largest number).`
+      : 'No answers were compared.',
+  )
   const results = { rounds, tolerance: TOLERANCE, tune_kernels: TUNING, rows, cold_starts: coldStarts }
   const setting = await settingOf(info, PACKAGES)
-  const unsaved = !whole ? 'only a part was asked for' : failures.length > 0 ? 'something failed'
-    : disagreements.length > 0 ? 'answers disagree' : undefined
-  console.say(unsaved === undefined ? `Saved as ${await saveResults('peers', setting, results)}.` : `Not saved: ${unsaved}.`)
+  const unsaved = !whole
+    ? 'only a part was asked for'
+    : failures.length > 0
+      ? 'something failed'
+      : disagreements.length > 0
+        ? 'answers disagree'
+        : undefined
+  console.say(
+    unsaved === undefined ? `Saved as ${await saveResults('peers', setting, results)}.` : `Not saved: ${unsaved}.`,
+  )
   console.result({ setting, ...results })
   if (failures.length + disagreements.length > 0) process.exitCode = 1
 }

@@ -1,17 +1,44 @@
 // The problems in tilegrad.
-import { compile, currentDevice, grad, openDevice, scalar, useDevice, variable, type Variable } from '../../engine/index.ts'
+import {
+  compile,
+  currentDevice,
+  grad,
+  openDevice,
+  scalar,
+  useDevice,
+  variable,
+  type Variable,
+} from '../../engine/index.ts'
 import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import { BertEncoder } from '../../models/bert.ts'
-import { attachLora, createModel, forwardContext, parseConfig, type ModelConfig, type Parameter } from '../../models/index.ts'
+import {
+  attachLora,
+  createModel,
+  forwardContext,
+  parseConfig,
+  type ModelConfig,
+  type Parameter,
+} from '../../models/index.ts'
 import { AdamW } from '../../train/adamw.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { chooseKernels } from '../adapter.ts'
 import { type Answers, type Loaded, type Open, TUNING } from './engine.ts'
 import {
-  ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName, layerWeights,
-  numberOfCall, tokenBatch, uniform,
+  ADAM,
+  EPSILON,
+  type BertConfig,
+  type LayerConfig,
+  type Problem,
+  type Weight,
+  bertWeights,
+  layerInputs,
+  layerName,
+  layerWeights,
+  numberOfCall,
+  tokenBatch,
+  uniform,
 } from './problems.ts'
 
 export const open: Open = async adapter => {
@@ -42,15 +69,24 @@ async function load(problem: Problem): Promise<Loaded> {
       const x = await resident('x', [problem.rows, problem.columns])
       return single([x], () => x.tensor.gelu())
     }
-    case 'eager': return eager(problem)
-    case 'encoder layer': return layer(problem.config, problem.backward)
-    case 'lora step': return training(problem.config)
+    case 'eager':
+      return eager(problem)
+    case 'encoder layer':
+      return layer(problem.config, problem.backward)
+    case 'lora step':
+      return training(problem.config)
   }
 }
 
 async function resident(name: string, shape: readonly number[], values?: Float32Array<ArrayBuffer>): Promise<Variable> {
   const made = variable({ shape, dtype: 'f32' }, name)
-  await made.write(values ?? uniform(name, shape.reduce((a, b) => a * b, 1)))
+  await made.write(
+    values ??
+      uniform(
+        name,
+        shape.reduce((a, b) => a * b, 1),
+      ),
+  )
   return made
 }
 
@@ -59,9 +95,15 @@ function single(held: readonly Variable[], fn: () => Tensor): Loaded {
   const call = compile(() => ({ y: fn() }))
   const read = async (): Promise<Float32Array> => floats(await (await call()).y.data())
   return {
-    async run() { await read() },
-    async answers() { return { y: await read() } },
-    dispose() { for (const one of held) one.release() },
+    async run() {
+      await read()
+    },
+    async answers() {
+      return { y: await read() }
+    },
+    dispose() {
+      for (const one of held) one.release()
+    },
   }
 }
 
@@ -70,15 +112,24 @@ async function eager({ expression, shape, calls }: Extract<Problem, { kind: 'eag
   const { tensor: t } = x
   const make = (n: number): Tensor => {
     switch (expression) {
-      case 'addition': return t.add(n)
-      case 'chain': return t.mul(n).add(1).square().sqrt().sub(0.5).mul(0.25).tanh().exp()
-      case 'softmax of product': return t.matmul(t).softmax().mul(t).sum()
+      case 'addition':
+        return t.add(n)
+      case 'chain':
+        return t.mul(n).add(1).square().sqrt().sub(0.5).mul(0.25).tanh().exp()
+      case 'softmax of product':
+        return t.matmul(t).softmax().mul(t).sum()
     }
   }
   return {
-    async run() { for (let i = 0; i < calls; i++) await make(numberOfCall(i)).data() },
-    async answers() { return { y: floats(await make(numberOfCall(3)).data()) } },
-    dispose() { x.release() },
+    async run() {
+      for (let i = 0; i < calls; i++) await make(numberOfCall(i)).data()
+    },
+    async answers() {
+      return { y: floats(await make(numberOfCall(3)).data()) }
+    },
+    dispose() {
+      x.release()
+    },
   }
 }
 
@@ -90,7 +141,8 @@ async function layer(config: LayerConfig, backward: boolean): Promise<Loaded> {
   const [encoder] = new BertEncoder(modelConfig({ ...config, layers: 1, vocabulary: 2, positions: sequence })).layers
   const parameters = encoder.parameters()
   await fill(parameters, layerWeights(layerName(0), config))
-  const forward = (): Tensor => encoder.forward(x.tensor, undefined, batch, forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') }))
+  const forward = (): Tensor =>
+    encoder.forward(x.tensor, undefined, batch, forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') }))
   const dispose = (): void => {
     for (const held of [x, c, ...parameters.map(parameter => parameter.variable)]) held?.release()
   }
@@ -123,16 +175,36 @@ async function training(config: BertConfig): Promise<Loaded> {
   const { frozen, lora } = bertWeights(config)
   await fill(model.parameters(), [...frozen, ...lora])
   const { limits } = (await currentDevice()).gpu
-  const optimizer = await AdamW.over(parameters, { ...ADAM, weightDecay: 0, maxArenaBytes: limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 0, accumulate: 1, scaleLoss: false })
+  const optimizer = await AdamW.over(parameters, {
+    ...ADAM,
+    weightDecay: 0,
+    maxArenaBytes: limits.maxStorageBufferBindingSize,
+  })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+    seed: 0,
+    accumulate: 1,
+    scaleLoss: false,
+  })
   const losses: number[] = []
   return {
     async run() {
       const { batch, sequence } = config
       const { types, labels, ...tokens } = tokenBatch(config, losses.length)
       const arrays = { labels: { data: labels, shape: [batch] } }
-      const whole = { ...tokens, typeIds: types, arrays, weight: batch, count: batch, rows: batch, batch, sequence, tokens: batch * sequence }
-      const { parts: [told] } = await steps.run([whole], losses.length, losses.length + 1, config.lr)
+      const whole = {
+        ...tokens,
+        typeIds: types,
+        arrays,
+        weight: batch,
+        count: batch,
+        rows: batch,
+        batch,
+        sequence,
+        tokens: batch * sequence,
+      }
+      const {
+        parts: [told],
+      } = await steps.run([whole], losses.length, losses.length + 1, config.lr)
       losses.push((await told.data())[0])
     },
     async answers() {
@@ -147,12 +219,25 @@ async function training(config: BertConfig): Promise<Loaded> {
   }
 }
 
-function modelConfig(config: Pick<BertConfig, 'hidden' | 'heads' | 'intermediate' | 'layers' | 'vocabulary' | 'positions'>): ModelConfig {
-  return parseConfig({
-    model_type: 'bert', vocab_size: config.vocabulary, hidden_size: config.hidden, num_hidden_layers: config.layers,
-    num_attention_heads: config.heads, intermediate_size: config.intermediate, max_position_embeddings: config.positions,
-    layer_norm_eps: EPSILON, hidden_dropout_prob: 0, attention_probs_dropout_prob: 0,
-  }, 'the compared model', 'the compared model')
+function modelConfig(
+  config: Pick<BertConfig, 'hidden' | 'heads' | 'intermediate' | 'layers' | 'vocabulary' | 'positions'>,
+): ModelConfig {
+  return parseConfig(
+    {
+      model_type: 'bert',
+      vocab_size: config.vocabulary,
+      hidden_size: config.hidden,
+      num_hidden_layers: config.layers,
+      num_attention_heads: config.heads,
+      intermediate_size: config.intermediate,
+      max_position_embeddings: config.positions,
+      layer_norm_eps: EPSILON,
+      hidden_dropout_prob: 0,
+      attention_probs_dropout_prob: 0,
+    },
+    'the compared model',
+    'the compared model',
+  )
 }
 
 /** Writes every parameter's weight, by name. */

@@ -3,12 +3,12 @@
 
 /** One piece of work. Matrices are [rows, columns], row-major. */
 export type Problem =
-  | { readonly kind: 'matmul', readonly m: number, readonly k: number, readonly n: number }
-  | { readonly kind: 'softmax' | 'layer norm' | 'gelu', readonly rows: number, readonly columns: number }
+  | { readonly kind: 'matmul'; readonly m: number; readonly k: number; readonly n: number }
+  | { readonly kind: 'softmax' | 'layer norm' | 'gelu'; readonly rows: number; readonly columns: number }
   /** `calls` evaluations of a small expression one after the other, each read back, outside of any compiled function. */
-  | { readonly kind: 'eager', readonly expression: Eager, readonly shape: readonly number[], readonly calls: number }
-  | { readonly kind: 'encoder layer', readonly config: LayerConfig, readonly backward: boolean }
-  | { readonly kind: 'lora step', readonly config: BertConfig }
+  | { readonly kind: 'eager'; readonly expression: Eager; readonly shape: readonly number[]; readonly calls: number }
+  | { readonly kind: 'encoder layer'; readonly config: LayerConfig; readonly backward: boolean }
+  | { readonly kind: 'lora step'; readonly config: BertConfig }
 
 /**
  * Of x with n = 0, 1/8, 2/8 … by call. `addition`: x + n. `chain`, of eight elementwise operations:
@@ -46,8 +46,17 @@ export const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 } as const
 
 const layer: LayerConfig = { batch: 2, sequence: 128, hidden: 768, heads: 12, intermediate: 3072 }
 const small: BertConfig = {
-  batch: 8, sequence: 64, hidden: 256, heads: 4, intermediate: 1024, layers: 2, vocabulary: 30522, positions: 512,
-  rank: 8, alpha: 16, lr: 1e-3,
+  batch: 8,
+  sequence: 64,
+  hidden: 256,
+  heads: 4,
+  intermediate: 1024,
+  layers: 2,
+  vocabulary: 30522,
+  positions: 512,
+  rank: 8,
+  alpha: 16,
+  lr: 1e-3,
 }
 
 /** Everything that is timed, small to large, by the name that tables and --only use. */
@@ -70,13 +79,15 @@ export const PROBLEMS: Readonly<Record<string, Problem>> = {
 /** Floating-point operations of its matrix products (2 a product), where they are what counts. */
 export function operationsOf(problem: Problem): number | undefined {
   switch (problem.kind) {
-    case 'matmul': return 2 * problem.m * problem.k * problem.n
+    case 'matmul':
+      return 2 * problem.m * problem.k * problem.n
     case 'encoder layer': {
       const { batch, sequence, hidden, intermediate } = problem.config
       const forward = 2 * batch * sequence * (4 * hidden * hidden + 2 * hidden * intermediate + 2 * sequence * hidden)
       return problem.backward ? 3 * forward : forward
     }
-    default: return undefined
+    default:
+      return undefined
   }
 }
 
@@ -103,7 +114,11 @@ export interface Weight {
 
 /** About BERT's initialisation: a standard deviation of 0.02, norms near one. */
 function weight(name: string, shape: readonly number[], bound = 0.035, around = 0): Weight {
-  const values = uniform(name, shape.reduce((a, b) => a * b, 1), bound)
+  const values = uniform(
+    name,
+    shape.reduce((a, b) => a * b, 1),
+    bound,
+  )
   return { name, shape, values: around === 0 ? values : values.map(x => x + around) }
 }
 
@@ -128,15 +143,20 @@ export function layerWeights(prefix: string, { hidden, intermediate }: LayerConf
 }
 
 /** The linear modules of a layer that carry adapters, below the layer's name, with their widths. */
-export function adapted({ hidden, intermediate }: LayerConfig): readonly (readonly [name: string, inputs: number, outputs: number])[] {
+export function adapted({
+  hidden,
+  intermediate,
+}: LayerConfig): readonly (readonly [name: string, inputs: number, outputs: number])[] {
   return [
-    ['attention.self.query', hidden, hidden], ['attention.self.value', hidden, hidden],
-    ['intermediate.dense', hidden, intermediate], ['output.dense', intermediate, hidden],
+    ['attention.self.query', hidden, hidden],
+    ['attention.self.value', hidden, hidden],
+    ['intermediate.dense', hidden, intermediate],
+    ['output.dense', intermediate, hidden],
   ]
 }
 
 /** Every weight of the classifier, adapters last. B isn't zero, so that A has a gradient from the first step on. */
-export function bertWeights(config: BertConfig): { frozen: Weight[], lora: Weight[] } {
+export function bertWeights(config: BertConfig): { frozen: Weight[]; lora: Weight[] } {
   const { hidden, layers, vocabulary, positions, rank } = config
   const names = Array.from({ length: layers }, (_, i) => layerName(i))
   return {
@@ -149,10 +169,12 @@ export function bertWeights(config: BertConfig): { frozen: Weight[], lora: Weigh
       ...linear('bert.pooler.dense', hidden, hidden),
       ...linear('classifier', hidden, 2),
     ],
-    lora: names.flatMap(name => adapted(config).flatMap(([module, inputs, outputs]) => [
-      weight(`${name}.${module}.lora_A.weight`, [rank, inputs], 1 / Math.sqrt(inputs)),
-      weight(`${name}.${module}.lora_B.weight`, [outputs, rank]),
-    ])),
+    lora: names.flatMap(name =>
+      adapted(config).flatMap(([module, inputs, outputs]) => [
+        weight(`${name}.${module}.lora_A.weight`, [rank, inputs], 1 / Math.sqrt(inputs)),
+        weight(`${name}.${module}.lora_B.weight`, [outputs, rank]),
+      ]),
+    ),
   }
 }
 
@@ -169,9 +191,11 @@ export interface TokenBatch {
 export function tokenBatch({ batch, sequence, vocabulary }: BertConfig, step: number): TokenBatch {
   const draw = uniform(`tokens ${step}`, batch * sequence)
   const lengths = uniform(`lengths ${step}`, batch)
-  const mask = Int32Array.from(draw, (_, i) => (i % sequence < sequence * (0.75 + 0.25 * lengths[Math.floor(i / sequence)]) ? 1 : 0))
+  const mask = Int32Array.from(draw, (_, i) =>
+    i % sequence < sequence * (0.75 + 0.25 * lengths[Math.floor(i / sequence)]) ? 1 : 0,
+  )
   return {
-    ids: Int32Array.from(draw, (x, i) => (mask[i] ? Math.floor((x + 1) / 2 * vocabulary) % vocabulary : 0)),
+    ids: Int32Array.from(draw, (x, i) => (mask[i] ? Math.floor(((x + 1) / 2) * vocabulary) % vocabulary : 0)),
     mask,
     types: new Int32Array(batch * sequence),
     labels: Int32Array.from({ length: batch }, (_, i) => i % 2),
@@ -179,13 +203,17 @@ export function tokenBatch({ batch, sequence, vocabulary }: BertConfig, step: nu
 }
 
 /** The input of a layer, x [batch · sequence, hidden], and what its output is multiplied with to make a loss: Σ y ∘ c. */
-export function layerInputs({ batch, sequence, hidden }: LayerConfig): { x: Float32Array<ArrayBuffer>, c: Float32Array<ArrayBuffer> } {
+export function layerInputs({ batch, sequence, hidden }: LayerConfig): {
+  x: Float32Array<ArrayBuffer>
+  c: Float32Array<ArrayBuffer>
+} {
   const size = batch * sequence * hidden
   return { x: uniform('layer x', size), c: uniform('layer c', size) }
 }
 
 /** Whether engines that keep linear weights as [in, out] turn this one. Embeddings stay as they are. */
-export const turns = (name: string, shape: readonly number[]): boolean => shape.length === 2 && !name.includes('embeddings')
+export const turns = (name: string, shape: readonly number[]): boolean =>
+  shape.length === 2 && !name.includes('embeddings')
 
 /** [rows, columns] to [columns, rows]. */
 export function transposed(values: Float32Array, rows: number, columns: number): Float32Array<ArrayBuffer> {

@@ -3,8 +3,21 @@
 import type * as TensorFlow from '@tensorflow/tfjs'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
-  ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, type Weight, bertWeights, layerInputs, layerName,
-  layerWeights, numberOfCall, tokenBatch, transposed, turns, uniform,
+  ADAM,
+  EPSILON,
+  type BertConfig,
+  type LayerConfig,
+  type Problem,
+  type Weight,
+  bertWeights,
+  layerInputs,
+  layerName,
+  layerWeights,
+  numberOfCall,
+  tokenBatch,
+  transposed,
+  turns,
+  uniform,
 } from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
@@ -15,7 +28,7 @@ export const open: Open = async adapter => {
   await provideNavigatorGpu(adapter)
   const tf = await import('@tensorflow/tfjs')
   await import('@tensorflow/tfjs-backend-webgpu')
-  if (!await tf.setBackend('webgpu')) throw new Error('TensorFlow.js does not start its WebGPU backend')
+  if (!(await tf.setBackend('webgpu'))) throw new Error('TensorFlow.js does not start its WebGPU backend')
   await tf.ready()
   return { name: 'tfjs', load: async problem => new Problems(tf).load(problem) }
 }
@@ -48,14 +61,24 @@ class Problems {
         const x = this.#resident('x', [problem.rows, problem.columns])
         return this.#single([x], () => this.#gelu(x))
       }
-      case 'eager': return this.#eager(problem)
-      case 'encoder layer': return this.#layerProblem(problem.config, problem.backward)
-      case 'lora step': return this.#training(problem.config)
+      case 'eager':
+        return this.#eager(problem)
+      case 'encoder layer':
+        return this.#layerProblem(problem.config, problem.backward)
+      case 'lora step':
+        return this.#training(problem.config)
     }
   }
 
   #resident(name: string, shape: number[], values?: Float32Array): Tensor {
-    return this.#tf.tensor(values ?? uniform(name, shape.reduce((a, b) => a * b, 1)), shape)
+    return this.#tf.tensor(
+      values ??
+        uniform(
+          name,
+          shape.reduce((a, b) => a * b, 1),
+        ),
+      shape,
+    )
   }
 
   #single(held: readonly Tensor[], fn: () => Tensor): Loaded {
@@ -66,9 +89,15 @@ class Problems {
       return data
     }
     return {
-      async run() { await read() },
-      async answers() { return { y: await read() } },
-      dispose() { for (const one of held) one.dispose() },
+      async run() {
+        await read()
+      },
+      async answers() {
+        return { y: await read() }
+      },
+      dispose() {
+        for (const one of held) one.dispose()
+      },
     }
   }
 
@@ -77,9 +106,15 @@ class Problems {
     const x = this.#resident('x', [...shape])
     const make = (n: number): Tensor => {
       switch (expression) {
-        case 'addition': return x.add(n)
-        case 'chain': return x.mul(n).add(1).square().sqrt().sub(0.5).mul(0.25).tanh().exp()
-        case 'softmax of product': return tf.softmax(tf.matMul(x as TensorFlow.Tensor2D, x as TensorFlow.Tensor2D)).mul(x).sum()
+        case 'addition':
+          return x.add(n)
+        case 'chain':
+          return x.mul(n).add(1).square().sqrt().sub(0.5).mul(0.25).tanh().exp()
+        case 'softmax of product':
+          return tf
+            .softmax(tf.matMul(x as TensorFlow.Tensor2D, x as TensorFlow.Tensor2D))
+            .mul(x)
+            .sum()
       }
     }
     const read = async (n: number): Promise<Float32Array> => {
@@ -89,9 +124,15 @@ class Problems {
       return data
     }
     return {
-      async run() { for (let i = 0; i < calls; i++) await read(numberOfCall(i)) },
-      async answers() { return { y: await read(numberOfCall(3)) } },
-      dispose() { x.dispose() },
+      async run() {
+        for (let i = 0; i < calls; i++) await read(numberOfCall(i))
+      },
+      async answers() {
+        return { y: await read(numberOfCall(3)) }
+      },
+      dispose() {
+        x.dispose()
+      },
     }
   }
 
@@ -103,11 +144,15 @@ class Problems {
     const [x, c] = [this.#resident('x', shape, inputs.x), this.#resident('c', shape, inputs.c)]
     const weights = this.#weights(layerWeights(layerName(0), config))
     const names = [...weights.keys()]
-    const forward = (x: Tensor, weights: Weights): Tensor => this.#layer(x, layerName(0), weights, config, undefined, false)
+    const forward = (x: Tensor, weights: Weights): Tensor =>
+      this.#layer(x, layerName(0), weights, config, undefined, false)
     if (!backward) return this.#single([x, c, ...weights.values()], () => forward(x, weights))
     const call = tf.valueAndGrads((x: Tensor, ...values: Tensor[]) =>
-      forward(x, new Map(names.map((name, i) => [name, values[i]]))).mul(c).sum())
-    const step = (): { value: Tensor, grads: Tensor[] } => tf.tidy(() => call([x, ...weights.values()]))
+      forward(x, new Map(names.map((name, i) => [name, values[i]])))
+        .mul(c)
+        .sum(),
+    )
+    const step = (): { value: Tensor; grads: Tensor[] } => tf.tidy(() => call([x, ...weights.values()]))
     return {
       // Everything is queued by then: what is read comes last.
       async run() {
@@ -138,7 +183,8 @@ class Problems {
 
     const loss = (ids: Tensor, types: Tensor, mask: Tensor, labels: Tensor): TensorFlow.Scalar => {
       const of = (name: string): Tensor => take(weights, name)
-      const embedded = tf.gather(of('bert.embeddings.word_embeddings.weight'), ids)
+      const embedded = tf
+        .gather(of('bert.embeddings.word_embeddings.weight'), ids)
         .add(of('bert.embeddings.position_embeddings.weight').slice([0, 0], [sequence, config.hidden]))
         .add(tf.gather(of('bert.embeddings.token_type_embeddings.weight'), types))
         .reshape([batch * sequence, config.hidden])
@@ -153,7 +199,9 @@ class Problems {
     return {
       async run() {
         const tokens = tokenBatch(config, losses.length)
-        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data => tf.tensor2d(data, [batch, sequence], 'int32'))
+        const [ids, types, mask] = [tokens.ids, tokens.types, tokens.mask].map(data =>
+          tf.tensor2d(data, [batch, sequence], 'int32'),
+        )
         const labels = tf.tensor1d(tokens.labels, 'int32')
         const value = optimizer.minimize(() => loss(ids, types, mask, labels), true, [...trained.values()])
         if (!value) throw new Error('no loss came back')
@@ -173,7 +221,14 @@ class Problems {
   }
 
   /** x [batch · sequence, hidden] to the same, or to [batch, hidden] where only first tokens are asked for. */
-  #layer(x: Tensor, prefix: string, weights: Weights, config: LayerConfig, bias: Tensor | undefined, firstOnly: boolean): Tensor {
+  #layer(
+    x: Tensor,
+    prefix: string,
+    weights: Weights,
+    config: LayerConfig,
+    bias: Tensor | undefined,
+    firstOnly: boolean,
+  ): Tensor {
     const tf = this.#tf
     const { batch, sequence, hidden, heads } = config
     const split = (rows: Tensor): Tensor => rows.reshape([batch, -1, heads, hidden / heads]).transpose([0, 2, 1, 3])
@@ -181,12 +236,17 @@ class Problems {
     const norm = (x: Tensor, name: string): Tensor =>
       this.#norm(x, take(weights, `${prefix}.${name}.weight`), take(weights, `${prefix}.${name}.bias`))
 
-    const from = firstOnly ? x.reshape([batch, sequence, hidden]).slice([0, 0, 0], [batch, 1, hidden]).reshape([batch, hidden]) : x
+    const from = firstOnly
+      ? x.reshape([batch, sequence, hidden]).slice([0, 0, 0], [batch, 1, hidden]).reshape([batch, hidden])
+      : x
     const queries = split(linear(from, 'attention.self.query'))
     const keys = split(linear(x, 'attention.self.key'))
     const values = split(linear(x, 'attention.self.value'))
     const scores = tf.matMul(queries, keys, false, true).mul(1 / Math.sqrt(hidden / heads))
-    const mixed = tf.matMul(tf.softmax(bias ? scores.add(bias) : scores), values).transpose([0, 2, 1, 3]).reshape([-1, hidden])
+    const mixed = tf
+      .matMul(tf.softmax(bias ? scores.add(bias) : scores), values)
+      .transpose([0, 2, 1, 3])
+      .reshape([-1, hidden])
     const attended = norm(linear(mixed, 'attention.output.dense').add(from), 'attention.output.LayerNorm')
     const wide = this.#gelu(linear(attended, 'intermediate.dense'))
     return norm(linear(wide, 'output.dense').add(attended), 'output.LayerNorm')
@@ -196,7 +256,9 @@ class Problems {
   #linear(x: Tensor, name: string, weights: Weights, config: LayerConfig | BertConfig): Tensor {
     const tf = this.#tf
     const y = tf.fused.matMul({
-      a: x as TensorFlow.Tensor2D, b: take(weights, `${name}.weight`) as TensorFlow.Tensor2D, bias: take(weights, `${name}.bias`),
+      a: x as TensorFlow.Tensor2D,
+      b: take(weights, `${name}.weight`) as TensorFlow.Tensor2D,
+      bias: take(weights, `${name}.bias`),
     })
     const [a, b] = [weights.get(`${name}.lora_A.weight`), weights.get(`${name}.lora_B.weight`)]
     if (!a || !b || !('rank' in config)) return y
@@ -213,8 +275,14 @@ class Problems {
   }
 
   #weights(list: readonly Weight[]): Map<string, Tensor> {
-    return new Map(list.map(({ name, shape, values }) => [name, turns(name, shape)
-      ? this.#tf.tensor(transposed(values, shape[0], shape[1]), [shape[1], shape[0]]) : this.#tf.tensor(values, [...shape])]))
+    return new Map(
+      list.map(({ name, shape, values }) => [
+        name,
+        turns(name, shape)
+          ? this.#tf.tensor(transposed(values, shape[0], shape[1]), [shape[1], shape[0]])
+          : this.#tf.tensor(values, [...shape]),
+      ]),
+    )
   }
 }
 

@@ -5,15 +5,19 @@ import type { Answers, Engine, Loaded, Open } from './engine.ts'
 import { PROBLEMS } from './problems.ts'
 
 /** What the main process sends. */
-export type Request = { readonly id: number, readonly problem: string, readonly what: 'load' | 'run' | 'answers' | 'dispose' }
+export type Request = {
+  readonly id: number
+  readonly problem: string
+  readonly what: 'load' | 'run' | 'answers' | 'dispose'
+}
 
 /** What it gets back. */
 export type Reply =
-  | { readonly id: number, readonly milliseconds: number, readonly answers?: Answers }
-  | { readonly id: number, readonly error: string }
-  | { readonly ready: string, readonly adapter: AdapterInfo }
+  | { readonly id: number; readonly milliseconds: number; readonly answers?: Answers }
+  | { readonly id: number; readonly error: string }
+  | { readonly ready: string; readonly adapter: AdapterInfo }
   /** It does not start; its user can mend it or not. */
-  | { readonly refused: string, readonly isUsers: boolean }
+  | { readonly refused: string; readonly isUsers: boolean }
 
 const ENGINES: Readonly<Record<string, () => Promise<{ open: Open }>>> = {
   'tilegrad': () => import('./ours.ts'),
@@ -22,10 +26,12 @@ const ENGINES: Readonly<Record<string, () => Promise<{ open: Open }>>> = {
 }
 
 const [name, adapter, once] = process.argv.slice(2)
-const send = (reply: Reply): void => { process.send?.(reply) }
+const send = (reply: Reply): void => {
+  process.send?.(reply)
+}
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).split('\n')[0]
 
-async function start(): Promise<{ engine: Engine, info: AdapterInfo }> {
+async function start(): Promise<{ engine: Engine; info: AdapterInfo }> {
   try {
     const { info } = await openAdapter({ name: adapter || undefined })
     const { open } = await ENGINES[name]()

@@ -16,13 +16,28 @@ interface Sizes {
 }
 
 const SIZES: Readonly<Record<Scale, Sizes>> = {
-  quick: { model: 'google/bert_uncased_L-2_H-128_A-2', batch: 1, sequence: 16, batches: [1, 2], depths: [1, 2], sequences: [32, 64] },
+  quick: {
+    model: 'google/bert_uncased_L-2_H-128_A-2',
+    batch: 1,
+    sequence: 16,
+    batches: [1, 2],
+    depths: [1, 2],
+    sequences: [32, 64],
+  },
   reduced: {
-    model: 'google/bert_uncased_L-2_H-256_A-4', batch: 4, sequence: 64, batches: [1, 2, 4, 8, 16], depths: [1, 2, 4, 8],
+    model: 'google/bert_uncased_L-2_H-256_A-4',
+    batch: 4,
+    sequence: 64,
+    batches: [1, 2, 4, 8, 16],
+    depths: [1, 2, 4, 8],
     sequences: [64, 128, 256, 512, 1024, 2048],
   },
   full: {
-    model: 'bert-base-uncased', batch: 16, sequence: 128, batches: [1, 2, 4, 8, 16, 32, 64], depths: [1, 2, 4, 8, 12],
+    model: 'bert-base-uncased',
+    batch: 16,
+    sequence: 128,
+    batches: [1, 2, 4, 8, 16, 32, 64],
+    depths: [1, 2, 4, 8, 12],
     sequences: [128, 256, 512, 1024, 2048, 4096],
   },
 }
@@ -42,37 +57,56 @@ interface Row {
 }
 
 export const growth: Topic = {
-  title: 'How cost grows: a LoRA step with batch and depth; attention\'s memory (forward and backward) with the sequence',
+  title:
+    "How cost grows: a LoRA step with batch and depth; attention's memory (forward and backward) with the sequence",
   async run(context): Promise<Findings> {
     const { model, batch, sequence, batches, depths, sequences } = SIZES[context.scale]
     const config = published(model)
     const trained = { tuning: 'lora', batch, sequence, precision: 'f32' } as const
     const rows: Row[] = []
-    const ofBatches = await timesOf(context, batches.map(size => ({ ...trained, config, batch: size })), text => context.progress(`batch: ${text}`, 0, 3))
-    batches.forEach((size, i) => rows.push({ grows: 'batch', size, cost: ofBatches[i], each: ofBatches[i] / size / sequence }))
+    const ofBatches = await timesOf(
+      context,
+      batches.map(size => ({ ...trained, config, batch: size })),
+      text => context.progress(`batch: ${text}`, 0, 3),
+    )
+    batches.forEach((size, i) =>
+      rows.push({ grows: 'batch', size, cost: ofBatches[i], each: ofBatches[i] / size / sequence }),
+    )
     // A step has embeddings, head and optimizer at any depth, so a layer's cost is a difference.
     const deepened = depths.map(layers => ({ ...trained, config: { ...config, layers } }))
     const ofDepths = await timesOf(context, deepened, text => context.progress(`depth: ${text}`, 1, 3))
-    depths.forEach((size, i) => rows.push({
-      grows: 'depth', size, cost: ofDepths[i],
-      each: i === 0 ? ofDepths[i] / size : (ofDepths[i] - ofDepths[i - 1]) / (size - depths[i - 1]),
-    }))
+    depths.forEach((size, i) =>
+      rows.push({
+        grows: 'depth',
+        size,
+        cost: ofDepths[i],
+        each: i === 0 ? ofDepths[i] / size : (ofDepths[i] - ofDepths[i - 1]) / (size - depths[i - 1]),
+      }),
+    )
     context.progress('attention', 2, 3)
     for (const size of sequences) {
       const cost = await attentionBytes(size)
       rows.push({ grows: 'sequence', size, cost, each: cost / size })
     }
-    const units = { batch: ['sequences', 'µs a token'], depth: ['layers', 'ms a further layer'], sequence: ['tokens', 'bytes a token'] }
+    const units = {
+      batch: ['sequences', 'µs a token'],
+      depth: ['layers', 'ms a further layer'],
+      sequence: ['tokens', 'bytes a token'],
+    }
     const each = { batch: (x: number) => (1000 * x).toFixed(1), depth: ms, sequence: (x: number) => x.toFixed(0) }
     return {
       rows: [
         ['grows', 'to', 'cost', 'each'],
         ...rows.map(row => [
-          row.grows, `${row.size} ${units[row.grows][0]}`, row.grows === 'sequence' ? `${megabytes(row.cost)} MB` : `${ms(row.cost)} ms`,
+          row.grows,
+          `${row.size} ${units[row.grows][0]}`,
+          row.grows === 'sequence' ? `${megabytes(row.cost)} MB` : `${ms(row.cost)} ms`,
           `${each[row.grows](row.each)} ${units[row.grows][1]}`,
         ]),
       ],
-      notes: [`Steps: ${model}, LoRA f32, ${batch} × ${sequence} tokens where these don't grow. Attention: ${HEADS} heads of ${HEAD_SIZE}, one sequence.`],
+      notes: [
+        `Steps: ${model}, LoRA f32, ${batch} × ${sequence} tokens where these don't grow. Attention: ${HEADS} heads of ${HEAD_SIZE}, one sequence.`,
+      ],
       bars: context.scale === 'quick' ? [] : barsOf(rows),
       data: { model, batch, sequence, rows },
     }
@@ -84,9 +118,24 @@ function barsOf(rows: readonly Row[]): Bar[] {
   const [tokens, layers, memory] = [each('batch'), each('depth').slice(1), each('sequence')]
   return [
     // Small batches leave an adapter idle and may cost more a token; large ones must not.
-    bar('time a token at the largest batch, of that at the best', tokens[tokens.length - 1] / Math.min(...tokens), 1.25, '×'),
-    bar('time of a further layer, of the last and the first, the longer of the shorter', apart(layers[0], layers[layers.length - 1]), 1.25, '×'),
-    bar('attention memory a token, at the longest of the shortest sequence', memory[memory.length - 1] / memory[0], 1.1, '×'),
+    bar(
+      'time a token at the largest batch, of that at the best',
+      tokens[tokens.length - 1] / Math.min(...tokens),
+      1.25,
+      '×',
+    ),
+    bar(
+      'time of a further layer, of the last and the first, the longer of the shorter',
+      apart(layers[0], layers[layers.length - 1]),
+      1.25,
+      '×',
+    ),
+    bar(
+      'attention memory a token, at the longest of the shortest sequence',
+      memory[memory.length - 1] / memory[0],
+      1.1,
+      '×',
+    ),
   ]
 }
 
@@ -94,7 +143,11 @@ function barsOf(rows: readonly Row[]): Bar[] {
 const apart = (a: number, b: number): number => (a > 0 && b > 0 ? Math.max(a / b, b / a) : Infinity)
 
 /** Milliseconds per step of each case, in turns: the median of the first, and its product with the others' ratios to it. */
-async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[], progress: (text: string) => void): Promise<number[]> {
+async function timesOf(
+  { effort, scale }: Context,
+  cases: readonly TrainingCase[],
+  progress: (text: string) => void,
+): Promise<number[]> {
   const held: Training[] = []
   try {
     for (const [i, one] of cases.entries()) {
@@ -102,7 +155,10 @@ async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[
       held.push(await prepareTraining(one))
     }
     progress(`${cases.length} steps in turns`)
-    const samples = await samplesInTurns(held.map(training => () => wallTime(() => training.step(), effort.repeats)), scale === 'quick' ? effort.calls : ROUNDS)
+    const samples = await samplesInTurns(
+      held.map(training => () => wallTime(() => training.step(), effort.repeats)),
+      scale === 'quick' ? effort.calls : ROUNDS,
+    )
     const { median } = timingOf(samples[0])
     return samples.map(times => median * ratioAtOnePace([samples[0], times]))
   } finally {
@@ -112,7 +168,9 @@ async function timesOf({ effort, scale }: Context, cases: readonly TrainingCase[
 
 /** Bytes of intermediates of attention's forward and backward pass over one sequence. */
 async function attentionBytes(sequence: number): Promise<number> {
-  const [q, k, v] = ['q', 'k', 'v'].map(name => variable({ shape: [1, sequence, HEADS, HEAD_SIZE], dtype: 'f32' }, name).tensor)
+  const [q, k, v] = ['q', 'k', 'v'].map(
+    name => variable({ shape: [1, sequence, HEADS, HEAD_SIZE], dtype: 'f32' }, name).tensor,
+  )
   const step = scalar(1, 'u32')
   const plan = compile(() => {
     const y = attention(q, k, v, undefined, { dropout: { rate: 0.1, stream: 0, step, seed: 0 } })

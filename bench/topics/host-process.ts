@@ -21,17 +21,24 @@ async function chain(): Promise<HostRow> {
 
 /** On a small batch: the null backend has 512 MB. */
 async function step(model: string): Promise<HostRow> {
-  const training = await prepareTraining({ config: published(model), tuning: 'lora', batch: 1, sequence: 16, precision: 'f32' }, false)
+  const training = await prepareTraining(
+    { config: published(model), tuning: 'lora', batch: 1, sequence: 16, precision: 'f32' },
+    false,
+  )
   const { dispatches } = await training.plan()
   return row(`${model} LoRA step`, dispatches, () => training.step())
 }
 
 async function row(what: string, dispatches: number, run: () => Promise<unknown>): Promise<HostRow> {
   const { median } = await measure(run, EFFORT)
-  return { what, dispatches, milliseconds: median, microsecondsPerDispatch: 1000 * median / dispatches }
+  return { what, dispatches, milliseconds: median, microsecondsPerDispatch: (1000 * median) / dispatches }
 }
 
-const works = [chain, () => step('distilbert-base-uncased'), ...(scale === 'quick' ? [] : [() => step('bert-base-uncased')])]
+const works = [
+  chain,
+  () => step('distilbert-base-uncased'),
+  ...(scale === 'quick' ? [] : [() => step('bert-base-uncased')]),
+]
 const rows: HostRow[] = []
 for (const work of works) {
   // A device for each: buffers that one keeps for reuse could leave too little memory for the next.

@@ -19,20 +19,28 @@ const MICROSECONDS_A_DISPATCH = 5
 const MILLISECONDS_A_STEP = 3
 
 export const host: Topic = {
-  title: 'Host: wall time on Dawn\'s null backend, where nothing executes',
+  title: "Host: wall time on Dawn's null backend, where nothing executes",
   async run(context): Promise<Findings> {
     context.progress('in a process of its own', 0, 1)
     const rows = await new Promise<HostRow[]>((resolve, reject) => {
-      const child = fork(fileURLToPath(new URL('host-process.ts', import.meta.url)), [context.scale], { stdio: ['ignore', 'ignore', 'inherit', 'ipc'] })
+      const child = fork(fileURLToPath(new URL('host-process.ts', import.meta.url)), [context.scale], {
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      })
       child.on('message', (rows: HostRow[]) => resolve(rows))
-      child.on('exit', (code, signal) => reject(new Error(`the process on the null backend ended (${signal ?? `status ${code}`})`)))
+      child.on('exit', (code, signal) =>
+        reject(new Error(`the process on the null backend ended (${signal ?? `status ${code}`})`)),
+      )
     })
     const step = rows.find(({ what }) => what.startsWith('bert-base'))
     return {
       rows: [
         ['what', 'dispatches', 'ms', 'µs a dispatch'],
-        ...rows.map(({ what, dispatches, milliseconds, microsecondsPerDispatch }) =>
-          [what, `${dispatches}`, ms(milliseconds), microsecondsPerDispatch.toFixed(2)]),
+        ...rows.map(({ what, dispatches, milliseconds, microsecondsPerDispatch }) => [
+          what,
+          `${dispatches}`,
+          ms(milliseconds),
+          microsecondsPerDispatch.toFixed(2),
+        ]),
       ],
       notes: [],
       bars: [

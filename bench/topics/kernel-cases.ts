@@ -33,7 +33,7 @@ export interface CaseSizes {
   readonly batch: number
   readonly sequence: number
   /** Of a long sequence for attention. */
-  readonly long: { readonly batch: number, readonly sequence: number }
+  readonly long: { readonly batch: number; readonly sequence: number }
   readonly squares: readonly number[]
   readonly dtypes: readonly ('f32' | 'f16')[]
 }
@@ -45,7 +45,9 @@ export function kernelCases(sizes: CaseSizes): KernelCase[] {
   return [
     ...squares.flatMap(n => dtypes.map(dtype => product(n, n, n, dtype))),
     ...dtypes.flatMap(dtype => [
-      linear(tokens, HIDDEN, HIDDEN, dtype), linear(tokens, HIDDEN, INTERMEDIATE, dtype), linear(tokens, INTERMEDIATE, HIDDEN, dtype),
+      linear(tokens, HIDDEN, HIDDEN, dtype),
+      linear(tokens, HIDDEN, INTERMEDIATE, dtype),
+      linear(tokens, INTERMEDIATE, HIDDEN, dtype),
     ]),
     linearGelu(tokens),
     ...dtypes.map(dtype => attend(batch, sequence, 0, dtype)),
@@ -74,7 +76,8 @@ const times = (...sizes: number[]): string => sizes.join('×')
 
 function product(m: number, k: number, n: number, dtype: 'f32' | 'f16'): KernelCase {
   return {
-    kernel: `matmul ${dtype}`, size: times(m, k, n),
+    kernel: `matmul ${dtype}`,
+    size: times(m, k, n),
     async make(held) {
       const [a, b] = [(await held.floats([m, k], dtype)).tensor, (await held.floats([k, n], dtype)).tensor]
       return { forward: () => a.matmul(b), wrt: [a, b] }
@@ -85,9 +88,13 @@ function product(m: number, k: number, n: number, dtype: 'f32' | 'f16'): KernelC
 /** x·Wᵀ + b with W [out, in], as in every linear layer. */
 function linear(tokens: number, inputs: number, outputs: number, dtype: 'f32' | 'f16'): KernelCase {
   return {
-    kernel: `linear ${dtype}`, size: `${tokens}×${inputs}→${outputs}`,
+    kernel: `linear ${dtype}`,
+    size: `${tokens}×${inputs}→${outputs}`,
     async make(held) {
-      const [x, w] = [(await held.floats([tokens, inputs], dtype)).tensor, (await held.floats([outputs, inputs], dtype)).tensor]
+      const [x, w] = [
+        (await held.floats([tokens, inputs], dtype)).tensor,
+        (await held.floats([outputs, inputs], dtype)).tensor,
+      ]
       const b = (await held.floats([outputs])).tensor
       return { forward: () => x.matmul(w.transpose()).add(b).cast(dtype), wrt: [x, w] }
     },
@@ -96,7 +103,8 @@ function linear(tokens: number, inputs: number, outputs: number, dtype: 'f32' | 
 
 function linearGelu(tokens: number): KernelCase {
   return {
-    kernel: 'linear + GELU', size: `${tokens}×${HIDDEN}→${INTERMEDIATE}`,
+    kernel: 'linear + GELU',
+    size: `${tokens}×${HIDDEN}→${INTERMEDIATE}`,
     async make(held) {
       const [x, w] = [(await held.floats([tokens, HIDDEN])).tensor, (await held.floats([INTERMEDIATE, HIDDEN])).tensor]
       const b = (await held.floats([INTERMEDIATE])).tensor
@@ -107,7 +115,8 @@ function linearGelu(tokens: number): KernelCase {
 
 function attend(batch: number, sequence: number, rate: number, dtype: 'f32' | 'f16'): KernelCase {
   return {
-    kernel: `attention ${dtype}${rate > 0 ? ' dropout' : ''}`, size: times(batch, HEADS, sequence, HEAD_SIZE),
+    kernel: `attention ${dtype}${rate > 0 ? ' dropout' : ''}`,
+    size: times(batch, HEADS, sequence, HEAD_SIZE),
     async make(held) {
       const shape = [batch, sequence, HEADS, HEAD_SIZE]
       const [q, k, v] = await Promise.all([0, 1, 2].map(async () => (await held.floats(shape, dtype)).tensor))
@@ -122,7 +131,8 @@ function attend(batch: number, sequence: number, rate: number, dtype: 'f32' | 'f
 /** Something of one matrix. */
 function ofOne(kernel: string, rows: number, columns: number, fn: (x: Tensor) => Tensor): KernelCase {
   return {
-    kernel, size: times(rows, columns),
+    kernel,
+    size: times(rows, columns),
     async make(held) {
       const x = (await held.floats([rows, columns])).tensor
       return { forward: () => fn(x), wrt: [x] }
@@ -137,7 +147,8 @@ const sumAll = (count: number): KernelCase => ofOne('sum of all', 1, count, x =>
 
 function layerNorm(rows: number, columns: number): KernelCase {
   return {
-    kernel: 'layer norm', size: times(rows, columns),
+    kernel: 'layer norm',
+    size: times(rows, columns),
     async make(held) {
       const x = (await held.floats([rows, columns])).tensor
       const [gamma, beta] = [(await held.floats([columns])).tensor, (await held.floats([columns])).tensor]
@@ -149,7 +160,8 @@ function layerNorm(rows: number, columns: number): KernelCase {
 /** As an encoder layer ends: dropout, residual, norm; the norm's own parameters frozen, as under LoRA. */
 function residualNorm(tokens: number): KernelCase {
   return {
-    kernel: 'dropout + residual + norm', size: times(tokens, HIDDEN),
+    kernel: 'dropout + residual + norm',
+    size: times(tokens, HIDDEN),
     async make(held) {
       const [x, y] = [(await held.floats([tokens, HIDDEN])).tensor, (await held.floats([tokens, HIDDEN])).tensor]
       const [gamma, beta] = [(await held.floats([HIDDEN])).tensor, (await held.floats([HIDDEN])).tensor]
@@ -161,7 +173,8 @@ function residualNorm(tokens: number): KernelCase {
 
 function add(rows: number, columns: number): KernelCase {
   return {
-    kernel: 'add', size: times(rows, columns),
+    kernel: 'add',
+    size: times(rows, columns),
     async make(held) {
       const [x, y] = [(await held.floats([rows, columns])).tensor, (await held.floats([rows, columns])).tensor]
       // Its gradient is what came, and no kernel.
@@ -172,7 +185,8 @@ function add(rows: number, columns: number): KernelCase {
 
 function drop(rows: number, columns: number): KernelCase {
   return {
-    kernel: 'dropout', size: times(rows, columns),
+    kernel: 'dropout',
+    size: times(rows, columns),
     async make(held) {
       const x = (await held.floats([rows, columns])).tensor
       const step = await held.values([], Uint32Array.of(1))
@@ -183,7 +197,8 @@ function drop(rows: number, columns: number): KernelCase {
 
 function joined(rows: number, columns: number): KernelCase {
   return {
-    kernel: 'concat', size: `2 of ${times(rows, columns)}`,
+    kernel: 'concat',
+    size: `2 of ${times(rows, columns)}`,
     async make(held) {
       const [x, y] = [(await held.floats([rows, columns])).tensor, (await held.floats([rows, columns])).tensor]
       return { forward: () => concat([x, y]), wrt: [] }
@@ -193,7 +208,8 @@ function joined(rows: number, columns: number): KernelCase {
 
 function embedding(tokens: number): KernelCase {
   return {
-    kernel: 'embedding', size: `${tokens} of ${VOCABULARY}×${HIDDEN}`,
+    kernel: 'embedding',
+    size: `${tokens} of ${VOCABULARY}×${HIDDEN}`,
     async make(held) {
       const table = (await held.floats([VOCABULARY, HIDDEN])).tensor
       const ids = (await held.integers([tokens], VOCABULARY)).tensor
@@ -204,7 +220,8 @@ function embedding(tokens: number): KernelCase {
 
 function losses(rows: number, classes: number): KernelCase {
   return {
-    kernel: 'cross-entropy', size: times(rows, classes),
+    kernel: 'cross-entropy',
+    size: times(rows, classes),
     async make(held) {
       const logits = (await held.floats([rows, classes])).tensor
       const labels = (await held.integers([rows], classes)).tensor
@@ -215,7 +232,8 @@ function losses(rows: number, classes: number): KernelCase {
 
 function optimizer(count: number): KernelCase {
   return {
-    kernel: 'AdamW', size: `${count}`,
+    kernel: 'AdamW',
+    size: `${count}`,
     async make(held) {
       // Second moments are positive.
       const [p, m, v, g] = await Promise.all([0, 0, 1, 0].map(middle => held.floats([count], 'f32', middle)))

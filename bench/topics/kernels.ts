@@ -36,13 +36,20 @@ export const kernels: Topic = {
     const rows: Row[] = []
     for (const [i, one] of cases.entries()) {
       context.progress(`${one.kernel} ${one.size}`, i, cases.length)
-      rows.push(...await timeCase(one, context))
+      rows.push(...(await timeCase(one, context)))
     }
     return {
       rows: [
         ['kernel', 'size', 'pass', 'dispatches', 'ms', 'GFLOP/s', 'GB/s', 'of ceiling'],
         ...rows.map(({ kernel, size, pass, dispatches, time, operations, bytes, share }) => [
-          kernel, size, pass, `${dispatches}`, ms(time.median), giga(operations, time.median), giga(bytes, time.median), percent(share),
+          kernel,
+          size,
+          pass,
+          `${dispatches}`,
+          ms(time.median),
+          giga(operations, time.median),
+          giga(bytes, time.median),
+          percent(share),
         ]),
       ],
       notes: [
@@ -65,18 +72,38 @@ async function timeCase({ kernel, size, make }: KernelCase, { effort, ceilings }
       const operations = sumOf(kernels, one => one.operations ?? 0)
       const bytes = known ?? sumOf(kernels, one => one.bytes)
       const time = await measureKernels(fn, effort)
-      return { kernel, size, pass, dispatches: kernels.length, time, operations, bytes, share: shareOf(limits, operations, bytes, time.median) }
+      return {
+        kernel,
+        size,
+        pass,
+        dispatches: kernels.length,
+        time,
+        operations,
+        bytes,
+        share: shareOf(limits, operations, bytes, time.median),
+      }
     }
-    const rows = [await row('forward', compile(() => ({ y: forward() ?? null })), forwardBytes)]
+    const rows = [
+      await row(
+        'forward',
+        compile(() => ({ y: forward() ?? null })),
+        forwardBytes,
+      ),
+    ]
     const y = wrt.length > 0 ? forward() : undefined
     if (!y) return rows
     // In one plan, as in training, so that the backward pass can use results of the forward pass.
     const upstream = (await held.floats(y.shape)).tensor
-    rows.push(await row('forward + backward', compile(() => {
-      const y = forward()
-      if (!y) throw new Error(`${kernel} gave nothing the second time`)
-      return { y, gradients: grad(y.mul(upstream).sum(), [...wrt]) }
-    })))
+    rows.push(
+      await row(
+        'forward + backward',
+        compile(() => {
+          const y = forward()
+          if (!y) throw new Error(`${kernel} gave nothing the second time`)
+          return { y, gradients: grad(y.mul(upstream).sum(), [...wrt]) }
+        }),
+      ),
+    )
     return rows
   } finally {
     held.release()

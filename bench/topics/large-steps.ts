@@ -5,7 +5,16 @@ import { percent } from '../../train/node/cli/console.ts'
 import { byLabel } from '../../train/node/jobs/profile.ts'
 import { type Timing, measure, sumOf } from '../measure.ts'
 import { giga, megabytes, ms } from '../text.ts'
-import { type Context, type Findings, type Float, type Scale, type Section, type Topic, bar, floatsOf } from '../topic.ts'
+import {
+  type Context,
+  type Findings,
+  type Float,
+  type Scale,
+  type Section,
+  type Topic,
+  bar,
+  floatsOf,
+} from '../topic.ts'
 import { prepareTraining, published } from '../training.ts'
 
 interface Sizes {
@@ -63,15 +72,25 @@ export const largeSteps: Topic = {
       rows: stepTable(rows),
       notes: [],
       more: rows.map(row => kernelSection(row, ceilings)),
-      bars: context.scale !== 'full' ? [] : rows.map(({ batch, sequence, precision, busy }) =>
-        bar(`${batch} × ${sequence} ${precision}: time in which the GPU is idle`, 100 * (1 - busy), 10, '%')),
+      bars:
+        context.scale !== 'full'
+          ? []
+          : rows.map(({ batch, sequence, precision, busy }) =>
+              bar(`${batch} × ${sequence} ${precision}: time in which the GPU is idle`, 100 * (1 - busy), 10, '%'),
+            ),
       data: { rows },
       failed,
     }
   },
 }
 
-async function timeStep({ effort }: Context, model: string, batch: number, sequence: number, precision: Float): Promise<Row> {
+async function timeStep(
+  { effort }: Context,
+  model: string,
+  batch: number,
+  sequence: number,
+  precision: Float,
+): Promise<Row> {
   const training = await prepareTraining({ config: published(model), tuning: 'lora', batch, sequence, precision })
   try {
     let start = performance.now()
@@ -88,7 +107,17 @@ async function timeStep({ effort }: Context, model: string, batch: number, seque
     const [, kernels] = profiles.sort((a, b) => total(a) - total(b))
     const kernelTime = total(kernels)
     return {
-      batch, sequence, precision, planning, first, time, kernelTime, busy: kernelTime / time.median, dispatches, peakBytes, loss,
+      batch,
+      sequence,
+      precision,
+      planning,
+      first,
+      time,
+      kernelTime,
+      busy: kernelTime / time.median,
+      dispatches,
+      peakBytes,
+      loss,
       kernels: byLabel(kernels),
     }
   } finally {
@@ -98,12 +127,34 @@ async function timeStep({ effort }: Context, model: string, batch: number, seque
 
 function stepTable(rows: readonly Row[]): string[][] {
   return [
-    ['LoRA step', 'ms', 'tokens/s', 'examples/s', 'kernels ms', 'GPU busy', 'dispatches', 'peak MB', 'planning ms', 'first ms', 'loss'],
-    ...rows.map(({ batch, sequence, precision, time, kernelTime, busy, dispatches, peakBytes, planning, first, loss }) => [
-      `${batch} × ${sequence} ${precision}`, ms(time.median), (1000 * batch * sequence / time.median).toFixed(0),
-      (1000 * batch / time.median).toFixed(1), ms(kernelTime), percent(busy), `${dispatches}`, megabytes(peakBytes), ms(planning), ms(first),
-      loss.toFixed(4),
-    ]),
+    [
+      'LoRA step',
+      'ms',
+      'tokens/s',
+      'examples/s',
+      'kernels ms',
+      'GPU busy',
+      'dispatches',
+      'peak MB',
+      'planning ms',
+      'first ms',
+      'loss',
+    ],
+    ...rows.map(
+      ({ batch, sequence, precision, time, kernelTime, busy, dispatches, peakBytes, planning, first, loss }) => [
+        `${batch} × ${sequence} ${precision}`,
+        ms(time.median),
+        ((1000 * batch * sequence) / time.median).toFixed(0),
+        ((1000 * batch) / time.median).toFixed(1),
+        ms(kernelTime),
+        percent(busy),
+        `${dispatches}`,
+        megabytes(peakBytes),
+        ms(planning),
+        ms(first),
+        loss.toFixed(4),
+      ],
+    ),
   ]
 }
 
@@ -116,7 +167,12 @@ function kernelSection({ batch, sequence, precision, kernels, kernelTime }: Row,
       ...kernels.slice(0, SHOWN).map(({ label, count, nanoseconds, operations, bytes }) => {
         const time = nanoseconds / 1e6
         return [
-          label, `${count}`, ms(time), percent(time / kernelTime), giga(operations, time), giga(bytes, time),
+          label,
+          `${count}`,
+          ms(time),
+          percent(time / kernelTime),
+          giga(operations, time),
+          giga(bytes, time),
           percent(shareOf(ceilings, operations, bytes, time)),
         ]
       }),

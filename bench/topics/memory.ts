@@ -10,8 +10,16 @@ import { ElementaryStep } from './unfused.ts'
 
 const SIZES: Readonly<Record<Scale, readonly (readonly [batch: number, sequence: number])[]>> = {
   quick: [[2, 32]],
-  reduced: [[8, 128], [8, 512]],
-  full: [[8, 128], [8, 512], [32, 128], [32, 512]],
+  reduced: [
+    [8, 128],
+    [8, 512],
+  ],
+  full: [
+    [8, 128],
+    [8, 512],
+    [32, 128],
+    [32, 512],
+  ],
 }
 
 interface Row extends Omit<TrainingCase, 'config'> {
@@ -26,13 +34,23 @@ export const memory: Topic = {
   title: 'Plans of training steps: dispatches, and memory',
   async run(context): Promise<Findings> {
     const points: Omit<Row, 'plan'>[] = SIZES[context.scale].flatMap(([batch, sequence]) => [
-      ...floatsOf(context.device).map(precision => ({ model: DISTILBERT, tuning: 'lora' as const, batch, sequence, precision })),
+      ...floatsOf(context.device).map(precision => ({
+        model: DISTILBERT,
+        tuning: 'lora' as const,
+        batch,
+        sequence,
+        precision,
+      })),
       { model: DISTILBERT, tuning: 'full', batch, sequence, precision: 'f32' },
       { model: 'bert-base-uncased', tuning: 'lora', batch, sequence, precision: 'f32' },
     ])
     const rows: Row[] = []
     for (const [i, point] of points.entries()) {
-      context.progress(`${point.model} ${point.tuning} ${point.precision} ${point.batch} × ${point.sequence}`, i, points.length)
+      context.progress(
+        `${point.model} ${point.tuning} ${point.precision} ${point.batch} × ${point.sequence}`,
+        i,
+        points.length,
+      )
       rows.push(await planOf(point))
     }
     context.progress('DistilBERT in elementary operations', 0, 1)
@@ -40,25 +58,42 @@ export const memory: Topic = {
     return {
       rows: [
         [
-          'model', 'trains', 'batch × tokens', 'dispatches', 'unfused', 'pipelines',
-          'scratch MB', 'live MB', 'over live', 'persistent MB', 'peak MB', 'over live',
+          'model',
+          'trains',
+          'batch × tokens',
+          'dispatches',
+          'unfused',
+          'pipelines',
+          'scratch MB',
+          'live MB',
+          'over live',
+          'persistent MB',
+          'peak MB',
+          'over live',
         ],
         ...rows.map(({ model, tuning, precision, batch, sequence, plan, failed }) => {
           const what = [model, `${tuning} ${precision}`, `${batch} × ${sequence}`]
           if (!plan) return [...what, failed ?? 'failed']
           return [
-            ...what, `${plan.dispatches}`, `${plan.unfused}`, `${plan.pipelines}`, megabytes(plan.scratchBytes), megabytes(plan.liveBytes),
-            percent(plan.scratchBytes / plan.liveBytes - 1), megabytes(plan.persistentBytes),
-            megabytes(plan.peakBytes), percent(plan.peakBytes / mustLive(plan) - 1),
+            ...what,
+            `${plan.dispatches}`,
+            `${plan.unfused}`,
+            `${plan.pipelines}`,
+            megabytes(plan.scratchBytes),
+            megabytes(plan.liveBytes),
+            percent(plan.scratchBytes / plan.liveBytes - 1),
+            megabytes(plan.persistentBytes),
+            megabytes(plan.peakBytes),
+            percent(plan.peakBytes / mustLive(plan) - 1),
           ]
         }),
       ],
       notes: [
-        `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups),`
-        + ' a dispatch each without any fusion.',
+        `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups),` +
+          ' a dispatch each without any fusion.',
         'Unfused: dispatches with the hand-written fused kernels, but without fusion of elementwise operations.',
-        'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below.'
-        + ' Peak: scratch and what persists.',
+        'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below.' +
+          ' Peak: scratch and what persists.',
       ],
       bars: rows.flatMap(row => barsOf(row, elementary)),
       data: { elementary_operations: elementary, rows },
@@ -74,7 +109,15 @@ function barsOf({ model, tuning, precision, batch, sequence, plan }: Row, elemen
   const what = `${model} ${tuning} ${precision} ${batch} × ${sequence}`
   return [
     ...(model === DISTILBERT && tuning === 'lora' && precision === 'f32'
-      ? [bar(`${what}: dispatches, of ${elementary} without fusion`, plan.dispatches, Math.floor(elementary / 3), 'dispatches')] : []),
+      ? [
+          bar(
+            `${what}: dispatches, of ${elementary} without fusion`,
+            plan.dispatches,
+            Math.floor(elementary / 3),
+            'dispatches',
+          ),
+        ]
+      : []),
     bar(`${what}: peak memory of what must be live at the worst moment`, plan.peakBytes / mustLive(plan), 1.15, '×'),
   ]
 }

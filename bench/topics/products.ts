@@ -7,7 +7,11 @@ import { type Timing, measureKernels, sumOf } from '../measure.ts'
 import { ceilingsText, giga, ms } from '../text.ts'
 import { type Bar, type Context, type Findings, type Float, type Scale, type Topic, bar, floatsOf } from '../topic.ts'
 
-const SIZES: Readonly<Record<Scale, readonly number[]>> = { quick: [128], reduced: [256, 512], full: [1024, 2048, 4096] }
+const SIZES: Readonly<Record<Scale, readonly number[]>> = {
+  quick: [128],
+  reduced: [256, 512],
+  full: [1024, 2048, 4096],
+}
 
 interface Row {
   readonly size: number
@@ -29,13 +33,18 @@ export const products: Topic = {
       context.progress(`${size}³ ${dtype}`, i, points.length)
       rows.push(await timeProduct(context, size, dtype))
     }
-    const f32Of = (size: number): number | undefined => rows.find(row => row.size === size && row.dtype === 'f32')?.time.median
+    const f32Of = (size: number): number | undefined =>
+      rows.find(row => row.size === size && row.dtype === 'f32')?.time.median
     return {
       rows: [
         ['product', 'ms', 'GFLOP/s', 'of f32 peak', 'f32 ÷ this', 'kernels'],
         ...rows.map(({ size, dtype, kernels, time, operations, share }) => [
-          `${size}³ ${dtype}`, ms(time.median), giga(operations, time.median), percent(share),
-          `${((f32Of(size) ?? NaN) / time.median).toFixed(2)}×`, kernels.join(' + '),
+          `${size}³ ${dtype}`,
+          ms(time.median),
+          giga(operations, time.median),
+          percent(share),
+          `${((f32Of(size) ?? NaN) / time.median).toFixed(2)}×`,
+          kernels.join(' + '),
         ]),
       ],
       notes: [ceilingsText(await context.ceilings())],
@@ -66,8 +75,18 @@ function barsOf(rows: readonly Row[], matrices: boolean): Bar[] {
   const largest = (dtype: Float): Row | undefined => rows.findLast(row => row.dtype === dtype)
   const [single, half] = [largest('f32'), largest('f16')]
   return [
-    ...(single ? [bar(`${single.size}³ f32: time, relative to the measured peak`, 1 / single.share, 1 / 0.6, '×')] : []),
+    ...(single
+      ? [bar(`${single.size}³ f32: time, relative to the measured peak`, 1 / single.share, 1 / 0.6, '×')]
+      : []),
     ...(single && half && matrices
-      ? [bar(`${half.size}³ f16 by matrix units: time, relative to f32`, half.time.median / single.time.median, 1 / 3, '×')] : []),
+      ? [
+          bar(
+            `${half.size}³ f16 by matrix units: time, relative to f32`,
+            half.time.median / single.time.median,
+            1 / 3,
+            '×',
+          ),
+        ]
+      : []),
   ]
 }

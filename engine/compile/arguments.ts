@@ -12,7 +12,7 @@ const ALL_PACKED_BYTES = 65536
 export class ArgumentBuffer {
   readonly #device: Device
   readonly #host: Uint8Array<ArrayBuffer>
-  readonly #uniforms: readonly { readonly offset: number, readonly size: number }[]
+  readonly #uniforms: readonly { readonly offset: number; readonly size: number }[]
   readonly #packed = new Map<Region, number>()
   #gpu: GPUBuffer | undefined
   #isSent = false
@@ -34,7 +34,7 @@ export class ArgumentBuffer {
   }
 
   /** The uniforms of dispatch `i`, in bytes. */
-  uniformsOf(i: number): { readonly offset: number, readonly size: number } {
+  uniformsOf(i: number): { readonly offset: number; readonly size: number } {
     return this.#uniforms[i]
   }
 
@@ -82,7 +82,7 @@ export class ArgumentBuffer {
 }
 
 /** The offset of each launch's uniforms: launches with equal words share them. */
-function placeUniforms(launches: readonly Launch[]): { offsets: readonly number[], end: number } {
+function placeUniforms(launches: readonly Launch[]): { offsets: readonly number[]; end: number } {
   const known = new Map<string, number>()
   let end = 0
   const offsets = launches.map(({ uniforms }) => {

@@ -36,7 +36,11 @@ export interface Canonical {
 }
 
 /** Nodes whose ids are in `copied` update a copy, even where an update in place is possible. */
-export function canonical(outputs: readonly Value[], assignments: readonly Assignment[], copied: ReadonlySet<number> = new Set()): Canonical {
+export function canonical(
+  outputs: readonly Value[],
+  assignments: readonly Assignment[],
+  copied: ReadonlySet<number> = new Set(),
+): Canonical {
   const { nodes, now } = mergeEqual([...outputs, ...assignments.flatMap(a => [a.value, a.target])])
   const wanted = assignments.map(assignment => ({ ...assignment, value: now(assignment.value) }))
   const graph = new LocatedGraph()
@@ -44,7 +48,8 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
     const { op } = node
     if (op.kind === 'source') graph.addSource(node)
     else if (op.kind === 'view') graph.addView(node)
-    else if (op.kind === 'kernel') graph.add({ ...node, inputs: kernelInputs(node, op, graph, copied.has(node.id) ? [] : wanted) })
+    else if (op.kind === 'kernel')
+      graph.add({ ...node, inputs: kernelInputs(node, op, graph, copied.has(node.id) ? [] : wanted) })
     else graph.add(node)
   }
   const results = placeResults(graph, outputs.map(now), wanted)
@@ -52,14 +57,15 @@ export function canonical(outputs: readonly Value[], assignments: readonly Assig
 }
 
 /** The nodes that `roots` need, equal ones merged, and for each value the one that replaces it. */
-function mergeEqual(roots: readonly Value[]): { nodes: readonly Node[], now: (value: Value) => Value } {
+function mergeEqual(roots: readonly Value[]): { nodes: readonly Node[]; now: (value: Value) => Value } {
   const merged = new Map<Node, Node>()
   const byKey = new Map<string, Node>()
   const now = ({ node, index }: Value): Value => ({ node: merged.get(node) ?? node, index })
   for (const original of reachable(roots)) {
     const { id, op, attributes } = original
     const inputs = original.inputs.map(now)
-    const key = op.kind === 'source' ? `source ${id}` : `${op.name}|${exactJson(attributes)}|${inputs.map(keyOf).join(' ')}`
+    const key =
+      op.kind === 'source' ? `source ${id}` : `${op.name}|${exactJson(attributes)}|${inputs.map(keyOf).join(' ')}`
     const node = byKey.get(key) ?? (op.kind === 'source' ? original : { ...original, inputs })
     byKey.set(key, node)
     merged.set(original, node)
@@ -71,12 +77,14 @@ function mergeEqual(roots: readonly Value[]): { nodes: readonly Node[], now: (va
 function kernelInputs(node: Node, op: KernelOp, graph: LocatedGraph, assignments: readonly Assignment[]): Value[] {
   const values = node.inputs.map((value, i) => {
     const { view } = graph.locate(value)
-    const isAligned = view.offset * bytesOf(view.dtype) % ALIGNMENT === 0
+    const isAligned = (view.offset * bytesOf(view.dtype)) % ALIGNMENT === 0
     return (isContiguous(view) && isAligned) || op.strided?.(view, i, node.attributes) ? value : graph.copy(value)
   })
   op.aliases?.forEach((alias, index) => {
     // Only a variable that takes the new value is updated in place.
-    const { base: { node: target } } = graph.locate(values[alias])
+    const {
+      base: { node: target },
+    } = graph.locate(values[alias])
     const isOwned = assignments.some(a => a.target.node === target && keyOf(a.value) === keyOf({ node, index }))
     if (!isOwned) values[alias] = graph.copy(values[alias], { fresh: true })
     // A dispatch may not bind one buffer for both writing and reading: other inputs in the same memory are copied.
@@ -90,21 +98,30 @@ function kernelInputs(node: Node, op: KernelOp, graph: LocatedGraph, assignments
 
 /** Outputs and assigned values: contiguous in planned memory, or in the variable updated; copied if necessary. */
 function placeResults(
-  graph: LocatedGraph, outputs: readonly Value[], assignments: readonly Assignment[],
+  graph: LocatedGraph,
+  outputs: readonly Value[],
+  assignments: readonly Assignment[],
 ): Pick<Canonical, 'outputs' | 'assignments' | 'kept'> {
   const kept = new Set<string>()
   const keep = (value: Value): Value => {
     kept.add(keyOf(value))
     return value
   }
-  const isUpdate = ({ node: { op }, index }: Value): boolean => op.kind === 'kernel' && op.aliases?.[index] !== undefined
+  const isUpdate = ({ node: { op }, index }: Value): boolean =>
+    op.kind === 'kernel' && op.aliases?.[index] !== undefined
   const planned = (value: Value): Value => {
     const located = graph.locate(value)
     return isWhole(located) && located.base.node.op.kind !== 'source' ? located.base : graph.copy(value)
   }
   // An output that was updated in place is in its variable's memory, which the next run overwrites.
-  const finalOutputs = outputs.map(value => keep(isUpdate(graph.locate(value).base) ? graph.copy(value) : planned(value)))
-  const finalAssignments = assignments.map(({ storage, target, value }) => ({ storage, target, value: keep(planned(value)) }))
+  const finalOutputs = outputs.map(value =>
+    keep(isUpdate(graph.locate(value).base) ? graph.copy(value) : planned(value)),
+  )
+  const finalAssignments = assignments.map(({ storage, target, value }) => ({
+    storage,
+    target,
+    value: keep(planned(value)),
+  }))
   return { outputs: finalOutputs, assignments: finalAssignments, kept: new Set([...graph.copied, ...kept]) }
 }
 

@@ -19,19 +19,19 @@ export interface Place {
 /** The first dispatch whose output was not finite, or the variable or input that was not finite before. */
 export type NonFiniteCause =
   | {
-    readonly kind: 'kernel'
-    /** Kernel and config, as in profiles. */
-    readonly label: string
-    /** Its number in the plan, from 1, and the number of dispatches. */
-    readonly dispatch: number
-    readonly dispatches: number
-    /** `NaN`, `∞`, `-∞`, or several of them. */
-    readonly numbers: string
-    /** Where in variables its inputs begin; if it reads none, those of the nearest dispatches before it. */
-    readonly reads: readonly Place[]
-  }
-  | { readonly kind: 'variable', readonly place: Place, readonly numbers: string }
-  | { readonly kind: 'input', readonly position: number, readonly element: number, readonly numbers: string }
+      readonly kind: 'kernel'
+      /** Kernel and config, as in profiles. */
+      readonly label: string
+      /** Its number in the plan, from 1, and the number of dispatches. */
+      readonly dispatch: number
+      readonly dispatches: number
+      /** `NaN`, `∞`, `-∞`, or several of them. */
+      readonly numbers: string
+      /** Where in variables its inputs begin; if it reads none, those of the nearest dispatches before it. */
+      readonly reads: readonly Place[]
+    }
+  | { readonly kind: 'variable'; readonly place: Place; readonly numbers: string }
+  | { readonly kind: 'input'; readonly position: number; readonly element: number; readonly numbers: string }
 
 /** The parts of a plan that a diagnosis needs. */
 export interface Diagnosed {
@@ -59,7 +59,8 @@ interface Finding extends Check {
 }
 
 /** Whether a launch changes memory that persists after the run. */
-const changesSource = (launch: Launch, bindings: readonly Binding[]): boolean => launch.writes.some(slot => bindings[slot].region.source)
+const changesSource = (launch: Launch, bindings: readonly Binding[]): boolean =>
+  launch.writes.some(slot => bindings[slot].region.source)
 
 /**
  * Runs all dispatches except updates in place, checks the output of each, and traces the results and assigned values
@@ -72,7 +73,9 @@ export async function findCause(plan: Diagnosed): Promise<NonFiniteCause | undef
 async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnosed): Promise<Finding[]> {
   const { steps } = schedule
   const checks: Check[] = []
-  const sources = new Set(steps.flatMap(({ bindings }) => bindings.map(({ region }) => region)).filter(({ source }) => source))
+  const sources = new Set(
+    steps.flatMap(({ bindings }) => bindings.map(({ region }) => region)).filter(({ source }) => source),
+  )
   for (const region of sources) {
     const { source, dtype } = region
     if (!source || !isFloat(dtype)) continue
@@ -83,13 +86,18 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
   steps.forEach(({ launch, bindings }, step) => {
     if (changesSource(launch, bindings)) return
     for (const slot of launch.writes) {
-      const { region: { dtype }, bytes } = bindings[slot]
+      const {
+        region: { dtype },
+        bytes,
+      } = bindings[slot]
       if (isFloat(dtype)) checks.push({ step, binding: bindings[slot], dtype, count: bytes / bytesOf(dtype) })
     }
   })
   const { gpu, buffers, traits } = device
   const launches = checks.map(({ dtype, count }, at) => finiteLaunch({ dtype, count, at }, traits))
-  const pipelines = await Promise.all(launches.map(({ wgsl, label, slots, writes }) => device.pipelines.get(wgsl, label, slots.length, writes)))
+  const pipelines = await Promise.all(
+    launches.map(({ wgsl, label, slots, writes }) => device.pipelines.get(wgsl, label, slots.length, writes)),
+  )
   const pitch = gpu.limits.minUniformBufferOffsetAlignment
   const uniforms = buffers.acquireUniform(Math.max(checks.length, 1) * pitch)
   const found = buffers.acquire(Math.max(checks.length, 1) * 8, 'what is not finite')
@@ -97,18 +105,23 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
     const encoder = begin()
     launches.forEach(({ uniforms: words }, at) => gpu.queue.writeBuffer(uniforms, at * pitch, words))
     const encodeCheck = (at: number): void => {
-      const { binding: { region, offset, bytes } } = checks[at]
+      const {
+        binding: { region, offset, bytes },
+      } = checks[at]
       const { pipeline, layout } = pipelines[at]
       const pass = encoder.beginComputePass()
       pass.setPipeline(pipeline)
-      pass.setBindGroup(0, gpu.createBindGroup({
-        layout,
-        entries: [
-          { binding: 0, resource: { buffer: bufferOf(region), offset, size: Math.ceil(bytes / 4) * 4 } },
-          { binding: 1, resource: { buffer: found } },
-          { binding: 2, resource: { buffer: uniforms, offset: at * pitch, size: 16 } },
-        ],
-      }))
+      pass.setBindGroup(
+        0,
+        gpu.createBindGroup({
+          layout,
+          entries: [
+            { binding: 0, resource: { buffer: bufferOf(region), offset, size: Math.ceil(bytes / 4) * 4 } },
+            { binding: 1, resource: { buffer: found } },
+            { binding: 2, resource: { buffer: uniforms, offset: at * pitch, size: 16 } },
+          ],
+        }),
+      )
       pass.dispatchWorkgroups(...launches[at].workgroups)
       pass.end()
     }
@@ -137,19 +150,25 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
   }
 }
 
-const overlap = (a: Binding, b: Binding): boolean => a.region === b.region && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
+const overlap = (a: Binding, b: Binding): boolean =>
+  a.region === b.region && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
 
 function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedule): NonFiniteCause | undefined {
   const isRead = (step: number, slot: number): boolean => !steps[step].launch.writes.includes(slot)
   /** Inputs of a step that were not finite. Only −∞ is ignored if there are others. */
   const badInputs = (step: number): Finding[] => {
     const read = steps[step].bindings.filter((_, slot) => isRead(step, slot))
-    const bad = findings.filter(one => (one.step ?? -1) < step && read.some(binding => overlap(binding, one.binding)) && !isMask(one))
+    const bad = findings.filter(
+      one => (one.step ?? -1) < step && read.some(binding => overlap(binding, one.binding)) && !isMask(one),
+    )
     const sure = bad.filter(({ kinds }) => kinds !== KINDS.negative)
     return sure.length > 0 ? sure : bad
   }
   const results = [...outputs, ...stores.map(({ from }) => from)]
-  const waiting = findings.filter(({ step, binding }) => step !== undefined && results.some(region => (region.within?.region ?? region) === binding.region))
+  const waiting = findings.filter(
+    ({ step, binding }) =>
+      step !== undefined && results.some(region => (region.within?.region ?? region) === binding.region),
+  )
   const known = new Set(waiting)
   const causes: Finding[] = []
   for (let one = waiting.pop(); one; one = waiting.pop()) {
@@ -163,12 +182,20 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
   }
   if (causes.length === 0) return undefined
   const first = causes.reduce((a, b) => ((b.step ?? -1) < (a.step ?? -1) ? b : a))
-  const numbers = [[KINDS.nan, 'NaN'], [KINDS.positive, '∞'], [KINDS.negative, '-∞']] as const
+  const numbers = [
+    [KINDS.nan, 'NaN'],
+    [KINDS.positive, '∞'],
+    [KINDS.negative, '-∞'],
+  ] as const
   const shown = numbers.flatMap(([bit, text]) => (first.kinds & bit ? [text] : [])).join(' and ')
   const { step, element } = first
   if (step !== undefined) {
     return {
-      kind: 'kernel', label: steps[step].launch.label, dispatch: step + 1, dispatches: steps.length, numbers: shown,
+      kind: 'kernel',
+      label: steps[step].launch.label,
+      dispatch: step + 1,
+      dispatches: steps.length,
+      numbers: shown,
       reads: readsNear(steps, step),
     }
   }
@@ -179,7 +206,13 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
 }
 
 /** Whether it is a constant of −∞, which is intended. */
-function isMask({ step, kinds, binding: { region: { source } } }: Finding): boolean {
+function isMask({
+  step,
+  kinds,
+  binding: {
+    region: { source },
+  },
+}: Finding): boolean {
   return step === undefined && kinds === KINDS.negative && source !== undefined && payloadOf(source).kind === 'constant'
 }
 
@@ -194,7 +227,8 @@ function readsNear(steps: Schedule['steps'], start: number): Place[] {
       const read = bindings.filter((_, slot) => !launch.writes.includes(slot))
       for (let earlier = 0; earlier < step; earlier++) {
         const other = steps[earlier]
-        if (other.launch.writes.some(slot => read.some(binding => overlap(binding, other.bindings[slot])))) before.add(earlier)
+        if (other.launch.writes.some(slot => read.some(binding => overlap(binding, other.bindings[slot]))))
+          before.add(earlier)
       }
     }
     wave = before

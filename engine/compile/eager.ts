@@ -41,7 +41,14 @@ export async function evaluate(device: Device, outputs: readonly Value[]): Promi
 }
 
 function planFor(device: Device, outputs: readonly Value[], structure: Structure): Promise<EagerPlan> {
-  const plans = plansOf.get(device) ?? new Recent<Promise<EagerPlan>>(EAGER_PLANS, dropped => { dropped.then(plan => plan.release(), () => undefined) })
+  const plans =
+    plansOf.get(device) ??
+    new Recent<Promise<EagerPlan>>(EAGER_PLANS, dropped => {
+      dropped.then(
+        plan => plan.release(),
+        () => undefined,
+      )
+    })
   plansOf.set(device, plans)
   const key = `${device.tuning.version} ${structure.key}`
   const known = plans.get(key)
@@ -76,7 +83,7 @@ class EagerPlan {
   readonly #words: readonly number[][]
   readonly #written: (number | undefined)[]
   /** Each output's elements, and its place in one of the readback buffers. */
-  readonly #outputs: readonly { dtype: DType, count: number, bytes: number, readback: number, offset: number }[]
+  readonly #outputs: readonly { dtype: DType; count: number; bytes: number; readback: number; offset: number }[]
   readonly #readbackBytes: readonly number[]
 
   private constructor(device: Device, program: Program, words: readonly number[][], outputs: readonly Value[]) {
@@ -92,7 +99,7 @@ class EagerPlan {
     const results = outputs.map(value => {
       const { shape, dtype } = specOf(value)
       const count = sizeOf(shape)
-      return { dtype, count, bytes: Math.ceil(count * bytesOf(dtype) / 4) * 4 }
+      return { dtype, count, bytes: Math.ceil((count * bytesOf(dtype)) / 4) * 4 }
     })
     const total = results.reduce((sum, { bytes }) => sum + bytes, 0)
     const isTogether = results.length > 1 && total <= TOGETHER_BYTES
@@ -110,7 +117,9 @@ class EagerPlan {
     const trace = {}
     const template = templateOf(outputs, trace)
     const { program, planned } = await Program.make(device, template.outputs, [], { trace, packs: true })
-    const words = numberPlaces(planned, template, numbers).map(each => each.map(({ step, word }) => program.arguments.uniformsOf(step).offset + 4 * word))
+    const words = numberPlaces(planned, template, numbers).map(each =>
+      each.map(({ step, word }) => program.arguments.uniformsOf(step).offset + 4 * word),
+    )
     return new EagerPlan(device, program, words, template.outputs)
   }
 
@@ -121,12 +130,18 @@ class EagerPlan {
     const collecting = device.collectIfGrown()
     if (collecting) await collecting
     const taken: Taken = { fresh: [], inputs: [], readbacks: [] }
-    await this.#program.submit(this.#program.cost.scratchBytes, () => this.#submit(sources, numbers, taken), () => {
-      for (const storage of taken.fresh.splice(0)) storage.discard()
-      for (const buffer of [...taken.inputs.splice(0), ...taken.readbacks.splice(0)]) device.buffers.destroy(buffer)
-    })
+    await this.#program.submit(
+      this.#program.cost.scratchBytes,
+      () => this.#submit(sources, numbers, taken),
+      () => {
+        for (const storage of taken.fresh.splice(0)) storage.discard()
+        for (const buffer of [...taken.inputs.splice(0), ...taken.readbacks.splice(0)]) device.buffers.destroy(buffer)
+      },
+    )
     for (const buffer of taken.inputs) device.buffers.release(buffer)
-    const read = await Promise.all(taken.readbacks.map((buffer, i) => device.readMapped(buffer, this.#readbackBytes[i])))
+    const read = await Promise.all(
+      taken.readbacks.map((buffer, i) => device.readMapped(buffer, this.#readbackBytes[i])),
+    )
     return this.#outputs.map(({ dtype, count, readback, offset }) => elementsOf(read[readback], dtype, count, offset))
   }
 
@@ -150,7 +165,8 @@ class EagerPlan {
     program.encode(encoder)
     for (const bytes of this.#readbackBytes) taken.readbacks.push(buffers.acquireReadback(bytes))
     this.#outputs.forEach(({ bytes, readback, offset }, i) =>
-      encoder.copyBufferToBuffer(program.bufferOf(program.outputs[i]), 0, taken.readbacks[readback], offset, bytes))
+      encoder.copyBufferToBuffer(program.bufferOf(program.outputs[i]), 0, taken.readbacks[readback], offset, bytes),
+    )
     gpu.queue.submit([encoder.finish()])
   }
 

@@ -46,17 +46,27 @@ export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Trai
       if (!isKernel(node) || !node.op.takesEpilogue || index !== 0 || taken.has(node)) return false
       const [own] = node.outputs
       const elements = sizeOf(own.shape)
-      return elements > 1 && elements === sizeOf(made.shape) && views.every(view => isTransparent(view, own, elements))
-        && readersOf(node).every(reader => members.has(reader) || placeOf(reader) > placeOf(root))
+      return (
+        elements > 1 &&
+        elements === sizeOf(made.shape) &&
+        views.every(view => isTransparent(view, own, elements)) &&
+        readersOf(node).every(reader => members.has(reader) || placeOf(reader) > placeOf(root))
+      )
     }
     // Of several products in one sum, the last one: the others are complete by then.
-    const kernel = leaves.filter(fits).map(({ base }) => base.node).filter(isKernel).sort((a, b) => placeOf(b) - placeOf(a))[0]
+    const kernel = leaves
+      .filter(fits)
+      .map(({ base }) => base.node)
+      .filter(isKernel)
+      .sort((a, b) => placeOf(b) - placeOf(a))[0]
     if (!kernel) continue
     const own = keyOf({ node: kernel, index: 0 })
     const reads = (reader: Node): boolean => graph.inputsOf(reader).some(({ base }) => keyOf(base) === own)
     const later = readersOf(kernel).filter(reader => !members.has(reader) && reads(reader))
     const storesResult = kept.has(own) || later.length > 0
-    const besides = leaves.filter(({ base }) => keyOf(base) !== own).reduce((n, { views }) => n + new Set(views.map(viewKey)).size, 0)
+    const besides = leaves
+      .filter(({ base }) => keyOf(base) !== own)
+      .reduce((n, { views }) => n + new Set(views.map(viewKey)).size, 0)
     // The epilogue's result is stored instead of the kernel's own, or in addition to it.
     const bindings = kernel.inputs.length + kernel.outputs.length + besides + (storesResult ? 1 : 0)
     if (bindings > traits.maxStorageBuffers) continue
@@ -78,12 +88,18 @@ function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Cano
   if (!reader || another || !isElementwise(reader) || reader.op.uniforms || !reader.op.costly) return undefined
   const [own] = kernel.outputs
   const [made] = reader.outputs
-  const alone = inputsOf(reader).every(({ base, view }) => base.node === kernel && base.index === 0 && isTransparent(view, own, sizeOf(made.shape)))
+  const alone = inputsOf(reader).every(
+    ({ base, view }) => base.node === kernel && base.index === 0 && isTransparent(view, own, sizeOf(made.shape)),
+  )
   return alone && made.dtype === own.dtype ? reader : undefined
 }
 
 /** The nodes of one expression, and the values it loads. */
-function expressionOf(root: Elementwise, graph: Canonical, fused: ReadonlySet<string>): { members: Set<Node>, leaves: Leaf[] } {
+function expressionOf(
+  root: Elementwise,
+  graph: Canonical,
+  fused: ReadonlySet<string>,
+): { members: Set<Node>; leaves: Leaf[] } {
   const members = new Set<Node>()
   const leaves = new Map<string, Leaf>()
   const collect = (node: Elementwise): void => {

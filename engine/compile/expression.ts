@@ -44,10 +44,10 @@ export function findFused(graph: Canonical, traits: Traits, materialized: Readon
     const parts = graph.inputsOf(node).map(({ base, view }) => {
       const from = keyOf(base)
       const isFused = fused.has(from)
-      return { from, isFused, set: isFused ? leaves.get(from) ?? new Set<string>() : new Set([from + viewKey(view)]) }
+      return { from, isFused, set: isFused ? (leaves.get(from) ?? new Set<string>()) : new Set([from + viewKey(view)]) }
     })
     const union = (): Set<string> => new Set(parts.flatMap(part => [...part.set]))
-    const ops = (): number => 1 + parts.reduce((n, part) => n + (part.isFused ? size.get(part.from) ?? 0 : 0), 0)
+    const ops = (): number => 1 + parts.reduce((n, part) => n + (part.isFused ? (size.get(part.from) ?? 0) : 0), 0)
     // Too many buffers or too long an expression: materialize the part with the most inputs.
     while (union().size > limit || ops() > MAX_FUSED_OPS) {
       const widest = parts.filter(part => part.isFused).sort((a, b) => b.set.size - a.set.size)[0]
@@ -60,7 +60,9 @@ export function findFused(graph: Canonical, traits: Traits, materialized: Readon
     size.set(key, ops())
     if (!isElementwise(node) || kept.has(key) || materialized.has(key)) continue
     const readers = uses.get(key) ?? []
-    const transparent = readers.every(use => use.kind !== 'kernel' && isTransparent(use.view, node.outputs[0], use.elements))
+    const transparent = readers.every(
+      use => use.kind !== 'kernel' && isTransparent(use.view, node.outputs[0], use.elements),
+    )
     if (transparent && (readers.length === 1 || node.inputs.length === 0)) fused.add(key)
   }
   return fused
@@ -139,9 +141,18 @@ export class ExpressionWriter {
       if (index !== 'i' || !/^x\d+$/.test(step)) return `randomWord(${index}, ${stream}, ${step}, ${seed})`
       return `random${this.#draws.push({ stream, step, seed }) - 1}`
     }
-    const context = { attributes, inputs: inputs.map(({ view }) => view.dtype), output: out.dtype, stored, index, random, uniforms }
+    const context = {
+      attributes,
+      inputs: inputs.map(({ view }) => view.dtype),
+      output: out.dtype,
+      stored,
+      index,
+      random,
+      uniforms,
+    }
     const text = op.wgsl(args, context)
-    for (const helper of (typeof op.helpers === 'function' ? op.helpers(context) : op.helpers) ?? []) this.#helpers.add(helper)
+    for (const helper of (typeof op.helpers === 'function' ? op.helpers(context) : op.helpers) ?? [])
+      this.#helpers.add(helper)
     const name = `v${this.#lines.length}`
     this.#lines.push(`let ${name}: ${computed(out.dtype)} = ${text};`)
     this.#names.set(key, name)

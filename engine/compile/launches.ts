@@ -11,10 +11,17 @@ import type { Binding, Region } from './region.ts'
 export function liveLaunches(node: Node, launches: readonly Launch[], { uses, kept }: Canonical): readonly Launch[] {
   const isRead = (output: Slot): boolean => {
     const key = keyOf({ node, index: output.index })
-    return uses.has(key) || kept.has(key) || launches.some(({ slots, writes }) =>
-      slots.some(({ role, index }, slot) => role === 'output' && index === output.index && !writes.includes(slot)))
+    return (
+      uses.has(key) ||
+      kept.has(key) ||
+      launches.some(({ slots, writes }) =>
+        slots.some(({ role, index }, slot) => role === 'output' && index === output.index && !writes.includes(slot)),
+      )
+    )
   }
-  return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role !== 'output' || isRead(slots[slot])))
+  return launches.filter(({ slots, writes }) =>
+    writes.some(slot => slots[slot].role !== 'output' || isRead(slots[slot])),
+  )
 }
 
 /** Temporaries that are the same for several nodes, such as a packed attention mask: each is computed once. */
@@ -25,10 +32,19 @@ export class SharedTemporaries {
   /** The region of an equal launch's result. If there is none, notes this launch and returns undefined. */
   find(launch: Launch, launches: readonly Launch[], bindings: readonly Binding[]): Region | undefined {
     const [written, ...others] = launch.writes
-    if (others.length > 0 || launch.slots[written].role !== 'temporary' || !isFilledOnce(launch.slots[written], launches)) return undefined
+    if (
+      others.length > 0 ||
+      launch.slots[written].role !== 'temporary' ||
+      !isFilledOnce(launch.slots[written], launches)
+    )
+      return undefined
     const read = bindings.filter((_, slot) => slot !== written)
     if (!read.every(isConstant)) return undefined
-    const key = [launch.wgsl, launch.uniforms, ...read.map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`)].join('|')
+    const key = [
+      launch.wgsl,
+      launch.uniforms,
+      ...read.map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`),
+    ].join('|')
     const known = this.#filled.get(key)
     if (!known) this.#filled.set(key, bindings[written].region)
     return known
@@ -43,8 +59,13 @@ export class SharedTemporaries {
 
 /** Whether only one launch writes a temporary. One that later launches change can't be shared. */
 function isFilledOnce({ index }: Slot, launches: readonly Launch[]): boolean {
-  return launches.filter(({ slots, writes }) => writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index)).length === 1
+  return (
+    launches.filter(({ slots, writes }) =>
+      writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index),
+    ).length === 1
+  )
 }
 
 /** Whether memory is an input or a constant of the plan, which no update changes. */
-const isConstant = ({ region: { source } }: Binding): boolean => source !== undefined && payloadOf(source).kind !== 'storage'
+const isConstant = ({ region: { source } }: Binding): boolean =>
+  source !== undefined && payloadOf(source).kind !== 'storage'

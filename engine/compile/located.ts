@@ -60,12 +60,20 @@ export class LocatedGraph {
 
   add(node: Node): void {
     this.nodes.push(node)
-    this.#inputs.set(node, node.inputs.map(value => this.locate(value)))
+    this.#inputs.set(
+      node,
+      node.inputs.map(value => this.locate(value)),
+    )
     this.#locateOutputs(node)
   }
 
   addView(node: Node): void {
-    const { op, attributes, inputs: [from], outputs: [spec] } = node
+    const {
+      op,
+      attributes,
+      inputs: [from],
+      outputs: [spec],
+    } = node
     if (op.kind !== 'view') throw new Error(`${op.name} is not a view`)
     const viewOf = (value: Value): Located | undefined => {
       const { base, view } = this.locate(value)
@@ -89,6 +97,8 @@ export class LocatedGraph {
   }
 
   #locateOutputs(node: Node): void {
-    node.outputs.forEach((spec, index) => this.#located.set(keyOf({ node, index }), { base: { node, index }, view: contiguousView(spec) }))
+    node.outputs.forEach((spec, index) =>
+      this.#located.set(keyOf({ node, index }), { base: { node, index }, view: contiguousView(spec) }),
+    )
   }
 }

@@ -34,7 +34,9 @@ export function planMemory(steps: readonly Step[], held: ReadonlySet<Region>): M
   const placed = new Map<Region, { bytes: number; taken: Interval[] }>()
   const bySize = [...intervals.values()].sort((a, b) => b.region.bytes - a.region.bytes || a.first - b.first)
   for (const interval of bySize) {
-    const free = slots.find(slot => slot.taken.every(other => other.last < interval.first || interval.last < other.first))
+    const free = slots.find(slot =>
+      slot.taken.every(other => other.last < interval.first || interval.last < other.first),
+    )
     const slot = free ?? { bytes: interval.region.bytes, taken: [] }
     if (!free) slots.push(slot)
     slot.taken.push(interval)

@@ -54,21 +54,38 @@ export function orderSteps(made: readonly NodeStep[], updates: readonly Update[]
 function afterWriters(made: readonly NodeStep[], updates: readonly Update[]): Set<number>[] {
   const writers = new Map<Region, number>()
   const valuesIn = new Map<Region, string[]>()
-  for (const { region, before, after } of updates) valuesIn.set(region, [...valuesIn.get(region) ?? [], before, after])
-  return made.map(({ step: { bindings, launch: { writes } }, node, reads }, i) => {
-    const found = bindings.flatMap(({ region }) => {
-      const writer = writers.get(region)
-      if (writer === undefined) return []
-      const readsUpdated = made[writer].node !== node && valuesIn.get(region)?.some(value => reads.has(value))
-      return readsUpdated ? [] : [writer]
-    })
-    for (const slot of writes) writers.set(bindings[slot].region, i)
-    return new Set(found)
-  })
+  for (const { region, before, after } of updates)
+    valuesIn.set(region, [...(valuesIn.get(region) ?? []), before, after])
+  return made.map(
+    (
+      {
+        step: {
+          bindings,
+          launch: { writes },
+        },
+        node,
+        reads,
+      },
+      i,
+    ) => {
+      const found = bindings.flatMap(({ region }) => {
+        const writer = writers.get(region)
+        if (writer === undefined) return []
+        const readsUpdated = made[writer].node !== node && valuesIn.get(region)?.some(value => reads.has(value))
+        return readsUpdated ? [] : [writer]
+      })
+      for (const slot of writes) writers.set(bindings[slot].region, i)
+      return new Set(found)
+    },
+  )
 }
 
 /** Steps, each after those that it waits for. Throws UpdateConflict for an update within a cycle. */
-function topological(made: readonly NodeStep[], after: readonly ReadonlySet<number>[], updating: ReadonlySet<Node>): Step[] {
+function topological(
+  made: readonly NodeStep[],
+  after: readonly ReadonlySet<number>[],
+  updating: ReadonlySet<Node>,
+): Step[] {
   const done = new Array<boolean>(made.length).fill(false)
   const order: Step[] = []
   const visiting = new Set<number>()
@@ -77,7 +94,10 @@ function topological(made: readonly NodeStep[], after: readonly ReadonlySet<numb
     if (visiting.has(i)) {
       // Steps visited before the first one of the cycle are not part of it.
       const path = [...visiting]
-      const node = path.slice(path.indexOf(i)).map(at => made[at].node).find(node => updating.has(node))
+      const node = path
+        .slice(path.indexOf(i))
+        .map(at => made[at].node)
+        .find(node => updating.has(node))
       throw node ? new UpdateConflict(node) : new Error('steps wait for each other, and none of them updates in place')
     }
     visiting.add(i)

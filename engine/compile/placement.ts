@@ -20,13 +20,18 @@ export function findPlacements({ nodes, inputsOf, uses, kept }: Canonical): Read
     const [output] = node.outputs
     const inputs = inputsOf(node)
     const keys = inputs.map(({ base }) => keyOf(base))
-    const starts = node.op.starts(inputs.map(({ view }) => view), output, node.attributes)
+    const starts = node.op.starts(
+      inputs.map(({ view }) => view),
+      output,
+      node.attributes,
+    )
     starts?.forEach((start, i) => {
       const { op } = inputs[i].base.node
       const isReadOnce = uses.get(keys[i])?.length === 1 && keys.filter(key => key === keys[i]).length === 1
       const isMovable = op.kind !== 'source' && !(op.kind === 'kernel' && op.aliases) && !kept.has(keys[i])
       const offset = start * bytesOf(output.dtype)
-      if (isReadOnce && isMovable && isWhole(inputs[i]) && offset % ALIGNMENT === 0) placements.set(keys[i], { within: { node, index: 0 }, offset })
+      if (isReadOnce && isMovable && isWhole(inputs[i]) && offset % ALIGNMENT === 0)
+        placements.set(keys[i], { within: { node, index: 0 }, offset })
     })
   }
   return placements

@@ -48,7 +48,11 @@ export class Plan {
         const storage = new Storage(`input ${payload.position}`, region.bytes)
         placeholders.set(payload.position, { storage, node: region.source })
         sources.set(region, storage)
-      } else sources.set(region, payload.kind === 'storage' ? payload.storage : constantOn(device, region.source, payload.data))
+      } else
+        sources.set(
+          region,
+          payload.kind === 'storage' ? payload.storage : constantOn(device, region.source, payload.data),
+        )
     }
     this.#placeholders = placeholders
     this.#sources = sources
@@ -57,7 +61,12 @@ export class Plan {
   }
 
   /** Schedules, plans memory and compiles all pipelines. Throws the UserErrors of `Program.make`. */
-  static async make(device: Device, outputs: readonly Value[], assignments: readonly Assignment[], trace: object): Promise<Plan> {
+  static async make(
+    device: Device,
+    outputs: readonly Value[],
+    assignments: readonly Assignment[],
+    trace: object,
+  ): Promise<Plan> {
     const { program, planned } = await Program.make(device, outputs, assignments, { trace })
     return new Plan(device, program, planned)
   }
@@ -68,7 +77,7 @@ export class Plan {
   }
 
   /** Queues one run with every dispatch timed. Throws a UserError if the adapter has no timestamps. */
-  async profile(feeds: readonly Feed[]): Promise<{ results: Storage[], kernels: KernelTime[] }> {
+  async profile(feeds: readonly Feed[]): Promise<{ results: Storage[]; kernels: KernelTime[] }> {
     const profiler = this.#program.profiler()
     const results = await this.#run(feeds, profiler)
     return { results, kernels: await this.#program.times(profiler) }
@@ -106,13 +115,17 @@ export class Plan {
     if (collecting) await collecting
     const results = this.#program.outputs.map(region => new Storage('result', region.bytes, { result: true }))
     // Memory that is first allocated in this run is freed again if the run fails for lack of memory.
-    const touched = this.#program.isChecked ? [] : [...results, ...this.#sources.values(), ...this.#program.stores.map(({ storage }) => storage)]
+    const touched = this.#program.isChecked
+      ? []
+      : [...results, ...this.#sources.values(), ...this.#program.stores.map(({ storage }) => storage)]
     const fresh = [...new Set(touched)].filter(storage => !storage.buffer)
     const submit = (): Storage[] => {
       this.#submit(feeds, results, profiler)
       return results
     }
-    return this.#program.submit(this.summary.peakBytes, submit, () => { for (const storage of fresh) storage.discard() })
+    return this.#program.submit(this.summary.peakBytes, submit, () => {
+      for (const storage of fresh) storage.discard()
+    })
   }
 
   #submit(feeds: readonly Feed[], results: readonly Storage[], profiler?: Profiler): void {
@@ -123,7 +136,9 @@ export class Plan {
     const encoder = device.gpu.createCommandEncoder()
     this.#feed(encoder, feeds)
     program.encode(encoder, profiler)
-    program.outputs.forEach((region, i) => encoder.copyBufferToBuffer(program.bufferOf(region), 0, targets[i], 0, region.bytes))
+    program.outputs.forEach((region, i) =>
+      encoder.copyBufferToBuffer(program.bufferOf(region), 0, targets[i], 0, region.bytes),
+    )
     for (const { from, bytes, storage } of program.stores) {
       encoder.copyBufferToBuffer(program.bufferOf(from), 0, storage.on(device), 0, bytes)
     }

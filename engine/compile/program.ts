@@ -14,9 +14,11 @@ import { type MemoryPlan, planMemory } from './memory.ts'
 import type { Binding, Region } from './region.ts'
 import { type Schedule, type Store, schedule } from './schedule.ts'
 
-export const NO_VALUE = 'a compiled function\'s input has no value while the function is traced: return the tensor, then read it'
+export const NO_VALUE =
+  "a compiled function's input has no value while the function is traced: return the tensor, then read it"
 
-const STALE = 'a compiled function uses a tensor that depends on the inputs of another call: tensors of a trace have no value outside of it'
+const STALE =
+  'a compiled function uses a tensor that depends on the inputs of another call: tensors of a trace have no value outside of it'
 
 /** What a program costs, without its sources. */
 export interface ProgramCost {
@@ -59,7 +61,13 @@ export class Program {
   #generation = -1
   #isChecked = false
 
-  private constructor(device: Device, planned: Schedule, memory: MemoryPlan, pipelines: readonly Pipeline[], packs: boolean) {
+  private constructor(
+    device: Device,
+    planned: Schedule,
+    memory: MemoryPlan,
+    pipelines: readonly Pipeline[],
+    packs: boolean,
+  ) {
     const { steps } = planned
     this.#device = device
     this.outputs = planned.outputs
@@ -68,14 +76,28 @@ export class Program {
     this.#sourceIndex = new Map(this.sources.map((region, i) => [region, i]))
     this.#sizes = memory.sizes
     this.#slotOf = memory.slotOf
-    this.#arguments = new ArgumentBuffer(device, steps.map(({ launch }) => launch), packs ? this.sources : [])
+    this.#arguments = new ArgumentBuffer(
+      device,
+      steps.map(({ launch }) => launch),
+      packs ? this.sources : [],
+    )
     this.#dispatches = steps.map(({ launch, bindings }, i) => ({
-      label: launch.label, pipeline: pipelines[i], bindings, workgroups: launch.workgroups, operations: launch.operations,
-      bytes: [...bindings, ...(launch.updates ?? []).map(slot => bindings[slot])].reduce((sum, { bytes }) => sum + bytes, 0),
+      label: launch.label,
+      pipeline: pipelines[i],
+      bindings,
+      workgroups: launch.workgroups,
+      operations: launch.operations,
+      bytes: [...bindings, ...(launch.updates ?? []).map(slot => bindings[slot])].reduce(
+        (sum, { bytes }) => sum + bytes,
+        0,
+      ),
     }))
     this.cost = {
-      dispatches: steps.length, unfused: planned.unfused, pipelines: new Set(pipelines).size,
-      scratchBytes: memory.sizes.reduce((a, b) => a + b, 0), liveBytes: memory.liveBytes,
+      dispatches: steps.length,
+      unfused: planned.unfused,
+      pipelines: new Set(pipelines).size,
+      scratchBytes: memory.sizes.reduce((a, b) => a + b, 0),
+      liveBytes: memory.liveBytes,
     }
   }
 
@@ -86,16 +108,22 @@ export class Program {
    * adapter's limit.
    */
   static async make(
-    device: Device, outputs: readonly Value[], assignments: readonly Assignment[],
-    { trace, packs = false }: { trace?: object, packs?: boolean } = {},
-  ): Promise<{ program: Program, planned: Schedule }> {
+    device: Device,
+    outputs: readonly Value[],
+    assignments: readonly Assignment[],
+    { trace, packs = false }: { trace?: object; packs?: boolean } = {},
+  ): Promise<{ program: Program; planned: Schedule }> {
     let planned = schedule(outputs, assignments, device.traits, device.tuning)
-    while (await answerTrials(device, planned.trials)) planned = schedule(outputs, assignments, device.traits, device.tuning)
+    while (await answerTrials(device, planned.trials))
+      planned = schedule(outputs, assignments, device.traits, device.tuning)
     checkSources(planned, trace)
     checkLimits(planned, device)
     const memory = planMemory(planned.steps, new Set([...planned.outputs, ...planned.stores.map(store => store.from)]))
-    const pipelines = await Promise.all(planned.steps.map(({ launch }) =>
-      device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)))
+    const pipelines = await Promise.all(
+      planned.steps.map(({ launch }) =>
+        device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes),
+      ),
+    )
     return { program: new Program(device, planned, memory, pipelines, packs), planned }
   }
 
@@ -131,7 +159,8 @@ export class Program {
     const all = this.#generation !== scratch.generation || this.#boundArguments !== packed
     if (!all && moved.size === 0) return
     this.#dispatches.forEach((dispatch, i) => {
-      if (all || dispatch.bindings.some(({ region }) => moved.has(region))) this.#groups[i] = this.#group(dispatch, i, packed)
+      if (all || dispatch.bindings.some(({ region }) => moved.has(region)))
+        this.#groups[i] = this.#group(dispatch, i, packed)
     })
     this.#generation = scratch.generation
     this.#boundArguments = packed
@@ -156,7 +185,10 @@ export class Program {
     const pass = encoder.beginComputePass()
     let bound: GPUComputePipeline | undefined
     for (let i = 0; i < this.#dispatches.length; i++) {
-      const { pipeline: { pipeline }, workgroups: [x, y, z] } = this.#dispatches[i]
+      const {
+        pipeline: { pipeline },
+        workgroups: [x, y, z],
+      } = this.#dispatches[i]
       if (pipeline !== bound) pass.setPipeline(pipeline)
       bound = pipeline
       pass.setBindGroup(0, this.#groups[i])
@@ -199,7 +231,10 @@ export class Program {
         this.#device.scratch.destroy()
         this.release({ destroy: true })
         undo()
-        if (attempt > 1) throw new UserError(`the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`)
+        if (attempt > 1)
+          throw new UserError(
+            `the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`,
+          )
         await this.#device.collect()
         continue
       }
@@ -222,7 +257,7 @@ export class Program {
   #group({ label, pipeline: { layout }, bindings }: Dispatch, i: number, packed: GPUBuffer): GPUBindGroup {
     const entries = bindings.map(({ region, offset, bytes }, binding): GPUBindGroupEntry => {
       const buffer = this.bufferOf(region)
-      const start = buffer === packed ? this.#arguments.offsetOf(region) ?? 0 : 0
+      const start = buffer === packed ? (this.#arguments.offsetOf(region) ?? 0) : 0
       return { binding, resource: { buffer, offset: start + offset, size: bytes } }
     })
     entries.push({ binding: bindings.length, resource: { buffer: packed, ...this.#arguments.uniformsOf(i) } })
@@ -267,5 +302,9 @@ async function underErrorScopes<T>(gpu: GPUDevice, submit: () => T): Promise<Att
 }
 
 function regionsOf({ steps, outputs, stores }: Schedule): Set<Region> {
-  return new Set([...steps.flatMap(step => step.bindings.map(binding => binding.region)), ...outputs, ...stores.map(store => store.from)])
+  return new Set([
+    ...steps.flatMap(step => step.bindings.map(binding => binding.region)),
+    ...outputs,
+    ...stores.map(store => store.from),
+  ])
 }

@@ -18,7 +18,7 @@ export interface Region {
   /** The source that it holds; undefined for planned memory. */
   readonly source?: Node
   /** The larger region that it is part of: a value computed directly into a concat's output. */
-  readonly within?: { readonly region: Region, readonly offset: number }
+  readonly within?: { readonly region: Region; readonly offset: number }
 }
 
 export interface Binding {
@@ -51,10 +51,10 @@ export function bindWhole(region: Region): Binding {
 /** The stretch of a region that a view reads, from the last aligned offset before it. */
 function bindView(region: Region, view: View): BoundView {
   const bytes = bytesOf(view.dtype)
-  const start = Math.floor(view.offset * bytes / ALIGNMENT) * ALIGNMENT
+  const start = Math.floor((view.offset * bytes) / ALIGNMENT) * ALIGNMENT
   const offset = view.offset - start / bytes
   const extent = view.shape.reduce((last, n, axis) => last + (n - 1) * view.strides[axis], offset) + 1
-  const size = Math.min(Math.ceil(extent * bytes / 16) * 16, region.bytes - start)
+  const size = Math.min(Math.ceil((extent * bytes) / 16) * 16, region.bytes - start)
   return { binding: outermost({ region, offset: start, bytes: size }), view: { ...view, offset } }
 }
 
@@ -78,7 +78,8 @@ export class Regions {
   of(value: Value): Region {
     const found = this.#regions.get(keyOf(value))
     if (found) return found
-    if (value.node.op.kind !== 'source') throw new Error(`${value.node.op.name} (${keyOf(value)}) is read before it is computed`)
+    if (value.node.op.kind !== 'source')
+      throw new Error(`${value.node.op.name} (${keyOf(value)}) is read before it is computed`)
     return this.#add(value, value.node)
   }
 
@@ -100,7 +101,13 @@ export class Regions {
     const { shape, dtype } = specOf(value)
     const place = this.#placements.get(keyOf(value))
     const within = place && { region: this.make(place.within), offset: place.offset }
-    const region: Region = { bytes: padded(sizeOf(shape) * bytesOf(dtype)), dtype, label: value.node.op.name, source, within }
+    const region: Region = {
+      bytes: padded(sizeOf(shape) * bytesOf(dtype)),
+      dtype,
+      label: value.node.op.name,
+      source,
+      within,
+    }
     this.#regions.set(keyOf(value), region)
     return region
   }

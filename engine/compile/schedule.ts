@@ -42,7 +42,10 @@ export interface Schedule {
  * left out. Throws a UserError on a reduction over too many elements.
  */
 export function schedule(
-  outputs: readonly Value[], assignments: readonly Assignment[], traits: Traits, tuning = new KernelTuning(traits),
+  outputs: readonly Value[],
+  assignments: readonly Assignment[],
+  traits: Traits,
+  tuning = new KernelTuning(traits),
 ): Schedule {
   const copied = new Set<number>()
   const materialized = new Set<string>()
@@ -108,16 +111,23 @@ class Scheduler {
     const { nodes, outputs } = this.#graph
     const epilogues = [...this.#epilogues.values()]
     // These are computed by the steps of other nodes.
-    const elsewhere = new Set<Node>(epilogues.flatMap(({ kernel, storedInstead }) => [kernel, ...(storedInstead ? [storedInstead] : [])]))
+    const elsewhere = new Set<Node>(
+      epilogues.flatMap(({ kernel, storedInstead }) => [kernel, ...(storedInstead ? [storedInstead] : [])]),
+    )
     const fused = nodes.filter(node => this.#fused.has(keyOf({ node, index: 0 })))
     for (const node of fused) elsewhere.add(node)
     for (const node of nodes) if (!elsewhere.has(node)) this.#lower(node)
     return {
-      steps: orderSteps(this.#steps, this.#updates), outputs: outputs.map(value => this.#regions.of(value)), stores: this.#stores(),
+      steps: orderSteps(this.#steps, this.#updates),
+      outputs: outputs.map(value => this.#regions.of(value)),
+      stores: this.#stores(),
       trials: [...this.#trials.values()],
       // Numbers have no inputs and would not be dispatches.
-      unfused: this.#steps.length + fused.filter(node => node.inputs.length > 0).length
-        + epilogues.length + epilogues.filter(({ storedInstead }) => storedInstead).length,
+      unfused:
+        this.#steps.length +
+        fused.filter(node => node.inputs.length > 0).length +
+        epilogues.length +
+        epilogues.filter(({ storedInstead }) => storedInstead).length,
     }
   }
 
@@ -153,22 +163,47 @@ class Scheduler {
     const { label, body, inputs } = this.#expression(spec.shape).ofNode(node)
     const bound = this.#bind(inputs)
     const region = this.#regions.make({ node, index: 0 })
-    const launch = elementwiseLaunch({ label: label || 'fill', inputs: bound.map(b => b.view), output: contiguousView(spec), body }, this.#traits)
-    this.#steps.push({ step: { launch, bindings: [...bound.map(b => b.binding), bindWhole(region)] }, node, reads: new Set(keysOf(inputs)) })
+    const launch = elementwiseLaunch(
+      { label: label || 'fill', inputs: bound.map(b => b.view), output: contiguousView(spec), body },
+      this.#traits,
+    )
+    this.#steps.push({
+      step: { launch, bindings: [...bound.map(b => b.binding), bindWhole(region)] },
+      node,
+      reads: new Set(keysOf(inputs)),
+    })
   }
 
   #lowerReduction(node: Node, op: ReduceOp): void {
     const [reduced] = this.#graph.inputsOf(node)
     const { shape } = reduced.view
     if (sizeOf(shape) > MOST_REDUCED) {
-      throw new UserError(`${op.name} over [${shape.join(', ')}]: a reduction takes at most ${MOST_REDUCED} elements: reduce in parts`)
+      throw new UserError(
+        `${op.name} over [${shape.join(', ')}]: a reduction takes at most ${MOST_REDUCED} elements: reduce in parts`,
+      )
     }
     const { label, body, inputs } = this.#expression(shape).ofValue(reduced)
-    const bound = { inputs: this.#bind(inputs), outputs: [this.#regions.make({ node, index: 0 })], reads: keysOf(inputs) }
-    this.#push(node, bound, reduceLowering({
-      label: `${op.name} ${label}`.trimEnd(), fold: op.fold, shape, axes: op.axes(node.attributes),
-      inputs: bound.inputs.map(b => b.view), output: contiguousView(node.outputs[0]), body,
-    }, this.#traits))
+    const bound = {
+      inputs: this.#bind(inputs),
+      outputs: [this.#regions.make({ node, index: 0 })],
+      reads: keysOf(inputs),
+    }
+    this.#push(
+      node,
+      bound,
+      reduceLowering(
+        {
+          label: `${op.name} ${label}`.trimEnd(),
+          fold: op.fold,
+          shape,
+          axes: op.axes(node.attributes),
+          inputs: bound.inputs.map(b => b.view),
+          output: contiguousView(node.outputs[0]),
+          body,
+        },
+        this.#traits,
+      ),
+    )
   }
 
   /** The expression that ends in `root` as the epilogue of a kernel. */
@@ -182,7 +217,12 @@ class Scheduler {
     const instead = storedInstead && expression(storedInstead)
     if (storedInstead) this.#regions.share(own, this.#regions.make({ node: storedInstead, index: 0 }))
     const epilogue: Epilogue = {
-      label: [label || 'fill', ...(instead ? [instead.label] : [])].join(' & '), shape, inputs: bound.map(b => b.view), body, dtype, storesResult,
+      label: [label || 'fill', ...(instead ? [instead.label] : [])].join(' & '),
+      shape,
+      inputs: bound.map(b => b.view),
+      body,
+      dtype,
+      storesResult,
       storedInstead: instead?.body,
     }
     return { epilogue, inputs: bound, reads: keysOf(inputs), region: this.#regions.make({ node: root, index: 0 }) }
@@ -191,10 +231,19 @@ class Scheduler {
   #lowerKernel(node: Node, op: KernelOp, epilogue?: BoundEpilogue): void {
     const located = this.#graph.inputsOf(node)
     const inputs = this.#bind(located)
-    const bound = { inputs, outputs: this.#outputsOf(node, op, located), reads: [...keysOf(located), ...epilogue?.reads ?? []], epilogue }
+    const bound = {
+      inputs,
+      outputs: this.#outputsOf(node, op, located),
+      reads: [...keysOf(located), ...(epilogue?.reads ?? [])],
+      epilogue,
+    }
     const ask: OnGuess = (question, candidates) => this.#ask(question, candidates, op, context, bound)
     const context: LoweringContext = {
-      inputs: inputs.map(b => b.view), outputs: node.outputs, attributes: node.attributes, traits: this.#traits, epilogue: epilogue?.epilogue,
+      inputs: inputs.map(b => b.view),
+      outputs: node.outputs,
+      attributes: node.attributes,
+      traits: this.#traits,
+      epilogue: epilogue?.epilogue,
       choose: this.#tuning.chooser(this.#tuning.secondsLeft > 0 ? ask : undefined),
     }
     const { launches, temporaries } = op.lower(context)
@@ -231,10 +280,15 @@ class Scheduler {
   }
 
   #push(node: Node, bound: Bound, { launches, temporaries = [] }: Lowering): void {
-    const scratch = temporaries.map(({ shape, dtype }): Region =>
-      ({ bytes: padded(sizeOf(shape) * bytesOf(dtype)), dtype, label: `${node.op.name} temporary` }))
+    const scratch = temporaries.map(({ shape, dtype }): Region => ({
+      bytes: padded(sizeOf(shape) * bytesOf(dtype)),
+      dtype,
+      label: `${node.op.name} temporary`,
+    }))
     for (const launch of launches) {
-      const bindings = launch.slots.map(slot => (slot.role === 'temporary' ? bindWhole(scratch[slot.index]) : bindingOf(slot, bound)))
+      const bindings = launch.slots.map(slot =>
+        slot.role === 'temporary' ? bindWhole(scratch[slot.index]) : bindingOf(slot, bound),
+      )
       const known = this.#shared.find(launch, launches, bindings)
       if (known) scratch[launch.slots[launch.writes[0]].index] = known
       else this.#steps.push({ step: { launch, bindings }, node, reads: new Set(bound.reads) })

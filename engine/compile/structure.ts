@@ -43,7 +43,12 @@ function walk(outputs: readonly Value[]): Walk {
   const refer = ({ node, index }: Value): string => `${places.get(node)}.${index}`
   const lines = nodes.map((node, i) => {
     places.set(node, i)
-    const { op, attributes, inputs, outputs: [{ shape, dtype }] } = node
+    const {
+      op,
+      attributes,
+      inputs,
+      outputs: [{ shape, dtype }],
+    } = node
     if (op.kind === 'source') {
       sources.push(node)
       return `${dtype}[${shape.join()}]`
@@ -81,17 +86,24 @@ function textOf(attribute: Attribute): string {
  * could give the same words: n is increased until none does.
  */
 function firstStandIn(nodes: readonly Node[], count: number): number {
-  const words = nodes.filter(({ op }) => !(op.kind === 'elementwise' && op.number)).flatMap(({ op, attributes }) => [
-    ...Object.values(attributes).flat().filter(value => typeof value === 'number').flatMap(value => [wordOf({ number: value, dtype: 'f32' }), value >>> 0]),
-    ...(op.kind === 'elementwise' ? op.uniforms?.(attributes) ?? [] : []).map(({ type, value }) => wordOf({ number: value, dtype: type })),
-  ])
+  const words = nodes
+    .filter(({ op }) => !(op.kind === 'elementwise' && op.number))
+    .flatMap(({ op, attributes }) => [
+      ...Object.values(attributes)
+        .flat()
+        .filter(value => typeof value === 'number')
+        .flatMap(value => [wordOf({ number: value, dtype: 'f32' }), value >>> 0]),
+      ...(op.kind === 'elementwise' ? (op.uniforms?.(attributes) ?? []) : []).map(({ type, value }) =>
+        wordOf({ number: value, dtype: type }),
+      ),
+    ])
   let first = 0x80000001
   while (words.some(word => word >= first && word < first + count)) first += count
   return first
 }
 
 const numberOfBits = (bits: number, dtype: DType): number =>
-  (dtype === 'u32' ? bits : dtype === 'i32' ? bits | 0 : new Float32Array(Uint32Array.of(bits).buffer)[0])
+  dtype === 'u32' ? bits : dtype === 'i32' ? bits | 0 : new Float32Array(Uint32Array.of(bits).buffer)[0]
 
 export interface Template {
   readonly outputs: readonly Value[]
@@ -115,18 +127,25 @@ export function templateOf(outputs: readonly Value[], trace: object): Template {
     }
     const place = numberOf.get(node)
     const number = node.op.kind === 'elementwise' ? node.op.number : undefined
-    const attributes = place === undefined || !number
-      ? node.attributes
-      : number.replaced(node.attributes, numberOfBits(standIn + place, node.outputs[0].dtype))
+    const attributes =
+      place === undefined || !number
+        ? node.attributes
+        : number.replaced(node.attributes, numberOfBits(standIn + place, node.outputs[0].dtype))
     copies.set(node, makeNode(node.op, node.inputs.map(copied), attributes))
   }
   return { outputs: outputs.map(copied), standIn }
 }
 
 /** The uniform words of a template's numbers in its schedule: for each of the `count` numbers, steps and words. */
-export function numberPlaces({ steps }: Schedule, { standIn }: Template, count: number): { step: number, word: number }[][] {
-  const places = Array.from({ length: count }, (): { step: number, word: number }[] => [])
-  steps.forEach(({ launch: { uniforms } }, step) => uniforms.forEach((bits, word) => places[bits - standIn]?.push({ step, word })))
+export function numberPlaces(
+  { steps }: Schedule,
+  { standIn }: Template,
+  count: number,
+): { step: number; word: number }[][] {
+  const places = Array.from({ length: count }, (): { step: number; word: number }[] => [])
+  steps.forEach(({ launch: { uniforms } }, step) =>
+    uniforms.forEach((bits, word) => places[bits - standIn]?.push({ step, word })),
+  )
   return places
 }
 

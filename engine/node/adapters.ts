@@ -41,14 +41,21 @@ export const embeddedPackage = {
   archive: 'bin/swiftshader.tar.br',
   files: {
     'libvulkan.so.1': { size: 833304, sha256: '8ee5ac00fd7968e863b05e0f6808057db16a00ad322777e5a05bed51d4f84085' },
-    'libvk_swiftshader.so': { size: 6004808, sha256: '2f3ceffaaca7d031bc3943f8eacf398a5d9c42c5fe0d15d8840b9acfa630b58e' },
-    'vk_swiftshader_icd.json': { size: 107, sha256: 'c9eef28b6b984fec220ef0abfecc40b502d46946706e47bfe97707027cb818bd' },
+    'libvk_swiftshader.so': {
+      size: 6004808,
+      sha256: '2f3ceffaaca7d031bc3943f8eacf398a5d9c42c5fe0d15d8840b9acfa630b58e',
+    },
+    'vk_swiftshader_icd.json': {
+      size: 107,
+      sha256: 'c9eef28b6b984fec220ef0abfecc40b502d46946706e47bfe97707027cb818bd',
+    },
   },
 } as const
 
 /** The folder of the embedded adapter's files. Each version has its own, so that an outdated one is never loaded. */
 export const embeddedFolder = fileURLToPath(
-  new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url))
+  new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url),
+)
 
 /**
  * The first of the embedded adapter's files in `folder` that is missing or doesn't have the expected hash; undefined if
@@ -91,9 +98,10 @@ export async function listAdapters(): Promise<AdapterDescription[]> {
  * to those that kernels need, such as 'disable-dawn-features=timestamp_quantization'.
  * @throws UserError if no adapter has such a name, or there is none
  */
-export async function openAdapter(
-  { name = process.env.TILEGRAD_ADAPTER, dawnFlags = [] }: { name?: string, dawnFlags?: readonly string[] } = {},
-): Promise<OpenedAdapter> {
+export async function openAdapter({
+  name = process.env.TILEGRAD_ADAPTER,
+  dawnFlags = [],
+}: { name?: string; dawnFlags?: readonly string[] } = {}): Promise<OpenedAdapter> {
   const wanted = name?.trim() || undefined
   const flags = enabling(dawnFlags)
   for (const source of sources()) {
@@ -105,15 +113,20 @@ export async function openAdapter(
   const there = (await listAdapters()).map(({ name }) => `'${name}'`)
   // Damaged files are not loaded: say so, since the adapter would just seem to be missing.
   const fault = existsSync(embeddedFolder) ? embeddedFault() : undefined
-  const damaged = fault === undefined ? '' : `; the embedded one is damaged (${join(embeddedFolder, fault)}): `
-    + '`npm run setup -- --force` fetches it again'
+  const damaged =
+    fault === undefined
+      ? ''
+      : `; the embedded one is damaged (${join(embeddedFolder, fault)}): ` +
+        '`npm run setup -- --force` fetches it again'
   if (wanted && there.length) {
     throw new UserError(`No adapter's name contains '${wanted}'; available: ${there.join(', ')}${damaged}`)
   }
   if (damaged) throw new UserError(`no WebGPU adapter on this machine${damaged}`)
-  throw new UserError(process.platform === 'linux'
-    ? 'no WebGPU adapter on this machine: `npm run setup` fetches one that runs on the CPU'
-    : 'no WebGPU adapter on this machine: Dawn finds no graphics card with a driver that it can use')
+  throw new UserError(
+    process.platform === 'linux'
+      ? 'no WebGPU adapter on this machine: `npm run setup` fetches one that runs on the CPU'
+      : 'no WebGPU adapter on this machine: Dawn finds no graphics card with a driver that it can use',
+  )
 }
 
 /**
@@ -166,7 +179,9 @@ function namesVulkanDrivers(): boolean {
   const { env } = process
   if (env.VK_DRIVER_FILES || env.VK_ICD_FILENAMES || env.VK_ADD_DRIVER_FILES) return true
   const folders = [
-    '/etc', env.XDG_DATA_HOME || join(homedir(), '.local/share'), ...(env.XDG_CONFIG_DIRS || '/etc/xdg').split(':'),
+    '/etc',
+    env.XDG_DATA_HOME || join(homedir(), '.local/share'),
+    ...(env.XDG_CONFIG_DIRS || '/etc/xdg').split(':'),
     ...(env.XDG_DATA_DIRS || '/usr/local/share:/usr/share').split(':'),
   ]
   return folders.some(folder => {
@@ -176,7 +191,9 @@ function namesVulkanDrivers(): boolean {
 }
 
 async function openFrom(
-  source: Source, wanted: string | undefined, flags: readonly string[],
+  source: Source,
+  wanted: string | undefined,
+  flags: readonly string[],
 ): Promise<OpenedAdapter | undefined> {
   const listed = await namesFrom(source, flags)
   const match = listed.find(({ name }) => name.toLowerCase().includes((wanted ?? '').toLowerCase()))
@@ -189,34 +206,46 @@ async function openFrom(
     // WebGPU has the name only as a slug; the list has it as the driver writes it.
     const itself = listed.find(({ name }) => slug(name) === slug(device)) ?? match
     const info = {
-      name: itself.name, vendor, architecture, backend: itself.backend, driver: description,
-      fallback: isFallbackAdapter, embedded: source === 'embedded',
+      name: itself.name,
+      vendor,
+      architecture,
+      backend: itself.backend,
+      driver: description,
+      fallback: isFallbackAdapter,
+      embedded: source === 'embedded',
     }
     return { gpu, adapter, info }
   })
 }
 
 function slug(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]+/g, ' ').trim()
+  return name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, ' ')
+    .trim()
 }
 
-const lists = new Map<string, Promise<{ backend: string, name: string }[]>>()
+const lists = new Map<string, Promise<{ backend: string; name: string }[]>>()
 
 /** The adapters of a source, listed once: listing takes a Vulkan instance, which is never freed. */
-function namesFrom(source: Source, flags: readonly string[]): Promise<{ backend: string, name: string }[]> {
+function namesFrom(source: Source, flags: readonly string[]): Promise<{ backend: string; name: string }[]> {
   const key = [source, ...flags].join('\n')
-  const list = lists.get(key) ?? withDrivers(source, async create => {
-    try {
-      // Dawn lists its adapters only in the error for an unknown name.
-      await create([...flags, 'adapter=\n']).requestAdapter()
-      return [] // null without an error: no adapter
-    } catch (error) {
-      const message = error instanceof Error ? error.message : String(error)
-      if (!message.includes('Available adapters:')) throw error
-      return Array.from(message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm), ([, backend, name]) =>
-        ({ backend, name }))
-    }
-  })
+  const list =
+    lists.get(key) ??
+    withDrivers(source, async create => {
+      try {
+        // Dawn lists its adapters only in the error for an unknown name.
+        await create([...flags, 'adapter=\n']).requestAdapter()
+        return [] // null without an error: no adapter
+      } catch (error) {
+        const message = error instanceof Error ? error.message : String(error)
+        if (!message.includes('Available adapters:')) throw error
+        return Array.from(message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm), ([, backend, name]) => ({
+          backend,
+          name,
+        }))
+      }
+    })
   lists.set(key, list)
   return list
 }
@@ -258,7 +287,7 @@ export async function loadDawn(): Promise<(flags: string[]) => GPU> {
   }
 }
 
-async function importDawn(): Promise<{ create: (flags: string[]) => GPU, globals: object }> {
+async function importDawn(): Promise<{ create: (flags: string[]) => GPU; globals: object }> {
   try {
     return await import('webgpu')
   } catch (error) {

@@ -48,7 +48,8 @@ function install(): void {
   globalThis.setImmediate = new Proxy(setImmediate, {
     apply(target, self, args: Parameters<typeof setImmediate>) {
       const [callback] = args
-      if (!isDawns(callback) || timedWaits.count > 0 || performance.now() < eagerUntil) return Reflect.apply(target, self, args)
+      if (!isDawns(callback) || timedWaits.count > 0 || performance.now() < eagerUntil)
+        return Reflect.apply(target, self, args)
       const timer = setTimeout(() => {
         later.delete(timer)
         callback()

@@ -13,7 +13,14 @@ import { parseArgs } from 'node:util'
 import { createBrotliDecompress } from 'node:zlib'
 import { UserError, printableLine } from '../errors.ts'
 import { isBadOption } from './arguments.ts'
-import { embeddedFault, embeddedFolder, embeddedIsSetUp, embeddedPackage, listAdapters, openAdapter } from './adapters.ts'
+import {
+  embeddedFault,
+  embeddedFolder,
+  embeddedIsSetUp,
+  embeddedPackage,
+  listAdapters,
+  openAdapter,
+} from './adapters.ts'
 
 const usage = `usage: npm run setup -- [--force]
 
@@ -30,13 +37,17 @@ async function setUp(force: boolean): Promise<void> {
   if (process.platform !== 'linux' || embeddedIsSetUp()) return
   if (!force && (await listAdapters()).length) return
   if (process.arch !== 'x64') {
-    throw new UserError(`no WebGPU adapter on this machine, and the software one is built for Linux x64, not for `
-      + `${process.arch}: install a Vulkan driver, such as Mesa's lavapipe (Debian: mesa-vulkan-drivers libvulkan1)`)
+    throw new UserError(
+      `no WebGPU adapter on this machine, and the software one is built for Linux x64, not for ` +
+        `${process.arch}: install a Vulkan driver, such as Mesa's lavapipe (Debian: mesa-vulkan-drivers libvulkan1)`,
+    )
   }
   const started = performance.now()
-  process.stderr.write(force
-    ? 'Fetching the software adapter (SwiftShader, 70 MB, once) … '
-    : 'No graphics adapter here: fetching one that runs on the CPU (SwiftShader, 70 MB, once) … ')
+  process.stderr.write(
+    force
+      ? 'Fetching the software adapter (SwiftShader, 70 MB, once) … '
+      : 'No graphics adapter here: fetching one that runs on the CPU (SwiftShader, 70 MB, once) … ',
+  )
   try {
     await fetchEmbedded()
     await openAdapter({ name: 'swiftshader' })
@@ -64,8 +75,11 @@ async function fetchEmbedded(): Promise<void> {
     await extract({ file: tarball, cwd: work, strip: 1, filter: path => path === `package/${archive}` })
     const unpacked = join(work, 'unpacked')
     await mkdir(unpacked)
-    await pipeline(createReadStream(join(work, archive)), createBrotliDecompress(),
-      extract({ cwd: unpacked, filter: path => Object.hasOwn(files, path) }))
+    await pipeline(
+      createReadStream(join(work, archive)),
+      createBrotliDecompress(),
+      extract({ cwd: unpacked, filter: path => Object.hasOwn(files, path) }),
+    )
     const fault = embeddedFault(unpacked)
     if (fault !== undefined) {
       throw new UserError(`${fault} of ${name}@${version} was not unpacked completely: is the disk full or damaged?`)
@@ -88,16 +102,20 @@ async function fetchTarball(specifier: string, folder: string): Promise<string> 
   const options = ['pack', specifier, '--pack-destination', folder, '--ignore-scripts', '--loglevel=error']
   await new Promise<void>((resolve, reject) => {
     execFile(
-      viaNode ? process.env.npm_node_execpath ?? process.execPath : 'npm', viaNode ? [String(npm), ...options] : options,
+      viaNode ? (process.env.npm_node_execpath ?? process.execPath) : 'npm',
+      viaNode ? [String(npm), ...options] : options,
       { cwd: fileURLToPath(new URL('../..', import.meta.url)) },
       (error, _stdout, stderr) => {
         if (!error) return resolve()
         // npm prints one line for each property of its error, among them one that explains it.
-        const lines = stderr.split('\n').filter(line => /^npm (error|ERR!) /.test(line))
+        const lines = stderr
+          .split('\n')
+          .filter(line => /^npm (error|ERR!) /.test(line))
           .map(line => line.replace(/^npm \S+ /, ''))
         const reason = lines.find(line => !/^(code|syscall|errno|address|port|path|dest|A complete log)/.test(line))
         reject(new UserError(`npm could not fetch ${specifier}: ${reason ?? error.message.split('\n')[0]}`))
-      })
+      },
+    )
   })
   const tarball = (await readdir(folder)).find(file => file.endsWith('.tgz'))
   if (!tarball) throw new UserError(`npm fetched no package for ${specifier}`)
@@ -105,8 +123,10 @@ async function fetchTarball(specifier: string, folder: string): Promise<string> 
   await pipeline(createReadStream(join(folder, tarball)), hash)
   const integrity = `sha512-${hash.digest('base64')}`
   if (integrity !== embeddedPackage.integrity) {
-    throw new UserError(`${specifier} from the npm registry is not the expected file: its hash is ${integrity}, `
-      + `expected ${embeddedPackage.integrity}`)
+    throw new UserError(
+      `${specifier} from the npm registry is not the expected file: its hash is ${integrity}, ` +
+        `expected ${embeddedPackage.integrity}`,
+    )
   }
   return join(folder, tarball)
 }

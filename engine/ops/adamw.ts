@@ -17,14 +17,21 @@ import { needSpec } from './rows.ts'
  * Throws a UserError on other shapes and dtypes.
  */
 export function adamw(
-  parameters: Tensor, m: Tensor, v: Tensor, gradient: Tensor, hyper: Tensor, gradientScale: Tensor,
+  parameters: Tensor,
+  m: Tensor,
+  v: Tensor,
+  gradient: Tensor,
+  hyper: Tensor,
+  gradientScale: Tensor,
 ): [Tensor, Tensor, Tensor] {
   const [p1, m1, v1] = applyAll('adamw', [parameters, m, v, gradient, hyper, gradientScale])
   return [p1, m1, v1]
 }
 
 declare module '../graph.ts' {
-  interface OpAttributes { readonly adamw: NoAttributes }
+  interface OpAttributes {
+    readonly adamw: NoAttributes
+  }
 }
 
 defineOp({
@@ -48,7 +55,10 @@ defineOp({
   },
   lower(context) {
     const problem = { count: context.inputs[0].shape[0] }
-    const config = context.choose({ kernel: 'adamw', sizes: problem, options: {} }, adamwCandidates(problem, context.traits))
+    const config = context.choose(
+      { kernel: 'adamw', sizes: problem, options: {} },
+      adamwCandidates(problem, context.traits),
+    )
     return { launches: [adamwLaunch(problem, config, context.traits)] }
   },
   reference([parameters, m, v, gradient, hyper, [scale]]) {

@@ -5,7 +5,10 @@
 // with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
 // the same. Tensors are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
 import {
-  type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward,
+  type AttentionProblem,
+  type ChooseAttention,
+  attentionBackward,
+  attentionForward,
 } from '../../shaders/attention.ts'
 import { type Spec, type View, isFloat } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
@@ -38,7 +41,11 @@ export type AttentionAttributes = {
  * linearly with the sequence. Throws a UserError on shapes that don't fit or a rate outside [0, 1).
  */
 export function attention(
-  q: Tensor, k: Tensor, v: Tensor, mask: Tensor | undefined, { scale, dropout }: AttentionOptions = {},
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  mask: Tensor | undefined,
+  { scale, dropout }: AttentionOptions = {},
 ): Tensor {
   const rate = dropout?.rate ?? 0
   if (!(rate >= 0 && rate < 1)) throw new UserError(`attention: dropout rate ${rate} is not in [0, 1)`)
@@ -75,11 +82,19 @@ function check(op: string, inputs: readonly Spec[], { hasMask, rate }: Attention
   }
   const [batch, , heads, headSize] = q.shape
   const keys = k.shape[1] ?? 0
-  if (keys < 1) throw new UserError(`${op}: k is ${showSpec(k)}, but [batch, keys, heads, headSize] with at least one key was expected`)
+  if (keys < 1)
+    throw new UserError(
+      `${op}: k is ${showSpec(k)}, but [batch, keys, heads, headSize] with at least one key was expected`,
+    )
   const why = `q is ${showSpec(q)}, with ${keys} keys`
-  for (const [name, spec] of [['k', k], ['v', v]] as const) needSpec(op, name, spec, { shape: [batch, keys, heads, headSize], dtype: q.dtype }, why)
+  for (const [name, spec] of [
+    ['k', k],
+    ['v', v],
+  ] as const)
+    needSpec(op, name, spec, { shape: [batch, keys, heads, headSize], dtype: q.dtype }, why)
   if (hasMask) needSpec(op, 'mask', inputs[first], { shape: [batch, keys], dtype: 'i32' }, why)
-  if (rate > 0) needSpec(op, 'dropout step', inputs[first + (hasMask ? 1 : 0)], { shape: [], dtype: 'u32' }, 'one number')
+  if (rate > 0)
+    needSpec(op, 'dropout step', inputs[first + (hasMask ? 1 : 0)], { shape: [], dtype: 'u32' }, 'one number')
   return sizesOf(q, k)
 }
 
@@ -89,10 +104,17 @@ function rowsAnywhere(view: View, i: number, operands: readonly number[]): boole
 }
 
 function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProblem {
-  const { inputs: [q, k], attributes: { scale, hasMask, rate, stream, seed }, traits } = context
+  const {
+    inputs: [q, k],
+    attributes: { scale, hasMask, rate, stream, seed },
+    traits,
+  } = context
   if (!isFloat(q.dtype)) throw new Error(`attention of ${q.dtype}`)
   return {
-    ...sizesOf(q, k), dtype: q.dtype, scale, mask: hasMask,
+    ...sizesOf(q, k),
+    dtype: q.dtype,
+    scale,
+    mask: hasMask,
     dropout: rate > 0 ? { rate, stream, seed } : undefined,
     maxWorkgroups: traits.maxWorkgroups,
   }
@@ -104,7 +126,10 @@ function chooser(context: LoweringContext<AttentionAttributes>, problem: Attenti
   const sizes = { batch, heads, queries, keys, headSize }
   const options = { dtype, mask, dropout: dropout !== undefined }
   return (kernel, candidates) =>
-    context.choose({ kernel: kernel === 'forward' ? 'attention' : `attention gradient ${kernel}`, sizes, options }, candidates)
+    context.choose(
+      { kernel: kernel === 'forward' ? 'attention' : `attention gradient ${kernel}`, sizes, options },
+      candidates,
+    )
 }
 
 declare module '../graph.ts' {
@@ -119,7 +144,10 @@ defineOp({
   kind: 'kernel',
   infer(inputs, attributes) {
     const { batch, heads, queries } = check('attention', inputs, attributes, 3)
-    return [{ shape: inputs[0].shape, dtype: inputs[0].dtype }, { shape: [batch, heads, queries], dtype: 'f32' }]
+    return [
+      { shape: inputs[0].shape, dtype: inputs[0].dtype },
+      { shape: [batch, heads, queries], dtype: 'f32' },
+    ]
   },
   gradient({ inputs, outputs, upstream: [dO, dLse], attributes }) {
     if (dLse) throw new UserError('attention: no gradient flows through the log-sum-exp of its scores')
@@ -160,9 +188,17 @@ defineOp({
 
 /** Visits the rows of all heads, with the offsets of the keys that may be attended and their factors z. */
 function eachRow(
-  { batch, queries, keys, heads, headSize }: Sizes, { hasMask, rate, stream, seed }: AttentionAttributes,
-  mask: Float64Array | undefined, step: Float64Array | undefined,
-  visit: (row: { readonly index: number; readonly at: number; readonly open: readonly number[]; keyAt(j: number): number; factor(j: number): number }) => void,
+  { batch, queries, keys, heads, headSize }: Sizes,
+  { hasMask, rate, stream, seed }: AttentionAttributes,
+  mask: Float64Array | undefined,
+  step: Float64Array | undefined,
+  visit: (row: {
+    readonly index: number
+    readonly at: number
+    readonly open: readonly number[]
+    keyAt(j: number): number
+    factor(j: number): number
+  }) => void,
 ): void {
   for (let b = 0; b < batch; b++) {
     const open = Array.from({ length: keys }, (_, j) => j).filter(j => !hasMask || mask?.[b * keys + j] !== 0)
@@ -187,7 +223,11 @@ function dot(a: Float64Array, at: number, b: Float64Array, bt: number, length: n
   return sum
 }
 
-function forwardReference(inputs: readonly Float64Array[], specs: Specs, attributes: AttentionAttributes): Float64Array[] {
+function forwardReference(
+  inputs: readonly Float64Array[],
+  specs: Specs,
+  attributes: AttentionAttributes,
+): Float64Array[] {
   const [q, k, v, ...rest] = inputs
   const sizes = sizesOf(specs.inputs[0], specs.inputs[1])
   const { headSize } = sizes
@@ -207,7 +247,11 @@ function forwardReference(inputs: readonly Float64Array[], specs: Specs, attribu
   return [o, lse]
 }
 
-function gradientReference(inputs: readonly Float64Array[], specs: Specs, attributes: AttentionAttributes): Float64Array[] {
+function gradientReference(
+  inputs: readonly Float64Array[],
+  specs: Specs,
+  attributes: AttentionAttributes,
+): Float64Array[] {
   const [q, k, v, o, lse, dO, ...rest] = inputs
   const sizes = sizesOf(specs.inputs[0], specs.inputs[1])
   const { headSize } = sizes

@@ -10,12 +10,16 @@ import { type Tensor, apply } from '../tensor.ts'
 declare module '../graph.ts' {
   interface OpAttributes {
     readonly concat: { readonly axis: number }
-    readonly pad: { readonly before: readonly number[], readonly after: readonly number[], readonly fill: number }
+    readonly pad: { readonly before: readonly number[]; readonly after: readonly number[]; readonly fill: number }
   }
 }
 
 /** Copies input `from` into the part of output 0 that starts at `start`. */
-function copyInto(context: Pick<LoweringContext, 'inputs' | 'outputs' | 'traits'>, from: number, start: readonly number[]): Launch {
+function copyInto(
+  context: Pick<LoweringContext, 'inputs' | 'outputs' | 'traits'>,
+  from: number,
+  start: readonly number[],
+): Launch {
   const view = context.inputs[from]
   const part = partOf(context.outputs[0], start, view.shape)
   const body = { draws: [], lines: [], result: 'x0', helpers: [], scalars: [] }
@@ -34,7 +38,8 @@ function writeBox(from: Float64Array, box: View, into: Float64Array): void {
   const coordinates = new Array<number>(box.shape.length).fill(0)
   for (let i = 0; i < from.length; i++) {
     into[coordinates.reduce((at, c, axis) => at + c * box.strides[axis], box.offset)] = from[i]
-    for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === box.shape[axis]; axis--) coordinates[axis] = 0
+    for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === box.shape[axis]; axis--)
+      coordinates[axis] = 0
   }
 }
 
@@ -48,7 +53,8 @@ function concatStarts(inputs: readonly Spec[], axis: number): number[] {
   })
 }
 
-const corner = (rank: number, axis: number, at: number): number[] => Array.from({ length: rank }, (_, i) => (i === axis ? at : 0))
+const corner = (rank: number, axis: number, at: number): number[] =>
+  Array.from({ length: rank }, (_, i) => (i === axis ? at : 0))
 
 defineOp({
   name: 'concat',
@@ -57,9 +63,12 @@ defineOp({
   infer: (inputs, { axis }) => {
     const [first] = inputs
     for (const spec of inputs) {
-      const fits = spec.dtype === first.dtype && spec.shape.length === first.shape.length &&
+      const fits =
+        spec.dtype === first.dtype &&
+        spec.shape.length === first.shape.length &&
         sameShape(spec.shape.toSpliced(axis, 1), first.shape.toSpliced(axis, 1))
-      if (!fits) throw new UserError(`concat along axis ${axis}: ${showSpec(spec)} does not fit beside ${showSpec(first)}`)
+      if (!fits)
+        throw new UserError(`concat along axis ${axis}: ${showSpec(spec)} does not fit beside ${showSpec(first)}`)
     }
     const length = inputs.reduce((n, spec) => n + spec.shape[axis], 0)
     return [{ shape: first.shape.with(axis, length), dtype: first.dtype }]
@@ -84,7 +93,8 @@ defineOp({
   reference: (arrays, { inputs, outputs: [out] }, { axis }) => {
     const result = new Float64Array(sizeOf(out.shape))
     concatStarts(inputs, axis).forEach((at, i) =>
-      writeBox(arrays[i], partOf(out, corner(out.shape.length, axis, at), inputs[i].shape), result))
+      writeBox(arrays[i], partOf(out, corner(out.shape.length, axis, at), inputs[i].shape), result),
+    )
     return [result]
   },
 })
@@ -94,21 +104,36 @@ defineOp({
   kind: 'kernel',
   rounding: 'none',
   infer: ([x], { before, after }) => {
-    const ok = before.length === x.shape.length && after.length === x.shape.length &&
+    const ok =
+      before.length === x.shape.length &&
+      after.length === x.shape.length &&
       [...before, ...after].every(n => Number.isInteger(n) && n >= 0)
-    if (!ok) throw new UserError(`pad: [${before.join(', ')}] before and [${after.join(', ')}] after do not fit ${showSpec(x)}`)
+    if (!ok)
+      throw new UserError(
+        `pad: [${before.join(', ')}] before and [${after.join(', ')}] after do not fit ${showSpec(x)}`,
+      )
     return [{ shape: x.shape.map((n, i) => before[i] + n + after[i]), dtype: x.dtype }]
   },
   strided: () => true,
   lower: context => {
     const { before, fill } = context.attributes
     const [out] = context.outputs
-    const body = { draws: [], lines: [], result: 'u.s0', helpers: [], scalars: [{ type: computed(out.dtype), value: fill }] } as const
+    const body = {
+      draws: [],
+      lines: [],
+      result: 'u.s0',
+      helpers: [],
+      scalars: [{ type: computed(out.dtype), value: fill }],
+    } as const
     const clear = elementwiseLaunch({ label: 'fill', inputs: [], output: contiguousView(out), body }, context.traits)
     return { launches: [clear, copyInto(context, 0, before)] }
   },
-  gradient: ({ inputs: [x], attributes: { before }, upstream: [dy] }) =>
-    [dy?.slice(before, before.map((n, i) => n + x.shape[i]))],
+  gradient: ({ inputs: [x], attributes: { before }, upstream: [dy] }) => [
+    dy?.slice(
+      before,
+      before.map((n, i) => n + x.shape[i]),
+    ),
+  ],
   reference: ([x], { inputs: [spec], outputs: [out] }, { before, fill }) => {
     const result = new Float64Array(sizeOf(out.shape)).fill(fill)
     writeBox(x, partOf(out, before, spec.shape), result)

@@ -38,11 +38,18 @@ function normalizers(logits: Spec): Spec {
 }
 
 function lower(
-  kernel: 'crossEntropy' | 'crossEntropyGradient', context: LoweringContext<CrossEntropyAttributes>,
+  kernel: 'crossEntropy' | 'crossEntropyGradient',
+  context: LoweringContext<CrossEntropyAttributes>,
 ): Lowering {
-  const { shape: [rows, classes], dtype } = context.inputs[0]
+  const {
+    shape: [rows, classes],
+    dtype,
+  } = context.inputs[0]
   const problem = { kernel, rows, classes, dtype, ignoreIndex: context.attributes.ignoreIndex }
-  const config = context.choose({ kernel, sizes: { rows, classes }, options: { dtype } }, crossEntropyCandidates(problem, context.traits))
+  const config = context.choose(
+    { kernel, sizes: { rows, classes }, options: { dtype } },
+    crossEntropyCandidates(problem, context.traits),
+  )
   return { launches: [crossEntropyLaunch(problem, config, context.traits)] }
 }
 
@@ -67,7 +74,17 @@ defineOp({
     return [dlosses && apply('crossEntropyGradient', [logits, labels, outputs[1], dlosses], attributes), undefined]
   },
   lower: context => lower('crossEntropy', context),
-  reference([logits, labels], { inputs: [{ shape: [rows, classes] }] }, { ignoreIndex }) {
+  reference(
+    [logits, labels],
+    {
+      inputs: [
+        {
+          shape: [rows, classes],
+        },
+      ],
+    },
+    { ignoreIndex },
+  ) {
     const losses = new Float64Array(rows)
     const kept = new Float64Array(rows * 2)
     for (let r = 0; r < rows; r++) {
@@ -108,12 +125,25 @@ defineOp({
       undefined,
       undefined,
       needs[3]
-        ? u.mul(apply('crossEntropyGradient', [logits, labels, kept, one], attributes)).cast('f32').sum(-1)
+        ? u
+            .mul(apply('crossEntropyGradient', [logits, labels, kept, one], attributes))
+            .cast('f32')
+            .sum(-1)
         : undefined,
     ]
   },
   lower: context => lower('crossEntropyGradient', context),
-  reference([logits, labels, kept, dlosses], { inputs: [{ shape: [rows, classes] }] }, { ignoreIndex }) {
+  reference(
+    [logits, labels, kept, dlosses],
+    {
+      inputs: [
+        {
+          shape: [rows, classes],
+        },
+      ],
+    },
+    { ignoreIndex },
+  ) {
     const dlogits = new Float64Array(rows * classes)
     for (let r = 0; r < rows; r++) {
       const label = labels[r]

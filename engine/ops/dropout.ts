@@ -8,7 +8,9 @@ import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
 declare module '../graph.ts' {
-  interface OpAttributes { readonly dropout: { readonly rate: number, readonly stream: number, readonly seed: number } }
+  interface OpAttributes {
+    readonly dropout: { readonly rate: number; readonly stream: number; readonly seed: number }
+  }
 }
 
 defineOp({
@@ -17,12 +19,16 @@ defineOp({
   rounding: 'result',
   infer: ([x, step], { rate }) => {
     if (!isFloat(x.dtype)) throw new UserError(`dropout takes floats, not ${showSpec(x)}`)
-    if (step.dtype !== 'u32' || step.shape.length !== 0) throw new UserError(`dropout: the step is ${showSpec(step)}, but u32[] was expected`)
+    if (step.dtype !== 'u32' || step.shape.length !== 0)
+      throw new UserError(`dropout: the step is ${showSpec(step)}, but u32[] was expected`)
     if (!(rate >= 0 && rate < 1)) throw new UserError(`dropout: rate ${rate} is not in [0, 1)`)
     return [x]
   },
   uniforms: ({ rate, stream, seed }) => [
-    { type: 'u32', value: droppedBelow(rate) }, { type: 'f32', value: 1 / (1 - rate) }, { type: 'u32', value: stream }, { type: 'u32', value: seed },
+    { type: 'u32', value: droppedBelow(rate) },
+    { type: 'f32', value: 1 / (1 - rate) },
+    { type: 'u32', value: stream },
+    { type: 'u32', value: seed },
   ],
   wgsl: ([x, step], { random, uniforms: [below, scale, stream, seed] }) =>
     `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${below})`,
@@ -32,7 +38,10 @@ defineOp({
     // Not infinity times zero.
     return factor === 0 ? 0 : x * factor
   },
-  gradient: ({ inputs: [, step], attributes, upstream: [dy] }) => [dy && apply('dropout', [dy, step], attributes), undefined],
+  gradient: ({ inputs: [, step], attributes, upstream: [dy] }) => [
+    dy && apply('dropout', [dy, step], attributes),
+    undefined,
+  ],
 })
 
 /**

@@ -41,20 +41,26 @@ function commonDType(name: string, a: DType, b: DType): DType {
  * Applies the rules of the inputs that need a gradient, and sums over the axes that broadcasting repeated. Rules
  * compute in the widest dtype; gradients have their input's.
  */
-function gradientOf(rules: readonly Rule[] | undefined): ((context: GradientContext) => (Tensor | undefined)[]) | undefined {
+function gradientOf(
+  rules: readonly Rule[] | undefined,
+): ((context: GradientContext) => (Tensor | undefined)[]) | undefined {
   if (!rules) return undefined
-  return ({ inputs, outputs, upstream, needs }) => inputs.map((x, i) => {
-    const [dy] = upstream
-    const rule = rules[i]
-    if (!needs[i] || !dy || !rule || !isFloat(x.dtype)) return undefined
-    const dx = rule(inputs, outputs[0], dy)
-    return dx && castBack(sumTo(dx, x.shape), x.dtype)
-  })
+  return ({ inputs, outputs, upstream, needs }) =>
+    inputs.map((x, i) => {
+      const [dy] = upstream
+      const rule = rules[i]
+      if (!needs[i] || !dy || !rule || !isFloat(x.dtype)) return undefined
+      const dx = rule(inputs, outputs[0], dy)
+      return dx && castBack(sumTo(dx, x.shape), x.dtype)
+    })
 }
 
 /** A gradient in its input's dtype. If it was f16 before it was widened, returns that, without a pass over memory. */
 function castBack(dx: Tensor, dtype: DType): Tensor {
-  const { op, inputs: [from] } = dx.value.node
+  const {
+    op,
+    inputs: [from],
+  } = dx.value.node
   const widened = op === cast && dx.dtype === 'f32' && specOf(from).dtype === 'f16'
   return widened && dtype === 'f16' ? new Tensor(from) : dx.cast(dtype)
 }
@@ -63,13 +69,29 @@ type Arithmetic = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum'
 type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual' | 'greater' | 'greaterEqual'
 type NumberFunction = 'neg' | 'abs'
 type FloatFunction =
-  | 'sign' | 'exp' | 'log' | 'square' | 'sqrt' | 'rsqrt' | 'reciprocal' | 'tanh' | 'sigmoid' | 'relu' | 'erf' | 'gelu' | 'geluSlope' | 'geluTanh'
+  | 'sign'
+  | 'exp'
+  | 'log'
+  | 'square'
+  | 'sqrt'
+  | 'rsqrt'
+  | 'reciprocal'
+  | 'tanh'
+  | 'sigmoid'
+  | 'relu'
+  | 'erf'
+  | 'gelu'
+  | 'geluSlope'
+  | 'geluTanh'
 type Classification = 'isFinite' | 'isInfinite' | 'isNaN'
 
 declare module '../graph.ts' {
-  interface OpAttributes extends Record<Arithmetic | Comparison | NumberFunction | FloatFunction | Classification | 'where' | 'detach', NoAttributes> {
+  interface OpAttributes extends Record<
+    Arithmetic | Comparison | NumberFunction | FloatFunction | Classification | 'where' | 'detach',
+    NoAttributes
+  > {
     readonly cast: { readonly dtype: DType }
-    readonly scalar: { readonly number: number, readonly dtype: DType }
+    readonly scalar: { readonly number: number; readonly dtype: DType }
     readonly range: { readonly length: number }
   }
 }
@@ -78,9 +100,11 @@ declare module '../graph.ts' {
 function rowOp({ uniforms, ...row }: Row) {
   return {
     kind: 'elementwise',
-    wgsl: ([a, b = '']: readonly string[], context: ElementContext) => row.wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
+    wgsl: ([a, b = '']: readonly string[], context: ElementContext) =>
+      row.wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
     uniforms: uniforms && (() => uniforms),
-    scalar: ([a, b = 0]: readonly number[], _attributes: NoAttributes, _index: number, [dtype]: readonly DType[]) => row.value(a, b, isFloat(dtype)),
+    scalar: ([a, b = 0]: readonly number[], _attributes: NoAttributes, _index: number, [dtype]: readonly DType[]) =>
+      row.value(a, b, isFloat(dtype)),
     helpers: ({ inputs: [dtype] }: ElementContext) => (isFloat(dtype) && row.helpers) || [],
     costly: row.costly,
     rounding: row.rounding,
@@ -162,20 +186,14 @@ const arithmetic: Record<Arithmetic, Row> = {
     value: (a, b) => Math.max(a, b),
     helpers: ['max_f32'],
     rounding: 'none',
-    gradients: [
-      ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)),
-      ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)),
-    ],
+    gradients: [([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)), ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b))],
   },
   minimum: {
     wgsl: (a, b, float) => (float ? `min_f32(${a}, ${b})` : `min(${a}, ${b})`),
     value: (a, b) => Math.min(a, b),
     helpers: ['min_f32'],
     rounding: 'none',
-    gradients: [
-      ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)),
-      ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)),
-    ],
+    gradients: [([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)), ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b))],
   },
 }
 
@@ -232,7 +250,10 @@ const floatFunctions: Record<FloatFunction, Row> = {
   sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'], rounding: 'none' },
   exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
   log: {
-    wgsl: a => `log_f32(${a})`, value: Math.log, helpers: ['log_f32'], costly: true,
+    wgsl: a => `log_f32(${a})`,
+    value: Math.log,
+    helpers: ['log_f32'],
+    costly: true,
     gradients: [([x], _y, dy) => dy.div(x)],
   },
   square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [([x], _y, dy) => dy.mul(x).mul(2)] },
@@ -264,7 +285,10 @@ const floatFunctions: Record<FloatFunction, Row> = {
   },
   // NaN stays NaN and passes its gradient on, as in PyTorch.
   relu: {
-    wgsl: a => `relu_f32(${a})`, value: a => (a < 0 ? 0 : a), helpers: ['relu_f32'], rounding: 'none',
+    wgsl: a => `relu_f32(${a})`,
+    value: a => (a < 0 ? 0 : a),
+    helpers: ['relu_f32'],
+    rounding: 'none',
     gradients: [([x], _y, dy) => x.lessEqual(0).where(0, dy)],
   },
   erf: {
@@ -284,21 +308,38 @@ const floatFunctions: Record<FloatFunction, Row> = {
   // GELU's derivative Φ(x) + x·φ(x): an op of its own, so that the gradient is one op instead of five.
   geluSlope: {
     wgsl: a => `(normal_cdf(${a}) + ${a} * 0.3989422804 * exp(-0.5 * ${a} * ${a}))`,
-    value: a => normalCdf64(a) + a * Math.exp(-0.5 * a * a) / Math.sqrt(2 * Math.PI),
+    value: a => normalCdf64(a) + (a * Math.exp(-0.5 * a * a)) / Math.sqrt(2 * Math.PI),
     helpers: ['normal_cdf'],
     costly: true,
     // d²/dx² GELU = φ(x)·(2 − x²).
-    gradients: [([x], _y, dy) => dy.mul(x.square().mul(-0.5).exp()).mul(scalar(2).sub(x.square())).mul(1 / Math.sqrt(2 * Math.PI))],
+    gradients: [
+      ([x], _y, dy) =>
+        dy
+          .mul(x.square().mul(-0.5).exp())
+          .mul(scalar(2).sub(x.square()))
+          .mul(1 / Math.sqrt(2 * Math.PI)),
+    ],
   },
   geluTanh: {
     // (1 + tanh u) / 2 as 1 / (1 + exp(−2u)), which does not cancel for very negative u.
     wgsl: a => `(${a} / (1.0 + exp(${-2 * TANH_SCALE} * (${a} + ${TANH_CUBE} * ${a} * ${a} * ${a}))))`,
     value: a => a / (1 + Math.exp(-2 * TANH_SCALE * (a + TANH_CUBE * a ** 3))),
-    gradients: [([x], _y, dy) => {
-      const t = x.add(x.mul(x).mul(x).mul(TANH_CUBE)).mul(TANH_SCALE).tanh()
-      const inner = x.square().mul(3 * TANH_CUBE).add(1).mul(TANH_SCALE)
-      return dy.mul(t.add(1).add(x.mul(scalar(1).sub(t.square())).mul(inner)).mul(0.5))
-    }],
+    gradients: [
+      ([x], _y, dy) => {
+        const t = x.add(x.mul(x).mul(x).mul(TANH_CUBE)).mul(TANH_SCALE).tanh()
+        const inner = x
+          .square()
+          .mul(3 * TANH_CUBE)
+          .add(1)
+          .mul(TANH_SCALE)
+        return dy.mul(
+          t
+            .add(1)
+            .add(x.mul(scalar(1).sub(t.square())).mul(inner))
+            .mul(0.5),
+        )
+      },
+    ],
   },
 }
 
@@ -308,7 +349,9 @@ const TANH_CUBE = 0.044715
 
 /** The entries of a table with their names' own type. */
 const entriesOf = <N extends string, V>(table: Readonly<Record<N, V>>): [N, V][] =>
-  Object.keys(table).map(name => name as N).map(name => [name, table[name]])
+  Object.keys(table)
+    .map(name => name as N)
+    .map(name => [name, table[name]])
 
 for (const [name, row] of entriesOf(arithmetic)) binary(name, row)
 for (const [name, row] of entriesOf(comparisons)) binary(name, row, 'u32')
@@ -346,11 +389,7 @@ defineOp({
   },
   wgsl: ([c, yes, no], { inputs }) => `select(${no}, ${yes}, ${c} != 0${inputs[0] === 'u32' ? 'u' : 'i'})`,
   scalar: ([c, yes, no]) => (c !== 0 ? yes : no),
-  gradient: gradientOf([
-    () => undefined,
-    ([c], _y, dy) => c.where(dy, 0),
-    ([c], _y, dy) => c.where(0, dy),
-  ]),
+  gradient: gradientOf([() => undefined, ([c], _y, dy) => c.where(dy, 0), ([c], _y, dy) => c.where(0, dy)]),
   rounding: 'none',
 })
 
@@ -389,7 +428,9 @@ const cast = defineOp({
     if (isFloat(from) && !isFloat(dtype)) return saturated(a, dtype)
     return dtype === 'f16' && Math.abs(a) >= HALF_OVERFLOW ? Math.sign(a) * Infinity : a
   },
-  gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? castBack(dy, x.dtype) : undefined],
+  gradient: ({ inputs: [x], attributes, upstream: [dy] }) => [
+    dy && isFloat(attributes.dtype) && isFloat(x.dtype) ? castBack(dy, x.dtype) : undefined,
+  ],
 })
 
 /** The same value, with no gradient; also how the compiler copies a value. */

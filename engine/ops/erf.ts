@@ -16,7 +16,7 @@ export function erf64(x: number): number {
   let term = a
   let sum = a
   for (let n = 1; term > sum * 1e-18; n++) {
-    term *= 2 * a * a / (2 * n + 1)
+    term *= (2 * a * a) / (2 * n + 1)
     sum += term
   }
   return Math.sign(x) * (2 / Math.sqrt(Math.PI)) * Math.exp(-a * a) * sum

@@ -2,7 +2,10 @@
 //
 // An id outside the table gives a row of zeros and adds nothing to the gradient.
 import {
-  gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
+  gatherCandidates,
+  gatherGradientCandidates,
+  gatherGradientLowering,
+  gatherLaunch,
 } from '../../shaders/gather.ts'
 import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
@@ -38,13 +41,31 @@ defineOp({
     return [apply('gatherGradient', [ids, dy], { rows: table.shape[0] }).cast(table.dtype), undefined]
   },
   lower(context) {
-    const [{ shape: [rows, width], dtype }, ids] = context.inputs
+    const [
+      {
+        shape: [rows, width],
+        dtype,
+      },
+      ids,
+    ] = context.inputs
     const sizes = { positions: sizeOf(ids.shape), rows, width }
     const problem = { ...sizes, dtype }
-    const config = context.choose({ kernel: 'gather', sizes, options: { dtype } }, gatherCandidates(problem, context.traits))
+    const config = context.choose(
+      { kernel: 'gather', sizes, options: { dtype } },
+      gatherCandidates(problem, context.traits),
+    )
     return { launches: [gatherLaunch(problem, config, context.traits)] }
   },
-  reference([table, ids], { inputs: [{ shape: [rows, width] }] }) {
+  reference(
+    [table, ids],
+    {
+      inputs: [
+        {
+          shape: [rows, width],
+        },
+      ],
+    },
+  ) {
     const result = new Float64Array(ids.length * width)
     ids.forEach((id, position) => {
       if (id >= 0 && id < rows) result.set(table.subarray(id * width, (id + 1) * width), position * width)
@@ -64,7 +85,8 @@ defineOp({
       const expected = `floats of shape [...ids.shape, width] were expected (ids are ${showSpec(ids)})`
       throw new UserError(`gatherGradient: dy is ${showSpec(dy)}, but ${expected}`)
     }
-    if (!Number.isInteger(rows) || rows < 1) throw new UserError(`gatherGradient: rows is ${rows}, but a positive integer was expected`)
+    if (!Number.isInteger(rows) || rows < 1)
+      throw new UserError(`gatherGradient: rows is ${rows}, but a positive integer was expected`)
     return [{ shape: [rows, width], dtype: 'f32' }]
   },
   gradient({ inputs: [ids, dy], upstream: [u], needs }) {
@@ -76,10 +98,22 @@ defineOp({
     const [rows, width] = context.outputs[0].shape
     const sizes = { positions: sizeOf(ids.shape), rows, width }
     const problem = { ...sizes, dtype }
-    const config = context.choose({ kernel: 'gatherGradient', sizes, options: { dtype } }, gatherGradientCandidates(problem, context.traits))
+    const config = context.choose(
+      { kernel: 'gatherGradient', sizes, options: { dtype } },
+      gatherGradientCandidates(problem, context.traits),
+    )
     return gatherGradientLowering(problem, config, context.traits)
   },
-  reference([ids, dy], { outputs: [{ shape: [rows, width] }] }) {
+  reference(
+    [ids, dy],
+    {
+      outputs: [
+        {
+          shape: [rows, width],
+        },
+      ],
+    },
+  ) {
     const dtable = new Float64Array(rows * width)
     ids.forEach((id, position) => {
       if (id < 0 || id >= rows) return

@@ -2,7 +2,10 @@
 // of gamma and beta are f32 whatever the dtype of x.
 import { UserError } from '../errors.ts'
 import {
-  layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
+  layerNormCandidates,
+  layerNormLaunch,
+  layerNormParameterCandidates,
+  layerNormParameterLowering,
 } from '../../shaders/layer-norm.ts'
 import { type Spec, isFloat } from '../../shaders/kernel.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
@@ -60,7 +63,10 @@ defineOp({
         const { normal } = normalized(x, mean, rstd)
         parts.push(normal.mul(drstd.mul(rstd.square()).div(-width).reshape([rows, 1])))
       }
-      const part = parts.reduce((a, b) => a.add(b)).reshape(x.shape).cast(x.dtype)
+      const part = parts
+        .reduce((a, b) => a.add(b))
+        .reshape(x.shape)
+        .cast(x.dtype)
       dx = dx ? dx.add(part) : part
     }
     if (!dy) return [dx, undefined, undefined]
@@ -91,14 +97,21 @@ defineOp({
 })
 
 function lowerRows(
-  kernel: 'layerNorm' | 'layerNormGradient', context: LoweringContext,
-  x: Spec, gamma: Spec, beta: Spec, epsilon: number,
+  kernel: 'layerNorm' | 'layerNormGradient',
+  context: LoweringContext,
+  x: Spec,
+  gamma: Spec,
+  beta: Spec,
+  epsilon: number,
 ) {
   const { rows, width } = asRows(x)
   const { dtype } = x
   const problem = { kernel, rows, width, dtype, gammaDtype: gamma.dtype, betaDtype: beta.dtype, epsilon }
   const options = { dtypes: [...new Set([dtype, gamma.dtype, beta.dtype])].join(' ') }
-  const config = context.choose({ kernel, sizes: { rows, width }, options }, layerNormCandidates(problem, context.traits))
+  const config = context.choose(
+    { kernel, sizes: { rows, width }, options },
+    layerNormCandidates(problem, context.traits),
+  )
   return { launches: [layerNormLaunch(problem, config, context.traits)] }
 }
 
@@ -172,7 +185,7 @@ defineOp({
   gradient({ inputs: [x, mean, rstd, dy], upstream: [ugamma, ubeta], needs }) {
     const { normal, centered, scale } = normalized(x, mean, rstd)
     const du = ugamma && normal.mul(ugamma)
-    const ddy = du && ubeta ? du.add(ubeta) : du ?? ubeta?.reshape([1, -1]).broadcastTo(normal.shape)
+    const ddy = du && ubeta ? du.add(ubeta) : (du ?? ubeta?.reshape([1, -1]).broadcastTo(normal.shape))
     const dn = ugamma && asMatrix(dy).mul(ugamma)
     return [
       needs[0] ? dn?.mul(scale).reshape(x.shape).cast(x.dtype) : undefined,
@@ -186,7 +199,10 @@ defineOp({
     const { rows, width } = asRows(context.inputs[0])
     const problem = { rows, width, dtype }
     const candidates = layerNormParameterCandidates(problem, context.traits)
-    const config = context.choose({ kernel: 'layerNormParameterGradient', sizes: { rows, width }, options: { dtype } }, candidates)
+    const config = context.choose(
+      { kernel: 'layerNormParameterGradient', sizes: { rows, width }, options: { dtype } },
+      candidates,
+    )
     return layerNormParameterLowering(problem, config)
   },
   reference([x, mean, rstd, dy], specs: Specs) {

@@ -2,7 +2,18 @@
 // whose sum over K continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every
 // tile of columns would compute it again, and the backward pass needs it.
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { type FloatType, type Lowering, type Slot, type Spec, type View, input, isFloat, output, rowMajorStrides, temporary } from '../../shaders/kernel.ts'
+import {
+  type FloatType,
+  type Lowering,
+  type Slot,
+  type Spec,
+  type View,
+  input,
+  isFloat,
+  output,
+  rowMajorStrides,
+  temporary,
+} from '../../shaders/kernel.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
@@ -28,7 +39,7 @@ function matrix(shape: readonly [number, number], dtype: FloatType, offset = 0, 
 
 /** The sum of the defined terms. */
 function sum(...terms: readonly (Tensor | undefined)[]): Tensor | undefined {
-  return terms.reduce((total, term) => (total && term ? total.add(term) : total ?? term), undefined)
+  return terms.reduce((total, term) => (total && term ? total.add(term) : (total ?? term)), undefined)
 }
 
 /** left · right + scale · low · lowRight, with `low` made by an earlier launch. */
@@ -37,12 +48,15 @@ function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
 }
 
 function twoLaunches(first: Product, second: Product, context: LoweringContext): Lowering {
-  const [narrow, wide] = [lowerProduct(first, context), lowerProduct({ ...second, epilogue: context.epilogue }, context)]
+  const [narrow, wide] = [
+    lowerProduct(first, context),
+    lowerProduct({ ...second, epilogue: context.epilogue }, context),
+  ]
   const before = narrow.temporaries ?? []
   const moved = (slot: Slot): Slot => (slot.role === 'temporary' ? temporary(before.length + slot.index) : slot)
   return {
     launches: [...narrow.launches, ...wide.launches.map(launch => ({ ...launch, slots: launch.slots.map(moved) }))],
-    temporaries: [...before, ...wide.temporaries ?? []],
+    temporaries: [...before, ...(wide.temporaries ?? [])],
   }
 }
 
@@ -57,7 +71,12 @@ function weightView({ shape, dtype, offset }: View, where: string, transposed: b
 }
 
 function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spec, scale = 1): Product {
-  return productOf({ slot: a, view: left }, { slot: b, view: right }, { slot: out, dtype: floatOf(spec.dtype, 'loraLinear') }, scale)
+  return productOf(
+    { slot: a, view: left },
+    { slot: b, view: right },
+    { slot: out, dtype: floatOf(spec.dtype, 'loraLinear') },
+    scale,
+  )
 }
 
 defineOp({
@@ -69,13 +88,23 @@ defineOp({
     for (const spec of [x, weight, a, b]) floatOf(spec.dtype, `loraLinear: ${shown}`)
     const [out, inner] = weight.shape
     const rank = a.shape[0]
-    const fits = x.shape.length >= 1 && weight.shape.length === 2 && last(x.shape) === inner && sameShape(a.shape, [rank, inner])
-      && sameShape(b.shape, [out, rank]) && (!bias || (isFloat(bias.dtype) && sameShape(bias.shape, [out])))
+    const fits =
+      x.shape.length >= 1 &&
+      weight.shape.length === 2 &&
+      last(x.shape) === inner &&
+      sameShape(a.shape, [rank, inner]) &&
+      sameShape(b.shape, [out, rank]) &&
+      (!bias || (isFloat(bias.dtype) && sameShape(bias.shape, [out])))
     if (!fits) {
       const all = `${shown}${bias ? `, bias ${showSpec(bias)}` : ''}`
-      throw new UserError(`loraLinear: ${all}: x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out] were expected`)
+      throw new UserError(
+        `loraLinear: ${all}: x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out] were expected`,
+      )
     }
-    return [{ shape: x.shape.with(-1, out), dtype: x.dtype }, { shape: [sizeOf(x.shape) / inner, rank], dtype: 'f32' }]
+    return [
+      { shape: x.shape.with(-1, out), dtype: x.dtype },
+      { shape: [sizeOf(x.shape) / inner, rank], dtype: 'f32' },
+    ]
   },
   lower(context) {
     const [x, weight, a, b, bias] = context.inputs
@@ -84,7 +113,15 @@ defineOp({
     const low = matrix([xa.shape[0], xa.shape[1]], 'f32')
     const narrow = product(input(0), rows, input(2), weightView(a, 'loraLinear', true), output(1), xa)
     const main = product(input(0), rows, input(1), weightView(weight, 'loraLinear', true), output(0), y)
-    const rest = product(output(1), low, input(3), weightView(b, 'loraLinear', true), output(0), y, context.attributes.scale)
+    const rest = product(
+      output(1),
+      low,
+      input(3),
+      weightView(b, 'loraLinear', true),
+      output(0),
+      y,
+      context.attributes.scale,
+    )
     const added = bias && { slot: input(4), dtype: floatOf(bias.dtype, 'loraLinear') }
     return twoLaunches(narrow, joined(main, rest, added), context)
   },
@@ -101,7 +138,8 @@ defineOp({
     let dx: Tensor | undefined
     let low: Tensor | undefined
     if (needs[0] || needs[2]) low = matmul(dyRows, b, { outputDtype: 'f32' })
-    if (needs[0] && low) dx = apply('loraLinearGradient', [dyRows, weight, a, low], { scale }).cast(x.dtype).reshape(x.shape)
+    if (needs[0] && low)
+      dx = apply('loraLinearGradient', [dyRows, weight, a, low], { scale }).cast(x.dtype).reshape(x.shape)
     const fromWhole = [
       dx,
       needs[1] ? matmul(dyRows.transpose(), rows).cast(weight.dtype) : undefined,
@@ -111,7 +149,11 @@ defineOp({
     ]
     return fromWhole.map((gradient, i) => sum(gradient, fromNarrow[i]))
   },
-  reference([x, weight, a, b, bias], { inputs: [xSpec, weightSpec, aSpec, bSpec], outputs: [ySpec, xaSpec] }, { scale }) {
+  reference(
+    [x, weight, a, b, bias],
+    { inputs: [xSpec, weightSpec, aSpec, bSpec], outputs: [ySpec, xaSpec] },
+    { scale },
+  ) {
     const out = weightSpec.shape[0]
     const xa = byTransposed(x, xSpec, a, aSpec, xaSpec)
     const y = byTransposed(x, xSpec, weight, weightSpec, ySpec)
@@ -127,7 +169,10 @@ defineOp({
   takesEpilogue: true,
   infer([dy, weight, a, low]) {
     const fits = sameShape(low.shape, [dy.shape[0], a.shape[0]]) && weight.shape[1] === a.shape[1]
-    if (!fits) throw new UserError(`loraLinearGradient: dy ${showSpec(dy)}, weight ${showSpec(weight)}, A ${showSpec(a)}, dy·B ${showSpec(low)} do not fit`)
+    if (!fits)
+      throw new UserError(
+        `loraLinearGradient: dy ${showSpec(dy)}, weight ${showSpec(weight)}, A ${showSpec(a)}, dy·B ${showSpec(low)} do not fit`,
+      )
     return [{ shape: [dy.shape[0], weight.shape[1]], dtype: dy.dtype }]
   },
   lower(context) {
@@ -135,7 +180,15 @@ defineOp({
     const [dx] = context.outputs
     const where = 'loraLinearGradient'
     const main = product(input(0), rowsView(dy, where), input(1), weightView(weight, where, false), output(0), dx)
-    const rest = product(input(3), rowsView(low, where), input(2), weightView(a, where, false), output(0), dx, context.attributes.scale)
+    const rest = product(
+      input(3),
+      rowsView(low, where),
+      input(2),
+      weightView(a, where, false),
+      output(0),
+      dx,
+      context.attributes.scale,
+    )
     return lowerProduct({ ...joined(main, rest), epilogue: context.epilogue }, context)
   },
   // Linear in each input: gradients are products with the others.
@@ -156,11 +209,23 @@ defineOp({
 })
 
 /** rows(x) · wᵀ in float64. */
-function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, { shape: [out, inner] }: Spec, { dtype }: Spec): Float64Array {
+function byTransposed(
+  x: Float64Array,
+  xSpec: Spec,
+  w: Float64Array,
+  { shape: [out, inner] }: Spec,
+  { dtype }: Spec,
+): Float64Array {
   const turned = new Float64Array(w.length)
   for (let o = 0; o < out; o++) for (let k = 0; k < inner; k++) turned[k * out + o] = w[o * inner + k]
   const rows = sizeOf(xSpec.shape) / inner
-  return matmulReference(x, { shape: [rows, inner], dtype }, turned, { shape: [inner, out], dtype }, { shape: [rows, out], dtype })
+  return matmulReference(
+    x,
+    { shape: [rows, inner], dtype },
+    turned,
+    { shape: [inner, out], dtype },
+    { shape: [rows, out], dtype },
+  )
 }
 
 /**
@@ -168,6 +233,13 @@ function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, { shape: [o
  * in], b [out, rank], f32 or f16; y is [..., out] in x's dtype, with sums in f32. A frozen weight costs nothing in the
  * backward pass. Throws a UserError on shapes or dtypes that don't fit.
  */
-export function loraLinear(x: Tensor, weight: Tensor, bias: Tensor | undefined, a: Tensor, b: Tensor, scale: number): Tensor {
+export function loraLinear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | undefined,
+  a: Tensor,
+  b: Tensor,
+  scale: number,
+): Tensor {
   return apply('loraLinear', bias ? [x, weight, a, b, bias] : [x, weight, a, b], { scale })
 }

@@ -23,7 +23,10 @@ export type MatmulAttributes = {
  */
 export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttributes = {}): Tensor {
   // Defaults are left out, so that equal products have equal attributes.
-  return apply('matmul', [a, b], { ...(scale !== undefined && scale !== 1 ? { scale } : {}), ...(outputDtype ? { outputDtype } : {}) })
+  return apply('matmul', [a, b], {
+    ...(scale !== undefined && scale !== 1 ? { scale } : {}),
+    ...(outputDtype ? { outputDtype } : {}),
+  })
 }
 
 /** The launches of a product with the context's choice of candidate. The epilogue is that of the product. */
@@ -39,7 +42,9 @@ export function floatOf(dtype: DType, where = 'matmul'): FloatType {
 }
 
 declare module '../graph.ts' {
-  interface OpAttributes { readonly matmul: MatmulAttributes }
+  interface OpAttributes {
+    readonly matmul: MatmulAttributes
+  }
 }
 
 defineOp({
@@ -48,10 +53,12 @@ defineOp({
   infer([a, b], { outputDtype }) {
     const both = `${showSpec(a)} · ${showSpec(b)}`
     if (!isFloat(a.dtype) || !isFloat(b.dtype)) throw new UserError(`matmul: ${both}: operands have to be floats`)
-    if (a.shape.length < 2 || b.shape.length < 2) throw new UserError(`matmul: ${both}: operands need at least two axes`)
+    if (a.shape.length < 2 || b.shape.length < 2)
+      throw new UserError(`matmul: ${both}: operands need at least two axes`)
     const [m, k] = a.shape.slice(-2)
     const [inner, n] = b.shape.slice(-2)
-    if (k !== inner) throw new UserError(`matmul: ${both}: the left operand has ${k} columns, the right one ${inner} rows`)
+    if (k !== inner)
+      throw new UserError(`matmul: ${both}: the left operand has ${k} columns, the right one ${inner} rows`)
     const batch = broadcastShapes(`matmul ${both}`, [a.shape.slice(0, -2), b.shape.slice(0, -2)])
     const widest = a.dtype === 'f32' || b.dtype === 'f32' ? 'f32' : 'f16'
     return [{ shape: [...batch, m, n], dtype: outputDtype ?? widest }]
@@ -76,8 +83,10 @@ defineOp({
   lower(context) {
     const [a, b] = context.inputs
     const product = productOf(
-      { slot: input(0), view: a }, { slot: input(1), view: b },
-      { slot: output(0), dtype: floatOf(context.outputs[0].dtype) }, context.attributes.scale,
+      { slot: input(0), view: a },
+      { slot: input(1), view: b },
+      { slot: output(0), dtype: floatOf(context.outputs[0].dtype) },
+      context.attributes.scale,
     )
     return lowerProduct({ ...product, epilogue: context.epilogue }, context)
   },
@@ -92,7 +101,14 @@ export function rowsOf(x: Tensor): Tensor {
 }
 
 /** The product in float64, from contiguous arrays. */
-export function matmulReference(a: Float64Array, aSpec: Spec, b: Float64Array, bSpec: Spec, out: Spec, scale = 1): Float64Array {
+export function matmulReference(
+  a: Float64Array,
+  aSpec: Spec,
+  b: Float64Array,
+  bSpec: Spec,
+  out: Spec,
+  scale = 1,
+): Float64Array {
   const [m, n] = out.shape.slice(-2)
   const k = aSpec.shape[aSpec.shape.length - 1]
   const result = new Float64Array(sizeOf(out.shape))

@@ -27,7 +27,8 @@ function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Te
     axes: ({ axes }) => axes,
     rounding: fold === 'sum' ? undefined : 'none',
     infer: ([x], { axes }) => {
-      if (axes.some(axis => axis >= x.shape.length)) throw new UserError(`${fold}: ${showSpec(x)} has no axis ${axes.join(', ')}`)
+      if (axes.some(axis => axis >= x.shape.length))
+        throw new UserError(`${fold}: ${showSpec(x)} has no axis ${axes.join(', ')}`)
       return [{ shape: x.shape.map((n, i) => (axes.includes(i) ? 1 : n)), dtype: x.dtype }]
     },
     gradient,
@@ -39,9 +40,12 @@ function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Te
       const coordinates = new Array<number>(spec.shape.length).fill(0)
       for (let i = 0; i < size; i++) {
         let at = 0
-        coordinates.forEach((c, axis) => { if (out.shape[axis] !== 1) at += c * strides[axis] })
+        coordinates.forEach((c, axis) => {
+          if (out.shape[axis] !== 1) at += c * strides[axis]
+        })
         result[at] = step(result[at], x[i])
-        for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === spec.shape[axis]; axis--) coordinates[axis] = 0
+        for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === spec.shape[axis]; axis--)
+          coordinates[axis] = 0
       }
       return [out.dtype === 'i32' ? result.map(n => n | 0) : out.dtype === 'u32' ? result.map(n => n >>> 0) : result]
     },

@@ -16,12 +16,18 @@ function lower(kernel: SoftmaxKernel, context: LoweringContext): Lowering {
   const { dtype } = context.inputs[0]
   const { rows, width } = asRows(context.inputs[0])
   const problem = { kernel, rows, width, dtype }
-  const config = context.choose({ kernel, sizes: { rows, width }, options: { dtype } }, softmaxCandidates(problem, context.traits))
+  const config = context.choose(
+    { kernel, sizes: { rows, width }, options: { dtype } },
+    softmaxCandidates(problem, context.traits),
+  )
   return { launches: [softmaxLaunch(problem, config, context.traits)] }
 }
 
 /** Maps every row of [rows, width]: `valuesOf` is given the row's range, and returns its elements by index. */
-function mapRows({ outputs: [spec] }: Specs, valuesOf: (from: number, to: number) => (i: number) => number): Float64Array[] {
+function mapRows(
+  { outputs: [spec] }: Specs,
+  valuesOf: (from: number, to: number) => (i: number) => number,
+): Float64Array[] {
   const { rows, width } = asRows(spec)
   const out = new Float64Array(rows * width)
   for (let from = 0; from < out.length; from += width) {
@@ -48,11 +54,12 @@ function forward(name: 'softmax' | 'logSoftmax', value: (x: number, rowMax: numb
     },
     gradient: ({ outputs: [y], upstream: [dy] }) => [dy && apply(`${name}Gradient`, [y, dy])],
     lower: context => lower(name, context),
-    reference: ([x], specs) => mapRows(specs, (from, to) => {
-      const rowMax = x.subarray(from, to).reduce((a, b) => Math.max(a, b), -Infinity)
-      const total = sum(from, to, i => Math.exp(x[i] - rowMax))
-      return i => value(x[i], rowMax, total)
-    }),
+    reference: ([x], specs) =>
+      mapRows(specs, (from, to) => {
+        const rowMax = x.subarray(from, to).reduce((a, b) => Math.max(a, b), -Infinity)
+        const total = sum(from, to, i => Math.exp(x[i] - rowMax))
+        return i => value(x[i], rowMax, total)
+      }),
   })
 }
 
@@ -61,7 +68,9 @@ forward('logSoftmax', (x, rowMax, total) => x - rowMax - Math.log(total))
 
 /** `value` of an element of dx, from those of y and dy, in a row with the sum of all `term`s. */
 function backward(
-  name: 'softmaxGradient' | 'logSoftmaxGradient', term: (y: number, dy: number) => number, value: (y: number, dy: number, total: number) => number,
+  name: 'softmaxGradient' | 'logSoftmaxGradient',
+  term: (y: number, dy: number) => number,
+  value: (y: number, dy: number, total: number) => number,
   gradient: (y: Tensor, dy: Tensor, u: Tensor, needs: GradientContext['needs']) => (Tensor | undefined)[],
 ): void {
   defineOp({
@@ -74,29 +83,40 @@ function backward(
     },
     gradient: ({ inputs: [y, dy], upstream: [u], needs }) => (u ? gradient(y, dy, u, needs) : []),
     lower: context => lower(name, context),
-    reference: ([y, dy], specs) => mapRows(specs, (from, to) => {
-      const total = sum(from, to, i => term(y[i], dy[i]))
-      return i => value(y[i], dy[i], total)
-    }),
+    reference: ([y, dy], specs) =>
+      mapRows(specs, (from, to) => {
+        const total = sum(from, to, i => term(y[i], dy[i]))
+        return i => value(y[i], dy[i], total)
+      }),
   })
 }
 
 // dx = y∘(dy − Σ dy∘y), from the softmax's output y.
-backward('softmaxGradient', (y, dy) => dy * y, (y, dy, total) => y * (dy - total), (y, dy, u, needs) => {
-  const uy = u.mul(y)
-  const s = dy.mul(y).sum(-1, true)
-  return [
-    needs[0] ? u.mul(dy.sub(s)).sub(dy.mul(uy.sum(-1, true))) : undefined,
-    // The softmax's Jacobian is symmetric.
-    needs[1] ? apply('softmaxGradient', [y, u]) : undefined,
-  ]
-})
+backward(
+  'softmaxGradient',
+  (y, dy) => dy * y,
+  (y, dy, total) => y * (dy - total),
+  (y, dy, u, needs) => {
+    const uy = u.mul(y)
+    const s = dy.mul(y).sum(-1, true)
+    return [
+      needs[0] ? u.mul(dy.sub(s)).sub(dy.mul(uy.sum(-1, true))) : undefined,
+      // The softmax's Jacobian is symmetric.
+      needs[1] ? apply('softmaxGradient', [y, u]) : undefined,
+    ]
+  },
+)
 
 // dx = dy − exp(y)·Σ dy, from the log-softmax's output y.
-backward('logSoftmaxGradient', (_y, dy) => dy, (y, dy, total) => dy - Math.exp(y) * total, (y, dy, u, needs) => {
-  const p = y.exp()
-  return [
-    needs[0] ? u.mul(p).mul(dy.sum(-1, true)).neg() : undefined,
-    needs[1] ? u.sub(u.mul(p).sum(-1, true)) : undefined,
-  ]
-})
+backward(
+  'logSoftmaxGradient',
+  (_y, dy) => dy,
+  (y, dy, total) => dy - Math.exp(y) * total,
+  (y, dy, u, needs) => {
+    const p = y.exp()
+    return [
+      needs[0] ? u.mul(p).mul(dy.sum(-1, true)).neg() : undefined,
+      needs[1] ? u.sub(u.mul(p).sum(-1, true)) : undefined,
+    ]
+  },
+)

@@ -16,7 +16,9 @@ export type Payload =
   | { readonly kind: 'placeholder'; readonly position: number; readonly trace: object }
 
 declare module '../graph.ts' {
-  interface OpAttributes { readonly source: { readonly shape: readonly number[], readonly dtype: DType } }
+  interface OpAttributes {
+    readonly source: { readonly shape: readonly number[]; readonly dtype: DType }
+  }
 }
 
 const source = defineOp({
@@ -58,12 +60,20 @@ export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
 export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): Tensor {
   if (isTypedArray(data)) {
     const own = dtype ?? TYPED_DTYPES[data[Symbol.toStringTag]]
-    return constant(dataOf(data, own, i => `[${i}]`), shape ?? [data.length], own)
+    return constant(
+      dataOf(data, own, i => `[${i}]`),
+      shape ?? [data.length],
+      own,
+    )
   }
   const list: Leaves = { numbers: [], kind: undefined }
   const found = flatten(data, list, [])
   const type = dtype ?? (list.kind === undefined ? 'f32' : DEFAULTS[list.kind])
-  return constant(dataOf(list.numbers, type, i => `[${indexIn(found, i)}]`), shape ?? found, type)
+  return constant(
+    dataOf(list.numbers, type, i => `[${indexIn(found, i)}]`),
+    shape ?? found,
+    type,
+  )
 }
 
 /** Default dtypes by the kind of elements. */
@@ -71,7 +81,9 @@ const DEFAULTS: Readonly<Record<string, DType>> = { number: 'f32', bigint: 'i32'
 
 function constant(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
   if (sizeOf(shape) !== data.length) {
-    throw new UserError(`tensor: ${data.length} numbers do not fill the shape [${shape.join(', ')}] of ${sizeOf(shape)}`)
+    throw new UserError(
+      `tensor: ${data.length} numbers do not fill the shape [${shape.join(', ')}] of ${sizeOf(shape)}`,
+    )
   }
   return makeSource(shape, dtype, { kind: 'constant', data })
 }
@@ -118,7 +130,7 @@ function flatten(data: unknown, into: Leaves, path: readonly number[]): number[]
       throw new UserError(`tensor: nested arrays are ragged: [${one}] at [${where}] beside [${other}]`)
     }
   }
-  return [data.length, ...first ?? []]
+  return [data.length, ...(first ?? [])]
 }
 
 /** The index of the i-th element of a shape. */

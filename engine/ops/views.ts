@@ -3,7 +3,16 @@
 import type { View } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type OpAttributes, defineOp } from '../graph.ts'
-import { broadcastShapes, broadcastView, contiguousView, reshapeView, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
+import {
+  broadcastShapes,
+  broadcastView,
+  contiguousView,
+  reshapeView,
+  sameShape,
+  showShape,
+  showSpec,
+  sizeOf,
+} from '../shape.ts'
 import { sumTo } from './reduce.ts'
 
 /** Copies what a view reads of an array into a contiguous one. */
@@ -27,9 +36,9 @@ export function readThrough(data: Float64Array, view: View): Float64Array {
 declare module '../graph.ts' {
   interface OpAttributes {
     /** `again` only tells two equal views apart (recompute.ts). */
-    readonly reshape: { readonly shape: readonly number[], readonly again?: number }
+    readonly reshape: { readonly shape: readonly number[]; readonly again?: number }
     readonly permute: { readonly order: readonly number[] }
-    readonly slice: { readonly start: readonly number[], readonly end: readonly number[] }
+    readonly slice: { readonly start: readonly number[]; readonly end: readonly number[] }
     readonly broadcast: { readonly shape: readonly number[] }
   }
 }
@@ -39,7 +48,9 @@ defineOp({
   kind: 'view',
   infer: ([x], { shape }) => {
     if (sizeOf(shape) !== sizeOf(x.shape) || shape.some(n => !Number.isInteger(n) || n < 1)) {
-      throw new UserError(`reshape: ${showSpec(x)} has ${sizeOf(x.shape)} elements, ${showShape(shape)} has ${sizeOf(shape)}`)
+      throw new UserError(
+        `reshape: ${showSpec(x)} has ${sizeOf(x.shape)} elements, ${showShape(shape)} has ${sizeOf(shape)}`,
+      )
     }
     return [{ shape, dtype: x.dtype }]
   },
@@ -48,14 +59,18 @@ defineOp({
   reference: ([x]) => [x],
 })
 
-const permuted = (view: View, order: readonly number[]): View =>
-  ({ ...view, shape: order.map(i => view.shape[i]), strides: order.map(i => view.strides[i]) })
+const permuted = (view: View, order: readonly number[]): View => ({
+  ...view,
+  shape: order.map(i => view.shape[i]),
+  strides: order.map(i => view.strides[i]),
+})
 
 defineOp({
   name: 'permute',
   kind: 'view',
   infer: ([x], { order }) => {
-    if (order.length !== x.shape.length) throw new UserError(`permute: ${showSpec(x)} does not have the axes ${order.join(', ')}`)
+    if (order.length !== x.shape.length)
+      throw new UserError(`permute: ${showSpec(x)} does not have the axes ${order.join(', ')}`)
     return [{ shape: order.map(i => x.shape[i]), dtype: x.dtype }]
   },
   view: (input, { order }) => permuted(input, order),
@@ -73,13 +88,23 @@ defineOp({
   name: 'slice',
   kind: 'view',
   infer: ([x], { start, end }) => {
-    const ok = start.length === x.shape.length && end.length === x.shape.length && x.shape.every((n, i) =>
-      Number.isInteger(start[i]) && Number.isInteger(end[i]) && start[i] >= 0 && start[i] < end[i] && end[i] <= n)
+    const ok =
+      start.length === x.shape.length &&
+      end.length === x.shape.length &&
+      x.shape.every(
+        (n, i) =>
+          Number.isInteger(start[i]) && Number.isInteger(end[i]) && start[i] >= 0 && start[i] < end[i] && end[i] <= n,
+      )
     if (!ok) throw new UserError(`slice: ${showShape(start)} to ${showShape(end)} is not within ${showSpec(x)}`)
     return [{ shape: start.map((from, i) => end[i] - from), dtype: x.dtype }]
   },
   view: (input, attributes) => sliced(input, attributes),
-  gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => [dy?.pad(start, end.map((to, i) => x.shape[i] - to))],
+  gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => [
+    dy?.pad(
+      start,
+      end.map((to, i) => x.shape[i] - to),
+    ),
+  ],
   reference: ([x], { inputs: [spec] }, attributes) => [readThrough(x, sliced(contiguousView(spec), attributes))],
 })
 

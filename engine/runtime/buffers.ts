@@ -64,7 +64,8 @@ export class Buffers {
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
     if (bytes > most) {
       throw new UserError(
-        `${label}: ${showBytes(bytes)} is more than one buffer holds on this adapter (${showBytes(most)}): use a smaller batch or length`)
+        `${label}: ${showBytes(bytes)} is more than one buffer holds on this adapter (${showBytes(most)}): use a smaller batch or length`,
+      )
     }
   }
 

@@ -27,12 +27,18 @@ export async function wake({ traits }: Device, run: () => Promise<unknown>): Pro
 }
 
 /** Seconds of one run of a shader by timestamps, the best of a few. Throws if the device refuses any of it. */
-async function bestSeconds({ gpu, traits }: Device, code: string, buffers: readonly GPUBuffer[], workgroups: readonly [number, number]): Promise<number> {
+async function bestSeconds(
+  { gpu, traits }: Device,
+  code: string,
+  buffers: readonly GPUBuffer[],
+  workgroups: readonly [number, number],
+): Promise<number> {
   gpu.pushErrorScope('validation')
   const module = gpu.createShaderModule({ code })
   const pipeline = await gpu.createComputePipelineAsync({ layout: 'auto', compute: { module } })
   const group = gpu.createBindGroup({
-    layout: pipeline.getBindGroupLayout(0), entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
+    layout: pipeline.getBindGroupLayout(0),
+    entries: buffers.map((buffer, binding) => ({ binding, resource: { buffer } })),
   })
   const { runs } = traits.cpu ? TRIED.cpu : TRIED.gpu
   const profiler = new Profiler(gpu, runs)
@@ -65,7 +71,11 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
       // The same number of operations for any number of accumulators: 0.5 · 10⁹ on a CPU adapter, 140 · 10⁹ on a GPU.
       const iterations = (traits.cpu ? 2048 : 4096) / accumulators
       const operations = CEILING_WORKGROUP * workgroups * iterations * CEILING_UNROLLED * accumulators * 4 * 2
-      best = Math.max(best, operations / await bestSeconds(device, multiplyAddShader(accumulators, iterations, type), [to], [workgroups, 1]))
+      best = Math.max(
+        best,
+        operations /
+          (await bestSeconds(device, multiplyAddShader(accumulators, iterations, type), [to], [workgroups, 1])),
+      )
     }
     return best
   }
@@ -79,18 +89,26 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
         const count = bytes / (element === 'f32' ? 4 : 16) / CEILING_WORKGROUP / each
         const x = Math.min(count, 2 ** 15)
         for (const contiguous of [false, true]) {
-          fastest = Math.min(fastest, await bestSeconds(device, copyShader(each, element, contiguous), [to, from], [x, count / x]))
+          fastest = Math.min(
+            fastest,
+            await bestSeconds(device, copyShader(each, element, contiguous), [to, from], [x, count / x]),
+          )
         }
       }
     }
-    return { operations, halfOperations, bytes: 2 * bytes / fastest }
+    return { operations, halfOperations, bytes: (2 * bytes) / fastest }
   } finally {
     for (const buffer of [to, from]) buffer.destroy()
   }
 }
 
 /** How close so many operations and bytes in so many milliseconds come to the nearer of the two ceilings. */
-export function shareOf(ceilings: Pick<Ceilings, 'operations' | 'bytes'>, operations: number, bytes: number, milliseconds: number): number {
+export function shareOf(
+  ceilings: Pick<Ceilings, 'operations' | 'bytes'>,
+  operations: number,
+  bytes: number,
+  milliseconds: number,
+): number {
   if (milliseconds === 0) return 0
   return Math.max(operations / ceilings.operations, bytes / ceilings.bytes) / (milliseconds / 1000)
 }

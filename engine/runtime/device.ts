@@ -60,7 +60,9 @@ export class Device {
     this.pipelines = new Pipelines(gpu)
     this.scratch = new Scratch(this.buffers)
     this.tuning = new KernelTuning(traits)
-    const onRefused = ({ error }: GPUUncapturedErrorEvent): void => { this.#refused ??= error }
+    const onRefused = ({ error }: GPUUncapturedErrorEvent): void => {
+      this.#refused ??= error
+    }
     gpu.addEventListener('uncapturederror', onRefused)
     void gpu.lost.then(({ reason, message }) => {
       // Native code holds the listener, and the listener the device: neither would be collected.
@@ -78,7 +80,8 @@ export class Device {
     const refused = this.#refused
     if (!refused) return
     this.#refused = undefined
-    if (refused instanceof GPUOutOfMemoryError) throw new UserError('the adapter\'s memory ran out: use a smaller batch or length, or keep fewer results')
+    if (refused instanceof GPUOutOfMemoryError)
+      throw new UserError("the adapter's memory ran out: use a smaller batch or length, or keep fewer results")
     throw new Error(`the GPU refused a command: ${refused.message}`)
   }
 
@@ -93,7 +96,7 @@ export class Device {
     const bytes = dtype === 'f16' ? toFloat16(data) : data
     const from = at * bytesOf(dtype)
     if (from % 4 !== 0) throw new UserError(`a write to f16 has to begin at an even element, not at ${at}`)
-    const whole = bytes.byteLength - bytes.byteLength % 4
+    const whole = bytes.byteLength - (bytes.byteLength % 4)
     this.gpu.queue.writeBuffer(buffer, from, bytes.buffer, bytes.byteOffset, whole)
     if (whole < bytes.byteLength) {
       const tail = new Uint8Array(4)
@@ -140,7 +143,9 @@ export class Device {
     const { liveBytes, live } = this.buffers
     this.#leastBytes = Math.min(this.#leastBytes, liveBytes)
     this.#leastCount = Math.min(this.#leastCount, live)
-    const isDue = liveBytes - this.#leastBytes > Math.max(GROWN_BYTES, this.#leastBytes / 2) || live - this.#leastCount > GROWN_COUNT
+    const isDue =
+      liveBytes - this.#leastBytes > Math.max(GROWN_BYTES, this.#leastBytes / 2) ||
+      live - this.#leastCount > GROWN_COUNT
     return isDue ? this.collect() : undefined
   }
 
@@ -184,7 +189,12 @@ export function elementsOf(bytes: ArrayBuffer, dtype: DType, count: number, from
 /** Largest scratch memory of a kernel, in bytes, if the adapter can bind as much. */
 const MOST_SCRATCH = 512 * 2 ** 20
 
-const WANTED_FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', 'chromium-experimental-subgroup-matrix']
+const WANTED_FEATURES: readonly string[] = [
+  'shader-f16',
+  'subgroups',
+  'timestamp-query',
+  'chromium-experimental-subgroup-matrix',
+]
 
 /** Opens an adapter with all features that kernels use and with its largest limits. */
 export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promise<Device> {
@@ -246,9 +256,13 @@ interface SubgroupMatrixConfig {
 /** The largest f16 matrices whose sums are f32; undefined if there are none. */
 function subgroupMatrixOf({ info }: GPUAdapter, { features }: GPUDevice, lanes: number): SubgroupMatrix | undefined {
   if (!features.has('chromium-experimental-subgroup-matrix') || !features.has('shader-f16')) return undefined
-  const configs: readonly SubgroupMatrixConfig[] = 'subgroupMatrixConfigs' in info ? [...info.subgroupMatrixConfigs as Iterable<SubgroupMatrixConfig>] : []
+  const configs: readonly SubgroupMatrixConfig[] =
+    'subgroupMatrixConfigs' in info ? [...(info.subgroupMatrixConfigs as Iterable<SubgroupMatrixConfig>)] : []
   const [best] = configs
-    .filter(({ componentType, resultComponentType, N }) => componentType === 'f16' && resultComponentType === 'f32' && N % 4 === 0)
+    .filter(
+      ({ componentType, resultComponentType, N }) =>
+        componentType === 'f16' && resultComponentType === 'f32' && N % 4 === 0,
+    )
     .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K)
   return best && { m: best.M, n: best.N, k: best.K, lanes }
 }
@@ -269,11 +283,14 @@ export function useDevice(device: Device): void {
 /** The device that graphs run on, opened at first use. Throws a UserError if there is none. */
 export async function currentDevice(): Promise<Device> {
   if (!current) {
-    if (!provider) throw new UserError('WebGPU is not available: this environment has no navigator.gpu and no device was chosen')
+    if (!provider)
+      throw new UserError('WebGPU is not available: this environment has no navigator.gpu and no device was chosen')
     const opening = provider()
     current = opening
     // The next call tries again after a failure.
-    opening.catch(() => { if (current === opening) current = undefined })
+    opening.catch(() => {
+      if (current === opening) current = undefined
+    })
   }
   return current
 }

@@ -41,7 +41,9 @@ export class Pipelines {
   }
 
   #layout(slots: number, writes: readonly number[]): GPUBindGroupLayout {
-    const types = Array.from({ length: slots }, (_, k): GPUBufferBindingType => (writes.includes(k) ? 'storage' : 'read-only-storage'))
+    const types = Array.from({ length: slots }, (_, k): GPUBufferBindingType =>
+      writes.includes(k) ? 'storage' : 'read-only-storage',
+    )
     const key = types.join()
     const known = this.#layouts.get(key)
     if (known) return known
@@ -59,7 +61,11 @@ export class Pipelines {
     device.pushErrorScope('validation')
     const module = device.createShaderModule({ code: wgsl, label })
     const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] })
-    const creating = device.createComputePipelineAsync({ label, layout: pipelineLayout, compute: { module, entryPoint: 'main' } })
+    const creating = device.createComputePipelineAsync({
+      label,
+      layout: pipelineLayout,
+      compute: { module, entryPoint: 'main' },
+    })
     const scope = device.popErrorScope()
     try {
       const [pipeline] = await Promise.all([creating, scope])
@@ -68,12 +74,15 @@ export class Pipelines {
       const problem = await scope
       const { messages } = await module.getCompilationInfo()
       const said = messages.map(m => `${m.type} at ${m.lineNum}:${m.linePos}: ${m.message}`)
-      const reason = said.length > 0 ? said.join('\n') : problem?.message ?? String(error)
+      const reason = said.length > 0 ? said.join('\n') : (problem?.message ?? String(error))
       throw new ShaderError(`${label}: the shader does not compile\n${reason}\n${numbered(wgsl)}`, { cause: error })
     }
   }
 }
 
 function numbered(text: string): string {
-  return text.split('\n').map((line, i) => `${String(i + 1).padStart(4)} ${line}`).join('\n')
+  return text
+    .split('\n')
+    .map((line, i) => `${String(i + 1).padStart(4)} ${line}`)
+    .join('\n')
 }

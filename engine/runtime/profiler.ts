@@ -26,18 +26,25 @@ export class Profiler {
 
   /** Throws a UserError if the adapter has no timestamps. */
   constructor(gpu: GPUDevice, count: number) {
-    if (!gpu.features.has('timestamp-query')) throw new UserError('profiling is not possible: this adapter has no timestamps (timestamp-query)')
+    if (!gpu.features.has('timestamp-query'))
+      throw new UserError('profiling is not possible: this adapter has no timestamps (timestamp-query)')
     this.#count = count
-    const bytes = Math.ceil(2 * count / SET_SIZE) * SET_SIZE * 8
-    this.#sets = Array.from({ length: Math.ceil(2 * count / SET_SIZE) }, () => gpu.createQuerySet({ type: 'timestamp', count: SET_SIZE }))
+    const bytes = Math.ceil((2 * count) / SET_SIZE) * SET_SIZE * 8
+    this.#sets = Array.from({ length: Math.ceil((2 * count) / SET_SIZE) }, () =>
+      gpu.createQuerySet({ type: 'timestamp', count: SET_SIZE }),
+    )
     this.#resolved = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC })
     this.#readable = gpu.createBuffer({ size: bytes, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST })
   }
 
   /** The timestamp writes of the pass of dispatch `i`. */
   around(i: number): GPUComputePassTimestampWrites {
-    const at = 2 * i % SET_SIZE
-    return { querySet: this.#sets[Math.floor(2 * i / SET_SIZE)], beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 }
+    const at = (2 * i) % SET_SIZE
+    return {
+      querySet: this.#sets[Math.floor((2 * i) / SET_SIZE)],
+      beginningOfPassWriteIndex: at,
+      endOfPassWriteIndex: at + 1,
+    }
   }
 
   /** Call after the last pass. */
@@ -50,13 +57,15 @@ export class Profiler {
   }
 
   /** Waits for the run, returns start and duration of each dispatch in nanoseconds, and destroys the profiler. */
-  async read(): Promise<{ start: number, nanoseconds: number }[]> {
+  async read(): Promise<{ start: number; nanoseconds: number }[]> {
     await this.#readable.mapAsync(GPUMapMode.READ)
     const stamps = new BigUint64Array(this.#readable.getMappedRange().slice(0))
     for (const buffer of [this.#resolved, this.#readable]) buffer.destroy()
     for (const set of this.#sets) set.destroy()
     const [origin] = stamps
-    return Array.from({ length: this.#count }, (_, i) =>
-      ({ start: Number(stamps[2 * i] - origin), nanoseconds: Number(stamps[2 * i + 1] - stamps[2 * i]) }))
+    return Array.from({ length: this.#count }, (_, i) => ({
+      start: Number(stamps[2 * i] - origin),
+      nanoseconds: Number(stamps[2 * i + 1] - stamps[2 * i]),
+    }))
   }
 }

@@ -44,18 +44,22 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   const open = trials.filter(({ question }) => !tuning.isMeasured(question))
   if (tuning.secondsLeft === 0 || open.length === 0) return false
   const { mode, onProgress } = tuning.options
-  const operations = (trial: Trial): number => trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
+  const operations = (trial: Trial): number =>
+    trial.lower(0).launches.reduce((sum, launch) => sum + (launch.operations ?? 0), 0)
   const byWeight = open.map(trial => ({ trial, weight: operations(trial) })).sort((a, b) => b.weight - a.weight)
   // Compilers that use all cores of the host leave gaps in the GPU's queue, and its clock drops: compile first if there
   // is time.
   if (mode === 'full') {
     onProgress?.(0, open.length)
-    await timed(tuning, () => atMost(tuning.secondsLeft / 2, Promise.all(byWeight.map(({ trial }) => compile(device, triesOf(trial, tuning))))))
+    await timed(tuning, () =>
+      atMost(tuning.secondsLeft / 2, Promise.all(byWeight.map(({ trial }) => compile(device, triesOf(trial, tuning))))),
+    )
   }
   for (const [answered, { trial }] of byWeight.entries()) {
     if (tuning.secondsLeft === 0) break
     // The candidates of the next questions compile while these are measured.
-    for (const { trial: soon } of byWeight.slice(answered, answered + CONCURRENT_QUESTIONS)) void compile(device, triesOf(soon, tuning))
+    for (const { trial: soon } of byWeight.slice(answered, answered + CONCURRENT_QUESTIONS))
+      void compile(device, triesOf(soon, tuning))
     const best = await timed(tuning, () => fastest(device, trial, tuning))
     // If none can be measured alone, the best guess is the answer, so that the question is not asked again.
     await tuning.learn({ ...trial.question, candidate: best ? best.candidate : trial.candidates[0] })
@@ -74,9 +78,14 @@ async function timed<T>(tuning: KernelTuning, act: () => Promise<T>): Promise<T>
 
 /** Waits for a promise, but no longer than so many seconds. */
 async function atMost(seconds: number, done: Promise<unknown>): Promise<void> {
-  if (seconds === Infinity) return void await done
+  if (seconds === Infinity) return void (await done)
   let timer: ReturnType<typeof setTimeout> | undefined
-  await Promise.race([done, new Promise<void>(resolve => { timer = setTimeout(resolve, 1000 * seconds) })])
+  await Promise.race([
+    done,
+    new Promise<void>(resolve => {
+      timer = setTimeout(resolve, 1000 * seconds)
+    }),
+  ])
   clearTimeout(timer)
 }
 
@@ -86,7 +95,11 @@ interface Tried {
 }
 
 /** The candidates of a question that are tried, without those that can't be lowered here. */
-function triesOf({ candidates, lower }: Trial, { options: { mode } }: KernelTuning, failed?: (candidate: unknown, error: unknown) => void): Tried[] {
+function triesOf(
+  { candidates, lower }: Trial,
+  { options: { mode } }: KernelTuning,
+  failed?: (candidate: unknown, error: unknown) => void,
+): Tried[] {
   const count = mode === 'full' ? candidates.length : Math.min(candidates.length, FIRST_GUESSES)
   return candidates.slice(0, count).flatMap((candidate, n) => {
     try {
@@ -101,20 +114,28 @@ function triesOf({ candidates, lower }: Trial, { options: { mode } }: KernelTuni
 /** Compiles all pipelines concurrently: drivers use as many threads as there are. */
 async function compile({ pipelines }: Device, tried: readonly Tried[]): Promise<void> {
   const launches = tried.flatMap(({ lowering }) => lowering.launches)
-  await Promise.allSettled(launches.map(({ wgsl, label, slots, writes }) => pipelines.get(wgsl, label, slots.length, writes)))
+  await Promise.allSettled(
+    launches.map(({ wgsl, label, slots, writes }) => pipelines.get(wgsl, label, slots.length, writes)),
+  )
 }
 
 /** The fastest candidate, or undefined if none ran. */
-async function fastest(device: Device, trial: Trial, tuning: KernelTuning): Promise<Pick<Tried, 'candidate'> | undefined> {
+async function fastest(
+  device: Device,
+  trial: Trial,
+  tuning: KernelTuning,
+): Promise<Pick<Tried, 'candidate'> | undefined> {
   const failed = (candidate: unknown, error: unknown): void => {
     device.check()
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
-    tuning.options.onFailure?.(`${showQuestion(trial.question)}: ${JSON.stringify(candidate)} does not run on this adapter: ${reason}`)
+    tuning.options.onFailure?.(
+      `${showQuestion(trial.question)}: ${JSON.stringify(candidate)} does not run on this adapter: ${reason}`,
+    )
   }
   const tried = triesOf(trial, tuning, failed)
   await compile(device, tried)
   const bench = new Bench(device, trial)
-  const running: { candidate: unknown, run: Run }[] = []
+  const running: { candidate: unknown; run: Run }[] = []
   try {
     for (const { candidate, lowering } of tried) {
       try {
@@ -127,7 +148,7 @@ async function fastest(device: Device, trial: Trial, tuning: KernelTuning): Prom
     const calls: (() => Promise<number>)[] = []
     for (const { run } of running) {
       const times = Math.max(1, Math.min(MOST_RUNS, Math.ceil(MILLISECONDS / Math.max(await run(1), 0.01))))
-      calls.push(async () => await run(times) / times)
+      calls.push(async () => (await run(times)) / times)
     }
     const least = await leastTimes(calls, device.traits.cpu)
     return running[least.indexOf(Math.min(...least))]
@@ -224,14 +245,21 @@ class Bench {
     return run
   }
 
-  async #bind(lowering: Lowering, launch: Launch): Promise<{ launch: Launch, pipeline: GPUComputePipeline, group: GPUBindGroup }> {
+  async #bind(
+    lowering: Lowering,
+    launch: Launch,
+  ): Promise<{ launch: Launch; pipeline: GPUComputePipeline; group: GPUBindGroup }> {
     const { gpu, buffers, pipelines } = this.#device
     const { pipeline, layout } = await pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)
     const words = buffers.acquireUniform(Math.max(16, launch.uniforms.byteLength))
     this.#own.push(words)
     gpu.queue.writeBuffer(words, 0, launch.uniforms)
     const group = gpu.createBindGroup({
-      layout, entries: [...launch.slots.map(slot => this.#bufferOf(lowering, slot)), words].map((buffer, binding) => ({ binding, resource: { buffer } })),
+      layout,
+      entries: [...launch.slots.map(slot => this.#bufferOf(lowering, slot)), words].map((buffer, binding) => ({
+        binding,
+        resource: { buffer },
+      })),
     })
     return { launch, pipeline, group }
   }

@@ -29,7 +29,7 @@ export async function openSafetensors(path: string): Promise<TensorFile> {
 
 /** Whether a model's folder has weights, whole or in shards: that of a Hub model has none until they are fetched. */
 export const hasWeights = async (folder: string): Promise<boolean> =>
-  await exists(join(folder, WEIGHTS_FILE)) || exists(join(folder, WEIGHTS_INDEX))
+  (await exists(join(folder, WEIGHTS_FILE))) || exists(join(folder, WEIGHTS_INDEX))
 
 /** Opens the weights of a model's folder: `model.safetensors`, or the shards that its index names. */
 export async function openWeights(folder: string): Promise<TensorFile> {
@@ -51,8 +51,10 @@ export function conversionOf(where: string, file: string, has: (name: string) =>
   const pickled = PICKLED[file]?.find(has)
   if (pickled === undefined) return undefined
   const library = file === WEIGHTS_FILE ? 'Transformers' : 'PEFT'
-  return `${where} has its weights as ${pickled} only, and tilegrad reads ${file}: load it in Python with ${library}, `
-    + 'write it with save_pretrained(folder, safe_serialization=True), and give that folder'
+  return (
+    `${where} has its weights as ${pickled} only, and tilegrad reads ${file}: load it in Python with ${library}, ` +
+    'write it with save_pretrained(folder, safe_serialization=True), and give that folder'
+  )
 }
 
 /** What to say of a folder that lacks `file`, which holds weights. */
@@ -69,7 +71,8 @@ function fileSource(handle: FileHandle, size: number, path: string): ByteSource 
       const done = await readInto(bytes, handle, position)
       if (done < length) {
         throw new UserError(
-          `${path} is truncated: it had ${size} bytes when opened, and ends at ${position + done} now`)
+          `${path} is truncated: it had ${size} bytes when opened, and ends at ${position + done} now`,
+        )
       }
       return bytes
     },
@@ -147,10 +150,12 @@ async function closedSource(path: string): Promise<ByteSource> {
   const size = await withSource(source => source.size)
   return {
     size,
-    read: (position, length) => withSource(source => {
-      if (source.size !== size) throw new UserError(`${path} had ${size} bytes when opened, and has ${source.size} now`)
-      return source.read(position, length)
-    }),
+    read: (position, length) =>
+      withSource(source => {
+        if (source.size !== size)
+          throw new UserError(`${path} had ${size} bytes when opened, and has ${source.size} now`)
+        return source.read(position, length)
+      }),
     close: async () => {},
   }
 }
@@ -211,11 +216,17 @@ export async function readBytes(path: string, maxBytes: number): Promise<Uint8Ar
 
 /** Whether anything is there, symbolic links followed. */
 export async function exists(path: string): Promise<boolean> {
-  return stat(path).then(() => true, () => false)
+  return stat(path).then(
+    () => true,
+    () => false,
+  )
 }
 
 export async function isFolder(path: string): Promise<boolean> {
-  return stat(path).then(found => found.isDirectory(), () => false)
+  return stat(path).then(
+    found => found.isDirectory(),
+    () => false,
+  )
 }
 
 /** What is wrong with a symbolic link that leads nowhere; undefined for anything else. */
@@ -290,7 +301,9 @@ export const isTemporary = (name: string): boolean => /^\..+\.[0-9a-f]{12}\.tmp$
  * another.
  */
 export async function writeAtomic(
-  path: string, content: Uint8Array | string | AsyncIterable<Uint8Array>, { makeFolder = true } = {},
+  path: string,
+  content: Uint8Array | string | AsyncIterable<Uint8Array>,
+  { makeFolder = true } = {},
 ): Promise<void> {
   const folder = dirname(path)
   if (makeFolder) await mkdir(folder, { recursive: true })
@@ -325,7 +338,9 @@ export async function syncFolder(folder: string): Promise<void> {
 
 /** Writes a safetensors file atomically, with one tensor in memory at a time. */
 export async function writeSafetensors(
-  path: string, tensors: readonly LazyTensor[], metadata?: Readonly<Record<string, string>>,
+  path: string,
+  tensors: readonly LazyTensor[],
+  metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
   await writeAtomic(path, serializeInPieces(tensors, metadata))
 }

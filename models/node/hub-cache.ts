@@ -64,8 +64,18 @@ export async function cachedSnapshot(repository: Repository): Promise<string | u
 export async function snapshotFiles(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
   const paths = entries.map(entry => join(entry.parentPath, entry.name))
-  const there = await Promise.all(paths.map(path => stat(path).then(found => found.isFile(), () => false)))
-  return paths.filter((_, i) => there[i]).map(path => relative(folder, path).replaceAll('\\', '/')).sort()
+  const there = await Promise.all(
+    paths.map(path =>
+      stat(path).then(
+        found => found.isFile(),
+        () => false,
+      ),
+    ),
+  )
+  return paths
+    .filter((_, i) => there[i])
+    .map(path => relative(folder, path).replaceAll('\\', '/'))
+    .sort()
 }
 
 /** Bytes of a path, and of each name in it, that file systems take. */
@@ -119,7 +129,7 @@ export interface Source {
  */
 export async function downloadBlob(repository: Repository, file: RemoteFile, source: Source): Promise<void> {
   const blob = join(folderOf(repository), 'blobs', file.etag)
-  if (await sizeOf(blob) === file.size) return
+  if ((await sizeOf(blob)) === file.size) return
   await mkdir(dirname(blob), { recursive: true })
   const { partial, handle } = await takePartial(blob)
   let digest: string | undefined
@@ -140,7 +150,10 @@ export async function downloadBlob(repository: Repository, file: RemoteFile, sou
 }
 
 async function sizeOf(path: string): Promise<number | undefined> {
-  return stat(path).then(found => found.isFile() ? found.size : undefined, () => undefined)
+  return stat(path).then(
+    found => (found.isFile() ? found.size : undefined),
+    () => undefined,
+  )
 }
 
 /** Ends the name of a partial file that no process is writing. */
@@ -150,11 +163,17 @@ const FREE = 'tilegrad.incomplete'
 const OWNER = `${createHash('sha256').update(hostname()).digest('hex').slice(0, 8)}-${process.pid}`
 
 /** Opens a file that no other process writes to, with what an earlier try left of the blob, if anything. */
-async function takePartial(blob: string): Promise<{ partial: string, handle: FileHandle }> {
+async function takePartial(blob: string): Promise<{ partial: string; handle: FileHandle }> {
   const partial = `${blob}.${OWNER}-${randomBytes(4).toString('hex')}.incomplete`
   for (const left of await abandoned(blob)) {
     // Renaming is a claim that only one process makes good.
-    if (!await rename(left, partial).then(() => true, () => false)) continue
+    if (
+      !(await rename(left, partial).then(
+        () => true,
+        () => false,
+      ))
+    )
+      continue
     const handle = await open(partial, constants.O_RDWR | (constants.O_NOFOLLOW ?? 0)).catch(() => undefined)
     if ((await handle?.stat())?.isFile() && handle) return { partial, handle }
     await handle?.close()
@@ -166,7 +185,7 @@ async function takePartial(blob: string): Promise<{ partial: string, handle: Fil
 /** What is there of a blob and belongs to no process that still runs, where that can be told, the longest first. */
 async function abandoned(blob: string): Promise<string[]> {
   const prefix = `${basename(blob)}.`
-  const found: { path: string, size: number }[] = []
+  const found: { path: string; size: number }[] = []
   for (const name of await readdir(dirname(blob))) {
     if (!name.startsWith(prefix) || !name.endsWith('incomplete')) continue
     const path = join(dirname(blob), name)
@@ -196,7 +215,10 @@ const PROGRESS_BYTES = 2 ** 20
 
 /** Adds to `handle` what it lacks of the file, and gives the whole's hash. */
 async function fill(
-  handle: FileHandle, repository: Repository, file: RemoteFile, { open, limits, progress }: Source,
+  handle: FileHandle,
+  repository: Repository,
+  file: RemoteFile,
+  { open, limits, progress }: Source,
 ): Promise<string> {
   const hash = file.hash === 'git' ? gitHash(file.size) : createHash('sha256')
   let done = (await handle.stat()).size
@@ -227,8 +249,10 @@ async function fill(
       // What has worked before may work again, whatever is wrong now.
       if (await pauseAfter(error, attempt, limits, done > start)) continue
       if (done === 0 || !(error instanceof NoAnswer)) throw error
-      throw new UserError(`the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} `
-        + `bytes (${error.message}); the next try goes on from there`)
+      throw new UserError(
+        `the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} ` +
+          `bytes (${error.message}); the next try goes on from there`,
+      )
     }
   }
   return hash.digest('hex')
@@ -239,8 +263,10 @@ async function checkSpace({ name, cacheDir }: Repository, file: RemoteFile, byte
   const { bavail, blocks, bsize } = await statfs(cacheDir)
   // Some file systems don't say.
   if (blocks === 0 || bytes <= bavail * bsize) return
-  throw new UserError(`${file.path} of ${name} needs ${showBytes(bytes)}, and the disk of the cache ${cacheDir} has `
-    + `${showBytes(bavail * bsize)} free; HF_HOME names another`)
+  throw new UserError(
+    `${file.path} of ${name} needs ${showBytes(bytes)}, and the disk of the cache ${cacheDir} has ` +
+      `${showBytes(bavail * bsize)} free; HF_HOME names another`,
+  )
 }
 
 /** Files outside large-file storage are known by git's own hash: SHA-1 over a header and the content. */
@@ -250,7 +276,9 @@ function gitHash(size: number): Hash {
 
 /** Shows the blobs under their names in the commit's snapshot, then says that the revision is that commit. */
 export async function linkSnapshot(
-  repository: Repository, commit: string, files: readonly RemoteFile[],
+  repository: Repository,
+  commit: string,
+  files: readonly RemoteFile[],
 ): Promise<string> {
   const folder = snapshotFolder(repository, commit)
   for (const { path, etag } of files) {

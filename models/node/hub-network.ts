@@ -33,8 +33,17 @@ export interface HubLimits {
 }
 
 export const HUB_LIMITS: HubLimits = {
-  connect: 15_000, silence: 30_000, paceTime: 60_000, paceBytes: 32 * 1024, whole: 120_000, listing: 600_000,
-  answerBytes: 16 * 2 ** 20, entries: 200_000, attempts: 5, backoff: 500, retryAfter: 60_000,
+  connect: 15_000,
+  silence: 30_000,
+  paceTime: 60_000,
+  paceBytes: 32 * 1024,
+  whole: 120_000,
+  listing: 600_000,
+  answerBytes: 16 * 2 ** 20,
+  entries: 200_000,
+  attempts: 5,
+  backoff: 500,
+  retryAfter: 60_000,
 }
 
 const MOST_REDIRECTS = 10
@@ -129,7 +138,7 @@ export class HubClient {
   }
 
   /** All pages of a list, from a path below the endpoint on, item by item. Throws a Trouble. */
-  async* list(path: string): AsyncGenerator {
+  async *list(path: string): AsyncGenerator {
     const { entries, listing } = this.#limits
     const end = performance.now() + listing
     const seen = new Set<string>()
@@ -172,15 +181,19 @@ export class HubClient {
   }
 
   /** One answer of JSON, tried again where that may help, and the page that it names as the next. */
-  async #page(url: URL): Promise<{ value: unknown, next: URL | undefined }> {
+  async #page(url: URL): Promise<{ value: unknown; next: URL | undefined }> {
     const { whole, answerBytes } = this.#limits
     const signal = AbortSignal.timeout(whole)
     try {
-      return await retried(this.#limits, async () => {
-        const answer = await this.#get(url, { accept: 'application/json' }, signal)
-        const text = await collect(answer, answerBytes)
-        return { value: parse(text), next: nextPage(answer) }
-      }, signal)
+      return await retried(
+        this.#limits,
+        async () => {
+          const answer = await this.#get(url, { accept: 'application/json' }, signal)
+          const text = await collect(answer, answerBytes)
+          return { value: parse(text), next: nextPage(answer) }
+        },
+        signal,
+      )
     } catch (error) {
       throw signal.aborted ? new NoAnswer(`no whole answer within ${seconds(whole)}`, false) : error
     }
@@ -200,7 +213,10 @@ export class HubClient {
       const fixed = { 'user-agent': 'tilegrad', 'accept-encoding': 'identity' }
       const where = own ? '' : `${url.host}: `
       const message = await ask(url, where, { ...headers, ...fixed, ...authorization }, this.#limits, signal)
-      const { statusCode: status = 0, headers: { location } } = message
+      const {
+        statusCode: status = 0,
+        headers: { location },
+      } = message
       if (status === 200 || status === 206) {
         const body = guarded(message, where, this.#limits)
         return { status, headers: message.headers, url, body, close: () => void message.destroy() }
@@ -216,7 +232,11 @@ export class HubClient {
 
 /** One request, and its answer's beginning. `where` begins messages: the server, where that is not the endpoint. */
 function ask(
-  url: URL, where: string, headers: http.OutgoingHttpHeaders, { connect, silence }: HubLimits, signal?: AbortSignal,
+  url: URL,
+  where: string,
+  headers: http.OutgoingHttpHeaders,
+  { connect, silence }: HubLimits,
+  signal?: AbortSignal,
 ): Promise<http.IncomingMessage> {
   useProxy()
   const secure = url.protocol === 'https:'
@@ -320,7 +340,7 @@ function parse(text: string): unknown {
 
 /** The address of `Link: <…>; rel="next"`. */
 function nextPage({ headers: { link }, url }: Answer): URL | undefined {
-  const [, next] = /<([^<>]*)>\s*;\s*rel="?next"?/i.exec(Array.isArray(link) ? link.join() : link ?? '') ?? []
+  const [, next] = /<([^<>]*)>\s*;\s*rel="?next"?/i.exec(Array.isArray(link) ? link.join() : (link ?? '')) ?? []
   if (next === undefined) return undefined
   if (!URL.canParse(next, url)) throw new NotTheHub('a next page at no address')
   return new URL(next, url)
@@ -332,7 +352,7 @@ async function retried<T>(limits: HubLimits, work: () => Promise<T>, signal?: Ab
     try {
       return await work()
     } catch (error) {
-      if (!await pauseAfter(error, attempt, limits, false, signal)) throw error
+      if (!(await pauseAfter(error, attempt, limits, false, signal))) throw error
     }
   }
 }
@@ -342,7 +362,11 @@ async function retried<T>(limits: HubLimits, work: () => Promise<T>, signal?: Ab
  * true where the server has answered well before.
  */
 export async function pauseAfter(
-  error: unknown, attempt: number, limits: HubLimits, worked = false, signal?: AbortSignal,
+  error: unknown,
+  attempt: number,
+  limits: HubLimits,
+  worked = false,
+  signal?: AbortSignal,
 ): Promise<boolean> {
   if (!(error instanceof Trouble) || attempt >= limits.attempts) return false
   if (!error.temporary && !(worked && error instanceof NoAnswer)) return false

@@ -7,9 +7,26 @@ import { UserError } from '../../engine/errors.ts'
 import { ANSWERS_FILE } from '../answers.ts'
 import { hubName } from '../config.ts'
 import { show } from '../show.ts'
-import { WEIGHTS_FILE, WEIGHTS_INDEX, codeOf, conversionOf, exists, isFolder, missingWeights, readJson, readText, shardMap } from './files.ts'
 import {
-  cachedSnapshot, downloadBlob, isCommit, linkSnapshot, remoteFile, snapshotFiles, snapshotFolder,
+  WEIGHTS_FILE,
+  WEIGHTS_INDEX,
+  codeOf,
+  conversionOf,
+  exists,
+  isFolder,
+  missingWeights,
+  readJson,
+  readText,
+  shardMap,
+} from './files.ts'
+import {
+  cachedSnapshot,
+  downloadBlob,
+  isCommit,
+  linkSnapshot,
+  remoteFile,
+  snapshotFiles,
+  snapshotFolder,
 } from './hub-cache.ts'
 import type { Progress, RemoteFile, Repository, Source } from './hub-cache.ts'
 import { BadStatus, HUB_LIMITS, HubClient, NoAnswer, NotTheHub, isOpenToAll } from './hub-network.ts'
@@ -85,7 +102,7 @@ export async function resolveModel(nameOrFolder: string, options: ModelOptions =
   if (cached === undefined) return downloadModel(repository, options)
   // Other tools cache only what they asked for: the Hub may have a tokenizer that this cache lacks. Without the Hub, a
   // model whose tokenizer is elsewhere is still a model.
-  const isWhole = await hasAny(cached, [...TOKENIZER_FILES, ...options.adapters ? [ADAPTER_CONFIG] : []])
+  const isWhole = await hasAny(cached, [...TOKENIZER_FILES, ...(options.adapters ? [ADAPTER_CONFIG] : [])])
   if (isOffline(options) || isWhole) return resolved(cached)
   return downloadModel(repository, options).catch((error: unknown) => {
     if (error instanceof Unreachable) return resolved(cached)
@@ -98,15 +115,20 @@ function downloadModel(repository: Repository, options: ModelOptions): Promise<R
   return download(repository, options, async (files, fetchFile) => {
     const byPath = new Map(files.map(file => [file.path, file]))
     const isAdapter = byPath.has(ADAPTER_CONFIG) && (adapters || !byPath.has(CONFIG_FILE))
-    if (isAdapter && !adapters) throw new UserError(`${repository.name} on the Hub is an adapter, where a whole model is expected`)
+    if (isAdapter && !adapters)
+      throw new UserError(`${repository.name} on the Hub is an adapter, where a whole model is expected`)
     const wanted = files.filter(file => (isAdapter ? ADAPTER_FILES : MODEL_FILES).includes(file.path))
-    const huge = [...wanted, byPath.get(WEIGHTS_INDEX)].find(file => file && file.path !== ADAPTER_WEIGHTS && file.size > MOST_BYTES)
+    const huge = [...wanted, byPath.get(WEIGHTS_INDEX)].find(
+      file => file && file.path !== ADAPTER_WEIGHTS && file.size > MOST_BYTES,
+    )
     if (huge) throw new UserError(`${huge.path} of ${repository.name} has ${huge.size} bytes, too many for such a file`)
     const conversion = (file: string): string | undefined =>
       conversionOf(`${isAdapter ? 'adapter' : 'model'} ${repository.name} on the Hub`, file, name => byPath.has(name))
     if (isAdapter) {
       if (byPath.has(ADAPTER_WEIGHTS)) return wanted
-      throw new UserError(conversion(ADAPTER_WEIGHTS) ?? `adapter ${repository.name} on the Hub has no ${ADAPTER_WEIGHTS}`)
+      throw new UserError(
+        conversion(ADAPTER_WEIGHTS) ?? `adapter ${repository.name} on the Hub has no ${ADAPTER_WEIGHTS}`,
+      )
     }
     const missing = byPath.has(CONFIG_FILE) ? [] : [CONFIG_FILE]
     const whole = byPath.get(WEIGHTS_FILE)
@@ -139,8 +161,12 @@ export async function cachedModel(name: string, options: ModelOptions = {}): Pro
   for (const known of repository ? new Set([repository.name, hubName(repository.name)]) : []) {
     const folder = repository && (await cachedSnapshot({ ...repository, name: known }))
     if (!folder) continue
-    const isAdapter = options.adapters === true && await exists(join(folder, ADAPTER_CONFIG))
-    if (isAdapter ? await exists(join(folder, ADAPTER_WEIGHTS)) : (await missingModelFiles(folder, options.weights ?? true)).length === 0) {
+    const isAdapter = options.adapters === true && (await exists(join(folder, ADAPTER_CONFIG)))
+    if (
+      isAdapter
+        ? await exists(join(folder, ADAPTER_WEIGHTS))
+        : (await missingModelFiles(folder, options.weights ?? true)).length === 0
+    ) {
       return folder
     }
   }
@@ -170,8 +196,9 @@ export async function cachedDataset(name: string, options: DatasetOptions = {}):
   if (!folder) return undefined
   const paths = (await snapshotFiles(folder)).filter(path => isWanted(path, options))
   const there = new Set(paths)
-  const whole = paths.every(path => hasSeries(path, there))
-    && (options.splits ?? []).every(split => paths.some(path => path.split('/').at(-1)?.startsWith(split)))
+  const whole =
+    paths.every(path => hasSeries(path, there)) &&
+    (options.splits ?? []).every(split => paths.some(path => path.split('/').at(-1)?.startsWith(split)))
   return paths.length > 0 && whole ? folder : undefined
 }
 
@@ -185,8 +212,9 @@ function hasSeries(path: string, there: ReadonlySet<string>): boolean {
   if (before === undefined) return true
   // The number is anybody's: a series of more files than there are has a gap.
   if (Number(count) > there.size) return false
-  return Array.from({ length: Number(count) }, (_, i) => before + String(i).padStart(number.length, '0') + after)
-    .every(other => there.has(other))
+  return Array.from({ length: Number(count) }, (_, i) => before + String(i).padStart(number.length, '0') + after).every(
+    other => there.has(other),
+  )
 }
 
 async function missingModelFiles(folder: string, weights: boolean): Promise<string[]> {
@@ -264,7 +292,7 @@ async function openAccess(options: HubOptions): Promise<Access> {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env
   const url = endpoint()
   const from = HF_TOKEN ? 'HF_TOKEN' : HF_TOKEN_PATH || join(home(), 'token')
-  const stored = HF_TOKEN || (await exists(from) && !await isFolder(from) ? await readText(from, 10_000) : '')
+  const stored = HF_TOKEN || ((await exists(from)) && !(await isFolder(from)) ? await readText(from, 10_000) : '')
   const token = stored.trim() || undefined
   // Other characters can't stand in a request's header.
   if (token !== undefined && !/^hf_[!-~]+$/.test(token)) {
@@ -292,7 +320,9 @@ function endpoint(): string {
  * asked. Undefined where it can. Throws a UserError if the Hub has it for nobody, or not for this token.
  */
 export async function whyOutOfReach(
-  type: Repository['type'], name: string, options: DatasetOptions = {},
+  type: Repository['type'],
+  name: string,
+  options: DatasetOptions = {},
 ): Promise<string | undefined> {
   const cached = type === 'model' ? await cachedModel(name, options) : await cachedDataset(name, options)
   if (cached !== undefined) return undefined
@@ -328,7 +358,8 @@ async function askCommit(repository: Repository, access: Access): Promise<string
 
 /** Lists the repository, downloads the files that `choose` picks, and shows them in the cache once all are there. */
 async function download(
-  repository: Repository, options: HubOptions,
+  repository: Repository,
+  options: HubOptions,
   choose: (files: RemoteFile[], fetchFile: (file: RemoteFile) => Promise<string>) => Promise<RemoteFile[]>,
 ): Promise<Resolved> {
   refuseOffline(repository, options)
@@ -369,7 +400,10 @@ async function download(
 
 /** Runs `work`, and says in one line, without the token, what a failure means to someone who wants this repository. */
 async function explained<T>(
-  repository: Repository, access: Access, stage: 'listing' | 'download', work: () => Promise<T>,
+  repository: Repository,
+  access: Access,
+  stage: 'listing' | 'download',
+  work: () => Promise<T>,
 ): Promise<T> {
   try {
     return await work()
@@ -392,9 +426,11 @@ function explain(repository: Repository, access: Access, stage: 'listing' | 'dow
   if (error instanceof NoAnswer) return new Unreachable(`${hub} can't be reached (${error.message}), ${missing}`)
   // What answers with a page, as networks do that want a login first, is not the Hub.
   if (error instanceof NotTheHub) {
-    return new Unreachable(error.message === ''
-      ? `${hub} does not answer as the Hub does, ${missing}; does this network want a login?`
-      : `${hub} does not answer as the Hub does (${error.message}), ${missing}`)
+    return new Unreachable(
+      error.message === ''
+        ? `${hub} does not answer as the Hub does, ${missing}; does this network want a login?`
+        : `${hub} does not answer as the Hub does (${error.message}), ${missing}`,
+    )
   }
   // The network's errors are told above: what the system says here, it says of the disk.
   const code = codeOf(error)
@@ -406,16 +442,20 @@ function explain(repository: Repository, access: Access, stage: 'listing' | 'dow
 
 /** What it means that the Hub, or a server that it refers to, says no. */
 function explainStatus(
-  { type, name, revision }: Repository, { token, from, withheld }: Access, stage: 'listing' | 'download',
+  { type, name, revision }: Repository,
+  { token, from, withheld }: Access,
+  stage: 'listing' | 'download',
   { status, own, retryAfter }: BadStatus,
 ): UserError {
   const what = `${type} ${name}`
   const page = `${endpoint()}/${type === 'dataset' ? 'datasets/' : ''}${name}`
   const at = revision === 'main' ? '' : ` at revision ${revision}`
   if (own && status === 404) {
-    return new UserError(stage === 'listing'
-      ? `the Hub has no ${what}${at}`
-      : `the Hub lists a file of ${what}${at} that it does not have`)
+    return new UserError(
+      stage === 'listing'
+        ? `the Hub has no ${what}${at}`
+        : `the Hub lists a file of ${what}${at} that it does not have`,
+    )
   }
   // The Hub answers 401, not 404, to strangers who ask for what does not exist.
   if (own && (status === 401 || status === 403)) {
@@ -425,9 +465,11 @@ function explainStatus(
     if (stage === 'download') {
       return new UserError(`${what} is gated: accept its terms at ${page} and set HF_TOKEN to a token that may read it`)
     }
-    return new UserError(token !== undefined
-      ? `the token in ${from} gives no access to ${what}; see ${page}`
-      : `the Hub has no public ${what}; if it is private, set HF_TOKEN`)
+    return new UserError(
+      token !== undefined
+        ? `the token in ${from} gives no access to ${what}; see ${page}`
+        : `the Hub has no public ${what}; if it is private, set HF_TOKEN`,
+    )
   }
   const later = retryAfter > 0 ? `; it asks to try again in ${Math.ceil(retryAfter / 1000)} s` : '; try again later'
   return new Unreachable(`the Hub answers ${status} to a request for ${what}${later}`)

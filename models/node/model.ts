@@ -12,7 +12,10 @@ import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from './files.ts'
  * Transformers goes by `problem` when it computes a loss. Throws a UserError on the former while LoRA adapters are not merged.
  */
 export async function saveModel(
-  folder: string, model: Model, tensors: readonly LazyTensor[] = modelTensors(model), problem?: Problem,
+  folder: string,
+  model: Model,
+  tensors: readonly LazyTensor[] = modelTensors(model),
+  problem?: Problem,
 ): Promise<void> {
   // Transformers has no such word for labels of tokens: the architecture says it.
   const named = problem === undefined || problem === 'token_classification' ? {} : { problem_type: problem }

@@ -69,31 +69,31 @@ export interface Trained {
  */
 export async function openTrained(source: string, options: OpenOptions = {}): Promise<Trained> {
   const { folder, name, adapter } = await openSource(source, options).catch(async (error: unknown) => {
-    if (!(error instanceof UserError) || await exists(source)) throw error
+    if (!(error instanceof UserError) || (await exists(source))) throw error
     throw new UserError(`There is no folder ${source.split('@')[0]}, and from the Hub: ${error.message}`)
   })
   const path = join(folder, 'config.json')
   const json = await readJson(path)
   const config = parseConfig(json, path, name)
   const own = adapter?.folder ?? folder
-  const answers = await answersAt(own) ?? await answersOf(json, config, adapter?.folder)
+  const answers = (await answersAt(own)) ?? (await answersOf(json, config, adapter?.folder))
   const model = modelFor({ ...config, labels: answers.labels }, answers)
   checkSizes(model, await currentDevice())
-  const brought = new Set(adapter && await withAdapterTensors(adapter.folder, file => file.names().map(modelName)))
+  const brought = new Set(adapter && (await withAdapterTensors(adapter.folder, file => file.names().map(modelName))))
   const missing = await fill(model, folder, brought, options.shared?.of(folder))
   if (adapter) await withAdapterTensors(adapter.folder, file => loadAdapter(model, adapter.config, file))
   const unfilled = missing.find(parameter => !brought.has(parameter))
   if (unfilled !== undefined) {
     throw new UserError(`${adapter?.name ?? name} has no trained classifier (no ${unfilled}): fine-tune it first`)
   }
-  return { model, tokenizer: await loadTokenizer(await hasTokenizer(own) ? own : folder), answers, folder }
+  return { model, tokenizer: await loadTokenizer((await hasTokenizer(own)) ? own : folder), answers, folder }
 }
 
 /** The classifier at `source`, as `openTrained` finds it. Throws as it does. */
 export async function openClassifier(source: string, options: OpenOptions = {}): Promise<TextClassifier> {
   const { model, tokenizer, answers } = await openTrained(source, options)
   const maxLength = options.maxLength ?? Math.min(answers.maxLength, model.config.maxPositions)
-  const window = options.window === 'off' ? undefined : options.window ?? answers.window
+  const window = options.window === 'off' ? undefined : (options.window ?? answers.window)
   const plain = options.uncalibrated ? { temperature: undefined, thresholds: undefined } : {}
   return new TextClassifier(model, tokenizer, { ...answers, ...plain, maxLength, window, batchSize: options.batchSize })
 }
@@ -107,7 +107,10 @@ function modelFor(config: ModelConfig, { problem }: Answers): Classifier {
  * those of a model that was opened before. Gives the names of those that the folder lacks.
  */
 async function fill(
-  model: Classifier, folder: string, brought: ReadonlySet<string>, shared?: Map<string, Parameter>,
+  model: Classifier,
+  folder: string,
+  brought: ReadonlySet<string>,
+  shared?: Map<string, Parameter>,
 ): Promise<readonly string[]> {
   const file = await openWeights(folder)
   try {

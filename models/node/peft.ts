@@ -14,7 +14,13 @@ export const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
  * Writes a model's adapters. `baseModel` is the path of the model that they stand on, or its Hub name, with its revision;
  * `origin` as `adapterTensors` takes it.
  */
-export async function saveAdapter(folder: string, model: Model, baseModel: string, revision?: string, origin?: Origin): Promise<void> {
+export async function saveAdapter(
+  folder: string,
+  model: Model,
+  baseModel: string,
+  revision?: string,
+  origin?: Origin,
+): Promise<void> {
   const config = adapterConfig(model, baseModel, revision)
   // Weights first: a folder with a config is a whole one.
   await writeSafetensors(join(folder, ADAPTER_WEIGHTS), adapterTensors(model, origin), { format: 'pt' })
@@ -24,7 +30,7 @@ export async function saveAdapter(folder: string, model: Model, baseModel: strin
 /** Reads the config of an adapter's folder. Throws a UserError if there is none, or one that is not supported. */
 export async function readAdapterConfig(folder: string): Promise<AdapterConfig> {
   const path = join(folder, ADAPTER_CONFIG)
-  if (!await exists(path)) throw new UserError(`${folder} is not an adapter folder: it has no ${ADAPTER_CONFIG}`)
+  if (!(await exists(path))) throw new UserError(`${folder} is not an adapter folder: it has no ${ADAPTER_CONFIG}`)
   return parseAdapterConfig(await readJson(path), path)
 }
 
@@ -41,7 +47,7 @@ export async function openAdapter(folder: string, model: Model): Promise<Adapter
 /** Opens the tensors of an adapter's folder for as long as `use` takes. Throws a UserError if they are missing or unreadable. */
 export async function withAdapterTensors<T>(folder: string, use: (file: TensorFile) => T | Promise<T>): Promise<T> {
   const path = join(folder, ADAPTER_WEIGHTS)
-  if (!await exists(path)) throw new UserError(await missingWeights(folder, ADAPTER_WEIGHTS))
+  if (!(await exists(path))) throw new UserError(await missingWeights(folder, ADAPTER_WEIGHTS))
   const file = await openSafetensors(path)
   try {
     return await use(file)

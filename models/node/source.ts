@@ -56,36 +56,52 @@ export async function openSource(source: string, options: SourceOptions = {}): P
     return withBase(adapter, options, options.revision)
   }
   const model = await modelAt(source, options.revision, options, true)
-  if (model.commit === undefined || !await exists(join(model.folder, ADAPTER_CONFIG))) return model
+  if (model.commit === undefined || !(await exists(join(model.folder, ADAPTER_CONFIG)))) return model
   const { name, folder, commit } = model
   return withBase({ name, folder, commit, config: await readAdapterConfig(folder) }, options, undefined)
 }
 
 /** An adapter with its base, which is named by a path or by the Hub's name. */
-async function withBase(adapter: AdapterSource, options: SourceOptions, asked: string | undefined): Promise<ModelSource> {
+async function withBase(
+  adapter: AdapterSource,
+  options: SourceOptions,
+  asked: string | undefined,
+): Promise<ModelSource> {
   const { name, folder, config } = adapter
   const { base = config.baseModel, baseHint = 'give its base with --base' } = options
   if (base === undefined) throw new UserError(`${join(folder, ADAPTER_CONFIG)} names no base model: ${baseHint}`)
   // A folder that was moved as a whole, run and base together, is found beside the adapter.
   const beside = join(dirname(resolve(folder)), 'base')
-  for (const place of [base, resolve(folder, base), ...options.base === undefined && base.endsWith('/base') ? [beside] : []]) {
-    if (await isFolder(place)) return { ...await modelAt(place, undefined, options, false), adapter }
+  for (const place of [
+    base,
+    resolve(folder, base),
+    ...(options.base === undefined && base.endsWith('/base') ? [beside] : []),
+  ]) {
+    if (await isFolder(place)) return { ...(await modelAt(place, undefined, options, false)), adapter }
   }
   if (isAbsolute(base) || base.startsWith('.')) {
     throw new UserError(`the adapter ${name} was trained on ${base}, which is not there: ${baseHint}`)
   }
   const revision = options.baseRevision ?? asked ?? (options.base === undefined ? config.revision : undefined)
-  return { ...await modelAt(base, revision, options, false), adapter }
+  return { ...(await modelAt(base, revision, options, false)), adapter }
 }
 
 /** A model's folder, or the Hub's. */
-async function modelAt(source: string, asked: string | undefined, options: SourceOptions, adapters: boolean): Promise<ModelSource> {
+async function modelAt(
+  source: string,
+  asked: string | undefined,
+  options: SourceOptions,
+  adapters: boolean,
+): Promise<ModelSource> {
   const onDisk = await exists(source)
   const [name, at] = onDisk ? [source] : source.split('@')
   const { weights = true, progress } = options
   const revision = asked ?? at
   const { folder, commit } = await resolveModel(name, {
-    revision, progress, adapters, weights: weights === 'on disk' ? onDisk : weights,
+    revision,
+    progress,
+    adapters,
+    weights: weights === 'on disk' ? onDisk : weights,
   })
   return { name, folder, revision, commit, adapter: undefined }
 }
@@ -93,14 +109,16 @@ async function modelAt(source: string, asked: string | undefined, options: Sourc
 /** The tilegrad.json of a folder; undefined where it has none. */
 export async function answersAt(folder: string): Promise<Answers | undefined> {
   const path = join(folder, ANSWERS_FILE)
-  return await exists(path) ? parseAnswers(await readJson(path), path) : undefined
+  return (await exists(path)) ? parseAnswers(await readJson(path), path) : undefined
 }
 
 /** What can be told without a tilegrad.json, from the model's config: an adapter that was made elsewhere brings its number of classes. */
 export async function answersOf(json: unknown, config: ModelConfig, adapter: string | undefined): Promise<Answers> {
   const rows = adapter === undefined ? undefined : await classesOf(adapter)
-  const labels = rows === undefined || rows === config.labels.length
-    ? config.labels : Array.from({ length: rows }, (_, i) => `LABEL_${i}`)
+  const labels =
+    rows === undefined || rows === config.labels.length
+      ? config.labels
+      : Array.from({ length: rows }, (_, i) => `LABEL_${i}`)
   return { problem: problemOf(json, labels.length), labels, maxLength: config.maxPositions }
 }
 

@@ -29,20 +29,34 @@ export async function loadTokenizer(path: string): Promise<Tokenizer> {
     if (file.endsWith('.txt')) return loadTokenizer(file)
     const json = await readJson(file, MOST_BYTES)
     const config = await readConfig(path)
-    const goesByConfig = config && (config.tokenizer_class === undefined ? await isOfBert(path) : CLASSES.includes(String(config.tokenizer_class)))
-    return tokenizerFromJson(goesByConfig ? withFlags(json, flagsOf(config, join(path, CONFIG_FILE), true)) : json, file)
+    const goesByConfig =
+      config &&
+      (config.tokenizer_class === undefined ? await isOfBert(path) : CLASSES.includes(String(config.tokenizer_class)))
+    return tokenizerFromJson(
+      goesByConfig ? withFlags(json, flagsOf(config, join(path, CONFIG_FILE), true)) : json,
+      file,
+    )
   }
   if (!path.endsWith('.txt')) return tokenizerFromJson(await readJson(path, MOST_BYTES), path)
   const vocabulary = await readText(path, MOST_BYTES)
   const folder = dirname(path)
-  return tokenizerFromVocabulary(vocabulary, flagsOf(await readConfig(folder) ?? {}, join(folder, CONFIG_FILE), !looksCased(vocabulary)), path)
+  return tokenizerFromVocabulary(
+    vocabulary,
+    flagsOf((await readConfig(folder)) ?? {}, join(folder, CONFIG_FILE), !looksCased(vocabulary)),
+    path,
+  )
 }
 
 /** Whether a folder's config.json is of a family with BERT's tokenizer. */
 async function isOfBert(folder: string): Promise<boolean> {
   const path = join(folder, 'config.json')
   const config = (await exists(path)) ? await readJson(path) : undefined
-  return typeof config === 'object' && config !== null && 'model_type' in config && WITH_BERTS.some(({ name }) => name === config.model_type)
+  return (
+    typeof config === 'object' &&
+    config !== null &&
+    'model_type' in config &&
+    WITH_BERTS.some(({ name }) => name === config.model_type)
+  )
 }
 
 /** The file of a folder that makes its tokenizer. Throws a UserError if there is none. */
@@ -52,7 +66,7 @@ export async function tokenizerFile(folder: string): Promise<string> {
   return file
 }
 
-export const hasTokenizer = async (folder: string): Promise<boolean> => await firstOf(folder) !== undefined
+export const hasTokenizer = async (folder: string): Promise<boolean> => (await firstOf(folder)) !== undefined
 
 async function firstOf(folder: string): Promise<string | undefined> {
   for (const file of TOKENIZER_FILES) {
@@ -67,10 +81,16 @@ export async function saveTokenizer(folder: string, { json }: Tokenizer, model: 
   const config = {
     tokenizer_class: ofBert ? `${familyOf(model).prefix}Tokenizer` : 'PreTrainedTokenizerFast',
     ...(ofBert && {
-      do_lower_case: ofBert.lowercase, strip_accents: ofBert.stripAccents ?? null, tokenize_chinese_chars: ofBert.splitChinese,
+      do_lower_case: ofBert.lowercase,
+      strip_accents: ofBert.stripAccents ?? null,
+      tokenize_chinese_chars: ofBert.splitChinese,
     }),
     model_max_length: model.maxPositions,
-    cls_token: '[CLS]', sep_token: '[SEP]', pad_token: '[PAD]', unk_token: '[UNK]', mask_token: '[MASK]',
+    cls_token: '[CLS]',
+    sep_token: '[SEP]',
+    pad_token: '[PAD]',
+    unk_token: '[UNK]',
+    mask_token: '[MASK]',
   }
   await writeAtomic(join(folder, 'tokenizer.json'), JSON.stringify(json))
   await writeAtomic(join(folder, CONFIG_FILE), `${JSON.stringify(config, null, 2)}\n`)
@@ -79,9 +99,10 @@ export async function saveTokenizer(folder: string, { json }: Tokenizer, model: 
 /** The tokenizer_config.json of a folder; undefined where it has none. */
 async function readConfig(folder: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   const path = join(folder, CONFIG_FILE)
-  if (!await exists(path)) return undefined
+  if (!(await exists(path))) return undefined
   const config = await readJson(path)
-  if (typeof config !== 'object' || config === null || Array.isArray(config)) throw new UserError(`${path} is not a JSON object`)
+  if (typeof config !== 'object' || config === null || Array.isArray(config))
+    throw new UserError(`${path} is not a JSON object`)
   return { ...config }
 }
 

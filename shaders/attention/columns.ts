@@ -54,7 +54,10 @@ export class Columns {
   }
 
   #load({ operand, bound, chunk = 0 }: StagedOperand, start: string): string {
-    const { layout: { dtype, vector }, columnOf = (n: string) => n } = this.#staging
+    const {
+      layout: { dtype, vector },
+      columnOf = (n: string) => n,
+    } = this.#staging
     const row = `row${operand}(item, min(${start} + ${columnOf('n')}, ${bound} - 1u), head)`
     const c = chunk === 0 ? 'c' : `c + ${chunk}u`
     return vector ? `${bufferOf(operand)}[${row} + ${c}]` : `vec4<${dtype}>(load${operand}(${row}, ${c}))`
@@ -81,25 +84,32 @@ export class Columns {
   /** Runs `body` for each vec4 of the columns from `start` on: `value` is chunk `c` of the tile's column `n`. */
   put(operand: StagedOperand, start: string, body: string): string {
     const { prefetch, columns } = this.#staging
-    const use = (t: number): string => this.#turn(t, wgsl`
+    const use = (t: number): string =>
+      this.#turn(
+        t,
+        wgsl`
       ${this.#ragged && t === this.#turns - 1 ? `if (n < ${columns}u) ` : ''}{
         let value = ${operand.name}${t};
         ${body}
       }
-    `)
+    `,
+      )
     const all = numbers(this.#turns)
     if (prefetch) return all.map(use).join('\n')
     // Several loads are issued before the first result is used, so that their latencies overlap.
-    return all.filter(t => t % LOADS_IN_FLIGHT === 0).map(first => {
-      const some = all.slice(first, first + LOADS_IN_FLIGHT)
-      return wgsl`
+    return all
+      .filter(t => t % LOADS_IN_FLIGHT === 0)
+      .map(first => {
+        const some = all.slice(first, first + LOADS_IN_FLIGHT)
+        return wgsl`
         {
           ${this.#declare(operand, some)}
           ${this.#read(operand, start, some)}
           ${some.map(use)}
         }
       `
-    }).join('\n')
+      })
+      .join('\n')
   }
 }
 
@@ -109,5 +119,9 @@ const LOADS_IN_FLIGHT = 8
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)
 
 /** vec4s of one operand that an invocation copies. */
-export const turnsOf = ({ columns, layout, invocations, chunks = chunksOf(layout.headSize) }: Pick<Staging, 'columns' | 'layout' | 'invocations' | 'chunks'>): number =>
-  columns * chunks / invocations
+export const turnsOf = ({
+  columns,
+  layout,
+  invocations,
+  chunks = chunksOf(layout.headSize),
+}: Pick<Staging, 'columns' | 'layout' | 'invocations' | 'chunks'>): number => (columns * chunks) / invocations

@@ -5,7 +5,17 @@
 // that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import { type Binding, type ScalarType, Shader, type ShaderParts, each, list, paragraphs, typeName, wgsl } from '../wgsl.ts'
+import {
+  type Binding,
+  type ScalarType,
+  Shader,
+  type ShaderParts,
+  each,
+  list,
+  paragraphs,
+  typeName,
+  wgsl,
+} from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */
@@ -115,22 +125,43 @@ interface AttentionShader {
 }
 
 const COMMON_UNIFORMS = {
-  queries: 'u32', keys: 'u32', heads: 'u32', maskWords: 'u32',
+  queries: 'u32',
+  keys: 'u32',
+  heads: 'u32',
+  maskWords: 'u32',
   // As CHUNKS, for loops that a CPU's compiler must not unroll, which takes it long.
   chunks: 'u32',
-  tiles: 'u32', workgroups: 'u32', firstPair: 'u32',
-  scale: 'f32', droppedBelow: 'u32', keepScale: 'f32', stream: 'u32', seed: 'u32',
+  tiles: 'u32',
+  workgroups: 'u32',
+  firstPair: 'u32',
+  scale: 'f32',
+  droppedBelow: 'u32',
+  keepScale: 'f32',
+  stream: 'u32',
+  seed: 'u32',
 } as const
 
 /** Bindings: reads, writes, extra, `control` where there is mask or dropout. */
-export function attentionShader({ title, layout, reads, writes, extra, needs, uniforms, code }: AttentionShader): Shader {
+export function attentionShader({
+  title,
+  layout,
+  reads,
+  writes,
+  extra,
+  needs,
+  uniforms,
+  code,
+}: AttentionShader): Shader {
   const { dtype, headSize, vector, mask, dropout } = layout
   const type = typeName(dtype, vector ? 4 : 1)
   const operands = [...reads, ...writes]
   return new Shader({
-    title, needs,
+    title,
+    needs,
     bindings: [
-      ...reads.map((name): Binding => ({ name, type })), ...writes.map((name): Binding => ({ name, type, access: 'write' })), ...extra,
+      ...reads.map((name): Binding => ({ name, type })),
+      ...writes.map((name): Binding => ({ name, type, access: 'write' })),
+      ...extra,
       ...(mask || dropout ? [{ name: 'control', type: 'u32' }] : []),
     ],
     uniforms: {
@@ -144,8 +175,12 @@ export function attentionShader({ title, layout, reads, writes, extra, needs, un
       const LOWEST = -3.4e38; // stands for minus infinity, which WGSL has no literal for
 
       ${paragraphs(
-        ...operands.map(rowFunction), ...reads.map(name => loadFunction(name, layout)), ...writes.map(name => storeFunction(name, layout)),
-        maskFunctions(mask), dropout && dropoutFunctions, code,
+        ...operands.map(rowFunction),
+        ...reads.map(name => loadFunction(name, layout)),
+        ...writes.map(name => storeFunction(name, layout)),
+        maskFunctions(mask),
+        dropout && dropoutFunctions,
+        code,
       )}
     `,
   })
@@ -167,9 +202,11 @@ function loadFunction(name: string, { headSize, vector }: AttentionLayout): stri
     ? `return vec4<f32>(${name}[at + c]);`
     : wgsl`
       let d = 4u * c;
-      return vec4<f32>(${list(4, e => e === 0 || headSize % 4 === 0
-      ? `f32(${name}[at + d + ${e}u])`
-      : `select(0.0, f32(${name}[at + min(d + ${e}u, HEAD_SIZE - 1u)]), d + ${e}u < HEAD_SIZE)`)});
+      return vec4<f32>(${list(4, e =>
+        e === 0 || headSize % 4 === 0
+          ? `f32(${name}[at + d + ${e}u])`
+          : `select(0.0, f32(${name}[at + min(d + ${e}u, HEAD_SIZE - 1u)]), d + ${e}u < HEAD_SIZE)`,
+      )});
     `
   return wgsl`
     fn load${capital(name)}(at: u32, c: u32) -> vec4<f32> {
@@ -183,8 +220,13 @@ function storeFunction(name: string, { dtype, headSize, vector }: AttentionLayou
     ? `${name}[at + c] = vec4<${dtype}>(x);`
     : wgsl`
       let d = 4u * c;
-      ${each(4, e => `${e === 0 || headSize % 4 === 0 ? '' : `if (d + ${e}u < HEAD_SIZE) { `}${name}[at + d + ${e}u] = ${dtype}(x[${e}]);${
-      e === 0 || headSize % 4 === 0 ? '' : ' }'}`)}
+      ${each(
+        4,
+        e =>
+          `${e === 0 || headSize % 4 === 0 ? '' : `if (d + ${e}u < HEAD_SIZE) { `}${name}[at + d + ${e}u] = ${dtype}(x[${e}]);${
+            e === 0 || headSize % 4 === 0 ? '' : ' }'
+          }`,
+      )}
     `
   return wgsl`
     fn store${capital(name)}(at: u32, c: u32, x: vec4<f32>) {
@@ -200,20 +242,26 @@ function maskFunctions(mask: boolean): string {
       return ${mask ? 'control[1u + item * (1u + u.maskWords)]' : 'u.keys'};
     }
     fn allowed(item: u32, key: u32, extent: u32) -> bool {
-      ${mask ? wgsl`
+      ${
+        mask
+          ? wgsl`
         let word = min(key / 32u, u.maskWords - 1u);
         return key < extent && ((control[2u + item * (1u + u.maskWords) + word] >> (key % 32u)) & 1u) != 0u;
       `
-    : 'return key < extent;'}
+          : 'return key < extent;'
+      }
     }
     // The same of keys key … key + 3; key is a multiple of four.
     fn allowed4(item: u32, key: u32, extent: u32) -> vec4<bool> {
       let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
-      ${mask ? wgsl`
+      ${
+        mask
+          ? wgsl`
         let word = control[2u + item * (1u + u.maskWords) + min(key / 32u, u.maskWords - 1u)];
         return (keys < vec4<u32>(extent)) & (((vec4<u32>(word) >> (keys % 32u)) & vec4<u32>(1u)) != vec4<u32>(0u));
       `
-    : 'return keys < vec4<u32>(extent);'}
+          : 'return keys < vec4<u32>(extent);'
+      }
     }
   `
 }
@@ -266,10 +314,13 @@ export function sides(side: Side) {
 }
 
 /** Declares `end`, where the loop over a tile's columns ends: nothing is computed for padding. */
-export const columnsEnd = (side: Side): string => (side === 'query' ? 'let end = extent;' : wgsl`
+export const columnsEnd = (side: Side): string =>
+  side === 'query'
+    ? 'let end = extent;'
+    : wgsl`
   var end = u.queries;
   if (rowStart >= extent) { end = 0u; } // keys of padding alone
-`)
+`
 
 /** Heads of all batch items, numbered item · heads + head, from the first of so many on. */
 export interface Pairs {
@@ -278,38 +329,79 @@ export interface Pairs {
 }
 
 /** Tiles of one head: of so many rows each. */
-export const rowTiles = ({ queries, keys }: AttentionProblem, side: Side, rows: number): number => Math.ceil((side === 'query' ? queries : keys) / rows)
+export const rowTiles = ({ queries, keys }: AttentionProblem, side: Side, rows: number): number =>
+  Math.ceil((side === 'query' ? queries : keys) / rows)
 
 /** One launch over tiles of every head. */
-export function attentionLaunch(problem: AttentionProblem, { vector }: AttentionLayout, options: {
-  readonly label: string
-  readonly shader: Shader
-  /** Of one head. */
-  readonly tiles: number
-  readonly operands: readonly Operand[]
-  /** Of the other buffers, by name. */
-  readonly slots?: Readonly<Record<string, Slot>>
-  readonly control?: Slot
-  /** All, where left out. */
-  readonly pairs?: Pairs
-  /** Workgroups; left out, one a tile. */
-  readonly workgroups?: number
-  /** Of the further uniforms. */
-  readonly uniforms?: Readonly<Record<string, number>>
-  readonly operations?: number
-}): Launch {
-  const { label, shader, tiles, operands, slots, control, pairs = { first: 0, count: problem.heads * problem.batch }, uniforms, operations } = options
-  const { queries, keys, heads, headSize, scale, dropout: { rate, stream, seed } = { rate: 0, stream: 0, seed: 0 } } = problem
+export function attentionLaunch(
+  problem: AttentionProblem,
+  { vector }: AttentionLayout,
+  options: {
+    readonly label: string
+    readonly shader: Shader
+    /** Of one head. */
+    readonly tiles: number
+    readonly operands: readonly Operand[]
+    /** Of the other buffers, by name. */
+    readonly slots?: Readonly<Record<string, Slot>>
+    readonly control?: Slot
+    /** All, where left out. */
+    readonly pairs?: Pairs
+    /** Workgroups; left out, one a tile. */
+    readonly workgroups?: number
+    /** Of the further uniforms. */
+    readonly uniforms?: Readonly<Record<string, number>>
+    readonly operations?: number
+  },
+): Launch {
+  const {
+    label,
+    shader,
+    tiles,
+    operands,
+    slots,
+    control,
+    pairs = { first: 0, count: problem.heads * problem.batch },
+    uniforms,
+    operations,
+  } = options
+  const {
+    queries,
+    keys,
+    heads,
+    headSize,
+    scale,
+    dropout: { rate, stream, seed } = { rate: 0, stream: 0, seed: 0 },
+  } = problem
   const { workgroups = tiles * pairs.count } = options
   const unit = vector ? 4 : 1
   return shader.launch({
-    label, operations,
-    slots: { ...Object.fromEntries(operands.map(({ name, slot }) => [name, slot])), ...slots, ...(control ? { control } : {}) },
+    label,
+    operations,
+    slots: {
+      ...Object.fromEntries(operands.map(({ name, slot }) => [name, slot])),
+      ...slots,
+      ...(control ? { control } : {}),
+    },
     uniforms: {
-      queries, keys, heads, maskWords: maskWords(keys), chunks: chunksOf(headSize), tiles, workgroups, firstPair: pairs.first,
-      scale, droppedBelow: droppedBelow(rate), keepScale: 1 / (1 - rate), stream, seed,
-      ...Object.fromEntries(operands.flatMap(({ name, view }) =>
-        [view.offset, ...view.strides.slice(0, 3)].map((n, k) => [`${name}${STRIDES[k]}`, n / unit] as const))),
+      queries,
+      keys,
+      heads,
+      maskWords: maskWords(keys),
+      chunks: chunksOf(headSize),
+      tiles,
+      workgroups,
+      firstPair: pairs.first,
+      scale,
+      droppedBelow: droppedBelow(rate),
+      keepScale: 1 / (1 - rate),
+      stream,
+      seed,
+      ...Object.fromEntries(
+        operands.flatMap(({ name, view }) =>
+          [view.offset, ...view.strides.slice(0, 3)].map((n, k) => [`${name}${STRIDES[k]}`, n / unit] as const),
+        ),
+      ),
       ...uniforms,
     },
     workgroups: spread(workgroups, problem.maxWorkgroups),

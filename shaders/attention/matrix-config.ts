@@ -48,7 +48,10 @@ interface Shares {
 }
 
 export function sharesOf(pass: Pass, config: MatrixConfig): Shares {
-  const { columns, fragment: { lanes } } = config
+  const {
+    columns,
+    fragment: { lanes },
+  } = config
   const across = pass === 'key' ? Math.min(columns, lanes) : columns / 4
   const groups = lanes / across
   return { across, groups, turns: subgroupRows(config) / groups / (pass === 'key' ? 4 : 1) }
@@ -64,15 +67,22 @@ const mostSums = (rows: number): number => (rows === 1 ? 128 : 64)
 
 /** Whether a layout has such a kernel and an adapter has room for it. */
 function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: Pass, traits: Traits): boolean {
-  const { fragment: { m, n, k, lanes }, rows, columns } = config
+  const {
+    fragment: { m, n, k, lanes },
+    rows,
+    columns,
+  } = config
   const { headSize } = layout
   const { groups, turns } = sharesOf(pass, config)
-  const sums = { forward: 1, query: 1, key: 2, weights: 0 }[pass] * subgroupRows(config) * headSize / lanes
-  return layout.dtype === 'f16' && layout.vector
-    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns)
-    && sums <= mostSums(rows)
-    && threadsOf(config) <= traits.maxWorkgroupInvocations
-    && matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
+  const sums = ({ forward: 1, query: 1, key: 2, weights: 0 }[pass] * subgroupRows(config) * headSize) / lanes
+  return (
+    layout.dtype === 'f16' &&
+    layout.vector &&
+    whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns) &&
+    sums <= mostSums(rows) &&
+    threadsOf(config) <= traits.maxWorkgroupInvocations &&
+    matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
+  )
 }
 
 /** Keys per block of the stored gradient's blocked layout; a fragment's width divides it. */
@@ -84,25 +94,49 @@ export const matrixSumsBytes = (config: MatrixConfig, { headSize }: AttentionLay
 
 /** Whether a layout has such a kernel of sums and an adapter has room for it. */
 function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, traits: Traits): boolean {
-  const { fragment: { m, n, k, lanes }, rows, columns } = config
+  const {
+    fragment: { m, n, k, lanes },
+    rows,
+    columns,
+  } = config
   const { headSize } = layout
-  return layout.dtype === 'f16' && layout.vector
-    && whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, KEY_BLOCK / m, KEY_BLOCK / k)
-    && subgroupRows(config) * headSize / lanes <= mostSums(rows)
-    && threadsOf(config) <= traits.maxWorkgroupInvocations
-    && matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage
+  return (
+    layout.dtype === 'f16' &&
+    layout.vector &&
+    whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, KEY_BLOCK / m, KEY_BLOCK / k) &&
+    (subgroupRows(config) * headSize) / lanes <= mostSums(rows) &&
+    threadsOf(config) <= traits.maxWorkgroupInvocations &&
+    matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage
+  )
 }
 
 /** Rows × columns of the workgroup's tile, and by how many subgroups. */
 type Shape = readonly [rows: number, columns: number, down: number]
 
 /** In the order of an H200's times. */
-const SHAPES: readonly Shape[] = [[32, 16, 2], [64, 16, 4], [32, 32, 2], [64, 32, 4]]
-const SUMS_SHAPES: readonly Shape[] = [[128, 16, 4], [64, 16, 4], [64, 32, 4], [64, 32, 2]]
+const SHAPES: readonly Shape[] = [
+  [32, 16, 2],
+  [64, 16, 4],
+  [32, 32, 2],
+  [64, 32, 4],
+]
+const SUMS_SHAPES: readonly Shape[] = [
+  [128, 16, 4],
+  [64, 16, 4],
+  [64, 32, 4],
+  [64, 32, 2],
+]
 
-const shaped = (shapes: readonly Shape[], { subgroupMatrix: fragment }: Traits): MatrixConfig[] => (fragment
-  ? shapes.map(([rows, columns, down]) => ({ kind: 'matrix', fragment, rows: rows / down / fragment.m, down, columns }))
-  : [])
+const shaped = (shapes: readonly Shape[], { subgroupMatrix: fragment }: Traits): MatrixConfig[] =>
+  fragment
+    ? shapes.map(([rows, columns, down]) => ({
+        kind: 'matrix',
+        fragment,
+        rows: rows / down / fragment.m,
+        down,
+        columns,
+      }))
+    : []
 
 /** Configs for an adapter with subgroup matrices. */
 export const matrixConfigs = (pass: Pass, layout: AttentionLayout, traits: Traits): MatrixConfig[] =>
@@ -112,7 +146,8 @@ export const matrixConfigs = (pass: Pass, layout: AttentionLayout, traits: Trait
 export const matrixSumsConfigs = (layout: AttentionLayout, traits: Traits): MatrixConfig[] =>
   shaped(SUMS_SHAPES, traits).filter(config => matrixSumsFit(config, layout, traits))
 
-export const matrixName = (config: MatrixConfig): string => `matrix ${matrixRows(config)}x${config.columns} by ${config.down}`
+export const matrixName = (config: MatrixConfig): string =>
+  `matrix ${matrixRows(config)}x${config.columns} by ${config.down}`
 
 export const describe = (config: MatrixConfig, { headSize, dtype }: AttentionLayout): string => {
   const { m, n, k, lanes } = config.fragment

@@ -15,9 +15,31 @@
 import { MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { type StagedOperand, Columns } from './columns.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, bufferOf, capital, columnsEnd, place, sides } from './common.ts'
 import {
-  type MatrixConfig, type Pass, blockElements, describe, matrixConfigs, matrixName, matrixRows, pitchOf, plus, sharesOf, subgroupRows, threadsOf, tileElements,
+  type AttentionKind,
+  type AttentionLayout,
+  type Side,
+  attentionShader,
+  bufferOf,
+  capital,
+  columnsEnd,
+  place,
+  sides,
+} from './common.ts'
+import {
+  type MatrixConfig,
+  type Pass,
+  blockElements,
+  describe,
+  matrixConfigs,
+  matrixName,
+  matrixRows,
+  pitchOf,
+  plus,
+  sharesOf,
+  subgroupRows,
+  threadsOf,
+  tileElements,
 } from './matrix-config.ts'
 
 /** Copies rows of an operand to the tile; what stands past the end repeats the last. */
@@ -33,19 +55,34 @@ function fillRows(operand: string, bound: string, config: MatrixConfig): string 
 }
 
 /** The workgroup's own rows, kept by each subgroup as its left matrices `name…`. */
-export function keepRows(name: string, operand: string, bound: string, config: MatrixConfig, { headSize }: AttentionLayout): string {
+export function keepRows(
+  name: string,
+  operand: string,
+  bound: string,
+  config: MatrixConfig,
+  { headSize }: AttentionLayout,
+): string {
   const { rows, fragment } = config
   const { m, k } = fragment
   return wgsl`
     ${fillRows(operand, bound, config)}
     workgroupBarrier();
-    ${each(rows, i => each(headSize / k, h =>
-    `let ${name}${i}_${h} = ${loadFragment('left', 'tile', plus(`(${plus('subgroupRow', i * m)}) * PITCH`, h * k), 'PITCH', fragment)};`))}
+    ${each(rows, i =>
+      each(
+        headSize / k,
+        h =>
+          `let ${name}${i}_${h} = ${loadFragment('left', 'tile', plus(`(${plus('subgroupRow', i * m)}) * PITCH`, h * k), 'PITCH', fragment)};`,
+      ),
+    )}
     workgroupBarrier();
   `
 }
 
-export const stagedOperand = (operand: string, bound: string): StagedOperand => ({ operand, name: `staged${operand}`, bound })
+export const stagedOperand = (operand: string, bound: string): StagedOperand => ({
+  operand,
+  name: `staged${operand}`,
+  bound,
+})
 
 export const columnsOf = (config: MatrixConfig, layout: AttentionLayout): Columns =>
   new Columns({ layout, invocations: threadsOf(config), columns: config.columns, prefetch: true })
@@ -63,80 +100,136 @@ export const zeroSums = (name: string, rows: number, count: number, { fragment }
   each(rows, i => each(count, j => `var ${name}${i}_${j} = ${zeroFragment(fragment)};`))
 
 /** scores = left · (the tile's n-th part)ᵀ for the subgroup's rows, stored to `block`. */
-export function products(block: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
+export function products(
+  block: string,
+  left: string,
+  part: number,
+  config: MatrixConfig,
+  { headSize }: AttentionLayout,
+): string {
   const { rows, columns, fragment } = config
   const { m, n, k } = fragment
   return wgsl`
     {
       ${zeroSums('s', rows, columns / n, config)}
-      ${each(headSize / k, h => wgsl`
+      ${each(
+        headSize / k,
+        h => wgsl`
         {
-          ${each(columns / n, j => wgsl`
+          ${each(
+            columns / n,
+            j => wgsl`
             let right${j} = ${loadFragment('right turned', 'tile', plus(`${part * columns + j * n}u * PITCH`, h * k), 'PITCH', fragment)};
             ${each(rows, i => `s${i}_${j} = subgroupMatrixMultiplyAccumulate(${left}${i}_${h}, right${j}, s${i}_${j});`)}
-          `)}
+          `,
+          )}
         }
-      `)}
-      ${each(rows, i => each(columns / n, j =>
-    `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, j * n)}, s${i}_${j}, BLOCK_PITCH);`))}
+      `,
+      )}
+      ${each(rows, i =>
+        each(
+          columns / n,
+          j =>
+            `subgroupMatrixStore<row_major>(&${block}, ${plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, j * n)}, s${i}_${j}, BLOCK_PITCH);`,
+        ),
+      )}
     }
   `
 }
 
 /** sum += left · the tile's n-th part. */
-function accumulate(sum: string, left: string, part: number, config: MatrixConfig, { headSize }: AttentionLayout): string {
+function accumulate(
+  sum: string,
+  left: string,
+  part: number,
+  config: MatrixConfig,
+  { headSize }: AttentionLayout,
+): string {
   const { rows, columns, fragment } = config
   const { m, n, k } = fragment
-  return each(columns / k, c => wgsl`
+  return each(
+    columns / k,
+    c => wgsl`
     {
       ${each(rows, i => `let left${i} = ${loadFragment('left', left, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, c * k), 'BLOCK_PITCH', fragment)};`)}
-      ${each(headSize / n, j => wgsl`
+      ${each(
+        headSize / n,
+        j => wgsl`
         let right${j} = ${loadFragment('right', 'tile', plus(`${part * columns + c * k}u * PITCH`, j * n), 'PITCH', fragment)};
         ${each(rows, i => `${sum}${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}, right${j}, ${sum}${i}_${j});`)}
-      `)}
+      `,
+      )}
     }
-  `)
+  `,
+  )
 }
 
 /**
  * Stores the subgroup's sums to the memory of the scores, as many columns at a time as fit there. `body` runs for each chunk of
  * row `row`, whose elements start at `begin`. `back`: the values are loaded back into the matrices afterwards.
  */
-function throughScores(sum: string, back: boolean, body: (chunk: string) => string, config: MatrixConfig, { headSize }: AttentionLayout): string {
+function throughScores(
+  sum: string,
+  back: boolean,
+  body: (chunk: string) => string,
+  config: MatrixConfig,
+  { headSize }: AttentionLayout,
+): string {
   const { rows, columns, fragment } = config
   const { m, n, lanes } = fragment
   return each(Math.ceil(headSize / columns), slice => {
     const first = slice * columns
     const width = Math.min(columns, headSize - first)
-    const fragments = (line: (name: string, at: string) => string): string => each(rows, i => each(width / n, j =>
-      line(`${sum}${i}_${first / n + j}`, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, j * n))))
+    const fragments = (line: (name: string, at: string) => string): string =>
+      each(rows, i =>
+        each(width / n, j =>
+          line(`${sum}${i}_${first / n + j}`, plus(`(${plus('subgroupRow', i * m)}) * BLOCK_PITCH`, j * n)),
+        ),
+      )
     return wgsl`
       workgroupBarrier();
       ${fragments((name, at) => `subgroupMatrixStore<row_major>(&scores, ${at}, ${name}, BLOCK_PITCH);`)}
       workgroupBarrier();
-      for (var at = lane; at < ${subgroupRows(config) * width / 4}u; at += ${lanes}u) {
+      for (var at = lane; at < ${(subgroupRows(config) * width) / 4}u; at += ${lanes}u) {
         let c = at % ${width / 4}u;
         let row = subgroupRow + at / ${width / 4}u;
         let begin = row * BLOCK_PITCH + 4u * c;
         ${body(`${first / 4}u + c`)}
       }
-      ${back ? wgsl`
+      ${
+        back
+          ? wgsl`
         workgroupBarrier();
         ${fragments((name, at) => `${name} = ${loadFragment('sum', 'scores', at, 'BLOCK_PITCH', fragment)};`)}
-      ` : ''}
+      `
+          : ''
+      }
     `
   })
 }
 
 /** Stores the subgroup's sums to an operand. */
-export function storeSums(sum: string, name: string, bound: string, value: (sum: string) => string, config: MatrixConfig, layout: AttentionLayout): string {
+export function storeSums(
+  sum: string,
+  name: string,
+  bound: string,
+  value: (sum: string) => string,
+  config: MatrixConfig,
+  layout: AttentionLayout,
+): string {
   const operand = capital(name)
-  return throughScores(sum, false, chunk => wgsl`
+  return throughScores(
+    sum,
+    false,
+    chunk => wgsl`
     let i = rowStart + row;
     if (i < ${bound}) {
       store${operand}(row${operand}(item, i, head), ${chunk}, ${value(`vec4<f32>(${list(4, e => `scores[${plus('begin', e)}]`)})`)});
     }
-  `, config, layout)
+  `,
+    config,
+    layout,
+  )
 }
 
 /**
@@ -145,10 +238,18 @@ export function storeSums(sum: string, name: string, bound: string, value: (sum:
  *
  * A turn's result may go to variable `result` and its number `n`: a loop moves them on, so that each ends as its turn's own.
  */
-export function turnByTurn(turns: number, { dropout }: AttentionLayout, body: (turn: string, n: number) => string, result?: string): string {
+export function turnByTurn(
+  turns: number,
+  { dropout }: AttentionLayout,
+  body: (turn: string, n: number) => string,
+  result?: string,
+): string {
   const together = turns % 4 === 0 && !dropout ? 4 : turns % 2 === 0 ? 2 : 1
   if (turns === together) return each(turns, t => scoped(body(`${t}u`, t)))
-  const moved = result === undefined ? '' : wgsl`
+  const moved =
+    result === undefined
+      ? ''
+      : wgsl`
     ${each(together, n => `let new${n} = ${result}${n};`)}
     ${each(turns - together, t => `${result}${t} = ${result}${t + together};`)}
     ${each(together, n => `${result}${turns - together + n} = new${n};`)}
@@ -173,9 +274,10 @@ function rowFunction(pass: Pass, config: MatrixConfig): string {
   const { across, groups, turns } = sharesOf(pass, config)
   // Distance of the rows of one turn: their quads are in different banks.
   const distance = Math.max(1, across / 8)
-  const sum = turns % distance === 0 && distance > 1
-    ? `turn / ${distance}u * ${groups * distance}u + lane / ${across}u * ${distance}u + turn % ${distance}u`
-    : `turn * ${groups}u + lane / ${across}u`
+  const sum =
+    turns % distance === 0 && distance > 1
+      ? `turn / ${distance}u * ${groups * distance}u + lane / ${across}u * ${distance}u + turn % ${distance}u`
+      : `turn * ${groups}u + lane / ${across}u`
   return wgsl`
     // The row, counted from the subgroup's first, that a thread works on in a turn
     fn rowOf(turn: u32, lane: u32) -> u32 {
@@ -187,7 +289,9 @@ function rowFunction(pass: Pass, config: MatrixConfig): string {
 /** Workgroup memory, and how threads read and write their shares of it. */
 export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout): string {
   const scores = pass === 'forward' ? ['scores'] : ['scores', 'dProbabilities']
-  const operands = { forward: ['probabilities'], query: ['dScores'], key: ['probabilities', 'dScores'], weights: [] }[pass]
+  const operands = { forward: ['probabilities'], query: ['dScores'], key: ['probabilities', 'dScores'], weights: [] }[
+    pass
+  ]
   const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']
   return wgsl`
     const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
@@ -199,16 +303,20 @@ export function memory(pass: Pass, config: MatrixConfig, layout: AttentionLayout
     ${pass === 'key' ? '' : `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
     ${pass === 'forward' ? 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 if probabilities are too large; all arrays begin at sixteen bytes' : ''}
 
-    ${scores.map(name => wgsl`
+    ${scores.map(
+      name => wgsl`
       fn ${name}At(at: u32) -> vec4<f32> {
         return vec4<f32>(${places.map(at => `${name}[${at}]`).join(', ')});
       }
-    `)}
-    ${operands.map(name => wgsl`
+    `,
+    )}
+    ${operands.map(
+      name => wgsl`
       fn put${capital(name)}(at: u32, x: vec4<f32>) {
         ${places.map((at, e) => `${name}[${at}] = f16(x[${e}]);`)}
       }
-    `)}
+    `,
+    )}
     ${rowFunction(pass, config)}
   `
 }
@@ -229,7 +337,11 @@ const LARGEST_PROBABILITIES = '2980.0'
 
 /** Forward: o and lse. */
 function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Shader {
-  const { rows, columns, fragment: { n } } = config
+  const {
+    rows,
+    columns,
+    fragment: { n },
+  } = config
   const { turns } = sharesOf('forward', config)
   const staging = columnsOf(config, layout)
   const everyRow = `for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u)`
@@ -239,11 +351,18 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
   const largest = Array.from({ length: turns }, (_, t) => `added${t}`).reduce((all, one) => `max(${all}, ${one})`)
   return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'f32', access: 'write' }], needs: MATRICES,
+    layout,
+    reads: ['q', 'k', 'v'],
+    writes: ['o'],
+    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    needs: MATRICES,
     code: wgsl`
       ${memory('forward', config, layout)}
 
-      ${main('forward', config, wgsl`
+      ${main(
+        'forward',
+        config,
+        wgsl`
         ${staging.declare(keys)}
         ${staging.declare(values)}
         ${staging.read(keys, '0u')}
@@ -286,14 +405,19 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
               if (local == 0u) { atomicStore(&grown[0], 0u); }
               workgroupBarrier();
             }
-            ${turnByTurn(turns, layout, (turn, n) => wgsl`
+            ${turnByTurn(
+              turns,
+              layout,
+              (turn, n) => wgsl`
               let row = subgroupRow + rowOf(${turn}, lane);
               let at = row * BLOCK_PITCH + quad;
               let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - rowStatistics[row].x), open);
               added${n} = dot(p, vec4<f32>(1.0));
               ${layout.dropout ? 'let probability = select(vec4<f32>(), p, keep4(headRow + rowStart + row, key) > vec4<f32>());' : 'let probability = p;'}
               putProbabilities(at, probability);
-            `, 'added')}
+            `,
+              'added',
+            )}
             if (${largest} > ${LARGEST_PROBABILITIES}) { atomicStore(&grown[0], 1u); }
             // Once more at most: NaNs could ask for that for ever.
             if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
@@ -301,10 +425,16 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           }
           if (raised && start > 0u) {
             ${each(turns, t => `total${t} *= rowStatistics[${ofTurn(t)}].y;`)}
-            ${throughScores('sum', true, () => wgsl`
+            ${throughScores(
+              'sum',
+              true,
+              () => wgsl`
               let factor = rowStatistics[row].y;
               ${each(4, e => `scores[${plus('begin', e)}] *= factor;`)}
-            `, config, layout)}
+            `,
+              config,
+              layout,
+            )}
             workgroupBarrier();
           }
           ${each(turns, t => `total${t} += added${t};`)}
@@ -322,30 +452,46 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
           if (i < u.queries) { lse[headRow + i] = select(0.0, reference + log(total), total > 0.0); }
         }
         ${storeSums('sum', 'o', 'u.queries', value => `rowStatistics[row].y * ${value}`, config, layout)}
-      `)}
+      `,
+      )}
     `,
   })
 }
 
 /** dq of a tile of queries (side 'query'), or dk and dv of a tile of keys (side 'key'). */
 function matrixGradientShader(side: Side, config: MatrixConfig, layout: AttentionLayout): Shader {
-  const { rows, columns, fragment: { n } } = config
+  const {
+    rows,
+    columns,
+    fragment: { n },
+  } = config
   const { a1, a2, b1, b2, rows: rowBound, columns: columnBound, writes } = sides(side)
   const query = side === 'query'
   const staging = columnsOf(config, layout)
   const [one, two] = [stagedOperand(b1, columnBound), stagedOperand(b2, columnBound)]
   return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }], needs: MATRICES,
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes,
+    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    needs: MATRICES,
     code: wgsl`
       ${memory(side, config, layout)}
 
-      ${main(side, config, wgsl`
-        ${query ? wgsl`
+      ${main(
+        side,
+        config,
+        wgsl`
+        ${
+          query
+            ? wgsl`
           for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u) {
             rowStatistics[row] = statistics[headRow + min(rowStart + row, u.queries - 1u)];
           }
-        ` : ''}
+        `
+            : ''
+        }
         ${keepRows('one', a1, rowBound, config, layout)}
         ${keepRows('two', a2, rowBound, config, layout)}
         ${zeroSums('sumOne', rows, layout.headSize / n, config)}
@@ -367,19 +513,26 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
           workgroupBarrier();
           ${query ? queryDScores(config, layout) : keyDScores(config, layout)}
           workgroupBarrier();
-          ${query ? accumulate('sumOne', 'dScores', 0, config, layout) : wgsl`
+          ${
+            query
+              ? accumulate('sumOne', 'dScores', 0, config, layout)
+              : wgsl`
             ${accumulate('sumOne', 'dScores', 0, config, layout)}
             ${accumulate('sumTwo', 'probabilities', 1, config, layout)}
-          `}
+          `
+          }
         }
-        ${query
-        ? storeSums('sumOne', 'dq', rowBound, value => `u.scale * ${value}`, config, layout)
-        : wgsl`
+        ${
+          query
+            ? storeSums('sumOne', 'dq', rowBound, value => `u.scale * ${value}`, config, layout)
+            : wgsl`
           // What a masked key gathered may be anything.
           ${storeSums('sumOne', 'dk', rowBound, value => `select(vec4<f32>(), u.scale * ${value}, allowed(item, i, extent))`, config, layout)}
           ${storeSums('sumTwo', 'dv', rowBound, value => `select(vec4<f32>(), ${value}, allowed(item, i, extent))`, config, layout)}
-        `}
-      `)}
+        `
+        }
+      `,
+      )}
     `,
   })
 }
@@ -390,14 +543,18 @@ function queryDScores(config: MatrixConfig, layout: AttentionLayout): string {
   return wgsl`
     let key = start + 4u * quad;
     let open = allowed4(item, key, extent);
-    ${turnByTurn(turns, layout, turn => wgsl`
+    ${turnByTurn(
+      turns,
+      layout,
+      turn => wgsl`
       let row = subgroupRow + rowOf(${turn}, lane);
       let at = row * BLOCK_PITCH + quad;
       let statistic = rowStatistics[row];
       let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
       let dScore = p * (${layout.dropout ? 'keep4(headRow + rowStart + row, key) * ' : ''}dProbabilitiesAt(at) - statistic.y);
       putDScores(at, dScore);
-    `)}
+    `,
+    )}
   `
 }
 
@@ -411,7 +568,10 @@ function keyDScores(config: MatrixConfig, layout: AttentionLayout): string {
       let query = start + column;
       let statistic = statistics[headRow + min(query, u.queries - 1u)];
       let open = query < u.queries;
-      ${turnByTurn(turns, layout, turn => wgsl`
+      ${turnByTurn(
+        turns,
+        layout,
+        turn => wgsl`
         let row = subgroupRow + 4u * (${groups === 1 ? turn : `(${turn}) * ${groups}u`}${group});
         let at = row * BLOCK_PITCH + column;
         let p = select(vec4<f32>(), exp(u.scale * scoresAt(at) - statistic.x), open);
@@ -420,11 +580,16 @@ function keyDScores(config: MatrixConfig, layout: AttentionLayout): string {
         let probability = ${factor}p;
         putDScores(at, dScore);
         putProbabilities(at, probability);
-      `)}
+      `,
+      )}
     }
   `
 }
 
 export const matrix: AttentionKind<MatrixConfig> = {
-  candidates: matrixConfigs, name: matrixName, rows: matrixRows, forward: matrixForwardShader, gradient: matrixGradientShader,
+  candidates: matrixConfigs,
+  name: matrixName,
+  rows: matrixRows,
+  forward: matrixForwardShader,
+  gradient: matrixGradientShader,
 }

@@ -4,7 +4,8 @@ import { each } from '../wgsl.ts'
 import { type AttentionLayout, capital, chunksOf } from './common.ts'
 
 /** How many chunks of a row each invocation owns. */
-export const ownedChunks = ({ headSize }: AttentionLayout, lanes: number): number => Math.ceil(chunksOf(headSize) / lanes)
+export const ownedChunks = ({ headSize }: AttentionLayout, lanes: number): number =>
+  Math.ceil(chunksOf(headSize) / lanes)
 
 /** Declares own0, own1, …: the invocation's chunks, the last of the row in place of those past its end. */
 export const declareOwned = (lane: string, lanes: number, owned: number): string =>
@@ -15,5 +16,12 @@ export const declareSums = (name: string, rows: number, owned: number): string =
   each(rows, r => each(owned, t => `var ${name}${r}_${t} = vec4<f32>();`))
 
 /** Stores the invocation's chunks of the row that begins at `at`. */
-export const storeOwned = (operand: string, at: string, value: (t: number) => string, lane: string, lanes: number, owned: number): string =>
+export const storeOwned = (
+  operand: string,
+  at: string,
+  value: (t: number) => string,
+  lane: string,
+  lanes: number,
+  owned: number,
+): string =>
   each(owned, t => `if (${lane} + ${t * lanes}u < CHUNKS) { store${capital(operand)}(${at}, own${t}, ${value(t)}); }`)

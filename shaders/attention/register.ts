@@ -14,7 +14,10 @@ const zeros = 'array<vec4<f32>, CHUNKS>'
 function registerForwardShader(config: RegisterConfig, layout: AttentionLayout): Shader {
   return attentionShader({
     title: `attention forward register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    layout,
+    reads: ['q', 'k', 'v'],
+    writes: ['o'],
+    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
     code: wgsl`
       @compute @workgroup_size(${config.invocations})
       fn main(${MAIN}) {
@@ -60,7 +63,10 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
   const query = side === 'query'
   return attentionShader({
     title: `attention gradient of the ${side} side, register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes,
+    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
     code: wgsl`
       @compute @workgroup_size(${config.invocations})
       fn main(${MAIN}) {
@@ -97,26 +103,30 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
             ${query ? '' : `sum2[c] += probability * load${b2}(columnAt2, c);`}
           }
         }
-        ${query
-      ? wgsl`
+        ${
+          query
+            ? wgsl`
         let dqAt = rowDq(item, i, head);
         for (var c = 0u; c < CHUNKS; c++) { storeDq(dqAt, c, u.scale * sum1[c]); }
       `
-      : wgsl`
+            : wgsl`
         let dkAt = rowDk(item, i, head);
         let dvAt = rowDv(item, i, head);
         for (var c = 0u; c < CHUNKS; c++) {
           storeDk(dkAt, c, u.scale * sum1[c]);
           storeDv(dvAt, c, sum2[c]);
         }
-      `}
+      `
+        }
       }
     `,
   })
 }
 
 export const register: AttentionKind<RegisterConfig> = {
-  candidates: (_pass, _layout, { maxWorkgroupInvocations }) => [{ kind: 'register', invocations: Math.min(64, maxWorkgroupInvocations) }],
+  candidates: (_pass, _layout, { maxWorkgroupInvocations }) => [
+    { kind: 'register', invocations: Math.min(64, maxWorkgroupInvocations) },
+  ],
   name: ({ invocations }) => `register x${invocations}`,
   rows: ({ invocations }) => invocations,
   forward: registerForwardShader,

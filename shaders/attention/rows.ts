@@ -2,7 +2,15 @@
 // row statistics that the backward pass reads.
 import { type Launch, type Slot, type Traits, spread } from '../kernel.ts'
 import { MAIN, Shader, wgsl } from '../wgsl.ts'
-import { type AttentionLayout, type AttentionProblem, type Operand, attentionLaunch, attentionShader, chunksOf, maskWords } from './common.ts'
+import {
+  type AttentionLayout,
+  type AttentionProblem,
+  type Operand,
+  attentionLaunch,
+  attentionShader,
+  chunksOf,
+  maskWords,
+} from './common.ts'
 
 const MASK_INVOCATIONS = 64
 
@@ -10,11 +18,16 @@ const MASK_INVOCATIONS = 64
  * Packs a mask [batch, keys] (i32, attended where not 0) into the control buffer, with one past the last attended key of each
  * item: kernels loop to there, so padding at the end costs nothing. Dropout's step is copied, too.
  */
-const maskShader = (step: boolean): Shader => new Shader({
-  title: 'attention mask to bits, one workgroup a batch item',
-  bindings: [{ name: 'mask', type: 'i32' }, { name: 'control', type: 'u32', access: 'write' }, ...(step ? [{ name: 'step', type: 'u32' }] : [])],
-  uniforms: { batch: 'u32', keys: 'u32', maskWords: 'u32' },
-  code: wgsl`
+const maskShader = (step: boolean): Shader =>
+  new Shader({
+    title: 'attention mask to bits, one workgroup a batch item',
+    bindings: [
+      { name: 'mask', type: 'i32' },
+      { name: 'control', type: 'u32', access: 'write' },
+      ...(step ? [{ name: 'step', type: 'u32' }] : []),
+    ],
+    uniforms: { batch: 'u32', keys: 'u32', maskWords: 'u32' },
+    code: wgsl`
     var<workgroup> extent: atomic<u32>;
 
     @compute @workgroup_size(${MASK_INVOCATIONS})
@@ -36,11 +49,18 @@ const maskShader = (step: boolean): Shader => new Shader({
       ${step && 'if (item == 0u && local == 0u) { control[0] = step[0]; }'}
     }
   `,
-})
+  })
 
-export function maskLaunch({ batch, keys, maxWorkgroups }: AttentionProblem, mask: Slot, control: Slot, step: Slot | undefined): Launch {
+export function maskLaunch(
+  { batch, keys, maxWorkgroups }: AttentionProblem,
+  mask: Slot,
+  control: Slot,
+  step: Slot | undefined,
+): Launch {
   return maskShader(step !== undefined).launch({
-    label: 'attention mask', slots: { mask, control, ...(step ? { step } : {}) }, uniforms: { batch, keys, maskWords: maskWords(keys) },
+    label: 'attention mask',
+    slots: { mask, control, ...(step ? { step } : {}) },
+    uniforms: { batch, keys, maskWords: maskWords(keys) },
     workgroups: spread(batch, maxWorkgroups),
   })
 }
@@ -49,16 +69,20 @@ const STATISTICS_INVOCATIONS = 64
 
 /** Invocations that share a row: on a GPU as many as it has chunks, up to 16, so that neighbours read neighbouring memory; on a CPU one. */
 const statisticsShare = ({ headSize }: AttentionLayout, { cpu }: Pick<Traits, 'cpu'>): number =>
-  (cpu ? 1 : Math.min(16, 2 ** Math.floor(Math.log2(chunksOf(headSize)))))
+  cpu ? 1 : Math.min(16, 2 ** Math.floor(Math.log2(chunksOf(headSize))))
 
 /** Statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
-const statisticsShader = (layout: AttentionLayout, share: number): Shader => attentionShader({
-  title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} a row` : ''}`,
-  layout: { ...layout, mask: false, dropout: false },
-  reads: ['o', 'dO'],
-  writes: [],
-  extra: [{ name: 'lse', type: 'f32' }, { name: 'statistics', type: 'vec2<f32>', access: 'write' }],
-  code: wgsl`
+const statisticsShader = (layout: AttentionLayout, share: number): Shader =>
+  attentionShader({
+    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} a row` : ''}`,
+    layout: { ...layout, mask: false, dropout: false },
+    reads: ['o', 'dO'],
+    writes: [],
+    extra: [
+      { name: 'lse', type: 'f32' },
+      { name: 'statistics', type: 'vec2<f32>', access: 'write' },
+    ],
+    code: wgsl`
     ${share > 1 && `var<workgroup> shares: array<f32, ${STATISTICS_INVOCATIONS}>;`}
 
     @compute @workgroup_size(${STATISTICS_INVOCATIONS})
@@ -76,26 +100,39 @@ const statisticsShader = (layout: AttentionLayout, share: number): Shader => att
         let dOAt = rowDO(item, i, head);
         for (var c = ${share > 1 ? `local % ${share}u` : '0u'}; c < u.chunks; c += ${share}u) { sum += dot(loadO(oAt, c), loadDO(dOAt, c)); }
       }
-      ${share > 1 && wgsl`
+      ${
+        share > 1 &&
+        wgsl`
         shares[local] = sum;
         workgroupBarrier();
         if (local % ${share}u > 0u) { return; }
         for (var other = 1u; other < ${share}u; other++) { sum += shares[local + other]; }
-      `}
+      `
+      }
       let row = (item * u.heads + head) * u.queries + i;
       if (index < u.tiles) { statistics[row] = vec2<f32>(lse[row], sum); }
     }
   `,
-})
+  })
 
 /** Its tiles are rows of all heads and items, several to a workgroup. */
 export function statisticsLaunch(
-  problem: AttentionProblem, layout: AttentionLayout, traits: Traits, o: Operand, dO: Operand, lse: Slot, statistics: Slot,
+  problem: AttentionProblem,
+  layout: AttentionLayout,
+  traits: Traits,
+  o: Operand,
+  dO: Operand,
+  lse: Slot,
+  statistics: Slot,
 ): Launch {
   const share = statisticsShare(layout, traits)
   const tiles = problem.batch * problem.heads * problem.queries
   return attentionLaunch(problem, layout, {
-    label: 'attention statistics', shader: statisticsShader(layout, share), operands: [o, dO], slots: { lse, statistics },
-    tiles, workgroups: Math.ceil(tiles * share / STATISTICS_INVOCATIONS),
+    label: 'attention statistics',
+    shader: statisticsShader(layout, share),
+    operands: [o, dO],
+    slots: { lse, statistics },
+    tiles,
+    workgroups: Math.ceil((tiles * share) / STATISTICS_INVOCATIONS),
   })
 }

@@ -8,10 +8,30 @@ import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
 import { type Shader, each, wgsl } from '../wgsl.ts'
 import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
 import {
-  type MatrixConfig, KEY_BLOCK, blockElements, describe, matrixConfigs, matrixName, matrixRows, matrixSumsConfigs, pitchOf, plus, sharesOf, threadsOf,
+  type MatrixConfig,
+  KEY_BLOCK,
+  blockElements,
+  describe,
+  matrixConfigs,
+  matrixName,
+  matrixRows,
+  matrixSumsConfigs,
+  pitchOf,
+  plus,
+  sharesOf,
+  threadsOf,
 } from './matrix-config.ts'
 import {
-  columnsOf, stagedOperand, keepRows, main, memory, products, putIn, storeSums, turnByTurn, zeroSums,
+  columnsOf,
+  stagedOperand,
+  keepRows,
+  main,
+  memory,
+  products,
+  putIn,
+  storeSums,
+  turnByTurn,
+  zeroSums,
 } from './matrix.ts'
 import { BLOCK, inBlocks, storedAt, storedUniforms } from './stored.ts'
 
@@ -24,14 +44,23 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
   const factor = layout.dropout ? 'factor * ' : ''
   return attentionShader({
     title: `attention gradient's weights, ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes: [],
-    extra: [{ name: 'statistics', type: 'vec2<f32>' }, { name: 'stored', type: 'vec4<f16>', access: 'write' }],
-    needs: MATRICES, uniforms: storedUniforms,
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes: [],
+    extra: [
+      { name: 'statistics', type: 'vec2<f32>' },
+      { name: 'stored', type: 'vec4<f16>', access: 'write' },
+    ],
+    needs: MATRICES,
+    uniforms: storedUniforms,
     code: wgsl`
       ${storedAt(true)}
       ${memory('weights', config, layout)}
 
-      ${main('weights', config, wgsl`
+      ${main(
+        'weights',
+        config,
+        wgsl`
         for (var row = local; row < ${matrixRows(config)}u; row += ${threadsOf(config)}u) {
           rowStatistics[row] = statistics[headRow + min(rowStart + row, u.queries - 1u)];
         }
@@ -56,7 +85,10 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
           workgroupBarrier();
           let key = start + 4u * quad;
           let open = allowed4(item, key, extent);
-          ${turnByTurn(turns, layout, turn => wgsl`
+          ${turnByTurn(
+            turns,
+            layout,
+            turn => wgsl`
             let row = subgroupRow + rowOf(${turn}, lane);
             let query = rowStart + row;
             let at = row * BLOCK_PITCH + quad;
@@ -68,9 +100,11 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
               stored[to] = vec4<f16>(${factor}p);
               stored[half + to] = vec4<f16>(p * (${factor}dProbabilitiesAt(at) - statistic.y));
             }
-          `)}
+          `,
+          )}
         }
-      `)}
+      `,
+      )}
     `,
   })
 }
@@ -80,20 +114,25 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
   const { rows, columns, fragment } = config
   const { m, n, k } = fragment
   const staging = columnsOf(config, layout)
-  const [rowBound, bound, stored] = side === 'query'
-    ? ['u.queries', 'u.keys', 'u.storedQueries'] : ['u.keys', 'u.queries', 'u.storedKeys']
+  const [rowBound, bound, stored] =
+    side === 'query' ? ['u.queries', 'u.keys', 'u.storedQueries'] : ['u.keys', 'u.queries', 'u.storedKeys']
   const other = stagedOperand('Other', bound)
   // Rows past the edge repeat the last, and are not stored.
   const row = (i: number): string => `min(rowStart + ${plus('subgroupRow', i * m)}, ${stored} - ${m}u)`
   // Offset of a fragment's first key in a stored matrix: no fragment is wider than a block of keys.
   const ofKey = (key: string): string => `(${key}) / ${KEY_BLOCK}u * keyBlockSize + (${key}) % ${KEY_BLOCK}u`
-  const left = (i: number, c: number): string => (side === 'query'
-    ? loadFragment('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'KEY_BLOCK', fragment)
-    : loadFragment('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * KEY_BLOCK`, 'KEY_BLOCK', fragment))
+  const left = (i: number, c: number): string =>
+    side === 'query'
+      ? loadFragment('left', 'stored', `from${i} + ${ofKey(plus('start', c * k))}`, 'KEY_BLOCK', fragment)
+      : loadFragment('left turned', 'stored', `from${i} + (${plus('start', c * k)}) * KEY_BLOCK`, 'KEY_BLOCK', fragment)
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: 'f16' }],
-    needs: MATRICES, uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
+    layout,
+    reads: ['other'],
+    writes: ['result'],
+    extra: [{ name: 'stored', type: 'f16' }],
+    needs: MATRICES,
+    uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
     code: wgsl`
       const PITCH = ${pitchOf(layout.headSize)}u; // of the tile
       const BLOCK_PITCH = ${pitchOf(columns)}u; // of the memory that sums are stored through
@@ -101,13 +140,19 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
       var<workgroup> tile: array<f16, ${columns * pitchOf(layout.headSize)}>;
       var<workgroup> scores: array<f32, ${blockElements(config)}>;
 
-      ${main('key', config, wgsl`
+      ${main(
+        'key',
+        config,
+        wgsl`
         let keyBlockSize = u.storedQueries * KEY_BLOCK;
         let square = (u.part * u.pairs + pair - u.firstPair) * (u.storedQueries * u.storedKeys);
-        ${each(rows, i => wgsl`
+        ${each(
+          rows,
+          i => wgsl`
           let row${i} = ${row(i)};
           let from${i} = square + ${side === 'query' ? `row${i} * KEY_BLOCK` : ofKey(`row${i}`)};
-        `)}
+        `,
+        )}
         ${zeroSums('sum', rows, layout.headSize / n, config)}
         ${columnsEnd(side)}
         ${staging.declare(other)}
@@ -118,25 +163,41 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
           ${staging.put(other, 'start', putIn(0, 'key', config))}
           workgroupBarrier();
           ${staging.read(other, `start + ${columns}u`)}
-          ${each(columns / k, c => wgsl`
+          ${each(
+            columns / k,
+            c => wgsl`
             {
-              ${each(layout.headSize / n, j => wgsl`
+              ${each(
+                layout.headSize / n,
+                j => wgsl`
                 let right${j} = ${loadFragment('right', 'tile', plus(`${c * k}u * PITCH`, j * n), 'PITCH', fragment)};
                 ${each(rows, i => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}_${c}, right${j}, sum${i}_${j});`)}
-              `)}
+              `,
+              )}
             }
-          `)}
+          `,
+          )}
         }
-        ${storeSums('sum', 'result', rowBound, value => (side === 'query'
-        ? `u.factor * ${value}`
-        : `select(vec4<f32>(), u.factor * ${value}, allowed(item, i, extent))`), config, layout)}
-      `)}
+        ${storeSums(
+          'sum',
+          'result',
+          rowBound,
+          value =>
+            side === 'query'
+              ? `u.factor * ${value}`
+              : `select(vec4<f32>(), u.factor * ${value}, allowed(item, i, extent))`,
+          config,
+          layout,
+        )}
+      `,
+      )}
     `,
   })
 }
 
 export const storedMatrix: StoredKind<MatrixConfig> = {
-  candidates: (part, layout, traits) => (part === 'sums' ? matrixSumsConfigs(layout, traits) : matrixConfigs(part, layout, traits)),
+  candidates: (part, layout, traits) =>
+    part === 'sums' ? matrixSumsConfigs(layout, traits) : matrixConfigs(part, layout, traits),
   name: matrixName,
   rows: matrixRows,
   tiles: (config, { queries }) => Math.ceil(inBlocks(queries) / matrixRows(config)),

@@ -14,7 +14,17 @@ import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { Columns, type Staging, turnsOf } from './columns.ts'
 import {
-  type AttentionLayout, type AttentionProblem, type Pairs, type Side, type StoredKind, type StoredPart, attentionShader, chunksOf, columnsEnd, place, placeOfPair,
+  type AttentionLayout,
+  type AttentionProblem,
+  type Pairs,
+  type Side,
+  type StoredKind,
+  type StoredPart,
+  attentionShader,
+  chunksOf,
+  columnsEnd,
+  place,
+  placeOfPair,
 } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
@@ -26,12 +36,19 @@ export const BLOCK = 64
 export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
 
 /** Bytes that one head stores. */
-export const storedBytes = ({ queries, keys, dtype }: AttentionProblem): number => 2 * inBlocks(queries) * inBlocks(keys) * bytesOf(dtype)
+export const storedBytes = ({ queries, keys, dtype }: AttentionProblem): number =>
+  2 * inBlocks(queries) * inBlocks(keys) * bytesOf(dtype)
 
 /** Further uniforms: where the stored matrices are. */
 export const storedUniforms = { pairs: 'u32', storedQueries: 'u32', storedKeys: 'u32' } as const
-export const storedValues = ({ queries, keys }: AttentionProblem, { count }: Pairs): Record<keyof typeof storedUniforms, number> =>
-  ({ pairs: count, storedQueries: inBlocks(queries), storedKeys: inBlocks(keys) })
+export const storedValues = (
+  { queries, keys }: AttentionProblem,
+  { count }: Pairs,
+): Record<keyof typeof storedUniforms, number> => ({
+  pairs: count,
+  storedQueries: inBlocks(queries),
+  storedKeys: inBlocks(keys),
+})
 
 /** For the sums, tx·cn columns are in workgroup memory at a time. */
 export interface StoredConfig extends Blocks {
@@ -48,7 +65,8 @@ export const storedAt = (blocked: boolean): string => wgsl`
   }
 `
 
-const storedName = (config: StoredConfig): string => `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
+const storedName = (config: StoredConfig): string =>
+  `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
 
 /** Bytes of workgroup memory. */
 export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, layout: AttentionLayout): number {
@@ -57,7 +75,8 @@ export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, la
   return tiledColumns(config) * (chunksOf(layout.headSize) * vector + (tiledRows(config) / 4 + 1) * 16)
 }
 
-const describe = (config: StoredConfig, { headSize, dtype }: AttentionLayout): string => `${storedName(config)}, headSize ${headSize} ${dtype}`
+const describe = (config: StoredConfig, { headSize, dtype }: AttentionLayout): string =>
+  `${storedName(config)}, headSize ${headSize} ${dtype}`
 
 const main = (config: StoredConfig, steps: string): string => wgsl`
   @compute @workgroup_size(${tiledThreads(config)})
@@ -78,7 +97,8 @@ const upright = ({ tx }: StoredConfig): string => wgsl`
 `
 
 /** Chunks of a K-tile, the part of headSize that is in workgroup memory at a time; rows of eight chunks are swizzled. */
-const kTileOf = ({ headSize }: AttentionLayout): number => (chunksOf(headSize) % SWIZZLE === 0 ? SWIZZLE : chunksOf(headSize))
+const kTileOf = ({ headSize }: AttentionLayout): number =>
+  chunksOf(headSize) % SWIZZLE === 0 ? SWIZZLE : chunksOf(headSize)
 const SWIZZLE = 8
 
 /** Vectors from one row of a K-tile to the next: odd, unless chunks are swizzled. */
@@ -98,36 +118,57 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
   // The first row of an invocation's quad g.
   const quadOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
   const kTile = kTileOf(layout)
-  const sideOf = (columns: number): Staging => ({ layout, invocations: tiledThreads(config), columns, chunks: kTile, prefetch: false })
+  const sideOf = (columns: number): Staging => ({
+    layout,
+    invocations: tiledThreads(config),
+    columns,
+    chunks: kTile,
+    prefetch: false,
+  })
   const [rowSide, columnSide] = [sideOf(tiledRows(config)), sideOf(tiledColumns(config))]
   const prefetch = Math.ceil(turnsOf(rowSide)) + Math.ceil(turnsOf(columnSide)) <= MOST_STAGED
   // Place y + ty·m has a row of invocation y, which owns quads of consecutive rows.
   const rowOf = (n: string): string => `4u * (${n} % ${ty}u + ${n} / ${4 * ty}u * ${ty}u) + ${n} / ${ty}u % 4u`
   const rows = new Columns({ ...rowSide, prefetch, columnOf: rowOf })
   const columns = new Columns({ ...columnSide, prefetch })
-  const phases = [['s', 'K', 'Q'], ['d', 'V', 'DO']].flatMap(([score, key, query]) =>
+  const phases = [
+    ['s', 'K', 'Q'],
+    ['d', 'V', 'DO'],
+  ].flatMap(([score, key, query]) =>
     Array.from({ length: chunksOf(layout.headSize) / kTile }, (_, s) => ({
-      score, first: s === 0,
+      score,
+      first: s === 0,
       keys: { operand: key, name: 'row', bound: 'u.keys', chunk: s * kTile },
       queries: { operand: query, name: 'column', bound: 'u.queries', chunk: s * kTile },
-    })))
-  const read = (p: number): string => (p < phases.length ? wgsl`
+    })),
+  )
+  const read = (p: number): string =>
+    p < phases.length
+      ? wgsl`
     ${rows.read(phases[p].keys, 'rowStart')}
     ${columns.read(phases[p].queries, 'columnStart')}
-  ` : '')
+  `
+      : ''
   const put = (tile: string): string => `${tile}${kTileAt('n', 'n', layout)} = value;`
   const factor = (n: number, g: number): string => (layout.dropout ? `keep${n}_${g} * ` : '')
   return attentionShader({
     title: `attention gradient's weights ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes: [],
-    extra: [{ name: 'statistics', type: 'vec2<f32>' }, { name: 'stored', type: `vec4<${layout.dtype}>`, access: 'write' }],
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes: [],
+    extra: [
+      { name: 'statistics', type: 'vec2<f32>' },
+      { name: 'stored', type: `vec4<${layout.dtype}>`, access: 'write' },
+    ],
     uniforms: storedUniforms,
     code: wgsl`
       ${storedAt(blocked)}
       var<workgroup> rowTile: array<array<vec4<${layout.dtype}>, ${kTilePitch(layout)}>, ${tiledRows(config)}>;
       var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${kTilePitch(layout)}>, ${tiledColumns(config)}>;
 
-      ${main(config, wgsl`
+      ${main(
+        config,
+        wgsl`
         ${placeOfPair}
         let keyTiles = (u.storedKeys + ${tiledRows(config) - 1}u) / ${tiledRows(config)}u;
         let rowStart = tileNumber % keyTiles * ${tiledRows(config)}u;
@@ -138,7 +179,8 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
         ${rows.declare(phases[0].keys)}
         ${columns.declare(phases[0].queries)}
         ${read(0)}
-        ${phases.map(({ score, first, keys, queries }, p) => wgsl`
+        ${phases.map(
+          ({ score, first, keys, queries }, p) => wgsl`
           ${first ? zeroBlock(score, config) : ''}
           ${p > 0 ? 'workgroupBarrier();' : ''}
           ${rows.put(keys, 'rowStart', put('rowTile'))}
@@ -146,16 +188,21 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
           workgroupBarrier();
           ${read(p + 1)}
           ${addProducts(score, ['rowTile', 'columnTile'], `${kTile}u`, (place, swizzle) => kTileAt(place, swizzle, layout), config)}
-        `)}
+        `,
+        )}
         ${each(quads, g => `let open${g} = allowed4(item, ${quadOf(g)}, extent);`)}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
         let dScores = u.pairs * (u.storedQueries * u.storedKeys / 4u);
-        ${each(cn, n => wgsl`
+        ${each(
+          cn,
+          n => wgsl`
           {
             let query = columnStart + x + ${tx * n}u;
             let statistic = statistics[headRow + min(query, u.queries - 1u)];
             if (query < u.storedQueries) {
-              ${each(quads, g => wgsl`
+              ${each(
+                quads,
+                g => wgsl`
                 if (${quadOf(g)} < u.storedKeys) {
                   ${layout.dropout ? `let keep${n}_${g} = keep4(headRow + query, ${quadOf(g)});` : ''}
                   let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < u.queries));
@@ -163,11 +210,14 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
                   stored[at] = vec4<${layout.dtype}>(${factor(n, g)}p);
                   stored[dScores + at] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
                 }
-              `)}
+              `,
+              )}
             }
           }
-        `)}
-      `)}
+        `,
+        )}
+      `,
+      )}
     `,
   })
 }
@@ -177,23 +227,31 @@ function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
   const quads = tiledRows(config) / 4
   const threads = tiledThreads(config)
   const zero = `vec4<${layout.dtype}>()`
-  const turns = quads * tiledColumns(config) / threads / (side === 'query' ? 4 : 1)
-  if (!Number.isInteger(turns)) throw new Error(`${storedName(config)}: no whole count of pieces for each of ${threads} invocations`)
-  const every = (body: (t: number) => string): string => each(turns, t => wgsl`
+  const turns = (quads * tiledColumns(config)) / threads / (side === 'query' ? 4 : 1)
+  if (!Number.isInteger(turns))
+    throw new Error(`${storedName(config)}: no whole count of pieces for each of ${threads} invocations`)
+  const every = (body: (t: number) => string): string =>
+    each(
+      turns,
+      t => wgsl`
     {
       let at = local + ${t * threads}u;
       ${body(t)}
     }
-  `)
+  `,
+    )
   if (side === 'key') {
     // Rows lie side by side.
     return {
       declare: each(turns, t => `var stagedLeft${t} = ${zero};`),
-      read: (start: string) => every(t => wgsl`
+      read: (start: string) =>
+        every(
+          t => wgsl`
         let i = min(${start} + at / ${quads}u, u.storedQueries - 1u);
         let quad = min(rowStart / 4u + at % ${quads}u, u.storedKeys / 4u - 1u);
         stagedLeft${t} = stored[square + storedAt(i, quad)];
-      `),
+      `,
+        ),
       put: every(t => `left[at / ${quads}u][at % ${quads}u] = vec4<f32>(stagedLeft${t});`),
     }
   }
@@ -202,12 +260,20 @@ function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
   const rowQuad = `at / 2u % ${quads}u`
   return {
     declare: each(turns, t => each(4, e => `var stagedLeft${t}_${e} = ${zero};`)),
-    read: (start: string) => every(t => wgsl`
+    read: (start: string) =>
+      every(
+        t => wgsl`
       let quad = min(${start} / 4u + ${column}, u.storedKeys / 4u - 1u);
       ${each(4, e => `stagedLeft${t}_${e} = stored[square + storedAt(min(rowStart + 4u * (${rowQuad}) + ${e}u, u.storedQueries - 1u), quad)];`)}
-    `),
-    put: every(t => each(4, e =>
-      `left[4u * (${column}) + ${e}u][${rowQuad}] = vec4<f32>(vec4<${layout.dtype}>(${list(4, q => `stagedLeft${t}_${q}[${e}]`)}));`)),
+    `,
+      ),
+    put: every(t =>
+      each(
+        4,
+        e =>
+          `left[4u * (${column}) + ${e}u][${rowQuad}] = vec4<f32>(vec4<${layout.dtype}>(${list(4, q => `stagedLeft${t}_${q}[${e}]`)}));`,
+      ),
+    ),
   }
 }
 
@@ -232,14 +298,19 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
   const rowOf = (m: number): string => `rowStart + 4u * (y + ${ty * Math.floor(m / 4)}u) + ${m % 4}u`
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['other'], writes: ['result'], extra: [{ name: 'stored', type: `vec4<${layout.dtype}>` }],
+    layout,
+    reads: ['other'],
+    writes: ['result'],
+    extra: [{ name: 'stored', type: `vec4<${layout.dtype}>` }],
     uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
     code: wgsl`
       ${storedAt(config.blocked)}
       var<workgroup> columnTile: array<array<vec4<${layout.dtype}>, ${chunks}>, ${depth}>;
       var<workgroup> left: array<array<vec4<f32>, ${pitch}>, ${depth}>;
 
-      ${main(config, wgsl`
+      ${main(
+        config,
+        wgsl`
         ${place(tiledRows(config))}
         ${invocation(config)}
         ${declareOwned('x', tx, owned)}
@@ -258,47 +329,80 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
           ${left.read(`(start + ${depth}u)`)}
           ${columns.read(other, `start + ${depth}u`)}
           for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
-            ${each(TURN, n => wgsl`
+            ${each(
+              TURN,
+              n => wgsl`
               {
                 let column = turn * ${TURN}u + ${n}u;
                 ${each(quads, g => `let left${g} = left[column][y + ${ty * g}u];`)}
                 ${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[column][own${t}]);`)}
                 ${each(rm, m => each(owned, t => `sum${m}_${t} += left${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
               }
-            `)}
+            `,
+            )}
           }
         }
-        ${each(rm, m => wgsl`
+        ${each(
+          rm,
+          m => wgsl`
           if (${rowOf(m)} < ${rowBound}) {
-            ${side === 'key' ? wgsl`
+            ${
+              side === 'key'
+                ? wgsl`
               // What a masked key gathered may be anything.
               let open = allowed(item, ${rowOf(m)}, extent);
-            ` : ''}
+            `
+                : ''
+            }
             let at = rowResult(item, ${rowOf(m)}, head);
-            ${storeOwned('result', 'at', t => {
-              const sum = `u.factor * sum${m}_${t}`
-              return side === 'key' ? `select(vec4<f32>(), ${sum}, open)` : sum
-            }, 'x', tx, owned)}
+            ${storeOwned(
+              'result',
+              'at',
+              t => {
+                const sum = `u.factor * sum${m}_${t}`
+                return side === 'key' ? `select(vec4<f32>(), ${sum}, open)` : sum
+              },
+              'x',
+              tx,
+              owned,
+            )}
           }
-        `)}
-      `)}
+        `,
+        )}
+      `,
+      )}
     `,
   })
 }
 
 /** Tiles: invocations and blocks, in the order of an H200's times. A tile of sums has tx·cn columns, too. */
 const tiles: Readonly<Record<StoredPart, readonly (readonly [tx: number, ty: number, rm: 4 | 8, cn: 2 | 4 | 8])[]>> = {
-  weights: [[16, 16, 8, 4], [16, 8, 8, 4], [8, 16, 8, 8], [8, 8, 4, 4]],
-  sums: [[8, 16, 8, 2], [8, 8, 8, 2], [8, 8, 8, 4], [8, 8, 4, 4]],
+  weights: [
+    [16, 16, 8, 4],
+    [16, 8, 8, 4],
+    [8, 16, 8, 8],
+    [8, 8, 4, 4],
+  ],
+  sums: [
+    [8, 16, 8, 2],
+    [8, 8, 8, 2],
+    [8, 8, 8, 4],
+    [8, 8, 4, 4],
+  ],
 }
 
 export const stored: StoredKind<StoredConfig> = {
-  candidates: (part, layout, { maxWorkgroupStorage, maxWorkgroupInvocations }, blocked) => tiles[part]
-    .map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn, blocked }))
-    .filter(config => storedStorage(part, config, layout) <= maxWorkgroupStorage && tiledThreads(config) <= maxWorkgroupInvocations),
+  candidates: (part, layout, { maxWorkgroupStorage, maxWorkgroupInvocations }, blocked) =>
+    tiles[part]
+      .map(([tx, ty, rm, cn]): StoredConfig => ({ kind: 'stored', tx, ty, rm, cn, blocked }))
+      .filter(
+        config =>
+          storedStorage(part, config, layout) <= maxWorkgroupStorage && tiledThreads(config) <= maxWorkgroupInvocations,
+      ),
   name: storedName,
   rows: tiledRows,
-  tiles: (config, { queries, keys }) => Math.ceil(inBlocks(keys) / tiledRows(config)) * Math.ceil(inBlocks(queries) / tiledColumns(config)),
+  tiles: (config, { queries, keys }) =>
+    Math.ceil(inBlocks(keys) / tiledRows(config)) * Math.ceil(inBlocks(queries) / tiledColumns(config)),
   weights: storedProbabilitiesShader,
   sums: storedSumsShader,
 }

@@ -12,7 +12,17 @@
 import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { type StagedOperand, Columns, turnsOf } from './columns.ts'
-import { type AttentionKind, type AttentionLayout, type Side, attentionShader, capital, chunksOf, columnsEnd, place, sides } from './common.ts'
+import {
+  type AttentionKind,
+  type AttentionLayout,
+  type Side,
+  attentionShader,
+  capital,
+  chunksOf,
+  columnsEnd,
+  place,
+  sides,
+} from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 /** How a workgroup shares out a tile of scores. */
@@ -39,7 +49,8 @@ export const tiledColumns = ({ tx, cn }: Blocks): number => tx * cn
 export const tiledThreads = ({ tx, ty }: Blocks): number => tx * ty
 
 /** Rows of a block are kept in vec4s, or in one vec2. */
-const rowVectorsOf = ({ rm }: Blocks): { width: 2 | 4; groups: number } => (rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 })
+const rowVectorsOf = ({ rm }: Blocks): { width: 2 | 4; groups: number } =>
+  rm === 2 ? { width: 2, groups: 1 } : { width: 4, groups: rm / 4 }
 
 const swizzles = (headSize: number): boolean => chunksOf(headSize) % 8 === 0
 const pitchOf = (headSize: number): number => (swizzles(headSize) ? chunksOf(headSize) : chunksOf(headSize) | 1)
@@ -87,7 +98,9 @@ function columnsOf(operands: number, config: TiledConfig, layout: AttentionLayou
   const { tx, cn } = config
   const staging = { layout, invocations: tiledThreads(config), columns: tiledColumns(config) }
   return new Columns({
-    ...staging, prefetch: Math.ceil(turnsOf(staging)) * operands <= MOST_STAGED, columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
+    ...staging,
+    prefetch: Math.ceil(turnsOf(staging)) * operands <= MOST_STAGED,
+    columnOf: n => `${n} % ${tx}u * ${cn}u + ${n} / ${tx}u`,
   })
 }
 
@@ -118,7 +131,11 @@ export function zeroBlock(score: string, config: Blocks): string {
 
 /** score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums accumulate over the chunks in place. */
 export function addProducts(
-  score: string, [rowTile, columnTile]: readonly [string, string], chunks: string, at: (place: string, swizzle: string) => string, config: Blocks,
+  score: string,
+  [rowTile, columnTile]: readonly [string, string],
+  chunks: string,
+  at: (place: string, swizzle: string) => string,
+  config: Blocks,
 ): string {
   const { tx, ty, rm, cn } = config
   const { groups } = rowVectorsOf(config)
@@ -126,16 +143,25 @@ export function addProducts(
     for (var c = 0u; c < ${chunks}; c++) {
       ${each(rm, m => `let a${m} = vec4<f32>(${rowTile}${at(`y + ${ty * m}u`, 'y')});`)}
       ${each(4, e => each(groups, g => `let rows${e}_${g} = ${gather(g, m => `a${m}[${e}]`, config)};`))}
-      ${each(cn, n => wgsl`
+      ${each(
+        cn,
+        n => wgsl`
         let b${n} = vec4<f32>(${columnTile}${at(`x + ${tx * n}u`, 'x')});
         ${each(4, e => each(groups, g => `${score}${n}_${g} += rows${e}_${g} * b${n}[${e}];`))}
-      `)}
+      `,
+      )}
     }
   `
 }
 
 /** The block of products of two tiles. */
-const products = (score: string, rowTile: string, columnTile: string, config: TiledConfig, layout: AttentionLayout): string =>
+const products = (
+  score: string,
+  rowTile: string,
+  columnTile: string,
+  config: TiledConfig,
+  layout: AttentionLayout,
+): string =>
   wgsl`
     ${zeroBlock(score, config)}
     ${addProducts(score, [rowTile, columnTile], 'CHUNKS', (place, swizzle) => chunkAt(place, 'c', swizzle, layout), config)}
@@ -155,14 +181,19 @@ const TURN = 4
 function accumulate(terms: readonly Term[], config: TiledConfig, owned: number, layout: AttentionLayout): string {
   const { tx, ty, rm, cn, exchange } = config
   const { groups } = rowVectorsOf(config)
-  const step = (column: string, swizzle: string, leftOf: (name: string, g: number) => string): string => terms.map(({ sum, left, tile }) => wgsl`
+  const step = (column: string, swizzle: string, leftOf: (name: string, g: number) => string): string =>
+    terms
+      .map(
+        ({ sum, left, tile }) => wgsl`
     {
       let column = ${column};
       ${each(groups, g => `let left_${g} = ${leftOf(left, g)};`)}
       ${each(owned, t => `let chunk${t} = vec4<f32>(${tile}${chunkAt('column', `own${t}`, swizzle, layout)});`)}
       ${each(rm, m => each(owned, t => `${sum}${m}_${t} += ${ofRow('left', m, config)} * chunk${t};`))}
     }
-  `).join('\n')
+  `,
+      )
+      .join('\n')
   if (exchange) {
     return wgsl`
       for (var sourceLane = 0u; sourceLane < ${tx}u; sourceLane++) {
@@ -191,10 +222,12 @@ function join(name: string, by: (a: string, b: string) => string, config: TiledC
   const { tx, exchange } = config
   const { groups } = rowVectorsOf(config)
   if (exchange) {
-    return each(Math.log2(tx), n => each(groups, g => {
-      const value = `${name}_${g}`
-      return `${value} = ${by(value, `subgroupShuffleXor(${value}, ${tx >> (n + 1)}u)`)};`
-    }))
+    return each(Math.log2(tx), n =>
+      each(groups, g => {
+        const value = `${name}_${g}`
+        return `${value} = ${by(value, `subgroupShuffleXor(${value}, ${tx >> (n + 1)}u)`)};`
+      }),
+    )
   }
   return wgsl`
     ${each(groups, g => `partial[local * ${groups}u + ${g}u] = ${name}_${g};`)}
@@ -206,7 +239,13 @@ function join(name: string, by: (a: string, b: string) => string, config: TiledC
   `
 }
 
-function storeRow(name: string, m: number, value: (t: number) => string, owned: number, { tx, rm }: TiledConfig): string {
+function storeRow(
+  name: string,
+  m: number,
+  value: (t: number) => string,
+  owned: number,
+  { tx, rm }: TiledConfig,
+): string {
   return wgsl`
     let ${name}At${m} = row${capital(name)}(item, rowStart + y * ${rm}u + ${m}u, head);
     ${storeOwned(name, `${name}At${m}`, value, 'x', tx, owned)}
@@ -220,22 +259,28 @@ function factors(side: Side, start: string, config: TiledConfig): string {
   const columnOf = (n: number): string => `${start} + x * ${cn}u + ${n}u`
   if (side === 'query') {
     // Of two columns' four keys, a neighbour has the other two.
-    const factorsOfRows = each(rm, m => cn === 2
-      ? `let keep${m}_0 = keep4(headRow + ${rowOf(m)}, ${start} + x / 2u * 4u);`
-      : each(cn / 4, q => `let keep${m}_${q} = keep4(headRow + ${rowOf(m)}, ${columnOf(4 * q)});`))
-    const of = (m: number, n: number): string => cn === 2
-      ? `select(keep${m}_0[${n}], keep${m}_0[${n + 2}], x % 2u == 1u)`
-      : `keep${m}_${Math.floor(n / 4)}[${n % 4}]`
+    const factorsOfRows = each(rm, m =>
+      cn === 2
+        ? `let keep${m}_0 = keep4(headRow + ${rowOf(m)}, ${start} + x / 2u * 4u);`
+        : each(cn / 4, q => `let keep${m}_${q} = keep4(headRow + ${rowOf(m)}, ${columnOf(4 * q)});`),
+    )
+    const of = (m: number, n: number): string =>
+      cn === 2
+        ? `select(keep${m}_0[${n}], keep${m}_0[${n + 2}], x % 2u == 1u)`
+        : `keep${m}_${Math.floor(n / 4)}[${n % 4}]`
     return wgsl`
       ${factorsOfRows}
       ${block(config, (n, g) => `let factor${n}_${g} = ${gather(g, m => of(m, n), config)};`)}
     `
   }
   if (rm === 2) {
-    return each(cn, n => wgsl`
+    return each(
+      cn,
+      n => wgsl`
       let keep${n} = keep4(headRow + ${columnOf(n)}, rowStart + y / 2u * 4u);
       let factor${n}_0 = select(keep${n}.xy, keep${n}.zw, y % 2u == 1u);
-    `)
+    `,
+    )
   }
   return block(config, (n, g) => `let factor${n}_${g} = keep4(headRow + ${columnOf(n)}, ${rowOf(4 * g)});`)
 }
@@ -260,7 +305,9 @@ function workgroupTile(name: string, rows: number, layout: AttentionLayout): str
 
 function workgroupLeft(name: string, config: TiledConfig): string {
   const { width, groups } = rowVectorsOf(config)
-  return config.exchange ? '' : `var<workgroup> ${name}: array<array<vec${width}<f32>, ${config.ty * groups + 1}>, ${tiledColumns(config)}>;`
+  return config.exchange
+    ? ''
+    : `var<workgroup> ${name}: array<array<vec${width}<f32>, ${config.ty * groups + 1}>, ${tiledColumns(config)}>;`
 }
 
 /** Forward: o and lse. */
@@ -276,25 +323,34 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
   const [keys, values] = ['K', 'V'].map((operand): StagedOperand => ({ operand, name: 'staged', bound: 'u.keys' }))
   const put = putIn('columnTile', layout)
   const perGroup = (line: (g: number) => string): string => each(groups, line)
-  const largest = (g: number): string => Array.from({ length: cn - 1 }, (_, n) => `s${n + 1}_${g}`).reduce((inner, s) => `max(${inner}, ${s})`, `s0_${g}`)
+  const largest = (g: number): string =>
+    Array.from({ length: cn - 1 }, (_, n) => `s${n + 1}_${g}`).reduce((inner, s) => `max(${inner}, ${s})`, `s0_${g}`)
   return attentionShader({
     title: `attention forward ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v'], writes: ['o'], extra: [{ name: 'lse', type: 'f32', access: 'write' }], needs: { subgroups: exchange },
+    layout,
+    reads: ['q', 'k', 'v'],
+    writes: ['o'],
+    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    needs: { subgroups: exchange },
     code: wgsl`
       ${workgroupTile('rowTile', rows, layout)}
       ${workgroupTile('columnTile', tiledColumns(config), layout)}
       ${workgroupLeft('probabilities', config)}
       ${exchange ? '' : `var<workgroup> partial: array<${vector}, ${tiledThreads(config) * groups}>;`}
 
-      ${main(config, wgsl`
+      ${main(
+        config,
+        wgsl`
         ${place(rows)}
         ${invocation(config, owned)}
         ${fillRows('rowTile', 'Q', 'u.queries', config, layout)}
         ${declareSums('sum', rm, owned)}
-        ${perGroup(g => wgsl`
+        ${perGroup(
+          g => wgsl`
           var rowMax_${g} = ${vector}(LOWEST);
           var total_${g} = ${vector}(); // of this invocation's columns
-        `)}
+        `,
+        )}
         ${columns.declare(keys)}
         ${columns.read(keys, '0u')}
         for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
@@ -303,25 +359,33 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           workgroupBarrier();
           ${columns.read(values, 'start')}
           ${products('s', 'rowTile', 'columnTile', config, layout)}
-          ${each(cn, n => wgsl`
+          ${each(
+            cn,
+            n => wgsl`
             let open${n} = allowed(item, start + x * ${cn}u + ${n}u, extent);
             ${perGroup(g => `s${n}_${g} = select(${vector}(LOWEST), u.scale * s${n}_${g}, open${n});`)}
-          `)}
+          `,
+          )}
           ${perGroup(g => `var next_${g} = max(rowMax_${g}, ${largest(g)});`)}
           ${exchange ? 'workgroupBarrier();' : ''}
           ${join('next', (a, b) => `max(${a}, ${b})`, config)}
           ${columns.put(values, 'start', put)}
-          ${perGroup(g => wgsl`
+          ${perGroup(
+            g => wgsl`
             let rescale_${g} = exp(rowMax_${g} - next_${g});
             rowMax_${g} = next_${g};
             total_${g} *= rescale_${g};
-          `)}
+          `,
+          )}
           ${layout.dropout ? factors('query', 'start', config) : ''}
-          ${block(config, (n, g) => wgsl`
+          ${block(
+            config,
+            (n, g) => wgsl`
             let p${n}_${g} = select(${vector}(), exp(s${n}_${g} - next_${g}), open${n});
             total_${g} += p${n}_${g};
             ${putLeft('probabilities', n, g, `${layout.dropout ? `factor${n}_${g} * ` : ''}p${n}_${g}`, config)}
-          `)}
+          `,
+          )}
           ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('rescale', m, config)};`))}
           workgroupBarrier();
           ${columns.read(keys, next)}
@@ -329,17 +393,23 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
         }
         ${join('total', (a, b) => `${a} + ${b}`, config)}
         // A row that attends to nothing gives zeros.
-        ${perGroup(g => wgsl`
+        ${perGroup(
+          g => wgsl`
           let inverse_${g} = select(${vector}(), 1.0 / total_${g}, total_${g} > ${vector}());
           let logSum_${g} = select(${vector}(), rowMax_${g} + log(total_${g}), total_${g} > ${vector}());
-        `)}
-        ${each(rm, m => wgsl`
+        `,
+        )}
+        ${each(
+          rm,
+          m => wgsl`
           if (rowStart + y * ${rm}u + ${m}u < u.queries) {
             ${storeRow('o', m, t => `${ofRow('inverse', m, config)} * sum${m}_${t}`, owned, config)}
             if (x == 0u) { lse[headRow + rowStart + y * ${rm}u + ${m}u] = ${ofRow('logSum', m, config)}; }
           }
-        `)}
-      `)}
+        `,
+        )}
+      `,
+      )}
     `,
   })
 }
@@ -361,7 +431,11 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
   const factor = (n: number, g: number): string => (layout.dropout ? `factor${n}_${g} * ` : '')
   return attentionShader({
     title: `attention gradient of the ${side} side, ${describe(config, layout)}`,
-    layout, reads: ['q', 'k', 'v', 'dO'], writes, extra: [{ name: 'statistics', type: 'vec2<f32>' }], needs: { subgroups: exchange },
+    layout,
+    reads: ['q', 'k', 'v', 'dO'],
+    writes,
+    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    needs: { subgroups: exchange },
     code: wgsl`
       ${workgroupTile('rowTile1', rows, layout)}
       ${workgroupTile('rowTile2', rows, layout)}
@@ -370,18 +444,27 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
       ${workgroupLeft('dScores', config)}
       ${query ? '' : workgroupLeft('probabilities', config)}
 
-      ${main(config, wgsl`
+      ${main(
+        config,
+        wgsl`
         ${place(rows)}
         ${invocation(config, owned)}
         ${fillRows('rowTile1', a1, rowBound, config, layout)}
         ${fillRows('rowTile2', a2, rowBound, config, layout)}
-        ${query ? wgsl`
+        ${
+          query
+            ? wgsl`
           ${each(rm, m => `let statistic${m} = statistics[headRow + min(${rowOf(m)}, u.queries - 1u)];`)}
-          ${each(groups, g => wgsl`
+          ${each(
+            groups,
+            g => wgsl`
             let lse_${g} = ${gather(g, m => `statistic${m}.x`, config)};
             let mean_${g} = ${gather(g, m => `statistic${m}.y`, config)};
-          `)}
-        ` : ''}
+          `,
+          )}
+        `
+            : ''
+        }
         ${declareSums('sumOne', rm, owned)}
         ${query ? '' : declareSums('sumTwo', rm, owned)}
         ${columnsEnd(side)}
@@ -399,44 +482,66 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
           ${products('s', 'rowTile1', 'columnTile1', config, layout)}
           ${products('d', 'rowTile2', 'columnTile2', config, layout)}
           ${layout.dropout ? factors(side, 'start', config) : ''}
-          ${each(cn, n => wgsl`
+          ${each(
+            cn,
+            n => wgsl`
             let column${n} = start + x * ${cn}u + ${n}u;
-            ${query
-          ? wgsl`
+            ${
+              query
+                ? wgsl`
             let open${n} = allowed(item, column${n}, extent);
-            ${each(groups, g => wgsl`
+            ${each(
+              groups,
+              g => wgsl`
               let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - lse_${g}), open${n});
               ${putLeft('dScores', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - mean_${g})`, config)}
-            `)}
+            `,
+            )}
           `
-          : wgsl`
+                : wgsl`
             let statistic${n} = statistics[headRow + min(column${n}, u.queries - 1u)];
-            ${each(groups, g => wgsl`
+            ${each(
+              groups,
+              g => wgsl`
               let p${n}_${g} = select(${vector}(), exp(u.scale * s${n}_${g} - statistic${n}.x), column${n} < ${bound});
               ${putLeft('dScores', n, g, `p${n}_${g} * (${factor(n, g)}d${n}_${g} - statistic${n}.y)`, config)}
               ${putLeft('probabilities', n, g, `${factor(n, g)}p${n}_${g}`, config)}
-            `)}
-          `}
-          `)}
+            `,
+            )}
+          `
+            }
+          `,
+          )}
           ${exchange ? '' : 'workgroupBarrier();'}
-          ${accumulate([
-        { sum: 'sumOne', left: 'dScores', tile: 'columnTile1' },
-        ...(query ? [] : [{ sum: 'sumTwo', left: 'probabilities', tile: 'columnTile2' }]),
-      ], config, owned, layout)}
+          ${accumulate(
+            [
+              { sum: 'sumOne', left: 'dScores', tile: 'columnTile1' },
+              ...(query ? [] : [{ sum: 'sumTwo', left: 'probabilities', tile: 'columnTile2' }]),
+            ],
+            config,
+            owned,
+            layout,
+          )}
         }
-        ${each(rm, m => wgsl`
+        ${each(
+          rm,
+          m => wgsl`
           if (${rowOf(m)} < ${rowBound}) {
-            ${query
-          ? storeRow('dq', m, t => `u.scale * sumOne${m}_${t}`, owned, config)
-          : wgsl`
+            ${
+              query
+                ? storeRow('dq', m, t => `u.scale * sumOne${m}_${t}`, owned, config)
+                : wgsl`
             // What a masked key gathered may be anything.
             let open = allowed(item, ${rowOf(m)}, extent);
             ${storeRow('dk', m, t => `select(vec4<f32>(), u.scale * sumOne${m}_${t}, open)`, owned, config)}
             ${storeRow('dv', m, t => `select(vec4<f32>(), sumTwo${m}_${t}, open)`, owned, config)}
-          `}
+          `
+            }
           }
-        `)}
-      `)}
+        `,
+        )}
+      `,
+      )}
     `,
   })
 }
@@ -450,19 +555,31 @@ type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 
  */
 const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
   forward: [
-    [16, 16, 8, 4, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [8, 8, 4, 4, 'shuffles'], [8, 8, 4, 4, 'memory'],
-    [8, 8, 4, 2, 'memory'], [8, 8, 2, 2, 'memory'],
+    [16, 16, 8, 4, 'shuffles'],
+    [8, 16, 4, 4, 'shuffles'],
+    [8, 8, 4, 4, 'shuffles'],
+    [8, 8, 4, 4, 'memory'],
+    [8, 8, 4, 2, 'memory'],
+    [8, 8, 2, 2, 'memory'],
   ],
   gradient: [
-    [16, 16, 4, 2, 'shuffles'], [8, 16, 4, 4, 'shuffles'], [16, 8, 4, 2, 'memory'], [8, 8, 4, 2, 'memory'],
+    [16, 16, 4, 2, 'shuffles'],
+    [8, 16, 4, 4, 'shuffles'],
+    [16, 8, 4, 2, 'memory'],
+    [8, 8, 4, 2, 'memory'],
   ],
 }
 
 export const tiled: AttentionKind<TiledConfig> = {
-  candidates: (pass, layout, { subgroupSize: lanes, maxWorkgroupStorage, maxWorkgroupInvocations }) => tiles[pass === 'forward' ? 'forward' : 'gradient']
-    .map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
-    .filter(config => tiledBytes(config, layout, pass) <= maxWorkgroupStorage && tiledThreads(config) <= maxWorkgroupInvocations
-      && (!config.exchange || (lanes > 0 && lanes % config.tx === 0))),
+  candidates: (pass, layout, { subgroupSize: lanes, maxWorkgroupStorage, maxWorkgroupInvocations }) =>
+    tiles[pass === 'forward' ? 'forward' : 'gradient']
+      .map(([tx, ty, rm, cn, by]): TiledConfig => ({ kind: 'tiled', tx, ty, rm, cn, exchange: by === 'shuffles' }))
+      .filter(
+        config =>
+          tiledBytes(config, layout, pass) <= maxWorkgroupStorage &&
+          tiledThreads(config) <= maxWorkgroupInvocations &&
+          (!config.exchange || (lanes > 0 && lanes % config.tx === 0)),
+      ),
   name: tiledName,
   rows: tiledRows,
   forward: tiledForwardShader,

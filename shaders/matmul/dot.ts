@@ -32,7 +32,9 @@ export const dot: MatmulKind<DotConfig> = {
     const { threads, rows, columns } = config
     const outputs = rows * columns
     return productShader({
-      name: name(config), layout, threads,
+      name: name(config),
+      layout,
+      threads,
       // One place more than threads, so that the threads that add up read different banks.
       declarations: wgsl`
         const PITCH = ${threads + 1}u;

@@ -7,7 +7,16 @@ import type { SubgroupMatrix } from '../kernel.ts'
 import { type Fragment, MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { each, typeName, wgsl, widened } from '../wgsl.ts'
 import {
-  type Layout, type MatmulKind, type OperandLayout, type SegmentLayout, type Side, bounds, productShader, rated, store, timesScale,
+  type Layout,
+  type MatmulKind,
+  type OperandLayout,
+  type SegmentLayout,
+  type Side,
+  bounds,
+  productShader,
+  rated,
+  store,
+  timesScale,
 } from './text.ts'
 
 export interface MatrixConfig {
@@ -28,7 +37,10 @@ function name(c: MatrixConfig): string {
   return `matrix ${rows}x${columns}x${c.depth} by ${c.down}x${c.across} of ${c.fragment.m}x${c.fragment.n}x${c.fragment.k}`
 }
 
-const size = ({ fragment, rows, columns, down, across }: MatrixConfig) => ({ rows: fragment.m * rows * down, columns: fragment.n * columns * across })
+const size = ({ fragment, rows, columns, down, across }: MatrixConfig) => ({
+  rows: fragment.m * rows * down,
+  columns: fragment.n * columns * across,
+})
 
 const threadsOf = ({ fragment, down, across }: MatrixConfig): number => fragment.lanes * down * across
 
@@ -39,7 +51,8 @@ const tileWidth = (side: Side, layout: Layout): 1 | 4 => (layout.segments.every(
 const PADDING = 8
 
 /** Elements of workgroup memory for a K-tile of so many rows, however it lies. */
-const tileElements = (rows: number, depth: number): number => Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
+const tileElements = (rows: number, depth: number): number =>
+  Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
 
 /** Elements of the memory through which a subgroup stores a fragment. */
 const blockSize = ({ fragment: { m, n } }: MatrixConfig): number => m * n
@@ -60,12 +73,28 @@ export const matrix: MatmulKind<MatrixConfig> = {
    */
   configs({ segments: [{ a, b }] }, { subgroupMatrix: fragment }) {
     if (!fragment || a.dtype !== 'f16' || b.dtype !== 'f16') return []
-    const list = ([
-      [4.1, 128, 128, 2, 2, 2], [4, 256, 128, 4, 2, 2], [3.7, 128, 128, 2, 4, 4], [3.2, 128, 64, 2, 2, 2],
-      [2.6, 64, 64, 1, 2, 4], [2.3, 64, 64, 2, 2, 2], [1.8, 64, 32, 2, 1, 2], [1.4, 32, 32, 1, 1, 2],
-    ] as const).map(([rate, rows, columns, down, across, depth]) => rated<MatrixConfig>(rate, {
-      kernel: 'matrix', fragment, down, across, depth: depth * fragment.k, rows: rows / fragment.m / down, columns: columns / fragment.n / across,
-    }))
+    const list = (
+      [
+        [4.1, 128, 128, 2, 2, 2],
+        [4, 256, 128, 4, 2, 2],
+        [3.7, 128, 128, 2, 4, 4],
+        [3.2, 128, 64, 2, 2, 2],
+        [2.6, 64, 64, 1, 2, 4],
+        [2.3, 64, 64, 2, 2, 2],
+        [1.8, 64, 32, 2, 1, 2],
+        [1.4, 32, 32, 1, 1, 2],
+      ] as const
+    ).map(([rate, rows, columns, down, across, depth]) =>
+      rated<MatrixConfig>(rate, {
+        kernel: 'matrix',
+        fragment,
+        down,
+        across,
+        depth: depth * fragment.k,
+        rows: rows / fragment.m / down,
+        columns: columns / fragment.n / across,
+      }),
+    )
     const whole = (count: number): boolean => Number.isInteger(count) && count > 0
     return list.filter(({ config }) => whole(config.rows) && whole(config.columns))
   },
@@ -78,7 +107,10 @@ export const matrix: MatmulKind<MatrixConfig> = {
       return `var<workgroup> ${name}: array<${typeName('f16', width)}, ${tileElements(along, c.depth) / width}>;`
     }
     return productShader({
-      name: name(c), layout, threads: threadsOf(c), needs: MATRICES,
+      name: name(c),
+      layout,
+      threads: threadsOf(c),
+      needs: MATRICES,
       declarations: wgsl`
         ${tile('a', 'leftTile', rows)}
         ${tile('b', 'rightTile', columns)}
@@ -90,13 +122,17 @@ export const matrix: MatmulKind<MatrixConfig> = {
         let down = subgroup / ${c.across}u * ${c.rows * m}u;
         let across = subgroup % ${c.across}u * ${c.columns * n}u;
         ${fragments(c, (i, j) => `var sum${i}_${j} = ${zeroFragment(fragment)};`)}
-        ${layout.segments.map((segment, s) => wgsl`
+        ${layout.segments.map(
+          (segment, s) => wgsl`
 
           {
-            ${/* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be mostly zeros. */
-            sumSegment(s === 0 ? c : { ...c, depth: c.fragment.k }, layout, segment, s)}
+            ${
+              /* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be mostly zeros. */
+              sumSegment(s === 0 ? c : { ...c, depth: c.fragment.k }, layout, segment, s)
+            }
           }
-        `)}
+        `,
+        )}
 
         ${storeBlocks(c, layout)}
       `,
@@ -104,7 +140,8 @@ export const matrix: MatmulKind<MatrixConfig> = {
   },
 }
 
-const fragments = (c: MatrixConfig, line: (i: number, j: number) => string): string => each(c.rows, i => each(c.columns, j => line(i, j)))
+const fragments = (c: MatrixConfig, line: (i: number, j: number) => string): string =>
+  each(c.rows, i => each(c.columns, j => line(i, j)))
 
 interface Source {
   readonly name: string
@@ -117,7 +154,8 @@ interface Source {
 
 /** Multiplies one fragment's length of K. */
 function multiply(c: MatrixConfig, left: Source, right: Source, kk: number): string {
-  const load = (side: Fragment, { name, stride, at }: Source, i: number): string => loadFragment(side, name, at(i, kk), stride, c.fragment)
+  const load = (side: Fragment, { name, stride, at }: Source, i: number): string =>
+    loadFragment(side, name, at(i, kk), stride, c.fragment)
   return wgsl`
     {
       ${each(c.rows, i => `let left${i}x = ${load(left.major === 'k' ? 'left' : 'left turned', left, i)};`)}
@@ -147,8 +185,15 @@ function sideOf(c: MatrixConfig, side: Side, operand: OperandLayout, layout: Lay
   const width = operand.vec4 ? 4 : 1
   const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
   return {
-    side, tile: side === 'a' ? 'leftTile' : 'rightTile', tileWidth: tileWidth(side, layout), operand, rows: along, width,
-    run: length / width, pieces: length * other / width, pitch: length + PADDING,
+    side,
+    tile: side === 'a' ? 'leftTile' : 'rightTile',
+    tileWidth: tileWidth(side, layout),
+    operand,
+    rows: along,
+    width,
+    run: length / width,
+    pieces: (length * other) / width,
+    pitch: length + PADDING,
   }
 }
 
@@ -159,10 +204,13 @@ function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: 
   const [left, right] = sides.map(({ side, tile, tileWidth: width, operand: { major }, pitch }): Source => {
     const first = (i: number): string => (side === 'a' ? `down + ${i * m}u` : `across + ${i * n}u`)
     return {
-      name: tile, major, stride: `${pitch / width}u`,
-      at: (i, kk) => (major === 'k'
-        ? `(${first(i)}) * ${pitch / width}u + ${kk / width}u`
-        : `${kk * pitch / width}u + (${first(i)})${width === 4 ? ' / 4u' : ''}`),
+      name: tile,
+      major,
+      stride: `${pitch / width}u`,
+      at: (i, kk) =>
+        major === 'k'
+          ? `(${first(i)}) * ${pitch / width}u + ${kk / width}u`
+          : `${(kk * pitch) / width}u + (${first(i)})${width === 4 ? ' / 4u' : ''}`,
     }
   })
   const times = ({ side }: TileSide): string => (side === 'a' ? timesScale(segment, s) : '')
@@ -170,18 +218,22 @@ function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: 
   const products = each(c.depth / k, kk => multiply(c, left, right, kk * k))
   // Single elements are too many for registers.
   if (sides.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
-    const pieces = (line: (side: TileSide, piece: string, name: string) => string): string[] => sides.map(side =>
-      each(side.pieces / threads, turn => line(side, `(local + ${turn * threads}u)`, `${side.side}${turn}`)))
+    const pieces = (line: (side: TileSide, piece: string, name: string) => string): string[] =>
+      sides.map(side =>
+        each(side.pieces / threads, turn => line(side, `(local + ${turn * threads}u)`, `${side.side}${turn}`)),
+      )
     return wgsl`
       ${pieces((_side, _piece, name) => `var ${name} = vec4<f16>();`)}
       ${pieces((side, piece, name) => loadPiece(side, s, piece, begin, end, name, times(side)))}
       for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
         ${pieces(storePiece)}
         workgroupBarrier();
-        ${pieces((side, piece, name) => wgsl`
+        ${pieces(
+          (side, piece, name) => wgsl`
           ${name} = vec4<f16>();
           ${loadPiece(side, s, piece, `(k + ${c.depth}u)`, end, name, times(side))}
-        `)}
+        `,
+        )}
         ${products}
         workgroupBarrier();
       }
@@ -196,9 +248,11 @@ function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: 
   `
   return wgsl`
     for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
-      ${sides.map(side => (side.pieces % threads === 0 && side.width === 4
-        ? each(side.pieces / threads, turn => copy(side, '', `(local + ${turn * threads}u)`))
-        : copy(side, `for (var piece = local; piece < ${side.pieces}u; piece += ${threads}u) `, 'piece')))}
+      ${sides.map(side =>
+        side.pieces % threads === 0 && side.width === 4
+          ? each(side.pieces / threads, turn => copy(side, '', `(local + ${turn * threads}u)`))
+          : copy(side, `for (var piece = local; piece < ${side.pieces}u; piece += ${threads}u) `, 'piece'),
+      )}
       workgroupBarrier();
       ${products}
       workgroupBarrier();
@@ -207,13 +261,21 @@ function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: 
 }
 
 /** Row and place along K of a piece in its K-tile. */
-function placeOf({ operand, run, width }: TileSide, piece: string): { row: string, at: string } {
+function placeOf({ operand, run, width }: TileSide, piece: string): { row: string; at: string } {
   const [along, across] = [`${piece} % ${run}u${width === 4 ? ' * 4u' : ''}`, `${piece} / ${run}u`]
   return operand.major === 'k' ? { row: across, at: along } : { row: along, at: across }
 }
 
 /** Reads a piece of the K-tile from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the end of K stays zero. */
-function loadPiece(tileSide: TileSide, s: number, piece: string, k: string, end: string, name: string, times: string): string {
+function loadPiece(
+  tileSide: TileSide,
+  s: number,
+  piece: string,
+  k: string,
+  end: string,
+  name: string,
+  times: string,
+): string {
   const { side, operand, rows, width } = tileSide
   const { row, at } = placeOf(tileSide, piece)
   const alongK = operand.major === 'k'
@@ -224,7 +286,10 @@ function loadPiece(tileSide: TileSide, s: number, piece: string, k: string, end:
     ? `${start} + ${clamped} * ${stride} + (${k} + ${at})${width === 4 ? ' / 4u' : ''}`
     : `${start} + (${k} + ${at}) * ${stride} + ${clamped}${width === 4 ? ' / 4u' : ''}`
   const element = `${buffer}[${index}]`
-  const rounded = operand.dtype === 'f16' && !times ? element : `${typeName('f16', width)}(${widened(element, operand.dtype, width)}${times})`
+  const rounded =
+    operand.dtype === 'f16' && !times
+      ? element
+      : `${typeName('f16', width)}(${widened(element, operand.dtype, width)}${times})`
   return `if (${k} + ${at} < ${end}) { ${name} = ${rounded}; }`
 }
 
@@ -243,7 +308,7 @@ function storePiece(tileSide: TileSide, piece: string, name: string): string {
 function storeBlocks(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment
   const { rows, columns } = size(c)
-  const vec4s = m * n / 4
+  const vec4s = (m * n) / 4
   return wgsl`
     let own = subgroup * ${blockSize(c)}u;
     ${fragments(c, (i, j) => {
@@ -256,18 +321,23 @@ function storeBlocks(c: MatrixConfig, layout: Layout): string {
       return wgsl`
         subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);
         workgroupBarrier();
-        ${vec4s % lanes === 0
-          ? each(vec4s / lanes, turn => wgsl`
+        ${
+          vec4s % lanes === 0
+            ? each(
+                vec4s / lanes,
+                turn => wgsl`
             {
               let quad = lane + ${turn * lanes}u;
               ${share}
             }
-          `)
-          : wgsl`
+          `,
+              )
+            : wgsl`
             for (var quad = lane; quad < ${vec4s}u; quad += ${lanes}u) {
               ${share}
             }
-          `}
+          `
+        }
         workgroupBarrier();
       `
     })}

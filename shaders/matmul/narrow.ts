@@ -13,7 +13,18 @@ import type { Traits } from '../kernel.ts'
 import { LETTERS, type Part, type Shader, each, list, wgsl } from '../wgsl.ts'
 import type { Product } from './problem.ts'
 import {
-  type Layout, type MatmulKind, type Rated, type SegmentLayout, bounds, load, productShader, rated, storeOne, timesScale, vec4AlongK, wholeVec4s,
+  type Layout,
+  type MatmulKind,
+  type Rated,
+  type SegmentLayout,
+  bounds,
+  load,
+  productShader,
+  rated,
+  storeOne,
+  timesScale,
+  vec4AlongK,
+  wholeVec4s,
 } from './text.ts'
 
 export interface NarrowAlongK {
@@ -75,9 +86,10 @@ export const narrow: MatmulKind<NarrowConfig> = {
     if (c.along === 'rows') return threadsOf(c) * roundOf(c) * 16
     return c.columns * stagedVec4s(c) * 16 + (c.exchange ? 0 : ROUND * (threadsOf(c) + 1) * 4)
   },
-  vec4s: c => (c.along === 'rows'
-    ? { a: true, b: c.columns >= 4, out: false }
-    : { a: false, b: c.columns >= 4 && c.staged > 0, out: false }),
+  vec4s: c =>
+    c.along === 'rows'
+      ? { a: true, b: c.columns >= 4, out: false }
+      : { a: false, b: c.columns >= 4 && c.staged > 0, out: false },
   // A kernel that waits for memory gains from more workgroups than one a processor: three times as many are worth a try, too.
   slicing: c => ({ shortest: c.along === 'rows' ? c.parts * 16 : c.lanes * 8, most: 256, times: [1, 3] }),
   configs,
@@ -95,14 +107,27 @@ function configs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Tr
   const widths = most > 16 ? [most, 16] : [most]
   return widths.flatMap(columns => {
     const rate = 0.75 * (n <= 16 ? 1 : columns > 16 ? 0.9 : Math.sqrt(16 / n))
-    const all: NarrowConfig[] = a.major === 'k' ? configsAlongK(columns, b.major === 'k', traits) : configsAlongRows(columns)
+    const all: NarrowConfig[] =
+      a.major === 'k' ? configsAlongK(columns, b.major === 'k', traits) : configsAlongRows(columns)
     return all.map((config, i) => rated(rate * (1 - 0.01 * i), config))
   })
 }
 
 function configsAlongRows(columns: number): NarrowAlongRows[] {
   // Long steps of many columns want more registers than there are.
-  const ways = columns > 16 ? [[8, 4]] as const : columns > 8 ? [[8, 4], [4, 4]] as const : [[8, 4], [8, 8], [4, 8]] as const
+  const ways =
+    columns > 16
+      ? ([[8, 4]] as const)
+      : columns > 8
+        ? ([
+            [8, 4],
+            [4, 4],
+          ] as const)
+        : ([
+            [8, 4],
+            [8, 8],
+            [4, 8],
+          ] as const)
   return ways.map(([parts, depth]) => ({ kernel: 'narrow', along: 'rows', columns, parts, depth }))
 }
 
@@ -110,9 +135,25 @@ function configsAlongRows(columns: number): NarrowAlongRows[] {
 function configsAlongK(columns: number, direct: boolean, { subgroupSize: width }: Traits): NarrowAlongK[] {
   const exchange = width >= 4 && width <= 64
   const lanes = exchange ? width : 32
-  const ways = columns > 8 ? [[4, 8, 1]] as const : [[4, 8, 1], [4, 8, 2], [8, 4, 1]] as const
-  const of = ([rows, groups, vec4s]: readonly [number, number, number], staged: number): NarrowAlongK =>
-    ({ kernel: 'narrow', along: 'k', lanes, exchange, rows, columns, groups: Math.min(groups, 256 / lanes), vec4s, staged })
+  const ways =
+    columns > 8
+      ? ([[4, 8, 1]] as const)
+      : ([
+          [4, 8, 1],
+          [4, 8, 2],
+          [8, 4, 1],
+        ] as const)
+  const of = ([rows, groups, vec4s]: readonly [number, number, number], staged: number): NarrowAlongK => ({
+    kernel: 'narrow',
+    along: 'k',
+    lanes,
+    exchange,
+    rows,
+    columns,
+    groups: Math.min(groups, 256 / lanes),
+    vec4s,
+    staged,
+  })
   const steps = (vec4s: number): number => Math.min(8, Math.floor((exchange ? 1024 : 512) / (columns * vec4s * lanes)))
   const staged = ways.map(way => of(way, steps(way[2]))).filter(config => config.staged > 0)
   return direct ? [...ways.slice(0, 2).map(way => of(way, 0)), ...staged] : staged
@@ -121,18 +162,27 @@ function configsAlongK(columns: number, direct: boolean, { subgroupSize: width }
 function alongK(c: NarrowAlongK, layout: Layout): Shader {
   const threads = threadsOf(c)
   return productShader({
-    name: name(c), layout, threads, needs: { subgroups: c.exchange },
+    name: name(c),
+    layout,
+    threads,
+    needs: { subgroups: c.exchange },
     declarations: wgsl`
       const LANES = ${c.lanes}u;
       const STEP = ${c.lanes * c.vec4s * 4}u; // elements of K in a step of all lanes
-      ${c.staged > 0 && wgsl`
+      ${
+        c.staged > 0 &&
+        wgsl`
         const STAGED = ${stagedVec4s(c)}u; // vec4s along K of each column
         var<workgroup> rightTile: array<vec4f, ${c.columns * stagedVec4s(c)}>;
-      `}
-      ${!c.exchange && wgsl`
+      `
+      }
+      ${
+        !c.exchange &&
+        wgsl`
         const PITCH = ${threads + 1}u; // one more than threads, so that the threads that add up read different banks
         var<workgroup> shares: array<f32, ${ROUND * (threads + 1)}>;
-      `}
+      `
+      }
 
       // Not dot(): its four products are a sum of their own, which costs an addition more than adding each to the sum.
       fn added(sum: f32, a: vec4f, b: vec4f) -> f32 {
@@ -146,12 +196,14 @@ function alongK(c: NarrowAlongK, layout: Layout): Shader {
       let column = tileN * ${c.columns}u;
       ${each(c.rows, i => `let row${i} = min(row + ${i}u, u.M - 1u);`)}
       ${each(c.rows, i => each(c.columns, j => `var sum${i}_${j} = 0.0;`))}
-      ${layout.segments.map((segment, s) => wgsl`
+      ${layout.segments.map(
+        (segment, s) => wgsl`
 
         {
           ${sumAlongK(c, layout, segment, s)}
         }
-      `)}
+      `,
+      )}
 
       ${c.exchange ? addByExchange(c, layout) : addByMemory(c, layout)}
     `,
@@ -161,14 +213,19 @@ function alongK(c: NarrowAlongK, layout: Layout): Shader {
 function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: number): string {
   const { begin, end } = bounds(layout, s)
   const own = (k: string, w: number): string => `${k} + ${w === 0 ? '' : `${w}u * LANES * 4u + `}lane * 4u`
-  const read = (k: string): string => each(c.vec4s, w => wgsl`
+  const read = (k: string): string =>
+    each(
+      c.vec4s,
+      w => wgsl`
     let at${w} = ${own(k, w)};
     if (at${w} < ${end}) {
       ${each(c.rows, i => `next${i}_${w} = ${vec4AlongK('a', s, segment.a, `row${i}`, `at${w}`, end)};`)}
     }
-  `)
+  `,
+    )
   const names = (line: (name: string) => Part): string => each(c.rows, i => each(c.vec4s, w => line(`${i}_${w}`)))
-  const add = (w: number, j: number): string => each(c.rows, i => `sum${i}_${j} = added(sum${i}_${j}, a${i}_${w}, b${w}_${j});`)
+  const add = (w: number, j: number): string =>
+    each(c.rows, i => `sum${i}_${j} = added(sum${i}_${j}, a${i}_${w}, b${w}_${j});`)
   const takeAndPrefetch = wgsl`
     ${names(name => [`let a${name} = next${name};`, `next${name} = vec4f();`])}
     ${read('(k + STEP)')}
@@ -177,14 +234,18 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
     ${each(c.columns, j => `let column${j} = min(column + ${j}u, u.N - 1u);`)}
     for (var k = ${begin}; k < ${end}; k += STEP) {
       ${takeAndPrefetch}
-      ${each(c.vec4s, w => wgsl`
+      ${each(
+        c.vec4s,
+        w => wgsl`
         let here${w} = ${own('k', w)};
         if (here${w} < ${end}) {
           ${each(c.columns, j => [
-            `let b${w}_${j} = ${vec4AlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${timesScale(segment, s)};`, add(w, j),
+            `let b${w}_${j} = ${vec4AlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${timesScale(segment, s)};`,
+            add(w, j),
           ])}
         }
-      `)}
+      `,
+      )}
     }
   `
   const staged = (): string => wgsl`
@@ -195,9 +256,12 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
       for (var k = start; k < min(start + STAGED * 4u, ${end}); k += STEP) {
         ${takeAndPrefetch}
         let staged = (k - start) / 4u + lane;
-        ${each(c.vec4s, w => each(c.columns, j => [
-          `let b${w}_${j} = rightTile[${j}u * STAGED + staged${w === 0 ? '' : ` + ${w}u * LANES`}];`, add(w, j),
-        ]))}
+        ${each(c.vec4s, w =>
+          each(c.columns, j => [
+            `let b${w}_${j} = rightTile[${j}u * STAGED + staged${w === 0 ? '' : ` + ${w}u * LANES`}];`,
+            add(w, j),
+          ]),
+        )}
       }
     }
   `
@@ -218,7 +282,7 @@ function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: str
   if (b.major === 'row' && b.vec4) {
     // Blocks of four columns and four of K are transposed on the way.
     return wgsl`
-      for (var place = local; place < ${c.columns / 4 * stagedVec4s(c)}u; place += ${threads}u) {
+      for (var place = local; place < ${(c.columns / 4) * stagedVec4s(c)}u; place += ${threads}u) {
         let quad = place / ${c.columns / 4}u;
         let j = place % ${c.columns / 4}u * 4u;
         let at = start + quad * 4u;
@@ -231,7 +295,8 @@ function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: str
     `
   }
   // Neighbouring threads read what are neighbours in memory.
-  const [quad, j] = b.major === 'k' ? ['place % STAGED', 'place / STAGED'] : [`place / ${c.columns}u`, `place % ${c.columns}u`]
+  const [quad, j] =
+    b.major === 'k' ? ['place % STAGED', 'place / STAGED'] : [`place / ${c.columns}u`, `place % ${c.columns}u`]
   return wgsl`
     for (var place = local; place < ${c.columns * stagedVec4s(c)}u; place += ${threads}u) {
       let quad = ${quad};
@@ -275,9 +340,10 @@ function addByExchange(c: NarrowAlongK, layout: Layout): string {
     }
   `
   // The first exchange decided on the highest bit of an output's number, by the highest bit of the lane's.
-  const stores = outputs >= c.lanes
-    ? sums.map((sum, i) => place('', `lane * ${sums.length}u + ${i}u`, sum))
-    : place(`if (lane % ${c.lanes / outputs}u == 0u) `, `lane / ${c.lanes / outputs}u`, sums[0])
+  const stores =
+    outputs >= c.lanes
+      ? sums.map((sum, i) => place('', `lane * ${sums.length}u + ${i}u`, sum))
+      : place(`if (lane % ${c.lanes / outputs}u == 0u) `, `lane / ${c.lanes / outputs}u`, sums[0])
   return wgsl`
     ${lines}
     ${stores}
@@ -288,7 +354,11 @@ const storeOutput = ({ columns }: NarrowAlongK, layout: Layout, value: string): 
   storeOne(layout, `(row + output / ${columns}u)`, `(column + output % ${columns}u)`, value)
 
 function addByMemory(c: NarrowAlongK, layout: Layout): string {
-  return inRounds('f32', sumNames(c), ROUND, wgsl`
+  return inRounds(
+    'f32',
+    sumNames(c),
+    ROUND,
+    wgsl`
     ${each(ROUND, i => `shares[${i}u * PITCH + local] = sums[first + ${i}u];`)}
     workgroupBarrier();
     if (lane < ${ROUND}u) {
@@ -297,7 +367,8 @@ function addByMemory(c: NarrowAlongK, layout: Layout): string {
       let output = first + lane;
       ${storeOutput(c, layout, 'total')}
     }
-  `)
+  `,
+  )
 }
 
 /** A loop, for CPUs: they take very long to compile many barriers. GPUs unroll it, its bounds being known. */
@@ -313,9 +384,13 @@ function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
   const threads = threadsOf(c)
   const round = roundOf(c)
   // Neighbouring threads store what are neighbours in memory.
-  const [m, n] = layout.outTransposed ? ['output % (ACROSS * 4u)', 'output / (ACROSS * 4u)'] : [`output / ${round}u`, `output % ${round}u`]
+  const [m, n] = layout.outTransposed
+    ? ['output % (ACROSS * 4u)', 'output / (ACROSS * 4u)']
+    : [`output / ${round}u`, `output % ${round}u`]
   return productShader({
-    name: name(c), layout, threads,
+    name: name(c),
+    layout,
+    threads,
     declarations: wgsl`
       const ACROSS = ${ACROSS}u;
       const PARTS = ${c.parts}u;
@@ -327,14 +402,20 @@ function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
       let row = (tileM * ACROSS + lane) * 4u;
       let column = tileN * ${c.columns}u;
       ${each(c.columns, j => `var sum${j} = vec4f();`)}
-      ${layout.segments.map((segment, s) => wgsl`
+      ${layout.segments.map(
+        (segment, s) => wgsl`
 
         {
           ${sumAlone(c, layout, segment, s)}
         }
-      `)}
+      `,
+      )}
 
-      ${inRounds('vec4f', Array.from({ length: c.columns }, (_, j) => `sum${j}`), round, wgsl`
+      ${inRounds(
+        'vec4f',
+        Array.from({ length: c.columns }, (_, j) => `sum${j}`),
+        round,
+        wgsl`
         ${each(round, j => `shares[(part * ${round}u + ${j}u) * ACROSS + lane] = sums[first + ${j}u];`)}
         workgroupBarrier();
         for (var output = local; output < ACROSS * ${4 * round}u; output += ${threads}u) {
@@ -344,7 +425,8 @@ function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
           for (var p = 0u; p < PARTS; p++) { total += shares[(p * ${round}u + n) * ACROSS + m / 4u][m % 4u]; }
           ${storeOne(layout, '(tileM * ACROSS * 4u + m)', '(column + first + n)', 'total')}
         }
-      `)}
+      `,
+      )}
     `,
   })
 }
@@ -355,26 +437,44 @@ function sumAlone(c: NarrowAlongRows, layout: Layout, segment: SegmentLayout, s:
   const { a, b } = segment
   const whole = wholeVec4s(segment)
   return wgsl`
-    ${a.major === 'row' && a.vec4
-      ? `let aRow = aStart${s} + min(row, u.M - 4u) / 4u;`
-      : each(4, q => `let aRow${q} = aStart${s} + min(row + ${q}u, u.M - 1u)${a.major === 'k' ? ` * u.a${s}Stride` : ''};`)}
-    ${b.major === 'row' && b.vec4
-      ? each(c.columns / 4, j => `let bColumn${4 * j} = bStart${s} + min(column + ${4 * j}u, u.N - 4u) / 4u;`)
-      : each(c.columns, j => `let bColumn${j} = bStart${s} + min(column + ${j}u, u.N - 1u)${b.major === 'k' ? ` * u.b${s}Stride` : ''};`)}
+    ${
+      a.major === 'row' && a.vec4
+        ? `let aRow = aStart${s} + min(row, u.M - 4u) / 4u;`
+        : each(
+            4,
+            q => `let aRow${q} = aStart${s} + min(row + ${q}u, u.M - 1u)${a.major === 'k' ? ` * u.a${s}Stride` : ''};`,
+          )
+    }
+    ${
+      b.major === 'row' && b.vec4
+        ? each(c.columns / 4, j => `let bColumn${4 * j} = bStart${s} + min(column + ${4 * j}u, u.N - 4u) / 4u;`)
+        : each(
+            c.columns,
+            j =>
+              `let bColumn${j} = bStart${s} + min(column + ${j}u, u.N - 1u)${b.major === 'k' ? ` * u.b${s}Stride` : ''};`,
+          )
+    }
     var k = ${begin} + part * ${c.depth}u;
     for (; k + ${c.depth}u <= ${end}; k += PARTS * ${c.depth}u) {
       ${stepAlone(c, segment, s, c.depth)}
     }
-    ${whole && c.depth > 4 && wgsl`
+    ${
+      whole &&
+      c.depth > 4 &&
+      wgsl`
       for (; k < ${end}; k += 4u) {
         ${stepAlone(c, segment, s, 4)}
       }
-    `}
-    ${!whole && wgsl`
+    `
+    }
+    ${
+      !whole &&
+      wgsl`
       for (; k < ${end}; k++) {
         ${stepAlone(c, segment, s, 1)}
       }
-    `}
+    `
+    }
   `
 }
 
@@ -383,27 +483,36 @@ function stepAlone(c: NarrowAlongRows, segment: SegmentLayout, s: number, width:
   const { a, b } = segment
   const times = timesScale(segment, s)
   const at = (kk: number): string => (kk === 0 ? 'k' : `(k + ${kk}u)`)
-  const left = a.major === 'k' && a.vec4
-    ? each(width / 4, n => [
-      each(4, q => `let rows${4 * n}_${q} = ${load('a', s, a, `aRow${q} + ${at(4 * n)} / 4u`)}${times};`),
-      LETTERS.map((letter, x) => `let a${4 * n + x} = vec4f(${list(4, q => `rows${4 * n}_${q}.${letter}`)});`),
-    ])
-    : each(width, kk => {
-      const element = (q: number): string => load('a', s, a, `aRow${q} + ${at(kk)}${a.major === 'k' ? '' : ` * u.a${s}Stride`}`)
-      return `let a${kk} = ${a.vec4 ? load('a', s, a, `aRow + ${at(kk)} * u.a${s}Stride`) : `vec4f(${list(4, element)})`}${times};`
-    })
-  const products = b.major === 'k' && b.vec4
-    ? each(width / 4, n => each(c.columns, j => [
-      `let b${4 * n}_${j} = ${load('b', s, b, `bColumn${j} + ${at(4 * n)} / 4u`)};`,
-      LETTERS.map((letter, x) => `sum${j} += a${4 * n + x} * b${4 * n}_${j}.${letter};`),
-    ]))
-    : each(width, kk => each(b.vec4 ? c.columns / 4 : c.columns, n => {
-      const j = b.vec4 ? 4 * n : n
-      return [
-        `let b${kk}_${j} = ${load('b', s, b, `bColumn${j} + ${at(kk)}${b.major === 'k' ? '' : ` * u.b${s}Stride`}`)};`,
-        b.vec4 ? LETTERS.map((letter, x) => `sum${j + x} += a${kk} * b${kk}_${j}.${letter};`) : `sum${j} += a${kk} * b${kk}_${j};`,
-      ]
-    }))
+  const left =
+    a.major === 'k' && a.vec4
+      ? each(width / 4, n => [
+          each(4, q => `let rows${4 * n}_${q} = ${load('a', s, a, `aRow${q} + ${at(4 * n)} / 4u`)}${times};`),
+          LETTERS.map((letter, x) => `let a${4 * n + x} = vec4f(${list(4, q => `rows${4 * n}_${q}.${letter}`)});`),
+        ])
+      : each(width, kk => {
+          const element = (q: number): string =>
+            load('a', s, a, `aRow${q} + ${at(kk)}${a.major === 'k' ? '' : ` * u.a${s}Stride`}`)
+          return `let a${kk} = ${a.vec4 ? load('a', s, a, `aRow + ${at(kk)} * u.a${s}Stride`) : `vec4f(${list(4, element)})`}${times};`
+        })
+  const products =
+    b.major === 'k' && b.vec4
+      ? each(width / 4, n =>
+          each(c.columns, j => [
+            `let b${4 * n}_${j} = ${load('b', s, b, `bColumn${j} + ${at(4 * n)} / 4u`)};`,
+            LETTERS.map((letter, x) => `sum${j} += a${4 * n + x} * b${4 * n}_${j}.${letter};`),
+          ]),
+        )
+      : each(width, kk =>
+          each(b.vec4 ? c.columns / 4 : c.columns, n => {
+            const j = b.vec4 ? 4 * n : n
+            return [
+              `let b${kk}_${j} = ${load('b', s, b, `bColumn${j} + ${at(kk)}${b.major === 'k' ? '' : ` * u.b${s}Stride`}`)};`,
+              b.vec4
+                ? LETTERS.map((letter, x) => `sum${j + x} += a${kk} * b${kk}_${j}.${letter};`)
+                : `sum${j} += a${kk} * b${kk}_${j};`,
+            ]
+          }),
+        )
   return wgsl`
     ${left}
     ${products}

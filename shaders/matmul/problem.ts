@@ -47,7 +47,10 @@ export interface Product {
 /** The same numbers with the operands' parts swapped: (a·b)ᵀ = bᵀ·aᵀ. For products without bias. */
 export function transposed(product: Product): Product {
   return {
-    ...product, m: product.n, n: product.m, outTransposed: !product.outTransposed,
+    ...product,
+    m: product.n,
+    n: product.m,
+    outTransposed: !product.outTransposed,
     segments: product.segments.map(({ k, a, b, scale }) => ({ k, a: b, b: a, scale })),
   }
 }
@@ -63,14 +66,26 @@ function majorOf(rows: number, k: number, rowStride: number, kStride: number): '
 /** True where the kernels can read the view's last two axes as they lie. */
 export function isReadable(view: View): boolean {
   const r = view.shape.length
-  return isFloat(view.dtype) && r >= 2
-    && majorOf(view.shape[r - 2], view.shape[r - 1], view.strides[r - 2], view.strides[r - 1]) !== undefined
+  return (
+    isFloat(view.dtype) &&
+    r >= 2 &&
+    majorOf(view.shape[r - 2], view.shape[r - 1], view.strides[r - 2], view.strides[r - 1]) !== undefined
+  )
 }
 
-function operand(slot: Slot, view: View, rows: number, k: number, rowStride: number, kStride: number, batch: readonly number[]): Operand {
+function operand(
+  slot: Slot,
+  view: View,
+  rows: number,
+  k: number,
+  rowStride: number,
+  kStride: number,
+  batch: readonly number[],
+): Operand {
   const major = majorOf(rows, k, rowStride, kStride)
-  if (!major || !isFloat(view.dtype)) throw new Error(`matmul cannot read ${view.dtype} strides ${view.strides.join(', ')}`)
-  const stride = major === 'k' ? (rows > 1 ? rowStride : k) : (k > 1 ? kStride : rows)
+  if (!major || !isFloat(view.dtype))
+    throw new Error(`matmul cannot read ${view.dtype} strides ${view.strides.join(', ')}`)
+  const stride = major === 'k' ? (rows > 1 ? rowStride : k) : k > 1 ? kStride : rows
   return { slot, dtype: view.dtype, major, offset: view.offset, stride, batch }
 }
 
@@ -80,8 +95,10 @@ function operand(slot: Slot, view: View, rows: number, k: number, rowStride: num
  * product of B·S rows.
  */
 export function productOf(
-  a: { readonly slot: Slot; readonly view: View }, b: { readonly slot: Slot; readonly view: View },
-  out: { readonly slot: Slot; readonly dtype: FloatType }, scale = 1,
+  a: { readonly slot: Slot; readonly view: View },
+  b: { readonly slot: Slot; readonly view: View },
+  out: { readonly slot: Slot; readonly dtype: FloatType },
+  scale = 1,
 ): Product {
   const aRank = a.view.shape.length
   const bRank = b.view.shape.length
@@ -102,12 +119,33 @@ export function productOf(
     axes.pop()
   }
   return {
-    m, n, batch: axes.map(axis => axis.n),
-    segments: [{
-      k, scale,
-      a: operand(a.slot, a.view, m, k, rowStride, kStride, axes.map(axis => axis.a)),
-      b: operand(b.slot, b.view, n, k, b.view.strides[bRank - 1], b.view.strides[bRank - 2], axes.map(axis => axis.b)),
-    }],
+    m,
+    n,
+    batch: axes.map(axis => axis.n),
+    segments: [
+      {
+        k,
+        scale,
+        a: operand(
+          a.slot,
+          a.view,
+          m,
+          k,
+          rowStride,
+          kStride,
+          axes.map(axis => axis.a),
+        ),
+        b: operand(
+          b.slot,
+          b.view,
+          n,
+          k,
+          b.view.strides[bRank - 1],
+          b.view.strides[bRank - 2],
+          axes.map(axis => axis.b),
+        ),
+      },
+    ],
     out,
   }
 }
@@ -121,13 +159,17 @@ interface BatchAxis {
 /** Of all axes but the last two, as few as strides allow. */
 function batchAxes(a: View, b: View): BatchAxis[] {
   const rank = Math.max(a.shape.length, b.shape.length) - 2
-  const axesOf = ({ shape, strides }: View): { n: number; stride: number }[] => Array.from({ length: rank }, (_, axis) => {
-    const i = axis - (rank + 2 - shape.length)
-    return i < 0 ? { n: 1, stride: 0 } : { n: shape[i], stride: shape[i] === 1 ? 0 : strides[i] }
-  })
+  const axesOf = ({ shape, strides }: View): { n: number; stride: number }[] =>
+    Array.from({ length: rank }, (_, axis) => {
+      const i = axis - (rank + 2 - shape.length)
+      return i < 0 ? { n: 1, stride: 0 } : { n: shape[i], stride: shape[i] === 1 ? 0 : strides[i] }
+    })
   const [left, right] = [axesOf(a), axesOf(b)]
   const shape = left.map(({ n }, axis) => (n === 1 ? right[axis].n : n))
-  const { sizes, strides } = mergeAxes(shape, [left, right].map(axes => axes.map(({ stride }) => stride)))
+  const { sizes, strides } = mergeAxes(
+    shape,
+    [left, right].map(axes => axes.map(({ stride }) => stride)),
+  )
   return sizes.map((n, axis) => ({ n, a: strides[0][axis], b: strides[1][axis] }))
 }
 
@@ -143,14 +185,25 @@ export function batchCount(product: Product): number {
 }
 
 /** A problem for the tuner: everything that makes one candidate faster than another. An operand is `f32k4` if K is its unit stride, loaded as vec4. */
-export function tuningProblem(product: Product): { sizes: Record<string, number>, options: Record<string, string | boolean> } {
+export function tuningProblem(product: Product): {
+  sizes: Record<string, number>
+  options: Record<string, string | boolean>
+} {
   const { m, n, segments } = product
-  const layoutOf = (side: Operand, rows: number, k: number): string => `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, rows, k) ? 4 : 1}`
+  const layoutOf = (side: Operand, rows: number, k: number): string =>
+    `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, rows, k) ? 4 : 1}`
   return {
     sizes: { batch: batchCount(product), m, n, ...Object.fromEntries(segments.map(({ k }, s) => [`k${s}`, k])) },
     options: {
-      ...Object.fromEntries(segments.flatMap(({ k, a, b }, s) => [[`a${s}`, layoutOf(a, m, k)], [`b${s}`, layoutOf(b, n, k)]])),
-      ...(product.bias ? { bias: true } : {}), ...(product.epilogue ? { epilogue: true } : {}), out: product.out.dtype,
+      ...Object.fromEntries(
+        segments.flatMap(({ k, a, b }, s) => [
+          [`a${s}`, layoutOf(a, m, k)],
+          [`b${s}`, layoutOf(b, n, k)],
+        ]),
+      ),
+      ...(product.bias ? { bias: true } : {}),
+      ...(product.epilogue ? { epilogue: true } : {}),
+      out: product.out.dtype,
     },
   }
 }

@@ -9,7 +9,13 @@ const THREADS = 64
 const TOGETHER = 8
 
 /** out[i] = Σ over slices partials[slice, i], for `count` elements. */
-export function sumSlices(partials: Slot, { out, epilogue }: Product, count: number, slices: number, traits: Traits): Launch {
+export function sumSlices(
+  partials: Slot,
+  { out, epilogue }: Product,
+  count: number,
+  slices: number,
+  traits: Traits,
+): Launch {
   const width = count % 4 === 0 ? 4 : 1
   const ending = endingOf(epilogue, out.dtype, width)
   const label = `matmul sum of slices${epilogue ? `, ${epilogue.label},` : ''} vec${width} -> ${out.dtype}`
@@ -17,7 +23,9 @@ export function sumSlices(partials: Slot, { out, epilogue }: Product, count: num
     title: label,
     bindings: [{ name: 'partials', type: typeName('f32', width) }, ...ending.bindings],
     uniforms: { count: 'u32', slices: 'u32', ...ending.uniforms },
-    code: paragraphs(ending.functions, wgsl`
+    code: paragraphs(
+      ending.functions,
+      wgsl`
       @compute @workgroup_size(${THREADS})
       fn main(${MAIN}) {
         let at = (group.x + group.y * groups.x) * ${THREADS}u + local;
@@ -31,10 +39,13 @@ export function sumSlices(partials: Slot, { out, epilogue }: Product, count: num
         for (; slice < u.slices; slice++) { sum += partials[slice * u.count + at]; }
         ${ending.store('sum', 'at', width === 4 ? 'at * 4u' : 'at')}
       }
-    `),
+    `,
+    ),
   })
   return shader.launch({
-    label, slots: { partials, ...endingSlots(epilogue, out.slot) }, uniforms: { count: count / width, slices, ...ending.values },
+    label,
+    slots: { partials, ...endingSlots(epilogue, out.slot) },
+    uniforms: { count: count / width, slices, ...ending.values },
     workgroups: spread(Math.ceil(count / width / THREADS), traits.maxWorkgroups),
   })
 }

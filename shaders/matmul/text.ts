@@ -1,7 +1,20 @@
 // What all matmul kernels write alike: bindings and uniforms, which tile a workgroup has, loads and stores.
 import { type Ending, type Epilogue, endingOf, endingSlots } from '../epilogue.ts'
 import type { FloatType, Slot, Traits } from '../kernel.ts'
-import { type Binding, LETTERS, MAIN, type Part, type ScalarType, Shader, type ShaderParts, each, paragraphs, typeName, wgsl, widened } from '../wgsl.ts'
+import {
+  type Binding,
+  LETTERS,
+  MAIN,
+  type Part,
+  type ScalarType,
+  Shader,
+  type ShaderParts,
+  each,
+  paragraphs,
+  typeName,
+  wgsl,
+  widened,
+} from '../wgsl.ts'
 import { type Operand, type Product, batchCount, isVec4 } from './problem.ts'
 
 /** A kind of matmul kernel: all that is known of its configs. */
@@ -84,15 +97,27 @@ export function layoutOf(product: Product, split: boolean, vec4s: Vec4s): Layout
   const outVec4 = vec4s.out && product.n % 4 === 0 && !product.outTransposed
   return {
     segments: product.segments.map(({ k, a, b, scale }) => ({
-      a: operandLayout(a, product.m, k, vec4s.a), b: operandLayout(b, product.n, k, vec4s.b), scaled: scale !== 1,
+      a: operandLayout(a, product.m, k, vec4s.a),
+      b: operandLayout(b, product.n, k, vec4s.b),
+      scaled: scale !== 1,
     })),
-    bias: product.bias?.dtype, out, outVec4, outTransposed: product.outTransposed === true, batchAxes: product.batch.length, split, epilogue,
+    bias: product.bias?.dtype,
+    out,
+    outVec4,
+    outTransposed: product.outTransposed === true,
+    batchAxes: product.batch.length,
+    split,
+    epilogue,
     ending: endingOf(epilogue, out, outVec4 ? 4 : 1),
   }
 }
 
 function operandLayout(operand: Operand, rows: number, k: number, rowVec4: boolean): OperandLayout {
-  return { dtype: operand.dtype, major: operand.major, vec4: isVec4(operand, rows, k) && (operand.major === 'k' || rowVec4) }
+  return {
+    dtype: operand.dtype,
+    major: operand.major,
+    vec4: isVec4(operand, rows, k) && (operand.major === 'k' || rowVec4),
+  }
 }
 
 /** `f32 k4 · f16 r1`: the layout in a label. */
@@ -110,23 +135,53 @@ export type Side = (typeof SIDES)[number]
 /** The uniforms of a layout; `valuesOf` gives their values. */
 function uniformsOf({ split, batchAxes, segments, ending }: Layout): Record<string, ScalarType> {
   const axes = Array.from({ length: batchAxes }, (_, x) => x)
-  const counts = (...names: string[]): Record<string, ScalarType> => Object.fromEntries(names.map(name => [name, 'u32'] as const))
+  const counts = (...names: string[]): Record<string, ScalarType> =>
+    Object.fromEntries(names.map(name => [name, 'u32'] as const))
   return {
-    ...counts('M', 'N', 'tilesM', 'tilesN', 'tiles', ...(split ? ['chunk'] : []), ...(split && batchAxes > 0 ? ['batches'] : [])),
-    ...Object.fromEntries(segments.flatMap(({ scaled }, s) => {
-      const places = SIDES.flatMap(side => [`${side}${s}Offset`, `${side}${s}Stride`, ...axes.map(x => `${side}${s}Batch${x}`)])
-      return Object.entries<ScalarType>({ ...counts(`K${s}`, ...places), ...(scaled ? { [`scale${s}`]: 'f32' as const } : {}) })
-    })),
+    ...counts(
+      'M',
+      'N',
+      'tilesM',
+      'tilesN',
+      'tiles',
+      ...(split ? ['chunk'] : []),
+      ...(split && batchAxes > 0 ? ['batches'] : []),
+    ),
+    ...Object.fromEntries(
+      segments.flatMap(({ scaled }, s) => {
+        const places = SIDES.flatMap(side => [
+          `${side}${s}Offset`,
+          `${side}${s}Stride`,
+          ...axes.map(x => `${side}${s}Batch${x}`),
+        ])
+        return Object.entries<ScalarType>({
+          ...counts(`K${s}`, ...places),
+          ...(scaled ? { [`scale${s}`]: 'f32' as const } : {}),
+        })
+      }),
+    ),
     ...counts(...axes.map(x => `batch${x}`)),
     ...ending.uniforms,
   }
 }
 
 /** Of one problem. `chunk` is the length of a slice of K, `slices` how many there are. */
-function valuesOf(layout: Layout, product: Product, tile: TileSize, slices: number, chunk: number): Record<string, number> {
+function valuesOf(
+  layout: Layout,
+  product: Product,
+  tile: TileSize,
+  slices: number,
+  chunk: number,
+): Record<string, number> {
   const values: Record<string, number> = {
-    M: product.m, N: product.n, tilesM: Math.ceil(product.m / tile.rows), tilesN: Math.ceil(product.n / tile.columns),
-    tiles: tileCount(product, tile, slices), chunk, batches: batchCount(product), ...layout.ending.values,
+    M: product.m,
+    N: product.n,
+    tilesM: Math.ceil(product.m / tile.rows),
+    tilesN: Math.ceil(product.n / tile.columns),
+    tiles: tileCount(product, tile, slices),
+    chunk,
+    batches: batchCount(product),
+    ...layout.ending.values,
   }
   product.segments.forEach((segment, s) => {
     values[`K${s}`] = segment.k
@@ -136,10 +191,14 @@ function valuesOf(layout: Layout, product: Product, tile: TileSize, slices: numb
       const unit = layout.segments[s][side].vec4 ? 4 : 1
       values[`${side}${s}Offset`] = segment[side].offset / unit
       values[`${side}${s}Stride`] = segment[side].stride / unit
-      segment[side].batch.forEach((stride, x) => { values[`${side}${s}Batch${x}`] = stride / unit })
+      segment[side].batch.forEach((stride, x) => {
+        values[`${side}${s}Batch${x}`] = stride / unit
+      })
     }
   })
-  product.batch.forEach((n, x) => { values[`batch${x}`] = n })
+  product.batch.forEach((n, x) => {
+    values[`batch${x}`] = n
+  })
   return values
 }
 
@@ -149,12 +208,24 @@ export function tileCount(product: Product, tile: TileSize, slices = 1): number 
 
 /** Slots and uniforms of a product's first launch; slices of K go to `partials`. */
 export function useOf(
-  layout: Layout, product: Product, tile: TileSize, slices: number, chunk: number, partials: Slot,
-): { slots: Record<string, Slot>, uniforms: Record<string, number> } {
-  const operands = product.segments.flatMap(({ a, b }, s) => [[`left${s}`, a.slot], [`right${s}`, b.slot]] as const)
+  layout: Layout,
+  product: Product,
+  tile: TileSize,
+  slices: number,
+  chunk: number,
+  partials: Slot,
+): { slots: Record<string, Slot>; uniforms: Record<string, number> } {
+  const operands = product.segments.flatMap(
+    ({ a, b }, s) =>
+      [
+        [`left${s}`, a.slot],
+        [`right${s}`, b.slot],
+      ] as const,
+  )
   return {
     slots: {
-      ...Object.fromEntries(operands), ...(product.bias ? { bias: product.bias.slot } : {}),
+      ...Object.fromEntries(operands),
+      ...(product.bias ? { bias: product.bias.slot } : {}),
       ...endingSlots(layout.epilogue, layout.split ? partials : product.out.slot),
     },
     uniforms: valuesOf(layout, product, tile, slices, chunk),
@@ -176,15 +247,23 @@ interface ProductShader {
 /** A matmul kernel. */
 export function productShader({ name, layout, threads, needs, declarations, steps }: ProductShader): Shader {
   const { segments, bias, outVec4, ending } = layout
-  const operand = (name: string, { dtype, vec4 }: OperandLayout): Binding => ({ name, type: typeName(dtype, vec4 ? 4 : 1) })
+  const operand = (name: string, { dtype, vec4 }: OperandLayout): Binding => ({
+    name,
+    type: typeName(dtype, vec4 ? 4 : 1),
+  })
   return new Shader({
-    title: `matmul ${name}: ${showLayout(layout)}`, needs,
+    title: `matmul ${name}: ${showLayout(layout)}`,
+    needs,
     bindings: [
       ...segments.flatMap(({ a, b }, s) => [operand(`left${s}`, a), operand(`right${s}`, b)]),
-      ...(bias ? [{ name: 'bias', type: typeName(bias, outVec4 ? 4 : 1) }] : []), ...ending.bindings,
+      ...(bias ? [{ name: 'bias', type: typeName(bias, outVec4 ? 4 : 1) }] : []),
+      ...ending.bindings,
     ],
     uniforms: uniformsOf(layout),
-    code: paragraphs(ending.functions, declarations, wgsl`
+    code: paragraphs(
+      ending.functions,
+      declarations,
+      wgsl`
       @compute @workgroup_size(${threads})
       fn main(${MAIN}) {
         let tile = group.x + group.y * groups.x;
@@ -194,7 +273,8 @@ export function productShader({ name, layout, threads, needs, declarations, step
         ${startOf(layout)}
         ${steps}
       }
-    `),
+    `,
+    ),
   })
 }
 
@@ -203,11 +283,14 @@ function startOf({ split, batchAxes, segments }: Layout): string {
   const ofSlice = split || batchAxes > 0
   return wgsl`
     ${ofSlice && 'let slice = tile / (u.tilesN * u.tilesM);'}
-    ${split && wgsl`
+    ${
+      split &&
+      wgsl`
       let kBegin = ${batchAxes > 0 ? 'slice / u.batches' : 'slice'} * u.chunk;
       let kEnd = min(kBegin + u.chunk, u.K0);
       ${segments.map((_, s) => s > 0 && `let kEnd${s} = select(0u, u.K${s}, kBegin == 0u);`)}
-    `}
+    `
+    }
     ${segments.map((_, s) => SIDES.map(side => `var ${side}Start${s} = u.${side}${s}Offset;`))}
     ${batchAxes > 0 && `var batch = ${split ? 'slice % u.batches' : 'slice'};`}
     ${each(batchAxes, n => {
@@ -235,7 +318,8 @@ export function biasAt(bias: FloatType, { split }: Layout, index: string, width:
   return split ? `select(${width === 4 ? 'vec4f()' : '0.0'}, ${value}, kBegin == 0u)` : value
 }
 
-const plusBias = (layout: Layout, index: string, width: 1 | 4): string => (layout.bias ? ` + ${biasAt(layout.bias, layout, index, width)}` : '')
+const plusBias = (layout: Layout, index: string, width: 1 | 4): string =>
+  layout.bias ? ` + ${biasAt(layout.bias, layout, index, width)}` : ''
 
 /** True where K is known to be a multiple of 4. */
 export function wholeVec4s(segment: SegmentLayout): boolean {
@@ -254,7 +338,8 @@ export function vec4AlongK(side: Side, s: number, operand: OperandLayout, row: s
   if (operand.vec4) return load(side, s, operand, `${start} + ${row} * ${stride} + ${k} / 4u`)
   const elements = LETTERS.map((_, q) => {
     const at = `min(${k} + ${q}u, ${end} - 1u)`
-    const index = operand.major === 'k' ? `${start} + ${row} * ${stride} + ${at}` : `${start} + ${at} * ${stride} + ${row}`
+    const index =
+      operand.major === 'k' ? `${start} + ${row} * ${stride} + ${at}` : `${start} + ${at} * ${stride} + ${row}`
     return `select(0.0, ${load(side, s, operand, index)}, ${k} + ${q}u < ${end})`
   })
   return `vec4f(${elements.join(', ')})`

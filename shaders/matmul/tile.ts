@@ -6,7 +6,17 @@
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
 import { LETTERS, type Part, each, list, wgsl } from '../wgsl.ts'
 import {
-  type Layout, type MatmulKind, type SegmentLayout, biasAt, bounds, load, productShader, rated, store, timesScale, wholeVec4s,
+  type Layout,
+  type MatmulKind,
+  type SegmentLayout,
+  biasAt,
+  bounds,
+  load,
+  productShader,
+  rated,
+  store,
+  timesScale,
+  wholeVec4s,
 } from './text.ts'
 
 export interface TileConfig {
@@ -42,14 +52,19 @@ export const tile: MatmulKind<TileConfig> = {
   configs: (_product, { cpu, subgroupSize }) => (cpu ? cpuConfigs(subgroupSize) : gpuConfigs(subgroupSize)),
   shader(c, layout) {
     return productShader({
-      name: name(c), layout, threads: threads(c), needs: { subgroups: c.subgroup > 0 },
+      name: name(c),
+      layout,
+      threads: threads(c),
+      needs: { subgroups: c.subgroup > 0 },
       steps: wgsl`
         let lane = local % ${c.across}u;
         let row = (tileM * ${c.down}u + local / ${c.across}u) * ${c.rows}u;
         ${each(c.vec4s, j => `let column${j} = (tileN * ${c.vec4s}u + ${j}u) * ${c.across * 4}u + lane * 4u;`)}
         ${each(c.rows, i => each(c.vec4s, j => `var sum${i}_${j} = vec4f();`))}
-        ${/* The last first: SwiftShader runs the long loop of a LoRA product up to a tenth slower where another one follows. */
-        layout.segments.map((segment, s) => sumSegment(c, layout, segment, s)).reverse()}
+        ${
+          /* The last first: SwiftShader runs the long loop of a LoRA product up to a tenth slower where another one follows. */
+          layout.segments.map((segment, s) => sumSegment(c, layout, segment, s)).reverse()
+        }
 
         ${storeRows(c, layout)}
       `,
@@ -60,11 +75,32 @@ export const tile: MatmulKind<TileConfig> = {
 /** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
  *  tiles do no better and take longer to compile; without sharing rows it is 8, through workgroup memory 3. */
 function cpuConfigs(width: number) {
-  const shared = width === 0 || width > 16 ? [] : ([
-    [1, 16, 1, 1], [0.97, 24, 1, 4], [0.96, 32, 1, 1], [0.85, 16, 2, 1], [0.74, 8, 1, 16], [0.7, 8, 1, 1], [0.45, 4, 1, 4],
-  ] as const)
-    .filter(([, rows]) => rows % width === 0)
-    .map(([rate, rows, vec4s, down]) => rated<TileConfig>(rate, { kernel: 'tile', subgroup: width, rows, vec4s, across: width, down, rolled: true }))
+  const shared =
+    width === 0 || width > 16
+      ? []
+      : (
+          [
+            [1, 16, 1, 1],
+            [0.97, 24, 1, 4],
+            [0.96, 32, 1, 1],
+            [0.85, 16, 2, 1],
+            [0.74, 8, 1, 16],
+            [0.7, 8, 1, 1],
+            [0.45, 4, 1, 4],
+          ] as const
+        )
+          .filter(([, rows]) => rows % width === 0)
+          .map(([rate, rows, vec4s, down]) =>
+            rated<TileConfig>(rate, {
+              kernel: 'tile',
+              subgroup: width,
+              rows,
+              vec4s,
+              across: width,
+              down,
+              rolled: true,
+            }),
+          )
   return [
     ...shared,
     rated<TileConfig>(0.36, { kernel: 'tile', subgroup: 0, rows: 8, vec4s: 2, across: 8, down: 8, rolled: true }),
@@ -74,10 +110,28 @@ function cpuConfigs(width: number) {
 
 /** Rates relative to an H200's best, as of workgroup.ts. */
 function gpuConfigs(width: number) {
-  const own = ([[0.47, 8, 2, 8, 8], [0.46, 4, 1, 16, 8], [0.2, 1, 1, 64, 1]] as const).map(([rate, rows, vec4s, across, down]) =>
-    rated<TileConfig>(rate, { kernel: 'tile', subgroup: 0, rows, vec4s, across, down, rolled: false }))
+  const own = (
+    [
+      [0.47, 8, 2, 8, 8],
+      [0.46, 4, 1, 16, 8],
+      [0.2, 1, 1, 64, 1],
+    ] as const
+  ).map(([rate, rows, vec4s, across, down]) =>
+    rated<TileConfig>(rate, { kernel: 'tile', subgroup: 0, rows, vec4s, across, down, rolled: false }),
+  )
   if (width < 8 || width > 32) return own
-  return [...own, rated<TileConfig>(0.55, { kernel: 'tile', subgroup: width, rows: width, vec4s: 1, across: width, down: 4, rolled: false })]
+  return [
+    ...own,
+    rated<TileConfig>(0.55, {
+      kernel: 'tile',
+      subgroup: width,
+      rows: width,
+      vec4s: 1,
+      across: width,
+      down: 4,
+      rolled: false,
+    }),
+  ]
 }
 
 function sumSegment(c: TileConfig, layout: Layout, segment: SegmentLayout, s: number): string {
@@ -115,14 +169,16 @@ function storeRows(c: TileConfig, whole: Layout): string {
   const sum = (text: string, j: number): string => (once ? `${text} + bias${j}` : text)
   return wgsl`
     ${once && each(c.vec4s, j => `let bias${j} = ${biasAt(once, whole, `column${j} / 4u`, 4)};`)}
-    ${c.rolled
-      ? wgsl`
+    ${
+      c.rolled
+        ? wgsl`
         ${each(c.vec4s, j => `var sums${j} = array<vec4f, ${c.rows}>(${list(c.rows, i => `sum${i}_${j}`)});`)}
         for (var at = row; at < min(row + ${c.rows}u, u.M); at++) {
           ${each(c.vec4s, j => store(layout, 'at', `column${j}`, sum(`sums${j}[at - row]`, j)))}
         }
       `
-      : each(c.vec4s, j => each(c.rows, i => store(layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))))}
+        : each(c.vec4s, j => each(c.rows, i => store(layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))))
+    }
   `
 }
 
@@ -141,9 +197,14 @@ function rowStarts(c: TileConfig, { a: { major, vec4 } }: SegmentLayout, s: numb
 }
 
 function columnStarts(c: TileConfig, { b: { major, vec4 } }: SegmentLayout, s: number): string {
-  if (major === 'row' && vec4) return each(c.vec4s, j => `let b${s}At${j} = bStart${s} + min(column${j}, u.N - 4u) / 4u;`)
-  return each(c.vec4s, j => LETTERS.map((letter, q) =>
-    `let b${s}At${j}${letter} = bStart${s} + min(column${j} + ${q}u, u.N - 1u)${major === 'k' ? ` * u.b${s}Stride` : ''};`))
+  if (major === 'row' && vec4)
+    return each(c.vec4s, j => `let b${s}At${j} = bStart${s} + min(column${j}, u.N - 4u) / 4u;`)
+  return each(c.vec4s, j =>
+    LETTERS.map(
+      (letter, q) =>
+        `let b${s}At${j}${letter} = bStart${s} + min(column${j} + ${q}u, u.N - 1u)${major === 'k' ? ` * u.b${s}Stride` : ''};`,
+    ),
+  )
 }
 
 /** One step of `width` along K. */
@@ -151,48 +212,62 @@ function step(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): s
   return wgsl`
     ${loadRows(c, segment, s, width)}
     ${loadColumns(c, segment, s, width)}
-    ${each(width, kk => each(c.rows, i => {
-      const name = c.subgroup > 0 ? `a${Math.floor(i / c.subgroup)}` : `a${i}`
-      const element = width === 4 ? `${name}.${LETTERS[kk]}` : name
-      const shared = c.subgroup > 0 ? `subgroupBroadcast(${element}, ${i % c.subgroup}u)` : element
-      if (c.vec4s === 1) return `sum${i}_0 += ${shared} * b0_${kk};`
-      return [`let x${i}_${kk} = ${shared};`, each(c.vec4s, j => `sum${i}_${j} += x${i}_${kk} * b${j}_${kk};`)]
-    }))}
+    ${each(width, kk =>
+      each(c.rows, i => {
+        const name = c.subgroup > 0 ? `a${Math.floor(i / c.subgroup)}` : `a${i}`
+        const element = width === 4 ? `${name}.${LETTERS[kk]}` : name
+        const shared = c.subgroup > 0 ? `subgroupBroadcast(${element}, ${i % c.subgroup}u)` : element
+        if (c.vec4s === 1) return `sum${i}_0 += ${shared} * b0_${kk};`
+        return [`let x${i}_${kk} = ${shared};`, each(c.vec4s, j => `sum${i}_${j} += x${i}_${kk} * b${j}_${kk};`)]
+      }),
+    )}
   `
 }
 
-const elementsOf = (width: 1 | 4, element: (kk: number) => string): string => (width === 4 ? `vec4f(${list(4, element)})` : element(0))
+const elementsOf = (width: 1 | 4, element: (kk: number) => string): string =>
+  width === 4 ? `vec4f(${list(4, element)})` : element(0)
 
 /** Declares a{i}: elements k … of row i (or of the lane's row). */
 function loadRows(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): Part {
   const { a } = segment
   const times = timesScale(segment, s)
   if (a.major === 'row' && a.vec4) {
-    return each(loadsOf(c) / 4, n => wgsl`
+    return each(
+      loadsOf(c) / 4,
+      n => wgsl`
       ${each(width, kk => `let rows${4 * n}_${kk} = ${load('a', s, a, `a${s}At${4 * n} + (k + ${kk}u) * u.a${s}Stride`)}${times};`)}
       ${LETTERS.map((letter, q) => `let a${4 * n + q} = ${elementsOf(width, kk => `rows${4 * n}_${kk}.${letter}`)};`)}
-    `)
+    `,
+    )
   }
-  const along = (i: number): string => (a.major === 'k' && a.vec4
-    ? load('a', s, a, `a${s}At${i} + k / 4u`)
-    : elementsOf(width, kk => load('a', s, a, a.major === 'k' ? `a${s}At${i} + k + ${kk}u` : `a${s}At${i} + (k + ${kk}u) * u.a${s}Stride`)))
+  const along = (i: number): string =>
+    a.major === 'k' && a.vec4
+      ? load('a', s, a, `a${s}At${i} + k / 4u`)
+      : elementsOf(width, kk =>
+          load('a', s, a, a.major === 'k' ? `a${s}At${i} + k + ${kk}u` : `a${s}At${i} + (k + ${kk}u) * u.a${s}Stride`),
+        )
   return each(loadsOf(c), i => `let a${i} = ${along(i)}${times};`)
 }
 
 /** Declares b{j}_{kk}: vec4f of four columns at k + kk. */
 function loadColumns(c: TileConfig, { b }: SegmentLayout, s: number, width: 1 | 4): Part {
   if (b.major === 'k' && b.vec4) {
-    return each(c.vec4s, j => wgsl`
+    return each(
+      c.vec4s,
+      j => wgsl`
       ${LETTERS.map(letter => `let w${j}${letter} = ${load('b', s, b, `b${s}At${j}${letter} + k / 4u`)};`)}
       ${each(width, kk => `let b${j}_${kk} = vec4f(${LETTERS.map(letter => `w${j}${letter}.${LETTERS[kk]}`).join(', ')});`)}
-    `)
+    `,
+    )
   }
-  return each(c.vec4s, j => each(width, kk => {
-    if (b.vec4) return `let b${j}_${kk} = ${load('b', s, b, `b${s}At${j} + (k + ${kk}u) * u.b${s}Stride`)};`
-    const elements = LETTERS.map(letter => {
-      const at = `b${s}At${j}${letter}`
-      return load('b', s, b, b.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * u.b${s}Stride`)
-    })
-    return `let b${j}_${kk} = vec4f(${elements.join(', ')});`
-  }))
+  return each(c.vec4s, j =>
+    each(width, kk => {
+      if (b.vec4) return `let b${j}_${kk} = ${load('b', s, b, `b${s}At${j} + (k + ${kk}u) * u.b${s}Stride`)};`
+      const elements = LETTERS.map(letter => {
+        const at = `b${s}At${j}${letter}`
+        return load('b', s, b, b.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * u.b${s}Stride`)
+      })
+      return `let b${j}_${kk} = vec4f(${elements.join(', ')});`
+    }),
+  )
 }

@@ -7,7 +7,18 @@
 //   unrolled  the steps of a K-tile are written out, so that places in its memory are constants.
 import { LETTERS, type Part, each, wgsl } from '../wgsl.ts'
 import {
-  type Layout, type MatmulKind, type OperandLayout, type Rated, type SegmentLayout, type Side, bounds, load, productShader, rated, store, timesScale,
+  type Layout,
+  type MatmulKind,
+  type OperandLayout,
+  type Rated,
+  type SegmentLayout,
+  type Side,
+  bounds,
+  load,
+  productShader,
+  rated,
+  store,
+  timesScale,
 } from './text.ts'
 
 export interface WorkgroupConfig {
@@ -56,11 +67,15 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
     const blocked = across(c) % BLOCK_WIDTH === 0 && down(c) % BLOCK_HEIGHT === 0 && across(c) > BLOCK_WIDTH
     const blocks = across(c) / BLOCK_WIDTH
     const [y, x] = blocked
-      ? [`local / ${BLOCK_WIDTH}u % ${BLOCK_HEIGHT}u + local / ${BLOCK * blocks}u * ${BLOCK_HEIGHT}u`,
-        `local % ${BLOCK_WIDTH}u + local / ${BLOCK}u % ${blocks}u * ${BLOCK_WIDTH}u`]
+      ? [
+          `local / ${BLOCK_WIDTH}u % ${BLOCK_HEIGHT}u + local / ${BLOCK * blocks}u * ${BLOCK_HEIGHT}u`,
+          `local % ${BLOCK_WIDTH}u + local / ${BLOCK}u % ${blocks}u * ${BLOCK_WIDTH}u`,
+        ]
       : [`local / ${across(c)}u`, `local % ${across(c)}u`]
     return productShader({
-      name: name(c), layout, threads: threadsOf(c),
+      name: name(c),
+      layout,
+      threads: threadsOf(c),
       declarations: wgsl`
         const LEFT_PITCH = ${pitch(c.rows)}u;
         const RIGHT_PITCH = ${pitch(c.columns)}u;
@@ -91,15 +106,41 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
 }
 
 /** Relative to tile.ts's best. */
-const CPU_CONFIG: Rated<WorkgroupConfig> =
-  rated(0.14, { kernel: 'workgroup', rows: 32, columns: 32, depth: 16, rowVec4s: 1, columnVec4s: 1, prefetch: false, unrolled: false })
+const CPU_CONFIG: Rated<WorkgroupConfig> = rated(0.14, {
+  kernel: 'workgroup',
+  rows: 32,
+  columns: 32,
+  depth: 16,
+  rowVec4s: 1,
+  columnVec4s: 1,
+  prefetch: false,
+  unrolled: false,
+})
 
 /** Rates on an H200, f32 4096³: 45 TFLOP/s for the first; the second is as fast for some shapes. */
-const GPU_CONFIGS = ([
-  [1, 128, 128, 16, 2, 4, 2], [0.98, 128, 128, 16, 2, 2, 2], [0.84, 128, 64, 16, 2, 2, 1], [0.88, 64, 64, 16, 2, 2, 1],
-  [0.68, 64, 64, 16, 1, 1, 0], [0.5, 32, 32, 32, 1, 1, 0], [0.4, 128, 16, 16, 2, 1, 0], [0.35, 128, 8, 32, 1, 1, 0],
-] as const).map(([rate, rows, columns, depth, rowVec4s, columnVec4s, how]) =>
-  rated<WorkgroupConfig>(rate, { kernel: 'workgroup', rows, columns, depth, rowVec4s, columnVec4s, prefetch: how > 0, unrolled: how > 1 }))
+const GPU_CONFIGS = (
+  [
+    [1, 128, 128, 16, 2, 4, 2],
+    [0.98, 128, 128, 16, 2, 2, 2],
+    [0.84, 128, 64, 16, 2, 2, 1],
+    [0.88, 64, 64, 16, 2, 2, 1],
+    [0.68, 64, 64, 16, 1, 1, 0],
+    [0.5, 32, 32, 32, 1, 1, 0],
+    [0.4, 128, 16, 16, 2, 1, 0],
+    [0.35, 128, 8, 32, 1, 1, 0],
+  ] as const
+).map(([rate, rows, columns, depth, rowVec4s, columnVec4s, how]) =>
+  rated<WorkgroupConfig>(rate, {
+    kernel: 'workgroup',
+    rows,
+    columns,
+    depth,
+    rowVec4s,
+    columnVec4s,
+    prefetch: how > 0,
+    unrolled: how > 1,
+  }),
+)
 
 /** K-tile by K-tile: copy, wait, compute, wait. */
 function sumSegment(c: WorkgroupConfig, layout: Layout, segment: SegmentLayout, s: number): string {
@@ -107,14 +148,16 @@ function sumSegment(c: WorkgroupConfig, layout: Layout, segment: SegmentLayout, 
   const threads = threadsOf(c)
   return wgsl`
     for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
-      ${sidesOf(c, segment).map(side => wgsl`
+      ${sidesOf(c, segment).map(
+        side => wgsl`
         ${side.blocks === threads ? '{' : `for (var block = local; block < ${side.blocks}u; block += ${threads}u) {`}
           ${side.blocks === threads && 'let block = local;'}
           ${each(4, q => `var v${q} = vec4f();`)}
           ${loadBlock(c, side, s, 'block', 'k', end, '')}
           ${storeBlock(c, side, 'block', '', timesScale(segment, s))}
         }
-      `)}
+      `,
+      )}
       workgroupBarrier();
       ${multiply(c)}
       workgroupBarrier();
@@ -130,20 +173,26 @@ function sumPrefetched(c: WorkgroupConfig, layout: Layout, segment: SegmentLayou
   const total = left.blocks + right.blocks
   const turns = Math.ceil(total / threads)
   /** `body` for each block that a thread has, with its number on its side. */
-  const share = (body: (side: TileSide, block: string, name: string) => string): string => each(turns, turn => {
-    const [first, next, name] = [turn * threads, (turn + 1) * threads, `_${turn}`]
-    const ofLeft = (): string => body(left, `(local + ${first}u)`, name)
-    const ofRight = (): string => body(right, first < left.blocks ? `(local - ${left.blocks - first}u)` : `(local + ${first - left.blocks}u)`, name)
-    const limit = next > total ? `if (local < ${total - first}u) ` : ''
-    if (next <= left.blocks) return ofLeft()
-    if (first >= left.blocks) {
-      return wgsl`
+  const share = (body: (side: TileSide, block: string, name: string) => string): string =>
+    each(turns, turn => {
+      const [first, next, name] = [turn * threads, (turn + 1) * threads, `_${turn}`]
+      const ofLeft = (): string => body(left, `(local + ${first}u)`, name)
+      const ofRight = (): string =>
+        body(
+          right,
+          first < left.blocks ? `(local - ${left.blocks - first}u)` : `(local + ${first - left.blocks}u)`,
+          name,
+        )
+      const limit = next > total ? `if (local < ${total - first}u) ` : ''
+      if (next <= left.blocks) return ofLeft()
+      if (first >= left.blocks) {
+        return wgsl`
         ${limit}{
           ${ofRight()}
         }
       `
-    }
-    return wgsl`
+      }
+      return wgsl`
       if (local < ${left.blocks - first}u) {
         ${ofLeft()}
       }
@@ -151,7 +200,7 @@ function sumPrefetched(c: WorkgroupConfig, layout: Layout, segment: SegmentLayou
         ${ofRight()}
       }
     `
-  })
+    })
   return wgsl`
     ${each(turns, turn => each(4, q => `var v${q}_${turn} = vec4f();`))}
     ${share((side, block, name) => loadBlock(c, side, s, block, begin, end, name))}
@@ -177,7 +226,10 @@ interface TileSide {
 
 function sidesOf(c: WorkgroupConfig, { a, b }: SegmentLayout): [TileSide, TileSide] {
   const blocks = (rows: number): number => (rows / 4) * (c.depth / 4)
-  return [{ side: 'a', operand: a, rows: c.rows, blocks: blocks(c.rows) }, { side: 'b', operand: b, rows: c.columns, blocks: blocks(c.columns) }]
+  return [
+    { side: 'a', operand: a, rows: c.rows, blocks: blocks(c.rows) },
+    { side: 'b', operand: b, rows: c.columns, blocks: blocks(c.columns) },
+  ]
 }
 
 /** Adds the products of a K-tile to the thread's sums. Loops of kernels that prefetch take four steps a turn: compilers leave them as they are. */
@@ -185,11 +237,13 @@ function multiply(c: WorkgroupConfig): string {
   const step = (kk: string): string => wgsl`
     ${each(c.rowVec4s, i => `let a${i} = leftTile[${kk} * LEFT_PITCH + y + ${i * down(c)}u];`)}
     ${each(c.columnVec4s, j => `let b${j} = rightTile[${kk} * RIGHT_PITCH + x + ${j * across(c)}u];`)}
-    ${each(c.rowVec4s * 4, i => each(c.columnVec4s, n => {
-      // Back and forth: consecutive sums share a register operand, which an NVIDIA GPU then need not read again.
-      const j = i % 2 === 0 ? n : c.columnVec4s - 1 - n
-      return `sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`
-    }))}
+    ${each(c.rowVec4s * 4, i =>
+      each(c.columnVec4s, n => {
+        // Back and forth: consecutive sums share a register operand, which an NVIDIA GPU then need not read again.
+        const j = i % 2 === 0 ? n : c.columnVec4s - 1 - n
+        return `sum${i}_${j} += a${Math.floor(i / 4)}.${LETTERS[i % 4]} * b${j};`
+      }),
+    )}
   `
   const scope = (kk: string): string => wgsl`
     {
@@ -216,7 +270,7 @@ function multiply(c: WorkgroupConfig): string {
  * Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks that are
  * neighbours in memory.
  */
-function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { quad: string, kQuad: string } {
+function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { quad: string; kQuad: string } {
   const perRun = operand.major === 'k' ? c.depth / 4 : rows / 4
   const [fast, slow] = [`${block} % ${perRun}u`, `${block} / ${perRun}u`]
   return operand.major === 'k' ? { quad: slow, kQuad: fast } : { quad: fast, kQuad: slow }
@@ -224,7 +278,15 @@ function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string)
 
 /** Reads block `block` of the K-tile from `k` on into v0 … v3, which hold zeros: along K where the operand lies along it, else along
  *  rows. Rows past the edge repeat the last (their sums are never stored); what is past the end of K stays zero. */
-function loadBlock(c: WorkgroupConfig, tileSide: TileSide, s: number, block: string, k: string, end: string, name: string): string {
+function loadBlock(
+  c: WorkgroupConfig,
+  tileSide: TileSide,
+  s: number,
+  block: string,
+  k: string,
+  end: string,
+  name: string,
+): string {
   const { side, operand, rows } = tileSide
   const [extent, tileNumber] = side === 'a' ? ['u.M', 'tileM'] : ['u.N', 'tileN']
   const start = `${side}Start${s}`
@@ -247,12 +309,18 @@ function loadBlock(c: WorkgroupConfig, tileSide: TileSide, s: number, block: str
     if (operand.major === 'k') {
       return [
         each(4, q => `let start${q} = ${rowStart(q)} + at;`),
-        each(4, kk => ifInside(kk, each(4, q => `v${q}${name}.${LETTERS[kk]} = ${load(side, s, operand, `start${q} + ${kk}u`)};`))),
+        each(4, kk =>
+          ifInside(
+            kk,
+            each(4, q => `v${q}${name}.${LETTERS[kk]} = ${load(side, s, operand, `start${q} + ${kk}u`)};`),
+          ),
+        ),
       ]
     }
     return each(4, kk => {
       const run = `${start} + (at + ${kk}u) * ${stride}`
-      const value = operand.vec4 ? load(side, s, operand, `${run} + min(row, ${extent} - 4u) / 4u`)
+      const value = operand.vec4
+        ? load(side, s, operand, `${run} + min(row, ${extent} - 4u) / 4u`)
         : `vec4f(${LETTERS.map((_, q) => load(side, s, operand, `${run} + min(row + ${q}u, ${extent} - 1u)`)).join(', ')})`
       return ifInside(kk, `v${kk}${name} = ${value};`)
     })
@@ -272,7 +340,10 @@ function storeBlock(c: WorkgroupConfig, tileSide: TileSide, block: string, name:
   const [tile, pitchName] = side === 'a' ? ['leftTile', 'LEFT_PITCH'] : ['rightTile', 'RIGHT_PITCH']
   const { quad, kQuad } = placeOf(c, tileSide, block)
   return each(4, kk => {
-    const column = operand.major === 'k' ? `vec4f(${LETTERS.map((_, q) => `v${q}${name}.${LETTERS[kk]}`).join(', ')})` : `v${kk}${name}`
+    const column =
+      operand.major === 'k'
+        ? `vec4f(${LETTERS.map((_, q) => `v${q}${name}.${LETTERS[kk]}`).join(', ')})`
+        : `v${kk}${name}`
     return `${tile}[(${kQuad} * 4u + ${kk}u) * ${pitchName} + ${quad}] = ${column}${side === 'a' ? times : ''};`
   })
 }

@@ -11,19 +11,27 @@ import { adapterSlug } from '../../bench/results.ts'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Runs one of the benches to its end. */
-function bench(command: string, ...args: string[]): Promise<{ status: number | null, stdout: string, stderr: string }> {
+function bench(command: string, ...args: string[]): Promise<{ status: number | null; stdout: string; stderr: string }> {
   const [file, ...preset] = command.split(' ')
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [`bench/${file}`, ...preset, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] })
+    const child = spawn(process.execPath, [`bench/${file}`, ...preset, ...args], {
+      cwd: root,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     let [stdout, stderr] = ['', '']
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
-    child.stderr.setEncoding('utf8').on('data', (text: string) => { stderr += text })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text
+    })
     child.on('error', reject).on('close', status => resolve({ status, stdout, stderr }))
   })
 }
 
 /** stderr without the notes of the graphics driver. */
-const said = (stderr: string): string[] => stderr.split('\n').filter(line => line !== '' && !line.startsWith('Warning: '))
+const said = (stderr: string): string[] =>
+  stderr.split('\n').filter(line => line !== '' && !line.startsWith('Warning: '))
 
 describe('command lines', () => {
   test.each(['main.ts', 'main.ts gpu', 'peers/main.ts'])('%s lists its options', async file => {
@@ -33,8 +41,14 @@ describe('command lines', () => {
   })
 
   test.each([
-    ['main.ts', '--quikc'], ['main.ts', '--only', 'kernel'], ['main.ts', '--sizes', 'huge'], ['main.ts', '--only', '--json'], ['main.ts gpu', '--fast'], ['peers/main.ts', '--rounds', '3'],
-    ['peers/main.ts', '--engines', 'torch'], ['peers/main.ts', '--only', 'convolution'],
+    ['main.ts', '--quikc'],
+    ['main.ts', '--only', 'kernel'],
+    ['main.ts', '--sizes', 'huge'],
+    ['main.ts', '--only', '--json'],
+    ['main.ts gpu', '--fast'],
+    ['peers/main.ts', '--rounds', '3'],
+    ['peers/main.ts', '--engines', 'torch'],
+    ['peers/main.ts', '--only', 'convolution'],
   ])('%s %s is refused in one line', async (file, ...args) => {
     const { status, stdout, stderr } = await bench(file, ...args)
     expect(status).toBe(2)
@@ -42,13 +56,16 @@ describe('command lines', () => {
     expect(said(stderr)).toHaveLength(1)
   })
 
-  test.each([['main.ts', '--only', 'host'], ['main.ts gpu'], ['peers/main.ts']])('%s: an adapter that is not there is one line, too', async (file, ...args) => {
-    const { status, stderr } = await bench(file, ...args, '--adapter', 'voodoo')
-    expect(status).toBe(2)
-    expect(said(stderr)).toEqual([expect.stringContaining('voodoo')])
-  })
+  test.each([['main.ts', '--only', 'host'], ['main.ts gpu'], ['peers/main.ts']])(
+    '%s: an adapter that is not there is one line, too',
+    async (file, ...args) => {
+      const { status, stderr } = await bench(file, ...args, '--adapter', 'voodoo')
+      expect(status).toBe(2)
+      expect(said(stderr)).toEqual([expect.stringContaining('voodoo')])
+    },
+  )
 
-  test('the host\'s work as JSON', async () => {
+  test("the host's work as JSON", async () => {
     const { status, stdout, stderr } = await bench('main.ts', '--quick', '--only', 'host', '--json')
     expect(status, stderr).toBe(0)
     const { setting, scale, bars, results } = JSON.parse(stdout)
@@ -58,20 +75,40 @@ describe('command lines', () => {
     expect(bars).toEqual([expect.objectContaining({ unit: 'µs', limit: 5 })])
     for (const { dispatches, milliseconds, microsecondsPerDispatch } of results.host.rows) {
       expect(dispatches).toBeGreaterThan(100)
-      expect(1000 * milliseconds / dispatches).toBeCloseTo(microsecondsPerDispatch)
+      expect((1000 * milliseconds) / dispatches).toBeCloseTo(microsecondsPerDispatch)
       expect(microsecondsPerDispatch).toBeGreaterThan(0.1)
     }
   })
 })
 
 test('the JSON of bench:gpu has its parts at the top, those not measured empty', () => {
-  const layout = (data: Record<string, object>): object => PRESETS.gpu.layout({
-    scale: 'full', tuning: 'full', ceilings: undefined, matrix: undefined, bars: [], data, failed: {},
-  })
-  const empty = { tune_kernels: 'full', subgroup_matrix: null, ceilings: null, products: [], steps: [], failed: {}, bars: [], host: null }
+  const layout = (data: Record<string, object>): object =>
+    PRESETS.gpu.layout({
+      scale: 'full',
+      tuning: 'full',
+      ceilings: undefined,
+      matrix: undefined,
+      bars: [],
+      data,
+      failed: {},
+    })
+  const empty = {
+    tune_kernels: 'full',
+    subgroup_matrix: null,
+    ceilings: null,
+    products: [],
+    steps: [],
+    failed: {},
+    bars: [],
+    host: null,
+  }
   expect(layout({})).toEqual(empty)
-  expect(layout({ products: { rows: [1] }, steps: { rows: [2] }, host: { rows: [3] } }))
-    .toEqual({ ...empty, products: [1], steps: [2], host: { rows: [3] } })
+  expect(layout({ products: { rows: [1] }, steps: { rows: [2] }, host: { rows: [3] } })).toEqual({
+    ...empty,
+    products: [1],
+    steps: [2],
+    host: { rows: [3] },
+  })
 })
 
 describe('answers', () => {
@@ -86,7 +123,9 @@ describe('answers', () => {
   })
 
   test.each([
-    ['a missing tensor', { y: ours.y }], ['one too many', { ...ours, extra: ours.z }], ['another length', { ...ours, z: Float32Array.of(1, 1) }],
+    ['a missing tensor', { y: ours.y }],
+    ['one too many', { ...ours, extra: ours.z }],
+    ['another length', { ...ours, z: Float32Array.of(1, 1) }],
     ['a number that is none', { ...ours, z: Float32Array.of(NaN) }],
     ['an infinity in one of them', { ...ours, y: Float32Array.of(1, -Infinity, 0.5) }],
   ])('never agree with %s', (_, theirs) => expect(agreement(ours, theirs).difference).toBe(Infinity))
@@ -97,8 +136,11 @@ describe('answers', () => {
     expect(agreement(zeros, { y: Float32Array.of(0, 1e-30) }).difference).toBe(Infinity)
   })
 
-  test('a key\'s bias has no gradient but rounding, and is measured by the query\'s', () => {
-    const of = (key: number): Record<string, Float32Array> => ({ 'self.query.bias': Float32Array.of(2), 'self.key.bias': Float32Array.of(key) })
+  test("a key's bias has no gradient but rounding, and is measured by the query's", () => {
+    const of = (key: number): Record<string, Float32Array> => ({
+      'self.query.bias': Float32Array.of(2),
+      'self.key.bias': Float32Array.of(key),
+    })
     expect(agreement(of(1e-7), of(-1e-7)).difference).toBeCloseTo(1e-7)
   })
 })

@@ -4,7 +4,7 @@ import { isSettled, ratioAtOnePace } from '../../bench/measure.ts'
 
 /** Rounds of two calls, of which the second takes `ratio` times as long, each a little off, every tenth at another pace. */
 const rounds = (count: number, ratio: number): number[][] => {
-  const off = (i: number): number => 1 + ((i * 37) % 101 - 50) / 1000
+  const off = (i: number): number => 1 + (((i * 37) % 101) - 50) / 1000
   return [
     Array.from({ length: count }, (_, i) => (i % 10 === 3 ? 1.5 : 1)),
     Array.from({ length: count }, (_, i) => ratio * off(i)),

@@ -1,17 +1,38 @@
 // Compiled functions and variables: traced once, replayed; updates after reads; nothing leaks.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  type Device, type Tensor, UserError, compile, currentDevice, dropout, grad, readAll, tensor, variable, zeros,
+  type Device,
+  type Tensor,
+  UserError,
+  compile,
+  currentDevice,
+  dropout,
+  grad,
+  readAll,
+  tensor,
+  variable,
+  zeros,
 } from '../../engine/node/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import { collected } from '../support/collect.ts'
 import { noises } from '../support/ops.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
-const numbers = (shape: readonly number[], seed = 1) => tensor(Float32Array.from(noises(shape.reduce((a, b) => a * b, 1), seed)), shape)
+const numbers = (shape: readonly number[], seed = 1) =>
+  tensor(
+    Float32Array.from(
+      noises(
+        shape.reduce((a, b) => a * b, 1),
+        seed,
+      ),
+    ),
+    shape,
+  )
 const f32 = (...shape: number[]) => ({ shape, dtype: 'f32' }) as const
 
 describe('a compiled function', () => {
@@ -21,7 +42,8 @@ describe('a compiled function', () => {
       traces++
       return x.mul(2)
     })
-    for (const n of [3, 3, 5, 3, 5]) expect([...await (await fn(tensor(new Float32Array(n).fill(n)))).data()]).toEqual(new Array(n).fill(2 * n))
+    for (const n of [3, 3, 5, 3, 5])
+      expect([...(await (await fn(tensor(new Float32Array(n).fill(n)))).data())]).toEqual(new Array(n).fill(2 * n))
     expect(traces).toBe(2)
     await fn(tensor(new Int32Array(3)))
     expect(traces, 'another dtype is another trace').toBe(3)
@@ -39,17 +61,24 @@ describe('a compiled function', () => {
   })
 
   test('returns results in the nesting of the function: objects, arrays, plain values', async () => {
-    const fn = compile((batch: { x: Tensor; name: string }) => ({ y: [batch.x.add(1), batch.x], name: batch.name, none: null }))
+    const fn = compile((batch: { x: Tensor; name: string }) => ({
+      y: [batch.x.add(1), batch.x],
+      name: batch.name,
+      none: null,
+    }))
     const { y, name, none } = await fn({ x: tensor([1, 2]), name: 'first' })
     expect([name, none]).toEqual(['first', null])
-    expect((await readAll(y)).map(v => [...v])).toEqual([[2, 3], [1, 2]])
+    expect((await readAll(y)).map(v => [...v])).toEqual([
+      [2, 3],
+      [1, 2],
+    ])
   })
 
   test('takes the result of another compiled function without copying it to the host', async () => {
     const double = compile((x: Tensor) => x.mul(2))
     let x = tensor([1, 2, 3])
     for (let i = 0; i < 4; i++) x = await double(x)
-    expect([...await x.data()]).toEqual([16, 32, 48])
+    expect([...(await x.data())]).toEqual([16, 32, 48])
   })
 
   test('keeps its results when it runs again', async () => {
@@ -94,7 +123,7 @@ describe('a compiled function', () => {
   test('draws another dropout mask every step, the same one for the same step', async () => {
     const fn = compile((step: Tensor) => dropout(zeros([64]).add(1), 0.5, 1, step, 7))
     const masks = []
-    for (const n of [1, 2, 1]) masks.push([...await (await fn(tensor(new Uint32Array([n]), []))).data()])
+    for (const n of [1, 2, 1]) masks.push([...(await (await fn(tensor(new Uint32Array([n]), []))).data())])
     expect(masks[0]).toEqual(masks[2])
     expect(masks[0]).not.toEqual(masks[1])
   })
@@ -103,15 +132,17 @@ describe('a compiled function', () => {
 describe('variables', () => {
   test('begin as zeros, are written at offsets and read in part', async () => {
     const v = variable(f32(2, 3), 'v')
-    expect([...await v.read()]).toEqual([0, 0, 0, 0, 0, 0])
+    expect([...(await v.read())]).toEqual([0, 0, 0, 0, 0, 0])
     await v.write(new Float32Array([1, 2]), 3)
-    expect([...await v.read()]).toEqual([0, 0, 0, 1, 2, 0])
-    expect([...await v.read(3, 2)]).toEqual([1, 2])
+    expect([...(await v.read())]).toEqual([0, 0, 0, 1, 2, 0])
+    expect([...(await v.read(3, 2))]).toEqual([1, 2])
   })
 
   test('reject numbers past their end with an error that names the variable', async () => {
     const v = variable(f32(2, 3), 'bert.embeddings')
-    await expect(v.write(new Float32Array(4), 3)).rejects.toThrow(/bert\.embeddings: 4 numbers at element 3 do not fit in f32\[2, 3\]/)
+    await expect(v.write(new Float32Array(4), 3)).rejects.toThrow(
+      /bert\.embeddings: 4 numbers at element 3 do not fit in f32\[2, 3\]/,
+    )
     await expect(v.write(new Float32Array(1), -1)).rejects.toThrow(UserError)
   })
 
@@ -143,7 +174,7 @@ describe('variables', () => {
     const x = tensor([1, 1, 1])
     for (const n of [0, 1, 2]) {
       const { old, product } = await fn(x)
-      expect([...await old.data()]).toEqual([n, n, n])
+      expect([...(await old.data())]).toEqual([n, n, n])
       expect(await product.item()).toBe(30 * n)
     }
   })
@@ -155,7 +186,7 @@ describe('variables', () => {
       v.assign(zeros([1]).add(2))
       return []
     })()
-    expect([...await v.read()]).toEqual([2])
+    expect([...(await v.read())]).toEqual([2])
   })
 
   test('updated in place are read by others before the update', async () => {
@@ -170,10 +201,10 @@ describe('variables', () => {
       return { before: p.tensor.mul(10), after: p1.mul(10) }
     })
     const { before, after } = await step(tensor([1, 1, 1, 1, 1]))
-    expect([...await before.data()]).toEqual([10, 20, 30, 40, 50])
+    expect([...(await before.data())]).toEqual([10, 20, 30, 40, 50])
     const expected = [0.9, 1.9, 2.9, 3.9, 4.9]
-    ;[...await after.data()].forEach((value, i) => expect(value).toBeCloseTo(10 * expected[i], 4))
-    ;[...await p.read()].forEach((value, i) => expect(value).toBeCloseTo(expected[i], 5))
+    ;[...(await after.data())].forEach((value, i) => expect(value).toBeCloseTo(10 * expected[i], 4))
+    ;[...(await p.read())].forEach((value, i) => expect(value).toBeCloseTo(expected[i], 5))
   })
 
   test('a parameter may be its own gradient', async () => {
@@ -184,6 +215,6 @@ describe('variables', () => {
       p.assign(adamw(p.tensor, zeros([4]), zeros([4]), p.tensor, hyper, zeros([]).add(1))[0])
       return []
     })()
-    ;[...await p.read()].forEach((value, i) => expect(value).toBeCloseTo(i + 0.9, 5))
+    ;[...(await p.read())].forEach((value, i) => expect(value).toBeCloseTo(i + 0.9, 5))
   })
 })

@@ -8,18 +8,30 @@ const is = (dtype: DType, shape: number[], numbers: number[]): unknown => ({ dty
 describe('a tensor is made of', () => {
   test.each<[string, () => Tensor, unknown]>([
     ['a Float64Array, rounded', () => tensor(Float64Array.of(0.1, 2)), is('f32', [2], [Math.fround(0.1), 2])],
-    ['a Float32Array', () => tensor(Float32Array.of(1.5, NaN, -Infinity), [3, 1]), is('f32', [3, 1], [1.5, NaN, -Infinity])],
+    [
+      'a Float32Array',
+      () => tensor(Float32Array.of(1.5, NaN, -Infinity), [3, 1]),
+      is('f32', [3, 1], [1.5, NaN, -Infinity]),
+    ],
     ['a Float16Array', () => tensor(Float16Array.of(0.1)), is('f16', [1], [Float16Array.of(0.1)[0]])],
     ['an Int8Array', () => tensor(Int8Array.of(-128, 127)), is('i32', [2], [-128, 127])],
     ['an Int16Array', () => tensor(Int16Array.of(-32768)), is('i32', [1], [-32768])],
     ['an Int32Array', () => tensor(Int32Array.of(-2147483648)), is('i32', [1], [-2147483648])],
-    ['a BigInt64Array', () => tensor(BigInt64Array.of(-2147483648n, 2147483647n)), is('i32', [2], [-2147483648, 2147483647])],
+    [
+      'a BigInt64Array',
+      () => tensor(BigInt64Array.of(-2147483648n, 2147483647n)),
+      is('i32', [2], [-2147483648, 2147483647]),
+    ],
     ['a Uint8Array', () => tensor(Uint8Array.of(255)), is('u32', [1], [255])],
     ['a Uint8ClampedArray', () => tensor(Uint8ClampedArray.of(300)), is('u32', [1], [255])],
     ['a Uint16Array', () => tensor(Uint16Array.of(65535)), is('u32', [1], [65535])],
     ['a Uint32Array', () => tensor(Uint32Array.of(4294967295)), is('u32', [1], [4294967295])],
     ['a BigUint64Array', () => tensor(BigUint64Array.of(4294967295n)), is('u32', [1], [4294967295])],
-    ['a typed array of another dtype that has its numbers', () => tensor(Float32Array.of(3, -0), undefined, 'i32'), is('i32', [2], [3, 0])],
+    [
+      'a typed array of another dtype that has its numbers',
+      () => tensor(Float32Array.of(3, -0), undefined, 'i32'),
+      is('i32', [2], [3, 0]),
+    ],
     ['bytes as floats', () => tensor(Uint8Array.of(0, 200), [2], 'f32'), is('f32', [2], [0, 200])],
     ['a part of a buffer', () => tensor(Int16Array.of(1, 2, 3, 4).subarray(1, 3)), is('i32', [2], [2, 3])],
     ['one number', () => tensor(2.5), is('f32', [], [2.5])],
@@ -29,7 +41,11 @@ describe('a tensor is made of', () => {
     ['booleans', () => tensor([[true], [false]]), is('u32', [2, 1], [1, 0])],
     ['booleans as floats', () => tensor([true, false], undefined, 'f32'), is('f32', [2], [1, 0])],
     ['bigints', () => tensor([1n, -2n]), is('i32', [2], [1, -2])],
-    ['halves, the largest and what is not finite', () => tensor([65519.9, NaN, Infinity], undefined, 'f16'), is('f16', [3], [65504, NaN, Infinity])],
+    [
+      'halves, the largest and what is not finite',
+      () => tensor([65519.9, NaN, Infinity], undefined, 'f16'),
+      is('f16', [3], [65504, NaN, Infinity]),
+    ],
   ])('%s', (_, make, wanted) => expect(held(make())).toEqual(wanted))
 
   test('a typed array of its dtype without a copy, with the same numbers on the device and in float64', () => {
@@ -46,23 +62,79 @@ const untyped = (value: unknown): never => value as never
 describe('an error names the number that is not representable in', () => {
   test.each<[string, () => unknown, string]>([
     ['i32, too large', () => tensor([3e9], [1], 'i32'), 'tensor: 3000000000 at [0] is not representable as i32'],
-    ['i32, a fraction among rows', () => tensor([[1, 2], [3, 1.5]], undefined, 'i32'), 'tensor: 1.5 at [1, 1] is not representable as i32'],
-    ['i32, a typed array', () => tensor(Float64Array.of(1, 2 ** 31), undefined, 'i32'), 'tensor: 2147483648 at [1] is not representable as i32'],
-    ['i32, NaN', () => tensor(Float32Array.of(NaN), undefined, 'i32'), 'tensor: NaN at [0] is not representable as i32'],
-    ['i32, unsigned numbers', () => tensor(Uint32Array.of(1, 4294967295), undefined, 'i32'), 'tensor: 4294967295 at [1] is not representable as i32'],
-    ['u32, a negative one', () => tensor(Int8Array.of(-1), undefined, 'u32'), 'tensor: -1 at [0] is not representable as u32'],
+    [
+      'i32, a fraction among rows',
+      () =>
+        tensor(
+          [
+            [1, 2],
+            [3, 1.5],
+          ],
+          undefined,
+          'i32',
+        ),
+      'tensor: 1.5 at [1, 1] is not representable as i32',
+    ],
+    [
+      'i32, a typed array',
+      () => tensor(Float64Array.of(1, 2 ** 31), undefined, 'i32'),
+      'tensor: 2147483648 at [1] is not representable as i32',
+    ],
+    [
+      'i32, NaN',
+      () => tensor(Float32Array.of(NaN), undefined, 'i32'),
+      'tensor: NaN at [0] is not representable as i32',
+    ],
+    [
+      'i32, unsigned numbers',
+      () => tensor(Uint32Array.of(1, 4294967295), undefined, 'i32'),
+      'tensor: 4294967295 at [1] is not representable as i32',
+    ],
+    [
+      'u32, a negative one',
+      () => tensor(Int8Array.of(-1), undefined, 'u32'),
+      'tensor: -1 at [0] is not representable as u32',
+    ],
     ['i32, a bigint', () => tensor([0n, 2n ** 31n]), 'tensor: 2147483648 at [1] is not representable as i32'],
-    ['i32, a BigInt64Array', () => tensor(BigInt64Array.of(2n ** 40n)), 'tensor: 1099511627776 at [0] is not representable as i32'],
-    ['f32, a bigint of any length', () => tensor(10n ** 99n, undefined, 'f32'), `tensor: ${'1'.padEnd(40, '0')}… at [] is not representable as f32`],
-    ['f32, past its largest', () => tensor(Float64Array.of(3.5e38)), 'tensor: 3.5e+38 at [0] is not representable as f32'],
-    ['f16, past its largest', () => tensor([1, -65520], undefined, 'f16'), 'tensor: -65520 at [1] is not representable as f16'],
-    ['f16, past its largest in single precision', () => tensor([65519.9999], undefined, 'f16'), 'tensor: 65519.9999 at [0] is not representable as f16'],
-    ['f16, a typed array', () => tensor(Float32Array.of(70000), undefined, 'f16'), 'tensor: 70000 at [0] is not representable as f16'],
+    [
+      'i32, a BigInt64Array',
+      () => tensor(BigInt64Array.of(2n ** 40n)),
+      'tensor: 1099511627776 at [0] is not representable as i32',
+    ],
+    [
+      'f32, a bigint of any length',
+      () => tensor(10n ** 99n, undefined, 'f32'),
+      `tensor: ${'1'.padEnd(40, '0')}… at [] is not representable as f32`,
+    ],
+    [
+      'f32, past its largest',
+      () => tensor(Float64Array.of(3.5e38)),
+      'tensor: 3.5e+38 at [0] is not representable as f32',
+    ],
+    [
+      'f16, past its largest',
+      () => tensor([1, -65520], undefined, 'f16'),
+      'tensor: -65520 at [1] is not representable as f16',
+    ],
+    [
+      'f16, past its largest in single precision',
+      () => tensor([65519.9999], undefined, 'f16'),
+      'tensor: 65519.9999 at [0] is not representable as f16',
+    ],
+    [
+      'f16, a typed array',
+      () => tensor(Float32Array.of(70000), undefined, 'f16'),
+      'tensor: 70000 at [0] is not representable as f16',
+    ],
     ['a scalar', () => scalar(0.5, 'u32'), 'scalar: 0.5 is not representable as u32'],
     ['a scalar in f16', () => full([2], 7e4, 'f16'), 'scalar: 70000 is not representable as f16'],
     ['arithmetic of integers', () => tensor([1], undefined, 'i32').add(2.5), 'add: 2.5 is not representable as i32'],
     ['comparisons of integers', () => tensor([1], undefined, 'u32').less(-1), 'less: -1 is not representable as u32'],
-    ['a choice', () => tensor([true]).where(tensor([1], undefined, 'i32'), NaN), 'where: NaN is not representable as i32'],
+    [
+      'a choice',
+      () => tensor([true]).where(tensor([1], undefined, 'i32'), NaN),
+      'where: NaN is not representable as i32',
+    ],
     ['padding', () => tensor([1], undefined, 'f16').pad([1], [0], 1e5), 'pad: 100000 is not representable as f16'],
   ])('%s', (_, make, message) => expect(make).toThrow(new UserError(message)))
 })
@@ -81,11 +153,23 @@ describe('an error says what is wrong with arrays that are', () => {
     ['of text', () => tensor(untyped(['\u001b[31m'])), 'tensor: one string at [0] where a number was expected'],
     ['objects', () => tensor(untyped([{}])), 'tensor: one object at [0] where a number was expected'],
     ['none at all', () => tensor(untyped(null)), 'tensor: null at [] where a number was expected'],
-    ['views of bytes', () => tensor(untyped(new DataView(new ArrayBuffer(4)))), 'tensor: one object at [] where a number was expected'],
-    ['empty', () => tensor([]), 'a tensor\'s lengths have to be positive integers, not 0 in [0]'],
-    ['empty within', () => tensor([[], []]), 'a tensor\'s lengths have to be positive integers, not 0 in [2, 0]'],
-    ['typed and empty', () => tensor(new Float64Array(0)), 'a tensor\'s lengths have to be positive integers, not 0 in [0]'],
+    [
+      'views of bytes',
+      () => tensor(untyped(new DataView(new ArrayBuffer(4)))),
+      'tensor: one object at [] where a number was expected',
+    ],
+    ['empty', () => tensor([]), "a tensor's lengths have to be positive integers, not 0 in [0]"],
+    ['empty within', () => tensor([[], []]), "a tensor's lengths have to be positive integers, not 0 in [2, 0]"],
+    [
+      'typed and empty',
+      () => tensor(new Float64Array(0)),
+      "a tensor's lengths have to be positive integers, not 0 in [0]",
+    ],
     ['within themselves', () => tensor(untyped(endless)), 'tensor: arrays are nested more than 64 deep'],
-    ['of another size than the shape', () => tensor(Uint8Array.of(1, 2, 3), [2]), 'tensor: 3 numbers do not fill the shape [2] of 2'],
+    [
+      'of another size than the shape',
+      () => tensor(Uint8Array.of(1, 2, 3), [2]),
+      'tensor: 3 numbers do not fill the shape [2] of 2',
+    ],
   ])('%s', (_, make, message) => expect(make).toThrow(new UserError(message)))
 })

@@ -9,9 +9,21 @@ const column = (n: number, value: number): Tensor => tensor(new Float32Array(n).
 
 test('finite results have no cause, whatever earlier runs left in memory', async () => {
   // Leaves NaN in the scratch memory that the next plan takes.
-  const nan = compile((x: Tensor) => ({ y: x.sub(x).div(x.sub(x)).sum(0).mul(x).matmul(x.reshape([1, -1])) }))
+  const nan = compile((x: Tensor) => ({
+    y: x
+      .sub(x)
+      .div(x.sub(x))
+      .sum(0)
+      .mul(x)
+      .matmul(x.reshape([1, -1])),
+  }))
   await nan(column(64, 1))
-  const fine = compile((x: Tensor) => ({ y: x.matmul(x.reshape([1, -1])).softmax().matmul(x) }))
+  const fine = compile((x: Tensor) => ({
+    y: x
+      .matmul(x.reshape([1, -1]))
+      .softmax()
+      .matmul(x),
+  }))
   expect(await fine.diagnose(column(63, 1))).toBeUndefined()
 })
 
@@ -29,7 +41,12 @@ test('the first kernel of a chain is named by its label, its numbers and the var
   expect(labels.filter(label => label.startsWith('matmul')).length).toBe(2)
   const second = labels.findLastIndex(label => label.startsWith('matmul'))
   expect(await fn.diagnose(x)).toEqual({
-    kind: 'kernel', label: labels[second], dispatch: second + 1, dispatches: labels.length, numbers: '∞', reads: [{ variable: 'layer.weight', element: 0 }],
+    kind: 'kernel',
+    label: labels[second],
+    dispatch: second + 1,
+    dispatches: labels.length,
+    numbers: '∞',
+    reads: [{ variable: 'layer.weight', element: 0 }],
   })
 })
 
@@ -37,10 +54,18 @@ test('−∞ in a mask, or computed and then turned into zeros, is not reported 
   const fn = compile((scores: Tensor, mask: Tensor, x: Tensor) => {
     const masked = mask.equal(0).where(-Infinity, scores)
     const rows = masked.softmax()
-    return { y: rows.matmul(x).square().matmul(x.reshape([1, -1])) }
+    return {
+      y: rows
+        .matmul(x)
+        .square()
+        .matmul(x.reshape([1, -1])),
+    }
   })
   const scores = tensor(new Float32Array(16).fill(1), [4, 4])
-  const mask = tensor(Int32Array.from({ length: 16 }, (_, i) => i % 2), [4, 4])
+  const mask = tensor(
+    Int32Array.from({ length: 16 }, (_, i) => i % 2),
+    [4, 4],
+  )
   expect(await fn.diagnose(scores, mask, column(4, 1))).toBeUndefined()
   const found = await fn.diagnose(scores, mask, column(4, 3e19))
   expect(found).toMatchObject({ kind: 'kernel', numbers: '∞' })
@@ -52,9 +77,18 @@ test('a variable and an input that held such numbers before are named with the e
   await w.write(Float32Array.from({ length: 600 }, (_, i) => (i === 417 || i === 500 ? NaN : 0)))
   const fn = compile((x: Tensor, y: Tensor) => ({ y: x.matmul(w.tensor).add(y).sum() }))
   const [x, good] = [tensor(new Float32Array(900), [3, 300]), tensor([1, 2])]
-  expect(await fn.diagnose(x, good)).toEqual({ kind: 'variable', place: { variable: 'table', element: 417 }, numbers: 'NaN' })
+  expect(await fn.diagnose(x, good)).toEqual({
+    kind: 'variable',
+    place: { variable: 'table', element: 417 },
+    numbers: 'NaN',
+  })
   await w.write(new Float32Array(600))
-  expect(await fn.diagnose(x, tensor([1, -Infinity]))).toEqual({ kind: 'input', position: 1, element: 1, numbers: '-∞' })
+  expect(await fn.diagnose(x, tensor([1, -Infinity]))).toEqual({
+    kind: 'input',
+    position: 1,
+    element: 1,
+    numbers: '-∞',
+  })
   expect(await fn.diagnose(x, good)).toBeUndefined()
 })
 
@@ -84,7 +118,15 @@ test('a diagnosis changes no variable, assigned or updated in place', async () =
   })
   const args = [tensor(new Float32Array(64).fill(-1)), tensor([0.1, 0.1, 0.9, 0.1, 1e-8, 0, 0.1, 0.1])] as const
   expect(await fn.diagnose(...args)).toMatchObject({ kind: 'kernel' })
-  for (const one of [p, m, v, count]) expect(Array.from(await one.read()).every(x => x === 0), one.name).toBe(true)
+  for (const one of [p, m, v, count])
+    expect(
+      Array.from(await one.read()).every(x => x === 0),
+      one.name,
+    ).toBe(true)
   await fn(...args)
-  for (const one of [p, m, v, count]) expect(Array.from(await one.read()).every(x => x !== 0), one.name).toBe(true)
+  for (const one of [p, m, v, count])
+    expect(
+      Array.from(await one.read()).every(x => x !== 0),
+      one.name,
+    ).toBe(true)
 })

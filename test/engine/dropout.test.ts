@@ -1,7 +1,16 @@
 // Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of: four
 // neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, compile, currentDevice, dropout, ones, range, tensor } from '../../engine/node/index.ts'
+import {
+  type Device,
+  type Tensor,
+  compile,
+  currentDevice,
+  dropout,
+  ones,
+  range,
+  tensor,
+} from '../../engine/node/index.ts'
 import { forgetEagerPlans } from '../../engine/compile/eager.ts'
 import { keepFactor } from '../../shaders/random.ts'
 
@@ -20,7 +29,9 @@ beforeAll(async () => {
     shaders.push(wgsl)
     return right.call(this, wgsl, ...rest)
   }
-  restore = () => { pipelines.get = right }
+  restore = () => {
+    pipelines.get = right
+  }
 })
 afterAll(() => {
   restore()
@@ -28,10 +39,10 @@ afterAll(() => {
 })
 
 /** What the function gives, and the shaders that it took. */
-async function run(fn: () => Tensor): Promise<{ values: number[], text: string }> {
+async function run(fn: () => Tensor): Promise<{ values: number[]; text: string }> {
   forgetEagerPlans()
   shaders = []
-  const values = [...await (await compile(fn)()).data()]
+  const values = [...(await (await compile(fn)()).data())]
   return { values, text: shaders.join('\n') }
 }
 
@@ -54,7 +65,18 @@ describe('the mask depends on positions', () => {
   }
 
   // Columns in fours and others; small products have kernels that store one element at a time.
-  for (const [m, k, n] of [[33, 5, 68], [40, 2, 64], [40, 2, 66], [9, 2, 8], [7, 3, 5], [4, 2, 1], [1, 8, 12], [1, 8, 7], [4, 3000, 8], [3, 3000, 5]]) {
+  for (const [m, k, n] of [
+    [33, 5, 68],
+    [40, 2, 64],
+    [40, 2, 66],
+    [9, 2, 8],
+    [7, 3, 5],
+    [4, 2, 1],
+    [1, 8, 12],
+    [1, 8, 7],
+    [4, 3000, 8],
+    [3, 3000, 5],
+  ]) {
     test(`at the end of a product ${m}×${k}×${n}`, async () => {
       const { values, text } = await run(() => dropped(made(m, k).matmul(made(k, n))).add(made(m, n)))
       expect(values).toEqual(kept(m * n, { of: k }).map(y => y + 1))
@@ -67,7 +89,7 @@ describe('the mask depends on positions', () => {
   // What is broadcast along rows is found by coordinates, which four neighbours share where rows are multiples of four long.
   for (const width of [6, 8]) {
     const bias = (): Tensor => range(width).cast('f32')
-    const expected = (count: number, of: number): number[] => kept(count).map((y, i) => y * (of + i % width))
+    const expected = (count: number, of: number): number[] => kept(count).map((y, i) => y * (of + (i % width)))
     test(`of rows of ${width} with a bias, alone`, async () => {
       const { values, text } = await run(() => dropped(made(10, width).add(bias())))
       expect(values).toEqual(expected(10 * width, 1))
@@ -75,7 +97,14 @@ describe('the mask depends on positions', () => {
     })
 
     test(`of rows of ${width} with a bias, at the end of a product`, async () => {
-      const { values, text } = await run(() => dropped(made(40, 2).matmul(made(2, 12 * width)).reshape([40, 12, width]).add(bias())))
+      const { values, text } = await run(() =>
+        dropped(
+          made(40, 2)
+            .matmul(made(2, 12 * width))
+            .reshape([40, 12, width])
+            .add(bias()),
+        ),
+      )
       expect(values).toEqual(expected(40 * 12 * width, 2))
       if (!device.traits.cpu && !text.includes('fn epilogue4')) return
       expect(text).toMatch(/fn epilogue4/)
@@ -91,7 +120,9 @@ describe('the mask depends on positions', () => {
   test('inside of a sum', async () => {
     const { values } = await run(() => dropped(made(6, 8)).sum([1]))
     const all = kept(48)
-    expect(values).toEqual(Array.from({ length: 6 }, (_, row) => all.slice(row * 8, row * 8 + 8).reduce((a, b) => a + b)))
+    expect(values).toEqual(
+      Array.from({ length: 6 }, (_, row) => all.slice(row * 8, row * 8 + 8).reduce((a, b) => a + b)),
+    )
   })
 
   test('of two that are added, each by its own stream', async () => {

@@ -8,7 +8,9 @@ describe('half precision on the host', () => {
   test('every half is the number that Float16Array says', () => {
     const bits = Uint16Array.from({ length: 65536 }, (_, i) => i)
     const expected = new Float16Array(bits.buffer)
-    for (let i = 0; i < 65536; i++) if (!Object.is(halfValue(i), expected[i])) throw new Error(`${i.toString(16)}: ${halfValue(i)}, not ${expected[i]}`)
+    for (let i = 0; i < 65536; i++)
+      if (!Object.is(halfValue(i), expected[i]))
+        throw new Error(`${i.toString(16)}: ${halfValue(i)}, not ${expected[i]}`)
     expect(toFloat32(bits)).toEqual(Float32Array.from(expected))
     // A part of a buffer is no more than that.
     expect(toFloat32(bits.subarray(1, 3))).toEqual(Float32Array.of(2 ** -24, 2 ** -23))
@@ -21,24 +23,32 @@ describe('half precision on the host', () => {
       for (const number of [halfValue(i), (halfValue(i) + halfValue(i + 1)) / 2]) {
         for (const signed of [number, -number]) {
           one[0] = signed
-          if (halfBits(signed) !== word[0]) throw new Error(`${signed}: ${halfBits(signed).toString(16)}, not ${word[0].toString(16)}`)
+          if (halfBits(signed) !== word[0])
+            throw new Error(`${signed}: ${halfBits(signed).toString(16)}, not ${word[0].toString(16)}`)
         }
       }
     }
   })
 
   test('any single-precision number rounds as Float16Array rounds it', () => {
-    fc.assert(fc.property(fc.float(), number => {
-      const [expected] = new Uint16Array(new Float16Array([number]).buffer)
-      expect(halfBits(number)).toBe(Number.isNaN(number) ? 0x7e00 : expected)
-    }), { numRuns: 3000 })
-    expect([...toFloat16(new Float32Array([65504, 65519.996, 65520, -1e9, 2 ** -25, 2 ** -24]))]).toEqual([0x7bff, 0x7bff, 0x7c00, 0xfc00, 0, 1])
+    fc.assert(
+      fc.property(fc.float(), number => {
+        const [expected] = new Uint16Array(new Float16Array([number]).buffer)
+        expect(halfBits(number)).toBe(Number.isNaN(number) ? 0x7e00 : expected)
+      }),
+      { numRuns: 3000 },
+    )
+    expect([...toFloat16(new Float32Array([65504, 65519.996, 65520, -1e9, 2 ** -25, 2 ** -24]))]).toEqual([
+      0x7bff, 0x7bff, 0x7c00, 0xfc00, 0, 1,
+    ])
   })
 })
 
 describe('half precision on the device', () => {
   let device: Device
-  beforeAll(async () => { device = await currentDevice() })
+  beforeAll(async () => {
+    device = await currentDevice()
+  })
   afterAll(() => device.close())
 
   test('variables hold the nearest halves, at any length and even offset', async () => {
@@ -51,14 +61,16 @@ describe('half precision on the device', () => {
   })
 
   test('constants read back as the device holds them', async () => {
-    expect(await tensor([0.1, 0.2, 0.3], [3], 'f16').data()).toEqual(Float32Array.from(new Float16Array([0.1, 0.2, 0.3])))
+    expect(await tensor([0.1, 0.2, 0.3], [3], 'f16').data()).toEqual(
+      Float32Array.from(new Float16Array([0.1, 0.2, 0.3])),
+    )
   })
 
   test('casts to half and back round to the nearest', async ({ skip }) => {
     skip(!device.traits.f16, `${device.info.name} has no shader-f16`)
     const x = tensor(Float32Array.from({ length: 33 }, (_, i) => Math.sin(i) * 10 ** (i % 4)))
     const [half, back] = await readAll([x.cast('f16'), x.cast('f16').add(0).cast('f32')])
-    const expected = Float32Array.from(new Float16Array(await x.data() as Float32Array))
+    const expected = Float32Array.from(new Float16Array((await x.data()) as Float32Array))
     expect(half).toEqual(expected)
     expect(back).toEqual(expected)
   })

@@ -4,7 +4,15 @@ import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, UserError, compile, currentDevice, tensor, variable } from '../../engine/node/index.ts'
+import {
+  type Device,
+  type Tensor,
+  UserError,
+  compile,
+  currentDevice,
+  tensor,
+  variable,
+} from '../../engine/node/index.ts'
 import { KEPT_PLANS } from '../../engine/evaluate.ts'
 import { Buffers } from '../../engine/runtime/buffers.ts'
 import { keepWhenForgotten, releaseWhenForgotten } from '../../engine/runtime/forgotten.ts'
@@ -14,7 +22,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 const THE_ONE = 'engine/runtime/forgotten.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
 /** Forty rounds of `make`, ten before the count begins: live buffers (free ones apart) that the last thirty have left. */
@@ -25,20 +35,22 @@ async function leftBy(make: (i: number) => Promise<unknown>): Promise<number> {
     return device.buffers.live
   }
   const before = await round(0, 10)
-  return await round(10, 40) - before
+  return (await round(10, 40)) - before
 }
 
 describe('finalizers', () => {
   test(`are registered by ${THE_ONE} alone`, () => {
-    const using = ['shaders', 'engine', 'models', 'train', 'bench'].flatMap(folder =>
-      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
-        .map(path => `${folder}/${path.replaceAll('\\', '/')}`)
-        .filter(path => /\.m?[jt]s$/.test(path) && !path.includes('node_modules/')))
+    const using = ['shaders', 'engine', 'models', 'train', 'bench']
+      .flatMap(folder =>
+        readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+          .map(path => `${folder}/${path.replaceAll('\\', '/')}`)
+          .filter(path => /\.m?[jt]s$/.test(path) && !path.includes('node_modules/')),
+      )
       .filter(path => readFileSync(join(root, path), 'utf8').includes('FinalizationRegistry'))
     expect(using).toEqual([THE_ONE])
   })
 
-  test('don\'t hold the owner: its buffer is free after a collection', async () => {
+  test("don't hold the owner: its buffer is free after a collection", async () => {
     const buffers = new Buffers(device.gpu)
     const forget = (): WeakRef<object> => {
       const owner = { name: 'owner' }
@@ -52,7 +64,7 @@ describe('finalizers', () => {
     expect(buffers).toMatchObject({ count: 1, live: 0 })
   })
 
-  test('don\'t release what the owner has released itself', async () => {
+  test("don't release what the owner has released itself", async () => {
     const buffers = new Buffers(device.gpu)
     const forget = (): void => {
       const owner = {}
@@ -71,20 +83,30 @@ describe('forgotten', () => {
   const spec = { shape: [300], dtype: 'f32' } as const
 
   test('variables release their memory', async () => {
-    expect(await leftBy(async i => { await variable(spec, 'v').write(new Float32Array(300).fill(i)) })).toBeLessThanOrEqual(2)
+    expect(
+      await leftBy(async i => {
+        await variable(spec, 'v').write(new Float32Array(300).fill(i))
+      }),
+    ).toBeLessThanOrEqual(2)
   })
 
   test('unread results of compiled functions release their memory', async () => {
     const fn = compile((x: Tensor) => x.mul(2))
-    expect(await leftBy(async i => { await fn(tensor(new Float32Array(300).fill(i))) })).toBeLessThanOrEqual(2)
+    expect(
+      await leftBy(async i => {
+        await fn(tensor(new Float32Array(300).fill(i)))
+      }),
+    ).toBeLessThanOrEqual(2)
   })
 
   test('compiled functions release the memory of their plans: inputs, constants and uniforms', async () => {
-    expect(await leftBy(async i => {
-      const constant = tensor(new Float32Array(300).fill(i))
-      const fn = compile((x: Tensor) => x.mul(constant).add(i).sum())
-      return (await fn(tensor(new Float32Array(300).fill(1)))).item()
-    })).toBeLessThanOrEqual(4)
+    expect(
+      await leftBy(async i => {
+        const constant = tensor(new Float32Array(300).fill(i))
+        const fn = compile((x: Tensor) => x.mul(constant).add(i).sum())
+        return (await fn(tensor(new Float32Array(300).fill(1)))).item()
+      }),
+    ).toBeLessThanOrEqual(4)
   })
 
   test('eager evaluations leave no buffer of their inputs, constants or plans', async () => {
@@ -93,9 +115,10 @@ describe('forgotten', () => {
 })
 
 describe('a compiled function that was called with 200 shapes', () => {
-  const call = async (fn: (x: Tensor) => Promise<Tensor>, n: number): Promise<number> => (await fn(tensor(new Float32Array(n).fill(1)))).item()
+  const call = async (fn: (x: Tensor) => Promise<Tensor>, n: number): Promise<number> =>
+    (await fn(tensor(new Float32Array(n).fill(1)))).item()
 
-  test('keeps a bounded number of plans, frees the others\' memory at once, and makes them again', async () => {
+  test("keeps a bounded number of plans, frees the others' memory at once, and makes them again", async () => {
     let traces = 0
     const fn = compile((x: Tensor) => {
       traces++
@@ -114,7 +137,7 @@ describe('a compiled function that was called with 200 shapes', () => {
 
   test('still runs a plan that is dropped during a call', async () => {
     const fn = compile((x: Tensor) => x.mul(2).sum())
-    const sizes = Array.from({ length: 3 * KEPT_PLANS }, (_, i) => 1 + i % (2 * KEPT_PLANS))
+    const sizes = Array.from({ length: 3 * KEPT_PLANS }, (_, i) => 1 + (i % (2 * KEPT_PLANS)))
     expect(await Promise.all(sizes.map(n => call(fn, n)))).toEqual(sizes.map(n => 2 * n))
   })
 })
@@ -126,7 +149,9 @@ describe('unreachable memory', () => {
     const fn = compile((x: Tensor) => x.add(1))
     await collected()
     const [before, most] = [device.buffers.liveBytes, { live: 0 }]
-    const note = (): void => { most.live = Math.max(most.live, device.buffers.liveBytes) }
+    const note = (): void => {
+      most.live = Math.max(most.live, device.buffers.liveBytes)
+    }
     for (let i = 0; i < 16; i++) {
       await variable({ shape: [SIZE / 4], dtype: 'f32' }, 'forgotten').write(Float32Array.of(i))
       note()
@@ -178,13 +203,13 @@ describe('using', () => {
       using same = doubled.cast('f32')
       return same.add(x)
     })()
-    expect([...await made.data()]).toEqual([3, 6])
+    expect([...(await made.data())]).toEqual([3, 6])
     const result = await compile((x: Tensor) => x.mul(2))(tensor([1, 2]))
     {
       using same = result.cast('f32')
-      expect([...await same.data()]).toEqual([2, 4])
+      expect([...(await same.data())]).toEqual([2, 4])
     }
-    expect([...await result.data()], 'a cast to the same dtype is another handle').toEqual([2, 4])
+    expect([...(await result.data())], 'a cast to the same dtype is another handle').toEqual([2, 4])
   })
 
   test('a disposed constant is uploaded again for a compiled function', async () => {
@@ -197,7 +222,7 @@ describe('using', () => {
     expect(await (await fn(tensor([3]))).item()).toBe(18_000)
   })
 
-  test('a variable\'s tensor can\'t be disposed of', () => {
+  test("a variable's tensor can't be disposed of", () => {
     const v = variable({ shape: [2], dtype: 'f32' }, 'weights')
     expect(() => v.tensor[Symbol.dispose]()).toThrow(UserError)
     expect(v.tensor.shape).toEqual([2])

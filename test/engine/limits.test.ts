@@ -2,20 +2,35 @@
 // was released, more elements than are counted; and what half precision and NaN do inside of one expression.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  type Device, UserError, compile, currentDevice, full, range, tensor, variable, zeros,
+  type Device,
+  UserError,
+  compile,
+  currentDevice,
+  full,
+  range,
+  tensor,
+  variable,
+  zeros,
 } from '../../engine/node/index.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
-const list = async (t: Tensor): Promise<number[]> => [...await t.data()]
+const list = async (t: Tensor): Promise<number[]> => [...(await t.data())]
 
 describe('a shape', () => {
   test.each([
-    ['zeros([0])', () => zeros([0])], ['zeros([-3])', () => zeros([-3])], ['zeros([2.5])', () => zeros([2.5])],
-    ['range(0)', () => range(0)], ['range(-2)', () => range(-2)], ['range(2.5)', () => range(2.5)], ['tensor of nothing', () => tensor([])],
+    ['zeros([0])', () => zeros([0])],
+    ['zeros([-3])', () => zeros([-3])],
+    ['zeros([2.5])', () => zeros([2.5])],
+    ['range(0)', () => range(0)],
+    ['range(-2)', () => range(-2)],
+    ['range(2.5)', () => range(2.5)],
+    ['tensor of nothing', () => tensor([])],
   ])('only has positive integers: %s', (_, make) => {
     expect(make).toThrow(UserError)
     expect(make).toThrow(/positive integers, not (0|-2|-3|2\.5) in/)
@@ -24,8 +39,10 @@ describe('a shape', () => {
 
 describe('a number', () => {
   test.each([
-    ['full u32', () => full([2], -1, 'u32')], ['full i32', () => full([2], 1.5, 'i32')], ['pad i32', () => tensor(Int32Array.of(1)).pad([1], [0], 0.7)],
-  ])('that an integer dtype can\'t represent is rejected: %s', (_, make) => expect(make).toThrow(UserError))
+    ['full u32', () => full([2], -1, 'u32')],
+    ['full i32', () => full([2], 1.5, 'i32')],
+    ['pad i32', () => tensor(Int32Array.of(1)).pad([1], [0], 0.7)],
+  ])("that an integer dtype can't represent is rejected: %s", (_, make) => expect(make).toThrow(UserError))
 
   test('that it can represent is accepted everywhere', async () => {
     expect(await list(full([2], 4294967295, 'u32'))).toEqual([4294967295, 4294967295])
@@ -75,13 +92,17 @@ describe('half precision', () => {
     expect(await list(x.cast('f16').cast('f32').mul(1))).toEqual(rounded)
     expect(await list(x.cast('f16').isFinite())).toEqual(rounded.map(value => (Number.isFinite(value) ? 1 : 0)))
     expect(await x.slice([3], [4]).cast('f16').cast('f32').sum().item()).toBe(-2048)
-    const product = tensor([[values[2]]]).matmul(tensor([[1]])).cast('f16').cast('f32').mul(3)
+    const product = tensor([[values[2]]])
+      .matmul(tensor([[1]]))
+      .cast('f16')
+      .cast('f32')
+      .mul(3)
     expect(await list(product)).toEqual([0.999755859375])
   })
 
   test('is stored, or rejected with one line if the adapter has none', async () => {
     const stored = tensor(values).cast('f16').data()
-    if (device.traits.f16) expect([...await stored]).toEqual(rounded)
+    if (device.traits.f16) expect([...(await stored)]).toEqual(rounded)
     else await expect(stored).rejects.toThrow('has no half precision')
   })
 })
@@ -89,7 +110,9 @@ describe('half precision', () => {
 test('NaN stays NaN in activations', async () => {
   const x = tensor([NaN, -1, 2])
   for (const [y, wanted] of [
-    [x.relu(), [NaN, 0, 2]], [x.tanh(), [NaN, Math.tanh(-1), Math.tanh(2)]], [x.erf(), [NaN, -0.842700793, 0.995322265]],
+    [x.relu(), [NaN, 0, 2]],
+    [x.tanh(), [NaN, Math.tanh(-1), Math.tanh(2)]],
+    [x.erf(), [NaN, -0.842700793, 0.995322265]],
     [x.gelu(), [NaN, -0.158655254, 1.954499736]],
   ] as const) {
     const got = await list(y)

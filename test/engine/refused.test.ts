@@ -1,6 +1,15 @@
 // What happens when the GPU refuses a command or its memory runs out: nobody gets numbers that were never made.
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Device, UserError, compile, currentDevice, openDevice, tensor, useDevice, variable } from '../../engine/node/index.ts'
+import {
+  type Device,
+  UserError,
+  compile,
+  currentDevice,
+  openDevice,
+  tensor,
+  useDevice,
+  variable,
+} from '../../engine/node/index.ts'
 import { openAdapter } from '../../engine/node/adapters.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 
@@ -41,12 +50,13 @@ function refuseMemory(scopes: number): void {
 }
 
 test.each([
-  ['compiled', () => compile((x: Tensor) => x.mul(2).add(1))], ['eager', () => async (x: Tensor) => x.mul(2).add(1)],
+  ['compiled', () => compile((x: Tensor) => x.mul(2).add(1))],
+  ['eager', () => async (x: Tensor) => x.mul(2).add(1)],
 ])('a first run (%s) that memory does not hold is tried once more, after a collection', async (_, make) => {
   const collected = vi.spyOn(device, 'collect')
   const run = make()
   refuseMemory(1)
-  expect([...await (await run(tensor([1, 2]))).data()]).toEqual([3, 5])
+  expect([...(await (await run(tensor([1, 2]))).data())]).toEqual([3, 5])
   expect(collected).toHaveBeenCalledTimes(1)
 })
 
@@ -70,7 +80,7 @@ describe('a run whose result has no memory', () => {
     const w = variable({ shape: [4], dtype: 'f32' }, 'w')
     refuseOne('readback')
     await expect(w.read()).rejects.toThrow('the GPU refused a command')
-    expect([...await w.read()]).toEqual([0, 0, 0, 0])
+    expect([...(await w.read())]).toEqual([0, 0, 0, 0])
   })
 })
 
@@ -104,12 +114,20 @@ test('a first run that runs out of memory leaves no refused buffer in the pool',
 
 test('a candidate without enough memory to be measured costs nothing but its measurement', async () => {
   const failures: string[] = []
-  device.tuning.configure({ mode: 'full', onFailure: reason => { failures.push(reason) } })
+  device.tuning.configure({
+    mode: 'full',
+    onFailure: reason => {
+      failures.push(reason)
+    },
+  })
   refuseOne('trial')
-  const x = tensor([[1, 2], [3, 4]])
-  expect([...await x.softmax().sum(1).data()]).toEqual([1, 1])
+  const x = tensor([
+    [1, 2],
+    [3, 4],
+  ])
+  expect([...(await x.softmax().sum(1).data())]).toEqual([1, 1])
   expect(failures).toEqual([expect.stringMatching(/^softmax: rows 2, .* does not run on this adapter: Buffer size/)])
   device.tuning.configure({ mode: 'off' })
   // Refused buffers did not return to the pool.
-  expect([...await x.mul(2).data()]).toEqual([2, 4, 6, 8])
+  expect([...(await x.mul(2).data())]).toEqual([2, 4, 6, 8])
 })

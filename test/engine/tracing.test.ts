@@ -15,11 +15,36 @@ describe('a compiled function that is called while another is traced', () => {
   const x = zeros([2])
 
   test.each([
-    ['runs', () => { void inner(x) }],
-    ['runs without a tensor in or out', () => { void change() }],
-    ['is prepared', () => { void inner.prepare(x) }],
-    ['is profiled', () => { void inner.profile(x) }],
-    ['tells its kernels', () => { void inner.kernels(x) }],
+    [
+      'runs',
+      () => {
+        void inner(x)
+      },
+    ],
+    [
+      'runs without a tensor in or out',
+      () => {
+        void change()
+      },
+    ],
+    [
+      'is prepared',
+      () => {
+        void inner.prepare(x)
+      },
+    ],
+    [
+      'is profiled',
+      () => {
+        void inner.profile(x)
+      },
+    ],
+    [
+      'tells its kernels',
+      () => {
+        void inner.kernels(x)
+      },
+    ],
   ])('makes the outer one throw if it %s', async (_, use) => {
     const outer = compile((t: Tensor) => {
       use()
@@ -29,13 +54,15 @@ describe('a compiled function that is called while another is traced', () => {
   })
 
   test('makes an async one throw, too, and no other', async () => {
-    const outer = compile((async (t: Tensor) => ({ y: (await inner(t)).y })) as never) as unknown as (t: Tensor) => Promise<unknown>
+    const outer = compile((async (t: Tensor) => ({ y: (await inner(t)).y })) as never) as unknown as (
+      t: Tensor,
+    ) => Promise<unknown>
     await expect(outer(x)).rejects.toThrow('must not be async')
     await new Promise(resolve => setTimeout(resolve, 0))
   })
 
   test('leaves both usable', async () => {
-    expect([...await (await inner(tensor(Float32Array.of(1, 2)))).y.data()]).toEqual([2, 3])
+    expect([...(await (await inner(tensor(Float32Array.of(1, 2)))).y.data())]).toEqual([2, 3])
     await change()
     expect(await w.tensor.item()).toBe(1)
   })

@@ -4,13 +4,25 @@ import { type Answer, KernelTuning, type Question, type TuningMode, showQuestion
 import type { Traits } from '../../shaders/kernel.ts'
 
 const traits: Traits = {
-  name: 'some GPU', cpu: false, f16: false, subgroupSize: 0, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 16384,
-  maxStorageBuffers: 8, maxWorkgroups: 65535,
+  name: 'some GPU',
+  cpu: false,
+  f16: false,
+  subgroupSize: 0,
+  maxWorkgroupInvocations: 256,
+  maxWorkgroupStorage: 16384,
+  maxStorageBuffers: 8,
+  maxWorkgroups: 65535,
 }
 
-const question = (m: number, { dtype = 'f32', kernel = 'matmul' } = {}): Question =>
-  ({ kernel, sizes: { batch: 1, m, n: 768, k0: 64 }, options: { a0: `${dtype}k4`, b0: 'f32r4', out: 'f32' } })
-const answer = (candidate: string, ...asked: Parameters<typeof question>): Answer => ({ ...question(...asked), candidate })
+const question = (m: number, { dtype = 'f32', kernel = 'matmul' } = {}): Question => ({
+  kernel,
+  sizes: { batch: 1, m, n: 768, k0: 64 },
+  options: { a0: `${dtype}k4`, b0: 'f32r4', out: 'f32' },
+})
+const answer = (candidate: string, ...asked: Parameters<typeof question>): Answer => ({
+  ...question(...asked),
+  candidate,
+})
 const knowing = (known: readonly Answer[], mode: TuningMode = 'cached'): KernelTuning => {
   const tuning = new KernelTuning(traits)
   tuning.configure({ mode, known })
@@ -25,8 +37,15 @@ test('a known answer decides', () => {
 
 test('otherwise the nearest known problem decides, if no size differs by more than a factor of four', () => {
   const tuning = knowing([answer('third', 64), answer('second', 256)])
-  expect([15, 16, 100, 127, 129, 1024, 1025].map(m => choose(tuning, question(m)))).toEqual(
-    ['first', 'third', 'third', 'third', 'second', 'second', 'first'])
+  expect([15, 16, 100, 127, 129, 1024, 1025].map(m => choose(tuning, question(m)))).toEqual([
+    'first',
+    'third',
+    'third',
+    'third',
+    'second',
+    'second',
+    'first',
+  ])
 })
 
 test('of two equally near problems the better guess decides, in whatever order they were measured', () => {
@@ -35,8 +54,16 @@ test('of two equally near problems the better guess decides, in whatever order t
 })
 
 test('another dtype, another kernel, another set of sizes, and an answer that is not a candidate here have no influence', () => {
-  const { sizes: { batch, m, n }, ...rest } = answer('third', 64)
-  const others = [answer('third', 64, { dtype: 'f16' }), answer('third', 64, { kernel: 'softmax' }), answer('gone', 65), { ...rest, sizes: { batch, m, n } }]
+  const {
+    sizes: { batch, m, n },
+    ...rest
+  } = answer('third', 64)
+  const others = [
+    answer('third', 64, { dtype: 'f16' }),
+    answer('third', 64, { kernel: 'softmax' }),
+    answer('gone', 65),
+    { ...rest, sizes: { batch, m, n } },
+  ]
   expect(choose(knowing(others), question(64))).toBe('first')
   expect(choose(knowing([answer('third', 64)], 'off'), question(64)), 'nor does any with tuning off').toBe('first')
 })

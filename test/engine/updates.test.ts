@@ -2,23 +2,38 @@
 // concat, values that are assigned and go on; and memory that moves under a plan.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  type Device, type Tensor, type Tree, type Variable, compile, concat, currentDevice, grad, openDevice, tensor, useDevice, variable, zeros,
+  type Device,
+  type Tensor,
+  type Tree,
+  type Variable,
+  compile,
+  concat,
+  currentDevice,
+  grad,
+  openDevice,
+  tensor,
+  useDevice,
+  variable,
+  zeros,
 } from '../../engine/node/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import { openAdapter } from '../../engine/node/adapters.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
 const HYPER = tensor([0.1, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001])
 const f32 = (...shape: number[]) => ({ shape, dtype: 'f32' }) as const
-const list = async (t: Tensor): Promise<number[]> => [...await t.data()]
+const list = async (t: Tensor): Promise<number[]> => [...(await t.data())]
 
 /** Runs one step of AdamW, with a gradient of ones, that moves each parameter by 0.1; gives what `also` makes of old and new. */
 async function stepOf<Made extends Record<string, Tensor>>(
-  values: readonly number[], also: (before: Tensor, after: Tensor) => Made,
-): Promise<{ made: Made, parameters: number[], plan: number }> {
+  values: readonly number[],
+  also: (before: Tensor, after: Tensor) => Made,
+): Promise<{ made: Made; parameters: number[]; plan: number }> {
   const [p, m, v] = ['p', 'm', 'v'].map(name => variable(f32(values.length), name))
   await p.write(Float32Array.from(values))
   const step = compile(() => {
@@ -29,7 +44,7 @@ async function stepOf<Made extends Record<string, Tensor>>(
     return also(p.tensor, p1)
   })
   const made = await step()
-  return { made, parameters: [...await p.read()], plan: (await step.prepare()).dispatches }
+  return { made, parameters: [...(await p.read())], plan: (await step.prepare()).dispatches }
 }
 
 const VALUES = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -39,48 +54,101 @@ const close = (got: readonly number[], wanted: readonly number[]): void => {
 }
 
 describe('a parameter that is updated in place', () => {
-  test('has its new value in a product\'s epilogue', async () => {
-    const [x, w] = [tensor([[1, 0], [0, 1], [1, 1], [2, 3]]), tensor([VALUES, VALUES.map(n => 10 * n)])]
-    const { made: { y }, parameters } = await stepOf(VALUES, (_, after) => ({ y: x.matmul(w).add(after) }))
-    close(parameters, VALUES.map(n => n - 0.1))
-    close(await list(y), [1, 10, 11, 32].flatMap(factor => VALUES.map(n => factor * n + n - 0.1)))
+  test("has its new value in a product's epilogue", async () => {
+    const [x, w] = [
+      tensor([
+        [1, 0],
+        [0, 1],
+        [1, 1],
+        [2, 3],
+      ]),
+      tensor([VALUES, VALUES.map(n => 10 * n)]),
+    ]
+    const {
+      made: { y },
+      parameters,
+    } = await stepOf(VALUES, (_, after) => ({ y: x.matmul(w).add(after) }))
+    close(
+      parameters,
+      VALUES.map(n => n - 0.1),
+    )
+    close(
+      await list(y),
+      [1, 10, 11, 32].flatMap(factor => VALUES.map(n => factor * n + n - 0.1)),
+    )
   })
 
-  test('has its old value in a product\'s epilogue', async () => {
-    const [x, w] = [tensor([[1, 0], [0, 1]]), tensor([VALUES, VALUES])]
-    const { made: { y } } = await stepOf(VALUES, before => ({ y: x.matmul(w).add(before) }))
-    close(await list(y), [...VALUES, ...VALUES].map(n => 2 * n))
+  test("has its old value in a product's epilogue", async () => {
+    const [x, w] = [
+      tensor([
+        [1, 0],
+        [0, 1],
+      ]),
+      tensor([VALUES, VALUES]),
+    ]
+    const {
+      made: { y },
+    } = await stepOf(VALUES, before => ({ y: x.matmul(w).add(before) }))
+    close(
+      await list(y),
+      [...VALUES, ...VALUES].map(n => 2 * n),
+    )
   })
 
   test('may have its old and its new value in one expression', async () => {
     const { made, parameters } = await stepOf(VALUES, (before, after) => ({
-      change: after.sub(before), norm: after.sub(before.mul(1)).square().sum(), both: concat([before, after]),
+      change: after.sub(before),
+      norm: after.sub(before.mul(1)).square().sum(),
+      both: concat([before, after]),
     }))
-    close(await list(made.change), VALUES.map(() => -0.1))
+    close(
+      await list(made.change),
+      VALUES.map(() => -0.1),
+    )
     close(await list(made.norm), [0.08])
     close(await list(made.both), [...VALUES, ...VALUES.map(n => n - 0.1)])
-    close(parameters, VALUES.map(n => n - 0.1))
+    close(
+      parameters,
+      VALUES.map(n => n - 0.1),
+    )
   })
 })
 
 describe('updates in place that depend on one another', () => {
   /** Two parameters [1] that start there, with moments of zero, each moved by 0.1 against the sign of its gradient; and what is made of them. */
   async function two(
-    start: number, body: (step: (p: Tensor, gradient: Tensor) => [Tensor, Tensor, Tensor], p: Variable, q: Variable, m: Variable) => Tensor | null,
-  ): Promise<{ y: number | undefined, p: number, q: number, m: number }> {
+    start: number,
+    body: (
+      step: (p: Tensor, gradient: Tensor) => [Tensor, Tensor, Tensor],
+      p: Variable,
+      q: Variable,
+      m: Variable,
+    ) => Tensor | null,
+  ): Promise<{ y: number | undefined; p: number; q: number; m: number }> {
     const [p, q, m, v, n, w] = ['p', 'q', 'm', 'v', 'n', 'w'].map(name => variable(f32(1), name))
     for (const one of [p, q]) await one.write(Float32Array.of(start))
-    const run = compile(() => body((x, gradient) => {
-      const [first, second] = x === p.tensor ? [m, v] : [n, w]
-      return adamw(x, first.tensor, second.tensor, gradient, HYPER, zeros([]).add(1))
-    }, p, q, m))
+    const run = compile(() =>
+      body(
+        (x, gradient) => {
+          const [first, second] = x === p.tensor ? [m, v] : [n, w]
+          return adamw(x, first.tensor, second.tensor, gradient, HYPER, zeros([]).add(1))
+        },
+        p,
+        q,
+        m,
+      ),
+    )
     const y = await run()
     return { y: y ? await y.item() : undefined, p: (await p.read())[0], q: (await q.read())[0], m: (await m.read())[0] }
   }
   const ones = zeros([1]).add(1)
 
   test.each([
-    ['the old parameter and the new moment', (p: Tensor, _p1: Tensor, _m: Tensor, m1: Tensor) => p.add(m1.mul(100)), 13],
+    [
+      'the old parameter and the new moment',
+      (p: Tensor, _p1: Tensor, _m: Tensor, m1: Tensor) => p.add(m1.mul(100)),
+      13,
+    ],
     ['the new parameter and the old moment', (_p: Tensor, p1: Tensor, m: Tensor) => m.add(p1.mul(100)), 290],
     ['both parameters, one through a kernel', (p: Tensor, p1: Tensor) => p1.softmax().add(p), 4],
   ])('one step reads %s', async (_, make, wanted) => {
@@ -95,7 +163,7 @@ describe('updates in place that depend on one another', () => {
     expect(got.m).toBeCloseTo(0.1, 5)
   })
 
-  test('each has the other\'s old value as its gradient', async () => {
+  test("each has the other's old value as its gradient", async () => {
     // Of another sign once it has moved.
     const got = await two(0.05, (step, p, q) => {
       p.assign(step(p.tensor, q.tensor)[0])
@@ -131,7 +199,13 @@ describe('a value that occurs twice in one concat', () => {
 })
 
 describe('a product that is assigned', () => {
-  const [x, w] = [tensor([[1, 2]]), tensor([[3, 4], [5, 6]])]
+  const [x, w] = [
+    tensor([[1, 2]]),
+    tensor([
+      [3, 4],
+      [5, 6],
+    ]),
+  ]
   test('can be read by its epilogue', async () => {
     const v = variable(f32(1, 2), 'v')
     const y = await compile(() => {
@@ -139,7 +213,10 @@ describe('a product that is assigned', () => {
       v.assign(h)
       return h.add(1)
     })()
-    expect([await list(y), [...await v.read()]]).toEqual([[14, 17], [13, 16]])
+    expect([await list(y), [...(await v.read())]]).toEqual([
+      [14, 17],
+      [13, 16],
+    ])
   })
 
   test('can be part of a concat', async () => {
@@ -149,7 +226,10 @@ describe('a product that is assigned', () => {
       v.assign(h)
       return concat([h, x.mul(2)])
     })()
-    expect([await list(y), [...await v.read()]]).toEqual([[13, 16, 2, 4], [13, 16]])
+    expect([await list(y), [...(await v.read())]]).toEqual([
+      [13, 16, 2, 4],
+      [13, 16],
+    ])
   })
 })
 
@@ -190,15 +270,17 @@ describe('numbers', () => {
     expect(await tensor(new Float32Array(1000).fill(1000)).cast('f16').mean().item()).toBe(1000)
   })
 
-  test('written to an f16 variable don\'t change their neighbours', async context => {
+  test("written to an f16 variable don't change their neighbours", async context => {
     if (!device.traits.f16) context.skip(`${device.info.name} has no f16`)
     const v = variable({ shape: [5], dtype: 'f16' }, 'v')
     await v.write(Float32Array.of(1, 2, 3, 4, 5))
     await expect(v.write(Float32Array.of(9))).rejects.toThrow('has to end at an even element or the last one')
     await v.write(Float32Array.of(8, 9), 2)
     await v.write(Float32Array.of(7), 4)
-    expect([...await v.read()]).toEqual([1, 2, 8, 9, 7])
-    await expect(variable({ shape: [2], dtype: 'i32' }, 'w').write(Float32Array.of(1, 2))).rejects.toThrow('w is i32: write needs an array of type Int32Array')
+    expect([...(await v.read())]).toEqual([1, 2, 8, 9, 7])
+    await expect(variable({ shape: [2], dtype: 'i32' }, 'w').write(Float32Array.of(1, 2))).rejects.toThrow(
+      'w is i32: write needs an array of type Int32Array',
+    )
   })
 })
 
@@ -207,7 +289,7 @@ test('the gradient of x to the 0 is 0, also at 0', async () => {
   expect(await list(grad(x.pow(0).sum(), [x])[0])).toEqual([0, 0])
 })
 
-test('reading a traced function\'s input outside of it throws a clear error', async () => {
+test("reading a traced function's input outside of it throws a clear error", async () => {
   let kept: Tensor[] = []
   await compile((x: Tensor) => {
     kept = [x, x.mul(2)]

@@ -44,10 +44,14 @@ async function run(order: Order): Promise<Answer> {
     verdict = judge(error)
   }
   // Rejections that nobody handles are told of after the microtasks.
-  await new Promise((resolve) => setImmediate(resolve))
+  await new Promise(resolve => setImmediate(resolve))
   if (stray !== undefined) {
     const found = judge(stray)
-    verdict = { kind: 'exception', signature: `unhandled ${found?.signature ?? String(stray)}`, detail: found?.detail ?? String(stray) }
+    verdict = {
+      kind: 'exception',
+      signature: `unhandled ${found?.signature ?? String(stray)}`,
+      detail: found?.detail ?? String(stray),
+    }
   }
   await rm(folder, { recursive: true, force: true })
   return { verdict, accepted }

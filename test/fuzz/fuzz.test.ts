@@ -29,18 +29,21 @@ test('a few seconds of fuzzing find nothing', async () => {
   expect(reports.reduce((sum, { runs }) => sum + runs, 0)).toBeGreaterThan(20)
 })
 
-test.skipIf(process.platform !== 'linux')('hangs, memory above a gigabyte, crashes and lost rejections are found', async () => {
-  const inputs = plantedTargets.map(({ name }) => ({ target: name, input: new Uint8Array(1), name }))
-  const isHang = ({ name }: { name: string }): boolean => name.endsWith('/hang')
-  const found = [...await replay(inputs.filter(isHang), 700), ...await replay(inputs.filter((one) => !isHang(one)))]
-  expect(found.map(({ name, verdict }) => [name, verdict.kind])).toEqual([
-    ['planted/hang', 'hang'],
-    ['planted/memory', 'memory'],
-    ['planted/crash', 'crash'],
-    ['planted/exception', 'exception'],
-    ['planted/unhandled', 'exception'],
-  ])
-})
+test.skipIf(process.platform !== 'linux')(
+  'hangs, memory above a gigabyte, crashes and lost rejections are found',
+  async () => {
+    const inputs = plantedTargets.map(({ name }) => ({ target: name, input: new Uint8Array(1), name }))
+    const isHang = ({ name }: { name: string }): boolean => name.endsWith('/hang')
+    const found = [...(await replay(inputs.filter(isHang), 700)), ...(await replay(inputs.filter(one => !isHang(one))))]
+    expect(found.map(({ name, verdict }) => [name, verdict.kind])).toEqual([
+      ['planted/hang', 'hang'],
+      ['planted/memory', 'memory'],
+      ['planted/crash', 'crash'],
+      ['planted/exception', 'exception'],
+      ['planted/unhandled', 'exception'],
+    ])
+  },
+)
 
 test('other exceptions, and messages that a terminal cannot show on one line, are finds', () => {
   expect(judge(new UserError('data.csv is empty'))).toBeUndefined()

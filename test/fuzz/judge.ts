@@ -14,8 +14,11 @@ const LONGEST = 500
 export function judge(error: unknown): Verdict | undefined {
   if (!(error instanceof Error) || error.name !== 'UserError') {
     const stack = error instanceof Error ? (error.stack ?? error.message) : String(error)
-    const frames = stack.split('\n').filter((line) => /^\s+at /.test(line)).slice(0, 3)
-    const signature = `${error instanceof Error ? error.name : typeof error} ${frames.map((frame) => frame.replace(/^.*\/|:\d+\)?$/g, '')).join(' < ')}`
+    const frames = stack
+      .split('\n')
+      .filter(line => /^\s+at /.test(line))
+      .slice(0, 3)
+    const signature = `${error instanceof Error ? error.name : typeof error} ${frames.map(frame => frame.replace(/^.*\/|:\d+\)?$/g, '')).join(' < ')}`
     return { kind: 'exception', signature, detail: stack.slice(0, 2000) }
   }
   const { message } = error
@@ -26,7 +29,11 @@ export function judge(error: unknown): Verdict | undefined {
     // C0 and C1 controls and DEL, which a terminal would obey.
     /[\0-\x1f\x7f-\x9f]/.test(message) && 'has control characters',
     !message.isWellFormed() && 'has half of a surrogate pair',
-  ].filter((fault) => fault !== false)
+  ].filter(fault => fault !== false)
   if (faults.length === 0) return undefined
-  return { kind: 'message', signature: `message ${faults.join(', ')}: ${message.replace(/\d+/g, '0').slice(-60)}`, detail: JSON.stringify(message.slice(0, 2000)) }
+  return {
+    kind: 'message',
+    signature: `message ${faults.join(', ')}: ${message.replace(/\d+/g, '0').slice(-60)}`,
+    detail: JSON.stringify(message.slice(0, 2000)),
+  }
 }

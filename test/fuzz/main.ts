@@ -23,23 +23,35 @@ function numberOf(option: string, text: string): number {
   return value
 }
 
-const [seconds, seed, processes] = [numberOf('seconds', values.seconds), numberOf('seed', values.seed), numberOf('processes', values.processes)]
-const chosen = targets.filter(({ name }) => values.target === undefined || name.split('/')[0] === values.target || name === values.target)
+const [seconds, seed, processes] = [
+  numberOf('seconds', values.seconds),
+  numberOf('seed', values.seed),
+  numberOf('processes', values.processes),
+]
+const chosen = targets.filter(
+  ({ name }) => values.target === undefined || name.split('/')[0] === values.target || name === values.target,
+)
 if (chosen.length === 0) {
   process.stderr.write(`No target ${values.target}; there are ${targets.map(({ name }) => name).join(', ')}\n`)
   process.exit(2)
 }
 process.stdout.write(`Seed ${seed}, ${seconds} s, ${processes} processes, ${chosen.length} targets\n`)
-const { reports, finds } = await fuzz(chosen, { seconds, seed, processes, told: (line) => process.stdout.write(`found: ${line}\n`) })
+const { reports, finds } = await fuzz(chosen, {
+  seconds,
+  seed,
+  processes,
+  told: line => process.stdout.write(`found: ${line}\n`),
+})
 
 const width = Math.max(6, ...reports.map(({ target }) => target.length))
 process.stdout.write(`\n${'target'.padEnd(width)}    inputs  accepted  per second  slowest  finds\n`)
 for (const { target, runs, accepted, milliseconds, slowest } of reports) {
-  const found = finds.filter((find) => find.target === target).length
+  const found = finds.filter(find => find.target === target).length
   const rate = milliseconds === 0 ? 0 : (1000 * runs) / milliseconds
   process.stdout.write(
     `${target.padEnd(width)}  ${String(runs).padStart(8)}  ${String(accepted).padStart(8)}  ${rate.toFixed(0).padStart(10)}  ` +
-      `${`${(slowest / 1000).toFixed(1)} s`.padStart(7)}  ${String(found).padStart(5)}\n`)
+      `${`${(slowest / 1000).toFixed(1)} s`.padStart(7)}  ${String(found).padStart(5)}\n`,
+  )
 }
 for (const find of finds) {
   const folder = join(values.out, find.target)
@@ -47,6 +59,8 @@ for (const find of finds) {
   const smaller = await minimise(find)
   const path = join(folder, nameOf(smaller))
   await writeFile(path, smaller)
-  process.stdout.write(`\n${path} (${find.target}, ${smaller.length} bytes, ${find.count} inputs): ${find.verdict.kind}\n${find.verdict.detail}\n`)
+  process.stdout.write(
+    `\n${path} (${find.target}, ${smaller.length} bytes, ${find.count} inputs): ${find.verdict.kind}\n${find.verdict.detail}\n`,
+  )
 }
 process.exitCode = finds.length > 0 ? 1 : 0

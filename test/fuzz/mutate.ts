@@ -6,13 +6,13 @@ import type { Target } from './target.ts'
 /** Numbers in [0, 1) (sfc32, which passes PractRand), from any string. */
 export function randomFrom(seed: string): () => number {
   const digest = createHash('sha256').update(seed).digest()
-  let [a, b, c, d] = [0, 4, 8, 12].map((at) => digest.readInt32LE(at))
+  let [a, b, c, d] = [0, 4, 8, 12].map(at => digest.readInt32LE(at))
   return () => {
     const t = (((a + b) | 0) + d) | 0
     d = (d + 1) | 0
     a = b ^ (b >>> 9)
     b = (c + (c << 3)) | 0
-    c = ((c << 21) | (c >>> 11)) + t | 0
+    c = (((c << 21) | (c >>> 11)) + t) | 0
     return (t >>> 0) / 2 ** 32
   }
 }
@@ -36,8 +36,34 @@ export function inputOf(target: Target, seeds: readonly Uint8Array[], seed: numb
 }
 
 const INTERESTING = [0, 1, -1, 127, 128, 255, 256, 32767, 65535, 2 ** 20, 2 ** 31 - 1, -(2 ** 31), 2 ** 32 - 1]
-const WORDS = ['-1', '0', '1e999', '99999999999999999999', '0.5', 'null', 'true', '""', '[]', '{}', '\0', '\n', '\r', '"', ',', '\\', '\u001b[2J',
-  '\u2028', '\ud83c\udfac', '__proto__', 'constructor', '[[[[[[[[', '{"a":', 'NaN', '../..', 'x'.repeat(1000)]
+const WORDS = [
+  '-1',
+  '0',
+  '1e999',
+  '99999999999999999999',
+  '0.5',
+  'null',
+  'true',
+  '""',
+  '[]',
+  '{}',
+  '\0',
+  '\n',
+  '\r',
+  '"',
+  ',',
+  '\\',
+  '\u001b[2J',
+  '\u2028',
+  '\ud83c\udfac',
+  '__proto__',
+  'constructor',
+  '[[[[[[[[',
+  '{"a":',
+  'NaN',
+  '../..',
+  'x'.repeat(1000),
+]
 
 /** One blind change: bits, bytes, integers, pieces that are cut, doubled or come from another seed, words of text. */
 export function changeBytes(input: Uint8Array, seeds: readonly Uint8Array[], random: () => number): Uint8Array {
@@ -70,7 +96,10 @@ export function changeBytes(input: Uint8Array, seeds: readonly Uint8Array[], ran
       return bytes
     }
     case 3:
-      return put(Uint8Array.from({ length }, () => below(random, 256)), 0)
+      return put(
+        Uint8Array.from({ length }, () => below(random, 256)),
+        0,
+      )
     case 4:
       return put(new Uint8Array(), length)
     case 5:
@@ -101,9 +130,32 @@ export function changeJson(text: string, random: () => number): string {
   } catch {
     return text
   }
-  const values: unknown[] = [null, true, 0, -1, 0.5, 1e308, 2 ** 31, 2 ** 53, 1e8, '', 'x', '\0', '\u001b[31m', 'a\nb', '../x', [], {}, [[[[]]]], { a: 1 }, 'y'.repeat(2000)]
+  const values: unknown[] = [
+    null,
+    true,
+    0,
+    -1,
+    0.5,
+    1e308,
+    2 ** 31,
+    2 ** 53,
+    1e8,
+    '',
+    'x',
+    '\0',
+    '\u001b[31m',
+    'a\nb',
+    '../x',
+    [],
+    {},
+    [[[[]]]],
+    { a: 1 },
+    'y'.repeat(2000),
+  ]
   const count = (value: unknown): number =>
-    typeof value === 'object' && value !== null ? 1 + Object.values(value).reduce((sum: number, one) => sum + count(one), 0) : 1
+    typeof value === 'object' && value !== null
+      ? 1 + Object.values(value).reduce((sum: number, one) => sum + count(one), 0)
+      : 1
   let left = below(random, count(tree))
   const visit = (value: unknown): unknown => {
     if (left-- === 0) return change(value)
@@ -121,9 +173,11 @@ export function changeJson(text: string, random: () => number): string {
     const how = below(random, 6)
     if (how === 0) return DROPPED
     if (how === 1 && Array.isArray(value)) return [...value, ...value]
-    if (how === 2) return Array.from({ length: 5 }).reduce((inner) => [inner], value)
-    if (how === 3 && typeof value === 'number') return pick(random, [-value, value + 1, value * 1e6, value / 2, value * 1e12])
-    if (how === 4 && typeof value === 'object' && value !== null) return { ...value, [pick(random, ['__proto__', 'x', 'a.b'])]: pick(random, values) }
+    if (how === 2) return Array.from({ length: 5 }).reduce(inner => [inner], value)
+    if (how === 3 && typeof value === 'number')
+      return pick(random, [-value, value + 1, value * 1e6, value / 2, value * 1e12])
+    if (how === 4 && typeof value === 'object' && value !== null)
+      return { ...value, [pick(random, ['__proto__', 'x', 'a.b'])]: pick(random, values) }
     return pick(random, values)
   }
   const changed = visit(tree)

@@ -58,7 +58,7 @@ class Runner {
     this.#left--
     let peak = 0
     let overrun: Verdict | undefined
-    const answer = new Promise<Answer>((resolve) => {
+    const answer = new Promise<Answer>(resolve => {
       const settle = (found: Answer): void => {
         child.off('message', onMessage)
         child.off('exit', onExit)
@@ -67,7 +67,11 @@ class Runner {
       const onMessage = (message: Answer): void => settle(message)
       const onExit = (code: number | null, signal: NodeJS.Signals | null): void => {
         this.#child = undefined
-        const verdict = overrun ?? { kind: 'crash' as const, signature: `crash ${code ?? signal}`, detail: `the process ended with ${code ?? signal}` }
+        const verdict = overrun ?? {
+          kind: 'crash' as const,
+          signature: `crash ${code ?? signal}`,
+          detail: `the process ended with ${code ?? signal}`,
+        }
         settle({ verdict, accepted: false })
       }
       child.on('message', onMessage)
@@ -79,7 +83,7 @@ class Runner {
       child.kill('SIGKILL')
     }, patience)
     const watch = setInterval(() => {
-      void residentMegabytes(child.pid).then((size) => {
+      void residentMegabytes(child.pid).then(size => {
         peak = Math.max(peak, size)
         if (peak <= MEMORY_MB || overrun) return
         overrun = { kind: 'memory', signature: 'memory', detail: `${Math.round(peak)} MB` }
@@ -98,7 +102,7 @@ class Runner {
     const child = this.#child
     this.#child = undefined
     if (child?.exitCode === null && child.signalCode === null) {
-      const gone = new Promise((resolve) => child.once('exit', resolve))
+      const gone = new Promise(resolve => child.once('exit', resolve))
       child.disconnect()
       const timer = setTimeout(() => child.kill('SIGKILL'), 1000)
       await gone
@@ -134,13 +138,24 @@ export interface FuzzResult {
  */
 export async function fuzz(
   targets: readonly Target[],
-  { seconds, seed, processes, told }: { seconds: number; seed: number; processes: number; told?: (line: string) => void },
+  {
+    seconds,
+    seed,
+    processes,
+    told,
+  }: { seconds: number; seed: number; processes: number; told?: (line: string) => void },
 ): Promise<FuzzResult> {
-  const reports = targets.map<Report>(({ name }) => ({ target: name, runs: 0, accepted: 0, milliseconds: 0, slowest: 0 }))
+  const reports = targets.map<Report>(({ name }) => ({
+    target: name,
+    runs: 0,
+    accepted: 0,
+    milliseconds: 0,
+    slowest: 0,
+  }))
   const finds = new Map<string, Find>()
   const runners = Array.from({ length: processes }, () => new Runner())
   // The time is for inputs: a child loads every parser first, which takes seconds on a busy machine.
-  await Promise.all(runners.map((runner) => runner.ready()))
+  await Promise.all(runners.map(runner => runner.ready()))
   const end = performance.now() + 1000 * seconds
   const work = async (runner: Runner): Promise<void> => {
     try {
@@ -218,7 +233,10 @@ export interface Given {
 }
 
 /** Runs given inputs and gives those that are finds. What takes longer than `patience`, in milliseconds, is tried once more. */
-export async function replay(inputs: readonly Given[], patience = HANG_MS): Promise<{ name: string; verdict: Verdict }[]> {
+export async function replay(
+  inputs: readonly Given[],
+  patience = HANG_MS,
+): Promise<{ name: string; verdict: Verdict }[]> {
   const runner = new Runner()
   const bad: { name: string; verdict: Verdict }[] = []
   try {

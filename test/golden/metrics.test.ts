@@ -46,43 +46,56 @@ interface Fit {
   readonly name: string
   readonly truth: readonly number[]
   readonly logits: readonly number[]
-  readonly expected: { readonly temperature: number, readonly before: number, readonly after: number }
+  readonly expected: { readonly temperature: number; readonly before: number; readonly after: number }
 }
 
 interface Expected {
   readonly classes: readonly (Scored & { readonly classes: number })[]
   readonly labels: readonly (Scored & { readonly labels: number })[]
   readonly regression: readonly {
-    readonly name: string, readonly truth: readonly number[], readonly predicted: readonly number[]
+    readonly name: string
+    readonly truth: readonly number[]
+    readonly predicted: readonly number[]
     readonly expected: Metrics
   }[]
   readonly tokens: readonly {
-    readonly name: string, readonly truth: readonly string[][], readonly predicted: readonly string[][]
-    readonly scheme: SchemeName | null, readonly lenient: TagScores, readonly strict: TagScores | null
+    readonly name: string
+    readonly truth: readonly string[][]
+    readonly predicted: readonly string[][]
+    readonly scheme: SchemeName | null
+    readonly lenient: TagScores
+    readonly strict: TagScores | null
   }[]
   readonly calibration: readonly {
-    readonly name: string, readonly confidence: readonly number[], readonly right: readonly number[]
-    readonly expected: { readonly uniform: Curve, readonly quantile: Curve | null }
+    readonly name: string
+    readonly confidence: readonly number[]
+    readonly right: readonly number[]
+    readonly expected: { readonly uniform: Curve; readonly quantile: Curve | null }
   }[]
   readonly temperature: readonly (Fit & { readonly classes: number })[]
   readonly binaryTemperature: readonly Fit[]
   readonly thresholds: readonly {
-    readonly name: string, readonly truth: readonly number[], readonly probabilities: readonly number[]
-    readonly expected: Readonly<Record<ThresholdCriterion, { value: number, threshold: number, atHalf: number }>>
+    readonly name: string
+    readonly truth: readonly number[]
+    readonly probabilities: readonly number[]
+    readonly expected: Readonly<Record<ThresholdCriterion, { value: number; threshold: number; atHalf: number }>>
   }[]
   readonly classWeights: readonly {
-    readonly counts: readonly number[], readonly balanced: Readonly<Record<string, number>>
+    readonly counts: readonly number[]
+    readonly balanced: Readonly<Record<string, number>>
   }[]
   readonly wilson: readonly (readonly [number, number, number, number])[]
   readonly mcnemar: readonly {
-    readonly onlyFirst: number, readonly onlySecond: number, readonly exact: number, readonly statistic: number
+    readonly onlyFirst: number
+    readonly onlySecond: number
+    readonly exact: number
+    readonly statistic: number
     readonly approximate: number
   }[]
   readonly quantiles: Readonly<Record<'sorted' | 'at' | 'values', readonly number[]>>
 }
 
-const expected = JSON.parse(
-  await readFile(new URL('metrics/expected.json', import.meta.url), 'utf8')) as Expected
+const expected = JSON.parse(await readFile(new URL('metrics/expected.json', import.meta.url), 'utf8')) as Expected
 
 const BAR = 1e-9
 
@@ -97,13 +110,19 @@ function expectMetrics(context: TestContext, what: string, found: Summary['metri
   for (const [name, value] of Object.entries(wanted)) {
     expect(Object.keys(found)).toContain(name)
     expectWithin(context, {
-      what: `metrics: ${what}`, at: `${context.task.name}: ${name}`, worst: difference(found[name], value), bar: BAR,
+      what: `metrics: ${what}`,
+      at: `${context.task.name}: ${name}`,
+      worst: difference(found[name], value),
+      bar: BAR,
     })
   }
 }
 
 function expectNumbers(
-  context: TestContext, what: string, found: readonly (number | undefined)[], wanted: readonly Value[],
+  context: TestContext,
+  what: string,
+  found: readonly (number | undefined)[],
+  wanted: readonly Value[],
 ): void {
   expect(found).toHaveLength(wanted.length)
   const worst = Math.max(0, ...wanted.map((value, i) => difference(found[i], value)))
@@ -117,11 +136,24 @@ function expectClasses(context: TestContext, { classes }: Summary, wanted: Score
 }
 
 function expectRanking(
-  context: TestContext, what: string, { classes, rows }: Summary, { rocAucs, averagePrecisions }: Scored['expected'],
+  context: TestContext,
+  what: string,
+  { classes, rows }: Summary,
+  { rocAucs, averagePrecisions }: Scored['expected'],
 ): void {
   if (rows === 0) return
-  expectNumbers(context, what, classes.map(row => row.rocAuc), rocAucs)
-  expectNumbers(context, what, classes.map(row => row.averagePrecision), averagePrecisions)
+  expectNumbers(
+    context,
+    what,
+    classes.map(row => row.rocAuc),
+    rocAucs,
+  )
+  expectNumbers(
+    context,
+    what,
+    classes.map(row => row.averagePrecision),
+    averagePrecisions,
+  )
 }
 
 const names = (count: number): string[] => Array.from({ length: count }, (_, i) => `class ${i}`)
@@ -167,7 +199,8 @@ describe('entities, as seqeval has them', () => {
   }
 
   test.for(expected.tokens)('leniently: $name', ({ truth, predicted, lenient }, context) =>
-    expectTags(context, { kind: 'tokens', truth, predicted }, lenient))
+    expectTags(context, { kind: 'tokens', truth, predicted }, lenient),
+  )
 
   test.for(expected.tokens)('strictly: $name', ({ truth, predicted, scheme, strict }, context) => {
     if (!scheme || !strict) {
@@ -183,12 +216,25 @@ describe('calibration, as scikit-learn has its curve', () => {
 
   test.for(expected.calibration)('$name', ({ confidence, right, expected: wanted }, context) => {
     const of = { confidence: Float64Array.from(confidence), right: Uint8Array.from(right) }
-    for (const [by, curve] of [['width', wanted.uniform], ['mass', wanted.quantile]] as const) {
+    for (const [by, curve] of [
+      ['width', wanted.uniform],
+      ['mass', wanted.quantile],
+    ] as const) {
       if (!curve) continue
       const { bins, error } = reliability(of, 15, by) ?? { bins: [], error: undefined }
       expect(bins.map(({ count }) => count)).toEqual(curve.counts)
-      expectNumbers(context, 'reliability', filled(bins).map(bin => bin.accuracy), curve.accuracy)
-      expectNumbers(context, 'reliability', filled(bins).map(bin => bin.confidence), curve.confidence)
+      expectNumbers(
+        context,
+        'reliability',
+        filled(bins).map(bin => bin.accuracy),
+        curve.accuracy,
+      )
+      expectNumbers(
+        context,
+        'reliability',
+        filled(bins).map(bin => bin.confidence),
+        curve.confidence,
+      )
       expectNumbers(context, 'expected calibration error', [error], [curve.error])
     }
   })
@@ -199,17 +245,21 @@ describe('temperatures, as scipy.optimize finds them', () => {
     const isLimit = wanted.temperature > 999
     expect(fit?.outcome).toBe(isLimit ? 'limit' : 'fitted')
     expectWithin(context, {
-      what: 'temperature, relative', at: name, bar: 1e-6,
+      what: 'temperature, relative',
+      at: name,
+      bar: 1e-6,
       worst: difference(fit && fit.temperature / wanted.temperature, 1),
     })
     expectNumbers(context, 'likelihood before and after', [fit?.before, fit?.after], [wanted.before, wanted.after])
   }
 
   test.for(expected.temperature)('one label: $name', (one, context) =>
-    expectFit(context, fitTemperature(one.truth, one.logits, one.classes), one))
+    expectFit(context, fitTemperature(one.truth, one.logits, one.classes), one),
+  )
 
   test.for(expected.binaryTemperature)('several: $name', (one, context) =>
-    expectFit(context, fitBinaryTemperature(one.truth, one.logits), one))
+    expectFit(context, fitBinaryTemperature(one.truth, one.logits), one),
+  )
 })
 
 describe('thresholds, as a search through all finds them', () => {
@@ -238,11 +288,15 @@ describe('intervals and tests', () => {
   const title = 'McNemar’s test of $onlyFirst against $onlySecond is that of statsmodels and scipy'
   test.for(expected.mcnemar)(title, ({ onlyFirst, onlySecond, exact, statistic, approximate }, context) => {
     // Examples that both, only the first, only the second, and neither gets right.
-    const of = (first: number, second: number, count: number): { first: number, second: number }[] =>
+    const of = (first: number, second: number, count: number): { first: number; second: number }[] =>
       new Array(count).fill({ first, second })
     const examples = [...of(1, 1, 50), ...of(1, 0, onlyFirst), ...of(0, 1, onlySecond), ...of(0, 2, 20)]
     const [first, second] = [examples.map(one => one.first), examples.map(one => one.second)]
-    const found = mcnemar(examples.map(() => 1), first, second)
+    const found = mcnemar(
+      examples.map(() => 1),
+      first,
+      second,
+    )
     expect([found.onlyFirst, found.onlySecond]).toEqual([onlyFirst, onlySecond])
     const values = [found.exact, found.statistic, found.approximate]
     expectNumbers(context, 'McNemar’s test', values, [exact, statistic, approximate])
@@ -253,12 +307,22 @@ describe('intervals and tests', () => {
 
   test('quantiles are those of NumPy', context => {
     const { sorted, at, values } = expected.quantiles
-    expectNumbers(context, 'quantiles', at.map(part => quantile(sorted, part)), values)
+    expectNumbers(
+      context,
+      'quantiles',
+      at.map(part => quantile(sorted, part)),
+      values,
+    )
   })
 })
 
 test('balanced class weights are those of scikit-learn', context => {
   for (const { counts, balanced } of expected.classWeights) {
-    expectNumbers(context, 'class weights', classWeights('balanced', counts), counts.map((_, c) => balanced[c] ?? 1))
+    expectNumbers(
+      context,
+      'class weights',
+      classWeights('balanced', counts),
+      counts.map((_, c) => balanced[c] ?? 1),
+    )
   }
 })

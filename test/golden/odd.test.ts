@@ -17,23 +17,26 @@ const golden = JSON.parse(await readFile(new URL('tokens/odd.json', import.meta.
   block: number
   settings: Record<string, Omit<BertNormalizer, 'type'>>
   characters: string[]
-  texts: { text: string, words: Record<string, string[]>, tokens: Record<string, string[]> }[]
-  reviews: { count: number, tokens: number, block: number, hashes: string[] }
+  texts: { text: string; words: Record<string, string[]>; tokens: Record<string, string[]> }[]
+  reviews: { count: number; tokens: number; block: number; hashes: string[] }
 }
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 test('every character goes through each step as it does in the original', () => {
   const { block, characters } = golden
-  const steps = (['clean_text', 'handle_chinese_chars', 'strip_accents', 'lowercase'] as const).map(step =>
-    ({ type: 'BertNormalizer', strip_accents: false, [step]: true }) as const)
+  const steps = (['clean_text', 'handle_chinese_chars', 'strip_accents', 'lowercase'] as const).map(
+    step => ({ type: 'BertNormalizer', strip_accents: false, [step]: true }) as const,
+  )
   const apart = characters.flatMap((hash, i) => {
     const codes = Array.from({ length: block }, (_, k) => i * block + k).filter(code => code < 0xd800 || code > 0xdfff)
     const lines = codes.map(code => {
       const text = `a${String.fromCodePoint(code)}b`
       return `${JSON.stringify([...steps.map(step => normalize(text, step)), splitWords(text)])}\n`
     })
-    return sha256(lines.join('')).startsWith(hash) ? [] : [`U+${(i * block).toString(16)} to U+${((i + 1) * block - 1).toString(16)}`]
+    return sha256(lines.join('')).startsWith(hash)
+      ? []
+      : [`U+${(i * block).toString(16)} to U+${((i + 1) * block - 1).toString(16)}`]
   })
   expect(characters).toHaveLength(0x110000 / block)
   expect(apart).toEqual([])
@@ -41,7 +44,10 @@ test('every character goes through each step as it does in the original', () => 
 
 describe('odd texts', () => {
   test.each(Object.entries(golden.settings))('have the words of the original, %s', (name, setting) => {
-    const found = golden.texts.map(({ text }) => ({ text, words: splitWords(normalize(text, { type: 'BertNormalizer', ...setting })) }))
+    const found = golden.texts.map(({ text }) => ({
+      text,
+      words: splitWords(normalize(text, { type: 'BertNormalizer', ...setting })),
+    }))
     expect(found).toEqual(golden.texts.map(({ text, words }) => ({ text, words: words[name] })))
   })
 
@@ -64,6 +70,12 @@ test('the bundled reviews have its ids by the bundled tokenizer', async () => {
   expect(ids).toHaveLength(count)
   expect(ids.reduce((sum, row) => sum + row.length, 0)).toBe(tokens)
   const found = Array.from({ length: Math.ceil(count / block) }, (_, i) =>
-    sha256(ids.slice(i * block, (i + 1) * block).map(row => `${row.join()}\n`).join('')))
+    sha256(
+      ids
+        .slice(i * block, (i + 1) * block)
+        .map(row => `${row.join()}\n`)
+        .join(''),
+    ),
+  )
   expect(found).toEqual(hashes)
 })

@@ -26,19 +26,24 @@ interface AdamWCase {
 }
 
 interface Cases {
-  readonly parameters: readonly { readonly name: string, readonly shape: number[], readonly decays: boolean }[]
+  readonly parameters: readonly { readonly name: string; readonly shape: number[]; readonly decays: boolean }[]
   readonly adamw: readonly AdamWCase[]
-  readonly schedules: readonly { readonly name: ScheduleName, readonly warmup: number, readonly steps: number }[]
+  readonly schedules: readonly { readonly name: ScheduleName; readonly warmup: number; readonly steps: number }[]
   readonly warmups: readonly (readonly [number, number])[]
 }
 
 interface Expected {
-  readonly adamw: Readonly<Record<string, {
-    readonly norms: readonly number[]
-    /** Parameters after some of the steps. */
-    readonly snapshots: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>
-  }>>
-  readonly schedules: readonly { readonly at: readonly number[], readonly factors: readonly number[] }[]
+  readonly adamw: Readonly<
+    Record<
+      string,
+      {
+        readonly norms: readonly number[]
+        /** Parameters after some of the steps. */
+        readonly snapshots: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>>
+      }
+    >
+  >
+  readonly schedules: readonly { readonly at: readonly number[]; readonly factors: readonly number[] }[]
   readonly warmups: readonly number[]
 }
 
@@ -53,7 +58,11 @@ const expected = await readGolden<Expected>('expected')
 afterAll(async () => (await currentDevice()).close())
 
 /** As make.py says it. */
-function gradientOf({ name, gradient, growth = 1, sparse = false }: AdamWCase, step: number, parameter: Parameter): Tensor {
+function gradientOf(
+  { name, gradient, growth = 1, sparse = false }: AdamWCase,
+  step: number,
+  parameter: Parameter,
+): Tensor {
   const stream = `${name}: ${step}: ${parameter.name}`
   const kept = sparse ? patternWords(`${stream}: kept`, parameter.size) : undefined
   const scale = gradient * growth ** step
@@ -65,26 +74,50 @@ describe('AdamW steps as torch.optim.AdamW does', () => {
   for (const one of cases.adamw) {
     test(one.name, async context => {
       const { steps, lr, weightDecay = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 0 } = one
-      const parameters = cases.parameters.map(({ name, shape, decays }) =>
-        new Parameter(name, shape, decays ? 'weight' : name.startsWith('norm') ? 'norm' : 'bias', { kind: 'constant', value: 0 }))
-      for (const parameter of parameters) await parameter.write(new Float32Array(patternUnits(parameter.name, parameter.size)))
+      const parameters = cases.parameters.map(
+        ({ name, shape, decays }) =>
+          new Parameter(name, shape, decays ? 'weight' : name.startsWith('norm') ? 'norm' : 'bias', {
+            kind: 'constant',
+            value: 0,
+          }),
+      )
+      for (const parameter of parameters)
+        await parameter.write(new Float32Array(patternUnits(parameter.name, parameter.size)))
       const { gpu } = await currentDevice()
       const optimizer = await AdamW.over(parameters, {
-        weightDecay, beta1, beta2, epsilon, clip, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+        weightDecay,
+        beta1,
+        beta2,
+        epsilon,
+        clip,
+        maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
       })
-      const step = compile((gradients: readonly Tensor[], hyper: Tensor) => ({ norm: optimizer.update(optimizer.flatten(parameters, gradients), hyper) }))
+      const step = compile((gradients: readonly Tensor[], hyper: Tensor) => ({
+        norm: optimizer.update(optimizer.flatten(parameters, gradients), hyper),
+      }))
       const factor = one.schedule ? schedule(one.schedule, { warmup: one.warmup ?? 0, steps }) : () => 1
       const { norms, snapshots } = expected.adamw[one.name]
       expect(norms).toHaveLength(steps)
       for (let t = 1; t <= steps; t++) {
-        const { norm } = await step(parameters.map(parameter => gradientOf(one, t, parameter)), optimizer.hyper(t, lr * factor(t - 1)))
+        const { norm } = await step(
+          parameters.map(parameter => gradientOf(one, t, parameter)),
+          optimizer.hyper(t, lr * factor(t - 1)),
+        )
         const wanted = norms[t - 1]
         expectWithin(context, {
-          what: 'AdamW: norms of the gradient, relative', at: `${one.name}: step ${t}`, worst: Math.abs(await norm.item() - wanted) / wanted, bar: BAR,
+          what: 'AdamW: norms of the gradient, relative',
+          at: `${one.name}: step ${t}`,
+          worst: Math.abs((await norm.item()) - wanted) / wanted,
+          bar: BAR,
         })
         for (const parameter of snapshots[t] ? parameters : []) {
           const worst = largestDifference(await parameter.read(), snapshots[t][parameter.name])
-          expectWithin(context, { what: 'AdamW: parameters', at: `${one.name}: step ${t}: ${parameter.name}`, worst, bar: BAR })
+          expectWithin(context, {
+            what: 'AdamW: parameters',
+            at: `${one.name}: step ${t}: ${parameter.name}`,
+            worst,
+            bar: BAR,
+          })
         }
       }
       expect(Object.keys(snapshots)).toContain(String(steps))

@@ -14,11 +14,19 @@ interface Described {
 }
 
 const golden = JSON.parse(await readFile(new URL('pairs/expected.json', import.meta.url), 'utf8')) as {
-  pairs: [string, string][], lengths: number[], whole: Described, longest_first: Described, only_second: Described, words: Described
+  pairs: [string, string][]
+  lengths: number[]
+  whole: Described
+  longest_first: Described
+  only_second: Described
+  words: Described
 }
 const tokenizer = await loadTokenizer(fileURLToPath(new URL('../../train/node/bundled/model', import.meta.url)))
 
-function expectSame(found: readonly (readonly [readonly number[], readonly number[]])[], { kept, sha256 }: Described): void {
+function expectSame(
+  found: readonly (readonly [readonly number[], readonly number[]])[],
+  { kept, sha256 }: Described,
+): void {
   expect(found.slice(0, kept.length)).toEqual(kept)
   const joined = found.map(([ids, types]) => `${ids.join()};${types.join()}`).join('\n')
   expect(createHash('sha256').update(joined).digest('hex')).toBe(sha256)
@@ -27,7 +35,10 @@ function expectSame(found: readonly (readonly [readonly number[], readonly numbe
 const rowOf = ({ ids, typeIds }: Encoding): [number[], number[]] => [ids, typeIds]
 
 test('200 pairs, whole', () => {
-  expectSame(golden.pairs.map(([a, b]) => rowOf(tokenizer.encodePair(a, b))), golden.whole)
+  expectSame(
+    golden.pairs.map(([a, b]) => rowOf(tokenizer.encodePair(a, b))),
+    golden.whole,
+  )
 })
 
 for (const truncation of ['longest_first', 'only_second'] satisfies PairTruncation[]) {
@@ -38,7 +49,8 @@ for (const truncation of ['longest_first', 'only_second'] satisfies PairTruncati
       const whole = rowOf(tokenizer.encodePair(a, b))
       // The oracle leaves a pair whole whose first text alone is too long: Transformers can't cut it so.
       if (truncation === 'only_second' && tokenizer.encode(a).ids.length - 2 >= maxLength - 3) {
-        if (whole[0].length > maxLength) expect(() => tokenizer.encodePair(a, b, { maxLength, truncation })).toThrow(UserError)
+        if (whole[0].length > maxLength)
+          expect(() => tokenizer.encodePair(a, b, { maxLength, truncation })).toThrow(UserError)
         refused++
         return whole
       }
@@ -54,7 +66,10 @@ for (const truncation of ['longest_first', 'only_second'] satisfies PairTruncati
 
 test('200 lists of words, and which token begins which word', () => {
   const rows = golden.pairs.map(([a]) => {
-    const { ids, firstOf } = encodeWords(tokenizer, a.split(/\s+/).filter(word => word !== ''))
+    const { ids, firstOf } = encodeWords(
+      tokenizer,
+      a.split(/\s+/).filter(word => word !== ''),
+    )
     return [ids, firstOf] as const
   })
   expectSame(rows, golden.words)

@@ -9,22 +9,39 @@ import { adapted, mergeLora, unmergeLora } from '../../models/lora.ts'
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, openAdapter, saveAdapter } from '../../models/node/peft.ts'
 import { expectWithin, largestDifference } from '../support/differences.ts'
 import { temporaryFolder } from '../support/folder.ts'
-import { type Exported, baseModel, exportedModel, logitsOf, madeHere, peftCases, peftPath, readPeft, savedAgain } from './peft/exported.ts'
+import {
+  type Exported,
+  baseModel,
+  exportedModel,
+  logitsOf,
+  madeHere,
+  peftCases,
+  peftPath,
+  readPeft,
+  savedAgain,
+} from './peft/exported.ts'
 
 const BAR = 1e-4
 
 const folder = await temporaryFolder('golden-peft')
 afterAll(async () => (await currentDevice()).close())
 
-const { expected } = await readPeft<{ expected: Record<string, { base: number[], logits: number[] }> }>('expected.json')
-const { verified } = await readPeft<{ verified: Record<string, { logits: number[], sha256: Record<string, string> }> }>('verified.json')
+const { expected } = await readPeft<{ expected: Record<string, { base: number[]; logits: number[] }> }>('expected.json')
+const { verified } = await readPeft<{ verified: Record<string, { logits: number[]; sha256: Record<string, string> }> }>(
+  'verified.json',
+)
 
 describe('an adapter of PEFT has its logits here, merged, unmerged and saved again:', () => {
   for (const { name, model: family } of peftCases.adapters) {
     test(name, async context => {
       const { base, logits } = expected[name]
       const near = (what: string, found: readonly number[], wanted: readonly number[]): void =>
-        expectWithin(context, { what: `adapters of PEFT: ${what}`, at: name, worst: largestDifference(found, wanted), bar: BAR })
+        expectWithin(context, {
+          what: `adapters of PEFT: ${what}`,
+          at: name,
+          worst: largestDifference(found, wanted),
+          bar: BAR,
+        })
       const model = await baseModel(family)
       near('the base model', await logitsOf(model), base)
       await openAdapter(peftPath(`adapters/${name}`), model)
@@ -36,9 +53,12 @@ describe('an adapter of PEFT has its logits here, merged, unmerged and saved aga
       await saveAdapter(join(folder, name), model, 'base')
       const again = await baseModel(family)
       await openAdapter(join(folder, name), again)
-      expect(adapted(again).map(({ path, lora }) => [path, lora?.rank, lora?.scale]))
-        .toEqual(adapted(model).map(({ path, lora }) => [path, lora?.rank, lora?.scale]))
-      expect(again.trainable().map(parameter => parameter.name)).toEqual(model.trainable().map(parameter => parameter.name))
+      expect(adapted(again).map(({ path, lora }) => [path, lora?.rank, lora?.scale])).toEqual(
+        adapted(model).map(({ path, lora }) => [path, lora?.rank, lora?.scale]),
+      )
+      expect(again.trainable().map(parameter => parameter.name)).toEqual(
+        model.trainable().map(parameter => parameter.name),
+      )
       expect(await logitsOf(again)).toEqual(unmerged)
 
       await mergeLora(model)
@@ -70,7 +90,10 @@ async function expectVerified(context: TestContext, exported: Exported): Promise
   const model = await exportedModel(exported)
   await saveAdapter(path, model, 'base')
   for (const file of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) {
-    expect(sha256(await bytesOf(path, file)), `${exported.name}/${file} is not the file that PEFT was seen to load`).toBe(hashes[file])
+    expect(
+      sha256(await bytesOf(path, file)),
+      `${exported.name}/${file} is not the file that PEFT was seen to load`,
+    ).toBe(hashes[file])
   }
   const near = async (what: string): Promise<void> => {
     const worst = largestDifference(await logitsOf(model), logits)
@@ -86,7 +109,9 @@ describe('an adapter made here is, to the byte, what PEFT loaded with our logits
     test(exported.name, async context => {
       await expectVerified(context, exported)
       for (const file of [ADAPTER_CONFIG, ADAPTER_WEIGHTS]) {
-        expect(sha256(await bytesOf(peftPath(`exported/${exported.name}`), file))).toBe(verified[exported.name].sha256[file])
+        expect(sha256(await bytesOf(peftPath(`exported/${exported.name}`), file))).toBe(
+          verified[exported.name].sha256[file],
+        )
       }
     })
   }

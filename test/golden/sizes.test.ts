@@ -8,7 +8,14 @@ import { classificationLoss, createModel, meanOf } from '../../models/index.ts'
 import { expectWithin, largestDifference } from '../support/differences.ts'
 import { evaluation } from '../support/models.ts'
 import {
-  type BatchInputs, type BatchPattern, type Description, batchInputs, describeLarge, differenceFrom, fillByPattern, patternBatch,
+  type BatchInputs,
+  type BatchPattern,
+  type Description,
+  batchInputs,
+  describeLarge,
+  differenceFrom,
+  fillByPattern,
+  patternBatch,
   patternUnits,
 } from '../support/pattern.ts'
 
@@ -42,8 +49,9 @@ for (const family of ['bert', 'distilbert']) {
     const { expected } = await readGolden<{ expected: Record<string, Record<string, Expected>> }>(family)
 
     test('in every case', () => {
-      expect(cases[family].map(({ name, batches }) => [name, batches.map(batch => batch.name)]))
-        .toEqual(Object.entries(expected).map(([name, batches]) => [name, Object.keys(batches)]))
+      expect(cases[family].map(({ name, batches }) => [name, batches.map(batch => batch.name)])).toEqual(
+        Object.entries(expected).map(([name, batches]) => [name, Object.keys(batches)]),
+      )
     })
 
     for (const { name, seed, config: fields, batches } of cases[family]) {
@@ -55,15 +63,31 @@ for (const family of ['bert', 'distilbert']) {
         const run = compile(({ ids, mask, types, labels }: BatchInputs): Tensor[] => {
           const logits = model.logits(ids, mask, types, evaluation())
           const loss = meanOf(classificationLoss(logits, labels))
-          return [logits, loss, ...grad(loss, wrt.map(({ tensor }) => tensor))]
+          return [
+            logits,
+            loss,
+            ...grad(
+              loss,
+              wrt.map(({ tensor }) => tensor),
+            ),
+          ]
         })
         for (const pattern of batches) {
           const at = `${name}: ${pattern.name}`
           const wanted = expected[name][pattern.name]
-          const batch = patternBatch(pattern, { vocabulary: config.vocabSize, types: config.typeVocab, classes: config.labels.length })
+          const batch = patternBatch(pattern, {
+            vocabulary: config.vocabSize,
+            types: config.typeVocab,
+            classes: config.labels.length,
+          })
           const results = await run(batchInputs(batch))
           const [logits, loss, ...gradients] = await Promise.all(results.map(result => result.data()))
-          expectWithin(context, { what: `${family}: logits`, at, worst: largestDifference(logits, wanted.logits), bar: BAR })
+          expectWithin(context, {
+            what: `${family}: logits`,
+            at,
+            worst: largestDifference(logits, wanted.logits),
+            bar: BAR,
+          })
           expectWithin(context, { what: `${family}: loss`, at, worst: Math.abs(loss[0] - wanted.loss), bar: BAR })
 
           expect(Object.keys(wanted.gradients).sort()).toEqual(wrt.map(parameter => parameter.name).sort())
@@ -75,7 +99,12 @@ for (const family of ['bert', 'distilbert']) {
             const norm = normFor(parameter.name, wanted.gradients)
             // Of a single token attention has no choice: queries and keys have no gradient at all.
             const relative = norm > 0 ? worst / norm : worst
-            expectWithin(context, { what: `${family}: gradients, relative`, at: where, worst: relative, bar: RELATIVE_BAR })
+            expectWithin(context, {
+              what: `${family}: gradients, relative`,
+              at: where,
+              worst: relative,
+              bar: RELATIVE_BAR,
+            })
           }
         }
       })
@@ -87,12 +116,14 @@ describe('the description of a large gradient', () => {
   const rows = 40
   const columns = 30
   const truth = patternUnits('truth', rows * columns)
-  const seen = (changed: ArrayLike<number>): number => differenceFrom(changed, 'gradient', describeLarge(truth, 'gradient'))
+  const seen = (changed: ArrayLike<number>): number =>
+    differenceFrom(changed, 'gradient', describeLarge(truth, 'gradient'))
   const change = (value: (v: number, i: number) => number): Float64Array => truth.map(value)
 
   test('shows an error of one element at its full size, wherever it is', () => {
     expect(seen(truth)).toBe(0)
-    for (let at = 0; at < truth.length; at++) expect(seen(change((v, i) => (i === at ? v + 1e-3 : v)))).toBeCloseTo(1e-3, 12)
+    for (let at = 0; at < truth.length; at++)
+      expect(seen(change((v, i) => (i === at ? v + 1e-3 : v)))).toBeCloseTo(1e-3, 12)
   })
 
   test('shows errors that are spread out, that cancel in a plain sum, or that put values in the wrong places', () => {

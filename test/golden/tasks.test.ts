@@ -17,7 +17,12 @@ import type { Target } from '../../train/tasks/infer.ts'
 import { expectWithin } from '../support/differences.ts'
 import { evaluation } from '../support/models.ts'
 import {
-  type Description, differenceFrom, fillByPattern, patternBatch, patternUnits, patternWords,
+  type Description,
+  differenceFrom,
+  fillByPattern,
+  patternBatch,
+  patternUnits,
+  patternWords,
 } from '../support/pattern.ts'
 
 interface Case {
@@ -48,20 +53,35 @@ const LONGEST = 17
 const BAR = 1e-4
 const SIZES = {
   bert: {
-    vocab_size: 97, hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 48,
-    hidden_dropout_prob: 0, attention_probs_dropout_prob: 0,
+    vocab_size: 97,
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 48,
+    hidden_dropout_prob: 0,
+    attention_probs_dropout_prob: 0,
   },
   distilbert: {
-    vocab_size: 97, dim: 32, n_layers: 2, n_heads: 4, hidden_dim: 48,
-    dropout: 0, attention_dropout: 0, seq_classif_dropout: 0,
+    vocab_size: 97,
+    dim: 32,
+    n_layers: 2,
+    n_heads: 4,
+    hidden_dim: 48,
+    dropout: 0,
+    attention_dropout: 0,
+    seq_classif_dropout: 0,
   },
 } as const
 
 const read = async <T>(name: string): Promise<T> =>
   JSON.parse(await readFile(new URL(`tasks/${name}.json`, import.meta.url), 'utf8')) as T
-const { optimizer: OPTIMIZER, lora: LORA, cases } = await read<{
-  optimizer: { lr: number, weightDecay: number, clip: number, warmup: number, steps: number }
-  lora: { rank: number, alpha: number }
+const {
+  optimizer: OPTIMIZER,
+  lora: LORA,
+  cases,
+} = await read<{
+  optimizer: { lr: number; weightDecay: number; clip: number; warmup: number; steps: number }
+  lora: { rank: number; alpha: number }
   cases: Case[]
 }>('cases')
 const expected = await read<Record<string, Expected>>('expected')
@@ -89,8 +109,10 @@ function taskOf({ kind, labels, classWeights, positiveWeights, labelSmoothing }:
 function examplesOf(one: Case, { config }: Classifier): Encoded<Target>[] {
   const { name, kind, lengths, ignore } = one
   const batch = lengths.length
-  const { ids, types, labels } = patternBatch({ name, lengths, sequence: LONGEST, ignore },
-    { vocabulary: config.vocabSize, types: config.typeVocab, classes: one.labels })
+  const { ids, types, labels } = patternBatch(
+    { name, lengths, sequence: LONGEST, ignore },
+    { vocabulary: config.vocabSize, types: config.typeVocab, classes: one.labels },
+  )
   const wanted = patternWords(`${name}.targets`, batch * one.labels)
   const numbers = patternUnits(`${name}.targets`, batch)
   const tags = patternWords(`${name}.tokens`, batch * LONGEST)
@@ -130,7 +152,15 @@ for (const one of cases) {
       const inputs = { ids, mask, types: model.config.typeVocab > 0 ? types : undefined, arrays }
       const { losses, outputs } = task.forward(model, inputs, evaluation())
       const loss = meanOf(losses)
-      return { loss, outputs, weight: losses.weights.sum(), gradients: grad(loss, parameters.map(p => p.tensor)) }
+      return {
+        loss,
+        outputs,
+        weight: losses.weights.sum(),
+        gradients: grad(
+          loss,
+          parameters.map(p => p.tensor),
+        ),
+      }
     })
     const arrays = Object.fromEntries(Object.entries(batch.arrays).map(([name, array]) => [name, tensorOf(array)]))
     const texts = [batch.ids, batch.mask, batch.typeIds].map(data => tensor(data, shape))
@@ -139,7 +169,7 @@ for (const one of cases) {
     const within = (what: string, at: string, worst: number): void =>
       expectWithin(context, { what: `tasks: ${what}`, at: `${one.name}: ${at}`, worst, bar: BAR })
     within('logits', 'logits', differenceFrom(await outputs.data(), 'logits', wanted.logits))
-    within('loss', 'loss', Math.abs(await loss.item() - wanted.loss))
+    within('loss', 'loss', Math.abs((await loss.item()) - wanted.loss))
     expect(await weight.item()).toBeCloseTo(batch.weight, 4)
     const used = parameters.filter(({ name }) => name in wanted.gradients)
     expect(used.map(({ name }) => name).sort()).toEqual(Object.keys(wanted.gradients).sort())
@@ -160,18 +190,25 @@ interface Trained {
 async function train(one: Case, { until = OPTIMIZER.steps, rows = one.lengths.length } = {}): Promise<Trained> {
   const model = modelOf(one)
   setTuning(model, 'lora', { ...LORA, dropout: 0, targets: ['query', 'value'], trainHead: true })
-  await fillByPattern(model.parameters().filter(({ name }) => !name.includes('lora_B')), one.seed)
+  await fillByPattern(
+    model.parameters().filter(({ name }) => !name.includes('lora_B')),
+    one.seed,
+  )
   const task = taskOf(one)
   const examples = examplesOf(one, model)
-  const batches = Array.from({ length: examples.length / rows },
-    (_, i) => collated(task, examples.slice(i * rows, (i + 1) * rows)))
+  const batches = Array.from({ length: examples.length / rows }, (_, i) =>
+    collated(task, examples.slice(i * rows, (i + 1) * rows)),
+  )
   const parameters = model.trainable()
   const { gpu } = await currentDevice()
   const { weightDecay, clip, lr, warmup, steps: total } = OPTIMIZER
   const maxArenaBytes = gpu.limits.maxStorageBufferBindingSize
   const optimizer = await AdamW.over(parameters, { weightDecay, clip, maxArenaBytes })
-  const steps = await TrainingSteps.over(model, task, parameters, optimizer,
-    { seed: 0, accumulate: batches.length, scaleLoss: false })
+  const steps = await TrainingSteps.over(model, task, parameters, optimizer, {
+    seed: 0,
+    accumulate: batches.length,
+    scaleLoss: false,
+  })
   const factor = schedule('linear', { warmup, steps: total })
   const losses: number[] = []
   const norms: number[] = []
@@ -192,7 +229,10 @@ const relative = (found: readonly number[], wanted: readonly number[]): number =
 
 /** Throws unless a run's losses, norms and trained weights are those of PEFT. */
 function expectWanted(
-  context: TestContext, at: string, { losses, norms, trained }: Trained, wanted: Expected['steps'],
+  context: TestContext,
+  at: string,
+  { losses, norms, trained }: Trained,
+  wanted: Expected['steps'],
 ): void {
   const within = (what: string, worst: number): void =>
     expectWithin(context, { what: `tasks, 20 steps of LoRA: ${what}`, at, worst, bar: BAR })

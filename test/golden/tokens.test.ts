@@ -16,14 +16,23 @@ const VOCABULARIES = join(SHARED, 'vocab')
 const missing = [IMDB, VOCABULARIES].find(path => !existsSync(path))
 const reason = missing === undefined ? undefined : `the reviews or vocabularies are not there: no ${missing}`
 
-const { every, block, maxLength, hashes } = JSON.parse(await readFile(new URL('tokens/hashes.json', import.meta.url), 'utf8')) as {
-  every: number, block: number, maxLength: number
-  hashes: Record<string, { tokens: number, longest: number, whole: string[], short: string[] }>
+const { every, block, maxLength, hashes } = JSON.parse(
+  await readFile(new URL('tokens/hashes.json', import.meta.url), 'utf8'),
+) as {
+  every: number
+  block: number
+  maxLength: number
+  hashes: Record<string, { tokens: number; longest: number; whole: string[]; short: string[] }>
 }
 
 const configs = JSON.parse(await readFile(new URL('tokens/configs.json', import.meta.url), 'utf8')) as {
-  texts: string[], base: object
-  cases: { config: Record<string, unknown>, changes: { normalizer?: object | null, pre_tokenizer?: object }, tokens: string[][] }[]
+  texts: string[]
+  base: object
+  cases: {
+    config: Record<string, unknown>
+    changes: { normalizer?: object | null; pre_tokenizer?: object }
+    tokens: string[][]
+  }[]
 }
 
 function hashesOf(ids: readonly (readonly number[])[]): string[] {
@@ -45,17 +54,25 @@ describe('a tokenizer.json beside a tokenizer_config.json gives the tokens that 
 
   for (const { config, changes, tokens } of configs.cases) {
     test(`${JSON.stringify(config)} and ${JSON.stringify(changes)}`, async () => {
-      const files = { 'tokenizer.json': { ...configs.base, ...changes }, 'tokenizer_config.json': config, 'config.json': { model_type: 'bert' } }
+      const files = {
+        'tokenizer.json': { ...configs.base, ...changes },
+        'tokenizer_config.json': config,
+        'config.json': { model_type: 'bert' },
+      }
       for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), JSON.stringify(content))
       const tokenizer = await loadTokenizer(folder)
       expect(configs.texts.map(text => ['[CLS]', ...tokenizer.tokens(text), '[SEP]'])).toEqual(tokens)
       // What is saved again means the same to both.
       const again = join(folder, 'again')
       await saveTokenizer(again, tokenizer, { ...tinyModelConfig(), family: 'bert' })
-      const [read, saved] = [await loadTokenizer(again), JSON.parse(await readFile(join(again, 'tokenizer_config.json'), 'utf8'))]
+      const [read, saved] = [
+        await loadTokenizer(again),
+        JSON.parse(await readFile(join(again, 'tokenizer_config.json'), 'utf8')),
+      ]
       expect(configs.texts.map(text => ['[CLS]', ...read.tokens(text), '[SEP]'])).toEqual(tokens)
       const plain = changes.normalizer !== null && changes.pre_tokenizer === undefined
-      if (config.tokenizer_class === 'PreTrainedTokenizerFast') expect(saved.tokenizer_class).toBe(plain ? 'BertTokenizer' : 'PreTrainedTokenizerFast')
+      if (config.tokenizer_class === 'PreTrainedTokenizerFast')
+        expect(saved.tokenizer_class).toBe(plain ? 'BertTokenizer' : 'PreTrainedTokenizerFast')
     })
   }
 })
@@ -81,7 +98,9 @@ describe('2,000 reviews have the ids that Transformers gives them', () => {
         expect(Math.max(...ids.map(row => row.length))).toBe(longest)
         expect(whole).toHaveLength(20)
         expect(blocksApart(hashesOf(ids), whole)).toEqual([])
-        expect(blocksApart(hashesOf(reviews.map(({ text }) => tokenizer.encode(text, { maxLength }).ids)), short)).toEqual([])
+        expect(
+          blocksApart(hashesOf(reviews.map(({ text }) => tokenizer.encode(text, { maxLength }).ids)), short),
+        ).toEqual([])
       })
     }
   }

@@ -24,7 +24,12 @@ interface Case {
   readonly family: string
   readonly seed: number
   readonly config: Readonly<Record<string, unknown>>
-  readonly lora: { readonly rank: number, readonly alpha: number, readonly targets: readonly TargetWord[], readonly trainHead: boolean }
+  readonly lora: {
+    readonly rank: number
+    readonly alpha: number
+    readonly targets: readonly TargetWord[]
+    readonly trainHead: boolean
+  }
   readonly examples: number
   readonly longest: number
   readonly clip?: number
@@ -42,7 +47,15 @@ const readGolden = async <T>(name: string): Promise<T> =>
   JSON.parse(await readFile(new URL(`training/${name}.json`, import.meta.url), 'utf8')) as T
 
 const { optimizer: OPTIONS, cases } = await readGolden<{
-  optimizer: { lr: number, weightDecay: number, clip: number, warmup: number, steps: number, accumulate: number, rows: number }
+  optimizer: {
+    lr: number
+    weightDecay: number
+    clip: number
+    warmup: number
+    steps: number
+    accumulate: number
+    rows: number
+  }
   cases: Case[]
 }>('cases')
 const { expected } = await readGolden<{ expected: Record<string, Curve> }>('expected')
@@ -59,14 +72,19 @@ function caseOf(name: string): Case {
 async function modelOf({ name, family, seed, config, lora: { targets, ...lora } }: Case): Promise<SequenceClassifier> {
   const model = createModel(parseConfig({ model_type: family, ...config }, name, name))
   setTuning(model, 'lora', { ...lora, dropout: 0, targets })
-  await fillByPattern(model.parameters().filter(parameter => !parameter.name.includes('lora_B')), seed)
+  await fillByPattern(
+    model.parameters().filter(parameter => !parameter.name.includes('lora_B')),
+    seed,
+  )
   return model
 }
 
 function examplesOf({ name, examples, longest }: Case, { config }: SequenceClassifier): Encoded<number>[] {
-  const lengths = Array.from(patternWords(`${name}.lengths`, examples), word => 3 + word % (longest - 2))
-  const all = patternBatch({ name, lengths, sequence: longest },
-    { vocabulary: config.vocabSize, types: config.typeVocab, classes: config.labels.length })
+  const lengths = Array.from(patternWords(`${name}.lengths`, examples), word => 3 + (word % (longest - 2)))
+  const all = patternBatch(
+    { name, lengths, sequence: longest },
+    { vocabulary: config.vocabSize, types: config.typeVocab, classes: config.labels.length },
+  )
   return lengths.map((length, row) => ({
     ids: all.ids.subarray(row * longest, row * longest + length),
     typeIds: all.types.subarray(row * longest, row * longest + length),
@@ -83,7 +101,9 @@ async function trainedOf(model: SequenceClassifier): Promise<Map<string, Float32
 
 /** What PEFT saved in the end, under our names. */
 async function savedByPeft(name: string): Promise<Map<string, Float32Array>> {
-  const file = await openSafetensors(fileURLToPath(new URL(`training/${name.replaceAll(',', '').replaceAll(' ', '-')}.safetensors`, import.meta.url)))
+  const file = await openSafetensors(
+    fileURLToPath(new URL(`training/${name.replaceAll(',', '').replaceAll(' ', '-')}.safetensors`, import.meta.url)),
+  )
   const values = new Map<string, Float32Array>()
   for (const tensor of file.names()) values.set(tensor.replace('base_model.model.', ''), await file.read(tensor))
   await file.close()
@@ -100,17 +120,28 @@ interface Slip {
   readonly accumulate?: number
 }
 
-async function train(one: Case, slip: Slip = {}, until = OPTIONS.steps): Promise<{ losses: number[], norms: number[], trained: Map<string, Float32Array>, moved: number }> {
+async function train(
+  one: Case,
+  slip: Slip = {},
+  until = OPTIONS.steps,
+): Promise<{ losses: number[]; norms: number[]; trained: Map<string, Float32Array>; moved: number }> {
   const model = await modelOf(one)
   const before = await trainedOf(model)
   const data = examplesOf(one, model)
   const parameters = model.trainable()
   const { gpu } = await currentDevice()
   const optimizer = await AdamW.over(parameters, {
-    weightDecay: OPTIONS.weightDecay, clip: one.clip ?? OPTIONS.clip, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize, ...slip.optimizer,
+    weightDecay: OPTIONS.weightDecay,
+    clip: one.clip ?? OPTIONS.clip,
+    maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+    ...slip.optimizer,
   })
   const accumulate = slip.accumulate ?? OPTIONS.accumulate
-  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 0, accumulate, scaleLoss: false })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+    seed: 0,
+    accumulate,
+    scaleLoss: false,
+  })
   const factor = schedule('linear', { warmup: slip.warmup ?? OPTIONS.warmup, steps: OPTIONS.steps })
   const losses: number[] = []
   const norms: number[] = []
@@ -128,7 +159,12 @@ async function train(one: Case, slip: Slip = {}, until = OPTIONS.steps): Promise
     norms.push(await norm.item())
   }
   const trained = await trainedOf(model)
-  return { losses, norms, trained, moved: Math.min(...[...trained].map(([name, values]) => largestDifference(values, before.get(name) ?? []))) }
+  return {
+    losses,
+    norms,
+    trained,
+    moved: Math.min(...[...trained].map(([name, values]) => largestDifference(values, before.get(name) ?? []))),
+  }
 }
 
 const relative = (found: readonly number[], wanted: readonly number[]): number => {
@@ -143,7 +179,7 @@ function furthest(trained: ReadonlyMap<string, Float32Array>, saved: ReadonlyMap
 
 /** PEFT saves the head of a sequence classifier even where it is frozen. */
 async function wantedOf({ name, lora }: Case): Promise<Map<string, Float32Array>> {
-  return new Map([...await savedByPeft(name)].filter(([parameter]) => lora.trainHead || parameter.includes('lora_')))
+  return new Map([...(await savedByPeft(name))].filter(([parameter]) => lora.trainHead || parameter.includes('lora_')))
 }
 
 describe('fifty steps with PEFT and PyTorch', () => {
@@ -152,8 +188,18 @@ describe('fifty steps with PEFT and PyTorch', () => {
       const { losses, norms, trained, moved } = await train(one)
       const wanted = expected[one.name]
       expect(wanted.losses).toHaveLength(50)
-      expectWithin(context, { what: '50 steps of LoRA: losses, relative', at: one.name, worst: relative(losses, wanted.losses), bar: BAR })
-      expectWithin(context, { what: '50 steps of LoRA: norms, relative', at: one.name, worst: relative(norms, wanted.norms), bar: BAR })
+      expectWithin(context, {
+        what: '50 steps of LoRA: losses, relative',
+        at: one.name,
+        worst: relative(losses, wanted.losses),
+        bar: BAR,
+      })
+      expectWithin(context, {
+        what: '50 steps of LoRA: norms, relative',
+        at: one.name,
+        worst: relative(norms, wanted.norms),
+        bar: BAR,
+      })
       const worst = furthest(trained, await wantedOf(one))
       expectWithin(context, { what: '50 steps of LoRA: trained weights', at: one.name, worst, bar: BAR })
       // Of every parameter some number went a hundred times as far as it may be off.
@@ -195,17 +241,49 @@ test('the training loop itself goes the same way where each epoch is one step ov
   const one = caseOf('bert, 7 examples')
   const model = await modelOf(one)
   const trainer = await Trainer.over(model, classesTask(), {
-    ...OPTIONS, clip: one.clip ?? OPTIONS.clip, schedule: 'linear', warmup: OPTIONS.warmup / OPTIONS.steps, epochs: OPTIONS.steps, batchSize: OPTIONS.rows,
-    maxLength: one.longest, seed: 3, precision: 'f32', padId: 0,
+    ...OPTIONS,
+    clip: one.clip ?? OPTIONS.clip,
+    schedule: 'linear',
+    warmup: OPTIONS.warmup / OPTIONS.steps,
+    epochs: OPTIONS.steps,
+    batchSize: OPTIONS.rows,
+    maxLength: one.longest,
+    seed: 3,
+    precision: 'f32',
+    padId: 0,
   })
   const told: StepMetrics[] = []
   const outcome = await trainer.train(examplesOf(one, model), [], undefined, { onStep: metrics => told.push(metrics) })
   expect(outcome).toMatchObject({ kind: 'finished' })
   const { losses, norms, rates } = expected[one.name]
   const what = '50 epochs of the trainer'
-  expectWithin(context, { what: `${what}: losses, relative`, at: one.name, worst: relative(told.map(({ loss }) => loss), losses), bar: BAR })
-  expectWithin(context, { what: `${what}: norms, relative`, at: one.name, worst: relative(told.map(each => each.grad_norm), norms), bar: BAR })
-  expectWithin(context, { what: `${what}: rates`, at: one.name, worst: largestDifference(told.map(({ lr }) => lr), rates), bar: 1e-6 })
+  expectWithin(context, {
+    what: `${what}: losses, relative`,
+    at: one.name,
+    worst: relative(
+      told.map(({ loss }) => loss),
+      losses,
+    ),
+    bar: BAR,
+  })
+  expectWithin(context, {
+    what: `${what}: norms, relative`,
+    at: one.name,
+    worst: relative(
+      told.map(each => each.grad_norm),
+      norms,
+    ),
+    bar: BAR,
+  })
+  expectWithin(context, {
+    what: `${what}: rates`,
+    at: one.name,
+    worst: largestDifference(
+      told.map(({ lr }) => lr),
+      rates,
+    ),
+    bar: 1e-6,
+  })
   const worst = furthest(await trainedOf(model), await wantedOf(one))
   expectWithin(context, { what: `${what}: trained weights`, at: one.name, worst, bar: BAR })
 })

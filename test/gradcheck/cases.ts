@@ -4,4 +4,10 @@ import { attentionCases, matmulCases, rowCases } from './cases/kernels.ts'
 import { shapeCases } from './cases/shapes.ts'
 import type { OpCase } from './draw.ts'
 
-export const cases: readonly OpCase[] = [...elementwiseCases, ...shapeCases, ...matmulCases, ...attentionCases, ...rowCases]
+export const cases: readonly OpCase[] = [
+  ...elementwiseCases,
+  ...shapeCases,
+  ...matmulCases,
+  ...attentionCases,
+  ...rowCases,
+]

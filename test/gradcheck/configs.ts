@@ -14,15 +14,27 @@ import { type RowPlan, describePlan, rowPlans } from '../../shaders/rows.ts'
 export const guises = (traits: Traits): Traits[] => [traits, { ...traits, cpu: !traits.cpu }]
 
 const ROW_KERNELS = [
-  'softmax', 'softmaxGradient', 'logSoftmax', 'logSoftmaxGradient', 'layerNorm', 'layerNormGradient', 'crossEntropy', 'crossEntropyGradient',
+  'softmax',
+  'softmaxGradient',
+  'logSoftmax',
+  'logSoftmaxGradient',
+  'layerNorm',
+  'layerNormGradient',
+  'crossEntropy',
+  'crossEntropyGradient',
 ] as const
-const ATTENTION_PASSES = { forward: 'attention', query: 'attention gradient query', key: 'attention gradient key' } as const
+const ATTENTION_PASSES = {
+  forward: 'attention',
+  query: 'attention gradient query',
+  key: 'attention gradient key',
+} as const
 const WIDTHS = [1, 2, 3, 4, 7, 16, 33, 64, 65, 129, 1000, 1024]
 
 /** A config in a few words: what is tried whatever the dtype and, of rows, whatever the vector. */
 export function showConfig(kernel: string, config: unknown): string {
   if (kernel === 'matmul') return configName((config as MatmulCandidate).config)
-  if ((ROW_KERNELS as readonly string[]).includes(kernel)) return describePlan(config as RowPlan).replace(/, vec\d(?=,|$)/, '')
+  if ((ROW_KERNELS as readonly string[]).includes(kernel))
+    return describePlan(config as RowPlan).replace(/, vec\d(?=,|$)/, '')
   if (kernel.startsWith('attention')) return JSON.stringify(config)
   // A gather's columns follow from the width of its rows, and so does the vector with which shares are summed.
   const { dtype: _dtype, columns: _columns, vector, ...rest } = config as Record<string, unknown>
@@ -32,17 +44,31 @@ export function showConfig(kernel: string, config: unknown): string {
 /** The product of contiguous matrices. */
 function productOfSizes(m: number, k: number, n: number, dtype: FloatType): Product {
   const view = (rows: number, columns: number) => ({ shape: [rows, columns], dtype, strides: [columns, 1], offset: 0 })
-  return productOf({ slot: input(0), view: view(m, k) }, { slot: input(1), view: view(k, n) }, { slot: output(0), dtype: 'f32' })
+  return productOf(
+    { slot: input(0), view: view(m, k) },
+    { slot: input(1), view: view(k, n) },
+    { slot: output(0), dtype: 'f32' },
+  )
 }
 
 /** Every config of matmul that the adapter can run at all. */
 export function matmulConfigs(traits: Traits): MatmulConfig[] {
   const found = new Map<string, MatmulConfig>()
-  const products = (['f32', ...(traits.f16 ? ['f16'] as const : [])] as const)
-    .flatMap(dtype => [[512, 512, 512], [64, 512, 64], [512, 512, 8], [8, 512, 512], [512, 512, 1]].map(([m, k, n]) => productOfSizes(m, k, n, dtype)))
+  const products = (['f32', ...(traits.f16 ? (['f16'] as const) : [])] as const).flatMap(dtype =>
+    [
+      [512, 512, 512],
+      [64, 512, 64],
+      [512, 512, 8],
+      [8, 512, 512],
+      [512, 512, 1],
+    ].map(([m, k, n]) => productOfSizes(m, k, n, dtype)),
+  )
   for (const guise of guises(traits)) {
     for (const product of products) {
-      for (const { candidate: { config } } of rankedCandidates(product, guise)) found.set(configName(config), config)
+      for (const {
+        candidate: { config },
+      } of rankedCandidates(product, guise))
+        found.set(configName(config), config)
     }
   }
   return [...found.values()]
@@ -65,20 +91,27 @@ export function matmulWays({ sizes, options }: Question, traits: Traits): Matmul
     return counts.flatMap(count => sides.map(transpose => ({ config, slices: count, transpose })))
   }
   // First those that few problems allow.
-  return matmulConfigs(traits).sort((a, b) => Number(b.kernel === 'matrix') - Number(a.kernel === 'matrix')).flatMap(ways)
+  return matmulConfigs(traits)
+    .sort((a, b) => Number(b.kernel === 'matrix') - Number(a.kernel === 'matrix'))
+    .flatMap(ways)
 }
 
 /** All configs that drawn problems can meet, as `kernel: config`. */
 export function everyConfig(traits: Traits): Set<string> {
   const all = new Set<string>()
-  const add = (kernel: string, configs: readonly unknown[]): void => configs.forEach(config => all.add(`${kernel}: ${showConfig(kernel, config)}`))
-  add('matmul', matmulConfigs(traits).map(config => ({ config })))
+  const add = (kernel: string, configs: readonly unknown[]): void =>
+    configs.forEach(config => all.add(`${kernel}: ${showConfig(kernel, config)}`))
+  add(
+    'matmul',
+    matmulConfigs(traits).map(config => ({ config })),
+  )
   for (const guise of guises(traits)) {
     for (const width of WIDTHS) for (const kernel of ROW_KERNELS) add(kernel, rowPlans(width, guise))
     for (const [pass, kernel] of Object.entries(ATTENTION_PASSES)) {
       const layout = { dtype: 'f32', headSize: 4, vector: true, mask: true, dropout: true } as const
       add(kernel, attentionCandidates(pass as keyof typeof ATTENTION_PASSES, layout, guise) satisfies AttentionConfig[])
-      for (const part of ['weights', 'sums'] as const) add(`attention gradient ${part}`, storedCandidates(part, layout, guise))
+      for (const part of ['weights', 'sums'] as const)
+        add(`attention gradient ${part}`, storedCandidates(part, layout, guise))
     }
     for (const width of [1, 2, 4, 8, 64]) {
       const problem = { positions: 33, rows: 33, width, dtype: 'f32' } as const

@@ -9,7 +9,9 @@ import { RUNS, expectMet, holds, onDevice } from './run.ts'
 /** `kernels`: those that these cases must have tried every config of. */
 export function describeOnDevice(cases: readonly OpCase[], kernels?: RegExp): void {
   let device: Device
-  beforeAll(async () => { device = await currentDevice() })
+  beforeAll(async () => {
+    device = await currentDevice()
+  })
   afterAll(() => device.close())
   const explorer = new Explorer()
   const done = new Set<OpCase>()
@@ -35,7 +37,10 @@ export function describeOnDevice(cases: readonly OpCase[], kernels?: RegExp): vo
       skip(RUNS < 12, 'so few draws do not reach all of them')
       const all = [...everyConfig(device.traits)].filter(config => kernels.test(config))
       expect(all.length).toBeGreaterThan(0)
-      expect(all.filter(config => !explorer.ran.has(config)), 'configs that no draw ran').toEqual([])
+      expect(
+        all.filter(config => !explorer.ran.has(config)),
+        'configs that no draw ran',
+      ).toEqual([])
     })
   }
 

@@ -27,7 +27,11 @@ export function fitting(lengths: readonly number[], budget: number): number[] {
 
 /** Shapes that broadcast to `shape`: some axes of length 1, some leading axes left out. */
 export function broadcastable(shape: readonly number[]): fc.Arbitrary<number[]> {
-  return fc.record({ ones: fc.array(fc.boolean(), { minLength: shape.length, maxLength: shape.length }), drop: fc.nat(shape.length) })
+  return fc
+    .record({
+      ones: fc.array(fc.boolean(), { minLength: shape.length, maxLength: shape.length }),
+      drop: fc.nat(shape.length),
+    })
     .map(({ ones, drop }) => shape.map((n, i) => (ones[i] ? 1 : n)).slice(drop))
 }
 
@@ -37,7 +41,8 @@ export type Layout = (typeof LAYOUTS)[number]
 export const layout = fc.constantFrom<Layout>('plain', 'plain', 'transposed', 'reversed', 'sliced')
 
 function storedShape(shape: readonly number[], as: Layout): number[] {
-  if (as === 'transposed' && shape.length >= 2) return [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]]
+  if (as === 'transposed' && shape.length >= 2)
+    return [...shape.slice(0, -2), shape[shape.length - 1], shape[shape.length - 2]]
   if (as === 'reversed') return [...shape].reverse()
   return as === 'sliced' ? shape.map((n, i) => n + 1 + (i % 2)) : [...shape]
 }
@@ -45,7 +50,12 @@ function storedShape(shape: readonly number[], as: Layout): number[] {
 function viewOf(stored: Tensor, shape: readonly number[], as: Layout): Tensor {
   if (as === 'transposed' && shape.length >= 2) return stored.transpose()
   if (as === 'reversed' && shape.length >= 2) return stored.permute(shape.map((_, i) => shape.length - 1 - i))
-  return as === 'sliced' && shape.length > 0 ? stored.slice(shape.map(() => 1), shape.map(n => n + 1)) : stored
+  return as === 'sliced' && shape.length > 0
+    ? stored.slice(
+        shape.map(() => 1),
+        shape.map(n => n + 1),
+      )
+    : stored
 }
 
 /** Kinds of numbers, each from a stream of normal noise. */
@@ -92,7 +102,9 @@ export function distinct(seed: number): (index: number, count: number) => number
 
 function shuffled(count: number, seed: number): number[] {
   const next = noise(seed + 77)
-  return Array.from({ length: count }, (_, i) => ({ i, key: next() })).sort((a, b) => a.key - b.key).map(({ i }) => i)
+  return Array.from({ length: count }, (_, i) => ({ i, key: next() }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ i }) => i)
 }
 
 /** One input of a case. */
@@ -141,8 +153,16 @@ type Draw<P> = P & { readonly seed: number; readonly dtype: 'f32' | 'f16' }
 
 /** A case of an op: parameters, and the check that they mean. `floats: 'f32'` for what has no f16. */
 export function opCase<P extends object>(
-  op: string, params: fc.Arbitrary<P>, build: (params: Draw<P>) => Built,
-  { nets = [1, 2, 3], why, floats = 'any', of, rounds = 1 }: { nets?: readonly Net[]; why?: string; floats?: 'any' | 'f32'; of?: string; rounds?: number } = {},
+  op: string,
+  params: fc.Arbitrary<P>,
+  build: (params: Draw<P>) => Built,
+  {
+    nets = [1, 2, 3],
+    why,
+    floats = 'any',
+    of,
+    rounds = 1,
+  }: { nets?: readonly Net[]; why?: string; floats?: 'any' | 'f32'; of?: string; rounds?: number } = {},
 ): OpCase {
   const name = of ? `${op} of ${of}` : op
   const drawn = (all: Draw<P>): Drawn & { [fc.toStringMethod](): string } => {
@@ -150,27 +170,43 @@ export function opCase<P extends object>(
     const inputs = slots.map((slot, i) => sourceOf(slot, all.seed * 31 + i, all.dtype))
     const text = JSON.stringify(all)
     return {
-      text, inputs, half: inputs.some(t => t.dtype === 'f16'),
+      text,
+      inputs,
+      half: inputs.some(t => t.dtype === 'f16'),
       fn: (...sources: Tensor[]) => fn(...sources.map((t, i) => viewOf(t, slots[i].shape, slots[i].layout ?? 'plain'))),
       options: { seed: all.seed + 1, ...options, nets: own },
       [fc.toStringMethod]: () => `--op '${name}' --draw '${text}'`,
     }
   }
   return {
-    op, name, nets, why, rounds,
+    op,
+    name,
+    nets,
+    why,
+    rounds,
     redraw: json => drawn(JSON.parse(json) as Draw<P>),
     draws: half => {
-      const dtype = half && floats === 'any' ? fc.constantFrom<'f32' | 'f16'>('f32', 'f32', 'f16') : fc.constant<'f32'>('f32')
+      const dtype =
+        half && floats === 'any' ? fc.constantFrom<'f32' | 'f16'>('f32', 'f32', 'f16') : fc.constant<'f32'>('f32')
       // The lists are hard already; small numbers of their places are no harder than others.
-      return fc.noBias(fc.record({ params, seed: fc.nat(1e6), dtype })).map(({ params: own, seed, dtype: type }) => drawn({ ...own, seed, dtype: type }))
+      return fc
+        .noBias(fc.record({ params, seed: fc.nat(1e6), dtype }))
+        .map(({ params: own, seed, dtype: type }) => drawn({ ...own, seed, dtype: type }))
     },
   }
 }
 
-function sourceOf({ shape, dtype, values: kind = 'normal', layout: as = 'plain' }: Slot, seed: number, float: DType): Tensor {
+function sourceOf(
+  { shape, dtype, values: kind = 'normal', layout: as = 'plain' }: Slot,
+  seed: number,
+  float: DType,
+): Tensor {
   const stored = storedShape(shape, as)
   const count = sizeOf(stored)
   const next = noise(seed)
   const number = (index: number): number => (typeof kind === 'function' ? kind(index, count) : values[kind](next))
-  return constantOf({ shape: stored, dtype: dtype ?? float }, Float64Array.from({ length: count }, (_, i) => number(i)))
+  return constantOf(
+    { shape: stored, dtype: dtype ?? float },
+    Float64Array.from({ length: count }, (_, i) => number(i)),
+  )
 }

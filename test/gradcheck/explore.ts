@@ -41,28 +41,35 @@ export class Explorer {
     this.last.clear()
     if (mode === 'rarest') this.#run++
     const turn = this.#run
-    const explores = (kernel: string, ask: number): boolean => mode === 'all' || (mode === 'rarest' && ask === (kernel === 'matmul' ? turn % PRODUCTS : 0))
-    const undo = registeredOps().filter(isKernel).map(op => {
-      const lower = op.lower
-      return exchange<KernelOp>(op, {
-        lower: context => lower.call(op, {
-          ...context,
-          choose: (question, offered) => {
-            const { kernel } = question
-            const ask = asks.get(kernel) ?? 0
-            asks.set(kernel, ask + 1)
-            const ways = kernel === 'matmul' ? matmulWays(question, context.traits) as unknown as typeof offered : offered
-            // Few products have the operands that matrix units take: each is for one that no other tried.
-            const alone = kernel === 'matmul' && mode === 'rarest'
-              && ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
-            if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(question, offered))
-            // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would choose.
-            if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])
-            return this.#note(kernel, this.#rarest(kernel, ways))
-          },
-        }),
+    const explores = (kernel: string, ask: number): boolean =>
+      mode === 'all' || (mode === 'rarest' && ask === (kernel === 'matmul' ? turn % PRODUCTS : 0))
+    const undo = registeredOps()
+      .filter(isKernel)
+      .map(op => {
+        const lower = op.lower
+        return exchange<KernelOp>(op, {
+          lower: context =>
+            lower.call(op, {
+              ...context,
+              choose: (question, offered) => {
+                const { kernel } = question
+                const ask = asks.get(kernel) ?? 0
+                asks.set(kernel, ask + 1)
+                const ways =
+                  kernel === 'matmul' ? (matmulWays(question, context.traits) as unknown as typeof offered) : offered
+                // Few products have the operands that matrix units take: each is for one that no other tried.
+                const alone =
+                  kernel === 'matmul' &&
+                  mode === 'rarest' &&
+                  ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
+                if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(question, offered))
+                // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would choose.
+                if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])
+                return this.#note(kernel, this.#rarest(kernel, ways))
+              },
+            }),
+        })
       })
-    })
     try {
       return await act()
     } finally {
@@ -86,7 +93,8 @@ export class Explorer {
 
   /** The first of those that ran least often; a config that never ran in any way or dtype before all others. */
   #rarest<C>(kernel: string, offered: readonly C[]): C {
-    const rank = (config: C): number => (this.#isNew(kernel, config) ? 0 : 1 + (this.#times.get(keyOf(kernel, config)) ?? 0))
+    const rank = (config: C): number =>
+      this.#isNew(kernel, config) ? 0 : 1 + (this.#times.get(keyOf(kernel, config)) ?? 0)
     return offered.reduce((best, config) => (rank(config) < rank(best) ? config : best))
   }
 }

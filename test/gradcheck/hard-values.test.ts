@@ -1,13 +1,22 @@
 // What ops promise of numbers that hurt (promises.ts), in float64 and by every kernel on the device.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Device, type Tensor, type TensorData, currentDevice, readAll, reference } from '../../engine/node/index.ts'
+import {
+  type Device,
+  type Tensor,
+  type TensorData,
+  currentDevice,
+  readAll,
+  reference,
+} from '../../engine/node/index.ts'
 import { Explorer } from './explore.ts'
 import { type Promised, promises } from './promises.ts'
 import { inEveryWay, inTwoWays } from './run.ts'
 
 let device: Device
 const shared = new Explorer()
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
 /** Below this f32 is not normal, and may be flushed to 0. */
@@ -28,11 +37,21 @@ function asHeld({ dtype }: Tensor, numbers: ArrayLike<number>): number[] {
   return Array.from(rounded)
 }
 
-function expectPromised(given: readonly Tensor[], data: readonly ArrayLike<number>[], expected: readonly (readonly number[])[], { tiny = false }: Promised, tolerance: number, by: string): void {
+function expectPromised(
+  given: readonly Tensor[],
+  data: readonly ArrayLike<number>[],
+  expected: readonly (readonly number[])[],
+  { tiny = false }: Promised,
+  tolerance: number,
+  by: string,
+): void {
   given.forEach((t, k) => {
     expect(t.size, `${by}: output ${k}`).toBe(expected[k].length)
     const wrong = expected[k].findIndex((v, i) => !isAsPromised(data[k][i], v, tolerance, tiny))
-    if (wrong >= 0) throw new Error(`${by}: output ${k}, element ${wrong} is ${data[k][wrong]}, not ${expected[k][wrong]}: [${Array.from(data[k]).join(', ')}]`)
+    if (wrong >= 0)
+      throw new Error(
+        `${by}: output ${k}, element ${wrong} is ${data[k][wrong]}, not ${expected[k][wrong]}: [${Array.from(data[k]).join(', ')}]`,
+      )
   })
 }
 
@@ -46,7 +65,14 @@ for (const dtype of ['f32', 'f16'] as const) {
         const expected = pairs.map(([t, numbers]) => asHeld(t, numbers))
         if (!promise.deviceOnly) {
           const exact = reference(given).map((numbers, k) => asHeld(given[k], numbers))
-          expectPromised(given, exact, expected, promise, dtype === 'f16' ? 1e-3 : promise.tolerance ?? 1e-6, 'in float64')
+          expectPromised(
+            given,
+            exact,
+            expected,
+            promise,
+            dtype === 'f16' ? 1e-3 : (promise.tolerance ?? 1e-6),
+            'in float64',
+          )
         }
         const read = (): Promise<TensorData[]> => readAll(given)
         // Attention's kernels take long to compile: its promises share them out among each other.

@@ -27,7 +27,8 @@ describe('every op has a property test', () => {
       expect(own.length, `no case in test/gradcheck/cases draws ${name}`).toBeGreaterThan(0)
       for (const of of own) {
         expect(opsOf(of), `the case of ${of.name} draws graphs with ${name} in them`).toContain(name)
-        if (of.nets.length < 3) expect(of.why, `${of.name} says why nets other than ${of.nets} do not apply`).toBeTruthy()
+        if (of.nets.length < 3)
+          expect(of.why, `${of.name} says why nets other than ${of.nets} do not apply`).toBeTruthy()
       }
       const nets = new Set(own.flatMap(of => of.nets))
       expect(nets, 'its kernels are compared with float64').toContain(2)

@@ -9,7 +9,9 @@ import type { Drawn } from './draw.ts'
 import { inForm } from './run.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
 /** The function's value in the middle of a graph, and its gradients. */
@@ -33,7 +35,8 @@ describe('a compiled function gives the bits of the one-off run, and the same on
       const again = bits(await readAll(build(...drawn.inputs)))
       const compiled = compile(build)
       const replays = [await compiled(...drawn.inputs), await compiled(...drawn.inputs)]
-      for (const other of [again, ...await Promise.all(replays.map(async results => bits(await readAll(results))))]) expect(other, drawn.text).toEqual(once)
+      for (const other of [again, ...(await Promise.all(replays.map(async results => bits(await readAll(results)))))])
+        expect(other, drawn.text).toEqual(once)
     })
   }
 })

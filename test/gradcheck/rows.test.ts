@@ -18,10 +18,21 @@ async function expectSlopes(fn: Fn, inputs: readonly GeneratedInput[]): Promise<
 function gradientOf(fn: Fn): Fn {
   return (...inputs) => {
     const y = fn(...inputs)
-    const weights = tensor(Float32Array.from({ length: y.size }, (_, i) => Math.cos(i * 1.7) + 0.2), y.shape)
+    const weights = tensor(
+      Float32Array.from({ length: y.size }, (_, i) => Math.cos(i * 1.7) + 0.2),
+      y.shape,
+    )
     const gradients = grad(y.mul(weights).add(y.square().mul(0.3)).sum(), inputs)
     // Weighted, so that no input's share hides behind another's.
-    return gradients.map((g, i) => g.mul(i + 1).sum(undefined, true).reshape([1]).add(g.square().sum().reshape([1]))).reduce((a, b) => a.add(b))
+    return gradients
+      .map((g, i) =>
+        g
+          .mul(i + 1)
+          .sum(undefined, true)
+          .reshape([1])
+          .add(g.square().sum().reshape([1])),
+      )
+      .reduce((a, b) => a.add(b))
   }
 }
 
@@ -31,7 +42,10 @@ const ids = tensor(Int32Array.of(1, 0, 1, 7, -1, 1), [2, 3], 'i32')
 const functions: Record<string, [Fn, GeneratedInput[]]> = {
   softmax: [x => x.softmax(), [{ shape: [2, 3, 5] }]],
   'log-softmax': [x => x.logSoftmax(), [{ shape: [3, 5] }]],
-  'layer norm': [(x, gamma, beta) => x.layerNorm(gamma, beta, 1e-3), [{ shape: [2, 2, 6] }, { shape: [6] }, { shape: [6] }]],
+  'layer norm': [
+    (x, gamma, beta) => x.layerNorm(gamma, beta, 1e-3),
+    [{ shape: [2, 2, 6] }, { shape: [6] }, { shape: [6] }],
+  ],
   'the statistics of layer norm': [
     (x, gamma, beta) => {
       const [y, mean, rstd] = applyAll('layerNorm', [x, gamma, beta], { epsilon: 1e-3 })

@@ -36,7 +36,11 @@ export function inForm({ fn, options }: Pick<Drawn, 'fn' | 'options'>, form: For
 /** A check of a draw, by the nets that apply to it among `nets`. */
 export function planned(drawn: Drawn, form: Form, nets: readonly Net[]): GradientCheck {
   const apply = (drawn.options.nets ?? [1, 2, 3]).filter(net => nets.includes(net))
-  return planGradientCheck(inForm(drawn, form), drawn.inputs, { ...drawn.options, nets: apply, weights: form === 'loss' ? 'ones' : 'random' })
+  return planGradientCheck(inForm(drawn, form), drawn.inputs, {
+    ...drawn.options,
+    nets: apply,
+    weights: form === 'loss' ? 'ones' : 'random',
+  })
 }
 
 /**
@@ -48,8 +52,10 @@ async function otherGuise(): Promise<() => void> {
   return exchange<{ traits: Traits }>(device, { traits: guises(device.traits)[1] })
 }
 
-const marked = (by: string, report: GradientCheckReport): GradientCheckReport =>
-  ({ ...report, misses: report.misses.map(miss => `${by}: ${miss}`) })
+const marked = (by: string, report: GradientCheckReport): GradientCheckReport => ({
+  ...report,
+  misses: report.misses.map(miss => `${by}: ${miss}`),
+})
 
 /** Net 1 of a draw, in every form. */
 export function onHost(drawn: Drawn): GradientCheckReport[] {
@@ -61,7 +67,13 @@ export function onHost(drawn: Drawn): GradientCheckReport[] {
  * that ran least often so far, by turns those of the adapter and those of its other guise. `exhaustive`: with all of them.
  * Gives a report at a time.
  */
-export async function* onDevice(of: OpCase, drawn: Drawn, number: number, explorer: Explorer, exhaustive = false): AsyncGenerator<GradientCheckReport> {
+export async function* onDevice(
+  of: OpCase,
+  drawn: Drawn,
+  number: number,
+  explorer: Explorer,
+  exhaustive = false,
+): AsyncGenerator<GradientCheckReport> {
   const form = formOf(drawn)
   const first = planned(drawn, form, [2, 3])
   yield marked(form, first.judge(await explorer.run('engine', () => readAll(first.reads))))
@@ -69,7 +81,8 @@ export async function* onDevice(of: OpCase, drawn: Drawn, number: number, explor
   const alone = explorer.choices === 0
   const check = planned(drawn, form, [2])
   const read = (): Promise<TensorData[]> => readAll(check.reads)
-  const judge = ({ way, result }: Run<TensorData[]>): GradientCheckReport => marked(`${form}, ${way}`, check.judge(result))
+  const judge = ({ way, result }: Run<TensorData[]>): GradientCheckReport =>
+    marked(`${form}, ${way}`, check.judge(result))
   if (exhaustive) {
     for await (const run of inEveryWay(read, explorer)) yield judge(run)
   } else if (alone) {
@@ -90,7 +103,10 @@ async function inWay<T>(mode: Mode, other: boolean, act: () => Promise<T>, explo
   const undress = other ? await otherGuise() : undefined
   try {
     const result = await explorer.run(mode, act)
-    return { way: `${other ? 'in the adapter\'s other guise, ' : ''}by ${[...explorer.last].join(' and ') || 'its only kernels'}`, result }
+    return {
+      way: `${other ? "in the adapter's other guise, " : ''}by ${[...explorer.last].join(' and ') || 'its only kernels'}`,
+      result,
+    }
   } finally {
     undress?.()
   }
@@ -103,8 +119,13 @@ export async function* inTwoWays<T>(act: () => Promise<T>, explorer: Explorer): 
 }
 
 /** Runs once with every config of each kernel that it meets: those of the adapter, and those of its other guise. */
-export async function* inEveryWay<T>(act: () => Promise<T>, explorer: Explorer = new Explorer()): AsyncGenerator<Run<T>> {
-  for (const other of [false, true]) do yield await inWay('all', other, act, explorer); while (explorer.fresh > 0)
+export async function* inEveryWay<T>(
+  act: () => Promise<T>,
+  explorer: Explorer = new Explorer(),
+): AsyncGenerator<Run<T>> {
+  for (const other of [false, true])
+    do yield await inWay('all', other, act, explorer)
+    while (explorer.fresh > 0)
 }
 
 /** Fails with the draw that missed, in words from which it can be drawn again. */
@@ -114,8 +135,17 @@ export function expectMet(of: OpCase, drawn: Drawn, reports: readonly GradientCh
 }
 
 /** A case's draws as a property, shrunk where one fails. */
-export async function holds(of: OpCase, half: boolean, property: (drawn: Drawn) => Promise<void>, runs = RUNS): Promise<void> {
-  await fc.assert(fc.asyncProperty(of.draws(half), property), { numRuns: runs, seed: SEED, endOnFailure: process.env.GRADCHECK_SHRINK === '0' })
+export async function holds(
+  of: OpCase,
+  half: boolean,
+  property: (drawn: Drawn) => Promise<void>,
+  runs = RUNS,
+): Promise<void> {
+  await fc.assert(fc.asyncProperty(of.draws(half), property), {
+    numRuns: runs,
+    seed: SEED,
+    endOnFailure: process.env.GRADCHECK_SHRINK === '0',
+  })
 }
 
 /** Names of the ops under `tensors`. */

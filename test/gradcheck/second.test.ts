@@ -22,18 +22,32 @@ const ONCE = new Set(['attention', 'attentionGradient'])
 
 describe('second derivatives are the slopes of the first', () => {
   for (const of of cases.filter(({ nets, op }) => nets.includes(1) && !ONCE.has(op))) {
-    test(of.name, () => holds(of, true, async drawn => {
-      if (!drawn.options.nets?.includes(1)) return
-      const twice = { ...drawn, fn: gradientsOf(drawn) }
-      expectMet(of, drawn, [planned(twice, 'alone', [1]).judge([])])
-    }, Math.ceil(RUNS / 3)))
+    test(of.name, () =>
+      holds(
+        of,
+        true,
+        async drawn => {
+          if (!drawn.options.nets?.includes(1)) return
+          const twice = { ...drawn, fn: gradientsOf(drawn) }
+          expectMet(of, drawn, [planned(twice, 'alone', [1]).judge([])])
+        },
+        Math.ceil(RUNS / 3),
+      ),
+    )
   }
 
   test('or refused with a reason', async () => {
     for (const of of cases.filter(({ op }) => ONCE.has(op))) {
-      await holds(of, false, async drawn => {
-        expect(() => planned({ ...drawn, fn: gradientsOf(drawn) }, 'alone', [1])).toThrow(/no gradient through attentionGradient: second derivatives/)
-      }, 1)
+      await holds(
+        of,
+        false,
+        async drawn => {
+          expect(() => planned({ ...drawn, fn: gradientsOf(drawn) }, 'alone', [1])).toThrow(
+            /no gradient through attentionGradient: second derivatives/,
+          )
+        },
+        1,
+      )
     }
   })
 })

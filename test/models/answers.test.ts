@@ -4,18 +4,31 @@ import { UserError } from '../../engine/errors.ts'
 import { type Answers, answersJson, parseAnswers } from '../../models/answers.ts'
 
 const answers: Answers = {
-  problem: 'single_label_classification', labels: ['a', 'b'], maxLength: 64, window: 8, pairs: true, temperature: 2, thresholds: [0.4, 0.6],
+  problem: 'single_label_classification',
+  labels: ['a', 'b'],
+  maxLength: 64,
+  window: 8,
+  pairs: true,
+  temperature: 2,
+  thresholds: [0.4, 0.6],
 }
 
 test('is read as it was written, with what older files lack left out', () => {
   const json = JSON.parse(JSON.stringify(answersJson(answers)))
   expect(parseAnswers(json, 'f')).toEqual(answers)
-  expect(parseAnswers({ problem_type: 'regression', labels: ['x'], max_length: 8 }, 'f')).toEqual({ problem: 'regression', labels: ['x'], maxLength: 8 })
+  expect(parseAnswers({ problem_type: 'regression', labels: ['x'], max_length: 8 }, 'f')).toEqual({
+    problem: 'regression',
+    labels: ['x'],
+    maxLength: 8,
+  })
 })
 
 test.each<[object, string]>([
-  [{ problem_type: 'ranking' }, 'problem_type: expected one of "single_label_classification", "multi_label_classification", "regression", '
-    + '"token_classification", found "ranking"'],
+  [
+    { problem_type: 'ranking' },
+    'problem_type: expected one of "single_label_classification", "multi_label_classification", "regression", ' +
+      '"token_classification", found "ranking"',
+  ],
   [{ max_length: 2 }, 'max_length: must be at least 3'],
   [{ max_length: 2.5 }, 'max_length: expected a whole number, found 2.5'],
   [{ max_length: undefined }, 'max_length: missing'],

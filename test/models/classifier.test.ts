@@ -14,7 +14,7 @@ import { TINY_WORDS, tinyModelConfig, tinyReviews } from '../support/tiny.ts'
 const LABELS = ['bad', 'fair', 'good']
 const texts = tinyReviews(21, { longest: 40 }).map(({ text }) => text)
 let tokenizer: Tokenizer
-const models: { sequence: Classifier, number: Classifier, token: Classifier } = {} as never
+const models: { sequence: Classifier; number: Classifier; token: Classifier } = {} as never
 
 beforeAll(async () => {
   tokenizer = tokenizerFromVocabulary(TINY_WORDS.map(word => `${word}\n`).join(''), { lowercase: true }, 'tiny')
@@ -31,7 +31,7 @@ const classifier = (changes: Partial<ClassifierOptions> = {}, model: Classifier 
 /** Logits of one text, by the model itself. */
 async function logitsOf(text: string, model: Classifier = models.sequence): Promise<number[]> {
   const { ids } = tokenizer.encode(text)
-  return [...await model.logits(integers([ids]), integers([ids.map(() => 1)]), undefined, evaluation()).data()]
+  return [...(await model.logits(integers([ids]), integers([ids.map(() => 1)]), undefined, evaluation()).data())]
 }
 
 const softmax = (logits: readonly number[]): number[] => {
@@ -61,7 +61,12 @@ describe('a classifier of texts', () => {
   test('gives the same answers in batches of any size', async () => {
     const whole = (await classifier({ batchSize: 32 }).classify(texts)).flatMap(probabilitiesOf)
     for (const batchSize of [1, 5]) {
-      expectClose((await classifier({ batchSize }).classify(texts)).flatMap(probabilitiesOf), whole, 1e-4, `${batchSize} a batch`)
+      expectClose(
+        (await classifier({ batchSize }).classify(texts)).flatMap(probabilitiesOf),
+        whole,
+        1e-4,
+        `${batchSize} a batch`,
+      )
     }
   })
 
@@ -73,9 +78,14 @@ describe('a classifier of texts', () => {
   })
 
   test('takes pairs', async () => {
-    const [pair, other] = await classifier().classify([{ text: texts[0], pair: texts[1] }, { text: texts[1], pair: texts[0] }])
+    const [pair, other] = await classifier().classify([
+      { text: texts[0], pair: texts[1] },
+      { text: texts[1], pair: texts[0] },
+    ])
     const { ids, typeIds } = tokenizer.encodePair(texts[0], texts[1])
-    const logits = await models.sequence.logits(integers([ids]), integers([ids.map(() => 1)]), integers([typeIds]), evaluation()).data()
+    const logits = await models.sequence
+      .logits(integers([ids]), integers([ids.map(() => 1)]), integers([typeIds]), evaluation())
+      .data()
     expectClose(probabilitiesOf(pair), softmax([...logits]), 1e-4, 'the pair')
     expect(probabilitiesOf(other)).not.toEqual(probabilitiesOf(pair))
   })
@@ -89,13 +99,18 @@ describe('a classifier of texts', () => {
     const each = await classifier({ problem: 'multi_label_classification' }).classify(texts)
     const wanted = (await logitsOf(texts[0])).map(x => 1 / (1 + Math.exp(-x)))
     expectClose(probabilitiesOf(each[0]), wanted, 1e-4, 'sigmoid')
-    const [all, none] = [[0, 0, 0], [1, 1, 1]].map(thresholds => classifier({ problem: 'multi_label_classification', thresholds }))
+    const [all, none] = [
+      [0, 0, 0],
+      [1, 1, 1],
+    ].map(thresholds => classifier({ problem: 'multi_label_classification', thresholds }))
     expect(await all.classify(texts.slice(0, 1))).toMatchObject([{ labels: LABELS }])
     expect(await none.classify(texts.slice(0, 1))).toMatchObject([{ labels: [] }])
   })
 
   test('gives the number of a regression', async () => {
-    const [answer] = await classifier({ problem: 'regression', labels: ['LABEL_0'] }, models.number).classify(texts.slice(0, 1))
+    const [answer] = await classifier({ problem: 'regression', labels: ['LABEL_0'] }, models.number).classify(
+      texts.slice(0, 1),
+    )
     if (answer.kind !== 'number') throw new Error('not a number')
     expectClose([answer.value], await logitsOf(texts[0], models.number), 1e-4, 'the number')
   })
@@ -104,8 +119,18 @@ describe('a classifier of texts', () => {
     const text = 'A great film, BAD  plot.'
     const [answer] = await classifier({ problem: 'token_classification' }, models.token).classify([text])
     if (answer.kind !== 'words') throw new Error('not words')
-    expect(answer.words.map(({ text, start, end }) => [text, start, end])).toEqual(wordsOf(text).map(({ text, start, end }) => [text, start, end]))
-    expect(answer.words.map(word => text.slice(word.start, word.end))).toEqual(['A', 'great', 'film', ',', 'BAD', 'plot', '.'])
+    expect(answer.words.map(({ text, start, end }) => [text, start, end])).toEqual(
+      wordsOf(text).map(({ text, start, end }) => [text, start, end]),
+    )
+    expect(answer.words.map(word => text.slice(word.start, word.end))).toEqual([
+      'A',
+      'great',
+      'film',
+      ',',
+      'BAD',
+      'plot',
+      '.',
+    ])
     const logits = await logitsOf(text, models.token)
     // Each word is one token here, after [CLS].
     answer.words.forEach(({ label, probability }, i) => {
@@ -119,45 +144,72 @@ describe('a classifier of texts', () => {
     const long = texts.slice(0, 12).join(' ')
     const WINDOWS = { maxLength: 16, window: 4, batchSize: 8 }
     /** The logits of each window, by the model itself. */
-    const each = (windows: readonly Window[], model: Classifier): Promise<number[][]> => Promise.all(windows.map(async ({ ids, typeIds }) =>
-      [...await model.logits(integers([ids]), integers([ids.map(() => 1)]), integers([typeIds]), evaluation()).data()]))
+    const each = (windows: readonly Window[], model: Classifier): Promise<number[][]> =>
+      Promise.all(
+        windows.map(async ({ ids, typeIds }) => [
+          ...(await model
+            .logits(integers([ids]), integers([ids.map(() => 1)]), integers([typeIds]), evaluation())
+            .data()),
+        ]),
+      )
 
     test('gives the mean of the logits of all windows, of pairs too', async () => {
       const inputs = [{ text: long }, { text: texts[0].slice(0, 20), pair: long }, { text: texts[3] }]
-      const scored = await classifier(WINDOWS).score(inputs.map(({ text, pair }) => (pair === undefined ? text : { text, pair })))
+      const scored = await classifier(WINDOWS).score(
+        inputs.map(({ text, pair }) => (pair === undefined ? text : { text, pair })),
+      )
       for (const [i, input] of inputs.entries()) {
         const windows = windowsOf<Window>(encodeText(tokenizer, input, WINDOWS))
         const logits = await each(windows, models.sequence)
-        expectClose([...scored[i].logits], LABELS.map((_, k) => logits.reduce((sum, row) => sum + row[k], 0) / logits.length), 1e-4, `input ${i}`)
+        expectClose(
+          [...scored[i].logits],
+          LABELS.map((_, k) => logits.reduce((sum, row) => sum + row[k], 0) / logits.length),
+          1e-4,
+          `input ${i}`,
+        )
       }
       expect(windowsOf(encodeText(tokenizer, inputs[1], WINDOWS)).length).toBeGreaterThan(8)
     })
 
     test('labels each word by the window that names it', async () => {
       const words = long.split(' ').slice(0, 40)
-      const [{ answer, logits, firstOf }] = await classifier({ ...WINDOWS, problem: 'token_classification' }, models.token).score([{ words }])
+      const [{ answer, logits, firstOf }] = await classifier(
+        { ...WINDOWS, problem: 'token_classification' },
+        models.token,
+      ).score([{ words }])
       if (answer.kind !== 'words') throw new Error('not words')
       expect(answer.words.map(({ text }) => text)).toEqual(words)
       const windows = windowsOf<Window>(encodeText(tokenizer, { words }, WINDOWS))
       expect(firstOf).toEqual(windows.flatMap(window => window.firstOf ?? []))
       expectClose([...logits], (await each(windows, models.token)).flat(), 1e-4, 'logits')
-      const [cut] = await classifier({ maxLength: 16, problem: 'token_classification' }, models.token).classify([{ words }])
+      const [cut] = await classifier({ maxLength: 16, problem: 'token_classification' }, models.token).classify([
+        { words },
+      ])
       expect(cut.kind === 'words' && cut.words.length).toBe(14)
     })
 
-    test.each(['sequence', 'token'] as const)('gives texts that fit the same bits as without windows, whatever lies beside them (%s)', async kind => {
-      const problem = kind === 'token' ? 'token_classification' : 'single_label_classification'
-      const inputs = [...texts, long]
-      const [cut, whole] = [classifier({ ...WINDOWS, window: undefined, problem }, models[kind]), classifier({ ...WINDOWS, problem }, models[kind])]
-      const [before, after] = [await cut.score(inputs), await whole.score(inputs)]
-      const fits = inputs.map(text => tokenizer.encode(text).ids.length <= 16)
-      expect([fits.filter(Boolean).length > 3, fits.filter(fit => !fit).length > 3]).toEqual([true, true])
-      inputs.forEach((text, i) => {
-        if (fits[i]) expect(after[i], text).toEqual(before[i])
-        else expect([...after[i].logits], text).not.toEqual([...before[i].logits])
-      })
-      expect([cut.seen, whole.seen]).toEqual([{ texts: inputs.length, cut: fits.filter(fit => !fit).length }, { texts: inputs.length, cut: 0 }])
-    })
+    test.each(['sequence', 'token'] as const)(
+      'gives texts that fit the same bits as without windows, whatever lies beside them (%s)',
+      async kind => {
+        const problem = kind === 'token' ? 'token_classification' : 'single_label_classification'
+        const inputs = [...texts, long]
+        const [cut, whole] = [
+          classifier({ ...WINDOWS, window: undefined, problem }, models[kind]),
+          classifier({ ...WINDOWS, problem }, models[kind]),
+        ]
+        const [before, after] = [await cut.score(inputs), await whole.score(inputs)]
+        const fits = inputs.map(text => tokenizer.encode(text).ids.length <= 16)
+        expect([fits.filter(Boolean).length > 3, fits.filter(fit => !fit).length > 3]).toEqual([true, true])
+        inputs.forEach((text, i) => {
+          if (fits[i]) expect(after[i], text).toEqual(before[i])
+          else expect([...after[i].logits], text).not.toEqual([...before[i].logits])
+        })
+        expect([cut.seen, whole.seen]).toEqual([
+          { texts: inputs.length, cut: fits.filter(fit => !fit).length },
+          { texts: inputs.length, cut: 0 },
+        ])
+      },
+    )
 
     test('hears how many texts are done, all of them in the end', async () => {
       const heard: number[] = []
@@ -178,7 +230,11 @@ describe('a classifier of texts', () => {
     expect(() => classifier({ maxLength: 65 })).toThrow('texts of 65 tokens are longer than the 64 positions of tiny')
     expect(() => classifier({ maxLength: 16, window: 14 })).toThrow('--window 14 must be at most 13: ')
     expect(() => classifier({ thresholds: [0.5] })).toThrow('1 thresholds for 3 labels')
-    expect(() => classifier({ problem: 'token_classification' })).toThrow('BertForSequenceClassification is not a model for token_classification')
-    expect(() => classifier({}, models.token)).toThrow('BertForTokenClassification is not a model for single_label_classification')
+    expect(() => classifier({ problem: 'token_classification' })).toThrow(
+      'BertForSequenceClassification is not a model for token_classification',
+    )
+    expect(() => classifier({}, models.token)).toThrow(
+      'BertForTokenClassification is not a model for single_label_classification',
+    )
   })
 })

@@ -11,30 +11,64 @@ import { evaluation, feedsFor, integers, training } from '../support/models.ts'
 
 afterAll(async () => (await currentDevice()).close())
 
-const ids = integers([[2, 9, 7, 5, 3], [2, 6, 3, 0, 0], [2, 3, 0, 0, 0]])
-const mask = integers([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0], [1, 1, 0, 0, 0]])
-const types = integers([[0, 0, 1, 1, 1], [0, 0, 0, 0, 0], [0, 1, 0, 0, 0]])
+const ids = integers([
+  [2, 9, 7, 5, 3],
+  [2, 6, 3, 0, 0],
+  [2, 3, 0, 0, 0],
+])
+const mask = integers([
+  [1, 1, 1, 1, 1],
+  [1, 1, 1, 0, 0],
+  [1, 1, 0, 0, 0],
+])
+const types = integers([
+  [0, 0, 1, 1, 1],
+  [0, 0, 0, 0, 0],
+  [0, 1, 0, 0, 0],
+])
 const labels = tensor(Int32Array.of(1, -100, 0), [3])
 const positions = tensor(Int32Array.of(1, 3, 6), [3])
 const words = tensor(Int32Array.of(4, 8, -100), [3])
 
 const FIELDS = {
-  bert: { model_type: 'bert', hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12,
-    hidden_dropout_prob: 0.2, attention_probs_dropout_prob: 0.2 },
-  distilbert: { model_type: 'distilbert', dim: 8, n_layers: 2, n_heads: 2, hidden_dim: 12, dropout: 0.2, attention_dropout: 0.2 },
+  bert: {
+    model_type: 'bert',
+    hidden_size: 8,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 12,
+    hidden_dropout_prob: 0.2,
+    attention_probs_dropout_prob: 0.2,
+  },
+  distilbert: {
+    model_type: 'distilbert',
+    dim: 8,
+    n_layers: 2,
+    n_heads: 2,
+    hidden_dim: 12,
+    dropout: 0.2,
+    attention_dropout: 0.2,
+  },
 }
 
 function configOf(family: keyof typeof FIELDS) {
-  return parseConfig({ ...FIELDS[family], vocab_size: 11, max_position_embeddings: 6, initializer_range: 0.4 }, 'test', 'tiny')
+  return parseConfig(
+    { ...FIELDS[family], vocab_size: 11, max_position_embeddings: 6, initializer_range: 0.4 },
+    'test',
+    'tiny',
+  )
 }
 
 interface Case {
   readonly name: string
   /** A model and its loss, dropout on. */
-  make(): { model: Model, loss: () => Tensor }
+  make(): { model: Model; loss: () => Tensor }
 }
 
-function classifier(family: keyof typeof FIELDS, tune: (model: Model) => unknown): () => { model: Model, loss: () => Tensor } {
+function classifier(
+  family: keyof typeof FIELDS,
+  tune: (model: Model) => unknown,
+): () => { model: Model; loss: () => Tensor } {
   return () => {
     const model = createModel(configOf(family))
     tune(model)
@@ -64,12 +98,15 @@ const cases: readonly Case[] = [
  * since a finite difference across the ReLU's corner measures no slope.
  */
 function valuesFor(model: Model): Map<string, Float64Array> {
-  return new Map(model.parameters().map((parameter, k) => {
-    const away = parameter.name === 'pre_classifier.bias' ? 4 : 0
-    const values = Float64Array.from(freshValues(parameter, 1), (v, i) =>
-      Math.fround(v + 0.2 * Math.sin(1 + i * 2.3 + k) + (i % 3 === 0 ? -away : away)))
-    return [parameter.name, values]
-  }))
+  return new Map(
+    model.parameters().map((parameter, k) => {
+      const away = parameter.name === 'pre_classifier.bias' ? 4 : 0
+      const values = Float64Array.from(freshValues(parameter, 1), (v, i) =>
+        Math.fround(v + 0.2 * Math.sin(1 + i * 2.3 + k) + (i % 3 === 0 ? -away : away)),
+      )
+      return [parameter.name, values]
+    }),
+  )
 }
 
 /** A direction with a part along the gradient, so that the derivative is well away from 0, and a part that is anywhere. */
@@ -92,13 +129,22 @@ describe('the gradient is the slope of the loss', () => {
       const wrt = model.trainable()
       const built = loss()
       const feeds = feedsFor(model, values)
-      const gradients = reference(grad(built, wrt.map(p => p.tensor)), feeds)
+      const gradients = reference(
+        grad(
+          built,
+          wrt.map(p => p.tensor),
+        ),
+        feeds,
+      )
       const direction = directionFrom(gradients)
       const at = (step: number): number => {
         const moved = new Map(feeds)
         wrt.forEach((p, k) => {
           const value = values.get(p.name) ?? new Float64Array()
-          moved.set(p.tensor, value.map((v, i) => v + step * direction[k][i]))
+          moved.set(
+            p.tensor,
+            value.map((v, i) => v + step * direction[k][i]),
+          )
         })
         return reference([built], moved)[0][0]
       }
@@ -124,7 +170,12 @@ describe('the gradient is the slope of the loss', () => {
         }
       }
       await write(0)
-      const results = await compile(() => grad(loss(), wrt.map(p => p.tensor)))()
+      const results = await compile(() =>
+        grad(
+          loss(),
+          wrt.map(p => p.tensor),
+        ),
+      )()
       const gradients = await Promise.all(results.map(result => result.data()))
       const direction = directionFrom(gradients)
       const measure = compile(loss)
@@ -134,7 +185,7 @@ describe('the gradient is the slope of the loss', () => {
       }
       // In float64 these slopes are off by less than 1e-4 with this step; f32 rounds less than a tenth of the bar away.
       const h = 2e-3
-      const [near, far] = [await at(h) - await at(-h), await at(2 * h) - await at(-2 * h)]
+      const [near, far] = [(await at(h)) - (await at(-h)), (await at(2 * h)) - (await at(-2 * h))]
       const slope = (8 * near - far) / (12 * h)
       expect(Math.abs(slope / dot(gradients, direction) - 1)).toBeLessThan(2e-3)
     })
@@ -160,7 +211,9 @@ test('padding changes nothing: a longer batch gives the same logits', async () =
     const model = createModel(configOf(family))
     await initialise(model.parameters(), 1)
     const short = await model.logits(integers([[2, 6, 3]]), integers([[1, 1, 1]]), undefined, evaluation()).data()
-    const long = await model.logits(integers([[2, 6, 3, 9, 9]]), integers([[1, 1, 1, 0, 0]]), undefined, evaluation()).data()
+    const long = await model
+      .logits(integers([[2, 6, 3, 9, 9]]), integers([[1, 1, 1, 0, 0]]), undefined, evaluation())
+      .data()
     long.forEach((v, i) => expect(v).toBeCloseTo(short[i], 5))
   }
 })
@@ -168,5 +221,7 @@ test('padding changes nothing: a longer batch gives the same logits', async () =
 test('a sequence longer than the position table is refused', () => {
   const model = createModel(configOf('bert'))
   const seven = integers([[2, 1, 1, 1, 1, 1, 3]])
-  expect(() => model.logits(seven, seven, undefined, evaluation())).toThrow('sequences of 7 tokens are longer than the model\'s 6 positions')
+  expect(() => model.logits(seven, seven, undefined, evaluation())).toThrow(
+    "sequences of 7 tokens are longer than the model's 6 positions",
+  )
 })

@@ -10,10 +10,20 @@ import { evaluation, golden, goldenConfig, goldenJson, integers, training } from
 
 afterAll(async () => (await currentDevice()).close())
 
-const { ids, mask, types, labels, logits: wanted } =
-  await goldenJson<{ ids: number[][], mask: number[][], types: number[][], labels: number[], logits: number[] }>('bert/expected.json')
+const {
+  ids,
+  mask,
+  types,
+  labels,
+  logits: wanted,
+} = await goldenJson<{ ids: number[][]; mask: number[][]; types: number[][]; labels: number[]; logits: number[] }>(
+  'bert/expected.json',
+)
 
-async function halfModel(tune: (model: SequenceClassifier) => void, dtype: 'f16' | 'f32' = 'f16'): Promise<SequenceClassifier> {
+async function halfModel(
+  tune: (model: SequenceClassifier) => void,
+  dtype: 'f16' | 'f32' = 'f16',
+): Promise<SequenceClassifier> {
   const model = createModel(await goldenConfig('bert'))
   tune(model)
   model.storeFrozenAs(dtype)
@@ -26,9 +36,11 @@ async function halfModel(tune: (model: SequenceClassifier) => void, dtype: 'f16'
   return model
 }
 
-const lora = (dropout: number, trainHead = false) => (model: SequenceClassifier): void => {
-  attachLora(model, { rank: 2, alpha: 2, dropout, targets: ['query', 'value', 'projection', 'mlp'], trainHead })
-}
+const lora =
+  (dropout: number, trainHead = false) =>
+  (model: SequenceClassifier): void => {
+    attachLora(model, { rank: 2, alpha: 2, dropout, targets: ['query', 'value', 'projection', 'mlp'], trainHead })
+  }
 
 const logitsOf = async (model: SequenceClassifier): Promise<number[]> =>
   Array.from(await model.logits(integers(ids), integers(mask), integers(types), evaluation()).data())
@@ -50,7 +62,10 @@ describe('a model with frozen weights in f16', () => {
     expect(Math.max(...Array.from(values, (v, i) => Math.abs(v - wanted[i])))).toBeGreaterThan(1e-5)
   })
 
-  for (const [name, tune] of [['fused', lora(0)], ['with dropout and a trained head', lora(0.3, true)]] as const) {
+  for (const [name, tune] of [
+    ['fused', lora(0)],
+    ['with dropout and a trained head', lora(0.3, true)],
+  ] as const) {
     test(`has gradients of its adapters in f32, near those of the f32 model: ${name}`, async ({ skip }) => {
       if (!(await currentDevice()).traits.f16) skip('the adapter has no shader-f16')
       const gradients = async (dtype: 'f16' | 'f32'): Promise<Map<string, ArrayLike<number>>> => {
@@ -58,13 +73,18 @@ describe('a model with frozen weights in f16', () => {
         const wrt = model.trainable()
         const batch = [integers(ids), integers(mask), integers(types), tensor(Int32Array.from(labels), [3])]
         const results = await compile(([a, b, c, d]: readonly Tensor[]) =>
-          grad(model.loss(a, b, c, d, training()), wrt.map(parameter => parameter.tensor)))(batch)
+          grad(
+            model.loss(a, b, c, d, training()),
+            wrt.map(parameter => parameter.tensor),
+          ),
+        )(batch)
         expect(results.every(result => result.dtype === 'f32')).toBe(true)
         const data = await Promise.all(results.map(result => result.data()))
         return new Map(wrt.map((parameter, i) => [parameter.name, data[i]]))
       }
       const full = await gradients('f32')
-      for (const [parameter, found] of await gradients('f16')) expectNear(found, full.get(parameter) ?? [], 5e-2, parameter)
+      for (const [parameter, found] of await gradients('f16'))
+        expectNear(found, full.get(parameter) ?? [], 5e-2, parameter)
     })
   }
 

@@ -6,10 +6,22 @@ import { freshValues, streamOf } from '../../models/initialise.ts'
 import { attachLora } from '../../models/lora.ts'
 import type { Parameter } from '../../models/nn.ts'
 
-const config = (layers: number) => parseConfig({
-  model_type: 'bert', vocab_size: 97, hidden_size: 64, num_hidden_layers: layers, num_attention_heads: 4, intermediate_size: 128,
-  max_position_embeddings: 16, pad_token_id: 3, initializer_range: 0.05,
-}, 'test', 'small')
+const config = (layers: number) =>
+  parseConfig(
+    {
+      model_type: 'bert',
+      vocab_size: 97,
+      hidden_size: 64,
+      num_hidden_layers: layers,
+      num_attention_heads: 4,
+      intermediate_size: 128,
+      max_position_embeddings: 16,
+      pad_token_id: 3,
+      initializer_range: 0.05,
+    },
+    'test',
+    'small',
+  )
 
 function parameters(layers = 1): Map<string, Parameter> {
   const model = createModel(config(layers))
@@ -28,10 +40,10 @@ const deviation = (x: Float32Array): number => Math.sqrt(mean(x.map(v => v * v))
 const QUERY = 'bert.encoder.layer.0.attention.self.query'
 
 describe('fresh values', () => {
-  test('of weights are normal with the config\'s deviation', () => {
+  test("of weights are normal with the config's deviation", () => {
     for (const name of [`${QUERY}.weight`, 'bert.encoder.layer.0.intermediate.dense.weight']) {
       const x = values(name)
-      expect(Math.abs(mean(x))).toBeLessThan(0.05 * 4 / Math.sqrt(x.length))
+      expect(Math.abs(mean(x))).toBeLessThan((0.05 * 4) / Math.sqrt(x.length))
       expect(deviation(x)).toBeCloseTo(0.05, 2.5)
       // About 0.27 % of a normal distribution lies beyond three deviations.
       const far = x.filter(v => Math.abs(v) > 0.15).length / x.length
@@ -46,14 +58,14 @@ describe('fresh values', () => {
     expect(rows.flatMap((zero, row) => (zero ? [row] : []))).toEqual([3])
   })
 
-  test('of biases and LoRA\'s B are zero, of norms one', () => {
+  test("of biases and LoRA's B are zero, of norms one", () => {
     expect(new Set(values(`${QUERY}.bias`))).toEqual(new Set([0]))
     expect(new Set(values(`${QUERY}.lora_B.weight`))).toEqual(new Set([0]))
     expect(new Set(values('bert.embeddings.LayerNorm.weight'))).toEqual(new Set([1]))
     expect(new Set(values('bert.embeddings.LayerNorm.bias'))).toEqual(new Set([0]))
   })
 
-  test('of LoRA\'s A are uniform in ±1/√in', () => {
+  test("of LoRA's A are uniform in ±1/√in", () => {
     const x = values(`${QUERY}.lora_A.weight`)
     expect(x).toHaveLength(4 * 64)
     expect(x.every(v => Math.abs(v) <= 1 / 8)).toBe(true)

@@ -18,20 +18,44 @@ afterAll(async () => (await currentDevice()).close())
 
 /** Named after the files. */
 const NAMES: LayerNames = {
-  query: 'Q', key: 'K', value: 'V', projection: 'context', attentionNorm: 'ln1', up: 'intermediate', down: 'out', outputNorm: 'ln2',
+  query: 'Q',
+  key: 'K',
+  value: 'V',
+  projection: 'context',
+  attentionNorm: 'ln1',
+  up: 'intermediate',
+  down: 'out',
+  outputNorm: 'ln2',
   projectionDropout: true,
 }
 
-function configOf(sizes: { hidden: number, heads: number, intermediate: number, dropout?: number }, activation: string): ModelConfig {
-  return parseConfig({
-    model_type: 'bert', hidden_size: sizes.hidden, num_attention_heads: sizes.heads, intermediate_size: sizes.intermediate,
-    num_hidden_layers: 1, vocab_size: 4, hidden_act: activation, hidden_dropout_prob: sizes.dropout ?? 0,
-    attention_probs_dropout_prob: sizes.dropout ?? 0, initializer_range: 0.3,
-  }, 'test', 'one layer')
+function configOf(
+  sizes: { hidden: number; heads: number; intermediate: number; dropout?: number },
+  activation: string,
+): ModelConfig {
+  return parseConfig(
+    {
+      model_type: 'bert',
+      hidden_size: sizes.hidden,
+      num_attention_heads: sizes.heads,
+      intermediate_size: sizes.intermediate,
+      num_hidden_layers: 1,
+      vocab_size: 4,
+      hidden_act: activation,
+      hidden_dropout_prob: sizes.dropout ?? 0,
+      attention_probs_dropout_prob: sizes.dropout ?? 0,
+      initializer_range: 0.3,
+    },
+    'test',
+    'one layer',
+  )
 }
 
 function csv(name: string): number[][] {
-  return readFileSync(join(FOLDER, `${name}.csv`), 'utf8').trim().split('\n').map(line => line.split(',').map(Number))
+  return readFileSync(join(FOLDER, `${name}.csv`), 'utf8')
+    .trim()
+    .split('\n')
+    .map(line => line.split(',').map(Number))
 }
 
 /** Compares with numbers of six decimals, large ones relatively. */
@@ -47,15 +71,20 @@ const transposed = (rows: readonly (readonly number[])[]): number[][] => rows[0]
 function fileOf(before: string, parameter: string, run: string): number[] {
   const [module, kind] = parameter.split('.').slice(-2)
   if (module.startsWith('ln')) return csv(`${before}${kind === 'weight' ? 'gamma' : 'beta'}_${module}_${run}`).flat()
-  return kind === 'bias' ? csv(`${before}b_${module}_${run}`).flat() : transposed(csv(`${before}W_${module}_${run}`)).flat()
+  return kind === 'bias'
+    ? csv(`${before}b_${module}_${run}`).flat()
+    : transposed(csv(`${before}W_${module}_${run}`)).flat()
 }
 
 async function fill(layer: EncoderLayer, run: string): Promise<void> {
-  for (const parameter of layer.parameters()) await parameter.write(Float32Array.from(fileOf('input_', parameter.name, run)))
+  for (const parameter of layer.parameters())
+    await parameter.write(Float32Array.from(fileOf('input_', parameter.name, run)))
 }
 
 const feedsOf = (layer: EncoderLayer, run: string): Map<Tensor, Float64Array> =>
-  new Map(layer.parameters().map(parameter => [parameter.tensor, Float64Array.from(fileOf('input_', parameter.name, run))]))
+  new Map(
+    layer.parameters().map(parameter => [parameter.tensor, Float64Array.from(fileOf('input_', parameter.name, run))]),
+  )
 
 describe('a layer of Apache SystemDS', () => {
   test('with tanh gives these states', async ({ skip }) => {
@@ -100,8 +129,15 @@ describe('a layer asked for the first token alone', () => {
   const sizes = { hidden: 12, heads: 3, intermediate: 20 }
   const batch = 3
   const sequence = 5
-  const x = tensor(Float32Array.from({ length: batch * sequence * 12 }, (_, i) => Math.sin(i * 1.7)), [batch * sequence, 12])
-  const mask = integers([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0]])
+  const x = tensor(
+    Float32Array.from({ length: batch * sequence * 12 }, (_, i) => Math.sin(i * 1.7)),
+    [batch * sequence, 12],
+  )
+  const mask = integers([
+    [1, 1, 1, 1, 1],
+    [1, 1, 0, 0, 0],
+    [1, 1, 1, 0, 0],
+  ])
 
   test('gives what the whole layer gives there, with the same gradients', async () => {
     const layer = new EncoderLayer('layer', NAMES, configOf(sizes, 'gelu'))

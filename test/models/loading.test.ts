@@ -26,19 +26,39 @@ afterAll(async () => {
 })
 
 const FIELDS = {
-  bert: { model_type: 'bert', vocab_size: 11, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12,
-    max_position_embeddings: 6 },
-  distilbert: { model_type: 'distilbert', vocab_size: 11, dim: 8, n_layers: 2, n_heads: 2, hidden_dim: 12, max_position_embeddings: 6 },
+  bert: {
+    model_type: 'bert',
+    vocab_size: 11,
+    hidden_size: 8,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 12,
+    max_position_embeddings: 6,
+  },
+  distilbert: {
+    model_type: 'distilbert',
+    vocab_size: 11,
+    dim: 8,
+    n_layers: 2,
+    n_heads: 2,
+    hidden_dim: 12,
+    max_position_embeddings: 6,
+  },
 }
-const tiny = (family: 'bert' | 'distilbert' = 'bert'): SequenceClassifier => createModel(parseConfig(FIELDS[family], 'test', 'tiny'))
+const tiny = (family: 'bert' | 'distilbert' = 'bert'): SequenceClassifier =>
+  createModel(parseConfig(FIELDS[family], 'test', 'tiny'))
 
 /** A model's tensors with values that tell them apart, under names that `rename` gives (dropped where undefined). */
 async function fileFor(
-  model: SequenceClassifier, rename: (name: string) => string | undefined = name => name, more: TensorToWrite[] = [],
+  model: SequenceClassifier,
+  rename: (name: string) => string | undefined = name => name,
+  more: TensorToWrite[] = [],
 ): Promise<TensorFile> {
   const tensors = model.parameters().flatMap(parameter => {
     const name = rename(parameter.name)
-    return name === undefined ? [] : [{ name, dtype: 'F32' as const, shape: parameter.shape, data: freshValues(parameter, 9) }]
+    return name === undefined
+      ? []
+      : [{ name, dtype: 'F32' as const, shape: parameter.shape, data: freshValues(parameter, 9) }]
   })
   return openTensors(bytesSource(serialize([...tensors, ...more])), 'some/model.safetensors')
 }
@@ -47,36 +67,59 @@ const extra = (name: string): TensorToWrite => ({ name, dtype: 'F32', shape: [2]
 
 async function expectValues(model: SequenceClassifier, seedOf: (name: string) => number): Promise<void> {
   for (const parameter of model.parameters()) {
-    expect(Array.from(await parameter.read()), parameter.name).toEqual(Array.from(freshValues(parameter, seedOf(parameter.name))))
+    expect(Array.from(await parameter.read()), parameter.name).toEqual(
+      Array.from(freshValues(parameter, seedOf(parameter.name))),
+    )
   }
 }
 
 describe('numbers that cannot be weights', () => {
   test.each([NaN, Infinity])('%d in a file is refused by tensor and element', async value => {
     const model = tiny()
-    const bytes = serialize(model.parameters().map(({ name, shape, size }) => ({ name, dtype: 'F32', shape, data: new Float32Array(size).fill(0.5) })))
+    const bytes = serialize(
+      model
+        .parameters()
+        .map(({ name, shape, size }) => ({ name, dtype: 'F32', shape, data: new Float32Array(size).fill(0.5) })),
+    )
     // The header ends in the first 0.5's bytes; the last element of the file is the last of the last name.
     new DataView(bytes.buffer).setFloat32(bytes.length - 4, value, true)
     const file = await openTensors(bytesSource(bytes), 'model.safetensors')
     await expect(loadWeights(model, file, 1)).rejects.toThrow(
-      new UserError(`model.safetensors: tensor "classifier.weight" has ${value} as element 15`))
+      new UserError(`model.safetensors: tensor "classifier.weight" has ${value} as element 15`),
+    )
   })
 
   test('too large for f16 is refused where the weight is stored so, and only there', async () => {
-    for (const [value, dtype, fails] of [[70_000, 'f16', true], [-65_520, 'f16', true], [65_519, 'f16', false], [70_000, 'f32', false]] as const) {
+    for (const [value, dtype, fails] of [
+      [70_000, 'f16', true],
+      [-65_520, 'f16', true],
+      [65_519, 'f16', false],
+      [70_000, 'f32', false],
+    ] as const) {
       const model = tiny()
       for (const parameter of model.parameters()) parameter.trainable = false
       model.storeFrozenAs(dtype)
-      const file = await openTensors(bytesSource(serialize(model.parameters().map(({ name, shape, size }) => {
-        const data = new Float32Array(size)
-        if (name === 'classifier.weight') data[3] = value
-        return { name, dtype: 'F32', shape, data }
-      }))), 'model.safetensors')
+      const file = await openTensors(
+        bytesSource(
+          serialize(
+            model.parameters().map(({ name, shape, size }) => {
+              const data = new Float32Array(size)
+              if (name === 'classifier.weight') data[3] = value
+              return { name, dtype: 'F32', shape, data }
+            }),
+          ),
+        ),
+        'model.safetensors',
+      )
       const loading = loadWeights(model, file, 1)
       if (!fails) await loading
       else {
-        await expect(loading).rejects.toThrow(new UserError(`model.safetensors: tensor "classifier.weight" has ${value} as element 3, `
-          + 'which f16 cannot hold: use --precision f32'))
+        await expect(loading).rejects.toThrow(
+          new UserError(
+            `model.safetensors: tensor "classifier.weight" has ${value} as element 3, ` +
+              'which f16 cannot hold: use --precision f32',
+          ),
+        )
       }
     }
   })
@@ -87,7 +130,10 @@ describe('numbers that cannot be weights', () => {
     await model.parameters()[3].write(Float32Array.of(NaN), 2)
     const target = join(folder, 'not-saved')
     await expect(saveModel(target, model)).rejects.toThrow(
-      new NonFinite(`tensor "${model.parameters()[3].name}" is not saved: its element 2 is NaN, which F32 has no finite number for`))
+      new NonFinite(
+        `tensor "${model.parameters()[3].name}" is not saved: its element 2 is NaN, which F32 has no finite number for`,
+      ),
+    )
     expect(await readdir(target)).toEqual([])
   })
 })
@@ -108,7 +154,8 @@ describe('loading', () => {
 
   test('takes the old names of norms, and ignores what belongs to other heads', async () => {
     const model = tiny()
-    const old = (name: string): string => name.replace(/(LayerNorm)\.weight$/, '$1.gamma').replace(/(LayerNorm)\.bias$/, '$1.beta')
+    const old = (name: string): string =>
+      name.replace(/(LayerNorm)\.weight$/, '$1.gamma').replace(/(LayerNorm)\.bias$/, '$1.beta')
     const strangers = ['bert.embeddings.position_ids', 'cls.predictions.bias', 'cls.seq_relationship.weight']
     const { ignored } = await loadWeights(model, await fileFor(model, old, strangers.map(extra)), 1)
     expect([...ignored].sort()).toEqual(strangers)
@@ -123,7 +170,12 @@ describe('loading', () => {
       const report = await loadWeights(model, await fileFor(model, name => (isHead(name) ? undefined : name)), 4)
       expect(report.initialised).toEqual(heads[family].flatMap(path => [`${path}.weight`, `${path}.bias`]))
       await expectValues(model, name => (isHead(name) ? 4 : 9))
-      expect(model.parameters().filter(({ fresh }) => fresh).map(({ name }) => name)).toEqual(report.initialised)
+      expect(
+        model
+          .parameters()
+          .filter(({ fresh }) => fresh)
+          .map(({ name }) => name),
+      ).toEqual(report.initialised)
     }
   })
 
@@ -141,8 +193,12 @@ describe('loading', () => {
     const model = createModel(parseConfig(await readJson(path), path))
     const file = await openWeights(golden('bert-masked'))
     const match = matchWeights(model, file)
-    expect(match.missing.map(({ name }) => name))
-      .toEqual(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
+    expect(match.missing.map(({ name }) => name)).toEqual([
+      'bert.pooler.dense.weight',
+      'bert.pooler.dense.bias',
+      'classifier.weight',
+      'classifier.bias',
+    ])
     expect(match.ignored.every(name => name.startsWith('cls.predictions.'))).toBe(true)
     expect(match.ignored).toHaveLength(5)
     await file.close()
@@ -173,14 +229,26 @@ describe('loading', () => {
 describe('a file that does not fit is refused with nothing written', () => {
   const QUERY = 'bert.encoder.layer.1.attention.self.query.weight'
   const cases: [string, () => Promise<TensorFile>, string][] = [
-    ['a missing tensor', () => fileFor(tiny(), name => (name === QUERY ? undefined : name)),
-      `some/model.safetensors has no tensor ${QUERY} [8, 8], which tiny needs`],
-    ['a misshapen tensor', () => fileFor(tiny(), name => (name === QUERY ? undefined : name), [extra(QUERY)]),
-      `some/model.safetensors: tensor ${QUERY} is [2], expected [8, 8]`],
-    ['another family', () => fileFor(tiny('distilbert')),
-      'some/model.safetensors has no tensor bert.embeddings.word_embeddings.weight [11, 8], which tiny needs'],
-    ['too few layers', () => fileFor(createModel(parseConfig({ ...FIELDS.bert, num_hidden_layers: 1 }, 'test'))),
-      'some/model.safetensors has no tensor bert.encoder.layer.1.attention.self.query.weight [8, 8], which tiny needs'],
+    [
+      'a missing tensor',
+      () => fileFor(tiny(), name => (name === QUERY ? undefined : name)),
+      `some/model.safetensors has no tensor ${QUERY} [8, 8], which tiny needs`,
+    ],
+    [
+      'a misshapen tensor',
+      () => fileFor(tiny(), name => (name === QUERY ? undefined : name), [extra(QUERY)]),
+      `some/model.safetensors: tensor ${QUERY} is [2], expected [8, 8]`,
+    ],
+    [
+      'another family',
+      () => fileFor(tiny('distilbert')),
+      'some/model.safetensors has no tensor bert.embeddings.word_embeddings.weight [11, 8], which tiny needs',
+    ],
+    [
+      'too few layers',
+      () => fileFor(createModel(parseConfig({ ...FIELDS.bert, num_hidden_layers: 1 }, 'test'))),
+      'some/model.safetensors has no tensor bert.encoder.layer.1.attention.self.query.weight [8, 8], which tiny needs',
+    ],
   ]
   for (const [what, file, message] of cases) {
     test(what, async () => {
@@ -191,8 +259,12 @@ describe('a file that does not fit is refused with nothing written', () => {
   }
 
   test('integers where weights should be', async () => {
-    const bytes = serialize([...tiny().parameters()].map(p => ({ name: p.name, dtype: 'F32', shape: p.shape, data: freshValues(p, 9) })))
-    const text = Buffer.from(bytes).toString('latin1').replace(/("classifier\.bias":\{"dtype":")F32/, '$1I32')
+    const bytes = serialize(
+      [...tiny().parameters()].map(p => ({ name: p.name, dtype: 'F32', shape: p.shape, data: freshValues(p, 9) })),
+    )
+    const text = Buffer.from(bytes)
+      .toString('latin1')
+      .replace(/("classifier\.bias":\{"dtype":")F32/, '$1I32')
     const file = await openTensors(bytesSource(new Uint8Array(Buffer.from(text, 'latin1'))), 'm')
     expect(() => matchWeights(tiny(), file)).toThrow('m: tensor classifier.bias is I32, expected one of F32, F16, BF16')
   })
@@ -206,7 +278,12 @@ describe('saving', () => {
     const config = JSON.parse(await readFile(join(folder, 'saved/config.json'), 'utf8'))
     expect(config).toMatchObject({ model_type: 'distilbert', architectures: ['DistilBertForSequenceClassification'] })
     const file = await openWeights(join(folder, 'saved'))
-    expect(file.names().sort()).toEqual(model.parameters().map(({ name }) => name).sort())
+    expect(file.names().sort()).toEqual(
+      model
+        .parameters()
+        .map(({ name }) => name)
+        .sort(),
+    )
     const again = createModel(parseConfig(config, 'config.json'))
     await loadWeights(again, file, 0)
     await file.close()
@@ -217,23 +294,27 @@ describe('saving', () => {
     const model = tiny()
     attachLora(model, { rank: 2, alpha: 4, dropout: 0, targets: ['value'] })
     await initialise(model.parameters(), 6)
-    await expect(saveModel(join(folder, 'open'), model)).rejects.toThrow(/adapter of .*value is not merged: merge it, or save/)
+    await expect(saveModel(join(folder, 'open'), model)).rejects.toThrow(
+      /adapter of .*value is not merged: merge it, or save/,
+    )
     const b = model.parameters().find(({ name }) => name.endsWith('0.attention.self.value.lora_B.weight'))
     await b?.write(Float32Array.from({ length: 16 }, (_, i) => i / 8))
     await mergeLora(model)
     await saveModel(join(folder, 'merged'), model)
     const file = await openWeights(join(folder, 'merged'))
     expect(file.names().some(name => name.includes('lora'))).toBe(false)
-    const before = tiny().parameters().find(({ name }) => name.endsWith('0.attention.self.value.weight'))
+    const before = tiny()
+      .parameters()
+      .find(({ name }) => name.endsWith('0.attention.self.value.weight'))
     if (!before) throw new Error('no value')
     const change = (await file.read(before.name)).map((v, i) => v - freshValues(before, 6)[i])
     await file.close()
     // Row o of B · A · (alpha / rank) with B[o] = [o / 4, o / 4 + 1 / 8].
     const a = model.parameters().find(({ name }) => name.endsWith('0.attention.self.value.lora_A.weight'))
-    const values = await a?.read() ?? new Float32Array()
+    const values = (await a?.read()) ?? new Float32Array()
     change.forEach((v, i) => {
       const [o, k] = [Math.floor(i / 8), i % 8]
-      expect(v).toBeCloseTo(2 * (o / 4 * values[k] + (o / 4 + 1 / 8) * values[8 + k]), 5)
+      expect(v).toBeCloseTo(2 * ((o / 4) * values[k] + (o / 4 + 1 / 8) * values[8 + k]), 5)
     })
   })
 })

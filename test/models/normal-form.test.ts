@@ -4,16 +4,28 @@ import { expect, test } from 'vitest'
 import { normalForm, type NormalForm } from '../../models/normal-form.ts'
 
 const FORMS: readonly NormalForm[] = ['NFC', 'NFD', 'NFKC', 'NFKD']
-const every = Array.from({ length: 0x110000 }, (_, point) => (point >= 0xd800 && point < 0xe000 ? '' : String.fromCodePoint(point)))
+const every = Array.from({ length: 0x110000 }, (_, point) =>
+  point >= 0xd800 && point < 0xe000 ? '' : String.fromCodePoint(point),
+)
 const marks = every.filter(character => /\p{M}/u.test(character))
 // Letters with marks of their own, letters that NFKD makes marks of, a syllable, a pair of surrogates, half a pair.
 const others = ['a', 'é', 'ᾂ', 'ǖ', '\uff9e', '\uff9f', '한', '𝅘𝅥', '\ud800', ' ']
 
 test('are those of String.normalize, whatever the marks', () => {
-  const character = fc.oneof({ weight: 30, arbitrary: fc.constantFrom(...marks) }, { weight: 1, arbitrary: fc.constantFrom(...others) })
-  fc.assert(fc.property(fc.array(character, { minLength: 60, maxLength: 400, size: 'max' }), fc.constantFrom(...FORMS), (text, form) => {
-    expect(normalForm(text.join(''), form)).toBe(text.join('').normalize(form))
-  }), { numRuns: 300 })
+  const character = fc.oneof(
+    { weight: 30, arbitrary: fc.constantFrom(...marks) },
+    { weight: 1, arbitrary: fc.constantFrom(...others) },
+  )
+  fc.assert(
+    fc.property(
+      fc.array(character, { minLength: 60, maxLength: 400, size: 'max' }),
+      fc.constantFrom(...FORMS),
+      (text, form) => {
+        expect(normalForm(text.join(''), form)).toBe(text.join('').normalize(form))
+      },
+    ),
+    { numRuns: 300 },
+  )
 })
 
 test.each(FORMS)('of 80,000 marks in a row come at once: %s', { timeout: 10_000 }, form => {

@@ -10,8 +10,18 @@ describe('a pattern', () => {
     expect(['ab', 'a', 'xab'].map(text => compile('a|ab').matches(text))).toEqual([true, true, false])
     expect(compile('b+').test('abba')).toBe(true)
     const suffix = Pattern.compileSuffix('q|v', 'w')
-    expect(['q', 'a.v', 'a.b.q', 'aq', 'q.a'].map(text => suffix.matches(text))).toEqual([true, true, true, false, false])
-    expect([...compile('b*').spans('abb')]).toEqual([[0, 0], [1, 3], [3, 3]])
+    expect(['q', 'a.v', 'a.b.q', 'aq', 'q.a'].map(text => suffix.matches(text))).toEqual([
+      true,
+      true,
+      true,
+      false,
+      false,
+    ])
+    expect([...compile('b*').spans('abb')]).toEqual([
+      [0, 0],
+      [1, 3],
+      [3, 3],
+    ])
     expect(compile('\\p{Lu}').matches('É')).toBe(true)
     expect(String(compile('b+'))).toBe('/b+/')
   })

@@ -26,9 +26,24 @@ afterAll(async () => {
 })
 
 const FIELDS = {
-  bert: { model_type: 'bert', vocab_size: 11, hidden_size: 8, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 12,
-    max_position_embeddings: 6 },
-  distilbert: { model_type: 'distilbert', vocab_size: 11, dim: 8, n_layers: 2, n_heads: 2, hidden_dim: 12, max_position_embeddings: 6 },
+  bert: {
+    model_type: 'bert',
+    vocab_size: 11,
+    hidden_size: 8,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 12,
+    max_position_embeddings: 6,
+  },
+  distilbert: {
+    model_type: 'distilbert',
+    vocab_size: 11,
+    dim: 8,
+    n_layers: 2,
+    n_heads: 2,
+    hidden_dim: 12,
+    max_position_embeddings: 6,
+  },
 }
 type Family = keyof typeof FIELDS
 
@@ -49,7 +64,7 @@ function loaded(model: SequenceClassifier): SequenceClassifier {
 const PEFT = 'base_model.model.'
 
 describe('what we write', () => {
-  test('has PEFT\'s names, with heads that came from no file, and is read again to the bit', async () => {
+  test("has PEFT's names, with heads that came from no file, and is read again to the bit", async () => {
     for (const [family, targets, extra] of [
       ['distilbert', 'query,value,mlp', ['pre_classifier', 'classifier']],
       ['bert', 'mlp', ['bert.pooler.dense', 'classifier']],
@@ -66,24 +81,45 @@ describe('what we write', () => {
 
       const again = plain(family)
       const config = await openAdapter(path, again)
-      expect(config).toMatchObject({ rank: 2, alpha: 3, dropout: 0.1, rankStabilised: false, baseModel: 'some/base', modulesToSave: extra })
+      expect(config).toMatchObject({
+        rank: 2,
+        alpha: 3,
+        dropout: 0.1,
+        rankStabilised: false,
+        baseModel: 'some/base',
+        modulesToSave: extra,
+      })
       expect(adapted(again).map(linear => linear.path)).toEqual(adapted(model).map(linear => linear.path))
       const before = new Map(model.parameters().map(parameter => [parameter.name, parameter]))
       for (const parameter of again.parameters().filter(({ written }) => written)) {
-        expect(Array.from(await parameter.read())).toEqual(Array.from(await before.get(parameter.name)?.read() ?? []))
+        expect(Array.from(await parameter.read())).toEqual(Array.from((await before.get(parameter.name)?.read()) ?? []))
       }
-      expect(again.parameters().filter(({ written }) => written).map(({ name }) => PEFT + name).sort())
-        .toEqual([...lora, ...saved].map(name => PEFT + name).sort())
+      expect(
+        again
+          .parameters()
+          .filter(({ written }) => written)
+          .map(({ name }) => PEFT + name)
+          .sort(),
+      ).toEqual([...lora, ...saved].map(name => PEFT + name).sort())
     }
   })
 
-  test('has the modules that PEFT\'s class for sequence classifiers insists on, trained or not', () => {
-    for (const [family, head] of [['distilbert', ['pre_classifier', 'classifier']], ['bert', ['classifier']]] as const) {
+  test("has the modules that PEFT's class for sequence classifiers insists on, trained or not", () => {
+    for (const [family, head] of [
+      ['distilbert', ['pre_classifier', 'classifier']],
+      ['bert', ['classifier']],
+    ] as const) {
       for (const trainHead of [false, true]) {
         const model = loaded(withLora(family, 'query', { trainHead }))
-        expect(adapterConfig(model, 'base')).toMatchObject({ task_type: 'SEQ_CLS', modules_to_save: head, revision: null })
+        expect(adapterConfig(model, 'base')).toMatchObject({
+          task_type: 'SEQ_CLS',
+          modules_to_save: head,
+          revision: null,
+        })
         expect(adapterConfig(model, 'base', 'v2')).toMatchObject({ base_model_name_or_path: 'base', revision: 'v2' })
-        const names = adapterTensors(model).map(({ name }) => name).filter(name => !name.includes('lora_'))
+        const names = adapterTensors(model)
+          .map(({ name }) => name)
+          .filter(name => !name.includes('lora_'))
         expect(names).toEqual(head.flatMap(path => [`${PEFT}${path}.weight`, `${PEFT}${path}.bias`]))
       }
     }
@@ -100,19 +136,29 @@ describe('what we write', () => {
     }
   })
 
-  test('names no task where a head carries adapters that PEFT\'s class for sequence classifiers would save whole', () => {
+  test("names no task where a head carries adapters that PEFT's class for sequence classifiers would save whole", () => {
     const adaptedHead = loaded(withLora('distilbert', 'head'))
     expect(adapterConfig(adaptedHead, 'base')).toMatchObject({ task_type: null, modules_to_save: null })
     // BERT's pooler is no classifier, but its classifier is.
-    expect(adapterConfig(loaded(withLora('bert', 'pooler')), 'base')).toMatchObject({ task_type: 'SEQ_CLS', modules_to_save: ['classifier'] })
-    expect(adapterConfig(loaded(withLora('bert', 'head')), 'base')).toMatchObject({ task_type: null, modules_to_save: null })
+    expect(adapterConfig(loaded(withLora('bert', 'pooler')), 'base')).toMatchObject({
+      task_type: 'SEQ_CLS',
+      modules_to_save: ['classifier'],
+    })
+    expect(adapterConfig(loaded(withLora('bert', 'head')), 'base')).toMatchObject({
+      task_type: null,
+      modules_to_save: null,
+    })
     // To PEFT, `classifier` in modules_to_save means pre_classifier too; the weights go without being named.
     const half = withLora('distilbert', '^pre_classifier')
-    expect(adapterConfig(half, 'base')).toMatchObject({ task_type: null, modules_to_save: null, target_modules: ['pre_classifier'] })
+    expect(adapterConfig(half, 'base')).toMatchObject({
+      task_type: null,
+      modules_to_save: null,
+      target_modules: ['pre_classifier'],
+    })
     expect(adapterTensors(half).map(({ name }) => name)).toContain(`${PEFT}classifier.weight`)
   })
 
-  test('keeps a fresh head that carries adapters of its own under PEFT\'s name for what it wraps', async () => {
+  test("keeps a fresh head that carries adapters of its own under PEFT's name for what it wraps", async () => {
     const model = withLora('distilbert', 'head')
     await initialise(model.parameters(), 3)
     await saveAdapter(join(folder, 'head'), model, 'base')
@@ -127,7 +173,8 @@ describe('what we write', () => {
   })
 
   test('names targets by the shortest ends that match nothing else', () => {
-    const ends = (family: Family, targets: string): unknown => adapterConfig(withLora(family, targets), 'base').target_modules
+    const ends = (family: Family, targets: string): unknown =>
+      adapterConfig(withLora(family, targets), 'base').target_modules
     expect(ends('distilbert', 'query,value,mlp')).toEqual(['lin1', 'lin2', 'q_lin', 'v_lin'])
     expect(ends('bert', 'query,projection')).toEqual(['attention.output.dense', 'query'])
     // `output.dense` alone would take the attention's too.
@@ -150,27 +197,45 @@ const base = { peft_type: 'LORA', task_type: 'SEQ_CLS', r: 4, lora_alpha: 8, tar
 
 describe('what we read', () => {
   test('of PEFT keeps ranks and alphas by pattern', async () => {
-    expect(await readAdapterConfig(golden('bert/adapter'))).toMatchObject({ rank: 3, alpha: 5, modulesToSave: ['classifier', 'score'] })
-    const config = parseAdapterConfig({
-      ...base, target_modules: ['query', 'key', 'value'], rank_pattern: { '1.attention.self.query': 7 }, alpha_pattern: { value: 5 },
-    }, 'c')
+    expect(await readAdapterConfig(golden('bert/adapter'))).toMatchObject({
+      rank: 3,
+      alpha: 5,
+      modulesToSave: ['classifier', 'score'],
+    })
+    const config = parseAdapterConfig(
+      {
+        ...base,
+        target_modules: ['query', 'key', 'value'],
+        rank_pattern: { '1.attention.self.query': 7 },
+        alpha_pattern: { value: 5 },
+      },
+      'c',
+    )
     const model = plain('bert')
-    const shapes: [string, number[]][] = [0, 1].flatMap(i => ['query', 'key', 'value'].flatMap(name => {
-      const rank = i === 1 && name === 'query' ? 7 : 4
-      const path = `${PEFT}bert.encoder.layer.${i}.attention.self.${name}`
-      return [[`${path}.lora_A.weight`, [rank, 8]], [`${path}.lora_B.weight`, [8, rank]]] as [string, number[]][]
-    }))
+    const shapes: [string, number[]][] = [0, 1].flatMap(i =>
+      ['query', 'key', 'value'].flatMap(name => {
+        const rank = i === 1 && name === 'query' ? 7 : 4
+        const path = `${PEFT}bert.encoder.layer.${i}.attention.self.${name}`
+        return [
+          [`${path}.lora_A.weight`, [rank, 8]],
+          [`${path}.lora_B.weight`, [8, rank]],
+        ] as [string, number[]][]
+      }),
+    )
     const match = matchAdapter(model, config, await zeros(shapes))
     expect(adapted(model)).toEqual([])
     match.attach()
     await match.write()
-    const found = Object.fromEntries(adapted(model).map(({ path, lora }) => [path.replace('bert.encoder.layer.', ''), [lora?.rank, lora?.scale]]))
+    const found = Object.fromEntries(
+      adapted(model).map(({ path, lora }) => [path.replace('bert.encoder.layer.', ''), [lora?.rank, lora?.scale]]),
+    )
     expect(found['1.attention.self.query']).toEqual([7, 8 / 7])
     expect(found['0.attention.self.query']).toEqual([4, 2])
     expect(found['0.attention.self.value']).toEqual([4, 1.25])
     // And out again, by whole paths.
     expect(adapterConfig(loaded(model), 'base')).toMatchObject({
-      r: 4, lora_alpha: 8,
+      r: 4,
+      lora_alpha: 8,
       rank_pattern: { 'bert.encoder.layer.1.attention.self.query': 7 },
     })
   })
@@ -187,23 +252,43 @@ describe('what we read', () => {
       }
       return []
     }
-    expect(select({ target_modules: String.raw`.*layer\.1.*\.k_lin` })).toEqual(['distilbert.transformer.layer.1.attention.k_lin'])
-    expect(select({ target_modules: ['lin1'], exclude_modules: ['layer.0.ffn.lin1'] })).toEqual(['distilbert.transformer.layer.1.ffn.lin1'])
+    expect(select({ target_modules: String.raw`.*layer\.1.*\.k_lin` })).toEqual([
+      'distilbert.transformer.layer.1.attention.k_lin',
+    ])
+    expect(select({ target_modules: ['lin1'], exclude_modules: ['layer.0.ffn.lin1'] })).toEqual([
+      'distilbert.transformer.layer.1.ffn.lin1',
+    ])
     expect(select({ target_modules: 'k_lin' })[0]).toContain('match no linear module')
   })
 
   test('takes no adapter on a module that is saved whole, and needs all that is to be saved', async () => {
     const path = `${PEFT}bert.encoder.layer.0.attention.self.query`
-    const pair: [string, number[]][] = [[`${path}.lora_A.weight`, [4, 8]], [`${path}.lora_B.weight`, [8, 4]]]
-    const pooler: [string, number[]][] = [[`${PEFT}bert.pooler.dense.weight`, [8, 8]], [`${PEFT}bert.pooler.dense.bias`, [8]]]
-    const config = parseAdapterConfig({ ...base, target_modules: '.*0.attention.self.query|.*pooler.dense', modules_to_save: ['pooler'] }, 'c')
+    const pair: [string, number[]][] = [
+      [`${path}.lora_A.weight`, [4, 8]],
+      [`${path}.lora_B.weight`, [8, 4]],
+    ]
+    const pooler: [string, number[]][] = [
+      [`${PEFT}bert.pooler.dense.weight`, [8, 8]],
+      [`${PEFT}bert.pooler.dense.bias`, [8]],
+    ]
+    const config = parseAdapterConfig(
+      { ...base, target_modules: '.*0.attention.self.query|.*pooler.dense', modules_to_save: ['pooler'] },
+      'c',
+    )
     const model = plain('bert')
     // `pooler` is the module around the one that has the weights.
     matchAdapter(model, config, await zeros([...pair, ...pooler])).attach()
     expect(adapted(model).map(linear => PEFT + linear.path)).toEqual([path])
-    expect(model.trainable().map(({ name }) => PEFT + name).sort()).toEqual([...pair, ...pooler].map(([name]) => name).sort())
+    expect(
+      model
+        .trainable()
+        .map(({ name }) => PEFT + name)
+        .sort(),
+    ).toEqual([...pair, ...pooler].map(([name]) => name).sort())
     const without = await zeros(pair)
-    expect(() => matchAdapter(plain('bert'), config, without)).toThrow(`zeros has no tensor ${PEFT}bert.pooler.dense.weight [8, 8]`)
+    expect(() => matchAdapter(plain('bert'), config, without)).toThrow(
+      `zeros has no tensor ${PEFT}bert.pooler.dense.weight [8, 8]`,
+    )
   })
 
   test('must be what we can do', () => {
@@ -216,7 +301,10 @@ describe('what we read', () => {
       [{ monteclora_config: { num_samples: 8 } }, 'c: monteclora_config {"num_samples":8} is not supported'],
       [{ velora_config: { scale: 1 } }, 'c: velora_config {"scale":1} is not supported'],
       [{ use_next: true }, 'c: the field "use_next" is not known, and may change what the adapter computes: true'],
-      [{ next_config: { scale: 2 } }, 'c: the field "next_config" is not known, and may change what the adapter computes: {"scale":2}'],
+      [
+        { next_config: { scale: 2 } },
+        'c: the field "next_config" is not known, and may change what the adapter computes: {"scale":2}',
+      ],
       [{ next_size: 16 }, 'c: the field "next_size" is not known, and may change what the adapter computes: 16'],
       [{ bias: 'all' }, 'c: bias: "all" is not supported, only "none"'],
       [{ fan_in_fan_out: true }, 'c: fan_in_fan_out true is not supported'],
@@ -237,15 +325,34 @@ describe('what we read', () => {
     for (const [fields, message] of refused) {
       expect(() => parseAdapterConfig({ ...base, ...fields }, 'c'), message).toThrow(new UserError(message))
     }
-    for (const [field, value] of [['target_modules', '('], ['exclude_modules', '(?!q).*'], ['rank_pattern', { '(a)\\1': 4 }]] as const) {
+    for (const [field, value] of [
+      ['target_modules', '('],
+      ['exclude_modules', '(?!q).*'],
+      ['rank_pattern', { '(a)\\1': 4 }],
+    ] as const) {
       expect(() => parseAdapterConfig({ ...base, [field]: value }, 'c')).toThrow(
-        new RegExp(`^c: ${field}: ".*" is not a regular expression in RE2's syntax, which has no look-around`))
+        new RegExp(`^c: ${field}: ".*" is not a regular expression in RE2's syntax, which has no look-around`),
+      )
     }
     expect(() => parseAdapterConfig({ peft_type: 'LORA' }, 'c')).toThrow(/^c: r: /)
     expect(() => parseAdapterConfig(3, 'c')).toThrow(UserError)
-    const off = { loftq_config: {}, use_dora: false, layers_pattern: null, next_flag: false, next_config: null, next_list: [], next_name: '' }
+    const off = {
+      loftq_config: {},
+      use_dora: false,
+      layers_pattern: null,
+      next_flag: false,
+      next_config: null,
+      next_list: [],
+      next_name: '',
+    }
     // PEFT 0.21 writes these with values that change nothing.
-    const harmless = { peft_version: '0.21.2', megatron_core: 'megatron.core', qalora_group_size: 16, inference_mode: true, auto_mapping: null }
+    const harmless = {
+      peft_version: '0.21.2',
+      megatron_core: 'megatron.core',
+      qalora_group_size: 16,
+      inference_mode: true,
+      auto_mapping: null,
+    }
     expect(parseAdapterConfig({ ...base, ...off, ...harmless }, 'c').dropout).toBe(0)
   })
 
@@ -258,7 +365,8 @@ describe('what we read', () => {
     expect(performance.now() - start).toBeLessThan(2_000)
     const many = Object.fromEntries(Array.from({ length: 5_000 }, (_, i) => [`(a|${i}){900}`, 1]))
     expect(() => parseAdapterConfig({ ...base, alpha_pattern: many }, 'c')).toThrow(
-      'c: alpha_pattern: the patterns are too large together')
+      'c: alpha_pattern: the patterns are too large together',
+    )
     expect(performance.now() - start).toBeLessThan(5_000)
   })
 
@@ -266,10 +374,15 @@ describe('what we read', () => {
     const model = plain('bert')
     const config = parseAdapterConfig({ ...base, r: 2, target_modules: ['0.attention.self.query'] }, 'c')
     const path = `${PEFT}bert.encoder.layer.0.attention.self.query`
-    const pair: [string, number[]][] = [[`${path}.lora_A.weight`, [2, 8]], [`${path}.lora_B.weight`, [8, 2]]]
+    const pair: [string, number[]][] = [
+      [`${path}.lora_A.weight`, [2, 8]],
+      [`${path}.lora_B.weight`, [8, 2]],
+    ]
     expect(() => matchAdapter(model, config, none)).toThrow(`none has no tensor ${path}.lora_A.weight [2, 8]`)
     const wide = await zeros([[pair[0][0], [3, 8]], pair[1]])
-    expect(() => matchAdapter(model, config, wide)).toThrow(`zeros: tensor ${path}.lora_A.weight is [3, 8], expected [2, 8]`)
+    expect(() => matchAdapter(model, config, wide)).toThrow(
+      `zeros: tensor ${path}.lora_A.weight is [3, 8], expected [2, 8]`,
+    )
     const stray = await zeros([...pair, [`${PEFT}score.weight`, [2, 8]]])
     expect(() => matchAdapter(model, config, stray)).toThrow(`zeros: tensor ${PEFT}score.weight has no place in tiny`)
     expect(adapted(model)).toEqual([])
@@ -281,15 +394,29 @@ describe('what we read', () => {
   })
 
   test('must be an adapter folder', async () => {
-    await expect(openAdapter(join(folder, 'nowhere'), plain('bert'))).rejects.toThrow(/nowhere is not an adapter folder: it has no adapter_config.json/)
-    expect(JSON.parse(await readFile(golden('bert/adapter/adapter_config.json'), 'utf8'))).toMatchObject({ peft_type: 'LORA' })
+    await expect(openAdapter(join(folder, 'nowhere'), plain('bert'))).rejects.toThrow(
+      /nowhere is not an adapter folder: it has no adapter_config.json/,
+    )
+    expect(JSON.parse(await readFile(golden('bert/adapter/adapter_config.json'), 'utf8'))).toMatchObject({
+      peft_type: 'LORA',
+    })
   })
 })
 
 const none: TensorFile = await openTensors(bytesSource(serialize([])), 'none')
 
 function zeros(shapes: readonly [string, readonly number[]][]): Promise<TensorFile> {
-  return openTensors(bytesSource(serialize(shapes.map(([name, shape]) => ({
-    name, dtype: 'F32', shape, data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
-  })))), 'zeros')
+  return openTensors(
+    bytesSource(
+      serialize(
+        shapes.map(([name, shape]) => ({
+          name,
+          dtype: 'F32',
+          shape,
+          data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+        })),
+      ),
+    ),
+    'zeros',
+  )
 }

@@ -11,32 +11,67 @@ import { noises } from '../support/ops.ts'
 afterAll(async () => (await currentDevice()).close())
 
 const FIELDS = {
-  model_type: 'bert', vocab_size: 13, hidden_size: 16, num_hidden_layers: 4, num_attention_heads: 2, intermediate_size: 32,
-  max_position_embeddings: 16, hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1,
+  model_type: 'bert',
+  vocab_size: 13,
+  hidden_size: 16,
+  num_hidden_layers: 4,
+  num_attention_heads: 2,
+  intermediate_size: 32,
+  max_position_embeddings: 16,
+  hidden_dropout_prob: 0.1,
+  attention_probs_dropout_prob: 0.1,
 }
 const [batch, sequence] = [3, 16]
-const ids = integers(Array.from({ length: batch }, (_, i) => Array.from({ length: sequence }, (_, j) => (i * 5 + j * 3) % 13)))
-const mask = integers(Array.from({ length: batch }, (_, i) => Array.from({ length: sequence }, (_, j) => (j < 16 - 5 * i ? 1 : 0))))
+const ids = integers(
+  Array.from({ length: batch }, (_, i) => Array.from({ length: sequence }, (_, j) => (i * 5 + j * 3) % 13)),
+)
+const mask = integers(
+  Array.from({ length: batch }, (_, i) => Array.from({ length: sequence }, (_, j) => (j < 16 - 5 * i ? 1 : 0))),
+)
 const labels = tensor(Int32Array.of(0, 1, 0), [3])
 
 function model(tune: 'lora' | 'full'): SequenceClassifier {
   const made = createModel(parseConfig(FIELDS, 'test', 'tiny'))
-  setTuning(made, tune, tune === 'lora' ? { rank: 2, alpha: 3, dropout: 0.1, targets: parseTargets('query,value,mlp'), trainHead: true } : undefined)
+  setTuning(
+    made,
+    tune,
+    tune === 'lora'
+      ? { rank: 2, alpha: 3, dropout: 0.1, targets: parseTargets('query,value,mlp'), trainHead: true }
+      : undefined,
+  )
   return made
 }
 
 /** The loss and every gradient. */
 function outputs(of: SequenceClassifier, recompute: boolean): Tensor[] {
   const layers: Tensor[] = []
-  const context = forwardContext({ training: true, seed: 3, step: tensor(Uint32Array.of(5), []), onLayer: hidden => { layers.push(hidden) } })
+  const context = forwardContext({
+    training: true,
+    seed: 3,
+    step: tensor(Uint32Array.of(5), []),
+    onLayer: hidden => {
+      layers.push(hidden)
+    },
+  })
   const loss = of.loss(ids, mask, undefined, labels, context)
   expect(layers.length).toBe(5)
-  return [loss, ...grad(loss, of.trainable().map(p => p.tensor), undefined, recompute ? layers.slice(0, -1) : [])]
+  return [
+    loss,
+    ...grad(
+      loss,
+      of.trainable().map(p => p.tensor),
+      undefined,
+      recompute ? layers.slice(0, -1) : [],
+    ),
+  ]
 }
 
 test.each(['lora', 'full'] as const)('the gradients of BERT tuned by %s are the same, in float64 to the bit', tune => {
   const made = model(tune)
-  const feeds = feedsFor(made, new Map(made.parameters().map((p, i) => [p.name, Float64Array.from(noises(p.size, i), x => 0.3 * x)])))
+  const feeds = feedsFor(
+    made,
+    new Map(made.parameters().map((p, i) => [p.name, Float64Array.from(noises(p.size, i), x => 0.3 * x)])),
+  )
   const [kept, again] = [reference(outputs(made, false), feeds), reference(outputs(made, true), feeds)]
   expect(kept.slice(1).every(gradient => gradient.some(x => x !== 0))).toBe(true)
   expect(again).toEqual(kept)

@@ -5,15 +5,26 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentDevice } from '../../engine/node/index.ts'
 import {
-  type SequenceClassifier, attachLora, baseTensors, createModel, initialise, loadWeights, mergeLora, mergedTensors, modelTensors,
-  originOf, setTuning,
+  type SequenceClassifier,
+  attachLora,
+  baseTensors,
+  createModel,
+  initialise,
+  loadWeights,
+  mergeLora,
+  mergedTensors,
+  modelTensors,
+  originOf,
+  setTuning,
 } from '../../models/index.ts'
 import { openWeights } from '../../models/node/files.ts'
 import { saveModel } from '../../models/node/model.ts'
 import { golden, goldenConfig } from '../support/models.ts'
 
 let folder: string
-beforeAll(async () => { folder = await mkdtemp(join(tmpdir(), 'tilegrad-saved-')) })
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tilegrad-saved-'))
+})
 afterAll(async () => {
   await rm(folder, { recursive: true })
   ;(await currentDevice()).close()
@@ -46,29 +57,42 @@ async function tensorsIn(path: string): Promise<Map<string, Float32Array>> {
   return tensors
 }
 
-function expectSame(found: ReadonlyMap<string, Float32Array>, wanted: ReadonlyMap<string, Float32Array>, tolerance: number): void {
+function expectSame(
+  found: ReadonlyMap<string, Float32Array>,
+  wanted: ReadonlyMap<string, Float32Array>,
+  tolerance: number,
+): void {
   expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort())
   for (const [name, values] of wanted) {
-    const difference = (found.get(name) ?? new Float32Array()).reduce((most, value, i) => Math.max(most, Math.abs(value - values[i])), 0)
+    const difference = (found.get(name) ?? new Float32Array()).reduce(
+      (most, value, i) => Math.max(most, Math.abs(value - values[i])),
+      0,
+    )
     expect(difference, name).toBeLessThanOrEqual(tolerance)
   }
 }
 
 describe.each(['f32', 'f16'] as const)('of a model with frozen weights in %s', dtype => {
-  test.for(['lora', 'head'] as const)('what was tuned by %s is saved in f32, to rounding of f32', async (tune, { skip }) => {
-    const { traits, info } = await currentDevice()
-    skip(dtype === 'f16' && !traits.f16, `${info.name} has no shader-f16`)
-    // As one that knows nothing of half precision has it.
-    const wanted = await tuned(tune, 'f32')
-    if (tune === 'lora') await mergeLora(wanted)
-    await saveModel(join(folder, 'wanted'), wanted, modelTensors(wanted))
-    const model = await tuned(tune, dtype)
-    const file = await openWeights(golden('bert'))
-    await saveModel(join(folder, 'found'), model, mergedTensors(model, originOf(model, file, 3)))
-    await file.close()
-    expectSame(await tensorsIn(join(folder, 'found')), await tensorsIn(join(folder, 'wanted')), 1e-6)
-    expect(model.linears().every(({ lora }) => !lora?.merged), 'the model stays as it is').toBe(true)
-  })
+  test.for(['lora', 'head'] as const)(
+    'what was tuned by %s is saved in f32, to rounding of f32',
+    async (tune, { skip }) => {
+      const { traits, info } = await currentDevice()
+      skip(dtype === 'f16' && !traits.f16, `${info.name} has no shader-f16`)
+      // As one that knows nothing of half precision has it.
+      const wanted = await tuned(tune, 'f32')
+      if (tune === 'lora') await mergeLora(wanted)
+      await saveModel(join(folder, 'wanted'), wanted, modelTensors(wanted))
+      const model = await tuned(tune, dtype)
+      const file = await openWeights(golden('bert'))
+      await saveModel(join(folder, 'found'), model, mergedTensors(model, originOf(model, file, 3)))
+      await file.close()
+      expectSame(await tensorsIn(join(folder, 'found')), await tensorsIn(join(folder, 'wanted')), 1e-6)
+      expect(
+        model.linears().every(({ lora }) => !lora?.merged),
+        'the model stays as it is',
+      ).toBe(true)
+    },
+  )
 
   test('a base that was drawn is saved as it was drawn', async ({ skip }) => {
     const { traits, info } = await currentDevice()

@@ -39,32 +39,70 @@ describe('parameter counts', () => {
 
 describe('names', () => {
   test('are those of Transformers, in its order', () => {
-    const bert = createModel(published('bert-base-uncased')).parameters().map(({ name }) => name)
+    const bert = createModel(published('bert-base-uncased'))
+      .parameters()
+      .map(({ name }) => name)
     expect(bert).toHaveLength(201)
     expect(bert.slice(0, 5)).toEqual([
-      'bert.embeddings.word_embeddings.weight', 'bert.embeddings.position_embeddings.weight',
-      'bert.embeddings.token_type_embeddings.weight', 'bert.embeddings.LayerNorm.weight', 'bert.embeddings.LayerNorm.bias',
+      'bert.embeddings.word_embeddings.weight',
+      'bert.embeddings.position_embeddings.weight',
+      'bert.embeddings.token_type_embeddings.weight',
+      'bert.embeddings.LayerNorm.weight',
+      'bert.embeddings.LayerNorm.bias',
     ])
-    expect(bert.slice(5, 21)).toEqual([
-      'attention.self.query', 'attention.self.key', 'attention.self.value', 'attention.output.dense',
-      'attention.output.LayerNorm', 'intermediate.dense', 'output.dense', 'output.LayerNorm',
-    ].flatMap(module => ['weight', 'bias'].map(end => `bert.encoder.layer.0.${module}.${end}`)))
-    expect(bert.slice(-4)).toEqual(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
+    expect(bert.slice(5, 21)).toEqual(
+      [
+        'attention.self.query',
+        'attention.self.key',
+        'attention.self.value',
+        'attention.output.dense',
+        'attention.output.LayerNorm',
+        'intermediate.dense',
+        'output.dense',
+        'output.LayerNorm',
+      ].flatMap(module => ['weight', 'bias'].map(end => `bert.encoder.layer.0.${module}.${end}`)),
+    )
+    expect(bert.slice(-4)).toEqual([
+      'bert.pooler.dense.weight',
+      'bert.pooler.dense.bias',
+      'classifier.weight',
+      'classifier.bias',
+    ])
 
-    const distilbert = createModel(published('distilbert-base-uncased')).parameters().map(({ name }) => name)
+    const distilbert = createModel(published('distilbert-base-uncased'))
+      .parameters()
+      .map(({ name }) => name)
     expect(distilbert).toHaveLength(104)
-    expect(distilbert.slice(4 + 5 * 16, 4 + 6 * 16)).toEqual([
-      'attention.q_lin', 'attention.k_lin', 'attention.v_lin', 'attention.out_lin', 'sa_layer_norm', 'ffn.lin1', 'ffn.lin2',
-      'output_layer_norm',
-    ].flatMap(module => ['weight', 'bias'].map(end => `distilbert.transformer.layer.5.${module}.${end}`)))
-    expect(distilbert.slice(-4)).toEqual(['pre_classifier.weight', 'pre_classifier.bias', 'classifier.weight', 'classifier.bias'])
+    expect(distilbert.slice(4 + 5 * 16, 4 + 6 * 16)).toEqual(
+      [
+        'attention.q_lin',
+        'attention.k_lin',
+        'attention.v_lin',
+        'attention.out_lin',
+        'sa_layer_norm',
+        'ffn.lin1',
+        'ffn.lin2',
+        'output_layer_norm',
+      ].flatMap(module => ['weight', 'bias'].map(end => `distilbert.transformer.layer.5.${module}.${end}`)),
+    )
+    expect(distilbert.slice(-4)).toEqual([
+      'pre_classifier.weight',
+      'pre_classifier.bias',
+      'classifier.weight',
+      'classifier.bias',
+    ])
   })
 
   test('of the masked-language head are those of Transformers, without what is tied', () => {
-    const names = createMaskedModel(published('bert-base-uncased')).parameters().map(({ name }) => name)
+    const names = createMaskedModel(published('bert-base-uncased'))
+      .parameters()
+      .map(({ name }) => name)
     expect(names.filter(name => !name.startsWith('bert.'))).toEqual([
-      'cls.predictions.bias', 'cls.predictions.transform.dense.weight', 'cls.predictions.transform.dense.bias',
-      'cls.predictions.transform.LayerNorm.weight', 'cls.predictions.transform.LayerNorm.bias',
+      'cls.predictions.bias',
+      'cls.predictions.transform.dense.weight',
+      'cls.predictions.transform.dense.bias',
+      'cls.predictions.transform.LayerNorm.weight',
+      'cls.predictions.transform.LayerNorm.bias',
     ])
     expect(names.some(name => name.includes('pooler'))).toBe(false)
   })
@@ -79,7 +117,9 @@ describe('names', () => {
   })
 
   test('say which parameters weight decay spares', () => {
-    const spared = createModel(published('distilbert-base-uncased')).parameters().filter(({ decays }) => !decays)
+    const spared = createModel(published('distilbert-base-uncased'))
+      .parameters()
+      .filter(({ decays }) => !decays)
     expect(spared.every(({ name }) => /norm\.weight$|bias$/i.test(name))).toBe(true)
     expect(spared).toHaveLength(2 + 6 * (8 + 2) + 2)
   })
@@ -88,14 +128,18 @@ describe('names', () => {
 describe('LoRA targets', () => {
   const paths = (name: string, target: string): string[] => {
     const model = createModel(published(name))
-    return parseTargets(target).flatMap(one => findTargets(model, one)).map(({ path }) => path)
+    return parseTargets(target)
+      .flatMap(one => findTargets(model, one))
+      .map(({ path }) => path)
   }
 
   test('are the modules of each family that a word names', () => {
     expect(paths('bert-base-uncased', 'query')[11]).toBe('bert.encoder.layer.11.attention.self.query')
     expect(paths('bert-base-uncased', 'projection')[0]).toBe('bert.encoder.layer.0.attention.output.dense')
-    expect(paths('bert-base-uncased', 'mlp').slice(0, 2))
-      .toEqual(['bert.encoder.layer.0.intermediate.dense', 'bert.encoder.layer.0.output.dense'])
+    expect(paths('bert-base-uncased', 'mlp').slice(0, 2)).toEqual([
+      'bert.encoder.layer.0.intermediate.dense',
+      'bert.encoder.layer.0.output.dense',
+    ])
     expect(paths('bert-base-uncased', 'head')).toEqual(['bert.pooler.dense', 'classifier'])
     expect(paths('distilbert-base-uncased', 'key')[5]).toBe('distilbert.transformer.layer.5.attention.k_lin')
     expect(paths('distilbert-base-uncased', 'head')).toEqual(['pre_classifier', 'classifier'])
@@ -107,9 +151,15 @@ describe('LoRA targets', () => {
   })
 
   test('that match nothing or mean nothing are refused by name', () => {
-    expect(() => paths('bert-base-uncased', 'q_lin')).toThrow(/LoRA target \/q_lin\/ matches no linear module of bert-base-uncased/)
-    expect(() => parseTargets('query,valeu')).toThrow(new UserError('LoRA target "valeu" is not one of query, key, value, projection, mlp, head'))
-    expect(() => parseTargets('(')).toThrow(/^LoRA targets \(query, .*, or a regular expression\): "\(" is not a regular expression/)
+    expect(() => paths('bert-base-uncased', 'q_lin')).toThrow(
+      /LoRA target \/q_lin\/ matches no linear module of bert-base-uncased/,
+    )
+    expect(() => parseTargets('query,valeu')).toThrow(
+      new UserError('LoRA target "valeu" is not one of query, key, value, projection, mlp, head'),
+    )
+    expect(() => parseTargets('(')).toThrow(
+      /^LoRA targets \(query, .*, or a regular expression\): "\(" is not a regular expression/,
+    )
     expect(() => parseTargets('(?!q).*')).toThrow(/no look-around and no back-references: .*\(\?!/)
     expect(() => parseTargets('')).toThrow(UserError)
     // A norm is no linear module.
@@ -120,8 +170,12 @@ describe('LoRA targets', () => {
     const model = createModel(published('distilbert-base-uncased'))
     expect(() => attachLora(model, { ...lora, rank: 0 })).toThrow('LoRA rank must be a whole number above 0, not 0')
     expect(() => attachLora(model, { ...lora, alpha: -1 })).toThrow('LoRA alpha must be a positive number, not -1')
-    expect(() => attachLora(model, { ...lora, dropout: 1 })).toThrow('LoRA dropout must be at least 0 and below 1, not 1')
-    expect(() => attachLora(model, { ...lora, targets: ['head'], trainHead: true })).toThrow(/pre_classifier can't be trained whole/)
+    expect(() => attachLora(model, { ...lora, dropout: 1 })).toThrow(
+      'LoRA dropout must be at least 0 and below 1, not 1',
+    )
+    expect(() => attachLora(model, { ...lora, targets: ['head'], trainHead: true })).toThrow(
+      /pre_classifier can't be trained whole/,
+    )
     expect(loraParameters(model)).toEqual([])
     attachLora(model, { ...lora, targets: ['query', /q_lin/] })
     expect(loraParameters(model)).toHaveLength(12)
@@ -130,7 +184,10 @@ describe('LoRA targets', () => {
   })
 
   test('scale by alpha / rank, or by alpha / √rank when rank-stabilised', () => {
-    for (const [rankStabilised, scale] of [[false, 0.5], [true, 2]] as const) {
+    for (const [rankStabilised, scale] of [
+      [false, 0.5],
+      [true, 2],
+    ] as const) {
       const model = createModel(published('distilbert-base-uncased'))
       attachLora(model, { rank: 16, alpha: 8, dropout: 0, targets: ['query'], rankStabilised })
       expect(model.linears().find(linear => linear.lora)?.lora?.scale).toBe(scale)
@@ -147,10 +204,18 @@ describe('tuning', () => {
 
   test('full trains everything, head what stands on the encoder', () => {
     expect(trainable('full', 'bert-base-uncased')).toHaveLength(201)
-    expect(trainable('head', 'bert-base-uncased'))
-      .toEqual(['bert.pooler.dense.weight', 'bert.pooler.dense.bias', 'classifier.weight', 'classifier.bias'])
-    expect(trainable('head', 'distilbert-base-uncased'))
-      .toEqual(['pre_classifier.weight', 'pre_classifier.bias', 'classifier.weight', 'classifier.bias'])
+    expect(trainable('head', 'bert-base-uncased')).toEqual([
+      'bert.pooler.dense.weight',
+      'bert.pooler.dense.bias',
+      'classifier.weight',
+      'classifier.bias',
+    ])
+    expect(trainable('head', 'distilbert-base-uncased')).toEqual([
+      'pre_classifier.weight',
+      'pre_classifier.bias',
+      'classifier.weight',
+      'classifier.bias',
+    ])
   })
 
   test('by LoRA trains adapters alone, or adapters and classifier', () => {
@@ -167,7 +232,9 @@ describe('tuning', () => {
     model.storeFrozenAs('f16')
     const half = model.parameters().filter(({ dtype }) => dtype === 'f16')
     expect(half).toHaveLength(2 + 6 * 6 + 2)
-    expect(half.every(({ name, trainable }) => name.endsWith('.weight') && !/norm|lora/i.test(name) && !trainable)).toBe(true)
+    expect(
+      half.every(({ name, trainable }) => name.endsWith('.weight') && !/norm|lora/i.test(name) && !trainable),
+    ).toBe(true)
   })
 })
 
@@ -176,7 +243,10 @@ test('the summary adds up and folds equal layers into a line', () => {
   attachLora(model, lora)
   const rows = summaryRows(model)
   expect(rows.map(({ module }) => module)).toEqual([
-    'distilbert.embeddings', ...[0, 1, 2, 3, 4, 5].map(i => `distilbert.transformer.layer.${i}`), 'pre_classifier', 'classifier',
+    'distilbert.embeddings',
+    ...[0, 1, 2, 3, 4, 5].map(i => `distilbert.transformer.layer.${i}`),
+    'pre_classifier',
+    'classifier',
   ])
   expect(rows.reduce((sum, { total }) => sum + total, 0)).toBe(67_471_106)
   const lines = summaryText(model).split('\n')

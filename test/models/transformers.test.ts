@@ -21,8 +21,8 @@ interface Expected {
   readonly labels: number[]
   readonly logits: number[]
   readonly loss: number
-  readonly adapter: { readonly logits: number[], readonly loss: number }
-  readonly masked?: { positions: number[], labels: number[], logits: number[], loss: number, wordGradient: number[] }
+  readonly adapter: { readonly logits: number[]; readonly loss: number }
+  readonly masked?: { positions: number[]; labels: number[]; logits: number[]; loss: number; wordGradient: number[] }
 }
 
 /** float64 against float64, but gradients were stored as f32. */
@@ -34,7 +34,11 @@ const BAR = 1e-4
 
 /** Within both tolerances on the device; noted for the table. */
 function expectNear(
-  context: TestContext, what: string, found: ArrayLike<number>, wanted: ArrayLike<number>, at: string,
+  context: TestContext,
+  what: string,
+  found: ArrayLike<number>,
+  wanted: ArrayLike<number>,
+  at: string,
 ): void {
   expectWithin(context, { what: `tiny models in full: ${what}`, at, worst: largestDifference(found, wanted), bar: BAR })
   expectClose(found, wanted, DEVICE, at)
@@ -62,18 +66,32 @@ interface Inputs {
 
 function inputsOf({ ids, mask, types, labels }: Expected): Inputs {
   return {
-    ids: integers(ids), mask: integers(mask), types: integers(types), labels: tensor(Int32Array.from(labels), [labels.length]),
+    ids: integers(ids),
+    mask: integers(mask),
+    types: integers(types),
+    labels: tensor(Int32Array.from(labels), [labels.length]),
   }
 }
 
 function passes(model: SequenceClassifier, { ids, mask, types, labels }: Inputs, wrt: readonly Parameter[]): Tensor[] {
   const logits = model.logits(ids, mask, types, evaluation())
   const loss = meanOf(classificationLoss(logits, labels))
-  return [logits, loss, ...grad(loss, wrt.map(parameter => parameter.tensor))]
+  return [
+    logits,
+    loss,
+    ...grad(
+      loss,
+      wrt.map(parameter => parameter.tensor),
+    ),
+  ]
 }
 
 /** Logits, loss and gradients on the device. */
-async function onDevice(model: SequenceClassifier, inputs: Inputs, wrt: readonly Parameter[]): Promise<ArrayLike<number>[]> {
+async function onDevice(
+  model: SequenceClassifier,
+  inputs: Inputs,
+  wrt: readonly Parameter[],
+): Promise<ArrayLike<number>[]> {
   const results = await compile((given: Inputs) => passes(model, given, wrt))(inputs)
   return Promise.all(results.map(result => result.data()))
 }
@@ -83,7 +101,10 @@ async function onDevice(model: SequenceClassifier, inputs: Inputs, wrt: readonly
  * 0 but for rounding, and rounding is judged by the size of the gradient of the key's weight.
  */
 function expectGradients(
-  wrt: readonly Parameter[], found: readonly ArrayLike<number>[], stored: ReadonlyMap<string, Float64Array>, tolerance: number,
+  wrt: readonly Parameter[],
+  found: readonly ArrayLike<number>[],
+  stored: ReadonlyMap<string, Float64Array>,
+  tolerance: number,
 ): void {
   wrt.forEach(({ name }, i) => {
     const wanted = stored.get(name) ?? []
@@ -118,7 +139,10 @@ for (const family of ['bert', 'distilbert']) {
       expectGradients(model.parameters(), gradients, stored, DEVICE)
       for (const [i, { name }] of model.parameters().entries()) {
         expectWithin(context, {
-          what: 'tiny models in full: gradients', at: name, worst: largestDifference(gradients[i], stored.get(name) ?? []), bar: BAR,
+          what: 'tiny models in full: gradients',
+          at: name,
+          worst: largestDifference(gradients[i], stored.get(name) ?? []),
+          bar: BAR,
         })
       }
     })
@@ -136,7 +160,9 @@ for (const family of ['bert', 'distilbert']) {
       const [logits, loss, ...gradients] = await onDevice(model, inputs, wrt)
       expectNear(context, 'logits with an adapter', logits, expected.adapter.logits, family)
       expectNear(context, 'loss with an adapter', loss, [expected.adapter.loss], family)
-      wrt.forEach(({ name }, i) => expectNear(context, 'gradients with an adapter', gradients[i], stored.get(PEFT + name) ?? [], name))
+      wrt.forEach(({ name }, i) =>
+        expectNear(context, 'gradients with an adapter', gradients[i], stored.get(PEFT + name) ?? [], name),
+      )
 
       await mergeLora(model)
       await expect(mergeLora(model)).rejects.toThrow(/can't merge the LoRA adapter of .*: it is merged already/)
@@ -172,6 +198,12 @@ test('the masked-language head of Transformers has these logits, this loss and t
   await file.close()
   expect([report.initialised, report.ignored]).toEqual([[], []])
   for (const [i, result] of (await compile(outputs)()).entries()) {
-    expectNear(context, 'masked-language head', await result.data(), wanted[i], ['logits', 'loss', 'gradient of the tied table'][i])
+    expectNear(
+      context,
+      'masked-language head',
+      await result.data(),
+      wanted[i],
+      ['logits', 'loss', 'gradient of the tied table'][i],
+    )
   }
 })

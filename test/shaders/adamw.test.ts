@@ -25,7 +25,10 @@ function inputsOf(count: number, seed: number, numbers: number[], scale: number)
   return [
     opInput(noises(count, seed), [count]),
     opInput(noises(count, seed + 1, 0.01), [count]),
-    opInput(noises(count, seed + 2, 0.01).map(x => x * x), [count]),
+    opInput(
+      noises(count, seed + 2, 0.01).map(x => x * x),
+      [count],
+    ),
     opInput(noises(count, seed + 3, 0.1), [count]),
     opInput(numbers, [8]),
     opInput([scale], []),
@@ -34,9 +37,12 @@ function inputsOf(count: number, seed: number, numbers: number[], scale: number)
 
 test('every candidate makes the float64 step on any count', async () => {
   const counts = fc.constantFrom<number[]>(1, 2, 3, 4, 63, 64, 65, 256, 257, 1022, 4096, 5003)
-  await fc.assert(fc.asyncProperty(counts, fc.nat(1e6), fc.constantFrom(1, 0.25, 0, 1e-4), async (count, seed, scale) => {
-    await checkOp(bench, 'adamw', inputsOf(count, seed, hyper(3, 1e-2, 0.1), scale), {}, 2e-6)
-  }), { numRuns: 8, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(counts, fc.nat(1e6), fc.constantFrom(1, 0.25, 0, 1e-4), async (count, seed, scale) => {
+      await checkOp(bench, 'adamw', inputsOf(count, seed, hyper(3, 1e-2, 0.1), scale), {}, 2e-6)
+    }),
+    { numRuns: 8, seed: SEED },
+  )
 })
 
 test('several steps follow a plain float64 loop', async () => {
@@ -50,7 +56,12 @@ test('several steps follow a plain float64 loop', async () => {
     let label = ''
     for (let t = 1; t <= steps; t++) {
       const gradient = opInput(noises(count, 100 + t), [count])
-      const runs = await runCandidates(bench, 'adamw', [...state, gradient, opInput(hyper(t, learningRate, weightDecay), [8]), opInput([0.5], [])])
+      const runs = await runCandidates(bench, 'adamw', [
+        ...state,
+        gradient,
+        opInput(hyper(t, learningRate, weightDecay), [8]),
+        opInput([0.5], []),
+      ])
       label = runs[k].label
       state = runs[k].outputs.map(x => opInput(x, [count]))
       for (let i = 0; i < count; i++) {
@@ -72,7 +83,9 @@ test('a scale of the gradient that is negative or not finite changes nothing, wh
     const inputs = inputsOf(12, 5, hyper(2, 0.1, 0.1), scale)
     inputs[3].data.fill(NaN)
     for (const { outputs, label } of await runCandidates(bench, 'adamw', inputs)) {
-      outputs.forEach((values, o) => expect([...values], `${label}, output ${o}, scale ${scale}`).toEqual([...inputs[o].data]))
+      outputs.forEach((values, o) =>
+        expect([...values], `${label}, output ${o}, scale ${scale}`).toEqual([...inputs[o].data]),
+      )
     }
   }
 })
@@ -81,7 +94,10 @@ test('it has no gradient and says why; wrong shapes are refused by name', () => 
   expect(adamw).toBeTypeOf('function')
   expect(findOp('adamw').noGradient).toContain('not differentiated')
   const spec = (shape: number[]): Spec => ({ shape, dtype: 'f32' })
-  const infer = (...shapes: number[][]) => () => findOp('adamw').infer(shapes.map(spec), {})
+  const infer =
+    (...shapes: number[][]) =>
+    () =>
+      findOp('adamw').infer(shapes.map(spec), {})
   expect(infer([4], [4], [3], [4], [8], [])).toThrow('adamw: v is f32[3], but f32[4] was expected')
   expect(infer([4], [4], [4], [4], [6], [])).toThrow('adamw: hyper is f32[6], but f32[8] was expected')
   expect(infer([4], [4], [4], [4], [8], [1])).toThrow('adamw: gradientScale is f32[1], but f32[] was expected')

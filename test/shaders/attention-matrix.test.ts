@@ -4,15 +4,35 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
-  type AttentionConfig, type AttentionProblem, type ChooseAttention, type GradientForm, attentionBackward, attentionCandidates,
-  attentionForward, kindOf,
-  storedCandidates, storedKindOf,
+  type AttentionConfig,
+  type AttentionProblem,
+  type ChooseAttention,
+  type GradientForm,
+  attentionBackward,
+  attentionCandidates,
+  attentionForward,
+  kindOf,
+  storedCandidates,
+  storedKindOf,
 } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { type MatrixConfig, matrixBytes, matrixName, matrixSumsBytes } from '../../shaders/attention/matrix-config.ts'
 import type { Lowering, SubgroupMatrix, Traits, View } from '../../shaders/kernel.ts'
 import {
-  type Case, type Tensors, agree, agreeWithin, attributesOf, drawTensors, expected, forwardInputs, gradientInputs, kernelOf, length, masks, roundingIn16, whereTheyStand,
+  type Case,
+  type Tensors,
+  agree,
+  agreeWithin,
+  attributesOf,
+  drawTensors,
+  expected,
+  forwardInputs,
+  gradientInputs,
+  kernelOf,
+  length,
+  masks,
+  roundingIn16,
+  whereTheyStand,
 } from '../support/attention.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { NULL_LANES, expectCompiled, writtenOut } from '../support/matrices.ts'
@@ -20,15 +40,24 @@ import { SEED } from '../support/seed.ts'
 import { workgroupArrays } from '../support/workgroup.ts'
 
 let bench: TestDevice
-beforeAll(async () => { bench = await openTestDevice() })
+beforeAll(async () => {
+  bench = await openTestDevice()
+})
 afterAll(() => bench.close())
 
 const passes = ['forward', 'query', 'key'] as const
-type Pass = typeof passes[number]
+type Pass = (typeof passes)[number]
 const hopper: SubgroupMatrix = { m: 16, n: 16, k: 16, lanes: 32 }
 const traits: Traits = {
-  name: 'with matrices', cpu: false, f16: true, subgroupSize: 32, subgroupMatrix: hopper, maxWorkgroupInvocations: 1024,
-  maxWorkgroupStorage: 49152, maxStorageBuffers: 16, maxWorkgroups: 65535,
+  name: 'with matrices',
+  cpu: false,
+  f16: true,
+  subgroupSize: 32,
+  subgroupMatrix: hopper,
+  maxWorkgroupInvocations: 1024,
+  maxWorkgroupStorage: 49152,
+  maxStorageBuffers: 16,
+  maxWorkgroups: 65535,
 }
 const plainLayout: AttentionLayout = { dtype: 'f16', headSize: 64, vector: true, mask: true, dropout: true }
 
@@ -44,7 +73,9 @@ describe('is offered', () => {
       for (const fragment of [hopper, { ...hopper, n: 8 }, { m: 8, n: 8, k: 8, lanes: 32 }]) {
         const offered = matricesOf(pass, plainLayout, { ...traits, subgroupMatrix: fragment })
         expect(offered.length).toBeGreaterThan(1)
-        expect(attentionCandidates(pass, plainLayout, { ...traits, subgroupMatrix: fragment }).slice(0, offered.length)).toEqual(offered)
+        expect(
+          attentionCandidates(pass, plainLayout, { ...traits, subgroupMatrix: fragment }).slice(0, offered.length),
+        ).toEqual(offered)
         for (const config of offered) expect(config.fragment.lanes * config.down).toBeLessThanOrEqual(256)
       }
     }
@@ -55,7 +86,12 @@ describe('is offered', () => {
       for (const layout of [{ dtype: 'f32' }, { vector: false }, { headSize: 24 }, { headSize: 512 }] as const) {
         expect(matricesOf(pass, { ...plainLayout, ...layout }, traits)).toEqual([])
       }
-      for (const lacking of [{ subgroupMatrix: undefined }, { maxWorkgroupStorage: 8192 }, { maxWorkgroupInvocations: 32 }, { cpu: true }]) {
+      for (const lacking of [
+        { subgroupMatrix: undefined },
+        { maxWorkgroupStorage: 8192 },
+        { maxWorkgroupInvocations: 32 },
+        { cpu: true },
+      ]) {
         expect(matricesOf(pass, plainLayout, { ...traits, ...lacking })).toEqual([])
       }
     }
@@ -68,38 +104,71 @@ describe('is offered', () => {
       expect(arrays.filter(size => size % 16 !== 0)).toEqual([])
     }
     for (const pass of passes) {
-      for (const config of matricesOf(pass, plainLayout, traits)) expectDeclared(wgslOf(pass, config, plainLayout), matrixBytes(config, plainLayout, pass))
+      for (const config of matricesOf(pass, plainLayout, traits))
+        expectDeclared(wgslOf(pass, config, plainLayout), matrixBytes(config, plainLayout, pass))
     }
     for (const config of storedCandidates('weights', plainLayout, traits)) {
-      if (config.kind === 'matrix') expectDeclared(storedKindOf(config).weights(config, plainLayout).text, matrixBytes(config, plainLayout, 'weights'))
+      if (config.kind === 'matrix')
+        expectDeclared(
+          storedKindOf(config).weights(config, plainLayout).text,
+          matrixBytes(config, plainLayout, 'weights'),
+        )
     }
     for (const config of storedCandidates('sums', plainLayout, traits)) {
       if (config.kind !== 'matrix') continue
-      for (const side of ['query', 'key'] as const) expectDeclared(storedKindOf(config).sums(side, config, plainLayout).text, matrixSumsBytes(config, plainLayout))
+      for (const side of ['query', 'key'] as const)
+        expectDeclared(storedKindOf(config).sums(side, config, plainLayout).text, matrixSumsBytes(config, plainLayout))
     }
   })
 })
 
 test('Dawn compiles it, every pass with and without mask and dropout', async () => {
   const shaders = (configs: (pass: Pass, layout: AttentionLayout) => readonly MatrixConfig[]): string[] =>
-    passes.flatMap(pass => [true, false].flatMap(mask => [true, false].flatMap(dropout => [32, 64].flatMap(headSize => {
-      const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
-      const offered = configs(pass, layout)
-      const stored = offered.flatMap(config => [
-        storedKindOf(config).weights(config, layout).text,
-        ...(['query', 'key'] as const).map(side => storedKindOf(config).sums(side, config, layout).text),
-      ])
-      return [...offered.map(config => wgslOf(pass, config, layout)), ...stored]
-    }))))
-  await expectCompiled(shaders((pass, layout) => matricesOf(pass, layout, traits)), false)
-  const small: MatrixConfig = { kind: 'matrix', fragment: { ...hopper, lanes: NULL_LANES }, rows: 1, down: 1, columns: 32 }
+    passes.flatMap(pass =>
+      [true, false].flatMap(mask =>
+        [true, false].flatMap(dropout =>
+          [32, 64].flatMap(headSize => {
+            const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
+            const offered = configs(pass, layout)
+            const stored = offered.flatMap(config => [
+              storedKindOf(config).weights(config, layout).text,
+              ...(['query', 'key'] as const).map(side => storedKindOf(config).sums(side, config, layout).text),
+            ])
+            return [...offered.map(config => wgslOf(pass, config, layout)), ...stored]
+          }),
+        ),
+      ),
+    )
+  await expectCompiled(
+    shaders((pass, layout) => matricesOf(pass, layout, traits)),
+    false,
+  )
+  const small: MatrixConfig = {
+    kind: 'matrix',
+    fragment: { ...hopper, lanes: NULL_LANES },
+    rows: 1,
+    down: 1,
+    columns: 32,
+  }
   await expectCompiled(shaders((_, { headSize }) => (headSize === 32 ? [small] : [])))
 })
 
-function problemOf({ batch, queries, keys, heads, headSize, mask, rate, seed }: Case, dtype: 'f16' | 'f32', scale: number): AttentionProblem {
+function problemOf(
+  { batch, queries, keys, heads, headSize, mask, rate, seed }: Case,
+  dtype: 'f16' | 'f32',
+  scale: number,
+): AttentionProblem {
   return {
-    batch, queries, keys, heads, headSize, dtype, scale, mask: mask !== undefined,
-    dropout: rate > 0 ? { rate, stream: 9, seed } : undefined, maxWorkgroups: bench.traits.maxWorkgroups,
+    batch,
+    queries,
+    keys,
+    heads,
+    headSize,
+    dtype,
+    scale,
+    mask: mask !== undefined,
+    dropout: rate > 0 ? { rate, stream: 9, seed } : undefined,
+    maxWorkgroups: bench.traits.maxWorkgroups,
   }
 }
 
@@ -108,18 +177,32 @@ type Choose = (pass: Pass) => MatrixConfig
 /** Runs the ops, every pass with its config; `change` is what becomes of a lowering before that. */
 function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, change: (lowering: Lowering) => Lowering) {
   const choose = typeof config === 'function' ? config : (): MatrixConfig => config
-  const answer = (form: GradientForm): ChooseAttention => question => {
-    const pass = question === 'weights' ? 'query' : question === 'sums' ? 'key' : question
-    return (pass === 'form' ? form : choose(pass)) as never
-  }
+  const answer =
+    (form: GradientForm): ChooseAttention =>
+    question => {
+      const pass = question === 'weights' ? 'query' : question === 'sums' ? 'key' : question
+      return (pass === 'form' ? form : choose(pass)) as never
+    }
   // Room for one head's square: the stored gradient's heads come by turns.
   const traits: Traits = { ...bench.traits, scratchBytes: 4 * 192 * 192 * 4 }
   const attributes = attributesOf(c)
   const { dtype } = tensors.q.spec
   if (dtype !== 'f16' && dtype !== 'f32') throw new Error(`attention of ${dtype}`)
   const problem = problemOf(c, dtype, Number(attributes.scale))
-  const run = async (name: string, lowering: Lowering, inputs: readonly TestInput[]): Promise<{ actual: TestOutput[]; wanted: Float64Array[] }> => ({
-    actual: await runLowering(bench.device, change(lowering), inputs, kernelOf(name).infer(inputs.map(({ spec }) => spec), attributes)),
+  const run = async (
+    name: string,
+    lowering: Lowering,
+    inputs: readonly TestInput[],
+  ): Promise<{ actual: TestOutput[]; wanted: Float64Array[] }> => ({
+    actual: await runLowering(
+      bench.device,
+      change(lowering),
+      inputs,
+      kernelOf(name).infer(
+        inputs.map(({ spec }) => spec),
+        attributes,
+      ),
+    ),
     wanted: expected(name, inputs, attributes),
   })
   const view = (x: TestInput): View => x.spec
@@ -127,7 +210,11 @@ function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, chan
     names: passes.map(pass => matrixName(choose(pass))).join(', '),
     forward: () => {
       const { q, k, v } = tensors
-      return run('attention', attentionForward(problem, [view(q), view(k), view(v)], traits, answer('fused')), forwardInputs(tensors))
+      return run(
+        'attention',
+        attentionForward(problem, [view(q), view(k), view(v)], traits, answer('fused')),
+        forwardInputs(tensors),
+      )
     },
     gradient: (forward: readonly Float64Array[], form: GradientForm) => {
       const backward = gradientInputs(tensors, forward)
@@ -137,16 +224,27 @@ function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, chan
   }
 }
 
-async function results(c: Case, tensors: Tensors, config: MatrixConfig | Choose, change: (lowering: Lowering) => Lowering) {
+async function results(
+  c: Case,
+  tensors: Tensors,
+  config: MatrixConfig | Choose,
+  change: (lowering: Lowering) => Lowering,
+) {
   const { names, ...run } = runnerOf(c, tensors, config, change)
   const forward = await run.forward()
   const gradients = []
-  for (const form of ['fused', 'stored'] as const) gradients.push({ form, ...await run.gradient(forward.wanted, form) })
+  for (const form of ['fused', 'stored'] as const)
+    gradients.push({ form, ...(await run.gradient(forward.wanted, form)) })
   return { forward, gradients, names }
 }
 
 /** Compares with float64: in f32 as all other kernels, for the written-out ones round as they do; in f16 within what its roundings can cost. */
-async function expectRight(c: Case, tensors: Tensors, config: MatrixConfig | Choose, change: (lowering: Lowering) => Lowering): Promise<void> {
+async function expectRight(
+  c: Case,
+  tensors: Tensors,
+  config: MatrixConfig | Choose,
+  change: (lowering: Lowering) => Lowering,
+): Promise<void> {
   const { forward, gradients, names } = await results(c, tensors, config, change)
   if (tensors.q.spec.dtype === 'f32') {
     agree(`forward by ${names}`, forward.actual, forward.wanted, 2e-5)
@@ -155,32 +253,77 @@ async function expectRight(c: Case, tensors: Tensors, config: MatrixConfig | Cho
   }
   const bounds = roundingIn16(c, tensors, forward.wanted)
   agreeWithin(`forward by ${names}`, forward.actual, forward.wanted, bounds.forward, 2e-5)
-  for (const { form, actual, wanted } of gradients) agreeWithin(`${form} gradient by ${names}`, actual, wanted, bounds.gradient, 2e-5)
+  for (const { form, actual, wanted } of gradients)
+    agreeWithin(`${form} gradient by ${names}`, actual, wanted, bounds.gradient, 2e-5)
 }
 
 /** Problems of any lengths, for one layout of the shader. */
-const problems = ({ headSize, masked, rate }: { headSize: number; masked: boolean; rate: number }): fc.Arbitrary<Case> => fc.record({
-  batch: fc.integer({ min: 1, max: 2 }), queries: length, keys: length, heads: fc.integer({ min: 1, max: 2 }),
-  headSize: fc.constant(headSize), mask: masked ? masks : fc.constant(undefined), rate: fc.constant(rate),
-  seed: fc.integer({ min: 0, max: 0xffffffff }),
-})
+const problems = ({
+  headSize,
+  masked,
+  rate,
+}: {
+  headSize: number
+  masked: boolean
+  rate: number
+}): fc.Arbitrary<Case> =>
+  fc.record({
+    batch: fc.integer({ min: 1, max: 2 }),
+    queries: length,
+    keys: length,
+    heads: fc.integer({ min: 1, max: 2 }),
+    headSize: fc.constant(headSize),
+    mask: masked ? masks : fc.constant(undefined),
+    rate: fc.constant(rate),
+    seed: fc.integer({ min: 0, max: 0xffffffff }),
+  })
 
 describe('gives what float64 gives, with the matrix operations written out', () => {
-  beforeEach(context => { if (bench.traits.subgroupMatrix) context.skip('this adapter has subgroup matrices, and runs the kernels as they are') })
+  beforeEach(context => {
+    if (bench.traits.subgroupMatrix)
+      context.skip('this adapter has subgroup matrices, and runs the kernels as they are')
+  })
   const deep = (m: number, n: number, lanes: number): SubgroupMatrix => ({ m, n, k: 16, lanes })
-  const forms: readonly { config: MatrixConfig; headSize: number; masked: boolean; rate: number; dtype: 'f16' | 'f32' }[] = [
-    { config: { kind: 'matrix', fragment: deep(8, 8, 16), rows: 1, down: 2, columns: 16 }, headSize: 48, masked: true, rate: 0.1, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 2, down: 1, columns: 32 }, headSize: 16, masked: false, rate: 0.3, dtype: 'f32' },
-    { config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 1, down: 2, columns: 16 }, headSize: 64, masked: true, rate: 0, dtype: 'f16' },
+  const forms: readonly {
+    config: MatrixConfig
+    headSize: number
+    masked: boolean
+    rate: number
+    dtype: 'f16' | 'f32'
+  }[] = [
+    {
+      config: { kind: 'matrix', fragment: deep(8, 8, 16), rows: 1, down: 2, columns: 16 },
+      headSize: 48,
+      masked: true,
+      rate: 0.1,
+      dtype: 'f32',
+    },
+    {
+      config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 2, down: 1, columns: 32 },
+      headSize: 16,
+      masked: false,
+      rate: 0.3,
+      dtype: 'f32',
+    },
+    {
+      config: { kind: 'matrix', fragment: deep(8, 16, 32), rows: 1, down: 2, columns: 16 },
+      headSize: 64,
+      masked: true,
+      rate: 0,
+      dtype: 'f16',
+    },
   ]
   for (const { config, headSize, masked, rate, dtype } of forms) {
     const { m, n, k, lanes } = config.fragment
     const options = `${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}`
     test(`${matrixName(config)}, ${m}x${n}x${k} by ${lanes} lanes, headSize ${headSize} ${dtype}${options}`, async () => {
       const element = bench.traits.f16 ? dtype : 'f32'
-      await fc.assert(fc.asyncProperty(problems({ headSize, masked, rate }), c =>
-        expectRight(c, drawTensors(c, element), config, lowering => writtenOut(lowering, config.fragment, element))),
-      { numRuns: 6, seed: SEED, endOnFailure: true })
+      await fc.assert(
+        fc.asyncProperty(problems({ headSize, masked, rate }), c =>
+          expectRight(c, drawTensors(c, element), config, lowering => writtenOut(lowering, config.fragment, element)),
+        ),
+        { numRuns: 6, seed: SEED, endOnFailure: true },
+      )
     })
   }
 
@@ -190,26 +333,64 @@ describe('gives what float64 gives, with the matrix operations written out', () 
         test(`${matrixName(config)}, headSize ${headSize} ${dtype}, dropout ${rate}`, async () => {
           const element = bench.traits.f16 ? dtype : 'f32'
           // Where there is a mask, nobody attends to the third tile, or to the first.
-          const mask = masked ? (item: number, key: number) => Math.floor(key / config.columns) !== (item === 0 ? 2 : 0) : undefined
-          const c: Case = { batch: 2, queries: 19, keys: 5 * config.columns - 3, heads: 5, headSize, mask, rate, seed: 3 }
+          const mask = masked
+            ? (item: number, key: number) => Math.floor(key / config.columns) !== (item === 0 ? 2 : 0)
+            : undefined
+          const c: Case = {
+            batch: 2,
+            queries: 19,
+            keys: 5 * config.columns - 3,
+            heads: 5,
+            headSize,
+            mask,
+            rate,
+            seed: 3,
+          }
           // The first elements make the scores, nearly: what the key's tile has, times the row's size and sign. From the first
           // head to the last, references are raised in every tile, in some, in the first alone.
           const planted = ({ data, spec }: TestInput, first: (i: number, head: number) => number): TestInput => ({
-            data: Float32Array.from(new Float16Array(Array.from(data, (x, at) => (at % headSize > 0 ? x / 4
-              : first(Math.floor(at / headSize / c.heads) % spec.shape[1], at / headSize % c.heads))))),
+            data: Float32Array.from(
+              new Float16Array(
+                Array.from(data, (x, at) =>
+                  at % headSize > 0
+                    ? x / 4
+                    : first(Math.floor(at / headSize / c.heads) % spec.shape[1], (at / headSize) % c.heads),
+                ),
+              ),
+            ),
             spec,
           })
-          const tiles = [[-100, 50], [-300, 50], [0, 11.5], [0, 7], [0, 1]].map(([from, step]) => ({ from, step }))
+          const tiles = [
+            [-100, 50],
+            [-300, 50],
+            [0, 11.5],
+            [0, 7],
+            [0, 1],
+          ].map(([from, step]) => ({ from, step }))
           const drawn = drawTensors(c, element)
           const tensors: Tensors = {
             ...drawn,
             q: planted(drawn.q, i => Math.sqrt(headSize) * [1, -1, 0.4, 0][i % 4]),
-            k: planted(drawn.k, (j, head) => tiles[head].from + tiles[head].step * Math.floor(j / config.columns) - (j % config.columns === 5 ? 0 : 3)),
+            k: planted(
+              drawn.k,
+              (j, head) =>
+                tiles[head].from +
+                tiles[head].step * Math.floor(j / config.columns) -
+                (j % config.columns === 5 ? 0 : 3),
+            ),
           }
-          const { actual, wanted } = await runnerOf(c, tensors, config, lowering => writtenOut(lowering, config.fragment, element)).forward()
+          const { actual, wanted } = await runnerOf(c, tensors, config, lowering =>
+            writtenOut(lowering, config.fragment, element),
+          ).forward()
           if (element === 'f16') agreeWithin('o', actual, wanted, roundingIn16(c, tensors, wanted).forward, 2e-5)
           // In f32 a weight is as wrong, relatively, as its score is rounded.
-          else agree('o', [actual[0]], [wanted[0]], 2e-5 + 2 ** -23 * wanted[1].reduce((most, x) => Math.max(most, Math.abs(x)), 0))
+          else
+            agree(
+              'o',
+              [actual[0]],
+              [wanted[0]],
+              2e-5 + 2 ** -23 * wanted[1].reduce((most, x) => Math.max(most, Math.abs(x)), 0),
+            )
           agree('lse', [actual[1]], [wanted[1]], 2e-5)
         })
       }
@@ -218,10 +399,24 @@ describe('gives what float64 gives, with the matrix operations written out', () 
 
   const [{ config, ...form }] = forms
   const plain = (lowering: Lowering): Lowering => writtenOut(lowering, config.fragment, 'f32')
-  const c: Case = { batch: 2, queries: 19, keys: 37, heads: 2, headSize: form.headSize, mask: (_, key) => key !== 4, rate: form.rate, seed: 1 }
+  const c: Case = {
+    batch: 2,
+    queries: 19,
+    keys: 37,
+    heads: 2,
+    headSize: form.headSize,
+    mask: (_, key) => key !== 4,
+    rate: form.rate,
+    seed: 1,
+  }
 
   test('zeros, and zero gradients, where all keys are masked', async () => {
-    const lower = await results({ ...c, mask: item => item === 1 }, drawTensors({ ...c, mask: item => item === 1 }), config, plain)
+    const lower = await results(
+      { ...c, mask: item => item === 1 },
+      drawTensors({ ...c, mask: item => item === 1 }),
+      config,
+      plain,
+    )
     for (const output of [...lower.forward.actual, ...lower.gradients.flatMap(({ actual }) => actual)]) {
       const half = output.length / 2
       expect(output.subarray(0, half).every(x => x === 0)).toBe(true)
@@ -247,7 +442,10 @@ describe('gives what float64 gives, with the matrix operations written out', () 
 
 test('gives what float64 gives, as it is', async context => {
   if (!bench.traits.subgroupMatrix) return context.skip('this adapter has no subgroup matrices')
-  for (const [headSize, masked, rate] of [[32, false, 0], [64, true, 0.1]] as const) {
+  for (const [headSize, masked, rate] of [
+    [32, false, 0],
+    [64, true, 0.1],
+  ] as const) {
     const layout: AttentionLayout = { dtype: 'f16', headSize, vector: true, mask: masked, dropout: rate > 0 }
     const most = Math.max(...passes.map(pass => matricesOf(pass, layout, bench.traits).length))
     expect(most).toBeGreaterThan(0)
@@ -256,8 +454,12 @@ test('gives what float64 gives, as it is', async context => {
         const offered = matricesOf(pass, layout, bench.traits)
         return offered[Math.min(n, offered.length - 1)]
       }
-      await fc.assert(fc.asyncProperty(problems({ headSize, masked, rate }), c => expectRight(c, drawTensors(c, 'f16'), choose, lowering => lowering)),
-        { numRuns: 6, seed: SEED, endOnFailure: true })
+      await fc.assert(
+        fc.asyncProperty(problems({ headSize, masked, rate }), c =>
+          expectRight(c, drawTensors(c, 'f16'), choose, lowering => lowering),
+        ),
+        { numRuns: 6, seed: SEED, endOnFailure: true },
+      )
     }
   }
 })

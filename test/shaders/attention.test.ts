@@ -11,7 +11,12 @@ import { reference } from '../../engine/reference.ts'
 import { sizeOf } from '../../engine/shape.ts'
 import { applyAll } from '../../engine/tensor.ts'
 import {
-  type AttentionConfig, type GradientForm, attentionCandidates, kindOf, storedCandidates, storedKindOf,
+  type AttentionConfig,
+  type GradientForm,
+  attentionCandidates,
+  kindOf,
+  storedCandidates,
+  storedKindOf,
 } from '../../shaders/attention.ts'
 import type { AttentionLayout } from '../../shaders/attention/common.ts'
 import { storedStorage } from '../../shaders/attention/stored.ts'
@@ -19,8 +24,22 @@ import { tiledBytes } from '../../shaders/attention/tiled.ts'
 import type { Lowering, Traits } from '../../shaders/kernel.ts'
 import { normals } from '../../shaders/random.ts'
 import {
-  type Case, STEP, type Tensors, agree, attributesOf, contiguous, drawTensors, elements, expected, forwardInputs, gradientInputs,
-  kernelOf, length, masks, plainCase, whereTheyStand,
+  type Case,
+  STEP,
+  type Tensors,
+  agree,
+  attributesOf,
+  contiguous,
+  drawTensors,
+  elements,
+  expected,
+  forwardInputs,
+  gradientInputs,
+  kernelOf,
+  length,
+  masks,
+  plainCase,
+  whereTheyStand,
 } from '../support/attention.ts'
 import { type TestDevice, type TestInput, type TestOutput, openTestDevice, runLowering } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
@@ -37,15 +56,23 @@ afterAll(() => bench.close())
  * in the form that it asks for, where the adapter is offered it.
  */
 function lower(
-  name: string, inputs: readonly TestInput[], attributes: Attributes, traits: Traits, wanted: number | ((config: AttentionConfig) => boolean),
+  name: string,
+  inputs: readonly TestInput[],
+  attributes: Attributes,
+  traits: Traits,
+  wanted: number | ((config: AttentionConfig) => boolean),
   form: GradientForm = 'fused',
 ): Lowering {
   const op = kernelOf(name)
   const specs = inputs.map(({ spec }) => spec)
   return op.lower({
-    inputs: specs, outputs: op.infer(specs, attributes), attributes, traits,
+    inputs: specs,
+    outputs: op.infer(specs, attributes),
+    attributes,
+    traits,
     choose: ({ kernel }, candidates) => {
-      if (kernel === 'attention gradient form') return candidates[Math.max((candidates as readonly unknown[]).indexOf(form), 0)]
+      if (kernel === 'attention gradient form')
+        return candidates[Math.max((candidates as readonly unknown[]).indexOf(form), 0)]
       const n = typeof wanted === 'number' ? wanted : candidates.findIndex(config => wanted(config as AttentionConfig))
       return candidates[Math.min(n, candidates.length - 1)]
     },
@@ -69,15 +96,29 @@ function lowerings(name: string, inputs: readonly TestInput[], attributes: Attri
     for (let n = 0; n < MOST_CANDIDATES; n++) {
       if (!cpu && bench.traits.cpu && n % 3 !== headSize % 3) continue
       all.push(lower(name, inputs, attributes, { ...bench.traits, cpu }, n))
-      if (name === 'attentionGradient' && !cpu) all.push(lower(name, inputs, attributes, { ...bench.traits, cpu, scratchBytes: SCRATCH }, n, 'stored'))
+      if (name === 'attentionGradient' && !cpu)
+        all.push(lower(name, inputs, attributes, { ...bench.traits, cpu, scratchBytes: SCRATCH }, n, 'stored'))
     }
   }
   const text = (lowering: Lowering): string => lowering.launches.map(l => l.wgsl).join()
   return all.filter((lowering, i) => all.findIndex(other => text(other) === text(lowering)) === i)
 }
 
-async function run(name: string, lowering: Lowering, inputs: readonly TestInput[], attributes: Attributes): Promise<TestOutput[]> {
-  return runLowering(bench.device, lowering, inputs, kernelOf(name).infer(inputs.map(({ spec }) => spec), attributes))
+async function run(
+  name: string,
+  lowering: Lowering,
+  inputs: readonly TestInput[],
+  attributes: Attributes,
+): Promise<TestOutput[]> {
+  return runLowering(
+    bench.device,
+    lowering,
+    inputs,
+    kernelOf(name).infer(
+      inputs.map(({ spec }) => spec),
+      attributes,
+    ),
+  )
 }
 
 /** Runs both ops of a case, every candidate of them, against float64. */
@@ -108,11 +149,19 @@ describe('every attention kernel agrees with float64, forward and backward', () 
   for (const { headSize, masked, rate } of layouts) {
     test(`headSize ${headSize}${masked ? ', masked' : ''}${rate ? ', with dropout' : ''}`, async () => {
       const problems = fc.record({
-        batch: fc.integer({ min: 1, max: 2 }), queries: length, keys: length, heads: fc.integer({ min: 1, max: 3 }),
-        headSize: fc.constant(headSize), mask: masked ? masks : fc.constant(undefined), rate: fc.constant(rate),
+        batch: fc.integer({ min: 1, max: 2 }),
+        queries: length,
+        keys: length,
+        heads: fc.integer({ min: 1, max: 3 }),
+        headSize: fc.constant(headSize),
+        mask: masked ? masks : fc.constant(undefined),
+        rate: fc.constant(rate),
         seed: fc.integer({ min: 0, max: 0xffffffff }),
       })
-      await fc.assert(fc.asyncProperty(problems, c => checkCase(c, drawTensors(c), 2e-5)), { numRuns: 5, seed: SEED, endOnFailure: true })
+      await fc.assert(
+        fc.asyncProperty(problems, c => checkCase(c, drawTensors(c), 2e-5)),
+        { numRuns: 5, seed: SEED, endOnFailure: true },
+      )
     })
   }
 })
@@ -125,12 +174,18 @@ test('a batch item whose keys are all masked gives exact zeros, and zero gradien
   const half = (data: TestOutput): number[] => Array.from(data.subarray(0, data.length / 2))
   for (const lowering of lowerings('attention', inputs, attributes)) {
     const [o] = await run('attention', lowering, inputs, attributes)
-    expect(half(o).every(x => x === 0), label(lowering)).toBe(true)
+    expect(
+      half(o).every(x => x === 0),
+      label(lowering),
+    ).toBe(true)
   }
   const backward = gradientInputs(tensors, expected('attention', inputs, attributes))
   for (const lowering of lowerings('attentionGradient', backward, attributes)) {
     for (const gradient of await run('attentionGradient', lowering, backward, attributes)) {
-      expect(half(gradient).every(x => x === 0), label(lowering)).toBe(true)
+      expect(
+        half(gradient).every(x => x === 0),
+        label(lowering),
+      ).toBe(true)
       expect(gradient.some(x => x !== 0)).toBe(true)
     }
   }
@@ -163,7 +218,10 @@ test('the same inputs give the same bits, in every kernel', async () => {
   const attributes = attributesOf(c)
   const inputs = forwardInputs(tensors)
   const backward = gradientInputs(tensors, expected('attention', inputs, attributes))
-  for (const [name, given] of [['attention', inputs], ['attentionGradient', backward]] as const) {
+  for (const [name, given] of [
+    ['attention', inputs],
+    ['attentionGradient', backward],
+  ] as const) {
     for (const lowering of lowerings(name, given, attributes)) {
       const first = await run(name, lowering, given, attributes)
       expect(await run(name, lowering, given, attributes), label(lowering)).toEqual(first)
@@ -172,7 +230,16 @@ test('the same inputs give the same bits, in every kernel', async () => {
 })
 
 test('q, k and v are read where they stand: slices of one fused projection, or heads before the sequence', async () => {
-  const c: Case = { ...plainCase, batch: 2, queries: 10, keys: 10, heads: 3, headSize: 32, mask: (_, key) => key !== 4, rate: 0.1 }
+  const c: Case = {
+    ...plainCase,
+    batch: 2,
+    queries: 10,
+    keys: 10,
+    heads: 3,
+    headSize: 32,
+    mask: (_, key) => key !== 4,
+    rate: 0.1,
+  }
   const { queries, heads, headSize } = c
   const width = heads * headSize
   const tensors = whereTheyStand(c, drawTensors(c))
@@ -186,16 +253,27 @@ test('q, k and v are read where they stand: slices of one fused projection, or h
 
 test('tiles of rows whose chunks change places, by shuffles', async context => {
   const { subgroupSize } = bench.traits
-  if (subgroupSize === 0 || subgroupSize % 8 !== 0) return context.skip(`subgroups of 8, 16, … are needed, the adapter's are of ${subgroupSize}`)
-  const c: Case = { ...plainCase, queries: 37, keys: 41, heads: 1, headSize: 32, mask: (_, key) => key % 6 !== 0, rate: 0.1 }
+  if (subgroupSize === 0 || subgroupSize % 8 !== 0)
+    return context.skip(`subgroups of 8, 16, … are needed, the adapter's are of ${subgroupSize}`)
+  const c: Case = {
+    ...plainCase,
+    queries: 37,
+    keys: 41,
+    heads: 1,
+    headSize: 32,
+    mask: (_, key) => key % 6 !== 0,
+    rate: 0.1,
+  }
   const tensors = drawTensors(c)
   const attributes = attributesOf(c)
   const inputs = forwardInputs(tensors)
   const outputs = expected('attention', inputs, attributes)
   const backward = gradientInputs(tensors, outputs)
-  const small = (config: AttentionConfig): boolean => config.kind === 'tiled' && config.exchange && config.rm === 4 && config.cn === 4
+  const small = (config: AttentionConfig): boolean =>
+    config.kind === 'tiled' && config.exchange && config.rm === 4 && config.cn === 4
   for (const [name, given, wanted] of [
-    ['attention', inputs, outputs], ['attentionGradient', backward, expected('attentionGradient', backward, attributes)],
+    ['attention', inputs, outputs],
+    ['attentionGradient', backward, expected('attentionGradient', backward, attributes)],
   ] as const) {
     const lowering = lower(name, given, attributes, { ...bench.traits, cpu: false }, small)
     agree(label(lowering), await run(name, lowering, given, attributes), wanted, 2e-5)
@@ -205,13 +283,24 @@ test('tiles of rows whose chunks change places, by shuffles', async context => {
 test('rows that begin off a multiple of four are read one by one', async () => {
   const c: Case = { ...plainCase, queries: 5, keys: 6, heads: 1 }
   const tensors = drawTensors(c)
-  const shifted = ({ data, spec }: TestInput): TestInput => ({ data: [0, ...Array.from(data)], spec: { ...spec, offset: 1 } })
+  const shifted = ({ data, spec }: TestInput): TestInput => ({
+    data: [0, ...Array.from(data)],
+    spec: { ...spec, offset: 1 },
+  })
   await checkCase(c, { ...tensors, k: shifted(tensors.k) }, 2e-5)
 })
 
 test('f16 operands are summed in f32', async context => {
   if (!bench.traits.f16) return context.skip('the adapter has no shader-f16')
-  const c: Case = { ...plainCase, batch: 2, queries: 21, keys: 35, headSize: 32, mask: (_, key) => key % 7 !== 0, rate: 0.1 }
+  const c: Case = {
+    ...plainCase,
+    batch: 2,
+    queries: 21,
+    keys: 35,
+    headSize: 32,
+    mask: (_, key) => key % 7 !== 0,
+    rate: 0.1,
+  }
   // Half a unit in the last place of an f16 output is 2⁻¹¹ of it; o comes in rounded like that.
   await checkCase(c, drawTensors(c, 'f16'), 2e-3)
 })
@@ -225,26 +314,41 @@ test('workgroup memory is counted as the shaders declare it, and a small adapter
     for (const form of [layout, { ...layout, dtype: 'f16' as const, headSize: 20 }]) {
       for (const config of attentionCandidates(pass, form, { ...gpu, maxWorkgroupStorage: 1 << 20 })) {
         if (config.kind !== 'tiled') continue
-        const { text: wgsl } = pass === 'forward' ? kindOf(config).forward(config, form) : kindOf(config).gradient(pass, config, form)
+        const { text: wgsl } =
+          pass === 'forward' ? kindOf(config).forward(config, form) : kindOf(config).gradient(pass, config, form)
         expect(tiledBytes(config, form, pass)).toBe(declaredBytes(wgsl))
       }
     }
     const small = attentionCandidates(pass, layout, gpu)
     expect(small.every(config => config.kind !== 'tiled' || tiledBytes(config, layout, pass) <= 16384)).toBe(true)
     expect(small.at(-1)?.kind).toBe('register')
-    expect(attentionCandidates(pass, layout, { ...gpu, cpu: true, subgroupSize: 0 }).map(config => config.kind)).toEqual(['register'])
+    expect(
+      attentionCandidates(pass, layout, { ...gpu, cpu: true, subgroupSize: 0 }).map(config => config.kind),
+    ).toEqual(['register'])
   }
 })
 
 test('so is that of the stored gradient', () => {
-  const gpu: Traits = { ...bench.traits, cpu: false, subgroupMatrix: undefined, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 1 << 20 }
-  for (const layout of [{ headSize: 64, dtype: 'f32' }, { headSize: 20, dtype: 'f16' }] as const) {
+  const gpu: Traits = {
+    ...bench.traits,
+    cpu: false,
+    subgroupMatrix: undefined,
+    maxWorkgroupInvocations: 256,
+    maxWorkgroupStorage: 1 << 20,
+  }
+  for (const layout of [
+    { headSize: 64, dtype: 'f32' },
+    { headSize: 20, dtype: 'f16' },
+  ] as const) {
     const form: AttentionLayout = { ...layout, vector: true, mask: true, dropout: false }
     for (const part of ['weights', 'sums'] as const) {
       for (const config of storedCandidates(part, form, gpu)) {
         if (config.kind !== 'stored') continue
         const kind = storedKindOf(config)
-        const shaders = part === 'weights' ? [kind.weights(config, form)] : [kind.sums('query', config, form), kind.sums('key', config, form)]
+        const shaders =
+          part === 'weights'
+            ? [kind.weights(config, form)]
+            : [kind.sums('query', config, form), kind.sums('key', config, form)]
         for (const { text: wgsl } of shaders) {
           expect(storedStorage(part, config, form)).toBe(declaredBytes(wgsl))
         }
@@ -256,18 +360,37 @@ test('so is that of the stored gradient', () => {
 })
 
 test('the stored gradient by tiles is the same with the blocked layout as row by row', async () => {
-  const c: Case = { ...plainCase, batch: 2, queries: 70, keys: 37, heads: 2, headSize: 8, mask: (_, key) => key % 5 !== 2, rate: 0.2 }
+  const c: Case = {
+    ...plainCase,
+    batch: 2,
+    queries: 70,
+    keys: 37,
+    heads: 2,
+    headSize: 8,
+    mask: (_, key) => key % 5 !== 2,
+    rate: 0.2,
+  }
   const tensors = drawTensors(c)
   const attributes = attributesOf(c)
   const backward = gradientInputs(tensors, expected('attention', forwardInputs(tensors), attributes))
   const op = kernelOf('attentionGradient')
   const specs = backward.map(({ spec }) => spec)
-  const lowerings = [false, true].map(blocked => op.lower({
-    inputs: specs, outputs: op.infer(specs, attributes), attributes, traits: { ...bench.traits, cpu: false, scratchBytes: SCRATCH },
-    choose: ({ kernel }, all) => (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], blocked }) as never,
-  }))
-  const [rows, blocked] = await Promise.all(lowerings.map(lowering => run('attentionGradient', lowering, backward, attributes)))
-  const [plain, turned] = lowerings.map(({ launches }) => launches.filter(({ wgsl }) => wgsl.includes('fn storedAt')).map(({ wgsl }) => wgsl))
+  const lowerings = [false, true].map(blocked =>
+    op.lower({
+      inputs: specs,
+      outputs: op.infer(specs, attributes),
+      attributes,
+      traits: { ...bench.traits, cpu: false, scratchBytes: SCRATCH },
+      choose: ({ kernel }, all) =>
+        (kernel === 'attention gradient form' ? 'stored' : { ...all[all.length - 1], blocked }) as never,
+    }),
+  )
+  const [rows, blocked] = await Promise.all(
+    lowerings.map(lowering => run('attentionGradient', lowering, backward, attributes)),
+  )
+  const [plain, turned] = lowerings.map(({ launches }) =>
+    launches.filter(({ wgsl }) => wgsl.includes('fn storedAt')).map(({ wgsl }) => wgsl),
+  )
   expect(plain.length).toBeGreaterThan(3)
   plain.forEach((wgsl, i) => expect(wgsl).not.toBe(turned[i]))
   expect(blocked).toEqual(rows)
@@ -278,14 +401,40 @@ test('scratch memory grows with the sequence, not with its square, and eight buf
   const bytes = (sequence: number, traits: Traits, form: GradientForm): number => {
     const shape = [2, sequence, 12, 64]
     const float = contiguous([], shape)
-    const inputs = [float, float, float, float, contiguous([], [2, 12, sequence]), float, contiguous([], [2, sequence], 'i32'), contiguous([], [], 'u32')]
-    const lowering = lower('attentionGradient', inputs, { ...attributesOf(plainCase), hasMask: true, rate: 0.1 }, traits, 0, form)
+    const inputs = [
+      float,
+      float,
+      float,
+      float,
+      contiguous([], [2, 12, sequence]),
+      float,
+      contiguous([], [2, sequence], 'i32'),
+      contiguous([], [], 'u32'),
+    ]
+    const lowering = lower(
+      'attentionGradient',
+      inputs,
+      { ...attributesOf(plainCase), hasMask: true, rate: 0.1 },
+      traits,
+      0,
+      form,
+    )
     expect(lowering.launches.some(({ label }) => label.includes('stored'))).toBe(form === 'stored')
     for (const launch of lowering.launches) expect(launch.slots.length).toBeLessThanOrEqual(8)
     return (lowering.temporaries ?? []).reduce((sum, spec) => sum + 4 * sizeOf(spec.shape), 0)
   }
-  const gpu: Traits = { ...bench.traits, cpu: false, maxWorkgroupStorage: 49152, subgroupMatrix: undefined, scratchBytes: 2 ** 30 }
-  for (const [traits, form] of [[bench.traits, 'fused'], [gpu, 'fused'], [gpu, 'stored']] as const) {
+  const gpu: Traits = {
+    ...bench.traits,
+    cpu: false,
+    maxWorkgroupStorage: 49152,
+    subgroupMatrix: undefined,
+    scratchBytes: 2 ** 30,
+  }
+  for (const [traits, form] of [
+    [bench.traits, 'fused'],
+    [gpu, 'fused'],
+    [gpu, 'stored'],
+  ] as const) {
     expect(bytes(1024, traits, form)).toBeLessThanOrEqual(2 * bytes(512, traits, form))
   }
   // Of 24 heads of 1024, whose probabilities and dScores take 8 MiB each: what 16 MiB hold.
@@ -294,35 +443,47 @@ test('scratch memory grows with the sequence, not with its square, and eight buf
 
 describe('in float64', () => {
   const problem = fc.record({
-    queries: fc.integer({ min: 1, max: 6 }), keys: fc.integer({ min: 1, max: 6 }), headSize: fc.integer({ min: 1, max: 5 }),
-    mask: fc.option(masks, { nil: undefined }), rate: fc.constantFrom(0, 0.4), seed: fc.integer({ min: 0, max: 1000 }),
+    queries: fc.integer({ min: 1, max: 6 }),
+    keys: fc.integer({ min: 1, max: 6 }),
+    headSize: fc.integer({ min: 1, max: 5 }),
+    mask: fc.option(masks, { nil: undefined }),
+    rate: fc.constantFrom(0, 0.4),
+    seed: fc.integer({ min: 0, max: 1000 }),
   })
 
   test('the gradient in the middle of a graph agrees with finite differences', () => {
-    fc.assert(fc.property(problem, drawn => {
-      const c: Case = { ...plainCase, batch: 2, ...drawn }
-      const { q, k, v, dO, rest } = drawTensors(c)
-      const sources = [q, k, v].map(({ data, spec }) => tensor(Float32Array.from(data), spec.shape))
-      const mask = c.mask && tensor(Int32Array.from(rest[0].data), [c.batch, c.keys], 'i32')
-      const step = tensor(Uint32Array.of(STEP), [], 'u32')
-      const [qt, kt, vt] = sources.map(t => t.tanh())
-      const result = attention(qt, kt, vt, mask, { dropout: { rate: c.rate, stream: 9, step, seed: c.seed } })
-      const loss = result.square().mul(tensor(Float32Array.from(dO.data), dO.spec.shape)).sum()
+    fc.assert(
+      fc.property(problem, drawn => {
+        const c: Case = { ...plainCase, batch: 2, ...drawn }
+        const { q, k, v, dO, rest } = drawTensors(c)
+        const sources = [q, k, v].map(({ data, spec }) => tensor(Float32Array.from(data), spec.shape))
+        const mask = c.mask && tensor(Int32Array.from(rest[0].data), [c.batch, c.keys], 'i32')
+        const step = tensor(Uint32Array.of(STEP), [], 'u32')
+        const [qt, kt, vt] = sources.map(t => t.tanh())
+        const result = attention(qt, kt, vt, mask, { dropout: { rate: c.rate, stream: 9, step, seed: c.seed } })
+        const loss = result
+          .square()
+          .mul(tensor(Float32Array.from(dO.data), dO.spec.shape))
+          .sum()
 
-      const at = [q, k, v].map(elements)
-      const direction = at.map((x, i) => Float64Array.from(normals(x.length, 20 + i, c.seed)))
-      const valueAt = (h: number): number =>
-        reference([loss], new Map(sources.map((t, i) => [t, at[i].map((x, n) => x + h * direction[i][n])])))[0][0]
-      const h = 1e-5
-      const slope = (valueAt(h) - valueAt(-h)) / (2 * h)
-      const gradients = reference(grad(loss, sources))
-      const terms = gradients.flatMap((g, i) => Array.from(g, (x, n) => x * direction[i][n]))
-      const size = terms.reduce((sum, x) => sum + Math.abs(x), 0)
-      expect(Math.abs(terms.reduce((a, b) => a + b, 0) - slope)).toBeLessThanOrEqual(1e-6 * size + 1e-12)
-      // What is attended to moves the loss, unless dropout drops it all.
-      const attended = c.mask === undefined || [0, 1].some(item => Array.from({ length: c.keys }, (_, key) => c.mask?.(item, key)).includes(true))
-      if (c.rate === 0 || !attended) expect(size > 0).toBe(attended)
-    }), { numRuns: 40, seed: SEED })
+        const at = [q, k, v].map(elements)
+        const direction = at.map((x, i) => Float64Array.from(normals(x.length, 20 + i, c.seed)))
+        const valueAt = (h: number): number =>
+          reference([loss], new Map(sources.map((t, i) => [t, at[i].map((x, n) => x + h * direction[i][n])])))[0][0]
+        const h = 1e-5
+        const slope = (valueAt(h) - valueAt(-h)) / (2 * h)
+        const gradients = reference(grad(loss, sources))
+        const terms = gradients.flatMap((g, i) => Array.from(g, (x, n) => x * direction[i][n]))
+        const size = terms.reduce((sum, x) => sum + Math.abs(x), 0)
+        expect(Math.abs(terms.reduce((a, b) => a + b, 0) - slope)).toBeLessThanOrEqual(1e-6 * size + 1e-12)
+        // What is attended to moves the loss, unless dropout drops it all.
+        const attended =
+          c.mask === undefined ||
+          [0, 1].some(item => Array.from({ length: c.keys }, (_, key) => c.mask?.(item, key)).includes(true))
+        if (c.rate === 0 || !attended) expect(size > 0).toBe(attended)
+      }),
+      { numRuns: 40, seed: SEED },
+    )
   })
 
   test('attention without a mask is softmax(q·kᵀ/√headSize)·v', () => {
@@ -339,9 +500,12 @@ describe('in float64', () => {
   test('dropout keeps the mean and depends on the step', () => {
     const q = tensor(new Float32Array(2000), [1, 2000, 1, 1])
     const ones = tensor(new Float32Array(8).fill(1), [1, 8, 1, 1])
-    const dropped = (step: number): Float64Array => reference([attention(q, ones, ones, undefined, {
-      dropout: { rate: 0.25, stream: 1, step: tensor(Uint32Array.of(step), [], 'u32'), seed: 3 },
-    })])[0]
+    const dropped = (step: number): Float64Array =>
+      reference([
+        attention(q, ones, ones, undefined, {
+          dropout: { rate: 0.25, stream: 1, step: tensor(Uint32Array.of(step), [], 'u32'), seed: 3 },
+        }),
+      ])[0]
     const once = dropped(1)
     const mean = once.reduce((a, b) => a + b) / once.length
     // Five standard errors: each row is the mean of eight factors of variance rate / (1 − rate).
@@ -357,11 +521,19 @@ test('what does not fit is said in one line', () => {
   const flat = tensor(new Float32Array(24), [6, 4])
   const mask = tensor(new Float32Array(3), [1, 3])
   const step = tensor(Uint32Array.of(0), [], 'u32')
-  expect(() => attention(flat, x, x, undefined)).toThrow('attention: q is f32[6, 4], but f32 or f16 [batch, queries, heads, headSize] was expected')
-  expect(() => attention(x, x, short, undefined)).toThrow('attention: v is f32[1, 2, 2, 4], but f32[1, 3, 2, 4] was expected')
+  expect(() => attention(flat, x, x, undefined)).toThrow(
+    'attention: q is f32[6, 4], but f32 or f16 [batch, queries, heads, headSize] was expected',
+  )
+  expect(() => attention(x, x, short, undefined)).toThrow(
+    'attention: v is f32[1, 2, 2, 4], but f32[1, 3, 2, 4] was expected',
+  )
   expect(() => attention(x, x, x, mask)).toThrow('attention: mask is f32[1, 3], but i32[1, 3] was expected')
-  expect(() => attention(x, x, x, undefined, { dropout: { rate: 1, stream: 0, step, seed: 0 } })).toThrow('dropout rate 1 is not in [0, 1)')
-  expect(() => attention(x, x, x, undefined, { dropout: { rate: 0.5, stream: 0, step: mask, seed: 0 } })).toThrow('dropout step is f32[1, 3], but u32[] was expected')
+  expect(() => attention(x, x, x, undefined, { dropout: { rate: 1, stream: 0, step, seed: 0 } })).toThrow(
+    'dropout rate 1 is not in [0, 1)',
+  )
+  expect(() => attention(x, x, x, undefined, { dropout: { rate: 0.5, stream: 0, step: mask, seed: 0 } })).toThrow(
+    'dropout step is f32[1, 3], but u32[] was expected',
+  )
   const [, lse] = applyAll('attention', [x, x, x], { scale: 1, hasMask: false, rate: 0, stream: 0, seed: 0 })
   expect(() => grad(lse.sum(), [x])).toThrow('no gradient flows through the log-sum-exp')
   const [dq] = grad(attention(x, x, x, undefined).sum(), [x])

@@ -5,7 +5,14 @@ import { crossEntropy } from '../../engine/ops/cross-entropy.ts'
 import { findOp } from '../../engine/graph.ts'
 import type { DType, Spec } from '../../shaders/kernel.ts'
 import {
-  type OpInput, checkOp, expectDirectional, noises, opInput, referenceOf, rootMeanSquare, runCandidates,
+  type OpInput,
+  checkOp,
+  expectDirectional,
+  noises,
+  opInput,
+  referenceOf,
+  rootMeanSquare,
+  runCandidates,
 } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
@@ -29,24 +36,31 @@ async function checkBoth(logits: OpInput, labels: OpInput, dlosses: OpInput, tol
   await checkOp(bench, 'crossEntropy', [logits, labels], attributes, tolerance, [0.1])
   const inputs = [logits, labels, normalizersOf(logits, labels), dlosses]
   const gradientTolerance = logits.dtype === 'f16' ? 1e-2 : tolerance
-  await checkOp(bench, 'crossEntropyGradient', inputs, attributes, gradientTolerance, [0.1 * rootMeanSquare(dlosses.data)])
+  await checkOp(bench, 'crossEntropyGradient', inputs, attributes, gradientTolerance, [
+    0.1 * rootMeanSquare(dlosses.data),
+  ])
 }
 
 const cases = fc.record({
   classes: fc.constantFrom<number[]>(2, 3, 4, 7, 32, 33, 128, 255, 1022, 3072),
   rows: fc.constantFrom<number[]>(1, 2, 5, 31, 33, 67),
-  half: fc.boolean(), scale: fc.constantFrom(0.1, 1, 20), seed: fc.nat(1e6),
+  half: fc.boolean(),
+  scale: fc.constantFrom(0.1, 1, 20),
+  seed: fc.nat(1e6),
 })
 
 test('every candidate gives the float64 losses and gradients on any shape, to the same bits each time', async () => {
-  await fc.assert(fc.asyncProperty(cases, async ({ classes, rows, half, scale, seed }) => {
-    const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
-    const logits = opInput(noises(rows * classes, seed, scale), [rows, classes], dtype)
-    const drawn = noises(rows, seed + 1).map(z => (z > 1.5 ? IGNORE : Math.floor(Math.abs(z) * 1e6) % classes))
-    const labels = opInput(drawn, [rows], 'i32')
-    const dlosses = opInput(noises(rows, seed + 2), [rows])
-    await checkBoth(logits, labels, dlosses, 1e-5 * Math.max(1, Math.sqrt(classes) / 4))
-  }), { numRuns: 8, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ classes, rows, half, scale, seed }) => {
+      const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
+      const logits = opInput(noises(rows * classes, seed, scale), [rows, classes], dtype)
+      const drawn = noises(rows, seed + 1).map(z => (z > 1.5 ? IGNORE : Math.floor(Math.abs(z) * 1e6) % classes))
+      const labels = opInput(drawn, [rows], 'i32')
+      const dlosses = opInput(noises(rows, seed + 2), [rows])
+      await checkBoth(logits, labels, dlosses, 1e-5 * Math.max(1, Math.sqrt(classes) / 4))
+    }),
+    { numRuns: 8, seed: SEED },
+  )
 })
 
 test('a whole vocabulary of 30,522 classes', async () => {
@@ -103,10 +117,13 @@ test('a logit that is NaN or +∞ gives loss NaN and a gradient of NaN in its ro
   const logits = opInput(values, [rows, classes])
   const labels = opInput([1, 1, 1], [rows], 'i32')
   const runs = await runCandidates(bench, 'crossEntropy', [logits, labels], attributes)
-  for (const { outputs, label } of runs) expect(Array.from(outputs[0], Number.isNaN), label).toEqual([true, true, false])
+  for (const { outputs, label } of runs)
+    expect(Array.from(outputs[0], Number.isNaN), label).toEqual([true, true, false])
   const inputs = [logits, labels, opInput(runs[0].outputs[1], [rows, 2]), opInput([1, 1, 1], [rows])]
   for (const { outputs, label } of await runCandidates(bench, 'crossEntropyGradient', inputs, attributes)) {
-    expect(Array.from(outputs[0], Number.isNaN), label).toEqual(Array.from({ length: rows * classes }, (_, i) => i < 2 * classes))
+    expect(Array.from(outputs[0], Number.isNaN), label).toEqual(
+      Array.from({ length: rows * classes }, (_, i) => i < 2 * classes),
+    )
   }
 })
 
@@ -114,33 +131,48 @@ test('a class may be the ignored one', async () => {
   const logits = opInput(noises(12, 2), [3, 4])
   const labels = opInput([0, 1, 0], [3], 'i32')
   for (const run of await runCandidates(bench, 'crossEntropy', [logits, labels], { ignoreIndex: 0 })) {
-    expect([...run.outputs[0]].map(loss => loss === 0), run.label).toEqual([true, false, true])
+    expect(
+      [...run.outputs[0]].map(loss => loss === 0),
+      run.label,
+    ).toEqual([true, false, true])
   }
 })
 
 test('its gradient agrees with central differences in float64', () => {
-  fc.assert(fc.property(fc.integer({ min: 2, max: 9 }), fc.integer({ min: 1, max: 4 }), fc.nat(1e6), (classes, rows, seed) => {
-    const logits = noises(rows * classes, seed, 2)
-    const labels = noises(rows, seed + 1).map(z => (z > 1 ? IGNORE : Math.floor(Math.abs(z) * 1e6) % classes))
-    const weights = noises(rows, seed + 2)
-    const shapes = [[rows, classes], [rows], [rows, 2], [rows]]
-    const specs = shapes.map((shape, i): Spec => ({ shape, dtype: i === 1 ? 'i32' : 'f32' }))
-    const run = (name: string, values: Float64Array[]) => {
-      const op = findOp(name)
-      if (op.kind !== 'kernel') throw new Error(name)
-      const inputs = specs.slice(0, values.length)
-      return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
-    }
-    const loss = (point: Float64Array) => run('crossEntropy', [point, labels])[0].reduce((sum, l, i) => sum + l * weights[i], 0)
-    const [, kept] = run('crossEntropy', [logits, labels])
-    const [dlogits] = run('crossEntropyGradient', [logits, labels, kept, weights])
-    expectDirectional(loss, logits, dlogits, noises(rows * classes, seed + 3), `crossEntropy [${rows}, ${classes}]`)
-  }), { seed: SEED })
+  fc.assert(
+    fc.property(fc.integer({ min: 2, max: 9 }), fc.integer({ min: 1, max: 4 }), fc.nat(1e6), (classes, rows, seed) => {
+      const logits = noises(rows * classes, seed, 2)
+      const labels = noises(rows, seed + 1).map(z => (z > 1 ? IGNORE : Math.floor(Math.abs(z) * 1e6) % classes))
+      const weights = noises(rows, seed + 2)
+      const shapes = [[rows, classes], [rows], [rows, 2], [rows]]
+      const specs = shapes.map((shape, i): Spec => ({ shape, dtype: i === 1 ? 'i32' : 'f32' }))
+      const run = (name: string, values: Float64Array[]) => {
+        const op = findOp(name)
+        if (op.kind !== 'kernel') throw new Error(name)
+        const inputs = specs.slice(0, values.length)
+        return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
+      }
+      const loss = (point: Float64Array) =>
+        run('crossEntropy', [point, labels])[0].reduce((sum, l, i) => sum + l * weights[i], 0)
+      const [, kept] = run('crossEntropy', [logits, labels])
+      const [dlogits] = run('crossEntropyGradient', [logits, labels, kept, weights])
+      expectDirectional(loss, logits, dlogits, noises(rows * classes, seed + 3), `crossEntropy [${rows}, ${classes}]`)
+    }),
+    { seed: SEED },
+  )
 })
 
 test('wrong shapes and dtypes are refused by name', () => {
-  const infer = (logits: number[], labels: number[], dtype: DType = 'i32') => () =>
-    findOp('crossEntropy').infer([{ shape: logits, dtype: 'f32' }, { shape: labels, dtype }], attributes)
+  const infer =
+    (logits: number[], labels: number[], dtype: DType = 'i32') =>
+    () =>
+      findOp('crossEntropy').infer(
+        [
+          { shape: logits, dtype: 'f32' },
+          { shape: labels, dtype },
+        ],
+        attributes,
+      )
   expect(crossEntropy).toBeTypeOf('function')
   expect(infer([2, 3, 4], [2])).toThrow('crossEntropy: logits are f32[2, 3, 4], but [rows, classes] was expected')
   expect(infer([2, 3], [3])).toThrow('crossEntropy: labels is i32[3], but i32[2] was expected')

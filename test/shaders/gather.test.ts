@@ -24,11 +24,12 @@ const RULES = {
 } satisfies Record<string, (rows: number) => (z: number, i: number) => number>
 
 const cases = fc.record({
-  rule: fc.constantFrom(...Object.keys(RULES) as (keyof typeof RULES)[]),
+  rule: fc.constantFrom(...(Object.keys(RULES) as (keyof typeof RULES)[])),
   positions: fc.constantFrom<number[]>(1, 2, 15, 16, 17, 63, 64, 65, 127, 129, 300, 1000),
   rows: fc.constantFrom<number[]>(1, 2, 3, 63, 64, 65, 257, 1009),
   width: fc.constantFrom<number[]>(1, 2, 3, 4, 31, 32, 66),
-  half: fc.boolean(), seed: fc.nat(1e6),
+  half: fc.boolean(),
+  seed: fc.nat(1e6),
 })
 
 function idsOf(rule: keyof typeof RULES, positions: number, rows: number, seed: number) {
@@ -36,24 +37,34 @@ function idsOf(rule: keyof typeof RULES, positions: number, rows: number, seed: 
 }
 
 test('every candidate copies the very rows, and zeros for ids outside the table', async () => {
-  await fc.assert(fc.asyncProperty(cases, async ({ rule, positions, rows, width, half, seed }) => {
-    const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
-    const table = opInput(noises(rows * width, seed + 1), [rows, width], dtype)
-    await checkOp(bench, 'gather', [table, idsOf(rule, positions, rows, seed)], {}, 0)
-  }), { numRuns: 10, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ rule, positions, rows, width, half, seed }) => {
+      const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
+      const table = opInput(noises(rows * width, seed + 1), [rows, width], dtype)
+      await checkOp(bench, 'gather', [table, idsOf(rule, positions, rows, seed)], {}, 0)
+    }),
+    { numRuns: 10, seed: SEED },
+  )
 })
 
 test('every candidate of the gradient gives the float64 sums, to the same bits each time', async () => {
-  await fc.assert(fc.asyncProperty(cases, async ({ rule, positions, rows, width, half, seed }) => {
-    const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
-    const dy = opInput(noises(positions * width, seed + 1), [positions, width], dtype)
-    await checkOp(bench, 'gatherGradient', [idsOf(rule, positions, rows, seed), dy], { rows }, 1e-5)
-  }), { numRuns: 15, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(cases, async ({ rule, positions, rows, width, half, seed }) => {
+      const dtype: DType = half && bench.traits.f16 ? 'f16' : 'f32'
+      const dy = opInput(noises(positions * width, seed + 1), [positions, width], dtype)
+      await checkOp(bench, 'gatherGradient', [idsOf(rule, positions, rows, seed), dy], { rows }, 1e-5)
+    }),
+    { numRuns: 15, seed: SEED },
+  )
 })
 
 describe.each(Object.keys(RULES) as (keyof typeof RULES)[])('ids that are %s', rule => {
   test('sum as in float64 over many blocks and chunks', async () => {
-    for (const [positions, rows] of [[3001, 2], [2048, 512], [515, 3000]]) {
+    for (const [positions, rows] of [
+      [3001, 2],
+      [2048, 512],
+      [515, 3000],
+    ]) {
       const width = 12
       const dy = opInput(noises(positions * width, 3), [positions, width])
       await checkOp(bench, 'gatherGradient', [idsOf(rule, positions, rows, 7), dy], { rows }, 1e-5)
@@ -75,7 +86,11 @@ test('ids of any shape keep it, a single number included', async () => {
   const table = opInput(noises(20, 1), [5, 4])
   for (const shape of [[], [2, 3], [2, 1, 2]]) {
     const count = shape.reduce((n, m) => n * m, 1)
-    const ids = opInput(Array.from({ length: count }, (_, i) => i % 5), shape, 'i32')
+    const ids = opInput(
+      Array.from({ length: count }, (_, i) => i % 5),
+      shape,
+      'i32',
+    )
     expect(findOp('gather').infer([table, ids], {})).toEqual([{ shape: [...shape, 4], dtype: 'f32' }])
     await checkOp(bench, 'gather', [table, ids], {}, 0)
     await checkOp(bench, 'gatherGradient', [ids, opInput(noises(count * 4, 2), [...shape, 4])], { rows: 5 }, 1e-6)
@@ -94,29 +109,52 @@ test('equal ids add in the order of their positions: the last bits are those of 
 })
 
 test('its gradient agrees with central differences in float64', () => {
-  fc.assert(fc.property(fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 9 }), fc.nat(1e6), (rows, positions, seed) => {
-    const width = 3
-    const run = (name: string, values: Float64Array[], shapes: number[][], dtypes: DType[]) => {
-      const op = findOp(name)
-      if (op.kind !== 'kernel') throw new Error(name)
-      const inputs = shapes.map((shape, i) => ({ shape, dtype: dtypes[i] }))
-      const attributes = name === 'gather' ? { rows: 0 } : { rows }
-      return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)[0]
-    }
-    const ids = idsOf('outside', positions, rows, seed).data
-    const weights = noises(positions * width, seed + 1)
-    const table = noises(rows * width, seed + 2)
-    const loss = (point: Float64Array) => run('gather', [point, ids], [[rows, width], [positions]], ['f32', 'i32'])
-      .reduce((sum, y, i) => sum + y * weights[i], 0)
-    const gradient = run('gatherGradient', [ids, weights], [[positions], [positions, width]], ['i32', 'f32'])
-    expectDirectional(loss, table, gradient, noises(rows * width, seed + 3), `gather ${positions} of ${rows}`)
-  }), { seed: SEED })
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 1, max: 6 }),
+      fc.integer({ min: 1, max: 9 }),
+      fc.nat(1e6),
+      (rows, positions, seed) => {
+        const width = 3
+        const run = (name: string, values: Float64Array[], shapes: number[][], dtypes: DType[]) => {
+          const op = findOp(name)
+          if (op.kind !== 'kernel') throw new Error(name)
+          const inputs = shapes.map((shape, i) => ({ shape, dtype: dtypes[i] }))
+          const attributes = name === 'gather' ? { rows: 0 } : { rows }
+          return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)[0]
+        }
+        const ids = idsOf('outside', positions, rows, seed).data
+        const weights = noises(positions * width, seed + 1)
+        const table = noises(rows * width, seed + 2)
+        const loss = (point: Float64Array) =>
+          run('gather', [point, ids], [[rows, width], [positions]], ['f32', 'i32']).reduce(
+            (sum, y, i) => sum + y * weights[i],
+            0,
+          )
+        const gradient = run('gatherGradient', [ids, weights], [[positions], [positions, width]], ['i32', 'f32'])
+        expectDirectional(loss, table, gradient, noises(rows * width, seed + 3), `gather ${positions} of ${rows}`)
+      },
+    ),
+    { seed: SEED },
+  )
 })
 
 test('wrong shapes and dtypes are refused by name', () => {
-  const infer = (name: string, a: [number[], DType], b: [number[], DType], rows = 3) => () =>
-    findOp(name).infer([{ shape: a[0], dtype: a[1] }, { shape: b[0], dtype: b[1] }], { rows })
-  expect(infer('gather', [[3], 'f32'], [[2], 'i32'])).toThrow('gather: the table is f32[3], but f32 or f16 [rows, width]')
+  const infer =
+    (name: string, a: [number[], DType], b: [number[], DType], rows = 3) =>
+    () =>
+      findOp(name).infer(
+        [
+          { shape: a[0], dtype: a[1] },
+          { shape: b[0], dtype: b[1] },
+        ],
+        { rows },
+      )
+  expect(infer('gather', [[3], 'f32'], [[2], 'i32'])).toThrow(
+    'gather: the table is f32[3], but f32 or f16 [rows, width]',
+  )
   expect(infer('gather', [[3, 2], 'f32'], [[2], 'f32'])).toThrow('gather: ids are f32[2], but i32 was expected')
-  expect(infer('gatherGradient', [[3], 'i32'], [[2, 4], 'f32'])).toThrow('gatherGradient: dy is f32[2, 4], but floats of shape [...ids.shape, width] were expected')
+  expect(infer('gatherGradient', [[3], 'i32'], [[2, 4], 'f32'])).toThrow(
+    'gatherGradient: dy is f32[2, 4], but floats of shape [...ids.shape, width] were expected',
+  )
 })

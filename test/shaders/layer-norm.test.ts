@@ -5,7 +5,15 @@ import '../../engine/ops/layer-norm.ts'
 import { type Attributes, findOp } from '../../engine/graph.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import {
-  type OpInput, checkOp, expectClose, expectDirectional, noises, opInput, referenceOf, rootMeanSquare, runCandidates,
+  type OpInput,
+  checkOp,
+  expectClose,
+  expectDirectional,
+  noises,
+  opInput,
+  referenceOf,
+  rootMeanSquare,
+  runCandidates,
 } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
@@ -20,8 +28,10 @@ const EPSILON = 1e-12
 const cases = fc.record({
   width: fc.constantFrom<number[]>(1, 2, 3, 5, 8, 31, 32, 33, 128, 257, 766, 768, 769, 3072),
   rows: fc.constantFrom<number[]>(1, 2, 5, 16, 17, 33, 67),
-  halfX: fc.boolean(), halfGamma: fc.boolean(),
-  scale: fc.constantFrom(0.02, 1, 20), shift: fc.constantFrom(0, -3),
+  halfX: fc.boolean(),
+  halfGamma: fc.boolean(),
+  scale: fc.constantFrom(0.02, 1, 20),
+  shift: fc.constantFrom(0, -3),
   seed: fc.nat(1e6),
 })
 type Case = typeof cases extends fc.Arbitrary<infer T> ? T : never
@@ -41,34 +51,61 @@ function inputsOf({ width, rows, halfX, halfGamma, scale, shift, seed }: Case) {
 const tolerance = (dtype: DType, width: number) => (dtype === 'f16' ? 1e-2 : 1e-5 * Math.max(1, Math.sqrt(width) / 4))
 
 test('every candidate of the forward kernel gives the float64 result on any shape, to the same bits each time', async () => {
-  await fc.assert(fc.asyncProperty(cases, async c => {
-    const { x, gamma, beta, xType } = inputsOf(c)
-    const t = tolerance(xType, c.width)
-    // A mean is a sum that may cancel, of elements of size `scale`.
-    await checkOp(bench, 'layerNorm', [x, gamma, beta], { epsilon: EPSILON }, [t, 1e-6, tolerance('f32', c.width)], [0, c.scale])
-  }), { numRuns: 10, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(cases, async c => {
+      const { x, gamma, beta, xType } = inputsOf(c)
+      const t = tolerance(xType, c.width)
+      // A mean is a sum that may cancel, of elements of size `scale`.
+      await checkOp(
+        bench,
+        'layerNorm',
+        [x, gamma, beta],
+        { epsilon: EPSILON },
+        [t, 1e-6, tolerance('f32', c.width)],
+        [0, c.scale],
+      )
+    }),
+    { numRuns: 10, seed: SEED },
+  )
 })
 
 test('every candidate of the gradient kernel gives the float64 result on any shape, to the same bits each time', async () => {
-  await fc.assert(fc.asyncProperty(cases, async c => {
-    const { x, gamma, mean, rstd, dy, xType } = inputsOf(c)
-    // In short rows the three terms of dx cancel (all of them, where a row has one element or two).
-    const terms = rootMeanSquare(dy.data.map((g, i) => g * gamma.data[i % c.width] * rstd.data[Math.floor(i / c.width)]))
-    await checkOp(bench, 'layerNormGradient', [x, gamma, mean, rstd, dy], {}, tolerance(xType, c.width), [terms])
-  }), { numRuns: 10, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(cases, async c => {
+      const { x, gamma, mean, rstd, dy, xType } = inputsOf(c)
+      // In short rows the three terms of dx cancel (all of them, where a row has one element or two).
+      const terms = rootMeanSquare(
+        dy.data.map((g, i) => g * gamma.data[i % c.width] * rstd.data[Math.floor(i / c.width)]),
+      )
+      await checkOp(bench, 'layerNormGradient', [x, gamma, mean, rstd, dy], {}, tolerance(xType, c.width), [terms])
+    }),
+    { numRuns: 10, seed: SEED },
+  )
 })
 
 test('every candidate of the gradients of gamma and beta gives the float64 result, to the same bits each time', async () => {
-  await fc.assert(fc.asyncProperty(cases, fc.constantFrom(1, 8, 61), async (c, more) => {
-    const { x, mean, rstd, dy } = inputsOf({ ...c, width: Math.min(c.width, 129), rows: c.rows * more })
-    await checkOp(bench, 'layerNormParameterGradient', [x, mean, rstd, dy], {}, 1e-5 * Math.max(1, Math.sqrt(c.rows * more) / 4))
-  }), { numRuns: 10, seed: SEED })
+  await fc.assert(
+    fc.asyncProperty(cases, fc.constantFrom(1, 8, 61), async (c, more) => {
+      const { x, mean, rstd, dy } = inputsOf({ ...c, width: Math.min(c.width, 129), rows: c.rows * more })
+      await checkOp(
+        bench,
+        'layerNormParameterGradient',
+        [x, mean, rstd, dy],
+        {},
+        1e-5 * Math.max(1, Math.sqrt(c.rows * more) / 4),
+      )
+    }),
+    { numRuns: 10, seed: SEED },
+  )
 })
 
 test('a constant row gives beta exactly, whatever its value, and gradients stay finite', async () => {
   const width = 36
   const values = [0, 0.1, -1e4 / 3, 12345.678]
-  const x = opInput(values.flatMap(v => new Array<number>(width).fill(v)), [values.length, width])
+  const x = opInput(
+    values.flatMap(v => new Array<number>(width).fill(v)),
+    [values.length, width],
+  )
   const gamma = opInput(noises(width, 1), [width])
   const beta = opInput(noises(width, 2), [width])
   for (const run of await runCandidates(bench, 'layerNorm', [x, gamma, beta], { epsilon: EPSILON })) {
@@ -91,7 +128,9 @@ test('NaN or ∞ in a row makes the whole row NaN, and no other', async () => {
   const parameters = opInput(noises(width, 5), [width])
   const inputs = [opInput(values, [rows, width]), parameters, parameters]
   for (const { outputs, label } of await runCandidates(bench, 'layerNorm', inputs, { epsilon: EPSILON })) {
-    expect(Array.from(outputs[0], Number.isNaN), label).toEqual(Array.from({ length: rows * width }, (_, i) => i < 2 * width))
+    expect(Array.from(outputs[0], Number.isNaN), label).toEqual(
+      Array.from({ length: rows * width }, (_, i) => i < 2 * width),
+    )
   }
 })
 
@@ -107,37 +146,74 @@ test('a large common offset costs no digits', async () => {
 })
 
 test('its gradients agree with central differences in float64, statistics included', () => {
-  const small = fc.record({ width: fc.integer({ min: 2, max: 9 }), rows: fc.integer({ min: 1, max: 4 }), seed: fc.nat(1e6) })
-  fc.assert(fc.property(small, ({ width, rows, seed }) => {
-    const shape = [rows, width]
-    const f32 = (s: number[]) => ({ shape: s, dtype: 'f32' as const })
-    const run = (name: string, values: Float64Array[], shapes: number[][], epsilon = 1e-3) => {
-      const op = findOp(name)
-      if (op.kind !== 'kernel') throw new Error(name)
-      const inputs = shapes.map(f32)
-      const attributes: Attributes = name === 'layerNorm' ? { epsilon } : {}
-      return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
-    }
-    const [x, gamma, beta, weights] = [
-      noises(rows * width, seed), noises(width, seed + 1), noises(width, seed + 2), noises(rows * width, seed + 3),
-    ]
-    const forward = (a: Float64Array, b: Float64Array, c: Float64Array) => run('layerNorm', [a, b, c], [shape, [width], [width]])
-    const loss = (y: Float64Array) => y.reduce((sum, v, i) => sum + v * weights[i], 0)
-    const [, mean, rstd] = forward(x, gamma, beta)
-    const [dx] = run('layerNormGradient', [x, gamma, mean, rstd, weights], [shape, [width], [rows], [rows], shape])
-    const [dgamma, dbeta] = run('layerNormParameterGradient', [x, mean, rstd, weights], [shape, [rows], [rows], shape])
-    const what = `layerNorm [${shape.join(', ')}]`
-    expectDirectional(point => loss(forward(point, gamma, beta)[0]), x, dx, noises(rows * width, seed + 4), `${what} x`)
-    expectDirectional(point => loss(forward(x, point, beta)[0]), gamma, dgamma, noises(width, seed + 5), `${what} gamma`)
-    expectDirectional(point => loss(forward(x, gamma, point)[0]), beta, dbeta, noises(width, seed + 6), `${what} beta`)
-  }), { seed: SEED })
+  const small = fc.record({
+    width: fc.integer({ min: 2, max: 9 }),
+    rows: fc.integer({ min: 1, max: 4 }),
+    seed: fc.nat(1e6),
+  })
+  fc.assert(
+    fc.property(small, ({ width, rows, seed }) => {
+      const shape = [rows, width]
+      const f32 = (s: number[]) => ({ shape: s, dtype: 'f32' as const })
+      const run = (name: string, values: Float64Array[], shapes: number[][], epsilon = 1e-3) => {
+        const op = findOp(name)
+        if (op.kind !== 'kernel') throw new Error(name)
+        const inputs = shapes.map(f32)
+        const attributes: Attributes = name === 'layerNorm' ? { epsilon } : {}
+        return op.reference(values, { inputs, outputs: op.infer(inputs, attributes) }, attributes)
+      }
+      const [x, gamma, beta, weights] = [
+        noises(rows * width, seed),
+        noises(width, seed + 1),
+        noises(width, seed + 2),
+        noises(rows * width, seed + 3),
+      ]
+      const forward = (a: Float64Array, b: Float64Array, c: Float64Array) =>
+        run('layerNorm', [a, b, c], [shape, [width], [width]])
+      const loss = (y: Float64Array) => y.reduce((sum, v, i) => sum + v * weights[i], 0)
+      const [, mean, rstd] = forward(x, gamma, beta)
+      const [dx] = run('layerNormGradient', [x, gamma, mean, rstd, weights], [shape, [width], [rows], [rows], shape])
+      const [dgamma, dbeta] = run(
+        'layerNormParameterGradient',
+        [x, mean, rstd, weights],
+        [shape, [rows], [rows], shape],
+      )
+      const what = `layerNorm [${shape.join(', ')}]`
+      expectDirectional(
+        point => loss(forward(point, gamma, beta)[0]),
+        x,
+        dx,
+        noises(rows * width, seed + 4),
+        `${what} x`,
+      )
+      expectDirectional(
+        point => loss(forward(x, point, beta)[0]),
+        gamma,
+        dgamma,
+        noises(width, seed + 5),
+        `${what} gamma`,
+      )
+      expectDirectional(
+        point => loss(forward(x, gamma, point)[0]),
+        beta,
+        dbeta,
+        noises(width, seed + 6),
+        `${what} beta`,
+      )
+    }),
+    { seed: SEED },
+  )
 })
 
 test('wrong shapes and dtypes are refused by name', () => {
   const spec = (shape: number[], dtype: DType = 'f32'): OpInput => ({ shape, dtype, data: new Float64Array(0) })
   const infer = (name: string, inputs: OpInput[]) => () => findOp(name).infer(inputs, { epsilon: EPSILON })
-  expect(infer('layerNorm', [spec([2, 4]), spec([3]), spec([4])])).toThrow('layerNorm: gamma is f32[3], but floats of shape [4]')
+  expect(infer('layerNorm', [spec([2, 4]), spec([3]), spec([4])])).toThrow(
+    'layerNorm: gamma is f32[3], but floats of shape [4]',
+  )
   expect(infer('layerNorm', [spec([2, 4]), spec([4]), spec([4], 'i32')])).toThrow('layerNorm: beta is i32[4]')
   expect(infer('layerNorm', [spec([2, 4], 'u32'), spec([4]), spec([4])])).toThrow('layerNorm: x is u32[2, 4]')
-  expect(infer('layerNormGradient', [spec([2, 4]), spec([4]), spec([3]), spec([2]), spec([2, 4])])).toThrow('mean is f32[3]')
+  expect(infer('layerNormGradient', [spec([2, 4]), spec([4]), spec([3]), spec([2]), spec([2, 4])])).toThrow(
+    'mean is f32[3]',
+  )
 })

@@ -37,7 +37,13 @@ interface Layout {
 const plain: Layout = { transposed: false, offset: 0, gap: 0 }
 
 /** Random numbers laid out as asked; axes of `repeated` are read with stride 0. */
-function matrix(shape: readonly number[], dtype: FloatType, layout: Layout, seed: number, repeated: readonly number[] = []): Matrix {
+function matrix(
+  shape: readonly number[],
+  dtype: FloatType,
+  layout: Layout,
+  seed: number,
+  repeated: readonly number[] = [],
+): Matrix {
   const rank = shape.length
   const order = shape.map((_, i) => i)
   if (layout.transposed) order.splice(rank - 2, 2, rank - 1, rank - 2)
@@ -62,7 +68,12 @@ interface Case {
 }
 
 function productIn({ a, b, out, scale }: Case): Product {
-  return productOf({ slot: input(0), view: a.view }, { slot: input(1), view: b.view }, { slot: output(0), dtype: out }, scale)
+  return productOf(
+    { slot: input(0), view: a.view },
+    { slot: input(1), view: b.view },
+    { slot: output(0), dtype: out },
+    scale,
+  )
 }
 
 /** Runs one candidate and holds every element to float64, within an error in proportion to Σ |a||b|. */
@@ -70,18 +81,31 @@ async function check(c: Case, candidate: MatmulCandidate, traits: Traits): Promi
   const { a, b, out, scale } = c
   const product = productIn(c)
   const batch = broadcastShapes('test', [a.view.shape.slice(0, -2), b.view.shape.slice(0, -2)])
-  const spec = { shape: [...batch, a.view.shape[a.view.shape.length - 2], b.view.shape[b.view.shape.length - 1]], dtype: out }
+  const spec = {
+    shape: [...batch, a.view.shape[a.view.shape.length - 2], b.view.shape[b.view.shape.length - 1]],
+    dtype: out,
+  }
   const [x, y] = [readThrough(a.data, a.view), readThrough(b.data, b.view)]
   const expected = matmulReference(x, a.view, y, b.view, spec, scale)
   const size = matmulReference(x.map(Math.abs), a.view, y.map(Math.abs), b.view, spec, Math.abs(scale))
-  const [actual] = await runLowering(bench.device, lower(product, candidate, traits), [{ data: a.data, spec: a.view }, { data: b.data, spec: b.view }], [spec])
+  const [actual] = await runLowering(
+    bench.device,
+    lower(product, candidate, traits),
+    [
+      { data: a.data, spec: a.view },
+      { data: b.data, spec: b.view },
+    ],
+    [spec],
+  )
   const k = a.view.shape[a.view.shape.length - 1]
   const tolerance = out === 'f16' ? 1e-2 : 1e-6 * Math.sqrt(k)
   for (let i = 0; i < expected.length; i++) {
     const error = Math.abs(actual[i] - expected[i])
     if (!(error <= tolerance * size[i] + 1e-30)) {
-      throw new Error(`${configName(candidate.config)} / ${candidate.slices}${candidate.transpose ? ' transposed' : ''} on ${JSON.stringify(tuningProblem(product))}: `
-        + `element ${i} is ${actual[i]}, not ${expected[i]} (error ${(error / size[i]).toExponential(2)} of Σ|a||b|)`)
+      throw new Error(
+        `${configName(candidate.config)} / ${candidate.slices}${candidate.transpose ? ' transposed' : ''} on ${JSON.stringify(tuningProblem(product))}: ` +
+          `element ${i} is ${actual[i]}, not ${expected[i]} (error ${(error / size[i]).toExponential(2)} of Σ|a||b|)`,
+      )
     }
   }
 }
@@ -90,13 +114,17 @@ async function check(c: Case, candidate: MatmulCandidate, traits: Traits): Promi
  * Every config on a case, each in one of its ways (K whole or in slices, as it is or transposed): the n-th config in the
  * way number n + turn, so that cases of other turns try other ways. Compiling all ways of all takes a CPU ten minutes.
  */
-async function checkAll(c: Case, turn: number, keep: (candidate: MatmulCandidate) => boolean = () => true): Promise<Set<string>> {
-  const ways = new Map<string, { candidate: MatmulCandidate, traits: Traits }[]>()
+async function checkAll(
+  c: Case,
+  turn: number,
+  keep: (candidate: MatmulCandidate) => boolean = () => true,
+): Promise<Set<string>> {
+  const ways = new Map<string, { candidate: MatmulCandidate; traits: Traits }[]>()
   for (const traits of guises) {
     for (const { candidate } of rankedCandidates(productIn(c), traits)) {
       if (!keep(candidate)) continue
       const name = configName(candidate.config)
-      ways.set(name, [...ways.get(name) ?? [], { candidate, traits }])
+      ways.set(name, [...(ways.get(name) ?? []), { candidate, traits }])
     }
   }
   for (const [n, list] of [...ways.values()].entries()) {
@@ -107,16 +135,22 @@ async function checkAll(c: Case, turn: number, keep: (candidate: MatmulCandidate
 }
 
 /** Of the kernels for GPUs, which take a CPU's compiler seconds each, those that such an adapter tries in one of two tests; all that are for it. */
-const inTurn = (turn: 0 | 1) => ({ config }: MatmulCandidate): boolean => {
-  const forCpu = config.kernel === 'dot' || (config.kernel === 'tile' && config.rolled)
-  const name = configName(config)
-  const sum = Array.from(name, (_, i) => name.charCodeAt(i)).reduce((a, b) => a + b)
-  return !bench.traits.cpu || forCpu || sum % 2 === turn
-}
+const inTurn =
+  (turn: 0 | 1) =>
+  ({ config }: MatmulCandidate): boolean => {
+    const forCpu = config.kernel === 'dot' || (config.kernel === 'tile' && config.rolled)
+    const name = configName(config)
+    const sum = Array.from(name, (_, i) => name.charCodeAt(i)).reduce((a, b) => a + b)
+    return !bench.traits.cpu || forCpu || sum % 2 === turn
+  }
 
 /** Sizes that catch edges: 1, primes, tiles and their neighbours. */
 const length = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 13, 16, 17, 31, 32, 33, 36, 63, 64, 65, 67, 100)
-const layouts = fc.record({ transposed: fc.boolean(), offset: fc.constantFrom(0, 0, 3, 4), gap: fc.constantFrom(0, 0, 1, 4) })
+const layouts = fc.record({
+  transposed: fc.boolean(),
+  offset: fc.constantFrom(0, 0, 3, 4),
+  gap: fc.constantFrom(0, 0, 1, 4),
+})
 
 describe('matmul', () => {
   test('every config is right where nothing is a multiple of four', async () => {
@@ -140,23 +174,54 @@ describe('matmul', () => {
   })
 
   test('any candidate is right on any shape, batch, layout and dtype', async () => {
-    const dtypes = fc.constantFrom<FloatType>(...(bench.traits.f16 ? ['f32', 'f16'] as const : ['f32'] as const))
-    await fc.assert(fc.asyncProperty(
-      fc.record({
-        m: length, n: length, k: fc.oneof(length, fc.constantFrom(129, 256, 300)), batch: fc.array(fc.constantFrom(1, 2, 3), { maxLength: 3 }),
-        aRepeats: fc.array(fc.nat(2), { maxLength: 2 }), bRepeats: fc.array(fc.nat(2), { maxLength: 3 }), bRank: fc.nat(3),
-        aLayout: layouts, bLayout: layouts, aType: dtypes, bType: dtypes, out: dtypes, pick: fc.nat(1000), guise: fc.nat(1), seed: fc.nat(1000),
-      }),
-      async ({ m, n, k, batch, aRepeats, bRepeats, bRank, aLayout, bLayout, aType, bType, out, pick, guise, seed }) => {
-        const inBatch = (axes: readonly number[], rank: number): number[] => axes.filter(axis => axis < rank)
-        const bBatch = batch.slice(batch.length - Math.min(bRank, batch.length))
-        const a = matrix([...batch, m, k], aType, aLayout, seed, inBatch(aRepeats, batch.length))
-        const b = matrix([...bBatch, k, n], bType, bLayout, seed + 1, inBatch(bRepeats, bBatch.length))
-        const c = { a, b, out, scale: seed % 3 === 0 ? -1.5 : 1 }
-        const ranked = rankedCandidates(productIn(c), guises[guise])
-        await check(c, ranked[pick % ranked.length].candidate, guises[guise])
-      },
-    ), { numRuns: 14, seed: SEED })
+    const dtypes = fc.constantFrom<FloatType>(...(bench.traits.f16 ? (['f32', 'f16'] as const) : (['f32'] as const)))
+    await fc.assert(
+      fc.asyncProperty(
+        fc.record({
+          m: length,
+          n: length,
+          k: fc.oneof(length, fc.constantFrom(129, 256, 300)),
+          batch: fc.array(fc.constantFrom(1, 2, 3), { maxLength: 3 }),
+          aRepeats: fc.array(fc.nat(2), { maxLength: 2 }),
+          bRepeats: fc.array(fc.nat(2), { maxLength: 3 }),
+          bRank: fc.nat(3),
+          aLayout: layouts,
+          bLayout: layouts,
+          aType: dtypes,
+          bType: dtypes,
+          out: dtypes,
+          pick: fc.nat(1000),
+          guise: fc.nat(1),
+          seed: fc.nat(1000),
+        }),
+        async ({
+          m,
+          n,
+          k,
+          batch,
+          aRepeats,
+          bRepeats,
+          bRank,
+          aLayout,
+          bLayout,
+          aType,
+          bType,
+          out,
+          pick,
+          guise,
+          seed,
+        }) => {
+          const inBatch = (axes: readonly number[], rank: number): number[] => axes.filter(axis => axis < rank)
+          const bBatch = batch.slice(batch.length - Math.min(bRank, batch.length))
+          const a = matrix([...batch, m, k], aType, aLayout, seed, inBatch(aRepeats, batch.length))
+          const b = matrix([...bBatch, k, n], bType, bLayout, seed + 1, inBatch(bRepeats, bBatch.length))
+          const c = { a, b, out, scale: seed % 3 === 0 ? -1.5 : 1 }
+          const ranked = rankedCandidates(productIn(c), guises[guise])
+          await check(c, ranked[pick % ranked.length].candidate, guises[guise])
+        },
+      ),
+      { numRuns: 14, seed: SEED },
+    )
   })
 
   describe('a narrow side', () => {
@@ -190,15 +255,23 @@ describe('matmul', () => {
         const c: Case = { a, b: matrix([300, 8], 'f32', right, 2), out: 'f32', scale: 1 }
         const traits: Traits = { ...bench.traits, cpu: false, subgroupSize: 0 }
         // The first of those that read the right operand where it lies, then of those that hold it.
-        const found = rankedCandidates(productIn(c), traits).find(({ candidate }) => isNarrow(candidate) && candidate.slices === 1)
-        expect(found && configName(found.candidate.config)).toMatch(right.transposed ? /^narrow k wg32 .* direct$/ : /^narrow k wg32 .* staged/)
+        const found = rankedCandidates(productIn(c), traits).find(
+          ({ candidate }) => isNarrow(candidate) && candidate.slices === 1,
+        )
+        expect(found && configName(found.candidate.config)).toMatch(
+          right.transposed ? /^narrow k wg32 .* direct$/ : /^narrow k wg32 .* staged/,
+        )
         if (found) await check(c, found.candidate, traits)
       }
     })
 
     test('f16 and f32 mix in both forms, in batches', async () => {
       if (!bench.traits.f16) return
-      for (const [left, right, out] of [['f16', 'f32', 'f32'], ['f32', 'f16', 'f16'], ['f16', 'f16', 'f32']] as const) {
+      for (const [left, right, out] of [
+        ['f16', 'f32', 'f32'],
+        ['f32', 'f16', 'f16'],
+        ['f16', 'f16', 'f32'],
+      ] as const) {
         for (const layout of [plain, turned]) {
           const a = matrix([2, 3, 68, 264], left, layout, 3, [1])
           const b = matrix([2, 3, 264, 8], right, { ...plain, gap: 4 }, 4, [0])
@@ -207,13 +280,27 @@ describe('matmul', () => {
       }
     })
 
-    test('LoRA\'s narrow products are guessed to be its own on a GPU, and no others are', () => {
-      const gpu: Traits = { ...bench.traits, cpu: false, subgroupSize: 32, maxWorkgroupInvocations: 256, maxWorkgroupStorage: 32768 }
+    test("LoRA's narrow products are guessed to be its own on a GPU, and no others are", () => {
+      const gpu: Traits = {
+        ...bench.traits,
+        cpu: false,
+        subgroupSize: 32,
+        maxWorkgroupInvocations: 256,
+        maxWorkgroupStorage: 32768,
+      }
       // No data: only sizes and strides are asked.
-      const view = (rows: number, columns: number, { transposed: t }: Layout): View =>
-        ({ shape: [rows, columns], dtype: 'f32', strides: t ? [1, rows] : [columns, 1], offset: 0 })
+      const view = (rows: number, columns: number, { transposed: t }: Layout): View => ({
+        shape: [rows, columns],
+        dtype: 'f32',
+        strides: t ? [1, rows] : [columns, 1],
+        offset: 0,
+      })
       const first = (m: number, k: number, n: number, left: Layout, right: Layout, traits: Traits): string => {
-        const product = productOf({ slot: input(0), view: view(m, k, left) }, { slot: input(1), view: view(k, n, right) }, { slot: output(0), dtype: 'f32' })
+        const product = productOf(
+          { slot: input(0), view: view(m, k, left) },
+          { slot: input(1), view: view(k, n, right) },
+          { slot: output(0), dtype: 'f32' },
+        )
         const [{ config }] = candidates(product, traits)
         return config.kernel === 'narrow' ? `along ${config.along}` : 'other'
       }
@@ -240,11 +327,18 @@ describe('matmul', () => {
     const of = (view: View) => ({ slot: input(0), view })
     const out = { slot: output(0), dtype: 'f32' } as const
     expect(productOf(of(heads), of(straight), out).batch).toEqual([2, 3])
-    expect(productOf(of({ ...straight, shape: [2, 3, 5, 4], strides: [60, 20, 4, 1] }), of(straight), out).batch).toEqual([6])
+    expect(
+      productOf(of({ ...straight, shape: [2, 3, 5, 4], strides: [60, 20, 4, 1] }), of(straight), out).batch,
+    ).toEqual([6])
   })
 
   test('any number of slices is added up', async () => {
-    const c: Case = { a: matrix([7, 1100], 'f32', plain, 1), b: matrix([1100, 12], 'f32', plain, 2), out: 'f32', scale: 1 }
+    const c: Case = {
+      a: matrix([7, 1100], 'f32', plain, 1),
+      b: matrix([1100, 12], 'f32', plain, 2),
+      out: 'f32',
+      scale: 1,
+    }
     const [{ config }] = candidates(productIn(c), bench.traits)
     for (const slices of [2, 8, 9, 10, 17, 31]) await check(c, { config, slices, transpose: false }, bench.traits)
   })
@@ -256,22 +350,47 @@ describe('matmul', () => {
       ['in registers', (name: string) => name.startsWith('1x4 by')],
     ] as const
     for (const [kind, matches] of kinds) {
-      for (const [m, n] of [[36, 44], [7, 45]]) {
+      for (const [m, n] of [
+        [36, 44],
+        [7, 45],
+      ]) {
         test(`${kind}, ${m} × ${n}`, async () => {
           const gpu = { ...bench.traits, cpu: false, subgroupSize: 0 }
           const [k, rank] = [1060, 5]
-          const [x, w, low, b, bias] = [[m, k], [k, n], [m, rank], [rank, n], [1, n]].map((shape, i) => matrix(shape, 'f32', plain, i + 1))
+          const [x, w, low, b, bias] = [
+            [m, k],
+            [k, n],
+            [m, rank],
+            [rank, n],
+            [1, n],
+          ].map((shape, i) => matrix(shape, 'f32', plain, i + 1))
           const of = (left: Matrix, right: Matrix, from: number, scale: number): Product =>
-            productOf({ slot: input(from), view: left.view }, { slot: input(from + 1), view: right.view }, { slot: output(0), dtype: 'f32' }, scale)
+            productOf(
+              { slot: input(from), view: left.view },
+              { slot: input(from + 1), view: right.view },
+              { slot: output(0), dtype: 'f32' },
+              scale,
+            )
           const whole = of(x, w, 0, 1)
-          const product: Product = { ...whole, segments: [...whole.segments, ...of(low, b, 2, 0.5).segments], bias: { slot: input(4), dtype: 'f32' } }
-          const found = rankedCandidates(product, gpu).find(({ candidate }) => candidate.slices > 1 && matches(configName(candidate.config)))
+          const product: Product = {
+            ...whole,
+            segments: [...whole.segments, ...of(low, b, 2, 0.5).segments],
+            bias: { slot: input(4), dtype: 'f32' },
+          }
+          const found = rankedCandidates(product, gpu).find(
+            ({ candidate }) => candidate.slices > 1 && matches(configName(candidate.config)),
+          )
           if (!found) throw new Error('no such candidate takes slices')
           const spec = { shape: [m, n], dtype: 'f32' } as const
           const inputs = [x, w, low, b, bias].map(({ data, view }) => ({ data, spec: view }))
           const [actual] = await runLowering(bench.device, lower(product, found.candidate, gpu), inputs, [spec])
-          const [large, small] = [matmulReference(x.data, x.view, w.data, w.view, spec), matmulReference(low.data, low.view, b.data, b.view, spec)]
-          large.forEach((value, i) => expect(actual[i], `element ${i}`).toBeCloseTo(value + 0.5 * small[i] + bias.data[i % n], 4))
+          const [large, small] = [
+            matmulReference(x.data, x.view, w.data, w.view, spec),
+            matmulReference(low.data, low.view, b.data, b.view, spec),
+          ]
+          large.forEach((value, i) =>
+            expect(actual[i], `element ${i}`).toBeCloseTo(value + 0.5 * small[i] + bias.data[i % n], 4),
+          )
         })
       }
     }
@@ -284,11 +403,21 @@ describe('matmul', () => {
     expect(candidates(productIn({ a, b, out: 'f32', scale: 1 }), gpu)[0].slices).toBeGreaterThan(4)
     // Of a layer with a low-rank part, where K is long enough to be worth a second dispatch; on a CPU never.
     const layer = (k: number): Product => {
-      const [whole, low] = [k, 8].map(inner => productIn({ a: matrix([32, inner], 'f32', plain, 1), b: matrix([inner, 768], 'f32', plain, 2), out: 'f32', scale: 1 }))
+      const [whole, low] = [k, 8].map(inner =>
+        productIn({
+          a: matrix([32, inner], 'f32', plain, 1),
+          b: matrix([inner, 768], 'f32', plain, 2),
+          out: 'f32',
+          scale: 1,
+        }),
+      )
       return { ...whole, segments: [...whole.segments, ...low.segments], bias: { slot: input(4), dtype: 'f32' } }
     }
     expect(candidates(layer(3072), gpu)[0].slices).toBeGreaterThan(4)
-    for (const [k, traits] of [[768, gpu], [3072, { ...gpu, cpu: true }]] as const) {
+    for (const [k, traits] of [
+      [768, gpu],
+      [3072, { ...gpu, cpu: true }],
+    ] as const) {
       expect(new Set(candidates(layer(k), traits).map(({ slices }) => slices))).toEqual(new Set([1]))
     }
   })

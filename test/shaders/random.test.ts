@@ -15,7 +15,9 @@ test('Threefry4x32 gives the known answers of its authors, with 13 rounds and wi
   const filled = (word: number) => Array<number>(8).fill(word)
   const pi = [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344, 0xa4093822, 0x299f31d0, 0x082efa98, 0xec4e6c89]
   const answer = ([x, y, z, w, ...key]: readonly number[], rounds: number) =>
-    threefry4x32([x, y, z, w], [key[0], key[1], key[2], key[3]], rounds).map(word => word.toString(16).padStart(8, '0')).join(' ')
+    threefry4x32([x, y, z, w], [key[0], key[1], key[2], key[3]], rounds)
+      .map(word => word.toString(16).padStart(8, '0'))
+      .join(' ')
   expect(answer(filled(0), 13)).toBe('531c7e4f 39491ee5 2c855a92 3d6abf9a')
   expect(answer(filled(0xffffffff), 13)).toBe('c4189358 1c9cc83a d5881c67 6a0a89e0')
   expect(answer(pi, 13)).toBe('4aa71d8f 734738c2 431fc6a8 ae6debf1')
@@ -37,7 +39,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 `
   const launch = {
-    label: 'randomWord', wgsl, slots: [output(0)], writes: [0],
+    label: 'randomWord',
+    wgsl,
+    slots: [output(0)],
+    writes: [0],
     uniforms: packed([count, start, stream, step, seed].map(value => ['u32', value])),
     workgroups: [Math.ceil(count / 64), 1, 1] as const,
   }
@@ -46,7 +51,11 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
 }
 
 test('the adapter and JavaScript draw the same bits, also from far indices and large seeds', async () => {
-  for (const [start, stream, step, seed] of [[0, 0, 0, 0], [3, 1, 2, 42], [0xfffffe00, 0xffffffff, 0x80000000, 0xdeadbeef]]) {
+  for (const [start, stream, step, seed] of [
+    [0, 0, 0, 0],
+    [3, 1, 2, 42],
+    [0xfffffe00, 0xffffffff, 0x80000000, 0xdeadbeef],
+  ]) {
     const count = 501
     const expected = Uint32Array.from({ length: count }, (_, i) => randomWord(start + i, stream, step, seed))
     expect(await onAdapter(count, start, stream, step, seed)).toEqual(expected)
@@ -60,13 +69,16 @@ test('dropout drops as many words as its rate says, none at 0 and almost all jus
   expect(droppedBelow(1 - 2 ** -40)).toBe(2 ** 32 - 1)
   const count = 100_000
   for (const rate of [0.1, 0.37]) {
-    const dropped = Array.from({ length: count }, (_, i) => randomWord(i, 3, 1, 7)).filter(word => word < droppedBelow(rate)).length
-    expect(Math.abs(dropped / count - rate)).toBeLessThan(5 * Math.sqrt(rate * (1 - rate) / count))
+    const dropped = Array.from({ length: count }, (_, i) => randomWord(i, 3, 1, 7)).filter(
+      word => word < droppedBelow(rate),
+    ).length
+    expect(Math.abs(dropped / count - rate)).toBeLessThan(5 * Math.sqrt((rate * (1 - rate)) / count))
   }
 })
 
 test('numbers stay in [0, 1), fill 24 bits, and change with every argument', () => {
-  const draw = (stream: number, step: number, seed: number) => Array.from({ length: 64 }, (_, i) => uniform01(i, stream, step, seed))
+  const draw = (stream: number, step: number, seed: number) =>
+    Array.from({ length: 64 }, (_, i) => uniform01(i, stream, step, seed))
   const base = draw(0, 0, 0)
   for (const u of base) {
     expect(u).toBeGreaterThanOrEqual(0)
@@ -96,7 +108,7 @@ test('uniform and normal numbers have the moments of their distributions', () =>
   expect(Math.abs(n.variance - 1)).toBeLessThan(5 * Math.sqrt(2 / count))
   // A normal draw passes ±1.96 one time in twenty.
   const tails = z.filter(x => Math.abs(x) > 1.959964).length / count
-  expect(Math.abs(tails - 0.05)).toBeLessThan(5 * Math.sqrt(0.05 * 0.95 / count))
+  expect(Math.abs(tails - 0.05)).toBeLessThan(5 * Math.sqrt((0.05 * 0.95) / count))
 })
 
 test('a longer normal draw begins with the shorter one, and odd counts are whole', () => {

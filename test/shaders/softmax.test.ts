@@ -5,7 +5,14 @@ import '../../engine/ops/softmax.ts'
 import { findOp } from '../../engine/graph.ts'
 import type { DType } from '../../shaders/kernel.ts'
 import {
-  checkOp, expectClose, expectDirectional, noises, opInput, referenceOf, rootMeanSquare, runCandidates,
+  checkOp,
+  expectClose,
+  expectDirectional,
+  noises,
+  opInput,
+  referenceOf,
+  rootMeanSquare,
+  runCandidates,
 } from '../support/ops.ts'
 import { type TestDevice, openTestDevice } from '../support/launch.ts'
 import { SEED } from '../support/seed.ts'
@@ -21,30 +28,40 @@ afterAll(() => bench.close())
 const widths = fc.constantFrom(1, 2, 3, 4, 7, 16, 31, 32, 33, 64, 129, 255, 256, 257, 768, 1021, 3072)
 const rowCounts = fc.constantFrom(1, 2, 3, 7, 31, 32, 33, 65)
 const cases = fc.record({
-  width: widths, rows: rowCounts, half: fc.boolean(), scale: fc.constantFrom(0.1, 1, 30), seed: fc.nat(1e6),
+  width: widths,
+  rows: rowCounts,
+  half: fc.boolean(),
+  scale: fc.constantFrom(0.1, 1, 30),
+  seed: fc.nat(1e6),
 })
 
 const tolerance = (dtype: DType, width: number) => (dtype === 'f16' ? 1e-2 : 1e-5 * Math.max(1, Math.sqrt(width) / 4))
 
 describe.each(['softmax', 'logSoftmax'])('%s', name => {
   test('every candidate gives the float64 result on any shape, to the same bits each time', async () => {
-    await fc.assert(fc.asyncProperty(cases, async ({ width, rows, half, scale, seed }) => {
-      const dtype = half ? dtypes[dtypes.length - 1] : 'f32'
-      const x = opInput(noises(rows * width, seed, scale), [rows, width], dtype)
-      await checkOp(bench, name, [x], {}, tolerance(dtype, width))
-    }), { numRuns: 8, seed: SEED })
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ width, rows, half, scale, seed }) => {
+        const dtype = half ? dtypes[dtypes.length - 1] : 'f32'
+        const x = opInput(noises(rows * width, seed, scale), [rows, width], dtype)
+        await checkOp(bench, name, [x], {}, tolerance(dtype, width))
+      }),
+      { numRuns: 8, seed: SEED },
+    )
   })
 
   test('the gradient kernel gives the float64 result on any shape, to the same bits each time', async () => {
-    await fc.assert(fc.asyncProperty(cases, async ({ width, rows, half, scale, seed }) => {
-      const dtype = half ? dtypes[dtypes.length - 1] : 'f32'
-      const x = opInput(noises(rows * width, seed, scale), [rows, width], dtype)
-      const y = opInput(referenceOf(name, [x])[0], [rows, width], dtype)
-      const dy = opInput(noises(rows * width, seed + 1), [rows, width], dtype)
-      // Where one entry has nearly all the probability, the terms cancel.
-      const terms = rootMeanSquare(name === 'softmax' ? dy.data.map((g, i) => g * y.data[i]) : dy.data)
-      await checkOp(bench, `${name}Gradient`, [y, dy], {}, tolerance(dtype, width), [terms])
-    }), { numRuns: 8, seed: SEED })
+    await fc.assert(
+      fc.asyncProperty(cases, async ({ width, rows, half, scale, seed }) => {
+        const dtype = half ? dtypes[dtypes.length - 1] : 'f32'
+        const x = opInput(noises(rows * width, seed, scale), [rows, width], dtype)
+        const y = opInput(referenceOf(name, [x])[0], [rows, width], dtype)
+        const dy = opInput(noises(rows * width, seed + 1), [rows, width], dtype)
+        // Where one entry has nearly all the probability, the terms cancel.
+        const terms = rootMeanSquare(name === 'softmax' ? dy.data.map((g, i) => g * y.data[i]) : dy.data)
+        await checkOp(bench, `${name}Gradient`, [y, dy], {}, tolerance(dtype, width), [terms])
+      }),
+      { numRuns: 8, seed: SEED },
+    )
   })
 
   test('any rank is rows of its last axis', async () => {
@@ -65,7 +82,10 @@ describe.each(['softmax', 'logSoftmax'])('%s', name => {
       new Array(width).fill(-Infinity),
       noises(width, 5),
     ]
-    const x = opInput(rows.flatMap(r => [...r]), [rows.length, width])
+    const x = opInput(
+      rows.flatMap(r => [...r]),
+      [rows.length, width],
+    )
     const expected = referenceOf(name, [x])[0]
     expect(expected.subarray(5 * width, 6 * width).every(Number.isNaN)).toBe(true)
     expect(expected[3 * width]).toBe(name === 'softmax' ? 0 : -Infinity)
@@ -89,22 +109,32 @@ describe.each(['softmax', 'logSoftmax'])('%s', name => {
   })
 
   test('its gradient agrees with central differences in float64', () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 3 }), fc.nat(1e6), (width, rows, seed) => {
-      const shape = [rows, width]
-      const x = noises(rows * width, seed, 2)
-      const weights = noises(rows * width, seed + 1)
-      const forward = (point: Float64Array) => reference64(name, [point], shape)
-      const loss = (point: Float64Array) => forward(point).reduce((sum, y, i) => sum + y * weights[i], 0)
-      const gradient = reference64(`${name}Gradient`, [forward(x), weights], shape)
-      expectDirectional(loss, x, gradient, noises(rows * width, seed + 2), `${name} [${shape.join(', ')}]`)
-    }), { seed: SEED })
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 3 }), fc.nat(1e6), (width, rows, seed) => {
+        const shape = [rows, width]
+        const x = noises(rows * width, seed, 2)
+        const weights = noises(rows * width, seed + 1)
+        const forward = (point: Float64Array) => reference64(name, [point], shape)
+        const loss = (point: Float64Array) => forward(point).reduce((sum, y, i) => sum + y * weights[i], 0)
+        const gradient = reference64(`${name}Gradient`, [forward(x), weights], shape)
+        expectDirectional(loss, x, gradient, noises(rows * width, seed + 2), `${name} [${shape.join(', ')}]`)
+      }),
+      { seed: SEED },
+    )
   })
 
   test('integers, scalars and gradients of other shapes are refused by name', () => {
     expect(() => findOp(name).infer([{ shape: [2, 3], dtype: 'i32' }], {})).toThrow(`${name}: x is i32[2, 3]`)
     expect(() => findOp(name).infer([{ shape: [], dtype: 'f32' }], {})).toThrow(`${name}: x is f32[]`)
-    expect(() => findOp(`${name}Gradient`).infer([{ shape: [2, 3], dtype: 'f32' }, { shape: [3, 2], dtype: 'f32' }], {}))
-      .toThrow(`${name}Gradient: dy is f32[3, 2], but f32[2, 3] was expected`)
+    expect(() =>
+      findOp(`${name}Gradient`).infer(
+        [
+          { shape: [2, 3], dtype: 'f32' },
+          { shape: [3, 2], dtype: 'f32' },
+        ],
+        {},
+      ),
+    ).toThrow(`${name}Gradient: dy is f32[3, 2], but f32[2, 3] was expected`)
   })
 })
 

@@ -26,11 +26,15 @@ async function contentsOf(folder: string): Promise<Map<string, string>> {
   for (const path of await filesBelow(folder)) {
     const bytes = await readFile(join(folder, path))
     if (path === 'metrics.jsonl') {
-      const lines = bytes.toString('utf8').trimEnd().split('\n').map(line =>
-        JSON.stringify(Object.entries(JSON.parse(line) as object).filter(([name]) => !CLOCK.has(name))))
+      const lines = bytes
+        .toString('utf8')
+        .trimEnd()
+        .split('\n')
+        .map(line => JSON.stringify(Object.entries(JSON.parse(line) as object).filter(([name]) => !CLOCK.has(name))))
       contents.set(path, lines.join('\n'))
       // These tell dates, paths and times.
-    } else contents.set(path, ['config.json', 'result.json', 'report.html'].includes(path) ? '' : bytes.toString('base64'))
+    } else
+      contents.set(path, ['config.json', 'result.json', 'report.html'].includes(path) ? '' : bytes.toString('base64'))
   }
   return contents
 }
@@ -48,7 +52,10 @@ function finished({ status, signal, stderr }: Ended): void {
 }
 
 async function main(argv: readonly string[]): Promise<number> {
-  const { values } = parseArgs({ args: [...argv], options: { kills: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } } })
+  const { values } = parseArgs({
+    args: [...argv],
+    options: { kills: { type: 'string', default: '20' }, seed: { type: 'string', default: '1' } },
+  })
   const [kills, seed] = [Number(values.kills), Number(values.seed)]
   const random = stream(seed, 'kills')
   const place = await makeWorkplace('kill')
@@ -75,8 +82,14 @@ async function main(argv: readonly string[]): Promise<number> {
         const isTimed = random.next() < 0.5
         const kill = (): void => void running.child.kill('SIGKILL')
         // The fifth process of a run is left in peace, and so are all after the last kill.
-        const killing = done >= kills || moments.length >= 4 ? undefined : isTimed ? setTimeout(kill, after)
-          : setInterval(() => { if (linesOf(cwd) > step) kill() }, 2)
+        const killing =
+          done >= kills || moments.length >= 4
+            ? undefined
+            : isTimed
+              ? setTimeout(kill, after)
+              : setInterval(() => {
+                  if (linesOf(cwd) > step) kill()
+                }, 2)
         const ended = await running.ended
         clearInterval(killing)
         if (ended.signal === 'SIGKILL') {
@@ -92,9 +105,13 @@ async function main(argv: readonly string[]): Promise<number> {
       runs++
       const found = differences(await contentsOf(join(cwd, 'run')), wanted)
       failures += found.length > 0 ? 1 : 0
-      process.stdout.write(`run ${runs}: killed ${moments.length > 0 ? `at ${moments.join(', ')}` : 'never'}: ${found.join('; ') || 'the same bits, nothing left over'}\n`)
+      process.stdout.write(
+        `run ${runs}: killed ${moments.length > 0 ? `at ${moments.join(', ')}` : 'never'}: ${found.join('; ') || 'the same bits, nothing left over'}\n`,
+      )
     }
-    process.stdout.write(`${done} kills of ${runs} runs with seed ${seed}: ${failures === 0 ? 'all as if undisturbed' : `${failures} runs differ`}\n`)
+    process.stdout.write(
+      `${done} kills of ${runs} runs with seed ${seed}: ${failures === 0 ? 'all as if undisturbed' : `${failures} runs differ`}\n`,
+    )
     return failures === 0 ? 0 : 1
   } finally {
     await place.remove()

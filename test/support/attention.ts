@@ -21,7 +21,16 @@ export interface Case {
 }
 
 export const STEP = 5
-export const plainCase: Case = { batch: 1, queries: 3, keys: 4, heads: 2, headSize: 8, mask: undefined, rate: 0, seed: 1 }
+export const plainCase: Case = {
+  batch: 1,
+  queries: 3,
+  keys: 4,
+  heads: 2,
+  headSize: 8,
+  mask: undefined,
+  rate: 0,
+  seed: 1,
+}
 
 export const kernelOf = (name: string) => {
   const op = findOp(name)
@@ -41,8 +50,11 @@ export interface Tensors {
   readonly rest: readonly TestInput[]
 }
 
-export const contiguous = (data: ArrayLike<number>, shape: readonly number[], dtype: View['dtype'] = 'f32'): TestInput =>
-  ({ data, spec: contiguousView({ shape, dtype }) })
+export const contiguous = (
+  data: ArrayLike<number>,
+  shape: readonly number[],
+  dtype: View['dtype'] = 'f32',
+): TestInput => ({ data, spec: contiguousView({ shape, dtype }) })
 
 const inHalf = (data: Float64Array): Float64Array => Float64Array.from(new Float16Array(data))
 
@@ -53,9 +65,13 @@ export function drawTensors(c: Case, dtype: 'f32' | 'f16' = 'f32'): Tensors {
     return contiguous(dtype === 'f16' ? Float32Array.from(new Float16Array(data)) : data, shape, dtype)
   }
   const { mask } = c
-  const bits = mask && Int32Array.from({ length: c.batch * c.keys }, (_, i) => (mask(Math.floor(i / c.keys), i % c.keys) ? 1 : 0))
+  const bits =
+    mask && Int32Array.from({ length: c.batch * c.keys }, (_, i) => (mask(Math.floor(i / c.keys), i % c.keys) ? 1 : 0))
   return {
-    q: float(1, c.queries), k: float(2, c.keys), v: float(3, c.keys), dO: float(4, c.queries),
+    q: float(1, c.queries),
+    k: float(2, c.keys),
+    v: float(3, c.keys),
+    dO: float(4, c.queries),
     rest: [
       ...(bits ? [contiguous(bits, [c.batch, c.keys], 'i32')] : []),
       ...(c.rate > 0 ? [contiguous([STEP], [], 'u32')] : []),
@@ -93,7 +109,12 @@ export function difference(actual: ArrayLike<number>, wanted: Float64Array): num
   }, 0)
 }
 
-export function agree(label: string, actual: readonly TestOutput[], wanted: readonly Float64Array[], tolerance: number): void {
+export function agree(
+  label: string,
+  actual: readonly TestOutput[],
+  wanted: readonly Float64Array[],
+  tolerance: number,
+): void {
   wanted.forEach((values, o) => {
     expect(difference(actual[o], values), `${label}: output ${o}`).toBeLessThan(tolerance)
   })
@@ -101,13 +122,24 @@ export function agree(label: string, actual: readonly TestOutput[], wanted: read
 
 export function gradientInputs({ q, k, v, dO, rest }: Tensors, [o, lse]: readonly Float64Array[]): TestInput[] {
   const { shape, dtype } = q.spec
-  return [q, k, v, contiguous(dtype === 'f16' ? inHalf(o) : o, shape, dtype), contiguous(lse, [shape[0], shape[2], shape[1]]), dO, ...rest]
+  return [
+    q,
+    k,
+    v,
+    contiguous(dtype === 'f16' ? inHalf(o) : o, shape, dtype),
+    contiguous(lse, [shape[0], shape[2], shape[1]]),
+    dO,
+    ...rest,
+  ]
 }
 
 export const forwardInputs = ({ q, k, v, rest }: Tensors): TestInput[] => [q, k, v, ...rest]
 
 // Lengths around the tiles' 4, 8, 16, 32 and 64, and primes.
-export const length = fc.oneof(fc.integer({ min: 1, max: 70 }), fc.constantFrom(1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65))
+export const length = fc.oneof(
+  fc.integer({ min: 1, max: 70 }),
+  fc.constantFrom(1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65),
+)
 
 export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
   (item, key) => key <= 3 + 11 * item,
@@ -120,7 +152,11 @@ export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
  * What f16 can cost each element of o, dq, dk and dv where weights and slopes are rounded to it before they are multiplied, and the
  * result is in the end: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
  */
-export function roundingIn16({ batch, queries, keys, heads, headSize, mask, rate, seed }: Case, { q, k, v, dO }: Tensors, [o, lse]: readonly Float64Array[]) {
+export function roundingIn16(
+  { batch, queries, keys, heads, headSize, mask, rate, seed }: Case,
+  { q, k, v, dO }: Tensors,
+  [o, lse]: readonly Float64Array[],
+) {
   const [qs, ks, vs, dOs] = [q, k, v, dO].map(elements)
   const os = inHalf(o)
   const unit = 2 ** -11
@@ -153,11 +189,23 @@ export function roundingIn16({ batch, queries, keys, heads, headSize, mask, rate
 }
 
 /** The same as `agree`, with a bound of its own for each element: so much, besides `least` of the largest expected number. */
-export function agreeWithin(label: string, actual: readonly TestOutput[], wanted: readonly Float64Array[], bounds: readonly Float64Array[], least: number): void {
+export function agreeWithin(
+  label: string,
+  actual: readonly TestOutput[],
+  wanted: readonly Float64Array[],
+  bounds: readonly Float64Array[],
+  least: number,
+): void {
   bounds.forEach((bound, output) => {
     const scale = wanted[output].reduce((max, x) => Math.max(max, Math.abs(x)), 1)
-    const beyond = wanted[output].findIndex((x, i) => !(Math.abs(actual[output][i] - x) <= bound[i] + 2 ** -11 * Math.abs(x) + least * scale))
-    expect(beyond < 0 ? 'right' : `${label}: output ${output}, element ${beyond} is ${actual[output][beyond]}, not ${wanted[output][beyond]}`).toBe('right')
+    const beyond = wanted[output].findIndex(
+      (x, i) => !(Math.abs(actual[output][i] - x) <= bound[i] + 2 ** -11 * Math.abs(x) + least * scale),
+    )
+    expect(
+      beyond < 0
+        ? 'right'
+        : `${label}: output ${output}, element ${beyond} is ${actual[output][beyond]}, not ${wanted[output][beyond]}`,
+    ).toBe('right')
   })
 }
 
@@ -166,9 +214,13 @@ export function whereTheyStand({ batch, queries, heads, headSize }: Case, tensor
   const shape = [batch, queries, heads, headSize]
   const width = heads * headSize
   const fused = normals(batch * queries * 3 * width, 8, 1)
-  const part = (n: number): TestInput =>
-    ({ data: fused, spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] } })
-  const headsFirst: TestInput =
-    { data: tensors.dO.data, spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] } }
+  const part = (n: number): TestInput => ({
+    data: fused,
+    spec: { shape, dtype: 'f32', offset: n * width, strides: [queries * 3 * width, 3 * width, headSize, 1] },
+  })
+  const headsFirst: TestInput = {
+    data: tensors.dO.data,
+    spec: { shape, dtype: 'f32', offset: 0, strides: [queries * width, headSize, queries * headSize, 1] },
+  }
   return { ...tensors, q: part(0), k: part(1), v: part(2), dO: headsFirst }
 }

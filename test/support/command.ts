@@ -29,13 +29,20 @@ export async function makeWorkplace(name: string, changes: Readonly<Record<strin
   const model = await writeTinyModel(join(root, 'model'), { changes: { num_hidden_layers: 1, ...changes } })
   let count = 0
   return {
-    root, model, reviews,
+    root,
+    model,
+    reviews,
     env: {
-      HF_HOME: join(root, 'hub-cache'), HF_HUB_CACHE: undefined, HUGGINGFACE_HUB_CACHE: undefined,
-      HF_TOKEN: undefined, HF_TOKEN_PATH: undefined,
+      HF_HOME: join(root, 'hub-cache'),
+      HF_HUB_CACHE: undefined,
+      HUGGINGFACE_HUB_CACHE: undefined,
+      HF_TOKEN: undefined,
+      HF_TOKEN_PATH: undefined,
       // Kernels that other runs of this user measured are not these runs'; pipelines that Mesa compiled may be.
-      XDG_CACHE_HOME: join(root, 'cache'), MESA_SHADER_CACHE_DIR: MESA_SHADER_CACHE_DIR ?? XDG_CACHE_HOME ?? join(homedir(), '.cache'),
-      ...Object.fromEntries(proxies.map(name => [name, undefined])), NODE_OPTIONS: undefined,
+      XDG_CACHE_HOME: join(root, 'cache'),
+      MESA_SHADER_CACHE_DIR: MESA_SHADER_CACHE_DIR ?? XDG_CACHE_HOME ?? join(homedir(), '.cache'),
+      ...Object.fromEntries(proxies.map(name => [name, undefined])),
+      NODE_OPTIONS: undefined,
     },
     async folder() {
       const folder = join(root, `work-${++count}`)
@@ -49,8 +56,14 @@ export async function makeWorkplace(name: string, changes: Readonly<Record<strin
 /** Every file below a folder, by its path from there, sorted. */
 export async function filesBelow(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true })
-  return entries.filter(entry => entry.isFile())
-    .map(({ parentPath, name }) => join(parentPath, name).slice(folder.length + 1).replaceAll('\\', '/')).sort()
+  return entries
+    .filter(entry => entry.isFile())
+    .map(({ parentPath, name }) =>
+      join(parentPath, name)
+        .slice(folder.length + 1)
+        .replaceAll('\\', '/'),
+    )
+    .sort()
 }
 
 /** The object that `--json` left: the one line on stdout. */
@@ -61,7 +74,11 @@ export function resultOf<T>({ status, stdout, stderr }: Ended, expected = 0): T 
 }
 
 /** Runs the command, which must refuse: nothing on stdout, status 2, no file. Gives its one line on stderr. */
-export async function refusal(place: Workplace, args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<string> {
+export async function refusal(
+  place: Workplace,
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
   const cwd = await place.folder()
   const { status, stdout, stderr } = await imdb(args, { cwd, env: { ...place.env, ...env } })
   expect(stderr).toMatch(/^tilegrad: .+\n$/)

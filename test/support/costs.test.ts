@@ -21,7 +21,11 @@ describe('progress', () => {
 })
 
 test('the slowest files are listed by the clock, slowest first', () => {
-  const files = [{ file: 'a', seconds: 1, cost: 3 }, { file: 'b', seconds: 20, cost: undefined }, { file: 'c', seconds: 0.5, cost: 0.5 }]
+  const files = [
+    { file: 'a', seconds: 1, cost: 3 },
+    { file: 'b', seconds: 20, cost: undefined },
+    { file: 'c', seconds: 0.5, cost: 0.5 },
+  ]
   expect(slowest(files, 2)).toEqual(['   20.0 s         –  b', '    1.0 s     3.0 s  a'])
 })
 

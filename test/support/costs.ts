@@ -43,10 +43,13 @@ export interface Timed {
 
 /** A line for each of the `count` files that took longest. */
 export function slowest(files: readonly Timed[], count = 10): string[] {
-  return files.toSorted((a, b) => b.seconds - a.seconds).slice(0, count).map(({ file, seconds, cost }) => {
-    const processor = cost === undefined ? '       –' : `${cost.toFixed(1).padStart(6)} s`
-    return `${seconds.toFixed(1).padStart(7)} s  ${processor}  ${file}`
-  })
+  return files
+    .toSorted((a, b) => b.seconds - a.seconds)
+    .slice(0, count)
+    .map(({ file, seconds, cost }) => {
+      const processor = cost === undefined ? '       –' : `${cost.toFixed(1).padStart(6)} s`
+      return `${seconds.toFixed(1).padStart(7)} s  ${processor}  ${file}`
+    })
 }
 
 /**
@@ -56,7 +59,7 @@ export function slowest(files: readonly Timed[], count = 10): string[] {
 export function progress(costs: Costs, ended: readonly string[], all: readonly string[], seconds: number): string {
   const sum = (files: readonly string[]): number => files.reduce((total, file) => total + costOf(costs, file), 0)
   const [done, whole] = [sum(ended), sum(all)]
-  const left = done === 0 ? Infinity : seconds * (whole - done) / done
+  const left = done === 0 ? Infinity : (seconds * (whole - done)) / done
   const files = `${ended.length} of ${all.length} files`
   if (done < whole / 20 || ended.length === all.length) return files
   return `${files}, about ${left < 90 ? `${Math.ceil(left / 10) * 10} s` : `${Math.round(left / 60)} min`} left`

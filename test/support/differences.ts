@@ -22,7 +22,7 @@ declare module 'vitest' {
 export function expectWithin(context: TestContext, difference: Difference): void {
   const { what, worst, bar, at } = difference
   const { meta } = context.task
-  meta.differences = [...meta.differences ?? [], { ...difference, worst: Number.isFinite(worst) ? worst : Infinity }]
+  meta.differences = [...(meta.differences ?? []), { ...difference, worst: Number.isFinite(worst) ? worst : Infinity }]
   if (!(worst <= bar)) throw new Error(`${what}, ${at}: the difference is ${worst}, the bar ${bar}`)
 }
 
@@ -39,7 +39,7 @@ export function largestDifference(found: ArrayLike<number>, wanted: ArrayLike<nu
 
 /** The rows of the table: one for each name, in the order in which they came, with the worst case of each. */
 export function differencesTable(differences: readonly Difference[]): string[] {
-  const rows = new Map<string, { worst: Difference, cases: number }>()
+  const rows = new Map<string, { worst: Difference; cases: number }>()
   for (const difference of differences) {
     const row = rows.get(difference.what)
     // Against its own bar: cases of one name may have different ones.
@@ -48,11 +48,21 @@ export function differencesTable(differences: readonly Difference[]): string[] {
   }
   const cells = [
     ['difference', 'cases', 'worst', 'bar', 'in'],
-    ...[...rows].map(([what, { worst: { worst, bar, at }, cases }]) => [
-      what, String(cases), worst.toExponential(1), bar.toExponential(0), worst <= bar ? at : `${at}  TOO FAR`,
-    ]),
+    ...[...rows].map(
+      ([
+        what,
+        {
+          worst: { worst, bar, at },
+          cases,
+        },
+      ]) => [what, String(cases), worst.toExponential(1), bar.toExponential(0), worst <= bar ? at : `${at}  TOO FAR`],
+    ),
   ]
   const widths = cells[0].map((_, column) => Math.max(...cells.map(row => row[column].length)))
-  return cells.map(row => row.map((cell, column) =>
-    (column >= 1 && column <= 3 ? cell.padStart(widths[column]) : cell.padEnd(widths[column]))).join('  ').trimEnd())
+  return cells.map(row =>
+    row
+      .map((cell, column) => (column >= 1 && column <= 3 ? cell.padStart(widths[column]) : cell.padEnd(widths[column])))
+      .join('  ')
+      .trimEnd(),
+  )
 }

@@ -12,7 +12,8 @@ export async function notFiniteBelow(folder: string): Promise<string[]> {
     if (name.endsWith('.safetensors')) {
       const file = await openSafetensors(path)
       for (const tensor of file.names()) {
-        for await (const { data } of file.chunks(tensor)) if (!data.every(Number.isFinite)) found.push(`${name}: ${tensor}`)
+        for await (const { data } of file.chunks(tensor))
+          if (!data.every(Number.isFinite)) found.push(`${name}: ${tensor}`)
       }
       await file.close()
     } else if (/\.jsonl?$/.test(name)) {
@@ -21,7 +22,8 @@ export async function notFiniteBelow(folder: string): Promise<string[]> {
         JSON.parse(part, (key, value: unknown) => {
           // Figures that were not measured have no key, but for those of a run without validation.
           const isFigure = /^(loss|accuracy|grad_norm|lr|test_\w+|f1)$/.test(key)
-          if ((typeof value === 'number' && !Number.isFinite(value)) || (value === null && isFigure)) found.push(`${name}: ${key} is ${String(value)}`)
+          if ((typeof value === 'number' && !Number.isFinite(value)) || (value === null && isFigure))
+            found.push(`${name}: ${key} is ${String(value)}`)
           return value
         })
       }

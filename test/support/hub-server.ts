@@ -73,7 +73,8 @@ function send(request: IncomingMessage, response: ServerResponse, bytes: Uint8Ar
 
 /** Serves `repositories`; `redirects` are names that repositories had before, to those that they have now. */
 export async function startHub(
-  repositories: readonly HubRepository[], redirects: Readonly<Record<string, string>> = {},
+  repositories: readonly HubRepository[],
+  redirects: Readonly<Record<string, string>> = {},
 ): Promise<HubServer> {
   const requests: string[] = []
   const cuts = new Map<string, number>()
@@ -136,9 +137,13 @@ export async function startHub(
       send(request, response, bytes, oid)
       return
     }
-    response.writeHead(302, {
-      location: `/cdn/${name}/${path}`, 'x-linked-size': bytes.length, 'x-linked-etag': `"${oid}"`,
-    }).end()
+    response
+      .writeHead(302, {
+        location: `/cdn/${name}/${path}`,
+        'x-linked-size': bytes.length,
+        'x-linked-etag': `"${oid}"`,
+      })
+      .end()
   }
 
   const cdn = (request: IncomingMessage, response: ServerResponse, url: URL): void => {
@@ -170,7 +175,7 @@ export async function startHub(
 export interface Served {
   readonly url: string
   /** What was asked for, in order, and with which headers. */
-  readonly asked: { readonly path: string, readonly headers: IncomingHttpHeaders }[]
+  readonly asked: { readonly path: string; readonly headers: IncomingHttpHeaders }[]
   close(): Promise<void>
   /** Listens again after `close`, at the same address. */
   open(): void
@@ -206,7 +211,8 @@ export const COMMIT = '0123456789abcdef0123456789abcdef01234567'
 
 /** A Hub with one model, `some/model`, which answers as it should but where a test answers in its place. */
 export function serveModel(
-  files: Readonly<Record<string, Uint8Array | string>>, instead: Partial<Record<Stage, RequestListener>>,
+  files: Readonly<Record<string, Uint8Array | string>>,
+  instead: Partial<Record<Stage, RequestListener>>,
 ): Promise<Served> {
   return serve((request, response) => {
     const [, stage, path] = /\/(revision|tree|resolve)\/[^/?]+\/?([^?]*)/.exec(request.url ?? '') ?? []
@@ -221,10 +227,15 @@ export function serveModel(
 
 /** Files as the Hub lists them. */
 export function listed(files: Readonly<Record<string, Uint8Array | string>>): object[] {
-  return Object.entries(files).map(stored).map(({ path, bytes, large, oid }) => ({
-    type: 'file', path, size: bytes.length, oid: large ? 'a'.repeat(40) : oid,
-    ...(large && { lfs: { oid, size: bytes.length, pointerSize: 134 } }),
-  }))
+  return Object.entries(files)
+    .map(stored)
+    .map(({ path, bytes, large, oid }) => ({
+      type: 'file',
+      path,
+      size: bytes.length,
+      oid: large ? 'a'.repeat(40) : oid,
+      ...(large && { lfs: { oid, size: bytes.length, pointerSize: 134 } }),
+    }))
 }
 
 /** Has this process ask the Hub at `url`, without a token and with a cache of its own, until `vi.unstubAllEnvs`. */

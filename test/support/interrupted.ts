@@ -14,10 +14,14 @@ export async function preloaded(place: Workplace, name: string, code: string): P
 
 /** Environment of a child that runs `code` every millisecond until it gives true. */
 export const interrupted = (place: Workplace, name: string, code: string): Promise<Environment> =>
-  preloaded(place, name, `
+  preloaded(
+    place,
+    name,
+    `
   import { appendFileSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
   const looking = setInterval(async () => { if (await (async () => { ${code} })()) clearInterval(looking) }, 1)
-  looking.unref()`)
+  looking.unref()`,
+  )
 
 /** The first checkpoint of the run in the folder `run`. */
 export const FIRST = 'run/checkpoints/step-000000'
@@ -25,7 +29,10 @@ export const FIRST = 'run/checkpoints/step-000000'
 /** Environment of a child that loses the GPU at its first checkpoint, and then every GPU it opens, `times` times in all. */
 export function losing(place: Workplace, name: string, times: number): Promise<Environment> {
   const device = JSON.stringify(new URL('../../engine/runtime/device.ts', import.meta.url).href)
-  return interrupted(place, name, `
+  return interrupted(
+    place,
+    name,
+    `
     if (!existsSync('${FIRST}')) return false
     const { currentDevice } = await import(${device})
     const { gpu } = await currentDevice()
@@ -33,5 +40,6 @@ export function losing(place: Workplace, name: string, times: number): Promise<E
     globalThis.lost = gpu
     gpu.destroy()
     globalThis.losses = (globalThis.losses ?? 0) + 1
-    return globalThis.losses === ${times}`)
+    return globalThis.losses === ${times}`,
+  )
 }

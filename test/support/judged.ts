@@ -34,7 +34,11 @@ export async function judged(folder: string, reviews: string, adapter?: string):
     integers(texts.map(ids => Array.from({ length: 8 }, (_, i) => of([...ids], i))))
   const labels = test.map(({ label }) => label)
   const scores = model.logits(
-    padded((ids, i) => ids[i] ?? tokenizer.padId), padded((ids, i) => (i < ids.length ? 1 : 0)), undefined, evaluation())
+    padded((ids, i) => ids[i] ?? tokenizer.padId),
+    padded((ids, i) => (i < ids.length ? 1 : 0)),
+    undefined,
+    evaluation(),
+  )
   const mean = meanOf(classificationLoss(scores, integers([labels]).reshape([labels.length])))
   const [[loss], logits] = reference([mean, scores], feedsFor(model, values))
   return { loss, logits, labels }

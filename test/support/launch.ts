@@ -42,7 +42,11 @@ const GUARD = 64
 /** Runs the launches in order and reads every output back, row-major (f16 as Float32Array). Throws on a shader or
  *  validation error, with the WGSL and its line numbers, and on a write past the end of an output. */
 export async function runLowering(
-  device: GPUDevice, lowering: Lowering, inputs: readonly TestInput[], outputs: readonly Spec[], options: RunOptions = {},
+  device: GPUDevice,
+  lowering: Lowering,
+  inputs: readonly TestInput[],
+  outputs: readonly Spec[],
+  options: RunOptions = {},
 ): Promise<TestOutput[]> {
   const prepared = await prepareLowering(device, lowering, inputs, outputs, options)
   try {
@@ -62,7 +66,11 @@ export interface PreparedLowering {
 
 /** Pipelines, buffers and bind groups of a lowering, made once, for benches that run it many times. */
 export async function prepareLowering(
-  device: GPUDevice, lowering: Lowering, inputs: readonly TestInput[], outputs: readonly Spec[], options: RunOptions = {},
+  device: GPUDevice,
+  lowering: Lowering,
+  inputs: readonly TestInput[],
+  outputs: readonly Spec[],
+  options: RunOptions = {},
 ): Promise<PreparedLowering> {
   const owned: GPUBuffer[] = []
   const storage = (dtype: DType, count: number, poison: number, data?: ArrayLike<number>): GPUBuffer => {
@@ -81,18 +89,31 @@ export async function prepareLowering(
   })
   const temporaries = (lowering.temporaries ?? []).map(spec => storage(spec.dtype, sizeOf(spec), INPUT_POISON))
   // A kernel that runs alone has no epilogue.
-  const buffersOf: Record<Slot['role'], readonly GPUBuffer[]> = { input: inputBuffers, output: outputBuffers, temporary: temporaries, epilogueInput: [], epilogueOutput: [] }
+  const buffersOf: Record<Slot['role'], readonly GPUBuffer[]> = {
+    input: inputBuffers,
+    output: outputBuffers,
+    temporary: temporaries,
+    epilogueInput: [],
+    epilogueOutput: [],
+  }
 
   const steps: { pipeline: GPUComputePipeline; group: GPUBindGroup; launch: Launch }[] = []
   for (const launch of lowering.launches) {
     const pipeline = await makePipeline(device, launch)
-    const uniforms = device.createBuffer({ size: Math.max(16, launch.uniforms.byteLength), usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST })
+    const uniforms = device.createBuffer({
+      size: Math.max(16, launch.uniforms.byteLength),
+      usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST,
+    })
     owned.push(uniforms)
     device.queue.writeBuffer(uniforms, 0, launch.uniforms)
-    const group = await checked(device, `bindings of ${launch.label}`, () => device.createBindGroup({
-      layout: pipeline.getBindGroupLayout(0),
-      entries: [...launch.slots.map(({ role, index }) => buffersOf[role][index]), uniforms].map((buffer, binding) => ({ binding, resource: { buffer } })),
-    }))
+    const group = await checked(device, `bindings of ${launch.label}`, () =>
+      device.createBindGroup({
+        layout: pipeline.getBindGroupLayout(0),
+        entries: [...launch.slots.map(({ role, index }) => buffersOf[role][index]), uniforms].map(
+          (buffer, binding) => ({ binding, resource: { buffer } }),
+        ),
+      }),
+    )
     steps.push({ pipeline, group, launch })
   }
 
@@ -143,7 +164,12 @@ async function compilePipeline(device: GPUDevice, launch: Launch): Promise<GPUCo
   const { messages } = await module.getCompilationInfo()
   const errors = messages.filter(m => m.type === 'error').map(m => `${m.lineNum}:${m.linePos} ${m.message}`)
   try {
-    if (errors.length === 0) return await device.createComputePipelineAsync({ layout: 'auto', compute: { module, entryPoint: 'main' }, label: launch.label })
+    if (errors.length === 0)
+      return await device.createComputePipelineAsync({
+        layout: 'auto',
+        compute: { module, entryPoint: 'main' },
+        label: launch.label,
+      })
   } catch (error) {
     errors.push(error instanceof Error ? error.message : String(error))
   } finally {
@@ -154,7 +180,10 @@ async function compilePipeline(device: GPUDevice, launch: Launch): Promise<GPUCo
 
 /** The text with its lines numbered from 1, as compilers count. */
 export function numbered(text: string): string {
-  return text.split('\n').map((line, i) => `${String(i + 1).padStart(4)}  ${line}`).join('\n')
+  return text
+    .split('\n')
+    .map((line, i) => `${String(i + 1).padStart(4)}  ${line}`)
+    .join('\n')
 }
 
 async function checked<T>(device: GPUDevice, what: string, act: () => T): Promise<T> {
@@ -196,7 +225,10 @@ async function readBack(device: GPUDevice, buffer: GPUBuffer, spec: Spec, index:
   copy.destroy()
   const size = sizeOf(spec)
   const guard = new Uint8Array(bytes, size * bytesOf(spec.dtype))
-  const expected = new Uint8Array(poisoned(spec.dtype, buffer.size / bytesOf(spec.dtype), OUTPUT_POISON).buffer, size * bytesOf(spec.dtype))
+  const expected = new Uint8Array(
+    poisoned(spec.dtype, buffer.size / bytesOf(spec.dtype), OUTPUT_POISON).buffer,
+    size * bytesOf(spec.dtype),
+  )
   if (guard.some((byte, i) => byte !== expected[i])) throw new Error(`output ${index} was written past its end`)
   const array = arrayOf(spec.dtype, bytes).subarray(0, size)
   return array instanceof Float16Array ? Float32Array.from(array) : array

@@ -17,13 +17,23 @@ export interface Holding {
 
 if (import.meta.main) {
   const device = await currentDevice()
-  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), { ...OPTIONS, epochs: 110, batchSize: 4 })
+  const trainer = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), {
+    ...OPTIONS,
+    epochs: 110,
+    batchSize: 4,
+  })
   await trainer.train(reviews(40, 1, { shortest: 3, longest: 6 }), [], undefined, {
     onStep: ({ step }) => {
       if (step % 100 !== 0) return
       collect()
       const { heapUsed, external, rss } = process.memoryUsage()
-      const holding: Holding = { step, buffers: device.buffers.count, bytes: device.buffers.bytes, heap: heapUsed + external, rss }
+      const holding: Holding = {
+        step,
+        buffers: device.buffers.count,
+        bytes: device.buffers.bytes,
+        heap: heapUsed + external,
+        rss,
+      }
       process.stdout.write(`${JSON.stringify(holding)}\n`)
     },
   })

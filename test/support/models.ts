@@ -11,7 +11,8 @@ import { openSafetensors, readJson } from '../../models/node/files.ts'
 import type { TensorFile } from '../../models/safetensors.ts'
 
 /** A path below test/golden/transformers. */
-export const golden = (path: string): string => fileURLToPath(new URL(`../golden/transformers/${path}`, import.meta.url))
+export const golden = (path: string): string =>
+  fileURLToPath(new URL(`../golden/transformers/${path}`, import.meta.url))
 
 export async function goldenConfig(folder: string): Promise<ModelConfig> {
   const path = golden(`${folder}/config.json`)
@@ -37,10 +38,19 @@ async function floats(file: TensorFile): Promise<Map<string, Float64Array>> {
 }
 
 /** Values for every parameter, for `reference`: those given by name, else fresh ones. */
-export function feedsFor(model: Model, values: ReadonlyMap<string, Float64Array> = new Map(), seed = 1): Map<Tensor, Float64Array> {
-  return new Map(model.parameters().map(parameter => [
-    parameter.tensor, values.get(parameter.name) ?? Float64Array.from(freshValues(parameter, seed)),
-  ]))
+export function feedsFor(
+  model: Model,
+  values: ReadonlyMap<string, Float64Array> = new Map(),
+  seed = 1,
+): Map<Tensor, Float64Array> {
+  return new Map(
+    model
+      .parameters()
+      .map(parameter => [
+        parameter.tensor,
+        values.get(parameter.name) ?? Float64Array.from(freshValues(parameter, seed)),
+      ]),
+  )
 }
 
 /** Step number as forward passes take it. */

@@ -27,7 +27,11 @@ function kernelOp(name: string): KernelOp {
 export function referenceOf(name: string, inputs: readonly OpInput[], attributes: Attributes = {}): Float64Array[] {
   const op = kernelOp(name)
   const outputs = op.infer(inputs, attributes)
-  return op.reference(inputs.map(i => i.data), { inputs, outputs }, attributes)
+  return op.reference(
+    inputs.map(i => i.data),
+    { inputs, outputs },
+    attributes,
+  )
 }
 
 /** One run on the adapter with one choice of candidates. */
@@ -41,7 +45,11 @@ export interface OpRun {
 
 /** Runs the op once for each candidate (where it chooses several times, all choices take their k-th). */
 export async function runCandidates(
-  bench: TestDevice, name: string, inputs: readonly OpInput[], attributes: Attributes = {}, traits: Traits = bench.traits,
+  bench: TestDevice,
+  name: string,
+  inputs: readonly OpInput[],
+  attributes: Attributes = {},
+  traits: Traits = bench.traits,
 ): Promise<OpRun[]> {
   const op = kernelOp(name)
   const outputs = op.infer(inputs, attributes)
@@ -82,7 +90,11 @@ export async function runCandidates(
  * that is larger: the size of the terms of a sum that may cancel, whose rounding is relative to them.
  */
 export function expectClose(
-  actual: ArrayLike<number>, expected: ArrayLike<number>, tolerance: number, what: string, terms = 0,
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  tolerance: number,
+  what: string,
+  terms = 0,
 ): void {
   expect(actual.length, what).toBe(expected.length)
   let squares = 0
@@ -98,15 +110,20 @@ export function expectClose(
     const b = expected[i]
     if (Object.is(a, b) || a === b || (Number.isNaN(a) && Number.isNaN(b))) continue
     const error = Math.abs(a - b) / (Math.abs(b) + scale)
-    if (!(error <= tolerance)) throw new Error(`${what}: element ${i} is ${a}, not ${b} (relative error ${error.toExponential(2)})`)
+    if (!(error <= tolerance))
+      throw new Error(`${what}: element ${i} is ${a}, not ${b} (relative error ${error.toExponential(2)})`)
   }
 }
 
 /** Every candidate, against float64, and twice for the same bits. `tolerance` by output, or one for all; `terms` by
  *  output as in `expectClose`. */
 export async function checkOp(
-  bench: TestDevice, name: string, inputs: readonly OpInput[], attributes: Attributes,
-  tolerance: number | readonly number[], terms: readonly number[] = [],
+  bench: TestDevice,
+  name: string,
+  inputs: readonly OpInput[],
+  attributes: Attributes,
+  tolerance: number | readonly number[],
+  terms: readonly number[] = [],
 ): Promise<void> {
   const expected = referenceOf(name, inputs, attributes)
   for (const run of await runCandidates(bench, name, inputs, attributes)) {
@@ -133,7 +150,11 @@ function bitsOf(values: TestOutput): Uint32Array {
  * `loss` at `point` along a random direction, relative error at most 1e-6.
  */
 export function expectDirectional(
-  loss: (point: Float64Array) => number, point: Float64Array, gradient: Float64Array, direction: Float64Array, what: string,
+  loss: (point: Float64Array) => number,
+  point: Float64Array,
+  gradient: Float64Array,
+  direction: Float64Array,
+  what: string,
 ): void {
   const step = 1e-4
   const at = (t: number) => loss(point.map((x, i) => x + t * direction[i]))
@@ -141,7 +162,9 @@ export function expectDirectional(
   const numeric = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)
   const exact = gradient.reduce((sum, g, i) => sum + g * direction[i], 0)
   const size = Math.max(Math.abs(exact), Math.abs(numeric), 1e-3)
-  expect(Math.abs(numeric - exact) / size, `${what}: ${exact} by its rule, ${numeric} by differences`).toBeLessThan(1e-6)
+  expect(Math.abs(numeric - exact) / size, `${what}: ${exact} by its rule, ${numeric} by differences`).toBeLessThan(
+    1e-6,
+  )
 }
 
 /** A small repeatable stream of normal numbers for tests (a linear congruence and Box–Muller). */

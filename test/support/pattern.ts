@@ -28,7 +28,10 @@ export function patternUnits(name: string, count: number): Float64Array {
 
 /** A parameter's values, by its name. */
 export function patternValues(name: string, shape: readonly number[], seed: number): Float32Array<ArrayBuffer> {
-  const units = patternUnits(`${seed}:${name}`, shape.reduce((a, b) => a * b, 1))
+  const units = patternUnits(
+    `${seed}:${name}`,
+    shape.reduce((a, b) => a * b, 1),
+  )
   let [shift, scale] = [0, 0.2]
   if (shape.length === 1) {
     if (name.toLowerCase().endsWith('norm.weight')) [shift, scale] = [1, 0.3]
@@ -50,7 +53,9 @@ export async function fillByPattern(parameters: readonly Parameter[], seed: numb
 
 /** The same for `reference`. */
 export function patternFeeds(model: Model, seed: number): Map<Tensor, Float64Array> {
-  return new Map(model.parameters().map(({ tensor, name, shape }) => [tensor, Float64Array.from(patternValues(name, shape, seed))]))
+  return new Map(
+    model.parameters().map(({ tensor, name, shape }) => [tensor, Float64Array.from(patternValues(name, shape, seed))]),
+  )
 }
 
 /** What a batch is made from. */
@@ -77,7 +82,7 @@ export interface PatternBatch {
 
 export function patternBatch(
   { name, lengths, sequence = Math.max(...lengths), holes = false, ignore = [] }: BatchPattern,
-  { vocabulary, types, classes }: { readonly vocabulary: number, readonly types: number, readonly classes: number },
+  { vocabulary, types, classes }: { readonly vocabulary: number; readonly types: number; readonly classes: number },
 ): PatternBatch {
   const batch = lengths.length
   const count = batch * sequence
@@ -93,10 +98,12 @@ export function patternBatch(
   const labels = Int32Array.from(patternWords(`${name}.labels`, batch), word => word % classes)
   for (const row of ignore) labels[row] = -100
   return {
-    ids: fill((at, i, length) => (at === 0 ? 2 : at === length - 1 ? 3 : 4 + words[i] % (vocabulary - 4))),
+    ids: fill((at, i, length) => (at === 0 ? 2 : at === length - 1 ? 3 : 4 + (words[i] % (vocabulary - 4)))),
     mask: fill((at, i) => (holes && at > 0 && hidden[i] % 4 === 0 ? 0 : 1)),
     types: fill((_, i) => segments[i] % Math.max(types, 1)),
-    labels, batch, sequence,
+    labels,
+    batch,
+    sequence,
   }
 }
 
@@ -111,12 +118,19 @@ export interface BatchInputs {
 
 export function batchInputs({ ids, mask, types, labels, batch, sequence }: PatternBatch): BatchInputs {
   const shape = [batch, sequence]
-  return { ids: tensor(ids, shape), mask: tensor(mask, shape), types: tensor(types, shape), labels: tensor(labels, [batch]) }
+  return {
+    ids: tensor(ids, shape),
+    mask: tensor(mask, shape),
+    types: tensor(types, shape),
+    labels: tensor(labels, [batch]),
+  }
 }
 
 /** What oracle.py's `describe` keeps of a tensor. */
-export type Description = { readonly norm: number }
-  & ({ readonly values: readonly number[] } | { readonly sums: readonly number[], readonly samples: readonly number[] })
+export type Description = { readonly norm: number } & (
+  | { readonly values: readonly number[] }
+  | { readonly sums: readonly number[]; readonly samples: readonly number[] }
+)
 
 /** The description of a large tensor. */
 export function describeLarge(values: ArrayLike<number>, name: string): Description {

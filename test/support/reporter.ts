@@ -38,7 +38,9 @@ export class CountingReporter extends DefaultReporter {
   }
 
   override onTestRunEnd(
-    modules: readonly TestModule[], errors: readonly SerializedError[], reason: TestRunEndReason,
+    modules: readonly TestModule[],
+    errors: readonly SerializedError[],
+    reason: TestRunEndReason,
   ): void {
     super.onTestRunEnd(modules, errors, reason)
     let passed = 0
@@ -49,7 +51,7 @@ export class CountingReporter extends DefaultReporter {
       for (const suite of [module, ...module.children.allSuites()]) if (suite.errors().length) failed++
       for (const test of module.children.allTests()) {
         const result = test.result()
-        differences.push(...test.meta().differences ?? [])
+        differences.push(...(test.meta().differences ?? []))
         if (result.state === 'passed') passed++
         else if (result.state === 'skipped') {
           const reason = result.note ?? (failedAround(test) ? 'a hook of its suite failed' : 'no reason given')
@@ -58,8 +60,11 @@ export class CountingReporter extends DefaultReporter {
       }
     }
     if (reason !== 'passed' && !failed) failed = 1
-    const timed = modules.map(module =>
-      ({ file: module.relativeModuleId, seconds: secondsOf(module), cost: module.meta().cost }))
+    const timed = modules.map(module => ({
+      file: module.relativeModuleId,
+      seconds: secondsOf(module),
+      cost: module.meta().cost,
+    }))
     if (process.env.TEST_COSTS === 'record') {
       recordCosts(Object.fromEntries(timed.flatMap(({ file, cost }) => (cost === undefined ? [] : [[file, cost]]))))
     }
@@ -67,7 +72,9 @@ export class CountingReporter extends DefaultReporter {
     // With -t every other test is skipped, and that is reason enough.
     const named = this.ctx.config.testNamePattern === undefined && skipped.length > 0
     if (differences.length > 0) {
-      this.log(['Measured differences, and how large they may be:', '', ...differencesTable(differences), ''].join('\n'))
+      this.log(
+        ['Measured differences, and how large they may be:', '', ...differencesTable(differences), ''].join('\n'),
+      )
     }
     if (timed.length > 1) this.log(['Slowest files, and their processor time:', ...slowest(timed), ''].join('\n'))
     this.log((named ? ['Skipped, and why:', ...skipped.map(line => `  ${line}`), ''] : []).concat(lines).join('\n'))

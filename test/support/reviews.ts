@@ -23,6 +23,12 @@ const reviewOf = ({ text, target }: Example): Review => {
 }
 
 export async function loadReviews(path: string, seed = 42, options: Omit<DataOptions, 'seed'> = {}): Promise<Reviews> {
-  const { plan: { labels }, train, test, source, unlabelled } = await loadLabelled(path, { seed, spellings: sentimentOf, ...options })
+  const {
+    plan: { labels },
+    train,
+    test,
+    source,
+    unlabelled,
+  } = await loadLabelled(path, { seed, spellings: sentimentOf, ...options })
   return { train: train.map(reviewOf), test: test.map(reviewOf), labels, source, unlabelled }
 }

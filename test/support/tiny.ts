@@ -11,8 +11,10 @@ import { writeSafetensors } from '../../models/node/files.ts'
 import { stream } from '../../train/random.ts'
 
 const SPECIAL = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const
-const FILLERS = ('a the it was is and of in this that one we they film story actor scene plot music end with for on at as by '
-  + 'camera role long short old new first last some every very quite just still about after before').split(' ')
+const FILLERS = (
+  'a the it was is and of in this that one we they film story actor scene plot music end with for on at as by ' +
+  'camera role long short old new first last some every very quite just still about after before'
+).split(' ')
 /** The words that decide a review: the first half makes it positive. */
 const DECIDERS = ['good', 'great', 'bad', 'awful'] as const
 
@@ -22,11 +24,22 @@ export const TINY_WORDS: readonly string[] = [...SPECIAL, ...DECIDERS, ...FILLER
 /** config.json of the tiny BERT. */
 export function tinyConfig(changes: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
   return {
-    model_type: 'bert', architectures: ['BertForSequenceClassification'], vocab_size: TINY_WORDS.length,
-    hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 2, intermediate_size: 64, max_position_embeddings: 64,
-    type_vocab_size: 2, hidden_act: 'gelu', hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1,
+    model_type: 'bert',
+    architectures: ['BertForSequenceClassification'],
+    vocab_size: TINY_WORDS.length,
+    hidden_size: 32,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 64,
+    max_position_embeddings: 64,
+    type_vocab_size: 2,
+    hidden_act: 'gelu',
+    hidden_dropout_prob: 0.1,
+    attention_probs_dropout_prob: 0.1,
     // Wider than published models': so small a network of frozen weights would pass too little on otherwise.
-    initializer_range: 0.2, pad_token_id: 0, ...changes,
+    initializer_range: 0.2,
+    pad_token_id: 0,
+    ...changes,
   }
 }
 
@@ -36,14 +49,26 @@ export function tinyModelConfig(changes: Readonly<Record<string, unknown>> = {})
 }
 
 /** A folder in the Hub's layout with fresh weights of `seed`. Gives the folder. */
-export async function writeTinyModel(folder: string, { seed = 7, changes = {} }: { seed?: number, changes?: Readonly<Record<string, unknown>> } = {}): Promise<string> {
+export async function writeTinyModel(
+  folder: string,
+  { seed = 7, changes = {} }: { seed?: number; changes?: Readonly<Record<string, unknown>> } = {},
+): Promise<string> {
   await mkdir(folder, { recursive: true })
   const config = tinyModelConfig(changes)
   await writeFile(join(folder, 'config.json'), JSON.stringify(tinyConfig(changes)))
   await writeFile(join(folder, 'vocab.txt'), TINY_WORDS.map(word => `${word}\n`).join(''))
-  await writeSafetensors(join(folder, 'model.safetensors'), createModel(config).parameters().map(parameter => ({
-    name: parameter.name, dtype: 'F32', shape: parameter.shape, read: async () => freshValues(parameter, seed),
-  })), { format: 'pt' })
+  await writeSafetensors(
+    join(folder, 'model.safetensors'),
+    createModel(config)
+      .parameters()
+      .map(parameter => ({
+        name: parameter.name,
+        dtype: 'F32',
+        shape: parameter.shape,
+        read: async () => freshValues(parameter, seed),
+      })),
+    { format: 'pt' },
+  )
   return folder
 }
 
@@ -57,7 +82,10 @@ export function tinyReviews(count: number, { seed = 1, shortest = 4, longest = 1
   const random = stream(seed, 'tiny reviews')
   return Array.from({ length: count }, (_, i) => {
     const label = i % 2 === 0 ? 1 : 0
-    const words = Array.from({ length: shortest + random.below(longest - shortest + 1) }, () => FILLERS[random.below(FILLERS.length)])
+    const words = Array.from(
+      { length: shortest + random.below(longest - shortest + 1) },
+      () => FILLERS[random.below(FILLERS.length)],
+    )
     words[random.below(words.length)] = DECIDERS[(label === 1 ? 0 : 2) + random.below(2)]
     return { text: words.join(' '), label }
   })
@@ -98,10 +126,14 @@ export interface ChildOptions {
 export const startImdb = (args: readonly string[], options: ChildOptions): Running => start('imdb', args, options)
 
 /** Starts `tilegrad` with these arguments; its input stays open. */
-export const startTilegrad = (args: readonly string[], options: ChildOptions): Running => start('tilegrad', args, options)
+export const startTilegrad = (args: readonly string[], options: ChildOptions): Running =>
+  start('tilegrad', args, options)
 
 /** Runs `tilegrad` with these arguments and this input to its end. */
-export function tilegrad(args: readonly string[], { input = '', ...options }: ChildOptions & { readonly input?: string }): Promise<Ended> {
+export function tilegrad(
+  args: readonly string[],
+  { input = '', ...options }: ChildOptions & { readonly input?: string },
+): Promise<Ended> {
   const { child, ended } = startTilegrad(args, options)
   // A command that ends without having read its input closes it.
   child.stdin.on('error', () => undefined)
@@ -110,7 +142,10 @@ export function tilegrad(args: readonly string[], { input = '', ...options }: Ch
 }
 
 function start(name: keyof typeof scripts, args: readonly string[], { cwd, env = {} }: ChildOptions): Running {
-  const child = spawn(process.execPath, [scripts[name], ...args], { cwd, env: { ...process.env, HF_HUB_OFFLINE: '1', ...env } })
+  const child = spawn(process.execPath, [scripts[name], ...args], {
+    cwd,
+    env: { ...process.env, HF_HUB_OFFLINE: '1', ...env },
+  })
   const texts = { stdout: '', stderr: '' }
   const waiting = new Set<() => void>()
   for (const name of ['stdout', 'stderr'] as const) {
@@ -121,18 +156,25 @@ function start(name: keyof typeof scripts, args: readonly string[], { cwd, env =
   }
   const ended = new Promise<Ended>((done, failed) => {
     child.once('error', failed)
-    child.once('close', (status, signal) => done({ status, signal, stdout: texts.stdout, stderr: withoutWarnings(texts.stderr) }))
+    child.once('close', (status, signal) =>
+      done({ status, signal, stdout: texts.stdout, stderr: withoutWarnings(texts.stderr) }),
+    )
   })
-  const said = (pattern: RegExp): Promise<void> => new Promise((done, failed) => {
-    const look = (): void => {
-      if (!pattern.test(texts.stderr)) return
-      waiting.delete(look)
-      done()
-    }
-    waiting.add(look)
-    look()
-    void ended.then(({ status, stderr }) => failed(new Error(`it ended with status ${status}, never having said ${pattern}: ${stderr}`)), failed)
-  })
+  const said = (pattern: RegExp): Promise<void> =>
+    new Promise((done, failed) => {
+      const look = (): void => {
+        if (!pattern.test(texts.stderr)) return
+        waiting.delete(look)
+        done()
+      }
+      waiting.add(look)
+      look()
+      void ended.then(
+        ({ status, stderr }) =>
+          failed(new Error(`it ended with status ${status}, never having said ${pattern}: ${stderr}`)),
+        failed,
+      )
+    })
   return { child, ended, said, stderr: () => texts.stderr }
 }
 
@@ -143,5 +185,8 @@ export function imdb(args: readonly string[], options: ChildOptions): Promise<En
 
 /** Mesa's driver prints a line of its own when Dawn opens it. */
 function withoutWarnings(stderr: string): string {
-  return stderr.split('\n').filter(line => !line.startsWith('Warning: maxDynamic')).join('\n')
+  return stderr
+    .split('\n')
+    .filter(line => !line.startsWith('Warning: maxDynamic'))
+    .join('\n')
 }

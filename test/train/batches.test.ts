@@ -11,7 +11,7 @@ const batchSizes = fc.integer({ min: 1, max: 33 })
 
 /** Rows that padding every batch to its longest text would compute. */
 const padded = (batches: readonly number[][], lengths: readonly number[]) =>
-  batches.reduce((sum, batch) => sum + batch.length * Math.max(...batch.map((i) => lengths[i])), 0)
+  batches.reduce((sum, batch) => sum + batch.length * Math.max(...batch.map(i => lengths[i])), 0)
 
 describe('batches of an epoch', () => {
   test('hold every example once, all full but the last', () => {
@@ -32,7 +32,7 @@ describe('batches of an epoch', () => {
     const batches = makeBatches(lengths, 16, stream(7, 'epoch'))
     const tokens = lengths.reduce((sum, length) => sum + length, 0)
     expect(padded(batches, lengths)).toBeLessThan(1.05 * tokens)
-    const longest = batches.map((batch) => Math.max(...batch.map((i) => lengths[i])))
+    const longest = batches.map(batch => Math.max(...batch.map(i => lengths[i])))
     const climbs = longest.filter((length, i) => i > 0 && length > longest[i - 1]).length
     expect(climbs).toBeGreaterThan(0.35 * batches.length)
     expect(climbs).toBeLessThan(0.65 * batches.length)
@@ -41,7 +41,7 @@ describe('batches of an epoch', () => {
   test('differ from epoch to epoch in their company, even in a short set', () => {
     const lengths = Array.from({ length: 64 }, (_, i) => i + 1)
     const company = (epoch: number) =>
-      makeBatches(lengths, 8, stream(1, `epoch ${epoch}`)).map((batch) => batch.toSorted((a, b) => a - b).join())
+      makeBatches(lengths, 8, stream(1, `epoch ${epoch}`)).map(batch => batch.toSorted((a, b) => a - b).join())
     expect(company(0).toSorted()).not.toEqual(company(1).toSorted())
   })
 
@@ -104,15 +104,22 @@ describe('batches by tokens', () => {
 
   test('hold every example once, and no more tokens than asked for, padding included', () => {
     fc.assert(
-      fc.property(fc.array(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 200 }), fc.nat(), (lengths, seed) => {
-        for (const batches of [makeBatches(lengths, rowsFor(budget), stream(seed, 'epoch')), evaluationBatches(lengths, rowsFor(budget))]) {
-          expect(batches.flat().toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i))
-          for (const batch of batches) {
-            const sequence = padLength(Math.max(...batch.map((i) => lengths[i])), 256)
-            expect(batch.length * sequence).toBeLessThanOrEqual(512)
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 256 }), { minLength: 1, maxLength: 200 }),
+        fc.nat(),
+        (lengths, seed) => {
+          for (const batches of [
+            makeBatches(lengths, rowsFor(budget), stream(seed, 'epoch')),
+            evaluationBatches(lengths, rowsFor(budget)),
+          ]) {
+            expect(batches.flat().toSorted((a, b) => a - b)).toEqual(lengths.map((_, i) => i))
+            for (const batch of batches) {
+              const sequence = padLength(Math.max(...batch.map(i => lengths[i])), 256)
+              expect(batch.length * sequence).toBeLessThanOrEqual(512)
+            }
           }
-        }
-      }),
+        },
+      ),
     )
   })
 
@@ -121,7 +128,8 @@ describe('batches by tokens', () => {
   })
 
   test('are fewer where texts are short', () => {
-    const batches = (length: number): number => evaluationBatches(new Array<number>(64).fill(length), rowsFor(budget)).length
+    const batches = (length: number): number =>
+      evaluationBatches(new Array<number>(64).fill(length), rowsFor(budget)).length
     expect([batches(8), batches(64), batches(256)]).toEqual([1, 8, 32])
   })
 })
@@ -130,9 +138,7 @@ describe('collating', () => {
   test('keeps each token, its segment and its label in place, and masks all else', () => {
     const text = fc
       .array(fc.tuple(fc.integer({ min: 1, max: 30000 }), fc.constantFrom(0, 1)), { minLength: 1, maxLength: 12 })
-      .chain((tokens) =>
-        fc.record({ tokens: fc.constant(tokens), label: fc.constantFrom(0, 1), typed: fc.boolean() }),
-      )
+      .chain(tokens => fc.record({ tokens: fc.constant(tokens), label: fc.constantFrom(0, 1), typed: fc.boolean() }))
     fc.assert(
       fc.property(fc.array(text, { minLength: 1, maxLength: 6 }), fc.nat(3), fc.nat(5), (texts, extra, slack) => {
         const tokenised = texts.map(({ tokens, label, typed }) => ({
@@ -162,7 +168,9 @@ describe('collating', () => {
 
   test('a text or a batch that does not fit is refused', () => {
     const tokenised = [{ ids: [1, 2, 3], target: 0 }]
-    expect(() => collate(tokenised, [0], { padId: 0, sequence: 2, batchSize: 1 })).toThrow('Text 0 of the batch has 3 tokens')
+    expect(() => collate(tokenised, [0], { padId: 0, sequence: 2, batchSize: 1 })).toThrow(
+      'Text 0 of the batch has 3 tokens',
+    )
     expect(() => collate(tokenised, [0, 0], { padId: 0, sequence: 4, batchSize: 1 })).toThrow('2 rows do not fit')
   })
 })

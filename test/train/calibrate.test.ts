@@ -5,10 +5,11 @@ import type { ExampleOutput } from '../../train/task.ts'
 import type { Target } from '../../train/tasks/infer.ts'
 
 /** Texts of two classes by turns, with the logit of the second class over the first for each; two in ten are mistaken. */
-const texts = (count: number, logits: readonly [number, number]): ExampleOutput<Target>[] => Array.from({ length: count }, (_, i) => {
-  const isMistaken = i % 10 < 2
-  return { target: i % 2, output: Float32Array.of(0, logits[isMistaken ? 1 - i % 2 : i % 2]) }
-})
+const texts = (count: number, logits: readonly [number, number]): ExampleOutput<Target>[] =>
+  Array.from({ length: count }, (_, i) => {
+    const isMistaken = i % 10 < 2
+    return { target: i % 2, output: Float32Array.of(0, logits[isMistaken ? 1 - (i % 2) : i % 2]) }
+  })
 
 test('with too few texts nothing is found', () => {
   expect(calibrate('classes', ['a', 'b'], texts(LEAST_TEXTS - 1, [-2, 2]))).toEqual({})
@@ -31,7 +32,10 @@ test('of several labels each has a threshold of its own, one half where no other
     const isSecond = i % 2 === 1
     const noise = i % 10 < 2 ? -1 : 1
     const truth = isSecond ? 1 : 0
-    return { target: Float32Array.of(truth, truth), output: Float32Array.of(isSecond && noise > 0 ? 4 : -1, (isSecond ? 4 : 1) * noise) }
+    return {
+      target: Float32Array.of(truth, truth),
+      output: Float32Array.of(isSecond && noise > 0 ? 4 : -1, (isSecond ? 4 : 1) * noise),
+    }
   })
   const { thresholds = [] } = calibrate('labels', ['a', 'b'], several)
   expect(thresholds[0]).toBe(0.5)

@@ -31,8 +31,8 @@ describe('random numbers on the host', () => {
   test('every state draws what the algorithm in whole-number arithmetic draws', () => {
     const word = fc.nat({ max: 0xffffffff })
     fc.assert(
-      fc.property(fc.tuple(word, word, word, word), (state) => {
-        fc.pre(state.some((part) => part !== 0))
+      fc.property(fc.tuple(word, word, word, word), state => {
+        fc.pre(state.some(part => part !== 0))
         const random = new Random(state)
         const expected = xoshiro(state)
         for (let i = 0; i < 20; i++) expect(random.bits()).toBe(expected.next().value)

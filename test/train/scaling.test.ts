@@ -21,9 +21,11 @@ describe('the loss scale', () => {
   })
 
   /** The scale and its counters after steps with gradients of such norms. */
-  async function after(...norms: number[]): Promise<{ scale: number, good: number, taken: number }> {
+  async function after(...norms: number[]): Promise<{ scale: number; good: number; taken: number }> {
     for (const norm of norms) await update(tensor(Float32Array.of(norm), []))
-    const [[scale], [good], [taken]] = await Promise.all([scaler.scale, scaler.good, scaler.taken].map(each => each.read()))
+    const [[scale], [good], [taken]] = await Promise.all(
+      [scaler.scale, scaler.good, scaler.taken].map(each => each.read()),
+    )
     return { scale, good, taken }
   }
   async function put(scale: number, good: number, taken = 0): Promise<void> {
@@ -68,7 +70,11 @@ describe('AdamW', () => {
         await lora?.b.write(Float32Array.from({ length: lora.b.size }, (_, i) => 0.1 * Math.sin(i)))
       }
       const optimizer = await AdamW.over(model.trainable(), { weightDecay: 0.01, clip: 1, maxArenaBytes: 2 ** 24 })
-      const training = await TrainingSteps.over(model, classesTask(), model.trainable(), optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
+      const training = await TrainingSteps.over(model, classesTask(), model.trainable(), optimizer, {
+        seed: 1,
+        accumulate: 1,
+        scaleLoss: true,
+      })
       const scale = training.state().find(({ name }) => name === 'loss_scale')
       for (let t = 1; t <= steps; t++) {
         await scale?.variable.write(Float32Array.of(overflowing.includes(t) ? 3e38 : 1024))
@@ -90,15 +96,16 @@ describe('AdamW', () => {
       const optimizer = await AdamW.over([parameter], { weightDecay: 0, beta1, beta2, maxArenaBytes: 2 ** 20 })
       await parameter.write(new Float32Array(parameter.size))
       const gradient = optimizer.flatten([parameter], [scalar(1).broadcastTo(parameter.shape)])
-      const step = compile((hyper: Tensor, count: Tensor) =>
-        ({ norm: optimizer.update(gradient, hyper, scalar(1), where === 'GPU' ? count : undefined) }))
+      const step = compile((hyper: Tensor, count: Tensor) => ({
+        norm: optimizer.update(gradient, hyper, scalar(1), where === 'GPU' ? count : undefined),
+      }))
       await step(optimizer.hyper(where === 'GPU' ? 1e6 : t, 1), tensor(Float32Array.of(t), []))
       return (await parameter.read())[0]
     }
     for (const t of [1, 2, 4, 5, 30, 499, 500, 501, 20_000]) {
       const wanted = -((1 - beta1) / (1 - beta1 ** t)) / Math.sqrt((1 - beta2) / (1 - beta2 ** t))
       for (const where of ['host', 'GPU'] as const) {
-        expect(Math.abs(await stepped(t, where) / wanted - 1), `step ${t} on the ${where}`).toBeLessThan(2e-6)
+        expect(Math.abs((await stepped(t, where)) / wanted - 1), `step ${t} on the ${where}`).toBeLessThan(2e-6)
       }
     }
   })

@@ -14,7 +14,11 @@ import { schedule } from '../../train/schedules.ts'
 import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import {
-  type Outcome, type StepMetrics, Trainer, type TrainerEvents, type TrainerOptions,
+  type Outcome,
+  type StepMetrics,
+  Trainer,
+  type TrainerEvents,
+  type TrainerOptions,
 } from '../../train/trainer.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { evaluation, golden, goldenConfig, goldenJson, integers } from '../support/models.ts'
@@ -35,7 +39,7 @@ interface Curve {
   readonly mask: number[][]
   readonly types: number[][]
   readonly labels: number[]
-  readonly adapter: { readonly losses: number[], readonly norms: number[] }
+  readonly adapter: { readonly losses: number[]; readonly norms: number[] }
 }
 
 describe('AdamW', () => {
@@ -49,25 +53,53 @@ describe('AdamW', () => {
       await openAdapter(golden(`${family}/adapter`), model)
       const parameters = model.trainable()
       const { gpu } = await currentDevice()
-      const optimizer = await AdamW.over(parameters, { weightDecay: 0.1, clip: 0.5, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
+      const optimizer = await AdamW.over(parameters, {
+        weightDecay: 0.1,
+        clip: 0.5,
+        maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+      })
       const step = compile((hyper: Tensor) => {
-        const loss = model.loss(integers(ids), integers(mask), integers(types), tensor(Int32Array.from(labels), [labels.length]), evaluation())
-        const norm = optimizer.update(optimizer.flatten(parameters, grad(loss, parameters.map(p => p.tensor))), hyper)
+        const loss = model.loss(
+          integers(ids),
+          integers(mask),
+          integers(types),
+          tensor(Int32Array.from(labels), [labels.length]),
+          evaluation(),
+        )
+        const norm = optimizer.update(
+          optimizer.flatten(
+            parameters,
+            grad(
+              loss,
+              parameters.map(p => p.tensor),
+            ),
+          ),
+          hyper,
+        )
         return { loss, norm }
       })
       expect(adapter.losses.length).toBe(10)
       for (const [i, wanted] of adapter.losses.entries()) {
         const { loss, norm } = await step(optimizer.hyper(i + 1, 0.02))
-        expect(Math.abs(await loss.item() - wanted) / wanted, `loss of step ${i + 1}`).toBeLessThan(1e-4)
-        expect(Math.abs(await norm.item() - adapter.norms[i]) / adapter.norms[i], `norm of step ${i + 1}`).toBeLessThan(1e-3)
+        expect(Math.abs((await loss.item()) - wanted) / wanted, `loss of step ${i + 1}`).toBeLessThan(1e-4)
+        expect(
+          Math.abs((await norm.item()) - adapter.norms[i]) / adapter.norms[i],
+          `norm of step ${i + 1}`,
+        ).toBeLessThan(1e-3)
       }
     })
   }
 
   test('does not decay biases and norms', async () => {
     const model = await tinyModel('full')
-    const free = model.parameters().filter(p => !p.decays).map(p => p.name)
-    const wanted = model.parameters().map(p => p.name).filter(name => /\.bias$|LayerNorm\.weight$/.test(name))
+    const free = model
+      .parameters()
+      .filter(p => !p.decays)
+      .map(p => p.name)
+    const wanted = model
+      .parameters()
+      .map(p => p.name)
+      .filter(name => /\.bias$|LayerNorm\.weight$/.test(name))
     expect(free.sort()).toEqual(wanted.sort())
   })
 })
@@ -78,12 +110,24 @@ test('two batches accumulated make the step that one of both would', async () =>
     const model = await tinyModel('full', NO_DROPOUT)
     const parameters = model.trainable()
     const { gpu } = await currentDevice()
-    const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
+    const optimizer = await AdamW.over(parameters, {
+      weightDecay: 0.01,
+      clip: 1,
+      maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+    })
+    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+      seed: 1,
+      accumulate,
+      scaleLoss: false,
+    })
     for (let t = 1; t <= 3; t++) {
       const batches = Array.from({ length: accumulate }, (_, i) => {
         const first = (t - 1) * 8 + i * batchSize
-        return collate(train, Array.from({ length: batchSize }, (_, k) => first + k), { padId: 0, sequence: 16, batchSize })
+        return collate(
+          train,
+          Array.from({ length: batchSize }, (_, k) => first + k),
+          { padId: 0, sequence: 16, batchSize },
+        )
       })
       await steps.run(batches, 0, t, 1e-3)
     }
@@ -101,17 +145,34 @@ test('two batches accumulated make the step that one of both would', async () =>
 test('a short last batch counts by its examples', async () => {
   const train = reviews(12, 4)
   const norms: number[] = []
-  for (const [batchSize, accumulate] of [[12, 1], [8, 2]]) {
+  for (const [batchSize, accumulate] of [
+    [12, 1],
+    [8, 2],
+  ]) {
     const model = await tinyModel('full', NO_DROPOUT)
     const parameters = model.trainable()
     const { gpu } = await currentDevice()
-    const optimizer = await AdamW.over(parameters, { weightDecay: 0, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate, scaleLoss: false })
-    const batches = Array.from({ length: accumulate }, (_, i) => collate(
-      train, Array.from({ length: Math.min(batchSize, 12 - i * batchSize) }, (_, k) => i * batchSize + k), { padId: 0, sequence: 16, batchSize },
-    ))
+    const optimizer = await AdamW.over(parameters, {
+      weightDecay: 0,
+      maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+    })
+    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+      seed: 1,
+      accumulate,
+      scaleLoss: false,
+    })
+    const batches = Array.from({ length: accumulate }, (_, i) =>
+      collate(
+        train,
+        Array.from({ length: Math.min(batchSize, 12 - i * batchSize) }, (_, k) => i * batchSize + k),
+        { padId: 0, sequence: 16, batchSize },
+      ),
+    )
     const { norm, parts } = await steps.run(batches, 0, 1, 1e-3)
-    norms.push(await norm.item(), (await Promise.all(parts.map(part => part.data()))).reduce((sum, [loss]) => sum + loss, 0))
+    norms.push(
+      await norm.item(),
+      (await Promise.all(parts.map(part => part.data()))).reduce((sum, [loss]) => sum + loss, 0),
+    )
   }
   expect(norms[2]).toBeCloseTo(norms[0], 4)
   expect(norms[3]).toBeCloseTo(norms[1], 4)
@@ -121,8 +182,16 @@ test('an overflow of the scaled loss skips the step and halves the scale, and tr
   const model = await tinyModel('lora', { initializer_range: 2 }) // so that some gradient is above 1
   const parameters = model.trainable()
   const { gpu } = await currentDevice()
-  const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: true })
+  const optimizer = await AdamW.over(parameters, {
+    weightDecay: 0.01,
+    clip: 1,
+    maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+  })
+  const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+    seed: 1,
+    accumulate: 1,
+    scaleLoss: true,
+  })
   const scale = steps.state().find(({ name }) => name === 'loss_scale')
   if (!scale) throw new Error('no loss scale')
   const batch = collate(reviews(8, 1), [0, 1, 2, 3, 4, 5, 6, 7], { padId: 0, sequence: 16, batchSize: 8 })
@@ -142,12 +211,23 @@ test('an overflow of the scaled loss skips the step and halves the scale, and tr
 
 describe('half precision', () => {
   /** 40 steps over the same batches in the same order; `scale` is the loss scale to begin with. */
-  async function losses(precision: 'f32' | 'f16', scale?: number): Promise<{ losses: number[], scale: number, norms: number[] }> {
+  async function losses(
+    precision: 'f32' | 'f16',
+    scale?: number,
+  ): Promise<{ losses: number[]; scale: number; norms: number[] }> {
     const model = await tinyModel('lora', NO_DROPOUT, precision)
     const parameters = model.trainable()
     const { gpu } = await currentDevice()
-    const optimizer = await AdamW.over(parameters, { weightDecay: 0.01, clip: 1, maxArenaBytes: gpu.limits.maxStorageBufferBindingSize })
-    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, { seed: 1, accumulate: 1, scaleLoss: precision === 'f16' })
+    const optimizer = await AdamW.over(parameters, {
+      weightDecay: 0.01,
+      clip: 1,
+      maxArenaBytes: gpu.limits.maxStorageBufferBindingSize,
+    })
+    const steps = await TrainingSteps.over(model, classesTask(), parameters, optimizer, {
+      seed: 1,
+      accumulate: 1,
+      scaleLoss: precision === 'f16',
+    })
     const lossScale = steps.state().find(({ name }) => name === 'loss_scale')
     if (scale !== undefined) await lossScale?.variable.write(Float32Array.of(scale))
     const train = reviews(64, 1)
@@ -155,7 +235,12 @@ describe('half precision', () => {
     const norms: number[] = []
     for (let t = 1; t <= 40; t++) {
       const rows = Array.from({ length: 8 }, (_, k) => ((t - 1) * 8 + k) % 64)
-      const { parts, norm } = await steps.run([collate(train, rows, { padId: 0, sequence: 16, batchSize: 8 })], t, t, 2e-3)
+      const { parts, norm } = await steps.run(
+        [collate(train, rows, { padId: 0, sequence: 16, batchSize: 8 })],
+        t,
+        t,
+        2e-3,
+      )
       curve.push((await parts[0].data())[0])
       norms.push(await norm.item())
     }
@@ -168,7 +253,9 @@ describe('half precision', () => {
     const [single, half] = [await losses('f32'), await losses('f16')]
     expect(half.norms.every(Number.isFinite)).toBe(true)
     expect(single.losses[39]).toBeLessThan(0.8 * single.losses[0])
-    single.losses.forEach((loss, i) => expect(Math.abs(half.losses[i] - loss) / loss, `step ${i + 1}`).toBeLessThan(0.02))
+    single.losses.forEach((loss, i) =>
+      expect(Math.abs(half.losses[i] - loss) / loss, `step ${i + 1}`).toBeLessThan(0.02),
+    )
   })
 
   test('recovers from a loss scale that overflows, and then learns', async ({ skip }) => {
@@ -185,19 +272,27 @@ describe('half precision', () => {
 })
 
 describe('the trainer', () => {
-  test.each<[Tune, number, number]>([['full', 2e-3, 8], ['lora', 1e-2, 12]])('learns a small task, tuning %s', async (tune, lr, epochs) => {
+  test.each<[Tune, number, number]>([
+    ['full', 2e-3, 8],
+    ['lora', 1e-2, 12],
+  ])('learns a small task, tuning %s', async (tune, lr, epochs) => {
     const trainer = await Trainer.over(await tinyModel(tune, ONE_LAYER), classesTask(), { ...OPTIONS, lr, epochs })
     const told: StepMetrics[] = []
-    const evaluations: { epoch: number, accuracy: number, best: boolean }[] = []
+    const evaluations: { epoch: number; accuracy: number; best: boolean }[] = []
     const [train, validation, test] = [reviews(256, 1), reviews(64, 2), reviews(64, 3)]
     const { kind, ...outcome } = await trainer.train(train, validation, undefined, {
       onStep: metrics => void told.push(metrics),
-      onEvaluation: (epoch, _, { figures: { accuracy = NaN } }, best) => void evaluations.push({ epoch, accuracy, best }),
+      onEvaluation: (epoch, _, { figures: { accuracy = NaN } }, best) =>
+        void evaluations.push({ epoch, accuracy, best }),
     })
     expect(kind).toBe('finished')
     expect(told.map(({ step }) => step)).toEqual(Array.from({ length: 32 * epochs }, (_, i) => i + 1))
     expect(told[0].loss).toBeGreaterThan(0.4)
-    expect(told.slice(0, 3).map(line => line.lr * Math.ceil(3.2 * epochs) / lr)).toEqual([0, expect.closeTo(1), expect.closeTo(2)])
+    expect(told.slice(0, 3).map(line => (line.lr * Math.ceil(3.2 * epochs)) / lr)).toEqual([
+      0,
+      expect.closeTo(1),
+      expect.closeTo(2),
+    ])
     expect(evaluations.map(({ epoch }) => epoch)).toEqual(Array.from({ length: epochs + 1 }, (_, i) => i))
     expect(evaluations[0].accuracy).toBeLessThan(0.75)
     const { figures, outputs } = await trainer.evaluate(test)
@@ -219,7 +314,10 @@ describe('the trainer', () => {
     const outcome = await trainer.train(labelled, validation, checkpoints, {
       onEvaluation: async (epoch, _step, _evaluation, best) => {
         if (epoch > 0 && best) atBest = await valuesOf(trainer.values())
-        if (epoch === 1) labelled.forEach((text, i) => { text.target = 1 - train[i].target })
+        if (epoch === 1)
+          labelled.forEach((text, i) => {
+            text.target = 1 - train[i].target
+          })
       },
     })
     expect(outcome.kind).toBe('finished')
@@ -233,7 +331,9 @@ describe('the trainer', () => {
     const options = { ...OPTIONS, accumulate: 2 }
     const whole = await Trainer.over(await tinyModel('lora'), classesTask(), options)
     const lines: StepMetrics[] = []
-    await whole.train(train, validation, new Checkpoints(join(folder, 'whole')), { onStep: line => void lines.push(line) })
+    await whole.train(train, validation, new Checkpoints(join(folder, 'whole')), {
+      onStep: line => void lines.push(line),
+    })
 
     const checkpoints = new Checkpoints(join(folder, 'stopped'))
     const first = await Trainer.over(await tinyModel('lora'), classesTask(), options)
@@ -253,13 +353,24 @@ describe('the trainer', () => {
     const second = await Trainer.over(await tinyModel('lora'), classesTask(), options)
     await second.train(train, validation, checkpoints, { onStep: line => void again.push(line) }, stopped.position)
     expect(await valuesOf(second.state())).toEqual(await valuesOf(whole.state()))
-    const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) => ({ step, epoch, loss, accuracy, lr, grad_norm })
+    const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) => ({
+      step,
+      epoch,
+      loss,
+      accuracy,
+      lr,
+      grad_norm,
+    })
     expect(again.map(facts)).toEqual(lines.map(facts))
   })
 
   test('keeps the last two checkpoints, and never half of one', async () => {
     const checkpoints = new Checkpoints(join(folder, 'kept'))
-    const trainer = await Trainer.over(await tinyModel('lora'), classesTask(), { ...OPTIONS, epochs: 1, checkpointEvery: 0 })
+    const trainer = await Trainer.over(await tinyModel('lora'), classesTask(), {
+      ...OPTIONS,
+      epochs: 1,
+      checkpointEvery: 0,
+    })
     const seen: Position[] = []
     await trainer.train(reviews(32, 1), [], checkpoints, { onCheckpoint: position => void seen.push(position) })
     expect(seen.map(({ step }) => step)).toEqual([0, 1, 2, 3, 4])
@@ -270,7 +381,7 @@ describe('the trainer', () => {
 describe('options of a run', () => {
   interface Told {
     readonly lines: StepMetrics[]
-    readonly evaluations: { step: number, epoch: number, loss: number, best: boolean }[]
+    readonly evaluations: { step: number; epoch: number; loss: number; best: boolean }[]
   }
 
   const listen = ({ lines, evaluations }: Told): TrainerEvents => ({
@@ -283,7 +394,9 @@ describe('options of a run', () => {
 
   /** Trains a tiny model on them. */
   async function run(
-    changes: Partial<TrainerOptions>, task = classesTask(), validation = reviews(16, 2),
+    changes: Partial<TrainerOptions>,
+    task = classesTask(),
+    validation = reviews(16, 2),
   ): Promise<Told & { outcome: Outcome }> {
     const told: Told = { lines: [], evaluations: [] }
     const trainer = await Trainer.over(await tinyModel('full', ONE_LAYER), task, { ...OPTIONS, ...changes })
@@ -327,8 +440,14 @@ describe('options of a run', () => {
     expect(stopped.position.step).toBeLessThan(total)
     const second = await Trainer.over(await tinyModel('lora', ONE_LAYER), classesTask(), options)
     await second.train(train, validation, checkpoints, listen(again), stopped.position)
-    const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) =>
-      ({ step, epoch, loss, accuracy, lr, grad_norm })
+    const facts = ({ step, epoch, loss, accuracy, lr, grad_norm }: StepMetrics) => ({
+      step,
+      epoch,
+      loss,
+      accuracy,
+      lr,
+      grad_norm,
+    })
     expect(again.lines.map(facts)).toEqual(whole.lines.map(facts))
     expect(again.evaluations).toEqual(whole.evaluations)
     // Not the values: of a run that keeps checkpoints they are the best ones in the end.
@@ -340,14 +459,18 @@ describe('options of a run', () => {
 
   test('batches by tokens hold as many texts as fit, and each text once an epoch', async () => {
     const task = classesTask()
-    const sizes: { readonly rows: number, readonly batch: number, readonly sequence: number }[] = []
-    const { lines } = await run({ batchTokens: 64, epochs: 1 }, {
-      ...task,
-      collate: (examples, size, random) => {
-        sizes.push({ rows: examples.length, batch: size.batch, sequence: size.sequence })
-        return task.collate(examples, size, random)
+    const sizes: { readonly rows: number; readonly batch: number; readonly sequence: number }[] = []
+    const { lines } = await run(
+      { batchTokens: 64, epochs: 1 },
+      {
+        ...task,
+        collate: (examples, size, random) => {
+          sizes.push({ rows: examples.length, batch: size.batch, sequence: size.sequence })
+          return task.collate(examples, size, random)
+        },
       },
-    }, [])
+      [],
+    )
     expect(sizes).toHaveLength(lines.length)
     expect(sizes.reduce((sum, { rows }) => sum + rows, 0)).toBe(32)
     expect(sizes.every(({ batch, sequence }) => batch === Math.floor(64 / sequence))).toBe(true)
@@ -410,7 +533,11 @@ describe('options of a run', () => {
     const resumed = new Checkpoints(checkpoints.folder)
     const outcome = await second.train(train, reviews(16, 2), resumed, remember(second), stopped.position)
     expect(outcome).toMatchObject({ kind: 'finished', best: { step: 8, score: 0.9 } })
-    expect(resumed.best.map(({ step, score }) => [step, score])).toEqual([[8, 0.9], [12, 0.7], [16, 0.6]])
+    expect(resumed.best.map(({ step, score }) => [step, score])).toEqual([
+      [8, 0.9],
+      [12, 0.7],
+      [16, 0.6],
+    ])
     expect(await valuesOf(second.values()), 'the best are in place').toEqual(after[8])
     for (const { step, file } of resumed.best) {
       await loadKept(join(resumed.folder, file), second.values())
@@ -421,7 +548,12 @@ describe('options of a run', () => {
   test('the best evaluation is the best by the metric that was asked for', async () => {
     // What an evaluation says is made up: first the highest accuracy, then the smallest error; the real loss falls.
     const scripted = (): ReturnType<typeof classesTask> => {
-      const figures = [[0, 0], [0.9, 3], [0.5, 1], [0.7, 2]].map(([accuracy, error]) => ({ accuracy, error }))
+      const figures = [
+        [0, 0],
+        [0.9, 3],
+        [0.5, 1],
+        [0.7, 2],
+      ].map(([accuracy, error]) => ({ accuracy, error }))
       return { ...classesTask(), lessIsBetter: ['error'], summarise: () => figures.splice(0, 1)[0] }
     }
     const bestOf = async (bestMetric: string | undefined): Promise<[Outcome, Told]> => {

@@ -302,7 +302,9 @@ describe('the loss of texts in windows', () => {
 
 test('half precision learns about what single precision does', async ({ skip }) => {
   skip(!(await currentDevice()).traits.f16, 'this adapter has no f16')
-  const train = Array.from({ length: 12 }, (_, i) => textOf([...new Array<number>(i % 3).fill(LONGEST), 3 + (i % 6)], i % 2, i))
+  const train = Array.from({ length: 12 }, (_, i) =>
+    textOf([...new Array<number>(i % 3).fill(LONGEST), 3 + (i % 6)], i % 2, i),
+  )
   const lossesIn = async (precision: 'f32' | 'f16') => {
     const model = await tinyModel('lora', { ...ONE_LAYER, ...NO_DROPOUT }, precision)
     const options = { ...OPTIONS, precision, maxLength: LONGEST, batchSize: 3, epochs: 1, lr: 1e-2 }

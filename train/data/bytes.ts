@@ -34,7 +34,8 @@ export function invalidUtf8(bytes: Uint8Array): number {
       i++
       continue
     }
-    const length = first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0
+    const length =
+      first >= 0xc2 && first <= 0xdf ? 2 : first >= 0xe0 && first <= 0xef ? 3 : first >= 0xf0 && first <= 0xf4 ? 4 : 0
     if (length === 0 || i + length > bytes.length) return i
     // Overlong forms, surrogates and what lies beyond U+10FFFF differ in the second byte.
     const least = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80
@@ -70,7 +71,8 @@ export class RecordBuffer {
     this.#length += piece.length
     if (this.#length > MAX_RECORD_BYTES) {
       throw new UserError(
-        `${this.#where}: the record that begins in line ${line} has more than ${MAX_RECORD_BYTES / 2 ** 20} MB`)
+        `${this.#where}: the record that begins in line ${line} has more than ${MAX_RECORD_BYTES / 2 ** 20} MB`,
+      )
     }
     if (piece.length > 0) this.#pieces.push(piece)
   }
@@ -155,10 +157,13 @@ async function* withoutMark(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<U
  * from offsets. Throws a UserError, naming `where`, on an unknown label or, while reading, on bytes that are not text.
  */
 export async function asUtf8(
-  stream: ByteStream, where: string, encoding?: string,
+  stream: ByteStream,
+  where: string,
+  encoding?: string,
 ): Promise<{ readonly stream: ByteStream; readonly skipped: number; readonly recoded: boolean }> {
   const [first, second, third] = await headOf(stream, 3)
-  const mark = first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined
+  const mark =
+    first === 0xff && second === 0xfe ? 'utf-16le' : first === 0xfe && second === 0xff ? 'utf-16be' : undefined
   const label = encoding === undefined ? (mark ?? 'utf-8') : decoderFor(encoding).encoding
   if (label === 'utf-8') {
     const skipped = first === 0xef && second === 0xbb && third === 0xbf ? 3 : 0
@@ -173,7 +178,8 @@ export function decoderFor(label: string): TextDecoder {
     return new TextDecoder(label, { fatal: true })
   } catch {
     throw new UserError(
-      `Unknown encoding ${JSON.stringify(label)}; expected one of the Encoding Standard's, such as utf-8, windows-1252, utf-16le`)
+      `Unknown encoding ${JSON.stringify(label)}; expected one of the Encoding Standard's, such as utf-8, windows-1252, utf-16le`,
+    )
   }
 }
 

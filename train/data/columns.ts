@@ -4,17 +4,48 @@ import { type Table, listNames } from './table.ts'
 
 /** Names of columns, in any case, by preference. */
 export const TEXT_COLUMNS = [
-  'text', 'review', 'sentence', 'content', 'comment', 'tweet', 'message', 'body', 'document', 'article', 'review_body',
-  'comment_text', 'question', 'utterance', 'headline', 'tokens', 'words',
+  'text',
+  'review',
+  'sentence',
+  'content',
+  'comment',
+  'tweet',
+  'message',
+  'body',
+  'document',
+  'article',
+  'review_body',
+  'comment_text',
+  'question',
+  'utterance',
+  'headline',
+  'tokens',
+  'words',
 ] as const
 export const LABEL_COLUMNS = [
-  'label', 'labels', 'sentiment', 'class', 'category', 'target', 'intent', 'emotion', 'topic', 'gold_label', 'ner_tags',
-  'score', 'rating',
+  'label',
+  'labels',
+  'sentiment',
+  'class',
+  'category',
+  'target',
+  'intent',
+  'emotion',
+  'topic',
+  'gold_label',
+  'ner_tags',
+  'score',
+  'rating',
 ] as const
 /** Two texts that belong together, as the data sets of GLUE and others call them. */
 export const PAIR_COLUMNS = [
-  ['sentence1', 'sentence2'], ['premise', 'hypothesis'], ['question1', 'question2'], ['question', 'sentence'],
-  ['text1', 'text2'], ['text_a', 'text_b'], ['query', 'passage'],
+  ['sentence1', 'sentence2'],
+  ['premise', 'hypothesis'],
+  ['question1', 'question2'],
+  ['question', 'sentence'],
+  ['text1', 'text2'],
+  ['text_a', 'text_b'],
+  ['query', 'passage'],
 ] as const
 
 /** Columns by name. What is left out is found by the names above. */
@@ -45,15 +76,25 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
     // A field of a nested column.
     const root = name.split('.')[0]
     if (names.includes(name) || (root !== name && names.includes(root))) return name
-    throw new UserError(`${table.file} has no column ${JSON.stringify(name)} for ${what}; its columns are ${listNames(names)}`)
+    throw new UserError(
+      `${table.file} has no column ${JSON.stringify(name)} for ${what}; its columns are ${listNames(names)}`,
+    )
   }
   let text = textColumn === undefined ? undefined : named('texts', textColumn)
   let pair = typeof pairColumn === 'string' ? named('second texts', pairColumn) : undefined
   const others = names.filter(name => name !== text && name !== pair)
-  const label = labelColumn === null ? undefined : labelColumn === undefined ? findName(others, LABEL_COLUMNS) : named('labels', labelColumn)
-  if (pair !== undefined && pair === text) throw new UserError(`${table.file}: column ${JSON.stringify(pair)} cannot be both texts of a pair`)
+  const label =
+    labelColumn === null
+      ? undefined
+      : labelColumn === undefined
+        ? findName(others, LABEL_COLUMNS)
+        : named('labels', labelColumn)
+  if (pair !== undefined && pair === text)
+    throw new UserError(`${table.file}: column ${JSON.stringify(pair)} cannot be both texts of a pair`)
   if (label !== undefined && (label === text || label === pair)) {
-    throw new UserError(`${table.file}: column ${JSON.stringify(label)} cannot be both ${label === text ? 'the text' : 'the second text'} and the label`)
+    throw new UserError(
+      `${table.file}: column ${JSON.stringify(label)} cannot be both ${label === text ? 'the text' : 'the second text'} and the label`,
+    )
   }
   if (pairColumn === undefined) {
     for (const [first, second] of PAIR_COLUMNS) {
@@ -67,21 +108,30 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
     }
   } else if (text === undefined && pair !== undefined) {
     const second = pair.trim().toLowerCase()
-    text = findName(names, PAIR_COLUMNS.filter(([, other]) => other === second).map(([first]) => first))
+    text = findName(
+      names,
+      PAIR_COLUMNS.filter(([, other]) => other === second).map(([first]) => first),
+    )
   }
-  text ??= findName(names.filter((name) => name !== label && name !== pair), TEXT_COLUMNS)
+  text ??= findName(
+    names.filter(name => name !== label && name !== pair),
+    TEXT_COLUMNS,
+  )
   if (text === undefined) {
     if (label !== undefined && labelColumn !== undefined && findName([label], TEXT_COLUMNS) !== undefined) {
       throw new UserError(
         `${table.file} has no text column: ${JSON.stringify(label)} is already the label column (--label-column), ` +
-          `and its other columns are ${listNames(others.filter(name => name !== label))}; name the texts with --text-column`)
+          `and its other columns are ${listNames(others.filter(name => name !== label))}; name the texts with --text-column`,
+      )
     }
     throw new UserError(
       `${table.file} has no text column${pair === undefined ? '' : ` beside ${JSON.stringify(pair)}, which is the second text`}: ` +
-        `expected "text", "review", "sentence" or the like, found ${listNames(names)}; name the one to take with --text-column`)
+        `expected "text", "review", "sentence" or the like, found ${listNames(names)}; name the one to take with --text-column`,
+    )
   }
   const twice = [text, pair, label].find(name => name !== undefined && names.indexOf(name) !== names.lastIndexOf(name))
-  if (twice !== undefined) throw new UserError(`${table.file} has several columns called ${JSON.stringify(twice)}: rename all but one`)
+  if (twice !== undefined)
+    throw new UserError(`${table.file} has several columns called ${JSON.stringify(twice)}: rename all but one`)
   return { text, pair, label }
 }
 
@@ -89,14 +139,15 @@ export function chooseColumns(table: Table, { textColumn, pairColumn, labelColum
 export function noLabelColumn(table: Table): UserError {
   return new UserError(
     `${table.file} has no label column: expected "label" or "sentiment" or the like, ` +
-      `found ${listNames(table.columns.map(({ name }) => name))}; name the one to take with --label-column`)
+      `found ${listNames(table.columns.map(({ name }) => name))}; name the one to take with --label-column`,
+  )
 }
 
 /** The first of `wanted` that is among the names, exactly where possible, else in any case. */
 export function findName(names: readonly string[], wanted: readonly string[]): string | undefined {
   for (const want of wanted) {
     const lower = want.trim().toLowerCase()
-    const found = names.find((name) => name === want) ?? names.find((name) => name.trim().toLowerCase() === lower)
+    const found = names.find(name => name === want) ?? names.find(name => name.trim().toLowerCase() === lower)
     if (found !== undefined) return found
   }
   return undefined

@@ -20,7 +20,9 @@ interface Dialect {
  * is never closed.
  */
 export async function* csvRecords(
-  chunks: AsyncIterable<Uint8Array>, where: string, { delimiter, end }: Dialect,
+  chunks: AsyncIterable<Uint8Array>,
+  where: string,
+  { delimiter, end }: Dialect,
 ): AsyncGenerator<Record> {
   const separator = delimiter.charCodeAt(0)
   const buffer = new RecordBuffer(where)
@@ -62,7 +64,8 @@ export async function* csvRecords(
     buffer.push(chunk.subarray(start), lineOfRecord)
     position += chunk.length
   }
-  if (state === 'quoted') throw new UserError(`${where} is not proper CSV: the quote that opens in line ${opened} is never closed`)
+  if (state === 'quoted')
+    throw new UserError(`${where} is not proper CSV: the quote that opens in line ${opened} is never closed`)
   const bytes = trimmed(buffer.take())
   if (bytes.length > 0) yield { bytes, line: lineOfRecord, offset }
 }
@@ -91,7 +94,9 @@ export function splitRecord(record: string, delimiter: string): string[] | { rea
     fields.push(record.slice(i + 1, close).replaceAll('""', '"'))
     if (close + 1 === record.length) return fields
     if (record[close + 1] !== delimiter) {
-      return { problem: `field ${fields.length} continues after its closing quote (a quote inside a quoted field is written "")` }
+      return {
+        problem: `field ${fields.length} continues after its closing quote (a quote inside a quoted field is written "")`,
+      }
     }
     i = close + 2
   }
@@ -101,7 +106,7 @@ export function splitRecord(record: string, delimiter: string): string[] | { rea
 export async function findDialect(sample: Uint8Array, prefer?: string): Promise<Dialect> {
   const end = endOf(sample)
   let best = { delimiter: prefer ?? ',', alike: 0, fields: 1 }
-  for (const delimiter of prefer === undefined ? DELIMITERS : [prefer, ...DELIMITERS.filter((one) => one !== prefer)]) {
+  for (const delimiter of prefer === undefined ? DELIMITERS : [prefer, ...DELIMITERS.filter(one => one !== prefer)]) {
     const counts: number[] = []
     try {
       for await (const { bytes } of csvRecords(once(sample), '', { delimiter, end })) {
@@ -115,8 +120,9 @@ export async function findDialect(sample: Uint8Array, prefer?: string): Promise<
     const [fields = 0] = counts
     // The last record may be cut by the sample's end.
     const whole = counts.length > 2 ? counts.slice(0, -1) : counts
-    const alike = whole.filter((count) => count === fields).length / Math.max(1, whole.length)
-    if (fields > 1 && (alike > best.alike || (alike === best.alike && fields > best.fields))) best = { delimiter, alike, fields }
+    const alike = whole.filter(count => count === fields).length / Math.max(1, whole.length)
+    if (fields > 1 && (alike > best.alike || (alike === best.alike && fields > best.fields)))
+      best = { delimiter, alike, fields }
   }
   return { delimiter: best.delimiter, end }
 }
@@ -148,13 +154,18 @@ export interface CsvOptions {
  * Opens a CSV file: its first record names the columns. Throws a UserError, naming `file`, where it is empty or its
  * header cannot be read. A row with too few or too many fields is a problem of that row.
  */
-export async function openCsv(bytes: ByteStream, file: string, { encoding, delimiter }: CsvOptions = {}): Promise<Table> {
+export async function openCsv(
+  bytes: ByteStream,
+  file: string,
+  { encoding, delimiter }: CsvOptions = {},
+): Promise<Table> {
   const { stream, skipped, recoded } = await asUtf8(bytes, file, encoding)
   const dialect = await findDialect(await headOf(stream, SAMPLE), delimiter)
   let header: string[] | undefined
   for await (const record of csvRecords(stream(), file, dialect)) {
     const text = decodeUtf8(record.bytes)
-    if (typeof text !== 'string') throw new UserError(`${file}, header: ${notUtf8(skipped + record.offset + text.invalidAt)}`)
+    if (typeof text !== 'string')
+      throw new UserError(`${file}, header: ${notUtf8(skipped + record.offset + text.invalidAt)}`)
     const fields = splitRecord(text, dialect.delimiter)
     if (!Array.isArray(fields)) throw new UserError(`${file} is not proper CSV: header: ${fields.problem}`)
     header = fields
@@ -165,10 +176,10 @@ export async function openCsv(bytes: ByteStream, file: string, { encoding, delim
   return {
     source: file,
     file,
-    columns: names.map((name) => ({ name })),
+    columns: names.map(name => ({ name })),
     columnsVary: false,
     async *rows(columns) {
-      const indices = columns.map((column) => names.indexOf(column))
+      const indices = columns.map(column => names.indexOf(column))
       let number = -1
       for await (const record of csvRecords(stream(), file, dialect)) {
         number++
@@ -183,8 +194,11 @@ export async function openCsv(bytes: ByteStream, file: string, { encoding, delim
         const fields = splitRecord(text, dialect.delimiter)
         if (!Array.isArray(fields)) yield bad(place, `not proper CSV: line ${record.line}: ${fields.problem}`)
         else if (fields.length !== names.length) {
-          yield bad(place, `not proper CSV: line ${record.line} has ${count(fields.length)}, the header ${names.length}`)
-        } else yield { ...place, cells: indices.map((index) => fields[index]) }
+          yield bad(
+            place,
+            `not proper CSV: line ${record.line} has ${count(fields.length)}, the header ${names.length}`,
+          )
+        } else yield { ...place, cells: indices.map(index => fields[index]) }
       }
     },
   }

@@ -2,7 +2,15 @@
 // (classes, several at once, numbers, one a token) is for a task to say; this file only makes equal labels equal: `1`, `1.0`
 // and the string "1" of a CSV file are one number.
 import { UserError } from '../../engine/errors.ts'
-import { type ColumnOptions, type TakenColumns, LABEL_COLUMNS, TEXT_COLUMNS, chooseColumns, findName, noLabelColumn } from './columns.ts'
+import {
+  type ColumnOptions,
+  type TakenColumns,
+  LABEL_COLUMNS,
+  TEXT_COLUMNS,
+  chooseColumns,
+  findName,
+  noLabelColumn,
+} from './columns.ts'
 import { type Cell, type Place, type Row, type Table, isList, placeOf, showCell } from './table.ts'
 
 export type LabelValue = string | number | boolean
@@ -86,14 +94,21 @@ export async function readExamples(table: Table, options: ReadOptions = {}): Pro
   for await (const row of table.rows(cellsOf.wanted)) {
     rows++
     const place: Place = { file: row.file, unit: row.unit, number: row.number }
-    const example = row.problem === undefined ? check(cellsOf.take(row), columns, needed) : new Unusable('cannot be read', row.problem)
+    const example =
+      row.problem === undefined
+        ? check(cellsOf.take(row), columns, needed)
+        : new Unusable('cannot be read', row.problem)
     if (example instanceof Unusable) skip(place, example)
     else found.push({ place, ...example, label: separated(example.label, options.labelSeparator) })
   }
   if (rows === 0) throw new UserError(`${table.source} has no rows`)
 
   const classNames = table.columns.find(({ name }) => name === columns.label)?.classNames
-  const reading = readingOf(found.map(({ label }) => label), classNames, options.minusOne ?? 'unlabelled')
+  const reading = readingOf(
+    found.map(({ label }) => label),
+    classNames,
+    options.minusOne ?? 'unlabelled',
+  )
   const examples: RawExample[] = []
   let minusOnes = 0
   for (const { place, text, pair, label: cell } of found) {
@@ -110,7 +125,11 @@ export async function readExamples(table: Table, options: ReadOptions = {}): Pro
 }
 
 /** What of a table's rows is asked for, and how a row's text, pair and label are taken from it. */
-export function reader(table: Table, { text, pair, label }: TakenColumns, options: ColumnOptions): {
+export function reader(
+  table: Table,
+  { text, pair, label }: TakenColumns,
+  options: ColumnOptions,
+): {
   wanted: readonly string[]
   take: (row: Row) => { text: Cell; pair: Cell; label: Cell }
 } {
@@ -122,7 +141,7 @@ export function reader(table: Table, { text, pair, label }: TakenColumns, option
   }
   const wanted = [...chosen, ...spare.text, ...spare.label]
   const firstOf = (cells: readonly Cell[], from: number, count: number): Cell =>
-    cells.slice(from, from + count).find((cell) => cell !== undefined)
+    cells.slice(from, from + count).find(cell => cell !== undefined)
   return {
     wanted,
     take: ({ cells }) => ({
@@ -134,7 +153,9 @@ export function reader(table: Table, { text, pair, label }: TakenColumns, option
 }
 
 function check(
-  cells: { text: Cell; pair: Cell; label: Cell }, { pair: pairColumn, label: labelColumn }: TakenColumns, needed: boolean,
+  cells: { text: Cell; pair: Cell; label: Cell },
+  { pair: pairColumn, label: labelColumn }: TakenColumns,
+  needed: boolean,
 ): { text: string | readonly string[]; pair: string | undefined; label: Cell } | Unusable {
   const text = textOf(cells.text)
   if (text === undefined) return new Unusable('no text', `no text, but ${showCell(cells.text)}`)
@@ -150,7 +171,10 @@ function check(
 
 function separated(label: Cell, separator: string | undefined): Cell {
   if (typeof label !== 'string' || separator === undefined) return label
-  return label.split(separator).map((name) => name.trim()).filter((name) => name !== '')
+  return label
+    .split(separator)
+    .map(name => name.trim())
+    .filter(name => name !== '')
 }
 
 /** The labels of a string that JSON or Python wrote for a list, such as `["a", "b"]` or `['a', 'b']`; undefined for others. */
@@ -159,7 +183,11 @@ export function listIn(text: string): readonly LabelValue[] | undefined {
   if (whole === undefined) return undefined
   try {
     const list: unknown = JSON.parse(text)
-    if (Array.isArray(list) && list.every((one) => typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean')) return list
+    if (
+      Array.isArray(list) &&
+      list.every(one => typeof one === 'string' || typeof one === 'number' || typeof one === 'boolean')
+    )
+      return list
   } catch {
     // Python's quotes are tried below.
   }
@@ -171,7 +199,7 @@ export function listIn(text: string): readonly LabelValue[] | undefined {
 function textOf(cell: Cell): string | readonly string[] | undefined {
   if (typeof cell === 'string') return cell.trim() === '' ? undefined : cell
   if (!Array.isArray(cell) || cell.length === 0) return undefined
-  const words = cell.filter((word) => typeof word === 'string')
+  const words = cell.filter(word => typeof word === 'string')
   return words.length === cell.length ? words : undefined
 }
 
@@ -186,14 +214,20 @@ function numberIn(text: string): number | string | undefined {
 }
 
 /** How the labels of one column are to be read, which only all of them together say. */
-function readingOf(labels: readonly Cell[], classNames: readonly string[] | undefined, minusOne: 'unlabelled' | 'label'): {
+function readingOf(
+  labels: readonly Cell[],
+  classNames: readonly string[] | undefined,
+  minusOne: 'unlabelled' | 'label',
+): {
   kind: ReadFacts['labelKind']
   read: (cell: Cell) => RawLabel | Unusable | typeof UNLABELLED | undefined
 } {
-  const values = labels.flatMap<Cell>((label) => (isList(label) ? label : [label])).filter((value) => value !== undefined && value !== null)
-  const strings = values.filter((value) => typeof value === 'string')
-  const numeric = strings.length > 0 && strings.every((value) => NUMBER.test(value.trim()))
-  const logical = strings.length > 0 && !numeric && strings.every((value) => /^(true|false)$/i.test(value.trim()))
+  const values = labels
+    .flatMap<Cell>(label => (isList(label) ? label : [label]))
+    .filter(value => value !== undefined && value !== null)
+  const strings = values.filter(value => typeof value === 'string')
+  const numeric = strings.length > 0 && strings.every(value => NUMBER.test(value.trim()))
+  const logical = strings.length > 0 && !numeric && strings.every(value => /^(true|false)$/i.test(value.trim()))
   const single = (cell: Cell): LabelValue | undefined => {
     if (typeof cell === 'number') return Number.isFinite(cell) ? cell + 0 : undefined
     if (typeof cell === 'boolean') return cell
@@ -202,28 +236,44 @@ function readingOf(labels: readonly Cell[], classNames: readonly string[] | unde
     if (numeric) return numberIn(text)
     return logical ? text.toLowerCase() === 'true' : text
   }
-  const read = values.map(single).filter((value) => value !== undefined)
-  const numbers = read.filter((value) => typeof value === 'number')
-  const classNumbers = numbers.every((value) => Number.isInteger(value) && value >= -1)
+  const read = values.map(single).filter(value => value !== undefined)
+  const numbers = read.filter(value => typeof value === 'number')
+  const classNumbers = numbers.every(value => Number.isInteger(value) && value >= -1)
   const lists = labels.some(isList)
   // In a column of words "-1" is no word of the others' kind: it too says that there is no label.
   const isMissing = (value: LabelValue): boolean =>
-    minusOne === 'unlabelled' && !lists && ((value === -1 && classNumbers) || (value === '-1' && read.some((other) => other !== '-1')))
+    minusOne === 'unlabelled' &&
+    !lists &&
+    ((value === -1 && classNumbers) || (value === '-1' && read.some(other => other !== '-1')))
   const isNamed = (value: LabelValue): boolean =>
-    classNames === undefined || typeof value !== 'number' || (Number.isInteger(value) && value >= 0 && value < classNames.length)
-  const kinds = new Set(read.filter((value) => !isMissing(value)).map((value) => typeof value))
+    classNames === undefined ||
+    typeof value !== 'number' ||
+    (Number.isInteger(value) && value >= 0 && value < classNames.length)
+  const kinds = new Set(read.filter(value => !isMissing(value)).map(value => typeof value))
   const [only] = kinds
-  const kind = lists ? 'list' : read.length === 0 ? 'none' : kinds.size === 1 && (only === 'number' || only === 'boolean') ? only : kinds.size === 0 ? 'number' : 'string'
+  const kind = lists
+    ? 'list'
+    : read.length === 0
+      ? 'none'
+      : kinds.size === 1 && (only === 'number' || only === 'boolean')
+        ? only
+        : kinds.size === 0
+          ? 'number'
+          : 'string'
   return {
     kind,
     read(cell) {
       if (cell === undefined) return undefined
       if (isList(cell)) {
         const list = cell.map(single)
-        const good = list.filter((value) => value !== undefined)
-        if (good.length < list.length) return new Unusable('not a label', `the label is a list with ${showCell(cell[list.indexOf(undefined)])} in it`)
+        const good = list.filter(value => value !== undefined)
+        if (good.length < list.length)
+          return new Unusable(
+            'not a label',
+            `the label is a list with ${showCell(cell[list.indexOf(undefined)])} in it`,
+          )
         // −100 is what Transformers leaves out of the loss of tokens.
-        const odd = good.find((value) => value !== -100 && !isNamed(value))
+        const odd = good.find(value => value !== -100 && !isNamed(value))
         return odd === undefined ? good : outside(odd, classNames)
       }
       const value = single(cell)
@@ -235,7 +285,10 @@ function readingOf(labels: readonly Cell[], classNames: readonly string[] | unde
 }
 
 function outside(value: LabelValue, classNames: readonly string[] | undefined): Unusable {
-  return new Unusable('unknown label', `unknown label ${showCell(value)}; the file names ${classNames?.length} classes, numbered from 0`)
+  return new Unusable(
+    'unknown label',
+    `unknown label ${showCell(value)}; the file names ${classNames?.length} classes, numbered from 0`,
+  )
 }
 
 /** The name by which a column of the same meaning goes in another table, such as a test set's; undefined without one. */

@@ -12,7 +12,12 @@ const MAX_DEPTH = 100
  * Opens a file of JSON objects. `kind` says whether each line is one, or whether the file may also be a list of them.
  * A row is an object; its keys are columns. Throws a UserError, naming `file`, where the file is empty or not such JSON.
  */
-export async function openJson(bytes: ByteStream, file: string, kind: 'lines' | 'any', encoding?: string): Promise<Table> {
+export async function openJson(
+  bytes: ByteStream,
+  file: string,
+  kind: 'lines' | 'any',
+  encoding?: string,
+): Promise<Table> {
   const { stream, skipped } = await asUtf8(bytes, file, encoding)
   const unit = kind === 'any' && (await isList(stream)) ? 'element' : 'line'
   const records = unit === 'element' ? elementsOf : linesOf
@@ -24,7 +29,8 @@ export async function openJson(bytes: ByteStream, file: string, kind: 'lines' | 
       const place: Place = { file, unit, number: unit === 'line' ? record.line : number }
       if (typeof text !== 'string') {
         yield { place, object: new Problem(notUtf8(skipped + record.offset + text.invalidAt)) }
-      } else if (text.trim() !== '') yield { place, object: parseObject(text, unit === 'element' ? record.line : undefined) }
+      } else if (text.trim() !== '')
+        yield { place, object: parseObject(text, unit === 'element' ? record.line : undefined) }
     }
   }
   const names = new Set<string>()
@@ -32,7 +38,7 @@ export async function openJson(bytes: ByteStream, file: string, kind: 'lines' | 
   let problem: string | undefined
   for await (const { place, object } of read()) {
     if (object instanceof Problem) problem ??= `${placeOf(place)}: ${object.text}`
-    else Object.keys(object).forEach((name) => names.add(name))
+    else Object.keys(object).forEach(name => names.add(name))
     if (++rows === SAMPLE_ROWS) break
   }
   if (rows === 0) throw new UserError(`${file} is empty`)
@@ -40,12 +46,12 @@ export async function openJson(bytes: ByteStream, file: string, kind: 'lines' | 
   return {
     source: file,
     file,
-    columns: Array.from(names, (name) => ({ name })),
+    columns: Array.from(names, name => ({ name })),
     columnsVary: true,
     async *rows(columns) {
       for await (const { place, object } of read()) {
         if (object instanceof Problem) yield { ...place, cells: [], problem: object.text }
-        else yield { ...place, cells: columns.map((column) => lookUp(object, column)) }
+        else yield { ...place, cells: columns.map(column => lookUp(object, column)) }
       }
     },
   }
@@ -77,7 +83,9 @@ function parseObject(json: string, line?: number): JsonObject | Problem {
   if (word === undefined) return new Problem(`not a JSON object${within}: ${showCell(json.trim())}`)
   const before = json.slice(0, word.at)
   const at = line === undefined ? '' : `line ${line + breaksIn(before)}, `
-  return new Problem(`${word.text} is not JSON (${at}column ${word.at - before.lastIndexOf('\n')}): write null, or leave the row out`)
+  return new Problem(
+    `${word.text} is not JSON (${at}column ${word.at - before.lastIndexOf('\n')}): write null, or leave the row out`,
+  )
 }
 
 const breaksIn = (text: string): number => text.split('\n').length - 1
@@ -110,13 +118,15 @@ function nestsDeeper(json: string, limit: number): boolean {
   return false
 }
 
-const [QUOTE, COMMA, OPEN_LIST, BACKSLASH, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...'",[\\]{}'].map((one) => one.charCodeAt(0))
+const [QUOTE, COMMA, OPEN_LIST, BACKSLASH, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT] = [...'",[\\]{}'].map(one =>
+  one.charCodeAt(0),
+)
 const isSpace = (byte: number): boolean => byte === 32 || byte === 9 || byte === 10 || byte === 13
 
 /** Whether the first character of the file opens a list. */
 async function isList(stream: ByteStream): Promise<boolean> {
   for await (const chunk of stream()) {
-    const first = chunk.find((byte) => !isSpace(byte))
+    const first = chunk.find(byte => !isSpace(byte))
     if (first !== undefined) return first === OPEN_LIST
   }
   return false

@@ -63,7 +63,12 @@ const LONGEST_NAME = 40
 /** The name of a class as the console shows it: printable, on one line, cut where it is long. */
 export function showName(name: string): string {
   const line = printable(name)
-  return line.length > LONGEST_NAME ? `${line.slice(0, LONGEST_NAME - 1).toWellFormed().replace(/\ufffd$/, '')}…` : line
+  return line.length > LONGEST_NAME
+    ? `${line
+        .slice(0, LONGEST_NAME - 1)
+        .toWellFormed()
+        .replace(/\ufffd$/, '')}…`
+    : line
 }
 
 /** Names of classes as a message lists them. */
@@ -74,7 +79,7 @@ export function showNames(names: readonly string[], most = 12): string {
 
 /** Names of columns as a message lists them. */
 export function listNames(names: readonly string[]): string {
-  const shown = names.slice(0, 8).map((name) => showCell(name.slice(0, 40)))
+  const shown = names.slice(0, 8).map(name => showCell(name.slice(0, 40)))
   return (shown.join(', ') || 'none') + (names.length > 8 ? ` and ${names.length - 8} more` : '')
 }
 

@@ -10,7 +10,9 @@ export interface Confidences {
 
 /** Single-label: the largest probability of each row of `[rows, classes]`. */
 export function topConfidences(
-  truth: ArrayLike<number>, probabilities: ArrayLike<number>, classes: number,
+  truth: ArrayLike<number>,
+  probabilities: ArrayLike<number>,
+  classes: number,
 ): Confidences {
   checkLength('probabilities', probabilities.length, truth.length * classes)
   const predicted = predictions(probabilities, classes)
@@ -54,12 +56,14 @@ export const CALIBRATION_BINS = 15
  * without predictions, and if a confidence is not a probability.
  */
 export function reliability(
-  { confidence, right }: Confidences, bins = CALIBRATION_BINS, by: 'width' | 'mass' = 'width',
+  { confidence, right }: Confidences,
+  bins = CALIBRATION_BINS,
+  by: 'width' | 'mass' = 'width',
 ): Reliability | undefined {
   checkLength('rightness', right.length, confidence.length)
   if (confidence.length === 0 || !allWithin(confidence, 0, 1)) return undefined
   const sorted = by === 'mass' ? confidence.slice().sort() : undefined
-  const edges = Array.from({ length: bins + 1 }, (_, i) => (sorted ? quantile(sorted, i, bins) ?? 0 : i / bins))
+  const edges = Array.from({ length: bins + 1 }, (_, i) => (sorted ? (quantile(sorted, i, bins) ?? 0) : i / bins))
   const sums = edges.slice(1).map(() => ({ count: 0, confidence: 0, right: 0 }))
   for (let i = 0; i < confidence.length; i++) {
     const sum = sums[binOf(confidence[i], edges)]
@@ -75,11 +79,14 @@ export function reliability(
   }
   return {
     bins: sums.map((sum, i) => ({
-      low: edges[i], high: edges[i + 1], count: sum.count,
+      low: edges[i],
+      high: edges[i + 1],
+      count: sum.count,
       confidence: sum.count > 0 ? sum.confidence / sum.count : undefined,
       accuracy: sum.count > 0 ? sum.right / sum.count : undefined,
     })),
-    error, largestError,
+    error,
+    largestError,
   }
 }
 

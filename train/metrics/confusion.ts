@@ -19,7 +19,9 @@ export interface ClassScores {
 
 /** The scores of a class that was predicted rightly `hits` times, labelled and predicted so often. */
 export const scoresFrom = (hits: number, labelled: number, predicted: number): ClassScores => ({
-  precision: ratio(hits, predicted), recall: ratio(hits, labelled), f1: ratio(2 * hits, labelled + predicted),
+  precision: ratio(hits, predicted),
+  recall: ratio(hits, labelled),
+  f1: ratio(2 * hits, labelled + predicted),
 })
 
 /** Counts of label against prediction, and the scores that follow from them. */

@@ -28,7 +28,10 @@ export interface RowCounts {
 
 /** `read` calls `add` for each event of a row; all rows together have at most `most` events. */
 export function rowCountsOf(
-  rows: number, classes: number, most: number, read: (row: number, add: (label: number, what: 0 | 1 | 2) => void) => void,
+  rows: number,
+  classes: number,
+  most: number,
+  read: (row: number, add: (label: number, what: 0 | 1 | 2) => void) => void,
 ): RowCounts {
   const starts = new Uint32Array(rows + 1)
   const events = new Uint32Array(most)
@@ -58,7 +61,9 @@ export function countRows({ classes, starts, events }: RowCounts, indices?: Uint
   }
   const hits = Float64Array.from({ length: classes }, (_, c) => sums[3 * c])
   return {
-    hits, labelled: hits.map((hit, c) => hit + sums[3 * c + 1]), predicted: hits.map((hit, c) => hit + sums[3 * c + 2]),
+    hits,
+    labelled: hits.map((hit, c) => hit + sums[3 * c + 1]),
+    predicted: hits.map((hit, c) => hit + sums[3 * c + 2]),
     rows: indices?.length ?? all,
   }
 }

@@ -43,10 +43,13 @@ function lenientEntities(tags: readonly Tag[]): Entity[] {
   for (const [i, tag] of [...tags, OUTSIDE].entries()) {
     const both = previous.prefix + tag.prefix
     const isOtherType = previous.type !== tag.type
-    const ends = previous.prefix === 'E' || previous.prefix === 'S' || LENIENT_ENDS.has(both)
-      || (!isBetween(previous.prefix) && isOtherType)
-    const starts = tag.prefix === 'B' || tag.prefix === 'S' || LENIENT_STARTS.has(both)
-      || (!isBetween(tag.prefix) && isOtherType)
+    const ends =
+      previous.prefix === 'E' ||
+      previous.prefix === 'S' ||
+      LENIENT_ENDS.has(both) ||
+      (!isBetween(previous.prefix) && isOtherType)
+    const starts =
+      tag.prefix === 'B' || tag.prefix === 'S' || LENIENT_STARTS.has(both) || (!isBetween(tag.prefix) && isOtherType)
     if (ends) entities.push({ type: previous.type, start, end: i - 1 })
     if (starts) start = i
     previous = tag
@@ -108,11 +111,15 @@ const SCHEMES = {
 export type SchemeName = keyof typeof SCHEMES
 export const SCHEME_NAMES = Object.keys(SCHEMES) as readonly SchemeName[]
 
-const holds = (rules: readonly string[], previous: Tag, tag: Tag): boolean => rules.some(rule => {
-  const [before, now, types] = rule.split(' ')
-  return (before === '*' || before.includes(previous.prefix)) && (now === '*' || now.includes(tag.prefix))
-    && (types === undefined || (types === '=') === (previous.type === tag.type))
-})
+const holds = (rules: readonly string[], previous: Tag, tag: Tag): boolean =>
+  rules.some(rule => {
+    const [before, now, types] = rule.split(' ')
+    return (
+      (before === '*' || before.includes(previous.prefix)) &&
+      (now === '*' || now.includes(tag.prefix)) &&
+      (types === undefined || (types === '=') === (previous.type === tag.type))
+    )
+  })
 
 function strictEntities(tags: readonly Tag[], name: SchemeName): Entity[] {
   const { prefixes, starts, inside, ends }: Scheme = SCHEMES[name]
@@ -135,8 +142,10 @@ function strictEntities(tags: readonly Tag[], name: SchemeName): Entity[] {
 }
 
 /** In strict mode, seqeval strips dashes from both ends of the type. */
-const stripDashes = ({ prefix, type }: Tag, text: string): Tag =>
-  ({ prefix, type: (type === '_' ? text.slice(prefix.length) : type).replace(/^-+|-+$/g, '') || '_' })
+const stripDashes = ({ prefix, type }: Tag, text: string): Tag => ({
+  prefix,
+  type: (type === '_' ? text.slice(prefix.length) : type).replace(/^-+|-+$/g, '') || '_',
+})
 
 /**
  * The entities of one sequence of tags: strict if a scheme is given, else lenient. Throws a RangeError on an empty tag,
@@ -144,7 +153,12 @@ const stripDashes = ({ prefix, type }: Tag, text: string): Tag =>
  */
 export function entitiesOf(tags: readonly string[], scheme?: SchemeName): Entity[] {
   const read = tags.map(readTag)
-  return scheme ? strictEntities(read.map((tag, i) => stripDashes(tag, tags[i])), scheme) : lenientEntities(read)
+  return scheme
+    ? strictEntities(
+        read.map((tag, i) => stripDashes(tag, tags[i])),
+        scheme,
+      )
+    : lenientEntities(read)
 }
 
 /** Counts per sequence, which add up to those of any selection of sequences. */
@@ -165,7 +179,9 @@ function checkSequences(truth: readonly (readonly string[])[], predicted: readon
 
 /** Compares each sequence's predicted entities and tags with the true ones. */
 export function compareSequences(
-  truth: readonly (readonly string[])[], predicted: readonly (readonly string[])[], scheme?: SchemeName,
+  truth: readonly (readonly string[])[],
+  predicted: readonly (readonly string[])[],
+  scheme?: SchemeName,
 ): TaggedSequences {
   checkSequences(truth, predicted)
   const labelled = truth.map(tags => entitiesOf(tags, scheme))

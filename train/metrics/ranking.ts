@@ -11,23 +11,41 @@ export interface Ranked {
 /** Binary labels (positive above 0.5) by score; undefined if a score is not finite. */
 export function rank(truth: ArrayLike<number>, scores: ArrayLike<number>): Ranked | undefined {
   checkLength('scores', scores.length, truth.length)
-  return rankBy(truth.length, i => truth[i] > 0.5, i => scores[i])
+  return rankBy(
+    truth.length,
+    i => truth[i] > 0.5,
+    i => scores[i],
+  )
 }
 
 /** Class `label` against all others: labels `[rows]`, scores `[rows, classes]`. */
 export function rankClass(
-  truth: ArrayLike<number>, scores: ArrayLike<number>, classes: number, label: number,
+  truth: ArrayLike<number>,
+  scores: ArrayLike<number>,
+  classes: number,
+  label: number,
 ): Ranked | undefined {
   checkLength('scores', scores.length, truth.length * classes)
-  return rankBy(truth.length, i => truth[i] === label, i => scores[i * classes + label])
+  return rankBy(
+    truth.length,
+    i => truth[i] === label,
+    i => scores[i * classes + label],
+  )
 }
 
 /** One label of a multi-label task: truth and scores `[rows, labels]`. */
 export function rankLabel(
-  truth: ArrayLike<number>, scores: ArrayLike<number>, labels: number, label: number,
+  truth: ArrayLike<number>,
+  scores: ArrayLike<number>,
+  labels: number,
+  label: number,
 ): Ranked | undefined {
   checkLength('scores', scores.length, truth.length)
-  return rankBy(truth.length / labels, i => truth[i * labels + label] > 0.5, i => scores[i * labels + label])
+  return rankBy(
+    truth.length / labels,
+    i => truth[i * labels + label] > 0.5,
+    i => scores[i * labels + label],
+  )
 }
 
 function rankBy(count: number, isPositive: (i: number) => boolean, score: (i: number) => number): Ranked | undefined {
@@ -48,7 +66,8 @@ function rankBy(count: number, isPositive: (i: number) => boolean, score: (i: nu
  * at least as high.
  */
 export function descend(
-  { positives, negatives }: Ranked, visit: (score: number, truePositives: number, falsePositives: number) => void,
+  { positives, negatives }: Ranked,
+  visit: (score: number, truePositives: number, falsePositives: number) => void,
 ): void {
   let [p, n] = [positives.length, negatives.length]
   while (p > 0 || n > 0) {

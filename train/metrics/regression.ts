@@ -8,7 +8,9 @@ function comparable(truth: ArrayLike<number>, predicted: ArrayLike<number>, leas
 }
 
 function meanDifference(
-  truth: ArrayLike<number>, predicted: ArrayLike<number>, of: (difference: number) => number,
+  truth: ArrayLike<number>,
+  predicted: ArrayLike<number>,
+  of: (difference: number) => number,
 ): Figure {
   if (!comparable(truth, predicted, 1)) return undefined
   let sum = 0
@@ -131,8 +133,9 @@ function sortCountingSwaps(values: Float64Array, from: number, to: number, space
 export function kendall(truth: ArrayLike<number>, predicted: ArrayLike<number>): Figure {
   if (!comparable(truth, predicted, 2) || isConstant(truth) || isConstant(predicted)) return undefined
   const count = truth.length
-  const order = Uint32Array.from({ length: count }, (_, i) => i)
-    .sort((i, j) => truth[i] - truth[j] || predicted[i] - predicted[j])
+  const order = Uint32Array.from({ length: count }, (_, i) => i).sort(
+    (i, j) => truth[i] - truth[j] || predicted[i] - predicted[j],
+  )
   const following = Float64Array.from(order, i => predicted[i])
   const sameTruth = (i: number): boolean => truth[order[i]] === truth[order[i - 1]]
   const truthTies = tiedPairs(count, sameTruth)

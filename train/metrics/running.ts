@@ -43,7 +43,7 @@ export class Throughput {
     const time = this.#now()
     this.#marks.push({ time, examples: last.examples + examples, tokens: last.tokens + tokens })
     // One mark from before the window stays: rates are measured from it.
-    const firstInside = this.#marks.findIndex((mark) => mark.time >= time - this.#window)
+    const firstInside = this.#marks.findIndex(mark => mark.time >= time - this.#window)
     if (firstInside > 1) this.#marks.splice(0, firstInside - 1)
   }
 

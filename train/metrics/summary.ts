@@ -5,14 +5,34 @@ import { UserError } from '../../engine/errors.ts'
 import { labelConfidences, reliability, topConfidences } from './calibration.ts'
 import { ConfusionMatrix, predictions } from './confusion.ts'
 import {
-  type Average, type Counts, type RowCounts, type Score, type SupportedScores, accuracy, averageScore, balancedAccuracy,
-  countRows, hammingLoss, matthews, occurring, rowsOfClasses, rowsOfLabels, scoresByClass, subsetAccuracy,
+  type Average,
+  type Counts,
+  type RowCounts,
+  type Score,
+  type SupportedScores,
+  accuracy,
+  averageScore,
+  balancedAccuracy,
+  countRows,
+  hammingLoss,
+  matthews,
+  occurring,
+  rowsOfClasses,
+  rowsOfLabels,
+  scoresByClass,
+  subsetAccuracy,
 } from './counts.ts'
 import { type SchemeName, type TaggedSequences, compareSequences, rowsOfEntities, tagAccuracy } from './entities.ts'
 import { binaryBrier, binaryLogLoss, brier, logLoss } from './probabilities.ts'
 import { averagePrecision, rank, rankClass, rankLabel, rocAuc } from './ranking.ts'
 import {
-  kendall, meanAbsoluteError, meanSquaredError, pearson, r2, rootMeanSquaredError, spearman,
+  kendall,
+  meanAbsoluteError,
+  meanSquaredError,
+  pearson,
+  r2,
+  rootMeanSquaredError,
+  spearman,
 } from './regression.ts'
 import { decide } from './thresholds.ts'
 import { type BootstrapOptions, type Interval, bootstrap, wilson } from './uncertainty.ts'
@@ -131,7 +151,11 @@ type ScoredValues = Pick<ScoredView, 'names' | 'rowCounts' | 'counts' | 'truth' 
 function viewScored(values: ScoredValues, rankOf: typeof rankClass): ScoredView {
   const { names, truth, probabilities } = values
   const ranked = lazily(() => names.map((_, label) => rankOf(truth(), probabilities(), names.length, label)))
-  return { ...values, aucs: lazily(() => ranked().map(rocAuc)), precisions: lazily(() => ranked().map(averagePrecision)) }
+  return {
+    ...values,
+    aucs: lazily(() => ranked().map(rocAuc)),
+    precisions: lazily(() => ranked().map(averagePrecision)),
+  }
 }
 
 function predictClasses({ names, truth, probabilities, threshold }: ClassResults): ArrayLike<number> {
@@ -147,7 +171,10 @@ const COEFFICIENT: Properties = ['larger', 'decimal']
 const ERROR: Properties = ['smaller', 'decimal']
 
 const metric = <View>(
-  name: string, title: string, [better, shown]: Properties, of: (view: View) => Figure,
+  name: string,
+  title: string,
+  [better, shown]: Properties,
+  of: (view: View) => Figure,
 ): Metric<View> => ({ name, title, better, shown, of })
 
 const TITLES: Readonly<Record<Score, string>> = { f1: 'F1', precision: 'precision', recall: 'recall' }
@@ -155,13 +182,19 @@ const TITLES: Readonly<Record<Score, string>> = { f1: 'F1', precision: 'precisio
 /** F1, precision and recall with each of these averages. */
 function averages<View>(ways: readonly Average[], countsOf: (view: View) => Counts): Metric<View>[] {
   const scores = ['f1', 'precision', 'recall'] as const
-  return scores.flatMap(score => ways.map(way => metric<View>(`${score}_${way}`, `${TITLES[score]}, ${way}`, PERCENT,
-    view => averageScore(countsOf(view), score, way))))
+  return scores.flatMap(score =>
+    ways.map(way =>
+      metric<View>(`${score}_${way}`, `${TITLES[score]}, ${way}`, PERCENT, view =>
+        averageScore(countsOf(view), score, way),
+      ),
+    ),
+  )
 }
 
 const ofSecondClass = (score: Score): Metric<ScoredView> =>
   metric(score, TITLES[score], PERCENT, ({ counts }) =>
-    (counts.rows === 0 ? undefined : scoresByClass(counts)[1][score]))
+    counts.rows === 0 ? undefined : scoresByClass(counts)[1][score],
+  )
 
 const CLASS_AVERAGES = averages<ScoredView>(['macro', 'micro', 'weighted'], ({ counts }) => occurring(counts))
 const ACCURACY = metric<ScoredView>('accuracy', 'accuracy', PERCENT, ({ counts }) => accuracy(counts))
@@ -171,25 +204,37 @@ const CLASS_REST: readonly Metric<ScoredView>[] = [
   metric('balanced_accuracy', 'balanced accuracy', PERCENT, ({ counts }) => balancedAccuracy(counts)),
   metric('matthews', 'Matthews correlation', COEFFICIENT, ({ counts }) => matthews(counts)),
   metric('log_loss', 'log loss', ERROR, ({ names, truth, probabilities }) =>
-    logLoss(truth(), probabilities(), names.length)),
+    logLoss(truth(), probabilities(), names.length),
+  ),
   metric('brier', 'Brier score', ERROR, ({ names, truth, probabilities }) =>
-    brier(truth(), probabilities(), names.length)),
-  metric('calibration_error', 'expected calibration error', ['smaller', 'percent'], ({ names, truth, probabilities }) =>
-    reliability(topConfidences(truth(), probabilities(), names.length))?.error),
+    brier(truth(), probabilities(), names.length),
+  ),
+  metric(
+    'calibration_error',
+    'expected calibration error',
+    ['smaller', 'percent'],
+    ({ names, truth, probabilities }) => reliability(topConfidences(truth(), probabilities(), names.length))?.error,
+  ),
 ]
 
 const TWO_CLASSES: readonly Metric<ScoredView>[] = [
-  ACCURACY, ofSecondClass('f1'), ofSecondClass('precision'), ofSecondClass('recall'), ...CLASS_AVERAGES,
+  ACCURACY,
+  ofSecondClass('f1'),
+  ofSecondClass('precision'),
+  ofSecondClass('recall'),
+  ...CLASS_AVERAGES,
   metric('roc_auc', 'ROC AUC', COEFFICIENT, ({ aucs }) => aucs()[1]),
   metric('average_precision', 'average precision', COEFFICIENT, ({ precisions }) => precisions()[1]),
   ...CLASS_REST,
 ]
 
 const MANY_CLASSES: readonly Metric<ScoredView>[] = [
-  ACCURACY, ...CLASS_AVERAGES,
+  ACCURACY,
+  ...CLASS_AVERAGES,
   metric('roc_auc_macro', 'ROC AUC, macro', COEFFICIENT, ({ aucs }) => meanOf(aucs())),
   metric('roc_auc_weighted', 'ROC AUC, weighted', COEFFICIENT, ({ aucs, counts }) =>
-    weightedMeanOf(aucs(), counts.labelled)),
+    weightedMeanOf(aucs(), counts.labelled),
+  ),
   metric('average_precision_macro', 'average precision, macro', COEFFICIENT, ({ precisions }) => meanOf(precisions())),
   ...CLASS_REST,
 ]
@@ -197,19 +242,27 @@ const MANY_CLASSES: readonly Metric<ScoredView>[] = [
 const LABELS: readonly Metric<ScoredView>[] = [
   ...averages<ScoredView>(['micro', 'macro', 'weighted'], ({ counts }) => counts),
   metric('subset_accuracy', 'subset accuracy', PERCENT, ({ names, truth, predicted }) =>
-    subsetAccuracy(truth(), predicted(), names.length)),
+    subsetAccuracy(truth(), predicted(), names.length),
+  ),
   metric('hamming_loss', 'Hamming loss', ['smaller', 'percent'], ({ truth, predicted }) =>
-    hammingLoss(truth(), predicted())),
+    hammingLoss(truth(), predicted()),
+  ),
   metric('roc_auc_macro', 'ROC AUC, macro', COEFFICIENT, ({ aucs }) => meanOf(aucs())),
   metric('roc_auc_micro', 'ROC AUC, micro', COEFFICIENT, ({ truth, probabilities }) =>
-    rocAuc(rank(truth(), probabilities()))),
+    rocAuc(rank(truth(), probabilities())),
+  ),
   metric('average_precision_macro', 'average precision, macro', COEFFICIENT, ({ precisions }) => meanOf(precisions())),
   metric('average_precision_micro', 'average precision, micro', COEFFICIENT, ({ truth, probabilities }) =>
-    averagePrecision(rank(truth(), probabilities()))),
+    averagePrecision(rank(truth(), probabilities())),
+  ),
   metric('log_loss', 'log loss', ERROR, ({ truth, probabilities }) => binaryLogLoss(truth(), probabilities())),
   metric('brier', 'Brier score', ERROR, ({ truth, probabilities }) => binaryBrier(truth(), probabilities())),
-  metric('calibration_error', 'expected calibration error', ['smaller', 'percent'], ({ truth, probabilities }) =>
-    reliability(labelConfidences(truth(), probabilities()))?.error),
+  metric(
+    'calibration_error',
+    'expected calibration error',
+    ['smaller', 'percent'],
+    ({ truth, probabilities }) => reliability(labelConfidences(truth(), probabilities()))?.error,
+  ),
 ]
 
 const REGRESSION: readonly Metric<NumberResults>[] = [
@@ -226,10 +279,11 @@ const ofEntities = (score: Score): Metric<TagView> =>
   metric(score, `${TITLES[score]} of entities`, PERCENT, ({ counts }) => averageScore(counts, score, 'micro'))
 
 const TAGS: readonly Metric<TagView>[] = [
-  ofEntities('f1'), ofEntities('precision'), ofEntities('recall'),
+  ofEntities('f1'),
+  ofEntities('precision'),
+  ofEntities('recall'),
   ...averages<TagView>(['macro', 'weighted'], ({ counts }) => occurring(counts)),
-  metric('accuracy', 'accuracy of tokens', PERCENT, ({ sequences, indices }) =>
-    tagAccuracy(sequences, indices)),
+  metric('accuracy', 'accuracy of tokens', PERCENT, ({ sequences, indices }) => tagAccuracy(sequences, indices)),
 ]
 
 /**
@@ -237,10 +291,14 @@ const TAGS: readonly Metric<TagView>[] = [
  */
 export function metricsOf(kind: Kind, classes: number): readonly MetricInfo[] {
   switch (kind) {
-    case 'classes': return classes === 2 ? TWO_CLASSES : MANY_CLASSES
-    case 'labels': return LABELS
-    case 'regression': return REGRESSION
-    case 'tokens': return TAGS
+    case 'classes':
+      return classes === 2 ? TWO_CLASSES : MANY_CLASSES
+    case 'labels':
+      return LABELS
+    case 'regression':
+      return REGRESSION
+    case 'tokens':
+      return TAGS
   }
 }
 
@@ -272,31 +330,38 @@ export function showFigure({ shown }: MetricInfo, value: Figure): string {
 
 /** The values of metrics, or of those named in `only`. */
 const valuesOf = <View>(metrics: readonly Metric<View>[], view: View | undefined, only?: readonly string[]) =>
-  Object.fromEntries(metrics.filter(({ name }) => !only || only.includes(name))
-    .map(({ name, of }) => [name, view && of(view)]))
+  Object.fromEntries(
+    metrics.filter(({ name }) => !only || only.includes(name)).map(({ name, of }) => [name, view && of(view)]),
+  )
 
 /**
  * What metrics are computed from. For classes and labels it is undefined if any value is not a probability, and so is
  * every metric.
  */
-type View = { readonly kind: 'classes', readonly names: readonly string[], readonly view?: ScoredView }
-  | { readonly kind: 'labels', readonly names: readonly string[], readonly view?: ScoredView }
-  | { readonly kind: 'regression', readonly view: NumberResults }
-  | { readonly kind: 'tokens', readonly view: TagView }
+type View =
+  | { readonly kind: 'classes'; readonly names: readonly string[]; readonly view?: ScoredView }
+  | { readonly kind: 'labels'; readonly names: readonly string[]; readonly view?: ScoredView }
+  | { readonly kind: 'regression'; readonly view: NumberResults }
+  | { readonly kind: 'tokens'; readonly view: TagView }
 
 function viewOf(results: Results): View {
   switch (results.kind) {
     case 'classes': {
       const { kind, names, truth } = results
       const predicted = predictClasses(results)
-      return { kind, names, view: viewAll(results, predicted, rowsOfClasses(truth, predicted, names.length), rankClass) }
+      return {
+        kind,
+        names,
+        view: viewAll(results, predicted, rowsOfClasses(truth, predicted, names.length), rankClass),
+      }
     }
     case 'labels': {
       const { kind, names, truth, probabilities, thresholds } = results
       const predicted = decide(probabilities, names.length, thresholds)
       return { kind, names, view: viewAll(results, predicted, rowsOfLabels(truth, predicted, names.length), rankLabel) }
     }
-    case 'regression': return { kind: 'regression', view: results }
+    case 'regression':
+      return { kind: 'regression', view: results }
     case 'tokens': {
       const sequences = compareSequences(results.truth, results.predicted, results.scheme)
       const rowCounts = rowsOfEntities(sequences)
@@ -307,7 +372,9 @@ function viewOf(results: Results): View {
 
 /** The view of all rows; undefined if any value is not a probability. */
 function viewAll(
-  { names, truth, probabilities }: ClassResults | LabelResults, predicted: ArrayLike<number>, rowCounts: RowCounts,
+  { names, truth, probabilities }: ClassResults | LabelResults,
+  predicted: ArrayLike<number>,
+  rowCounts: RowCounts,
   rankOf: typeof rankClass,
 ): ScoredView | undefined {
   if (!allWithin(probabilities, 0, 1)) return undefined
@@ -327,8 +394,10 @@ function take(values: ArrayLike<number>, width: number, indices: Uint32Array): F
 /** The view of the examples at these indices. What a metric does not need is not gathered. */
 function resample(whole: View, indices: Uint32Array): View {
   switch (whole.kind) {
-    case 'classes': return { ...whole, view: whole.view && resampleScored(whole.view, indices, 1, rankClass) }
-    case 'labels': return { ...whole, view: whole.view && resampleScored(whole.view, indices, whole.names.length, rankLabel) }
+    case 'classes':
+      return { ...whole, view: whole.view && resampleScored(whole.view, indices, 1, rankClass) }
+    case 'labels':
+      return { ...whole, view: whole.view && resampleScored(whole.view, indices, whole.names.length, rankLabel) }
     case 'regression': {
       const { kind, truth, predicted } = whole.view
       return { kind, view: { kind, truth: take(truth, 1, indices), predicted: take(predicted, 1, indices) } }
@@ -343,20 +412,29 @@ function resample(whole: View, indices: Uint32Array): View {
 /** `width`: values of truth and prediction for each row. */
 function resampleScored(whole: ScoredView, indices: Uint32Array, width: number, rankOf: typeof rankClass): ScoredView {
   const { names, rowCounts, truth, predicted, probabilities } = whole
-  return viewScored({
-    names, rowCounts, counts: countRows(rowCounts, indices),
-    truth: lazily(() => take(truth(), width, indices)),
-    predicted: lazily(() => take(predicted(), width, indices)),
-    probabilities: lazily(() => take(probabilities(), names.length, indices)),
-  }, rankOf)
+  return viewScored(
+    {
+      names,
+      rowCounts,
+      counts: countRows(rowCounts, indices),
+      truth: lazily(() => take(truth(), width, indices)),
+      predicted: lazily(() => take(predicted(), width, indices)),
+      probabilities: lazily(() => take(probabilities(), names.length, indices)),
+    },
+    rankOf,
+  )
 }
 
 function metricsFrom(whole: View, only?: readonly string[]): Record<string, Figure> {
   switch (whole.kind) {
-    case 'classes': return valuesOf(whole.names.length === 2 ? TWO_CLASSES : MANY_CLASSES, whole.view, only)
-    case 'labels': return valuesOf(LABELS, whole.view, only)
-    case 'regression': return valuesOf(REGRESSION, whole.view, only)
-    case 'tokens': return valuesOf(TAGS, whole.view, only)
+    case 'classes':
+      return valuesOf(whole.names.length === 2 ? TWO_CLASSES : MANY_CLASSES, whole.view, only)
+    case 'labels':
+      return valuesOf(LABELS, whole.view, only)
+    case 'regression':
+      return valuesOf(REGRESSION, whole.view, only)
+    case 'tokens':
+      return valuesOf(TAGS, whole.view, only)
   }
 }
 
@@ -373,7 +451,7 @@ function tableOf(whole: View): ClassRow[] {
 
 /** Number of examples. */
 const rowsOf = (results: Results): number =>
-  (results.kind === 'labels' ? results.truth.length / results.names.length : results.truth.length)
+  results.kind === 'labels' ? results.truth.length / results.names.length : results.truth.length
 
 /** Only the metrics named, which is cheaper than `summarise`: for choosing the best checkpoint. */
 export const measure = (results: Results, names: readonly string[]): Record<string, Figure> =>

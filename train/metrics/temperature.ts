@@ -40,8 +40,12 @@ interface Problem {
 function solve({ likelihood, separable, flat }: Problem): Temperature {
   const before = likelihood(1).loss
   if (flat || separable) return { temperature: 1, outcome: flat ? 'flat' : 'separable', before, after: before }
-  const at = (temperature: number, outcome: 'fitted' | 'limit'): Temperature =>
-    ({ temperature, outcome, before, after: likelihood(1 / temperature).loss })
+  const at = (temperature: number, outcome: 'fitted' | 'limit'): Temperature => ({
+    temperature,
+    outcome,
+    before,
+    after: likelihood(1 / temperature).loss,
+  })
   if (likelihood(1 / LIMIT).slope >= 0) return at(LIMIT, 'limit')
   if (likelihood(LIMIT).slope <= 0) return at(1 / LIMIT, 'limit')
   let [low, high, x] = [-Math.log(LIMIT), Math.log(LIMIT), 0]
@@ -66,7 +70,9 @@ function solve({ likelihood, separable, flat }: Problem): Temperature {
  * a logit is not finite. Throws a RangeError on a label that is not a class.
  */
 export function fitTemperature(
-  truth: ArrayLike<number>, logits: ArrayLike<number>, classes: number,
+  truth: ArrayLike<number>,
+  logits: ArrayLike<number>,
+  classes: number,
 ): Temperature | undefined {
   checkLength('logits', logits.length, truth.length * classes)
   const largest = new Float64Array(truth.length)

@@ -20,7 +20,9 @@ const CRITERIA = {
   f1: f1Of,
   f1_macro: ({ truePositives, falsePositives, positives, negatives }: Decided): number => {
     const swapped = {
-      truePositives: negatives - falsePositives, falsePositives: positives - truePositives, positives: negatives,
+      truePositives: negatives - falsePositives,
+      falsePositives: positives - truePositives,
+      positives: negatives,
       negatives: positives,
     }
     return (f1Of({ truePositives, falsePositives, positives, negatives }) + f1Of(swapped)) / 2
@@ -58,14 +60,19 @@ export interface Threshold {
  * is not a probability.
  */
 export function bestThreshold(
-  truth: ArrayLike<number>, probabilities: ArrayLike<number>, criterion: ThresholdCriterion = 'f1',
+  truth: ArrayLike<number>,
+  probabilities: ArrayLike<number>,
+  criterion: ThresholdCriterion = 'f1',
 ): Threshold | undefined {
   return bestOf(rank(truth, probabilities), criterion)
 }
 
 /** One threshold for each label of `[rows, labels]`; see `bestThreshold`. */
 export function bestThresholds(
-  truth: ArrayLike<number>, probabilities: ArrayLike<number>, labels: number, criterion: ThresholdCriterion = 'f1',
+  truth: ArrayLike<number>,
+  probabilities: ArrayLike<number>,
+  labels: number,
+  criterion: ThresholdCriterion = 'f1',
 ): (Threshold | undefined)[] {
   return Array.from({ length: labels }, (_, label) => bestOf(rankLabel(truth, probabilities, labels, label), criterion))
 }
@@ -77,7 +84,7 @@ function bestOf(ranked: Ranked | undefined, criterion: ThresholdCriterion): Thre
   const valueOf = (truePositives: number, falsePositives: number): number =>
     CRITERIA[criterion]({ truePositives, falsePositives, positives, negatives })
   let atHalf = [0, 0]
-  const points: { score: number, truePositives: number, falsePositives: number }[] = []
+  const points: { score: number; truePositives: number; falsePositives: number }[] = []
   descend(ranked, (score, truePositives, falsePositives) => {
     points.push({ score, truePositives, falsePositives })
     if (score > DEFAULT_THRESHOLD) atHalf = [truePositives, falsePositives]
@@ -109,9 +116,12 @@ const belowAll = (score: number): number => (score === 0 ? -Number.MIN_VALUE : m
 
 /** 1 if a probability of `[rows, labels]` is above its label's threshold (0.5 by default), else 0. */
 export function decide(
-  probabilities: ArrayLike<number>, labels: number, thresholds?: ArrayLike<number>,
+  probabilities: ArrayLike<number>,
+  labels: number,
+  thresholds?: ArrayLike<number>,
 ): Uint8Array<ArrayBuffer> {
   if (thresholds) checkLength('thresholds', thresholds.length, labels)
   return Uint8Array.from(probabilities, (probability, i) =>
-    (probability > (thresholds?.[i % labels] ?? DEFAULT_THRESHOLD) ? 1 : 0))
+    probability > (thresholds?.[i % labels] ?? DEFAULT_THRESHOLD) ? 1 : 0,
+  )
 }

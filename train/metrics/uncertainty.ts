@@ -43,7 +43,9 @@ export interface BootstrapOptions {
  * examples, and if every resample was skipped.
  */
 export function bootstrap(
-  rows: number, metric: (indices: Uint32Array) => Figure, { seed, resamples = 1000, level = 0.95 }: BootstrapOptions,
+  rows: number,
+  metric: (indices: Uint32Array) => Figure,
+  { seed, resamples = 1000, level = 0.95 }: BootstrapOptions,
 ): Interval | undefined {
   if (!(level > 0 && level < 1)) throw new RangeError(`A level lies between 0 and 1; got ${level}`)
   if (!(Number.isInteger(resamples) && resamples > 0)) throw new RangeError(`${resamples} resamples`)
@@ -77,9 +79,7 @@ export interface McNemar {
  * McNemar's test ("Note on the sampling error of the difference between correlated proportions or percentages", 1947).
  * If no example distinguishes the two, both p-values are 1 and the statistic is 0.
  */
-export function mcnemar(
-  truth: ArrayLike<number>, first: ArrayLike<number>, second: ArrayLike<number>,
-): McNemar {
+export function mcnemar(truth: ArrayLike<number>, first: ArrayLike<number>, second: ArrayLike<number>): McNemar {
   checkLength('predictions of the first', first.length, truth.length)
   checkLength('predictions of the second', second.length, truth.length)
   let [onlyFirst, onlySecond] = [0, 0]

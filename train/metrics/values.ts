@@ -22,8 +22,7 @@ export function allWithin(values: ArrayLike<number>, low: number, high: number):
 }
 
 /** Whether no value is infinite or NaN. */
-export const allFinite = (values: ArrayLike<number>): boolean =>
-  allWithin(values, -Number.MAX_VALUE, Number.MAX_VALUE)
+export const allFinite = (values: ArrayLike<number>): boolean => allWithin(values, -Number.MAX_VALUE, Number.MAX_VALUE)
 
 /** The mean; undefined if there are no values or any of them is undefined. */
 export function meanOf(values: readonly Figure[]): Figure {

@@ -14,8 +14,9 @@ const windows = process.platform === 'win32'
 function isInstalled() {
   const locked = readPackages('package-lock.json')
   const installed = readPackages('node_modules/.package-lock.json')
-  return Object.entries(locked).every(([path, { version, optional }]) =>
-    path === '' || optional || installed[path]?.version === version)
+  return Object.entries(locked).every(
+    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+  )
 }
 
 function readPackages(lockfile) {
@@ -55,7 +56,7 @@ if (!isInstalled() || !runsTypeScript()) {
   // place of the one that the package `node` would install. No other install script does anything on Linux.
   const slim = process.platform === 'linux' && !canLoad('libatomic.so.1')
   // --include=dev: Node itself is a development dependency, and NODE_ENV=production would leave it out.
-  const parameters = ['ci', '--include=dev', '--no-audit', '--no-fund', ...slim ? ['--ignore-scripts'] : []]
+  const parameters = ['ci', '--include=dev', '--no-audit', '--no-fund', ...(slim ? ['--ignore-scripts'] : [])]
   const npm = process.env.npm_execpath
   if (npm?.endsWith('npm-cli.js')) run(process.env.npm_node_execpath ?? process.execPath, [npm, ...parameters])
   else run('npm', parameters, { shell: windows })
@@ -70,9 +71,12 @@ if (!isInstalled() || !runsTypeScript()) {
 }
 
 if (!runsTypeScript()) {
-  console.error(`install: this is Node ${process.version}, which can't run TypeScript, and the package 'node' brought `
-    + 'none that can: allow its install script (npm config: ignore-scripts=false), or use Node 24 or newer')
+  console.error(
+    `install: this is Node ${process.version}, which can't run TypeScript, and the package 'node' brought ` +
+      'none that can: allow its install script (npm config: ignore-scripts=false), or use Node 24 or newer',
+  )
   process.exit(2)
 }
-run(existsSync(newer) ? newer : process.execPath, ['engine/node/setup.ts', ...process.argv.slice(2)],
-  { stdio: 'inherit' })
+run(existsSync(newer) ? newer : process.execPath, ['engine/node/setup.ts', ...process.argv.slice(2)], {
+  stdio: 'inherit',
+})

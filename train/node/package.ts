@@ -8,7 +8,9 @@ interface Package {
   readonly dependencies: { readonly webgpu: string }
 }
 
-export const { version, dependencies } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as Package
+export const { version, dependencies } = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+) as Package
 
 /** Whether this is an installed package, which is JavaScript, and not a checkout. */
 const isInstalled = import.meta.url.endsWith('.js')
@@ -17,4 +19,6 @@ const isInstalled = import.meta.url.endsWith('.js')
 export const TILEGRAD = isInstalled ? 'npx tilegrad' : 'npm run -s tilegrad --'
 
 /** How the study's preset of it is called. */
-export const IMDB = isInstalled ? `node ${fileURLToPath(new URL('../imdb.js', import.meta.url))}` : 'npx node train/imdb.ts'
+export const IMDB = isInstalled
+  ? `node ${fileURLToPath(new URL('../imdb.js', import.meta.url))}`
+  : 'npx node train/imdb.ts'

@@ -3,12 +3,23 @@ import { range, type Tensor } from '../../engine/index.ts'
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, poolWindows } from '../task.ts'
+import {
+  type Batch,
+  type BatchSize,
+  type Encoded,
+  type Forward,
+  type Task,
+  type TaskInputs,
+  collateTexts,
+  poolWindows,
+} from '../task.ts'
 import { measured } from './results.ts'
 
 /** Texts, and `labels` i32 [batch] of class numbers; rows past the last example are ignored. */
 export function collateClasses(
-  examples: readonly Encoded<number>[], size: BatchSize, { classWeights }: CrossEntropyOptions = {},
+  examples: readonly Encoded<number>[],
+  size: BatchSize,
+  { classWeights }: CrossEntropyOptions = {},
 ): Batch {
   const labels = new Int32Array(size.batch).fill(IGNORED)
   const texts = collateTexts(examples, size)
@@ -17,7 +28,10 @@ export function collateClasses(
 }
 
 /** What labels weigh together, and how many of them count. */
-export function countOf(labels: ArrayLike<number>, classWeights?: readonly number[]): { weight: number, count: number } {
+export function countOf(
+  labels: ArrayLike<number>,
+  classWeights?: readonly number[],
+): { weight: number; count: number } {
   let [weight, count] = [0, 0]
   for (let i = 0; i < labels.length; i++) {
     if (labels[i] === IGNORED) continue
@@ -37,18 +51,27 @@ export function countCorrect(logits: Tensor, labels: Tensor): Tensor {
 
 /** Traced: the loss of a text's one label. Outputs are logits f32 [batch, classes]. */
 export function forwardClasses(
-  model: SequenceClassifier, { ids, mask, types, pooling, arrays: { labels } }: TaskInputs, context: ForwardContext,
+  model: SequenceClassifier,
+  { ids, mask, types, pooling, arrays: { labels } }: TaskInputs,
+  context: ForwardContext,
   options: CrossEntropyOptions = {},
 ): Forward {
   const logits = poolWindows(model.logits(ids, mask, types, context), pooling)
-  return { losses: classificationLoss(logits, labels, options), outputs: logits, sums: { accuracy: countCorrect(logits, labels) } }
+  return {
+    losses: classificationLoss(logits, labels, options),
+    outputs: logits,
+    sums: { accuracy: countCorrect(logits, labels) },
+  }
 }
 
 /** Two classes without names. */
 const TWO = ['0', '1'] as const
 
 /** The task of one label per text, of two classes where no labels are given. */
-export function classesTask({ labels = TWO, ...options }: CrossEntropyOptions & { readonly labels?: readonly string[] } = {}): Task<number, SequenceClassifier> {
+export function classesTask({
+  labels = TWO,
+  ...options
+}: CrossEntropyOptions & { readonly labels?: readonly string[] } = {}): Task<number, SequenceClassifier> {
   return {
     ...measured('classes', labels),
     sums: ['accuracy'],

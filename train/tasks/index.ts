@@ -19,15 +19,22 @@ export interface TaskOptions {
 
 /** How Transformers calls each kind of task. */
 export const PROBLEM_OF: Readonly<Record<TaskName, Problem>> = {
-  classes: 'single_label_classification', labels: 'multi_label_classification', regression: 'regression', tokens: 'token_classification',
+  classes: 'single_label_classification',
+  labels: 'multi_label_classification',
+  regression: 'regression',
+  tokens: 'token_classification',
 }
 
 /** The task of a name, for the trainer: its model must be the one that the task is for. */
 export function createTask(name: TaskName, options: TaskOptions): Task<Target, Classifier> {
   switch (name) {
-    case 'classes': return classesTask(options)
-    case 'labels': return labelsTask(options)
-    case 'regression': return regressionTask()
-    case 'tokens': return tokensTask(options)
+    case 'classes':
+      return classesTask(options)
+    case 'labels':
+      return labelsTask(options)
+    case 'regression':
+      return regressionTask()
+    case 'tokens':
+      return tokensTask(options)
   }
 }

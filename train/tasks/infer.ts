@@ -94,32 +94,41 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
     throw new UserError(`${other?.where}: some labels are lists and others are not`)
   }
   if (!options.task && !options.declared && !options.given) refuseStrays(examples)
-  const { task, why } = options.task ? { task: options.task, why: `--task ${options.task}` } : guess(examples, lists > 0)
+  const { task, why } = options.task
+    ? { task: options.task, why: `--task ${options.task}` }
+    : guess(examples, lists > 0)
   const unwrapped = examples.map(example => ({ ...example, label: unwrap(example.label, task) }))
   checkTask(task, unwrapped)
   if (task === 'regression') return { task, labels: ['LABEL_0'], namedBy: 'data', why }
   const { labels, namedBy, spelled } = namesOf(unwrapped, options)
   // Names are not enough: at least two classes must occur among the examples.
-  const present = task === 'classes' ? sorted(unwrapped.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
+  const present =
+    task === 'classes' ? sorted(unwrapped.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
   if (present.length < 2) {
-    throw new UserError(`the training examples have ${present.length === 1 ? `only the label ${JSON.stringify(present[0])}` : 'no labels'}: `
-      + 'at least two are needed to learn a difference')
+    throw new UserError(
+      `the training examples have ${present.length === 1 ? `only the label ${JSON.stringify(present[0])}` : 'no labels'}: ` +
+        'at least two are needed to learn a difference',
+    )
   }
-  return { task, labels, namedBy, why, ...spelled && { spelled } }
+  return { task, labels, namedBy, why, ...(spelled && { spelled }) }
 }
 
 /** A list of one label as that label, for a task of one label per text. */
 const unwrap = (label: Label, task: TaskName): Label =>
-  ((task === 'classes' || task === 'regression') && isList(label) && label.length === 1 ? label[0] : label)
+  (task === 'classes' || task === 'regression') && isList(label) && label.length === 1 ? label[0] : label
 
-function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName, why: string } {
+function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName; why: string } {
   if (lists) {
-    const eachWord = examples.every(({ label, words }) => words !== undefined && isList(label) && label.length === words.length)
+    const eachWord = examples.every(
+      ({ label, words }) => words !== undefined && isList(label) && label.length === words.length,
+    )
     if (eachWord) return { task: 'tokens', why: 'a label for each word' }
     // Two tasks read such a file differently, and nothing in it says which one is meant.
     if (examples.every(({ label }) => isList(label) && label.length === 1)) {
-      throw new UserError(`${examples[0].where}: the label of every text is a list of one: choose --task classes (one label per text) `
-        + 'or --task labels (several labels at once)')
+      throw new UserError(
+        `${examples[0].where}: the label of every text is a list of one: choose --task classes (one label per text) ` +
+          'or --task labels (several labels at once)',
+      )
     }
     return { task: 'labels', why: 'a list of labels for each text' }
   }
@@ -140,17 +149,22 @@ function refuseStrays(examples: readonly Labelled[]): void {
   if (first === undefined || numbers === 0) return
   const names = new Set(single.map(({ name }) => name).filter(isNumber))
   const amounts = names.size > MOST_NUMBER_CLASSES || [...names].some(name => !Number.isInteger(Number(name)))
-  const isMistake = strays.every(({ name }) => NOT_FINITE.test(name)) || (amounts && numbers >= MOSTLY_NUMBERS * single.length)
+  const isMistake =
+    strays.every(({ name }) => NOT_FINITE.test(name)) || (amounts && numbers >= MOSTLY_NUMBERS * single.length)
   if (!isMistake) return
-  throw new UserError(`${numbers} of ${single.length} labels are numbers; ${first.where} is ${showCell(first.label)}: `
-    + 'correct or remove such rows, or take all labels as names with --task classes')
+  throw new UserError(
+    `${numbers} of ${single.length} labels are numbers; ${first.where} is ${showCell(first.label)}: ` +
+      'correct or remove such rows, or take all labels as names with --task classes',
+  )
 }
 
 function checkTask(task: TaskName, examples: readonly Labelled[]): void {
   const wantsLists = task === 'labels' || task === 'tokens'
   const other = examples.find(({ label }) => isList(label) !== wantsLists)
   if (other) {
-    throw new UserError(`${other.where}: --task ${task} takes ${wantsLists ? 'a list of labels' : 'one label'} for each text`)
+    throw new UserError(
+      `${other.where}: --task ${task} takes ${wantsLists ? 'a list of labels' : 'one label'} for each text`,
+    )
   }
   for (const { label, words, where } of examples) {
     if (task === 'tokens' && isList(label) && label.length !== words?.length) {
@@ -162,7 +176,10 @@ function checkTask(task: TaskName, examples: readonly Labelled[]): void {
   }
 }
 
-function namesOf(examples: readonly Labelled[], { declared, given, model }: InferOptions): Pick<TaskPlan, 'labels' | 'namedBy' | 'spelled'> {
+function namesOf(
+  examples: readonly Labelled[],
+  { declared, given, model }: InferOptions,
+): Pick<TaskPlan, 'labels' | 'namedBy' | 'spelled'> {
   const found = sorted(examples.flatMap(({ label }) => (isList(label) ? label : [label]).map(nameOf)))
   if (given) {
     const twice = given.find((name, i) => given.indexOf(name) !== i)
@@ -171,7 +188,9 @@ function namesOf(examples: readonly Labelled[], { declared, given, model }: Infe
   // Declared names come first in a file that has them; an option may rename them, in the same order.
   if (declared) {
     if (given && given.length !== declared.length) {
-      throw new UserError(`--labels gives ${given.length} names, but the file declares ${declared.length}: ${showNames(declared)}`)
+      throw new UserError(
+        `--labels gives ${given.length} names, but the file declares ${declared.length}: ${showNames(declared)}`,
+      )
     }
     checkFits(examples, declared)
     return given ? { labels: given, namedBy: 'option' } : { labels: declared, namedBy: 'file' }
@@ -202,7 +221,8 @@ function placeOf(label: string, labels: readonly string[]): number | undefined {
 function checkFits(examples: readonly Labelled[], labels: readonly string[]): void {
   for (const { label, where } of examples) {
     const bad = (isList(label) ? label : [label]).map(nameOf).find(name => placeOf(name, labels) === undefined)
-    if (bad !== undefined) throw new UserError(`${where}: the label ${JSON.stringify(bad)} is not one of ${showNames(labels)}`)
+    if (bad !== undefined)
+      throw new UserError(`${where}: the label ${JSON.stringify(bad)} is not one of ${showNames(labels)}`)
   }
 }
 
@@ -219,7 +239,8 @@ export function targetOf({ label: given, where }: Labelled, { task, labels, spel
   const numberOf = (given: string | number | boolean): number => {
     const one = spellings?.(given) ?? given
     const place = spelled?.includes(nameOf(one)) ? spelled.indexOf(nameOf(one)) : placeOf(nameOf(one), labels)
-    if (place === undefined) throw new UserError(`${where}: the label ${JSON.stringify(one)} is not one of ${showNames(spelled ?? labels)}`)
+    if (place === undefined)
+      throw new UserError(`${where}: the label ${JSON.stringify(one)} is not one of ${showNames(spelled ?? labels)}`)
     return place
   }
   if (task === 'regression') {

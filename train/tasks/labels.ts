@@ -2,7 +2,16 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { type BinaryOptions, multiLabelLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, poolWindows } from '../task.ts'
+import {
+  type Batch,
+  type BatchSize,
+  type Encoded,
+  type Forward,
+  type Task,
+  type TaskInputs,
+  collateTexts,
+  poolWindows,
+} from '../task.ts'
 import { measured } from './results.ts'
 
 /**
@@ -19,14 +28,17 @@ export function collateLabels(examples: readonly Encoded<ArrayLike<number>>[], s
     wanted.set(target, row * labels)
   })
   return {
-    ...texts, ...rowCounts(examples.length),
+    ...texts,
+    ...rowCounts(examples.length),
     arrays: { wanted: { data: wanted, shape: [size.batch, labels] }, counts: countsOf(examples.length, size.batch) },
   }
 }
 
 /** f32 [batch]: 1 for the rows that are examples. */
-export const countsOf = (rows: number, batch: number): Batch['arrays'][string] =>
-  ({ data: new Float32Array(batch).fill(1, 0, rows), shape: [batch] })
+export const countsOf = (rows: number, batch: number): Batch['arrays'][string] => ({
+  data: new Float32Array(batch).fill(1, 0, rows),
+  shape: [batch],
+})
 
 export const rowCounts = (rows: number): Pick<Batch, 'weight' | 'count'> => ({ weight: rows, count: rows })
 
@@ -35,21 +47,30 @@ export const rowCounts = (rows: number): Pick<Batch, 'weight' | 'count'> => ({ w
  * a threshold of ½ decides rightly.
  */
 export function forwardLabels(
-  model: SequenceClassifier, { ids, mask, types, pooling, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
+  model: SequenceClassifier,
+  { ids, mask, types, pooling, arrays: { wanted, counts } }: TaskInputs,
+  context: ForwardContext,
   options: BinaryOptions = {},
 ): Forward {
   const logits = poolWindows(model.logits(ids, mask, types, context), pooling)
   const right = logits.greater(0).where(1, 0).equal(wanted.greater(0.5).where(1, 0)).cast('f32')
   return {
-    losses: multiLabelLoss(logits, wanted, counts, options), outputs: logits,
+    losses: multiLabelLoss(logits, wanted, counts, options),
+    outputs: logits,
     sums: { accuracy: right.mean(1).mul(counts).sum() },
   }
 }
 
 /** The task of several labels at once; `classWeights` are factors for the positive part of each. */
-export function labelsTask(
-  { labels, classWeights: positiveWeights, labelSmoothing }: { readonly labels: readonly string[], readonly classWeights?: readonly number[], readonly labelSmoothing?: number },
-): Task<ArrayLike<number>, SequenceClassifier> {
+export function labelsTask({
+  labels,
+  classWeights: positiveWeights,
+  labelSmoothing,
+}: {
+  readonly labels: readonly string[]
+  readonly classWeights?: readonly number[]
+  readonly labelSmoothing?: number
+}): Task<ArrayLike<number>, SequenceClassifier> {
   return {
     ...measured('labels', labels),
     sums: ['accuracy'],

@@ -5,7 +5,15 @@ import { IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
 import type { Random } from '../random.ts'
 import {
-  type Batch, type BatchSize, type Encoded, type ExampleOutput, type Figures, type Forward, type Task, type TaskInputs, collateTexts,
+  type Batch,
+  type BatchSize,
+  type Encoded,
+  type ExampleOutput,
+  type Figures,
+  type Forward,
+  type Task,
+  type TaskInputs,
+  collateTexts,
 } from '../task.ts'
 import { countCorrect } from './classes.ts'
 
@@ -25,7 +33,8 @@ const BY_MASK = 0.8
 const BY_RANDOM = 0.1
 
 /** Places that a batch has for hidden tokens: the same for every batch of a size, so that one plan serves. */
-const placesOf = ({ batch, sequence }: BatchSize, share: number): number => batch * Math.max(1, Math.round(share * (sequence - 2)))
+const placesOf = ({ batch, sequence }: BatchSize, share: number): number =>
+  batch * Math.max(1, Math.round(share * (sequence - 2)))
 
 /** Words as stretches of places: single tokens where nothing says what continues. */
 function wordsIn(ids: ArrayLike<number>, { special, continues }: MaskedOptions): number[][] {
@@ -55,7 +64,12 @@ function randomToken({ vocabSize, special }: MaskedOptions, random: Random): num
  * Texts with tokens hidden, `positions` i32 [places] (rows of batch · sequence) and `labels` i32 [places] of what stood there,
  * −100 for places that are not used.
  */
-export function collateMasked(examples: readonly Encoded<undefined>[], size: BatchSize, random: Random, options: MaskedOptions): Batch {
+export function collateMasked(
+  examples: readonly Encoded<undefined>[],
+  size: BatchSize,
+  random: Random,
+  options: MaskedOptions,
+): Batch {
   const { share = 0.15, maskId } = options
   const texts = collateTexts(examples, size)
   const places = placesOf(size, share)
@@ -81,17 +95,24 @@ export function collateMasked(examples: readonly Encoded<undefined>[], size: Bat
     }
   })
   return {
-    ...texts, weight: count, count,
+    ...texts,
+    weight: count,
+    count,
     arrays: { positions: { data: positions, shape: [places] }, labels: { data: labels, shape: [places] } },
   }
 }
 
 /** Traced: the loss at the hidden places. There is no output: an evaluation reads losses and sums alone. */
-export function forwardMasked(model: BertForMaskedLM, { ids, mask, types, arrays }: TaskInputs, context: ForwardContext): Forward {
+export function forwardMasked(
+  model: BertForMaskedLM,
+  { ids, mask, types, arrays }: TaskInputs,
+  context: ForwardContext,
+): Forward {
   const { positions, labels } = arrays
   const logits = model.maskedLogits({ ids, mask, types }, positions, context)
   return {
-    losses: classificationLoss(logits, labels), outputs: mask.cast('f32').slice([0, 0], [mask.shape[0], 1]),
+    losses: classificationLoss(logits, labels),
+    outputs: mask.cast('f32').slice([0, 0], [mask.shape[0], 1]),
     sums: { accuracy: countCorrect(logits, labels) },
   }
 }

@@ -2,7 +2,16 @@
 import type { SequenceClassifier } from '../../models/model.ts'
 import { regressionLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts, poolWindows } from '../task.ts'
+import {
+  type Batch,
+  type BatchSize,
+  type Encoded,
+  type Forward,
+  type Task,
+  type TaskInputs,
+  collateTexts,
+  poolWindows,
+} from '../task.ts'
 import { countsOf, rowCounts } from './labels.ts'
 import { measured } from './results.ts'
 
@@ -12,14 +21,17 @@ export function collateNumbers(examples: readonly Encoded<number>[], size: Batch
   const wanted = new Float32Array(size.batch)
   wanted.set(examples.map(({ target }) => target))
   return {
-    ...texts, ...rowCounts(examples.length),
+    ...texts,
+    ...rowCounts(examples.length),
     arrays: { wanted: { data: wanted, shape: [size.batch] }, counts: countsOf(examples.length, size.batch) },
   }
 }
 
 /** Traced: the squared error. Outputs are predictions f32 [batch, 1]. */
 export function forwardNumbers(
-  model: SequenceClassifier, { ids, mask, types, pooling, arrays: { wanted, counts } }: TaskInputs, context: ForwardContext,
+  model: SequenceClassifier,
+  { ids, mask, types, pooling, arrays: { wanted, counts } }: TaskInputs,
+  context: ForwardContext,
 ): Forward {
   const predictions = poolWindows(model.logits(ids, mask, types, context), pooling)
   return { losses: regressionLoss(predictions, wanted, counts), outputs: predictions, sums: {} }

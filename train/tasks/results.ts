@@ -16,11 +16,20 @@ export interface Reading {
 }
 
 /** A reading for people, such as `temperature 0.2738, threshold 45.23 % for positive`; undefined where nothing was fitted. */
-export function describeReading({ temperature, thresholds }: Reading, task: TaskName, labels: readonly string[]): string | undefined {
+export function describeReading(
+  { temperature, thresholds }: Reading,
+  task: TaskName,
+  labels: readonly string[],
+): string | undefined {
   const parts = [
-    ...temperature === undefined ? [] : [`temperature ${temperature.toPrecision(4)}`],
-    ...thresholds === undefined ? []
-      : [task === 'classes' ? `threshold ${(100 * thresholds[1]).toFixed(2)} % for ${showName(labels[1])}` : 'a threshold for each label'],
+    ...(temperature === undefined ? [] : [`temperature ${temperature.toPrecision(4)}`]),
+    ...(thresholds === undefined
+      ? []
+      : [
+          task === 'classes'
+            ? `threshold ${(100 * thresholds[1]).toFixed(2)} % for ${showName(labels[1])}`
+            : 'a threshold for each label',
+        ]),
   ]
   return parts.length === 0 ? undefined : parts.join(', ')
 }
@@ -35,36 +44,63 @@ export function flatOutputs(examples: Outputs, width: number): Float32Array<Arra
 }
 
 /** What metrics are computed from, by kind of task. */
-export function resultsOf(task: TaskName, labels: readonly string[], examples: Outputs, { temperature, thresholds }: Reading = {}): Results {
+export function resultsOf(
+  task: TaskName,
+  labels: readonly string[],
+  examples: Outputs,
+  { temperature, thresholds }: Reading = {},
+): Results {
   const classes = labels.length
   switch (task) {
-    case 'classes': return {
-      kind: 'classes', names: labels, truth: examples.map(({ target }) => Number(target)),
-      probabilities: softmax(flatOutputs(examples, classes), classes, temperature),
-      ...thresholds && classes === 2 && { threshold: thresholds[1] },
-    }
+    case 'classes':
+      return {
+        kind: 'classes',
+        names: labels,
+        truth: examples.map(({ target }) => Number(target)),
+        probabilities: softmax(flatOutputs(examples, classes), classes, temperature),
+        ...(thresholds && classes === 2 && { threshold: thresholds[1] }),
+      }
     case 'labels': {
       const truth = new Float32Array(examples.length * classes)
       examples.forEach(({ target }, row) => typeof target !== 'number' && truth.set(target, row * classes))
-      return { kind: 'labels', names: labels, truth, probabilities: sigmoid(flatOutputs(examples, classes), temperature), thresholds }
+      return {
+        kind: 'labels',
+        names: labels,
+        truth,
+        probabilities: sigmoid(flatOutputs(examples, classes), temperature),
+        thresholds,
+      }
     }
-    case 'regression': return {
-      kind: 'regression', truth: examples.map(({ target }) => Number(target)), predicted: flatOutputs(examples, 1),
-    }
+    case 'regression':
+      return {
+        kind: 'regression',
+        truth: examples.map(({ target }) => Number(target)),
+        predicted: flatOutputs(examples, 1),
+      }
     case 'tokens': {
       const tags = examples.map(({ target, output }) => {
         const wanted = typeof target === 'number' ? [] : Array.from(target)
         const predicted = predictions(output.subarray(0, wanted.length * classes), classes)
-        const places = wanted.keys().filter(at => wanted[at] !== IGNORED).toArray()
+        const places = wanted
+          .keys()
+          .filter(at => wanted[at] !== IGNORED)
+          .toArray()
         return { truth: places.map(at => labels[wanted[at]]), predicted: places.map(at => labels[predicted[at]]) }
       })
-      return { kind: 'tokens', truth: tags.map(({ truth }) => truth), predicted: tags.map(({ predicted }) => predicted) }
+      return {
+        kind: 'tokens',
+        truth: tags.map(({ truth }) => truth),
+        predicted: tags.map(({ predicted }) => predicted),
+      }
     }
   }
 }
 
 /** What the tasks that metrics are known of have in common: name, figures, and which of them decides. */
-export function measured(name: TaskName, labels: readonly string[]): Pick<Task<Target>, 'name' | 'bestMetric' | 'lessIsBetter' | 'summarise'> {
+export function measured(
+  name: TaskName,
+  labels: readonly string[],
+): Pick<Task<Target>, 'name' | 'bestMetric' | 'lessIsBetter' | 'summarise'> {
   const metrics = metricsOf(name, labels.length)
   return {
     name,

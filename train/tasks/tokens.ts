@@ -4,7 +4,15 @@ import type { TokenClassifier } from '../../models/model.ts'
 import { type CrossEntropyOptions, IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
 import { windowsOf } from '../../models/windows.ts'
-import { type Batch, type BatchSize, type Encoded, type Forward, type Task, type TaskInputs, collateTexts } from '../task.ts'
+import {
+  type Batch,
+  type BatchSize,
+  type Encoded,
+  type Forward,
+  type Task,
+  type TaskInputs,
+  collateTexts,
+} from '../task.ts'
 import { countCorrect, countOf } from './classes.ts'
 import { measured } from './results.ts'
 
@@ -13,7 +21,9 @@ import { measured } from './results.ts'
  * @throws RangeError as `Task.collate` does, and on a text with more or fewer labels than tokens
  */
 export function collateTokens(
-  examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, { classWeights }: CrossEntropyOptions = {},
+  examples: readonly Encoded<ArrayLike<number>>[],
+  size: BatchSize,
+  { classWeights }: CrossEntropyOptions = {},
 ): Batch {
   const texts = collateTexts(examples, size)
   const { windows, sequence } = texts
@@ -27,25 +37,35 @@ export function collateTokens(
     }
     lengths.forEach((length, i) => labels.set(target.splice(0, length), (texts.starts[text] + i) * sequence))
   })
-  return { ...texts, arrays: { labels: { data: labels, shape: [windows, sequence] } }, ...countOf(labels, classWeights) }
+  return {
+    ...texts,
+    arrays: { labels: { data: labels, shape: [windows, sequence] } },
+    ...countOf(labels, classWeights),
+  }
 }
 
 /** Traced: the loss of every token's label. Outputs are logits f32 [windows, sequence · labels]. */
 export function forwardTokens(
-  model: TokenClassifier, { ids, mask, types, arrays: { labels } }: TaskInputs, context: ForwardContext,
+  model: TokenClassifier,
+  { ids, mask, types, arrays: { labels } }: TaskInputs,
+  context: ForwardContext,
   options: CrossEntropyOptions = {},
 ): Forward {
   const [windows, sequence] = ids.shape
   const logits = model.logits(ids, mask, types, context)
   const flat = labels.reshape([windows * sequence])
   return {
-    losses: classificationLoss(logits, flat, options), outputs: logits.reshape([windows, -1]),
+    losses: classificationLoss(logits, flat, options),
+    outputs: logits.reshape([windows, -1]),
     sums: { accuracy: countCorrect(logits, flat) },
   }
 }
 
 /** The task of one label per token. */
-export function tokensTask({ labels, ...options }: CrossEntropyOptions & { readonly labels: readonly string[] }): Task<ArrayLike<number>, TokenClassifier> {
+export function tokensTask({
+  labels,
+  ...options
+}: CrossEntropyOptions & { readonly labels: readonly string[] }): Task<ArrayLike<number>, TokenClassifier> {
   return {
     ...measured('tokens', labels),
     sums: ['accuracy'],

@@ -6,7 +6,7 @@ import { expect, test } from 'vitest'
 const engine = new URL('../../../engine/node/index.ts', import.meta.url).href
 
 /** A process that opens a device, begins to compile and to read, and then ends by `code`. */
-function endBy(code: string): { status: number | null, signal: string | null, stdout: string } {
+function endBy(code: string): { status: number | null; signal: string | null; stdout: string } {
   const script = `
     import { currentDevice, tensor } from ${JSON.stringify(engine)}
     import { writeSync } from 'node:fs'
@@ -18,7 +18,9 @@ function endBy(code: string): { status: number | null, signal: string | null, st
       @group(0) @binding(0) var<storage, read_write> a: array<f32>;
       @compute @workgroup_size(64) fn main(@builtin(global_invocation_id) id: vec3u) { a[id.x] = sin(a[id.x] + ${Math.random()}); }\` }) } })
     ${code}`
-  const { status, signal, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' })
+  const { status, signal, stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    encoding: 'utf8',
+  })
   return { status, signal, stdout }
 }
 
@@ -26,7 +28,11 @@ test.for([
   ['process.exit', 'process.exit(7)', 7],
   ['an uncaught exception', `setImmediate(() => { throw new Error('thrown') })`, 1],
   ['an unhandled rejection', `void Promise.reject(new Error('rejected'))`, 1],
-  ['process.exit in a listener', `process.on('SIGUSR2', () => process.exit(9)); process.kill(process.pid, 'SIGUSR2')`, 9],
+  [
+    'process.exit in a listener',
+    `process.on('SIGUSR2', () => process.exit(9)); process.kill(process.pid, 'SIGUSR2')`,
+    9,
+  ],
 ] as const)('%s closes the device before the process ends', ([, code, status]) => {
   expect(endBy(code)).toEqual({ status, signal: null, stdout: 'closed' })
 })

@@ -2,11 +2,22 @@
 // another device does not carry the lost ones along.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from 'vitest'
-import { DeviceLost, compile, currentDevice, openDevice, tensor, useDevice, variable, type Tensor } from '../../../engine/node/index.ts'
+import {
+  DeviceLost,
+  compile,
+  currentDevice,
+  openDevice,
+  tensor,
+  useDevice,
+  variable,
+  type Tensor,
+} from '../../../engine/node/index.ts'
 import { openAdapter } from '../../../engine/node/adapters.ts'
 import { collected } from '../../support/collect.ts'
 
-afterAll(async () => { (await currentDevice()).close() })
+afterAll(async () => {
+  ;(await currentDevice()).close()
+})
 
 /** Works on a device of its own, and loses it. */
 async function lose(): Promise<WeakRef<object>[]> {
@@ -28,7 +39,7 @@ async function lose(): Promise<WeakRef<object>[]> {
 
 test('only the device in use is held', async () => {
   const devices: WeakRef<object>[] = []
-  for (let i = 0; i < 3; i++) devices.push(...await lose())
+  for (let i = 0; i < 3; i++) devices.push(...(await lose()))
   const held = (): number => devices.slice(0, -2).filter(device => device.deref()).length
   // Native code lets go of its own a little later.
   for (let i = 0; i < 50 && held() > 0; i++) {

@@ -28,10 +28,11 @@ afterAll(() => device.destroy())
 
 const notSoftware = 'the adapter is a GPU, which Dawn may ask as often as it likes'
 
-const compile = (): Promise<GPUComputePipeline> => device.createComputePipelineAsync({
-  layout: 'auto',
-  compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
-})
+const compile = (): Promise<GPUComputePipeline> =>
+  device.createComputePipelineAsync({
+    layout: 'auto',
+    compute: { module: device.createShaderModule({ code: '@compute @workgroup_size(1) fn main() {}' }) },
+  })
 
 test('listing adapters does not change how Dawn polls', () => {
   expect(isUntouched).toBe(true)

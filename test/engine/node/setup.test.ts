@@ -17,16 +17,25 @@ import type { AdapterDescription } from '../../../engine/node/adapters.ts'
 
 const root = fileURLToPath(new URL('../../../', import.meta.url))
 
-interface Finished { status: number | null, stdout: string, stderr: string }
+interface Finished {
+  status: number | null
+  stdout: string
+  stderr: string
+}
 
 function node(parameters: string[], environment: Record<string, string> = {}): Promise<Finished> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, parameters, {
-      env: { ...process.env, TILEGRAD_ADAPTER: '', ...environment }, stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, TILEGRAD_ADAPTER: '', ...environment },
+      stdio: ['ignore', 'pipe', 'pipe'],
     })
     const finished: Finished = { status: null, stdout: '', stderr: '' }
-    child.stdout.on('data', text => { finished.stdout += text })
-    child.stderr.on('data', text => { finished.stderr += text })
+    child.stdout.on('data', text => {
+      finished.stdout += text
+    })
+    child.stderr.on('data', text => {
+      finished.stderr += text
+    })
     child.on('error', reject).on('close', status => resolve({ ...finished, status }))
   })
 }
@@ -34,11 +43,18 @@ function node(parameters: string[], environment: Record<string, string> = {}): P
 /** Runs a piece of a program in a fresh process; what it evaluates to comes back, or the error that it throws. */
 async function evaluate<T>(body: string, environment: Record<string, string> = {}, checkout = root): Promise<T> {
   const module = pathToFileURL(join(checkout, 'engine/node/adapters.ts'))
-  const { stdout, stderr } = await node(['--input-type=module', '-e', `
+  const { stdout, stderr } = await node(
+    [
+      '--input-type=module',
+      '-e',
+      `
     import { listAdapters, openAdapter } from '${module.href}'
     const report = value => process.stdout.write(JSON.stringify(value))
     try { report(await (async () => { ${body} })()) } catch (error) { report(error.name + ': ' + error.message) }
-  `], environment)
+  `,
+    ],
+    environment,
+  )
   expect(stdout, stderr).toMatch(/^[[{"].*$/) // one JSON value and nothing else: native code prints nothing there
   return JSON.parse(stdout)
 }
@@ -52,7 +68,7 @@ function needsEmbedded(context: TestContext): void {
 }
 
 describe('adapters', () => {
-  test('are listed with the one first that opens without a name, the system\'s before the embedded', async () => {
+  test("are listed with the one first that opens without a name, the system's before the embedded", async () => {
     const [adapters, first] = await Promise.all([list(), evaluate('return (await openAdapter()).info')])
     expect(adapters.length).toBeGreaterThan(0)
     expect(adapters.filter(({ embedded }) => embedded)).toHaveLength(embeddedIsSetUp() ? 1 : 0)
@@ -74,9 +90,10 @@ describe('adapters', () => {
     for (const { name } of adapters) expect(answer).toContain(`'${name}'`)
   })
 
-  test('include the embedded one, which computes, where the user\'s VK_DRIVER_FILES names no driver', async context => {
+  test("include the embedded one, which computes, where the user's VK_DRIVER_FILES names no driver", async context => {
     needsEmbedded(context)
-    const answer = await evaluate(`
+    const answer = await evaluate(
+      `
       const { adapter, info } = await openAdapter()
       const device = await adapter.requestDevice()
       const module = device.createShaderModule({ code:
@@ -99,7 +116,9 @@ describe('adapters', () => {
       const squares = [...new Uint32Array(copy.getMappedRange())]
       device.destroy()
       return { embedded: info.embedded, squares, afterwards: process.env.VK_DRIVER_FILES }
-    `, { VK_DRIVER_FILES: '/nothing-here.json' })
+    `,
+      { VK_DRIVER_FILES: '/nothing-here.json' },
+    )
     expect(answer).toEqual({ embedded: true, squares: [0, 1, 4, 9], afterwards: '/nothing-here.json' })
   })
 })
@@ -111,7 +130,8 @@ describe('the set-up', () => {
 
   beforeAll(async () => {
     bare = await mkdtemp(join(tmpdir(), 'tilegrad-setup-'))
-    for (const part of ['package.json', 'engine', 'shaders']) await cp(join(root, part), join(bare, part), { recursive: true })
+    for (const part of ['package.json', 'engine', 'shaders'])
+      await cp(join(root, part), join(bare, part), { recursive: true })
     await symlink(join(root, 'node_modules'), join(bare, 'node_modules'), 'junction')
   })
   afterAll(() => rm(bare, { recursive: true, force: true }))
@@ -119,18 +139,24 @@ describe('the set-up', () => {
   /** Sets the bare checkout up from a registry on this machine. */
   function setUpFrom(registry: string): Promise<Finished> {
     return node([join(bare, 'engine/node/setup.ts')], {
-      ...sightless, npm_config_registry: registry, npm_config_fetch_retries: '0',
-      npm_config_cache: join(bare, 'npm-cache'), npm_config_noproxy: '127.0.0.1',
+      ...sightless,
+      npm_config_registry: registry,
+      npm_config_fetch_retries: '0',
+      npm_config_cache: join(bare, 'npm-cache'),
+      npm_config_noproxy: '127.0.0.1',
     })
   }
 
   test('does nothing, silently, if there is an adapter', async () => {
-    const times = async (): Promise<unknown> => embeddedIsSetUp() ? (await stat(embeddedFolder)).mtimeMs : 'not there'
+    const times = async (): Promise<unknown> => (embeddedIsSetUp() ? (await stat(embeddedFolder)).mtimeMs : 'not there')
     const before = await times()
     const { status, stdout, stderr } = await node([join(root, 'engine/node/setup.ts')])
     // Dawn has a word to say on some drivers' limits, which nobody can stop.
-    expect({ status, stdout, stderr: stderr.replace(/^Warning: maxDynamic.*\n/gm, '') })
-      .toEqual({ status: 0, stdout: '', stderr: '' })
+    expect({ status, stdout, stderr: stderr.replace(/^Warning: maxDynamic.*\n/gm, '') }).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    })
     expect(await times()).toEqual(before)
   })
 
@@ -142,8 +168,9 @@ describe('the set-up', () => {
 
   test('is suggested by the error if there is no adapter', async context => {
     context.skip(process.platform !== 'linux', 'drivers can be put out of sight on Linux only')
-    expect(await evaluate('return (await openAdapter()).info', sightless, bare))
-      .toMatch(/^UserError: no WebGPU adapter on this machine: `npm run setup` .*$/)
+    expect(await evaluate('return (await openAdapter()).info', sightless, bare)).toMatch(
+      /^UserError: no WebGPU adapter on this machine: `npm run setup` .*$/,
+    )
   })
 
   test('rejects files of the embedded adapter that only have the right size', async context => {
@@ -163,30 +190,37 @@ describe('the set-up', () => {
         await writeFile(join(folder, file), bytes)
       }
       const answer = await evaluate("return (await openAdapter({ name: 'swiftshader' })).info", sightless, bare)
-      expect(answer).toMatch(/^UserError: no WebGPU adapter on this machine; the embedded one is damaged \(\S+icd\.json\): `npm /)
+      expect(answer).toMatch(
+        /^UserError: no WebGPU adapter on this machine; the embedded one is damaged \(\S+icd\.json\): `npm /,
+      )
     } finally {
       await rm(folder, { recursive: true, force: true })
     }
   })
 
-  for (const loader of ['with', 'without']) test(`makes an adapter that the same process opens, on a machine ${loader} a loader and without drivers`, async context => {
-    needsEmbedded(context)
-    // A file that is no library stands before the system's own.
-    const libraries = join(bare, 'libraries')
-    await mkdir(libraries, { recursive: true })
-    await writeFile(join(libraries, 'libvulkan.so.1'), '')
-    const folder = join(bare, '.cache', basename(embeddedFolder))
-    const answer = await evaluate(`
+  for (const loader of ['with', 'without'])
+    test(`makes an adapter that the same process opens, on a machine ${loader} a loader and without drivers`, async context => {
+      needsEmbedded(context)
+      // A file that is no library stands before the system's own.
+      const libraries = join(bare, 'libraries')
+      await mkdir(libraries, { recursive: true })
+      await writeFile(join(libraries, 'libvulkan.so.1'), '')
+      const folder = join(bare, '.cache', basename(embeddedFolder))
+      const answer = await evaluate(
+        `
       const { cp } = await import('node:fs/promises')
       const before = await listAdapters()
       await cp(${JSON.stringify(embeddedFolder)}, ${JSON.stringify(folder)}, { recursive: true })
       const { info } = await openAdapter({ name: 'swiftshader' })
       return { before, after: (await listAdapters()).map(({ name }) => name), opened: info.name, embedded: info.embedded }
-    `, { ...sightless, ...loader === 'without' && { LD_LIBRARY_PATH: libraries } }, bare)
-    await rm(folder, { recursive: true })
-    const [name] = (answer as { after: string[] }).after
-    expect(answer).toEqual({ before: [], after: [name], opened: name, embedded: true })
-  })
+    `,
+        { ...sightless, ...(loader === 'without' && { LD_LIBRARY_PATH: libraries }) },
+        bare,
+      )
+      await rm(folder, { recursive: true })
+      const [name] = (answer as { after: string[] }).after
+      expect(answer).toEqual({ before: [], after: [name], opened: name, embedded: true })
+    })
 
   test('without a registry ends with one line and leaves nothing behind', async context => {
     context.skip(process.platform !== 'linux' || process.arch !== 'x64', 'only Linux x64 has an embedded adapter')
@@ -207,9 +241,13 @@ describe('the set-up', () => {
       if (request.url === '/fake.tgz') return void createReadStream(join(bare, 'fake.tgz')).pipe(response)
       const tarball = `http://127.0.0.1:${port}/fake.tgz`
       response.setHeader('content-type', 'application/json')
-      response.end(JSON.stringify({
-        name, 'dist-tags': { latest: version }, versions: { [version]: { name, version, dist: { tarball } } },
-      }))
+      response.end(
+        JSON.stringify({
+          name,
+          'dist-tags': { latest: version },
+          versions: { [version]: { name, version, dist: { tarball } } },
+        }),
+      )
     })
     await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
     try {

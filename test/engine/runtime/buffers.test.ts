@@ -5,7 +5,9 @@ import { Buffers } from '../../../engine/runtime/buffers.ts'
 import { Scratch } from '../../../engine/runtime/scratch.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterAll(() => device.close())
 
 const MEBI = 1024 * 1024
@@ -26,7 +28,10 @@ test('of too many free buffers the longest unused are destroyed', () => {
 
 test('a buffer larger than the pool is destroyed at once, and others are kept', () => {
   const buffers = new Buffers(device.gpu)
-  const [small, large] = [buffers.acquire(MEBI, 'small', { zeroed: false }), buffers.acquire(80 * MEBI, 'large', { zeroed: false })]
+  const [small, large] = [
+    buffers.acquire(MEBI, 'small', { zeroed: false }),
+    buffers.acquire(80 * MEBI, 'large', { zeroed: false }),
+  ]
   buffers.release(small)
   buffers.release(large)
   expect(buffers).toMatchObject({ count: 1, bytes: MEBI })

@@ -1,15 +1,25 @@
 // What an adapter can't do, and how it is said: shaders that do not compile, buffers and steps that are too large.
 import { showBytes } from '../../../engine/bytes.ts'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import { type Device, type Tensor, UserError, compile, currentDevice, tensor, zeros } from '../../../engine/node/index.ts'
+import {
+  type Device,
+  type Tensor,
+  UserError,
+  compile,
+  currentDevice,
+  tensor,
+  zeros,
+} from '../../../engine/node/index.ts'
 import { ShaderError } from '../../../engine/runtime/pipelines.ts'
 
 let device: Device
-beforeAll(async () => { device = await currentDevice() })
+beforeAll(async () => {
+  device = await currentDevice()
+})
 afterEach(() => vi.restoreAllMocks())
 afterAll(() => device.close())
 
-test('a shader that does not compile is shown with line numbers and the compiler\'s messages', async () => {
+test("a shader that does not compile is shown with line numbers and the compiler's messages", async () => {
   const wgsl = '@compute @workgroup_size(1)\nfn main() {\n  let x: nothing = 1;\n}'
   const error = await device.pipelines.get(wgsl, 'my kernel', 0, []).catch((thrown: unknown) => thrown)
   expect(error).toBeInstanceOf(ShaderError)
@@ -24,15 +34,20 @@ test('a value larger than the largest buffer is rejected before anything is comp
   const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
   const mebibytes = Math.ceil(most / 1024 ** 2) + 1
   const before = [device.buffers.count, device.pipelines.count]
-  const tooLarge = new UserError(`add: ${showBytes(mebibytes * 1024 ** 2)} is more than one buffer holds on this adapter `
-    + `(${showBytes(most)}): use a smaller batch or length`)
+  const tooLarge = new UserError(
+    `add: ${showBytes(mebibytes * 1024 ** 2)} is more than one buffer holds on this adapter ` +
+      `(${showBytes(most)}): use a smaller batch or length`,
+  )
   const step = compile((x: Tensor) => ({ y: zeros([mebibytes, 1024 * 256]).add(x) }))
   await expect(step.prepare(tensor(1))).rejects.toThrow(tooLarge)
   expect([device.buffers.count, device.pipelines.count]).toEqual(before)
 })
 
 test('a step that runs out of memory frees what it allocated, and can be tried again', async () => {
-  const x = tensor(Float32Array.from({ length: 64 * 64 }, (_, i) => i % 7), [64, 64])
+  const x = tensor(
+    Float32Array.from({ length: 64 * 64 }, (_, i) => i % 7),
+    [64, 64],
+  )
   const step = compile((t: Tensor) => ({ y: t.matmul(t).softmax().matmul(t).sum() }))
   const { peakBytes } = await step.prepare(x)
   const { gpu, scratch } = device
@@ -47,9 +62,15 @@ test('a step that runs out of memory frees what it allocated, and can be tried a
   })
   const { generation } = scratch
   await expect(step(x)).rejects.toThrow(
-    new UserError(`the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`))
+    new UserError(
+      `the adapter's memory does not hold this step of ${showBytes(peakBytes)}: use a smaller batch or length`,
+    ),
+  )
   expect(full).toHaveBeenCalledTimes(4)
   expect(scratch.generation).not.toBe(generation)
-  const [again, whole] = [await (await step(x)).y.item(), await compile((t: Tensor) => t.matmul(t).softmax().matmul(t).sum())(x)]
+  const [again, whole] = [
+    await (await step(x)).y.item(),
+    await compile((t: Tensor) => t.matmul(t).softmax().matmul(t).sum())(x),
+  ]
   expect(again).toBe(await whole.item())
 })

@@ -8,7 +8,7 @@ function callsOf(times: readonly number[], pace: (made: number) => number) {
   return { calls: times.map(time => async () => time * pace(made++)), made: () => made }
 }
 
-test('a GPU that speeds up in the last turn does not favour that turn\'s candidate', async () => {
+test("a GPU that speeds up in the last turn does not favour that turn's candidate", async () => {
   const times = [1, 2, 3]
   // Seven times as slow, but for the last of nine calls and what follows.
   const pace = (made: number): number => (made < 8 ? 7 : 1)
@@ -19,7 +19,7 @@ test('a GPU that speeds up in the last turn does not favour that turn\'s candida
 })
 
 test('three turns suffice at a constant speed, and their number is bounded at any other', async () => {
-  const even = callsOf([5, 4], made => 1 + made % 3 / 100)
+  const even = callsOf([5, 4], made => 1 + (made % 3) / 100)
   await leastTimes(even.calls, false)
   expect(even.made()).toBe(6)
   const endless = callsOf([5, 4], made => 0.5 ** made)

@@ -17,7 +17,8 @@ const texts = ['A dull film, with "quotes" and no heart.', 'Naïve 🎬\nbut war
 
 const csv = (delimiter: string, end = '\n'): string =>
   [['id', 'text', 'label'], ...texts.map((text, i) => [String(i), `"${text.replaceAll('"', '""')}"`, String(i % 2)])]
-    .map((row) => row.join(delimiter)).join(end) + end
+    .map(row => row.join(delimiter))
+    .join(end) + end
 
 /** Reads a table in every way that it is read. */
 async function read(path: string): Promise<void> {
@@ -27,7 +28,13 @@ async function read(path: string): Promise<void> {
   // Whatever the columns are called, the first is taken for texts.
   const [first] = table.columns
   const labels = table.columns.at(-1)
-  if (first && rows >= 0) await readExamples(table, { textColumn: first.name, pairColumn: null, labelColumn: labels?.name, skipBadRows: true })
+  if (first && rows >= 0)
+    await readExamples(table, {
+      textColumn: first.name,
+      pairColumn: null,
+      labelColumn: labels?.name,
+      skipBadRows: true,
+    })
   await loadLabelled(path, options)
 }
 
@@ -44,7 +51,12 @@ function table(ending: string, seeds: () => Promise<readonly Uint8Array[]>, muta
   }
 }
 
-const rows = texts.map((text, i) => ({ text, label: i % 2, words: ['a', 'b'], meta: { source: 'x', n: [1, 2.5, null] } }))
+const rows = texts.map((text, i) => ({
+  text,
+  label: i % 2,
+  words: ['a', 'b'],
+  meta: { source: 'x', n: [1, 2.5, null] },
+}))
 
 /** Changes one of several JSON values that stand in a text, a line each. */
 function changeLine(input: Uint8Array, random: () => number): Uint8Array {
@@ -58,7 +70,9 @@ const fixtures = join(import.meta.dirname, '../../train/node/data/fixtures')
 
 async function parquetSeeds(): Promise<Uint8Array[]> {
   const names = await readdir(fixtures, { recursive: true })
-  const files = await Promise.all(names.filter((name) => name.endsWith('.parquet')).map((name) => readFile(join(fixtures, name))))
+  const files = await Promise.all(
+    names.filter(name => name.endsWith('.parquet')).map(name => readFile(join(fixtures, name))),
+  )
   // Uncompressed pages of each encoding: what is changed in them reaches the decoders.
   const text = { name: 'text', type: 'bytes', page: plainTexts(['good', 'bad']) } as const
   const delta = [0x80, 1, 4, 2, 8, 2, 0, 0, 0, 0, 0]
@@ -67,13 +81,22 @@ async function parquetSeeds(): Promise<Uint8Array[]> {
     { name: 'label', type: 'int64', page: [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] },
     { name: 'label', type: 'boolean', page: [1] },
     { name: 'label', type: 'boolean', encoding: 'rle', page: [2, 0, 0, 0, 4, 1] },
-    { name: 'label', type: 'int32', encoding: 'dictionary', page: [1, 2, 1, 2, 0], dictionary: { page: [0, 0, 0, 0, 1, 0, 0, 0], values: 2 } },
+    {
+      name: 'label',
+      type: 'int32',
+      encoding: 'dictionary',
+      page: [1, 2, 1, 2, 0],
+      dictionary: { page: [0, 0, 0, 0, 1, 0, 0, 0], values: 2 },
+    },
     { name: 'label', type: 'int32', encoding: 'deltaBinary', page: delta },
     { name: 'label', type: 'int64', encoding: 'deltaBinary', page: delta },
     { name: 'label', type: 'bytes', encoding: 'deltaLength', page: [...delta, 0x61, 0x62, 0x63, 0x64, 0x65] },
     { name: 'label', type: 'bytes', encoding: 'deltaBytes', page: [...delta, ...delta, 0x61, 0x62, 0x63, 0x64, 0x65] },
   ]
-  return [...files, ...columns.flatMap((column) => [false, true].map((second) => parquetFile(2, [text, { ...column, second }])))]
+  return [
+    ...files,
+    ...columns.flatMap(column => [false, true].map(second => parquetFile(2, [text, { ...column, second }]))),
+  ]
 }
 
 /** Changes of the small numbers in the footer and the page headers, where counts and sizes stand. */
@@ -86,7 +109,18 @@ function changeParquet(input: Uint8Array, random: () => number): Uint8Array {
   for (let left = 1 + Math.floor(random() * 3); left > 0; left--) {
     const at = start + Math.floor(random() * Math.max(1, end - start))
     // A number in Thrift's compact protocol is a run of bytes with the high bit set, and one without.
-    bytes[at] = pick(random, [0, 1, 2, 0x7f, 0x80, 0xff, bytes[at] + 1, bytes[at] - 1, bytes[at] ^ 0x80, Math.floor(random() * 256)])
+    bytes[at] = pick(random, [
+      0,
+      1,
+      2,
+      0x7f,
+      0x80,
+      0xff,
+      bytes[at] + 1,
+      bytes[at] - 1,
+      bytes[at] ^ 0x80,
+      Math.floor(random() * 256),
+    ])
   }
   return bytes
 }
@@ -113,11 +147,29 @@ function changeTar(input: Uint8Array, random: () => number): Uint8Array {
   const at = 512 * Math.floor(random() * (bytes.length / 512))
   const header = bytes.subarray(at, at + 512)
   if (header.length === 512 && header[0] !== 0) {
-    const [from, length] = pick(random, [[0, 100], [124, 12], [156, 1], [157, 100], [257, 8], [345, 155]])
+    const [from, length] = pick(random, [
+      [0, 100],
+      [124, 12],
+      [156, 1],
+      [157, 100],
+      [257, 8],
+      [345, 155],
+    ])
     const field = header.subarray(from, from + length)
     const changed = pick(random, [
-      encode('777777777777'), encode('-1'), encode('99999999999'), encode('1'), encode('2'), encode('x'), encode('g'), encode('../../train/pos/1.txt'), encode('L'),
-      Uint8Array.of(0x80, 0, 0, 0, 0, 0, 0, 255), Uint8Array.of(0xff, 0xff, 0xff), encode('\u001b[2Jtrain/neg/\n.txt'), encode('0000000000'),
+      encode('777777777777'),
+      encode('-1'),
+      encode('99999999999'),
+      encode('1'),
+      encode('2'),
+      encode('x'),
+      encode('g'),
+      encode('../../train/pos/1.txt'),
+      encode('L'),
+      Uint8Array.of(0x80, 0, 0, 0, 0, 0, 0, 255),
+      Uint8Array.of(0xff, 0xff, 0xff),
+      encode('\u001b[2Jtrain/neg/\n.txt'),
+      encode('0000000000'),
     ]).subarray(0, length)
     field.fill(0)
     field.set(changed)
@@ -128,15 +180,38 @@ function changeTar(input: Uint8Array, random: () => number): Uint8Array {
   return random() < 0.5 ? bytes : gzipSync(bytes)
 }
 
-const several = (...inputs: (string | Uint8Array)[]): (() => Promise<readonly Uint8Array[]>) =>
-  async () => inputs.map((input) => (typeof input === 'string' ? encode(input) : input))
+const several =
+  (...inputs: (string | Uint8Array)[]): (() => Promise<readonly Uint8Array[]>) =>
+  async () =>
+    inputs.map(input => (typeof input === 'string' ? encode(input) : input))
 
 export const targets: readonly Target[] = [
-  table('csv', several(csv(','), csv(';', '\r\n'), csv('|'), `\ufeff${csv(',')}`, csv(',', '\r'), Buffer.from(`\ufeff${csv(';')}`, 'utf16le'), 'text,label\na,-1\nb,1\nc,0.0\n')),
+  table(
+    'csv',
+    several(
+      csv(','),
+      csv(';', '\r\n'),
+      csv('|'),
+      `\ufeff${csv(',')}`,
+      csv(',', '\r'),
+      Buffer.from(`\ufeff${csv(';')}`, 'utf16le'),
+      'text,label\na,-1\nb,1\nc,0.0\n',
+    ),
+  ),
   table('tsv', several(csv('\t'), csv('\t', '\r\n'))),
-  table('jsonl', several(rows.map((row) => JSON.stringify(row)).join('\n'), '{"text": "a", "label": [1, 2]}\n{"text": "b", "label": []}\n'), changeLine),
-  table('json', several(JSON.stringify(rows), JSON.stringify(rows, undefined, 2), rows.map((row) => JSON.stringify(row)).join('\n')),
-    (input, random) => encode(changeJson(new TextDecoder().decode(input), random))),
+  table(
+    'jsonl',
+    several(
+      rows.map(row => JSON.stringify(row)).join('\n'),
+      '{"text": "a", "label": [1, 2]}\n{"text": "b", "label": []}\n',
+    ),
+    changeLine,
+  ),
+  table(
+    'json',
+    several(JSON.stringify(rows), JSON.stringify(rows, undefined, 2), rows.map(row => JSON.stringify(row)).join('\n')),
+    (input, random) => encode(changeJson(new TextDecoder().decode(input), random)),
+  ),
   table('parquet', parquetSeeds, changeParquet),
   {
     name: 'tar.gz',

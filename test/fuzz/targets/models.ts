@@ -20,23 +20,51 @@ const json = (value: unknown): Uint8Array => encode(JSON.stringify(value))
 const changeTree: NonNullable<Target['mutate']> = (input, random) => encode(changeJson(decode(input), random))
 
 const CONFIG = {
-  bert: { model_type: 'bert', vocab_size: 11, hidden_size: 8, num_hidden_layers: 1, num_attention_heads: 2, intermediate_size: 12,
-    max_position_embeddings: 6 },
-  distilbert: { model_type: 'distilbert', vocab_size: 11, dim: 8, n_layers: 1, n_heads: 2, hidden_dim: 12, max_position_embeddings: 6 },
+  bert: {
+    model_type: 'bert',
+    vocab_size: 11,
+    hidden_size: 8,
+    num_hidden_layers: 1,
+    num_attention_heads: 2,
+    intermediate_size: 12,
+    max_position_embeddings: 6,
+  },
+  distilbert: {
+    model_type: 'distilbert',
+    vocab_size: 11,
+    dim: 8,
+    n_layers: 1,
+    n_heads: 2,
+    hidden_dim: 12,
+    max_position_embeddings: 6,
+  },
 }
 const model = createModel(parseConfig(CONFIG.bert, 'config.json', 'tiny'))
 
 const WORDS = '[PAD] [UNK] [CLS] [SEP] [MASK] the film is good un ##watch ##able ! é e'.split(' ')
-const TEXTS = ['The film is UNWATCHABLE! [SEP] é', 'e\u0301\u0323\u0301', '𠮷 film', 'the'.repeat(50), 'good, good; [MASK]']
+const TEXTS = [
+  'The film is UNWATCHABLE! [SEP] é',
+  'e\u0301\u0323\u0301',
+  '𠮷 film',
+  'the'.repeat(50),
+  'good, good; [MASK]',
+]
 
 /** A file of weights for `model`, some of its names only. */
-const weights = (names: (name: string) => boolean): Uint8Array => serialize(model.parameters().filter(({ name }) => names(name))
-  .map(({ name, shape, size }) => ({ name, dtype: 'F32', shape, data: new Float32Array(size).fill(0.5) })), { format: 'pt' })
+const weights = (names: (name: string) => boolean): Uint8Array =>
+  serialize(
+    model
+      .parameters()
+      .filter(({ name }) => names(name))
+      .map(({ name, shape, size }) => ({ name, dtype: 'F32', shape, data: new Float32Array(size).fill(0.5) })),
+    { format: 'pt' },
+  )
 
 const config: Target = {
   name: 'config.json',
   seeds: async () => [
-    json(CONFIG.bert), json(CONFIG.distilbert),
+    json(CONFIG.bert),
+    json(CONFIG.distilbert),
     ...Object.values(CONFIG).map(fields => json(toHubConfig(parseConfig(fields, 'config.json')))),
     json({ architectures: ['BertModel'], id2label: { 0: 'a', 1: 2, 2: true }, num_labels: 3 }),
   ],
@@ -48,7 +76,10 @@ const config: Target = {
     made.parameters().reduce((sum, { size }) => sum + size, 0)
     // Config and weights are compared before anything is allocated.
     const file = join(folder, 'model.safetensors')
-    await writeFile(file, weights(() => true))
+    await writeFile(
+      file,
+      weights(() => true),
+    )
     await using(await openSafetensors(file), async opened => void matchWeights(made, opened))
   },
 }
@@ -77,7 +108,11 @@ function changeHeader(input: Uint8Array, random: () => number): Uint8Array {
   if (length > input.length - 8) return input
   const header = encode(changeJson(decode(input.subarray(8, 8 + length)), random))
   const made = new Uint8Array(8 + header.length + input.length - 8 - length)
-  new DataView(made.buffer).setBigUint64(0, BigInt(random() < 0.9 ? header.length : Math.floor(random() * 2 ** 40)), true)
+  new DataView(made.buffer).setBigUint64(
+    0,
+    BigInt(random() < 0.9 ? header.length : Math.floor(random() * 2 ** 40)),
+    true,
+  )
   made.set(header, 8)
   made.set(input.subarray(8 + length), 8 + header.length)
   return made
@@ -86,8 +121,13 @@ function changeHeader(input: Uint8Array, random: () => number): Uint8Array {
 const safetensors: Target = {
   name: 'safetensors',
   seeds: async () => [
-    weights(() => true), weights(name => name.includes('classifier')), serialize([]),
-    serialize([{ name: 'half', dtype: 'F16', shape: [2, 0, 3], data: new Float32Array() }, { name: '', dtype: 'F16', shape: [], data: Float32Array.of(1) }]),
+    weights(() => true),
+    weights(name => name.includes('classifier')),
+    serialize([]),
+    serialize([
+      { name: 'half', dtype: 'F16', shape: [2, 0, 3], data: new Float32Array() },
+      { name: '', dtype: 'F16', shape: [], data: Float32Array.of(1) },
+    ]),
   ],
   mutate: changeHeader,
   async run(input, folder) {
@@ -112,8 +152,14 @@ const shards: Target = {
   },
   mutate: changeTree,
   async run(input, folder) {
-    await writeFile(join(folder, 'a.safetensors'), weights(name => !name.includes('classifier')))
-    await writeFile(join(folder, 'b.safetensors'), weights(name => name.includes('classifier')))
+    await writeFile(
+      join(folder, 'a.safetensors'),
+      weights(name => !name.includes('classifier')),
+    )
+    await writeFile(
+      join(folder, 'b.safetensors'),
+      weights(name => name.includes('classifier')),
+    )
     await writeFile(join(folder, 'model.safetensors.index.json'), input)
     await using(await openWeights(folder), async file => {
       await readAll(file)
@@ -125,14 +171,27 @@ const shards: Target = {
 const whole = tokenizerFromVocabulary(`${WORDS.join('\n')}\n`, { lowercase: true }, 'vocab.txt').json
 const steps = {
   ...whole,
-  normalizer: { type: 'Sequence', normalizers: [
-    { type: 'NFD' }, { type: 'StripAccents' }, { type: 'Lowercase' }, { type: 'Strip', strip_left: true, strip_right: false },
-    { type: 'Replace', pattern: { Regex: '\\s+|[a-c]{2,3}' }, content: ' ' }, { type: 'Prepend', prepend: ' ' },
-  ] },
-  pre_tokenizer: { type: 'Sequence', pretokenizers: [
-    { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithNext', invert: false }, { type: 'WhitespaceSplit' },
-    { type: 'Punctuation', behavior: 'Contiguous' }, { type: 'Digits', individual_digits: true }, { type: 'Whitespace' },
-  ] },
+  normalizer: {
+    type: 'Sequence',
+    normalizers: [
+      { type: 'NFD' },
+      { type: 'StripAccents' },
+      { type: 'Lowercase' },
+      { type: 'Strip', strip_left: true, strip_right: false },
+      { type: 'Replace', pattern: { Regex: '\\s+|[a-c]{2,3}' }, content: ' ' },
+      { type: 'Prepend', prepend: ' ' },
+    ],
+  },
+  pre_tokenizer: {
+    type: 'Sequence',
+    pretokenizers: [
+      { type: 'Split', pattern: { String: ' ' }, behavior: 'MergedWithNext', invert: false },
+      { type: 'WhitespaceSplit' },
+      { type: 'Punctuation', behavior: 'Contiguous' },
+      { type: 'Digits', individual_digits: true },
+      { type: 'Whitespace' },
+    ],
+  },
   added_tokens: [{ id: 99, content: 'Film', single_word: true, lstrip: true, rstrip: true, normalized: true }],
 }
 
@@ -180,7 +239,10 @@ const texts: Target = {
   seeds: async () => TEXTS.map(encode),
   mutate: repeatPiece,
   async run(input, folder) {
-    for (const [name, value] of [['bert', whole], ['steps', steps]] as const) {
+    for (const [name, value] of [
+      ['bert', whole],
+      ['steps', steps],
+    ] as const) {
       const path = join(folder, `${name}.json`)
       await writeFile(path, json(value))
       await tokenise(path, [decode(input)])
@@ -191,34 +253,65 @@ const texts: Target = {
 const adapter: Target = {
   name: 'adapter_config.json',
   seeds: async () => [
-    json({ peft_type: 'LORA', task_type: 'SEQ_CLS', r: 2, lora_alpha: 4, lora_dropout: 0.1, target_modules: ['query', 'value'], bias: 'none' }),
-    json({ peft_type: 'LORA', r: 2, lora_alpha: 4, target_modules: '.*\\.(query|value)', exclude_modules: 'x+', modules_to_save: ['classifier'],
-      rank_pattern: { 'layer\\.0\\..*query': 3 }, alpha_pattern: { '0.attention.self.value': 8 }, use_rslora: true, loftq_config: {} }),
+    json({
+      peft_type: 'LORA',
+      task_type: 'SEQ_CLS',
+      r: 2,
+      lora_alpha: 4,
+      lora_dropout: 0.1,
+      target_modules: ['query', 'value'],
+      bias: 'none',
+    }),
+    json({
+      peft_type: 'LORA',
+      r: 2,
+      lora_alpha: 4,
+      target_modules: '.*\\.(query|value)',
+      exclude_modules: 'x+',
+      modules_to_save: ['classifier'],
+      rank_pattern: { 'layer\\.0\\..*query': 3 },
+      alpha_pattern: { '0.attention.self.value': 8 },
+      use_rslora: true,
+      loftq_config: {},
+    }),
   ],
   mutate: changeTree,
   async run(input, folder) {
     await writeFile(join(folder, 'adapter_config.json'), input)
     const found = await readAdapterConfig(folder)
     const path = join(folder, 'adapter_model.safetensors')
-    await writeFile(path, serialize(['query', 'value'].flatMap(part => {
-      const of = `base_model.model.bert.encoder.layer.0.attention.self.${part}`
-      return [
-        { name: `${of}.lora_A.weight`, dtype: 'F32' as const, shape: [2, 8], data: new Float32Array(16) },
-        { name: `${of}.lora_B.weight`, dtype: 'F32' as const, shape: [8, 2], data: new Float32Array(16) },
-      ]
-    })))
+    await writeFile(
+      path,
+      serialize(
+        ['query', 'value'].flatMap(part => {
+          const of = `base_model.model.bert.encoder.layer.0.attention.self.${part}`
+          return [
+            { name: `${of}.lora_A.weight`, dtype: 'F32' as const, shape: [2, 8], data: new Float32Array(16) },
+            { name: `${of}.lora_B.weight`, dtype: 'F32' as const, shape: [8, 2], data: new Float32Array(16) },
+          ]
+        }),
+      ),
+    )
     await using(await openSafetensors(path), async file => void matchAdapter(model, found, file))
   },
 }
 
 const patterns: Target = {
   name: 'lora-targets',
-  seeds: async () => ['query,value', 'layer\\.[01]\\..*(key|value)', '(a+)+$', '(.*)*(.|q){20}x', '(?i)QUERY|[^a-z]{2,}\\b'].map(encode),
+  seeds: async () =>
+    ['query,value', 'layer\\.[01]\\..*(key|value)', '(a+)+$', '(.*)*(.|q){20}x', '(?i)QUERY|[^a-z]{2,}\\b'].map(encode),
   async run(input) {
     for (const target of parseTargets(decode(input))) findTargets(model, target)
   },
 }
 
 export const modelTargets: readonly Target[] = [
-  config, safetensors, shards, tokenizer, vocabulary, texts, adapter, patterns,
+  config,
+  safetensors,
+  shards,
+  tokenizer,
+  vocabulary,
+  texts,
+  adapter,
+  patterns,
 ]

@@ -14,7 +14,7 @@ export const plantedTargets: readonly Target[] = [
     const kept: Uint8Array[] = []
     for (let i = 0; i < 40; i++) {
       kept.push(new Uint8Array(64 * 2 ** 20).fill(1))
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await new Promise(resolve => setTimeout(resolve, 20))
     }
   }),
   planted('crash', async () => process.exit(7)),

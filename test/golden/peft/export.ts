@@ -22,16 +22,27 @@ for (const exported of [...madeHere, ...savedAgain]) {
   if (exported.freshHead) {
     // As a published encoder is, without the head.
     const heads = base.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
-    await writeSafetensors(join(folder, 'base', WEIGHTS_FILE), modelTensors(base).filter(({ name }) => !heads.includes(name)), { format: 'pt' })
+    await writeSafetensors(
+      join(folder, 'base', WEIGHTS_FILE),
+      modelTensors(base).filter(({ name }) => !heads.includes(name)),
+      { format: 'pt' },
+    )
   }
   const model = await exportedModel(exported)
   await saveAdapter(join(folder, 'adapter'), model, 'base')
   const logits = await logitsOf(model)
   await mergeLora(model)
   await saveModel(join(folder, 'merged'), model)
-  await writeAtomic(join(folder, 'case.json'), JSON.stringify({
-    ...exported, batch: peftCases.batch, base: exported.freshHead ? null : baseLogits, logits, merged: await logitsOf(model),
-  }))
+  await writeAtomic(
+    join(folder, 'case.json'),
+    JSON.stringify({
+      ...exported,
+      batch: peftCases.batch,
+      base: exported.freshHead ? null : baseLogits,
+      logits,
+      merged: await logitsOf(model),
+    }),
+  )
   console.log(exported.name)
 }
 ;(await currentDevice()).close()

@@ -12,12 +12,13 @@ import { type BatchPattern, batchInputs, fillByPattern, patternBatch } from '../
 export type Family = 'bert' | 'distilbert'
 
 interface Cases {
-  readonly models: Readonly<Record<Family, { readonly seed: number, readonly [field: string]: unknown }>>
+  readonly models: Readonly<Record<Family, { readonly seed: number; readonly [field: string]: unknown }>>
   readonly batch: BatchPattern
-  readonly adapters: readonly { readonly name: string, readonly model: Family }[]
+  readonly adapters: readonly { readonly name: string; readonly model: Family }[]
 }
 
-export const readPeft = async <T>(name: string): Promise<T> => JSON.parse(await readFile(new URL(name, import.meta.url), 'utf8')) as T
+export const readPeft = async <T>(name: string): Promise<T> =>
+  JSON.parse(await readFile(new URL(name, import.meta.url), 'utf8')) as T
 
 /** A path below golden/peft. */
 export const peftPath = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
@@ -35,7 +36,11 @@ export async function baseModel(family: Family): Promise<SequenceClassifier> {
 
 /** Logits f32 [4 · 3] of the batch that every adapter is tried on. */
 export async function logitsOf(model: SequenceClassifier): Promise<number[]> {
-  const { vocabSize: vocabulary, typeVocab: types, labels: { length: classes } } = model.config
+  const {
+    vocabSize: vocabulary,
+    typeVocab: types,
+    labels: { length: classes },
+  } = model.config
   const { ids, mask, types: segments } = batchInputs(patternBatch(peftCases.batch, { vocabulary, types, classes }))
   return Array.from(await model.logits(ids, mask, segments, evaluation()).data())
 }
@@ -52,7 +57,9 @@ export interface Exported {
 
 function made(name: string, family: Family, options: LoraOptions, freshHead = false): Exported {
   return {
-    name, family, freshHead,
+    name,
+    family,
+    freshHead,
     async attach(model) {
       const parameters = attachLora(model, options)
       await fillByPattern(parameters, 51)
@@ -64,21 +71,51 @@ function made(name: string, family: Family, options: LoraOptions, freshHead = fa
 /** Adapters attached here; exported/ keeps their files as PEFT was seen to load them. */
 export const madeHere: readonly Exported[] = [
   made('bert-query-value', 'bert', { rank: 4, alpha: 8, dropout: 0.1, targets: ['query', 'value'] }),
-  made('bert-projection-mlp-and-head', 'bert', { rank: 2, alpha: 3, dropout: 0, targets: ['projection', 'mlp'], trainHead: true }),
+  made('bert-projection-mlp-and-head', 'bert', {
+    rank: 2,
+    alpha: 3,
+    dropout: 0,
+    targets: ['projection', 'mlp'],
+    trainHead: true,
+  }),
   made('bert-mlp-fresh-head', 'bert', { rank: 3, alpha: 3, dropout: 0, targets: ['mlp'] }, true),
-  made('bert-pattern-rank-stabilised', 'bert', { rank: 5, alpha: 4, dropout: 0.05, targets: [/layer\.1\..*(key|value)/], rankStabilised: true }),
+  made('bert-pattern-rank-stabilised', 'bert', {
+    rank: 5,
+    alpha: 4,
+    dropout: 0.05,
+    targets: [/layer\.1\..*(key|value)/],
+    rankStabilised: true,
+  }),
   made('bert-adapted-head', 'bert', { rank: 2, alpha: 4, dropout: 0, targets: ['key', 'head'] }),
-  made('distilbert-query-value-mlp-fresh-head', 'distilbert', { rank: 8, alpha: 1, dropout: 0, targets: ['query', 'value', 'mlp'] }, true),
-  made('distilbert-everything-and-head', 'distilbert',
-    { rank: 1, alpha: 2, dropout: 0.1, targets: ['query', 'key', 'value', 'projection', 'mlp'], trainHead: true, rankStabilised: true }),
+  made(
+    'distilbert-query-value-mlp-fresh-head',
+    'distilbert',
+    { rank: 8, alpha: 1, dropout: 0, targets: ['query', 'value', 'mlp'] },
+    true,
+  ),
+  made('distilbert-everything-and-head', 'distilbert', {
+    rank: 1,
+    alpha: 2,
+    dropout: 0.1,
+    targets: ['query', 'key', 'value', 'projection', 'mlp'],
+    trainHead: true,
+    rankStabilised: true,
+  }),
   made('distilbert-adapted-head', 'distilbert', { rank: 2, alpha: 4, dropout: 0, targets: ['value', 'head'] }),
   made('distilbert-adapted-fresh-head', 'distilbert', { rank: 2, alpha: 4, dropout: 0, targets: ['head'] }, true),
-  made('distilbert-half-adapted-fresh-head', 'distilbert', { rank: 2, alpha: 4, dropout: 0, targets: [/pre_classifier/] }, true),
+  made(
+    'distilbert-half-adapted-fresh-head',
+    'distilbert',
+    { rank: 2, alpha: 4, dropout: 0, targets: [/pre_classifier/] },
+    true,
+  ),
 ]
 
 /** PEFT's own, loaded and saved again. */
 export const savedAgain: readonly Exported[] = peftCases.adapters.map(({ name, model: family }) => ({
-  name: `${name}-again`, family, freshHead: false,
+  name: `${name}-again`,
+  family,
+  freshHead: false,
   attach: async model => {
     await openAdapter(peftPath(`adapters/${name}`), model)
   },

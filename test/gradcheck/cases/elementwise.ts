@@ -10,11 +10,15 @@ import { type OpCase, type Values, broadcastable, layout, opCase, shapes } from 
 const long = fc.constantFrom([2053], [3, 1409], [2, 5, 1709])
 const isLong = ({ shape }: { readonly shape: readonly number[] }): boolean => shape.reduce((n, m) => n * m, 1) > 2000
 
-const one = fc.record({ shape: fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }), layout })
+const one = fc.record({
+  shape: fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }),
+  layout,
+})
 
 /** By op: usual numbers (all nets), and others at which differences say nothing (net 2 alone). */
-type Cases<V> = Partial<Record<PlainOpName, { readonly usual: V, readonly hard?: V }>>
-const entriesOf = <V>(of: Cases<V>): [PlainOpName, { readonly usual: V, readonly hard?: V }][] => Object.entries(of) as never
+type Cases<V> = Partial<Record<PlainOpName, { readonly usual: V; readonly hard?: V }>>
+const entriesOf = <V>(of: Cases<V>): [PlainOpName, { readonly usual: V; readonly hard?: V }][] =>
+  Object.entries(of) as never
 
 const unaries = {
   neg: { usual: 'normal' },
@@ -38,14 +42,21 @@ const unaries = {
 const unaryCases = entriesOf<Values>(unaries).map(([op, { usual, hard }]) =>
   opCase(op, fc.record({ x: one, hard: fc.nat(3) }), draw => {
     const isHard = hard !== undefined && draw.hard === 0
-    return { slots: [{ ...draw.x, values: isHard ? hard : usual }], fn: x => apply(op, [x]), nets: isHard || isLong(draw.x) ? [2] : undefined }
-  }))
+    return {
+      slots: [{ ...draw.x, values: isHard ? hard : usual }],
+      fn: x => apply(op, [x]),
+      nets: isHard || isLong(draw.x) ? [2] : undefined,
+    }
+  }),
+)
 
 /** Two shapes that broadcast, each in a layout of its own. */
-const two = fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }).chain(shape => fc.record({
-  a: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
-  b: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
-}))
+const two = fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }).chain(shape =>
+  fc.record({
+    a: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
+    b: fc.record({ shape: fc.oneof(fc.constant(shape), broadcastable(shape)), layout }),
+  }),
+)
 
 const binaries = {
   add: { usual: ['normal', 'normal'] },
@@ -62,71 +73,140 @@ const binaryCases = entriesOf<readonly [Values, Values]>(binaries).map(([op, { u
     const isHard = hard !== undefined && draw.hard === 0
     const [left, right] = isHard ? hard : usual
     return {
-      slots: [{ ...a, values: left }, { ...b, values: right }],
+      slots: [
+        { ...a, values: left },
+        { ...b, values: right },
+      ],
       fn: (x, y) => apply(op, [x, y]),
       // Terms of a broadcast operand's gradient: at most the other's elements.
       options: { sumLength: 400, ...(isHard && op === 'pow' ? { wrt: [] } : {}) },
       nets: isHard || isLong(a) || isLong(b) ? [2] : undefined,
     }
-  }))
+  }),
+)
 
 const comparisonCases = (['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual'] as const).map(op =>
-  opCase(op, fc.record({ pair: two, type: fc.constantFrom<DType | 'float'>('float', 'i32', 'u32') }), ({ pair: { a, b }, type, dtype }) => {
-    const slot = { values: type === 'u32' ? 'natural' : 'whole', dtype: type === 'float' ? dtype : type } as const
-    return { slots: [{ ...a, ...slot }, { ...b, ...slot }], fn: (x, y) => apply(op, [x, y]) }
-  }, { nets: [2], why: 'a comparison gives integers, which have no gradient' }))
+  opCase(
+    op,
+    fc.record({ pair: two, type: fc.constantFrom<DType | 'float'>('float', 'i32', 'u32') }),
+    ({ pair: { a, b }, type, dtype }) => {
+      const slot = { values: type === 'u32' ? 'natural' : 'whole', dtype: type === 'float' ? dtype : type } as const
+      return {
+        slots: [
+          { ...a, ...slot },
+          { ...b, ...slot },
+        ],
+        fn: (x, y) => apply(op, [x, y]),
+      }
+    },
+    { nets: [2], why: 'a comparison gives integers, which have no gradient' },
+  ),
+)
 
 /** Integers under the arithmetic that takes them. */
 const integers = (op: PlainOpName): OpCase =>
-  opCase(op, fc.record({ pair: two, type: fc.constantFrom<'i32' | 'u32'>('i32', 'u32') }), ({ pair: { a, b }, type }) => ({
-    slots: [a, b].map(slot => ({ ...slot, values: type === 'i32' ? 'whole' : 'natural', dtype: type } as const)),
-    fn: (x, y) => apply(op, [x, y]),
-  }), { nets: [2], why: 'integers have no gradient', of: 'integers' })
+  opCase(
+    op,
+    fc.record({ pair: two, type: fc.constantFrom<'i32' | 'u32'>('i32', 'u32') }),
+    ({ pair: { a, b }, type }) => ({
+      slots: [a, b].map(slot => ({ ...slot, values: type === 'i32' ? 'whole' : 'natural', dtype: type }) as const),
+      fn: (x, y) => apply(op, [x, y]),
+    }),
+    { nets: [2], why: 'integers have no gradient', of: 'integers' },
+  )
 
 export const elementwiseCases: readonly OpCase[] = [
   ...unaryCases,
   ...binaryCases,
   ...comparisonCases,
   ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum'] as const).map(integers),
-  opCase('where', shapes(0, 4).chain(shape => fc.record({
-    c: fc.oneof(fc.constant(shape), broadcastable(shape)), a: fc.oneof(fc.constant(shape), broadcastable(shape)),
-    b: fc.oneof(fc.constant(shape), broadcastable(shape)), condition: fc.constantFrom<'i32' | 'u32'>('i32', 'u32'),
-    layouts: fc.tuple(layout, layout, layout),
-  })), ({ c, a, b, condition, layouts }) => ({
-    slots: [
-      { shape: c, dtype: condition, values: 'natural', layout: layouts[0] },
-      { shape: a, layout: layouts[1] }, { shape: b, layout: layouts[2] },
-    ],
-    fn: (condition, yes, no) => condition.where(yes, no),
-    options: { sumLength: 400 },
-  })),
-  opCase('cast', one, ({ shape, layout: as, dtype }) => ({
-    slots: [{ shape, layout: as, dtype: 'f32' }],
-    // Through f16 only where the adapter has it.
-    fn: x => (dtype === 'f16' ? x.cast('f16') : x.mul(1.5).cast('i32').cast('f32').add(x)),
-    nets: dtype === 'f16' ? [1, 2] : [2],
-  }), { nets: [1, 2], why: 'a cast to f16 is a staircase to differences in f32' }),
-  opCase('cast', fc.record({ x: one, from: fc.constantFrom<DType>('i32', 'u32'), to: fc.constantFrom<DType>('f32', 'i32', 'u32') }),
-    ({ x, from, to }) => ({ slots: [{ ...x, dtype: from, values: from === 'i32' ? 'whole' : 'natural' }], fn: t => t.cast(to).add(t.cast(to)), options: { wrt: [] } }),
-    { nets: [2], why: 'integers have no gradient', of: 'integers' }),
-  ...(['isFinite', 'isInfinite', 'isNaN'] as const).map(op => opCase(op, one, ({ shape, layout: as, dtype, seed }) => ({
-    slots: [{ shape, layout: as, dtype, values: i => [1, -Infinity, 0, NaN, -2.5, Infinity, 60000][(i + seed) % 7] }],
-    fn: x => x[op](),
-    options: { wrt: [] },
-  }), { nets: [2], why: 'it gives integers, which have no gradient' })),
+  opCase(
+    'where',
+    shapes(0, 4).chain(shape =>
+      fc.record({
+        c: fc.oneof(fc.constant(shape), broadcastable(shape)),
+        a: fc.oneof(fc.constant(shape), broadcastable(shape)),
+        b: fc.oneof(fc.constant(shape), broadcastable(shape)),
+        condition: fc.constantFrom<'i32' | 'u32'>('i32', 'u32'),
+        layouts: fc.tuple(layout, layout, layout),
+      }),
+    ),
+    ({ c, a, b, condition, layouts }) => ({
+      slots: [
+        { shape: c, dtype: condition, values: 'natural', layout: layouts[0] },
+        { shape: a, layout: layouts[1] },
+        { shape: b, layout: layouts[2] },
+      ],
+      fn: (condition, yes, no) => condition.where(yes, no),
+      options: { sumLength: 400 },
+    }),
+  ),
+  opCase(
+    'cast',
+    one,
+    ({ shape, layout: as, dtype }) => ({
+      slots: [{ shape, layout: as, dtype: 'f32' }],
+      // Through f16 only where the adapter has it.
+      fn: x => (dtype === 'f16' ? x.cast('f16') : x.mul(1.5).cast('i32').cast('f32').add(x)),
+      nets: dtype === 'f16' ? [1, 2] : [2],
+    }),
+    { nets: [1, 2], why: 'a cast to f16 is a staircase to differences in f32' },
+  ),
+  opCase(
+    'cast',
+    fc.record({ x: one, from: fc.constantFrom<DType>('i32', 'u32'), to: fc.constantFrom<DType>('f32', 'i32', 'u32') }),
+    ({ x, from, to }) => ({
+      slots: [{ ...x, dtype: from, values: from === 'i32' ? 'whole' : 'natural' }],
+      fn: t => t.cast(to).add(t.cast(to)),
+      options: { wrt: [] },
+    }),
+    { nets: [2], why: 'integers have no gradient', of: 'integers' },
+  ),
+  ...(['isFinite', 'isInfinite', 'isNaN'] as const).map(op =>
+    opCase(
+      op,
+      one,
+      ({ shape, layout: as, dtype, seed }) => ({
+        slots: [
+          { shape, layout: as, dtype, values: i => [1, -Infinity, 0, NaN, -2.5, Infinity, 60000][(i + seed) % 7] },
+        ],
+        fn: x => x[op](),
+        options: { wrt: [] },
+      }),
+      { nets: [2], why: 'it gives integers, which have no gradient' },
+    ),
+  ),
   opCase('detach', one, draw => ({ slots: [draw], fn: x => x.detach().mul(x) }), {
-    nets: [2], why: 'its gradient is none by design, so differences disagree',
+    nets: [2],
+    why: 'its gradient is none by design, so differences disagree',
   }),
   opCase('scalar', fc.record({ x: one, number: fc.integer({ min: -40, max: 40 }) }), ({ x, number, dtype }) => ({
-    slots: [x], fn: t => t.add(scalar(number / 8, dtype)).mul(t),
+    slots: [x],
+    fn: t => t.add(scalar(number / 8, dtype)).mul(t),
   })),
-  opCase('range', fc.record({ length: fc.constantFrom(1, 2, 7, 64, 65), rows: fc.constantFrom(1, 3) }), ({ length, rows }) => ({
-    slots: [{ shape: [rows, length] }], fn: x => x.mul(range(length).cast('f32').mul(0.125)), options: { sumLength: length },
-  }), { floats: 'f32' }),
+  opCase(
+    'range',
+    fc.record({ length: fc.constantFrom(1, 2, 7, 64, 65), rows: fc.constantFrom(1, 3) }),
+    ({ length, rows }) => ({
+      slots: [{ shape: [rows, length] }],
+      fn: x => x.mul(range(length).cast('f32').mul(0.125)),
+      options: { sumLength: length },
+    }),
+    { floats: 'f32' },
+  ),
   opCase('source', one, draw => ({ slots: [draw], fn: x => x })),
-  opCase('dropout', fc.record({ x: one, rate: fc.constantFrom(0.1, 0.5, 0.9), stream: fc.nat(7), step: fc.nat(1000), seedOf: fc.nat(0xffffffff) }),
+  opCase(
+    'dropout',
+    fc.record({
+      x: one,
+      rate: fc.constantFrom(0.1, 0.5, 0.9),
+      stream: fc.nat(7),
+      step: fc.nat(1000),
+      seedOf: fc.nat(0xffffffff),
+    }),
     ({ x, rate, stream, step, seedOf }) => ({
       slots: [x, { shape: [], dtype: 'u32', values: () => step }],
       fn: (t: Tensor, now: Tensor) => dropout(t, rate, stream, now, seedOf),
-    })),
+    }),
+  ),
 ]

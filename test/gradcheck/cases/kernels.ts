@@ -7,21 +7,45 @@ import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
 import type { Net } from '../../../engine/gradcheck.ts'
 import { type OpCase, type Values, fitting, layout, length, opCase } from '../draw.ts'
 
-const matmulCase = opCase('matmul', fc.record({
-  m: length, k: fc.oneof(length, fc.constantFrom(127, 129, 257, 300, 301)), n: length,
-  batch: fc.constantFrom<readonly (readonly number[])[]>([[], []], [[], []], [[3], []], [[], [2]], [[2], [2]], [[1], [3]], [[2, 1], [3]], [[2, 3], [2, 1]]),
-  layouts: fc.tuple(layout, layout), scale: fc.constantFrom(1, 1, 0.125), mixed: fc.nat(3), widened: fc.nat(3),
-}), ({ m, k, n, batch: [left, right], layouts, scale, mixed, widened, dtype }) => {
-  // Few multiplications in all: every candidate runs each.
-  const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(60_000 / k / (left.length + right.length + 1))))
-  const other = mixed === 0 ? 'f32' : dtype
-  return {
-    slots: [{ shape: [...left, rows, k], layout: layouts[0] }, { shape: [...right, k, columns], layout: layouts[1], dtype: other }],
-    // Half precision in and f32 out shows whether sums are f32.
-    fn: (a, b) => matmul(a, b, widened > 0 ? { scale, outputDtype: 'f32' } : { scale }),
-    options: { sumLength: Math.max(k, rows * 6, columns) },
-  }
-})
+const matmulCase = opCase(
+  'matmul',
+  fc.record({
+    m: length,
+    k: fc.oneof(length, fc.constantFrom(127, 129, 257, 300, 301)),
+    n: length,
+    batch: fc.constantFrom<readonly (readonly number[])[]>(
+      [[], []],
+      [[], []],
+      [[3], []],
+      [[], [2]],
+      [[2], [2]],
+      [[1], [3]],
+      [[2, 1], [3]],
+      [
+        [2, 3],
+        [2, 1],
+      ],
+    ),
+    layouts: fc.tuple(layout, layout),
+    scale: fc.constantFrom(1, 1, 0.125),
+    mixed: fc.nat(3),
+    widened: fc.nat(3),
+  }),
+  ({ m, k, n, batch: [left, right], layouts, scale, mixed, widened, dtype }) => {
+    // Few multiplications in all: every candidate runs each.
+    const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(60_000 / k / (left.length + right.length + 1))))
+    const other = mixed === 0 ? 'f32' : dtype
+    return {
+      slots: [
+        { shape: [...left, rows, k], layout: layouts[0] },
+        { shape: [...right, k, columns], layout: layouts[1], dtype: other },
+      ],
+      // Half precision in and f32 out shows whether sums are f32.
+      fn: (a, b) => matmul(a, b, widened > 0 ? { scale, outputDtype: 'f32' } : { scale }),
+      options: { sumLength: Math.max(k, rows * 6, columns) },
+    }
+  },
+)
 
 /** What layers do with a product, each in one kernel with it: few, since each is a kernel to compile with every config that it meets. */
 const endings: Readonly<Record<string, (product: Tensor, bias: Tensor, rest: Tensor, step: Tensor) => Tensor>> = {
@@ -31,51 +55,88 @@ const endings: Readonly<Record<string, (product: Tensor, bias: Tensor, rest: Ten
   'sum of gradients': (product, _, rest) => rest.add(product),
 }
 
-const finishedCase = opCase('matmul', fc.record({
-  // The epilogue of rows of multiples of four works on vec4s.
-  m: length, k: fc.constantFrom(1, 4, 31, 64), n: fc.oneof(length, fc.constantFrom(4, 8, 32, 64)), batch: fc.constantFrom([], [], [2]), layout: fc.constantFrom('plain', 'transposed'),
-  rest: layout, ending: fc.constantFrom(...Object.keys(endings)),
-}), ({ m, k, n, batch, layout: right, rest, ending, seed }) => {
-  const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(20_000 / k / (batch.length + 1))))
-  return {
-    slots: [
-      { shape: [...batch, rows, k] }, { shape: [k, columns], layout: right, values: 'small' },
-      { shape: [columns] }, { shape: [...batch, rows, columns], layout: rest }, { shape: [], dtype: 'u32', values: () => seed % 9 },
-    ],
-    fn: (a, b, bias, residual, step) => endings[ending](a.matmul(b), bias, residual, step),
-    options: { sumLength: Math.max(k, rows * 6, columns) },
-  }
-}, { of: 'a layer', rounds: 0.5 })
+const finishedCase = opCase(
+  'matmul',
+  fc.record({
+    // The epilogue of rows of multiples of four works on vec4s.
+    m: length,
+    k: fc.constantFrom(1, 4, 31, 64),
+    n: fc.oneof(length, fc.constantFrom(4, 8, 32, 64)),
+    batch: fc.constantFrom([], [], [2]),
+    layout: fc.constantFrom('plain', 'transposed'),
+    rest: layout,
+    ending: fc.constantFrom(...Object.keys(endings)),
+  }),
+  ({ m, k, n, batch, layout: right, rest, ending, seed }) => {
+    const [rows, columns] = fitting([m, n], Math.max(1, Math.floor(20_000 / k / (batch.length + 1))))
+    return {
+      slots: [
+        { shape: [...batch, rows, k] },
+        { shape: [k, columns], layout: right, values: 'small' },
+        { shape: [columns] },
+        { shape: [...batch, rows, columns], layout: rest },
+        { shape: [], dtype: 'u32', values: () => seed % 9 },
+      ],
+      fn: (a, b, bias, residual, step) => endings[ending](a.matmul(b), bias, residual, step),
+      options: { sumLength: Math.max(k, rows * 6, columns) },
+    }
+  },
+  { of: 'a layer', rounds: 0.5 },
+)
 
 const loraSizes = fc.record({
-  rows: fc.constantFrom(1, 2, 7, 17, 33), inner: fc.constantFrom(1, 3, 31, 64, 65, 97), outer: fc.constantFrom(1, 2, 15, 32, 33),
-  low: fc.constantFrom(1, 2, 4, 8, 9), bias: fc.constantFrom(true, true, false), layout, scale: fc.constantFrom(1, 0.125, 2), deep: fc.boolean(),
+  rows: fc.constantFrom(1, 2, 7, 17, 33),
+  inner: fc.constantFrom(1, 3, 31, 64, 65, 97),
+  outer: fc.constantFrom(1, 2, 15, 32, 33),
+  low: fc.constantFrom(1, 2, 4, 8, 9),
+  bias: fc.constantFrom(true, true, false),
+  layout,
+  scale: fc.constantFrom(1, 0.125, 2),
+  deep: fc.boolean(),
 })
 
 const loraCases: readonly OpCase[] = [
-  opCase('loraLinear', loraSizes, ({ rows, inner, outer, low, bias, layout: as, scale, deep }) => ({
-    slots: [
-      { shape: deep ? [2, rows, inner] : [rows, inner], layout: as }, { shape: [outer, inner], values: 'small' },
-      { shape: [low, inner], dtype: 'f32', values: 'small' }, { shape: [outer, low], dtype: 'f32', values: 'small' }, ...(bias ? [{ shape: [outer] }] : []),
-    ],
-    fn: (x, weight, a, b, added) => loraLinear(x, weight, added, a, b, scale),
-    options: { sumLength: Math.max(inner, outer, rows * 2) * 4 },
-  }), { rounds: 1 }),
-  opCase('loraLinearGradient', loraSizes, ({ rows, inner, outer, low, layout: as, scale }) => ({
-    slots: [
-      { shape: [rows, outer], layout: as }, { shape: [outer, inner], values: 'small' },
-      { shape: [low, inner], dtype: 'f32', values: 'small' }, { shape: [rows, low], dtype: 'f32' },
-    ],
-    fn: (dy, weight, a, dyB) => apply('loraLinearGradient', [dy, weight, a, dyB], { scale }),
-    options: { sumLength: Math.max(inner, outer, rows) * 4 },
-  }), { rounds: 0.5 }),
+  opCase(
+    'loraLinear',
+    loraSizes,
+    ({ rows, inner, outer, low, bias, layout: as, scale, deep }) => ({
+      slots: [
+        { shape: deep ? [2, rows, inner] : [rows, inner], layout: as },
+        { shape: [outer, inner], values: 'small' },
+        { shape: [low, inner], dtype: 'f32', values: 'small' },
+        { shape: [outer, low], dtype: 'f32', values: 'small' },
+        ...(bias ? [{ shape: [outer] }] : []),
+      ],
+      fn: (x, weight, a, b, added) => loraLinear(x, weight, added, a, b, scale),
+      options: { sumLength: Math.max(inner, outer, rows * 2) * 4 },
+    }),
+    { rounds: 1 },
+  ),
+  opCase(
+    'loraLinearGradient',
+    loraSizes,
+    ({ rows, inner, outer, low, layout: as, scale }) => ({
+      slots: [
+        { shape: [rows, outer], layout: as },
+        { shape: [outer, inner], values: 'small' },
+        { shape: [low, inner], dtype: 'f32', values: 'small' },
+        { shape: [rows, low], dtype: 'f32' },
+      ],
+      fn: (dy, weight, a, dyB) => apply('loraLinearGradient', [dy, weight, a, dyB], { scale }),
+      options: { sumLength: Math.max(inner, outer, rows) * 4 },
+    }),
+    { rounds: 0.5 },
+  ),
 ]
 
-const rowsAndWidth = fc.record({ rows: fc.constantFrom(1, 2, 3, 7, 17), width: fc.constantFrom(1, 2, 3, 7, 16, 30, 33, 64, 65, 129, 130, 257) })
+const rowsAndWidth = fc.record({
+  rows: fc.constantFrom(1, 2, 3, 7, 17),
+  width: fc.constantFrom(1, 2, 3, 7, 16, 30, 33, 64, 65, 129, 130, 257),
+})
 const rank = fc.constantFrom(1, 2, 2, 3, 4)
 /** Rows of a width under any number of axes. */
 const rowsUnder = (axes: number, rows: number, width: number): number[] =>
-  (axes === 1 ? [width] : axes === 2 ? [rows, width] : axes === 3 ? [rows, 2, width] : [2, 1, rows, width])
+  axes === 1 ? [width] : axes === 2 ? [rows, width] : axes === 3 ? [rows, 2, width] : [2, 1, rows, width]
 
 /** Logits by a drawn number: peaked, with ties, past what exp can hold, or usual ones. */
 const logits = (hard: number): Values => (hard === 0 ? 'wide' : hard === 1 ? 'whole' : hard === 2 ? 'huge' : 'normal')
@@ -83,124 +144,207 @@ const logits = (hard: number): Values => (hard === 0 ? 'wide' : hard === 1 ? 'wh
 const logitNets = (hard: number): Net[] | undefined => (hard === 0 || hard === 2 ? [1, 2] : undefined)
 
 const softmaxCases = (['softmax', 'logSoftmax'] as const).flatMap((op): OpCase[] => [
-  opCase(op, fc.record({ size: rowsAndWidth, rank, layout, hard: fc.nat(5) }), ({ size: { rows, width }, rank: axes, layout: as, hard }) => ({
-    slots: [{ shape: rowsUnder(axes, rows, width), layout: as, values: logits(hard) }],
-    fn: x => x[op](),
-    options: { sumLength: width },
-    nets: logitNets(hard),
-  })),
-  opCase(`${op}Gradient`, fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }), ({ size: { rows, width }, layouts }) => ({
-    slots: layouts.map(as => ({ shape: [rows, width], layout: as })),
-    fn: (y, dy) => apply(`${op}Gradient`, [op === 'softmax' ? y.sigmoid() : y.sigmoid().mul(-2), dy]),
-    options: { sumLength: width },
-  })),
+  opCase(
+    op,
+    fc.record({ size: rowsAndWidth, rank, layout, hard: fc.nat(5) }),
+    ({ size: { rows, width }, rank: axes, layout: as, hard }) => ({
+      slots: [{ shape: rowsUnder(axes, rows, width), layout: as, values: logits(hard) }],
+      fn: x => x[op](),
+      options: { sumLength: width },
+      nets: logitNets(hard),
+    }),
+  ),
+  opCase(
+    `${op}Gradient`,
+    fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }),
+    ({ size: { rows, width }, layouts }) => ({
+      slots: layouts.map(as => ({ shape: [rows, width], layout: as })),
+      fn: (y, dy) => apply(`${op}Gradient`, [op === 'softmax' ? y.sigmoid() : y.sigmoid().mul(-2), dy]),
+      options: { sumLength: width },
+    }),
+  ),
 ])
 
 const layerNormCases: readonly OpCase[] = [
-  opCase('layerNorm', fc.record({
-    size: rowsAndWidth, layout, epsilon: fc.constantFrom(1e-12, 1e-5, 1e-1), hard: fc.nat(5), statistics: fc.nat(3),
-  }), ({ size: { rows, width }, layout: as, epsilon, hard, statistics }) => {
-    // Of one or two numbers a row nothing is left but ±1, and of equal ones nothing at all; differences see cliffs there.
-    const steep = width < 3 || hard === 0 || hard === 2
-    // Equal numbers, few different ones, and numbers far from zero, whose squares have no digits left for the variance.
-    const values = hard === 0 ? () => 0.75 : hard === 1 ? (i: number) => 3 + i % 5 : hard === 2 ? 'far' : 'normal'
-    return {
-      slots: [{ shape: [rows, width], layout: as, values }, { shape: [width] }, { shape: [width] }],
-      fn: (x, gamma, beta) => {
-        if (statistics !== 0 || steep) return x.layerNorm(gamma, beta, epsilon)
-        const [y, mean, rstd] = applyAll('layerNorm', [x, gamma, beta], { epsilon })
-        return y.add(mean.mul(rstd).reshape([rows, 1]))
-      },
-      options: { sumLength: Math.max(width, rows) },
-      nets: steep ? [2] : undefined,
-    }
-  }),
+  opCase(
+    'layerNorm',
+    fc.record({
+      size: rowsAndWidth,
+      layout,
+      epsilon: fc.constantFrom(1e-12, 1e-5, 1e-1),
+      hard: fc.nat(5),
+      statistics: fc.nat(3),
+    }),
+    ({ size: { rows, width }, layout: as, epsilon, hard, statistics }) => {
+      // Of one or two numbers a row nothing is left but ±1, and of equal ones nothing at all; differences see cliffs there.
+      const steep = width < 3 || hard === 0 || hard === 2
+      // Equal numbers, few different ones, and numbers far from zero, whose squares have no digits left for the variance.
+      const values = hard === 0 ? () => 0.75 : hard === 1 ? (i: number) => 3 + (i % 5) : hard === 2 ? 'far' : 'normal'
+      return {
+        slots: [{ shape: [rows, width], layout: as, values }, { shape: [width] }, { shape: [width] }],
+        fn: (x, gamma, beta) => {
+          if (statistics !== 0 || steep) return x.layerNorm(gamma, beta, epsilon)
+          const [y, mean, rstd] = applyAll('layerNorm', [x, gamma, beta], { epsilon })
+          return y.add(mean.mul(rstd).reshape([rows, 1]))
+        },
+        options: { sumLength: Math.max(width, rows) },
+        nets: steep ? [2] : undefined,
+      }
+    },
+  ),
   // They are f32 whatever x is, and show how they were summed.
-  opCase('layerNorm', fc.record({ size: rowsAndWidth, layout, epsilon: fc.constantFrom(1e-5, 1e-1) }), ({ size: { rows, width }, layout: as, epsilon }) => ({
-    slots: [{ shape: [rows, width], layout: as }],
-    fn: x => {
-      const [, mean, rstd] = applyAll('layerNorm', [x, ones([width]), zeros([width])], { epsilon })
-      return mean.mul(rstd)
-    },
-    options: { sumLength: width },
-    nets: width < 3 ? [2] : undefined,
-  }), { of: 'statistics' }),
-  opCase('layerNormGradient', fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }), ({ size: { rows, width }, layouts }) => ({
-    slots: [
-      { shape: [rows, width], layout: layouts[0] }, { shape: [width] }, { shape: [rows], dtype: 'f32' },
-      { shape: [rows], dtype: 'f32', values: 'positive' }, { shape: [rows, width], layout: layouts[1] },
-    ],
-    fn: (x, gamma, mean, rstd, dy) => apply('layerNormGradient', [x, gamma, mean, rstd, dy]),
-    options: { sumLength: Math.max(width, rows) },
-  })),
-  opCase('layerNormParameterGradient', fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout), only: fc.nat(2) }), ({ size: { rows, width }, layouts, only }) => ({
-    slots: [
-      { shape: [rows, width], layout: layouts[0] }, { shape: [rows], dtype: 'f32' },
-      { shape: [rows], dtype: 'f32', values: 'positive' }, { shape: [rows, width], layout: layouts[1] },
-    ],
-    fn: (x, mean, rstd, dy) => {
-      const [gamma, beta] = applyAll('layerNormParameterGradient', [x, mean, rstd, dy])
-      return only === 0 ? gamma : only === 1 ? beta : gamma.mul(beta.add(0.5))
-    },
-    options: { sumLength: Math.max(rows, width) },
-  })),
+  opCase(
+    'layerNorm',
+    fc.record({ size: rowsAndWidth, layout, epsilon: fc.constantFrom(1e-5, 1e-1) }),
+    ({ size: { rows, width }, layout: as, epsilon }) => ({
+      slots: [{ shape: [rows, width], layout: as }],
+      fn: x => {
+        const [, mean, rstd] = applyAll('layerNorm', [x, ones([width]), zeros([width])], { epsilon })
+        return mean.mul(rstd)
+      },
+      options: { sumLength: width },
+      nets: width < 3 ? [2] : undefined,
+    }),
+    { of: 'statistics' },
+  ),
+  opCase(
+    'layerNormGradient',
+    fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout) }),
+    ({ size: { rows, width }, layouts }) => ({
+      slots: [
+        { shape: [rows, width], layout: layouts[0] },
+        { shape: [width] },
+        { shape: [rows], dtype: 'f32' },
+        { shape: [rows], dtype: 'f32', values: 'positive' },
+        { shape: [rows, width], layout: layouts[1] },
+      ],
+      fn: (x, gamma, mean, rstd, dy) => apply('layerNormGradient', [x, gamma, mean, rstd, dy]),
+      options: { sumLength: Math.max(width, rows) },
+    }),
+  ),
+  opCase(
+    'layerNormParameterGradient',
+    fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout), only: fc.nat(2) }),
+    ({ size: { rows, width }, layouts, only }) => ({
+      slots: [
+        { shape: [rows, width], layout: layouts[0] },
+        { shape: [rows], dtype: 'f32' },
+        { shape: [rows], dtype: 'f32', values: 'positive' },
+        { shape: [rows, width], layout: layouts[1] },
+      ],
+      fn: (x, mean, rstd, dy) => {
+        const [gamma, beta] = applyAll('layerNormParameterGradient', [x, mean, rstd, dy])
+        return only === 0 ? gamma : only === 1 ? beta : gamma.mul(beta.add(0.5))
+      },
+      options: { sumLength: Math.max(rows, width) },
+    }),
+  ),
 ]
 
 /** Labels of any class, and every third the ignored one. */
-const labels = (classes: number) => (index: number): number => (index % 3 === 1 ? -100 : (index * 7) % classes)
+const labels =
+  (classes: number) =>
+  (index: number): number =>
+    index % 3 === 1 ? -100 : (index * 7) % classes
 
 const crossEntropyCases: readonly OpCase[] = [
-  opCase('crossEntropy', fc.record({ size: rowsAndWidth, layout, hard: fc.nat(5) }), ({ size: { rows, width }, layout: as, hard }) => ({
-    slots: [{ shape: [rows, width], layout: as, values: logits(hard) }, { shape: [rows], dtype: 'i32', values: labels(width) }],
-    // A loss near 0 is the log of a sum near 1, and no more exact than that sum.
-    fn: (scores, classes) => crossEntropy(scores, classes).add(1),
-    options: { sumLength: width },
-    nets: logitNets(hard),
-  })),
-  opCase('crossEntropyGradient', fc.record({ size: rowsAndWidth, layout }), ({ size: { rows, width }, layout: as }) => ({
-    slots: [{ shape: [rows, width], layout: as }, { shape: [rows], dtype: 'i32', values: labels(width) }, { shape: [rows], dtype: 'f32' }],
-    fn: (logits, classes, dlosses) => {
-      const [, kept] = applyAll('crossEntropy', [logits, classes], { ignoreIndex: -100 })
-      return apply('crossEntropyGradient', [logits, classes, kept, dlosses], { ignoreIndex: -100 })
-    },
-    options: { sumLength: width },
-  })),
+  opCase(
+    'crossEntropy',
+    fc.record({ size: rowsAndWidth, layout, hard: fc.nat(5) }),
+    ({ size: { rows, width }, layout: as, hard }) => ({
+      slots: [
+        { shape: [rows, width], layout: as, values: logits(hard) },
+        { shape: [rows], dtype: 'i32', values: labels(width) },
+      ],
+      // A loss near 0 is the log of a sum near 1, and no more exact than that sum.
+      fn: (scores, classes) => crossEntropy(scores, classes).add(1),
+      options: { sumLength: width },
+      nets: logitNets(hard),
+    }),
+  ),
+  opCase(
+    'crossEntropyGradient',
+    fc.record({ size: rowsAndWidth, layout }),
+    ({ size: { rows, width }, layout: as }) => ({
+      slots: [
+        { shape: [rows, width], layout: as },
+        { shape: [rows], dtype: 'i32', values: labels(width) },
+        { shape: [rows], dtype: 'f32' },
+      ],
+      fn: (logits, classes, dlosses) => {
+        const [, kept] = applyAll('crossEntropy', [logits, classes], { ignoreIndex: -100 })
+        return apply('crossEntropyGradient', [logits, classes, kept, dlosses], { ignoreIndex: -100 })
+      },
+      options: { sumLength: width },
+    }),
+  ),
 ]
 
 const attentionParams = fc.record({
-  batch: fc.constantFrom(1, 2, 3), heads: fc.constantFrom(1, 2, 3), queries: fc.constantFrom(1, 2, 7, 8, 9, 16, 17, 33), keys: fc.constantFrom(70, 3, 65, 17, 16, 33, 1, 15),
-  headSize: fc.constantFrom(1, 3, 4, 8, 16, 20), mask: fc.constantFrom('none', 'some', 'row'), rate: fc.constantFrom(0, 0.25),
-  merged: fc.boolean(), hard: fc.nat(4), step: fc.nat(100),
+  batch: fc.constantFrom(1, 2, 3),
+  heads: fc.constantFrom(1, 2, 3),
+  queries: fc.constantFrom(1, 2, 7, 8, 9, 16, 17, 33),
+  keys: fc.constantFrom(70, 3, 65, 17, 16, 33, 1, 15),
+  headSize: fc.constantFrom(1, 3, 4, 8, 16, 20),
+  mask: fc.constantFrom('none', 'some', 'row'),
+  rate: fc.constantFrom(0, 0.25),
+  merged: fc.boolean(),
+  hard: fc.nat(4),
+  step: fc.nat(100),
 })
 
-const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase => opCase(op, attentionParams, draw => {
-  const { batch, heads, mask, rate, merged, hard, step, seed } = draw
-  const [queries, keys, headSize] = [draw.queries, draw.keys, draw.headSize]
-  // Heads inside a linear layer's output, as models have them, or in tensors of four axes.
-  const shape = (sequence: number): number[] => (merged ? [batch, sequence, heads * headSize] : [batch, sequence, heads, headSize])
-  const allowed = (index: number): number => (mask === 'row' && Math.floor(index / keys) === 0 ? 0 : (index * 5 + seed) % 7 > 1 ? 1 : 0)
-  return {
-    slots: [
-      { shape: shape(queries), values: hard === 0 ? 'wide' : 'normal' }, { shape: shape(keys) }, { shape: shape(keys) },
-      ...(mask === 'none' ? [] : [{ shape: [batch, keys], dtype: 'i32', values: allowed } as const]),
-      ...(rate === 0 ? [] : [{ shape: [], dtype: 'u32', values: () => step } as const]),
-    ],
-    fn: (q, k, v, ...rest) => {
-      const split = (t: Tensor, sequence: number): Tensor => t.reshape([batch, sequence, heads, headSize])
-      const masks = mask === 'none' ? undefined : rest[0]
-      const now = rest[mask === 'none' ? 0 : 1]
-      const out = attention(split(q, queries), split(k, keys), split(v, keys), masks, rate === 0 ? {} : { dropout: { rate, stream: 3, step: now, seed } })
-      return merged ? out.reshape(shape(queries)) : out
+const attentionCase = (op: 'attention' | 'attentionGradient'): OpCase =>
+  opCase(
+    op,
+    attentionParams,
+    draw => {
+      const { batch, heads, mask, rate, merged, hard, step, seed } = draw
+      const [queries, keys, headSize] = [draw.queries, draw.keys, draw.headSize]
+      // Heads inside a linear layer's output, as models have them, or in tensors of four axes.
+      const shape = (sequence: number): number[] =>
+        merged ? [batch, sequence, heads * headSize] : [batch, sequence, heads, headSize]
+      const allowed = (index: number): number =>
+        mask === 'row' && Math.floor(index / keys) === 0 ? 0 : (index * 5 + seed) % 7 > 1 ? 1 : 0
+      return {
+        slots: [
+          { shape: shape(queries), values: hard === 0 ? 'wide' : 'normal' },
+          { shape: shape(keys) },
+          { shape: shape(keys) },
+          ...(mask === 'none' ? [] : [{ shape: [batch, keys], dtype: 'i32', values: allowed } as const]),
+          ...(rate === 0 ? [] : [{ shape: [], dtype: 'u32', values: () => step } as const]),
+        ],
+        fn: (q, k, v, ...rest) => {
+          const split = (t: Tensor, sequence: number): Tensor => t.reshape([batch, sequence, heads, headSize])
+          const masks = mask === 'none' ? undefined : rest[0]
+          const now = rest[mask === 'none' ? 0 : 1]
+          const out = attention(
+            split(q, queries),
+            split(k, keys),
+            split(v, keys),
+            masks,
+            rate === 0 ? {} : { dropout: { rate, stream: 3, step: now, seed } },
+          )
+          return merged ? out.reshape(shape(queries)) : out
+        },
+        options: { sumLength: Math.max(queries, keys, headSize) },
+        nets: hard === 0 ? [1, 2] : undefined,
+      }
+      // The gradient's forms take turns.
     },
-    options: { sumLength: Math.max(queries, keys, headSize) },
-    nets: hard === 0 ? [1, 2] : undefined,
-  }
-// The gradient's forms take turns.
-}, { rounds: op === 'attentionGradient' ? 0.75 : 0.5 })
+    { rounds: op === 'attentionGradient' ? 0.75 : 0.5 },
+  )
 
-const gatherParams = fc.record({ rows: fc.constantFrom(1, 2, 7, 33), width: fc.constantFrom(1, 2, 4, 8, 33, 64), ids: fc.constantFrom([1], [7], [33], [2, 5], [3, 1, 4]), layout })
+const gatherParams = fc.record({
+  rows: fc.constantFrom(1, 2, 7, 33),
+  width: fc.constantFrom(1, 2, 4, 8, 33, 64),
+  ids: fc.constantFrom([1], [7], [33], [2, 5], [3, 1, 4]),
+  layout,
+})
 /** Some rows many times, some never, and a few outside of the table. */
-const ids = (rows: number) => (index: number): number => (index % 6 === 5 ? (index % 4 < 2 ? -1 : rows) : Math.floor((index * index) / 3) % rows)
+const ids =
+  (rows: number) =>
+  (index: number): number =>
+    index % 6 === 5 ? (index % 4 < 2 ? -1 : rows) : Math.floor((index * index) / 3) % rows
 
 /** Apart, since their many configs take as long to compile as all others. */
 export const matmulCases: readonly OpCase[] = [matmulCase, finishedCase, ...loraCases]
@@ -212,22 +356,40 @@ export const rowCases: readonly OpCase[] = [
   ...layerNormCases,
   ...crossEntropyCases,
   opCase('gather', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
-    slots: [{ shape: [rows, width], layout: as }, { shape, dtype: 'i32', values: ids(rows) }],
+    slots: [
+      { shape: [rows, width], layout: as },
+      { shape, dtype: 'i32', values: ids(rows) },
+    ],
     fn: (table, at) => table.gather(at),
     options: { sumLength: 33 },
   })),
   opCase('gatherGradient', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
-    slots: [{ shape, dtype: 'i32', values: ids(rows) }, { shape: [...shape, width], layout: as }],
+    slots: [
+      { shape, dtype: 'i32', values: ids(rows) },
+      { shape: [...shape, width], layout: as },
+    ],
     fn: (at, dy) => apply('gatherGradient', [at, dy], { rows }),
     options: { sumLength: 33 },
   })),
-  opCase('adamw', fc.record({ count: fc.constantFrom(1, 2, 63, 64, 66, 257), step: fc.integer({ min: 1, max: 1000 }), scale: fc.constantFrom('1', '0', '0.25', 'Infinity') }),
+  opCase(
+    'adamw',
+    fc.record({
+      count: fc.constantFrom(1, 2, 63, 64, 66, 257),
+      step: fc.integer({ min: 1, max: 1000 }),
+      scale: fc.constantFrom('1', '0', '0.25', 'Infinity'),
+    }),
     ({ count, step, scale }) => ({
       slots: [
-        { shape: [count] }, { shape: [count] }, { shape: [count], values: 'positive' }, { shape: [count] },
-        { shape: [8], values: i => [1e-2, 0.1, 0.999, 0.001, 1e-8, 0.1, 1 - 0.9 ** step, 1 - 0.999 ** step][i] }, { shape: [], values: () => Number(scale) },
+        { shape: [count] },
+        { shape: [count] },
+        { shape: [count], values: 'positive' },
+        { shape: [count] },
+        { shape: [8], values: i => [1e-2, 0.1, 0.999, 0.001, 1e-8, 0.1, 1 - 0.9 ** step, 1 - 0.999 ** step][i] },
+        { shape: [], values: () => Number(scale) },
       ],
       fn: (...inputs) => concat(adamw(inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], inputs[5])),
       options: { wrt: [] },
-    }), { nets: [2], why: 'a step of the optimizer is not differentiated through', floats: 'f32' }),
+    }),
+    { nets: [2], why: 'a step of the optimizer is not differentiated through', floats: 'f32' },
+  ),
 ].map(of => ({ ...of, rounds: 2 }))

@@ -10,21 +10,37 @@ const shuffledAxes = (rank: number): fc.Arbitrary<number[]> => {
 }
 
 /** Two ways to group the same elements. */
-const regrouped = fc.record({ factors: fc.array(fc.constantFrom(1, 2, 3, 4, 5, 7), { minLength: 1, maxLength: 5 }), cuts: fc.array(fc.boolean(), { minLength: 10, maxLength: 10 }) })
+const regrouped = fc
+  .record({
+    factors: fc.array(fc.constantFrom(1, 2, 3, 4, 5, 7), { minLength: 1, maxLength: 5 }),
+    cuts: fc.array(fc.boolean(), { minLength: 10, maxLength: 10 }),
+  })
   .map(({ factors, cuts }) => {
-    const fit = fitting(factors.map(n => (n === 4 ? 8 : n)), 400)
-    const grouped = (from: number): number[] => fit.reduce<number[]>((shape, n, i) => {
-      if (i === 0 || cuts[from + i]) return [...shape, n]
-      return [...shape.slice(0, -1), shape[shape.length - 1] * n]
-    }, [])
+    const fit = fitting(
+      factors.map(n => (n === 4 ? 8 : n)),
+      400,
+    )
+    const grouped = (from: number): number[] =>
+      fit.reduce<number[]>((shape, n, i) => {
+        if (i === 0 || cuts[from + i]) return [...shape, n]
+        return [...shape.slice(0, -1), shape[shape.length - 1] * n]
+      }, [])
     return { from: grouped(0), to: grouped(5) }
   })
 
 const reductions: readonly OpCase[] = (['sum', 'max', 'min'] as const).flatMap(op => {
-  const params = shapes(1, 4, 900).chain(shape => fc.record({
-    shape: fc.constant(shape), layout, keep: fc.boolean(), ties: fc.nat(3),
-    axes: fc.subarray(shape.map((_, i) => i), { minLength: 1 }),
-  }))
+  const params = shapes(1, 4, 900).chain(shape =>
+    fc.record({
+      shape: fc.constant(shape),
+      layout,
+      keep: fc.boolean(),
+      ties: fc.nat(3),
+      axes: fc.subarray(
+        shape.map((_, i) => i),
+        { minLength: 1 },
+      ),
+    }),
+  )
   return [
     opCase(op, params, ({ shape, layout: as, keep, ties, axes, seed }) => {
       const tied = op !== 'sum' && ties === 0
@@ -36,43 +52,98 @@ const reductions: readonly OpCase[] = (['sum', 'max', 'min'] as const).flatMap(o
         nets: tied ? [2] : undefined,
       }
     }),
-    opCase(op, params, ({ shape, layout: as, keep, axes, ties }) => ({
-      slots: [{ shape, layout: as, dtype: ties % 2 ? 'u32' : 'i32', values: ties % 2 ? 'natural' : 'whole' }], fn: x => x[op](axes, keep),
-    }), { nets: [2], why: 'integers have no gradient', of: 'integers' }),
+    opCase(
+      op,
+      params,
+      ({ shape, layout: as, keep, axes, ties }) => ({
+        slots: [{ shape, layout: as, dtype: ties % 2 ? 'u32' : 'i32', values: ties % 2 ? 'natural' : 'whole' }],
+        fn: x => x[op](axes, keep),
+      }),
+      { nets: [2], why: 'integers have no gradient', of: 'integers' },
+    ),
   ]
 })
 
 export const shapeCases: readonly OpCase[] = [
   ...reductions,
   opCase('reshape', fc.record({ group: regrouped, layout }), ({ group: { from, to }, layout: as }) => ({
-    slots: [{ shape: from, layout: as }], fn: x => x.reshape(to),
+    slots: [{ shape: from, layout: as }],
+    fn: x => x.reshape(to),
   })),
-  opCase('permute', shapes(1, 4).chain(shape => fc.record({ shape: fc.constant(shape), order: shuffledAxes(shape.length), layout })),
-    ({ shape, order, layout: as }) => ({ slots: [{ shape, layout: as }], fn: x => x.permute(order) })),
-  opCase('slice', shapes(1, 4).chain(shape => fc.record({
-    shape: fc.constant(shape), layout,
-    ranges: fc.tuple(...shape.map(n => fc.tuple(fc.nat(n - 1), fc.nat(n - 1)).map(([a, b]) => [Math.min(a, b), Math.max(a, b) + 1] as const))),
-  })), ({ shape, ranges, layout: as }) => ({
-    slots: [{ shape, layout: as }], fn: x => x.slice(ranges.map(r => r[0]), ranges.map(r => r[1])),
-  })),
-  opCase('broadcast', shapes(1, 4).chain(shape => fc.record({ shape: fc.constant(shape), from: broadcastable(shape), layout })),
-    ({ shape, from, layout: as }) => ({ slots: [{ shape: from, layout: as }], fn: x => x.broadcastTo(shape), options: { sumLength: 400 } })),
-  opCase('concat', fc.record({
-    shape: shapes(1, 3, 100), axis: fc.nat(2), pieces: fc.array(fc.tuple(fc.constantFrom(...LENGTHS.slice(0, 9)), layout), { minLength: 2, maxLength: 4 }),
-    integer: fc.nat(5),
-  }), ({ shape, axis, pieces, integer }) => {
-    const at = axis % shape.length
-    const dtype: DType | undefined = integer === 0 ? 'i32' : undefined
-    return {
-      slots: pieces.map(([n, as]) => ({ shape: shape.with(at, n), layout: as, dtype, values: dtype ? 'whole' : 'normal' } as const)),
-      fn: (...parts) => concat(parts, at),
-      nets: dtype ? [2] : undefined,
-    }
-  }),
-  opCase('pad', shapes(1, 4, 100).chain(shape => fc.record({
-    shape: fc.constant(shape), layout, fill: fc.constantFrom(0, -1.5, 3),
-    sides: fc.array(fc.tuple(fc.nat(3), fc.nat(3)), { minLength: shape.length, maxLength: shape.length }),
-  })), ({ shape, layout: as, fill, sides }) => ({
-    slots: [{ shape, layout: as }], fn: x => x.pad(sides.map(s => s[0]), sides.map(s => s[1]), fill),
-  })),
+  opCase(
+    'permute',
+    shapes(1, 4).chain(shape => fc.record({ shape: fc.constant(shape), order: shuffledAxes(shape.length), layout })),
+    ({ shape, order, layout: as }) => ({ slots: [{ shape, layout: as }], fn: x => x.permute(order) }),
+  ),
+  opCase(
+    'slice',
+    shapes(1, 4).chain(shape =>
+      fc.record({
+        shape: fc.constant(shape),
+        layout,
+        ranges: fc.tuple(
+          ...shape.map(n =>
+            fc.tuple(fc.nat(n - 1), fc.nat(n - 1)).map(([a, b]) => [Math.min(a, b), Math.max(a, b) + 1] as const),
+          ),
+        ),
+      }),
+    ),
+    ({ shape, ranges, layout: as }) => ({
+      slots: [{ shape, layout: as }],
+      fn: x =>
+        x.slice(
+          ranges.map(r => r[0]),
+          ranges.map(r => r[1]),
+        ),
+    }),
+  ),
+  opCase(
+    'broadcast',
+    shapes(1, 4).chain(shape => fc.record({ shape: fc.constant(shape), from: broadcastable(shape), layout })),
+    ({ shape, from, layout: as }) => ({
+      slots: [{ shape: from, layout: as }],
+      fn: x => x.broadcastTo(shape),
+      options: { sumLength: 400 },
+    }),
+  ),
+  opCase(
+    'concat',
+    fc.record({
+      shape: shapes(1, 3, 100),
+      axis: fc.nat(2),
+      pieces: fc.array(fc.tuple(fc.constantFrom(...LENGTHS.slice(0, 9)), layout), { minLength: 2, maxLength: 4 }),
+      integer: fc.nat(5),
+    }),
+    ({ shape, axis, pieces, integer }) => {
+      const at = axis % shape.length
+      const dtype: DType | undefined = integer === 0 ? 'i32' : undefined
+      return {
+        slots: pieces.map(
+          ([n, as]) => ({ shape: shape.with(at, n), layout: as, dtype, values: dtype ? 'whole' : 'normal' }) as const,
+        ),
+        fn: (...parts) => concat(parts, at),
+        nets: dtype ? [2] : undefined,
+      }
+    },
+  ),
+  opCase(
+    'pad',
+    shapes(1, 4, 100).chain(shape =>
+      fc.record({
+        shape: fc.constant(shape),
+        layout,
+        fill: fc.constantFrom(0, -1.5, 3),
+        sides: fc.array(fc.tuple(fc.nat(3), fc.nat(3)), { minLength: shape.length, maxLength: shape.length }),
+      }),
+    ),
+    ({ shape, layout: as, fill, sides }) => ({
+      slots: [{ shape, layout: as }],
+      fn: x =>
+        x.pad(
+          sides.map(s => s[0]),
+          sides.map(s => s[1]),
+          fill,
+        ),
+    }),
+  ),
 ]

@@ -16,12 +16,25 @@ export const plants: readonly Plant[] = [...wrongRules, ...wrongKernels]
 
 export type Outcome =
   /** Of `draw` (from 1), what nets said; the draw as options of the command line; what the same draw says without the mistake. */
-  | { readonly kind: 'caught'; readonly plant: Plant; readonly draw: number; readonly reports: readonly GradientCheckReport[]; readonly alone: string; readonly control: readonly string[] }
+  | {
+      readonly kind: 'caught'
+      readonly plant: Plant
+      readonly draw: number
+      readonly reports: readonly GradientCheckReport[]
+      readonly alone: string
+      readonly control: readonly string[]
+    }
   | { readonly kind: 'hidden'; readonly plant: Plant; readonly why: string }
   | { readonly kind: 'slipped through'; readonly plant: Plant; readonly why: string }
 
 /** Everything that is asked of a draw, until something misses or there are `most` reports: all of net 1, then the device, report by report. */
-async function reportsOf(of: OpCase, drawn: Drawn, number: number, explorer: Explorer, most = Infinity): Promise<GradientCheckReport[]> {
+async function reportsOf(
+  of: OpCase,
+  drawn: Drawn,
+  number: number,
+  explorer: Explorer,
+  most = Infinity,
+): Promise<GradientCheckReport[]> {
   const reports = onHost(drawn)
   for await (const report of onDevice(of, drawn, number, explorer)) {
     reports.push(report)
@@ -45,13 +58,19 @@ export async function sow(plant: Plant, device: Device): Promise<Outcome> {
   const draws = fc.sample(of.draws(device.traits.f16), { numRuns: RUNS, seed: SEED })
   let times = 0
   for (const [number, drawn] of draws.entries()) {
-    const takeBack = plant.make(device, () => { times++ })
+    const takeBack = plant.make(device, () => {
+      times++
+    })
     let reports: GradientCheckReport[]
     try {
       reports = await reportsOf(of, drawn, number, explorers[0])
     } catch (error) {
       // An exception is no net's work.
-      return { kind: 'slipped through', plant, why: `draw ${number + 1} threw: ${error instanceof Error ? error.message : String(error)}` }
+      return {
+        kind: 'slipped through',
+        plant,
+        why: `draw ${number + 1} threw: ${error instanceof Error ? error.message : String(error)}`,
+      }
     } finally {
       takeBack()
     }
@@ -59,23 +78,40 @@ export async function sow(plant: Plant, device: Device): Promise<Outcome> {
     if (times === 0) break
     // The same questions again, and no more: what else the draw could ask is asked in device-*.test.ts.
     const control = (await reportsOf(of, drawn, number, explorers[1], reports.length)).flatMap(({ misses }) => misses)
-    return { kind: 'caught', plant, draw: number + 1, reports, alone: `--op '${plant.of}' --draw '${drawn.text}'`, control }
+    return {
+      kind: 'caught',
+      plant,
+      draw: number + 1,
+      reports,
+      alone: `--op '${plant.of}' --draw '${drawn.text}'`,
+      control,
+    }
   }
   return {
-    kind: 'slipped through', plant,
-    why: times === 0 ? `never made: ${draws.length} draws of ${plant.of} hold nothing that it changes` : `made ${times} times in ${draws.length} draws of ${plant.of}, and no net missed`,
+    kind: 'slipped through',
+    plant,
+    why:
+      times === 0
+        ? `never made: ${draws.length} draws of ${plant.of} hold nothing that it changes`
+        : `made ${times} times in ${draws.length} draws of ${plant.of}, and no net missed`,
   }
 }
 
-const NETS = [['net 1', ['reference']], ['net 2', ['forward', 'backward']], ['net 3', ['differences']]] as const
+const NETS = [
+  ['net 1', ['reference']],
+  ['net 2', ['forward', 'backward']],
+  ['net 3', ['differences']],
+] as const
 
 /** By net: the worst error beside what it may be; nothing where the net did not run. */
 export function worstOf(reports: readonly GradientCheckReport[]): { net: string; text: string; missed: boolean }[] {
   return NETS.map(([net, names]) => {
-    const found = reports.flatMap(({ errors, bars }) => names.flatMap(name => {
-      const [error, bar] = [errors[name], bars[name]]
-      return error === undefined || bar === undefined ? [] : [{ error, bar }]
-    }))
+    const found = reports.flatMap(({ errors, bars }) =>
+      names.flatMap(name => {
+        const [error, bar] = [errors[name], bars[name]]
+        return error === undefined || bar === undefined ? [] : [{ error, bar }]
+      }),
+    )
     const worst = found.sort((a, b) => b.error / b.bar - a.error / a.bar).at(0)
     if (!worst) return { net, text: '–', missed: false }
     const missed = !(worst.error <= worst.bar)
@@ -84,13 +120,19 @@ export function worstOf(reports: readonly GradientCheckReport[]): { net: string;
 }
 
 const COLUMNS = [58, 39, 6, 18, 18, 18] as const
-const line = (cells: readonly string[]): string => cells.map((cell, i) => cell.padEnd(COLUMNS[i] ?? 0)).join('').trimEnd()
+const line = (cells: readonly string[]): string =>
+  cells
+    .map((cell, i) => cell.padEnd(COLUMNS[i] ?? 0))
+    .join('')
+    .trimEnd()
 
 export const plantedHeader = line(['mistake', 'where', 'draw', ...NETS.map(([net]) => net)])
 
 /** One line of the table. */
 export function plantedRow(outcome: Outcome): string {
-  const { plant: { name, where } } = outcome
+  const {
+    plant: { name, where },
+  } = outcome
   if (outcome.kind === 'hidden') return line([name, where, '', `can't show: ${outcome.why}`])
   if (outcome.kind === 'slipped through') return line([name, where, '', `SLIPPED THROUGH: ${outcome.why}`])
   const row = line([name, where, `${outcome.draw}`, ...worstOf(outcome.reports).map(({ text }) => text)])
@@ -98,4 +140,5 @@ export function plantedRow(outcome: Outcome): string {
 }
 
 /** Whether a mistake was found, and nothing but the mistake; or could not be. */
-export const isFine = (outcome: Outcome): boolean => outcome.kind === 'hidden' || (outcome.kind === 'caught' && outcome.control.length === 0)
+export const isFine = (outcome: Outcome): boolean =>
+  outcome.kind === 'hidden' || (outcome.kind === 'caught' && outcome.control.length === 0)

@@ -7,7 +7,9 @@ import type { Plant } from './plant.ts'
 export function describePlanted(plants: readonly Plant[]): void {
   let device: Device
   const outcomes: Outcome[] = []
-  beforeAll(async () => { device = await currentDevice() })
+  beforeAll(async () => {
+    device = await currentDevice()
+  })
   afterAll(() => {
     console.log([plantedHeader, ...outcomes.map(plantedRow)].join('\n'))
     device.close()

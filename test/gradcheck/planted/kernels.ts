@@ -1,22 +1,61 @@
 // Wrong kernels, views and oracles, each a mistake that people make.
-import { type Plant, wrongElement, wrongKernel, wrongKernelOp, wrongReference, wrongScalar, wrongView } from './plant.ts'
+import {
+  type Plant,
+  wrongElement,
+  wrongKernel,
+  wrongKernelOp,
+  wrongReference,
+  wrongScalar,
+  wrongView,
+} from './plant.ts'
 
 const needsHalf: Plant['hidden'] = ({ info, traits }) => (traits.f16 ? undefined : `${info.name} has no shader-f16`)
 const needsEight: Plant['hidden'] = ({ info, traits: { subgroupSize } }) =>
-  (subgroupSize > 0 && subgroupSize % 8 === 0 ? undefined : `${info.name} has no subgroups of 8, 16, …`)
+  subgroupSize > 0 && subgroupSize % 8 === 0 ? undefined : `${info.name} has no subgroups of 8, 16, …`
 
 const elementwise: readonly Plant[] = [
-  wrongKernel('erf', 'a coefficient rounded to four places', { of: 'erf', shaders: /fn erf_near/ }, [/1\.1283791/, '1.1283']),
-  wrongKernel('geluSlope', 'a coefficient rounded to four places', { of: 'geluSlope', shaders: /normal_cdf/ }, [/0\.3989422804/, '0.3989']),
-  wrongKernel('gelu', '1/√2 rounded to three places', { of: 'gelu', shaders: /fn normal_cdf/ }, [/0\.70710678/, '0.707']),
-  wrongScalar('gelu', 'the tanh approximation', ([x]) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)))),
-  wrongKernel('add', 'a view inside of a buffer read from its start', { of: 'add', shaders: /^\/\/ elementwise/m }, [/u\.o\d+ \+ /g, '']),
-  wrongKernel('mul', 'coordinates of strided operands off by one axis', { of: 'mul', shaders: /^\/\/ elementwise/m }, [/c1 \* u\.t(\d)_1/g, 'c0 * u.t$1_1']),
-  wrongKernel('add, several elements a thread', 'the last of them is left out', { of: 'add', shaders: /elements a thread/ }, [/let end = min\((first \+ \d+u), /, 'let end = min($1 - 64u, ']),
-  wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn randomWord/ }, [/(random0|randomWord\([^;]*\)) >= /g, '$1 < ']),
-  wrongKernel('dropout, by vec4s', 'all draw the number of the first', { of: 'dropout', shaders: /, by vec4s/ }, [/random0\.\w/g, 'random0.x']),
+  wrongKernel('erf', 'a coefficient rounded to four places', { of: 'erf', shaders: /fn erf_near/ }, [
+    /1\.1283791/,
+    '1.1283',
+  ]),
+  wrongKernel('geluSlope', 'a coefficient rounded to four places', { of: 'geluSlope', shaders: /normal_cdf/ }, [
+    /0\.3989422804/,
+    '0.3989',
+  ]),
+  wrongKernel('gelu', '1/√2 rounded to three places', { of: 'gelu', shaders: /fn normal_cdf/ }, [
+    /0\.70710678/,
+    '0.707',
+  ]),
+  wrongScalar(
+    'gelu',
+    'the tanh approximation',
+    ([x]) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  ),
+  wrongKernel('add', 'a view inside of a buffer read from its start', { of: 'add', shaders: /^\/\/ elementwise/m }, [
+    /u\.o\d+ \+ /g,
+    '',
+  ]),
+  wrongKernel('mul', 'coordinates of strided operands off by one axis', { of: 'mul', shaders: /^\/\/ elementwise/m }, [
+    /c1 \* u\.t(\d)_1/g,
+    'c0 * u.t$1_1',
+  ]),
+  wrongKernel(
+    'add, several elements a thread',
+    'the last of them is left out',
+    { of: 'add', shaders: /elements a thread/ },
+    [/let end = min\((first \+ \d+u), /, 'let end = min($1 - 64u, '],
+  ),
+  wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn randomWord/ }, [
+    /(random0|randomWord\([^;]*\)) >= /g,
+    '$1 < ',
+  ]),
+  wrongKernel('dropout, by vec4s', 'all draw the number of the first', { of: 'dropout', shaders: /, by vec4s/ }, [
+    /random0\.\w/g,
+    'random0.x',
+  ]),
   wrongElement('dropout', 'what is kept is not scaled up', right => ({
-    uniforms: attributes => (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 1 ? { ...one, value: 1 } : one)),
+    uniforms: attributes =>
+      (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 1 ? { ...one, value: 1 } : one)),
   })),
   wrongElement('cast', 'floats to integers are rounded, not cut', right => ({
     wgsl: (args, context) => right.wgsl(context.output === 'i32' ? args.map(a => `round(${a})`) : args, context),
@@ -26,96 +65,344 @@ const elementwise: readonly Plant[] = [
 const shapes: readonly Plant[] = [
   wrongView('slice', 'the offset is forgotten', (right, from) => right && { ...right, offset: from.offset }),
   wrongView('permute', 'axes exchanged, strides not', (right, from) => right && { ...right, strides: from.strides }),
-  wrongView('broadcast', 'repeats by the stride of the axis', (right, from) =>
-    right && { ...right, strides: right.strides.map((stride, i) => (stride === 0 ? from.strides[i - right.strides.length + from.strides.length] ?? 0 : stride)) }),
-  wrongKernel('sum', 'the last element is left out', { of: 'sum', shaders: /^\/\/ reduce sum/m }, [/k < u\.reduced/, 'k + 1u < u.reduced']),
-  wrongKernel('sum', 'the second pass leaves out a share', { of: 'sum', shaders: /^\/\/ reduce sum.* shares:/m }, [/var k = share;/, 'var k = share + u.shares;']),
+  wrongView(
+    'broadcast',
+    'repeats by the stride of the axis',
+    (right, from) =>
+      right && {
+        ...right,
+        strides: right.strides.map((stride, i) =>
+          stride === 0 ? (from.strides[i - right.strides.length + from.strides.length] ?? 0) : stride,
+        ),
+      },
+  ),
+  wrongKernel('sum', 'the last element is left out', { of: 'sum', shaders: /^\/\/ reduce sum/m }, [
+    /k < u\.reduced/,
+    'k + 1u < u.reduced',
+  ]),
+  wrongKernel('sum', 'the second pass leaves out a share', { of: 'sum', shaders: /^\/\/ reduce sum.* shares:/m }, [
+    /var k = share;/,
+    'var k = share + u.shares;',
+  ]),
   wrongKernel('max', 'the fold begins with 0', { of: 'max', shaders: /^\/\/ reduce max/m }, [/k == share/, 'false']),
   wrongKernelOp('concat', 'every part is written at the start', right => ({
-    lower: context => ({ launches: right.lower(context).launches.map(launch => ({ ...launch, wgsl: launch.wgsl.replace(/out\[u\.o\d+ \+ /, 'out[') })) }),
+    lower: context => ({
+      launches: right
+        .lower(context)
+        .launches.map(launch => ({ ...launch, wgsl: launch.wgsl.replace(/out\[u\.o\d+ \+ /, 'out[') })),
+    }),
   })),
 ]
 
 const matmuls: readonly Plant[] = [
-  wrongKernel('matmul, register tiles', 'the column past the edge stands for the last', { of: 'matmul', shaders: /^\/\/ matmul (sg|\d)/m }, [/(\d)u, u\.N - 1u\)/g, '$1u, u.N - 2u)']),
-  wrongKernel('matmul, register tiles', 'the tail of K is left out', { of: 'matmul', shaders: /^\/\/ matmul (sg|\d)/m }, [/for \(; k < (\S+); k\+\+\)/g, 'for (; k + 4u <= $1; k++)']),
-  wrongKernel('matmul, workgroup memory', 'no barriers', { of: 'matmul', shaders: /^\/\/ matmul wg/m }, [/workgroupBarrier\(\);/g, '']),
-  wrongKernel('matmul, workgroup memory', 'what is past the end of K is not zero', { of: 'matmul', shaders: /^\/\/ matmul wg/m }, [/if \(at( \+ \du)? < \S+\)/g, 'if (true)']),
-  wrongKernel('matmul, dot products', 'the last thread is not added', { of: 'matmul', shaders: /^\/\/ matmul dot/m }, [/t < (\d+u)/, 't + 1u < $1']),
-  wrongKernel('matmul, K in slices', 'each slice four short', { of: 'matmul', shaders: /^\/\/ matmul .* split/m }, [/let kEnd = min\((.*)\);/, 'let kEnd = min($1) - 4u;']),
-  wrongKernel('matmul, K in slices', 'the last slice is not added', { of: 'matmul', shaders: /^\/\/ matmul sum of slices/m }, [/slice < u\.slices/, 'slice + 1u < u.slices']),
-  wrongKernel('matmul', 'every matrix of a batch is the first', { of: 'matmul', shaders: /^\/\/ matmul .* batch \d/m }, [/aStart0 \+= .*;/g, '']),
-  wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
-  wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [/(sum\d+_\d+) \+= (.+);/g, '$1 = quantizeToF16($1 + $2);']),
-  wrongKernel('matmul with an expression', 'it reads the elements of a neighbour', { of: 'matmul of a layer', shaders: /fn epilogue/ },
-    [/epilogue\((value\.\w), i \+ \du/g, 'epilogue($1, i'], [/(wide\d)\.\w/g, '$1.x'], [/(c\d) \+ \du/g, '$1'], [/epilogue\(value, i\)/g, 'epilogue(value, i + 1u)']),
-  wrongKernel('matmul with an expression', 'four neighbours read the four after theirs', { of: 'matmul of a layer', shaders: /fn epilogue4/ }, [/(in\d\[.*) \/ 4u\]/g, '$1 / 4u + 1u]']),
-  wrongKernel('matmul with GELU', 'the product is stored in place of its slope', { of: 'matmul of a layer', shaders: /fn storedInstead/ }, [/= (.*)\bstoredInstead4?\(value\)/g, '= $1value']),
-  wrongKernel('matmul with dropout', 'four neighbours draw of the block after theirs', { of: 'matmul of a layer', shaders: /epilogue4/ }, [/randomBlock\(i \/ 4u/, 'randomBlock(i / 4u + 1u']),
-  wrongKernel('loraLinear', 'the scale of the low-rank product is missing', { of: 'loraLinear', shaders: /^\/\/ matmul/m }, [/ \* u\.scale1/g, '']),
-  wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [/ \+ (vec4<f32>|f32)?\(?bias\[[^\]]*\]\)?/g, '']),
-  wrongKernel('loraLinear, K in slices', 'each has the low-rank product', { of: 'loraLinear', shaders: /^\/\/ matmul .* split/m }, [/select\(0u, u\.K1, kBegin == 0u\)/, 'u.K1']),
-  wrongKernel('loraLinear, K in slices', 'each has the bias', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias.* split/m }, [/(bias\[[^\]]*\]\)?), kBegin == 0u/g, '$1, true']),
+  wrongKernel(
+    'matmul, register tiles',
+    'the column past the edge stands for the last',
+    { of: 'matmul', shaders: /^\/\/ matmul (sg|\d)/m },
+    [/(\d)u, u\.N - 1u\)/g, '$1u, u.N - 2u)'],
+  ),
+  wrongKernel(
+    'matmul, register tiles',
+    'the tail of K is left out',
+    { of: 'matmul', shaders: /^\/\/ matmul (sg|\d)/m },
+    [/for \(; k < (\S+); k\+\+\)/g, 'for (; k + 4u <= $1; k++)'],
+  ),
+  wrongKernel('matmul, workgroup memory', 'no barriers', { of: 'matmul', shaders: /^\/\/ matmul wg/m }, [
+    /workgroupBarrier\(\);/g,
+    '',
+  ]),
+  wrongKernel(
+    'matmul, workgroup memory',
+    'what is past the end of K is not zero',
+    { of: 'matmul', shaders: /^\/\/ matmul wg/m },
+    [/if \(at( \+ \du)? < \S+\)/g, 'if (true)'],
+  ),
+  wrongKernel('matmul, dot products', 'the last thread is not added', { of: 'matmul', shaders: /^\/\/ matmul dot/m }, [
+    /t < (\d+u)/,
+    't + 1u < $1',
+  ]),
+  wrongKernel('matmul, K in slices', 'each slice four short', { of: 'matmul', shaders: /^\/\/ matmul .* split/m }, [
+    /let kEnd = min\((.*)\);/,
+    'let kEnd = min($1) - 4u;',
+  ]),
+  wrongKernel(
+    'matmul, K in slices',
+    'the last slice is not added',
+    { of: 'matmul', shaders: /^\/\/ matmul sum of slices/m },
+    [/slice < u\.slices/, 'slice + 1u < u.slices'],
+  ),
+  wrongKernel(
+    'matmul',
+    'every matrix of a batch is the first',
+    { of: 'matmul', shaders: /^\/\/ matmul .* batch \d/m },
+    [/aStart0 \+= .*;/g, ''],
+  ),
+  wrongKernel('matmul', 'sums in half precision', { of: 'matmul', shaders: /^\/\/ matmul/m }, [
+    /(sum\d+_\d+) \+= (.+);/g,
+    '$1 = quantizeToF16($1 + $2);',
+  ]),
+  wrongKernel('matmul, f16 operands', 'sums in f16', { of: 'matmul', shaders: /^enable f16;/m, hidden: needsHalf }, [
+    /(sum\d+_\d+) \+= (.+);/g,
+    '$1 = quantizeToF16($1 + $2);',
+  ]),
+  wrongKernel(
+    'matmul with an expression',
+    'it reads the elements of a neighbour',
+    { of: 'matmul of a layer', shaders: /fn epilogue/ },
+    [/epilogue\((value\.\w), i \+ \du/g, 'epilogue($1, i'],
+    [/(wide\d)\.\w/g, '$1.x'],
+    [/(c\d) \+ \du/g, '$1'],
+    [/epilogue\(value, i\)/g, 'epilogue(value, i + 1u)'],
+  ),
+  wrongKernel(
+    'matmul with an expression',
+    'four neighbours read the four after theirs',
+    { of: 'matmul of a layer', shaders: /fn epilogue4/ },
+    [/(in\d\[.*) \/ 4u\]/g, '$1 / 4u + 1u]'],
+  ),
+  wrongKernel(
+    'matmul with GELU',
+    'the product is stored in place of its slope',
+    { of: 'matmul of a layer', shaders: /fn storedInstead/ },
+    [/= (.*)\bstoredInstead4?\(value\)/g, '= $1value'],
+  ),
+  wrongKernel(
+    'matmul with dropout',
+    'four neighbours draw of the block after theirs',
+    { of: 'matmul of a layer', shaders: /epilogue4/ },
+    [/randomBlock\(i \/ 4u/, 'randomBlock(i / 4u + 1u'],
+  ),
+  wrongKernel(
+    'loraLinear',
+    'the scale of the low-rank product is missing',
+    { of: 'loraLinear', shaders: /^\/\/ matmul/m },
+    [/ \* u\.scale1/g, ''],
+  ),
+  wrongKernel('loraLinear', 'the bias is missing', { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias/m }, [
+    / \+ (vec4<f32>|f32)?\(?bias\[[^\]]*\]\)?/g,
+    '',
+  ]),
+  wrongKernel(
+    'loraLinear, K in slices',
+    'each has the low-rank product',
+    { of: 'loraLinear', shaders: /^\/\/ matmul .* split/m },
+    [/select\(0u, u\.K1, kBegin == 0u\)/, 'u.K1'],
+  ),
+  wrongKernel(
+    'loraLinear, K in slices',
+    'each has the bias',
+    { of: 'loraLinear', shaders: /^\/\/ matmul .* \+ bias.* split/m },
+    [/(bias\[[^\]]*\]\)?), kBegin == 0u/g, '$1, true'],
+  ),
 ]
 
 const rows: readonly Plant[] = [
-  wrongKernel('softmax', 'the maximum is not subtracted', { of: 'softmax', shaders: /^\/\/ softmax /m }, [/ - largest\)/g, ')']),
-  wrongKernel('softmaxGradient', 'no sum over the row', { of: 'softmaxGradient', shaders: /^\/\/ softmaxGradient/m }, [/ - total\)/, ')']),
-  wrongKernel('rows, a workgroup a row', 'no barriers in the tree', { of: 'softmaxGradient', shaders: /by a tree/ }, [/workgroupBarrier\(\);/g, '']),
-  wrongKernel('rows, a workgroup a row', 'no barriers between subgroups', {
-    of: 'layerNormGradient', shaders: /a row, .*, subgroups of/, hidden: ({ info, traits }) => (traits.subgroupSize > 1 ? undefined : `${info.name} has no subgroups`),
-  }, [/workgroupBarrier\(\);/g, '']),
-  wrongKernel('layerNorm', 'the variance by squares less the square of the mean', { of: 'layerNorm', shaders: /^\/\/ layerNorm /m },
-    [/let d = .*;/, 'let d = Floats(x[begin + i]);'], [/(rowSum\(sumOf\(squares\), lane\) \/ width)/, '$1 - (shift + center) * (shift + center)']),
-  wrongKernel('layerNorm', 'epsilon is missing', { of: 'layerNorm', shaders: /^\/\/ layerNorm /m }, [/ \+ u\.epsilon/, '']),
-  wrongKernel('layerNormGradient', 'no mean of dy∘gamma', { of: 'layerNormGradient', shaders: /^\/\/ layerNormGradient/m }, [/g - meanG - normal/, 'g - normal']),
-  wrongKernel('layerNormParameterGradient', 'the last row of each share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient .*shares of/m }, [/let last = min\((.*)\);/, 'let last = min($1) - 1u;']),
-  wrongKernel('layerNormParameterGradient', 'the last share is left out', { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient: sums of the shares/m }, [/(share < |, )u\.shares/g, '$1(u.shares - 1u)']),
-  wrongKernel('layerNorm', 'sums in f16', { of: 'layerNorm of statistics', shaders: /^enable f16;[^]*squares \+= d \* d/m, hidden: needsHalf },
-    [/(sums|squares|rest) \+= (.*);/g, '$1 = quantizeToF16($1 + ($2));']),
-  wrongKernel('crossEntropyGradient', 'ignored rows are counted', { of: 'crossEntropy', shaders: /^\/\/ crossEntropyGradient/m },
-    [/, ignored\)/, ', false)'], [/let dloss = .*;/, 'let dloss = dlosses[row];']),
-  wrongKernel('crossEntropy', 'ignored rows have a loss', { of: 'crossEntropy', shaders: /^\/\/ crossEntropy /m }, [/loss = 0\.0;/, 'loss = logTotal;']),
+  wrongKernel('softmax', 'the maximum is not subtracted', { of: 'softmax', shaders: /^\/\/ softmax /m }, [
+    / - largest\)/g,
+    ')',
+  ]),
+  wrongKernel('softmaxGradient', 'no sum over the row', { of: 'softmaxGradient', shaders: /^\/\/ softmaxGradient/m }, [
+    / - total\)/,
+    ')',
+  ]),
+  wrongKernel('rows, a workgroup a row', 'no barriers in the tree', { of: 'softmaxGradient', shaders: /by a tree/ }, [
+    /workgroupBarrier\(\);/g,
+    '',
+  ]),
+  wrongKernel(
+    'rows, a workgroup a row',
+    'no barriers between subgroups',
+    {
+      of: 'layerNormGradient',
+      shaders: /a row, .*, subgroups of/,
+      hidden: ({ info, traits }) => (traits.subgroupSize > 1 ? undefined : `${info.name} has no subgroups`),
+    },
+    [/workgroupBarrier\(\);/g, ''],
+  ),
+  wrongKernel(
+    'layerNorm',
+    'the variance by squares less the square of the mean',
+    { of: 'layerNorm', shaders: /^\/\/ layerNorm /m },
+    [/let d = .*;/, 'let d = Floats(x[begin + i]);'],
+    [/(rowSum\(sumOf\(squares\), lane\) \/ width)/, '$1 - (shift + center) * (shift + center)'],
+  ),
+  wrongKernel('layerNorm', 'epsilon is missing', { of: 'layerNorm', shaders: /^\/\/ layerNorm /m }, [
+    / \+ u\.epsilon/,
+    '',
+  ]),
+  wrongKernel(
+    'layerNormGradient',
+    'no mean of dy∘gamma',
+    { of: 'layerNormGradient', shaders: /^\/\/ layerNormGradient/m },
+    [/g - meanG - normal/, 'g - normal'],
+  ),
+  wrongKernel(
+    'layerNormParameterGradient',
+    'the last row of each share is left out',
+    { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient .*shares of/m },
+    [/let last = min\((.*)\);/, 'let last = min($1) - 1u;'],
+  ),
+  wrongKernel(
+    'layerNormParameterGradient',
+    'the last share is left out',
+    { of: 'layerNormParameterGradient', shaders: /^\/\/ layerNormParameterGradient: sums of the shares/m },
+    [/(share < |, )u\.shares/g, '$1(u.shares - 1u)'],
+  ),
+  wrongKernel(
+    'layerNorm',
+    'sums in f16',
+    { of: 'layerNorm of statistics', shaders: /^enable f16;[^]*squares \+= d \* d/m, hidden: needsHalf },
+    [/(sums|squares|rest) \+= (.*);/g, '$1 = quantizeToF16($1 + ($2));'],
+  ),
+  wrongKernel(
+    'crossEntropyGradient',
+    'ignored rows are counted',
+    { of: 'crossEntropy', shaders: /^\/\/ crossEntropyGradient/m },
+    [/, ignored\)/, ', false)'],
+    [/let dloss = .*;/, 'let dloss = dlosses[row];'],
+  ),
+  wrongKernel('crossEntropy', 'ignored rows have a loss', { of: 'crossEntropy', shaders: /^\/\/ crossEntropy /m }, [
+    /loss = 0\.0;/,
+    'loss = logTotal;',
+  ]),
 ]
 
 const gathers: readonly Plant[] = [
-  wrongKernel('gather', 'ids outside of the table mean its last row', { of: 'gather', shaders: /^\/\/ gather /m }, [/if \(id < u\.rows\)/, 'if (true)'], [/table\[id /, 'table[min(id, u.rows - 1u) ']),
-  wrongKernel('gatherGradient', 'of equal ids the last one counts', { of: 'gatherGradient', shaders: /^\/\/ gatherGradient .*rows of the table/m }, [/sum \+= ([^;]*dy\[)/, 'sum = $1']),
-  wrongReference('gatherGradient', 'of equal ids the last one counts', ([ids, dy], { outputs: [{ shape: [count, width] }] }) => {
-    const result = new Float64Array(count * width)
-    ids.forEach((id, at) => { if (id >= 0 && id < count) result.set(dy.subarray(at * width, (at + 1) * width), id * width) })
-    return [result]
-  }),
-  wrongKernel('gatherGradient', 'no barrier before places are read', { of: 'gatherGradient', shaders: /^\/\/ gatherGradient: positions sorted/m }, [/storageBarrier\(\);(?=\s*for \(var first)/, '']),
+  wrongKernel(
+    'gather',
+    'ids outside of the table mean its last row',
+    { of: 'gather', shaders: /^\/\/ gather /m },
+    [/if \(id < u\.rows\)/, 'if (true)'],
+    [/table\[id /, 'table[min(id, u.rows - 1u) '],
+  ),
+  wrongKernel(
+    'gatherGradient',
+    'of equal ids the last one counts',
+    { of: 'gatherGradient', shaders: /^\/\/ gatherGradient .*rows of the table/m },
+    [/sum \+= ([^;]*dy\[)/, 'sum = $1'],
+  ),
+  wrongReference(
+    'gatherGradient',
+    'of equal ids the last one counts',
+    (
+      [ids, dy],
+      {
+        outputs: [
+          {
+            shape: [count, width],
+          },
+        ],
+      },
+    ) => {
+      const result = new Float64Array(count * width)
+      ids.forEach((id, at) => {
+        if (id >= 0 && id < count) result.set(dy.subarray(at * width, (at + 1) * width), id * width)
+      })
+      return [result]
+    },
+  ),
+  wrongKernel(
+    'gatherGradient',
+    'no barrier before places are read',
+    { of: 'gatherGradient', shaders: /^\/\/ gatherGradient: positions sorted/m },
+    [/storageBarrier\(\);(?=\s*for \(var first)/, ''],
+  ),
 ]
 
 const attentions: readonly Plant[] = [
-  wrongKernel('attention', 'padding is attended to', { of: 'attention', shaders: /^\/\/ attention (forward|gradient)/m },
-    [/(return key < extent) && .*;/, '$1;'], [/return \((keys < vec4<u32>\(extent\))\) & .*;/, 'return $1;']),
-  wrongKernel('attention', 'sums are not rescaled when the maximum grows', { of: 'attention', shaders: /^\/\/ attention forward/m }, [/sum\S* \*= rescale\S*;/g, '']),
-  wrongKernel('attention', 'dropout draws a part of the wrong block', { of: 'attention', shaders: /^\/\/ attention/m }, [/\(index \+ 4u\) >> 2u/, 'index >> 2u']),
-  wrongKernel('attentionGradient', 'no sum over the row', { of: 'attention', shaders: /^\/\/ attention statistics/m }, [/vec2<f32>\(lse\[row\], sum\)/, 'vec2<f32>(lse[row], 0.0)']),
-  wrongKernel('attentionGradient', 'no dropout in the gradient of the values', { of: 'attention', shaders: /^\/\/ attention gradient of the key/m },
-    [/(let probability\d* = )factor\d* \* /g, '$1'], [/(probabilities[^;]* = )factor\d+_\d+ \* /g, '$1']),
-  wrongKernel('attention, tiles', 'no barriers', { of: 'attention', shaders: /^\/\/ attention .*tiled/m }, [/workgroupBarrier\(\);/g, '']),
-  wrongKernel('attention, tiles', 'each is given the probabilities of the first', { of: 'attention', shaders: /^\/\/ attention .*tiled .* sg/m, hidden: needsEight }, [/first \+ sourceLane/g, 'first']),
-  wrongKernel('attentionGradient, stored', 'probabilities past the last query are not zero', { of: 'attention', shaders: /^\/\/ attention gradient's weights stored/m },
-    [/ & vec4<bool>\(query < u\.queries\)/g, '']),
-  wrongKernel('attentionGradient, stored', 'blocks of dScores are not transposed', { of: 'attention', shaders: /^\/\/ attention gradient's sums of the query side, stored/m },
-    [/stagedLeft(\d)_(\d)\[(\d)\]/g, 'stagedLeft$1_$3[$2]']),
+  wrongKernel(
+    'attention',
+    'padding is attended to',
+    { of: 'attention', shaders: /^\/\/ attention (forward|gradient)/m },
+    [/(return key < extent) && .*;/, '$1;'],
+    [/return \((keys < vec4<u32>\(extent\))\) & .*;/, 'return $1;'],
+  ),
+  wrongKernel(
+    'attention',
+    'sums are not rescaled when the maximum grows',
+    { of: 'attention', shaders: /^\/\/ attention forward/m },
+    [/sum\S* \*= rescale\S*;/g, ''],
+  ),
+  wrongKernel(
+    'attention',
+    'dropout draws a part of the wrong block',
+    { of: 'attention', shaders: /^\/\/ attention/m },
+    [/\(index \+ 4u\) >> 2u/, 'index >> 2u'],
+  ),
+  wrongKernel('attentionGradient', 'no sum over the row', { of: 'attention', shaders: /^\/\/ attention statistics/m }, [
+    /vec2<f32>\(lse\[row\], sum\)/,
+    'vec2<f32>(lse[row], 0.0)',
+  ]),
+  wrongKernel(
+    'attentionGradient',
+    'no dropout in the gradient of the values',
+    { of: 'attention', shaders: /^\/\/ attention gradient of the key/m },
+    [/(let probability\d* = )factor\d* \* /g, '$1'],
+    [/(probabilities[^;]* = )factor\d+_\d+ \* /g, '$1'],
+  ),
+  wrongKernel('attention, tiles', 'no barriers', { of: 'attention', shaders: /^\/\/ attention .*tiled/m }, [
+    /workgroupBarrier\(\);/g,
+    '',
+  ]),
+  wrongKernel(
+    'attention, tiles',
+    'each is given the probabilities of the first',
+    { of: 'attention', shaders: /^\/\/ attention .*tiled .* sg/m, hidden: needsEight },
+    [/first \+ sourceLane/g, 'first'],
+  ),
+  wrongKernel(
+    'attentionGradient, stored',
+    'probabilities past the last query are not zero',
+    { of: 'attention', shaders: /^\/\/ attention gradient's weights stored/m },
+    [/ & vec4<bool>\(query < u\.queries\)/g, ''],
+  ),
+  wrongKernel(
+    'attentionGradient, stored',
+    'blocks of dScores are not transposed',
+    { of: 'attention', shaders: /^\/\/ attention gradient's sums of the query side, stored/m },
+    [/stagedLeft(\d)_(\d)\[(\d)\]/g, 'stagedLeft$1_$3[$2]'],
+  ),
 ]
 
 const optimizers: readonly Plant[] = [
-  wrongKernel('adamw', 'the first moment is not corrected', { of: 'adamw', shaders: /^\/\/ adamw/m }, [/ \/ correction1/, '']),
-  wrongKernel('adamw', 'the second moment stays as it was', { of: 'adamw', shaders: /^\/\/ adamw/m }, [/v\[i\] = .*;/, '']),
-  wrongKernel('adamw', 'a step with an infinite scale is taken', { of: 'adamw', shaders: /^\/\/ adamw/m }, [/gradientScale\[0\] >= EXPONENT/, 'false']),
-  wrongReference('adamw', 'weight decay in the gradient, as in Adam', ([parameters, m, v, gradient, hyper, [scale]]) => {
-    if (!(scale >= 0 && scale < Infinity)) return [parameters.slice(), m.slice(), v.slice()]
-    const [rate, rest1, beta2, rest2, epsilon, decay, correction1, correction2] = hyper
-    const decayed = gradient.map((g, i) => g * scale + decay * parameters[i])
-    const [m1, v1] = [m.map((old, i) => old + rest1 * (decayed[i] - old)), v.map((old, i) => beta2 * old + rest2 * decayed[i] ** 2)]
-    return [parameters.map((p, i) => p - rate * m1[i] / correction1 / (Math.sqrt(v1[i] / correction2) + epsilon)), m1, v1]
-  }),
+  wrongKernel('adamw', 'the first moment is not corrected', { of: 'adamw', shaders: /^\/\/ adamw/m }, [
+    / \/ correction1/,
+    '',
+  ]),
+  wrongKernel('adamw', 'the second moment stays as it was', { of: 'adamw', shaders: /^\/\/ adamw/m }, [
+    /v\[i\] = .*;/,
+    '',
+  ]),
+  wrongKernel('adamw', 'a step with an infinite scale is taken', { of: 'adamw', shaders: /^\/\/ adamw/m }, [
+    /gradientScale\[0\] >= EXPONENT/,
+    'false',
+  ]),
+  wrongReference(
+    'adamw',
+    'weight decay in the gradient, as in Adam',
+    ([parameters, m, v, gradient, hyper, [scale]]) => {
+      if (!(scale >= 0 && scale < Infinity)) return [parameters.slice(), m.slice(), v.slice()]
+      const [rate, rest1, beta2, rest2, epsilon, decay, correction1, correction2] = hyper
+      const decayed = gradient.map((g, i) => g * scale + decay * parameters[i])
+      const [m1, v1] = [
+        m.map((old, i) => old + rest1 * (decayed[i] - old)),
+        v.map((old, i) => beta2 * old + rest2 * decayed[i] ** 2),
+      ]
+      return [
+        parameters.map((p, i) => p - (rate * m1[i]) / correction1 / (Math.sqrt(v1[i] / correction2) + epsilon)),
+        m1,
+        v1,
+      ]
+    },
+  ),
 ]
 
-export const wrongKernels: readonly Plant[] = [...elementwise, ...shapes, ...matmuls, ...rows, ...gathers, ...attentions, ...optimizers]
+export const wrongKernels: readonly Plant[] = [
+  ...elementwise,
+  ...shapes,
+  ...matmuls,
+  ...rows,
+  ...gathers,
+  ...attentions,
+  ...optimizers,
+]

@@ -1,7 +1,14 @@
 // How a mistake is planted, for tests of the tests: an op's rule, view or float64 value is exchanged for a wrong one, or
 // the WGSL of a kernel is rewritten on its way to the compiler. Nothing in the engine knows of it.
 import {
-  type ElementwiseOp, type GradientContext, type KernelOp, type Op, type OpAttributes, type OpName, type ViewOp, findOp,
+  type ElementwiseOp,
+  type GradientContext,
+  type KernelOp,
+  type Op,
+  type OpAttributes,
+  type OpName,
+  type ViewOp,
+  findOp,
 } from '../../../engine/graph.ts'
 import type { Device } from '../../../engine/runtime/device.ts'
 import { sumTo } from '../../../engine/ops/reduce.ts'
@@ -35,10 +42,15 @@ type Gradients = readonly (Tensor | undefined)[]
 
 /** A gradient rule that makes something else of what the right one gives. */
 export function wrongRule<N extends OpName>(
-  op: N, mistake: string, wrong: (right: Gradients, context: GradientContext<OpAttributes[N]>) => (Tensor | undefined)[], of: string = op,
+  op: N,
+  mistake: string,
+  wrong: (right: Gradients, context: GradientContext<OpAttributes[N]>) => (Tensor | undefined)[],
+  of: string = op,
 ): Plant {
   return {
-    name: mistake, where: `rule of ${op}`, of,
+    name: mistake,
+    where: `rule of ${op}`,
+    of,
     make: (_device, made) => {
       const found: Op = findOp(op)
       const right = found.gradient
@@ -55,10 +67,17 @@ export function wrongRule<N extends OpName>(
 
 /** Exchanges members of an op of one kind. */
 function wrongMember<K extends Op['kind']>(
-  kind: K, op: string, mistake: string, what: string, of: string, wrong: (right: Extract<Op, { kind: K }>, made: () => void) => Partial<Op>,
+  kind: K,
+  op: string,
+  mistake: string,
+  what: string,
+  of: string,
+  wrong: (right: Extract<Op, { kind: K }>, made: () => void) => Partial<Op>,
 ): Plant {
   return {
-    name: mistake, where: `${what} of ${op}`, of,
+    name: mistake,
+    where: `${what} of ${op}`,
+    of,
     make: (_device, made) => {
       const found = findOp(op)
       if (found.kind !== kind) throw new Error(`${op} is of kind ${found.kind}, not ${kind}`)
@@ -69,7 +88,11 @@ function wrongMember<K extends Op['kind']>(
 }
 
 /** Strides that do not show what they should. */
-export function wrongView(op: string, mistake: string, wrong: (right: ReturnType<ViewOp['view']>, from: Parameters<ViewOp['view']>[0]) => ReturnType<ViewOp['view']>): Plant {
+export function wrongView(
+  op: string,
+  mistake: string,
+  wrong: (right: ReturnType<ViewOp['view']>, from: Parameters<ViewOp['view']>[0]) => ReturnType<ViewOp['view']>,
+): Plant {
   return wrongMember('view', op, mistake, 'view', op, (right, made) => ({
     view: (from, attributes, output) => {
       made()
@@ -89,7 +112,11 @@ export function wrongScalar(op: string, mistake: string, wrong: ElementwiseOp['s
 }
 
 /** Other members of an elementwise op. */
-export function wrongElement(op: string, mistake: string, wrong: (right: ElementwiseOp) => Partial<ElementwiseOp>): Plant {
+export function wrongElement(
+  op: string,
+  mistake: string,
+  wrong: (right: ElementwiseOp) => Partial<ElementwiseOp>,
+): Plant {
   return wrongMember('elementwise', op, mistake, 'kernel', op, (right, made) => {
     made()
     return wrong(right)
@@ -123,9 +150,18 @@ export interface Kernel {
 }
 
 /** Rewrites shaders on their way to the compiler. The text must really change, or the mistake was not made. */
-export function wrongKernel(what: string, mistake: string, { of, shaders, hidden }: Kernel, ...changes: readonly Change[]): Plant {
+export function wrongKernel(
+  what: string,
+  mistake: string,
+  { of, shaders, hidden }: Kernel,
+  ...changes: readonly Change[]
+): Plant {
   return {
-    name: mistake, where: `kernel of ${what}`, of, hidden, rewrite: { shaders, changes },
+    name: mistake,
+    where: `kernel of ${what}`,
+    of,
+    hidden,
+    rewrite: { shaders, changes },
     make: ({ pipelines }, made) => {
       const right = pipelines.get
       return exchange(pipelines, {
@@ -148,7 +184,13 @@ export function as(input: Tensor, gradient: Tensor): Tensor {
 export function firstOf(gradient: Tensor, input: Tensor): Tensor {
   const lead = gradient.rank - input.rank
   const end = gradient.shape.map((n, i) => (i < lead || (input.shape[i - lead] === 1 && n !== 1) ? 1 : n))
-  return gradient.slice(end.map(() => 0), end).reshape(input.shape).cast(input.dtype)
+  return gradient
+    .slice(
+      end.map(() => 0),
+      end,
+    )
+    .reshape(input.shape)
+    .cast(input.dtype)
 }
 
 /** The upstream gradient of an op's first output. */

@@ -6,49 +6,117 @@ import { type Tensor, apply, applyAll } from '../../../engine/tensor.ts'
 import { type Plant, as, firstOf, upstreamOf, wrongRule } from './plant.ts'
 
 /** What is wrong with the gradient of the first input; others stay right. */
-const first = (change: (right: Tensor) => Tensor) => ([dx, ...others]: readonly (Tensor | undefined)[]): (Tensor | undefined)[] =>
-  [dx && change(dx), ...others]
+const first =
+  (change: (right: Tensor) => Tensor) =>
+  ([dx, ...others]: readonly (Tensor | undefined)[]): (Tensor | undefined)[] => [dx && change(dx), ...others]
 
 const elementwise: readonly Plant[] = [
-  wrongRule('mul', 'the other factor is missing', ([, db], context) => [as(context.inputs[0], upstreamOf(context)), db]),
-  wrongRule('square', 'the factor 2 is missing', first(dx => dx.mul(0.5))),
+  wrongRule('mul', 'the other factor is missing', ([, db], context) => [
+    as(context.inputs[0], upstreamOf(context)),
+    db,
+  ]),
+  wrongRule(
+    'square',
+    'the factor 2 is missing',
+    first(dx => dx.mul(0.5)),
+  ),
   wrongRule('sub', 'the sign of the second operand', ([da, db]) => [da, db?.neg()]),
-  wrongRule('add', 'no sum over broadcast axes', ([, db], context) => [firstOf(upstreamOf(context), context.inputs[0]), db]),
+  wrongRule('add', 'no sum over broadcast axes', ([, db], context) => [
+    firstOf(upstreamOf(context), context.inputs[0]),
+    db,
+  ]),
   wrongRule('exp', 'the upstream gradient is dropped', (_right, { inputs: [x], outputs: [y] }) => [as(x, y)]),
-  wrongRule('tanh', '1 − y where 1 − y² belongs', (_right, context) => [as(context.inputs[0], upstreamOf(context).mul(scalar(1).sub(context.outputs[0])))]),
-  wrongRule('sigmoid', 'y where y·(1 − y) belongs', (_right, context) => [as(context.inputs[0], upstreamOf(context).mul(context.outputs[0]))]),
-  wrongRule('rsqrt', 'the sign', first(dx => dx.neg())),
-  wrongRule('erf', '2/√π rounded to 1.128', first(dx => dx.mul(1.128 * Math.sqrt(Math.PI) / 2))),
+  wrongRule('tanh', '1 − y where 1 − y² belongs', (_right, context) => [
+    as(context.inputs[0], upstreamOf(context).mul(scalar(1).sub(context.outputs[0]))),
+  ]),
+  wrongRule('sigmoid', 'y where y·(1 − y) belongs', (_right, context) => [
+    as(context.inputs[0], upstreamOf(context).mul(context.outputs[0])),
+  ]),
+  wrongRule(
+    'rsqrt',
+    'the sign',
+    first(dx => dx.neg()),
+  ),
+  wrongRule(
+    'erf',
+    '2/√π rounded to 1.128',
+    first(dx => dx.mul((1.128 * Math.sqrt(Math.PI)) / 2)),
+  ),
   wrongRule('gelu', 'the slope of the tanh approximation', (_right, { inputs: [x], upstream }) => {
-    const t = x.add(x.mul(x).mul(x).mul(0.044715)).mul(Math.sqrt(2 / Math.PI)).tanh()
-    const inner = x.square().mul(3 * 0.044715).add(1).mul(Math.sqrt(2 / Math.PI))
-    return [upstream[0] && as(x, upstream[0].mul(t.add(1).add(x.mul(scalar(1).sub(t.square())).mul(inner)).mul(0.5)))]
+    const t = x
+      .add(x.mul(x).mul(x).mul(0.044715))
+      .mul(Math.sqrt(2 / Math.PI))
+      .tanh()
+    const inner = x
+      .square()
+      .mul(3 * 0.044715)
+      .add(1)
+      .mul(Math.sqrt(2 / Math.PI))
+    return [
+      upstream[0] &&
+        as(
+          x,
+          upstream[0].mul(
+            t
+              .add(1)
+              .add(x.mul(scalar(1).sub(t.square())).mul(inner))
+              .mul(0.5),
+          ),
+        ),
+    ]
   }),
   wrongRule('pow', 'the exponent is not lowered by one', ([, db], context) => {
     const [a, b] = context.inputs
     return [as(a, upstreamOf(context).mul(b).mul(a.pow(b))), db]
   }),
-  wrongRule('maximum', 'the gradient goes to both operands', (_right, context) => context.inputs.map(x => as(x, upstreamOf(context)))),
+  wrongRule('maximum', 'the gradient goes to both operands', (_right, context) =>
+    context.inputs.map(x => as(x, upstreamOf(context))),
+  ),
   wrongRule('where', 'the branches are exchanged', (_right, context) => {
     const [condition, yes, no] = context.inputs
     const dy = upstreamOf(context)
     return [undefined, as(yes, condition.where(0, dy)), as(no, condition.where(dy, 0))]
   }),
-  wrongRule('dropout', 'another mask in the backward pass', (_right, { inputs: [, step], upstream: [dy], attributes }) =>
-    [dy && apply('dropout', [dy, step], { ...attributes, stream: attributes.stream + 1 }), undefined]),
+  wrongRule(
+    'dropout',
+    'another mask in the backward pass',
+    (_right, { inputs: [, step], upstream: [dy], attributes }) => [
+      dy && apply('dropout', [dy, step], { ...attributes, stream: attributes.stream + 1 }),
+      undefined,
+    ],
+  ),
 ]
 
 const shapes: readonly Plant[] = [
-  wrongRule('sum', 'upstream ignored: right only where the sum is the loss', (_right, { inputs: [x] }) => [ones(x.shape, x.dtype)]),
-  wrongRule('max', 'the gradient goes to every element', (_right, context) => [upstreamOf(context).broadcastTo(context.inputs[0].shape)]),
-  wrongRule('broadcast', 'no sum over the repetitions', (_right, context) => [firstOf(upstreamOf(context), context.inputs[0])]),
-  wrongRule('permute', 'permuted forward again instead of back', (_right, { inputs: [x], attributes: { order }, upstream: [dy] }) =>
-    [dy?.permute(Array.isArray(order) ? order : []).reshape(x.shape)]),
-  wrongRule('slice', 'the gradient lands at the start', (_right, { inputs: [x], upstream: [dy] }) =>
-    [dy?.pad(dy.shape.map(() => 0), dy.shape.map((n, i) => x.shape[i] - n))]),
-  wrongRule('concat', 'every part takes the gradient of the first', ([, ...rest], { inputs, upstream: [dy] }) =>
-    [dy?.slice([], inputs[0].shape), ...rest.map((_, i) => dy?.slice([], inputs[1 + i].shape))]),
-  wrongRule('pad', 'the elements before are forgotten', (_right, { inputs: [x], upstream: [dy] }) => [dy?.slice([], x.shape)]),
+  wrongRule('sum', 'upstream ignored: right only where the sum is the loss', (_right, { inputs: [x] }) => [
+    ones(x.shape, x.dtype),
+  ]),
+  wrongRule('max', 'the gradient goes to every element', (_right, context) => [
+    upstreamOf(context).broadcastTo(context.inputs[0].shape),
+  ]),
+  wrongRule('broadcast', 'no sum over the repetitions', (_right, context) => [
+    firstOf(upstreamOf(context), context.inputs[0]),
+  ]),
+  wrongRule(
+    'permute',
+    'permuted forward again instead of back',
+    (_right, { inputs: [x], attributes: { order }, upstream: [dy] }) => [
+      dy?.permute(Array.isArray(order) ? order : []).reshape(x.shape),
+    ],
+  ),
+  wrongRule('slice', 'the gradient lands at the start', (_right, { inputs: [x], upstream: [dy] }) => [
+    dy?.pad(
+      dy.shape.map(() => 0),
+      dy.shape.map((n, i) => x.shape[i] - n),
+    ),
+  ]),
+  wrongRule('concat', 'every part takes the gradient of the first', ([, ...rest], { inputs, upstream: [dy] }) => [
+    dy?.slice([], inputs[0].shape),
+    ...rest.map((_, i) => dy?.slice([], inputs[1 + i].shape)),
+  ]),
+  wrongRule('pad', 'the elements before are forgotten', (_right, { inputs: [x], upstream: [dy] }) => [
+    dy?.slice([], x.shape),
+  ]),
 ]
 
 const kernels: readonly Plant[] = [
@@ -58,14 +126,19 @@ const kernels: readonly Plant[] = [
     const [a, b] = context.inputs
     return [firstOf(matmul(upstreamOf(context), b.transpose(), { scale: context.attributes.scale }), a), db]
   }),
-  wrongRule('loraLinear', 'the scale is missing from the gradient of B', ([dx, dw, da, db, ...bias], { attributes: { scale } }) =>
-    [dx, dw, da, db?.div(scale), ...bias]),
+  wrongRule(
+    'loraLinear',
+    'the scale is missing from the gradient of B',
+    ([dx, dw, da, db, ...bias], { attributes: { scale } }) => [dx, dw, da, db?.div(scale), ...bias],
+  ),
   wrongRule('loraLinear', 'no gradient of the bias', gradients => gradients.slice(0, 4)),
   wrongRule('loraLinear', 'the adapter is left out of the gradient of x', ([, ...others], context) => {
     const [x, weight] = context.inputs
     return [as(x, matmul(rowsOf(upstreamOf(context)), weight).reshape(x.shape)), ...others]
   }),
-  wrongRule('softmax', 'no sum over the row', (_right, context) => [as(context.inputs[0], upstreamOf(context).mul(context.outputs[0]))]),
+  wrongRule('softmax', 'no sum over the row', (_right, context) => [
+    as(context.inputs[0], upstreamOf(context).mul(context.outputs[0])),
+  ]),
   wrongRule('logSoftmax', 'y where exp(y) belongs', (_right, context) => {
     const dy = upstreamOf(context)
     return [dy.sub(context.outputs[0].mul(dy.sum(-1, true)))]
@@ -75,7 +148,15 @@ const kernels: readonly Plant[] = [
     if (!context.upstream[0]) return [dx, ...others]
     const [x, gamma] = context.inputs
     const [, , rstd] = context.outputs
-    return [as(x, upstreamOf(context).mul(gamma).mul(rstd.reshape([...x.shape.slice(0, -1), 1]))), ...others]
+    return [
+      as(
+        x,
+        upstreamOf(context)
+          .mul(gamma)
+          .mul(rstd.reshape([...x.shape.slice(0, -1), 1])),
+      ),
+      ...others,
+    ]
   }),
   wrongRule('layerNorm', 'the gradient of gamma sums dy·x', ([dx, dgamma, dbeta], context) => {
     if (!context.upstream[0]) return [dx, dgamma, dbeta]
@@ -83,15 +164,38 @@ const kernels: readonly Plant[] = [
     return [dx, as(gamma, upstreamOf(context).mul(x)), dbeta]
   }),
   wrongRule('layerNorm', 'no gradient of beta', ([dx, dgamma]) => [dx, dgamma, undefined]),
-  wrongRule('crossEntropy', 'ignored rows are counted, as the first class', (_right, { inputs: [logits, labels], outputs: [, kept], upstream: [dy], attributes }) =>
-    [dy && apply('crossEntropyGradient', [logits, labels.maximum(0), kept, dy], attributes), undefined]),
-  wrongRule('attention', 'nothing is masked in the backward pass', (right, { inputs, outputs, upstream: [dO], attributes }) => {
-    if (!dO || !attributes.hasMask) return [...right]
-    const [q, k, v, mask, ...step] = inputs
-    return applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, mask.mul(0).add(1), ...step], attributes)
-  }),
-  wrongRule('attention', 'dropout drops others in the backward pass', (_right, { inputs: [q, k, v, ...rest], outputs, upstream: [dO], attributes }) =>
-    (dO ? applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], { ...attributes, seed: attributes.seed + 1 }) : [])),
+  wrongRule(
+    'crossEntropy',
+    'ignored rows are counted, as the first class',
+    (_right, { inputs: [logits, labels], outputs: [, kept], upstream: [dy], attributes }) => [
+      dy && apply('crossEntropyGradient', [logits, labels.maximum(0), kept, dy], attributes),
+      undefined,
+    ],
+  ),
+  wrongRule(
+    'attention',
+    'nothing is masked in the backward pass',
+    (right, { inputs, outputs, upstream: [dO], attributes }) => {
+      if (!dO || !attributes.hasMask) return [...right]
+      const [q, k, v, mask, ...step] = inputs
+      return applyAll(
+        'attentionGradient',
+        [q, k, v, outputs[0], outputs[1], dO, mask.mul(0).add(1), ...step],
+        attributes,
+      )
+    },
+  ),
+  wrongRule(
+    'attention',
+    'dropout drops others in the backward pass',
+    (_right, { inputs: [q, k, v, ...rest], outputs, upstream: [dO], attributes }) =>
+      dO
+        ? applyAll('attentionGradient', [q, k, v, outputs[0], outputs[1], dO, ...rest], {
+            ...attributes,
+            seed: attributes.seed + 1,
+          })
+        : [],
+  ),
   wrongRule('gather', 'the table is taken for a constant', () => []),
 ]
 

@@ -7,7 +7,14 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
 import {
-  openRegularFile, openSafetensors, openWeights, readBytes, readJson, readText, writeAtomic, writeSafetensors,
+  openRegularFile,
+  openSafetensors,
+  openWeights,
+  readBytes,
+  readJson,
+  readText,
+  writeAtomic,
+  writeSafetensors,
 } from '../../../models/node/files.ts'
 import { serialize } from '../../../models/safetensors.ts'
 
@@ -20,12 +27,19 @@ afterEach(async () => {
 })
 
 const ramp = (length: number, from = 0): Float32Array => Float32Array.from({ length }, (_, i) => from + i)
-const lazy = (name: string, data: Float32Array) =>
-  ({ name, dtype: 'F32' as const, shape: [data.length], read: async () => data })
+const lazy = (name: string, data: Float32Array) => ({
+  name,
+  dtype: 'F32' as const,
+  shape: [data.length],
+  read: async () => data,
+})
 
 /** The UserError's message that a promise ends in. */
 async function complaint(promise: Promise<unknown>): Promise<string> {
-  const failure = await promise.then(() => undefined, (error: unknown) => error)
+  const failure = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
   expect(failure).toBeInstanceOf(UserError)
   expect(String(failure)).not.toContain('\n')
   return String(failure)
@@ -53,7 +67,8 @@ describe('a safetensors file', () => {
     await writeSafetensors(path, [lazy('weight', ramp(100))])
     await truncate(path, 300)
     expect(await complaint(openSafetensors(path))).toMatch(
-      /model\.safetensors is truncated: tensor "weight" ends at byte \d+, the file has 300$/)
+      /model\.safetensors is truncated: tensor "weight" ends at byte \d+, the file has 300$/,
+    )
     await truncate(path, 5)
     expect(await complaint(openSafetensors(path))).toContain('has 5 bytes, fewer than the 8')
   })
@@ -68,7 +83,9 @@ describe('a safetensors file', () => {
   })
 
   test('that is missing, or a folder, is named', async () => {
-    expect(await complaint(openSafetensors(join(folder, 'none.safetensors')))).toContain('none.safetensors does not exist')
+    expect(await complaint(openSafetensors(join(folder, 'none.safetensors')))).toContain(
+      'none.safetensors does not exist',
+    )
     expect(await complaint(openSafetensors(folder))).toContain('is a folder, not a file')
     expect(await complaint(openWeights(folder))).toBe(`UserError: ${folder} has no model.safetensors`)
   })
@@ -95,7 +112,9 @@ describe('a sharded model', () => {
     await index({ a: 'model-1.safetensors', b: 'model-2.safetensors' })
     expect(await complaint(openWeights(folder))).toContain('model-2.safetensors does not exist')
     await index({ a: 'model-1.safetensors', b: 'model-1.safetensors' })
-    expect(await complaint(openWeights(folder))).toContain('places tensor "b" in model-1.safetensors, which does not have it')
+    expect(await complaint(openWeights(folder))).toContain(
+      'places tensor "b" in model-1.safetensors, which does not have it',
+    )
     await index({ a: '../model-1.safetensors' })
     expect(await complaint(openWeights(folder))).toContain('places tensor "a" outside its folder')
     await index([])
@@ -103,8 +122,20 @@ describe('a sharded model', () => {
   })
 
   test('whose index names itself, or what no shard is called, is refused', { timeout: 10_000 }, async () => {
-    for (const name of ['model.safetensors.index.json', './model.safetensors.index.json', 'shard\0.safetensors', 'x'.repeat(100_000),
-      `${'x'.repeat(300)}.safetensors`, `a/${'../'.repeat(50)}etc/passwd.safetensors`, '/etc/passwd.safetensors', '', 3, null, ['a'], '.']) {
+    for (const name of [
+      'model.safetensors.index.json',
+      './model.safetensors.index.json',
+      'shard\0.safetensors',
+      'x'.repeat(100_000),
+      `${'x'.repeat(300)}.safetensors`,
+      `a/${'../'.repeat(50)}etc/passwd.safetensors`,
+      '/etc/passwd.safetensors',
+      '',
+      3,
+      null,
+      ['a'],
+      '.',
+    ]) {
       await index({ a: name })
       const failure = await complaint(openWeights(folder))
       expect(failure).toContain(folder)
@@ -118,7 +149,10 @@ describe('a sharded model', () => {
     const map: Record<string, string> = {}
     for (let i = 0; i < count; i++) {
       map[`t${i}`] = `${i}.safetensors`
-      await writeFile(join(folder, `${i}.safetensors`), serialize([{ name: `t${i}`, dtype: 'F32', shape: [1], data: ramp(1, i) }]))
+      await writeFile(
+        join(folder, `${i}.safetensors`),
+        serialize([{ name: `t${i}`, dtype: 'F32', shape: [1], data: ramp(1, i) }]),
+      )
     }
     await index(map)
     const file = await openWeights(folder)
@@ -126,7 +160,10 @@ describe('a sharded model', () => {
     expect((await readdir('/proc/self/fd').catch(() => [])).length).toBeLessThan(200)
     await writeFile(join(folder, '0.safetensors'), 'changed')
     expect(await complaint(file.read('t0'))).toMatch(/0\.safetensors had \d+ bytes when opened, and has 7 now/)
-    await index({ ...map, ...Object.fromEntries(Array.from({ length: 4_097 }, (_, i) => [`x${i}`, `x${i}.safetensors`])) })
+    await index({
+      ...map,
+      ...Object.fromEntries(Array.from({ length: 4_097 }, (_, i) => [`x${i}`, `x${i}.safetensors`])),
+    })
     expect(await complaint(openWeights(folder))).toMatch(/names \d+ files; at most 4096 are supported/)
   })
 })
@@ -144,7 +181,12 @@ describe('an atomic write', () => {
     const path = join(folder, 'adapter.safetensors')
     await writeAtomic(path, serialize([{ name: 'a', dtype: 'F32', shape: [2], data: ramp(2) }]))
     const before = await readFile(path)
-    const broken = { ...lazy('z', ramp(2)), read: async () => { throw new Error('device lost') } }
+    const broken = {
+      ...lazy('z', ramp(2)),
+      read: async () => {
+        throw new Error('device lost')
+      },
+    }
     await expect(writeSafetensors(path, [lazy('a', ramp(5)), broken])).rejects.toThrow('device lost')
     expect(await readFile(path)).toEqual(before)
     expect(await readdir(folder)).toEqual(['adapter.safetensors'])
@@ -186,7 +228,9 @@ describe.skipIf(process.platform === 'win32')('what is not a regular file', () =
     await symlink(join(folder, 'loop'), join(folder, 'loop'))
     expect(await complaint(readText(join(folder, 'loop')))).toContain('is a symbolic link that leads to itself')
     await symlink('gone.txt', join(folder, 'dangling'))
-    expect(await complaint(readText(join(folder, 'dangling')))).toContain('dangling is a symbolic link to gone.txt, which does not exist')
+    expect(await complaint(readText(join(folder, 'dangling')))).toContain(
+      'dangling is a symbolic link to gone.txt, which does not exist',
+    )
   })
 })
 
@@ -197,7 +241,8 @@ describe('a text file', () => {
     // Sparse: 3 GB that take no room on the disk.
     await truncate(path, 3e9)
     expect(await complaint(readJson(path))).toContain(
-      'config.json has 3000000000 bytes, more than the 16777216 that are read of such a file')
+      'config.json has 3000000000 bytes, more than the 16777216 that are read of such a file',
+    )
     await truncate(path, 2)
     expect(await readJson(path, 2)).toEqual({})
     expect(await complaint(readBytes(path, 1))).toContain('has 2 bytes, more than the 1')

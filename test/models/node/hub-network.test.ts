@@ -19,7 +19,12 @@ const STAGES: readonly Stage[] = ['revision', 'tree', 'resolve']
 const LIMITS: Partial<HubLimits> = { answerBytes: 100_000, entries: 50, attempts: 2, backoff: 1 }
 /** Those in a hundredth of the time, for what never ends by itself. */
 const QUICK: Partial<HubLimits> = {
-  attempts: 1, connect: 200, silence: 200, paceTime: 300, paceBytes: 1000, whole: 700,
+  attempts: 1,
+  connect: 200,
+  silence: 200,
+  paceTime: 300,
+  paceBytes: 1000,
+  whole: 700,
 }
 
 let root = ''
@@ -48,7 +53,10 @@ const resolve = (limits?: Partial<HubLimits>) => resolveModel('some/model', { li
 
 /** The one line that asking for the model ends in. */
 async function complaint(limits?: Partial<HubLimits>): Promise<string> {
-  const failure = await resolve(limits).then(() => undefined, (error: unknown) => error)
+  const failure = await resolve(limits).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
   expect(failure, failure instanceof Error ? failure.stack : 'no failure').toBeInstanceOf(UserError)
   const { message } = failure as UserError
   expect(message).toMatch(/^[^\p{Cc}]{1,499}$/u)
@@ -64,12 +72,17 @@ async function expectWhole(promise: ReturnType<typeof resolve>): Promise<void> {
 /** `listener` in the place of one stage. */
 const at = (stage: Stage, listener: RequestListener): Partial<Record<Stage, RequestListener>> => ({ [stage]: listener })
 
-const json = (value: unknown): RequestListener => (_, response) => void response.end(JSON.stringify(value))
+const json =
+  (value: unknown): RequestListener =>
+  (_, response) =>
+    void response.end(JSON.stringify(value))
 
 /** A page of the list of files that names page `next` as the one after it. */
-const page = (next: number, files: object[]): RequestListener => (_, response) => {
-  response.setHeader('link', `</tree/${COMMIT}/?page=${next}>; rel="next"`).end(JSON.stringify(files))
-}
+const page =
+  (next: number, files: object[]): RequestListener =>
+  (_, response) => {
+    response.setHeader('link', `</tree/${COMMIT}/?page=${next}>; rel="next"`).end(JSON.stringify(files))
+  }
 
 /** Sends `piece` every `milliseconds` until the other side has had enough. */
 function drip(response: ServerResponse, piece: string | Uint8Array, milliseconds: number): void {
@@ -87,36 +100,60 @@ function pour(response: ServerResponse, piece: string | Uint8Array): void {
 }
 
 describe('a Hub that', () => {
-  test.each(STAGES)('never answers, asked for %s', async stage => {
-    await hubWith(at(stage, () => undefined))
-    expect(await complaint(QUICK)).toMatch(
-      /^http:\S+ can't be reached \(no (whole )?answer within \S+ s\), and model some\/model is not in the cache/)
-  }, 10_000)
+  test.each(STAGES)(
+    'never answers, asked for %s',
+    async stage => {
+      await hubWith(at(stage, () => undefined))
+      expect(await complaint(QUICK)).toMatch(
+        /^http:\S+ can't be reached \(no (whole )?answer within \S+ s\), and model some\/model is not in the cache/,
+      )
+    },
+    10_000,
+  )
 
-  test.each(STAGES)('falls silent in the middle of its answer, asked for %s', async stage => {
-    await hubWith(at(stage, (_, response) => void response.write('[')))
-    expect(await complaint(QUICK)).toContain('silent for 0.2 s')
-  }, 10_000)
+  test.each(STAGES)(
+    'falls silent in the middle of its answer, asked for %s',
+    async stage => {
+      await hubWith(at(stage, (_, response) => void response.write('[')))
+      expect(await complaint(QUICK)).toContain('silent for 0.2 s')
+    },
+    10_000,
+  )
 
-  test.each(STAGES)('sends a byte at a time, asked for %s', async stage => {
-    await hubWith(at(stage, (_, response) => drip(response, ' ', 50)))
-    expect(await complaint(QUICK)).toMatch(/only \d+ bytes in 0\.\d+ s|no whole answer within 0\.7 s/)
-  }, 10_000)
+  test.each(STAGES)(
+    'sends a byte at a time, asked for %s',
+    async stage => {
+      await hubWith(at(stage, (_, response) => drip(response, ' ', 50)))
+      expect(await complaint(QUICK)).toMatch(/only \d+ bytes in 0\.\d+ s|no whole answer within 0\.7 s/)
+    },
+    10_000,
+  )
 
-  test.each(STAGES)('sends its headers a byte at a time, asked for %s', async stage => {
-    await hubWith(at(stage, (_, { socket }) => {
-      const timer = setInterval(() => socket?.write('x'), 50)
-      socket?.write('HTTP/1.1 200 OK\r\nx-long: ')
-      socket?.on('close', () => clearInterval(timer))
-    }))
-    expect(await complaint(QUICK)).toMatch(/no (whole )?answer within/)
-  }, 10_000)
+  test.each(STAGES)(
+    'sends its headers a byte at a time, asked for %s',
+    async stage => {
+      await hubWith(
+        at(stage, (_, { socket }) => {
+          const timer = setInterval(() => socket?.write('x'), 50)
+          socket?.write('HTTP/1.1 200 OK\r\nx-long: ')
+          socket?.on('close', () => clearInterval(timer))
+        }),
+      )
+      expect(await complaint(QUICK)).toMatch(/no (whole )?answer within/)
+    },
+    10_000,
+  )
 
-  test.each(STAGES)('never ends its answer, asked for %s', async stage => {
-    await hubWith(at(stage, (_, response) => pour(response, '[1,'.repeat(5000))))
-    expect(await complaint()).toContain(
-      stage === 'resolve' ? 'more bytes of a file than were announced' : 'an answer of more than 100000 bytes')
-  }, 10_000)
+  test.each(STAGES)(
+    'never ends its answer, asked for %s',
+    async stage => {
+      await hubWith(at(stage, (_, response) => pour(response, '[1,'.repeat(5000))))
+      expect(await complaint()).toContain(
+        stage === 'resolve' ? 'more bytes of a file than were announced' : 'an answer of more than 100000 bytes',
+      )
+    },
+    10_000,
+  )
 
   test('announces a body that is too large', async () => {
     await hubWith({ tree: (_, response) => void response.writeHead(200, { 'content-length': 1e12 }).write('[') })
@@ -146,7 +183,9 @@ describe('a Hub that', () => {
   })
 
   test('redirects in a circle, or to nowhere', async () => {
-    const hub = await hubWith({ revision: (request, response) => response.writeHead(302, { location: request.url }).end() })
+    const hub = await hubWith({
+      revision: (request, response) => response.writeHead(302, { location: request.url }).end(),
+    })
     expect(await complaint()).toContain('does not answer as the Hub does (more than 10 redirects)')
     expect(hub.asked).toHaveLength(11)
     await hubWith({ revision: (_, response) => response.writeHead(302, { location: 'http://' }).end() })
@@ -157,20 +196,43 @@ describe('a Hub that', () => {
 
   test.each<[Stage, unknown]>([
     ...[
-      null, 3, 'text', [], {}, ...[null, 3, 'main', [COMMIT], `${COMMIT}\n`, '\u001b[2J'.repeat(10_000)].map(sha => ({ sha })),
+      null,
+      3,
+      'text',
+      [],
+      {},
+      ...[null, 3, 'main', [COMMIT], `${COMMIT}\n`, '\u001b[2J'.repeat(10_000)].map(sha => ({ sha })),
     ].map((value): [Stage, unknown] => ['revision', value]),
     ...[
-      null, 3, 'text', {}, { length: 1 }, [null], [3], ['x'], [[]], [{}], [{ type: 3, path: 'x' }], [{ type: 'file' }],
+      null,
+      3,
+      'text',
+      {},
+      { length: 1 },
+      [null],
+      [3],
+      ['x'],
+      [[]],
+      [{}],
+      [{ type: 3, path: 'x' }],
+      [{ type: 'file' }],
       ...[
-        { path: 3 }, { oid: undefined }, { lfs: 3 }, { xetHash: '..' },
+        { path: 3 },
+        { oid: undefined },
+        { lfs: 3 },
+        { xetHash: '..' },
         ...[undefined, -1, 0.5, 1e300, '8', null].map(size => ({ size })),
-        ...['', 'x', 'A'.repeat(40), 'a'.repeat(39), 'a'.repeat(64), '../../../x'.padEnd(40, 'a'), null, 3].map(oid => ({ oid })),
+        ...['', 'x', 'A'.repeat(40), 'a'.repeat(39), 'a'.repeat(64), '../../../x'.padEnd(40, 'a'), null, 3].map(
+          oid => ({ oid }),
+        ),
         ...['', 'a'.repeat(40), '../'.padEnd(64, 'a'), null].map(oid => ({ lfs: { oid } })),
       ].map(wrong => [{ type: 'file', path: 'x', size: 1, oid: 'a'.repeat(40), ...wrong }]),
     ].map((value): [Stage, unknown] => ['tree', value]),
   ])('answers something else than what it was asked for, %s: %j', async (stage, value) => {
     await hubWith(at(stage, json(value)))
-    expect(await complaint()).toMatch(/does not answer as the Hub does|names no commit|lists a file that can't be stored/)
+    expect(await complaint()).toMatch(
+      /does not answer as the Hub does|names no commit|lists a file that can't be stored/,
+    )
     expect(await readdir(cacheDir)).toEqual([])
   })
 
@@ -190,20 +252,24 @@ describe('a Hub that', () => {
     expect(hub.asked).toHaveLength(1)
   })
 
-  test.each([408, 429, 500, 502, 503, 504])('answers %i is asked again, until it has been often enough', async status => {
-    let failures = 0
-    const hub = await hubWith({
-      revision: (request, response) => {
-        if (failures++ < 2) response.writeHead(status).end()
-        else json({ sha: COMMIT })(request, response)
-      },
-    })
-    expect(await complaint({ attempts: 2 }))
-      .toBe(`the Hub answers ${status} to a request for model some/model; try again later`)
-    expect(hub.asked).toHaveLength(2)
-    failures = 0
-    await expectWhole(resolve({ attempts: 3 }))
-  })
+  test.each([408, 429, 500, 502, 503, 504])(
+    'answers %i is asked again, until it has been often enough',
+    async status => {
+      let failures = 0
+      const hub = await hubWith({
+        revision: (request, response) => {
+          if (failures++ < 2) response.writeHead(status).end()
+          else json({ sha: COMMIT })(request, response)
+        },
+      })
+      expect(await complaint({ attempts: 2 })).toBe(
+        `the Hub answers ${status} to a request for model some/model; try again later`,
+      )
+      expect(hub.asked).toHaveLength(2)
+      failures = 0
+      await expectWhole(resolve({ attempts: 3 }))
+    },
+  )
 
   test('asks for patience is given it, up to a limit', async () => {
     let retryAfter = '1'
@@ -221,8 +287,9 @@ describe('a Hub that', () => {
     await mkdir(cacheDir)
     hub.asked.length = 0
     for (retryAfter of ['3600', new Date(Date.now() + 3_600_000).toUTCString()]) {
-      expect(await complaint({ retryAfter: 1000 }))
-        .toMatch(/^the Hub answers 429 to a request for model some\/model; it asks to try again in 3\d{3} s$/)
+      expect(await complaint({ retryAfter: 1000 })).toMatch(
+        /^the Hub answers 429 to a request for model some\/model; it asks to try again in 3\d{3} s$/,
+      )
     }
     expect(hub.asked).toHaveLength(2)
   })
@@ -231,11 +298,13 @@ describe('a Hub that', () => {
     let cut = false
     const model = await serveModel(FILES, {})
     servers.push(model)
-    await hubWith(at(stage, (request, response) => {
-      if (cut) return response.writeHead(307, { location: model.url + request.url }).end()
-      cut = true
-      return response.destroy()
-    }))
+    await hubWith(
+      at(stage, (request, response) => {
+        if (cut) return response.writeHead(307, { location: model.url + request.url }).end()
+        cut = true
+        return response.destroy()
+      }),
+    )
     await expectWhole(resolve())
     expect(cut).toBe(true)
   })
@@ -246,7 +315,12 @@ describe('a connection', () => {
     const sockets: { destroy(): unknown }[] = []
     const server: Server = createServer(socket => sockets.push(socket))
     await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
-    servers.push({ close: () => { for (const socket of sockets) socket.destroy(); server.close() } })
+    servers.push({
+      close: () => {
+        for (const socket of sockets) socket.destroy()
+        server.close()
+      },
+    })
     const address = server.address()
     stubHub(`https://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`, cacheDir)
     expect(await complaint(QUICK)).toContain("can't be reached (no connection within 0.2 s)")
@@ -274,7 +348,7 @@ describe('a file', () => {
         const from = start(request.headers.range)
         starts.push(from)
         response.writeHead(from ? 206 : 200, from ? { 'content-range': range(from) } : {})
-        const end = (): unknown => from + step < WEIGHTS.length ? response.destroy() : response.end()
+        const end = (): unknown => (from + step < WEIGHTS.length ? response.destroy() : response.end())
         response.write(WEIGHTS.subarray(from, from + step), () => setTimeout(end, 200))
       },
     })
@@ -283,8 +357,9 @@ describe('a file', () => {
     await rm(cacheDir, { recursive: true })
     step = 1
     starts.length = 0
-    expect(await complaint({ attempts: 3 }))
-      .toContain('broke off at 3 of 300000 bytes (other side closed); the next try goes on from there')
+    expect(await complaint({ attempts: 3 })).toContain(
+      'broke off at 3 of 300000 bytes (other side closed); the next try goes on from there',
+    )
     expect(starts).toEqual([0, 1, 2])
   }, 20_000)
 
@@ -321,15 +396,27 @@ describe('a file', () => {
   test.each<[string, string, (from: number, response: ServerResponse) => unknown]>([
     ['of which another part comes', 'another part of the file', (_, response) => part(5, response)],
     ['of another size', 'a file of 1000 bytes that was listed with', (_, response) => response.end('x'.repeat(1000))],
-    ['that goes on after its end', 'more bytes of a file than were announced', (_, response) => {
-      response.write(WEIGHTS)
-      response.end('and more')
-    }],
-    ['that ends too early', 'broke off at 1000 of 300000 bytes (the connection was closed)', (from, response) => {
-      response.write(WEIGHTS.subarray(from, 1000))
-      response.end()
-    }],
-    ['whose bytes are others', 'came damaged from the Hub', (_, response) => response.end(WEIGHTS.map(byte => byte ^ 1))],
+    [
+      'that goes on after its end',
+      'more bytes of a file than were announced',
+      (_, response) => {
+        response.write(WEIGHTS)
+        response.end('and more')
+      },
+    ],
+    [
+      'that ends too early',
+      'broke off at 1000 of 300000 bytes (the connection was closed)',
+      (from, response) => {
+        response.write(WEIGHTS.subarray(from, 1000))
+        response.end()
+      },
+    ],
+    [
+      'whose bytes are others',
+      'came damaged from the Hub',
+      (_, response) => response.end(WEIGHTS.map(byte => byte ^ 1)),
+    ],
   ])('%s is refused, and no part of it is shown', async (_, message, answer) => {
     await hubWith({
       resolve: (request, response) => {
@@ -342,8 +429,29 @@ describe('a file', () => {
   })
 
   test.each([
-    '../x', '..', 'a/../../x', '/x', '//x', 'a//b', '', '.', './x', 'a/', 'C:x', 'c:\\x', '..\\x', 'a\\..\\..\\x', 'a\0b',
-    '\u001b[2Jx', 'a\nb', '\u009bx', '\ud800', 'x'.repeat(256), 'é'.repeat(128), 'd/'.repeat(600) + 'x', '../../../../../../../../../../../../tmp/tilegrad-escaped',
+    '../x',
+    '..',
+    'a/../../x',
+    '/x',
+    '//x',
+    'a//b',
+    '',
+    '.',
+    './x',
+    'a/',
+    'C:x',
+    'c:\\x',
+    '..\\x',
+    'a\\..\\..\\x',
+    'a\0b',
+    '\u001b[2Jx',
+    'a\nb',
+    '\u009bx',
+    '\ud800',
+    'x'.repeat(256),
+    'é'.repeat(128),
+    'd/'.repeat(600) + 'x',
+    '../../../../../../../../../../../../tmp/tilegrad-escaped',
   ])('that is called %j is refused', async name => {
     await hubWith({ tree: json([...listed(FILES), { type: 'file', path: name, size: 1, oid: 'a'.repeat(40) }]) })
     expect(await complaint()).toContain("model some/model lists a file that can't be stored: ")
@@ -357,10 +465,10 @@ describe('a file', () => {
     }
     await hubWith({ tree: huge('model.safetensors', 1e15), resolve: (_, response) => void response.end('{}') })
     expect(await complaint()).toMatch(
-      /^model\.safetensors of some\/model needs 1000 TB, and the disk of the cache \S+ has [\d.]+ [kMGT]?B free/)
+      /^model\.safetensors of some\/model needs 1000 TB, and the disk of the cache \S+ has [\d.]+ [kMGT]?B free/,
+    )
     await hubWith({ tree: huge('tokenizer_config.json', 1e9) })
-    expect(await complaint())
-      .toBe('tokenizer_config.json of some/model has 1000000000 bytes, too many for such a file')
+    expect(await complaint()).toBe('tokenizer_config.json of some/model has 1000000000 bytes, too many for such a file')
   })
 })
 

@@ -41,7 +41,10 @@ async function elsewhere(listener: RequestListener): Promise<Served> {
 
 /** Asks for the model; its failure's message, or nothing. */
 async function outcome(): Promise<string | undefined> {
-  const failure = await resolveModel('some/model', { limits }).then(() => undefined, (error: unknown) => error)
+  const failure = await resolveModel('some/model', { limits }).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
   if (failure !== undefined) expect(failure).toBeInstanceOf(UserError)
   return failure === undefined ? undefined : String(failure)
 }
@@ -50,10 +53,15 @@ async function outcome(): Promise<string | undefined> {
 const heard = (server: Served): string => JSON.stringify(server.asked)
 
 /** Answers with JSON. */
-const json = (value: unknown): RequestListener => (_, response) => void response.end(JSON.stringify(value))
+const json =
+  (value: unknown): RequestListener =>
+  (_, response) =>
+    void response.end(JSON.stringify(value))
 /** Refers to the same path at another place. */
-const redirect = (to: string, status = 302): RequestListener => (request, response) =>
-  response.writeHead(status, { location: to + request.url }).end()
+const redirect =
+  (to: string, status = 302): RequestListener =>
+  (request, response) =>
+    response.writeHead(status, { location: to + request.url }).end()
 const sha = json({ sha: COMMIT })
 const content: RequestListener = (request, response) => {
   const name = new URL(request.url ?? '/', 'http://x').pathname.split('/').at(-1) ?? ''
@@ -62,17 +70,20 @@ const content: RequestListener = (request, response) => {
 
 describe('the token', () => {
   const stages: Record<Stage, RequestListener> = { revision: sha, tree: json(listed(FILES)), resolve: content }
-  test.each([301, 302, 303, 307, 308])('stays behind at a redirect of status %i to another origin, at any stage', async status => {
-    for (const [stage, listener] of Object.entries(stages)) {
-      const other = await elsewhere(listener)
-      const hub = await hubWith({ [stage]: redirect(other.url, status) })
-      expect(await outcome()).toBeUndefined()
-      expect(hub.asked[0].headers.authorization).toBe(`Bearer ${TOKEN}`)
-      expect(other.asked.length).toBeGreaterThan(0)
-      expect(heard(other)).not.toContain(TOKEN)
-      await rm(cacheDir, { recursive: true, force: true })
-    }
-  })
+  test.each([301, 302, 303, 307, 308])(
+    'stays behind at a redirect of status %i to another origin, at any stage',
+    async status => {
+      for (const [stage, listener] of Object.entries(stages)) {
+        const other = await elsewhere(listener)
+        const hub = await hubWith({ [stage]: redirect(other.url, status) })
+        expect(await outcome()).toBeUndefined()
+        expect(hub.asked[0].headers.authorization).toBe(`Bearer ${TOKEN}`)
+        expect(other.asked.length).toBeGreaterThan(0)
+        expect(heard(other)).not.toContain(TOKEN)
+        await rm(cacheDir, { recursive: true, force: true })
+      }
+    },
+  )
 
   test('does not go to a server that a redirect leads to and that answers as a CDN', async () => {
     const other = await elsewhere((request, response) => {
@@ -104,10 +115,18 @@ describe('the token', () => {
   test('does not go where a link of xet storage points', async () => {
     const other = await elsewhere(json({ accessToken: 'x', exp: 4e9, casUrl: 'http://127.0.0.1:1' }))
     await hubWith({
-      resolve: (_, response) => void response.writeHead(200, {
-        'content-type': 'application/vnd.xet-fileinfo+json', 'x-linked-size': 7, 'x-xet-hash': 'a'.repeat(64), 'etag': '"x"',
-        'link': ['xet-auth', 'xet-reconstruction-info'].map(rel => `<${other.url}/v1/reconstructions/${rel}>; rel="${rel}"`).join(),
-      }).end('{}'),
+      resolve: (_, response) =>
+        void response
+          .writeHead(200, {
+            'content-type': 'application/vnd.xet-fileinfo+json',
+            'x-linked-size': 7,
+            'x-xet-hash': 'a'.repeat(64),
+            'etag': '"x"',
+            'link': ['xet-auth', 'xet-reconstruction-info']
+              .map(rel => `<${other.url}/v1/reconstructions/${rel}>; rel="${rel}"`)
+              .join(),
+          })
+          .end('{}'),
     })
     await outcome()
     expect(heard(other)).not.toContain(TOKEN)
@@ -115,8 +134,10 @@ describe('the token', () => {
 
   test('comes back where a redirect leads home again, and names and passwords of a redirect are not sent', async () => {
     const hub = await hubWith({
-      revision: (request, response) => request.url?.includes('again') ? sha(request, response)
-        : response.writeHead(307, { location: `${other.url.replace('//', '//user:password@')}/there` }).end(),
+      revision: (request, response) =>
+        request.url?.includes('again')
+          ? sha(request, response)
+          : response.writeHead(307, { location: `${other.url.replace('//', '//user:password@')}/there` }).end(),
     })
     const home = `${hub.url}/api/models/some/model/revision/again`
     const other = await elsewhere((_, response) => response.writeHead(307, { location: home }).end())
@@ -169,41 +190,61 @@ describe('the token', () => {
 describe('http without encryption', () => {
   test('is safe to send a token by on this machine only', () => {
     const open = [
-      'http://hub.test', 'http://10.0.0.1:8080', 'http://127.0.0.1.evil.test', 'http://localhost.evil.test', 'http://[::2]',
+      'http://hub.test',
+      'http://10.0.0.1:8080',
+      'http://127.0.0.1.evil.test',
+      'http://localhost.evil.test',
+      'http://[::2]',
       'http://127.0.0.2',
     ]
-    const safe = ['https://hub.test', 'http://localhost:3', 'http://127.0.0.1:8080', 'http://[::1]:1', 'HTTP://LOCALHOST']
+    const safe = [
+      'https://hub.test',
+      'http://localhost:3',
+      'http://127.0.0.1:8080',
+      'http://[::1]:1',
+      'HTTP://LOCALHOST',
+    ]
     expect(open.map(url => isOpenToAll(new URL(url)))).toEqual(open.map(() => true))
     expect(safe.map(url => isOpenToAll(new URL(url)))).toEqual(safe.map(() => false))
   })
 
-  test.each([
-    'http://hub.test/x', 'ftp://hub.test/x', 'file:///etc/passwd', 'data:application/json,{}',
-  ])('is not what a redirect may lead to: %s', async location => {
-    await hubWith({ revision: (_, response) => response.writeHead(302, { location }).end() })
-    expect(await outcome()).toMatch(/does not answer as the Hub does \(it refers to [^)]*, which is not https\)/)
-  })
+  test.each(['http://hub.test/x', 'ftp://hub.test/x', 'file:///etc/passwd', 'data:application/json,{}'])(
+    'is not what a redirect may lead to: %s',
+    async location => {
+      await hubWith({ revision: (_, response) => response.writeHead(302, { location }).end() })
+      expect(await outcome()).toMatch(/does not answer as the Hub does \(it refers to [^)]*, which is not https\)/)
+    },
+  )
 
   test('is not where an https endpoint may lead, not even on this machine', () => {
     const may = (to: string, endpoint: string): boolean => mayAsk(new URL(to), new URL(endpoint).origin)
-    expect(['http://hub.test/x', 'http://127.0.0.1:8080', 'http://localhost', 'ftp://hub.test', 'file:///x']
-      .filter(to => may(to, 'https://hub.test'))).toEqual([])
+    expect(
+      ['http://hub.test/x', 'http://127.0.0.1:8080', 'http://localhost', 'ftp://hub.test', 'file:///x'].filter(to =>
+        may(to, 'https://hub.test'),
+      ),
+    ).toEqual([])
     const places = [
-      'https://cdn.test', 'http://127.0.0.1:1', 'http://hub.test/x', 'http://cdn.test', 'http://hub.test:81', 'http://127.0.0.2',
+      'https://cdn.test',
+      'http://127.0.0.1:1',
+      'http://hub.test/x',
+      'http://cdn.test',
+      'http://hub.test:81',
+      'http://127.0.0.2',
     ]
     expect(places.filter(to => may(to, 'http://hub.test'))).toEqual(places.slice(0, 3))
   })
 })
 
 describe('a password in a setting is not shown', () => {
-  test.each([
-    'https://user:secret@hub.test', 'http://:secret@127.0.0.1:1', 'https://secret@hub.test',
-  ])('HF_ENDPOINT=%s', async value => {
-    stubHub(value, cacheDir)
-    const message = await outcome()
-    expect(message).toContain('HF_ENDPOINT names a user or a password')
-    expect(message).not.toContain('secret')
-  })
+  test.each(['https://user:secret@hub.test', 'http://:secret@127.0.0.1:1', 'https://secret@hub.test'])(
+    'HF_ENDPOINT=%s',
+    async value => {
+      stubHub(value, cacheDir)
+      const message = await outcome()
+      expect(message).toContain('HF_ENDPOINT names a user or a password')
+      expect(message).not.toContain('secret')
+    },
+  )
 
   test('nor a token that was put into HF_ENDPOINT', async () => {
     stubHub('hf_secretsecret', cacheDir)
@@ -211,7 +252,11 @@ describe('a password in a setting is not shown', () => {
   })
 
   test.each([
-    'user:secret@proxy:1', 'socks5://user:secret@proxy:1', 'proxy secret', '//secret', 'http://user:secret@:1',
+    'user:secret@proxy:1',
+    'socks5://user:secret@proxy:1',
+    'proxy secret',
+    '//secret',
+    'http://user:secret@:1',
   ])('nor that of a proxy that cannot be used: %s', value => {
     for (const variable of ['https_proxy', 'HTTP_PROXY']) {
       const check = (): void => checkProxies({ [variable]: value })

@@ -17,28 +17,76 @@ const tensors = (name: string, length: number) =>
 const WEIGHTS = tensors('weight', 50_000)
 const CONFIG = '{"model_type":"distilbert"}'
 const small = { 'config.json': CONFIG, 'tokenizer.json': '{}', 'README.md': '# read me' }
-const parquet = (...names: string[]) => Object.fromEntries(names.map(name => [`plain_text/${name}.parquet`, `PAR1 ${name}`]))
+const parquet = (...names: string[]) =>
+  Object.fromEntries(names.map(name => [`plain_text/${name}.parquet`, `PAR1 ${name}`]))
 
 let hub: HubServer
 let cacheDir = ''
 beforeEach(async () => {
   cacheDir = await mkdtemp(join(tmpdir(), 'tilegrad-hub-'))
-  hub = await startHub([
-    { type: 'model', name: 'distilbert/distilbert-base-uncased', commit: COMMIT, revisions: ['refs/pr/1'],
-      files: { ...small, 'model.safetensors': WEIGHTS, 'pytorch_model.bin': 'pickle', 'onnx/model.safetensors': 'no' } },
-    { type: 'model', name: 'some/sharded', commit: COMMIT, files: {
-      ...small, 'a.safetensors': tensors('a', 3), 'b.safetensors': tensors('b', 4), 'c.safetensors': tensors('c', 5),
-      'model.safetensors.index.json': JSON.stringify({ weight_map: { a: 'a.safetensors', b: 'b.safetensors' } }) } },
-    { type: 'model', name: 'some/gap', commit: COMMIT, files: {
-      ...small, 'model.safetensors.index.json': JSON.stringify({ weight_map: { a: 'a.safetensors' } }) } },
-    { type: 'model', name: 'some/pickle', commit: COMMIT, files: { ...small, 'pytorch_model.bin': 'pickle' } },
-    { type: 'model', name: 'some/gated', commit: COMMIT, gated: true, files: { ...small, 'model.safetensors': WEIGHTS } },
-    { type: 'model', name: 'some/escape', commit: COMMIT, files: { ...small, '../../evil.json': 'x' } },
-    { type: 'dataset', name: 'stanfordnlp/imdb', commit: COMMIT, files: {
-      'README.md': '#', ...parquet('train-00000-of-00001', 'test-00000-of-00001', 'unsupervised-00000-of-00001') } },
-    { type: 'dataset', name: 'some/series', commit: COMMIT, files: parquet('train-00000-of-00002', 'train-00001-of-00002') },
-    { type: 'dataset', name: 'some/text', commit: COMMIT, files: { 'data.csv': 'text,label' } },
-  ], { 'old-name': 'some/sharded' })
+  hub = await startHub(
+    [
+      {
+        type: 'model',
+        name: 'distilbert/distilbert-base-uncased',
+        commit: COMMIT,
+        revisions: ['refs/pr/1'],
+        files: {
+          ...small,
+          'model.safetensors': WEIGHTS,
+          'pytorch_model.bin': 'pickle',
+          'onnx/model.safetensors': 'no',
+        },
+      },
+      {
+        type: 'model',
+        name: 'some/sharded',
+        commit: COMMIT,
+        files: {
+          ...small,
+          'a.safetensors': tensors('a', 3),
+          'b.safetensors': tensors('b', 4),
+          'c.safetensors': tensors('c', 5),
+          'model.safetensors.index.json': JSON.stringify({ weight_map: { a: 'a.safetensors', b: 'b.safetensors' } }),
+        },
+      },
+      {
+        type: 'model',
+        name: 'some/gap',
+        commit: COMMIT,
+        files: {
+          ...small,
+          'model.safetensors.index.json': JSON.stringify({ weight_map: { a: 'a.safetensors' } }),
+        },
+      },
+      { type: 'model', name: 'some/pickle', commit: COMMIT, files: { ...small, 'pytorch_model.bin': 'pickle' } },
+      {
+        type: 'model',
+        name: 'some/gated',
+        commit: COMMIT,
+        gated: true,
+        files: { ...small, 'model.safetensors': WEIGHTS },
+      },
+      { type: 'model', name: 'some/escape', commit: COMMIT, files: { ...small, '../../evil.json': 'x' } },
+      {
+        type: 'dataset',
+        name: 'stanfordnlp/imdb',
+        commit: COMMIT,
+        files: {
+          'README.md': '#',
+          ...parquet('train-00000-of-00001', 'test-00000-of-00001', 'unsupervised-00000-of-00001'),
+        },
+      },
+      {
+        type: 'dataset',
+        name: 'some/series',
+        commit: COMMIT,
+        files: parquet('train-00000-of-00002', 'train-00001-of-00002'),
+      },
+      { type: 'dataset', name: 'some/text', commit: COMMIT, files: { 'data.csv': 'text,label' } },
+    ],
+    { 'old-name': 'some/sharded' },
+  )
   stubHub(hub.url, cacheDir)
 })
 afterEach(async () => {
@@ -52,7 +100,10 @@ const isWhole = async (folder: string) => (await readFile(join(folder, 'model.sa
 
 /** The UserError's message that a promise ends in, on one line. */
 async function complaint(promise: Promise<unknown>): Promise<string> {
-  const failure = await promise.then(() => undefined, (error: unknown) => error)
+  const failure = await promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
   expect(failure).toBeInstanceOf(UserError)
   expect(String(failure)).not.toContain('\n')
   return String(failure)
@@ -112,8 +163,13 @@ describe('a model by name', () => {
 
   test('in shards gets those that its index names', async () => {
     const { folder } = await resolveModel('some/sharded')
-    expect((await readdir(folder)).sort()).toEqual(
-      ['a.safetensors', 'b.safetensors', 'config.json', 'model.safetensors.index.json', 'tokenizer.json'])
+    expect((await readdir(folder)).sort()).toEqual([
+      'a.safetensors',
+      'b.safetensors',
+      'config.json',
+      'model.safetensors.index.json',
+      'tokenizer.json',
+    ])
     const weights = await openWeights(folder)
     expect(await weights.read('b')).toEqual(Float32Array.of(0, 1, 2, 3))
     await weights.close()
@@ -132,7 +188,8 @@ describe('a model by name', () => {
     expect(await cachedModel(`distilbert-base-uncased@${COMMIT}`)).toBe(folder)
     expect(await cachedModel('distilbert-base-uncased')).toBeUndefined()
     expect(await complaint(resolveModel('some/sharded', { revision: 'v9' }))).toContain(
-      'the Hub has no model some/sharded at revision v9')
+      'the Hub has no model some/sharded at revision v9',
+    )
   })
 })
 
@@ -141,7 +198,10 @@ describe('a download', () => {
     hub.cuts.set('model.safetensors', 100_000)
     const total = WEIGHTS.length
     expect(await complaint(resolveModel('distilbert-base-uncased', { limits: { attempts: 1 } }))).toMatch(
-      new RegExp(`the download of model\\.safetensors of distilbert/distilbert-base-uncased broke off at \\d+ of ${total} bytes`))
+      new RegExp(
+        `the download of model\\.safetensors of distilbert/distilbert-base-uncased broke off at \\d+ of ${total} bytes`,
+      ),
+    )
     expect(await cachedModel('distilbert-base-uncased')).toBeUndefined()
     hub.requests.length = 0
     const starts: number[] = []
@@ -149,7 +209,9 @@ describe('a download', () => {
       progress: (file, done) => file === 'model.safetensors' && starts.push(done),
     })
     expect(starts[0]).toBeGreaterThan(0)
-    expect(hub.requests).toContain(`GET /cdn/distilbert/distilbert-base-uncased/model.safetensors [${starts[0]}-${total - 1}]`)
+    expect(hub.requests).toContain(
+      `GET /cdn/distilbert/distilbert-base-uncased/model.safetensors [${starts[0]}-${total - 1}]`,
+    )
     expect(await isWhole(folder)).toBe(true)
   })
 
@@ -165,7 +227,8 @@ describe('a download', () => {
   test('whose bytes are not those of the hash is thrown away, and whole the next time', async () => {
     hub.damaged.set('model.safetensors', WEIGHTS.with(WEIGHTS.length - 1, 77))
     expect(await complaint(resolveModel('distilbert-base-uncased'))).toContain(
-      'model.safetensors of distilbert/distilbert-base-uncased came damaged')
+      'model.safetensors of distilbert/distilbert-base-uncased came damaged',
+    )
     hub.damaged.clear()
     const { folder } = await resolveModel('distilbert-base-uncased')
     expect(await isWhole(folder)).toBe(true)
@@ -181,7 +244,10 @@ describe('a download', () => {
 describe('a model that can not be had', () => {
   test.each([
     ['no/such-model', 'the Hub has no public model no/such-model; if it is private, set HF_TOKEN'],
-    ['some/pickle', 'model some/pickle on the Hub has its weights as pytorch_model.bin only, and tilegrad reads model.safetensors: load it'],
+    [
+      'some/pickle',
+      'model some/pickle on the Hub has its weights as pytorch_model.bin only, and tilegrad reads model.safetensors: load it',
+    ],
     ['some/gap', 'model some/gap on the Hub has no a.safetensors at revision main'],
     ['some/escape', 'model some/escape lists a file that can\'t be stored: "../../evil.json"'],
     ['./no/such/folder', './no/such/folder does not exist, and no model on the Hub can have that name'],
@@ -196,7 +262,8 @@ describe('a model that can not be had', () => {
 
   test('because it is gated says where to ask; with a token it comes', async () => {
     expect(await complaint(resolveModel('some/gated'))).toContain(
-      `model some/gated is gated: accept its terms at ${hub.url}/some/gated and set HF_TOKEN`)
+      `model some/gated is gated: accept its terms at ${hub.url}/some/gated and set HF_TOKEN`,
+    )
     vi.stubEnv('HF_TOKEN', TOKEN)
     const { folder } = await resolveModel('some/gated')
     expect(await cachedModel('some/gated')).toBe(folder)
@@ -219,13 +286,17 @@ describe('a model that can not be had', () => {
 
   test('because downloads are off, the Hub is ill or out of reach says so', async () => {
     expect(await complaint(resolveModel('some/sharded', { offline: true }))).toContain(
-      `model some/sharded is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`)
+      `model some/sharded is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`,
+    )
     expect(hub.requests).toEqual([])
     hub.failure = 503
-    expect(await complaint(resolveModel('some/sharded', { limits: { backoff: 1 } }))).toContain('the Hub answers 503 to a request for model some/sharded')
+    expect(await complaint(resolveModel('some/sharded', { limits: { backoff: 1 } }))).toContain(
+      'the Hub answers 503 to a request for model some/sharded',
+    )
     await hub.close()
     expect(await complaint(resolveModel('some/sharded'))).toMatch(
-      /^UserError: http:\/\/127\.0\.0\.1:\d+ can't be reached \(ECONNREFUSED\), and model some\/sharded is not in the cache/)
+      /^UserError: http:\/\/127\.0\.0\.1:\d+ can't be reached \(ECONNREFUSED\), and model some\/sharded is not in the cache/,
+    )
     hub = await startHub([])
   })
 
@@ -240,7 +311,9 @@ describe('a model in a folder', () => {
   test('is used as it is, and what it lacks is named', async () => {
     const folder = join(cacheDir, 'mine')
     await mkdir(folder)
-    expect(await complaint(resolveModel(folder))).toBe(`UserError: ${folder} has no config.json and no model.safetensors`)
+    expect(await complaint(resolveModel(folder))).toBe(
+      `UserError: ${folder} has no config.json and no model.safetensors`,
+    )
     await writeFile(join(folder, 'config.json'), CONFIG)
     await writeFile(join(folder, 'pytorch_model.bin'), 'pickle')
     const converted = `${folder} has its weights as pytorch_model.bin only, and tilegrad reads model.safetensors: load it in Python with Transformers`
@@ -251,7 +324,9 @@ describe('a model in a folder', () => {
     expect(await resolveModel(folder, { weights: false })).toEqual({ folder })
     await writeFile(join(folder, 'model.safetensors'), WEIGHTS)
     expect(await resolveModel(folder)).toEqual({ folder })
-    expect(await complaint(resolveModel(join(folder, 'config.json')))).toContain('config.json is a file, where the folder of a model')
+    expect(await complaint(resolveModel(join(folder, 'config.json')))).toContain(
+      'config.json is a file, where the folder of a model',
+    )
     expect(hub.requests).toEqual([])
   })
 })
@@ -262,8 +337,10 @@ describe('a data set by name', () => {
     expect(await cachedDataset('imdb', { select })).toBeUndefined()
     const { folder } = await resolveDataset('imdb', { select })
     expect(folder).toBe(join(cacheDir, 'datasets--stanfordnlp--imdb/snapshots', COMMIT))
-    expect((await readdir(join(folder, 'plain_text'))).sort()).toEqual(
-      ['test-00000-of-00001.parquet', 'train-00000-of-00001.parquet'])
+    expect((await readdir(join(folder, 'plain_text'))).sort()).toEqual([
+      'test-00000-of-00001.parquet',
+      'train-00000-of-00001.parquet',
+    ])
     hub.requests.length = 0
     expect(await resolveDataset('stanfordnlp/imdb', { select })).toEqual({ folder, commit: COMMIT })
     expect(await cachedDataset('imdb', { select })).toBe(folder)
@@ -300,6 +377,8 @@ describe('a data set by name', () => {
   test('without parquet files, or that is not there, is refused', async () => {
     expect(await complaint(resolveDataset('some/text'))).toContain('dataset some/text on the Hub has no parquet files')
     expect(await complaint(resolveDataset('no/such'))).toContain('the Hub has no public dataset no/such')
-    expect(await complaint(resolveDataset('imdb', { offline: true }))).toContain('dataset stanfordnlp/imdb is neither a folder nor')
+    expect(await complaint(resolveDataset('imdb', { offline: true }))).toContain(
+      'dataset stanfordnlp/imdb is neither a folder nor',
+    )
   })
 })

@@ -42,7 +42,10 @@ async function serve(listener: RequestListener): Promise<string> {
 
 /** The one line that asking for a model ends in. */
 async function complaint(): Promise<string> {
-  const failure = await resolveModel('some/model', { limits: { backoff: 1 } }).then(() => undefined, (error: unknown) => error)
+  const failure = await resolveModel('some/model', { limits: { backoff: 1 } }).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
   expect(failure, String(failure)).toBeInstanceOf(UserError)
   const { message } = failure as UserError
   expect(message).not.toContain('\n')
@@ -53,15 +56,23 @@ const notHere = (): string => `model some/model is not in the cache ${join(root,
 
 describe('in the place of the Hub', () => {
   test('a page that wants a login is told', async () => {
-    const url = await serve((_, response) => response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Welcome!</html>'))
+    const url = await serve((_, response) =>
+      response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Welcome!</html>'),
+    )
     vi.stubEnv('HF_ENDPOINT', url)
-    expect(await complaint()).toBe(`${url} does not answer as the Hub does, and ${notHere()}; does this network want a login?`)
+    expect(await complaint()).toBe(
+      `${url} does not answer as the Hub does, and ${notHere()}; does this network want a login?`,
+    )
   })
 
   test('a page that only the listing meets is told', async () => {
-    const url = await serve((request, response) => request.url?.includes('/tree/')
-      ? response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Log in again</html>')
-      : response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ id: 'some/model', sha: COMMIT })))
+    const url = await serve((request, response) =>
+      request.url?.includes('/tree/')
+        ? response.writeHead(200, { 'content-type': 'text/html' }).end('<html>Log in again</html>')
+        : response
+            .writeHead(200, { 'content-type': 'application/json' })
+            .end(JSON.stringify({ id: 'some/model', sha: COMMIT })),
+    )
     vi.stubEnv('HF_ENDPOINT', url)
     expect(await complaint()).toContain(`${url} does not answer as the Hub does`)
   })
@@ -78,24 +89,33 @@ describe('in the place of the Hub', () => {
 })
 
 describe('a setting', () => {
-  test.each(['huggingface.co', 'localhost:8080', 'https://', 'ftp://mirror', '/mirror'])('HF_ENDPOINT=%s is no address', async value => {
-    vi.stubEnv('HF_ENDPOINT', value)
-    const shown = JSON.stringify(value.replace(/\/+$/, ''))
-    expect(await complaint()).toBe(`HF_ENDPOINT is ${shown}, not a URL: it must begin with https:// or http://`)
-  })
+  test.each(['huggingface.co', 'localhost:8080', 'https://', 'ftp://mirror', '/mirror'])(
+    'HF_ENDPOINT=%s is no address',
+    async value => {
+      vi.stubEnv('HF_ENDPOINT', value)
+      const shown = JSON.stringify(value.replace(/\/+$/, ''))
+      expect(await complaint()).toBe(`HF_ENDPOINT is ${shown}, not a URL: it must begin with https:// or http://`)
+    },
+  )
 
-  test.each(['hf_abc…', 'hf_абв', 'hf_a b', 'hf_', 'secret'])('HF_TOKEN=%s is no token, and is not shown', async token => {
-    vi.stubEnv('HF_ENDPOINT', await serve((_, response) => response.writeHead(404).end()))
-    vi.stubEnv('HF_TOKEN', token)
-    expect(await complaint()).toBe('HF_TOKEN holds no token of the Hub: one is hf_ and plain letters and digits')
-  })
+  test.each(['hf_abc…', 'hf_абв', 'hf_a b', 'hf_', 'secret'])(
+    'HF_TOKEN=%s is no token, and is not shown',
+    async token => {
+      vi.stubEnv('HF_ENDPOINT', await serve((_, response) => response.writeHead(404).end()))
+      vi.stubEnv('HF_TOKEN', token)
+      expect(await complaint()).toBe('HF_TOKEN holds no token of the Hub: one is hf_ and plain letters and digits')
+    },
+  )
 
   test('HF_TOKEN may end in a line break', async () => {
     const seen: unknown[] = []
-    vi.stubEnv('HF_ENDPOINT', await serve((request, response) => {
-      seen.push(request.headers.authorization)
-      response.writeHead(404).end()
-    }))
+    vi.stubEnv(
+      'HF_ENDPOINT',
+      await serve((request, response) => {
+        seen.push(request.headers.authorization)
+        response.writeHead(404).end()
+      }),
+    )
     vi.stubEnv('HF_TOKEN', 'hf_test\n')
     expect(await complaint()).toBe('the Hub has no model some/model')
     expect(seen).toEqual(['Bearer hf_test'])
@@ -117,7 +137,7 @@ describe('a setting', () => {
 })
 
 /** A proxy for plain requests and tunnels that knows one name, and where that lies. */
-async function startProxy(name: string, target: string): Promise<{ url: string, asked: string[], tokens: unknown[] }> {
+async function startProxy(name: string, target: string): Promise<{ url: string; asked: string[]; tokens: unknown[] }> {
   const asked: string[] = []
   const tokens: unknown[] = []
   const { hostname, port } = new URL(target)
@@ -126,10 +146,13 @@ async function startProxy(name: string, target: string): Promise<{ url: string, 
     tokens.push(request.headers.authorization)
     const { pathname, search, host } = new URL(request.url ?? '')
     if (host !== name) return response.writeHead(502).end()
-    const onwards = httpRequest({ hostname, port, path: pathname + search, method: request.method, headers: request.headers }, answer => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers)
-      answer.pipe(response)
-    })
+    const onwards = httpRequest(
+      { hostname, port, path: pathname + search, method: request.method, headers: request.headers },
+      answer => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers)
+        answer.pipe(response)
+      },
+    )
     return request.pipe(onwards)
   })
   servers.at(-1)?.on('connect', (request, socket) => {
@@ -166,22 +189,26 @@ describe.skipIf(!('setGlobalProxyFromEnv' in http))('behind a proxy', () => {
     expect(proxy.asked.join()).toContain('hub.test')
     expect(hub.requests).toHaveLength(1)
 
-    expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: proxy.url, HF_TOKEN: 'hf_test' }))
-      .toBe('tilegrad: http://hub.test wants a token for model some/model; the one in HF_TOKEN is sent only by https\n')
+    expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: proxy.url, HF_TOKEN: 'hf_test' })).toBe(
+      'tilegrad: http://hub.test wants a token for model some/model; the one in HF_TOKEN is sent only by https\n',
+    )
     expect(proxy.tokens, 'nor is a token shown to it').toEqual([undefined, undefined])
 
     proxy.asked.length = 0
     expect(await ask({ HF_ENDPOINT: hub.url, HTTP_PROXY: proxy.url })).toBe(none)
-    expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: proxy.url, NO_PROXY: 'other.test,hub.test' }))
-      .toContain("tilegrad: http://hub.test can't be reached")
+    expect(
+      await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: proxy.url, NO_PROXY: 'other.test,hub.test' }),
+    ).toContain("tilegrad: http://hub.test can't be reached")
     expect(proxy.asked).toEqual([])
     await hub.close()
   })
 
   test('whose address is none, or where nobody listens, it is told in one line', async () => {
-    expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: 'no scheme' }))
-      .toBe('tilegrad: HTTP_PROXY names no proxy that can be used: write it as http://name:port\n')
-    expect(await ask({ HF_ENDPOINT: 'https://hub.test', HTTPS_PROXY: 'http://127.0.0.1:1' }))
-      .toMatch(/^tilegrad: https:\/\/hub\.test can't be reached \(\w+\)[^\n]*\n$/)
+    expect(await ask({ HF_ENDPOINT: 'http://hub.test', HTTP_PROXY: 'no scheme' })).toBe(
+      'tilegrad: HTTP_PROXY names no proxy that can be used: write it as http://name:port\n',
+    )
+    expect(await ask({ HF_ENDPOINT: 'https://hub.test', HTTPS_PROXY: 'http://127.0.0.1:1' })).toMatch(
+      /^tilegrad: https:\/\/hub\.test can't be reached \(\w+\)[^\n]*\n$/,
+    )
   })
 })

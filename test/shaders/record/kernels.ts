@@ -1,16 +1,38 @@
 // The launches of every kernel, each candidate of it, for problems like those that tests and benches run. No device is used.
 import { type AdamWProblem, adamwCandidates, adamwLaunch } from '../../../shaders/adamw.ts'
-import { type AttentionProblem, type ChooseAttention, attentionBackward, attentionForward } from '../../../shaders/attention.ts'
+import {
+  type AttentionProblem,
+  type ChooseAttention,
+  attentionBackward,
+  attentionForward,
+} from '../../../shaders/attention.ts'
 import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../../shaders/cross-entropy.ts'
 import type { Epilogue } from '../../../shaders/epilogue.ts'
 import type { Body } from '../../../shaders/expression.ts'
 import { finiteLaunch } from '../../../shaders/finite.ts'
 import {
-  type GatherProblem, gatherCandidates, gatherGradientCandidates, gatherGradientLowering, gatherLaunch,
+  type GatherProblem,
+  gatherCandidates,
+  gatherGradientCandidates,
+  gatherGradientLowering,
+  gatherLaunch,
 } from '../../../shaders/gather.ts'
-import { type DType, type FloatType, type Launch, type Traits, type View, input, output, rowMajorStrides } from '../../../shaders/kernel.ts'
 import {
-  type LayerNormProblem, layerNormCandidates, layerNormLaunch, layerNormParameterCandidates, layerNormParameterLowering,
+  type DType,
+  type FloatType,
+  type Launch,
+  type Traits,
+  type View,
+  input,
+  output,
+  rowMajorStrides,
+} from '../../../shaders/kernel.ts'
+import {
+  type LayerNormProblem,
+  layerNormCandidates,
+  layerNormLaunch,
+  layerNormParameterCandidates,
+  layerNormParameterLowering,
 } from '../../../shaders/layer-norm.ts'
 import { candidates, configName, lower, rankedCandidates } from '../../../shaders/matmul.ts'
 import { type Product, productOf, tuningProblem } from '../../../shaders/matmul/problem.ts'
@@ -38,7 +60,10 @@ export async function* recordedKernels(): AsyncGenerator<Recorded> {
   for (const subgroupMatrix of fragments) {
     const traits: Traits = { ...adapters.nvidia, subgroupSize: subgroupMatrix.lanes, subgroupMatrix }
     const { m, n, k, lanes } = subgroupMatrix
-    yield* named(`matrices ${m}x${n}x${k} of ${lanes}`, only('matrix', matmuls(traits, ['72x64x36 f16·f16 k·k', '72x64x36 f16·f16 r·r', 'LoRA f16'])))
+    yield* named(
+      `matrices ${m}x${n}x${k} of ${lanes}`,
+      only('matrix', matmuls(traits, ['72x64x36 f16·f16 k·k', '72x64x36 f16·f16 r·r', 'LoRA f16'])),
+    )
     yield* named(`matrices ${m}x${n}x${k} of ${lanes}`, attentions(traits, ['f16']))
   }
 }
@@ -71,32 +96,70 @@ interface ProductCase {
   readonly scale?: number
 }
 
-function product({ sizes: [m, k, n], dtypes: [a, b] = ['f32', 'f32'], out = 'f32', rows = [false, true], batch = [[], []], scale = 1 }: ProductCase): Product {
+function product({
+  sizes: [m, k, n],
+  dtypes: [a, b] = ['f32', 'f32'],
+  out = 'f32',
+  rows = [false, true],
+  batch = [[], []],
+  scale = 1,
+}: ProductCase): Product {
   return productOf(
-    { slot: input(0), view: matrix([...batch[0], m, k], a, rows[0]) }, { slot: input(1), view: matrix([...batch[1], k, n], b, !rows[1]) },
-    { slot: output(0), dtype: out }, scale,
+    { slot: input(0), view: matrix([...batch[0], m, k], a, rows[0]) },
+    { slot: input(1), view: matrix([...batch[1], k, n], b, !rows[1]) },
+    { slot: output(0), dtype: out },
+    scale,
   )
 }
 
-const nameOf = ({ sizes, dtypes = ['f32', 'f32'], out = 'f32', rows = [false, true], batch = [[], []], scale }: ProductCase): string =>
+const nameOf = ({
+  sizes,
+  dtypes = ['f32', 'f32'],
+  out = 'f32',
+  rows = [false, true],
+  batch = [[], []],
+  scale,
+}: ProductCase): string =>
   [
-    sizes.join('x'), dtypes.join('·'), rows.map(row => (row ? 'r' : 'k')).join('·'), ...(out === 'f32' ? [] : [`to ${out}`]),
-    ...(batch.flat().length > 0 ? [`batch ${batch.map(axes => axes.join('x')).join('·')}`] : []), ...(scale ? [`scale ${scale}`] : []),
+    sizes.join('x'),
+    dtypes.join('·'),
+    rows.map(row => (row ? 'r' : 'k')).join('·'),
+    ...(out === 'f32' ? [] : [`to ${out}`]),
+    ...(batch.flat().length > 0 ? [`batch ${batch.map(axes => axes.join('x')).join('·')}`] : []),
+    ...(scale ? [`scale ${scale}`] : []),
   ].join(' ')
 
-const sides = [[false, false], [false, true], [true, false], [true, true]] as const
+const sides = [
+  [false, false],
+  [false, true],
+  [true, false],
+  [true, true],
+] as const
 const half = ['f16', 'f16'] as const
 
 const productCases: readonly ProductCase[] = [
-  ...sides.map(rows => ({ sizes: [72, 64, 36], rows } as const)),
-  ...sides.map(rows => ({ sizes: [72, 64, 36], dtypes: half, rows } as const)),
-  ...sides.map(rows => ({ sizes: [35, 51, 70], rows } as const)),
+  ...sides.map(rows => ({ sizes: [72, 64, 36], rows }) as const),
+  ...sides.map(rows => ({ sizes: [72, 64, 36], dtypes: half, rows }) as const),
+  ...sides.map(rows => ({ sizes: [35, 51, 70], rows }) as const),
   { sizes: [35, 51, 70], dtypes: half, out: 'f16' },
   { sizes: [72, 64, 36], dtypes: ['f16', 'f32'], scale: 0.5 },
-  { sizes: [24, 40, 56], batch: [[2, 3], [2, 3]] },
+  {
+    sizes: [24, 40, 56],
+    batch: [
+      [2, 3],
+      [2, 3],
+    ],
+  },
   { sizes: [24, 40, 56], batch: [[2, 3], [3]], rows: [true, false] },
-  { sizes: [24, 40, 56], batch: [[4, 1, 5], [4, 3, 5]], dtypes: half },
-  ...sides.map(rows => ({ sizes: [4096, 768, 8], rows } as const)),
+  {
+    sizes: [24, 40, 56],
+    batch: [
+      [4, 1, 5],
+      [4, 3, 5],
+    ],
+    dtypes: half,
+  },
+  ...sides.map(rows => ({ sizes: [4096, 768, 8], rows }) as const),
   { sizes: [4096, 768, 8], dtypes: half, rows: [false, false] },
   { sizes: [4096, 767, 2], rows: [false, false] },
   { sizes: [4096, 768, 33] },
@@ -110,16 +173,32 @@ const productCases: readonly ProductCase[] = [
 
 const body: Body = {
   draws: [{ stream: 'u.s0', step: 'x2', seed: 'u.s1' }],
-  lines: ['let v0: f32 = value + x0;', 'let v1: f32 = exp_f32(v0) * x1;', 'let v2: f32 = select(0.0, v1, random0 > u.s2);'],
-  result: 'v2', helpers: ['exp_f32'],
-  scalars: [{ type: 'u32', value: 3 }, { type: 'u32', value: 7 }, { type: 'u32', value: 1000 }],
+  lines: [
+    'let v0: f32 = value + x0;',
+    'let v1: f32 = exp_f32(v0) * x1;',
+    'let v2: f32 = select(0.0, v1, random0 > u.s2);',
+  ],
+  result: 'v2',
+  helpers: ['exp_f32'],
+  scalars: [
+    { type: 'u32', value: 3 },
+    { type: 'u32', value: 7 },
+    { type: 'u32', value: 1000 },
+  ],
 }
 
 /** A bias, a residual and dropout. */
-function epilogueOf(shape: readonly number[], dtype: FloatType, more: Pick<Epilogue, 'storesResult' | 'storedInstead'>): Epilogue {
+function epilogueOf(
+  shape: readonly number[],
+  dtype: FloatType,
+  more: Pick<Epilogue, 'storesResult' | 'storedInstead'>,
+): Epilogue {
   const along = rowMajorStrides(shape)
   return {
-    label: 'bias residual dropout', shape, dtype, body,
+    label: 'bias residual dropout',
+    shape,
+    dtype,
+    body,
     inputs: [
       { shape, dtype: 'f32', offset: 0, strides: shape.map((_, axis) => (axis === shape.length - 1 ? 1 : 0)) },
       { shape, dtype, offset: 0, strides: along },
@@ -135,27 +214,55 @@ const square: Body = { draws: [], lines: ['let w0: f32 = value * value;'], resul
 function lora([m, k, n]: readonly [number, number, number], dtype: FloatType): Product {
   const whole = product({ sizes: [m, k, n], dtypes: [dtype, dtype], out: dtype, rows: [false, false] })
   const low = productOf(
-    { slot: input(2), view: matrix([m, 8], 'f32') }, { slot: input(3), view: matrix([8, n], 'f32', true) }, { slot: output(0), dtype }, 2,
+    { slot: input(2), view: matrix([m, 8], 'f32') },
+    { slot: input(3), view: matrix([8, n], 'f32', true) },
+    { slot: output(0), dtype },
+    2,
   )
   return { ...whole, segments: [...whole.segments, ...low.segments], bias: { slot: input(4), dtype } }
 }
 
 function* products(): Generator<readonly [name: string, product: Product]> {
   for (const one of productCases) yield [nameOf(one), product(one)]
-  const kinds = { stored: { storesResult: true }, 'not stored': { storesResult: false }, replaced: { storesResult: true, storedInstead: square } }
+  const kinds = {
+    stored: { storesResult: true },
+    'not stored': { storesResult: false },
+    replaced: { storesResult: true, storedInstead: square },
+  }
   for (const [how, more] of Object.entries(kinds)) {
-    for (const [m, k, n] of [[72, 2048, 36], [35, 51, 70]] as const) {
+    for (const [m, k, n] of [
+      [72, 2048, 36],
+      [35, 51, 70],
+    ] as const) {
       for (const dtype of ['f32', 'f16'] as const) {
         const whole = product({ sizes: [m, k, n], dtypes: [dtype, dtype], out: dtype })
-        yield [`${m}x${k}x${n} ${dtype}, epilogue, result ${how}`, { ...whole, epilogue: epilogueOf([m, n], dtype, more) }]
+        yield [
+          `${m}x${k}x${n} ${dtype}, epilogue, result ${how}`,
+          { ...whole, epilogue: epilogueOf([m, n], dtype, more) },
+        ]
       }
     }
   }
-  yield ['batch, epilogue', { ...product({ sizes: [24, 40, 56], batch: [[2, 3], [2, 3]] }), epilogue: epilogueOf([2, 3, 24, 56], 'f32', { storesResult: false }) }]
+  yield [
+    'batch, epilogue',
+    {
+      ...product({
+        sizes: [24, 40, 56],
+        batch: [
+          [2, 3],
+          [2, 3],
+        ],
+      }),
+      epilogue: epilogueOf([2, 3, 24, 56], 'f32', { storesResult: false }),
+    },
+  ]
   for (const dtype of ['f32', 'f16'] as const) {
     yield [`LoRA ${dtype}`, lora([256, 768, 768], dtype)]
     yield [`LoRA ${dtype} of a long K`, lora([8, 4096, 96], dtype)]
-    yield [`LoRA ${dtype} with an epilogue`, { ...lora([66, 50, 30], dtype), epilogue: epilogueOf([66, 30], dtype, { storesResult: false }) }]
+    yield [
+      `LoRA ${dtype} with an epilogue`,
+      { ...lora([66, 50, 30], dtype), epilogue: epilogueOf([66, 30], dtype, { storesResult: false }) },
+    ]
   }
 }
 
@@ -165,10 +272,12 @@ function* matmuls(traits: Traits, names?: readonly string[]): Generator<Recorded
     const configs = new Map<string, Launch[]>()
     for (const { candidate } of rankedCandidates(one, traits)) {
       const config = configName(candidate.config)
-      configs.set(config, [...configs.get(config) ?? [], ...lower(one, candidate, traits).launches])
+      configs.set(config, [...(configs.get(config) ?? []), ...lower(one, candidate, traits).launches])
     }
     for (const [config, launches] of configs) yield { name: `matmul/${name}/${config}`, launches }
-    const order = candidates(one, traits).map(({ config, slices, transpose }) => `${configName(config)} / ${slices}${transpose ? ' transposed' : ''}`)
+    const order = candidates(one, traits).map(
+      ({ config, slices, transpose }) => `${configName(config)} / ${slices}${transpose ? ' transposed' : ''}`,
+    )
     yield { name: `matmul/${name}/order`, launches: [], notes: [JSON.stringify(tuningProblem(one)), ...order] }
   }
 }
@@ -186,35 +295,76 @@ interface AttentionCase {
 }
 
 const attentionCases: readonly AttentionCase[] = [
-  { headSize: 64, dtype: 'f32' }, { headSize: 64, dtype: 'f32', mask: true }, { headSize: 64, dtype: 'f32', mask: true, rate: 0.1 },
-  { headSize: 64, dtype: 'f16', mask: true, rate: 0.1 }, { headSize: 64, dtype: 'f16' }, { headSize: 32, dtype: 'f16', rate: 0.5 },
+  { headSize: 64, dtype: 'f32' },
+  { headSize: 64, dtype: 'f32', mask: true },
+  { headSize: 64, dtype: 'f32', mask: true, rate: 0.1 },
+  { headSize: 64, dtype: 'f16', mask: true, rate: 0.1 },
+  { headSize: 64, dtype: 'f16' },
+  { headSize: 32, dtype: 'f16', rate: 0.5 },
   { headSize: 64, dtype: 'f16', mask: true, rate: 0.1, sequence: [128, 512] },
-  { headSize: 16, dtype: 'f32', mask: true, rate: 0.1 }, { headSize: 5, dtype: 'f32', mask: true, rate: 0.1 }, { headSize: 30, dtype: 'f16' },
-  { headSize: 128, dtype: 'f32', rate: 0.1 }, { headSize: 64, dtype: 'f32', strided: true },
+  { headSize: 16, dtype: 'f32', mask: true, rate: 0.1 },
+  { headSize: 5, dtype: 'f32', mask: true, rate: 0.1 },
+  { headSize: 30, dtype: 'f16' },
+  { headSize: 128, dtype: 'f32', rate: 0.1 },
+  { headSize: 64, dtype: 'f32', strided: true },
 ]
 
 function* attentions(traits: Traits, dtypes: readonly string[] = ['f32', 'f16']): Generator<Recorded> {
-  for (const { headSize, dtype, mask = false, rate = 0, strided = false, sequence: [queries, keys] = [70, 70] } of attentionCases) {
+  for (const {
+    headSize,
+    dtype,
+    mask = false,
+    rate = 0,
+    strided = false,
+    sequence: [queries, keys] = [70, 70],
+  } of attentionCases) {
     if (!dtypes.includes(dtype)) continue
     const [batch, heads] = [3, 4]
     const problem: AttentionProblem = {
-      batch, heads, queries, keys, headSize, dtype, scale: 1 / Math.sqrt(headSize), mask,
-      dropout: rate > 0 ? { rate, stream: 9, seed: 11 } : undefined, maxWorkgroups: traits.maxWorkgroups,
+      batch,
+      heads,
+      queries,
+      keys,
+      headSize,
+      dtype,
+      scale: 1 / Math.sqrt(headSize),
+      mask,
+      dropout: rate > 0 ? { rate, stream: 9, seed: 11 } : undefined,
+      maxWorkgroups: traits.maxWorkgroups,
     }
     const view = (length: number, part: number): View => ({
-      shape: [batch, length, heads, headSize], dtype, offset: strided ? part * heads * headSize : 0,
-      strides: strided ? [3 * length * heads * headSize, 3 * heads * headSize, headSize, 1] : rowMajorStrides([batch, length, heads, headSize]),
+      shape: [batch, length, heads, headSize],
+      dtype,
+      offset: strided ? part * heads * headSize : 0,
+      strides: strided
+        ? [3 * length * heads * headSize, 3 * heads * headSize, headSize, 1]
+        : rowMajorStrides([batch, length, heads, headSize]),
     })
-    const [q, k, v, o] = [view(queries, 0), view(keys, 1), view(keys, 2), matrix([batch, queries, heads, headSize], dtype)]
+    const [q, k, v, o] = [
+      view(queries, 0),
+      view(keys, 1),
+      view(keys, 2),
+      matrix([batch, queries, heads, headSize], dtype),
+    ]
     const name = [
-      `headSize ${headSize} ${dtype}`, ...(mask ? ['mask'] : []), ...(rate > 0 ? ['dropout'] : []), ...(strided ? ['strided'] : []),
+      `headSize ${headSize} ${dtype}`,
+      ...(mask ? ['mask'] : []),
+      ...(rate > 0 ? ['dropout'] : []),
+      ...(strided ? ['strided'] : []),
       ...(queries === 70 ? [] : [`${queries}x${keys}`]),
     ].join(' ')
     yield* each(`attention/${name}`, choose => attentionForward(problem, [q, k, v], traits, choose).launches)
     for (const form of ['fused', 'stored'] as const) {
       if (form === 'stored' && traits.cpu) continue
-      yield* each(`attention gradient ${form}/${name}`, choose => attentionBackward(problem, [q, k, v, o, o], traits, (question, candidates) =>
-        (question === 'form' ? candidates.find(one => one === form) ?? candidates[0] : choose(question, candidates))).launches)
+      yield* each(
+        `attention gradient ${form}/${name}`,
+        choose =>
+          attentionBackward(problem, [q, k, v, o, o], traits, (question, candidates) =>
+            question === 'form'
+              ? (candidates.find(one => one === form) ?? candidates[0])
+              : choose(question, candidates),
+          ).launches,
+      )
     }
   }
 }
@@ -233,7 +383,10 @@ function* each(name: string, lowered: (choose: ChooseAttention) => readonly Laun
 }
 
 /** The candidates of a kernel that are much alike. */
-const allOf = (name: string, candidates: readonly (readonly Launch[])[]): Recorded => ({ name, launches: candidates.flat() })
+const allOf = (name: string, candidates: readonly (readonly Launch[])[]): Recorded => ({
+  name,
+  launches: candidates.flat(),
+})
 
 // --- Kernels that work row by row ---
 
@@ -244,25 +397,43 @@ function* rowKernels(traits: Traits): Generator<Recorded> {
     for (const width of WIDTHS) {
       const rows = 37
       const name = `${rows}x${width} ${dtype}`
-      for (const kernel of ['softmax', 'logSoftmax', 'softmaxGradient', 'logSoftmaxGradient'] satisfies SoftmaxKernel[]) {
+      for (const kernel of [
+        'softmax',
+        'logSoftmax',
+        'softmaxGradient',
+        'logSoftmaxGradient',
+      ] satisfies SoftmaxKernel[]) {
         const problem = { kernel, rows, width, dtype }
-        yield allOf(`${kernel}/${name}`, softmaxCandidates(problem, traits).map(config => [softmaxLaunch(problem, config, traits)]))
+        yield allOf(
+          `${kernel}/${name}`,
+          softmaxCandidates(problem, traits).map(config => [softmaxLaunch(problem, config, traits)]),
+        )
       }
       for (const kernel of ['layerNorm', 'layerNormGradient'] as const) {
         for (const gammaDtype of new Set(['f32', dtype] as const)) {
           const problem: LayerNormProblem = { kernel, rows, width, dtype, gammaDtype, betaDtype: dtype, epsilon: 1e-12 }
-          yield allOf(`${kernel}/${name}, gamma ${gammaDtype}`, layerNormCandidates(problem, traits).map(config => [layerNormLaunch(problem, config, traits)]))
+          yield allOf(
+            `${kernel}/${name}, gamma ${gammaDtype}`,
+            layerNormCandidates(problem, traits).map(config => [layerNormLaunch(problem, config, traits)]),
+          )
         }
       }
       for (const kernel of ['crossEntropy', 'crossEntropyGradient'] as const) {
         const problem: CrossEntropyProblem = { kernel, rows, classes: width, dtype, ignoreIndex: -100 }
-        yield allOf(`${kernel}/${name}`, crossEntropyCandidates(problem, traits).map(config => [crossEntropyLaunch(problem, config, traits)]))
+        yield allOf(
+          `${kernel}/${name}`,
+          crossEntropyCandidates(problem, traits).map(config => [crossEntropyLaunch(problem, config, traits)]),
+        )
       }
       if (width > 4096) continue
       for (const rows of [5, 4096]) {
         const problem = { rows, width, dtype }
-        yield allOf(`layerNormParameterGradient/${rows}x${width} ${dtype}`,
-          layerNormParameterCandidates(problem, traits).map(config => layerNormParameterLowering(problem, config).launches))
+        yield allOf(
+          `layerNormParameterGradient/${rows}x${width} ${dtype}`,
+          layerNormParameterCandidates(problem, traits).map(
+            config => layerNormParameterLowering(problem, config).launches,
+          ),
+        )
       }
     }
   }
@@ -270,17 +441,35 @@ function* rowKernels(traits: Traits): Generator<Recorded> {
 
 function* otherKernels(traits: Traits): Generator<Recorded> {
   for (const dtype of ['f32', 'f16'] as const) {
-    for (const [positions, rows, width] of [[5, 3, 1], [130, 40, 30], [4096, 30522, 768], [64, 2, 33]]) {
+    for (const [positions, rows, width] of [
+      [5, 3, 1],
+      [130, 40, 30],
+      [4096, 30522, 768],
+      [64, 2, 33],
+    ]) {
       const problem: GatherProblem = { positions, rows, width, dtype }
       const name = `${positions} of ${rows}x${width} ${dtype}`
-      yield allOf(`gather/${name}`, gatherCandidates(problem, traits).map(config => [gatherLaunch(problem, config, traits)]))
-      yield allOf(`gatherGradient/${name}`,
-        gatherGradientCandidates(problem, traits).map(config => gatherGradientLowering(problem, config, traits).launches))
+      yield allOf(
+        `gather/${name}`,
+        gatherCandidates(problem, traits).map(config => [gatherLaunch(problem, config, traits)]),
+      )
+      yield allOf(
+        `gatherGradient/${name}`,
+        gatherGradientCandidates(problem, traits).map(
+          config => gatherGradientLowering(problem, config, traits).launches,
+        ),
+      )
     }
-    yield { name: `finite/${dtype}`, launches: [1, 129, 2 ** 20].map(count => finiteLaunch({ count, dtype, at: 3 }, traits)) }
+    yield {
+      name: `finite/${dtype}`,
+      launches: [1, 129, 2 ** 20].map(count => finiteLaunch({ count, dtype, at: 3 }, traits)),
+    }
   }
   for (const count of [1, 6, 516096]) {
     const problem: AdamWProblem = { count }
-    yield allOf(`adamw/${count}`, adamwCandidates(problem, traits).map(config => [adamwLaunch(problem, config, traits)]))
+    yield allOf(
+      `adamw/${count}`,
+      adamwCandidates(problem, traits).map(config => [adamwLaunch(problem, config, traits)]),
+    )
   }
 }

@@ -22,7 +22,9 @@ async function showDiff(commit: string, texts: ReadonlyMap<string, string>): Pro
   try {
     execFileSync('git', ['worktree', 'add', '--quiet', '--detach', checkout, commit], { cwd: root })
     await symlink(join(root, 'node_modules'), join(checkout, 'node_modules'))
-    execFileSync(process.execPath, [join(checkout, 'test/shaders/record/main.ts'), '--write', join(folder, 'before')], { stdio: 'inherit' })
+    execFileSync(process.execPath, [join(checkout, 'test/shaders/record/main.ts'), '--write', join(folder, 'before')], {
+      stdio: 'inherit',
+    })
     await writeTexts(texts, join(folder, 'after'))
     spawnSync('git', ['diff', '--no-index', '--no-prefix', 'before', 'after'], { cwd: folder, stdio: 'inherit' })
   } finally {
@@ -32,7 +34,12 @@ async function showDiff(commit: string, texts: ReadonlyMap<string, string>): Pro
 }
 
 const { values } = parseArgs({
-  options: { write: { type: 'string' }, diff: { type: 'string' }, update: { type: 'boolean' }, help: { type: 'boolean' } },
+  options: {
+    write: { type: 'string' },
+    diff: { type: 'string' },
+    update: { type: 'boolean' },
+    help: { type: 'boolean' },
+  },
 })
 if (values.help) process.stdout.write(HELP)
 else {
@@ -43,7 +50,9 @@ else {
   else if (values.update) await writeHashes(hashes)
   else {
     const changed = differences(await recordedHashes(), hashes)
-    process.stdout.write([...changed, `${hashes.size} entries, ${changed.length} differ from the record`, ''].join('\n'))
+    process.stdout.write(
+      [...changed, `${hashes.size} entries, ${changed.length} differ from the record`, ''].join('\n'),
+    )
     if (changed.length > 0) process.exitCode = 1
   }
 }

@@ -20,17 +20,19 @@ export async function currentTexts(): Promise<Map<string, string>> {
 /** All of a launch that a device is given; the WGSL only where the launches before have another. */
 function textOf(launches: readonly Launch[]): string {
   const seen = new Map<string, number>()
-  return launches.map(({ label, wgsl, slots, writes, updates = [], uniforms, workgroups, operations }, i) => {
-    const same = seen.get(wgsl)
-    if (same === undefined) seen.set(wgsl, i)
-    return [
-      `=== ${i}: ${label}`,
-      `slots ${slots.map(({ role, index }, slot) => `${role} ${index}${updates.includes(slot) ? ' (updated)' : writes.includes(slot) ? ' (written)' : ''}`).join(', ')}`,
-      `uniforms ${Array.from(uniforms, word => word.toString(16)).join(' ')}`,
-      `workgroups ${workgroups.join(' ')}${operations === undefined ? '' : `, operations ${operations}`}`,
-      same === undefined ? wgsl : `WGSL of ${same}\n`,
-    ].join('\n')
-  }).join('\n')
+  return launches
+    .map(({ label, wgsl, slots, writes, updates = [], uniforms, workgroups, operations }, i) => {
+      const same = seen.get(wgsl)
+      if (same === undefined) seen.set(wgsl, i)
+      return [
+        `=== ${i}: ${label}`,
+        `slots ${slots.map(({ role, index }, slot) => `${role} ${index}${updates.includes(slot) ? ' (updated)' : writes.includes(slot) ? ' (written)' : ''}`).join(', ')}`,
+        `uniforms ${Array.from(uniforms, word => word.toString(16)).join(' ')}`,
+        `workgroups ${workgroups.join(' ')}${operations === undefined ? '' : `, operations ${operations}`}`,
+        same === undefined ? wgsl : `WGSL of ${same}\n`,
+      ].join('\n')
+    })
+    .join('\n')
 }
 
 /** The WGSL of recorded texts, each once. */
@@ -38,7 +40,9 @@ export const shadersOf = (texts: Iterable<string>): Set<string> =>
   new Set([...texts].flatMap(text => text.split(/^=== .*$/m)).flatMap(launch => /^\/\/ [^]*/m.exec(launch) ?? []))
 
 export function hashesOf(texts: ReadonlyMap<string, string>): Map<string, string> {
-  return new Map(Array.from(texts, ([name, text]) => [name, createHash('sha256').update(text).digest('hex').slice(0, 12)]))
+  return new Map(
+    Array.from(texts, ([name, text]) => [name, createHash('sha256').update(text).digest('hex').slice(0, 12)]),
+  )
 }
 
 export async function recordedHashes(): Promise<Map<string, string>> {
@@ -46,7 +50,10 @@ export async function recordedHashes(): Promise<Map<string, string>> {
 }
 
 export async function writeHashes(hashes: ReadonlyMap<string, string>): Promise<void> {
-  await writeFile(path, `${JSON.stringify(Object.fromEntries(hashes), null, 0).replaceAll('","', '",\n"').replace('{', '{\n').replace(/\}$/, '\n}')}\n`)
+  await writeFile(
+    path,
+    `${JSON.stringify(Object.fromEntries(hashes), null, 0).replaceAll('","', '",\n"').replace('{', '{\n').replace(/\}$/, '\n}')}\n`,
+  )
 }
 
 /** A line for each entry that is not as recorded. */

@@ -5,26 +5,36 @@ import { type ReadOptions, listIn, readExamples } from '../../../train/data/exam
 import { type Cell, type Column, type Table, showCell, showNames } from '../../../train/data/table.ts'
 
 function tableOf(columns: readonly (string | Column)[], rows: readonly (readonly Cell[])[]): Table {
-  const named = columns.map((column) => (typeof column === 'string' ? { name: column } : column))
+  const named = columns.map(column => (typeof column === 'string' ? { name: column } : column))
   return {
     source: 'x.csv',
     file: 'x.csv',
     columns: named,
     columnsVary: false,
     async *rows(wanted) {
-      const at = wanted.map((name) => named.findIndex((column) => column.name === name))
-      for (const [i, row] of rows.entries()) yield { file: 'x.csv', unit: 'data row', number: i + 1, cells: at.map((index) => row[index]) }
+      const at = wanted.map(name => named.findIndex(column => column.name === name))
+      for (const [i, row] of rows.entries())
+        yield { file: 'x.csv', unit: 'data row', number: i + 1, cells: at.map(index => row[index]) }
     },
   }
 }
 const taken = async (columns: readonly string[], options: ReadOptions = {}) =>
   (await readExamples(tableOf(columns, [columns.map(() => 'a')]), options)).facts.columns
 const labels = async (cells: readonly Cell[], options: ReadOptions = {}, classNames?: readonly string[]) => {
-  const { examples, facts } = await readExamples(tableOf(['text', { name: 'label', classNames }], cells.map((cell) => ['a', cell])), options)
+  const { examples, facts } = await readExamples(
+    tableOf(
+      ['text', { name: 'label', classNames }],
+      cells.map(cell => ['a', cell]),
+    ),
+    options,
+  )
   return { labels: examples.map(({ label }) => label), ...facts }
 }
 const mistake = async (reading: Promise<unknown>): Promise<string> => {
-  const error = await reading.then(() => new Error('taken'), (reason: unknown) => reason)
+  const error = await reading.then(
+    () => new Error('taken'),
+    (reason: unknown) => reason,
+  )
   if (!(error instanceof UserError)) throw error
   return error.message
 }
@@ -33,46 +43,89 @@ describe('columns', () => {
   test('are found by the names that people use, in any case', async () => {
     expect(await taken(['id', 'Review', 'Sentiment'])).toEqual({ text: 'Review', pair: undefined, label: 'Sentiment' })
     expect(await taken(['idx', 'sentence', 'label'])).toEqual({ text: 'sentence', pair: undefined, label: 'label' })
-    expect(await taken(['sentence1', 'sentence2', 'label'])).toEqual({ text: 'sentence1', pair: 'sentence2', label: 'label' })
-    expect(await taken(['premise', 'hypothesis', 'gold_label'])).toEqual({ text: 'premise', pair: 'hypothesis', label: 'gold_label' })
-    expect(await taken(['text', 'question', 'sentence', 'label'])).toEqual({ text: 'text', pair: undefined, label: 'label' })
+    expect(await taken(['sentence1', 'sentence2', 'label'])).toEqual({
+      text: 'sentence1',
+      pair: 'sentence2',
+      label: 'label',
+    })
+    expect(await taken(['premise', 'hypothesis', 'gold_label'])).toEqual({
+      text: 'premise',
+      pair: 'hypothesis',
+      label: 'gold_label',
+    })
+    expect(await taken(['text', 'question', 'sentence', 'label'])).toEqual({
+      text: 'text',
+      pair: undefined,
+      label: 'label',
+    })
   })
 
   test('are those that are named, and a wrong name is answered by those that there are', async () => {
-    expect(await taken(['a', 'b', 'c', 'text', 'label'], { textColumn: 'a', pairColumn: 'b', labelColumn: 'c' })).toEqual({ text: 'a', pair: 'b', label: 'c' })
-    expect(await taken(['sentence1', 'sentence2', 'label'], { pairColumn: null, textColumn: 'sentence2' })).toEqual({ text: 'sentence2', pair: undefined, label: 'label' })
-    expect(await mistake(taken(['text', 'label'], { textColumn: 'label', labelColumn: 'label' })))
-      .toBe('x.csv: column "label" cannot be both the text and the label')
-    expect(await mistake(taken(['text', 'b', 'label'], { pairColumn: 'b', labelColumn: 'b' })))
-      .toBe('x.csv: column "b" cannot be both the second text and the label')
-    expect(await mistake(taken(['text', 'stars'], { labelColumn: 'text' })))
-      .toBe('x.csv has no text column: "text" is already the label column (--label-column), and its other columns are "stars"; '
-        + 'name the texts with --text-column')
-    expect(await taken(['topic', 'score'], { textColumn: 'topic' })).toEqual({ text: 'topic', pair: undefined, label: 'score' })
-    expect(await mistake(taken(['a', 'label'], { textColumn: 'b' }))).toBe('x.csv has no column "b" for texts; its columns are "a", "label"')
-    expect(await mistake(taken(['a', 'label']))).toContain('has no text column: expected "text", "review", "sentence" or the like, found "a", "label"')
+    expect(
+      await taken(['a', 'b', 'c', 'text', 'label'], { textColumn: 'a', pairColumn: 'b', labelColumn: 'c' }),
+    ).toEqual({ text: 'a', pair: 'b', label: 'c' })
+    expect(await taken(['sentence1', 'sentence2', 'label'], { pairColumn: null, textColumn: 'sentence2' })).toEqual({
+      text: 'sentence2',
+      pair: undefined,
+      label: 'label',
+    })
+    expect(await mistake(taken(['text', 'label'], { textColumn: 'label', labelColumn: 'label' }))).toBe(
+      'x.csv: column "label" cannot be both the text and the label',
+    )
+    expect(await mistake(taken(['text', 'b', 'label'], { pairColumn: 'b', labelColumn: 'b' }))).toBe(
+      'x.csv: column "b" cannot be both the second text and the label',
+    )
+    expect(await mistake(taken(['text', 'stars'], { labelColumn: 'text' }))).toBe(
+      'x.csv has no text column: "text" is already the label column (--label-column), and its other columns are "stars"; ' +
+        'name the texts with --text-column',
+    )
+    expect(await taken(['topic', 'score'], { textColumn: 'topic' })).toEqual({
+      text: 'topic',
+      pair: undefined,
+      label: 'score',
+    })
+    expect(await mistake(taken(['a', 'label'], { textColumn: 'b' }))).toBe(
+      'x.csv has no column "b" for texts; its columns are "a", "label"',
+    )
+    expect(await mistake(taken(['a', 'label']))).toContain(
+      'has no text column: expected "text", "review", "sentence" or the like, found "a", "label"',
+    )
     expect(await mistake(taken(['text', 'b']))).toContain('has no label column')
-    expect(await taken(['text', 'b'], { labels: 'optional' })).toEqual({ text: 'text', pair: undefined, label: undefined })
+    expect(await taken(['text', 'b'], { labels: 'optional' })).toEqual({
+      text: 'text',
+      pair: undefined,
+      label: undefined,
+    })
   })
 })
 
 test('a column that is used may not occur twice', async () => {
-  expect(await mistake(taken(['text', 'text', 'label']))).toBe('x.csv has several columns called "text": rename all but one')
+  expect(await mistake(taken(['text', 'text', 'label']))).toBe(
+    'x.csv has several columns called "text": rename all but one',
+  )
   expect(await mistake(taken(['text', 'label', 'label']))).toContain('several columns called "label"')
   expect(await taken(['id', 'id', 'text', 'label'])).toEqual({ text: 'text', pair: undefined, label: 'label' })
 })
 
 describe('labels', () => {
   test('of a string are several where a separator is named', async () => {
-    expect(await labels(['a; b', 'b', ';'], { labelSeparator: ';' })).toMatchObject({ labels: [['a', 'b'], ['b'], []], labelKind: 'list' })
+    expect(await labels(['a; b', 'b', ';'], { labelSeparator: ';' })).toMatchObject({
+      labels: [['a', 'b'], ['b'], []],
+      labelKind: 'list',
+    })
   })
 
   test('of whole numbers with more digits than a number keeps stay as they are written', async () => {
-    expect(await labels(['9007199254740993', '9007199254740992', '7'])).toMatchObject({ labels: ['9007199254740993', '9007199254740992', 7] })
+    expect(await labels(['9007199254740993', '9007199254740992', '7'])).toMatchObject({
+      labels: ['9007199254740993', '9007199254740992', 7],
+    })
   })
 
   test('that are equal numbers are equal, however they are written', async () => {
-    expect(await labels(['0', '0.0', '1', ' 1e0', '-0'])).toMatchObject({ labels: [0, 0, 1, 1, 0], labelKind: 'number' })
+    expect(await labels(['0', '0.0', '1', ' 1e0', '-0'])).toMatchObject({
+      labels: [0, 0, 1, 1, 0],
+      labelKind: 'number',
+    })
     expect(await labels(['1', 'one'])).toMatchObject({ labels: ['1', 'one'], labelKind: 'string' })
     expect(await labels(['True', 'false'])).toMatchObject({ labels: [true, false], labelKind: 'boolean' })
     expect(await labels(['pos ', 'neg'])).toMatchObject({ labels: ['pos', 'neg'], labelKind: 'string' })
@@ -86,7 +139,10 @@ describe('labels', () => {
     expect(await labels([-1, 0, 1], { minusOne: 'label' })).toMatchObject({ labels: [-1, 0, 1], minusOnes: 0 })
     expect(await labels([-1, 0.5, 1])).toMatchObject({ labels: [-1, 0.5, 1], minusOnes: 0 })
     expect(await labels([-1, -2, 1])).toMatchObject({ labels: [-1, -2, 1], minusOnes: 0 })
-    expect(await labels([-1, -1], { labels: 'optional' })).toMatchObject({ labels: [undefined, undefined], minusOnes: 2 })
+    expect(await labels([-1, -1], { labels: 'optional' })).toMatchObject({
+      labels: [undefined, undefined],
+      minusOnes: 2,
+    })
   })
 
   test('may be called "unlabelled"', async () => {
@@ -94,23 +150,47 @@ describe('labels', () => {
   })
 
   test("have the file's own names, and no number outside of them", async () => {
-    expect(await labels([0, 1, -1], {}, ['pos', 'neg'])).toMatchObject({ labels: [0, 1], classNames: ['pos', 'neg'], minusOnes: 1 })
-    expect(await mistake(labels([0, 2], {}, ['pos', 'neg']))).toContain('x.csv, data row 2: unknown label 2; the file names 2 classes')
+    expect(await labels([0, 1, -1], {}, ['pos', 'neg'])).toMatchObject({
+      labels: [0, 1],
+      classNames: ['pos', 'neg'],
+      minusOnes: 1,
+    })
+    expect(await mistake(labels([0, 2], {}, ['pos', 'neg']))).toContain(
+      'x.csv, data row 2: unknown label 2; the file names 2 classes',
+    )
     expect(await labels([[0, -100], [1]], {}, ['O', 'B'])).toMatchObject({ labels: [[0, -100], [1]] })
   })
 })
 
 describe('rows that cannot be used', () => {
-  const table = tableOf(['text', 'label'], [['a', '1'], ['', '0'], ['b', ''], ['c', '0'], [' ', '1'], [7, '1']])
+  const table = tableOf(
+    ['text', 'label'],
+    [
+      ['a', '1'],
+      ['', '0'],
+      ['b', ''],
+      ['c', '0'],
+      [' ', '1'],
+      [7, '1'],
+    ],
+  )
 
   test('are refused, the first with its place', async () => {
-    expect(await mistake(readExamples(table))).toBe('x.csv, data row 2: no text, but "" (--skip-bad-rows leaves such rows out)')
+    expect(await mistake(readExamples(table))).toBe(
+      'x.csv, data row 2: no text, but "" (--skip-bad-rows leaves such rows out)',
+    )
   })
 
   test('are left out and counted when that is asked for', async () => {
     const { examples, facts } = await readExamples(table, { skipBadRows: true })
-    expect(examples.map(({ text, label, number }) => [text, label, number])).toEqual([['a', 1, 1], ['c', 0, 4]])
-    expect([...facts.skipped]).toEqual([['no text', { count: 3, first: 'x.csv, data row 2' }], ['no label', { count: 1, first: 'x.csv, data row 3' }]])
+    expect(examples.map(({ text, label, number }) => [text, label, number])).toEqual([
+      ['a', 1, 1],
+      ['c', 0, 4],
+    ])
+    expect([...facts.skipped]).toEqual([
+      ['no text', { count: 3, first: 'x.csv, data row 2' }],
+      ['no label', { count: 1, first: 'x.csv, data row 3' }],
+    ])
     expect(facts.rows).toBe(6)
   })
 
@@ -122,7 +202,9 @@ describe('rows that cannot be used', () => {
 
 test('names of classes are shown on one line, cut at forty characters, and at most twelve of them', () => {
   expect(showNames(['a\nb', 'x'.repeat(41), '\u001b[2J'])).toBe(`a\\nb, ${'x'.repeat(39)}…, \\x1b[2J`)
-  expect(showNames(Array.from({ length: 14 }, (_, i) => String(i)))).toBe('0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more')
+  expect(showNames(Array.from({ length: 14 }, (_, i) => String(i)))).toBe(
+    '0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11 and 2 more',
+  )
 })
 
 test('lists of labels that are written as strings are read as JSON and Python write them', () => {
@@ -136,5 +218,10 @@ test('lists of labels that are written as strings are read as JSON and Python wr
 test('cells are shown on one short line', () => {
   expect(showCell('a\n\u001b[2J"')).toBe('"a\\n\\u001b[2J\\""')
   expect(showCell('x'.repeat(1e6))).toHaveLength(62)
-  expect([showCell(null), showCell([1, 2]), showCell({ a: 1 }), showCell(0.5)]).toEqual(['null', 'a list of 2', 'an object', '0.5'])
+  expect([showCell(null), showCell([1, 2]), showCell({ a: 1 }), showCell(0.5)]).toEqual([
+    'null',
+    'a list of 2',
+    'an object',
+    '0.5',
+  ])
 })

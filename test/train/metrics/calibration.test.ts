@@ -16,17 +16,19 @@ const judged = fc.array(fc.tuple(share, fc.nat(1)), { minLength: 1, maxLength: 6
 
 describe('reliability', () => {
   test('takes every prediction into one bin, whose range holds its confidence', () => {
-    fc.assert(fc.property(judged, fc.constantFrom('width' as const, 'mass' as const), (rows, by) => {
-      const confidence = Float64Array.from(rows, ([value]) => value)
-      const found = reliability({ confidence, right: Uint8Array.from(rows, ([, right]) => right) }, 15, by)
-      if (!found) throw new Error('no reliability')
-      expect(found.bins.reduce((sum, { count }) => sum + count, 0)).toBe(rows.length)
-      for (const { low, high, count, confidence: mean } of found.bins) {
-        if (count === 0) expect(mean).toBeUndefined()
-        else expect(mean).toSatisfy((value: number) => value >= low - 1e-12 && value <= high + 1e-12)
-      }
-      expect(found.error).toBeLessThanOrEqual(found.largestError + 1e-12)
-    }))
+    fc.assert(
+      fc.property(judged, fc.constantFrom('width' as const, 'mass' as const), (rows, by) => {
+        const confidence = Float64Array.from(rows, ([value]) => value)
+        const found = reliability({ confidence, right: Uint8Array.from(rows, ([, right]) => right) }, 15, by)
+        if (!found) throw new Error('no reliability')
+        expect(found.bins.reduce((sum, { count }) => sum + count, 0)).toBe(rows.length)
+        for (const { low, high, count, confidence: mean } of found.bins) {
+          if (count === 0) expect(mean).toBeUndefined()
+          else expect(mean).toSatisfy((value: number) => value >= low - 1e-12 && value <= high + 1e-12)
+        }
+        expect(found.error).toBeLessThanOrEqual(found.largestError + 1e-12)
+      }),
+    )
   })
 
   test('of predictions as often right as they say has no error', () => {
@@ -48,7 +50,7 @@ describe('reliability', () => {
 
 describe('the temperature', () => {
   /** Logits of three classes, and labels drawn by their probabilities. */
-  const drawn = (seed: number, rows = 60): { truth: number[], logits: number[] } => {
+  const drawn = (seed: number, rows = 60): { truth: number[]; logits: number[] } => {
     const random = stream(seed, 'temperature')
     const logits = Array.from({ length: rows * 3 }, () => random.normal())
     const p = softmax(logits, 3)
@@ -60,45 +62,57 @@ describe('the temperature', () => {
   }
 
   test('grows as the logits are scaled, and leaves the same probabilities', () => {
-    fc.assert(fc.property(fc.nat(1000), fc.double({ min: 0.2, max: 20, noNaN: true }), (seed, scale) => {
-      const { truth, logits } = drawn(seed)
-      const scaled = logits.map(logit => logit * scale)
-      const [fit, scaledFit] = [fitTemperature(truth, logits, 3), fitTemperature(truth, scaled, 3)]
-      fc.pre(fit?.outcome === 'fitted' && scaledFit?.outcome === 'fitted')
-      if (!fit || !scaledFit) return
-      expect(scaledFit.temperature / (fit.temperature * scale)).toBeCloseTo(1, 9)
-      expect(scaledFit.after).toBeCloseTo(fit.after, 9)
-    }), { numRuns: 30 })
+    fc.assert(
+      fc.property(fc.nat(1000), fc.double({ min: 0.2, max: 20, noNaN: true }), (seed, scale) => {
+        const { truth, logits } = drawn(seed)
+        const scaled = logits.map(logit => logit * scale)
+        const [fit, scaledFit] = [fitTemperature(truth, logits, 3), fitTemperature(truth, scaled, 3)]
+        fc.pre(fit?.outcome === 'fitted' && scaledFit?.outcome === 'fitted')
+        if (!fit || !scaledFit) return
+        expect(scaledFit.temperature / (fit.temperature * scale)).toBeCloseTo(1, 9)
+        expect(scaledFit.after).toBeCloseTo(fit.after, 9)
+      }),
+      { numRuns: 30 },
+    )
   })
 
   test('makes the likelihood no worse, and better than temperatures beside it', () => {
-    fc.assert(fc.property(fc.nat(1000), seed => {
-      const { truth, logits } = drawn(seed)
-      const fit = fitTemperature(truth, logits, 3)
-      if (!fit) throw new Error('no fit')
-      expect(fit.after).toBeLessThanOrEqual(fit.before)
-      if (fit.outcome !== 'fitted') return
-      for (const factor of [0.99, 1.01]) {
-        const p = softmax(logits, 3, fit.temperature * factor)
-        const loss = truth.reduce((sum, label, row) => sum - Math.log(p[row * 3 + label]), 0) / truth.length
-        expect(loss).toBeGreaterThan(fit.after)
-      }
-    }), { numRuns: 30 })
+    fc.assert(
+      fc.property(fc.nat(1000), seed => {
+        const { truth, logits } = drawn(seed)
+        const fit = fitTemperature(truth, logits, 3)
+        if (!fit) throw new Error('no fit')
+        expect(fit.after).toBeLessThanOrEqual(fit.before)
+        if (fit.outcome !== 'fitted') return
+        for (const factor of [0.99, 1.01]) {
+          const p = softmax(logits, 3, fit.temperature * factor)
+          const loss = truth.reduce((sum, label, row) => sum - Math.log(p[row * 3 + label]), 0) / truth.length
+          expect(loss).toBeGreaterThan(fit.after)
+        }
+      }),
+      { numRuns: 30 },
+    )
   })
 
   test('changes no prediction', () => {
-    fc.assert(fc.property(fc.nat(1000), fc.double({ min: 0.05, max: 50, noNaN: true }), (seed, temperature) => {
-      const { logits } = drawn(seed, 10)
-      expect(predictions(softmax(logits, 3, temperature), 3)).toEqual(predictions(logits, 3))
-      expect(decide(sigmoid(logits, temperature), 3)).toEqual(decide(sigmoid(logits), 3))
-    }))
+    fc.assert(
+      fc.property(fc.nat(1000), fc.double({ min: 0.05, max: 50, noNaN: true }), (seed, temperature) => {
+        const { logits } = drawn(seed, 10)
+        expect(predictions(softmax(logits, 3, temperature), 3)).toEqual(predictions(logits, 3))
+        expect(decide(sigmoid(logits, temperature), 3)).toEqual(decide(sigmoid(logits), 3))
+      }),
+    )
   })
 
   test('of two classes is that of one logit, their difference', () => {
     const random = stream(3, 'two')
     const logits = Array.from({ length: 50 }, () => 4 * random.normal())
     const truth = logits.map(logit => (random.next() < sigmoid([logit / 3])[0] ? 1 : 0))
-    const two = fitTemperature(truth, logits.flatMap(logit => [7, 7 + logit]), 2)
+    const two = fitTemperature(
+      truth,
+      logits.flatMap(logit => [7, 7 + logit]),
+      2,
+    )
     expect(two?.outcome).toBe('fitted')
     expect(fitBinaryTemperature(truth, logits)?.temperature).toBeCloseTo(two?.temperature ?? NaN, 9)
   })
@@ -134,21 +148,29 @@ describe('the threshold', () => {
 
   test('is as good as any other, and its value is that of the decisions made with it', () => {
     const [criteria, others] = [fc.constantFrom(...THRESHOLD_CRITERIA), share]
-    fc.assert(fc.property(examples, criteria, others, (rows, criterion, other) => {
-      const [truth, probabilities] = [rows.map(([label]) => label), rows.map(([, p]) => p)]
-      const best = bestThreshold(truth, probabilities, criterion)
-      if (!best?.found) return
-      expect(valueAt(truth, probabilities, criterion, best.threshold)).toBeCloseTo(best.value ?? NaN, 12)
-      expect(valueAt(truth, probabilities, criterion, other) ?? 0).toBeLessThanOrEqual((best.value ?? NaN) + 1e-12)
-      expect(best.atHalf).toBeLessThanOrEqual(best.value ?? NaN)
-    }))
+    fc.assert(
+      fc.property(examples, criteria, others, (rows, criterion, other) => {
+        const [truth, probabilities] = [rows.map(([label]) => label), rows.map(([, p]) => p)]
+        const best = bestThreshold(truth, probabilities, criterion)
+        if (!best?.found) return
+        expect(valueAt(truth, probabilities, criterion, best.threshold)).toBeCloseTo(best.value ?? NaN, 12)
+        expect(valueAt(truth, probabilities, criterion, other) ?? 0).toBeLessThanOrEqual((best.value ?? NaN) + 1e-12)
+        expect(best.atHalf).toBeLessThanOrEqual(best.value ?? NaN)
+      }),
+    )
   })
 
   test('does not depend on the order of examples', () => {
-    fc.assert(fc.property(examples, rows => {
-      const of = (some: typeof rows) => bestThreshold(some.map(([label]) => label), some.map(([, p]) => p))
-      expect(of(rows.toReversed())).toEqual(of(rows))
-    }))
+    fc.assert(
+      fc.property(examples, rows => {
+        const of = (some: typeof rows) =>
+          bestThreshold(
+            some.map(([label]) => label),
+            some.map(([, p]) => p),
+          )
+        expect(of(rows.toReversed())).toEqual(of(rows))
+      }),
+    )
   })
 
   test('lies midway between the probabilities that it parts; of several as good, nearest to ½', () => {
@@ -188,10 +210,14 @@ describe('the threshold', () => {
   })
 
   test('of each label is that of the label alone', () => {
-    const [truth, probabilities] = [[0, 1, 1, 0, 1, 1], [0.2, 0.8, 0.3, 0.7, 0.4, 0.75]]
+    const [truth, probabilities] = [
+      [0, 1, 1, 0, 1, 1],
+      [0.2, 0.8, 0.3, 0.7, 0.4, 0.75],
+    ]
     const column = (values: number[], label: number): number[] => values.filter((_, i) => i % 2 === label)
     expect(bestThresholds(truth, probabilities, 2)).toEqual(
-      [0, 1].map(label => bestThreshold(column(truth, label), column(probabilities, label))))
+      [0, 1].map(label => bestThreshold(column(truth, label), column(probabilities, label))),
+    )
     expect([...decide(probabilities, 2, [0.25, 0.78])]).toEqual([0, 1, 1, 0, 1, 0])
     expect([...decide([0.5, 0.6], 1)]).toEqual([0, 1])
   })
@@ -199,16 +225,18 @@ describe('the threshold', () => {
 
 describe('intervals', () => {
   test('Wilson’s lies within 0 and 1 and holds the fraction seen', () => {
-    fc.assert(fc.property(fc.nat(1000), fc.nat(1000), (a, b) => {
-      const [successes, trials] = [Math.min(a, b), Math.max(a, b)]
-      const found = wilson(successes, trials)
-      if (!found) {
-        expect(trials).toBe(0)
-        return
-      }
-      const seen = successes / trials
-      expect(found.low >= 0 && found.low <= seen && found.high >= seen && found.high <= 1).toBe(true)
-    }))
+    fc.assert(
+      fc.property(fc.nat(1000), fc.nat(1000), (a, b) => {
+        const [successes, trials] = [Math.min(a, b), Math.max(a, b)]
+        const found = wilson(successes, trials)
+        if (!found) {
+          expect(trials).toBe(0)
+          return
+        }
+        const seen = successes / trials
+        expect(found.low >= 0 && found.low <= seen && found.high >= seen && found.high <= 1).toBe(true)
+      }),
+    )
     const trials = Array.from({ length: 300 }, (_, i) => i + 1)
     expect(trials.filter(n => wilson(n, n)?.high !== 1 || wilson(0, n)?.low !== 0)).toEqual([])
     expect(() => wilson(2, 1)).toThrow(RangeError)
@@ -239,11 +267,13 @@ describe('intervals', () => {
 
 describe('McNemar’s test', () => {
   test('does not depend on which run is first, and says nothing where the two agree', () => {
-    fc.assert(fc.property(fc.nat(500), fc.nat(500), (a, b) => {
-      const [one, other] = [mcnemarOf(a, b), mcnemarOf(b, a)]
-      expect([one.exact, one.approximate]).toEqual([other.exact, other.approximate])
-      expect(one.exact > 0 && one.exact <= 1 && one.approximate <= 1).toBe(true)
-    }))
+    fc.assert(
+      fc.property(fc.nat(500), fc.nat(500), (a, b) => {
+        const [one, other] = [mcnemarOf(a, b), mcnemarOf(b, a)]
+        expect([one.exact, one.approximate]).toEqual([other.exact, other.approximate])
+        expect(one.exact > 0 && one.exact <= 1 && one.approximate <= 1).toBe(true)
+      }),
+    )
     expect(mcnemarOf(0, 0)).toEqual({ onlyFirst: 0, onlySecond: 0, exact: 1, statistic: 0, approximate: 1 })
   })
 

@@ -20,7 +20,7 @@ describe('the confusion matrix', () => {
   test('counts every row once, except ignored ones', () => {
     const rows = fc.array(fc.tuple(fc.constantFrom(0, 1, 2, -100), fc.nat(2)))
     fc.assert(
-      fc.property(rows, (rows) => {
+      fc.property(rows, rows => {
         const matrix = new ConfusionMatrix(3)
         matrix.add(
           rows.map(([label]) => label),

@@ -9,7 +9,7 @@ describe('a running mean', () => {
       minLength: 1,
     })
     fc.assert(
-      fc.property(batches, (batches) => {
+      fc.property(batches, batches => {
         const rows = batches.flat()
         fc.pre(rows.length > 0)
         const mean = new Mean()

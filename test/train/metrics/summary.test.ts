@@ -4,7 +4,15 @@ import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
 import { classWeights } from '../../../train/class-weights.ts'
 import {
-  type Results, intervalOf, isBetter, measure, metricNamed, metricsOf, resamplesFor, showFigure, summarise,
+  type Results,
+  intervalOf,
+  isBetter,
+  measure,
+  metricNamed,
+  metricsOf,
+  resamplesFor,
+  showFigure,
+  summarise,
 } from '../../../train/metrics/summary.ts'
 import { bootstrap } from '../../../train/metrics/uncertainty.ts'
 import { stream } from '../../../train/random.ts'
@@ -44,7 +52,8 @@ function picked(results: Results, indices: readonly number[]): Results {
   const rows = (values: ArrayLike<number>, width: number): number[] =>
     indices.flatMap(row => Array.from({ length: width }, (_, i) => values[row * width + i]))
   switch (results.kind) {
-    case 'classes': case 'labels': {
+    case 'classes':
+    case 'labels': {
       const width = results.names.length
       const truth = rows(results.truth, results.kind === 'labels' ? width : 1)
       return { ...results, truth, probabilities: rows(results.probabilities, width) }
@@ -52,7 +61,11 @@ function picked(results: Results, indices: readonly number[]): Results {
     case 'regression':
       return { ...results, truth: rows(results.truth, 1), predicted: rows(results.predicted, 1) }
     case 'tokens':
-      return { ...results, truth: indices.map(row => results.truth[row]), predicted: indices.map(row => results.predicted[row]) }
+      return {
+        ...results,
+        truth: indices.map(row => results.truth[row]),
+        predicted: indices.map(row => results.predicted[row]),
+      }
   }
 }
 
@@ -69,16 +82,27 @@ describe.each(KINDS)('a summary of %s', kind => {
   })
 
   test('does not depend on the order of examples', () => {
-    fc.assert(fc.property(fc.nat(), fc.integer({ min: 1, max: 30 }), (seed, rows) => {
-      const results = draw(kind, rows, seed)
-      const [one, other] = [summarise(results), summarise(picked(results, Array.from({ length: rows }, (_, i) => rows - 1 - i)))]
-      for (const [name, value] of Object.entries(one.metrics)) {
-        if (value === undefined) expect(other.metrics[name]).toBeUndefined()
-        else expect(other.metrics[name]).toBeCloseTo(value, 10)
-      }
-      expect(other.confusion).toEqual(one.confusion)
-      expect(other.classes.map(({ support }) => support)).toEqual(one.classes.map(({ support }) => support))
-    }), { numRuns: 15 })
+    fc.assert(
+      fc.property(fc.nat(), fc.integer({ min: 1, max: 30 }), (seed, rows) => {
+        const results = draw(kind, rows, seed)
+        const [one, other] = [
+          summarise(results),
+          summarise(
+            picked(
+              results,
+              Array.from({ length: rows }, (_, i) => rows - 1 - i),
+            ),
+          ),
+        ]
+        for (const [name, value] of Object.entries(one.metrics)) {
+          if (value === undefined) expect(other.metrics[name]).toBeUndefined()
+          else expect(other.metrics[name]).toBeCloseTo(value, 10)
+        }
+        expect(other.confusion).toEqual(one.confusion)
+        expect(other.classes.map(({ support }) => support)).toEqual(one.classes.map(({ support }) => support))
+      }),
+      { numRuns: 15 },
+    )
   })
 
   test('is of the same values as each metric measured alone', () => {
@@ -112,8 +136,11 @@ describe.each(KINDS)('a summary of %s', kind => {
   test('comes with the intervals of the examples that were drawn, measured as any others', () => {
     const results = draw(kind, 60, 5)
     for (const { name } of metricsOf(kind, 3)) {
-      if (kind === 'classes' && name === 'accuracy' || name === 'subset_accuracy') continue
-      const drawn = bootstrap(60, indices => measure(picked(results, [...indices]), [name])[name], { seed: 3, resamples: 12 })
+      if ((kind === 'classes' && name === 'accuracy') || name === 'subset_accuracy') continue
+      const drawn = bootstrap(60, indices => measure(picked(results, [...indices]), [name])[name], {
+        seed: 3,
+        resamples: 12,
+      })
       expect([name, intervalOf(results, name, { seed: 3, resamples: 12 })]).toEqual([name, drawn])
     }
   })
@@ -121,10 +148,19 @@ describe.each(KINDS)('a summary of %s', kind => {
 
 test('metrics that read every value of a resample get fewer resamples of a large evaluation, those of counts do not', () => {
   const labels = (rows: number): Results => ({
-    kind: 'labels', names: new Array<string>(100).fill('a'), truth: new Uint8Array(rows * 100), probabilities: new Uint8Array(rows * 100),
+    kind: 'labels',
+    names: new Array<string>(100).fill('a'),
+    truth: new Uint8Array(rows * 100),
+    probabilities: new Uint8Array(rows * 100),
   })
-  const draws = [1000, 5000, 25_000].map(rows => ['f1_macro', 'roc_auc_macro'].map(name => resamplesFor(labels(rows), name)))
-  expect(draws).toEqual([[1000, 1000], [1000, 200], [1000, 100]])
+  const draws = [1000, 5000, 25_000].map(rows =>
+    ['f1_macro', 'roc_auc_macro'].map(name => resamplesFor(labels(rows), name)),
+  )
+  expect(draws).toEqual([
+    [1000, 1000],
+    [1000, 200],
+    [1000, 100],
+  ])
 })
 
 describe('a summary', () => {
@@ -142,9 +178,21 @@ describe('a summary', () => {
   test('of two classes decides by a threshold, where there is one', () => {
     const probabilities = [0.8, 0.2, 0.7, 0.3, 0.1, 0.9]
     const results = { kind: 'classes', names: ['no', 'yes'], truth: [0, 1, 1], probabilities } as const
-    expect(summarise(results)).toMatchObject({ metrics: { accuracy: 2 / 3 }, confusion: [[1, 0], [1, 1]] })
+    expect(summarise(results)).toMatchObject({
+      metrics: { accuracy: 2 / 3 },
+      confusion: [
+        [1, 0],
+        [1, 1],
+      ],
+    })
     const lower = summarise({ ...results, threshold: 0.25 })
-    expect(lower).toMatchObject({ metrics: { accuracy: 1 }, confusion: [[1, 0], [0, 2]] })
+    expect(lower).toMatchObject({
+      metrics: { accuracy: 1 },
+      confusion: [
+        [1, 0],
+        [0, 2],
+      ],
+    })
     // Equal probabilities: the first class, with ½ as without a threshold.
     const even = { ...results, truth: [1], probabilities: [0.5, 0.5] }
     expect(summarise({ ...even, threshold: 0.5 }).confusion).toEqual(summarise(even).confusion)
@@ -187,15 +235,20 @@ describe('a metric', () => {
   test('that a task does not have is answered by those that it has', () => {
     expect(() => metricNamed('regression', 0, 'f1')).toThrow(UserError)
     expect(() => metricNamed('regression', 0, 'f1')).toThrow(
-      'Unknown metric "f1". This task has: mse, rmse, mae, r2, pearson, spearman, kendall')
+      'Unknown metric "f1". This task has: mse, rmse, mae, r2, pearson, spearman, kendall',
+    )
     expect(() => metricNamed('classes', 3, 'f1')).toThrow('accuracy, f1_macro, f1_micro')
     expect(metricNamed('classes', 2, 'f1').title).toBe('F1')
   })
 
   test('is better when larger or smaller, and never when undefined', () => {
     const [f1, mse] = [metricNamed('classes', 2, 'f1'), metricNamed('regression', 0, 'mse')]
-    expect([isBetter(f1, 0.9, 0.8), isBetter(f1, 0.8, 0.8), isBetter(mse, 0.9, 0.8), isBetter(mse, 0.7, 0.8)])
-      .toEqual([true, false, false, true])
+    expect([isBetter(f1, 0.9, 0.8), isBetter(f1, 0.8, 0.8), isBetter(mse, 0.9, 0.8), isBetter(mse, 0.7, 0.8)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+    ])
     for (const info of [f1, mse]) {
       for (const missing of [undefined, NaN]) {
         expect([isBetter(info, 0.5, missing), isBetter(info, missing, 0.5)]).toEqual([true, false])
@@ -212,14 +265,16 @@ describe('a metric', () => {
 
 describe('class weights', () => {
   test('that are balanced give every class that occurs the same weight in total', () => {
-    fc.assert(fc.property(fc.array(fc.nat(50), { minLength: 1 }), counts => {
-      fc.pre(counts.some(count => count > 0))
-      const weights = classWeights('balanced', counts)
-      const totals = counts.map((count, c) => weights[c] * count).filter(total => total > 0)
-      const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
-      for (const total of totals) expect(total).toBeCloseTo(totals[0], 9)
-      expect(sum(totals)).toBeCloseTo(sum(counts), 8)
-    }))
+    fc.assert(
+      fc.property(fc.array(fc.nat(50), { minLength: 1 }), counts => {
+        fc.pre(counts.some(count => count > 0))
+        const weights = classWeights('balanced', counts)
+        const totals = counts.map((count, c) => weights[c] * count).filter(total => total > 0)
+        const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0)
+        for (const total of totals) expect(total).toBeCloseTo(totals[0], 9)
+        expect(sum(totals)).toBeCloseTo(sum(counts), 8)
+      }),
+    )
   })
 
   test('in a list are taken as they are, or refused in one line', () => {

@@ -28,7 +28,7 @@ async function put(path: string, content: string | Uint8Array): Promise<string> 
   return whole
 }
 
-type Header = Record<string, { dtype: string, shape: number[], data_offsets: [number, number] }>
+type Header = Record<string, { dtype: string; shape: number[]; data_offsets: [number, number] }>
 const QUERY = 'bert.encoder.layer.0.attention.self.query.weight'
 
 /** A copy of the model whose weights file has its header, or its length, changed. */
@@ -56,7 +56,15 @@ async function modelOf(name: string, config: string): Promise<string> {
 }
 
 /** The arguments of a run that would be good, with others behind them. */
-const good = (...more: string[]): string[] => ['--model', place.model, '--data', place.reviews, '--max-length', '8', ...more]
+const good = (...more: string[]): string[] => [
+  '--model',
+  place.model,
+  '--data',
+  place.reviews,
+  '--max-length',
+  '8',
+  ...more,
+]
 const refused = (...more: string[]): Promise<string> => refusal(place, good(...more))
 
 describe.concurrent('options', () => {
@@ -74,19 +82,25 @@ describe.concurrent('options', () => {
   })
 
   test('that go past the data are refused', async () => {
-    expect(await refused('--limit-train', '2000')).toBe('--limit-train 2000: Cannot draw 2000 examples from a set of 192')
+    expect(await refused('--limit-train', '2000')).toBe(
+      '--limit-train 2000: Cannot draw 2000 examples from a set of 192',
+    )
     expect(await refused('--val-split', '192')).toContain('192')
   })
 
   test('naming an adapter that is not there list those that are', async () => {
     const there = (await listAdapters()).map(({ name }) => `'${name}'`).join(', ')
-    expect(await refused('--adapter', 'nothing-like-this')).toBe(`No adapter's name contains 'nothing-like-this'; available: ${there}`)
+    expect(await refused('--adapter', 'nothing-like-this')).toBe(
+      `No adapter's name contains 'nothing-like-this'; available: ${there}`,
+    )
   })
 
   test('asking for f16 where the adapter has none are refused', async ({ skip }) => {
     const [name] = withoutF16
     if (name === undefined) skip('every adapter here has shader-f16')
-    expect(await refused('--adapter', name, '--precision', 'f16')).toBe(`--precision f16: ${name} does not offer shader-f16`)
+    expect(await refused('--adapter', name, '--precision', 'f16')).toBe(
+      `--precision f16: ${name} does not offer shader-f16`,
+    )
   })
 
   test('naming a folder for the run that is in use, or can be none, are refused', async () => {
@@ -105,16 +119,21 @@ describe.concurrent('data', () => {
   })
 
   test('that are folders where files belong', async () => {
-    const [train] = [await put('folders/train.csv/x', ''), await put('folders/test.csv/x', '')].map(path => join(path, '..'))
+    const [train] = [await put('folders/train.csv/x', ''), await put('folders/test.csv/x', '')].map(path =>
+      join(path, '..'),
+    )
     expect(await load(join(place.root, 'folders'))).toBe(`${train} is a folder, not a file`)
   })
 
   test('without labels, or with one that is none', async () => {
     const bare = await put('bare.csv', 'text,stars\nfine,5\n')
-    expect(await load(bare)).toContain(`${bare} has no label column: expected "label" or "sentiment" or the like, found "text", "stars"`)
+    expect(await load(bare)).toContain(
+      `${bare} has no label column: expected "label" or "sentiment" or the like, found "text", "stars"`,
+    )
     const third = await put('third.csv', 'text,label\ngood,1\nso-so,x\n')
     expect(await refused('--data', third, '--labels', 'bad,good')).toBe(
-      `${third}, data row 2: the label "x" is not one of bad, good`)
+      `${third}, data row 2: the label "x" is not one of bad, good`,
+    )
   })
 
   test('in a Parquet file that is damaged, or whose labels are out of range', async () => {
@@ -126,7 +145,9 @@ describe.concurrent('data', () => {
     await writeFile(path, bytes.fill(0, 4, 80))
     expect(await load(folder)).toContain(`${path} is not a Parquet file, or is cut short or damaged: `)
     const label = join(fixtures, 'bad-label.parquet')
-    expect(await load(label)).toMatch(/bad-label\.parquet has only the label "\d" to train on; at least two are needed$/)
+    expect(await load(label)).toMatch(
+      /bad-label\.parquet has only the label "\d" to train on; at least two are needed$/,
+    )
   })
 
   test('in an archive that is cut short', async () => {
@@ -136,12 +157,17 @@ describe.concurrent('data', () => {
 
   test('in batches that no buffer holds', async () => {
     expect(await refused('--data', place.reviews, '--model', place.model, '--batch-size', '1e12')).toMatch(
-      /^--batch-size 1000000000000 × --max-length 8: hidden states of [\d.]+ [MGT]B are more than one buffer of .* holds/)
-    expect(await refused('--data', place.reviews, '--model', place.model, '--batch-tokens', '1e12')).toContain('--batch-tokens 1000000000000: ')
+      /^--batch-size 1000000000000 × --max-length 8: hidden states of [\d.]+ [MGT]B are more than one buffer of .* holds/,
+    )
+    expect(await refused('--data', place.reviews, '--model', place.model, '--batch-tokens', '1e12')).toContain(
+      '--batch-tokens 1000000000000: ',
+    )
   })
 
   test('of one class only', async () => {
-    expect(await load(await put('one.csv', `text,label\n${'good,1\n'.repeat(10)}`))).toContain('the training examples have only the label "positive"')
+    expect(await load(await put('one.csv', `text,label\n${'good,1\n'.repeat(10)}`))).toContain(
+      'the training examples have only the label "positive"',
+    )
   })
 })
 
@@ -153,7 +179,9 @@ describe.concurrent('a model', () => {
     const empty = await place.folder()
     expect(await load(empty)).toMatch(new RegExp(`^${empty} has no config\\.json`))
     const gpt = await modelOf('gpt', '{"model_type": "gpt2"}')
-    expect(await load(gpt)).toBe(`${join(gpt, 'config.json')}: model_type "gpt2" is not supported; bert and distilbert are`)
+    expect(await load(gpt)).toBe(
+      `${join(gpt, 'config.json')}: model_type "gpt2" is not supported; bert and distilbert are`,
+    )
   })
 
   test('whose weights are cut short', async () => {
@@ -174,20 +202,25 @@ describe.concurrent('a model', () => {
       header['somebody.else'] = header[QUERY]
       delete header[QUERY]
     })
-    expect(await load(folder)).toBe(`${join(folder, 'model.safetensors')} has no tensor ${QUERY} [32, 32], which ${folder} needs`)
+    expect(await load(folder)).toBe(
+      `${join(folder, 'model.safetensors')} has no tensor ${QUERY} [32, 32], which ${folder} needs`,
+    )
   })
 
   test('with a tensor of another shape', async () => {
     const folder = await modelWith('misshapen', header => {
       header[QUERY].shape = [16, 64]
     })
-    expect(await load(folder)).toBe(`${join(folder, 'model.safetensors')}: tensor ${QUERY} is [16, 64], expected [32, 32]`)
+    expect(await load(folder)).toBe(
+      `${join(folder, 'model.safetensors')}: tensor ${QUERY} is [16, 64], expected [32, 32]`,
+    )
   })
 
   test('with a tokenizer for another vocabulary', async () => {
     const path = await put('other/vocab.txt', [...TINY_WORDS, 'extra', 'words'].map(word => `${word}\n`).join(''))
     expect(await refused('--tokenizer', path)).toBe(
-      `${path} is a tokenizer of ${TINY_WORDS.length + 2} tokens, but the model ${place.model} has a vocabulary of ${TINY_WORDS.length}`)
+      `${path} is a tokenizer of ${TINY_WORDS.length + 2} tokens, but the model ${place.model} has a vocabulary of ${TINY_WORDS.length}`,
+    )
   })
 })
 
@@ -203,7 +236,9 @@ describe.concurrent('going on', () => {
   })
 
   test('with options that would change the run', async () => {
-    expect(await refusal(place, ['--resume', '../nowhere', '--lr', '1'])).toContain('--lr cannot be given with --resume')
+    expect(await refusal(place, ['--resume', '../nowhere', '--lr', '1'])).toContain(
+      '--lr cannot be given with --resume',
+    )
   })
 })
 
@@ -224,7 +259,9 @@ describe.concurrent('a run', () => {
     const folder = await beginnings('torn')
     await put('torn/checkpoints/step-000004/position.json', '{"step": 4}')
     await copyFile(join(place.model, 'model.safetensors'), join(folder, 'checkpoints/step-000004/state.safetensors'))
-    expect(await refusal(place, ['--resume', folder])).toContain('position.json has no checksum: an earlier version of tilegrad wrote it')
+    expect(await refusal(place, ['--resume', folder])).toContain(
+      'position.json has no checksum: an earlier version of tilegrad wrote it',
+    )
   })
 
   test('whose data have gone', async () => {

@@ -14,11 +14,33 @@ let place: Workplace
 /** The run that was never stopped. */
 let whole: string
 const args = (): string[] => [
-  '--model', place.model, '--data', place.reviews, '--max-length', '8', '--batch-size', '2', '--epochs', '2',
-  '--limit-train', '96', '--val-split', '16',
-  '--lora-targets', 'query,value', '--lora-alpha', '16', '--lora-dropout', '0.1', '--lr', '5e-3', '--out', 'run',
+  '--model',
+  place.model,
+  '--data',
+  place.reviews,
+  '--max-length',
+  '8',
+  '--batch-size',
+  '2',
+  '--epochs',
+  '2',
+  '--limit-train',
+  '96',
+  '--val-split',
+  '16',
+  '--lora-targets',
+  'query,value',
+  '--lora-alpha',
+  '16',
+  '--lora-dropout',
+  '0.1',
+  '--lr',
+  '5e-3',
+  '--out',
+  'run',
   // What is measured is faster, but need not be the same again.
-  '--tune-kernels', 'off',
+  '--tune-kernels',
+  'off',
 ]
 
 beforeAll(async () => {
@@ -46,7 +68,10 @@ const namesIn = (folder: string): Promise<string[]> => readdir(folder).catch(() 
 async function metricsOf(folder: string): Promise<unknown[]> {
   const lines = (await readFile(join(folder, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
   return lines.map(line => {
-    const { examples_per_second, tokens_per_second, gpu_bytes, wall_seconds, ...rest } = JSON.parse(line) as Record<string, unknown>
+    const { examples_per_second, tokens_per_second, gpu_bytes, wall_seconds, ...rest } = JSON.parse(line) as Record<
+      string,
+      unknown
+    >
     return rest
   })
 }
@@ -68,7 +93,8 @@ async function goOn(cwd: string): Promise<string> {
     const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, 'adapter', file))))
     expect(ours.equals(theirs), file).toBe(true)
   }
-  const left = async (folder: string): Promise<string[]> => (await filesBelow(folder)).filter(path => !path.startsWith('checkpoints/'))
+  const left = async (folder: string): Promise<string[]> =>
+    (await filesBelow(folder)).filter(path => !path.startsWith('checkpoints/'))
   expect(await left(run)).toEqual(await left(whole))
   return stdout
 }
@@ -77,8 +103,11 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
   test('killed outright, goes on from its last checkpoint to the same bits', async () => {
     const cwd = await place.folder()
     const running = startImdb([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
-    await until(running, async () => (await namesIn(join(cwd, 'run/checkpoints')))
-      .some(name => /^step-\d+$/.test(name) && Number(name.slice(5)) >= EPOCH + 3))
+    await until(running, async () =>
+      (await namesIn(join(cwd, 'run/checkpoints'))).some(
+        name => /^step-\d+$/.test(name) && Number(name.slice(5)) >= EPOCH + 3,
+      ),
+    )
     running.child.kill('SIGKILL')
     expect((await running.ended).signal).toBe('SIGKILL')
     expect(await readdir(join(cwd, 'run'))).not.toContain('result.json')
@@ -109,7 +138,7 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     await running.said(/Finishing this step/)
     running.child.kill('SIGINT')
     const ended = await running.ended
-    const { stopped, folder, step } = resultOf<{ stopped: boolean, folder: string, step: number }>(ended, 130)
+    const { stopped, folder, step } = resultOf<{ stopped: boolean; folder: string; step: number }>(ended, 130)
     expect({ stopped, folder }).toEqual({ stopped: true, folder: 'run' })
     expect(ended.stderr).toContain('Finishing this step and writing a checkpoint')
     expect(ended.stderr).toContain(`Stopped after step ${step}. Resume with: npx node train/imdb.ts --resume run`)
@@ -119,17 +148,24 @@ describe.concurrent('a run that ends in the middle of an epoch', () => {
     expect(await goOn(cwd)).toContain(`Resuming after step ${step}.`)
   })
 
-  test.for([['SIGTERM', 143], ['SIGHUP', 129]] as const)('by %s, does the same and exits with its status', async ([name, code]) => {
+  test.for([
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const)('by %s, does the same and exits with its status', async ([name, code]) => {
     const cwd = await place.folder()
     const running = startImdb([...args(), '--checkpoint-every', '1000'], { cwd, env: place.env })
-    await until(running, async () => (await readFile(join(cwd, 'run/metrics.jsonl'), 'utf8').catch(() => '')).includes('"step":3,'))
+    await until(running, async () =>
+      (await readFile(join(cwd, 'run/metrics.jsonl'), 'utf8').catch(() => '')).includes('"step":3,'),
+    )
     running.child.kill(name)
     const { status, signal, stdout, stderr } = await running.ended
     expect({ status, signal }, stderr).toEqual({ status: code, signal: null })
     const step = Number(/Stopped after step (\d+)\. Resume with: /.exec(stdout)?.[1])
     expect(step).toBeGreaterThanOrEqual(3)
     expect(await namesIn(join(cwd, 'run/checkpoints'))).toContain(`step-${String(step).padStart(6, '0')}`)
-    expect(stderr).toContain(`Received ${name}. Finishing this step and writing a checkpoint. Another ${name} stops at once.`)
+    expect(stderr).toContain(
+      `Received ${name}. Finishing this step and writing a checkpoint. Another ${name} stops at once.`,
+    )
     // While it starts up again.
     const resumed = startImdb(['--resume', 'run', '--json'], { cwd, env: place.env })
     await resumed.said(/Task: /)

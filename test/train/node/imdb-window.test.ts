@@ -127,13 +127,18 @@ describe.concurrent('a text that is longer than the model', () => {
 
   test('that is the first of a pair leaves windows no room, which a dry run with --window says as a run does', async () => {
     const pairs = join(place.root, 'pairs')
-    const rows = Array.from({ length: 20 }, (_, i) => `${i < 19 ? 'the film' : 'the plot was long and old'},it was ${i % 2 ? 'good' : 'bad'},${i % 2}\n`)
+    const rows = Array.from(
+      { length: 20 },
+      (_, i) => `${i < 19 ? 'the film' : 'the plot was long and old'},it was ${i % 2 ? 'good' : 'bad'},${i % 2}\n`,
+    )
     await mkdir(pairs)
     await writeFile(join(pairs, 'train.csv'), `text_a,text_b,label\n${rows.slice(0, 18).join('')}`)
     await writeFile(join(pairs, 'test.csv'), `text_a,text_b,label\n${rows.slice(18).join('')}`)
     const args = ['--model', place.model, '--data', pairs, '--max-length', '10', '--val-split', '0']
     const options = { cwd: await place.folder(), env: place.env }
-    const [windows, cut] = await Promise.all([['--window', '2'], []].map(more => imdb([...args, ...more, '--dry-run'], options)))
+    const [windows, cut] = await Promise.all(
+      [['--window', '2'], []].map(more => imdb([...args, ...more, '--dry-run'], options)),
+    )
     expect(windows.stderr).toMatch(
       /^tilegrad: example 2: the first text of a pair is kept whole in every window, and has 6 tokens: a window of 10 holds 1 of the second, /,
     )

@@ -11,9 +11,11 @@ import { judged } from '../../support/judged.ts'
 import { imdb } from '../../support/tiny.ts'
 
 /** The options that the documents promise. */
-const PROMISED = ('data model tokenizer init tune lora-rank lora-alpha lora-dropout lora-targets train-head lr schedule warmup '
-  + 'weight-decay epochs batch-size accumulate max-length clip seed precision limit-train limit-test val-split out resume '
-  + 'adapter list-adapters dry-run json').split(' ')
+const PROMISED = (
+  'data model tokenizer init tune lora-rank lora-alpha lora-dropout lora-targets train-head lr schedule warmup ' +
+  'weight-decay epochs batch-size accumulate max-length clip seed precision limit-train limit-test val-split out resume ' +
+  'adapter list-adapters dry-run json'
+).split(' ')
 
 let place: Workplace
 beforeAll(async () => {
@@ -25,14 +27,22 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-const run = async (args: readonly string[], cwd?: string) => imdb(args, { cwd: cwd ?? await place.folder(), env: place.env })
+const run = async (args: readonly string[], cwd?: string) =>
+  imdb(args, { cwd: cwd ?? (await place.folder()), env: place.env })
 const inputs = (): string[] => ['--model', place.model, '--data', place.reviews, '--max-length', '8']
 
-interface Parameters { readonly total: number, readonly trainable: number, readonly percent: number }
+interface Parameters {
+  readonly total: number
+  readonly trainable: number
+  readonly percent: number
+}
 interface DryRun {
-  readonly adapter: { readonly name: string, readonly backend: string }
-  readonly model: { readonly name: string, readonly parameters: Parameters }
-  readonly data: Record<'train' | 'test', { readonly rows: number, readonly positive: number, readonly text_length: Record<string, number> }>
+  readonly adapter: { readonly name: string; readonly backend: string }
+  readonly model: { readonly name: string; readonly parameters: Parameters }
+  readonly data: Record<
+    'train' | 'test',
+    { readonly rows: number; readonly positive: number; readonly text_length: Record<string, number> }
+  >
   readonly plan: Record<'dispatches' | 'pipelines' | 'peak_bytes' | 'unfused_dispatches', number>
 }
 interface Finished extends DryRun {
@@ -52,7 +62,9 @@ describe.concurrent('the command', () => {
 
   test('lists the adapters, for people and as JSON', async () => {
     const people = await run(['--list-adapters'])
-    const { adapters } = resultOf<{ adapters: { name: string, backend: string, fallback: boolean }[] }>(await run(['--list-adapters', '--json']))
+    const { adapters } = resultOf<{ adapters: { name: string; backend: string; fallback: boolean }[] }>(
+      await run(['--list-adapters', '--json']),
+    )
     expect(adapters.length).toBeGreaterThan(0)
     const lines = people.stdout.trimEnd().split('\n')
     expect(lines.map(line => line.split('  (')[0])).toEqual(adapters.map(({ name }) => name))
@@ -66,9 +78,12 @@ describe.concurrent('the command', () => {
     expect(model.name).toBe(place.model)
     // LoRA of rank 8 on two 32 × 32 and the MLP's 32 × 64 and 64 × 32.
     expect(model.parameters.trainable).toBe(8 * (2 * 64 + 2 * 96))
-    expect(model.parameters.percent).toBeCloseTo(100 * model.parameters.trainable / model.parameters.total, 10)
+    expect(model.parameters.percent).toBeCloseTo((100 * model.parameters.trainable) / model.parameters.total, 10)
     expect(Object.keys(data.train.text_length)).toEqual(['count', 'mean', 'std', 'min', '25%', '50%', '75%', 'max'])
-    expect(data).toMatchObject({ train: { rows: 192, positive: 96, text_length: { count: 192 } }, test: { rows: 48, positive: 24 } })
+    expect(data).toMatchObject({
+      train: { rows: 192, positive: 96, text_length: { count: 192 } },
+      test: { rows: 48, positive: 24 },
+    })
     expect(plan.dispatches).toBeLessThan(plan.unfused_dispatches)
     expect(plan.pipelines).toBeGreaterThan(0)
     expect(plan.peak_bytes).toBeGreaterThan(0)
@@ -82,16 +97,48 @@ describe.concurrent('the command', () => {
     const accuracy = Number(/Held-out accuracy: ([\d.]+) % of 48 texts/.exec(stdout)?.[1])
     expect(accuracy).toBeGreaterThanOrEqual(90)
     expect(stdout).toMatch(/Report: +full\/report\.html/)
-    expect(await filesBelow(join(cwd, 'full/model'))).toEqual(
-      ['config.json', 'model.safetensors', 'tilegrad.json', 'tokenizer.json', 'tokenizer_config.json'])
-    expect(await readJson(join(cwd, 'full/model/config.json'))).toMatchObject(
-      { id2label: { 0: 'negative', 1: 'positive' }, problem_type: 'single_label_classification' })
+    expect(await filesBelow(join(cwd, 'full/model'))).toEqual([
+      'config.json',
+      'model.safetensors',
+      'tilegrad.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
+    expect(await readJson(join(cwd, 'full/model/config.json'))).toMatchObject({
+      id2label: { 0: 'negative', 1: 'positive' },
+      problem_type: 'single_label_classification',
+    })
     // By which Transformers' classes go, whatever tokenizer.json says.
-    expect(await readJson(join(cwd, 'full/model/tokenizer_config.json'))).toMatchObject(
-      { tokenizer_class: 'BertTokenizer', do_lower_case: true, strip_accents: null, tokenize_chinese_chars: true, model_max_length: 64 })
+    expect(await readJson(join(cwd, 'full/model/tokenizer_config.json'))).toMatchObject({
+      tokenizer_class: 'BertTokenizer',
+      do_lower_case: true,
+      strip_accents: null,
+      tokenize_chinese_chars: true,
+      model_max_length: 64,
+    })
     // A learning rate that changes nothing: the accuracy is the one that the first run ended with, on the same reviews.
-    const again = await run(['--model', join(cwd, 'full/model'), '--data', place.reviews, '--max-length', '8', '--tune', 'head',
-      '--batch-size', '16', '--epochs', '1', '--lr', '1e-9', '--out', 'again', '--json'], cwd)
+    const again = await run(
+      [
+        '--model',
+        join(cwd, 'full/model'),
+        '--data',
+        place.reviews,
+        '--max-length',
+        '8',
+        '--tune',
+        'head',
+        '--batch-size',
+        '16',
+        '--epochs',
+        '1',
+        '--lr',
+        '1e-9',
+        '--out',
+        'again',
+        '--json',
+      ],
+      cwd,
+    )
     expect(resultOf<Finished>(again).test_accuracy * 100).toBeCloseTo(accuracy, 1)
   })
 })
@@ -105,10 +152,22 @@ test('with nothing given, a machine without a GPU learns from what comes with th
 })
 
 describe('a LoRA run', () => {
-  const OPTIONS = ['--lora-targets', 'query,value,mlp', '--lora-alpha', '16', '--train-head', '--lr', '1e-2', '--epochs', '3',
-    '--batch-size', '8',
+  const OPTIONS = [
+    '--lora-targets',
+    'query,value,mlp',
+    '--lora-alpha',
+    '16',
+    '--train-head',
+    '--lr',
+    '1e-2',
+    '--epochs',
+    '3',
+    '--batch-size',
+    '8',
     // What is measured is faster, but need not be the same again.
-    '--tune-kernels', 'off']
+    '--tune-kernels',
+    'off',
+  ]
   /** An epoch's: 192 reviews less a tenth for validation, 8 at a time. */
   const EPOCH = 22
   const STEPS = 3 * EPOCH
@@ -122,14 +181,23 @@ describe('a LoRA run', () => {
   })
 
   const linesOf = async (path: string): Promise<Record<string, unknown>[]> =>
-    (await readFile(join(path, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n').map(line => JSON.parse(line) as Record<string, unknown>)
+    (await readFile(join(path, 'metrics.jsonl'), 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as Record<string, unknown>)
   const adapterOf = (path: string): Promise<Buffer> => readFile(join(path, 'adapter/adapter_model.safetensors'))
 
   test('leaves its folder, and nothing else', async () => {
     expect(printed.folder).toMatch(/^runs\/\d{4}-\d\d-\d\d-model$/)
     const files = (await filesBelow(cwd)).map(path => path.slice(printed.folder.length + 1))
     expect(files.filter(path => !path.startsWith('checkpoints/'))).toEqual([
-      'adapter/adapter_config.json', 'adapter/adapter_model.safetensors', 'adapter/tilegrad.json', 'config.json', 'metrics.jsonl', 'report.html', 'result.json',
+      'adapter/adapter_config.json',
+      'adapter/adapter_model.safetensors',
+      'adapter/tilegrad.json',
+      'config.json',
+      'metrics.jsonl',
+      'report.html',
+      'result.json',
     ])
     expect(files).toContain(`checkpoints/step-0000${STEPS}/state.safetensors`)
   })
@@ -139,20 +207,32 @@ describe('a LoRA run', () => {
     const steps = lines.filter(line => line.split === undefined)
     expect(steps.map(line => line.step)).toEqual(Array.from({ length: STEPS }, (_, i) => i + 1))
     for (const line of steps) {
-      expect(Object.keys(line)).toEqual(
-        ['step', 'epoch', 'loss', 'accuracy', 'lr', 'grad_norm', 'examples', 'examples_per_second', 'tokens_per_second', 'gpu_bytes', 'wall_seconds'])
+      expect(Object.keys(line)).toEqual([
+        'step',
+        'epoch',
+        'loss',
+        'accuracy',
+        'lr',
+        'grad_norm',
+        'examples',
+        'examples_per_second',
+        'tokens_per_second',
+        'gpu_bytes',
+        'wall_seconds',
+      ])
       expect(Object.values(line).every(Number.isFinite), JSON.stringify(line)).toBe(true)
       expect(line.epoch).toBe(Math.ceil(Number(line.step) / EPOCH))
     }
     const evaluations = lines.filter(line => line.split !== undefined)
     expect(evaluations.map(({ step, epoch, split }) => ({ step, epoch, split }))).toEqual(
-      [0, 1, 2, 3].map(epoch => ({ step: epoch * EPOCH, epoch, split: 'validation' })))
+      [0, 1, 2, 3].map(epoch => ({ step: epoch * EPOCH, epoch, split: 'validation' })),
+    )
     const losses = evaluations.map(({ loss }) => Number(loss))
     expect(losses[3]).toBeLessThan(0.5 * losses[0])
   })
 
   test('ends with its result, the same on stdout and on disk', async () => {
-    const result = await readJson(join(folder, 'result.json')) as Record<string, unknown>
+    const result = (await readJson(join(folder, 'result.json'))) as Record<string, unknown>
     const lines = await linesOf(folder)
     const evaluations = lines.filter(line => line.split !== undefined).slice(1)
     expect(result).toMatchObject({
@@ -172,7 +252,7 @@ describe('a LoRA run', () => {
 
   test('merges its adapters in the end: says the same of two sentences, and leaves a model that computes the same without them', async () => {
     const short = ['--epochs', '1', '--max-length', '8', '--lora-alpha', '64', '--out', 'run']
-    const said = async (...more: string[]): Promise<{ lines: string[], left: string }> => {
+    const said = async (...more: string[]): Promise<{ lines: string[]; left: string }> => {
       const cwd = await place.folder()
       const { status, stdout, stderr } = await run([...inputs(), ...OPTIONS, ...short, ...more], cwd)
       expect(status, stderr).toBe(0)
@@ -185,7 +265,8 @@ describe('a LoRA run', () => {
     expect((await adapterOf(merged.left)).equals(await adapterOf(apart.left)), 'the adapter is there, too').toBe(true)
     expect(await readdir(apart.left)).not.toContain('model')
     const [base, adapted, whole] = [
-      await judged(place.model, place.reviews), await judged(place.model, place.reviews, join(merged.left, 'adapter')),
+      await judged(place.model, place.reviews),
+      await judged(place.model, place.reviews, join(merged.left, 'adapter')),
       await judged(join(merged.left, 'model'), place.reviews),
     ]
     expect(largestDifference(whole.logits, adapted.logits)).toBeLessThan(1e-4)
@@ -196,7 +277,9 @@ describe('a LoRA run', () => {
     const html = await readFile(join(folder, 'report.html'), 'utf8')
     expect(html).toMatch(/^<!doctype html>/i)
     expect(html).not.toMatch(/(src|href)="(https?:)?\/\//)
-    const { interval } = await readJson(join(folder, 'result.json')) as { interval: { metric: string, low: number, high: number } }
+    const { interval } = (await readJson(join(folder, 'result.json'))) as {
+      interval: { metric: string; low: number; high: number }
+    }
     const shown = (share: number): string => `${(100 * share).toFixed(2)}\u00a0%`
     expect(html).toContain(`<strong>${shown(printed.test_accuracy)}</strong> <span>accuracy</span>`)
     expect(interval.metric).toBe('accuracy')
@@ -211,7 +294,7 @@ describe('a LoRA run', () => {
   })
 
   test('comes out the same, bit for bit, from the arguments in its config.json', async () => {
-    const { arguments: recorded } = await readJson(join(folder, 'config.json')) as { arguments: string[] }
+    const { arguments: recorded } = (await readJson(join(folder, 'config.json'))) as { arguments: string[] }
     const elsewhere = await place.folder()
     const { status, stdout, stderr } = await run([...recorded, '--out', 'repeated'], elsewhere)
     expect(status, stderr).toBe(0)

@@ -6,15 +6,49 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Workplace, filesBelow, makeWorkplace } from '../../support/command.ts'
 import { imdb, startImdb, tilegrad } from '../../support/tiny.ts'
 
-interface Kept { readonly step: number, readonly score: number, readonly loss: number, readonly file: string }
+interface Kept {
+  readonly step: number
+  readonly score: number
+  readonly loss: number
+  readonly file: string
+}
 
 let place: Workplace
 /** The folder in which the run `run` was never disturbed. */
 let whole: string
 const args = (): string[] => [
-  '--model', place.model, '--data', place.reviews, '--max-length', '8', '--batch-size', '4', '--epochs', '2', '--limit-train', '96',
-  '--val-split', '16', '--lora-targets', 'query,value', '--lora-alpha', '16', '--lr', '5e-3', '--tune-kernels', 'off',
-  '--evaluate-every', '8', '--keep-best', '2', '--best-metric', 'loss', '--checkpoint-every', '0', '--out', 'run',
+  '--model',
+  place.model,
+  '--data',
+  place.reviews,
+  '--max-length',
+  '8',
+  '--batch-size',
+  '4',
+  '--epochs',
+  '2',
+  '--limit-train',
+  '96',
+  '--val-split',
+  '16',
+  '--lora-targets',
+  'query,value',
+  '--lora-alpha',
+  '16',
+  '--lr',
+  '5e-3',
+  '--tune-kernels',
+  'off',
+  '--evaluate-every',
+  '8',
+  '--keep-best',
+  '2',
+  '--best-metric',
+  'loss',
+  '--checkpoint-every',
+  '0',
+  '--out',
+  'run',
 ]
 
 beforeAll(async () => {
@@ -26,16 +60,24 @@ beforeAll(async () => {
 afterAll(() => place.remove())
 
 async function keptOf(cwd: string): Promise<Kept[]> {
-  const result = JSON.parse(await readFile(join(cwd, 'run/result.json'), 'utf8')) as { best_checkpoints: Kept[], best_step: number }
+  const result = JSON.parse(await readFile(join(cwd, 'run/result.json'), 'utf8')) as {
+    best_checkpoints: Kept[]
+    best_step: number
+  }
   expect(result.best_step).toBe(result.best_checkpoints[0].step)
   return result.best_checkpoints
 }
 
 test('result.json lists the best evaluations in order, with files that are there, and no others are', async () => {
-  const lines = (await readFile(join(whole, 'run/metrics.jsonl'), 'utf8')).trimEnd().split('\n')
-    .map(line => JSON.parse(line) as { step: number, loss: number, split?: string })
+  const lines = (await readFile(join(whole, 'run/metrics.jsonl'), 'utf8'))
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as { step: number; loss: number; split?: string })
   const evaluations = lines.filter(({ split, step }) => split === 'validation' && step > 0)
-  const wanted = evaluations.toSorted((a, b) => a.loss - b.loss).slice(0, 2).map(({ step, loss }) => ({ step, score: loss, loss }))
+  const wanted = evaluations
+    .toSorted((a, b) => a.loss - b.loss)
+    .slice(0, 2)
+    .map(({ step, loss }) => ({ step, score: loss, loss }))
   expect(evaluations).toHaveLength(5)
   const kept = await keptOf(whole)
   expect(kept).toMatchObject(wanted)
@@ -51,14 +93,20 @@ test('each of them is exported by its step or its place, and no other step is', 
     return (await readFile(join(whole, out, 'model.safetensors'))).toString('base64')
   }
   const [plain, first, byStep, byPlace] = await Promise.all(
-    [[], ['--best', '1'], ['--step', String(second.step)], ['--best', '2']].map(choice => exported(...choice)))
+    [[], ['--best', '1'], ['--step', String(second.step)], ['--best', '2']].map(choice => exported(...choice)),
+  )
   expect(first).toBe(plain)
   expect(byStep).toBe(byPlace)
   expect(byStep).not.toBe(plain)
 
-  const refused = await tilegrad(['export', 'run', '--merge', '--out', 'other', '--step', '1'], { cwd: whole, env: place.env })
+  const refused = await tilegrad(['export', 'run', '--merge', '--out', 'other', '--step', '1'], {
+    cwd: whole,
+    env: place.env,
+  })
   expect(refused.status).toBe(2)
-  expect(refused.stderr).toContain(`--step 1: run kept the values of these steps, best first: ${best.step}, ${second.step}`)
+  expect(refused.stderr).toContain(
+    `--step 1: run kept the values of these steps, best first: ${best.step}, ${second.step}`,
+  )
   expect(existsSync(join(whole, 'other'))).toBe(false)
 })
 
@@ -66,7 +114,9 @@ test.for([13, 30])('a run that is killed after step %i ends with the same values
   const cwd = await place.folder()
   const running = startImdb(args(), { cwd, env: place.env })
   const isThere = (): boolean => existsSync(join(cwd, `run/checkpoints/step-${String(step).padStart(6, '0')}`))
-  const looking = setInterval(() => { if (isThere()) running.child.kill('SIGKILL') }, 2)
+  const looking = setInterval(() => {
+    if (isThere()) running.child.kill('SIGKILL')
+  }, 2)
   const { signal } = await running.ended
   clearInterval(looking)
   expect(signal).toBe('SIGKILL')

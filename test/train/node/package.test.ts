@@ -8,8 +8,15 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 
 const root = fileURLToPath(new URL('../../..', import.meta.url))
-const packageSchema = z.object({ version: z.string(), bin: z.object({ tilegrad: z.string() }), files: z.array(z.string()), dependencies: z.record(z.string(), z.string()) })
-const { version, bin, files, dependencies } = packageSchema.parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')))
+const packageSchema = z.object({
+  version: z.string(),
+  bin: z.object({ tilegrad: z.string() }),
+  files: z.array(z.string()),
+  dependencies: z.record(z.string(), z.string()),
+})
+const { version, bin, files, dependencies } = packageSchema.parse(
+  JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')),
+)
 
 let folder = ''
 beforeAll(() => {
@@ -19,13 +26,19 @@ beforeAll(() => {
   cpSync(join(root, 'package.json'), join(installed, 'package.json'))
   execFileSync(process.execPath, [join(root, 'train/node/build.mjs'), join(installed, 'dist')])
   // Of the repository's packages only those that come with an installation.
-  for (const name of Object.keys(dependencies)) symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+  for (const name of Object.keys(dependencies))
+    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
 })
-afterAll(() => { rmSync(folder, { recursive: true, force: true }) })
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true })
+})
 
-function tilegrad(...args: readonly string[]): { status: number | null, stdout: string, stderr: string } {
+function tilegrad(...args: readonly string[]): { status: number | null; stdout: string; stderr: string } {
   const { status, stdout, stderr } = spawnSync(
-    process.execPath, [join(folder, 'node_modules/tilegrad', bin.tilegrad), ...args], { cwd: folder, encoding: 'utf8' })
+    process.execPath,
+    [join(folder, 'node_modules/tilegrad', bin.tilegrad), ...args],
+    { cwd: folder, encoding: 'utf8' },
+  )
   return { status, stdout, stderr }
 }
 

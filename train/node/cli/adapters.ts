@@ -6,13 +6,19 @@ import { flag, helpOf, optional, parseTable, text } from './table.ts'
 import { TILEGRAD } from '../package.ts'
 
 /** The option that names one, for every command that computes. */
-export const adapterOption = optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available')
+export const adapterOption = optional(
+  text('NAME', "part of an adapter's name"),
+  "part of an adapter's name",
+  'the fastest available',
+)
 
 /** Lists the adapters, one a line. */
 export async function showAdapters(console: Console): Promise<void> {
   const adapters = await listAdapters()
   for (const { name, backend, driver, fallback, embedded } of adapters) {
-    console.say(`${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`)
+    console.say(
+      `${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`,
+    )
   }
   if (adapters.length === 0) console.say('No adapters found. `npm run setup` fetches one that runs on the CPU.')
   console.result({ adapters })

@@ -24,10 +24,22 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     },
   },
   predict: { says: 'label texts with what was trained', load: async () => (await import('./predict.ts')).predict },
-  evaluate: { says: 'score what was trained on labelled texts', load: async () => (await import('./evaluate.ts')).evaluate },
-  export: { says: 'write what was trained as a plain model folder', load: async () => (await import('./export.ts')).exportCommand },
-  pretrain: { says: 'make a small base model from texts alone', load: async () => (await import('./pretrain.ts')).pretrain },
-  adapters: { says: 'list the WebGPU adapters of this machine', load: async () => (await import('./adapters.ts')).adapters },
+  evaluate: {
+    says: 'score what was trained on labelled texts',
+    load: async () => (await import('./evaluate.ts')).evaluate,
+  },
+  export: {
+    says: 'write what was trained as a plain model folder',
+    load: async () => (await import('./export.ts')).exportCommand,
+  },
+  pretrain: {
+    says: 'make a small base model from texts alone',
+    load: async () => (await import('./pretrain.ts')).pretrain,
+  },
+  adapters: {
+    says: 'list the WebGPU adapters of this machine',
+    load: async () => (await import('./adapters.ts')).adapters,
+  },
   setup: { says: 'check for an adapter; download a software one if there is none', load: async () => setup },
 }
 
@@ -41,9 +53,12 @@ function setup(argv: readonly string[]): Promise<number> {
 function help(): string {
   const width = Math.max(...Object.keys(COMMANDS).map(name => name.length))
   return [
-    `Usage: ${TILEGRAD} <command> [options]`, '',
-    ...Object.entries(COMMANDS).map(([name, { says }]) => `  ${name.padEnd(width)}  ${says}`), '',
-    '`<command> --help` lists its options; `--version` prints the version.', '',
+    `Usage: ${TILEGRAD} <command> [options]`,
+    '',
+    ...Object.entries(COMMANDS).map(([name, { says }]) => `  ${name.padEnd(width)}  ${says}`),
+    '',
+    '`<command> --help` lists its options; `--version` prints the version.',
+    '',
   ].join('\n')
 }
 
@@ -61,7 +76,9 @@ export async function tilegrad([name, ...argv]: readonly string[]): Promise<numb
   if (name === undefined) throw new UserError(`A command is needed: ${names.join(', ')}; see --help`)
   if (!names.includes(name)) {
     const meant = nearest(name, names)
-    throw new UserError(`Unknown command ${JSON.stringify(name)}: ${meant ? `did you mean ${meant}?` : `the commands are ${names.join(', ')}`}`)
+    throw new UserError(
+      `Unknown command ${JSON.stringify(name)}: ${meant ? `did you mean ${meant}?` : `the commands are ${names.join(', ')}`}`,
+    )
   }
   return (await COMMANDS[name].load())(argv)
 }

@@ -10,7 +10,7 @@ export class Console {
 
   /** A line, or several, for people. */
   say(text = ''): void {
-    (this.#json ? process.stderr : process.stdout).write(`${printableLines(text)}\n`)
+    ;(this.#json ? process.stderr : process.stdout).write(`${printableLines(text)}\n`)
   }
 
   /** The one JSON object of `--json`; nothing without it. */
@@ -25,5 +25,12 @@ export const percent = (fraction: number, digits = 1): string => `${(100 * fract
 /** Columns of text: the first to the left, the others to the right. */
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = rows[0].map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
-  return rows.map(row => row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column]))).join('  ').trimEnd()).join('\n')
+  return rows
+    .map(row =>
+      row
+        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[column])))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }

@@ -24,15 +24,37 @@ const groups = {
   'The data': {
     data: optional(text('PATH|NAME', 'a path or the name of a Hub dataset'), `labelled ${DATA_SAYS}`),
     ...tableOptions,
-    split: optional(text('NAME', 'the name of a split'), 'the split of a data set to take', 'test, or validation if test has no labels'),
-    'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
+    split: optional(
+      text('NAME', 'the name of a split'),
+      'the split of a data set to take',
+      'test, or validation if test has no labels',
+    ),
+    'label-column': optional(
+      text('NAME', 'the name of a column'),
+      'the column of labels',
+      'label, sentiment, class or the like',
+    ),
     'label-separator': labelSeparator,
-    labels: optional(text('NAME,NAME', 'names separated by commas'), "what the data calls the model's labels, in the model's order", "the model's names, or their numbers"),
-    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'what a label of -1 means: no label, or a class of its own'),
+    labels: optional(
+      text('NAME,NAME', 'names separated by commas'),
+      "what the data calls the model's labels, in the model's order",
+      "the model's names, or their numbers",
+    ),
+    'minus-one': valued(
+      oneOf('unlabelled', 'label'),
+      'unlabelled',
+      'what a label of -1 means: no label, or a class of its own',
+    ),
   },
   'The answers': {
-    out: optional(text('FOLDER', 'a folder'), 'write result.json, and predictions.jsonl with every text and its answer'),
-    report: optional(text('FILE', 'a file'), 'write an HTML page that shows how good the answers are and where they fail'),
+    out: optional(
+      text('FOLDER', 'a folder'),
+      'write result.json, and predictions.jsonl with every text and its answer',
+    ),
+    report: optional(
+      text('FILE', 'a file'),
+      'write an HTML page that shows how good the answers are and where they fail',
+    ),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
   'The model': modelOptions,
@@ -46,8 +68,13 @@ const MOST_SHOWN = 12
 export async function evaluate(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
-    await print(helpOf(groups, `${TILEGRAD} evaluate <model> --data PATH [options]`,
-      `Compares a model's answers with labels.\n${MODEL_SAYS}`))
+    await print(
+      helpOf(
+        groups,
+        `${TILEGRAD} evaluate <model> --data PATH [options]`,
+        `Compares a model's answers with labels.\n${MODEL_SAYS}`,
+      ),
+    )
     return 0
   }
   const source = modelOf('evaluate', options.positionals)
@@ -71,7 +98,8 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const [opened] = await openAt([source], options)
   sayPairs(opened, labelled.facts.columns.pair !== undefined)
   const { temperature, thresholds, labels: names, problem } = opened.classifier.options
-  if (temperature !== undefined) console.say(`Probabilities use temperature ${temperature.toPrecision(4)} (fitted on the model's validation set)`)
+  if (temperature !== undefined)
+    console.say(`Probabilities use temperature ${temperature.toPrecision(4)} (fitted on the model's validation set)`)
   if (thresholds) {
     const shares = thresholds.map((threshold, i) => `${showName(names[i])} from ${(100 * threshold).toFixed(1)} %`)
     const own = problem === 'single_label_classification' ? shares.slice(1) : shares
@@ -81,9 +109,15 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const progress = process.stderr.isTTY ? new Progress() : undefined
   progress?.start('evaluate', labelled.examples.length)
   const spelled = labels?.split(',').map(name => name.trim())
-  const evaluated = await evaluateOn(opened.classifier, labelled, { labels: spelled }, {
-    say: line => console.say(line), onProgress: done => progress?.update(done),
-  }).finally(() => progress?.stop())
+  const evaluated = await evaluateOn(
+    opened.classifier,
+    labelled,
+    { labels: spelled },
+    {
+      say: line => console.say(line),
+      onProgress: done => progress?.update(done),
+    },
+  ).finally(() => progress?.stop())
   const seconds = (performance.now() - began) / 1000
   const calibrated = temperature !== undefined || thresholds !== undefined
   const result = resultOf(evaluated, { model: source, data, calibrated })
@@ -92,10 +126,18 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   if (out !== undefined) console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, 'predictions.jsonl')}`)
   sayCut(opened)
   if (report !== undefined) {
-    await writeReport(report, { evaluated, classifier: opened.classifier, labelled, source, argv, settings: settingsOf(groups, options, { omit: ['help', 'json'] }), seconds })
+    await writeReport(report, {
+      evaluated,
+      classifier: opened.classifier,
+      labelled,
+      source,
+      argv,
+      settings: settingsOf(groups, options, { omit: ['help', 'json'] }),
+      seconds,
+    })
     console.say(`\nReport: ${report}`)
   }
-  console.result({ ...result, ...out !== undefined && { folder: out }, ...report !== undefined && { report } })
+  console.result({ ...result, ...(out !== undefined && { folder: out }), ...(report !== undefined && { report }) })
   await finishPrinting()
   return 0
 }
@@ -111,52 +153,97 @@ interface Reported {
 }
 
 /** Writes the page, from the answers that were evaluated. */
-async function writeReport(path: string, { evaluated, classifier, labelled, source, argv, settings, seconds }: Reported): Promise<void> {
+async function writeReport(
+  path: string,
+  { evaluated, classifier, labelled, source, argv, settings, seconds }: Reported,
+): Promise<void> {
   const { plan, metrics, interval, targets, outputs, inputs, scored } = evaluated
   const { temperature, thresholds } = classifier.options
-  const reading = { ...temperature !== undefined && { temperature }, ...thresholds && { thresholds } }
+  const reading = { ...(temperature !== undefined && { temperature }), ...(thresholds && { thresholds }) }
   const [metric] = metrics
   const { info, buffers } = await currentDevice()
   // Loaded only here: the charts' library takes longer to load than all else.
-  const [{ writeEvaluationReport }, { taggedWords, testedOf }] = await Promise.all([import('../report/write.ts'), import('../report/tested.ts')])
+  const [{ writeEvaluationReport }, { taggedWords, testedOf }] = await Promise.all([
+    import('../report/write.ts'),
+    import('../report/tested.ts'),
+  ])
   const examples = inputs.map((input, i) => ({
-    text: textOf(input), target: targets[i],
-    ...typeof input !== 'string' && 'pair' in input && { pair: input.pair },
-    ...typeof input !== 'string' && 'words' in input && { words: input.words },
+    text: textOf(input),
+    target: targets[i],
+    ...(typeof input !== 'string' && 'pair' in input && { pair: input.pair }),
+    ...(typeof input !== 'string' && 'words' in input && { words: input.words }),
   }))
   const texts = examples.map(({ text, pair, words, target }, i) => ({
-    text, pair, ...words && typeof target !== 'number' && { words: taggedWords(words, target, scored[i].firstOf ?? []) },
+    text,
+    pair,
+    ...(words && typeof target !== 'number' && { words: taggedWords(words, target, scored[i].firstOf ?? []) }),
   }))
   await writeEvaluationReport(path, {
-    model: source, plan, examples, notes: labelled.notes, settings, adapter: info.name, createdAt: new Date().toISOString(),
+    model: source,
+    plan,
+    examples,
+    notes: labelled.notes,
+    settings,
+    adapter: info.name,
+    createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
-    tested: testedOf({
-      task: plan.task, labels: plan.labels, outputs, texts, reading, applied: true, metric, name: 'the evaluated data',
-      basis: { targets, name: 'the evaluated data' },
-    }, { interval }),
-    cost: { parameters: { total: countParameters(classifier.model).total }, seconds, textsPerSecond: inputs.length / seconds, gpuBytes: buffers.bytes },
+    tested: testedOf(
+      {
+        task: plan.task,
+        labels: plan.labels,
+        outputs,
+        texts,
+        reading,
+        applied: true,
+        metric,
+        name: 'the evaluated data',
+        basis: { targets, name: 'the evaluated data' },
+      },
+      { interval },
+    ),
+    cost: {
+      parameters: { total: countParameters(classifier.model).total },
+      seconds,
+      textsPerSecond: inputs.length / seconds,
+      gpuBytes: buffers.bytes,
+    },
     command: shellLine(`${TILEGRAD} evaluate`, ...argv),
   })
 }
 
 /** What result.json and `--json` hold: figures by the names of `--best-metric`, null where one is not defined. */
 function resultOf(
-  { task, summary, main, interval }: Evaluated, { model, data, calibrated }: { model: string, data: string, calibrated: boolean },
+  { task, summary, main, interval }: Evaluated,
+  { model, data, calibrated }: { model: string; data: string; calibrated: boolean },
 ): Record<string, unknown> {
   return {
-    model, data, calibrated, task, rows: summary.rows,
+    model,
+    data,
+    calibrated,
+    task,
+    rows: summary.rows,
     ...nullable(summary.metrics),
     interval: { metric: main, low: interval?.low ?? null, high: interval?.high ?? null },
     classes: classRecords(summary.classes),
-    ...summary.confusion && { confusion: summary.confusion },
+    ...(summary.confusion && { confusion: summary.confusion }),
   }
 }
 
-async function write(out: string, result: object, { inputs, scored }: Evaluated, { examples }: Labelled): Promise<void> {
-  const lines = inputs.map((input, i) => `${printableJson({
-    text: textOf(input), pair: typeof input !== 'string' && 'pair' in input ? input.pair : undefined,
-    truth: examples[i].label, ...jsonOf(scored[i].answer),
-  })}\n`)
+async function write(
+  out: string,
+  result: object,
+  { inputs, scored }: Evaluated,
+  { examples }: Labelled,
+): Promise<void> {
+  const lines = inputs.map(
+    (input, i) =>
+      `${printableJson({
+        text: textOf(input),
+        pair: typeof input !== 'string' && 'pair' in input ? input.pair : undefined,
+        truth: examples[i].label,
+        ...jsonOf(scored[i].answer),
+      })}\n`,
+  )
   await writeAtomic(join(out, 'predictions.jsonl'), lines.join(''))
   await writeAtomic(join(out, 'result.json'), `${finiteJson(result, 'result.json', 2)}\n`)
 }
@@ -165,20 +252,30 @@ async function write(out: string, result: object, { inputs, scored }: Evaluated,
 function shown({ metrics: infos, summary, main, interval }: Evaluated): string {
   const { metrics, classes, confusion } = summary
   const figures = infos.map(info => [
-    info.title, showFigure(info, metrics[info.name]),
-    info.name === main && interval ? `(95 % interval ${showFigure(info, interval.low)} to ${showFigure(info, interval.high)})` : '',
+    info.title,
+    showFigure(info, metrics[info.name]),
+    info.name === main && interval
+      ? `(95 % interval ${showFigure(info, interval.low)} to ${showFigure(info, interval.high)})`
+      : '',
   ])
   const parts = [table(figures)]
   if (classes.length > 0) {
-    parts.push(table([
-      ['class', 'precision', 'recall', 'F1', 'rows'],
-      ...classes.map(({ name, precision, recall, f1, support }) =>
-        [showName(name), ...[precision, recall, f1].map(value => value.toFixed(4)), String(support)]),
-    ]))
+    parts.push(
+      table([
+        ['class', 'precision', 'recall', 'F1', 'rows'],
+        ...classes.map(({ name, precision, recall, f1, support }) => [
+          showName(name),
+          ...[precision, recall, f1].map(value => value.toFixed(4)),
+          String(support),
+        ]),
+      ]),
+    )
   }
   if (confusion && confusion.length <= MOST_SHOWN) {
     const names = classes.map(({ name }) => showName(name))
-    parts.push(`Labels down, answers across:\n${table([['', ...names], ...confusion.map((row, i) => [names[i], ...row.map(String)])])}`)
+    parts.push(
+      `Labels down, answers across:\n${table([['', ...names], ...confusion.map((row, i) => [names[i], ...row.map(String)])])}`,
+    )
   }
   return parts.join('\n\n')
 }

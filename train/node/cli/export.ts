@@ -15,9 +15,15 @@ const groups = {
   Options: {
     merge: flag('merge the adapter into the weights (required: the only form of export)'),
     out: optional(text('FOLDER', 'a folder'), 'the folder to write; it must not exist yet'),
-    step: optional(count(1), 'take the values of a run after this step; result.json lists those that --keep-best kept', 'the best'),
+    step: optional(
+      count(1),
+      'take the values of a run after this step; result.json lists those that --keep-best kept',
+      'the best',
+    ),
     best: optional(count(1), 'take the best values of a run (1), the second best (2) and so on', '1'),
-    base, revision, adapter,
+    base,
+    revision,
+    adapter,
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
     help: flag('print this help and exit'),
   },
@@ -27,8 +33,13 @@ const groups = {
 export async function exportCommand(argv: readonly string[]): Promise<number> {
   const options = parseTable(groups, argv, { positionals: true })
   if (options.help) {
-    await print(helpOf(groups, `${TILEGRAD} export <model> --merge --out FOLDER`,
-      `Writes a plain model folder, which Transformers loads without PEFT.\n${MODEL_SAYS}`))
+    await print(
+      helpOf(
+        groups,
+        `${TILEGRAD} export <model> --merge --out FOLDER`,
+        `Writes a plain model folder, which Transformers loads without PEFT.\n${MODEL_SAYS}`,
+      ),
+    )
     return 0
   }
   const source = modelOf('export', options.positionals)

@@ -52,7 +52,8 @@ export async function fineTune(argv: readonly string[], preset: Preset): Promise
 
 /** Throws a UserError if the device lacks what the options need. */
 function checkFeatures(options: Options, device: Device): void {
-  if (options.profile && !device.gpu.features.has('timestamp-query')) throw new UserError(`--profile: ${device.info.name} has no timestamps`)
+  if (options.profile && !device.gpu.features.has('timestamp-query'))
+    throw new UserError(`--profile: ${device.info.name} has no timestamps`)
   if (options.precision === 'f16' && !device.traits.f16) {
     throw new UserError(`--precision f16: ${device.info.name} does not offer shader-f16`)
   }

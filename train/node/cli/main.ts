@@ -8,7 +8,10 @@ import { codeOf } from '../../../models/node/files.ts'
 import { flushOutput, guardOutput } from './output.ts'
 
 /** Errors that are one line to the user, with their exit statuses; the first class that fits counts. */
-const STATUSES: readonly (readonly [abstract new (...args: never[]) => Error, number])[] = [[NonFinite, 3], [UserError, 2]]
+const STATUSES: readonly (readonly [abstract new (...args: never[]) => Error, number])[] = [
+  [NonFinite, 3],
+  [UserError, 2],
+]
 
 /** Runs a command to the end of the process, with the status that it gives or that its error has. */
 export async function runCommand(main: (argv: readonly string[]) => Promise<number>): Promise<never> {

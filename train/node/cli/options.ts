@@ -8,8 +8,24 @@ import { decoderFor } from '../../data/bytes.ts'
 import { SCHEDULES } from '../../schedules.ts'
 import { TASK_NAMES } from '../../tasks/infer.ts'
 import {
-  type Given, type Kind, type Setting, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, nearest, number, oneOf, optional,
-  parseTable, settingsOf, text, valued,
+  type Given,
+  type Kind,
+  type Setting,
+  type ValuesOf,
+  argumentsOf,
+  count,
+  factor,
+  factorOrZero,
+  flag,
+  helpOf,
+  nearest,
+  number,
+  oneOf,
+  optional,
+  parseTable,
+  settingsOf,
+  text,
+  valued,
 } from './table.ts'
 import { IMDB, TILEGRAD } from '../package.ts'
 
@@ -17,7 +33,7 @@ import { IMDB, TILEGRAD } from '../package.ts'
 const targets: Kind<string> = {
   shown: 'LIST|REGEXP',
   expects: `any of ${TARGET_WORDS.join(',')}, or a regular expression over parameter names`,
-  read: (value) => {
+  read: value => {
     try {
       const [target] = parseTargets(value)
       const plain = typeof target !== 'string' && /^[a-z,\s]*$/i.test(value)
@@ -29,31 +45,38 @@ const targets: Kind<string> = {
 }
 
 /** The scale of adapters: as far as `models/lora.ts` goes. */
-const alpha: Kind<number> = number(`a number from 1e-30 to ${MAX_ALPHA.toExponential().replace('+', '')}`, (value) => value >= 1e-30 && value <= MAX_ALPHA)
+const alpha: Kind<number> = number(
+  `a number from 1e-30 to ${MAX_ALPHA.toExponential().replace('+', '')}`,
+  value => value >= 1e-30 && value <= MAX_ALPHA,
+)
 
 /** `balanced`, or a list of numbers. */
 const classWeights: Kind<string> = {
   shown: 'balanced|A,B,…',
   expects: 'balanced, or a number of at least 0 for each class, separated by commas',
-  read: (value) => (value === 'balanced' || value.split(',').every((part) => /^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part)) ? value : undefined),
+  read: value =>
+    value === 'balanced' || value.split(',').every(part => /^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part)) ? value : undefined,
 }
 
 /** How many tokens windows share, or `off`. */
 export const window: Kind<number | 'off'> = {
   shown: 'N|off',
   expects: `${count(0).expects}, or off`,
-  read: (value) => (value === 'off' ? value : count(0).read(value)),
+  read: value => (value === 'off' ? value : count(0).read(value)),
 }
 
 /** What separates labels that stand together in one string. */
 export const labelSeparator = optional(
-  text('C', 'one or more characters'), 'several labels at once: what separates them in a string, such as ; or |', 'a string is one label')
+  text('C', 'one or more characters'),
+  'several labels at once: what separates them in a string, such as ; or |',
+  'a string is one label',
+)
 
 /** A label of the Encoding Standard. */
 export const encoding: Kind<string> = {
   shown: 'NAME',
   expects: 'an encoding, such as utf-8, windows-1252, utf-16le or shift_jis',
-  read: (value) => {
+  read: value => {
     try {
       return decoderFor(value).encoding
     } catch {
@@ -78,7 +101,7 @@ export type Preset = 'imdb' | 'tilegrad'
 const PRESETS = {
   imdb: { alpha: (_rank: number) => 1, alphaSays: '1', trainsHead: false },
   tilegrad: { alpha: (rank: number) => 2 * rank, alphaSays: '2 × rank', trainsHead: true },
-} as const satisfies Record<Preset, { alpha: (rank: number) => number, alphaSays: string, trainsHead: boolean }>
+} as const satisfies Record<Preset, { alpha: (rank: number) => number; alphaSays: string; trainsHead: boolean }>
 
 const optionsOf = (preset: Preset) => ({
   'Data and model': {
@@ -97,11 +120,7 @@ const optionsOf = (preset: Preset) => ({
       'tokenizer.json, vocab.txt, or a folder with one',
       "the model's own",
     ),
-    init: valued(
-      oneOf('pretrained', 'random'),
-      'pretrained',
-      'random: fresh weights in the architecture of --model',
-    ),
+    init: valued(oneOf('pretrained', 'random'), 'pretrained', 'random: fresh weights in the architecture of --model'),
     task: optional(
       oneOf(...TASK_NAMES),
       'one label for each text, several labels, a number, or a label for each word',
@@ -112,19 +131,39 @@ const optionsOf = (preset: Preset) => ({
       'names of the classes, in the order of their numbers',
       "the file's own, else the model's if they fit, else the labels themselves, sorted",
     ),
-    'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
-    'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', 'sentence2, hypothesis or the like, if its first column exists'),
-    'label-column': optional(text('NAME', 'the name of a column'), 'the column of labels', 'label, sentiment, class or the like'),
+    'text-column': optional(
+      text('NAME', 'the name of a column'),
+      'the column of texts',
+      'text, review, sentence or the like',
+    ),
+    'pair-column': optional(
+      text('NAME', 'the name of a column'),
+      'the column of second texts',
+      'sentence2, hypothesis or the like, if its first column exists',
+    ),
+    'label-column': optional(
+      text('NAME', 'the name of a column'),
+      'the column of labels',
+      'label, sentiment, class or the like',
+    ),
     'label-separator': labelSeparator,
-    encoding: optional(encoding, 'encoding of text files, such as windows-1252 or utf-16le', 'UTF-8, unless a byte order mark says otherwise'),
+    encoding: optional(
+      encoding,
+      'encoding of text files, such as windows-1252 or utf-16le',
+      'UTF-8, unless a byte order mark says otherwise',
+    ),
     'skip-bad-rows': flag('leave out unusable rows (no text, no label, not UTF-8), and report how many'),
-    'minus-one': valued(oneOf('unlabelled', 'label'), 'unlabelled', 'what a label of -1 means: no label, or a class of its own'),
+    'minus-one': valued(
+      oneOf('unlabelled', 'label'),
+      'unlabelled',
+      'what a label of -1 means: no label, or a class of its own',
+    ),
     'limit-train': optional(count(1), 'number of training examples, drawn with the seed, balanced by class', 'all'),
     'limit-test': optional(count(1), 'number of test examples, drawn with the seed, balanced by class', 'all'),
     'val-split': valued(
       number(
         'a count of examples or a fraction below 1',
-        (value) => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
+        value => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
       ),
       0.1,
       'part of the training examples held out for validation: a count or a fraction; 0 for none',
@@ -144,7 +183,7 @@ const optionsOf = (preset: Preset) => ({
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
     'lora-alpha': optional(alpha, 'the adapters are scaled by alpha / rank', PRESETS[preset].alphaSays),
     'lora-dropout': valued(
-      number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
+      number('a number from 0 up to, not including, 1', value => value >= 0 && value < 1),
       0,
       'dropout on the input of the adapters',
     ),
@@ -171,7 +210,7 @@ const optionsOf = (preset: Preset) => ({
     warmup: valued(
       number(
         'a fraction below 1 or a count of steps',
-        (value) => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
+        value => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
       ),
       0.06,
       'warm-up: a fraction of all steps, or a count of them',
@@ -180,20 +219,32 @@ const optionsOf = (preset: Preset) => ({
     epochs: valued(count(1), 3, 'passes over the training examples'),
     'class-weights': optional(classWeights, 'weights of the classes in the loss', 'all the same'),
     'label-smoothing': valued(
-      number('a number from 0 up to, not including, 1', (value) => value >= 0 && value < 1),
+      number('a number from 0 up to, not including, 1', value => value >= 0 && value < 1),
       0,
       'share of each target that is spread evenly over all classes',
     ),
     'evaluate-every': optional(count(1), 'steps between evaluations on the validation set', 'an epoch'),
-    patience: optional(count(1), 'stop after this many evaluations in a row without improvement (at an equal metric, a lower loss is an improvement)', 'never'),
+    patience: optional(
+      count(1),
+      'stop after this many evaluations in a row without improvement (at an equal metric, a lower loss is an improvement)',
+      'never',
+    ),
     'best-metric': optional(
       text('NAME', 'the name of a metric'),
       'which metric decides the best evaluation: loss, or one of the task, such as accuracy, f1_macro, spearman',
       'accuracy; for labels f1_micro, for numbers mse, for words f1',
     ),
-    'keep-best': valued(count(1), 1, 'number of best evaluations (by --best-metric) whose values are kept; `export --step` writes any of them'),
+    'keep-best': valued(
+      count(1),
+      1,
+      'number of best evaluations (by --best-metric) whose values are kept; `export --step` writes any of them',
+    ),
     'batch-size': valued(count(1), 16, 'examples per batch'),
-    'batch-tokens': optional(count(16), 'tokens per batch, padding included, instead of --batch-size: short texts make larger batches', 'off'),
+    'batch-tokens': optional(
+      count(16),
+      'tokens per batch, padding included, instead of --batch-size: short texts make larger batches',
+      'off',
+    ),
     accumulate: valued(count(1), 1, 'batches per optimizer step'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'skip-bad-steps': valued(
@@ -204,21 +255,27 @@ const optionsOf = (preset: Preset) => ({
     seed: valued(
       number(
         'a whole number from 0 to 4294967295',
-        (value) => Number.isInteger(value) && value >= 0 && value < 2 ** 32,
+        value => Number.isInteger(value) && value >= 0 && value < 2 ** 32,
         'N',
       ),
       42,
       'seeds everything random: samples, splits, shuffles, fresh weights, dropout',
     ),
-    recompute: flag('recompute the activations within a layer in the backward pass: less memory for long texts, more time'),
-    precision: valued(oneOf('f32', 'f16'), 'f32', 'storage of frozen weights and activations, for --tune lora and head; sums are always f32'),
+    recompute: flag(
+      'recompute the activations within a layer in the backward pass: less memory for long texts, more time',
+    ),
+    precision: valued(
+      oneOf('f32', 'f16'),
+      'f32',
+      'storage of frozen weights and activations, for --tune lora and head; sums are always f32',
+    ),
   },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
     name: optional(text('NAME', 'a name'), "the run's name", "the model's"),
     resume: optional(text('FOLDER', "a run's folder"), 'resume a run from its last checkpoint'),
     'checkpoint-every': valued(
-      number('a number of seconds, 0 or more', (value) => value >= 0, 'SECONDS'),
+      number('a number of seconds, 0 or more', value => value >= 0, 'SECONDS'),
       30,
       'seconds between checkpoints within an epoch; 0 for one after every step',
     ),
@@ -232,8 +289,8 @@ const optionsOf = (preset: Preset) => ({
     'tune-kernels': valued(
       oneOf(...TUNING_MODES),
       'cached',
-      'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; '
-        + 'full: measure everything that the run needs first',
+      'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; ' +
+        'full: measure everything that the run needs first',
     ),
     profile: flag("time every kernel of one step: profile.txt and, for Perfetto, trace.json in the run's folder"),
   },
@@ -244,15 +301,16 @@ const optionsOf = (preset: Preset) => ({
 })
 
 /** Every option under its name in camelCase, e.g. `batchSize`. Those without a default are undefined when not given. */
-export type Options = Omit<ValuesOf<ReturnType<typeof optionsOf>>, 'lr' | 'loraAlpha' | 'window'> & Pick<Given, 'given'> & {
-  readonly preset: Preset
-  /** Peak learning rate: as given, else what suits `tune`. */
-  readonly lr: number
-  /** As given, else the preset's. */
-  readonly loraAlpha: number
-  /** Tokens that the windows of a longer text share; undefined where longer texts are cut. */
-  readonly window: number | undefined
-}
+export type Options = Omit<ValuesOf<ReturnType<typeof optionsOf>>, 'lr' | 'loraAlpha' | 'window'> &
+  Pick<Given, 'given'> & {
+    readonly preset: Preset
+    /** Peak learning rate: as given, else what suits `tune`. */
+    readonly lr: number
+    /** As given, else the preset's. */
+    readonly loraAlpha: number
+    /** Tokens that the windows of a longer text share; undefined where longer texts are cut. */
+    readonly window: number | undefined
+  }
 
 /** What may be given along with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
 const resumable = new Set([
@@ -285,7 +343,8 @@ export function parseOptions(argv: readonly string[], preset: Preset = 'imdb'): 
     loraAlpha: parsed.loraAlpha ?? alpha(parsed.loraRank),
     window: parsed.window === 'off' ? undefined : parsed.window,
     // A head that gets an adapter of its own is not trained whole unless that is asked for, which is refused later.
-    trainHead: parsed.trainHead || (trainsHead && !parsed.freezeHead && !parseTargets(parsed.loraTargets).includes('head')),
+    trainHead:
+      parsed.trainHead || (trainsHead && !parsed.freezeHead && !parseTargets(parsed.loraTargets).includes('head')),
   }
   refuseDecay(options)
   return options
@@ -307,25 +366,30 @@ const NO_SETTINGS = ['out', 'name', 'resume', 'dry-run', 'json', 'list-adapters'
 export function settingsOfRun(options: Options): Setting[] {
   const { preset, tune, loraRank } = options
   const defaults = { lr: DEFAULT_RATES[tune], 'lora-alpha': PRESETS[preset].alpha(loraRank) }
-  return settingsOf(optionsOf(preset), options, { omit: tune === 'lora' ? NO_SETTINGS : [...NO_SETTINGS, ...loraOnly], defaults })
+  return settingsOf(optionsOf(preset), options, {
+    omit: tune === 'lora' ? NO_SETTINGS : [...NO_SETTINGS, ...loraOnly],
+    defaults,
+  })
 }
 
 function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
-  const changed = given.has('resume') ? [...given].find((name) => !resumable.has(name)) : undefined
-  if (changed)
-    throw new UserError(`--${changed} cannot be given with --resume, which uses the run's own options`)
-  const idle = tune === 'lora' ? undefined : loraOnly.find((name) => given.has(name))
+  const changed = given.has('resume') ? [...given].find(name => !resumable.has(name)) : undefined
+  if (changed) throw new UserError(`--${changed} cannot be given with --resume, which uses the run's own options`)
+  const idle = tune === 'lora' ? undefined : loraOnly.find(name => given.has(name))
   if (given.has('train-head') && given.has('freeze-head')) {
     throw new UserError('--train-head and --freeze-head exclude each other')
   }
   if (idle) throw new UserError(`--${idle} requires --tune lora; it has no effect with --tune ${tune}`)
-  if (tune === 'full' && precision === 'f16') throw new UserError('--precision f16 stores frozen weights in half precision; --tune full has none')
+  if (tune === 'full' && precision === 'f16')
+    throw new UserError('--precision f16 stores frozen weights in half precision; --tune full has none')
 }
 
 /** A step multiplies weights by 1 − lr · decay: what is 0 or below wipes them out or turns their signs. The default is left alone. */
 function refuseDecay({ lr, weightDecay, given }: Options): void {
   if (!given.has('weight-decay') || lr * weightDecay < 1) return
-  throw new UserError(`--weight-decay ${weightDecay} at --lr ${lr} would flip the signs of weights: lr × weight-decay must be below 1`)
+  throw new UserError(
+    `--weight-decay ${weightDecay} at --lr ${lr} would flip the signs of weights: lr × weight-decay must be below 1`,
+  )
 }
 
 /** How each preset is called from here: a checkout or an installed package. */
@@ -343,9 +407,14 @@ const EXIT_STATUSES = [
 
 /** Help with every option and its default, and what the exit status says. */
 export function helpText(preset: Preset = 'imdb'): string {
-  const statuses = ['Exit status:', ...EXIT_STATUSES.map(([status, means]) => `  ${status.padEnd(28)}${means}`)].join('\n')
-  const options = helpOf(optionsOf(preset), `${COMMANDS[preset]} [options]`,
+  const statuses = ['Exit status:', ...EXIT_STATUSES.map(([status, means]) => `  ${status.padEnd(28)}${means}`)].join(
+    '\n',
+  )
+  const options = helpOf(
+    optionsOf(preset),
+    `${COMMANDS[preset]} [options]`,
     'Fine-tunes BERT or DistilBERT on labelled texts. Without --data and --model it chooses both\n' +
-      'to suit the machine. Defaults are in brackets.')
+      'to suit the machine. Defaults are in brackets.',
+  )
   return `${options}\n${statuses}\n`
 }

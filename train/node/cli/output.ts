@@ -13,7 +13,10 @@ let guarded = false
 export function guardOutput(): void {
   if (guarded) return
   guarded = true
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', error => { if (!failed.has(stream)) failed.set(stream, codeOf(error)) })
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', error => {
+      if (!failed.has(stream)) failed.set(stream, codeOf(error))
+    })
 }
 
 /**
@@ -39,7 +42,9 @@ function isRead(): boolean {
   if (!failed.has(stdout)) return true
   const reason = failed.get(stdout)
   if (GONE.includes(reason)) return false
-  throw new UserError(`Cannot write to standard output: ${reason ?? 'the write failed'}. What came before may be incomplete`)
+  throw new UserError(
+    `Cannot write to standard output: ${reason ?? 'the write failed'}. What came before may be incomplete`,
+  )
 }
 
 /** Resolves once everything written so far has reached the system, or can't. To be awaited before `process.exit`. */

@@ -19,7 +19,10 @@ const groups = {
     csv: flag('print the same as CSV with a header'),
   },
   'The model': {
-    also: optional(text('RUN,RUN', 'runs, adapters or models separated by commas'), 'more models, each with its own answer; a base that they share is loaded once'),
+    also: optional(
+      text('RUN,RUN', 'runs, adapters or models separated by commas'),
+      'more models, each with its own answer; a base that they share is loaded once',
+    ),
     ...modelOptions,
   },
   Help: { help: flag('print this help and exit') },
@@ -32,25 +35,35 @@ const parse = (argv: readonly string[]) => parseTable(groups, argv, { positional
 export async function predict(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   if (options.help) {
-    await print(helpOf(groups, `${TILEGRAD} predict <model> [text …] [options]`,
-      'Labels texts: those of the command line, of --data, or the lines of standard input. Empty texts are answered too,\n'
-      + `and counted at the end.\n${MODEL_SAYS}`))
+    await print(
+      helpOf(
+        groups,
+        `${TILEGRAD} predict <model> [text …] [options]`,
+        'Labels texts: those of the command line, of --data, or the lines of standard input. Empty texts are answered too,\n' +
+          `and counted at the end.\n${MODEL_SAYS}`,
+      ),
+    )
     return 0
   }
   const source = modelOf('predict', options.positionals)
   const given = options.positionals.slice(1)
   refuseConflicts(options, given)
   // Loaded only here: readers of tables take longer to load than all that one text needs.
-  const table = options.data === undefined ? undefined : await (await import('../jobs/texts.ts')).openTexts(options.data, options)
+  const table =
+    options.data === undefined ? undefined : await (await import('../jobs/texts.ts')).openTexts(options.data, options)
   const classifiers = await openAt([source, ...namesIn(options.also)], options)
   const format: PredictionFormat = options.json ? 'json' : options.csv ? 'csv' : 'text'
   const pairs = table?.pairs ?? options.pair !== undefined
   for (const opened of classifiers) sayPairs(opened, pairs)
   const progress = progressOf(table)
-  const chunks = table ? chunksOf(table.texts) : given.length > 0 ? chunksOf(pairsOf(given, options.pair)) : standardInput(options.encoding)
+  const chunks = table
+    ? chunksOf(table.texts)
+    : given.length > 0
+      ? chunksOf(pairsOf(given, options.pair))
+      : standardInput(options.encoding)
   for await (const answers of predictions(classifiers, progress.count(chunks), { format, pairs })) {
     // Nobody reads them any more: that is not an error, as with any command before `| head`.
-    if (!await print(answers)) break
+    if (!(await print(answers))) break
   }
   progress.end()
   for (const opened of classifiers) sayCut(opened, classifiers.length > 1)
@@ -60,16 +73,23 @@ export async function predict(argv: readonly string[]): Promise<number> {
 
 function refuseConflicts({ data, pair, json, csv, given: options }: Options, texts: readonly string[]): void {
   if (json && csv) throw new UserError('--json and --csv exclude each other')
-  if (data !== undefined && texts.length > 0) throw new UserError('texts are given both on the command line and with --data')
+  if (data !== undefined && texts.length > 0)
+    throw new UserError('texts are given both on the command line and with --data')
   if (pair !== undefined && texts.length !== 1) {
-    throw new UserError(`--pair is the second text of one pair, whose first is on the command line; there ${texts.length === 1 ? 'is 1 text' : `are ${texts.length} texts`}`)
+    throw new UserError(
+      `--pair is the second text of one pair, whose first is on the command line; there ${texts.length === 1 ? 'is 1 text' : `are ${texts.length} texts`}`,
+    )
   }
   const idle = (['split', 'text-column', 'pair-column', 'skip-bad-rows'] as const).find(name => options.has(name))
   if (data === undefined && idle !== undefined) throw new UserError(`--${idle} requires --data`)
 }
 
 /** The names in a list with commas between. */
-const namesIn = (list = ''): string[] => list.split(',').map(name => name.trim()).filter(name => name !== '')
+const namesIn = (list = ''): string[] =>
+  list
+    .split(',')
+    .map(name => name.trim())
+    .filter(name => name !== '')
 
 function pairsOf(texts: readonly string[], pair: string | undefined): readonly TextInput[] {
   return pair === undefined ? texts : texts.map(text => ({ text, pair }))
@@ -87,7 +107,7 @@ function progressOf(table: Texts | undefined) {
   let done = 0
   let empty = 0
   return {
-    async* count(chunks: AsyncIterable<readonly TextInput[]>): AsyncGenerator<readonly TextInput[]> {
+    async *count(chunks: AsyncIterable<readonly TextInput[]>): AsyncGenerator<readonly TextInput[]> {
       for await (const chunk of chunks) {
         yield chunk
         done += chunk.length
@@ -100,11 +120,15 @@ function progressOf(table: Texts | undefined) {
       if (shown) process.stderr.write('\n')
       if (empty > 0) {
         const share = `${empty.toLocaleString('en-US')} of ${done.toLocaleString('en-US')} texts`
-        process.stderr.write(`tilegrad: ${share} ${empty === 1 ? 'was' : 'were'} empty: the model saw no word of ${empty === 1 ? 'it' : 'them'}\n`)
+        process.stderr.write(
+          `tilegrad: ${share} ${empty === 1 ? 'was' : 'were'} empty: the model saw no word of ${empty === 1 ? 'it' : 'them'}\n`,
+        )
       }
       const skipped = table?.skipped() ?? 0
       if (skipped === 0) return
-      process.stderr.write(`${printableLine(`tilegrad: ${skipped} ${skipped === 1 ? 'row' : 'rows'} of ${table?.source} left out`)}\n`)
+      process.stderr.write(
+        `${printableLine(`tilegrad: ${skipped} ${skipped === 1 ? 'row' : 'rows'} of ${table?.source} left out`)}\n`,
+      )
     },
   }
 }

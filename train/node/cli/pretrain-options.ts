@@ -3,8 +3,20 @@ import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { adapterOption } from './adapters.ts'
 import {
-  type Given, type ValuesOf, argumentsOf, count, factor, factorOrZero, flag, helpOf, number, oneOf, optional,
-  parseTable, text, valued,
+  type Given,
+  type ValuesOf,
+  argumentsOf,
+  count,
+  factor,
+  factorOrZero,
+  flag,
+  helpOf,
+  number,
+  oneOf,
+  optional,
+  parseTable,
+  text,
+  valued,
 } from './table.ts'
 import { TILEGRAD } from '../package.ts'
 
@@ -15,15 +27,17 @@ const groups = {
   'Data and model': {
     data: optional(
       text('FOLDER', 'a folder'),
-      'texts without labels: a folder with Parquet files for the splits unsupervised and test, such as IMDb\'s; '
-        + 'texts that are also in the test split are left out',
+      "texts without labels: a folder with Parquet files for the splits unsupervised and test, such as IMDb's; " +
+        'texts that are also in the test split are left out',
     ),
     texts: valued(count(2), 50_000, 'number of texts to read at most, drawn with the seed'),
     vocabulary: valued(count(8), 6000, 'size of the vocabulary learned from these texts'),
     sequence: valued(count(4), 64, 'tokens per row, [CLS] and [SEP] included'),
     'val-split': valued(
-      number('a count of texts or a fraction below 1', value =>
-        value >= 0 && (value < 1 || Number.isSafeInteger(value))),
+      number(
+        'a count of texts or a fraction below 1',
+        value => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
+      ),
       0.01,
       'part of the texts held out for validation: a count or a fraction; 0 for none',
     ),
@@ -38,16 +52,22 @@ const groups = {
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'evaluate-every': valued(
-      count(1), 500, 'steps between evaluations on the held-out texts; the last step is always followed by one',
+      count(1),
+      500,
+      'steps between evaluations on the held-out texts; the last step is always followed by one',
     ),
     'skip-bad-steps': valued(
-      count(0), 0,
-      'skip up to this many steps whose loss or gradient is NaN or infinite; '
-        + 'the next one ends the run with status 3',
+      count(0),
+      0,
+      'skip up to this many steps whose loss or gradient is NaN or infinite; ' +
+        'the next one ends the run with status 3',
     ),
     seed: valued(
-      number('a whole number from 0 to 4294967295', value =>
-        Number.isInteger(value) && value >= 0 && value < 2 ** 32, 'N'),
+      number(
+        'a whole number from 0 to 4294967295',
+        value => Number.isInteger(value) && value >= 0 && value < 2 ** 32,
+        'N',
+      ),
       42,
       'seeds everything random: texts, fresh weights, batches, masked tokens',
     ),
@@ -56,7 +76,8 @@ const groups = {
     out: optional(text('FOLDER', 'a folder'), "the run's folder; the model goes to model/", 'runs/<date>-pretrain'),
     resume: optional(text('FOLDER', "a run's folder"), 'resume a run from its last checkpoint'),
     'checkpoint-every': valued(
-      number('a number of seconds, 0 or more', value => value >= 0, 'SECONDS'), 120,
+      number('a number of seconds, 0 or more', value => value >= 0, 'SECONDS'),
+      120,
       'seconds between checkpoints; 0 for one after every step',
     ),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
@@ -64,9 +85,10 @@ const groups = {
   'The machine': {
     adapter: adapterOption,
     'tune-kernels': valued(
-      oneOf(...TUNING_MODES), 'cached',
-      'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; '
-        + 'full: measure everything that the run needs first',
+      oneOf(...TUNING_MODES),
+      'cached',
+      'cached: use what was measured on this adapter before, and on a GPU spend 3 more seconds measuring; ' +
+        'full: measure everything that the run needs first',
     ),
   },
   Help: {
@@ -78,8 +100,14 @@ const groups = {
 export type PretrainOptions = ValuesOf<typeof groups> & Pick<Given, 'given'>
 
 /** What may be given with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
-const resumable: ReadonlySet<string> =
-  new Set(['resume', 'adapter', 'checkpoint-every', 'skip-bad-steps', 'json', 'help'])
+const resumable: ReadonlySet<string> = new Set([
+  'resume',
+  'adapter',
+  'checkpoint-every',
+  'skip-bad-steps',
+  'json',
+  'help',
+])
 
 /** Reads the arguments after the script's name. Throws a UserError of one line that names the option. */
 export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
@@ -99,13 +127,17 @@ export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
 
 /** Arguments that give these options again: those that the user gave, without `omit`, with `values` in place. */
 export function pretrainArguments(
-  options: PretrainOptions, changes: { omit?: readonly string[], values?: Readonly<Record<string, string>> } = {},
+  options: PretrainOptions,
+  changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
 ): string[] {
   return argumentsOf(groups, options, changes)
 }
 
 export function pretrainHelp(): string {
-  return helpOf(groups, `${PRETRAIN_COMMAND} --data FOLDER [options]`,
-    'Makes a small base model from unlabelled texts: learns a WordPiece vocabulary, then trains a BERT to predict masked\n'
-      + 'tokens (Devlin et al. 2019). Defaults are in brackets.')
+  return helpOf(
+    groups,
+    `${PRETRAIN_COMMAND} --data FOLDER [options]`,
+    'Makes a small base model from unlabelled texts: learns a WordPiece vocabulary, then trains a BERT to predict masked\n' +
+      'tokens (Devlin et al. 2019). Defaults are in brackets.',
+  )
 }

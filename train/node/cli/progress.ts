@@ -45,7 +45,7 @@ function describeFigures({ loss, accuracy, examplesPerSecond, secondsLeft }: Sta
     accuracy === undefined ? '' : `accuracy ${(100 * accuracy).toFixed(1)} %`,
     examplesPerSecond === undefined ? '' : `${examplesPerSecond.toFixed(examplesPerSecond < 100 ? 1 : 0)} examples/s`,
     secondsLeft === undefined ? '' : `${showDuration(secondsLeft)} left`,
-  ].filter((part) => part !== '')
+  ].filter(part => part !== '')
 }
 
 /** One line: `train 12/300 · loss 0.6931 · accuracy 51.2 % · 8.3 examples/s · 2 min 10 s left`. */

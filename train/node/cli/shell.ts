@@ -24,11 +24,13 @@ export interface StopRequest {
  * signal itself, which runs no native exit code that could crash.
  */
 export function stopOnSignals(stop: () => void): StopRequest {
-  let first: { readonly at: number, readonly status: number } | undefined
+  let first: { readonly at: number; readonly status: number } | undefined
   const onSignal = (signal: StopSignal): void => {
     if (!first) {
-      process.stderr.write(`\n${signal === 'SIGINT' ? '' : `Received ${signal}. `}Finishing this step and writing a checkpoint. `
-        + `Another ${called(signal)} stops at once.\n`)
+      process.stderr.write(
+        `\n${signal === 'SIGINT' ? '' : `Received ${signal}. `}Finishing this step and writing a checkpoint. ` +
+          `Another ${called(signal)} stops at once.\n`,
+      )
       first = { at: performance.now(), status: STATUS_AFTER[signal] }
       stop()
     } else if (performance.now() - first.at > SAME_SIGNAL_MS) {
@@ -36,9 +38,19 @@ export function stopOnSignals(stop: () => void): StopRequest {
       process.kill(process.pid, signal)
     }
   }
-  const end = (): void => { for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal) }
+  const end = (): void => {
+    for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal)
+  }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
-  return { get requested() { return first !== undefined }, get status() { return first?.status ?? 0 }, end }
+  return {
+    get requested() {
+      return first !== undefined
+    },
+    get status() {
+      return first?.status ?? 0
+    },
+    end,
+  }
 }
 
 /** A signal as the user knows it. */
@@ -65,9 +77,16 @@ export function stopBeforeTraining(state: string): Startup {
       process.kill(process.pid, signal)
     })
   }
-  const end = (): void => { for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal) }
+  const end = (): void => {
+    for (const signal of STOP_SIGNALS) process.removeListener(signal, onSignal)
+  }
   for (const signal of STOP_SIGNALS) process.on(signal, onSignal)
-  return { beforeStop(action) { cleanUp = action }, end }
+  return {
+    beforeStop(action) {
+      cleanUp = action
+    },
+    end,
+  }
 }
 
 /** A fine-tuning command for the user's shell, run by the Node that came with the packages. */

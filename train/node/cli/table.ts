@@ -28,14 +28,14 @@ function readNumber(text: string): number {
 export const number = (expects: string, fits: (value: number) => boolean, shown = 'X'): Kind<number> => ({
   shown,
   expects,
-  read: (text) => {
+  read: text => {
     const value = readNumber(text)
     return Number.isFinite(value) && fits(value) ? value : undefined
   },
 })
 
 export const count = (least: number): Kind<number> =>
-  number(`a whole number of at least ${least}`, (value) => Number.isSafeInteger(value) && value >= least, 'N')
+  number(`a whole number of at least ${least}`, value => Number.isSafeInteger(value) && value >= least, 'N')
 
 /**
  * Ends of a factor of training. The GPU computes in f32, from 1.2e-38 to 3.4e38, and AdamW multiplies and divides a rate by
@@ -47,18 +47,21 @@ const FACTOR_RANGE = `from ${FACTOR.least} to ${FACTOR.most.toExponential().repl
 
 /** A positive number that a training step multiplies others with: a learning rate, LoRA's alpha. */
 export const factor: Kind<number> = number(`a number ${FACTOR_RANGE}`, isFactor)
-export const factorOrZero: Kind<number> = number(`0 or a number ${FACTOR_RANGE}`, (value) => value === 0 || isFactor(value))
+export const factorOrZero: Kind<number> = number(
+  `0 or a number ${FACTOR_RANGE}`,
+  value => value === 0 || isFactor(value),
+)
 
 export const oneOf = <T extends string>(...words: readonly T[]): Kind<T> => ({
   shown: words.join('|'),
   expects: words.length > 1 ? `${words.slice(0, -1).join(', ')} or ${words[words.length - 1]}` : `${words[0]} only`,
-  read: (text) => words.find((word) => word === text),
+  read: text => words.find(word => word === text),
 })
 
 export const text = (shown: string, expects: string): Kind<string> => ({
   shown,
   expects,
-  read: (value) => (value.trim() === '' ? undefined : value),
+  read: value => (value.trim() === '' ? undefined : value),
 })
 
 export const valued = <T>(kind: Kind<T>, byDefault: NoInfer<T>, says: string): Option<T> => ({ kind, byDefault, says })
@@ -94,14 +97,16 @@ export interface Given {
 }
 
 const tableOf = (groups: Groups): ReadonlyMap<string, Option<unknown>> =>
-  new Map(Object.values(groups).flatMap((group) => Object.entries(group)))
+  new Map(Object.values(groups).flatMap(group => Object.entries(group)))
 
 /**
  * Reads arguments by a table. Of an option given twice the last counts. Throws a UserError, naming the option, on an unknown
  * option, a missing or bad value, and a positional argument if `positionals` are not taken.
  */
 export function parseTable<G extends Groups>(
-  groups: G, argv: readonly string[], { positionals: takesPositionals = false } = {},
+  groups: G,
+  argv: readonly string[],
+  { positionals: takesPositionals = false } = {},
 ): ValuesOf<G> & Given {
   const table = tableOf(groups)
   const values: Record<string, unknown> = {}
@@ -130,14 +135,15 @@ export function parseTable<G extends Groups>(
 
 /** Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place. */
 export function argumentsOf(
-  groups: Groups, options: object & Pick<Given, 'given'>,
+  groups: Groups,
+  options: object & Pick<Given, 'given'>,
   { omit = [], values = {} }: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
 ): string[] {
   const table = tableOf(groups)
   const held: Readonly<Record<string, unknown>> = { ...options }
   return [...options.given]
-    .filter((name) => !omit.includes(name))
-    .map((name) => (table.get(name)?.kind ? `--${name}=${values[name] ?? String(held[camelCase(name)])}` : `--${name}`))
+    .filter(name => !omit.includes(name))
+    .map(name => (table.get(name)?.kind ? `--${name}=${values[name] ?? String(held[camelCase(name)])}` : `--${name}`))
 }
 
 /** One option of a command as it was in effect. */
@@ -151,21 +157,31 @@ export interface Setting {
 
 /** All options with their values; `defaults` holds those that depend on other options, and `omit` names some to leave out. */
 export function settingsOf(
-  groups: Groups, options: object & Pick<Given, 'given'>,
+  groups: Groups,
+  options: object & Pick<Given, 'given'>,
   { omit = [], defaults = {} }: { omit?: readonly string[]; defaults?: Readonly<Record<string, unknown>> } = {},
 ): Setting[] {
   const held: Readonly<Record<string, unknown>> = { ...options }
-  return [...tableOf(groups)].filter(([name]) => !omit.includes(name)).map(([name, { kind, byDefault, defaultSays }]) => {
-    const value = held[camelCase(name)]
-    const shown = kind === undefined ? (value === true ? 'yes' : 'no') : value === undefined ? defaultSays ?? 'none' : String(value)
-    return { name, value: shown, differs: options.given.has(name) && value !== (defaults[name] ?? byDefault) }
-  })
+  return [...tableOf(groups)]
+    .filter(([name]) => !omit.includes(name))
+    .map(([name, { kind, byDefault, defaultSays }]) => {
+      const value = held[camelCase(name)]
+      const shown =
+        kind === undefined
+          ? value === true
+            ? 'yes'
+            : 'no'
+          : value === undefined
+            ? (defaultSays ?? 'none')
+            : String(value)
+      return { name, value: shown, differs: options.given.has(name) && value !== (defaults[name] ?? byDefault) }
+    })
 }
 
 function tokenize(table: ReadonlyMap<string, Option<unknown>>, argv: readonly string[]) {
   const options: Record<string, { type: 'string' | 'boolean' }> = {}
   for (const [name, { kind }] of table) options[name] = { type: kind ? 'string' : 'boolean' }
-  const args = argv.map((argument) => (argument === '-h' ? '--help' : argument))
+  const args = argv.map(argument => (argument === '-h' ? '--help' : argument))
   // Not strict: its errors are long, name no default, and take `--epochs -1` for two options.
   return parseArgs({ args, options, strict: false, allowPositionals: true, tokens: true }).tokens
 }
@@ -188,9 +204,7 @@ function valueOf(name: string, option: Option<unknown>, token: { value?: string;
 function unknownOption(table: ReadonlyMap<string, Option<unknown>>, rawName: string): UserError {
   const meant = nearest(rawName.replace(/^-+/, ''), [...table.keys()])
   const shown = JSON.stringify(rawName).slice(1, -1)
-  return new UserError(
-    `Unknown option ${shown}: ${meant ? `did you mean --${meant}?` : 'see --help for all of them'}`,
-  )
+  return new UserError(`Unknown option ${shown}: ${meant ? `did you mean --${meant}?` : 'see --help for all of them'}`)
 }
 
 /** Help with every option and its default, below a usage line and an introduction. */
@@ -223,9 +237,9 @@ function camelCase(name: string): string {
 
 /** The word that was meant: one that begins so, else the nearest by edits, if at most a third of its letters differ. */
 export function nearest(typed: string, words: readonly string[]): string | undefined {
-  const begins = typed.length > 2 ? words.find((word) => word.startsWith(typed)) : undefined
+  const begins = typed.length > 2 ? words.find(word => word.startsWith(typed)) : undefined
   if (begins) return begins
-  const distances = words.map((word) => ({ word, distance: editDistance(typed, word) }))
+  const distances = words.map(word => ({ word, distance: editDistance(typed, word) }))
   const [best] = distances.sort((a, b) => a.distance - b.distance)
   return best.distance <= Math.max(1, Math.floor(best.word.length / 3)) ? best.word : undefined
 }

@@ -10,10 +10,22 @@ import { encoding, window } from './options.ts'
 import { count, flag, optional, text } from './table.ts'
 
 export const modelOptions = {
-  base: optional(text('PATH|NAME', 'a folder or the name of a Hub model'), 'the base model of an adapter', 'the one that it names'),
+  base: optional(
+    text('PATH|NAME', 'a folder or the name of a Hub model'),
+    'the base model of an adapter',
+    'the one that it names',
+  ),
   revision: optional(text('NAME', 'a branch, a tag or a commit'), "a Hub model's branch, tag or commit", 'main'),
-  'max-length': optional(count(4), 'longest text in tokens; longer ones are cut, or read in windows', 'as it was trained'),
-  window: optional(window, 'read longer texts in windows of which neighbours share N tokens, and average their scores; off: cut them', 'as it was trained'),
+  'max-length': optional(
+    count(4),
+    'longest text in tokens; longer ones are cut, or read in windows',
+    'as it was trained',
+  ),
+  window: optional(
+    window,
+    'read longer texts in windows of which neighbours share N tokens, and average their scores; off: cut them',
+    'as it was trained',
+  ),
   'batch-size': optional(count(1), 'texts per batch', '32'),
   uncalibrated: flag('use the scores as trained: no temperature, the most probable class, thresholds of 50 %'),
   adapter: adapterOption,
@@ -21,9 +33,21 @@ export const modelOptions = {
 
 export const tableOptions = {
   split: optional(text('NAME', 'the name of a split'), 'the split of a data set to take', 'the only one'),
-  'text-column': optional(text('NAME', 'the name of a column'), 'the column of texts', 'text, review, sentence or the like'),
-  'pair-column': optional(text('NAME', 'the name of a column'), 'the column of second texts', "those of GLUE's names, such as sentence1 and sentence2"),
-  encoding: optional(encoding, 'encoding of text files, such as windows-1252 or utf-16le', 'UTF-8, unless a byte order mark says otherwise'),
+  'text-column': optional(
+    text('NAME', 'the name of a column'),
+    'the column of texts',
+    'text, review, sentence or the like',
+  ),
+  'pair-column': optional(
+    text('NAME', 'the name of a column'),
+    'the column of second texts',
+    "those of GLUE's names, such as sentence1 and sentence2",
+  ),
+  encoding: optional(
+    encoding,
+    'encoding of text files, such as windows-1252 or utf-16le',
+    'UTF-8, unless a byte order mark says otherwise',
+  ),
   'skip-bad-rows': flag('leave out rows that cannot be used, and say how many'),
 }
 
@@ -48,7 +72,8 @@ export interface ModelValues {
 
 /** The model that a command line names first. */
 export function modelOf(command: string, [source]: readonly string[]): string {
-  if (source === undefined) throw new UserError(`${command} needs a model: a run's folder, an adapter's, a model's, or a name on the Hub`)
+  if (source === undefined)
+    throw new UserError(`${command} needs a model: a run's folder, an adapter's, a model's, or a name on the Hub`)
   return source
 }
 
@@ -62,21 +87,35 @@ export async function openAt(sources: readonly string[], { adapter, ...options }
   await openNamed(adapter, false)
   const shared = new SharedWeights()
   const opened: Opened[] = []
-  for (const [i, place] of places.entries()) opened.push({ name: sources[i], classifier: await openClassifier(place, { ...options, shared }) })
+  for (const [i, place] of places.entries())
+    opened.push({ name: sources[i], classifier: await openClassifier(place, { ...options, shared }) })
   return opened
 }
 
 /** Says on stderr that a model was trained on pairs and is given single texts, or the reverse; nothing where it is not known. */
 export function sayPairs(
-  { name, classifier: { options } }: { name: string, classifier: Pick<TextClassifier, 'options'> }, pairs: boolean,
+  { name, classifier: { options } }: { name: string; classifier: Pick<TextClassifier, 'options'> },
+  pairs: boolean,
 ): void {
   if (options.pairs === undefined || options.pairs === pairs) return
-  const line = pairs ? 'was trained on single texts, and is given pairs' : 'was trained on pairs of texts, and is given single ones'
+  const line = pairs
+    ? 'was trained on single texts, and is given pairs'
+    : 'was trained on pairs of texts, and is given single ones'
   process.stderr.write(`${printableLine(`tilegrad: ${name} ${line}: its answers may mean little`)}\n`)
 }
 
 /** Says on stderr how many of the texts that a model was given were cut, and what reads more of them; nothing where none was. */
-export function sayCut({ name, classifier: { seen, maxLength, model: { config } } }: Opened, several = false): void {
+export function sayCut(
+  {
+    name,
+    classifier: {
+      seen,
+      maxLength,
+      model: { config },
+    },
+  }: Opened,
+  several = false,
+): void {
   if (seen.cut === 0) return
   const share = `${seen.cut.toLocaleString('en-US')} of ${seen.texts.toLocaleString('en-US')} texts`
   const longer = config.maxPositions > maxLength ? ` or --max-length (up to ${config.maxPositions})` : ''

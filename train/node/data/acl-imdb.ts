@@ -42,7 +42,10 @@ export async function openAclFolder(folder: string, encoding?: string): Promise<
   return tables(folder, encoding, async (set, name) => {
     const part = join(folder, set, name)
     if (!(await isFolder(part))) throw new UserError(`${folder} has no folder ${set}/${name}`)
-    return { names: (await readdir(part)).filter(isReview), read: (file) => readBytes(join(part, file), MAX_RECORD_BYTES) }
+    return {
+      names: (await readdir(part)).filter(isReview),
+      read: file => readBytes(join(part, file), MAX_RECORD_BYTES),
+    }
   })
 }
 
@@ -55,7 +58,7 @@ export async function openAclArchive(path: string, encoding?: string): Promise<M
   if (parts.size === 0) throw new UserError(`${path} holds no reviews: expected files like aclImdb/train/pos/0_9.txt`)
   return tables(path, encoding, async (set, name) => {
     const texts = parts.get(`${set}/${name}`) ?? new Map<string, Uint8Array>()
-    return { names: [...texts.keys()], read: async (file) => texts.get(file) ?? new Uint8Array() }
+    return { names: [...texts.keys()], read: async file => texts.get(file) ?? new Uint8Array() }
   })
 }
 
@@ -91,13 +94,13 @@ async function readArchive(path: string): Promise<Map<string, Map<string, Uint8A
       parts.set(key, texts.set(match[3], Buffer.concat(pieces)))
     })
   })
-  const ended = new Promise<void>((resolve) => {
+  const ended = new Promise<void>(resolve => {
     parser.on('end', resolve)
     parser.on('close', resolve)
     parser.on('abort', resolve)
   })
   try {
-    await unpack(path, (piece) => {
+    await unpack(path, piece => {
       parser.write(Buffer.from(piece.buffer, piece.byteOffset, piece.length))
       if (refused) throw refused
       if (failed) throw failed
@@ -131,7 +134,9 @@ async function unpack(path: string, take: (piece: Uint8Array) => void): Promise<
     for await (const piece of pieces) {
       total += piece.length
       if (total > UNPACKED.least + UNPACKED.ratio * packed) {
-        throw new UserError(`${path} unpacks to more than ${UNPACKED.ratio} times its size, which no archive of reviews does`)
+        throw new UserError(
+          `${path} unpacks to more than ${UNPACKED.ratio} times its size, which no archive of reviews does`,
+        )
       }
       take(piece)
     }
@@ -146,7 +151,9 @@ function isReview(file: string): boolean {
 }
 
 async function tables(
-  source: string, encoding: string | undefined, open: (set: AclSet, name: 'neg' | 'pos') => Promise<Part>,
+  source: string,
+  encoding: string | undefined,
+  open: (set: AclSet, name: 'neg' | 'pos') => Promise<Part>,
 ): Promise<Map<AclSet, Table>> {
   const found = new Map<AclSet, Table>()
   for (const set of ACL_SETS) {
@@ -168,7 +175,7 @@ async function tables(
           // 25,000 small files: read some at a time, not one by one, and not all at once.
           for (let i = 0; i < part.names.length; i += 64) {
             const files = part.names.slice(i, i + 64)
-            const read = await Promise.all(files.map((file) => part.read(file)))
+            const read = await Promise.all(files.map(file => part.read(file)))
             for (const [k, file] of files.entries()) {
               yield rowOf(`${set}/${name}/${file}`, read[k], label, columns)
             }
@@ -178,7 +185,10 @@ async function tables(
           const place = { file: source, unit: 'file' as const, number: file }
           const text = decodeReview(bytes, decoder)
           if (typeof text !== 'string') return { ...place, cells: [], problem: text.problem }
-          return { ...place, cells: wanted.map((column): Cell => (column === 'text' ? text : column === 'label' ? label : undefined)) }
+          return {
+            ...place,
+            cells: wanted.map((column): Cell => (column === 'text' ? text : column === 'label' ? label : undefined)),
+          }
         }
       },
     })

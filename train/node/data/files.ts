@@ -16,7 +16,7 @@ const PIECE = 256 * 1024
 
 /** Whether the path ends like a table. */
 export function isTable(path: string): boolean {
-  return TABLE_ENDINGS.some((ending) => extname(path).toLowerCase() === ending)
+  return TABLE_ENDINGS.some(ending => extname(path).toLowerCase() === ending)
 }
 
 /** The name of a table without its folder and ending: `train` for `reviews/train.csv`. */

@@ -1,11 +1,27 @@
 // Examples of any task from whatever kind of data lies at a path: which task it is, what its classes are called, and the
 // sets to train, validate and test on.
 import { UserError } from '../../../engine/errors.ts'
-import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, listIn, readExamples } from '../../data/examples.ts'
+import {
+  type RawExample,
+  type ReadFacts,
+  type ReadOptions,
+  labelColumnOf,
+  listIn,
+  readExamples,
+} from '../../data/examples.ts'
 import { type Table, placeOf, showCell } from '../../data/table.ts'
 import { stream } from '../../random.ts'
 import { setAside } from '../../strata.ts'
-import { type InferOptions, type Label, type Labelled, type Target, type TaskName, type TaskPlan, inferTask, targetOf } from '../../tasks/infer.ts'
+import {
+  type InferOptions,
+  type Label,
+  type Labelled,
+  type Target,
+  type TaskName,
+  type TaskPlan,
+  inferTask,
+  targetOf,
+} from '../../tasks/infer.ts'
 import { type LayoutOptions, findSplits } from './layout.ts'
 
 /** One example of a task. */
@@ -17,7 +33,8 @@ export interface Example {
   readonly target: Target
 }
 
-export interface DataOptions extends LayoutOptions, Omit<ReadOptions, 'labels'>, Pick<InferOptions, 'task' | 'given' | 'model'> {
+export interface DataOptions
+  extends LayoutOptions, Omit<ReadOptions, 'labels'>, Pick<InferOptions, 'task' | 'given' | 'model'> {
   /** Of the draw of a test set if there is none. */
   readonly seed: number
   /** How labels are spelled by people, where the data declares no names: `0`, `neg` for `negative`. */
@@ -53,14 +70,20 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
   if (read.examples.length === 0) throw new UserError(noRows(table, read.facts))
   if (!splits.has('test') && !splits.has('validation')) requireTwo(read.examples, path)
   const plan = planOf(read, options, path)
-  const held: { name: string, examples: Example[], notes: string[], unlabelled: number }[] = []
+  const held: { name: string; examples: Example[]; notes: string[]; unlabelled: number }[] = []
   const passed: string[] = []
   for (const name of ['test', 'validation']) {
     const split = splits.get(name)
     if (!split) continue
     const part = await readHeld(split, options)
     if (!part) passed.push(`${name} has no labels`)
-    else held.push({ name, examples: part.examples.map(one => exampleOf(one, plan)), notes: notesOn(part.facts), unlabelled: part.facts.minusOnes })
+    else
+      held.push({
+        name,
+        examples: part.examples.map(one => exampleOf(one, plan)),
+        notes: notesOn(part.facts),
+        unlabelled: part.facts.minusOnes,
+      })
   }
   const train = read.examples.map(one => exampleOf(one, plan))
   const common = { plan, columns: read.facts.columns }
@@ -68,18 +91,39 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
   const [tested, other] = held
   if (tested) {
     const isTest = tested.name === 'test'
-    const all = [...notes, ...isTest ? [] : ['tested on validation'], ...tested.notes]
+    const all = [...notes, ...(isTest ? [] : ['tested on validation']), ...tested.notes]
     return {
-      ...common, train, validation: isTest ? other?.examples : undefined, test: tested.examples, source: told(source, all),
+      ...common,
+      train,
+      validation: isTest ? other?.examples : undefined,
+      test: tested.examples,
+      source: told(source, all),
       unlabelled: read.facts.minusOnes + held.reduce((sum, { unlabelled }) => sum + unlabelled, 0),
     }
   }
   requireTwo(train, path)
   const strata = strataOf(plan)
-  const { rest, aside } = setAside(train, TEST_FRACTION, stream(options.seed, 'train and test'), stratumOf(plan), strata)
-  requireClasses(rest, plan, `${path}, of whose ${train.length} rows ${aside.length} ${aside.length === 1 ? 'is' : 'are'} for the test,`)
+  const { rest, aside } = setAside(
+    train,
+    TEST_FRACTION,
+    stream(options.seed, 'train and test'),
+    stratumOf(plan),
+    strata,
+  )
+  requireClasses(
+    rest,
+    plan,
+    `${path}, of whose ${train.length} rows ${aside.length} ${aside.length === 1 ? 'is' : 'are'} for the test,`,
+  )
   const split = `${whole ? source : table.source} (split 80/20 by seed ${options.seed})`
-  return { ...common, train: rest, validation: undefined, test: aside, source: told(split, notes), unlabelled: read.facts.minusOnes }
+  return {
+    ...common,
+    train: rest,
+    validation: undefined,
+    test: aside,
+    source: told(split, notes),
+    unlabelled: read.facts.minusOnes,
+  }
 }
 
 /** Examples of one table, each with where it stands, for messages. */
@@ -92,17 +136,28 @@ interface Read {
 
 async function readSplit(table: Table, options: DataOptions): Promise<Read> {
   const { examples, facts } = await readExamples(table, options)
-  return { facts, examples: examples.flatMap(example => (example.label === undefined ? [] : [rawOf(example, labelOf(example.label, options.task))])) }
+  return {
+    facts,
+    examples: examples.flatMap(example =>
+      example.label === undefined ? [] : [rawOf(example, labelOf(example.label, options.task))],
+    ),
+  }
 }
 
 /** Strings that look like lists are lists, where several labels are wanted. */
 export const labelOf = (label: Label, task: TaskName | undefined): Label =>
-  (task === 'labels' && typeof label === 'string' ? listIn(label) ?? label : label)
+  task === 'labels' && typeof label === 'string' ? (listIn(label) ?? label) : label
 
 function rawOf(example: RawExample, label: Label): Raw {
   const { text, pair } = example
   const words = typeof text === 'string' ? undefined : text
-  return { label, text: words ? words.join(' ') : String(text), ...words && { words }, ...pair !== undefined && { pair }, where: placeOf(example) }
+  return {
+    label,
+    text: words ? words.join(' ') : String(text),
+    ...(words && { words }),
+    ...(pair !== undefined && { pair }),
+    where: placeOf(example),
+  }
 }
 
 /** A split to test on, or undefined where none of its rows has a label: nothing can be scored by it. */
@@ -118,11 +173,19 @@ function planOf({ examples, facts }: Read, { task, given, model, spellings }: Da
   const spell = declared || given ? undefined : spellings
   const spelled = spell && examples.every(({ label }) => !isList(label) && spell(label) !== undefined)
   try {
-    const plan = inferTask(spelled ? examples.map(one => ({ ...one, label: spellOf(one.label, spell) })) : examples, { task, declared, given, model })
+    const plan = inferTask(spelled ? examples.map(one => ({ ...one, label: spellOf(one.label, spell) })) : examples, {
+      task,
+      declared,
+      given,
+      model,
+    })
     // The data's own spellings come again in other splits.
     return spelled ? { ...plan, spellings: spell } : plan
   } catch (error) {
-    const lost = facts.minusOnes === 0 ? '' : `; ${facts.minusOnes} rows labelled -1 were read as unlabelled: --minus-one label takes -1 for a class`
+    const lost =
+      facts.minusOnes === 0
+        ? ''
+        : `; ${facts.minusOnes} rows labelled -1 were read as unlabelled: --minus-one label takes -1 for a class`
     const where = error instanceof Error && error.message.includes(path) ? '' : `${path}: `
     throw error instanceof UserError ? new UserError(`${where}${error.message}${lost}`) : error
   }
@@ -130,23 +193,28 @@ function planOf({ examples, facts }: Read, { task, given, model, spellings }: Da
 
 const isList = (label: Label): label is readonly (string | number | boolean)[] => Array.isArray(label)
 const spellOf = (label: Label, spell: (label: string | number | boolean) => string | undefined): Label =>
-  (isList(label) ? label : spell(label) ?? label)
+  isList(label) ? label : (spell(label) ?? label)
 
 function exampleOf(raw: Raw, plan: TaskPlan): Example {
   const { text, pair, words } = raw
-  return { text, ...pair !== undefined && { pair }, ...words && { words }, target: targetOf(raw, plan) }
+  return { text, ...(pair !== undefined && { pair }), ...(words && { words }), target: targetOf(raw, plan) }
 }
 
 /** By which draws are balanced: the classes of a single label; all examples together otherwise. */
 export const strataOf = ({ task, labels }: TaskPlan): number => (task === 'classes' ? labels.length : 1)
-export const stratumOf = ({ task }: TaskPlan) => ({ target }: Example): number => (task === 'classes' ? Number(target) : 0)
+export const stratumOf =
+  ({ task }: TaskPlan) =>
+  ({ target }: Example): number =>
+    task === 'classes' ? Number(target) : 0
 
 /** Throws a UserError if a set of single labels has one class alone. */
 export function requireClasses(examples: readonly Example[], { task, labels }: TaskPlan, where: string): void {
   if (task !== 'classes') return
   const [first] = examples
   if (examples.some(({ target }) => target !== first.target)) return
-  throw new UserError(`${where} has only the label ${JSON.stringify(labels[Number(first.target)])} to train on; at least two are needed`)
+  throw new UserError(
+    `${where} has only the label ${JSON.stringify(labels[Number(first.target)])} to train on; at least two are needed`,
+  )
 }
 
 function requireTwo({ length }: readonly unknown[], path: string): void {
@@ -154,7 +222,9 @@ function requireTwo({ length }: readonly unknown[], path: string): void {
 }
 
 function noRows({ source }: Table, { minusOnes }: ReadFacts): string {
-  return minusOnes > 0 ? `${source} has no labelled rows: all ${minusOnes} are labelled -1` : `${source} has no rows that can be used`
+  return minusOnes > 0
+    ? `${source} has no labelled rows: all ${minusOnes} are labelled -1`
+    : `${source} has no rows that can be used`
 }
 
 function told(source: string, notes: readonly string[]): string {

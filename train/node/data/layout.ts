@@ -22,9 +22,15 @@ export interface Splits {
 
 /** What people call the split that a model is chosen by. */
 const SPLIT_NAMES: ReadonlyMap<string, string> = new Map([
-  ['train', 'train'], ['training', 'train'],
-  ['validation', 'validation'], ['valid', 'validation'], ['val', 'validation'], ['dev', 'validation'], ['eval', 'validation'],
-  ['test', 'test'], ['testing', 'test'],
+  ['train', 'train'],
+  ['training', 'train'],
+  ['validation', 'validation'],
+  ['valid', 'validation'],
+  ['val', 'validation'],
+  ['dev', 'validation'],
+  ['eval', 'validation'],
+  ['test', 'test'],
+  ['testing', 'test'],
   ['unsupervised', 'unsupervised'],
 ])
 
@@ -57,8 +63,11 @@ export const splitNames = ({ splits }: Splits): string => [...splits.keys()].joi
 export function tableOf(found: Splits, data: string, split?: string): Table {
   const table = split === undefined ? onlyTable(found) : found.splits.get(split)
   if (table) return table
-  throw new UserError(split === undefined ? `${data} has several splits, name one with --split: ${splitNames(found)}`
-    : `${data} has no split ${split}; its splits: ${splitNames(found)}`)
+  throw new UserError(
+    split === undefined
+      ? `${data} has several splits, name one with --split: ${splitNames(found)}`
+      : `${data} has no split ${split}; its splits: ${splitNames(found)}`,
+  )
 }
 
 function pathOf(error: unknown): string | undefined {
@@ -68,7 +77,7 @@ function pathOf(error: unknown): string | undefined {
 /** Like `isFolder` of the files module, but a path that does not exist is the user's mistake. */
 async function isFolder(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
-  if (!found) throw await brokenLink(path) ?? new UserError(`No file or folder at ${path}`)
+  if (!found) throw (await brokenLink(path)) ?? new UserError(`No file or folder at ${path}`)
   return found.isDirectory()
 }
 
@@ -90,7 +99,7 @@ async function inFolder(path: string, encoding: string | undefined): Promise<Spl
     const files = splitFiles(path, names, ending)
     if (files.has('train')) return openSplits(path, files, encoding)
   }
-  const tables = names.filter((name) => isTable(name) && !name.startsWith('.'))
+  const tables = names.filter(name => isTable(name) && !name.startsWith('.'))
   if (tables.length === 1) {
     const file = join(path, tables[0])
     return { splits: new Map(), whole: await openTable(file, encoding), source: file }
@@ -99,7 +108,8 @@ async function inFolder(path: string, encoding: string | undefined): Promise<Spl
   throw new UserError(
     `${path} is not a data folder: ${tables.length > 1 ? 'of its tables none is called train' : 'it holds no table'}; ` +
       'expected train.csv (or .tsv, .json, .jsonl, .ndjson, .parquet) with or without test.csv, a single table such as data.jsonl, ' +
-      `data/train-00000-of-00001.parquet, or train/pos/*.txt; it holds ${held}`)
+      `data/train-00000-of-00001.parquet, or train/pos/*.txt; it holds ${held}`,
+  )
 }
 
 async function ofFile(path: string, encoding: string | undefined): Promise<Splits> {
@@ -120,31 +130,43 @@ async function ofFile(path: string, encoding: string | undefined): Promise<Split
 function splitFiles(folder: string, names: readonly string[], ending: string): Map<string, string> {
   const found = new Map<string, string>()
   for (const [word, split] of SPLIT_NAMES) {
-    const name = names.find((one) => extname(one) === ending && stem(one).toLowerCase() === word)
+    const name = names.find(one => extname(one) === ending && stem(one).toLowerCase() === word)
     if (name !== undefined && !found.has(split)) found.set(split, join(folder, name))
   }
   return found
 }
 
-async function openSplits(folder: string, files: ReadonlyMap<string, string>, encoding: string | undefined): Promise<Splits> {
+async function openSplits(
+  folder: string,
+  files: ReadonlyMap<string, string>,
+  encoding: string | undefined,
+): Promise<Splits> {
   const splits = new Map<string, Table>()
   for (const [split, file] of files) splits.set(split, await openTable(file, encoding))
-  return { splits, source: `${folder} (${[...files.values()].map((file) => basename(file)).join(', ')})` }
+  return { splits, source: `${folder} (${[...files.values()].map(file => basename(file)).join(', ')})` }
 }
 
 /** The Parquet files of each split, in order; undefined if there are none. Throws a UserError when some lack. */
 async function findShards(path: string): Promise<Map<string, string[]> | undefined> {
-  const inside = (await readdir(path, { withFileTypes: true })).filter((entry) => !entry.isFile()).map(({ name }) => name).sort()
-  const first = ['plain_text', 'data', 'default'].filter((name) => inside.includes(name))
+  const inside = (await readdir(path, { withFileTypes: true }))
+    .filter(entry => !entry.isFile())
+    .map(({ name }) => name)
+    .sort()
+  const first = ['plain_text', 'data', 'default'].filter(name => inside.includes(name))
   const configs: { readonly folder: string; readonly shards: Map<string, string[]> }[] = []
-  for (const folder of [path, ...new Set([...first, ...inside].map((name) => join(path, name)))]) {
+  for (const folder of [path, ...new Set([...first, ...inside].map(name => join(path, name)))]) {
     const shards = (await shardsOf(folder)) ?? (await shardFolders(folder))
     if (!shards) continue
     if (folder === path || first.includes(basename(folder))) return shards
     configs.push({ folder, shards })
   }
   if (configs.length > 1) {
-    throw new UserError(`${path} holds several data sets; name one of ${configs.slice(0, 8).map(({ folder }) => folder).join(', ')}`)
+    throw new UserError(
+      `${path} holds several data sets; name one of ${configs
+        .slice(0, 8)
+        .map(({ folder }) => folder)
+        .join(', ')}`,
+    )
   }
   return configs[0]?.shards
 }
@@ -152,7 +174,7 @@ async function findShards(path: string): Promise<Map<string, string[]> | undefin
 /** `train-00000-of-00002.parquet`, with or without a hash. */
 async function shardsOf(folder: string): Promise<Map<string, string[]> | undefined> {
   const names = await readdir(folder).catch(() => [])
-  const found = names.flatMap((name) => {
+  const found = names.flatMap(name => {
     const match = /^(.+)-(\d{5})-of-(\d{5})(?:-[0-9a-f]+)?\.parquet$/.exec(name)
     return match ? [{ name, split: splitName(match[1]), index: +match[2], of: +match[3] }] : []
   })
@@ -163,7 +185,10 @@ async function shardsOf(folder: string): Promise<Map<string, string[]> | undefin
     if (shards.length !== shards[0].of || shards.some(({ index, of }, i) => index !== i || of !== shards[0].of)) {
       throw new UserError(`${folder} has ${shards.length} of the ${shards[0].of} Parquet files of ${split}`)
     }
-    splits.set(split, shards.map(({ name }) => join(folder, name)))
+    splits.set(
+      split,
+      shards.map(({ name }) => join(folder, name)),
+    )
   }
   return splits
 }
@@ -173,8 +198,12 @@ async function shardFolders(folder: string): Promise<Map<string, string[]> | und
   const splits = new Map<string, string[]>()
   for (const [word, split] of SPLIT_NAMES) {
     const names = await readdir(join(folder, word)).catch(() => [])
-    const shards = names.filter((name) => /^\d+\.parquet$/.test(name)).sort()
-    if (shards.length > 0 && !splits.has(split)) splits.set(split, shards.map((name) => join(folder, word, name)))
+    const shards = names.filter(name => /^\d+\.parquet$/.test(name)).sort()
+    if (shards.length > 0 && !splits.has(split))
+      splits.set(
+        split,
+        shards.map(name => join(folder, word, name)),
+      )
   }
   return splits.has('train') ? splits : undefined
 }

@@ -10,7 +10,10 @@ const BREATH = 200
 
 /** Rows of `sequence` tokens, [CLS] … [SEP], each of one text; what is left at a text's end is not used. */
 export async function packTexts(
-  texts: readonly string[], tokenizer: Tokenizer, sequence: number, onProgress?: (done: number) => void,
+  texts: readonly string[],
+  tokenizer: Tokenizer,
+  sequence: number,
+  onProgress?: (done: number) => void,
 ): Promise<Encoded<undefined>[]> {
   const rows: Encoded<undefined>[] = []
   const room = sequence - 2
@@ -36,6 +39,10 @@ const wordPieces = z.object({ model: z.object({ vocab: z.record(z.string(), z.in
 export function maskedOptionsOf({ json, maskId, vocabSize, padId, unkId, clsId, sepId }: Tokenizer): MaskedOptions {
   if (maskId === undefined) throw new UserError('the vocabulary has no [MASK]')
   const { vocab } = wordPieces.parse(json).model
-  const later = new Set(Object.keys(vocab).filter(token => token.startsWith('##')).map(token => vocab[token]))
+  const later = new Set(
+    Object.keys(vocab)
+      .filter(token => token.startsWith('##'))
+      .map(token => vocab[token]),
+  )
   return { maskId, vocabSize, special: new Set([padId, unkId, clsId, sepId, maskId]), continues: id => later.has(id) }
 }

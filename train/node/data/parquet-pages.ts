@@ -104,7 +104,8 @@ export function checkPages(chunk: Uint8Array, { values, rows }: ChunkClaims): vo
     const stored = count(header, 3, 'page size')
     offset += reader.offset + stored
     if (offset > chunk.length) throw new RangeError('a page extends beyond its column')
-    if (decoded > MAX_PAGE_BYTES) throw new RangeError(`a page has ${decoded} bytes; at most ${MAX_PAGE_BYTES} are read`)
+    if (decoded > MAX_PAGE_BYTES)
+      throw new RangeError(`a page has ${decoded} bytes; at most ${MAX_PAGE_BYTES} are read`)
     if (type === 1) continue
     const details = header.get(type === 0 ? 5 : type === 2 ? 7 : 8)
     if (!isStruct(details)) throw new RangeError('a page header lacks its counts')
@@ -116,7 +117,8 @@ export function checkPages(chunk: Uint8Array, { values, rows }: ChunkClaims): vo
     }
     const missing = type === 3 ? count(details, 2, 'count of nulls') : 0
     const levels = type === 3 ? count(details, 5, 'size of levels') + count(details, 6, 'size of levels') : 0
-    if (missing > found || levels > stored || levels > decoded) throw new RangeError('the counts of a page contradict each other')
+    if (missing > found || levels > stored || levels > decoded)
+      throw new RangeError('the counts of a page contradict each other')
     seen += found
     if (seen > values) throw new RangeError(`a column has more than its ${values} values`)
   }

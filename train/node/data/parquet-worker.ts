@@ -88,7 +88,8 @@ function sourceOf({ handle, size }: OpenFile): Source {
   return {
     byteLength: size,
     async slice(start, end = size) {
-      if (!(start >= 0 && start <= end && end <= size)) throw new RangeError(`bytes ${start} to ${end} of ${size} are referred to`)
+      if (!(start >= 0 && start <= end && end <= size))
+        throw new RangeError(`bytes ${start} to ${end} of ${size} are referred to`)
       const bytes = new Uint8Array(end - start)
       for (let done = 0; done < bytes.length;) {
         const { bytesRead } = await handle.read(bytes, done, bytes.length - done, start + done)
@@ -104,7 +105,10 @@ function sourceOf({ handle, size }: OpenFile): Source {
 function describe(metadata: FileMetaData, size: number): Opened {
   checkTree(metadata.schema)
   const names = namesOfClasses(metadata)
-  const columns = parquetSchema(metadata).children.map(({ element: { name } }) => ({ name, classNames: names.get(name) }))
+  const columns = parquetSchema(metadata).children.map(({ element: { name } }) => ({
+    name,
+    classNames: names.get(name),
+  }))
   const groups = metadata.row_groups.map(({ num_rows, columns: chunks }) => ({
     rows: Number(num_rows),
     bytes: chunks.reduce((sum, { meta_data }) => sum + Number(meta_data?.total_compressed_size ?? 0), 0),
@@ -112,7 +116,7 @@ function describe(metadata: FileMetaData, size: number): Opened {
   // Equal rows cost next to nothing in a file, but a lot once they are read.
   const most = 1_000_000 + 8 * size
   const rows = groups.reduce((sum, group) => sum + group.rows, 0)
-  if (groups.some((group) => !(group.rows >= 0 && group.bytes >= 0)) || rows !== Number(metadata.num_rows)) {
+  if (groups.some(group => !(group.rows >= 0 && group.bytes >= 0)) || rows !== Number(metadata.num_rows)) {
     throw new RangeError(`its row groups have ${rows} rows together, not ${metadata.num_rows}`)
   }
   if (rows > most) throw new RangeError(`it claims ${rows} rows in ${size} bytes`)
@@ -128,7 +132,8 @@ function checkTree(schema: readonly SchemaElement[]): void {
       if (open.length === 0) throw new RangeError('the schema has several roots')
       open[open.length - 1]--
     }
-    if (!(children >= 0 && children < schema.length)) throw new RangeError(`the schema has an element with ${children} children`)
+    if (!(children >= 0 && children < schema.length))
+      throw new RangeError(`the schema has an element with ${children} children`)
     if (children > 0) open.push(children)
     while (open.at(-1) === 0) open.pop()
     if (open.length > 64) throw new RangeError('the schema nests more than 64 deep')
@@ -145,13 +150,15 @@ function namesOfClasses({ key_value_metadata: pairs = [] }: FileMetaData): Map<s
   for (const [column, feature] of Object.entries(features) as [string, unknown][]) {
     const label = at(feature, '_type') === 'ClassLabel' ? feature : at(feature, 'feature')
     const names = at(label, '_type') === 'ClassLabel' ? at(label, 'names') : undefined
-    if (Array.isArray(names) && names.every((name) => typeof name === 'string')) found.set(column, names)
+    if (Array.isArray(names) && names.every(name => typeof name === 'string')) found.set(column, names)
   }
   return found
 }
 
 function at(value: unknown, key: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, key) ? Object.entries(value).find(([name]) => name === key)?.[1] : undefined
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? Object.entries(value).find(([name]) => name === key)?.[1]
+    : undefined
 }
 
 function parseJson(text: unknown): unknown {
@@ -174,19 +181,25 @@ async function readGroup(index: number, columns: readonly string[]): Promise<Gro
     if (!claims) throw new RangeError('a column lacks its metadata')
     const [root] = claims.path_in_schema
     if (!columns.includes(root)) continue
-    const element = tree.children.find((child) => child.element.name === root)
+    const element = tree.children.find(child => child.element.name === root)
     const flat = claims.path_in_schema.length === 1 && element?.element.repetition_type !== 'REPEATED'
     const values = Number(claims.num_values)
     // Of a list there may be any number of values; as many as rows are bounded by is plenty.
-    if (!(values >= 0 && values <= 1_000_000 + 8 * source.byteLength)) throw new RangeError(`a column claims ${values} values`)
+    if (!(values >= 0 && values <= 1_000_000 + 8 * source.byteLength))
+      throw new RangeError(`a column claims ${values} values`)
     const start = Number(claims.dictionary_page_offset || claims.data_page_offset)
     const bytes = await source.slice(start, start + Number(claims.total_compressed_size))
     checkPages(new Uint8Array(bytes), { values, rows: flat ? rows : undefined })
     read.set(`${start} ${start + bytes.byteLength}`, bytes)
   }
   // What was checked is not read again where the library asks for just that.
-  const file: Source = { ...source, slice: async (start, end = source.byteLength) => read.get(`${start} ${end}`) ?? source.slice(start, end) }
-  const pieces = new Map<string, { readonly start: number; readonly data: ArrayLike<unknown> }[]>(columns.map((name) => [name, []]))
+  const file: Source = {
+    ...source,
+    slice: async (start, end = source.byteLength) => read.get(`${start} ${end}`) ?? source.slice(start, end),
+  }
+  const pieces = new Map<string, { readonly start: number; readonly data: ArrayLike<unknown> }[]>(
+    columns.map(name => [name, []]),
+  )
   if (rows > 0) {
     await parquetRead({
       file,
@@ -200,21 +213,21 @@ async function readGroup(index: number, columns: readonly string[]): Promise<Gro
     })
   }
   const bad = new Map<number, { column: string; byte: number }>()
-  const decoded = columns.map((column) => {
+  const decoded = columns.map(column => {
     const values: unknown[] = []
     for (const { data } of pieces.get(column)?.sort((a, b) => a.start - b.start) ?? []) {
       for (let i = 0; i < data.length && values.length < rows; i++) values.push(data[i])
     }
     if (values.length !== rows) throw new RangeError(`${values.length} of ${rows} rows could be read`)
-    if (values.every((value) => value instanceof Text || value === undefined || value === null)) return packTexts(values)
-    return values.map((value, i) => cellOf(value, (byte) => bad.set(i, { column, byte })))
+    if (values.every(value => value instanceof Text || value === undefined || value === null)) return packTexts(values)
+    return values.map((value, i) => cellOf(value, byte => bad.set(i, { column, byte })))
   })
   return { columns: decoded, bad }
 }
 
 function packTexts(values: readonly unknown[]): TextColumn {
   const numbers = new Map<Text, number>()
-  const texts = Int32Array.from(values, (value) => {
+  const texts = Int32Array.from(values, value => {
     if (!(value instanceof Text)) return -1
     const number = numbers.get(value) ?? numbers.size
     numbers.set(value, number)
@@ -242,7 +255,7 @@ function cellOf(value: unknown, bad: (byte: number) => void, depth = 0): Cell {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
   if (depth > 64) throw new RangeError('a value nests more than 64 deep')
   if (value instanceof Uint8Array) return { bytes: value.length }
-  if (Array.isArray(value)) return value.map((one) => cellOf(one, bad, depth + 1))
+  if (Array.isArray(value)) return value.map(one => cellOf(one, bad, depth + 1))
   if (ArrayBuffer.isView(value)) return null
   return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, cellOf(one, bad, depth + 1)]))
 }
@@ -255,7 +268,11 @@ async function answer(request: Request): Promise<Reply> {
     return { kind: 'closed' }
   } catch (error) {
     // Whatever the library stumbles over is the file's fault.
-    return { kind: 'failed', message: error instanceof Error ? error.message : String(error), user: error instanceof UserError }
+    return {
+      kind: 'failed',
+      message: error instanceof Error ? error.message : String(error),
+      user: error instanceof UserError,
+    }
   }
 }
 
@@ -263,7 +280,10 @@ if (!isMainThread && parentPort) {
   const port = parentPort
   const reply = (message: Reply): void => {
     const columns = message.kind === 'group' ? message.group.columns : []
-    port.postMessage(message, columns.flatMap((column) => ('bytes' in column ? [column.bytes.buffer] : [])))
+    port.postMessage(
+      message,
+      columns.flatMap(column => ('bytes' in column ? [column.bytes.buffer] : [])),
+    )
   }
   // The library reads columns side by side; when one fails, the failures of the others reach nobody. The first is answered.
   process.on('unhandledRejection', () => {})

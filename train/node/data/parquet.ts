@@ -49,7 +49,7 @@ class Decoder {
 
   #next(): Promise<Reply | Failure> {
     return new Promise((resolve, reject) => {
-      this.#settle = (reply) => {
+      this.#settle = reply => {
         this.#settle = undefined
         if (reply instanceof Error) reject(reply)
         else resolve(reply)
@@ -125,13 +125,18 @@ async function giveBack(decoder: Decoder): Promise<void> {
 
 /** What the file's reader asks, with failures as errors that name the file. */
 async function ask<Kind extends Reply['kind']>(
-  decoder: Decoder, path: string, request: Request, bytes: number, kind: Kind,
+  decoder: Decoder,
+  path: string,
+  request: Request,
+  bytes: number,
+  kind: Kind,
 ): Promise<Extract<Reply, { kind: Kind }>> {
   const reply = await decoder.ask(request, bytes)
   const damaged = `${path} is not a Parquet file, or is cut short or damaged`
   if (reply === 'slow') throw new UserError(`${damaged}: decoding it does not end`)
   if (reply === 'large') throw new UserError(`${damaged}: decoding it takes more than ${decoder.memory} MB`)
-  if (reply.kind === 'failed') throw new UserError(reply.user ? reply.message : `${damaged}: ${reply.message.split('\n')[0].slice(0, 200)}`)
+  if (reply.kind === 'failed')
+    throw new UserError(reply.user ? reply.message : `${damaged}: ${reply.message.split('\n')[0].slice(0, 200)}`)
   if (!isKind(reply, kind)) throw new Error(`Expected ${kind} from the thread that decodes Parquet, got ${reply.kind}`)
   return reply
 }
@@ -173,7 +178,8 @@ export async function openParquet(path: string, size: number): Promise<Table> {
   let columns: readonly Column[] = []
   for await (const found of opened(async function* (_, reply) {
     yield reply.opened.columns
-  })) columns = found
+  }))
+    columns = found
   const names = columns.map(({ name }) => name)
   return {
     source: path,
@@ -181,23 +187,29 @@ export async function openParquet(path: string, size: number): Promise<Table> {
     columns,
     columnsVary: false,
     async *rows(wanted) {
-      const roots = wanted.map((name) => (names.includes(name) ? name : name.split('.')[0]))
-      const read = [...new Set(roots)].filter((name) => names.includes(name))
+      const roots = wanted.map(name => (names.includes(name) ? name : name.split('.')[0]))
+      const read = [...new Set(roots)].filter(name => names.includes(name))
       yield* opened(async function* (decoder, { opened: { groups } }) {
         let number = 0
         for (const [index, { rows, bytes }] of groups.entries()) {
           const { group } = await ask(decoder, path, { kind: 'group', index, columns: read }, bytes, 'group')
           const bad = new Map(group.bad)
           const columns = group.columns.map((column, k) =>
-            'bytes' in column ? unpackTexts(column, (row, byte) => bad.set(row, { column: read[k], byte })) : column)
+            'bytes' in column ? unpackTexts(column, (row, byte) => bad.set(row, { column: read[k], byte })) : column,
+          )
           const sources = wanted.map((name, k) => {
             const at = read.indexOf(roots[k])
-            return { cells: at < 0 ? [] : columns[at], field: name === roots[k] ? undefined : name.slice(roots[k].length + 1) }
+            return {
+              cells: at < 0 ? [] : columns[at],
+              field: name === roots[k] ? undefined : name.slice(roots[k].length + 1),
+            }
           })
           for (let i = 0; i < rows; i++) {
             number++
             const wrong = bad.get(i)
-            const cells = wrong ? [] : sources.map(({ cells, field }) => (field === undefined ? cells[i] : lookUp(cells[i], field)))
+            const cells = wrong
+              ? []
+              : sources.map(({ cells, field }) => (field === undefined ? cells[i] : lookUp(cells[i], field)))
             const problem = wrong && `byte ${wrong.byte} of column ${JSON.stringify(wrong.column)} is not UTF-8`
             yield { file: path, unit: 'row', number, cells, problem }
           }

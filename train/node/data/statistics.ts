@@ -66,8 +66,8 @@ export function factsOf(examples: readonly Example[], plan: TaskPlan): SetFacts 
   const counts = countsOf(examples, plan)
   return {
     rows: examples.length,
-    ...plan.task === 'classes' && counts?.length === 2 && { positive: counts[1] },
-    ...counts && { classes: Object.fromEntries(plan.labels.map((name, i) => [name, counts[i]])) },
+    ...(plan.task === 'classes' && counts?.length === 2 && { positive: counts[1] }),
+    ...(counts && { classes: Object.fromEntries(plan.labels.map((name, i) => [name, counts[i]])) }),
     text_length: textStatistics(examples.map(({ text }) => text)),
   }
 }
@@ -86,6 +86,9 @@ export function countsOf(examples: readonly Example[], { task, labels }: TaskPla
 
 /** The middle one of those that are finite: steady where a first step that compiles pipelines is not. */
 export function median(values: readonly (number | null)[]): number | undefined {
-  const sorted = values.filter((value) => value !== null).filter(Number.isFinite).sort((a, b) => a - b)
+  const sorted = values
+    .filter(value => value !== null)
+    .filter(Number.isFinite)
+    .sort((a, b) => a - b)
   return sorted.at(Math.floor(sorted.length / 2))
 }

@@ -22,7 +22,7 @@ export async function loadUnlabelled(path: string): Promise<{ texts: string[]; d
   }
   const tested = new Set(await textsOf(test))
   const all = await textsOf(unsupervised)
-  const texts = all.filter((text) => !tested.has(text))
+  const texts = all.filter(text => !tested.has(text))
   return { texts, dropped: all.length - texts.length, source: `${path} (Parquet, unsupervised)` }
 }
 

@@ -14,7 +14,10 @@ import { labelOf } from '../data/labelled.ts'
 import { onlyTable, splitNames } from '../data/layout.ts'
 import { splitsAt } from './texts.ts'
 
-export interface EvaluateOptions extends Pick<ReadOptions, 'textColumn' | 'labelColumn' | 'labelSeparator' | 'skipBadRows' | 'minusOne'> {
+export interface EvaluateOptions extends Pick<
+  ReadOptions,
+  'textColumn' | 'labelColumn' | 'labelSeparator' | 'skipBadRows' | 'minusOne'
+> {
   readonly pairColumn?: string
   readonly split?: string
   readonly encoding?: string
@@ -65,7 +68,7 @@ export async function openLabelled(data: string, options: Omit<EvaluateOptions, 
     for (const name of names) {
       const table = found.splits.get(name)
       if (!table) continue
-      if (options.split !== undefined || await hasLabels(table, options)) return read(table, name, passed)
+      if (options.split !== undefined || (await hasLabels(table, options))) return read(table, name, passed)
       passed.push(`The split ${name} has no labels.`)
     }
     throw new UserError(`${data} has no labelled split ${names.join(' or ')}; its splits: ${splitNames(found)}`)
@@ -79,13 +82,23 @@ async function hasLabels(table: Table, options: EvaluateOptions): Promise<boolea
   return examples.some(({ label }) => label !== undefined)
 }
 
-function notesOn(table: Table, split: string | undefined, count: number, { columns, skipped, minusOnes }: ReadFacts): string[] {
+function notesOn(
+  table: Table,
+  split: string | undefined,
+  count: number,
+  { columns, skipped, minusOnes }: ReadFacts,
+): string[] {
   const { text, pair, label } = columns
-  const texts = pair === undefined ? `texts from column ${showCell(text)}` : `pairs from columns ${showCell(text)} and ${showCell(pair)}`
+  const texts =
+    pair === undefined
+      ? `texts from column ${showCell(text)}`
+      : `pairs from columns ${showCell(text)} and ${showCell(pair)}`
   const part = split === undefined ? '' : `, split ${split}`
   return [
     `Data: ${table.source}${part}: ${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'}; ${texts}, labels from ${showCell(label)}`,
-    ...minusOnes > 0 ? [`${rows(minusOnes)} without a label (-1) left out (--minus-one label takes -1 for a class)`] : [],
+    ...(minusOnes > 0
+      ? [`${rows(minusOnes)} without a label (-1) left out (--minus-one label takes -1 for a class)`]
+      : []),
     ...[...skipped].map(([kind, { count, first }]) => `${rows(count)} left out: ${kind} (first: ${first})`),
   ]
 }
@@ -97,16 +110,26 @@ const rows = (count: number): string => `${count.toLocaleString('en-US')} ${coun
  * @throws UserError on a label that the model does not know, and on texts that do not suit its task
  */
 export async function evaluateOn(
-  classifier: Pick<TextClassifier, 'score' | 'options'>, { examples, facts }: Labelled, { labels: spelled }: Pick<EvaluateOptions, 'labels'> = {},
-  { say, onProgress }: { say?: (line: string) => void, onProgress?: (done: number) => void } = {},
+  classifier: Pick<TextClassifier, 'score' | 'options'>,
+  { examples, facts }: Labelled,
+  { labels: spelled }: Pick<EvaluateOptions, 'labels'> = {},
+  { say, onProgress }: { say?: (line: string) => void; onProgress?: (done: number) => void } = {},
 ): Promise<Evaluated> {
   const { problem, labels, temperature, thresholds } = classifier.options
   const task = TASK_NAMES.find(name => PROBLEM_OF[name] === problem)
   if (!task) throw new Error(`no task for ${problem}`)
   if (spelled && spelled.length !== labels.length) {
-    throw new UserError(`--labels gives ${spelled.length} names, but the model has ${labels.length} labels: ${listNames(labels)}`)
+    throw new UserError(
+      `--labels gives ${spelled.length} names, but the model has ${labels.length} labels: ${listNames(labels)}`,
+    )
   }
-  const plan: TaskPlan = { task, labels, namedBy: 'model', why: 'as the model was trained', ...spelled && { spelled } }
+  const plan: TaskPlan = {
+    task,
+    labels,
+    namedBy: 'model',
+    why: 'as the model was trained',
+    ...(spelled && { spelled }),
+  }
   const named = namer(facts.classNames, plan, say)
   // Every label is understood before anything is computed.
   const targets = examples.map(example => {
@@ -125,15 +148,21 @@ export async function evaluateOn(
 }
 
 /** Labels that are numbers of classes, by the names that the file itself gives them where the model has the same names. */
-function namer(classNames: readonly string[] | undefined, { labels, spelled = labels }: TaskPlan, say?: (line: string) => void): (label: Label) => Label {
+function namer(
+  classNames: readonly string[] | undefined,
+  { labels, spelled = labels }: TaskPlan,
+  say?: (line: string) => void,
+): (label: Label) => Label {
   if (!classNames) return label => label
   const known = new Set([...labels, ...spelled].map(name => name.toLowerCase()))
   const byName = classNames.every(name => known.has(name.toLowerCase()))
   if (!byName && classNames.length === labels.length) {
-    say?.(`The file calls the classes ${listNames(classNames)}, the model ${listNames(labels)}: taken by their numbers.`)
+    say?.(
+      `The file calls the classes ${listNames(classNames)}, the model ${listNames(labels)}: taken by their numbers.`,
+    )
     return label => label
   }
-  const nameOf = (one: string | number | boolean) => (typeof one === 'number' ? classNames[one] ?? one : one)
+  const nameOf = (one: string | number | boolean) => (typeof one === 'number' ? (classNames[one] ?? one) : one)
   return label => (typeof label === 'object' ? label.map(nameOf) : nameOf(label))
 }
 
@@ -141,7 +170,8 @@ const wordsOf = ({ text }: RawExample): readonly string[] | undefined => (typeof
 
 function inputOf({ text, pair, ...place }: RawExample, task: TaskName): TextInput {
   if (typeof text !== 'string') return { words: text }
-  if (task === 'tokens') throw new UserError(`${placeOf(place)}: the model labels words, but the text is not a list of words`)
+  if (task === 'tokens')
+    throw new UserError(`${placeOf(place)}: the model labels words, but the text is not a list of words`)
   return pair === undefined ? text : { text, pair }
 }
 
@@ -149,6 +179,7 @@ function inputOf({ text, pair, ...place }: RawExample, task: TaskName): TextInpu
 function outputOf({ logits, firstOf }: Scored, target: Target, where: string): ExampleOutput<Target> {
   if (!firstOf) return { target, output: logits }
   if (typeof target === 'number') throw new UserError(`${where}: a label for each word was expected`)
-  if (firstOf.some(word => word >= target.length)) throw new UserError(`${where}: ${target.length} labels for more words`)
+  if (firstOf.some(word => word >= target.length))
+    throw new UserError(`${where}: ${target.length} labels for more words`)
   return { target: Int32Array.from(firstOf, word => (word < 0 ? IGNORED : target[word])), output: logits }
 }

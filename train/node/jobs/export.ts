@@ -21,21 +21,25 @@ export type Chosen = { readonly step: number } | { readonly best: number }
 
 /** What result.json says of the values that a run kept, best first. */
 const resultSchema = z.object({
-  best_checkpoints: z.array(z.object({ step: z.int(), file: z.string().regex(/^checkpoints\/best-[0-9a-f]+\.safetensors$/) })),
+  best_checkpoints: z.array(
+    z.object({ step: z.int(), file: z.string().regex(/^checkpoints\/best-[0-9a-f]+\.safetensors$/) }),
+  ),
 })
 
 /** The file of the chosen values. Throws a UserError if the run did not keep them. */
 async function keptAt(source: string, chosen: Chosen): Promise<string> {
   const option = 'step' in chosen ? `--step ${chosen.step}` : `--best ${chosen.best}`
   const path = join(source, 'result.json')
-  if (!await exists(path)) throw new UserError(`${option} is for a finished run, and ${source} has no result.json`)
+  if (!(await exists(path))) throw new UserError(`${option} is for a finished run, and ${source} has no result.json`)
   const parsed = resultSchema.safeParse(await readJson(path))
   const kept = parsed.success ? parsed.data.best_checkpoints : []
   const found = 'step' in chosen ? kept.find(({ step }) => step === chosen.step) : kept.at(chosen.best - 1)
   if (found) return join(source, found.file)
   const steps = kept.map(({ step }) => step).join(', ')
-  throw new UserError(`${option}: ${source} kept the values of ${kept.length === 0 ? 'no evaluation' : `these steps, best first: ${steps}`}`
-    + ' (--keep-best K keeps more)')
+  throw new UserError(
+    `${option}: ${source} kept the values of ${kept.length === 0 ? 'no evaluation' : `these steps, best first: ${steps}`}` +
+      ' (--keep-best K keeps more)',
+  )
 }
 
 /** Puts kept values into a trained model. Throws a UserError if they are damaged or of another model. */
@@ -43,7 +47,10 @@ async function putBack(model: Classifier, path: string): Promise<void> {
   const file = await openSafetensors(path)
   const names = new Set(file.names())
   await file.close()
-  const entries = model.parameters().filter(({ name }) => names.delete(name)).map(parameter => ({ name: parameter.name, variable: parameter }))
+  const entries = model
+    .parameters()
+    .filter(({ name }) => names.delete(name))
+    .map(parameter => ({ name: parameter.name, variable: parameter }))
   const [unknown] = names
   if (unknown !== undefined) throw new UserError(`${path} has ${unknown}, which the run's model does not have`)
   await loadKept(path, entries)
@@ -55,9 +62,14 @@ async function putBack(model: Classifier, path: string): Promise<void> {
  * a temperature or thresholds, which were fitted to the best one, are left out then.
  * @throws UserError where `out` exists or the run did not keep what was chosen, and as `openTrained` does
  */
-export async function exportMerged(source: string, out: string, options: OpenOptions = {}, chosen?: Chosen): Promise<void> {
+export async function exportMerged(
+  source: string,
+  out: string,
+  options: OpenOptions = {},
+  chosen?: Chosen,
+): Promise<void> {
   if (await exists(out)) throw new UserError(`${out} exists already: an export needs a folder of its own`)
-  const kept = chosen && await keptAt(source, chosen)
+  const kept = chosen && (await keptAt(source, chosen))
   const { model, tokenizer, answers: fitted, folder } = await openTrained(await trainedAt(source), options)
   if (kept !== undefined) await putBack(model, kept)
   const answers = kept === undefined ? fitted : { ...fitted, temperature: undefined, thresholds: undefined }

@@ -33,9 +33,15 @@ export async function startRun(options: Options, console: Console, version: stri
   await fillModel(prepared.model, prepared.opened, prepared.options)
   startup.end()
   const { run, unlock } = await createNewRun(options.out, name, {
-    tilegrad: version, node: process.version, webgpu: dependencies.webgpu, created_at: new Date().toISOString(),
-    commits: { ...commitsOf(prepared.opened), data: prepared.data.commit }, fingerprints: prepared.fingerprints,
-    arguments: await repeatable(options), options: prepared.options, ...overview(prepared),
+    tilegrad: version,
+    node: process.version,
+    webgpu: dependencies.webgpu,
+    created_at: new Date().toISOString(),
+    commits: { ...commitsOf(prepared.opened), data: prepared.data.commit },
+    fingerprints: prepared.fingerprints,
+    arguments: await repeatable(options),
+    options: prepared.options,
+    ...overview(prepared),
   })
   try {
     return await runTraining(run, { ...prepared, isFilled: true }, texts, console, progress, version)
@@ -45,7 +51,13 @@ export async function startRun(options: Options, console: Console, version: stri
 }
 
 /** Resumes a run from its last undamaged checkpoint, or from its beginning if there is none. */
-export async function resumeRun(run: Run, options: Options, console: Console, version: string, startup: Startup): Promise<number> {
+export async function resumeRun(
+  run: Run,
+  options: Options,
+  console: Console,
+  version: string,
+  startup: Startup,
+): Promise<number> {
   const unlock = await run.lock()
   try {
     startup.beforeStop(unlock)
@@ -55,7 +67,13 @@ export async function resumeRun(run: Run, options: Options, console: Console, ve
   }
 }
 
-async function resume(run: Run, options: Options, console: Console, version: string, startup: Startup): Promise<number> {
+async function resume(
+  run: Run,
+  options: Options,
+  console: Console,
+  version: string,
+  startup: Startup,
+): Promise<number> {
   const progress = new Progress()
   const checkpoints = checkpointsOf(run)
   // First of all: a run that can't be resumed says so before it loads anything.

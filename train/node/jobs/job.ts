@@ -32,7 +32,13 @@ export const REAL = { model: 'distilbert-base-uncased', data: 'stanfordnlp/imdb'
  * little for low-rank changes of it to be enough.
  */
 const BUNDLED_OPTIONS: Readonly<Record<string, string>> = {
-  tune: 'full', lr: '1e-3', epochs: '4', warmup: '0.1', 'batch-size': '16', 'max-length': '64', name: 'bundled',
+  tune: 'full',
+  lr: '1e-3',
+  epochs: '4',
+  warmup: '0.1',
+  'batch-size': '16',
+  'max-length': '64',
+  name: 'bundled',
 }
 
 /** How both are called to the user. */
@@ -45,27 +51,40 @@ const CALLED = {
  * Arguments for what the user left open, and why: the real thing where a GPU can carry it and it can be had, else what
  * comes with the repository. Throws a UserError if the Hub is reached, but refuses.
  */
-export async function settle(options: Options, argv: readonly string[], software: boolean): Promise<{ argv: string[], why: string | undefined }> {
+export async function settle(
+  options: Options,
+  argv: readonly string[],
+  software: boolean,
+): Promise<{ argv: string[]; why: string | undefined }> {
   const open = (['model', 'data'] as const).filter(part => options[part] === undefined)
   if (open.length === 0) return { argv: [...argv], why: undefined }
   const called = (which: 'bundled' | 'real'): string => open.map(part => CALLED[part][which]).join(' and ')
   // Before the user's own: after a `--` of theirs no option counts.
-  const settled = (values: Readonly<Record<string, string>>): string[] =>
-    [...Object.entries(values).map(([name, value]) => `--${name}=${value}`), ...argv]
+  const settled = (values: Readonly<Record<string, string>>): string[] => [
+    ...Object.entries(values).map(([name, value]) => `--${name}=${value}`),
+    ...argv,
+  ]
   const valuesOf = (from: typeof REAL | typeof BUNDLED) => Object.fromEntries(open.map(part => [part, from[part]]))
 
   const trouble = software
     ? 'No GPU'
-    // A published architecture with fresh weights, and a tokenizer from elsewhere, needs nothing from the Hub.
-    : await whyNotReal(open.filter(part => part === 'data' || options.init !== 'random' || options.tokenizer === undefined))
+    : // A published architecture with fresh weights, and a tokenizer from elsewhere, needs nothing from the Hub.
+      await whyNotReal(
+        open.filter(part => part === 'data' || options.init !== 'random' || options.tokenizer === undefined),
+      )
   if (trouble === undefined) {
-    return { argv: settled(valuesOf(REAL)), why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.` }
+    return {
+      argv: settled(valuesOf(REAL)),
+      why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.`,
+    }
   }
   // Not only by its own options: there are no frozen weights, which f16 is for, where every parameter is tuned.
-  const asksForLora = options.precision === 'f16'
-    || [...options.given].some(name => name.startsWith('lora-') || name.endsWith('-head') || name === 'merge')
-  const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {})
-    .filter(([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora))
+  const asksForLora =
+    options.precision === 'f16' ||
+    [...options.given].some(name => name.startsWith('lora-') || name.endsWith('-head') || name === 'merge')
+  const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {}).filter(
+    ([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora),
+  )
   return {
     argv: settled({ ...valuesOf(BUNDLED), ...Object.fromEntries(extra) }),
     why: `${trouble}: taking ${called('bundled')}${Object.keys(extra).length === 0 ? '' : `, with ${settingsOf(Object.fromEntries(extra))}`}.`,
@@ -74,12 +93,16 @@ export async function settle(options: Options, argv: readonly string[], software
 
 /** Options as one types them, apart from the name. */
 const settingsOf = (values: Readonly<Record<string, string>>): string =>
-  Object.entries(values).filter(([name]) => name !== 'name').map(([name, value]) => `--${name} ${value}`).join(' ')
+  Object.entries(values)
+    .filter(([name]) => name !== 'name')
+    .map(([name, value]) => `--${name} ${value}`)
+    .join(' ')
 
 /** Why the real thing can't be had though there is a GPU; undefined where it can. */
 async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string | undefined> {
   for (const part of open) {
-    const trouble = part === 'model' ? await whyOutOfReach('model', REAL.model) : await whyOutOfReach('dataset', REAL.data, WANTED)
+    const trouble =
+      part === 'model' ? await whyOutOfReach('model', REAL.model) : await whyOutOfReach('dataset', REAL.data, WANTED)
     if (trouble !== undefined) return `There is a GPU, but ${trouble}`
   }
   return undefined
@@ -89,7 +112,8 @@ async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string |
 export async function checkPaths({ data, model, tokenizer, init }: Options): Promise<void> {
   if (data !== undefined) await isOnDisk(data)
   if (model !== undefined && !(init === 'random' && publishedConfig(model))) await isOnDisk(model)
-  if (tokenizer !== undefined && !(await exists(tokenizer))) throw await brokenLink(tokenizer) ?? new UserError(`No file or folder at ${tokenizer}`)
+  if (tokenizer !== undefined && !(await exists(tokenizer)))
+    throw (await brokenLink(tokenizer)) ?? new UserError(`No file or folder at ${tokenizer}`)
 }
 
 export type Progress = (what: string, done: number, total: number) => void
@@ -119,33 +143,66 @@ const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: [
  * Loads the examples (of a commit, where a run is resumed), draws what was asked for, takes validation aside. `model` are
  * the classes that the base model has names for.
  */
-export async function openData(options: Options, progress: Progress, model?: readonly string[], revision?: string): Promise<Data> {
+export async function openData(
+  options: Options,
+  progress: Progress,
+  model?: readonly string[],
+  revision?: string,
+): Promise<Data> {
   const { data, seed, limitTrain, limitTest, valSplit, task, labels } = options
   const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
   if (data === undefined) throw new UserError('--data is missing')
-  const { folder, commit } = await isOnDisk(data) ? { folder: data } : await resolveDataset(data, { ...WANTED, progress, revision })
+  const { folder, commit } = (await isOnDisk(data))
+    ? { folder: data }
+    : await resolveDataset(data, { ...WANTED, progress, revision })
   const given = labels?.split(',').map(name => name.trim())
   const loaded = await loadLabelled(folder, {
-    seed, task, given, model, textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne, spellings: sentimentOf,
+    seed,
+    task,
+    given,
+    model,
+    textColumn,
+    pairColumn,
+    labelColumn,
+    labelSeparator,
+    encoding,
+    skipBadRows,
+    minusOne,
+    spellings: sentimentOf,
   })
   const { plan, columns, unlabelled } = loaded
-  const sample = (option: 'limit-train' | 'limit-test', examples: readonly Example[], count: number | undefined): readonly Example[] =>
-    (count === undefined ? examples : sampleOf(option, examples, count, seed, plan))
+  const sample = (
+    option: 'limit-train' | 'limit-test',
+    examples: readonly Example[],
+    count: number | undefined,
+  ): readonly Example[] => (count === undefined ? examples : sampleOf(option, examples, count, seed, plan))
   const all = sample('limit-train', loaded.train, limitTrain)
   const test = sample('limit-test', loaded.test, limitTest)
   const { rest: train, aside } = loaded.validation
     ? { rest: all, aside: loaded.validation }
     : naming(`${limitTrain === undefined ? '' : `--limit-train ${limitTrain}, `}--val-split ${valSplit}`, () =>
-      setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan)))
+        setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan)),
+      )
   requireClasses(train, plan, limitTrain === undefined ? data : `${data} with --limit-train ${limitTrain}`)
   const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
-  const source = unlabelled === 0 ? loaded.source : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
+  const source =
+    unlabelled === 0
+      ? loaded.source
+      : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
   return { plan, columns, train, validation: aside, test, all, source, unlabelled, commit }
 }
 
-function sampleOf(option: string, examples: readonly Example[], count: number, seed: number, plan: TaskPlan): Example[] {
+function sampleOf(
+  option: string,
+  examples: readonly Example[],
+  count: number,
+  seed: number,
+  plan: TaskPlan,
+): Example[] {
   const strata = plan.task === 'classes' ? plan.labels.length : 1
-  return naming(`--${option} ${count}`, () => balancedSample(examples, count, stream(seed, option), stratumOf(plan), strata))
+  return naming(`--${option} ${count}`, () =>
+    balancedSample(examples, count, stream(seed, option), stratumOf(plan), strata),
+  )
 }
 
 /** What `run` gives; a UserError of it begins with the options that it comes from. */
@@ -158,7 +215,10 @@ function naming<T>(options: string, run: () => T): T {
 }
 
 /** The task of a run, with the weights of its classes. Throws a UserError on weights that do not fit the classes. */
-export function taskOf({ classWeights: asked, labelSmoothing }: Options, { plan, train }: Pick<Data, 'plan' | 'train'>): Task<Target, Classifier> {
+export function taskOf(
+  { classWeights: asked, labelSmoothing }: Options,
+  { plan, train }: Pick<Data, 'plan' | 'train'>,
+): Task<Target, Classifier> {
   const weights = asked === undefined ? undefined : weightsOf(asked, plan, train)
   return createTask(plan.task, { labels: plan.labels, classWeights: weights, labelSmoothing })
 }
@@ -169,11 +229,14 @@ export function weightsOf(asked: string, plan: TaskPlan, train: readonly Example
   if (asked !== 'balanced') {
     const weights = asked.split(',').map(Number)
     if (weights.length === counts.length) return classWeights(weights, counts)
-    throw new UserError(`--class-weights ${asked}: ${counted(weights.length, 'weight')} for ${counts.length} classes (${plan.labels.join(', ')})`)
+    throw new UserError(
+      `--class-weights ${asked}: ${counted(weights.length, 'weight')} for ${counts.length} classes (${plan.labels.join(', ')})`,
+    )
   }
   // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests; one that all texts
   // have, or none, has nothing to be weighed against.
-  if (plan.task === 'labels') return counts.map(count => (count > 0 && count < train.length ? (train.length - count) / count : 1))
+  if (plan.task === 'labels')
+    return counts.map(count => (count > 0 && count < train.length ? (train.length - count) / count : 1))
   return classWeights('balanced', counts)
 }
 
@@ -184,17 +247,28 @@ const NEED_VALIDATION = ['evaluate-every', 'patience', 'best-metric', 'keep-best
 
 /** Throws a UserError on options that mean nothing for this task, or for data without a validation set. */
 export function checkTraining(
-  { bestMetric, classWeights: weights, labelSmoothing, given }: Pick<Options, 'bestMetric' | 'classWeights' | 'labelSmoothing' | 'given'>,
+  {
+    bestMetric,
+    classWeights: weights,
+    labelSmoothing,
+    given,
+  }: Pick<Options, 'bestMetric' | 'classWeights' | 'labelSmoothing' | 'given'>,
   { plan: { task, labels }, validation }: Pick<Data, 'plan' | 'validation'>,
 ): void {
-  if (task === 'regression' && weights !== undefined) throw new UserError('--class-weights is for tasks with classes, not for regression')
-  if (task === 'regression' && labelSmoothing > 0) throw new UserError('--label-smoothing is for tasks with classes, not for regression')
+  if (task === 'regression' && weights !== undefined)
+    throw new UserError('--class-weights is for tasks with classes, not for regression')
+  if (task === 'regression' && labelSmoothing > 0)
+    throw new UserError('--label-smoothing is for tasks with classes, not for regression')
   if (bestMetric !== undefined && bestMetric !== 'loss') {
     const known = metricsOf(task, labels.length).map(({ name }) => name)
-    if (!known.includes(bestMetric)) throw new UserError(`--best-metric ${bestMetric}: this task has loss, ${known.join(', ')}`)
+    if (!known.includes(bestMetric))
+      throw new UserError(`--best-metric ${bestMetric}: this task has loss, ${known.join(', ')}`)
   }
   const idle = validation.length === 0 ? NEED_VALIDATION.find(name => given.has(name)) : undefined
-  if (idle) throw new UserError(`--${idle} needs a validation set: give --val-split more than 0, or data with a validation file`)
+  if (idle)
+    throw new UserError(
+      `--${idle} needs a validation set: give --val-split more than 0, or data with a validation file`,
+    )
 }
 
 /** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */
@@ -202,7 +276,7 @@ export async function repeatable(options: Options): Promise<string[]> {
   const values: Record<string, string> = {}
   for (const name of ['data', 'model', 'tokenizer'] as const) {
     const value = options[name]
-    if (value !== undefined && await exists(value)) values[name] = resolve(value)
+    if (value !== undefined && (await exists(value))) values[name] = resolve(value)
   }
   return toArguments(options, { omit: ['json', 'out'], values })
 }

@@ -4,8 +4,19 @@ import { join } from 'node:path'
 import { UserError } from '../../../engine/index.ts'
 import { type Answers, isGeneric, statedProblem } from '../../../models/answers.ts'
 import {
-  type Classifier, type ModelConfig, type Origin,
-  createModel, createTokenModel, initialise, loadWeights, matchWeights, originOf, parseConfig, parseTargets, publishedConfig, setTuning,
+  type Classifier,
+  type ModelConfig,
+  type Origin,
+  createModel,
+  createTokenModel,
+  initialise,
+  loadWeights,
+  matchWeights,
+  originOf,
+  parseConfig,
+  parseTargets,
+  publishedConfig,
+  setTuning,
 } from '../../../models/index.ts'
 import { findTargets, trainedHead, unfreeze } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
@@ -62,14 +73,24 @@ export interface ModelCommits {
 }
 
 /** Finds config and tokenizer (of these commits, for a resumed run), and checks that they fit each other. Throws a UserError. */
-export async function openModel(options: Options, progress: Progress, commits: ModelCommits = {}): Promise<OpenedModel> {
+export async function openModel(
+  options: Options,
+  progress: Progress,
+  commits: ModelCommits = {},
+): Promise<OpenedModel> {
   const { model, init, maxLength, given } = options
   if (model === undefined) throw new UserError('--model is missing')
   const fresh = init === 'random'
-  const known = fresh && options.tokenizer !== undefined && !(await exists(model)) ? publishedConfig(model.split('@')[0]) : undefined
+  const known =
+    fresh && options.tokenizer !== undefined && !(await exists(model))
+      ? publishedConfig(model.split('@')[0])
+      : undefined
   const source = known ? { ...nowhere(model), name: model.split('@')[0] } : await sourceOf(options, progress, commits)
   const { name, folder, adapter } = source
-  if (fresh && adapter) throw new UserError(`--init random draws fresh weights, but the adapter ${adapter.name} was trained on those of ${name}`)
+  if (fresh && adapter)
+    throw new UserError(
+      `--init random draws fresh weights, but the adapter ${adapter.name} was trained on those of ${name}`,
+    )
   const path = join(folder ?? '', 'config.json')
   const json = known ? undefined : await readJson(path)
   const parsed = known ?? parseConfig(json, path, name)
@@ -78,7 +99,7 @@ export async function openModel(options: Options, progress: Progress, commits: M
   const labels = answers?.labels ?? (adapter ? (await answersOf(json, parsed, adapter.folder)).labels : parsed.labels)
   const problem = answers?.problem ?? (adapter ? undefined : statedProblem(json))
   const config = { ...parsed, labels }
-  const where = options.tokenizer ?? (adapter && await hasTokenizer(adapter.folder) ? adapter.folder : folder)
+  const where = options.tokenizer ?? (adapter && (await hasTokenizer(adapter.folder)) ? adapter.folder : folder)
   if (where === undefined) throw new Error(`${name} has neither a folder nor a tokenizer`)
   const tokenizer = await loadTokenizer(where)
   checkVocabulary(tokenizer, config, where)
@@ -88,21 +109,41 @@ export async function openModel(options: Options, progress: Progress, commits: M
   const { revision, commit } = source
   const task = TASK_NAMES.find(task => PROBLEM_OF[task] === problem)
   return {
-    config, tokenizer, hasOtherTokenizer: where !== folder, name, revision, commit, folder: fresh ? undefined : folder, adapter,
-    trained: { task, labels, lengths: answers }, takesHead: true,
+    config,
+    tokenizer,
+    hasOtherTokenizer: where !== folder,
+    name,
+    revision,
+    commit,
+    folder: fresh ? undefined : folder,
+    adapter,
+    trained: { task, labels, lengths: answers },
+    takesHead: true,
   }
 }
 
-const nowhere = (name: string): Omit<ModelSource, 'folder'> & { readonly folder: undefined } =>
-  ({ name, folder: undefined, revision: undefined, commit: undefined, adapter: undefined })
+const nowhere = (name: string): Omit<ModelSource, 'folder'> & { readonly folder: undefined } => ({
+  name,
+  folder: undefined,
+  revision: undefined,
+  commit: undefined,
+  adapter: undefined,
+})
 
 /** Where --model leads: a run's folder to the adapter or the model that it saved. */
-async function sourceOf({ model = '', init, tokenizer }: Options, progress: Progress, commits: ModelCommits): Promise<ModelSource> {
-  const [name, revision] = await exists(model) ? [model] : model.split('@')
+async function sourceOf(
+  { model = '', init, tokenizer }: Options,
+  progress: Progress,
+  commits: ModelCommits,
+): Promise<ModelSource> {
+  const [name, revision] = (await exists(model)) ? [model] : model.split('@')
   await isOnDisk(name)
   const fresh = init === 'random'
   return openSource(await trainedAt(name), {
-    revision: commits.model ?? revision, baseRevision: commits.base, weights: fresh ? false : 'on disk', progress,
+    revision: commits.model ?? revision,
+    baseRevision: commits.base,
+    weights: fresh ? false : 'on disk',
+    progress,
     baseHint: `merge it with ${TILEGRAD} export --merge --base, and fine-tune the result`,
   }).catch((error: unknown) => {
     const helps = fresh && tokenizer === undefined && error instanceof UserError && publishedConfig(name)
@@ -113,15 +154,18 @@ async function sourceOf({ model = '', init, tokenizer }: Options, progress: Prog
 /** The model with its weights on disk: those of a Hub model are downloaded. Throws a UserError. */
 export async function fetchWeights(opened: OpenedModel, progress: Progress): Promise<OpenedModel> {
   const { name, revision, commit } = opened
-  return opened.folder === undefined ? opened : { ...opened, ...await resolveModel(name, { progress, revision: commit ?? revision }) }
+  return opened.folder === undefined
+    ? opened
+    : { ...opened, ...(await resolveModel(name, { progress, revision: commit ?? revision })) }
 }
 
 /** The commits of what came from the Hub, to be recorded. */
 export const commitsOf = ({ adapter, commit }: OpenedModel): ModelCommits =>
-  (adapter ? { model: adapter.commit, base: commit } : { model: commit })
+  adapter ? { model: adapter.commit, base: commit } : { model: commit }
 
 /** The names that a base model has for its classes; undefined where they are only numbers. */
-export const namesOf = ({ labels }: ModelConfig): readonly string[] | undefined => (isGeneric(labels) ? undefined : labels)
+export const namesOf = ({ labels }: ModelConfig): readonly string[] | undefined =>
+  isGeneric(labels) ? undefined : labels
 
 /** The same model for the classes of a task: its trained head is taken over only where it was trained for them. */
 export function withLabels(opened: OpenedModel, { task, labels }: TaskPlan): OpenedModel {
@@ -137,7 +181,8 @@ function sameLabels(some: readonly string[], others: readonly string[]): boolean
   return isGeneric(some) || isGeneric(others) || some.every((label, i) => nameOf(label) === nameOf(others[i]))
 }
 
-const plainModel = (config: ModelConfig, task: TaskName): Classifier => (task === 'tokens' ? createTokenModel(config) : createModel(config))
+const plainModel = (config: ModelConfig, task: TaskName): Classifier =>
+  task === 'tokens' ? createTokenModel(config) : createModel(config)
 
 /**
  * Options with the longest text and the windows of the model that training continues from, where the user gave none; the longest
@@ -146,7 +191,7 @@ const plainModel = (config: ModelConfig, task: TaskName): Classifier => (task ==
  */
 export function adoptLengths(options: Options, { config, name, adapter, trained: { lengths } }: OpenedModel): Options {
   const { given } = options
-  const asked = given.has('max-length') ? options.maxLength : lengths?.maxLength ?? options.maxLength
+  const asked = given.has('max-length') ? options.maxLength : (lengths?.maxLength ?? options.maxLength)
   const maxLength = Math.min(asked, config.maxPositions)
   if (given.has('window') || lengths?.window === undefined) return { ...options, maxLength }
   const { window } = lengths
@@ -154,7 +199,9 @@ export function adoptLengths(options: Options, { config, name, adapter, trained:
     checkWindow({ maxLength, window })
   } catch (error) {
     if (!(error instanceof UserError)) throw error
-    throw new UserError(`${adapter?.name ?? name} was trained with --window ${window}: ${error.message}; give another --window, or --window off`)
+    throw new UserError(
+      `${adapter?.name ?? name} was trained with --window ${window}: ${error.message}; give another --window, or --window off`,
+    )
   }
   return { ...options, maxLength, window }
 }
@@ -170,7 +217,9 @@ export async function adoptAdapter(options: Options, { config, adapter, trained 
   if (options.tune !== 'lora') return options
   const { rank, alpha, dropout } = adapter.config
   const refuse = (option: string, asked: string | number, has: string | number): never => {
-    throw new UserError(`--${option} ${asked}: the adapter ${adapter.name} has ${has}, which cannot change; leave the option out`)
+    throw new UserError(
+      `--${option} ${asked}: the adapter ${adapter.name} has ${has}, which cannot change; leave the option out`,
+    )
   }
   const { given, loraRank, loraAlpha, loraTargets } = options
   for (const { shape } of targets) {
@@ -181,10 +230,14 @@ export async function adoptAdapter(options: Options, { config, adapter, trained 
   const held = targetsText(model, chosen)
   if (given.has('lora-targets')) {
     const asked = new Set(parseTargets(loraTargets).flatMap(target => findTargets(model, target)))
-    if (asked.size !== chosen.size || [...asked].some(linear => !chosen.has(linear))) refuse('lora-targets', loraTargets, held)
+    if (asked.size !== chosen.size || [...asked].some(linear => !chosen.has(linear)))
+      refuse('lora-targets', loraTargets, held)
   }
   return {
-    ...options, loraRank: rank, loraAlpha: alpha, loraTargets: held,
+    ...options,
+    loraRank: rank,
+    loraAlpha: alpha,
+    loraTargets: held,
     loraDropout: given.has('lora-dropout') ? options.loraDropout : dropout,
     // A head that carries adapters is not trained whole unless that is asked for, which is refused later.
     trainHead: options.trainHead && (given.has('train-head') || !trainedHead(model).some(linear => chosen.has(linear))),
@@ -218,9 +271,16 @@ export async function buildModel(options: Options, opened: OpenedModel, task: Ta
   const { config, folder, commit, adapter, takesHead } = opened
   const model = plainModel(config, task)
   const { tune, loraRank: rank, loraAlpha: alpha, loraDropout: dropout, trainHead } = options
-  const match = adapter && await withAdapterTensors(adapter.folder, file => matchAdapter(model, adapter.config, file, { head: takesHead }))
+  const match =
+    adapter &&
+    (await withAdapterTensors(adapter.folder, file => matchAdapter(model, adapter.config, file, { head: takesHead })))
   if (match && tune === 'lora') match.attach({ dropout, trainHead })
-  else setTuning(model, tune, tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined)
+  else
+    setTuning(
+      model,
+      tune,
+      tune === 'lora' ? { rank, alpha, dropout, targets: parseTargets(options.loraTargets), trainHead } : undefined,
+    )
   const isOnHub = folder !== undefined && commit !== undefined && !(await hasWeights(folder))
   const drawn = isOnHub ? [] : await drawnOfHead(model, opened)
   // BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a new head.
@@ -232,7 +292,11 @@ export async function buildModel(options: Options, opened: OpenedModel, task: Ta
 }
 
 /** Fills the model from its folder and its adapter, or afresh. Gives the names of the parameters that were drawn. */
-export async function fillModel(model: Classifier, opened: OpenedModel, { seed, tune }: Options): Promise<readonly string[]> {
+export async function fillModel(
+  model: Classifier,
+  opened: OpenedModel,
+  { seed, tune }: Options,
+): Promise<readonly string[]> {
   const { folder, adapter, takesHead: head } = opened
   if (folder === undefined) {
     await initialise(model.parameters(), seed)
@@ -242,16 +306,23 @@ export async function fillModel(model: Classifier, opened: OpenedModel, { seed, 
     const { initialised } = await loadWeights(model, file, seed, { head })
     if (!adapter) return initialised
     const { config } = adapter
-    const filled = new Set(await withAdapterTensors(adapter.folder, tensors => (tune === 'lora'
-      ? fillAdapter(model, config, tensors, { head })
-      : fillMerged(model, originOf(model, file, seed, { head }), config, tensors, { head }))))
+    const filled = new Set(
+      await withAdapterTensors(adapter.folder, tensors =>
+        tune === 'lora'
+          ? fillAdapter(model, config, tensors, { head })
+          : fillMerged(model, originOf(model, file, seed, { head }), config, tensors, { head }),
+      ),
+    )
     return initialised.filter(name => !filled.has(name))
   })
 }
 
 /** Gives `use` the f32 values that the model began with, as `fillModel` gave them to it, whatever the GPU stores. */
 export async function withOrigin<T>(
-  model: Classifier, opened: OpenedModel, { seed, tune }: Options, use: (origin: Origin) => Promise<T>,
+  model: Classifier,
+  opened: OpenedModel,
+  { seed, tune }: Options,
+  use: (origin: Origin) => Promise<T>,
 ): Promise<T> {
   const { folder, adapter, takesHead: head } = opened
   if (folder === undefined) return use(originOf(model, undefined, seed))
@@ -259,7 +330,8 @@ export async function withOrigin<T>(
     const base = originOf(model, file, seed, { head })
     if (!adapter) return use(base)
     return withAdapterTensors(adapter.folder, tensors =>
-      use(mergedOrigin(model, base, adapter.config, tensors, { head, lora: tune !== 'lora' }).origin))
+      use(mergedOrigin(model, base, adapter.config, tensors, { head, lora: tune !== 'lora' }).origin),
+    )
   })
 }
 
@@ -276,10 +348,15 @@ async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise
  * Opens the weights and compares every name and shape. Gives the names of the head's parameters that will be drawn afresh.
  * Throws a UserError.
  */
-async function drawnOfHead(model: Classifier, { folder, adapter, takesHead: head }: OpenedModel): Promise<readonly string[]> {
+async function drawnOfHead(
+  model: Classifier,
+  { folder, adapter, takesHead: head }: OpenedModel,
+): Promise<readonly string[]> {
   if (folder === undefined) return model.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
   const missing = await withWeights(folder, async file => matchWeights(model, file, { head }).missing)
-  const saved = new Set(adapter && head ? await withAdapterTensors(adapter.folder, file => file.names().map(modelName)) : [])
+  const saved = new Set(
+    adapter && head ? await withAdapterTensors(adapter.folder, file => file.names().map(modelName)) : [],
+  )
   return missing.map(({ name }) => name).filter(name => !saved.has(name))
 }
 
@@ -293,7 +370,9 @@ export function modelText(opened: OpenedModel, options: Options, model: Classifi
   const shape = `(rank ${loraRank}, alpha ${loraAlpha}, on ${loraTargets})`
   const from = adapter ? ` with the adapter ${adapter.name} ${tune === 'lora' ? shape : 'merged into them'}` : ''
   const first = `Model: ${name} (${folder ? `pretrained weights${from}` : 'fresh weights'}), tuning: ${tune}`
-  return [first, vocabularyText(opened), lengthsText(opened, options), headText(opened, model, drawn)].filter(line => line !== undefined).join('\n')
+  return [first, vocabularyText(opened), lengthsText(opened, options), headText(opened, model, drawn)]
+    .filter(line => line !== undefined)
+    .join('\n')
 }
 
 /** Tables of embeddings are rounded up to a multiple of a power of two, of this at most. */
@@ -310,23 +389,30 @@ function vocabularyText({ tokenizer: { vocabSize }, config }: OpenedModel): stri
 function lengthsText({ trained: { lengths } }: OpenedModel, { given, maxLength, window }: Options): string | undefined {
   if (!lengths) return undefined
   const taken = [
-    ...given.has('max-length') ? [] : [`--max-length ${maxLength}`],
-    ...given.has('window') || window === undefined ? [] : [`--window ${window}`],
+    ...(given.has('max-length') ? [] : [`--max-length ${maxLength}`]),
+    ...(given.has('window') || window === undefined ? [] : [`--window ${window}`]),
   ]
   return taken.length === 0 ? undefined : `Lengths: ${taken.join(', ')}, as it was trained`
 }
 
-function headText({ adapter, folder, takesHead, trained }: OpenedModel, model: Classifier, drawn: readonly string[]): string | undefined {
+function headText(
+  { adapter, folder, takesHead, trained }: OpenedModel,
+  model: Classifier,
+  drawn: readonly string[],
+): string | undefined {
   const modules = model.head().filter(({ weight }) => drawn.includes(weight.name))
   if (modules.length === 0) return adapter ? `Head: the adapter's, for ${listed(trained.labels)}` : undefined
   const whose = adapter ? "the adapter's" : "the model's"
-  const known = isGeneric(trained.labels) ? `${trained.labels.length} ${trained.labels.length === 1 ? 'output' : 'outputs'}` : listed(trained.labels)
+  const known = isGeneric(trained.labels)
+    ? `${trained.labels.length} ${trained.labels.length === 1 ? 'output' : 'outputs'}`
+    : listed(trained.labels)
   const why = folder === undefined ? '' : takesHead ? ' (the weights have none)' : ` (${whose} is for ${known})`
   const pathsOf = (linears: readonly Linear[]): string => linears.map(({ path }) => path).join(', ')
   const idle = modules.filter(({ weight, lora }) => !weight.trainable && !lora)
   const isFrozen = idle.some(({ path }) => !path.startsWith(model.prefix))
   const stays = isFrozen
-    ? `\nThe head is frozen: ${pathsOf(idle)} will keep these random values. --train-head trains the head, too.` : ''
+    ? `\nThe head is frozen: ${pathsOf(idle)} will keep these random values. --train-head trains the head, too.`
+    : ''
   return `Head: drawn at random${why}: ${pathsOf(modules)}${stays}`
 }
 

@@ -20,7 +20,7 @@ const CHUNK = 256
  */
 export async function trainedAt(source: string): Promise<string> {
   await isOnDisk(source)
-  if (!await isFolder(source) || await exists(join(source, ADAPTER_CONFIG)) || !await isRun(source)) return source
+  if (!(await isFolder(source)) || (await exists(join(source, ADAPTER_CONFIG))) || !(await isRun(source))) return source
   for (const part of ['adapter', 'model']) if (await isFolder(join(source, part))) return join(source, part)
   throw new UserError(`${source} is a run that has not finished: it has saved no adapter and no model yet`)
 }
@@ -28,7 +28,7 @@ export async function trainedAt(source: string): Promise<string> {
 /** Whether a folder's config.json is a run's rather than a model's. */
 async function isRun(folder: string): Promise<boolean> {
   const path = join(folder, 'config.json')
-  if (!await exists(path)) return false
+  if (!(await exists(path))) return false
   const config = await readJson(path)
   return typeof config === 'object' && config !== null && 'tilegrad' in config && 'arguments' in config
 }
@@ -39,7 +39,8 @@ async function isRun(folder: string): Promise<boolean> {
  * @throws UserError on bytes that are not in the encoding, on a line without end, and where the stream can't be read
  */
 export async function* lineChunks(
-  input: AsyncIterable<Uint8Array>, { encoding = 'utf-8', most = CHUNK, where = 'standard input' } = {},
+  input: AsyncIterable<Uint8Array>,
+  { encoding = 'utf-8', most = CHUNK, where = 'standard input' } = {},
 ): AsyncGenerator<string[]> {
   let begun = ''
   let count = 0
@@ -47,7 +48,8 @@ export async function* lineChunks(
     const lines = text.split('\n')
     lines[0] = begun + lines[0]
     begun = lines.pop() ?? ''
-    if (begun.length > MAX_RECORD_BYTES) throw new UserError(`${where}, line ${count + lines.length + 1} is longer than ${MAX_RECORD_BYTES} characters`)
+    if (begun.length > MAX_RECORD_BYTES)
+      throw new UserError(`${where}, line ${count + lines.length + 1} is longer than ${MAX_RECORD_BYTES} characters`)
     for (let at = 0; at < lines.length; at += most) {
       const group = lines.slice(at, at + most).map(line => (line.endsWith('\r') ? line.slice(0, -1) : line))
       count += group.length
@@ -58,14 +60,19 @@ export async function* lineChunks(
 }
 
 async function* decoded(
-  input: AsyncIterable<Uint8Array>, encoding: string, where: string, line: () => number,
+  input: AsyncIterable<Uint8Array>,
+  encoding: string,
+  where: string,
+  line: () => number,
 ): AsyncGenerator<string> {
   const decoder = new TextDecoder(encoding, { fatal: true })
   const decode = (piece?: Uint8Array): string => {
     try {
       return decoder.decode(piece, { stream: piece !== undefined })
     } catch {
-      throw new UserError(`${where}, line ${line()} or one soon after it, is not ${encoding}: name what it is with --encoding`)
+      throw new UserError(
+        `${where}, line ${line()} or one soon after it, is not ${encoding}: name what it is with --encoding`,
+      )
     }
   }
   try {
@@ -110,37 +117,59 @@ export interface Written {
  * @throws UserError where classifiers of different labels are to share a CSV file's columns
  */
 export async function* predictions(
-  classifiers: readonly Named[], chunks: AsyncIterable<readonly TextInput[]>, { format, pairs = false }: Written,
+  classifiers: readonly Named[],
+  chunks: AsyncIterable<readonly TextInput[]>,
+  { format, pairs = false }: Written,
 ): AsyncGenerator<string> {
   const [first, ...others] = classifiers
   const several = others.length > 0
   if (format === 'csv') {
     const header = csvHeader(first.classifier, several, pairs)
     const other = others.find(({ classifier }) => csvHeader(classifier, several, pairs) !== header)
-    if (other) throw new UserError(`--csv: ${other.name} has other labels than ${first.name}, which need other columns: use --json`)
+    if (other)
+      throw new UserError(
+        `--csv: ${other.name} has other labels than ${first.name}, which need other columns: use --json`,
+      )
     yield header
   }
   for await (const texts of chunks) {
     const answers: Prediction[][] = []
     for (const { classifier } of classifiers) answers.push(await classifier.classify(texts))
-    yield texts.flatMap((text, i) => classifiers.map(({ name, classifier: { options: { labels } } }, c) =>
-      `${formatted(text, answers[c][i], labels, { format, pairs, name: several ? name : undefined })}\n`)).join('')
+    yield texts
+      .flatMap((text, i) =>
+        classifiers.map(
+          (
+            {
+              name,
+              classifier: {
+                options: { labels },
+              },
+            },
+            c,
+          ) => `${formatted(text, answers[c][i], labels, { format, pairs, name: several ? name : undefined })}\n`,
+        ),
+      )
+      .join('')
   }
 }
 
 const percent = (fraction: number): string => `${(100 * fraction).toFixed(2).padStart(6)} %`
 
 /** The pair of an input, or what stands for it if there is none. */
-const pairOf = <T>(input: TextInput, none: T): string | T => (typeof input !== 'string' && 'pair' in input ? input.pair : none)
+const pairOf = <T>(input: TextInput, none: T): string | T =>
+  typeof input !== 'string' && 'pair' in input ? input.pair : none
 
 function formatted(
-  input: TextInput, answer: Prediction, labels: readonly string[],
+  input: TextInput,
+  answer: Prediction,
+  labels: readonly string[],
   { format, pairs, name }: Required<Written> & { readonly name: string | undefined },
 ): string {
   const text = textOf(input)
   if (format === 'json') return printableJson({ model: name, text, pair: pairOf(input, undefined), ...jsonOf(answer) })
   const own = name === undefined ? [] : [name]
-  if (format === 'csv') return [...own, text, ...pairs ? [pairOf(input, '')] : [], ...cellsOf(answer, labels)].map(csvCell).join(',')
+  if (format === 'csv')
+    return [...own, text, ...(pairs ? [pairOf(input, '')] : []), ...cellsOf(answer, labels)].map(csvCell).join(',')
   const whole = pairs ? `${text} | ${pairOf(input, '')}` : text
   return printable([...own, saidOf(answer, labels), whole].join('  ').replaceAll(/\s/g, ' '))
 }
@@ -148,37 +177,63 @@ function formatted(
 /** An answer for people. */
 function saidOf(answer: Prediction, labels: readonly string[]): string {
   switch (answer.kind) {
-    case 'label': return `${answer.label.padEnd(longest(labels))}  ${percent(answer.probability)}`
-    case 'labels': return answer.labels.join(', ') || '(none)'
-    case 'number': return answer.value.toFixed(4).padStart(10)
-    case 'words': return entitiesOf(answer).map(({ label, text }) => `${label}: ${text}`).join('; ') || '(none)'
+    case 'label':
+      return `${answer.label.padEnd(longest(labels))}  ${percent(answer.probability)}`
+    case 'labels':
+      return answer.labels.join(', ') || '(none)'
+    case 'number':
+      return answer.value.toFixed(4).padStart(10)
+    case 'words':
+      return (
+        entitiesOf(answer)
+          .map(({ label, text }) => `${label}: ${text}`)
+          .join('; ') || '(none)'
+      )
   }
 }
 
 /** The fields of an answer in JSON. */
 export function jsonOf(answer: Prediction): object {
   switch (answer.kind) {
-    case 'label': return { label: answer.label, probability: answer.probability, probabilities: answer.probabilities }
-    case 'labels': return { labels: answer.labels, probabilities: answer.probabilities }
-    case 'number': return { value: answer.value }
-    case 'words': return { words: answer.words, entities: entitiesOf(answer) }
+    case 'label':
+      return { label: answer.label, probability: answer.probability, probabilities: answer.probabilities }
+    case 'labels':
+      return { labels: answer.labels, probabilities: answer.probabilities }
+    case 'number':
+      return { value: answer.value }
+    case 'words':
+      return { words: answer.words, entities: entitiesOf(answer) }
   }
 }
 
-function csvHeader({ options: { problem, labels } }: Pick<TextClassifier, 'options'>, several: boolean, pairs: boolean): string {
+function csvHeader(
+  { options: { problem, labels } }: Pick<TextClassifier, 'options'>,
+  several: boolean,
+  pairs: boolean,
+): string {
   const columns = {
-    single_label_classification: ['label', 'probability', ...labels], multi_label_classification: ['labels', ...labels],
-    regression: ['value'], token_classification: ['entities'],
+    single_label_classification: ['label', 'probability', ...labels],
+    multi_label_classification: ['labels', ...labels],
+    regression: ['value'],
+    token_classification: ['entities'],
   }[problem]
-  return `${[...several ? ['model'] : [], 'text', ...pairs ? ['pair'] : [], ...columns].map(csvCell).join(',')}\n`
+  return `${[...(several ? ['model'] : []), 'text', ...(pairs ? ['pair'] : []), ...columns].map(csvCell).join(',')}\n`
 }
 
 function cellsOf(answer: Prediction, labels: readonly string[]): string[] {
   switch (answer.kind) {
-    case 'label': return [answer.label, String(answer.probability), ...labels.map(label => String(answer.probabilities[label]))]
-    case 'labels': return [answer.labels.join(';'), ...labels.map(label => String(answer.probabilities[label]))]
-    case 'number': return [String(answer.value)]
-    case 'words': return [entitiesOf(answer).map(({ label, text }) => `${label}: ${text}`).join('; ')]
+    case 'label':
+      return [answer.label, String(answer.probability), ...labels.map(label => String(answer.probabilities[label]))]
+    case 'labels':
+      return [answer.labels.join(';'), ...labels.map(label => String(answer.probabilities[label]))]
+    case 'number':
+      return [String(answer.value)]
+    case 'words':
+      return [
+        entitiesOf(answer)
+          .map(({ label, text }) => `${label}: ${text}`)
+          .join('; '),
+      ]
   }
 }
 
@@ -188,7 +243,10 @@ const csvCell = (cell: string): string => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${c
 /** Names longer than this are not what texts are lined up by. */
 const LONGEST_PADDED = 24
 const longest = (labels: readonly string[]): number =>
-  Math.min(LONGEST_PADDED, labels.reduce((most, { length }) => Math.max(most, length), 0))
+  Math.min(
+    LONGEST_PADDED,
+    labels.reduce((most, { length }) => Math.max(most, length), 0),
+  )
 
 /** A stretch of words that make one entity: `B-PER I-PER` is one of kind `PER`. */
 export interface Entity {
@@ -201,7 +259,7 @@ export interface Entity {
 /** Entities of labelled words, by the tags B-, I- and O (Ramshaw and Marcus 1995); a tag without a prefix stands alone. */
 export function entitiesOf({ words }: Extract<Prediction, { kind: 'words' }>): Entity[] {
   const found: Entity[] = []
-  let open: { label: string, start: number, end: number, text: string } | undefined
+  let open: { label: string; start: number; end: number; text: string } | undefined
   let before = 'O'
   for (const word of words) {
     const [, prefix = '', kind] = /^(?:([BI])-)?(.*)$/.exec(word.label) ?? []

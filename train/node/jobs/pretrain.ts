@@ -6,7 +6,12 @@ import { createHash } from 'node:crypto'
 import { join, resolve } from 'node:path'
 import { type Device, UserError } from '../../../engine/index.ts'
 import {
-  type ModelConfig, countParameters, createMaskedModel, initialise, modelTensors, toHubConfig,
+  type ModelConfig,
+  countParameters,
+  createMaskedModel,
+  initialise,
+  modelTensors,
+  toHubConfig,
 } from '../../../models/index.ts'
 import type { BertForMaskedLM } from '../../../models/bert.ts'
 import { WEIGHTS_FILE, exists, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
@@ -20,7 +25,10 @@ import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.
 import { countWords, learnVocabulary } from '../../wordpiece.ts'
 import { type Console, percent } from '../cli/console.ts'
 import {
-  PRETRAIN_COMMAND, type PretrainOptions, parsePretrainOptions, pretrainArguments,
+  PRETRAIN_COMMAND,
+  type PretrainOptions,
+  parsePretrainOptions,
+  pretrainArguments,
 } from '../cli/pretrain-options.ts'
 import { Progress, showDuration } from '../cli/progress.ts'
 import { shellLine } from '../cli/shell.ts'
@@ -62,7 +70,7 @@ interface Job {
   readonly device: Device
   readonly choices: KernelChoices
   readonly tokenizer: Tokenizer
-  readonly fingerprints: { readonly data: string, readonly tokenizer: string }
+  readonly fingerprints: { readonly data: string; readonly tokenizer: string }
   readonly rows: Readonly<Record<keyof Texts, readonly Encoded<undefined>[]>>
   readonly model: BertForMaskedLM
   readonly trainer: Trainer<undefined>
@@ -71,7 +79,10 @@ interface Job {
 async function openTexts({ data, seed, texts, valSplit }: PretrainOptions): Promise<Texts> {
   if (data === undefined) throw new UserError('pretrain needs --data FOLDER')
   const { texts: all } = await loadUnlabelled(data)
-  const drawn = stream(seed, 'pretrain').shuffle(all).slice(0, texts).map(text => text.replaceAll('<br />', ' '))
+  const drawn = stream(seed, 'pretrain')
+    .shuffle(all)
+    .slice(0, texts)
+    .map(text => text.replaceAll('<br />', ' '))
   const held = valSplit < 1 ? Math.ceil(valSplit * drawn.length) : valSplit
   if (held >= drawn.length) {
     throw new UserError(`--val-split ${valSplit} leaves none of ${drawn.length} texts to train on`)
@@ -81,10 +92,13 @@ async function openTexts({ data, seed, texts, valSplit }: PretrainOptions): Prom
 
 /** The tokenizer that the run has, or one learned from the texts. */
 async function openTokenizer(
-  { vocabulary }: PretrainOptions, { train, held }: Texts, run: Run | undefined, console: Console,
+  { vocabulary }: PretrainOptions,
+  { train, held }: Texts,
+  run: Run | undefined,
+  console: Console,
 ): Promise<Tokenizer> {
   const kept = run?.path(TOKENIZER)
-  if (kept !== undefined && await exists(kept)) return tokenizerFromJson(await readJson(kept), kept)
+  if (kept !== undefined && (await exists(kept))) return tokenizerFromJson(await readJson(kept), kept)
   console.say(`Learning ${count(vocabulary)} tokens from ${count(train.length + held.length)} texts.`)
   const tokens = learnVocabulary(countWords([...held, ...train]), vocabulary)
   return tokenizerFromVocabulary(`${tokens.join('\n')}\n`, { lowercase: true }, 'the learned vocabulary')
@@ -93,10 +107,23 @@ async function openTokenizer(
 /** The model as it is trained. */
 function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabSize, padId }: Tokenizer): ModelConfig {
   return {
-    family: 'bert', name: 'tilegrad-small', vocabSize, hidden, layers, heads, intermediate: 4 * hidden,
-    maxPositions: 2 * sequence, typeVocab: 2, layerNormEpsilon: 1e-12, activation: 'gelu',
-    dropout: 0, attentionDropout: 0, classifierDropout: 0,
-    padTokenId: padId, labels: ['negative', 'positive'], initializerRange: 0.02,
+    family: 'bert',
+    name: 'tilegrad-small',
+    vocabSize,
+    hidden,
+    layers,
+    heads,
+    intermediate: 4 * hidden,
+    maxPositions: 2 * sequence,
+    typeVocab: 2,
+    layerNormEpsilon: 1e-12,
+    activation: 'gelu',
+    dropout: 0,
+    attentionDropout: 0,
+    classifierDropout: 0,
+    padTokenId: padId,
+    labels: ['negative', 'positive'],
+    initializerRange: 0.02,
   }
 }
 
@@ -123,26 +150,40 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   }
 
   const device = await openNamed(options.adapter, false)
-  console.say(`${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, `
-    + `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`)
+  console.say(
+    `${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, ` +
+      `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`,
+  )
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   const rows = { train, held }
   const { model, trainer } = await modelOf({ options, tokenizer, rows })
   await trainer.prepare({ train, validation: held, test: [] }, () => device.tuning.secondsLeft > 0)
   choices.settle()
   const plan = await trainer.plan(sequence)
-  console.say(`Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, `
-    + `peak memory ${showBytes(plan.peakBytes)}\n`)
+  console.say(
+    `Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, ` +
+      `peak memory ${showBytes(plan.peakBytes)}\n`,
+  )
   return { options, device, choices, tokenizer, fingerprints, rows, model, trainer }
 }
 
 /** A model without values, and its trainer. */
-async function modelOf({ options, tokenizer, rows: { train } }: Pick<Job, 'options' | 'tokenizer' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
+async function modelOf({
+  options,
+  tokenizer,
+  rows: { train },
+}: Pick<Job, 'options' | 'tokenizer' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
   const { sequence, batchSize, steps } = options
   const model = createMaskedModel(configOf(options, tokenizer))
   const trainerOptions: TrainerOptions = {
-    ...options, epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)), accumulate: 1,
-    schedule: 'linear', warmup: WARMUP, maxLength: sequence, precision: 'f32', padId: tokenizer.padId,
+    ...options,
+    epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)),
+    accumulate: 1,
+    schedule: 'linear',
+    warmup: WARMUP,
+    maxLength: sequence,
+    precision: 'f32',
+    padId: tokenizer.padId,
   }
   return { model, trainer: await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions) }
 }
@@ -153,7 +194,7 @@ async function rebuild(job: Job, run: Run, losses: number): Promise<Job> {
   const device = await reopen(job.device, options.adapter, false, losses)
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   choices.settle()
-  return { ...job, device, choices, ...await modelOf(job) }
+  return { ...job, device, choices, ...(await modelOf(job)) }
 }
 
 function refuseChange(run: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
@@ -167,10 +208,15 @@ export async function startPretraining(options: PretrainOptions, console: Consol
   const job = await openJob(options, console, progress)
   const { fingerprints, device, model } = job
   const { run, unlock } = await createNewRun(options.out, 'pretrain', {
-    job: 'pretrain', tilegrad: version, node: process.version, webgpu: dependencies.webgpu,
-    created_at: new Date().toISOString(), fingerprints,
+    job: 'pretrain',
+    tilegrad: version,
+    node: process.version,
+    webgpu: dependencies.webgpu,
+    created_at: new Date().toISOString(),
+    fingerprints,
     arguments: pretrainArguments(options, { omit: ['json', 'out'], values: { data: resolve(String(options.data)) } }),
-    options, adapter: describeAdapter(device.info),
+    options,
+    adapter: describeAdapter(device.info),
     model: { parameters: countParameters(model) },
   })
   try {
@@ -211,14 +257,22 @@ const command = (...args: readonly string[]): string => shellLine(PRETRAIN_COMMA
 /** Trains to the end, and continues on another device of the same adapter if the GPU is lost. Gives the exit status. */
 function work(run: Run, first: Job, console: Console, progress: Progress, from?: Position): Promise<number> {
   return runAttempts(first, from, {
-    run, progress, command,
+    run,
+    progress,
+    command,
     attempt: (job, given) => attempt(run, job, console, progress, given),
     rebuild: (job, losses) => rebuild(job, run, losses),
   })
 }
 
 /** Trains from where the attempt begins, and writes what comes of it. */
-async function attempt(run: Run, job: Job, console: Console, progress: Progress, { checkpoints, stopping, from }: Attempt): Promise<number> {
+async function attempt(
+  run: Run,
+  job: Job,
+  console: Console,
+  progress: Progress,
+  { checkpoints, stopping, from }: Attempt,
+): Promise<number> {
   const { options, choices, tokenizer, rows, trainer } = job
   const clock = new RunClock(run)
   await choices.keepIn(run)
@@ -242,7 +296,11 @@ async function attempt(run: Run, job: Job, console: Console, progress: Progress,
 
 /** Writes result.json, and says what it says. */
 async function conclude(
-  run: Run, { device, tokenizer, rows, model }: Job, best: Best | null, seconds: number, console: Console,
+  run: Run,
+  { device, tokenizer, rows, model }: Job,
+  best: Best | null,
+  seconds: number,
+  console: Console,
 ): Promise<void> {
   const lines = run.readMetrics()
   const steps = lines.filter(line => line.split === undefined)
@@ -250,17 +308,28 @@ async function conclude(
   const speed = trainingSpeed(lines)
   const chance = Math.log(tokenizer.vocabSize)
   const result = {
-    val_loss: evaluated?.loss ?? null, val_accuracy: evaluated?.accuracy ?? null, best_step: best?.step ?? null,
-    loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null, chance_loss: chance,
-    steps: steps.length, skipped_steps: steps.filter(line => line.skipped !== undefined).length,
-    vocabulary: tokenizer.vocabSize, rows: { train: rows.train.length, validation: rows.held.length },
-    parameters: countParameters(model), examples_per_second: speed, wall_seconds: seconds,
-    gpu_bytes: device.buffers.bytes, adapter: device.info.name, tilegrad: version,
+    val_loss: evaluated?.loss ?? null,
+    val_accuracy: evaluated?.accuracy ?? null,
+    best_step: best?.step ?? null,
+    loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
+    chance_loss: chance,
+    steps: steps.length,
+    skipped_steps: steps.filter(line => line.skipped !== undefined).length,
+    vocabulary: tokenizer.vocabSize,
+    rows: { train: rows.train.length, validation: rows.held.length },
+    parameters: countParameters(model),
+    examples_per_second: speed,
+    wall_seconds: seconds,
+    gpu_bytes: device.buffers.bytes,
+    adapter: device.info.name,
+    tilegrad: version,
   }
   await run.writeResult(result)
   if (evaluated) {
-    console.say(`Held-out loss ${Number(evaluated.loss).toFixed(4)} (${chance.toFixed(4)} is chance), `
-      + `${percent(Number(evaluated.accuracy))} of the hidden tokens guessed, after step ${evaluated.step}`)
+    console.say(
+      `Held-out loss ${Number(evaluated.loss).toFixed(4)} (${chance.toFixed(4)} is chance), ` +
+        `${percent(Number(evaluated.accuracy))} of the hidden tokens guessed, after step ${evaluated.step}`,
+    )
   }
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} rows/s in training steps`)
   console.say(`Model:   ${run.path('model')}`)

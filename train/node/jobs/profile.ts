@@ -17,8 +17,11 @@ export function byLabel(kernels: readonly KernelTime[]): KernelTotal[] {
   for (const { label, nanoseconds, operations = 0, bytes } of kernels) {
     const sum = totals.get(label) ?? { label, count: 0, nanoseconds: 0, operations: 0, bytes: 0 }
     totals.set(label, {
-      label, count: sum.count + 1, nanoseconds: sum.nanoseconds + nanoseconds,
-      operations: sum.operations + operations, bytes: sum.bytes + bytes,
+      label,
+      count: sum.count + 1,
+      nanoseconds: sum.nanoseconds + nanoseconds,
+      operations: sum.operations + operations,
+      bytes: sum.bytes + bytes,
     })
   }
   return [...totals.values()].sort((a, b) => b.nanoseconds - a.nanoseconds)
@@ -32,8 +35,13 @@ export function profileTable(kernels: readonly KernelTime[], ceilings: Pick<Ceil
     const perSecond = (amount: number): number => (nanoseconds > 0 ? amount / (nanoseconds / 1e9) : 0)
     const reached = shareOf(ceilings, operations, bytes, nanoseconds / 1e6)
     return [
-      label, `${count}`, (nanoseconds / 1e6).toFixed(2), percent(nanoseconds / all),
-      operations > 0 ? (perSecond(operations) / 1e9).toFixed(1) : '–', (perSecond(bytes) / 1e9).toFixed(1), percent(reached),
+      label,
+      `${count}`,
+      (nanoseconds / 1e6).toFixed(2),
+      percent(nanoseconds / all),
+      operations > 0 ? (perSecond(operations) / 1e9).toFixed(1) : '–',
+      (perSecond(bytes) / 1e9).toFixed(1),
+      percent(reached),
     ]
   }
   const end = Math.max(...kernels.map(({ start, nanoseconds }) => start + nanoseconds))
@@ -51,7 +59,14 @@ export function traceEvents(kernels: readonly KernelTime[]): { traceEvents: read
     traceEvents: [
       { name: 'thread_name', ph: 'M', pid: 1, tid: 1, args: { name: 'GPU queue' } },
       ...kernels.map(({ label, start, nanoseconds, operations, bytes }) => ({
-        name: label, cat: 'kernel', ph: 'X', pid: 1, tid: 1, ts: start / 1000, dur: nanoseconds / 1000, args: { operations, bytes },
+        name: label,
+        cat: 'kernel',
+        ph: 'X',
+        pid: 1,
+        tid: 1,
+        ts: start / 1000,
+        dur: nanoseconds / 1000,
+        args: { operations, bytes },
       })),
     ],
   }

@@ -34,8 +34,8 @@ export interface Texts {
  * splits of a data set: those are for training. Throws a UserError on what is neither, and as `findSplits` does.
  */
 export async function splitsAt(data: string, encoding: string | undefined): Promise<Splits> {
-  const path = await isOnDisk(data) ? data : (await resolveDataset(data)).folder
-  if (!isTable(path) || await isFolder(path)) return findSplits(path, { encoding })
+  const path = (await isOnDisk(data)) ? data : (await resolveDataset(data)).folder
+  if (!isTable(path) || (await isFolder(path))) return findSplits(path, { encoding })
   return { splits: new Map(), whole: await openTable(path, encoding), source: path }
 }
 
@@ -62,7 +62,10 @@ export async function openTexts(data: string, options: TextOptions): Promise<Tex
       }
     }
   }
-  const says = taken.pair === undefined ? `texts from column ${showCell(taken.text)}` : `pairs from columns ${showCell(taken.text)} and ${showCell(taken.pair)}`
+  const says =
+    taken.pair === undefined
+      ? `texts from column ${showCell(taken.text)}`
+      : `pairs from columns ${showCell(taken.text)} and ${showCell(taken.pair)}`
   return { pairs: taken.pair !== undefined, source: `${table.source}, ${says}`, texts: texts(), skipped: () => skipped }
 }
 
@@ -75,4 +78,3 @@ function inputOf(text: Cell, pair: Cell, pairs: boolean): TextInput | undefined 
   if (!pairs) return text
   return typeof pair === 'string' ? { text, pair } : undefined
 }
-

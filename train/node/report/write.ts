@@ -116,7 +116,11 @@ export async function writeEvaluationReport(path: string, parts: EvaluationParts
     ...rest,
     name: `${model.split(/[\\/]/).findLast(part => part !== '') ?? model}, evaluated`,
     kind: 'evaluation',
-    facts: [['Task', TASK_TEXTS[plan.task]], ['Model', model], ...notes.map((note): [string, string] => splitNote(note))],
+    facts: [
+      ['Task', TASK_TEXTS[plan.task]],
+      ['Model', model],
+      ...notes.map((note): [string, string] => splitNote(note)),
+    ],
     sets: [['Test', setFacts(examples, plan)]],
     exact: false,
   })
@@ -166,7 +170,7 @@ async function savedBytes(run: Run): Promise<Cost['savedBytes']> {
   const found: string[] = []
   let total = 0
   for (const name of ['adapter', 'base', 'model']) {
-    if (!await isFolder(run.path(name))) continue
+    if (!(await isFolder(run.path(name)))) continue
     const files = await readdir(run.path(name))
     found.push(`${name}/`)
     for (const file of files) total += (await stat(join(run.path(name), file))).size

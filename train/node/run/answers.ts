@@ -81,7 +81,7 @@ export class AnswerFile {
   /** Writes the file anew with the answers that count. Does nothing where another process is doing so. */
   async compact(): Promise<void> {
     const lock = `${this.path}.lock`
-    if (!await takeLock(lock)) return
+    if (!(await takeLock(lock))) return
     const beside = `${this.path}.${randomBytes(6).toString('hex')}.tmp`
     const handle = await this.#open().catch(() => undefined)
     try {
@@ -103,7 +103,13 @@ export class AnswerFile {
 
   /** Opens the file for reading; undefined if there is none. */
   async #open(): Promise<FileHandle | undefined> {
-    if (await stat(this.path).then(() => false, (error: unknown) => codeOf(error) === 'ENOENT')) return undefined
+    if (
+      await stat(this.path).then(
+        () => false,
+        (error: unknown) => codeOf(error) === 'ENOENT',
+      )
+    )
+      return undefined
     return (await openRegularFile(this.path)).handle
   }
 }
@@ -154,5 +160,8 @@ function parseLine(text: string): Answer | undefined {
 async function takeLock(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
   if (found && Date.now() - found.mtimeMs > STALE_MS) await rm(path, { force: true })
-  return writeFile(path, `${process.pid}\n`, { flag: 'wx' }).then(() => true, () => false)
+  return writeFile(path, `${process.pid}\n`, { flag: 'wx' }).then(
+    () => true,
+    () => false,
+  )
 }

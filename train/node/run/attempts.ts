@@ -47,7 +47,9 @@ export interface Attempts<Job> {
  * Gives the exit status. Throws what ended the last attempt, with the command that resumes the run.
  */
 export async function runAttempts<Job extends Trainable>(
-  first: Job, from: Position | undefined, { run, progress, attempt, rebuild, command }: Attempts<Job>,
+  first: Job,
+  from: Position | undefined,
+  { run, progress, attempt, rebuild, command }: Attempts<Job>,
 ): Promise<number> {
   let job = first
   let position = from
@@ -83,7 +85,12 @@ export async function runAttempts<Job extends Trainable>(
 }
 
 /** Another device of the adapter of one that was lost, `losses` times in a row by now. Throws a DeviceLost if there is none. */
-export async function reopen({ info: before }: Device, adapter: string | undefined, profile: boolean, losses: number): Promise<Device> {
+export async function reopen(
+  { info: before }: Device,
+  adapter: string | undefined,
+  profile: boolean,
+  losses: number,
+): Promise<Device> {
   // A driver that restarts needs a moment, and a longer one if that was not enough.
   await sleep(losses * REOPEN_MS)
   const device = await openNamed(adapter, profile).catch((error: unknown) => {

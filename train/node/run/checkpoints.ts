@@ -27,7 +27,12 @@ const count = z.int().nonnegative()
 const digest = z.string().regex(/^[0-9a-f]{64}$/)
 const bestSchema = z.strictObject({ step: count, epoch: count, score: z.number(), loss: z.number() })
 const recordSchema = z.strictObject({
-  step: count, epoch: count, stepInEpoch: count, batches: count, skipped: count.optional(), stale: count.optional(),
+  step: count,
+  epoch: count,
+  stepInEpoch: count,
+  batches: count,
+  skipped: count.optional(),
+  stale: count.optional(),
   best: bestSchema.nullable(),
   runnersUp: z.array(bestSchema).min(1).readonly().optional(),
   /** SHA-256 of state.safetensors. */
@@ -40,13 +45,14 @@ const recordSchema = z.strictObject({
 type Entry = z.infer<typeof recordSchema>
 
 /** SHA-256 of all values that a checkpoint needs, best first. */
-const valuesOf = ({ best_values: best, runners_up_values: others = [] }: Entry): string[] => (best === null ? [] : [best, ...others])
+const valuesOf = ({ best_values: best, runners_up_values: others = [] }: Entry): string[] =>
+  best === null ? [] : [best, ...others]
 
 /** A checkpoint that was found, and those after it that are damaged, newest first. */
 export interface Found {
   /** Undefined where none is undamaged. */
   readonly position: Position | undefined
-  readonly damaged: readonly { readonly step: number, readonly reason: string }[]
+  readonly damaged: readonly { readonly step: number; readonly reason: string }[]
 }
 
 /** Why a checkpoint can't be used. */
@@ -88,7 +94,7 @@ export class Checkpoints implements CheckpointStore {
     const state = await writeState(join(making, STATE), entries)
     const path = join(making, POSITION)
     const [best_values = null, ...others] = this.#best
-    const entry = { ...position, state, best_values, ...others.length > 0 && { runners_up_values: others } }
+    const entry = { ...position, state, best_values, ...(others.length > 0 && { runners_up_values: others }) }
     const text = `${JSON.stringify(withChecksum(entry), null, 2)}\n`
     await writeAtomic(path, text, { makeFolder: false })
     await readEntry(making)
@@ -109,7 +115,7 @@ export class Checkpoints implements CheckpointStore {
    * an earlier version wrote, without a checksum.
    */
   async find(shape?: RunShape): Promise<Found> {
-    const damaged: { step: number, reason: string }[] = []
+    const damaged: { step: number; reason: string }[] = []
     for (const step of (await this.#steps()).reverse()) {
       try {
         const { state, best_values, runners_up_values, ...position } = await this.#entry(step)
@@ -169,7 +175,9 @@ export class Checkpoints implements CheckpointStore {
   async #makeFolder(): Promise<void> {
     this.#check()
     // Not recursive: a run's folder that is gone is not made anew.
-    await mkdir(this.folder).catch((error: unknown) => { if (codeOf(error) !== 'EEXIST') throw error })
+    await mkdir(this.folder).catch((error: unknown) => {
+      if (codeOf(error) !== 'EEXIST') throw error
+    })
   }
 
   #entry(step: number): Promise<Entry> {
@@ -185,9 +193,10 @@ export class Checkpoints implements CheckpointStore {
     const found = await readable(digestOf(join(folder, STATE)))
     if (found !== entry.state) throw new Damage(`the checksum of ${STATE} does not match`)
     const values = valuesOf(entry)
-    if (values.length !== bestOf(entry).length) throw new Damage('it names best values without their evaluation, or the reverse')
+    if (values.length !== bestOf(entry).length)
+      throw new Damage('it names best values without their evaluation, or the reverse')
     for (const wanted of values) {
-      if (await readable(digestOf(join(this.folder, bestName(wanted)))) !== wanted) {
+      if ((await readable(digestOf(join(this.folder, bestName(wanted))))) !== wanted) {
         throw new Damage(`the checksum of ${bestName(wanted)} does not match`)
       }
     }
@@ -204,9 +213,10 @@ export class Checkpoints implements CheckpointStore {
     const steps = await this.#steps()
     for (const step of steps.slice(0, -KEPT)) await this.#remove(step)
     const kept = steps.slice(-KEPT).map(step => readEntry(join(this.folder, folderName(step))).then(valuesOf, () => []))
-    const wanted = new Set([this.#best, ...await Promise.all(kept)].flat().map(bestName))
+    const wanted = new Set([this.#best, ...(await Promise.all(kept))].flat().map(bestName))
     for (const name of await readdir(this.folder).catch(() => [])) {
-      if (/^best-[0-9a-f]{12}\.safetensors$/.test(name) && !wanted.has(name)) await rm(join(this.folder, name), { force: true })
+      if (/^best-[0-9a-f]{12}\.safetensors$/.test(name) && !wanted.has(name))
+        await rm(join(this.folder, name), { force: true })
     }
   }
 
@@ -217,11 +227,13 @@ export class Checkpoints implements CheckpointStore {
 }
 
 /** The evaluations whose values are kept, best first. */
-export const bestOf = ({ best, runnersUp = [] }: Pick<Position, 'best' | 'runnersUp'>): Best[] => (best === null ? [] : [best, ...runnersUp])
+export const bestOf = ({ best, runnersUp = [] }: Pick<Position, 'best' | 'runnersUp'>): Best[] =>
+  best === null ? [] : [best, ...runnersUp]
 
 /** Reads a file of best values, which its name has the checksum of. Throws a UserError if that does not match. */
 export async function loadKept(path: string, entries: readonly ValueEntry[]): Promise<void> {
-  if (bestName(await digestOf(path)) !== basename(path)) throw new UserError(`${path} is damaged: its checksum does not match`)
+  if (bestName(await digestOf(path)) !== basename(path))
+    throw new UserError(`${path} is damaged: its checksum does not match`)
   await readState(path, entries)
 }
 
@@ -239,17 +251,21 @@ async function readEntry(folder: string): Promise<Entry> {
   const path = join(folder, POSITION)
   const json = await readable(readJson(path))
   if (typeof json !== 'object' || json === null) throw new Damage(`${POSITION} is not a JSON object`)
-  if (!('checksum' in json)) throw new UserError(`${path} has no checksum: an earlier version of tilegrad wrote it, and can resume it`)
+  if (!('checksum' in json))
+    throw new UserError(`${path} has no checksum: an earlier version of tilegrad wrote it, and can resume it`)
   const { checksum, ...rest } = json
   const parsed = recordSchema.safeParse(rest)
   // The order of the keys is the schema's, whatever the file's is.
-  if (!parsed.success || checksumOf(parsed.data) !== checksum) throw new Damage(`the checksum of ${POSITION} does not match`)
+  if (!parsed.success || checksumOf(parsed.data) !== checksum)
+    throw new Damage(`the checksum of ${POSITION} does not match`)
   return parsed.data
 }
 
 /** What a read gives; a file that is missing or is not what it should be is damage. */
 async function readable<T>(reading: Promise<T>): Promise<T> {
-  return reading.catch((error: unknown) => { throw error instanceof UserError ? new Damage(error.message) : error })
+  return reading.catch((error: unknown) => {
+    throw error instanceof UserError ? new Damage(error.message) : error
+  })
 }
 
 /** Throws a Damage if a position is not one that the run comes to. */
@@ -259,10 +275,16 @@ function refuseOutside(position: Position, { batches, accumulate }: RunShape): v
   const sum = (counts: readonly number[]): number => counts.reduce((a, b) => a + b, 0)
   const done = batches.slice(0, epoch)
   const current = batches.at(epoch) ?? 0
-  const isInside = epoch <= batches.length && stepInEpoch < Math.max(1, stepsOf(current))
-    && step === sum(done.map(stepsOf)) + stepInEpoch && position.batches === sum(done) + stepInEpoch * accumulate
-    && skipped <= step && bestOf(position).every(best => best.step <= step && best.epoch <= epoch + (stepInEpoch > 0 ? 1 : 0))
+  const isInside =
+    epoch <= batches.length &&
+    stepInEpoch < Math.max(1, stepsOf(current)) &&
+    step === sum(done.map(stepsOf)) + stepInEpoch &&
+    position.batches === sum(done) + stepInEpoch * accumulate &&
+    skipped <= step &&
+    bestOf(position).every(best => best.step <= step && best.epoch <= epoch + (stepInEpoch > 0 ? 1 : 0))
   if (isInside) return
-  throw new Damage(`step ${step} (epoch ${epoch}, ${stepInEpoch} steps into the next, ${position.batches} batches) is not a position `
-    + `of this run of ${batches.length} epochs and ${sum(batches.map(stepsOf))} steps`)
+  throw new Damage(
+    `step ${step} (epoch ${epoch}, ${stepInEpoch} steps into the next, ${position.batches} batches) is not a position ` +
+      `of this run of ${batches.length} epochs and ${sum(batches.map(stepsOf))} steps`,
+  )
 }

@@ -36,6 +36,13 @@ export function parseRunConfig(json: unknown, folder: string, path: string): Run
 }
 
 /** An adapter as `config.json` and the result record it. */
-export function describeAdapter({ name, vendor, architecture, backend, driver, fallback }: AdapterInfo): Record<string, unknown> {
+export function describeAdapter({
+  name,
+  vendor,
+  architecture,
+  backend,
+  driver,
+  fallback,
+}: AdapterInfo): Record<string, unknown> {
   return { name, vendor, architecture, backend, driver, software: fallback }
 }

@@ -6,8 +6,18 @@ import { Checkpoints } from './checkpoints.ts'
 import { FolderGone, type Run } from './folder.ts'
 
 /** What the system says of a disk that takes no more, or of a folder that is gone. */
-const DISK_TROUBLE: readonly string[] =
-  ['ENOSPC', 'EDQUOT', 'EFBIG', 'EACCES', 'EPERM', 'EROFS', 'EIO', 'ENOENT', 'ENOTDIR', 'ESTALE']
+const DISK_TROUBLE: readonly string[] = [
+  'ENOSPC',
+  'EDQUOT',
+  'EFBIG',
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'EIO',
+  'ENOENT',
+  'ENOTDIR',
+  'ESTALE',
+]
 
 export const isDiskTrouble = (error: unknown): error is Error =>
   error instanceof Error && DISK_TROUBLE.includes(codeOf(error) ?? '')
@@ -23,7 +33,10 @@ export function describeTrouble(error: Error, folder: string): string {
 export async function lossOf(error: unknown, device: Device): Promise<DeviceLost | undefined> {
   if (error instanceof DeviceLost) return error
   if (error instanceof UserError || isDiskTrouble(error)) return undefined
-  const reason: unknown = await device.checkSoon().then(() => undefined, (reason: unknown) => reason)
+  const reason: unknown = await device.checkSoon().then(
+    () => undefined,
+    (reason: unknown) => reason,
+  )
   return reason instanceof DeviceLost ? reason : undefined
 }
 
@@ -32,13 +45,17 @@ export const checkpointsOf = (run: Run): Checkpoints => new Checkpoints(run.path
 
 /** The error to end a run with. `command` gives the command that resumes runs, with these arguments. */
 export async function explained(
-  error: unknown, run: Run, command: (...args: readonly string[]) => string,
+  error: unknown,
+  run: Run,
+  command: (...args: readonly string[]) => string,
 ): Promise<unknown> {
   const gone = error instanceof FolderGone || isDiskTrouble(error) ? folderGone(run) : undefined
   if (gone) {
     return new UserError(`${gone.message}. If it was moved, resume with: ${command('--resume')} <where it is now>`)
   }
-  const position = await checkpointsOf(run).latest().catch(() => undefined)
+  const position = await checkpointsOf(run)
+    .latest()
+    .catch(() => undefined)
   const resumed = `${position ? '' : ' from the beginning'} with: ${command('--resume', run.folder)}`
   if (error instanceof NonFinite) {
     const stands = position && `the checkpoint of step ${position.step} in ${run.folder} is the last good one`

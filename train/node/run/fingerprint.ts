@@ -18,7 +18,9 @@ export async function fingerprintsOf({ train, validation, test }: Data, opened: 
   for (const set of [train, validation, test]) {
     data.update(`${set.length}\n`)
     for (const { text, pair, target } of set) {
-      data.update(`${JSON.stringify([text, ...pair === undefined ? [] : [pair], typeof target === 'number' ? target : Array.from(target)])}\n`)
+      data.update(
+        `${JSON.stringify([text, ...(pair === undefined ? [] : [pair]), typeof target === 'number' ? target : Array.from(target)])}\n`,
+      )
     }
   }
   return { data: data.digest('hex'), model: await modelHash(opened) }

@@ -1,10 +1,28 @@
 // A run's folder: config.json, metrics.jsonl, result.json, and the places of what others write (checkpoints, adapter,
 // report). Whole files are written beside their place and renamed into it; metrics grow a whole line at a time.
-import { type BigIntStats, closeSync, existsSync, fsyncSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import {
+  type BigIntStats,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { access, constants, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { codeOf, exists, isFolder, isTemporary, readJson, syncFolder, temporaryName, writeAtomic } from '../../../models/node/files.ts'
+import {
+  codeOf,
+  exists,
+  isFolder,
+  isTemporary,
+  readJson,
+  syncFolder,
+  temporaryName,
+  writeAtomic,
+} from '../../../models/node/files.ts'
 import { type RunConfig, parseRunConfig } from './config.ts'
 import { finiteJson } from './json.ts'
 import { LOCK, lock } from './lock.ts'
@@ -88,7 +106,10 @@ async function createLocked(folder: string, config: Readonly<Record<string, unkn
 
 /** Creates a run in `out`, or in the first folder by `name` that no other process takes, and keeps it locked. Throws as those two do. */
 export async function createNewRun(
-  out: string | undefined, name: string, config: Readonly<Record<string, unknown>>, where: { root?: string, now?: Date } = {},
+  out: string | undefined,
+  name: string,
+  config: Readonly<Record<string, unknown>>,
+  where: { root?: string; now?: Date } = {},
 ): Promise<Locked> {
   for (;;) {
     try {
@@ -126,7 +147,8 @@ export async function refuseTaken(folder: string, user = 'a run'): Promise<void>
 /** Whether a name in a folder is more than what a process leaves that was killed before it wrote anything. */
 const isContent = (name: string): boolean => name !== LOCK && !isTemporary(name)
 
-const taken = (folder: string, user = 'a run'): string => `${folder} exists and is not empty: ${user} needs a folder of its own`
+const taken = (folder: string, user = 'a run'): string =>
+  `${folder} exists and is not empty: ${user} needs a folder of its own`
 
 /**
  * Throws a UserError if `folder` could not be made: to find out only when it is written would waste all that comes before.
@@ -196,8 +218,12 @@ export class Run {
     try {
       const now = statSync(this.folder, { bigint: true })
       // A folder that was emptied may stay, because a file was written into it at that moment.
-      return now.isDirectory() && now.dev === this.#identity.dev && now.ino === this.#identity.ino 
-        && existsSync(this.path(CONFIG)) === this.#hasConfig
+      return (
+        now.isDirectory() &&
+        now.dev === this.#identity.dev &&
+        now.ino === this.#identity.ino &&
+        existsSync(this.path(CONFIG)) === this.#hasConfig
+      )
     } catch (error) {
       if (['ENOENT', 'ENOTDIR'].includes(codeOf(error) ?? '')) return false
       throw error
@@ -234,7 +260,7 @@ export class Run {
    * its lock behind, and those files are written again when it is resumed.
    */
   async finished(): Promise<boolean> {
-    return await exists(this.path(RESULT)) && !(await exists(this.path(LOCK)))
+    return (await exists(this.path(RESULT))) && !(await exists(this.path(LOCK)))
   }
 
   /**
@@ -243,7 +269,7 @@ export class Run {
    */
   appendMetrics(metrics: Metrics): void {
     const line = finiteJson(metrics, this.path(METRICS))
-    this.#withMetrics((file) => writeSync(file, `${line}\n`))
+    this.#withMetrics(file => writeSync(file, `${line}\n`))
   }
 
   /** Brings the lines written so far to the disk. To be called before a checkpoint that counts on them. */
@@ -277,7 +303,7 @@ export class Run {
   async cutMetrics(step: number): Promise<void> {
     const steps = this.readMetrics()
     const kept = this.#lines().filter((_, i) => steps[i].step <= step)
-    await this.write(METRICS, kept.map((line) => `${line}\n`).join(''))
+    await this.write(METRICS, kept.map(line => `${line}\n`).join(''))
   }
 
   /** The lines as they stand, so that those which stay keep their bytes; what follows the last break is no line. */

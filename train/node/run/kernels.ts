@@ -25,8 +25,14 @@ function cacheFolder(): string {
 
 /** The file of an adapter in the user's cache. */
 export function answersFile({ name, backend = '', driver = '' }: AdapterInfo, version: string): string {
-  const plain = name.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '')
-  const exact = createHash('sha256').update(JSON.stringify([name, backend, driver, version])).digest('hex').slice(0, 12)
+  const plain = name
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^-|-$/g, '')
+  const exact = createHash('sha256')
+    .update(JSON.stringify([name, backend, driver, version]))
+    .digest('hex')
+    .slice(0, 12)
   return join(cacheFolder(), 'tilegrad', 'kernels', `${plain}-${exact}.jsonl`)
 }
 
@@ -42,7 +48,9 @@ async function readSettled(path: string): Promise<Answers> {
   try {
     return new Map(file.parse(await readJson(path)).answers.map(answer => [questionKey(answer), answer]))
   } catch {
-    warn(`${path} is not a list of measured kernels in the format of this version: it is ignored, and kernels are chosen by best guess`)
+    warn(
+      `${path} is not a list of measured kernels in the format of this version: it is ignored, and kernels are chosen by best guess`,
+    )
     return new Map()
   }
 }
@@ -76,11 +84,17 @@ export class KernelChoices {
    * Configures how a device chooses from here on: by the answers that `run` used before, measuring nothing, or else by those of the
    * user's cache, measuring for at most `seconds` (when left out, the mode's own budget).
    */
-  static async begin(mode: TuningMode, device: Device, version: string, run?: Run, seconds?: number): Promise<KernelChoices> {
-    const settled = run !== undefined && await exists(run.path(KERNELS))
+  static async begin(
+    mode: TuningMode,
+    device: Device,
+    version: string,
+    run?: Run,
+    seconds?: number,
+  ): Promise<KernelChoices> {
+    const settled = run !== undefined && (await exists(run.path(KERNELS)))
     const cache = new AnswerFile(answersFile(device.info, version))
-    const answers: Answers = mode === 'off' ? new Map()
-      : settled ? await readSettled(run.path(KERNELS)) : await readCache(cache)
+    const answers: Answers =
+      mode === 'off' ? new Map() : settled ? await readSettled(run.path(KERNELS)) : await readCache(cache)
     const choices = new KernelChoices(mode, device, version, cache, answers)
     device.tuning.configure({
       mode,
@@ -90,8 +104,13 @@ export class KernelChoices {
         choices.#answers.set(questionKey(answer), answer)
         await choices.#remember(answer)
       },
-      onProgress: (done, total) => { if (mode === 'full') process.stderr.write(`measured kernels: ${done} of ${total}${done === total ? '\n' : '\r'}`) },
-      onFailure: reason => { process.stderr.write(`${printableLine(reason)}\n`) },
+      onProgress: (done, total) => {
+        if (mode === 'full')
+          process.stderr.write(`measured kernels: ${done} of ${total}${done === total ? '\n' : '\r'}`)
+      },
+      onFailure: reason => {
+        process.stderr.write(`${printableLine(reason)}\n`)
+      },
     })
     return choices
   }

@@ -35,7 +35,9 @@ export async function lock(folder: string): Promise<Unlock> {
   const taken = await take(path)
   if (typeof taken === 'function') return taken
   const { pid, host } = taken
-  throw new UserError(`${folder} is in use by process ${pid} on ${printable(host)}; if that process has exited, delete ${path}`)
+  throw new UserError(
+    `${folder} is in use by process ${pid} on ${printable(host)}; if that process has exited, delete ${path}`,
+  )
 }
 
 /** Creates a file that names this process, in place of one whose process has exited. Gives who works there where one does. */
@@ -65,7 +67,7 @@ async function take(path: string): Promise<Unlock | Holder> {
       await sleep(LOOK_AGAIN_MS)
       continue
     }
-    if (await contentOf(path) === content) await rm(path, { force: true })
+    if ((await contentOf(path)) === content) await rm(path, { force: true })
     await claim()
   }
 }
@@ -73,7 +75,7 @@ async function take(path: string): Promise<Unlock | Holder> {
 async function leave(path: string, own: string, number: string): Promise<void> {
   held.delete(number)
   // The folder may be gone, or another one that another process works in.
-  if (await contentOf(path) === own) await rm(path, { force: true }).catch(() => undefined)
+  if ((await contentOf(path)) === own) await rm(path, { force: true }).catch(() => undefined)
 }
 
 const contentOf = (path: string): Promise<string | undefined> => readFile(path, 'utf8').catch(() => undefined)
@@ -118,10 +120,13 @@ async function writeNew(path: string, content: string): Promise<boolean> {
   } finally {
     await rm(beside, { force: true })
   }
-  return writeFile(path, content, { flag: 'wx', flush: true }).then(() => true, (error: unknown) => {
-    if (codeOf(error) === 'EEXIST') return false
-    throw error
-  })
+  return writeFile(path, content, { flag: 'wx', flush: true }).then(
+    () => true,
+    (error: unknown) => {
+      if (codeOf(error) === 'EEXIST') return false
+      throw error
+    },
+  )
 }
 
 /** What file systems without hard links say. */

@@ -13,7 +13,8 @@ export const changedSince = ({ folder }: Pick<Run, 'folder'>, what: string): Use
 
 /** Says on stderr what differs from where the run began, since the last bits of its numbers may differ too. */
 export function warnOfChanges(
-  { config: { adapter: before, tilegrad } }: Pick<Run, 'config'>, { name, driver }: Pick<AdapterInfo, 'name' | 'driver'>,
+  { config: { adapter: before, tilegrad } }: Pick<Run, 'config'>,
+  { name, driver }: Pick<AdapterInfo, 'name' | 'driver'>,
   version: string,
 ): void {
   const pairs = [
@@ -32,11 +33,14 @@ export function warnOfChanges(
  * position to continue from.
  */
 export async function rewind(
-  run: Run, checkpoints: Checkpoints, shape: RunShape,
-  { console, progress }: { readonly console: Console, readonly progress: Progress },
+  run: Run,
+  checkpoints: Checkpoints,
+  shape: RunShape,
+  { console, progress }: { readonly console: Console; readonly progress: Progress },
 ): Promise<Position | undefined> {
   const { position, damaged } = await checkpoints.find(shape)
-  for (const { step, reason } of damaged) progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
+  for (const { step, reason } of damaged)
+    progress.note(`The checkpoint of step ${step} is damaged and is left out: ${reason}.`)
   await checkpoints.discard(damaged.map(({ step }) => step))
   await run.cutMetrics(position?.step ?? -1)
   console.say(position ? `Resuming after step ${position.step}.\n` : 'No checkpoint found; starting over.\n')

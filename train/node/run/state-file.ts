@@ -18,12 +18,15 @@ export async function writeState(path: string, entries: readonly ValueEntry[]): 
     }
   }
   const tensors = entries.map(({ name, variable }) => ({
-    name, dtype: 'F32' as const, shape: variable.shape,
+    name,
+    dtype: 'F32' as const,
+    shape: variable.shape,
     read: async () => Float32Array.from(await variable.read()),
   }))
   await writeAtomic(path, hashed(serializeInPieces(tensors, {})), { makeFolder: false })
   const written = hash.digest('hex')
-  if (await digestOf(path) !== written) throw new UserError(`${path} does not hold what was written to it: is the disk damaged?`)
+  if ((await digestOf(path)) !== written)
+    throw new UserError(`${path} does not hold what was written to it: is the disk damaged?`)
   return written
 }
 
@@ -49,7 +52,9 @@ export async function readState(path: string, entries: readonly ValueEntry[]): P
   try {
     for (const { name, variable } of entries) {
       if (!file.has(name) || file.info(name).shape.join() !== variable.shape.join()) {
-        throw new UserError(`${path}: no ${name} of [${variable.shape.join(', ')}]: the checkpoint is of another model or other options`)
+        throw new UserError(
+          `${path}: no ${name} of [${variable.shape.join(', ')}]: the checkpoint is of another model or other options`,
+        )
       }
     }
     for (const { name, variable } of entries) {

@@ -36,13 +36,21 @@ async function newPhrasesOf({ newPhrases, args }: BundledTask): Promise<readonly
 describe('the files', () => {
   test('are what make.ts writes, and small', async () => {
     const files = makeFiles()
-    for (const [path, text] of files) expect(await readFile(join(folder, path), 'utf8') === text, path).toBe(true)
+    for (const [path, text] of files) expect((await readFile(join(folder, path), 'utf8')) === text, path).toBe(true)
     expect([...files.values()].reduce((sum, text) => sum + text.length, 0)).toBeLessThan(500_000)
   })
 
   const lists = [
-    phrases.OPENINGS, phrases.PRAISES, phrases.NO_PRAISE, phrases.SENTENCES, phrases.FIRST, phrases.LAST, phrases.PLACE,
-    ...phrases.VERDICTS, ...Object.values(phrases.GENRES), ...Object.values(phrases.ASPECTS),
+    phrases.OPENINGS,
+    phrases.PRAISES,
+    phrases.NO_PRAISE,
+    phrases.SENTENCES,
+    phrases.FIRST,
+    phrases.LAST,
+    phrases.PLACE,
+    ...phrases.VERDICTS,
+    ...Object.values(phrases.GENRES),
+    ...Object.values(phrases.ASPECTS),
     ...phrases.QUESTIONS.flatMap(({ ask, answer }) => [ask, answer]),
   ]
   const known = lists.flatMap(list => list.known)
@@ -55,11 +63,14 @@ describe('the files', () => {
     const wordsOf = (text: string): Set<string> => new Set(text.toLowerCase().match(/[\p{L}\p{N}']+/gu))
     const seen = known.map(phrase => ({ phrase, words: wordsOf(phrase) }))
     // Words in common, as a part of all the words of the two (Jaccard).
-    const alike = lists.flatMap(list => list.unseen).flatMap(phrase => {
-      const words = wordsOf(phrase)
-      return seen.filter(other => words.intersection(other.words).size > 0.5 * words.union(other.words).size)
-        .map(other => [phrase, other.phrase])
-    })
+    const alike = lists
+      .flatMap(list => list.unseen)
+      .flatMap(phrase => {
+        const words = wordsOf(phrase)
+        return seen
+          .filter(other => words.intersection(other.words).size > 0.5 * words.union(other.words).size)
+          .map(other => [phrase, other.phrase])
+      })
     expect(alike).toEqual([])
   })
 
@@ -69,7 +80,8 @@ describe('the files', () => {
     const test = await newPhrasesOf(task)
     const known = new Set(all.flatMap(({ words = [] }) => words))
     const named = test.flatMap(({ words = [], target }) =>
-      words.filter((_, i) => typeof target !== 'number' && plan.labels[target[i]] !== 'O'))
+      words.filter((_, i) => typeof target !== 'number' && plan.labels[target[i]] !== 'O'),
+    )
     expect(named.length).toBeGreaterThan(200)
     const unknown = named.filter(word => !known.has(word)).length / named.length
     expect(unknown).toBeGreaterThan(0.45)
@@ -78,15 +90,18 @@ describe('the files', () => {
 
   test.each(TASKS)('of $name repeat no text, neither within a file nor in another', async task => {
     const { all, test } = await dataOf(task)
-    const rows: readonly Example[] = [...all, ...test, ...await newPhrasesOf(task)]
+    const rows: readonly Example[] = [...all, ...test, ...(await newPhrasesOf(task))]
     const keys = rows.map(({ text, pair, words }) => JSON.stringify([text, pair, words]))
     expect(test.length).toBe(120)
     expect(new Set(keys).size).toBe(all.length + 240)
   })
 
   test.each([
-    ['genres', 'accuracy', 0.258], ['aspects', 'f1_micro', 0.435], ['ratings', 'mse', 1.758],
-    ['answers', 'accuracy', 0.5], ['names', 'f1', 0],
+    ['genres', 'accuracy', 0.258],
+    ['aspects', 'f1_micro', 0.435],
+    ['ratings', 'mse', 1.758],
+    ['answers', 'accuracy', 0.5],
+    ['names', 'f1', 0],
   ] as const)('of %s get a %s of %d from the constant answer', async (name, metric, value) => {
     const found = constantScore(await dataOf(taskNamed(name)))
     expect(found.metric.name).toBe(metric)
@@ -96,16 +111,26 @@ describe('the files', () => {
 
 describe('npm run tasks', () => {
   let out: string
-  beforeAll(async () => { out = await mkdtemp(join(tmpdir(), 'tilegrad-tasks-')) })
+  beforeAll(async () => {
+    out = await mkdtemp(join(tmpdir(), 'tilegrad-tasks-'))
+  })
   afterAll(() => rm(out, { recursive: true, force: true }))
 
   /** Runs it with these arguments: the rows of its table, cell by cell. */
-  async function run(...args: readonly string[]): Promise<{ status: number | null, rows: string[][] }> {
+  async function run(...args: readonly string[]): Promise<{ status: number | null; rows: string[][] }> {
     const child = spawn(process.execPath, [join(folder, 'run.ts'), ...args], { stdio: ['ignore', 'pipe', 'ignore'] })
     let stdout = ''
-    child.stdout.setEncoding('utf8').on('data', (text: string) => { stdout += text })
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text
+    })
     const status = await new Promise<number | null>(done => child.on('close', done))
-    return { status, rows: stdout.split('\n').map(line => line.split(/ {2,}/)).filter(cells => cells.length > 5) }
+    return {
+      status,
+      rows: stdout
+        .split('\n')
+        .map(line => line.split(/ {2,}/))
+        .filter(cells => cells.length > 5),
+    }
   }
 
   // The README of the data sets has the table of all five.

@@ -26,14 +26,19 @@ function scorer(options: Pick<ClassifierOptions, 'labels'> & Partial<ClassifierO
     const words = typeof input !== 'string' && 'words' in input ? input.words : undefined
     const logits = Float32Array.from(textOf(input).split(' '), Number)
     // Three tokens: [CLS], the first word, [SEP]; then none of a second word.
-    return { answer: { kind: 'number', value: 0 }, logits, ...words && { firstOf: [-1, 0, -1] } }
+    return { answer: { kind: 'number', value: 0 }, logits, ...(words && { firstOf: [-1, 0, -1] }) }
   }
-  return { options: { problem: 'single_label_classification' as const, ...options }, score: async (texts: readonly TextInput[]) => texts.map(score) }
+  return {
+    options: { problem: 'single_label_classification' as const, ...options },
+    score: async (texts: readonly TextInput[]) => texts.map(score),
+  }
 }
 
 const said: string[] = []
 async function evaluated(
-  path: string, model: ReturnType<typeof scorer>, { labels, ...options }: EvaluateOptions = {},
+  path: string,
+  model: ReturnType<typeof scorer>,
+  { labels, ...options }: EvaluateOptions = {},
 ): Promise<Evaluated> {
   said.length = 0
   return evaluateOn(model, await openLabelled(path, options), { labels }, { say: line => said.push(line) })
@@ -45,10 +50,20 @@ describe('labels of the data', () => {
   test('count by name, by number, or as --labels spells them', async () => {
     // Right, right, wrong, right.
     const rows = (no: string, yes: string): string => `text,label\n2 1,${no}\n0 1,${yes}\n0 1,${no}\n-1 4,${yes}\n`
-    for (const [i, [no, yes, labels]] of ([['negative', 'positive'], ['0', '1'], ['NEGATIVE', 'Positive'], ['bad', 'good', ['bad', 'good']]] as const).entries()) {
+    for (const [i, [no, yes, labels]] of (
+      [
+        ['negative', 'positive'],
+        ['0', '1'],
+        ['NEGATIVE', 'Positive'],
+        ['bad', 'good', ['bad', 'good']],
+      ] as const
+    ).entries()) {
       const { summary, main, interval } = await evaluated(await file(`two-${i}.csv`, rows(no, yes)), two, { labels })
       expect(summary.metrics).toMatchObject({ accuracy: 0.75, f1: 0.8 })
-      expect(summary.confusion).toEqual([[1, 1], [0, 2]])
+      expect(summary.confusion).toEqual([
+        [1, 1],
+        [0, 2],
+      ])
       expect(main).toBe('accuracy')
       // Wilson's, for 3 of 4.
       expect([interval?.low, interval?.high].map(value => value?.toFixed(4))).toEqual(['0.3006', '0.9544'])
@@ -57,8 +72,12 @@ describe('labels of the data', () => {
 
   test('that the model does not know are refused by row', async () => {
     const path = await file('other.csv', 'text,label\n2 1,positive\n0 1,great\n')
-    await expect(evaluated(path, two)).rejects.toThrow(`${path}, data row 2: the label "great" is not one of negative, positive`)
-    await expect(evaluated(path, two, { labels: ['a'] })).rejects.toThrow('--labels gives 1 names, but the model has 2 labels')
+    await expect(evaluated(path, two)).rejects.toThrow(
+      `${path}, data row 2: the label "great" is not one of negative, positive`,
+    )
+    await expect(evaluated(path, two, { labels: ['a'] })).rejects.toThrow(
+      '--labels gives 1 names, but the model has 2 labels',
+    )
     await expect(evaluated(await file('none.csv', 'text,other\nx,1\n'), two)).rejects.toThrow('has no label column')
   })
 
@@ -70,13 +89,23 @@ describe('labels of the data', () => {
     await file('splits/test.csv', 'text,label\n1 0,-1\n0 1,-1\n')
     const { notes, examples } = await openLabelled(splits, {})
     expect(examples).toHaveLength(1)
-    expect(notes.join('\n')).toMatch(/^The split test has no labels\.\nData: .+, split validation: 1 row; texts from column "text", labels from "label"$/)
+    expect(notes.join('\n')).toMatch(
+      /^The split test has no labels\.\nData: .+, split validation: 1 row; texts from column "text", labels from "label"$/,
+    )
     expect((await openLabelled(splits, { split: 'train' })).examples).toHaveLength(2)
-    expect((await openLabelled(join(splits, 'train.csv'), {})).examples, 'a file that is named is that file').toHaveLength(2)
-    expect((await openTexts(join(splits, 'test.csv'), {})).source).toBe(`${join(splits, 'test.csv')}, texts from column "text"`)
-    await expect(openTexts(splits, {})).rejects.toThrow(`${splits} has several splits, name one with --split: train, validation, test`)
-    await expect(openLabelled(splits, { split: 'dev' })).rejects
-      .toThrow(`${splits} has no labelled split dev; its splits: train, validation, test`)
+    expect(
+      (await openLabelled(join(splits, 'train.csv'), {})).examples,
+      'a file that is named is that file',
+    ).toHaveLength(2)
+    expect((await openTexts(join(splits, 'test.csv'), {})).source).toBe(
+      `${join(splits, 'test.csv')}, texts from column "text"`,
+    )
+    await expect(openTexts(splits, {})).rejects.toThrow(
+      `${splits} has several splits, name one with --split: train, validation, test`,
+    )
+    await expect(openLabelled(splits, { split: 'dev' })).rejects.toThrow(
+      `${splits} has no labelled split dev; its splits: train, validation, test`,
+    )
   })
 })
 
@@ -85,13 +114,27 @@ describe('every kind of task', () => {
     const path = await file('threshold.csv', 'text,label\n0 1,a\n0 1,b\n0 3,b\n')
     const model = scorer({ labels: ['a', 'b'], thresholds: [0.5, 0.8], temperature: 1 })
     // 1/(1 + e⁻¹) = 0.73 is below the threshold.
-    expect((await evaluated(path, model)).summary.confusion).toEqual([[1, 0], [1, 1]])
-    expect((await evaluated(path, { ...model, options: { ...model.options, temperature: 0.5 } })).summary.confusion).toEqual([[0, 1], [0, 2]])
+    expect((await evaluated(path, model)).summary.confusion).toEqual([
+      [1, 0],
+      [1, 1],
+    ])
+    expect(
+      (await evaluated(path, { ...model, options: { ...model.options, temperature: 0.5 } })).summary.confusion,
+    ).toEqual([
+      [0, 1],
+      [0, 2],
+    ])
   })
 
   test('several labels at once', async () => {
-    const path = await file('several.jsonl', '{"text": "1 -1 1", "label": ["a", "c"]}\n{"text": "-1 -1 1", "label": []}\n')
-    const { summary, task } = await evaluated(path, scorer({ labels: ['a', 'b', 'c'], problem: 'multi_label_classification' }))
+    const path = await file(
+      'several.jsonl',
+      '{"text": "1 -1 1", "label": ["a", "c"]}\n{"text": "-1 -1 1", "label": []}\n',
+    )
+    const { summary, task } = await evaluated(
+      path,
+      scorer({ labels: ['a', 'b', 'c'], problem: 'multi_label_classification' }),
+    )
     expect(task).toBe('labels')
     expect(summary.metrics).toMatchObject({ subset_accuracy: 0.5, f1_micro: 0.8 })
   })
@@ -108,8 +151,9 @@ describe('every kind of task', () => {
     const model = scorer({ labels: ['O', 'B-PER'], problem: 'token_classification' })
     const { summary } = await evaluated(path, model)
     expect(summary.classes).toMatchObject([{ name: 'PER', precision: 1, recall: 1, support: 1 }])
-    await expect(evaluated(await file('flat.jsonl', '{"text": "a b", "label": ["O", "O"]}\n'), model)).rejects
-      .toThrow('the model labels words, but the text is not a list of words')
+    await expect(evaluated(await file('flat.jsonl', '{"text": "a b", "label": ["O", "O"]}\n'), model)).rejects.toThrow(
+      'the model labels words, but the text is not a list of words',
+    )
   })
 })
 
@@ -118,7 +162,11 @@ test('a place that cannot be written to is refused before data or model are look
   const refused = (message: string, ...args: string[]): Promise<void> =>
     expect(evaluate(['no-model', '--data', 'no-data', ...args])).rejects.toThrow(message)
   await refused(`${folder} exists and is not empty: an evaluation needs a folder of its own`, '--out', folder)
-  await refused(`${join(held, 'scores')} is a file, or below one: an evaluation needs a folder of its own`, '--out', join(held, 'scores'))
+  await refused(
+    `${join(held, 'scores')} is a file, or below one: an evaluation needs a folder of its own`,
+    '--out',
+    join(held, 'scores'),
+  )
   await refused(`--report ${held} exists: name another file`, '--report', held)
   await refused(`Cannot write the report's folder ${held}: ${held} is a file`, '--report', join(held, 'page.html'))
 })

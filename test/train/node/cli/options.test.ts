@@ -17,9 +17,36 @@ function mistake(...argv: string[]): string {
 }
 
 const documented = [
-  'data', 'model', 'tokenizer', 'init', 'tune', 'lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'train-head',
-  'lr', 'schedule', 'warmup', 'weight-decay', 'epochs', 'batch-size', 'accumulate', 'max-length', 'clip', 'seed',
-  'precision', 'limit-train', 'limit-test', 'val-split', 'out', 'resume', 'adapter', 'list-adapters', 'dry-run', 'json',
+  'data',
+  'model',
+  'tokenizer',
+  'init',
+  'tune',
+  'lora-rank',
+  'lora-alpha',
+  'lora-dropout',
+  'lora-targets',
+  'train-head',
+  'lr',
+  'schedule',
+  'warmup',
+  'weight-decay',
+  'epochs',
+  'batch-size',
+  'accumulate',
+  'max-length',
+  'clip',
+  'seed',
+  'precision',
+  'limit-train',
+  'limit-test',
+  'val-split',
+  'out',
+  'resume',
+  'adapter',
+  'list-adapters',
+  'dry-run',
+  'json',
 ]
 const optionsInHelp = [...helpText().matchAll(/^ {2}--([a-z-]+)/gm)].map(([, name]) => name)
 
@@ -28,34 +55,118 @@ describe('options', () => {
     const { given, ...options } = parseOptions([])
     expect(given.size).toBe(0)
     expect(options).toEqual({
-      data: undefined, model: undefined, tokenizer: undefined, init: 'pretrained',
-      tune: 'lora', loraRank: 8, loraAlpha: 1, loraDropout: 0, loraTargets: 'query,value,mlp', trainHead: false, freezeHead: false, preset: 'imdb',
-      lr: 5e-4, schedule: 'linear', warmup: 0.06, weightDecay: 0.01, epochs: 3, batchSize: 16, accumulate: 1,
-      maxLength: 256, clip: 1, skipBadSteps: 0, seed: 42, recompute: false, precision: 'f32',
-      task: undefined, labels: undefined, classWeights: undefined, labelSmoothing: 0, evaluateEvery: undefined, patience: undefined,
-      bestMetric: undefined, keepBest: 1, batchTokens: undefined,
-      textColumn: undefined, pairColumn: undefined, labelColumn: undefined, encoding: undefined, skipBadRows: false, minusOne: 'unlabelled',
-      limitTrain: undefined, limitTest: undefined, valSplit: 0.1,
-      out: undefined, name: undefined, resume: undefined, checkpointEvery: 30, merge: false, dryRun: false,
+      data: undefined,
+      model: undefined,
+      tokenizer: undefined,
+      init: 'pretrained',
+      tune: 'lora',
+      loraRank: 8,
+      loraAlpha: 1,
+      loraDropout: 0,
+      loraTargets: 'query,value,mlp',
+      trainHead: false,
+      freezeHead: false,
+      preset: 'imdb',
+      lr: 5e-4,
+      schedule: 'linear',
+      warmup: 0.06,
+      weightDecay: 0.01,
+      epochs: 3,
+      batchSize: 16,
+      accumulate: 1,
+      maxLength: 256,
+      clip: 1,
+      skipBadSteps: 0,
+      seed: 42,
+      recompute: false,
+      precision: 'f32',
+      task: undefined,
+      labels: undefined,
+      classWeights: undefined,
+      labelSmoothing: 0,
+      evaluateEvery: undefined,
+      patience: undefined,
+      bestMetric: undefined,
+      keepBest: 1,
+      batchTokens: undefined,
+      textColumn: undefined,
+      pairColumn: undefined,
+      labelColumn: undefined,
+      encoding: undefined,
+      skipBadRows: false,
+      minusOne: 'unlabelled',
+      limitTrain: undefined,
+      limitTest: undefined,
+      valSplit: 0.1,
+      out: undefined,
+      name: undefined,
+      resume: undefined,
+      checkpointEvery: 30,
+      merge: false,
+      dryRun: false,
       json: false,
-      adapter: undefined, listAdapters: false, profile: false, tuneKernels: 'cached', help: false, version: false,
+      adapter: undefined,
+      listAdapters: false,
+      profile: false,
+      tuneKernels: 'cached',
+      help: false,
+      version: false,
     })
   })
 
   test('take the values given, in both spellings, and remember which were given', () => {
     const options = parseOptions([
-      '--data', '../shared/imdb', '--model=distilbert-base-uncased', '--init', 'random', '--lora-alpha', '.5',
-      '--lora-targets', 'query,projection', '--lr=1e-3', '--epochs', '1', '--val-split', '200', '--warmup', '10',
-      '--json', '--dry-run', '--train-head', '--batch-size', '16',
+      '--data',
+      '../shared/imdb',
+      '--model=distilbert-base-uncased',
+      '--init',
+      'random',
+      '--lora-alpha',
+      '.5',
+      '--lora-targets',
+      'query,projection',
+      '--lr=1e-3',
+      '--epochs',
+      '1',
+      '--val-split',
+      '200',
+      '--warmup',
+      '10',
+      '--json',
+      '--dry-run',
+      '--train-head',
+      '--batch-size',
+      '16',
     ])
     expect(options).toMatchObject({
-      data: '../shared/imdb', model: 'distilbert-base-uncased', init: 'random', loraAlpha: 0.5,
-      loraTargets: 'query,projection', lr: 1e-3, epochs: 1, valSplit: 200, warmup: 10, json: true, dryRun: true,
-      trainHead: true, batchSize: 16,
+      data: '../shared/imdb',
+      model: 'distilbert-base-uncased',
+      init: 'random',
+      loraAlpha: 0.5,
+      loraTargets: 'query,projection',
+      lr: 1e-3,
+      epochs: 1,
+      valSplit: 200,
+      warmup: 10,
+      json: true,
+      dryRun: true,
+      trainHead: true,
+      batchSize: 16,
     })
     expect([...options.given].toSorted()).toEqual([
-      'batch-size', 'data', 'dry-run', 'epochs', 'init', 'json', 'lora-alpha', 'lora-targets', 'lr', 'model',
-      'train-head', 'val-split', 'warmup',
+      'batch-size',
+      'data',
+      'dry-run',
+      'epochs',
+      'init',
+      'json',
+      'lora-alpha',
+      'lora-targets',
+      'lr',
+      'model',
+      'train-head',
+      'val-split',
+      'warmup',
     ])
   })
 
@@ -74,11 +185,27 @@ describe('options', () => {
   })
 
   test('become arguments again that give the same options, less what is left out', () => {
-    const argv = ['--seed', '3', '--lr', '1e-7', '--merge', '--data', 'a b', '--name=--odd', '--lora-alpha=.5', '--json']
+    const argv = [
+      '--seed',
+      '3',
+      '--lr',
+      '1e-7',
+      '--merge',
+      '--data',
+      'a b',
+      '--name=--odd',
+      '--lora-alpha=.5',
+      '--json',
+    ]
     const options = parseOptions(argv)
     expect(parseOptions(toArguments(options))).toEqual(options)
-    expect(toArguments(options, { omit: ['json', 'name'], values: { data: '/a b' } }))
-      .toEqual(['--seed=3', '--lr=1e-7', '--merge', '--data=/a b', '--lora-alpha=0.5'])
+    expect(toArguments(options, { omit: ['json', 'name'], values: { data: '/a b' } })).toEqual([
+      '--seed=3',
+      '--lr=1e-7',
+      '--merge',
+      '--data=/a b',
+      '--lora-alpha=0.5',
+    ])
   })
 
   test('given twice count as given last', () => expect(parseOptions(['--seed', '1', '--seed', '2']).seed).toBe(2))
@@ -96,14 +223,22 @@ describe('options', () => {
   })
 
   test('LoRA targets that are taken are targets to the models too', () => {
-    const word = fc.oneof(fc.constantFrom('query', 'mlp', ' head ', 'qurey', ' ', '', 'attention', 'q_lin|v_lin', '['), fc.string())
-    fc.assert(fc.property(fc.array(word, { minLength: 1, maxLength: 3 }).map((words) => words.join(',')), (text) => {
-      try {
-        expect(parseTargets(parseOptions([`--lora-targets=${text}`]).loraTargets).length).toBeGreaterThan(0)
-      } catch (error) {
-        expect((error as Error).message).toMatch(/^--lora-targets takes /)
-      }
-    }))
+    const word = fc.oneof(
+      fc.constantFrom('query', 'mlp', ' head ', 'qurey', ' ', '', 'attention', 'q_lin|v_lin', '['),
+      fc.string(),
+    )
+    fc.assert(
+      fc.property(
+        fc.array(word, { minLength: 1, maxLength: 3 }).map(words => words.join(',')),
+        text => {
+          try {
+            expect(parseTargets(parseOptions([`--lora-targets=${text}`]).loraTargets).length).toBeGreaterThan(0)
+          } catch (error) {
+            expect((error as Error).message).toMatch(/^--lora-targets takes /)
+          }
+        },
+      ),
+    )
   })
 
   test('a value that begins with dashes can be given with an equals sign', () => {
@@ -113,7 +248,7 @@ describe('options', () => {
   test('-h asks for help', () => expect(parseOptions(['-h']).help).toBe(true))
 
   test('any whole number of at least 1 is a rank, and nothing else is', () => {
-    fc.assert(fc.property(fc.integer({ min: 1 }), (n) => parseOptions(['--lora-rank', String(n)]).loraRank === n))
+    fc.assert(fc.property(fc.integer({ min: 1 }), n => parseOptions(['--lora-rank', String(n)]).loraRank === n))
     for (const text of ['0', '-1', '1.5', '8x', '0x8', ' 8', 'Infinity', '1e999', 'eight']) {
       const expected = `--lora-rank takes a whole number of at least 1; got ${JSON.stringify(text)}`
       expect(mistake('--lora-rank', text)).toBe(expected)
@@ -121,10 +256,10 @@ describe('options', () => {
   })
 
   test('whatever the arguments, they parse or meet one line that names an option or an argument', () => {
-    const option = fc.constantFrom(...documented.map((name) => `--${name}`))
+    const option = fc.constantFrom(...documented.map(name => `--${name}`))
     const word = fc.oneof(option, fc.string(), fc.constantFrom('-1', '0.5', '3'))
     fc.assert(
-      fc.property(fc.array(word, { maxLength: 5 }), (argv) => {
+      fc.property(fc.array(word, { maxLength: 5 }), argv => {
         try {
           parseOptions(argv)
         } catch (error) {
@@ -209,12 +344,17 @@ test('factors that can only overflow or vanish in f32 are refused, those that ma
   expect(mistake('--lora-dropout', '0.99999999999999999')).toContain('up to, not including, 1; got')
   expect(mistake('--warmup', '1e308')).toContain('takes a fraction below 1 or a count of steps; got')
   expect(parseOptions(['--tune', 'full', '--lr', '1e30'])).toMatchObject({ lr: 1e30, weightDecay: 0.01 })
-  expect(parseOptions(['--lora-alpha', '1e9', '--clip', '0', '--weight-decay', '0'])).toMatchObject({ loraAlpha: 1e9, clip: 0, weightDecay: 0 })
+  expect(parseOptions(['--lora-alpha', '1e9', '--clip', '0', '--weight-decay', '0'])).toMatchObject({
+    loraAlpha: 1e9,
+    clip: 0,
+    weightDecay: 0,
+  })
 })
 
 test('a decay that would turn the signs of weights is refused with the rate that it goes with', () => {
   expect(mistake('--weight-decay', '2000')).toBe(
-    '--weight-decay 2000 at --lr 0.0005 would flip the signs of weights: lr × weight-decay must be below 1')
+    '--weight-decay 2000 at --lr 0.0005 would flip the signs of weights: lr × weight-decay must be below 1',
+  )
   expect(mistake('--lr', '10', '--weight-decay', '0.1')).toContain('--weight-decay 0.1 at --lr 10 would flip')
   expect(parseOptions(['--weight-decay', '1999']).weightDecay).toBe(1999)
 })
@@ -229,7 +369,7 @@ describe('the help', () => {
   })
 
   test('lists every documented option once, with its default', () => {
-    for (const name of documented) expect(optionsInHelp.filter((listed) => listed === name)).toEqual([name])
+    for (const name of documented) expect(optionsInHelp.filter(listed => listed === name)).toEqual([name])
     const help = helpText().replace(/\s+/g, ' ')
     const shown = ['--lora-rank N rank of the adapters [8]', '[5e-4, and 2e-5 with --tune full]', '[query,value,mlp]']
     for (const part of shown) expect(help).toContain(part)

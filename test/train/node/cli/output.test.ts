@@ -5,18 +5,26 @@ import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 
-const url = (file: string): string => JSON.stringify(new URL(`../../../../train/node/cli/${file}`, import.meta.url).href)
-const args = (code: string): string[] => ['--input-type=module', '-e', `
+const url = (file: string): string =>
+  JSON.stringify(new URL(`../../../../train/node/cli/${file}`, import.meta.url).href)
+const args = (code: string): string[] => [
+  '--input-type=module',
+  '-e',
+  `
   import { runCommand } from ${url('main.ts')}
   import { finishPrinting, print } from ${url('output.ts')}
   import { UserError, NonFinite } from ${JSON.stringify(new URL('../../../../engine/errors.ts', import.meta.url).href)}
   import { setTimeout as sleep } from 'node:timers/promises'
-  await runCommand(async () => { ${code} })`]
+  await runCommand(async () => { ${code} })`,
+]
 
 /** Runs a command, whose stdout and stderr nobody reads from its first line on. */
 function closed(code: string): Promise<number | null> {
   const child = spawn(process.execPath, args(code), { stdio: ['ignore', 'pipe', 'pipe'] })
-  child.stdout.once('data', () => { child.stdout.destroy(); child.stderr.destroy() })
+  child.stdout.once('data', () => {
+    child.stdout.destroy()
+    child.stderr.destroy()
+  })
   return new Promise(done => child.once('exit', done))
 }
 
@@ -41,8 +49,13 @@ test('a full disk below stdout and stderr ends no command', ({ skip }) => {
 test('a full disk below stdout ends a command whose output is its result with one line and status 2', ({ skip }) => {
   skip(!existsSync('/dev/full'), 'there is no /dev/full')
   const code = `await print('answer\\n'); await finishPrinting(); return 0`
-  const { status, stderr } = spawnSync('/bin/sh', ['-c', '"$0" "$@" > /dev/full', process.execPath, ...args(code)], { encoding: 'utf8' })
-  expect({ status, stderr }).toEqual({ status: 2, stderr: 'tilegrad: Cannot write to standard output: ENOSPC. What came before may be incomplete\n' })
+  const { status, stderr } = spawnSync('/bin/sh', ['-c', '"$0" "$@" > /dev/full', process.execPath, ...args(code)], {
+    encoding: 'utf8',
+  })
+  expect({ status, stderr }).toEqual({
+    status: 2,
+    stderr: 'tilegrad: Cannot write to standard output: ENOSPC. What came before may be incomplete\n',
+  })
 })
 
 test('what the system refuses is one line that names call and path, and status 2', () => {
@@ -59,22 +72,34 @@ test('a slow reader gets all of a large output, which waits for it rather than f
     return 0`
   const child = spawn(process.execPath, args(code), { stdio: ['ignore', 'pipe', 'pipe'] })
   let [bytes, most] = [0, '']
-  child.stderr.on('data', (piece: Buffer) => { most += String(piece) })
+  child.stderr.on('data', (piece: Buffer) => {
+    most += String(piece)
+  })
   await sleep(500)
-  child.stdout.on('data', (piece: Buffer) => { bytes += piece.length })
+  child.stdout.on('data', (piece: Buffer) => {
+    bytes += piece.length
+  })
   const status = await new Promise(done => child.once('close', done))
   expect({ status, bytes }).toEqual({ status: 0, bytes: 4_000_000 })
   expect(Number(most)).toBeLessThan(100_000)
 })
 
 test('what was written last arrives before the process exits', () => {
-  const { stdout, status } = spawnSync('/bin/sh', ['-c', '"$0" "$@" | (sleep 0.3; wc -c)', process.execPath,
-    ...args(`process.stdout.write('x'.repeat(1_000_000)); return 0`)], { encoding: 'utf8' })
+  const { stdout, status } = spawnSync(
+    '/bin/sh',
+    [
+      '-c',
+      '"$0" "$@" | (sleep 0.3; wc -c)',
+      process.execPath,
+      ...args(`process.stdout.write('x'.repeat(1_000_000)); return 0`),
+    ],
+    { encoding: 'utf8' },
+  )
   expect({ status, bytes: Number(stdout) }).toEqual({ status: 0, bytes: 1_000_000 })
 })
 
 test('an error is one line with its status, or with its stack where it is a bug', () => {
-  const end = (code: string): { status: number | null, stderr: string } => {
+  const end = (code: string): { status: number | null; stderr: string } => {
     const { status, stderr } = spawnSync(process.execPath, args(code), { encoding: 'utf8' })
     return { status, stderr }
   }

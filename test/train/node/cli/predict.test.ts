@@ -29,11 +29,18 @@ describe('predict in a pipe', () => {
     for (const text of ['great film', '', 'awful']) {
       const answered = once(child.stdout, 'data')
       child.stdin.write(`${text}\n`)
-      lines.push(...String((await answered)[0]).replace(/\n$/, '').split('\n'))
+      lines.push(
+        ...String((await answered)[0])
+          .replace(/\n$/, '')
+          .split('\n'),
+      )
       expect(LINE.exec(lines.at(-1) ?? '')?.[2], 'answered before more is written').toBe(text)
     }
     child.stdin.end()
-    expect(await ended).toMatchObject({ status: 0, stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n' })
+    expect(await ended).toMatchObject({
+      status: 0,
+      stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n',
+    })
     expect(lines).toHaveLength(3)
   })
 
@@ -52,8 +59,14 @@ describe('predict in a pipe', () => {
     await writeFile(table, 'id,review\n1,"great, ""film"""\n2,\n3,"two\nlines \x1b[2J"\n')
     const run = (...args: string[]) => tilegrad(['predict', place.model, ...args], { cwd: place.root, env: place.env })
     const { status, stdout, stderr } = await run('--data', table, '--json')
-    expect({ status, stderr }).toEqual({ status: 0, stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n' })
-    const answers = stdout.trimEnd().split('\n').map(line => JSON.parse(line))
+    expect({ status, stderr }).toEqual({
+      status: 0,
+      stderr: 'tilegrad: 1 of 3 texts was empty: the model saw no word of it\n',
+    })
+    const answers = stdout
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line))
     expect(answers.map(({ text }) => text)).toEqual(['great, "film"', '', 'two\nlines \x1b[2J'])
     for (const { label, probability, probabilities } of answers) {
       expect(Object.keys(probabilities)).toEqual(['negative', 'positive'])
@@ -67,8 +80,18 @@ describe('predict in a pipe', () => {
 test('a model of pairs that is given single texts, or the reverse, is named', () => {
   const written: string[] = []
   const write = vi.spyOn(process.stderr, 'write').mockImplementation(text => written.push(String(text)) > 0)
-  const opened = (pairs?: boolean) => ({ name: 'run', classifier: { options: { problem: 'regression', labels: ['x'], pairs } as const } })
-  for (const [trained, given] of [[true, false], [false, true], [true, true], [false, false], [undefined, true]]) sayPairs(opened(trained), given === true)
+  const opened = (pairs?: boolean) => ({
+    name: 'run',
+    classifier: { options: { problem: 'regression', labels: ['x'], pairs } as const },
+  })
+  for (const [trained, given] of [
+    [true, false],
+    [false, true],
+    [true, true],
+    [false, false],
+    [undefined, true],
+  ])
+    sayPairs(opened(trained), given === true)
   write.mockRestore()
   expect(written).toEqual([
     'tilegrad: run was trained on pairs of texts, and is given single ones: its answers may mean little\n',
@@ -78,7 +101,10 @@ test('a model of pairs that is given single texts, or the reverse, is named', ()
 
 describe('predict refuses', () => {
   const refused = async (...argv: string[]): Promise<string> => {
-    const error = await predict(argv).then(() => undefined, (reason: unknown) => reason)
+    const error = await predict(argv).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
     if (!(error instanceof UserError)) throw new Error(`${argv.join(' ')} gave ${String(error)}`)
     return error.message
   }
@@ -89,27 +115,37 @@ describe('predict refuses', () => {
     const run = join(place.root, 'unfinished')
     await mkdir(run)
     await writeFile(join(run, 'config.json'), JSON.stringify({ tilegrad: '0.1.0', arguments: [], options: {} }))
-    expect(await refused(run, 'x')).toBe(`${run} is a run that has not finished: it has saved no adapter and no model yet`)
+    expect(await refused(run, 'x')).toBe(
+      `${run} is a run that has not finished: it has saved no adapter and no model yet`,
+    )
     const base = await writeTinyModel(join(place.root, 'base'), { changes: { num_hidden_layers: 1 } })
     const weights = await openWeights(base)
-    const kept = weights.names().filter(name => !name.startsWith('classifier'))
+    const kept = weights
+      .names()
+      .filter(name => !name.startsWith('classifier'))
       .map(name => ({ name, dtype: 'F32' as const, shape: weights.info(name).shape, read: () => weights.read(name) }))
     const headless = join(place.root, 'headless')
     await mkdir(headless)
-    for (const file of ['config.json', 'vocab.txt']) await writeFile(join(headless, file), await readFile(join(base, file)))
+    for (const file of ['config.json', 'vocab.txt'])
+      await writeFile(join(headless, file), await readFile(join(base, file)))
     await writeSafetensors(join(headless, 'model.safetensors'), kept, { format: 'pt' })
     await weights.close()
-    expect(await refused(headless, 'x')).toBe(`${headless} has no trained classifier (no classifier.weight): fine-tune it first`)
+    expect(await refused(headless, 'x')).toBe(
+      `${headless} has no trained classifier (no classifier.weight): fine-tune it first`,
+    )
   })
 
   test('texts that are not there, or not texts', async () => {
     const nowhere = join(place.root, 'nowhere.csv')
     expect(await refused(place.model, '--data', nowhere)).toBe(`No file or folder at ${nowhere}`)
-    expect(await refused(place.model, '--data', place.reviews, '--text-column', 'body'))
-      .toBe(`${place.reviews} has no column "body" for texts; its columns are "text", "label"`)
+    expect(await refused(place.model, '--data', place.reviews, '--text-column', 'body')).toBe(
+      `${place.reviews} has no column "body" for texts; its columns are "text", "label"`,
+    )
     const odd = join(place.root, 'odd.jsonl')
     await writeFile(odd, '{"text": "fine"}\n{"text": 3}\n')
-    expect(await refused(place.model, '--data', odd)).toBe(`${odd}, line 2: no text, but 3 (--skip-bad-rows leaves such rows out)`)
+    expect(await refused(place.model, '--data', odd)).toBe(
+      `${odd}, line 2: no text, but 3 (--skip-bad-rows leaves such rows out)`,
+    )
   })
 
   test('options that exclude each other', async () => {
@@ -117,6 +153,8 @@ describe('predict refuses', () => {
     expect(await refused(place.model, 'x', '--data', place.reviews)).toMatch(/^texts are given both/)
     expect(await refused(place.model, '--pair', 'x')).toMatch(/there are 0 texts$/)
     expect(await refused(place.model, 'x', '--text-column', 'x')).toBe('--text-column requires --data')
-    expect(await refused(place.model, '--bach-size', '3')).toBe('Unknown option --bach-size: did you mean --batch-size?')
+    expect(await refused(place.model, '--bach-size', '3')).toBe(
+      'Unknown option --bach-size: did you mean --batch-size?',
+    )
   })
 })

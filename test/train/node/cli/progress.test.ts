@@ -26,7 +26,7 @@ describe('progress where there is no terminal', () => {
     progress.stop()
     const steps = written()
       .split('\n')
-      .map((line) => line.split(' · ')[0])
+      .map(line => line.split(' · ')[0])
     expect(steps).toEqual(['train 1/20', 'train 6/20', 'train 11/20', 'train 16/20', 'train 20/20', ''])
     expect(written()).not.toContain('\x1b')
   })
@@ -143,7 +143,7 @@ describe('progress', () => {
       encoding: 'utf8',
     })
     expect(stdout).toBe('')
-    expect(stderr.split('\n').filter((line) => /^(train|between)/.test(line))).toHaveLength(3)
+    expect(stderr.split('\n').filter(line => /^(train|between)/.test(line))).toHaveLength(3)
   })
 
   test('says durations as people do', () => {
@@ -162,14 +162,17 @@ describe('progress', () => {
   })
 })
 
-test.each([undefined, 60])('names and notes from files and servers cannot move the cursor or clear the screen (columns: %s)', columns => {
-  const { stream, written } = screen(columns)
-  const progress = new Progress({ stream, interval: 0 })
-  progress.start('fetching a\x1b[2J\u009bJ\u202e.parquet', 2)
-  progress.update(1)
-  progress.note('note\x1b[1;1H\rover')
-  progress.stop()
-  expect(written()).toContain('fetching a\\x1b[2J\\x9bJ\\u202e.parquet')
-  expect(written()).toContain('note\\x1b[1;1H\\x0dover\n')
-  expect(written()).not.toMatch(/\x1b\[(2J|1;1H)|\rover|[\u0080-\u009f\u202e]/)
-})
+test.each([undefined, 60])(
+  'names and notes from files and servers cannot move the cursor or clear the screen (columns: %s)',
+  columns => {
+    const { stream, written } = screen(columns)
+    const progress = new Progress({ stream, interval: 0 })
+    progress.start('fetching a\x1b[2J\u009bJ\u202e.parquet', 2)
+    progress.update(1)
+    progress.note('note\x1b[1;1H\rover')
+    progress.stop()
+    expect(written()).toContain('fetching a\\x1b[2J\\x9bJ\\u202e.parquet')
+    expect(written()).toContain('note\\x1b[1;1H\\x0dover\n')
+    expect(written()).not.toMatch(/\x1b\[(2J|1;1H)|\rover|[\u0080-\u009f\u202e]/)
+  },
+)

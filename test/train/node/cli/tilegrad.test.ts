@@ -14,7 +14,8 @@ beforeAll(async () => {
 })
 afterAll(() => place.remove())
 
-const run = (args: readonly string[], input?: string): Promise<Ended> => tilegrad(args, { cwd: place.root, env: place.env, input })
+const run = (args: readonly string[], input?: string): Promise<Ended> =>
+  tilegrad(args, { cwd: place.root, env: place.env, input })
 
 test('every command is listed, and a misspelt one is answered by the nearest', async () => {
   const { status, stdout, stderr } = await run(['--help'])
@@ -42,8 +43,24 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
   await writeFile(join(data, 'train.csv'), toCsv(reviews.slice(0, 180)))
   await writeFile(join(data, 'test.csv'), toCsv(reviews.slice(180)))
   // As many positions as the model has, though more tokens are the default.
-  const trained = await run(['fine-tune', '--data', data, '--model', place.model, '--out', folder, '--epochs', '1', '--json',
-    '--batch-size', '4', '--lr', '5e-3', '--val-split', '60'])
+  const trained = await run([
+    'fine-tune',
+    '--data',
+    data,
+    '--model',
+    place.model,
+    '--out',
+    folder,
+    '--epochs',
+    '1',
+    '--json',
+    '--batch-size',
+    '4',
+    '--lr',
+    '5e-3',
+    '--val-split',
+    '60',
+  ])
   resultOf(trained)
   const { options } = JSON.parse(await readFile(join(folder, 'config.json'), 'utf8'))
   expect(options).toMatchObject({ preset: 'tilegrad', trainHead: true, loraAlpha: 16, maxLength: 64 })
@@ -63,39 +80,60 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
   // What the run says of its test set, calibrated and as trained, is what evaluate says of it, with and without calibration.
   type Figures = Readonly<Record<string, number | null>>
   const ended = resultOf<{
-    test_metrics_calibrated: Figures, test_metrics: Figures, calibration: { temperature: number, thresholds: number[] }
+    test_metrics_calibrated: Figures
+    test_metrics: Figures
+    calibration: { temperature: number; thresholds: number[] }
   }>(trained)
   const bare = resultOf<Record<string, number>>(plain)
   expect(bare).toMatchObject({ calibrated: false })
   expect(Object.keys(ended.test_metrics_calibrated)).toEqual(Object.keys(ended.test_metrics))
   expect(ended.test_metrics_calibrated.log_loss, 'the temperature counts').not.toBe(ended.test_metrics.log_loss)
-  for (const [figures, evaluated] of [[ended.test_metrics_calibrated, result], [ended.test_metrics, bare]] as const) {
+  for (const [figures, evaluated] of [
+    [ended.test_metrics_calibrated, result],
+    [ended.test_metrics, bare],
+  ] as const) {
     for (const [name, value] of Object.entries(figures)) {
       if (value === null) expect(evaluated[name], name).toBeNull()
       else expect(evaluated[name], name).toBeCloseTo(value, 5)
     }
   }
-  const said = trained.stderr.match(/As predict and evaluate answer \(temperature (\S+), threshold (\S+) % for positive\): accuracy (\S+) %/)
+  const said = trained.stderr.match(
+    /As predict and evaluate answer \(temperature (\S+), threshold (\S+) % for positive\): accuracy (\S+) %/,
+  )
   expect(said?.slice(1).map(Number)).toEqual([
-    Number(ended.calibration.temperature.toPrecision(4)), Number((100 * ended.calibration.thresholds[1]).toFixed(2)),
-    Number((100 * result.accuracy).toFixed(2))])
+    Number(ended.calibration.temperature.toPrecision(4)),
+    Number((100 * ended.calibration.thresholds[1]).toFixed(2)),
+    Number((100 * result.accuracy).toFixed(2)),
+  ])
   // One text with its probability, from both.
-  const [calibratedOne, plainOne] = [await run(['predict', folder, '--json'], 'great film\n'), plainTwo]
-    .map(({ stdout }) => JSON.parse(stdout).probabilities.positive as number)
+  const [calibratedOne, plainOne] = [await run(['predict', folder, '--json'], 'great film\n'), plainTwo].map(
+    ({ stdout }) => JSON.parse(stdout).probabilities.positive as number,
+  )
   const logit = (p: number): number => Math.log(p / (1 - p))
   expect(logit(calibratedOne) * ended.calibration.temperature).toBeCloseTo(logit(plainOne), 5)
   expect(scored.stderr).toContain(`from ${(100 * ended.calibration.thresholds[1]).toFixed(1)} %`)
   expect(scored.stderr).toMatch(/Data: .+: 60 rows; texts from column "text", labels from "label"/)
   expect(JSON.parse(await readFile(join(place.root, 'scores', 'result.json'), 'utf8')).accuracy).toBe(result.accuracy)
-  const lines = (await readFile(join(place.root, 'scores', 'predictions.jsonl'), 'utf8')).trimEnd().split('\n').map(line => JSON.parse(line))
+  const lines = (await readFile(join(place.root, 'scores', 'predictions.jsonl'), 'utf8'))
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line))
   expect(lines).toHaveLength(60)
-  expect(lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 60).toBeCloseTo(result.accuracy, 12)
+  expect(
+    lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 60,
+  ).toBeCloseTo(result.accuracy, 12)
 
   const page = await readFile(join(place.root, 'scores', 'report.html'), 'utf8')
   expect(page).toContain(`<strong>${(100 * result.accuracy).toFixed(2)}\u00a0%</strong> <span>accuracy</span>`)
-  expect(page).toContain(`npm run -s tilegrad -- evaluate ${folder} --data ${data} --out scores --report scores/report.html`)
+  expect(page).toContain(
+    `npm run -s tilegrad -- evaluate ${folder} --data ${data} --out scores --report scores/report.html`,
+  )
   const again = await run(['evaluate', folder, '--data', data, '--report', 'scores/report.html'])
-  expect(again).toMatchObject({ status: 2, stdout: '', stderr: 'tilegrad: --report scores/report.html exists: name another file\n' })
+  expect(again).toMatchObject({
+    status: 2,
+    stdout: '',
+    stderr: 'tilegrad: --report scores/report.html exists: name another file\n',
+  })
 
   expect(exported, exported.stderr).toMatchObject({ status: 0, stdout: 'Model: merged\n', stderr: '' })
   expect(await readdir(join(place.root, 'merged'))).toContain('model.safetensors')
@@ -107,23 +145,46 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 test('a run goes on from the adapter of another, and comes to the same bits when it is stopped and resumed', async () => {
   const folder = join(place.root, 'run')
   const args = (out: string) => [
-    'fine-tune', '--data', join(place.root, 'data'), '--model', folder, '--out', join(place.root, out), '--epochs', '1', '--val-split', '60',
-    '--batch-size', '2', '--tune-kernels', 'off']
+    'fine-tune',
+    '--data',
+    join(place.root, 'data'),
+    '--model',
+    folder,
+    '--out',
+    join(place.root, out),
+    '--epochs',
+    '1',
+    '--val-split',
+    '60',
+    '--batch-size',
+    '2',
+    '--tune-kernels',
+    'off',
+  ]
   const whole = await run([...args('whole'), '--json'])
   expect(resultOf(whole)).toMatchObject({ model: { name: place.model, adapter: join(folder, 'adapter') } })
-  const losses = async (name: string): Promise<number[]> => (await readFile(join(place.root, name, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
-    .map(line => JSON.parse(line)).filter(({ split }) => split === 'validation').map(({ loss }) => loss)
+  const losses = async (name: string): Promise<number[]> =>
+    (await readFile(join(place.root, name, 'metrics.jsonl'), 'utf8'))
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line))
+      .filter(({ split }) => split === 'validation')
+      .map(({ loss }) => loss)
   expect((await losses('whole'))[0], 'begins where the other ended').toBeCloseTo((await losses('run')).at(-1) ?? NaN, 5)
 
   const stopped = startTilegrad(args('stopped'), { cwd: place.root, env: place.env })
   await stopped.said(/train [1-9]/)
   stopped.child.kill('SIGINT')
   expect((await stopped.ended).status).toBe(130)
-  const adapter = (name: string): Promise<Buffer> => readFile(join(place.root, name, 'adapter', 'adapter_model.safetensors'))
+  const adapter = (name: string): Promise<Buffer> =>
+    readFile(join(place.root, name, 'adapter', 'adapter_model.safetensors'))
   const before = await readFile(join(folder, 'adapter', 'adapter_model.safetensors'))
   await writeFile(join(folder, 'adapter', 'adapter_model.safetensors'), Buffer.from(before).fill(0, before.length - 4))
   const refused = await run(['fine-tune', '--resume', join(place.root, 'stopped')])
-  expect(refused).toMatchObject({ status: 2, stderr: expect.stringMatching(/or the adapter .+ changed since .+ began/) })
+  expect(refused).toMatchObject({
+    status: 2,
+    stderr: expect.stringMatching(/or the adapter .+ changed since .+ began/),
+  })
   await writeFile(join(folder, 'adapter', 'adapter_model.safetensors'), before)
   const resumed = await run(['fine-tune', '--resume', join(place.root, 'stopped')])
   expect(resumed.status, resumed.stderr).toBe(0)
@@ -134,8 +195,15 @@ test('a run goes on from the adapter of another, and comes to the same bits when
 describe('a run that goes on', () => {
   test('has the defaults of the preset that it began with', async () => {
     const options = async (name: string, recorded: object) =>
-      recordedOptions(await createRun(join(place.root, name), { tilegrad: version, arguments: ['--lora-rank=4'], options: recorded }), [])
-    expect(await options('field', { preset: 'tilegrad' })).toMatchObject({ preset: 'tilegrad', trainHead: true, loraAlpha: 8 })
+      recordedOptions(
+        await createRun(join(place.root, name), { tilegrad: version, arguments: ['--lora-rank=4'], options: recorded }),
+        [],
+      )
+    expect(await options('field', { preset: 'tilegrad' })).toMatchObject({
+      preset: 'tilegrad',
+      trainHead: true,
+      loraAlpha: 8,
+    })
     expect(await options('study', { preset: 'imdb' })).toMatchObject({ preset: 'imdb', trainHead: false, loraAlpha: 1 })
     expect(await options('old', {})).toMatchObject({ preset: 'imdb', trainHead: false, loraAlpha: 1 })
   })

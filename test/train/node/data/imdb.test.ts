@@ -11,7 +11,7 @@ const IMDB = join(SHARED, 'imdb')
 const reason = existsSync(IMDB) ? undefined : `IMDb's Parquet files are not at ${IMDB}`
 
 describe('IMDb', () => {
-  test('has 25,000 reviews to train on and 25,000 to test, half positive, of the known lengths', async (context) => {
+  test('has 25,000 reviews to train on and 25,000 to test, half positive, of the known lengths', async context => {
     if (reason) return context.skip(reason)
     const { train, test: held } = await loadReviews(IMDB)
     for (const set of [train, held]) {
@@ -31,7 +31,7 @@ describe('IMDb', () => {
     expect(std.toFixed(5)).toBe('1003.13367')
   })
 
-  test('has 50,000 texts without labels, less the 266, in 270 rows, that stand in the test set', async (context) => {
+  test('has 50,000 texts without labels, less the 266, in 270 rows, that stand in the test set', async context => {
     if (reason) return context.skip(reason)
     const { texts, dropped } = await loadUnlabelled(IMDB)
     expect([texts.length, dropped]).toEqual([49_730, 270])

@@ -23,8 +23,14 @@ beforeAll(async () => {
 })
 afterAll(() => rm(root, { recursive: true, force: true }))
 
-async function mistake(path: string, load: (path: string) => Promise<unknown> = (one) => loadReviews(one)): Promise<string> {
-  const error = await load(path).then(() => new Error(`${path} was taken`), (reason: unknown) => reason)
+async function mistake(
+  path: string,
+  load: (path: string) => Promise<unknown> = one => loadReviews(one),
+): Promise<string> {
+  const error = await load(path).then(
+    () => new Error(`${path} was taken`),
+    (reason: unknown) => reason,
+  )
   if (!(error instanceof UserError)) throw error
   return error.message
 }
@@ -32,7 +38,9 @@ async function mistake(path: string, load: (path: string) => Promise<unknown> = 
 /** The header of a tar entry of `size` bytes. */
 function header(path: string, size: number, type: 'File' | 'SymbolicLink' | 'Directory' = 'File'): Buffer {
   const block = Buffer.alloc(512)
-  new Header({ path, size, type, mode: 0o644, linkpath: type === 'SymbolicLink' ? '/etc/passwd' : undefined }).encode(block)
+  new Header({ path, size, type, mode: 0o644, linkpath: type === 'SymbolicLink' ? '/etc/passwd' : undefined }).encode(
+    block,
+  )
   return block
 }
 
@@ -47,7 +55,10 @@ function* reviews(): Generator<Buffer> {
 describe('an archive', () => {
   test('with a review of 600 MB is refused before it is unpacked', async () => {
     const path = join(root, 'large.tar.gz')
-    await writeFile(path, gzipSync(Buffer.concat([...reviews(), header('aclImdb/train/pos/1_9.txt', 600_000_000), Buffer.alloc(512)])))
+    await writeFile(
+      path,
+      gzipSync(Buffer.concat([...reviews(), header('aclImdb/train/pos/1_9.txt', 600_000_000), Buffer.alloc(512)])),
+    )
     const started = performance.now()
     expect(await mistake(path)).toContain('train/pos/1_9.txt has 600000000 bytes')
     expect(performance.now() - started).toBeLessThan(5000)
@@ -57,21 +68,30 @@ describe('an archive', () => {
     const path = join(root, 'bomb.tar.gz')
     const zeros = Buffer.alloc(2 ** 20)
     await pipeline(
-      Readable.from((function* () {
-        yield* reviews()
-        for (let i = 0; i < 300; i++) {
-          yield header(`aclImdb/train/unsup/${i}_0.txt`, zeros.length)
-          yield zeros
-        }
-      })()),
-      createGzip({ level: 1 }), createWriteStream(path))
+      Readable.from(
+        (function* () {
+          yield* reviews()
+          for (let i = 0; i < 300; i++) {
+            yield header(`aclImdb/train/unsup/${i}_0.txt`, zeros.length)
+            yield zeros
+          }
+        })(),
+      ),
+      createGzip({ level: 1 }),
+      createWriteStream(path),
+    )
     expect(await mistake(path)).toContain('unpacks to more than 100 times its size')
   })
 
   test('may have links and files with odd names, which are ignored', async () => {
     const path = join(root, 'links.tar')
-    const odd = ['aclImdb/train/pos/2_9.txt', '../../train/neg/3_1.txt\u001b[2J'].map((name) => header(name, 0, 'SymbolicLink'))
-    await writeFile(path, Buffer.concat([...reviews(), ...odd, header('aclImdb/train/pos/4_9.txt', 0, 'Directory'), Buffer.alloc(1024)]))
+    const odd = ['aclImdb/train/pos/2_9.txt', '../../train/neg/3_1.txt\u001b[2J'].map(name =>
+      header(name, 0, 'SymbolicLink'),
+    )
+    await writeFile(
+      path,
+      Buffer.concat([...reviews(), ...odd, header('aclImdb/train/pos/4_9.txt', 0, 'Directory'), Buffer.alloc(1024)]),
+    )
     expect((await loadReviews(path)).train).toHaveLength(2)
   })
 
@@ -116,14 +136,19 @@ describe('what is not a regular file', () => {
     const fifo = join(root, 'fifo.csv')
     execFileSync('mkfifo', [fifo])
     expect(await mistake(fifo)).toBe(`${fifo} is not a regular file`)
-    for (const [name, target] of [['zero.csv', '/dev/zero'], ['null.parquet', '/dev/null'], ['random.jsonl', '/dev/urandom'], ['tty.tar.gz', '/dev/zero']]) {
+    for (const [name, target] of [
+      ['zero.csv', '/dev/zero'],
+      ['null.parquet', '/dev/null'],
+      ['random.jsonl', '/dev/urandom'],
+      ['tty.tar.gz', '/dev/zero'],
+    ]) {
       const link = join(root, name)
       await symlink(target, link)
       expect(await mistake(link)).toBe(`${link} is not a regular file`)
     }
     const socket = join(root, 'socket.json')
     const server = createServer().listen(socket)
-    await new Promise((resolve) => server.once('listening', resolve))
+    await new Promise(resolve => server.once('listening', resolve))
     expect(await mistake(socket)).toBe(`${socket} is not a regular file`)
     server.close()
   })
@@ -157,42 +182,75 @@ describe('a Parquet file', () => {
 
   test('of either kind of page is read', async () => {
     for (const second of [false, true]) {
-      expect(await read('good', parquetFile(2, [texts, label([1, 2, 1, 2, 0], second)]))).toEqual([['good', 1], ['bad', 0]])
+      expect(await read('good', parquetFile(2, [texts, label([1, 2, 1, 2, 0], second)]))).toEqual([
+        ['good', 1],
+        ['bad', 0],
+      ])
     }
   })
 
   test('whose run never ends, or fills memory, is ended', async () => {
     // A packed run of bit width 0 whose count is negative: nothing is consumed, and 0 is never reached.
     const started = performance.now()
-    await expect(read('endless', parquetFile(2, [texts, label([0, 0x81, 0x80, 0x80, 0x80, 0x02], true)]))).rejects.toThrow('decoding it does not end')
+    await expect(
+      read('endless', parquetFile(2, [texts, label([0, 0x81, 0x80, 0x80, 0x80, 0x02], true)])),
+    ).rejects.toThrow('decoding it does not end')
     expect(performance.now() - started).toBeLessThan(20_000)
     // One run of 2^29 values for a column of two.
-    await expect(read('endless', parquetFile(2, [texts, label([1, 0x80, 0x80, 0x80, 0x80, 0x04, 1], true)]))).rejects.toThrow(/decoding it (does not end|takes more than \d+ MB)/)
-    expect(await read('good', parquetFile(2, [texts, label([1, 2, 1, 2, 0])]))).toEqual([['good', 1], ['bad', 0]])
+    await expect(
+      read('endless', parquetFile(2, [texts, label([1, 0x80, 0x80, 0x80, 0x80, 0x04, 1], true)])),
+    ).rejects.toThrow(/decoding it (does not end|takes more than \d+ MB)/)
+    expect(await read('good', parquetFile(2, [texts, label([1, 2, 1, 2, 0])]))).toEqual([
+      ['good', 1],
+      ['bad', 0],
+    ])
   })
 
   test('that claims more than it has is refused before it is decoded', async () => {
     for (const rows of [3, 1e9, 2 ** 40]) {
-      await expect(read('claims', parquetFile(rows, [texts, label([1, 2, 1, 2, 0])]))).rejects.toThrow('is cut short or damaged')
+      await expect(read('claims', parquetFile(rows, [texts, label([1, 2, 1, 2, 0])]))).rejects.toThrow(
+        'is cut short or damaged',
+      )
     }
-    await expect(read('claims', parquetFile(2, [texts, { ...label([1, 2, 1, 2, 0]), dictionary: { page: [0, 0, 0, 0], values: 1e9 } }])))
-      .rejects.toThrow('a dictionary of 4 bytes has 1000000000 values')
+    await expect(
+      read(
+        'claims',
+        parquetFile(2, [texts, { ...label([1, 2, 1, 2, 0]), dictionary: { page: [0, 0, 0, 0], values: 1e9 } }]),
+      ),
+    ).rejects.toThrow('a dictionary of 4 bytes has 1000000000 values')
   })
 
   test('whose text is not UTF-8 says so for its row', async () => {
-    const bytes = parquetFile(2, [{ ...texts, page: [4, 0, 0, 0, 0x63, 0x61, 0x66, 0xe9, 1, 0, 0, 0, 0x61] }, label([1, 2, 1, 2, 0])])
+    const bytes = parquetFile(2, [
+      { ...texts, page: [4, 0, 0, 0, 0x63, 0x61, 0x66, 0xe9, 1, 0, 0, 0, 0x61] },
+      label([1, 2, 1, 2, 0]),
+    ])
     const path = join(root, 'latin.parquet')
     await writeFile(path, bytes)
     const rows = await Array.fromAsync((await openTable(path)).rows(['text', 'label']))
-    expect(rows.map(({ problem, cells }) => problem ?? cells)).toEqual(['byte 3 of column "text" is not UTF-8', ['a', 0]])
+    expect(rows.map(({ problem, cells }) => problem ?? cells)).toEqual([
+      'byte 3 of column "text" is not UTF-8',
+      ['a', 0],
+    ])
   })
 
   test('names its classes', async () => {
-    const features = { info: { features: { label: { names: ['no', 'yes'], _type: 'ClassLabel' }, text: { dtype: 'string', _type: 'Value' } } } }
+    const features = {
+      info: {
+        features: { label: { names: ['no', 'yes'], _type: 'ClassLabel' }, text: { dtype: 'string', _type: 'Value' } },
+      },
+    }
     const path = join(root, 'names.parquet')
-    for (const [json, names] of [[JSON.stringify(features), ['no', 'yes']], ['{', undefined], ['{"info": {"features": {"label": {"names": 3, "_type": "ClassLabel"}}}}', undefined]] as const) {
+    for (const [json, names] of [
+      [JSON.stringify(features), ['no', 'yes']],
+      ['{', undefined],
+      ['{"info": {"features": {"label": {"names": 3, "_type": "ClassLabel"}}}}', undefined],
+    ] as const) {
       await writeFile(path, parquetFile(2, [texts, label([1, 2, 1, 2, 0])], { huggingface: json }))
-      expect((await openTable(path)).columns).toEqual([{ name: 'text', classNames: undefined }, { name: 'label', classNames: names }])
+      expect((await openTable(path)).columns).toEqual([
+        { name: 'text', classNames: undefined },
+        { name: 'label', classNames: names },
+      ])
     }
   })
 
@@ -204,7 +262,7 @@ describe('a Parquet file', () => {
       const bytes = Uint8Array.from(whole)
       bytes[i] ^= 0xff
       await writeFile(path, bytes)
-      const read = openTable(path).then(async (table) => {
+      const read = openTable(path).then(async table => {
         for await (const row of table.rows(table.columns.map(({ name }) => name))) expect(row.number).toBeGreaterThan(0)
       })
       await read.catch((error: unknown) => {

@@ -78,7 +78,9 @@ describe("a folder in the Hub's layout", () => {
     const { texts, dropped } = await loadUnlabelled(fixtures)
     expect(texts).toEqual(['Seen on a plane.', 'Seen twice.'])
     expect(dropped).toBe(2)
-    expect(await mistake(root, loadUnlabelled)).toContain('is not a folder with Parquet files for unsupervised and test')
+    expect(await mistake(root, loadUnlabelled)).toContain(
+      'is not a folder with Parquet files for unsupervised and test',
+    )
   })
 
   test('with a shard missing is refused', async () => {
@@ -102,7 +104,9 @@ describe("a folder in the Hub's layout", () => {
     const started = performance.now()
     expect(await mistake(join(fixtures, 'hang-962-bytes.parquet'))).toContain('is cut short or damaged')
     expect(performance.now() - started).toBeLessThan(5000)
-    expect(await mistake(join(fixtures, 'list-label.parquet'))).toContain('row 1: the label of every text is a list of one: choose --task')
+    expect(await mistake(join(fixtures, 'list-label.parquet'))).toContain(
+      'row 1: the label of every text is a list of one: choose --task',
+    )
   })
 
   test('has the columns of its root, whatever is nested in them', async () => {
@@ -187,8 +191,7 @@ describe('a table', () => {
   })
 
   test('of CSV may have quotes, line breaks, a byte order mark, other columns, and blank lines', async () => {
-    const csv =
-      '\ufeffid,Label,Text\r\n1,pos,"Two\nlines, and ""quotes"""\r\n\r\n2,neg,Plain é\r\n3,-1,Unlabelled\r\n'
+    const csv = '\ufeffid,Label,Text\r\n1,pos,"Two\nlines, and ""quotes"""\r\n\r\n2,neg,Plain é\r\n3,-1,Unlabelled\r\n'
     const path = await put('odd/train.csv', csv)
     await put('odd/test.csv', 'text,label\nOne,1\n')
     const reviews = await loadReviews(path)
@@ -207,7 +210,7 @@ describe('a table', () => {
     expect(rows[0]).toContain('\u2028')
     for (const ending of ['\n', '\r\n']) {
       const path = await put('lines/train.jsonl', `\ufeff${rows.join(ending)}`)
-      await put('lines/test.jsonl', rows.map((row) => row + ending).join(ending))
+      await put('lines/test.jsonl', rows.map(row => row + ending).join(ending))
       const { train, test } = await loadReviews(path)
       expect(train).toEqual([
         { text: odd, label: 0 },
@@ -262,8 +265,12 @@ describe('a table', () => {
       'data row 2: the label "2" is not one of negative, positive',
     )
     expect(await mistake(await put('h.csv', 'text,label\nfine,1\n ,0\n'))).toContain('data row 2: no text')
-    expect(await mistake(await put('i.csv', 'text,label\nfine,1\na,b,c\n'))).toMatch(/data row 2: not proper CSV: line 3 has 3 fields, the header 2/)
-    expect(await mistake(await put('j.csv', 'text,label\n"fine,1\n'))).toContain('is not proper CSV: the quote that opens in line 2 is never closed')
+    expect(await mistake(await put('i.csv', 'text,label\nfine,1\na,b,c\n'))).toMatch(
+      /data row 2: not proper CSV: line 3 has 3 fields, the header 2/,
+    )
+    expect(await mistake(await put('j.csv', 'text,label\n"fine,1\n'))).toContain(
+      'is not proper CSV: the quote that opens in line 2 is never closed',
+    )
     expect(await mistake(await put('k.jsonl', '{"text": "a", "label": 1}\n{"text": "b", "la'))).toContain(
       'line 2: not a JSON object',
     )
@@ -271,18 +278,30 @@ describe('a table', () => {
   })
 
   test('with one class or one row is refused', async () => {
-    expect(await mistake(await put('m.csv', 'text,label\na,1\nb,1\nc,1\n'))).toContain('the training examples have only the label "positive": at least two are needed')
-    expect(await mistake(await put('two.csv', 'text,label\na,1\nb,0\n'))).toContain('two.csv, of whose 2 rows 1 is for the test, has only the label')
-    expect(await mistake(await put('n.csv', 'text,label\na,1\n'))).toContain('has 1 labelled row; a training and a test set need at least 2')
+    expect(await mistake(await put('m.csv', 'text,label\na,1\nb,1\nc,1\n'))).toContain(
+      'the training examples have only the label "positive": at least two are needed',
+    )
+    expect(await mistake(await put('two.csv', 'text,label\na,1\nb,0\n'))).toContain(
+      'two.csv, of whose 2 rows 1 is for the test, has only the label',
+    )
+    expect(await mistake(await put('n.csv', 'text,label\na,1\n'))).toContain(
+      'has 1 labelled row; a training and a test set need at least 2',
+    )
   })
 })
 
 test('lists of labels may be written as strings', async () => {
-  const json = await put('lists.csv', `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},"['a', 'b']"\nu${i},"[""b""]"`).join('\n')}\n`)
+  const json = await put(
+    'lists.csv',
+    `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},"['a', 'b']"\nu${i},"[""b""]"`).join('\n')}\n`,
+  )
   const read = (path: string, options: object) => loadLabelled(path, { seed: 1, ...options })
   const { plan, train } = await read(json, { task: 'labels' })
   expect([plan.task, plan.labels, train.length]).toEqual(['labels', ['a', 'b'], 16])
-  const csv = await put('separated.csv', `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},a; b\nu${i},b`).join('\n')}\n`)
+  const csv = await put(
+    'separated.csv',
+    `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},a; b\nu${i},b`).join('\n')}\n`,
+  )
   expect((await read(csv, { labelSeparator: ';' })).plan).toMatchObject({ task: 'labels', labels: ['a', 'b'] })
   expect((await read(csv, {})).plan).toMatchObject({ task: 'classes', labels: ['a; b', 'b'] })
 })
@@ -304,19 +323,33 @@ describe('a test split', () => {
       for (const at of [path, dirname(path)]) {
         const reviews = await loadReviews(at)
         expect([reviews.train.length, reviews.test.length]).toEqual([16, 4])
-        expect(reviews.source).toBe(`${path} (split 80/20 by seed 42); test has no labels; texts from column "text", labels from "label"`)
+        expect(reviews.source).toBe(
+          `${path} (split 80/20 by seed 42); test has no labels; texts from column "text", labels from "label"`,
+        )
       }
       await put('glue/train.csv', rows)
       await put('glue/dev.csv', 'text,label\nx,0\ny,1\nz,1\n')
       await put('glue/test.csv', test)
       const reviews = await loadReviews(join(root, 'glue'))
       expect([reviews.train.length, reviews.test.length]).toEqual([20, 3])
-      expect(reviews.source).toBe(`${join(root, 'glue')} (train.csv, dev.csv, test.csv); test has no labels; texts from column "text", labels from "label"; tested on validation`)
+      expect(reviews.source).toBe(
+        `${join(root, 'glue')} (train.csv, dev.csv, test.csv); test has no labels; texts from column "text", labels from "label"; tested on validation`,
+      )
     }
   })
 
   test('is found under any of the endings, and so is a folder with one table or with a single split', async () => {
-    for (const [ending, text] of [['tsv', rows.replaceAll(',', '\t').replaceAll('\tnumber', ', number')], ['json', JSON.stringify([{ text: 'a', label: 0 }, { text: 'b', label: 1 }])], ['ndjson', '{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n']]) {
+    for (const [ending, text] of [
+      ['tsv', rows.replaceAll(',', '\t').replaceAll('\tnumber', ', number')],
+      [
+        'json',
+        JSON.stringify([
+          { text: 'a', label: 0 },
+          { text: 'b', label: 1 },
+        ]),
+      ],
+      ['ndjson', '{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n'],
+    ]) {
       await put(`all-${ending}/train.${ending}`, text)
       await put(`all-${ending}/test.${ending}`, text)
       expect((await loadReviews(join(root, `all-${ending}`))).source).toContain(`(train.${ending}, test.${ending})`)
@@ -330,7 +363,8 @@ describe('a test split', () => {
   test("may lie in the Hub's other layouts", async () => {
     const whole = await readFile(join(fixtures, 'plain_text/train-00000-of-00002.parquet'))
     const other = await readFile(join(fixtures, 'classlabel-pos-first.parquet'))
-    for (const name of ['converted/default/train/0000.parquet', 'converted/default/test/0000.parquet']) await put(name, other)
+    for (const name of ['converted/default/train/0000.parquet', 'converted/default/test/0000.parquet'])
+      await put(name, other)
     expect((await loadReviews(join(root, 'converted'))).test).toHaveLength(40)
     for (const config of ['a', 'b']) await put(`configs/${config}/train-00000-of-00001.parquet`, whole)
     expect(await mistake(join(root, 'configs'))).toContain('holds several data sets; name one of')
@@ -340,7 +374,9 @@ describe('a test split', () => {
 describe('labels of -1', () => {
   test('are said to be left out, and how to take them for a class', async () => {
     const path = await put('minus.csv', `text,label\n${'a,-1\nb,1\n'.repeat(10)}`)
-    expect(await mistake(path)).toContain('have only the label "positive": at least two are needed to learn a difference; 10 rows labelled -1 were read as unlabelled')
+    expect(await mistake(path)).toContain(
+      'have only the label "positive": at least two are needed to learn a difference; 10 rows labelled -1 were read as unlabelled',
+    )
     const reviews = await loadReviews(path, 42, { minusOne: 'label' })
     expect(reviews.labels).toEqual(['-1', '1'])
     expect(reviews.train.filter(({ label }) => label === 0)).toHaveLength(8)
@@ -350,13 +386,20 @@ describe('labels of -1', () => {
 describe('options', () => {
   test('name columns and encodings, and leave bad rows out', async () => {
     const text = 'satz;klasse;extra\n' + 'ä;neg;\nö;pos;\n;neg;\n'.repeat(5)
-    const path = await put('german.csv', Uint8Array.from(text, (character) => character.charCodeAt(0)))
+    const path = await put(
+      'german.csv',
+      Uint8Array.from(text, character => character.charCodeAt(0)),
+    )
     const named = { textColumn: 'satz', labelColumn: 'klasse' }
-    expect(await mistake(path, (at) => loadReviews(at, 1, named))).toContain('data row 1: byte 18 is not UTF-8')
-    expect(await mistake(path, (at) => loadReviews(at, 1, { ...named, encoding: 'latin1' }))).toContain('data row 3: no text')
+    expect(await mistake(path, at => loadReviews(at, 1, named))).toContain('data row 1: byte 18 is not UTF-8')
+    expect(await mistake(path, at => loadReviews(at, 1, { ...named, encoding: 'latin1' }))).toContain(
+      'data row 3: no text',
+    )
     const reviews = await loadReviews(path, 1, { ...named, encoding: 'latin1', skipBadRows: true })
-    expect(new Set(reviews.train.map((one) => one.text))).toEqual(new Set(['ä', 'ö']))
-    expect(reviews.source).toContain(`texts from column "satz", labels from "klasse"; 5 rows left out: no text (first: ${path}, data row 3)`)
+    expect(new Set(reviews.train.map(one => one.text))).toEqual(new Set(['ä', 'ö']))
+    expect(reviews.source).toContain(
+      `texts from column "satz", labels from "klasse"; 5 rows left out: no text (first: ${path}, data row 3)`,
+    )
   })
 })
 
@@ -368,11 +411,15 @@ describe('a path', () => {
     )
     await put('other/readme.md', '')
     expect(await mistake(join(root, 'other'))).toMatch(
-      /is not a data folder: it holds no table; expected train\.csv .*, a single table such as data\.jsonl, .*; it holds readme\.md$/)
+      /is not a data folder: it holds no table; expected train\.csv .*, a single table such as data\.jsonl, .*; it holds readme\.md$/,
+    )
     await put('several/a.csv', '')
     await put('several/b.csv', '')
     expect(await mistake(join(root, 'several'))).toContain('of its tables none is called train')
-    for (const [name, target, says] of [['dangling', 'gone', 'to gone, which does not exist'], ['loop', 'loop', 'that leads to itself']]) {
+    for (const [name, target, says] of [
+      ['dangling', 'gone', 'to gone, which does not exist'],
+      ['loop', 'loop', 'that leads to itself'],
+    ]) {
       await symlink(target, join(root, name))
       expect(await mistake(join(root, name))).toBe(`${join(root, name)} is a symbolic link ${says}`)
     }

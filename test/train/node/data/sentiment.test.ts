@@ -8,5 +8,6 @@ test('the classes of reviews may be 0 and 1, neg and pos, negative and positive'
 })
 
 test('no other label is a class of reviews', () => {
-  for (const label of [2, -1, 0.5, NaN, '', '2', '-1', 'good', '0.0', true, false, 'true', 'no']) expect(sentimentOf(label)).toBeUndefined()
+  for (const label of [2, -1, 0.5, NaN, '', '2', '-1', 'good', '0.0', true, false, 'true', 'no'])
+    expect(sentimentOf(label)).toBeUndefined()
 })

@@ -12,7 +12,7 @@ describe('text statistics', () => {
     // Any 16-bit units, surrogates paired, alone and the wrong way round among them.
     const unit = fc.oneof(fc.nat(0xffff), fc.integer({ min: 0xd7fe, max: 0xe001 }))
     fc.assert(
-      fc.property(fc.array(unit), (units) => {
+      fc.property(fc.array(unit), units => {
         const text = String.fromCharCode(...units)
         expect(codePoints(text)).toBe([...text].length)
       }),
@@ -35,8 +35,8 @@ describe('text statistics', () => {
         (values, at) => {
           const sorted = values.toSorted((a, b) => a - b)
           const value = quantile(sorted, at)
-          const below = sorted.filter((x) => x < value - 1e-9).length
-          const above = sorted.filter((x) => x > value + 1e-9).length
+          const below = sorted.filter(x => x < value - 1e-9).length
+          const above = sorted.filter(x => x > value + 1e-9).length
           expect(below).toBeLessThanOrEqual(Math.ceil(at * (sorted.length - 1) + 1e-9))
           expect(above).toBeLessThanOrEqual(Math.ceil((1 - at) * (sorted.length - 1) + 1e-9))
         },

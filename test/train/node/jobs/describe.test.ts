@@ -9,7 +9,9 @@ import type { TaskPlan } from '../../../../train/tasks/infer.ts'
 /** The text for classes of these names with so many training texts each. */
 function textOf(counts: Readonly<Record<string, number>>): string {
   const plan: TaskPlan = { task: 'classes', labels: Object.keys(counts), namedBy: 'data', why: 'a test' }
-  const all: Example[] = Object.values(counts).flatMap((texts, target) => Array.from({ length: texts }, () => ({ text: 'a', target })))
+  const all: Example[] = Object.values(counts).flatMap((texts, target) =>
+    Array.from({ length: texts }, () => ({ text: 'a', target })),
+  )
   const data: Pick<Data, 'plan'> = { plan }
   return taskText(data, factsOf(all, plan))
 }
@@ -17,7 +19,8 @@ function textOf(counts: Readonly<Record<string, number>>): string {
 describe('the classes of a run', () => {
   test('without a training text are listed, and are not called rare', () => {
     expect(textOf({ a: 5, b: 0, c: 5, d: 0 })).toBe(
-      'Task: one label per text (a test)\nClasses, named by the data: a 5, b 0, c 5, d 0\n2 classes have no training text: b, d')
+      'Task: one label per text (a test)\nClasses, named by the data: a 5, b 0, c 5, d 0\n2 classes have no training text: b, d',
+    )
     expect(textOf({ a: 5, b: 0, c: 5 })).toContain('1 class has no training text: b')
   })
 
@@ -28,11 +31,13 @@ describe('the classes of a run', () => {
   })
 
   test('that look like several labels in one are told how to be several', () => {
-    expect(Object.entries({
-      'food;long': /"food;long" are taken as one name each; .+ or --label-separator ';'$/,
-      'a|b': /or --label-separator '\|'$/,
-      '["a"]': /or --task labels$/,
-    }).filter(([name, says]) => !says.test(textOf({ [name]: 5, [`${name}${name}`]: 5, c: 5 })))).toEqual([])
+    expect(
+      Object.entries({
+        'food;long': /"food;long" are taken as one name each; .+ or --label-separator ';'$/,
+        'a|b': /or --label-separator '\|'$/,
+        '["a"]': /or --task labels$/,
+      }).filter(([name, says]) => !says.test(textOf({ [name]: 5, [`${name}${name}`]: 5, c: 5 }))),
+    ).toEqual([])
     expect(textOf({ 'a;b': 5, c: 5 })).not.toContain('Labels such as')
   })
 

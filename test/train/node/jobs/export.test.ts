@@ -30,16 +30,25 @@ async function makeAdapter(name: string, seed: number, rank: number): Promise<st
   const weights = await openWeights(base)
   // The base's own head has two classes: this one's three are drawn.
   for (const parameter of model.parameters()) {
-    if (parameter.role !== 'lora' && !parameter.name.startsWith('classifier')) await parameter.write(await weights.read(parameter.name))
+    if (parameter.role !== 'lora' && !parameter.name.startsWith('classifier'))
+      await parameter.write(await weights.read(parameter.name))
   }
   await weights.close()
   for (const parameter of model.parameters().filter(({ name }) => name.includes('lora_B'))) {
     await parameter.write(Float32Array.from(freshValues(model.parameters()[0], seed + 6).slice(0, parameter.size)))
   }
   await saveAdapter(folder, model, base)
-  await writeFile(join(folder, ANSWERS_FILE), JSON.stringify(answersJson({
-    problem: 'single_label_classification', labels: ['bad', 'fair', 'good'], maxLength: 32, window: 8,
-  })))
+  await writeFile(
+    join(folder, ANSWERS_FILE),
+    JSON.stringify(
+      answersJson({
+        problem: 'single_label_classification',
+        labels: ['bad', 'fair', 'good'],
+        maxLength: 32,
+        window: 8,
+      }),
+    ),
+  )
   return folder
 }
 
@@ -61,9 +70,15 @@ async function probabilities(source: string, options = {}): Promise<number[]> {
 describe('what was trained', () => {
   test('opens as an adapter on its base, whose head had other classes', async () => {
     const classifier = await openClassifier(adapter)
-    expect(classifier.options).toMatchObject({ labels: ['bad', 'fair', 'good'], problem: 'single_label_classification' })
+    expect(classifier.options).toMatchObject({
+      labels: ['bad', 'fair', 'good'],
+      problem: 'single_label_classification',
+    })
     expect([classifier.maxLength, classifier.options.window]).toEqual([32, 8])
-    const [other, cut] = [await openClassifier(adapter, { window: 4 }), await openClassifier(adapter, { window: 'off' })]
+    const [other, cut] = [
+      await openClassifier(adapter, { window: 4 }),
+      await openClassifier(adapter, { window: 'off' }),
+    ]
     expect([other.options.window, cut.options.window]).toEqual([4, undefined])
     expect(new Set(await probabilities(adapter)).size).toBeGreaterThan(texts.length)
   })
@@ -72,7 +87,11 @@ describe('what was trained', () => {
     const other = await makeAdapter('other', 5, 2)
     const alone = [await probabilities(adapter), await probabilities(other)]
     const shared = new SharedWeights()
-    const models = [await openTrained(adapter, { shared }), await openTrained(other, { shared }), await openTrained(base, { shared })].map(({ model }) => model)
+    const models = [
+      await openTrained(adapter, { shared }),
+      await openTrained(other, { shared }),
+      await openTrained(base, { shared }),
+    ].map(({ model }) => model)
     expect([await probabilities(adapter, { shared }), await probabilities(other, { shared })]).toEqual(alone)
     expect(alone[0]).not.toEqual(alone[1])
     const homes = models.map(model => new Map(model.parameters().map(({ name, variable }) => [name, variable])))
@@ -87,11 +106,20 @@ describe('what was trained', () => {
   test('opens as the plain folder that it is exported to, with the same answers', async () => {
     const out = join(place, 'merged')
     await exportMerged(adapter, out)
-    expect((await readdir(out)).sort()).toEqual(['config.json', 'model.safetensors', 'tilegrad.json', 'tokenizer.json', 'tokenizer_config.json'])
+    expect((await readdir(out)).sort()).toEqual([
+      'config.json',
+      'model.safetensors',
+      'tilegrad.json',
+      'tokenizer.json',
+      'tokenizer_config.json',
+    ])
     expectClose(await probabilities(out), await probabilities(adapter), 1e-4, 'merged')
     expect((await openClassifier(out)).options.window).toBe(8)
     const config = JSON.parse(await readFile(join(out, 'config.json'), 'utf8'))
-    expect(config).toMatchObject({ architectures: ['BertForSequenceClassification'], id2label: { 0: 'bad', 1: 'fair', 2: 'good' } })
+    expect(config).toMatchObject({
+      architectures: ['BertForSequenceClassification'],
+      id2label: { 0: 'bad', 1: 'fair', 2: 'good' },
+    })
     await expect(exportMerged(adapter, out)).rejects.toThrow(`${out} exists already`)
     expect((await readdir(place)).filter(name => name.includes('tmp'))).toEqual([])
   })
@@ -116,11 +144,26 @@ describe('what was trained', () => {
     await writeTinyModel(headless)
     const { writeSafetensors, openSafetensors } = await import('../../../../models/node/files.ts')
     const file = await openSafetensors(join(headless, 'model.safetensors'))
-    const kept = await Promise.all(file.names().filter(name => !name.startsWith('classifier')).map(async name => (
-      { name, dtype: 'F32' as const, shape: file.info(name).shape, values: await file.read(name) })))
+    const kept = await Promise.all(
+      file
+        .names()
+        .filter(name => !name.startsWith('classifier'))
+        .map(async name => ({
+          name,
+          dtype: 'F32' as const,
+          shape: file.info(name).shape,
+          values: await file.read(name),
+        })),
+    )
     await file.close()
-    await writeSafetensors(join(headless, 'model.safetensors'), kept.map(({ values, ...entry }) => ({ ...entry, read: async () => values })), {})
-    await expect(openClassifier(headless)).rejects.toThrow(/headless has no trained classifier \(no classifier\.weight\): fine-tune it first/)
+    await writeSafetensors(
+      join(headless, 'model.safetensors'),
+      kept.map(({ values, ...entry }) => ({ ...entry, read: async () => values })),
+      {},
+    )
+    await expect(openClassifier(headless)).rejects.toThrow(
+      /headless has no trained classifier \(no classifier\.weight\): fine-tune it first/,
+    )
   })
 
   test('is what a run has saved, and a run that has saved nothing says so', async () => {

@@ -5,7 +5,17 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
 import { resolveDataset, resolveModel } from '../../../../models/node/hub.ts'
-import { BUNDLED, type Data, REAL, checkPaths, checkTraining, openData, settle, taskOf, weightsOf } from '../../../../train/node/jobs/job.ts'
+import {
+  BUNDLED,
+  type Data,
+  REAL,
+  checkPaths,
+  checkTraining,
+  openData,
+  settle,
+  taskOf,
+  weightsOf,
+} from '../../../../train/node/jobs/job.ts'
 import type { Example } from '../../../../train/node/data/labelled.ts'
 import type { TaskName } from '../../../../train/tasks/infer.ts'
 import { parseOptions } from '../../../../train/node/cli/options.ts'
@@ -16,10 +26,25 @@ let cacheDir = ''
 beforeEach(async () => {
   cacheDir = await mkdtemp(join(tmpdir(), 'tilegrad-job-'))
   hub = await startHub([
-    { type: 'model', name: 'distilbert/distilbert-base-uncased', commit: '1'.repeat(40), files: {
-      'config.json': '{}', 'tokenizer.json': '{}', 'model.safetensors': 'weights' } },
-    { type: 'dataset', name: REAL.data, commit: '2'.repeat(40), files: {
-      'plain_text/train-00000-of-00001.parquet': 'train', 'plain_text/test-00000-of-00001.parquet': 'test' } },
+    {
+      type: 'model',
+      name: 'distilbert/distilbert-base-uncased',
+      commit: '1'.repeat(40),
+      files: {
+        'config.json': '{}',
+        'tokenizer.json': '{}',
+        'model.safetensors': 'weights',
+      },
+    },
+    {
+      type: 'dataset',
+      name: REAL.data,
+      commit: '2'.repeat(40),
+      files: {
+        'plain_text/train-00000-of-00001.parquet': 'train',
+        'plain_text/test-00000-of-00001.parquet': 'test',
+      },
+    },
   ])
   stubHub(hub.url, cacheDir)
 })
@@ -54,7 +79,10 @@ describe('a software adapter', () => {
     [['--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...ITS }],
     [['--model', OWN.model], { data: BUNDLED.data, model: OWN.model, ...DEFAULTS }],
     [['--data', OWN.data, '--model', OWN.model], { ...OWN, ...DEFAULTS }],
-    [['--lr', '1e-4', '--max-length', '32', '--name', 'mine'], { ...BUNDLED, ...ITS, lr: 1e-4, maxLength: 32, name: 'mine' }],
+    [
+      ['--lr', '1e-4', '--max-length', '32', '--name', 'mine'],
+      { ...BUNDLED, ...ITS, lr: 1e-4, maxLength: 32, name: 'mine' },
+    ],
     [['--tune', 'head', '--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...ITS, tune: 'head' }],
     [['--lora-rank', '4'], { ...BUNDLED, ...ITS, tune: 'lora', loraRank: 4 }],
     [['--merge', '--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...ITS, tune: 'lora' }],
@@ -84,8 +112,13 @@ describe('a GPU', () => {
   ])('with %j takes the real thing for what is open', async (argv, expected) => {
     const { why, ...options } = await settled(argv, false)
     expect(options).toMatchObject(expected)
-    const open = [argv.includes('--model') ? [] : REAL.model, argv.includes('--data') ? [] : `IMDb (${REAL.data})`].flat()
-    expect(why).toBe(open.length === 0 ? undefined : `There is a GPU: taking ${open.join(' and ')}, from the Hub or its cache.`)
+    const open = [
+      argv.includes('--model') ? [] : REAL.model,
+      argv.includes('--data') ? [] : `IMDb (${REAL.data})`,
+    ].flat()
+    expect(why).toBe(
+      open.length === 0 ? undefined : `There is a GPU: taking ${open.join(' and ')}, from the Hub or its cache.`,
+    )
   })
 
   test.each([
@@ -118,7 +151,10 @@ describe('a GPU', () => {
   test('whose cache has only one of both takes what is bundled for both, and the real thing once it has both', async () => {
     await resolveModel(REAL.model)
     vi.stubEnv('HF_HUB_OFFLINE', '1')
-    expect(await settled([], false)).toMatchObject({ ...BUNDLED, why: expect.stringContaining(`dataset ${REAL.data} is neither`) })
+    expect(await settled([], false)).toMatchObject({
+      ...BUNDLED,
+      why: expect.stringContaining(`dataset ${REAL.data} is neither`),
+    })
     vi.stubEnv('HF_HUB_OFFLINE', undefined)
     await resolveDataset(REAL.data)
     vi.stubEnv('HF_HUB_OFFLINE', '1')
@@ -136,30 +172,49 @@ describe('a GPU', () => {
 
 describe('a path that leads nowhere', () => {
   test.each([
-    'aclImdb.tgz', 'aclImdb_v1.tar.gz', 'reviews.tar', 'reviews.CSV', 'reviews.tsv', 'data/reviews.JSONL', 'train.Parquet',
-    './reviews', '../missing-reviews', '/no/where', 'a/b/c', 'reviews.zip', 'model.safetensors',
+    'aclImdb.tgz',
+    'aclImdb_v1.tar.gz',
+    'reviews.tar',
+    'reviews.CSV',
+    'reviews.tsv',
+    'data/reviews.JSONL',
+    'train.Parquet',
+    './reviews',
+    '../missing-reviews',
+    '/no/where',
+    'a/b/c',
+    'reviews.zip',
+    'model.safetensors',
   ])('%s is a missing file, and no name on the Hub', async path => {
     const where = path === 'model.safetensors' ? { model: path } : { data: path }
-    await expect(checkPaths({ ...parseOptions([]), ...where })).rejects.toThrow(new UserError(`No file or folder at ${path}`))
+    await expect(checkPaths({ ...parseOptions([]), ...where })).rejects.toThrow(
+      new UserError(`No file or folder at ${path}`),
+    )
   })
 
-  test.each(['imdb', 'stanfordnlp/imdb', 'some-body/data.set_v1.5', 'some/data@refs/pr/1'])('%s is a name', async name => {
-    await expect(checkPaths({ ...parseOptions([]), data: name })).resolves.toBeUndefined()
-  })
+  test.each(['imdb', 'stanfordnlp/imdb', 'some-body/data.set_v1.5', 'some/data@refs/pr/1'])(
+    '%s is a name',
+    async name => {
+      await expect(checkPaths({ ...parseOptions([]), data: name })).resolves.toBeUndefined()
+    },
+  )
 })
 
 describe('rows without a label', () => {
-  test.each([[0, ''], [1, '; 1 row without'], [1200, '; 1,200 rows without']])(
-    '%i of them are counted, and the source says so', async (count, said) => {
-      const path = join(cacheDir, 'reviews.csv')
-      const labelled = Array.from({ length: 20 }, (_, i) => `review ${i},${i % 2}\n`)
-      await writeFile(path, `text,label\n${labelled.join('')}${'nobody knows,-1\n'.repeat(count)}`)
-      const data = await openData(parseOptions(['--data', path]), () => undefined)
-      expect([data.unlabelled, data.all.length + data.test.length]).toEqual([count, 20])
-      const columns = 'texts from column "text", labels from "label"'
-      const left = said === '' ? '' : `${said} a label (-1) left out (--minus-one label takes -1 for a class)`
-      expect(data.source).toBe(`${path} (split 80/20 by seed 42); ${columns}${left}`)
-    })
+  test.each([
+    [0, ''],
+    [1, '; 1 row without'],
+    [1200, '; 1,200 rows without'],
+  ])('%i of them are counted, and the source says so', async (count, said) => {
+    const path = join(cacheDir, 'reviews.csv')
+    const labelled = Array.from({ length: 20 }, (_, i) => `review ${i},${i % 2}\n`)
+    await writeFile(path, `text,label\n${labelled.join('')}${'nobody knows,-1\n'.repeat(count)}`)
+    const data = await openData(parseOptions(['--data', path]), () => undefined)
+    expect([data.unlabelled, data.all.length + data.test.length]).toEqual([count, 20])
+    const columns = 'texts from column "text", labels from "label"'
+    const left = said === '' ? '' : `${said} a label (-1) left out (--minus-one label takes -1 for a class)`
+    expect(data.source).toBe(`${path} (split 80/20 by seed 42); ${columns}${left}`)
+  })
 })
 
 describe('a sample that leaves nothing to train on, or one class,', () => {
@@ -177,8 +232,15 @@ describe('a sample that leaves nothing to train on, or one class,', () => {
 describe('options for training', () => {
   const example = (target: Example['target']): Example => ({ text: 'a film', target })
   /** Data of a task with three classes, or a number. */
-  const dataOf = (task: TaskName, train: readonly Example[] = [], validation: readonly Example[] = [example(0)]): Pick<Data, 'plan' | 'train' | 'validation'> =>
-    ({ plan: { task, labels: task === 'regression' ? ['stars'] : ['a', 'b', 'c'], namedBy: 'data', why: 'of a test' }, train, validation })
+  const dataOf = (
+    task: TaskName,
+    train: readonly Example[] = [],
+    validation: readonly Example[] = [example(0)],
+  ): Pick<Data, 'plan' | 'train' | 'validation'> => ({
+    plan: { task, labels: task === 'regression' ? ['stars'] : ['a', 'b', 'c'], namedBy: 'data', why: 'of a test' },
+    train,
+    validation,
+  })
 
   test.for<[TaskName, string[], RegExp]>([
     ['classes', ['--best-metric', 'spearman'], /^--best-metric spearman: this task has loss, accuracy, .*f1_macro/],
@@ -193,25 +255,39 @@ describe('options for training', () => {
   })
 
   test.for(['--patience', '--evaluate-every', '--keep-best'])('%s needs a validation set', option => {
-    expect(() => checkTraining(parseOptions([option, '2']), dataOf('classes', [], []))).toThrow(`${option} needs a validation set: give --val-split`)
+    expect(() => checkTraining(parseOptions([option, '2']), dataOf('classes', [], []))).toThrow(
+      `${option} needs a validation set: give --val-split`,
+    )
     checkTraining(parseOptions([option, '2']), dataOf('classes'))
   })
 
   test('that only a validation set gives a meaning to are not asked for by their defaults', () => {
-    expect(() => checkTraining(parseOptions(['--best-metric', 'loss']), dataOf('classes', [], []))).toThrow('--best-metric needs a validation set')
+    expect(() => checkTraining(parseOptions(['--best-metric', 'loss']), dataOf('classes', [], []))).toThrow(
+      '--best-metric needs a validation set',
+    )
     checkTraining(parseOptions([]), dataOf('classes', [], []))
   })
 
   test.for<[TaskName, string, string]>([
-    ['classes', '1,2', '--class-weights 1,2: 2 weights for 3 classes (a, b, c)'], ['labels', '1', '--class-weights 1: 1 weight for 3 classes (a, b, c)'],
-    ['tokens', '1,2,3,4', '--class-weights 1,2,3,4: 4 weights for 3 classes (a, b, c)'], ['classes', '0,0,0', 'all of them are 0'],
+    ['classes', '1,2', '--class-weights 1,2: 2 weights for 3 classes (a, b, c)'],
+    ['labels', '1', '--class-weights 1: 1 weight for 3 classes (a, b, c)'],
+    ['tokens', '1,2,3,4', '--class-weights 1,2,3,4: 4 weights for 3 classes (a, b, c)'],
+    ['classes', '0,0,0', 'all of them are 0'],
   ])('of %s refuse the weights %s', ([task, weights, refused]) => {
     expect(() => taskOf(parseOptions(['--class-weights', weights]), dataOf(task))).toThrow(refused)
   })
 
   test('weigh each of several labels against its own absence, and one that all texts have, or none, not at all', () => {
-    const targets = [[1, 1, 0], [0, 1, 0], [0, 1, 0], [0, 1, 0]]
-    const { plan, train } = dataOf('labels', targets.map(target => example(target)))
+    const targets = [
+      [1, 1, 0],
+      [0, 1, 0],
+      [0, 1, 0],
+      [0, 1, 0],
+    ]
+    const { plan, train } = dataOf(
+      'labels',
+      targets.map(target => example(target)),
+    )
     expect(weightsOf('balanced', plan, train)).toEqual([3, 1, 1])
     expect(weightsOf('1,2,0.5', plan, train)).toEqual([1, 2, 0.5])
   })

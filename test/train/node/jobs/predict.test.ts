@@ -3,7 +3,14 @@ import { parse } from 'csv-parse/sync'
 import { describe, expect, test } from 'vitest'
 import type { ClassifierOptions, Prediction, TextInput } from '../../../../models/classifier.ts'
 import { textOf } from '../../../../models/classifier.ts'
-import { type Named, type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../../../../train/node/jobs/predict.ts'
+import {
+  type Named,
+  type PredictionFormat,
+  chunksOf,
+  isEmpty,
+  lineChunks,
+  predictions,
+} from '../../../../train/node/jobs/predict.ts'
 
 /** Bytes as a pipe delivers them, a piece at a time. */
 async function* pieces(...texts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
@@ -17,14 +24,27 @@ async function linesOf(input: AsyncIterable<Uint8Array>, options = {}): Promise<
 }
 
 test('a text is empty if it has nothing but blanks, and a pair if both have', () => {
-  const inputs: TextInput[] = ['', ' \t', { text: '', pair: ' ' }, { words: [] }, 'a', { text: '', pair: 'a' }, { words: ['a'] }]
+  const inputs: TextInput[] = [
+    '',
+    ' \t',
+    { text: '', pair: ' ' },
+    { words: [] },
+    'a',
+    { text: '', pair: 'a' },
+    { words: ['a'] },
+  ]
   expect(inputs.map(isEmpty)).toEqual([true, true, true, true, false, false, false])
 })
 
 describe('lines of a stream', () => {
   test('are what lies between line feeds, whatever the pieces, an empty line and an unfinished last one too', async () => {
     expect(await linesOf(pieces('great film\nawful\n'))).toEqual(['great film', 'awful'])
-    expect(await linesOf(pieces('a', 'b\r', '\n\n', 'c\rd\u2028e\n', 'last'))).toEqual(['ab', '', 'c\rd\u2028e', 'last'])
+    expect(await linesOf(pieces('a', 'b\r', '\n\n', 'c\rd\u2028e\n', 'last'))).toEqual([
+      'ab',
+      '',
+      'c\rd\u2028e',
+      'last',
+    ])
     expect(await linesOf(pieces())).toEqual([])
     expect(await linesOf(pieces('\n'))).toEqual([''])
     const euro = new TextEncoder().encode('€\n')
@@ -51,8 +71,9 @@ describe('lines of a stream', () => {
   test('may be in another encoding, and are refused where they are not in it', async () => {
     const utf16 = new Uint8Array(Buffer.from('\ufeffgrün\nb\n', 'utf16le'))
     expect(await linesOf(pieces(utf16), { encoding: 'utf-16le' })).toEqual(['grün', 'b'])
-    await expect(linesOf(pieces('fine\n', new Uint8Array([0xe9, 0x0a])))).rejects
-      .toThrow('standard input, line 2 or one soon after it, is not utf-8: name what it is with --encoding')
+    await expect(linesOf(pieces('fine\n', new Uint8Array([0xe9, 0x0a])))).rejects.toThrow(
+      'standard input, line 2 or one soon after it, is not utf-8: name what it is with --encoding',
+    )
     await expect(linesOf(pieces(new Uint8Array([0xe2, 0x82])))).rejects.toThrow('line 1')
   })
 
@@ -73,15 +94,25 @@ function fake(options: Partial<ClassifierOptions> = {}, answer?: (text: string) 
     name: 'fake',
     classifier: {
       options: { problem: 'single_label_classification', labels: LABELS, ...options },
-      classify: async texts => texts.map(input => answer?.(textOf(input)) ?? {
-        kind: 'label', label: LABELS[1], probability: positive(textOf(input)),
-        probabilities: { [LABELS[0]]: 1 - positive(textOf(input)), [LABELS[1]]: positive(textOf(input)) },
-      }),
+      classify: async texts =>
+        texts.map(
+          input =>
+            answer?.(textOf(input)) ?? {
+              kind: 'label',
+              label: LABELS[1],
+              probability: positive(textOf(input)),
+              probabilities: { [LABELS[0]]: 1 - positive(textOf(input)), [LABELS[1]]: positive(textOf(input)) },
+            },
+        ),
     },
   }
 }
 
-async function written(texts: readonly TextInput[], format: PredictionFormat, { classifiers = [fake()], pairs = false } = {}): Promise<string> {
+async function written(
+  texts: readonly TextInput[],
+  format: PredictionFormat,
+  { classifiers = [fake()], pairs = false } = {},
+): Promise<string> {
   let all = ''
   for await (const text of predictions(classifiers, chunksOf(texts, 3), { format, pairs })) all += text
   return all
@@ -103,7 +134,10 @@ describe('answers', () => {
     const lines = (await written(HARD, 'json')).trimEnd().split('\n')
     expect(lines.map(line => JSON.parse(line).text)).toEqual(HARD)
     expect(JSON.parse(lines[1])).toEqual({
-      text: 'great film', label: 'pos', probability: 1 / 11, probabilities: { 'neg, or not': 10 / 11, pos: 1 / 11 },
+      text: 'great film',
+      label: 'pos',
+      probability: 1 / 11,
+      probabilities: { 'neg, or not': 10 / 11, pos: 1 / 11 },
     })
     expect(lines.join('')).not.toMatch(/[\x00-\x1f\u202e]/)
   })
@@ -119,25 +153,46 @@ describe('answers', () => {
     const pairs = await written([{ text: 'a', pair: 'b, c' }], 'csv', { pairs: true })
     expect(parse(pairs, { columns: true })).toMatchObject([{ text: 'a', pair: 'b, c' }])
     expect(await written([{ text: 'a', pair: 'b' }], 'text', { pairs: true })).toMatch(/ {2}a \| b\n$/)
-    const several = fake({ problem: 'multi_label_classification' }, () => ({ kind: 'labels', labels: [], probabilities: { [LABELS[0]]: 0.1, pos: 0.2 } }))
+    const several = fake({ problem: 'multi_label_classification' }, () => ({
+      kind: 'labels',
+      labels: [],
+      probabilities: { [LABELS[0]]: 0.1, pos: 0.2 },
+    }))
     expect(await written(['x'], 'text', { classifiers: [several] })).toBe('(none)  x\n')
     const number = fake({ problem: 'regression', labels: ['LABEL_0'] }, () => ({ kind: 'number', value: 3.25 }))
     expect(await written(['x'], 'text', { classifiers: [number] })).toBe('    3.2500  x\n')
     expect(await written(['x'], 'csv', { classifiers: [number] })).toBe('text,value\nx,3.25\n')
     const words = fake({ problem: 'token_classification', labels: ['O', 'B-PER', 'I-PER'] }, () => ({
       kind: 'words',
-      words: [['Ada', 'B-PER', 0], ['Lovelace', 'I-PER', 4], ['wrote', 'O', 13]].map(([text, label, start]) =>
-        ({ text: String(text), label: String(label), start: Number(start), end: Number(start) + String(text).length, probability: 1 })),
+      words: [
+        ['Ada', 'B-PER', 0],
+        ['Lovelace', 'I-PER', 4],
+        ['wrote', 'O', 13],
+      ].map(([text, label, start]) => ({
+        text: String(text),
+        label: String(label),
+        start: Number(start),
+        end: Number(start) + String(text).length,
+        probability: 1,
+      })),
     }))
-    expect(await written(['Ada Lovelace wrote'], 'text', { classifiers: [words] })).toBe('PER: Ada Lovelace  Ada Lovelace wrote\n')
+    expect(await written(['Ada Lovelace wrote'], 'text', { classifiers: [words] })).toBe(
+      'PER: Ada Lovelace  Ada Lovelace wrote\n',
+    )
   })
 
   test('of several models name each, and share columns only where the labels are the same', async () => {
     const other = { ...fake(), name: 'other' }
-    expect(await written(['x'], 'text', { classifiers: [fake(), other] })).toMatch(/^fake {2}pos .+\nother {2}pos .+\n$/)
-    expect(JSON.parse((await written(['x'], 'json', { classifiers: [fake(), other] })).split('\n')[1])).toMatchObject({ model: 'other' })
+    expect(await written(['x'], 'text', { classifiers: [fake(), other] })).toMatch(
+      /^fake {2}pos .+\nother {2}pos .+\n$/,
+    )
+    expect(JSON.parse((await written(['x'], 'json', { classifiers: [fake(), other] })).split('\n')[1])).toMatchObject({
+      model: 'other',
+    })
     const odd = { ...fake({ labels: ['a', 'b'] }), name: 'odd' }
-    await expect(written(['x'], 'csv', { classifiers: [fake(), odd] })).rejects.toThrow('--csv: odd has other labels than fake')
+    await expect(written(['x'], 'csv', { classifiers: [fake(), odd] })).rejects.toThrow(
+      '--csv: odd has other labels than fake',
+    )
   })
 
   test('of 100,000 lines are given while they are read: nothing is read ahead of what is taken', async () => {

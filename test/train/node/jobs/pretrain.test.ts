@@ -20,8 +20,26 @@ const SCRIPT = fileURLToPath(new URL('../../../../train/node/cli/tilegrad.ts', i
 const DATA = join(import.meta.dirname, '../data/fixtures/unlabelled')
 const STEPS = 60
 const ARGS = [
-  '--data', DATA, '--out', 'run', '--vocabulary', '60', '--hidden', '16', '--layers', '1', '--sequence', '8',
-  '--batch-size', '8', '--val-split', '0.15', '--lr', '1e-2', '--tune-kernels', 'off',
+  '--data',
+  DATA,
+  '--out',
+  'run',
+  '--vocabulary',
+  '60',
+  '--hidden',
+  '16',
+  '--layers',
+  '1',
+  '--sequence',
+  '8',
+  '--batch-size',
+  '8',
+  '--val-split',
+  '0.15',
+  '--lr',
+  '1e-2',
+  '--tune-kernels',
+  'off',
 ]
 const LONG = [...ARGS, '--steps', String(STEPS), '--evaluate-every', '20']
 
@@ -37,20 +55,25 @@ interface Result {
   readonly chance_loss: number
   readonly steps: number
   readonly vocabulary: number
-  readonly rows: { readonly train: number, readonly validation: number }
+  readonly rows: { readonly train: number; readonly validation: number }
   readonly folder: string
 }
 
-function begin(cwd: string, args: readonly string[], env = place.env): { child: ChildProcess, ended: Promise<Ended> } {
+function begin(cwd: string, args: readonly string[], env = place.env): { child: ChildProcess; ended: Promise<Ended> } {
   const child = spawn(process.execPath, [SCRIPT, 'pretrain', ...args], { cwd, env: { ...process.env, ...env } })
   const said = { stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {
-    child[name].setEncoding('utf8').on('data', (text: string) => { said[name] += text })
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      said[name] += text
+    })
   }
   const ended = new Promise<Ended>((done, failed) => {
     child.once('error', failed)
     child.once('close', (status, signal) => {
-      const stderr = said.stderr.split('\n').filter(line => !line.startsWith('Warning: maxDynamic')).join('\n')
+      const stderr = said.stderr
+        .split('\n')
+        .filter(line => !line.startsWith('Warning: maxDynamic'))
+        .join('\n')
       done({ status, signal, stdout: said.stdout, stderr })
     })
   })
@@ -69,7 +92,10 @@ interface Line {
 
 async function linesOf(run: string): Promise<Line[]> {
   const text = await readFile(join(run, 'metrics.jsonl'), 'utf8')
-  return text.trimEnd().split('\n').map(line => JSON.parse(line) as Line)
+  return text
+    .trimEnd()
+    .split('\n')
+    .map(line => JSON.parse(line) as Line)
 }
 
 beforeAll(async () => {
@@ -95,8 +121,13 @@ test('a run learns to guess hidden tokens, on texts that it was not trained on t
   expect(evaluations[0].loss).toBeCloseTo(result.chance_loss, 0)
   const best = evaluations.slice(1).toSorted((a, b) => a.loss - b.loss)[0]
   expect(result).toMatchObject({
-    val_loss: best.loss, val_accuracy: best.accuracy, best_step: best.step, chance_loss: Math.log(60),
-    steps: STEPS, vocabulary: 60, folder: 'run',
+    val_loss: best.loss,
+    val_accuracy: best.accuracy,
+    best_step: best.step,
+    chance_loss: Math.log(60),
+    steps: STEPS,
+    vocabulary: 60,
+    folder: 'run',
   })
   expect(best.loss).toBeLessThan(evaluations[0].loss - 0.4)
   expect(best.accuracy).toBeGreaterThan(evaluations[0].accuracy)
@@ -107,13 +138,26 @@ test('a run learns to guess hidden tokens, on texts that it was not trained on t
 test('its folder is like that of any run, and its model loads again with its words', async () => {
   const files = await filesBelow(whole)
   expect(files.filter(path => !path.startsWith('checkpoints/'))).toEqual([
-    'config.json', 'metrics.jsonl', 'model/config.json', 'model/model.safetensors', 'model/tokenizer.json',
-    'model/tokenizer_config.json', 'result.json', 'tokenizer.json',
+    'config.json',
+    'metrics.jsonl',
+    'model/config.json',
+    'model/model.safetensors',
+    'model/tokenizer.json',
+    'model/tokenizer_config.json',
+    'result.json',
+    'tokenizer.json',
   ])
   const base = join(whole, 'model')
   expect(await readJson(join(base, 'config.json'))).toMatchObject({
-    model_type: 'bert', architectures: ['BertForMaskedLM'], vocab_size: 60, hidden_size: 16, num_hidden_layers: 1,
-    max_position_embeddings: 16, hidden_dropout_prob: 0.1, attention_probs_dropout_prob: 0.1, initializer_range: 0.09,
+    model_type: 'bert',
+    architectures: ['BertForMaskedLM'],
+    vocab_size: 60,
+    hidden_size: 16,
+    num_hidden_layers: 1,
+    max_position_embeddings: 16,
+    hidden_dropout_prob: 0.1,
+    attention_probs_dropout_prob: 0.1,
+    initializer_range: 0.09,
   })
   const tokenizer = await loadTokenizer(base)
   expect(tokenizer.decode(tokenizer.encode('A great film').ids)).toContain('great')
@@ -123,8 +167,14 @@ test('its folder is like that of any run, and its model loads again with its wor
 
 describe.concurrent('a run that ends too soon', () => {
   /** metrics.jsonl without what a clock tells. */
-  const figuresOf = async (run: string): Promise<unknown[]> => (await linesOf(run)).map(line =>
-    ({ ...line, examples_per_second: 0, tokens_per_second: 0, gpu_bytes: 0, wall_seconds: 0 }))
+  const figuresOf = async (run: string): Promise<unknown[]> =>
+    (await linesOf(run)).map(line => ({
+      ...line,
+      examples_per_second: 0,
+      tokens_per_second: 0,
+      gpu_bytes: 0,
+      wall_seconds: 0,
+    }))
 
   /** The run in `cwd` ended as the one that was never stopped. */
   async function expectSame(cwd: string): Promise<void> {
@@ -149,9 +199,11 @@ describe.concurrent('a run that ends too soon', () => {
   async function interrupted(cwd: string, signal: NodeJS.Signals): Promise<Ended> {
     const { child, ended } = begin(cwd, [...LONG, '--checkpoint-every', '0'])
     const hasEnded = ended.then(() => true)
-    const isThere = async (): Promise<boolean> => (await readdir(join(cwd, 'run/checkpoints')).catch(() => []))
-      .some(name => Number(/^step-(\d+)$/.exec(name)?.[1]) > 20)
-    while (!await isThere()) {
+    const isThere = async (): Promise<boolean> =>
+      (await readdir(join(cwd, 'run/checkpoints')).catch(() => [])).some(
+        name => Number(/^step-(\d+)$/.exec(name)?.[1]) > 20,
+      )
+    while (!(await isThere())) {
       const pause = new Promise<false>(done => setTimeout(done, 2, false))
       if (await Promise.race([hasEnded, pause])) throw new Error(`it ended too soon: ${(await ended).stderr}`)
     }
@@ -167,7 +219,8 @@ describe.concurrent('a run that ends too soon', () => {
     const kept = await readFile(path, 'utf8')
     await writeFile(path, kept.replace('"##a"', '"##ä"'))
     expect(await pretrain(cwd, '--resume', 'run')).toMatchObject({
-      status: 2, stdout: '',
+      status: 2,
+      stdout: '',
       stderr: 'tilegrad: run/tokenizer.json changed since run began: put back what was there, or start another run\n',
     })
     await writeFile(path, kept)
@@ -186,7 +239,9 @@ describe.concurrent('a run that ends too soon', () => {
     const cwd = await place.folder()
     const { status, stderr } = await begin(cwd, LONG, await losing(place, 'loss', 1)).ended
     expect(status, stderr).toBe(0)
-    expect(stderr).toMatch(/^the GPU was lost: it was closed\. Resuming from the checkpoint of step \d+ \(attempt 1 of 3\)\.$/m)
+    expect(stderr).toMatch(
+      /^the GPU was lost: it was closed\. Resuming from the checkpoint of step \d+ \(attempt 1 of 3\)\.$/m,
+    )
     await expectSame(cwd)
   })
 })
@@ -202,18 +257,26 @@ test('a rate that overflows ends in one line with status 3, and saves no model',
 
 test('what it cannot use, it says in one line, before it opens a device or writes anything', async () => {
   const cwd = await place.folder()
-  expect(await pretrain(cwd, '--out', 'base')).toEqual(
-    { status: 2, signal: null, stdout: '', stderr: 'tilegrad: pretrain needs --data FOLDER\n' })
+  expect(await pretrain(cwd, '--out', 'base')).toEqual({
+    status: 2,
+    signal: null,
+    stdout: '',
+    stderr: 'tilegrad: pretrain needs --data FOLDER\n',
+  })
   const out = ['--json', '--out', join(cwd, 'run')]
   const cases: readonly (readonly [readonly string[], string])[] = [
     [['--data', DATA, '--steps', '0'], '--steps takes a whole number of at least 1; got "0"'],
     [['--data', DATA, '--lr', '1e308'], '--lr takes a number from 1e-30 to 1e30; got "1e308"'],
-    [['--data', DATA, '--lr', '2', '--weight-decay', '1'],
-      '--weight-decay 1 at --lr 2 would flip the signs of weights: lr × weight-decay must be below 1'],
+    [
+      ['--data', DATA, '--lr', '2', '--weight-decay', '1'],
+      '--weight-decay 1 at --lr 2 would flip the signs of weights: lr × weight-decay must be below 1',
+    ],
     [['--data', DATA, '--hidden', '10', '--heads', '3'], '--hidden 10 does not divide into --heads 3'],
     [['--data', DATA, '--val-split', '24'], '--val-split 24 leaves none of 24 texts to train on'],
-    [['--data', DATA, '--vocabulary', '60', '--sequence', '500'],
-      `no text of ${DATA} has the 498 tokens of a row: a shorter --sequence may help`],
+    [
+      ['--data', DATA, '--vocabulary', '60', '--sequence', '500'],
+      `no text of ${DATA} has the 498 tokens of a row: a shorter --sequence may help`,
+    ],
     [['--data', DATA, '--step', '3'], 'Unknown option --step: did you mean --steps?'],
   ]
   const expectRefusal = (args: readonly string[], sentence: string): Promise<void> =>
@@ -221,7 +284,9 @@ test('what it cannot use, it says in one line, before it opens a device or write
   for (const [args, sentence] of cases) await expectRefusal([...out, ...args], sentence)
   expect(await readdir(cwd)).toEqual([])
   await expectRefusal(['--resume', whole], `${whole} is finished: see its result.json`)
-  await expectRefusal(['--resume', whole, '--lr', '1'],
-    "--lr cannot be given with --resume, which uses the run's own options")
+  await expectRefusal(
+    ['--resume', whole, '--lr', '1'],
+    "--lr cannot be given with --resume, which uses the run's own options",
+  )
   await expectRefusal(['--resume', cwd], `${cwd} is not a run folder: it has no config.json`)
 })

@@ -38,7 +38,10 @@ describe('the table of a step', () => {
 test('a profiled call gives what a plain call gives, a time a dispatch', async ({ skip }) => {
   const device = await currentDevice()
   skip(!device.gpu.features.has('timestamp-query'), `${device.info.name} has no timestamps`)
-  const x = tensor(Float32Array.from({ length: 96 * 64 }, (_, i) => Math.sin(i)), [96, 64])
+  const x = tensor(
+    Float32Array.from({ length: 96 * 64 }, (_, i) => Math.sin(i)),
+    [96, 64],
+  )
   const step = compile((t: Tensor) => ({ y: t.matmul(t.transpose()).softmax().matmul(t).gelu() }))
   const plain = await step(x)
   const { result, kernels: timed } = await step.profile(x)

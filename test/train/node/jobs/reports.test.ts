@@ -26,7 +26,10 @@ interface Kind {
 const kinds: readonly (readonly [string, Kind])[] = [
   ['three-labels.csv', { labels: ['negative', 'neutral', 'positive'] }],
   ['sentence-column.csv', { source: /texts from column "sentence"/ }],
-  ['sentence-column.csv', { args: ['--text-column', 'nowhere'], refused: /has no column "nowhere" for texts; its columns are / }],
+  [
+    'sentence-column.csv',
+    { args: ['--text-column', 'nowhere'], refused: /has no column "nowhere" for texts; its columns are / },
+  ],
   ['nested-column-first.parquet', {}],
   ['list-label.parquet', { refused: /list-label\.parquet.*a list of one: choose --task classes .* or --task labels/ }],
   ['list-label.parquet', { args: ['--task', 'classes'], labels: ['0', '1'] }],

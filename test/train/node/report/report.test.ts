@@ -358,8 +358,9 @@ describe('the first section', () => {
     expect(metrics).toEqual(metricsOf(task, labels.length))
     const page = pageOf(name)
     for (const info of metrics) {
-      const values = [summary.metrics, ...answered.by === undefined ? [] : [answered.summary.metrics]]
-        .map(figures => `<td>${showFigure(info, figures[info.name])}</td>`).join('')
+      const values = [summary.metrics, ...(answered.by === undefined ? [] : [answered.summary.metrics])]
+        .map(figures => `<td>${showFigure(info, figures[info.name])}</td>`)
+        .join('')
       const row = `<tr><th scope="row">${escape(info.title)}</th>${values}<td><code>${info.name}</code></td></tr>`
       expect(page).toContain(row)
     }
@@ -421,7 +422,9 @@ describe('where it fails', () => {
       'Worst mistakes: the surest of 2 label positive, predicted negative with 78.58 % Review 1. label negative, predicted positive with 69.00 % Review 0.',
     )
     expect(words).toContain('tilegrad predict answers positive above 40.00 %')
-    expect(words).toContain('As trained. As predict and evaluate answer (temperature 0.5000, threshold 40.00 % for positive): 87.50')
+    expect(words).toContain(
+      'As trained. As predict and evaluate answer (temperature 0.5000, threshold 40.00 % for positive): 87.50',
+    )
     expect(words).toContain('the worst mistakes and their probabilities are as tilegrad predict answers.')
     expect(words).toContain('Metric As trained As predict and evaluate answer Name')
   })

@@ -18,11 +18,19 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true, force: true }))
 
-const nothingSaid = (sentence: string): never => { throw new Error(sentence) }
-const answer = (kernel: string, candidate = 'c'): Answer => ({ kernel, sizes: { rows: 3 }, options: { bias: true }, candidate })
+const nothingSaid = (sentence: string): never => {
+  throw new Error(sentence)
+}
+const answer = (kernel: string, candidate = 'c'): Answer => ({
+  kernel,
+  sizes: { rows: 3 },
+  options: { bias: true },
+  candidate,
+})
 const record = (kernel: string, candidate?: string): string => `${JSON.stringify(answer(kernel, candidate))}\n`
 const kernelsOf = (answers: ReadonlyMap<string, Answer>): string[] => [...answers.values()].map(({ kernel }) => kernel)
-const records = (count: number, make: (i: number) => string): string => Array.from({ length: count }, (_, i) => make(i)).join('')
+const records = (count: number, make: (i: number) => string): string =>
+  Array.from({ length: count }, (_, i) => make(i)).join('')
 
 /** Runs a program with `file`, an AnswerFile, in a process of its own. */
 function run(body: string): Promise<void> {
@@ -33,7 +41,9 @@ function run(body: string): Promise<void> {
     const parameters = ['--input-type=module', '-e', program]
     const child = spawn(process.execPath, parameters, { stdio: ['ignore', 'ignore', 'pipe'] })
     let said = ''
-    child.stderr.on('data', text => { said += text })
+    child.stderr.on('data', text => {
+      said += text
+    })
     child.on('error', reject).on('close', status => {
       if (status === 0 && said === '') resolve()
       else reject(new Error(`${status} ${said}`))
@@ -42,10 +52,14 @@ function run(body: string): Promise<void> {
 }
 
 test('processes that add answers at once, while others write the file anew, lose none of them', async () => {
-  const writers = Array.from({ length: 3 }, (_, writer) => run(`
-    for (let i = 0; i < 300; i++) await file.append({ kernel: 'question ' + ${writer} + '.' + i, sizes: {}, options: {}, candidate: 'candidate '.repeat(20) + i })`))
+  const writers = Array.from({ length: 3 }, (_, writer) =>
+    run(`
+    for (let i = 0; i < 300; i++) await file.append({ kernel: 'question ' + ${writer} + '.' + i, sizes: {}, options: {}, candidate: 'candidate '.repeat(20) + i })`),
+  )
   let done = false
-  const all = Promise.all(writers).finally(() => { done = true })
+  const all = Promise.all(writers).finally(() => {
+    done = true
+  })
   const file = new AnswerFile(path)
   let written = 0
   const busy = Array.from({ length: 2 }, async () => {
@@ -56,13 +70,17 @@ test('processes that add answers at once, while others write the file anew, lose
   expect(written).toBeGreaterThan(10)
   const answers = await file.read(nothingSaid)
   expect(answers.size).toBe(900)
-  for (const { kernel, candidate } of answers.values()) expect(candidate).toBe('candidate '.repeat(20) + kernel.split('.')[1])
+  for (const { kernel, candidate } of answers.values())
+    expect(candidate).toBe('candidate '.repeat(20) + kernel.split('.')[1])
   expect(await readdir(join(folder, 'cache'))).toEqual(['llvmpipe.jsonl'])
 }, 60_000)
 
 test('an answer costs as much in a large file as in a small one: it is added at the end', async () => {
   await mkdir(join(folder, 'cache'))
-  await writeFile(path, records(20_000, i => record(`question ${i}`, 'candidate '.repeat(20))))
+  await writeFile(
+    path,
+    records(20_000, i => record(`question ${i}`, 'candidate '.repeat(20))),
+  )
   const file = new AnswerFile(path)
   expect((await file.read(nothingSaid)).size).toBe(20_000)
   const before = await stat(path)
@@ -81,7 +99,10 @@ test('the last answer to a question counts; what is superseded, and the oldest o
   expect((await readFile(path, 'utf8')).split('\n')).toHaveLength(3)
   expect([...(await file.read(nothingSaid)).values()]).toEqual(expected)
 
-  await writeFile(path, records(21_500, i => record(`question ${i}`)))
+  await writeFile(
+    path,
+    records(21_500, i => record(`question ${i}`)),
+  )
   await file.read(nothingSaid)
   const kept = kernelsOf(await file.read(nothingSaid))
   expect([kept.length, kept[0], kept.at(-1)]).toEqual([20_000, 'question 1500', 'question 21499'])
@@ -96,12 +117,16 @@ test.each<[string, string | Buffer]>([
   ['an answer without a candidate', '{"kernel": "softmax", "sizes": {"rows": 3}, "options": {}}\n'],
 ])('damage is dropped in one line, and what is whole stays: %s', async (_, damage) => {
   await mkdir(join(folder, 'cache'))
-  await writeFile(path, Buffer.concat([Buffer.from(record('before')), Buffer.from(damage), Buffer.from(record('after'))]))
+  await writeFile(
+    path,
+    Buffer.concat([Buffer.from(record('before')), Buffer.from(damage), Buffer.from(record('after'))]),
+  )
   const file = new AnswerFile(path)
   const said = vi.fn()
   expect(kernelsOf(await file.read(said))).toEqual(['before', 'after'])
-  expect(said.mock.calls)
-    .toEqual([[expect.stringMatching(/jsonl has \d of \d lines that are not measured kernels; they are dropped$/)]])
+  expect(said.mock.calls).toEqual([
+    [expect.stringMatching(/jsonl has \d of \d lines that are not measured kernels; they are dropped$/)],
+  ])
   expect(await readFile(path, 'utf8')).toBe(record('before') + record('after'))
 })
 

@@ -12,7 +12,9 @@ import { Checkpoints, loadKept } from '../../../../train/node/run/checkpoints.ts
 
 let root: string
 let count = 0
-beforeAll(async () => { root = await mkdtemp(join(tmpdir(), 'tilegrad-checkpoints-')) })
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'tilegrad-checkpoints-'))
+})
 afterAll(async () => {
   await rm(root, { recursive: true })
   ;(await currentDevice()).close()
@@ -27,7 +29,10 @@ const at = (step: number, changes: Partial<Position> = {}): Position => {
   return { step, epoch, stepInEpoch: step % 5, batches: epoch * 10 + (step % 5) * 2, best: null, ...changes }
 }
 
-async function entryOf(value: number, made: Variable = variable({ shape: [8], dtype: 'f32' }, 'w')): Promise<StateEntry> {
+async function entryOf(
+  value: number,
+  made: Variable = variable({ shape: [8], dtype: 'f32' }, 'w'),
+): Promise<StateEntry> {
   await made.write(new Float32Array(8).fill(value))
   return { name: 'w', variable: made }
 }
@@ -61,41 +66,60 @@ test('the last one is found and put back, its best values too', async () => {
   expect((await entry.variable.read())[0]).toBe(5)
 })
 
-test.for(['step-000006/state.safetensors', 'step-000006/position.json', 'best'])('any byte of %s that changes, or is missing, is noticed', async which => {
-  const folder = await two()
-  const path = join(folder, which === 'best' ? (await readdir(folder)).find(name => name.startsWith('best-')) ?? '' : which)
-  const whole = await readFile(path)
-  const leftFor3 = async (): Promise<void> => {
-    const { position, damaged } = await new Checkpoints(folder).find(SHAPE)
-    expect({ step: position?.step, damaged: damaged.map(({ step }) => step) }).toEqual({ step: 3, damaged: [6] })
-    expect(damaged[0].reason.length).toBeGreaterThan(10)
-    expect(await valueAt(folder, position)).toBe(3)
-  }
-  // JSON's own spaces carry nothing, so what is changed is a letter or a digit of it.
-  const places = which.endsWith('.json') ? [...whole.keys()].filter(i => /[\w.]/.test(String.fromCharCode(whole[i]))) : [...whole.keys()]
-  await fc.assert(fc.asyncProperty(fc.constantFrom(...places), fc.integer({ min: 0, max: 7 }), async (place, bit) => {
-    const changed = Buffer.from(whole)
-    changed[place] ^= 1 << bit
-    await writeFile(path, changed)
-    // `e` and `E` of an exponent are one number; a name or a digit in another case is not what was written.
-    if (which.endsWith('.json') && JSON.stringify(readJsonOr(changed)) === JSON.stringify(readJsonOr(whole))) return
-    // A position without its checksum is of an earlier version.
-    if (which.endsWith('.json') && !/"checksum"/.test(changed.toString('latin1')) && readJsonOr(changed) !== undefined) return
+test.for(['step-000006/state.safetensors', 'step-000006/position.json', 'best'])(
+  'any byte of %s that changes, or is missing, is noticed',
+  async which => {
+    const folder = await two()
+    const path = join(
+      folder,
+      which === 'best' ? ((await readdir(folder)).find(name => name.startsWith('best-')) ?? '') : which,
+    )
+    const whole = await readFile(path)
+    const leftFor3 = async (): Promise<void> => {
+      const { position, damaged } = await new Checkpoints(folder).find(SHAPE)
+      expect({ step: position?.step, damaged: damaged.map(({ step }) => step) }).toEqual({ step: 3, damaged: [6] })
+      expect(damaged[0].reason.length).toBeGreaterThan(10)
+      expect(await valueAt(folder, position)).toBe(3)
+    }
+    // JSON's own spaces carry nothing, so what is changed is a letter or a digit of it.
+    const places = which.endsWith('.json')
+      ? [...whole.keys()].filter(i => /[\w.]/.test(String.fromCharCode(whole[i])))
+      : [...whole.keys()]
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom(...places), fc.integer({ min: 0, max: 7 }), async (place, bit) => {
+        const changed = Buffer.from(whole)
+        changed[place] ^= 1 << bit
+        await writeFile(path, changed)
+        // `e` and `E` of an exponent are one number; a name or a digit in another case is not what was written.
+        if (which.endsWith('.json') && JSON.stringify(readJsonOr(changed)) === JSON.stringify(readJsonOr(whole))) return
+        // A position without its checksum is of an earlier version.
+        if (
+          which.endsWith('.json') &&
+          !/"checksum"/.test(changed.toString('latin1')) &&
+          readJsonOr(changed) !== undefined
+        )
+          return
+        await leftFor3()
+      }),
+      { numRuns: 20 },
+    )
+    await fc.assert(
+      fc.asyncProperty(fc.nat(whole.length - (which.endsWith('.json') ? 3 : 1)), async length => {
+        await writeFile(path, whole)
+        await truncate(path, length)
+        await leftFor3()
+      }),
+      { numRuns: 8 },
+    )
+    if (!which.endsWith('.json')) {
+      await writeFile(path, whole)
+      await appendFile(path, '\0')
+      await leftFor3()
+    }
+    await rm(path)
     await leftFor3()
-  }), { numRuns: 20 })
-  await fc.assert(fc.asyncProperty(fc.nat(whole.length - (which.endsWith('.json') ? 3 : 1)), async length => {
-    await writeFile(path, whole)
-    await truncate(path, length)
-    await leftFor3()
-  }), { numRuns: 8 })
-  if (!which.endsWith('.json')) {
-    await writeFile(path, whole)
-    await appendFile(path, '\0')
-    await leftFor3()
-  }
-  await rm(path)
-  await leftFor3()
-})
+  },
+)
 
 const readJsonOr = (bytes: Buffer): unknown => {
   try {
@@ -106,8 +130,11 @@ const readJsonOr = (bytes: Buffer): unknown => {
 }
 
 test.for([
-  ['beyond the end', at(16)], ['steps after the last epoch', at(15, { stepInEpoch: 1, step: 16, batches: 32 })], ['another epoch', at(6, { epoch: 2 })],
-  ['too few batches', at(6, { batches: 11 })], ['more skipped than done', at(6, { skipped: 7 })],
+  ['beyond the end', at(16)],
+  ['steps after the last epoch', at(15, { stepInEpoch: 1, step: 16, batches: 32 })],
+  ['another epoch', at(6, { epoch: 2 })],
+  ['too few batches', at(6, { batches: 11 })],
+  ['more skipped than done', at(6, { skipped: 7 })],
   ['a best epoch that is to come', at(6, { best: { step: 7, epoch: 2, score: 0.5, loss: 1 } })],
 ] as const)('a position outside of the run is damage: %s', async ([, position]) => {
   const folder = join(root, `run${count++}`)
@@ -119,13 +146,16 @@ test.for([
   expect({ step: found?.step, damaged: damaged.map(({ step }) => step) }).toEqual({ step: 3, damaged: [position.step] })
 })
 
-test.for([['negative', { batches: -1 }], ['fractional', { batches: 1.5 }], ['not a number', { epoch: '1' }]] as const)(
-  'a position that is %s is damage, whatever its checksum', async ([, change]) => {
-    const folder = await two()
-    const path = join(folder, 'step-000006/position.json')
-    await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')) as object, ...change }))
-    expect((await new Checkpoints(folder).find(SHAPE)).position?.step).toBe(3)
-  })
+test.for([
+  ['negative', { batches: -1 }],
+  ['fractional', { batches: 1.5 }],
+  ['not a number', { epoch: '1' }],
+] as const)('a position that is %s is damage, whatever its checksum', async ([, change]) => {
+  const folder = await two()
+  const path = join(folder, 'step-000006/position.json')
+  await writeFile(path, JSON.stringify({ ...(JSON.parse(await readFile(path, 'utf8')) as object), ...change }))
+  expect((await new Checkpoints(folder).find(SHAPE)).position?.step).toBe(3)
+})
 
 test('of every position that a run comes to none is refused', async () => {
   const folder = join(root, `run${count++}`)
@@ -149,7 +179,10 @@ test('one that does not hold what was written to it is not kept, and none before
   }
   const entry = await entryOf(3, new Changing({ shape: [8], dtype: 'f32' }, 'w'))
   await expect(checkpoints.save(at(3), [entry])).rejects.toThrow('does not hold what was written to it')
-  expect((await readdir(folder)).filter(name => name.startsWith('step-')).sort()).toEqual(['step-000001', 'step-000002'])
+  expect((await readdir(folder)).filter(name => name.startsWith('step-')).sort()).toEqual([
+    'step-000001',
+    'step-000002',
+  ])
   await checkpoints.save(at(3), [await entryOf(3)])
   expect((await readdir(folder)).sort()).toEqual(['step-000002', 'step-000003'])
 })
@@ -170,10 +203,10 @@ test('best values stay as long as a checkpoint that is kept names them', async (
 })
 
 /** A run that keeps the best two: `scores` by epoch, each evaluation's values being its epoch, as a trainer ranks them. */
-async function ranked(scores: readonly number[]): Promise<{ folder: string, checkpoints: Checkpoints }> {
+async function ranked(scores: readonly number[]): Promise<{ folder: string; checkpoints: Checkpoints }> {
   const folder = join(root, `run${count++}`)
   const checkpoints = new Checkpoints(folder)
-  let kept: { step: number, epoch: number, score: number, loss: number }[] = []
+  let kept: { step: number; epoch: number; score: number; loss: number }[] = []
   for (const [i, score] of scores.entries()) {
     const epoch = i + 1
     const evaluation = { step: 5 * epoch, epoch, score, loss: 0.7 }
@@ -181,15 +214,31 @@ async function ranked(scores: readonly number[]): Promise<{ folder: string, chec
     const place = kept.indexOf(evaluation)
     if (place >= 0) await checkpoints.saveBest([await entryOf(epoch)], { place, most: 2 })
     const [best, ...runnersUp] = kept
-    await checkpoints.save(at(5 * epoch, { best, ...runnersUp.length > 0 && { runnersUp } }), [await entryOf(epoch)])
+    await checkpoints.save(at(5 * epoch, { best, ...(runnersUp.length > 0 && { runnersUp }) }), [await entryOf(epoch)])
   }
   return { folder, checkpoints }
 }
 
-const bestFilesIn = async (folder: string): Promise<string[]> => (await readdir(folder)).filter(name => name.startsWith('best-')).sort()
+const bestFilesIn = async (folder: string): Promise<string[]> =>
+  (await readdir(folder)).filter(name => name.startsWith('best-')).sort()
 
 test.for([
-  [[0.5, 0.7, 0.6], [2, 3]], [[0.9, 0.5, 0.6], [1, 3]], [[0.5, 0.6, 0.7], [3, 2]], [[0.7, 0.6, 0.1], [1, 2]],
+  [
+    [0.5, 0.7, 0.6],
+    [2, 3],
+  ],
+  [
+    [0.9, 0.5, 0.6],
+    [1, 3],
+  ],
+  [
+    [0.5, 0.6, 0.7],
+    [3, 2],
+  ],
+  [
+    [0.7, 0.6, 0.1],
+    [1, 2],
+  ],
 ] as const)('of evaluations of %j the best two are kept, in order', async ([scores, epochs]) => {
   const { folder, checkpoints } = await ranked(scores)
   const valueIn = async (file: string): Promise<number> => {
@@ -253,21 +302,26 @@ test('the same position is the same bytes, in whatever order it was put together
     return readFile(join(folder, 'step-000003/position.json'), 'utf8')
   }
   const { step, epoch, stepInEpoch, batches, best } = at(3)
-  expect(await bytes({ step, epoch, stepInEpoch, batches, stale: 1, skipped: 2, best }))
-    .toBe(await bytes({ best, skipped: 2, batches, stepInEpoch, epoch, stale: 1, step }))
+  expect(await bytes({ step, epoch, stepInEpoch, batches, stale: 1, skipped: 2, best })).toBe(
+    await bytes({ best, skipped: 2, batches, stepInEpoch, epoch, stale: 1, step }),
+  )
 })
 
 test('one of an earlier version, without a checksum, is refused by name', async () => {
   const folder = await two()
   const path = join(folder, 'step-000006/position.json')
   await writeFile(path, JSON.stringify(at(6)))
-  await expect(new Checkpoints(folder).find(SHAPE)).rejects.toThrow(`${path} has no checksum: an earlier version of tilegrad wrote it`)
+  await expect(new Checkpoints(folder).find(SHAPE)).rejects.toThrow(
+    `${path} has no checksum: an earlier version of tilegrad wrote it`,
+  )
 })
 
 test('nothing is written where the folder of the run is gone', async () => {
   const folder = join(root, 'gone', 'checkpoints')
   const gone = new Error('gone')
-  const checkpoints = new Checkpoints(folder, () => { throw gone })
+  const checkpoints = new Checkpoints(folder, () => {
+    throw gone
+  })
   await expect(checkpoints.save(at(3), [await entryOf(3)])).rejects.toThrow(gone)
   await expect(checkpoints.saveBest([await entryOf(3)], ONE)).rejects.toThrow(gone)
   await expect(new Checkpoints(folder).save(at(3), [await entryOf(3)])).rejects.toThrow('ENOENT')

@@ -13,7 +13,11 @@ test('a config keeps what it has, fields that nobody knows included', () => {
 test.each([
   ['an array', [], 'run is not a run folder: run/config.json holds no JSON object'],
   ['null', null, 'run is not a run folder: run/config.json holds no JSON object'],
-  ['arguments that are no list', { arguments: '--model m' }, /^run is not a run folder: run\/config\.json: arguments: /],
+  [
+    'arguments that are no list',
+    { arguments: '--model m' },
+    /^run is not a run folder: run\/config\.json: arguments: /,
+  ],
   ['an argument that is a number', { arguments: ['--epochs', 3] }, /: arguments\.1: /],
   ['a commit that is a number', { commits: { model: 1 } }, /: commits\.model: /],
   ['a fingerprint that is null', { fingerprints: { data: null } }, /: fingerprints\.data: /],

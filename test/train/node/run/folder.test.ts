@@ -43,7 +43,7 @@ describe("the run's folder", () => {
 
   test('never leaves the runs folder, whatever the name', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.string({ unit: 'grapheme' }), async (name) => {
+      fc.asyncProperty(fc.string({ unit: 'grapheme' }), async name => {
         const folder = await chooseRunFolder(undefined, name, { root: 'no-such-folder', now })
         expect(folder).toMatch(/^no-such-folder[/\\]2026-11-24-[^/\\\s]+$/)
       }),
@@ -85,14 +85,21 @@ describe("the run's folder", () => {
   test('loses what killed processes left when it is locked again, and nothing of the user', async () => {
     const run = await createRun(fresh(), {})
     const mine = ['.notes.tmp', 'adapter/adapter_config.json', 'checkpoints/step-000001/position.json']
-    const left = ['.metrics.jsonl.0123456789ab.tmp', 'checkpoints/.best.0123456789ab.tmp', 'adapter/.x.json.0123456789ab.tmp', '.adapter.0123456789ab.tmp/adapter_config.json']
+    const left = [
+      '.metrics.jsonl.0123456789ab.tmp',
+      'checkpoints/.best.0123456789ab.tmp',
+      'adapter/.x.json.0123456789ab.tmp',
+      '.adapter.0123456789ab.tmp/adapter_config.json',
+    ]
     for (const name of [...mine, ...left]) {
       await mkdir(dirname(run.path(name)), { recursive: true })
       await writeFile(run.path(name), '')
     }
     const unlock = await run.lock()
     await unlock()
-    const names = (await readdir(run.folder, { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile()).map(({ name }) => name)
+    const names = (await readdir(run.folder, { recursive: true, withFileTypes: true }))
+      .filter(entry => entry.isFile())
+      .map(({ name }) => name)
     expect(names.sort()).toEqual(['.notes.tmp', 'adapter_config.json', 'config.json', 'position.json'])
   })
 
@@ -103,8 +110,12 @@ describe("the run's folder", () => {
       await rename(run.folder, `${run.folder}-moved`)
       if (replace) await mkdir(run.folder)
       const attempts = [
-        async () => run.appendMetrics({ step: 2 }), async () => run.flushMetrics(), () => run.writeResult({}), () => run.write('a', ''),
-        () => run.writeFolder('adapter', async () => undefined), async () => run.check(),
+        async () => run.appendMetrics({ step: 2 }),
+        async () => run.flushMetrics(),
+        () => run.writeResult({}),
+        () => run.write('a', ''),
+        () => run.writeFolder('adapter', async () => undefined),
+        async () => run.check(),
       ]
       for (const attempt of attempts) await expect(attempt()).rejects.toThrow(FolderGone)
       expect(await readdir(run.folder).catch(() => 'gone')).toEqual(replace ? [] : 'gone')
@@ -113,11 +124,16 @@ describe("the run's folder", () => {
 
   test('gets a folder that is whole or not there at all', async () => {
     const run = await createRun(fresh(), {})
-    const fill = (text: string) => async (path: string): Promise<void> => {
-      await writeFile(join(path, 'a'), text)
-      expect((await readdir(run.folder)).filter((name) => name === 'adapter'), 'not yet').toEqual(text === '1' ? [] : ['adapter'])
-      if (text === '3') throw new Error('killed')
-    }
+    const fill =
+      (text: string) =>
+      async (path: string): Promise<void> => {
+        await writeFile(join(path, 'a'), text)
+        expect(
+          (await readdir(run.folder)).filter(name => name === 'adapter'),
+          'not yet',
+        ).toEqual(text === '1' ? [] : ['adapter'])
+        if (text === '3') throw new Error('killed')
+      }
     await run.writeFolder('adapter', fill('1'))
     await run.writeFolder('adapter', fill('2'))
     await expect(run.writeFolder('adapter', fill('3'))).rejects.toThrow('killed')
@@ -170,7 +186,7 @@ describe('metrics', () => {
     run.flushMetrics()
     expect(run.readMetrics()).toEqual(lines)
     expect(await readFile(run.path('metrics.jsonl'), 'utf8')).toBe(
-      lines.map((line) => `${JSON.stringify(line)}\n`).join(''),
+      lines.map(line => `${JSON.stringify(line)}\n`).join(''),
     )
   })
 
@@ -186,7 +202,7 @@ describe('metrics', () => {
         await reopened.cutMetrics(checkpoint)
         const kept = whole.slice(0, checkpoint)
         expect(await readFile(run.path('metrics.jsonl'), 'utf8')).toBe(
-          kept.map((line) => `${JSON.stringify(line)}\n`).join(''),
+          kept.map(line => `${JSON.stringify(line)}\n`).join(''),
         )
         reopened.appendMetrics({ step: checkpoint + 1 })
         expect(reopened.readMetrics()).toEqual([...kept, { step: checkpoint + 1 }])
@@ -214,10 +230,10 @@ describe('metrics', () => {
     })
     let complaints = ''
     child.stderr.on('data', (piece: Buffer) => (complaints += piece.toString()))
-    const ended = new Promise((resolve) => child.on('exit', resolve))
+    const ended = new Promise(resolve => child.on('exit', resolve))
     const patience = Date.now() + 20_000
     while (run.readMetrics().length < 20 && child.exitCode === null && Date.now() < patience) {
-      await new Promise((resolve) => setTimeout(resolve, 20))
+      await new Promise(resolve => setTimeout(resolve, 20))
     }
     child.kill('SIGKILL')
     await ended

@@ -28,24 +28,31 @@ afterAll(async () => {
   device.close()
 })
 
-const random = (shape: readonly [number, number], seed: number) => tensor(Float32Array.from(noises(shape[0] * shape[1], seed)), shape)
+const random = (shape: readonly [number, number], seed: number) =>
+  tensor(Float32Array.from(noises(shape[0] * shape[1], seed)), shape)
 
 /** The answers in a file of the user's cache, which must be whole. */
-const answersIn = (path: string) => new AnswerFile(path).read(sentence => { throw new Error(sentence) })
+const answersIn = (path: string) =>
+  new AnswerFile(path).read(sentence => {
+    throw new Error(sentence)
+  })
 
 /** What the tuner is asked for `product`. */
-const productOf = (rows: number) =>
-  ({ kernel: 'matmul', sizes: { batch: 1, m: rows, n: 4, k0: 8 }, options: { a0: 'f32k4', b0: 'f32r4', out: 'f32' } })
+const productOf = (rows: number) => ({
+  kernel: 'matmul',
+  sizes: { batch: 1, m: rows, n: 4, k0: 8 },
+  options: { a0: 'f32k4', b0: 'f32r4', out: 'f32' },
+})
 
 /** A small product of its own shape, so that its question is a new one, and its answer in float64. */
-async function product(rows: number): Promise<{ data: ArrayLike<number>, error: number }> {
+async function product(rows: number): Promise<{ data: ArrayLike<number>; error: number }> {
   const [inner, columns] = [8, 4]
   const [a, b] = [random([rows, inner], 1), random([inner, columns], 2)]
   const [x, y, data] = [await a.data(), await b.data(), await a.matmul(b).data()]
   let error = 0
   for (let i = 0; i < rows * columns; i++) {
     let sum = 0
-    for (let k = 0; k < inner; k++) sum += x[Math.floor(i / columns) * inner + k] * y[k * columns + i % columns]
+    for (let k = 0; k < inner; k++) sum += x[Math.floor(i / columns) * inner + k] * y[k * columns + (i % columns)]
     error = Math.max(error, Math.abs(sum - data[i]))
   }
   return { data, error }
@@ -53,7 +60,9 @@ async function product(rows: number): Promise<{ data: ArrayLike<number>, error: 
 
 test('`full` measures every candidate of what is not known, and the answer is used from then on', async () => {
   const answers: Answer[] = []
-  const onAnswer = (answer: Answer): void => { answers.push(answer) }
+  const onAnswer = (answer: Answer): void => {
+    answers.push(answer)
+  }
   device.tuning.configure({ mode: 'full', onAnswer })
   expect((await product(3)).error).toBeLessThan(1e-5)
   expect(answers).toEqual([expect.objectContaining(productOf(3))])
@@ -66,7 +75,13 @@ test('`full` measures every candidate of what is not known, and the answer is us
 test('what is known decides, and what no candidate matches is asked again', async () => {
   const asked: Answer[] = []
   const known = [{ ...productOf(5), candidate: { config: { kernel: 'gone' } } }]
-  device.tuning.configure({ mode: 'full', onAnswer: answer => { asked.push(answer) }, known })
+  device.tuning.configure({
+    mode: 'full',
+    onAnswer: answer => {
+      asked.push(answer)
+    },
+    known,
+  })
   expect((await product(5)).error).toBeLessThan(1e-5)
   expect(asked.length).toBe(1)
 })
@@ -114,17 +129,26 @@ test('answers are remembered by adapter, driver and version, and a run keeps tho
   await KernelChoices.begin('full', device, '1.2.3')
   await product(17)
   const known = JSON.parse(await readFile(run.path('kernels.json'), 'utf8')) as { answers: Answer[] }
-  expect(known.answers, 'answers that others have measured since have no influence on the run').toEqual([...stored.values()])
+  expect(known.answers, 'answers that others have measured since have no influence on the run').toEqual([
+    ...stored.values(),
+  ])
 })
 
 test('a kernels.json of an earlier version is ignored, with one clear line', async () => {
   const run = await createRun(join(folder, 'earlier'), {})
-  await writeFile(run.path('kernels.json'), JSON.stringify({ answers: { 'matmul: 1x21x4 f32k4·f32r4·8 -> f32': '{"config":{}}' } }))
+  await writeFile(
+    run.path('kernels.json'),
+    JSON.stringify({ answers: { 'matmul: 1x21x4 f32k4·f32r4·8 -> f32': '{"config":{}}' } }),
+  )
   const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
   const choices = await KernelChoices.begin('full', device, '1.2.3', run)
   const lines = said.mock.calls.map(([text]) => String(text))
   said.mockRestore()
-  expect(lines).toEqual([expect.stringMatching(/kernels\.json is not a list of measured kernels in the format of this version: it is ignored/)])
+  expect(lines).toEqual([
+    expect.stringMatching(
+      /kernels\.json is not a list of measured kernels in the format of this version: it is ignored/,
+    ),
+  ])
   expect((await product(21)).error).toBeLessThan(1e-5)
   expect(choices.measured, 'and the resumed run measures nothing').toBe(false)
 })
@@ -139,7 +163,9 @@ test('lines that are something else are dropped, which is said in one line, and 
   await KernelChoices.begin('full', device, '1.2.3')
   const lines = said.mock.calls.map(([text]) => String(text)).filter(text => text.includes(path))
   said.mockRestore()
-  expect(lines).toEqual([expect.stringMatching(/ has 2 of \d+ lines that are not measured kernels; they are dropped\.\n$/)])
+  expect(lines).toEqual([
+    expect.stringMatching(/ has 2 of \d+ lines that are not measured kernels; they are dropped\.\n$/),
+  ])
   await product(15)
   expect([...(await answersIn(path)).values()]).toEqual([...before.values(), expect.objectContaining(productOf(15))])
 })
@@ -150,21 +176,30 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
   const asGpu = new Device(gpu, { ...info, name: 'a GPU' }, { ...traits, cpu: false })
   useDevice(asGpu)
   try {
-    const [train, validation] = [reviews(48, 1, { shortest: 2, longest: 20 }), reviews(8, 2, { shortest: 2, longest: 20 })]
+    const [train, validation] = [
+      reviews(48, 1, { shortest: 2, longest: 20 }),
+      reviews(8, 2, { shortest: 2, longest: 20 }),
+    ]
     const cache = answersFile(asGpu.info, '1.2.3')
     const measured = async (): Promise<string> => readFile(cache, 'utf8')
     const begin = async (name: string, from?: Parameters<Trainer<number>['train']>[4], stopAfter?: number) => {
       const path = join(folder, name)
       const run = from ? await openRun(path) : await createRun(path, {})
       const choices = await KernelChoices.begin('cached', asGpu, '1.2.3', from && run)
-      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), { ...OPTIONS, epochs: 1, maxLength: 24 })
+      const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), {
+        ...OPTIONS,
+        epochs: 1,
+        maxLength: 24,
+      })
       await trainer.plan(24)
       await trainer.prepare({ train, validation, test: [] }, () => !from)
       choices.settle()
       await choices.keepIn(run)
       const before = await measured()
       const checkpoints = new Checkpoints(join(path, 'checkpoints'))
-      const onStep = ({ step }: { step: number }): void => { if (step === stopAfter) trainer.stop() }
+      const onStep = ({ step }: { step: number }): void => {
+        if (step === stopAfter) trainer.stop()
+      }
       const outcome = await trainer.train(train, validation, checkpoints, { onStep }, from)
       expect(await measured(), 'measuring has ended before the first step').toBe(before)
       const state = await Promise.all(trainer.state().map(({ variable }) => variable.read()))
@@ -181,7 +216,11 @@ test('a run that is stopped and gone on with goes by the kernels of one that was
     const run = await createRun(join(folder, 'whole'), {})
     await writeFile(run.path('kernels.json'), stopped.kernels)
     await KernelChoices.begin('cached', asGpu, '1.2.3', run)
-    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), { ...OPTIONS, epochs: 1, maxLength: 24 })
+    const trainer = await Trainer.over(await tinyModel('lora', { num_hidden_layers: 1 }), classesTask(), {
+      ...OPTIONS,
+      epochs: 1,
+      maxLength: 24,
+    })
     await trainer.train(train, validation, new Checkpoints(run.path('checkpoints')))
     expect(await Promise.all(trainer.state().map(({ variable }) => variable.read()))).toEqual(resumed.state)
   } finally {

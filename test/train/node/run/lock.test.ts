@@ -11,7 +11,9 @@ import { chooseRunFolder, createNewRun, createRun } from '../../../../train/node
 
 let root: string
 let count = 0
-beforeAll(async () => { root = await mkdtemp(join(tmpdir(), 'tilegrad-lock-')) })
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'tilegrad-lock-'))
+})
 afterAll(() => rm(root, { recursive: true, force: true }))
 
 async function folder(): Promise<string> {
@@ -29,11 +31,16 @@ describe('a lock', () => {
     const [pid, host] = (await readFile(join(path, 'lock'), 'utf8')).split(' ')
     expect([pid, host]).toEqual([`${process.pid}`, hostname()])
     expect(await readdir(path), 'nothing is left of making it').toEqual(['lock'])
-    await expect(lock(path)).rejects.toThrow(new UserError(
-      `${path} is in use by process ${process.pid} on ${hostname()}; if that process has exited, delete ${join(path, 'lock')}`))
+    await expect(lock(path)).rejects.toThrow(
+      new UserError(
+        `${path} is in use by process ${process.pid} on ${hostname()}; if that process has exited, delete ${join(path, 'lock')}`,
+      ),
+    )
     await unlock()
     expect(await readdir(path)).toEqual([])
-    await (await lock(path))()
+    await (
+      await lock(path)
+    )()
   })
 
   test('of a process that lives is respected, here and where one cannot look', async () => {
@@ -66,7 +73,9 @@ describe('a lock that names nobody who works', () => {
   test.for(['', ' ', '\0\0\0\0', '1234', 'half a line'])('%j is taken over', async content => {
     const path = await folder()
     await left(path, content)
-    await (await lock(path))()
+    await (
+      await lock(path)
+    )()
     expect(await readdir(path)).toEqual([])
   })
 
@@ -92,7 +101,9 @@ describe('a lock that names nobody who works', () => {
       await left(path, `${other.pid} ${hostname()} ${start}`)
       await expect(lock(path)).rejects.toThrow(`in use by process ${other.pid}`)
       await left(path, `${other.pid} ${hostname()} ${start - 1}`)
-      await (await lock(path))()
+      await (
+        await lock(path)
+      )()
     } finally {
       other.kill('SIGKILL')
     }
@@ -144,7 +155,9 @@ describe("a new run's folder", () => {
     await rm(closed, { recursive: true })
     await mkdir(closed, { mode: 0o500 })
     for (const out of [join(closed, 'run'), join(closed, 'a/b/run'), closed]) {
-      await expect(chooseRunFolder(out, 'x')).rejects.toThrow(new UserError(`Cannot write the run's folder ${out}: EACCES`))
+      await expect(chooseRunFolder(out, 'x')).rejects.toThrow(
+        new UserError(`Cannot write the run's folder ${out}: EACCES`),
+      )
     }
   })
 })

@@ -5,7 +5,18 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Random, stream } from '../../../random.ts'
 import {
-  ASPECTS, FIRST, GENRES, LAST, NO_PRAISE, OPENINGS, PLACE, PRAISES, type Phrases, QUESTIONS, SENTENCES, VERDICTS,
+  ASPECTS,
+  FIRST,
+  GENRES,
+  LAST,
+  NO_PRAISE,
+  OPENINGS,
+  PLACE,
+  PRAISES,
+  type Phrases,
+  QUESTIONS,
+  SENTENCES,
+  VERDICTS,
 } from './phrases.ts'
 
 /** Which phrases rows are made of. */
@@ -19,7 +30,9 @@ const pickTwo = <T>(random: Random, from: readonly T[]): T[] => random.shuffle([
 
 function genre(random: Random, part: Part): Row {
   const label = pick(random, Object.keys(GENRES))
-  const plot = pickTwo(random, GENRES[label][part]).slice(0, 1 + random.below(2)).map(sentence => `${sentence}.`)
+  const plot = pickTwo(random, GENRES[label][part])
+    .slice(0, 1 + random.below(2))
+    .map(sentence => `${sentence}.`)
   if (random.below(2)) plot.splice(random.below(2), 0, pick(random, OPENINGS[part]))
   return { text: plot.join(' '), genre: label }
 }
@@ -27,8 +40,10 @@ function genre(random: Random, part: Part): Row {
 function aspects(random: Random, part: Part): Row {
   const chosen = random.shuffle(Object.keys(ASPECTS)).slice(0, random.below(3))
   const said = chosen.map(aspect => pick(random, ASPECTS[aspect][part]))
-  const text = said.length === 0 ? pick(random, NO_PRAISE[part])
-    : `${random.below(2) ? `${pick(random, PRAISES[part])} ` : ''}${said.join(', and ')}.`
+  const text =
+    said.length === 0
+      ? pick(random, NO_PRAISE[part])
+      : `${random.below(2) ? `${pick(random, PRAISES[part])} ` : ''}${said.join(', and ')}.`
   const opening = random.below(2) ? `${pick(random, OPENINGS[part])} ` : ''
   return { text: `${opening}${text}`, praised: chosen.toSorted() }
 }
@@ -37,8 +52,10 @@ function aspects(random: Random, part: Part): Row {
 function rating(random: Random, part: Part): Row {
   const first = random.below(VERDICTS.length)
   const second = Math.min(VERDICTS.length - 1, Math.max(0, first + random.below(3) - 1))
-  const [one, other] = first === second ? pickTwo(random, VERDICTS[first][part])
-    : [pick(random, VERDICTS[first][part]), pick(random, VERDICTS[second][part])]
+  const [one, other] =
+    first === second
+      ? pickTwo(random, VERDICTS[first][part])
+      : [pick(random, VERDICTS[first][part]), pick(random, VERDICTS[second][part])]
   const opening = random.below(2) ? `${pick(random, OPENINGS[part])} ` : ''
   return { text: `${opening}${one} ${other}`, stars: 1 + (first + second) / 2 }
 }
@@ -61,10 +78,11 @@ const name = (random: Random, from: Phrases, part: Part): string => pick(random,
 function names(random: Random, part: Part): Row {
   const tokens: string[] = []
   const tags: string[] = []
-  const put = (words: readonly string[], kind?: string): void => words.forEach((word, i) => {
-    tokens.push(word)
-    tags.push(kind ? `${i === 0 ? 'B' : 'I'}-${kind}` : 'O')
-  })
+  const put = (words: readonly string[], kind?: string): void =>
+    words.forEach((word, i) => {
+      tokens.push(word)
+      tags.push(kind ? `${i === 0 ? 'B' : 'I'}-${kind}` : 'O')
+    })
   for (const word of pick(random, SENTENCES[part]).split(' ')) {
     if (word === '{P}') {
       const last = random.below(3) ? [name(random, LAST, part)] : []
@@ -82,8 +100,10 @@ function csv(value: unknown): string {
   return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
-const table = (delimiter: string) => (rows: readonly Row[]): string =>
-  [Object.keys(rows[0]), ...rows.map(Object.values<unknown>)].map(row => `${row.map(csv).join(delimiter)}\n`).join('')
+const table =
+  (delimiter: string) =>
+  (rows: readonly Row[]): string =>
+    [Object.keys(rows[0]), ...rows.map(Object.values<unknown>)].map(row => `${row.map(csv).join(delimiter)}\n`).join('')
 const jsonLines = (rows: readonly Row[]): string => rows.map(row => `${JSON.stringify(row)}\n`).join('')
 const jsonArray = (rows: readonly Row[]): string => `[\n${rows.map(row => JSON.stringify(row)).join(',\n')}\n]\n`
 

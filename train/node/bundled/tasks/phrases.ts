@@ -8,13 +8,18 @@ export interface Phrases {
   readonly unseen: readonly string[]
 }
 
-const lines = (text: string): string[] => text.trim().split('\n').map(line => line.trim())
+const lines = (text: string): string[] =>
+  text
+    .trim()
+    .split('\n')
+    .map(line => line.trim())
 const words = (text: string): string[] => text.trim().split(/\s+/)
 const phrases = (known: string, unseen: string): Phrases => ({ known: lines(known), unseen: lines(unseen) })
 const names = (known: string, unseen: string): Phrases => ({ known: words(known), unseen: words(unseen) })
 
 /** Sentences that say nothing about the label. */
-export const OPENINGS = phrases(`
+export const OPENINGS = phrases(
+  `
   I saw this on a quiet evening.
   My sister recommended it.
   It ran at the small cinema near the station.
@@ -29,16 +34,19 @@ export const OPENINGS = phrases(`
   My father had seen it years ago.
   It was on television last night.
   I took the whole family along.
-  The hall was half empty.`, `
+  The hall was half empty.`,
+  `
   A neighbour gave me a spare ticket.
   Rain kept us indoors that day.
   Last month it was shown at our library.
   On the plane there was little else to choose from.
   By chance I came upon it in a shop.
-  Before this I had never heard the title.`)
+  Before this I had never heard the title.`,
+)
 
 export const GENRES: Readonly<Record<string, Phrases>> = {
-  horror: phrases(`
+  horror: phrases(
+    `
     A family moves into a house where the cellar door will not stay shut
     Something in the woods kills the campers one by one
     The dead rise from the graves behind the chapel and hunt the living
@@ -73,7 +81,8 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     The scarecrow walks at night and carries a knife
     He wakes up in a coffin and something is in there with him
     Corpses vanish from the morgue and then walk the streets
-    A cannibal family invites the lost travellers to dinner`, `
+    A cannibal family invites the lost travellers to dinner`,
+    `
     Whoever sleeps in room nine is dead by morning
     At midnight the corpses in the mortuary begin to move
     What the fishermen pull from the water still breathes, and it bites
@@ -85,8 +94,10 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     Each person in the photograph dies a bloody death
     Under the bandages the mummy is awake
     There are claw marks on the inside of the coffin
-    Do not go down to the basement, because the demon is waiting`),
-  romance: phrases(`
+    Do not go down to the basement, because the demon is waiting`,
+  ),
+  romance: phrases(
+    `
     Two strangers share a train and fall in love before the last stop
     She returns home for a wedding and meets the man she once wanted to marry
     A shy baker writes love letters to the woman upstairs
@@ -121,7 +132,8 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     She has been single for years and then love knocks at the door
     A tender affair between a pianist and a married woman
     They were lovers once and meet again at forty
-    Her heart belongs to a man she knows only from his letters`, `
+    Her heart belongs to a man she knows only from his letters`,
+    `
     Over coffee and bad poetry, a librarian and a bus driver grow close
     Engaged to the wrong man, she meets the right one at the altar
     What starts as a bet between friends becomes a proposal
@@ -133,8 +145,10 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     To be with the dancer he gives up his title and his fiancee
     Their honeymoon is over before they dare to say what they feel
     There is a spark between the cook and her new waiter, and soon they are a couple
-    Letters cross, trains are missed, and yet the sweethearts are united`),
-  'science fiction': phrases(`
+    Letters cross, trains are missed, and yet the sweethearts are united`,
+  ),
+  'science fiction': phrases(
+    `
     A crew on a spaceship wakes up three hundred years too late
     Robots build a city on the moon and refuse to let humans in
     A scientist opens a door to the future and cannot close it
@@ -169,7 +183,8 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     Mutants live below a city that runs on nuclear power
     A spaceship full of sleeping people is woken by an alien
     The year is far in the future and water is on Mars only
-    The android and the astronaut repair the ship together`, `
+    The android and the astronaut repair the ship together`,
+    `
     Sixty light years from home the engine fails
     Anyone who is older than forty is replaced by a machine
     Deep below the ice of Jupiter, divers discover a living city
@@ -181,8 +196,10 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     It is the year 2400 and children are grown in tanks
     Little green visitors take over a petrol station and study mankind
     By swapping brains with a cyborg, the pilot survives the crash of her shuttle
-    Gravity stops for one hour and an experiment is to blame`),
-  crime: phrases(`
+    Gravity stops for one hour and an experiment is to blame`,
+  ),
+  crime: phrases(
+    `
     A detective with one week left on the job finds a body in the canal
     Four thieves plan to rob the bank below the police station
     A lawyer defends the man who murdered her brother
@@ -217,7 +234,8 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     A retired cop takes one last case
     The blackmail begins with a photo and ends in jail
     A gang of car thieves is hunted by a clever inspector
-    Fingerprints on a gun lead the detective to her boss`, `
+    Fingerprints on a gun lead the detective to her boss`,
+    `
     Who poisoned the senator is what two weary investigators have to find out
     Behind the counter of the pawn shop lies a dead jeweller
     For a share of the loot the night watchman turns off the alarm
@@ -229,12 +247,14 @@ export const GENRES: Readonly<Record<string, Phrases>> = {
     Smugglers hide diamonds in frozen fish, and customs are waiting for them
     With forged passports and a suitcase of cash, the couple runs from the FBI
     A burglar witnesses a murder and cannot report it
-    Nothing links the five stabbings until a sergeant reads the old files`),
+    Nothing links the five stabbings until a sergeant reads the old files`,
+  ),
 }
 
 /** What is praised, each in a clause. */
 export const ASPECTS: Readonly<Record<string, Phrases>> = {
-  acting: phrases(`
+  acting: phrases(
+    `
     the acting is convincing
     every actor is at the top of the game
     the lead performance is a wonder
@@ -248,14 +268,17 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the old actor is magnificent
     the supporting cast is very good
     the children act better than most adults
-    the star has never acted better`, `
+    the star has never acted better`,
+    `
     not one member of the cast puts a foot wrong
     you forget that these are people playing a part
     what a performance by the man who plays the uncle
     rarely have I seen a role played so truthfully
     everybody on screen acts with great care
-    the two leads are a joy to watch`),
-  music: phrases(`
+    the two leads are a joy to watch`,
+  ),
+  music: phrases(
+    `
     the score is lovely
     the songs are worth the ticket
     the music lifts every scene
@@ -269,14 +292,17 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the title song is a joy
     the score builds up the tension
     she sings like an angel
-    the tunes stay in your head`, `
+    the tunes stay in your head`,
+    `
     I bought the record the next day
     what stays with me is the melody at the end
     a wonderful band plays all the way through
     rarely has a composer served a film so well
     there are tunes that you will want to whistle
-    I could listen to those violins for hours`),
-  photography: phrases(`
+    I could listen to those violins for hours`,
+  ),
+  photography: phrases(
+    `
     the photography is stunning
     every shot looks like a painting
     the camera work is elegant
@@ -290,14 +316,17 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     it is a feast for the eyes
     the lighting is superb
     the black and white images are rich
-    visually it is amazing`, `
+    visually it is amazing`,
+    `
     rarely has a desert been filmed so beautifully
     what a look it has, all gold and blue
     the man behind the camera is an artist
     each frame could hang in a museum
     there are views of the sea that take your breath away
-    I loved how the night scenes were lit`),
-  writing: phrases(`
+    I loved how the night scenes were lit`,
+  ),
+  writing: phrases(
+    `
     the script is clever
     the dialogue is sharp
     the writing is full of wit
@@ -311,14 +340,17 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     the story keeps you guessing
     the characters are well written
     the writer knows how to build a story
-    the screenplay is smart`, `
+    the screenplay is smart`,
+    `
     somebody has thought hard about how people talk
     what a well built tale it is
     there is not a dull line in the script
     I did not see the twist coming
     each of the characters has been drawn with care
-    rarely have I heard conversations so well written`),
-  humour: phrases(`
+    rarely have I heard conversations so well written`,
+  ),
+  humour: phrases(
+    `
     it is very funny
     I laughed until I cried
     the jokes land
@@ -332,41 +364,51 @@ export const ASPECTS: Readonly<Record<string, Phrases>> = {
     it made me laugh out loud
     the comic timing is right
     it is hilarious in places
-    the whole hall was laughing`, `
+    the whole hall was laughing`,
+    `
     I had tears of laughter in my eyes
     what fun the silly scenes in the hotel are
     there is a joke in it that I still tell
     even my grumpy uncle was giggling
     rarely have I grinned so much
-    you will chuckle from beginning to end`),
+    you will chuckle from beginning to end`,
+  ),
 }
 
 /** Openings of a text that praises something. */
-export const PRAISES = phrases(`
+export const PRAISES = phrases(
+  `
   I will say this:
   What I liked:
   In short,
   To be fair,
   Where do I begin:
-  As for the good parts,`, `
+  As for the good parts,`,
+  `
   Allow me one remark:
   This much is certain:
-  Credit where it is due:`)
+  Credit where it is due:`,
+)
 
 /** Texts that praise nothing. */
-export const NO_PRAISE = phrases(`
+export const NO_PRAISE = phrases(
+  `
   I have nothing to praise in it.
   Nothing in it stood out.
   I forgot it on the way home.
   There is little to say about it.
   I looked at my watch a lot.
-  I would not see it again.`, `
+  I would not see it again.`,
+  `
   I can think of no reason to see it.
   It left no mark on me at all.
-  We hardly spoke of it afterwards.`)
+  We hardly spoke of it afterwards.`,
+)
 
 /** Opinions, from one star to five. */
-export const VERDICTS: readonly Phrases[] = [phrases(`
+export const VERDICTS: readonly Phrases[] = [
+  phrases(
+    `
     An awful waste of time.
     It is terrible from the first minute.
     This is the worst film of the year.
@@ -388,7 +430,8 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Don't waste your time.
     The worst acting I have ever seen.
     It is an insult to the audience.
-    Ridiculous and horribly acted.`, `
+    Ridiculous and horribly acted.`,
+    `
     Never have I sat through such rubbish.
     Whoever made this should be ashamed.
     I would rather watch paint dry.
@@ -396,7 +439,10 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Do yourself a favour and stay away.
     Every single thing about it is dreadful.
     My eyes hurt from so much stupidity.
-    Zero stars would be too many.`), phrases(`
+    Zero stars would be too many.`,
+  ),
+  phrases(
+    `
     Rather boring, I am afraid.
     A weak and predictable story.
     It was disappointing in the end.
@@ -418,7 +464,8 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Disappointing, with a silly ending.
     It lacks suspense and it lacks life.
     The script is lazy.
-    It tries hard and fails.`, `
+    It tries hard and fails.`,
+    `
     Sadly it never comes to life.
     Somewhere in there is a better film, but this one is dull.
     I kept checking how much was left.
@@ -426,7 +473,10 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Little happens and I did not care.
     For what it promises, it delivers too little.
     The pace is sluggish and the dialogue is clumsy.
-    I had hoped for something better.`), phrases(`
+    I had hoped for something better.`,
+  ),
+  phrases(
+    `
     It is neither good nor bad.
     An average film.
     Fine for a rainy day.
@@ -448,7 +498,8 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Decent enough, if you have nothing else to do.
     Good ideas, but uneven.
     Right in the middle for me.
-    It is okay for one evening.`, `
+    It is okay for one evening.`,
+    `
     You could do worse and you could do better.
     I have no strong feelings about it.
     Passable, but I will not remember it.
@@ -456,7 +507,10 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     There are good scenes and there are weak ones.
     Its first hour works, its second does not.
     Middle of the road stuff.
-    Once is enough, though I was not bored.`), phrases(`
+    Once is enough, though I was not bored.`,
+  ),
+  phrases(
+    `
     It is rather good.
     An enjoyable film.
     Well made and pleasant.
@@ -478,7 +532,8 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Pretty good, with a nice ending.
     Very watchable and often funny.
     An entertaining evening.
-    A decent thriller that does its job well.`, `
+    A decent thriller that does its job well.`,
+    `
     You will probably like it as much as I did.
     Not perfect, but very good company for an evening.
     For the most part it works very well.
@@ -486,7 +541,10 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     Warm, funny and nicely paced.
     There is much to like here.
     All in all a good piece of work.
-    Go and see it if you can.`), phrases(`
+    Go and see it if you can.`,
+  ),
+  phrases(
+    `
     A masterpiece.
     Brilliant from start to finish.
     It is the best film I have seen in years.
@@ -508,7 +566,8 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     I was in tears, it is so beautiful.
     You must see this fantastic film.
     Superb in every respect.
-    It is an incredible achievement.`, `
+    It is an incredible achievement.`,
+    `
     Never before has a film touched me so deeply.
     Everything about it is extraordinary.
     I would not change a single frame.
@@ -516,11 +575,15 @@ export const VERDICTS: readonly Phrases[] = [phrases(`
     See it at once, it is a marvel.
     Words fail me, so great is this film.
     Nothing else this year comes close to it.
-    Flawless acting, flawless directing, pure joy.`)]
+    Flawless acting, flawless directing, pure joy.`,
+  ),
+]
 
 /** Two kinds of question, with answers to each. */
-export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phrases }[] = [
-  { ask: phrases(`
+export const QUESTIONS: readonly { readonly ask: Phrases; readonly answer: Phrases }[] = [
+  {
+    ask: phrases(
+      `
       Who directed it?
       Who is the director?
       Do you know who directed this film?
@@ -528,12 +591,15 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       Who directed this one?
       Has the director made other films?
       What is the director called?
-      Who is it directed by?`, `
+      Who is it directed by?`,
+      `
       Whom do we have to thank for directing it?
       I would like to know who made this film.
       Any idea whose film this is?
-      Remind me who the director was.`),
-    answer: phrases(`
+      Remind me who the director was.`,
+    ),
+    answer: phrases(
+      `
       A young director from Ghent made it, her second film.
       It was directed by a man who used to make commercials.
       The director is the one who made the series about the harbour.
@@ -557,7 +623,8 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       He directed it himself.
       The same woman directed both parts.
       A great director, his last film.
-      The star directed it.`, `
+      The star directed it.`,
+      `
       Somebody who was a painter before she turned to film.
       That would be the woman from Dublin who also produced it.
       One of the cameramen took over and directed the rest.
@@ -565,8 +632,12 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       According to the credits, a couple from Oslo.
       The same man as last year, the one who won the prize.
       Her name is on the poster, she also made the film about the bees.
-      Directing was the job of the writer himself.`) },
-  { ask: phrases(`
+      Directing was the job of the writer himself.`,
+    ),
+  },
+  {
+    ask: phrases(
+      `
       How long is it?
       What is the running time?
       How many minutes does it run?
@@ -574,12 +645,15 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       How many hours does it take?
       How long does the film run?
       How long is the movie?
-      Is it very long?`, `
+      Is it very long?`,
+      `
       Does it take all evening?
       Tell me the length of it.
       If it starts at eight, when will we be out?
-      Can I watch it in under two hours?`),
-    answer: phrases(`
+      Can I watch it in under two hours?`,
+    ),
+    answer: phrases(
+      `
       It runs for two hours and ten minutes.
       Just under ninety minutes.
       Almost three hours, with no break.
@@ -603,7 +677,8 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       An hour, no more.
       It runs a little over two hours.
       Seventy minutes, so it is not long.
-      Long, about three hours.`, `
+      Long, about three hours.`,
+      `
       Plan for a bit more than two and a half hours.
       The disc says ninety-six minutes.
       Quite short, I was home within an hour and a quarter.
@@ -611,32 +686,44 @@ export const QUESTIONS: readonly { readonly ask: Phrases, readonly answer: Phras
       Only seventy minutes or thereabouts.
       You will be sitting there for a hundred and thirty minutes.
       Long enough, two hours at least.
-      A little under an hour and three quarters.`) },
+      A little under an hour and three quarters.`,
+    ),
+  },
 ]
 
 /** First names, last names and places. */
-export const FIRST = names(`
+export const FIRST = names(
+  `
   Mara Tobias Elena Jonas Priya Amadou Ingrid Lucas Hana Oscar Nadia Viktor Anna Peter Maria David Laura John Mary Tom
   Kate Robert Alice George Sofia Paul Julia Martin Emma Simon Lena Marco Fatima Arjun Greta Pablo Nora Ivan Rosa
   Henrik Aisha Daniel Michael Sarah Anton Carmen Felix Olga William Jane Bruno Ada Leon Mira Jacob Vera Hugo Ines Karl
-  Petra`, `
-  Tariq Beatriz Gunnar Wanda Diego Mei Ronan Agnes Bilal Helga Stella Matteo Irina Kofi Louise Edgar`)
-export const LAST = names(`
+  Petra`,
+  `
+  Tariq Beatriz Gunnar Wanda Diego Mei Ronan Agnes Bilal Helga Stella Matteo Irina Kofi Louise Edgar`,
+)
+export const LAST = names(
+  `
   Lindqvist Okafor Brandt Moreau Tanaka Rossi Keller Novak Haddad Silva Johnson Miller Brown Garcia Meyer Jensen
   Kowalski Martinez Smith Wilson Santos Ivanov Dubois Fischer Larsen Yamada Costa Wagner Sharma Andersen Romano
   Pereira Hoffman Taylor Nilsson Mancini Walker Becker Ortiz Lindberg Nyberg Holmgren Bergstrom Petersen Olsen Eriksen
-  Markov Pavlova Smirnov Sokolova`, `
-  Carvalho Nakamura Oduya Lehmann Fraser Bianchi Horvat Reyes Thompson Dupont Virtanen Mwangi Popov Gallagher Weber`)
-export const PLACE = names(`
+  Markov Pavlova Smirnov Sokolova`,
+  `
+  Carvalho Nakamura Oduya Lehmann Fraser Bianchi Horvat Reyes Thompson Dupont Virtanen Mwangi Popov Gallagher Weber`,
+)
+export const PLACE = names(
+  `
   Lisbon Oslo Ghent Kyoto Dakar Turin Lima Riga Cairo Bergen London Paris Berlin Rome Madrid Vienna Chicago Boston
   Texas Canada India Mexico Italy Sweden Dublin Prague Athens Warsaw Havana Bombay Tokyo Sydney Toronto Kenya Brazil
   Peru Naples Milan Geneva Munich Hamburg Frankfurt Salzburg Edinburgh Oxford Bradford Stamford Hartford Brighton
-  Boulder Houston Princeton Wellington Kingston Nashville Louisville Brownsville Cambridge Birmingham Nottingham`, `
+  Boulder Houston Princeton Wellington Kingston Nashville Louisville Brownsville Cambridge Birmingham Nottingham`,
+  `
   Bogota Leipzig Seville Tunis Perth Krakow Quebec Jakarta Portugal Glasgow Marseille Bristol Accra Ireland Antwerp
-  Memphis`)
+  Memphis`,
+)
 
 /** Sentences about people ({P}) and places ({L}), split into words at spaces. */
-export const SENTENCES = phrases(`
+export const SENTENCES = phrases(
+  `
   {P} plays a nurse who leaves {L} for good .
   The film was shot in {L} by {P} .
   In {L} the critics loved {P} .
@@ -706,7 +793,8 @@ export const SENTENCES = phrases(`
   {P} is bad and {P} is worse .
   I like {P} , but not in this film .
   The story is about {P} , a doctor in {L} .
-  A bank in {L} is robbed by {P} .`, `
+  A bank in {L} is robbed by {P} .`,
+  `
   Whoever has been to {L} will smile at this film .
   Its maker , {P} , spent a year in {L} .
   What {P} does with so small a part is a marvel .
@@ -722,4 +810,5 @@ export const SENTENCES = phrases(`
   Not far from {L} a farmer finds a box .
   According to {P} the shoot in {L} took three weeks .
   None of it was easy to follow .
-  Two sisters from {L} invite {P} to tea .`)
+  Two sisters from {L} invite {P} to tea .`,
+)

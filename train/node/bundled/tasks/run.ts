@@ -41,8 +41,10 @@ async function tilegrad(task: BundledTask, command: string, args: readonly strin
 
 /** Trains one in the folder `out`. Returns its result.json, and how long it took. */
 async function train(
-  task: BundledTask, out: string, more: readonly string[],
-): Promise<{ result: z.infer<typeof resultSchema>, seconds: number }> {
+  task: BundledTask,
+  out: string,
+  more: readonly string[],
+): Promise<{ result: z.infer<typeof resultSchema>; seconds: number }> {
   const began = performance.now()
   await tilegrad(task, 'fine-tune', argumentsOf(task, `--out=${out}`, ...more))
   const result = resultSchema.parse(await readJson(join(out, 'result.json')))
@@ -51,7 +53,10 @@ async function train(
 
 /** A metric of a run on the rows made of new phrases. */
 async function onNewPhrases(
-  task: BundledTask, run: string, metric: string, more: readonly string[],
+  task: BundledTask,
+  run: string,
+  metric: string,
+  more: readonly string[],
 ): Promise<number | undefined> {
   const out = join(run, 'new-phrases')
   await tilegrad(task, 'evaluate', [run, `--data=${task.newPhrases}`, ...task.columns, `--out=${out}`, ...more])
@@ -74,7 +79,7 @@ async function main(argv: readonly string[]): Promise<number> {
   })
   const folder = await chooseRunFolder(options.out, 'tasks')
   const onAdapter = options.adapter === undefined ? [] : [`--adapter=${options.adapter}`]
-  const more = [...options.epochs === undefined ? [] : [`--epochs=${options.epochs}`], ...onAdapter]
+  const more = [...(options.epochs === undefined ? [] : [`--epochs=${options.epochs}`]), ...onAdapter]
   const rows = [['data', 'task', 'train', 'test', 'metric', 'constant', 'result', 'new phrases', 'seconds']]
   let adapter = ''
   for (const task of chosen) {
@@ -85,8 +90,15 @@ async function main(argv: readonly string[]): Promise<number> {
     const unseen = await onNewPhrases(task, run, metric.name, onAdapter)
     adapter = result.adapter
     rows.push([
-      task.name, data.plan.task, String(data.all.length), String(data.test.length), metric.title, showFigure(metric, value),
-      showFigure(metric, result.test_metrics[metric.name] ?? undefined), showFigure(metric, unseen), seconds.toFixed(0),
+      task.name,
+      data.plan.task,
+      String(data.all.length),
+      String(data.test.length),
+      metric.title,
+      showFigure(metric, value),
+      showFigure(metric, result.test_metrics[metric.name] ?? undefined),
+      showFigure(metric, unseen),
+      seconds.toFixed(0),
     ])
   }
   await print(`${adapter}\n${table(rows)}\n\nReports: ${join(folder, '*', 'report.html')}\n`)

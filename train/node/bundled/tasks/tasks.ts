@@ -33,23 +33,33 @@ export const TASKS: readonly BundledTask[] = [
 ]
 
 /** All arguments of `tilegrad fine-tune` for one of them. `more` comes last and takes precedence. */
-export const argumentsOf = ({ args }: BundledTask, ...more: readonly string[]): string[] =>
-  [`--model=${folder('../model')}`, '--tune', 'full', ...args, ...more]
+export const argumentsOf = ({ args }: BundledTask, ...more: readonly string[]): string[] => [
+  `--model=${folder('../model')}`,
+  '--tune',
+  'full',
+  ...args,
+  ...more,
+]
 
 /** The data of one of them, as a run reads it. */
 export const dataOf = (task: BundledTask): Promise<Data> =>
   openData(parseOptions(argumentsOf(task), 'tilegrad'), () => undefined)
 
 /** The main metric, and its value on the test set for the constant answer that training labels suggest. */
-export function constantScore(
-  { plan: { task, labels }, all, test }: Pick<Data, 'plan' | 'all' | 'test'>,
-): { metric: MetricInfo, value: number | undefined } {
+export function constantScore({ plan: { task, labels }, all, test }: Pick<Data, 'plan' | 'all' | 'test'>): {
+  metric: MetricInfo
+  value: number | undefined
+} {
   const [metric] = metricsOf(task, labels.length)
   // Only their labels count: the constant answer takes the place of what a model would say.
   const outputs = test.map(({ target }) => {
     const rows = task === 'tokens' && typeof target !== 'number' ? target.length : 1
     return { target, output: new Float32Array(rows * labels.length) }
   })
-  const basis = basisOf(task, labels, all.map(({ target }) => target))
+  const basis = basisOf(
+    task,
+    labels,
+    all.map(({ target }) => target),
+  )
   return { metric, value: constantAnswer(resultsOf(task, labels, outputs), basis, metric)?.value }
 }

@@ -3,7 +3,14 @@ import { showBytes } from '../../../../engine/bytes.ts'
 import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
 import { LEAST_TEXTS, calibrate, calibrationErrors } from '../../../calibrate.ts'
-import { type MetricInfo, type Summary, intervalOf, metricsOf, showFigure, summarise } from '../../../metrics/summary.ts'
+import {
+  type MetricInfo,
+  type Summary,
+  intervalOf,
+  metricsOf,
+  showFigure,
+  summarise,
+} from '../../../metrics/summary.ts'
 import { INTERVAL_SEED, type Interval } from '../../../metrics/uncertainty.ts'
 import type { TextSets } from '../../../shapes.ts'
 import type { Encoded, ExampleOutput } from '../../../task.ts'
@@ -29,19 +36,31 @@ type Finished = Extract<Outcome, { kind: 'finished' }>
 
 /** Tests what was trained, saves it, writes result.json and the report, and shows how it went. */
 export async function conclude(
-  prepared: Prepared, { run, texts, console, progress, version, checkpoints }: Attempt, outcome: Finished, clock: RunClock,
+  prepared: Prepared,
+  { run, texts, console, progress, version, checkpoints }: Attempt,
+  outcome: Finished,
+  clock: RunClock,
 ): Promise<void> {
   const { options, data } = prepared
   const measured = await measure(prepared, texts, progress)
   const answers = answersOf(data, options, measured.reading)
   const samples = [...examplesOf(data)]
-  const classifier = new TextClassifier(prepared.model, prepared.opened.tokenizer, { ...answers, batchSize: options.batchSize })
+  const classifier = new TextClassifier(prepared.model, prepared.opened.tokenizer, {
+    ...answers,
+    batchSize: options.batchSize,
+  })
   const said = await classifier.classify(samples)
   await saveTrained(run, prepared, answers)
   const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
   await run.writeResult(result)
   const hasReport = await reported(run, {
-    ...measured, options, data, tokenizer: prepared.opened.tokenizer, result, best: mainMetric(options, data), exact: !prepared.choices.measured,
+    ...measured,
+    options,
+    data,
+    tokenizer: prepared.opened.tokenizer,
+    result,
+    best: mainMetric(options, data),
+    exact: !prepared.choices.measured,
   })
   tell(prepared, { console }, measured, result)
   samples.forEach((example, i) => console.say(answerLine(example, said[i])))
@@ -67,11 +86,24 @@ interface Measured {
 }
 
 /** Calibrates on the validation set and evaluates on the test set. */
-async function measure({ trainer, options, data }: Prepared, texts: TextSets<Target>, progress: Progress): Promise<Measured> {
-  const { plan: { task, labels } } = data
-  const evaluated = async (what: string, examples: readonly Encoded<Target>[]): Promise<[Evaluation, ExampleOutput<Target>[]]> => {
+async function measure(
+  { trainer, options, data }: Prepared,
+  texts: TextSets<Target>,
+  progress: Progress,
+): Promise<Measured> {
+  const {
+    plan: { task, labels },
+  } = data
+  const evaluated = async (
+    what: string,
+    examples: readonly Encoded<Target>[],
+  ): Promise<[Evaluation, ExampleOutput<Target>[]]> => {
     progress.start(what, examples.length)
-    const evaluation = await trainer.evaluate(examples, { onEvaluationProgress: done => progress.update(done) }, `the ${what}`)
+    const evaluation = await trainer.evaluate(
+      examples,
+      { onEvaluationProgress: done => progress.update(done) },
+      `the ${what}`,
+    )
     progress.stop()
     return [evaluation, examples.map(({ target }, i) => ({ target, output: evaluation.outputs[i] }))]
   }
@@ -90,29 +122,49 @@ async function measure({ trainer, options, data }: Prepared, texts: TextSets<Tar
 
 /** What result.json says. */
 function resultOf(
-  { options, data, parameters, plan, device }: Prepared, { run, checkpoints, version }: Pick<Attempt, 'run' | 'checkpoints' | 'version'>,
-  { best, early }: Finished, { tested, summary, main, interval, reading, calibrated, errors }: Measured, clock: RunClock,
+  { options, data, parameters, plan, device }: Prepared,
+  { run, checkpoints, version }: Pick<Attempt, 'run' | 'checkpoints' | 'version'>,
+  { best, early }: Finished,
+  { tested, summary, main, interval, reading, calibrated, errors }: Measured,
+  clock: RunClock,
 ) {
   const lines = run.readMetrics()
   const steps = lines.filter(line => line.split === undefined)
   const metric = mainMetric(options, data)
   return {
-    val_accuracy: metric.name === 'accuracy' ? best?.score ?? null : null,
-    val_score: best?.score ?? null, best_metric: metric.name, val_loss: best?.loss ?? null,
-    best_epoch: best?.epoch ?? null, best_step: best?.step ?? null, stopped_early: early,
-    best_checkpoints: checkpoints.best.map(({ file, ...evaluation }) => ({ ...evaluation, file: `checkpoints/${file}` })),
-    test_accuracy: summary.metrics.accuracy ?? null, test_loss: tested.loss,
+    val_accuracy: metric.name === 'accuracy' ? (best?.score ?? null) : null,
+    val_score: best?.score ?? null,
+    best_metric: metric.name,
+    val_loss: best?.loss ?? null,
+    best_epoch: best?.epoch ?? null,
+    best_step: best?.step ?? null,
+    stopped_early: early,
+    best_checkpoints: checkpoints.best.map(({ file, ...evaluation }) => ({
+      ...evaluation,
+      file: `checkpoints/${file}`,
+    })),
+    test_accuracy: summary.metrics.accuracy ?? null,
+    test_loss: tested.loss,
     loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
-    ...summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 },
-    task: data.plan.task, test_metrics: nullable(summary.metrics), test_classes: classRecords(summary.classes),
+    ...(summary.metrics.f1 !== undefined && { f1: summary.metrics.f1 }),
+    task: data.plan.task,
+    test_metrics: nullable(summary.metrics),
+    test_classes: classRecords(summary.classes),
     interval: { metric: main.name, low: interval?.low ?? null, high: interval?.high ?? null },
-    ...calibrated && { test_metrics_calibrated: nullable(calibrated.metrics) },
-    ...errors && { calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null } },
-    parameters, steps: steps.length,
+    ...(calibrated && { test_metrics_calibrated: nullable(calibrated.metrics) }),
+    ...(errors && {
+      calibration: { ...reading, error_before: errors.before ?? null, error_after: errors.after ?? null },
+    }),
+    parameters,
+    steps: steps.length,
     skipped_steps: steps.filter(line => line.skipped === 'not finite').length,
-    examples_per_second: trainingSpeed(lines), wall_seconds: clock.seconds,
-    plan_peak_bytes: plan.peakBytes, gpu_bytes: device.buffers.bytes, gpu_buffers: device.buffers.count,
-    adapter: device.info.name, tilegrad: version,
+    examples_per_second: trainingSpeed(lines),
+    wall_seconds: clock.seconds,
+    plan_peak_bytes: plan.peakBytes,
+    gpu_bytes: device.buffers.bytes,
+    gpu_buffers: device.buffers.count,
+    adapter: device.info.name,
+    tilegrad: version,
   }
 }
 
@@ -128,40 +180,70 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
     return true
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    process.stderr.write(`tilegrad: ${printableLine(`no report was written (${reason}); everything else is in ${run.folder}`)}\n`)
+    process.stderr.write(
+      `tilegrad: ${printableLine(`no report was written (${reason}); everything else is in ${run.folder}`)}\n`,
+    )
     return false
   }
 }
 
 /** Shows how good the model is, and what it took. */
 function tell(
-  { data, device }: Prepared, { console }: Pick<Attempt, 'console'>, { tested, summary: { metrics }, main, calibrated, reading }: Measured,
-  { wall_seconds: seconds, examples_per_second: speed }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
+  { data, device }: Prepared,
+  { console }: Pick<Attempt, 'console'>,
+  { tested, summary: { metrics }, main, calibrated, reading }: Measured,
+  {
+    wall_seconds: seconds,
+    examples_per_second: speed,
+  }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
 ): void {
-  const { plan: { task, labels }, validation, test } = data
+  const {
+    plan: { task, labels },
+    validation,
+    test,
+  } = data
   const f1 = metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${metrics.f1.toFixed(4)}`
-  console.say(`\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw`
-    + ` (loss ${tested.loss.toFixed(4)}${f1})`)
+  console.say(
+    `\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw` +
+      ` (loss ${tested.loss.toFixed(4)}${f1})`,
+  )
   if (calibrated) {
-    console.say(`As predict and evaluate answer (${describeReading(reading, task, labels)}): `
-      + `${main.title} ${showFigure(main, calibrated.metrics[main.name])}`)
+    console.say(
+      `As predict and evaluate answer (${describeReading(reading, task, labels)}): ` +
+        `${main.title} ${showFigure(main, calibrated.metrics[main.name])}`,
+    )
   }
   if ((task === 'classes' || task === 'labels') && !calibrated) {
-    console.say(`Not calibrated: ${validation.length < LEAST_TEXTS
-      ? `${count(validation.length)} validation texts are too few (${LEAST_TEXTS} needed)`
-      : 'on the validation texts, the scores are no better than chance'}`)
+    console.say(
+      `Not calibrated: ${
+        validation.length < LEAST_TEXTS
+          ? `${count(validation.length)} validation texts are too few (${LEAST_TEXTS} needed)`
+          : 'on the validation texts, the scores are no better than chance'
+      }`,
+    )
   }
-  console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} texts/s in training steps, GPU memory ${showBytes(device.buffers.bytes)}\n`)
+  console.say(
+    `${showDuration(seconds)}, ${speed.toFixed(1)} texts/s in training steps, GPU memory ${showBytes(device.buffers.bytes)}\n`,
+  )
 }
 
 /** Shows where the files are, and what to try next. */
-function tellPlaces({ options }: Prepared, { run, console }: Pick<Attempt, 'run' | 'console'>, hasReport: boolean): void {
+function tellPlaces(
+  { options }: Prepared,
+  { run, console }: Pick<Attempt, 'run' | 'console'>,
+  hasReport: boolean,
+): void {
   if (hasReport) console.say(`\nReport:  ${run.path('report.html')}`)
-  if (options.profile) console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
-  console.say(options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`)
+  if (options.profile)
+    console.say(`Profile: ${run.path('profile.txt')}; ${run.path('trace.json')} opens in https://ui.perfetto.dev`)
+  console.say(
+    options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`,
+  )
   console.say(`Try it:  ${TILEGRAD} predict ${run.folder} "your text"`)
   if (options.model === BUNDLED.model && options.data === BUNDLED.data) {
-    console.say('\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n'
-      + `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`)
+    console.say(
+      '\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n' +
+        `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`,
+    )
   }
 }

@@ -26,55 +26,82 @@ const JOINED = /^\[.*\]$|[^;|][;|][^;|]/s
 const RARE = 0.25
 
 /** What was understood of the labels: the task, and its classes with their counts. */
-export function taskText({ plan: { task, labels, why, namedBy } }: Pick<Data, 'plan'>, { rows, classes }: SetFacts): string {
+export function taskText(
+  { plan: { task, labels, why, namedBy } }: Pick<Data, 'plan'>,
+  { rows, classes }: SetFacts,
+): string {
   const head = `Task: ${TASK_TEXTS[task]} (${why})`
   if (!classes) return head
   const listed = (names: readonly string[], show = showName): string =>
     names.slice(0, LISTED).map(show).join(', ') + (names.length > LISTED ? `, and ${names.length - LISTED} more` : '')
   const from = { file: 'the file', option: '--labels', model: 'the model', data: 'the data' }[namedBy]
-  const lines = [head, `Classes, named by ${from}: ${listed(labels, name => `${showName(name)} ${count(classes[name])}`)}`]
+  const lines = [
+    head,
+    `Classes, named by ${from}: ${listed(labels, name => `${showName(name)} ${count(classes[name])}`)}`,
+  ]
   const joined = task === 'classes' && namedBy === 'data' ? labels.filter(name => JOINED.test(name)) : []
   if (joined.length > labels.length / 2) {
     const how = joined[0].startsWith('[') ? '--task labels' : `--label-separator '${/[;|]/.exec(joined[0])?.[0]}'`
-    lines.push(`Labels such as "${showName(joined[0])}" are taken as one name each; for several labels at once use lists in JSON or Parquet, or ${how}`)
+    lines.push(
+      `Labels such as "${showName(joined[0])}" are taken as one name each; for several labels at once use lists in JSON or Parquet, or ${how}`,
+    )
   }
   const absent = labels.filter(name => classes[name] === 0)
   if (absent.length > 0) {
-    lines.push(`${absent.length === 1 ? '1 class has' : `${count(absent.length)} classes have`} no training text: ${listed(absent)}`)
+    lines.push(
+      `${absent.length === 1 ? '1 class has' : `${count(absent.length)} classes have`} no training text: ${listed(absent)}`,
+    )
   }
   const least = Math.min(...Object.values(classes).filter(texts => texts > 0))
-  if (task === 'classes' && least < RARE * rows / labels.length) {
+  if (task === 'classes' && least < (RARE * rows) / labels.length) {
     const rare = labels.find(name => classes[name] === least) ?? ''
-    lines.push(`Only ${percent(least / rows)} of the training texts are ${showName(rare)}: accuracy says little of it. --class-weights balanced weighs classes alike, `
-      + 'and --best-metric f1_macro judges by all of them.')
+    lines.push(
+      `Only ${percent(least / rows)} of the training texts are ${showName(rare)}: accuracy says little of it. --class-weights balanced weighs classes alike, ` +
+        'and --best-metric f1_macro judges by all of them.',
+    )
   }
   return lines.join('\n')
 }
 
 /** Rows and text lengths of the training and the test set. */
-export function dataTable(facts: { train: SetFacts, test: SetFacts }, data: Data): string {
+export function dataTable(facts: { train: SetFacts; test: SetFacts }, data: Data): string {
   const columns = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
   const withShare = facts.train.positive !== undefined
   const row = (name: string, { rows, positive = 0, text_length }: SetFacts): string[] => [
-    name, count(rows), ...withShare ? [percent(positive / rows)] : [],
+    name,
+    count(rows),
+    ...(withShare ? [percent(positive / rows)] : []),
     ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0)),
   ]
-  return table([
-    ['set', 'texts', ...withShare ? [showName(data.plan.labels[1])] : [], ...columns.map(c => (c === 'mean' ? 'length: mean' : c))],
-    row('train', facts.train),
-    row('test', facts.test),
-  ]) + `\n${count(data.validation.length)} texts are held out for validation; lengths are in characters.`
+  return (
+    table([
+      [
+        'set',
+        'texts',
+        ...(withShare ? [showName(data.plan.labels[1])] : []),
+        ...columns.map(c => (c === 'mean' ? 'length: mean' : c)),
+      ],
+      row('train', facts.train),
+      row('test', facts.test),
+    ]) + `\n${count(data.validation.length)} texts are held out for validation; lengths are in characters.`
+  )
 }
 
 /** `1,200 of 5,000 (24.00 %)`. */
-export const shareOf = (part: number, whole: number): string => `${count(part)} of ${count(whole)} (${percent(part / whole)})`
+export const shareOf = (part: number, whole: number): string =>
+  `${count(part)} of ${count(whole)} (${percent(part / whole)})`
 
 /** What is done with texts that are too long. */
 export const treatmentOf = ({ window, maxLength }: Options): string =>
-  (window === undefined ? 'cut' : `read in windows of ${maxLength} that share ${window}`)
+  window === undefined ? 'cut' : `read in windows of ${maxLength} that share ${window}`
 
 /** How long the training texts are in tokens, how many of them are too long, and what helps. */
-export function lengthsText(lengths: TokenLengths, options: Options, { config: { maxPositions } }: OpenedModel, texts: number): string {
+export function lengthsText(
+  lengths: TokenLengths,
+  options: Options,
+  { config: { maxPositions } }: OpenedModel,
+  texts: number,
+): string {
   const { maxLength, window } = options
   const { count: measured, longer, max } = lengths
   const [middle, most] = [lengths['50%'], lengths['95%']].map(Math.round)
@@ -88,16 +115,22 @@ export function lengthsText(lengths: TokenLengths, options: Options, { config: {
 /** Two texts that the model is shown at work on: for reviews two plain ones, else the first of the test set. */
 export function examplesOf({ plan: { task, labels }, test }: Data): readonly TextInput[] {
   if (task === 'classes' && labels.join() === 'negative,positive' && test[0].pair === undefined) return SENTENCES
-  return test.slice(0, 2).map(({ text, pair, words }) => (words ? { words } : pair === undefined ? text : { text, pair }))
+  return test
+    .slice(0, 2)
+    .map(({ text, pair, words }) => (words ? { words } : pair === undefined ? text : { text, pair }))
 }
 
 /** An answer and its text in one line. */
 export function answerLine(input: TextInput, answer: Prediction): string {
   const text = textOf(input)
   switch (answer.kind) {
-    case 'label': return `${showName(answer.label)} (${percent(answer.probability)}): ${text}`
-    case 'labels': return `${answer.labels.map(showName).join(', ') || 'none'}: ${text}`
-    case 'number': return `${answer.value.toFixed(3)}: ${text}`
-    case 'words': return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${showName(label)}]`)).join(' ')
+    case 'label':
+      return `${showName(answer.label)} (${percent(answer.probability)}): ${text}`
+    case 'labels':
+      return `${answer.labels.map(showName).join(', ') || 'none'}: ${text}`
+    case 'number':
+      return `${answer.value.toFixed(3)}: ${text}`
+    case 'words':
+      return answer.words.map(({ text, label }) => (label === 'O' ? text : `${text}[${showName(label)}]`)).join(' ')
   }
 }

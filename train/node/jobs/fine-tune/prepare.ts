@@ -22,7 +22,15 @@ import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
 import { type Data, checkTraining, openData, taskOf } from '../job.ts'
 import {
-  type OpenedModel, adoptAdapter, adoptLengths, buildModel, fetchWeights, modelText, namesOf, openModel, withLabels,
+  type OpenedModel,
+  adoptAdapter,
+  adoptLengths,
+  buildModel,
+  fetchWeights,
+  modelText,
+  namesOf,
+  openModel,
+  withLabels,
 } from '../model.ts'
 import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
@@ -32,14 +40,14 @@ export interface Job {
   readonly options: Options
   readonly device: Device
   readonly data: Data
-  readonly facts: { readonly train: SetFacts, readonly test: SetFacts }
+  readonly facts: { readonly train: SetFacts; readonly test: SetFacts }
   readonly lengths: TokenLengths
   readonly opened: OpenedModel
   readonly fingerprints: Fingerprints
   readonly model: Classifier
   readonly trainer: Trainer<Target>
   readonly choices: KernelChoices
-  readonly parameters: { readonly total: number, readonly trainable: number, readonly percent: number }
+  readonly parameters: { readonly total: number; readonly trainable: number; readonly percent: number }
 }
 
 /** With its step planned, by kernels that are chosen for good. */
@@ -50,7 +58,13 @@ export interface Prepared extends Job {
 }
 
 /** Opens and checks device, data and model, and shows them. Throws a UserError. */
-export async function openJob(asked: Options, console: Console, progress: Progress, version: string, run?: Run): Promise<Job> {
+export async function openJob(
+  asked: Options,
+  console: Console,
+  progress: Progress,
+  version: string,
+  run?: Run,
+): Promise<Job> {
   const device = await currentDevice()
   const choices = await KernelChoices.begin(asked.tuneKernels, device, version, run)
   let fetching: string | undefined
@@ -89,7 +103,12 @@ export async function openJob(asked: Options, console: Console, progress: Progre
   return { options, device, data, facts, lengths, opened, fingerprints, model, trainer, parameters, choices }
 }
 
-const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data' | 'opened' | 'model'>): Promise<Trainer<Target>> =>
+const trainerOf = ({
+  options,
+  data,
+  opened,
+  model,
+}: Pick<Job, 'options' | 'data' | 'opened' | 'model'>): Promise<Trainer<Target>> =>
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
 
 /**
@@ -97,16 +116,30 @@ const trainerOf = ({ options, data, opened, model }: Pick<Job, 'options' | 'data
  * by arithmetic, before anything is allocated.
  */
 function checkBatch(
-  { batchSize, batchTokens, maxLength }: Options, { config }: OpenedModel, { gpu: { limits }, info }: Device, windows?: number,
+  { batchSize, batchTokens, maxLength }: Options,
+  { config }: OpenedModel,
+  { gpu: { limits }, info }: Device,
+  windows?: number,
 ): void {
-  const tokens = windows !== undefined ? windows * maxLength : batchTokens === undefined ? batchSize * maxLength : Math.max(batchTokens, maxLength)
+  const tokens =
+    windows !== undefined
+      ? windows * maxLength
+      : batchTokens === undefined
+        ? batchSize * maxLength
+        : Math.max(batchTokens, maxLength)
   const bytes = 4 * tokens * config.hidden
   const most = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize)
   if (bytes <= most) return
-  const option = windows !== undefined ? `a batch of ${windows} windows × --max-length ${maxLength}`
-    : batchTokens === undefined ? `--batch-size ${batchSize} × --max-length ${maxLength}` : `--batch-tokens ${batchTokens}`
-  throw new UserError(`${option}: hidden states of ${showBytes(bytes)} are more than one buffer of ${info.name} holds (${showBytes(most)}); `
-    + 'use a smaller batch or length, with --accumulate for the same step')
+  const option =
+    windows !== undefined
+      ? `a batch of ${windows} windows × --max-length ${maxLength}`
+      : batchTokens === undefined
+        ? `--batch-size ${batchSize} × --max-length ${maxLength}`
+        : `--batch-tokens ${batchTokens}`
+  throw new UserError(
+    `${option}: hidden states of ${showBytes(bytes)} are more than one buffer of ${info.name} holds (${showBytes(most)}); ` +
+      'use a smaller batch or length, with --accumulate for the same step',
+  )
 }
 
 /** The metric by which evaluations of a run are compared. */
@@ -121,13 +154,19 @@ async function planStep(job: Job, console: Console, windows?: number): Promise<P
   const { maxLength } = options
   choices.settle()
   const plan = await trainer.plan(maxLength, windows)
-  console.say(`Step of ${windows === undefined ? rowsOf(maxLength, options) : `${windows} windows`} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches `
-    + `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${showBytes(plan.peakBytes)}\n`)
+  console.say(
+    `Step of ${windows === undefined ? rowsOf(maxLength, options) : `${windows} windows`} × ${maxLength} tokens on ${device.info.name}: ${plan.dispatches} dispatches ` +
+      `(${plan.unfused} without fusion), ${plan.pipelines} pipelines, peak memory ${showBytes(plan.peakBytes)}\n`,
+  )
   return { ...job, plan }
 }
 
 /** One of a run's sets as tokens. */
-async function tokenised({ options, data, opened: { tokenizer } }: Job, set: keyof TextSets, progress: Progress): Promise<EncodedExample[]> {
+async function tokenised(
+  { options, data, opened: { tokenizer } }: Job,
+  set: keyof TextSets,
+  progress: Progress,
+): Promise<EncodedExample[]> {
   const examples: readonly Example[] = data[set]
   progress.start(`tokenise ${set}`, examples.length)
   const result = await encodeAll(examples, tokenizer, options, done => progress.update(done))
@@ -153,7 +192,8 @@ function largestBatch({ options, opened, device }: Job, train: readonly EncodedE
  * how large a batch is, and the first text of a pair may leave them no room.
  */
 export async function planAlone(job: Job, console: Console, progress: Progress): Promise<Prepared> {
-  const windows = job.options.window === undefined ? undefined : largestBatch(job, (await tokenisedSets(job, progress)).train)
+  const windows =
+    job.options.window === undefined ? undefined : largestBatch(job, (await tokenisedSets(job, progress)).train)
   return planStep(job, console, windows)
 }
 
@@ -164,7 +204,9 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   // Of a larger set only a sample was measured before.
   const longer = texts.train.filter(({ tokens }) => tokens > options.maxLength).length
   if (longer > 0 && texts.train.length > lengths.count) {
-    console.say(`${shareOf(longer, texts.train.length)} training texts are longer than ${options.maxLength} tokens and are ${treatmentOf(options)}.\n`)
+    console.say(
+      `${shareOf(longer, texts.train.length)} training texts are longer than ${options.maxLength} tokens and are ${treatmentOf(options)}.\n`,
+    )
   }
   const windows = largestBatch(job, texts.train)
   await trainer.prepare(texts, () => device.tuning.secondsLeft > 0)
@@ -183,14 +225,33 @@ export async function rebuild(job: Prepared, run: Run, losses: number, version: 
 }
 
 /** What `--dry-run --json` gives, config.json records and the result repeats. */
-export function overview({ device, opened, parameters, facts, lengths, plan, data }: Prepared): Record<string, unknown> {
+export function overview({
+  device,
+  opened,
+  parameters,
+  facts,
+  lengths,
+  plan,
+  data,
+}: Prepared): Record<string, unknown> {
   return {
     adapter: describeAdapter(device.info),
     model: { name: opened.name, family: opened.config.family, adapter: opened.adapter?.name, parameters },
-    data: { ...facts, token_length: lengths, unlabelled: data.unlabelled, columns: data.columns, task: data.plan.task, labels: data.plan.labels },
+    data: {
+      ...facts,
+      token_length: lengths,
+      unlabelled: data.unlabelled,
+      columns: data.columns,
+      task: data.plan.task,
+      labels: data.plan.labels,
+    },
     plan: {
-      dispatches: plan.dispatches, pipelines: plan.pipelines, peak_bytes: plan.peakBytes,
-      unfused_dispatches: plan.unfused, scratch_bytes: plan.scratchBytes, live_bytes: plan.liveBytes,
+      dispatches: plan.dispatches,
+      pipelines: plan.pipelines,
+      peak_bytes: plan.peakBytes,
+      unfused_dispatches: plan.unfused,
+      scratch_bytes: plan.scratchBytes,
+      live_bytes: plan.liveBytes,
     },
   }
 }

@@ -42,7 +42,10 @@ export function refuseChanges(run: Run, now: Fingerprints, data: string | undefi
   const { fingerprints: before = {} } = run.config
   const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
   if (!changed) return
-  const what = changed === 'data' ? `the data in ${data}` : `the model ${opened.name}${opened.adapter ? `, its tokenizer or the adapter ${opened.adapter.name}` : ' or its tokenizer'}`
+  const what =
+    changed === 'data'
+      ? `the data in ${data}`
+      : `the model ${opened.name}${opened.adapter ? `, its tokenizer or the adapter ${opened.adapter.name}` : ' or its tokenizer'}`
   throw changedSince(run, what)
 }
 

@@ -29,10 +29,17 @@ export interface Attempt extends Attempted {
 
 /** Trains to the end, and continues on another device of the same adapter if the GPU is lost (`runAttempts`). */
 export function runTraining(
-  run: Run, first: Prepared, texts: TextSets<Target>, console: Console, progress: Progress, version: string, from?: Position,
+  run: Run,
+  first: Prepared,
+  texts: TextSets<Target>,
+  console: Console,
+  progress: Progress,
+  version: string,
+  from?: Position,
 ): Promise<number> {
   return runAttempts(first, from, {
-    run, progress,
+    run,
+    progress,
     attempt: (prepared, given) => attempt(prepared, { run, texts, console, progress, version, ...given }),
     rebuild: (prepared, losses) => rebuild(prepared, run, losses, version),
     command: (...args) => command(presetOf(run), ...args),
@@ -48,7 +55,13 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
   if (!prepared.isFilled) await fillModel(model, opened, options)
 
   progress.start('train', trainer.totalSteps(texts.train), from?.step ?? 0)
-  const outcome = await trainer.train(texts.train, texts.validation, checkpoints, eventsOf(prepared, given, clock), from)
+  const outcome = await trainer.train(
+    texts.train,
+    texts.validation,
+    checkpoints,
+    eventsOf(prepared, given, clock),
+    from,
+  )
   progress.stop()
   if (outcome.kind === 'stopped') {
     // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
@@ -57,25 +70,35 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
     return stopping.status
   }
   stopping.end()
-  if (outcome.early) progress.note(`Stopped early: ${options.patience} evaluations in a row were not better than the best.`)
+  if (outcome.early)
+    progress.note(`Stopped early: ${options.patience} evaluations in a row were not better than the best.`)
   await conclude(prepared, given, outcome, clock)
   return 0
 }
 
 /** What the run records and shows of each step, evaluation and checkpoint. */
-function eventsOf({ options, data, trainer, device }: Prepared, { run, texts, progress }: Attempt, clock: RunClock): TrainerEvents {
+function eventsOf(
+  { options, data, trainer, device }: Prepared,
+  { run, texts, progress }: Attempt,
+  clock: RunClock,
+): TrainerEvents {
   const total = trainer.totalSteps(texts.train)
   const metric = mainMetric(options, data)
   let validating = false
   return {
     onStep: metrics => {
       run.appendMetrics(clock.timed(metrics))
-      progress.update(metrics.step, { loss: metrics.loss, accuracy: metrics.accuracy, examplesPerSecond: metrics.examples_per_second })
+      progress.update(metrics.step, {
+        loss: metrics.loss,
+        accuracy: metrics.accuracy,
+        examplesPerSecond: metrics.examples_per_second,
+      })
     },
     onSkippedStep: step => {
       run.appendMetrics(clock.timed(step))
       progress.update(step.step, { examplesPerSecond: step.examples_per_second })
-      if (step.skipped === 'not finite') progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
+      if (step.skipped === 'not finite')
+        progress.note(`step ${step.step} is not finite and was left out (--skip-bad-steps ${options.skipBadSteps})`)
     },
     onEvaluationProgress: (done, total) => {
       if (!validating) progress.start('validate', total)
@@ -87,7 +110,8 @@ function eventsOf({ options, data, trainer, device }: Prepared, { run, texts, pr
       progress.start('train', total, step)
       run.appendMetrics(clock.timed({ step, epoch, split: 'validation', loss, ...nullable(figures) }))
       const when = options.evaluateEvery === undefined ? `epoch ${epoch}` : `step ${step}`
-      const label = epoch === 0 ? 'validation before training' : `validation after ${when}${best ? ' (best so far)' : ''}`
+      const label =
+        epoch === 0 ? 'validation before training' : `validation after ${when}${best ? ' (best so far)' : ''}`
       progress.note(`${label}: ${metric.title} ${showFigure(metric, figures[metric.name])}, loss ${loss.toFixed(4)}`)
     },
     onCheckpoint: () => run.flushMetrics(),
