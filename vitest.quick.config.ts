@@ -1,4 +1,5 @@
-// `npm run test:quick`, to run after each edit: all test files that cost little, which leaves out most that need an adapter.
+// `npm run test:quick`, to run after each edit: all test files that cost little, which leaves out most that need an
+// adapter.
 import { globSync } from 'node:fs'
 import { defineConfig } from 'vitest/config'
 import { isQuick, recordedCosts } from './test/support/costs.ts'

@@ -4,7 +4,9 @@ import type { Tensor } from '../engine/tensor.ts'
 import { sizeOf } from '../engine/shape.ts'
 import type { DType } from '../shaders/kernel.ts'
 
-/** Drawn once and written repeatedly: a kernel's time doesn't depend on its numbers, unless they are denormal or NaN. */
+/**
+ * Drawn once and written repeatedly: a kernel's time doesn't depend on its numbers, unless they are denormal or NaN.
+ */
 const noise = Float32Array.from({ length: 1 << 18 }, () => Math.random() - 0.5)
 
 /** Fills elements of a variable with numbers of ±0.5 · scale around a middle. */

@@ -1,5 +1,5 @@
-// `npm run bench:leaks`: what thousands of calls leave behind once garbage is collected: GPU buffers and their bytes, the
-// JavaScript heap, the process's memory. The first calls fill caches and do not count.
+// `npm run bench:leaks`: what thousands of calls leave behind once garbage is collected: GPU buffers and their bytes,
+// the JavaScript heap, the process's memory. The first calls fill caches and do not count.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
@@ -179,7 +179,9 @@ async function main(): Promise<void> {
   if (missed.length > 0) process.exitCode = 1
 }
 
-/** Allocators that grow in their own time are kept from it: V8's young generation doubles, glibc has an arena a thread. */
+/**
+ * Allocators that grow in their own time are kept from it: V8's young generation doubles, glibc has an arena a thread.
+ */
 async function inProcessOfItsOwn(): Promise<void> {
   const child = spawn(
     process.execPath,

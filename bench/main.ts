@@ -1,5 +1,5 @@
-// The runner of `npm run bench` and `npm run bench:gpu` (`main.ts gpu`): runs the topics of a preset one after another and
-// prints their tables on stdout. A complete run writes the same numbers as JSON to bench/results/.
+// The runner of `npm run bench` and `npm run bench:gpu` (`main.ts gpu`): runs the topics of a preset one after another
+// and prints their tables on stdout. A complete run writes the same numbers as JSON to bench/results/.
 import { parseArgs } from 'node:util'
 import { type Device, type TuningMode, UserError } from '../engine/index.ts'
 import { type Ceilings, measureCeilings } from '../engine/runtime/ceilings.ts'

@@ -1,5 +1,5 @@
-// How everything here is timed: tinybench calls a task a number of times, after warm-up. Results are medians, which a busy
-// machine affects least.
+// How everything here is timed: tinybench calls a task a number of times, after warm-up. Results are medians, which a
+// busy machine affects least.
 import { Bench } from 'tinybench'
 import { type KernelTime, currentDevice } from '../engine/index.ts'
 
@@ -19,7 +19,9 @@ export interface Effort {
   readonly repeats: number
 }
 
-/** Wall time of a call, among `repeats` of them queued one after another. `run` may return before the device is done. */
+/**
+ * Wall time of a call, among `repeats` of them queued one after another. `run` may return before the device is done.
+ */
 export async function measure(run: () => Promise<unknown>, { calls, repeats }: Effort): Promise<Timing> {
   return samplesOf(calls, () => wallTime(run, repeats))
 }
@@ -52,8 +54,8 @@ export function sumOf(kernels: readonly KernelTime[], of: (kernel: KernelTime) =
 }
 
 /**
- * Durations of calls that are to be compared, by call and round. They take turns, in reverse order every other round, so
- * that a machine that is busy for a while affects all of them. Each call returns its own duration, in milliseconds.
+ * Durations of calls that are to be compared, by call and round. They take turns, in reverse order every other round,
+ * so that a machine that is busy for a while affects all of them. Each call returns its own duration, in milliseconds.
  */
 export async function samplesInTurns(calls: readonly (() => Promise<number>)[], rounds: number): Promise<number[][]> {
   const samples = calls.map((): number[] => [])
@@ -66,14 +68,16 @@ export async function samplesInTurns(calls: readonly (() => Promise<number>)[], 
 }
 
 /**
- * How many times longer the second of two calls takes: the median over rounds in which both ran at the same speed. A shared
- * CPU's speed may change by a third between two calls; the ratios of such rounds are outliers.
+ * How many times longer the second of two calls takes: the median over rounds in which both ran at the same speed. A
+ * shared CPU's speed may change by a third between two calls; the ratios of such rounds are outliers.
  */
 export function ratioAtOnePace(samples: readonly (readonly number[])[]): number {
   return quantile(ratiosAtOnePace(samples), 0.5)
 }
 
-/** Whether it is clear which of two calls takes longer: 1 is outside the 95 % confidence interval of their median ratio. */
+/**
+ * Whether it is clear which of two calls takes longer: 1 is outside the 95 % confidence interval of their median ratio.
+ */
 export function isSettled(samples: readonly (readonly number[])[]): boolean {
   const ratios = ratiosAtOnePace(samples)
   // The number of samples below the true median is binomial: n / 2 ± √n with a probability of 95 %.

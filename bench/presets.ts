@@ -1,4 +1,5 @@
-// What each command of the runner measures: the topics, how kernels are chosen unless told otherwise, and the shape of the results.
+// What each command of the runner measures: the topics, how kernels are chosen unless told otherwise, and the shape of
+// the results.
 import type { TuningMode } from '../engine/index.ts'
 import type { SubgroupMatrix } from '../shaders/kernel.ts'
 import type { Ceilings } from '../engine/runtime/ceilings.ts'

@@ -15,7 +15,10 @@ export interface Context {
   savePart(data: object): Promise<void>
 }
 
-/** `full` on a GPU, `reduced` on an adapter that computes on the CPU, `quick` on a slow one or to see that everything works. */
+/**
+ * `full` on a GPU, `reduced` on an adapter that computes on the CPU, `quick` on a slow one or to see that everything
+ * works.
+ */
 export type Scale = 'quick' | 'reduced' | 'full'
 
 export type Float = 'f32' | 'f16'

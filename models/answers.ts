@@ -1,5 +1,5 @@
-// tilegrad.json, beside a model's or an adapter's files: what their own formats have no place for. Which task it is, what
-// the classes are called, how long texts may be, and how scores become answers.
+// tilegrad.json, beside a model's or an adapter's files: what their own formats have no place for. Which task it is,
+// what the classes are called, how long texts may be, and how scores become answers.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { checkFields } from './plain-issue.ts'

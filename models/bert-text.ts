@@ -1,6 +1,6 @@
-// What happens to a text before it is cut into word pieces: Hugging Face's BertNormalizer and BertPreTokenizer, character
-// for character as the original in Rust (huggingface/tokenizers) has them, in time linear in the text. No pattern here
-// repeats without a bound, since a match of some million characters overflows the stack.
+// What happens to a text before it is cut into word pieces: Hugging Face's BertNormalizer and BertPreTokenizer,
+// character for character as the original in Rust (huggingface/tokenizers) has them, in time linear in the text. No
+// pattern here repeats without a bound, since a match of some million characters overflows the stack.
 import { normalForm } from './normal-form.ts'
 
 /** The fields of a tokenizer.json's BertNormalizer; what is left out is false. */
@@ -17,9 +17,9 @@ export function isBertNormalizer(value: unknown): value is BertNormalizer {
   return typeof value === 'object' && value !== null && 'type' in value && value.type === 'BertNormalizer'
 }
 
-// The original's tables are of Unicode 8: what later versions call a mark, punctuation or a format character, within these
-// ranges, is a letter to it, and four that they have moved elsewhere since are not. Nothing that was one in Unicode 8 lies
-// in a range of its kind. The golden in test/golden/tokens has every character.
+// The original's tables are of Unicode 8: what later versions call a mark, punctuation or a format character, within
+// these ranges, is a letter to it, and four that they have moved elsewhere since are not. Nothing that was one in
+// Unicode 8 lies in a range of its kind. The golden in test/golden/tokens has every character.
 const LATER_MARKS =
   String.raw`\u07fd\u0897-\u08e1\u09fe\u0afa-\u0aff\u0b55\u0c04-\u0c3c\u0d00\u0d3b-\u0d3c\u0d81\u0eba\u0ece` +
   String.raw`\u180f-\u1886\u1abf-\u1aeb\u1df6-\u1dfb\ua82c\ua8c5\ua8ff\ua9bd\u{10d24}-\u{10f85}\u{11070}-\u{11074}\u{110c2}` +

@@ -1,5 +1,5 @@
-// Texts to labels with a trained model, and no trainer: what `predict` and a web page need. Texts of like length go into
-// one batch, and results come in the order of the texts. A text in several windows gets the mean of their scores.
+// Texts to labels with a trained model, and no trainer: what `predict` and a web page need. Texts of like length go
+// into one batch, and results come in the order of the texts. A text in several windows gets the mean of their scores.
 import { type Tensor, compile, scalar, tensor } from '../engine/index.ts'
 import { NonFinite, UserError } from '../engine/errors.ts'
 import type { Classifier } from './model.ts'

@@ -1,4 +1,5 @@
-// The fields of the Hub's config.json that families share: their ranges, their defaults, and how they are read and written.
+// The fields of the Hub's config.json that families share: their ranges, their defaults, and how they are read and
+// written.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import type { ModelConfig } from './config.ts'
@@ -15,7 +16,9 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   tanh: 'tanh',
 }
 
-/** A whole number from 1 to `most`: each bound is far above every published model, and keeps what it sizes in memory. */
+/**
+ * A whole number from 1 to `most`: each bound is far above every published model, and keeps what it sizes in memory.
+ */
 const upTo = (most: number) =>
   z
     .int()

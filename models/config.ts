@@ -1,5 +1,5 @@
-// What a model is made of, in one vocabulary for all families, and its way from and to the Hub's config.json, where families name
-// the same things differently. Published architectures are known by name, with no download.
+// What a model is made of, in one vocabulary for all families, and its way from and to the Hub's config.json, where
+// families name the same things differently. Published architectures are known by name, with no download.
 import { UserError } from '../engine/errors.ts'
 import { type Activation, writeCommon } from './config-fields.ts'
 import { FAMILIES, familyOf } from './families.ts'

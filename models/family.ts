@@ -8,7 +8,10 @@ export interface Family {
   readonly name: string
   /** How the names of its classes begin in Transformers: `Bert` of `BertForSequenceClassification`, `BertTokenizer`. */
   readonly prefix: string
-  /** Whether its tokenizer is BERT's: WordPiece by the flags of tokenizer_config.json (`do_lower_case` …), which win over tokenizer.json. */
+  /**
+   * Whether its tokenizer is BERT's: WordPiece by the flags of tokenizer_config.json (`do_lower_case` …), which win
+   * over tokenizer.json.
+   */
   readonly hasBertTokenizer: boolean
   /** A field of config.json that no other family has, for files without `model_type`. */
   readonly mark: string

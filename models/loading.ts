@@ -25,7 +25,10 @@ export interface WeightMatch {
 
 /** Which part of a file is loaded. */
 export interface PartOfFile {
-  /** False where the head on the encoder is for another task or other labels, and is to be drawn afresh. True when left out. */
+  /**
+   * False where the head on the encoder is for another task or other labels, and is to be drawn afresh. True when left
+   * out.
+   */
   readonly head?: boolean
 }
 
@@ -87,8 +90,8 @@ export async function loadWeights(
 }
 
 /**
- * Writes a file's tensor into a parameter of the same size. Throws a UserError on numbers that are not finite, or that the
- * parameter's own f16 cannot hold, naming the tensor and the element; what comes before that is written by then.
+ * Writes a file's tensor into a parameter of the same size. Throws a UserError on numbers that are not finite, or that
+ * the parameter's own f16 cannot hold, naming the tensor and the element; what comes before that is written by then.
  */
 export async function fillParameter(parameter: Parameter, file: TensorFile, tensor: string): Promise<void> {
   for await (const { elementOffset, data } of file.chunks(tensor)) {
@@ -96,7 +99,10 @@ export async function fillParameter(parameter: Parameter, file: TensorFile, tens
   }
 }
 
-/** Writes elements from `elementOffset` on. Throws a UserError, which begins with `where`, on numbers that the parameter's f16 cannot hold. */
+/**
+ * Writes elements from `elementOffset` on. Throws a UserError, which begins with `where`, on numbers that the
+ * parameter's f16 cannot hold.
+ */
 export async function writeChecked(
   parameter: Parameter,
   data: Float32Array<ArrayBuffer>,
@@ -125,7 +131,10 @@ export function modelTensors(model: Model): LazyTensor[] {
 /** The f32 values that a parameter began with, whatever the GPU holds of them. */
 export type Origin = (parameter: Parameter) => Promise<Float32Array>
 
-/** Of a model that was loaded from `part` of `file`, or drawn with `seed` where that is undefined or lacks the parameter. */
+/**
+ * Of a model that was loaded from `part` of `file`, or drawn with `seed` where that is undefined or lacks the
+ * parameter.
+ */
 export function originOf(model: Model, file: TensorFile | undefined, seed: number, part: PartOfFile = {}): Origin {
   const loaded = file ? matchWeights(model, file, part).loaded : []
   const tensorOf = new Map(loaded.map(({ parameter, tensor }) => [parameter, tensor]))
@@ -141,8 +150,8 @@ export function baseTensors(model: Model, origin: Origin): LazyTensor[] {
 }
 
 /**
- * The tensors of a model with its adapters folded in, W + scale · B · A, all in f32: what the GPU stores in f16 comes from
- * its origin. The model stays as it is. Throws a UserError if an adapter is merged into half precision already.
+ * The tensors of a model with its adapters folded in, W + scale · B · A, all in f32: what the GPU stores in f16 comes
+ * from its origin. The model stays as it is. Throws a UserError if an adapter is merged into half precision already.
  */
 export function mergedTensors(model: Model, origin: Origin): LazyTensor[] {
   const rounded = adapted(model).find(({ weight, lora }) => lora?.merged && weight.dtype === 'f16')

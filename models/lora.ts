@@ -135,8 +135,8 @@ export function refuseTwice(trained: readonly Linear[], adapted: ReadonlySet<Lin
 }
 
 /**
- * Folds every adapter into its weight, W + scale · B · A, on the GPU, where f16 rounds the sum (`mergedTensors` does not).
- * Throws a UserError when merged or without.
+ * Folds every adapter into its weight, W + scale · B · A, on the GPU, where f16 rounds the sum (`mergedTensors` does
+ * not). Throws a UserError when merged or without.
  */
 export async function mergeLora(model: Model): Promise<void> {
   await fold(model, true)

@@ -94,8 +94,8 @@ export function multiLabelLoss(
 }
 
 /**
- * Squared errors of predictions f32 [rows] (or [rows, 1]) and targets f32 [rows]; `counts` as above. Σ losses ÷ Σ weights
- * equals `torch.nn.MSELoss`.
+ * Squared errors of predictions f32 [rows] (or [rows, 1]) and targets f32 [rows]; `counts` as above. Σ losses ÷ Σ
+ * weights equals `torch.nn.MSELoss`.
  */
 export function regressionLoss(predictions: Tensor, targets: Tensor, counts: Tensor): RowLosses {
   const [rows] = targets.shape

@@ -1,5 +1,5 @@
-// Unicode's normal forms in time linear in the text. `String.normalize` sorts each run of combining marks by insertion, which
-// takes seconds for 80,000 in a row; here long runs are sorted by buckets first, and it has nothing left to move.
+// Unicode's normal forms in time linear in the text. `String.normalize` sorts each run of combining marks by insertion,
+// which takes seconds for 80,000 in a row; here long runs are sorted by buckets first, and it has nothing left to move.
 
 export type NormalForm = 'NFC' | 'NFD' | 'NFKC' | 'NFKD'
 

@@ -1,5 +1,5 @@
-// Regular expressions that come from files and options, matched by RE2 (re2js): in time linear in the text, whatever the
-// pattern, because nothing backtracks. What RE2 lacks for that reason is refused: look-around and back-references.
+// Regular expressions that come from files and options, matched by RE2 (re2js): in time linear in the text, whatever
+// the pattern, because nothing backtracks. What RE2 lacks for that reason is refused: look-around and back-references.
 import { RE2JS, RE2JSException } from 're2js'
 import { UserError } from '../engine/errors.ts'
 import { show } from './show.ts'
@@ -23,14 +23,16 @@ export class Pattern {
     this.#compiled = compiled
   }
 
-  /** Throws a UserError that begins with `where` and shows the pattern when RE2 can't take it, or when it is too large. */
+  /**
+   * Throws a UserError that begins with `where` and shows the pattern when RE2 can't take it, or when it is too large.
+   */
   static compile(source: string, where: string): Pattern {
     return new Pattern(source, compileWithin(source, source, where))
   }
 
   /**
-   * A pattern for the whole text or its end behind a dot, as PEFT matches the keys of `rank_pattern`. Throws as `compile`
-   * does.
+   * A pattern for the whole text or its end behind a dot, as PEFT matches the keys of `rank_pattern`. Throws as
+   * `compile` does.
    */
   static compileSuffix(source: string, where: string): Pattern {
     // Alone first: `a)|(b` must not close the group that is put around it.

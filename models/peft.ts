@@ -191,8 +191,8 @@ export interface AdapterMatch {
   /** Parameters of the model itself that the file brings along, by name. */
   readonly saved: readonly string[]
   /**
-   * Attaches fresh adapters and freezes everything but them and the saved modules. Throws a UserError, with nothing attached,
-   * where the head is to be trained whole and carries an adapter.
+   * Attaches fresh adapters and freezes everything but them and the saved modules. Throws a UserError, with nothing
+   * attached, where the head is to be trained whole and carries an adapter.
    */
   attach(options?: AttachOptions): void
   /** Fills adapters and saved modules from the file. */
@@ -236,8 +236,9 @@ export function matchAdapter(
 }
 
 /**
- * Fills a model that has the adapters of a config attached from `file`, or from the part that is wanted of it; the rest keeps
- * the values that it has. Gives the names of the parameters that were filled. Throws a UserError as `matchAdapter` does.
+ * Fills a model that has the adapters of a config attached from `file`, or from the part that is wanted of it; the rest
+ * keeps the values that it has. Gives the names of the parameters that were filled. Throws a UserError as
+ * `matchAdapter` does.
  */
 export async function fillAdapter(
   model: Model,
@@ -255,9 +256,9 @@ export async function fillAdapter(
 }
 
 /**
- * The f32 values of a model without adapters, into which those of `file` are folded, W + scale · B · A, with the modules that it
- * brings along; if `lora` is false, with those modules alone. `base` gives the values of the model that the adapter was trained
- * on. `changed` are the parameters whose values are not the base's.
+ * The f32 values of a model without adapters, into which those of `file` are folded, W + scale · B · A, with the
+ * modules that it brings along; if `lora` is false, with those modules alone. `base` gives the values of the model that
+ * the adapter was trained on. `changed` are the parameters whose values are not the base's.
  * @throws UserError as `matchAdapter` does
  */
 export function mergedOrigin(
@@ -288,7 +289,10 @@ export function mergedOrigin(
   return { origin, changed: [...new Set([...targetOf.keys(), ...tensorOf.keys()])] }
 }
 
-/** Fills a model without adapters with what an adapter changes of its base's weights. Gives the names of what was filled. Throws as `mergedOrigin` does. */
+/**
+ * Fills a model without adapters with what an adapter changes of its base's weights. Gives the names of what was
+ * filled. Throws as `mergedOrigin` does.
+ */
 export async function fillMerged(
   model: Model,
   base: Origin,
@@ -385,8 +389,8 @@ async function writePlaces({ targets, saved }: Places, file: TensorFile): Promis
 
 /**
  * The tensors of adapter_model.safetensors, read from the GPU one at a time: every A and B, and the weights of saved
- * modules: those that are trained besides the adapters, and heads. What the GPU stores in f16 comes from its `origin`, where that
- * is given. Throws a UserError when there are no adapters.
+ * modules: those that are trained besides the adapters, and heads. What the GPU stores in f16 comes from its `origin`,
+ * where that is given. Throws a UserError when there are no adapters.
  */
 export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
   const lazy = (name: string, parameter: Parameter): LazyTensor => ({
@@ -407,8 +411,8 @@ export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
 }
 
 /**
- * adapter_config.json of a model's adapters, in PEFT's field names. Only fields that mean something here: PEFT refuses a
- * file with one that its version does not know. Throws a UserError when there are no adapters.
+ * adapter_config.json of a model's adapters, in PEFT's field names. Only fields that mean something here: PEFT refuses
+ * a file with one that its version does not know. Throws a UserError when there are no adapters.
  */
 export function adapterConfig(model: Model, baseModel: string, revision?: string): Record<string, unknown> {
   const linears = adapted(model)
@@ -459,8 +463,8 @@ function savedModules(model: Model): Linear[] {
 }
 
 /**
- * The task that decides which class PEFT makes. Those for sequence and token classifiers save the classifier whole, so that it
- * can carry no adapter; where it does, no task is named and PEFT takes its plain class.
+ * The task that decides which class PEFT makes. Those for sequence and token classifiers save the classifier whole, so
+ * that it can carry no adapter; where it does, no task is named and PEFT takes its plain class.
  */
 function taskOf(model: Model, targets: readonly Linear[]): 'SEQ_CLS' | 'TOKEN_CLS' | null {
   if (targets.some(({ path }) => CLASSIFIERS.some(name => bringsAlong(name, path)))) return null
@@ -546,8 +550,8 @@ function plainName(name: string): string {
 }
 
 /**
- * The model's name of what a tensor of an adapter's file holds; for an adapter's own tensors a name that no parameter of a model
- * without adapters has.
+ * The model's name of what a tensor of an adapter's file holds; for an adapter's own tensors a name that no parameter
+ * of a model without adapters has.
  */
 export function modelName(tensor: string): string {
   const plain = plainName(tensor).replace('.base_layer.', '.')

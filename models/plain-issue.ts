@@ -1,5 +1,5 @@
-// Reads values from files through schemas, and says what is wrong with them in plain words. `plainIssue` is passed to zod's
-// `safeParse` as `error`; the messages of a schema itself come first.
+// Reads values from files through schemas, and says what is wrong with them in plain words. `plainIssue` is passed to
+// zod's `safeParse` as `error`; the messages of a schema itself come first.
 import type { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { show } from './show.ts'

@@ -1,6 +1,7 @@
 // The safetensors format (huggingface.co/docs/safetensors): an 8-byte header length, a JSON header, then one buffer
 // that the tensors fill without holes. Headers come from strangers, so every promise in one is checked before a byte is
-// read. Numbers that are not finite are neither read nor written. Nothing here knows where bytes lie: a ByteSource does, and models/node/files.ts has the one for files.
+// read. Numbers that are not finite are neither read nor written. Nothing here knows where bytes lie: a ByteSource
+// does, and models/node/files.ts has the one for files.
 import { NonFinite, UserError } from '../engine/errors.ts'
 import { toFloat16, toFloat32 } from '../engine/float16.ts'
 import { parseJson } from './json.ts'
@@ -333,8 +334,8 @@ export function layOut<T extends Omit<TensorToWrite, 'data'>>(
 }
 
 /**
- * The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. Throws NonFinite on values that
- * are not finite, or not in the dtype that they are stored in.
+ * The bytes of a whole file. Same tensors and metadata, same bytes, whatever their order. Throws NonFinite on values
+ * that are not finite, or not in the dtype that they are stored in.
  */
 export function serialize(
   tensors: readonly TensorToWrite[],
@@ -352,7 +353,10 @@ export function serialize(
   return out
 }
 
-/** The same bytes piece by piece, one tensor in memory at a time; throws as `serialize` does, when a tensor's turn comes. */
+/**
+ * The same bytes piece by piece, one tensor in memory at a time; throws as `serialize` does, when a tensor's turn
+ * comes.
+ */
 export async function* serializeInPieces(
   tensors: readonly LazyTensor[],
   metadata?: Readonly<Record<string, string>>,

@@ -6,8 +6,8 @@ import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
 
 /**
- * Throws a UserError that names the largest parameter where it is larger than what one binding of the device holds. `halves` says
- * what stores frozen weights in f16, where that is open to the user.
+ * Throws a UserError that names the largest parameter where it is larger than what one binding of the device holds.
+ * `halves` says what stores frozen weights in f16, where that is open to the user.
  */
 export function checkSizes(
   model: Model,

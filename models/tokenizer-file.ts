@@ -1,5 +1,5 @@
-// What of a tokenizer.json is read, checked field by field: WordPiece models with the steps that may come before them. The
-// file comes from strangers, so sizes have bounds, patterns go to RE2, and what is not known is refused by name.
+// What of a tokenizer.json is read, checked field by field: WordPiece models with the steps that may come before them.
+// The file comes from strangers, so sizes have bounds, patterns go to RE2, and what is not known is refused by name.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { MARK_OF_PUNCTUATION, isBertNormalizer, lowerCase, normalize, splitWords } from './bert-text.ts'
@@ -395,7 +395,10 @@ function parts(text: string, spans: Spans): Part[] {
   return out
 }
 
-/** As huggingface/tokenizers splits a string (`SplitDelimiterBehavior`); `invert` makes matches of what lies between them. */
+/**
+ * As huggingface/tokenizers splits a string (`SplitDelimiterBehavior`); `invert` makes matches of what lies between
+ * them.
+ */
 function split(text: string, spans: Spans, behavior: (typeof behaviors)[number], invert = false): string[] {
   const all = parts(text, spans).map(({ part, matched }) => ({ part, matched: matched !== invert }))
   if (behavior === 'Removed') return all.filter(({ matched }) => !matched).map(({ part }) => part)

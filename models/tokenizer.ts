@@ -47,7 +47,9 @@ export interface Tokenizer {
   readonly json: object
   /** [CLS] text [SEP], the text cut at its end where that is too long. */
   encode(text: string, options?: EncodeOptions): CutEncoding
-  /** [CLS] first [SEP] second [SEP]. Throws a UserError if only the second may be cut and the first alone is too long. */
+  /**
+   * [CLS] first [SEP] second [SEP]. Throws a UserError if only the second may be cut and the first alone is too long.
+   */
   encodePair(first: string, second: string, options?: EncodePairOptions): CutEncoding
   /** The text's tokens as written in the vocabulary, without [CLS] and [SEP]. */
   tokens(text: string): string[]
@@ -160,7 +162,10 @@ const normalizerOf = ({
   lowercase,
 })
 
-/** The flags of a BERT tokenizer's tokenizer.json; undefined if its steps are not BERT's, or it splits words in another way. */
+/**
+ * The flags of a BERT tokenizer's tokenizer.json; undefined if its steps are not BERT's, or it splits words in another
+ * way.
+ */
 export function flagsOfBert(json: object): Required<VocabularyOptions> | undefined {
   const {
     normalizer,
@@ -180,8 +185,8 @@ export function flagsOfBert(json: object): Required<VocabularyOptions> | undefin
 }
 
 /**
- * A tokenizer.json as Transformers' classes for BERT take it: the tokens are the file's, all else is BERT's, by these flags. Gives
- * the same object where nothing differs; what is not a tokenizer.json of word pieces is left as it is.
+ * A tokenizer.json as Transformers' classes for BERT take it: the tokens are the file's, all else is BERT's, by these
+ * flags. Gives the same object where nothing differs; what is not a tokenizer.json of word pieces is left as it is.
  */
 export function withFlags(json: unknown, flags: VocabularyOptions): unknown {
   if (
@@ -242,8 +247,8 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
 }
 
 /**
- * Sees that the model has an embedding for every token; it may have more, as tables that are rounded up to a round size do.
- * Throws a UserError naming both, and both sizes.
+ * Sees that the model has an embedding for every token; it may have more, as tables that are rounded up to a round size
+ * do. Throws a UserError naming both, and both sizes.
  */
 export function checkVocabulary(
   tokenizer: Pick<Tokenizer, 'vocabSize'>,

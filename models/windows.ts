@@ -44,8 +44,8 @@ export function checkWindow({ maxLength, window }: Pick<LengthOptions, 'maxLengt
 }
 
 /**
- * Where windows of `size` tokens begin and end in a text of `tokens`, neighbours sharing `stride` of them: the ranges of
- * Transformers' `return_overflowing_tokens`. The last window may be shorter.
+ * Where windows of `size` tokens begin and end in a text of `tokens`, neighbours sharing `stride` of them: the ranges
+ * of Transformers' `return_overflowing_tokens`. The last window may be shorter.
  */
 export function windowRanges(tokens: number, size: number, stride: number): [start: number, end: number][] {
   if (stride >= size) throw new RangeError(`windows of ${size} tokens cannot share ${stride}`)

@@ -1,5 +1,5 @@
-// WordPiece (Schuster & Nakajima 2012, as BERT has it): a word is cut, from its beginning, into the longest pieces that the
-// vocabulary has. Added tokens are found before that, whole, wherever they stand in the text.
+// WordPiece (Schuster & Nakajima 2012, as BERT has it): a word is cut, from its beginning, into the longest pieces that
+// the vocabulary has. Added tokens are found before that, whole, wherever they stand in the text.
 import { trim, type AddedToken, type TokenizerFile } from './tokenizer-file.ts'
 
 /** A word is tokenized once; the memory of it is dropped when it grows past this many words. */

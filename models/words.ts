@@ -7,9 +7,9 @@ export interface WordEncoding extends Encoding {
 }
 
 /**
- * [CLS] words [SEP], each word tokenised by itself, as Transformers does with `is_split_into_words`. Words that do not fit
- * in `maxLength` tokens are left out, and so is the part of one that fits only in part. `words` is how many are left,
- * `tokens` as if none were left out.
+ * [CLS] words [SEP], each word tokenised by itself, as Transformers does with `is_split_into_words`. Words that do not
+ * fit in `maxLength` tokens are left out, and so is the part of one that fits only in part. `words` is how many are
+ * left, `tokens` as if none were left out.
  */
 export function encodeWords(
   tokenizer: Tokenizer,
@@ -22,10 +22,10 @@ export function encodeWords(
 }
 
 /**
- * All words in windows of at most `maxLength` tokens, each as `encodeWords` lays it out. Words are not divided: neighbours
- * share as many whole words as have at most `window` tokens together. `firstOf` names each word in one window alone: the
- * one with the most tokens on the word's shorter side, the earlier of equals. Of a word that is longer than a window the
- * first pieces are taken.
+ * All words in windows of at most `maxLength` tokens, each as `encodeWords` lays it out. Words are not divided:
+ * neighbours share as many whole words as have at most `window` tokens together. `firstOf` names each word in one
+ * window alone: the one with the most tokens on the word's shorter side, the earlier of equals. Of a word that is
+ * longer than a window the first pieces are taken.
  */
 export function encodeWordWindows(
   tokenizer: Tokenizer,

@@ -22,8 +22,8 @@ export function adamwCandidates({ count }: AdamWProblem, traits: Traits): AdamWC
 }
 
 /**
- * hyper: learning rate, 1 − beta1, beta2, 1 − beta2, epsilon, weight decay, 1 − beta1^t, 1 − beta2^t. The operations have the
- * order of torch.optim.AdamW, except for the decay, which is subtracted together with the step.
+ * hyper: learning rate, 1 − beta1, beta2, 1 − beta2, epsilon, weight decay, 1 − beta1^t, 1 − beta2^t. The operations
+ * have the order of torch.optim.AdamW, except for the decay, which is subtracted together with the step.
  */
 function adamwShader({ vector, workgroup }: AdamWConfig): Shader {
   const type = typeName('f32', vector)
@@ -46,8 +46,8 @@ function adamwShader({ vector, workgroup }: AdamWConfig): Shader {
       @compute @workgroup_size(WORKGROUP)
       fn main(${MAIN}) {
         let i = (group.x + group.y * groups.x) * WORKGROUP + local;
-        // Infinity and NaN have all exponent bits set, and negative numbers compare above them. By bits, because compilers
-        // may assume that floats are finite.
+        // Infinity and NaN have all exponent bits set, and negative numbers compare above them. By bits, because
+        // compilers may assume that floats are finite.
         let skipped = gradientScale[0] >= EXPONENT;
         if (i >= u.vectors || skipped) {
           return;

@@ -24,8 +24,8 @@ export interface Axes {
 }
 
 /**
- * Merges neighbouring axes of `shape` (and drops those of length 1) as far as all `strides` allow. Axes of different groups are
- * not merged.
+ * Merges neighbouring axes of `shape` (and drops those of length 1) as far as all `strides` allow. Axes of different
+ * groups are not merged.
  */
 export function mergeAxes(
   shape: readonly number[],

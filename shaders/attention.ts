@@ -1,11 +1,11 @@
 // Fused attention, forward and backward (FlashAttention, Dao et al. 2022): what an adapter may try, and the launches of
-// one problem. The forward pass never writes scores to memory; the backward pass makes them again from lse. No atomics on
-// floats: each row of a gradient has one owner, so the same inputs give the same bits.
+// one problem. The forward pass never writes scores to memory; the backward pass makes them again from lse. No atomics
+// on floats: each row of a gradient has one owner, so the same inputs give the same bits.
 //
 // The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
-// that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in memory
-// that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and dScores of some
-// heads at a time are stored, for five products in place of seven.
+// that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in
+// memory that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and
+// dScores of some heads at a time are stored, for five products in place of seven.
 import {
   type FloatType,
   type Launch,
@@ -86,13 +86,16 @@ export function storedCandidates(part: StoredPart, layout: AttentionLayout, trai
 /** Bytes that the stored gradient may take where the adapter says nothing: what any WebGPU device binds. */
 const SCRATCH_BYTES = 128 * 2 ** 20
 /**
- * At most so many times an operand's bytes, so that scratch memory grows linearly with the sequence; or so many bytes, which are
- * few for any adapter.
+ * At most so many times an operand's bytes, so that scratch memory grows linearly with the sequence; or so many bytes,
+ * which are few for any adapter.
  */
 const OPERANDS = 8
 const LITTLE = 16 * 2 ** 20
 
-/** How many heads the stored gradient processes at a time: as many as the scratch memory holds, in even shares; 0 if it can't hold one. */
+/**
+ * How many heads the stored gradient processes at a time: as many as the scratch memory holds, in even shares; 0 if it
+ * can't hold one.
+ */
 function pairsAtATime(problem: AttentionProblem, { scratchBytes = SCRATCH_BYTES }: Traits): number {
   const { batch, heads, queries, headSize, dtype } = problem
   const operand = batch * heads * queries * headSize * bytesOf(dtype)
@@ -257,7 +260,9 @@ function storedGradient(
   return launches
 }
 
-/** dq, dk, dv from q, k, v, o, lse, dO, then mask and step as in the forward pass. `views` are those of q, k, v, o, dO. */
+/**
+ * dq, dk, dv from q, k, v, o, lse, dO, then mask and step as in the forward pass. `views` are those of q, k, v, o, dO.
+ */
 export function attentionBackward(
   problem: AttentionProblem,
   views: readonly [View, View, View, View, View],

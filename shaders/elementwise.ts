@@ -1,5 +1,5 @@
-// Elementwise kernels: any chain of operations fused into one expression, inputs read through strides, the output written
-// through strides.
+// Elementwise kernels: any chain of operations fused into one expression, inputs read through strides, the output
+// written through strides.
 import { Scalars, addressing } from './addressing.ts'
 import { type Body, addScalars, byVec4s, evaluate } from './expression.ts'
 import { type Launch, type Traits, type View, input, output, spread } from './kernel.ts'
@@ -17,8 +17,9 @@ export interface ElementwiseProblem {
 const WORKGROUP = 64
 
 /**
- * Elements that one thread computes, a workgroup's width apart. Starting a workgroup costs a CPU adapter as much as hundreds of
- * elements, but there must be enough workgroups for all cores. A GPU starts about one per clock, fewer than its memory could feed.
+ * Elements that one thread computes, a workgroup's width apart. Starting a workgroup costs a CPU adapter as much as
+ * hundreds of elements, but there must be enough workgroups for all cores. A GPU starts about one per clock, fewer than
+ * its memory could feed.
  */
 function elementsEach(count: number, traits: Traits): number {
   if (!traits.cpu) return count >= MANY ? 4 : 1
@@ -30,8 +31,8 @@ const MANY = 2 ** 20
 const MOST_EACH = 16
 
 /**
- * The launch of one fused elementwise expression. One that draws random numbers computes four neighbours at a time, if the count
- * is a multiple of four.
+ * The launch of one fused elementwise expression. One that draws random numbers computes four neighbours at a time, if
+ * the count is a multiple of four.
  */
 export function elementwiseLaunch({ label, inputs, output: out, body }: ElementwiseProblem, traits: Traits): Launch {
   const count = out.shape.reduce((n, m) => n * m, 1)

@@ -22,17 +22,24 @@ export interface Epilogue {
 
 /** How a kernel ends: what it stores, with or without an epilogue. */
 export interface Ending {
-  /** Inputs of the epilogue, then `out` (the kernel's own result, or what is stored instead), then `epilogueOut`, the epilogue's result. */
+  /**
+   * Inputs of the epilogue, then `out` (the kernel's own result, or what is stored instead), then `epilogueOut`, the
+   * epilogue's result.
+   */
   readonly bindings: readonly Binding[]
   readonly uniforms: Readonly<Record<string, ScalarType>>
   readonly values: Readonly<Record<string, number>>
   /**
-   * `fn epilogue(value: f32, i: u32) -> f32` for element `i` of `shape`, or `fn epilogue4(value: vec4f, i: u32) -> vec4f` for
-   * elements i … i + 3, where `i` must be a multiple of four: rows are multiples of four long where they are stored so.
-   * With `storedInstead` also `fn storedInstead(value: f32) -> f32`, or `storedInstead4`, of what replaces the kernel's result.
+   * `fn epilogue(value: f32, i: u32) -> f32` for element `i` of `shape`, or `fn epilogue4(value: vec4f, i: u32) ->
+   * vec4f` for elements i … i + 3, where `i` must be a multiple of four: rows are multiples of four long where they are
+   * stored so. With `storedInstead` also `fn storedInstead(value: f32) -> f32`, or `storedInstead4`, of what replaces
+   * the kernel's result.
    */
   readonly functions: string
-  /** Stores the f32 variable `value`, element number `i` (or four from there on, a multiple of four), at `index` of the output. */
+  /**
+   * Stores the f32 variable `value`, element number `i` (or four from there on, a multiple of four), at `index` of the
+   * output.
+   */
   store(value: string, index: string, i: string): string[]
 }
 

@@ -1,5 +1,5 @@
-// Fused elementwise expressions, as the scheduler writes them: what they read, and how kernels evaluate them, one element or four
-// neighbours at a time.
+// Fused elementwise expressions, as the scheduler writes them: what they read, and how kernels evaluate them, one
+// element or four neighbours at a time.
 import type { Addressing, Scalars } from './addressing.ts'
 import type { View } from './kernel.ts'
 import { LETTERS, type ScalarType, computed, widened } from './wgsl.ts'
@@ -20,8 +20,8 @@ export interface Draw {
 
 /**
  * A fused expression. Its lines may use `x0 … xn` (the loaded inputs, f16 widened to f32), `u.s0 … u.sn` (its scalars),
- * `random0 … randomn` (what it draws) and `i` (the element's linear number, u32); `result` is an expression of the output's
- * type, f32 standing for f16.
+ * `random0 … randomn` (what it draws) and `i` (the element's linear number, u32); `result` is an expression of the
+ * output's type, f32 standing for f16.
  */
 export interface Body {
   readonly draws: readonly Draw[]
@@ -61,9 +61,10 @@ export function addScalars({ scalars }: Body, to: Scalars): void {
 }
 
 /**
- * A body as a function that is called for each of the elements i … i + 3, where i is a multiple of four. These share a block of
- * random words (each gets the word that it would draw alone), the loads of what is read `asVec4` and, if rows are multiples of four
- * long, all coordinates but the last. What they share is computed once, and passed to the function besides `i`.
+ * A body as a function that is called for each of the elements i … i + 3, where i is a multiple of four. These share a
+ * block of random words (each gets the word that it would draw alone), the loads of what is read `asVec4` and, if rows
+ * are multiples of four long, all coordinates but the last. What they share is computed once, and passed to the
+ * function besides `i`.
  */
 export interface ByVec4s {
   readonly parameters: string

@@ -17,8 +17,8 @@ const WORKGROUP = 64
 const WORDS_EACH = 16
 
 /**
- * `bits` are the floats, as words; `found` is zeroed before. Of each check the first word is the kinds that it met, the second
- * 2³² − 1 − the number of the first such element.
+ * `bits` are the floats, as words; `found` is zeroed before. Of each check the first word is the kinds that it met, the
+ * second 2³² − 1 − the number of the first such element.
  */
 const finiteShader = (dtype: FloatType): Shader =>
   new Shader({

@@ -2,8 +2,8 @@
 // Nothing here knows a tensor or a device. A kernel's file exports, under names that begin with its own:
 //   …Candidates(problem, traits)  the configs worth trying on such an adapter, best guess first
 //   …Launch(problem, config)      a dispatch (…Lowering: several): shader, slots, uniforms and workgroup counts
-// The shader is a pure function of the config, never of the problem's sizes. A file whose choice is simple (elementwise, reduce)
-// has one function that gives the launches at once.
+// The shader is a pure function of the config, never of the problem's sizes. A file whose choice is simple
+// (elementwise, reduce) has one function that gives the launches at once.
 
 /** Element types of buffers. Sums are always made in f32; f16 is a storage type. */
 export type DType = 'f32' | 'f16' | 'i32' | 'u32'
@@ -71,8 +71,8 @@ export interface Traits {
 }
 
 /**
- * One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own; or the n-th
- * input or the result of the epilogue.
+ * One buffer of a launch, by its role in the op: its n-th input, its n-th output, or a temporary of its own; or the
+ * n-th input or the result of the epilogue.
  */
 export interface Slot {
   readonly role: 'input' | 'output' | 'temporary' | 'epilogueInput' | 'epilogueOutput'

@@ -1,9 +1,9 @@
 // Layer norm over the last axis (Ba et al. 2016), the gradient of its input, and the gradients of its scale and shift.
 //
 // The forward kernel works about the row's first element: first the mean's distance from it, then the sum of squares
-// about the mean, and what rounding had left of that (partial sums grow along a row whose first element lies far off). So a
-// constant row has variance 0 exactly, and a large common offset costs no digits. The gradients of gamma and beta are
-// column sums: shares of the rows are summed side by side, then the shares, both in blocks.
+// about the mean, and what rounding had left of that (partial sums grow along a row whose first element lies far off).
+// So a constant row has variance 0 exactly, and a large common offset costs no digits. The gradients of gamma and beta
+// are column sums: shares of the rows are summed side by side, then the shares, both in blocks.
 import { blockedSum } from './blocks.ts'
 import { type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary } from './kernel.ts'
 import {

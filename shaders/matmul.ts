@@ -1,7 +1,7 @@
 // Matmul: which kernels are worth trying for a product on an adapter, and the launches of one of them. The kernels
 // stand side by side in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory
-// (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take K in
-// slices, summed by sum.ts.
+// (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take
+// K in slices, summed by sum.ts.
 import { spread, temporary } from './kernel.ts'
 import type { Lowering, Traits } from './kernel.ts'
 import { type DotConfig, dot } from './matmul/dot.ts'
@@ -87,8 +87,8 @@ const LONG_LAYER = 1024
 function sliceCounts(config: MatmulConfig, product: Product, traits: Traits): number[] {
   const kind = kindOf(config)
   const [{ k }] = product.segments
-  // A layer's low-rank part and bias are computed by the product's kernel, in one dispatch, unless K is so long that few workgroups would take far
-  // longer than a second dispatch does.
+  // A layer's low-rank part and bias are computed by the product's kernel, in one dispatch, unless K is so long that
+  // few workgroups would take far longer than a second dispatch does.
   const layer = product.segments.length > 1 || product.bias !== undefined
   if (layer && (traits.cpu || k < LONG_LAYER)) return [1]
   const tiles = tileCount(product, kind.size(config))

@@ -1,10 +1,10 @@
-// Random numbers from counters: Threefry4x32 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3",
-// SC'11), as WGSL and as its mirror in JavaScript. It takes sums, rotations and exclusive ors alone: WGSL has no high word of a
-// product, which Philox is made of. A number depends on (index, stream, step, seed) and on nothing else, so a dropout mask is the
-// same on every adapter and is made again in the backward pass instead of being kept.
+// Random numbers from counters: Threefry4x32 (Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3", SC'11), as WGSL and as its mirror in JavaScript. It takes sums, rotations and exclusive ors alone: WGSL has no
+// high word of a product, which Philox is made of. A number depends on (index, stream, step, seed) and on nothing else,
+// so a dropout mask is the same on every adapter and is made again in the backward pass instead of being kept.
 //
-// The counter is (index / 4, stream, step, 0) and the key (seed, KEY_TAG, 0, 0). One block of four words serves the four
-// indices that share index / 4; a kernel that walks indices in order takes whole blocks with `randomBlock`.
+// The counter is (index / 4, stream, step, 0) and the key (seed, KEY_TAG, 0, 0). One block of four words serves the
+// four indices that share index / 4; a kernel that walks indices in order takes whole blocks with `randomBlock`.
 import { each, wgsl } from './wgsl.ts'
 
 /** Of what a kernel draws, again and again: as few as the authors test and publish known answers of. */
@@ -126,7 +126,10 @@ export function keepFactor(rate: number, index: number, stream: number, step: nu
   return rate > 0 && randomWord(index, stream, step, seed) < droppedBelow(rate) ? 0 : 1 / (1 - rate)
 }
 
-/** Four words for the host, which draws them once. `purpose` tells apart what shares a stream: 0 normal numbers, 1 uniform ones. */
+/**
+ * Four words for the host, which draws them once. `purpose` tells apart what shares a stream: 0 normal numbers, 1
+ * uniform ones.
+ */
 export function wordsOnce(block: number, stream: number, purpose: 0 | 1, seed: number): Words {
   return threefry4x32([block, stream, 0, purpose], [seed, KEY_TAG, 0, 0], ROUNDS_ONCE)
 }

@@ -1,5 +1,6 @@
 // Reductions over any axes of a fused expression: one thread an output and a share of the reduced elements, then the
-// shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each time.
+// shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each
+// time.
 //
 // Long sums are sums of blocks (blocks.ts), in steps of four. An extreme of numbers with NaN among them is NaN.
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
@@ -194,7 +195,9 @@ function reduceLaunch(
   })
 }
 
-/** The largest or least value of a share. max and min drop NaN, so the bits of the largest magnitude are kept as well. */
+/**
+ * The largest or least value of a share. max and min drop NaN, so the bits of the largest magnitude are kept as well.
+ */
 function extreme(fold: 'max' | 'min', type: ScalarType, element: readonly string[]): string {
   const float = type === 'f32'
   return wgsl`

@@ -1,10 +1,10 @@
 // What the kernels that work row by row share (softmax, layer norm, cross entropy): how invocations divide a row of a
 // contiguous [rows, width] matrix, and the WGSL around a row's own arithmetic.
 //
-// There are three ways to divide a row. One invocation a row needs no communication: for short rows, and as a fallback. One
-// subgroup a row: neighbours read neighbouring vectors and combine by subgroup operations, without barriers; for CPUs and rows
-// of medium length. One workgroup a row, for long rows on GPUs: by subgroup operations and a few words of workgroup memory, or
-// by a tree in workgroup memory where there are no subgroups.
+// There are three ways to divide a row. One invocation a row needs no communication: for short rows, and as a fallback.
+// One subgroup a row: neighbours read neighbouring vectors and combine by subgroup operations, without barriers; for
+// CPUs and rows of medium length. One workgroup a row, for long rows on GPUs: by subgroup operations and a few words of
+// workgroup memory, or by a tree in workgroup memory where there are no subgroups.
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Traits, spread } from './kernel.ts'
 import { type Binding, MAIN, type ScalarType, Shader, type Width, paragraphs, typeName, wgsl } from './wgsl.ts'
@@ -90,9 +90,9 @@ export interface RowShader {
   /** Which folds over a row the body calls: `rowSum(x, lane)`, `rowMax(x, lane)`; every lane gets the result. */
   readonly folds: readonly ('sum' | 'max')[]
   /**
-   * Statements for one row. In scope: `row`, `lane` (this invocation's number among the row's LANES), `begin` (the row's
-   * first vector), `live` (false past the last row: such invocations take part in folds, and write nothing), VECTOR, type
-   * Floats (a vector in f32), sumOf(Floats), maxOf(Floats).
+   * Statements for one row. In scope: `row`, `lane` (this invocation's number among the row's LANES), `begin` (the
+   * row's first vector), `live` (false past the last row: such invocations take part in folds, and write nothing),
+   * VECTOR, type Floats (a vector in f32), sumOf(Floats), maxOf(Floats).
    */
   readonly body: string
 }
@@ -134,7 +134,10 @@ export const eachVector = (...statements: readonly string[]): string => wgsl`
   }
 `
 
-/** Declares `largest`, the row's maximum, and `total`, Σ exp(x − largest). The maximum is at least the lowest finite number, so −∞ adds nothing. */
+/**
+ * Declares `largest`, the row's maximum, and `total`, Σ exp(x − largest). The maximum is at least the lowest finite
+ * number, so −∞ adds nothing.
+ */
 export const exponentialSum = (plan: RowPlan, x: string, total: string): string => wgsl`
   var largestOfLane = Floats(LOWEST);
   ${eachVector(`largestOfLane = max(largestOfLane, Floats(${x}[begin + i]));`)}

@@ -1,4 +1,5 @@
-// WGSL of subgroup matrices (Chromium's experimental feature): the types of a product's operands and sums, and their loads.
+// WGSL of subgroup matrices (Chromium's experimental feature): the types of a product's operands and sums, and their
+// loads.
 import type { SubgroupMatrix } from './kernel.ts'
 
 /** What shaders with subgroup matrices enable. */

@@ -1,13 +1,14 @@
-// How every kernel is written: WGSL in template literals, indented as it reads, and one declaration of what a kernel binds,
-// which gives its text and its launches alike.
+// How every kernel is written: WGSL in template literals, indented as it reads, and one declaration of what a kernel
+// binds, which gives its text and its launches alike.
 import type { DType, Launch, Slot } from './kernel.ts'
 
 /** What a template may hold: text, numbers, lists (a line each), and nothing (`undefined`, `false`, `''`). */
 export type Part = string | number | false | undefined | readonly Part[]
 
 /**
- * A stretch of WGSL. The indentation that all lines of the template have is taken off, and a part of many lines is indented as
- * the place where it stands. A line that holds nothing but empty parts is left out. There is no newline at the end.
+ * A stretch of WGSL. The indentation that all lines of the template have is taken off, and a part of many lines is
+ * indented as the place where it stands. A line that holds nothing but empty parts is left out. There is no newline at
+ * the end.
  */
 export function wgsl(template: TemplateStringsArray, ...parts: readonly Part[]): string {
   const texts = textsOf(template)
@@ -189,6 +190,9 @@ export function packed(scalars: readonly (readonly [type: ScalarType, value: num
   return words
 }
 
-/** Arguments of `main` in kernels whose workgroups are spread over x and y: their number is `group.x + group.y * groups.x`. */
+/**
+ * Arguments of `main` in kernels whose workgroups are spread over x and y: their number is `group.x + group.y *
+ * groups.x`.
+ */
 export const MAIN =
   '@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(local_invocation_index) local: u32'

@@ -1,5 +1,5 @@
-// AdamW (Loshchilov and Hutter 2019) over flat arenas: every trained parameter is a stretch of a few large variables, so
-// that one dispatch updates them all, whatever their number.
+// AdamW (Loshchilov and Hutter 2019) over flat arenas: every trained parameter is a stretch of a few large variables,
+// so that one dispatch updates them all, whatever their number.
 import { type Variable, concat, scalar, tensor, variable } from '../engine/index.ts'
 import { adamw } from '../engine/ops/adamw.ts'
 import type { Tensor, TensorData } from '../engine/tensor.ts'
@@ -121,8 +121,9 @@ export class AdamW {
 
   /**
    * Inside a compiled function: one step from flat gradients, which were multiplied by `lossScale` (f32 []). Gives the
-   * true global norm of the gradient, f32 []; where it is not finite, or `mayTake` gives 0 for it (u32 []), nothing changes.
-   * `t` (f32 []) is the step's number for the bias corrections, where only the GPU knows it: those of `hyper` don't count then.
+   * true global norm of the gradient, f32 []; where it is not finite, or `mayTake` gives 0 for it (u32 []), nothing
+   * changes. `t` (f32 []) is the step's number for the bias corrections, where only the GPU knows it: those of `hyper`
+   * don't count then.
    */
   update(
     flat: readonly Tensor[],

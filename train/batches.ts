@@ -11,7 +11,9 @@ export type RowsFor = number | ((longest: number) => number)
 export interface BatchingOptions {
   /** Texts per batch. */
   readonly batchSize: number
-  /** Tokens per batch, padding included, in place of `batchSize`: short texts make larger batches, long ones smaller. */
+  /**
+   * Tokens per batch, padding included, in place of `batchSize`: short texts make larger batches, long ones smaller.
+   */
   readonly batchTokens?: number
   /** Longest text, or window of one, in tokens. */
   readonly maxLength: number

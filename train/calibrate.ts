@@ -12,9 +12,10 @@ export const LEAST_TEXTS = 50
 type Outputs = readonly ExampleOutput<Target>[]
 
 /**
- * What logits of a validation set are to be divided by (Guo et al. 2017), and from which probability on the second of two
- * classes (by accuracy), or each of several labels (by F1), is given: ½ unless another is better on these texts. Empty for
- * numbers, for labels of words, for fewer than `LEAST_TEXTS` texts, and for scores that are no better than chance on them.
+ * What logits of a validation set are to be divided by (Guo et al. 2017), and from which probability on the second of
+ * two classes (by accuracy), or each of several labels (by F1), is given: ½ unless another is better on these texts.
+ * Empty for numbers, for labels of words, for fewer than `LEAST_TEXTS` texts, and for scores that are no better than
+ * chance on them.
  */
 export function calibrate(task: TaskName, labels: readonly string[], validation: Outputs): Reading {
   if (validation.length < LEAST_TEXTS || (task !== 'classes' && task !== 'labels')) return {}

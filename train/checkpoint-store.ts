@@ -52,7 +52,9 @@ export interface CheckpointStore {
   save(position: Position, entries: readonly StateEntry[]): Promise<void>
   /** Restores the state that was saved at `position`. */
   load(position: Position, entries: readonly StateEntry[]): Promise<void>
-  /** Keeps these values among the best so far, in front of those at their place; beyond `most`, the last one is dropped. */
+  /**
+   * Keeps these values among the best so far, in front of those at their place; beyond `most`, the last one is dropped.
+   */
   saveBest(entries: readonly ValueEntry[], ranking: Ranking): Promise<void>
   /** Restores the best values. */
   loadBest(entries: readonly ValueEntry[]): Promise<void>

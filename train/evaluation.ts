@@ -1,5 +1,5 @@
-// An evaluation: a task's loss and figures on examples, without dropout. Outputs are read late, so that the GPU never waits
-// for the host.
+// An evaluation: a task's loss and figures on examples, without dropout. Outputs are read late, so that the GPU never
+// waits for the host.
 import { NonFinite, type Tensor } from '../engine/index.ts'
 import { windowsOf } from '../models/windows.ts'
 import { type BatchingOptions, batchSizeFor, evaluationBatches, lengthOf, rowsFor } from './batches.ts'
@@ -33,8 +33,8 @@ interface Waiting {
 }
 
 /**
- * Evaluates `examples`. Throws a NonFinite, which begins with `what`, where an example's loss or outputs are not finite;
- * `nameOf` finds the parameters that its message names.
+ * Evaluates `examples`. Throws a NonFinite, which begins with `what`, where an example's loss or outputs are not
+ * finite; `nameOf` finds the parameters that its message names.
  */
 export async function evaluate<Target>(
   step: EvaluationStep,
@@ -108,8 +108,8 @@ export async function evaluate<Target>(
 }
 
 /**
- * An example's part of a batch's values: its row, or if the task scores tokens, those of its windows without padding. Undefined
- * if the values are neither per text nor per token.
+ * An example's part of a batch's values: its row, or if the task scores tokens, those of its windows without padding.
+ * Undefined if the values are neither per text nor per token.
  */
 function ownOf(
   values: ArrayLike<number>,

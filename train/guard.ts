@@ -1,7 +1,7 @@
-// What keeps NaN and ∞ out of a run. A step whose loss or gradient is not finite changes nothing, and that is decided on
-// the GPU, since the host reads losses some steps late: a bad step is left out while the run may leave any out, and after
-// the first that it may not, no step changes anything. So the state stays what it was before that step, which can then be
-// run again and looked at, and no checkpoint ever holds what a bad step left.
+// What keeps NaN and ∞ out of a run. A step whose loss or gradient is not finite changes nothing, and that is decided
+// on the GPU, since the host reads losses some steps late: a bad step is left out while the run may leave any out, and
+// after the first that it may not, no step changes anything. So the state stays what it was before that step, which can
+// then be run again and looked at, and no checkpoint ever holds what a bad step left.
 import { type Tensor, type Variable, compile, concat, scalar, variable } from '../engine/index.ts'
 import type { StateEntry } from './adamw.ts'
 
@@ -21,9 +21,9 @@ export class StepGuard {
   }
 
   /**
-   * Inside a compiled function, of a step with this loss and gradient norm, f32 []: how many bad steps may be left out after
-   * it, which is how many before unless it is bad. An overflow is no bad step where the loss is finite and `canShrink`
-   * (u32 []) says that the loss scale is not at its least.
+   * Inside a compiled function, of a step with this loss and gradient norm, f32 []: how many bad steps may be left out
+   * after it, which is how many before unless it is bad. An overflow is no bad step where the loss is finite and
+   * `canShrink` (u32 []) says that the loss scale is not at its least.
    */
   judge(loss: Tensor, norm: Tensor, canShrink?: Tensor): Tensor {
     const before = this.left.tensor
@@ -36,7 +36,10 @@ export class StepGuard {
     return left
   }
 
-  /** Inside a compiled function: 1 where the step that leaves so many is not bad, and none was one too many before, u32 []. */
+  /**
+   * Inside a compiled function: 1 where the step that leaves so many is not bad, and none was one too many before, u32
+   * [].
+   */
   isGood(left: Tensor): Tensor {
     return and(left.equal(this.left.tensor), left.greaterEqual(0))
   }

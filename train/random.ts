@@ -1,5 +1,5 @@
-// The host's random numbers: sampling, splits, shuffles. A small seeded generator, one for each purpose and epoch, so that
-// a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
+// The host's random numbers: sampling, splits, shuffles. A small seeded generator, one for each purpose and epoch, so
+// that a resumed run draws what the unbroken one would have drawn. (Dropout on the GPU has a generator of its own.)
 
 /** The whole state of a generator: four unsigned 32-bit words, not all zero. JSON keeps it as it is. */
 export type RandomState = readonly [number, number, number, number]

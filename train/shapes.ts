@@ -1,9 +1,13 @@
-// The shapes of the batches that a run will meet, so that what is worth measuring can be measured before its first step.
+// The shapes of the batches that a run will meet, so that what is worth measuring can be measured before its first
+// step.
 import { type BatchingOptions, batchSizeFor, evaluationBatches, lengthOf, makeBatches, rowsFor } from './batches.ts'
 import { stream } from './random.ts'
 import type { Encoded } from './task.ts'
 
-/** Batches of training, or of evaluation, padded to so many tokens, and to so many rows where texts have several windows. */
+/**
+ * Batches of training, or of evaluation, padded to so many tokens, and to so many rows where texts have several
+ * windows.
+ */
 export interface BatchShape {
   readonly training: boolean
   readonly sequence: number

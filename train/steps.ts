@@ -42,7 +42,9 @@ const inputsOf = ({ config }: Model, { types, ...batch }: BatchTensors): TaskInp
   types: config.typeVocab > 0 ? types : undefined,
 })
 
-/** Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps in a row. */
+/**
+ * Dynamic loss scaling (Micikevicius et al. 2018): halved on an overflow, doubled after so many good steps in a row.
+ */
 export const LOSS_SCALE = { initial: 2 ** 15, most: 2 ** 24, least: 1, growthInterval: 200 } as const
 
 /** The loss scale, kept on the GPU so that no step waits for the host to look at it. */
@@ -78,11 +80,16 @@ export class LossScaler {
   }
 }
 
-/** What a step reports, read late: for each batch its share of the loss and the task's sums, f32 [1 + sums]; and the gradient's norm. */
+/**
+ * What a step reports, read late: for each batch its share of the loss and the task's sums, f32 [1 + sums]; and the
+ * gradient's norm.
+ */
 export interface StepResult {
   readonly parts: readonly Tensor[]
   readonly norm: Tensor
-  /** Bad steps that may still be left out, f32 []: less than before where this was one, −1 where it was one too many. */
+  /**
+   * Bad steps that may still be left out, f32 []: less than before where this was one, −1 where it was one too many.
+   */
   readonly left: Tensor
   /** Every dispatch, where the step was profiled. */
   readonly kernels?: readonly KernelTime[]
@@ -206,12 +213,17 @@ export class TrainingSteps {
     return steps
   }
 
-  /** Before the first step of a run, or of one that goes on: how many bad steps may be left out, and how many were taken before. */
+  /**
+   * Before the first step of a run, or of one that goes on: how many bad steps may be left out, and how many were taken
+   * before.
+   */
   async begin(left: number, taken: number): Promise<void> {
     await this.#guard.begin(left, taken)
   }
 
-  /** Runs optimizer step `t` = 1, 2, … at rate `lr` over up to `accumulate` batches, numbered from `micro` for dropout. */
+  /**
+   * Runs optimizer step `t` = 1, 2, … at rate `lr` over up to `accumulate` batches, numbered from `micro` for dropout.
+   */
   async run(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<StepResult> {
     const hyper = this.#optimizer.hyper(t, lr)
     if (this.#options.accumulate === 1) {
@@ -224,7 +236,9 @@ export class TrainingSteps {
     return { parts, norm, left }
   }
 
-  /** What each batch of a step is run with. Every example of the step counts the same, those of a short last batch too. */
+  /**
+   * What each batch of a step is run with. Every example of the step counts the same, those of a short last batch too.
+   */
   #partArguments(batches: readonly Batch[], micro: number): [BatchTensors, Tensor, Tensor, Tensor][] {
     const total = batches.reduce((sum, batch) => sum + batch.weight, 0)
     return batches.map((batch, i) => [
@@ -236,8 +250,8 @@ export class TrainingSteps {
   }
 
   /**
-   * Runs a step again that was not taken, and tells where it stopped being finite. The same arguments give the same numbers
-   * as long as no step has been taken since.
+   * Runs a step again that was not taken, and tells where it stopped being finite. The same arguments give the same
+   * numbers as long as no step has been taken since.
    */
   async diagnose(batches: readonly Batch[], micro: number, t: number, lr: number): Promise<NonFiniteCause | undefined> {
     const hyper = this.#optimizer.hyper(t, lr)

@@ -13,9 +13,10 @@ function indicesOf<T>(examples: readonly T[], stratumOf: StratumOf<T>, strata: n
 }
 
 /**
- * `n` examples, equally many of each of `strata` classes, drawn without repetition and in shuffled order. If `n` does not divide,
- * the last classes get one more each; if a class has too few, the others make up for it. The same generator state draws the
- * same examples. Throws a UserError if the set has no `n` examples, or `n` is not a whole number from 1.
+ * `n` examples, equally many of each of `strata` classes, drawn without repetition and in shuffled order. If `n` does
+ * not divide, the last classes get one more each; if a class has too few, the others make up for it. The same generator
+ * state draws the same examples. Throws a UserError if the set has no `n` examples, or `n` is not a whole number from
+ * 1.
  */
 export function balancedSample<T>(
   examples: readonly T[],
@@ -54,9 +55,9 @@ function shares(sizes: readonly number[], n: number): number[] {
 }
 
 /**
- * Takes a part of a set aside: a count (≥ 1) of examples or a fraction (< 1) of them, of each stratum its share to within
- * one example. Both parts keep the set's order. 0 takes nothing aside; at least one example stays in `rest`, and a fraction
- * takes at least one if there are two. Throws a UserError on a part that is no part of the set.
+ * Takes a part of a set aside: a count (≥ 1) of examples or a fraction (< 1) of them, of each stratum its share to
+ * within one example. Both parts keep the set's order. 0 takes nothing aside; at least one example stays in `rest`, and
+ * a fraction takes at least one if there are two. Throws a UserError on a part that is no part of the set.
  */
 export function setAside<T>(
   examples: readonly T[],

@@ -52,7 +52,9 @@ export interface TextArrays {
   readonly windows: number
   /** The row of each example's first window. */
   readonly starts: readonly number[]
-  /** Where texts have several windows, f32 [batch, windows]: its product with the windows' scores is each text's mean. */
+  /**
+   * Where texts have several windows, f32 [batch, windows]: its product with the windows' scores is each text's mean.
+   */
   readonly pooling?: HostArray
   readonly sequence: number
   /** Tokens that are not padding. */
@@ -90,7 +92,9 @@ export interface Forward {
 /** An example's share of an evaluation. */
 export interface ExampleOutput<Target> {
   readonly target: Target
-  /** Its row of `Forward.outputs`; for labels of tokens [tokens · labels], one window after another, without padding. */
+  /**
+   * Its row of `Forward.outputs`; for labels of tokens [tokens · labels], one window after another, without padding.
+   */
   readonly output: Float32Array
 }
 
@@ -111,8 +115,8 @@ export interface Task<Target, M extends Model = Model> {
   /** Traced: losses, outputs and sums of one batch. */
   forward(model: M, inputs: TaskInputs, context: ForwardContext): Forward
   /**
-   * Figures of all examples, in the order in which they are to be shown. `means` are those of `sums` over the evaluation, for
-   * tasks whose outputs say nothing.
+   * Figures of all examples, in the order in which they are to be shown. `means` are those of `sums` over the
+   * evaluation, for tasks whose outputs say nothing.
    */
   summarise(examples: readonly ExampleOutput<Target>[], means: Figures): Figures
   /** The figure that decides the best evaluation, unless told otherwise. */

@@ -1,5 +1,5 @@
-// Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no labels,
-// no command line and no files, and prints nothing: whoever runs it listens.
+// Trains any module at a task: what a run is told once, and its phases. The loop itself is `training.ts`. It knows no
+// labels, no command line and no files, and prints nothing: whoever runs it listens.
 import { type KernelTime, type PlanSummary, currentDevice } from '../engine/index.ts'
 import type { Model } from '../models/model.ts'
 import type { Parameter } from '../models/nn.ts'
@@ -167,7 +167,10 @@ export class Trainer<Target = unknown> {
     return this.#steps.prepare(this.#empty(sequence, windows))
   }
 
-  /** Plans what a run over such texts meets, what takes longest first, for as long as `wanted`. Nothing runs but trials of kernels. */
+  /**
+   * Plans what a run over such texts meets, what takes longest first, for as long as `wanted`. Nothing runs but trials
+   * of kernels.
+   */
   async prepare(texts: TextSets<Target>, wanted: () => boolean): Promise<void> {
     for (const { training, sequence, windows } of wanted() ? batchShapes(texts, this.options) : []) {
       if (!wanted()) return
@@ -220,12 +223,12 @@ export class Trainer<Target = unknown> {
   }
 
   /**
-   * Trains on `train`, evaluating on `validation` (if any) before training, and during it as the options say, and keeping the
-   * best values. With `from`, continues from that checkpoint to the same bits. In the end the best values are in place, or
-   * without `checkpoints`, which keep them, the last ones.
+   * Trains on `train`, evaluating on `validation` (if any) before training, and during it as the options say, and
+   * keeping the best values. With `from`, continues from that checkpoint to the same bits. In the end the best values
+   * are in place, or without `checkpoints`, which keep them, the last ones.
    *
-   * Throws a NonFinite at the first step that is not finite and may not be left out, where an evaluation is not, and where
-   * an update left numbers that are not: nothing is kept of what such a step did, and the last checkpoint stands.
+   * Throws a NonFinite at the first step that is not finite and may not be left out, where an evaluation is not, and
+   * where an update left numbers that are not: nothing is kept of what such a step did, and the last checkpoint stands.
    */
   async train(
     train: readonly Encoded<Target>[],
@@ -245,7 +248,9 @@ export class Trainer<Target = unknown> {
     return training.run(from)
   }
 
-  /** Loss, figures and outputs on all examples. Throws a NonFinite, which begins with `what`, where one is not finite. */
+  /**
+   * Loss, figures and outputs on all examples. Throws a NonFinite, which begins with `what`, where one is not finite.
+   */
   async evaluate(
     examples: readonly Encoded<Target>[],
     events: TrainerEvents = {},

@@ -1,5 +1,5 @@
-// One run of a trainer, phase by phase: begin, epochs of steps, evaluations, checkpoints, end. Figures of a step are read some
-// steps late, so that the GPU never waits for the host.
+// One run of a trainer, phase by phase: begin, epochs of steps, evaluations, checkpoints, end. Figures of a step are
+// read some steps late, so that the GPU never waits for the host.
 import { type Tensor, UserError, currentDevice } from '../engine/index.ts'
 import { batchSizeFor, lengthOf, makeBatches, rowsFor } from './batches.ts'
 import type { Best, CheckpointStore, Position, RunShape } from './checkpoint-store.ts'
@@ -14,7 +14,9 @@ import type { Batch, Encoded } from './task.ts'
 import type { Outcome, Trainer, TrainerEvents, TrainerOptions } from './trainer.ts'
 
 const CHECKPOINT_SECONDS = 30
-/** How many times its own cost a checkpoint must be apart from the next, so that writing them takes no more than 5 %. */
+/**
+ * How many times its own cost a checkpoint must be apart from the next, so that writing them takes no more than 5 %.
+ */
 const CHECKPOINT_COST_RATIO = 20
 /** Steps whose figures are not read yet. */
 const READ_LAG = 3
@@ -274,8 +276,8 @@ export class Training<Target> {
   }
 
   /**
-   * Reads all figures and looks at the state itself: an update can overflow though its step was finite. The next step would
-   * show it, and there may be none.
+   * Reads all figures and looks at the state itself: an update can overflow though its step was finite. The next step
+   * would show it, and there may be none.
    */
   async #settle(): Promise<void> {
     await this.#drain(0)

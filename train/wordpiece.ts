@@ -1,5 +1,6 @@
 // Learns a WordPiece vocabulary from texts: starts from characters and joins, again and again, the pair of neighbouring
-// pieces that occurs most often within words (Sennrich et al. 2016), writing pieces inside a word as BERT does, `##ing`.
+// pieces that occurs most often within words (Sennrich et al. 2016), writing pieces inside a word as BERT does,
+// `##ing`.
 
 export const SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const
 

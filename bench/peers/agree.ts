@@ -23,11 +23,11 @@ function differenceOf(name: string, ours: Answers, theirs: Answers): number {
   const [a, b] = [ours[name], theirs[name]]
   if (!a || !b || a.length !== b.length || !isFinite(a) || !isFinite(b)) return Infinity
   const gaps = a.map((x, i) => x - b[i])
-  // Adam divides a gradient by its own size: where the gradient is rounding alone, so is the direction of the step. Trained
-  // weights are therefore taken as a whole, ‖a − b‖ / ‖a‖.
+  // Adam divides a gradient by its own size: where the gradient is rounding alone, so is the direction of the step.
+  // Trained weights are therefore taken as a whole, ‖a − b‖ / ‖a‖.
   if (name.includes('.lora_')) return share(norm(gaps), norm(a))
-  // A key's bias shifts all scores of a query alike, which softmax does not feel: its gradient is 0 but for rounding, so it
-  // is measured by the gradient of the query's bias.
+  // A key's bias shifts all scores of a query alike, which softmax does not feel: its gradient is 0 but for rounding,
+  // so it is measured by the gradient of the query's bias.
   return share(largest(gaps), largest(ours[name.replace('self.key.bias', 'self.query.bias')] ?? a))
 }
 

@@ -1,5 +1,5 @@
-// The problems in jax-js on its WebGPU device, as its users write them: one jitted function a problem (for training: loss,
-// gradients and Adam together), its own attention and GELU, linear weights as [in, out].
+// The problems in jax-js on its WebGPU device, as its users write them: one jitted function a problem (for training:
+// loss, gradients and Adam together), its own attention and GELU, linear weights as [in, out].
 //
 // Every use of an array but the last takes a `.ref`: jax-js counts references, and a call consumes its arguments.
 import type * as Jax from '@jax-js/jax'
@@ -113,7 +113,8 @@ class Problems {
   async #eager({ expression, shape, calls }: Extract<Problem, { kind: 'eager' }>): Promise<Loaded> {
     const { jit, nn, numpy: np } = this.#jax
     const [x] = await this.#resident({ x: [...shape] })
-    // Jitted, with the number as an argument: otherwise jax-js compiles a shader for each number, and is twenty times as slow.
+    // Jitted, with the number as an argument: otherwise jax-js compiles a shader for each number, and is twenty times
+    // as slow.
     const fn = jit((x: Tensor, n: Tensor): Tensor => {
       switch (expression) {
         case 'addition':
@@ -306,7 +307,10 @@ class Problems {
     }
   }
 
-  /** x [batch · sequence, hidden] to the same, or to [batch, hidden] where only first tokens are asked for. Consumes x and bias. */
+  /**
+   * x [batch · sequence, hidden] to the same, or to [batch, hidden] where only first tokens are asked for. Consumes x
+   * and bias.
+   */
   #layer(
     x: Tensor,
     prefix: string,

@@ -1,6 +1,6 @@
 // `npm run bench:peers`: the same work in tilegrad, jax-js and TensorFlow.js, each in a process of its own on the same
-// adapter, taking turns call by call. Times are medians of wall time with the result read back; inputs are resident; first
-// calls stand apart. Answers must agree.
+// adapter, taking turns call by call. Times are medians of wall time with the result read back; inputs are resident;
+// first calls stand apart. Answers must agree.
 import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -28,7 +28,10 @@ const PACKAGES = [
 ]
 /** Largest difference of two engines' answers, of the largest number in them. */
 const TOLERANCE = 1e-4
-/** Calls shorter than this many milliseconds are timed three times as often: reading back makes them as unsteady as others are long. */
+/**
+ * Calls shorter than this many milliseconds are timed three times as often: reading back makes them as unsteady as
+ * others are long.
+ */
 const SHORT = 50
 /** A call that takes longer has hung. */
 const LIMIT_SECONDS = 300
@@ -186,7 +189,10 @@ async function compare(
   return { problem, operations: operationsOf(PROBLEMS[problem]), engines, differences }
 }
 
-/** Milliseconds from a process's start to its first step done: once with the driver's shader cache empty, then with it filled. */
+/**
+ * Milliseconds from a process's start to its first step done: once with the driver's shader cache empty, then with it
+ * filled.
+ */
 async function coldStart(engine: string, adapter: string): Promise<{ empty: number; filled: number }> {
   const cache = await mkdtemp(join(tmpdir(), 'tilegrad-cold-'))
   const env = { ...process.env, MESA_SHADER_CACHE_DIR: cache, __GL_SHADER_DISK_CACHE_PATH: cache }

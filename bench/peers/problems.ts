@@ -1,11 +1,13 @@
-// The work that every engine does: sizes, and inputs that follow from names alone, so that all engines compute on the same
-// numbers. Knows no engine.
+// The work that every engine does: sizes, and inputs that follow from names alone, so that all engines compute on the
+// same numbers. Knows no engine.
 
 /** One piece of work. Matrices are [rows, columns], row-major. */
 export type Problem =
   | { readonly kind: 'matmul'; readonly m: number; readonly k: number; readonly n: number }
   | { readonly kind: 'softmax' | 'layer norm' | 'gelu'; readonly rows: number; readonly columns: number }
-  /** `calls` evaluations of a small expression one after the other, each read back, outside of any compiled function. */
+  /**
+   * `calls` evaluations of a small expression one after the other, each read back, outside of any compiled function.
+   */
   | { readonly kind: 'eager'; readonly expression: Eager; readonly shape: readonly number[]; readonly calls: number }
   | { readonly kind: 'encoder layer'; readonly config: LayerConfig; readonly backward: boolean }
   | { readonly kind: 'lora step'; readonly config: BertConfig }
@@ -180,7 +182,10 @@ export function bertWeights(config: BertConfig): { frozen: Weight[]; lora: Weigh
 
 export const layerName = (i: number): string => `bert.encoder.layer.${i}`
 
-/** Token ids, mask and segments [batch, sequence] and labels [batch] of step 0, 1, …; rows are padded to various lengths. */
+/**
+ * Token ids, mask and segments [batch, sequence] and labels [batch] of step 0, 1, …; rows are padded to various
+ * lengths.
+ */
 export interface TokenBatch {
   readonly ids: Int32Array<ArrayBuffer>
   readonly mask: Int32Array<ArrayBuffer>
@@ -202,7 +207,9 @@ export function tokenBatch({ batch, sequence, vocabulary }: BertConfig, step: nu
   }
 }
 
-/** The input of a layer, x [batch · sequence, hidden], and what its output is multiplied with to make a loss: Σ y ∘ c. */
+/**
+ * The input of a layer, x [batch · sequence, hidden], and what its output is multiplied with to make a loss: Σ y ∘ c.
+ */
 export function layerInputs({ batch, sequence, hidden }: LayerConfig): {
   x: Float32Array<ArrayBuffer>
   c: Float32Array<ArrayBuffer>

@@ -1,5 +1,5 @@
-// The problems in TensorFlow.js on its WebGPU backend, as its users write them: eager, tidied, linear weights as [in, out],
-// bias fused into the product where its gradient allows, Adam from the library.
+// The problems in TensorFlow.js on its WebGPU backend, as its users write them: eager, tidied, linear weights as [in,
+// out], bias fused into the product where its gradient allows, Adam from the library.
 import type * as TensorFlow from '@tensorflow/tfjs'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {

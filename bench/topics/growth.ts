@@ -1,4 +1,5 @@
-// Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the sequence.
+// Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the
+// sequence.
 import { attention, compile, grad, scalar, variable } from '../../engine/index.ts'
 import { ratioAtOnePace, samplesInTurns, timingOf, wallTime } from '../measure.ts'
 import { megabytes, ms } from '../text.ts'
@@ -142,7 +143,9 @@ function barsOf(rows: readonly Row[]): Bar[] {
 /** The ratio of the larger to the smaller; infinite unless both are positive. */
 const apart = (a: number, b: number): number => (a > 0 && b > 0 ? Math.max(a / b, b / a) : Infinity)
 
-/** Milliseconds per step of each case, in turns: the median of the first, and its product with the others' ratios to it. */
+/**
+ * Milliseconds per step of each case, in turns: the median of the first, and its product with the others' ratios to it.
+ */
 async function timesOf(
   { effort, scale }: Context,
   cases: readonly TrainingCase[],

@@ -1,4 +1,5 @@
-// The process in which bench/topics/host.ts measures: a device of Dawn's null backend, plans of known length, times back by message.
+// The process in which bench/topics/host.ts measures: a device of Dawn's null backend, plans of known length, times
+// back by message.
 import { compile, variable } from '../../engine/index.ts'
 import { openNullDevice } from '../adapter.ts'
 import type { HostRow } from './host.ts'

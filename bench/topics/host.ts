@@ -1,5 +1,5 @@
-// The host's own work, on Dawn's null backend, which executes nothing: microseconds a dispatch, milliseconds a training step.
-// It runs in a process of its own, since two devices share no constants.
+// The host's own work, on Dawn's null backend, which executes nothing: microseconds a dispatch, milliseconds a training
+// step. It runs in a process of its own, since two devices share no constants.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../text.ts'

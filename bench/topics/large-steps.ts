@@ -1,4 +1,5 @@
-// DistilBERT's LoRA step at the batch sizes of real runs: how much of it the GPU computes, and which kernels take the time.
+// DistilBERT's LoRA step at the batch sizes of real runs: how much of it the GPU computes, and which kernels take the
+// time.
 import { type KernelTime, UserError, currentDevice } from '../../engine/index.ts'
 import { type Ceilings, shareOf, wake } from '../../engine/runtime/ceilings.ts'
 import { percent } from '../../train/node/cli/console.ts'
@@ -35,7 +36,10 @@ interface Row {
   readonly batch: number
   readonly sequence: number
   readonly precision: Float
-  /** Milliseconds to make the plan (choosing its kernels, by measuring unless they are known, and compiling them), then of the first step. */
+  /**
+   * Milliseconds to make the plan (choosing its kernels, by measuring unless they are known, and compiling them), then
+   * of the first step.
+   */
   readonly planning: number
   readonly first: number
   readonly time: Timing

@@ -26,9 +26,9 @@ const RANKS = [4, 8, 16, 64]
 /** Reduced: one row of tiles, so that calls are shorter than the time over which a CPU's speed is steady. */
 const TOKENS: Readonly<Record<Scale, number>> = { quick: 32, reduced: 16, full: 4096 }
 /**
- * On a CPU the two differ by some hundredths, and so does the same plan compiled twice, since the addresses of its buffers
- * affect how well its caches work. So the rounds are split into sittings with new buffers. While it is not clear which of the
- * two is faster, as many sittings follow, at most MOST_TIMES in all.
+ * On a CPU the two differ by some hundredths, and so does the same plan compiled twice, since the addresses of its
+ * buffers affect how well its caches work. So the rounds are split into sittings with new buffers. While it is not
+ * clear which of the two is faster, as many sittings follow, at most MOST_TIMES in all.
  */
 const MOST_TIMES = 4
 const SITTINGS: Readonly<Record<Scale, number>> = { quick: 1, reduced: 16, full: 3 }

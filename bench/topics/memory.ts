@@ -1,5 +1,5 @@
-// What plans of training steps cost: dispatches against the graph without fusion, memory against what must be alive at once.
-// Plans are made, nothing runs.
+// What plans of training steps cost: dispatches against the graph without fusion, memory against what must be alive at
+// once. Plans are made, nothing runs.
 import { type PlanSummary, UserError } from '../../engine/index.ts'
 import { DistilBertForSequenceClassification, attachLora } from '../../models/index.ts'
 import { percent } from '../../train/node/cli/console.ts'

@@ -1,6 +1,7 @@
-// DistilBERT's LoRA step in elementary operations alone: what it is before anything is fused, by hand or by the compiler. One
-// operation is one dispatch: a matrix product, an elementwise operation, a reduction, a lookup. Views cost nothing, as they do
-// in any framework. Used to count; a test sees that it computes the same as the step that the trainer runs.
+// DistilBERT's LoRA step in elementary operations alone: what it is before anything is fused, by hand or by the
+// compiler. One operation is one dispatch: a matrix product, an elementwise operation, a reduction, a lookup. Views
+// cost nothing, as they do in any framework. Used to count; a test sees that it computes the same as the step that the
+// trainer runs.
 import {
   type PlanSummary,
   type Variable,

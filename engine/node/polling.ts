@@ -15,7 +15,10 @@ let immediate: typeof setImmediate | undefined
 /** Dawn's next questions, one per instance that waits. */
 const later = new Map<NodeJS.Timeout, Callback>()
 
-/** Makes Dawn poll less for all devices of a software adapter; from the first such adapter on this holds for the whole process. */
+/**
+ * Makes Dawn poll less for all devices of a software adapter; from the first such adapter on this holds for the whole
+ * process.
+ */
 export function pollLess(adapter: GPUAdapter): void {
   install()
   const request = adapter.requestDevice.bind(adapter)

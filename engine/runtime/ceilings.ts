@@ -1,5 +1,6 @@
-// The most that an adapter reaches, measured: multiply-adds in registers, and copies between buffers. On a GPU the buffers
-// are larger than any cache; on a CPU they are as large as what its kernels work on. Profiles and benches compare with these.
+// The most that an adapter reaches, measured: multiply-adds in registers, and copies between buffers. On a GPU the
+// buffers are larger than any cache; on a CPU they are as large as what its kernels work on. Profiles and benches
+// compare with these.
 import { CEILING_UNROLLED, CEILING_WORKGROUP, copyShader, multiplyAddShader } from '../../shaders/ceilings.ts'
 import type { Device } from './device.ts'
 import { Profiler } from './profiler.ts'
@@ -13,7 +14,9 @@ export interface Ceilings {
   readonly bytes: number
 }
 
-/** Shaders that are tried, and runs of each, of which the fastest counts. Few on a CPU, where compiling takes longest. */
+/**
+ * Shaders that are tried, and runs of each, of which the fastest counts. Few on a CPU, where compiling takes longest.
+ */
 const TRIED = {
   cpu: { accumulators: [2, 8], elements: [1, 4], runs: 4 },
   gpu: { accumulators: [1, 2, 4, 8, 16], elements: [1, 4, 16], runs: 10 },

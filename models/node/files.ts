@@ -96,8 +96,8 @@ async function readInto(bytes: Uint8Array, handle: FileHandle, position: number)
 const MOST_SHARDS = 4_096
 
 /**
- * Several files behind one TensorFile, by the `weight_map` of their index. A shard is open only while it is read, so that
- * there may be more of them than the system lets a process open.
+ * Several files behind one TensorFile, by the `weight_map` of their index. A shard is open only while it is read, so
+ * that there may be more of them than the system lets a process open.
  */
 async function openShards(indexPath: string): Promise<TensorFile> {
   const map = shardMap(await readJson(indexPath), indexPath)
@@ -201,7 +201,9 @@ export async function readText(path: string, maxBytes = TEXT_BYTES): Promise<str
   }
 }
 
-/** A file's bytes. Throws a UserError as `openRegularFile` does; a file that grows meanwhile is read up to its old end. */
+/**
+ * A file's bytes. Throws a UserError as `openRegularFile` does; a file that grows meanwhile is read up to its old end.
+ */
 export async function readBytes(path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const { handle, size } = await openRegularFile(path, maxBytes)
   try {
@@ -297,8 +299,8 @@ export const isTemporary = (name: string): boolean => /^\..+\.[0-9a-f]{12}\.tmp$
 
 /**
  * Writes a file so that `path` holds either what it held before or all of `content`: beside its place, synced to disk,
- * renamed into it. Makes the folder, unless `makeFolder` is false. Text is written as UTF-8; pieces of an iterable one after
- * another.
+ * renamed into it. Makes the folder, unless `makeFolder` is false. Text is written as UTF-8; pieces of an iterable one
+ * after another.
  */
 export async function writeAtomic(
   path: string,

@@ -123,8 +123,8 @@ export interface Source {
 }
 
 /**
- * Brings one file into the cache's blobs unless it is there. Throws a UserError if the download breaks off more
- * often than `limits` allows (what came stays for the next try), does not fit on the disk, or is not what the Hub's hash
+ * Brings one file into the cache's blobs unless it is there. Throws a UserError if the download breaks off more often
+ * than `limits` allows (what came stays for the next try), does not fit on the disk, or is not what the Hub's hash
  * says.
  */
 export async function downloadBlob(repository: Repository, file: RemoteFile, source: Source): Promise<void> {

@@ -98,7 +98,9 @@ export function isOpenToAll({ protocol, hostname }: URL): boolean {
   return protocol !== 'https:' && !LOOPBACK.includes(hostname)
 }
 
-/** Whether an endpoint may refer to `url`: by https to any server, by http to itself and, if it is http, to localhost. */
+/**
+ * Whether an endpoint may refer to `url`: by https to any server, by http to itself and, if it is http, to localhost.
+ */
 export function mayAsk(url: URL, endpointOrigin: string): boolean {
   if (url.protocol === 'https:') return true
   const toThisMachine = endpointOrigin.startsWith('http:') && !isOpenToAll(url)

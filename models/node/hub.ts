@@ -86,8 +86,8 @@ const DATASET_ALIASES: Readonly<Record<string, string>> = { imdb: 'stanfordnlp/i
 
 /**
  * The folder of a model: `nameOrFolder` itself, or its snapshot in the cache, downloaded if need be (config.json, the
- * weights in one file or in shards, the tokenizer's files), or that of an adapter. Throws a UserError that says what is missing,
- * and where.
+ * weights in one file or in shards, the tokenizer's files), or that of an adapter. Throws a UserError that says what is
+ * missing, and where.
  */
 export async function resolveModel(nameOrFolder: string, options: ModelOptions = {}): Promise<Resolved> {
   const { weights = true } = options
@@ -154,7 +154,10 @@ function downloadModel(repository: Repository, options: ModelOptions): Promise<R
   })
 }
 
-/** The snapshot's folder when the cache has the model's config and weights, or the adapter's, without asking the network. */
+/**
+ * The snapshot's folder when the cache has the model's config and weights, or the adapter's, without asking the
+ * network.
+ */
 export async function cachedModel(name: string, options: ModelOptions = {}): Promise<string | undefined> {
   const repository = parseRepository('model', name, options)
   // An old short name may stand in the cache under itself, or under the organisation that has it now.
@@ -189,7 +192,9 @@ export async function resolveDataset(name: string, options: DatasetOptions = {})
   })
 }
 
-/** The snapshot's folder when the cache has parquet files that are wanted, of all splits, no series of them with a gap. */
+/**
+ * The snapshot's folder when the cache has parquet files that are wanted, of all splits, no series of them with a gap.
+ */
 export async function cachedDataset(name: string, options: DatasetOptions = {}): Promise<string | undefined> {
   const repository = parseRepository('dataset', name, options)
   const folder = repository && (await cachedSnapshot(repository))
@@ -287,7 +292,9 @@ function cachePath(): string {
   return process.env.HF_HUB_CACHE || process.env.HUGGINGFACE_HUB_CACHE || join(home(), 'hub')
 }
 
-/** With HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. Throws a UserError for any other text. */
+/**
+ * With HF_TOKEN, or what `hf auth login` has left in HF_TOKEN_PATH or HF_HOME. Throws a UserError for any other text.
+ */
 async function openAccess(options: HubOptions): Promise<Access> {
   const { HF_TOKEN, HF_TOKEN_PATH } = process.env
   const url = endpoint()
@@ -316,8 +323,8 @@ function endpoint(): string {
 }
 
 /**
- * Why a model or data set can't be had on this machine now: the cache lacks it, and the Hub is out of reach or not to be
- * asked. Undefined where it can. Throws a UserError if the Hub has it for nobody, or not for this token.
+ * Why a model or data set can't be had on this machine now: the cache lacks it, and the Hub is out of reach or not to
+ * be asked. Undefined where it can. Throws a UserError if the Hub has it for nobody, or not for this token.
  */
 export async function whyOutOfReach(
   type: Repository['type'],

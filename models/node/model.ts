@@ -8,8 +8,9 @@ import type { LazyTensor } from '../safetensors.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from './files.ts'
 
 /**
- * Writes a model's folder as Transformers reads it, one tensor in memory at a time: those that the GPU holds, or `tensors`.
- * Transformers goes by `problem` when it computes a loss. Throws a UserError on the former while LoRA adapters are not merged.
+ * Writes a model's folder as Transformers reads it, one tensor in memory at a time: those that the GPU holds, or
+ * `tensors`. Transformers goes by `problem` when it computes a loss. Throws a UserError on the former while LoRA
+ * adapters are not merged.
  */
 export async function saveModel(
   folder: string,

@@ -1,5 +1,5 @@
-// Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or either
-// on the Hub. Several adapters of one base can share its weights in memory, too.
+// Opens what was trained, to classify with: a model's folder, an adapter's folder with the base that it names, or
+// either on the Hub. Several adapters of one base can share its weights in memory, too.
 import { join, resolve } from 'node:path'
 import { UserError, currentDevice } from '../../engine/index.ts'
 import type { Answers } from '../answers.ts'
@@ -62,9 +62,10 @@ export interface Trained {
 }
 
 /**
- * The model at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a name on the Hub of
- * either. An adapter is attached to its base, not merged.
- * @throws UserError where something is missing, where an adapter's base can't be found, and where the model has no trained
+ * The model at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a name on the Hub
+ * of either. An adapter is attached to its base, not merged.
+ * @throws UserError where something is missing, where an adapter's base can't be found, and where the model has no
+ * trained
  *   classifier
  */
 export async function openTrained(source: string, options: OpenOptions = {}): Promise<Trained> {
@@ -103,8 +104,8 @@ function modelFor(config: ModelConfig, { problem }: Answers): Classifier {
 }
 
 /**
- * Fills a model from its base's folder; parameters that an adapter brings along (`brought`) are its own, all others may be
- * those of a model that was opened before. Gives the names of those that the folder lacks.
+ * Fills a model from its base's folder; parameters that an adapter brings along (`brought`) are its own, all others may
+ * be those of a model that was opened before. Gives the names of those that the folder lacks.
  */
 async function fill(
   model: Classifier,

@@ -11,8 +11,8 @@ export const ADAPTER_CONFIG = 'adapter_config.json'
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
 
 /**
- * Writes a model's adapters. `baseModel` is the path of the model that they stand on, or its Hub name, with its revision;
- * `origin` as `adapterTensors` takes it.
+ * Writes a model's adapters. `baseModel` is the path of the model that they stand on, or its Hub name, with its
+ * revision; `origin` as `adapterTensors` takes it.
  */
 export async function saveAdapter(
   folder: string,
@@ -44,7 +44,10 @@ export async function openAdapter(folder: string, model: Model): Promise<Adapter
   return config
 }
 
-/** Opens the tensors of an adapter's folder for as long as `use` takes. Throws a UserError if they are missing or unreadable. */
+/**
+ * Opens the tensors of an adapter's folder for as long as `use` takes. Throws a UserError if they are missing or
+ * unreadable.
+ */
 export async function withAdapterTensors<T>(folder: string, use: (file: TensorFile) => T | Promise<T>): Promise<T> {
   const path = join(folder, ADAPTER_WEIGHTS)
   if (!(await exists(path))) throw new UserError(await missingWeights(folder, ADAPTER_WEIGHTS))

@@ -16,7 +16,9 @@ export interface SourceOptions {
   readonly revision?: string
   /** Of an adapter's base on the Hub, where that is known already. */
   readonly baseRevision?: string
-  /** Whether the weights of the model are wanted now. `on disk`: only where they need no download. True when left out. */
+  /**
+   * Whether the weights of the model are wanted now. `on disk`: only where they need no download. True when left out.
+   */
   readonly weights?: boolean | 'on disk'
   /** What helps where an adapter's base can't be found. */
   readonly baseHint?: string
@@ -46,8 +48,8 @@ export interface ModelSource {
 }
 
 /**
- * Finds what `source` names: a folder with `config.json`, one with `adapter_config.json`, or a model or adapter on the Hub, which
- * is downloaded if need be.
+ * Finds what `source` names: a folder with `config.json`, one with `adapter_config.json`, or a model or adapter on the
+ * Hub, which is downloaded if need be.
  * @throws UserError where something is missing, and where an adapter's base can't be found
  */
 export async function openSource(source: string, options: SourceOptions = {}): Promise<ModelSource> {
@@ -112,7 +114,10 @@ export async function answersAt(folder: string): Promise<Answers | undefined> {
   return (await exists(path)) ? parseAnswers(await readJson(path), path) : undefined
 }
 
-/** What can be told without a tilegrad.json, from the model's config: an adapter that was made elsewhere brings its number of classes. */
+/**
+ * What can be told without a tilegrad.json, from the model's config: an adapter that was made elsewhere brings its
+ * number of classes.
+ */
 export async function answersOf(json: unknown, config: ModelConfig, adapter: string | undefined): Promise<Answers> {
   const rows = adapter === undefined ? undefined : await classesOf(adapter)
   const labels =

@@ -14,14 +14,16 @@ const CONFIG_FILE = 'tokenizer_config.json'
 /** Largest file of tokens: half a million of them take ten. */
 const MOST_BYTES = 32 * 1024 * 1024
 
-/** Classes of Transformers that keep the tokens of a tokenizer.json and take all else from the tokenizer_config.json. */
+/**
+ * Classes of Transformers that keep the tokens of a tokenizer.json and take all else from the tokenizer_config.json.
+ */
 const WITH_BERTS = FAMILIES.filter(({ hasBertTokenizer }) => hasBertTokenizer)
 const CLASSES: readonly string[] = WITH_BERTS.flatMap(({ prefix }) => [`${prefix}Tokenizer`, `${prefix}TokenizerFast`])
 
 /**
  * Loads from a file (`.txt` is a vocabulary, anything else a tokenizer.json) or a folder. Whether a vocab.txt is
- * lower-cased is read from the tokenizer_config.json beside it, else told by its lack of capitals. In a folder that file has
- * the last word on a tokenizer.json, too, where Transformers would go by it. Throws a UserError.
+ * lower-cased is read from the tokenizer_config.json beside it, else told by its lack of capitals. In a folder that
+ * file has the last word on a tokenizer.json, too, where Transformers would go by it. Throws a UserError.
  */
 export async function loadTokenizer(path: string): Promise<Tokenizer> {
   if (await isFolder(path)) {
@@ -106,7 +108,10 @@ async function readConfig(folder: string): Promise<Readonly<Record<string, unkno
   return { ...config }
 }
 
-/** What a tokenizer_config.json says of the text's normalisation. Throws a UserError on other special tokens than BERT's. */
+/**
+ * What a tokenizer_config.json says of the text's normalisation. Throws a UserError on other special tokens than
+ * BERT's.
+ */
 function flagsOf(config: Readonly<Record<string, unknown>>, path: string, lowercase: boolean): VocabularyOptions {
   for (const name of ['cls', 'sep', 'pad', 'unk', 'mask']) {
     const value = config[`${name}_token`]

@@ -1,5 +1,6 @@
-// Copies the columns that a workgroup walks over from their operands to tiles in workgroup memory. Each invocation copies
-// vec4s through registers, either prefetched while the previous tile is computed, or read right before they are stored.
+// Copies the columns that a workgroup walks over from their operands to tiles in workgroup memory. Each invocation
+// copies vec4s through registers, either prefetched while the previous tile is computed, or read right before they are
+// stored.
 import { wgsl } from '../wgsl.ts'
 import { type AttentionLayout, bufferOf, chunksOf } from './common.ts'
 

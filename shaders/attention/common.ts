@@ -1,8 +1,8 @@
 // What all attention kernels share: the problem, the uniform struct, how rows of [batch, sequence, heads, headSize]
 // operands are read and written, the key mask and the dropout of probabilities.
 //
-// A head's row is handled as vec4<f32> chunks whatever its storage: `loadQ(at, c)` gives elements 4c … 4c + 3 of the row
-// that begins at `at`, zeros past headSize. Sums are all in f32.
+// A head's row is handled as vec4<f32> chunks whatever its storage: `loadQ(at, c)` gives elements 4c … 4c + 3 of the
+// row that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
 import {
@@ -70,7 +70,10 @@ export function layoutOf(problem: AttentionProblem, views: readonly View[]): Att
 
 /** The tiled, matrix, … kernels of fused attention: all that is known of a kind of config. */
 export interface AttentionKind<Config> {
-  /** Configs worth trying for a pass over such heads, best guess first. 'query' and 'key' are the gradient's two kernels. */
+  /**
+   * Configs worth trying for a pass over such heads, best guess first. 'query' and 'key' are the gradient's two
+   * kernels.
+   */
   candidates(pass: 'forward' | Side, layout: AttentionLayout, traits: Traits): Config[]
   name(config: Config): string
   /** Rows of a tile. */

@@ -1,5 +1,5 @@
-// Configs of attention by subgroup matrices: tiles, how threads share them, the workgroup memory that they take, and the
-// candidates for an adapter. The kernels are in matrix.ts.
+// Configs of attention by subgroup matrices: tiles, how threads share them, the workgroup memory that they take, and
+// the candidates for an adapter. The kernels are in matrix.ts.
 import type { AttentionLayout, Side } from './common.ts'
 import type { SubgroupMatrix, Traits } from '../kernel.ts'
 
@@ -20,7 +20,10 @@ export type Pass = 'forward' | Side | 'weights'
 export const subgroupRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
 export const matrixRows = (config: MatrixConfig): number => subgroupRows(config) * config.down
 export const threadsOf = ({ fragment, down }: MatrixConfig): number => fragment.lanes * down
-/** Elements from one row to the next in workgroup memory: rows begin in different banks, and at 16 bytes, as Vulkan asks. */
+/**
+ * Elements from one row to the next in workgroup memory: rows begin in different banks, and at 16 bytes, as Vulkan
+ * asks.
+ */
 export const pitchOf = (width: number): number => width + 8
 
 /** Elements of the f16 tile: two tiles of columns, or in the beginning one of rows. */
@@ -29,7 +32,10 @@ export const tileElements = (config: MatrixConfig, { headSize }: AttentionLayout
 /** Elements of a tile of scores, probabilities or their gradients. */
 export const blockElements = (config: MatrixConfig): number => matrixRows(config) * pitchOf(config.columns)
 
-/** Bytes of workgroup memory. Every array takes whole sixteens: matrices are read from such addresses alone, on NVIDIA's without a word of warning. */
+/**
+ * Bytes of workgroup memory. Every array takes whole sixteens: matrices are read from such addresses alone, on NVIDIA's
+ * without a word of warning.
+ */
 export function matrixBytes(config: MatrixConfig, layout: AttentionLayout, pass: Pass): number {
   const scores = pass === 'forward' ? 1 : 2
   const operands = { forward: 1, query: 1, key: 2, weights: 0 }[pass] // f16 blocks that matrices multiply

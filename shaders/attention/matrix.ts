@@ -1,17 +1,17 @@
-// Attention by subgroup matrices (tensor cores), for GPUs with f16 operands: f16 fragments, sums in f32. A workgroup owns
-// a tile of rows and walks over tiles of columns in workgroup memory; a subgroup owns some of the rows; their
+// Attention by subgroup matrices (tensor cores), for GPUs with f16 operands: f16 fragments, sums in f32. A workgroup
+// owns a tile of rows and walks over tiles of columns in workgroup memory; a subgroup owns some of the rows; their
 // operands and sums stay in its matrices.
 //
 // The next tile's columns are prefetched into registers while this tile is computed.
 //
-// Single elements of a matrix can't be accessed, so scores go through workgroup memory: matrices store them, threads compute
-// probabilities in f16, matrices multiply those. For the same reason the forward pass does not rescale its sums whenever a
-// row's maximum grows: probabilities are relative to a reference, at first the maximum of the row's first keys. Only when
-// they would overflow are references raised and the sums rescaled through workgroup memory.
+// Single elements of a matrix can't be accessed, so scores go through workgroup memory: matrices store them, threads
+// compute probabilities in f16, matrices multiply those. For the same reason the forward pass does not rescale its sums
+// whenever a row's maximum grows: probabilities are relative to a reference, at first the maximum of the row's first
+// keys. Only when they would overflow are references raised and the sums rescaled through workgroup memory.
 //
-// Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns are
-// keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, … where
-// quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
+// Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns
+// are keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, …
+// where quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
 import { MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { type StagedOperand, Columns } from './columns.ts'
@@ -165,8 +165,8 @@ function accumulate(
 }
 
 /**
- * Stores the subgroup's sums to the memory of the scores, as many columns at a time as fit there. `body` runs for each chunk of
- * row `row`, whose elements start at `begin`. `back`: the values are loaded back into the matrices afterwards.
+ * Stores the subgroup's sums to the memory of the scores, as many columns at a time as fit there. `body` runs for each
+ * chunk of row `row`, whose elements start at `begin`. `back`: the values are loaded back into the matrices afterwards.
  */
 function throughScores(
   sum: string,
@@ -236,7 +236,8 @@ export function storeSums(
  * Repeats what a thread does in a turn: written out for a few turns, which run side by side, in a loop for many. Random
  * numbers take some hundreds of instructions a turn, and many of those don't fit a GPU's instruction cache.
  *
- * A turn's result may go to variable `result` and its number `n`: a loop moves them on, so that each ends as its turn's own.
+ * A turn's result may go to variable `result` and its number `n`: a loop moves them on, so that each ends as its turn's
+ * own.
  */
 export function turnByTurn(
   turns: number,

@@ -1,5 +1,5 @@
-// How the chunks of a row are divided among invocations side by side, which keep the sums of their own in registers: number
-// `lane` of `lanes` owns chunks lane, lane + lanes, …, so that neighbours read and write neighbouring memory.
+// How the chunks of a row are divided among invocations side by side, which keep the sums of their own in registers:
+// number `lane` of `lanes` owns chunks lane, lane + lanes, …, so that neighbours read and write neighbouring memory.
 import { each } from '../wgsl.ts'
 import { type AttentionLayout, capital, chunksOf } from './common.ts'
 

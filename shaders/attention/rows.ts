@@ -15,8 +15,8 @@ import {
 const MASK_INVOCATIONS = 64
 
 /**
- * Packs a mask [batch, keys] (i32, attended where not 0) into the control buffer, with one past the last attended key of each
- * item: kernels loop to there, so padding at the end costs nothing. Dropout's step is copied, too.
+ * Packs a mask [batch, keys] (i32, attended where not 0) into the control buffer, with one past the last attended key
+ * of each item: kernels loop to there, so padding at the end costs nothing. Dropout's step is copied, too.
  */
 const maskShader = (step: boolean): Shader =>
   new Shader({
@@ -67,7 +67,10 @@ export function maskLaunch(
 
 const STATISTICS_INVOCATIONS = 64
 
-/** Invocations that share a row: on a GPU as many as it has chunks, up to 16, so that neighbours read neighbouring memory; on a CPU one. */
+/**
+ * Invocations that share a row: on a GPU as many as it has chunks, up to 16, so that neighbours read neighbouring
+ * memory; on a CPU one.
+ */
 const statisticsShare = ({ headSize }: AttentionLayout, { cpu }: Pick<Traits, 'cpu'>): number =>
   cpu ? 1 : Math.min(16, 2 ** Math.floor(Math.log2(chunksOf(headSize))))
 

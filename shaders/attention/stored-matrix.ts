@@ -2,7 +2,8 @@
 //
 // weights   rows are queries, whose matrices are kept while the loop runs over the keys; threads read scores and their
 //           gradients from workgroup memory and store probabilities and dScores.
-// sums      the stored matrices are loaded once, straight from storage, as left operands; transposed where rows are keys. The
+// sums      the stored matrices are loaded once, straight from storage, as left operands; transposed where rows are
+// keys. The
 //           other side's operand is staged in workgroup memory and shared by all subgroups.
 import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
 import { type Shader, each, wgsl } from '../wgsl.ts'

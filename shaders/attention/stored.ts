@@ -1,15 +1,15 @@
-// The gradient of attention with probabilities and dScores in memory, for GPUs. The fused kernels compute both twice, once
-// for dq and once for dk and dv: seven products. Here one kernel computes and stores them, and another multiplies them
-// with dO, q and k: five. Their size grows with the square of the sequence, so heads are processed in groups, as many at a
-// time as fit the scratch memory.
+// The gradient of attention with probabilities and dScores in memory, for GPUs. The fused kernels compute both twice,
+// once for dq and once for dk and dv: seven products. Here one kernel computes and stores them, and another multiplies
+// them with dO, q and k: five. Their size grows with the square of the sequence, so heads are processed in groups, as
+// many at a time as fit the scratch memory.
 //
-// Stored, in the operands' type: [2, pairs, queries, keys], first the probabilities (for dv), then the dScores (for dk and
-// dq). Both sides are padded to whole blocks, with zeros past the last query, past the last key and for masked keys. Blocks
-// of keys that nobody attends to are neither written nor read. If subgroup matrices read them, the layout is blocked,
-// [keys / 16, queries, 16]: each fragment covers whole cache lines.
+// Stored, in the operands' type: [2, pairs, queries, keys], first the probabilities (for dv), then the dScores (for dk
+// and dq). Both sides are padded to whole blocks, with zeros past the last query, past the last key and for masked
+// keys. Blocks of keys that nobody attends to are neither written nor read. If subgroup matrices read them, the layout
+// is blocked, [keys / 16, queries, 16]: each fragment covers whole cache lines.
 //
-// weights   a workgroup computes a tile of keys × queries, by two products over headSize.
-// sums      a workgroup owns a tile of the result's rows and loops over the other side, both operands in workgroup memory.
+// weights   a workgroup computes a tile of keys × queries, by two products over headSize. sums      a workgroup owns a
+// tile of the result's rows and loops over the other side, both operands in workgroup memory.
 import { bytesOf } from '../kernel.ts'
 import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
 import { Columns, type Staging, turnsOf } from './columns.ts'
@@ -30,7 +30,10 @@ import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
 
-/** Both sides of a head's stored matrix are padded to multiples of this. Every tile's side divides it, or is a multiple of it. */
+/**
+ * Both sides of a head's stored matrix are padded to multiples of this. Every tile's side divides it, or is a multiple
+ * of it.
+ */
 export const BLOCK = 64
 
 export const inBlocks = (n: number): number => Math.ceil(n / BLOCK) * BLOCK
@@ -90,13 +93,18 @@ const invocation = ({ tx }: StoredConfig): string => wgsl`
   let y = local / ${tx}u;
 `
 
-/** In the first kernel a subgroup of 32 covers 4 columns and 8 quads of rows: in f32, each row that it stores fills whole lines of 128 bytes. */
+/**
+ * In the first kernel a subgroup of 32 covers 4 columns and 8 quads of rows: in f32, each row that it stores fills
+ * whole lines of 128 bytes.
+ */
 const upright = ({ tx }: StoredConfig): string => wgsl`
   let x = local % 4u + local / 32u % ${tx / 4}u * 4u;
   let y = local / 4u % 8u + local / ${8 * tx}u * 8u;
 `
 
-/** Chunks of a K-tile, the part of headSize that is in workgroup memory at a time; rows of eight chunks are swizzled. */
+/**
+ * Chunks of a K-tile, the part of headSize that is in workgroup memory at a time; rows of eight chunks are swizzled.
+ */
 const kTileOf = ({ headSize }: AttentionLayout): number =>
   chunksOf(headSize) % SWIZZLE === 0 ? SWIZZLE : chunksOf(headSize)
 const SWIZZLE = 8
@@ -255,7 +263,8 @@ function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
       put: every(t => `left[at / ${quads}u][at % ${quads}u] = vec4<f32>(stagedLeft${t});`),
     }
   }
-  // Columns lie side by side: blocks of four by four are transposed. Two blocks side by side, so that eight invocations write to eight banks.
+  // Columns lie side by side: blocks of four by four are transposed. Two blocks side by side, so that eight invocations
+  // write to eight banks.
   const column = `at % 2u + at / ${2 * quads}u * 2u`
   const rowQuad = `at / 2u % ${quads}u`
   return {
@@ -281,8 +290,8 @@ function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
 const TURN = 8
 
 /**
- * A tile of rows of factor · stored matrix · the other side's operand: dq (side 'query') from dScores and k, dk and dv (side 'key')
- * from dScores and q, probabilities and dO.
+ * A tile of rows of factor · stored matrix · the other side's operand: dq (side 'query') from dScores and k, dk and dv
+ * (side 'key') from dScores and q, probabilities and dO.
  */
 function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLayout): Shader {
   const { tx, ty, rm } = config

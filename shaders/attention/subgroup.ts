@@ -1,6 +1,7 @@
 // Attention by subgroups, for adapters on CPUs: a subgroup owns a tile of rows; in the score products its lanes stand
 // for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share is loaded by one of
-// them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each multiply-add.
+// them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each
+// multiply-add.
 import { type Shader, each, list, wgsl } from '../wgsl.ts'
 import {
   type AttentionKind,
@@ -106,8 +107,8 @@ function draw(rows: number, place: string): string {
 }
 
 /**
- * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for so many unrolled stores than
- * for all sums. The rows' variables name0, name1, … are name[r] there.
+ * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for so many
+ * unrolled stores than for all sums. The rows' variables name0, name1, … are name[r] there.
  */
 function forRows(
   rows: number,

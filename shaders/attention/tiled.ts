@@ -1,11 +1,11 @@
 // Attention by workgroups, for GPUs (FlashAttention, Dao et al. 2022, Dao 2023): a workgroup owns a tile of rows, walks
 // over tiles of columns in workgroup memory, and each invocation keeps a small block of scores and sums in registers.
 //
-// Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the chunks
-// x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring invocations
-// read neighbouring places, spread over the banks: chunk c of place p stands at (c + p mod 8) mod chunks of its row, or with
-// odd pitches if rows are not a multiple of eight chunks. Tiles are arrays of rows, rotated by remainders: Dawn can prove that such
-// indices are inside, and omits its bounds checks.
+// Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the
+// chunks x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring
+// invocations read neighbouring places, spread over the banks: chunk c of place p stands at (c + p mod 8) mod chunks of
+// its row, or with odd pitches if rows are not a multiple of eight chunks. Tiles are arrays of rows, rotated by
+// remainders: Dawn can prove that such indices are inside, and omits its bounds checks.
 //
 // Invocations of the same rows (the same y) exchange their probabilities, or dScores, by subgroup shuffles or through
 // workgroup memory. If an invocation copies few vectors, the next columns are prefetched into registers.
@@ -38,8 +38,8 @@ export interface Blocks {
 export interface TiledConfig extends Blocks {
   readonly kind: 'tiled'
   /**
-   * Probabilities and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the subgroup's width.
-   * Consecutive invocations are taken to be consecutive lanes.
+   * Probabilities and maxima go from invocation to invocation by shuffles, not through workgroup memory: tx divides the
+   * subgroup's width. Consecutive invocations are taken to be consecutive lanes.
    */
   readonly exchange: boolean
 }
@@ -129,7 +129,10 @@ export function zeroBlock(score: string, config: Blocks): string {
   return block(config, (n, g) => `var ${score}${n}_${g} = vec${rowVectorsOf(config).width}<f32>();`)
 }
 
-/** score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums accumulate over the chunks in place. */
+/**
+ * score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums
+ * accumulate over the chunks in place.
+ */
 export function addProducts(
   score: string,
   [rowTile, columnTile]: readonly [string, string],
@@ -215,8 +218,8 @@ function putLeft(left: string, n: number, g: number, value: string, config: Tile
 }
 
 /**
- * Joins what the invocations of the same rows have, in the variables name_g: by halves in a subgroup, or through `partial`,
- * which is free after a barrier.
+ * Joins what the invocations of the same rows have, in the variables name_g: by halves in a subgroup, or through
+ * `partial`, which is free after a barrier.
  */
 function join(name: string, by: (a: string, b: string) => string, config: TiledConfig): string {
   const { tx, exchange } = config
@@ -252,7 +255,10 @@ function storeRow(
   `
 }
 
-/** Dropout's factors of the block, as factor[n] with rows along vectors: a block of random numbers serves four keys of a query. */
+/**
+ * Dropout's factors of the block, as factor[n] with rows along vectors: a block of random numbers serves four keys of a
+ * query.
+ */
 function factors(side: Side, start: string, config: TiledConfig): string {
   const { rm, cn } = config
   const rowOf = (m: number): string => `rowStart + y * ${rm}u + ${m}u`
@@ -550,8 +556,9 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
 type Tile = readonly [tx: number, ty: number, rm: 2 | 4 | 8, cn: 2 | 4 | 8, by: 'shuffles' | 'memory']
 
 /**
- * In the order of an H200's times with heads of 64, then what a smaller workgroup memory or no subgroups leave. Larger blocks read less for
- * each multiply-add, 4·(rm + cn) words for 4·rm·cn, and what shuffles save in memory goes to more rows.
+ * In the order of an H200's times with heads of 64, then what a smaller workgroup memory or no subgroups leave. Larger
+ * blocks read less for each multiply-add, 4·(rm + cn) words for 4·rm·cn, and what shuffles save in memory goes to more
+ * rows.
  */
 const tiles: Readonly<Record<'forward' | 'gradient', readonly Tile[]>> = {
   forward: [

@@ -1,5 +1,6 @@
-// Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk along
-// K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed order.
+// Matmul of few outputs and a long K (matrix times vector, a classifier's logits): all threads of a workgroup walk
+// along K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed
+// order.
 import { each, wgsl } from '../wgsl.ts'
 import { type MatmulKind, bounds, productShader, rated, storeOne, timesScale, vec4AlongK } from './text.ts'
 

@@ -1,8 +1,8 @@
-// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a K-tile of both operands, `depth`
-// long, into its memory as f16, laid out as it was; each of its subgroups multiplies fragments of the tiles into a block of
-// its own. Meanwhile each thread reads its share of the next K-tile into registers, if it is read by vec4s. In the end the
-// blocks go through workgroup memory, a fragment at a time, and threads apply the epilogue and store, cutting off at edges.
-// Needs Chromium's experimental subgroup matrices.
+// Matmul by subgroup matrices (tensor cores): f16 fragments, sums in f32. A workgroup copies a K-tile of both operands,
+// `depth` long, into its memory as f16, laid out as it was; each of its subgroups multiplies fragments of the tiles
+// into a block of its own. Meanwhile each thread reads its share of the next K-tile into registers, if it is read by
+// vec4s. In the end the blocks go through workgroup memory, a fragment at a time, and threads apply the epilogue and
+// store, cutting off at edges. Needs Chromium's experimental subgroup matrices.
 import type { SubgroupMatrix } from '../kernel.ts'
 import { type Fragment, MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { each, typeName, wgsl, widened } from '../wgsl.ts'
@@ -44,7 +44,9 @@ const size = ({ fragment, rows, columns, down, across }: MatrixConfig) => ({
 
 const threadsOf = ({ fragment, down, across }: MatrixConfig): number => fragment.lanes * down * across
 
-/** Elements at each place of a side's tile: four, filled by one store, if all operands of the side are read as vec4s. */
+/**
+ * Elements at each place of a side's tile: four, filled by one store, if all operands of the side are read as vec4s.
+ */
 const tileWidth = (side: Side, layout: Layout): 1 | 4 => (layout.segments.every(segment => segment[side].vec4) ? 4 : 1)
 
 /** Elements of padding after each run of a tile, so that runs begin in different banks. */
@@ -266,7 +268,10 @@ function placeOf({ operand, run, width }: TileSide, piece: string): { row: strin
   return operand.major === 'k' ? { row: across, at: along } : { row: along, at: across }
 }
 
-/** Reads a piece of the K-tile from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the end of K stays zero. */
+/**
+ * Reads a piece of the K-tile from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the
+ * end of K stays zero.
+ */
 function loadPiece(
   tileSide: TileSide,
   s: number,
@@ -302,8 +307,8 @@ function storePiece(tileSide: TileSide, piece: string, name: string): string {
 }
 
 /**
- * Stores one fragment after the other: several at a time would take memory that other workgroups could use. A thread's shares of a
- * fragment are unrolled if they divide evenly, so that Dawn knows their indices.
+ * Stores one fragment after the other: several at a time would take memory that other workgroups could use. A thread's
+ * shares of a fragment are unrolled if they divide evenly, so that Dawn knows their indices.
  */
 function storeBlocks(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment

@@ -1,12 +1,17 @@
-// Matmul with a narrow right side (LoRA's rank, a single vector). Its time is that of reading memory, so the long operand is read
-// once, by neighbouring lanes side by side, with threads enough for many reads at a time. There are two forms, by how the long
-// operand lies:
-//   along k     lanes walk along K together, each with a vec4 of some rows; a step is multiplied with all columns while the next
-//               one is read. In the end the lanes add up what they have: a subgroup by exchanges that halve the sums each time,
-//               so that every lane ends with its own outputs, others through workgroup memory. The right operand is staged in
+// Matmul with a narrow right side (LoRA's rank, a single vector). Its time is that of reading memory, so the long
+// operand is read once, by neighbouring lanes side by side, with threads enough for many reads at a time. There are two
+// forms, by how the long operand lies:
+//   along k     lanes walk along K together, each with a vec4 of some rows; a step is multiplied with all columns while
+//   the next
+//               one is read. In the end the lanes add up what they have: a subgroup by exchanges that halve the sums
+//               each time,
+//               so that every lane ends with its own outputs, others through workgroup memory. The right operand is
+//               staged in
 //               workgroup memory as vec4s along K, or is read where it lies.
-//   along rows  each lane owns four rows and all columns, and walks along K alone: one vec4 a step, times columns that all
-//               lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are added through
+//   along rows  each lane owns four rows and all columns, and walks along K alone: one vec4 a step, times columns that
+//   all
+//               lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are added
+//               through
 //               workgroup memory, which saves most of the slices and the traffic of their sums.
 // All sums are made in a fixed order.
 import type { Traits } from '../kernel.ts'
@@ -90,7 +95,8 @@ export const narrow: MatmulKind<NarrowConfig> = {
     c.along === 'rows'
       ? { a: true, b: c.columns >= 4, out: false }
       : { a: false, b: c.columns >= 4 && c.staged > 0, out: false },
-  // A kernel that waits for memory gains from more workgroups than one a processor: three times as many are worth a try, too.
+  // A kernel that waits for memory gains from more workgroups than one a processor: three times as many are worth a
+  // try, too.
   slicing: c => ({ shortest: c.along === 'rows' ? c.parts * 16 : c.lanes * 8, most: 256, times: [1, 3] }),
   configs,
   shader: (c, layout) => (c.along === 'rows' ? alongRows(c, layout) : alongK(c, layout)),
@@ -131,7 +137,10 @@ function configsAlongRows(columns: number): NarrowAlongRows[] {
   return ways.map(([parts, depth]) => ({ kernel: 'narrow', along: 'rows', columns, parts, depth }))
 }
 
-/** Rows, groups, steps at once: as many sums as registers hold. Workgroup memory holds 16 KB of the right operand, 8 where sums take some, too. */
+/**
+ * Rows, groups, steps at once: as many sums as registers hold. Workgroup memory holds 16 KB of the right operand, 8
+ * where sums take some, too.
+ */
 function configsAlongK(columns: number, direct: boolean, { subgroupSize: width }: Traits): NarrowAlongK[] {
   const exchange = width >= 4 && width <= 64
   const lanes = exchange ? width : 32
@@ -274,7 +283,10 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
   `
 }
 
-/** Copies the right operand's columns from `start` on to workgroup memory, times the segment's scale, and zeros past the end. */
+/**
+ * Copies the right operand's columns from `start` on to workgroup memory, times the segment's scale, and zeros past the
+ * end.
+ */
 function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: string): string {
   const { b } = segment
   const threads = threadsOf(c)
@@ -313,7 +325,9 @@ function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: str
 const sumNames = ({ rows, columns }: NarrowAlongK): string[] =>
   Array.from({ length: rows * columns }, (_, n) => `sum${Math.floor(n / columns)}_${n % columns}`)
 
-/** Lanes in pairs: one keeps the first half of the sums and gives the other half away, and so on with half the distance. */
+/**
+ * Lanes in pairs: one keeps the first half of the sums and gives the other half away, and so on with half the distance.
+ */
 function addByExchange(c: NarrowAlongK, layout: Layout): string {
   let sums = sumNames(c)
   const outputs = sums.length

@@ -184,7 +184,10 @@ export function batchCount(product: Product): number {
   return product.batch.reduce((count, n) => count * n, 1)
 }
 
-/** A problem for the tuner: everything that makes one candidate faster than another. An operand is `f32k4` if K is its unit stride, loaded as vec4. */
+/**
+ * A problem for the tuner: everything that makes one candidate faster than another. An operand is `f32k4` if K is its
+ * unit stride, loaded as vec4.
+ */
 export function tuningProblem(product: Product): {
   sizes: Record<string, number>
   options: Record<string, string | boolean>

@@ -1,4 +1,5 @@
-// The second half of split-K: adds the partial products of all slices, always in the same order, and applies the epilogue.
+// The second half of split-K: adds the partial products of all slices, always in the same order, and applies the
+// epilogue.
 import { endingOf, endingSlots } from '../epilogue.ts'
 import { type Launch, type Slot, type Traits, spread } from '../kernel.ts'
 import { MAIN, Shader, each, paragraphs, typeName, wgsl } from '../wgsl.ts'

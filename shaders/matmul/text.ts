@@ -79,7 +79,10 @@ export interface Layout {
   /** Stored as [..., N, M]. */
   readonly outTransposed: boolean
   readonly batchAxes: number
-  /** The first segment's K is cut in slices, and `out` is f32 partial sums [slices, ...out]. Other segments and the bias are the first slice's. */
+  /**
+   * The first segment's K is cut in slices, and `out` is f32 partial sums [slices, ...out]. Other segments and the bias
+   * are the first slice's.
+   */
   readonly split: boolean
   /** What becomes of each element before it is stored, and how. */
   readonly epilogue?: Epilogue
@@ -331,7 +334,10 @@ export function load(side: Side, s: number, layout: OperandLayout, index: string
   return widened(`${side === 'a' ? 'left' : 'right'}${s}[${index}]`, layout.dtype, layout.vec4 ? 4 : 1)
 }
 
-/** Four elements of row `row` along K from `k` on (which is before `end`), zero past the end. For operands without vec4s along rows. */
+/**
+ * Four elements of row `row` along K from `k` on (which is before `end`), zero past the end. For operands without vec4s
+ * along rows.
+ */
 export function vec4AlongK(side: Side, s: number, operand: OperandLayout, row: string, k: string, end: string): string {
   const start = `${side}Start${s}`
   const stride = `u.${side}${s}Stride`

@@ -1,8 +1,9 @@
-// Matmul through workgroup memory, the form of GPUs, where it is fast and shared by all threads of a workgroup. The workgroup
-// copies a K-tile of both operands, `depth` long, into it as vec4s along M and N (a 4×4 block at a time, transposed in
-// registers where the operand lies along K), and each thread then computes rows × columns outputs of it in registers. Reads of
-// global memory fall by the tile's side; a CPU adapter gains nothing from the copy.
-//   prefetch  each thread reads its share of the next K-tile into registers while the workgroup computes on this one, which
+// Matmul through workgroup memory, the form of GPUs, where it is fast and shared by all threads of a workgroup. The
+// workgroup copies a K-tile of both operands, `depth` long, into it as vec4s along M and N (a 4×4 block at a time,
+// transposed in registers where the operand lies along K), and each thread then computes rows × columns outputs of it
+// in registers. Reads of global memory fall by the tile's side; a CPU adapter gains nothing from the copy.
+//   prefetch  each thread reads its share of the next K-tile into registers while the workgroup computes on this one,
+//   which
 //             hides the latency of memory.
 //   unrolled  the steps of a K-tile are written out, so that places in its memory are constants.
 import { LETTERS, type Part, each, wgsl } from '../wgsl.ts'
@@ -51,7 +52,10 @@ const pitch = (size: number): number => size / 4 + 1
 /** Length of a K-tile of a low-rank part, whose K is its rank. */
 const LOW_DEPTH = 8
 
-/** Threads of a subgroup are in a block so wide: what they read of both tiles together is least where it is about square. */
+/**
+ * Threads of a subgroup are in a block so wide: what they read of both tiles together is least where it is about
+ * square.
+ */
 const BLOCK_WIDTH = 8
 const BLOCK_HEIGHT = 4
 const BLOCK = BLOCK_WIDTH * BLOCK_HEIGHT
@@ -232,7 +236,10 @@ function sidesOf(c: WorkgroupConfig, { a, b }: SegmentLayout): [TileSide, TileSi
   ]
 }
 
-/** Adds the products of a K-tile to the thread's sums. Loops of kernels that prefetch take four steps a turn: compilers leave them as they are. */
+/**
+ * Adds the products of a K-tile to the thread's sums. Loops of kernels that prefetch take four steps a turn: compilers
+ * leave them as they are.
+ */
 function multiply(c: WorkgroupConfig): string {
   const step = (kk: string): string => wgsl`
     ${each(c.rowVec4s, i => `let a${i} = leftTile[${kk} * LEFT_PITCH + y + ${i * down(c)}u];`)}
@@ -267,8 +274,8 @@ function multiply(c: WorkgroupConfig): string {
 }
 
 /**
- * Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks that are
- * neighbours in memory.
+ * Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks
+ * that are neighbours in memory.
  */
 function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { quad: string; kQuad: string } {
   const perRun = operand.major === 'k' ? c.depth / 4 : rows / 4
@@ -276,8 +283,11 @@ function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string)
   return operand.major === 'k' ? { quad: slow, kQuad: fast } : { quad: fast, kQuad: slow }
 }
 
-/** Reads block `block` of the K-tile from `k` on into v0 … v3, which hold zeros: along K where the operand lies along it, else along
- *  rows. Rows past the edge repeat the last (their sums are never stored); what is past the end of K stays zero. */
+/**
+ * Reads block `block` of the K-tile from `k` on into v0 … v3, which hold zeros: along K where the operand lies along
+ * it, else along  rows. Rows past the edge repeat the last (their sums are never stored); what is past the end of K
+ * stays zero.
+ */
 function loadBlock(
   c: WorkgroupConfig,
   tileSide: TileSide,

@@ -2,7 +2,9 @@
 import { describe, expect, test } from 'vitest'
 import { isSettled, ratioAtOnePace } from '../../bench/measure.ts'
 
-/** Rounds of two calls, of which the second takes `ratio` times as long, each a little off, every tenth at another pace. */
+/**
+ * Rounds of two calls, of which the second takes `ratio` times as long, each a little off, every tenth at another pace.
+ */
 const rounds = (count: number, ratio: number): number[][] => {
   const off = (i: number): number => 1 + (((i * 37) % 101) - 50) / 1000
   return [

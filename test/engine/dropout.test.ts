@@ -1,5 +1,5 @@
-// Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of: four
-// neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
+// Dropout's mask is a function of position, stream, step and seed, to the bit, whatever kernel it has become a part of:
+// four neighbours share a block of random words where rows are multiples of four long, and draw alone elsewhere.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device,
@@ -86,7 +86,8 @@ describe('the mask depends on positions', () => {
     })
   }
 
-  // What is broadcast along rows is found by coordinates, which four neighbours share where rows are multiples of four long.
+  // What is broadcast along rows is found by coordinates, which four neighbours share where rows are multiples of four
+  // long.
   for (const width of [6, 8]) {
     const bias = (): Tensor => range(width).cast('f32')
     const expected = (count: number, of: number): number[] => kept(count).map((y, i) => y * (of + (i % width)))

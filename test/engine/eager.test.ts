@@ -1,5 +1,5 @@
-// Reading values outside of compiled functions: expressions of equal structure replay one plan, with the bits of a plan of
-// their own, and what is kept of them holds nothing of their user's.
+// Reading values outside of compiled functions: expressions of equal structure replay one plan, with the bits of a plan
+// of their own, and what is kept of them holds nothing of their user's.
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { EAGER_PLANS, eagerPlans, forgetEagerPlans } from '../../engine/compile/eager.ts'

@@ -1,5 +1,5 @@
-// What JavaScript forgets gives its GPU memory back: every kind of owner is collected, and no code registers a finalizer of
-// its own, which might hold its owner.
+// What JavaScript forgets gives its GPU memory back: every kind of owner is collected, and no code registers a
+// finalizer of its own, which might hold its owner.
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -27,7 +27,9 @@ beforeAll(async () => {
 })
 afterAll(() => device.close())
 
-/** Forty rounds of `make`, ten before the count begins: live buffers (free ones apart) that the last thirty have left. */
+/**
+ * Forty rounds of `make`, ten before the count begins: live buffers (free ones apart) that the last thirty have left.
+ */
 async function leftBy(make: (i: number) => Promise<unknown>): Promise<number> {
   const round = async (from: number, to: number): Promise<number> => {
     for (let i = from; i < to; i++) await make(i)

@@ -1,5 +1,6 @@
-// What graphs must not hold: shapes that are none, numbers that a dtype does not have, arguments of another call, memory that
-// was released, more elements than are counted; and what half precision and NaN do inside of one expression.
+// What graphs must not hold: shapes that are none, numbers that a dtype does not have, arguments of another call,
+// memory that was released, more elements than are counted; and what half precision and NaN do inside of one
+// expression.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device,

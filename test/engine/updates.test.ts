@@ -1,5 +1,5 @@
-// Values that share memory with others: updates in place beside readers of the old value, values that stand twice in one
-// concat, values that are assigned and go on; and memory that moves under a plan.
+// Values that share memory with others: updates in place beside readers of the old value, values that stand twice in
+// one concat, values that are assigned and go on; and memory that moves under a plan.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device,
@@ -29,7 +29,10 @@ const HYPER = tensor([0.1, 0.1, 0.999, 0.001, 1e-8, 0, 0.1, 0.001])
 const f32 = (...shape: number[]) => ({ shape, dtype: 'f32' }) as const
 const list = async (t: Tensor): Promise<number[]> => [...(await t.data())]
 
-/** Runs one step of AdamW, with a gradient of ones, that moves each parameter by 0.1; gives what `also` makes of old and new. */
+/**
+ * Runs one step of AdamW, with a gradient of ones, that moves each parameter by 0.1; gives what `also` makes of old and
+ * new.
+ */
 async function stepOf<Made extends Record<string, Tensor>>(
   values: readonly number[],
   also: (before: Tensor, after: Tensor) => Made,
@@ -115,7 +118,10 @@ describe('a parameter that is updated in place', () => {
 })
 
 describe('updates in place that depend on one another', () => {
-  /** Two parameters [1] that start there, with moments of zero, each moved by 0.1 against the sign of its gradient; and what is made of them. */
+  /**
+   * Two parameters [1] that start there, with moments of zero, each moved by 0.1 against the sign of its gradient; and
+   * what is made of them.
+   */
   async function two(
     start: number,
     body: (

@@ -1,5 +1,5 @@
-// A process of the fuzzer: it makes the inputs that it is told to by number, lets the target's parser have them, and answers
-// how that ended. The parent ends it when it takes too long or too much memory.
+// A process of the fuzzer: it makes the inputs that it is told to by number, lets the target's parser have them, and
+// answers how that ended. The parent ends it when it takes too long or too much memory.
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// The fuzzer's past finds stay mended, it finds what is planted, and a few seconds of it find nothing. `npm run fuzz` runs it for longer.
+// The fuzzer's past finds stay mended, it finds what is planted, and a few seconds of it find nothing. `npm run fuzz`
+// runs it for longer.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-// What counts as a find: an exception that is not a UserError, or a message that is not one short line of printable text.
+// What counts as a find: an exception that is not a UserError, or a message that is not one short line of printable
+// text.
 
 export interface Verdict {
   readonly kind: 'exception' | 'message' | 'hang' | 'memory' | 'crash'

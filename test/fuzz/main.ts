@@ -1,5 +1,5 @@
-// `npm run fuzz -- --seconds 600 --seed 1 [--target csv] [--processes 2] [--out <folder>]`: damaged and hostile input for
-// every parser. Ends with a table; finds are made smaller and stored, and the status is 1 where there are any.
+// `npm run fuzz -- --seconds 600 --seed 1 [--target csv] [--processes 2] [--out <folder>]`: damaged and hostile input
+// for every parser. Ends with a table; finds are made smaller and stored, and the status is 1 where there are any.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'

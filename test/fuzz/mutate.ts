@@ -1,5 +1,5 @@
-// Inputs from seeds: every input follows from the fuzzer's seed, the target and a number, so that any process can make it
-// again and none has to be sent or stored.
+// Inputs from seeds: every input follows from the fuzzer's seed, the target and a number, so that any process can make
+// it again and none has to be sent or stored.
 import { createHash } from 'node:crypto'
 import type { Target } from './target.ts'
 
@@ -122,7 +122,9 @@ export function changeBytes(input: Uint8Array, seeds: readonly Uint8Array[], ran
   }
 }
 
-/** A change of JSON as a tree: a value becomes another, moves, doubles, or nests. Text that is no JSON stays as it is. */
+/**
+ * A change of JSON as a tree: a value becomes another, moves, doubles, or nests. Text that is no JSON stays as it is.
+ */
 export function changeJson(text: string, random: () => number): string {
   let tree: unknown
   try {

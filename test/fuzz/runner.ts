@@ -133,8 +133,8 @@ export interface FuzzResult {
 }
 
 /**
- * Fuzzes the targets for so many seconds in `processes` child processes; each target gets the same time. The inputs follow
- * from `seed`; how many are tried depends on the time.
+ * Fuzzes the targets for so many seconds in `processes` child processes; each target gets the same time. The inputs
+ * follow from `seed`; how many are tried depends on the time.
  */
 export async function fuzz(
   targets: readonly Target[],
@@ -232,7 +232,10 @@ export interface Given {
   readonly name: string
 }
 
-/** Runs given inputs and gives those that are finds. What takes longer than `patience`, in milliseconds, is tried once more. */
+/**
+ * Runs given inputs and gives those that are finds. What takes longer than `patience`, in milliseconds, is tried once
+ * more.
+ */
 export async function replay(
   inputs: readonly Given[],
   patience = HANG_MS,

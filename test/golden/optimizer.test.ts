@@ -1,5 +1,5 @@
-// AdamW alone against torch.optim.AdamW with clip_grad_norm_, and the schedules alone against Transformers' get_scheduler:
-// the cases of golden/optimizer, given parameters and gradients rather than a model.
+// AdamW alone against torch.optim.AdamW with clip_grad_norm_, and the schedules alone against Transformers'
+// get_scheduler: the cases of golden/optimizer, given parameters and gradients rather than a model.
 import { readFile } from 'node:fs/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, tensor } from '../../engine/node/index.ts'

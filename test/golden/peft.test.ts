@@ -1,5 +1,6 @@
-// Adapters go both ways between here and PEFT: those that it made give its logits here, merged, unmerged and saved again; and
-// those that are made here are, byte for byte, files that PEFT was seen to load, and have its logits (golden/check_peft.py).
+// Adapters go both ways between here and PEFT: those that it made give its logits here, merged, unmerged and saved
+// again; and those that are made here are, byte for byte, files that PEFT was seen to load, and have its logits
+// (golden/check_peft.py).
 import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// BERT and DistilBERT of many sizes against Transformers: logits, loss and the gradient of every parameter, for batches of 1
-// to 5 rows of 1 to 512 tokens. golden/sizes says which, and what Transformers computed in float64.
+// BERT and DistilBERT of many sizes against Transformers: logits, loss and the gradient of every parameter, for batches
+// of 1 to 5 rows of 1 to 512 tokens. golden/sizes says which, and what Transformers computed in float64.
 import { readFile } from 'node:fs/promises'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, grad } from '../../engine/node/index.ts'
@@ -151,8 +151,8 @@ describe('the description of a large gradient', () => {
 })
 
 /**
- * The norm that a difference is judged by. A key's bias shifts all scores of a query alike, which softmax does not see: its
- * gradient is 0 but for rounding, which is judged by the gradient of the key's weight.
+ * The norm that a difference is judged by. A key's bias shifts all scores of a query alike, which softmax does not see:
+ * its gradient is 0 but for rounding, which is judged by the gradient of the key's weight.
  */
 function normFor(name: string, gradients: Readonly<Record<string, Description>>): number {
   return gradients[/(key|k_lin)\.bias$/.test(name) ? name.replace('bias', 'weight') : name].norm

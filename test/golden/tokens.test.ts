@@ -1,5 +1,6 @@
-// Two thousand real reviews, tokenised as Transformers does it: hashes of the ids, whole and cut to 128 tokens, cased and
-// uncased; and small tokenizer.json files whose tokenizer_config.json says otherwise. golden/tokens says how both were made.
+// Two thousand real reviews, tokenised as Transformers does it: hashes of the ids, whole and cut to 128 tokens, cased
+// and uncased; and small tokenizer.json files whose tokenizer_config.json says otherwise. golden/tokens says how both
+// were made.
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

@@ -1,5 +1,6 @@
-// Fifty steps of LoRA with the trainer's own parts against PEFT and PyTorch: every loss, every norm and every rate on the way,
-// every trained number in the end. And the same with one thing left out or slightly wrong, which must not pass.
+// Fifty steps of LoRA with the trainer's own parts against PEFT and PyTorch: every loss, every norm and every rate on
+// the way, every trained number in the end. And the same with one thing left out or slightly wrong, which must not
+// pass.
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'

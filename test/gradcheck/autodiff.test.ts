@@ -1,5 +1,5 @@
-// What reverse mode promises of graphs, whatever the ops in them: inputs that nobody uses, inputs that many use, what is
-// refused, and several gradients of one kind in one plan.
+// What reverse mode promises of graphs, whatever the ops in them: inputs that nobody uses, inputs that many use, what
+// is refused, and several gradients of one kind in one plan.
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, UserError, currentDevice, grad, readAll, reference, tensor } from '../../engine/node/index.ts'
 

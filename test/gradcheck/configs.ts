@@ -75,8 +75,8 @@ export function matmulConfigs(traits: Traits): MatmulConfig[] {
 }
 
 /**
- * Everything that matmul may choose for the tuner's question: every config, with K in slices and transposed as far as the problem
- * allows, whatever the guesses say.
+ * Everything that matmul may choose for the tuner's question: every config, with K in slices and transposed as far as
+ * the problem allows, whatever the guesses say.
  */
 export function matmulWays({ sizes, options }: Question, traits: Traits): MatmulCandidate[] {
   // A slice is a multiple of 32 long.

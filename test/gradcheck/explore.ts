@@ -1,5 +1,5 @@
-// Every config of every kernel gets its turn: kernels choose what has run least often so far, whatever the engine's best
-// guess is. Nothing in the engine knows of it: the ops' `lower` is wrapped for the time of a run.
+// Every config of every kernel gets its turn: kernels choose what has run least often so far, whatever the engine's
+// best guess is. Nothing in the engine knows of it: the ops' `lower` is wrapped for the time of a run.
 import { type KernelOp, registeredOps } from '../../engine/graph.ts'
 import { configName, type MatmulCandidate } from '../../shaders/matmul.ts'
 import { matmulWays, showConfig } from './configs.ts'
@@ -8,8 +8,8 @@ import { exchange } from './exchange.ts'
 const isKernel = (op: { readonly kind: string }): op is KernelOp => op.kind === 'kernel'
 
 /**
- * 'engine': kernels choose what the engine would. 'rarest': one ask of each kernel in a run takes what ran least often so
- * far, since compiling is most of a check's time; matmul's products take turns. 'all': every ask does.
+ * 'engine': kernels choose what the engine would. 'rarest': one ask of each kernel in a run takes what ran least often
+ * so far, since compiling is most of a check's time; matmul's products take turns. 'all': every ask does.
  */
 export type Mode = 'engine' | 'rarest' | 'all'
 
@@ -63,7 +63,8 @@ export class Explorer {
                   mode === 'rarest' &&
                   ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
                 if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(question, offered))
-                // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would choose.
+                // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would
+                // choose.
                 if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])
                 return this.#note(kernel, this.#rarest(kernel, ways))
               },

@@ -1,5 +1,6 @@
-// Whole models, dropout on, all of their weights trained or LoRA alone: the gradient of every parameter on the device against
-// float64, and the device's gradients against its own differences. (Float64 against differences: test/models/gradients.test.ts.)
+// Whole models, dropout on, all of their weights trained or LoRA alone: the gradient of every parameter on the device
+// against float64, and the device's gradients against its own differences. (Float64 against differences:
+// test/models/gradients.test.ts.)
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device,
@@ -150,7 +151,8 @@ describe.each(cases)('%s', (_name, build) => {
       ),
     ]
     const expected = reference(read, feedsFor(checked.model, checked.values))
-    // No parameter is out of the loss's reach, but for what softmax does not see: a constant added to all scores of a query.
+    // No parameter is out of the loss's reach, but for what softmax does not see: a constant added to all scores of a
+    // query.
     wrt.forEach((p, k) => {
       if (!/(key|k_lin)\.bias$/.test(p.name)) expect(norm([expected[1 + k]]), p.name).toBeGreaterThan(1e-5)
     })

@@ -1,9 +1,9 @@
-// What ops promise of numbers that hurt: infinities, NaN, ties, zeros, logits past what exp holds, numbers too small to be
-// normal. Each promise is a graph and the numbers that it gives, by every kernel that the op has.
+// What ops promise of numbers that hurt: infinities, NaN, ties, zeros, logits past what exp holds, numbers too small to
+// be normal. Each promise is a graph and the numbers that it gives, by every kernel that the op has.
 //
-// NaN, infinities and zeros give what NumPy gives (golden/numpy), and gradients what PyTorch's rules give. WGSL lets a compiler
-// assume that floats are finite, so kernels look at bits. Nothing is promised of infinities in matmul, of masked keys and values
-// that are not finite, or of numbers below 2⁻¹²⁶, which hardware may flush to 0.
+// NaN, infinities and zeros give what NumPy gives (golden/numpy), and gradients what PyTorch's rules give. WGSL lets a
+// compiler assume that floats are finite, so kernels look at bits. Nothing is promised of infinities in matmul, of
+// masked keys and values that are not finite, or of numbers below 2⁻¹²⁶, which hardware may flush to 0.
 import { readFileSync } from 'node:fs'
 import {
   type Tensor,

@@ -44,8 +44,8 @@ export function planned(drawn: Drawn, form: Form, nets: readonly Net[]): Gradien
 }
 
 /**
- * From here on a CPU adapter passes for a GPU, or a GPU for a CPU, until the function that this gives is called: kernels
- * then offer what they keep for the other kind.
+ * From here on a CPU adapter passes for a GPU, or a GPU for a CPU, until the function that this gives is called:
+ * kernels then offer what they keep for the other kind.
  */
 async function otherGuise(): Promise<() => void> {
   const device = await currentDevice()
@@ -63,9 +63,9 @@ export function onHost(drawn: Drawn): GradientCheckReport[] {
 }
 
 /**
- * Nets 2 and 3 of a case's draw, in one form, with the kernels that the engine would choose; then net 2 again with those
- * that ran least often so far, by turns those of the adapter and those of its other guise. `exhaustive`: with all of them.
- * Gives a report at a time.
+ * Nets 2 and 3 of a case's draw, in one form, with the kernels that the engine would choose; then net 2 again with
+ * those that ran least often so far, by turns those of the adapter and those of its other guise. `exhaustive`: with all
+ * of them. Gives a report at a time.
  */
 export async function* onDevice(
   of: OpCase,

@@ -1,4 +1,5 @@
-// Gradients of gradients, in float64 against differences: gradient rules are tensor operations, so they are differentiated again.
+// Gradients of gradients, in float64 against differences: gradient rules are tensor operations, so they are
+// differentiated again.
 import { describe, expect, test } from 'vitest'
 import { concat, grad } from '../../engine/index.ts'
 import type { Tensor } from '../../engine/tensor.ts'

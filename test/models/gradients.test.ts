@@ -1,5 +1,5 @@
-// Whole models, end to end: gradients against finite differences, in float64 and on the device, with dropout and LoRA on.
-// One random direction over all trained parameters at once: two evaluations, whatever the size.
+// Whole models, end to end: gradients against finite differences, in float64 and on the device, with dropout and LoRA
+// on. One random direction over all trained parameters at once: two evaluations, whatever the size.
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
@@ -94,8 +94,8 @@ const cases: readonly Case[] = [
 ]
 
 /**
- * Values that no parameter is left out by: B of LoRA and biases away from zero. The bias before DistilBERT's ReLU is large,
- * since a finite difference across the ReLU's corner measures no slope.
+ * Values that no parameter is left out by: B of LoRA and biases away from zero. The bias before DistilBERT's ReLU is
+ * large, since a finite difference across the ReLU's corner measures no slope.
  */
 function valuesFor(model: Model): Map<string, Float64Array> {
   return new Map(
@@ -109,7 +109,9 @@ function valuesFor(model: Model): Map<string, Float64Array> {
   )
 }
 
-/** A direction with a part along the gradient, so that the derivative is well away from 0, and a part that is anywhere. */
+/**
+ * A direction with a part along the gradient, so that the derivative is well away from 0, and a part that is anywhere.
+ */
 function directionFrom(gradients: readonly ArrayLike<number>[]): Float64Array[] {
   const norm = (parts: readonly ArrayLike<number>[]): number =>
     Math.sqrt(parts.reduce((sum, part) => sum + Array.from(part).reduce((s, v) => s + v * v, 0), 0))

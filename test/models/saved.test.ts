@@ -1,4 +1,5 @@
-// What a run leaves of a model: in f32, whatever the GPU stores, and a base that was drawn afresh along with its adapter.
+// What a run leaves of a model: in f32, whatever the GPU stores, and a base that was drawn afresh along with its
+// adapter.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -30,7 +31,9 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-/** The model of the golden folder, or a fresh one, with adapters that change something, or else a head that is tuned. */
+/**
+ * The model of the golden folder, or a fresh one, with adapters that change something, or else a head that is tuned.
+ */
 async function tuned(tune: 'lora' | 'head', dtype: 'f16' | 'f32', fresh = false): Promise<SequenceClassifier> {
   const model = createModel(await goldenConfig('bert'))
   if (tune === 'lora') attachLora(model, { rank: 2, alpha: 3, dropout: 0, targets: ['query', 'value', 'mlp'] })

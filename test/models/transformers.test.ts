@@ -1,5 +1,5 @@
-// Models against PyTorch, Transformers and PEFT: logits, losses and every gradient of tiny BERT and DistilBERT, plain and
-// with an adapter that PEFT wrote, in float64 and on the adapter of this machine.
+// Models against PyTorch, Transformers and PEFT: logits, losses and every gradient of tiny BERT and DistilBERT, plain
+// and with an adapter that PEFT wrote, in float64 and on the adapter of this machine.
 import { afterAll, describe, expect, test, type TestContext } from 'vitest'
 import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
 import { classificationLoss, createMaskedModel, createModel, meanOf } from '../../models/index.ts'
@@ -97,8 +97,8 @@ async function onDevice(
 }
 
 /**
- * Compares gradients by name. A key's bias shifts all scores of a query alike, which softmax does not see: its gradient is
- * 0 but for rounding, and rounding is judged by the size of the gradient of the key's weight.
+ * Compares gradients by name. A key's bias shifts all scores of a query alike, which softmax does not see: its gradient
+ * is 0 but for rounding, and rounding is judged by the size of the gradient of the key's weight.
  */
 function expectGradients(
   wrt: readonly Parameter[],

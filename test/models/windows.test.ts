@@ -129,7 +129,8 @@ describe('windows of words', () => {
 
   test('name a word where the shorter of its sides is longest', () => {
     const words = text(14).split(' ')
-    // Windows of 8 words that share 4: 0–7, 4–11, 8–13. Word 5 has 2 words behind it in the first and 1 before it in the second.
+    // Windows of 8 words that share 4: 0–7, 4–11, 8–13. Word 5 has 2 words behind it in the first and 1 before it in
+    // the second.
     const windows = encodeWordWindows(tokenizer, words, { maxLength: 10, window: 4 })
     expect(windows.map(({ firstOf }) => firstOf.filter(index => index >= 0))).toEqual([
       [0, 1, 2, 3, 4, 5],

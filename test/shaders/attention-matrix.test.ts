@@ -1,6 +1,6 @@
 // Attention by subgroup matrices: as it is, on an adapter that has them; and two halves of a proof where there is none,
-// as of matmul's (matrix.test.ts): Dawn compiles every kernel, and with the matrix operations written out the adapter at
-// hand computes what float64 computes.
+// as of matmul's (matrix.test.ts): Dawn compiles every kernel, and with the matrix operations written out the adapter
+// at hand computes what float64 computes.
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import {
@@ -238,7 +238,10 @@ async function results(
   return { forward, gradients, names }
 }
 
-/** Compares with float64: in f32 as all other kernels, for the written-out ones round as they do; in f16 within what its roundings can cost. */
+/**
+ * Compares with float64: in f32 as all other kernels, for the written-out ones round as they do; in f16 within what its
+ * roundings can cost.
+ */
 async function expectRight(
   c: Case,
   tensors: Tensors,
@@ -346,8 +349,8 @@ describe('gives what float64 gives, with the matrix operations written out', () 
             rate,
             seed: 3,
           }
-          // The first elements make the scores, nearly: what the key's tile has, times the row's size and sign. From the first
-          // head to the last, references are raised in every tile, in some, in the first alone.
+          // The first elements make the scores, nearly: what the key's tile has, times the row's size and sign. From
+          // the first head to the last, references are raised in every tile, in some, in the first alone.
           const planted = ({ data, spec }: TestInput, first: (i: number, head: number) => number): TestInput => ({
             data: Float32Array.from(
               new Float16Array(
@@ -431,7 +434,8 @@ describe('gives what float64 gives, with the matrix operations written out', () 
 
   test('scores in the thousands', async () => {
     const drawn = drawTensors(c)
-    // Whole numbers, so that f32 makes the scores exactly; exp(s − lse) has the rounding of an lse near 1000: 3e-5 or more.
+    // Whole numbers, so that f32 makes the scores exactly; exp(s − lse) has the rounding of an lse near 1000: 3e-5 or
+    // more.
     const whole = ({ data, spec }: TestInput): TestInput => ({ data: Array.from(data, x => Math.round(16 * x)), spec })
     const { forward, gradients } = await results(c, { ...drawn, q: whole(drawn.q), k: whole(drawn.k) }, config, plain)
     expect(Math.max(...forward.wanted[1])).toBeGreaterThan(500)

@@ -52,8 +52,8 @@ beforeAll(async () => {
 afterAll(() => bench.close())
 
 /**
- * Lowers with the n-th candidate of each kernel (the last, where there are fewer), or with the first that a test asks for; the gradient
- * in the form that it asks for, where the adapter is offered it.
+ * Lowers with the n-th candidate of each kernel (the last, where there are fewer), or with the first that a test asks
+ * for; the gradient in the form that it asks for, where the adapter is offered it.
  */
 function lower(
   name: string,

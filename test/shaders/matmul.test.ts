@@ -111,8 +111,9 @@ async function check(c: Case, candidate: MatmulCandidate, traits: Traits): Promi
 }
 
 /**
- * Every config on a case, each in one of its ways (K whole or in slices, as it is or transposed): the n-th config in the
- * way number n + turn, so that cases of other turns try other ways. Compiling all ways of all takes a CPU ten minutes.
+ * Every config on a case, each in one of its ways (K whole or in slices, as it is or transposed): the n-th config in
+ * the way number n + turn, so that cases of other turns try other ways. Compiling all ways of all takes a CPU ten
+ * minutes.
  */
 async function checkAll(
   c: Case,
@@ -134,7 +135,10 @@ async function checkAll(
   return new Set(ways.keys())
 }
 
-/** Of the kernels for GPUs, which take a CPU's compiler seconds each, those that such an adapter tries in one of two tests; all that are for it. */
+/**
+ * Of the kernels for GPUs, which take a CPU's compiler seconds each, those that such an adapter tries in one of two
+ * tests; all that are for it.
+ */
 const inTurn =
   (turn: 0 | 1) =>
   ({ config }: MatmulCandidate): boolean => {

@@ -1,6 +1,7 @@
-// The subgroup-matrix kernel: as it is, on an adapter that has subgroup matrices; and two halves of a proof where there is
-// none. Dawn's compiler takes its WGSL as it is, on the backend that executes nothing; and with the four matrix operations
-// written out in plain WGSL, one lane making the whole fragment, it computes what float64 computes, on the adapter at hand.
+// The subgroup-matrix kernel: as it is, on an adapter that has subgroup matrices; and two halves of a proof where there
+// is none. Dawn's compiler takes its WGSL as it is, on the backend that executes nothing; and with the four matrix
+// operations written out in plain WGSL, one lane making the whole fragment, it computes what float64 computes, on the
+// adapter at hand.
 import fc from 'fast-check'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { matmulReference } from '../../engine/ops/matmul.ts'

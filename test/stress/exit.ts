@@ -1,5 +1,6 @@
-// `npm run stress:exit -- --exits N --seed S`: ends runs of a tiny model at random moments in every way that a process can end
-// itself, half of them while shaders compile from scratch. None may crash in native code. Exits with 1 where one does.
+// `npm run stress:exit -- --exits N --seed S`: ends runs of a tiny model at random moments in every way that a process
+// can end itself, half of them while shaders compile from scratch. None may crash in native code. Exits with 1 where
+// one does.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'

@@ -1,5 +1,6 @@
-// `npm run stress:kill -- --kills N --seed S`: kills runs of a tiny model at random moments, resumes each until it is done, and
-// sees that it ends as one that was never disturbed, with the same bits and with nothing left behind. Exits with 1 where not.
+// `npm run stress:kill -- --kills N --seed S`: kills runs of a tiny model at random moments, resumes each until it is
+// done, and sees that it ends as one that was never disturbed, with the same bits and with nothing left behind. Exits
+// with 1 where not.
 import { existsSync, readFileSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

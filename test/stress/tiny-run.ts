@@ -1,4 +1,5 @@
-// The run that stress tests disturb: a tiny model, 80 steps, a checkpoint after each, the best three of 12 evaluations kept.
+// The run that stress tests disturb: a tiny model, 80 steps, a checkpoint after each, the best three of 12 evaluations
+// kept.
 import type { Workplace } from '../support/command.ts'
 
 export const STEPS = 80

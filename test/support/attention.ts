@@ -149,8 +149,8 @@ export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
 )
 
 /**
- * What f16 can cost each element of o, dq, dk and dv where weights and slopes are rounded to it before they are multiplied, and the
- * result is in the end: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
+ * What f16 can cost each element of o, dq, dk and dv where weights and slopes are rounded to it before they are
+ * multiplied, and the result is in the end: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
  */
 export function roundingIn16(
   { batch, queries, keys, heads, headSize, mask, rate, seed }: Case,
@@ -188,7 +188,10 @@ export function roundingIn16(
   return { forward: [ofO], gradient: [ofDq, ofDk, ofDv] }
 }
 
-/** The same as `agree`, with a bound of its own for each element: so much, besides `least` of the largest expected number. */
+/**
+ * The same as `agree`, with a bound of its own for each element: so much, besides `least` of the largest expected
+ * number.
+ */
 export function agreeWithin(
   label: string,
   actual: readonly TestOutput[],
@@ -209,7 +212,10 @@ export function agreeWithin(
   })
 }
 
-/** The same problem's q, k and v as slices of one fused projection, and dO with heads before the sequence. Of as many keys as queries. */
+/**
+ * The same problem's q, k and v as slices of one fused projection, and dO with heads before the sequence. Of as many
+ * keys as queries.
+ */
 export function whereTheyStand({ batch, queries, heads, headSize }: Case, tensors: Tensors): Tensors {
   const shape = [batch, queries, heads, headSize]
   const width = heads * headSize

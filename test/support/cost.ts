@@ -1,7 +1,7 @@
 // What a test file costs: processor time, which is about the same on a busy machine as on an idle one. This module is a
-// set-up file of vitest, so every test file measures its own. costs.json has the costs of all files: it orders a run, with
-// the most expensive files first so that the workers end together, chooses the files of `npm run test:quick`, and gives the
-// time that is left. `TEST_COSTS=record npm test` writes it.
+// set-up file of vitest, so every test file measures its own. costs.json has the costs of all files: it orders a run,
+// with the most expensive files first so that the workers end together, chooses the files of `npm run test:quick`, and
+// gives the time that is left. `TEST_COSTS=record npm test` writes it.
 import { readFileSync } from 'node:fs'
 import { afterAll } from 'vitest'
 

@@ -1,5 +1,5 @@
-// The processor time of each test file, from costs.json, and what is derived from it: the order of a run, which files are
-// quick, and how much time is left.
+// The processor time of each test file, from costs.json, and what is derived from it: the order of a run, which files
+// are quick, and how much time is left.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

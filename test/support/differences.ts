@@ -1,5 +1,5 @@
-// Measured differences: a test that compares numbers says how far apart they were, not only that it was near enough. The
-// reporter collects what was said and prints one table at the end of the run.
+// Measured differences: a test that compares numbers says how far apart they were, not only that it was near enough.
+// The reporter collects what was said and prints one table at the end of the run.
 import type { TestContext } from 'vitest'
 
 /** How far numbers were from those that they should be, and how far they may be. */

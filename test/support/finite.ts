@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { openSafetensors } from '../../models/node/files.ts'
 import { filesBelow } from './command.ts'
 
-/** What in a folder's safetensors and JSON files is not finite, or stands for such a number: nothing, where all is well. */
+/**
+ * What in a folder's safetensors and JSON files is not finite, or stands for such a number: nothing, where all is well.
+ */
 export async function notFiniteBelow(folder: string): Promise<string[]> {
   const found: string[] = []
   for (const name of await filesBelow(folder)) {

@@ -26,7 +26,9 @@ export const interrupted = (place: Workplace, name: string, code: string): Promi
 /** The first checkpoint of the run in the folder `run`. */
 export const FIRST = 'run/checkpoints/step-000000'
 
-/** Environment of a child that loses the GPU at its first checkpoint, and then every GPU it opens, `times` times in all. */
+/**
+ * Environment of a child that loses the GPU at its first checkpoint, and then every GPU it opens, `times` times in all.
+ */
 export function losing(place: Workplace, name: string, times: number): Promise<Environment> {
   const device = JSON.stringify(new URL('../../engine/runtime/device.ts', import.meta.url).href)
   return interrupted(

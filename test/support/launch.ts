@@ -26,8 +26,9 @@ export interface RunOptions {
 }
 
 /**
- * Opens the adapter that TILEGRAD_ADAPTER names, else the machine's first, with its largest limits. Each kernel here runs
- * once on little data, so Mesa's drivers on CPUs are told not to optimise: compiling is most of a test's time there.
+ * Opens the adapter that TILEGRAD_ADAPTER names, else the machine's first, with its largest limits. Each kernel here
+ * runs once on little data, so Mesa's drivers on CPUs are told not to optimise: compiling is most of a test's time
+ * there.
  */
 export async function openTestDevice(): Promise<TestDevice> {
   process.env.GALLIVM_PERF ??= 'nopt'
@@ -198,8 +199,8 @@ function sizeOf(spec: Spec): number {
   return spec.shape.reduce((n, m) => n * m, 1)
 }
 
-// NaNs in f32, and in both halves of a word read as f16; as integers, numbers that no test expects. Two of them, so that
-// poison carried from an input past the end of an output is seen.
+// NaNs in f32, and in both halves of a word read as f16; as integers, numbers that no test expects. Two of them, so
+// that poison carried from an input past the end of an output is seen.
 const INPUT_POISON = 0x7fed7fed
 const OUTPUT_POISON = 0x7fce7fce
 

@@ -1,5 +1,5 @@
-// Kernels of subgroup matrices where no adapter has them: Dawn's backend that executes nothing compiles their text as it
-// is, and with the matrix operations written out in plain WGSL any adapter runs it.
+// Kernels of subgroup matrices where no adapter has them: Dawn's backend that executes nothing compiles their text as
+// it is, and with the matrix operations written out in plain WGSL any adapter runs it.
 import { create, globals } from 'webgpu'
 import { expect } from 'vitest'
 import type { Lowering, SubgroupMatrix } from '../../shaders/kernel.ts'
@@ -11,7 +11,10 @@ const nothing = create(['backend=null', 'enable-dawn-features=allow_unsafe_apis'
 /** Lanes of a subgroup that the null backend may have: a workgroup must hold whole ones. */
 export const NULL_LANES = 128
 
-/** Expects that Dawn takes every one of the shaders, and makes pipelines of them: the null backend has 16 KiB of workgroup memory for those. */
+/**
+ * Expects that Dawn takes every one of the shaders, and makes pipelines of them: the null backend has 16 KiB of
+ * workgroup memory for those.
+ */
 export async function expectCompiled(shaders: Iterable<string>, pipelines = true): Promise<void> {
   const adapter = await nothing.requestAdapter()
   if (!adapter) throw new Error('Dawn has no null backend')
@@ -29,8 +32,8 @@ export async function expectCompiled(shaders: Iterable<string>, pipelines = true
 }
 
 /**
- * The launches with their matrix operations written out: a matrix is the number of a place where its subgroup's first lane has
- * it whole. Kernels name their lane in the subgroup `lane`. Element type f32 takes the place of f16
+ * The launches with their matrix operations written out: a matrix is the number of a place where its subgroup's first
+ * lane has it whole. Kernels name their lane in the subgroup `lane`. Element type f32 takes the place of f16
  * everywhere.
  */
 export function writtenOut(lowering: Lowering, fragment: SubgroupMatrix, element: 'f16' | 'f32'): Lowering {

@@ -86,8 +86,8 @@ export async function runCandidates(
 
 /**
  * Throws where |actual − expected| is more than `tolerance` times |expected| + scale, or only one of them is finite, or
- * they are different infinities; NaN equals NaN. The scale is the root mean square of what is expected, or `terms` where
- * that is larger: the size of the terms of a sum that may cancel, whose rounding is relative to them.
+ * they are different infinities; NaN equals NaN. The scale is the root mean square of what is expected, or `terms`
+ * where that is larger: the size of the terms of a sum that may cancel, whose rounding is relative to them.
  */
 export function expectClose(
   actual: ArrayLike<number>,

@@ -1,5 +1,5 @@
-// Numbers by formula, the same to the bit as those of test/golden/oracle.py, which says what the formula is: weights and
-// inputs of models of any size that no file has to hold, and short descriptions of large tensors.
+// Numbers by formula, the same to the bit as those of test/golden/oracle.py, which says what the formula is: weights
+// and inputs of models of any size that no file has to hold, and short descriptions of large tensors.
 import { type Tensor, tensor } from '../../engine/index.ts'
 import type { Model } from '../../models/model.ts'
 import type { Parameter } from '../../models/nn.ts'

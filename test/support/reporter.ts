@@ -1,6 +1,6 @@
-// Vitest's usual output, how far the run is, and at the end what Vitest leaves out: how far measured numbers were from the
-// expected ones, why each skipped test was skipped, the slowest files, and a last line 'N passed, N failed' for programs that
-// read the output.
+// Vitest's usual output, how far the run is, and at the end what Vitest leaves out: how far measured numbers were from
+// the expected ones, why each skipped test was skipped, the slowest files, and a last line 'N passed, N failed' for
+// programs that read the output.
 
 import { DefaultReporter } from 'vitest/node'
 import type { SerializedError, TestCase, TestModule, TestRunEndReason, TestSpecification, TestSuite } from 'vitest/node'

@@ -1,5 +1,5 @@
-// A whole job in small: a BERT of two layers with a vocabulary of everyday words, reviews that one word decides, and the
-// command line as a child process.
+// A whole job in small: a BERT of two layers with a vocabulary of everyday words, reviews that one word decides, and
+// the command line as a child process.
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -4,7 +4,9 @@ import { LEAST_TEXTS, calibrate } from '../../train/calibrate.ts'
 import type { ExampleOutput } from '../../train/task.ts'
 import type { Target } from '../../train/tasks/infer.ts'
 
-/** Texts of two classes by turns, with the logit of the second class over the first for each; two in ten are mistaken. */
+/**
+ * Texts of two classes by turns, with the logit of the second class over the first for each; two in ten are mistaken.
+ */
 const texts = (count: number, logits: readonly [number, number]): ExampleOutput<Target>[] =>
   Array.from({ length: count }, (_, i) => {
     const isMistaken = i % 10 < 2

@@ -8,7 +8,8 @@ import type { Holding } from '../support/long-run.ts'
 test('500 steps leave as many GPU buffers and as much process memory as there were before them', async () => {
   const script = fileURLToPath(new URL('../support/long-run.ts', import.meta.url))
   // A process of its own: what other tests have left would be given back in the middle of this one. Its allocators are
-  // kept from growing in their own time: V8's young generation doubles, glibc has an arena for each of a driver's threads.
+  // kept from growing in their own time: V8's young generation doubles, glibc has an arena for each of a driver's
+  // threads.
   const { stdout } = await promisify(execFile)(process.execPath, ['--max-semi-space-size=1', script], {
     env: { ...process.env, MALLOC_ARENA_MAX: '1' },
   })

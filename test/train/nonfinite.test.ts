@@ -1,5 +1,5 @@
-// Ways to come to NaN or ∞ in training and evaluation: each ends with one line that says where, none with a result, and no
-// file holds a number that is not finite.
+// Ways to come to NaN or ∞ in training and evaluation: each ends with one line that says where, none with a result, and
+// no file holds a number that is not finite.
 import { mkdtemp } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'

@@ -86,7 +86,8 @@ describe('a balanced sample', () => {
             strata,
           ),
         ]
-        // A class that has more examples left has no fewer in the sample than any other, but for one where n does not divide.
+        // A class that has more examples left has no fewer in the sample than any other, but for one where n does not
+        // divide.
         const most = Math.max(...taken)
         taken.forEach((count, stratum) => {
           if (count < all[stratum]) expect(count).toBeGreaterThanOrEqual(most - 1)

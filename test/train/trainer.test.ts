@@ -131,7 +131,8 @@ test('two batches accumulated make the step that one of both would', async () =>
       })
       await steps.run(batches, 0, t, 1e-3)
     }
-    // Moments, not values: AdamW's first updates are signs, which rounding may turn where a gradient is nothing but rounding.
+    // Moments, not values: AdamW's first updates are signs, which rounding may turn where a gradient is nothing but
+    // rounding.
     return valuesOf(optimizer.state().filter(({ name }) => name.endsWith('.m')))
   }
   const [whole, parts] = [await run(8, 1), await run(4, 2)]

@@ -1,4 +1,5 @@
-// Training on texts in several windows: how they lie in a batch, what their loss and gradients are, and that a run resumes.
+// Training on texts in several windows: how they lie in a batch, what their loss and gradients are, and that a run
+// resumes.
 import fc from 'fast-check'
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, concat, currentDevice, grad, tensor } from '../../engine/node/index.ts'

@@ -151,10 +151,11 @@ async function* withoutMark(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<U
 }
 
 /**
- * The file as UTF-8 without a byte order mark. `encoding` is a label of the Encoding Standard (`windows-1252`, `latin1`,
- * `utf-16le`, `shift_jis` …); without one the file is UTF-8, or UTF-16 where its byte order mark says so. UTF-8 is
- * passed on unchecked, so that a reader can name the row of a byte that is wrong; `skipped` bytes of a mark are missing
- * from offsets. Throws a UserError, naming `where`, on an unknown label or, while reading, on bytes that are not text.
+ * The file as UTF-8 without a byte order mark. `encoding` is a label of the Encoding Standard (`windows-1252`,
+ * `latin1`, `utf-16le`, `shift_jis` …); without one the file is UTF-8, or UTF-16 where its byte order mark says so.
+ * UTF-8 is passed on unchecked, so that a reader can name the row of a byte that is wrong; `skipped` bytes of a mark
+ * are missing from offsets. Throws a UserError, naming `where`, on an unknown label or, while reading, on bytes that
+ * are not text.
  */
 export async function asUtf8(
   stream: ByteStream,

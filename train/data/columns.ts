@@ -1,4 +1,5 @@
-// Which columns of a table are texts and labels: those that are named, else those with one of the names that people use.
+// Which columns of a table are texts and labels: those that are named, else those with one of the names that people
+// use.
 import { UserError } from '../../engine/errors.ts'
 import { type Table, listNames } from './table.ts'
 

@@ -1,5 +1,5 @@
-// CSV and its relatives (RFC 4180; fields separated by , ; tab or |), read in pieces. A quote counts only at the start of
-// a field, as in pandas and Python's csv: 5" is text.
+// CSV and its relatives (RFC 4180; fields separated by , ; tab or |), read in pieces. A quote counts only at the start
+// of a field, as in pandas and Python's csv: 5" is text.
 import { UserError } from '../../engine/errors.ts'
 import { type ByteStream, type Record, RecordBuffer, asUtf8, decodeUtf8, headOf, notUtf8 } from './bytes.ts'
 import type { Row, Table } from './table.ts'

@@ -1,6 +1,6 @@
-// Examples from a table: a text or a pair of texts, its label as the file has it, and where it stands. What the labels mean
-// (classes, several at once, numbers, one a token) is for a task to say; this file only makes equal labels equal: `1`, `1.0`
-// and the string "1" of a CSV file are one number.
+// Examples from a table: a text or a pair of texts, its label as the file has it, and where it stands. What the labels
+// mean (classes, several at once, numbers, one a token) is for a task to say; this file only makes equal labels equal:
+// `1`, `1.0` and the string "1" of a CSV file are one number.
 import { UserError } from '../../engine/errors.ts'
 import {
   type ColumnOptions,
@@ -29,13 +29,15 @@ export interface ReadOptions extends ColumnOptions {
   /** Rows that cannot be used are left out and counted. Otherwise the first one is an error. */
   readonly skipBadRows?: boolean
   /**
-   * Whether −1 among labels that are class numbers means that the row is unlabelled, as on the Hub. Default: it does. Where
-   * labels are other numbers (fractions, less than −1), −1 is a number like any other.
+   * Whether −1 among labels that are class numbers means that the row is unlabelled, as on the Hub. Default: it does.
+   * Where labels are other numbers (fractions, less than −1), −1 is a number like any other.
    */
   readonly minusOne?: 'unlabelled' | 'label'
   /** Separates the labels of a string, which then are a list. Default: a string is one label. */
   readonly labelSeparator?: string
-  /** `optional`: rows without a label are examples without one, and the label column may be missing. Default `required`. */
+  /**
+   * `optional`: rows without a label are examples without one, and the label column may be missing. Default `required`.
+   */
   readonly labels?: 'required' | 'optional'
 }
 
@@ -74,8 +76,9 @@ class Unusable {
 }
 
 /**
- * Reads all examples of a table. Throws a UserError, naming file and row, on a row that cannot be used (no text, no label,
- * not UTF-8, a wrong number of columns) unless `skipBadRows`; and on columns that are not there, and a table without rows.
+ * Reads all examples of a table. Throws a UserError, naming file and row, on a row that cannot be used (no text, no
+ * label, not UTF-8, a wrong number of columns) unless `skipBadRows`; and on columns that are not there, and a table
+ * without rows.
  */
 export async function readExamples(table: Table, options: ReadOptions = {}): Promise<ReadExamples> {
   const columns = chooseColumns(table, options)
@@ -177,7 +180,10 @@ function separated(label: Cell, separator: string | undefined): Cell {
     .filter(name => name !== '')
 }
 
-/** The labels of a string that JSON or Python wrote for a list, such as `["a", "b"]` or `['a', 'b']`; undefined for others. */
+/**
+ * The labels of a string that JSON or Python wrote for a list, such as `["a", "b"]` or `['a', 'b']`; undefined for
+ * others.
+ */
 export function listIn(text: string): readonly LabelValue[] | undefined {
   const whole = /^\s*\[(.*)\]\s*$/s.exec(text)?.[1]
   if (whole === undefined) return undefined
@@ -206,7 +212,10 @@ function textOf(cell: Cell): string | readonly string[] | undefined {
 /** What a −1 that stands for no label is read as. Not a string: a class may be called 'unlabelled'. */
 const UNLABELLED = Symbol('unlabelled')
 
-/** The number that text is; a whole one of more digits than a JavaScript number keeps stays text, so that no two become one. */
+/**
+ * The number that text is; a whole one of more digits than a JavaScript number keeps stays text, so that no two become
+ * one.
+ */
 function numberIn(text: string): number | string | undefined {
   const value = Number(text)
   if (!Number.isFinite(value)) return undefined
@@ -291,7 +300,9 @@ function outside(value: LabelValue, classNames: readonly string[] | undefined): 
   )
 }
 
-/** The name by which a column of the same meaning goes in another table, such as a test set's; undefined without one. */
+/**
+ * The name by which a column of the same meaning goes in another table, such as a test set's; undefined without one.
+ */
 export function labelColumnOf(table: Table, { labelColumn }: ColumnOptions): string | undefined {
   if (labelColumn === null) return undefined
   const names = table.columns.map(({ name }) => name)

@@ -1,4 +1,5 @@
-// JSON Lines (one object per line) and JSON (a list of objects), read in pieces: no file is ever one string or one value.
+// JSON Lines (one object per line) and JSON (a list of objects), read in pieces: no file is ever one string or one
+// value.
 import { UserError } from '../../engine/errors.ts'
 import { type ByteStream, type Record, RecordBuffer, asUtf8, decodeUtf8, linesOf, notUtf8 } from './bytes.ts'
 import { type Cell, type Place, type Table, lookUp, placeOf, showCell } from './table.ts'
@@ -9,8 +10,8 @@ const SAMPLE_ROWS = 100
 const MAX_DEPTH = 100
 
 /**
- * Opens a file of JSON objects. `kind` says whether each line is one, or whether the file may also be a list of them.
- * A row is an object; its keys are columns. Throws a UserError, naming `file`, where the file is empty or not such JSON.
+ * Opens a file of JSON objects. `kind` says whether each line is one, or whether the file may also be a list of them. A
+ * row is an object; its keys are columns. Throws a UserError, naming `file`, where the file is empty or not such JSON.
  */
 export async function openJson(
   bytes: ByteStream,

@@ -37,9 +37,9 @@ export interface Table {
   /** Whether a row may have other columns than those listed: JSON's objects say each for itself which they have. */
   readonly columnsVary: boolean
   /**
-   * Reads the table from its start, a piece at a time. Only `columns` are given, and only they may be decoded; names that
-   * are not in the table give undefined. Throws a UserError if the file is damaged or a record is too long; a single
-   * row that cannot be used is a `problem` instead.
+   * Reads the table from its start, a piece at a time. Only `columns` are given, and only they may be decoded; names
+   * that are not in the table give undefined. Throws a UserError if the file is damaged or a record is too long; a
+   * single row that cannot be used is a `problem` instead.
    */
   rows(columns: readonly string[]): AsyncIterable<Row>
 }

@@ -16,9 +16,9 @@ export interface Counts {
 }
 
 /**
- * What each row adds to the counts, so that any selection of rows is counted without reading labels again. Row i has the
- * events from `starts[i]` to `starts[i + 1]`, each numbered 3 · class + what happened: 0 for labelled and predicted as
- * the class, 1 for labelled only, 2 for predicted only.
+ * What each row adds to the counts, so that any selection of rows is counted without reading labels again. Row i has
+ * the events from `starts[i]` to `starts[i + 1]`, each numbered 3 · class + what happened: 0 for labelled and predicted
+ * as the class, 1 for labelled only, 2 for predicted only.
  */
 export interface RowCounts {
   readonly classes: number

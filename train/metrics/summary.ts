@@ -486,8 +486,8 @@ export function resamplesFor(results: Results, name: string): number {
 /**
  * The 95 % interval of a metric: Wilson's for single-label accuracy and subset accuracy, which are proportions of
  * examples; by the bootstrap over examples (over sequences, for tokens) for all others, with 1,000 resamples unless
- * `options` says otherwise. Metrics that are not computed from counts of labels, such as ROC AUC and log loss, get fewer
- * for an evaluation of more than 100,000 values (rows × classes), 100 at least. Undefined where the metric is.
+ * `options` says otherwise. Metrics that are not computed from counts of labels, such as ROC AUC and log loss, get
+ * fewer for an evaluation of more than 100,000 values (rows × classes), 100 at least. Undefined where the metric is.
  */
 export function intervalOf(results: Results, name: string, options: BootstrapOptions): Interval | undefined {
   const whole = viewOf(results)

@@ -1,5 +1,5 @@
-// `npm run build`: the package as it is installed, in dist/ or in a new folder that an argument names. Node refuses to strip
-// types below node_modules, so tsc does, and what the command needs besides code is copied.
+// `npm run build`: the package as it is installed, in dist/ or in a new folder that an argument names. Node refuses to
+// strip types below node_modules, so tsc does, and what the command needs besides code is copied.
 import { execFileSync } from 'node:child_process'
 import { cpSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'

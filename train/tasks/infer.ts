@@ -83,7 +83,8 @@ function sorted(names: Iterable<string>): string[] {
 
 /**
  * Understands the labels of a training set.
- * @throws UserError where they are of several kinds, where `--task` does not suit them, and where a label is not one of the
+ * @throws UserError where they are of several kinds, where `--task` does not suit them, and where a label is not one of
+ * the
  *   names that were given
  */
 export function inferTask(examples: readonly Labelled[], options: InferOptions = {}): TaskPlan {
@@ -140,7 +141,10 @@ function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName;
   return { task: 'classes', why: `${names.size} different whole numbers` }
 }
 
-/** Throws a UserError if nearly all labels are numbers and the others would make classes of them, or are NaN or infinite. */
+/**
+ * Throws a UserError if nearly all labels are numbers and the others would make classes of them, or are NaN or
+ * infinite.
+ */
 function refuseStrays(examples: readonly Labelled[]): void {
   const single = examples.flatMap(({ label, where }) => (isList(label) ? [] : [{ label, where, name: nameOf(label) }]))
   const strays = single.filter(({ name }) => !isNumber(name))
@@ -230,8 +234,8 @@ function checkFits(examples: readonly Labelled[], labels: readonly string[]): vo
 export type Target = number | ArrayLike<number>
 
 /**
- * The target of a label: a class number; 0 or 1 for each of several labels; the number itself; or the class number of each
- * word, which −100 stands for if there is none.
+ * The target of a label: a class number; 0 or 1 for each of several labels; the number itself; or the class number of
+ * each word, which −100 stands for if there is none.
  * @throws UserError where a label is not one of the plan's
  */
 export function targetOf({ label: given, where }: Labelled, { task, labels, spelled, spellings }: TaskPlan): Target {

@@ -43,8 +43,8 @@ export const countsOf = (rows: number, batch: number): Batch['arrays'][string] =
 export const rowCounts = (rows: number): Pick<Batch, 'weight' | 'count'> => ({ weight: rows, count: rows })
 
 /**
- * Traced: the loss of all labels of a text. Outputs are logits f32 [batch, labels]; `accuracy` is the share of labels that
- * a threshold of ½ decides rightly.
+ * Traced: the loss of all labels of a text. Outputs are logits f32 [batch, labels]; `accuracy` is the share of labels
+ * that a threshold of ½ decides rightly.
  */
 export function forwardLabels(
   model: SequenceClassifier,

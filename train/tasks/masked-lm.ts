@@ -1,5 +1,6 @@
-// Masked-language pretraining (Devlin et al. 2019): a share of the tokens is hidden, drawn anew each time a text is seen, and
-// the model says what stood there. Only hidden places are scored, so that the product with the vocabulary stays small.
+// Masked-language pretraining (Devlin et al. 2019): a share of the tokens is hidden, drawn anew each time a text is
+// seen, and the model says what stood there. Only hidden places are scored, so that the product with the vocabulary
+// stays small.
 import type { BertForMaskedLM } from '../../models/bert.ts'
 import { IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
@@ -22,7 +23,9 @@ export interface MaskedOptions {
   /** Ids that are never hidden and never put in another's place: [CLS], [SEP], [PAD] and the like. */
   readonly special: ReadonlySet<number>
   readonly vocabSize: number
-  /** Whether a token goes on with the word of the one before it; such words are hidden whole. No words when left out. */
+  /**
+   * Whether a token goes on with the word of the one before it; such words are hidden whole. No words when left out.
+   */
   readonly continues?: (id: number) => boolean
   /** Share of the tokens that is hidden; 0.15 when left out. */
   readonly share?: number
@@ -61,8 +64,8 @@ function randomToken({ vocabSize, special }: MaskedOptions, random: Random): num
 }
 
 /**
- * Texts with tokens hidden, `positions` i32 [places] (rows of batch · sequence) and `labels` i32 [places] of what stood there,
- * −100 for places that are not used.
+ * Texts with tokens hidden, `positions` i32 [places] (rows of batch · sequence) and `labels` i32 [places] of what stood
+ * there, −100 for places that are not used.
  */
 export function collateMasked(
   examples: readonly Encoded<undefined>[],

@@ -15,7 +15,10 @@ export interface Reading {
   readonly thresholds?: readonly number[]
 }
 
-/** A reading for people, such as `temperature 0.2738, threshold 45.23 % for positive`; undefined where nothing was fitted. */
+/**
+ * A reading for people, such as `temperature 0.2738, threshold 45.23 % for positive`; undefined where nothing was
+ * fitted.
+ */
 export function describeReading(
   { temperature, thresholds }: Reading,
   task: TaskName,

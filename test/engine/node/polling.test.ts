@@ -1,4 +1,5 @@
-// Waiting for a software adapter leaves the processor to it: Dawn asks whether it is done, but not at every turn of the event loop.
+// Waiting for a software adapter leaves the processor to it: Dawn asks whether it is done, but not at every turn of the
+// event loop.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { listAdapters, openAdapter } from '../../../engine/node/adapters.ts'
 import { timedWait } from '../../../engine/runtime/waiting.ts'

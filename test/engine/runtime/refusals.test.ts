@@ -51,8 +51,8 @@ test('a step that runs out of memory frees what it allocated, and can be tried a
   const step = compile((t: Tensor) => ({ y: t.matmul(t).softmax().matmul(t).sum() }))
   const { peakBytes } = await step.prepare(x)
   const { gpu, scratch } = device
-  // No adapter runs out of memory on demand: the result of the first scope is replaced, and again when the step is retried
-  // after a collection.
+  // No adapter runs out of memory on demand: the result of the first scope is replaced, and again when the step is
+  // retried after a collection.
   const scope = gpu.popErrorScope.bind(gpu)
   let calls = 0
   const full = vi.spyOn(gpu, 'popErrorScope').mockImplementation(async () => {

@@ -1,4 +1,5 @@
-// The readers of models: configs, weights and their shards, tokenizers and what they are given to read, adapters, patterns.
+// The readers of models: configs, weights and their shards, tokenizers and what they are given to read, adapters,
+// patterns.
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { createModel, parseTargets } from '../../../models/index.ts'

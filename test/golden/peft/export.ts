@@ -1,5 +1,5 @@
-// Writes for each adapter of exported.ts a folder that golden/check_peft.py reads: the base model, the adapter, the model
-// with the adapter merged, and our logits.
+// Writes for each adapter of exported.ts a folder that golden/check_peft.py reads: the base model, the adapter, the
+// model with the adapter merged, and our logits.
 //
 //   node test/golden/peft/export.ts <folder>
 import { join } from 'node:path'

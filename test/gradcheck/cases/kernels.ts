@@ -47,7 +47,10 @@ const matmulCase = opCase(
   },
 )
 
-/** What layers do with a product, each in one kernel with it: few, since each is a kernel to compile with every config that it meets. */
+/**
+ * What layers do with a product, each in one kernel with it: few, since each is a kernel to compile with every config
+ * that it meets.
+ */
 const endings: Readonly<Record<string, (product: Tensor, bias: Tensor, rest: Tensor, step: Tensor) => Tensor>> = {
   'bias, GELU': (product, bias) => product.add(bias).gelu(),
   GELU: product => product.gelu(),
@@ -176,9 +179,11 @@ const layerNormCases: readonly OpCase[] = [
       statistics: fc.nat(3),
     }),
     ({ size: { rows, width }, layout: as, epsilon, hard, statistics }) => {
-      // Of one or two numbers a row nothing is left but ±1, and of equal ones nothing at all; differences see cliffs there.
+      // Of one or two numbers a row nothing is left but ±1, and of equal ones nothing at all; differences see cliffs
+      // there.
       const steep = width < 3 || hard === 0 || hard === 2
-      // Equal numbers, few different ones, and numbers far from zero, whose squares have no digits left for the variance.
+      // Equal numbers, few different ones, and numbers far from zero, whose squares have no digits left for the
+      // variance.
       const values = hard === 0 ? () => 0.75 : hard === 1 ? (i: number) => 3 + (i % 5) : hard === 2 ? 'far' : 'normal'
       return {
         slots: [{ shape: [rows, width], layout: as, values }, { shape: [width] }, { shape: [width] }],

@@ -15,7 +15,10 @@ export { wrongKernels, wrongRules }
 export const plants: readonly Plant[] = [...wrongRules, ...wrongKernels]
 
 export type Outcome =
-  /** Of `draw` (from 1), what nets said; the draw as options of the command line; what the same draw says without the mistake. */
+  /**
+   * Of `draw` (from 1), what nets said; the draw as options of the command line; what the same draw says without the
+   * mistake.
+   */
   | {
       readonly kind: 'caught'
       readonly plant: Plant
@@ -27,7 +30,10 @@ export type Outcome =
   | { readonly kind: 'hidden'; readonly plant: Plant; readonly why: string }
   | { readonly kind: 'slipped through'; readonly plant: Plant; readonly why: string }
 
-/** Everything that is asked of a draw, until something misses or there are `most` reports: all of net 1, then the device, report by report. */
+/**
+ * Everything that is asked of a draw, until something misses or there are `most` reports: all of net 1, then the
+ * device, report by report.
+ */
 async function reportsOf(
   of: OpCase,
   drawn: Drawn,

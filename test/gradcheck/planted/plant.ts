@@ -1,5 +1,5 @@
-// How a mistake is planted, for tests of the tests: an op's rule, view or float64 value is exchanged for a wrong one, or
-// the WGSL of a kernel is rewritten on its way to the compiler. Nothing in the engine knows of it.
+// How a mistake is planted, for tests of the tests: an op's rule, view or float64 value is exchanged for a wrong one,
+// or the WGSL of a kernel is rewritten on its way to the compiler. Nothing in the engine knows of it.
 import {
   type ElementwiseOp,
   type GradientContext,

@@ -1,5 +1,5 @@
-// Models and data sets by name, against a small Hub on the loopback interface: what is downloaded, what is not, where it
-// ends up, and what is said when it can't be had.
+// Models and data sets by name, against a small Hub on the loopback interface: what is downloaded, what is not, where
+// it ends up, and what is said when it can't be had.
 import { lstat, mkdir, mkdtemp, readFile, readdir, readlink, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

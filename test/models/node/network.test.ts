@@ -169,7 +169,9 @@ async function startProxy(name: string, target: string): Promise<{ url: string; 
 }
 
 describe.skipIf(!('setGlobalProxyFromEnv' in http))('behind a proxy', () => {
-  /** Asks for a model with these variables, from a process of its own. Gives what it says, which is that there is none. */
+  /**
+   * Asks for a model with these variables, from a process of its own. Gives what it says, which is that there is none.
+   */
   async function ask(env: Readonly<Record<string, string>>): Promise<string> {
     const cwd = join(root, 'work')
     await mkdir(cwd, { recursive: true })

@@ -1,4 +1,5 @@
-// Made-up adapters of every kind that kernels are written for. What is recorded depends on these values, not on the machine.
+// Made-up adapters of every kind that kernels are written for. What is recorded depends on these values, not on the
+// machine.
 import type { Traits } from '../../../shaders/kernel.ts'
 
 const common = { maxWorkgroups: 65535, scratchBytes: 128 * 2 ** 20 }

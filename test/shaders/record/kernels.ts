@@ -1,4 +1,5 @@
-// The launches of every kernel, each candidate of it, for problems like those that tests and benches run. No device is used.
+// The launches of every kernel, each candidate of it, for problems like those that tests and benches run. No device is
+// used.
 import { type AdamWProblem, adamwCandidates, adamwLaunch } from '../../../shaders/adamw.ts'
 import {
   type AttentionProblem,

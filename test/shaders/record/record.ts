@@ -1,4 +1,5 @@
-// The record: a hash of every kernel's launches, committed, so that a change of any text, uniform or workgroup count is seen.
+// The record: a hash of every kernel's launches, committed, so that a change of any text, uniform or workgroup count is
+// seen.
 import { createHash } from 'node:crypto'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'

@@ -1,4 +1,5 @@
-// CSV: the same records as another parser's wherever the pieces of a file end, delimiters found, and rows that are wrong named.
+// CSV: the same records as another parser's wherever the pieces of a file end, delimiters found, and rows that are
+// wrong named.
 import { parse } from 'csv-parse/sync'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

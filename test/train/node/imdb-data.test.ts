@@ -1,5 +1,6 @@
 // Every form that reviews and models may come in, given to `node train/imdb.ts` as a process: the same reviews give the
-// same figures, from wherever they are read; and by name they come from a Hub on the loopback interface, then the cache.
+// same figures, from wherever they are read; and by name they come from a Hub on the loopback interface, then the
+// cache.
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { create } from 'tar'

@@ -1,5 +1,6 @@
-// Ends of a run that are not its own doing, and ways back to one: inputs that have changed, another process at work, Ctrl-C
-// that comes twice, a GPU that goes. Each is one line that says what to do; and what a run leaves stands without the rest.
+// Ends of a run that are not its own doing, and ways back to one: inputs that have changed, another process at work,
+// Ctrl-C that comes twice, a GPU that goes. Each is one line that says what to do; and what a run leaves stands without
+// the rest.
 import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Options that change how a run computes and what it leaves, each given to `node train/imdb.ts` as a process: half precision,
-// recomputation, accumulation, schedules, profiles, a tokenizer from elsewhere, fresh weights.
+// Options that change how a run computes and what it leaves, each given to `node train/imdb.ts` as a process: half
+// precision, recomputation, accumulation, schedules, profiles, a tokenizer from elsewhere, fresh weights.
 import { existsSync } from 'node:fs'
 import { copyFile, cp, mkdir, readFile, readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -6,7 +6,10 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Workplace, filesBelow, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
 import { type Running, imdb, startImdb } from '../../support/tiny.ts'
 
-/** Steps of an epoch: 96 reviews of the training set less 16 for validation, 2 at a time; many, so that a signal comes before its end. */
+/**
+ * Steps of an epoch: 96 reviews of the training set less 16 for validation, 2 at a time; many, so that a signal comes
+ * before its end.
+ */
 const EPOCH = 40
 const STEPS = 2 * EPOCH
 

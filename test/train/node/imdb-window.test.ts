@@ -1,5 +1,5 @@
-// Long texts from the command line: what is said of their length, and that `--window` learns what a cut loses, is kept with
-// the model, and can be overridden.
+// Long texts from the command line: what is said of their length, and that `--window` learns what a cut loses, is kept
+// with the model, and can be overridden.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,5 +1,5 @@
-// `node train/imdb.ts` as a process, end to end: what it says, what it leaves in a run's folder, and that the adapter it
-// leaves computes what the run measured.
+// `node train/imdb.ts` as a process, end to end: what it says, what it leaves in a run's folder, and that the adapter
+// it leaves computes what the run measured.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'

@@ -1,4 +1,5 @@
-// A run that keeps the values of several evaluations: listed in result.json, exported by step or place, the same after a kill.
+// A run that keeps the values of several evaluations: listed in result.json, exported by step or place, the same after
+// a kill.
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'

@@ -1,4 +1,5 @@
-// What masked-language pretraining hides: how much, which tokens, what is put in their place, and that it is drawn anew.
+// What masked-language pretraining hides: how much, which tokens, what is put in their place, and that it is drawn
+// anew.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { stream } from '../../../train/random.ts'

@@ -1,4 +1,5 @@
-// The machine's adapters, as commands take them: `tilegrad adapters` and --list-adapters show them, --adapter names one.
+// The machine's adapters, as commands take them: `tilegrad adapters` and --list-adapters show them, --adapter names
+// one.
 import { listAdapters } from '../../../engine/node/adapters.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'

@@ -62,7 +62,10 @@ function help(): string {
   ].join('\n')
 }
 
-/** Runs the command that the arguments name first. Gives its exit status. Throws a UserError if there is no such command. */
+/**
+ * Runs the command that the arguments name first. Gives its exit status. Throws a UserError if there is no such
+ * command.
+ */
 export async function tilegrad([name, ...argv]: readonly string[]): Promise<number> {
   if (name === '--help' || name === '-h') {
     await print(help())

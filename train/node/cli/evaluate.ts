@@ -61,7 +61,10 @@ const groups = {
   Help: { help: flag('print this help and exit') },
 }
 
-/** How many classes are shown: of more, no table says which are taken for which, and only the first thresholds are listed. */
+/**
+ * How many classes are shown: of more, no table says which are taken for which, and only the first thresholds are
+ * listed.
+ */
 const MOST_SHOWN = 12
 
 /** Runs the command. Gives the exit status. Throws a UserError if options, data or the model are wrong. */

@@ -1,6 +1,7 @@
-// The one frame that every command runs in: it turns errors into one line and an exit status, and ends the process in order:
-// devices closed, output flushed, then exit. The statuses: 0 done; 1 a bug of ours, with its stack; 2 a mistake of the user or
-// a lack of the machine; 3 numbers that are not finite; 129, 130 and 143 after SIGHUP, Ctrl-C and SIGTERM.
+// The one frame that every command runs in: it turns errors into one line and an exit status, and ends the process in
+// order: devices closed, output flushed, then exit. The statuses: 0 done; 1 a bug of ours, with its stack; 2 a mistake
+// of the user or a lack of the machine; 3 numbers that are not finite; 129, 130 and 143 after SIGHUP, Ctrl-C and
+// SIGTERM.
 import { inspect } from 'node:util'
 import { NonFinite, UserError, printableLine, printableLines } from '../../../engine/errors.ts'
 import { closeDevices } from '../../../engine/runtime/device.ts'

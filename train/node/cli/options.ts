@@ -1,5 +1,5 @@
-// The command line of `tilegrad fine-tune` and of its preset, `node train/imdb.ts`: one table with every option, what it takes
-// and its default. Nothing is read or written here: paths and names are checked by those who open them.
+// The command line of `tilegrad fine-tune` and of its preset, `node train/imdb.ts`: one table with every option, what
+// it takes and its default. Nothing is read or written here: paths and names are checked by those who open them.
 import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { MAX_ALPHA, parseTargets } from '../../../models/lora.ts'
@@ -92,8 +92,8 @@ const LONGEST = 256
 export const DEFAULT_RATES = { lora: 5e-4, head: 5e-4, full: 2e-5 } as const
 
 /**
- * Whose defaults: `imdb`, those of the study (`node train/imdb.ts`), or `tilegrad`, those of the field (`tilegrad fine-tune`).
- * A run keeps the preset that it began with.
+ * Whose defaults: `imdb`, those of the study (`node train/imdb.ts`), or `tilegrad`, those of the field (`tilegrad
+ * fine-tune`). A run keeps the preset that it began with.
  */
 export type Preset = 'imdb' | 'tilegrad'
 
@@ -312,7 +312,10 @@ export type Options = Omit<ValuesOf<ReturnType<typeof optionsOf>>, 'lr' | 'loraA
     readonly window: number | undefined
   }
 
-/** What may be given along with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
+/**
+ * What may be given along with `--resume`: nothing that would change the run, but to get past a step that is not
+ * finite.
+ */
 const resumable = new Set([
   'resume',
   'adapter',
@@ -350,7 +353,9 @@ export function parseOptions(argv: readonly string[], preset: Preset = 'imdb'): 
   return options
 }
 
-/** Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place. */
+/**
+ * Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place.
+ */
 export function toArguments(
   options: Options,
   changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
@@ -384,7 +389,10 @@ function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'
     throw new UserError('--precision f16 stores frozen weights in half precision; --tune full has none')
 }
 
-/** A step multiplies weights by 1 − lr · decay: what is 0 or below wipes them out or turns their signs. The default is left alone. */
+/**
+ * A step multiplies weights by 1 − lr · decay: what is 0 or below wipes them out or turns their signs. The default is
+ * left alone.
+ */
 function refuseDecay({ lr, weightDecay, given }: Options): void {
   if (!given.has('weight-decay') || lr * weightDecay < 1) return
   throw new UserError(

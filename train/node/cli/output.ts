@@ -1,5 +1,5 @@
-// Stdout and stderr of a command. Whoever reads them may go away (`| head -1`), their disk may fill up, their terminal may
-// close: none of that ends the work. Pipes are written asynchronously, so a command flushes before it exits.
+// Stdout and stderr of a command. Whoever reads them may go away (`| head -1`), their disk may fill up, their terminal
+// may close: none of that ends the work. Pipes are written asynchronously, so a command flushes before it exits.
 import { UserError, printableLines } from '../../../engine/errors.ts'
 import { codeOf } from '../../../models/node/files.ts'
 
@@ -9,7 +9,9 @@ const failed = new WeakMap<NodeJS.WriteStream, string | undefined>()
 const GONE: readonly (string | undefined)[] = ['EPIPE', 'ECONNRESET', 'EOF', 'ERR_STREAM_DESTROYED', 'EIO']
 let guarded = false
 
-/** From here on failing writes to stdout and stderr are ignored, whoever makes them. Calling it again does nothing more. */
+/**
+ * From here on failing writes to stdout and stderr are ignored, whoever makes them. Calling it again does nothing more.
+ */
 export function guardOutput(): void {
   if (guarded) return
   guarded = true
@@ -21,8 +23,8 @@ export function guardOutput(): void {
 
 /**
  * Writes to stdout, and waits while a slow reader has not taken most of what was written before. For output without a
- * bound: false says that nobody reads it any more, so that the command may stop. A terminal gets control
- * characters as escapes, a pipe or a file the text as it is. Throws a UserError if it cannot be written, such as on a full disk.
+ * bound: false says that nobody reads it any more, so that the command may stop. A terminal gets control characters as
+ * escapes, a pipe or a file the text as it is. Throws a UserError if it cannot be written, such as on a full disk.
  */
 export async function print(text: string): Promise<boolean> {
   const { stdout } = process
@@ -30,7 +32,10 @@ export async function print(text: string): Promise<boolean> {
   return isRead()
 }
 
-/** To be awaited by a command whose output is its result, at its end: throws as `print` does where some of it was not written. */
+/**
+ * To be awaited by a command whose output is its result, at its end: throws as `print` does where some of it was not
+ * written.
+ */
 export async function finishPrinting(): Promise<void> {
   await written(process.stdout)
   isRead()

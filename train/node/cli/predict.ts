@@ -100,7 +100,10 @@ function standardInput(encoding: string | undefined): AsyncIterable<readonly str
   return lineChunks(process.stdin, { encoding })
 }
 
-/** A count on stderr while a table is read, where a person watches and the answers go elsewhere; and what was empty or left out. */
+/**
+ * A count on stderr while a table is read, where a person watches and the answers go elsewhere; and what was empty or
+ * left out.
+ */
 function progressOf(table: Texts | undefined) {
   const shown = table !== undefined && process.stderr.isTTY && !process.stdout.isTTY
   const began = performance.now()

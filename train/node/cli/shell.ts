@@ -20,8 +20,8 @@ export interface StopRequest {
 }
 
 /**
- * Listens for signals that ask a run to stop: the first calls `stop`, another one ends the process at once. That is done by the
- * signal itself, which runs no native exit code that could crash.
+ * Listens for signals that ask a run to stop: the first calls `stop`, another one ends the process at once. That is
+ * done by the signal itself, which runs no native exit code that could crash.
  */
 export function stopOnSignals(stop: () => void): StopRequest {
   let first: { readonly at: number; readonly status: number } | undefined
@@ -64,7 +64,10 @@ export interface Startup {
   end(): void
 }
 
-/** Listens for signals until training begins: one ends the process by that signal, after a line with `state` on what is left. */
+/**
+ * Listens for signals until training begins: one ends the process by that signal, after a line with `state` on what is
+ * left.
+ */
 export function stopBeforeTraining(state: string): Startup {
   let cleanUp = async (): Promise<void> => undefined
   let isStopping = false

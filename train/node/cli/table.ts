@@ -38,8 +38,8 @@ export const count = (least: number): Kind<number> =>
   number(`a whole number of at least ${least}`, value => Number.isSafeInteger(value) && value >= least, 'N')
 
 /**
- * Ends of a factor of training. The GPU computes in f32, from 1.2e-38 to 3.4e38, and AdamW multiplies and divides a rate by
- * up to 1e8 (1 − β, √v̂ + ε) before it meets a weight: beyond these ends a factor can only vanish or overflow.
+ * Ends of a factor of training. The GPU computes in f32, from 1.2e-38 to 3.4e38, and AdamW multiplies and divides a
+ * rate by up to 1e8 (1 − β, √v̂ + ε) before it meets a weight: beyond these ends a factor can only vanish or overflow.
  */
 const FACTOR = { least: 1e-30, most: 1e30 } as const
 const isFactor = (value: number): boolean => value >= FACTOR.least && value <= FACTOR.most
@@ -100,8 +100,8 @@ const tableOf = (groups: Groups): ReadonlyMap<string, Option<unknown>> =>
   new Map(Object.values(groups).flatMap(group => Object.entries(group)))
 
 /**
- * Reads arguments by a table. Of an option given twice the last counts. Throws a UserError, naming the option, on an unknown
- * option, a missing or bad value, and a positional argument if `positionals` are not taken.
+ * Reads arguments by a table. Of an option given twice the last counts. Throws a UserError, naming the option, on an
+ * unknown option, a missing or bad value, and a positional argument if `positionals` are not taken.
  */
 export function parseTable<G extends Groups>(
   groups: G,
@@ -133,7 +133,9 @@ export function parseTable<G extends Groups>(
   return { ...values, given, positionals } as unknown as ValuesOf<G> & Given
 }
 
-/** Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place. */
+/**
+ * Arguments that give these options again: those that the user gave, less what `omit` names, with `values` in place.
+ */
 export function argumentsOf(
   groups: Groups,
   options: object & Pick<Given, 'given'>,
@@ -155,7 +157,10 @@ export interface Setting {
   readonly differs: boolean
 }
 
-/** All options with their values; `defaults` holds those that depend on other options, and `omit` names some to leave out. */
+/**
+ * All options with their values; `defaults` holds those that depend on other options, and `omit` names some to leave
+ * out.
+ */
 export function settingsOf(
   groups: Groups,
   options: object & Pick<Given, 'given'>,

@@ -1,5 +1,5 @@
-// What the commands that use a trained model have in common: the options that say where the model is and where the texts
-// are, and how both are opened.
+// What the commands that use a trained model have in common: the options that say where the model is and where the
+// texts are, and how both are opened.
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
 import { SharedWeights, openClassifier } from '../../../models/node/open-classifier.ts'
@@ -78,8 +78,8 @@ export function modelOf(command: string, [source]: readonly string[]): string {
 }
 
 /**
- * Opens the device and the classifiers, with the weights of a base that several adapters share once in memory. Throws a UserError as
- * `openClassifier` does, before the device is opened where it can.
+ * Opens the device and the classifiers, with the weights of a base that several adapters share once in memory. Throws a
+ * UserError as `openClassifier` does, before the device is opened where it can.
  */
 export async function openAt(sources: readonly string[], { adapter, ...options }: ModelValues): Promise<Opened[]> {
   const places: string[] = []
@@ -92,7 +92,10 @@ export async function openAt(sources: readonly string[], { adapter, ...options }
   return opened
 }
 
-/** Says on stderr that a model was trained on pairs and is given single texts, or the reverse; nothing where it is not known. */
+/**
+ * Says on stderr that a model was trained on pairs and is given single texts, or the reverse; nothing where it is not
+ * known.
+ */
 export function sayPairs(
   { name, classifier: { options } }: { name: string; classifier: Pick<TextClassifier, 'options'> },
   pairs: boolean,
@@ -104,7 +107,10 @@ export function sayPairs(
   process.stderr.write(`${printableLine(`tilegrad: ${name} ${line}: its answers may mean little`)}\n`)
 }
 
-/** Says on stderr how many of the texts that a model was given were cut, and what reads more of them; nothing where none was. */
+/**
+ * Says on stderr how many of the texts that a model was given were cut, and what reads more of them; nothing where none
+ * was.
+ */
 export function sayCut(
   {
     name,

@@ -50,8 +50,8 @@ export async function openAclFolder(folder: string, encoding?: string): Promise<
 }
 
 /**
- * Reads the archive without unpacking it to disk; its reviews stay in memory. Throws a UserError when it is damaged, lacks
- * a part, or has a review, a number of files or a size unpacked that no archive of reviews has.
+ * Reads the archive without unpacking it to disk; its reviews stay in memory. Throws a UserError when it is damaged,
+ * lacks a part, or has a review, a number of files or a size unpacked that no archive of reviews has.
  */
 export async function openAclArchive(path: string, encoding?: string): Promise<Map<AclSet, Table>> {
   const parts = await readArchive(path)

@@ -1,5 +1,5 @@
-// From examples to tokens, cut to the longest length wanted or in windows of it, with the labels of words put on their first
-// tokens; and how long examples are.
+// From examples to tokens, cut to the longest length wanted or in windows of it, with the labels of words put on their
+// first tokens; and how long examples are.
 import { UserError } from '../../../engine/errors.ts'
 import { IGNORED } from '../../../models/losses.ts'
 import type { Tokenizer } from '../../../models/tokenizer.ts'

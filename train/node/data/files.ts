@@ -24,7 +24,10 @@ export function stem(path: string): string {
   return basename(path, extname(path))
 }
 
-/** A regular file, read in pieces each time from its start. Throws a UserError, naming the path, where it cannot be read. */
+/**
+ * A regular file, read in pieces each time from its start. Throws a UserError, naming the path, where it cannot be
+ * read.
+ */
 export function fileStream(path: string): ByteStream {
   return async function* () {
     const { handle, size } = await openRegularFile(path)
@@ -46,8 +49,8 @@ export function fileStream(path: string): ByteStream {
 }
 
 /**
- * Opens a table by its ending, without reading all of it. `encoding` is a label of the Encoding Standard; without one text
- * is UTF-8, or UTF-16 with a byte order mark. Throws a UserError, naming the path, if it is not such a table.
+ * Opens a table by its ending, without reading all of it. `encoding` is a label of the Encoding Standard; without one
+ * text is UTF-8, or UTF-16 with a byte order mark. Throws a UserError, naming the path, if it is not such a table.
  */
 export async function openTable(path: string, encoding?: string): Promise<Table> {
   const ending = extname(path).toLowerCase()

@@ -1,5 +1,5 @@
-// Examples of any task from whatever kind of data lies at a path: which task it is, what its classes are called, and the
-// sets to train, validate and test on.
+// Examples of any task from whatever kind of data lies at a path: which task it is, what its classes are called, and
+// the sets to train, validate and test on.
 import { UserError } from '../../../engine/errors.ts'
 import {
   type RawExample,

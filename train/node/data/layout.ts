@@ -1,4 +1,5 @@
-// What lies at a path, as splits: a folder in the Hub's layout, aclImdb or its archive, tables side by side, or one table.
+// What lies at a path, as splits: a folder in the Hub's layout, aclImdb or its archive, tables side by side, or one
+// table.
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
@@ -36,10 +37,12 @@ const SPLIT_NAMES: ReadonlyMap<string, string> = new Map([
 
 /**
  * Finds the splits at `path`, which is
- * - a folder with shards `train-00000-of-00001.parquet`, …, or with folders `train/0000.parquet`, …, in it or in one of its
+ * - a folder with shards `train-00000-of-00001.parquet`, …, or with folders `train/0000.parquet`, …, in it or in one of
+ *   its
  *   subfolders (plain_text, data, default, …),
  * - an aclImdb folder, the folder that holds it, or its `.tar.gz`,
- * - a folder with train.csv, validation.csv, test.csv (or .tsv, .json, .jsonl, .ndjson, .parquet), or one of those files,
+ * - a folder with train.csv, validation.csv, test.csv (or .tsv, .json, .jsonl, .ndjson, .parquet), or one of those
+ *   files,
  * - one table, or a folder that holds one.
  * Splits keep their names, apart from `val`, `dev` and the like, which are `validation`. Throws a UserError if nothing
  * of that is there.

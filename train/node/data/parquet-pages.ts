@@ -89,8 +89,8 @@ export interface ChunkClaims {
 }
 
 /**
- * Checks every page header of a column chunk against the chunk: sizes within its bytes, counts within its values, and no
- * more plain values than their bytes can hold. Throws a RangeError that says what is wrong.
+ * Checks every page header of a column chunk against the chunk: sizes within its bytes, counts within its values, and
+ * no more plain values than their bytes can hold. Throws a RangeError that says what is wrong.
  */
 export function checkPages(chunk: Uint8Array, { values, rows }: ChunkClaims): void {
   if (rows !== undefined && values !== rows) throw new RangeError(`a column has ${values} values for ${rows} rows`)

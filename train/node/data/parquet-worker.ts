@@ -1,5 +1,5 @@
-// The thread that decodes Parquet for parquet.ts. The library believes what a file says of itself, and a damaged file can
-// make it loop for ever or fill memory: here it can be ended from outside. One file is open at a time; requests are
+// The thread that decodes Parquet for parquet.ts. The library believes what a file says of itself, and a damaged file
+// can make it loop for ever or fill memory: here it can be ended from outside. One file is open at a time; requests are
 // answered in order.
 import { isMainThread, parentPort } from 'node:worker_threads'
 import { type FileMetaData, type SchemaElement, parquetMetadataAsync, parquetRead, parquetSchema } from 'hyparquet'
@@ -22,8 +22,9 @@ export interface Opened {
 }
 
 /**
- * A column of texts, as UTF-8 that is handed over without being copied and is decoded by whoever asked. Text k ends before
- * byte ends[k]; row i has text number texts[i], or none where that is −1. Equal rows of a dictionary share a text.
+ * A column of texts, as UTF-8 that is handed over without being copied and is decoded by whoever asked. Text k ends
+ * before byte ends[k]; row i has text number texts[i], or none where that is −1. Equal rows of a dictionary share a
+ * text.
  */
 export interface TextColumn {
   readonly bytes: Uint8Array<ArrayBuffer>
@@ -31,7 +32,10 @@ export interface TextColumn {
   readonly texts: Int32Array<ArrayBuffer>
 }
 
-/** A row group by column. Text inside of other values that is not UTF-8 makes its row `bad`: the place of its first wrong byte. */
+/**
+ * A row group by column. Text inside of other values that is not UTF-8 makes its row `bad`: the place of its first
+ * wrong byte.
+ */
 export interface Group {
   readonly columns: readonly (TextColumn | readonly Cell[])[]
   readonly bad: ReadonlyMap<number, { readonly column: string; readonly byte: number }>
@@ -285,7 +289,8 @@ if (!isMainThread && parentPort) {
       columns.flatMap(column => ('bytes' in column ? [column.bytes.buffer] : [])),
     )
   }
-  // The library reads columns side by side; when one fails, the failures of the others reach nobody. The first is answered.
+  // The library reads columns side by side; when one fails, the failures of the others reach nobody. The first is
+  // answered.
   process.on('unhandledRejection', () => {})
   let last = Promise.resolve()
   port.on('message', (request: Request) => {

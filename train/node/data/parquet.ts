@@ -1,5 +1,6 @@
-// Parquet files as tables. They are decoded a row group at a time by a thread of their own (parquet-worker.ts), with limits
-// on processor time and memory in proportion to what is read: a damaged file ends in a message and not in a hang.
+// Parquet files as tables. They are decoded a row group at a time by a thread of their own (parquet-worker.ts), with
+// limits on processor time and memory in proportion to what is read: a damaged file ends in a message and not in a
+// hang.
 import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { UserError } from '../../../engine/errors.ts'
@@ -145,7 +146,10 @@ function isKind<Kind extends Reply['kind']>(reply: Reply, kind: Kind): reply is 
   return reply.kind === kind
 }
 
-/** The strings of a column. Rows whose text is not UTF-8 are told to `bad`, with the place of the first wrong byte in it. */
+/**
+ * The strings of a column. Rows whose text is not UTF-8 are told to `bad`, with the place of the first wrong byte in
+ * it.
+ */
 function unpackTexts({ bytes, ends, texts }: TextColumn, bad: (row: number, byte: number) => void): Cell[] {
   const decoded = Array.from(ends, (end, k) => decodeUtf8(bytes.subarray(k === 0 ? 0 : ends[k - 1], end)))
   return Array.from(texts, (text, row) => {
@@ -158,8 +162,8 @@ function unpackTexts({ bytes, ends, texts }: TextColumn, bad: (row: number, byte
 }
 
 /**
- * Opens a Parquet file of `size` bytes. Its columns are those of the schema's root; fields of a nested one are named with
- * dots (`meta.source`). Throws a UserError, naming `path`, on anything that is wrong with the file.
+ * Opens a Parquet file of `size` bytes. Its columns are those of the schema's root; fields of a nested one are named
+ * with dots (`meta.source`). Throws a UserError, naming `path`, on anything that is wrong with the file.
  */
 export async function openParquet(path: string, size: number): Promise<Table> {
   const memory = Math.round(Math.min(MEMORY.most, MEMORY.least + (MEMORY.perMegabyte * size) / MEGABYTE))

@@ -9,7 +9,9 @@ const SPELLINGS: ReadonlyMap<string, 'negative' | 'positive'> = new Map([
   ['positive', 'positive'],
 ])
 
-/** The class of reviews that a label stands for, in any case and with spaces around it; undefined for any other label. */
+/**
+ * The class of reviews that a label stands for, in any case and with spaces around it; undefined for any other label.
+ */
 export function sentimentOf(label: string | number | boolean): 'negative' | 'positive' | undefined {
   // Whether something is true says nothing of sentiment.
   if (typeof label === 'boolean') return undefined

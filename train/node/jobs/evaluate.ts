@@ -1,4 +1,5 @@
-// `tilegrad evaluate`: what was trained against labelled texts: metrics of the field, their interval, and each text's answer.
+// `tilegrad evaluate`: what was trained against labelled texts: metrics of the field, their interval, and each text's
+// answer.
 import { UserError } from '../../../engine/errors.ts'
 import { IGNORED } from '../../../models/losses.ts'
 import type { Scored, TextClassifier, TextInput } from '../../../models/classifier.ts'
@@ -50,8 +51,8 @@ export interface Evaluated {
 }
 
 /**
- * The labelled texts at a path or of a Hub dataset: of the split that is named, else of the test split, else, where that has
- * no labels, of the validation split; of a single table all.
+ * The labelled texts at a path or of a Hub dataset: of the split that is named, else of the test split, else, where
+ * that has no labels, of the validation split; of a single table all.
  * @throws UserError if there are none
  */
 export async function openLabelled(data: string, options: Omit<EvaluateOptions, 'labels'>): Promise<Labelled> {
@@ -147,7 +148,9 @@ export async function evaluateOn(
   return { plan, task, summary: summarise(results), metrics, main, interval, inputs, scored, targets, outputs }
 }
 
-/** Labels that are numbers of classes, by the names that the file itself gives them where the model has the same names. */
+/**
+ * Labels that are numbers of classes, by the names that the file itself gives them where the model has the same names.
+ */
 function namer(
   classNames: readonly string[] | undefined,
   { labels, spelled = labels }: TaskPlan,

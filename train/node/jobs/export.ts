@@ -1,5 +1,5 @@
-// `tilegrad export --merge`: a plain model folder from what was trained, which Transformers and others load without PEFT. Of a
-// run that kept several evaluations' values (`--keep-best`), any of these.
+// `tilegrad export --merge`: a plain model folder from what was trained, which Transformers and others load without
+// PEFT. Of a run that kept several evaluations' values (`--keep-best`), any of these.
 import { rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
@@ -57,9 +57,9 @@ async function putBack(model: Classifier, path: string): Promise<void> {
 }
 
 /**
- * Writes the model at `source` (a run, an adapter, a model) to `out`, its adapter merged into f32 weights. The folder is
- * written beside its place and renamed into it. With `chosen`, the values that the run at `source` kept of that evaluation;
- * a temperature or thresholds, which were fitted to the best one, are left out then.
+ * Writes the model at `source` (a run, an adapter, a model) to `out`, its adapter merged into f32 weights. The folder
+ * is written beside its place and renamed into it. With `chosen`, the values that the run at `source` kept of that
+ * evaluation; a temperature or thresholds, which were fitted to the best one, are left out then.
  * @throws UserError where `out` exists or the run did not keep what was chosen, and as `openTrained` does
  */
 export async function exportMerged(

@@ -1,5 +1,5 @@
-// One run from its options to its folder. The phases are in `fine-tune/`: prepare (open, check, show, plan), train (attempts, with
-// what they record), conclude (test, save, result, report).
+// One run from its options to its folder. The phases are in `fine-tune/`: prepare (open, check, show, plan), train
+// (attempts, with what they record), conclude (test, save, result, report).
 import { dependencies } from '../package.ts'
 import type { Console } from '../cli/console.ts'
 import type { Options } from '../cli/options.ts'

@@ -1,5 +1,5 @@
-// From options to what a run trains on: what is taken where the user left something open, and the examples. Nothing is written
-// here, so a mistake in any of it leaves no trace. The model is model.ts'.
+// From options to what a run trains on: what is taken where the user left something open, and the examples. Nothing is
+// written here, so a mistake in any of it leaves no trace. The model is model.ts'.
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
@@ -140,8 +140,8 @@ export interface Data {
 const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
 
 /**
- * Loads the examples (of a commit, where a run is resumed), draws what was asked for, takes validation aside. `model` are
- * the classes that the base model has names for.
+ * Loads the examples (of a commit, where a run is resumed), draws what was asked for, takes validation aside. `model`
+ * are the classes that the base model has names for.
  */
 export async function openData(
   options: Options,
@@ -233,8 +233,8 @@ export function weightsOf(asked: string, plan: TaskPlan, train: readonly Example
       `--class-weights ${asked}: ${counted(weights.length, 'weight')} for ${counts.length} classes (${plan.labels.join(', ')})`,
     )
   }
-  // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests; one that all texts
-  // have, or none, has nothing to be weighed against.
+  // Of several labels at once each is weighed against its own absence, as PyTorch's pos_weight suggests; one that all
+  // texts have, or none, has nothing to be weighed against.
   if (plan.task === 'labels')
     return counts.map(count => (count > 0 && count < train.length ? (train.length - count) / count : 1))
   return classWeights('balanced', counts)

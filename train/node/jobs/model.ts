@@ -1,5 +1,6 @@
-// The model of a run: found by its name, described before its weights are fetched, built with its tuning settled, and filled. A run
-// may continue from an adapter, which stays an adapter under --tune lora and is merged into the weights otherwise.
+// The model of a run: found by its name, described before its weights are fetched, built with its tuning settled, and
+// filled. A run may continue from an adapter, which stays an adapter under --tune lora and is merged into the weights
+// otherwise.
 import { join } from 'node:path'
 import { UserError } from '../../../engine/index.ts'
 import { type Answers, isGeneric, statedProblem } from '../../../models/answers.ts'
@@ -50,7 +51,10 @@ export interface OpenedModel {
   /** What was asked for of the Hub's, and what that was; undefined for folders. */
   readonly revision: string | undefined
   readonly commit: string | undefined
-  /** Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh ones. */
+  /**
+   * Where the weights lie, or config and tokenizer of a model whose weights are still on the Hub; undefined for fresh
+   * ones.
+   */
   readonly folder: string | undefined
   /** The adapter that training continues from. */
   readonly adapter: AdapterSource | undefined
@@ -72,7 +76,10 @@ export interface ModelCommits {
   readonly base?: string
 }
 
-/** Finds config and tokenizer (of these commits, for a resumed run), and checks that they fit each other. Throws a UserError. */
+/**
+ * Finds config and tokenizer (of these commits, for a resumed run), and checks that they fit each other. Throws a
+ * UserError.
+ */
 export async function openModel(
   options: Options,
   progress: Progress,
@@ -185,8 +192,8 @@ const plainModel = (config: ModelConfig, task: TaskName): Classifier =>
   task === 'tokens' ? createTokenModel(config) : createModel(config)
 
 /**
- * Options with the longest text and the windows of the model that training continues from, where the user gave none; the longest
- * text is never more than the model has positions.
+ * Options with the longest text and the windows of the model that training continues from, where the user gave none;
+ * the longest text is never more than the model has positions.
  * @throws UserError if those windows do not fit a longest text that was asked for
  */
 export function adoptLengths(options: Options, { config, name, adapter, trained: { lengths } }: OpenedModel): Options {
@@ -207,7 +214,8 @@ export function adoptLengths(options: Options, { config, name, adapter, trained:
 }
 
 /**
- * Options in which rank, alpha, dropout and targets are those of the adapter that training continues from, if there is one.
+ * Options in which rank, alpha, dropout and targets are those of the adapter that training continues from, if there is
+ * one.
  * @throws UserError where others were asked for, and where the adapter does not fit its base
  */
 export async function adoptAdapter(options: Options, { config, adapter, trained }: OpenedModel): Promise<Options> {
@@ -264,8 +272,8 @@ export interface BuiltModel {
 }
 
 /**
- * The model of a run, with every name and shape compared with those of the weights, if these are on disk already. Throws a
- * UserError if they, or an adapter, do not fit.
+ * The model of a run, with every name and shape compared with those of the weights, if these are on disk already.
+ * Throws a UserError if they, or an adapter, do not fit.
  */
 export async function buildModel(options: Options, opened: OpenedModel, task: TaskName): Promise<BuiltModel> {
   const { config, folder, commit, adapter, takesHead } = opened
@@ -283,7 +291,8 @@ export async function buildModel(options: Options, opened: OpenedModel, task: Ta
     )
   const isOnHub = folder !== undefined && commit !== undefined && !(await hasWeights(folder))
   const drawn = isOnHub ? [] : await drawnOfHead(model, opened)
-  // BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a new head.
+  // BERT's pooler comes with the encoder and stays as it is; one that the weights lack is trained like the rest of a
+  // new head.
   if (folder !== undefined && tune === 'lora' && trainHead) {
     for (const linear of model.head()) if (drawn.includes(linear.weight.name) && !linear.lora) unfreeze(linear)
   }
@@ -345,8 +354,8 @@ async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise
 }
 
 /**
- * Opens the weights and compares every name and shape. Gives the names of the head's parameters that will be drawn afresh.
- * Throws a UserError.
+ * Opens the weights and compares every name and shape. Gives the names of the head's parameters that will be drawn
+ * afresh. Throws a UserError.
  */
 async function drawnOfHead(
   model: Classifier,
@@ -385,7 +394,9 @@ function vocabularyText({ tokenizer: { vocabSize }, config }: OpenedModel): stri
   return `Tokenizer: ${count(vocabSize)} tokens, fewer than the ${count(config.vocabSize)} that the model has embeddings for`
 }
 
-/** Which settings of lengths are those that the model was trained with; undefined where they were given or it says none. */
+/**
+ * Which settings of lengths are those that the model was trained with; undefined where they were given or it says none.
+ */
 function lengthsText({ trained: { lengths } }: OpenedModel, { given, maxLength, window }: Options): string | undefined {
   if (!lengths) return undefined
   const taken = [

@@ -1,5 +1,5 @@
-// `tilegrad predict`: answers for texts from the command line, from standard input, or from a table, in their order. Lines
-// from a pipe are answered as they come; a file of any length takes no more memory than some hundred texts.
+// `tilegrad predict`: answers for texts from the command line, from standard input, or from a table, in their order.
+// Lines from a pipe are answered as they come; a file of any length takes no more memory than some hundred texts.
 import { join } from 'node:path'
 import { UserError, printable, printableJson } from '../../../engine/errors.ts'
 import { type Prediction, type TextClassifier, type TextInput, textOf } from '../../../models/classifier.ts'
@@ -34,8 +34,8 @@ async function isRun(folder: string): Promise<boolean> {
 }
 
 /**
- * Texts of a stream, one a line, in groups: what has come so far, up to a chunk, without waiting for more once there is a
- * line. Lines end in \n or \r\n; `encoding` is a label of the Encoding Standard.
+ * Texts of a stream, one a line, in groups: what has come so far, up to a chunk, without waiting for more once there is
+ * a line. Lines end in \n or \r\n; `encoding` is a label of the Encoding Standard.
  * @throws UserError on bytes that are not in the encoding, on a line without end, and where the stream can't be read
  */
 export async function* lineChunks(
@@ -112,8 +112,8 @@ export interface Written {
 }
 
 /**
- * Classifies chunk by chunk and gives what is to be written for each, in order: a line for each text and classifier, which
- * is named if there are several.
+ * Classifies chunk by chunk and gives what is to be written for each, in order: a line for each text and classifier,
+ * which is named if there are several.
  * @throws UserError where classifiers of different labels are to share a CSV file's columns
  */
 export async function* predictions(
@@ -256,7 +256,9 @@ export interface Entity {
   readonly end: number
 }
 
-/** Entities of labelled words, by the tags B-, I- and O (Ramshaw and Marcus 1995); a tag without a prefix stands alone. */
+/**
+ * Entities of labelled words, by the tags B-, I- and O (Ramshaw and Marcus 1995); a tag without a prefix stands alone.
+ */
 export function entitiesOf({ words }: Extract<Prediction, { kind: 'words' }>): Entity[] {
   const found: Entity[] = []
   let open: { label: string; start: number; end: number; text: string } | undefined

@@ -188,7 +188,10 @@ async function modelOf({
   return { model, trainer: await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions) }
 }
 
-/** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if there is none. */
+/**
+ * The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if
+ * there is none.
+ */
 async function rebuild(job: Job, run: Run, losses: number): Promise<Job> {
   const { options } = job
   const device = await reopen(job.device, options.adapter, false, losses)

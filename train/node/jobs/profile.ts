@@ -27,7 +27,9 @@ export function byLabel(kernels: readonly KernelTime[]): KernelTotal[] {
   return [...totals.values()].sort((a, b) => b.nanoseconds - a.nanoseconds)
 }
 
-/** A row for each kernel: count, milliseconds, share of the step, GFLOP/s, GB/s, and the share of the nearer ceiling. */
+/**
+ * A row for each kernel: count, milliseconds, share of the step, GFLOP/s, GB/s, and the share of the nearer ceiling.
+ */
 export function profileTable(kernels: readonly KernelTime[], ceilings: Pick<Ceilings, 'operations' | 'bytes'>): string {
   const totals = byLabel(kernels)
   const all = totals.reduce((sum, { nanoseconds }) => sum + nanoseconds, 0)

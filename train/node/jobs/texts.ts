@@ -30,8 +30,8 @@ export interface Texts {
 }
 
 /**
- * What lies at a path or under a Hub name. A table that is named is that table and no other, also where it lies among the
- * splits of a data set: those are for training. Throws a UserError on what is neither, and as `findSplits` does.
+ * What lies at a path or under a Hub name. A table that is named is that table and no other, also where it lies among
+ * the splits of a data set: those are for training. Throws a UserError on what is neither, and as `findSplits` does.
  */
 export async function splitsAt(data: string, encoding: string | undefined): Promise<Splits> {
   const path = (await isOnDisk(data)) ? data : (await resolveDataset(data)).folder
@@ -40,8 +40,8 @@ export async function splitsAt(data: string, encoding: string | undefined): Prom
 }
 
 /**
- * Opens the texts at a path or of a Hub dataset, without reading them. An empty string is a text, too; a row without one is
- * refused when it comes, or left out.
+ * Opens the texts at a path or of a Hub dataset, without reading them. An empty string is a text, too; a row without
+ * one is refused when it comes, or left out.
  * @throws UserError on a path that leads nowhere, and if there is no column of texts
  */
 export async function openTexts(data: string, options: TextOptions): Promise<Texts> {

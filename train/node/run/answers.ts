@@ -41,7 +41,10 @@ export class AnswerFile {
     this.path = path
   }
 
-  /** All answers by `questionKey`, none if there is no file. `onDamage` is called with a sentence if something in it is unusable. */
+  /**
+   * All answers by `questionKey`, none if there is no file. `onDamage` is called with a sentence if something in it is
+   * unusable.
+   */
   async read(onDamage: (sentence: string) => void): Promise<Map<string, Answer>> {
     const handle = await this.#open()
     if (!handle) return new Map()

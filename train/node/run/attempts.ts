@@ -1,5 +1,5 @@
-// Training until it ends: when the GPU is lost, the job is rebuilt on another device of the same adapter and continues from its
-// last checkpoint.
+// Training until it ends: when the GPU is lost, the job is rebuilt on another device of the same adapter and continues
+// from its last checkpoint.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Device, DeviceLost, UserError } from '../../../engine/index.ts'
 import type { Position } from '../../checkpoint-store.ts'
@@ -42,9 +42,9 @@ export interface Attempts<Job> {
 }
 
 /**
- * Trains to the end, by as many attempts as that takes, with signals that stop it after a step. After a loss of the GPU the next
- * attempt begins at the last checkpoint and comes to the same bits, up to `MOST_LOSSES` times without a new checkpoint between.
- * Gives the exit status. Throws what ended the last attempt, with the command that resumes the run.
+ * Trains to the end, by as many attempts as that takes, with signals that stop it after a step. After a loss of the GPU
+ * the next attempt begins at the last checkpoint and comes to the same bits, up to `MOST_LOSSES` times without a new
+ * checkpoint between. Gives the exit status. Throws what ended the last attempt, with the command that resumes the run.
  */
 export async function runAttempts<Job extends Trainable>(
   first: Job,
@@ -84,7 +84,10 @@ export async function runAttempts<Job extends Trainable>(
   }
 }
 
-/** Another device of the adapter of one that was lost, `losses` times in a row by now. Throws a DeviceLost if there is none. */
+/**
+ * Another device of the adapter of one that was lost, `losses` times in a row by now. Throws a DeviceLost if there is
+ * none.
+ */
 export async function reopen(
   { info: before }: Device,
   adapter: string | undefined,

@@ -1,8 +1,8 @@
-// Checkpoints: everything that a run needs to resume to the same bits. Each is a folder, `step-000120/`, that is written under
-// another name, synced, read back and renamed, so that one that can be seen is whole. Checksums tell one that was damaged
-// since; the one before it is used then. The values that evaluated best lie beside them, by the names of the parameters, in
-// files that are named by their checksums. A checkpoint lists those that it needs, so none is deleted before the last
-// checkpoint that lists it.
+// Checkpoints: everything that a run needs to resume to the same bits. Each is a folder, `step-000120/`, that is
+// written under another name, synced, read back and renamed, so that one that can be seen is whole. Checksums tell one
+// that was damaged since; the one before it is used then. The values that evaluated best lie beside them, by the names
+// of the parameters, in files that are named by their checksums. A checkpoint lists those that it needs, so none is
+// deleted before the last checkpoint that lists it.
 import { createHash } from 'node:crypto'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -111,8 +111,8 @@ export class Checkpoints implements CheckpointStore {
   }
 
   /**
-   * The last one that is undamaged: its checksums hold, and its position is one of the run's. Throws a UserError on one that
-   * an earlier version wrote, without a checksum.
+   * The last one that is undamaged: its checksums hold, and its position is one of the run's. Throws a UserError on one
+   * that an earlier version wrote, without a checksum.
    */
   async find(shape?: RunShape): Promise<Found> {
     const damaged: { step: number; reason: string }[] = []
@@ -167,7 +167,10 @@ export class Checkpoints implements CheckpointStore {
     await loadKept(join(this.folder, bestName(this.#best[0])), entries)
   }
 
-  /** The evaluations whose values are kept as of the checkpoint that was saved or loaded last, with the files of these, best first. */
+  /**
+   * The evaluations whose values are kept as of the checkpoint that was saved or loaded last, with the files of these,
+   * best first.
+   */
   get best(): (Best & { readonly file: string })[] {
     return this.#evaluations.map((evaluation, i) => ({ ...evaluation, file: bestName(this.#best[i]) }))
   }

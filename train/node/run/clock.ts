@@ -22,8 +22,8 @@ export class RunClock {
 }
 
 /**
- * Training texts per second of training steps, from the lines of metrics.jsonl: evaluations do not count. A step's time is what
- * has passed since the line before it. 0 without steps.
+ * Training texts per second of training steps, from the lines of metrics.jsonl: evaluations do not count. A step's time
+ * is what has passed since the line before it. 0 without steps.
  */
 export function trainingSpeed(lines: readonly Metrics[]): number {
   let [examples, seconds, before] = [0, 0, 0]

@@ -7,7 +7,10 @@ import type { TensorFile } from '../../../models/safetensors.ts'
 import type { Data } from '../jobs/job.ts'
 import type { OpenedModel } from '../jobs/model.ts'
 
-/** SHA-256 of texts and labels, and of config, tokenizer, weights and adapter; the Hub's weights are known by their commit. */
+/**
+ * SHA-256 of texts and labels, and of config, tokenizer, weights and adapter; the Hub's weights are known by their
+ * commit.
+ */
 export interface Fingerprints {
   readonly data: string
   readonly model: string

@@ -42,7 +42,8 @@ export class FolderGone extends UserError {}
 
 /**
  * The folder that a new run would get: `out`, or else `runs/<date>-<name>`, numbered where that is taken. Creates
- * nothing. Throws a UserError when `out` exists and is a folder that is not empty, or when the folder could not be made.
+ * nothing. Throws a UserError when `out` exists and is a folder that is not empty, or when the folder could not be
+ * made.
  */
 export async function chooseRunFolder(
   out: string | undefined,
@@ -104,7 +105,10 @@ async function createLocked(folder: string, config: Readonly<Record<string, unkn
   }
 }
 
-/** Creates a run in `out`, or in the first folder by `name` that no other process takes, and keeps it locked. Throws as those two do. */
+/**
+ * Creates a run in `out`, or in the first folder by `name` that no other process takes, and keeps it locked. Throws as
+ * those two do.
+ */
 export async function createNewRun(
   out: string | undefined,
   name: string,
@@ -151,8 +155,8 @@ const taken = (folder: string, user = 'a run'): string =>
   `${folder} exists and is not empty: ${user} needs a folder of its own`
 
 /**
- * Throws a UserError if `folder` could not be made: to find out only when it is written would waste all that comes before.
- * `called` is what messages call it.
+ * Throws a UserError if `folder` could not be made: to find out only when it is written would waste all that comes
+ * before. `called` is what messages call it.
  */
 export async function refuseUnwritable(folder: string, called = "the run's folder"): Promise<void> {
   let parent = resolve(folder)
@@ -163,7 +167,9 @@ export async function refuseUnwritable(folder: string, called = "the run's folde
   })
 }
 
-/** Removes what killed processes left: files and folders that were being written, and were not renamed into their place. */
+/**
+ * Removes what killed processes left: files and folders that were being written, and were not renamed into their place.
+ */
 async function removeLeftovers(folder: string): Promise<void> {
   for (const { name, parentPath } of await readdir(folder, { recursive: true, withFileTypes: true })) {
     if (isTemporary(name)) await rm(join(parentPath, name), { recursive: true, force: true })
@@ -192,8 +198,8 @@ export class Run {
   }
 
   /**
-   * Keeps other processes off the run until what it gives is called, and clears away what killed ones left. Throws a UserError,
-   * naming the process, where another works on it.
+   * Keeps other processes off the run until what it gives is called, and clears away what killed ones left. Throws a
+   * UserError, naming the process, where another works on it.
    */
   async lock(): Promise<() => Promise<void>> {
     try {
@@ -207,8 +213,8 @@ export class Run {
   }
 
   /**
-   * Throws a FolderGone if the folder is no longer in its place. To be called before anything is written there: otherwise a
-   * part of it would be made anew, or another run's folder written to.
+   * Throws a FolderGone if the folder is no longer in its place. To be called before anything is written there:
+   * otherwise a part of it would be made anew, or another run's folder written to.
    */
   check(): void {
     if (!this.#isInPlace()) throw new FolderGone(`${this.folder} was moved or deleted while the run was using it`)
@@ -237,8 +243,8 @@ export class Run {
   }
 
   /**
-   * Makes a folder in the folder, or replaces it: `fill` gets the path of another one, which is then renamed, so that nobody
-   * sees half of it.
+   * Makes a folder in the folder, or replaces it: `fill` gets the path of another one, which is then renamed, so that
+   * nobody sees half of it.
    */
   async writeFolder(name: string, fill: (path: string) => Promise<void>): Promise<void> {
     this.check()
@@ -256,16 +262,16 @@ export class Run {
   }
 
   /**
-   * Whether the run came to its end. One that was killed while it wrote its last files did not, though it has a result: it left
-   * its lock behind, and those files are written again when it is resumed.
+   * Whether the run came to its end. One that was killed while it wrote its last files did not, though it has a result:
+   * it left its lock behind, and those files are written again when it is resumed.
    */
   async finished(): Promise<boolean> {
     return (await exists(this.path(RESULT))) && !(await exists(this.path(LOCK)))
   }
 
   /**
-   * Adds a line to metrics.jsonl, in one write: whoever is killed leaves whole lines, or at worst a cut last one. Throws a
-   * NonFinite on a figure that is not finite.
+   * Adds a line to metrics.jsonl, in one write: whoever is killed leaves whole lines, or at worst a cut last one.
+   * Throws a NonFinite on a figure that is not finite.
    */
   appendMetrics(metrics: Metrics): void {
     const line = finiteJson(metrics, this.path(METRICS))

@@ -43,7 +43,10 @@ function warn(sentence: string): void {
   process.stderr.write(`${printableLine(sentence)}.\n`)
 }
 
-/** The answers that a run uses; none, with a line on stderr, if its file holds something else, such as the format of an earlier version. */
+/**
+ * The answers that a run uses; none, with a line on stderr, if its file holds something else, such as the format of an
+ * earlier version.
+ */
 async function readSettled(path: string): Promise<Answers> {
   try {
     return new Map(file.parse(await readJson(path)).answers.map(answer => [questionKey(answer), answer]))
@@ -81,8 +84,8 @@ export class KernelChoices {
   }
 
   /**
-   * Configures how a device chooses from here on: by the answers that `run` used before, measuring nothing, or else by those of the
-   * user's cache, measuring for at most `seconds` (when left out, the mode's own budget).
+   * Configures how a device chooses from here on: by the answers that `run` used before, measuring nothing, or else by
+   * those of the user's cache, measuring for at most `seconds` (when left out, the mode's own budget).
    */
   static async begin(
     mode: TuningMode,

@@ -1,6 +1,6 @@
-// One process at a time in a run's folder: a file that names who works there: pid, host, when the process started, which tells it
-// from a later one with the same pid, and a number of its own. What an exited process left, after a kill or a power cut, is taken
-// over.
+// One process at a time in a run's folder: a file that names who works there: pid, host, when the process started,
+// which tells it from a later one with the same pid, and a number of its own. What an exited process left, after a kill
+// or a power cut, is taken over.
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { link, readFile, rm, writeFile } from 'node:fs/promises'
@@ -40,7 +40,10 @@ export async function lock(folder: string): Promise<Unlock> {
   )
 }
 
-/** Creates a file that names this process, in place of one whose process has exited. Gives who works there where one does. */
+/**
+ * Creates a file that names this process, in place of one whose process has exited. Gives who works there where one
+ * does.
+ */
 async function take(path: string): Promise<Unlock | Holder> {
   const number = randomBytes(6).toString('hex')
   const own = `${process.pid} ${hostname()} ${startOf(process.pid) ?? '-'} ${number}`
@@ -60,7 +63,8 @@ async function take(path: string): Promise<Unlock | Holder> {
       patience -= LOOK_AGAIN_MS
       continue
     }
-    // Of several that find it one may remove it, and no lock but this very one: whoever else removed it made another since.
+    // Of several that find it one may remove it, and no lock but this very one: whoever else removed it made another
+    // since.
     const hash = createHash('sha256').update(content).digest('hex').slice(0, 12)
     const claim = await take(join(dirname(path), `.${basename(path).replace(/^\.|\..*$/g, '')}.${hash}.tmp`))
     if (typeof claim !== 'function') {

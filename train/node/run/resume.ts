@@ -1,4 +1,5 @@
-// Resuming a run: what must not have changed since it began, what may differ, and the checkpoint that it continues from.
+// Resuming a run: what must not have changed since it began, what may differ, and the checkpoint that it continues
+// from.
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { AdapterInfo } from '../../../engine/index.ts'
 import type { Position, RunShape } from '../../checkpoint-store.ts'
@@ -29,8 +30,8 @@ export function warnOfChanges(
 }
 
 /**
- * Takes the run's folder back to its last undamaged checkpoint, or to its beginning if there is none, and says so. Gives the
- * position to continue from.
+ * Takes the run's folder back to its last undamaged checkpoint, or to its beginning if there is none, and says so.
+ * Gives the position to continue from.
  */
 export async function rewind(
   run: Run,

@@ -8,7 +8,9 @@ import type { ValueEntry } from '../../adamw.ts'
 
 const READ_BYTES = 4 * 1024 * 1024
 
-/** Writes the values to `path`, in a folder that is there, and reads the file back. Gives its SHA-256 in hexadecimal. */
+/**
+ * Writes the values to `path`, in a folder that is there, and reads the file back. Gives its SHA-256 in hexadecimal.
+ */
 export async function writeState(path: string, entries: readonly ValueEntry[]): Promise<string> {
   const hash = createHash('sha256')
   const hashed = async function* (pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
@@ -46,7 +48,9 @@ export async function digestOf(path: string): Promise<string> {
   }
 }
 
-/** Reads the values from a file. Throws a UserError, with none changed, where it lacks one or has it in another shape. */
+/**
+ * Reads the values from a file. Throws a UserError, with none changed, where it lacks one or has it in another shape.
+ */
 export async function readState(path: string, entries: readonly ValueEntry[]): Promise<void> {
   const file = await openSafetensors(path)
   try {

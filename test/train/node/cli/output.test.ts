@@ -1,5 +1,5 @@
-// Stdout and stderr that are closed or full, or read slowly: a command goes on, loses nothing that somebody reads, and ends with
-// its own status.
+// Stdout and stderr that are closed or full, or read slowly: a command goes on, loses nothing that somebody reads, and
+// ends with its own status.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'

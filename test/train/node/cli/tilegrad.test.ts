@@ -77,7 +77,8 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
 
   const result = resultOf<Record<string, number>>(scored)
   expect(result).toMatchObject({ calibrated: true, task: 'classes', rows: 60, interval: { metric: 'accuracy' } })
-  // What the run says of its test set, calibrated and as trained, is what evaluate says of it, with and without calibration.
+  // What the run says of its test set, calibrated and as trained, is what evaluate says of it, with and without
+  // calibration.
   type Figures = Readonly<Record<string, number | null>>
   const ended = resultOf<{
     test_metrics_calibrated: Figures

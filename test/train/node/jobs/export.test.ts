@@ -1,5 +1,5 @@
-// What was trained opens again: a model, an adapter on its base, and the plain folder that an adapter is exported to, which
-// all give the same answers.
+// What was trained opens again: a model, an adapter on its base, and the plain folder that an adapter is exported to,
+// which all give the same answers.
 import { mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-// Kinds of files that people bring, and what each gives: read, with what was understood of it, or refused in one line. The
-// files themselves are not part of the repository; each kind has tests of its own beside its reader.
+// Kinds of files that people bring, and what each gives: read, with what was understood of it, or refused in one line.
+// The files themselves are not part of the repository; each kind has tests of its own beside its reader.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'

@@ -1,5 +1,5 @@
-// Where a run's model comes from: a model, an adapter or a run, on disk or on the Hub; what of them is taken over, and what is
-// refused.
+// Where a run's model comes from: a model, an adapter or a run, on disk or on the Hub; what of them is taken over, and
+// what is refused.
 import { showBytes } from '../../../../engine/bytes.ts'
 import { cp, mkdtemp, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,5 @@
-// Measured kernels in the user's cache: several processes add to one file at once and nothing is lost, whatever state the
-// file is in and however large it is.
+// Measured kernels in the user's cache: several processes add to one file at once and nothing is lost, whatever state
+// the file is in and however large it is.
 import { spawn } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, readdir, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// Checkpoints on disk: one that was damaged in any way is left for the one before it, and none is trusted that was not read back.
+// Checkpoints on disk: one that was damaged in any way is left for the one before it, and none is trusted that was not
+// read back.
 import { appendFile, cp, mkdtemp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -202,7 +203,9 @@ test('best values stay as long as a checkpoint that is kept names them', async (
   expect(await kept()).toBe(1)
 })
 
-/** A run that keeps the best two: `scores` by epoch, each evaluation's values being its epoch, as a trainer ranks them. */
+/**
+ * A run that keeps the best two: `scores` by epoch, each evaluation's values being its epoch, as a trainer ranks them.
+ */
 async function ranked(scores: readonly number[]): Promise<{ folder: string; checkpoints: Checkpoints }> {
   const folder = join(root, `run${count++}`)
   const checkpoints = new Checkpoints(folder)

@@ -1,5 +1,5 @@
-// The tuner: what it measures is remembered by adapter, driver and version, used again without measuring, kept in a run's
-// folder, and never changes what comes out beyond rounding.
+// The tuner: what it measures is remembered by adapter, driver and version, used again without measuring, kept in a
+// run's folder, and never changes what comes out beyond rounding.
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'

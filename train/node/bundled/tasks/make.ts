@@ -1,6 +1,6 @@
-// `node train/node/bundled/tasks/make.ts`: writes the five small data sets beside this file, one for each kind of task; the
-// same files each time. Rows of the training and the test set combine the same phrases, and no row is in both; rows of
-// `new-phrases/` combine other phrases.
+// `node train/node/bundled/tasks/make.ts`: writes the five small data sets beside this file, one for each kind of task;
+// the same files each time. Rows of the training and the test set combine the same phrases, and no row is in both; rows
+// of `new-phrases/` combine other phrases.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { type Random, stream } from '../../../random.ts'

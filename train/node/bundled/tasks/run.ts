@@ -1,6 +1,6 @@
-// `npm run tasks`: fine-tunes the bundled model on each of the five small data sets, one after another. Prints the score of
-// the best constant answer, the score on the test set, and that on rows made of phrases that training does not have. Each
-// run leaves a report.
+// `npm run tasks`: fine-tunes the bundled model on each of the five small data sets, one after another. Prints the
+// score of the best constant answer, the score on the test set, and that on rows made of phrases that training does not
+// have. Each run leaves a report.
 import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'

@@ -74,12 +74,17 @@ interface Measured {
   readonly tested: Evaluation
   readonly outputs: readonly ExampleOutput<Target>[]
   readonly summary: Summary
-  /** The metric by which the best evaluation was chosen, or the task's first where the loss decided, with its 95 % interval. */
+  /**
+   * The metric by which the best evaluation was chosen, or the task's first where the loss decided, with its 95 %
+   * interval.
+   */
   readonly main: MetricInfo
   readonly interval: Interval | undefined
   /** Temperature and thresholds found on the validation set, by which `predict` and `evaluate` answer. */
   readonly reading: Reading
-  /** The test set as `predict` and `evaluate` answer; undefined where neither temperature nor thresholds were fitted. */
+  /**
+   * The test set as `predict` and `evaluate` answer; undefined where neither temperature nor thresholds were fitted.
+   */
   readonly calibrated: Summary | undefined
   /** Expected calibration error on the test set, before and after. */
   readonly errors: ReturnType<typeof calibrationErrors> | undefined

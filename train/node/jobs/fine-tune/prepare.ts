@@ -1,4 +1,5 @@
-// From options to a job that is ready to train: everything opened, checked and shown, the step planned, nothing written.
+// From options to a job that is ready to train: everything opened, checked and shown, the step planned, nothing
+// written.
 import { showBytes } from '../../../../engine/bytes.ts'
 import { type Device, type PlanSummary, UserError, currentDevice } from '../../../../engine/index.ts'
 import { type Classifier, countParameters, summaryText } from '../../../../models/index.ts'
@@ -35,7 +36,10 @@ import {
 import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
 
-/** Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the device. */
+/**
+ * Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the
+ * device.
+ */
 export interface Job {
   readonly options: Options
   readonly device: Device
@@ -112,8 +116,8 @@ const trainerOf = ({
   Trainer.over(model, taskOf(options, data), { ...options, padId: opened.tokenizer.padId })
 
 /**
- * Throws a UserError if the hidden states of a batch (of this number of windows, if given) are more than one buffer holds:
- * by arithmetic, before anything is allocated.
+ * Throws a UserError if the hidden states of a batch (of this number of windows, if given) are more than one buffer
+ * holds: by arithmetic, before anything is allocated.
  */
 function checkBatch(
   { batchSize, batchTokens, maxLength }: Options,
@@ -148,7 +152,9 @@ export function mainMetric({ bestMetric }: Options, { plan: { task, labels } }: 
   return bestMetric === undefined ? metricsOf(task, labels.length)[0] : metricNamed(task, labels.length, bestMetric)
 }
 
-/** Ends all measuring, plans a step of the largest batch (of this number of windows, if given) and shows what it costs. */
+/**
+ * Ends all measuring, plans a step of the largest batch (of this number of windows, if given) and shows what it costs.
+ */
 async function planStep(job: Job, console: Console, windows?: number): Promise<Prepared> {
   const { options, trainer, device, choices } = job
   const { maxLength } = options
@@ -188,8 +194,8 @@ function largestBatch({ options, opened, device }: Job, train: readonly EncodedE
 }
 
 /**
- * Plans a step for a run that does not train. Texts are read only where they may have windows: those of the training texts decide
- * how large a batch is, and the first text of a pair may leave them no room.
+ * Plans a step for a run that does not train. Texts are read only where they may have windows: those of the training
+ * texts decide how large a batch is, and the first text of a pair may leave them no room.
  */
 export async function planAlone(job: Job, console: Console, progress: Progress): Promise<Prepared> {
   const windows =
@@ -197,7 +203,10 @@ export async function planAlone(job: Job, console: Console, progress: Progress):
   return planStep(job, console, windows)
 }
 
-/** The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is wanted. */
+/**
+ * The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is
+ * wanted.
+ */
 export async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
   const { options, lengths, device, trainer } = job
   const texts = await tokenisedSets(job, progress)
@@ -213,7 +222,10 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   return [await planStep(job, console, windows), texts]
 }
 
-/** The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if there is none. */
+/**
+ * The same job on a new device of the same adapter, with the kernels that the run began with. Throws a DeviceLost if
+ * there is none.
+ */
 export async function rebuild(job: Prepared, run: Run, losses: number, version: string): Promise<Prepared> {
   const { options, data, opened } = job
   const device = await reopen(job.device, options.adapter, options.profile, losses)

@@ -1,5 +1,5 @@
-// What a run's folder says of how it began: its options, the commits and fingerprints of what it read, and the commands that
-// repeat and resume it.
+// What a run's folder says of how it began: its options, the commits and fingerprints of what it read, and the commands
+// that repeat and resume it.
 import { UserError } from '../../../../engine/errors.ts'
 import { type Options, type Preset, parseOptions } from '../../cli/options.ts'
 import { command } from '../../cli/shell.ts'

@@ -59,7 +59,10 @@ export async function saveTrained(run: Run, { options, model, opened }: Prepared
   await withExact(origin => save('model', mergedTensors(model, origin)))
 }
 
-/** The adapter's base and its revision: what was asked for of the Hub, or else what that was; a folder by its whole path. */
+/**
+ * The adapter's base and its revision: what was asked for of the Hub, or else what that was; a folder by its whole
+ * path.
+ */
 async function baseOf(
   run: Run,
   { name, revision, commit, folder }: OpenedModel,
