@@ -103,81 +103,84 @@ const PRESETS = {
   tilegrad: { alpha: (rank: number) => 2 * rank, alphaSays: '2 × rank', trainsHead: true },
 } as const satisfies Record<Preset, { alpha: (rank: number) => number; alphaSays: string; trainsHead: boolean }>
 
-const optionsOf = (preset: Preset) => ({
-  'Data and model': {
-    data: optional(
-      text('PATH|NAME', 'a path or the name of a Hub dataset'),
-      'texts: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .tsv, .json, .jsonl, .parquet',
-      'IMDb if there is a GPU and it can be loaded from the cache or the Hub, else the bundled reviews',
+/** Where examples come from and how they are read, and the model that they are for. */
+export const dataAndModel = {
+  data: optional(
+    text('PATH|NAME', 'a path or the name of a Hub dataset'),
+    'texts: a Hub dataset, a folder in the layout of one, aclImdb or its .tar.gz, .csv, .tsv, .json, .jsonl, .parquet',
+    'IMDb if there is a GPU and it can be loaded from the cache or the Hub, else the bundled reviews',
+  ),
+  model: optional(
+    text('PATH|NAME', 'a folder or the name of a Hub model'),
+    'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors; or a run or an adapter to continue from',
+    'distilbert-base-uncased under the same conditions as for --data, else the bundled model',
+  ),
+  tokenizer: optional(
+    text('PATH', 'a tokenizer.json, a vocab.txt, or a folder with one'),
+    'tokenizer.json, vocab.txt, or a folder with one',
+    "the model's own",
+  ),
+  init: valued(oneOf('pretrained', 'random'), 'pretrained', 'random: fresh weights in the architecture of --model'),
+  task: optional(
+    oneOf(...TASK_NAMES),
+    'one label for each text, several labels, a number, or a label for each word',
+    'inferred from the labels',
+  ),
+  labels: optional(
+    text('A,B,…', 'names separated by commas'),
+    'names of the classes, in the order of their numbers',
+    "the file's own, else the model's if they fit, else the labels themselves, sorted",
+  ),
+  'text-column': optional(
+    text('NAME', 'the name of a column'),
+    'the column of texts',
+    'text, review, sentence or the like',
+  ),
+  'pair-column': optional(
+    text('NAME', 'the name of a column'),
+    'the column of second texts',
+    'sentence2, hypothesis or the like, if its first column exists',
+  ),
+  'label-column': optional(
+    text('NAME', 'the name of a column'),
+    'the column of labels',
+    'label, sentiment, class or the like',
+  ),
+  'label-separator': labelSeparator,
+  encoding: optional(
+    encoding,
+    'encoding of text files, such as windows-1252 or utf-16le',
+    'UTF-8, unless a byte order mark says otherwise',
+  ),
+  'skip-bad-rows': flag('leave out unusable rows (no text, no label, not UTF-8), and report how many'),
+  'minus-one': valued(
+    oneOf('unlabelled', 'label'),
+    'unlabelled',
+    'what a label of -1 means: no label, or a class of its own',
+  ),
+  'limit-train': optional(count(1), 'number of training examples, drawn with the seed, balanced by class', 'all'),
+  'limit-test': optional(count(1), 'number of test examples, drawn with the seed, balanced by class', 'all'),
+  'val-split': valued(
+    number(
+      'a count of examples or a fraction below 1',
+      value => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
     ),
-    model: optional(
-      text('PATH|NAME', 'a folder or the name of a Hub model'),
-      'BERT or DistilBERT: a Hub model, or a folder with config.json and model.safetensors; or a run or an adapter to continue from',
-      'distilbert-base-uncased under the same conditions as for --data, else the bundled model',
-    ),
-    tokenizer: optional(
-      text('PATH', 'a tokenizer.json, a vocab.txt, or a folder with one'),
-      'tokenizer.json, vocab.txt, or a folder with one',
-      "the model's own",
-    ),
-    init: valued(oneOf('pretrained', 'random'), 'pretrained', 'random: fresh weights in the architecture of --model'),
-    task: optional(
-      oneOf(...TASK_NAMES),
-      'one label for each text, several labels, a number, or a label for each word',
-      'inferred from the labels',
-    ),
-    labels: optional(
-      text('A,B,…', 'names separated by commas'),
-      'names of the classes, in the order of their numbers',
-      "the file's own, else the model's if they fit, else the labels themselves, sorted",
-    ),
-    'text-column': optional(
-      text('NAME', 'the name of a column'),
-      'the column of texts',
-      'text, review, sentence or the like',
-    ),
-    'pair-column': optional(
-      text('NAME', 'the name of a column'),
-      'the column of second texts',
-      'sentence2, hypothesis or the like, if its first column exists',
-    ),
-    'label-column': optional(
-      text('NAME', 'the name of a column'),
-      'the column of labels',
-      'label, sentiment, class or the like',
-    ),
-    'label-separator': labelSeparator,
-    encoding: optional(
-      encoding,
-      'encoding of text files, such as windows-1252 or utf-16le',
-      'UTF-8, unless a byte order mark says otherwise',
-    ),
-    'skip-bad-rows': flag('leave out unusable rows (no text, no label, not UTF-8), and report how many'),
-    'minus-one': valued(
-      oneOf('unlabelled', 'label'),
-      'unlabelled',
-      'what a label of -1 means: no label, or a class of its own',
-    ),
-    'limit-train': optional(count(1), 'number of training examples, drawn with the seed, balanced by class', 'all'),
-    'limit-test': optional(count(1), 'number of test examples, drawn with the seed, balanced by class', 'all'),
-    'val-split': valued(
-      number(
-        'a count of examples or a fraction below 1',
-        value => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
-      ),
-      0.1,
-      'part of the training examples held out for validation: a count or a fraction; 0 for none',
-    ),
-    'max-length': {
-      ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut, or read in windows with --window'),
-      defaultSays: `as the model was trained, else ${LONGEST}, or the model's maximum if that is less`,
-    },
-    window: optional(
-      window,
-      'read all of a longer text, in windows of --max-length tokens of which neighbours share N, and average their scores; off: cut it',
-      'off, or as the model was trained',
-    ),
+    0.1,
+    'part of the training examples held out for validation: a count or a fraction; 0 for none',
+  ),
+  'max-length': {
+    ...valued(count(4), LONGEST, 'longest text in tokens; longer ones are cut, or read in windows with --window'),
+    defaultSays: `as the model was trained, else ${LONGEST}, or the model's maximum if that is less`,
   },
+  window: optional(
+    window,
+    'read all of a longer text, in windows of --max-length tokens of which neighbours share N, and average their scores; off: cut it',
+    'off, or as the model was trained',
+  ),
+}
+
+const optionsOf = (preset: Preset) => ({
+  'Data and model': dataAndModel,
   'What is trained': {
     tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'train LoRA adapters, every parameter, or only the classifier'),
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
