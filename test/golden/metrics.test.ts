@@ -7,7 +7,8 @@ import type { SchemeName } from '../../train/metrics/entities.ts'
 import { type Summary, type TagResults, summarise } from '../../train/metrics/summary.ts'
 import { type Temperature, fitBinaryTemperature, fitTemperature } from '../../train/metrics/temperature.ts'
 import { THRESHOLD_CRITERIA, type ThresholdCriterion, bestThreshold, decide } from '../../train/metrics/thresholds.ts'
-import { mcnemar, wilson } from '../../train/metrics/uncertainty.ts'
+import { holm, mcnemar, mcnemarOf } from '../../train/metrics/paired.ts'
+import { wilson } from '../../train/metrics/uncertainty.ts'
 import { quantile } from '../../train/metrics/values.ts'
 import { expectWithin } from '../support/differences.ts'
 
@@ -92,6 +93,7 @@ interface Expected {
     readonly statistic: number
     readonly approximate: number
   }[]
+  readonly holm: readonly { readonly p: readonly number[]; readonly corrected: readonly number[] }[]
   readonly quantiles: Readonly<Record<'sorted' | 'at' | 'values', readonly number[]>>
 }
 
@@ -287,22 +289,30 @@ describe('intervals and tests', () => {
 
   const title = 'McNemar’s test of $onlyFirst against $onlySecond is that of statsmodels and scipy'
   test.for(expected.mcnemar)(title, ({ onlyFirst, onlySecond, exact, statistic, approximate }, context) => {
-    // Examples that both, only the first, only the second, and neither gets right.
-    const of = (first: number, second: number, count: number): { first: number; second: number }[] =>
-      new Array(count).fill({ first, second })
-    const examples = [...of(1, 1, 50), ...of(1, 0, onlyFirst), ...of(0, 1, onlySecond), ...of(0, 2, 20)]
-    const [first, second] = [examples.map(one => one.first), examples.map(one => one.second)]
-    const found = mcnemar(
-      examples.map(() => 1),
-      first,
-      second,
-    )
-    expect([found.onlyFirst, found.onlySecond]).toEqual([onlyFirst, onlySecond])
+    const found = mcnemarOf(onlyFirst, onlySecond)
     const values = [found.exact, found.statistic, found.approximate]
     expectNumbers(context, 'McNemar’s test', values, [exact, statistic, approximate])
     // Small probabilities to as many digits.
-    if (exact === 0) return
-    expectNumbers(context, 'McNemar’s test', [found.exact / exact, found.approximate / approximate], [1, 1])
+    if (exact > 0)
+      expectNumbers(context, 'McNemar’s test', [found.exact / exact, found.approximate / approximate], [1, 1])
+    // Examples that both, only the first, only the second, and neither gets right.
+    const of = (a: boolean, b: boolean, count: number) => new Array<readonly [boolean, boolean]>(count).fill([a, b])
+    const rows = [
+      ...of(true, true, 50),
+      ...of(true, false, onlyFirst),
+      ...of(false, true, onlySecond),
+      ...of(false, false, 20),
+    ]
+    const { onlyA, onlyB, p } = mcnemar(
+      rows.map(([a]) => a),
+      rows.map(([, b]) => b),
+    )
+    expect([onlyA, onlyB]).toEqual([onlyFirst, onlySecond])
+    expectNumbers(context, 'McNemar’s test', [p], [onlyFirst + onlySecond < 1000 ? exact : approximate])
+  })
+
+  test.for(expected.holm)('Holm’s correction of $p is that of statsmodels', ({ p, corrected }, context) => {
+    expectNumbers(context, 'Holm’s correction', holm(p), corrected)
   })
 
   test('quantiles are those of NumPy', context => {

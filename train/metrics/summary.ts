@@ -158,7 +158,8 @@ function viewScored(values: ScoredValues, rankOf: typeof rankClass): ScoredView 
   }
 }
 
-function predictClasses({ names, truth, probabilities, threshold }: ClassResults): ArrayLike<number> {
+/** The class that each row is given: the more probable one, or by the threshold. */
+export function predictClasses({ names, truth, probabilities, threshold }: ClassResults): ArrayLike<number> {
   checkLength('probabilities', probabilities.length, truth.length * names.length)
   if (threshold === undefined) return predictions(probabilities, names.length)
   if (names.length !== 2) throw new RangeError(`A threshold is for two classes; there are ${names.length}`)
@@ -450,7 +451,7 @@ function tableOf(whole: View): ClassRow[] {
 }
 
 /** Number of examples. */
-const rowsOf = (results: Results): number =>
+export const rowsOf = (results: Results): number =>
   results.kind === 'labels' ? results.truth.length / results.names.length : results.truth.length
 
 /** Only the metrics named, which is cheaper than `summarise`: for choosing the best checkpoint. */

@@ -17,6 +17,7 @@ import sklearn.preprocessing
 import sklearn.utils.class_weight
 import statsmodels
 import statsmodels.stats.contingency_tables
+import statsmodels.stats.multitest
 import statsmodels.stats.proportion
 from seqeval.metrics import sequence_labeling, v1
 from seqeval import scheme as schemes
@@ -579,6 +580,10 @@ def expected():
     yield "mcnemar", [
         mcnemar(*counts)
         for counts in [(0, 1), (3, 3), (0, 30), (12, 5), (40, 61), (5000, 5200), (0, 3000), (700, 20000)]
+    ]
+    yield "holm", [
+        {"p": p, "corrected": statsmodels.stats.multitest.multipletests(p, method="holm")[1]}
+        for p in ([0.04], [0.01, 0.04, 0.03, 0.005], [0.5, 0.6, 0.9], [0.001, 0.001, 0.02, 1.0, 0.02])
     ]
     values = np.sort(random.normal(size=37).round(6))
     yield "quantiles", {

@@ -6,7 +6,7 @@ import { predictions } from '../../../train/metrics/confusion.ts'
 import { sigmoid, softmax } from '../../../train/metrics/probabilities.ts'
 import { fitBinaryTemperature, fitTemperature } from '../../../train/metrics/temperature.ts'
 import { THRESHOLD_CRITERIA, bestThreshold, bestThresholds, decide } from '../../../train/metrics/thresholds.ts'
-import { bootstrap, complementaryError, mcnemarOf, wilson } from '../../../train/metrics/uncertainty.ts'
+import { bootstrap, wilson } from '../../../train/metrics/uncertainty.ts'
 import { measure } from '../../../train/metrics/summary.ts'
 import { stream } from '../../../train/random.ts'
 
@@ -262,23 +262,5 @@ describe('intervals', () => {
     expect(bootstrap(5, () => undefined, { seed: 0, resamples: 50 })).toBeUndefined()
     expect(bootstrap(0, () => 1, { seed: 0 })).toBeUndefined()
     expect(() => bootstrap(5, () => 1, { seed: 0, resamples: 0 })).toThrow(RangeError)
-  })
-})
-
-describe('McNemar’s test', () => {
-  test('does not depend on which run is first, and says nothing where the two agree', () => {
-    fc.assert(
-      fc.property(fc.nat(500), fc.nat(500), (a, b) => {
-        const [one, other] = [mcnemarOf(a, b), mcnemarOf(b, a)]
-        expect([one.exact, one.approximate]).toEqual([other.exact, other.approximate])
-        expect(one.exact > 0 && one.exact <= 1 && one.approximate <= 1).toBe(true)
-      }),
-    )
-    expect(mcnemarOf(0, 0)).toEqual({ onlyFirst: 0, onlySecond: 0, exact: 1, statistic: 0, approximate: 1 })
-  })
-
-  test('erfc is the same from its series and its continued fraction, where they meet', () => {
-    expect(complementaryError(0)).toBe(1)
-    expect(complementaryError(2 - 1e-12) / complementaryError(2)).toBeCloseTo(1, 10)
   })
 })

@@ -92,8 +92,8 @@ async function goOn(cwd: string): Promise<string> {
   expect(clock, 'the clock goes on, too').toEqual(clock.toSorted((a, b) => a - b))
   const { wall_seconds } = JSON.parse(await readFile(join(run, 'result.json'), 'utf8')) as { wall_seconds: number }
   expect(wall_seconds).toBeGreaterThan(clock[clock.length - 1])
-  for (const file of ['adapter_model.safetensors', 'adapter_config.json']) {
-    const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, 'adapter', file))))
+  for (const file of ['adapter/adapter_model.safetensors', 'adapter/adapter_config.json', 'predictions.jsonl']) {
+    const [ours, theirs] = await Promise.all([run, whole].map(folder => readFile(join(folder, file))))
     expect(ours.equals(theirs), file).toBe(true)
   }
   const left = async (folder: string): Promise<string[]> =>

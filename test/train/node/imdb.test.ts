@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentDevice } from '../../../engine/node/index.ts'
 import { readJson } from '../../../models/node/files.ts'
+import { readPredictions } from '../../../train/node/run/predictions.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../support/command.ts'
 import { largestDifference } from '../../support/differences.ts'
 import { judged } from '../../support/judged.ts'
@@ -196,6 +197,7 @@ describe('a LoRA run', () => {
       'adapter/tilegrad.json',
       'config.json',
       'metrics.jsonl',
+      'predictions.jsonl',
       'report.html',
       'result.json',
     ])
@@ -248,6 +250,9 @@ describe('a LoRA run', () => {
     expect(printed).toMatchObject(rest)
     expect(printed.adapter.name).toBe(adapter)
     expect(printed.plan.dispatches).toBeGreaterThan(0)
+    const predictions = (await readPredictions(folder)) ?? []
+    expect(predictions.length).toBe(48)
+    expect(predictions.filter(({ label, predicted }) => label === predicted).length / 48).toBe(result.test_accuracy)
   })
 
   test('merges its adapters in the end: says the same of two sentences, and leaves a model that computes the same without them', async () => {

@@ -1,7 +1,6 @@
 // Where a model of one label per text fails: scores by class, confusions, calibration, length, the surest mistakes.
-import { predictions } from '../../metrics/confusion.ts'
 import { descend, rankClass } from '../../metrics/ranking.ts'
-import type { ClassResults, ClassRow } from '../../metrics/summary.ts'
+import { type ClassResults, type ClassRow, predictClasses } from '../../metrics/summary.ts'
 import { reliabilityChart, thresholdNote } from './calibration.ts'
 import { type Point, lineChart } from './charts.ts'
 import { bar, folded, html, number, numbers, percent, quoted, table } from './html.ts'
@@ -26,7 +25,7 @@ export function classFailures(tested: Tested, results: ClassResults): Markup {
   } = tested
   if (!confusion) return html`<p>Some outputs are not probabilities, so nothing can be said of them.</p>`
   const truth = Array.from(results.truth)
-  const predicted = predictedBy(results)
+  const predicted = predictClasses(results)
   const right = truth.map((label, row) => label === predicted[row])
   return html`${scoresTable('Scores of each class', 'Class', classes)}
 ${labels.length <= MOST_IN_MATRIX ? matrix(labels, confusion) : confusions(labels, confusion)}
@@ -34,12 +33,6 @@ ${labels.length <= MOST_IN_MATRIX ? matrix(labels, confusion) : confusions(label
 ${thresholdNote(tested)}
 ${sharesByLength('By length', 'Accuracy', texts, right)}
 ${surestMistakes(tested)}`
-}
-
-/** As the metrics read them. */
-function predictedBy({ probabilities, names, threshold }: ClassResults): number[] {
-  if (threshold === undefined) return predictions(probabilities, names.length)
-  return Array.from({ length: probabilities.length / 2 }, (_, row) => (probabilities[2 * row + 1] > threshold ? 1 : 0))
 }
 
 /** Precision, recall and F1 of each class; of many classes the worst, and all of them folded. */
@@ -156,7 +149,7 @@ function rocChart({ names, truth, probabilities }: ClassResults): Markup | undef
 function surestMistakes({ texts, labels, answered: { results } }: Tested): Markup | undefined {
   if (results.kind !== 'classes') return undefined
   const { probabilities } = results
-  const predicted = predictedBy(results)
+  const predicted = predictClasses(results)
   const width = labels.length
   const wrong = Array.from(results.truth)
     .map((label, row) => ({

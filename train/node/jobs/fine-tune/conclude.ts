@@ -5,6 +5,7 @@ import { TextClassifier } from '../../../../models/classifier.ts'
 import { LEAST_TEXTS, calibrate, calibrationErrors } from '../../../calibrate.ts'
 import {
   type MetricInfo,
+  type Results,
   type Summary,
   intervalOf,
   metricsOf,
@@ -24,6 +25,7 @@ import type { Run } from '../../run/folder.ts'
 import { BUNDLED, REAL } from '../job.ts'
 import { type RunClock, trainingSpeed } from '../../run/clock.ts'
 import { classRecords, nullable } from '../../run/json.ts'
+import { predictionsOf, writePredictions } from '../../run/predictions.ts'
 import { answerLine, count, examplesOf } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
@@ -51,6 +53,7 @@ export async function conclude(
   })
   const said = await classifier.classify(samples)
   await saveTrained(run, prepared, answers)
+  await writePredictions(run, predictionsOf(measured.results, data.test))
   const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
   await run.writeResult(result)
   const hasReport = await reported(run, {
@@ -73,6 +76,8 @@ export async function conclude(
 interface Measured {
   readonly tested: Evaluation
   readonly outputs: readonly ExampleOutput<Target>[]
+  /** As trained, with neither temperature nor thresholds. */
+  readonly results: Results
   readonly summary: Summary
   /**
    * The metric by which the best evaluation was chosen, or the task's first where the loss decided, with its 95 %
@@ -122,7 +127,7 @@ async function measure(
   const best = mainMetric(options, data)
   const main = best.name === 'loss' ? metricsOf(task, labels.length)[0] : best
   const interval = intervalOf(results, main.name, { seed: INTERVAL_SEED })
-  return { tested, outputs, summary: summarise(results), main, interval, reading, calibrated, errors }
+  return { tested, outputs, results, summary: summarise(results), main, interval, reading, calibrated, errors }
 }
 
 /** What result.json says. */
