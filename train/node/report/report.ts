@@ -6,10 +6,9 @@ import type { Setting } from '../cli/table.ts'
 import type { SetFacts as Facts } from '../data/statistics.ts'
 import { failuresSection } from './failures.ts'
 import { allMetrics, costSection, qualitySection } from './headline.ts'
-import { html, markup } from './html.ts'
-import type { Markup } from './html.ts'
+import { html } from './html.ts'
+import { dateOf, renderPage } from './page.ts'
 import { repeatSection, settingSection } from './setting.ts'
-import { STYLE } from './style.ts'
 import type { Tested } from './tested.ts'
 import { trainingSection } from './training.ts'
 
@@ -87,61 +86,26 @@ export interface ReportInput {
   readonly exact: boolean
 }
 
-/** A part of the page with a heading. */
-interface Section {
-  readonly id: string
-  readonly title: string
-  readonly body: Markup
-}
-
 /** The report as the text of one HTML file. The same input gives the same text. */
 export function renderReport(input: ReportInput): string {
-  const { tested, cost, training } = input
-  const first: Section[] = [
-    { id: 'quality', title: 'How good it is', body: qualitySection(tested) },
-    { id: 'cost', title: 'At what cost', body: costSection(cost) },
-  ]
-  const rest: Section[] = [
-    ...(training
-      ? [{ id: 'training', title: 'How it got there', body: trainingSection(training, cost.textsPerSecond) }]
-      : []),
-    { id: 'failures', title: 'Where it fails', body: failuresSection(tested) },
-    { id: 'setting', title: 'What it was', body: settingSection(input) },
-    { id: 'repeat', title: 'How to repeat it', body: repeatSection(input) },
-  ]
-  const section = ({ id, title, body }: Section): Markup => html`<section id="${id}" aria-labelledby="${id}-heading">
-<h2 id="${id}-heading">${title}</h2>
-${body}
-</section>
-`
-  return html`<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="generator" content="tilegrad">
-<title>${input.name} – ${input.kind} report</title>
-<style>${markup(STYLE)}</style>
-</head>
-<body>
-<header>
-<h1>${input.name}</h1>
-<p class="note">${input.kind === 'training' ? 'Training' : 'Evaluation'} report,
-<time datetime="${input.createdAt}">${day(input.createdAt)}</time>, ${input.adapter}</p>
-</header>
-<main>
-<div class="first">
-${first.map(section)}</div>
-${allMetrics(tested)}
-<nav aria-label="Sections"><ul>
-${rest.map(({ id, title }) => html`<li><a href="#${id}">${title}</a></li>\n`)}</ul></nav>
-${rest.map(section)}</main>
-<footer>Written by tilegrad.</footer>
-</body>
-</html>
-`.text
+  const { name, kind, createdAt, adapter, tested, cost, training } = input
+  const what = kind === 'training' ? 'Training' : 'Evaluation'
+  return renderPage({
+    title: `${name} – ${kind} report`,
+    heading: name,
+    note: html`${what} report, ${dateOf(createdAt)}, ${adapter}`,
+    first: [
+      { id: 'quality', title: 'How good it is', body: qualitySection(tested) },
+      { id: 'cost', title: 'At what cost', body: costSection(cost) },
+    ],
+    between: allMetrics(tested),
+    rest: [
+      ...(training
+        ? [{ id: 'training', title: 'How it got there', body: trainingSection(training, cost.textsPerSecond) }]
+        : []),
+      { id: 'failures', title: 'Where it fails', body: failuresSection(tested) },
+      { id: 'setting', title: 'What it was', body: settingSection(input) },
+      { id: 'repeat', title: 'How to repeat it', body: repeatSection(input) },
+    ],
+  })
 }
-
-/** The date of an ISO timestamp; anything else as it is. */
-const day = (time: string): string => /^\d{4}-\d\d-\d\d(?=T)/.exec(time)?.[0] ?? time
