@@ -90,12 +90,13 @@ export interface ElementContext<A extends Attributes = Attributes> {
 /** Elementwise over broadcast inputs. Chains of these become one dispatch. */
 export interface ElementwiseOp<A extends Attributes = Attributes> extends OpBase<A> {
   readonly kind: 'elementwise'
-  /** WGSL expression of one element. Arguments of f16 and f32 are f32, others of their own type. */
+  /**
+   * WGSL expression of one element, which may call the functions of shaders/math.ts. Arguments of f16 and f32 are f32,
+   * others of their own type.
+   */
   wgsl(args: readonly string[], context: ElementContext<A>): string
   /** Numbers in the uniform buffer, so that their values don't change the code. */
   uniforms?(attributes: A): readonly UniformScalar[]
-  /** WGSL helper functions that the expression calls, by name in `shaders/math.ts`. */
-  helpers?(context: ElementContext<A>): readonly string[]
   /** For ops without inputs that give a number: access to it. It is a uniform, so that one plan serves all values. */
   readonly number?: NumberAttribute<A>
   /** Takes so many instructions that loading the result is cheaper than computing it again. */

@@ -161,6 +161,10 @@ const calls = new Map(
   ]),
 )
 
+/** The names of those functions that a WGSL expression calls. */
+export const functionsIn = (wgsl: string): string[] =>
+  Array.from(wgsl.matchAll(/\w+(?=\()/g), ([name]) => name).filter(name => Object.hasOwn(functions, name))
+
 /** The text of functions, each a name from here or WGSL of its own, and of all that they call. */
 export function functionsText(names: readonly string[]): string {
   const all = new Set<string>()

@@ -2,6 +2,8 @@
 // becomes a dispatch of its own, the input of a reduction, or the epilogue of a kernel.
 import type { Body, Draw, UniformScalar } from '../../shaders/expression.ts'
 import type { Traits, View } from '../../shaders/kernel.ts'
+import { functionsIn } from '../../shaders/math.ts'
+import { randomWgsl } from '../../shaders/random.ts'
 import { computed } from '../../shaders/wgsl.ts'
 import type { Value } from '../graph.ts'
 import { broadcastView, reshapeView, sizeOf } from '../shape.ts'
@@ -137,22 +139,14 @@ export class ExpressionWriter {
     })
     const index = sizeOf(out.shape) === 1 ? '0u' : 'i'
     const random = (stream: string, step: string, seed: string): string => {
+      this.#helpers.add(randomWgsl)
       // A word shared by all elements, or one whose step is computed in this expression, is drawn inline.
       if (index !== 'i' || !/^x\d+$/.test(step)) return `randomWord(${index}, ${stream}, ${step}, ${seed})`
       return `random${this.#draws.push({ stream, step, seed }) - 1}`
     }
-    const context = {
-      attributes,
-      inputs: inputs.map(({ view }) => view.dtype),
-      output: out.dtype,
-      stored,
-      index,
-      random,
-      uniforms,
-    }
-    const text = op.wgsl(args, context)
-    for (const helper of (typeof op.helpers === 'function' ? op.helpers(context) : op.helpers) ?? [])
-      this.#helpers.add(helper)
+    const dtypes = inputs.map(({ view }) => view.dtype)
+    const text = op.wgsl(args, { attributes, inputs: dtypes, output: out.dtype, stored, index, random, uniforms })
+    for (const helper of functionsIn(text)) this.#helpers.add(helper)
     const name = `v${this.#lines.length}`
     this.#lines.push(`let ${name}: ${computed(out.dtype)} = ${text};`)
     this.#names.set(key, name)

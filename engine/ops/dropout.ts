@@ -1,7 +1,7 @@
 // Inverted dropout (Srivastava et al. 2014): kept elements are scaled by 1/(1 − rate). The mask is a function of seed,
 // stream, step and position, so the backward pass computes it again instead of storing it.
 import { isFloat } from '../../shaders/kernel.ts'
-import { droppedBelow, keepFactor, randomWgsl } from '../../shaders/random.ts'
+import { droppedBelow, keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
@@ -32,7 +32,6 @@ defineOp({
   ],
   wgsl: ([x, step], { random, uniforms: [below, scale, stream, seed] }) =>
     `select(0.0, ${x} * ${scale}, ${random(stream, step, seed)} >= ${below})`,
-  helpers: () => [randomWgsl],
   scalar: ([x, step], { rate, stream, seed }, index) => {
     const factor = keepFactor(rate, index, stream, step, seed)
     // Not infinity times zero.

@@ -3,28 +3,36 @@ import type { UniformScalar } from '../../shaders/expression.ts'
 import { type DType, isFloat } from '../../shaders/kernel.ts'
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
-import { type ElementContext, type GradientContext, type NoAttributes, defineOp, specOf } from '../graph.ts'
+import { type GradientContext, defineOp, specOf } from '../graph.ts'
 import { HALF_OVERFLOW } from '../numbers.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
 import { Tensor, apply, scalar } from '../tensor.ts'
 import { erf64, normalCdf64 } from './erf.ts'
 import { sumTo } from './reduce.ts'
 
-/** The gradient of one input, from (inputs, output, upstream), in the output's shape, before undoing broadcasts. */
-type Rule = (x: readonly Tensor[], y: Tensor, dy: Tensor) => Tensor | undefined
+/** The operands `a` and `b` (the same for an op of one), the output and its upstream gradient. */
+interface RuleContext {
+  readonly a: Tensor
+  readonly b: Tensor
+  readonly y: Tensor
+  readonly dy: Tensor
+}
+
+/** The gradient of one operand, in the output's shape, before undoing broadcasts. */
+type Rule = (context: RuleContext) => Tensor | undefined
 
 interface Row {
-  /** `float`: operands are f32, or f16 widened to it, not integers. */
+  /** `float`: operands are f32, or f16 widened to it, not integers. May call the functions of shaders/math.ts. */
   readonly wgsl: (a: string, b: string, float: boolean, uniforms: readonly string[]) => string
   readonly value: (a: number, b: number, float: boolean) => number
   readonly gradients?: readonly Rule[]
-  /** Helpers of the WGSL for floats; that for integers needs none. */
-  readonly helpers?: readonly string[]
   readonly uniforms?: readonly UniformScalar[]
   readonly costly?: true
   readonly rounding?: 'none'
   /** The dtypes it accepts; any when left out. */
   readonly takes?: 'floats' | 'signed numbers'
+  /** The dtype of the result; that of the operands when left out. */
+  readonly gives?: DType
 }
 
 /** A uniform, so that compilers don't see the negation (see neg_f32 in shaders/math.ts). */
@@ -41,139 +49,63 @@ function commonDType(name: string, a: DType, b: DType): DType {
  * Applies the rules of the inputs that need a gradient, and sums over the axes that broadcasting repeated. Rules
  * compute in the widest dtype; gradients have their input's.
  */
-function gradientOf(
-  rules: readonly Rule[] | undefined,
-): ((context: GradientContext) => (Tensor | undefined)[]) | undefined {
-  if (!rules) return undefined
-  return ({ inputs, outputs, upstream, needs }) =>
+function gradientOf(rules: readonly Rule[]) {
+  return ({ inputs, outputs: [y], upstream: [dy], needs }: GradientContext): (Tensor | undefined)[] =>
     inputs.map((x, i) => {
-      const [dy] = upstream
-      const rule = rules[i]
-      if (!needs[i] || !dy || !rule || !isFloat(x.dtype)) return undefined
-      const dx = rule(inputs, outputs[0], dy)
+      if (!needs[i] || !dy || !isFloat(x.dtype)) return undefined
+      const [a, b = a] = inputs
+      const dx = rules.at(i)?.({ a, b, y, dy })
       return dx && castBack(sumTo(dx, x.shape), x.dtype)
     })
 }
 
 /** A gradient in its input's dtype. If it was f16 before it was widened, returns that, without a pass over memory. */
 function castBack(dx: Tensor, dtype: DType): Tensor {
-  const {
-    op,
-    inputs: [from],
-  } = dx.value.node
-  const widened = op === cast && dx.dtype === 'f32' && specOf(from).dtype === 'f16'
-  return widened && dtype === 'f16' ? new Tensor(from) : dx.cast(dtype)
+  const { op, inputs } = dx.value.node
+  const widened = op === cast && dx.dtype === 'f32' && specOf(inputs[0]).dtype === 'f16'
+  return widened && dtype === 'f16' ? new Tensor(inputs[0]) : dx.cast(dtype)
 }
 
-type Arithmetic = 'add' | 'sub' | 'mul' | 'div' | 'pow' | 'maximum' | 'minimum'
-type Comparison = 'equal' | 'notEqual' | 'less' | 'lessEqual' | 'greater' | 'greaterEqual'
-type NumberFunction = 'neg' | 'abs'
-type FloatFunction =
-  | 'sign'
-  | 'exp'
-  | 'log'
-  | 'square'
-  | 'sqrt'
-  | 'rsqrt'
-  | 'reciprocal'
-  | 'tanh'
-  | 'sigmoid'
-  | 'relu'
-  | 'erf'
-  | 'gelu'
-  | 'geluSlope'
-  | 'geluTanh'
-type Classification = 'isFinite' | 'isInfinite' | 'isNaN'
-
 declare module '../graph.ts' {
-  interface OpAttributes extends Record<
-    Arithmetic | Comparison | NumberFunction | FloatFunction | Classification | 'where' | 'detach',
-    NoAttributes
-  > {
+  interface OpAttributes extends Record<RowName | 'where' | 'detach', NoAttributes> {
     readonly cast: { readonly dtype: DType }
     readonly scalar: { readonly number: number; readonly dtype: DType }
     readonly range: { readonly length: number }
   }
 }
 
-/** What unary and binary ops have in common. */
-function rowOp({ uniforms, ...row }: Row) {
-  return {
-    kind: 'elementwise',
-    wgsl: ([a, b = '']: readonly string[], context: ElementContext) =>
-      row.wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
-    uniforms: uniforms && (() => uniforms),
-    scalar: ([a, b = 0]: readonly number[], _attributes: NoAttributes, _index: number, [dtype]: readonly DType[]) =>
-      row.value(a, b, isFloat(dtype)),
-    helpers: ({ inputs: [dtype] }: ElementContext) => (isFloat(dtype) && row.helpers) || [],
-    costly: row.costly,
-    rounding: row.rounding,
-    gradient: gradientOf(row.gradients),
-  } as const
-}
-
-function needOperands(name: string, { takes }: Row, dtype: DType, shown: string): void {
-  if ((takes === 'floats' && !isFloat(dtype)) || (takes === 'signed numbers' && dtype === 'u32')) {
-    throw new UserError(`${name} takes ${takes}, not ${shown}`)
-  }
-}
-
-function unary(name: NumberFunction | FloatFunction, row: Row): void {
-  defineOp({
-    ...rowOp(row),
-    name,
-    infer: ([x]) => {
-      needOperands(name, row, x.dtype, showSpec(x))
-      return [{ shape: x.shape, dtype: x.dtype }]
-    },
-  })
-}
-
-function binary(name: Arithmetic | Comparison, row: Row, result?: DType): void {
-  defineOp({
-    ...rowOp(row),
-    name,
-    infer: ([a, b]) => {
-      const dtype = commonDType(name, a.dtype, b.dtype)
-      needOperands(name, row, dtype, dtype)
-      return [{ shape: broadcastShapes(name, [a.shape, b.shape]), dtype: result ?? dtype }]
-    },
-  })
-}
-
 const one = (condition: boolean): number => (condition ? 1 : 0)
 
-const arithmetic: Record<Arithmetic, Row> = {
-  add: { wgsl: (a, b) => `(${a} + ${b})`, value: (a, b) => a + b, gradients: [(_x, _y, dy) => dy, (_x, _y, dy) => dy] },
+const arithmetic = {
+  add: { wgsl: (a, b) => `(${a} + ${b})`, value: (a, b) => a + b, gradients: [({ dy }) => dy, ({ dy }) => dy] },
   sub: {
     wgsl: (a, b, float, [signBit]) => (float ? `(${a} + neg_f32(${b}, ${signBit}))` : `(${a} - ${b})`),
     value: (a, b) => a - b,
-    helpers: ['neg_f32'],
     uniforms: [SIGN_BIT],
-    gradients: [(_x, _y, dy) => dy, (_x, _y, dy) => dy.neg()],
+    gradients: [({ dy }) => dy, ({ dy }) => dy.neg()],
   },
   mul: {
     wgsl: (a, b) => `(${a} * ${b})`,
     value: (a, b, float) => (float ? a * b : Math.imul(a, b)),
-    gradients: [([, b], _y, dy) => dy.mul(b), ([a], _y, dy) => dy.mul(a)],
+    gradients: [({ b, dy }) => dy.mul(b), ({ a, dy }) => dy.mul(a)],
   },
   // Integer division truncates, and gives 0 if the divisor is 0, as in NumPy.
   div: {
     wgsl: (a, b, float) => (float ? `(${a} / ${b})` : `select(${a} / ${b}, ${b}, ${b} == 0)`),
     value: (a, b) => a / b,
-    gradients: [([, b], _y, dy) => dy.div(b), ([, b], y, dy) => dy.mul(y).div(b).neg()],
+    gradients: [({ b, dy }) => dy.div(b), ({ b, y, dy }) => dy.mul(y).div(b).neg()],
   },
+  // As in PyTorch: the base's gradient is 0 if the exponent is 0; the exponent's is 0 if the base is 0 and the exponent
+  // is not negative.
   pow: {
     wgsl: (a, b) => `pow_f32(${a}, ${b})`,
-    value: pow64,
-    helpers: ['pow_f32'],
+    // As in C and NumPy; JavaScript's 1 ** NaN and (±1) ** ±∞ are NaN.
+    value: (a, b) => (a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b),
     costly: true,
     takes: 'floats',
-    // As in PyTorch: the base's gradient is 0 if the exponent is 0; the exponent's is 0 if the base is 0 and the
-    // exponent is not negative.
     gradients: [
-      ([a, b], _y, dy) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
-      ([a, b], y, dy) => {
+      ({ a, b, dy }) => dy.mul(b.equal(0).where(0, b.mul(a.pow(b.equal(0).where(1, b).sub(1))))),
+      ({ a, b, y, dy }) => {
         const flat = a.equal(0).mul(b.greaterEqual(0))
         return dy.mul(y).mul(flat.where(0, flat.where(1, a).log()))
       },
@@ -184,140 +116,125 @@ const arithmetic: Record<Arithmetic, Row> = {
   maximum: {
     wgsl: (a, b, float) => (float ? `max_f32(${a}, ${b})` : `max(${a}, ${b})`),
     value: (a, b) => Math.max(a, b),
-    helpers: ['max_f32'],
     rounding: 'none',
-    gradients: [([a, b], _y, dy) => dy.mul(share(a.less(b), a, b)), ([a, b], _y, dy) => dy.mul(share(b.less(a), a, b))],
+    gradients: [({ a, b, dy }) => dy.mul(share(a.less(b), a, b)), ({ a, b, dy }) => dy.mul(share(b.less(a), a, b))],
   },
   minimum: {
     wgsl: (a, b, float) => (float ? `min_f32(${a}, ${b})` : `min(${a}, ${b})`),
     value: (a, b) => Math.min(a, b),
-    helpers: ['min_f32'],
     rounding: 'none',
-    gradients: [([a, b], _y, dy) => dy.mul(share(b.less(a), a, b)), ([a, b], _y, dy) => dy.mul(share(a.less(b), a, b))],
+    gradients: [({ a, b, dy }) => dy.mul(share(b.less(a), a, b)), ({ a, b, dy }) => dy.mul(share(a.less(b), a, b))],
   },
-}
+  neg: {
+    wgsl: (a, _b, float, [signBit]) => (float ? `neg_f32(${a}, ${signBit})` : `(-${a})`),
+    value: a => -a,
+    uniforms: [SIGN_BIT],
+    rounding: 'none',
+    takes: 'signed numbers',
+    gradients: [({ dy }) => dy.neg()],
+  },
+  abs: { wgsl: a => `abs(${a})`, value: Math.abs, rounding: 'none', gradients: [({ a, dy }) => dy.mul(a.sign())] },
+} satisfies Record<string, Row>
 
 /** An operand's share of the gradient of a maximum or minimum: 0 if it lost, ½ if both are equal, else 1. */
 function share(lost: Tensor, a: Tensor, b: Tensor): Tensor {
   return lost.where(0, a.equal(b).where(0.5, 1))
 }
 
-/** As in C and NumPy; JavaScript's 1 ** NaN and (±1) ** ±∞ are NaN. */
-function pow64(a: number, b: number): number {
-  return a === 1 || (a === -1 && Math.abs(b) === Infinity) ? 1 : a ** b
-}
-
 /** By IEEE 754, NaN is unordered, also with itself. `operator` is WGSL. */
-function comparison(operator: string, value: (a: number, b: number) => boolean): Row {
-  return {
-    wgsl: (a, b, float) => `select(0u, 1u, ${a} ${operator} ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
-    value: (a, b) => one(value(a, b)),
-    helpers: ['ordered'],
-    rounding: 'none',
-  }
-}
+const comparison = (operator: string, value: (a: number, b: number) => boolean): Row => ({
+  wgsl: (a, b, float) => `select(0u, 1u, ${a} ${operator} ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
+  value: (a, b) => one(value(a, b)),
+  rounding: 'none',
+  gives: 'u32',
+})
 
-const comparisons: Record<Comparison, Row> = {
+/** By its bits, because compilers may assume that floats are finite, and fold x - x or x == x. */
+const classification = (bits: string, value: (a: number) => boolean): Row => ({
+  wgsl: a => `select(0u, 1u, (bitcast<u32>(${a}) & 0x7fffffffu) ${bits})`,
+  value: a => one(value(a)),
+  rounding: 'none',
+  takes: 'floats',
+  gives: 'u32',
+})
+
+const predicates = {
   equal: comparison('==', (a, b) => a === b),
   // Not with !=, which Tint compiles to a comparison that is false for NaN.
   notEqual: {
+    ...comparison('!=', (a, b) => a !== b),
     wgsl: (a, b, float) => `select(1u, 0u, ${a} == ${b}${float ? ` && ordered(${a}, ${b})` : ''})`,
-    value: (a, b) => one(a !== b),
-    helpers: ['ordered'],
-    rounding: 'none',
   },
   less: comparison('<', (a, b) => a < b),
   lessEqual: comparison('<=', (a, b) => a <= b),
   greater: comparison('>', (a, b) => a > b),
   greaterEqual: comparison('>=', (a, b) => a >= b),
-}
+  isFinite: classification('< 0x7f800000u', Number.isFinite),
+  isInfinite: classification('== 0x7f800000u', a => Math.abs(a) === Infinity),
+  isNaN: classification('> 0x7f800000u', Number.isNaN),
+} satisfies Record<string, Row>
 
-const numberFunctions: Record<NumberFunction, Row> = {
-  neg: {
-    wgsl: (a, _b, float, [signBit]) => (float ? `neg_f32(${a}, ${signBit})` : `(-${a})`),
-    value: a => -a,
-    helpers: ['neg_f32'],
-    uniforms: [SIGN_BIT],
-    rounding: 'none',
-    takes: 'signed numbers',
-    gradients: [(_x, _y, dy) => dy.neg()],
-  },
-  abs: { wgsl: a => `abs(${a})`, value: Math.abs, rounding: 'none', gradients: [([x], _y, dy) => dy.mul(x.sign())] },
-}
+// GELU's tanh approximation: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
+const TANH_SCALE = 0.7978845608028654
+const TANH_CUBE = 0.044715
 
-const floatFunctions: Record<FloatFunction, Row> = {
+const floatFunctions = {
   // NaN for NaN, as in NumPy and JAX; PyTorch gives 0.
-  sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, helpers: ['sign_f32'], rounding: 'none' },
-  exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, helpers: ['exp_f32'], gradients: [(_x, y, dy) => dy.mul(y)] },
-  log: {
-    wgsl: a => `log_f32(${a})`,
-    value: Math.log,
-    helpers: ['log_f32'],
-    costly: true,
-    gradients: [([x], _y, dy) => dy.div(x)],
-  },
-  square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [([x], _y, dy) => dy.mul(x).mul(2)] },
-  sqrt: {
-    wgsl: a => `sqrt_f32(${a})`,
-    value: Math.sqrt,
-    helpers: ['sqrt_f32'],
-    gradients: [(_x, y, dy) => dy.div(y).mul(0.5)],
-  },
+  sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, rounding: 'none' },
+  exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, gradients: [({ y, dy }) => dy.mul(y)] },
+  log: { wgsl: a => `log_f32(${a})`, value: Math.log, costly: true, gradients: [({ a, dy }) => dy.div(a)] },
+  square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [({ a, dy }) => dy.mul(a).mul(2)] },
+  sqrt: { wgsl: a => `sqrt_f32(${a})`, value: Math.sqrt, gradients: [({ y, dy }) => dy.div(y).mul(0.5)] },
   rsqrt: {
     wgsl: a => `rsqrt_f32(${a})`,
     value: a => 1 / Math.sqrt(a),
-    helpers: ['rsqrt_f32'],
-    gradients: [(_x, y, dy) => dy.mul(y).mul(y).mul(y).mul(-0.5)],
+    gradients: [({ y, dy }) => dy.mul(y).mul(y).mul(y).mul(-0.5)],
   },
-  reciprocal: { wgsl: a => `(1.0 / ${a})`, value: a => 1 / a, gradients: [(_x, y, dy) => dy.mul(y).mul(y).neg()] },
+  reciprocal: { wgsl: a => `(1.0 / ${a})`, value: a => 1 / a, gradients: [({ y, dy }) => dy.mul(y).mul(y).neg()] },
   tanh: {
     wgsl: a => `tanh_f32(${a})`,
     value: Math.tanh,
-    helpers: ['tanh_f32'],
     costly: true,
-    gradients: [(_x, y, dy) => dy.mul(scalar(1).sub(y.mul(y)))],
+    gradients: [({ y, dy }) => dy.mul(scalar(1).sub(y.mul(y)))],
   },
   sigmoid: {
     wgsl: a => `(1.0 / (1.0 + exp_f32(-${a})))`,
     value: a => 1 / (1 + Math.exp(-a)),
-    helpers: ['exp_f32'],
-    gradients: [(_x, y, dy) => dy.mul(y).mul(scalar(1).sub(y))],
+    gradients: [({ y, dy }) => dy.mul(y).mul(scalar(1).sub(y))],
   },
   // NaN stays NaN and passes its gradient on, as in PyTorch.
   relu: {
     wgsl: a => `relu_f32(${a})`,
     value: a => (a < 0 ? 0 : a),
-    helpers: ['relu_f32'],
     rounding: 'none',
-    gradients: [([x], _y, dy) => x.lessEqual(0).where(0, dy)],
+    gradients: [({ a, dy }) => a.lessEqual(0).where(0, dy)],
   },
   erf: {
     wgsl: a => `erf_f32(${a})`,
     value: erf64,
-    helpers: ['erf_f32'],
     costly: true,
-    gradients: [([x], _y, dy) => dy.mul(x.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
+    gradients: [({ a, dy }) => dy.mul(a.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
   },
   gelu: {
     wgsl: a => `(${a} * normal_cdf(${a}))`,
     value: a => a * normalCdf64(a),
-    helpers: ['normal_cdf'],
     costly: true,
-    gradients: [([x], _y, dy) => dy.mul(apply('geluSlope', [x]))],
+    gradients: [({ a, dy }) => dy.mul(geluDerivative(a))],
   },
   // GELU's derivative Φ(x) + x·φ(x): an op of its own, so that the gradient is one op instead of five.
   geluSlope: {
     wgsl: a => `(normal_cdf(${a}) + ${a} * 0.3989422804 * exp(-0.5 * ${a} * ${a}))`,
     value: a => normalCdf64(a) + (a * Math.exp(-0.5 * a * a)) / Math.sqrt(2 * Math.PI),
-    helpers: ['normal_cdf'],
     costly: true,
     // d²/dx² GELU = φ(x)·(2 − x²).
     gradients: [
-      ([x], _y, dy) =>
-        dy
-          .mul(x.square().mul(-0.5).exp())
-          .mul(scalar(2).sub(x.square()))
-          .mul(1 / Math.sqrt(2 * Math.PI)),
+      ({ a, dy }) => {
+        const square = a.square()
+        return dy
+          .mul(square.mul(-0.5).exp())
+          .mul(scalar(2).sub(square))
+          .mul(1 / Math.sqrt(2 * Math.PI))
+      },
     ],
   },
   geluTanh: {
@@ -325,59 +242,50 @@ const floatFunctions: Record<FloatFunction, Row> = {
     wgsl: a => `(${a} / (1.0 + exp(${-2 * TANH_SCALE} * (${a} + ${TANH_CUBE} * ${a} * ${a} * ${a}))))`,
     value: a => a / (1 + Math.exp(-2 * TANH_SCALE * (a + TANH_CUBE * a ** 3))),
     gradients: [
-      ([x], _y, dy) => {
-        const t = x.add(x.mul(x).mul(x).mul(TANH_CUBE)).mul(TANH_SCALE).tanh()
-        const inner = x
+      ({ a, dy }) => {
+        const t = a.add(a.mul(a).mul(a).mul(TANH_CUBE)).mul(TANH_SCALE).tanh()
+        const inner = a
           .square()
           .mul(3 * TANH_CUBE)
           .add(1)
           .mul(TANH_SCALE)
-        return dy.mul(
-          t
-            .add(1)
-            .add(x.mul(scalar(1).sub(t.square())).mul(inner))
-            .mul(0.5),
-        )
+        const slope = a.mul(scalar(1).sub(t.square())).mul(inner)
+        return dy.mul(t.add(1).add(slope).mul(0.5))
       },
     ],
   },
+} satisfies Record<string, Row>
+
+/** Of a declared type, because the types of ops come from these rows. */
+function geluDerivative(x: Tensor): Tensor {
+  return apply('geluSlope', [x])
 }
 
-// GELU's tanh approximation: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
-const TANH_SCALE = 0.7978845608028654
-const TANH_CUBE = 0.044715
+const rows = { ...arithmetic, ...predicates, ...floatFunctions }
+type RowName = keyof typeof rows
 
-/** The entries of a table with their names' own type. */
-const entriesOf = <N extends string, V>(table: Readonly<Record<N, V>>): [N, V][] =>
-  Object.keys(table)
-    .map(name => name as N)
-    .map(name => [name, table[name]])
-
-for (const [name, row] of entriesOf(arithmetic)) binary(name, row)
-for (const [name, row] of entriesOf(comparisons)) binary(name, row, 'u32')
-for (const [name, row] of entriesOf(numberFunctions)) unary(name, row)
-for (const [name, row] of entriesOf(floatFunctions)) unary(name, { ...row, takes: 'floats' })
-
-// By their bits, because compilers may assume that floats are finite, and fold x - x or x == x.
-const classifications: Record<Classification, { readonly bits: string; readonly is: (a: number) => boolean }> = {
-  isFinite: { bits: '< 0x7f800000u', is: Number.isFinite },
-  isInfinite: { bits: '== 0x7f800000u', is: a => Math.abs(a) === Infinity },
-  isNaN: { bits: '> 0x7f800000u', is: Number.isNaN },
-}
-
-for (const [name, { bits, is }] of entriesOf(classifications)) {
+function defineRow(name: RowName, { wgsl, value, gradients, uniforms, costly, rounding, takes, gives }: Row): void {
   defineOp({
     name,
     kind: 'elementwise',
-    infer: ([x]) => {
-      if (!isFloat(x.dtype)) throw new UserError(`${name} takes floats, not ${showSpec(x)}`)
-      return [{ shape: x.shape, dtype: 'u32' }]
+    infer: inputs => {
+      const [a, b = a] = inputs
+      const dtype = commonDType(name, a.dtype, b.dtype)
+      if ((takes === 'floats' && !isFloat(dtype)) || (takes === 'signed numbers' && dtype === 'u32'))
+        throw new UserError(`${name} takes ${takes}, not ${inputs.length > 1 ? dtype : showSpec(a)}`)
+      return [{ shape: broadcastShapes(name, [a.shape, b.shape]), dtype: gives ?? dtype }]
     },
-    wgsl: ([a]) => `select(0u, 1u, (bitcast<u32>(${a}) & 0x7fffffffu) ${bits})`,
-    scalar: ([a]) => one(is(a)),
-    rounding: 'none',
+    wgsl: ([a, b = ''], context) => wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
+    uniforms: uniforms && (() => uniforms),
+    scalar: ([a, b = 0], _attributes, _index, [dtype]) => value(a, b, isFloat(dtype)),
+    costly,
+    rounding,
+    gradient: gradients && gradientOf(gradients),
   })
 }
+
+for (const name of Object.keys(rows) as RowName[])
+  defineRow(name, name in floatFunctions ? { ...rows[name], takes: 'floats' } : rows[name])
 
 defineOp({
   name: 'where',
@@ -389,7 +297,7 @@ defineOp({
   },
   wgsl: ([c, yes, no], { inputs }) => `select(${no}, ${yes}, ${c} != 0${inputs[0] === 'u32' ? 'u' : 'i'})`,
   scalar: ([c, yes, no]) => (c !== 0 ? yes : no),
-  gradient: gradientOf([() => undefined, ([c], _y, dy) => c.where(dy, 0), ([c], _y, dy) => c.where(0, dy)]),
+  gradient: gradientOf([() => undefined, ({ a, dy }) => a.where(dy, 0), ({ a, dy }) => a.where(0, dy)]),
   rounding: 'none',
 })
 
@@ -403,26 +311,15 @@ function saturated(a: number, dtype: DType): number {
   return Math.min(Math.max(Math.trunc(a), least), most)
 }
 
-/** The helper that casts, if WGSL's own conversion does not suffice. Storing as f16 rounds by itself. */
-function castHelper({ inputs: [from], output, stored }: ElementContext): string | undefined {
-  if (output === 'f16') return stored ? undefined : 'round_f16'
-  return isFloat(from) && !isFloat(output) ? `to_${output}` : undefined
-}
-
 const cast = defineOp({
   name: 'cast',
   kind: 'elementwise',
   rounding: 'result',
   infer: ([x], { dtype }) => [{ shape: x.shape, dtype }],
-  wgsl: ([a], context) => {
-    const helper = castHelper(context)
-    const { output } = context
-    if (helper === undefined) return `${computed(output)}(${a})`
-    return `${helper}(${helper === 'round_f16' ? `f32(${a})` : a})`
-  },
-  helpers: context => {
-    const helper = castHelper(context)
-    return helper === undefined ? [] : [helper]
+  // Storing a value as f16 rounds it, WGSL's f32() does not; its own conversions to integers don't clamp.
+  wgsl: ([a], { inputs: [from], output, stored }) => {
+    if (output === 'f16') return stored ? `f32(${a})` : `round_f16(f32(${a}))`
+    return isFloat(from) && !isFloat(output) ? `to_${output}(${a})` : `${output}(${a})`
   },
   scalar: ([a], { dtype }, _index, [from]) => {
     if (isFloat(from) && !isFloat(dtype)) return saturated(a, dtype)
