@@ -199,6 +199,8 @@ async function training(config: BertConfig): Promise<Loaded> {
         count: batch,
         rows: batch,
         batch,
+        windows: batch,
+        starts: Array.from({ length: batch }, (_, row) => row),
         sequence,
         tokens: batch * sequence,
       }
