@@ -150,7 +150,8 @@ const MODEL_OF_BERT = {
   max_input_chars_per_word: 100,
 } as const
 
-const normalizerOf = ({
+/** The normalizer of a BERT tokenizer with these options. */
+export const bertNormalizer = ({
   lowercase,
   stripAccents,
   splitChinese,
@@ -199,9 +200,9 @@ export function withFlags(json: unknown, flags: VocabularyOptions): unknown {
     return json
   const { model } = json
   if ('type' in model && model.type !== 'WordPiece') return json
-  const wanted = normalizerOf(flags)
+  const wanted = bertNormalizer(flags)
   const found = flagsOfBert(json)
-  if (found && JSON.stringify(normalizerOf(found)) === JSON.stringify(wanted)) return json
+  if (found && JSON.stringify(bertNormalizer(found)) === JSON.stringify(wanted)) return json
   return {
     ...json,
     normalizer: wanted,
@@ -233,7 +234,7 @@ function vocabularyJson(idOf: ReadonlyMap<string, number>, options: VocabularyOp
       lstrip: false,
       rstrip: false,
     })),
-    normalizer: normalizerOf(options),
+    normalizer: bertNormalizer(options),
     pre_tokenizer: { type: 'BertPreTokenizer' },
     post_processor: {
       type: 'TemplateProcessing',

@@ -55,6 +55,9 @@ const FRESH_RANGE = 0.09
 /** The learned tokenizer in a run's folder: a resumed run reads it rather than learning it again. */
 const TOKENIZER = 'tokenizer.json'
 
+/** Texts whose words are counted between two updates of the progress. */
+const TEXTS_AT_ONCE = 200
+
 const count = (n: number): string => n.toLocaleString('en-US')
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
@@ -96,12 +99,27 @@ async function openTokenizer(
   { train, held }: Texts,
   run: Run | undefined,
   console: Console,
+  progress: Progress,
 ): Promise<Tokenizer> {
   const kept = run?.path(TOKENIZER)
   if (kept !== undefined && (await exists(kept))) return tokenizerFromJson(await readJson(kept), kept)
-  console.say(`Learning ${count(vocabulary)} tokens from ${count(train.length + held.length)} texts.`)
-  const tokens = learnVocabulary(countWords([...held, ...train]), vocabulary)
-  return tokenizerFromVocabulary(`${tokens.join('\n')}\n`, { lowercase: true }, 'the learned vocabulary')
+  const texts = [...held, ...train]
+  console.say(`Learning ${count(vocabulary)} tokens from ${count(texts.length)} texts.`)
+  const options = { lowercase: true }
+  const words = new Map<string, number>()
+  progress.start('count words', texts.length)
+  for (let at = 0; at < texts.length; at += TEXTS_AT_ONCE) {
+    countWords(texts.slice(at, at + TEXTS_AT_ONCE), options, words)
+    progress.update(Math.min(texts.length, at + TEXTS_AT_ONCE))
+    await new Promise(done => setImmediate(done))
+  }
+  progress.stop()
+  const tokens = learnVocabulary(words, { size: vocabulary })
+  if (tokens.length > vocabulary) {
+    const least = `special tokens and characters alone are ${count(tokens.length)}`
+    throw new UserError(`--vocabulary ${vocabulary} is too small for these texts: ${least}`)
+  }
+  return tokenizerFromVocabulary(`${tokens.join('\n')}\n`, options, 'the learned vocabulary')
 }
 
 /** The model as it is trained. */
@@ -135,7 +153,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   const texts = await openTexts(options)
   const data = sha256(JSON.stringify([texts.train, texts.held]))
   if (run) refuseChange(run, 'data', data, `the texts in ${options.data}`)
-  const tokenizer = await openTokenizer(options, texts, run, console)
+  const tokenizer = await openTokenizer(options, texts, run, console, progress)
   const fingerprints = { data, tokenizer: sha256(JSON.stringify(tokenizer.json)) }
   if (run) refuseChange(run, 'tokenizer', fingerprints.tokenizer, run.path(TOKENIZER))
 

@@ -277,6 +277,10 @@ test('what it cannot use, it says in one line, before it opens a device or write
       ['--data', DATA, '--vocabulary', '60', '--sequence', '500'],
       `no text of ${DATA} has the 498 tokens of a row: a shorter --sequence may help`,
     ],
+    [
+      ['--data', DATA, '--vocabulary', '40'],
+      '--vocabulary 40 is too small for these texts: special tokens and characters alone are 45',
+    ],
     [['--data', DATA, '--step', '3'], 'Unknown option --step: did you mean --steps?'],
   ]
   const expectRefusal = (args: readonly string[], sentence: string): Promise<void> =>
