@@ -2,9 +2,9 @@
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Node, type Value, reachable } from './graph.ts'
-import { broadcastView, contiguousView, sizeOf } from './shape.ts'
+import { sizeOf } from './shape.ts'
+import { broadcastView, contiguousView, readThrough } from './view.ts'
 import { payloadOf } from './ops/source.ts'
-import { readThrough } from './ops/views.ts'
 import type { Tensor } from './tensor.ts'
 
 /** Values of sources: variables, placeholders, or constants to perturb. */

@@ -3,7 +3,8 @@
 import type { Spec, View } from '../../shaders/kernel.ts'
 import { type ElementwiseOp, type Node, type Value, makeNode, specOf } from '../graph.ts'
 import { detach } from '../ops/elementwise.ts'
-import { contiguousView, isContiguous, sizeOf } from '../shape.ts'
+import { sizeOf } from '../shape.ts'
+import { contiguousView, isContiguous } from '../view.ts'
 
 /** A value as strides upon the value that holds its elements. */
 export interface Located {

@@ -1,6 +1,5 @@
 // AdamW (Loshchilov & Hutter 2019) as torch.optim.AdamW computes it, parameters and moments updated in place.
 import { adamwCandidates, adamwLaunch } from '../../shaders/adamw.ts'
-import type { Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
@@ -44,22 +43,16 @@ defineOp({
       throw new UserError(`adamw: parameters are ${showSpec(parameters)}, but f32 with one axis was expected`)
     }
     const why = `as the parameters ${showSpec(parameters)}`
-    needSpec('adamw', 'm', m, parameters, why)
-    needSpec('adamw', 'v', v, parameters, why)
-    needSpec('adamw', 'gradient', gradient, parameters, why)
+    for (const [name, spec] of Object.entries({ m, v, gradient })) needSpec('adamw', name, spec, parameters, why)
     const numbers = 'lr, 1 - beta1, beta2, 1 - beta2, epsilon, weight decay, 1 - beta1^t, 1 - beta2^t'
     needSpec('adamw', 'hyper', hyper, { shape: [8], dtype: 'f32' }, numbers)
-    const scale: Spec = { shape: [], dtype: 'f32' }
-    needSpec('adamw', 'gradientScale', gradientScale, scale, 'one number for all parameters')
+    needSpec('adamw', 'gradientScale', gradientScale, { shape: [], dtype: 'f32' }, 'one number for all parameters')
     return [parameters, parameters, parameters]
   },
   lower(context) {
-    const problem = { count: context.inputs[0].shape[0] }
-    const config = context.choose(
-      { kernel: 'adamw', sizes: problem, options: {} },
-      adamwCandidates(problem, context.traits),
-    )
-    return { launches: [adamwLaunch(problem, config, context.traits)] }
+    const sizes = { count: context.inputs[0].shape[0] }
+    const config = context.choose({ kernel: 'adamw', sizes, options: {} }, adamwCandidates(sizes, context.traits))
+    return { launches: [adamwLaunch(sizes, config, context.traits)] }
   },
   reference([parameters, m, v, gradient, hyper, [scale]]) {
     if (!(scale >= 0 && scale < Infinity)) return [parameters.slice(), m.slice(), v.slice()]

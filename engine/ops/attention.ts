@@ -4,18 +4,14 @@
 //
 // with dropout's factors z ∈ {0, 1/(1 − rate)} drawn by position (shaders/random.ts), so that the backward pass draws
 // the same. Tensors are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
-import {
-  type AttentionProblem,
-  type ChooseAttention,
-  attentionBackward,
-  attentionForward,
-} from '../../shaders/attention.ts'
+import { type AttentionProblem, type ChooseAttention } from '../../shaders/attention.ts'
+import { attentionBackward, attentionForward } from '../../shaders/attention.ts'
 import { type Spec, type View, isFloat } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
-import { type Tensor, applyAll } from '../tensor.ts'
+import { type Tensor, apply, applyAll } from '../tensor.ts'
 import { needSpec } from './rows.ts'
 
 export interface AttentionOptions {
@@ -49,25 +45,13 @@ export function attention(
 ): Tensor {
   const rate = dropout?.rate ?? 0
   if (!(rate >= 0 && rate < 1)) throw new UserError(`attention: dropout rate ${rate} is not in [0, 1)`)
-  const drops = dropout !== undefined && rate > 0
-  const attributes: AttentionAttributes = {
-    scale: scale ?? 1 / Math.sqrt(q.shape[3] ?? 1),
-    hasMask: mask !== undefined,
-    rate,
-    stream: drops ? dropout.stream : 0,
-    seed: drops ? dropout.seed : 0,
-  }
-  const inputs = [q, k, v, ...(mask ? [mask] : []), ...(drops ? [dropout.step] : [])]
-  return applyAll('attention', inputs, attributes)[0]
+  const { stream, seed, step } = dropout && rate > 0 ? dropout : { stream: 0, seed: 0 }
+  const inputs = [q, k, v, ...(mask ? [mask] : []), ...(step ? [step] : [])]
+  const hasMask = mask !== undefined
+  return apply('attention', inputs, { scale: scale ?? 1 / Math.sqrt(q.shape[3] ?? 1), hasMask, rate, stream, seed })
 }
 
-interface Sizes {
-  readonly batch: number
-  readonly queries: number
-  readonly keys: number
-  readonly heads: number
-  readonly headSize: number
-}
+type Sizes = Pick<AttentionProblem, 'batch' | 'queries' | 'keys' | 'heads' | 'headSize'>
 
 function sizesOf(q: Spec, k: Spec): Sizes {
   const [batch, queries, heads, headSize] = q.shape
@@ -82,19 +66,14 @@ function check(op: string, inputs: readonly Spec[], { hasMask, rate }: Attention
   }
   const [batch, , heads, headSize] = q.shape
   const keys = k.shape[1] ?? 0
-  if (keys < 1)
-    throw new UserError(
-      `${op}: k is ${showSpec(k)}, but [batch, keys, heads, headSize] with at least one key was expected`,
-    )
+  const expected = '[batch, keys, heads, headSize] with at least one key'
+  if (keys < 1) throw new UserError(`${op}: k is ${showSpec(k)}, but ${expected} was expected`)
   const why = `q is ${showSpec(q)}, with ${keys} keys`
-  for (const [name, spec] of [
-    ['k', k],
-    ['v', v],
-  ] as const)
+  for (const [name, spec] of Object.entries({ k, v }))
     needSpec(op, name, spec, { shape: [batch, keys, heads, headSize], dtype: q.dtype }, why)
-  if (hasMask) needSpec(op, 'mask', inputs[first], { shape: [batch, keys], dtype: 'i32' }, why)
-  if (rate > 0)
-    needSpec(op, 'dropout step', inputs[first + (hasMask ? 1 : 0)], { shape: [], dtype: 'u32' }, 'one number')
+  const [mask, step] = hasMask ? inputs.slice(first) : [undefined, inputs[first]]
+  if (hasMask) needSpec(op, 'mask', mask, { shape: [batch, keys], dtype: 'i32' }, why)
+  if (rate > 0) needSpec(op, 'dropout step', step, { shape: [], dtype: 'u32' }, 'one number')
   return sizesOf(q, k)
 }
 
@@ -104,20 +83,12 @@ function rowsAnywhere(view: View, i: number, operands: readonly number[]): boole
 }
 
 function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProblem {
-  const {
-    inputs: [q, k],
-    attributes: { scale, hasMask, rate, stream, seed },
-    traits,
-  } = context
+  const [q, k] = context.inputs
+  const { scale, hasMask: mask, rate, stream, seed } = context.attributes
+  const { maxWorkgroups } = context.traits
   if (!isFloat(q.dtype)) throw new Error(`attention of ${q.dtype}`)
-  return {
-    ...sizesOf(q, k),
-    dtype: q.dtype,
-    scale,
-    mask: hasMask,
-    dropout: rate > 0 ? { rate, stream, seed } : undefined,
-    maxWorkgroups: traits.maxWorkgroups,
-  }
+  const dropout = rate > 0 ? { rate, stream, seed } : undefined
+  return { ...sizesOf(q, k), dtype: q.dtype, scale, mask, dropout, maxWorkgroups }
 }
 
 /** Asks the tuner about one of the kernels of a problem. */
@@ -125,11 +96,10 @@ function chooser(context: LoweringContext<AttentionAttributes>, problem: Attenti
   const { batch, heads, queries, keys, headSize, dtype, mask, dropout } = problem
   const sizes = { batch, heads, queries, keys, headSize }
   const options = { dtype, mask, dropout: dropout !== undefined }
-  return (kernel, candidates) =>
-    context.choose(
-      { kernel: kernel === 'forward' ? 'attention' : `attention gradient ${kernel}`, sizes, options },
-      candidates,
-    )
+  return (part, candidates) => {
+    const kernel = part === 'forward' ? 'attention' : `attention gradient ${part}`
+    return context.choose({ kernel, sizes, options }, candidates)
+  }
 }
 
 declare module '../graph.ts' {
@@ -186,32 +156,37 @@ defineOp({
   reference: gradientReference,
 })
 
-/** Visits the rows of all heads, with the offsets of the keys that may be attended and their factors z. */
-function eachRow(
+/** One query of one head in the reference. */
+interface Row {
+  readonly index: number
+  /** Offset of its elements. */
+  readonly at: number
+  /** The keys that may be attended. */
+  readonly open: readonly number[]
+  keyAt(j: number): number
+  /** Dropout's factor z. */
+  factor(j: number): number
+}
+
+/** Every query of every head; `rest` are the inputs after the tensors: mask and step. */
+function* rowsOf(
   { batch, queries, keys, heads, headSize }: Sizes,
   { hasMask, rate, stream, seed }: AttentionAttributes,
-  mask: Float64Array | undefined,
-  step: Float64Array | undefined,
-  visit: (row: {
-    readonly index: number
-    readonly at: number
-    readonly open: readonly number[]
-    keyAt(j: number): number
-    factor(j: number): number
-  }) => void,
-): void {
+  rest: readonly Float64Array[],
+): Generator<Row> {
+  const [mask, [step] = [0]] = hasMask ? rest : [undefined, ...rest]
   for (let b = 0; b < batch; b++) {
-    const open = Array.from({ length: keys }, (_, j) => j).filter(j => !hasMask || mask?.[b * keys + j] !== 0)
+    const open = Array.from({ length: keys }, (_, j) => j).filter(j => mask?.[b * keys + j] !== 0)
     for (let h = 0; h < heads; h++) {
       for (let i = 0; i < queries; i++) {
         const index = (b * heads + h) * queries + i
-        visit({
+        yield {
           index,
           at: ((b * queries + i) * heads + h) * headSize,
           open,
           keyAt: j => ((b * keys + j) * heads + h) * headSize,
-          factor: j => keepFactor(rate, (index * keys + j) % 2 ** 32, stream, step?.[0] ?? 0, seed),
-        })
+          factor: j => keepFactor(rate, (index * keys + j) % 2 ** 32, stream, step, seed),
+        }
       }
     }
   }
@@ -223,35 +198,27 @@ function dot(a: Float64Array, at: number, b: Float64Array, bt: number, length: n
   return sum
 }
 
-function forwardReference(
-  inputs: readonly Float64Array[],
-  specs: Specs,
-  attributes: AttentionAttributes,
-): Float64Array[] {
-  const [q, k, v, ...rest] = inputs
+type Arrays = readonly Float64Array[]
+
+function forwardReference([q, k, v, ...rest]: Arrays, specs: Specs, attributes: AttentionAttributes): Float64Array[] {
   const sizes = sizesOf(specs.inputs[0], specs.inputs[1])
   const { headSize } = sizes
   const o = new Float64Array(q.length)
   const lse = new Float64Array(sizes.batch * sizes.heads * sizes.queries)
-  const mask = attributes.hasMask ? rest[0] : undefined
-  eachRow(sizes, attributes, mask, rest[attributes.hasMask ? 1 : 0], ({ index, at, open, keyAt, factor }) => {
-    if (open.length === 0) return
+  for (const { index, at, open, keyAt, factor } of rowsOf(sizes, attributes, rest)) {
+    if (open.length === 0) continue
     const scores = open.map(j => attributes.scale * dot(q, at, k, keyAt(j), headSize))
     const rowMax = scores.reduce((a, b) => Math.max(a, b))
     lse[index] = rowMax + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - rowMax), 0))
     open.forEach((j, n) => {
-      const weight = Math.exp(scores[n] - lse[index]) * factor(j)
-      for (let d = 0; d < headSize; d++) o[at + d] += weight * v[keyAt(j) + d]
+      const probability = Math.exp(scores[n] - lse[index]) * factor(j)
+      for (let d = 0; d < headSize; d++) o[at + d] += probability * v[keyAt(j) + d]
     })
-  })
+  }
   return [o, lse]
 }
 
-function gradientReference(
-  inputs: readonly Float64Array[],
-  specs: Specs,
-  attributes: AttentionAttributes,
-): Float64Array[] {
+function gradientReference(inputs: Arrays, specs: Specs, attributes: AttentionAttributes): Float64Array[] {
   const [q, k, v, o, lse, dO, ...rest] = inputs
   const sizes = sizesOf(specs.inputs[0], specs.inputs[1])
   const { headSize } = sizes
@@ -259,8 +226,7 @@ function gradientReference(
   const dq = new Float64Array(q.length)
   const dk = new Float64Array(k.length)
   const dv = new Float64Array(v.length)
-  const mask = attributes.hasMask ? rest[0] : undefined
-  eachRow(sizes, attributes, mask, rest[attributes.hasMask ? 1 : 0], ({ index, at, open, keyAt, factor }) => {
+  for (const { index, at, open, keyAt, factor } of rowsOf(sizes, attributes, rest)) {
     const mean = dot(dO, at, o, at, headSize)
     for (const j of open) {
       const jt = keyAt(j)
@@ -273,6 +239,6 @@ function gradientReference(
         dv[jt + d] += p * z * dO[at + d]
       }
     }
-  })
+  }
   return [dq, dk, dv]
 }

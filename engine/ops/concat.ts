@@ -1,10 +1,12 @@
 // Concat and pad, as strided copies into parts of their output.
 import { elementwiseLaunch } from '../../shaders/elementwise.ts'
-import { type Launch, type Spec, type View, input, rowMajorStrides } from '../../shaders/kernel.ts'
+import { copied } from '../../shaders/expression.ts'
+import { type Launch, type Spec, type View, input } from '../../shaders/kernel.ts'
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { contiguousView, sameShape, showSpec, sizeOf } from '../shape.ts'
+import { sameShape, showSpec, sizeOf } from '../shape.ts'
+import { contiguousView, offsetsOf, sliceView } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
 declare module '../graph.ts' {
@@ -14,47 +16,36 @@ declare module '../graph.ts' {
   }
 }
 
+type LoweringInputs = Pick<LoweringContext, 'inputs' | 'outputs' | 'traits'>
+
 /** Copies input `from` into the part of output 0 that starts at `start`. */
-function copyInto(
-  context: Pick<LoweringContext, 'inputs' | 'outputs' | 'traits'>,
-  from: number,
-  start: readonly number[],
-): Launch {
+function copyInto(context: LoweringInputs, from: number, start: readonly number[]): Launch {
   const view = context.inputs[from]
   const part = partOf(context.outputs[0], start, view.shape)
-  const body = { draws: [], lines: [], result: 'x0', helpers: [], scalars: [] }
-  const launch = elementwiseLaunch({ label: 'copy', inputs: [view], output: part, body }, context.traits)
+  const launch = elementwiseLaunch({ label: 'copy', inputs: [view], output: part, body: copied }, context.traits)
   return { ...launch, slots: [input(from), launch.slots[1]] }
 }
 
-/** The box of `shape` at `start` in a contiguous value. */
+/** The part of `shape` at `start` in a contiguous value. */
 function partOf(whole: Spec, start: readonly number[], shape: readonly number[]): View {
-  const strides = rowMajorStrides(whole.shape)
-  return { shape, dtype: whole.dtype, strides, offset: start.reduce((offset, s, i) => offset + s * strides[i], 0) }
+  const end = start.map((from, i) => from + shape[i])
+  return sliceView(contiguousView(whole), start, end)
 }
 
-/** Writes a contiguous float64 array into a box of another. */
-function writeBox(from: Float64Array, box: View, into: Float64Array): void {
-  const coordinates = new Array<number>(box.shape.length).fill(0)
-  for (let i = 0; i < from.length; i++) {
-    into[coordinates.reduce((at, c, axis) => at + c * box.strides[axis], box.offset)] = from[i]
-    for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === box.shape[axis]; axis--)
-      coordinates[axis] = 0
-  }
-}
-
-/** The start of each input along a concat's axis. */
-function concatStarts(inputs: readonly Spec[], axis: number): number[] {
-  let at = 0
-  return inputs.map(spec => {
-    const start = at
-    at += spec.shape[axis]
-    return start
+/** Writes a contiguous array to where a view of another has its elements. */
+function writeThrough(from: Float64Array, view: View, into: Float64Array): void {
+  offsetsOf(view).forEach((at, i) => {
+    into[at] = from[i]
   })
 }
 
-const corner = (rank: number, axis: number, at: number): number[] =>
-  Array.from({ length: rank }, (_, i) => (i === axis ? at : 0))
+/** The first index of each input along a concat's axis. */
+function concatStarts(inputs: readonly Spec[], axis: number): number[] {
+  return inputs.map((_, k) => inputs.slice(0, k).reduce((sum, { shape }) => sum + shape[axis], 0))
+}
+
+const corner = (shape: readonly number[], axis: number, at: number): number[] =>
+  shape.map((_, i) => (i === axis ? at : 0))
 
 defineOp({
   name: 'concat',
@@ -81,19 +72,19 @@ defineOp({
   lower: context => {
     const { axis } = context.attributes
     const starts = concatStarts(context.inputs, axis)
-    return { launches: starts.map((at, i) => copyInto(context, i, corner(context.outputs[0].shape.length, axis, at))) }
+    return { launches: starts.map((at, i) => copyInto(context, i, corner(context.outputs[0].shape, axis, at))) }
   },
   gradient: ({ inputs, attributes: { axis }, upstream: [dy], needs }) => {
     const starts = concatStarts(inputs, axis)
     return inputs.map((x, i) => {
       if (!dy || !needs[i]) return undefined
-      return dy.slice(corner(x.rank, axis, starts[i]), dy.shape.with(axis, starts[i] + x.shape[axis]))
+      return dy.slice(corner(x.shape, axis, starts[i]), dy.shape.with(axis, starts[i] + x.shape[axis]))
     })
   },
   reference: (arrays, { inputs, outputs: [out] }, { axis }) => {
     const result = new Float64Array(sizeOf(out.shape))
     concatStarts(inputs, axis).forEach((at, i) =>
-      writeBox(arrays[i], partOf(out, corner(out.shape.length, axis, at), inputs[i].shape), result),
+      writeThrough(arrays[i], partOf(out, corner(out.shape, axis, at), inputs[i].shape), result),
     )
     return [result]
   },
@@ -118,13 +109,7 @@ defineOp({
   lower: context => {
     const { before, fill } = context.attributes
     const [out] = context.outputs
-    const body = {
-      draws: [],
-      lines: [],
-      result: 'u.s0',
-      helpers: [],
-      scalars: [{ type: computed(out.dtype), value: fill }],
-    } as const
+    const body = { ...copied, result: 'u.s0', scalars: [{ type: computed(out.dtype), value: fill }] }
     const clear = elementwiseLaunch({ label: 'fill', inputs: [], output: contiguousView(out), body }, context.traits)
     return { launches: [clear, copyInto(context, 0, before)] }
   },
@@ -136,7 +121,7 @@ defineOp({
   ],
   reference: ([x], { inputs: [spec], outputs: [out] }, { before, fill }) => {
     const result = new Float64Array(sizeOf(out.shape)).fill(fill)
-    writeBox(x, partOf(out, before, spec.shape), result)
+    writeThrough(x, partOf(out, before, spec.shape), result)
     return [result]
   },
 })

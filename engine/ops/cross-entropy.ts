@@ -7,8 +7,9 @@ import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
-import { type Tensor, apply, scalar } from '../tensor.ts'
+import { type Tensor, apply } from '../tensor.ts'
 import { needFloatRows, needSpec } from './rows.ts'
+import { ones } from './source.ts'
 
 type CrossEntropyAttributes = { readonly ignoreIndex: number }
 
@@ -41,15 +42,11 @@ function lower(
   kernel: 'crossEntropy' | 'crossEntropyGradient',
   context: LoweringContext<CrossEntropyAttributes>,
 ): Lowering {
-  const {
-    shape: [rows, classes],
-    dtype,
-  } = context.inputs[0]
-  const problem = { kernel, rows, classes, dtype, ignoreIndex: context.attributes.ignoreIndex }
-  const config = context.choose(
-    { kernel, sizes: { rows, classes }, options: { dtype } },
-    crossEntropyCandidates(problem, context.traits),
-  )
+  const { shape, dtype } = context.inputs[0]
+  const sizes = { rows: shape[0], classes: shape[1] }
+  const problem = { kernel, ...sizes, dtype, ignoreIndex: context.attributes.ignoreIndex }
+  const candidates = crossEntropyCandidates(problem, context.traits)
+  const config = context.choose({ kernel, sizes, options: { dtype } }, candidates)
   return { launches: [crossEntropyLaunch(problem, config, context.traits)] }
 }
 
@@ -74,17 +71,8 @@ defineOp({
     return [dlosses && apply('crossEntropyGradient', [logits, labels, outputs[1], dlosses], attributes), undefined]
   },
   lower: context => lower('crossEntropy', context),
-  reference(
-    [logits, labels],
-    {
-      inputs: [
-        {
-          shape: [rows, classes],
-        },
-      ],
-    },
-    { ignoreIndex },
-  ) {
+  reference([logits, labels], { inputs: [{ shape }] }, { ignoreIndex }) {
+    const [rows, classes] = shape
     const losses = new Float64Array(rows)
     const kept = new Float64Array(rows * 2)
     for (let r = 0; r < rows; r++) {
@@ -116,34 +104,18 @@ defineOp({
     if (!u) return []
     const rows = logits.shape[0]
     // The normalizers depend on the logits: the softmax's rule includes their share of the gradient.
-    const counted = labels.equal(attributes.ignoreIndex).where(0, dlosses)
-    const one = scalar(1).broadcastTo([rows])
+    const counted = labels.equal(attributes.ignoreIndex).where(0, dlosses).reshape([rows, 1]).cast(u.dtype)
+    const unscaled = apply('crossEntropyGradient', [logits, labels, kept, ones([rows])], attributes)
     return [
-      needs[0] || needs[2]
-        ? apply('softmaxGradient', [logits.softmax(), u.mul(counted.reshape([rows, 1]).cast(u.dtype))])
-        : undefined,
+      needs[0] || needs[2] ? apply('softmaxGradient', [logits.softmax(), u.mul(counted)]) : undefined,
       undefined,
       undefined,
-      needs[3]
-        ? u
-            .mul(apply('crossEntropyGradient', [logits, labels, kept, one], attributes))
-            .cast('f32')
-            .sum(-1)
-        : undefined,
+      needs[3] ? u.mul(unscaled).cast('f32').sum(-1) : undefined,
     ]
   },
   lower: context => lower('crossEntropyGradient', context),
-  reference(
-    [logits, labels, kept, dlosses],
-    {
-      inputs: [
-        {
-          shape: [rows, classes],
-        },
-      ],
-    },
-    { ignoreIndex },
-  ) {
+  reference([logits, labels, kept, dlosses], { inputs: [{ shape }] }, { ignoreIndex }) {
+    const [rows, classes] = shape
     const dlogits = new Float64Array(rows * classes)
     for (let r = 0; r < rows; r++) {
       const label = labels[r]

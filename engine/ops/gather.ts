@@ -41,31 +41,15 @@ defineOp({
     return [apply('gatherGradient', [ids, dy], { rows: table.shape[0] }).cast(table.dtype), undefined]
   },
   lower(context) {
-    const [
-      {
-        shape: [rows, width],
-        dtype,
-      },
-      ids,
-    ] = context.inputs
-    const sizes = { positions: sizeOf(ids.shape), rows, width }
+    const [{ shape, dtype }, ids] = context.inputs
+    const sizes = { positions: sizeOf(ids.shape), rows: shape[0], width: shape[1] }
     const problem = { ...sizes, dtype }
-    const config = context.choose(
-      { kernel: 'gather', sizes, options: { dtype } },
-      gatherCandidates(problem, context.traits),
-    )
+    const candidates = gatherCandidates(problem, context.traits)
+    const config = context.choose({ kernel: 'gather', sizes, options: { dtype } }, candidates)
     return { launches: [gatherLaunch(problem, config, context.traits)] }
   },
-  reference(
-    [table, ids],
-    {
-      inputs: [
-        {
-          shape: [rows, width],
-        },
-      ],
-    },
-  ) {
+  reference([table, ids], { inputs: [{ shape }] }) {
+    const [rows, width] = shape
     const result = new Float64Array(ids.length * width)
     ids.forEach((id, position) => {
       if (id >= 0 && id < rows) result.set(table.subarray(id * width, (id + 1) * width), position * width)
@@ -98,22 +82,12 @@ defineOp({
     const [rows, width] = context.outputs[0].shape
     const sizes = { positions: sizeOf(ids.shape), rows, width }
     const problem = { ...sizes, dtype }
-    const config = context.choose(
-      { kernel: 'gatherGradient', sizes, options: { dtype } },
-      gatherGradientCandidates(problem, context.traits),
-    )
+    const candidates = gatherGradientCandidates(problem, context.traits)
+    const config = context.choose({ kernel: 'gatherGradient', sizes, options: { dtype } }, candidates)
     return gatherGradientLowering(problem, config, context.traits)
   },
-  reference(
-    [ids, dy],
-    {
-      outputs: [
-        {
-          shape: [rows, width],
-        },
-      ],
-    },
-  ) {
+  reference([ids, dy], { outputs: [{ shape }] }) {
+    const [rows, width] = shape
     const dtable = new Float64Array(rows * width)
     ids.forEach((id, position) => {
       if (id < 0 || id >= rows) return

@@ -7,10 +7,11 @@ import {
   layerNormParameterCandidates,
   layerNormParameterLowering,
 } from '../../shaders/layer-norm.ts'
-import { type Spec, isFloat } from '../../shaders/kernel.ts'
-import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { type Lowering, type Spec, isFloat } from '../../shaders/kernel.ts'
+import { type LoweringContext, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply, applyAll } from '../tensor.ts'
+import { gradientOfFormula, sum } from './formula.ts'
 import { asRows, needFloatRows, needSpec } from './rows.ts'
 
 type LayerNormAttributes = { readonly epsilon: number }
@@ -52,32 +53,21 @@ defineOp({
     return [x, statistic(x), statistic(x)]
   },
   gradient({ inputs: [x, gamma, beta], outputs: [, mean, rstd], upstream: [dy, dmean, drstd], needs }) {
-    const { rows, width } = asRows(x)
     let dx: Tensor | undefined
-    if (needs[0] && dy) dx = apply('layerNormGradient', [x, gamma, mean, rstd, dy])
-    if (needs[0] && (dmean || drstd)) {
+    if (needs[0]) {
+      if (dy) dx = apply('layerNormGradient', [x, gamma, mean, rstd, dy])
       // ∂mean/∂x = 1/width and ∂rstd/∂x = −rstd²·normal/width.
-      const parts: Tensor[] = []
-      if (dmean) parts.push(dmean.div(width).reshape([rows, 1]).broadcastTo([rows, width]))
-      if (drstd) {
-        const { normal } = normalized(x, mean, rstd)
-        parts.push(normal.mul(drstd.mul(rstd.square()).div(-width).reshape([rows, 1])))
-      }
-      const part = parts
-        .reduce((a, b) => a.add(b))
-        .reshape(x.shape)
-        .cast(x.dtype)
-      dx = dx ? dx.add(part) : part
+      const { width } = asRows(x)
+      const byMean = dmean && column(dmean.div(width)).broadcastTo([dmean.size, width])
+      const byRstd = drstd && normalized(x, mean, rstd).mul(column(drstd.mul(rstd.square()).div(-width)))
+      dx = sum(dx, sum(byMean, byRstd)?.reshape(x.shape).cast(x.dtype))
     }
     if (!dy) return [dx, undefined, undefined]
     if (!needs[1]) return [dx, undefined, needs[2] ? asMatrix(dy).sum(0).cast(beta.dtype) : undefined]
     const [dgamma, dbeta] = applyAll('layerNormParameterGradient', [x, mean, rstd, dy])
     return [dx, dgamma.cast(gamma.dtype), dbeta.cast(beta.dtype)]
   },
-  lower(context) {
-    const [x, gamma, beta] = context.inputs
-    return lowerRows('layerNorm', context, x, gamma, beta, context.attributes.epsilon)
-  },
+  lower: context => lowerRows('layerNorm', context, context.inputs, context.attributes.epsilon),
   reference([x, gamma, beta], specs, { epsilon }) {
     const { rows, width } = asRows(specs.inputs[0])
     const y = new Float64Array(rows * width)
@@ -98,21 +88,16 @@ defineOp({
 
 function lowerRows(
   kernel: 'layerNorm' | 'layerNormGradient',
-  context: LoweringContext,
-  x: Spec,
-  gamma: Spec,
-  beta: Spec,
+  { choose, traits }: LoweringContext,
+  [x, gamma, beta]: readonly Spec[],
   epsilon: number,
-) {
-  const { rows, width } = asRows(x)
+): Lowering {
+  const sizes = asRows(x)
   const { dtype } = x
-  const problem = { kernel, rows, width, dtype, gammaDtype: gamma.dtype, betaDtype: beta.dtype, epsilon }
+  const problem = { kernel, ...sizes, dtype, gammaDtype: gamma.dtype, betaDtype: beta.dtype, epsilon }
   const options = { dtypes: [...new Set([dtype, gamma.dtype, beta.dtype])].join(' ') }
-  const config = context.choose(
-    { kernel, sizes: { rows, width }, options },
-    layerNormCandidates(problem, context.traits),
-  )
-  return { launches: [layerNormLaunch(problem, config, context.traits)] }
+  const config = choose({ kernel, sizes, options }, layerNormCandidates(problem, traits))
+  return { launches: [layerNormLaunch(problem, config, traits)] }
 }
 
 // With n = (x − mean)·rstd and g = dy∘gamma: dx = rstd·(g − mean(g) − n·mean(g∘n)) row by row.
@@ -126,32 +111,16 @@ defineOp({
     needSpec('layerNormGradient', 'dy', dy, x, `as x ${showSpec(x)}`)
     return [x]
   },
-  gradient({ inputs: [x, gamma, mean, rstd, dy], upstream: [upstream], needs }) {
-    if (!upstream) return []
-    const { rows } = asRows(x)
-    const { normal, centered, scale } = normalized(x, mean, rstd)
-    const u = asMatrix(upstream)
-    const dyRows = asMatrix(dy)
-    const gammaRow = gamma.cast('f32').reshape([1, -1])
-    const g = dyRows.mul(gammaRow)
-    const rowMean = (t: Tensor) => t.mean(-1, true)
-    const c = rowMean(g.mul(normal))
-    const un = rowMean(u.mul(normal))
-    // The derivatives of L = Σ u∘dx by g, by n, and by the factor rstd of the bracket.
-    const dg = scale.mul(u.sub(rowMean(u)).sub(normal.mul(un)))
-    const dn = scale.mul(u.mul(c).add(g.mul(un))).neg()
-    const bracket = g.sub(rowMean(g)).sub(normal.mul(c))
-    return [
-      needs[0] ? dn.mul(scale).reshape(x.shape).cast(x.dtype) : undefined,
-      needs[1] ? dg.mul(dyRows).sum(0).cast(gamma.dtype) : undefined,
-      needs[2] ? dn.mul(scale).sum(-1).neg() : undefined,
-      needs[3] ? dn.mul(centered).add(u.mul(bracket)).sum(-1).reshape([rows]) : undefined,
-      needs[4] ? dg.mul(gammaRow).reshape(x.shape).cast(dy.dtype) : undefined,
-    ]
-  },
+  gradient: gradientOfFormula((x, gamma, mean, rstd, dy) => {
+    const rowMean = (t: Tensor): Tensor => t.mean(-1, true)
+    const n = normalized(x, mean, rstd)
+    const g = asMatrix(dy).mul(gamma.cast('f32'))
+    const dx = column(rstd).mul(g.sub(rowMean(g)).sub(n.mul(rowMean(g.mul(n)))))
+    return [dx.reshape(x.shape).cast(x.dtype)]
+  }),
   lower(context) {
     const [x, gamma] = context.inputs
-    return lowerRows('layerNormGradient', context, x, gamma, gamma, 0)
+    return lowerRows('layerNormGradient', context, [x, gamma, gamma], 0)
   },
   reference([x, gamma, mean, rstd, dy], specs) {
     const { rows, width } = asRows(specs.inputs[0])
@@ -182,30 +151,20 @@ defineOp({
     const sums: Spec = { shape: [asRows(x).width], dtype: 'f32' }
     return [sums, sums]
   },
-  gradient({ inputs: [x, mean, rstd, dy], upstream: [ugamma, ubeta], needs }) {
-    const { normal, centered, scale } = normalized(x, mean, rstd)
-    const du = ugamma && normal.mul(ugamma)
-    const ddy = du && ubeta ? du.add(ubeta) : (du ?? ubeta?.reshape([1, -1]).broadcastTo(normal.shape))
-    const dn = ugamma && asMatrix(dy).mul(ugamma)
-    return [
-      needs[0] ? dn?.mul(scale).reshape(x.shape).cast(x.dtype) : undefined,
-      needs[1] ? dn?.mul(scale).sum(-1).neg() : undefined,
-      needs[2] ? dn?.mul(centered).sum(-1) : undefined,
-      needs[3] ? ddy?.reshape(x.shape).cast(dy.dtype) : undefined,
-    ]
+  gradient: gradientOfFormula((x, mean, rstd, dy) => [
+    asMatrix(dy)
+      .mul(normalized(x, mean, rstd))
+      .sum(0),
+    asMatrix(dy).sum(0),
+  ]),
+  lower({ inputs: [x], choose, traits }) {
+    const { dtype } = x
+    const sizes = asRows(x)
+    const problem = { ...sizes, dtype }
+    const question = { kernel: 'layerNormParameterGradient', sizes, options: { dtype } }
+    return layerNormParameterLowering(problem, choose(question, layerNormParameterCandidates(problem, traits)))
   },
-  lower(context) {
-    const { dtype } = context.inputs[0]
-    const { rows, width } = asRows(context.inputs[0])
-    const problem = { rows, width, dtype }
-    const candidates = layerNormParameterCandidates(problem, context.traits)
-    const config = context.choose(
-      { kernel: 'layerNormParameterGradient', sizes: { rows, width }, options: { dtype } },
-      candidates,
-    )
-    return layerNormParameterLowering(problem, config)
-  },
-  reference([x, mean, rstd, dy], specs: Specs) {
+  reference([x, mean, rstd, dy], specs) {
     const { rows, width } = asRows(specs.inputs[0])
     const dgamma = new Float64Array(width)
     const dbeta = new Float64Array(width)
@@ -225,10 +184,12 @@ function asMatrix(x: Tensor): Tensor {
   return x.cast('f32').reshape([rows, width])
 }
 
-/** x − mean and (x − mean)·rstd as [rows, width], rstd as [rows, 1]. */
-function normalized(x: Tensor, mean: Tensor, rstd: Tensor): { centered: Tensor; normal: Tensor; scale: Tensor } {
-  const { rows } = asRows(x)
-  const centered = asMatrix(x).sub(mean.reshape([rows, 1]))
-  const scale = rstd.reshape([rows, 1])
-  return { centered, normal: centered.mul(scale), scale }
+/** [rows, 1], of one number for each row. */
+function column(numbers: Tensor): Tensor {
+  return numbers.reshape([numbers.size, 1])
+}
+
+/** (x − mean)·rstd as [rows, width]. */
+function normalized(x: Tensor, mean: Tensor, rstd: Tensor): Tensor {
+  return asMatrix(x).sub(column(mean)).mul(column(rstd))
 }

@@ -1,9 +1,7 @@
 // LoRA's linear layer (Hu et al. 2021): y = x·Wᵀ + bias + s·(x·Aᵀ)·Bᵀ, and its gradient, each as one matmul kernel
 // whose sum over K continues with the low-rank product. The narrow product x·Aᵀ has its own launch: otherwise every
 // tile of columns would compute it again, and the backward pass needs it.
-import { type LoweringContext, defineOp } from '../graph.ts'
 import {
-  type FloatType,
   type Lowering,
   type Slot,
   type Spec,
@@ -11,13 +9,15 @@ import {
   input,
   isFloat,
   output,
-  rowMajorStrides,
   temporary,
 } from '../../shaders/kernel.ts'
 import { type Product, productOf } from '../../shaders/matmul/problem.ts'
 import { UserError } from '../errors.ts'
+import { defineOp } from '../graph.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
+import { contiguousView, permuteView, readThrough } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
+import { sum } from './formula.ts'
 import { floatOf, lowerProduct, matmul, matmulReference, rowsOf } from './matmul.ts'
 
 declare module '../graph.ts' {
@@ -27,56 +27,37 @@ declare module '../graph.ts' {
   }
 }
 
-const last = (shape: readonly number[]): number => shape[shape.length - 1]
-
-/** A contiguous matrix in a buffer, or its transpose. */
-function matrix(shape: readonly [number, number], dtype: FloatType, offset = 0, transposed = false): View {
-  const [strideRow, strideColumn] = rowMajorStrides(shape)
-  return transposed
-    ? { shape: [shape[1], shape[0]], dtype, strides: [strideColumn, strideRow], offset }
-    : { shape, dtype, strides: [strideRow, strideColumn], offset }
+/** A shape as that of a matrix as wide as its last axis. */
+function matrixShape(shape: readonly number[]): [number, number] {
+  const width = shape[shape.length - 1]
+  return [sizeOf(shape) / width, width]
 }
 
-/** The sum of the defined terms. */
-function sum(...terms: readonly (Tensor | undefined)[]): Tensor | undefined {
-  return terms.reduce((total, term) => (total && term ? total.add(term) : (total ?? term)), undefined)
+interface Factor {
+  readonly slot: Slot
+  readonly view: View
 }
 
-/** left · right + scale · low · lowRight, with `low` made by an earlier launch. */
-function joined(whole: Product, low: Product, bias?: Product['bias']): Product {
-  return { ...whole, segments: [...whole.segments, ...low.segments], bias }
+/** A contiguous value as a matrix as wide as its last axis. */
+function matrix(slot: Slot, { shape, dtype, offset = 0 }: Spec & Partial<View>): Factor {
+  return { slot, view: { ...contiguousView({ shape: matrixShape(shape), dtype }), offset } }
 }
 
-function twoLaunches(first: Product, second: Product, context: LoweringContext): Lowering {
-  const [narrow, wide] = [
-    lowerProduct(first, context),
-    lowerProduct({ ...second, epilogue: context.epilogue }, context),
-  ]
-  const before = narrow.temporaries ?? []
+const transposed = ({ slot, view }: Factor): Factor => ({ slot, view: permuteView(view, [1, 0]) })
+
+/** The sum of two products with the same output. */
+function joined(one: Product, other: Product): Product {
+  return { ...one, segments: [...one.segments, ...other.segments] }
+}
+
+/** The launches of both, one after the other. */
+function inTurn(first: Lowering, second: Lowering): Lowering {
+  const before = first.temporaries ?? []
   const moved = (slot: Slot): Slot => (slot.role === 'temporary' ? temporary(before.length + slot.index) : slot)
   return {
-    launches: [...narrow.launches, ...wide.launches.map(launch => ({ ...launch, slots: launch.slots.map(moved) }))],
-    temporaries: [...before, ...(wide.temporaries ?? [])],
+    launches: [...first.launches, ...second.launches.map(launch => ({ ...launch, slots: launch.slots.map(moved) }))],
+    temporaries: [...before, ...(second.temporaries ?? [])],
   }
-}
-
-/** A contiguous operand: rows by the last axis's width. */
-function rowsView({ shape, dtype, offset }: View, where: string): View {
-  const width = last(shape)
-  return matrix([sizeOf(shape) / width, width], floatOf(dtype, where), offset)
-}
-
-function weightView({ shape, dtype, offset }: View, where: string, transposed: boolean): View {
-  return matrix([shape[0], shape[1]], floatOf(dtype, where), offset, transposed)
-}
-
-function product(a: Slot, left: View, b: Slot, right: View, out: Slot, spec: Spec, scale = 1): Product {
-  return productOf(
-    { slot: a, view: left },
-    { slot: b, view: right },
-    { slot: out, dtype: floatOf(spec.dtype, 'loraLinear') },
-    scale,
-  )
 }
 
 defineOp({
@@ -91,7 +72,7 @@ defineOp({
     const fits =
       x.shape.length >= 1 &&
       weight.shape.length === 2 &&
-      last(x.shape) === inner &&
+      x.shape[x.shape.length - 1] === inner &&
       sameShape(a.shape, [rank, inner]) &&
       sameShape(b.shape, [out, rank]) &&
       (!bias || (isFloat(bias.dtype) && sameShape(bias.shape, [out])))
@@ -109,21 +90,14 @@ defineOp({
   lower(context) {
     const [x, weight, a, b, bias] = context.inputs
     const [y, xa] = context.outputs
-    const rows = rowsView(x, 'loraLinear')
-    const low = matrix([xa.shape[0], xa.shape[1]], 'f32')
-    const narrow = product(input(0), rows, input(2), weightView(a, 'loraLinear', true), output(1), xa)
-    const main = product(input(0), rows, input(1), weightView(weight, 'loraLinear', true), output(0), y)
-    const rest = product(
-      output(1),
-      low,
-      input(3),
-      weightView(b, 'loraLinear', true),
-      output(0),
-      y,
-      context.attributes.scale,
-    )
-    const added = bias && { slot: input(4), dtype: floatOf(bias.dtype, 'loraLinear') }
-    return twoLaunches(narrow, joined(main, rest, added), context)
+    const out = { slot: output(0), dtype: floatOf(y.dtype) }
+    const rows = matrix(input(0), x)
+    const narrow = productOf(rows, transposed(matrix(input(2), a)), { slot: output(1), dtype: 'f32' })
+    const main = productOf(rows, transposed(matrix(input(1), weight)), out)
+    const low = productOf(matrix(output(1), xa), transposed(matrix(input(3), b)), out, context.attributes.scale)
+    const added = bias && { slot: input(4), dtype: floatOf(bias.dtype) }
+    const wide = { ...joined(main, low), bias: added, epilogue: context.epilogue }
+    return inTurn(lowerProduct(narrow, context), lowerProduct(wide, context))
   },
   gradient({ inputs: [x, weight, a, b, bias], outputs: [, xa], attributes: { scale }, upstream: [dy, dxa], needs }) {
     const rows = rowsOf(x)
@@ -135,13 +109,10 @@ defineOp({
     ]
     if (!dy) return fromNarrow
     const dyRows = rowsOf(dy)
-    let dx: Tensor | undefined
-    let low: Tensor | undefined
-    if (needs[0] || needs[2]) low = matmul(dyRows, b, { outputDtype: 'f32' })
-    if (needs[0] && low)
-      dx = apply('loraLinearGradient', [dyRows, weight, a, low], { scale }).cast(x.dtype).reshape(x.shape)
+    const low = needs[0] || needs[2] ? matmul(dyRows, b, { outputDtype: 'f32' }) : undefined
+    const dx = needs[0] && low && apply('loraLinearGradient', [dyRows, weight, a, low], { scale })
     const fromWhole = [
-      dx,
+      dx ? dx.cast(x.dtype).reshape(x.shape) : undefined,
       needs[1] ? matmul(dyRows.transpose(), rows).cast(weight.dtype) : undefined,
       needs[2] && low ? matmul(low.transpose(), rows, { scale, outputDtype: 'f32' }).cast(a.dtype) : undefined,
       needs[3] ? matmul(dyRows.transpose(), xa, { scale, outputDtype: 'f32' }).cast(b.dtype) : undefined,
@@ -149,16 +120,14 @@ defineOp({
     ]
     return fromWhole.map((gradient, i) => sum(gradient, fromNarrow[i]))
   },
-  reference(
-    [x, weight, a, b, bias],
-    { inputs: [xSpec, weightSpec, aSpec, bSpec], outputs: [ySpec, xaSpec] },
-    { scale },
-  ) {
-    const out = weightSpec.shape[0]
-    const xa = byTransposed(x, xSpec, a, aSpec, xaSpec)
-    const y = byTransposed(x, xSpec, weight, weightSpec, ySpec)
-    const rest = byTransposed(xa, xaSpec, b, bSpec, ySpec)
-    return [y.map((value, i) => value + scale * rest[i] + (bias?.[i % out] ?? 0)), xa]
+  reference([x, weight, a, b, bias], { inputs, outputs }, { scale }) {
+    const [xSpec, weightSpec, aSpec, bSpec] = inputs
+    const [ySpec, xaSpec] = outputs
+    const xa = byTransposed(x, xSpec, a, aSpec)
+    const y = byTransposed(x, xSpec, weight, weightSpec)
+    const low = byTransposed(xa, xaSpec, b, bSpec)
+    const width = ySpec.shape[ySpec.shape.length - 1]
+    return [y.map((value, i) => value + scale * low[i] + (bias?.[i % width] ?? 0)), xa]
   },
 })
 
@@ -177,18 +146,9 @@ defineOp({
   },
   lower(context) {
     const [dy, weight, a, low] = context.inputs
-    const [dx] = context.outputs
-    const where = 'loraLinearGradient'
-    const main = product(input(0), rowsView(dy, where), input(1), weightView(weight, where, false), output(0), dx)
-    const rest = product(
-      input(3),
-      rowsView(low, where),
-      input(2),
-      weightView(a, where, false),
-      output(0),
-      dx,
-      context.attributes.scale,
-    )
+    const out = { slot: output(0), dtype: floatOf(context.outputs[0].dtype) }
+    const main = productOf(matrix(input(0), dy), matrix(input(1), weight), out)
+    const rest = productOf(matrix(input(3), low), matrix(input(2), a), out, context.attributes.scale)
     return lowerProduct({ ...joined(main, rest), epilogue: context.epilogue }, context)
   },
   // Linear in each input: gradients are products with the others.
@@ -201,31 +161,18 @@ defineOp({
       needs[3] ? matmul(ddx, a.transpose(), { scale, outputDtype: 'f32' }).cast(low.dtype) : undefined,
     ]
   },
-  reference([dy, weight, a, low], { inputs: [dySpec, weightSpec, aSpec, lowSpec], outputs: [dxSpec] }, { scale }) {
-    const dx = matmulReference(dy, dySpec, weight, weightSpec, dxSpec)
-    const rest = matmulReference(low, lowSpec, a, aSpec, dxSpec)
-    return [dx.map((value, i) => value + scale * rest[i])]
+  reference([dy, weight, a, low], { inputs: [dySpec, weightSpec, aSpec, lowSpec], outputs: [out] }, { scale }) {
+    const rest = matmulReference(low, lowSpec, a, aSpec, out, scale)
+    return [matmulReference(dy, dySpec, weight, weightSpec, out).map((value, i) => value + rest[i])]
   },
 })
 
-/** rows(x) · wᵀ in float64. */
-function byTransposed(
-  x: Float64Array,
-  xSpec: Spec,
-  w: Float64Array,
-  { shape: [out, inner] }: Spec,
-  { dtype }: Spec,
-): Float64Array {
-  const turned = new Float64Array(w.length)
-  for (let o = 0; o < out; o++) for (let k = 0; k < inner; k++) turned[k * out + o] = w[o * inner + k]
-  const rows = sizeOf(xSpec.shape) / inner
-  return matmulReference(
-    x,
-    { shape: [rows, inner], dtype },
-    turned,
-    { shape: [inner, out], dtype },
-    { shape: [rows, out], dtype },
-  )
+/** x·wᵀ in float64, with x as a matrix as wide as its last axis. */
+function byTransposed(x: Float64Array, xSpec: Spec, w: Float64Array, wSpec: Spec): Float64Array {
+  const turned = permuteView(contiguousView(wSpec), [1, 0])
+  const rows = { ...xSpec, shape: matrixShape(xSpec.shape) }
+  const out = { ...xSpec, shape: [rows.shape[0], wSpec.shape[0]] }
+  return matmulReference(x, rows, readThrough(w, turned), turned, out)
 }
 
 /**

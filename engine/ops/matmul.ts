@@ -1,14 +1,13 @@
 // The matrix product: [..., M, K] · [..., K, N] → [..., M, N].
 import { UserError } from '../errors.ts'
 import { candidates, lower } from '../../shaders/matmul.ts'
-import { isReadable, productOf, tuningProblem } from '../../shaders/matmul/problem.ts'
-import type { Product } from '../../shaders/matmul/problem.ts'
-import { input, isFloat, output } from '../../shaders/kernel.ts'
-import type { DType, FloatType, Lowering, Spec } from '../../shaders/kernel.ts'
+import { type Product, isReadable, productOf, tuningProblem } from '../../shaders/matmul/problem.ts'
+import { type DType, type FloatType, type Lowering, type Spec, input, isFloat, output } from '../../shaders/kernel.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
+import { broadcastView, contiguousView, offsetsOf } from '../view.ts'
 
 export type MatmulAttributes = {
   /** Factor of the product; 1 when left out. */
@@ -65,18 +64,14 @@ defineOp({
   },
   gradient({ inputs: [a, b], upstream: [dy], attributes: { scale }, needs }) {
     if (!dy) return [undefined, undefined]
-    let da: Tensor | undefined
-    let db: Tensor | undefined
-    if (needs[0]) da = sumTo(matmul(dy, b.transpose(), { scale, outputDtype: floatOf(a.dtype) }), a.shape)
-    if (needs[1]) {
-      const outputDtype = floatOf(b.dtype)
-      const shared = sizeOf(b.shape.slice(0, -2)) === 1
-      // One product over the rows of all batches, instead of one for each batch and their sum.
-      db = shared
-        ? matmul(rowsOf(a).transpose(), rowsOf(dy), { scale, outputDtype }).reshape(b.shape)
-        : sumTo(matmul(a.transpose(), dy, { scale, outputDtype }), b.shape)
-    }
-    return [da, db]
+    const product = (left: Tensor, right: Tensor, { shape, dtype }: Tensor): Tensor =>
+      sumTo(matmul(left, right, { scale, outputDtype: floatOf(dtype) }), shape)
+    const da = needs[0] ? product(dy, b.transpose(), a) : undefined
+    if (!needs[1]) return [da, undefined]
+    // If all batches share b: one product over all rows, instead of one for each batch and their sum.
+    const shared = sizeOf(b.shape.slice(0, -2)) === 1
+    if (shared) return [da, product(rowsOf(a).transpose(), rowsOf(dy), rowsOf(b)).reshape(b.shape)]
+    return [da, product(a.transpose(), dy, b)]
   },
   strided: isReadable,
   takesEpilogue: true,
@@ -112,30 +107,16 @@ export function matmulReference(
   const [m, n] = out.shape.slice(-2)
   const k = aSpec.shape[aSpec.shape.length - 1]
   const result = new Float64Array(sizeOf(out.shape))
-  const batch = out.shape.slice(0, -2)
-  const index = batch.map(() => 0)
-  for (let start = 0; start < result.length; start += m * n) {
-    const aStart = matrixAt(index, aSpec) * m * k
-    const bStart = matrixAt(index, bSpec) * k * n
-    for (let i = 0; i < m; i++) {
-      for (let j = 0; j < n; j++) {
-        let sum = 0
-        for (let l = 0; l < k; l++) sum += a[aStart + i * k + l] * b[bStart + l * n + j]
-        result[start + i * n + j] = scale * sum
-      }
-    }
-    for (let axis = batch.length - 1; axis >= 0; axis--) {
-      index[axis]++
-      if (index[axis] < batch[axis]) break
-      index[axis] = 0
-    }
+  /** The number of an operand's matrix, by that of the result. */
+  const matrices = ({ shape, dtype }: Spec): Uint32Array =>
+    offsetsOf(broadcastView(contiguousView({ shape: shape.slice(0, -2), dtype }), out.shape.slice(0, -2)))
+  const [left, right] = [matrices(aSpec), matrices(bSpec)]
+  for (let at = 0; at < result.length; at++) {
+    const [matrix, i, j] = [Math.floor(at / (m * n)), Math.floor(at / n) % m, at % n]
+    const [aStart, bStart] = [(left[matrix] * m + i) * k, right[matrix] * k * n + j]
+    let sum = 0
+    for (let l = 0; l < k; l++) sum += a[aStart + l] * b[bStart + l * n]
+    result[at] = scale * sum
   }
   return result
-}
-
-/** The number of the matrix in `spec` for an index of the broadcast batch axes. */
-function matrixAt(index: readonly number[], spec: Spec): number {
-  const batch = spec.shape.slice(0, -2)
-  const lead = index.length - batch.length
-  return batch.reduce((at, n, i) => at * n + (n === 1 ? 0 : index[i + lead]), 0)
 }

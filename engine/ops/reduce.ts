@@ -1,9 +1,9 @@
 // Sums, maxima and minima over axes. The ops keep reduced axes with length 1; `Tensor` drops them by default.
-import { rowMajorStrides } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type GradientContext, type ReduceOp, defineOp } from '../graph.ts'
 import { sameShape, showSpec, sizeOf } from '../shape.ts'
 import { type Tensor } from '../tensor.ts'
+import { broadcastView, contiguousView, offsetsOf } from '../view.ts'
 
 type Axes = { readonly axes: readonly number[] }
 type Fold = ReduceOp['fold']
@@ -35,18 +35,9 @@ function reduction(fold: Fold, gradient: (context: GradientContext<Axes>) => (Te
     reference: ([x], { inputs: [spec], outputs: [out] }) => {
       const { start, step } = folds[fold]
       const result = new Float64Array(sizeOf(out.shape)).fill(start)
-      const strides = rowMajorStrides(out.shape)
-      const size = sizeOf(spec.shape)
-      const coordinates = new Array<number>(spec.shape.length).fill(0)
-      for (let i = 0; i < size; i++) {
-        let at = 0
-        coordinates.forEach((c, axis) => {
-          if (out.shape[axis] !== 1) at += c * strides[axis]
-        })
+      offsetsOf(broadcastView(contiguousView(out), spec.shape)).forEach((at, i) => {
         result[at] = step(result[at], x[i])
-        for (let axis = coordinates.length - 1; axis >= 0 && ++coordinates[axis] === spec.shape[axis]; axis--)
-          coordinates[axis] = 0
-      }
+      })
       return [out.dtype === 'i32' ? result.map(n => n | 0) : out.dtype === 'u32' ? result.map(n => n >>> 0) : result]
     },
   })

@@ -3,9 +3,10 @@
 // As in PyTorch, an entry of −∞ has probability 0, and a row of only −∞ gives NaN.
 import type { Lowering } from '../../shaders/kernel.ts'
 import { type SoftmaxKernel, softmaxCandidates, softmaxLaunch } from '../../shaders/softmax.ts'
-import { type GradientContext, type LoweringContext, type Specs, defineOp } from '../graph.ts'
+import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
 import { showSpec } from '../shape.ts'
 import { type Tensor, apply } from '../tensor.ts'
+import { gradientOfFormula } from './formula.ts'
 import { asRows, needFloatRows, needSpec } from './rows.ts'
 
 declare module '../graph.ts' {
@@ -14,12 +15,9 @@ declare module '../graph.ts' {
 
 function lower(kernel: SoftmaxKernel, context: LoweringContext): Lowering {
   const { dtype } = context.inputs[0]
-  const { rows, width } = asRows(context.inputs[0])
-  const problem = { kernel, rows, width, dtype }
-  const config = context.choose(
-    { kernel, sizes: { rows, width }, options: { dtype } },
-    softmaxCandidates(problem, context.traits),
-  )
+  const sizes = asRows(context.inputs[0])
+  const problem = { kernel, ...sizes, dtype }
+  const config = context.choose({ kernel, sizes, options: { dtype } }, softmaxCandidates(problem, context.traits))
   return { launches: [softmaxLaunch(problem, config, context.traits)] }
 }
 
@@ -66,12 +64,12 @@ function forward(name: 'softmax' | 'logSoftmax', value: (x: number, rowMax: numb
 forward('softmax', (x, rowMax, total) => Math.exp(x - rowMax) / total)
 forward('logSoftmax', (x, rowMax, total) => x - rowMax - Math.log(total))
 
-/** `value` of an element of dx, from those of y and dy, in a row with the sum of all `term`s. */
+/** `value` of an element of dx, from those of y and dy, in a row with the sum of all `term`s; all of it as a `formula`. */
 function backward(
   name: 'softmaxGradient' | 'logSoftmaxGradient',
   term: (y: number, dy: number) => number,
   value: (y: number, dy: number, total: number) => number,
-  gradient: (y: Tensor, dy: Tensor, u: Tensor, needs: GradientContext['needs']) => (Tensor | undefined)[],
+  formula: (y: Tensor, dy: Tensor) => Tensor,
 ): void {
   defineOp({
     name,
@@ -81,7 +79,7 @@ function backward(
       needSpec(name, 'dy', dy, y, `as y ${showSpec(y)}`)
       return [y]
     },
-    gradient: ({ inputs: [y, dy], upstream: [u], needs }) => (u ? gradient(y, dy, u, needs) : []),
+    gradient: gradientOfFormula((y, dy) => [formula(y, dy)]),
     lower: context => lower(name, context),
     reference: ([y, dy], specs) =>
       mapRows(specs, (from, to) => {
@@ -96,15 +94,7 @@ backward(
   'softmaxGradient',
   (y, dy) => dy * y,
   (y, dy, total) => y * (dy - total),
-  (y, dy, u, needs) => {
-    const uy = u.mul(y)
-    const s = dy.mul(y).sum(-1, true)
-    return [
-      needs[0] ? u.mul(dy.sub(s)).sub(dy.mul(uy.sum(-1, true))) : undefined,
-      // The softmax's Jacobian is symmetric.
-      needs[1] ? apply('softmaxGradient', [y, u]) : undefined,
-    ]
-  },
+  (y, dy) => y.mul(dy.sub(dy.mul(y).sum(-1, true))),
 )
 
 // dx = dy − exp(y)·Σ dy, from the log-softmax's output y.
@@ -112,11 +102,5 @@ backward(
   'logSoftmaxGradient',
   (_y, dy) => dy,
   (y, dy, total) => dy - Math.exp(y) * total,
-  (y, dy, u, needs) => {
-    const p = y.exp()
-    return [
-      needs[0] ? u.mul(p).mul(dy.sum(-1, true)).neg() : undefined,
-      needs[1] ? u.sub(u.mul(p).sum(-1, true)) : undefined,
-    ]
-  },
+  (y, dy) => dy.sub(y.exp().mul(dy.sum(-1, true))),
 )

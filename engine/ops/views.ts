@@ -1,37 +1,10 @@
 // The same elements in other shapes, as strides if possible. The compiler inserts a copy for readers that can't follow
 // them.
-import type { View } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
-import { type OpAttributes, defineOp } from '../graph.ts'
-import {
-  broadcastShapes,
-  broadcastView,
-  contiguousView,
-  reshapeView,
-  sameShape,
-  showShape,
-  showSpec,
-  sizeOf,
-} from '../shape.ts'
+import { defineOp } from '../graph.ts'
+import { broadcastShapes, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
+import { broadcastView, contiguousView, permuteView, readThrough, reshapeView, sliceView } from '../view.ts'
 import { sumTo } from './reduce.ts'
-
-/** Copies what a view reads of an array into a contiguous one. */
-export function readThrough(data: Float64Array, view: View): Float64Array {
-  const size = sizeOf(view.shape)
-  const result = new Float64Array(size)
-  const coordinates = new Array<number>(view.shape.length).fill(0)
-  let at = view.offset
-  for (let i = 0; i < size; i++) {
-    result[i] = data[at]
-    for (let axis = coordinates.length - 1; axis >= 0; axis--) {
-      at += view.strides[axis]
-      if (++coordinates[axis] < view.shape[axis]) break
-      at -= view.strides[axis] * view.shape[axis]
-      coordinates[axis] = 0
-    }
-  }
-  return result
-}
 
 declare module '../graph.ts' {
   interface OpAttributes {
@@ -59,12 +32,6 @@ defineOp({
   reference: ([x]) => [x],
 })
 
-const permuted = (view: View, order: readonly number[]): View => ({
-  ...view,
-  shape: order.map(i => view.shape[i]),
-  strides: order.map(i => view.strides[i]),
-})
-
 defineOp({
   name: 'permute',
   kind: 'view',
@@ -73,15 +40,9 @@ defineOp({
       throw new UserError(`permute: ${showSpec(x)} does not have the axes ${order.join(', ')}`)
     return [{ shape: order.map(i => x.shape[i]), dtype: x.dtype }]
   },
-  view: (input, { order }) => permuted(input, order),
+  view: (input, { order }) => permuteView(input, order),
   gradient: ({ attributes: { order }, upstream: [dy] }) => [dy?.permute(order.map((_, i) => order.indexOf(i)))],
-  reference: ([x], { inputs: [spec] }, { order }) => [readThrough(x, permuted(contiguousView(spec), order))],
-})
-
-const sliced = (view: View, { start, end }: OpAttributes['slice']): View => ({
-  ...view,
-  shape: start.map((from, i) => end[i] - from),
-  offset: start.reduce((offset, from, i) => offset + from * view.strides[i], view.offset),
+  reference: ([x], { inputs: [spec] }, { order }) => [readThrough(x, permuteView(contiguousView(spec), order))],
 })
 
 defineOp({
@@ -98,14 +59,14 @@ defineOp({
     if (!ok) throw new UserError(`slice: ${showShape(start)} to ${showShape(end)} is not within ${showSpec(x)}`)
     return [{ shape: start.map((from, i) => end[i] - from), dtype: x.dtype }]
   },
-  view: (input, attributes) => sliced(input, attributes),
+  view: (input, { start, end }) => sliceView(input, start, end),
   gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => [
     dy?.pad(
       start,
       end.map((to, i) => x.shape[i] - to),
     ),
   ],
-  reference: ([x], { inputs: [spec] }, attributes) => [readThrough(x, sliced(contiguousView(spec), attributes))],
+  reference: ([x], { inputs: [spec] }, { start, end }) => [readThrough(x, sliceView(contiguousView(spec), start, end))],
 })
 
 defineOp({

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { readThrough } from '../../engine/ops/views.ts'
+import { readThrough } from '../../engine/view.ts'
 import { matmulReference } from '../../engine/ops/matmul.ts'
 import { broadcastShapes } from '../../engine/shape.ts'
 import { input, output } from '../../shaders/kernel.ts'

@@ -2,7 +2,8 @@
 import { expect } from 'vitest'
 import type { DType, Spec, Traits } from '../../shaders/kernel.ts'
 import { type Attributes, type KernelOp, findOp } from '../../engine/graph.ts'
-import { contiguousView, sizeOf } from '../../engine/shape.ts'
+import { sizeOf } from '../../engine/shape.ts'
+import { contiguousView } from '../../engine/view.ts'
 import { type TestDevice, type TestOutput, prepareLowering, runLowering } from './launch.ts'
 
 /** Values of one input, row-major; kept as its dtype can hold them. */
