@@ -12,12 +12,12 @@ export function tuningMode(text: string): TuningMode {
   return mode
 }
 
-/** Kernels are chosen as in the IMDb job: by what was measured on this adapter, here or in any run before. */
+/** Kernels are chosen as in a run: by what was measured on this adapter before. */
 export async function chooseKernels(mode: TuningMode, device: Device, seconds?: number): Promise<void> {
   await KernelChoices.begin(mode, device, version, undefined, seconds)
 }
 
-/** Opens the adapter with such a name, or the fastest, to run everything on. Throws a UserError if there is none. */
+/** Opens the adapter whose name contains `name`, or the fastest, as the current device. Throws a UserError if there is none. */
 export async function openTimedDevice(name: string | undefined, tuning: TuningMode, seconds?: number): Promise<Device> {
   // Timestamps are rounded to 65.5 µs otherwise.
   const dawnFlags = ['disable-dawn-features=timestamp_quantization']

@@ -17,7 +17,7 @@ export interface LoraOptions extends LoraShape {
   readonly trainHead?: boolean
 }
 
-/** `lora`: adapters on a frozen model. `full`: everything. `head`: what stands on the encoder. */
+/** `lora`: adapters on a frozen model. `full`: everything. `head`: the layers on top of the encoder. */
 export type Tuning = 'lora' | 'full' | 'head'
 
 const WORDS: readonly string[] = TARGET_WORDS
@@ -30,7 +30,7 @@ export function parseTargets(text: string): Target[] {
   const parts = text.split(',').map(part => part.trim())
   if (parts.every(isWord)) return [...new Set(parts)]
   const wrong = parts.find(part => !isWord(part))
-  // A list of plain words with one misspelt is far likelier than a pattern made of letters and commas.
+  // A list with a misspelt word is far more likely than a pattern made of letters and commas.
   if (text.trim() === '' || (/^[a-z]+(\s*,\s*[a-z]+)+$/i.test(text.trim()) && parts.some(isWord))) {
     throw new UserError(`LoRA target ${show(wrong)} is not one of ${WORDS.join(', ')}`)
   }

@@ -1,7 +1,7 @@
-// What keeps NaN and ∞ out of a run. A step whose loss or gradient is not finite changes nothing, and that is decided
-// on the GPU, since the host reads losses some steps late: a bad step is left out while the run may leave any out, and
-// after the first that it may not, no step changes anything. So the state stays what it was before that step, which can
-// then be run again and looked at, and no checkpoint ever holds what a bad step left.
+// Keeps NaN and ∞ out of a run. A step whose loss or gradient is not finite changes nothing. This is decided on the
+// GPU, because the host reads losses some steps late. A bad step is skipped as long as the run may skip steps
+// (--skip-bad-steps); after the first bad step beyond that, no step changes anything. The state is then that before the
+// failing step, which can be run again and diagnosed, and no checkpoint contains the effects of a bad step.
 import { type Tensor, type Variable, compile, concat, scalar, variable } from '../engine/index.ts'
 import type { StateEntry } from './adamw.ts'
 
@@ -9,26 +9,26 @@ const and = (a: Tensor, b: Tensor): Tensor => a.where(b, scalar(0, 'u32'))
 
 /** Counts bad steps, on the GPU. Both counts follow from a run's position, so no checkpoint keeps them. */
 export class StepGuard {
-  /** Bad steps that may still be left out; −1 once one came too many. */
+  /** Bad steps that may still be skipped; −1 once there was one too many. */
   readonly left: Variable = variable({ shape: [], dtype: 'f32' }, 'bad_steps_left')
   /** Steps that were taken: AdamW's bias correction counts no others. */
   readonly taken: Variable = variable({ shape: [], dtype: 'f32' }, 'taken_steps')
 
-  /** Before the first step: how many bad ones may be left out, and how many steps were taken before. */
+  /** Before the first step: how many bad steps may be skipped, and how many steps were taken in earlier processes. */
   async begin(left: number, taken: number): Promise<void> {
     await this.left.write(Float32Array.of(left))
     await this.taken.write(Float32Array.of(taken))
   }
 
   /**
-   * Inside a compiled function, of a step with this loss and gradient norm, f32 []: how many bad steps may be left out
-   * after it, which is how many before unless it is bad. An overflow is no bad step where the loss is finite and
-   * `canShrink` (u32 []) says that the loss scale is not at its least.
+   * Inside a compiled function: how many bad steps may be skipped after a step with this loss and gradient norm (f32 []):
+   * one fewer if the step is bad. An overflow of the gradient does not count as bad if the loss is finite and
+   * `canShrink` (u32 []) says that the loss scale can still be reduced.
    */
   judge(loss: Tensor, norm: Tensor, canShrink?: Tensor): Tensor {
     const before = this.left.tensor
-    const mends = canShrink ? norm.isFinite().where(scalar(1, 'u32'), canShrink) : norm.isFinite()
-    const left = and(before.greaterEqual(0), and(loss.isFinite(), mends).equal(scalar(0, 'u32'))).where(
+    const isHarmless = canShrink ? norm.isFinite().where(scalar(1, 'u32'), canShrink) : norm.isFinite()
+    const left = and(before.greaterEqual(0), and(loss.isFinite(), isHarmless).equal(scalar(0, 'u32'))).where(
       before.sub(1),
       before,
     )
@@ -37,8 +37,8 @@ export class StepGuard {
   }
 
   /**
-   * Inside a compiled function: 1 where the step that leaves so many is not bad, and none was one too many before, u32
-   * [].
+   * Inside a compiled function, u32 []: 1 if the step after which `left` bad steps may be skipped (`judge`) is not bad
+   * and the run has not failed before.
    */
   isGood(left: Tensor): Tensor {
     return and(left.equal(this.left.tensor), left.greaterEqual(0))
@@ -57,7 +57,7 @@ export interface BadNumber {
   readonly value: number
 }
 
-/** Looks whether all numbers of some variables are finite, in one reduction a variable. */
+/** Checks whether all numbers of some variables are finite, by one reduction per variable. */
 export class FiniteCheck {
   readonly #entries: readonly StateEntry[]
   readonly #count

@@ -77,7 +77,7 @@ export interface StepMetrics extends StepFigures {
 /** One line of metrics.jsonl for a step that changed nothing, with those figures that are finite. */
 export interface SkippedStep extends StepFigures {
   readonly [name: string]: number | string | undefined
-  /** An overflow that a smaller loss scale mends, or a step that was allowed to be left out. */
+  /** An overflow that a smaller loss scale avoids next time, or a step that may be skipped. */
   readonly skipped: 'overflow' | 'not finite'
   readonly loss?: number
   readonly grad_norm?: number

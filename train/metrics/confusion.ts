@@ -34,7 +34,7 @@ export class ConfusionMatrix {
     this.#counts = new Array<number>(classes * classes).fill(0)
   }
 
-  /** Counts rows by label and predicted class. Rows with a negative label (ignored ones) count for nothing. */
+  /** Counts rows by label and predicted class. Rows with a negative label are ignored. */
   add(labels: ArrayLike<number>, predicted: ArrayLike<number>): void {
     for (let row = 0; row < labels.length; row++) {
       const label = labels[row]
