@@ -1,7 +1,7 @@
 // AdamW (Loshchilov & Hutter 2019), one launch for one flat run of parameters, updated in place.
 import { type Launch, type Traits, input, output, spread } from './kernel.ts'
 import { vectorOf } from './rows.ts'
-import { MAIN, Shader, type Width, typeName, wgsl } from './wgsl.ts'
+import { MAIN, Shader, type Width, typeName, updated, wgsl } from './wgsl.ts'
 
 /** `count` parameters, f32, with their two moments and their gradient. */
 export interface AdamWProblem {
@@ -29,15 +29,14 @@ function adamwShader({ vector, workgroup }: AdamWConfig): Shader {
   const type = typeName('f32', vector)
   return new Shader({
     title: `adamw: vec${vector}, ${workgroup} invocations a workgroup`,
-    bindings: [
-      { name: 'parameters', type, access: 'update' },
-      { name: 'm', type, access: 'update' },
-      { name: 'v', type, access: 'update' },
-      // The scale as the bits of an f32.
-      { name: 'gradient', type },
-      { name: 'hyper', type: 'f32' },
-      { name: 'gradientScale', type: 'u32' },
-    ],
+    bindings: {
+      parameters: updated(type),
+      m: updated(type),
+      v: updated(type),
+      gradient: type,
+      hyper: 'f32',
+      gradientScale: 'u32', // the bits of an f32
+    },
     uniforms: { vectors: 'u32' },
     code: wgsl`
       const WORKGROUP = ${workgroup}u;

@@ -14,7 +14,7 @@ import {
   rowUniforms,
   rowWorkgroups,
 } from './rows.ts'
-import { type Shader, typeName, wgsl } from './wgsl.ts'
+import { type Shader, typeName, wgsl, written } from './wgsl.ts'
 
 export interface CrossEntropyProblem {
   readonly kernel: 'crossEntropy' | 'crossEntropyGradient'
@@ -42,12 +42,7 @@ function crossEntropyShader(config: CrossEntropyConfig): Shader {
     return rowShader({
       ...common,
       folds: ['max', 'sum'],
-      bindings: [
-        { name: 'logits', type },
-        { name: 'labels', type: 'i32' },
-        { name: 'losses', type: 'f32', access: 'write' },
-        { name: 'normalizers', type: 'f32', access: 'write' },
-      ],
+      bindings: { logits: type, labels: 'i32', losses: written('f32'), normalizers: written('f32') },
       body: wgsl`
         ${exponentialSum(config, 'logits', 'total')}
         // 0 where all logits are −∞, NaN where one is NaN; the logs of these are not the same on every adapter.
@@ -71,13 +66,7 @@ function crossEntropyShader(config: CrossEntropyConfig): Shader {
   return rowShader({
     ...common,
     folds: [],
-    bindings: [
-      { name: 'logits', type },
-      { name: 'labels', type: 'i32' },
-      { name: 'normalizers', type: 'f32' },
-      { name: 'dlosses', type: 'f32' },
-      { name: 'dlogits', type, access: 'write' },
-    ],
+    bindings: { logits: type, labels: 'i32', normalizers: 'f32', dlosses: 'f32', dlogits: written(type) },
     body: wgsl`
       let largest = normalizers[2u * row];
       let logTotal = normalizers[2u * row + 1u];

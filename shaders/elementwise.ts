@@ -1,10 +1,10 @@
 // Elementwise kernels: any chain of operations fused into one expression, inputs read through strides, the output
 // written through strides.
 import { Scalars, addressing } from './addressing.ts'
-import { type Body, addScalars, byVec4s, evaluate } from './expression.ts'
+import { type Body, addScalars, byVec4s, evaluate, inputsOf } from './expression.ts'
 import { type Launch, type Traits, type View, input, output, spread } from './kernel.ts'
 import { functionsText } from './math.ts'
-import { LETTERS, MAIN, Shader, narrowed, paragraphs, wgsl } from './wgsl.ts'
+import { LETTERS, MAIN, Shader, narrowed, paragraphs, wgsl, written } from './wgsl.ts'
 
 /** One elementwise launch over `output.shape`; inputs are views already broadcast to that shape. */
 export interface ElementwiseProblem {
@@ -53,10 +53,7 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
     width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by vec4s'}`
   const shader = new Shader({
     title: `elementwise ${label}: ${how}, ${at.access.join(' ')}`,
-    bindings: [
-      ...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })),
-      { name: 'out', type: out.dtype, access: 'write' },
-    ],
+    bindings: { ...inputsOf(inputs, ({ dtype }) => dtype), out: written(out.dtype) },
     uniforms: uniforms.types,
     code: paragraphs(
       functionsText(body.helpers),
@@ -90,7 +87,7 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
   })
   return shader.launch({
     label,
-    slots: { ...Object.fromEntries(inputs.map((_, k) => [`in${k}`, input(k)])), out: output(0) },
+    slots: { ...inputsOf(inputs, (_, k) => input(k)), out: output(0) },
     uniforms: uniforms.values,
     workgroups: spread(Math.ceil(count / (WORKGROUP * width * each)), traits.maxWorkgroups),
   })

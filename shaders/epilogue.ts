@@ -1,9 +1,9 @@
 // Epilogues: an expression that another kernel applies to each of its results before it stores them.
-import { Scalars, addressing } from './addressing.ts'
-import { type Body, addScalars, byVec4s, evaluate } from './expression.ts'
+import { type Addressing, Scalars, addressing } from './addressing.ts'
+import { type Body, addScalars, byVec4s, evaluate, inputsOf } from './expression.ts'
 import { type FloatType, type Slot, type View, epilogueInput, epilogueOutput } from './kernel.ts'
 import { functionsText } from './math.ts'
-import { type Binding, LETTERS, type ScalarType, narrowed, paragraphs, typeName, wgsl } from './wgsl.ts'
+import { type Binding, LETTERS, type ScalarType, narrowed, paragraphs, typeName, wgsl, when, written } from './wgsl.ts'
 
 export interface Epilogue {
   readonly label: string
@@ -26,7 +26,7 @@ export interface Ending {
    * Inputs of the epilogue, then `out` (the kernel's own result, or what is stored instead), then `epilogueOut`, the
    * epilogue's result.
    */
-  readonly bindings: readonly Binding[]
+  readonly bindings: Readonly<Record<string, Binding>>
   readonly uniforms: Readonly<Record<string, ScalarType>>
   readonly values: Readonly<Record<string, number>>
   /**
@@ -46,51 +46,30 @@ export interface Ending {
 /** Of a kernel that stores `dtype`, `width` elements at a time. */
 export function endingOf(epilogue: Epilogue | undefined, dtype: FloatType, width: 1 | 4): Ending {
   const scalars = new Scalars()
-  const out: Binding = { name: 'out', type: typeName(dtype, width), access: 'write' }
+  const out = written(typeName(dtype, width))
   const storeOut = (index: string, value: string): string => `out[${index}] = ${narrowed(value, dtype, width)};`
-  if (!epilogue)
-    return {
-      bindings: [out],
-      uniforms: {},
-      values: {},
-      functions: '',
-      store: (value, index) => [storeOut(index, value)],
-    }
+  if (!epilogue) {
+    return { bindings: { out }, uniforms: {}, values: {}, functions: '', store: (value, at) => [storeOut(at, value)] }
+  }
   const { shape, inputs, body, storesResult, storedInstead } = epilogue
   const at = addressing(shape, inputs, scalars)
   addScalars(body, scalars)
   const suffix = width === 4 ? '4' : ''
   return {
-    bindings: [
-      ...inputs.map(({ dtype }, k): Binding => ({
-        name: `in${k}`,
-        type: typeName(dtype, width === 4 && at.asVec4[k] ? 4 : 1),
-      })),
-      ...(storesResult ? [out] : []),
-      { name: 'epilogueOut', type: typeName(epilogue.dtype, width), access: 'write' },
-    ],
+    bindings: {
+      ...inputsOf(inputs, ({ dtype }, k) => typeName(dtype, width === 4 && at.asVec4[k] ? 4 : 1)),
+      ...(storesResult ? { out } : {}),
+      epilogueOut: written(typeName(epilogue.dtype, width)),
+    },
     uniforms: scalars.types,
     values: scalars.values,
     functions: paragraphs(
       functionsText([...body.helpers, ...(storedInstead?.helpers ?? [])]),
       width === 4
         ? vec4Functions(body, inputs, at)
-        : wgsl`
-        fn epilogue(value: f32, i: u32) -> f32 {
-          ${evaluate(body, inputs, at)}
-          return ${body.result};
-        }
-      `,
-      storedInstead &&
-        wgsl`
-        fn storedInstead(value: f32) -> f32 {
-          ${storedInstead.lines}
-          return ${storedInstead.result};
-        }
-      `,
-      storedInstead &&
-        width === 4 &&
-        wgsl`
+        : expressionFunction('epilogue(value: f32, i: u32)', evaluate(body, inputs, at), body.result),
+      storedInstead && expressionFunction('storedInstead(value: f32)', storedInstead.lines, storedInstead.result),
+      when(storedInstead !== undefined && width === 4)`
         fn storedInstead4(value: vec4f) -> vec4f {
           return vec4f(${LETTERS.map(letter => `storedInstead(value.${letter})`).join(', ')});
         }
@@ -103,13 +82,17 @@ export function endingOf(epilogue: Epilogue | undefined, dtype: FloatType, width
   }
 }
 
-function vec4Functions(body: Body, inputs: readonly View[], at: ReturnType<typeof addressing>): string {
+const expressionFunction = (head: string, lines: readonly string[], result: string): string => wgsl`
+  fn ${head} -> f32 {
+    ${lines}
+    return ${result};
+  }
+`
+
+function vec4Functions(body: Body, inputs: readonly View[], at: Addressing): string {
   const vec4s = byVec4s(body, inputs, at, at.asVec4)
   return wgsl`
-    fn epilogue(value: f32, i: u32${vec4s.parameters}) -> f32 {
-      ${vec4s.lines}
-      return ${body.result};
-    }
+    ${expressionFunction(`epilogue(value: f32, i: u32${vec4s.parameters})`, vec4s.lines, body.result)}
 
     fn epilogue4(value: vec4f, i: u32) -> vec4f {
       ${vec4s.before}
@@ -122,7 +105,7 @@ function vec4Functions(body: Body, inputs: readonly View[], at: ReturnType<typeo
 
 /** The slots of `Ending.bindings`, where the kernel's own result is stored to `out`. */
 export const endingSlots = (epilogue: Epilogue | undefined, out: Slot): Record<string, Slot> => ({
-  ...Object.fromEntries(epilogue?.inputs.map((_, k) => [`in${k}`, epilogueInput(k)]) ?? []),
+  ...inputsOf(epilogue?.inputs ?? [], (_, k) => epilogueInput(k)),
   out,
   epilogueOut: epilogueOutput,
 })

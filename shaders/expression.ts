@@ -44,6 +44,10 @@ export const mentions = ({ lines, result }: Body, name: string): boolean => {
 export const drawOne = ({ draws }: Body): string[] =>
   draws.map(({ stream, step, seed }, k) => `let random${k} = randomWord(i, ${stream}, ${step}, ${seed});`)
 
+/** Something of each input, by the names `in0 … inn` of their bindings. */
+export const inputsOf = <T>(inputs: readonly View[], of: (view: View, k: number) => T): Record<string, T> =>
+  Object.fromEntries(inputs.map((view, k) => [`in${k}`, of(view, k)]))
+
 export const loadInputs = (inputs: readonly View[], addresses: readonly string[]): string[] =>
   inputs.map(({ dtype }, k) => `let x${k} = ${widened(`in${k}[${addresses[k]}]`, dtype)};`)
 

@@ -1,7 +1,7 @@
 // Looks for numbers that are not finite, by their bits: compilers may assume that floats are finite. For diagnoses, so
 // it is written to be plain, not fast.
 import { type FloatType, type Launch, type Traits, input, output, spread } from './kernel.ts'
-import { MAIN, Shader, wgsl } from './wgsl.ts'
+import { MAIN, Shader, wgsl, written } from './wgsl.ts'
 
 /** `count` floats; what is found goes to words 2 · `at` and 2 · `at` + 1 of the result. */
 export interface FiniteProblem {
@@ -23,10 +23,7 @@ const WORDS_EACH = 16
 const finiteShader = (dtype: FloatType): Shader =>
   new Shader({
     title: `finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation`,
-    bindings: [
-      { name: 'bits', type: 'u32' },
-      { name: 'found', type: 'atomic<u32>', access: 'write' },
-    ],
+    bindings: { bits: 'u32', found: written('atomic<u32>') },
     uniforms: { count: 'u32', words: 'u32', at: 'u32' },
     code: wgsl`
     const WORKGROUP = ${WORKGROUP}u;

@@ -6,7 +6,7 @@
 // that fills the batch costs as little as many rare ones, and rows that no id names are cleared by the same launch.
 import { type DType, type Launch, type Lowering, type Traits, input, output, spread, temporary } from './kernel.ts'
 import { vectorOf } from './rows.ts'
-import { MAIN, Shader, type Width, typeName, wgsl } from './wgsl.ts'
+import { MAIN, Shader, type Width, typeName, wgsl, written } from './wgsl.ts'
 
 /** `positions` ids into a table of `rows` rows of `width` elements; `dtype` is the table's, in the gradient dy's. */
 export interface GatherProblem {
@@ -69,11 +69,7 @@ function gatherShader(config: GatherConfig): Shader {
   const type = typeName(dtype, vector)
   return new Shader({
     title: `gather ${dtype}: an invocation a vec${vector}, ${workgroup} a workgroup`,
-    bindings: [
-      { name: 'table', type },
-      { name: 'ids', type: 'i32' },
-      { name: 'result', type, access: 'write' },
-    ],
+    bindings: { table: type, ids: 'i32', result: written(type) },
     // `rows` of the table; `vectors` in each.
     uniforms: { positions: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(
@@ -120,7 +116,7 @@ const CLEAR_WORKGROUP = 64
 
 const clearShader = new Shader({
   title: 'gatherGradient: no id counted yet',
-  bindings: [{ name: 'counts', type: 'u32', access: 'write' }],
+  bindings: { counts: written('u32') },
   uniforms: { rows: 'u32' },
   code: wgsl`
     const WORKGROUP = ${CLEAR_WORKGROUP}u;
@@ -146,11 +142,7 @@ const rankConstants = (block: number): string => wgsl`
 const rankShader = (block: number): Shader =>
   new Shader({
     title: `gatherGradient: ranks within blocks of ${block} positions`,
-    bindings: [
-      { name: 'ids', type: 'i32' },
-      { name: 'ranks', type: 'u32', access: 'write' },
-      { name: 'counts', type: 'atomic<u32>', access: 'write' },
-    ],
+    bindings: { ids: 'i32', ranks: written('u32'), counts: written('atomic<u32>') },
     uniforms: { positions: 'u32', rows: 'u32' },
     code: wgsl`
     ${rankConstants(block)}
@@ -190,12 +182,7 @@ const rankShader = (block: number): Shader =>
 const placeShader = (block: number): Shader =>
   new Shader({
     title: `gatherGradient: positions sorted by id, blocks of ${block}`,
-    bindings: [
-      { name: 'ids', type: 'i32' },
-      { name: 'ranks', type: 'u32' },
-      { name: 'places', type: 'u32', access: 'write' },
-      { name: 'order', type: 'u32', access: 'write' },
-    ],
+    bindings: { ids: 'i32', ranks: 'u32', places: written('u32'), order: written('u32') },
     uniforms: { positions: 'u32', rows: 'u32' },
     code: wgsl`
     ${rankConstants(block)}
@@ -253,13 +240,7 @@ function chunkShader(config: GatherGradientConfig): Shader {
   const floats = typeName('f32', vector)
   return new Shader({
     title: `gatherGradient ${dtype}: sums of whole chunks, an invocation a vec${vector}, ${workgroup} a workgroup`,
-    bindings: [
-      { name: 'ids', type: 'i32' },
-      { name: 'order', type: 'u32' },
-      { name: 'ends', type: 'u32' },
-      { name: 'dy', type: typeName(dtype, vector) },
-      { name: 'sums', type: floats, access: 'write' },
-    ],
+    bindings: { ids: 'i32', order: 'u32', ends: 'u32', dy: typeName(dtype, vector), sums: written(floats) },
     // `chunk`: places in one. `rows` of the table; `vectors` in each.
     uniforms: { chunks: 'u32', chunk: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(
@@ -290,13 +271,7 @@ function tableShader(config: GatherGradientConfig): Shader {
   const floats = typeName('f32', vector)
   return new Shader({
     title: `gatherGradient ${dtype}: rows of the table, an invocation a vec${vector}, ${workgroup} a workgroup`,
-    bindings: [
-      { name: 'order', type: 'u32' },
-      { name: 'ends', type: 'u32' },
-      { name: 'dy', type: typeName(dtype, vector) },
-      { name: 'sums', type: floats },
-      { name: 'dtable', type: floats, access: 'write' },
-    ],
+    bindings: { order: 'u32', ends: 'u32', dy: typeName(dtype, vector), sums: floats, dtable: written(floats) },
     uniforms: { chunk: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(
       config,

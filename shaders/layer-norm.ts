@@ -17,7 +17,7 @@ import {
   vectorOf,
   vectorSums,
 } from './rows.ts'
-import { Shader, type Width, typeName, wgsl } from './wgsl.ts'
+import { Shader, type Width, typeName, wgsl, written } from './wgsl.ts'
 
 /** Rows of `width` elements; `dtype` is that of x and y, and of dy and dx. */
 export interface LayerNormProblem {
@@ -49,14 +49,7 @@ function layerNormShader(config: LayerNormConfig): Shader {
       plan: config,
       uniforms: { epsilon: 'f32' },
       folds: ['sum'],
-      bindings: [
-        { name: 'x', type },
-        { name: 'gamma', type: gamma },
-        { name: 'beta', type: beta },
-        { name: 'y', type, access: 'write' },
-        { name: 'mean', type: 'f32', access: 'write' },
-        { name: 'rstd', type: 'f32', access: 'write' },
-      ],
+      bindings: { x: type, gamma, beta, y: written(type), mean: written('f32'), rstd: written('f32') },
       body: wgsl`
         let width = f32(u.vectors * VECTOR);
         let shift = f32(${vector === 1 ? 'x[begin]' : 'x[begin].x'}); // the row is measured from here
@@ -91,14 +84,7 @@ function layerNormShader(config: LayerNormConfig): Shader {
     kernel: `layerNormGradient ${dtype}`,
     plan: config,
     folds: ['sum'],
-    bindings: [
-      { name: 'x', type },
-      { name: 'gamma', type: gamma },
-      { name: 'mean', type: 'f32' },
-      { name: 'rstd', type: 'f32' },
-      { name: 'dy', type },
-      { name: 'dx', type, access: 'write' },
-    ],
+    bindings: { x: type, gamma, mean: 'f32', rstd: 'f32', dy: type, dx: written(type) },
     body: wgsl`
       let width = f32(u.vectors * VECTOR);
       let center = mean[row];
@@ -169,14 +155,7 @@ function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): S
   const [type, floats] = [typeName(dtype, vector), typeName('f32', vector)]
   return new Shader({
     title: `layerNormParameterGradient ${dtype}: sums over shares of the rows, an invocation a column of vec${vector}`,
-    bindings: [
-      { name: 'x', type },
-      { name: 'mean', type: 'f32' },
-      { name: 'rstd', type: 'f32' },
-      { name: 'dy', type },
-      { name: 'dgamma', type: floats, access: 'write' },
-      { name: 'dbeta', type: floats, access: 'write' },
-    ],
+    bindings: { x: type, mean: 'f32', rstd: 'f32', dy: type, dgamma: written(floats), dbeta: written(floats) },
     // `vectors` in a row, `share`: rows in one.
     uniforms: { rows: 'u32', vectors: 'u32', share: 'u32' },
     code: wgsl`
@@ -212,12 +191,7 @@ function sumShader({ vector, workgroup }: LayerNormParameterConfig): Shader {
   const type = typeName('f32', vector)
   return new Shader({
     title: `layerNormParameterGradient: sums of the shares, an invocation a column of vec${vector}`,
-    bindings: [
-      { name: 'scaledShares', type },
-      { name: 'plainShares', type },
-      { name: 'dgamma', type, access: 'write' },
-      { name: 'dbeta', type, access: 'write' },
-    ],
+    bindings: { scaledShares: type, plainShares: type, dgamma: written(type), dbeta: written(type) },
     uniforms: { shares: 'u32', vectors: 'u32' },
     code: wgsl`
       @compute @workgroup_size(${workgroup})

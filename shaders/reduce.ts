@@ -5,7 +5,7 @@
 // Long sums are sums of blocks (blocks.ts), in steps of four. An extreme of numbers with NaN among them is NaN.
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
-import { type Body, addScalars, copied, drawOne, loadInputs, mentions } from './expression.ts'
+import { type Body, addScalars, copied, drawOne, inputsOf, loadInputs, mentions } from './expression.ts'
 import {
   type Launch,
   type Lowering,
@@ -19,7 +19,7 @@ import {
   temporary,
 } from './kernel.ts'
 import { functionsText } from './math.ts'
-import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl } from './wgsl.ts'
+import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl, written } from './wgsl.ts'
 
 export type Fold = 'sum' | 'max' | 'min'
 
@@ -62,12 +62,7 @@ export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering
     const last = shares === 1
     const shareView: View = { shape: [shares, outputs], dtype, strides: [outputs, 1], offset: 0 }
     const slots = {
-      ...Object.fromEntries(
-        current.inputs.map((_, k): [string, Slot] => [
-          `in${k}`,
-          launches.length === 0 ? input(k) : temporary(temporaries.length - 1),
-        ]),
-      ),
+      ...inputsOf(current.inputs, (_, k) => (launches.length === 0 ? input(k) : temporary(temporaries.length - 1))),
       out: last ? output(0) : temporary(temporaries.length),
     }
     launches.push(
@@ -147,10 +142,7 @@ function reduceLaunch(
     `
   const shader = new Shader({
     title: `reduce ${label}: a thread an output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
-    bindings: [
-      ...inputs.map(({ dtype }, k) => ({ name: `in${k}`, type: dtype })),
-      { name: 'out', type: out.dtype, access: 'write' },
-    ],
+    bindings: { ...inputsOf(inputs, ({ dtype }) => dtype), out: written(out.dtype) },
     uniforms: uniforms.types,
     code: paragraphs(
       functionsText(body.helpers),

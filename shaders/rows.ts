@@ -7,7 +7,7 @@
 // workgroup memory, or by a tree in workgroup memory where there are no subgroups.
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Traits, spread } from './kernel.ts'
-import { type Binding, MAIN, type ScalarType, Shader, type Width, paragraphs, typeName, wgsl } from './wgsl.ts'
+import { MAIN, type ScalarType, Shader, type ShaderParts, type Width, paragraphs, typeName, wgsl } from './wgsl.ts'
 
 export interface RowPlan {
   readonly share: 'invocation' | 'subgroup' | 'workgroup'
@@ -82,7 +82,7 @@ function rowsOf(plan: RowPlan): number {
 export interface RowShader {
   readonly kernel: string
   readonly plan: RowPlan
-  readonly bindings: readonly Binding[]
+  readonly bindings: ShaderParts['bindings']
   /** Uniforms after `rows`, `vectors` (in a row) and `nan`. */
   readonly uniforms?: Readonly<Record<string, ScalarType>>
   /** The body calls `weightOf(Floats)` or `isPositive(f32)`, or reads `u.nan`, which WGSL can't spell. */

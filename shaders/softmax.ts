@@ -15,7 +15,7 @@ import {
   rowWorkgroups,
   vectorSums,
 } from './rows.ts'
-import { type Shader, typeName, wgsl } from './wgsl.ts'
+import { type Shader, typeName, wgsl, written } from './wgsl.ts'
 
 export type SoftmaxKernel = 'softmax' | 'logSoftmax' | 'softmaxGradient' | 'logSoftmaxGradient'
 
@@ -51,10 +51,7 @@ function softmaxShader(config: SoftmaxConfig): Shader {
       plan: config,
       weights: true,
       folds: ['max', 'sum'],
-      bindings: [
-        { name: 'x', type },
-        { name: 'y', type, access: 'write' },
-      ],
+      bindings: { x: type, y: written(type) },
       body: wgsl`
         ${exponentialSum(config, 'x', 'sum')}
         let scale = select(u.nan, ${scale}, isPositive(sum));
@@ -74,11 +71,7 @@ function softmaxShader(config: SoftmaxConfig): Shader {
     plan: config,
     weights: kernel === 'logSoftmaxGradient',
     folds: ['sum'],
-    bindings: [
-      { name: 'y', type },
-      { name: 'dy', type },
-      { name: 'dx', type, access: 'write' },
-    ],
+    bindings: { y: type, dy: type, dx: written(type) },
     body: wgsl`
       ${vectorSums(config, [['sums', summand]])}
       let total = rowSum(sumOf(sums), lane);

@@ -40,12 +40,14 @@ export function wgsl(template: TemplateStringsArray, ...parts: readonly Part[]):
 function textOf(part: Part): string {
   if (typeof part === 'string') return part
   if (part === undefined || part === false) return ''
-  if (typeof part === 'number') return String(part)
-  return part
+  return typeof part === 'number' ? String(part) : joined(part, '\n')
+}
+
+const joined = (parts: readonly Part[], separator: string): string =>
+  parts
     .map(textOf)
     .filter(text => text !== '')
-    .join('\n')
-}
+    .join(separator)
 
 const dedented = new WeakMap<TemplateStringsArray, readonly string[]>()
 
@@ -60,12 +62,11 @@ function textsOf(template: TemplateStringsArray): readonly string[] {
   return texts
 }
 
+/** The tag `wgsl` if the condition holds, else one that leaves the text out. */
+export const when = (condition: boolean | undefined): typeof wgsl => (condition ? wgsl : () => '')
+
 /** Parts with a blank line between them. */
-export const paragraphs = (...parts: readonly Part[]): string =>
-  parts
-    .map(textOf)
-    .filter(text => text !== '')
-    .join('\n\n')
+export const paragraphs = (...parts: readonly Part[]): string => joined(parts, '\n\n')
 
 /** A line (or several) for each number below `count`. */
 export const each = (count: number, line: (i: number) => Part): string =>
@@ -96,19 +97,22 @@ export const narrowed = (expression: string, dtype: DType, width: Width = 1): st
 
 export type ScalarType = 'f32' | 'i32' | 'u32'
 
-/** One storage buffer of a kernel. */
-export interface Binding {
-  readonly name: string
-  /** Of its elements: `f32`, `vec4<f16>`, `atomic<u32>`. */
-  readonly type: string
-  /** `update`: each element is read once and written. */
-  readonly access?: 'read' | 'write' | 'update'
-}
+/**
+ * One storage buffer of a kernel, by the type of its elements (`f32`, `vec4<f16>`, `atomic<u32>`): read only, or what
+ * `written` or `updated` gives.
+ */
+export type Binding = string | { readonly type: string; readonly access: 'write' | 'update' }
+
+export const written = (type: string): Binding => ({ type, access: 'write' })
+
+/** Each element is read once and written. */
+export const updated = (type: string): Binding => ({ type, access: 'update' })
 
 export interface ShaderParts {
   /** Kernel and config: the text's first line. */
   readonly title: string
-  readonly bindings: readonly Binding[]
+  /** By name, in the order of their numbers. */
+  readonly bindings: Readonly<Record<string, Binding>>
   /** Scalars that shape no code. They are read as `u.name`. */
   readonly uniforms: Readonly<Record<string, ScalarType>>
   readonly needs?: { readonly subgroups?: boolean; readonly matrices?: boolean }
@@ -126,48 +130,51 @@ interface Use extends Pick<Launch, 'label' | 'workgroups' | 'operations'> {
 /** A kernel with its bindings and uniforms. */
 export class Shader {
   readonly text: string
-  readonly #bindings: readonly Binding[]
+  readonly #buffers: readonly { readonly name: string; readonly type: string; readonly access?: 'write' | 'update' }[]
   readonly #uniforms: Readonly<Record<string, ScalarType>>
 
   constructor({ title, bindings, uniforms, needs = {}, code }: ShaderParts) {
-    this.#bindings = bindings
+    this.#buffers = Object.entries(bindings).map(([name, binding]) =>
+      typeof binding === 'string' ? { name, type: binding } : { name, ...binding },
+    )
     this.#uniforms = uniforms
-    const half = needs.matrices || bindings.some(({ type }) => type.includes('f16'))
+    const half = needs.matrices || this.#buffers.some(({ type }) => type.includes('f16'))
+    const declared = this.#buffers.map(
+      ({ name, type, access }, k) =>
+        `@group(0) @binding(${k}) var<storage, ${access ? 'read_write' : 'read'}> ${name}: array<${type}>;`,
+    )
     this.text =
       wgsl`
       // ${title}
       ${half && 'enable f16;'}
       ${needs.subgroups && 'enable subgroups;'}
-      ${needs.matrices && 'enable chromium_experimental_subgroup_matrix;'}
-      ${needs.matrices && "// Offsets that follow from a subgroup's number are equal in all of its lanes; the compiler knows of workgroups only."}
-      ${needs.matrices && 'diagnostic(off, chromium.subgroup_matrix_uniformity);'}
+      ${when(needs.matrices)`
+        enable chromium_experimental_subgroup_matrix;
+        // Offsets that follow from a subgroup's number are equal in all of its lanes; the compiler knows of workgroups only.
+        diagnostic(off, chromium.subgroup_matrix_uniformity);
+      `}
 
       struct Uniforms {
         ${Object.entries(uniforms).map(([name, type]) => `${name}: ${type},`)}
       }
-      ${bindings.map(
-        ({ name, type, access = 'read' }, k) =>
-          `@group(0) @binding(${k}) var<storage, ${access === 'read' ? 'read' : 'read_write'}> ${name}: array<${type}>;`,
-      )}
-      @group(0) @binding(${bindings.length}) var<uniform> u: Uniforms;
+      ${declared}
+      @group(0) @binding(${declared.length}) var<uniform> u: Uniforms;
 
       ${code}
     ` + '\n'
   }
 
   /** A dispatch. Throws if a binding has no slot or a uniform no value. */
-  launch({ label, workgroups, operations, slots, uniforms }: Use): Launch {
-    const numbers = (...accesses: NonNullable<Binding['access']>[]): number[] =>
-      this.#bindings.flatMap(({ access = 'read' }, k) => (accesses.includes(access) ? [k] : []))
-    const updates = numbers('update')
+  launch({ slots, uniforms, ...use }: Use): Launch {
+    const numbers = (all: 'updated' | 'written'): number[] =>
+      this.#buffers.flatMap(({ access }, k) => (access && (all === 'written' || access === 'update') ? [k] : []))
+    const updates = numbers('updated')
     return {
-      label,
+      ...use,
       wgsl: this.text,
-      workgroups,
-      operations,
-      writes: numbers('write', 'update'),
+      writes: numbers('written'),
       ...(updates.length > 0 ? { updates } : {}),
-      slots: this.#bindings.map(({ name }) => valueOf(slots, name)),
+      slots: this.#buffers.map(({ name }) => valueOf(slots, name)),
       uniforms: packed(Object.entries(this.#uniforms).map(([name, type]) => [type, valueOf(uniforms, name)])),
     }
   }

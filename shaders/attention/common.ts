@@ -5,17 +5,7 @@
 // row that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import {
-  type Binding,
-  type ScalarType,
-  Shader,
-  type ShaderParts,
-  each,
-  list,
-  paragraphs,
-  typeName,
-  wgsl,
-} from '../wgsl.ts'
+import { type ScalarType, Shader, type ShaderParts, each, list, paragraphs, typeName, wgsl, written } from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */
@@ -121,7 +111,7 @@ interface AttentionShader {
   readonly reads: readonly string[]
   readonly writes: readonly string[]
   /** Further buffers after the operands. */
-  readonly extra: readonly Binding[]
+  readonly extra: ShaderParts['bindings']
   readonly needs?: ShaderParts['needs']
   readonly uniforms?: Readonly<Record<string, ScalarType>>
   readonly code: string
@@ -161,12 +151,12 @@ export function attentionShader({
   return new Shader({
     title,
     needs,
-    bindings: [
-      ...reads.map((name): Binding => ({ name, type })),
-      ...writes.map((name): Binding => ({ name, type, access: 'write' })),
+    bindings: {
+      ...Object.fromEntries(reads.map(name => [name, type])),
+      ...Object.fromEntries(writes.map(name => [name, written(type)])),
       ...extra,
-      ...(mask || dropout ? [{ name: 'control', type: 'u32' }] : []),
-    ],
+      ...(mask || dropout ? { control: 'u32' } : {}),
+    },
     uniforms: {
       ...COMMON_UNIFORMS,
       ...Object.fromEntries(operands.flatMap(name => STRIDES.map(stride => [`${name}${stride}`, 'u32'] as const))),

@@ -13,7 +13,7 @@
 // are keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, …
 // where quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
 import { MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
-import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
 import { type StagedOperand, Columns } from './columns.ts'
 import {
   type AttentionKind,
@@ -355,7 +355,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
     layout,
     reads: ['q', 'k', 'v'],
     writes: ['o'],
-    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    extra: { lse: written('f32') },
     needs: MATRICES,
     code: wgsl`
       ${memory('forward', config, layout)}
@@ -475,7 +475,7 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    extra: { statistics: 'vec2<f32>' },
     needs: MATRICES,
     code: wgsl`
       ${memory(side, config, layout)}

@@ -1,6 +1,6 @@
 // Attention with one invocation a row, all its numbers in registers: the plain version, right on every adapter, and the
 // first rung of the ladder (subgroup.ts, tiled.ts).
-import { MAIN, type Shader, wgsl } from '../wgsl.ts'
+import { MAIN, type Shader, wgsl, written } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
 
 export interface RegisterConfig {
@@ -17,7 +17,7 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
     layout,
     reads: ['q', 'k', 'v'],
     writes: ['o'],
-    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    extra: { lse: written('f32') },
     code: wgsl`
       @compute @workgroup_size(${config.invocations})
       fn main(${MAIN}) {
@@ -66,7 +66,7 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    extra: { statistics: 'vec2<f32>' },
     code: wgsl`
       @compute @workgroup_size(${config.invocations})
       fn main(${MAIN}) {

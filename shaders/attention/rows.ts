@@ -1,7 +1,7 @@
 // The two small kernels before attention's own: the mask packed to bits with the extent of each batch item, and the
 // row statistics that the backward pass reads.
 import { type Launch, type Slot, type Traits, spread } from '../kernel.ts'
-import { MAIN, Shader, wgsl } from '../wgsl.ts'
+import { MAIN, Shader, wgsl, written } from '../wgsl.ts'
 import {
   type AttentionLayout,
   type AttentionProblem,
@@ -21,11 +21,7 @@ const MASK_INVOCATIONS = 64
 const maskShader = (step: boolean): Shader =>
   new Shader({
     title: 'attention mask to bits, one workgroup a batch item',
-    bindings: [
-      { name: 'mask', type: 'i32' },
-      { name: 'control', type: 'u32', access: 'write' },
-      ...(step ? [{ name: 'step', type: 'u32' }] : []),
-    ],
+    bindings: { mask: 'i32', control: written('u32'), ...(step ? { step: 'u32' } : {}) },
     uniforms: { batch: 'u32', keys: 'u32', maskWords: 'u32' },
     code: wgsl`
     var<workgroup> extent: atomic<u32>;
@@ -81,10 +77,7 @@ const statisticsShader = (layout: AttentionLayout, share: number): Shader =>
     layout: { ...layout, mask: false, dropout: false },
     reads: ['o', 'dO'],
     writes: [],
-    extra: [
-      { name: 'lse', type: 'f32' },
-      { name: 'statistics', type: 'vec2<f32>', access: 'write' },
-    ],
+    extra: { lse: 'f32', statistics: written('vec2<f32>') },
     code: wgsl`
     ${share > 1 && `var<workgroup> shares: array<f32, ${STATISTICS_INVOCATIONS}>;`}
 

@@ -6,7 +6,7 @@
 // keys. The
 //           other side's operand is staged in workgroup memory and shared by all subgroups.
 import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
-import { type Shader, each, wgsl } from '../wgsl.ts'
+import { type Shader, each, wgsl, written } from '../wgsl.ts'
 import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
 import {
   type MatrixConfig,
@@ -48,10 +48,7 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes: [],
-    extra: [
-      { name: 'statistics', type: 'vec2<f32>' },
-      { name: 'stored', type: 'vec4<f16>', access: 'write' },
-    ],
+    extra: { statistics: 'vec2<f32>', stored: written('vec4<f16>') },
     needs: MATRICES,
     uniforms: storedUniforms,
     code: wgsl`
@@ -131,7 +128,7 @@ function matrixSumsShader(side: Side, config: MatrixConfig, layout: AttentionLay
     layout,
     reads: ['other'],
     writes: ['result'],
-    extra: [{ name: 'stored', type: 'f16' }],
+    extra: { stored: 'f16' },
     needs: MATRICES,
     uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
     code: wgsl`

@@ -11,7 +11,7 @@
 // weights   a workgroup computes a tile of keys × queries, by two products over headSize. sums      a workgroup owns a
 // tile of the result's rows and loops over the other side, both operands in workgroup memory.
 import { bytesOf } from '../kernel.ts'
-import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
 import { Columns, type Staging, turnsOf } from './columns.ts'
 import {
   type AttentionLayout,
@@ -164,10 +164,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes: [],
-    extra: [
-      { name: 'statistics', type: 'vec2<f32>' },
-      { name: 'stored', type: `vec4<${layout.dtype}>`, access: 'write' },
-    ],
+    extra: { statistics: 'vec2<f32>', stored: written(`vec4<${layout.dtype}>`) },
     uniforms: storedUniforms,
     code: wgsl`
       ${storedAt(blocked)}
@@ -310,7 +307,7 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
     layout,
     reads: ['other'],
     writes: ['result'],
-    extra: [{ name: 'stored', type: `vec4<${layout.dtype}>` }],
+    extra: { stored: `vec4<${layout.dtype}>` },
     uniforms: { ...storedUniforms, part: 'u32', factor: 'f32' },
     code: wgsl`
       ${storedAt(config.blocked)}

@@ -2,7 +2,7 @@
 // for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share is loaded by one of
 // them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each
 // multiply-add.
-import { type Shader, each, list, wgsl } from '../wgsl.ts'
+import { type Shader, each, list, wgsl, written } from '../wgsl.ts'
 import {
   type AttentionKind,
   type AttentionLayout,
@@ -155,7 +155,7 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
     layout,
     reads: ['q', 'k', 'v'],
     writes: ['o'],
-    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    extra: { lse: written('f32') },
     needs: { subgroups: true },
     code: wgsl`
       @compute @workgroup_size(${lanes})
@@ -250,7 +250,7 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    extra: { statistics: 'vec2<f32>' },
     needs: { subgroups: true },
     code: wgsl`
       @compute @workgroup_size(${lanes})

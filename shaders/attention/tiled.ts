@@ -10,7 +10,7 @@
 // Invocations of the same rows (the same y) exchange their probabilities, or dScores, by subgroup shuffles or through
 // workgroup memory. If an invocation copies few vectors, the next columns are prefetched into registers.
 import { bytesOf } from '../kernel.ts'
-import { MAIN, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
 import { type StagedOperand, Columns, turnsOf } from './columns.ts'
 import {
   type AttentionKind,
@@ -336,7 +336,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
     layout,
     reads: ['q', 'k', 'v'],
     writes: ['o'],
-    extra: [{ name: 'lse', type: 'f32', access: 'write' }],
+    extra: { lse: written('f32') },
     needs: { subgroups: exchange },
     code: wgsl`
       ${workgroupTile('rowTile', rows, layout)}
@@ -440,7 +440,7 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes,
-    extra: [{ name: 'statistics', type: 'vec2<f32>' }],
+    extra: { statistics: 'vec2<f32>' },
     needs: { subgroups: exchange },
     code: wgsl`
       ${workgroupTile('rowTile1', rows, layout)}

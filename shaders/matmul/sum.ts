@@ -22,7 +22,7 @@ export function sumSlices(
   const label = `matmul sum of slices${epilogue ? `, ${epilogue.label},` : ''} vec${width} -> ${out.dtype}`
   const shader = new Shader({
     title: label,
-    bindings: [{ name: 'partials', type: typeName('f32', width) }, ...ending.bindings],
+    bindings: { partials: typeName('f32', width), ...ending.bindings },
     uniforms: { count: 'u32', slices: 'u32', ...ending.uniforms },
     code: paragraphs(
       ending.functions,

@@ -2,7 +2,6 @@
 import { type Ending, type Epilogue, endingOf, endingSlots } from '../epilogue.ts'
 import type { FloatType, Slot, Traits } from '../kernel.ts'
 import {
-  type Binding,
   LETTERS,
   MAIN,
   type Part,
@@ -250,18 +249,20 @@ interface ProductShader {
 /** A matmul kernel. */
 export function productShader({ name, layout, threads, needs, declarations, steps }: ProductShader): Shader {
   const { segments, bias, outVec4, ending } = layout
-  const operand = (name: string, { dtype, vec4 }: OperandLayout): Binding => ({
-    name,
-    type: typeName(dtype, vec4 ? 4 : 1),
-  })
+  const type = ({ dtype, vec4 }: OperandLayout): string => typeName(dtype, vec4 ? 4 : 1)
   return new Shader({
     title: `matmul ${name}: ${showLayout(layout)}`,
     needs,
-    bindings: [
-      ...segments.flatMap(({ a, b }, s) => [operand(`left${s}`, a), operand(`right${s}`, b)]),
-      ...(bias ? [{ name: 'bias', type: typeName(bias, outVec4 ? 4 : 1) }] : []),
+    bindings: {
+      ...Object.fromEntries(
+        segments.flatMap(({ a, b }, s) => [
+          [`left${s}`, type(a)],
+          [`right${s}`, type(b)],
+        ]),
+      ),
+      ...(bias ? { bias: typeName(bias, outVec4 ? 4 : 1) } : {}),
       ...ending.bindings,
-    ],
+    },
     uniforms: uniformsOf(layout),
     code: paragraphs(
       ending.functions,
