@@ -68,6 +68,13 @@ export const when = (condition: boolean | undefined): typeof wgsl => (condition 
 /** Parts with a blank line between them. */
 export const paragraphs = (...parts: readonly Part[]): string => joined(parts, '\n\n')
 
+/** A scope of its own, or what follows `head`: `if (…) `, `for (…) `. */
+export const scope = (lines: Part, head = ''): string => wgsl`
+  ${head}{
+    ${lines}
+  }
+`
+
 /** A line (or several) for each number below `count`. */
 export const each = (count: number, line: (i: number) => Part): string =>
   textOf(Array.from({ length: count }, (_, i) => line(i)))
@@ -75,6 +82,9 @@ export const each = (count: number, line: (i: number) => Part): string =>
 /** The same in one line, `separator` between them. */
 export const list = (count: number, item: (i: number) => string, separator = ', '): string =>
   Array.from({ length: count }, (_, i) => item(i)).join(separator)
+
+/** `text + number`, without a number 0. */
+export const plus = (text: string, number: number): string => (number === 0 ? text : `${text} + ${number}u`)
 
 /** Components of a vector. */
 export const LETTERS = ['x', 'y', 'z', 'w'] as const

@@ -63,9 +63,6 @@ export function sharesOf(pass: Pass, config: MatrixConfig): Shares {
   return { across, groups, turns: subgroupRows(config) / groups / (pass === 'key' ? 4 : 1) }
 }
 
-/** `text + number`, as short as it may be. */
-export const plus = (text: string, number: number): string => (number === 0 ? text : `${text} + ${number}u`)
-
 const whole = (...numbers: number[]): boolean => numbers.every(n => Number.isInteger(n) && n > 0)
 
 /** Most sums per thread, in registers, for subgroups with one fragment of rows, or with more. */

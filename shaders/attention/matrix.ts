@@ -13,7 +13,7 @@
 // are keys (rowOf), of a column where rows are (side 'key'). A tile has its columns in the order 0, 4, 8, … 1, 5, 9, …
 // where quads lie along rows, so that neighbouring threads, at neighbouring quads, find neighbouring elements.
 import { MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
-import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
+import { MAIN, type Shader, each, list, plus, wgsl, written } from '../wgsl.ts'
 import { type StagedOperand, Columns } from './columns.ts'
 import {
   type AttentionKind,
@@ -35,7 +35,6 @@ import {
   matrixName,
   matrixRows,
   pitchOf,
-  plus,
   sharesOf,
   subgroupRows,
   threadsOf,

@@ -6,7 +6,7 @@
 // keys. The
 //           other side's operand is staged in workgroup memory and shared by all subgroups.
 import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
-import { type Shader, each, wgsl, written } from '../wgsl.ts'
+import { type Shader, each, plus, wgsl, written } from '../wgsl.ts'
 import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
 import {
   type MatrixConfig,
@@ -18,7 +18,6 @@ import {
   matrixRows,
   matrixSumsConfigs,
   pitchOf,
-  plus,
   sharesOf,
   threadsOf,
 } from './matrix-config.ts'

@@ -2,7 +2,7 @@
 // along K together for one small tile of outputs, then add up what they have through workgroup memory, in a fixed
 // order.
 import { each, wgsl } from '../wgsl.ts'
-import { type MatmulKind, bounds, productShader, rated, storeOne, timesScale, vec4AlongK } from './text.ts'
+import { type MatmulKind, productShader, rated, storeOne, vec4AlongK } from './text.ts'
 
 export interface DotConfig {
   readonly kernel: 'dot'
@@ -45,16 +45,15 @@ export const dot: MatmulKind<DotConfig> = {
         let row = tileM * ${rows}u;
         let column = tileN * ${columns}u;
         ${each(outputs, i => `var sum${i} = 0.0;`)}
-        ${layout.segments.map((segment, s) => {
-          const { begin, end } = bounds(layout, s)
-          return wgsl`
-            for (var k = ${begin} + local * 4u; k < ${end}; k += ${threads * 4}u) {
-              ${each(rows, i => `let a${i} = ${vec4AlongK('a', s, segment.a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${timesScale(segment, s)};`)}
-              ${each(columns, j => `let b${j} = ${vec4AlongK('b', s, segment.b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)}
-              ${each(rows, i => each(columns, j => `sum${i * columns + j} += dot(a${i}, b${j});`))}
-            }
-          `
-        })}
+        ${layout.segments.map(
+          ({ a, b, begin, end, times }) => wgsl`
+          for (var k = ${begin} + local * 4u; k < ${end}; k += ${threads * 4}u) {
+            ${each(rows, i => `let a${i} = ${vec4AlongK(a, `min(row + ${i}u, u.M - 1u)`, 'k', end)}${times};`)}
+            ${each(columns, j => `let b${j} = ${vec4AlongK(b, `min(column + ${j}u, u.N - 1u)`, 'k', end)};`)}
+            ${each(rows, i => each(columns, j => `sum${i * columns + j} += dot(a${i}, b${j});`))}
+          }
+        `,
+        )}
         ${each(outputs, i => `parts[${i}u * PITCH + local] = sum${i};`)}
         workgroupBarrier();
         for (var output = local; output < ${outputs}u; output += ${threads}u) {

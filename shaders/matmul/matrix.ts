@@ -5,18 +5,18 @@
 // store, cutting off at edges. Needs Chromium's experimental subgroup matrices.
 import type { SubgroupMatrix } from '../kernel.ts'
 import { type Fragment, MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
-import { each, typeName, wgsl, widened } from '../wgsl.ts'
+import { type Part, each, scope, typeName, wgsl, widened } from '../wgsl.ts'
 import {
   type Layout,
   type MatmulKind,
   type OperandLayout,
   type SegmentLayout,
   type Side,
-  bounds,
+  SIDES,
+  indexOf,
   productShader,
   rated,
   store,
-  timesScale,
 } from './text.ts'
 
 export interface MatrixConfig {
@@ -124,17 +124,12 @@ export const matrix: MatmulKind<MatrixConfig> = {
         let down = subgroup / ${c.across}u * ${c.rows * m}u;
         let across = subgroup % ${c.across}u * ${c.columns * n}u;
         ${fragments(c, (i, j) => `var sum${i}_${j} = ${zeroFragment(fragment)};`)}
-        ${layout.segments.map(
-          (segment, s) => wgsl`
-
-          {
-            ${
-              /* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be mostly zeros. */
-              sumSegment(s === 0 ? c : { ...c, depth: c.fragment.k }, layout, segment, s)
-            }
-          }
-        `,
-        )}
+        ${
+          /* A low-rank part is no longer than a fragment or two: whole K-tiles of it would be mostly zeros. */
+          layout.segments.map(
+            (segment, s) => '\n' + scope(sumSegment(s === 0 ? c : { ...c, depth: c.fragment.k }, layout, segment)),
+          )
+        }
 
         ${storeBlocks(c, layout)}
       `,
@@ -142,9 +137,10 @@ export const matrix: MatmulKind<MatrixConfig> = {
   },
 }
 
-const fragments = (c: MatrixConfig, line: (i: number, j: number) => string): string =>
+const fragments = (c: MatrixConfig, line: (i: number, j: number) => Part): string =>
   each(c.rows, i => each(c.columns, j => line(i, j)))
 
+/** The fragments' view of a side's tile. */
 interface Source {
   readonly name: string
   readonly major: 'k' | 'row'
@@ -169,73 +165,66 @@ function multiply(c: MatrixConfig, left: Source, right: Source, kk: number): str
 
 /** A side of a K-tile, and how threads divide the copying of its elements: `width` at a time, along memory. */
 interface TileSide {
-  readonly side: Side
+  readonly operand: OperandLayout
   readonly tile: string
   readonly tileWidth: 1 | 4
-  readonly operand: OperandLayout
-  readonly rows: number
+  /** The first of its rows in the operand. */
+  readonly first: string
   readonly width: 1 | 4
   /** Pieces in a run of memory, and of all. */
   readonly run: number
   readonly pieces: number
   readonly pitch: number
+  /** Applied to what is loaded. */
+  readonly times: string
+  readonly source: Source
 }
 
-function sideOf(c: MatrixConfig, side: Side, operand: OperandLayout, layout: Layout): TileSide {
+function sideOf(c: MatrixConfig, side: Side, segment: SegmentLayout, layout: Layout): TileSide {
+  const { m, n } = c.fragment
   const { rows, columns } = size(c)
-  const along = side === 'a' ? rows : columns
+  const [tile, along, first, own, times] =
+    side === 'a'
+      ? ['leftTile', rows, `tileM * ${rows}u`, (i: number) => `down + ${i * m}u`, segment.times]
+      : ['rightTile', columns, `tileN * ${columns}u`, (i: number) => `across + ${i * n}u`, '']
+  const operand = segment[side]
+  const { major } = operand
   const width = operand.vec4 ? 4 : 1
-  const [length, other] = operand.major === 'k' ? [c.depth, along] : [along, c.depth]
-  return {
-    side,
-    tile: side === 'a' ? 'leftTile' : 'rightTile',
-    tileWidth: tileWidth(side, layout),
-    operand,
-    rows: along,
-    width,
-    run: length / width,
-    pieces: (length * other) / width,
-    pitch: length + PADDING,
-  }
+  const unit = tileWidth(side, layout)
+  const [length, other] = major === 'k' ? [c.depth, along] : [along, c.depth]
+  const pitch = length + PADDING
+  const at = (i: number, kk: number): string =>
+    major === 'k'
+      ? `(${own(i)}) * ${pitch / unit}u + ${kk / unit}u`
+      : `${(kk * pitch) / unit}u + (${own(i)})${unit === 4 ? ' / 4u' : ''}`
+  const source = { name: tile, major, stride: `${pitch / unit}u`, at }
+  const share = { run: length / width, pieces: (length * other) / width }
+  return { operand, tile, tileWidth: unit, first, width, ...share, pitch, times, source }
 }
 
-function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: number): string {
-  const { m, n, k } = c.fragment
-  const { begin, end } = bounds(layout, s)
-  const sides = [sideOf(c, 'a', segment.a, layout), sideOf(c, 'b', segment.b, layout)]
-  const [left, right] = sides.map(({ side, tile, tileWidth: width, operand: { major }, pitch }): Source => {
-    const first = (i: number): string => (side === 'a' ? `down + ${i * m}u` : `across + ${i * n}u`)
-    return {
-      name: tile,
-      major,
-      stride: `${pitch / width}u`,
-      at: (i, kk) =>
-        major === 'k'
-          ? `(${first(i)}) * ${pitch / width}u + ${kk / width}u`
-          : `${(kk * pitch) / width}u + (${first(i)})${width === 4 ? ' / 4u' : ''}`,
-    }
-  })
-  const times = ({ side }: TileSide): string => (side === 'a' ? timesScale(segment, s) : '')
+function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout): string {
+  const { begin, end } = segment
+  const { k } = c.fragment
+  const sides = SIDES.map(side => sideOf(c, side, segment, layout))
+  const [left, right] = sides.map(({ source }) => source)
   const threads = threadsOf(c)
   const products = each(c.depth / k, kk => multiply(c, left, right, kk * k))
   // Single elements are too many for registers.
   if (sides.every(({ width, pieces }) => width === 4 && pieces % threads === 0)) {
-    const pieces = (line: (side: TileSide, piece: string, name: string) => string): string[] =>
-      sides.map(side =>
-        each(side.pieces / threads, turn => line(side, `(local + ${turn * threads}u)`, `${side.side}${turn}`)),
+    const pieces = (line: (side: TileSide, piece: string, name: string) => Part): string[] =>
+      sides.map((side, i) =>
+        each(side.pieces / threads, turn => line(side, `(local + ${turn * threads}u)`, `${SIDES[i]}${turn}`)),
       )
     return wgsl`
       ${pieces((_side, _piece, name) => `var ${name} = vec4<f16>();`)}
-      ${pieces((side, piece, name) => loadPiece(side, s, piece, begin, end, name, times(side)))}
+      ${pieces((side, piece, name) => loadPiece(side, piece, begin, end, name))}
       for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
         ${pieces(storePiece)}
         workgroupBarrier();
-        ${pieces(
-          (side, piece, name) => wgsl`
-          ${name} = vec4<f16>();
-          ${loadPiece(side, s, piece, `(k + ${c.depth}u)`, end, name, times(side))}
-        `,
-        )}
+        ${pieces((side, piece, name) => [
+          `${name} = vec4<f16>();`,
+          loadPiece(side, piece, `(k + ${c.depth}u)`, end, name),
+        ])}
         ${products}
         workgroupBarrier();
       }
@@ -244,7 +233,7 @@ function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout, s: 
   const copy = (side: TileSide, head: string, piece: string): string => wgsl`
     ${head}{
       var value = ${typeName('f16', side.width)}();
-      ${loadPiece(side, s, piece, 'k', end, 'value', times(side))}
+      ${loadPiece(side, piece, 'k', end, 'value')}
       ${storePiece(side, piece, 'value')}
     }
   `
@@ -272,35 +261,20 @@ function placeOf({ operand, run, width }: TileSide, piece: string): { row: strin
  * Reads a piece of the K-tile from `k` on into `name`, which holds zeros. Rows past the edge repeat the last; past the
  * end of K stays zero.
  */
-function loadPiece(
-  tileSide: TileSide,
-  s: number,
-  piece: string,
-  k: string,
-  end: string,
-  name: string,
-  times: string,
-): string {
-  const { side, operand, rows, width } = tileSide
-  const { row, at } = placeOf(tileSide, piece)
-  const alongK = operand.major === 'k'
-  const [buffer, start, stride] = [`${side === 'a' ? 'left' : 'right'}${s}`, `${side}Start${s}`, `u.${side}${s}Stride`]
-  const [extent, first] = side === 'a' ? ['u.M', `tileM * ${rows}u`] : ['u.N', `tileN * ${rows}u`]
-  const clamped = `min(${first} + ${row}, ${extent} - ${alongK ? 1 : width}u)`
-  const index = alongK
-    ? `${start} + ${clamped} * ${stride} + (${k} + ${at})${width === 4 ? ' / 4u' : ''}`
-    : `${start} + (${k} + ${at}) * ${stride} + ${clamped}${width === 4 ? ' / 4u' : ''}`
-  const element = `${buffer}[${index}]`
+function loadPiece(side: TileSide, piece: string, k: string, end: string, name: string): string {
+  const { operand, first, width, times } = side
+  const { buffer, dtype, extent } = operand
+  const { row, at } = placeOf(side, piece)
+  const clamped = `min(${first} + ${row}, ${extent} - ${operand.major === 'k' ? 1 : width}u)`
+  const element = `${buffer}[${indexOf(operand, clamped, `(${k} + ${at})`)}]`
   const rounded =
-    operand.dtype === 'f16' && !times
-      ? element
-      : `${typeName('f16', width)}(${widened(element, operand.dtype, width)}${times})`
+    dtype === 'f16' && !times ? element : `${typeName('f16', width)}(${widened(element, dtype, width)}${times})`
   return `if (${k} + ${at} < ${end}) { ${name} = ${rounded}; }`
 }
 
-function storePiece(tileSide: TileSide, piece: string, name: string): string {
-  const { tile, tileWidth, operand, width, pitch } = tileSide
-  const { row, at } = placeOf(tileSide, piece)
+function storePiece(side: TileSide, piece: string, name: string): string {
+  const { tile, tileWidth, operand, width, pitch } = side
+  const { row, at } = placeOf(side, piece)
   const place = operand.major === 'k' ? `(${row}) * ${pitch}u + ${at}` : `(${at}) * ${pitch}u + ${row}`
   if (tileWidth === 4) return `${tile}[(${place}) / 4u] = ${name};`
   return each(width, q => `${tile}[${place} + ${q}u] = ${width === 4 ? `${name}[${q}]` : name};`)
@@ -314,37 +288,23 @@ function storeBlocks(c: MatrixConfig, layout: Layout): string {
   const { m, n, lanes } = c.fragment
   const { rows, columns } = size(c)
   const vec4s = (m * n) / 4
+  const share = (i: number, j: number): string => wgsl`
+    let at = own + quad * 4u;
+    let row = tileM * ${rows}u + down + ${i * m}u + quad / ${n / 4}u;
+    let column = tileN * ${columns}u + across + ${j * n}u + quad % ${n / 4}u * 4u;
+    ${store(layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')}
+  `
+  const shares = (body: string): string =>
+    vec4s % lanes === 0
+      ? each(vec4s / lanes, turn => scope([`let quad = lane + ${turn * lanes}u;`, body]))
+      : scope(body, `for (var quad = lane; quad < ${vec4s}u; quad += ${lanes}u) `)
   return wgsl`
     let own = subgroup * ${blockSize(c)}u;
-    ${fragments(c, (i, j) => {
-      const share = wgsl`
-        let at = own + quad * 4u;
-        let row = tileM * ${rows}u + down + ${i * m}u + quad / ${n / 4}u;
-        let column = tileN * ${columns}u + across + ${j * n}u + quad % ${n / 4}u * 4u;
-        ${store(layout, 'row', 'column', 'vec4f(block[at], block[at + 1u], block[at + 2u], block[at + 3u])')}
-      `
-      return wgsl`
-        subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);
-        workgroupBarrier();
-        ${
-          vec4s % lanes === 0
-            ? each(
-                vec4s / lanes,
-                turn => wgsl`
-            {
-              let quad = lane + ${turn * lanes}u;
-              ${share}
-            }
-          `,
-              )
-            : wgsl`
-            for (var quad = lane; quad < ${vec4s}u; quad += ${lanes}u) {
-              ${share}
-            }
-          `
-        }
-        workgroupBarrier();
-      `
-    })}
+    ${fragments(c, (i, j) => [
+      `subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);`,
+      'workgroupBarrier();',
+      shares(share(i, j)),
+      'workgroupBarrier();',
+    ])}
   `
 }

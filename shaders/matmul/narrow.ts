@@ -1,33 +1,32 @@
 // Matmul with a narrow right side (LoRA's rank, a single vector). Its time is that of reading memory, so the long
 // operand is read once, by neighbouring lanes side by side, with threads enough for many reads at a time. There are two
 // forms, by how the long operand lies:
-//   along k     lanes walk along K together, each with a vec4 of some rows; a step is multiplied with all columns while
-//   the next
-//               one is read. In the end the lanes add up what they have: a subgroup by exchanges that halve the sums
-//               each time,
-//               so that every lane ends with its own outputs, others through workgroup memory. The right operand is
-//               staged in
-//               workgroup memory as vec4s along K, or is read where it lies.
-//   along rows  each lane owns four rows and all columns, and walks along K alone: one vec4 a step, times columns that
-//   all
-//               lanes of its part read at one place. Parts of the workgroup take K in turns, and their sums are added
-//               through
-//               workgroup memory, which saves most of the slices and the traffic of their sums.
+//
+// Along K: lanes walk along K together, each with a vec4 of some rows, which is multiplied with all columns while the
+// next one is read. Then the lanes add up their sums: a subgroup by exchanges that halve the number of sums each time,
+// so that every lane ends with outputs of its own, others through workgroup memory. The right operand is staged in
+// workgroup memory as vec4s along K, or read in place.
+//
+// Along rows: each lane has four rows and all columns, and walks along K alone: a vec4 per step, times columns that all
+// lanes of its part read at the same address. Parts of the workgroup take turns along K, and their sums are added in
+// workgroup memory, which saves most of the slices and the traffic of their sums.
+//
 // All sums are made in a fixed order.
 import type { Traits } from '../kernel.ts'
-import { LETTERS, type Part, type Shader, each, list, wgsl } from '../wgsl.ts'
+import { LETTERS, type Part, type Shader, each, list, scope, when, wgsl } from '../wgsl.ts'
 import type { Product } from './problem.ts'
 import {
   type Layout,
   type MatmulKind,
+  type OperandLayout,
   type Rated,
   type SegmentLayout,
-  bounds,
+  indexOf,
   load,
   productShader,
   rated,
+  rowStart,
   storeOne,
-  timesScale,
   vec4AlongK,
   wholeVec4s,
 } from './text.ts'
@@ -121,20 +120,15 @@ function configs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Tr
 
 function configsAlongRows(columns: number): NarrowAlongRows[] {
   // Long steps of many columns want more registers than there are.
-  const ways =
-    columns > 16
-      ? ([[8, 4]] as const)
-      : columns > 8
-        ? ([
-            [8, 4],
-            [4, 4],
-          ] as const)
-        : ([
-            [8, 4],
-            [8, 8],
-            [4, 8],
-          ] as const)
-  return ways.map(([parts, depth]) => ({ kernel: 'narrow', along: 'rows', columns, parts, depth }))
+  const ways = [
+    { parts: 8, depth: 4, most: 32 },
+    { parts: 8, depth: 8, most: 8 },
+    { parts: 4, depth: 4, most: 16, least: 16 },
+    { parts: 4, depth: 8, most: 8 },
+  ]
+  return ways
+    .filter(({ most, least = 0 }) => columns <= most && columns >= least)
+    .map(({ parts, depth }) => ({ kernel: 'narrow', along: 'rows', columns, parts, depth }))
 }
 
 /**
@@ -144,28 +138,18 @@ function configsAlongRows(columns: number): NarrowAlongRows[] {
 function configsAlongK(columns: number, direct: boolean, { subgroupSize: width }: Traits): NarrowAlongK[] {
   const exchange = width >= 4 && width <= 64
   const lanes = exchange ? width : 32
-  const ways =
-    columns > 8
-      ? ([[4, 8, 1]] as const)
-      : ([
-          [4, 8, 1],
-          [4, 8, 2],
-          [8, 4, 1],
-        ] as const)
-  const of = ([rows, groups, vec4s]: readonly [number, number, number], staged: number): NarrowAlongK => ({
-    kernel: 'narrow',
-    along: 'k',
-    lanes,
-    exchange,
-    rows,
-    columns,
-    groups: Math.min(groups, 256 / lanes),
-    vec4s,
-    staged,
+  const all = [
+    { rows: 4, most: 8, vec4s: 1 },
+    { rows: 4, most: 8, vec4s: 2 },
+    { rows: 8, most: 4, vec4s: 1 },
+  ]
+  const ways = (columns > 8 ? all.slice(0, 1) : all).map(({ rows, most, vec4s }) => {
+    const groups = Math.min(most, 256 / lanes)
+    return { kernel: 'narrow', along: 'k', lanes, exchange, rows, columns, groups, vec4s } as const
   })
   const steps = (vec4s: number): number => Math.min(8, Math.floor((exchange ? 1024 : 512) / (columns * vec4s * lanes)))
-  const staged = ways.map(way => of(way, steps(way[2]))).filter(config => config.staged > 0)
-  return direct ? [...ways.slice(0, 2).map(way => of(way, 0)), ...staged] : staged
+  const staged = ways.map(way => ({ ...way, staged: steps(way.vec4s) })).filter(config => config.staged > 0)
+  return direct ? [...ways.slice(0, 2).map(way => ({ ...way, staged: 0 })), ...staged] : staged
 }
 
 function alongK(c: NarrowAlongK, layout: Layout): Shader {
@@ -178,20 +162,14 @@ function alongK(c: NarrowAlongK, layout: Layout): Shader {
     declarations: wgsl`
       const LANES = ${c.lanes}u;
       const STEP = ${c.lanes * c.vec4s * 4}u; // elements of K in a step of all lanes
-      ${
-        c.staged > 0 &&
-        wgsl`
+      ${when(c.staged > 0)`
         const STAGED = ${stagedVec4s(c)}u; // vec4s along K of each column
         var<workgroup> rightTile: array<vec4f, ${c.columns * stagedVec4s(c)}>;
-      `
-      }
-      ${
-        !c.exchange &&
-        wgsl`
+      `}
+      ${when(!c.exchange)`
         const PITCH = ${threads + 1}u; // one more than threads, so that the threads that add up read different banks
         var<workgroup> shares: array<f32, ${ROUND * (threads + 1)}>;
-      `
-      }
+      `}
 
       // Not dot(): its four products are a sum of their own, which costs an addition more than adding each to the sum.
       fn added(sum: f32, a: vec4f, b: vec4f) -> f32 {
@@ -205,33 +183,24 @@ function alongK(c: NarrowAlongK, layout: Layout): Shader {
       let column = tileN * ${c.columns}u;
       ${each(c.rows, i => `let row${i} = min(row + ${i}u, u.M - 1u);`)}
       ${each(c.rows, i => each(c.columns, j => `var sum${i}_${j} = 0.0;`))}
-      ${layout.segments.map(
-        (segment, s) => wgsl`
-
-        {
-          ${sumAlongK(c, layout, segment, s)}
-        }
-      `,
-      )}
+      ${layout.segments.map(segment => '\n' + scope(sumAlongK(c, segment)))}
 
       ${c.exchange ? addByExchange(c, layout) : addByMemory(c, layout)}
     `,
   })
 }
 
-function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: number): string {
-  const { begin, end } = bounds(layout, s)
+function sumAlongK(c: NarrowAlongK, segment: SegmentLayout): string {
+  const { a, b, begin, end, times } = segment
   const own = (k: string, w: number): string => `${k} + ${w === 0 ? '' : `${w}u * LANES * 4u + `}lane * 4u`
   const read = (k: string): string =>
-    each(
-      c.vec4s,
-      w => wgsl`
-    let at${w} = ${own(k, w)};
-    if (at${w} < ${end}) {
-      ${each(c.rows, i => `next${i}_${w} = ${vec4AlongK('a', s, segment.a, `row${i}`, `at${w}`, end)};`)}
-    }
-  `,
-    )
+    each(c.vec4s, w => [
+      `let at${w} = ${own(k, w)};`,
+      scope(
+        each(c.rows, i => `next${i}_${w} = ${vec4AlongK(a, `row${i}`, `at${w}`, end)};`),
+        `if (at${w} < ${end}) `,
+      ),
+    ])
   const names = (line: (name: string) => Part): string => each(c.rows, i => each(c.vec4s, w => line(`${i}_${w}`)))
   const add = (w: number, j: number): string =>
     each(c.rows, i => `sum${i}_${j} = added(sum${i}_${j}, a${i}_${w}, b${w}_${j});`)
@@ -239,47 +208,40 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
     ${names(name => [`let a${name} = next${name};`, `next${name} = vec4f();`])}
     ${read('(k + STEP)')}
   `
-  const direct = (): string => wgsl`
-    ${each(c.columns, j => `let column${j} = min(column + ${j}u, u.N - 1u);`)}
-    for (var k = ${begin}; k < ${end}; k += STEP) {
-      ${takeAndPrefetch}
-      ${each(
-        c.vec4s,
-        w => wgsl`
-        let here${w} = ${own('k', w)};
-        if (here${w} < ${end}) {
-          ${each(c.columns, j => [
-            `let b${w}_${j} = ${vec4AlongK('b', s, segment.b, `column${j}`, `here${w}`, end)}${timesScale(segment, s)};`,
-            add(w, j),
-          ])}
-        }
-      `,
-      )}
-    }
-  `
-  const staged = (): string => wgsl`
-    for (var start = ${begin}; start < ${end}; start += STAGED * 4u) {
-      workgroupBarrier();
-      ${stageRight(c, segment, s, end)}
-      workgroupBarrier();
-      for (var k = start; k < min(start + STAGED * 4u, ${end}); k += STEP) {
-        ${takeAndPrefetch}
-        let staged = (k - start) / 4u + lane;
-        ${each(c.vec4s, w =>
-          each(c.columns, j => [
-            `let b${w}_${j} = rightTile[${j}u * STAGED + staged${w === 0 ? '' : ` + ${w}u * LANES`}];`,
-            add(w, j),
-          ]),
-        )}
-      }
-    }
-  `
+  const direct = (w: number): Part => [
+    `let here${w} = ${own('k', w)};`,
+    scope(
+      each(c.columns, j => [`let b${w}_${j} = ${vec4AlongK(b, `column${j}`, `here${w}`, end)}${times};`, add(w, j)]),
+      `if (here${w} < ${end}) `,
+    ),
+  ]
+  const staged = (w: number): string =>
+    each(c.columns, j => [
+      `let b${w}_${j} = rightTile[${j}u * STAGED + staged${w === 0 ? '' : ` + ${w}u * LANES`}];`,
+      add(w, j),
+    ])
   return wgsl`
     ${names(name => `var next${name} = vec4f();`)}
-    {
-      ${read(begin)}
-    }
-    ${c.staged === 0 ? direct() : staged()}
+    ${scope(read(begin))}
+    ${when(c.staged === 0)`
+      ${each(c.columns, j => `let column${j} = min(column + ${j}u, u.N - 1u);`)}
+      for (var k = ${begin}; k < ${end}; k += STEP) {
+        ${takeAndPrefetch}
+        ${each(c.vec4s, direct)}
+      }
+    `}
+    ${when(c.staged > 0)`
+      for (var start = ${begin}; start < ${end}; start += STAGED * 4u) {
+        workgroupBarrier();
+        ${stageRight(c, segment)}
+        workgroupBarrier();
+        for (var k = start; k < min(start + STAGED * 4u, ${end}); k += STEP) {
+          ${takeAndPrefetch}
+          let staged = (k - start) / 4u + lane;
+          ${each(c.vec4s, staged)}
+        }
+      }
+    `}
   `
 }
 
@@ -287,21 +249,17 @@ function sumAlongK(c: NarrowAlongK, layout: Layout, segment: SegmentLayout, s: n
  * Copies the right operand's columns from `start` on to workgroup memory, times the segment's scale, and zeros past the
  * end.
  */
-function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: string): string {
-  const { b } = segment
+function stageRight(c: NarrowAlongK, { b, end, times }: SegmentLayout): string {
   const threads = threadsOf(c)
-  const times = timesScale(segment, s)
   if (b.major === 'row' && b.vec4) {
     // Blocks of four columns and four of K are transposed on the way.
+    const run = (kk: number): string => load(b, indexOf(b, 'min(column + j, u.N - 4u)', `(at + ${kk}u)`))
     return wgsl`
       for (var place = local; place < ${(c.columns / 4) * stagedVec4s(c)}u; place += ${threads}u) {
         let quad = place / ${c.columns / 4}u;
         let j = place % ${c.columns / 4}u * 4u;
         let at = start + quad * 4u;
-        ${each(4, kk => {
-          const index = `bStart${s} + (at + ${kk}u) * u.b${s}Stride + min(column + j, u.N - 4u) / 4u`
-          return [`var v${kk} = vec4f();`, `if (at + ${kk}u < ${end}) { v${kk} = ${load('b', s, b, index)}${times}; }`]
-        })}
+        ${each(4, kk => [`var v${kk} = vec4f();`, `if (at + ${kk}u < ${end}) { v${kk} = ${run(kk)}${times}; }`])}
         ${LETTERS.map((letter, q) => `rightTile[(j + ${q}u) * STAGED + quad] = vec4f(${list(4, kk => `v${kk}.${letter}`)});`)}
       }
     `
@@ -316,7 +274,7 @@ function stageRight(c: NarrowAlongK, segment: SegmentLayout, s: number, end: str
       let at = start + quad * 4u;
       var value = vec4f();
       let source = min(column + j, u.N - 1u);
-      if (at < ${end}) { value = ${vec4AlongK('b', s, b, 'source', 'at', end)}${times}; }
+      if (at < ${end}) { value = ${vec4AlongK(b, 'source', 'at', end)}${times}; }
       rightTile[j * STAGED + quad] = value;
     }
   `
@@ -416,14 +374,7 @@ function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
       let row = (tileM * ACROSS + lane) * 4u;
       let column = tileN * ${c.columns}u;
       ${each(c.columns, j => `var sum${j} = vec4f();`)}
-      ${layout.segments.map(
-        (segment, s) => wgsl`
-
-        {
-          ${sumAlone(c, layout, segment, s)}
-        }
-      `,
-      )}
+      ${layout.segments.map(segment => '\n' + scope(sumAlone(c, segment)))}
 
       ${inRounds(
         'vec4f',
@@ -446,84 +397,66 @@ function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
 }
 
 /** Parts take `depth` elements of K in turns; the rest that is shorter goes to the part whose turn it is. */
-function sumAlone(c: NarrowAlongRows, layout: Layout, segment: SegmentLayout, s: number): string {
-  const { begin, end } = bounds(layout, s)
-  const { a, b } = segment
+function sumAlone(c: NarrowAlongRows, segment: SegmentLayout): string {
+  const { a, b, begin, end } = segment
   const whole = wholeVec4s(segment)
+  const byVec4s = ({ major, vec4 }: OperandLayout): boolean => major === 'row' && vec4
+  const step = byVec4s(b) ? 4 : 1
   return wgsl`
-    ${
-      a.major === 'row' && a.vec4
-        ? `let aRow = aStart${s} + min(row, u.M - 4u) / 4u;`
-        : each(
-            4,
-            q => `let aRow${q} = aStart${s} + min(row + ${q}u, u.M - 1u)${a.major === 'k' ? ` * u.a${s}Stride` : ''};`,
-          )
-    }
-    ${
-      b.major === 'row' && b.vec4
-        ? each(c.columns / 4, j => `let bColumn${4 * j} = bStart${s} + min(column + ${4 * j}u, u.N - 4u) / 4u;`)
-        : each(
-            c.columns,
-            j =>
-              `let bColumn${j} = bStart${s} + min(column + ${j}u, u.N - 1u)${b.major === 'k' ? ` * u.b${s}Stride` : ''};`,
-          )
-    }
+    ${byVec4s(a) ? `let aRow = ${rowStart(a, 'row')};` : each(4, q => `let aRow${q} = ${rowStart(a, `row + ${q}u`)};`)}
+    ${each(c.columns / step, n => `let bColumn${n * step} = ${rowStart(b, `column + ${n * step}u`)};`)}
     var k = ${begin} + part * ${c.depth}u;
     for (; k + ${c.depth}u <= ${end}; k += PARTS * ${c.depth}u) {
-      ${stepAlone(c, segment, s, c.depth)}
+      ${stepAlone(c, segment, c.depth)}
     }
-    ${
-      whole &&
-      c.depth > 4 &&
-      wgsl`
+    ${when(whole && c.depth > 4)`
       for (; k < ${end}; k += 4u) {
-        ${stepAlone(c, segment, s, 4)}
+        ${stepAlone(c, segment, 4)}
       }
-    `
-    }
-    ${
-      !whole &&
-      wgsl`
+    `}
+    ${when(!whole)`
       for (; k < ${end}; k++) {
-        ${stepAlone(c, segment, s, 1)}
+        ${stepAlone(c, segment, 1)}
       }
-    `
-    }
+    `}
   `
 }
 
 /** `width` elements of K from k on: a multiple of 4, or 1. */
-function stepAlone(c: NarrowAlongRows, segment: SegmentLayout, s: number, width: number): string {
-  const { a, b } = segment
-  const times = timesScale(segment, s)
+function stepAlone(c: NarrowAlongRows, { a, b, times }: SegmentLayout, width: number): string {
   const at = (kk: number): string => (kk === 0 ? 'k' : `(k + ${kk}u)`)
+  /** Of the row that begins at `start`: element kk, or the vec4 that begins there. */
+  const loadAt = (operand: OperandLayout, start: string, kk: number): string => {
+    const along = operand.major === 'row' ? ` * ${operand.stride}` : operand.vec4 ? ' / 4u' : ''
+    return load(operand, `${start} + ${at(kk)}${along}`)
+  }
   const left =
     a.major === 'k' && a.vec4
       ? each(width / 4, n => [
-          each(4, q => `let rows${4 * n}_${q} = ${load('a', s, a, `aRow${q} + ${at(4 * n)} / 4u`)}${times};`),
+          each(4, q => `let rows${4 * n}_${q} = ${loadAt(a, `aRow${q}`, 4 * n)}${times};`),
           LETTERS.map((letter, x) => `let a${4 * n + x} = vec4f(${list(4, q => `rows${4 * n}_${q}.${letter}`)});`),
         ])
       : each(width, kk => {
-          const element = (q: number): string =>
-            load('a', s, a, `aRow${q} + ${at(kk)}${a.major === 'k' ? '' : ` * u.a${s}Stride`}`)
-          return `let a${kk} = ${a.vec4 ? load('a', s, a, `aRow + ${at(kk)} * u.a${s}Stride`) : `vec4f(${list(4, element)})`}${times};`
+          const rows = a.vec4 ? loadAt(a, 'aRow', kk) : `vec4f(${list(4, q => loadAt(a, `aRow${q}`, kk))})`
+          return `let a${kk} = ${rows}${times};`
         })
   const products =
     b.major === 'k' && b.vec4
       ? each(width / 4, n =>
           each(c.columns, j => [
-            `let b${4 * n}_${j} = ${load('b', s, b, `bColumn${j} + ${at(4 * n)} / 4u`)};`,
+            `let b${4 * n}_${j} = ${loadAt(b, `bColumn${j}`, 4 * n)};`,
             LETTERS.map((letter, x) => `sum${j} += a${4 * n + x} * b${4 * n}_${j}.${letter};`),
           ]),
         )
       : each(width, kk =>
           each(b.vec4 ? c.columns / 4 : c.columns, n => {
             const j = b.vec4 ? 4 * n : n
+            const column = `b${kk}_${j}`
             return [
-              `let b${kk}_${j} = ${load('b', s, b, `bColumn${j} + ${at(kk)}${b.major === 'k' ? '' : ` * u.b${s}Stride`}`)};`,
+              `let ${column} = ${loadAt(b, `bColumn${j}`, kk)};`,
               b.vec4
-                ? LETTERS.map((letter, x) => `sum${j + x} += a${kk} * b${kk}_${j}.${letter};`)
-                : `sum${j} += a${kk} * b${kk}_${j};`,
+                ? LETTERS.map((letter, x) => `sum${j + x} += a${kk} * ${column}.${letter};`)
+                : `sum${j} += a${kk} * ${column};`,
             ]
           }),
         )

@@ -10,7 +10,9 @@ import {
   type ShaderParts,
   each,
   paragraphs,
+  plus,
   typeName,
+  when,
   wgsl,
   widened,
 } from '../wgsl.ts'
@@ -55,18 +57,29 @@ interface Vec4s {
   readonly out: boolean
 }
 
-/** What of an operand shapes the code. */
+/** What of an operand shapes the code, with the names that its WGSL has. */
 export interface OperandLayout {
   readonly dtype: FloatType
   readonly major: 'k' | 'row'
   /** Loaded four at a time along the major axis. */
   readonly vec4: boolean
+  readonly buffer: string
+  /** Where the matrix of the workgroup begins, and its stride, in what the buffer is declared of: elements or vec4s. */
+  readonly start: string
+  readonly stride: string
+  /** How many rows it has: M or N. */
+  readonly extent: string
 }
 
 export interface SegmentLayout {
   readonly a: OperandLayout
   readonly b: OperandLayout
   readonly scaled: boolean
+  /** What the left operand is multiplied by: ` * u.scale0`, or nothing. */
+  readonly times: string
+  /** Bounds along K of what the workgroup sums, in WGSL. */
+  readonly begin: string
+  readonly end: string
 }
 
 /** All of a product that shapes the code; its sizes, strides and offsets are uniforms. */
@@ -98,10 +111,13 @@ export function layoutOf(product: Product, split: boolean, vec4s: Vec4s): Layout
   const [out, epilogue] = split ? ['f32' as const, undefined] : [product.out.dtype, product.epilogue]
   const outVec4 = vec4s.out && product.n % 4 === 0 && !product.outTransposed
   return {
-    segments: product.segments.map(({ k, a, b, scale }) => ({
-      a: operandLayout(a, product.m, k, vec4s.a),
-      b: operandLayout(b, product.n, k, vec4s.b),
+    segments: product.segments.map(({ k, a, b, scale }, s) => ({
+      a: operandLayout('a', s, a, product.m, k, vec4s.a),
+      b: operandLayout('b', s, b, product.n, k, vec4s.b),
       scaled: scale !== 1,
+      times: scale === 1 ? '' : ` * u.scale${s}`,
+      begin: split && s === 0 ? 'kBegin' : '0u',
+      end: !split ? `u.K${s}` : s === 0 ? 'kEnd' : `kEnd${s}`,
     })),
     bias: product.bias?.dtype,
     out,
@@ -114,12 +130,18 @@ export function layoutOf(product: Product, split: boolean, vec4s: Vec4s): Layout
   }
 }
 
-function operandLayout(operand: Operand, rows: number, k: number, rowVec4: boolean): OperandLayout {
-  return {
-    dtype: operand.dtype,
-    major: operand.major,
-    vec4: isVec4(operand, rows, k) && (operand.major === 'k' || rowVec4),
-  }
+function operandLayout(
+  side: Side,
+  s: number,
+  operand: Operand,
+  rows: number,
+  k: number,
+  rowVec4: boolean,
+): OperandLayout {
+  const { dtype, major } = operand
+  const vec4 = isVec4(operand, rows, k) && (major === 'k' || rowVec4)
+  const [buffer, extent] = side === 'a' ? [`left${s}`, 'u.M'] : [`right${s}`, 'u.N']
+  return { dtype, major, vec4, buffer, start: `${side}Start${s}`, stride: `u.${side}${s}Stride`, extent }
 }
 
 /** `f32 k4 · f16 r1`: the layout in a label. */
@@ -131,40 +153,25 @@ function showLayout(layout: Layout): string {
   return `${sum}${end} -> ${layout.out}${how}`
 }
 
-const SIDES = ['a', 'b'] as const
+export const SIDES = ['a', 'b'] as const
 export type Side = (typeof SIDES)[number]
 
 /** The uniforms of a layout; `valuesOf` gives their values. */
 function uniformsOf({ split, batchAxes, segments, ending }: Layout): Record<string, ScalarType> {
-  const axes = Array.from({ length: batchAxes }, (_, x) => x)
-  const counts = (...names: string[]): Record<string, ScalarType> =>
-    Object.fromEntries(names.map(name => [name, 'u32'] as const))
-  return {
-    ...counts(
-      'M',
-      'N',
-      'tilesM',
-      'tilesN',
-      'tiles',
-      ...(split ? ['chunk'] : []),
-      ...(split && batchAxes > 0 ? ['batches'] : []),
-    ),
-    ...Object.fromEntries(
-      segments.flatMap(({ scaled }, s) => {
-        const places = SIDES.flatMap(side => [
-          `${side}${s}Offset`,
-          `${side}${s}Stride`,
-          ...axes.map(x => `${side}${s}Batch${x}`),
-        ])
-        return Object.entries<ScalarType>({
-          ...counts(`K${s}`, ...places),
-          ...(scaled ? { [`scale${s}`]: 'f32' as const } : {}),
-        })
-      }),
-    ),
-    ...counts(...axes.map(x => `batch${x}`)),
-    ...ending.uniforms,
-  }
+  const types: Record<string, ScalarType> = { M: 'u32', N: 'u32', tilesM: 'u32', tilesN: 'u32', tiles: 'u32' }
+  if (split) types.chunk = 'u32'
+  if (split && batchAxes > 0) types.batches = 'u32'
+  segments.forEach(({ scaled }, s) => {
+    types[`K${s}`] = 'u32'
+    for (const side of SIDES) {
+      types[`${side}${s}Offset`] = 'u32'
+      types[`${side}${s}Stride`] = 'u32'
+      for (let x = 0; x < batchAxes; x++) types[`${side}${s}Batch${x}`] = 'u32'
+    }
+    if (scaled) types[`scale${s}`] = 'f32'
+  })
+  for (let x = 0; x < batchAxes; x++) types[`batch${x}`] = 'u32'
+  return { ...types, ...ending.uniforms }
 }
 
 /** Of one problem. `chunk` is the length of a slice of K, `slices` how many there are. */
@@ -217,22 +224,19 @@ export function useOf(
   chunk: number,
   partials: Slot,
 ): { slots: Record<string, Slot>; uniforms: Record<string, number> } {
-  const operands = product.segments.flatMap(
-    ({ a, b }, s) =>
-      [
-        [`left${s}`, a.slot],
-        [`right${s}`, b.slot],
-      ] as const,
-  )
   return {
     slots: {
-      ...Object.fromEntries(operands),
+      ...ofOperands(layout, (s, side) => product.segments[s][side].slot),
       ...(product.bias ? { bias: product.bias.slot } : {}),
       ...endingSlots(layout.epilogue, layout.split ? partials : product.out.slot),
     },
     uniforms: valuesOf(layout, product, tile, slices, chunk),
   }
 }
+
+/** Something of each operand, by the name of its buffer. */
+const ofOperands = <T>({ segments }: Layout, of: (s: number, side: Side) => T): Record<string, T> =>
+  Object.fromEntries(segments.flatMap((segment, s) => SIDES.map(side => [segment[side].buffer, of(s, side)] as const)))
 
 interface ProductShader {
   /** Kernel and config. */
@@ -249,17 +253,11 @@ interface ProductShader {
 /** A matmul kernel. */
 export function productShader({ name, layout, threads, needs, declarations, steps }: ProductShader): Shader {
   const { segments, bias, outVec4, ending } = layout
-  const type = ({ dtype, vec4 }: OperandLayout): string => typeName(dtype, vec4 ? 4 : 1)
   return new Shader({
     title: `matmul ${name}: ${showLayout(layout)}`,
     needs,
     bindings: {
-      ...Object.fromEntries(
-        segments.flatMap(({ a, b }, s) => [
-          [`left${s}`, type(a)],
-          [`right${s}`, type(b)],
-        ]),
-      ),
+      ...ofOperands(layout, (s, side) => typeName(segments[s][side].dtype, segments[s][side].vec4 ? 4 : 1)),
       ...(bias ? { bias: typeName(bias, outVec4 ? 4 : 1) } : {}),
       ...ending.bindings,
     },
@@ -284,37 +282,23 @@ export function productShader({ name, layout, threads, needs, declarations, step
 
 /** Where a workgroup's slice of K and its matrices begin. */
 function startOf({ split, batchAxes, segments }: Layout): string {
-  const ofSlice = split || batchAxes > 0
   return wgsl`
-    ${ofSlice && 'let slice = tile / (u.tilesN * u.tilesM);'}
-    ${
-      split &&
-      wgsl`
+    ${(split || batchAxes > 0) && 'let slice = tile / (u.tilesN * u.tilesM);'}
+    ${when(split)`
       let kBegin = ${batchAxes > 0 ? 'slice / u.batches' : 'slice'} * u.chunk;
       let kEnd = min(kBegin + u.chunk, u.K0);
-      ${segments.map((_, s) => s > 0 && `let kEnd${s} = select(0u, u.K${s}, kBegin == 0u);`)}
-    `
-    }
-    ${segments.map((_, s) => SIDES.map(side => `var ${side}Start${s} = u.${side}${s}Offset;`))}
+      ${segments.map(({ end }, s) => s > 0 && `let ${end} = select(0u, u.K${s}, kBegin == 0u);`)}
+    `}
+    ${segments.map((segment, s) => SIDES.map(side => `var ${segment[side].start} = u.${side}${s}Offset;`))}
     ${batchAxes > 0 && `var batch = ${split ? 'slice % u.batches' : 'slice'};`}
     ${each(batchAxes, n => {
       const x = batchAxes - 1 - n
-      return [
-        segments.map((_, s) => SIDES.map(side => `${side}Start${s} += batch % u.batch${x} * u.${side}${s}Batch${x};`)),
-        x > 0 && `batch /= u.batch${x};`,
-      ]
+      const add = (side: Side, s: number): string =>
+        `${segments[s][side].start} += batch % u.batch${x} * u.${side}${s}Batch${x};`
+      return [segments.map((_, s) => SIDES.map(side => add(side, s))), x > 0 && `batch /= u.batch${x};`]
     })}
   `
 }
-
-/** Bounds of segment s along K, as WGSL. */
-export function bounds(layout: Layout, s: number): { begin: string; end: string } {
-  if (!layout.split) return { begin: '0u', end: `u.K${s}` }
-  return s === 0 ? { begin: 'kBegin', end: 'kEnd' } : { begin: '0u', end: `kEnd${s}` }
-}
-
-/** The factor of the left operand of segment s. */
-export const timesScale = ({ scaled }: SegmentLayout, s: number): string => (scaled ? ` * u.scale${s}` : '')
 
 /** The bias at `index`, one or four of it as f32; zeros except in the first slice. */
 export function biasAt(bias: FloatType, { split }: Layout, index: string, width: 1 | 4): string {
@@ -331,23 +315,33 @@ export function wholeVec4s(segment: SegmentLayout): boolean {
 }
 
 /** Loads the element or vec4 at `index` as f32. */
-export function load(side: Side, s: number, layout: OperandLayout, index: string): string {
-  return widened(`${side === 'a' ? 'left' : 'right'}${s}[${index}]`, layout.dtype, layout.vec4 ? 4 : 1)
+export const load = ({ buffer, dtype, vec4 }: OperandLayout, index: string): string =>
+  widened(`${buffer}[${index}]`, dtype, vec4 ? 4 : 1)
+
+/** Index of element (row, k) of an operand, or of the vec4 that begins there. */
+export function indexOf({ start, stride, major, vec4 }: OperandLayout, row: string, k: string): string {
+  const [slow, fast] = major === 'k' ? [row, k] : [k, row]
+  return `${start} + ${slow} * ${stride} + ${fast}${vec4 ? ' / 4u' : ''}`
+}
+
+/**
+ * Index of the first element of a row, or of four rows where the operand has vec4s along them. Rows past the edge read
+ * the last one instead; their sums are never stored.
+ */
+export function rowStart({ start, stride, major, vec4, extent }: OperandLayout, row: string): string {
+  if (major === 'row' && vec4) return `${start} + min(${row}, ${extent} - 4u) / 4u`
+  return `${start} + min(${row}, ${extent} - 1u)${major === 'k' ? ` * ${stride}` : ''}`
 }
 
 /**
  * Four elements of row `row` along K from `k` on (which is before `end`), zero past the end. For operands without vec4s
  * along rows.
  */
-export function vec4AlongK(side: Side, s: number, operand: OperandLayout, row: string, k: string, end: string): string {
-  const start = `${side}Start${s}`
-  const stride = `u.${side}${s}Stride`
-  if (operand.vec4) return load(side, s, operand, `${start} + ${row} * ${stride} + ${k} / 4u`)
+export function vec4AlongK(operand: OperandLayout, row: string, k: string, end: string): string {
+  if (operand.vec4) return load(operand, indexOf(operand, row, k))
   const elements = LETTERS.map((_, q) => {
     const at = `min(${k} + ${q}u, ${end} - 1u)`
-    const index =
-      operand.major === 'k' ? `${start} + ${row} * ${stride} + ${at}` : `${start} + ${at} * ${stride} + ${row}`
-    return `select(0.0, ${load(side, s, operand, index)}, ${k} + ${q}u < ${end})`
+    return `select(0.0, ${load(operand, indexOf(operand, row, at))}, ${k} + ${q}u < ${end})`
   })
   return `vec4f(${elements.join(', ')})`
 }
@@ -357,7 +351,7 @@ const baseOf = ({ split, batchAxes }: Layout): string => (split || batchAxes > 0
 /** Stores `value` (a vec4f of columns column … column + 3) at (row, column), leaving out what is past the edge. */
 export function store(layout: Layout, row: string, column: string, value: string): string {
   if (!layout.outVec4) {
-    return wgsl`${LETTERS.map((letter, i) => storeOne(layout, row, i === 0 ? column : `${column} + ${i}u`, `${value}.${letter}`))}`
+    return each(4, i => storeOne(layout, row, plus(column, i), `${value}.${LETTERS[i]}`))
   }
   return wgsl`
     if (${row} < u.M && ${column} < u.N) {

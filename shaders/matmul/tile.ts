@@ -6,18 +6,18 @@
 //   hands
 //               them on, so a tile of S rows costs a lane one load of A in place of S. The fastest on CPU adapters,
 //               where a load costs as much as several FMAs and workgroup memory is ordinary memory.
-import { LETTERS, type Part, each, list, wgsl } from '../wgsl.ts'
+import { LETTERS, type Part, each, list, when, wgsl } from '../wgsl.ts'
 import {
   type Layout,
   type MatmulKind,
+  type Rated,
   type SegmentLayout,
   biasAt,
-  bounds,
   load,
   productShader,
   rated,
+  rowStart,
   store,
-  timesScale,
   wholeVec4s,
 } from './text.ts'
 
@@ -65,7 +65,7 @@ export const tile: MatmulKind<TileConfig> = {
         ${each(c.rows, i => each(c.vec4s, j => `var sum${i}_${j} = vec4f();`))}
         ${
           /* The last first: SwiftShader runs the long loop of a LoRA product up to a tenth slower where another one follows. */
-          layout.segments.map((segment, s) => sumSegment(c, layout, segment, s)).reverse()
+          layout.segments.map((segment, s) => sumSegment(c, segment, s)).reverse()
         }
 
         ${storeRows(c, layout)}
@@ -74,91 +74,65 @@ export const tile: MatmulKind<TileConfig> = {
   },
 }
 
+type Row = readonly [rate: number, rows: number, vec4s: number, across: number, down: number]
+
+const configsOf = (table: readonly Row[], subgroup: number, rolled: boolean): Rated<TileConfig>[] =>
+  table.map(([rate, rows, vec4s, across, down]) =>
+    rated(rate, { kernel: 'tile', subgroup, rows, vec4s, across, down, rolled }),
+  )
+
 /** Rates on lavapipe, two cores, f32 768³, B in either layout: 20–22 GFLOP/s for the first, by processor time. Larger
  *  tiles do no better and take longer to compile; without sharing rows it is 8, through workgroup memory 3. */
-function cpuConfigs(width: number) {
-  const shared =
-    width === 0 || width > 16
-      ? []
-      : (
-          [
-            [1, 16, 1, 1],
-            [0.97, 24, 1, 4],
-            [0.96, 32, 1, 1],
-            [0.85, 16, 2, 1],
-            [0.74, 8, 1, 16],
-            [0.7, 8, 1, 1],
-            [0.45, 4, 1, 4],
-          ] as const
-        )
-          .filter(([, rows]) => rows % width === 0)
-          .map(([rate, rows, vec4s, down]) =>
-            rated<TileConfig>(rate, {
-              kernel: 'tile',
-              subgroup: width,
-              rows,
-              vec4s,
-              across: width,
-              down,
-              rolled: true,
-            }),
-          )
-  return [
-    ...shared,
-    rated<TileConfig>(0.36, { kernel: 'tile', subgroup: 0, rows: 8, vec4s: 2, across: 8, down: 8, rolled: true }),
-    rated<TileConfig>(0.3, { kernel: 'tile', subgroup: 0, rows: 4, vec4s: 1, across: 8, down: 4, rolled: true }),
+function cpuConfigs(width: number): Rated<TileConfig>[] {
+  const shared: Row[] = [
+    [1, 16, 1, width, 1],
+    [0.97, 24, 1, width, 4],
+    [0.96, 32, 1, width, 1],
+    [0.85, 16, 2, width, 1],
+    [0.74, 8, 1, width, 16],
+    [0.7, 8, 1, width, 1],
+    [0.45, 4, 1, width, 4],
   ]
+  const own: Row[] = [
+    [0.36, 8, 2, 8, 8],
+    [0.3, 4, 1, 8, 4],
+  ]
+  const fitting = width > 16 ? [] : shared.filter(([, rows]) => rows % width === 0)
+  return [...configsOf(fitting, width, true), ...configsOf(own, 0, true)]
 }
 
 /** Rates relative to an H200's best, as of workgroup.ts. */
-function gpuConfigs(width: number) {
-  const own = (
-    [
-      [0.47, 8, 2, 8, 8],
-      [0.46, 4, 1, 16, 8],
-      [0.2, 1, 1, 64, 1],
-    ] as const
-  ).map(([rate, rows, vec4s, across, down]) =>
-    rated<TileConfig>(rate, { kernel: 'tile', subgroup: 0, rows, vec4s, across, down, rolled: false }),
-  )
-  if (width < 8 || width > 32) return own
-  return [
-    ...own,
-    rated<TileConfig>(0.55, {
-      kernel: 'tile',
-      subgroup: width,
-      rows: width,
-      vec4s: 1,
-      across: width,
-      down: 4,
-      rolled: false,
-    }),
+function gpuConfigs(width: number): Rated<TileConfig>[] {
+  const own: Row[] = [
+    [0.47, 8, 2, 8, 8],
+    [0.46, 4, 1, 16, 8],
+    [0.2, 1, 1, 64, 1],
   ]
+  const shared: Row[] = width < 8 || width > 32 ? [] : [[0.55, width, 1, width, 4]]
+  return [...configsOf(own, 0, false), ...configsOf(shared, width, false)]
 }
 
-function sumSegment(c: TileConfig, layout: Layout, segment: SegmentLayout, s: number): string {
-  const { begin, end } = bounds(layout, s)
-  const loops = wholeVec4s(segment)
-    ? wgsl`
-      for (var k = ${begin}; k < ${end}; k += 4u) {
-        ${step(c, segment, s, 4)}
-      }
-    `
-    : wgsl`
-      var k = ${begin};
-      for (; k + 4u <= ${end}; k += 4u) {
-        ${step(c, segment, s, 4)}
-      }
-      for (; k < ${end}; k++) {
-        ${step(c, segment, s, 1)}
-      }
-    `
+function sumSegment(c: TileConfig, segment: SegmentLayout, s: number): string {
+  const { begin, end } = segment
   return wgsl`
 
     {
       ${rowStarts(c, segment, s)}
       ${columnStarts(c, segment, s)}
-      ${loops}
+      ${when(wholeVec4s(segment))`
+        for (var k = ${begin}; k < ${end}; k += 4u) {
+          ${step(c, segment, s, 4)}
+        }
+      `}
+      ${when(!wholeVec4s(segment))`
+        var k = ${begin};
+        for (; k + 4u <= ${end}; k += 4u) {
+          ${step(c, segment, s, 4)}
+        }
+        for (; k < ${end}; k++) {
+          ${step(c, segment, s, 1)}
+        }
+      `}
     }
   `
 }
@@ -168,44 +142,36 @@ function storeRows(c: TileConfig, whole: Layout): string {
   // A bias is the same for all rows: read once. CPUs read it element by element.
   const once = whole.outVec4 ? whole.bias : undefined
   const layout = once ? { ...whole, bias: undefined } : whole
-  const sum = (text: string, j: number): string => (once ? `${text} + bias${j}` : text)
+  const storeSum = (row: string, j: number, sum: string): string =>
+    store(layout, row, `column${j}`, once ? `${sum} + bias${j}` : sum)
   return wgsl`
     ${once && each(c.vec4s, j => `let bias${j} = ${biasAt(once, whole, `column${j} / 4u`, 4)};`)}
-    ${
-      c.rolled
-        ? wgsl`
-        ${each(c.vec4s, j => `var sums${j} = array<vec4f, ${c.rows}>(${list(c.rows, i => `sum${i}_${j}`)});`)}
-        for (var at = row; at < min(row + ${c.rows}u, u.M); at++) {
-          ${each(c.vec4s, j => store(layout, 'at', `column${j}`, sum(`sums${j}[at - row]`, j)))}
-        }
-      `
-        : each(c.vec4s, j => each(c.rows, i => store(layout, `(row + ${i}u)`, `column${j}`, sum(`sum${i}_${j}`, j))))
-    }
+    ${when(c.rolled)`
+      ${each(c.vec4s, j => `var sums${j} = array<vec4f, ${c.rows}>(${list(c.rows, i => `sum${i}_${j}`)});`)}
+      for (var at = row; at < min(row + ${c.rows}u, u.M); at++) {
+        ${each(c.vec4s, j => storeSum('at', j, `sums${j}[at - row]`))}
+      }
+    `}
+    ${!c.rolled && each(c.vec4s, j => each(c.rows, i => storeSum(`(row + ${i}u)`, j, `sum${i}_${j}`)))}
   `
 }
 
 /** Rows that a thread loads. */
 const loadsOf = ({ subgroup, rows }: TileConfig): number => (subgroup > 0 ? rows / subgroup : rows)
 
-/** Rows past the edge read the last one instead; their sums are never stored. */
-function rowStarts(c: TileConfig, { a: { major, vec4 } }: SegmentLayout, s: number): string {
-  const width = major === 'row' && vec4 ? 4 : 1
+function rowStarts(c: TileConfig, { a }: SegmentLayout, s: number): string {
+  const width = a.major === 'row' && a.vec4 ? 4 : 1
   return each(loadsOf(c) / width, n => {
     const i = n * width
-    const at = c.subgroup > 0 ? `row + ${i * c.subgroup}u + lane` : `row + ${i}u`
-    const clamped = `min(${at}, u.M - ${width}u)`
-    return `let a${s}At${i} = aStart${s} + ${clamped}${major === 'k' ? ` * u.a${s}Stride` : width === 4 ? ' / 4u' : ''};`
+    return `let a${s}At${i} = ${rowStart(a, c.subgroup > 0 ? `row + ${i * c.subgroup}u + lane` : `row + ${i}u`)};`
   })
 }
 
-function columnStarts(c: TileConfig, { b: { major, vec4 } }: SegmentLayout, s: number): string {
-  if (major === 'row' && vec4)
-    return each(c.vec4s, j => `let b${s}At${j} = bStart${s} + min(column${j}, u.N - 4u) / 4u;`)
+function columnStarts(c: TileConfig, { b }: SegmentLayout, s: number): string {
   return each(c.vec4s, j =>
-    LETTERS.map(
-      (letter, q) =>
-        `let b${s}At${j}${letter} = bStart${s} + min(column${j} + ${q}u, u.N - 1u)${major === 'k' ? ` * u.b${s}Stride` : ''};`,
-    ),
+    b.major === 'row' && b.vec4
+      ? `let b${s}At${j} = ${rowStart(b, `column${j}`)};`
+      : LETTERS.map((letter, q) => `let b${s}At${j}${letter} = ${rowStart(b, `column${j} + ${q}u`)};`),
   )
 }
 
@@ -230,46 +196,34 @@ const elementsOf = (width: 1 | 4, element: (kk: number) => string): string =>
   width === 4 ? `vec4f(${list(4, element)})` : element(0)
 
 /** Declares a{i}: elements k … of row i (or of the lane's row). */
-function loadRows(c: TileConfig, segment: SegmentLayout, s: number, width: 1 | 4): Part {
-  const { a } = segment
-  const times = timesScale(segment, s)
+function loadRows(c: TileConfig, { a, times }: SegmentLayout, s: number, width: 1 | 4): Part {
+  const loadAt = (at: string, kk: number): string =>
+    load(a, a.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * ${a.stride}`)
   if (a.major === 'row' && a.vec4) {
-    return each(
-      loadsOf(c) / 4,
-      n => wgsl`
-      ${each(width, kk => `let rows${4 * n}_${kk} = ${load('a', s, a, `a${s}At${4 * n} + (k + ${kk}u) * u.a${s}Stride`)}${times};`)}
-      ${LETTERS.map((letter, q) => `let a${4 * n + q} = ${elementsOf(width, kk => `rows${4 * n}_${kk}.${letter}`)};`)}
-    `,
-    )
+    return each(loadsOf(c) / 4, n => [
+      each(width, kk => `let rows${4 * n}_${kk} = ${loadAt(`a${s}At${4 * n}`, kk)}${times};`),
+      LETTERS.map((letter, q) => `let a${4 * n + q} = ${elementsOf(width, kk => `rows${4 * n}_${kk}.${letter}`)};`),
+    ])
   }
-  const along = (i: number): string =>
-    a.major === 'k' && a.vec4
-      ? load('a', s, a, `a${s}At${i} + k / 4u`)
-      : elementsOf(width, kk =>
-          load('a', s, a, a.major === 'k' ? `a${s}At${i} + k + ${kk}u` : `a${s}At${i} + (k + ${kk}u) * u.a${s}Stride`),
-        )
-  return each(loadsOf(c), i => `let a${i} = ${along(i)}${times};`)
+  const alongK = (at: string): string =>
+    a.major === 'k' && a.vec4 ? load(a, `${at} + k / 4u`) : elementsOf(width, kk => loadAt(at, kk))
+  return each(loadsOf(c), i => `let a${i} = ${alongK(`a${s}At${i}`)}${times};`)
 }
 
 /** Declares b{j}_{kk}: vec4f of four columns at k + kk. */
 function loadColumns(c: TileConfig, { b }: SegmentLayout, s: number, width: 1 | 4): Part {
+  const vec4Of = (element: (letter: string) => string): string => `vec4f(${LETTERS.map(element).join(', ')})`
   if (b.major === 'k' && b.vec4) {
-    return each(
-      c.vec4s,
-      j => wgsl`
-      ${LETTERS.map(letter => `let w${j}${letter} = ${load('b', s, b, `b${s}At${j}${letter} + k / 4u`)};`)}
-      ${each(width, kk => `let b${j}_${kk} = vec4f(${LETTERS.map(letter => `w${j}${letter}.${LETTERS[kk]}`).join(', ')});`)}
-    `,
-    )
+    return each(c.vec4s, j => [
+      LETTERS.map(letter => `let w${j}${letter} = ${load(b, `b${s}At${j}${letter} + k / 4u`)};`),
+      each(width, kk => `let b${j}_${kk} = ${vec4Of(letter => `w${j}${letter}.${LETTERS[kk]}`)};`),
+    ])
   }
   return each(c.vec4s, j =>
     each(width, kk => {
-      if (b.vec4) return `let b${j}_${kk} = ${load('b', s, b, `b${s}At${j} + (k + ${kk}u) * u.b${s}Stride`)};`
-      const elements = LETTERS.map(letter => {
-        const at = `b${s}At${j}${letter}`
-        return load('b', s, b, b.major === 'k' ? `${at} + k + ${kk}u` : `${at} + (k + ${kk}u) * u.b${s}Stride`)
-      })
-      return `let b${j}_${kk} = vec4f(${elements.join(', ')});`
+      const along = b.major === 'k' ? `k + ${kk}u` : `(k + ${kk}u) * ${b.stride}`
+      const loadAt = (letter: string): string => load(b, `b${s}At${j}${letter} + ${along}`)
+      return `let b${j}_${kk} = ${b.vec4 ? loadAt('') : vec4Of(loadAt)};`
     }),
   )
 }

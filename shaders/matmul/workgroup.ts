@@ -6,20 +6,18 @@
 //   which
 //             hides the latency of memory.
 //   unrolled  the steps of a K-tile are written out, so that places in its memory are constants.
-import { LETTERS, type Part, each, wgsl } from '../wgsl.ts'
+import { LETTERS, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import {
-  type Layout,
   type MatmulKind,
-  type OperandLayout,
   type Rated,
+  type OperandLayout,
   type SegmentLayout,
-  type Side,
-  bounds,
+  indexOf,
   load,
   productShader,
   rated,
+  rowStart,
   store,
-  timesScale,
 } from './text.ts'
 
 export interface WorkgroupConfig {
@@ -66,7 +64,7 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
   threads: threadsOf,
   storage: ({ rows, columns, depth }) => depth * (pitch(rows) + pitch(columns)) * 16,
   vec4s: () => ({ a: true, b: true, out: true }),
-  configs: (_product, { cpu }) => (cpu ? [CPU_CONFIG] : GPU_CONFIGS),
+  configs: (_product, { cpu }) => (cpu ? CPU_CONFIGS : GPU_CONFIGS),
   shader(c, layout) {
     const blocked = across(c) % BLOCK_WIDTH === 0 && down(c) % BLOCK_HEIGHT === 0 && across(c) > BLOCK_WIDTH
     const blocks = across(c) / BLOCK_WIDTH
@@ -93,12 +91,7 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
         ${each(c.rowVec4s * 4, i => each(c.columnVec4s, j => `var sum${i}_${j} = vec4f();`))}
         ${layout.segments.map((segment, s) => {
           const own = s === 0 ? c : { ...c, depth: Math.min(c.depth, LOW_DEPTH) }
-          return wgsl`
-
-            {
-              ${(c.prefetch ? sumPrefetched : sumSegment)(own, layout, segment, s)}
-            }
-          `
+          return '\n' + scope((c.prefetch ? sumPrefetched : sumSegment)(own, segment))
         })}
 
         ${each(c.columnVec4s, j => `let column${j} = tileN * ${c.columns}u + (x + ${j * across(c)}u) * 4u;`)}
@@ -109,46 +102,32 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
   },
 }
 
+type Row = readonly [number, number, number, number, number, number, how?: 'prefetch' | 'unrolled']
+
+const configsOf = (table: readonly Row[]): Rated<WorkgroupConfig>[] =>
+  table.map(([rate, rows, columns, depth, rowVec4s, columnVec4s, how]) => {
+    const steps = { prefetch: how !== undefined, unrolled: how === 'unrolled' }
+    return rated(rate, { kernel: 'workgroup', rows, columns, depth, rowVec4s, columnVec4s, ...steps })
+  })
+
 /** Relative to tile.ts's best. */
-const CPU_CONFIG: Rated<WorkgroupConfig> = rated(0.14, {
-  kernel: 'workgroup',
-  rows: 32,
-  columns: 32,
-  depth: 16,
-  rowVec4s: 1,
-  columnVec4s: 1,
-  prefetch: false,
-  unrolled: false,
-})
+const CPU_CONFIGS = configsOf([[0.14, 32, 32, 16, 1, 1]])
 
 /** Rates on an H200, f32 4096³: 45 TFLOP/s for the first; the second is as fast for some shapes. */
-const GPU_CONFIGS = (
-  [
-    [1, 128, 128, 16, 2, 4, 2],
-    [0.98, 128, 128, 16, 2, 2, 2],
-    [0.84, 128, 64, 16, 2, 2, 1],
-    [0.88, 64, 64, 16, 2, 2, 1],
-    [0.68, 64, 64, 16, 1, 1, 0],
-    [0.5, 32, 32, 32, 1, 1, 0],
-    [0.4, 128, 16, 16, 2, 1, 0],
-    [0.35, 128, 8, 32, 1, 1, 0],
-  ] as const
-).map(([rate, rows, columns, depth, rowVec4s, columnVec4s, how]) =>
-  rated<WorkgroupConfig>(rate, {
-    kernel: 'workgroup',
-    rows,
-    columns,
-    depth,
-    rowVec4s,
-    columnVec4s,
-    prefetch: how > 0,
-    unrolled: how > 1,
-  }),
-)
+const GPU_CONFIGS = configsOf([
+  [1, 128, 128, 16, 2, 4, 'unrolled'],
+  [0.98, 128, 128, 16, 2, 2, 'unrolled'],
+  [0.84, 128, 64, 16, 2, 2, 'prefetch'],
+  [0.88, 64, 64, 16, 2, 2, 'prefetch'],
+  [0.68, 64, 64, 16, 1, 1],
+  [0.5, 32, 32, 32, 1, 1],
+  [0.4, 128, 16, 16, 2, 1],
+  [0.35, 128, 8, 32, 1, 1],
+])
 
 /** K-tile by K-tile: copy, wait, compute, wait. */
-function sumSegment(c: WorkgroupConfig, layout: Layout, segment: SegmentLayout, s: number): string {
-  const { begin, end } = bounds(layout, s)
+function sumSegment(c: WorkgroupConfig, segment: SegmentLayout): string {
+  const { begin, end } = segment
   const threads = threadsOf(c)
   return wgsl`
     for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
@@ -157,8 +136,8 @@ function sumSegment(c: WorkgroupConfig, layout: Layout, segment: SegmentLayout, 
         ${side.blocks === threads ? '{' : `for (var block = local; block < ${side.blocks}u; block += ${threads}u) {`}
           ${side.blocks === threads && 'let block = local;'}
           ${each(4, q => `var v${q} = vec4f();`)}
-          ${loadBlock(c, side, s, 'block', 'k', end, '')}
-          ${storeBlock(c, side, 'block', '', timesScale(segment, s))}
+          ${loadBlock(side, 'block', 'k', end, '')}
+          ${storeBlock(side, 'block', '')}
         }
       `,
       )}
@@ -170,8 +149,8 @@ function sumSegment(c: WorkgroupConfig, layout: Layout, segment: SegmentLayout, 
 }
 
 /** The same with the next K-tile read ahead: it is in registers before this one is multiplied. */
-function sumPrefetched(c: WorkgroupConfig, layout: Layout, segment: SegmentLayout, s: number): string {
-  const { begin, end } = bounds(layout, s)
+function sumPrefetched(c: WorkgroupConfig, segment: SegmentLayout): string {
+  const { begin, end } = segment
   const threads = threadsOf(c)
   const [left, right] = sidesOf(c, segment)
   const total = left.blocks + right.blocks
@@ -181,58 +160,46 @@ function sumPrefetched(c: WorkgroupConfig, layout: Layout, segment: SegmentLayou
     each(turns, turn => {
       const [first, next, name] = [turn * threads, (turn + 1) * threads, `_${turn}`]
       const ofLeft = (): string => body(left, `(local + ${first}u)`, name)
-      const ofRight = (): string =>
-        body(
-          right,
-          first < left.blocks ? `(local - ${left.blocks - first}u)` : `(local + ${first - left.blocks}u)`,
-          name,
-        )
+      const skipped = first - left.blocks
+      const ofRight = (): string => body(right, skipped < 0 ? `(local - ${-skipped}u)` : `(local + ${skipped}u)`, name)
       const limit = next > total ? `if (local < ${total - first}u) ` : ''
       if (next <= left.blocks) return ofLeft()
-      if (first >= left.blocks) {
-        return wgsl`
-        ${limit}{
-          ${ofRight()}
-        }
-      `
-      }
-      return wgsl`
-      if (local < ${left.blocks - first}u) {
-        ${ofLeft()}
-      }
-      else ${limit}{
-        ${ofRight()}
-      }
-    `
+      if (first >= left.blocks) return scope(ofRight(), limit)
+      return [scope(ofLeft(), `if (local < ${left.blocks - first}u) `), scope(ofRight(), `else ${limit}`)]
     })
   return wgsl`
     ${each(turns, turn => each(4, q => `var v${q}_${turn} = vec4f();`))}
-    ${share((side, block, name) => loadBlock(c, side, s, block, begin, end, name))}
+    ${share((side, block, name) => loadBlock(side, block, begin, end, name))}
     for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
-      ${share((side, block, name) => storeBlock(c, side, block, name, timesScale(segment, s)))}
+      ${share(storeBlock)}
       workgroupBarrier();
       ${each(turns, turn => each(4, q => `v${q}_${turn} = vec4f();`))}
-      ${share((side, block, name) => loadBlock(c, side, s, block, `(k + ${c.depth}u)`, end, name))}
+      ${share((side, block, name) => loadBlock(side, block, `(k + ${c.depth}u)`, end, name))}
       ${multiply(c)}
       workgroupBarrier();
     }
   `
 }
 
+/** One operand's K-tile. */
 interface TileSide {
-  readonly side: Side
   readonly operand: OperandLayout
-  /** Rows of the tile, along M or N. */
+  /** Rows of the tile, along M or N; blocks of 4×4 in it; the tile's number along that side. */
   readonly rows: number
-  /** Blocks of 4×4 in a K-tile of it. */
   readonly blocks: number
+  readonly number: string
+  readonly depth: number
+  readonly tile: string
+  readonly pitch: string
+  /** Applied to what is stored. */
+  readonly times: string
 }
 
-function sidesOf(c: WorkgroupConfig, { a, b }: SegmentLayout): [TileSide, TileSide] {
-  const blocks = (rows: number): number => (rows / 4) * (c.depth / 4)
+function sidesOf({ rows, columns, depth }: WorkgroupConfig, { a, b, times }: SegmentLayout): [TileSide, TileSide] {
+  const sizes = (rows: number) => ({ rows, depth, blocks: (rows / 4) * (depth / 4) })
   return [
-    { side: 'a', operand: a, rows: c.rows, blocks: blocks(c.rows) },
-    { side: 'b', operand: b, rows: c.columns, blocks: blocks(c.columns) },
+    { ...sizes(rows), operand: a, number: 'tileM', tile: 'leftTile', pitch: 'LEFT_PITCH', times },
+    { ...sizes(columns), operand: b, number: 'tileN', tile: 'rightTile', pitch: 'RIGHT_PITCH', times: '' },
   ]
 }
 
@@ -252,12 +219,7 @@ function multiply(c: WorkgroupConfig): string {
       }),
     )}
   `
-  const scope = (kk: string): string => wgsl`
-    {
-      ${step(kk)}
-    }
-  `
-  if (c.unrolled) return each(c.depth, kk => scope(`${kk}u`))
+  if (c.unrolled) return each(c.depth, kk => scope(step(`${kk}u`)))
   if (!c.prefetch) {
     return wgsl`
       for (var kk = 0u; kk < ${c.depth}u; kk++) {
@@ -268,7 +230,7 @@ function multiply(c: WorkgroupConfig): string {
   // Counted by ones, so that Dawn can prove that indices are inside the tiles and omits its bounds checks.
   return wgsl`
     for (var kQuad = 0u; kQuad < ${c.depth / 4}u; kQuad++) {
-      ${each(4, n => scope(`(kQuad * 4u + ${n}u)`))}
+      ${each(4, n => scope(step(`(kQuad * 4u + ${n}u)`)))}
     }
   `
 }
@@ -277,67 +239,52 @@ function multiply(c: WorkgroupConfig): string {
  * Where block number `block` is in a K-tile: its four rows and its four elements of K. Neighbouring threads take blocks
  * that are neighbours in memory.
  */
-function placeOf(c: WorkgroupConfig, { operand, rows }: TileSide, block: string): { quad: string; kQuad: string } {
-  const perRun = operand.major === 'k' ? c.depth / 4 : rows / 4
+function placeOf({ operand, rows, depth }: TileSide, block: string): { quad: string; kQuad: string } {
+  const perRun = operand.major === 'k' ? depth / 4 : rows / 4
   const [fast, slow] = [`${block} % ${perRun}u`, `${block} / ${perRun}u`]
   return operand.major === 'k' ? { quad: slow, kQuad: fast } : { quad: fast, kQuad: slow }
 }
 
 /**
  * Reads block `block` of the K-tile from `k` on into v0 … v3, which hold zeros: along K where the operand lies along
- * it, else along  rows. Rows past the edge repeat the last (their sums are never stored); what is past the end of K
+ * it, else along rows. Rows past the edge repeat the last (their sums are never stored); what is past the end of K
  * stays zero.
  */
-function loadBlock(
-  c: WorkgroupConfig,
-  tileSide: TileSide,
-  s: number,
-  block: string,
-  k: string,
-  end: string,
-  name: string,
-): string {
-  const { side, operand, rows } = tileSide
-  const [extent, tileNumber] = side === 'a' ? ['u.M', 'tileM'] : ['u.N', 'tileN']
-  const start = `${side}Start${s}`
-  const stride = `u.${side}${s}Stride`
-  const { quad, kQuad } = placeOf(c, tileSide, block)
-  const rowStart = (q: number): string => `${start} + min(row + ${q}u, ${extent} - 1u) * ${stride}`
-  const ifInside = (kk: number, lines: Part): string => wgsl`
-    if (at + ${kk}u < ${end}) {
-      ${lines}
-    }
-  `
+function loadBlock(tileSide: TileSide, block: string, k: string, end: string, name: string): string {
+  const { operand, rows, number } = tileSide
+  const { quad, kQuad } = placeOf(tileSide, block)
+  const ifInside = (kk: number, lines: Part): string => scope(lines, `if (at + ${kk}u < ${end}) `)
   const lines = (): Part => {
     if (operand.major === 'k' && operand.vec4) {
-      return wgsl`
-        if (at < ${end}) {
-          ${each(4, q => `v${q}${name} = ${load(side, s, operand, `${rowStart(q)} + at / 4u`)};`)}
-        }
-      `
+      const vec4Of = (q: number): string => load(operand, `${rowStart(operand, `row + ${q}u`)} + at / 4u`)
+      return scope(
+        each(4, q => `v${q}${name} = ${vec4Of(q)};`),
+        `if (at < ${end}) `,
+      )
     }
     if (operand.major === 'k') {
+      const element = (q: number, kk: number): string => load(operand, `start${q} + ${kk}u`)
       return [
-        each(4, q => `let start${q} = ${rowStart(q)} + at;`),
+        each(4, q => `let start${q} = ${rowStart(operand, `row + ${q}u`)} + at;`),
         each(4, kk =>
           ifInside(
             kk,
-            each(4, q => `v${q}${name}.${LETTERS[kk]} = ${load(side, s, operand, `start${q} + ${kk}u`)};`),
+            each(4, q => `v${q}${name}.${LETTERS[kk]} = ${element(q, kk)};`),
           ),
         ),
       ]
     }
     return each(4, kk => {
-      const run = `${start} + (at + ${kk}u) * ${stride}`
+      const rowsFrom = (row: string): string => load(operand, indexOf(operand, row, `(at + ${kk}u)`))
       const value = operand.vec4
-        ? load(side, s, operand, `${run} + min(row, ${extent} - 4u) / 4u`)
-        : `vec4f(${LETTERS.map((_, q) => load(side, s, operand, `${run} + min(row + ${q}u, ${extent} - 1u)`)).join(', ')})`
+        ? rowsFrom(`min(row, ${operand.extent} - 4u)`)
+        : `vec4f(${list(4, q => rowsFrom(`min(row + ${q}u, ${operand.extent} - 1u)`))})`
       return ifInside(kk, `v${kk}${name} = ${value};`)
     })
   }
   return wgsl`
     {
-      let row = ${tileNumber} * ${rows}u + ${quad} * 4u;
+      let row = ${number} * ${rows}u + ${quad} * 4u;
       let at = ${k} + ${kQuad} * 4u;
       ${lines()}
     }
@@ -345,15 +292,10 @@ function loadBlock(
 }
 
 /** Stores v0 … v3 as block `block` of the tile, transposed where the operand lies along K. */
-function storeBlock(c: WorkgroupConfig, tileSide: TileSide, block: string, name: string, times: string): string {
-  const { side, operand } = tileSide
-  const [tile, pitchName] = side === 'a' ? ['leftTile', 'LEFT_PITCH'] : ['rightTile', 'RIGHT_PITCH']
-  const { quad, kQuad } = placeOf(c, tileSide, block)
-  return each(4, kk => {
-    const column =
-      operand.major === 'k'
-        ? `vec4f(${LETTERS.map((_, q) => `v${q}${name}.${LETTERS[kk]}`).join(', ')})`
-        : `v${kk}${name}`
-    return `${tile}[(${kQuad} * 4u + ${kk}u) * ${pitchName} + ${quad}] = ${column}${side === 'a' ? times : ''};`
-  })
+function storeBlock(tileSide: TileSide, block: string, name: string): string {
+  const { operand, tile, pitch, times } = tileSide
+  const { quad, kQuad } = placeOf(tileSide, block)
+  const column = (kk: number): string =>
+    operand.major === 'k' ? `vec4f(${list(4, q => `v${q}${name}.${LETTERS[kk]}`)})` : `v${kk}${name}`
+  return each(4, kk => `${tile}[(${kQuad} * 4u + ${kk}u) * ${pitch} + ${quad}] = ${column(kk)}${times};`)
 }
