@@ -68,9 +68,9 @@ export const when = (condition: boolean | undefined): typeof wgsl => (condition 
 /** Parts with a blank line between them. */
 export const paragraphs = (...parts: readonly Part[]): string => joined(parts, '\n\n')
 
-/** A scope of its own, or what follows `head`: `if (…) `, `for (…) `. */
-export const scope = (lines: Part, head = ''): string => wgsl`
-  ${head}{
+/** A scope of its own, or what follows an `if (…) ` or `for (…) `. */
+export const scope = (lines: Part): string => wgsl`
+  {
     ${lines}
   }
 `

@@ -230,19 +230,18 @@ function sumSegment(c: MatrixConfig, layout: Layout, segment: SegmentLayout): st
       }
     `
   }
-  const copy = (side: TileSide, head: string, piece: string): string => wgsl`
-    ${head}{
-      var value = ${typeName('f16', side.width)}();
-      ${loadPiece(side, piece, 'k', end, 'value')}
-      ${storePiece(side, piece, 'value')}
-    }
-  `
+  const copy = (side: TileSide, piece: string): string =>
+    scope([
+      `var value = ${typeName('f16', side.width)}();`,
+      loadPiece(side, piece, 'k', end, 'value'),
+      storePiece(side, piece, 'value'),
+    ])
   return wgsl`
     for (var k = ${begin}; k < ${end}; k += ${c.depth}u) {
       ${sides.map(side =>
         side.pieces % threads === 0 && side.width === 4
-          ? each(side.pieces / threads, turn => copy(side, '', `(local + ${turn * threads}u)`))
-          : copy(side, `for (var piece = local; piece < ${side.pieces}u; piece += ${threads}u) `, 'piece'),
+          ? each(side.pieces / threads, turn => copy(side, `(local + ${turn * threads}u)`))
+          : `for (var piece = local; piece < ${side.pieces}u; piece += ${threads}u) ${copy(side, 'piece')}`,
       )}
       workgroupBarrier();
       ${products}
@@ -297,7 +296,7 @@ function storeBlocks(c: MatrixConfig, layout: Layout): string {
   const shares = (body: string): string =>
     vec4s % lanes === 0
       ? each(vec4s / lanes, turn => scope([`let quad = lane + ${turn * lanes}u;`, body]))
-      : scope(body, `for (var quad = lane; quad < ${vec4s}u; quad += ${lanes}u) `)
+      : `for (var quad = lane; quad < ${vec4s}u; quad += ${lanes}u) ${scope(body)}`
   return wgsl`
     let own = subgroup * ${blockSize(c)}u;
     ${fragments(c, (i, j) => [

@@ -193,14 +193,9 @@ function alongK(c: NarrowAlongK, layout: Layout): Shader {
 function sumAlongK(c: NarrowAlongK, segment: SegmentLayout): string {
   const { a, b, begin, end, times } = segment
   const own = (k: string, w: number): string => `${k} + ${w === 0 ? '' : `${w}u * LANES * 4u + `}lane * 4u`
+  const nextOf = (w: number): string => each(c.rows, i => `next${i}_${w} = ${vec4AlongK(a, `row${i}`, `at${w}`, end)};`)
   const read = (k: string): string =>
-    each(c.vec4s, w => [
-      `let at${w} = ${own(k, w)};`,
-      scope(
-        each(c.rows, i => `next${i}_${w} = ${vec4AlongK(a, `row${i}`, `at${w}`, end)};`),
-        `if (at${w} < ${end}) `,
-      ),
-    ])
+    each(c.vec4s, w => [`let at${w} = ${own(k, w)};`, `if (at${w} < ${end}) ${scope(nextOf(w))}`])
   const names = (line: (name: string) => Part): string => each(c.rows, i => each(c.vec4s, w => line(`${i}_${w}`)))
   const add = (w: number, j: number): string =>
     each(c.rows, i => `sum${i}_${j} = added(sum${i}_${j}, a${i}_${w}, b${w}_${j});`)
@@ -208,12 +203,11 @@ function sumAlongK(c: NarrowAlongK, segment: SegmentLayout): string {
     ${names(name => [`let a${name} = next${name};`, `next${name} = vec4f();`])}
     ${read('(k + STEP)')}
   `
+  const columnsOf = (w: number): string =>
+    each(c.columns, j => [`let b${w}_${j} = ${vec4AlongK(b, `column${j}`, `here${w}`, end)}${times};`, add(w, j)])
   const direct = (w: number): Part => [
     `let here${w} = ${own('k', w)};`,
-    scope(
-      each(c.columns, j => [`let b${w}_${j} = ${vec4AlongK(b, `column${j}`, `here${w}`, end)}${times};`, add(w, j)]),
-      `if (here${w} < ${end}) `,
-    ),
+    `if (here${w} < ${end}) ${scope(columnsOf(w))}`,
   ]
   const staged = (w: number): string =>
     each(c.columns, j => [

@@ -3,9 +3,8 @@
 // transposed in registers where the operand lies along K), and each thread then computes rows × columns outputs of it
 // in registers. Reads of global memory fall by the tile's side; a CPU adapter gains nothing from the copy.
 //   prefetch  each thread reads its share of the next K-tile into registers while the workgroup computes on this one,
-//   which
-//             hides the latency of memory.
-//   unrolled  the steps of a K-tile are written out, so that places in its memory are constants.
+//             which hides the latency of memory.
+//   unrolled  the steps of a K-tile are written out, so that indices into it are constants.
 import { LETTERS, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import {
   type MatmulKind,
@@ -164,8 +163,8 @@ function sumPrefetched(c: WorkgroupConfig, segment: SegmentLayout): string {
       const ofRight = (): string => body(right, skipped < 0 ? `(local - ${-skipped}u)` : `(local + ${skipped}u)`, name)
       const limit = next > total ? `if (local < ${total - first}u) ` : ''
       if (next <= left.blocks) return ofLeft()
-      if (first >= left.blocks) return scope(ofRight(), limit)
-      return [scope(ofLeft(), `if (local < ${left.blocks - first}u) `), scope(ofRight(), `else ${limit}`)]
+      if (first >= left.blocks) return limit + scope(ofRight())
+      return [`if (local < ${left.blocks - first}u) ${scope(ofLeft())}`, `else ${limit}${scope(ofRight())}`]
     })
   return wgsl`
     ${each(turns, turn => each(4, q => `var v${q}_${turn} = vec4f();`))}
@@ -253,25 +252,18 @@ function placeOf({ operand, rows, depth }: TileSide, block: string): { quad: str
 function loadBlock(tileSide: TileSide, block: string, k: string, end: string, name: string): string {
   const { operand, rows, number } = tileSide
   const { quad, kQuad } = placeOf(tileSide, block)
-  const ifInside = (kk: number, lines: Part): string => scope(lines, `if (at + ${kk}u < ${end}) `)
+  const ifInside = (kk: number, lines: Part): string => `if (at + ${kk}u < ${end}) ${scope(lines)}`
   const lines = (): Part => {
     if (operand.major === 'k' && operand.vec4) {
       const vec4Of = (q: number): string => load(operand, `${rowStart(operand, `row + ${q}u`)} + at / 4u`)
-      return scope(
-        each(4, q => `v${q}${name} = ${vec4Of(q)};`),
-        `if (at < ${end}) `,
-      )
+      return `if (at < ${end}) ${scope(each(4, q => `v${q}${name} = ${vec4Of(q)};`))}`
     }
     if (operand.major === 'k') {
       const element = (q: number, kk: number): string => load(operand, `start${q} + ${kk}u`)
+      const elements = (kk: number): string => each(4, q => `v${q}${name}.${LETTERS[kk]} = ${element(q, kk)};`)
       return [
         each(4, q => `let start${q} = ${rowStart(operand, `row + ${q}u`)} + at;`),
-        each(4, kk =>
-          ifInside(
-            kk,
-            each(4, q => `v${q}${name}.${LETTERS[kk]} = ${element(q, kk)};`),
-          ),
-        ),
+        each(4, kk => ifInside(kk, elements(kk))),
       ]
     }
     return each(4, kk => {
