@@ -6,34 +6,19 @@
 // that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in
 // memory that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and
 // dScores of some heads at a time are stored, for five products in place of seven.
-import {
-  type FloatType,
-  type Launch,
-  type Lowering,
-  type Slot,
-  type Spec,
-  type Traits,
-  type View,
-  bytesOf,
-  input,
-  output,
-  rowMajorStrides,
-  temporary,
-} from './kernel.ts'
-import {
-  type AttentionKind,
-  type AttentionLayout,
-  type AttentionProblem,
-  type Operand,
-  type Pairs,
-  type Side,
-  type StoredKind,
-  type StoredPart,
-  attentionLaunch,
-  controlWords,
-  layoutOf,
-  rowTiles,
+import type { FloatType, Launch, Lowering, Slot, Spec, Traits, View } from './kernel.ts'
+import { bytesOf, input, output, rowMajorStrides, temporary } from './kernel.ts'
+import type {
+  AttentionKind,
+  AttentionLayout,
+  AttentionProblem,
+  Operand,
+  Pairs,
+  Side,
+  StoredKind,
+  StoredPart,
 } from './attention/common.ts'
+import { attentionLaunch, controlWords, layoutOf, rowTiles } from './attention/common.ts'
 import { matrix } from './attention/matrix.ts'
 import type { MatrixConfig } from './attention/matrix-config.ts'
 import { type RegisterConfig, register } from './attention/register.ts'

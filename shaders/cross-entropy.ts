@@ -4,16 +4,8 @@
 // makes the probabilities again in one pass. They are stored separately because their sum, the log-sum-exp, would lose
 // the digits that the probabilities need where logits are large.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
-import {
-  type RowPlan,
-  describePlan,
-  eachVector,
-  exponentialSum,
-  rowPlans,
-  rowShader,
-  rowUniforms,
-  rowWorkgroups,
-} from './rows.ts'
+import type { RowPlan } from './rows.ts'
+import { describePlan, eachVector, exponentialSum, rowPlans, rowShader, rowUniforms, rowWorkgroups } from './rows.ts'
 import { type Shader, typeName, wgsl, written } from './wgsl.ts'
 
 export interface CrossEntropyProblem {

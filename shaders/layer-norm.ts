@@ -6,8 +6,8 @@
 // are column sums: shares of the rows are summed side by side, then the shares, both in blocks.
 import { blockedSum } from './blocks.ts'
 import { type DType, type Launch, type Lowering, type Spec, type Traits, input, output, temporary } from './kernel.ts'
+import type { RowPlan } from './rows.ts'
 import {
-  type RowPlan,
   describePlan,
   eachVector,
   rowPlans,
@@ -17,7 +17,7 @@ import {
   vectorOf,
   vectorSums,
 } from './rows.ts'
-import { Shader, type Width, typeName, wgsl, written } from './wgsl.ts'
+import { type Width, Shader, typeName, wgsl, written } from './wgsl.ts'
 
 /** Rows of `width` elements; `dtype` is that of x and y, and of dy and dx. */
 export interface LayerNormProblem {

@@ -2,13 +2,11 @@
 // stand side by side in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory
 // (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take
 // K in slices, summed by sum.ts.
-import { spread, temporary } from './kernel.ts'
-import type { Lowering, Traits } from './kernel.ts'
+import { type Lowering, type Traits, spread, temporary } from './kernel.ts'
 import { type DotConfig, dot } from './matmul/dot.ts'
 import { type MatrixConfig, matrix } from './matmul/matrix.ts'
 import { type NarrowConfig, narrow } from './matmul/narrow.ts'
-import { batchCount, transposed } from './matmul/problem.ts'
-import type { Product } from './matmul/problem.ts'
+import { type Product, batchCount, transposed } from './matmul/problem.ts'
 import { sumSlices } from './matmul/sum.ts'
 import { type Layout, type MatmulKind, type Rated, SLICING, layoutOf, tileCount, useOf } from './matmul/text.ts'
 import { type TileConfig, tile } from './matmul/tile.ts'

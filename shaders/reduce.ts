@@ -6,18 +6,8 @@
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, inputsOf, loadInputs, mentions } from './expression.ts'
-import {
-  type Launch,
-  type Lowering,
-  type Slot,
-  type Traits,
-  type View,
-  input,
-  output,
-  rowMajorStrides,
-  spread,
-  temporary,
-} from './kernel.ts'
+import type { Launch, Lowering, Slot, Traits, View } from './kernel.ts'
+import { input, output, rowMajorStrides, spread, temporary } from './kernel.ts'
 import { functionsText } from './math.ts'
 import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl, written } from './wgsl.ts'
 

@@ -4,8 +4,8 @@
 // at the lowest finite number, so −∞ entries weigh nothing. A row of nothing but −∞ has sum 0 and is made NaN by hand,
 // as is what comes of NaN: 0/0, log 0 and exp NaN are not the same on every adapter.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'
+import type { RowPlan } from './rows.ts'
 import {
-  type RowPlan,
   describePlan,
   eachVector,
   exponentialSum,

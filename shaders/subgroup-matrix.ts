@@ -12,6 +12,13 @@ const sumType = ({ m, n }: SubgroupMatrix): string => `subgroup_matrix_result<f3
 /** Sums of products, all zero. */
 export const zeroFragment = (fragment: SubgroupMatrix): string => `${sumType(fragment)}()`
 
+/** sum += left · right */
+export const multiplyAdd = (sum: string, left: string, right: string): string =>
+  `${sum} = subgroupMatrixMultiplyAccumulate(${left}, ${right}, ${sum});`
+
+export const storeFragment = (to: string, at: string, sum: string, pitch: string): string =>
+  `subgroupMatrixStore<row_major>(&${to}, ${at}, ${sum}, ${pitch});`
+
 /** A fragment from memory; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
 export function loadFragment(
   side: Fragment,

@@ -1,7 +1,7 @@
 // Copies the columns that a workgroup walks over from their operands to tiles in workgroup memory. Each invocation
 // copies vec4s through registers, either prefetched while the previous tile is computed, or read right before they are
 // stored.
-import { wgsl } from '../wgsl.ts'
+import { type Part, wgsl } from '../wgsl.ts'
 import { type AttentionLayout, bufferOf, chunksOf } from './common.ts'
 
 /** An operand whose columns are staged in registers. */
@@ -73,13 +73,13 @@ export class Columns {
   }
 
   /** Declares the registers of a prefetch. */
-  declare(operand: StagedOperand): string {
-    return this.#staging.prefetch ? this.#declare(operand, numbers(this.#turns)) : ''
+  declare(...operands: readonly StagedOperand[]): Part {
+    return this.#staging.prefetch && operands.map(operand => this.#declare(operand, numbers(this.#turns)))
   }
 
   /** Prefetches the columns from `start` on. Nothing without `prefetch`. */
-  read(operand: StagedOperand, start: string): string {
-    return this.#staging.prefetch ? this.#read(operand, start, numbers(this.#turns)) : ''
+  read(start: string, ...operands: readonly StagedOperand[]): Part {
+    return this.#staging.prefetch && operands.map(operand => this.#read(operand, start, numbers(this.#turns)))
   }
 
   /** Runs `body` for each vec4 of the columns from `start` on: `value` is chunk `c` of the tile's column `n`. */

@@ -1,6 +1,6 @@
 // Attention with one invocation a row, all its numbers in registers: the plain version, right on every adapter, and the
 // first rung of the ladder (subgroup.ts, tiled.ts).
-import { MAIN, type Shader, wgsl, written } from '../wgsl.ts'
+import { type Shader, MAIN, wgsl, written } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
 
 export interface RegisterConfig {

@@ -2,15 +2,8 @@
 // row statistics that the backward pass reads.
 import { type Launch, type Slot, type Traits, spread } from '../kernel.ts'
 import { MAIN, Shader, wgsl, written } from '../wgsl.ts'
-import {
-  type AttentionLayout,
-  type AttentionProblem,
-  type Operand,
-  attentionLaunch,
-  attentionShader,
-  chunksOf,
-  maskWords,
-} from './common.ts'
+import type { AttentionLayout, AttentionProblem, Operand } from './common.ts'
+import { attentionLaunch, attentionShader, chunksOf, maskWords } from './common.ts'
 
 const MASK_INVOCATIONS = 64
 

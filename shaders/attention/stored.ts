@@ -11,21 +11,10 @@
 // weights   a workgroup computes a tile of keys × queries, by two products over headSize. sums      a workgroup owns a
 // tile of the result's rows and loops over the other side, both operands in workgroup memory.
 import { bytesOf } from '../kernel.ts'
-import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
-import { Columns, type Staging, turnsOf } from './columns.ts'
-import {
-  type AttentionLayout,
-  type AttentionProblem,
-  type Pairs,
-  type Side,
-  type StoredKind,
-  type StoredPart,
-  attentionShader,
-  chunksOf,
-  columnsEnd,
-  place,
-  placeOfPair,
-} from './common.ts'
+import { type Shader, MAIN, each, list, wgsl, written } from '../wgsl.ts'
+import { type Staging, Columns, turnsOf } from './columns.ts'
+import type { AttentionLayout, AttentionProblem, Pairs, Side, StoredKind, StoredPart } from './common.ts'
+import { attentionShader, chunksOf, columnsEnd, place, placeOfPair } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
@@ -153,8 +142,8 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
   const read = (p: number): string =>
     p < phases.length
       ? wgsl`
-    ${rows.read(phases[p].keys, 'rowStart')}
-    ${columns.read(phases[p].queries, 'columnStart')}
+    ${rows.read('rowStart', phases[p].keys)}
+    ${columns.read('columnStart', phases[p].queries)}
   `
       : ''
   const put = (tile: string): string => `${tile}${kTileAt('n', 'n', layout)} = value;`
@@ -326,14 +315,14 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
         ${left.declare}
         ${columns.declare(other)}
         ${left.read('0u')}
-        ${columns.read(other, '0u')}
+        ${columns.read('0u', other)}
         for (var start = 0u; start < end; start += ${depth}u) {
           workgroupBarrier();
           ${left.put}
           ${columns.put(other, 'start', 'columnTile[n][c] = value;')}
           workgroupBarrier();
           ${left.read(`(start + ${depth}u)`)}
-          ${columns.read(other, `start + ${depth}u`)}
+          ${columns.read(`start + ${depth}u`, other)}
           for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
             ${each(
               TURN,

@@ -3,16 +3,8 @@
 // them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each
 // multiply-add.
 import { type Shader, each, list, wgsl, written } from '../wgsl.ts'
-import {
-  type AttentionKind,
-  type AttentionLayout,
-  type Side,
-  attentionShader,
-  capital,
-  columnsEnd,
-  place,
-  sides,
-} from './common.ts'
+import type { AttentionKind, AttentionLayout, Side } from './common.ts'
+import { attentionShader, capital, columnsEnd, place, sides } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 export interface SubgroupConfig {

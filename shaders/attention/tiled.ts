@@ -10,19 +10,10 @@
 // Invocations of the same rows (the same y) exchange their probabilities, or dScores, by subgroup shuffles or through
 // workgroup memory. If an invocation copies few vectors, the next columns are prefetched into registers.
 import { bytesOf } from '../kernel.ts'
-import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
+import { type Shader, MAIN, each, list, wgsl, written } from '../wgsl.ts'
 import { type StagedOperand, Columns, turnsOf } from './columns.ts'
-import {
-  type AttentionKind,
-  type AttentionLayout,
-  type Side,
-  attentionShader,
-  capital,
-  chunksOf,
-  columnsEnd,
-  place,
-  sides,
-} from './common.ts'
+import type { AttentionKind, AttentionLayout, Side } from './common.ts'
+import { attentionShader, capital, chunksOf, columnsEnd, place, sides } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
 
 /** How a workgroup shares out a tile of scores. */
@@ -358,12 +349,12 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
         `,
         )}
         ${columns.declare(keys)}
-        ${columns.read(keys, '0u')}
+        ${columns.read('0u', keys)}
         for (var start = 0u; start < extent; start += ${tiledColumns(config)}u) {
           workgroupBarrier();
           ${columns.put(keys, 'start', put)}
           workgroupBarrier();
-          ${columns.read(values, 'start')}
+          ${columns.read('start', values)}
           ${products('s', 'rowTile', 'columnTile', config, layout)}
           ${each(
             cn,
@@ -394,7 +385,7 @@ function tiledForwardShader(config: TiledConfig, layout: AttentionLayout): Shade
           )}
           ${each(rm, m => each(owned, t => `sum${m}_${t} *= ${ofRow('rescale', m, config)};`))}
           workgroupBarrier();
-          ${columns.read(keys, next)}
+          ${columns.read(next, keys)}
           ${accumulate([{ sum: 'sum', left: 'probabilities', tile: 'columnTile' }], config, owned, layout)}
         }
         ${join('total', (a, b) => `${a} + ${b}`, config)}
@@ -474,17 +465,14 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
         ${declareSums('sumOne', rm, owned)}
         ${query ? '' : declareSums('sumTwo', rm, owned)}
         ${columnsEnd(side)}
-        ${columns.declare(one)}
-        ${columns.declare(two)}
-        ${columns.read(one, '0u')}
-        ${columns.read(two, '0u')}
+        ${columns.declare(one, two)}
+        ${columns.read('0u', one, two)}
         for (var start = 0u; start < end; start += ${tiledColumns(config)}u) {
           workgroupBarrier();
           ${columns.put(one, 'start', putIn('columnTile1', layout))}
           ${columns.put(two, 'start', putIn('columnTile2', layout))}
           workgroupBarrier();
-          ${columns.read(one, next)}
-          ${columns.read(two, next)}
+          ${columns.read(next, one, two)}
           ${products('s', 'rowTile1', 'columnTile1', config, layout)}
           ${products('d', 'rowTile2', 'columnTile2', config, layout)}
           ${layout.dropout ? factors(side, 'start', config) : ''}

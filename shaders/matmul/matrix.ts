@@ -4,20 +4,10 @@
 // vec4s. In the end the blocks go through workgroup memory, a fragment at a time, and threads apply the epilogue and
 // store, cutting off at edges. Needs Chromium's experimental subgroup matrices.
 import type { SubgroupMatrix } from '../kernel.ts'
-import { type Fragment, MATRICES, loadFragment, zeroFragment } from '../subgroup-matrix.ts'
+import { type Fragment, MATRICES, loadFragment, multiplyAdd, storeFragment, zeroFragment } from '../subgroup-matrix.ts'
 import { type Part, each, scope, typeName, wgsl, widened } from '../wgsl.ts'
-import {
-  type Layout,
-  type MatmulKind,
-  type OperandLayout,
-  type SegmentLayout,
-  type Side,
-  SIDES,
-  indexOf,
-  productShader,
-  rated,
-  store,
-} from './text.ts'
+import type { Layout, MatmulKind, OperandLayout, SegmentLayout, Side } from './text.ts'
+import { SIDES, indexOf, productShader, rated, store } from './text.ts'
 
 export interface MatrixConfig {
   readonly kernel: 'matrix'
@@ -158,7 +148,7 @@ function multiply(c: MatrixConfig, left: Source, right: Source, kk: number): str
     {
       ${each(c.rows, i => `let left${i}x = ${load(left.major === 'k' ? 'left' : 'left turned', left, i)};`)}
       ${each(c.columns, j => `let right${j}x = ${load(right.major === 'k' ? 'right turned' : 'right', right, j)};`)}
-      ${fragments(c, (i, j) => `sum${i}_${j} = subgroupMatrixMultiplyAccumulate(left${i}x, right${j}x, sum${i}_${j});`)}
+      ${fragments(c, (i, j) => multiplyAdd(`sum${i}_${j}`, `left${i}x`, `right${j}x`))}
     }
   `
 }
@@ -300,7 +290,7 @@ function storeBlocks(c: MatrixConfig, layout: Layout): string {
   return wgsl`
     let own = subgroup * ${blockSize(c)}u;
     ${fragments(c, (i, j) => [
-      `subgroupMatrixStore<row_major>(&block, own, sum${i}_${j}, ${n}u);`,
+      storeFragment('block', 'own', `sum${i}_${j}`, `${n}u`),
       'workgroupBarrier();',
       shares(share(i, j)),
       'workgroupBarrier();',

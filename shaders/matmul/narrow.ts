@@ -13,23 +13,10 @@
 //
 // All sums are made in a fixed order.
 import type { Traits } from '../kernel.ts'
-import { LETTERS, type Part, type Shader, each, list, scope, when, wgsl } from '../wgsl.ts'
+import { type Part, type Shader, LETTERS, each, list, scope, when, wgsl } from '../wgsl.ts'
 import type { Product } from './problem.ts'
-import {
-  type Layout,
-  type MatmulKind,
-  type OperandLayout,
-  type Rated,
-  type SegmentLayout,
-  indexOf,
-  load,
-  productShader,
-  rated,
-  rowStart,
-  storeOne,
-  vec4AlongK,
-  wholeVec4s,
-} from './text.ts'
+import type { Layout, MatmulKind, OperandLayout, Rated, SegmentLayout } from './text.ts'
+import { indexOf, load, productShader, rated, rowStart, storeOne, vec4AlongK, wholeVec4s } from './text.ts'
 
 export interface NarrowAlongK {
   readonly kernel: 'narrow'
