@@ -17,7 +17,7 @@ function centralMass(x: number): number {
 /** Mills' ratio (1 − Φ(x)) / φ(x) by Laplace's continued fraction, from the inside out; for x of at least 2. */
 function millsRatio(x: number): number {
   let denominator = x
-  for (let k = Math.ceil(40 + 400 / (x * x)); k > 0; k--) denominator = x + k / denominator
+  for (let k = Math.ceil(10 + 320 / (x * x)); k > 0; k--) denominator = x + k / denominator
   return 1 / denominator
 }
 

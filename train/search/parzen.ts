@@ -103,6 +103,19 @@ function weightsOf(n: number): readonly number[] {
   return Array.from({ length: n }, (_, i) => (i < old ? 1 / n + i * slope : 1))
 }
 
+/** Asks once for each value: candidates repeat choices and steps. */
+function remembered(kernels: Kernels): Kernels {
+  const known = new Map<Value, Float64Array>()
+  return {
+    ...kernels,
+    logDensities: value => {
+      const found = known.get(value) ?? kernels.logDensities(value)
+      known.set(value, found)
+      return found
+    },
+  }
+}
+
 /** Of a parameter with one value. */
 const constant = (value: Value, observed: readonly Value[]): Kernels => ({
   sample: () => value,
@@ -112,7 +125,7 @@ const constant = (value: Value, observed: readonly Value[]): Kernels => ({
 function kernelsOf(parameter: Parameter, observed: readonly Value[]): Kernels {
   if (sizeOf(parameter) === 1)
     return constant(isChoices(parameter) ? parameter.values[0] : intervalOf(parameter).low, observed)
-  return isChoices(parameter) ? choiceKernels(parameter, observed) : rangeKernels(parameter, observed)
+  return remembered(isChoices(parameter) ? choiceKernels(parameter, observed) : rangeKernels(parameter, observed))
 }
 
 export class ParzenEstimator {
