@@ -1,6 +1,6 @@
-# Searches as Optuna makes them. Writes expected.json: densities of its Parzen estimators, which trials its
-# TPESampler takes for good, what its SuccessiveHalvingPruner stops, and how near TPESampler comes to the optimum of the
-# surfaces of test/support/surfaces.ts; and journal.log, which JournalFileBackend wrote for the trials of journal.json.
+# Searches as Optuna makes them. Writes densities.json: densities of its Parzen estimators; splits.json: which trials its
+# TPESampler takes for good; halvings.json: what its SuccessiveHalvingPruner stops; searches.json: how near its samplers
+# come to the optimum of the functions of test/support/surfaces.ts.
 import json
 import math
 import os
