@@ -101,149 +101,135 @@ export async function checkGradients(
   return check.judge(check.reads.length > 0 ? await readAll(check.reads) : [])
 }
 
+/** What a check compares: the function's value and the gradients of its loss. */
+interface Subject {
+  readonly options: GradientCheckOptions
+  readonly seed: number
+  readonly inputs: readonly Tensor[]
+  /** The inputs to differentiate by, with their names for messages. */
+  readonly wrt: readonly { readonly x: Tensor; readonly name: string }[]
+  /** The terms whose sum is the loss. */
+  termsOf(y: Tensor): Tensor
+  readonly terms: Tensor
+  /** The value, then the gradients by each of `wrt`. */
+  readonly judged: readonly Tensor[]
+  /** Those in float64, and the scale of what their roundings are relative to. */
+  exact(): readonly Float64Array[]
+  scales(): readonly Float64Array[]
+}
+
+/** Notes an error of a net, and a miss if it is more than allowed. */
+type Note = (net: keyof GradientCheckReport['errors'], error: number, allowed: number, what: string) => void
+
 /** The same for inputs that are constants, in two steps, so that several checks can share one run. */
 export function planGradientCheck(
   fn: Fn,
   inputs: readonly Tensor[],
   options: GradientCheckOptions = {},
 ): GradientCheck {
-  const {
-    seed = 1,
-    nets = [1, 2, 3],
-    directions = 2,
-    eps = {},
-    sumLength = 1,
-    allowRounding = true,
-    weights: kind = 'random',
-  } = options
-  const result = fn(...inputs)
-  const floats = isFloat(result.dtype)
-  const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
-  const wrt = floats ? numbers.map(i => inputs[i]) : []
-  const half = reachable([result, ...inputs].map(t => t.value)).some(({ outputs }) => outputs.some(isHalf))
-  const weights = floats
-    ? tensor(
-        noise(result.size, seed, 0, (u, v) => (kind === 'ones' ? 1 : (u < 0.5 ? -1 : 1) * (0.5 + v))),
-        result.shape,
-      )
-    : undefined
-  const termsOf = (y: Tensor): Tensor => (weights ? y.cast('f32').mul(weights) : y)
-  const terms = termsOf(result)
-  const gradients = wrt.length > 0 ? grad(terms.sum(), wrt) : []
-  const judged = [result, ...gradients]
-  const bar = { reference: bars.reference, differences: bars.differences, ...options.tolerances }
-  /** Inputs in f16 that are f32 from there on have the tolerance of f32, since f16 is for storage. */
-  const deviceBars = judged.map(
-    (t, k) =>
-      options.tolerances?.[k === 0 ? 'forward' : 'backward'] ??
-      bars.device[roundsToHalf(t) ? 'f16' : 'f32'] * Math.sqrt(sumLength),
-  )
-  // Float64 values are computed once, however often the check is judged.
-  let known: Float64Array[] | undefined
-  const exact = (): Float64Array[] => (known ??= reference(judged))
-  let scales: Float64Array[] | undefined
-  const termScales = (): Float64Array[] =>
-    (scales ??= allowRounding ? roundingScales(judged, exact(), seed) : judged.map(t => new Float64Array(t.size)))
-
-  const moved = (which: number, steps: readonly number[], by: number): { direction: Float32Array; at: Tensor[] } => {
-    const direction = noise(wrt[which].size, seed, 100 + which, u => (u < 0.5 ? -1 : 1))
-    const from = constantData(wrt[which])
-    const at = steps.map(k =>
-      tensor(
-        Float32Array.from(from, (x, i) => x + k * by * direction[i]),
-        wrt[which].shape,
-      ),
-    )
-    return { direction, at }
-  }
-  const deviceStep = eps.device ?? 2 ** -7
-  const runs3 = nets.includes(3) && !half && wrt.length > 0
-  const differences = runs3
-    ? wrt.map((x, which) => {
-        const { direction, at } = moved(which, STEPS, deviceStep)
-        return { direction, terms: at.map(t => termsOf(fn(...inputs.map(input => (input === x ? t : input))))) }
-      })
-    : []
-  const runs2 = nets.includes(2)
-  const reads = [...(runs2 || runs3 ? judged : []), ...differences.flatMap(d => d.terms)]
-
+  const { nets = [1, 2, 3] } = options
+  const subject = subjectOf(fn, inputs, options)
+  const { judged, wrt } = subject
+  const half = reachable([judged[0], ...inputs].map(t => t.value)).some(({ outputs }) => outputs.some(isHalf))
+  const differences = nets.includes(3) && !half ? wrt.map((_, which) => deviceDifferences(fn, subject, which)) : []
   return {
-    reads,
+    reads: [...(nets.includes(2) || differences.length > 0 ? judged : []), ...differences.flatMap(d => d.terms)],
     judge(data) {
       const misses: string[] = []
       const errors: Record<string, number> = {}
-      const allowed: Record<string, number> = {}
-      const note = (net: keyof GradientCheckReport['errors'], error: number, most: number, what: string): void => {
-        if (!(net in errors) || error / most > errors[net] / allowed[net]) [errors[net], allowed[net]] = [error, most]
-        if (!(error <= most))
-          misses.push(`${what}: relative error ${error.toExponential(2)}, allowed ${most.toExponential(1)}`)
+      const tolerances: Record<string, number> = {}
+      const note: Note = (net, error, allowed, what) => {
+        if (!(net in errors) || error / allowed > errors[net] / tolerances[net])
+          [errors[net], tolerances[net]] = [error, allowed]
+        if (!(error <= allowed))
+          misses.push(`${what}: relative error ${error.toExponential(2)}, allowed ${allowed.toExponential(1)}`)
       }
-      if (nets.includes(1)) {
-        wrt.forEach((x, which) => {
-          const step = eps.reference ?? 3e-4
-          const origin = Float64Array.from(constantData(x))
-          const name = `net 1, ${showSpec(x)} (input ${inputs.indexOf(x)})`
-          for (let d = 0; d < directions; d++) {
-            const direction = Float64Array.from(noise(x.size, seed, 200 + which * 16 + d, u => (u < 0.5 ? -1 : 1)))
-            const losses = STEPS.map(
-              k => reference([terms], new Map([[x, origin.map((v, i) => v + k * step * direction[i])]]))[0],
-            )
-            const compare = (scales?: Float64Array) =>
-              compareSlopes(exact()[1 + which], direction, losses, step, 2 ** -53, bar.reference, scales)
-            const first = compare()
-            // A result of cancellation, like p − 1 near p = 1, has the absolute error of its terms.
-            const { error, text } = first.error > bar.reference && allowRounding ? compare(termScales()[0]) : first
-            note('reference', error, bar.reference, `${name}: ${text}`)
-          }
-        })
-      }
-      if (runs2) {
-        judged.forEach((t, k) => {
-          const net = k === 0 ? 'forward' : 'backward'
-          const worst = isFloat(t.dtype)
-            ? worstError(
-                data[k],
-                exact()[k],
-                termScales()[k],
-                (8 * (roundsToHalf(t) ? 2 ** -11 : 2 ** -24)) / deviceBars[k],
-                SMALLEST / deviceBars[k],
-              )
-            : worstInteger(data[k], exact()[k])
-          const what =
-            k === 0
-              ? `net 2, result ${showSpec(t)}`
-              : `net 2, gradient of ${showSpec(t)} (input ${inputs.indexOf(wrt[k - 1])})`
-          note(
-            net,
-            worst.error,
-            deviceBars[k],
-            `${what}: element ${worst.at} is ${data[k][worst.at]} on the device, ${exact()[k][worst.at]} in float64`,
-          )
-        })
-      }
-      if (runs3) {
-        let next = judged.length
-        differences.forEach(({ direction }, which) => {
-          const losses = STEPS.map(() => data[next++])
-          const { error, text } = compareSlopes(
-            data[1 + which],
-            direction,
-            losses,
-            deviceStep,
-            2 ** -24,
-            bar.differences,
-          )
-          note(
-            'differences',
-            error,
-            bar.differences,
-            `net 3, ${showSpec(wrt[which])} (input ${inputs.indexOf(wrt[which])}): ${text}`,
-          )
-        })
-      }
-      return { ok: misses.length === 0, errors, bars: allowed, misses }
+      if (nets.includes(1)) wrt.forEach((_, which) => judgeRule(subject, which, note))
+      if (nets.includes(2)) judged.forEach((_, k) => judgeKernels(subject, k, data[k], note))
+      differences.forEach(({ direction }, which) => {
+        const losses = STEPS.map((_, k) => data[judged.length + which * STEPS.length + k])
+        const allowed = options.tolerances?.differences ?? bars.differences
+        const step = options.eps?.device ?? DEVICE_STEP
+        const compared = compareSlopes(data[1 + which], direction, losses, { step, unit: 2 ** -24, bar: allowed })
+        note('differences', compared.error, allowed, `net 3, ${wrt[which].name}: ${compared.text}`)
+      })
+      return { ok: misses.length === 0, errors, bars: tolerances, misses }
     },
   }
+}
+
+function subjectOf(fn: Fn, inputs: readonly Tensor[], options: GradientCheckOptions): Subject {
+  const { seed = 1, allowRounding = true } = options
+  const y = fn(...inputs)
+  const floats = isFloat(y.dtype)
+  const numbers = options.wrt ?? inputs.flatMap((t, i) => (isFloat(t.dtype) ? [i] : []))
+  const wrt = floats ? numbers.map(i => ({ x: inputs[i], name: `${showSpec(inputs[i])} (input ${i})` })) : []
+  const draw = (u: number, v: number): number => (options.weights === 'ones' ? 1 : signOf(u) * (0.5 + v))
+  const weights = floats ? tensor(noise(y.size, seed, 0, draw), y.shape) : undefined
+  const termsOf = (t: Tensor): Tensor => (weights ? t.cast('f32').mul(weights) : t)
+  const terms = termsOf(y)
+  const by = wrt.map(({ x }) => x)
+  const judged = [y, ...grad(terms.sum(), by)]
+  // Float64 values are computed once, however often the check is judged.
+  let known: Float64Array[] | undefined
+  const exact = (): Float64Array[] => (known ??= reference(judged))
+  let scaled: Float64Array[] | undefined
+  const scales = (): Float64Array[] =>
+    (scaled ??= allowRounding ? roundingScales(judged, exact(), seed) : judged.map(t => new Float64Array(t.size)))
+  return { options, seed, inputs, wrt, termsOf, terms, judged, exact, scales }
+}
+
+/** Net 1 for one input: the gradient graph against differences, in float64. */
+function judgeRule(subject: Subject, which: number, note: Note): void {
+  const { options, seed, wrt, terms, exact, scales } = subject
+  const { x, name } = wrt[which]
+  const step = options.eps?.reference ?? REFERENCE_STEP
+  const bar = options.tolerances?.reference ?? bars.reference
+  const origin = Float64Array.from(constantData(x))
+  for (let d = 0; d < (options.directions ?? 2); d++) {
+    const direction = noise(x.size, seed, 200 + which * 16 + d, signOf)
+    const at = (k: number): Float64Array => origin.map((v, i) => v + k * step * direction[i])
+    const losses = STEPS.map(k => reference([terms], new Map([[x, at(k)]]))[0])
+    const compare = (scale?: Float64Array): Comparison =>
+      compareSlopes(exact()[1 + which], direction, losses, { step, unit: 2 ** -53, bar, scale })
+    const first = compare()
+    // A result of cancellation, like p − 1 near p = 1, has the absolute error of its terms.
+    const { error, text } = first.error > bar && options.allowRounding !== false ? compare(scales()[0]) : first
+    note('reference', error, bar, `net 1, ${name}: ${text}`)
+  }
+}
+
+/** Net 2 for the value (k = 0) or a gradient: what the device computed, against float64. */
+function judgeKernels({ options, wrt, judged, exact, scales }: Subject, k: number, data: TensorData, note: Note): void {
+  const net = k === 0 ? 'forward' : 'backward'
+  // Inputs in f16 that are f32 from there on have the tolerance of f32, since f16 is for storage.
+  const dtype = roundsToHalf(judged[k]) ? 'f16' : 'f32'
+  const bar = options.tolerances?.[net] ?? bars.device[dtype] * Math.sqrt(options.sumLength ?? 1)
+  const expected = exact()[k]
+  const rounding = (8 * (dtype === 'f16' ? 2 ** -11 : 2 ** -24)) / bar
+  const { error, at } = isFloat(judged[k].dtype)
+    ? worstError(data, expected, scales()[k], rounding, SMALLEST / bar)
+    : worstInteger(data, expected)
+  const shown = showSpec(judged[k])
+  const what = k === 0 ? `result ${shown}` : `gradient of ${wrt[k - 1].name}`
+  note(net, error, bar, `net 2, ${what}: element ${at} is ${data[at]} on the device, ${expected[at]} in float64`)
+}
+
+/** Net 3 for one input: the loss's terms at the points of the differences, to be computed by the device. */
+function deviceDifferences(
+  fn: Fn,
+  { options, seed, inputs, wrt, termsOf }: Subject,
+  which: number,
+): { direction: Float32Array; terms: Tensor[] } {
+  const { x } = wrt[which]
+  const direction = noise(x.size, seed, 100 + which, signOf)
+  const terms = STEPS.map(k => {
+    const by = k * (options.eps?.device ?? DEVICE_STEP)
+    const moved = Float32Array.from(constantData(x), (v, i) => v + by * direction[i])
+    const at = tensor(moved, x.shape)
+    return termsOf(fn(...inputs.map(input => (input === x ? at : input))))
+  })
+  return { direction, terms }
 }
 
 const isHalf = ({ dtype }: Spec): boolean => dtype === 'f16'
@@ -263,21 +249,25 @@ function roundsToHalf(t: Tensor): boolean {
 
 /** Central differences of fourth order: (8·(L₁ − L₋₁) − (L₂ − L₋₂)) / 12 step. */
 const STEPS = [1, -1, 2, -2] as const
+const REFERENCE_STEP = 3e-4
+const DEVICE_STEP = 2 ** -7
+
+interface Comparison {
+  readonly error: number
+  readonly text: string
+}
 
 /**
  * Compares the slope along a direction by gradients with that by differences of the loss's terms. The error is relative
  * to the larger slope, to the size of a random direction's slope, and to the resolution of differences with rounding
- * `unit`: of the loss's terms, or of the larger terms (`scales`) that each is computed from.
+ * `unit`: of the loss's terms, or of the larger terms (`scale`) that each is computed from.
  */
 function compareSlopes(
   gradient: ArrayLike<number>,
   direction: ArrayLike<number>,
   losses: readonly ArrayLike<number>[],
-  step: number,
-  unit: number,
-  bar: number,
-  scales?: Float64Array,
-): { error: number; text: string } {
+  { step, unit, bar, scale }: { step: number; unit: number; bar: number; scale?: Float64Array },
+): Comparison {
   let slope = 0
   let squares = 0
   for (let i = 0; i < gradient.length; i++) {
@@ -289,7 +279,7 @@ function compareSlopes(
   let terms = 0
   for (let i = 0; i < a.length; i++) {
     numeric += (8 * (a[i] - b[i]) - (c[i] - d[i])) / (12 * step)
-    terms += Math.max(Math.abs(a[i]), scales?.[i] ?? 0)
+    terms += Math.max(Math.abs(a[i]), scale?.[i] ?? 0)
   }
   // Rounding errors of all terms may have the same sign, as with a softmax's common divisor.
   const resolution = (16 * unit * terms) / step
@@ -330,7 +320,7 @@ function worstInteger(actual: ArrayLike<number>, expected: Float64Array): { erro
   return at < 0 ? { error: 0, at: 0 } : { error: Infinity, at }
 }
 
-const JOLT = 2 ** -20
+const PERTURBATION = 2 ** -20
 const DRAWS = 4
 
 /**
@@ -341,10 +331,10 @@ const DRAWS = 4
 function roundingScales(results: readonly Tensor[], exact: readonly Float64Array[], seed: number): Float64Array[] {
   const squares = exact.map(values => new Float64Array(values.length))
   for (let draw = 0; draw < DRAWS; draw++) {
-    const changed = reference(jolted(results, seed + 7919 * (draw + 1)))
+    const changed = reference(perturbed(results, seed + 7919 * (draw + 1)))
     changed.forEach((values, k) =>
       values.forEach((v, i) => {
-        const change = (v - exact[k][i]) / JOLT
+        const change = (v - exact[k][i]) / PERTURBATION
         if (Number.isFinite(change)) squares[k][i] += change * change
       }),
     )
@@ -356,7 +346,7 @@ function roundingScales(results: readonly Tensor[], exact: readonly Float64Array
 }
 
 /** The same graph with every float input of a rounding op randomly increased or decreased by about a millionth. */
-function jolted(results: readonly Tensor[], seed: number): Tensor[] {
+function perturbed(results: readonly Tensor[], seed: number): Tensor[] {
   const renewed = new Map<Node, Node>()
   const now = ({ node, index }: Value): Value => ({ node: renewed.get(node) ?? node, index })
   let stream = 0
@@ -368,7 +358,7 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
       const t = new Tensor(now(value))
       if (isExact || !isFloat(t.dtype)) return t.value
       // Of different sizes, so that they don't cancel.
-      const factors = noise(t.size, seed, 1000 + stream++, (u, v) => 1 + JOLT * (u < 0.5 ? -1 : 1) * (0.5 + v))
+      const factors = noise(t.size, seed, 1000 + stream++, (u, v) => 1 + PERTURBATION * signOf(u) * (0.5 + v))
       // Made as a source, since `tensor` would round the factors to f16.
       return t.mul(makeSource(t.shape, t.dtype, { kind: 'constant', data: factors })).value
     })
@@ -377,17 +367,18 @@ function jolted(results: readonly Tensor[], seed: number): Tensor[] {
   return results.map(t => new Tensor(now(t.value)))
 }
 
+/** Numbers drawn by `shape` from two uniform ones in [0, 1). */
 function noise(
   count: number,
   seed: number,
   stream: number,
   shape: (u: number, v: number) => number,
 ): Float32Array<ArrayBuffer> {
-  return Float32Array.from({ length: count }, (_, i) =>
-    shape(uniform01(i, stream, 0, seed), uniform01(i, stream, 1, seed)),
-  )
+  const uniform = (i: number, step: number): number => uniform01(i, stream, step, seed)
+  return Float32Array.from({ length: count }, (_, i) => shape(uniform(i, 0), uniform(i, 1)))
 }
 
+const signOf = (u: number): number => (u < 0.5 ? -1 : 1)
 const normal = (u: number, v: number): number => Math.sqrt(-2 * Math.log(1 - u)) * Math.cos(2 * Math.PI * v)
 
 /** A constant of the input's numbers, rounded to its dtype. */
