@@ -53,15 +53,8 @@ setEvaluator({
 })
 
 /** Arguments and results of a compiled function: tensors in any nesting. Other values are part of the trace's key. */
-export type Tree =
-  | Tensor
-  | number
-  | string
-  | boolean
-  | null
-  | undefined
-  | readonly Tree[]
-  | { readonly [key: string]: Tree }
+export type Tree = Leaf | readonly Tree[] | { readonly [key: string]: Tree }
+type Leaf = Tensor | number | string | boolean | null | undefined
 
 /** A compiled function. */
 export interface Compiled<Arguments extends readonly Tree[], Result extends Tree> {
@@ -84,21 +77,10 @@ let tracing: Map<Storage, Assignment> | undefined
 
 /** Records a variable's next value in the function that is being traced. Throws a UserError outside of one. */
 export function recordAssignment(assignment: Assignment): void {
-  if (!tracing)
-    throw new UserError(
-      `${assignment.storage.label}: assign only works inside a compiled function; use write to copy numbers from the host`,
-    )
-  tracing.set(assignment.storage, assignment)
-}
-
-/** Makes a function throw a UserError while another is traced, since its call would not be replayed. */
-function outsideOfTraces<Arguments extends readonly unknown[], R>(
-  fn: (...args: Arguments) => R,
-): (...args: Arguments) => R {
-  return (...args) => {
-    if (tracing) throw new UserError('a compiled function was called while another is traced')
-    return fn(...args)
-  }
+  const { storage } = assignment
+  const instead = 'use write to copy numbers from the host'
+  if (!tracing) throw new UserError(`${storage.label}: assign only works inside a compiled function; ${instead}`)
+  tracing.set(storage, assignment)
 }
 
 interface Trace {
@@ -160,12 +142,8 @@ export function traceGraph<Arguments extends readonly Tree[], Result extends Tre
     result.catch(() => undefined)
     throw new UserError('a compiled function must not be async: it is traced in one synchronous call')
   }
-  return {
-    result,
-    outputs: tensorsIn(result).map(t => t.value),
-    assignments: [...assignments.values()],
-    token: assignments,
-  }
+  const outputs = tensorsIn(result).map(t => t.value)
+  return { result, outputs, assignments: [...assignments.values()], token: assignments }
 }
 
 /** Number of plans that a compiled function keeps. The least recently used are dropped, and made again when needed. */
@@ -220,32 +198,33 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   }
 
   const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result =>
-    rebuild(
-      results.map((storage, i) => {
-        const { node, index } = outputs[i]
-        const { shape, dtype } = node.outputs[index]
-        return makeSource(shape, dtype, { kind: 'storage', storage })
-      }),
-    ) as Result
+    rebuild(results.map((storage, i) => {
+      const { shape, dtype } = specOf(outputs[i])
+      return makeSource(shape, dtype, { kind: 'storage', storage })
+    })) as Result
 
-  const call = async (...args: Arguments): Promise<Result> => {
-    const device = await currentDevice()
-    const trace = await traceFor(device, args)
-    const results = await trace.plan.run(await Promise.all(tensorsIn(args).map(feedOf)))
+  /** A function that finds the trace of its arguments. Throws at once while another function is traced. */
+  const withTrace =
+    <R>(use: (trace: Trace, args: Arguments, device: Device) => R | Promise<R>) =>
+    (...args: Arguments): Promise<R> => {
+      // The call would not be replayed.
+      if (tracing) throw new UserError('a compiled function was called while another is traced')
+      return currentDevice().then(async device => use(await traceFor(device, args), args, device))
+    }
+  const feedsOf = (args: Arguments): Promise<Feed[]> => Promise.all(tensorsIn(args).map(feedOf))
+
+  const call = withTrace(async (trace, args, device) => {
+    const results = await trace.plan.run(await feedsOf(args))
     await device.throttle()
     return resultOf(trace, results)
-  }
-  return Object.assign(outsideOfTraces(call), {
-    prepare: outsideOfTraces(async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.summary),
-    profile: outsideOfTraces(async (...args: Arguments) => {
-      const trace = await traceFor(await currentDevice(), args)
-      const { results, kernels } = await trace.plan.profile(await Promise.all(tensorsIn(args).map(feedOf)))
+  })
+  return Object.assign(call, {
+    prepare: withTrace(({ plan }) => plan.summary),
+    kernels: withTrace(({ plan }) => plan.labels),
+    diagnose: withTrace(async ({ plan }, args) => plan.diagnose(await feedsOf(args))),
+    profile: withTrace(async (trace, args) => {
+      const { results, kernels } = await trace.plan.profile(await feedsOf(args))
       return { result: resultOf(trace, results), kernels }
     }),
-    diagnose: outsideOfTraces(async (...args: Arguments) => {
-      const trace = await traceFor(await currentDevice(), args)
-      return trace.plan.diagnose(await Promise.all(tensorsIn(args).map(feedOf)))
-    }),
-    kernels: outsideOfTraces(async (...args: Arguments) => (await traceFor(await currentDevice(), args)).plan.labels),
   })
 }

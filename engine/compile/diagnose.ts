@@ -6,7 +6,7 @@ import { type FloatType, type Launch, bytesOf, isFloat } from '../../shaders/ker
 import { payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
 import { sizeOf } from '../shape.ts'
-import type { Binding, Region } from './region.ts'
+import type { Binding, Region, Step } from './region.ts'
 import type { Schedule } from './schedule.ts'
 
 /** A position in a variable. */
@@ -73,9 +73,8 @@ export async function findCause(plan: Diagnosed): Promise<NonFiniteCause | undef
 async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnosed): Promise<Finding[]> {
   const { steps } = schedule
   const checks: Check[] = []
-  const sources = new Set(
-    steps.flatMap(({ bindings }) => bindings.map(({ region }) => region)).filter(({ source }) => source),
-  )
+  const regions = steps.flatMap(({ bindings }) => bindings.map(({ region }) => region))
+  const sources = new Set(regions.filter(({ source }) => source))
   for (const region of sources) {
     const { source, dtype } = region
     if (!source || !isFloat(dtype)) continue
@@ -86,18 +85,14 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
   steps.forEach(({ launch, bindings }, step) => {
     if (changesSource(launch, bindings)) return
     for (const slot of launch.writes) {
-      const {
-        region: { dtype },
-        bytes,
-      } = bindings[slot]
-      if (isFloat(dtype)) checks.push({ step, binding: bindings[slot], dtype, count: bytes / bytesOf(dtype) })
+      const binding = bindings[slot]
+      const { dtype } = binding.region
+      if (isFloat(dtype)) checks.push({ step, binding, dtype, count: binding.bytes / bytesOf(dtype) })
     }
   })
   const { gpu, buffers, traits } = device
   const launches = checks.map(({ dtype, count }, at) => finiteLaunch({ dtype, count, at }, traits))
-  const pipelines = await Promise.all(
-    launches.map(({ wgsl, label, slots, writes }) => device.pipelines.get(wgsl, label, slots.length, writes)),
-  )
+  const pipelines = await Promise.all(launches.map(launch => device.pipelines.get(launch)))
   const pitch = gpu.limits.minUniformBufferOffsetAlignment
   const uniforms = buffers.acquireUniform(Math.max(checks.length, 1) * pitch)
   const found = buffers.acquire(Math.max(checks.length, 1) * 8, 'what is not finite')
@@ -105,23 +100,17 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
     const encoder = begin()
     launches.forEach(({ uniforms: words }, at) => gpu.queue.writeBuffer(uniforms, at * pitch, words))
     const encodeCheck = (at: number): void => {
-      const {
-        binding: { region, offset, bytes },
-      } = checks[at]
+      const { region, offset, bytes } = checks[at].binding
       const { pipeline, layout } = pipelines[at]
+      const resources = [
+        { buffer: bufferOf(region), offset, size: Math.ceil(bytes / 4) * 4 },
+        { buffer: found },
+        { buffer: uniforms, offset: at * pitch, size: 16 },
+      ]
+      const entries = resources.map((resource, binding) => ({ binding, resource }))
       const pass = encoder.beginComputePass()
       pass.setPipeline(pipeline)
-      pass.setBindGroup(
-        0,
-        gpu.createBindGroup({
-          layout,
-          entries: [
-            { binding: 0, resource: { buffer: bufferOf(region), offset, size: Math.ceil(bytes / 4) * 4 } },
-            { binding: 1, resource: { buffer: found } },
-            { binding: 2, resource: { buffer: uniforms, offset: at * pitch, size: 16 } },
-          ],
-        }),
-      )
+      pass.setBindGroup(0, gpu.createBindGroup({ layout, entries }))
       pass.dispatchWorkgroups(...launches[at].workgroups)
       pass.end()
     }
@@ -150,14 +139,16 @@ async function check({ device, schedule, begin, bufferOf, encodeStep }: Diagnose
   }
 }
 
+const readBindings = ({ launch, bindings }: Step): Binding[] =>
+  bindings.filter((_, slot) => !launch.writes.includes(slot))
+
 const overlap = (a: Binding, b: Binding): boolean =>
   a.region === b.region && a.offset < b.offset + b.bytes && b.offset < a.offset + a.bytes
 
 function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedule): NonFiniteCause | undefined {
-  const isRead = (step: number, slot: number): boolean => !steps[step].launch.writes.includes(slot)
   /** Inputs of a step that were not finite. Only −∞ is ignored if there are others. */
   const badInputs = (step: number): Finding[] => {
-    const read = steps[step].bindings.filter((_, slot) => isRead(step, slot))
+    const read = readBindings(steps[step])
     const bad = findings.filter(
       one => (one.step ?? -1) < step && read.some(binding => overlap(binding, one.binding)) && !isMask(one),
     )
@@ -165,10 +156,8 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
     return sure.length > 0 ? sure : bad
   }
   const results = [...outputs, ...stores.map(({ from }) => from)]
-  const waiting = findings.filter(
-    ({ step, binding }) =>
-      step !== undefined && results.some(region => (region.within?.region ?? region) === binding.region),
-  )
+  const isResult = ({ region }: Binding): boolean => results.some(result => (result.within?.region ?? result) === region)
+  const waiting = findings.filter(({ step, binding }) => step !== undefined && isResult(binding))
   const known = new Set(waiting)
   const causes: Finding[] = []
   for (let one = waiting.pop(); one; one = waiting.pop()) {
@@ -190,14 +179,9 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
   const shown = numbers.flatMap(([bit, text]) => (first.kinds & bit ? [text] : [])).join(' and ')
   const { step, element } = first
   if (step !== undefined) {
-    return {
-      kind: 'kernel',
-      label: steps[step].launch.label,
-      dispatch: step + 1,
-      dispatches: steps.length,
-      numbers: shown,
-      reads: readsNear(steps, step),
-    }
+    const { label } = steps[step].launch
+    const [dispatch, dispatches] = [step + 1, steps.length]
+    return { kind: 'kernel', label, dispatch, dispatches, numbers: shown, reads: readsNear(steps, step) }
   }
   const payload = first.binding.region.source && payloadOf(first.binding.region.source)
   if (payload?.kind === 'placeholder') return { kind: 'input', position: payload.position, element, numbers: shown }
@@ -206,25 +190,19 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
 }
 
 /** Whether it is a constant of −∞, which is intended. */
-function isMask({
-  step,
-  kinds,
-  binding: {
-    region: { source },
-  },
-}: Finding): boolean {
+function isMask({ step, kinds, binding }: Finding): boolean {
+  const { source } = binding.region
   return step === undefined && kinds === KINDS.negative && source !== undefined && payloadOf(source).kind === 'constant'
 }
 
 /** Variables that a step reads; if it reads none, those of the nearest steps that its inputs depend on. */
-function readsNear(steps: Schedule['steps'], start: number): Place[] {
+function readsNear(steps: readonly Step[], start: number): Place[] {
   for (let wave = new Set([start]); wave.size > 0;) {
     const places = [...wave].sort((a, b) => a - b).flatMap(step => placesOf(steps[step]))
     if (places.length > 0) return places
     const before = new Set<number>()
     for (const step of wave) {
-      const { launch, bindings } = steps[step]
-      const read = bindings.filter((_, slot) => !launch.writes.includes(slot))
+      const read = readBindings(steps[step])
       for (let earlier = 0; earlier < step; earlier++) {
         const other = steps[earlier]
         if (other.launch.writes.some(slot => read.some(binding => overlap(binding, other.bindings[slot]))))
@@ -236,10 +214,10 @@ function readsNear(steps: Schedule['steps'], start: number): Place[] {
   return []
 }
 
-function placesOf({ launch, bindings }: Schedule['steps'][number]): Place[] {
-  return bindings.flatMap(({ region: { source }, offset }, slot) => {
+function placesOf(step: Step): Place[] {
+  return readBindings(step).flatMap(({ region: { source }, offset }) => {
     const payload = source && payloadOf(source)
-    if (!source || payload?.kind !== 'storage' || launch.writes.includes(slot)) return []
+    if (!source || payload?.kind !== 'storage') return []
     return [{ variable: payload.storage.label, element: offset / bytesOf(source.outputs[0].dtype) }]
   })
 }

@@ -14,7 +14,7 @@ import { UserError } from '../errors.ts'
 import { constantOn, knownConstant } from './constants.ts'
 import { NO_VALUE, Program } from './program.ts'
 import type { Region } from './region.ts'
-import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
+import { type ScalarNumber, type Structure, type WordPlace, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
 
 /** Number of plans that are kept for a device. */
 export const EAGER_PLANS = 128
@@ -54,7 +54,7 @@ function planFor(device: Device, outputs: readonly Value[], structure: Structure
   const known = plans.get(key)
   if (known) return known
   if (structure.sources.some(node => payloadOf(node).kind === 'placeholder')) throw new UserError(NO_VALUE)
-  const made = EagerPlan.make(device, outputs, structure.numbers.length)
+  const made = EagerPlan.make(device, outputs, structure)
   plans.set(key, made)
   // Answers measured meanwhile change the version, and the next call makes a new plan.
   made.catch(() => plans.delete(key))
@@ -113,13 +113,13 @@ class EagerPlan {
   }
 
   /** A plan for graphs with the structure of `outputs`, which it does not hold. */
-  static async make(device: Device, outputs: readonly Value[], numbers: number): Promise<EagerPlan> {
+  static async make(device: Device, outputs: readonly Value[], structure: Structure): Promise<EagerPlan> {
     const trace = {}
-    const template = templateOf(outputs, trace)
+    const template = templateOf(outputs, structure, trace)
     const { program, planned } = await Program.make(device, template.outputs, [], { trace, packs: true })
-    const words = numberPlaces(planned, template, numbers).map(each =>
-      each.map(({ step, word }) => program.arguments.uniformsOf(step).offset + 4 * word),
-    )
+    const places = numberPlaces(planned, template, structure.numbers.length)
+    const offsetOf = ({ step, word }: WordPlace): number => program.arguments.uniformsOf(step).offset + 4 * word
+    const words = places.map(each => each.map(offsetOf))
     return new EagerPlan(device, program, words, template.outputs)
   }
 
@@ -139,9 +139,8 @@ class EagerPlan {
       },
     )
     for (const buffer of taken.inputs) device.buffers.release(buffer)
-    const read = await Promise.all(
-      taken.readbacks.map((buffer, i) => device.readMapped(buffer, this.#readbackBytes[i])),
-    )
+    const reading = taken.readbacks.map((buffer, i) => device.readMapped(buffer, this.#readbackBytes[i]))
+    const read = await Promise.all(reading)
     return this.#outputs.map(({ dtype, count, readback, offset }) => elementsOf(read[readback], dtype, count, offset))
   }
 

@@ -56,28 +56,17 @@ function afterWriters(made: readonly NodeStep[], updates: readonly Update[]): Se
   const valuesIn = new Map<Region, string[]>()
   for (const { region, before, after } of updates)
     valuesIn.set(region, [...(valuesIn.get(region) ?? []), before, after])
-  return made.map(
-    (
-      {
-        step: {
-          bindings,
-          launch: { writes },
-        },
-        node,
-        reads,
-      },
-      i,
-    ) => {
-      const found = bindings.flatMap(({ region }) => {
-        const writer = writers.get(region)
-        if (writer === undefined) return []
-        const readsUpdated = made[writer].node !== node && valuesIn.get(region)?.some(value => reads.has(value))
-        return readsUpdated ? [] : [writer]
-      })
-      for (const slot of writes) writers.set(bindings[slot].region, i)
-      return new Set(found)
-    },
-  )
+  return made.map(({ step, node, reads }, i) => {
+    const { bindings, launch } = step
+    const found = bindings.flatMap(({ region }) => {
+      const writer = writers.get(region)
+      if (writer === undefined) return []
+      const readsUpdated = made[writer].node !== node && valuesIn.get(region)?.some(value => reads.has(value))
+      return readsUpdated ? [] : [writer]
+    })
+    for (const slot of launch.writes) writers.set(bindings[slot].region, i)
+    return new Set(found)
+  })
 }
 
 /** Steps, each after those that it waits for. Throws UpdateConflict for an update within a cycle. */
@@ -94,10 +83,8 @@ function topological(
     if (visiting.has(i)) {
       // Steps visited before the first one of the cycle are not part of it.
       const path = [...visiting]
-      const node = path
-        .slice(path.indexOf(i))
-        .map(at => made[at].node)
-        .find(node => updating.has(node))
+      const cycle = path.slice(path.indexOf(i)).map(at => made[at].node)
+      const node = cycle.find(one => updating.has(one))
       throw node ? new UpdateConflict(node) : new Error('steps wait for each other, and none of them updates in place')
     }
     visiting.add(i)

@@ -119,11 +119,7 @@ export class Program {
     checkSources(planned, trace)
     checkLimits(planned, device)
     const memory = planMemory(planned.steps, new Set([...planned.outputs, ...planned.stores.map(store => store.from)]))
-    const pipelines = await Promise.all(
-      planned.steps.map(({ launch }) =>
-        device.pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes),
-      ),
-    )
+    const pipelines = await Promise.all(planned.steps.map(({ launch }) => device.pipelines.get(launch)))
     return { program: new Program(device, planned, memory, pipelines, packs), planned }
   }
 

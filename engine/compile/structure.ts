@@ -19,9 +19,6 @@ export interface Structure {
   /** In the order of the placeholders of `templateOf`. */
   readonly sources: readonly Node[]
   readonly numbers: readonly ScalarNumber[]
-}
-
-interface Walk extends Structure {
   readonly nodes: readonly Node[]
   /** By scalar node: the index of its number in `numbers`. */
   readonly numberOf: ReadonlyMap<Node, number>
@@ -29,11 +26,6 @@ interface Walk extends Structure {
 
 /** The structure of the graph of `outputs`, including the order of its nodes, which dispatches follow. */
 export function structureOf(outputs: readonly Value[]): Structure {
-  const { key, sources, numbers } = walk(outputs)
-  return { key, sources, numbers }
-}
-
-function walk(outputs: readonly Value[]): Walk {
   const nodes = reachable(outputs)
   const places = new Map<Node, number>()
   const sources: Node[] = []
@@ -43,12 +35,8 @@ function walk(outputs: readonly Value[]): Walk {
   const refer = ({ node, index }: Value): string => `${places.get(node)}.${index}`
   const lines = nodes.map((node, i) => {
     places.set(node, i)
-    const {
-      op,
-      attributes,
-      inputs,
-      outputs: [{ shape, dtype }],
-    } = node
+    const { op, attributes, inputs } = node
+    const [{ shape, dtype }] = node.outputs
     if (op.kind === 'source') {
       sources.push(node)
       return `${dtype}[${shape.join()}]`
@@ -86,17 +74,15 @@ function textOf(attribute: Attribute): string {
  * could give the same words: n is increased until none does.
  */
 function firstStandIn(nodes: readonly Node[], count: number): number {
-  const words = nodes
-    .filter(({ op }) => !(op.kind === 'elementwise' && op.number))
-    .flatMap(({ op, attributes }) => [
-      ...Object.values(attributes)
-        .flat()
-        .filter(value => typeof value === 'number')
-        .flatMap(value => [wordOf({ number: value, dtype: 'f32' }), value >>> 0]),
-      ...(op.kind === 'elementwise' ? (op.uniforms?.(attributes) ?? []) : []).map(({ type, value }) =>
-        wordOf({ number: value, dtype: type }),
-      ),
-    ])
+  const words = nodes.flatMap(({ op, attributes }) => {
+    if (op.kind === 'elementwise' && op.number) return []
+    const numbers = Object.values(attributes).flat()
+    const uniforms = op.kind === 'elementwise' ? (op.uniforms?.(attributes) ?? []) : []
+    return [
+      ...numbers.flatMap(n => (typeof n === 'number' ? [wordOf({ number: n, dtype: 'f32' }), n >>> 0] : [])),
+      ...uniforms.map(({ type, value }) => wordOf({ number: value, dtype: type })),
+    ]
+  })
   let first = 0x80000001
   while (words.some(word => word >= first && word < first + count)) first += count
   return first
@@ -112,8 +98,8 @@ export interface Template {
 }
 
 /** A graph of the same structure without data and numbers: every source is a placeholder of `trace`. */
-export function templateOf(outputs: readonly Value[], trace: object): Template {
-  const { nodes, sources, numbers, numberOf } = walk(outputs)
+export function templateOf(outputs: readonly Value[], structure: Structure, trace: object): Template {
+  const { nodes, sources, numbers, numberOf } = structure
   const standIn = firstStandIn(nodes, numbers.length)
   const positions = new Map(sources.map((node, position) => [node, position]))
   const copies = new Map<Node, Node>()
@@ -136,13 +122,15 @@ export function templateOf(outputs: readonly Value[], trace: object): Template {
   return { outputs: outputs.map(copied), standIn }
 }
 
+/** A uniform word of a step. */
+export interface WordPlace {
+  readonly step: number
+  readonly word: number
+}
+
 /** The uniform words of a template's numbers in its schedule: for each of the `count` numbers, steps and words. */
-export function numberPlaces(
-  { steps }: Schedule,
-  { standIn }: Template,
-  count: number,
-): { step: number; word: number }[][] {
-  const places = Array.from({ length: count }, (): { step: number; word: number }[] => [])
+export function numberPlaces({ steps }: Schedule, { standIn }: Template, count: number): WordPlace[][] {
+  const places = Array.from({ length: count }, (): WordPlace[] => [])
   steps.forEach(({ launch: { uniforms } }, step) =>
     uniforms.forEach((bits, word) => places[bits - standIn]?.push({ step, word })),
   )

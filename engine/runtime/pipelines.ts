@@ -1,4 +1,5 @@
 // Compute pipelines, cached by their WGSL. Compile errors show the source.
+import type { Launch } from '../../shaders/kernel.ts'
 import { Recent } from '../recent.ts'
 
 export interface Pipeline {
@@ -31,11 +32,11 @@ export class Pipelines {
     return this.#cache.size
   }
 
-  /** The pipeline of `wgsl`, which binds `slots` storage buffers, then the uniforms. Throws a ShaderError. */
-  get(wgsl: string, label: string, slots: number, writes: readonly number[]): Promise<Pipeline> {
+  /** The pipeline of a launch, which binds its slots, then the uniforms. Throws a ShaderError. */
+  get({ wgsl, label, slots, writes }: Pick<Launch, 'wgsl' | 'label' | 'slots' | 'writes'>): Promise<Pipeline> {
     const known = this.#cache.get(wgsl)
     if (known) return known
-    const made = this.#make(wgsl, label, this.#layout(slots, writes))
+    const made = this.#make(wgsl, label, this.#layout(slots.length, writes))
     this.#cache.set(wgsl, made)
     return made
   }
@@ -60,10 +61,9 @@ export class Pipelines {
     // Without an error scope Dawn would print on stdout.
     device.pushErrorScope('validation')
     const module = device.createShaderModule({ code: wgsl, label })
-    const pipelineLayout = device.createPipelineLayout({ bindGroupLayouts: [layout] })
     const creating = device.createComputePipelineAsync({
       label,
-      layout: pipelineLayout,
+      layout: device.createPipelineLayout({ bindGroupLayouts: [layout] }),
       compute: { module, entryPoint: 'main' },
     })
     const scope = device.popErrorScope()

@@ -114,9 +114,7 @@ function triesOf(
 /** Compiles all pipelines concurrently: drivers use as many threads as there are. */
 async function compile({ pipelines }: Device, tried: readonly Tried[]): Promise<void> {
   const launches = tried.flatMap(({ lowering }) => lowering.launches)
-  await Promise.allSettled(
-    launches.map(({ wgsl, label, slots, writes }) => pipelines.get(wgsl, label, slots.length, writes)),
-  )
+  await Promise.allSettled(launches.map(launch => pipelines.get(launch)))
 }
 
 /** The fastest candidate, or undefined if none ran. */
@@ -250,7 +248,7 @@ class Bench {
     launch: Launch,
   ): Promise<{ launch: Launch; pipeline: GPUComputePipeline; group: GPUBindGroup }> {
     const { gpu, buffers, pipelines } = this.#device
-    const { pipeline, layout } = await pipelines.get(launch.wgsl, launch.label, launch.slots.length, launch.writes)
+    const { pipeline, layout } = await pipelines.get(launch)
     const words = buffers.acquireUniform(Math.max(16, launch.uniforms.byteLength))
     this.#own.push(words)
     gpu.queue.writeBuffer(words, 0, launch.uniforms)

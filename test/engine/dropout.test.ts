@@ -25,9 +25,9 @@ beforeAll(async () => {
   device = await currentDevice()
   const { pipelines } = device
   const right = pipelines.get
-  pipelines.get = function (wgsl, ...rest) {
-    shaders.push(wgsl)
-    return right.call(this, wgsl, ...rest)
+  pipelines.get = function (launch) {
+    shaders.push(launch.wgsl)
+    return right.call(this, launch)
   }
   restore = () => {
     pipelines.get = right

@@ -21,7 +21,9 @@ afterAll(() => device.close())
 
 test("a shader that does not compile is shown with line numbers and the compiler's messages", async () => {
   const wgsl = '@compute @workgroup_size(1)\nfn main() {\n  let x: nothing = 1;\n}'
-  const error = await device.pipelines.get(wgsl, 'my kernel', 0, []).catch((thrown: unknown) => thrown)
+  const error = await device.pipelines
+    .get({ wgsl, label: 'my kernel', slots: [], writes: [] })
+    .catch((thrown: unknown) => thrown)
   expect(error).toBeInstanceOf(ShaderError)
   const [first, second, ...rest] = (error as ShaderError).message.split('\n')
   expect(first).toBe('my kernel: the shader does not compile')

@@ -165,10 +165,11 @@ export function wrongKernel(
     make: ({ pipelines }, made) => {
       const right = pipelines.get
       return exchange(pipelines, {
-        get: (wgsl, label, slots, writes) => {
+        get: launch => {
+          const { wgsl } = launch
           const text = shaders.test(wgsl) ? changes.reduce((now, [find, put]) => now.replace(find, put), wgsl) : wgsl
           if (text !== wgsl) made()
-          return right.call(pipelines, text, label, slots, writes)
+          return right.call(pipelines, { ...launch, wgsl: text })
         },
       })
     },
