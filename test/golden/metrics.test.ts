@@ -7,6 +7,7 @@ import type { SchemeName } from '../../train/metrics/entities.ts'
 import { type Summary, type TagResults, summarise } from '../../train/metrics/summary.ts'
 import { type Temperature, fitBinaryTemperature, fitTemperature } from '../../train/metrics/temperature.ts'
 import { THRESHOLD_CRITERIA, type ThresholdCriterion, bestThreshold, decide } from '../../train/metrics/thresholds.ts'
+import { studentQuantile } from '../../train/metrics/means.ts'
 import { holm, mcnemar, mcnemarOf } from '../../train/metrics/paired.ts'
 import { wilson } from '../../train/metrics/uncertainty.ts'
 import { quantile } from '../../train/metrics/values.ts'
@@ -94,6 +95,7 @@ interface Expected {
     readonly approximate: number
   }[]
   readonly holm: readonly { readonly p: readonly number[]; readonly corrected: readonly number[] }[]
+  readonly student: readonly (readonly [degrees: number, level: number, quantile: number])[]
   readonly quantiles: Readonly<Record<'sorted' | 'at' | 'values', readonly number[]>>
 }
 
@@ -313,6 +315,16 @@ describe('intervals and tests', () => {
 
   test.for(expected.holm)('Holm’s correction of $p is that of statsmodels', ({ p, corrected }, context) => {
     expectNumbers(context, 'Holm’s correction', holm(p), corrected)
+  })
+
+  test('quantiles of Student’s distribution are those of scipy', context => {
+    const found = expected.student.map(([degrees, level]) => studentQuantile(degrees, level))
+    expectNumbers(
+      context,
+      'Student’s quantiles',
+      found,
+      expected.student.map(([, , quantile]) => quantile),
+    )
   })
 
   test('quantiles are those of NumPy', context => {

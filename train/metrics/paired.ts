@@ -93,22 +93,37 @@ export interface PairedDifference {
   readonly p: number
 }
 
+/** A metric of one model, on all rows and on resamples of them. */
+export interface Resampled {
+  readonly whole: Figure
+  readonly draws: readonly Figure[]
+}
+
 /**
- * The paired bootstrap (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters 13 and 15):
- * `difference` gets the indices of `rows` examples drawn with replacement, and without an argument all examples; both
- * models are to be measured on the same ones. The p-value is twice the smaller share of resamples on either side of 0,
- * each with one more, so that it is never 0 (Davison and Hinkley, "Bootstrap methods and their application", 1997, 4.2).
- * Undefined if the difference is, or is on all resamples.
+ * A metric on resamples of `rows` examples, for `pairedBootstrap`: two models have to be measured with the same number
+ * of rows, in the same order, and the same options. `metric` gets the indices of a resample, and without an argument
+ * stands for all rows.
  */
-export function pairedBootstrap(
+export const resampledMetric = (
   rows: number,
-  difference: (indices?: Uint32Array) => Figure,
+  metric: (indices?: Uint32Array) => Figure,
   options: BootstrapOptions,
-): PairedDifference | undefined {
-  const whole = difference()
-  if (whole === undefined) return undefined
-  const drawn = resampled(rows, difference, options)
-  const { level = 0.95 } = options
+): Resampled => ({ whole: metric(), draws: resampled(rows, metric, options) })
+
+/**
+ * The paired bootstrap (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters 13 and 15): the
+ * difference of a metric of two models on the same resamples. The p-value is twice the smaller share of resamples on
+ * either side of 0, each with one more, so that it is never 0 (Davison and Hinkley, "Bootstrap methods and their
+ * application", 1997, 4.2). Undefined where the difference is.
+ */
+export function pairedBootstrap(a: Resampled, b: Resampled, level = 0.95): PairedDifference | undefined {
+  checkLength('resamples of the second', b.draws.length, a.draws.length)
+  if (a.whole === undefined || b.whole === undefined) return undefined
+  const differences = a.draws.flatMap((value, i) => {
+    const other = b.draws[i]
+    return value === undefined || other === undefined ? [] : [value - other]
+  })
+  const drawn = Float64Array.from(differences).sort()
   const [low, high] = [quantile(drawn, (1 - level) / 2), quantile(drawn, (1 + level) / 2)]
   if (low === undefined || high === undefined) return undefined
   const share = (isThere: (value: number) => boolean): number => (drawn.filter(isThere).length + 1) / (drawn.length + 1)
@@ -120,7 +135,7 @@ export function pairedBootstrap(
         share(value => value >= 0),
       ),
   )
-  return { difference: whole, interval: { low, high }, p }
+  return { difference: a.whole - b.whole, interval: { low, high }, p }
 }
 
 /**

@@ -458,6 +458,12 @@ export const rowsOf = (results: Results): number =>
 export const measure = (results: Results, names: readonly string[]): Record<string, Figure> =>
   metricsFrom(viewOf(results), names)
 
+/** One metric of an evaluation, of all examples or of a resample of them. */
+export function metricOn(results: Results, name: string): (indices?: Uint32Array) => Figure {
+  const whole = viewOf(results)
+  return indices => metricsFrom(indices ? resample(whole, indices) : whole, [name])[name]
+}
+
 /**
  * All metrics of an evaluation, with the scores of each class. Throws a RangeError on lists of inconsistent lengths.
  */
@@ -491,12 +497,12 @@ export function resamplesFor(results: Results, name: string): number {
  * fewer for an evaluation of more than 100,000 values (rows × classes), 100 at least. Undefined where the metric is.
  */
 export function intervalOf(results: Results, name: string, options: BootstrapOptions): Interval | undefined {
-  const whole = viewOf(results)
-  const value = metricsFrom(whole, [name])[name]
+  const metric = metricOn(results, name)
+  const value = metric()
   if (value === undefined) return undefined
   const rows = rowsOf(results)
   const isFraction = (results.kind === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
   if (isFraction) return wilson(Math.round(value * rows), rows)
   const resamples = options.resamples ?? resamplesFor(results, name)
-  return bootstrap(rows, indices => metricsFrom(resample(whole, indices), [name])[name], { ...options, resamples })
+  return bootstrap(rows, metric, { ...options, resamples })
 }

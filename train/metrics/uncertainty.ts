@@ -47,28 +47,25 @@ export function bootstrap(
   metric: (indices: Uint32Array) => Figure,
   options: BootstrapOptions,
 ): Interval | undefined {
-  const sorted = resampled(rows, metric, options)
+  const sorted = Float64Array.from(resampled(rows, metric, options).filter(value => value !== undefined)).sort()
   const { level = 0.95 } = options
   const [low, high] = [quantile(sorted, (1 - level) / 2), quantile(sorted, (1 + level) / 2)]
   return low === undefined || high === undefined ? undefined : { low, high }
 }
 
-/** The metric on each resample where it is defined, ascending; nothing without examples. */
+/** The metric on each resample, in the order of the draws; nothing without examples. The same seed draws the same rows. */
 export function resampled(
   rows: number,
   metric: (indices: Uint32Array) => Figure,
   { seed, resamples = 1000, level = 0.95 }: BootstrapOptions,
-): Float64Array<ArrayBuffer> {
+): Figure[] {
   if (!(level > 0 && level < 1)) throw new RangeError(`A level lies between 0 and 1; got ${level}`)
   if (!(Number.isInteger(resamples) && resamples > 0)) throw new RangeError(`${resamples} resamples`)
-  if (rows === 0) return new Float64Array()
+  if (rows === 0) return []
   const random = stream(seed, 'bootstrap')
   const indices = new Uint32Array(rows)
-  const values: number[] = []
-  for (let draw = 0; draw < resamples; draw++) {
+  return Array.from({ length: resamples }, () => {
     for (let i = 0; i < rows; i++) indices[i] = random.below(rows)
-    const value = metric(indices)
-    if (value !== undefined) values.push(value)
-  }
-  return Float64Array.from(values).sort()
+    return metric(indices)
+  })
 }

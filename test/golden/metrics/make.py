@@ -585,6 +585,11 @@ def expected():
         {"p": p, "corrected": statsmodels.stats.multitest.multipletests(p, method="holm")[1]}
         for p in ([0.04], [0.01, 0.04, 0.03, 0.005], [0.5, 0.6, 0.9], [0.001, 0.001, 0.02, 1.0, 0.02])
     ]
+    yield "student", [
+        [degrees, level, scipy.stats.t.ppf((1 + level) / 2, degrees)]
+        for degrees in (1, 2, 3, 4, 5, 9, 10, 29, 1000)
+        for level in (0.5, 0.95, 0.999)
+    ]
     values = np.sort(random.normal(size=37).round(6))
     yield "quantiles", {
         "sorted": values,

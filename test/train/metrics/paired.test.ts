@@ -1,7 +1,14 @@
 // Tests of the difference between two models: what holds for any counts, and degenerate cases.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { complementaryError, holm, mcnemar, mcnemarOf, pairedBootstrap } from '../../../train/metrics/paired.ts'
+import {
+  complementaryError,
+  holm,
+  mcnemar,
+  mcnemarOf,
+  pairedBootstrap,
+  resampledMetric,
+} from '../../../train/metrics/paired.ts'
 import { stream } from '../../../train/random.ts'
 
 describe('McNemar’s test', () => {
@@ -30,17 +37,17 @@ describe('McNemar’s test', () => {
 describe('the paired bootstrap', () => {
   const draw = stream(7, 'test')
   const [a, b] = [0.05, 0].map(shift => Array.from({ length: 200 }, () => draw.next() + shift))
-  const meanDifference = (indices?: Uint32Array): number => {
-    const rows = indices ?? Uint32Array.from(a, (_, i) => i)
-    return rows.reduce((sum, i) => sum + a[i] - b[i], 0) / rows.length
+  const meanOf = (values: readonly number[]) => (indices?: Uint32Array) => {
+    const rows = indices ?? Uint32Array.from(values, (_, i) => i)
+    return rows.reduce((sum, i) => sum + values[i], 0) / rows.length
   }
+  const of = (values: readonly number[], options: { seed: number; resamples?: number } = { seed: 1 }) =>
+    resampledMetric(values.length, meanOf(values), options)
 
   test('gives the difference on all rows, an interval around it, and a p-value that agrees with it', () => {
-    const found = pairedBootstrap(a.length, meanDifference, { seed: 1 })
+    const found = pairedBootstrap(of(a), of(b))
     if (!found) throw new Error('no difference')
-    expect(found.difference).toBe(meanDifference())
-    expect(found.interval.low).toBeLessThan(found.difference)
-    expect(found.interval.high).toBeGreaterThan(found.difference)
+    expect(found.difference).toBe(meanOf(a)() - meanOf(b)())
     expect(found.p < 0.05).toBe(found.interval.low > 0)
     // The normal approximation of a mean: 1.96 standard errors on either side.
     const spread = Math.sqrt(a.reduce((sum, value, i) => sum + (value - b[i] - found.difference) ** 2, 0)) / a.length
@@ -48,10 +55,23 @@ describe('the paired bootstrap', () => {
     expect(ratio > 0.9 && ratio < 1.1).toBe(true)
   })
 
-  test('of a difference that is always 0 finds nothing, and of one on the same side of 0 a p-value above 0', () => {
-    expect(pairedBootstrap(5, () => 0, { seed: 1 })?.p).toBe(1)
-    expect(pairedBootstrap(5, () => 0.5, { seed: 1, resamples: 999 })?.p).toBeCloseTo(0.002, 10)
-    expect(pairedBootstrap(5, () => undefined, { seed: 1 })).toBeUndefined()
+  test('uses that both models answered the same rows: values that differ by a constant differ for sure', () => {
+    const found = pairedBootstrap(
+      of(
+        a.map(value => value + 0.01),
+        { seed: 1, resamples: 999 },
+      ),
+      of(a, { seed: 1, resamples: 999 }),
+    )
+    expect(found?.p).toBeCloseTo(0.002, 10)
+    expect(found?.interval.low).toBeCloseTo(0.01, 10)
+  })
+
+  test('finds nothing between equal models, and is undefined where a metric is', () => {
+    expect(pairedBootstrap(of(a), of(a))?.p).toBe(1)
+    const nothing = resampledMetric(a.length, () => undefined, { seed: 1 })
+    expect(pairedBootstrap(of(a), nothing)).toBeUndefined()
+    expect(() => pairedBootstrap(of(a), of(a, { seed: 1, resamples: 10 }))).toThrow(RangeError)
   })
 })
 

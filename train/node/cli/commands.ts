@@ -32,6 +32,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     says: 'write what was trained as a plain model folder',
     load: async () => (await import('./export.ts')).exportCommand,
   },
+  compare: {
+    says: 'compare finished runs, sweeps and baselines',
+    load: async () => (await import('./compare.ts')).compare,
+  },
   pretrain: {
     says: 'make a small base model from texts alone',
     load: async () => (await import('./pretrain.ts')).pretrain,

@@ -4,11 +4,12 @@ import { BarChart, LineChart, ScatterChart } from 'echarts/charts'
 import { GridComponent } from 'echarts/components'
 import { init, use } from 'echarts/core'
 import type { EChartsCoreOption } from 'echarts/core'
+import { LabelLayout } from 'echarts/features'
 import { SVGRenderer } from 'echarts/renderers'
 import { clean, html, markup } from './html.ts'
 import type { Markup, Part } from './html.ts'
 
-use([BarChart, LineChart, ScatterChart, GridComponent, SVGRenderer])
+use([BarChart, LineChart, ScatterChart, GridComponent, LabelLayout, SVGRenderer])
 
 /** The colours of a chart: light scheme, then dark. Each light one is used for one purpose only. */
 export const COLOURS = {
@@ -18,12 +19,23 @@ export const COLOURS = {
   faint: ['#a9c8ef', '#2f5d94'],
   first: ['#0b62d0', '#6cb0ff'],
   second: ['#6b7280', '#a3adba'],
+  orange: ['#c2570c', '#f59f5a'],
+  green: ['#16794a', '#5fce96'],
+  purple: ['#7b3fc6', '#bb9cf2'],
+  red: ['#c22f55', '#f58aa3'],
 } as const
+
+/** Colours of lines that are told apart by them, the first one first. With more lines they come again, dashed. */
+const SERIES = [COLOURS.first, COLOURS.orange, COLOURS.green, COLOURS.purple, COLOURS.red]
 
 /** Charts are drawn at the size at which a phone shows them; the one of the training also wide. */
 const SMALL = { width: 340, height: 230 }
 const SIZES = {
   small: [SMALL],
+  wide: [
+    { width: 340, height: 260 },
+    { width: 760, height: 300 },
+  ],
   tall: [
     { width: 340, height: 400 },
     { width: 760, height: 420 },
@@ -41,6 +53,22 @@ export interface Line {
   readonly style?: 'main' | 'faint' | 'other'
   /** Marks every point: for few of them. */
   readonly marks?: boolean
+  /** The place of its colour among those of lines that are told apart by them, instead of a style. */
+  readonly series?: number
+  /** An interval around a point, as a thin line that no legend explains. */
+  readonly whisker?: boolean
+  /** Points without lines between them. */
+  readonly unjoined?: boolean
+}
+
+/** A line's colour, and its dashes, if any. */
+function strokeOf({ style = 'main', series, whisker }: Line): { colour: string; dashes: number[] | undefined } {
+  if (series !== undefined) {
+    const isAgain = !whisker && series >= SERIES.length
+    return { colour: SERIES[series % SERIES.length][0], dashes: isAgain ? [5, 3] : undefined }
+  }
+  const colour = { main: COLOURS.first, faint: COLOURS.faint, other: COLOURS.second }[style][0]
+  return { colour, dashes: style === 'other' ? [5, 4] : undefined }
 }
 
 export interface ChartText {
@@ -69,8 +97,16 @@ export interface AxisOptions {
 export interface LineChartOptions extends AxisOptions {
   /** The horizontal axis counts: its ticks are whole numbers. */
   readonly whole?: boolean
+  /** The horizontal axis starts at 0. */
+  readonly xFromZero?: boolean
   /** Both axes are shares, from 0 to 1, with the line y = x. */
   readonly shares?: boolean
+  /** Both axes are shares, without the line. */
+  readonly unitSquare?: boolean
+  /** Taller, and on a wide screen wider. */
+  readonly tall?: boolean
+  /** The horizontal axis has a place for each of these: points are at 0, 1, …. */
+  readonly categories?: readonly string[]
 }
 
 const GRID = { left: 54, right: 14, top: 34, bottom: 44 }
@@ -117,8 +153,9 @@ function linesOf(y: string, lines: readonly Line[], options: AxisOptions) {
   const unit = options.ticks ? 1 : unitOf(drawn.flat().map(([, value]) => value))
   const inUnits = unit === 1 ? undefined : (value: number) => (value === 0 ? '0' : value.toExponential(1))
   const format = options.format ?? inUnits
-  const series = lines.map(({ name, style = 'main', marks }, i) => {
-    const colour = { main: COLOURS.first, faint: COLOURS.faint, other: COLOURS.second }[style][0]
+  const series = lines.map((line, i) => {
+    const { name, style = 'main', marks, whisker } = line
+    const { colour, dashes } = strokeOf(line)
     return {
       type: 'line',
       // ECharts escapes text, but leaves in it what no page can hold.
@@ -126,11 +163,15 @@ function linesOf(y: string, lines: readonly Line[], options: AxisOptions) {
       data: drawn[i].map(([x, value]): Point => [x, value / unit]),
       // What the width of the chart can show is kept; the shape of the curve decides which points these are.
       sampling: 'lttb',
-      showSymbol: marks === true || drawn[i].length === 1,
+      showSymbol: whisker !== true && (marks === true || drawn[i].length === 1),
       showAllSymbol: true,
       symbol: style === 'other' ? 'diamond' : 'circle',
       symbolSize: style === 'other' ? 9 : 7,
-      lineStyle: { color: colour, width: style === 'faint' ? 1 : 2, type: style === 'other' ? [5, 4] : 'solid' },
+      lineStyle: {
+        color: colour,
+        width: line.unjoined ? 0 : style === 'faint' ? 1 : whisker ? 1.5 : 2,
+        type: dashes ?? 'solid',
+      },
       itemStyle: { color: colour },
     }
   })
@@ -146,13 +187,20 @@ function linesOf(y: string, lines: readonly Line[], options: AxisOptions) {
 
 /** What each line looks like, as words and samples. */
 function legend(lines: readonly Line[]): Markup | undefined {
-  if (lines.length < 2) return undefined
-  const item = ({
-    name,
-    style = 'main',
-  }: Line): Markup => html`<li class="${style}"><svg aria-hidden="true" width="22" height="8">
-<line class="${style}" x1="0" y1="4" x2="22" y2="4"></line></svg> ${name}</li>`
-  return html`<ul class="legend">${lines.map(item)}</ul>`
+  // A name that several lines have is explained once.
+  const explained = lines.filter(
+    ({ whisker, name }, i) => !whisker && lines.findIndex(line => line.name === name) === i,
+  )
+  if (explained.length < 2) return undefined
+  const sample = (line: Line): Markup => {
+    const { colour, dashes } = strokeOf(line)
+    const dashed = dashes && html` stroke-dasharray="${dashes.join(' ')}"`
+    const width = line.style === 'faint' ? '1.5' : '2'
+    return html`<line x1="0" y1="4" x2="22" y2="4" stroke="${colour}" stroke-width="${width}"${dashed}></line>`
+  }
+  const item = (line: Line): Markup => html`<li><svg aria-hidden="true" width="22" height="8">
+${sample(line)}</svg> ${line.name}</li>`
+  return html`<ul class="legend">${explained.map(item)}</ul>`
 }
 
 const DIAGONAL: Line = {
@@ -168,26 +216,136 @@ const SHARE_TICKS = { min: 0, max: 1, interval: 0.25 }
 /** Lines over a common axis. A single point is drawn as a mark. */
 export function lineChart(text: ChartText, lines: readonly Line[], options: LineChartOptions = {}): Markup {
   const all = options.shares ? [DIAGONAL, ...lines] : lines
-  const { series, yAxis } = linesOf(text.y, all, options.shares ? { ticks: SHARE_TICKS } : options)
+  const isSquare = options.shares || options.unitSquare
+  const { series, yAxis } = linesOf(text.y, all, isSquare ? { ticks: SHARE_TICKS } : options)
+  const { categories } = options
+  const places = categories && placesAxis(text.x, categories)
   return figure(
     text,
     {
-      grid: GRID,
-      xAxis: {
+      grid: places ? { ...GRID, bottom: places.bottom } : GRID,
+      xAxis: places?.axis ?? {
         type: 'value',
         // A lone point needs some room to be seen in.
-        min: ({ min, max }: { min: number; max: number }) => (min === max ? Math.min(0, min) : min),
+        min: ({ min, max }: { min: number; max: number }) =>
+          options.xFromZero || min === max ? Math.min(0, min) : min,
         max: 'dataMax',
         ...(options.whole && { minInterval: 1 }),
-        ...(options.shares && SHARE_TICKS),
+        ...(isSquare && SHARE_TICKS),
         ...horizontal(text.x),
       },
       yAxis,
       series,
     },
-    { legend: legend(lines) },
+    { legend: legend(lines), ...(options.tall && { sizes: SIZES.wide }) },
   )
 }
+
+/** Pixels of a character of a label, about. */
+const CHARACTER = 6.6
+const LABEL_LINE = 14
+
+/** A horizontal axis with a place for each name; long names are broken into lines. */
+function placesAxis(name: string, categories: readonly string[]) {
+  const width = Math.floor((SMALL.width - GRID.left - GRID.right) / categories.length) - 6
+  // Names with commas are broken after them.
+  const labels = categories.map(one => clean(one).replaceAll(',', ', ').replaceAll(',  ', ', '))
+  const perLine = Math.max(1, Math.floor(width / CHARACTER))
+  const most = Math.max(...labels.map(label => linesFor(label, perLine)))
+  return {
+    bottom: GRID.bottom + (most - 1) * LABEL_LINE,
+    axis: {
+      type: 'category',
+      data: labels,
+      ...horizontal(name),
+      nameGap: 26 + (most - 1) * LABEL_LINE,
+      axisLabel: {
+        ...axis('').axisLabel,
+        hideOverlap: false,
+        interval: 0,
+        width,
+        overflow: 'break',
+        lineHeight: LABEL_LINE,
+      },
+    },
+  }
+}
+
+/** Lines of a text that is broken at spaces, and within words that are longer than a line. */
+function linesFor(text: string, perLine: number): number {
+  let [lines, used] = [1, 0]
+  for (const word of text.split(' ')) {
+    const { length } = word
+    if (used > 0 && used + 1 + length > perLine) [lines, used] = [lines + 1, 0]
+    const extra = Math.max(0, Math.ceil(length / perLine) - 1)
+    lines += extra
+    used += (used > 0 ? 1 : 0) + length - extra * perLine
+  }
+  return lines
+}
+
+/** A point with a number or a short name beside it. */
+export interface Mark {
+  readonly at: Point
+  readonly name: string
+  /** Ends of an interval of the vertical value. */
+  readonly interval?: readonly [number, number]
+  /** Grey, as something else than the others. */
+  readonly other?: boolean
+}
+
+/** Points with names, and their intervals. */
+export function markChart(
+  text: ChartText,
+  marks: readonly Mark[],
+  { format, formatX, logarithmicX }: { format?: Format; formatX?: Format; logarithmicX?: boolean } = {},
+): Markup {
+  const drawn = marks.filter(({ at }) => isDrawn(at) && (!logarithmicX || at[0] > 0))
+  const colour = ({ other }: Mark): string => (other ? COLOURS.second : COLOURS.first)[0]
+  return figure(text, {
+    grid: { ...GRID, right: 26 },
+    xAxis: {
+      type: logarithmicX ? 'log' : 'value',
+      scale: logarithmicX === true,
+      ...horizontal(text.x),
+      splitNumber: 4,
+      ...(formatX && { axisLabel: { ...axis('').axisLabel, formatter: formatX } }),
+    },
+    yAxis: {
+      ...vertical(text.y),
+      type: 'value',
+      scale: true,
+      ...(format && { axisLabel: { ...axis('').axisLabel, formatter: format } }),
+    },
+    series: [
+      ...drawn.flatMap(mark =>
+        mark.interval
+          ? [
+              {
+                type: 'line',
+                data: mark.interval.map((end): Point => [mark.at[0], end]),
+                showSymbol: false,
+                lineStyle: { color: colour(mark), width: 1, opacity: 0.6 },
+              },
+            ]
+          : [],
+      ),
+      {
+        type: 'scatter',
+        symbolSize: 7,
+        data: drawn.map(mark => ({
+          value: [...mark.at],
+          name: clean(mark.name),
+          itemStyle: { color: colour(mark) },
+        })),
+        label: { show: true, formatter: '{b}', position: 'right', distance: 4, color: COLOURS.ink[0], fontSize: 11 },
+        labelLayout: { hideOverlap: true },
+      },
+    ],
+  })
+}
+
+type Format = (value: number) => string
 
 /** One of the charts that stand one above the other. */
 export interface Panel extends AxisOptions {
@@ -204,10 +362,6 @@ export function panelChart(
   const made = panels.map(({ y, lines, ...options }) => linesOf(y, lines, options))
   const height = panels.length === 1 ? 100 : 50
   const lines = panels.flatMap(panel => panel.lines)
-  // A line of the same name and look in both panels is explained once.
-  const explained = lines.filter(
-    ({ name, style }, i) => lines.findIndex(other => other.name === name && other.style === style) === i,
-  )
   return figure(
     text,
     {
@@ -229,7 +383,7 @@ export function panelChart(
       yAxis: made.map(({ yAxis }, i) => ({ ...yAxis, gridIndex: i })),
       series: made.flatMap(({ series }, i) => series.map(one => ({ ...one, xAxisIndex: i, yAxisIndex: i }))),
     },
-    { legend: legend(explained), sizes: SIZES.tall },
+    { legend: legend(lines), sizes: SIZES.tall },
   )
 }
 

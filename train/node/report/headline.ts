@@ -1,7 +1,7 @@
 // The first two sections of the report: how good the model is, and at what cost.
 import { showFigure } from '../../metrics/summary.ts'
+import type { Cost } from '../run/cost.ts'
 import { type Markup, type Part, bar, bytes, duration, folded, html, number, quoted, table } from './html.ts'
-import type { Cost } from './report.ts'
 import type { Tested } from './tested.ts'
 
 /** The main metric with its interval beside the constant answer. */

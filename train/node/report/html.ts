@@ -51,7 +51,7 @@ export function markup(text: string): Markup {
 }
 
 export interface TableOptions {
-  readonly kind?: 'bars' | 'confusion'
+  readonly kind?: 'bars' | 'confusion' | 'plain'
   /** A heading above says what the caption says, which is then left to screen readers. */
   readonly titled?: boolean
 }
@@ -80,7 +80,7 @@ export function facts(caption: string, entries: readonly (readonly [Part, Part])
 }
 
 /** Content that unfolds below a line. */
-export function folded(summary: string, content: Part): Markup {
+export function folded(summary: Part, content: Part): Markup {
   return html`<details><summary>${summary}</summary>
 ${content}
 </details>`

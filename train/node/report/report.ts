@@ -4,6 +4,7 @@
 import type { MetricInfo } from '../../metrics/summary.ts'
 import type { Setting } from '../cli/table.ts'
 import type { SetFacts as Facts } from '../data/statistics.ts'
+import type { Cost } from '../run/cost.ts'
 import { failuresSection } from './failures.ts'
 import { allMetrics, costSection, qualitySection } from './headline.ts'
 import { html } from './html.ts'
@@ -49,18 +50,6 @@ export interface Training {
   readonly evaluations: readonly EvaluationLine[]
   /** By which the best evaluation was chosen; its name may be `loss`. */
   readonly metric: MetricInfo
-}
-
-/** What the model took; what is not known is left out. */
-export interface Cost {
-  readonly parameters?: { readonly total: number; readonly trainable?: number; readonly percent?: number }
-  readonly seconds?: number
-  /** Of a training run over all training steps, of an evaluation over its whole time. */
-  readonly textsPerSecond?: number
-  /** What was held on the GPU in the end, and at most. */
-  readonly gpuBytes?: number
-  readonly gpuPeakBytes?: number
-  readonly savedBytes?: { readonly total: number; readonly what: string }
 }
 
 /** Everything that a report shows. Lists may be empty; the report says so. */

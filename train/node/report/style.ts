@@ -10,13 +10,11 @@ export const STYLE = `
   color-scheme: light dark;
   --ink: #1b2027; --soft: #5b6470; --ground: #ffffff; --raised: #f5f6f8; --line: #e1e4e8;
   --accent: #0b62d0; --accent-tint: 11 98 208; --track: #eceef1; --pale: #aab2bd;
-  --faint: ${COLOURS.faint[0]}; --other: ${COLOURS.second[0]};
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --ink: #e6e9ee; --soft: #9aa4b1; --ground: #0f1216; --raised: #171b21; --line: #2a3038;
     --accent: #6cb0ff; --accent-tint: 108 176 255; --track: #232931; --pale: #5b6675;
-    --faint: ${COLOURS.faint[1]}; --other: ${COLOURS.second[1]};
   }
 ${chartsInTheDark}
 }
@@ -58,6 +56,9 @@ header .note { margin: .25rem 0 0 }
 .tiles dd { margin: 0; font-size: 1.15rem; font-weight: 600; line-height: 1.3 }
 .tiles small { display: block; font-size: .8rem; font-weight: 400 }
 .verdict { font-size: .9rem }
+.warning { max-width: none; padding: .5rem .75rem; border-left: 3px solid var(--accent); background: var(--raised) }
+.compare small { font-size: .8rem }
+.plain td { text-align: left }
 .first + details { margin-top: 1.25rem }
 nav { margin-top: 1.25rem; padding-top: .9rem; border-top: 1px solid var(--line) }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0; padding: 0 }
@@ -74,9 +75,6 @@ figure > svg.narrow { display: none }
 .legend { font-size: .8rem; color: var(--soft) }
 .legend li { display: flex; align-items: center; gap: .4rem }
 .legend svg { flex: none }
-.legend line { stroke: var(--accent); stroke-width: 2 }
-.legend line.faint { stroke: var(--faint); stroke-width: 1.5 }
-.legend line.other { stroke: var(--other); stroke-dasharray: 5 4 }
 details { margin: .35rem 0 }
 summary { cursor: pointer; width: fit-content }
 summary:hover { color: var(--ink) }

@@ -1,7 +1,5 @@
 // Gathers what a run or an evaluation has to report, and writes it.
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { isFolder, writeAtomic } from '../../../models/node/files.ts'
+import { writeAtomic } from '../../../models/node/files.ts'
 import type { Tokenizer } from '../../../models/tokenizer.ts'
 import { encodeWords } from '../../../models/words.ts'
 import type { MetricInfo } from '../../metrics/summary.ts'
@@ -14,15 +12,9 @@ import type { Setting } from '../cli/table.ts'
 import type { Example } from '../data/labelled.ts'
 import { codePoints, factsOf } from '../data/statistics.ts'
 import type { Data } from '../jobs/job.ts'
+import { type Cost, costOf } from '../run/cost.ts'
 import type { Metrics, Run } from '../run/folder.ts'
-import {
-  type Cost,
-  type EvaluationLine,
-  type ReportInput,
-  type SetFacts,
-  type StepLine,
-  renderReport,
-} from './report.ts'
+import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
 import { type TestedText, taggedWords, testedOf } from './tested.ts'
 
 const BINS = 24
@@ -57,7 +49,6 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
     ['Validation', validation],
     ['Test', test],
   ]
-  const saved = await savedBytes(run)
   const input: ReportInput = {
     name: run.folder.split(/[\\/]/).findLast(part => part !== '') ?? run.folder,
     kind: 'training',
@@ -77,7 +68,7 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
       },
       { interval },
     ),
-    cost: costOf(result, steps, saved),
+    cost: await costOf(run.folder, result, lines),
     training: {
       steps,
       evaluations: lines.filter(line => line.split !== undefined).map(line => evaluationLine(line, best)),
@@ -145,38 +136,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 
 const numberOf = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isFinite(value) ? value : undefined
-
-function costOf(
-  result: Readonly<Record<string, unknown>>,
-  steps: readonly StepLine[],
-  savedBytes: Cost['savedBytes'],
-): Cost {
-  const { total, trainable, percent } = isRecord(result.parameters) ? result.parameters : {}
-  const gpuPeakBytes = steps.reduce(
-    (most, step) => Math.max(most, step.gpu_bytes ?? 0),
-    numberOf(result.gpu_bytes) ?? 0,
-  )
-  return {
-    parameters: { total: Number(total), trainable: Number(trainable), percent: Number(percent) },
-    seconds: numberOf(result.wall_seconds),
-    textsPerSecond: numberOf(result.examples_per_second),
-    ...(gpuPeakBytes > 0 && { gpuPeakBytes }),
-    savedBytes,
-  }
-}
-
-/** The folders that hold what was trained, with the sizes of their files. */
-async function savedBytes(run: Run): Promise<Cost['savedBytes']> {
-  const found: string[] = []
-  let total = 0
-  for (const name of ['adapter', 'base', 'model']) {
-    if (!(await isFolder(run.path(name)))) continue
-    const files = await readdir(run.path(name))
-    found.push(`${name}/`)
-    for (const file of files) total += (await stat(join(run.path(name), file))).size
-  }
-  return found.length > 0 ? { total, what: found.join(', ') } : undefined
-}
 
 function modelFacts({ model }: Run['config']): [string, string][] {
   const { name, family } = isRecord(model) ? model : {}

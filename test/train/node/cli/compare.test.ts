@@ -1,0 +1,125 @@
+// `tilegrad compare` as a process: folders in, a table, one JSON object and a page out.
+import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { UserError } from '../../../../engine/errors.ts'
+import { writeAtomic } from '../../../../models/node/files.ts'
+import { compareRuns } from '../../../../train/compare/compare.ts'
+import { openRuns } from '../../../../train/node/jobs/compare.ts'
+import { temporaryFolder } from '../../../support/folder.ts'
+import { rightBut, writeRun } from '../../../support/run-folders.ts'
+import { type Ended, tilegrad } from '../../../support/tiny.ts'
+
+const root = await temporaryFolder('compare')
+const run = (...args: readonly string[]): Promise<Ended> => tilegrad(['compare', ...args], { cwd: root })
+
+const printed = z.object({
+  metric: z.string(),
+  notes: z.array(z.string()),
+  page: z.string(),
+  settings: z.array(
+    z.object({
+      job: z.string(),
+      value: z.number(),
+      trained_parameters: z.number().nullable(),
+      wall_seconds: z.number(),
+      gpu_bytes: z.number(),
+      disk_bytes: z.number(),
+      options: z.record(z.string(), z.unknown()),
+      runs: z.array(z.object({ name: z.string(), seed: z.number() })),
+    }),
+  ),
+  pairs: z.array(z.object({ a: z.string(), b: z.string(), only_a: z.number(), only_b: z.number(), p: z.number() })),
+})
+
+beforeAll(async () => {
+  for (const seed of [1, 2]) {
+    await writeRun(join(root, `runs/small-${seed}`), { right: rightBut(200, 5, seed), seed, given: ['lora-rank'] })
+    const options = { loraRank: 16, loraAlpha: 32 }
+    await writeRun(join(root, 'runs', `large-${seed}`), {
+      right: rightBut(200, 10, seed),
+      seed,
+      options,
+      trainable: 5000,
+    })
+  }
+  await writeRun(join(root, 'bayes'), { right: rightBut(200, 4), job: 'baseline', options: { tune: undefined } })
+  await writeAtomic(join(root, 'sweep/sweep.json'), '{}')
+  await writeRun(join(root, 'sweep/trials/0'), { right: rightBut(200, 6), options: { lr: 1e-4 }, given: ['lr'] })
+  await writeAtomic(join(root, 'sweep/trials/1/config.json'), '{}')
+})
+
+describe('runs, sweeps and baselines', () => {
+  test('are compared in one table, one JSON object and one page', async () => {
+    const { status, stdout, stderr } = await run('runs', 'sweep', 'bayes', '--json')
+    expect(status, stderr).toBe(0)
+    const result = printed.parse(JSON.parse(stdout))
+    expect(result.metric).toBe('accuracy')
+    expect(result.settings.map(({ job, runs }) => [job, runs.map(({ name }) => name)])).toEqual([
+      ['fine-tune', ['large-1', 'large-2']],
+      ['fine-tune', ['sweep/0']],
+      ['fine-tune', ['small-1', 'small-2']],
+      ['baseline', ['bayes']],
+    ])
+    // No run was given --lora-alpha: it follows from the rank.
+    expect(result.settings[0].options).toEqual({ tune: 'lora', 'lora-rank': 16, lr: 1e-3, epochs: 3 })
+    const [{ trained_parameters, wall_seconds, gpu_bytes, disk_bytes }] = result.settings
+    expect([trained_parameters, wall_seconds, gpu_bytes, disk_bytes]).toEqual([5000, 10, 2 ** 24 + 5000, 20_000])
+    expect(result.pairs.length).toBe(15)
+    expect(result.notes).toEqual(['1 of 2 trials in sweep are not finished and are left out.'])
+    expect(stderr).toMatch(/^1 {2}large-1 and 1 more .* 90\.00 % /m)
+    const page = await readFile(join(root, result.page), 'utf8')
+    expect(page).toContain('6 runs compared by accuracy')
+    expect(page).toContain('npm run -s tilegrad -- compare runs sweep bayes --json')
+  })
+
+  test('are written to a page again, but not over another file', async () => {
+    await writeFile(join(root, 'mine.html'), '<p>Mine.</p>')
+    expect(await run('runs', '--out', 'mine.html')).toMatchObject({
+      status: 2,
+      stderr: 'tilegrad: --out mine.html exists and is not a page of tilegrad: name another file\n',
+    })
+    expect(await readFile(join(root, 'mine.html'), 'utf8')).toBe('<p>Mine.</p>')
+    for (let time = 0; time < 2; time++) expect(await run('runs', '--out', 'again.html')).toMatchObject({ status: 0 })
+  })
+})
+
+test('a mistake is one line, and nothing is written', async () => {
+  const before = await readdir(root)
+  expect(await run('bayes', 'nowhere')).toEqual(
+    expect.objectContaining({ status: 2, stdout: '', stderr: "tilegrad: No run's folder at nowhere\n" }),
+  )
+  expect(await readdir(root)).toEqual(before)
+})
+
+describe('what is refused', () => {
+  const opened = async (...names: readonly string[]) => {
+    const { runs } = await openRuns(names.map(name => join(root, name)))
+    return compareRuns(runs)
+  }
+
+  test.for<[what: string, names: readonly string[], message: RegExp]>([
+    ['a folder without runs', ['empty'], /\/empty has no finished run$/],
+    ['a run that is not finished', ['unfinished'], /\/unfinished is not finished: it has no result\.json$/],
+    ['a single run', ['bayes'], /^compare needs at least two finished runs; there is 1$/],
+    ['the same run twice', ['bayes', 'bayes'], /^compare needs at least two finished runs; there is 1$/],
+    ['other labels', ['bayes', 'names'], /^names cannot be compared with bayes: its labels are \["ham","spam"\], not /],
+    ['a damaged line', ['bayes', 'damaged'], /\/damaged\/predictions\.jsonl, line 1: text: Invalid input/],
+    [
+      'a run of another kind',
+      ['bayes', 'untested'],
+      /\/untested was not tested on labelled texts: .*result\.json: task: /,
+    ],
+  ])('%s', async ([, names, message]) => {
+    await mkdir(join(root, 'empty'), { recursive: true })
+    await writeRun(join(root, 'names'), { right: rightBut(20, 4), labels: ['ham', 'spam'] })
+    await writeAtomic(join(root, 'unfinished/config.json'), '{}')
+    await writeRun(join(root, 'damaged'), { right: rightBut(20, 4) })
+    await writeFile(join(root, 'damaged/predictions.jsonl'), '{"row": 0}\n')
+    await writeRun(join(root, 'untested'), { right: rightBut(20, 4), task: 'masked-lm' })
+    const opening = opened(...names)
+    await expect(opening).rejects.toThrow(UserError)
+    await expect(opening).rejects.toThrow(message)
+  })
+})

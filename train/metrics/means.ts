@@ -1,0 +1,46 @@
+// The mean of a few repeated measurements, such as a metric over seeds, and how far it may lie from the true one.
+import type { Interval } from './uncertainty.ts'
+
+export interface MeanInterval {
+  readonly mean: number
+  /** Student's 95 % interval; undefined for a single value. */
+  readonly interval: Interval | undefined
+}
+
+/** The mean of values with Student's interval ("The probable error of a mean", 1908). Throws a RangeError on none. */
+export function meanInterval(values: readonly number[], level = 0.95): MeanInterval {
+  const { length } = values
+  if (length === 0) throw new RangeError('The mean of no values')
+  const mean = values.reduce((sum, value) => sum + value, 0) / length
+  if (length === 1) return { mean, interval: undefined }
+  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (length - 1)
+  const half = studentQuantile(length - 1, level) * Math.sqrt(variance / length)
+  return { mean, interval: { low: mean - half, high: mean + half } }
+}
+
+/** The t for which a variable of Student's distribution lies within ±t with probability `level`. */
+export function studentQuantile(degrees: number, level = 0.95): number {
+  if (!(Number.isInteger(degrees) && degrees > 0)) throw new RangeError(`${degrees} degrees of freedom`)
+  if (!(level > 0 && level < 1)) throw new RangeError(`A level lies between 0 and 1; got ${level}`)
+  let [low, high] = [0, 1]
+  while (studentWithin(high, degrees) < level) high *= 2
+  for (;;) {
+    const middle = (low + high) / 2
+    if (middle <= low || middle >= high) return middle
+    if (studentWithin(middle, degrees) < level) low = middle
+    else high = middle
+  }
+}
+
+/** The probability that |T| ≤ t, for whole degrees of freedom (Abramowitz and Stegun, 26.7.3 and 26.7.4). */
+function studentWithin(t: number, degrees: number): number {
+  const angle = Math.atan(t / Math.sqrt(degrees))
+  const [sine, cosine] = [Math.sin(angle), Math.cos(angle)]
+  const isOdd = degrees % 2 === 1
+  let [sum, term] = [0, isOdd ? cosine : 1]
+  for (let power = isOdd ? 1 : 0; power <= degrees - 2; power += 2) {
+    sum += term
+    term *= ((power + 1) / (power + 2)) * cosine * cosine
+  }
+  return isOdd ? (2 / Math.PI) * (angle + sine * sum) : sine * sum
+}

@@ -1,0 +1,152 @@
+// `tilegrad compare`: finished runs against each other, in the terminal and as a page.
+import { dirname } from 'node:path'
+import { showBytes } from '../../../engine/bytes.ts'
+import { UserError } from '../../../engine/errors.ts'
+import { exists, readText, writeAtomic } from '../../../models/node/files.ts'
+import { type Comparison, type Entry, compareRuns } from '../../compare/compare.ts'
+import { differenceOf, nameOf } from '../../compare/names.ts'
+import { showFigure } from '../../metrics/summary.ts'
+import { openRuns } from '../jobs/compare.ts'
+import { TILEGRAD } from '../package.ts'
+import { refuseUnwritable } from '../run/folder.ts'
+import { Console, table } from './console.ts'
+import { finishPrinting, print } from './output.ts'
+import { showDuration } from './progress.ts'
+import { shellLine } from './shell.ts'
+import { flag, helpOf, optional, parseTable, text, valued } from './table.ts'
+
+const groups = {
+  Options: {
+    metric: optional(
+      text('NAME', 'the name of a metric'),
+      'the metric to compare by, as --best-metric takes it',
+      'accuracy; for labels f1_micro, for numbers mse, for words f1',
+    ),
+    out: valued(text('FILE', 'a file'), 'compare.html', 'the page; an older one of a comparison is replaced'),
+    json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
+    help: flag('print this help and exit'),
+  },
+}
+
+const INTRODUCTION = `Compares finished runs that were tested on the same texts: how good, whether the differences are more than
+chance, at what cost, and which settings made the difference. Each path is a run's folder (of fine-tune or baseline), a
+sweep's, or a folder that contains them. Runs that differ in their seed alone are averaged.`
+
+/** Entries that the terminal shows. */
+const MOST_SHOWN = 30
+
+/** Runs the command. Gives the exit status. Throws a UserError on runs that cannot be compared. */
+export async function compare(argv: readonly string[]): Promise<number> {
+  const options = parseTable(groups, argv, { positionals: true })
+  const { positionals: paths, metric, out } = options
+  if (options.help) {
+    await print(helpOf(groups, `${TILEGRAD} compare <run|sweep|folder> … [options]`, INTRODUCTION))
+    return 0
+  }
+  if (paths.length === 0) throw new UserError('compare needs the folders of runs, baselines or sweeps')
+  await refuseOther(out)
+  const { runs, notes } = await openRuns(paths)
+  const comparison = compareRuns(runs, { metric })
+  const all = [...notes, ...comparison.notes]
+  const console = new Console(options.json)
+  console.say(shown(comparison))
+  for (const note of all) console.say(`\n${note}`)
+  // Loaded only here: the charts' library takes longer to load than all else.
+  const { renderComparison } = await import('../report/comparison/page.ts')
+  const command = shellLine(`${TILEGRAD} compare`, ...argv)
+  await writeAtomic(
+    out,
+    renderComparison({ comparison, runs, notes: all, command, createdAt: new Date().toISOString() }),
+  )
+  console.say(`\nPage: ${out}`)
+  console.result({ ...resultOf(comparison), notes: all, page: out })
+  await finishPrinting()
+  return 0
+}
+
+/** Throws a UserError if the file could not be written, and if it is there and not a page of ours. */
+async function refuseOther(path: string): Promise<void> {
+  await refuseUnwritable(dirname(path), "the page's folder")
+  if (!(await exists(path))) return
+  const isOurs = (await readText(path, 2 ** 28)).includes('<meta name="generator" content="tilegrad">')
+  if (!isOurs) throw new UserError(`--out ${path} exists and is not a page of tilegrad: name another file`)
+}
+
+/** The table for the terminal. */
+function shown(comparison: Comparison): string {
+  const { metric, entries, pairs, runs, test, tested } = comparison
+  const [best] = runs
+  const rows = entries.slice(0, MOST_SHOWN).map(entry => {
+    const { number, runs: own, value, interval, cost } = entry
+    const pair = pairs.find(({ a, b }) => a === best.name && b === own[0].name)
+    const difference = differenceOf(entry, comparison)
+    return [
+      `${number}  ${nameOf(entry)}${difference === '' ? '' : `  (${difference})`}`,
+      showFigure(metric, value),
+      interval ? `${showFigure(metric, interval.low)} – ${showFigure(metric, interval.high)}` : '–',
+      cost.trained?.toLocaleString('en-US', { maximumFractionDigits: 0 }) ?? '–',
+      cost.seconds === undefined ? '–' : showDuration(cost.seconds),
+      cost.gpuBytes === undefined ? '–' : showBytes(cost.gpuBytes),
+      cost.diskBytes === undefined ? '–' : showBytes(cost.diskBytes),
+      own[0].name === best.name ? '' : pair ? showP(pair.corrected) : '–',
+    ]
+  })
+  const head = ['', metric.title, '95 % interval', 'trained', 'time', 'GPU memory', 'on disk', 'p against 1']
+  const more = entries.length > MOST_SHOWN ? `\nand ${entries.length - MOST_SHOWN} more, on the page` : ''
+  const hasSeeds = entries.some(({ over }) => over === 'seeds')
+  const seeds = hasSeeds ? " Of several seeds: the mean, Student's interval over them, and p of the best of each." : ''
+  const pairsSay = tested === 'all' ? `all ${pairs.length} pairs of runs` : `${pairs.length} runs against the best`
+  const says =
+    pairs.length === 0 ? '' : `\np: ${test} on the same test rows, corrected by Holm for ${pairsSay}.${seeds}`
+  return table([head, ...rows]) + more + says
+}
+
+export const showP = (p: number): string => (p < 1e-4 ? '< 0.0001' : p.toFixed(4))
+
+/** What `--json` prints. */
+function resultOf({ metric, task, entries, pairs, test, varying, axes, grids }: Comparison): Record<string, unknown> {
+  const ends = (interval: Entry['interval']) => ({ low: interval?.low ?? null, high: interval?.high ?? null })
+  return {
+    task,
+    metric: metric.name,
+    settings: entries.map(({ number, job, runs, value, interval, over, cost, options }) => ({
+      number,
+      job,
+      value: value ?? null,
+      interval: { over, ...ends(interval) },
+      trained_parameters: cost.trained ?? null,
+      wall_seconds: cost.seconds ?? null,
+      gpu_bytes: cost.gpuBytes ?? null,
+      disk_bytes: cost.diskBytes ?? null,
+      options,
+      runs: runs.map(run => ({
+        name: run.name,
+        seed: run.seed ?? null,
+        value: run.value ?? null,
+        ...ends(run.interval),
+      })),
+    })),
+    test,
+    pairs: pairs.map(({ onlyA, onlyB, corrected, interval, ...pair }) => ({
+      ...pair,
+      ...(onlyA !== undefined && { only_a: onlyA, only_b: onlyB }),
+      ...(interval && { interval }),
+      p_holm: corrected,
+    })),
+    varying,
+    effects: axes.map(({ option, values, means }) => ({
+      option,
+      values: values.map((value, i) => ({
+        value,
+        mean: means[i].mean,
+        runs: means[i].runs,
+        ...ends(means[i].interval),
+      })),
+    })),
+    grids: grids.map(({ rows, columns, cells }) => ({
+      rows,
+      columns,
+      means: cells.map(row => row.map(cell => cell?.mean ?? null)),
+    })),
+  }
+}

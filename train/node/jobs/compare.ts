@@ -1,0 +1,216 @@
+// `tilegrad compare`: finished runs from their folders, those of sweeps and of folders of runs included.
+import { readdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { z } from 'zod'
+import { UserError } from '../../../engine/errors.ts'
+import { exists, isFolder, readJson } from '../../../models/node/files.ts'
+import type { ComparedRun, Value } from '../../compare/types.ts'
+import { TASK_NAMES } from '../../tasks/infer.ts'
+import type { RunConfig } from '../run/config.ts'
+import { costOf } from '../run/cost.ts'
+import { type Metrics, type Run, openRun } from '../run/folder.ts'
+import { readPredictions } from '../run/predictions.ts'
+
+/** Runs that are to be compared, and what was left out, a sentence each. */
+export interface OpenedRuns {
+  readonly runs: readonly OpenedRun[]
+  readonly notes: readonly string[]
+}
+
+export interface OpenedRun extends ComparedRun {
+  readonly folder: string
+  readonly createdAt: string | undefined
+  readonly adapter: string | undefined
+  /** The arguments that repeat it. */
+  readonly arguments: readonly string[]
+  readonly preset: string | undefined
+}
+
+/** Options that do not change what a run computes, and the seed, which makes a repetition. */
+const NO_SETTINGS = new Set(
+  (
+    'seed out name resume dry-run json list-adapters help version given preset checkpoint-every keep-best merge profile ' +
+    'tune-kernels adapter skip-bad-steps report database store keep'
+  ).split(' '),
+)
+
+/** Options whose defaults follow from others: where no run was given one, it is no setting of its own. */
+const FOLLOWERS = ['lora-alpha', 'lr', 'train-head', 'freeze-head']
+
+const nullableNumber = z.number().nullable().optional()
+const resultSchema = z.looseObject({
+  task: z.enum(TASK_NAMES),
+  test_metrics: z.record(z.string(), z.number().nullable()),
+  test_classes: z.array(z.looseObject({ name: z.string() })).optional(),
+  parameters: z.looseObject({ total: nullableNumber, trainable: nullableNumber }).optional(),
+  wall_seconds: nullableNumber,
+  gpu_bytes: nullableNumber,
+  adapter: z.string().nullable().optional(),
+})
+
+const dataSchema = z.looseObject({
+  labels: z.array(z.string()).optional(),
+  test: z.looseObject({ rows: z.number() }).optional(),
+})
+
+/**
+ * Opens what lies at each path: a run's folder, a sweep's (its finished trials), or a folder that contains any of them.
+ * Throws a UserError on a path that has no finished run, and on a damaged one.
+ */
+export async function openRuns(paths: readonly string[]): Promise<OpenedRuns> {
+  const notes: string[] = []
+  const places: Place[] = []
+  for (const path of paths) {
+    const found = await placesAt(path, notes)
+    if (found.length === 0) throw new UserError(`${path} has no finished run`)
+    places.push(...found)
+  }
+  const distinct = [...new Map(places.map(place => [resolve(place.folder), place])).values()]
+  const names = uniqueNames(distinct)
+  const runs: OpenedRun[] = []
+  const given = new Set<string>()
+  for (const [i, { folder }] of distinct.entries()) {
+    const run = await openRun(folder)
+    runs.push(await openFinished(run, names[i]))
+    for (const name of givenOf(run.config)) given.add(name)
+  }
+  const followed = FOLLOWERS.filter(name => !given.has(name))
+  return { runs: runs.map(run => withoutOptions(run, followed)), notes }
+}
+
+interface Place {
+  readonly folder: string
+  /** From the most specific name to the least; the first that no other run has is taken. */
+  readonly names: readonly string[]
+}
+
+const isRun = (folder: string): Promise<boolean> => exists(join(folder, 'config.json'))
+const isFinished = (folder: string): Promise<boolean> => exists(join(folder, 'result.json'))
+const isSweep = (folder: string): Promise<boolean> => exists(join(folder, 'sweep.json'))
+
+async function placesAt(path: string, notes: string[]): Promise<Place[]> {
+  if (!(await isFolder(path))) throw new UserError(`No run's folder at ${path}`)
+  if (await isSweep(path)) return trialsOf(path, notes)
+  if (await isRun(path)) {
+    if (!(await isFinished(path))) throw new UserError(`${path} is not finished: it has no result.json`)
+    return [{ folder: path, names: namesOf(path) }]
+  }
+  const found: Place[] = []
+  for (const name of (await readdir(path)).toSorted()) {
+    const folder = join(path, name)
+    if (await isSweep(folder)) found.push(...(await trialsOf(folder, notes)))
+    else if ((await isRun(folder)) && (await isFinished(folder))) found.push({ folder, names: namesOf(folder) })
+    else if (await isRun(folder)) notes.push(`${folder} is not finished and is left out.`)
+  }
+  return found
+}
+
+/** The finished trials of a sweep that are on this machine. */
+async function trialsOf(sweep: string, notes: string[]): Promise<Place[]> {
+  const trials = join(sweep, 'trials')
+  const numbers = (await isFolder(trials)) ? (await readdir(trials)).filter(name => /^\d+$/.test(name)) : []
+  const all = numbers.sort((a, b) => Number(a) - Number(b))
+  const finished: Place[] = []
+  for (const number of all) {
+    const folder = join(trials, number)
+    if (!((await isRun(folder)) && (await isFinished(folder)))) continue
+    const [name] = namesOf(sweep)
+    finished.push({ folder, names: [`${name}/${number}`, ...namesOf(folder)] })
+  }
+  if (finished.length < all.length) {
+    notes.push(`${all.length - finished.length} of ${all.length} trials in ${sweep} are not finished and are left out.`)
+  }
+  return finished
+}
+
+/** The last part of a path, its last two, and so on. */
+function namesOf(folder: string): string[] {
+  const parts = resolve(folder)
+    .split(/[\\/]/)
+    .filter(part => part !== '')
+  return parts.map((_, i) => parts.slice(parts.length - 1 - i).join('/'))
+}
+
+function uniqueNames(places: readonly Place[]): string[] {
+  return places.map(({ names, folder }) => {
+    const others = places.filter(other => other.folder !== folder)
+    return names.find(name => others.every(other => !other.names.includes(name))) ?? resolve(folder)
+  })
+}
+
+/** Names of the options that a run was given, as they are on the command line. */
+const givenOf = ({ options }: RunConfig): string[] =>
+  Array.isArray(options?.given) ? options.given.filter(name => typeof name === 'string') : []
+
+const withoutOptions = (run: OpenedRun, names: readonly string[]): OpenedRun => ({
+  ...run,
+  options: Object.fromEntries(Object.entries(run.options).filter(([name]) => !names.includes(name))),
+})
+
+async function openFinished(run: Run, name: string): Promise<OpenedRun> {
+  const { config, folder } = run
+  const path = run.path('result.json')
+  const { success, data: result, error } = resultSchema.safeParse(await readJson(path))
+  if (!success) {
+    const [{ path: field, message }] = error.issues
+    throw new UserError(`${folder} was not tested on labelled texts: ${path}: ${field.join('.')}: ${message}`)
+  }
+  const data = dataSchema.safeParse(config.data).data ?? {}
+  const lines = run.readMetrics()
+  const answers = await readPredictions(folder)
+  const cost = await costOf(folder, result, lines)
+  const metrics = Object.entries(result.test_metrics).map(([key, value]) => [key, value ?? undefined] as const)
+  return {
+    name,
+    folder,
+    job: config.job ?? 'fine-tune',
+    task: result.task,
+    labels: data.labels ?? result.test_classes?.map(({ name }) => name) ?? [],
+    rows: answers?.length ?? data.test?.rows ?? 0,
+    metrics: Object.fromEntries(metrics),
+    answers,
+    cost: {
+      trained: cost.parameters?.trainable,
+      total: cost.parameters?.total,
+      seconds: cost.seconds,
+      gpuBytes: cost.gpuPeakBytes,
+      diskBytes: cost.savedBytes?.total,
+    },
+    evaluations: lines.filter(({ split }) => split === 'validation').map(evaluationOf),
+    ...settingsOf(config),
+    createdAt: typeof config.created_at === 'string' ? config.created_at : undefined,
+    adapter: result.adapter ?? undefined,
+    arguments: config.arguments ?? [],
+    preset: config.options?.preset,
+  }
+}
+
+function evaluationOf({ step, wall_seconds: seconds, ...line }: Metrics): ComparedRun['evaluations'][number] {
+  const values = Object.entries(line).filter((entry): entry is [string, number] => typeof entry[1] === 'number')
+  return { step, seconds: typeof seconds === 'number' ? seconds : undefined, values: Object.fromEntries(values) }
+}
+
+const isValue = (value: unknown): value is Value => ['string', 'number', 'boolean'].includes(typeof value)
+
+/** The options that a run's result depends on, and its seed. Those of LoRA only where adapters were trained. */
+function settingsOf({ options = {} }: RunConfig): Pick<ComparedRun, 'options' | 'seed'> {
+  const settings: [string, Value][] = []
+  for (const [key, given] of Object.entries(options)) {
+    const name = key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+    const value = Array.isArray(given) ? given.join(',') : given
+    if (NO_SETTINGS.has(name) || !isValue(value)) continue
+    if (options.tune !== undefined && options.tune !== 'lora' && /^(lora-|train-head$|freeze-head$)/.test(name))
+      continue
+    settings.push([name, name === 'model' || name === 'data' ? shortPath(String(value)) : value])
+  }
+  return {
+    options: Object.fromEntries(settings),
+    seed: typeof options.seed === 'number' ? options.seed : undefined,
+  }
+}
+
+/** The end of a long path. Names of the Hub have one slash and stay as they are. */
+function shortPath(path: string): string {
+  const parts = path.split(/[\\/]/).filter(part => part !== '')
+  return parts.length > 2 ? parts.slice(-2).join('/') : path
+}
