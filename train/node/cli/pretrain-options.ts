@@ -1,9 +1,12 @@
 // The command line of pretraining: one table with every option, what it takes and its default.
 import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
+import { SCHEDULES } from '../../schedules.ts'
 import { adapterOption } from './adapters.ts'
+import { encoding } from './options.ts'
 import {
   type Given,
+  type Kind,
   type ValuesOf,
   argumentsOf,
   count,
@@ -15,6 +18,7 @@ import {
   oneOf,
   optional,
   parseTable,
+  several,
   text,
   valued,
 } from './table.ts'
@@ -23,32 +27,64 @@ import { TILEGRAD } from '../package.ts'
 /** How the command is called from here: a checkout or an installed package. */
 export const PRETRAIN_COMMAND = `${TILEGRAD} pretrain`
 
+const fraction = (of: string): Kind<number> =>
+  number(`a count of ${of} or a fraction below 1`, value => value >= 0 && (value < 1 || Number.isSafeInteger(value)))
+
 const groups = {
-  'Data and model': {
-    data: optional(
-      text('FOLDER', 'a folder'),
-      "texts without labels: a folder with Parquet files for the splits unsupervised and test, such as IMDb's; " +
-        'texts that are also in the test split are left out',
+  Data: {
+    data: several(
+      text('PATH|NAME', 'a path or the name of a Hub dataset'),
+      'texts: a .txt file, a table (.csv, .tsv, .json, .jsonl, .parquet), a folder of either, aclImdb or its .tar.gz, or a ' +
+        'Hub dataset; may be given several times. A line of a .txt file is a text, or what stands between blank lines. ' +
+        'Test and validation splits are not trained on, nor are texts that are also in one',
+      'required',
     ),
-    texts: valued(count(2), 50_000, 'number of texts to read at most, drawn with the seed'),
-    vocabulary: valued(count(8), 6000, 'size of the vocabulary learned from these texts'),
-    sequence: valued(count(4), 64, 'tokens per row, [CLS] and [SEP] included'),
-    'val-split': valued(
-      number(
-        'a count of texts or a fraction below 1',
-        value => value >= 0 && (value < 1 || Number.isSafeInteger(value)),
-      ),
-      0.01,
-      'part of the texts held out for validation: a count or a fraction; 0 for none',
+    split: optional(
+      text('A,B,…', 'names separated by commas'),
+      'the splits to train on, such as unsupervised',
+      'all but test and validation',
     ),
+    exclude: several(
+      text('PATH|NAME', 'a path or the name of a Hub dataset'),
+      'leave out the texts of these data, too',
+    ),
+    'text-column': optional(
+      text('NAME', 'the name of a column'),
+      'the column of texts in tables',
+      'text, review, sentence or the like',
+    ),
+    encoding: optional(
+      encoding,
+      'encoding of text files, such as windows-1252 or utf-16le',
+      'UTF-8, unless a byte order mark says otherwise',
+    ),
+    'skip-bad-rows': flag('leave out rows without a text, and report how many'),
+    texts: optional(count(2), 'number of texts to take, drawn with the seed', 'all'),
+    'val-split': valued(fraction('texts'), 0.01, 'part of the texts held out for validation; 0 for none'),
+  },
+  Model: {
+    tokenizer: optional(
+      text('PATH', 'a tokenizer.json, a vocab.txt, or a folder with one'),
+      'an existing vocabulary: tokenizer.json, vocab.txt, or a folder with one',
+      'learned from the texts',
+    ),
+    vocabulary: valued(count(8), 6000, 'size of the vocabulary learned from the texts'),
+    cased: flag('learn a vocabulary that keeps capitals and accents'),
+    sequence: valued(count(4), 64, 'longest row in tokens, [CLS] and [SEP] included; longer texts become several rows'),
     hidden: valued(count(1), 128, 'width of the model'),
     layers: valued(count(1), 2, 'layers of the model'),
     heads: valued(count(1), 2, 'attention heads per layer; they divide the width evenly'),
   },
   Training: {
     steps: valued(count(1), 3000, 'optimizer steps'),
-    'batch-size': valued(count(1), 64, 'rows per step'),
-    lr: valued(factor, 1e-3, 'peak learning rate; it rises over the first 5 % of the steps and falls linearly to 0'),
+    'batch-size': valued(
+      count(1),
+      64,
+      'rows of --sequence tokens per step; of shorter ones a step takes more, up to as many tokens',
+    ),
+    lr: valued(factor, 1e-3, 'peak learning rate'),
+    schedule: valued(oneOf(...SCHEDULES), 'linear', 'how the learning rate decays after the warm-up'),
+    warmup: valued(fraction('steps'), 0.05, 'warm-up, during which the learning rate rises'),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'evaluate-every': valued(
@@ -117,6 +153,8 @@ export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
   if (changed) {
     throw new UserError(`--${changed} cannot be given with --resume, which uses the run's own options`)
   }
+  const learning = ['vocabulary', 'cased'].find(name => given.has('tokenizer') && given.has(name))
+  if (learning) throw new UserError(`--${learning} is for a vocabulary that is learned, and --tokenizer gives one`)
   if (hidden % heads !== 0) throw new UserError(`--hidden ${hidden} does not divide into --heads ${heads}`)
   if (given.has('weight-decay') && lr * weightDecay >= 1) {
     const rates = `--weight-decay ${weightDecay} at --lr ${lr}`
@@ -128,7 +166,7 @@ export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
 /** Arguments that give these options again: those that the user gave, without `omit`, with `values` in place. */
 export function pretrainArguments(
   options: PretrainOptions,
-  changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
+  changes: { omit?: readonly string[]; values?: Readonly<Record<string, string | readonly string[]>> } = {},
 ): string[] {
   return argumentsOf(groups, options, changes)
 }
@@ -136,8 +174,8 @@ export function pretrainArguments(
 export function pretrainHelp(): string {
   return helpOf(
     groups,
-    `${PRETRAIN_COMMAND} --data FOLDER [options]`,
-    'Makes a small base model from unlabelled texts: learns a WordPiece vocabulary, then trains a BERT to predict masked\n' +
-      'tokens (Devlin et al. 2019). Defaults are in brackets.',
+    `${PRETRAIN_COMMAND} --data PATH|NAME [options]`,
+    'Makes a base model from unlabelled texts: learns a WordPiece vocabulary, then trains a BERT to predict masked tokens\n' +
+      '(Devlin et al. 2019). Defaults are in brackets.',
   )
 }

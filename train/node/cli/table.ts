@@ -18,6 +18,8 @@ export interface Option<T> {
   readonly says: string
   /** The default in words, where the value does not speak for itself. */
   readonly defaultSays?: string
+  /** Whether the value is a list, which grows each time that the option is given. */
+  readonly repeats?: boolean
 }
 
 /** Numbers as people write them, `1e-4` and `.5` too; no hexadecimal, no blanks, no infinity. */
@@ -71,6 +73,15 @@ export const optional = <T>(kind: Kind<T>, says: string, defaultSays?: string): 
   says,
   defaultSays,
 })
+/** An option that may be given several times; the values in their order, none by default. */
+export const several = <T>(kind: Kind<T>, says: string, defaultSays?: string): Option<readonly T[]> => ({
+  kind: { ...kind, read: value => one(kind.read(value)) },
+  byDefault: [],
+  says,
+  defaultSays: defaultSays ?? 'none',
+  repeats: true,
+})
+const one = <T>(value: T | undefined): readonly T[] | undefined => (value === undefined ? undefined : [value])
 export const flag = (says: string): Option<boolean> => ({ byDefault: false, says })
 
 /** Options by the title under which the help shows them. */
@@ -100,7 +111,7 @@ const tableOf = (groups: Groups): ReadonlyMap<string, Option<unknown>> =>
   new Map(Object.values(groups).flatMap(group => Object.entries(group)))
 
 /**
- * Reads arguments by a table. Of an option given twice the last counts. Throws a UserError, naming the option, on an
+ * Reads arguments by a table. Of an option given twice the last counts, unless it repeats. Throws a UserError on an
  * unknown option, a missing or bad value, and a positional argument if `positionals` are not taken.
  */
 export function parseTable<G extends Groups>(
@@ -126,7 +137,9 @@ export function parseTable<G extends Groups>(
     }
     const option = table.get(token.name)
     if (!option || !token.rawName.startsWith('--')) throw unknownOption(table, token.rawName)
-    values[camelCase(token.name)] = valueOf(token.name, option, token)
+    const value = valueOf(token.name, option, token)
+    const before = values[camelCase(token.name)]
+    values[camelCase(token.name)] = option.repeats ? [before, value].flat() : value
     given.add(token.name)
   }
   // The table says each value's type, which the compiler cannot follow through a map of mixed ones.
@@ -139,14 +152,21 @@ export function parseTable<G extends Groups>(
 export function argumentsOf(
   groups: Groups,
   options: object & Pick<Given, 'given'>,
-  { omit = [], values = {} }: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
+  { omit = [], values = {} }: { omit?: readonly string[]; values?: Readonly<Record<string, Values>> } = {},
 ): string[] {
   const table = tableOf(groups)
   const held: Readonly<Record<string, unknown>> = { ...options }
   return [...options.given]
     .filter(name => !omit.includes(name))
-    .map(name => (table.get(name)?.kind ? `--${name}=${values[name] ?? String(held[camelCase(name)])}` : `--${name}`))
+    .flatMap(name =>
+      table.get(name)?.kind
+        ? [values[name] ?? held[camelCase(name)]].flat().map(value => `--${name}=${value}`)
+        : [`--${name}`],
+    )
 }
+
+/** A value of an option, or those of one that repeats. */
+type Values = string | readonly string[]
 
 /** One option of a command as it was in effect. */
 export interface Setting {
@@ -178,7 +198,9 @@ export function settingsOf(
             : 'no'
           : value === undefined
             ? (defaultSays ?? 'none')
-            : String(value)
+            : Array.isArray(value)
+              ? value.join(', ') || (defaultSays ?? 'none')
+              : String(value)
       return { name, value: shown, differs: options.given.has(name) && value !== (defaults[name] ?? byDefault) }
     })
 }

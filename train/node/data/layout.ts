@@ -21,6 +21,9 @@ export interface Splits {
   readonly source: string
 }
 
+/** A folder that holds no data in a known layout. */
+export class NoData extends UserError {}
+
 /** What people call the split that a model is chosen by. */
 const SPLIT_NAMES: ReadonlyMap<string, string> = new Map([
   ['train', 'train'],
@@ -108,7 +111,7 @@ async function inFolder(path: string, encoding: string | undefined): Promise<Spl
     return { splits: new Map(), whole: await openTable(file, encoding), source: file }
   }
   const held = names.length === 0 ? 'nothing' : names.slice(0, 5).join(', ') + (names.length > 5 ? ', …' : '')
-  throw new UserError(
+  throw new NoData(
     `${path} is not a data folder: ${tables.length > 1 ? 'of its tables none is called train' : 'it holds no table'}; ` +
       'expected train.csv (or .tsv, .json, .jsonl, .ndjson, .parquet) with or without test.csv, a single table such as data.jsonl, ' +
       `data/train-00000-of-00001.parquet, or train/pos/*.txt; it holds ${held}`,
@@ -211,6 +214,7 @@ async function shardFolders(folder: string): Promise<Map<string, string[]> | und
   return splits.has('train') ? splits : undefined
 }
 
-function splitName(name: string): string {
+/** The name of a split as it is called here: `validation` for `dev`. */
+export function splitName(name: string): string {
   return SPLIT_NAMES.get(name.toLowerCase()) ?? name
 }

@@ -1,4 +1,5 @@
-// What pretraining reads: rows of equally many tokens, cut from texts one after another.
+// What pretraining reads: rows of tokens, each of one text, so that attention stays within a text without a mask for it.
+// Rows of like length become batches (`makeBatches`), which leaves less padding than rows filled up with several texts.
 import { z } from 'zod'
 import type { Tokenizer } from '../../../models/tokenizer.ts'
 import type { Encoded } from '../../task.ts'
@@ -8,7 +9,7 @@ import { UserError } from '../../../engine/errors.ts'
 /** Texts between breaths, so that progress can show and signals come through. */
 const BREATH = 200
 
-/** Rows of `sequence` tokens, [CLS] … [SEP], each of one text; what is left at a text's end is not used. */
+/** Rows [CLS] … [SEP] of at most `sequence` tokens: all of a text, the last row of a longer one with what is left. */
 export async function packTexts(
   texts: readonly string[],
   tokenizer: Tokenizer,
@@ -19,7 +20,7 @@ export async function packTexts(
   const room = sequence - 2
   for (const [i, text] of texts.entries()) {
     const ids = tokenizer.encode(text).ids.slice(1, -1)
-    for (let at = 0; at + room <= ids.length; at += room) {
+    for (let at = 0; at < ids.length; at += room) {
       const row = ids.slice(at, at + room)
       rows.push({ ids: Int32Array.of(tokenizer.clsId, ...row, tokenizer.sepId), target: undefined })
     }

@@ -14,15 +14,13 @@ import {
   toHubConfig,
 } from '../../../models/index.ts'
 import type { BertForMaskedLM } from '../../../models/bert.ts'
-import { WEIGHTS_FILE, exists, readJson, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
+import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
-import { type Tokenizer, tokenizerFromJson, tokenizerFromVocabulary } from '../../../models/tokenizer.ts'
+import type { Tokenizer } from '../../../models/tokenizer.ts'
 import type { Best, Position } from '../../checkpoint-store.ts'
-import { stream } from '../../random.ts'
 import type { Encoded } from '../../task.ts'
 import { maskedTask } from '../../tasks/masked-lm.ts'
 import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
-import { countWords, learnVocabulary } from '../../wordpiece.ts'
 import { type Console, percent } from '../cli/console.ts'
 import {
   PRETRAIN_COMMAND,
@@ -33,7 +31,6 @@ import {
 import { Progress, showDuration } from '../cli/progress.ts'
 import { shellLine } from '../cli/shell.ts'
 import { maskedOptionsOf, packTexts } from '../data/packed.ts'
-import { loadUnlabelled } from '../data/unlabelled.ts'
 import { openNamed } from '../device.ts'
 import { dependencies, version } from '../package.ts'
 import { type Attempt, reopen, runAttempts } from '../run/attempts.ts'
@@ -43,8 +40,8 @@ import { describeAdapter } from '../run/config.ts'
 import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
 import { KernelChoices } from '../run/kernels.ts'
 import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
+import { TOKENIZER, type Texts, count, openTexts, openTokenizer } from './pretrain/texts.ts'
 
-const WARMUP = 0.05
 /** Dropout of the model that is saved. Pretraining has none: it pays only where a text is seen many times. */
 const DROPOUT = 0.1
 /**
@@ -52,20 +49,7 @@ const DROPOUT = 0.1
  * pooler of that width passes next to nothing on.
  */
 const FRESH_RANGE = 0.09
-/** The learned tokenizer in a run's folder: a resumed run reads it rather than learning it again. */
-const TOKENIZER = 'tokenizer.json'
-
-/** Texts whose words are counted between two updates of the progress. */
-const TEXTS_AT_ONCE = 200
-
-const count = (n: number): string => n.toLocaleString('en-US')
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
-
-/** Texts to train on and texts held out. */
-interface Texts {
-  readonly train: readonly string[]
-  readonly held: readonly string[]
-}
 
 /** Everything that a run works with, checked; nothing is written yet. */
 interface Job {
@@ -74,52 +58,10 @@ interface Job {
   readonly choices: KernelChoices
   readonly tokenizer: Tokenizer
   readonly fingerprints: { readonly data: string; readonly tokenizer: string }
-  readonly rows: Readonly<Record<keyof Texts, readonly Encoded<undefined>[]>>
+  readonly texts: Pick<Texts, 'source' | 'located'>
+  readonly rows: Readonly<Record<'train' | 'held', readonly Encoded<undefined>[]>>
   readonly model: BertForMaskedLM
   readonly trainer: Trainer<undefined>
-}
-
-async function openTexts({ data, seed, texts, valSplit }: PretrainOptions): Promise<Texts> {
-  if (data === undefined) throw new UserError('pretrain needs --data FOLDER')
-  const { texts: all } = await loadUnlabelled(data)
-  const drawn = stream(seed, 'pretrain')
-    .shuffle(all)
-    .slice(0, texts)
-    .map(text => text.replaceAll('<br />', ' '))
-  const held = valSplit < 1 ? Math.ceil(valSplit * drawn.length) : valSplit
-  if (held >= drawn.length) {
-    throw new UserError(`--val-split ${valSplit} leaves none of ${drawn.length} texts to train on`)
-  }
-  return { train: drawn.slice(held), held: drawn.slice(0, held) }
-}
-
-/** The tokenizer that the run has, or one learned from the texts. */
-async function openTokenizer(
-  { vocabulary }: PretrainOptions,
-  { train, held }: Texts,
-  run: Run | undefined,
-  console: Console,
-  progress: Progress,
-): Promise<Tokenizer> {
-  const kept = run?.path(TOKENIZER)
-  if (kept !== undefined && (await exists(kept))) return tokenizerFromJson(await readJson(kept), kept)
-  const texts = [...held, ...train]
-  console.say(`Learning ${count(vocabulary)} tokens from ${count(texts.length)} texts.`)
-  const options = { lowercase: true }
-  const words = new Map<string, number>()
-  progress.start('count words', texts.length)
-  for (let at = 0; at < texts.length; at += TEXTS_AT_ONCE) {
-    countWords(texts.slice(at, at + TEXTS_AT_ONCE), options, words)
-    progress.update(Math.min(texts.length, at + TEXTS_AT_ONCE))
-    await new Promise(done => setImmediate(done))
-  }
-  progress.stop()
-  const tokens = learnVocabulary(words, { size: vocabulary })
-  if (tokens.length > vocabulary) {
-    const least = `special tokens and characters alone are ${count(tokens.length)}`
-    throw new UserError(`--vocabulary ${vocabulary} is too small for these texts: ${least}`)
-  }
-  return tokenizerFromVocabulary(`${tokens.join('\n')}\n`, options, 'the learned vocabulary')
 }
 
 /** The model as it is trained. */
@@ -132,7 +74,7 @@ function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabS
     layers,
     heads,
     intermediate: 4 * hidden,
-    maxPositions: 2 * sequence,
+    maxPositions: sequence,
     typeVocab: 2,
     layerNormEpsilon: 1e-12,
     activation: 'gelu',
@@ -140,7 +82,7 @@ function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabS
     attentionDropout: 0,
     classifierDropout: 0,
     padTokenId: padId,
-    labels: ['negative', 'positive'],
+    labels: ['LABEL_0', 'LABEL_1'],
     initializerRange: 0.02,
   }
 }
@@ -150,9 +92,9 @@ function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabS
  * run began.
  */
 async function openJob(options: PretrainOptions, console: Console, progress: Progress, run?: Run): Promise<Job> {
-  const texts = await openTexts(options)
-  const data = sha256(JSON.stringify([texts.train, texts.held]))
-  if (run) refuseChange(run, 'data', data, `the texts in ${options.data}`)
+  const texts = await openTexts(options, console, progress)
+  const data = texts.fingerprint
+  if (run) refuseChange(run, 'data', data, `the texts of ${options.data.join(' and ')}`)
   const tokenizer = await openTokenizer(options, texts, run, console, progress)
   const fingerprints = { data, tokenizer: sha256(JSON.stringify(tokenizer.json)) }
   if (run) refuseChange(run, 'tokenizer', fingerprints.tokenizer, run.path(TOKENIZER))
@@ -162,14 +104,11 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   const held = await packTexts(texts.held, tokenizer, sequence, done => progress.update(done))
   const train = await packTexts(texts.train, tokenizer, sequence, done => progress.update(texts.held.length + done))
   progress.stop()
-  if (train.length === 0) {
-    const need = `the ${sequence - 2} tokens of a row`
-    throw new UserError(`no text of ${options.data} has ${need}: a shorter --sequence may help`)
-  }
+  if (train.length === 0) throw new UserError(`the texts of ${options.data.join(' and ')} hold no token to train on`)
 
   const device = await openNamed(options.adapter, false)
   console.say(
-    `${count(train.length)} rows of ${sequence} tokens, ${count(held.length)} more held out, ` +
+    `${count(train.length)} rows of at most ${sequence} tokens, ${count(held.length)} more held out, ` +
       `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`,
   )
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
@@ -182,7 +121,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
     `Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, ` +
       `peak memory ${showBytes(plan.peakBytes)}\n`,
   )
-  return { options, device, choices, tokenizer, fingerprints, rows, model, trainer }
+  return { options, device, choices, tokenizer, fingerprints, texts, rows, model, trainer }
 }
 
 /** A model without values, and its trainer. */
@@ -193,12 +132,14 @@ async function modelOf({
 }: Pick<Job, 'options' | 'tokenizer' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
   const { sequence, batchSize, steps } = options
   const model = createMaskedModel(configOf(options, tokenizer))
+  const batchTokens = batchSize * sequence
+  const tokens = train.reduce((sum, { ids }) => sum + ids.length, 0)
   const trainerOptions: TrainerOptions = {
     ...options,
-    epochs: Math.ceil(steps / Math.ceil(train.length / batchSize)),
+    // Enough for the steps, which end the run: a batch has no more tokens than these.
+    epochs: Math.ceil(steps / Math.ceil(tokens / batchTokens)),
+    batchTokens,
     accumulate: 1,
-    schedule: 'linear',
-    warmup: WARMUP,
     maxLength: sequence,
     precision: 'f32',
     padId: tokenizer.padId,
@@ -227,7 +168,7 @@ export async function startPretraining(options: PretrainOptions, console: Consol
   const progress = new Progress()
   await chooseRunFolder(options.out, 'pretrain')
   const job = await openJob(options, console, progress)
-  const { fingerprints, device, model } = job
+  const { fingerprints, device, model, texts } = job
   const { run, unlock } = await createNewRun(options.out, 'pretrain', {
     job: 'pretrain',
     tilegrad: version,
@@ -235,7 +176,13 @@ export async function startPretraining(options: PretrainOptions, console: Consol
     webgpu: dependencies.webgpu,
     created_at: new Date().toISOString(),
     fingerprints,
-    arguments: pretrainArguments(options, { omit: ['json', 'out'], values: { data: resolve(String(options.data)) } }),
+    arguments: pretrainArguments(options, {
+      omit: ['json', 'out'],
+      values: {
+        ...texts.located,
+        ...(options.tokenizer !== undefined && { tokenizer: resolve(options.tokenizer) }),
+      },
+    }),
     options,
     adapter: describeAdapter(device.info),
     model: { parameters: countParameters(model) },

@@ -13,7 +13,9 @@ const schema = z.looseObject({
   /** The command-line arguments that repeat the run, with absolute paths. */
   arguments: z.array(z.string()).optional(),
   /** What the arguments were resolved to. */
-  options: z.looseObject({ preset: text, data: text, model: text }).optional(),
+  options: z
+    .looseObject({ preset: text, data: z.union([z.string(), z.array(z.string())]).optional(), model: text })
+    .optional(),
   /** Commits of the Hub's model (or adapter, with its base) and data set. */
   commits: z.looseObject({ model: text, base: text, data: text }).optional(),
   /** Hashes of what the run reads. */

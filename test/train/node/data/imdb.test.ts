@@ -33,7 +33,7 @@ describe('IMDb', () => {
 
   test('has 50,000 texts without labels, less the 266, in 270 rows, that stand in the test set', async context => {
     if (reason) return context.skip(reason)
-    const { texts, dropped } = await loadUnlabelled(IMDB)
+    const { texts, dropped } = await loadUnlabelled([IMDB], { splits: ['unsupervised'] })
     expect([texts.length, dropped]).toEqual([49_730, 270])
   })
 })

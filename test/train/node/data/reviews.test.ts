@@ -6,7 +6,6 @@ import { create } from 'tar'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
 import { loadLabelled } from '../../../../train/node/data/labelled.ts'
-import { loadUnlabelled } from '../../../../train/node/data/unlabelled.ts'
 import { loadReviews } from '../../../support/reviews.ts'
 
 const fixtures = join(import.meta.dirname, 'fixtures')
@@ -72,15 +71,6 @@ describe("a folder in the Hub's layout", () => {
       expect(reviews.unlabelled).toBe(1)
       expect(reviews.source).toBe(`${path} (Parquet); texts from column "text", labels from "label"`)
     }
-  })
-
-  test('gives unlabelled texts, without those of the test set', async () => {
-    const { texts, dropped } = await loadUnlabelled(fixtures)
-    expect(texts).toEqual(['Seen on a plane.', 'Seen twice.'])
-    expect(dropped).toBe(2)
-    expect(await mistake(root, loadUnlabelled)).toContain(
-      'is not a folder with Parquet files for unsupervised and test',
-    )
   })
 
   test('with a shard missing is refused', async () => {

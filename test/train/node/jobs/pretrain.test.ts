@@ -154,7 +154,7 @@ test('its folder is like that of any run, and its model loads again with its wor
     vocab_size: 60,
     hidden_size: 16,
     num_hidden_layers: 1,
-    max_position_embeddings: 16,
+    max_position_embeddings: 8,
     hidden_dropout_prob: 0.1,
     attention_probs_dropout_prob: 0.1,
     initializer_range: 0.09,
@@ -220,7 +220,7 @@ describe.concurrent('a run that ends too soon', () => {
     await writeFile(path, kept.replace('"##a"', '"##ä"'))
     expect(await pretrain(cwd, '--resume', 'run')).toMatchObject({
       status: 2,
-      stdout: '',
+      stdout: expect.stringMatching(/^Data: .+\n$/),
       stderr: 'tilegrad: run/tokenizer.json changed since run began: put back what was there, or start another run\n',
     })
     await writeFile(path, kept)
@@ -261,7 +261,7 @@ test('what it cannot use, it says in one line, before it opens a device or write
     status: 2,
     signal: null,
     stdout: '',
-    stderr: 'tilegrad: pretrain needs --data FOLDER\n',
+    stderr: 'tilegrad: pretrain needs --data: a text file, a table, a folder or a Hub dataset\n',
   })
   const out = ['--json', '--out', join(cwd, 'run')]
   const cases: readonly (readonly [readonly string[], string])[] = [
@@ -274,13 +274,15 @@ test('what it cannot use, it says in one line, before it opens a device or write
     [['--data', DATA, '--hidden', '10', '--heads', '3'], '--hidden 10 does not divide into --heads 3'],
     [['--data', DATA, '--val-split', '24'], '--val-split 24 leaves none of 24 texts to train on'],
     [
-      ['--data', DATA, '--vocabulary', '60', '--sequence', '500'],
-      `no text of ${DATA} has the 498 tokens of a row: a shorter --sequence may help`,
-    ],
-    [
       ['--data', DATA, '--vocabulary', '40'],
       '--vocabulary 40 is too small for these texts: special tokens and characters alone are 45',
     ],
+    [
+      ['--data', DATA, '--tokenizer', join(place.model, 'vocab.txt'), '--cased'],
+      '--cased is for a vocabulary that is learned, and --tokenizer gives one',
+    ],
+    [['--data', DATA, '--data', 'nowhere.txt'], 'No file or folder at nowhere.txt'],
+    [['--data', DATA, '--warmup', '1.5'], '--warmup takes a count of steps or a fraction below 1; got "1.5"'],
     [['--data', DATA, '--step', '3'], 'Unknown option --step: did you mean --steps?'],
   ]
   const expectRefusal = (args: readonly string[], sentence: string): Promise<void> =>
