@@ -46,10 +46,8 @@ export function grad(
   upstream?: Tensor,
   recompute: readonly Tensor[] = [],
 ): Tensor[] {
-  if (!upstream && loss.size !== 1)
-    throw new UserError(
-      `grad: the loss is ${showSpec(loss)}, but one element was expected: sum it, or pass its upstream gradient`,
-    )
+  const expected = 'one element was expected: sum it, or pass its upstream gradient'
+  if (!upstream && loss.size !== 1) throw new UserError(`grad: the loss is ${showSpec(loss)}, but ${expected}`)
   if (upstream && !sameShape(upstream.shape, loss.shape)) {
     throw new UserError(`grad: upstream is ${showSpec(upstream)}, but the loss is ${showSpec(loss)}`)
   }
@@ -78,19 +76,13 @@ export function grad(
     }
     const inputs = node.inputs.map(value => new Tensor(again(value)))
     const outputs = node.outputs.map((_, index) => new Tensor(again({ node, index })))
-    const found = op.gradient({
-      inputs,
-      outputs,
-      attributes: node.attributes,
-      upstream: outputs.map((_, i) => arrived[i]),
-      needs,
-    })
+    const { attributes } = node
+    const found = op.gradient({ inputs, outputs, attributes, upstream: outputs.map((_, i) => arrived[i]), needs })
     found.forEach((gradient, i) => {
       if (!gradient || !needs[i]) return
       if (!sameShape(gradient.shape, inputs[i].shape)) {
-        throw new Error(
-          `${op.name}: its gradient rule returned ${showSpec(gradient)} for input ${i}, which is ${showSpec(inputs[i])}`,
-        )
+        const shown = `${showSpec(gradient)} for input ${i}, which is ${showSpec(inputs[i])}`
+        throw new Error(`${op.name}: its gradient rule returned ${shown}`)
       }
       accumulate(node.inputs[i], gradient)
     })

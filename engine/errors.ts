@@ -8,27 +8,23 @@
 const LONGEST = 480
 
 /**
- * Says what is wrong and where. The message is one line of less than 500 characters that is safe on a terminal: control
- * characters become escapes, and the middle of a longer message is left out.
+ * An error whose message is one line of less than 500 characters that is safe on a terminal: control characters become
+ * escapes, and the middle of a longer message is left out.
  */
-export class UserError extends Error {
-  override readonly name = 'UserError'
-
+class OneLineError extends Error {
   constructor(message: string, options?: ErrorOptions) {
     super(printableLine(message), options)
   }
 }
 
-/**
- * A computation gave NaN or ∞, which is never a result. Says where, in one line. The command line prints it and exits
- * with status 3.
- */
-export class NonFinite extends Error {
-  override readonly name = 'NonFinite'
+/** Says what is wrong and where. */
+export class UserError extends OneLineError {
+  override readonly name = 'UserError'
+}
 
-  constructor(message: string, options?: ErrorOptions) {
-    super(printableLine(message), options)
-  }
+/** A computation gave NaN or ∞, which is never a result. Says where. */
+export class NonFinite extends OneLineError {
+  override readonly name = 'NonFinite'
 }
 
 /**

@@ -198,10 +198,12 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   }
 
   const resultOf = ({ rebuild, outputs }: Trace, results: readonly Storage[]): Result =>
-    rebuild(results.map((storage, i) => {
-      const { shape, dtype } = specOf(outputs[i])
-      return makeSource(shape, dtype, { kind: 'storage', storage })
-    })) as Result
+    rebuild(
+      results.map((storage, i) => {
+        const { shape, dtype } = specOf(outputs[i])
+        return makeSource(shape, dtype, { kind: 'storage', storage })
+      }),
+    ) as Result
 
   /** A function that finds the trace of its arguments. Throws at once while another function is traced. */
   const withTrace =

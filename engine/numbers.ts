@@ -5,19 +5,10 @@ import { toFloat16, toFloat32 } from './float16.ts'
 import type { TensorData } from './tensor.ts'
 
 /** JavaScript's arrays of numbers. */
-export type TypedArray =
-  | Float64Array
-  | Float32Array
-  | Float16Array
-  | Int32Array
-  | Int16Array
-  | Int8Array
-  | BigInt64Array
-  | Uint32Array
-  | Uint16Array
-  | Uint8Array
-  | Uint8ClampedArray
-  | BigUint64Array
+export type TypedArray = FloatArray | SignedArray | UnsignedArray
+type FloatArray = Float64Array | Float32Array | Float16Array
+type SignedArray = Int32Array | Int16Array | Int8Array | BigInt64Array
+type UnsignedArray = Uint32Array | Uint16Array | Uint8Array | Uint8ClampedArray | BigUint64Array
 
 /** Default dtypes by the array's class name: not every JavaScript engine has all of these classes. */
 export const TYPED_DTYPES: Readonly<Record<string, DType>> = {

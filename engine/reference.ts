@@ -2,7 +2,7 @@
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { type Node, type Value, reachable } from './graph.ts'
-import { sizeOf } from './shape.ts'
+import { showShape, sizeOf } from './shape.ts'
 import { broadcastView, contiguousView, readThrough } from './view.ts'
 import { payloadOf } from './ops/source.ts'
 import type { Tensor } from './tensor.ts'
@@ -19,15 +19,12 @@ export function reference(tensors: readonly Tensor[], feeds: Feeds = new Map()):
   const known = new Map<Node, Float64Array[]>()
   for (const [tensor, data] of feeds) {
     if (data.length !== tensor.size)
-      throw new UserError(`reference: ${data.length} numbers for [${tensor.shape.join(', ')}]`)
+      throw new UserError(`reference: ${data.length} numbers for ${showShape(tensor.shape)}`)
     known.set(tensor.value.node, [data])
   }
-  for (const node of reachable(
-    tensors.map(t => t.value),
-    known,
-  ))
-    known.set(node, evaluate(node, known))
-  return tensors.map(({ value }) => resultOf(value, known))
+  const values = tensors.map(t => t.value)
+  for (const node of reachable(values, known)) known.set(node, evaluate(node, known))
+  return values.map(value => resultOf(value, known))
 }
 
 function resultOf(value: Value, known: ReadonlyMap<Node, Float64Array[]>): Float64Array {
@@ -41,7 +38,7 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   if (op.kind === 'source') {
     const payload = payloadOf(node)
     if (payload.kind !== 'constant')
-      throw new UserError(`reference: a ${payload.kind} of [${outputs[0].shape.join(', ')}] needs a feed`)
+      throw new UserError(`reference: a ${payload.kind} of ${showShape(outputs[0].shape)} needs a feed`)
     return [Float64Array.from(payload.data)]
   }
   const specs = { inputs: node.inputs.map(({ node: from, index }) => from.outputs[index]), outputs }

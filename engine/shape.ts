@@ -48,13 +48,10 @@ export function completeShape(shape: Shape, spec: Spec): Shape {
   if (hole < 0) return shape
   if (shape.lastIndexOf(-1) !== hole)
     throw new UserError(`reshape: ${showShape(shape)} has -1 twice; only one length can be left open`)
-  const known = sizeOf(shape.filter((_, i) => i !== hole))
-  const rest = sizeOf(spec.shape) / known
-  if (!Number.isInteger(rest)) {
-    throw new UserError(
-      `reshape: the ${sizeOf(spec.shape)} elements of ${showSpec(spec)} do not divide into ${showShape(shape)}`,
-    )
-  }
+  const size = sizeOf(spec.shape)
+  const rest = size / sizeOf(shape.toSpliced(hole, 1))
+  if (!Number.isInteger(rest))
+    throw new UserError(`reshape: the ${size} elements of ${showSpec(spec)} do not divide into ${showShape(shape)}`)
   return shape.map((n, i) => (i === hole ? rest : n))
 }
 

@@ -83,9 +83,7 @@ function kernelInputs(node: Node, op: KernelOp, graph: LocatedGraph, assignments
   })
   op.aliases?.forEach((alias, index) => {
     // Only a variable that takes the new value is updated in place.
-    const {
-      base: { node: target },
-    } = graph.locate(values[alias])
+    const target = graph.locate(values[alias]).base.node
     const isOwned = assignments.some(a => a.target.node === target && keyOf(a.value) === keyOf({ node, index }))
     if (!isOwned) values[alias] = graph.copy(values[alias], { fresh: true })
     // A dispatch may not bind one buffer for both writing and reading: other inputs in the same memory are copied.
@@ -115,14 +113,9 @@ function placeResults(
     return isWhole(located) && located.base.node.op.kind !== 'source' ? located.base : graph.copy(value)
   }
   // An output that was updated in place is in its variable's memory, which the next run overwrites.
-  const finalOutputs = outputs.map(value =>
-    keep(isUpdate(graph.locate(value).base) ? graph.copy(value) : planned(value)),
-  )
-  const finalAssignments = assignments.map(({ storage, target, value }) => ({
-    storage,
-    target,
-    value: keep(planned(value)),
-  }))
+  const final = (value: Value): Value => (isUpdate(graph.locate(value).base) ? graph.copy(value) : planned(value))
+  const finalOutputs = outputs.map(value => keep(final(value)))
+  const finalAssignments = assignments.map(each => ({ ...each, value: keep(planned(each.value)) }))
   return { outputs: finalOutputs, assignments: finalAssignments, kept: new Set([...graph.copied, ...kept]) }
 }
 

@@ -156,7 +156,8 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
     return sure.length > 0 ? sure : bad
   }
   const results = [...outputs, ...stores.map(({ from }) => from)]
-  const isResult = ({ region }: Binding): boolean => results.some(result => (result.within?.region ?? result) === region)
+  const isResult = ({ region }: Binding): boolean =>
+    results.some(result => (result.within?.region ?? result) === region)
   const waiting = findings.filter(({ step, binding }) => step !== undefined && isResult(binding))
   const known = new Set(waiting)
   const causes: Finding[] = []

@@ -14,7 +14,7 @@ import { UserError } from '../errors.ts'
 import { constantOn, knownConstant } from './constants.ts'
 import { NO_VALUE, Program } from './program.ts'
 import type { Region } from './region.ts'
-import { type ScalarNumber, type Structure, type WordPlace, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
+import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateOf, wordOf } from './structure.ts'
 
 /** Number of plans that are kept for a device. */
 export const EAGER_PLANS = 128
@@ -118,8 +118,8 @@ class EagerPlan {
     const template = templateOf(outputs, structure, trace)
     const { program, planned } = await Program.make(device, template.outputs, [], { trace, packs: true })
     const places = numberPlaces(planned, template, structure.numbers.length)
-    const offsetOf = ({ step, word }: WordPlace): number => program.arguments.uniformsOf(step).offset + 4 * word
-    const words = places.map(each => each.map(offsetOf))
+    const { arguments: sent } = program
+    const words = places.map(each => each.map(({ step, word }) => sent.uniformsOf(step).offset + 4 * word))
     return new EagerPlan(device, program, words, template.outputs)
   }
 

@@ -54,11 +54,8 @@ export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Trai
       )
     }
     // Of several products in one sum, the last one: the others are complete by then.
-    const kernel = leaves
-      .filter(fits)
-      .map(({ base }) => base.node)
-      .filter(isKernel)
-      .sort((a, b) => placeOf(b) - placeOf(a))[0]
+    const kernels = leaves.filter(fits).map(({ base }) => base.node)
+    const kernel = kernels.filter(isKernel).sort((a, b) => placeOf(b) - placeOf(a))[0]
     if (!kernel) continue
     const own = keyOf({ node: kernel, index: 0 })
     const reads = (reader: Node): boolean => graph.inputsOf(reader).some(({ base }) => keyOf(base) === own)
@@ -95,11 +92,7 @@ function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Cano
 }
 
 /** The nodes of one expression, and the values it loads. */
-function expressionOf(
-  root: Elementwise,
-  graph: Canonical,
-  fused: ReadonlySet<string>,
-): { members: Set<Node>; leaves: Leaf[] } {
+function expressionOf(root: Elementwise, graph: Canonical, fused: ReadonlySet<string>) {
   const members = new Set<Node>()
   const leaves = new Map<string, Leaf>()
   const collect = (node: Elementwise): void => {

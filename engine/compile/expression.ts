@@ -63,9 +63,8 @@ export function findFused(graph: Canonical, traits: Traits, materialized: Readon
     size.set(key, ops())
     if (!isElementwise(node) || kept.has(key) || materialized.has(key)) continue
     const readers = uses.get(key) ?? []
-    const transparent = readers.every(
-      use => use.kind !== 'kernel' && isTransparent(use.view, node.outputs[0], use.elements),
-    )
+    const [made] = node.outputs
+    const transparent = readers.every(use => use.kind !== 'kernel' && isTransparent(use.view, made, use.elements))
     if (transparent && (readers.length === 1 || node.inputs.length === 0)) fused.add(key)
   }
   return fused

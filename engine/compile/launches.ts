@@ -9,15 +9,13 @@ import type { Binding, Region } from './region.ts'
 
 /** Drops launches whose outputs are all dead, such as the gradient of a first layer's keys without LoRA on them. */
 export function liveLaunches(node: Node, launches: readonly Launch[], { uses, kept }: Canonical): readonly Launch[] {
+  const isReread = ({ index }: Slot): boolean =>
+    launches.some(({ slots, writes }) =>
+      slots.some((other, slot) => other.role === 'output' && other.index === index && !writes.includes(slot)),
+    )
   const isRead = (output: Slot): boolean => {
     const key = keyOf({ node, index: output.index })
-    return (
-      uses.has(key) ||
-      kept.has(key) ||
-      launches.some(({ slots, writes }) =>
-        slots.some(({ role, index }, slot) => role === 'output' && index === output.index && !writes.includes(slot)),
-      )
-    )
+    return uses.has(key) || kept.has(key) || isReread(output)
   }
   return launches.filter(({ slots, writes }) =>
     writes.some(slot => slots[slot].role !== 'output' || isRead(slots[slot])),
@@ -32,19 +30,12 @@ export class SharedTemporaries {
   /** The region of an equal launch's result. If there is none, notes this launch and returns undefined. */
   find(launch: Launch, launches: readonly Launch[], bindings: readonly Binding[]): Region | undefined {
     const [written, ...others] = launch.writes
-    if (
-      others.length > 0 ||
-      launch.slots[written].role !== 'temporary' ||
-      !isFilledOnce(launch.slots[written], launches)
-    )
-      return undefined
+    const { role, index } = launch.slots[written]
+    if (others.length > 0 || role !== 'temporary' || !isFilledOnce(index, launches)) return undefined
     const read = bindings.filter((_, slot) => slot !== written)
     if (!read.every(isConstant)) return undefined
-    const key = [
-      launch.wgsl,
-      launch.uniforms,
-      ...read.map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`),
-    ].join('|')
+    const places = read.map(({ region, offset }) => `${this.#numberOf(region)}+${offset}`)
+    const key = [launch.wgsl, launch.uniforms, ...places].join('|')
     const known = this.#filled.get(key)
     if (!known) this.#filled.set(key, bindings[written].region)
     return known
@@ -58,12 +49,10 @@ export class SharedTemporaries {
 }
 
 /** Whether only one launch writes a temporary. One that later launches change can't be shared. */
-function isFilledOnce({ index }: Slot, launches: readonly Launch[]): boolean {
-  return (
-    launches.filter(({ slots, writes }) =>
-      writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === index),
-    ).length === 1
-  )
+function isFilledOnce(temporary: number, launches: readonly Launch[]): boolean {
+  const fills = ({ slots, writes }: Launch): boolean =>
+    writes.some(slot => slots[slot].role === 'temporary' && slots[slot].index === temporary)
+  return launches.filter(fills).length === 1
 }
 
 /** Whether memory is an input or a constant of the plan, which no update changes. */

@@ -61,20 +61,15 @@ export class LocatedGraph {
 
   add(node: Node): void {
     this.nodes.push(node)
-    this.#inputs.set(
-      node,
-      node.inputs.map(value => this.locate(value)),
-    )
+    const inputs = node.inputs.map(value => this.locate(value))
+    this.#inputs.set(node, inputs)
     this.#locateOutputs(node)
   }
 
   addView(node: Node): void {
-    const {
-      op,
-      attributes,
-      inputs: [from],
-      outputs: [spec],
-    } = node
+    const { op, attributes } = node
+    const [from] = node.inputs
+    const [spec] = node.outputs
     if (op.kind !== 'view') throw new Error(`${op.name} is not a view`)
     const viewOf = (value: Value): Located | undefined => {
       const { base, view } = this.locate(value)

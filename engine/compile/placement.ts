@@ -20,11 +20,8 @@ export function findPlacements({ nodes, inputsOf, uses, kept }: Canonical): Read
     const [output] = node.outputs
     const inputs = inputsOf(node)
     const keys = inputs.map(({ base }) => keyOf(base))
-    const starts = node.op.starts(
-      inputs.map(({ view }) => view),
-      output,
-      node.attributes,
-    )
+    const views = inputs.map(({ view }) => view)
+    const starts = node.op.starts(views, output, node.attributes)
     starts?.forEach((start, i) => {
       const { op } = inputs[i].base.node
       const isReadOnce = uses.get(keys[i])?.length === 1 && keys.filter(key => key === keys[i]).length === 1

@@ -44,15 +44,13 @@ export class Plan {
     for (const region of program.sources) {
       if (!region.source) continue
       const payload = payloadOf(region.source)
-      if (payload.kind === 'placeholder') {
+      if (payload.kind === 'storage') sources.set(region, payload.storage)
+      else if (payload.kind === 'constant') sources.set(region, constantOn(device, region.source, payload.data))
+      else {
         const storage = new Storage(`input ${payload.position}`, region.bytes)
         placeholders.set(payload.position, { storage, node: region.source })
         sources.set(region, storage)
-      } else
-        sources.set(
-          region,
-          payload.kind === 'storage' ? payload.storage : constantOn(device, region.source, payload.data),
-        )
+      }
     }
     this.#placeholders = placeholders
     this.#sources = sources
@@ -71,15 +69,10 @@ export class Plan {
     return new Plan(device, program, planned)
   }
 
-  /** Queues one run. Results have memory of their own until their storage is released or collected. */
-  async run(feeds: readonly Feed[]): Promise<Storage[]> {
-    return this.#run(feeds)
-  }
-
   /** Queues one run with every dispatch timed. Throws a UserError if the adapter has no timestamps. */
   async profile(feeds: readonly Feed[]): Promise<{ results: Storage[]; kernels: KernelTime[] }> {
     const profiler = this.#program.profiler()
-    const results = await this.#run(feeds, profiler)
+    const results = await this.run(feeds, profiler)
     return { results, kernels: await this.#program.times(profiler) }
   }
 
@@ -109,7 +102,8 @@ export class Plan {
     this.#program.release()
   }
 
-  async #run(feeds: readonly Feed[], profiler?: Profiler): Promise<Storage[]> {
+  /** Queues one run. Results have memory of their own until their storage is released or collected. */
+  async run(feeds: readonly Feed[], profiler?: Profiler): Promise<Storage[]> {
     this.#device.check()
     const collecting = this.#device.collectIfGrown()
     if (collecting) await collecting
@@ -136,12 +130,10 @@ export class Plan {
     const encoder = device.gpu.createCommandEncoder()
     this.#feed(encoder, feeds)
     program.encode(encoder, profiler)
-    program.outputs.forEach((region, i) =>
-      encoder.copyBufferToBuffer(program.bufferOf(region), 0, targets[i], 0, region.bytes),
-    )
-    for (const { from, bytes, storage } of program.stores) {
-      encoder.copyBufferToBuffer(program.bufferOf(from), 0, storage.on(device), 0, bytes)
-    }
+    const copy = (region: Region, to: GPUBuffer, bytes: number): void =>
+      encoder.copyBufferToBuffer(program.bufferOf(region), 0, to, 0, bytes)
+    program.outputs.forEach((region, i) => copy(region, targets[i], region.bytes))
+    for (const { from, bytes, storage } of program.stores) copy(from, storage.on(device), bytes)
     device.gpu.queue.submit([encoder.finish()])
   }
 

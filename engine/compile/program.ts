@@ -76,22 +76,13 @@ export class Program {
     this.#sourceIndex = new Map(this.sources.map((region, i) => [region, i]))
     this.#sizes = memory.sizes
     this.#slotOf = memory.slotOf
-    this.#arguments = new ArgumentBuffer(
-      device,
-      steps.map(({ launch }) => launch),
-      packs ? this.sources : [],
-    )
-    this.#dispatches = steps.map(({ launch, bindings }, i) => ({
-      label: launch.label,
-      pipeline: pipelines[i],
-      bindings,
-      workgroups: launch.workgroups,
-      operations: launch.operations,
-      bytes: [...bindings, ...(launch.updates ?? []).map(slot => bindings[slot])].reduce(
-        (sum, { bytes }) => sum + bytes,
-        0,
-      ),
-    }))
+    const launches = steps.map(({ launch }) => launch)
+    this.#arguments = new ArgumentBuffer(device, launches, packs ? this.sources : [])
+    this.#dispatches = steps.map(({ launch, bindings }, i) => {
+      const { label, workgroups, operations, updates = [] } = launch
+      const bytes = [...bindings, ...updates.map(slot => bindings[slot])].reduce((sum, each) => sum + each.bytes, 0)
+      return { label, pipeline: pipelines[i], bindings, workgroups, operations, bytes }
+    })
     this.cost = {
       dispatches: steps.length,
       unfused: planned.unfused,
@@ -181,14 +172,11 @@ export class Program {
     const pass = encoder.beginComputePass()
     let bound: GPUComputePipeline | undefined
     for (let i = 0; i < this.#dispatches.length; i++) {
-      const {
-        pipeline: { pipeline },
-        workgroups: [x, y, z],
-      } = this.#dispatches[i]
-      if (pipeline !== bound) pass.setPipeline(pipeline)
-      bound = pipeline
+      const { pipeline, workgroups } = this.#dispatches[i]
+      if (pipeline.pipeline !== bound) pass.setPipeline(pipeline.pipeline)
+      bound = pipeline.pipeline
       pass.setBindGroup(0, this.#groups[i])
-      pass.dispatchWorkgroups(x, y, z)
+      pass.dispatchWorkgroups(workgroups[0], workgroups[1], workgroups[2])
     }
     pass.end()
   }
@@ -278,29 +266,20 @@ function checkLimits(planned: Schedule, { info, traits, buffers }: Device): void
 }
 
 /** What came of a call under error scopes. */
-interface Attempt<T> {
-  readonly attempted: { readonly result: T } | { readonly error: unknown }
-  readonly outOfMemory: GPUError | null
-  readonly invalid: GPUError | null
-}
-
-async function underErrorScopes<T>(gpu: GPUDevice, submit: () => T): Promise<Attempt<T>> {
+async function underErrorScopes<T>(gpu: GPUDevice, submit: () => T) {
   gpu.pushErrorScope('validation')
   gpu.pushErrorScope('out-of-memory')
-  let attempted: Attempt<T>['attempted']
+  let attempted: { readonly result: T } | { readonly error: unknown }
   try {
     attempted = { result: submit() }
   } catch (error) {
     attempted = { error }
   }
-  const [memory, validation] = [gpu.popErrorScope(), gpu.popErrorScope()]
-  return { attempted, outOfMemory: await memory, invalid: await validation }
+  const [outOfMemory, invalid] = await Promise.all([gpu.popErrorScope(), gpu.popErrorScope()])
+  return { attempted, outOfMemory, invalid }
 }
 
 function regionsOf({ steps, outputs, stores }: Schedule): Set<Region> {
-  return new Set([
-    ...steps.flatMap(step => step.bindings.map(binding => binding.region)),
-    ...outputs,
-    ...stores.map(store => store.from),
-  ])
+  const bound = steps.flatMap(({ bindings }) => bindings.map(({ region }) => region))
+  return new Set([...bound, ...outputs, ...stores.map(({ from }) => from)])
 }

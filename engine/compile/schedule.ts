@@ -7,7 +7,7 @@ import { MOST_REDUCED, reduceLowering } from '../../shaders/reduce.ts'
 import { UserError } from '../errors.ts'
 import type { KernelOp, LoweringContext, Node, ReduceOp, Value } from '../graph.ts'
 import type { Storage } from '../storage.ts'
-import { sizeOf } from '../shape.ts'
+import { showShape, sizeOf } from '../shape.ts'
 import { contiguousView } from '../view.ts'
 import type { Trial } from '../runtime/trials.ts'
 import { KernelTuning, type OnGuess, type Question, questionKey } from '../tune.ts'
@@ -111,12 +111,10 @@ class Scheduler {
   run(): Schedule {
     const { nodes, outputs } = this.#graph
     const epilogues = [...this.#epilogues.values()]
-    // These are computed by the steps of other nodes.
-    const elsewhere = new Set<Node>(
-      epilogues.flatMap(({ kernel, storedInstead }) => [kernel, ...(storedInstead ? [storedInstead] : [])]),
-    )
+    const instead = epilogues.flatMap(({ storedInstead }) => storedInstead ?? [])
     const fused = nodes.filter(node => this.#fused.has(keyOf({ node, index: 0 })))
-    for (const node of fused) elsewhere.add(node)
+    // These are computed by the steps of other nodes.
+    const elsewhere = new Set<Node>([...epilogues.map(({ kernel }) => kernel), ...instead, ...fused])
     for (const node of nodes) if (!elsewhere.has(node)) this.#lower(node)
     return {
       steps: orderSteps(this.#steps, this.#updates),
@@ -125,10 +123,7 @@ class Scheduler {
       trials: [...this.#trials.values()],
       // Numbers have no inputs and would not be dispatches.
       unfused:
-        this.#steps.length +
-        fused.filter(node => node.inputs.length > 0).length +
-        epilogues.length +
-        epilogues.filter(({ storedInstead }) => storedInstead).length,
+        this.#steps.length + fused.filter(node => node.inputs.length > 0).length + epilogues.length + instead.length,
     }
   }
 
@@ -164,47 +159,31 @@ class Scheduler {
     const { label, body, inputs } = this.#expression(spec.shape).ofNode(node)
     const bound = this.#bind(inputs)
     const region = this.#regions.make({ node, index: 0 })
-    const launch = elementwiseLaunch(
-      { label: label || 'fill', inputs: bound.map(b => b.view), output: contiguousView(spec), body },
-      this.#traits,
-    )
-    this.#steps.push({
-      step: { launch, bindings: [...bound.map(b => b.binding), bindWhole(region)] },
-      node,
-      reads: new Set(keysOf(inputs)),
-    })
+    const views = bound.map(b => b.view)
+    const operands = { label: label || 'fill', inputs: views, output: contiguousView(spec), body }
+    const launch = elementwiseLaunch(operands, this.#traits)
+    const bindings = [...bound.map(b => b.binding), bindWhole(region)]
+    this.#steps.push({ step: { launch, bindings }, node, reads: new Set(keysOf(inputs)) })
   }
 
   #lowerReduction(node: Node, op: ReduceOp): void {
     const [reduced] = this.#graph.inputsOf(node)
     const { shape } = reduced.view
-    if (sizeOf(shape) > MOST_REDUCED) {
-      throw new UserError(
-        `${op.name} over [${shape.join(', ')}]: a reduction takes at most ${MOST_REDUCED} elements: reduce in parts`,
-      )
-    }
+    const limit = `a reduction takes at most ${MOST_REDUCED} elements: reduce in parts`
+    if (sizeOf(shape) > MOST_REDUCED) throw new UserError(`${op.name} over ${showShape(shape)}: ${limit}`)
     const { label, body, inputs } = this.#expression(shape).ofValue(reduced)
-    const bound = {
-      inputs: this.#bind(inputs),
-      outputs: [this.#regions.make({ node, index: 0 })],
-      reads: keysOf(inputs),
+    const bound = this.#bind(inputs)
+    const outputs = [this.#regions.make({ node, index: 0 })]
+    const reduction = {
+      label: `${op.name} ${label}`.trimEnd(),
+      fold: op.fold,
+      shape,
+      axes: op.axes(node.attributes),
+      inputs: bound.map(b => b.view),
+      output: contiguousView(node.outputs[0]),
+      body,
     }
-    this.#push(
-      node,
-      bound,
-      reduceLowering(
-        {
-          label: `${op.name} ${label}`.trimEnd(),
-          fold: op.fold,
-          shape,
-          axes: op.axes(node.attributes),
-          inputs: bound.inputs.map(b => b.view),
-          output: contiguousView(node.outputs[0]),
-          body,
-        },
-        this.#traits,
-      ),
-    )
+    this.#push(node, { inputs: bound, outputs, reads: keysOf(inputs) }, reduceLowering(reduction, this.#traits))
   }
 
   /** The expression that ends in `root` as the epilogue of a kernel. */
@@ -218,7 +197,7 @@ class Scheduler {
     const instead = storedInstead && expression(storedInstead)
     if (storedInstead) this.#regions.share(own, this.#regions.make({ node: storedInstead, index: 0 }))
     const epilogue: Epilogue = {
-      label: [label || 'fill', ...(instead ? [instead.label] : [])].join(' & '),
+      label: `${label || 'fill'}${instead ? ` & ${instead.label}` : ''}`,
       shape,
       inputs: bound.map(b => b.view),
       body,
@@ -232,12 +211,8 @@ class Scheduler {
   #lowerKernel(node: Node, op: KernelOp, epilogue?: BoundEpilogue): void {
     const located = this.#graph.inputsOf(node)
     const inputs = this.#bind(located)
-    const bound = {
-      inputs,
-      outputs: this.#outputsOf(node, op, located),
-      reads: [...keysOf(located), ...(epilogue?.reads ?? [])],
-      epilogue,
-    }
+    const outputs = this.#outputsOf(node, op, located)
+    const bound = { inputs, outputs, reads: [...keysOf(located), ...(epilogue?.reads ?? [])], epilogue }
     const ask: OnGuess = (question, candidates) => this.#ask(question, candidates, op, context, bound)
     const context: LoweringContext = {
       inputs: inputs.map(b => b.view),

@@ -123,7 +123,7 @@ export function templateOf(outputs: readonly Value[], structure: Structure, trac
 }
 
 /** A uniform word of a step. */
-export interface WordPlace {
+interface WordPlace {
   readonly step: number
   readonly word: number
 }

@@ -5,7 +5,7 @@ import { type Launch, type Spec, type View, input } from '../../shaders/kernel.t
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
-import { sameShape, showSpec, sizeOf } from '../shape.ts'
+import { sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
 import { contiguousView, offsetsOf, sliceView } from '../view.ts'
 import { type Tensor, apply } from '../tensor.ts'
 
@@ -95,14 +95,10 @@ defineOp({
   kind: 'kernel',
   rounding: 'none',
   infer: ([x], { before, after }) => {
-    const ok =
-      before.length === x.shape.length &&
-      after.length === x.shape.length &&
-      [...before, ...after].every(n => Number.isInteger(n) && n >= 0)
-    if (!ok)
-      throw new UserError(
-        `pad: [${before.join(', ')}] before and [${after.join(', ')}] after do not fit ${showSpec(x)}`,
-      )
+    const isPadding = (lengths: readonly number[]): boolean =>
+      lengths.length === x.shape.length && lengths.every(n => Number.isInteger(n) && n >= 0)
+    const shown = `${showShape(before)} before and ${showShape(after)} after`
+    if (!isPadding(before) || !isPadding(after)) throw new UserError(`pad: ${shown} do not fit ${showSpec(x)}`)
     return [{ shape: x.shape.map((n, i) => before[i] + n + after[i]), dtype: x.dtype }]
   },
   strided: () => true,
@@ -113,12 +109,10 @@ defineOp({
     const clear = elementwiseLaunch({ label: 'fill', inputs: [], output: contiguousView(out), body }, context.traits)
     return { launches: [clear, copyInto(context, 0, before)] }
   },
-  gradient: ({ inputs: [x], attributes: { before }, upstream: [dy] }) => [
-    dy?.slice(
-      before,
-      before.map((n, i) => n + x.shape[i]),
-    ),
-  ],
+  gradient: ({ inputs: [x], attributes: { before }, upstream: [dy] }) => {
+    const end = before.map((n, i) => n + x.shape[i])
+    return [dy?.slice(before, end)]
+  },
   reference: ([x], { inputs: [spec], outputs: [out] }, { before, fill }) => {
     const result = new Float64Array(sizeOf(out.shape)).fill(fill)
     writeThrough(x, partOf(out, before, spec.shape), result)

@@ -21,9 +21,8 @@ defineOp({
   kind: 'view',
   infer: ([x], { shape }) => {
     if (sizeOf(shape) !== sizeOf(x.shape) || shape.some(n => !Number.isInteger(n) || n < 1)) {
-      throw new UserError(
-        `reshape: ${showSpec(x)} has ${sizeOf(x.shape)} elements, ${showShape(shape)} has ${sizeOf(shape)}`,
-      )
+      const wanted = `${showShape(shape)} has ${sizeOf(shape)}`
+      throw new UserError(`reshape: ${showSpec(x)} has ${sizeOf(x.shape)} elements, ${wanted}`)
     }
     return [{ shape, dtype: x.dtype }]
   },
@@ -49,23 +48,18 @@ defineOp({
   name: 'slice',
   kind: 'view',
   infer: ([x], { start, end }) => {
-    const ok =
-      start.length === x.shape.length &&
-      end.length === x.shape.length &&
-      x.shape.every(
-        (n, i) =>
-          Number.isInteger(start[i]) && Number.isInteger(end[i]) && start[i] >= 0 && start[i] < end[i] && end[i] <= n,
-      )
-    if (!ok) throw new UserError(`slice: ${showShape(start)} to ${showShape(end)} is not within ${showSpec(x)}`)
+    const isWithin = (n: number, i: number): boolean =>
+      [start[i], end[i]].every(Number.isInteger) && start[i] >= 0 && start[i] < end[i] && end[i] <= n
+    const rank = x.shape.length
+    if (start.length !== rank || end.length !== rank || !x.shape.every(isWithin))
+      throw new UserError(`slice: ${showShape(start)} to ${showShape(end)} is not within ${showSpec(x)}`)
     return [{ shape: start.map((from, i) => end[i] - from), dtype: x.dtype }]
   },
   view: (input, { start, end }) => sliceView(input, start, end),
-  gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => [
-    dy?.pad(
-      start,
-      end.map((to, i) => x.shape[i] - to),
-    ),
-  ],
+  gradient: ({ inputs: [x], attributes: { start, end }, upstream: [dy] }) => {
+    const after = end.map((to, i) => x.shape[i] - to)
+    return [dy?.pad(start, after)]
+  },
   reference: ([x], { inputs: [spec] }, { start, end }) => [readThrough(x, sliceView(contiguousView(spec), start, end))],
 })
 

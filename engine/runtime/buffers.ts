@@ -63,9 +63,8 @@ export class Buffers {
     const { maxBufferSize, maxStorageBufferBindingSize } = this.#device.limits
     const most = Math.min(maxBufferSize, maxStorageBufferBindingSize)
     if (bytes > most) {
-      throw new UserError(
-        `${label}: ${showBytes(bytes)} is more than one buffer holds on this adapter (${showBytes(most)}): use a smaller batch or length`,
-      )
+      const limit = `${showBytes(bytes)} is more than one buffer holds on this adapter (${showBytes(most)})`
+      throw new UserError(`${label}: ${limit}: use a smaller batch or length`)
     }
   }
 

@@ -74,11 +74,8 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
       // The same number of operations for any number of accumulators: 0.5 · 10⁹ on a CPU adapter, 140 · 10⁹ on a GPU.
       const iterations = (traits.cpu ? 2048 : 4096) / accumulators
       const operations = CEILING_WORKGROUP * workgroups * iterations * CEILING_UNROLLED * accumulators * 4 * 2
-      best = Math.max(
-        best,
-        operations /
-          (await bestSeconds(device, multiplyAddShader(accumulators, iterations, type), [to], [workgroups, 1])),
-      )
+      const shader = multiplyAddShader(accumulators, iterations, type)
+      best = Math.max(best, operations / (await bestSeconds(device, shader, [to], [workgroups, 1])))
     }
     return best
   }
@@ -92,10 +89,8 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
         const count = bytes / (element === 'f32' ? 4 : 16) / CEILING_WORKGROUP / each
         const x = Math.min(count, 2 ** 15)
         for (const contiguous of [false, true]) {
-          fastest = Math.min(
-            fastest,
-            await bestSeconds(device, copyShader(each, element, contiguous), [to, from], [x, count / x]),
-          )
+          const shader = copyShader(each, element, contiguous)
+          fastest = Math.min(fastest, await bestSeconds(device, shader, [to, from], [x, count / x]))
         }
       }
     }

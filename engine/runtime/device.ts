@@ -189,12 +189,8 @@ export function elementsOf(bytes: ArrayBuffer, dtype: DType, count: number, from
 /** Largest scratch memory of a kernel, in bytes, if the adapter can bind as much. */
 const MOST_SCRATCH = 512 * 2 ** 20
 
-const WANTED_FEATURES: readonly string[] = [
-  'shader-f16',
-  'subgroups',
-  'timestamp-query',
-  'chromium-experimental-subgroup-matrix',
-]
+const MATRICES = 'chromium-experimental-subgroup-matrix'
+const WANTED_FEATURES: readonly string[] = ['shader-f16', 'subgroups', 'timestamp-query', MATRICES]
 
 /** Opens an adapter with all features that kernels use and with its largest limits. */
 export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promise<Device> {
@@ -214,12 +210,13 @@ export async function openDevice(adapter: GPUAdapter, info: AdapterInfo): Promis
     },
   })
   const { subgroupMinSize = 0, subgroupMaxSize = 0 } = adapter.info
+  const lanes = subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0
   const traits: Traits = {
     name: info.name,
     cpu: info.fallback || /llvmpipe|swiftshader/i.test(info.name),
     f16: gpu.features.has('shader-f16'),
-    subgroupSize: gpu.features.has('subgroups') && subgroupMinSize === subgroupMaxSize ? subgroupMinSize : 0,
-    subgroupMatrix: subgroupMinSize === subgroupMaxSize ? subgroupMatrixOf(adapter, gpu, subgroupMaxSize) : undefined,
+    subgroupSize: gpu.features.has('subgroups') ? lanes : 0,
+    subgroupMatrix: lanes > 0 ? subgroupMatrixOf(adapter, gpu, lanes) : undefined,
     maxWorkgroupInvocations: limits.maxComputeInvocationsPerWorkgroup,
     maxWorkgroupStorage: limits.maxComputeWorkgroupStorageSize,
     maxStorageBuffers: limits.maxStorageBuffersPerShaderStage,
@@ -255,15 +252,12 @@ interface SubgroupMatrixConfig {
 
 /** The largest f16 matrices whose sums are f32; undefined if there are none. */
 function subgroupMatrixOf({ info }: GPUAdapter, { features }: GPUDevice, lanes: number): SubgroupMatrix | undefined {
-  if (!features.has('chromium-experimental-subgroup-matrix') || !features.has('shader-f16')) return undefined
+  if (!features.has(MATRICES) || !features.has('shader-f16')) return undefined
   const configs: readonly SubgroupMatrixConfig[] =
     'subgroupMatrixConfigs' in info ? [...(info.subgroupMatrixConfigs as Iterable<SubgroupMatrixConfig>)] : []
-  const [best] = configs
-    .filter(
-      ({ componentType, resultComponentType, N }) =>
-        componentType === 'f16' && resultComponentType === 'f32' && N % 4 === 0,
-    )
-    .sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K)
+  const isUsable = ({ componentType, resultComponentType, N }: SubgroupMatrixConfig): boolean =>
+    componentType === 'f16' && resultComponentType === 'f32' && N % 4 === 0
+  const [best] = configs.filter(isUsable).sort((a, b) => b.M * b.N * b.K - a.M * a.N * a.K)
   return best && { m: best.M, n: best.N, k: best.K, lanes }
 }
 

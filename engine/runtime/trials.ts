@@ -60,7 +60,7 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
     // The candidates of the next questions compile while these are measured.
     for (const { trial: soon } of byWeight.slice(answered, answered + CONCURRENT_QUESTIONS))
       void compile(device, triesOf(soon, tuning))
-    const best = await timed(tuning, () => fastest(device, trial, tuning))
+    const best = await timed(tuning, () => fastest(device, trial))
     // If none can be measured alone, the best guess is the answer, so that the question is not asked again.
     await tuning.learn({ ...trial.question, candidate: best ? best.candidate : trial.candidates[0] })
     onProgress?.(answered + 1, open.length)
@@ -80,12 +80,10 @@ async function timed<T>(tuning: KernelTuning, act: () => Promise<T>): Promise<T>
 async function atMost(seconds: number, done: Promise<unknown>): Promise<void> {
   if (seconds === Infinity) return void (await done)
   let timer: ReturnType<typeof setTimeout> | undefined
-  await Promise.race([
-    done,
-    new Promise<void>(resolve => {
-      timer = setTimeout(resolve, 1000 * seconds)
-    }),
-  ])
+  const late = new Promise<void>(resolve => {
+    timer = setTimeout(resolve, 1000 * seconds)
+  })
+  await Promise.race([done, late])
   clearTimeout(timer)
 }
 
@@ -93,13 +91,10 @@ interface Tried {
   readonly candidate: unknown
   readonly lowering: Lowering
 }
+type OnFailed = (candidate: unknown, error: unknown) => void
 
 /** The candidates of a question that are tried, without those that can't be lowered here. */
-function triesOf(
-  { candidates, lower }: Trial,
-  { options: { mode } }: KernelTuning,
-  failed?: (candidate: unknown, error: unknown) => void,
-): Tried[] {
+function triesOf({ candidates, lower }: Trial, { options: { mode } }: KernelTuning, failed?: OnFailed): Tried[] {
   const count = mode === 'full' ? candidates.length : Math.min(candidates.length, FIRST_GUESSES)
   return candidates.slice(0, count).flatMap((candidate, n) => {
     try {
@@ -118,17 +113,13 @@ async function compile({ pipelines }: Device, tried: readonly Tried[]): Promise<
 }
 
 /** The fastest candidate, or undefined if none ran. */
-async function fastest(
-  device: Device,
-  trial: Trial,
-  tuning: KernelTuning,
-): Promise<Pick<Tried, 'candidate'> | undefined> {
-  const failed = (candidate: unknown, error: unknown): void => {
+async function fastest(device: Device, trial: Trial): Promise<Pick<Tried, 'candidate'> | undefined> {
+  const { tuning } = device
+  const failed: OnFailed = (candidate, error) => {
     device.check()
     const reason = error instanceof Error ? error.message.split('\n')[0] : String(error)
-    tuning.options.onFailure?.(
-      `${showQuestion(trial.question)}: ${JSON.stringify(candidate)} does not run on this adapter: ${reason}`,
-    )
+    const what = `${showQuestion(trial.question)}: ${JSON.stringify(candidate)}`
+    tuning.options.onFailure?.(`${what} does not run on this adapter: ${reason}`)
   }
   const tried = triesOf(trial, tuning, failed)
   await compile(device, tried)
@@ -243,23 +234,15 @@ class Bench {
     return run
   }
 
-  async #bind(
-    lowering: Lowering,
-    launch: Launch,
-  ): Promise<{ launch: Launch; pipeline: GPUComputePipeline; group: GPUBindGroup }> {
+  async #bind(lowering: Lowering, launch: Launch) {
     const { gpu, buffers, pipelines } = this.#device
     const { pipeline, layout } = await pipelines.get(launch)
     const words = buffers.acquireUniform(Math.max(16, launch.uniforms.byteLength))
     this.#own.push(words)
     gpu.queue.writeBuffer(words, 0, launch.uniforms)
-    const group = gpu.createBindGroup({
-      layout,
-      entries: [...launch.slots.map(slot => this.#bufferOf(lowering, slot)), words].map((buffer, binding) => ({
-        binding,
-        resource: { buffer },
-      })),
-    })
-    return { launch, pipeline, group }
+    const bound = [...launch.slots.map(slot => this.#bufferOf(lowering, slot)), words]
+    const entries = bound.map((buffer, binding) => ({ binding, resource: { buffer } }))
+    return { launch, pipeline, group: gpu.createBindGroup({ layout, entries }) }
   }
 
   #bufferOf(lowering: Lowering, slot: Slot): GPUBuffer {
