@@ -32,6 +32,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     says: 'write what was trained as a plain model folder',
     load: async () => (await import('./export.ts')).exportCommand,
   },
+  overview: {
+    says: 'show what a data set is: lengths, duplicates, odd rows, telling words',
+    load: async () => (await import('./overview.ts')).overview,
+  },
   compare: {
     says: 'compare finished runs, sweeps and baselines',
     load: async () => (await import('./compare.ts')).compare,

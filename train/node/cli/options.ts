@@ -179,6 +179,22 @@ export const dataAndModel = {
   ),
 }
 
+/** How many texts a batch takes. */
+export const batching = {
+  'batch-size': valued(count(1), 16, 'examples per batch'),
+  'batch-tokens': optional(
+    count(16),
+    'tokens per batch, padding included, instead of --batch-size: short texts make larger batches',
+    'off',
+  ),
+}
+
+export const seed = valued(
+  number('a whole number from 0 to 4294967295', value => Number.isInteger(value) && value >= 0 && value < 2 ** 32, 'N'),
+  42,
+  'seeds everything random: samples, splits, shuffles, fresh weights, dropout',
+)
+
 const optionsOf = (preset: Preset) => ({
   'Data and model': dataAndModel,
   'What is trained': {
@@ -242,12 +258,7 @@ const optionsOf = (preset: Preset) => ({
       1,
       'number of best evaluations (by --best-metric) whose values are kept; `export --step` writes any of them',
     ),
-    'batch-size': valued(count(1), 16, 'examples per batch'),
-    'batch-tokens': optional(
-      count(16),
-      'tokens per batch, padding included, instead of --batch-size: short texts make larger batches',
-      'off',
-    ),
+    ...batching,
     accumulate: valued(count(1), 1, 'batches per optimizer step'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'skip-bad-steps': valued(
@@ -255,15 +266,7 @@ const optionsOf = (preset: Preset) => ({
       0,
       'skip up to this many steps whose loss or gradient is NaN or infinite; the next one ends the run with status 3',
     ),
-    seed: valued(
-      number(
-        'a whole number from 0 to 4294967295',
-        value => Number.isInteger(value) && value >= 0 && value < 2 ** 32,
-        'N',
-      ),
-      42,
-      'seeds everything random: samples, splits, shuffles, fresh weights, dropout',
-    ),
+    seed,
     recompute: flag(
       'recompute the activations within a layer in the backward pass: less memory for long texts, more time',
     ),

@@ -148,3 +148,13 @@ export class Progress {
     return printable(line).slice(0, Math.max(1, (this.#stream.columns ?? 80) - 1))
   }
 }
+
+/** Shows downloads, each as a phase of its own: to be called with what is done of a file. */
+export function downloadsOn(progress: Progress): (file: string, done: number, total: number) => void {
+  let fetching: string | undefined
+  return (file, done, total) => {
+    if (file === fetching) progress.update(done)
+    else progress.start(`download ${file} (bytes)`, total, done)
+    fetching = file
+  }
+}

@@ -51,7 +51,18 @@ export interface LabelledData {
   readonly source: string
   /** Rows labelled −1, which the Hub's convention calls unlabelled; they are in no set. */
   readonly unlabelled: number
+  /** Rows that could not be used and were left out, which only happens where that was asked for. */
+  readonly leftOut: readonly LeftOut[]
   readonly columns: ReadFacts['columns']
+}
+
+/** Rows of one table that were left out for the same reason. */
+export interface LeftOut {
+  readonly split: string
+  readonly why: string
+  readonly rows: number
+  /** Where the first of them stands. */
+  readonly first: string
 }
 
 /** The part of a single table that becomes the test set. */
@@ -70,23 +81,27 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
   if (read.examples.length === 0) throw new UserError(noRows(table, read.facts))
   if (!splits.has('test') && !splits.has('validation')) requireTwo(read.examples, path)
   const plan = planOf(read, options, path)
+  const leftOut = leftOutOf(splits.has('train') ? 'train' : 'all', read.facts)
   const held: { name: string; examples: Example[]; notes: string[]; unlabelled: number }[] = []
   const passed: string[] = []
   for (const name of ['test', 'validation']) {
     const split = splits.get(name)
     if (!split) continue
     const part = await readHeld(split, options)
-    if (!part) passed.push(`${name} has no labels`)
-    else
-      held.push({
-        name,
-        examples: part.examples.map(one => exampleOf(one, plan)),
-        notes: notesOn(part.facts),
-        unlabelled: part.facts.minusOnes,
-      })
+    if (!part) {
+      passed.push(`${name} has no labels`)
+      continue
+    }
+    leftOut.push(...leftOutOf(name, part.facts))
+    held.push({
+      name,
+      examples: part.examples.map(one => exampleOf(one, plan)),
+      notes: notesOn(part.facts),
+      unlabelled: part.facts.minusOnes,
+    })
   }
   const train = read.examples.map(one => exampleOf(one, plan))
-  const common = { plan, columns: read.facts.columns }
+  const common = { plan, columns: read.facts.columns, leftOut }
   const notes = [...passed, ...notesOn(read.facts)]
   const [tested, other] = held
   if (tested) {
@@ -230,6 +245,9 @@ function noRows({ source }: Table, { minusOnes }: ReadFacts): string {
 function told(source: string, notes: readonly string[]): string {
   return [source, ...new Set(notes)].join('; ')
 }
+
+const leftOutOf = (split: string, { skipped }: ReadFacts): LeftOut[] =>
+  Array.from(skipped, ([why, { count, first }]) => ({ split, why, rows: count, first }))
 
 /** The columns that were taken, and rows that were left out. */
 function notesOn({ columns, skipped }: ReadFacts): string[] {

@@ -2,7 +2,7 @@
 import type { TaskPlan } from '../../tasks/infer.ts'
 import type { Example } from './labelled.ts'
 
-/** The figures of pandas' `describe()`, under its names. Lengths are in characters (Unicode code points). */
+/** The figures of pandas' `describe()`, under its names. Lengths of texts are in characters (Unicode code points). */
 export interface TextStatistics {
   count: number
   mean: number
@@ -34,8 +34,11 @@ export function quantile(sorted: ArrayLike<number>, fraction: number): number {
 }
 
 /** Count, mean, deviation, quartiles and extremes of the texts' lengths in characters. */
-export function textStatistics(texts: Iterable<string>): TextStatistics {
-  const lengths = Float64Array.from(texts, codePoints).sort()
+export const textStatistics = (texts: Iterable<string>): TextStatistics => statisticsOf(Array.from(texts, codePoints))
+
+/** The same of any numbers. */
+export function statisticsOf(numbers: readonly number[]): TextStatistics {
+  const lengths = Float64Array.from(numbers).sort()
   const count = lengths.length
   const mean = lengths.reduce((sum, length) => sum + length, 0) / count
   const squares = lengths.reduce((sum, length) => sum + (length - mean) ** 2, 0)
@@ -91,4 +94,24 @@ export function median(values: readonly (number | null)[]): number | undefined {
     .filter(Number.isFinite)
     .sort((a, b) => a - b)
   return sorted.at(Math.floor(sorted.length / 2))
+}
+
+/** `counts[i]` numbers are at least `edges[i]` and less than `edges[i + 1]`. */
+export interface Histogram {
+  readonly edges: readonly number[]
+  readonly counts: readonly number[]
+}
+
+const BINS = 24
+
+/** Equal bins over the range of the lengths. */
+export function histogram(lengths: readonly number[]): Histogram {
+  // Not Math.min(...lengths): an engine takes some hundred thousand arguments and no more.
+  const least = lengths.reduce((a, b) => Math.min(a, b))
+  const most = lengths.reduce((a, b) => Math.max(a, b))
+  const width = Math.max(1, Math.ceil((most + 1 - least) / BINS))
+  const bins = Math.ceil((most + 1 - least) / width)
+  const counts = new Array<number>(bins).fill(0)
+  for (const length of lengths) counts[Math.floor((length - least) / width)]++
+  return { edges: Array.from({ length: bins + 1 }, (_, i) => least + i * width), counts }
 }

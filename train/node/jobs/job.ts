@@ -132,6 +132,7 @@ export interface Data {
   readonly source: string
   /** Rows labelled −1, which are in no set. */
   readonly unlabelled: number
+  readonly leftOut: LabelledData['leftOut']
   /** The Hub's, where they come from there. */
   readonly commit: string | undefined
 }
@@ -170,7 +171,7 @@ export async function openData(
     minusOne,
     spellings: sentimentOf,
   })
-  const { plan, columns, unlabelled } = loaded
+  const { plan, columns, unlabelled, leftOut } = loaded
   const sample = (
     option: 'limit-train' | 'limit-test',
     examples: readonly Example[],
@@ -189,7 +190,7 @@ export async function openData(
     unlabelled === 0
       ? loaded.source
       : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
-  return { plan, columns, train, validation: aside, test, all, source, unlabelled, commit }
+  return { plan, columns, train, validation: aside, test, all, source, unlabelled, leftOut, commit }
 }
 
 function sampleOf(

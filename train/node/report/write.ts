@@ -10,14 +10,12 @@ import type { Reading } from '../../tasks/results.ts'
 import { type Options, settingsOfRun } from '../cli/options.ts'
 import type { Setting } from '../cli/table.ts'
 import type { Example } from '../data/labelled.ts'
-import { codePoints, factsOf } from '../data/statistics.ts'
+import { codePoints, factsOf, histogram } from '../data/statistics.ts'
 import type { Data } from '../jobs/job.ts'
 import { type Cost, costOf } from '../run/cost.ts'
 import type { Metrics, Run } from '../run/folder.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
 import { type TestedText, taggedWords, testedOf } from './tested.ts'
-
-const BINS = 24
 
 export interface ReportParts {
   readonly options: Options
@@ -171,16 +169,4 @@ function evaluationLine(line: Metrics, { name }: MetricInfo): EvaluationLine {
 
 function setFacts(examples: readonly Example[], plan: TaskPlan): SetFacts {
   return { ...factsOf(examples, plan), histogram: histogram(examples.map(({ text }) => codePoints(text))) }
-}
-
-/** Equal bins over the range of the lengths. */
-export function histogram(lengths: readonly number[]): { edges: number[]; counts: number[] } {
-  // Not Math.min(...lengths): an engine takes some hundred thousand arguments and no more.
-  const least = lengths.reduce((a, b) => Math.min(a, b))
-  const most = lengths.reduce((a, b) => Math.max(a, b))
-  const width = Math.max(1, Math.ceil((most + 1 - least) / BINS))
-  const bins = Math.ceil((most + 1 - least) / width)
-  const counts = new Array<number>(bins).fill(0)
-  for (const length of lengths) counts[Math.floor((length - least) / width)]++
-  return { edges: Array.from({ length: bins + 1 }, (_, i) => least + i * width), counts }
 }

@@ -8,9 +8,8 @@ import { bytes, duration, escape, html, number, percent } from '../../../../trai
 import { groupsByLength } from '../../../../train/node/report/passages.ts'
 import { renderReport } from '../../../../train/node/report/report.ts'
 import { spansOf } from '../../../../train/node/report/tags.ts'
-import { histogram } from '../../../../train/node/report/write.ts'
 import type { ReportInput, SetFacts, StepLine } from '../../../../train/node/report/report.ts'
-import { textStatistics } from '../../../../train/node/data/statistics.ts'
+import { histogram, textStatistics } from '../../../../train/node/data/statistics.ts'
 import { fruit, full, pageOf, reviews, set, steps, tasks, tested } from '../../../support/report-pages.ts'
 
 /** Of a run of which nothing is known, tested on nothing. */

@@ -12,7 +12,7 @@ import type { Target } from '../../../tasks/infer.ts'
 import { Trainer } from '../../../trainer.ts'
 import type { Console } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
-import type { Progress } from '../../cli/progress.ts'
+import { type Progress, downloadsOn } from '../../cli/progress.ts'
 import { type EncodedExample, type TokenLengths, encodeAll, tokenLengths } from '../../data/encode.ts'
 import type { Example } from '../../data/labelled.ts'
 import { type SetFacts, factsOf } from '../../data/statistics.ts'
@@ -71,12 +71,7 @@ export async function openJob(
 ): Promise<Job> {
   const device = await currentDevice()
   const choices = await KernelChoices.begin(asked.tuneKernels, device, version, run)
-  let fetching: string | undefined
-  const download = (file: string, done: number, total: number): void => {
-    if (file === fetching) progress.update(done)
-    else progress.start(`download ${file} (bytes)`, total, done)
-    fetching = file
-  }
+  const download = downloadsOn(progress)
   // What takes long, and the largest download above all, comes after all that may fail at once.
   const described = await openModel(asked, download, modelCommitsOf(run, asked.model))
   // The default follows the model; what is asked for must fit.
