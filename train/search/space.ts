@@ -21,7 +21,7 @@ export function intervalOf({ min, max, scale, step, integer }: Range): Interval 
   const low = integer ? Math.ceil(min) : min
   const spacing = step ?? (integer ? 1 : undefined)
   // A quotient such as 0.3 / 0.1 = 2.9999999999999996 is a whole number of steps.
-  const high = spacing === undefined ? max : rounded(low + spacing * Math.floor((max - low) / spacing + 1e-9))
+  const high = spacing === undefined ? max : rounded(low + spacing * Math.floor(((max - low) / spacing) * (1 + 1e-12)))
   return { low, high, log: scale === 'log', step: spacing }
 }
 

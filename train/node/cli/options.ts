@@ -17,6 +17,7 @@ import {
   factor,
   factorOrZero,
   flag,
+  flagsOf,
   helpOf,
   nearest,
   number,
@@ -369,6 +370,9 @@ export function toArguments(
   const held = { ...options, window: options.window ?? 'off' }
   return argumentsOf(optionsOf(options.preset), held, changes)
 }
+
+/** Options of a run that take no value. */
+export const flagsOfRun = (): readonly string[] => flagsOf(optionsOf('tilegrad'))
 
 /** Options that say nothing of what a run computes. */
 const NO_SETTINGS = ['out', 'name', 'resume', 'dry-run', 'json', 'list-adapters', 'help', 'version']

@@ -110,6 +110,10 @@ export interface Given {
 const tableOf = (groups: Groups): ReadonlyMap<string, Option<unknown>> =>
   new Map(Object.values(groups).flatMap(group => Object.entries(group)))
 
+/** Names of the options that take no value. */
+export const flagsOf = (groups: Groups): readonly string[] =>
+  [...tableOf(groups)].filter(([, { kind }]) => kind === undefined).map(([name]) => name)
+
 /**
  * Reads arguments by a table. Of an option given twice the last counts, unless it repeats. Throws a UserError on an
  * unknown option, a missing or bad value, and a positional argument if `positionals` are not taken.
