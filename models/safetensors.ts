@@ -289,6 +289,24 @@ export async function openTensors(source: ByteSource, where: string): Promise<Te
   }
 }
 
+/** The same tensors, each read once and then kept in memory. */
+export function keepInMemory(file: TensorFile): TensorFile {
+  const kept = new Map<string, Promise<Float32Array<ArrayBuffer>>>()
+  const values = (name: string): Promise<Float32Array<ArrayBuffer>> => {
+    const found = kept.get(name) ?? file.read(name)
+    kept.set(name, found)
+    return found
+  }
+  return {
+    ...file,
+    // A copy, which the caller may change.
+    read: async name => (await values(name)).slice(),
+    async *chunks(name) {
+      yield { elementOffset: 0, data: await values(name) }
+    },
+  }
+}
+
 /** A source over bytes in memory. */
 export function bytesSource(bytes: Uint8Array<ArrayBuffer>): ByteSource {
   return {

@@ -8,6 +8,7 @@ import { Progress } from '../cli/progress.ts'
 import { checkpointsOf } from '../run/failures.ts'
 import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import { rewind, warnOfChanges } from '../run/resume.ts'
+import type { Host } from './fine-tune/host.ts'
 import { openJob, overview, planAlone, prepare } from './fine-tune/prepare.ts'
 import { runTraining } from './fine-tune/train.ts'
 import { repeatable } from './job.ts'
@@ -23,12 +24,19 @@ export async function dryRun(options: Options, console: Console, version: string
   return 0
 }
 
-/** A new run. Nothing is written before everything is resolved and checked. */
-export async function startRun(options: Options, console: Console, version: string, startup: Startup): Promise<number> {
-  const progress = new Progress()
+/** A new run. Nothing is written before everything is resolved and checked. Gives the exit status. */
+export async function startRun(
+  options: Options,
+  console: Console,
+  version: string,
+  startup: Startup,
+  host: Host = {},
+): Promise<number> {
+  const progress = host.progress ?? new Progress()
   const name = options.name ?? options.model?.split('/').at(-1) ?? 'run'
   await chooseRunFolder(options.out, name)
-  const [prepared, texts] = await prepare(await openJob(options, console, progress, version), console, progress)
+  const job = await openJob(options, console, progress, version, undefined, host)
+  const [prepared, texts] = await prepare(job, console, progress)
   // Weights that are refused leave no folder behind.
   await fillModel(prepared.model, prepared.opened, prepared.options)
   startup.end()
@@ -44,7 +52,7 @@ export async function startRun(options: Options, console: Console, version: stri
     ...overview(prepared),
   })
   try {
-    return await runTraining(run, { ...prepared, isFilled: true }, texts, console, progress, version)
+    return await runTraining(run, { ...prepared, isFilled: true }, texts, console, progress, version, host)
   } finally {
     await unlock()
   }
@@ -57,11 +65,12 @@ export async function resumeRun(
   console: Console,
   version: string,
   startup: Startup,
+  host: Host = {},
 ): Promise<number> {
   const unlock = await run.lock()
   try {
     startup.beforeStop(unlock)
-    return await resume(run, options, console, version, startup)
+    return await resume(run, options, console, version, startup, host)
   } finally {
     await unlock()
   }
@@ -73,14 +82,16 @@ async function resume(
   console: Console,
   version: string,
   startup: Startup,
+  host: Host,
 ): Promise<number> {
-  const progress = new Progress()
+  const progress = host.progress ?? new Progress()
   const checkpoints = checkpointsOf(run)
   // First of all: a run that can't be resumed says so before it loads anything.
   await checkpoints.find()
-  const [prepared, texts] = await prepare(await openJob(options, console, progress, version, run), console, progress)
+  const job = await openJob(options, console, progress, version, run, host)
+  const [prepared, texts] = await prepare(job, console, progress)
   startup.end()
   warnOfChanges(run, prepared.device.info, version)
   const position = await rewind(run, checkpoints, prepared.trainer.shapeOf(texts.train), { console, progress })
-  return runTraining(run, prepared, texts, console, progress, version, position)
+  return runTraining(run, prepared, texts, console, progress, version, host, position)
 }

@@ -140,6 +140,15 @@ export interface Data {
 /** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
 const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
 
+/** All that `openData` goes by, as one text. */
+export const dataKey = (options: Options, model?: readonly string[], revision?: string): string => {
+  const { data, seed, limitTrain, limitTest, valSplit, task, labels } = options
+  const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
+  const sets = [data, seed, limitTrain, limitTest, valSplit, task, labels]
+  const columns = [textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne]
+  return JSON.stringify([sets, columns, model, revision])
+}
+
 /**
  * Loads the examples (of a commit, where a run is resumed), draws what was asked for, takes validation aside. `model`
  * are the classes that the base model has names for.

@@ -28,7 +28,7 @@ import { withAdapterTensors } from '../../../models/node/peft.ts'
 import { type AdapterSource, type ModelSource, answersAt, answersOf, openSource } from '../../../models/node/source.ts'
 import { hasTokenizer, loadTokenizer } from '../../../models/node/tokenizer.ts'
 import { fillAdapter, fillMerged, matchAdapter, mergedOrigin, modelName } from '../../../models/peft.ts'
-import type { TensorFile } from '../../../models/safetensors.ts'
+import { type TensorFile, keepInMemory } from '../../../models/safetensors.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
 import { checkWindow } from '../../../models/windows.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
@@ -39,6 +39,7 @@ import { TILEGRAD } from '../package.ts'
 import type { Progress } from './job.ts'
 import { isOnDisk } from './named.ts'
 import { trainedAt } from './predict.ts'
+import type { Shared } from './shared.ts'
 
 /** A model that is described but not loaded yet. */
 export interface OpenedModel {
@@ -66,6 +67,8 @@ export interface OpenedModel {
   }
   /** Whether that head is taken over; known once the data is. */
   readonly takesHead: boolean
+  /** The weights in memory, where jobs share them; otherwise they are read from the folder. */
+  readonly weights?: TensorFile
 }
 
 /** The Hub's commits that a resumed run began with. */
@@ -164,6 +167,18 @@ export async function fetchWeights(opened: OpenedModel, progress: Progress): Pro
   return opened.folder === undefined
     ? opened
     : { ...opened, ...(await resolveModel(name, { progress, revision: commit ?? revision })) }
+}
+
+/** Which base, tokenizer and adapter those are, as one text. */
+export const modelKey = ({ tokenizer, init }: Options, { name, folder, commit, adapter }: OpenedModel): string =>
+  JSON.stringify([name, folder, commit, adapter?.folder, adapter?.commit, tokenizer, init])
+
+/** The same with its weights in memory, for all jobs that share them. */
+export async function keepWeights(opened: OpenedModel, { weights }: Shared): Promise<OpenedModel> {
+  const { folder, commit } = opened
+  if (folder === undefined) return opened
+  const kept = await weights.get(JSON.stringify([folder, commit]), async () => keepInMemory(await openWeights(folder)))
+  return { ...opened, weights: kept }
 }
 
 /** The commits of what came from the Hub, to be recorded. */
@@ -311,7 +326,7 @@ export async function fillModel(
     await initialise(model.parameters(), seed)
     return model.parameters().map(parameter => parameter.name)
   }
-  return withWeights(folder, async file => {
+  return withWeights({ ...opened, folder }, async file => {
     const { initialised } = await loadWeights(model, file, seed, { head })
     if (!adapter) return initialised
     const { config } = adapter
@@ -335,7 +350,7 @@ export async function withOrigin<T>(
 ): Promise<T> {
   const { folder, adapter, takesHead: head } = opened
   if (folder === undefined) return use(originOf(model, undefined, seed))
-  return withWeights(folder, file => {
+  return withWeights({ ...opened, folder }, file => {
     const base = originOf(model, file, seed, { head })
     if (!adapter) return use(base)
     return withAdapterTensors(adapter.folder, tensors =>
@@ -344,7 +359,11 @@ export async function withOrigin<T>(
   })
 }
 
-async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise<T>): Promise<T> {
+async function withWeights<T>(
+  { folder, weights }: { readonly folder: string; readonly weights?: TensorFile },
+  use: (file: TensorFile) => Promise<T>,
+): Promise<T> {
+  if (weights) return use(weights)
   const file = await openWeights(folder)
   try {
     return await use(file)
@@ -359,10 +378,10 @@ async function withWeights<T>(folder: string, use: (file: TensorFile) => Promise
  */
 async function drawnOfHead(
   model: Classifier,
-  { folder, adapter, takesHead: head }: OpenedModel,
+  { folder, weights, adapter, takesHead: head }: OpenedModel,
 ): Promise<readonly string[]> {
   if (folder === undefined) return model.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
-  const missing = await withWeights(folder, async file => matchWeights(model, file, { head }).missing)
+  const missing = await withWeights({ folder, weights }, async file => matchWeights(model, file, { head }).missing)
   const saved = new Set(
     adapter && head ? await withAdapterTensors(adapter.folder, file => file.names().map(modelName)) : [],
   )

@@ -21,19 +21,23 @@ import { describeAdapter } from '../../run/config.ts'
 import { type Fingerprints, fingerprintsOf } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { KernelChoices } from '../../run/kernels.ts'
-import { type Data, checkTraining, openData, taskOf } from '../job.ts'
+import { type Data, checkTraining, dataKey, openData, taskOf } from '../job.ts'
 import {
   type OpenedModel,
   adoptAdapter,
   adoptLengths,
   buildModel,
   fetchWeights,
+  keepWeights,
+  modelKey,
   modelText,
   namesOf,
   openModel,
   withLabels,
 } from '../model.ts'
+import { type EncodedSets, createShared } from '../shared.ts'
 import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
+import type { Host } from './host.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
 
 /**
@@ -51,6 +55,8 @@ export interface Job {
   readonly model: Classifier
   readonly trainer: Trainer<Target>
   readonly choices: KernelChoices
+  /** The texts as tokens, made when they are first asked for. */
+  readonly texts: (progress: Progress) => Promise<EncodedSets>
   readonly parameters: { readonly total: number; readonly trainable: number; readonly percent: number }
 }
 
@@ -68,7 +74,10 @@ export async function openJob(
   progress: Progress,
   version: string,
   run?: Run,
+  host: Host = {},
 ): Promise<Job> {
+  // What is remembered for this job alone is of no use to others.
+  const shared = host.shared ?? createShared()
   const device = await currentDevice()
   const choices = await KernelChoices.begin(asked.tuneKernels, device, version, run)
   const download = downloadsOn(progress)
@@ -79,16 +88,23 @@ export async function openJob(
   checkWindow(options)
   const { model: sketch } = await buildModel(options, described, described.trained.task ?? 'classes')
   checkSizes(sketch, device, '--precision f16')
-  const data = await openData(options, download, namesOf(described.config), dataCommitOf(run, options.data))
-  const opened = withLabels(await fetchWeights(described, download), data.plan)
+  const [names, revision] = [namesOf(described.config), dataCommitOf(run, options.data)]
+  const keyOfData = dataKey(options, names, revision)
+  const data = await shared.data.get(keyOfData, () => openData(options, download, names, revision))
+  const fetched = withLabels(await fetchWeights(described, download), data.plan)
+  const opened = host.shared ? await keepWeights(fetched, host.shared) : fetched
   const { model, drawn } = await buildModel(options, opened, data.plan.task)
   checkTraining(options, data)
   checkBatch(options, opened, device)
   progress.stop()
-  const fingerprints = await fingerprintsOf(data, opened)
+  const keys = [keyOfData, modelKey(options, opened)]
+  const fingerprints = await shared.fingerprints.get(keys.join(), () => fingerprintsOf(data, opened))
   if (run) refuseChanges(run, fingerprints, options.data, opened)
   const facts = { train: factsOf(data.all, data.plan), test: factsOf(data.test, data.plan) }
-  const lengths = await tokenLengths(data.train, opened.tokenizer, options)
+  const keyOfTexts = [...keys, options.maxLength, options.window].join()
+  const lengths = await shared.lengths.get(keyOfTexts, () => tokenLengths(data.train, opened.tokenizer, options))
+  const texts: Job['texts'] = progress =>
+    shared.texts.get(keyOfTexts, () => tokenisedSets({ options, data, opened }, progress))
   const parameters = countParameters(model)
 
   console.say(`Data: ${data.source}`)
@@ -99,7 +115,9 @@ export async function openJob(
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await trainerOf({ options, data, opened, model })
-  return { options, device, data, facts, lengths, opened, fingerprints, model, trainer, parameters, choices }
+  const job = { options, device, data, facts, lengths, opened, fingerprints, model, trainer, parameters, choices, texts }
+  await host.onOpened?.(job)
+  return job
 }
 
 const trainerOf = ({
@@ -162,9 +180,12 @@ async function planStep(job: Job, console: Console, windows?: number): Promise<P
   return { ...job, plan }
 }
 
+/** What says how texts become tokens. */
+type Texts = Pick<Job, 'options' | 'data' | 'opened'>
+
 /** One of a run's sets as tokens. */
 async function tokenised(
-  { options, data, opened: { tokenizer } }: Job,
+  { options, data, opened: { tokenizer } }: Texts,
   set: keyof TextSets,
   progress: Progress,
 ): Promise<EncodedExample[]> {
@@ -175,7 +196,7 @@ async function tokenised(
   return result
 }
 
-const tokenisedSets = async (job: Job, progress: Progress) => ({
+const tokenisedSets = async (job: Texts, progress: Progress) => ({
   train: await tokenised(job, 'train', progress),
   validation: await tokenised(job, 'validation', progress),
   test: await tokenised(job, 'test', progress),
@@ -194,7 +215,7 @@ function largestBatch({ options, opened, device }: Job, train: readonly EncodedE
  */
 export async function planAlone(job: Job, console: Console, progress: Progress): Promise<Prepared> {
   const windows =
-    job.options.window === undefined ? undefined : largestBatch(job, (await tokenisedSets(job, progress)).train)
+    job.options.window === undefined ? undefined : largestBatch(job, (await job.texts(progress)).train)
   return planStep(job, console, windows)
 }
 
@@ -204,7 +225,7 @@ export async function planAlone(job: Job, console: Console, progress: Progress):
  */
 export async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
   const { options, lengths, device, trainer } = job
-  const texts = await tokenisedSets(job, progress)
+  const texts = await job.texts(progress)
   // Of a larger set only a sample was measured before.
   const longer = texts.train.filter(({ tokens }) => tokens > options.maxLength).length
   if (longer > 0 && texts.train.length > lengths.count) {

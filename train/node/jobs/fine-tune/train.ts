@@ -1,6 +1,6 @@
 // Training itself: an attempt from where the run stands to its end, with what it records on the way.
 import { measureCeilings } from '../../../../engine/runtime/ceilings.ts'
-import type { Position } from '../../../checkpoint-store.ts'
+import type { CheckpointStore, Position } from '../../../checkpoint-store.ts'
 import { showFigure } from '../../../metrics/summary.ts'
 import type { TextSets } from '../../../shapes.ts'
 import type { Target } from '../../../tasks/infer.ts'
@@ -15,6 +15,7 @@ import { nullable } from '../../run/json.ts'
 import { fillModel } from '../model.ts'
 import { profileTable, traceEvents } from '../profile.ts'
 import { conclude } from './conclude.ts'
+import type { Host } from './host.ts'
 import { type Prepared, mainMetric, rebuild } from './prepare.ts'
 import { presetOf, resumeCommand } from './recorded.ts'
 
@@ -25,6 +26,7 @@ export interface Attempt extends Attempted {
   readonly console: Console
   readonly progress: Progress
   readonly version: string
+  readonly host: Host
 }
 
 /** Trains to the end, and continues on another device of the same adapter if the GPU is lost (`runAttempts`). */
@@ -35,12 +37,13 @@ export function runTraining(
   console: Console,
   progress: Progress,
   version: string,
+  host: Host,
   from?: Position,
 ): Promise<number> {
   return runAttempts(first, from, {
     run,
     progress,
-    attempt: (prepared, given) => attempt(prepared, { run, texts, console, progress, version, ...given }),
+    attempt: (prepared, given) => attempt(prepared, { run, texts, console, progress, version, host, ...given }),
     rebuild: (prepared, losses) => rebuild(prepared, run, losses, version),
     command: (...args) => command(presetOf(run), ...args),
   })
@@ -49,16 +52,18 @@ export function runTraining(
 /** Trains from where the attempt begins, and concludes the run unless it was stopped. Gives the exit status. */
 async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
   const { options, opened, model, trainer, choices } = prepared
-  const { run, texts, console, progress, checkpoints, stopping, from } = given
+  const { run, texts, console, progress, checkpoints, stopping, from, host } = given
   const clock = new RunClock(run)
   await choices.keepIn(run)
   if (!prepared.isFilled) await fillModel(model, opened, options)
 
-  progress.start('train', trainer.totalSteps(texts.train), from?.step ?? 0)
+  const steps = trainer.totalSteps(texts.train)
+  progress.start('train', steps, from?.step ?? 0)
+  host.onTraining?.(run, steps, () => trainer.stop())
   const outcome = await trainer.train(
     texts.train,
     texts.validation,
-    checkpoints,
+    watched(checkpoints, position => host.onCheckpoint?.(run, position)),
     eventsOf(prepared, given, clock),
     from,
   )
@@ -76,10 +81,21 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
   return 0
 }
 
+/** The same checkpoints; `saved` is called after each. */
+const watched = (checkpoints: CheckpointStore, saved: (position: Position) => Promise<void> | undefined) => ({
+  save: async (...args: Parameters<CheckpointStore['save']>) => {
+    await checkpoints.save(...args)
+    await saved(args[0])
+  },
+  load: (...args: Parameters<CheckpointStore['load']>) => checkpoints.load(...args),
+  saveBest: (...args: Parameters<CheckpointStore['saveBest']>) => checkpoints.saveBest(...args),
+  loadBest: (...args: Parameters<CheckpointStore['loadBest']>) => checkpoints.loadBest(...args),
+})
+
 /** What the run records and shows of each step, evaluation and checkpoint. */
 function eventsOf(
   { options, data, trainer, device }: Prepared,
-  { run, texts, progress }: Attempt,
+  { run, texts, progress, host }: Attempt,
   clock: RunClock,
 ): TrainerEvents {
   const total = trainer.totalSteps(texts.train)
@@ -93,6 +109,7 @@ function eventsOf(
         accuracy: metrics.accuracy,
         examplesPerSecond: metrics.examples_per_second,
       })
+      host.onStep?.(metrics.step)
     },
     onSkippedStep: step => {
       run.appendMetrics(clock.timed(step))
@@ -105,7 +122,7 @@ function eventsOf(
       validating = true
       progress.update(done)
     },
-    onEvaluation: (epoch, step, { figures, loss }, best) => {
+    onEvaluation: async (epoch, step, { figures, loss }, best) => {
       validating = false
       progress.start('train', total, step)
       run.appendMetrics(clock.timed({ step, epoch, split: 'validation', loss, ...nullable(figures) }))
@@ -113,6 +130,7 @@ function eventsOf(
       const label =
         epoch === 0 ? 'validation before training' : `validation after ${when}${best ? ' (best so far)' : ''}`
       progress.note(`${label}: ${metric.title} ${showFigure(metric, figures[metric.name])}, loss ${loss.toFixed(4)}`)
+      await host.onEvaluation?.(step, { ...figures, loss })
     },
     onCheckpoint: () => run.flushMetrics(),
     onProfile: async (kernels, { rows, sequence }) => {
