@@ -44,6 +44,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     says: 'make a small base model from texts alone',
     load: async () => (await import('./pretrain.ts')).pretrain,
   },
+  worker: {
+    says: 'make the trials of sweeps that other machines share, through PostgreSQL',
+    load: async () => (await import('./worker.ts')).worker,
+  },
   adapters: {
     says: 'list the WebGPU adapters of this machine',
     load: async () => (await import('./adapters.ts')).adapters,

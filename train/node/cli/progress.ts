@@ -10,6 +10,8 @@ export interface Figures {
   /** A fraction, 0 to 1. */
   readonly accuracy?: number
   readonly examplesPerSecond?: number
+  /** Where whoever shows progress knows better than the rate of steps tells. */
+  readonly secondsLeft?: number
 }
 
 export interface ProgressOptions {
@@ -26,8 +28,6 @@ interface Standing extends Figures {
   readonly phase: string
   readonly step: number
   readonly total: number
-  /** Undefined until it can be told. */
-  readonly secondsLeft?: number
 }
 
 /** Seconds as people say them: `8 s`, `3 min 05 s`, `2 h 07 min`. */
@@ -97,7 +97,7 @@ export class Progress {
     else this.#steps = new Throughput(30, this.#now)
     this.#began = true
     const rate = this.#steps.recent.examplesPerSecond
-    const secondsLeft = rate > 0 ? (this.#standing.total - step) / rate : undefined
+    const secondsLeft = figures.secondsLeft ?? (rate > 0 ? (this.#standing.total - step) / rate : undefined)
     // A figure that is undefined must not take the place of the last one.
     const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined))
     this.#standing = { ...this.#standing, ...known, step, secondsLeft }

@@ -21,14 +21,14 @@ export interface StopRequest {
 
 /**
  * Listens for signals that ask a run to stop: the first calls `stop`, another one ends the process at once. That is
- * done by the signal itself, which runs no native exit code that could crash.
+ * done by the signal itself, which runs no native exit code that could crash. `doing` says what the first begins.
  */
-export function stopOnSignals(stop: () => void): StopRequest {
+export function stopOnSignals(stop: () => void, doing = 'Finishing this step and writing a checkpoint.'): StopRequest {
   let first: { readonly at: number; readonly status: number } | undefined
   const onSignal = (signal: StopSignal): void => {
     if (!first) {
       process.stderr.write(
-        `\n${signal === 'SIGINT' ? '' : `Received ${signal}. `}Finishing this step and writing a checkpoint. ` +
+        `\n${signal === 'SIGINT' ? '' : `Received ${signal}. `}${doing} ` +
           `Another ${called(signal)} stops at once.\n`,
       )
       first = { at: performance.now(), status: STATUS_AFTER[signal] }

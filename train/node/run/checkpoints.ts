@@ -141,6 +141,13 @@ export class Checkpoints implements CheckpointStore {
     await this.#dropOld()
   }
 
+  /** The files of the checkpoint of a step, and of the best values that it needs, by their paths from the folder. */
+  async files(step: number): Promise<string[]> {
+    const name = folderName(step)
+    const entry = await readEntry(join(this.folder, name))
+    return [join(name, STATE), join(name, POSITION), ...valuesOf(entry).map(bestName)]
+  }
+
   /** Puts the state of the checkpoint at `position` back. */
   async load({ step }: Position, entries: readonly StateEntry[]): Promise<void> {
     const folder = join(this.folder, folderName(step))

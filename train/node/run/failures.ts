@@ -59,12 +59,14 @@ export async function explained(
   const resumed = `${position ? '' : ' from the beginning'} with: ${command('--resume', run.folder)}`
   if (error instanceof NonFinite) {
     const stands = position && `the checkpoint of step ${position.step} in ${run.folder} is the last good one`
-    return new NonFinite(`${error.message}; ${stands ?? 'there is no checkpoint before it'}`)
+    return new NonFinite(`${error.message}; ${stands ?? 'there is no checkpoint before it'}`, { cause: error })
   }
   if (isDiskTrouble(error)) {
-    return new UserError(`${describeTrouble(error, run.folder)}. Once that is fixed, resume${resumed}`)
+    return new UserError(`${describeTrouble(error, run.folder)}. Once that is fixed, resume${resumed}`, {
+      cause: error,
+    })
   }
-  return error instanceof DeviceLost ? new UserError(`${error.message}. Resume${resumed}`) : error
+  return error instanceof DeviceLost ? new UserError(`${error.message}. Resume${resumed}`, { cause: error }) : error
 }
 
 /** Says that the run's folder is no longer in its place; undefined if it is. */

@@ -101,7 +101,7 @@ async function createLocked(folder: string, config: Readonly<Record<string, unkn
   } catch (error) {
     const code = codeOf(error)
     if (code === undefined) throw error
-    throw new UserError(`Cannot write the run's folder ${folder}: ${code}`)
+    throw new UserError(`Cannot write the run's folder ${folder}: ${code}`, { cause: error })
   }
 }
 

@@ -40,6 +40,13 @@ export async function lock(folder: string): Promise<Unlock> {
   )
 }
 
+/** Whether another process works in a folder, as far as one can tell. */
+export async function isLocked(folder: string): Promise<boolean> {
+  const content = await contentOf(join(folder, LOCK))
+  const holder = content === undefined ? undefined : parse(content)
+  return holder !== undefined && isWorking(holder)
+}
+
 /**
  * Creates a file that names this process, in place of one whose process has exited. Gives who works there where one
  * does.

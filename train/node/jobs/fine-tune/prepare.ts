@@ -115,7 +115,20 @@ export async function openJob(
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await trainerOf({ options, data, opened, model })
-  const job = { options, device, data, facts, lengths, opened, fingerprints, model, trainer, parameters, choices, texts }
+  const job = {
+    options,
+    device,
+    data,
+    facts,
+    lengths,
+    opened,
+    fingerprints,
+    model,
+    trainer,
+    parameters,
+    choices,
+    texts,
+  }
   await host.onOpened?.(job)
   return job
 }
@@ -214,8 +227,7 @@ function largestBatch({ options, opened, device }: Job, train: readonly EncodedE
  * texts decide how large a batch is, and the first text of a pair may leave them no room.
  */
 export async function planAlone(job: Job, console: Console, progress: Progress): Promise<Prepared> {
-  const windows =
-    job.options.window === undefined ? undefined : largestBatch(job, (await job.texts(progress)).train)
+  const windows = job.options.window === undefined ? undefined : largestBatch(job, (await job.texts(progress)).train)
   return planStep(job, console, windows)
 }
 

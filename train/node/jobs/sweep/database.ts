@@ -42,9 +42,12 @@ const PATIENCE: Patience = {
  * UserError if it is not there. From then on, outages are waited for.
  */
 export async function openDatabase(place: string, patience: Partial<Patience> = {}): Promise<PatientDatabase> {
-  const database = isPostgres(place) ? await openPostgres(place) : await openFolder(place)
-  return new PatientDatabase(database, { ...PATIENCE, ...patience })
+  return patiently(isPostgres(place) ? await openPostgres(place) : await openFolder(place), patience)
 }
+
+/** The same database; its outages are waited for. */
+export const patiently = (database: Database, patience: Partial<Patience> = {}): PatientDatabase =>
+  new PatientDatabase(database, { ...PATIENCE, ...patience })
 
 /** The database did not come back while its user was about to end. */
 export class DatabaseGone extends UserError {}

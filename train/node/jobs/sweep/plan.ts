@@ -1,6 +1,7 @@
 // What a sweep is, as its folder's sweep.json and the database have it: the search, and the command whose options it
 // searches.
 import { z } from 'zod'
+import type { Values } from '../../../search/types.ts'
 
 const value = z.union([z.string(), z.number(), z.boolean()])
 const range = z.object({
@@ -38,3 +39,11 @@ export const planSchema = z.object({
   arguments: z.array(z.string()).readonly(),
 })
 export type Plan = Readonly<z.output<typeof planSchema>>
+
+/** A setting as arguments of its command: flags that are true are given, others are left out. */
+export const argumentsOf = (values: Values, seed: number): string[] => [
+  ...Object.entries(values).flatMap(([name, value]) =>
+    typeof value === 'boolean' ? (value ? [`--${name}`] : []) : [`--${name}=${value}`],
+  ),
+  `--seed=${seed}`,
+]

@@ -62,10 +62,11 @@ CREATE TABLE IF NOT EXISTS tilegrad.trial (
 CREATE TABLE IF NOT EXISTS tilegrad.piece (
   sweep uuid NOT NULL,
   trial integer NOT NULL,
+  attempt integer NOT NULL,
   digest text NOT NULL,
   part integer NOT NULL,
   data bytea NOT NULL,
-  PRIMARY KEY (sweep, trial, digest, part),
+  PRIMARY KEY (sweep, trial, attempt, digest, part),
   FOREIGN KEY (sweep, trial) REFERENCES tilegrad.trial ON DELETE CASCADE
 );
 CREATE TABLE IF NOT EXISTS tilegrad.worker (

@@ -8,6 +8,7 @@ import type { Intermediate, Proposal, Trial, TrialState } from '../../../search/
 import type { Database, Row } from './database.ts'
 import { type Plan, planSchema } from './plan.ts'
 import { createTables } from './schema.ts'
+import type { Standing } from './standing.ts'
 
 /** A worker that was presumed dead has lost its trial to another one. */
 export class Superseded extends Error {}
@@ -19,8 +20,8 @@ const big = z.union([z.string(), z.number(), z.bigint()]).transform(Number)
 const time = z.union([z.date(), z.string()]).transform(value => new Date(value))
 const value = z.union([z.string(), z.number(), z.boolean()])
 
-/** A file of a checkpoint: where it belongs in the run's folder, and what it holds. */
-export const fileSchema = z.object({ path: z.string(), digest: z.string(), bytes: count })
+/** A file of a checkpoint: where it belongs in the run's folder, its SHA-256, and which attempt stored it. */
+const fileSchema = z.object({ path: z.string(), digest: z.string(), attempt: count })
 export type StoredFile = Readonly<z.output<typeof fileSchema>>
 
 const checkpointSchema = z.object({ step: count, files: z.array(fileSchema).readonly() })
@@ -49,6 +50,8 @@ const trialSchema = z.object({
   step: count,
   steps: optional(count),
 })
+
+const standingSchema = trialSchema.pick({ number: true, state: true, step: true, steps: true, seconds: true })
 
 /** A trial with all that is known of it. */
 export type TrialRecord = Readonly<z.output<typeof trialSchema>> & Trial
@@ -145,8 +148,19 @@ export class SweepStore {
 
   /** All trials, by their numbers. */
   async trials(sweep: string): Promise<TrialRecord[]> {
-    const rows = await this.#run(`SELECT ${TRIAL_COLUMNS} FROM tilegrad.trial WHERE sweep = $1 ORDER BY number`, [sweep])
+    const rows = await this.#run(`SELECT ${TRIAL_COLUMNS} FROM tilegrad.trial WHERE sweep = $1 ORDER BY number`, [
+      sweep,
+    ])
     return rows.map(row => trialSchema.parse(row))
+  }
+
+  /** How far all trials are, by their numbers. */
+  async standings(sweep: string): Promise<Standing[]> {
+    const rows = await this.#run(
+      'SELECT number, state, step, steps, seconds FROM tilegrad.trial WHERE sweep = $1 ORDER BY number',
+      [sweep],
+    )
+    return rows.map(row => standingSchema.parse(row))
   }
 
   /**
@@ -217,15 +231,13 @@ export class SweepStore {
     return row && trialSchema.parse(row)
   }
 
-  /** Puts a trial back, for whoever is next, under a new job. Gives that. */
-  async release(attempt: Attempt, seconds: number): Promise<string> {
-    const job = randomUUID()
+  /** Puts a trial back, for whoever is next, under a new job. `lost`: because this machine can't go on with it. */
+  async release(attempt: Attempt, { lost = false } = {}): Promise<void> {
     await this.#fenced(
       attempt,
-      `state = 'waiting', worker = NULL, job = $4::uuid, queued = false, losses = 0, seconds = $5`,
-      [job, seconds],
+      `state = 'waiting', worker = NULL, job = $4::uuid, queued = false, losses = losses + $5`,
+      [randomUUID(), lost ? 1 : 0],
     )
-    return job
   }
 
   /** Records where a trial is. */
@@ -322,7 +334,10 @@ export class SweepStore {
 
   /** Pauses a worker, or lets it go on. False if there is none of this name. */
   async pauseWorker(name: string, paused: boolean): Promise<boolean> {
-    const rows = await this.#run('UPDATE tilegrad.worker SET paused = $2 WHERE name = $1 RETURNING name', [name, paused])
+    const rows = await this.#run('UPDATE tilegrad.worker SET paused = $2 WHERE name = $1 RETURNING name', [
+      name,
+      paused,
+    ])
     return rows.length > 0
   }
 

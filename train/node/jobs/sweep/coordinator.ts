@@ -1,0 +1,279 @@
+// `tilegrad sweep`: makes a sweep, or goes on with one; starts workers on this machine, shows how far all workers are,
+// and writes what came of it.
+import { basename } from 'node:path'
+import { UserError } from '../../../../engine/errors.ts'
+import type { Console } from '../../cli/console.ts'
+import { Progress, showDuration } from '../../cli/progress.ts'
+import { type StopRequest, shellLine, stopOnSignals } from '../../cli/shell.ts'
+import { TILEGRAD } from '../../package.ts'
+import { chooseRunFolder } from '../../run/folder.ts'
+import { lock } from '../../run/lock.ts'
+import { countOf } from '../../../search/propose.ts'
+import { advance } from './advance.ts'
+import { LocalWorkers } from './children.ts'
+import { type PatientDatabase, openDatabase, patiently } from './database.ts'
+import { type Measured, secondsOf } from './estimate.ts'
+import { type SweepFile, createSweepFolder, readSweepFolder, removeSweepFolder } from './folder.ts'
+import { serveFolder } from './pglite.ts'
+import type { Plan } from './plan.ts'
+import { TrialQueue } from './queue.ts'
+import { bestTrial, repeatTrial, resultsTable, trialsJson, writeResults } from './results.ts'
+import { type SweepRecord, SweepStore, type TrialRecord } from './store.ts'
+import { type Standing, secondsLeft } from './standing.ts'
+import { TIMES, type Times } from './times.ts'
+import { optionsOf } from './trial.ts'
+import { settingText } from './worker.ts'
+
+/** Milliseconds between two looks at the trials. */
+const LOOK_MS = 500
+
+/** What a sweep on this machine is told beside its plan. */
+export interface SweepOptions {
+  /** Workers on this machine. */
+  readonly workers: number
+  /** Part of an adapter's name. */
+  readonly adapter?: string
+  /** The address of a PostgreSQL server; PGlite in the folder when left out. */
+  readonly database?: string
+  /** A folder for checkpoints that all workers see. */
+  readonly store?: string
+  readonly times?: Times
+}
+
+/** Starts a new sweep and waits for its end. Gives the exit status. */
+export async function startSweep(
+  plan: Plan,
+  { out, name, ...options }: SweepOptions & { readonly out?: string; readonly name: string },
+  console: Console,
+): Promise<number> {
+  const folder = await chooseRunFolder(out, name)
+  const { database: address, workers, adapter, store: place, times = TIMES } = options
+  // Before anything is written: a database that is not there leaves no folder behind.
+  const server = address === undefined ? undefined : await openDatabase(address)
+  const id = crypto.randomUUID()
+  await createSweepFolder(folder, { id, name: basename(folder), plan, database: address, workers, adapter })
+  const opened = await open(folder, server).catch(async (error: unknown) => {
+    await removeSweepFolder(folder)
+    throw error
+  })
+  try {
+    const store = await SweepStore.open(opened.database)
+    await store.createSweep(id, basename(folder), plan, place)
+    return await conduct(folder, id, opened.database, store, { ...options, times }, console)
+  } finally {
+    await opened.close()
+  }
+}
+
+/** Goes on with a sweep. Gives the exit status. */
+export async function resumeSweep(
+  folder: string,
+  options: Partial<SweepOptions> & { readonly retryFailed: boolean },
+  console: Console,
+): Promise<number> {
+  const file = await readSweepFolder(folder)
+  const address = addressOf(file, options.database)
+  const server = address === undefined ? undefined : await openDatabase(address)
+  const opened = await open(folder, server)
+  try {
+    const store = await SweepStore.open(opened.database)
+    // One whose beginning was cut short.
+    await store.createSweep(file.id, file.name, file.plan, options.store)
+    await store.pauseSweep(file.id, false)
+    if (options.retryFailed) {
+      const retried = await store.retryFailed(file.id)
+      console.say(retried.length === 0 ? 'No trial has failed.' : `Trying again: trials ${retried.join(', ')}`)
+    }
+    const { workers = file.workers, adapter = file.adapter ?? undefined, times = TIMES } = options
+    return await conduct(folder, file.id, opened.database, store, { ...options, workers, adapter, times }, console)
+  } finally {
+    await opened.close()
+  }
+}
+
+/** Where the database of a sweep's folder is; `given` may have the password, which the folder does not. */
+export function addressOf({ database }: SweepFile, given: string | undefined): string | undefined {
+  if (database === null && given !== undefined)
+    throw new UserError('--database: this sweep is kept in its own folder, by PGlite')
+  return given ?? database ?? undefined
+}
+
+interface Opened {
+  readonly database: PatientDatabase
+  close(): Promise<void>
+}
+
+/** Takes the folder for this process, and its database. */
+async function open(folder: string, server: PatientDatabase | undefined): Promise<Opened> {
+  if (!server) {
+    const database = patiently(await serveFolder(folder))
+    return { database, close: () => database.close() }
+  }
+  const unlock = await lock(folder)
+  return {
+    database: server,
+    close: async () => {
+      await server.close()
+      await unlock()
+    },
+  }
+}
+
+/** Works on a sweep until it is done, or stopped. */
+async function conduct(
+  folder: string,
+  id: string,
+  database: PatientDatabase,
+  store: SweepStore,
+  options: SweepOptions & { readonly times: Times },
+  console: Console,
+): Promise<number> {
+  const queue = await TrialQueue.open(database, options.times)
+  const progress = new Progress()
+  const workers = new LocalWorkers({
+    ...options,
+    folder,
+    sweep: id,
+    onDeath: async name => {
+      const held = await store.heldBy(name)
+      for (const { sweep, job, jobAttempt } of held) await queue.giveBack(sweep, job, jobAttempt)
+      await store.leave(name)
+      return held.length > 0
+    },
+    tell: line => progress.note(line),
+  })
+  const stopping = stopOnSignals(() => {
+    database.hurry(30)
+    workers.stop()
+  }, 'Each worker finishes its step and writes a checkpoint.')
+  try {
+    const sweep = await store.sweep(id)
+    await advance(store, queue, sweep, Math.max(1, options.workers))
+    console.say(announcement(sweep, options))
+    await workers.start(options.workers, await unmeasured(store, sweep, options.workers, console))
+    await watch(folder, sweep, store, { workers, stopping, progress })
+    await workers.ended()
+    return await conclude(folder, sweep, store, { stopping, workers }, console)
+  } finally {
+    stopping.end()
+    progress.stop()
+    workers.kill()
+    await queue.close()
+  }
+}
+
+/** What is about to be done. */
+function announcement({ name, plan }: SweepRecord, { workers }: SweepOptions): string {
+  const settings = countOf(plan.spec)
+  const { seeds, metric, direction, search } = plan.spec
+  const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+  return (
+    `Sweep ${name}: ${counted(settings * seeds.length, 'trial')} of tilegrad ${plan.command} ` +
+    `(${search}: ${counted(settings, 'setting')} × ${counted(seeds.length, 'seed')}), ` +
+    `${direction === 'maximize' ? 'highest' : 'lowest'} ${metric}, ${counted(workers, 'worker')} here`
+  )
+}
+
+/** What says about how long a sweep takes, once steps were measured; undefined where trials tell already. */
+async function unmeasured(
+  store: SweepStore,
+  { id, plan }: SweepRecord,
+  workers: number,
+  console: Console,
+): Promise<((measured: Measured) => void) | undefined> {
+  const trials = await store.trials(id)
+  if (plan.command !== 'fine-tune' || trials.some(({ state }) => state === 'complete')) return undefined
+  return measured => {
+    const each = trials.map(trial => secondsOf(measured, optionsOf(plan, trial, 'unused')))
+    const mean = each.reduce((sum, seconds) => sum + seconds, 0) / each.length
+    const total = (mean * countOf(plan.spec) * plan.spec.seeds.length) / workers
+    const early = plan.spec.halving ? ' at most, since some are stopped early' : ''
+    console.say(`About ${showDuration(mean)} a trial, ${showDuration(total)} in all${early}.`)
+  }
+}
+
+interface Watched {
+  readonly workers: LocalWorkers
+  readonly stopping: StopRequest
+  readonly progress: Progress
+}
+
+/** Shows how far the trials are and keeps the folder's files up to date, until all is done or nobody is left. */
+async function watch(
+  folder: string,
+  sweep: SweepRecord,
+  store: SweepStore,
+  { workers, stopping, progress }: Watched,
+): Promise<void> {
+  const total = countOf(sweep.plan.spec) * sweep.plan.spec.seeds.length
+  let ended = new Set((await store.standings(sweep.id)).filter(isOver).map(({ number }) => number))
+  progress.start('trials', total, ended.size)
+  for (;;) {
+    const standings = await store.standings(sweep.id)
+    const over = standings.filter(isOver)
+    if (over.some(({ number }) => !ended.has(number))) {
+      const trials = await store.trials(sweep.id)
+      for (const { number } of over) if (!ended.has(number)) progress.note(endingText(sweep, trials[number]))
+      ended = new Set(over.map(({ number }) => number))
+      await writeResults(folder, sweep, trials)
+    }
+    const running = Math.max(1, standings.filter(({ state }) => state === 'running').length)
+    progress.update(ended.size, { secondsLeft: secondsLeft(standings, total, running) })
+    const isDone = !(await store.openSweeps()).some(({ id }) => id === sweep.id)
+    if (isDone || stopping.requested) break
+    if (!workers.isAnyLeft) {
+      const others = (await store.workers()).filter(worker => worker.seenSeconds < 60)
+      if (workers.wanted > 0 && others.length === 0) break
+    }
+    await workers.pause(LOOK_MS)
+  }
+  progress.stop()
+}
+
+const isOver = ({ state }: Pick<Standing, 'state'>): boolean => state !== 'waiting' && state !== 'running'
+
+/** `trial 3: lr=0.001 seed=1: complete, accuracy 0.9123`. */
+function endingText({ plan }: SweepRecord, trial: TrialRecord): string {
+  const { number, state, value, error } = trial
+  const figure = value === undefined ? '' : `, ${plan.spec.metric} ${value.toFixed(4)}`
+  return `trial ${number}: ${settingText(trial)}: ${state}${figure}${error === undefined ? '' : `: ${error}`}`
+}
+
+/** Writes and shows the results. Gives the exit status. */
+async function conclude(
+  folder: string,
+  sweep: SweepRecord,
+  store: SweepStore,
+  { stopping, workers }: Pick<Watched, 'stopping' | 'workers'>,
+  console: Console,
+): Promise<number> {
+  const trials = await store.trials(sweep.id)
+  await writeResults(folder, sweep, trials)
+  const isOpen = (await store.openSweeps()).some(({ id }) => id === sweep.id)
+  const count = (state: TrialRecord['state']): number => trials.filter(trial => trial.state === state).length
+  const shown = resultsTable(sweep, trials)
+  if (shown !== undefined) console.say(`\n${shown}\n`)
+  const best = bestTrial(sweep, trials)
+  const failed = trials.filter(({ state }) => state === 'failed')
+  const resume = shellLine(`${TILEGRAD} sweep`, '--resume', folder)
+  if (failed.length > 0) {
+    console.say(`${failed.length} failed; the first: ${failed[0].error}. Try them again with: ${resume} --retry-failed`)
+  }
+  if (best && !isOpen) console.say(`The best again: ${repeatTrial(sweep, best)}`)
+  console.say(`Results: ${folder}`)
+  const states = ['complete', 'pruned', 'failed', 'running', 'waiting'] as const
+  console.result({
+    folder,
+    ...(stopping.requested && { stopped: true }),
+    states: Object.fromEntries(states.map(state => [state, count(state)])),
+    best: best ? trialsJson(sweep, [best]).trials[0] : null,
+  })
+  if (!isOpen) return 0
+  if (stopping.requested) {
+    console.say(`Stopped. Resume with: ${resume}`)
+    return stopping.status
+  }
+  throw new UserError(
+    `No worker is left${workers.lastWords === undefined ? '' : ` (${workers.lastWords})`}. Resume with: ${resume}`,
+  )
+}

@@ -1,0 +1,131 @@
+// How sweeps stand, in the terminal: states, workers, what runs, and the best so far.
+import { UserError, printable } from '../../../../engine/errors.ts'
+import { countOf } from '../../../search/propose.ts'
+import type { TrialState } from '../../../search/types.ts'
+import { type Console, table } from '../../cli/console.ts'
+import { showDuration } from '../../cli/progress.ts'
+import { type PatientDatabase, openDatabase } from './database.ts'
+import { readSweepFolder } from './folder.ts'
+import { isPostgres } from './postgres.ts'
+import { bestTrial, repeatTrial, resultsTable, trialsJson } from './results.ts'
+import { secondsLeft } from './standing.ts'
+import { type SweepRecord, SweepStore, type TrialRecord, type WorkerRecord } from './store.ts'
+import { settingText } from './worker.ts'
+
+/** A worker that has not been heard of for so many seconds is not listed. */
+export const SILENT = 60
+
+/** Sweeps to look at or to change. */
+export interface Place {
+  readonly database: PatientDatabase
+  readonly store: SweepStore
+  /** The sweep of a folder; all of a server's when undefined. */
+  readonly sweep: string | undefined
+}
+
+/** Opens a sweep's folder or a server. `address` is that of the folder's server with its password. */
+export async function openPlace(place: string, address?: string): Promise<Place> {
+  if (isPostgres(place)) {
+    const database = await openDatabase(place)
+    return { database, store: await SweepStore.open(database), sweep: undefined }
+  }
+  const { id, database: recorded } = await readSweepFolder(place)
+  const database = await openDatabase(address ?? recorded ?? place)
+  return { database, store: await SweepStore.open(database), sweep: id }
+}
+
+/** The sweeps of a place. Throws a UserError if there are none. */
+export async function sweepsOf({ store, sweep, database }: Place): Promise<SweepRecord[]> {
+  const sweeps = sweep === undefined ? await store.sweeps() : [await store.sweep(sweep)]
+  if (sweeps.length === 0) throw new UserError(`${database.place} has no sweeps`)
+  return sweeps
+}
+
+/** All that is shown of a sweep. */
+export interface SweepStatus {
+  readonly sweep: SweepRecord
+  readonly trials: readonly TrialRecord[]
+  readonly workers: readonly WorkerRecord[]
+}
+
+export async function statusOf(store: SweepStore, sweep: SweepRecord): Promise<SweepStatus> {
+  const workers = (await store.workers()).filter(({ seenSeconds }) => seenSeconds < SILENT)
+  return { sweep, trials: await store.trials(sweep.id), workers }
+}
+
+const STATES: readonly TrialState[] = ['complete', 'pruned', 'failed', 'running', 'waiting']
+
+/** `12 complete, 1 failed, 2 running, 9 waiting`. */
+export const countsText = (trials: readonly TrialRecord[]): string =>
+  STATES.flatMap(state => {
+    const count = trials.filter(trial => trial.state === state).length
+    return count === 0 ? [] : [`${count} ${state}`]
+  }).join(', ')
+
+/** Seconds until the sweep is done, as far as one can tell. */
+export function remaining({ sweep: { plan }, trials, workers }: SweepStatus): number | undefined {
+  const running = trials.filter(({ state }) => state === 'running').length
+  return secondsLeft(trials, countOf(plan.spec) * plan.spec.seeds.length, Math.max(1, running, workers.length))
+}
+
+/** What people read. */
+export function statusText(status: SweepStatus): string {
+  const { sweep, trials, workers } = status
+  const { command, spec } = sweep.plan
+  const total = countOf(spec) * spec.seeds.length
+  const isOver = sweep.proposed && trials.every(({ state }) => state !== 'waiting' && state !== 'running')
+  const left = remaining(status)
+  const when = isOver ? 'done' : left === undefined ? 'not known yet how long' : `about ${showDuration(left)} left`
+  const failed = trials.filter(({ state }) => state === 'failed')
+  const best = bestTrial(sweep, trials)
+  const parts = [
+    `${sweep.name}: ${spec.search} search of tilegrad ${command}, ${spec.direction === 'maximize' ? 'highest' : 'lowest'} ${spec.metric}`,
+    `${trials.length} of ${total} trials: ${countsText(trials) || 'none yet'}; ${when}${sweep.paused ? '; paused' : ''}`,
+    workersTable(sweep, trials, workers),
+    resultsTable(sweep, trials),
+    failed.length > 0 &&
+      failed.map(trial => `trial ${trial.number} failed (${settingText(trial)}): ${trial.error}`).join('\n'),
+    best && `The best again: ${repeatTrial(sweep, best)}`,
+  ]
+  return parts.filter(part => typeof part === 'string').join('\n\n')
+}
+
+/** Who works on what; undefined if nobody does. */
+function workersTable(
+  { id, paused }: SweepRecord,
+  trials: readonly TrialRecord[],
+  workers: readonly WorkerRecord[],
+): string | undefined {
+  const rows = workers.map(worker => {
+    const trial = worker.sweep === id && worker.trial !== undefined ? trials[worker.trial] : undefined
+    const at = trial?.steps ? `${trial.step}/${trial.steps}` : ''
+    const does = trial ? `trial ${trial.number}: ${settingText(trial)}` : worker.sweep ? 'another sweep' : 'idle'
+    const state = worker.paused || paused ? `paused${trial ? ` after ${does}` : ''}` : does
+    return [printable(worker.name), printable(worker.adapter), at, state]
+  })
+  return rows.length === 0 ? undefined : table([['worker', 'adapter', 'step', 'does'], ...rows])
+}
+
+/** Prints how the sweeps of a place stand. */
+export async function showStatus(place: Place, console: Console): Promise<boolean> {
+  const all: SweepStatus[] = []
+  for (const sweep of await sweepsOf(place)) all.push(await statusOf(place.store, sweep))
+  console.say(all.map(statusText).join('\n\n\n'))
+  console.result({
+    sweeps: all.map(status => ({
+      ...trialsJson(status.sweep, status.trials),
+      paused: status.sweep.paused,
+      seconds_left: remaining(status) ?? null,
+      workers: status.workers.map(({ name, host, pid, adapter, trial, paused, seenSeconds }) => ({
+        name,
+        host,
+        pid,
+        adapter,
+        trial: trial ?? null,
+        paused,
+        seen_seconds_ago: seenSeconds,
+      })),
+    })),
+  })
+  return all.every(({ sweep, trials }) => sweep.proposed && trials.every(({ finishedAt }) => finishedAt !== undefined))
+}
