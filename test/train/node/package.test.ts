@@ -2,7 +2,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
@@ -26,8 +26,12 @@ beforeAll(() => {
   cpSync(join(root, 'package.json'), join(installed, 'package.json'))
   execFileSync(process.execPath, [join(root, 'train/node/build.mjs'), join(installed, 'dist')])
   // Of the repository's packages only those that come with an installation.
-  for (const name of Object.keys(dependencies))
-    symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+  for (const name of Object.keys(dependencies)) {
+    const target = join(folder, 'node_modules', name)
+    // A scope is a folder of its own.
+    mkdirSync(dirname(target), { recursive: true })
+    symlinkSync(join(root, 'node_modules', name), target)
+  }
 })
 afterAll(() => {
   rmSync(folder, { recursive: true, force: true })
