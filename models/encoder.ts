@@ -74,7 +74,9 @@ export class Embeddings extends Module {
     if (sequence > this.#maxPositions) {
       throw new UserError(`sequences of ${sequence} tokens are longer than the model's ${this.#maxPositions} positions`)
     }
-    let sum = this.words.forward(ids).add(this.positions.first(sequence))
+    const words = this.words.forward(ids)
+    context.onWords?.(words)
+    let sum = words.add(this.positions.first(sequence))
     if (this.types) sum = sum.add(types ? this.types.forward(types) : this.types.first(1))
     const rows = sum.reshape([batch * sequence, sum.shape[2]])
     return this.dropout.forward(this.norm.forward(rows), context)

@@ -183,6 +183,8 @@ export interface ForwardContext {
   nextStream(): number
   /** Called with the hidden states before the first layer and after each. */
   onLayer?(hidden: Tensor): void
+  /** Called with the word embeddings of every token, [batch, sequence, hidden]. */
+  onWords?(embedded: Tensor): void
 }
 
 /** A context for one forward pass. */

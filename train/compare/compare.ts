@@ -16,7 +16,7 @@ import { INTERVAL_SEED, type Interval, wilson } from '../metrics/uncertainty.ts'
 import type { Figure } from '../metrics/values.ts'
 import { TASK_TEXTS } from '../tasks/infer.ts'
 import { type AlignedRun, alignRuns } from './align.ts'
-import { type Axis, type Grid, axesOf, gridsOf } from './effects.ts'
+import { type Axis, type Grid, axesOf, gridsOf, withinRange } from './effects.ts'
 import { resultsOfAnswers } from './results.ts'
 import type { ComparedRun, RunCost, Value } from './types.ts'
 
@@ -110,7 +110,7 @@ export function compareRuns(runs: readonly ComparedRun[], { metric: named }: { m
     test,
     varying,
     axes: axesOf(entries, varying, metric),
-    grids: gridsOf(entries, varying),
+    grids: gridsOf(entries, varying, metric),
     notes: notesOn(ranked, metric),
   }
 }
@@ -162,12 +162,12 @@ function entriesOf(runs: readonly RankedRun[], metric: MetricInfo): Entry[] {
     settings.set(key, [...(settings.get(key) ?? []), run])
   }
   return [...settings.values()]
-    .map(repeated => entryOf(repeated))
+    .map(repeated => entryOf(repeated, metric))
     .sort((a, b) => compareValues(metric, a, b))
     .map((entry, i) => ({ ...entry, number: i + 1 }))
 }
 
-function entryOf(runs: readonly RankedRun[]): Omit<Entry, 'number'> {
+function entryOf(runs: readonly RankedRun[], metric: MetricInfo): Omit<Entry, 'number'> {
   const [first] = runs
   const values = runs.flatMap(({ value }) => (value === undefined ? [] : [value]))
   const means = values.length === 0 ? undefined : meanInterval(values)
@@ -177,7 +177,7 @@ function entryOf(runs: readonly RankedRun[]): Omit<Entry, 'number'> {
     job: first.job,
     runs,
     value: means?.mean,
-    interval: isRepeated ? means?.interval : first.interval,
+    interval: isRepeated ? means?.interval && withinRange(means.interval, metric) : first.interval,
     over: isRepeated ? 'seeds' : 'test rows',
     cost: meanCost(runs),
     options: first.options,

@@ -1,6 +1,7 @@
 // What an option does to the metric: over the values of one option, and over those of two.
 import { type MeanInterval, meanInterval } from '../metrics/means.ts'
 import type { MetricInfo } from '../metrics/summary.ts'
+import type { Interval } from '../metrics/uncertainty.ts'
 import type { Entry } from './compare.ts'
 import type { Value } from './types.ts'
 
@@ -23,11 +24,11 @@ export interface Axis {
   readonly option: string
   /** In ascending order, numbers before words. */
   readonly values: readonly Value[]
-  /** All runs with the value. */
+  /** All runs with the value, of settings that have a counterpart with another one where there are any. */
   readonly means: readonly Cell[]
   /** Comparable settings, those of most values first; each has two values at least. */
   readonly tracks: readonly Track[]
-  /** The best minus the worst mean. */
+  /** The largest minus the smallest mean. */
   readonly spread: number
 }
 
@@ -58,46 +59,50 @@ function axisOf(
   entries: readonly Entry[],
   option: string,
   varying: readonly string[],
-  { better }: MetricInfo,
+  metric: MetricInfo,
 ): Axis | undefined {
   const own = entries.filter(entry => entry.value !== undefined && entry.options[option] !== undefined)
-  const values = valuesOf(own, option)
-  if (values.length < 2) return undefined
-  const means = values.map(value => cellOf(own.filter(({ options }) => options[option] === value)))
   const others = varying.filter(name => name !== option)
   const groups = Map.groupBy(own, ({ job, options }) =>
     JSON.stringify([job, others.map(name => options[name] ?? null)]),
   )
-  const tracks = [...groups.values()]
+  const comparable = [...groups.values()].filter(group => valuesOf(group, option).length > 1)
+  // Settings that have no counterpart would mix the effects of other options into the means.
+  const taken = comparable.length > 0 ? comparable.flat() : own
+  const values = valuesOf(taken, option)
+  if (values.length < 2 || (comparable.length === 0 && own.length < MANY_SETTINGS)) return undefined
+  const at = (group: readonly Entry[], value: Value): Cell | undefined =>
+    cellOf(
+      group.filter(({ options }) => options[option] === value),
+      metric,
+    )
+  const means = values.flatMap(value => at(taken, value) ?? [])
+  const tracks = comparable
     .map((group): Track => {
       const [{ options }] = group
       const kept = others.flatMap((name): [string, Value][] => (name in options ? [[name, options[name]]] : []))
-      const at = (value: Value): readonly Entry[] => group.filter(entry => entry.options[option] === value)
-      return {
-        others: Object.fromEntries(kept),
-        cells: values.map(value => (at(value).length === 0 ? undefined : cellOf(at(value)))),
-      }
+      return { others: Object.fromEntries(kept), cells: values.map(value => at(group, value)) }
     })
-    .filter(({ cells }) => cells.filter(cell => cell !== undefined).length > 1)
-    .sort((a, b) => b.cells.filter(cell => cell).length - a.cells.filter(cell => cell).length)
-  if (tracks.length === 0 && own.length < MANY_SETTINGS) return undefined
-  const figures = means.map(({ mean }) => (better === 'larger' ? mean : -mean))
+    .sort((a, b) => filled(b.cells) - filled(a.cells))
+  const figures = means.map(({ mean }) => mean)
   return { option, values, means, tracks, spread: Math.max(...figures) - Math.min(...figures) }
 }
 
+const filled = (cells: readonly (Cell | undefined)[]): number => cells.filter(cell => cell !== undefined).length
+
 /** Tables of two options each, of those that were combined most. */
-export function gridsOf(entries: readonly Entry[], varying: readonly string[]): Grid[] {
-  const known = entries.filter(({ value }) => value !== undefined)
+export function gridsOf(entries: readonly Entry[], varying: readonly string[], metric: MetricInfo): Grid[] {
+  const measured = entries.filter(({ value }) => value !== undefined)
   const found = varying.flatMap((first, i) =>
     varying.slice(i + 1).flatMap((second): Grid[] => {
-      const both = known.filter(({ options }) => options[first] !== undefined && options[second] !== undefined)
+      const both = measured.filter(({ options }) => options[first] !== undefined && options[second] !== undefined)
       const [rows, columns] = [first, second].map(option => ({ option, values: valuesOf(both, option) }))
       const sizes = [rows.values.length, columns.values.length]
       if (sizes.some(size => size < 2 || size > MOST_VALUES)) return []
       const cells = rows.values.map(row =>
         columns.values.map(column => {
           const there = both.filter(({ options }) => options[first] === row && options[second] === column)
-          return there.length === 0 ? undefined : cellOf(there)
+          return cellOf(there, metric)
         }),
       )
       return [
@@ -105,11 +110,11 @@ export function gridsOf(entries: readonly Entry[], varying: readonly string[]): 
       ]
     }),
   )
-  const filled = ({ cells }: Grid): number => cells.flat().filter(cell => cell).length
+  const known = ({ cells }: Grid): number => filled(cells.flat())
   const whole = (grid: Grid): number => grid.cells.length * grid.cells[0].length
   return found
-    .filter(grid => filled(grid) > Math.max(3, whole(grid) / 2))
-    .sort((a, b) => filled(b) - filled(a))
+    .filter(grid => known(grid) > Math.max(3, whole(grid) / 2))
+    .sort((a, b) => known(b) - known(a))
     .slice(0, MOST_GRIDS)
 }
 
@@ -120,10 +125,16 @@ const transposed = ({ rows, columns, cells }: Grid): Grid => ({
   cells: columns.values.map((_, j) => rows.values.map((_, i) => cells[i][j])),
 })
 
-function cellOf(entries: readonly Entry[]): Cell {
+function cellOf(entries: readonly Entry[], metric: MetricInfo): Cell | undefined {
   const values = entries.flatMap(({ runs }) => runs.flatMap(({ value }) => value ?? []))
-  return { ...meanInterval(values), runs: values.length, settings: entries.length }
+  if (values.length === 0) return undefined
+  const { mean, interval } = meanInterval(values)
+  return { mean, interval: interval && withinRange(interval, metric), runs: values.length, settings: entries.length }
 }
+
+/** Student's interval knows no bounds; a share does. */
+export const withinRange = ({ low, high }: Interval, { shown }: MetricInfo): Interval =>
+  shown === 'percent' ? { low: Math.max(0, low), high: Math.min(1, high) } : { low, high }
 
 function valuesOf(entries: readonly Entry[], option: string): Value[] {
   const values = [...new Set(entries.map(({ options }) => options[option]))]

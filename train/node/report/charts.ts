@@ -4,12 +4,11 @@ import { BarChart, LineChart, ScatterChart } from 'echarts/charts'
 import { GridComponent } from 'echarts/components'
 import { init, use } from 'echarts/core'
 import type { EChartsCoreOption } from 'echarts/core'
-import { LabelLayout } from 'echarts/features'
 import { SVGRenderer } from 'echarts/renderers'
 import { clean, html, markup } from './html.ts'
 import type { Markup, Part } from './html.ts'
 
-use([BarChart, LineChart, ScatterChart, GridComponent, LabelLayout, SVGRenderer])
+use([BarChart, LineChart, ScatterChart, GridComponent, SVGRenderer])
 
 /** The colours of a chart: light scheme, then dark. Each light one is used for one purpose only. */
 export const COLOURS = {
@@ -302,8 +301,9 @@ export function markChart(
 ): Markup {
   const drawn = marks.filter(({ at }) => isDrawn(at) && (!logarithmicX || at[0] > 0))
   const colour = ({ other }: Mark): string => (other ? COLOURS.second : COLOURS.first)[0]
+  const labels = labelsOf(drawn, logarithmicX === true)
   return figure(text, {
-    grid: { ...GRID, right: 26 },
+    grid: { ...GRID, right: 34 },
     xAxis: {
       type: logarithmicX ? 'log' : 'value',
       scale: logarithmicX === true,
@@ -333,16 +333,44 @@ export function markChart(
       {
         type: 'scatter',
         symbolSize: 7,
-        data: drawn.map(mark => ({
+        data: drawn.map((mark, i) => ({
           value: [...mark.at],
-          name: clean(mark.name),
+          name: clean(labels[i]),
           itemStyle: { color: colour(mark) },
         })),
         label: { show: true, formatter: '{b}', position: 'right', distance: 4, color: COLOURS.ink[0], fontSize: 11 },
-        labelLayout: { hideOverlap: true },
       },
     ],
   })
+}
+
+/** Points nearer than these shares of the axes have one label. */
+const NEAR = { x: 0.07, y: 0.09 }
+
+/** A label for each point; of points that lie together the rightmost names them all. */
+function labelsOf(marks: readonly Mark[], logarithmicX: boolean): string[] {
+  const x = marks.map(({ at }) => (logarithmicX ? Math.log(at[0]) : at[0]))
+  const y = marks.map(({ at }) => at[1])
+  const xs = logarithmicX ? x : [0, ...x]
+  const ys = marks.flatMap(({ at, interval = [] }) => [at[1], ...interval])
+  const rangeOf = (values: readonly number[]): number => Math.max(...values) - Math.min(...values) || 1
+  const [width, height] = [rangeOf(xs), rangeOf(ys)]
+  const labels = new Array<string>(marks.length).fill('')
+  const named = new Set<number>()
+  const order = marks.map((_, i) => i).sort((a, b) => x[b] - x[a])
+  for (const first of order) {
+    if (named.has(first)) continue
+    const near = order.filter(
+      i => !named.has(i) && x[first] - x[i] < NEAR.x * width && Math.abs(y[first] - y[i]) < NEAR.y * height,
+    )
+    for (const i of near) named.add(i)
+    labels[first] = near
+      .toSorted((a, b) => a - b)
+      .map(i => marks[i].name)
+      .filter(name => name !== '')
+      .join(', ')
+  }
+  return labels
 }
 
 type Format = (value: number) => string

@@ -51,7 +51,7 @@ export function markup(text: string): Markup {
 }
 
 export interface TableOptions {
-  readonly kind?: 'bars' | 'confusion' | 'plain'
+  readonly kind?: 'bars' | 'confusion' | 'plain' | 'named' | 'confusion pairs'
   /** A heading above says what the caption says, which is then left to screen readers. */
   readonly titled?: boolean
 }

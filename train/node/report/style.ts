@@ -58,7 +58,9 @@ header .note { margin: .25rem 0 0 }
 .verdict { font-size: .9rem }
 .warning { max-width: none; padding: .5rem .75rem; border-left: 3px solid var(--accent); background: var(--raised) }
 .compare small { font-size: .8rem }
-.plain td { text-align: left }
+.plain td, .plain thead th { text-align: left }
+.named tbody th { min-width: 9.5rem } .named tbody small { display: block }
+.pairs .cell { min-width: 3.9rem; padding: .25rem; font-size: .8rem }
 .first + details { margin-top: 1.25rem }
 nav { margin-top: 1.25rem; padding-top: .9rem; border-top: 1px solid var(--line) }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0; padding: 0 }
@@ -135,8 +137,10 @@ footer { margin-top: 4rem; color: var(--soft); font-size: .8rem }
   .tiles dd { font-size: 1.05rem }
   nav { margin-top: 1.25rem }
   .facts th { width: 7rem }
+  .ranked small { display: block; overflow: hidden; white-space: nowrap; text-overflow: ellipsis }
+  .ranked span { min-width: 0 }
   table { font-size: .82rem } th, td { padding: .3rem .3rem }
-  tbody th { min-width: 5.75rem }
+  tbody th { min-width: 5.75rem } .named tbody th { min-width: 8rem }
   .tagged { grid-template-columns: minmax(0, 1fr); gap: 0 }
   .bars td:last-child, .bars th:last-child { display: none }
   figure > svg.narrow { display: block } figure > svg.wide { display: none }
@@ -149,7 +153,8 @@ footer { margin-top: 4rem; color: var(--soft); font-size: .8rem }
   section { margin-top: 1.5rem }
   h2, h3, figcaption { break-after: avoid }
   figure, tr, li, .tiles, .compare { break-inside: avoid }
-  .scroll { overflow: visible }
+  .scroll { overflow: visible } table { font-size: 8pt } th, td { padding: .25rem .4rem }
+  .pairs .cell { min-width: 0; padding: .15rem; font-size: 7pt } .named tbody th { min-width: 7rem }
   pre { white-space: pre-wrap }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact }
 }

@@ -22,7 +22,7 @@ export function bestSection(comparison: Comparison): Markup {
   const more = entries.length - MOST_BARS
   return html`<p class="hero"><strong>${shownFigure(metric, best.value)}</strong> <span>${metric.title}</span></p>
 <p class="note">${intervalSays(best, comparison)}${metric.better === 'smaller' && ' Smaller is better.'}</p>
-<div class="compare">
+<div class="compare ranked">
 ${entries.slice(0, MOST_BARS).map(row)}</div>
 <p class="verdict">${more > 0 && `${number(more)} more below. `}${verdict(comparison)}</p>`
 }
@@ -49,12 +49,14 @@ function verdict(comparison: Comparison): string | undefined {
   const equal = tested.filter(({ pair }) => pair.corrected >= LEVEL).map(({ entry }) => entry.number)
   if (equal.length === 0) {
     const [{ pair, entry }] = tested
-    return `The best run differs from that of every other setting; from number ${entry.number} with p = ${shownP(pair.corrected)}.`
+    return `The best run differs from that of every other setting; from number ${entry.number} with p ${pValue(pair.corrected)}.`
   }
   if (equal.length === tested.length)
     return 'The test rows do not tell the best run from that of any other setting (p ≥ 0.05 after correction).'
   return `The test rows do not tell the best run from ${listed(equal)} (p ≥ 0.05 after correction).`
 }
+
+const pValue = (p: number): string => (shownP(p).startsWith('<') ? shownP(p) : `= ${shownP(p)}`)
 
 /** Numbers of entries, the first few by name. */
 function listed(numbers: readonly number[]): string {
@@ -83,12 +85,12 @@ export function bestCost({ entries }: Comparison): Markup {
     const says =
       small === undefined || (value !== undefined && small >= value)
         ? 'the least of all'
-        : `least: ${show(small)} (${least.number})`
+        : `least ${show(small)}, no. ${least.number}`
     return html`<div><dt>${name}</dt><dd>${value === undefined ? '–' : show(value)}<small>${says}</small></dd></div>\n`
   }
   const tiles = COSTS.map(tile).filter(one => one !== undefined)
   if (tiles.length === 0) return html`<p>Nothing was recorded.</p>`
-  return html`<p class="note">Of number 1, and the least of all with its number.</p><dl class="tiles">${tiles}</dl>`
+  return html`<dl class="tiles">${tiles}</dl>`
 }
 
 /** Every setting, the best first; and the runs of repeated ones. */
@@ -126,7 +128,7 @@ export function allEntries(comparison: Comparison): Markup {
     shownFigure(metric, run.value),
     shownInterval(metric, run.interval),
   ])
-  return html`${table(caption, head, rows)}
+  return html`${table(caption, head, rows, { kind: 'named' })}
 ${
   hasSeeds &&
   folded(

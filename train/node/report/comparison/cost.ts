@@ -20,7 +20,7 @@ interface Measure {
 const WIDE = 20
 
 const compact = (value: number): string =>
-  value.toLocaleString('en-US', { notation: 'compact', maximumFractionDigits: 1 })
+  value.toLocaleString('en-US', { notation: 'compact', maximumSignificantDigits: 3 })
 
 const unitFor = (most: number, units: readonly [string, number][]): [string, number] =>
   units.findLast(([, size]) => most >= size) ?? units[0]

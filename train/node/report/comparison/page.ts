@@ -37,7 +37,7 @@ export function renderComparison(input: ComparisonInput): string {
     note: html`Comparison, ${dateOf(createdAt)}${entries.length < runs.length && `, ${entries.length} settings`}`,
     first: [
       { id: 'quality', title: 'How good they are', body: bestSection(comparison) },
-      { id: 'cost', title: 'At what cost', body: bestCost(comparison) },
+      { id: 'cost', title: 'What number 1 cost', body: bestCost(comparison) },
     ],
     between: html`${notes.map(note => html`<p class="warning">${note}</p>`)}${allEntries(comparison)}`,
     rest: [

@@ -1,9 +1,9 @@
 // Which runs differ by more than chance: the test of each two on the same test rows.
 import type { Comparison, Pair } from '../../../compare/compare.ts'
-import { type MetricInfo } from '../../../metrics/summary.ts'
+import type { MetricInfo } from '../../../metrics/summary.ts'
 import { folded, html, number, table } from '../html.ts'
 import type { Markup, Part } from '../html.ts'
-import { shownFigure, shownP } from './shown.ts'
+import { shownP } from './shown.ts'
 
 /** More runs than this make no matrix. */
 const MOST_IN_MATRIX = 10
@@ -26,11 +26,13 @@ ${few && matrix(comparison)}
 ${few ? folded('Numbers', list(comparison)) : list(comparison)}`
 }
 
-/** The difference as a signed number of points. */
-function shownDifference(metric: MetricInfo, difference: number): string {
-  const sign = difference < 0 ? '−' : '+'
-  return difference === 0 ? shownFigure(metric, 0) : `${sign}${shownFigure(metric, Math.abs(difference))}`
+/** The difference as a signed number; of percentages in points. */
+function shownDifference({ shown }: MetricInfo, difference: number): string {
+  const size = shown === 'percent' ? (100 * Math.abs(difference)).toFixed(2) : Math.abs(difference).toFixed(4)
+  return difference === 0 ? size : `${difference < 0 ? '−' : '+'}${size}`
 }
+
+const unitOf = ({ shown }: MetricInfo): string => (shown === 'percent' ? ', in percentage points' : '')
 
 function matrix({ runs, pairs, metric }: Comparison): Markup {
   const cell = (row: string, column: string): Part => {
@@ -44,13 +46,13 @@ function matrix({ runs, pairs, metric }: Comparison): Markup {
   }
   const numbered = runs.map(({ name }, i) => `${i + 1}. ${name}`)
   return html`<h3>Each two runs</h3>
-<p class="note">The row’s ${metric.title} minus the column’s, and the corrected p-value. Coloured: below 0.05. Columns
-are the rows’ numbers.</p>
+<p class="note">The row’s ${metric.title} minus the column’s${unitOf(metric)}, and the corrected p-value. Coloured: below
+0.05. Columns are the rows’ numbers.</p>
 ${table(
   `Difference of ${metric.title}, row minus column`,
   ['Run', ...runs.map((_, i) => String(i + 1))],
   runs.map(({ name }, i) => [numbered[i], ...runs.map(other => cell(name, other.name))]),
-  { kind: 'confusion', titled: true },
+  { kind: 'confusion pairs', titled: true },
 )}`
 }
 
@@ -77,5 +79,5 @@ function list({ pairs, metric, test }: Comparison): Markup {
     'p, corrected',
   ]
   const more = pairs.length > MOST_LISTED ? `, the ${MOST_LISTED} with the lowest p of ${pairs.length}` : ''
-  return table(`Tests of two runs each${more}`, head, sorted.map(row))
+  return table(`Tests of two runs each${more}; differences of ${metric.title}${unitOf(metric)}`, head, sorted.map(row))
 }

@@ -15,7 +15,10 @@ export const shownFigure = (metric: MetricInfo, value: Figure): string =>
   showFigure(metric, value).replaceAll(' ', '\u00a0')
 
 export const shownInterval = (metric: MetricInfo, interval: Interval | undefined): string =>
-  interval ? `${shownFigure(metric, interval.low)} – ${shownFigure(metric, interval.high)}` : '–'
+  // The unit once.
+  interval
+    ? `${shownFigure(metric, interval.low).replace('\u00a0%', '')}\u00a0– ${shownFigure(metric, interval.high)}`
+    : '–'
 
 /** The name of an entry, and which options it has of those that vary. */
 export function entryName(entry: Entry, comparison: Comparison): Markup {
