@@ -222,7 +222,7 @@ const floatFunctions = {
     gradients: [({ a, dy }) => dy.mul(geluDerivative(a))],
   },
   // GELU's derivative Φ(x) + x·φ(x): an op of its own, so that the gradient is one op instead of five.
-  geluSlope: {
+  geluDerivative: {
     wgsl: a => `(normal_cdf(${a}) + ${a} * 0.3989422804 * exp(-0.5 * ${a} * ${a}))`,
     value: a => normalCdf64(a) + (a * Math.exp(-0.5 * a * a)) / Math.sqrt(2 * Math.PI),
     costly: true,
@@ -249,8 +249,8 @@ const floatFunctions = {
           .mul(3 * TANH_CUBE)
           .add(1)
           .mul(TANH_SCALE)
-        const slope = a.mul(scalar(1).sub(t.square())).mul(inner)
-        return dy.mul(t.add(1).add(slope).mul(0.5))
+        const rest = a.mul(scalar(1).sub(t.square())).mul(inner)
+        return dy.mul(t.add(1).add(rest).mul(0.5))
       },
     ],
   },
@@ -258,7 +258,7 @@ const floatFunctions = {
 
 /** Of a declared type, because the types of ops come from these rows. */
 function geluDerivative(x: Tensor): Tensor {
-  return apply('geluSlope', [x])
+  return apply('geluDerivative', [x])
 }
 
 const rows = { ...arithmetic, ...predicates, ...floatFunctions }

@@ -161,9 +161,9 @@ describe('chains are fused', () => {
       )
         .steps.map(({ launch: { label } }) => label.replace(/^matmul [^,]*(, )?/, ''))
         .sort()
-    expect(labels(y, dx)).toEqual(['', 'gelu & geluSlope', 'mul mul'])
+    expect(labels(y, dx)).toEqual(['', 'gelu & geluDerivative', 'mul mul'])
     // Where somebody else reads the product, it is kept itself; and where nobody reads the slope, nothing is.
-    expect(labels(y, dx, product)).toEqual(['', 'gelu', 'mul geluSlope mul'])
+    expect(labels(y, dx, product)).toEqual(['', 'gelu', 'mul geluDerivative mul'])
     expect(labels(y)).toEqual(['gelu'])
     // What costs as little as a load stays with its reader.
     const [slope] = grad(x.matmul(w).relu().mul(upstream).sum(), [x])

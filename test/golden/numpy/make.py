@@ -12,7 +12,7 @@ unary = {
     'neg': np.negative, 'abs': np.abs, 'sign': np.sign, 'exp': np.exp, 'log': np.log, 'square': np.square, 'sqrt': np.sqrt,
     'rsqrt': lambda x: 1 / np.sqrt(x), 'reciprocal': np.reciprocal, 'tanh': np.tanh, 'sigmoid': lambda x: 1 / (1 + np.exp(-x)),
     'relu': lambda x: np.where(x < 0, 0, x), 'erf': erf, 'gelu': lambda x: x * cdf(x),
-    'geluSlope': lambda x: cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
+    'geluDerivative': lambda x: cdf(x) + x * np.exp(-x * x / 2) / math.sqrt(2 * math.pi),
     'geluTanh': lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x ** 3))),
     'isFinite': np.isfinite, 'isInfinite': np.isinf, 'isNaN': np.isnan,
 }

@@ -35,7 +35,7 @@ const unaries = {
   relu: { usual: 'apart', hard: 'whole' },
   erf: { usual: 'normal', hard: 'wide' },
   gelu: { usual: 'normal', hard: 'wide' },
-  geluSlope: { usual: 'normal', hard: 'wide' },
+  geluDerivative: { usual: 'normal', hard: 'wide' },
   geluTanh: { usual: 'normal', hard: 'wide' },
 } satisfies Cases<Values>
 

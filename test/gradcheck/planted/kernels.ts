@@ -18,10 +18,12 @@ const elementwise: readonly Plant[] = [
     /1\.1283791/,
     '1.1283',
   ]),
-  wrongKernel('geluSlope', 'a coefficient rounded to four places', { of: 'geluSlope', shaders: /normal_cdf/ }, [
-    /0\.3989422804/,
-    '0.3989',
-  ]),
+  wrongKernel(
+    'geluDerivative',
+    'a coefficient rounded to four places',
+    { of: 'geluDerivative', shaders: /normal_cdf/ },
+    [/0\.3989422804/, '0.3989'],
+  ),
   wrongKernel('gelu', '1/√2 rounded to three places', { of: 'gelu', shaders: /fn normal_cdf/ }, [
     /0\.70710678/,
     '0.707',
