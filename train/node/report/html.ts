@@ -51,7 +51,8 @@ export function markup(text: string): Markup {
 }
 
 export interface TableOptions {
-  readonly kind?: 'bars' | 'confusion' | 'plain' | 'named' | 'confusion pairs'
+  /** `bars`: the last column is for bars, which a narrow screen leaves out; of `words` it shows them. */
+  readonly kind?: 'bars' | 'words' | 'confusion' | 'plain' | 'named' | 'confusion pairs'
   /** A heading above says what the caption says, which is then left to screen readers. */
   readonly titled?: boolean
 }

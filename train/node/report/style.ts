@@ -92,7 +92,7 @@ td { white-space: nowrap } td small { display: block }
 caption.unseen { height: 0; padding: 0 }
 th:first-child { text-align: left }
 tbody th { min-width: 5rem; max-width: 18rem; overflow-wrap: anywhere }
-.bars td .track { width: 6rem; height: .6rem; margin: .45rem 0 0 auto }
+.bars td .track, .words td .track { width: 6rem; height: .6rem; margin: .45rem 0 0 auto }
 .facts { margin: 1rem 0 }
 .facts th { width: 12rem; color: var(--soft) }
 .facts td { text-align: left; white-space: normal; overflow-wrap: anywhere }
@@ -153,7 +153,7 @@ footer { margin-top: 4rem; color: var(--soft); font-size: .8rem }
   section { margin-top: 1.5rem }
   h2, h3, figcaption { break-after: avoid }
   figure, tr, li, .tiles, .compare { break-inside: avoid }
-  .scroll { overflow: visible } table { font-size: 8pt } th, td { padding: .25rem .4rem }
+  .scroll { overflow: visible; break-inside: avoid } table { font-size: 8pt } th, td { padding: .25rem .4rem }
   .pairs .cell { min-width: 0; padding: .15rem; font-size: 7pt } .named tbody th { min-width: 7rem }
   pre { white-space: pre-wrap }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact }

@@ -28,7 +28,7 @@ ${table(
   words
     .slice(0, MOST_WORDS)
     .map(({ word, z }) => [word, z.toFixed(1), html`<span class="track">${bar(z / largest)}</span>`]),
-  { kind: 'bars', titled: true },
+  { kind: 'words', titled: true },
 )}
 ${numbers(
   `Words that speak for ${showName(group)}`,
