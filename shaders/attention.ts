@@ -26,7 +26,8 @@ import { maskLaunch, statisticsLaunch } from './attention/rows.ts'
 import { storedMatrix } from './attention/stored-matrix.ts'
 import { type StoredConfig, inBlocks, stored, storedBytes, storedValues } from './attention/stored.ts'
 import { type SubgroupConfig, subgroup } from './attention/subgroup.ts'
-import { type TiledConfig, tiled } from './attention/tiled.ts'
+import type { TiledConfig } from './attention/tiled-parts.ts'
+import { tiled } from './attention/tiled.ts'
 
 export type { AttentionProblem } from './attention/common.ts'
 

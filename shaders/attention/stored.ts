@@ -17,7 +17,7 @@ import type { AttentionLayout, AttentionProblem, Pairs, Side, StoredKind, Stored
 import { attentionShader, chunksOf, columnsEnd, place, placeOfPair } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
-import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled.ts'
+import { type Blocks, addProducts, tiledColumns, tiledRows, tiledThreads, zeroBlock } from './tiled-parts.ts'
 
 /**
  * Both sides of a head's stored matrix are padded to multiples of this. Every tile's side divides it, or is a multiple
