@@ -1,7 +1,7 @@
 // AdamW (Loshchilov & Hutter 2019), one launch for one flat run of parameters, updated in place.
 import { type Launch, type Traits, input, output, spread } from './kernel.ts'
 import { vectorOf } from './rows.ts'
-import { type Width, MAIN, Shader, typeName, updated, wgsl } from './wgsl.ts'
+import { MAIN, Shader, type Width, typeName, updated, wgsl } from './wgsl.ts'
 
 /** `count` parameters, f32, with their two moments and their gradient. */
 export interface AdamWProblem {

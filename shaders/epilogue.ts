@@ -3,7 +3,7 @@ import { type Addressing, Scalars, addressing } from './addressing.ts'
 import { type Body, addScalars, byVec4s, evaluate, inputsOf } from './expression.ts'
 import { type FloatType, type Slot, type View, epilogueInput, epilogueOutput } from './kernel.ts'
 import { functionsText } from './math.ts'
-import { type Binding, type ScalarType, LETTERS, narrowed, paragraphs, typeName, when, wgsl, written } from './wgsl.ts'
+import { type Binding, LETTERS, type ScalarType, narrowed, paragraphs, typeName, wgsl, when, written } from './wgsl.ts'
 
 export interface Epilogue {
   readonly label: string

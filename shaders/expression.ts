@@ -2,7 +2,7 @@
 // element or four neighbours at a time.
 import type { Addressing, Scalars } from './addressing.ts'
 import type { View } from './kernel.ts'
-import { type ScalarType, LETTERS, computed, widened } from './wgsl.ts'
+import { LETTERS, type ScalarType, computed, widened } from './wgsl.ts'
 
 /** A number that an expression reads from the uniform buffer. */
 export interface UniformScalar {

@@ -6,7 +6,7 @@
 // that fills the batch costs as little as many rare ones, and rows that no id names are cleared by the same launch.
 import { type DType, type Launch, type Lowering, type Traits, input, output, spread, temporary } from './kernel.ts'
 import { vectorOf } from './rows.ts'
-import { type Width, MAIN, Shader, typeName, wgsl, written } from './wgsl.ts'
+import { MAIN, Shader, type Width, typeName, wgsl, written } from './wgsl.ts'
 
 /** `positions` ids into a table of `rows` rows of `width` elements; `dtype` is the table's, in the gradient dy's. */
 export interface GatherProblem {

@@ -17,7 +17,7 @@ import {
   vectorOf,
   vectorSums,
 } from './rows.ts'
-import { type Width, Shader, typeName, wgsl, written } from './wgsl.ts'
+import { Shader, type Width, typeName, wgsl, written } from './wgsl.ts'
 
 /** Rows of `width` elements; `dtype` is that of x and y, and of dy and dx. */
 export interface LayerNormProblem {

@@ -7,7 +7,7 @@
 // workgroup memory, or by a tree in workgroup memory where there are no subgroups.
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Traits, spread } from './kernel.ts'
-import { type ScalarType, type ShaderParts, type Width, MAIN, Shader, paragraphs, typeName, wgsl } from './wgsl.ts'
+import { MAIN, type ScalarType, Shader, type ShaderParts, type Width, paragraphs, typeName, wgsl } from './wgsl.ts'
 
 export interface RowPlan {
   readonly share: 'invocation' | 'subgroup' | 'workgroup'

@@ -5,7 +5,7 @@
 // row that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import { type ScalarType, type ShaderParts, Shader, each, list, paragraphs, typeName, wgsl, written } from '../wgsl.ts'
+import { type ScalarType, Shader, type ShaderParts, each, list, paragraphs, typeName, wgsl, written } from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */

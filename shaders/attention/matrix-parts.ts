@@ -1,8 +1,8 @@
 // What attention's kernels by subgroup matrices share: workgroup memory, products of fragments, and the turns in which
 // threads work on what the matrices computed.
 import { loadFragment, multiplyAdd, storeFragment, zeroFragment } from '../subgroup-matrix.ts'
-import { type Part, MAIN, each, list, plus, scope, when, wgsl } from '../wgsl.ts'
-import { type StagedOperand, Columns } from './columns.ts'
+import { MAIN, type Part, each, list, plus, scope, wgsl, when } from '../wgsl.ts'
+import { Columns, type StagedOperand } from './columns.ts'
 import { type AttentionLayout, bufferOf, capital, place } from './common.ts'
 import type { MatrixConfig, Pass } from './matrix-config.ts'
 import { blockElements, matrixRows, pitchOf, sharesOf, subgroupRows, threadsOf, tileElements } from './matrix-config.ts'

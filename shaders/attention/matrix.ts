@@ -12,7 +12,7 @@
 // Random numbers come for four keys of one query at a time, so a thread's share is four keys: of a row where columns
 // are keys (rowOf), of a column where rows are (side 'key').
 import { MATRICES } from '../subgroup-matrix.ts'
-import { type Shader, each, plus, when, wgsl, written } from '../wgsl.ts'
+import { type Shader, each, plus, wgsl, when, written } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, columnsEnd, sides } from './common.ts'
 import { type MatrixConfig, describe, matrixConfigs, matrixName, matrixRows, sharesOf } from './matrix-config.ts'
 import { MatrixParts, stagedOperand } from './matrix-parts.ts'
@@ -201,7 +201,7 @@ function queryDScores(parts: MatrixParts, layout: AttentionLayout): string {
 /** The same with keys along rows, and the probabilities. */
 function keyDScores(parts: MatrixParts, config: MatrixConfig, { dropout }: AttentionLayout): string {
   const { across, groups } = sharesOf('key', config)
-  const factor = dropout && 'factor * '
+  const factor = dropout ? 'factor * ' : ''
   const rowOf = (turn: string): string =>
     groups === 1 ? `4u * (${turn})` : `4u * ((${turn}) * ${groups}u + lane / ${across}u)`
   return wgsl`

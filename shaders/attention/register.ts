@@ -1,6 +1,6 @@
 // Attention with one invocation a row, all its numbers in registers: the plain version, right on every adapter, and the
 // first rung of the ladder (subgroup.ts, tiled.ts).
-import { type Shader, MAIN, wgsl, written } from '../wgsl.ts'
+import { MAIN, type Shader, wgsl, when, written } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
 
 export interface RegisterConfig {
@@ -61,6 +61,7 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
 function registerGradientShader(side: Side, config: RegisterConfig, layout: AttentionLayout): Shader {
   const { a1, a2, b1, b2, rows, columns, writes } = sides(side)
   const query = side === 'query'
+  const factor = layout.dropout ? 'factor * ' : ''
   return attentionShader({
     title: `attention gradient of the ${side} side, register x${config.invocations}, headSize ${layout.headSize} ${layout.dtype}`,
     layout,
@@ -95,29 +96,26 @@ function registerGradientShader(side: Side, config: RegisterConfig, layout: Atte
             dp += dot(row2[c], load${b2}(columnAt2, c));
           }
           let p = exp(u.scale * s - statistic.x);
-          ${layout.dropout ? `let factor = keep(headRow + ${query ? 'i, j' : 'j, i'});` : ''}
-          let ds = p * (${layout.dropout ? 'factor * ' : ''}dp - statistic.y);
-          ${query ? '' : `let probability = ${layout.dropout ? 'factor * ' : ''}p;`}
+          ${layout.dropout && `let factor = keep(headRow + ${query ? 'i, j' : 'j, i'});`}
+          let ds = p * (${factor}dp - statistic.y);
+          ${!query && `let probability = ${factor}p;`}
           for (var c = 0u; c < CHUNKS; c++) {
             sum1[c] += ds * load${b1}(columnAt1, c);
-            ${query ? '' : `sum2[c] += probability * load${b2}(columnAt2, c);`}
+            ${!query && `sum2[c] += probability * load${b2}(columnAt2, c);`}
           }
         }
-        ${
-          query
-            ? wgsl`
-        let dqAt = rowDq(item, i, head);
-        for (var c = 0u; c < CHUNKS; c++) { storeDq(dqAt, c, u.scale * sum1[c]); }
-      `
-            : wgsl`
-        let dkAt = rowDk(item, i, head);
-        let dvAt = rowDv(item, i, head);
-        for (var c = 0u; c < CHUNKS; c++) {
-          storeDk(dkAt, c, u.scale * sum1[c]);
-          storeDv(dvAt, c, sum2[c]);
-        }
-      `
-        }
+        ${when(query)`
+          let dqAt = rowDq(item, i, head);
+          for (var c = 0u; c < CHUNKS; c++) { storeDq(dqAt, c, u.scale * sum1[c]); }
+        `}
+        ${when(!query)`
+          let dkAt = rowDk(item, i, head);
+          let dvAt = rowDv(item, i, head);
+          for (var c = 0u; c < CHUNKS; c++) {
+            storeDk(dkAt, c, u.scale * sum1[c]);
+            storeDv(dvAt, c, sum2[c]);
+          }
+        `}
       }
     `,
   })

@@ -27,7 +27,7 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
   const parts = new MatrixParts('weights', config, layout)
   const staging = parts.columns
   const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
-  const factor = layout.dropout && 'factor * '
+  const factor = layout.dropout ? 'factor * ' : ''
   return attentionShader({
     title: `attention gradient's weights, ${describe(config, layout)}`,
     layout,

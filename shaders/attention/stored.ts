@@ -11,8 +11,8 @@
 // weights   a workgroup computes a tile of keys × queries, by two products over headSize. sums      a workgroup owns a
 // tile of the result's rows and loops over the other side, both operands in workgroup memory.
 import { bytesOf } from '../kernel.ts'
-import { type Shader, MAIN, each, list, wgsl, written } from '../wgsl.ts'
-import { type Staging, Columns, turnsOf } from './columns.ts'
+import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
+import { Columns, type Staging, turnsOf } from './columns.ts'
 import type { AttentionLayout, AttentionProblem, Pairs, Side, StoredKind, StoredPart } from './common.ts'
 import { attentionShader, chunksOf, columnsEnd, place, placeOfPair } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'

@@ -2,7 +2,7 @@
 // for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share is loaded by one of
 // them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each
 // multiply-add.
-import { type Shader, each, list, wgsl, written } from '../wgsl.ts'
+import { type Part, type Shader, each, list, wgsl, when, written } from '../wgsl.ts'
 import type { AttentionKind, AttentionLayout, Side } from './common.ts'
 import { attentionShader, capital, columnsEnd, place, sides } from './common.ts'
 import { declareOwned, declareSums, ownedChunks, storeOwned } from './owned.ts'
@@ -15,25 +15,17 @@ export interface SubgroupConfig {
   readonly rows: number
 }
 
-/** Group of lanes, and lane in it, that hold row r. */
-const holder = (r: number, lanes: number) => ({ group: Math.floor(r / lanes), lane: r % lanes })
+/** What row r's lane has in `name0`, `name1`, …, one for each group of lanes. */
+const fromHolder = (name: string, r: number, lanes: number, component = ''): string =>
+  `subgroupBroadcast(${name}${Math.floor(r / lanes)}${component}, ${r % lanes}u)`
 
 /** `score[r] += a[r] · b[0 … 3]` for all rows: the lane's four columns as vec4s across columns. */
 function products(score: string, a: string, b: string, { rows, lanes }: SubgroupConfig): string {
+  const sum = (r: number): string =>
+    [0, 1, 2, 3].reduce((inner, e) => `fma(vec4<f32>(${a}Row${r}[${e}]), ${b}x${e}, ${inner})`, `${score}${r}`)
   return wgsl`
     ${each(4, e => `let ${b}x${e} = vec4<f32>(${list(4, j => `${b}${j}[${e}]`)});`)}
-    ${each(rows, r => {
-      const { group, lane } = holder(r, lanes)
-      const name = `${a}Row${r}`
-      const sum = [0, 1, 2, 3].reduce(
-        (inner, e) => `fma(vec4<f32>(${name}[${e}]), ${b}x${e}, ${inner})`,
-        `${score}${r}`,
-      )
-      return wgsl`
-      let ${name} = subgroupBroadcast(${a}${group}, ${lane}u);
-      ${score}${r} = ${sum};
-    `
-    })}
+    ${each(rows, r => [`let ${a}Row${r} = ${fromHolder(a, r, lanes)};`, `${score}${r} = ${sum(r)};`])}
   `
 }
 
@@ -47,39 +39,36 @@ function rowPlaces(name: string, operand: string, bound: string, { rows, lanes }
 const loads = (count: number, name: string, operand: string, at: string): string =>
   each(count, g => `let ${name}${g} = load${operand}(${at}${g}, c);`)
 
+/** One sum: `sum[r][t] += left[r] · row`. */
+interface Term {
+  readonly left: string
+  readonly sum: string
+  readonly operand: string
+}
+
 /**
- * `sum[r][t] += left[r] · row` of every column of the tile, for one or two (left, sum, operand) at once. Loops with a
- * shuffle, not unrolled broadcasts: as fast, and a tenth of the code to compile.
+ * Adds every column of the tile from `start` to before `end` to one sum, or to two at once. Loops with a shuffle, not
+ * unrolled broadcasts: as fast, and a tenth of the code to compile.
  */
-function accumulate(
-  terms: readonly { left: string; sum: string; operand: string }[],
-  start: string,
-  end: string,
-  bound: string,
-  { rows, lanes }: SubgroupConfig,
-  owned: number,
-): string {
+function accumulate(terms: readonly Term[], end: string, bound: string, config: SubgroupConfig, owned: number): string {
+  const { rows, lanes } = config
+  const add = ({ left, sum, operand }: Term): string => wgsl`
+    {
+      let at = row${operand}(item, j, head);
+      ${each(owned, t => `let chunk${t} = load${operand}(at, own${t});`)}
+      ${each(rows, r => [
+        `let share${r} = vec4<f32>(subgroupShuffle(${left}E${r}, sourceLane));`,
+        each(owned, t => `${sum}${r}_${t} = fma(share${r}, chunk${t}, ${sum}${r}_${t});`),
+      ])}
+    }
+  `
   return wgsl`
-    let sourceLanes = min(${lanes}u, (${end} - ${start} + 3u) / 4u);
+    let sourceLanes = min(${lanes}u, (${end} - start + 3u) / 4u);
     for (var e = 0u; e < 4u; e++) {
       ${terms.map(({ left }) => each(rows, r => `let ${left}E${r} = ${left}${r}[e];`))}
       for (var sourceLane = 0u; sourceLane < sourceLanes; sourceLane++) {
-        let j = min(${start} + 4u * sourceLane + e, ${bound} - 1u);
-        ${terms.map(
-          ({ left, sum, operand }) => wgsl`
-          {
-            let at = row${operand}(item, j, head);
-            ${each(owned, t => `let chunk${t} = load${operand}(at, own${t});`)}
-            ${each(
-              rows,
-              r => wgsl`
-              let share${r} = vec4<f32>(subgroupShuffle(${left}E${r}, sourceLane));
-              ${each(owned, t => `${sum}${r}_${t} = fma(share${r}, chunk${t}, ${sum}${r}_${t});`)}
-            `,
-            )}
-          }
-        `,
-        )}
+        let j = min(start + 4u * sourceLane + e, ${bound} - 1u);
+        ${terms.map(add)}
       }
     }
   `
@@ -100,16 +89,11 @@ function draw(rows: number, place: string): string {
 
 /**
  * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for so many
- * unrolled stores than for all sums. The rows' variables name0, name1, … are name[r] there.
+ * unrolled stores than for all sums. The variables of `arrays` are collected in arrays for it.
  */
-function forRows(
-  rows: number,
-  bound: string,
-  held: readonly { name: string; type: string; names: readonly string[] }[],
-  body: string,
-): string {
+function forRows(rows: number, bound: string, arrays: readonly string[], body: string): string {
   return wgsl`
-    ${held.map(({ name, type, names }) => `var ${name} = array<${type}, ${names.length}>(${names.join(', ')});`)}
+    ${arrays}
     for (var row = rowStart; row < min(rowStart + ${rows}u, ${bound}); row++) {
       let r = row - rowStart;
       ${body}
@@ -117,17 +101,13 @@ function forRows(
   `
 }
 
-const perRow = (name: string, rows: number): { name: string; type: string; names: string[] } => ({
-  name: `${name}s`,
-  type: 'f32',
-  names: Array.from({ length: rows }, (_, r) => `${name}${r}`),
-})
+/** Declares `names[r]` of the variables name0, name1, …. */
+const perRow = (name: string, rows: number): string =>
+  `var ${name}s = array<f32, ${rows}>(${list(rows, r => `${name}${r}`)});`
 
-const perChunk = (name: string, rows: number, owned: number): { name: string; type: string; names: string[] } => ({
-  name: `${name}s`,
-  type: 'vec4<f32>',
-  names: Array.from({ length: rows * owned }, (_, n) => `${name}${Math.floor(n / owned)}_${n % owned}`),
-})
+/** Declares `names[r * owned + t]` of the variables name0_0, name0_1, …. */
+const perChunk = (name: string, rows: number, owned: number): string =>
+  `var ${name}s = array<vec4<f32>, ${rows * owned}>(${list(rows, r => list(owned, t => `${name}${r}_${t}`))});`
 
 /** Writes the chunks of row r that a lane owns. */
 function storeRow(name: string, value: (t: number) => string, owned: number, lanes: number): string {
@@ -137,11 +117,38 @@ function storeRow(name: string, value: (t: number) => string, owned: number, lan
   `
 }
 
+const main = ({ lanes, rows }: SubgroupConfig, steps: string): string => wgsl`
+  @compute @workgroup_size(${lanes})
+  fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
+    ${place(rows)}
+    ${steps}
+  }
+`
+
 /** Forward: o and lse. */
 function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout): Shader {
   const { lanes, rows } = config
   const owned = ownedChunks(layout, lanes)
-  const groups = Math.ceil(rows / lanes)
+  const softmax = (r: number): Part => [
+    `s${r} = select(vec4<f32>(LOWEST), u.scale * s${r}, open);`,
+    `var next${r} = max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w));`,
+    fold(lanes, `next${r}`, (a, b) => `max(${a}, ${b})`),
+    `next${r} = max(rowMax${r}, next${r});`,
+    `let rescale${r} = exp(rowMax${r} - next${r});`,
+    `rowMax${r} = next${r};`,
+    `var p${r} = select(vec4<f32>(), exp(s${r} - vec4<f32>(next${r})), open);`,
+    `total${r} = fma(total${r}, rescale${r}, dot(p${r}, vec4<f32>(1.0)));`,
+    layout.dropout && `p${r} *= factors[${r}];`,
+    each(owned, t => `sum${r}_${t} *= rescale${r};`),
+  ]
+  const store = wgsl`
+    let total = totals[r];
+    // A row that attends to nothing gives zeros.
+    let inverse = select(0.0, 1.0 / total, total > 0.0);
+    ${storeRow('o', t => `inverse * sums[r * ${owned}u + ${t}u]`, owned, lanes)}
+    if (lane == 0u) { lse[headRow + row] = select(0.0, rowMaxs[r] + log(total), total > 0.0); }
+  `
+  const arrays = [perRow('rowMax', rows), perRow('total', rows), perChunk('sum', rows, owned)]
   return attentionShader({
     title: `attention forward subgroup ${lanes} lanes x ${rows} rows, headSize ${layout.headSize} ${layout.dtype}`,
     layout,
@@ -149,64 +156,32 @@ function subgroupForwardShader(config: SubgroupConfig, layout: AttentionLayout):
     writes: ['o'],
     extra: { lse: written('f32') },
     needs: { subgroups: true },
-    code: wgsl`
-      @compute @workgroup_size(${lanes})
-      fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-        ${place(rows)}
-        ${rowPlaces('queryAt', 'Q', 'u.queries', config)}
-        ${declareOwned('lane', lanes, owned)}
-        ${declareSums('sum', rows, owned)}
-        ${each(
-          rows,
-          r => wgsl`
-          var rowMax${r} = LOWEST;
-          var total${r} = 0.0; // of this lane's columns
-        `,
-        )}
-        for (var start = 0u; start < extent; start += ${4 * lanes}u) {
-          let key = start + 4u * lane;
-          ${each(4, e => `let keyAt${e} = rowK(item, min(key + ${e}u, u.keys - 1u), head);`)}
-          ${each(rows, r => `var s${r} = vec4<f32>();`)}
-          for (var c = 0u; c < CHUNKS; c++) {
-            ${loads(groups, 'query', 'Q', 'queryAt')}
-            ${loads(4, 'k', 'K', 'keyAt')}
-            ${products('s', 'query', 'k', config)}
-          }
-          let open = allowed4(item, key, extent);
-          ${layout.dropout ? draw(rows, 'headRow + rowStart + n, key') : ''}
-          ${each(
-            rows,
-            r => wgsl`
-            s${r} = select(vec4<f32>(LOWEST), u.scale * s${r}, open);
-            var next${r} = max(max(s${r}.x, s${r}.y), max(s${r}.z, s${r}.w));
-            ${fold(lanes, `next${r}`, (a, b) => `max(${a}, ${b})`)}
-            next${r} = max(rowMax${r}, next${r});
-            let rescale${r} = exp(rowMax${r} - next${r});
-            rowMax${r} = next${r};
-            var p${r} = select(vec4<f32>(), exp(s${r} - vec4<f32>(next${r})), open);
-            total${r} = fma(total${r}, rescale${r}, dot(p${r}, vec4<f32>(1.0)));
-            ${layout.dropout ? `p${r} *= factors[${r}];` : ''}
-            ${each(owned, t => `sum${r}_${t} *= rescale${r};`)}
-          `,
-          )}
-
-          ${accumulate([{ left: 'p', sum: 'sum', operand: 'V' }], 'start', 'extent', 'u.keys', config, owned)}
+    code: main(
+      config,
+      wgsl`
+      ${rowPlaces('queryAt', 'Q', 'u.queries', config)}
+      ${declareOwned('lane', lanes, owned)}
+      ${declareSums('sum', rows, owned)}
+      ${each(rows, r => [`var rowMax${r} = LOWEST;`, `var total${r} = 0.0; // of this lane's columns`])}
+      for (var start = 0u; start < extent; start += ${4 * lanes}u) {
+        let key = start + 4u * lane;
+        ${each(4, e => `let keyAt${e} = rowK(item, min(key + ${e}u, u.keys - 1u), head);`)}
+        ${each(rows, r => `var s${r} = vec4<f32>();`)}
+        for (var c = 0u; c < CHUNKS; c++) {
+          ${loads(Math.ceil(rows / lanes), 'query', 'Q', 'queryAt')}
+          ${loads(4, 'k', 'K', 'keyAt')}
+          ${products('s', 'query', 'k', config)}
         }
-        ${each(rows, r => fold(lanes, `total${r}`, (a, b) => `${a} + ${b}`))}
-        ${forRows(
-          rows,
-          'u.queries',
-          [perRow('rowMax', rows), perRow('total', rows), perChunk('sum', rows, owned)],
-          wgsl`
-          let total = totals[r];
-          // A row that attends to nothing gives zeros.
-          let inverse = select(0.0, 1.0 / total, total > 0.0);
-          ${storeRow('o', t => `inverse * sums[r * ${owned}u + ${t}u]`, owned, lanes)}
-          if (lane == 0u) { lse[headRow + row] = select(0.0, rowMaxs[r] + log(total), total > 0.0); }
-        `,
-        )}
+        let open = allowed4(item, key, extent);
+        ${layout.dropout && draw(rows, 'headRow + rowStart + n, key')}
+        ${each(rows, softmax)}
+
+        ${accumulate([{ left: 'p', sum: 'sum', operand: 'V' }], 'extent', 'u.keys', config, owned)}
       }
+      ${each(rows, r => fold(lanes, `total${r}`, (a, b) => `${a} + ${b}`))}
+      ${forRows(rows, 'u.queries', arrays, store)}
     `,
+    ),
   })
 }
 
@@ -219,13 +194,10 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
   const query = side === 'query'
   const rowStatistics = wgsl`
     ${each(groups, g => `let statistic${g} = statistics[headRow + min(rowStart + ${g * lanes}u + lane, u.queries - 1u)];`)}
-    ${each(rows, r => {
-      const { group, lane } = holder(r, lanes)
-      return wgsl`
-      let lse${r} = subgroupBroadcast(statistic${group}.x, ${lane}u);
-      let mean${r} = subgroupBroadcast(statistic${group}.y, ${lane}u);
-    `
-    })}
+    ${each(rows, r => [
+      `let lse${r} = ${fromHolder('statistic', r, lanes, '.x')};`,
+      `let mean${r} = ${fromHolder('statistic', r, lanes, '.y')};`,
+    ])}
   `
   const columnStatistics = wgsl`
     ${each(4, e => `let statistic${e} = statistics[headRow + min(column + ${e}u, u.queries - 1u)];`)}
@@ -237,6 +209,23 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
   const factorOf = (r: number): string =>
     query ? `factors[${r}]` : `vec4<f32>(${list(4, e => `factors[${r - (r % 4) + e}][${r % 4}]`)})`
   const factor = (r: number): string => (layout.dropout ? `factor${r} * ` : '')
+  const dScores = (r: number): Part => [
+    `let p${r} = select(vec4<f32>(), exp(u.scale * s${r} - ${of('lse', r)}), open);`,
+    `let ds${r} = p${r} * (${factor(r)}d${r} - ${of('mean', r)});`,
+    !query && `let probability${r} = ${factor(r)}p${r};`,
+  ]
+  const terms: Term[] = [{ left: 'ds', sum: 'sumOne', operand: b1 }]
+  if (!query) terms.push({ left: 'probability', sum: 'sumTwo', operand: b2 })
+  const arrays = terms.map(({ sum }) => perChunk(sum, rows, owned))
+  const sumOne = (t: number): string => `u.scale * sumOnes[r * ${owned}u + ${t}u]`
+  const store = query
+    ? storeRow('dq', sumOne, owned, lanes)
+    : wgsl`
+    // What a masked key gathered may be anything.
+    let open = allowed(item, row, extent);
+    ${storeRow('dk', t => `select(vec4<f32>(), ${sumOne(t)}, open)`, owned, lanes)}
+    ${storeRow('dv', t => `select(vec4<f32>(), sumTwos[r * ${owned}u + ${t}u], open)`, owned, lanes)}
+  `
   return attentionShader({
     title: `attention gradient of the ${side} side, subgroup ${lanes} lanes x ${rows} rows, headSize ${layout.headSize} ${layout.dtype}`,
     layout,
@@ -244,100 +233,46 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
     writes,
     extra: { statistics: 'vec2<f32>' },
     needs: { subgroups: true },
-    code: wgsl`
-      @compute @workgroup_size(${lanes})
-      fn main(@builtin(workgroup_id) group: vec3u, @builtin(num_workgroups) groups: vec3u, @builtin(subgroup_invocation_id) lane: u32) {
-        ${place(rows)}
-        ${rowPlaces('rowAt1_', a1, rowBound, config)}
-        ${rowPlaces('rowAt2_', a2, rowBound, config)}
-        ${declareOwned('lane', lanes, owned)}
-        ${query ? rowStatistics : ''}
-        ${declareSums('sumOne', rows, owned)}
-        ${query ? '' : declareSums('sumTwo', rows, owned)}
-        ${columnsEnd(side)}
-        for (var start = 0u; start < end; start += ${4 * lanes}u) {
-          let column = start + 4u * lane;
-          ${each(
-            4,
-            e => wgsl`
-            let columnAt1_${e} = row${b1}(item, min(column + ${e}u, ${columns} - 1u), head);
-            let columnAt2_${e} = row${b2}(item, min(column + ${e}u, ${columns} - 1u), head);
-          `,
-          )}
-          ${each(
-            rows,
-            r => wgsl`
-            var s${r} = vec4<f32>();
-            var d${r} = vec4<f32>();
-          `,
-          )}
-          for (var c = 0u; c < CHUNKS; c++) {
-            ${loads(groups, 'one', a1, 'rowAt1_')}
-            ${loads(4, 'columnOne', b1, 'columnAt1_')}
-            ${products('s', 'one', 'columnOne', config)}
-            ${loads(groups, 'two', a2, 'rowAt2_')}
-            ${loads(4, 'columnTwo', b2, 'columnAt2_')}
-            ${products('d', 'two', 'columnTwo', config)}
-          }
-          ${
-            query
-              ? 'let open = allowed4(item, column, extent);'
-              : wgsl`
-            let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});
-            ${columnStatistics}
-          `
-          }
-          ${
-            layout.dropout
-              ? wgsl`
-            ${draw(rows, query ? 'headRow + rowStart + n, column' : 'headRow + column + n % 4u, rowStart + n / 4u * 4u')}
-            ${each(rows, r => `let factor${r} = ${factorOf(r)};`)}
-          `
-              : ''
-          }
-          ${each(
-            rows,
-            r => wgsl`
-            let p${r} = select(vec4<f32>(), exp(u.scale * s${r} - ${of('lse', r)}), open);
-            let ds${r} = p${r} * (${factor(r)}d${r} - ${of('mean', r)});
-            ${query ? '' : `let probability${r} = ${factor(r)}p${r};`}
-          `,
-          )}
+    code: main(
+      config,
+      wgsl`
+      ${rowPlaces('rowAt1_', a1, rowBound, config)}
+      ${rowPlaces('rowAt2_', a2, rowBound, config)}
+      ${declareOwned('lane', lanes, owned)}
+      ${query && rowStatistics}
+      ${terms.map(({ sum }) => declareSums(sum, rows, owned))}
+      ${columnsEnd(side)}
+      for (var start = 0u; start < end; start += ${4 * lanes}u) {
+        let column = start + 4u * lane;
+        ${each(4, e => [
+          `let columnAt1_${e} = row${b1}(item, min(column + ${e}u, ${columns} - 1u), head);`,
+          `let columnAt2_${e} = row${b2}(item, min(column + ${e}u, ${columns} - 1u), head);`,
+        ])}
+        ${each(rows, r => [`var s${r} = vec4<f32>();`, `var d${r} = vec4<f32>();`])}
+        for (var c = 0u; c < CHUNKS; c++) {
+          ${loads(groups, 'one', a1, 'rowAt1_')}
+          ${loads(4, 'columnOne', b1, 'columnAt1_')}
+          ${products('s', 'one', 'columnOne', config)}
+          ${loads(groups, 'two', a2, 'rowAt2_')}
+          ${loads(4, 'columnTwo', b2, 'columnAt2_')}
+          ${products('d', 'two', 'columnTwo', config)}
+        }
+        ${query && 'let open = allowed4(item, column, extent);'}
+        ${when(!query)`
+          let open = column + vec4<u32>(0u, 1u, 2u, 3u) < vec4<u32>(${columns});
+          ${columnStatistics}
+        `}
+        ${when(layout.dropout)`
+          ${draw(rows, query ? 'headRow + rowStart + n, column' : 'headRow + column + n % 4u, rowStart + n / 4u * 4u')}
+          ${each(rows, r => `let factor${r} = ${factorOf(r)};`)}
+        `}
+        ${each(rows, dScores)}
 
-          ${accumulate(
-            [
-              { left: 'ds', sum: 'sumOne', operand: b1 },
-              ...(query ? [] : [{ left: 'probability', sum: 'sumTwo', operand: b2 }]),
-            ],
-            'start',
-            'end',
-            columns,
-            config,
-            owned,
-          )}
-        }
-        ${
-          query
-            ? forRows(
-                rows,
-                rowBound,
-                [perChunk('sumOne', rows, owned)],
-                storeRow('dq', t => `u.scale * sumOnes[r * ${owned}u + ${t}u]`, owned, lanes),
-              )
-            : forRows(
-                rows,
-                rowBound,
-                [perChunk('sumOne', rows, owned), perChunk('sumTwo', rows, owned)],
-                wgsl`
-        // What a masked key gathered may be anything.
-        let open = allowed(item, row, extent);
-        ${storeRow('dk', t => `select(vec4<f32>(), u.scale * sumOnes[r * ${owned}u + ${t}u], open)`, owned, lanes)}
-        ${storeRow('dv', t => `select(vec4<f32>(), sumTwos[r * ${owned}u + ${t}u], open)`, owned, lanes)}
-      `,
-              )
-        }
+        ${accumulate(terms, 'end', columns, config, owned)}
       }
+      ${forRows(rows, rowBound, arrays, store)}
     `,
+    ),
   })
 }
 

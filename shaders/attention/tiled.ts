@@ -5,11 +5,11 @@
 // Invocations of the same rows exchange their probabilities, or dScores, by subgroup shuffles or through workgroup
 // memory. If an invocation copies few vectors, the next columns are prefetched into registers.
 import { bytesOf } from '../kernel.ts'
-import { type Shader, each, when, wgsl, written } from '../wgsl.ts'
+import { type Shader, each, wgsl, when, written } from '../wgsl.ts'
 import type { StagedOperand } from './columns.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, columnsEnd, sides } from './common.ts'
-import { type TiledConfig, TiledParts, pitchOf, rowVectorsOf } from './tiled-parts.ts'
-import { tiledColumns, tiledRows, tiledThreads } from './tiled-parts.ts'
+import type { TiledConfig } from './tiled-parts.ts'
+import { TiledParts, pitchOf, rowVectorsOf, tiledColumns, tiledRows, tiledThreads } from './tiled-parts.ts'
 
 /** Bytes of workgroup memory, forward and for each side of the gradient. */
 export function tiledBytes(config: TiledConfig, layout: AttentionLayout, pass: 'forward' | Side): number {

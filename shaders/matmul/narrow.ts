@@ -13,7 +13,7 @@
 //
 // All sums are made in a fixed order.
 import type { Traits } from '../kernel.ts'
-import { type Part, type Shader, LETTERS, each, list, scope, when, wgsl } from '../wgsl.ts'
+import { LETTERS, type Part, type Shader, each, list, scope, wgsl, when } from '../wgsl.ts'
 import type { Product } from './problem.ts'
 import type { Layout, MatmulKind, OperandLayout, Rated, SegmentLayout } from './text.ts'
 import { indexOf, load, productShader, rated, rowStart, storeOne, vec4AlongK, wholeVec4s } from './text.ts'

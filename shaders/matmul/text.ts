@@ -2,7 +2,7 @@
 import { type Ending, type Epilogue, endingOf, endingSlots } from '../epilogue.ts'
 import type { FloatType, Slot, Traits } from '../kernel.ts'
 import type { Part, ScalarType, ShaderParts } from '../wgsl.ts'
-import { LETTERS, MAIN, Shader, each, paragraphs, plus, typeName, when, wgsl, widened } from '../wgsl.ts'
+import { LETTERS, MAIN, Shader, each, paragraphs, plus, typeName, wgsl, when, widened } from '../wgsl.ts'
 import { type Operand, type Product, batchCount, isVec4 } from './problem.ts'
 
 /** A kind of matmul kernel: all that is known of its configs. */

@@ -5,8 +5,8 @@
 //   prefetch  each thread reads its share of the next K-tile into registers while the workgroup computes on this one,
 //             which hides the latency of memory.
 //   unrolled  the steps of a K-tile are written out, so that indices into it are constants.
-import { type Part, LETTERS, each, list, scope, wgsl } from '../wgsl.ts'
-import type { MatmulKind, Rated, OperandLayout, SegmentLayout } from './text.ts'
+import { LETTERS, type Part, each, list, scope, wgsl } from '../wgsl.ts'
+import type { MatmulKind, OperandLayout, Rated, SegmentLayout } from './text.ts'
 import { indexOf, load, productShader, rated, rowStart, store } from './text.ts'
 
 export interface WorkgroupConfig {
