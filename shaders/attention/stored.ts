@@ -8,11 +8,12 @@
 // keys. Blocks of keys that nobody attends to are neither written nor read. If subgroup matrices read them, the layout
 // is blocked, [keys / 16, queries, 16]: each fragment covers whole cache lines.
 //
-// weights   a workgroup computes a tile of keys × queries, by two products over headSize. sums      a workgroup owns a
-// tile of the result's rows and loops over the other side, both operands in workgroup memory.
+// weights   a workgroup computes a tile of keys × queries, by two products over headSize.
+// sums      a workgroup owns a tile of the result's rows and loops over the other side, both operands in workgroup
+//           memory.
 import { bytesOf } from '../kernel.ts'
-import { MAIN, type Shader, each, list, wgsl, written } from '../wgsl.ts'
-import { Columns, type Staging, turnsOf } from './columns.ts'
+import { MAIN, type Part, type Shader, each, list, scope, when, wgsl, written } from '../wgsl.ts'
+import { Columns, turnsOf } from './columns.ts'
 import type { AttentionLayout, AttentionProblem, Pairs, Side, StoredKind, StoredPart } from './common.ts'
 import { attentionShader, chunksOf, columnsEnd, place, placeOfPair } from './common.ts'
 import { KEY_BLOCK } from './matrix-config.ts'
@@ -115,14 +116,8 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
   // The first row of an invocation's quad g.
   const quadOf = (g: number): string => `rowStart + 4u * (y + ${ty * g}u)`
   const kTile = kTileOf(layout)
-  const sideOf = (columns: number): Staging => ({
-    layout,
-    invocations: tiledThreads(config),
-    columns,
-    chunks: kTile,
-    prefetch: false,
-  })
-  const [rowSide, columnSide] = [sideOf(tiledRows(config)), sideOf(tiledColumns(config))]
+  const common = { layout, invocations: tiledThreads(config), chunks: kTile }
+  const [rowSide, columnSide] = [tiledRows(config), tiledColumns(config)].map(columns => ({ ...common, columns }))
   const prefetch = Math.ceil(turnsOf(rowSide)) + Math.ceil(turnsOf(columnSide)) <= MOST_STAGED
   // Place y + ty·m has a row of invocation y, which owns quads of consecutive rows.
   const rowOf = (n: string): string => `4u * (${n} % ${ty}u + ${n} / ${4 * ty}u * ${ty}u) + ${n} / ${ty}u % 4u`
@@ -139,15 +134,31 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
       queries: { operand: query, name: 'column', bound: 'u.queries', chunk: s * kTile },
     })),
   )
-  const read = (p: number): string =>
-    p < phases.length
-      ? wgsl`
-    ${rows.read('rowStart', phases[p].keys)}
-    ${columns.read('columnStart', phases[p].queries)}
-  `
-      : ''
+  const read = (p: number): Part =>
+    p < phases.length && [rows.read('rowStart', phases[p].keys), columns.read('columnStart', phases[p].queries)]
   const put = (tile: string): string => `${tile}${kTileAt('n', 'n', layout)} = value;`
-  const factor = (n: number, g: number): string => (layout.dropout ? `keep${n}_${g} * ` : '')
+  const at = (place: string, swizzle: string): string => kTileAt(place, swizzle, layout)
+  const storeQuad = (n: number, g: number): string => {
+    const factor = layout.dropout ? `keep${n}_${g} * ` : ''
+    return wgsl`
+      if (${quadOf(g)} < u.storedKeys) {
+        ${layout.dropout && `let keep${n}_${g} = keep4(headRow + query, ${quadOf(g)});`}
+        let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < u.queries));
+        let at = square + storedAt(query, rowStart / 4u + y + ${ty * g}u);
+        stored[at] = vec4<${layout.dtype}>(${factor}p);
+        stored[dScores + at] = vec4<${layout.dtype}>(p * (${factor}d${n}_${g} - statistic.y));
+      }
+    `
+  }
+  const storeColumn = (n: number): string => wgsl`
+    {
+      let query = columnStart + x + ${tx * n}u;
+      let statistic = statistics[headRow + min(query, u.queries - 1u)];
+      if (query < u.storedQueries) {
+        ${each(quads, g => storeQuad(n, g))}
+      }
+    }
+  `
   return attentionShader({
     title: `attention gradient's weights ${describe(config, layout)}`,
     layout,
@@ -173,43 +184,19 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
         ${rows.declare(phases[0].keys)}
         ${columns.declare(phases[0].queries)}
         ${read(0)}
-        ${phases.map(
-          ({ score, first, keys, queries }, p) => wgsl`
-          ${first ? zeroBlock(score, config) : ''}
-          ${p > 0 ? 'workgroupBarrier();' : ''}
-          ${rows.put(keys, 'rowStart', put('rowTile'))}
-          ${columns.put(queries, 'columnStart', put('columnTile'))}
-          workgroupBarrier();
-          ${read(p + 1)}
-          ${addProducts(score, ['rowTile', 'columnTile'], `${kTile}u`, (place, swizzle) => kTileAt(place, swizzle, layout), config)}
-        `,
-        )}
+        ${phases.map(({ score, first, keys, queries }, p) => [
+          first && zeroBlock(score, config),
+          p > 0 && 'workgroupBarrier();',
+          rows.put(keys, 'rowStart', put('rowTile')),
+          columns.put(queries, 'columnStart', put('columnTile')),
+          'workgroupBarrier();',
+          read(p + 1),
+          addProducts(score, ['rowTile', 'columnTile'], `${kTile}u`, at, config),
+        ])}
         ${each(quads, g => `let open${g} = allowed4(item, ${quadOf(g)}, extent);`)}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
         let dScores = u.pairs * (u.storedQueries * u.storedKeys / 4u);
-        ${each(
-          cn,
-          n => wgsl`
-          {
-            let query = columnStart + x + ${tx * n}u;
-            let statistic = statistics[headRow + min(query, u.queries - 1u)];
-            if (query < u.storedQueries) {
-              ${each(
-                quads,
-                g => wgsl`
-                if (${quadOf(g)} < u.storedKeys) {
-                  ${layout.dropout ? `let keep${n}_${g} = keep4(headRow + query, ${quadOf(g)});` : ''}
-                  let p = select(vec4<f32>(), exp(u.scale * s${n}_${g} - statistic.x), open${g} & vec4<bool>(query < u.queries));
-                  let at = square + storedAt(query, rowStart / 4u + y + ${ty * g}u);
-                  stored[at] = vec4<${layout.dtype}>(${factor(n, g)}p);
-                  stored[dScores + at] = vec4<${layout.dtype}>(p * (${factor(n, g)}d${n}_${g} - statistic.y));
-                }
-              `,
-              )}
-            }
-          }
-        `,
-        )}
+        ${each(cn, storeColumn)}
       `,
       )}
     `,
@@ -224,28 +211,18 @@ function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
   const turns = (quads * tiledColumns(config)) / threads / (side === 'query' ? 4 : 1)
   if (!Number.isInteger(turns))
     throw new Error(`${storedName(config)}: no whole count of pieces for each of ${threads} invocations`)
-  const every = (body: (t: number) => string): string =>
-    each(
-      turns,
-      t => wgsl`
-    {
-      let at = local + ${t * threads}u;
-      ${body(t)}
-    }
-  `,
-    )
+  const every = (body: (t: number) => Part): string =>
+    each(turns, t => scope([`let at = local + ${t * threads}u;`, body(t)]))
   if (side === 'key') {
     // Rows lie side by side.
     return {
       declare: each(turns, t => `var stagedLeft${t} = ${zero};`),
       read: (start: string) =>
-        every(
-          t => wgsl`
-        let i = min(${start} + at / ${quads}u, u.storedQueries - 1u);
-        let quad = min(rowStart / 4u + at % ${quads}u, u.storedKeys / 4u - 1u);
-        stagedLeft${t} = stored[square + storedAt(i, quad)];
-      `,
-        ),
+        every(t => [
+          `let i = min(${start} + at / ${quads}u, u.storedQueries - 1u);`,
+          `let quad = min(rowStart / 4u + at % ${quads}u, u.storedKeys / 4u - 1u);`,
+          `stagedLeft${t} = stored[square + storedAt(i, quad)];`,
+        ]),
       put: every(t => `left[at / ${quads}u][at % ${quads}u] = vec4<f32>(stagedLeft${t});`),
     }
   }
@@ -253,22 +230,17 @@ function stagedLeft(side: Side, config: StoredConfig, layout: AttentionLayout) {
   // write to eight banks.
   const column = `at % 2u + at / ${2 * quads}u * 2u`
   const rowQuad = `at / 2u % ${quads}u`
+  const row = (e: number): string => `min(rowStart + 4u * (${rowQuad}) + ${e}u, u.storedQueries - 1u)`
+  const transposed = (t: number, e: number): string =>
+    `vec4<f32>(vec4<${layout.dtype}>(${list(4, q => `stagedLeft${t}_${q}[${e}]`)}))`
   return {
     declare: each(turns, t => each(4, e => `var stagedLeft${t}_${e} = ${zero};`)),
     read: (start: string) =>
-      every(
-        t => wgsl`
-      let quad = min(${start} / 4u + ${column}, u.storedKeys / 4u - 1u);
-      ${each(4, e => `stagedLeft${t}_${e} = stored[square + storedAt(min(rowStart + 4u * (${rowQuad}) + ${e}u, u.storedQueries - 1u), quad)];`)}
-    `,
-      ),
-    put: every(t =>
-      each(
-        4,
-        e =>
-          `left[4u * (${column}) + ${e}u][${rowQuad}] = vec4<f32>(vec4<${layout.dtype}>(${list(4, q => `stagedLeft${t}_${q}[${e}]`)}));`,
-      ),
-    ),
+      every(t => [
+        `let quad = min(${start} / 4u + ${column}, u.storedKeys / 4u - 1u);`,
+        each(4, e => `stagedLeft${t}_${e} = stored[square + storedAt(${row(e)}, quad)];`),
+      ]),
+    put: every(t => each(4, e => `left[4u * (${column}) + ${e}u][${rowQuad}] = ${transposed(t, e)};`)),
   }
 }
 
@@ -290,7 +262,29 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
   const [rowBound, bound] = side === 'query' ? ['u.queries', 'u.keys'] : ['u.keys', 'u.queries']
   const other = { operand: 'Other', name: 'staged', bound }
   const left = stagedLeft(side, config, layout)
-  const rowOf = (m: number): string => `rowStart + 4u * (y + ${ty * Math.floor(m / 4)}u) + ${m % 4}u`
+  const step = (n: number): string => wgsl`
+    {
+      let column = turn * ${TURN}u + ${n}u;
+      ${each(quads, g => `let left${g} = left[column][y + ${ty * g}u];`)}
+      ${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[column][own${t}]);`)}
+      ${each(rm, m => each(owned, t => `sum${m}_${t} += left${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
+    }
+  `
+  const storeRow = (m: number): string => {
+    const row = `rowStart + 4u * (y + ${ty * Math.floor(m / 4)}u) + ${m % 4}u`
+    const sum = (t: number): string => `u.factor * sum${m}_${t}`
+    const value = (t: number): string => (side === 'key' ? `select(vec4<f32>(), ${sum(t)}, open)` : sum(t))
+    return wgsl`
+      if (${row} < ${rowBound}) {
+        ${when(side === 'key')`
+          // What a masked key gathered may be anything.
+          let open = allowed(item, ${row}, extent);
+        `}
+        let at = rowResult(item, ${row}, head);
+        ${storeOwned('result', 'at', value, 'x', tx, owned)}
+      }
+    `
+  }
   return attentionShader({
     title: `attention gradient's sums of the ${side} side, ${describe(config, layout)}`,
     layout,
@@ -324,46 +318,10 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
           ${left.read(`(start + ${depth}u)`)}
           ${columns.read(`start + ${depth}u`, other)}
           for (var turn = 0u; turn < ${depth / TURN}u; turn++) {
-            ${each(
-              TURN,
-              n => wgsl`
-              {
-                let column = turn * ${TURN}u + ${n}u;
-                ${each(quads, g => `let left${g} = left[column][y + ${ty * g}u];`)}
-                ${each(owned, t => `let chunk${t} = vec4<f32>(columnTile[column][own${t}]);`)}
-                ${each(rm, m => each(owned, t => `sum${m}_${t} += left${Math.floor(m / 4)}[${m % 4}] * chunk${t};`))}
-              }
-            `,
-            )}
+            ${each(TURN, step)}
           }
         }
-        ${each(
-          rm,
-          m => wgsl`
-          if (${rowOf(m)} < ${rowBound}) {
-            ${
-              side === 'key'
-                ? wgsl`
-              // What a masked key gathered may be anything.
-              let open = allowed(item, ${rowOf(m)}, extent);
-            `
-                : ''
-            }
-            let at = rowResult(item, ${rowOf(m)}, head);
-            ${storeOwned(
-              'result',
-              'at',
-              t => {
-                const sum = `u.factor * sum${m}_${t}`
-                return side === 'key' ? `select(vec4<f32>(), ${sum}, open)` : sum
-              },
-              'x',
-              tx,
-              owned,
-            )}
-          }
-        `,
-        )}
+        ${each(rm, storeRow)}
       `,
       )}
     `,
