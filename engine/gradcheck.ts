@@ -33,6 +33,16 @@ export const bars = {
   differences: 2e-3,
 } as const
 
+interface RelativeErrors {
+  /** Net 1. */
+  readonly reference?: number
+  /** Net 2: the function, and its gradients. */
+  readonly forward?: number
+  readonly backward?: number
+  /** Net 3. */
+  readonly differences?: number
+}
+
 export interface GradientCheckOptions {
   /** Seed of generated inputs, weights and directions. */
   readonly seed?: number
@@ -46,12 +56,7 @@ export interface GradientCheckOptions {
   readonly directions?: number
   /** Steps of the differences. Inputs must be more than two steps from points without a derivative. */
   readonly eps?: { readonly reference?: number; readonly device?: number }
-  readonly tolerances?: {
-    readonly reference?: number
-    readonly forward?: number
-    readonly backward?: number
-    readonly differences?: number
-  }
+  readonly tolerances?: RelativeErrors
   /**
    * Length of the longest sum in the function: tolerances of net 2 grow with its square root, as rounding errors do.
    */
@@ -63,17 +68,9 @@ export interface GradientCheckOptions {
 /** The worst relative errors of the nets that ran, and a line for each failure. */
 export interface GradientCheckReport {
   readonly ok: boolean
-  readonly errors: {
-    /** Net 1. */
-    readonly reference?: number
-    /** Net 2: the function, and its gradients. */
-    readonly forward?: number
-    readonly backward?: number
-    /** Net 3. */
-    readonly differences?: number
-  }
+  readonly errors: RelativeErrors
   /** The tolerances of these errors. */
-  readonly bars: GradientCheckReport['errors']
+  readonly bars: RelativeErrors
   readonly misses: readonly string[]
 }
 
@@ -119,7 +116,7 @@ interface Subject {
 }
 
 /** Notes an error of a net, and a miss if it is more than allowed. */
-type Note = (net: keyof GradientCheckReport['errors'], error: number, allowed: number, what: string) => void
+type Note = (net: keyof RelativeErrors, error: number, allowed: number, what: string) => void
 
 /** The same for inputs that are constants, in two steps, so that several checks can share one run. */
 export function planGradientCheck(

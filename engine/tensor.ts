@@ -1,16 +1,8 @@
 // Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
 import { type DType, isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-import {
-  type NoAttributes,
-  type OpAttributes,
-  type OpName,
-  type PlainOpName,
-  type Value,
-  findOp,
-  makeNode,
-  specOf,
-} from './graph.ts'
+import { findOp, makeNode, specOf } from './graph.ts'
+import type { NoAttributes, OpAttributes, OpName, PlainOpName, Value } from './graph.ts'
 import { needRepresentable } from './numbers.ts'
 import { completeShape, normalizeAxes, showSpec, sizeOf } from './shape.ts'
 
@@ -19,6 +11,9 @@ export type TensorData = Float32Array | Int32Array | Uint32Array
 
 /** A number is taken as a scalar tensor of the other operand's dtype. */
 export type Operand = Tensor | number
+
+/** One axis or several. */
+type Axes = number | readonly number[]
 
 /** An op's attributes as arguments: optional if all of them are. */
 type AttributesOf<N extends OpName> = NoAttributes extends OpAttributes[N]
@@ -31,11 +26,8 @@ export function applyAll<N extends OpName>(
   inputs: readonly Tensor[],
   ...[attributes]: AttributesOf<N>
 ): Tensor[] {
-  const node = makeNode(
-    findOp(name),
-    inputs.map(t => t.value),
-    attributes ?? {},
-  )
+  const values = inputs.map(t => t.value)
+  const node = makeNode(findOp(name), values, attributes ?? {})
   return node.outputs.map((_, index) => new Tensor({ node, index }))
 }
 
@@ -114,102 +106,44 @@ export class Tensor {
 
   // Arithmetic, broadcast by NumPy's rule. Two float dtypes give f32; other dtypes have to match, or a UserError is
   // thrown.
-  add(other: Operand): Tensor {
-    return binary('add', this, other)
-  }
-  sub(other: Operand): Tensor {
-    return binary('sub', this, other)
-  }
-  mul(other: Operand): Tensor {
-    return binary('mul', this, other)
-  }
-  div(other: Operand): Tensor {
-    return binary('div', this, other)
-  }
-  pow(other: Operand): Tensor {
-    return binary('pow', this, other)
-  }
-  maximum(other: Operand): Tensor {
-    return binary('maximum', this, other)
-  }
-  minimum(other: Operand): Tensor {
-    return binary('minimum', this, other)
-  }
+  declare readonly add: (other: Operand) => Tensor
+  declare readonly sub: (other: Operand) => Tensor
+  declare readonly mul: (other: Operand) => Tensor
+  declare readonly div: (other: Operand) => Tensor
+  declare readonly pow: (other: Operand) => Tensor
+  declare readonly maximum: (other: Operand) => Tensor
+  declare readonly minimum: (other: Operand) => Tensor
 
   // Comparisons give u32 0 or 1, in the broadcast shape.
-  equal(other: Operand): Tensor {
-    return binary('equal', this, other)
-  }
-  notEqual(other: Operand): Tensor {
-    return binary('notEqual', this, other)
-  }
+  declare readonly equal: (other: Operand) => Tensor
+  declare readonly notEqual: (other: Operand) => Tensor
+  declare readonly less: (other: Operand) => Tensor
+  declare readonly lessEqual: (other: Operand) => Tensor
+  declare readonly greater: (other: Operand) => Tensor
+  declare readonly greaterEqual: (other: Operand) => Tensor
   /** 1 where a float is neither infinite nor NaN, else 0, as u32. */
-  isFinite(): Tensor {
-    return apply('isFinite', [this])
-  }
+  declare readonly isFinite: () => Tensor
   /** 1 where a float is ∞ or −∞, else 0, as u32. */
-  isInfinite(): Tensor {
-    return apply('isInfinite', [this])
-  }
+  declare readonly isInfinite: () => Tensor
   /** 1 where a float is NaN, else 0, as u32. */
-  isNaN(): Tensor {
-    return apply('isNaN', [this])
-  }
-  less(other: Operand): Tensor {
-    return binary('less', this, other)
-  }
-  lessEqual(other: Operand): Tensor {
-    return binary('lessEqual', this, other)
-  }
-  greater(other: Operand): Tensor {
-    return binary('greater', this, other)
-  }
-  greaterEqual(other: Operand): Tensor {
-    return binary('greaterEqual', this, other)
-  }
+  declare readonly isNaN: () => Tensor
 
-  neg(): Tensor {
-    return apply('neg', [this])
-  }
-  abs(): Tensor {
-    return apply('abs', [this])
-  }
-  sign(): Tensor {
-    return apply('sign', [this])
-  }
-  exp(): Tensor {
-    return apply('exp', [this])
-  }
-  log(): Tensor {
-    return apply('log', [this])
-  }
-  sqrt(): Tensor {
-    return apply('sqrt', [this])
-  }
-  rsqrt(): Tensor {
-    return apply('rsqrt', [this])
-  }
-  reciprocal(): Tensor {
-    return apply('reciprocal', [this])
-  }
-  tanh(): Tensor {
-    return apply('tanh', [this])
-  }
-  sigmoid(): Tensor {
-    return apply('sigmoid', [this])
-  }
-  relu(): Tensor {
-    return apply('relu', [this])
-  }
-  erf(): Tensor {
-    return apply('erf', [this])
-  }
+  declare readonly neg: () => Tensor
+  declare readonly abs: () => Tensor
+  declare readonly sign: () => Tensor
+  declare readonly exp: () => Tensor
+  declare readonly log: () => Tensor
+  declare readonly sqrt: () => Tensor
+  declare readonly rsqrt: () => Tensor
+  declare readonly reciprocal: () => Tensor
+  declare readonly tanh: () => Tensor
+  declare readonly sigmoid: () => Tensor
+  declare readonly relu: () => Tensor
+  declare readonly erf: () => Tensor
+  declare readonly square: () => Tensor
   /** GELU (Hendrycks & Gimpel 2016): x·Φ(x) exactly, or its tanh approximation. */
   gelu(approximate: 'none' | 'tanh' = 'none'): Tensor {
     return apply(approximate === 'tanh' ? 'geluTanh' : 'gelu', [this])
-  }
-  square(): Tensor {
-    return apply('square', [this])
   }
   /** The same numbers in another dtype. Floats are truncated to integers and clamped to their range; NaN gives 0. */
   cast(dtype: DType): Tensor {
@@ -221,23 +155,21 @@ export class Tensor {
     return apply('where', [this, lift('where', yes, dtype), lift('where', no, dtype)])
   }
   /** The same value without a gradient: backpropagation stops here. */
-  detach(): Tensor {
-    return apply('detach', [this])
-  }
+  declare readonly detach: () => Tensor
 
   // Reductions over `axes`, all when left out. Negative axes count from the end. Throws a UserError on an axis that
   // does not exist.
-  sum(axes?: number | readonly number[], keepDims = false): Tensor {
+  sum(axes?: Axes, keepDims = false): Tensor {
     return reduce('sum', this, axes, keepDims)
   }
-  max(axes?: number | readonly number[], keepDims = false): Tensor {
+  max(axes?: Axes, keepDims = false): Tensor {
     return reduce('max', this, axes, keepDims)
   }
-  min(axes?: number | readonly number[], keepDims = false): Tensor {
+  min(axes?: Axes, keepDims = false): Tensor {
     return reduce('min', this, axes, keepDims)
   }
   /** Of floats, summed in f32. Throws a UserError on integers. */
-  mean(axes?: number | readonly number[], keepDims = false): Tensor {
+  mean(axes?: Axes, keepDims = false): Tensor {
     if (!isFloat(this.dtype)) throw new UserError(`mean takes floats, not ${this.dtype}`)
     const sum = this.cast('f32').sum(axes, keepDims)
     return sum.mul(sum.size / this.size).cast(this.dtype)
@@ -277,13 +209,9 @@ export class Tensor {
     return apply('matmul', [this, other])
   }
   /** Softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
-  softmax(): Tensor {
-    return apply('softmax', [this])
-  }
+  declare readonly softmax: () => Tensor
   /** Logarithm of the softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
-  logSoftmax(): Tensor {
-    return apply('logSoftmax', [this])
-  }
+  declare readonly logSoftmax: () => Tensor
   /** Layer norm (Ba et al. 2016) over the last axis, with scale `gamma` and shift `beta`, both [width]. */
   layerNorm(gamma: Tensor, beta: Tensor, epsilon = 1e-12): Tensor {
     return apply('layerNorm', [this, gamma, beta], { epsilon })
@@ -305,16 +233,28 @@ function lift(name: string, operand: Operand, dtype: DType): Tensor {
   return apply('scalar', [], { number: operand, dtype })
 }
 
-function binary(name: PlainOpName, a: Tensor, b: Operand): Tensor {
-  return apply(name, [a, lift(name, b, a.dtype)])
+type Method = (this: Tensor, other: Operand) => Tensor
+
+/** Adds the methods that are declared above: each applies the op of its name. */
+function addMethods(method: (name: PlainOpName) => Method, ...names: readonly (PlainOpName & keyof Tensor)[]): void {
+  for (const name of names) Object.defineProperty(Tensor.prototype, name, { value: method(name) })
 }
 
-function reduce(
-  name: 'sum' | 'max' | 'min',
-  x: Tensor,
-  axes: number | readonly number[] | undefined,
-  keepDims: boolean,
-): Tensor {
+const unary = (name: PlainOpName): Method =>
+  function () {
+    return apply(name, [this])
+  }
+addMethods(unary, 'neg', 'abs', 'sign', 'exp', 'log', 'sqrt', 'rsqrt', 'reciprocal', 'square', 'tanh', 'sigmoid')
+addMethods(unary, 'relu', 'erf', 'isFinite', 'isInfinite', 'isNaN', 'detach', 'softmax', 'logSoftmax')
+
+const binary = (name: PlainOpName): Method =>
+  function (other) {
+    return apply(name, [this, lift(name, other, this.dtype)])
+  }
+addMethods(binary, 'add', 'sub', 'mul', 'div', 'pow', 'maximum', 'minimum')
+addMethods(binary, 'equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual')
+
+function reduce(name: 'sum' | 'max' | 'min', x: Tensor, axes: Axes | undefined, keepDims: boolean): Tensor {
   const list = axes === undefined ? x.shape.map((_, i) => i) : typeof axes === 'number' ? [axes] : axes
   const reduced = normalizeAxes(name, list, x.rank).sort((a, b) => a - b)
   const kept = apply(name, [x], { axes: reduced })

@@ -47,7 +47,7 @@ export function canonical(
   const graph = new LocatedGraph()
   for (const node of nodes) {
     const { op } = node
-    if (op.kind === 'source') graph.addSource(node)
+    if (op.kind === 'source') graph.addOutputs(node)
     else if (op.kind === 'view') graph.addView(node)
     else if (op.kind === 'kernel')
       graph.add({ ...node, inputs: kernelInputs(node, op, graph, copied.has(node.id) ? [] : wanted) })

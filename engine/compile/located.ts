@@ -55,15 +55,11 @@ export class LocatedGraph {
     return this.#inputs.get(node) ?? []
   }
 
-  addSource(node: Node): void {
-    this.#locateOutputs(node)
-  }
-
   add(node: Node): void {
     this.nodes.push(node)
     const inputs = node.inputs.map(value => this.locate(value))
     this.#inputs.set(node, inputs)
-    this.#locateOutputs(node)
+    this.addOutputs(node)
   }
 
   addView(node: Node): void {
@@ -92,7 +88,8 @@ export class LocatedGraph {
     return copy
   }
 
-  #locateOutputs(node: Node): void {
+  /** Each output of a node is where it is made. */
+  addOutputs(node: Node): void {
     node.outputs.forEach((spec, index) =>
       this.#located.set(keyOf({ node, index }), { base: { node, index }, view: contiguousView(spec) }),
     )

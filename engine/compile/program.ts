@@ -48,12 +48,13 @@ export class Program {
   readonly outputs: readonly Region[]
   readonly stores: readonly Store[]
   readonly sources: readonly Region[]
+  /** The uniforms and packed sources. */
+  readonly arguments: ArgumentBuffer
   readonly #device: Device
   readonly #dispatches: readonly Dispatch[]
   readonly #sizes: readonly number[]
   readonly #slotOf: ReadonlyMap<Region, number>
   readonly #sourceIndex: ReadonlyMap<Region, number>
-  readonly #arguments: ArgumentBuffer
   #groups: GPUBindGroup[] = []
   /** What the bind groups were made for: buffers of sources and arguments, and the generation of scratch memory. */
   #bound: GPUBuffer[] = []
@@ -77,7 +78,7 @@ export class Program {
     this.#sizes = memory.sizes
     this.#slotOf = memory.slotOf
     const launches = steps.map(({ launch }) => launch)
-    this.#arguments = new ArgumentBuffer(device, launches, packs ? this.sources : [])
+    this.arguments = new ArgumentBuffer(device, launches, packs ? this.sources : [])
     this.#dispatches = steps.map(({ launch, bindings }, i) => {
       const { label, workgroups, operations, updates = [] } = launch
       const bytes = [...bindings, ...updates.map(slot => bindings[slot])].reduce((sum, each) => sum + each.bytes, 0)
@@ -123,11 +124,6 @@ export class Program {
     return this.#dispatches.map(({ label }) => label)
   }
 
-  /** The uniforms and packed sources. */
-  get arguments(): ArgumentBuffer {
-    return this.#arguments
-  }
-
   /**
    * Sends the arguments and makes the bind groups: those of dispatches whose memory has moved since the last run.
    * `bufferOf` gives a source's buffer, or undefined if it is packed into the arguments.
@@ -135,7 +131,7 @@ export class Program {
   prepare(bufferOf: (source: Region, i: number) => GPUBuffer | undefined): void {
     const { scratch } = this.#device
     scratch.reserve(this.#sizes)
-    const packed = this.#arguments.send()
+    const packed = this.arguments.send()
     const moved = new Set<Region>()
     this.sources.forEach((region, i) => {
       const buffer = bufferOf(region, i) ?? packed
@@ -231,7 +227,7 @@ export class Program {
 
   /** Gives its own memory back to the pool, or to the adapter if `destroy`; a later run takes it anew. */
   release(options?: { readonly destroy: boolean }): void {
-    this.#arguments.release(options)
+    this.arguments.release(options)
     this.#groups = []
     this.#bound = []
     this.#boundArguments = undefined
@@ -241,10 +237,10 @@ export class Program {
   #group({ label, pipeline: { layout }, bindings }: Dispatch, i: number, packed: GPUBuffer): GPUBindGroup {
     const entries = bindings.map(({ region, offset, bytes }, binding): GPUBindGroupEntry => {
       const buffer = this.bufferOf(region)
-      const start = buffer === packed ? (this.#arguments.offsetOf(region) ?? 0) : 0
+      const start = buffer === packed ? (this.arguments.offsetOf(region) ?? 0) : 0
       return { binding, resource: { buffer, offset: start + offset, size: bytes } }
     })
-    entries.push({ binding: bindings.length, resource: { buffer: packed, ...this.#arguments.uniformsOf(i) } })
+    entries.push({ binding: bindings.length, resource: { buffer: packed, ...this.arguments.uniformsOf(i) } })
     return this.#device.gpu.createBindGroup({ label, layout, entries })
   }
 }
