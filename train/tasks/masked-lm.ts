@@ -27,9 +27,11 @@ export interface MaskedOptions {
    * Whether a token goes on with the word of the one before it; such words are hidden whole. No words when left out.
    */
   readonly continues?: (id: number) => boolean
-  /** Share of the tokens that is hidden; 0.15 when left out. */
+  /** Share of the tokens that is hidden; `MASKED_SHARE` when left out. */
   readonly share?: number
 }
+
+export const MASKED_SHARE = 0.15
 
 /** Of the hidden tokens so many are replaced by [MASK], so many by a random one, and the rest stays. */
 const BY_MASK = 0.8
@@ -73,7 +75,7 @@ export function collateMasked(
   random: Random,
   options: MaskedOptions,
 ): Batch {
-  const { share = 0.15, maskId } = options
+  const { share = MASKED_SHARE, maskId } = options
   const texts = collateTexts(examples, size)
   const places = placesOf(size, share)
   const positions = new Int32Array(places)

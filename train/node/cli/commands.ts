@@ -41,7 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     load: async () => (await import('./compare.ts')).compare,
   },
   pretrain: {
-    says: 'make a small base model from texts alone',
+    says: 'make a base model from texts alone, or adapt one to them',
     load: async () => (await import('./pretrain.ts')).pretrain,
   },
   worker: {

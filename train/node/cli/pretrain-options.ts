@@ -27,6 +27,12 @@ import { TILEGRAD } from '../package.ts'
 /** How the command is called from here: a checkout or an installed package. */
 export const PRETRAIN_COMMAND = `${TILEGRAD} pretrain`
 
+/** Peak learning rates when none is given. */
+const RATES = { fresh: 1e-3, continued: 1e-4 } as const
+
+/** What an existing model has already. */
+const SIZES = ['vocabulary', 'cased', 'hidden', 'layers', 'heads']
+
 const fraction = (of: string): Kind<number> =>
   number(`a count of ${of} or a fraction below 1`, value => value >= 0 && (value < 1 || Number.isSafeInteger(value)))
 
@@ -74,6 +80,11 @@ const groups = {
     hidden: valued(count(1), 128, 'width of the model'),
     layers: valued(count(1), 2, 'layers of the model'),
     heads: valued(count(1), 2, 'attention heads per layer; they divide the width evenly'),
+    model: optional(
+      text('PATH|NAME', 'a folder or the name of a Hub model'),
+      'continue pretraining a BERT, a folder or a Hub model, with its sizes and vocabulary',
+      'a new model',
+    ),
   },
   Training: {
     steps: valued(count(1), 3000, 'optimizer steps'),
@@ -82,9 +93,17 @@ const groups = {
       64,
       'rows of --sequence tokens per step; of shorter ones a step takes more, up to as many tokens',
     ),
-    lr: valued(factor, 1e-3, 'peak learning rate'),
+    lr: {
+      ...optional(factor, 'peak learning rate'),
+      defaultSays: `${RATES.fresh}, and ${RATES.continued} with --model`,
+    },
     schedule: valued(oneOf(...SCHEDULES), 'linear', 'how the learning rate decays after the warm-up'),
     warmup: valued(fraction('steps'), 0.05, 'warm-up, during which the learning rate rises'),
+    dropout: valued(
+      number('a number from 0 up to, not including, 1', value => value >= 0 && value < 1),
+      0,
+      'rate of dropout; it pays only where texts are seen many times',
+    ),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     'evaluate-every': valued(
@@ -133,7 +152,7 @@ const groups = {
 }
 
 /** Every option under its name in camelCase. Those without a default are undefined when not given. */
-export type PretrainOptions = ValuesOf<typeof groups> & Pick<Given, 'given'>
+export type PretrainOptions = Omit<ValuesOf<typeof groups>, 'lr'> & Pick<Given, 'given'> & { readonly lr: number }
 
 /** What may be given with `--resume`: nothing that would change the run, but to get past a step that is not finite. */
 const resumable: ReadonlySet<string> = new Set([
@@ -147,12 +166,15 @@ const resumable: ReadonlySet<string> = new Set([
 
 /** Reads the arguments after the script's name. Throws a UserError of one line that names the option. */
 export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
-  const { positionals: _none, ...options } = parseTable(groups, argv)
+  const { positionals: _none, ...parsed } = parseTable(groups, argv)
+  const options = { ...parsed, lr: parsed.lr ?? (parsed.model === undefined ? RATES.fresh : RATES.continued) }
   const { given, hidden, heads, lr, weightDecay } = options
   const changed = given.has('resume') ? [...given].find(name => !resumable.has(name)) : undefined
   if (changed) {
     throw new UserError(`--${changed} cannot be given with --resume, which uses the run's own options`)
   }
+  const size = SIZES.find(name => given.has('model') && given.has(name))
+  if (size) throw new UserError(`--${size} is for a new model, and --model continues an existing one`)
   const learning = ['vocabulary', 'cased'].find(name => given.has('tokenizer') && given.has(name))
   if (learning) throw new UserError(`--${learning} is for a vocabulary that is learned, and --tokenizer gives one`)
   if (hidden % heads !== 0) throw new UserError(`--hidden ${hidden} does not divide into --heads ${heads}`)
@@ -176,6 +198,6 @@ export function pretrainHelp(): string {
     groups,
     `${PRETRAIN_COMMAND} --data PATH|NAME [options]`,
     'Makes a base model from unlabelled texts: learns a WordPiece vocabulary, then trains a BERT to predict masked tokens\n' +
-      '(Devlin et al. 2019). Defaults are in brackets.',
+      '(Devlin et al. 2019); or adapts an existing one to such texts. Defaults are in brackets.',
   )
 }

@@ -359,7 +359,8 @@ export async function withOrigin<T>(
   })
 }
 
-async function withWeights<T>(
+/** Gives `use` the weights that are there, or else those of a model's folder while they are open. */
+export async function withWeights<T>(
   { folder, weights }: { readonly folder: string; readonly weights?: TensorFile },
   use: (file: TensorFile) => Promise<T>,
 ): Promise<T> {

@@ -3,23 +3,16 @@
 // made this way.
 import { showBytes } from '../../../engine/bytes.ts'
 import { createHash } from 'node:crypto'
-import { join, resolve } from 'node:path'
+import { basename, join, resolve } from 'node:path'
 import { type Device, UserError } from '../../../engine/index.ts'
-import {
-  type ModelConfig,
-  countParameters,
-  createMaskedModel,
-  initialise,
-  modelTensors,
-  toHubConfig,
-} from '../../../models/index.ts'
+import { countParameters, modelTensors, toHubConfig } from '../../../models/index.ts'
 import type { BertForMaskedLM } from '../../../models/bert.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
-import type { Tokenizer } from '../../../models/tokenizer.ts'
+import { type Tokenizer, flagsOfBert } from '../../../models/tokenizer.ts'
 import type { Best, Position } from '../../checkpoint-store.ts'
 import type { Encoded } from '../../task.ts'
-import { maskedTask } from '../../tasks/masked-lm.ts'
+import { MASKED_SHARE, maskedTask } from '../../tasks/masked-lm.ts'
 import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
 import { type Console, percent } from '../cli/console.ts'
 import {
@@ -40,15 +33,10 @@ import { describeAdapter } from '../run/config.ts'
 import { type Run, chooseRunFolder, createNewRun, openRun } from '../run/folder.ts'
 import { KernelChoices } from '../run/kernels.ts'
 import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
+import { type Base, buildMasked, fillMasked, openBase, savedConfig } from './pretrain/base.ts'
+import { type Card, modelCard } from './pretrain/card.ts'
 import { TOKENIZER, type Texts, count, openTexts, openTokenizer } from './pretrain/texts.ts'
 
-/** Dropout of the model that is saved. Pretraining has none: it pays only where a text is seen many times. */
-const DROPOUT = 0.1
-/**
- * initializer_range of the model that is saved, for the layers that a task adds: 1/√128. At BERT's own 0.02 a fresh
- * pooler of that width passes next to nothing on.
- */
-const FRESH_RANGE = 0.09
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
 /** Everything that a run works with, checked; nothing is written yet. */
@@ -57,46 +45,31 @@ interface Job {
   readonly device: Device
   readonly choices: KernelChoices
   readonly tokenizer: Tokenizer
-  readonly fingerprints: { readonly data: string; readonly tokenizer: string }
-  readonly texts: Pick<Texts, 'source' | 'located'>
+  /** The model that is continued, where there is one. */
+  readonly base: Base | undefined
+  readonly fingerprints: Readonly<Record<string, string>>
+  readonly texts: Pick<Texts, 'source' | 'located'> & Readonly<Record<'train' | 'held', number>>
   readonly rows: Readonly<Record<'train' | 'held', readonly Encoded<undefined>[]>>
   readonly model: BertForMaskedLM
   readonly trainer: Trainer<undefined>
 }
 
-/** The model as it is trained. */
-function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabSize, padId }: Tokenizer): ModelConfig {
-  return {
-    family: 'bert',
-    name: 'tilegrad-small',
-    vocabSize,
-    hidden,
-    layers,
-    heads,
-    intermediate: 4 * hidden,
-    maxPositions: sequence,
-    typeVocab: 2,
-    layerNormEpsilon: 1e-12,
-    activation: 'gelu',
-    dropout: 0,
-    attentionDropout: 0,
-    classifierDropout: 0,
-    padTokenId: padId,
-    labels: ['LABEL_0', 'LABEL_1'],
-    initializerRange: 0.02,
-  }
-}
-
 /**
- * From options to a trainer whose step is planned. Throws a UserError if the texts or the tokenizer changed since the
- * run began.
+ * From options to a trainer whose step is planned. Throws a UserError if texts, tokenizer or base changed since the run
+ * began.
  */
 async function openJob(options: PretrainOptions, console: Console, progress: Progress, run?: Run): Promise<Job> {
+  const base = options.model === undefined ? undefined : await openBase(options.model, options, progress)
+  if (run && base) refuseChange(run, 'model', base.fingerprint, String(options.model))
   const texts = await openTexts(options, console, progress)
   const data = texts.fingerprint
   if (run) refuseChange(run, 'data', data, `the texts of ${options.data.join(' and ')}`)
-  const tokenizer = await openTokenizer(options, texts, run, console, progress)
-  const fingerprints = { data, tokenizer: sha256(JSON.stringify(tokenizer.json)) }
+  const tokenizer = base?.tokenizer ?? (await openTokenizer(options, texts, run, console, progress))
+  const fingerprints = {
+    data,
+    tokenizer: sha256(JSON.stringify(tokenizer.json)),
+    ...(base && { model: base.fingerprint }),
+  }
   if (run) refuseChange(run, 'tokenizer', fingerprints.tokenizer, run.path(TOKENIZER))
 
   const { sequence, batchSize } = options
@@ -107,13 +80,15 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   if (train.length === 0) throw new UserError(`the texts of ${options.data.join(' and ')} hold no token to train on`)
 
   const device = await openNamed(options.adapter, false)
+  if (base) console.say(baseText(base))
   console.say(
     `${count(train.length)} rows of at most ${sequence} tokens, ${count(held.length)} more held out, ` +
       `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`,
   )
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   const rows = { train, held }
-  const { model, trainer } = await modelOf({ options, tokenizer, rows })
+  const counted = { ...texts, train: texts.train.length, held: texts.held.length }
+  const { model, trainer } = await modelOf({ options, tokenizer, base, rows })
   await trainer.prepare({ train, validation: held, test: [] }, () => device.tuning.secondsLeft > 0)
   choices.settle()
   const plan = await trainer.plan(sequence)
@@ -121,23 +96,28 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
     `Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, ` +
       `peak memory ${showBytes(plan.peakBytes)}\n`,
   )
-  return { options, device, choices, tokenizer, fingerprints, texts, rows, model, trainer }
+  return { options, device, choices, tokenizer, base, fingerprints, texts: counted, rows, model, trainer }
+}
+
+function baseText({ config: { name }, drawn }: Base): string {
+  const head = drawn.length === 0 ? 'its own' : `drawn at random (the weights lack ${drawn.join(', ')})`
+  return `Model: continued from ${name}; masked-language head: ${head}`
 }
 
 /** A model without values, and its trainer. */
 async function modelOf({
   options,
   tokenizer,
+  base,
   rows: { train },
-}: Pick<Job, 'options' | 'tokenizer' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
+}: Pick<Job, 'options' | 'tokenizer' | 'base' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
   const { sequence, batchSize, steps } = options
-  const model = createMaskedModel(configOf(options, tokenizer))
+  const model = buildMasked(options, tokenizer, base)
   const batchTokens = batchSize * sequence
-  const tokens = train.reduce((sum, { ids }) => sum + ids.length, 0)
   const trainerOptions: TrainerOptions = {
     ...options,
     // Enough for the steps, which end the run: a batch has no more tokens than these.
-    epochs: Math.ceil(steps / Math.ceil(tokens / batchTokens)),
+    epochs: Math.ceil(steps / Math.ceil(tokensOf(train) / batchTokens)),
     batchTokens,
     accumulate: 1,
     maxLength: sequence,
@@ -159,7 +139,7 @@ async function rebuild(job: Job, run: Run, losses: number): Promise<Job> {
   return { ...job, device, choices, ...(await modelOf(job)) }
 }
 
-function refuseChange(run: Run, what: keyof Job['fingerprints'], now: string, called: string): void {
+function refuseChange(run: Run, what: string, now: string, called: string): void {
   if (run.config.fingerprints?.[what] !== now) throw changedSince(run, called)
 }
 
@@ -168,7 +148,7 @@ export async function startPretraining(options: PretrainOptions, console: Consol
   const progress = new Progress()
   await chooseRunFolder(options.out, 'pretrain')
   const job = await openJob(options, console, progress)
-  const { fingerprints, device, model, texts } = job
+  const { fingerprints, device, model, texts, base } = job
   const { run, unlock } = await createNewRun(options.out, 'pretrain', {
     job: 'pretrain',
     tilegrad: version,
@@ -180,10 +160,12 @@ export async function startPretraining(options: PretrainOptions, console: Consol
       omit: ['json', 'out'],
       values: {
         ...texts.located,
+        ...(base && { model: base.located }),
         ...(options.tokenizer !== undefined && { tokenizer: resolve(options.tokenizer) }),
       },
     }),
     options,
+    source: texts.source,
     adapter: describeAdapter(device.info),
     model: { parameters: countParameters(model) },
   })
@@ -245,7 +227,7 @@ async function attempt(
   const clock = new RunClock(run)
   await choices.keepIn(run)
   await run.write(TOKENIZER, JSON.stringify(tokenizer.json))
-  await initialise(job.model.parameters(), options.seed)
+  await fillMasked(job.model, options.seed, job.base)
 
   progress.start('pretrain', options.steps, from?.step ?? 0)
   const outcome = await trainer.train(rows.train, rows.held, checkpoints, eventsOf(run, job, progress, clock), from)
@@ -257,34 +239,36 @@ async function attempt(
     return stopping.status
   }
   stopping.end()
-  await run.writeFolder('model', folder => saveBase(folder, job.model, tokenizer))
   await conclude(run, job, outcome.best, clock.seconds, console)
   return 0
 }
 
-/** Writes result.json, and says what it says. */
-async function conclude(
-  run: Run,
-  { device, tokenizer, rows, model }: Job,
-  best: Best | null,
-  seconds: number,
-  console: Console,
-): Promise<void> {
+/** Steps over which the training loss is averaged. */
+const LAST_STEPS = 100
+
+/** Writes the model with its card and result.json, and says what it says. */
+async function conclude(run: Run, job: Job, best: Best | null, seconds: number, console: Console): Promise<void> {
+  const { device, tokenizer, rows, model } = job
   const lines = run.readMetrics()
   const steps = lines.filter(line => line.split === undefined)
-  const evaluated = lines.find(line => line.split === 'validation' && line.step === best?.step)
+  const evaluations = lines.flatMap(({ split, step, loss, accuracy }) =>
+    split === 'validation' ? [{ step, loss: Number(loss), accuracy: Number(accuracy) }] : [],
+  )
+  const evaluated = evaluations.find(({ step }) => step === best?.step)
+  const losses = steps.flatMap(({ loss }) => (typeof loss === 'number' ? [loss] : [])).slice(-LAST_STEPS)
   const speed = trainingSpeed(lines)
   const chance = Math.log(tokenizer.vocabSize)
   const result = {
     val_loss: evaluated?.loss ?? null,
     val_accuracy: evaluated?.accuracy ?? null,
     best_step: best?.step ?? null,
-    loss: steps.findLast(line => typeof line.loss === 'number')?.loss ?? null,
+    loss: losses.at(-1) ?? null,
     chance_loss: chance,
     steps: steps.length,
     skipped_steps: steps.filter(line => line.skipped !== undefined).length,
     vocabulary: tokenizer.vocabSize,
     rows: { train: rows.train.length, validation: rows.held.length },
+    tokens: tokensOf(rows.train),
     parameters: countParameters(model),
     examples_per_second: speed,
     wall_seconds: seconds,
@@ -292,16 +276,59 @@ async function conclude(
     adapter: device.info.name,
     tilegrad: version,
   }
+  const card = modelCard({
+    ...cardOf(run, job),
+    steps: steps.length,
+    epochs: Number(steps.at(-1)?.epoch ?? 0),
+    seconds,
+    loss: losses.length === 0 ? undefined : losses.reduce((a, b) => a + b, 0) / losses.length,
+    evaluations,
+    best: best?.step,
+  })
+  await run.writeFolder('model', folder => saveBase(folder, job, card))
   await run.writeResult(result)
   if (evaluated) {
     console.say(
-      `Held-out loss ${Number(evaluated.loss).toFixed(4)} (${chance.toFixed(4)} is chance), ` +
-        `${percent(Number(evaluated.accuracy))} of the hidden tokens guessed, after step ${evaluated.step}`,
+      `Held-out loss ${evaluated.loss.toFixed(4)} (${chance.toFixed(4)} is chance), ` +
+        `${percent(evaluated.accuracy)} of the hidden tokens guessed, after step ${evaluated.step}`,
     )
   }
   console.say(`${showDuration(seconds)}, ${speed.toFixed(1)} rows/s in training steps`)
   console.say(`Model:   ${run.path('model')}`)
   console.result({ ...result, folder: run.folder })
+}
+
+const tokensOf = (rows: readonly Encoded<undefined>[]): number => rows.reduce((sum, { ids }) => sum + ids.length, 0)
+
+/** What the model card tells that is known before the end. Paths are as they were given when the run began. */
+function cardOf(
+  run: Run,
+  { options, base, texts, rows, model, tokenizer, device }: Job,
+): Omit<Card, 'steps' | 'epochs' | 'seconds' | 'loss' | 'evaluations' | 'best'> {
+  const { data, exclude, model: from, tokenizer: given } = run.config.options ?? {}
+  const typed = Object.entries({ data, exclude, model: from, tokenizer: given })
+  const values = Object.fromEntries(typed.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
+  return {
+    name: basename(resolve(run.folder)),
+    config: savedConfig(model, base),
+    parameters: countParameters(model).total,
+    cased: cased(tokenizer),
+    base: from,
+    source: run.config.source ?? texts.source,
+    texts: { train: texts.train, held: texts.held },
+    rows: { train: rows.train.length, held: rows.held.length },
+    tokens: tokensOf(rows.train),
+    masked: MASKED_SHARE,
+    command: command(...pretrainArguments(options, { omit: ['json', 'out'], values })),
+    adapter: device.info.name,
+    versions: { tilegrad: version, webgpu: dependencies.webgpu, node: process.version },
+  }
+}
+
+/** Whether capitals count for a tokenizer; undefined if its steps are not BERT's. */
+function cased({ json }: Tokenizer): boolean | undefined {
+  const flags = flagsOfBert(json)
+  return flags && !flags.lowercase
 }
 
 function eventsOf(run: Run, { options }: Job, progress: Progress, clock: RunClock): TrainerEvents {
@@ -334,14 +361,13 @@ function eventsOf(run: Run, { options }: Job, progress: Progress, clock: RunCloc
   }
 }
 
-/** Writes the encoder as a base model. Half precision is enough to start from, and half the bytes. */
-async function saveBase(folder: string, model: BertForMaskedLM, tokenizer: Tokenizer): Promise<void> {
-  const rates = { dropout: DROPOUT, attentionDropout: DROPOUT, classifierDropout: DROPOUT }
-  const config: ModelConfig = { ...model.config, ...rates, initializerRange: FRESH_RANGE }
-  const encoder = modelTensors(model).filter(({ name }) => !name.startsWith('cls.'))
-  const halves = encoder.map(tensor => ({ ...tensor, dtype: 'F16' as const }))
+/** Writes the model with its masked-language head. Half precision is enough to start from, and half the bytes. */
+async function saveBase(folder: string, { model, tokenizer, base }: Job, card: string): Promise<void> {
+  const config = savedConfig(model, base)
+  const halves = modelTensors(model).map(tensor => ({ ...tensor, dtype: 'F16' as const }))
   await writeSafetensors(join(folder, WEIGHTS_FILE), halves, { format: 'pt' })
   await saveTokenizer(folder, tokenizer, config)
   const json = { ...toHubConfig(config), architectures: [model.architecture] }
   await writeAtomic(join(folder, 'config.json'), `${JSON.stringify(json, null, 2)}\n`)
+  await writeAtomic(join(folder, 'README.md'), card)
 }

@@ -4,6 +4,7 @@ import { UserError } from '../../../engine/errors.ts'
 import type { AdapterInfo } from '../../../engine/index.ts'
 
 const text = z.string().optional()
+const texts = z.union([z.string(), z.array(z.string())]).optional()
 
 const schema = z.looseObject({
   /** The kind of job, where it is not fine-tuning. */
@@ -13,9 +14,9 @@ const schema = z.looseObject({
   /** The command-line arguments that repeat the run, with absolute paths. */
   arguments: z.array(z.string()).optional(),
   /** What the arguments were resolved to. */
-  options: z
-    .looseObject({ preset: text, data: z.union([z.string(), z.array(z.string())]).optional(), model: text })
-    .optional(),
+  options: z.looseObject({ preset: text, data: texts, exclude: texts, model: text, tokenizer: text }).optional(),
+  /** Where the texts of pretraining come from, in a few words. */
+  source: text,
   /** Commits of the Hub's model (or adapter, with its base) and data set. */
   commits: z.looseObject({ model: text, base: text, data: text }).optional(),
   /** Hashes of what the run reads. */

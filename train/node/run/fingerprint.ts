@@ -29,7 +29,14 @@ export async function fingerprintsOf({ train, validation, test }: Data, opened: 
   return { data: data.digest('hex'), model: await modelHash(opened) }
 }
 
-async function modelHash({ config, tokenizer, folder, commit, adapter }: OpenedModel): Promise<string> {
+/** SHA-256 of config, tokenizer, weights and adapter. */
+export async function modelHash({
+  config,
+  tokenizer,
+  folder,
+  commit,
+  adapter,
+}: Pick<OpenedModel, 'config' | 'tokenizer' | 'folder' | 'commit' | 'adapter'>): Promise<string> {
   const hash = createHash('sha256')
   // Without the name, which is a path that may be written in several ways.
   hash.update(JSON.stringify({ ...config, name: undefined }))

@@ -5,9 +5,10 @@ import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
 import { currentDevice } from '../../../../engine/node/index.ts'
-import { readJson } from '../../../../models/node/files.ts'
+import { openWeights, readJson } from '../../../../models/node/files.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { pretrain as pretrainHere } from '../../../../train/node/cli/pretrain.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
@@ -55,6 +56,8 @@ interface Result {
   readonly chance_loss: number
   readonly steps: number
   readonly vocabulary: number
+  readonly tokens: number
+  readonly adapter: string
   readonly rows: { readonly train: number; readonly validation: number }
   readonly folder: string
 }
@@ -140,6 +143,7 @@ test('its folder is like that of any run, and its model loads again with its wor
   expect(files.filter(path => !path.startsWith('checkpoints/'))).toEqual([
     'config.json',
     'metrics.jsonl',
+    'model/README.md',
     'model/config.json',
     'model/model.safetensors',
     'model/tokenizer.json',
@@ -157,12 +161,64 @@ test('its folder is like that of any run, and its model loads again with its wor
     max_position_embeddings: 8,
     hidden_dropout_prob: 0.1,
     attention_probs_dropout_prob: 0.1,
-    initializer_range: 0.09,
+    initializer_range: 0.25,
   })
+  // What the golden test of pretrained models shows to load in Transformers.
+  const golden = join(import.meta.dirname, '../../../golden/pretrained/model')
+  const [ours, theirs] = await Promise.all([base, golden].map(contentOf))
+  expect(ours).toEqual(theirs)
   const tokenizer = await loadTokenizer(base)
   expect(tokenizer.decode(tokenizer.encode('A great film').ids)).toContain('great')
   const { logits } = await judged(base, place.reviews)
   expect(logits.every(Number.isFinite)).toBe(true)
+})
+
+/** The fields of config.json, and the names and types of the weights of all layers but the second. */
+async function contentOf(folder: string): Promise<unknown> {
+  const file = await openWeights(folder)
+  const names = file.names().filter(name => !name.includes('layer.1.'))
+  await file.close()
+  return {
+    fields: Object.keys(z.looseObject({}).parse(await readJson(join(folder, 'config.json')))),
+    tensors: names.map(name => [name, file.info(name).dtype]),
+  }
+}
+
+test('a card beside the model says what it was made of, how, and how good it is', async () => {
+  const card = await readFile(join(whole, 'model/README.md'), 'utf8')
+  expect(card).toContain('A BERT of 1 layer, 16 wide, with 2 attention heads, 4,796 parameters')
+  expect(card).toContain(`${DATA} (Parquet), unsupervised; 24 texts; 1 left out`)
+  expect(card).toContain(
+    `Trained on 20 texts, in ${result.rows.train} rows of ${result.tokens.toLocaleString('en-US')}`,
+  )
+  expect(card).toContain(`on ${result.adapter} (tilegrad `)
+  expect(card).toContain(`| ${result.best_step} (kept) | ${result.val_loss.toFixed(4)} |`)
+  const command = /```sh\n(.+)\n```/.exec(card)?.[1]
+  expect(command).toMatch(/^npm run -s tilegrad -- pretrain --data=.+ --vocabulary=60 .*--steps=60/)
+  expect(command).not.toMatch(/--out|--json/)
+})
+
+test('an existing model is continued with its sizes, its vocabulary and its masked-language head', async () => {
+  const cwd = await place.folder()
+  const base = join(whole, 'model')
+  const given = ARGS.flatMap((arg, i) =>
+    ['--vocabulary', '--hidden', '--layers'].some(name => name === arg || name === ARGS[i - 1]) ? [] : [arg],
+  )
+  const continued = resultOf<Result>(
+    await pretrain(cwd, ...given, '--model', base, '--steps', '3', '--dropout', '0.1', '--json'),
+  )
+  expect(continued).toMatchObject({ vocabulary: 60, steps: 3 })
+  const [before] = (await linesOf(join(cwd, 'run'))).filter(line => line.split === 'validation')
+  // Half precision alone lies between the values that were kept and those that are read again.
+  expect(Math.abs(before.loss - result.val_loss)).toBeLessThan(2e-3)
+  const card = await readFile(join(cwd, 'run/model/README.md'), 'utf8')
+  expect(card).toContain(`It was continued from ${base}`)
+  expect(await readFile(join(cwd, 'run/model/config.json'), 'utf8')).toBe(
+    (await readFile(join(base, 'config.json'), 'utf8')).replace('"tilegrad-pretrained"', JSON.stringify(base)),
+  )
+  await expect(pretrainHere(['--data', DATA, '--model', base, '--sequence', '9'])).rejects.toThrow(
+    new UserError(`--sequence 9: ${base} takes at most 8 tokens`),
+  )
 })
 
 describe.concurrent('a run that ends too soon', () => {
@@ -282,6 +338,10 @@ test('what it cannot use, it says in one line, before it opens a device or write
       '--cased is for a vocabulary that is learned, and --tokenizer gives one',
     ],
     [['--data', DATA, '--data', 'nowhere.txt'], 'No file or folder at nowhere.txt'],
+    [
+      ['--data', DATA, '--model', place.model, '--hidden', '16'],
+      '--hidden is for a new model, and --model continues an existing one',
+    ],
     [['--data', DATA, '--warmup', '1.5'], '--warmup takes a count of steps or a fraction below 1; got "1.5"'],
     [['--data', DATA, '--step', '3'], 'Unknown option --step: did you mean --steps?'],
   ]
