@@ -1,12 +1,14 @@
-// What a sweep leaves in its folder: trials.json and trials.csv, and what is shown of it for people.
+// What a sweep leaves in its folder: trials.json, trials.csv and Optuna's journal, and what is shown of it for people.
 import { join } from 'node:path'
 import { writeAtomic } from '../../../../models/node/files.ts'
+import type { JournalTrial, Study } from '../../../search/journal.ts'
 import { type Setting, ranking } from '../../../search/settings.ts'
 import { table } from '../../cli/console.ts'
 import { showDuration } from '../../cli/progress.ts'
 import { shellLine } from '../../cli/shell.ts'
 import { TILEGRAD } from '../../package.ts'
 import { finiteJson } from '../../run/json.ts'
+import { appendJournal } from './journal.ts'
 import { argumentsOf } from './plan.ts'
 import type { SweepRecord, TrialRecord } from './store.ts'
 
@@ -14,6 +16,29 @@ import type { SweepRecord, TrialRecord } from './store.ts'
 export async function writeResults(folder: string, sweep: SweepRecord, trials: readonly TrialRecord[]): Promise<void> {
   await writeAtomic(join(folder, 'trials.json'), `${finiteJson(trialsJson(sweep, trials), 'trials.json', 2)}\n`)
   await writeAtomic(join(folder, 'trials.csv'), trialsCsv(sweep, trials))
+  await appendJournal(folder, studyOf(sweep), trials.map(journalTrial))
+}
+
+/** A sweep as a study of Optuna. */
+const studyOf = ({ name, plan: { command, spec, arguments: shared } }: SweepRecord): Study => ({
+  name,
+  spec,
+  attributes: { command: shellLine(`${TILEGRAD} ${command}`, ...shared) },
+})
+
+/** A trial with what Optuna shows beside its values. */
+function journalTrial(trial: TrialRecord): JournalTrial {
+  const { seconds, worker, error, result } = trial
+  const accuracy = result?.test_accuracy
+  return {
+    ...trial,
+    attributes: {
+      seconds,
+      ...(worker !== undefined && { worker }),
+      ...(typeof accuracy === 'number' && { test_accuracy: accuracy }),
+      ...(error !== undefined && { error }),
+    },
+  }
 }
 
 /** The options that a sweep searches, by their names. */
