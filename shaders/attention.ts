@@ -61,7 +61,7 @@ export type GradientForm = 'stored' | 'fused'
 export function storedCandidates(part: StoredPart, layout: AttentionLayout, traits: Traits): StoredGradientConfig[] {
   if (traits.cpu) return []
   // One kind of kernel may read what another kind wrote.
-  const blocked = (['weights', 'sums'] as const).some(
+  const blocked = (['probabilities', 'sums'] as const).some(
     part => storedMatrix.candidates(part, layout, traits, true).length > 0,
   )
   return Object.values(storedKinds).flatMap(({ candidates }): StoredGradientConfig[] =>
@@ -96,7 +96,7 @@ const SHORTEST_STORED = 64
 function gradientForms(problem: AttentionProblem, layout: AttentionLayout, traits: Traits): GradientForm[] {
   const offered =
     pairsAtATime(problem, traits) > 0 &&
-    (['weights', 'sums'] as const).every(part => storedCandidates(part, layout, traits).length > 0)
+    (['probabilities', 'sums'] as const).every(part => storedCandidates(part, layout, traits).length > 0)
   if (!offered) return ['fused']
   return Math.min(problem.queries, problem.keys) >= SHORTEST_STORED ? ['stored', 'fused'] : ['fused', 'stored']
 }
@@ -174,6 +174,8 @@ interface Gradient {
   readonly control: Slot | undefined
 }
 
+const named = (name: string, operand: Operand): Operand => ({ ...operand, name })
+
 function fusedGradient(
   { problem, layout, traits, q, k, v, dO, dq, dk, dv, statistics, control }: Gradient,
   choose: ChooseAttention,
@@ -202,10 +204,11 @@ function storedGradient(
   share: number,
   choose: ChooseAttention,
 ): Launch[] {
-  const weights = choose('weights', storedCandidates('weights', layout, traits))
-  const sums = choose('sums', storedCandidates('sums', layout, traits))
+  const config = choose('probabilities', storedCandidates('probabilities', layout, traits))
+  const kind = storedKindOf(config)
+  const sumsConfig = choose('sums', storedCandidates('sums', layout, traits))
+  const sumsKind = storedKindOf(sumsConfig)
   const all = problem.batch * problem.heads
-  const [weightsKind, sumsKind] = [storedKindOf(weights), storedKindOf(sums)]
   // Dropout is applied to the stored probabilities and dScores.
   const plain = { ...layout, dropout: false }
   const launches: Launch[] = []
@@ -215,27 +218,24 @@ function storedGradient(
     const operations = (products(1, problem) * pairs.count) / all
     launches.push(
       attentionLaunch(problem, layout, {
-        label: `attention gradient weights ${weightsKind.name(weights)}`,
-        shader: weightsKind.weights(weights, layout),
+        label: `attention gradient probabilities ${kind.name(config)}`,
+        shader: kind.probabilities(config, layout),
         operations: 2 * operations,
         operands: [q, k, v, dO],
         slots: { statistics, stored: scratch },
         control,
         pairs,
         uniforms,
-        tiles: weightsKind.tiles(weights, problem),
+        tiles: kind.tiles(config, problem),
       }),
     )
     const sum = (side: Side, other: Operand, result: Operand, part: 0 | 1, factor: number): Launch =>
       attentionLaunch(problem, layout, {
-        label: `attention gradient ${result.name} ${sumsKind.name(sums)}`,
-        shader: sumsKind.sums(side, sums, plain),
-        tiles: rowTiles(problem, side, sumsKind.rows(sums)),
+        label: `attention gradient ${result.name} ${sumsKind.name(sumsConfig)}`,
+        shader: sumsKind.sums(side, sumsConfig, plain),
+        tiles: rowTiles(problem, side, sumsKind.rows(sumsConfig)),
         operations,
-        operands: [
-          { ...other, name: 'other' },
-          { ...result, name: 'result' },
-        ],
+        operands: [named('other', other), named('result', result)],
         slots: { stored: scratch },
         control: layout.mask ? control : undefined,
         pairs,

@@ -28,7 +28,12 @@ export function crossEntropyCandidates(problem: CrossEntropyProblem, traits: Tra
 function crossEntropyShader(config: CrossEntropyConfig): Shader {
   const { kernel, dtype, vector } = config
   const type = typeName(dtype, vector)
-  const common = { kernel: `${kernel} ${dtype}`, plan: config, weights: true, uniforms: { ignored: 'i32' } } as const
+  const common = {
+    kernel: `${kernel} ${dtype}`,
+    plan: config,
+    exponentials: true,
+    uniforms: { ignored: 'i32' },
+  } as const
   if (kernel === 'crossEntropy') {
     const logit = vector === 1 ? 'logits[begin + label]' : 'logits[begin + label / VECTOR][label % VECTOR]'
     return rowShader({
@@ -67,7 +72,7 @@ function crossEntropyShader(config: CrossEntropyConfig): Shader {
       let dloss = select(u.nan, dlosses[row], label < u.vectors * VECTOR);
       if (live) {
         ${eachVector(
-          'let probabilities = weightOf((Floats(logits[begin + i]) - largest) - logTotal);',
+          'let probabilities = expOf((Floats(logits[begin + i]) - largest) - logTotal);',
           `let hot = select(Floats(0.0), Floats(1.0), ${classes} == ${typeName('u32', vector)}(label));`,
           '// select, not a product with 0: an ignored row may hold anything.',
           `dlogits[begin + i] = ${type}(select((probabilities - hot) * dloss, Floats(0.0), ignored));`,

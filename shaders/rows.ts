@@ -85,8 +85,8 @@ export interface RowShader {
   readonly bindings: ShaderParts['bindings']
   /** Uniforms after `rows`, `vectors` (in a row) and `nan`. */
   readonly uniforms?: Readonly<Record<string, ScalarType>>
-  /** The body calls `weightOf(Floats)` or `isPositive(f32)`, or reads `u.nan`, which WGSL can't spell. */
-  readonly weights?: boolean
+  /** The body calls `expOf(Floats)` or `isPositive(f32)`, or reads `u.nan`, which WGSL can't spell. */
+  readonly exponentials?: boolean
   /** Which folds over a row the body calls: `rowSum(x, lane)`, `rowMax(x, lane)`; every lane gets the result. */
   readonly folds: readonly ('sum' | 'max')[]
   /**
@@ -142,18 +142,18 @@ export const exponentialSum = (plan: RowPlan, x: string, total: string): string 
   var largestOfLane = Floats(LOWEST);
   ${eachVector(`largestOfLane = max(largestOfLane, Floats(${x}[begin + i]));`)}
   let largest = rowMax(maxOf(largestOfLane), lane);
-  ${vectorSums(plan, [['sums', `weightOf(Floats(${x}[begin + i]) - largest)`]])}
+  ${vectorSums(plan, [['sums', `expOf(Floats(${x}[begin + i]) - largest)`]])}
   let ${total} = rowSum(sumOf(sums), lane);
 `
 
 /** A row kernel. */
-export function rowShader({ kernel, plan, bindings, uniforms, weights = false, folds, body }: RowShader): Shader {
+export function rowShader({ kernel, plan, bindings, uniforms, exponentials = false, folds, body }: RowShader): Shader {
   const { vector, workgroup, subgroup } = plan
   return new Shader({
     title: `${kernel}: ${describePlan(plan)}`,
     bindings,
     needs: { subgroups: subgroup > 0 },
-    uniforms: { rows: 'u32', vectors: 'u32', ...(weights ? { nan: 'f32' } : {}), ...uniforms },
+    uniforms: { rows: 'u32', vectors: 'u32', ...(exponentials ? { nan: 'f32' } : {}), ...uniforms },
     code: wgsl`
       alias Floats = ${typeName('f32', vector)};
       const VECTOR = ${vector}u;
@@ -162,7 +162,7 @@ export function rowShader({ kernel, plan, bindings, uniforms, weights = false, f
       const ROWS = ${rowsOf(plan)}u; // rows in a workgroup
       const LOWEST = -0x1.fffffep+127f;
 
-      ${paragraphs(withinVector(vector), weights && weightFunctions(typeName('u32', vector)), ...folds.map(fold => rowFold(fold, plan)))}
+      ${paragraphs(withinVector(vector), exponentials && expFunctions(typeName('u32', vector)), ...folds.map(fold => rowFold(fold, plan)))}
 
       @compute @workgroup_size(WORKGROUP)
       fn main(${MAIN}) {
@@ -185,9 +185,9 @@ export const rowUniforms = (
 ): { rows: number; vectors: number; nan: number } => ({ rows, vectors: width / vector, nan: NaN })
 
 /** By bits: exp turns NaN into a number on some adapters, and compilers may invert comparisons with NaN. */
-const weightFunctions = (words: string): string => wgsl`
+const expFunctions = (words: string): string => wgsl`
   // exp of numbers that are at most 0 (or little more, by rounding); NaN for NaN.
-  fn weightOf(v: Floats) -> Floats {
+  fn expOf(v: Floats) -> Floats {
     let bits = bitcast<${words}>(v) & ${words}(0x7fffffffu);
     return bitcast<Floats>(select(bitcast<${words}>(exp(v)), bits, bits > ${words}(0x7f800000u)));
   }

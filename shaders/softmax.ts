@@ -49,7 +49,7 @@ function softmaxShader(config: SoftmaxConfig): Shader {
     return rowShader({
       kernel: `${kernel} ${dtype}`,
       plan: config,
-      weights: true,
+      exponentials: true,
       folds: ['max', 'sum'],
       bindings: { x: type, y: written(type) },
       body: wgsl`
@@ -64,12 +64,12 @@ function softmaxShader(config: SoftmaxConfig): Shader {
   const [yI, dyI] = ['Floats(y[begin + i])', 'Floats(dy[begin + i])']
   const [summand, result] = {
     softmaxGradient: [`${dyI} * ${yI}`, `${yI} * (${dyI} - total)`],
-    logSoftmaxGradient: [dyI, `${dyI} - weightOf(${yI}) * total`],
+    logSoftmaxGradient: [dyI, `${dyI} - expOf(${yI}) * total`],
   }[kernel]
   return rowShader({
     kernel: `${kernel} ${dtype}`,
     plan: config,
-    weights: kernel === 'logSoftmaxGradient',
+    exponentials: kernel === 'logSoftmaxGradient',
     folds: ['sum'],
     bindings: { y: type, dy: type, dx: written(type) },
     body: wgsl`

@@ -74,8 +74,8 @@ export interface AttentionKind<Config> {
   gradient(side: Side, config: Config, layout: AttentionLayout): Shader
 }
 
-/** Kernels of the stored gradient: 'weights' stores probabilities and dScores, 'sums' multiplies with them. */
-export type StoredPart = 'weights' | 'sums'
+/** Kernels of the stored gradient: 'probabilities' stores probabilities and dScores, 'sums' multiplies with them. */
+export type StoredPart = 'probabilities' | 'sums'
 
 /** The same of the stored gradient's kernels. */
 export interface StoredKind<Config> {
@@ -86,7 +86,7 @@ export interface StoredKind<Config> {
   /** Tiles of one head's square. */
   tiles(config: Config, problem: AttentionProblem): number
   /** Probabilities and dScores, stored. */
-  weights(config: Config, layout: AttentionLayout): Shader
+  probabilities(config: Config, layout: AttentionLayout): Shader
   /** A tile of rows of factor · stored matrix · the other side's operand. */
   sums(side: Side, config: Config, layout: AttentionLayout): Shader
 }

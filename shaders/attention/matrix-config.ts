@@ -14,8 +14,8 @@ export interface MatrixConfig {
   readonly columns: number
 }
 
-/** The kernels that work on scores: those of fused attention, and the stored gradient's weights. */
-export type Pass = 'forward' | Side | 'weights'
+/** The kernels that work on scores: those of fused attention, and the stored gradient's probabilities. */
+export type Pass = 'forward' | Side | 'probabilities'
 
 export const subgroupRows = ({ fragment, rows }: MatrixConfig): number => fragment.m * rows
 export const matrixRows = (config: MatrixConfig): number => subgroupRows(config) * config.down
@@ -38,7 +38,7 @@ export const blockElements = (config: MatrixConfig): number => matrixRows(config
  */
 export function matrixBytes(config: MatrixConfig, layout: AttentionLayout, pass: Pass): number {
   const scores = pass === 'forward' ? 1 : 2
-  const operands = { forward: 1, query: 1, key: 2, weights: 0 }[pass] // f16 blocks that matrices multiply
+  const operands = { forward: 1, query: 1, key: 2, probabilities: 0 }[pass] // f16 blocks that matrices multiply
   const statistics = pass === 'key' ? 0 : matrixRows(config) * 8
   const flag = pass === 'forward' ? 16 : 0
   return tileElements(config, layout) * 2 + blockElements(config) * (scores * 4 + operands * 2) + statistics + flag
@@ -77,7 +77,7 @@ function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: Pass, t
   } = config
   const { headSize } = layout
   const { groups, turns } = sharesOf(pass, config)
-  const sums = ({ forward: 1, query: 1, key: 2, weights: 0 }[pass] * subgroupRows(config) * headSize) / lanes
+  const sums = ({ forward: 1, query: 1, key: 2, probabilities: 0 }[pass] * subgroupRows(config) * headSize) / lanes
   return (
     layout.dtype === 'f16' &&
     layout.vector &&

@@ -54,7 +54,7 @@ export class MatrixParts {
       forward: ['probabilities'],
       query: ['dScores'],
       key: ['probabilities', 'dScores'],
-      weights: [],
+      probabilities: [],
     }[pass]
     const step = pass === 'key' ? 'BLOCK_PITCH' : `${sharesOf(pass, config).across}u`
     const places = ['at', 'at + STEP', 'at + 2u * STEP', 'at + 3u * STEP']

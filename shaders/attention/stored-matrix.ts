@@ -1,9 +1,9 @@
 // The stored gradient (stored.ts) by subgroup matrices, for f16. A subgroup owns some of a tile's rows.
 //
-// weights   rows are queries, whose matrices are kept while the loop runs over the keys; threads read scores and the
-//           gradients of the probabilities from workgroup memory, and store probabilities and dScores.
-// sums      the stored matrices are loaded once, straight from storage, as left operands; transposed where rows are
-//           keys. The other side's operand is staged in workgroup memory and shared by all subgroups.
+// probabilities  rows are queries, whose matrices are kept while the loop runs over the keys; threads read scores and
+//                the gradients of the probabilities from workgroup memory, and store probabilities and dScores.
+// sums           the stored matrices are loaded once, straight from storage, as left operands; transposed where rows
+//                are keys. The other side's operand is staged in workgroup memory and shared by all subgroups.
 import { MATRICES, loadFragment } from '../subgroup-matrix.ts'
 import { type Shader, each, plus, scope, wgsl, written } from '../wgsl.ts'
 import { type AttentionLayout, type Side, type StoredKind, attentionShader, columnsEnd } from './common.ts'
@@ -24,12 +24,12 @@ import { BLOCK, inBlocks, storedAt, storedUniforms } from './stored.ts'
 /** Probabilities and dScores of a tile of queries, one block of keys at a time. */
 function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout): Shader {
   const { columns } = config
-  const parts = new MatrixParts('weights', config, layout)
+  const parts = new MatrixParts('probabilities', config, layout)
   const staging = parts.columns
   const [keys, values] = [stagedOperand('K', 'u.keys'), stagedOperand('V', 'u.keys')]
   const factor = layout.dropout ? 'factor * ' : ''
   return attentionShader({
-    title: `attention gradient's weights, ${describe(config, layout)}`,
+    title: `attention gradient's probabilities, ${describe(config, layout)}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes: [],
@@ -45,7 +45,7 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
         ${parts.keepRows('query', 'Q', 'u.queries')}
         ${parts.keepRows('upstream', 'DO', 'u.queries')}
         let square = (pair - u.firstPair) * (u.storedQueries * u.storedKeys / 4u);
-        let half = u.pairs * (u.storedQueries * u.storedKeys / 4u);
+        let dScores = u.pairs * (u.storedQueries * u.storedKeys / 4u);
         let end = (extent + ${BLOCK - 1}u) / ${BLOCK}u * ${BLOCK}u;
         ${staging.declare(keys, values)}
         ${staging.read('0u', keys, values)}
@@ -71,7 +71,7 @@ function matrixProbabilitiesShader(config: MatrixConfig, layout: AttentionLayout
             if (query < u.storedQueries) {
               let to = square + storedAt(query, key / 4u);
               stored[to] = vec4<f16>(${factor}p);
-              stored[half + to] = vec4<f16>(p * (${factor}dProbabilitiesAt(at) - statistic.y));
+              stored[dScores + to] = vec4<f16>(p * (${factor}dProbabilitiesAt(at) - statistic.y));
             }
           `,
           )}
@@ -149,6 +149,6 @@ export const storedMatrix: StoredKind<MatrixConfig> = {
   name: matrixName,
   rows: matrixRows,
   tiles: (config, { queries }) => Math.ceil(inBlocks(queries) / matrixRows(config)),
-  weights: matrixProbabilitiesShader,
+  probabilities: matrixProbabilitiesShader,
   sums: matrixSumsShader,
 }

@@ -8,9 +8,9 @@
 // keys. Blocks of keys that nobody attends to are neither written nor read. If subgroup matrices read them, the layout
 // is blocked, [keys / 16, queries, 16]: each fragment covers whole cache lines.
 //
-// weights   a workgroup computes a tile of keys × queries, by two products over headSize.
-// sums      a workgroup owns a tile of the result's rows and loops over the other side, both operands in workgroup
-//           memory.
+// probabilities  a workgroup computes a tile of keys × queries, by two products over headSize.
+// sums           a workgroup owns a tile of the result's rows and loops over the other side, both operands in
+//                workgroup memory.
 import { bytesOf } from '../kernel.ts'
 import { MAIN, type Part, type Shader, each, list, scope, when, wgsl, written } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
@@ -62,9 +62,9 @@ const storedName = (config: StoredConfig): string =>
   `stored ${tiledRows(config)}x${tiledColumns(config)} of ${config.rm}x${config.cn}`
 
 /** Bytes of workgroup memory. */
-export function storedStorage(part: 'weights' | 'sums', config: StoredConfig, layout: AttentionLayout): number {
+export function storedStorage(part: 'probabilities' | 'sums', config: StoredConfig, layout: AttentionLayout): number {
   const vector = 4 * bytesOf(layout.dtype)
-  if (part === 'weights') return (tiledRows(config) + tiledColumns(config)) * kTilePitch(layout) * vector
+  if (part === 'probabilities') return (tiledRows(config) + tiledColumns(config)) * kTilePitch(layout) * vector
   return tiledColumns(config) * (chunksOf(layout.headSize) * vector + (tiledRows(config) / 4 + 1) * 16)
 }
 
@@ -160,7 +160,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
     }
   `
   return attentionShader({
-    title: `attention gradient's weights ${describe(config, layout)}`,
+    title: `attention gradient's probabilities ${describe(config, layout)}`,
     layout,
     reads: ['q', 'k', 'v', 'dO'],
     writes: [],
@@ -330,7 +330,7 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
 
 /** Tiles: invocations and blocks, in the order of an H200's times. A tile of sums has tx·cn columns, too. */
 const tiles: Readonly<Record<StoredPart, readonly (readonly [tx: number, ty: number, rm: 4 | 8, cn: 2 | 4 | 8])[]>> = {
-  weights: [
+  probabilities: [
     [16, 16, 8, 4],
     [16, 8, 8, 4],
     [8, 16, 8, 8],
@@ -356,6 +356,6 @@ export const stored: StoredKind<StoredConfig> = {
   rows: tiledRows,
   tiles: (config, { queries, keys }) =>
     Math.ceil(inBlocks(keys) / tiledRows(config)) * Math.ceil(inBlocks(queries) / tiledColumns(config)),
-  weights: storedProbabilitiesShader,
+  probabilities: storedProbabilitiesShader,
   sums: storedSumsShader,
 }

@@ -77,9 +77,9 @@ describe('nothing runs until it is read', () => {
       ['query', 'key'],
     ])
     expect([[0], [1], [0, 2]].map(gradients => made(gradients, gpu))).toEqual([
-      ['weights', 'dq'],
-      ['weights', 'dk'],
-      ['weights', 'dq', 'dv'],
+      ['probabilities', 'dq'],
+      ['probabilities', 'dk'],
+      ['probabilities', 'dq', 'dv'],
     ])
     const all = await readAll([...of])
     for (const wanted of [[1], [0, 2]]) expect(await readAll(wanted.map(i => of[i]))).toEqual(wanted.map(i => all[i]))

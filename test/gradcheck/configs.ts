@@ -110,7 +110,7 @@ export function everyConfig(traits: Traits): Set<string> {
     for (const [pass, kernel] of Object.entries(ATTENTION_PASSES)) {
       const layout = { dtype: 'f32', headSize: 4, vector: true, mask: true, dropout: true } as const
       add(kernel, attentionCandidates(pass as keyof typeof ATTENTION_PASSES, layout, guise) satisfies AttentionConfig[])
-      for (const part of ['weights', 'sums'] as const)
+      for (const part of ['probabilities', 'sums'] as const)
         add(`attention gradient ${part}`, storedCandidates(part, layout, guise))
     }
     for (const width of [1, 2, 4, 8, 64]) {

@@ -107,11 +107,11 @@ describe('is offered', () => {
       for (const config of matricesOf(pass, plainLayout, traits))
         expectDeclared(wgslOf(pass, config, plainLayout), matrixBytes(config, plainLayout, pass))
     }
-    for (const config of storedCandidates('weights', plainLayout, traits)) {
+    for (const config of storedCandidates('probabilities', plainLayout, traits)) {
       if (config.kind === 'matrix')
         expectDeclared(
-          storedKindOf(config).weights(config, plainLayout).text,
-          matrixBytes(config, plainLayout, 'weights'),
+          storedKindOf(config).probabilities(config, plainLayout).text,
+          matrixBytes(config, plainLayout, 'probabilities'),
         )
     }
     for (const config of storedCandidates('sums', plainLayout, traits)) {
@@ -131,7 +131,7 @@ test('Dawn compiles it, every pass with and without mask and dropout', async () 
             const layout: AttentionLayout = { ...plainLayout, headSize, mask, dropout }
             const offered = configs(pass, layout)
             const stored = offered.flatMap(config => [
-              storedKindOf(config).weights(config, layout).text,
+              storedKindOf(config).probabilities(config, layout).text,
               ...(['query', 'key'] as const).map(side => storedKindOf(config).sums(side, config, layout).text),
             ])
             return [...offered.map(config => wgslOf(pass, config, layout)), ...stored]
@@ -180,7 +180,7 @@ function runnerOf(c: Case, tensors: Tensors, config: MatrixConfig | Choose, chan
   const answer =
     (form: GradientForm): ChooseAttention =>
     question => {
-      const pass = question === 'weights' ? 'query' : question === 'sums' ? 'key' : question
+      const pass = question === 'probabilities' ? 'query' : question === 'sums' ? 'key' : question
       return (pass === 'form' ? form : choose(pass)) as never
     }
   // Room for one head's square: the stored gradient's heads come by turns.

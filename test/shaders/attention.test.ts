@@ -342,13 +342,13 @@ test('so is that of the stored gradient', () => {
     { headSize: 20, dtype: 'f16' },
   ] as const) {
     const form: AttentionLayout = { ...layout, vector: true, mask: true, dropout: false }
-    for (const part of ['weights', 'sums'] as const) {
+    for (const part of ['probabilities', 'sums'] as const) {
       for (const config of storedCandidates(part, form, gpu)) {
         if (config.kind !== 'stored') continue
         const kind = storedKindOf(config)
         const shaders =
-          part === 'weights'
-            ? [kind.weights(config, form)]
+          part === 'probabilities'
+            ? [kind.probabilities(config, form)]
             : [kind.sums('query', config, form), kind.sums('key', config, form)]
         for (const { text: wgsl } of shaders) {
           expect(storedStorage(part, config, form)).toBe(declaredBytes(wgsl))

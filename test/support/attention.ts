@@ -150,8 +150,8 @@ export const masks = fc.constantFrom<NonNullable<Case['mask']>>(
 )
 
 /**
- * What f16 can cost each element of o, dq, dk and dv where weights and slopes are rounded to it before they are
- * multiplied, and the result is in the end: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
+ * How far o, dq, dk and dv may be off, element by element, if probabilities and dScores are rounded to f16 before they
+ * are multiplied, and so is the result: 2⁻¹¹ of each term's size and of the sum, with float64's `o` and `lse`.
  */
 export function roundingIn16(
   { batch, queries, keys, heads, headSize, mask, rate, seed }: Case,

@@ -355,7 +355,7 @@ const attentions: readonly Plant[] = [
   wrongKernel(
     'attentionGradient, stored',
     'probabilities past the last query are not zero',
-    { of: 'attention', shaders: /^\/\/ attention gradient's weights stored/m },
+    { of: 'attention', shaders: /^\/\/ attention gradient's probabilities stored/m },
     [/ & vec4<bool>\(query < u\.queries\)/g, ''],
   ),
   wrongKernel(
