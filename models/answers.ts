@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { checkFields } from './plain-issue.ts'
-import type { Calibration, Problem } from './classifier.ts'
+import type { Calibration, Problem } from './prediction.ts'
 
 export const ANSWERS_FILE = 'tilegrad.json'
 

@@ -3,10 +3,11 @@
 // first order, what the score would lose if the embeddings were scaled down to nothing.
 import { type Tensor, compile, grad, scalar, tensor } from '../engine/index.ts'
 import { NonFinite } from '../engine/errors.ts'
-import { type TextClassifier, type TextInput, textOf } from './classifier.ts'
+import type { TextClassifier } from './classifier.ts'
 import { SequenceClassifier } from './model.ts'
 import { forwardContext } from './nn.ts'
 import { padLength } from './padding.ts'
+import { type TextInput, textOf } from './prediction.ts'
 import type { Tokenizer } from './tokenizer.ts'
 import { type EncodedText, encodeText } from './windows.ts'
 import { type Word, wordsOf } from './words.ts'

@@ -93,7 +93,11 @@ export interface TensorToWrite {
   readonly data: Float32Array
 }
 
-/** The same, with its values fetched only when their turn comes (from the GPU, say). */
+/** A tensor of whole numbers, which are stored as they are; `data` is row-major. */
+export type IntegerTensor = Omit<TensorToWrite, 'dtype' | 'data'> &
+  ({ readonly dtype: 'U32'; readonly data: Uint32Array } | { readonly dtype: 'U8'; readonly data: Uint8Array })
+
+/** As a `TensorToWrite`, with its values fetched only when their turn comes (from the GPU, say). */
 export interface LazyTensor extends Omit<TensorToWrite, 'data'> {
   read(): Promise<Float32Array>
 }
@@ -321,7 +325,7 @@ export function bytesSource(bytes: Uint8Array<ArrayBuffer>): ByteSource {
  * name, as the reference implementation lays them, so that equal tensors make equal files. Throws a UserError on a
  * name given twice or reserved.
  */
-export function layOut<T extends Omit<TensorToWrite, 'data'>>(
+export function layOut<T extends Omit<TensorToWrite | IntegerTensor, 'data'>>(
   tensors: readonly T[],
   metadata?: Readonly<Record<string, string>>,
 ): { head: Uint8Array<ArrayBuffer>; ordered: T[]; size: number } {
@@ -356,7 +360,7 @@ export function layOut<T extends Omit<TensorToWrite, 'data'>>(
  * that are not finite, or not in the dtype that they are stored in.
  */
 export function serialize(
-  tensors: readonly TensorToWrite[],
+  tensors: readonly (TensorToWrite | IntegerTensor)[],
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
   const { head, ordered, size } = layOut(tensors, metadata)
@@ -364,7 +368,7 @@ export function serialize(
   out.set(head)
   let at = head.length
   for (const tensor of ordered) {
-    const bytes = checkedBytes(tensor, tensor.data)
+    const bytes = isInteger(tensor) ? integerBytes(tensor) : checkedBytes(tensor, tensor.data)
     out.set(bytes, at)
     at += bytes.length
   }
@@ -384,14 +388,16 @@ export async function* serializeInPieces(
   for (const tensor of ordered) yield checkedBytes(tensor, await tensor.read())
 }
 
+const isInteger = (tensor: TensorToWrite | IntegerTensor): tensor is IntegerTensor =>
+  tensor.dtype === 'U32' || tensor.dtype === 'U8'
+
+function integerBytes({ data, ...tensor }: IntegerTensor): Uint8Array {
+  checkSize(tensor, data)
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+}
+
 function checkedBytes(tensor: Omit<TensorToWrite, 'data'>, data: Float32Array): Uint8Array {
-  const size = tensor.shape.reduce((product, length) => product * length, 1)
-  if (data.length !== size) {
-    const shape = `[${tensor.shape.join(', ')}]`
-    throw new UserError(
-      `safetensors: tensor ${show(tensor.name)} is ${shape}, ${size} values, but ${data.length} were given`,
-    )
-  }
+  checkSize(tensor, data)
   const bad = firstBeyond(data, tensor.dtype === 'F16' ? LEAST_BEYOND_F16 : Infinity)
   if (bad >= 0) {
     throw new NonFinite(
@@ -400,6 +406,19 @@ function checkedBytes(tensor: Omit<TensorToWrite, 'data'>, data: Float32Array): 
     )
   }
   return toBytes(data, tensor.dtype)
+}
+
+function checkSize(
+  tensor: { readonly name: string; readonly shape: readonly number[] },
+  data: ArrayLike<number>,
+): void {
+  const size = tensor.shape.reduce((product, length) => product * length, 1)
+  if (data.length !== size) {
+    const shape = `[${tensor.shape.join(', ')}]`
+    throw new UserError(
+      `safetensors: tensor ${show(tensor.name)} is ${shape}, ${size} values, but ${data.length} were given`,
+    )
+  }
 }
 
 /** By code points, which is the order of UTF-8 bytes (JavaScript's own order is by UTF-16 units). */

@@ -14,6 +14,8 @@ import { show } from '../show.ts'
 
 export const WEIGHTS_FILE = 'model.safetensors'
 export const WEIGHTS_INDEX = 'model.safetensors.index.json'
+/** What an adapter's folder is known by. */
+export const ADAPTER_CONFIG = 'adapter_config.json'
 
 /** Opens one safetensors file, or a `….safetensors.index.json` with its shards. Throws a UserError naming the file. */
 export async function openSafetensors(path: string): Promise<TensorFile> {

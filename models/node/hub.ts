@@ -9,6 +9,7 @@ import { hubName } from '../config.ts'
 import { show } from '../show.ts'
 import {
   WEIGHTS_FILE,
+  ADAPTER_CONFIG,
   WEIGHTS_INDEX,
   codeOf,
   conversionOf,
@@ -31,7 +32,7 @@ import {
 import type { Progress, RemoteFile, Repository, Source } from './hub-cache.ts'
 import { BadStatus, HUB_LIMITS, HubClient, NoAnswer, NotTheHub, isOpenToAll } from './hub-network.ts'
 import type { HubLimits } from './hub-network.ts'
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft.ts'
+import { ADAPTER_WEIGHTS } from './peft.ts'
 import { TOKENIZER_FILES } from './tokenizer.ts'
 
 export interface HubOptions {

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { toHubConfig } from '../config.ts'
 import { modelTensors } from '../loading.ts'
-import type { Problem } from '../classifier.ts'
+import type { Problem } from '../prediction.ts'
 import type { Model } from '../model.ts'
 import type { LazyTensor } from '../safetensors.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from './files.ts'

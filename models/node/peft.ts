@@ -4,10 +4,17 @@ import { UserError } from '../../engine/errors.ts'
 import type { Origin } from '../loading.ts'
 import type { Model } from '../model.ts'
 import { adapterConfig, adapterTensors, loadAdapter, parseAdapterConfig, type AdapterConfig } from '../peft.ts'
-import { exists, missingWeights, openSafetensors, readJson, writeAtomic, writeSafetensors } from './files.ts'
+import {
+  ADAPTER_CONFIG,
+  exists,
+  missingWeights,
+  openSafetensors,
+  readJson,
+  writeAtomic,
+  writeSafetensors,
+} from './files.ts'
 import type { TensorFile } from '../safetensors.ts'
 
-export const ADAPTER_CONFIG = 'adapter_config.json'
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors'
 
 /**

@@ -4,10 +4,10 @@ import { UserError } from '../../engine/errors.ts'
 import { ANSWERS_FILE, type Answers, parseAnswers, problemOf } from '../answers.ts'
 import type { ModelConfig } from '../config.ts'
 import { type AdapterConfig, modelName } from '../peft.ts'
-import { exists, isFolder, readJson } from './files.ts'
+import { ADAPTER_CONFIG, exists, isFolder, readJson } from './files.ts'
 import type { Progress } from './hub-cache.ts'
 import { resolveModel } from './hub.ts'
-import { ADAPTER_CONFIG, readAdapterConfig, withAdapterTensors } from './peft.ts'
+import { readAdapterConfig, withAdapterTensors } from './peft.ts'
 
 export interface SourceOptions {
   /** Another base than the one that an adapter names. */

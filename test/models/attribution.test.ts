@@ -3,9 +3,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { currentDevice } from '../../engine/node/index.ts'
 import { attribute } from '../../models/attribution.ts'
-import { TextClassifier, type ClassifierOptions, type TextInput } from '../../models/classifier.ts'
+import { TextClassifier, type ClassifierOptions } from '../../models/classifier.ts'
 import { createModel, createTokenModel, initialise } from '../../models/index.ts'
 import type { Classifier } from '../../models/model.ts'
+import type { TextInput } from '../../models/prediction.ts'
 import { type Tokenizer, tokenizerFromVocabulary } from '../../models/tokenizer.ts'
 import { TINY_WORDS, tinyModelConfig } from '../support/tiny.ts'
 

@@ -1,7 +1,8 @@
 // Texts to labels without a trainer: answers are those of the model, whatever batches the texts went into.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentDevice } from '../../engine/node/index.ts'
-import { TextClassifier, type ClassifierOptions, type Prediction } from '../../models/classifier.ts'
+import { TextClassifier, type ClassifierOptions } from '../../models/classifier.ts'
+import type { Prediction } from '../../models/prediction.ts'
 import { createModel, createTokenModel, initialise } from '../../models/index.ts'
 import type { Classifier } from '../../models/model.ts'
 import { type Tokenizer, tokenizerFromVocabulary } from '../../models/tokenizer.ts'

@@ -1,5 +1,5 @@
 // The tasks by name.
-import type { Problem } from '../../models/classifier.ts'
+import type { Problem } from '../../models/prediction.ts'
 import type { Classifier } from '../../models/model.ts'
 import type { Task } from '../task.ts'
 import { classesTask } from './classes.ts'

@@ -1,17 +1,9 @@
-// The machine's adapters, as commands take them: `tilegrad adapters` and --list-adapters show them, --adapter names
-// one.
+// The machine's adapters: `tilegrad adapters` and --list-adapters show them.
 import { listAdapters } from '../../../engine/node/adapters.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
-import { flag, helpOf, optional, parseTable, text } from './table.ts'
+import { flag, helpOf, parseTable } from './table.ts'
 import { TILEGRAD } from '../package.ts'
-
-/** The option that names one, for every command that computes. */
-export const adapterOption = optional(
-  text('NAME', "part of an adapter's name"),
-  "part of an adapter's name",
-  'the fastest available',
-)
 
 /** Lists the adapters, one a line. */
 export async function showAdapters(console: Console): Promise<void> {

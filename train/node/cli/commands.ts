@@ -40,6 +40,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     says: 'compare finished runs, sweeps and baselines',
     load: async () => (await import('./compare.ts')).compare,
   },
+  baseline: {
+    says: 'fit a light model on words and n-grams, on the CPU',
+    load: async () => (await import('./baseline.ts')).baseline,
+  },
   pretrain: {
     says: 'make a base model from texts alone, or adapt one to them',
     load: async () => (await import('./pretrain.ts')).pretrain,

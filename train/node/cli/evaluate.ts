@@ -2,7 +2,7 @@
 import { dirname, join } from 'node:path'
 import { currentDevice } from '../../../engine/index.ts'
 import { UserError, printableJson } from '../../../engine/errors.ts'
-import { type TextClassifier, textOf } from '../../../models/classifier.ts'
+import { textOf } from '../../../models/prediction.ts'
 import { countParameters } from '../../../models/index.ts'
 import { exists, writeAtomic } from '../../../models/node/files.ts'
 import { showName } from '../../data/table.ts'
@@ -14,11 +14,21 @@ import { refuseTaken, refuseUnwritable } from '../run/folder.ts'
 import { classRecords, finiteJson, nullable } from '../run/json.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
-import { labelSeparator } from './options.ts'
+import { labelSeparator } from './kinds.ts'
 import { Progress } from './progress.ts'
 import { shellLine } from './shell.ts'
 import { type Setting, flag, helpOf, oneOf, optional, parseTable, settingsOf, text, valued } from './table.ts'
-import { DATA_SAYS, MODEL_SAYS, modelOf, modelOptions, openAt, sayCut, sayPairs, tableOptions } from './trained.ts'
+import {
+  DATA_SAYS,
+  MODEL_SAYS,
+  type Opened,
+  modelOf,
+  modelOptions,
+  openAt,
+  sayCut,
+  sayPairs,
+  tableOptions,
+} from './trained.ts'
 
 const groups = {
   'The data': {
@@ -131,7 +141,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   if (report !== undefined) {
     await writeReport(report, {
       evaluated,
-      classifier: opened.classifier,
+      opened,
       labelled,
       source,
       argv,
@@ -147,7 +157,7 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
 
 interface Reported {
   readonly evaluated: Evaluated
-  readonly classifier: TextClassifier
+  readonly opened: Opened
   readonly labelled: Labelled
   readonly source: string
   readonly argv: readonly string[]
@@ -158,13 +168,13 @@ interface Reported {
 /** Writes the page, from the answers that were evaluated. */
 async function writeReport(
   path: string,
-  { evaluated, classifier, labelled, source, argv, settings, seconds }: Reported,
+  { evaluated, opened, labelled, source, argv, settings, seconds }: Reported,
 ): Promise<void> {
   const { plan, metrics, interval, targets, outputs, inputs, scored } = evaluated
-  const { temperature, thresholds } = classifier.options
+  const { temperature, thresholds } = opened.classifier.options
   const reading = { ...(temperature !== undefined && { temperature }), ...(thresholds && { thresholds }) }
   const [metric] = metrics
-  const { info, buffers } = await currentDevice()
+  const { adapter, parameters, gpuBytes } = await costOf(opened)
   // Loaded only here: the charts' library takes longer to load than all else.
   const [{ writeEvaluationReport }, { taggedWords, testedOf }] = await Promise.all([
     import('../report/write.ts'),
@@ -187,7 +197,7 @@ async function writeReport(
     examples,
     notes: labelled.notes,
     settings,
-    adapter: info.name,
+    adapter,
     createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
     tested: testedOf(
@@ -205,13 +215,23 @@ async function writeReport(
       { interval },
     ),
     cost: {
-      parameters: { total: countParameters(classifier.model).total },
+      parameters: { total: parameters },
       seconds,
       textsPerSecond: inputs.length / seconds,
-      gpuBytes: buffers.bytes,
+      gpuBytes,
     },
     command: shellLine(`${TILEGRAD} evaluate`, ...argv),
   })
+}
+
+/** What the model took: a baseline computes on no adapter. */
+async function costOf({
+  kind,
+  classifier,
+}: Opened): Promise<{ adapter: string; parameters: number; gpuBytes?: number }> {
+  if (kind === 'baseline') return { adapter: 'CPU', parameters: classifier.parameters }
+  const { info, buffers } = await currentDevice()
+  return { adapter: info.name, parameters: countParameters(classifier.model).total, gpuBytes: buffers.bytes }
 }
 
 /** What result.json and `--json` hold: figures by the names of `--best-metric`, null where one is not defined. */

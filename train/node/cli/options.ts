@@ -4,7 +4,6 @@ import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { MAX_ALPHA, parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
-import { decoderFor } from '../../data/bytes.ts'
 import { SCHEDULES } from '../../schedules.ts'
 import { TASK_NAMES } from '../../tasks/infer.ts'
 import {
@@ -28,6 +27,7 @@ import {
   text,
   valued,
 } from './table.ts'
+import { encoding, labelSeparator, window } from './kinds.ts'
 import { IMDB, TILEGRAD } from '../package.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads them; a misspelt word is refused. */
@@ -57,33 +57,6 @@ const classWeights: Kind<string> = {
   expects: 'balanced, or a number of at least 0 for each class, separated by commas',
   read: value =>
     value === 'balanced' || value.split(',').every(part => /^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part)) ? value : undefined,
-}
-
-/** How many tokens windows share, or `off`. */
-export const window: Kind<number | 'off'> = {
-  shown: 'N|off',
-  expects: `${count(0).expects}, or off`,
-  read: value => (value === 'off' ? value : count(0).read(value)),
-}
-
-/** What separates labels that stand together in one string. */
-export const labelSeparator = optional(
-  text('C', 'one or more characters'),
-  'several labels at once: what separates them in a string, such as ; or |',
-  'a string is one label',
-)
-
-/** A label of the Encoding Standard. */
-export const encoding: Kind<string> = {
-  shown: 'NAME',
-  expects: 'an encoding, such as utf-8, windows-1252, utf-16le or shift_jis',
-  read: value => {
-    try {
-      return decoderFor(value).encoding
-    } catch {
-      return undefined
-    }
-  },
 }
 
 /** Longest text in tokens when no length is given and the model takes as many. */
@@ -190,6 +163,7 @@ export const batching = {
   ),
 }
 
+/** What everything random is drawn by. */
 export const seed = valued(
   number('a whole number from 0 to 4294967295', value => Number.isInteger(value) && value >= 0 && value < 2 ** 32, 'N'),
   42,

@@ -1,6 +1,6 @@
 // `tilegrad predict`: answers for texts from the command line, from standard input or from a table.
 import { UserError, printableLine } from '../../../engine/errors.ts'
-import type { TextInput } from '../../../models/classifier.ts'
+import type { TextInput } from '../../../models/prediction.ts'
 import { type PredictionFormat, chunksOf, isEmpty, lineChunks, predictions } from '../jobs/predict.ts'
 import type { Texts } from '../jobs/texts.ts'
 import { finishPrinting, print } from './output.ts'

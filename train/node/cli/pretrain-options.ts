@@ -2,8 +2,7 @@
 import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { SCHEDULES } from '../../schedules.ts'
-import { adapterOption } from './adapters.ts'
-import { encoding } from './options.ts'
+import { adapterOption, encoding } from './kinds.ts'
 import {
   type Given,
   type Kind,

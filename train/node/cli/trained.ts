@@ -2,11 +2,10 @@
 // texts are, and how both are opened.
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
-import { SharedWeights, openClassifier } from '../../../models/node/open-classifier.ts'
+import type { BaselineClassifier } from '../../baseline/classifier.ts'
+import { isBaseline, openBaseline } from '../jobs/baseline/saved.ts'
 import { type Named, trainedAt } from '../jobs/predict.ts'
-import { openNamed } from '../device.ts'
-import { adapterOption } from './adapters.ts'
-import { encoding, window } from './options.ts'
+import { adapterOption, encoding, window } from './kinds.ts'
 import { count, flag, optional, text } from './table.ts'
 
 export const modelOptions = {
@@ -52,12 +51,15 @@ export const tableOptions = {
 }
 
 export const DATA_SAYS = 'texts: a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, or a Hub dataset'
-export const MODEL_SAYS = "The model is a run's folder, an adapter's, a model's, or a model's name on the Hub."
+export const MODEL_SAYS =
+  "The model is a run's folder (also a baseline's), an adapter's, a model's, or a model's name on the Hub."
 
-/** A classifier by the name that the user gave it. */
-export interface Opened extends Named {
-  readonly classifier: TextClassifier
-}
+/** A classifier by the name that the user gave it: a transformer on a device, or a baseline, which needs none. */
+export type Opened = Named &
+  (
+    | { readonly kind: 'transformer'; readonly classifier: TextClassifier }
+    | { readonly kind: 'baseline'; readonly classifier: BaselineClassifier }
+  )
 
 /** The values of `modelOptions`. */
 export interface ModelValues {
@@ -78,18 +80,46 @@ export function modelOf(command: string, [source]: readonly string[]): string {
 }
 
 /**
- * Opens the device and the classifiers, with the weights of a base that several adapters share once in memory. Throws a
- * UserError as `openClassifier` does, before the device is opened where it can.
+ * Opens the classifiers, and the device if any of them needs one; the weights of a base that several adapters share are
+ * once in memory. Throws a UserError as `openClassifier` does, before the device is opened where it can, and on options
+ * that mean nothing where all models are baselines.
  */
-export async function openAt(sources: readonly string[], { adapter, ...options }: ModelValues): Promise<Opened[]> {
+export async function openAt(sources: readonly string[], options: ModelValues): Promise<Opened[]> {
   const places: string[] = []
   for (const source of sources) places.push(await trainedAt(source))
+  const baselines = await Promise.all(places.map(isBaseline))
+  if (baselines.every(Boolean)) refuseForBaselines(sources[0], options)
+  const openTransformer = baselines.every(Boolean) ? undefined : await transformers(options)
+  const opened: Opened[] = []
+  for (const [i, name] of sources.entries()) {
+    opened.push(
+      openTransformer === undefined || baselines[i]
+        ? { name, kind: 'baseline', classifier: await openBaseline(places[i], options) }
+        : { name, kind: 'transformer', classifier: await openTransformer(places[i]) },
+    )
+  }
+  return opened
+}
+
+/** Opens the device, and gives what opens models on it. Loaded only here: a baseline answers without the engine. */
+async function transformers({ adapter, ...options }: ModelValues): Promise<(place: string) => Promise<TextClassifier>> {
+  const [{ openNamed }, { SharedWeights, openClassifier }] = await Promise.all([
+    import('../device.ts'),
+    import('../../../models/node/open-classifier.ts'),
+  ])
   await openNamed(adapter, false)
   const shared = new SharedWeights()
-  const opened: Opened[] = []
-  for (const [i, place] of places.entries())
-    opened.push({ name: sources[i], classifier: await openClassifier(place, { ...options, shared }) })
-  return opened
+  return place => openClassifier(place, { ...options, shared })
+}
+
+/** Options that a baseline has no use for, by their names in camelCase. */
+const FOR_TRANSFORMERS = ['base', 'revision', 'maxLength', 'window', 'batchSize', 'adapter'] as const
+
+function refuseForBaselines(name: string, options: ModelValues): void {
+  const given = FOR_TRANSFORMERS.find(option => options[option] !== undefined)
+  if (given === undefined) return
+  const option = given.replaceAll(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
+  throw new UserError(`--${option} is for transformers, and ${name} is a baseline, which reads whole texts on the CPU`)
 }
 
 /**
@@ -111,17 +141,16 @@ export function sayPairs(
  * Says on stderr how many of the texts that a model was given were cut, and what reads more of them; nothing where none
  * was.
  */
-export function sayCut(
-  {
+export function sayCut(opened: Opened, several = false): void {
+  if (opened.kind === 'baseline') return
+  const {
     name,
     classifier: {
       seen,
       maxLength,
       model: { config },
     },
-  }: Opened,
-  several = false,
-): void {
+  } = opened
   if (seen.cut === 0) return
   const share = `${seen.cut.toLocaleString('en-US')} of ${seen.texts.toLocaleString('en-US')} texts`
   const longer = config.maxPositions > maxLength ? ` or --max-length (up to ${config.maxPositions})` : ''

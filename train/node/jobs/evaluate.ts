@@ -2,7 +2,8 @@
 // answer.
 import { UserError } from '../../../engine/errors.ts'
 import { IGNORED } from '../../../models/losses.ts'
-import type { Scored, TextClassifier, TextInput } from '../../../models/classifier.ts'
+import type { TextClassifier } from '../../../models/classifier.ts'
+import type { Scored, TextInput } from '../../../models/prediction.ts'
 import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, readExamples } from '../../data/examples.ts'
 import { type Table, listNames, placeOf, showCell } from '../../data/table.ts'
 import { type MetricInfo, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'

@@ -140,8 +140,27 @@ export interface Data {
 /** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
 const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
 
+/** The options that say which examples a job has. */
+export type DataChoices = Pick<
+  Options,
+  | 'data'
+  | 'seed'
+  | 'limitTrain'
+  | 'limitTest'
+  | 'valSplit'
+  | 'task'
+  | 'labels'
+  | 'textColumn'
+  | 'pairColumn'
+  | 'labelColumn'
+  | 'labelSeparator'
+  | 'encoding'
+  | 'skipBadRows'
+  | 'minusOne'
+>
+
 /** All that `openData` goes by, as one text. */
-export const dataKey = (options: Options, model?: readonly string[], revision?: string): string => {
+export const dataKey = (options: DataChoices, model?: readonly string[], revision?: string): string => {
   const { data, seed, limitTrain, limitTest, valSplit, task, labels } = options
   const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
   const sets = [data, seed, limitTrain, limitTest, valSplit, task, labels]
@@ -154,7 +173,7 @@ export const dataKey = (options: Options, model?: readonly string[], revision?: 
  * are the classes that the base model has names for.
  */
 export async function openData(
-  options: Options,
+  options: DataChoices,
   progress: Progress,
   model?: readonly string[],
   revision?: string,

@@ -2,9 +2,9 @@
 // Lines from a pipe are answered as they come; a file of any length takes no more memory than some hundred texts.
 import { join } from 'node:path'
 import { UserError, printable, printableJson } from '../../../engine/errors.ts'
-import { type Prediction, type TextClassifier, type TextInput, textOf } from '../../../models/classifier.ts'
-import { ADAPTER_CONFIG } from '../../../models/node/peft.ts'
-import { exists, fileError, isFolder, readJson } from '../../../models/node/files.ts'
+import type { TextClassifier } from '../../../models/classifier.ts'
+import { ADAPTER_CONFIG, exists, fileError, isFolder, readJson } from '../../../models/node/files.ts'
+import { type Prediction, type TextInput, textOf } from '../../../models/prediction.ts'
 import { MAX_RECORD_BYTES } from '../../data/bytes.ts'
 import { isOnDisk } from './named.ts'
 
@@ -15,13 +15,13 @@ export type PredictionFormat = 'text' | 'json' | 'csv'
 const CHUNK = 256
 
 /**
- * The folder or name to open for what the user calls a model: of a run, the adapter or the model that it saved.
+ * The folder or name to open for what the user calls a model: of a run, the adapter, model or baseline that it saved.
  * @throws UserError on a run that has saved neither yet, and on a path that leads nowhere
  */
 export async function trainedAt(source: string): Promise<string> {
   await isOnDisk(source)
   if (!(await isFolder(source)) || (await exists(join(source, ADAPTER_CONFIG))) || !(await isRun(source))) return source
-  for (const part of ['adapter', 'model']) if (await isFolder(join(source, part))) return join(source, part)
+  for (const part of ['adapter', 'model', 'baseline']) if (await isFolder(join(source, part))) return join(source, part)
   throw new UserError(`${source} is a run that has not finished: it has saved no adapter and no model yet`)
 }
 

@@ -1,6 +1,6 @@
 // Texts without labels from any kind of data, one after another: a table is never whole in memory.
 import { UserError } from '../../../engine/errors.ts'
-import type { TextInput } from '../../../models/classifier.ts'
+import type { TextInput } from '../../../models/prediction.ts'
 import { isFolder } from '../../../models/node/files.ts'
 import { resolveDataset } from '../../../models/node/hub.ts'
 import { chooseColumns } from '../../data/columns.ts'

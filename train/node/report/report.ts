@@ -8,7 +8,7 @@ import type { Cost } from '../run/cost.ts'
 import { failuresSection } from './failures.ts'
 import { allMetrics, costSection, qualitySection } from './headline.ts'
 import { html } from './html.ts'
-import { dateOf, renderPage } from './page.ts'
+import { type Section, dateOf, renderPage } from './page.ts'
 import { repeatSection, settingSection } from './setting.ts'
 import type { Tested } from './tested.ts'
 import { trainingSection } from './training.ts'
@@ -61,6 +61,8 @@ export interface ReportInput {
   readonly adapter: string
   readonly tested: Tested
   readonly cost: Cost
+  /** Sections of one kind of run, which come before what it was. */
+  readonly sections?: readonly Section[]
   /** Not of an evaluation. */
   readonly training?: Training
   /** What was trained and on what, as names and values: model, data, columns, task. */
@@ -93,6 +95,7 @@ export function renderReport(input: ReportInput): string {
         ? [{ id: 'training', title: 'How it got there', body: trainingSection(training, cost.textsPerSecond) }]
         : []),
       { id: 'failures', title: 'Where it fails', body: failuresSection(tested) },
+      ...(input.sections ?? []),
       { id: 'setting', title: 'What it was', body: settingSection(input) },
       { id: 'repeat', title: 'How to repeat it', body: repeatSection(input) },
     ],

@@ -167,6 +167,7 @@ function evaluationLine(line: Metrics, { name }: MetricInfo): EvaluationLine {
   }
 }
 
-function setFacts(examples: readonly Example[], plan: TaskPlan): SetFacts {
+/** What a set is, with the distribution of its lengths. */
+export function setFacts(examples: readonly Example[], plan: TaskPlan): SetFacts {
   return { ...factsOf(examples, plan), histogram: histogram(examples.map(({ text }) => codePoints(text))) }
 }

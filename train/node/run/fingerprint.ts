@@ -1,8 +1,8 @@
 // What a run is made of, as hashes: a resumed run notices reviews, a model or a tokenizer that have changed on disk.
 import { type Hash, createHash } from 'node:crypto'
 import { join } from 'node:path'
-import { openWeights, readJson } from '../../../models/node/files.ts'
-import { ADAPTER_CONFIG, withAdapterTensors } from '../../../models/node/peft.ts'
+import { ADAPTER_CONFIG, openWeights, readJson } from '../../../models/node/files.ts'
+import { withAdapterTensors } from '../../../models/node/peft.ts'
 import type { TensorFile } from '../../../models/safetensors.ts'
 import type { Data } from '../jobs/job.ts'
 import type { OpenedModel } from '../jobs/model.ts'
@@ -16,7 +16,12 @@ export interface Fingerprints {
   readonly model: string
 }
 
-export async function fingerprintsOf({ train, validation, test }: Data, opened: OpenedModel): Promise<Fingerprints> {
+export async function fingerprintsOf(data: Data, opened: OpenedModel): Promise<Fingerprints> {
+  return { data: dataHash(data), model: await modelHash(opened) }
+}
+
+/** SHA-256 of the texts and labels of all sets. */
+export function dataHash({ train, validation, test }: Data): string {
   const data = createHash('sha256')
   for (const set of [train, validation, test]) {
     data.update(`${set.length}\n`)
@@ -26,7 +31,7 @@ export async function fingerprintsOf({ train, validation, test }: Data, opened: 
       )
     }
   }
-  return { data: data.digest('hex'), model: await modelHash(opened) }
+  return data.digest('hex')
 }
 
 /** SHA-256 of config, tokenizer, weights and adapter. */

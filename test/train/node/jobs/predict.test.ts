@@ -1,8 +1,8 @@
 // Answers for streams of texts: lines as they come, in flat memory, and each format as its readers read it.
 import { parse } from 'csv-parse/sync'
 import { describe, expect, test } from 'vitest'
-import type { ClassifierOptions, Prediction, TextInput } from '../../../../models/classifier.ts'
-import { textOf } from '../../../../models/classifier.ts'
+import type { ClassifierOptions } from '../../../../models/classifier.ts'
+import { type Prediction, type TextInput, textOf } from '../../../../models/prediction.ts'
 import {
   type Named,
   type PredictionFormat,

@@ -1,5 +1,5 @@
 // What a run says on the console, and how it puts things there: the task and its classes, the data, sample answers.
-import { type Prediction, type TextInput, textOf } from '../../../../models/classifier.ts'
+import { type Prediction, type TextInput, textOf } from '../../../../models/prediction.ts'
 import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import { showName } from '../../../data/table.ts'
 import { percent as percentage, table } from '../../cli/console.ts'

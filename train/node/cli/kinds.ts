@@ -1,0 +1,37 @@
+// Options of several commands, and kinds of their values: how texts are read and cut, and the adapter.
+import { decoderFor } from '../../data/bytes.ts'
+import { type Kind, count, optional, text } from './table.ts'
+
+/** How many tokens windows share, or `off`. */
+export const window: Kind<number | 'off'> = {
+  shown: 'N|off',
+  expects: `${count(0).expects}, or off`,
+  read: value => (value === 'off' ? value : count(0).read(value)),
+}
+
+/** What separates labels that stand together in one string. */
+export const labelSeparator = optional(
+  text('C', 'one or more characters'),
+  'several labels at once: what separates them in a string, such as ; or |',
+  'a string is one label',
+)
+
+/** A label of the Encoding Standard. */
+export const encoding: Kind<string> = {
+  shown: 'NAME',
+  expects: 'an encoding, such as utf-8, windows-1252, utf-16le or shift_jis',
+  read: value => {
+    try {
+      return decoderFor(value).encoding
+    } catch {
+      return undefined
+    }
+  },
+}
+
+/** The option that names an adapter, for every command that computes. */
+export const adapterOption = optional(
+  text('NAME', "part of an adapter's name"),
+  "part of an adapter's name",
+  'the fastest available',
+)

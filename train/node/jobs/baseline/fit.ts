@@ -1,0 +1,82 @@
+// Fits and tests a baseline: first on the training set, calibrated on the validation set, then on both together.
+import { logitsOf } from '../../../baseline/classifier.ts'
+import { type FitOptions, type Labels, type LinearModel, fitModel, scoresOf } from '../../../baseline/model.ts'
+import type { Corpus } from '../../../baseline/vocabulary.ts'
+import { calibrate } from '../../../calibrate.ts'
+import type { ExampleOutput } from '../../../task.ts'
+import type { Target, TaskPlan } from '../../../tasks/infer.ts'
+import type { Reading } from '../../../tasks/results.ts'
+import type { Example } from '../../data/labelled.ts'
+import type { Data } from '../job.ts'
+import { type Documents, isAside, turn } from './documents.ts'
+
+export type Outputs = readonly ExampleOutput<Target>[]
+
+/** A fitted baseline with what it gives for the held-out sets. */
+export interface Fitted {
+  readonly model: LinearModel
+  readonly reading: Reading
+  /** Of the validation set, by the model that was fitted without it. */
+  readonly validation: Outputs
+  readonly test: Outputs
+}
+
+/** Hears of each phase, and how much of it is done from 0 to 1. */
+export type OnPhase = (phase: string, done: number) => void
+
+/**
+ * Fits to the training set; with `refit` once more to all training examples, where validation was taken from them. The
+ * calibration is that of the first fit.
+ */
+export async function fitAndTest(
+  documents: Documents,
+  data: Data,
+  options: FitOptions,
+  refit: boolean,
+  onPhase: OnPhase,
+): Promise<Fitted> {
+  const { plan } = data
+  const isRefitted = refit && isAside(data)
+  const first = await fitTo(documents.train, data.train, plan, options, named(onPhase, isRefitted ? 'first ' : ''))
+  const validation = outputsOf(first, documents.validation, data.validation, plan)
+  const reading = calibrate(plan.task, plan.labels, validation)
+  const model = isRefitted ? await fitTo(documents.all, data.all, plan, options, named(onPhase, '')) : first
+  return { model, reading, validation, test: outputsOf(model, documents.test, data.test, plan) }
+}
+
+const named =
+  (onPhase: OnPhase, prefix: string): OnPhase =>
+  (phase, done) =>
+    onPhase(`${prefix}${phase}`, done)
+
+/** Fits to the documents of these examples. */
+export const fitTo = (
+  corpus: Corpus,
+  examples: readonly Example[],
+  plan: TaskPlan,
+  options: FitOptions,
+  onPhase: OnPhase,
+): Promise<LinearModel> =>
+  fitModel(corpus, labelsOf(examples, plan), options, (phase, done) => {
+    onPhase(phase, done)
+    return turn()
+  })
+
+function labelsOf(examples: readonly Example[], { task, labels }: TaskPlan): Labels {
+  if (task === 'classes')
+    return { kind: 'classes', classes: labels.length, truth: examples.map(({ target }) => Number(target)) }
+  const truth = new Uint8Array(examples.length * labels.length)
+  examples.forEach(({ target }, row) => typeof target !== 'number' && truth.set(target, row * labels.length))
+  return { kind: 'labels', labels: labels.length, truth }
+}
+
+/** What the model gives for each example. */
+export function outputsOf(
+  model: LinearModel,
+  corpus: Corpus,
+  examples: readonly Example[],
+  { labels }: TaskPlan,
+): ExampleOutput<Target>[] {
+  const logits = logitsOf(model, scoresOf(model, corpus), { labels })
+  return examples.map(({ target }, i) => ({ target, output: logits[i] }))
+}
