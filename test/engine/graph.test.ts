@@ -67,8 +67,10 @@ describe('nothing runs until it is read', () => {
         gradients.map(i => of[i].value),
         [],
         traits,
-      ).steps.flatMap(({ launch: { label } }) => label.match(/gradient (query|key|weights|d[qkv])/)?.slice(1) ?? [])
-    // One kernel gives dq, another dk and dv; on a GPU all but the weights come one by one.
+      ).steps.flatMap(
+        ({ launch: { label } }) => label.match(/gradient (query|key|probabilities|d[qkv])/)?.slice(1) ?? [],
+      )
+    // One kernel gives dq, another dk and dv; on a GPU a kernel for each, after that of the probabilities.
     expect([[0], [1], [2], [0, 2], [0, 1, 2]].map(gradients => made(gradients, device.traits))).toEqual([
       ['query'],
       ['key'],
