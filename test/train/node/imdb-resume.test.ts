@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Workplace, filesBelow, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
 import { type Running, imdb, startImdb } from '../../support/tiny.ts'
+import { type MetricsLine, firstRecord, recordOf } from '../../../train/tensorboard.ts'
 
 /**
  * Steps of an epoch: 96 reviews of the training set less 16 for validation, 2 at a time; many, so that a signal comes
@@ -44,6 +45,7 @@ const args = (): string[] => [
   // What is measured is faster, but need not be the same again.
   '--tune-kernels',
   'off',
+  '--tensorboard',
 ]
 
 beforeAll(async () => {
@@ -52,6 +54,7 @@ beforeAll(async () => {
   const { status, stderr } = await imdb(args(), { cwd, env: place.env })
   expect(status, stderr).toBe(0)
   whole = join(cwd, 'run')
+  await expectEvents(whole)
 })
 afterAll(() => place.remove())
 
@@ -79,6 +82,18 @@ async function metricsOf(folder: string): Promise<unknown[]> {
   })
 }
 
+/** Sees that TensorBoard's events are those of metrics.jsonl, each line once. */
+async function expectEvents(run: string): Promise<void> {
+  const config = JSON.parse(await readFile(join(run, 'config.json'), 'utf8')) as { created_at: string }
+  const began = Date.parse(config.created_at) / 1000
+  const lines = (await readFile(join(run, 'metrics.jsonl'), 'utf8')).trimEnd().split('\n')
+  const records = lines.flatMap(line => recordOf(JSON.parse(line) as MetricsLine, began) ?? [])
+  const [name, ...others] = await readdir(join(run, 'tensorboard'))
+  expect(others).toEqual([])
+  const file = await readFile(join(run, 'tensorboard', name))
+  expect(file.equals(Buffer.concat([firstRecord(began), ...records]))).toBe(true)
+}
+
 /** Goes on with the run in `cwd`, and sees that it ends as the one that was never stopped. */
 async function goOn(cwd: string): Promise<string> {
   const { status, stdout, stderr } = await imdb(['--resume', 'run'], { cwd, env: place.env })
@@ -97,8 +112,9 @@ async function goOn(cwd: string): Promise<string> {
     expect(ours.equals(theirs), file).toBe(true)
   }
   const left = async (folder: string): Promise<string[]> =>
-    (await filesBelow(folder)).filter(path => !path.startsWith('checkpoints/'))
+    (await filesBelow(folder)).filter(path => !/^(checkpoints|tensorboard)\//.test(path))
   expect(await left(run)).toEqual(await left(whole))
+  await expectEvents(run)
   return stdout
 }
 

@@ -1,6 +1,6 @@
 // Options of several commands, and kinds of their values: how texts are read and cut, and the adapter.
 import { decoderFor } from '../../data/bytes.ts'
-import { type Kind, count, optional, text } from './table.ts'
+import { type Kind, count, flag, optional, text } from './table.ts'
 
 /** How many tokens windows share, or `off`. */
 export const window: Kind<number | 'off'> = {
@@ -35,3 +35,5 @@ export const adapterOption = optional(
   "part of an adapter's name",
   'the fastest available',
 )
+
+export const tensorboard = flag("also write the metrics as TensorBoard's events, into tensorboard/ in the run's folder")

@@ -27,7 +27,7 @@ import {
   text,
   valued,
 } from './table.ts'
-import { encoding, labelSeparator, window } from './kinds.ts'
+import { encoding, labelSeparator, tensorboard, window } from './kinds.ts'
 import { IMDB, TILEGRAD } from '../package.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads them; a misspelt word is refused. */
@@ -261,6 +261,7 @@ const optionsOf = (preset: Preset) => ({
       'seconds between checkpoints within an epoch; 0 for one after every step',
     ),
     merge: flag('also write the model with the adapter merged into it'),
+    tensorboard,
     'dry-run': flag('resolve all options, plan one step, print the plan and exit'),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
@@ -303,6 +304,7 @@ const resumable = new Set([
   'checkpoint-every',
   'skip-bad-steps',
   'profile',
+  'tensorboard',
   'dry-run',
   'json',
   'list-adapters',
@@ -349,7 +351,7 @@ export function toArguments(
 export const flagsOfRun = (): readonly string[] => flagsOf(optionsOf('tilegrad'))
 
 /** Options that say nothing of what a run computes. */
-const NO_SETTINGS = ['out', 'name', 'resume', 'dry-run', 'json', 'list-adapters', 'help', 'version']
+const NO_SETTINGS = ['out', 'name', 'resume', 'tensorboard', 'dry-run', 'json', 'list-adapters', 'help', 'version']
 
 /** A run's settings by their names on the command line. */
 export function settingsOfRun(options: Options): Setting[] {

@@ -2,7 +2,7 @@
 import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { SCHEDULES } from '../../schedules.ts'
-import { adapterOption, encoding } from './kinds.ts'
+import { adapterOption, encoding, tensorboard } from './kinds.ts'
 import {
   type Given,
   type Kind,
@@ -134,6 +134,7 @@ const groups = {
       120,
       'seconds between checkpoints; 0 for one after every step',
     ),
+    tensorboard,
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
   'The machine': {
@@ -159,6 +160,7 @@ const resumable: ReadonlySet<string> = new Set([
   'adapter',
   'checkpoint-every',
   'skip-bad-steps',
+  'tensorboard',
   'json',
   'help',
 ])

@@ -227,6 +227,7 @@ async function attempt(
   const clock = new RunClock(run)
   await choices.keepIn(run)
   await run.write(TOKENIZER, JSON.stringify(tokenizer.json))
+  if (options.tensorboard) await run.keepEvents()
   await fillMasked(job.model, options.seed, job.base)
 
   progress.start('pretrain', options.steps, from?.step ?? 0)

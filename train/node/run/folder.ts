@@ -24,6 +24,7 @@ import {
   writeAtomic,
 } from '../../../models/node/files.ts'
 import { type RunConfig, parseRunConfig } from './config.ts'
+import { EventFile } from './event-file.ts'
 import { finiteJson } from './json.ts'
 import { LOCK, lock } from './lock.ts'
 
@@ -184,6 +185,7 @@ export class Run {
   /** The folder that this is, whatever is called so later. */
   readonly #identity: BigIntStats
   readonly #hasConfig: boolean
+  #events: EventFile | undefined
 
   constructor(folder: string, config: RunConfig) {
     this.folder = folder
@@ -276,6 +278,12 @@ export class Run {
   appendMetrics(metrics: Metrics): void {
     const line = finiteJson(metrics, this.path(METRICS))
     this.#withMetrics(file => writeSync(file, `${line}\n`))
+    this.#events?.append(metrics)
+  }
+
+  /** Writes the metrics so far as TensorBoard's events, and all that follow, into the folder `tensorboard`. */
+  async keepEvents(): Promise<void> {
+    this.#events = await EventFile.begin(this, this.readMetrics())
   }
 
   /** Brings the lines written so far to the disk. To be called before a checkpoint that counts on them. */

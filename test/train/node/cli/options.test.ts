@@ -103,6 +103,7 @@ describe('options', () => {
       resume: undefined,
       checkpointEvery: 30,
       merge: false,
+      tensorboard: false,
       dryRun: false,
       json: false,
       adapter: undefined,

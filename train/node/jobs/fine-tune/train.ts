@@ -55,6 +55,7 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
   const { run, texts, console, progress, checkpoints, stopping, from, host } = given
   const clock = new RunClock(run)
   await choices.keepIn(run)
+  if (options.tensorboard) await run.keepEvents()
   if (!prepared.isFilled) await fillModel(model, opened, options)
 
   const steps = trainer.totalSteps(texts.train)
