@@ -55,7 +55,7 @@ export function grad(
   if (integers) throw new UserError(`grad: ${showSpec(integers)} has no gradient: it holds integers`)
   const nodes = pathNodes(loss.value.node, new Set(wrt.map(t => t.value.node)))
   const onPath = new Set(nodes)
-  const again = recomputed(recompute)
+  const recomputedOf = recomputed(recompute)
   const gradients = new Map<Node, (Tensor | undefined)[]>()
   const accumulate = ({ node, index }: Value, gradient: Tensor): void => {
     const slots = gradients.get(node) ?? []
@@ -74,8 +74,8 @@ export function grad(
       if (op.noGradient) throw new UserError(`grad: no gradient through ${op.name}: ${op.noGradient}`)
       continue
     }
-    const inputs = node.inputs.map(value => new Tensor(again(value)))
-    const outputs = node.outputs.map((_, index) => new Tensor(again({ node, index })))
+    const inputs = node.inputs.map(value => new Tensor(recomputedOf(value)))
+    const outputs = node.outputs.map((_, index) => new Tensor(recomputedOf({ node, index })))
     const { attributes } = node
     const found = op.gradient({ inputs, outputs, attributes, upstream: outputs.map((_, i) => arrived[i]), needs })
     found.forEach((gradient, i) => {

@@ -149,7 +149,7 @@ export function traceGraph<Arguments extends readonly Tree[], Result extends Tre
 /** Number of plans that a compiled function keeps. The least recently used are dropped, and made again when needed. */
 export const KEPT_PLANS = 96
 
-/** A plan that is still about to run takes its memory anew. */
+/** A plan that is about to run allocates its memory again. */
 const release = (dropped: Promise<Trace>): void => {
   dropped.then(
     ({ plan }) => plan.release(),

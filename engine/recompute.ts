@@ -4,14 +4,12 @@
 import { type Node, type Value, makeNode } from './graph.ts'
 import { type Tensor, apply } from './tensor.ts'
 
-/** Maps a value of the forward pass to the value that the backward pass uses instead. */
-export type Again = (value: Value) => Value
-
 /**
- * `boundaries` are in the order in which they were made. Values up to the first and after the last are used as they
- * are. Copies are made on demand, so that they run when the backward pass needs them.
+ * Maps a value of the forward pass to the value that the backward pass uses instead. `boundaries` are in the order in
+ * which they were made. Values up to the first and after the last are used as they are. Copies are made on demand, so
+ * that they run when the backward pass needs them.
  */
-export function recomputed(boundaries: readonly Tensor[]): Again {
+export function recomputed(boundaries: readonly Tensor[]): (value: Value) => Value {
   const ends = boundaries.map(t => t.value.node.id)
   /** The part of a node: part k is between boundaries k − 1 and k. The first and the last are not copied. */
   const partOf = ({ id }: Node): number => {
@@ -23,14 +21,14 @@ export function recomputed(boundaries: readonly Tensor[]): Again {
     return node.inputs.length > 0 && part > 0 && part < ends.length
   }
   const copies = new Map<Node, Node>()
-  const beginnings = new Map<number, Value>()
+  const starts = new Map<number, Value>()
   /** The boundary at the start of part k, as a different node, so that the copies aren't merged with the originals. */
-  const beginning = (part: number): Value => {
-    const known = beginnings.get(part)
+  const startOf = (part: number): Value => {
+    const known = starts.get(part)
     if (known) return known
     const boundary = boundaries[part - 1]
     const made = apply('reshape', [boundary], { shape: boundary.shape, again: part }).value
-    beginnings.set(part, made)
+    starts.set(part, made)
     return made
   }
   const copy = (node: Node): Node => {
@@ -39,7 +37,7 @@ export function recomputed(boundaries: readonly Tensor[]): Again {
     const part = partOf(node)
     const inputs = node.inputs.map(value => {
       const { value: start } = boundaries[part - 1]
-      if (value.node === start.node && value.index === start.index) return beginning(part)
+      if (value.node === start.node && value.index === start.index) return startOf(part)
       return partOf(value.node) === part && isCopied(value.node)
         ? { node: copy(value.node), index: value.index }
         : value

@@ -3,7 +3,7 @@
 import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import type { Device } from './runtime/device.ts'
-import { keepWhenForgotten, releaseWhenForgotten } from './runtime/forgotten.ts'
+import { cancelFinalization, releaseWhenCollected } from './runtime/finalization.ts'
 import type { TensorData } from './tensor.ts'
 
 /** Largest result, in bytes, that moves to the host when read, so that a step's loss doesn't hold a buffer. */
@@ -22,7 +22,7 @@ export class Storage {
   readonly isResult: boolean
   #device: Device | undefined
   #buffer: GPUBuffer | undefined
-  #isOver = false
+  #hasEnded = false
   /** Its numbers, if they are on the host. */
   #host: HostData | undefined
 
@@ -47,7 +47,7 @@ export class Storage {
 
   /** The buffer on `device`. A storage stays on the device that first used it. Throws a UserError after `end`. */
   on(device: Device): GPUBuffer {
-    if (this.#isOver) throw new UserError(`${this.label} was released: it has no numbers any more`)
+    if (this.#hasEnded) throw new UserError(`${this.label} was released: it has no numbers any more`)
     if (this.#buffer) {
       if (this.#device !== device) throw new Error(`${this.label} is on another device`)
       return this.#buffer
@@ -55,14 +55,14 @@ export class Storage {
     const buffer = device.buffers.acquire(this.bytes, this.label, { zeroed: !this.isResult && !this.#host })
     this.#buffer = buffer
     this.#device = device
-    releaseWhenForgotten(this, device.buffers, buffer)
+    releaseWhenCollected(this, device.buffers, buffer)
     if (this.#host) device.write(buffer, this.#host.dtype, this.#host.data)
     return buffer
   }
 
   /** Copies its first `count` elements to the host. */
   async read(device: Device, dtype: DType, count: number): Promise<TensorData> {
-    if (this.#host && !this.#isOver) return this.#host.data.slice()
+    if (this.#host && !this.#hasEnded) return this.#host.data.slice()
     const data = await device.read(this.on(device), dtype, count)
     if (this.isResult && this.bytes <= MOVED_BYTES) {
       this.#host = { data, dtype }
@@ -74,25 +74,25 @@ export class Storage {
 
   /** Returns the memory to the pool at once. */
   release(): void {
-    this.#leave((buffer, device) => device.buffers.release(buffer))
+    this.#drop((buffer, device) => device.buffers.release(buffer))
   }
 
-  /** The same for good: using it afterwards is an error. */
+  /** Returns the memory permanently: using it afterwards throws a UserError. */
   end(): void {
     this.release()
     this.#host = undefined
-    this.#isOver = true
+    this.#hasEnded = true
   }
 
   /** Destroys memory that the adapter failed to provide: it must not return to the pool. */
   discard(): void {
-    this.#leave((buffer, device) => device.buffers.destroy(buffer))
+    this.#drop((buffer, device) => device.buffers.destroy(buffer))
   }
 
-  #leave(give: (buffer: GPUBuffer, device: Device) => void): void {
+  #drop(dispose: (buffer: GPUBuffer, device: Device) => void): void {
     if (!this.#buffer || !this.#device) return
-    keepWhenForgotten(this)
-    give(this.#buffer, this.#device)
+    cancelFinalization(this)
+    dispose(this.#buffer, this.#device)
     this.#buffer = undefined
     this.#device = undefined
   }

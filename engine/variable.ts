@@ -29,14 +29,14 @@ export class Variable {
    * pairs of elements except at its end. Throws a UserError past its end, and on an array of another type.
    */
   async write(data: TensorData, at = 0): Promise<void> {
-    const fits = this.dtype === 'i32' ? Int32Array : this.dtype === 'u32' ? Uint32Array : Float32Array
-    if (!(data instanceof fits))
-      throw new UserError(`${this.name} is ${this.dtype}: write needs an array of type ${fits.name}`)
+    const Data = this.dtype === 'i32' ? Int32Array : this.dtype === 'u32' ? Uint32Array : Float32Array
+    if (!(data instanceof Data))
+      throw new UserError(`${this.name} is ${this.dtype}: write needs an array of type ${Data.name}`)
     const end = at + data.length
     if (this.dtype === 'f16' && end % 2 !== 0 && end < sizeOf(this.shape)) {
       throw new UserError(`${this.name}: a write to f16 has to end at an even element or the last one, not at ${end}`)
     }
-    if (at < 0 || at + data.length > sizeOf(this.shape)) {
+    if (at < 0 || end > sizeOf(this.shape)) {
       throw new UserError(`${this.name}: ${data.length} numbers at element ${at} do not fit in ${showSpec(this)}`)
     }
     const device = await currentDevice()

@@ -136,13 +136,13 @@ export function refuseTwice(trained: readonly Linear[], adapted: ReadonlySet<Lin
 
 /**
  * Folds every adapter into its weight, W + scale · B · A, on the GPU, where f16 rounds the sum (`mergedTensors` does
- * not). Throws a UserError when merged or without.
+ * not). Throws a UserError if there are no adapters, or one is merged already.
  */
 export async function mergeLora(model: Model): Promise<void> {
   await fold(model, true)
 }
 
-/** Takes the adapters out of the weights again, to rounding. Throws a UserError when they are not in. */
+/** Subtracts the adapters from the weights again, up to rounding. Throws a UserError if one is not merged. */
 export async function unmergeLora(model: Model): Promise<void> {
   await fold(model, false)
 }

@@ -108,7 +108,7 @@ export async function evaluate<Target>(
 }
 
 /**
- * An example's part of a batch's values: its row, or if the task scores tokens, those of its windows without padding.
+ * The values of one example in a batch: its row, or if the task scores tokens, those of its windows without padding.
  * Undefined if the values are neither per text nor per token.
  */
 function ownOf(

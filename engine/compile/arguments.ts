@@ -2,7 +2,7 @@
 // one write.
 import type { Launch } from '../../shaders/kernel.ts'
 import type { Device } from '../runtime/device.ts'
-import { keepWhenForgotten, releaseWhenForgotten } from '../runtime/forgotten.ts'
+import { cancelFinalization, releaseWhenCollected } from '../runtime/finalization.ts'
 import { ALIGNMENT, type Region, padded } from './region.ts'
 
 /** Largest source that is packed beside the uniforms, in bytes, and the most bytes of all of them. */
@@ -63,7 +63,7 @@ export class ArgumentBuffer {
     const { buffers, gpu } = this.#device
     if (!this.#gpu) {
       this.#gpu = buffers.acquireArguments(this.#host.byteLength)
-      releaseWhenForgotten(this, buffers, this.#gpu)
+      releaseWhenCollected(this, buffers, this.#gpu)
       this.#isSent = false
     }
     if (!this.#isSent) gpu.queue.writeBuffer(this.#gpu, 0, this.#host)
@@ -74,7 +74,7 @@ export class ArgumentBuffer {
   /** Gives the buffer back to the pool, or to the adapter if `destroy`; `send` takes another. */
   release({ destroy = false } = {}): void {
     if (!this.#gpu) return
-    keepWhenForgotten(this)
+    cancelFinalization(this)
     if (destroy) this.#device.buffers.destroy(this.#gpu)
     else this.#device.buffers.release(this.#gpu)
     this.#gpu = undefined

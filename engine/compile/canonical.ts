@@ -1,4 +1,4 @@
-// The graph made canonical, in passes: equal nodes are merged; views become strides upon the value that holds the
+// The graph made canonical, in passes: equal nodes are merged; views become strides over the value that holds the
 // elements; kernels get copies of what they can't read or must not overwrite; results get memory of their own; readers
 // are counted.
 import { type View, bytesOf } from '../../shaders/kernel.ts'
@@ -31,7 +31,7 @@ export interface Canonical {
   readonly outputs: readonly Value[]
   readonly assignments: readonly Assignment[]
   readonly uses: ReadonlyMap<string, readonly Use[]>
-  /** Keys of values that need memory of their own whoever reads them: outputs, copies, assigned values. */
+  /** Keys of values that need their own memory regardless of readers: outputs, copies, assigned values. */
   readonly kept: ReadonlySet<string>
   inputsOf(node: Node): readonly Located[]
 }

@@ -19,7 +19,7 @@ import { type ScalarNumber, type Structure, numberPlaces, structureOf, templateO
 /** Number of plans that are kept for a device. */
 export const EAGER_PLANS = 128
 
-/** Results of at most so many bytes in total are read back in one buffer. */
+/** Results that total at most this many bytes are read back in one buffer. */
 const TOGETHER_BYTES = 1 << 20
 
 let plansOf = new WeakMap<Device, Recent<Promise<EagerPlan>>>()

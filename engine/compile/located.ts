@@ -1,12 +1,12 @@
-// Values as strides upon the value that holds their elements. A view makes no values of its own: its readers are given
-// the base value and strides. Where strides can't express a view, or a reader can't follow them, a copy is inserted.
+// Values as strided views of the base values that hold their elements. A view gets no memory: its readers are given the
+// base value and strides. Where strides can't express a view, or a reader can't follow them, a copy is inserted.
 import type { Spec, View } from '../../shaders/kernel.ts'
 import { type ElementwiseOp, type Node, type Value, makeNode, specOf } from '../graph.ts'
 import { detach } from '../ops/elementwise.ts'
 import { sizeOf } from '../shape.ts'
 import { contiguousView, isContiguous } from '../view.ts'
 
-/** A value as strides upon the value that holds its elements. */
+/** A value as a strided view of the base value that holds its elements. */
 export interface Located {
   readonly base: Value
   readonly view: View
@@ -88,7 +88,7 @@ export class LocatedGraph {
     return copy
   }
 
-  /** Each output of a node is where it is made. */
+  /** Locates each output of a node in itself. */
   addOutputs(node: Node): void {
     node.outputs.forEach((spec, index) =>
       this.#located.set(keyOf({ node, index }), { base: { node, index }, view: contiguousView(spec) }),

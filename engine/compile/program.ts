@@ -32,7 +32,7 @@ export interface ProgramCost {
   readonly liveBytes: number
 }
 
-/** One dispatch, without what only compiling it took. */
+/** One dispatch; what only compilation needed is dropped. */
 interface Dispatch {
   readonly label: string
   readonly pipeline: Pipeline
@@ -225,7 +225,7 @@ export class Program {
     }
   }
 
-  /** Gives its own memory back to the pool, or to the adapter if `destroy`; a later run takes it anew. */
+  /** Returns its own memory to the pool, or destroys it if `destroy`; a later run allocates it again. */
   release(options?: { readonly destroy: boolean }): void {
     this.arguments.release(options)
     this.#groups = []
@@ -261,7 +261,7 @@ function checkLimits(planned: Schedule, { info, traits, buffers }: Device): void
   for (const { label, bytes } of regionsOf(planned)) buffers.check(bytes, label)
 }
 
-/** What came of a call under error scopes. */
+/** Calls `submit`, and returns its result or error with the errors of the GPU. */
 async function underErrorScopes<T>(gpu: GPUDevice, submit: () => T) {
   gpu.pushErrorScope('validation')
   gpu.pushErrorScope('out-of-memory')

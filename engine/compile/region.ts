@@ -1,4 +1,4 @@
-// Memory as dispatches see it: regions, whose buffers are chosen later, and the stretches of them that a dispatch
+// Memory as dispatches see it: regions, whose buffers are chosen later, and the ranges of them that a dispatch
 // binds.
 import { type DType, type Launch, type View, bytesOf } from '../../shaders/kernel.ts'
 import { type Node, type Value, specOf } from '../graph.ts'
@@ -9,7 +9,7 @@ import type { Placement } from './placement.ts'
 /** Offsets of bindings are multiples of this, in bytes: the largest alignment that any adapter requires. */
 export const ALIGNMENT = 256
 
-/** A stretch of memory that steps read and write: planned by liveness, or that of a source. */
+/** A range of memory that steps read and write: planned by liveness, or that of a source. */
 export interface Region {
   readonly bytes: number
   /** That of its elements. */
@@ -39,7 +39,7 @@ export interface BoundView {
   readonly view: View
 }
 
-/** The size of a region that holds so many bytes. */
+/** A size in bytes, rounded up to that of a region. */
 export function padded(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
 }
@@ -48,7 +48,7 @@ export function bindWhole(region: Region): Binding {
   return outermost({ region, offset: 0, bytes: region.bytes })
 }
 
-/** The stretch of a region that a view reads, from the last aligned offset before it. */
+/** The range of a region that a view reads, from the last aligned offset before it. */
 function bindView(region: Region, view: View): BoundView {
   const bytes = bytesOf(view.dtype)
   const start = Math.floor((view.offset * bytes) / ALIGNMENT) * ALIGNMENT

@@ -1,10 +1,10 @@
-// How often Dawn asks a software adapter whether it is done. Under Node, Dawn asks once per turn of the event loop
+// How often Dawn polls a software adapter for completed work. Under Node, Dawn polls once per turn of the event loop
 // (through the global `setImmediate`) for as long as anything is awaited, so a waiting process keeps one core busy. A
-// software adapter needs that core to compile and compute: with one, Dawn asks at every turn only for a moment after a
+// software adapter needs that core to compile and compute: with one, Dawn polls at every turn only for a moment after a
 // submit and while something is timed, else once a millisecond.
 import { timedWaits } from '../runtime/waiting.ts'
 
-/** How long after a submit Dawn asks at every turn, in ms. Small results are ready by then, and are not delayed. */
+/** How long after a submit Dawn polls at every turn, in ms. Small results are ready by then, and are not delayed. */
 const EAGER = 1
 
 type Callback = Parameters<typeof setImmediate>[0]
@@ -12,8 +12,8 @@ type Callback = Parameters<typeof setImmediate>[0]
 let eagerUntil = 0
 /** The native `setImmediate`, once it is replaced. */
 let immediate: typeof setImmediate | undefined
-/** Dawn's next questions, one per instance that waits. */
-const later = new Map<NodeJS.Timeout, Callback>()
+/** Dawn's delayed polls, one per instance that waits. */
+const delayed = new Map<NodeJS.Timeout, Callback>()
 
 /**
  * Makes Dawn poll less for all devices of a software adapter; from the first such adapter on this holds for the whole
@@ -27,21 +27,21 @@ export function pollLess(adapter: GPUAdapter): void {
     const { queue } = device
     const submit = queue.submit.bind(queue)
     queue.submit = buffers => {
-      askSoon()
+      pollSoon()
       return submit(buffers)
     }
     return device
   }
 }
 
-/** From now on, for a moment, Dawn asks at every turn. */
-function askSoon(): void {
+/** Makes Dawn poll at every turn for a moment, from now on. */
+function pollSoon(): void {
   eagerUntil = performance.now() + EAGER
-  for (const [timer, callback] of later) {
+  for (const [timer, callback] of delayed) {
     clearTimeout(timer)
     immediate?.(callback)
   }
-  later.clear()
+  delayed.clear()
 }
 
 function install(): void {
@@ -51,18 +51,18 @@ function install(): void {
   globalThis.setImmediate = new Proxy(setImmediate, {
     apply(target, self, args: Parameters<typeof setImmediate>) {
       const [callback] = args
-      if (!isDawns(callback) || timedWaits.count > 0 || performance.now() < eagerUntil)
+      if (!isDawnsPoll(callback) || timedWaits.count > 0 || performance.now() < eagerUntil)
         return Reflect.apply(target, self, args)
       const timer = setTimeout(() => {
-        later.delete(timer)
+        delayed.delete(timer)
         callback()
       }, 1)
-      later.set(timer, callback)
+      delayed.set(timer, callback)
     },
   })
 }
 
 /** Dawn's callback is the only one that is native and has no name; a bound function has one. */
-function isDawns(callback: Callback): boolean {
+function isDawnsPoll(callback: Callback): boolean {
   return callback.name === '' && Function.prototype.toString.call(callback).endsWith('{ [native code] }')
 }

@@ -1,4 +1,4 @@
-// The most that an adapter reaches, measured: multiply-adds in registers, and copies between buffers. On a GPU the
+// An adapter's peak rates, measured: multiply-adds in registers, and copies between buffers. On a GPU the
 // buffers are larger than any cache; on a CPU they are as large as what its kernels work on. Profiles and benches
 // compare with these.
 import { CEILING_UNROLLED, CEILING_WORKGROUP, copyShader, multiplyAddShader } from '../../shaders/ceilings.ts'
@@ -100,7 +100,7 @@ export async function measureCeilings(device: Device): Promise<Ceilings> {
   }
 }
 
-/** How close so many operations and bytes in so many milliseconds come to the nearer of the two ceilings. */
+/** The share that a kernel reaches of the ceiling that bounds it, from its operations, bytes and time. */
 export function shareOf(
   ceilings: Pick<Ceilings, 'operations' | 'bytes'>,
   operations: number,

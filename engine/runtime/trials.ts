@@ -68,7 +68,7 @@ export async function answerTrials(device: Device, trials: readonly Trial[]): Pr
   return true
 }
 
-/** Counts the time that something takes. */
+/** Charges the time that `act` takes to the tuning budget. */
 async function timed<T>(tuning: KernelTuning, act: () => Promise<T>): Promise<T> {
   const start = performance.now()
   const result = await act()
@@ -76,7 +76,7 @@ async function timed<T>(tuning: KernelTuning, act: () => Promise<T>): Promise<T>
   return result
 }
 
-/** Waits for a promise, but no longer than so many seconds. */
+/** Waits for a promise, but no longer than `seconds`. */
 async function atMost(seconds: number, done: Promise<unknown>): Promise<void> {
   if (seconds === Infinity) return void (await done)
   let timer: ReturnType<typeof setTimeout> | undefined
@@ -181,7 +181,7 @@ async function warmUp(run: Run): Promise<void> {
   }
 }
 
-/** Runs a candidate's launches so many times. Returns milliseconds. */
+/** Runs a candidate's launches `times` times. Returns milliseconds. */
 type Run = (times: number) => Promise<number>
 
 /** The memory on which a question's candidates run, one after another: they share inputs and outputs. */

@@ -293,16 +293,16 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
 }
 
-/** A name for what is written beside `name` and then renamed into its place. */
+/** A temporary name for a file that is then renamed to `name`. */
 export const temporaryName = (name: string): string => `.${name}.${randomBytes(6).toString('hex')}.tmp`
 
-/** Whether a name is one of `temporaryName`: what a killed process left where nobody writes now. */
+/** Whether a name is one of `temporaryName`: a file that a killed process left, if nobody is writing there. */
 export const isTemporary = (name: string): boolean => /^\..+\.[0-9a-f]{12}\.tmp$/.test(name)
 
 /**
- * Writes a file so that `path` holds either what it held before or all of `content`: beside its place, synced to disk,
- * renamed into it. Makes the folder, unless `makeFolder` is false. Text is written as UTF-8; pieces of an iterable one
- * after another.
+ * Replaces a file atomically: writes `content` under a temporary name, syncs it to disk and renames it to `path`.
+ * Creates the folder, unless `makeFolder` is false. Text is written as UTF-8; the parts of an iterable one after
+ * another.
  */
 export async function writeAtomic(
   path: string,

@@ -11,7 +11,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import { showBytes } from '../../engine/bytes.ts'
 import { UserError } from '../../engine/errors.ts'
 import { codeOf, exists, readText, writeAtomic } from './files.ts'
-import { type HubLimits, NoAnswer, NotTheHub, pauseAfter } from './hub-network.ts'
+import { type HubLimits, NoResponse, UnexpectedResponse, pauseAfter } from './hub-network.ts'
 
 /** A repository at a revision, and the cache that it belongs in. */
 export interface Repository {
@@ -96,14 +96,15 @@ function hashOf(value: unknown, digits: 40 | 64): string | undefined {
 
 /**
  * Checks one entry of a repository's listing: it comes from a stranger, and its path and hash become file names.
- * Undefined for what is not a file. Throws a UserError for a file that can't be stored, a Trouble for no entry at all.
+ * Undefined for what is not a file. Throws a UserError for a file that can't be stored, a HubFailure for no entry at all.
  */
 export function remoteFile(entry: unknown, { type, name }: Repository): RemoteFile | undefined {
   const field = (of: unknown, key: string): unknown =>
     typeof of === 'object' && of !== null ? (of as Readonly<Record<string, unknown>>)[key] : undefined
   const path = field(entry, 'path')
   const kind = field(entry, 'type')
-  if (typeof kind !== 'string' || typeof path !== 'string') throw new NotTheHub('a list of something else than files')
+  if (typeof kind !== 'string' || typeof path !== 'string')
+    throw new UnexpectedResponse('a list with entries that are not files')
   if (kind !== 'file') return undefined
   const [size, lfs, xet] = [field(entry, 'size'), field(entry, 'lfs'), field(entry, 'xetHash')]
   const hash = lfs != null ? 'sha256' : xet != null ? undefined : 'git'
@@ -116,7 +117,7 @@ export function remoteFile(entry: unknown, { type, name }: Repository): RemoteFi
 
 /** How a file's bytes are had. */
 export interface Source {
-  /** The file's bytes from a position on, exactly those. Throws a Trouble, also while they are read. */
+  /** The file's bytes from a position on, exactly those. Throws a HubFailure, also while they are read. */
   readonly open: (file: RemoteFile, from: number) => Promise<AsyncIterable<Uint8Array>>
   readonly limits: HubLimits
   readonly progress?: Progress
@@ -248,7 +249,7 @@ async function fill(
       if (done - before >= PROGRESS_BYTES) attempt = 1
       // What has worked before may work again, whatever is wrong now.
       if (await pauseAfter(error, attempt, limits, done > start)) continue
-      if (done === 0 || !(error instanceof NoAnswer)) throw error
+      if (done === 0 || !(error instanceof NoResponse)) throw error
       throw new UserError(
         `the download of ${file.path} of ${repository.name} broke off at ${done} of ${file.size} ` +
           `bytes (${error.message}); the next try goes on from there`,

@@ -1,6 +1,6 @@
-// HTTP to the Hub, and to the servers that it refers to, any of which may lie, hang or never end. The token goes to the
-// endpoint's own origin alone, whatever a redirect or a link says; there are no cookies. Every wait and every answer
-// has a limit, and what may pass by itself is tried again.
+// HTTP requests to the Hub and to the servers that it redirects to. None of them is trusted: responses may be wrong,
+// stall or never end. The token is sent to the endpoint's own origin only, whatever a redirect says; there are no
+// cookies. Every wait and every response has a limit, and failures that may be temporary are retried.
 import * as http from 'node:http'
 import * as https from 'node:https'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,20 +11,20 @@ import { codeOf } from './files.ts'
 export interface HubLimits {
   /** Until there is a connection: name, TCP and TLS. */
   readonly connect: number
-  /** Until an answer begins, and between two pieces of it. */
+  /** Until a response begins, and between two pieces of it. */
   readonly silence: number
   /** In each `paceTime` of waiting for a body, at least `paceBytes` come. */
   readonly paceTime: number
   readonly paceBytes: number
-  /** For one answer that is not a file, tries and pauses included. A file may take as long as it keeps its pace. */
+  /** For one response that is not a file, with retries and pauses. A file may take as long as it is fast enough. */
   readonly whole: number
   /** For all pages of a repository's list of files. */
   readonly listing: number
-  /** The largest answer that is not a file. */
+  /** The largest response that is not a file. */
   readonly answerBytes: number
   /** The most files that a repository may list. */
   readonly entries: number
-  /** How often one thing is tried in all. */
+  /** The most attempts, the first one included. */
   readonly attempts: number
   /** The pause before the second try; each later one is twice as long. */
   readonly backoff: number
@@ -49,11 +49,11 @@ export const HUB_LIMITS: HubLimits = {
 const MOST_REDIRECTS = 10
 const MOST_PAGES = 1000
 
-/** What goes wrong between here and the Hub. `message` is the reason alone, for the middle of a sentence. */
-export class Trouble extends Error {
-  /** Whether another try may well succeed. */
+/** A request to the Hub that failed. `message` is only the reason, for the middle of a sentence. */
+export class HubFailure extends Error {
+  /** Whether a retry may succeed. */
   readonly temporary: boolean
-  /** What the server asks to wait for first. */
+  /** How long the server asks to wait before that, in milliseconds. */
   readonly retryAfter: number
 
   constructor(reason: string, temporary: boolean, retryAfter = 0) {
@@ -63,13 +63,13 @@ export class Trouble extends Error {
   }
 }
 
-/** No connection, none that is trusted, or one that broke off or fell silent. */
-export class NoAnswer extends Trouble {}
+/** No connection, an untrusted one, or one that was closed or stalled. */
+export class NoResponse extends HubFailure {}
 
-/** An answer that says no. */
-export class BadStatus extends Trouble {
+/** A response with a status that is neither success nor a redirect. */
+export class BadStatus extends HubFailure {
   readonly status: number
-  /** Whether the endpoint itself answered, not a server that it refers to. */
+  /** Whether it is from the endpoint itself, not from a server that it redirects to. */
   readonly own: boolean
 
   constructor(status: number, own: boolean, retryAfter: number) {
@@ -79,8 +79,8 @@ export class BadStatus extends Trouble {
   }
 }
 
-/** An answer that the Hub would not give; an empty reason where nothing more can be said. */
-export class NotTheHub extends Trouble {
+/** A response that the Hub would not send; the reason is empty if nothing more is known. */
+export class UnexpectedResponse extends HubFailure {
   constructor(reason = '') {
     super(reason, false)
   }
@@ -90,10 +90,10 @@ const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308]
 const TEMPORARY_STATUS: readonly number[] = [408, 429, 500, 502, 503, 504]
 const TEMPORARY_CODE: readonly string[] = ['ECONNRESET', 'ECONNABORTED', 'EPIPE', 'ETIMEDOUT', 'EAI_AGAIN']
 
-/** This machine, by the names that no proxy is asked for. */
+/** Names of this machine, which are not proxied. */
 const LOOPBACK: readonly string[] = ['localhost', '127.0.0.1', '[::1]']
 
-/** Whether what is sent to `url` can be read on the way. */
+/** Whether a request to `url` is neither encrypted nor local. */
 export function isOpenToAll({ protocol, hostname }: URL): boolean {
   return protocol !== 'https:' && !LOOPBACK.includes(hostname)
 }
@@ -107,18 +107,18 @@ export function mayAsk(url: URL, endpointOrigin: string): boolean {
   return url.protocol === 'http:' && (url.origin === endpointOrigin || toThisMachine)
 }
 
-interface Answer {
+interface HubResponse {
   readonly status: number
   readonly headers: http.IncomingHttpHeaders
-  /** Where it came from in the end. */
+  /** The address after redirects. */
   readonly url: URL
-  /** Throws a NoAnswer if it breaks off, falls silent or crawls. */
+  /** Throws a NoResponse if the connection is closed, stalls or is too slow. */
   readonly body: AsyncGenerator<Uint8Array>
-  /** For an answer whose body nobody reads. */
+  /** For a response whose body is not read. */
   close(): void
 }
 
-/** Asks one endpoint, with one token or none. */
+/** A client of one endpoint, with one token or none. */
 export class HubClient {
   readonly #origin: string
   readonly #base: string
@@ -134,12 +134,12 @@ export class HubClient {
     this.#limits = limits
   }
 
-  /** The JSON at a path below the endpoint. Throws a Trouble. */
+  /** The JSON at a path below the endpoint. Throws a HubFailure. */
   async json(path: string): Promise<unknown> {
     return (await this.#page(new URL(this.#base + path))).value
   }
 
-  /** All pages of a list, from a path below the endpoint on, item by item. Throws a Trouble. */
+  /** All pages of a list, from a path below the endpoint on, item by item. Throws a HubFailure. */
   async *list(path: string): AsyncGenerator {
     const { entries, listing } = this.#limits
     const end = performance.now() + listing
@@ -147,42 +147,43 @@ export class HubClient {
     let count = 0
     let url: URL | undefined = new URL(this.#base + path)
     while (url) {
-      if (seen.has(url.href)) throw new NotTheHub('a page of the list names an earlier one as the next')
-      if (seen.size >= MOST_PAGES) throw new NotTheHub(`a list of more than ${MOST_PAGES} pages`)
-      if (performance.now() > end) throw new NoAnswer(`no whole list of files within ${seconds(listing)}`, false)
+      if (seen.has(url.href)) throw new UnexpectedResponse('a page of the list names an earlier one as the next')
+      if (seen.size >= MOST_PAGES) throw new UnexpectedResponse(`a list of more than ${MOST_PAGES} pages`)
+      if (performance.now() > end)
+        throw new NoResponse(`the list of files was not complete within ${seconds(listing)}`, false)
       seen.add(url.href)
       const { value, next } = await this.#page(url)
-      if (!Array.isArray(value)) throw new NotTheHub('no list of files')
+      if (!Array.isArray(value)) throw new UnexpectedResponse('no list of files')
       count += value.length
-      if (count > entries) throw new NotTheHub(`a list of more than ${entries} files`)
+      if (count > entries) throw new UnexpectedResponse(`a list of more than ${entries} files`)
       yield* value
       url = next
     }
   }
 
-  /** The bytes of a file of `size` bytes from `start` on, exactly those. Throws a Trouble, also while they are read. */
+  /** The bytes of a file of `size` bytes from `start` on, exactly those. Throws a HubFailure, also while they are read. */
   async bytes(path: string, start: number, size: number): Promise<AsyncGenerator<Uint8Array>> {
     const range = start > 0 ? { range: `bytes=${start}-${size - 1}` } : undefined
-    const answer = await this.#get(new URL(this.#base + path), { accept: '*/*', ...range })
-    const { 'content-encoding': encoding = 'identity', 'content-length': length } = answer.headers
-    const place = answer.headers['content-range']
-    const partial = answer.status === 206
+    const response = await this.#get(new URL(this.#base + path), { accept: '*/*', ...range })
+    const { 'content-encoding': encoding = 'identity', 'content-length': length } = response.headers
+    const place = response.headers['content-range']
+    const partial = response.status === 206
     const expected = partial ? size - start : size
     const refuse = (why: string): never => {
-      answer.close()
-      throw new NotTheHub(why)
+      response.close()
+      throw new UnexpectedResponse(why)
     }
-    if (encoding !== 'identity') refuse('a file that is compressed without having been asked for so')
+    if (encoding !== 'identity') refuse('a compressed file, although none was requested')
     if (partial && !place?.startsWith(`bytes ${start}-${size - 1}/`)) {
-      refuse('another part of the file than was asked for')
+      refuse('another part of the file than was requested')
     }
     if (length !== undefined && Number(length) !== expected) {
       refuse(`a file of ${length} bytes that was listed with ${expected}`)
     }
-    return exactly(answer.body, partial ? 0 : start, size - start)
+    return exactly(response.body, partial ? 0 : start, size - start)
   }
 
-  /** One answer of JSON, tried again where that may help, and the page that it names as the next. */
+  /** One JSON response, after retries if those may help, and the address of the next page that it names. */
   async #page(url: URL): Promise<{ value: unknown; next: URL | undefined }> {
     const { whole, answerBytes } = this.#limits
     const signal = AbortSignal.timeout(whole)
@@ -190,31 +191,31 @@ export class HubClient {
       return await retried(
         this.#limits,
         async () => {
-          const answer = await this.#get(url, { accept: 'application/json' }, signal)
-          const text = await collect(answer, answerBytes)
-          return { value: parse(text), next: nextPage(answer) }
+          const response = await this.#get(url, { accept: 'application/json' }, signal)
+          const text = await collect(response, answerBytes)
+          return { value: parse(text), next: nextPage(response) }
         },
         signal,
       )
     } catch (error) {
-      throw signal.aborted ? new NoAnswer(`no whole answer within ${seconds(whole)}`, false) : error
+      throw signal.aborted ? new NoResponse(`the response was not complete within ${seconds(whole)}`, false) : error
     }
   }
 
-  /** Sends a request, follows redirects, and gives the answer where it is a good one. */
-  async #get(first: URL, headers: http.OutgoingHttpHeaders, signal?: AbortSignal): Promise<Answer> {
+  /** Sends a request, follows redirects, and returns the response if its status is a success. */
+  async #get(first: URL, headers: http.OutgoingHttpHeaders, signal?: AbortSignal): Promise<HubResponse> {
     let url = first
     for (let hop = 0; hop <= MOST_REDIRECTS; hop++) {
       url.username = ''
       url.password = ''
       if (!mayAsk(url, this.#origin)) {
-        throw new NotTheHub(`it refers to ${url.protocol}//${url.host}, which is not https`)
+        throw new UnexpectedResponse(`it redirects to ${url.protocol}//${url.host}, which is not https`)
       }
       const own = url.origin === this.#origin
       const authorization = own && this.#token !== undefined ? { authorization: `Bearer ${this.#token}` } : undefined
       const fixed = { 'user-agent': 'tilegrad', 'accept-encoding': 'identity' }
       const where = own ? '' : `${url.host}: `
-      const message = await ask(url, where, { ...headers, ...fixed, ...authorization }, this.#limits, signal)
+      const message = await send(url, where, { ...headers, ...fixed, ...authorization }, this.#limits, signal)
       const {
         statusCode: status = 0,
         headers: { location },
@@ -225,15 +226,16 @@ export class HubClient {
       }
       message.destroy()
       if (!REDIRECTS.includes(status)) throw new BadStatus(status, own, retryAfter(message.headers))
-      if (location === undefined || !URL.canParse(location, url)) throw new NotTheHub('a redirect to no address')
+      if (location === undefined || !URL.canParse(location, url))
+        throw new UnexpectedResponse('a redirect without a valid address')
       url = new URL(location, url)
     }
-    throw new NotTheHub(`more than ${MOST_REDIRECTS} redirects`)
+    throw new UnexpectedResponse(`more than ${MOST_REDIRECTS} redirects`)
   }
 }
 
-/** One request, and its answer's beginning. `where` begins messages: the server, where that is not the endpoint. */
-function ask(
+/** Sends one request; resolves when the response's headers arrive. Messages begin with `where`: another server's name. */
+function send(
   url: URL,
   where: string,
   headers: http.OutgoingHttpHeaders,
@@ -245,13 +247,13 @@ function ask(
   return new Promise((resolve, reject) => {
     const request = (secure ? https : http).request(url, { headers, signal })
     const giveUp = (what: string, time: number, temporary: boolean): NodeJS.Timeout =>
-      setTimeout(() => request.destroy(new NoAnswer(`${where}${what} within ${seconds(time)}`, temporary)), time)
-    // TCP has tried again by itself then.
+      setTimeout(() => request.destroy(new NoResponse(`${where}${what} within ${seconds(time)}`, temporary)), time)
+    // TCP retries by itself until then.
     const connecting = giveUp('no connection', connect, false)
-    const answering = giveUp('no answer', connect + silence, true)
+    const responding = giveUp('no response', connect + silence, true)
     const settle = (): void => {
       clearTimeout(connecting)
-      clearTimeout(answering)
+      clearTimeout(responding)
     }
     request.on('socket', socket => {
       if (socket.connecting) socket.once(secure ? 'secureConnect' : 'connect', () => clearTimeout(connecting))
@@ -259,66 +261,66 @@ function ask(
     })
     request.on('response', message => {
       settle()
-      // Whoever reads the body is told; without a reader nobody needs to know.
+      // Reading the body throws it; if nobody reads, it doesn't matter.
       message.on('error', () => undefined)
       resolve(message)
     })
     request.on('error', error => {
       settle()
-      reject(troubleOf(error, where))
+      reject(failureOf(error, where))
     })
     request.end()
   })
 }
 
-/** An answer's body, which may not fall silent or crawl while it is waited for. */
+/** A response's body; throws if it stalls or is too slow while it is awaited. */
 async function* guarded(message: http.IncomingMessage, where: string, limits: HubLimits): AsyncGenerator<Uint8Array> {
   const { silence, paceTime, paceBytes } = limits
   const pieces: AsyncIterator<Uint8Array> = message[Symbol.asyncIterator]()
   let waited = 0
-  let came = 0
+  let received = 0
   try {
     for (;;) {
-      const silent = new NoAnswer(`${where}silent for ${seconds(silence)}`, true)
-      const timer = setTimeout(() => message.destroy(silent), silence)
+      const stalled = new NoResponse(`${where}no data for ${seconds(silence)}`, true)
+      const timer = setTimeout(() => message.destroy(stalled), silence)
       const before = performance.now()
       const next = await pieces.next().finally(() => clearTimeout(timer))
       if (next.done) return
       waited += performance.now() - before
-      came += next.value.length
+      received += next.value.length
       if (waited >= paceTime) {
-        if (came < paceBytes) throw new NoAnswer(`${where}only ${came} bytes in ${seconds(waited)}`, true)
-        waited = came = 0
+        if (received < paceBytes) throw new NoResponse(`${where}only ${received} bytes in ${seconds(waited)}`, true)
+        waited = received = 0
       }
       yield next.value
     }
   } catch (error) {
-    throw troubleOf(error, where)
+    throw failureOf(error, where)
   } finally {
     message.destroy()
   }
 }
 
-/** `length` bytes of a body after the first `skip`: throws a Trouble if there are more or fewer. */
+/** `length` bytes of a body after the first `skip`: throws a HubFailure if there are more or fewer. */
 async function* exactly(body: AsyncGenerator<Uint8Array>, skip: number, length: number): AsyncGenerator<Uint8Array> {
   let left = skip + length
   for await (const piece of body) {
-    if (piece.length > left) throw new NotTheHub('more bytes of a file than were announced')
+    if (piece.length > left) throw new UnexpectedResponse('more bytes of a file than were announced')
     const wanted = piece.subarray(Math.min(piece.length, Math.max(0, left - length)))
     left -= piece.length
     if (wanted.length > 0) yield wanted
   }
-  if (left > 0) throw new NoAnswer('the connection was closed', true)
+  if (left > 0) throw new NoResponse('the connection was closed', true)
 }
 
 /** A body of metadata as text. */
-async function collect({ headers, body, close }: Answer, most: number): Promise<string> {
+async function collect({ headers, body, close }: HubResponse, most: number): Promise<string> {
   const pieces: Uint8Array[] = []
   let size = 0
-  const tooLarge = (): NotTheHub => new NotTheHub(`an answer of more than ${most} bytes`)
+  const tooLarge = (): UnexpectedResponse => new UnexpectedResponse(`a response of more than ${most} bytes`)
   if (headers['content-encoding'] !== undefined && headers['content-encoding'] !== 'identity') {
     close()
-    throw new NotTheHub('an answer that is compressed without having been asked for so')
+    throw new UnexpectedResponse('a compressed response, although none was requested')
   }
   if (Number(headers['content-length'] ?? 0) > most) {
     close()
@@ -336,15 +338,15 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {
-    throw new NotTheHub()
+    throw new UnexpectedResponse()
   }
 }
 
 /** The address of `Link: <…>; rel="next"`. */
-function nextPage({ headers: { link }, url }: Answer): URL | undefined {
+function nextPage({ headers: { link }, url }: HubResponse): URL | undefined {
   const [, next] = /<([^<>]*)>\s*;\s*rel="?next"?/i.exec(Array.isArray(link) ? link.join() : (link ?? '')) ?? []
   if (next === undefined) return undefined
-  if (!URL.canParse(next, url)) throw new NotTheHub('a next page at no address')
+  if (!URL.canParse(next, url)) throw new UnexpectedResponse('a next page at no address')
   return new URL(next, url)
 }
 
@@ -360,8 +362,8 @@ async function retried<T>(limits: HubLimits, work: () => Promise<T>, signal?: Ab
 }
 
 /**
- * Whether to try again after an attempt (the first is 1) that failed so; the pause before it is over then. `worked` is
- * true where the server has answered well before.
+ * Whether to retry after a failure of attempt number `attempt`, from 1; returns after the pause before the retry.
+ * `worked`: an earlier request to this server succeeded.
  */
 export async function pauseAfter(
   error: unknown,
@@ -370,8 +372,8 @@ export async function pauseAfter(
   worked = false,
   signal?: AbortSignal,
 ): Promise<boolean> {
-  if (!(error instanceof Trouble) || attempt >= limits.attempts) return false
-  if (!error.temporary && !(worked && error instanceof NoAnswer)) return false
+  if (!(error instanceof HubFailure) || attempt >= limits.attempts) return false
+  if (!error.temporary && !(worked && error instanceof NoResponse)) return false
   if (error.retryAfter > limits.retryAfter) return false
   // Spread out, so that many who failed together do not come back together.
   const backoff = limits.backoff * 2 ** (attempt - 1) * (0.75 + Math.random() / 2)
@@ -385,12 +387,12 @@ function retryAfter({ 'retry-after': value = '' }: http.IncomingHttpHeaders): nu
 }
 
 /** What a failed request or body means. */
-function troubleOf(error: unknown, where: string): Trouble {
-  if (error instanceof Trouble) return error
+function failureOf(error: unknown, where: string): HubFailure {
+  if (error instanceof HubFailure) return error
   const code = codeOf(error) ?? ''
-  if (code.startsWith('HPE_')) return new NotTheHub(`${where}${code}`)
+  if (code.startsWith('HPE_')) return new UnexpectedResponse(`${where}${code}`)
   const closed = code === 'ECONNRESET' || code === 'EPIPE'
-  return new NoAnswer(where + (closed ? 'other side closed' : reasonOf(error)), TEMPORARY_CODE.includes(code))
+  return new NoResponse(where + (closed ? 'other side closed' : reasonOf(error)), TEMPORARY_CODE.includes(code))
 }
 
 /** The innermost cause's code or message. */

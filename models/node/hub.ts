@@ -30,7 +30,7 @@ import {
   snapshotFolder,
 } from './hub-cache.ts'
 import type { Progress, RemoteFile, Repository, Source } from './hub-cache.ts'
-import { BadStatus, HUB_LIMITS, HubClient, NoAnswer, NotTheHub, isOpenToAll } from './hub-network.ts'
+import { BadStatus, HUB_LIMITS, HubClient, NoResponse, UnexpectedResponse, isOpenToAll } from './hub-network.ts'
 import type { HubLimits } from './hub-network.ts'
 import { ADAPTER_WEIGHTS } from './peft.ts'
 import { TOKENIZER_FILES } from './tokenizer.ts'
@@ -431,9 +431,9 @@ function explain(repository: Repository, access: Access, stage: 'listing' | 'dow
   const hub = endpoint()
   if (error instanceof BadStatus) return explainStatus(repository, access, stage, error)
   const missing = `and ${what} is not in the cache ${cacheDir}`
-  if (error instanceof NoAnswer) return new Unreachable(`${hub} can't be reached (${error.message}), ${missing}`)
+  if (error instanceof NoResponse) return new Unreachable(`${hub} can't be reached (${error.message}), ${missing}`)
   // What answers with a page, as networks do that want a login first, is not the Hub.
-  if (error instanceof NotTheHub) {
+  if (error instanceof UnexpectedResponse) {
     return new Unreachable(
       error.message === ''
         ? `${hub} does not answer as the Hub does, ${missing}; does this network want a login?`

@@ -151,8 +151,8 @@ export interface CsvOptions {
 }
 
 /**
- * Opens a CSV file: its first record names the columns. Throws a UserError, naming `file`, where it is empty or its
- * header cannot be read. A row with too few or too many fields is a problem of that row.
+ * Opens a CSV file: its first record names the columns. Throws a UserError that names `file` if it is empty or its
+ * header can't be read. A row with too few or too many fields is reported as a problem of that row.
  */
 export async function openCsv(
   bytes: ByteStream,

@@ -212,7 +212,7 @@ describe('http without encryption', () => {
     'is not what a redirect may lead to: %s',
     async location => {
       await hubWith({ revision: (_, response) => response.writeHead(302, { location }).end() })
-      expect(await outcome()).toMatch(/does not answer as the Hub does \(it refers to [^)]*, which is not https\)/)
+      expect(await outcome()).toMatch(/does not answer as the Hub does \(it redirects to [^)]*, which is not https\)/)
     },
   )
 

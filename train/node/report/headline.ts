@@ -10,7 +10,7 @@ export function qualitySection(tested: Tested): Markup {
   const value = summary.metrics[metric.name]
   const show = (figure: number | undefined): string => showFigure(metric, figure).replace(' ', '\u00a0')
   const ends = interval && `${show(interval.low)} to ${show(interval.high)}`
-  // Shares and coefficients have a scale of their own; errors go as far as the largest of them.
+  // Accuracies and coefficients end at 1; errors are scaled by the largest of them.
   const largest = Math.max(value ?? 0, interval?.high ?? 0, constant?.value ?? 0) || 1
   const scale = metric.better === 'larger' ? 1 : largest
   const shown = (figure: number | undefined) => (figure === undefined ? 0 : figure / scale)

@@ -11,11 +11,11 @@ interface Held {
 const registry = new FinalizationRegistry<Held>(({ buffers, buffer }) => buffers.release(buffer))
 
 /** Releases `buffer` into `buffers` at some time after `owner` was collected. An owner may have several buffers. */
-export function releaseWhenForgotten(owner: object, buffers: Buffers, buffer: GPUBuffer): void {
+export function releaseWhenCollected(owner: object, buffers: Buffers, buffer: GPUBuffer): void {
   registry.register(owner, { buffers, buffer }, owner)
 }
 
-/** Undoes that for all buffers of an owner, which has released them itself. */
-export function keepWhenForgotten(owner: object): void {
+/** Cancels that for all buffers of an owner, which has released them itself. */
+export function cancelFinalization(owner: object): void {
   registry.unregister(owner)
 }

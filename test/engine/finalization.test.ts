@@ -15,11 +15,11 @@ import {
 } from '../../engine/node/index.ts'
 import { KEPT_PLANS } from '../../engine/evaluate.ts'
 import { Buffers } from '../../engine/runtime/buffers.ts'
-import { keepWhenForgotten, releaseWhenForgotten } from '../../engine/runtime/forgotten.ts'
+import { cancelFinalization, releaseWhenCollected } from '../../engine/runtime/finalization.ts'
 import { collected } from '../support/collect.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
-const THE_ONE = 'engine/runtime/forgotten.ts'
+const THE_ONE = 'engine/runtime/finalization.ts'
 
 let device: Device
 beforeAll(async () => {
@@ -56,7 +56,7 @@ describe('finalizers', () => {
     const buffers = new Buffers(device.gpu)
     const forget = (): WeakRef<object> => {
       const owner = { name: 'owner' }
-      releaseWhenForgotten(owner, buffers, buffers.acquire(256, 'owned'))
+      releaseWhenCollected(owner, buffers, buffers.acquire(256, 'owned'))
       return new WeakRef(owner)
     }
     const owner = forget()
@@ -71,8 +71,8 @@ describe('finalizers', () => {
     const forget = (): void => {
       const owner = {}
       const buffer = buffers.acquire(256, 'owned')
-      releaseWhenForgotten(owner, buffers, buffer)
-      keepWhenForgotten(owner)
+      releaseWhenCollected(owner, buffers, buffer)
+      cancelFinalization(owner)
       buffers.release(buffer)
     }
     forget()
@@ -81,7 +81,7 @@ describe('finalizers', () => {
   })
 })
 
-describe('forgotten', () => {
+describe('collected', () => {
   const spec = { shape: [300], dtype: 'f32' } as const
 
   test('variables release their memory', async () => {
