@@ -5,7 +5,18 @@
 // row that begins at `at`, zeros past headSize. Sums are all in f32.
 import { type FloatType, type Launch, type Slot, type Traits, type View, spread } from '../kernel.ts'
 import { droppedBelow, randomWgsl } from '../random.ts'
-import { type ScalarType, Shader, type ShaderParts, each, list, paragraphs, typeName, wgsl, written } from '../wgsl.ts'
+import {
+  type ScalarType,
+  Shader,
+  type ShaderParts,
+  each,
+  list,
+  paragraphs,
+  typeName,
+  when,
+  wgsl,
+  written,
+} from '../wgsl.ts'
 
 export interface AttentionDropout {
   /** Chance of a probability to be dropped, in (0, 1). */
@@ -135,22 +146,12 @@ const COMMON_UNIFORMS = {
 } as const
 
 /** Bindings: reads, writes, extra, `control` where there is mask or dropout. */
-export function attentionShader({
-  title,
-  layout,
-  reads,
-  writes,
-  extra,
-  needs,
-  uniforms,
-  code,
-}: AttentionShader): Shader {
+export function attentionShader({ layout, reads, writes, extra, uniforms, code, ...parts }: AttentionShader): Shader {
   const { dtype, headSize, vector, mask, dropout } = layout
   const type = typeName(dtype, vector ? 4 : 1)
   const operands = [...reads, ...writes]
   return new Shader({
-    title,
-    needs,
+    ...parts,
     bindings: {
       ...Object.fromEntries(reads.map(name => [name, type])),
       ...Object.fromEntries(writes.map(name => [name, written(type)])),
@@ -190,40 +191,31 @@ function rowFunction(name: string): string {
   `
 }
 
+/** Whether element e of a chunk may be past the end of its row. */
+const mayBePast = (e: number, headSize: number): boolean => e > 0 && headSize % 4 !== 0
+
 function loadFunction(name: string, { headSize, vector }: AttentionLayout): string {
-  const body = vector
-    ? `return vec4<f32>(${name}[at + c]);`
-    : wgsl`
-      let d = 4u * c;
-      return vec4<f32>(${list(4, e =>
-        e === 0 || headSize % 4 === 0
-          ? `f32(${name}[at + d + ${e}u])`
-          : `select(0.0, f32(${name}[at + min(d + ${e}u, HEAD_SIZE - 1u)]), d + ${e}u < HEAD_SIZE)`,
-      )});
-    `
+  const element = (e: number): string =>
+    mayBePast(e, headSize)
+      ? `select(0.0, f32(${name}[at + min(d + ${e}u, HEAD_SIZE - 1u)]), d + ${e}u < HEAD_SIZE)`
+      : `f32(${name}[at + d + ${e}u])`
   return wgsl`
     fn load${capital(name)}(at: u32, c: u32) -> vec4<f32> {
-      ${body}
+      ${vector && `return vec4<f32>(${name}[at + c]);`}
+      ${!vector && ['let d = 4u * c;', `return vec4<f32>(${list(4, element)});`]}
     }
   `
 }
 
 function storeFunction(name: string, { dtype, headSize, vector }: AttentionLayout): string {
-  const body = vector
-    ? `${name}[at + c] = vec4<${dtype}>(x);`
-    : wgsl`
-      let d = 4u * c;
-      ${each(
-        4,
-        e =>
-          `${e === 0 || headSize % 4 === 0 ? '' : `if (d + ${e}u < HEAD_SIZE) { `}${name}[at + d + ${e}u] = ${dtype}(x[${e}]);${
-            e === 0 || headSize % 4 === 0 ? '' : ' }'
-          }`,
-      )}
-    `
+  const store = (e: number): string => {
+    const line = `${name}[at + d + ${e}u] = ${dtype}(x[${e}]);`
+    return mayBePast(e, headSize) ? `if (d + ${e}u < HEAD_SIZE) { ${line} }` : line
+  }
   return wgsl`
     fn store${capital(name)}(at: u32, c: u32, x: vec4<f32>) {
-      ${body}
+      ${vector && `${name}[at + c] = vec4<${dtype}>(x);`}
+      ${!vector && ['let d = 4u * c;', each(4, store)]}
     }
   `
 }
@@ -235,26 +227,20 @@ function maskFunctions(mask: boolean): string {
       return ${mask ? 'control[1u + item * (1u + u.maskWords)]' : 'u.keys'};
     }
     fn allowed(item: u32, key: u32, extent: u32) -> bool {
-      ${
-        mask
-          ? wgsl`
+      ${!mask && 'return key < extent;'}
+      ${when(mask)`
         let word = min(key / 32u, u.maskWords - 1u);
         return key < extent && ((control[2u + item * (1u + u.maskWords) + word] >> (key % 32u)) & 1u) != 0u;
-      `
-          : 'return key < extent;'
-      }
+      `}
     }
     // The same of keys key … key + 3; key is a multiple of four.
     fn allowed4(item: u32, key: u32, extent: u32) -> vec4<bool> {
       let keys = key + vec4<u32>(0u, 1u, 2u, 3u);
-      ${
-        mask
-          ? wgsl`
+      ${!mask && 'return keys < vec4<u32>(extent);'}
+      ${when(mask)`
         let word = control[2u + item * (1u + u.maskWords) + min(key / 32u, u.maskWords - 1u)];
         return (keys < vec4<u32>(extent)) & (((vec4<u32>(word) >> (keys % 32u)) & vec4<u32>(1u)) != vec4<u32>(0u));
-      `
-          : 'return keys < vec4<u32>(extent);'
-      }
+      `}
     }
   `
 }
@@ -325,55 +311,37 @@ export interface Pairs {
 export const rowTiles = ({ queries, keys }: AttentionProblem, side: Side, rows: number): number =>
   Math.ceil((side === 'query' ? queries : keys) / rows)
 
+interface AttentionLaunch extends Pick<Launch, 'label' | 'operations'> {
+  readonly shader: Shader
+  /** Of one head. */
+  readonly tiles: number
+  readonly operands: readonly Operand[]
+  /** Of the other buffers, by name. */
+  readonly slots?: Readonly<Record<string, Slot>>
+  readonly control?: Slot
+  /** All, where left out. */
+  readonly pairs?: Pairs
+  /** Left out, one a tile. */
+  readonly workgroups?: number
+  /** Values of the further uniforms. */
+  readonly uniforms?: Readonly<Record<string, number>>
+}
+
 /** One launch over tiles of every head. */
-export function attentionLaunch(
-  problem: AttentionProblem,
-  { vector }: AttentionLayout,
-  options: {
-    readonly label: string
-    readonly shader: Shader
-    /** Of one head. */
-    readonly tiles: number
-    readonly operands: readonly Operand[]
-    /** Of the other buffers, by name. */
-    readonly slots?: Readonly<Record<string, Slot>>
-    readonly control?: Slot
-    /** All, where left out. */
-    readonly pairs?: Pairs
-    /** Workgroups; left out, one a tile. */
-    readonly workgroups?: number
-    /** Of the further uniforms. */
-    readonly uniforms?: Readonly<Record<string, number>>
-    readonly operations?: number
-  },
-): Launch {
-  const {
-    label,
-    shader,
-    tiles,
-    operands,
-    slots,
-    control,
-    pairs = { first: 0, count: problem.heads * problem.batch },
-    uniforms,
-    operations,
-  } = options
-  const {
-    queries,
-    keys,
-    heads,
-    headSize,
-    scale,
-    dropout: { rate, stream, seed } = { rate: 0, stream: 0, seed: 0 },
-  } = problem
-  const { workgroups = tiles * pairs.count } = options
-  const unit = vector ? 4 : 1
-  return shader.launch({
+export function attentionLaunch(problem: AttentionProblem, layout: AttentionLayout, use: AttentionLaunch): Launch {
+  const { queries, keys, heads, headSize, scale, maxWorkgroups } = problem
+  const { label, operations, tiles, operands, control, pairs = { first: 0, count: heads * problem.batch } } = use
+  const { rate, stream, seed } = problem.dropout ?? { rate: 0, stream: 0, seed: 0 }
+  const { workgroups = tiles * pairs.count } = use
+  const unit = layout.vector ? 4 : 1
+  const placeOf = ({ name, view }: Operand): [string, number][] =>
+    [view.offset, ...view.strides.slice(0, 3)].map((n, k) => [`${name}${STRIDES[k]}`, n / unit])
+  return use.shader.launch({
     label,
     operations,
     slots: {
       ...Object.fromEntries(operands.map(({ name, slot }) => [name, slot])),
-      ...slots,
+      ...use.slots,
       ...(control ? { control } : {}),
     },
     uniforms: {
@@ -390,13 +358,9 @@ export function attentionLaunch(
       keepScale: 1 / (1 - rate),
       stream,
       seed,
-      ...Object.fromEntries(
-        operands.flatMap(({ name, view }) =>
-          [view.offset, ...view.strides.slice(0, 3)].map((n, k) => [`${name}${STRIDES[k]}`, n / unit] as const),
-        ),
-      ),
-      ...uniforms,
+      ...Object.fromEntries(operands.flatMap(placeOf)),
+      ...use.uniforms,
     },
-    workgroups: spread(workgroups, problem.maxWorkgroups),
+    workgroups: spread(workgroups, maxWorkgroups),
   })
 }

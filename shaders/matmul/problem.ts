@@ -1,6 +1,6 @@
 // A matrix product as its kernels see it: sizes, one unit-stride axis per operand, batch axes as few as strides allow.
 // Everything that depends only on views lives here, and no WGSL.
-import { mergeAxes } from '../addressing.ts'
+import { type Axes, mergeAxes } from '../addressing.ts'
 import type { Epilogue } from '../epilogue.ts'
 import { type FloatType, type Slot, type View, isFloat } from '../kernel.ts'
 
@@ -73,20 +73,24 @@ export function isReadable(view: View): boolean {
   )
 }
 
+/** A view with its buffer. */
+interface Input {
+  readonly slot: Slot
+  readonly view: View
+}
+
+/** `strides` are those of its rows and of K. */
 function operand(
-  slot: Slot,
-  view: View,
+  { slot, view: { dtype, strides: all, offset } }: Input,
   rows: number,
   k: number,
-  rowStride: number,
-  kStride: number,
+  [rowStride, kStride]: readonly [number, number],
   batch: readonly number[],
 ): Operand {
   const major = majorOf(rows, k, rowStride, kStride)
-  if (!major || !isFloat(view.dtype))
-    throw new Error(`matmul cannot read ${view.dtype} strides ${view.strides.join(', ')}`)
+  if (!major || !isFloat(dtype)) throw new Error(`matmul cannot read ${dtype} strides ${all.join(', ')}`)
   const stride = major === 'k' ? (rows > 1 ? rowStride : k) : k > 1 ? kStride : rows
-  return { slot, dtype: view.dtype, major, offset: view.offset, stride, batch }
+  return { slot, dtype, major, offset, stride, batch }
 }
 
 /**
@@ -95,69 +99,35 @@ function operand(
  * product of B·S rows.
  */
 export function productOf(
-  a: { readonly slot: Slot; readonly view: View },
-  b: { readonly slot: Slot; readonly view: View },
+  a: Input,
+  b: Input,
   out: { readonly slot: Slot; readonly dtype: FloatType },
   scale = 1,
 ): Product {
-  const aRank = a.view.shape.length
-  const bRank = b.view.shape.length
-  let m = a.view.shape[aRank - 2]
-  const k = a.view.shape[aRank - 1]
-  const n = b.view.shape[bRank - 1]
-  let rowStride = a.view.strides[aRank - 2]
-  const axes = batchAxes(a.view, b.view)
-  const kStride = a.view.strides[aRank - 1]
-  while (axes.length > 0) {
-    const inner = axes[axes.length - 1]
-    const continues = m === 1 || inner.a === m * rowStride
-    if (inner.b !== 0 || !continues) break
+  const [rows, k] = a.view.shape.slice(-2)
+  const n = b.view.shape[b.view.shape.length - 1]
+  const [aRowStride, aKStride] = a.view.strides.slice(-2)
+  const [bKStride, columnStride] = b.view.strides.slice(-2)
+  const {
+    sizes,
+    strides: [aBatch, bBatch],
+  } = batchAxes(a.view, b.view)
+  let [m, rowStride] = [rows, aRowStride]
+  for (let inner = sizes.length - 1; inner >= 0 && bBatch[inner] === 0; inner--) {
+    const continues = m === 1 || aBatch[inner] === m * rowStride
     // Rows of a transposed operand must stay next to each other, or no axis would have stride 1.
-    if (m === 1 && majorOf(inner.n, k, inner.a, kStride) === undefined) break
-    rowStride = m === 1 ? inner.a : rowStride
-    m *= inner.n
-    axes.pop()
+    if (!continues || (m === 1 && majorOf(sizes[inner], k, aBatch[inner], aKStride) === undefined)) break
+    rowStride = m === 1 ? aBatch[inner] : rowStride
+    m *= sizes[inner]
+    for (const axes of [sizes, aBatch, bBatch]) axes.pop()
   }
-  return {
-    m,
-    n,
-    batch: axes.map(axis => axis.n),
-    segments: [
-      {
-        k,
-        scale,
-        a: operand(
-          a.slot,
-          a.view,
-          m,
-          k,
-          rowStride,
-          kStride,
-          axes.map(axis => axis.a),
-        ),
-        b: operand(
-          b.slot,
-          b.view,
-          n,
-          k,
-          b.view.strides[bRank - 1],
-          b.view.strides[bRank - 2],
-          axes.map(axis => axis.b),
-        ),
-      },
-    ],
-    out,
-  }
-}
-
-interface BatchAxis {
-  readonly n: number
-  readonly a: number
-  readonly b: number
+  const left = operand(a, m, k, [rowStride, aKStride], aBatch)
+  const right = operand(b, n, k, [columnStride, bKStride], bBatch)
+  return { m, n, batch: sizes, segments: [{ k, a: left, b: right, scale }], out }
 }
 
 /** Of all axes but the last two, as few as strides allow. */
-function batchAxes(a: View, b: View): BatchAxis[] {
+function batchAxes(a: View, b: View): Axes {
   const rank = Math.max(a.shape.length, b.shape.length) - 2
   const axesOf = ({ shape, strides }: View): { n: number; stride: number }[] =>
     Array.from({ length: rank }, (_, axis) => {
@@ -166,11 +136,8 @@ function batchAxes(a: View, b: View): BatchAxis[] {
     })
   const [left, right] = [axesOf(a), axesOf(b)]
   const shape = left.map(({ n }, axis) => (n === 1 ? right[axis].n : n))
-  const { sizes, strides } = mergeAxes(
-    shape,
-    [left, right].map(axes => axes.map(({ stride }) => stride)),
-  )
-  return sizes.map((n, axis) => ({ n, a: strides[0][axis], b: strides[1][axis] }))
+  const strides = [left, right].map(axes => axes.map(({ stride }) => stride))
+  return mergeAxes(shape, strides)
 }
 
 /** Whether an operand can be loaded four elements at a time along its unit-stride axis. */
@@ -193,20 +160,16 @@ export function tuningProblem(product: Product): {
   options: Record<string, string | boolean>
 } {
   const { m, n, segments } = product
+  const sizes: Record<string, number> = { batch: batchCount(product), m, n }
+  const options: Record<string, string | boolean> = {}
   const layoutOf = (side: Operand, rows: number, k: number): string =>
     `${side.dtype}${side.major === 'k' ? 'k' : 'r'}${isVec4(side, rows, k) ? 4 : 1}`
-  return {
-    sizes: { batch: batchCount(product), m, n, ...Object.fromEntries(segments.map(({ k }, s) => [`k${s}`, k])) },
-    options: {
-      ...Object.fromEntries(
-        segments.flatMap(({ k, a, b }, s) => [
-          [`a${s}`, layoutOf(a, m, k)],
-          [`b${s}`, layoutOf(b, n, k)],
-        ]),
-      ),
-      ...(product.bias ? { bias: true } : {}),
-      ...(product.epilogue ? { epilogue: true } : {}),
-      out: product.out.dtype,
-    },
-  }
+  segments.forEach(({ k, a, b }, s) => {
+    sizes[`k${s}`] = k
+    options[`a${s}`] = layoutOf(a, m, k)
+    options[`b${s}`] = layoutOf(b, n, k)
+  })
+  if (product.bias) options.bias = true
+  if (product.epilogue) options.epilogue = true
+  return { sizes, options: { ...options, out: product.out.dtype } }
 }
