@@ -2,12 +2,13 @@
 // its SuccessiveHalvingPruner stops, and the settings that it finds.
 import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
+import { play, regretAfter, searchOn } from '../../bench/search/play.ts'
+import { BRANIN, TUNING } from '../../bench/search/surfaces.ts'
 import { shouldPrune } from '../../train/search/halving.ts'
 import { ParzenEstimator } from '../../train/search/parzen.ts'
 import type { SettingState } from '../../train/search/settings.ts'
 import { split } from '../../train/search/tpe.ts'
 import type { Halving, Space, Spec, Trial, Values } from '../../train/search/types.ts'
-import { BRANIN, TUNING, play, regretAfter, searchOn } from '../support/surfaces.ts'
 
 interface Densities {
   readonly densities: readonly {

@@ -2,9 +2,10 @@
 // folder, with its trials: journal.py reads both. `node test/golden/optuna/export.ts FOLDER`.
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { playCurves, searchOn } from '../../../bench/search/play.ts'
+import { TUNING, modelledCurves } from '../../../bench/search/surfaces.ts'
 import { Journal, type JournalTrial } from '../../../train/search/journal.ts'
 import { ranking } from '../../../train/search/settings.ts'
-import { TUNING, playCurves, searchOn } from '../../support/surfaces.ts'
 
 const [folder] = process.argv.slice(2)
 const spec = searchOn(TUNING, { search: 'tpe', settings: 300, halving: { grace: 1, factor: 3 }, tpe: { startup: 5 } })
@@ -13,7 +14,7 @@ const minute = (n: number) => new Date(Date.UTC(2026, 10, 30) + 60_000 * n)
 
 /** What is known of the sweep after some evaluations: every seventh trial fails at first. */
 function after(budget: number, retries: boolean): readonly JournalTrial[] {
-  return playCurves(spec, { surface: TUNING, length: 9, noise: 0.1 }, budget).map((trial): JournalTrial => {
+  return playCurves(spec, modelledCurves(TUNING, 9, 0.1), budget).map((trial): JournalTrial => {
     const { number, state } = trial
     const times = { startedAt: minute(number), finishedAt: state === 'running' ? undefined : minute(number + 10) }
     return number % 7 === 3 && !retries && state !== 'running'

@@ -1,6 +1,6 @@
 # Searches as Optuna makes them. Writes densities.json: densities of its Parzen estimators; splits.json: which trials its
 # TPESampler takes for good; halvings.json: what its SuccessiveHalvingPruner stops; searches.json: how near its samplers
-# come to the optimum of the functions of test/support/surfaces.ts.
+# come to the optimum of the functions of bench/search/surfaces.ts.
 import json
 import math
 import os
@@ -158,7 +158,7 @@ def halvings():
     return cases
 
 
-# Surfaces. The same as in test/support/surfaces.ts, which says what they are.
+# Surfaces. The same as in bench/search/surfaces.ts, which says what they are.
 
 BRANIN = {"x": {"min": -5, "max": 10}, "y": {"min": 0, "max": 15}}
 TUNING = {

@@ -1,8 +1,9 @@
 // Which trials successive halving stops. test/golden/optuna.test.ts compares whole sweeps with Optuna.
 import { describe, expect, test } from 'vitest'
+import { searchOn } from '../../../bench/search/play.ts'
+import { BRANIN } from '../../../bench/search/surfaces.ts'
 import { isRung, shouldPrune } from '../../../train/search/halving.ts'
 import type { Trial } from '../../../train/search/types.ts'
-import { BRANIN, searchOn } from '../../support/surfaces.ts'
 
 const trialWith = (number: number, ...values: readonly number[]): Trial => ({
   number,

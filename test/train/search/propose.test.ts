@@ -1,19 +1,11 @@
 // Which settings a search tries, and how much better than at random.
 import { describe, expect, test } from 'vitest'
+import { play, playCurves, regretAfter, searchOn } from '../../../bench/search/play.ts'
+import { BRANIN, type Surface, TUNING, modelledCurves, tableSurface } from '../../../bench/search/surfaces.ts'
 import { bootstrap } from '../../../train/metrics/uncertainty.ts'
 import { countOf, gridOf, propose } from '../../../train/search/propose.ts'
 import { contains, keyOf } from '../../../train/search/space.ts'
 import type { Space, Spec, Trial } from '../../../train/search/types.ts'
-import {
-  BRANIN,
-  type Surface,
-  TUNING,
-  play,
-  playCurves,
-  regretAfter,
-  searchOn,
-  tableSurface,
-} from '../../support/surfaces.ts'
 
 const LORA: Space = { tune: { values: ['lora'] }, rank: { values: [2, 8] }, lr: { values: [1e-4, 5e-4] } }
 const FULL: Space = { tune: { values: ['full'] }, lr: { values: [1e-5, 5e-5] } }
@@ -171,7 +163,7 @@ describe('in 40 seeds', () => {
   ] as const)(
     'successive halving comes nearer to the optimum of %s with the same number of evaluations',
     (_, surface) => {
-      const curves = { surface, length: 9, noise: 0.1 }
+      const curves = modelledCurves(surface, 9, 0.1)
       const after = (search: Partial<Spec>): readonly number[] =>
         seeds.map(seed => {
           const history = playCurves(searchOn(surface, { settings: 1000, ...search, seed }), curves, 180)

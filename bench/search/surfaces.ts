@@ -1,18 +1,8 @@
-// What a search can be tried on without training: functions of a setting with a known optimum, the recorded table of a
-// sweep, and a sweep played through with either. test/golden/optuna/make.py has the same functions.
-import { type Random, stream } from '../../train/random.ts'
-import { propose } from '../../train/search/propose.ts'
-import { shouldPrune } from '../../train/search/halving.ts'
-import type {
-  Intermediate,
-  Parameter,
-  Space,
-  Spec,
-  Trial,
-  TrialState,
-  Value,
-  Values,
-} from '../../train/search/types.ts'
+// What a search can be tried on without training: functions of a setting with a known optimum, and what sweeps
+// recorded. test/golden/optuna/make.py has the same functions.
+import type { Random } from '../../train/random.ts'
+import { compareValues, settingsOf } from '../../train/search/settings.ts'
+import type { Parameter, Space, Spec, Trial, Value, Values } from '../../train/search/types.ts'
 
 export interface Surface {
   readonly space: Space
@@ -114,84 +104,59 @@ export function tableSurface(direction: Spec['direction'], rows: readonly Row[])
   }
 }
 
-/** A search on a surface, with all that does not matter filled in. */
-export const searchOn = ({ space, direction }: Surface, search: Partial<Spec>): Spec => ({
-  search: 'random',
-  spaces: [space],
-  settings: 60,
-  seeds: [0],
-  metric: 'loss',
-  direction,
-  seed: 0,
-  ...search,
-})
-
-/** Plays a sweep, one trial after another. */
-export function play(spec: Spec, surface: Surface): readonly Trial[] {
-  const history: Trial[] = []
-  for (;;) {
-    const proposals = propose(spec, history, 1)
-    if (proposals.length === 0) return history
-    for (const { setting, values } of proposals) {
-      for (const seed of spec.seeds) {
-        const value = surface.at(values)
-        history.push({ number: history.length, setting, seed, values, state: 'complete', value, intermediate: [] })
-      }
-    }
-  }
-}
-
-/** Distance of the best of the first trials from the optimum. */
-export function regretAfter(trials: number, history: readonly Trial[], { direction, optimum }: Surface): number {
-  const values = history.slice(0, trials).flatMap(({ value }) => value ?? [])
-  return direction === 'minimize' ? Math.min(...values) - optimum : optimum - Math.max(...values)
-}
-
-/** A learning curve that ends at a surface's value: evaluation 1 … `length`, the speed drawn for each setting. */
+/** Evaluations of a trial while it trains, the last of which is its value. */
 export interface Curves {
   readonly surface: Surface
+  /** How many there are. */
   readonly length: number
-  /** Standard deviation of an evaluation before the last. */
-  readonly noise: number
+  at(values: Values, random: Random): readonly number[]
 }
 
-function curveOf({ surface, length, noise }: Curves, values: Values, random: Random): readonly number[] {
-  const final = surface.at(values)
-  const speed = 1 + 3 * random.next()
+/** Curves that end at a surface's value; how fast, is drawn for each trial. All but the last are noisy. */
+export function modelledCurves(surface: Surface, length: number, noise: number): Curves {
   const sign = surface.direction === 'minimize' ? 1 : -1
-  return Array.from({ length }, (_, i) =>
-    i === length - 1 ? final : final + sign * 2 * Math.exp((-speed * (i + 1)) / 4) + noise * random.normal(),
-  )
+  return {
+    surface,
+    length,
+    at(values, random) {
+      const final = surface.at(values)
+      const speed = 1 + 3 * random.next()
+      return Array.from({ length }, (_, i) =>
+        i === length - 1 ? final : final + sign * 2 * Math.exp((-speed * (i + 1)) / 4) + noise * random.normal(),
+      )
+    },
+  }
 }
 
 /**
- * Plays a sweep with learning curves on `workers` that take turns, until `budget` evaluations are spent. Returns its
- * trials; those that the end of the budget interrupts are still running.
+ * The trials of a sweep as a table: its settings that are complete, with the means of their seeds. Curves are the best
+ * evaluation so far, as trials have the value of their best; undefined where trials have one evaluation.
  */
-export function playCurves(spec: Spec, curves: Curves, budget: number, workers = 4): readonly Trial[] {
-  const trials: Trial[] = []
-  const curvesOfTrials: (readonly number[])[] = []
-  const busy: number[] = []
-  for (let spent = 0; spent < budget; spent++) {
-    if (busy.length < workers) {
-      for (const { setting, values } of propose(spec, trials, 1)) {
-        const number = trials.length
-        trials.push({ number, setting, seed: 0, values, state: 'running', intermediate: [] })
-        curvesOfTrials.push(curveOf(curves, values, stream(spec.seed, `curve ${number}`)))
-        busy.push(number)
-      }
-    }
-    const number = busy.shift()
-    if (number === undefined) break
-    const trial = trials[number]
-    const step = trial.intermediate.length
-    const value = curvesOfTrials[number][step]
-    const intermediate: readonly Intermediate[] = [...trial.intermediate, { step: step + 1, value }]
-    const reported = { ...trial, intermediate }
-    const ends = intermediate.length === curves.length
-    const state: TrialState = ends ? 'complete' : shouldPrune(spec, trials, reported) ? 'pruned' : 'running'
-    trials[number] = { ...reported, state, ...(ends ? { value } : {}) }
-    if (state === 'running') busy.push(number)
-  }
-  return trials
+export function recordedSweep(spec: Pick<Spec, 'direction'>, trials: readonly Trial[]) {
+  const settings = settingsOf(trials).filter(({ state }) => state === 'complete')
+  const rows = settings.map(({ values, value = NaN }) => ({ values, value }))
+  const surface = tableSurface(spec.direction, rows)
+  const length = Math.min(...settings.flatMap(setting => setting.trials.map(({ intermediate }) => intermediate.length)))
+  const compare = compareValues(spec)
+  const curves = settings.map(({ trials: ofSetting, value = NaN }) => {
+    const complete = ofSetting.filter(({ state }) => state === 'complete')
+    const means = Array.from({ length }, (_, i) => {
+      const best = complete.map(
+        ({ intermediate }) =>
+          intermediate
+            .slice(0, i + 1)
+            .map(({ value: at }) => at)
+            .toSorted(compare)[0],
+      )
+      return best.reduce((sum, at) => sum + at, 0) / best.length
+    })
+    return means.with(-1, value)
+  })
+  const indexSurface = tableSurface(
+    spec.direction,
+    rows.map(({ values }, i) => ({ values, value: i })),
+  )
+  const at = (values: Values): readonly number[] => curves[indexSurface.at(values)]
+  const recorded: Curves | undefined = length > 1 ? { surface, length, at } : undefined
+  return { settings: rows.length, surface, curves: recorded }
 }
