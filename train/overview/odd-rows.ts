@@ -33,7 +33,7 @@ const PATTERNS: readonly (readonly [Oddity, RegExp])[] = [
   ['replacement', /\ufffd/],
   ['mojibake', MOJIBAKE],
   ['invisible', /[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/],
-  ['tags', new RegExp(TAG.source, 'i')],
+  ['tags', new RegExp(TAG.source, 'is')],
   ['entities', /&(?:[a-z][a-z0-9]{1,31}|#\d{1,7}|#x[0-9a-f]{1,6});/i],
   ['urls', /\bhttps?:\/\/|\bwww\.[a-z0-9]/i],
 ]

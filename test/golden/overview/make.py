@@ -16,7 +16,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 bundled = os.path.join(here, "../../../train/node/bundled/reviews/train.csv")
 MOST = 200
 
-TAG = regex.compile(r"</?[a-z][^<>]*>|<!--.*?-->", regex.I | regex.S)
+TAG = regex.compile(r"</?[a-z][^<>]*>|<!--.*?(?:-->|\Z)", regex.I | regex.S)
 WORD = regex.compile(r"[\p{L}\p{N}\p{M}]+(?:'[\p{L}\p{M}]+)*")
 
 

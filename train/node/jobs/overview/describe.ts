@@ -59,9 +59,12 @@ function leftOutText({ left_out: leftOut }: Overview): string | undefined {
   return ['Left out; fine-tune refuses such rows unless --skip-bad-rows is given:', ...lines].join('\n')
 }
 
+/** A dash for what is not defined, as a single text's deviation is. */
+const figure = (value: number, digits: number): string => (Number.isFinite(value) ? value.toFixed(digits) : '–')
+
 const statisticsRow = (name: string, statistics: TextStatistics): string[] => [
   name,
-  ...STATISTICS.map(column => statistics[column].toFixed(column === 'mean' || column === 'std' ? 1 : 0)),
+  ...STATISTICS.map(column => figure(statistics[column], column === 'mean' || column === 'std' ? 1 : 0)),
 ]
 
 function lengthsTable({ sets, tokenizer }: Overview): string {
@@ -71,7 +74,7 @@ function lengthsTable({ sets, tokenizer }: Overview): string {
     statisticsRow(`${name}, tokens`, token_length),
   ])
   const numbers = Object.entries(sets).flatMap(([name, { numbers }]) =>
-    numbers ? [[`${name}, label`, ...STATISTICS.map(column => numbers[column].toPrecision(4))]] : [],
+    numbers ? [[`${name}, label`, ...STATISTICS.map(column => figure(numbers[column], 3))]] : [],
   )
   const why = tokenizer.why === undefined ? '' : ` (${tokenizer.why})`
   return (
