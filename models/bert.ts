@@ -139,7 +139,8 @@ export class BertForMaskedLM extends Model {
   maskedLogits(inputs: Inputs, positions: Tensor, context: ForwardContext): Tensor {
     const rows = this.bert.hidden(inputs, context).gather(positions)
     const guess = this.cls.norm.forward(activate(this.cls.dense.forward(rows, context), this.config.activation))
-    const scores = guess.matmul(this.bert.embeddings.words.weight.tensor.transpose())
+    const { tensor: table } = this.bert.embeddings.words.weight
+    const scores = guess.matmul((context.mixed ? table.cast(guess.dtype) : table).transpose())
     return scores.add(this.cls.bias.tensor.cast(scores.dtype)).cast('f32')
   }
 

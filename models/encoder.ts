@@ -79,7 +79,8 @@ export class Embeddings extends Module {
     let sum = words.add(this.positions.first(sequence))
     if (this.types) sum = sum.add(types ? this.types.forward(types) : this.types.first(1))
     const rows = sum.reshape([batch * sequence, sum.shape[2]])
-    return this.dropout.forward(this.norm.forward(rows), context)
+    const normed = this.norm.forward(rows)
+    return this.dropout.forward(context.mixed ? normed.cast('f16') : normed, context)
   }
 }
 

@@ -179,6 +179,11 @@ export interface ForwardContext {
   readonly seed: number
   /** Number of the step, u32 of shape []: masks differ from step to step. */
   readonly step: Tensor
+  /**
+   * Mixed precision (Micikevicius et al. 2018): parameters are f32, but activations f16, and so are the copies of weights
+   * that they are multiplied by. Sums are f32.
+   */
+  readonly mixed?: boolean
   /** Every dropout site of a pass takes a number of its own, in the order of the program. */
   nextStream(): number
   /** Called with the hidden states before the first layer and after each. */
@@ -283,7 +288,7 @@ export class Linear extends Module {
   /** [rows, in] to [rows, out]. */
   forward(x: Tensor, context: ForwardContext): Tensor {
     const lora = this.#lora
-    if (!lora || lora.merged) return this.#plain(x)
+    if (!lora || lora.merged) return this.#plain(x, context)
     const { a, b, scale } = lora
     if (!context.training || lora.dropout.rate === 0) {
       // Adapters are f32 even where activations are f16; what flows on is what flowed in.
@@ -291,11 +296,12 @@ export class Linear extends Module {
     }
     // Dropout is on the adapter's input alone, so the two products no longer share x.
     const low = lora.dropout.forward(x, context).matmul(a.tensor.transpose())
-    return this.#plain(x).add(low.matmul(b.tensor.transpose()).mul(scale)).cast(x.dtype)
+    return this.#plain(x, context).add(low.matmul(b.tensor.transpose()).mul(scale)).cast(x.dtype)
   }
 
-  #plain(x: Tensor): Tensor {
-    const product = x.matmul(this.weight.tensor.transpose())
+  #plain(x: Tensor, { mixed }: ForwardContext): Tensor {
+    const { tensor } = this.weight
+    const product = x.matmul((mixed ? tensor.cast(x.dtype) : tensor).transpose())
     return product.add(this.bias.tensor).cast(product.dtype)
   }
 }

@@ -101,6 +101,8 @@ export interface StepOptions {
   readonly accumulate: number
   /** Scales the loss dynamically: for f16 activations. */
   readonly scaleLoss: boolean
+  /** As in `ForwardContext`. */
+  readonly mixed?: boolean
   /** Makes each layer's activations again in the backward pass instead of keeping them. */
   readonly recompute?: boolean
   /** Steps that may be left out because their loss or gradient is not finite; 0 when left out. */
@@ -144,6 +146,7 @@ export class TrainingSteps {
         training: true,
         seed: options.seed,
         step,
+        mixed: options.mixed,
         onLayer: hidden => {
           layers.push(hidden)
         },
@@ -344,9 +347,9 @@ export interface EvaluationResult {
 export class EvaluationStep {
   readonly #run
 
-  constructor(model: Model, task: Task<never>) {
+  constructor(model: Model, task: Task<never>, mixed?: boolean) {
     this.#run = compile((batch: BatchTensors) => {
-      const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') })
+      const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32'), mixed })
       const { losses, outputs, sums } = task.forward(model, inputsOf(model, batch), context)
       return { ...losses, outputs, sums }
     })

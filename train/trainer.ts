@@ -33,7 +33,11 @@ export interface TrainerOptions extends BatchingOptions {
   /** Limit of the gradient's global norm; 0 for none. */
   readonly clip: number
   readonly seed: number
-  readonly precision: 'f32' | 'f16'
+  /**
+   * `f16`: what is frozen is stored in f16, and so are activations, therefore. `mixed`: parameters are f32, activations
+   * f16. In both the loss is scaled.
+   */
+  readonly precision: 'f32' | 'f16' | 'mixed'
   /** Makes each layer's activations again in the backward pass instead of keeping them. */
   readonly recompute?: boolean
   /** Id of the padding token. */
@@ -128,7 +132,7 @@ export class Trainer<Target = unknown> {
     this.task = task
     this.#parameters = parameters
     this.#steps = steps
-    this.#evaluation = new EvaluationStep(model, task)
+    this.#evaluation = new EvaluationStep(model, task, options.precision === 'mixed')
     this.#check = new FiniteCheck(this.state())
     const names = new Set(model.parameters().map(({ name }) => name))
     this.#nameOf = (variable, element) =>
@@ -155,7 +159,8 @@ export class Trainer<Target = unknown> {
     const steps = await TrainingSteps.over(model, task, parameters, optimizer, {
       seed,
       accumulate,
-      scaleLoss: precision === 'f16',
+      scaleLoss: precision !== 'f32',
+      mixed: precision === 'mixed',
       recompute,
       skipBadSteps,
     })

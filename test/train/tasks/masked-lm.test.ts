@@ -2,9 +2,13 @@
 // anew.
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { currentDevice } from '../../../engine/node/index.ts'
+import { createMaskedModel, initialise } from '../../../models/index.ts'
 import { stream } from '../../../train/random.ts'
-import { type MaskedOptions, collateMasked } from '../../../train/tasks/masked-lm.ts'
+import { type MaskedOptions, collateMasked, maskedTask } from '../../../train/tasks/masked-lm.ts'
+import { Trainer } from '../../../train/trainer.ts'
 import { SEED } from '../../support/seed.ts'
+import { tinyModelConfig } from '../../support/tiny.ts'
 
 const CLS = 2
 const SEP = 3
@@ -63,16 +67,50 @@ describe('hidden tokens', () => {
     )
   })
 
-  test('are replaced by [MASK] four times of five, and by a random token one of ten', () => {
-    const examples = Array.from({ length: 400 }, () => ({
-      ids: Int32Array.of(CLS, ...Array.from({ length: 30 }, (_, i) => 5 + i), SEP),
-      target: undefined,
-    }))
-    const { ids, arrays, count } = batchOf(examples, 7)
+  /** A text of 30 words, of one token each, and its hidden places over many draws. */
+  const row = { ids: Int32Array.of(CLS, ...Array.from({ length: 30 }, (_, i) => 5 + i), SEP), target: undefined }
+  /** Whether a count is one that a binomial draw gives but once in a million. */
+  const expectDrawn = (found: number, of: number, chance: number, what: string): void =>
+    expect(Math.abs(found - of * chance) / Math.sqrt(of * chance * (1 - chance)), what).toBeLessThan(5)
+
+  test('are replaced by [MASK] four times of five, by any other token one time of ten, and left one of ten', () => {
+    const { ids, arrays, count } = batchOf(
+      Array.from({ length: 4000 }, () => row),
+      7,
+    )
     const places = [...arrays.positions.data].slice(0, count)
-    const share = (of: (at: number, k: number) => boolean): number => places.filter(of).length / count
-    expect(share(at => ids[at] === options.maskId)).toBeCloseTo(0.8, 1)
-    expect(share((at, k) => ids[at] === arrays.labels.data[k])).toBeCloseTo(0.1, 1)
+    expect(count).toBe(4000 * 5)
+    const counts = new Map<number, number>()
+    let same = 0
+    places.forEach((at, k) => {
+      if (ids[at] === arrays.labels.data[k]) same++
+      else counts.set(ids[at], (counts.get(ids[at]) ?? 0) + 1)
+    })
+    expectDrawn(counts.get(options.maskId) ?? 0, count, 0.8, '[MASK]')
+    // Of the random tokens, one of 45 is the token itself.
+    expectDrawn(same, count, 0.1 + 0.1 / 45, 'left as they are')
+    for (let id = 5; id < 50; id++) {
+      const others = places.filter((_, k) => arrays.labels.data[k] !== id).length
+      expectDrawn(counts.get(id) ?? 0, others, 0.1 / 45, `token ${id}`)
+    }
+  })
+
+  test('are any of a text, each as often as the others, alone and in whole words', () => {
+    const hiddenIn = (how: MaskedOptions): number[] => {
+      const { arrays, count } = batchOf(
+        Array.from({ length: 4000 }, () => row),
+        11,
+        how,
+      )
+      const times = new Array<number>(32).fill(0)
+      for (const at of arrays.positions.data.subarray(0, count)) times[at % 32]++
+      return times.slice(1, -1)
+    }
+    // 5 of 30 in each draw.
+    hiddenIn(options).forEach((found, i) => expectDrawn(found, 4000, 5 / 30, `place ${i}`))
+    // Pairs of tokens: 5 hides two pairs of 15.
+    const pairs = { ...options, continues: (id: number) => id % 2 === 0 }
+    hiddenIn(pairs).forEach((found, i) => expectDrawn(found, 4000, 2 / 15, `place ${i} of pairs`))
   })
 
   test('are others each time, and the same again for the same draw', () => {
@@ -82,4 +120,42 @@ describe('hidden tokens', () => {
     expect(batchOf(examples, 1)).toEqual(batchOf(examples, 1))
     expect(batchOf(examples, 1).arrays.positions.data).not.toEqual(batchOf(examples, 2).arrays.positions.data)
   })
+})
+
+test('a trainer hides other tokens of a text in each epoch', async () => {
+  const device = await currentDevice()
+  const task = maskedTask(options)
+  const seen: string[] = []
+  const recording = {
+    ...task,
+    collate: (...args: Parameters<typeof task.collate>) => {
+      const batch = task.collate(...args)
+      if (args[0].length > 0) seen.push(Array.from(batch.arrays.positions.data).join())
+      return batch
+    },
+  }
+  const model = createMaskedModel({ ...tinyModelConfig({ vocab_size: 50, num_hidden_layers: 1 }), dropout: 0 })
+  const trainer = await Trainer.over(model, recording, {
+    lr: 1e-3,
+    schedule: 'constant',
+    warmup: 0,
+    weightDecay: 0,
+    epochs: 3,
+    accumulate: 1,
+    clip: 0,
+    seed: 5,
+    precision: 'f32',
+    padId: 0,
+    batchSize: 2,
+    maxLength: 32,
+  })
+  await initialise(model.parameters(), 1)
+  await trainer.train(
+    [{ ids: Int32Array.of(CLS, ...Array.from({ length: 30 }, (_, i) => 5 + i), SEP), target: undefined }],
+    [],
+    undefined,
+  )
+  device.close()
+  expect(seen).toHaveLength(3)
+  expect(new Set(seen).size).toBe(3)
 })

@@ -105,6 +105,12 @@ const groups = {
     ),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
+    precision: valued(
+      oneOf('f32', 'f16'),
+      'f32',
+      'f16: activations and the copies of weights that they meet in half precision, sums and weights in f32, ' +
+        'the loss scaled dynamically',
+    ),
     'evaluate-every': valued(
       count(1),
       500,

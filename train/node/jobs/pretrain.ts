@@ -80,6 +80,9 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   if (train.length === 0) throw new UserError(`the texts of ${options.data.join(' and ')} hold no token to train on`)
 
   const device = await openNamed(options.adapter, false)
+  if (options.precision === 'f16' && !device.traits.f16) {
+    throw new UserError(`--precision f16: ${device.info.name} does not offer shader-f16`)
+  }
   if (base) console.say(baseText(base))
   console.say(
     `${count(train.length)} rows of at most ${sequence} tokens, ${count(held.length)} more held out, ` +
@@ -121,7 +124,7 @@ async function modelOf({
     batchTokens,
     accumulate: 1,
     maxLength: sequence,
-    precision: 'f32',
+    precision: options.precision === 'f16' ? 'mixed' : 'f32',
     padId: tokenizer.padId,
   }
   return { model, trainer: await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions) }

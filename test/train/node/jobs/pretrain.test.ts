@@ -204,9 +204,12 @@ test('an existing model is continued with its sizes, its vocabulary and its mask
   const given = ARGS.flatMap((arg, i) =>
     ['--vocabulary', '--hidden', '--layers'].some(name => name === arg || name === ARGS[i - 1]) ? [] : [arg],
   )
+  const half = (await currentDevice()).traits.f16 ? ['--precision', 'f16'] : []
   const continued = resultOf<Result>(
-    await pretrain(cwd, ...given, '--model', base, '--steps', '3', '--dropout', '0.1', '--json'),
+    await pretrain(cwd, ...given, ...half, '--model', base, '--steps', '3', '--dropout', '0.1', '--json'),
   )
+  const state = (await filesBelow(join(cwd, 'run'))).find(path => path.endsWith('state.safetensors')) ?? ''
+  expect((await readFile(join(cwd, 'run', state), 'latin1')).includes('loss_scale')).toBe(half.length > 0)
   expect(continued).toMatchObject({ vocabulary: 60, steps: 3 })
   const [before] = (await linesOf(join(cwd, 'run'))).filter(line => line.split === 'validation')
   // Half precision alone lies between the values that were kept and those that are read again.
