@@ -176,9 +176,10 @@ async function writeReport(
   const [metric] = metrics
   const { adapter, parameters, gpuBytes } = await costOf(opened)
   // Loaded only here: the charts' library takes longer to load than all else.
-  const [{ writeEvaluationReport }, { taggedWords, testedOf }] = await Promise.all([
+  const [{ writeEvaluationReport }, { taggedWords, testedOf }, { explained }] = await Promise.all([
     import('../report/write.ts'),
     import('../report/tested.ts'),
+    import('../report/explained.ts'),
   ])
   const examples = inputs.map((input, i) => ({
     text: textOf(input),
@@ -200,19 +201,22 @@ async function writeReport(
     adapter,
     createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
-    tested: testedOf(
-      {
-        task: plan.task,
-        labels: plan.labels,
-        outputs,
-        texts,
-        reading,
-        applied: true,
-        metric,
-        name: 'the evaluated data',
-        basis: { targets, name: 'the evaluated data' },
-      },
-      { interval },
+    tested: await explained(
+      testedOf(
+        {
+          task: plan.task,
+          labels: plan.labels,
+          outputs,
+          texts,
+          reading,
+          applied: true,
+          metric,
+          name: 'the evaluated data',
+          basis: { targets, name: 'the evaluated data' },
+        },
+        { interval },
+      ),
+      classifier,
     ),
     cost: {
       parameters: { total: parameters },

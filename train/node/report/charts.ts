@@ -335,43 +335,74 @@ export function markChart(
         symbolSize: 7,
         data: drawn.map((mark, i) => ({
           value: [...mark.at],
-          name: clean(labels[i]),
+          name: clean(labels.get(i)?.text ?? ''),
           itemStyle: { color: colour(mark) },
+          label: { position: labels.get(i)?.position ?? 'right' },
         })),
-        label: { show: true, formatter: '{b}', position: 'right', distance: 4, color: COLOURS.ink[0], fontSize: 11 },
+        label: { show: true, formatter: '{b}', distance: 4, color: COLOURS.ink[0], fontSize: 11 },
       },
     ],
   })
 }
 
-/** Points nearer than these shares of the axes have one label. */
-const NEAR = { x: 0.07, y: 0.09 }
-
-/** A label for each point; of points that lie together the rightmost names them all. */
-function labelsOf(marks: readonly Mark[], logarithmicX: boolean): string[] {
-  const x = marks.map(({ at }) => (logarithmicX ? Math.log(at[0]) : at[0]))
-  const y = marks.map(({ at }) => at[1])
-  const xs = logarithmicX ? x : [0, ...x]
-  const ys = marks.flatMap(({ at, interval = [] }) => [at[1], ...interval])
-  const rangeOf = (values: readonly number[]): number => Math.max(...values) - Math.min(...values) || 1
-  const [width, height] = [rangeOf(xs), rangeOf(ys)]
-  const labels = new Array<string>(marks.length).fill('')
-  const named = new Set<number>()
-  const order = marks.map((_, i) => i).sort((a, b) => x[b] - x[a])
-  for (const first of order) {
-    if (named.has(first)) continue
-    const near = order.filter(
-      i => !named.has(i) && x[first] - x[i] < NEAR.x * width && Math.abs(y[first] - y[i]) < NEAR.y * height,
-    )
-    for (const i of near) named.add(i)
-    labels[first] = near
-      .toSorted((a, b) => a - b)
-      .map(i => marks[i].name)
-      .filter(name => name !== '')
-      .join(', ')
-  }
-  return labels
+/** A label in pixels: beside its point, to the right of it where there is room. */
+interface Label {
+  readonly marks: readonly number[]
+  readonly text: string
+  readonly position: 'right' | 'left'
+  /** The point that it stands at. */
+  readonly at: number
+  readonly from: number
+  readonly to: number
+  readonly height: number
 }
+
+/** A plot, about: its axes may reach farther than the points, which then lie nearer together. */
+const PLOT = { width: SMALL.width - GRID.left - 34, height: (SMALL.height - GRID.top - GRID.bottom) / 1.3 }
+const LABEL = { gap: 8, height: 13, character: 6.2, room: 30 }
+
+/** Labels of points; of points so near that their labels would overlap one stands for all, at the rightmost. */
+function labelsOf(marks: readonly Mark[], logarithmicX: boolean): Map<number, Label> {
+  const named = marks.flatMap(({ name }, i) => (name === '' ? [] : [i]))
+  const across = (i: number): number => (logarithmicX ? Math.log(marks[i].at[0]) : marks[i].at[0])
+  const x = scaleTo([...(logarithmicX ? [] : [0]), ...named.map(across)], PLOT.width)
+  const y = scaleTo(
+    named.flatMap(i => [marks[i].at[1], ...(marks[i].interval ?? [])]),
+    PLOT.height,
+  )
+  const labelOf = (members: readonly number[]): Label => {
+    const at = members.reduce((a, b) => (across(b) > across(a) ? b : a))
+    const text = nameOfAll(members.map(i => marks[i].name))
+    const [place, width] = [x(across(at)), text.length * LABEL.character]
+    const fits = place + LABEL.gap + width < PLOT.width + LABEL.room
+    const from = fits ? place + LABEL.gap : place - LABEL.gap - width
+    const position = fits ? 'right' : 'left'
+    return { marks: members, text, position, at, from, to: from + width, height: y(marks[at].at[1]) }
+  }
+  let labels = named.map(i => labelOf([i]))
+  for (;;) {
+    const overlapping = labels.flatMap((a, i) =>
+      labels.slice(i + 1).flatMap(b => (overlap(a, b) ? [[a, b] as const] : [])),
+    )
+    if (overlapping.length === 0) return new Map(labels.map(label => [label.at, label]))
+    const [[a, b]] = overlapping
+    const joined = labelOf([...a.marks, ...b.marks].sort((p, q) => p - q))
+    labels = [...labels.filter(label => label !== a && label !== b), joined]
+  }
+}
+
+const overlap = (a: Label, b: Label): boolean =>
+  Math.min(a.to, b.to) - Math.max(a.from, b.from) > -2 && Math.abs(a.height - b.height) < LABEL.height
+
+/** From the range of some values to pixels. */
+function scaleTo(values: readonly number[], pixels: number): (value: number) => number {
+  const [low, high] = [Math.min(...values), Math.max(...values)]
+  return value => (high === low ? pixels / 2 : ((value - low) / (high - low)) * pixels)
+}
+
+/** `1, 2`; of more than two the first and the last. */
+const nameOfAll = (names: readonly string[]): string =>
+  names.length <= 2 ? names.join(', ') : `${names[0]}…${names[names.length - 1]}`
 
 type Format = (value: number) => string
 

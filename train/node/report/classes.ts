@@ -1,13 +1,12 @@
 // Where a model of one label per text fails: scores by class, confusions, calibration, length, the surest mistakes.
-import { descend, rankClass } from '../../metrics/ranking.ts'
 import { type ClassResults, type ClassRow, predictClasses } from '../../metrics/summary.ts'
 import { reliabilityChart, thresholdNote } from './calibration.ts'
-import { type Point, lineChart } from './charts.ts'
-import { bar, folded, html, number, numbers, percent, quoted, table } from './html.ts'
+import { bar, folded, html, number, percent, quoted, table } from './html.ts'
 import type { Markup, Part } from './html.ts'
-import { WORST, mistakes, passage, sharesByLength } from './passages.ts'
+import { HOW_WORDS_PUSH, mistakes, passage, sharesByLength } from './passages.ts'
+import { rankingCharts } from './ranking.ts'
 import type { Tested } from './tested.ts'
-import { thin } from './training.ts'
+import { WORST, wrongClasses } from './worst.ts'
 
 /** More classes than this have no matrix, but a list of confusions. */
 const MOST_IN_MATRIX = 12
@@ -29,7 +28,7 @@ export function classFailures(tested: Tested, results: ClassResults): Markup {
   const right = truth.map((label, row) => label === predicted[row])
   return html`${scoresTable('Scores of each class', 'Class', classes)}
 ${labels.length <= MOST_IN_MATRIX ? matrix(labels, confusion) : confusions(labels, confusion)}
-<div class="charts">${reliabilityChart(tested)}${rocChart(results)}</div>
+<div class="charts">${reliabilityChart(tested)}${rankingCharts(results)}</div>
 ${thresholdNote(tested)}
 ${sharesByLength('By length', 'Accuracy', texts, right)}
 ${surestMistakes(tested)}`
@@ -115,57 +114,17 @@ ${table(
 )}`
 }
 
-/** Of two classes, how many of the second are found at which share of false alarms. */
-function rocChart({ names, truth, probabilities }: ClassResults): Markup | undefined {
-  if (names.length !== 2) return undefined
-  const ranked = rankClass(truth, probabilities, 2, 1)
-  if (!ranked || ranked.positives.length === 0 || ranked.negatives.length === 0) return undefined
-  const points: Point[] = [[0, 0]]
-  const rows: [number, number, number][] = []
-  descend(ranked, (score, hits, alarms) => {
-    const point: Point = [alarms / ranked.negatives.length, hits / ranked.positives.length]
-    points.push(point)
-    rows.push([score, ...point])
-  })
-  return lineChart(
-    {
-      id: 'roc',
-      title: 'ROC curve',
-      description: `The share of “${names[1]}” that is found, against the share of other texts taken for it.`,
-      x: 'false positive rate',
-      y: 'true positive rate',
-      numbers: numbers(
-        'ROC curve',
-        ['Probability', 'False positive rate', 'True positive rate'],
-        thin(rows, 20).map(([score, x, y]) => [number(score), percent(x), percent(y)]),
-      ),
-    },
-    [{ name: 'this model', points }],
-    { shares: true },
-  )
-}
-
 /** The texts that `tilegrad predict` answers wrong, with the probabilities that it gives. */
-function surestMistakes({ texts, labels, answered: { results } }: Tested): Markup | undefined {
+function surestMistakes({ texts, labels, explanations, answered: { results } }: Tested): Markup | undefined {
   if (results.kind !== 'classes') return undefined
-  const { probabilities } = results
-  const predicted = predictClasses(results)
-  const width = labels.length
-  const wrong = Array.from(results.truth)
-    .map((label, row) => ({
-      row,
-      label,
-      given: predicted[row],
-      probability: probabilities[row * width + predicted[row]],
-    }))
-    .filter(({ label, given }) => label !== given)
-    .sort((a, b) => b.probability - a.probability || a.row - b.row)
+  const wrong = wrongClasses(results)
   return mistakes(
     `Worst mistakes: the surest of ${number(wrong.length)}`,
-    wrong.slice(0, WORST).map(({ row, label, given, probability }) => ({
-      says: html`label <b>${labels[label]}</b>, predicted <b>${labels[given]}</b> with ${percent(probability)}`,
-      body: passage(texts[row]),
+    wrong.slice(0, WORST).map(({ row, label, truth, probability }) => ({
+      says: html`label <b>${labels[truth]}</b>, predicted <b>${labels[label]}</b> with ${percent(probability)}`,
+      body: passage(texts[row], explanations?.get(row)),
     })),
     'No text was predicted wrong.',
+    explanations && HOW_WORDS_PUSH,
   )
 }

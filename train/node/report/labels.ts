@@ -1,13 +1,14 @@
 // Where a model of several labels at once fails: scores by label with thresholds, calibration, length, the surest
 // mistakes.
 import type { LabelResults } from '../../metrics/summary.ts'
-import { decide } from '../../metrics/thresholds.ts'
 import { reliabilityChart } from './calibration.ts'
 import { scoresTable } from './classes.ts'
 import { html, number, percent } from './html.ts'
 import type { Markup } from './html.ts'
-import { WORST, mistakes, passage, sharesByLength } from './passages.ts'
+import { HOW_WORDS_PUSH, mistakes, passage, sharesByLength } from './passages.ts'
+import { rankingCharts } from './ranking.ts'
 import type { Tested } from './tested.ts'
+import { WORST, decisionsOf, wrongLabels } from './worst.ts'
 
 export function labelFailures(tested: Tested, results: LabelResults): Markup {
   const {
@@ -35,34 +36,18 @@ export function labelFailures(tested: Tested, results: LabelResults): Markup {
 the validation set; <code>tilegrad predict</code> uses them.</p>`
   return html`${scoresTable('Scores of each label', 'Label', classes, more)}
 ${thresholds && !answered.applied && note}
-<div class="charts">${reliabilityChart(tested)}</div>
+<div class="charts">${reliabilityChart(tested)}${rankingCharts(results)}</div>
 ${sharesByLength('By length', 'All labels right', texts, right)}
 ${surestMistakes(tested)}`
 }
 
-/** Which labels are given and which are predicted, one row after another. */
-function decisionsOf({ truth, probabilities, names, thresholds }: LabelResults) {
-  return {
-    given: Array.from(truth, value => value > 0.5),
-    predicted: Array.from(decide(probabilities, names.length, thresholds), value => value === 1),
-  }
-}
-
 /** The texts with a label that is most surely wrong, as `tilegrad predict` answers. */
-function surestMistakes({ texts, labels, answered: { results } }: Tested): Markup | undefined {
+function surestMistakes({ texts, labels, explanations, answered: { results } }: Tested): Markup | undefined {
   if (results.kind !== 'labels') return undefined
   const { probabilities } = results
-  const { given, predicted } = decisionsOf(results)
-  const width = labels.length
-  const wrong = texts
-    .map((_, row) => {
-      const mistaken = labels.map((_, i) => row * width + i).filter(at => given[at] !== predicted[at])
-      const distance = Math.max(-1, ...mistaken.map(at => (given[at] ? 1 - probabilities[at] : probabilities[at])))
-      return { row, mistaken, distance }
-    })
-    .filter(({ mistaken }) => mistaken.length > 0)
-    .sort((a, b) => b.distance - a.distance || a.row - b.row)
-  const label = (at: number): Markup => html`<b>${labels[at % width]}</b> (${percent(probabilities[at])})`
+  const { given } = decisionsOf(results)
+  const wrong = wrongLabels(results)
+  const label = (at: number): Markup => html`<b>${labels[at % labels.length]}</b> (${percent(probabilities[at])})`
   const named = (title: string, at: readonly number[]) =>
     at.length === 0 ? undefined : html` ${title} ${at.map((one, i) => html`${i > 0 ? ', ' : ''}${label(one)}`)}.`
   return mistakes(
@@ -75,8 +60,9 @@ function surestMistakes({ texts, labels, answered: { results } }: Tested): Marku
         'Wrongly predicted:',
         mistaken.filter(at => !given[at]),
       )}`,
-      body: passage(texts[row]),
+      body: passage(texts[row], explanations?.get(row)),
     })),
     'No text has a wrong label.',
+    explanations && HOW_WORDS_PUSH,
   )
 }

@@ -4,9 +4,10 @@ import { quantile } from '../../metrics/values.ts'
 import { type Point, scatterChart } from './charts.ts'
 import { html, number, numbers } from './html.ts'
 import type { Markup } from './html.ts'
-import { WORST, groupsByLength, lengthOf, lengthRange, mistakes, passage } from './passages.ts'
+import { HOW_WORDS_PUSH, groupsByLength, lengthOf, lengthRange, mistakes, passage } from './passages.ts'
 import type { Tested } from './tested.ts'
 import { thin } from './training.ts'
+import { WORST, numberErrors } from './worst.ts'
 
 /** Points beyond these are left out of a chart, evenly. */
 const MOST_POINTS = 1500
@@ -21,7 +22,8 @@ interface Pair {
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
-export function numberFailures({ texts }: Tested, { truth, predicted }: NumberResults): Markup {
+export function numberFailures(tested: Tested, { truth, predicted }: NumberResults): Markup {
+  const { texts } = tested
   const all = Array.from(truth, (given, row): Pair => ({ row, given, predicted: predicted[row] }))
   const pairs = all.filter(pair => Number.isFinite(pair.given) && Number.isFinite(pair.predicted))
   if (pairs.length === 0) return html`<p>No prediction is a finite number.</p>`
@@ -29,7 +31,7 @@ export function numberFailures({ texts }: Tested, { truth, predicted }: NumberRe
   const note = html`<p class="note">${number(lost)} predictions are not finite numbers and are left out.</p>`
   return html`${lost > 0 && note}
 <div class="charts">${predictedChart(pairs)}${residualChart(pairs, { texts })}</div>
-${largestErrors(pairs, { texts })}`
+${largestErrors(tested)}`
 }
 
 const some = (pairs: readonly Pair[]): string =>
@@ -108,18 +110,17 @@ function errorsByLength(pairs: readonly Pair[], { texts }: Pick<Tested, 'texts'>
   )
 }
 
-function largestErrors(pairs: readonly Pair[], { texts }: Pick<Tested, 'texts'>): Markup {
-  const size = ({ given, predicted }: Pair): number => Math.abs(predicted - given)
-  const worst = pairs
-    .filter(pair => size(pair) > 0)
-    .toSorted((a, b) => size(b) - size(a) || a.row - b.row)
-    .slice(0, WORST)
+function largestErrors({ texts, explanations, results }: Tested): Markup | undefined {
+  if (results.kind !== 'regression') return undefined
   return mistakes(
     'Largest errors',
-    worst.map(({ row, given, predicted }) => ({
-      says: html`given <b>${number(given)}</b>, predicted <b>${number(predicted)}</b> (${signed(predicted - given)})`,
-      body: passage(texts[row]),
-    })),
+    numberErrors(results)
+      .slice(0, WORST)
+      .map(({ row, given, predicted }) => ({
+        says: html`given <b>${number(given)}</b>, predicted <b>${number(predicted)}</b> (${signed(predicted - given)})`,
+        body: passage(texts[row], explanations?.get(row)),
+      })),
     'Every number was predicted exactly.',
+    explanations && HOW_WORDS_PUSH,
   )
 }

@@ -1,12 +1,12 @@
 // Texts in the report, and groups of them by length.
+import type { WordShare } from '../../../models/attribution.ts'
 import { wilson } from '../../metrics/uncertainty.ts'
 import { codePoints } from '../data/statistics.ts'
 import { bar, html, markup, number, percent, table } from './html.ts'
 import type { Markup, Part } from './html.ts'
 import type { TestedText } from './tested.ts'
+import type { Explanation } from './worst.ts'
 
-/** Mistakes that are shown. */
-export const WORST = 10
 /** Code points of a text that are shown at once; the rest unfolds. */
 const OPENING = 240
 
@@ -29,19 +29,76 @@ ${
 }`
 }
 
-/** A text, or both of a pair; each folded after its opening where it is long. */
-export function passage({ text, pair }: TestedText): Markup {
-  return pair === undefined ? opening(text) : html`${opening(text)}<hr>${opening(pair)}`
+/** What the marks in explained texts mean. */
+export const HOW_WORDS_PUSH = html`<mark class="for">Words</mark> that pushed the model to the score that is named, and
+<mark class="against">words</mark> that pushed against it: gradient × input of their embeddings.`
+
+/** A text, or both of a pair; each folded after its opening where it is long. Explained words are marked. */
+export function passage({ text, pair }: TestedText, explanation?: Explanation): Markup {
+  const strongest = explanation && strongestWords(explanation)
+  const first = opening(text, strongest?.text)
+  const body = pair === undefined ? first : html`${first}<hr>${opening(pair, strongest?.pair)}`
+  return html`${body}${explanation && strongest && pushes(explanation, strongest)}`
 }
 
-function opening(text: string): Markup {
+/** Words of an explanation that are marked: so many, and none with less than this share of the largest. */
+const MOST_MARKED = 8
+const LEAST_SHARE = 0.1
+
+interface Strongest {
+  readonly text: readonly WordShare[]
+  readonly pair: readonly WordShare[]
+}
+
+/** The words with the largest shares, each text's in its own order. */
+function strongestWords({ words: { text, pair = [] } }: Explanation): Strongest {
+  const size = ({ share }: WordShare): number => Math.abs(share)
+  const all = [...text, ...pair]
+  const least = LEAST_SHARE * all.reduce((most, word) => Math.max(most, size(word)), 0)
+  const taken = new Set(
+    all
+      .filter(word => size(word) > 0 && size(word) >= least)
+      .sort((a, b) => size(b) - size(a))
+      .slice(0, MOST_MARKED),
+  )
+  return { text: text.filter(word => taken.has(word)), pair: pair.filter(word => taken.has(word)) }
+}
+
+/** The same as numbers. */
+function pushes({ label }: Explanation, { text, pair }: Strongest): Markup {
+  const sorted = [...text, ...pair].sort((a, b) => Math.abs(b.share) - Math.abs(a.share))
+  const shown = sorted.map(
+    ({ text: word, share }, i) => html`${i > 0 && ', '}${word} ${share < 0 ? '−' : '+'}${number(Math.abs(share), 2)}`,
+  )
+  return html`<p class="pushes">Score of <b>${label}</b>: ${shown}</p>`
+}
+
+function opening(text: string, marks: readonly WordShare[] = []): Markup {
   const characters = Array.from(text)
-  if (characters.length <= OPENING) return html`${text}`
+  if (characters.length <= OPENING) return markedText(text, marks)
   // At a word's end, if there is one near.
   const start = characters.slice(0, OPENING).join('')
   const end = start.search(/\s\S*$/)
   const cut = end > start.length / 2 ? end : start.length
-  return html`<details><summary>${text.slice(0, cut)}${markup('&hellip;')}</summary>${text.slice(cut)}</details>`
+  const before = marks.filter(word => word.end <= cut)
+  const after = marks
+    .filter(word => word.start >= cut)
+    .map(word => ({ ...word, start: word.start - cut, end: word.end - cut }))
+  return html`<details><summary>${markedText(text.slice(0, cut), before)}${markup('&hellip;')}</summary>${markedText(text.slice(cut), after)}</details>`
+}
+
+/** A text with its strongest words marked, in the order of the text. */
+function markedText(text: string, marks: readonly WordShare[]): Markup {
+  const pieces: Part[] = []
+  let at = 0
+  for (const { start, end, share } of marks) {
+    pieces.push(
+      text.slice(at, start),
+      html`<mark class="${share > 0 ? 'for' : 'against'}">${text.slice(start, end)}</mark>`,
+    )
+    at = end
+  }
+  return html`${pieces}${text.slice(at)}`
 }
 
 /** Texts that are about equally long. */

@@ -69,6 +69,8 @@ export interface ReportInput {
   readonly facts: readonly (readonly [string, string])[]
   /** The sets by their names. */
   readonly sets: readonly (readonly [string, SetFacts])[]
+  /** The settings as a person would say them. */
+  readonly sentence?: string
   readonly settings: readonly Setting[]
   readonly versions: Readonly<Record<string, string>>
   /** The shell command that repeats it. */

@@ -16,7 +16,8 @@ export function settingSection(input: ReportInput): Markup {
   const [changed, rest] = [rows(true), rows(false)]
   const none = html`<p>All settings are the defaults.</p>`
   const machine: [string, string][] = [['Adapter', adapter], ['Date', createdAt], ...Object.entries(versions)]
-  return html`${facts('Data and model', input.facts)}
+  return html`${input.sentence !== undefined && html`<p>${input.sentence}</p>`}
+${facts('Data and model', input.facts)}
 ${dataTables(input)}
 ${changed.length > 0 ? facts('Settings that differ from the defaults', changed) : none}
 ${rest.length > 0 && folded('All other settings', facts('Settings at their defaults', rest))}

@@ -120,6 +120,10 @@ mark { color: inherit; background: none }
 mark.found { background: rgb(var(--accent-tint) / .14) }
 mark.missed { outline: 1.5px dashed var(--soft); outline-offset: -1px }
 mark.wrong { outline: 1.5px solid var(--ink); outline-offset: -1px }
+mark.for, mark.against { padding: 0 .1rem; line-height: inherit; display: inline }
+mark.for { background: rgb(var(--accent-tint) / .2) }
+mark.against { text-decoration: underline dotted; text-decoration-thickness: 2px; text-underline-offset: .2em }
+.pushes { margin: .25rem 0 0; font-size: .8rem; color: var(--soft) } .pushes b { font-weight: 600 }
 mark small { font-size: .72em; font-weight: 600; letter-spacing: .03em }
 pre { margin: .75rem 0; padding: .9rem 1rem; overflow-x: auto; border: 1px solid var(--line); border-radius: .4rem }
 pre { background: var(--raised) }
@@ -154,6 +158,8 @@ footer { margin-top: 4rem; color: var(--soft); font-size: .8rem }
   h2, h3, figcaption { break-after: avoid }
   figure, tr, li, .tiles, .compare { break-inside: avoid }
   .scroll { overflow: visible; break-inside: avoid } table { font-size: 8pt } th, td { padding: .25rem .4rem }
+  figure th, figure td, figure thead th { white-space: normal } figure tbody th { min-width: 0 }
+  .bars td .track { margin-top: .15rem } caption { break-after: avoid }
   .pairs .cell { min-width: 0; padding: .15rem; font-size: 7pt } .named tbody th { min-width: 7rem }
   pre { white-space: pre-wrap }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact }

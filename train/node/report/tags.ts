@@ -4,8 +4,9 @@ import type { TagResults } from '../../metrics/summary.ts'
 import { scoresTable } from './classes.ts'
 import { html, number } from './html.ts'
 import type { Markup } from './html.ts'
-import { WORST, mistakes } from './passages.ts'
+import { mistakes } from './passages.ts'
 import type { Tested } from './tested.ts'
+import { WORST } from './worst.ts'
 
 /** A span of words: labelled and predicted, labelled alone, or predicted alone. */
 interface Span extends Entity {

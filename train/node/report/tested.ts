@@ -7,6 +7,7 @@ import { INTERVAL_SEED, type Interval } from '../../metrics/uncertainty.ts'
 import type { ExampleOutput } from '../../task.ts'
 import type { Target, TaskName } from '../../tasks/infer.ts'
 import { type Reading, basisOf, describeReading, resultsOf } from '../../tasks/results.ts'
+import type { Explanation } from './worst.ts'
 
 /** A text that was tested on, in the order of the results. */
 export interface TestedText {
@@ -61,6 +62,8 @@ export interface Tested extends Pick<Test, 'task' | 'labels' | 'texts' | 'metric
   }
   /** Chosen on validation data. */
   readonly thresholds: readonly number[] | undefined
+  /** By rows of the worst mistakes: the words that pushed the model to its answer. */
+  readonly explanations?: ReadonlyMap<number, Explanation>
 }
 
 /** Computes what the report says. `known` holds what the caller has computed already. */

@@ -1,4 +1,5 @@
 // Gathers what a run or an evaluation has to report, and writes it.
+import type { TextClassifier } from '../../../models/classifier.ts'
 import { writeAtomic } from '../../../models/node/files.ts'
 import type { Tokenizer } from '../../../models/tokenizer.ts'
 import { encodeWords } from '../../../models/words.ts'
@@ -14,13 +15,17 @@ import { codePoints, factsOf, histogram } from '../data/statistics.ts'
 import type { Data } from '../jobs/job.ts'
 import { type Cost, costOf } from '../run/cost.ts'
 import type { Metrics, Run } from '../run/folder.ts'
+import { explained } from './explained.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
+import { settingSentence } from './sentence.ts'
 import { type TestedText, taggedWords, testedOf } from './tested.ts'
 
 export interface ReportParts {
   readonly options: Options
   readonly data: Data
   readonly tokenizer: Tokenizer
+  /** The trained model, which is asked for the words that pushed it to its worst mistakes. */
+  readonly classifier: TextClassifier
   /** What result.json holds. */
   readonly result: Readonly<Record<string, unknown>>
   /** Of the test set, in its order. */
@@ -37,7 +42,7 @@ export interface ReportParts {
 
 /** Writes `report.html` into the run's folder. */
 export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
-  const { options, data, tokenizer, result, outputs, reading, best, main, interval, command, exact } = parts
+  const { options, data, tokenizer, classifier, result, outputs, reading, best, main, interval, command, exact } = parts
   const { config } = run
   const { plan, train, validation, test } = data
   const lines = run.readMetrics()
@@ -52,19 +57,22 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
     kind: 'training',
     createdAt: String(config.created_at),
     adapter: String(result.adapter),
-    tested: testedOf(
-      {
-        task: plan.task,
-        labels: plan.labels,
-        outputs,
-        reading,
-        applied: false,
-        metric: main,
-        name: 'the test set',
-        texts: test.map(example => textOf(example, tokenizer, options.maxLength)),
-        basis: { targets: train.map(({ target }) => target), name: 'the training set' },
-      },
-      { interval },
+    tested: await explained(
+      testedOf(
+        {
+          task: plan.task,
+          labels: plan.labels,
+          outputs,
+          reading,
+          applied: false,
+          metric: main,
+          name: 'the test set',
+          texts: test.map(example => textOf(example, tokenizer, options.maxLength)),
+          basis: { targets: train.map(({ target }) => target), name: 'the training set' },
+        },
+        { interval },
+      ),
+      classifier,
     ),
     cost: await costOf(run.folder, result, lines),
     training: {
@@ -76,6 +84,7 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
     sets: sets
       .filter(([, examples]) => examples.length > 0)
       .map(([name, examples]) => [name, setFacts(examples, plan)]),
+    sentence: settingSentence(options),
     settings: settingsOfRun(options),
     versions: { tilegrad: String(config.tilegrad), Node: String(config.node), webgpu: String(config.webgpu) },
     command,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Chromium, findChromium } from '../../../support/chromium.ts'
+import { comparisonPage, comparisons } from '../../../support/comparison-pages.ts'
 import { pageOf, tasks } from '../../../support/report-pages.ts'
 
 const path = findChromium()
@@ -17,6 +18,7 @@ describe.skipIf(path === undefined)(path === undefined ? 'a report (no Chromium 
     folder = await mkdtemp(join(tmpdir(), 'tilegrad-report-'))
     chromium = await Chromium.start(path ?? '')
     for (const name of Object.keys(tasks)) await writeFile(join(folder, `${name}.html`), pageOf(name))
+    for (const name of Object.keys(comparisons)) await writeFile(join(folder, `${name}.html`), comparisonPage(name))
   })
   afterAll(async () => {
     await chromium?.close()
@@ -38,10 +40,46 @@ describe.skipIf(path === undefined)(path === undefined ? 'a report (no Chromium 
     return [document.documentElement.scrollWidth > width, beyond.map(one => one.outerHTML.slice(0, 80))]
   })()`
 
-  for (const name of Object.keys(tasks)) {
-    test(`of ${name} fits a phone and a desk, with everything unfolded`, async () => {
-      expect(await shown(name, PHONE, BEYOND), 'on a phone').toEqual([false, []])
-      expect(await shown(name, DESK, BEYOND), 'on a desk').toEqual([false, []])
+  /** Boxes whose content is wider than they are: what does not scroll on paper is cut off. */
+  const CUT = `(() => {
+    for (const one of document.querySelectorAll('details')) one.open = true
+    return [...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1)
+      .map(one => one.getAttribute('aria-label'))
+  })()`
+
+  /** Texts of charts that lie on one another, or reach out of their chart. */
+  const OVERLAPS = `(() => {
+    const found = []
+    for (const chart of document.querySelectorAll('figure > svg')) {
+      const whole = chart.getBoundingClientRect()
+      if (whole.width === 0) continue
+      const texts = [...chart.querySelectorAll('text')].map(one => ({ text: one.textContent, box: one.getBoundingClientRect() }))
+      for (const [i, { text, box }] of texts.entries()) {
+        if (box.left < whole.left - 1 || box.right > whole.right + 1 || box.top < whole.top - 1 || box.bottom > whole.bottom + 1)
+          found.push([text, 'outside'])
+        for (const other of texts.slice(i + 1)) {
+          const width = Math.min(box.right, other.box.right) - Math.max(box.left, other.box.left)
+          const height = Math.min(box.bottom, other.box.bottom) - Math.max(box.top, other.box.top)
+          // The boxes of lines of text are a little higher than their letters.
+          if (width > 1 && height > 4) found.push([text, other.text])
+        }
+      }
+    }
+    return found
+  })()`
+
+  const PAPER = { width: 720, height: 1000, media: 'print' } as const
+
+  for (const name of [...Object.keys(tasks), ...Object.keys(comparisons)]) {
+    const whole = `[${BEYOND}, ${OVERLAPS}]`
+
+    test(`of ${name} fits a phone and a desk, with everything unfolded and no text on another in its charts`, async () => {
+      expect(await shown(name, PHONE, whole), 'on a phone').toEqual([[false, []], []])
+      expect(await shown(name, DESK, whole), 'on a desk').toEqual([[false, []], []])
+    })
+
+    test(`of ${name} has no table that is cut off on paper`, async () => {
+      expect(await shown(name, PAPER, CUT)).toEqual([])
     })
 
     test(`of ${name} says how good and at what cost on a phone's first screen`, async () => {

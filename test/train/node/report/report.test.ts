@@ -7,6 +7,8 @@ import { lineChart, smooth } from '../../../../train/node/report/charts.ts'
 import { bytes, duration, escape, html, number, percent } from '../../../../train/node/report/html.ts'
 import { groupsByLength } from '../../../../train/node/report/passages.ts'
 import { renderReport } from '../../../../train/node/report/report.ts'
+import { settingSentence } from '../../../../train/node/report/sentence.ts'
+import { worstOf } from '../../../../train/node/report/worst.ts'
 import { spansOf } from '../../../../train/node/report/tags.ts'
 import type { ReportInput, SetFacts, StepLine } from '../../../../train/node/report/report.ts'
 import { histogram, textStatistics } from '../../../../train/node/data/statistics.ts'
@@ -428,6 +430,49 @@ describe('where it fails', () => {
     expect(words).toContain('Metric As trained As predict and evaluate answer Name')
   })
 
+  test('the words that pushed to a mistake are marked, and listed with their shares', () => {
+    const texts = reviews.texts.map((text, row) => (row === 1 ? { text: `Fine <but> ${'x '.repeat(150)}poor.` } : text))
+    const word = (text: string, start: number, share: number) => ({ text, start, end: start + text.length, share })
+    const last = (texts[1].text ?? '').indexOf('poor')
+    const words = { text: [word('Fine', 0, -0.5), word('but', 6, 0.01), word('poor', last, 1.25)] }
+    const page = renderReport({
+      ...full,
+      tested: { ...reviews, texts, explanations: new Map([[1, { label: 'negative', words }]]) },
+    })
+    parse(page)
+    // Too small a share is not worth a mark; what comes after the fold keeps its place.
+    expect(page).toContain('<summary><mark class="against">Fine</mark> &lt;but&gt; x x')
+    expect(page).toMatch(/<\/summary>[ x]+<mark class="for">poor<\/mark>\.<\/details>/)
+    expect(wordsOf(page)).toContain('Score of negative: poor +1.3, Fine −0.5')
+    expect(wordsOf(page)).toContain('gradient × input')
+    expect(wordsOf(pageOf('two classes'))).not.toContain('gradient × input')
+  })
+
+  test('the mistakes that are explained are those that are shown, with the label that was wrong', () => {
+    expect(worstOf(reviews)).toMatchObject([
+      { row: 1, label: 0 },
+      { row: 0, label: 1 },
+    ])
+    expect(worstOf(tasks['several labels'])).toMatchObject([
+      { row: 0, label: 2 },
+      { row: 1, label: 1 },
+    ])
+    expect(worstOf(tasks.numbers)[0]).toMatchObject({ row: 9, label: 0 })
+    expect(worstOf(tasks['labels of words'])).toEqual([])
+  })
+
+  test('curves at every threshold: of two classes one, of more one against the rest, of labels each', () => {
+    const two = wordsOf(pageOf('two classes'))
+    expect(two).toMatch(/ROC curve .*AUC [\d.]+\. .*Precision and recall .*Average precision [\d.]+\./)
+    expect(two).not.toContain('Each against all others')
+    // Plum never occurs: it has no curve.
+    const three = wordsOf(pageOf('three classes'))
+    expect(three).toMatch(/AUC apple 0\.75, pear 0\.75\. Each against all others\./)
+    expect(three).toMatch(/Average precision apple [\d.]+, pear [\d.]+\. Each/)
+    expect(wordsOf(pageOf('twenty classes'))).toContain('Of 20, the 6 that are ranked worst.')
+    expect(wordsOf(pageOf('several labels'))).toMatch(/AUC apple [\d.]+, pear [\d.]+, plum [\d.]+\. Each/)
+  })
+
   test('classes that never occur are named', () => {
     expect(wordsOf(pageOf('three classes'))).toContain('plum never occurs in these texts.')
     expect(wordsOf(pageOf('three classes'))).toContain('plum 0 0.00 % 0.00 % 0.00 %')
@@ -645,4 +690,22 @@ describe('writing', () => {
     )
     expect([0.25, 59.96, 61, 3725].map(duration)).toEqual(['0.3 s', '1 min 0 s', '1 min 1 s', '1 h 2 min 5 s'])
   })
+})
+
+test('settings are said as a person would', () => {
+  const said = (...given: string[]): string => settingSentence(parseOptions(given, 'tilegrad'))
+  expect(said()).toBe(
+    'LoRA adapters of rank 8 (alpha 16) on query, value and MLP and the classifier are trained for 3 epochs in batches ' +
+      'of 16 texts, with a peak learning rate of 5e-4, decaying linearly after a warm-up of 6 % of the steps. ' +
+      'Texts have at most 256 tokens; longer ones are cut. Seed 42.',
+  )
+  expect(said('--tune', 'full', '--schedule', 'constant', '--warmup', '0', '--epochs', '1', '--window', '32')).toBe(
+    'Every parameter is trained for 1 epoch in batches of 16 texts, with a peak learning rate of 2e-5. ' +
+      'Texts have at most 256 tokens; longer ones are read in windows that share 32 tokens. Seed 42.',
+  )
+  expect(
+    said('--lora-targets', 'layer\\.[01]\\..*query', '--freeze-head', '--batch-tokens', '512', '--accumulate', '2'),
+  ).toMatch(
+    /^LoRA adapters of rank 8 \(alpha 16\) on parameters named layer.* are trained for 3 epochs in batches of 512 tokens, 2 batches a step, /,
+  )
 })

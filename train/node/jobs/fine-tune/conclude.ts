@@ -61,6 +61,7 @@ export async function conclude(
     options,
     data,
     tokenizer: prepared.opened.tokenizer,
+    classifier,
     result,
     best: mainMetric(options, data),
     exact: !prepared.choices.measured,
