@@ -192,6 +192,20 @@ async function writeReport(
     pair,
     ...(words && typeof target !== 'number' && { words: taggedWords(words, target, scored[i].firstOf ?? []) }),
   }))
+  const tested = testedOf(
+    {
+      task: plan.task,
+      labels: plan.labels,
+      outputs,
+      texts,
+      reading,
+      applied: true,
+      metric,
+      name: 'the evaluated data',
+      basis: { targets, name: 'the evaluated data' },
+    },
+    { interval },
+  )
   await writeEvaluationReport(path, {
     model: source,
     plan,
@@ -201,23 +215,7 @@ async function writeReport(
     adapter,
     createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
-    tested: await explained(
-      testedOf(
-        {
-          task: plan.task,
-          labels: plan.labels,
-          outputs,
-          texts,
-          reading,
-          applied: true,
-          metric,
-          name: 'the evaluated data',
-          basis: { targets, name: 'the evaluated data' },
-        },
-        { interval },
-      ),
-      classifier,
-    ),
+    tested: opened.kind === 'baseline' ? tested : await explained(tested, opened.classifier),
     cost: {
       parameters: { total: parameters },
       seconds,

@@ -1,6 +1,7 @@
 // Asks a model which words pushed it to the worst mistakes of a test.
 import { attribute } from '../../../models/attribution.ts'
-import type { TextClassifier, TextInput } from '../../../models/classifier.ts'
+import type { TextClassifier } from '../../../models/classifier.ts'
+import type { TextInput } from '../../../models/prediction.ts'
 import type { Tested } from './tested.ts'
 import { type Explanation, worstOf } from './worst.ts'
 
