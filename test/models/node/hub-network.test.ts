@@ -105,7 +105,7 @@ describe('a Hub that', () => {
     async stage => {
       await hubWith(at(stage, () => undefined))
       expect(await complaint(QUICK)).toMatch(
-        /^http:\S+ can't be reached \(no (whole )?answer within \S+ s\), and model some\/model is not in the cache/,
+        /^http:\S+ can't be reached \((no response|the response was not complete) within \S+ s\), and model some\/model is not in the cache/,
       )
     },
     10_000,
