@@ -33,15 +33,8 @@ export { Variable, variable } from './variable.ts'
 export { type Feeds, reference } from './reference.ts'
 export { type GradientCheckOptions, type GradientCheckReport, checkGradients } from './gradcheck.ts'
 export { registeredOps } from './graph.ts'
-export {
-  type AdapterInfo,
-  Device,
-  DeviceLost,
-  currentDevice,
-  openDevice,
-  setDeviceProvider,
-  useDevice,
-} from './runtime/device.ts'
+export type { AdapterInfo } from './runtime/device.ts'
+export { Device, DeviceLost, currentDevice, openDevice, setDeviceProvider, useDevice } from './runtime/device.ts'
 export { type Answer, KernelTuning, type Question, type Tuner, type TuningMode, type TuningOptions } from './tune.ts'
 
 // In a browser the device is the one that the browser offers; under Node, engine/node/index.ts sets another provider.

@@ -96,19 +96,16 @@ class EagerPlan {
       if (payload?.kind !== 'placeholder') throw new Error('a template has only placeholders as sources')
       return payload.position
     })
+    let total = 0
     const results = outputs.map(value => {
       const { shape, dtype } = specOf(value)
       const count = sizeOf(shape)
-      return { dtype, count, bytes: Math.ceil((count * bytesOf(dtype)) / 4) * 4 }
+      const bytes = Math.ceil((count * bytesOf(dtype)) / 4) * 4
+      total += bytes
+      return { dtype, count, bytes, readback: 0, offset: total - bytes }
     })
-    const total = results.reduce((sum, { bytes }) => sum + bytes, 0)
     const isTogether = results.length > 1 && total <= TOGETHER_BYTES
-    let at = 0
-    this.#outputs = results.map((result, i) => {
-      const place = isTogether ? { readback: 0, offset: at } : { readback: i, offset: 0 }
-      at += result.bytes
-      return { ...result, ...place }
-    })
+    this.#outputs = isTogether ? results : results.map((result, i) => ({ ...result, readback: i, offset: 0 }))
     this.#readbackBytes = isTogether ? [total] : results.map(({ bytes }) => bytes)
   }
 

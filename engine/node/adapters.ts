@@ -113,20 +113,15 @@ export async function openAdapter({
   const there = (await listAdapters()).map(({ name }) => `'${name}'`)
   // Damaged files are not loaded: say so, since the adapter would just seem to be missing.
   const fault = existsSync(embeddedFolder) ? embeddedFault() : undefined
-  const damaged =
-    fault === undefined
-      ? ''
-      : `; the embedded one is damaged (${join(embeddedFolder, fault)}): ` +
-        '`npm run setup -- --force` fetches it again'
+  const file = fault === undefined ? '' : join(embeddedFolder, fault)
+  const damaged = file && `; the embedded one is damaged (${file}): \`npm run setup -- --force\` fetches it again`
   if (wanted && there.length) {
     throw new UserError(`No adapter's name contains '${wanted}'; available: ${there.join(', ')}${damaged}`)
   }
   if (damaged) throw new UserError(`no WebGPU adapter on this machine${damaged}`)
-  throw new UserError(
-    process.platform === 'linux'
-      ? 'no WebGPU adapter on this machine: `npm run setup` fetches one that runs on the CPU'
-      : 'no WebGPU adapter on this machine: Dawn finds no graphics card with a driver that it can use',
-  )
+  const remedy = '`npm run setup` fetches one that runs on the CPU'
+  const cause = 'Dawn finds no graphics card with a driver that it can use'
+  throw new UserError(`no WebGPU adapter on this machine: ${process.platform === 'linux' ? remedy : cause}`)
 }
 
 /**
@@ -202,28 +197,19 @@ async function openFrom(
     const gpu = create(wanted === undefined ? [...flags] : [...flags, `adapter=${match.name}`])
     const adapter = await gpu.requestAdapter({ powerPreference: 'high-performance' })
     if (!adapter) return undefined
-    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info
+    const { vendor, architecture, device, description: driver, isFallbackAdapter: fallback } = adapter.info
     // WebGPU has the name only as a slug; the list has it as the driver writes it.
-    const itself = listed.find(({ name }) => slug(name) === slug(device)) ?? match
-    const info = {
-      name: itself.name,
-      vendor,
-      architecture,
-      backend: itself.backend,
-      driver: description,
-      fallback: isFallbackAdapter,
-      embedded: source === 'embedded',
-    }
-    return { gpu, adapter, info }
+    const { name, backend } = listed.find(other => slug(other.name) === slug(device)) ?? match
+    const embedded = source === 'embedded'
+    return { gpu, adapter, info: { name, vendor, architecture, backend, driver, fallback, embedded } }
   })
 }
 
-function slug(name: string): string {
-  return name
+const slug = (name: string): string =>
+  name
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, ' ')
     .trim()
-}
 
 const lists = new Map<string, Promise<{ backend: string; name: string }[]>>()
 
@@ -240,10 +226,8 @@ function namesFrom(source: Source, flags: readonly string[]): Promise<{ backend:
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error)
         if (!message.includes('Available adapters:')) throw error
-        return Array.from(message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm), ([, backend, name]) => ({
-          backend,
-          name,
-        }))
+        const rows = message.matchAll(/^ \* backend: '(.*?)', name: '(.*)'$/gm)
+        return Array.from(rows, ([, backend, name]) => ({ backend, name }))
       }
     })
   lists.set(key, list)

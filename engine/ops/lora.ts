@@ -78,9 +78,8 @@ defineOp({
       (!bias || (isFloat(bias.dtype) && sameShape(bias.shape, [out])))
     if (!fits) {
       const all = `${shown}${bias ? `, bias ${showSpec(bias)}` : ''}`
-      throw new UserError(
-        `loraLinear: ${all}: x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out] were expected`,
-      )
+      const expected = 'x [..., in], weight [out, in], A [rank, in], B [out, rank] and bias [out]'
+      throw new UserError(`loraLinear: ${all}: ${expected} were expected`)
     }
     return [
       { shape: x.shape.with(-1, out), dtype: x.dtype },
@@ -138,10 +137,8 @@ defineOp({
   takesEpilogue: true,
   infer([dy, weight, a, low]) {
     const fits = sameShape(low.shape, [dy.shape[0], a.shape[0]]) && weight.shape[1] === a.shape[1]
-    if (!fits)
-      throw new UserError(
-        `loraLinearGradient: dy ${showSpec(dy)}, weight ${showSpec(weight)}, A ${showSpec(a)}, dy·B ${showSpec(low)} do not fit`,
-      )
+    const shown = `dy ${showSpec(dy)}, weight ${showSpec(weight)}, A ${showSpec(a)}, dy·B ${showSpec(low)}`
+    if (!fits) throw new UserError(`loraLinearGradient: ${shown} do not fit`)
     return [{ shape: [dy.shape[0], weight.shape[1]], dtype: dy.dtype }]
   },
   lower(context) {

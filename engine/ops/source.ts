@@ -4,7 +4,7 @@ import type { DType } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type Node, defineOp, makeNode } from '../graph.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
-import { sizeOf } from '../shape.ts'
+import { showShape, sizeOf } from '../shape.ts'
 import type { Storage } from '../storage.ts'
 import { Tensor, type TensorData, scalar } from '../tensor.ts'
 
@@ -60,20 +60,14 @@ export type Nested = number | bigint | boolean | TypedArray | readonly Nested[]
 export function tensor(data: Nested, shape?: readonly number[], dtype?: DType): Tensor {
   if (isTypedArray(data)) {
     const own = dtype ?? TYPED_DTYPES[data[Symbol.toStringTag]]
-    return constant(
-      dataOf(data, own, i => `[${i}]`),
-      shape ?? [data.length],
-      own,
-    )
+    const numbers = dataOf(data, own, i => `[${i}]`)
+    return constant(numbers, shape ?? [data.length], own)
   }
   const list: Leaves = { numbers: [], kind: undefined }
   const found = flatten(data, list, [])
   const type = dtype ?? (list.kind === undefined ? 'f32' : DEFAULTS[list.kind])
-  return constant(
-    dataOf(list.numbers, type, i => `[${indexIn(found, i)}]`),
-    shape ?? found,
-    type,
-  )
+  const numbers = dataOf(list.numbers, type, i => `[${indexIn(found, i)}]`)
+  return constant(numbers, shape ?? found, type)
 }
 
 /** Default dtypes by the kind of elements. */
@@ -81,9 +75,8 @@ const DEFAULTS: Readonly<Record<string, DType>> = { number: 'f32', bigint: 'i32'
 
 function constant(data: TensorData, shape: readonly number[], dtype: DType): Tensor {
   if (sizeOf(shape) !== data.length) {
-    throw new UserError(
-      `tensor: ${data.length} numbers do not fill the shape [${shape.join(', ')}] of ${sizeOf(shape)}`,
-    )
+    const shown = `${showShape(shape)} of ${sizeOf(shape)}`
+    throw new UserError(`tensor: ${data.length} numbers do not fill the shape ${shown}`)
   }
   return makeSource(shape, dtype, { kind: 'constant', data })
 }
