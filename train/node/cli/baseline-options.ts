@@ -13,6 +13,7 @@ import {
   argumentsOf,
   count,
   flag,
+  flagsOf,
   helpOf,
   number,
   oneOf,
@@ -123,6 +124,9 @@ export function parseBaseline(argv: readonly string[]): BaselineOptions {
   if (options.data === undefined) throw new UserError('baseline needs --data: labelled texts')
   return options
 }
+
+/** Options that take no value. */
+export const baselineFlags = (): readonly string[] => flagsOf(groups)
 
 export const baselineHelp = (): string =>
   helpOf(

@@ -49,13 +49,17 @@ import { isOnDisk } from './named.ts'
 const ADAPTER = 'CPU'
 
 /** Fits, tests and saves. Nothing is written before all of that is done. Gives the exit status. */
-export async function runBaseline(options: BaselineOptions, console: Console, version: string): Promise<number> {
+export async function runBaseline(
+  options: BaselineOptions,
+  console: Console,
+  version: string,
+  progress = new Progress(),
+): Promise<number> {
   const began = performance.now()
   const seconds = (): number => (performance.now() - began) / 1000
   const name = options.name ?? `${options.model}-baseline`
   if (options.data !== undefined) await isOnDisk(options.data)
   await chooseRunFolder(options.out, name)
-  const progress = new Progress()
   try {
     const { data, facts } = await open(options, console, progress)
     const steps = stepsOf(options)

@@ -1,22 +1,32 @@
 // What a trial can run, and how its options are read.
+import { baselineFlags, parseBaseline } from '../../cli/baseline-options.ts'
 import { type Options, flagsOfRun, parseOptions } from '../../cli/options.ts'
 
 /** A command whose options a sweep can search. */
 export interface SweptCommand {
   /** Throws a UserError that names the option. */
-  readonly parse: (argv: readonly string[]) => Pick<Options, 'given'> & Partial<Options>
+  readonly parse: (argv: readonly string[]) => Partial<Pick<Options, 'epochs' | 'evaluateEvery'>>
   /** Options that take no value. */
   readonly flags: readonly string[]
   /** Whether trials evaluate while they train, so that they can be stopped early. */
   readonly evaluates: boolean
 }
 
-export const COMMANDS = {
-  'fine-tune': { parse: argv => parseOptions(argv, 'tilegrad'), flags: flagsOfRun(), evaluates: true },
-} as const satisfies Readonly<Record<string, SweptCommand>>
+export const COMMAND_NAMES = ['fine-tune', 'baseline'] as const
+export type CommandName = (typeof COMMAND_NAMES)[number]
 
-export type CommandName = keyof typeof COMMANDS
-export const COMMAND_NAMES: readonly [CommandName, ...CommandName[]] = ['fine-tune']
+export const COMMANDS: Readonly<Record<CommandName, SweptCommand>> = {
+  'fine-tune': { parse: argv => parseOptions(argv, 'tilegrad'), flags: flagsOfRun(), evaluates: true },
+  baseline: {
+    // Its options have nothing in common with those that stop a trial early.
+    parse: argv => {
+      parseBaseline(argv)
+      return {}
+    },
+    flags: baselineFlags(),
+    evaluates: false,
+  },
+}
 
 /** Options that are none of a trial, with what there is instead. */
 export const RESERVED: Readonly<Record<string, string>> = {
@@ -29,6 +39,7 @@ export const RESERVED: Readonly<Record<string, string>> = {
   resume: 'see tilegrad sweep --resume',
   'dry-run': 'trials train',
   json: 'tilegrad sweep has --json',
+  ablation: 'a trial is one fit',
   help: 'see tilegrad fine-tune --help',
   version: 'see tilegrad fine-tune --version',
 }

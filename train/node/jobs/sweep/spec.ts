@@ -83,7 +83,7 @@ function checkHalving({ command, options }: Fields, { halving, spaces }: Spec, s
   if (isSearched('epochs') || isSearched('evaluate-every')) return
   const shared = argumentsOf(options, flags).filter(argument => /^--(epochs|evaluate-every)=/.test(argument))
   const { epochs, evaluateEvery } = parse(shared)
-  if (evaluateEvery === undefined && epochs <= halving.grace) {
+  if (evaluateEvery === undefined && epochs !== undefined && epochs <= halving.grace) {
     const says = `stops no trial: with epochs ${epochs} and no evaluate-every, the first decision comes at the end of a trial`
     throw fieldError(source, ['halving'], says)
   }

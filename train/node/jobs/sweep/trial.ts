@@ -21,6 +21,7 @@ import type { Host } from '../fine-tune/host.ts'
 import type { Job } from '../fine-tune/prepare.ts'
 import { checkPaths } from '../job.ts'
 import type { Shared } from '../shared.ts'
+import { makeBaseline } from './baseline-trial.ts'
 import { DatabaseGone } from './database.ts'
 import { type Depot, linkOrCopy } from './depot.ts'
 import { type Plan, argumentsOf } from './plan.ts'
@@ -68,6 +69,7 @@ class Silent extends Console {
  * another machine may be able to do what this one can't. Any other failure is how the trial ends.
  */
 export async function makeTrial(sweep: SweepRecord, record: TrialRecord, context: TrialContext): Promise<Outcome> {
+  if (sweep.plan.command === 'baseline') return makeBaselineTrial(sweep, record, context)
   const making = new Making(sweep, record, context)
   try {
     const isFinished = await making.run()
@@ -82,6 +84,20 @@ export async function makeTrial(sweep: SweepRecord, record: TrialRecord, context
     const trouble = [error, cause].find(one => isDiskTrouble(one) || one instanceof DeviceLost)
     if (trouble instanceof Error) throw new MachineTrouble(trouble.message, { cause: error })
     return { ...making.ending('failed'), error: reasonOf(error instanceof NonFinite ? (cause ?? error) : error) }
+  }
+}
+
+async function makeBaselineTrial({ plan }: SweepRecord, record: TrialRecord, context: TrialContext): Promise<Outcome> {
+  const began = performance.now()
+  const seconds = (): number => record.seconds + (performance.now() - began) / 1000
+  const argv = [...plan.arguments, ...argumentsOf(record.values, record.seed)]
+  const said = { console: new Silent(false), progress: context.progress }
+  try {
+    const { value, result } = await makeBaseline(argv, plan.spec.metric, context.folder, said)
+    return { state: 'complete', value, result, seconds: seconds() }
+  } catch (error) {
+    if (isDiskTrouble(error) && error instanceof Error) throw new MachineTrouble(error.message, { cause: error })
+    return { state: 'failed', error: reasonOf(error), seconds: seconds() }
   }
 }
 

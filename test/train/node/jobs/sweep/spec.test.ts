@@ -110,6 +110,16 @@ describe('a spec', () => {
     }
   })
 
+  test('searches the options of baseline', () => {
+    const {
+      command,
+      spec,
+      arguments: shared,
+    } = plan('command: baseline\noptions: { data: reviews.csv }\nparameters: { stem: [on, off], ngrams: [1, 3] }')
+    expect([command, shared]).toEqual(['baseline', ['--data=reviews.csv']])
+    expect(argumentsOf(gridOf(spec)[1])).toEqual(['--stem=on', '--ngrams=3'])
+  })
+
   test('searches flags, which are given where they are true', () => {
     const { spec } = plan('parameters: { train-head: [true], merge: [true, false] }')
     expect(gridOf(spec).map(values => argumentsOf(values))).toEqual([['--train-head', '--merge'], ['--train-head']])
@@ -276,6 +286,21 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
     'options that exclude each other',
     'parameters:\n  tune: [lora, full]\n  lora-rank: [4]',
     'line 3: parameters.lora-rank[0]: --lora-rank requires --tune lora; it has no effect with --tune full, in the setting tune=full lora-rank=4',
+  ],
+  [
+    'an option of fine-tune for baseline',
+    'command: baseline\noptions: { data: a.csv }\nparameters:\n  lr: [1]',
+    'line 4: parameters.lr[0]: Unknown option --lr',
+  ],
+  [
+    'stopping a baseline',
+    'command: baseline\noptions: { data: a.csv }\nparameters:\n  ngrams: [1]\nhalving: {}',
+    'line 5: halving: baseline does not evaluate while it trains',
+  ],
+  [
+    'a baseline without data',
+    'command: baseline\nparameters:\n  ngrams: [1]',
+    'line 1: baseline needs --data: labelled texts, in the setting ngrams=1',
   ],
   [
     'the seed',
