@@ -33,7 +33,7 @@ function drawUntried(spec: Spec, tried: ReadonlySet<string>, random: Random): Va
     const point = drawPoint(spec.spaces[random.below(spec.spaces.length)], random)
     if (!tried.has(keyOf(point))) return point
   }
-  // So many draws in vain, from a space without steps or with many points, would be a miracle: this list is short.
+  // Where so many draws were in vain, few points are left, and few there are in all.
   const left = Number.isFinite(mostSettings(spec)) ? gridOf(spec).filter(point => !tried.has(keyOf(point))) : []
   return left.length > 0 ? left[random.below(left.length)] : undefined
 }
