@@ -7,6 +7,7 @@ import { readExamples } from '../../../train/data/examples.ts'
 import { openTable } from '../../../train/node/data/files.ts'
 import { type DataOptions, loadLabelled } from '../../../train/node/data/labelled.ts'
 import { sentimentOf } from '../../../train/node/data/sentiment.ts'
+import { loadUnlabelled } from '../../../train/node/data/unlabelled.ts'
 import { type ParquetColumn, parquetFile, plainTexts } from '../../support/parquet.ts'
 import { changeBytes, changeJson, pick } from '../mutate.ts'
 import type { Target } from '../target.ts'
@@ -49,6 +50,23 @@ function table(ending: string, seeds: () => Promise<readonly Uint8Array[]>, muta
       await read(path)
     },
   }
+}
+
+const several =
+  (...inputs: (string | Uint8Array)[]): (() => Promise<readonly Uint8Array[]>) =>
+  async () =>
+    inputs.map(input => (typeof input === 'string' ? encode(input) : input))
+
+/** Plain text, as pretraining reads it: in its own encoding or in one that may not fit. */
+const plainText: Target = {
+  name: 'txt',
+  seeds: several('One film.\nAnother.\n', '\ufeffA\r\nB\r\n\r\n\nC', Buffer.from('\ufeffNaïve\n\n🎬', 'utf16le')),
+  async run(input, folder) {
+    const path = join(folder, 'data.txt')
+    await writeFile(path, input)
+    await loadUnlabelled([path], { skipBadRows: true })
+    await loadUnlabelled([path], { encoding: 'shift_jis' })
+  },
 }
 
 const rows = texts.map((text, i) => ({
@@ -180,12 +198,8 @@ function changeTar(input: Uint8Array, random: () => number): Uint8Array {
   return random() < 0.5 ? bytes : gzipSync(bytes)
 }
 
-const several =
-  (...inputs: (string | Uint8Array)[]): (() => Promise<readonly Uint8Array[]>) =>
-  async () =>
-    inputs.map(input => (typeof input === 'string' ? encode(input) : input))
-
 export const targets: readonly Target[] = [
+  plainText,
   table(
     'csv',
     several(

@@ -21,6 +21,8 @@ export interface UnlabelledOptions {
   readonly splits?: readonly string[]
   /** Paths all of whose texts are left out. */
   readonly exclude?: readonly string[]
+  /** Called with the number of texts read so far, after each. */
+  readonly onRead?: (count: number) => void
 }
 
 export interface Unlabelled {
@@ -69,10 +71,17 @@ export async function loadUnlabelled(paths: readonly string[], options: Unlabell
   const skip = (): void => {
     skipped++
   }
-  for (const table of held) for await (const text of textsOf(table, options, skip)) excluded.add(text)
+  let read = 0
+  for (const table of held) {
+    for await (const text of textsOf(table, options, skip)) {
+      options.onRead?.(++read)
+      excluded.add(text)
+    }
+  }
   const texts: string[] = []
   for (const table of tables) {
     for await (const text of textsOf(table, options, skip)) {
+      options.onRead?.(++read)
       if (excluded.has(text)) dropped++
       else if (text !== '') texts.push(text)
     }

@@ -79,7 +79,10 @@ describe('several files', () => {
 
 describe("a data set's texts", () => {
   test('are those of all splits but the test set, and not those that are also in it', async () => {
-    const { texts, dropped, source } = await loadUnlabelled([FIXTURES])
+    const counts: number[] = []
+    const { texts, dropped, source } = await loadUnlabelled([FIXTURES], { onRead: read => counts.push(read) })
+    // Those of the test set are read, too.
+    expect(counts).toEqual(Array.from({ length: 12 }, (_, i) => i + 1))
     expect(texts.slice(-2)).toEqual(['Seen on a plane.', 'Seen twice.'])
     expect(texts).toHaveLength(8)
     expect(dropped).toBe(2)

@@ -19,6 +19,8 @@ import { isOnDisk } from '../named.ts'
 export const TOKENIZER = 'tokenizer.json'
 /** Texts whose words are counted between two updates of the progress. */
 const TEXTS_AT_ONCE = 200
+/** Milliseconds between lines that say how many texts were read. */
+const READING_MS = 5000
 
 export const count = (n: number): string => n.toLocaleString('en-US')
 
@@ -45,6 +47,7 @@ export async function openTexts(options: PretrainOptions, console: Console, prog
       ...options,
       splits: split?.split(',').map(name => name.trim()),
       exclude: places.exclude.map(({ path }) => path),
+      onRead: tellNowAndThen(read => progress.note(`${count(read)} texts read`)),
     },
   )
   const drawn = stream(seed, 'pretrain')
@@ -73,6 +76,16 @@ export async function openTexts(options: PretrainOptions, console: Console, prog
       data: places.data.map(({ recorded }) => recorded),
       exclude: places.exclude.map(({ recorded }) => recorded),
     },
+  }
+}
+
+/** Calls `tell` every few seconds: nobody knows how many texts there will be. */
+function tellNowAndThen(tell: (count: number) => void): (count: number) => void {
+  let last = performance.now()
+  return read => {
+    if (read % 100 !== 0 || performance.now() - last < READING_MS) return
+    last = performance.now()
+    tell(read)
   }
 }
 
