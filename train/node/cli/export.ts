@@ -5,7 +5,7 @@ import { openNamed } from '../device.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
 import { count, flag, helpOf, optional, parseTable, text } from './table.ts'
-import { MODEL_SAYS, modelOf, modelOptions } from './trained.ts'
+import { TRANSFORMER_SAYS, modelOf, modelOptions } from './trained.ts'
 import { TILEGRAD } from '../package.ts'
 import { describeTrouble, isDiskTrouble } from '../run/failures.ts'
 import { refuseUnwritable } from '../run/folder.ts'
@@ -37,7 +37,7 @@ export async function exportCommand(argv: readonly string[]): Promise<number> {
       helpOf(
         groups,
         `${TILEGRAD} export <model> --merge --out FOLDER`,
-        `Writes a plain model folder, which Transformers loads without PEFT.\n${MODEL_SAYS}`,
+        `Writes a plain model folder, which Transformers loads without PEFT.\n${TRANSFORMER_SAYS}`,
       ),
     )
     return 0

@@ -3,7 +3,8 @@
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
 import type { BaselineClassifier } from '../../baseline/classifier.ts'
-import { isBaseline, openBaseline } from '../jobs/baseline/saved.ts'
+import { openBaseline } from '../jobs/baseline/saved.ts'
+import { isBaseline } from '../jobs/named.ts'
 import { type Named, trainedAt } from '../jobs/predict.ts'
 import { adapterOption, encoding, window } from './kinds.ts'
 import { count, flag, optional, text } from './table.ts'
@@ -51,6 +52,7 @@ export const tableOptions = {
 }
 
 export const DATA_SAYS = 'texts: a .csv, .tsv, .json, .jsonl or .parquet file, a folder of them, or a Hub dataset'
+export const TRANSFORMER_SAYS = "The model is a run's folder, an adapter's, a model's, or a model's name on the Hub."
 export const MODEL_SAYS =
   "The model is a run's folder (also a baseline's), an adapter's, a model's, or a model's name on the Hub."
 

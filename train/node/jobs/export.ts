@@ -11,7 +11,7 @@ import { saveModel } from '../../../models/node/model.ts'
 import { type OpenOptions, openTrained } from '../../../models/node/open-classifier.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import { loadKept } from '../run/checkpoints.ts'
-import { trainedAt } from './predict.ts'
+import { transformerAt } from './predict.ts'
 
 /** Nothing of a trained model is drawn, so the seed of fresh values is never used. */
 const NO_SEED = 0
@@ -70,7 +70,7 @@ export async function exportMerged(
 ): Promise<void> {
   if (await exists(out)) throw new UserError(`${out} exists already: an export needs a folder of its own`)
   const kept = chosen && (await keptAt(source, chosen))
-  const { model, tokenizer, answers: fitted, folder } = await openTrained(await trainedAt(source), options)
+  const { model, tokenizer, answers: fitted, folder } = await openTrained(await transformerAt(source), options)
   if (kept !== undefined) await putBack(model, kept)
   const answers = kept === undefined ? fitted : { ...fitted, temperature: undefined, thresholds: undefined }
   const making = join(dirname(out), `.${process.pid}.export.tmp`)

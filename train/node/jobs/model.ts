@@ -38,7 +38,7 @@ import type { Options } from '../cli/options.ts'
 import { TILEGRAD } from '../package.ts'
 import type { Progress } from './job.ts'
 import { isOnDisk } from './named.ts'
-import { trainedAt } from './predict.ts'
+import { transformerAt } from './predict.ts'
 import type { Shared } from './shared.ts'
 
 /** A model that is described but not loaded yet. */
@@ -149,7 +149,7 @@ async function sourceOf(
   const [name, revision] = (await exists(model)) ? [model] : model.split('@')
   await isOnDisk(name)
   const fresh = init === 'random'
-  return openSource(await trainedAt(name), {
+  return openSource(await transformerAt(name), {
     revision: commits.model ?? revision,
     baseRevision: commits.base,
     weights: fresh ? false : 'on disk',

@@ -6,7 +6,7 @@ import type { TextClassifier } from '../../../models/classifier.ts'
 import { ADAPTER_CONFIG, exists, fileError, isFolder, readJson } from '../../../models/node/files.ts'
 import { type Prediction, type TextInput, textOf } from '../../../models/prediction.ts'
 import { MAX_RECORD_BYTES } from '../../data/bytes.ts'
-import { isOnDisk } from './named.ts'
+import { isBaseline, isOnDisk } from './named.ts'
 
 /** How answers are written: for people, or an object or a row each. */
 export type PredictionFormat = 'text' | 'json' | 'csv'
@@ -23,6 +23,15 @@ export async function trainedAt(source: string): Promise<string> {
   if (!(await isFolder(source)) || (await exists(join(source, ADAPTER_CONFIG))) || !(await isRun(source))) return source
   for (const part of ['adapter', 'model', 'baseline']) if (await isFolder(join(source, part))) return join(source, part)
   throw new UserError(`${source} is a run that has not finished: it has saved no adapter and no model yet`)
+}
+
+/** The same for what only a transformer can do, such as to be exported. Throws a UserError on a baseline. */
+export async function transformerAt(source: string): Promise<string> {
+  const place = await trainedAt(source)
+  if (await isBaseline(place)) {
+    throw new UserError(`${source} is a baseline: it has no transformer to train further or to export`)
+  }
+  return place
 }
 
 /** Whether a folder's config.json is a run's rather than a model's. */

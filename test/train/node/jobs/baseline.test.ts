@@ -86,6 +86,17 @@ describe('a run', () => {
     }
   })
 
+  test('is not a transformer to export or to train further', async () => {
+    for (const args of [
+      ['export', 'runs/one', '--merge', '--out', 'merged'],
+      ['fine-tune', '--data', 'data', '--model', 'runs/one', '--out', 'further'],
+    ]) {
+      const refused = await run(...args)
+      expect(refused.status).toBe(2)
+      expect(refused.stderr).toContain('runs/one is a baseline: it has no transformer to train further or to export')
+    }
+  })
+
   test('is answered and scored with by predict and evaluate, with no device', async () => {
     // No adapter is called so: whoever opened one would fail.
     const env = { TILEGRAD_ADAPTER: 'no such adapter' }

@@ -1,18 +1,14 @@
 // A baseline on disk: baseline.json, how texts become features and scores become answers, and model.safetensors, the
 // n-grams with their weights.
 import { join } from 'node:path'
-import { WEIGHTS_FILE, exists, openSafetensors, readJson, writeAtomic } from '../../../../models/node/files.ts'
+import { WEIGHTS_FILE, openSafetensors, readJson, writeAtomic } from '../../../../models/node/files.ts'
 import { serialize } from '../../../../models/safetensors.ts'
 import { BaselineClassifier } from '../../../baseline/classifier.ts'
 import type { LinearModel } from '../../../baseline/model.ts'
 import { type BaselineSettings, parseSettings, settingsJson } from '../../../baseline/settings.ts'
 import { type Dictionary, createPreprocessor } from '../../../baseline/steps.ts'
 import { modelFrom, tensorsOf } from '../../../baseline/tensors.ts'
-
-const SETTINGS_FILE = 'baseline.json'
-
-/** Whether a folder holds a baseline. */
-export const isBaseline = (folder: string): Promise<boolean> => exists(join(folder, SETTINGS_FILE))
+import { BASELINE_FILE } from '../named.ts'
 
 /** The dictionary that spelling is corrected by. */
 export const englishDictionary = async (): Promise<Dictionary> => (await import('dictionary-en')).default
@@ -20,7 +16,7 @@ export const englishDictionary = async (): Promise<Dictionary> => (await import(
 /** Writes a baseline into a folder. */
 export async function saveBaseline(folder: string, model: LinearModel, settings: BaselineSettings): Promise<void> {
   await writeAtomic(join(folder, WEIGHTS_FILE), serialize(tensorsOf(model)))
-  await writeAtomic(join(folder, SETTINGS_FILE), `${JSON.stringify(settingsJson(settings), null, 2)}\n`)
+  await writeAtomic(join(folder, BASELINE_FILE), `${JSON.stringify(settingsJson(settings), null, 2)}\n`)
 }
 
 /**
@@ -31,7 +27,7 @@ export async function openBaseline(
   folder: string,
   { uncalibrated = false }: { readonly uncalibrated?: boolean } = {},
 ): Promise<BaselineClassifier> {
-  const path = join(folder, SETTINGS_FILE)
+  const path = join(folder, BASELINE_FILE)
   const settings = parseSettings(await readJson(path), path)
   const preprocessor = await createPreprocessor(settings.steps, englishDictionary)
   const file = await openSafetensors(join(folder, WEIGHTS_FILE))
