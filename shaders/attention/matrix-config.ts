@@ -32,19 +32,22 @@ export const tileElements = (config: MatrixConfig, { headSize }: AttentionLayout
 /** Elements of a tile of scores, probabilities or their gradients. */
 export const blockElements = (config: MatrixConfig): number => matrixRows(config) * pitchOf(config.columns)
 
+/** Sums along headSize that a pass makes: o, dq, or dk and dv. */
+const SUMS = { forward: 1, query: 1, key: 2, probabilities: 0 } as const
+
 /**
- * Bytes of workgroup memory. Every array takes whole sixteens: matrices are read from such addresses alone, on NVIDIA's
- * without a word of warning.
+ * Bytes of workgroup memory. Every array takes a multiple of sixteen: matrices are read at such addresses only, and
+ * NVIDIA's driver rounds others down without an error.
  */
 export function matrixBytes(config: MatrixConfig, layout: AttentionLayout, pass: Pass): number {
   const scores = pass === 'forward' ? 1 : 2
-  const operands = { forward: 1, query: 1, key: 2, probabilities: 0 }[pass] // f16 blocks that matrices multiply
+  const operands = SUMS[pass] // f16 blocks that matrices multiply
   const statistics = pass === 'key' ? 0 : matrixRows(config) * 8
   const flag = pass === 'forward' ? 16 : 0
   return tileElements(config, layout) * 2 + blockElements(config) * (scores * 4 + operands * 2) + statistics + flag
 }
 
-/** How the threads of a subgroup share its scores: four keys each per turn. */
+/** How the threads of a subgroup divide its scores: each takes four keys per turn. */
 interface Shares {
   /** Threads side by side along the columns: a quad each (side 'query'), or one column each (side 'key'). */
   readonly across: number
@@ -54,10 +57,8 @@ interface Shares {
 }
 
 export function sharesOf(pass: Pass, config: MatrixConfig): Shares {
-  const {
-    columns,
-    fragment: { lanes },
-  } = config
+  const { columns } = config
+  const { lanes } = config.fragment
   const across = pass === 'key' ? Math.min(columns, lanes) : columns / 4
   const groups = lanes / across
   return { across, groups, turns: subgroupRows(config) / groups / (pass === 'key' ? 4 : 1) }
@@ -68,23 +69,24 @@ const whole = (...numbers: number[]): boolean => numbers.every(n => Number.isInt
 /** Most sums per thread, in registers, for subgroups with one fragment of rows, or with more. */
 const mostSums = (rows: number): number => (rows === 1 ? 128 : 64)
 
-/** Whether a layout has such a kernel and an adapter has room for it. */
-function matrixFits(config: MatrixConfig, layout: AttentionLayout, pass: Pass, traits: Traits): boolean {
-  const {
-    fragment: { m, n, k, lanes },
-    rows,
-    columns,
-  } = config
-  const { headSize } = layout
-  const { groups, turns } = sharesOf(pass, config)
-  const sums = ({ forward: 1, query: 1, key: 2, probabilities: 0 }[pass] * subgroupRows(config) * headSize) / lanes
+/** Whether a layout has whole fragments, and whole `counts`, and an adapter has room for so many sums and bytes. */
+function fits(
+  config: MatrixConfig,
+  { dtype, vector, headSize }: AttentionLayout,
+  traits: Traits,
+  sums: number,
+  bytes: number,
+  ...counts: readonly number[]
+): boolean {
+  const { rows, columns } = config
+  const { m, n, k, lanes } = config.fragment
   return (
-    layout.dtype === 'f16' &&
-    layout.vector &&
-    whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, columns / 4, groups, turns) &&
-    sums <= mostSums(rows) &&
+    dtype === 'f16' &&
+    vector &&
+    whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, ...counts) &&
+    (sums * subgroupRows(config) * headSize) / lanes <= mostSums(rows) &&
     threadsOf(config) <= traits.maxWorkgroupInvocations &&
-    matrixBytes(config, layout, pass) <= traits.maxWorkgroupStorage
+    bytes <= traits.maxWorkgroupStorage
   )
 }
 
@@ -94,24 +96,6 @@ export const KEY_BLOCK = 16
 /** Bytes of workgroup memory of the stored gradient's sums. */
 export const matrixSumsBytes = (config: MatrixConfig, { headSize }: AttentionLayout): number =>
   config.columns * pitchOf(headSize) * 2 + blockElements(config) * 4
-
-/** Whether a layout has such a kernel of sums and an adapter has room for it. */
-function matrixSumsFit(config: MatrixConfig, layout: AttentionLayout, traits: Traits): boolean {
-  const {
-    fragment: { m, n, k, lanes },
-    rows,
-    columns,
-  } = config
-  const { headSize } = layout
-  return (
-    layout.dtype === 'f16' &&
-    layout.vector &&
-    whole(rows, m / 4, n / 4, headSize / n, headSize / k, columns / n, columns / k, KEY_BLOCK / m, KEY_BLOCK / k) &&
-    (subgroupRows(config) * headSize) / lanes <= mostSums(rows) &&
-    threadsOf(config) <= traits.maxWorkgroupInvocations &&
-    matrixSumsBytes(config, layout) <= traits.maxWorkgroupStorage
-  )
-}
 
 /** Rows × columns of the workgroup's tile, and by how many subgroups. */
 type Shape = readonly [rows: number, columns: number, down: number]
@@ -131,23 +115,24 @@ const SUMS_SHAPES: readonly Shape[] = [
 ]
 
 const shaped = (shapes: readonly Shape[], { subgroupMatrix: fragment }: Traits): MatrixConfig[] =>
-  fragment
-    ? shapes.map(([rows, columns, down]) => ({
-        kind: 'matrix',
-        fragment,
-        rows: rows / down / fragment.m,
-        down,
-        columns,
-      }))
-    : []
+  shapes.flatMap(([rows, columns, down]): MatrixConfig[] =>
+    fragment ? [{ kind: 'matrix', fragment, rows: rows / down / fragment.m, down, columns }] : [],
+  )
 
 /** Configs for an adapter with subgroup matrices. */
 export const matrixConfigs = (pass: Pass, layout: AttentionLayout, traits: Traits): MatrixConfig[] =>
-  shaped(SHAPES, traits).filter(config => matrixFits(config, layout, pass, traits))
+  shaped(SHAPES, traits).filter(config => {
+    const { groups, turns } = sharesOf(pass, config)
+    const bytes = matrixBytes(config, layout, pass)
+    return fits(config, layout, traits, SUMS[pass], bytes, config.columns / 4, groups, turns)
+  })
 
 /** The same of the stored gradient's sums. */
 export const matrixSumsConfigs = (layout: AttentionLayout, traits: Traits): MatrixConfig[] =>
-  shaped(SUMS_SHAPES, traits).filter(config => matrixSumsFit(config, layout, traits))
+  shaped(SUMS_SHAPES, traits).filter(config => {
+    const { m, k } = config.fragment
+    return fits(config, layout, traits, 1, matrixSumsBytes(config, layout), KEY_BLOCK / m, KEY_BLOCK / k)
+  })
 
 export const matrixName = (config: MatrixConfig): string =>
   `matrix ${matrixRows(config)}x${config.columns} by ${config.down}`
