@@ -28,7 +28,7 @@ export function adamwCandidates({ count }: AdamWProblem, traits: Traits): AdamWC
 function adamwShader({ vector, workgroup }: AdamWConfig): Shader {
   const type = typeName('f32', vector)
   return new Shader({
-    title: `adamw: vec${vector}, ${workgroup} invocations a workgroup`,
+    title: `adamw: vec${vector}, ${workgroup} invocations per workgroup`,
     bindings: {
       parameters: updated(type),
       m: updated(type),
@@ -77,7 +77,7 @@ function adamwShader({ vector, workgroup }: AdamWConfig): Shader {
 export function adamwLaunch({ count }: AdamWProblem, config: AdamWConfig, traits: Traits): Launch {
   const vectors = count / config.vector
   return adamwShader(config).launch({
-    label: `adamw vec${config.vector}, ${config.workgroup} a workgroup`,
+    label: `adamw vec${config.vector}, ${config.workgroup} per workgroup`,
     // The first three inputs are updated in place: the output slots hold their old values.
     slots: {
       parameters: output(0),

@@ -2,7 +2,7 @@
 // one problem. The forward pass never writes scores to memory; the backward pass makes them again from lse. No atomics
 // on floats: each row of a gradient has one owner, so the same inputs give the same bits.
 //
-// The ladder: register.ts (a row an invocation) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
+// The ladder: register.ts (one invocation per row) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
 // that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in
 // memory that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and
 // dScores of some heads at a time are stored, for five products in place of seven.

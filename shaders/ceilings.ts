@@ -33,13 +33,13 @@ export function multiplyAddShader(accumulators: number, iterations: number, type
 export type CopyElement = 'f32' | 'vec4<f32>'
 
 /**
- * `elements` a thread, from one buffer to another. `contiguous`: a thread's elements lie side by side, else those of a
+ * `elements` per thread, from one buffer to another. `contiguous`: a thread's elements lie side by side, else those of a
  * workgroup do. Which is faster depends on the adapter.
  */
 export function copyShader(elements: number, element: CopyElement, contiguous: boolean): string {
   const [own, stride] = contiguous ? [`i * ${elements}u`, 1] : ['i', CEILING_WORKGROUP]
   return wgsl`
-    // ${elements} ${element} a thread from one buffer to another
+    // ${elements} ${element} per thread from one buffer to another
     @group(0) @binding(0) var<storage, read_write> copied: array<${element}>;
     @group(0) @binding(1) var<storage, read> original: array<${element}>;
     @compute @workgroup_size(${CEILING_WORKGROUP})

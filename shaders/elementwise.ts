@@ -50,7 +50,9 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
       ? [...evaluate(body, inputs, at), store]
       : ['let i = quad * 4u;', ...vec4s.before, ...LETTERS.map((_, q) => `element(${vec4s.call(q)});`)]
   const how =
-    width * each === 1 ? 'one thread an element' : `${width * each} elements a thread${width === 1 ? '' : ', by vec4s'}`
+    width * each === 1
+      ? 'one thread per element'
+      : `${width * each} elements per thread${width === 1 ? '' : ', by vec4s'}`
   const shader = new Shader({
     title: `elementwise ${label}: ${how}, ${at.access.join(' ')}`,
     bindings: { ...inputsOf(inputs, ({ dtype }) => dtype), out: written(out.dtype) },

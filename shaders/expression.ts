@@ -10,7 +10,7 @@ export interface UniformScalar {
   readonly value: number
 }
 
-/** Random words, one an element, by `randomWord` of random.ts: WGSL of its arguments besides the element's number. */
+/** Random words, one per element, by `randomWord` of random.ts: WGSL of its arguments besides the element's number. */
 export interface Draw {
   readonly stream: string
   /** `xk`, an input that is one number for all elements. */

@@ -22,7 +22,7 @@ const WORDS_EACH = 16
  */
 const finiteShader = (dtype: FloatType): Shader =>
   new Shader({
-    title: `finite: ${dtype}, ${WORKGROUP} invocations a workgroup, ${WORDS_EACH} words an invocation`,
+    title: `finite: ${dtype}, ${WORKGROUP} invocations per workgroup, ${WORDS_EACH} words per invocation`,
     bindings: { bits: 'u32', found: written('atomic<u32>') },
     uniforms: { count: 'u32', words: 'u32', at: 'u32' },
     code: wgsl`

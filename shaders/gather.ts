@@ -68,7 +68,7 @@ function gatherShader(config: GatherConfig): Shader {
   const { dtype, vector, workgroup } = config
   const type = typeName(dtype, vector)
   return new Shader({
-    title: `gather ${dtype}: an invocation a vec${vector}, ${workgroup} a workgroup`,
+    title: `gather ${dtype}: one invocation per vec${vector}, ${workgroup} per workgroup`,
     bindings: { table: type, ids: 'i32', result: written(type) },
     // `rows` of the table; `vectors` in each.
     uniforms: { positions: 'u32', rows: 'u32', vectors: 'u32' },
@@ -93,7 +93,7 @@ export function gatherLaunch({ positions, rows, width }: GatherProblem, config: 
   const { dtype, vector, workgroup } = config
   const vectors = width / vector
   return gatherShader(config).launch({
-    label: `gather ${dtype} vec${vector}, ${workgroup} a workgroup`,
+    label: `gather ${dtype} vec${vector}, ${workgroup} per workgroup`,
     slots: { table: input(0), ids: input(1), result: output(0) },
     uniforms: { positions, rows, vectors },
     workgroups: gridOf(positions, vectors, config, traits),
@@ -239,7 +239,7 @@ function chunkShader(config: GatherGradientConfig): Shader {
   const { dtype, vector, workgroup } = config
   const floats = typeName('f32', vector)
   return new Shader({
-    title: `gatherGradient ${dtype}: sums of whole chunks, an invocation a vec${vector}, ${workgroup} a workgroup`,
+    title: `gatherGradient ${dtype}: sums of whole chunks, one invocation per vec${vector}, ${workgroup} per workgroup`,
     bindings: { ids: 'i32', order: 'u32', ends: 'u32', dy: typeName(dtype, vector), sums: written(floats) },
     // `chunk`: places in one. `rows` of the table; `vectors` in each.
     uniforms: { chunks: 'u32', chunk: 'u32', rows: 'u32', vectors: 'u32' },
@@ -270,7 +270,7 @@ function tableShader(config: GatherGradientConfig): Shader {
   const { dtype, vector, workgroup } = config
   const floats = typeName('f32', vector)
   return new Shader({
-    title: `gatherGradient ${dtype}: rows of the table, an invocation a vec${vector}, ${workgroup} a workgroup`,
+    title: `gatherGradient ${dtype}: rows of the table, one invocation per vec${vector}, ${workgroup} per workgroup`,
     bindings: { order: 'u32', ends: 'u32', dy: typeName(dtype, vector), sums: floats, dtable: written(floats) },
     uniforms: { chunk: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(
@@ -328,7 +328,7 @@ export function gatherGradientLowering(
   const step = (what: string, shader: Shader, workgroups: Launch['workgroups']): Launch =>
     shader.launch({ label: `gatherGradient ${what}`, slots, uniforms, workgroups })
   const line = (count: number, size: number) => spread(Math.ceil(count / size), traits.maxWorkgroups)
-  const how = `${dtype} vec${vector}, ${workgroup} a workgroup`
+  const how = `${dtype} vec${vector}, ${workgroup} per workgroup`
   return {
     temporaries: [
       { shape: [rows], dtype: 'u32' },

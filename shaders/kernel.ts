@@ -102,7 +102,7 @@ export interface Launch {
   /** The uniform struct, word by word, in the order of its declaration (scalars only, so there is no padding). */
   readonly uniforms: Uint32Array<ArrayBuffer>
   readonly workgroups: readonly [number, number, number]
-  /** Operations of its sums of products (2 a product), for profiles; left out where memory is what counts. */
+  /** Operations of its sums of products (2 per product), for profiles; left out where memory is what counts. */
   readonly operations?: number
 }
 

@@ -154,7 +154,7 @@ export function layerNormParameterCandidates(
 function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): Shader {
   const [type, floats] = [typeName(dtype, vector), typeName('f32', vector)]
   return new Shader({
-    title: `layerNormParameterGradient ${dtype}: sums over shares of the rows, an invocation a column of vec${vector}`,
+    title: `layerNormParameterGradient ${dtype}: sums over shares of the rows, one invocation per column of vec${vector}`,
     bindings: { x: type, mean: 'f32', rstd: 'f32', dy: type, dgamma: written(floats), dbeta: written(floats) },
     // `vectors` in a row, `share`: rows in one.
     uniforms: { rows: 'u32', vectors: 'u32', share: 'u32' },
@@ -190,7 +190,7 @@ function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): S
 function sumShader({ vector, workgroup }: LayerNormParameterConfig): Shader {
   const type = typeName('f32', vector)
   return new Shader({
-    title: `layerNormParameterGradient: sums of the shares, an invocation a column of vec${vector}`,
+    title: `layerNormParameterGradient: sums of the shares, one invocation per column of vec${vector}`,
     bindings: { scaledShares: type, plainShares: type, dgamma: written(type), dbeta: written(type) },
     uniforms: { shares: 'u32', vectors: 'u32' },
     code: wgsl`

@@ -1,4 +1,4 @@
-// Reductions over any axes of a fused expression: one thread an output and a share of the reduced elements, then the
+// Reductions over any axes of a fused expression: one thread per output and share of the reduced elements, then the
 // shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each
 // time.
 //
@@ -131,7 +131,7 @@ function reduceLaunch(
       }
     `
   const shader = new Shader({
-    title: `reduce ${label}: a thread an output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
+    title: `reduce ${label}: one thread per output and share, ${fold} of every shares-th element${long ? ', in blocks' : ''}`,
     bindings: { ...inputsOf(inputs, ({ dtype }) => dtype), out: written(out.dtype) },
     uniforms: uniforms.types,
     code: paragraphs(

@@ -1,9 +1,9 @@
 // What the kernels that work row by row share (softmax, layer norm, cross entropy): how invocations divide a row of a
 // contiguous [rows, width] matrix, and the WGSL around a row's own arithmetic.
 //
-// There are three ways to divide a row. One invocation a row needs no communication: for short rows, and as a fallback.
-// One subgroup a row: neighbours read neighbouring vectors and combine by subgroup operations, without barriers; for
-// CPUs and rows of medium length. One workgroup a row, for long rows on GPUs: by subgroup operations and a few words of
+// There are three ways to divide a row. One invocation per row needs no communication: for short rows, and as a fallback.
+// One subgroup per row: neighbours read neighbouring vectors and combine by subgroup operations, without barriers; for
+// CPUs and rows of medium length. One workgroup per row, for long rows on GPUs: by subgroup operations and a few words of
 // workgroup memory, or by a tree in workgroup memory where there are no subgroups.
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Traits, spread } from './kernel.ts'
@@ -58,12 +58,12 @@ export function vectorOf(width: number): Width {
   return width % 4 === 0 ? 4 : width % 2 === 0 ? 2 : 1
 }
 
-/** For labels and the first line of the shader, e.g. `subgroup of 8, 4 rows a workgroup, vec4`. */
+/** For labels and the first line of the shader, e.g. `subgroup of 8, 4 rows per workgroup, vec4`. */
 export function describePlan(plan: RowPlan): string {
   const by = plan.share === 'invocation' ? '' : ` of ${lanesOf(plan)}`
   const how = plan.share === 'workgroup' ? (plan.subgroup ? `, subgroups of ${plan.subgroup}` : ', by a tree') : ''
   const blocks = plan.long ? ', sums in blocks' : ''
-  return `${plan.share}${by} a row, ${rowsOf(plan)} a workgroup${how}, vec${plan.vector}${blocks}`
+  return `${plan.share}${by} per row, ${rowsOf(plan)} per workgroup${how}, vec${plan.vector}${blocks}`
 }
 
 /** Workgroup counts for so many rows. */

@@ -321,7 +321,7 @@ interface AttentionLaunch extends Pick<Launch, 'label' | 'operations'> {
   readonly control?: Slot
   /** All, where left out. */
   readonly pairs?: Pairs
-  /** Left out, one a tile. */
+  /** Left out: one per tile. */
   readonly workgroups?: number
   /** Values of the further uniforms. */
   readonly uniforms?: Readonly<Record<string, number>>

@@ -1,4 +1,4 @@
-// Attention with one invocation a row, all its numbers in registers: the plain version, right on every adapter, and the
+// Attention with one invocation per row, all its numbers in registers: the plain version, right on every adapter, and the
 // first rung of the ladder (subgroup.ts, tiled.ts).
 import { MAIN, type Shader, wgsl, when, written } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
@@ -57,7 +57,7 @@ function registerForwardShader(config: RegisterConfig, layout: AttentionLayout):
   })
 }
 
-/** dq of one query an invocation (side 'query'), or dk and dv of one key (side 'key'). */
+/** dq of one query per invocation (side 'query'), or dk and dv of one key (side 'key'). */
 function registerGradientShader(side: Side, config: RegisterConfig, layout: AttentionLayout): Shader {
   const { a1, a2, b1, b2, rows, columns, writes } = sides(side)
   const query = side === 'query'

@@ -13,7 +13,7 @@ const MASK_INVOCATIONS = 64
  */
 const maskShader = (step: boolean): Shader =>
   new Shader({
-    title: 'attention mask to bits, one workgroup a batch item',
+    title: 'attention mask to bits, one workgroup per batch item',
     bindings: { mask: 'i32', control: written('u32'), ...(step ? { step: 'u32' } : {}) },
     uniforms: { batch: 'u32', keys: 'u32', maskWords: 'u32' },
     code: wgsl`
@@ -66,7 +66,7 @@ const statisticsShare = ({ headSize }: AttentionLayout, { cpu }: Pick<Traits, 'c
 /** Statistics [batch, heads, queries, 2]: lse, and D = Σ dO∘o, which stands for Σ p∘dp (Dao et al. 2022, B.4). */
 const statisticsShader = (layout: AttentionLayout, share: number): Shader =>
   attentionShader({
-    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} a row` : ''}`,
+    title: `attention statistics, headSize ${layout.headSize} ${layout.dtype}${share > 1 ? `, ${share} per row` : ''}`,
     layout: { ...layout, mask: false, dropout: false },
     reads: ['o', 'dO'],
     writes: [],

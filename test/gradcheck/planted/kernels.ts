@@ -42,9 +42,9 @@ const elementwise: readonly Plant[] = [
     'c0 * u.t$1_1',
   ]),
   wrongKernel(
-    'add, several elements a thread',
+    'add, several elements per thread',
     'the last of them is left out',
-    { of: 'add', shaders: /elements a thread/ },
+    { of: 'add', shaders: /elements per thread/ },
     [/let end = min\((first \+ \d+u), /, 'let end = min($1 - 64u, '],
   ),
   wrongKernel('dropout', 'the mask is turned round', { of: 'dropout', shaders: /fn randomWord/ }, [
@@ -207,16 +207,18 @@ const rows: readonly Plant[] = [
     / - total\)/,
     ')',
   ]),
-  wrongKernel('rows, a workgroup a row', 'no barriers in the tree', { of: 'softmaxGradient', shaders: /by a tree/ }, [
-    /workgroupBarrier\(\);/g,
-    '',
-  ]),
   wrongKernel(
-    'rows, a workgroup a row',
+    'rows, one workgroup per row',
+    'no barriers in the tree',
+    { of: 'softmaxGradient', shaders: /by a tree/ },
+    [/workgroupBarrier\(\);/g, ''],
+  ),
+  wrongKernel(
+    'rows, one workgroup per row',
     'no barriers between subgroups',
     {
       of: 'layerNormGradient',
-      shaders: /a row, .*, subgroups of/,
+      shaders: /per row, .*, subgroups of/,
       hidden: ({ info, traits }) => (traits.subgroupSize > 1 ? undefined : `${info.name} has no subgroups`),
     },
     [/workgroupBarrier\(\);/g, ''],
