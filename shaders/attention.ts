@@ -69,11 +69,11 @@ export function storedCandidates(part: StoredPart, layout: AttentionLayout, trai
   )
 }
 
-/** Bytes that the stored gradient may take where the adapter says nothing: what any WebGPU device binds. */
+/** Scratch bytes of the stored gradient if the adapter gives no limit: a binding that every WebGPU device allows. */
 const SCRATCH_BYTES = 128 * 2 ** 20
 /**
- * At most so many times an operand's bytes, so that scratch memory grows linearly with the sequence; or so many bytes,
- * which are few for any adapter.
+ * Scratch memory is at most so many times an operand's bytes, so that it grows linearly with the sequence, or LITTLE
+ * bytes if that is more.
  */
 const OPERANDS = 8
 const LITTLE = 16 * 2 ** 20

@@ -26,7 +26,7 @@ export interface BlockedSum {
 
 /** WGSL statements. */
 export function blockedSum({ index, begin, end, step, sums, type, body, blocks }: BlockedSum): string {
-  // With a value: on some adapters a variable that is declared without one in a loop keeps its last.
+  // With an initializer: on some adapters, a variable declared in a loop without one keeps its previous value.
   const zero = (level: number): string[] => sums.map(([name]) => `var ${name}${level} = ${type}();`)
   const add = (level: string | number, values: readonly string[]): string[] =>
     sums.map(([name], i) => `${name}${level} += ${values[i]};`)

@@ -33,8 +33,8 @@ export function multiplyAddShader(accumulators: number, iterations: number, type
 export type CopyElement = 'f32' | 'vec4<f32>'
 
 /**
- * `elements` per thread, from one buffer to another. `contiguous`: a thread's elements lie side by side, else those of a
- * workgroup do. Which is faster depends on the adapter.
+ * `elements` per thread, from one buffer to another. `contiguous`: the elements of a thread are adjacent; otherwise
+ * those that a workgroup copies at the same time are. Which is faster depends on the adapter.
  */
 export function copyShader(elements: number, element: CopyElement, contiguous: boolean): string {
   const [own, stride] = contiguous ? [`i * ${elements}u`, 1] : ['i', CEILING_WORKGROUP]

@@ -70,7 +70,7 @@ function gatherShader(config: GatherConfig): Shader {
   return new Shader({
     title: `gather ${dtype}: one invocation per vec${vector}, ${workgroup} per workgroup`,
     bindings: { table: type, ids: 'i32', result: written(type) },
-    // `rows` of the table; `vectors` in each.
+    // `rows` of the table; `vectors` per row.
     uniforms: { positions: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(
       config,
@@ -241,7 +241,7 @@ function chunkShader(config: GatherGradientConfig): Shader {
   return new Shader({
     title: `gatherGradient ${dtype}: sums of whole chunks, one invocation per vec${vector}, ${workgroup} per workgroup`,
     bindings: { ids: 'i32', order: 'u32', ends: 'u32', dy: typeName(dtype, vector), sums: written(floats) },
-    // `chunk`: places in one. `rows` of the table; `vectors` in each.
+    // `chunk`: places per chunk; `rows` of the table; `vectors` per row.
     uniforms: { chunks: 'u32', chunk: 'u32', rows: 'u32', vectors: 'u32' },
     code: eachElement(
       config,

@@ -150,13 +150,13 @@ export function layerNormParameterCandidates(
   return [...shares.map(n => ({ dtype, vector, workgroup: 64, shares: n })), ...narrow]
 }
 
-/** Sums over a share of the rows. */
+/** Sums over shares of the rows. */
 function sharesShader({ dtype, vector, workgroup }: LayerNormParameterConfig): Shader {
   const [type, floats] = [typeName(dtype, vector), typeName('f32', vector)]
   return new Shader({
     title: `layerNormParameterGradient ${dtype}: sums over shares of the rows, one invocation per column of vec${vector}`,
     bindings: { x: type, mean: 'f32', rstd: 'f32', dy: type, dgamma: written(floats), dbeta: written(floats) },
-    // `vectors` in a row, `share`: rows in one.
+    // `vectors` per row; `share`: rows per share.
     uniforms: { rows: 'u32', vectors: 'u32', share: 'u32' },
     code: wgsl`
       @compute @workgroup_size(${workgroup})

@@ -20,12 +20,12 @@ const kinds = { workgroup, tile, narrow, matrix, dot }
 export const kindOf = <Config extends MatmulConfig>({ kernel }: Config): MatmulKind<Config> =>
   kinds[kernel] as MatmulKind<never>
 
-/** One way to make a product. */
+/** One way to compute a product. */
 export interface MatmulCandidate {
   readonly config: MatmulConfig
-  /** How many slices K is cut in; 1 writes the output at once. */
+  /** How many slices K is cut into; with 1, the kernel writes the output itself. */
   readonly slices: number
-  /** Makes the transpose, so that a narrow output lies along the side where lanes are shared. */
+  /** Computes the transpose, so that a narrow output lies along the side on which lanes share loads. */
   readonly transpose: boolean
 }
 

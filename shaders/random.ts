@@ -143,7 +143,7 @@ export function normals(count: number, stream: number, seed: number): Float32Arr
   for (let at = 0; at < count; at += 4) {
     const words = wordsOnce(at / 4, stream, 0, seed)
     for (let pair = 0; pair < 4; pair += 2) {
-      // The radius takes all 32 bits, shifted off zero, where the logarithm has none.
+      // The radius uses all 32 bits, plus one, so that the logarithm is never that of 0.
       const radius = Math.sqrt(-2 * Math.log((words[pair] + 1) * 2 ** -32))
       const angle = 2 * Math.PI * words[pair + 1] * 2 ** -32
       if (at + pair < count) out[at + pair] = radius * Math.cos(angle)

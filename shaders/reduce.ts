@@ -2,7 +2,7 @@
 // shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each
 // time.
 //
-// Long sums are sums of blocks (blocks.ts), in steps of four. An extreme of numbers with NaN among them is NaN.
+// Long sums are sums of blocks (blocks.ts), in steps of four. A maximum or minimum of numbers with NaN among them is NaN.
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, inputsOf, loadInputs, mentions } from './expression.ts'
@@ -143,7 +143,7 @@ function reduceLaunch(
           return value;
         }
 
-        // Sum of element k and the next three of the share, or of those that there are.
+        // Sum of element k and the next three of the share, or of as many as there are.
         fn sum4(${parameters}) -> f32 {
           let s = u.shares;
           if (u.reduced - k > 3u * s) {

@@ -83,7 +83,7 @@ export const each = (count: number, line: (i: number) => Part): string =>
 export const list = (count: number, item: (i: number) => string, separator = ', '): string =>
   Array.from({ length: count }, (_, i) => item(i)).join(separator)
 
-/** `text + number`, without a number 0. */
+/** `text + number`, or `text` alone for 0. */
 export const plus = (text: string, number: number): string => (number === 0 ? text : `${text} + ${number}u`)
 
 /** Components of a vector. */
@@ -160,7 +160,7 @@ export class Shader {
       ${needs.subgroups && 'enable subgroups;'}
       ${when(needs.matrices)`
         enable chromium_experimental_subgroup_matrix;
-        // Offsets that follow from a subgroup's number are equal in all of its lanes; the compiler knows of workgroups only.
+        // Offsets that depend on the subgroup's number are uniform in it; the compiler only proves that of workgroups.
         diagnostic(off, chromium.subgroup_matrix_uniformity);
       `}
 

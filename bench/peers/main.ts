@@ -111,9 +111,9 @@ class Worker {
 
 function start(args: readonly string[], env: NodeJS.ProcessEnv = process.env): ChildProcess {
   return fork(fileURLToPath(new URL('worker.ts', import.meta.url)), args, {
-    // Peers write notes to stdout, which is ours to keep machine-readable.
     serialization: 'advanced',
     env,
+    // Peers print notes, and our stdout must stay machine-readable.
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   })
 }
@@ -123,7 +123,7 @@ interface Measured {
   /** First call, in milliseconds: compiles, uploads excluded. */
   readonly first?: number
   readonly timing?: Timing
-  /** Why it has none. */
+  /** Why there is no timing. */
   readonly failed?: string
 }
 

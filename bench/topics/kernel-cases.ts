@@ -15,7 +15,7 @@ const LORA_PARAMETERS = 516_096
 export interface KernelCase {
   /** The op, as a reader knows it. */
   readonly kernel: string
-  /** Shapes of what goes in. */
+  /** Shapes of the inputs. */
   readonly size: string
   make(held: Held): Promise<Made>
 }
@@ -23,7 +23,7 @@ export interface KernelCase {
 export interface Made {
   /** What is computed; traced once. An op that changes variables assigns them here and gives nothing. */
   readonly forward: () => Tensor | undefined
-  /** What the gradient is taken of; none where there is no gradient. */
+  /** Tensors to differentiate with respect to; none if the op has no gradient. */
   readonly wrt: readonly Tensor[]
   /** Bytes of a forward run, where it doesn't read all that it binds. */
   readonly forwardBytes?: number
@@ -32,13 +32,13 @@ export interface Made {
 export interface CaseSizes {
   readonly batch: number
   readonly sequence: number
-  /** Of a long sequence for attention. */
+  /** Batch and length of attention's case with long sequences. */
   readonly long: { readonly batch: number; readonly sequence: number }
   readonly squares: readonly number[]
   readonly dtypes: readonly ('f32' | 'f16')[]
 }
 
-/** All of them. */
+/** Every case, at these sizes. */
 export function kernelCases(sizes: CaseSizes): KernelCase[] {
   const { batch, sequence, long, squares, dtypes } = sizes
   const tokens = batch * sequence

@@ -133,7 +133,7 @@ const COMMON_UNIFORMS = {
   keys: 'u32',
   heads: 'u32',
   maskWords: 'u32',
-  // As CHUNKS, for loops that a CPU's compiler must not unroll, which takes it long.
+  // CHUNKS as a uniform, for loops that a CPU's compiler must not unroll, because that takes it long.
   chunks: 'u32',
   tiles: 'u32',
   workgroups: 'u32',
@@ -222,7 +222,7 @@ function storeFunction(name: string, { dtype, headSize, vector }: AttentionLayou
 
 function maskFunctions(mask: boolean): string {
   return wgsl`
-    // One past the last key that anybody attends to: loops over keys end there.
+    // One past the last key that is attended to: loops over keys end there.
     fn extentOf(item: u32) -> u32 {
       return ${mask ? 'control[1u + item * (1u + u.maskWords)]' : 'u.keys'};
     }
@@ -298,7 +298,7 @@ export const columnsEnd = (side: Side): string =>
     ? 'let end = extent;'
     : wgsl`
   var end = u.queries;
-  if (rowStart >= extent) { end = 0u; } // keys of padding alone
+  if (rowStart >= extent) { end = 0u; } // all of its keys are padding
 `
 
 /** Heads of all batch items, numbered item · heads + head, from the first of so many on. */

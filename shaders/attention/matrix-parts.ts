@@ -71,12 +71,12 @@ export class MatrixParts {
     return wgsl`
       const PITCH = ${pitchOf(this.#layout.headSize)}u; // of the tile
       const BLOCK_PITCH = ${pitchOf(config.columns)}u; // of scores and what is computed from them
-      const STEP = ${step}; // between the keys of a thread's four
+      const STEP = ${step}; // between a thread's four keys
       var<workgroup> tile: array<f16, ${tileElements(config, this.#layout)}>;
       ${scores.map(name => `var<workgroup> ${name}: array<f32, ${blockElements(config)}>;`)}
       ${operands.map(name => `var<workgroup> ${name}: array<f16, ${blockElements(config)}>;`)}
       ${pass !== 'key' && `var<workgroup> rowStatistics: array<vec2<f32>, ${matrixRows(config)}>;`}
-      ${pass === 'forward' && 'var<workgroup> grown: array<atomic<u32>, 4>; // the first is 1 if probabilities are too large; all arrays begin at sixteen bytes'}
+      ${pass === 'forward' && 'var<workgroup> grown: array<atomic<u32>, 4>; // [0] is 1 if probabilities are too large; four words, since all arrays are multiples of sixteen bytes'}
 
       ${scores.map(scoresAt)}
       ${operands.map(put)}

@@ -46,7 +46,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
       ${parts.main(wgsl`
         ${staging.declare(keys, values)}
         ${staging.read('0u', keys, values)}
-        // Each row's reference, and what rescales its sums
+        // Each row's reference, and the factor that rescales its sums
         ${everyRow} { rowStatistics[row].x = LOWEST; }
         ${parts.keepRows('query', 'Q', 'u.queries')}
         ${parts.zeroSums('sum')}
@@ -58,7 +58,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
         for (var start = 0u; start < extent; start += ${columns}u) {
           ${parts.products('scores', 'query', 0)}
           workgroupBarrier();
-          // This tile's values, and the next one's keys: those before are done with.
+          // This tile's values, and the next one's keys: those before are no longer needed.
           ${staging.put(values, 'start', parts.putIn(1))}
           ${putKeys}
           ${staging.read(`start + ${columns}u`, values)}
@@ -96,7 +96,7 @@ function matrixForwardShader(config: MatrixConfig, layout: AttentionLayout): Sha
               'added',
             )}
             if (${largest} > ${LARGEST_PROBABILITIES}) { atomicStore(&grown[0], 1u); }
-            // Once more at most: NaNs could ask for that for ever.
+            // Once at most: NaN would ask for it again and again.
             if (workgroupUniformLoad(&grown[0]) == 0u || raised) { break; }
             raised = true;
           }
@@ -171,7 +171,7 @@ function matrixGradientShader(side: Side, config: MatrixConfig, layout: Attentio
           ${parts.storeSums('sumOne', 'dq', rowBound, value => `u.scale * ${value}`)}
         `}
         ${when(!query)`
-          // What a masked key gathered may be anything.
+          // The sums of a masked key may be anything: zeros are stored.
           ${parts.storeSums('sumOne', 'dk', rowBound, value => ifAllowed(`u.scale * ${value}`))}
           ${parts.storeSums('sumTwo', 'dv', rowBound, ifAllowed)}
         `}

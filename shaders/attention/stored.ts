@@ -5,7 +5,7 @@
 //
 // Stored, in the operands' type: [2, pairs, queries, keys], first the probabilities (for dv), then the dScores (for dk
 // and dq). Both sides are padded to whole blocks, with zeros past the last query, past the last key and for masked
-// keys. Blocks of keys that nobody attends to are neither written nor read. If subgroup matrices read them, the layout
+// keys. Blocks of keys that are not attended to are neither written nor read. If subgroup matrices read them, the layout
 // is blocked, [keys / 16, queries, 16]: each fragment covers whole cache lines.
 //
 // probabilities  a workgroup computes a tile of keys × queries, by two products over headSize.
@@ -178,7 +178,7 @@ function storedProbabilitiesShader(config: StoredConfig, layout: AttentionLayout
         let keyTiles = (u.storedKeys + ${tiledRows(config) - 1}u) / ${tiledRows(config)}u;
         let rowStart = tileNumber % keyTiles * ${tiledRows(config)}u;
         let columnStart = tileNumber / keyTiles * ${tiledColumns(config)}u;
-        // Blocks of keys that nobody attends to are not read either.
+        // Blocks of keys that are not attended to are not read either.
         if (rowStart / ${BLOCK}u * ${BLOCK}u >= extent) { return; }
         ${upright(config)}
         ${rows.declare(phases[0].keys)}
@@ -277,7 +277,7 @@ function storedSumsShader(side: Side, config: StoredConfig, layout: AttentionLay
     return wgsl`
       if (${row} < ${rowBound}) {
         ${when(side === 'key')`
-          // What a masked key gathered may be anything.
+          // The sums of a masked key may be anything: zeros are stored.
           let open = allowed(item, ${row}, extent);
         `}
         let at = rowResult(item, ${row}, head);

@@ -221,7 +221,7 @@ function subgroupGradientShader(side: Side, config: SubgroupConfig, layout: Atte
   const store = query
     ? storeRow('dq', sumOne, owned, lanes)
     : wgsl`
-    // What a masked key gathered may be anything.
+    // The sums of a masked key may be anything: zeros are stored.
     let open = allowed(item, row, extent);
     ${storeRow('dk', t => `select(vec4<f32>(), ${sumOne(t)}, open)`, owned, lanes)}
     ${storeRow('dv', t => `select(vec4<f32>(), sumTwos[r * ${owned}u + ${t}u], open)`, owned, lanes)}

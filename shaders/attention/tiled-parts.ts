@@ -1,11 +1,11 @@
 // What attention's tiled kernels share: how a tile of scores is divided into blocks, one for each invocation, and what
 // invocations do with their blocks.
 //
-// Invocation (x, y) of tx × ty has scores of rows y·rm … and columns x·cn …, and sums of the same rows and of the
-// chunks x, x + tx, …. In workgroup memory row y·rm + m stands at y + ty·m (columns likewise), so that neighbouring
-// invocations read neighbouring places, spread over the banks: chunk c of place p stands at (c + p mod 8) mod chunks of
-// its row, or with odd pitches if rows are not a multiple of eight chunks. Tiles are arrays of rows, rotated by
-// remainders: Dawn can prove that such indices are inside, and omits its bounds checks.
+// Invocation (x, y) of tx × ty computes the scores of rows y·rm … and columns x·cn …, and the sums of the same rows for
+// the chunks x, x + tx, …. In workgroup memory, row y·rm + m is at place y + ty·m (columns likewise), so that
+// neighbouring invocations read neighbouring places. To spread these over the banks, the chunks of place p are rotated
+// by p mod 8 if there are a multiple of eight, and else padded to an odd number. Tiles are arrays of rows, and rotations
+// are remainders: Dawn can prove that such indices are in bounds, and omits its checks.
 import { MAIN, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
 import { type AttentionLayout, type Side, capital, chunksOf, place } from './common.ts'
@@ -118,7 +118,7 @@ export class TiledParts {
         ${place(tiledRows(this.#config))}
         let x = local % ${tx}u;
         let y = local / ${tx}u;
-        ${exchange && 'let first = inSubgroup - x; // of those that have the same rows'}
+        ${exchange && 'let first = inSubgroup - x; // the first lane of those that have the same rows'}
         ${declareOwned('x', tx, this.#owned)}
         ${steps}
       }

@@ -144,7 +144,7 @@ function tiledGradientShader(side: Side, config: TiledConfig, layout: AttentionL
     if (${parts.row(m)} < ${rowBound}) {
       ${query && parts.storeRow('dq', m, t => `u.scale * sumOne${m}_${t}`)}
       ${when(!query)`
-        // What a masked key gathered may be anything.
+        // The sums of a masked key may be anything: zeros are stored.
         let open = allowed(item, ${parts.row(m)}, extent);
         ${parts.storeRow('dk', m, t => `select(vec4<f32>(), u.scale * sumOne${m}_${t}, open)`)}
         ${parts.storeRow('dv', m, t => `select(vec4<f32>(), sumTwo${m}_${t}, open)`)}

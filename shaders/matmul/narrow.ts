@@ -81,8 +81,7 @@ export const narrow: MatmulKind<NarrowConfig> = {
     c.along === 'rows'
       ? { a: true, b: c.columns >= 4, out: false }
       : { a: false, b: c.columns >= 4 && c.staged > 0, out: false },
-  // A kernel that waits for memory gains from more workgroups than one a processor: three times as many are worth a
-  // try, too.
+  // A memory-bound kernel gains from more workgroups than fill the adapter: three times as many are worth a try, too.
   slicing: c => ({ shortest: c.along === 'rows' ? c.parts * 16 : c.lanes * 8, most: 256, times: [1, 3] }),
   configs,
   shader: (c, layout) => (c.along === 'rows' ? alongRows(c, layout) : alongK(c, layout)),
@@ -95,7 +94,7 @@ export const narrow: MatmulKind<NarrowConfig> = {
 function configs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Traits): Rated<NarrowConfig>[] {
   if (traits.cpu || more.length > 0 || n < 1 || n > 64 || m < n || (m < 8 * n && k < 32 * n)) return []
   const most = 2 ** Math.ceil(Math.log2(Math.min(n, 32)))
-  // More than 32 columns read the left operand again. 16 at a time read it more often, with fewer sums per thread.
+  // Above 32 columns the left operand is read more than once; with 16 at a time more often, but with fewer sums each.
   const widths = most > 16 ? [most, 16] : [most]
   return widths.flatMap(columns => {
     const rate = 0.75 * (n <= 16 ? 1 : columns > 16 ? 0.9 : Math.sqrt(16 / n))
@@ -106,7 +105,7 @@ function configs({ m, n, segments: [{ a, b, k }, ...more] }: Product, traits: Tr
 }
 
 function configsAlongRows(columns: number): NarrowAlongRows[] {
-  // Long steps of many columns want more registers than there are.
+  // Long steps of many columns need more registers than there are.
   const ways = [
     { parts: 8, depth: 4, most: 32 },
     { parts: 8, depth: 8, most: 8 },
@@ -245,7 +244,7 @@ function stageRight(c: NarrowAlongK, { b, end, times }: SegmentLayout): string {
       }
     `
   }
-  // Neighbouring threads read what are neighbours in memory.
+  // Neighbouring threads read neighbouring memory.
   const [quad, j] =
     b.major === 'k' ? ['place % STAGED', 'place / STAGED'] : [`place / ${c.columns}u`, `place % ${c.columns}u`]
   return wgsl`
@@ -336,7 +335,7 @@ const inRounds = (type: string, sums: readonly string[], round: number, body: st
 function alongRows(c: NarrowAlongRows, layout: Layout): Shader {
   const threads = threadsOf(c)
   const round = roundOf(c)
-  // Neighbouring threads store what are neighbours in memory.
+  // Neighbouring threads write neighbouring memory.
   const [m, n] = layout.outTransposed
     ? ['output % (ACROSS * 4u)', 'output / (ACROSS * 4u)']
     : [`output / ${round}u`, `output % ${round}u`]

@@ -183,7 +183,7 @@ function valuesOf(
     values[`K${s}`] = segment.k
     values[`scale${s}`] = segment.scale
     for (const side of SIDES) {
-      // Addresses count what the buffer is declared of: elements, or vec4s.
+      // Addresses count elements of the buffer's declared type, scalars or vec4s.
       const unit = layout.segments[s][side].vec4 ? 4 : 1
       values[`${side}${s}Offset`] = segment[side].offset / unit
       values[`${side}${s}Stride`] = segment[side].stride / unit

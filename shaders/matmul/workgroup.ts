@@ -73,7 +73,7 @@ export const workgroup: MatmulKind<WorkgroupConfig> = {
         var<workgroup> leftTile: array<vec4f, ${c.depth * pitch(c.rows)}>;
         var<workgroup> rightTile: array<vec4f, ${c.depth * pitch(c.columns)}>;
       `,
-      // Threads take vec4s in turn, so that neighbours read neighbouring vec4s of the tiles.
+      // Threads take vec4s in turn, so that neighbouring threads read neighbouring vec4s of the tiles.
       steps: wgsl`
         let y = ${y};
         let x = ${x};

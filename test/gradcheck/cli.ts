@@ -1,6 +1,6 @@
 // `npm run gradcheck`: the property tests as a table, one row per op and dtype, with the worst error of each net. Exit
-// status 1 where a bar is missed or an op has no case, with the counterexample as options that run it alone. With
-// --planted, the test of the tests: mistakes are made on purpose, one at a time, and each must be found.
+// status 1 if an error exceeds its bar or an op has no case, with the counterexample as options that run it alone.
+// --planted tests the tests: mistakes are made on purpose, one at a time, and each must be found.
 import { parseArgs } from 'node:util'
 import fc from 'fast-check'
 import { bars } from '../../engine/gradcheck.ts'

@@ -1,6 +1,6 @@
-// What the property tests draw from: shapes that hurt (1, odd, primes, tile sizes and their neighbours), the views
-// through which an input may come, and kinds of numbers. A case is a function of drawn parameters, so that a
-// counterexample is text.
+// What the property tests draw: shapes that kernels find hard (1, odd, prime, a tile's size and its neighbours), views of
+// inputs, and kinds of numbers. A case is a function of the drawn parameters, so a counterexample can be printed and run
+// again.
 import fc from 'fast-check'
 import type { DType } from '../../shaders/kernel.ts'
 import { type GradientCheckOptions, type Net, constantOf } from '../../engine/gradcheck.ts'

@@ -57,14 +57,13 @@ export class Explorer {
                 asks.set(kernel, ask + 1)
                 const ways =
                   kernel === 'matmul' ? (matmulWays(question, context.traits) as unknown as typeof offered) : offered
-                // Few products have the operands that matrix units take: each is for one that no other tried.
+                // Few products suit matrix units, so each of them tries a matrix config that no other has tried.
                 const alone =
                   kernel === 'matmul' &&
                   mode === 'rarest' &&
                   ways.some(way => this.#isNew(kernel, way) && (way as MatmulCandidate).config.kernel === 'matrix')
                 if (!alone && !explores(kernel, ask)) return this.#note(kernel, context.choose(question, offered))
-                // A kernel's forms, each with configs of its own, take turns in both guises, whatever the engine would
-                // choose.
+                // The forms of a kernel, each with configs of its own, take turns, whatever the engine would choose.
                 if (kernel.endsWith(' form')) return this.#note(kernel, offered[Math.floor(turn / 2) % offered.length])
                 return this.#note(kernel, this.#rarest(kernel, ways))
               },
@@ -92,7 +91,7 @@ export class Explorer {
     return !this.ran.has(`${kernel}: ${showConfig(kernel, config)}`)
   }
 
-  /** The first of those that ran least often; a config that never ran in any way or dtype before all others. */
+  /** The first of the configs that ran least often; one that has not run at all, in any form or dtype, comes before. */
   #rarest<C>(kernel: string, offered: readonly C[]): C {
     const rank = (config: C): number =>
       this.#isNew(kernel, config) ? 0 : 1 + (this.#times.get(keyOf(kernel, config)) ?? 0)

@@ -32,10 +32,10 @@ const QUICK = 2.5
 /** Whether a file belongs to `npm run test:quick`. A new file has to be measured first. */
 export const isQuick = (costs: Costs, file: string): boolean => costOf(costs, file) <= QUICK
 
-/** A file and what it took. */
+/** A test file and its times. */
 export interface Timed {
   readonly file: string
-  /** Seconds of the clock. */
+  /** Wall-clock time. */
   readonly seconds: number
   /** Seconds of processor time; undefined where it was not measured. */
   readonly cost: number | undefined
@@ -53,7 +53,7 @@ export function slowest(files: readonly Timed[], count = 10): string[] {
 }
 
 /**
- * How far a run is: `3 of 150 files, about 4 min left`. The time left is estimated from the costs of the files, once a
+ * The progress of a run: `3 of 150 files, about 4 min left`. The time left is estimated from the costs of the files, once a
  * twentieth of the total cost is done.
  */
 export function progress(costs: Costs, ended: readonly string[], all: readonly string[], seconds: number): string {

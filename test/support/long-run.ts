@@ -1,5 +1,5 @@
-// A process that trains a tiny model for 1,100 steps and prints, for every hundredth, a line of JSON: what it holds
-// then.
+// A process that trains a tiny model for 1,100 steps, and after every hundredth prints a line of JSON with the memory
+// that it uses.
 import { currentDevice } from '../../engine/node/index.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { Trainer } from '../../train/trainer.ts'

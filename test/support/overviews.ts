@@ -1,4 +1,4 @@
-// Overviews as the command makes them, without a process of its own.
+// Overviews as `tilegrad overview` computes them, in the test's own process.
 import { parseOptions } from '../../train/node/cli/options.ts'
 import { MAX_LENGTHS, overviewOf } from '../../train/node/jobs/overview.ts'
 import { openOverview } from '../../train/node/jobs/overview/open.ts'
