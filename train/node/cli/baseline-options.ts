@@ -40,6 +40,27 @@ export const MODEL_DEFAULTS = {
   'nb-svm': { features: 'presence', c: 1 },
 } as const satisfies Record<(typeof MODELS)[number], { features: Weighting; c: number }>
 
+/** Steps by their options, and the fields that they are. */
+const SWITCHES: readonly (readonly [string, Exclude<keyof Steps, 'stopWords'>])[] = [
+  ['strip-html', 'html'],
+  ['strip-urls', 'urls'],
+  ['emojis', 'emojis'],
+  ['strip-punctuation', 'punctuation'],
+  ['chat-words', 'chatWords'],
+  ['spelling', 'spelling'],
+  ['lower-case', 'lowerCase'],
+  ['lemmatize', 'lemmatise'],
+  ['stem', 'stem'],
+]
+const STEP_OPTIONS = [...SWITCHES.map(([option]) => option), 'stop-words']
+
+/** `all`, or options of steps. */
+const stepNames: Kind<string> = {
+  shown: 'all|STEP,STEP',
+  expects: `all, or any of ${STEP_OPTIONS.join(', ')}`,
+  read: value => (value === 'all' || value.split(',').every(name => STEP_OPTIONS.includes(name)) ? value : undefined),
+}
+
 const groups = {
   Data: { data: { ...data, defaultSays: 'required' }, ...dataOptions },
   'Steps before words are counted, in this order': {
@@ -87,7 +108,11 @@ const groups = {
     seed,
   },
   'The run': {
-    ablation: flag('also fit with each step switched, and test each difference (McNemar); some minutes'),
+    ablation: optional(
+      stepNames,
+      'also fit with each of these steps switched, and test each difference (McNemar); some minutes',
+      'off',
+    ),
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
     name: optional(text('NAME', 'a name'), "the run's name", "the model's"),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
@@ -184,22 +209,12 @@ export interface Switched {
   readonly steps: Steps
 }
 
-/** The steps with one of them switched, in each way. */
+/** The steps with one of those that `--ablation` names switched, in each way. */
 export function switchedSteps(options: BaselineOptions): Switched[] {
   const steps = stepsOf(options)
-  const switches: readonly (readonly [string, Exclude<keyof Steps, 'stopWords'>])[] = [
-    ['strip-html', 'html'],
-    ['strip-urls', 'urls'],
-    ['emojis', 'emojis'],
-    ['strip-punctuation', 'punctuation'],
-    ['chat-words', 'chatWords'],
-    ['spelling', 'spelling'],
-    ['lower-case', 'lowerCase'],
-    ['lemmatize', 'lemmatise'],
-    ['stem', 'stem'],
-  ]
-  return [
-    ...switches.map(([option, key]) => ({
+  const names = options.ablation === 'all' ? STEP_OPTIONS : (options.ablation ?? '').split(',')
+  const switched: Switched[] = [
+    ...SWITCHES.map(([option, key]) => ({
       option,
       value: steps[key] ? 'off' : 'on',
       steps: { ...steps, [key]: !steps[key] },
@@ -210,4 +225,5 @@ export function switchedSteps(options: BaselineOptions): Switched[] {
       steps: { ...steps, stopWords: value },
     })),
   ]
+  return switched.filter(({ option }) => names.includes(option))
 }

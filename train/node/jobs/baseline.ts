@@ -70,9 +70,10 @@ export async function runBaseline(
     progress.stop()
     const measured = measure(data, fitted)
     const fitSeconds = seconds()
-    const ablation = options.ablation ? await ablated(options, data, fitted, progress) : undefined
+    const cpuSeconds = process.cpuUsage().user / 1e6
+    const ablation = options.ablation !== undefined ? await ablated(options, data, fitted, progress) : undefined
     const settings = settingsOf(options, data, fitted)
-    const result = resultOf(data, fitted, measured, { seconds: seconds(), fitSeconds, version, ablation })
+    const result = resultOf(data, fitted, measured, { seconds: seconds(), fitSeconds, cpuSeconds, version, ablation })
     const { run, unlock } = await createNewRun(options.out, name, await configOf(options, data, facts, version, result))
     try {
       run.appendMetrics({ step: 1, epoch: 1, split: 'validation', ...definedOnly(measured.validation?.metrics) })
@@ -205,6 +206,8 @@ interface Spent {
   readonly seconds: number
   /** Without the ablation. */
   readonly fitSeconds: number
+  /** Processor time of the same, over all threads. */
+  readonly cpuSeconds: number
   readonly version: string
   readonly ablation: readonly Ablated[] | undefined
 }
@@ -214,7 +217,7 @@ function resultOf(
   { plan, all }: Data,
   { model, reading }: Fitted,
   { summary, main, interval, validation, calibrated, errors }: Measured,
-  { seconds, fitSeconds, version, ablation }: Spent,
+  { seconds, fitSeconds, cpuSeconds, version, ablation }: Spent,
 ) {
   const total = model.weights.length
   return {
@@ -238,6 +241,7 @@ function resultOf(
     examples_per_second: all.length / fitSeconds,
     wall_seconds: seconds,
     fit_seconds: fitSeconds,
+    cpu_seconds: cpuSeconds,
     peak_memory_bytes: 1024 * process.resourceUsage().maxRSS,
     adapter: ADAPTER,
     tilegrad: version,
@@ -291,7 +295,7 @@ function tell(
   { plan: { task, labels }, test }: Data,
   { summary, main, interval, validation, calibrated }: Measured,
   { model, reading }: Fitted,
-  { fit_seconds: seconds }: BaselineResult,
+  { fit_seconds: seconds, cpu_seconds: cpuSeconds }: BaselineResult,
 ): void {
   const show = (value: number | undefined): string => showFigure(main, value)
   const range = interval && ` (95 % interval ${show(interval.low)} to ${show(interval.high)})`
@@ -304,7 +308,7 @@ function tell(
     console.say(`As predict and evaluate answer (${by}): ${show(calibrated.metrics[main.name])}`)
   }
   console.say(
-    `${showDuration(seconds)}; ${count(model.vocabulary.size)} n-grams, ${count(model.weights.length)} weights`,
+    `${showDuration(seconds)}, ${showDuration(cpuSeconds)} of processor time; ${count(model.vocabulary.size)} n-grams, ${count(model.weights.length)} weights`,
   )
 }
 

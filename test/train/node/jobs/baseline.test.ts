@@ -37,7 +37,9 @@ afterAll(() => rm(root, { recursive: true, force: true }))
 describe('a run', () => {
   let result: Result
   beforeAll(async () => {
-    result = resultOf<Result>(await run('baseline', '--data', 'data', '--out', 'runs/one', '--json', '--ablation'))
+    result = resultOf<Result>(
+      await run('baseline', '--data', 'data', '--out', 'runs/one', '--json', '--ablation', 'all'),
+    )
   })
 
   test('leaves the files of every run', async () => {
@@ -52,7 +54,7 @@ describe('a run', () => {
       'result.json',
     ])
     const config = JSON.parse(await readFile(join(root, 'runs/one/config.json'), 'utf8'))
-    expect(config).toMatchObject({ job: 'baseline', arguments: [`--data=${data}`, '--ablation'] })
+    expect(config).toMatchObject({ job: 'baseline', arguments: [`--data=${data}`, '--ablation=all'] })
     expect(config.fingerprints.data).toMatch(/^[0-9a-f]{64}$/)
     const { folder: _folder, ...written } = result
     expect(JSON.parse(await readFile(join(root, 'runs/one/result.json'), 'utf8'))).toEqual(written)
@@ -69,7 +71,7 @@ describe('a run', () => {
   })
 
   test('has tested each step, and the page shows the tests and the words that decide', async () => {
-    const options = parseBaseline(['--data', 'x'])
+    const options = parseBaseline(['--data', 'x', '--ablation', 'all'])
     expect(result.ablation?.map(({ option, value }) => [option, value])).toEqual(
       switchedSteps(options).map(({ option, value }) => [option, value]),
     )
@@ -136,6 +138,10 @@ test.each([
   [
     ['--data', 'data', '--sublinear', 'on'],
     '--sublinear has no effect with --features presence; it is for counts and tfidf',
+  ],
+  [
+    ['--data', 'data', '--ablation', 'stems'],
+    '--ablation takes all, or any of strip-html, strip-urls, emojis, strip-punctuation, chat-words, spelling, lower-case, lemmatize, stem, stop-words; got "stems"',
   ],
   [['--data', 'data', '--stem'], '--stem takes on or off; got nothing'],
   [['--data', 'data', '--lora-rank', '3'], 'Unknown option --lora-rank: see --help for all of them'],
