@@ -30,7 +30,7 @@ export interface OpenedRun extends ComparedRun {
 const NO_SETTINGS = new Set(
   (
     'seed out name resume dry-run json list-adapters help version given preset checkpoint-every keep-best merge profile ' +
-    'tune-kernels adapter skip-bad-steps report database store keep'
+    'tune-kernels adapter skip-bad-steps tensorboard ablation'
   ).split(' '),
 )
 

@@ -365,27 +365,40 @@ const LABEL = { gap: 8, height: 13, character: 6.2, room: 30 }
 function labelsOf(marks: readonly Mark[], logarithmicX: boolean): Map<number, Label> {
   const named = marks.flatMap(({ name }, i) => (name === '' ? [] : [i]))
   const across = (i: number): number => (logarithmicX ? Math.log(marks[i].at[0]) : marks[i].at[0])
-  const x = scaleTo([...(logarithmicX ? [] : [0]), ...named.map(across)], PLOT.width)
+  const places = named.map(across)
+  // Logarithmic axes go from one power of ten to another, the others begin at 0.
+  const ends = logarithmicX
+    ? [Math.floor(Math.min(...places) / Math.LN10), Math.ceil(Math.max(...places) / Math.LN10)].map(e => e * Math.LN10)
+    : [0, 1.1 * Math.max(...places)]
+  const x = scaleTo(ends, PLOT.width)
   const y = scaleTo(
     named.flatMap(i => [marks[i].at[1], ...(marks[i].interval ?? [])]),
     PLOT.height,
   )
+  const points = named.map((i): Point => [x(across(i)), y(marks[i].at[1])])
   const labelOf = (members: readonly number[]): Label => {
     const at = members.reduce((a, b) => (across(b) > across(a) ? b : a))
     const text = nameOfAll(members.map(i => marks[i].name))
-    const [place, width] = [x(across(at)), text.length * LABEL.character]
-    const fits = place + LABEL.gap + width < PLOT.width + LABEL.room
-    const from = fits ? place + LABEL.gap : place - LABEL.gap - width
-    const position = fits ? 'right' : 'left'
-    return { marks: members, text, position, at, from, to: from + width, height: y(marks[at].at[1]) }
+    const [place, height, width] = [x(across(at)), y(marks[at].at[1]), text.length * LABEL.character]
+    const beside = (position: 'right' | 'left'): Label => {
+      const from = position === 'right' ? place + LABEL.gap : place - LABEL.gap - width
+      return { marks: members, text, position, at, from, to: from + width, height }
+    }
+    const isFree = (label: Label): boolean => points.every(point => !covers(label, point))
+    const [right, left] = [beside('right'), beside('left')]
+    const fits = right.to < PLOT.width + LABEL.room
+    return !fits || (!isFree(right) && isFree(left) && left.from > 0) ? left : right
   }
+  const pointOf = new Map(named.map((i, at) => [i, points[at]]))
+  const meet = (a: Label, b: Label): boolean =>
+    overlap(a, b) ||
+    b.marks.some(i => covers(a, pointOf.get(i) ?? [NaN, NaN])) ||
+    a.marks.some(i => covers(b, pointOf.get(i) ?? [NaN, NaN]))
   let labels = named.map(i => labelOf([i]))
   for (;;) {
-    const overlapping = labels.flatMap((a, i) =>
-      labels.slice(i + 1).flatMap(b => (overlap(a, b) ? [[a, b] as const] : [])),
-    )
-    if (overlapping.length === 0) return new Map(labels.map(label => [label.at, label]))
-    const [[a, b]] = overlapping
+    const meeting = labels.flatMap((a, i) => labels.slice(i + 1).flatMap(b => (meet(a, b) ? [[a, b] as const] : [])))
+    if (meeting.length === 0) return new Map(labels.map(label => [label.at, label]))
+    const [[a, b]] = meeting
     const joined = labelOf([...a.marks, ...b.marks].sort((p, q) => p - q))
     labels = [...labels.filter(label => label !== a && label !== b), joined]
   }
@@ -394,15 +407,19 @@ function labelsOf(marks: readonly Mark[], logarithmicX: boolean): Map<number, La
 const overlap = (a: Label, b: Label): boolean =>
   Math.min(a.to, b.to) - Math.max(a.from, b.from) > -2 && Math.abs(a.height - b.height) < LABEL.height
 
+/** Whether a label lies on a point. */
+const covers = ({ from, to, height }: Label, [x, y]: Point): boolean =>
+  x > from - 4 && x < to + 4 && Math.abs(y - height) < LABEL.height / 2
+
 /** From the range of some values to pixels. */
 function scaleTo(values: readonly number[], pixels: number): (value: number) => number {
   const [low, high] = [Math.min(...values), Math.max(...values)]
   return value => (high === low ? pixels / 2 : ((value - low) / (high - low)) * pixels)
 }
 
-/** `1, 2`; of more than two the first and the last. */
+/** `1, 2, 3`; of more than three the first and the last. */
 const nameOfAll = (names: readonly string[]): string =>
-  names.length <= 2 ? names.join(', ') : `${names[0]}…${names[names.length - 1]}`
+  names.length <= 3 ? names.join(', ') : `${names[0]}, …, ${names[names.length - 1]}`
 
 type Format = (value: number) => string
 

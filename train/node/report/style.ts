@@ -61,7 +61,7 @@ header .note { margin: .25rem 0 0 }
 .plain td, .plain thead th { text-align: left }
 .named tbody th { min-width: 9.5rem } .named tbody small { display: block }
 .pairs .cell { min-width: 3.9rem; padding: .25rem; font-size: .8rem }
-.first + details { margin-top: 1.25rem }
+.first + details, .first + .scroll, .first + .warning { margin-top: 1.25rem }
 nav { margin-top: 1.25rem; padding-top: .9rem; border-top: 1px solid var(--line) }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 0; padding: 0 }
 nav ul { list-style: none; font-size: .9rem }

@@ -47,14 +47,19 @@ describe.skipIf(path === undefined)(path === undefined ? 'a report (no Chromium 
       .map(one => one.getAttribute('aria-label'))
   })()`
 
-  /** Texts of charts that lie on one another, or reach out of their chart. */
+  /** Texts of charts that lie on one another or on a point, or reach out of their chart. */
   const OVERLAPS = `(() => {
     const found = []
     for (const chart of document.querySelectorAll('figure > svg')) {
       const whole = chart.getBoundingClientRect()
       if (whole.width === 0) continue
       const texts = [...chart.querySelectorAll('text')].map(one => ({ text: one.textContent, box: one.getBoundingClientRect() }))
+      const points = [...chart.querySelectorAll('path')].map(one => one.getBoundingClientRect())
+        .filter(({ width, height }) => width > 5 && width < 11 && height > 5 && height < 11)
       for (const [i, { text, box }] of texts.entries()) {
+        const covered = points.some(({ left, width, top, height }) => left + width / 2 > box.left && left + width / 2 < box.right
+          && top + height / 2 > box.top + 3 && top + height / 2 < box.bottom - 3)
+        if (covered) found.push([text, 'on a point'])
         if (box.left < whole.left - 1 || box.right > whole.right + 1 || box.top < whole.top - 1 || box.bottom > whole.bottom + 1)
           found.push([text, 'outside'])
         for (const other of texts.slice(i + 1)) {

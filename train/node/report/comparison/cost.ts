@@ -63,6 +63,7 @@ function measures(entries: readonly Entry[]): Measure[] {
 export function costCharts(comparison: Comparison): Markup {
   const { entries, metric } = comparison
   const { title, scale } = axisOf(metric)
+  const first = entries.some(({ job }) => job === 'fine-tune') ? 'fine-tune' : entries[0].job
   const charts = measures(entries).flatMap(({ id, title: name, x, unit, of, show }) => {
     const known = entries.flatMap(entry => {
       const [cost, { value }] = [of(entry.cost), entry]
@@ -75,7 +76,7 @@ export function costCharts(comparison: Comparison): Markup {
       return {
         at,
         name: String(entry.number),
-        other: entry.job !== entries[0].job,
+        other: entry.job !== first,
         ...(interval && { interval: [interval.low * scale, interval.high * scale] }),
       }
     })
@@ -90,7 +91,7 @@ export function costCharts(comparison: Comparison): Markup {
           title: name,
           description:
             `From ${show(least)} to ${show(most)}. Each point is a setting by its number, with its 95 % interval.` +
-            (jobs.size > 1 ? ` Grey: not by ${entries[0].job}.` : ''),
+            (jobs.size > 1 ? ` Grey: not by ${first}.` : ''),
           x: wide ? `${x}, logarithmic` : x,
           y: title,
           numbers: numbers(

@@ -10,17 +10,18 @@ const MOST_LINES = 8
 
 export function curveSection(comparison: Comparison): Markup {
   const { entries, metric } = comparison
-  const named = (run: RankedRun): boolean => run.evaluations.some(({ values }) => values[metric.name] !== undefined)
+  const isCurve = ({ evaluations }: RankedRun): boolean =>
+    evaluations.filter(({ values }) => values[metric.name] !== undefined).length > 1
   const curves = entries.flatMap(entry => {
-    const run = entry.runs.find(named)
+    const run = entry.runs.find(isCurve)
     return run ? [{ entry, run }] : []
   })
-  if (curves.length === 0) return html`<p>No run was evaluated by ${metric.title} while it trained.</p>`
+  if (curves.length === 0) return html`<p>No run was evaluated by ${metric.title} more than once while it trained.</p>`
   const shown = curves.slice(0, MOST_LINES)
   const { title, scale } = axisOf(metric)
   const note =
     `Of each setting its best run${curves.length > shown.length ? `; the first ${MOST_LINES} of ${curves.length}` : ''}.` +
-    (entries.length > curves.length ? ` ${entries.length - curves.length} without evaluations.` : '')
+    (entries.length > curves.length ? ` ${entries.length - curves.length} without a curve.` : '')
   const chart = (
     id: string,
     name: string,

@@ -59,11 +59,12 @@ ${table(
 /** Pairs that a table shows; all are in the output of --json. */
 const MOST_LISTED = 60
 
-function list({ pairs, metric, test }: Comparison): Markup {
+function list({ pairs, metric, test, tested }: Comparison): Markup {
+  const isEach = tested === 'all'
   const sorted = pairs.toSorted((x, y) => x.p - y.p).slice(0, MOST_LISTED)
   const isMcNemar = test === 'McNemar'
   const row = ({ a, b, difference, onlyA, onlyB, interval, p, corrected }: Pair): Part[] => [
-    `${a} – ${b}`,
+    isEach ? `${a} – ${b}` : b,
     shownDifference(metric, difference),
     ...(isMcNemar
       ? [number(onlyA), number(onlyB)]
@@ -72,7 +73,7 @@ function list({ pairs, metric, test }: Comparison): Markup {
     shownP(corrected),
   ]
   const head = [
-    'Runs',
+    isEach ? 'Runs' : 'The best against',
     'Difference',
     ...(isMcNemar ? ['Only first right', 'Only second right'] : ['95 % interval']),
     'p',

@@ -39,7 +39,7 @@ export const axisOf = ({ title, shown }: MetricInfo) => ({
 })
 
 /** A p-value; small ones as a bound. */
-export const shownP = (p: number): string => (p < 1e-4 ? '< 0.0001' : number(p, 2))
+export const shownP = (p: number): string => (p < 1e-4 ? '< 0.0001' : p < 0.01 ? p.toFixed(4) : number(p, 2))
 
 /** Options with one value in all settings of a job. */
 export function commonOptions({ entries }: Comparison, job: string): [string, Value][] {
