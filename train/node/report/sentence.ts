@@ -33,7 +33,7 @@ function trained({ tune, loraRank, loraAlpha, loraDropout, loraTargets, trainHea
 /** What was trained, for how long, how fast, on texts of which length. */
 export function settingSentence(options: Options): string {
   const { epochs, batchSize, batchTokens, accumulate, lr, schedule, warmup, maxLength, window, seed } = options
-  const batches = batchTokens === undefined ? `${counted(batchSize, 'text')}` : `${counted(batchTokens, 'token')}`
+  const batches = batchTokens === undefined ? counted(batchSize, 'text') : counted(batchTokens, 'token')
   const together = accumulate > 1 ? `, ${accumulate} batches a step` : ''
   const rising =
     warmup === 0
