@@ -1,14 +1,14 @@
 // How every kernel is written: WGSL in template literals, indented as it reads, and one declaration of what a kernel
-// binds, which gives its text and its launches alike.
+// binds, from which both its text and its launches are made.
 import type { DType, Launch, Slot } from './kernel.ts'
 
 /** What a template may hold: text, numbers, lists (a line each), and nothing (`undefined`, `false`, `''`). */
 export type Part = string | number | false | undefined | readonly Part[]
 
 /**
- * A stretch of WGSL. The indentation that all lines of the template have is taken off, and a part of many lines is
- * indented as the place where it stands. A line that holds nothing but empty parts is left out. There is no newline at
- * the end.
+ * A piece of WGSL. The common indentation of the template's lines is removed, and a part of several lines is indented
+ * like the line that it is inserted into. A line with nothing but empty parts is left out. There is no newline at the
+ * end.
  */
 export function wgsl(template: TemplateStringsArray, ...parts: readonly Part[]): string {
   const texts = textsOf(template)
@@ -176,13 +176,13 @@ export class Shader {
 
   /** A dispatch. Throws if a binding has no slot or a uniform no value. */
   launch({ slots, uniforms, ...use }: Use): Launch {
-    const numbers = (all: 'updated' | 'written'): number[] =>
-      this.#buffers.flatMap(({ access }, k) => (access && (all === 'written' || access === 'update') ? [k] : []))
-    const updates = numbers('updated')
+    const numbersOf = (...accesses: readonly unknown[]): number[] =>
+      this.#buffers.flatMap(({ access }, k) => (accesses.includes(access) ? [k] : []))
+    const updates = numbersOf('update')
     return {
       ...use,
       wgsl: this.text,
-      writes: numbers('written'),
+      writes: numbersOf('write', 'update'),
       ...(updates.length > 0 ? { updates } : {}),
       slots: this.#buffers.map(({ name }) => valueOf(slots, name)),
       uniforms: packed(Object.entries(this.#uniforms).map(([name, type]) => [type, valueOf(uniforms, name)])),
