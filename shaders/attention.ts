@@ -1,5 +1,5 @@
-// Fused attention, forward and backward (FlashAttention, Dao et al. 2022): what an adapter may try, and the launches of
-// one problem. The forward pass never writes scores to memory; the backward pass makes them again from lse. No atomics
+// Fused attention, forward and backward (FlashAttention, Dao et al. 2022): the candidates for an adapter, and the launches
+// of one problem. The forward pass never writes scores to memory; the backward pass makes them again from lse. No atomics
 // on floats: each row of a gradient has one owner, so the same inputs give the same bits.
 //
 // The ladder: register.ts (one invocation per row) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs

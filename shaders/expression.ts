@@ -76,7 +76,7 @@ export interface ByVec4s {
   readonly lines: readonly string[]
   /** Statements before its calls. */
   readonly before: readonly string[]
-  /** Arguments of its call number `q`, `i` among them. */
+  /** Arguments of its `q`-th call, beginning with `i`. */
   call(q: number): string
 }
 

@@ -89,7 +89,7 @@ function draw(rows: number, place: string): string {
 
 /**
  * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for so many
- * unrolled stores than for all sums. The variables of `arrays` are collected in arrays for it.
+ * unrolled stores than for all sums. `arrays` declares arrays of the rows' variables for it.
  */
 function forRows(rows: number, bound: string, arrays: readonly string[], body: string): string {
   return wgsl`

@@ -140,7 +140,7 @@ interface Source {
   readonly at: (i: number, k: number) => string
 }
 
-/** Multiplies one fragment's length of K. */
+/** Multiplies the fragments of one step along K. */
 function multiply(c: MatrixConfig, left: Source, right: Source, kk: number): string {
   const load = (side: Fragment, { name, stride, at }: Source, i: number): string =>
     loadFragment(side, name, at(i, kk), stride, c.fragment)

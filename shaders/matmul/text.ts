@@ -1,4 +1,4 @@
-// What all matmul kernels write alike: bindings and uniforms, which tile a workgroup has, loads and stores.
+// What all matmul kernels share: bindings and uniforms, which tile a workgroup has, loads and stores.
 import { type Ending, type Epilogue, endingOf, endingSlots } from '../epilogue.ts'
 import type { FloatType, Slot, Traits } from '../kernel.ts'
 import type { Part, ScalarType, ShaderParts } from '../wgsl.ts'
@@ -69,7 +69,7 @@ export interface SegmentLayout {
   readonly end: string
 }
 
-/** All of a product that shapes the code; its sizes, strides and offsets are uniforms. */
+/** Everything about a product that shapes the code; sizes, strides and offsets are uniforms. */
 export interface Layout {
   readonly segments: readonly SegmentLayout[]
   readonly bias?: FloatType

@@ -1,7 +1,7 @@
-// Matmul through workgroup memory, the form of GPUs, where it is fast and shared by all threads of a workgroup. The
-// workgroup copies a K-tile of both operands, `depth` long, into it as vec4s along M and N (a 4×4 block at a time,
-// transposed in registers where the operand lies along K), and each thread then computes rows × columns outputs of it
-// in registers. Reads of global memory fall by the tile's side; a CPU adapter gains nothing from the copy.
+// Matmul through workgroup memory, for GPUs, where that is fast. The workgroup copies a K-tile of both operands, `depth`
+// long, into it as vec4s along M and N (a 4×4 block at a time, transposed in registers where the operand lies along K).
+// Each thread then computes rows × columns outputs of the tile in registers. Each element is read from global memory
+// once per tile instead of once per output; a CPU adapter gains nothing from the copy.
 //   prefetch  each thread reads its share of the next K-tile into registers while the workgroup computes on this one,
 //             which hides the latency of memory.
 //   unrolled  the steps of a K-tile are written out, so that indices into it are constants.
@@ -21,7 +21,7 @@ export interface WorkgroupConfig {
   readonly columnVec4s: number
   /** Reads the next K-tile while it computes. */
   readonly prefetch: boolean
-  /** All steps of a K-tile are written out; else they are a loop's. */
+  /** All steps of a K-tile are written out instead of looped over. */
   readonly unrolled: boolean
 }
 
@@ -193,8 +193,8 @@ function sidesOf({ rows, columns, depth }: WorkgroupConfig, { a, b, times }: Seg
 }
 
 /**
- * Adds the products of a K-tile to the thread's sums. Loops of kernels that prefetch take four steps a turn: compilers
- * leave them as they are.
+ * Adds the products of a K-tile to the thread's sums. Loops of kernels that prefetch have four steps per iteration,
+ * because compilers do not unroll them.
  */
 function multiply(c: WorkgroupConfig): string {
   const step = (kk: string): string => wgsl`
