@@ -2,7 +2,7 @@
 //
 // A row with the ignored label has loss 0 and gradient 0. A label that is neither that nor a class gives loss NaN and a
 // gradient of NaN, and so does a row whose logits are all −∞.
-import { crossEntropyCandidates, crossEntropyLaunch } from '../../shaders/cross-entropy.ts'
+import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../shaders/cross-entropy.ts'
 import type { Lowering, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, defineOp } from '../graph.ts'
@@ -38,10 +38,9 @@ function normalizers(logits: Spec): Spec {
   return { shape: [logits.shape[0], 2], dtype: 'f32' }
 }
 
-function lower(
-  kernel: 'crossEntropy' | 'crossEntropyGradient',
-  context: LoweringContext<CrossEntropyAttributes>,
-): Lowering {
+type Kernel = CrossEntropyProblem['kernel']
+
+function lower(kernel: Kernel, context: LoweringContext<CrossEntropyAttributes>): Lowering {
   const { shape, dtype } = context.inputs[0]
   const sizes = { rows: shape[0], classes: shape[1] }
   const problem = { kernel, ...sizes, dtype, ignoreIndex: context.attributes.ignoreIndex }

@@ -269,11 +269,11 @@ function defineRow(name: RowName, { wgsl, value, gradients, uniforms, costly, ro
     name,
     kind: 'elementwise',
     infer: inputs => {
-      const [a, b = a] = inputs
-      const dtype = commonDType(name, a.dtype, b.dtype)
+      const [a, b] = inputs
+      const dtype = b ? commonDType(name, a.dtype, b.dtype) : a.dtype
       if ((takes === 'floats' && !isFloat(dtype)) || (takes === 'signed numbers' && dtype === 'u32'))
-        throw new UserError(`${name} takes ${takes}, not ${inputs.length > 1 ? dtype : showSpec(a)}`)
-      return [{ shape: broadcastShapes(name, [a.shape, b.shape]), dtype: gives ?? dtype }]
+        throw new UserError(`${name} takes ${takes}, not ${b ? dtype : showSpec(a)}`)
+      return [{ shape: b ? broadcastShapes(name, [a.shape, b.shape]) : a.shape, dtype: gives ?? dtype }]
     },
     wgsl: ([a, b = ''], context) => wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
     uniforms: uniforms && (() => uniforms),

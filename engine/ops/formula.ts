@@ -1,5 +1,5 @@
-// Gradient rules by differentiating a formula, for kernels whose own gradient needs no kernel: those that are gradients
-// already.
+// Gradient rules that differentiate a formula. Ops that are gradients themselves use them: second derivatives are too
+// rare to need kernels.
 import { grad } from '../autodiff.ts'
 import type { GradientContext } from '../graph.ts'
 import type { Tensor } from '../tensor.ts'
@@ -9,10 +9,10 @@ export function sum(...terms: readonly (Tensor | undefined)[]): Tensor | undefin
   return terms.reduce((total, term) => (total && term ? total.add(term) : (total ?? term)), undefined)
 }
 
-/** The gradient rule of an op with the outputs of `formula`, which computes them from the inputs by other ops. */
+/** The gradient rule of an op whose outputs `formula` computes from the same inputs by other ops. */
 export function gradientOfFormula(formula: (...inputs: Tensor[]) => readonly Tensor[]) {
   return ({ inputs, upstream, needs }: GradientContext): (Tensor | undefined)[] => {
-    // Other nodes, so that a path from one input to another is not part of the derivative.
+    // New nodes, so that one input's dependence on another is not part of the derivative.
     const own = inputs.map(x => x.reshape(x.shape))
     const wrt = own.filter((_, i) => needs[i])
     const byOutput = formula(...own).flatMap((y, k) => {

@@ -41,7 +41,7 @@ function sum(from: number, to: number, term: (i: number) => number): number {
   return total
 }
 
-/** `value` of an element x in a row with this maximum and Σ exp(x − maximum). */
+/** `value` gives an element of y, from x and its row's maximum and Σ exp(x − maximum). */
 function forward(name: 'softmax' | 'logSoftmax', value: (x: number, rowMax: number, total: number) => number): void {
   defineOp({
     name,
@@ -64,7 +64,10 @@ function forward(name: 'softmax' | 'logSoftmax', value: (x: number, rowMax: numb
 forward('softmax', (x, rowMax, total) => Math.exp(x - rowMax) / total)
 forward('logSoftmax', (x, rowMax, total) => x - rowMax - Math.log(total))
 
-/** `value` of an element of dx, from those of y and dy, in a row with the sum of all `term`s; all of it as a `formula`. */
+/**
+ * `value` gives an element of dx, from y, dy and the sum of `term` over the row; `formula` all of dx by tensor
+ * operations, for second derivatives.
+ */
 function backward(
   name: 'softmaxGradient' | 'logSoftmaxGradient',
   term: (y: number, dy: number) => number,
