@@ -1,11 +1,17 @@
 // Which settings a search tries, and how much better than at random.
+import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { play, playCurves, regretAfter, searchOn } from '../../../bench/search/play.ts'
-import { BRANIN, type Surface, TUNING, modelledCurves, tableSurface } from '../../../bench/search/surfaces.ts'
+import { BRANIN, type Surface, TUNING, modelledCurves, recordedSweep } from '../../../bench/search/surfaces.ts'
 import { bootstrap } from '../../../train/metrics/uncertainty.ts'
 import { countOf, gridOf, propose } from '../../../train/search/propose.ts'
 import { contains, keyOf } from '../../../train/search/space.ts'
 import type { Space, Spec, Trial } from '../../../train/search/types.ts'
+
+/** A grid of 72 settings of `tilegrad baseline` on real reviews. */
+const recorded: { readonly spec: Spec; readonly trials: readonly Trial[] } = JSON.parse(
+  await readFile(new URL('recorded/baseline.json', import.meta.url), 'utf8'),
+)
 
 const LORA: Space = { tune: { values: ['lora'] }, rank: { values: [2, 8] }, lr: { values: [1e-4, 5e-4] } }
 const FULL: Space = { tune: { values: ['full'] }, lr: { values: [1e-5, 5e-5] } }
@@ -138,19 +144,10 @@ describe('in 40 seeds', () => {
   const regrets = (surface: Surface, settings: number, search: Partial<Spec>): readonly number[] =>
     seeds.map(seed => regretAfter(settings, play(searchOn(surface, { ...search, settings, seed }), surface), surface))
 
-  /** A table as the sweep of a grid leaves it. */
-  const grid: Space = {
-    ...TUNING.space,
-    lr: { values: [3e-5, 1e-4, 2e-4, 3e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2] },
-    rank: { values: [1, 2, 4, 8, 16, 32, 64] },
-    dropout: { values: [0] },
-  }
-  const rows = gridOf({ spaces: [grid] }).map(values => ({ values, value: -TUNING.at(values) }))
-
   test.each([
     ['Branin', BRANIN, 30],
     ['the loss of a fine-tuning run', TUNING, 30],
-    ['a recorded table', tableSurface('maximize', rows), 30],
+    ['what a sweep recorded', recordedSweep(recorded.spec, recorded.trials).surface, 36],
   ] as const)('TPE comes nearer to the optimum of %s than random search', (_, surface, settings) => {
     const better = regrets(surface, settings, { search: 'tpe' })
     const worse = regrets(surface, settings, { search: 'random' })
