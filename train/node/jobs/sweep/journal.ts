@@ -55,8 +55,7 @@ export async function appendJournal(
     const text = (await exists(path)) ? await readText(path, MOST_BYTES) : ''
     const journal = openJournal(path, study, text)
     const added = journal.append(trials)
-    // The journal's characters are bytes: it has ASCII only.
-    if (journal.length < text.length) await truncate(path, journal.length)
+    if (journal.length < text.length) await truncate(path, Buffer.byteLength(text.slice(0, journal.length)))
     if (added !== '') await appendFile(path, added, { flush: true })
   }
   await locked(path, append, staleMs)

@@ -1,5 +1,5 @@
 // The journal in a sweep's folder.
-import { mkdtemp, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, mkdtemp, readFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -44,9 +44,12 @@ test('grows by what is new, and leaves no lock', async () => {
 })
 
 test('is the same after a killed process left half a line', async () => {
+  await appendJournal(folder, study, [])
+  // Another writer's line need not be ASCII.
+  await appendFile(join(folder, 'journal.log'), '{"op_code":2,"worker_id":"x","study_id":0,"user_attr":{"note":"ü"}}\n')
   await appendJournal(folder, study, trials)
   const whole = await journal()
-  await truncate(join(folder, 'journal.log'), whole.length - 9)
+  await truncate(join(folder, 'journal.log'), Buffer.byteLength(whole) - 9)
   await appendJournal(folder, study, trials)
   expect(await journal()).toBe(whole)
 })
