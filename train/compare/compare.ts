@@ -3,22 +3,14 @@
 import { UserError } from '../../engine/errors.ts'
 import { meanInterval } from '../metrics/means.ts'
 import { type Resampled, holm, mcnemar, pairedBootstrap, resampledMetric } from '../metrics/paired.ts'
-import {
-  type MetricInfo,
-  intervalOf,
-  isBetter,
-  metricNamed,
-  metricOn,
-  metricsOf,
-  resamplesFor,
-} from '../metrics/summary.ts'
-import { INTERVAL_SEED, type Interval, wilson } from '../metrics/uncertainty.ts'
+import { type MetricInfo, isBetter, metricNamed, metricOn, metricsOf, resamplesFor } from '../metrics/summary.ts'
+import { INTERVAL_SEED, type Interval, intervalFrom, wilson } from '../metrics/uncertainty.ts'
 import type { Figure } from '../metrics/values.ts'
 import { TASK_TEXTS } from '../tasks/infer.ts'
 import { type AlignedRun, alignRuns } from './align.ts'
 import { type Axis, type Grid, axesOf, gridsOf, withinRange } from './effects.ts'
 import { resultsOfAnswers } from './results.ts'
-import type { ComparedRun, RunCost, Value } from './types.ts'
+import type { Answer, ComparedRun, RunCost, Value } from './types.ts'
 
 /** One setting: a run, or several that differ in their seed alone. */
 export interface Entry {
@@ -92,7 +84,7 @@ export function compareRuns(runs: readonly ComparedRun[], { metric: named }: { m
   const metric = named === undefined ? metricsOf(task, classes)[0] : metricNamed(task, classes, named)
   const aligned = alignRuns(runs)
   const ranked = runs
-    .map((run, i) => ({ run: rankedRun(run, aligned[i], metric), aligned: aligned[i] }))
+    .map((run, i) => measured(run, aligned[i], metric, runs.length))
     .sort((a, b) => compareValues(metric, a.run, b.run))
   const entries = entriesOf(
     ranked.map(({ run }) => run),
@@ -139,16 +131,28 @@ function compareValues(metric: MetricInfo, a: { readonly value: Figure }, b: { r
   return isBetter(metric, a.value, b.value) ? -1 : isBetter(metric, b.value, a.value) ? 1 : 0
 }
 
-function rankedRun(run: ComparedRun, { answers, set }: AlignedRun, metric: MetricInfo): RankedRun {
+/** Rows that the resamples of all runs together read: a few seconds. */
+const MOST_READ = 1e8
+const LEAST_RESAMPLES = 200
+
+const isShareOfRows = ({ task }: ComparedRun, { name }: MetricInfo): boolean =>
+  (task === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
+
+/** A run with its interval. A metric that is no share of rows is measured once on each resample, for all pairs. */
+function measured(run: ComparedRun, aligned: AlignedRun, metric: MetricInfo, runs: number): Ranked {
   const value = run.metrics[metric.name]
-  const results = set === undefined ? undefined : resultsOfAnswers(run, answers, metric.name)
-  if (results) return { ...run, value, interval: intervalOf(results, metric.name, { seed: INTERVAL_SEED }) }
-  const isShare = (run.task === 'classes' && metric.name === 'accuracy') || metric.name === 'subset_accuracy'
-  return {
-    ...run,
-    value,
-    interval: isShare && value !== undefined ? wilson(Math.round(value * run.rows), run.rows) : undefined,
+  if (value === undefined) return { run: { ...run, value, interval: undefined }, aligned }
+  if (isShareOfRows(run, metric)) {
+    return { run: { ...run, value, interval: wilson(Math.round(value * run.rows), run.rows) }, aligned }
   }
+  const { answers, set } = aligned
+  const results = set === undefined ? undefined : resultsOfAnswers(run, answers, metric.name)
+  if (!results) return { run: { ...run, value, interval: undefined }, aligned }
+  const affordable = Math.max(LEAST_RESAMPLES, Math.floor(MOST_READ / (answers.length * runs)))
+  const resamples = Math.min(resamplesFor(results, metric.name), affordable)
+  const options = { seed: INTERVAL_SEED, resamples }
+  const resampled = resampledMetric(answers.length, metricOn(results, metric.name), options)
+  return { run: { ...run, value, interval: intervalFrom(resampled.draws) }, aligned, resampled }
 }
 
 /** Runs that are equal but for their seed, together. */
@@ -201,13 +205,15 @@ function meanCost(runs: readonly RankedRun[]): RunCost {
 interface Ranked {
   readonly run: RankedRun
   readonly aligned: AlignedRun
+  /** Of a metric that is tested by the bootstrap. */
+  readonly resampled?: Resampled
 }
 
 function pairsOf(ranked: readonly Ranked[], metric: MetricInfo): Pick<Comparison, 'pairs' | 'tested' | 'test'> {
   const known = ranked.filter(({ run, aligned }) => run.value !== undefined && aligned.set !== undefined)
   const tested = known.length <= MOST_PAIRED ? 'all' : 'best against the others'
-  const test = metric.name === 'accuracy' && ranked[0].run.task === 'classes' ? 'McNemar' : 'paired bootstrap'
-  const compare = test === 'McNemar' ? byMcNemar(known) : byBootstrap(known, metric)
+  const test = isShareOfRows(ranked[0].run, metric) ? 'McNemar' : 'paired bootstrap'
+  const compare = test === 'McNemar' ? byMcNemar(known) : byBootstrap(known)
   const pairs: Omit<Pair, 'corrected'>[] = []
   known.forEach((a, i) => {
     if (tested !== 'all' && i > 0) return
@@ -223,24 +229,20 @@ function pairsOf(ranked: readonly Ranked[], metric: MetricInfo): Pick<Comparison
 
 type Compare = (a: number, b: number) => Omit<Pair, 'a' | 'b' | 'corrected'> | undefined
 
+/** Several labels are right if all of them are; their order says nothing, and is the same in both. */
+const isRight = ({ label, predicted }: Answer): boolean => JSON.stringify(label) === JSON.stringify(predicted)
+
 function byMcNemar(runs: readonly Ranked[]): Compare {
-  const right = runs.map(({ aligned }) => aligned.answers.map(({ label, predicted }) => label === predicted))
+  const right = runs.map(({ aligned }) => aligned.answers.map(isRight))
   return (a, b) => {
     const found = mcnemar(right[a], right[b])
     return { difference: (found.onlyA - found.onlyB) / right[a].length, ...found }
   }
 }
 
-/** Each run is measured once on each resample, however many pairs it is in. */
-function byBootstrap(runs: readonly Ranked[], metric: MetricInfo): Compare {
-  const measured = runs.map(({ run, aligned }): Resampled | undefined => {
-    const results = resultsOfAnswers(run, aligned.answers, metric.name)
-    if (!results) return undefined
-    const resamples = resamplesFor(results, metric.name)
-    return resampledMetric(aligned.answers.length, metricOn(results, metric.name), { seed: INTERVAL_SEED, resamples })
-  })
+function byBootstrap(runs: readonly Ranked[]): Compare {
   return (a, b) => {
-    const [first, second] = [measured[a], measured[b]]
+    const [first, second] = [runs[a].resampled, runs[b].resampled]
     return first && second && pairedBootstrap(first, second)
   }
 }
@@ -276,12 +278,15 @@ function notesOn(ranked: readonly Ranked[], metric: MetricInfo): string[] {
       `These runs were tested on different rows, so their figures are not comparable and no test is made between them: ${parts.join('; ')}.`,
     )
   }
-  const [{ run }] = ranked
-  if (metric.name !== 'accuracy' && without.length < ranked.length && !canBeTested(ranked, metric)) {
-    notes.push(`${run.task}: ${metric.title} cannot be computed from predictions.jsonl, so no test is made.`)
+  if (
+    without.length < ranked.length &&
+    ranked.some(({ run }) => run.value !== undefined) &&
+    !canBeTested(ranked, metric)
+  ) {
+    notes.push(`No test is made: ${metric.title} cannot be computed from predictions.jsonl.`)
   }
   return notes
 }
 
 const canBeTested = (ranked: readonly Ranked[], metric: MetricInfo): boolean =>
-  ranked.some(({ run, aligned }) => aligned.set !== undefined && resultsOfAnswers(run, aligned.answers, metric.name))
+  ranked.some(({ run, resampled }) => resampled !== undefined || isShareOfRows(run, metric))

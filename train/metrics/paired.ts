@@ -111,10 +111,10 @@ export const resampledMetric = (
 ): Resampled => ({ whole: metric(), draws: resampled(rows, metric, options) })
 
 /**
- * The paired bootstrap (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters 13 and 15): the
- * difference of a metric of two models on the same resamples. The p-value is twice the smaller share of resamples on
- * either side of 0, each with one more, so that it is never 0 (Davison and Hinkley, "Bootstrap methods and their
- * application", 1997, 4.2). Undefined where the difference is.
+ * The paired bootstrap (Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapters 6 and 13): the
+ * difference of a metric of two models on the same resamples, with its percentile interval. The p-value is that of a
+ * normal distribution with the resamples' standard error: counting resamples beyond 0 could give none below 2 / (draws +
+ * 1), which no correction for many pairs would leave significant. Undefined where the difference is.
  */
 export function pairedBootstrap(a: Resampled, b: Resampled, level = 0.95): PairedDifference | undefined {
   checkLength('resamples of the second', b.draws.length, a.draws.length)
@@ -126,17 +126,18 @@ export function pairedBootstrap(a: Resampled, b: Resampled, level = 0.95): Paire
   const drawn = Float64Array.from(differences).sort()
   const [low, high] = [quantile(drawn, (1 - level) / 2), quantile(drawn, (1 + level) / 2)]
   if (low === undefined || high === undefined) return undefined
-  const share = (isThere: (value: number) => boolean): number => (drawn.filter(isThere).length + 1) / (drawn.length + 1)
-  const p = Math.min(
-    1,
-    2 *
-      Math.min(
-        share(value => value <= 0),
-        share(value => value >= 0),
-      ),
-  )
-  return { difference: a.whole - b.whole, interval: { low, high }, p }
+  const difference = a.whole - b.whole
+  return { difference, interval: { low, high }, p: normalP(difference, standardDeviation(drawn)) }
 }
+
+function standardDeviation(values: Float64Array): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length - 1))
+}
+
+/** Two-sided: how likely a normal variable around 0 is at least so far from it. */
+const normalP = (value: number, deviation: number): number =>
+  value === 0 ? 1 : complementaryError(Math.abs(value) / deviation / Math.SQRT2)
 
 /**
  * P-values corrected for as many tests (Holm, "A simple sequentially rejective multiple test procedure", 1979): a test

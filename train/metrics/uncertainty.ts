@@ -47,8 +47,12 @@ export function bootstrap(
   metric: (indices: Uint32Array) => Figure,
   options: BootstrapOptions,
 ): Interval | undefined {
-  const sorted = Float64Array.from(resampled(rows, metric, options).filter(value => value !== undefined)).sort()
-  const { level = 0.95 } = options
+  return intervalFrom(resampled(rows, metric, options), options.level)
+}
+
+/** The percentile interval of a metric's values on resamples; undefined if it is defined on none. */
+export function intervalFrom(draws: readonly Figure[], level = 0.95): Interval | undefined {
+  const sorted = Float64Array.from(draws.filter(value => value !== undefined)).sort()
   const [low, high] = [quantile(sorted, (1 - level) / 2), quantile(sorted, (1 + level) / 2)]
   return low === undefined || high === undefined ? undefined : { low, high }
 }

@@ -92,6 +92,44 @@ describe('a comparison', () => {
     expect(of('good', 'same')?.p).toBeGreaterThan(0.2)
   })
 
+  test('of several labels, tests the subset accuracy by McNemar and F1 by the bootstrap', () => {
+    const names = ['a', 'b']
+    const several = (name: string, right: readonly boolean[]): ComparedRun => {
+      const answers = right.map((isRight, row): Answer => {
+        const label = row % 3 === 0 ? ['a', 'b'] : ['a']
+        return { text: String(row).padStart(16, '0'), label, predicted: isRight ? label : ['b'] }
+      })
+      const share = right.filter(Boolean).length / right.length
+      const metrics = { f1_micro: share, subset_accuracy: share }
+      return run(name, right, { task: 'labels', labels: names, answers, metrics })
+    }
+    const rights = [rightBut(120, 12), rightBut(120, 4, 1)]
+    const runs = rights.map((right, i) => several(String(i), right))
+    const subset = compareRuns(runs, { metric: 'subset_accuracy' })
+    expect(subset).toMatchObject({ test: 'McNemar', pairs: [mcnemar(rights[0], rights[1])] })
+    expect(subset.entries[0].interval).toEqual(wilson(110, 120))
+    const f1 = compareRuns(runs)
+    expect([f1.metric.name, f1.test]).toEqual(['f1_micro', 'paired bootstrap'])
+    expect(f1.pairs[0].p).toBeLessThan(0.05)
+    expect(f1.pairs[0].interval?.low).toBeGreaterThan(0)
+  })
+
+  test('tests metrics of probabilities where there are some, and says so where there are none', () => {
+    const sure = run('sure', rightBut(100, 5), { metrics: { roc_auc: 0.8 } })
+    const unsure = run('unsure', rightBut(100, 4), { metrics: { roc_auc: 0.7 } })
+    const without = compareRuns([sure, unsure], { metric: 'roc_auc' })
+    expect(without.pairs).toEqual([])
+    expect(without.notes).toEqual(['No test is made: ROC AUC cannot be computed from predictions.jsonl.'])
+    const scored = [sure, unsure].map(one => ({
+      ...one,
+      answers: one.answers?.map(answer => ({
+        ...answer,
+        probabilities: answer.predicted === 'good' ? [0.1, 0.9] : [0.8, 0.2],
+      })),
+    }))
+    expect(compareRuns(scored, { metric: 'roc_auc' }).pairs.length).toBe(1)
+  })
+
   test('of many runs tests the best against each other one', () => {
     const runs = Array.from({ length: 25 }, (_, i) =>
       run(
