@@ -117,10 +117,25 @@ async function trialsOf(sweep: string, notes: string[]): Promise<Place[]> {
     const [name] = namesOf(sweep)
     finished.push({ folder, names: [`${name}/${number}`, ...namesOf(folder)] })
   }
+  const elsewhere = (await completeTrials(sweep)).filter(number => !all.includes(String(number))).length
+  if (elsewhere > 0) {
+    notes.push(`Complete on other machines, and left out: ${elsewhere} of the trials of ${sweep}; see its trials.csv.`)
+  }
   if (finished.length < all.length) {
     notes.push(`${all.length - finished.length} of ${all.length} trials in ${sweep} are not finished and are left out.`)
   }
   return finished
+}
+
+const trialsSchema = z.looseObject({ trials: z.array(z.looseObject({ number: z.int(), state: z.string() })) })
+
+/** Numbers of the trials that are complete, on whatever machine. */
+async function completeTrials(sweep: string): Promise<number[]> {
+  const path = join(sweep, 'trials.json')
+  if (!(await exists(path))) return []
+  const { success, data } = trialsSchema.safeParse(await readJson(path))
+  if (!success) throw new UserError(`${path}: not the trials of a sweep`)
+  return data.trials.filter(({ state }) => state === 'complete').map(({ number }) => number)
 }
 
 /** The last part of a path, its last two, and so on. */

@@ -48,6 +48,8 @@ beforeAll(async () => {
   await writeAtomic(join(root, 'sweep/sweep.json'), '{}')
   await writeRun(join(root, 'sweep/trials/0'), { right: rightBut(200, 6), options: { lr: 1e-4 }, given: ['lr'] })
   await writeAtomic(join(root, 'sweep/trials/1/config.json'), '{}')
+  const trials = ['complete', 'running', 'complete', 'failed'].map((state, number) => ({ number, state }))
+  await writeAtomic(join(root, 'sweep/trials.json'), JSON.stringify({ trials }))
 })
 
 describe('runs, sweeps and baselines', () => {
@@ -67,7 +69,10 @@ describe('runs, sweeps and baselines', () => {
     const [{ trained_parameters, wall_seconds, gpu_bytes, disk_bytes }] = result.settings
     expect([trained_parameters, wall_seconds, gpu_bytes, disk_bytes]).toEqual([5000, 10, 2 ** 24 + 5000, 20_000])
     expect(result.pairs.length).toBe(15)
-    expect(result.notes).toEqual(['1 of 2 trials in sweep are not finished and are left out.'])
+    expect(result.notes).toEqual([
+      'Complete on other machines, and left out: 1 of the trials of sweep; see its trials.csv.',
+      '1 of 2 trials in sweep are not finished and are left out.',
+    ])
     expect(stderr).toMatch(/^1 {2}large-1 and 1 more .* 90\.00 % /m)
     const page = await readFile(join(root, result.page), 'utf8')
     expect(page).toContain('6 runs compared by accuracy')
