@@ -48,6 +48,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
     says: 'make a base model from texts alone, or adapt one to them',
     load: async () => (await import('./pretrain.ts')).pretrain,
   },
+  sweep: {
+    says: 'search the options of runs: many trials, by one worker or many',
+    load: async () => (await import('./sweep.ts')).sweep,
+  },
   worker: {
     says: 'make the trials of sweeps that other machines share, through PostgreSQL',
     load: async () => (await import('./worker.ts')).worker,

@@ -8,6 +8,9 @@ import { Console } from './console.ts'
 import { print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
 
+/** What clears a terminal. */
+const CLEAR = '\u001b[H\u001b[J'
+
 /** Seconds between two looks of `status --watch`. */
 const WATCH = 2
 
@@ -28,7 +31,8 @@ const parseAction = (argv: readonly string[]) => parseTable(groups, argv, { posi
 
 interface Action {
   readonly says: string
-  readonly run: (place: Place, console: Console, options: ActionOptions) => Promise<void>
+  /** Gives false where there may be more to show later. */
+  readonly run: (place: Place, console: Console, options: ActionOptions) => Promise<boolean | void>
 }
 
 /** By their names. */
@@ -51,22 +55,28 @@ export async function sweepAction(name: string, argv: readonly string[]): Promis
   const [where, stray] = options.positionals
   if (where === undefined) throw new UserError(`sweep ${name} needs the folder of a sweep, or an address postgres://…`)
   if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: ${name} takes one sweep`)
-  const place = await openPlace(where, options.database)
-  try {
-    await run(place, new Console(options.json), options)
-    return 0
-  } finally {
-    await place.database.close()
+  const console = new Console(options.json)
+  for (;;) {
+    // Opened anew for each look: whoever has a folder's database open keeps others from resuming the sweep.
+    const place = await openPlace(where, options.database)
+    const isOver = await looked(place, run(place, console, options))
+    if (isOver !== false || !options.watch) return 0
+    await sleep(WATCH * 1000)
   }
 }
 
-async function status(place: Place, console: Console, { watch }: ActionOptions): Promise<void> {
-  for (;;) {
-    if (watch && process.stdout.isTTY) process.stdout.write('\u001b[H\u001b[J')
-    if ((await showStatus(place, console)) || !watch) return
-    await sleep(WATCH * 1000)
-    console.say()
+/** The same, once the place is closed. */
+async function looked<T>({ database }: Place, look: Promise<T>): Promise<T> {
+  try {
+    return await look
+  } finally {
+    await database.close()
   }
+}
+
+async function status(place: Place, console: Console, { watch }: ActionOptions): Promise<boolean> {
+  if (watch) process.stdout.write(process.stdout.isTTY ? CLEAR : '\n')
+  return showStatus(place, console)
 }
 
 function pausing(paused: boolean): Action['run'] {

@@ -10,7 +10,7 @@ import { TILEGRAD } from '../package.ts'
 import { print } from './output.ts'
 import { Progress } from './progress.ts'
 import { stopOnSignals } from './shell.ts'
-import { flag, helpOf, optional, parseTable, text } from './table.ts'
+import { flag, helpOf, number, optional, parseTable, text, valued } from './table.ts'
 
 /** The address of the database, where it is not given: an address may have a password, and arguments are for all to see. */
 export const DATABASE_VARIABLE = 'TILEGRAD_DATABASE'
@@ -30,6 +30,11 @@ const groups = {
       'as the sweep names it',
     ),
     out: optional(text('FOLDER', 'a folder'), 'where the folders of runs are made', 'runs/<sweep>-<id>'),
+    'cut-after': valued(
+      number('a number of seconds, at least 1', value => value >= 1, 'SECONDS'),
+      TIMES.slice,
+      'stop a trial at a checkpoint after so long, and put it back into the queue',
+    ),
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
     help: flag('print this help and exit'),
   },
@@ -55,7 +60,7 @@ export async function worker(argv: readonly string[]): Promise<number> {
   const place = options.database ?? process.env[DATABASE_VARIABLE]
   if (place === undefined) throw new UserError(`worker needs --database, or ${DATABASE_VARIABLE} in the environment`)
   const database = await openDatabase(place)
-  const { out: folder, store, adapter, sweep, keep } = options
+  const { out: folder, store, adapter, sweep, keep, cutAfter } = options
   const tell = (line: string): void => void (process.connected || process.stderr.write(`${line}\n`))
   const working = new Worker({
     database,
@@ -64,7 +69,7 @@ export async function worker(argv: readonly string[]): Promise<number> {
     adapter,
     sweep,
     keep,
-    times: TIMES,
+    times: { ...TIMES, slice: cutAfter },
     progress: progressOf(),
     onMeasured: process.env[MEASURE] === undefined ? undefined : measured => process.send?.({ measured }),
     tell,

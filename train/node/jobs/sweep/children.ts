@@ -122,11 +122,12 @@ export class LocalWorkers {
   }
 
   #spawn(measures: boolean): ChildProcess {
-    const { folder, sweep, database, adapter, store } = this.#options
+    const { folder, sweep, database, adapter, store, times } = this.#options
     const script = fileURLToPath(new URL(`../../cli/tilegrad${extname(import.meta.url)}`, import.meta.url))
     const args = ['worker', `--out=${folder}`, `--sweep=${sweep}`]
     if (adapter !== undefined) args.push(`--adapter=${adapter}`)
     if (store !== undefined) args.push(`--store=${store}`)
+    if (times) args.push(`--cut-after=${times.slice}`)
     return spawn(process.execPath, [script, ...args], {
       // Through the environment: an address may have a password, and arguments are for all to see.
       env: { ...process.env, TILEGRAD_DATABASE: database ?? folder, [MEASURE]: measures ? '1' : undefined },

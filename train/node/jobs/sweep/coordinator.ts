@@ -6,7 +6,7 @@ import type { Console } from '../../cli/console.ts'
 import { Progress, showDuration } from '../../cli/progress.ts'
 import { type StopRequest, shellLine, stopOnSignals } from '../../cli/shell.ts'
 import { TILEGRAD } from '../../package.ts'
-import { chooseRunFolder } from '../../run/folder.ts'
+import { chooseRunFolder, refuseTaken } from '../../run/folder.ts'
 import { lock } from '../../run/lock.ts'
 import { countOf } from '../../../search/propose.ts'
 import { advance } from './advance.ts'
@@ -46,6 +46,7 @@ export async function startSweep(
   { out, name, ...options }: SweepOptions & { readonly out?: string; readonly name: string },
   console: Console,
 ): Promise<number> {
+  if (out !== undefined) await refuseTaken(out, 'a sweep')
   const folder = await chooseRunFolder(out, name)
   const { database: address, workers, adapter, store: place, times = TIMES } = options
   // Before anything is written: a database that is not there leaves no folder behind.
@@ -149,7 +150,7 @@ async function conduct(
   try {
     const sweep = await store.sweep(id)
     await advance(store, queue, sweep, Math.max(1, options.workers))
-    console.say(announcement(sweep, options))
+    console.say(announcement(sweep.name, sweep.plan, options.workers))
     await workers.start(options.workers, await unmeasured(store, sweep, options.workers, console))
     await watch(folder, sweep, store, { workers, stopping, progress })
     await workers.ended()
@@ -163,7 +164,7 @@ async function conduct(
 }
 
 /** What is about to be done. */
-function announcement({ name, plan }: SweepRecord, { workers }: SweepOptions): string {
+export function announcement(name: string, plan: Plan, workers: number): string {
   const settings = countOf(plan.spec)
   const { seeds, metric, direction, search } = plan.spec
   const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`

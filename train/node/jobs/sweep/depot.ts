@@ -89,8 +89,9 @@ export function folderDepot(root: string): Depot {
         const from = Number(/^(\d+)-[0-9a-f]{64}$/.exec(name)?.[1] ?? Infinity)
         if (from <= attempt.attempt && !wanted.has(name)) await rm(join(folder, name), { force: true })
       }
-      // Only if nothing is left in it.
-      if (files.length === 0) await rmdir(folder).catch(() => undefined)
+      // Folders go when nothing is left in them.
+      if (files.length > 0) return
+      for (const empty of [folder, dirname(folder)]) await rmdir(empty).catch(() => undefined)
     },
   }
 }

@@ -2,6 +2,8 @@
 // searches.
 import { z } from 'zod'
 import type { Values } from '../../../search/types.ts'
+import { argumentsOf } from './check.ts'
+import { COMMANDS, COMMAND_NAMES } from './commands.ts'
 
 const value = z.union([z.string(), z.number(), z.boolean()])
 const range = z.object({
@@ -33,17 +35,16 @@ export const specSchema = z.object({
 
 export const planSchema = z.object({
   /** What each trial runs. */
-  command: z.enum(['fine-tune', 'baseline']),
+  command: z.enum(COMMAND_NAMES),
   spec: specSchema,
   /** Arguments that all trials share. */
   arguments: z.array(z.string()).readonly(),
 })
 export type Plan = Readonly<z.output<typeof planSchema>>
 
-/** A setting as arguments of its command: flags that are true are given, others are left out. */
-export const argumentsOf = (values: Values, seed: number): string[] => [
-  ...Object.entries(values).flatMap(([name, value]) =>
-    typeof value === 'boolean' ? (value ? [`--${name}`] : []) : [`--${name}=${value}`],
-  ),
+/** A trial as arguments of its command. */
+export const trialArguments = (plan: Plan, { values, seed }: { values: Values; seed: number }): string[] => [
+  ...plan.arguments,
+  ...argumentsOf(values, COMMANDS[plan.command].flags),
   `--seed=${seed}`,
 ]

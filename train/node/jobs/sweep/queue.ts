@@ -17,6 +17,8 @@ export interface TakenJob {
   readonly id: string
   readonly retryCount: number
   readonly trial: number
+  /** Seconds that its worker may be silent. */
+  readonly heartbeat: number
 }
 
 /** What pg-boss answers; its types leave it out. */
@@ -75,17 +77,19 @@ export class TrialQueue {
     const queue = await this.#queue(sweep)
     const [job] = await this.#boss.fetch<unknown>(queue)
     if (!job) return undefined
-    return { queue, id: job.id, retryCount: job.retryCount, trial: dataSchema.parse(job.data).trial }
+    const { id, retryCount, heartbeatSeconds } = job
+    const heartbeat = heartbeatSeconds ?? this.#times.heartbeat
+    return { queue, id, retryCount, heartbeat, trial: dataSchema.parse(job.data).trial }
   }
 
   /** Says that a job's worker is alive. False if the job is no longer this process's. */
-  async touch({ queue, ...job }: TakenJob): Promise<boolean> {
-    return touchedSchema.parse(await this.#boss.touch(queue, job)).affected > 0
+  async touch({ queue, id, retryCount }: TakenJob): Promise<boolean> {
+    return touchedSchema.parse(await this.#boss.touch(queue, { id, retryCount })).affected > 0
   }
 
   /** Ends a job. */
-  async done({ queue, ...job }: TakenJob): Promise<void> {
-    await this.#boss.complete(queue, job)
+  async done({ queue, id, retryCount }: TakenJob): Promise<void> {
+    await this.#boss.complete(queue, { id, retryCount })
   }
 
   /** Gives the job of a worker that died to whoever is next. */

@@ -9,7 +9,7 @@ import { shellLine } from '../../cli/shell.ts'
 import { TILEGRAD } from '../../package.ts'
 import { finiteJson } from '../../run/json.ts'
 import { appendJournal } from './journal.ts'
-import { argumentsOf } from './plan.ts'
+import { trialArguments } from './plan.ts'
 import type { SweepRecord, TrialRecord } from './store.ts'
 
 /** Writes what is known of all trials. */
@@ -109,9 +109,9 @@ function trialsCsv(sweep: SweepRecord, trials: readonly TrialRecord[]): string {
   return [head, ...rows].map(row => `${row.map(cell).join(',')}\n`).join('')
 }
 
-/** The arguments that repeat a trial outside of its sweep. */
-export const repeatTrial = ({ plan }: SweepRecord, { values, seed }: Pick<TrialRecord, 'values' | 'seed'>): string =>
-  shellLine(`${TILEGRAD} ${plan.command}`, ...plan.arguments, ...argumentsOf(values, seed))
+/** The command that repeats a trial outside of its sweep. */
+export const repeatTrial = ({ plan }: SweepRecord, trial: Pick<TrialRecord, 'values' | 'seed'>): string =>
+  shellLine(`${TILEGRAD} ${plan.command}`, ...trialArguments(plan, trial))
 
 /** Settings that are shown. */
 const SHOWN = 20

@@ -1,4 +1,5 @@
 // The tables of sweeps, beside those of pg-boss: what is tried, by whom, and what came of it.
+import { UserError } from '../../../../engine/errors.ts'
 import type { Database } from './database.ts'
 
 /** Raised when a table changes. */
@@ -82,7 +83,18 @@ CREATE TABLE IF NOT EXISTS tilegrad.worker (
 );
 COMMIT;`
 
-/** Makes the tables where they are missing. */
+/** Makes the tables where they are missing. Throws a UserError if another version of tilegrad made them. */
 export async function createTables(database: Database): Promise<void> {
-  await database.executeSql(TABLES)
+  const found = await versionOf(database)
+  if (found === undefined) await database.executeSql(TABLES)
+  else if (found !== VERSION)
+    throw new UserError(`${database.place} has sweeps of another version of tilegrad, in tables of version ${found}`)
+}
+
+/** Undefined where there are no tables. */
+async function versionOf(database: Database): Promise<number | undefined> {
+  const { rows } = await database.executeSql(`SELECT to_regclass('tilegrad.version') IS NOT NULL AS found`)
+  if (rows[0]?.found !== true) return undefined
+  const [row] = (await database.executeSql('SELECT version FROM tilegrad.version')).rows
+  return Number(row.version)
 }

@@ -24,7 +24,7 @@ import type { Shared } from '../shared.ts'
 import { makeBaseline } from './baseline-trial.ts'
 import { DatabaseGone } from './database.ts'
 import { type Depot, linkOrCopy } from './depot.ts'
-import { type Plan, argumentsOf } from './plan.ts'
+import { type Plan, trialArguments } from './plan.ts'
 import {
   type Attempt,
   type Ending,
@@ -90,7 +90,7 @@ export async function makeTrial(sweep: SweepRecord, record: TrialRecord, context
 async function makeBaselineTrial({ plan }: SweepRecord, record: TrialRecord, context: TrialContext): Promise<Outcome> {
   const began = performance.now()
   const seconds = (): number => record.seconds + (performance.now() - began) / 1000
-  const argv = [...plan.arguments, ...argumentsOf(record.values, record.seed)]
+  const argv = trialArguments(plan, record)
   const said = { console: new Silent(false), progress: context.progress }
   try {
     const { value, result } = await makeBaseline(argv, plan.spec.metric, context.folder, said)
@@ -304,8 +304,8 @@ async function stage(run: Run, step: number): Promise<Staged> {
 }
 
 /** The options of a trial's run, into a folder of its own. Throws a UserError. */
-export const optionsOf = (plan: Plan, { values, seed }: Pick<TrialRecord, 'values' | 'seed'>, out: string): Options =>
-  parseOptions([...plan.arguments, ...argumentsOf(values, seed), `--out=${out}`], 'tilegrad')
+export const optionsOf = (plan: Plan, trial: Pick<TrialRecord, 'values' | 'seed'>, out: string): Options =>
+  parseOptions([...trialArguments(plan, trial), `--out=${out}`], 'tilegrad')
 
 /** Throws a MachineTrouble if a path among the options leads nowhere. */
 async function onThisMachine(options: Options): Promise<void> {

@@ -226,7 +226,9 @@ export class Worker {
         const isPaused = await store.alive(this.name, attempt)
         if (standing) await store.progress(attempt, standing)
         if (!isMine || isPaused || performance.now() > until) stop()
-        await sleep(times.refresh * 1000, undefined, { signal: ended.signal }).catch(() => undefined)
+        await sleep(Math.min(times.refresh, job.heartbeat / 4) * 1000, undefined, { signal: ended.signal }).catch(
+          () => undefined,
+        )
       }
     }
     // A beat that fails is missed; the trial's own writes show what is wrong.
@@ -244,11 +246,11 @@ export class Worker {
     }
   }
 
-  #depotOf({ id, store }: SweepRecord): Depot {
+  #depotOf({ store }: SweepRecord): Depot {
     const { database, store: here } = this.#options
     if (database.backend === 'pglite') return folderDepot(join(database.place, 'checkpoints'))
     const place = here ?? store
-    return place === undefined ? databaseDepot(database) : folderDepot(join(place, id))
+    return place === undefined ? databaseDepot(database) : folderDepot(place)
   }
 
   /** Where a trial's run is made: not where a worker that was presumed dead still works on it. */

@@ -1,0 +1,205 @@
+// `tilegrad sweep` over PGlite, with workers as child processes: what it leaves, and what becomes of it when processes
+// are killed or stopped.
+import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { parse } from 'csv-parse/sync'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { UserError } from '../../../../../engine/errors.ts'
+import { sweep } from '../../../../../train/node/cli/sweep.ts'
+import { worker } from '../../../../../train/node/cli/worker.ts'
+import { type SweepStatus, openPlace, statusOf, sweepsOf } from '../../../../../train/node/jobs/sweep/status.ts'
+import { makeWorkplace, resultOf, type Workplace } from '../../../../support/command.ts'
+import { bitsOf, trialOptions, trialsOf } from '../../../../support/sweeps.ts'
+import { type Running, startTilegrad, tilegrad } from '../../../../support/tiny.ts'
+
+let place: Workplace
+let cwd: string
+
+beforeAll(async () => {
+  place = await makeWorkplace('sweep')
+  cwd = await place.folder()
+  const { 'lora-targets': shared, ...options } = trialOptions(place)
+  // Two rates, and a setting that fails: no module is called so.
+  const parameters = [{ lr: [0.001, 0.005], 'lora-targets': [shared] }, { 'lora-targets': ['nothing.of.the.kind'] }]
+  await writeFile(join(cwd, 'spec.json'), JSON.stringify({ parameters, seeds: [7], options }))
+})
+afterAll(() => place.remove())
+
+const run = (...args: readonly string[]) => tilegrad(args, { cwd, env: place.env })
+const start = (...args: readonly string[]): Running => startTilegrad(args, { cwd, env: place.env })
+
+/** How a sweep that runs stands; undefined while it has no database. */
+async function standing(folder: string): Promise<SweepStatus | undefined> {
+  const at = await openPlace(join(cwd, folder)).catch(() => undefined)
+  if (!at) return undefined
+  try {
+    const [sweep] = await sweepsOf(at)
+    return await statusOf(at.store, sweep)
+  } finally {
+    await at.database.close()
+  }
+}
+
+describe('a sweep', () => {
+  test('makes every trial once and says what came of it; trials that fail leave the others alone', async () => {
+    const ended = await run('sweep', 'spec.json', '--out', 'whole', '--workers', '2', '--json')
+    const result = resultOf<{ states: object; best: { value: number } }>(ended)
+    expect(result.states).toEqual({ complete: 2, pruned: 0, failed: 1, running: 0, waiting: 0 })
+    expect(ended.stderr).toContain(
+      'Sweep whole: 3 trials of tilegrad fine-tune (grid: 3 settings × 1 seed), highest accuracy, 2 workers here\n',
+    )
+    expect(ended.stderr).toMatch(/^About \d+ s a trial, /m)
+    const trials = await trialsOf(join(cwd, 'whole'))
+    expect(trials.map(({ state, attempts }) => [state, attempts])).toEqual([
+      ['complete', 1],
+      ['complete', 1],
+      ['failed', 1],
+    ])
+    expect(trials[2].error).toContain('nothing.of.the.kind')
+    const best = trials.slice(0, 2).map(({ value }) => value ?? 0)
+    expect(best).toContain(result.best.value)
+    expect(trials[0].intermediate).toHaveLength(3)
+
+    const rows: string[][] = parse(await readFile(join(cwd, 'whole/trials.csv'), 'utf8'))
+    expect(rows[0]).toEqual('number,setting,lr,lora-targets,seed,state,accuracy,test_accuracy,seconds,error'.split(','))
+    expect(rows.slice(1).map(row => [row[2], row[4], row[5], row[6]])).toEqual(
+      trials.map(({ values, seed, state, value }) => [
+        String(values.lr ?? ''),
+        String(seed),
+        state,
+        String(value ?? ''),
+      ]),
+    )
+    expect(await readdir(join(cwd, 'whole/trials/1'))).toEqual(
+      expect.arrayContaining(['adapter', 'config.json', 'metrics.jsonl', 'predictions.jsonl', 'report.html']),
+    )
+    expect(await readdir(join(cwd, 'whole/checkpoints'))).toEqual([])
+  })
+
+  test('gives each trial what the same options give outside of a sweep', async () => {
+    const said = await run('sweep', 'best', 'whole', '--json')
+    const schema = z.object({ best: z.array(z.looseObject({ number: z.number(), command: z.string() })).length(1) })
+    const [{ number, command }] = schema.parse(resultOf(said)).best
+    const args = command.split(' ').slice(command.split(' ').indexOf('fine-tune'))
+    const alone = resultOf<Record<string, unknown>>(await run(...args, '--out', 'alone', '--json'))
+    const swept = (await trialsOf(join(cwd, 'whole')))[number].result
+    for (const name of ['test_loss', 'val_loss', 'loss', 'test_metrics', 'best_checkpoints']) {
+      expect(alone[name], name).toEqual(swept?.[name])
+    }
+  })
+
+  test('that is done says so, and can make its failed trials again', async () => {
+    const text = await run('sweep', 'status', 'whole')
+    expect(text.status, text.stderr).toBe(0)
+    expect(text.stdout).toContain('3 of 3 trials: 2 complete, 1 failed; done\n')
+    const before = await trialsOf(join(cwd, 'whole'))
+    const ended = await run('sweep', '--resume', 'whole', '--retry-failed', '--json')
+    resultOf(ended)
+    expect(ended.stderr).toContain('Trying again: trials 2\n')
+    const trials = await trialsOf(join(cwd, 'whole'))
+    expect(trials.map(({ state, attempts }) => [state, attempts])).toEqual([
+      ['complete', 1],
+      ['complete', 1],
+      ['failed', 2],
+    ])
+    expect(trials.slice(0, 2)).toEqual(before.slice(0, 2))
+  })
+})
+
+describe('a sweep that is disturbed', () => {
+  test('goes on after a killed worker, a pause, Ctrl-C and a killed sweep, to the same bits', async () => {
+    const first = start('sweep', 'spec.json', '--out', 'disturbed', '--workers', '1', '--json')
+    /** The worker of a trial that has begun, while there is one. */
+    const working = async () => {
+      const { workers, trials } = (await standing('disturbed')) ?? { workers: [], trials: [] }
+      return workers.find(({ trial }) => trial !== undefined && (trials[trial].checkpoint?.step ?? 0) > 0)
+    }
+    const soon = { timeout: 60_000, interval: 20 }
+    await first.said(/^About /m)
+    await expect.poll(working, soon).toBeDefined()
+    process.kill((await working())?.pid ?? 0, 'SIGKILL')
+    await first.said(/A worker was ended by SIGKILL; another one takes its place\./)
+
+    const taken = await run('sweep', 'spec.json', '--out', 'disturbed')
+    expect({ status: taken.status, stdout: taken.stdout }).toEqual({ status: 2, stdout: '' })
+    expect(taken.stderr).toMatch(/^tilegrad: disturbed exists and is not empty: a sweep needs a folder of its own\n$/)
+    const twice = await run('sweep', '--resume', 'disturbed')
+    expect({ status: twice.status, stdout: twice.stdout }).toEqual({ status: 2, stdout: '' })
+    expect(twice.stderr).toMatch(/^tilegrad: disturbed is in use by process \d+ on .+\n$/)
+
+    expect((await run('sweep', 'pause', 'disturbed')).stdout).toBe('disturbed: its workers stop at checkpoints.\n')
+    await expect
+      .poll(async () => (await standing('disturbed'))?.trials.filter(({ state }) => state === 'running').length, soon)
+      .toBe(0)
+    expect((await standing('disturbed'))?.sweep.paused).toBe(true)
+    expect((await run('sweep', 'continue', 'disturbed')).stdout).toBe('disturbed: its workers go on.\n')
+
+    await expect.poll(working, soon).toBeDefined()
+    first.child.kill('SIGINT')
+    const stopped = await first.ended
+    expect(stopped.status, stopped.stderr).toBe(130)
+    expect(JSON.parse(stopped.stdout)).toMatchObject({ stopped: true, states: { running: 0 } })
+    expect(stopped.stderr).toContain('sweep --resume disturbed\n')
+
+    const second = start('sweep', '--resume', 'disturbed', '--json')
+    await second.said(/^Sweep disturbed/m)
+    await expect.poll(working, soon).toBeDefined()
+    second.child.kill('SIGKILL')
+    await second.ended
+
+    resultOf(await run('sweep', '--resume', 'disturbed', '--workers', '2', '--json'))
+    const [trials, wanted] = [await trialsOf(join(cwd, 'disturbed')), await trialsOf(join(cwd, 'whole'))]
+    expect(trials.map(bitsOf)).toEqual(wanted.map(bitsOf))
+    expect(trials.slice(0, 2).some(({ attempts }) => attempts > 1)).toBe(true)
+    expect(await readdir(join(cwd, 'disturbed/checkpoints'))).toEqual([])
+  }, 240_000)
+})
+
+describe('mistakes', () => {
+  const spec = (name: string): string => join(cwd, name)
+  test.each([
+    [() => [], 'sweep needs a spec: a YAML or JSON file, or --vary with an option and its values; see --help'],
+    [() => ['statsu'], 'statsu does not exist; did you mean sweep status?'],
+    [() => ['status', cwd], /^\S+ is not the folder of a sweep: it has no sweep\.json$/],
+    [() => ['--resume', 'nowhere'], 'nowhere is not the folder of a sweep: it has no sweep.json'],
+    [() => ['--vary', 'lr=1,2', '--retry-failed'], '--retry-failed needs --resume, the folder of the sweep'],
+    [
+      () => ['--resume', spec('whole'), '--seeds', '1'],
+      "--seeds cannot be given with --resume, which goes on with the sweep's own",
+    ],
+    [
+      () => ['--resume', spec('whole'), '--database', 'postgres://me@127.0.0.1:1/none'],
+      '--database: this sweep is kept in its own folder, by PGlite',
+    ],
+    [() => ['--vary', 'lrr=1,2'], /^--vary lrr: .*did you mean --lr\?/],
+    [
+      () => [spec('spec.json'), '--out', spec('new'), '--database', 'postgres://me:secret@127.0.0.1:1/none'],
+      'Cannot use the database postgres://me@127.0.0.1:1/none: connect ECONNREFUSED 127.0.0.1:1',
+    ],
+    [
+      () => [spec('spec.json'), '--out', spec('spec.json/new')],
+      /^\S+ is a file, or below one: a sweep needs a folder of its own$/,
+    ],
+    [
+      () => [spec('spec.json'), '--store', cwd],
+      "--store needs --database: workers on one machine have the sweep's folder",
+    ],
+  ])('%# is one line, and nothing is written', async (args, says) => {
+    const before = await readdir(cwd)
+    const refused = await sweep(args()).then(
+      () => undefined,
+      (error: unknown) => error,
+    )
+    expect(refused).toBeInstanceOf(UserError)
+    const { message } = refused instanceof UserError ? refused : { message: '' }
+    if (typeof says === 'string') expect(message).toBe(says)
+    else expect(message).toMatch(says)
+    expect(await readdir(cwd)).toEqual(before)
+  })
+
+  test('of a worker are one line too', async () => {
+    await expect(worker([])).rejects.toThrow('worker needs --database, or TILEGRAD_DATABASE in the environment')
+    await expect(worker(['--database', 'nowhere'])).rejects.toThrow('nowhere has no database of a sweep')
+  })
+})

@@ -1,0 +1,187 @@
+// `tilegrad sweep`: reads a spec and options, and starts a sweep or resumes one.
+import { basename, extname, resolve } from 'node:path'
+import { UserError } from '../../../engine/errors.ts'
+import { exists } from '../../../models/node/files.ts'
+import { countOf, propose } from '../../search/propose.ts'
+import { openNamed } from '../device.ts'
+import { checkPaths, settle } from '../jobs/job.ts'
+import { announcement, resumeSweep, startSweep } from '../jobs/sweep/coordinator.ts'
+import { openPlan } from '../jobs/sweep/spec.ts'
+import { type Plan, trialArguments } from '../jobs/sweep/plan.ts'
+import { TIMES } from '../jobs/sweep/times.ts'
+import { TILEGRAD } from '../package.ts'
+import { Console, table } from './console.ts'
+import { parseOptions } from './options.ts'
+import { print } from './output.ts'
+import { commandLineSource, searchOptions, splitArguments } from './search-options.ts'
+import { ACTIONS, sweepAction } from './sweep-actions.ts'
+import { type ValuesOf, count, flag, helpOf, nearest, number, optional, parseTable, text, valued } from './table.ts'
+
+const seconds = (least: number) => number(`a number of seconds, at least ${least}`, value => value >= least, 'SECONDS')
+
+const groups = {
+  Search: searchOptions,
+  'The sweep': {
+    out: optional(text('FOLDER', 'a folder'), "the sweep's folder", 'runs/<date>-<name>'),
+    name: optional(text('NAME', 'a name'), "the sweep's name", "the spec's"),
+    resume: optional(text('FOLDER', "a sweep's folder"), 'go on with a sweep'),
+    'retry-failed': flag('with --resume: try the trials again that failed'),
+    'dry-run': flag('check the spec and the options of every trial, print what would be tried, and exit'),
+    json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
+  },
+  Workers: {
+    workers: optional(
+      count(0),
+      'workers on this machine; 0 leaves the work to `tilegrad worker --database` elsewhere',
+      '1, or as the sweep began',
+    ),
+    adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
+    database: optional(
+      text('ADDRESS', 'an address postgres://user@host/name'),
+      'a PostgreSQL server that workers on other machines share: postgres://user@host/name',
+      "PGlite in the sweep's folder",
+    ),
+    store: optional(
+      text('FOLDER', 'a folder'),
+      'with --database: a folder that all workers see, for checkpoints too large for the database',
+      'the database',
+    ),
+    heartbeat: valued(
+      seconds(10),
+      TIMES.heartbeat,
+      'how long a worker may be silent before another one goes on with its trial',
+    ),
+    'cut-after': valued(
+      seconds(1),
+      TIMES.slice,
+      'stop a trial at a checkpoint after so long, and put it back into the queue; a queue keeps no job for more than a day',
+    ),
+  },
+  Help: { help: flag('print this help and exit') },
+}
+type SweepOptions = ValuesOf<typeof groups>
+
+/** What may be given with `--resume`. */
+const RESUMABLE = ['resume', 'retry-failed', 'json', 'workers', 'adapter', 'database', 'store', 'cut-after', 'help']
+
+const INTRODUCTION = `Searches options of \`fine-tune\` or \`baseline\`: many trials, each a run of its own, by one worker or many.
+The spec is a YAML or JSON file, or stands on the command line: --vary for each option that is searched, and after
+-- the options that all trials share. Kill anything at any time: the sweep goes on from its checkpoints.
+
+${Object.entries(ACTIONS)
+  .map(([name, { says }]) => `  sweep ${name.padEnd(9)}${says}`)
+  .join('\n')}`
+
+/** Runs the command. Gives the exit status. Throws a UserError if spec, options, data or database are wrong. */
+export async function sweep(argv: readonly string[]): Promise<number> {
+  const [action, ...rest] = argv
+  if (action !== undefined && action in ACTIONS && !(await exists(action))) return sweepAction(action, rest)
+  const split = splitArguments(argv)
+  const options = parseTable(groups, split.own, { positionals: true })
+  if (options.help) {
+    await print(helpOf(groups, `${TILEGRAD} sweep [spec.yaml] [options] [-- options of every trial]`, INTRODUCTION))
+    return 0
+  }
+  const console = new Console(options.json)
+  const [file, stray] = options.positionals
+  if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: sweep takes one spec`)
+  if (options.resume !== undefined) return resume(options.resume, options, file, console)
+  if (options.retryFailed) throw new UserError('--retry-failed needs --resume, the folder of the sweep')
+  if (options.store !== undefined && options.database === undefined)
+    throw new UserError("--store needs --database: workers on one machine have the sweep's folder")
+  if (file !== undefined ? !(await exists(file)) : split.varied.length === 0) throw missing(file)
+  const plan = await openPlan(file, commandLineSource(options, split))
+  return options.dryRun ? dryRun(plan, options, console) : start(plan, file, options, console)
+}
+
+/** There is no spec, or something else was meant. */
+function missing(file: string | undefined): UserError {
+  if (file === undefined)
+    return new UserError('sweep needs a spec: a YAML or JSON file, or --vary with an option and its values; see --help')
+  const meant = nearest(file, Object.keys(ACTIONS))
+  return new UserError(`${file} does not exist${meant === undefined ? '' : `; did you mean sweep ${meant}?`}`)
+}
+
+async function start(plan: Plan, file: string | undefined, options: SweepOptions, console: Console): Promise<number> {
+  const { workers = 1, adapter, database, store, out, name } = options
+  const settled = await settledPlan(plan, workers, adapter, console)
+  const called = name ?? (file === undefined ? 'sweep' : basename(file, extname(file)))
+  return startSweep(settled, { workers, adapter, database, store, out, name: called, times: timesOf(options) }, console)
+}
+
+async function resume(
+  folder: string,
+  { given, ...options }: SweepOptions & { readonly given: ReadonlySet<string> },
+  file: string | undefined,
+  console: Console,
+): Promise<number> {
+  const changed = [...given].find(name => !RESUMABLE.includes(name))
+  if (changed !== undefined || file !== undefined) {
+    const what = changed === undefined ? `the spec ${file}` : `--${changed}`
+    throw new UserError(`${what} cannot be given with --resume, which goes on with the sweep's own`)
+  }
+  const { workers, adapter, database, store, retryFailed } = options
+  return resumeSweep(folder, { workers, adapter, database, store, retryFailed, times: timesOf(options) }, console)
+}
+
+const timesOf = ({ heartbeat, cutAfter }: SweepOptions) => ({ ...TIMES, heartbeat, slice: cutAfter })
+
+/**
+ * The plan with what it leaves open, as `fine-tune` would take it on this machine, and with paths from anywhere. Throws
+ * a UserError if a path leads nowhere.
+ */
+async function settledPlan(plan: Plan, workers: number, adapter: string | undefined, console: Console): Promise<Plan> {
+  const withPaths = async (shared: readonly string[]): Promise<Plan> => ({
+    ...plan,
+    arguments: await Promise.all(shared.map(absolute)),
+  })
+  if (plan.command === 'baseline') return withPaths(plan.arguments)
+  const [{ values }] = propose(plan.spec, [], 1)
+  const first = trialArguments(plan, { values, seed: plan.spec.seeds[0] })
+  const options = parseOptions(first, 'tilegrad')
+  // Workers elsewhere may have what this machine has not.
+  if (workers > 0) await checkPaths(options)
+  let shared = plan.arguments
+  if (options.data === undefined || options.model === undefined) {
+    const device = await openNamed(adapter, false)
+    const { argv, why } = await settle(options, shared, device.info.fallback)
+    device.close()
+    if (why !== undefined) console.say(`${device.info.name}. ${why}\n`)
+    shared = argv
+  }
+  return withPaths(shared)
+}
+
+/** An argument whose value is a path that is there, with the whole of it. */
+async function absolute(argument: string): Promise<string> {
+  const [, name, path] = /^--(data|model|tokenizer)=(.+)$/s.exec(argument) ?? []
+  return path !== undefined && (await exists(path)) ? `--${name}=${resolve(path)}` : argument
+}
+
+/** Settings that are listed. */
+const LISTED = 20
+
+function dryRun(plan: Plan, { workers = 1 }: SweepOptions, console: Console): number {
+  const { spec } = plan
+  const known = propose(spec, [], spec.search === 'tpe' ? 1 : countOf(spec))
+  const names = [...new Set(spec.spaces.flatMap(space => Object.keys(space)))]
+  console.say(announcement('without a name', plan, workers))
+  console.say(`Every trial: ${plan.arguments.join(' ')}\n`)
+  const rows = known
+    .slice(0, LISTED)
+    .map(({ setting, values }) => [
+      String(setting),
+      ...names.map(name => (values[name] === undefined ? '' : String(values[name]))),
+    ])
+  console.say(table([['setting', ...names], ...rows]))
+  if (countOf(spec) > rows.length) console.say(`… and ${countOf(spec) - rows.length} more`)
+  console.result({
+    command: plan.command,
+    spec,
+    arguments: plan.arguments,
+    settings: countOf(spec),
+    trials: countOf(spec) * spec.seeds.length,
+    proposed: known,
+  })
+  return 0
+}
