@@ -4,19 +4,19 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import type { Workplace } from './command.ts'
 
-/** Options of a trial of 12 steps with 3 evaluations and a checkpoint after each step. */
+/** Options of a trial of 24 steps with 3 evaluations and a checkpoint after each step. */
 export const trialOptions = (place: Workplace): Record<string, string | number> => ({
   model: place.model,
   data: place.reviews,
   'max-length': 8,
   'batch-size': 4,
-  epochs: 1,
+  epochs: 2,
   'limit-train': 64,
   'limit-test': 16,
   'val-split': 16,
   'lora-targets': 'query,value',
   'lora-dropout': 0.1,
-  'evaluate-every': 4,
+  'evaluate-every': 8,
   'checkpoint-every': 0,
   'tune-kernels': 'off',
 })

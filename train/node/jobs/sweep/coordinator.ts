@@ -17,7 +17,7 @@ import { type SweepFile, createSweepFolder, readSweepFolder, removeSweepFolder }
 import { serveFolder } from './pglite.ts'
 import type { Plan } from './plan.ts'
 import { TrialQueue } from './queue.ts'
-import { bestTrial, repeatTrial, resultsTable, trialsJson, writeResults } from './results.ts'
+import { bestTrial, repeatTrial, resultsTable, trialsJson, writeResults, writeSweepPage } from './results.ts'
 import { type SweepRecord, SweepStore, type TrialRecord } from './store.ts'
 import { type Standing, secondsLeft } from './standing.ts'
 import { TIMES, type Times } from './times.ts'
@@ -26,6 +26,9 @@ import { settingText } from './worker.ts'
 
 /** Milliseconds between two looks at the trials. */
 const LOOK_MS = 500
+
+/** Milliseconds between two pages while trials end. */
+const PAGE_MS = 15_000
 
 /** What a sweep on this machine is told beside its plan. */
 export interface SweepOptions {
@@ -136,9 +139,8 @@ async function conduct(
     folder,
     sweep: id,
     onDeath: async name => {
-      const held = await store.heldBy(name)
+      const held = await store.bury(name)
       for (const { sweep, job, jobAttempt } of held) await queue.giveBack(sweep, job, jobAttempt)
-      await store.leave(name)
       return held.length > 0
     },
     tell: line => progress.note(line),
@@ -209,6 +211,7 @@ async function watch(
   const total = countOf(sweep.plan.spec) * sweep.plan.spec.seeds.length
   let ended = new Set((await store.standings(sweep.id)).filter(isOver).map(({ number }) => number))
   progress.start('trials', total, ended.size)
+  let drawn = -Infinity
   for (;;) {
     const standings = await store.standings(sweep.id)
     const over = standings.filter(isOver)
@@ -217,6 +220,10 @@ async function watch(
       for (const { number } of over) if (!ended.has(number)) progress.note(endingText(sweep, trials[number]))
       ended = new Set(over.map(({ number }) => number))
       await writeResults(folder, sweep, trials)
+      if (performance.now() - drawn > PAGE_MS) {
+        await writeSweepPage(folder, sweep, trials, secondsLeft(standings, total, Math.max(1, workers.wanted)))
+        drawn = performance.now()
+      }
     }
     const running = Math.max(1, standings.filter(({ state }) => state === 'running').length)
     progress.update(ended.size, { secondsLeft: secondsLeft(standings, total, running) })
@@ -250,6 +257,7 @@ async function conclude(
 ): Promise<number> {
   const trials = await store.trials(sweep.id)
   await writeResults(folder, sweep, trials)
+  await writeSweepPage(folder, sweep, trials, undefined)
   const isOpen = (await store.openSweeps()).some(({ id }) => id === sweep.id)
   const count = (state: TrialRecord['state']): number => trials.filter(trial => trial.state === state).length
   const shown = resultsTable(sweep, trials)
@@ -261,7 +269,7 @@ async function conclude(
     console.say(`${failed.length} failed; the first: ${failed[0].error}. Try them again with: ${resume} --retry-failed`)
   }
   if (best && !isOpen) console.say(`The best again: ${repeatTrial(sweep, best)}`)
-  console.say(`Results: ${folder}`)
+  console.say(`Results: ${folder}, report.html first`)
   const states = ['complete', 'pruned', 'failed', 'running', 'waiting'] as const
   console.result({
     folder,

@@ -161,3 +161,27 @@ export function bestTrial({ plan }: SweepRecord, trials: readonly TrialRecord[])
   )
   return trials[first.number]
 }
+
+/** Writes report.html, a page of what is known of all trials. */
+export async function writeSweepPage(
+  folder: string,
+  sweep: SweepRecord,
+  trials: readonly TrialRecord[],
+  left: number | undefined,
+): Promise<void> {
+  // Loaded only here: the charts' library takes longer to load than all else.
+  const { sweepPage } = await import('../../report/sweep.ts')
+  const best = bestTrial(sweep, trials)
+  const text = sweepPage({
+    name: sweep.name,
+    spec: sweep.plan.spec,
+    shared: sweep.plan.arguments,
+    trials,
+    left,
+    commands: {
+      best: best && repeatTrial(sweep, best),
+      compare: shellLine(`${TILEGRAD} compare`, folder),
+    },
+  })
+  await writeAtomic(join(folder, 'report.html'), text)
+}

@@ -341,14 +341,15 @@ export class SweepStore {
     return rows.length > 0
   }
 
-  /** The trials that a worker has under way. */
-  async heldBy(worker: string): Promise<{ sweep: string; number: number; job: string; jobAttempt: number }[]> {
+  /** Makes the trials of a worker that has died wait for others. Gives them with their jobs, which are still its own. */
+  async bury(worker: string): Promise<{ sweep: string; job: string; jobAttempt: number }[]> {
     const rows = await this.#run(
-      `SELECT sweep, number, job, job_attempt AS "jobAttempt" FROM tilegrad.trial
-       WHERE worker = $1 AND state = 'running'`,
+      `UPDATE tilegrad.trial SET state = 'waiting', worker = NULL, losses = losses + 1
+       WHERE worker = $1 AND state = 'running' RETURNING sweep, job, job_attempt AS "jobAttempt"`,
       [worker],
     )
-    const schema = z.object({ sweep: z.string(), number: count, job: z.string(), jobAttempt: count })
+    await this.leave(worker)
+    const schema = z.object({ sweep: z.string(), job: z.string(), jobAttempt: count })
     return rows.map(row => schema.parse(row))
   }
 

@@ -154,6 +154,17 @@ describe('a worker that goes silent', () => {
     })
   })
 
+  test('of this machine, whose end is seen, has its trial wait at once', async () => {
+    const id = await sweep()
+    await begin(id, 'gone')
+    const [held, ...others] = await store.bury('gone')
+    expect(others).toEqual([])
+    expect((await store.trials(id))[0]).toMatchObject({ state: 'waiting', worker: undefined, losses: 1 })
+    await queue.giveBack(held.sweep, held.job, held.jobAttempt)
+    expect(await begin(id, 'second')).toMatchObject({ trial: 0, attempt: 2, losses: 1 })
+    expect(await store.bury('gone')).toEqual([])
+  })
+
   test('does not have its trial made again once that is done', async () => {
     const id = await sweep({ seeds: [1], spaces: [{ lr: { values: [1] } }] })
     const job = await queue.take(id)

@@ -3,12 +3,12 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { parse } from 'csv-parse/sync'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { UserError } from '../../../../../engine/errors.ts'
 import { sweep } from '../../../../../train/node/cli/sweep.ts'
 import { worker } from '../../../../../train/node/cli/worker.ts'
-import { type SweepStatus, openPlace, statusOf, sweepsOf } from '../../../../../train/node/jobs/sweep/status.ts'
+import { openPlace, statusOf, sweepsOf } from '../../../../../train/node/jobs/sweep/status.ts'
 import { makeWorkplace, resultOf, type Workplace } from '../../../../support/command.ts'
 import { bitsOf, trialOptions, trialsOf } from '../../../../support/sweeps.ts'
 import { type Running, startTilegrad, tilegrad } from '../../../../support/tiny.ts'
@@ -21,7 +21,10 @@ beforeAll(async () => {
   cwd = await place.folder()
   const { 'lora-targets': shared, ...options } = trialOptions(place)
   // Two rates, and a setting that fails: no module is called so.
-  const parameters = [{ lr: [0.001, 0.005], 'lora-targets': [shared] }, { 'lora-targets': ['nothing.of.the.kind'] }]
+  const parameters = [
+    { lr: [0.001, 0.005, 0.002], 'lora-targets': [shared] },
+    { 'lora-targets': ['nothing.of.the.kind'] },
+  ]
   await writeFile(join(cwd, 'spec.json'), JSON.stringify({ parameters, seeds: [7], options }))
 })
 afterAll(() => place.remove())
@@ -29,15 +32,14 @@ afterAll(() => place.remove())
 const run = (...args: readonly string[]) => tilegrad(args, { cwd, env: place.env })
 const start = (...args: readonly string[]): Running => startTilegrad(args, { cwd, env: place.env })
 
-/** How a sweep that runs stands; undefined while it has no database. */
-async function standing(folder: string): Promise<SweepStatus | undefined> {
-  const at = await openPlace(join(cwd, folder)).catch(() => undefined)
-  if (!at) return undefined
+/** What an action prints, such as `status`. */
+async function said(...args: readonly [string, ...string[]]): Promise<string> {
+  const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
   try {
-    const [sweep] = await sweepsOf(at)
-    return await statusOf(at.store, sweep)
+    await sweep([...args])
+    return write.mock.calls.map(([text]) => String(text)).join('')
   } finally {
-    await at.database.close()
+    write.mockRestore()
   }
 }
 
@@ -45,19 +47,20 @@ describe('a sweep', () => {
   test('makes every trial once and says what came of it; trials that fail leave the others alone', async () => {
     const ended = await run('sweep', 'spec.json', '--out', 'whole', '--workers', '2', '--json')
     const result = resultOf<{ states: object; best: { value: number } }>(ended)
-    expect(result.states).toEqual({ complete: 2, pruned: 0, failed: 1, running: 0, waiting: 0 })
+    expect(result.states).toEqual({ complete: 3, pruned: 0, failed: 1, running: 0, waiting: 0 })
     expect(ended.stderr).toContain(
-      'Sweep whole: 3 trials of tilegrad fine-tune (grid: 3 settings × 1 seed), highest accuracy, 2 workers here\n',
+      'Sweep whole: 4 trials of tilegrad fine-tune (grid: 4 settings × 1 seed), highest accuracy, 2 workers here\n',
     )
     expect(ended.stderr).toMatch(/^About \d+ s a trial, /m)
     const trials = await trialsOf(join(cwd, 'whole'))
     expect(trials.map(({ state, attempts }) => [state, attempts])).toEqual([
       ['complete', 1],
       ['complete', 1],
+      ['complete', 1],
       ['failed', 1],
     ])
-    expect(trials[2].error).toContain('nothing.of.the.kind')
-    const best = trials.slice(0, 2).map(({ value }) => value ?? 0)
+    expect(trials[3].error).toContain('nothing.of.the.kind')
+    const best = trials.slice(0, 3).map(({ value }) => value ?? 0)
     expect(best).toContain(result.best.value)
     expect(trials[0].intermediate).toHaveLength(3)
 
@@ -78,9 +81,9 @@ describe('a sweep', () => {
   })
 
   test('gives each trial what the same options give outside of a sweep', async () => {
-    const said = await run('sweep', 'best', 'whole', '--json')
+    const text = await said('best', join(cwd, 'whole'), '--json')
     const schema = z.object({ best: z.array(z.looseObject({ number: z.number(), command: z.string() })).length(1) })
-    const [{ number, command }] = schema.parse(resultOf(said)).best
+    const [{ number, command }] = schema.parse(JSON.parse(text)).best
     const args = command.split(' ').slice(command.split(' ').indexOf('fine-tune'))
     const alone = resultOf<Record<string, unknown>>(await run(...args, '--out', 'alone', '--json'))
     const swept = (await trialsOf(join(cwd, 'whole')))[number].result
@@ -90,50 +93,51 @@ describe('a sweep', () => {
   })
 
   test('that is done says so, and can make its failed trials again', async () => {
-    const text = await run('sweep', 'status', 'whole')
-    expect(text.status, text.stderr).toBe(0)
-    expect(text.stdout).toContain('3 of 3 trials: 2 complete, 1 failed; done\n')
+    expect(await said('status', join(cwd, 'whole'))).toContain('4 of 4 trials: 3 complete, 1 failed; done\n')
     const before = await trialsOf(join(cwd, 'whole'))
     const ended = await run('sweep', '--resume', 'whole', '--retry-failed', '--json')
     resultOf(ended)
-    expect(ended.stderr).toContain('Trying again: trials 2\n')
+    expect(ended.stderr).toContain('Trying again: trials 3\n')
     const trials = await trialsOf(join(cwd, 'whole'))
     expect(trials.map(({ state, attempts }) => [state, attempts])).toEqual([
       ['complete', 1],
       ['complete', 1],
+      ['complete', 1],
       ['failed', 2],
     ])
-    expect(trials.slice(0, 2)).toEqual(before.slice(0, 2))
+    expect(trials.slice(0, 3)).toEqual(before.slice(0, 3))
   })
 })
 
 describe('a sweep that is disturbed', () => {
   test('goes on after a killed worker, a pause, Ctrl-C and a killed sweep, to the same bits', async () => {
-    const first = start('sweep', 'spec.json', '--out', 'disturbed', '--workers', '1', '--json')
+    const folder = join(cwd, 'disturbed')
+    const first = start('sweep', 'spec.json', '--out', 'disturbed', '--json')
+    await first.said(/^Sweep /m)
+    // One connection, which finds the sweep again when it starts anew.
+    const at = await openPlace(folder)
+    const [{ id }] = await sweepsOf(at)
+    const standing = async () => statusOf(at.store, await at.store.sweep(id))
     /** The worker of a trial that has begun, while there is one. */
     const working = async () => {
-      const { workers, trials } = (await standing('disturbed')) ?? { workers: [], trials: [] }
+      const { workers, trials } = await standing()
       return workers.find(({ trial }) => trial !== undefined && (trials[trial].checkpoint?.step ?? 0) > 0)
     }
-    const soon = { timeout: 60_000, interval: 20 }
-    await first.said(/^About /m)
+    const soon = { timeout: 60_000, interval: 10 }
     await expect.poll(working, soon).toBeDefined()
     process.kill((await working())?.pid ?? 0, 'SIGKILL')
     await first.said(/A worker was ended by SIGKILL; another one takes its place\./)
 
-    const taken = await run('sweep', 'spec.json', '--out', 'disturbed')
-    expect({ status: taken.status, stdout: taken.stdout }).toEqual({ status: 2, stdout: '' })
-    expect(taken.stderr).toMatch(/^tilegrad: disturbed exists and is not empty: a sweep needs a folder of its own\n$/)
-    const twice = await run('sweep', '--resume', 'disturbed')
-    expect({ status: twice.status, stdout: twice.stdout }).toEqual({ status: 2, stdout: '' })
-    expect(twice.stderr).toMatch(/^tilegrad: disturbed is in use by process \d+ on .+\n$/)
+    const taken = sweep([join(cwd, 'spec.json'), '--out', folder])
+    await expect(taken).rejects.toThrow(`${folder} exists and is not empty: a sweep needs a folder of its own`)
+    await expect(sweep(['--resume', folder])).rejects.toThrow(/disturbed is in use by process \d+ on /)
 
-    expect((await run('sweep', 'pause', 'disturbed')).stdout).toBe('disturbed: its workers stop at checkpoints.\n')
+    expect(await said('pause', folder)).toBe('disturbed: its workers stop at checkpoints.\n')
     await expect
-      .poll(async () => (await standing('disturbed'))?.trials.filter(({ state }) => state === 'running').length, soon)
+      .poll(async () => (await standing()).trials.filter(({ state }) => state === 'running').length, soon)
       .toBe(0)
-    expect((await standing('disturbed'))?.sweep.paused).toBe(true)
-    expect((await run('sweep', 'continue', 'disturbed')).stdout).toBe('disturbed: its workers go on.\n')
+    expect((await standing()).sweep.paused).toBe(true)
+    expect(await said('continue', folder)).toBe('disturbed: its workers go on.\n')
 
     await expect.poll(working, soon).toBeDefined()
     first.child.kill('SIGINT')
@@ -143,15 +147,15 @@ describe('a sweep that is disturbed', () => {
     expect(stopped.stderr).toContain('sweep --resume disturbed\n')
 
     const second = start('sweep', '--resume', 'disturbed', '--json')
-    await second.said(/^Sweep disturbed/m)
     await expect.poll(working, soon).toBeDefined()
     second.child.kill('SIGKILL')
     await second.ended
+    await at.database.close()
 
-    resultOf(await run('sweep', '--resume', 'disturbed', '--workers', '2', '--json'))
+    resultOf(await run('sweep', '--resume', 'disturbed', '--json'))
     const [trials, wanted] = [await trialsOf(join(cwd, 'disturbed')), await trialsOf(join(cwd, 'whole'))]
     expect(trials.map(bitsOf)).toEqual(wanted.map(bitsOf))
-    expect(trials.slice(0, 2).some(({ attempts }) => attempts > 1)).toBe(true)
+    expect(trials.slice(0, 3).some(({ attempts }) => attempts > 1)).toBe(true)
     expect(await readdir(join(cwd, 'disturbed/checkpoints'))).toEqual([])
   }, 240_000)
 })
