@@ -15,9 +15,12 @@ import { parseOptions } from './options.ts'
 import { print } from './output.ts'
 import { commandLineSource, searchOptions, splitArguments } from './search-options.ts'
 import { ACTIONS, sweepAction } from './sweep-actions.ts'
-import { type ValuesOf, count, flag, helpOf, nearest, number, optional, parseTable, text, valued } from './table.ts'
+import { type ValuesOf, flag, helpOf, nearest, number, optional, parseTable, text, valued } from './table.ts'
 
 const seconds = (least: number) => number(`a number of seconds, at least ${least}`, value => value >= least, 'SECONDS')
+
+/** Workers of one machine: each is a process with a device and a model of its own. */
+const MOST_WORKERS = 64
 
 const groups = {
   Search: searchOptions,
@@ -31,8 +34,12 @@ const groups = {
   },
   Workers: {
     workers: optional(
-      count(0),
-      'workers on this machine; 0 leaves the work to `tilegrad worker --database` elsewhere',
+      number(
+        `a whole number from 0 to ${MOST_WORKERS}`,
+        value => Number.isInteger(value) && value >= 0 && value <= MOST_WORKERS,
+        'N',
+      ),
+      'workers on this machine, at most one per trial; 0 leaves the work to `tilegrad worker --database` elsewhere',
       '1, or as the sweep began',
     ),
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),

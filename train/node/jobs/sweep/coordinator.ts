@@ -151,9 +151,10 @@ async function conduct(
   }, 'Each worker finishes its step and writes a checkpoint.')
   try {
     const sweep = await store.sweep(id)
-    await advance(store, queue, sweep, Math.max(1, options.workers))
-    console.say(announcement(sweep.name, sweep.plan, options.workers))
-    await workers.start(options.workers, await unmeasured(store, sweep, options.workers, console))
+    const wanted = Math.min(options.workers, countOf(sweep.plan.spec) * sweep.plan.spec.seeds.length)
+    await advance(store, queue, sweep, Math.max(1, wanted))
+    console.say(announcement(sweep.name, sweep.plan, wanted))
+    await workers.start(wanted, await unmeasured(store, sweep, wanted, console))
     await watch(folder, sweep, store, { workers, stopping, progress })
     await workers.ended()
     return await conclude(folder, sweep, store, { stopping, workers }, console)
