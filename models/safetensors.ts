@@ -293,13 +293,22 @@ export async function openTensors(source: ByteSource, where: string): Promise<Te
   }
 }
 
-/** The same tensors, each read once and then kept in memory. */
-export function keepInMemory(file: TensorFile): TensorFile {
+/**
+ * The same tensors with all numbers in memory; the file is closed. Tensors of other dtypes can't be read from it, and
+ * one with NaN or infinities throws as it is read.
+ */
+export async function intoMemory(file: TensorFile): Promise<TensorFile> {
   const kept = new Map<string, Promise<Float32Array<ArrayBuffer>>>()
-  const values = (name: string): Promise<Float32Array<ArrayBuffer>> => {
-    const found = kept.get(name) ?? file.read(name)
-    kept.set(name, found)
-    return found
+  const values = (name: string): Promise<Float32Array<ArrayBuffer>> => kept.get(name) ?? file.read(name)
+  try {
+    for (const name of file.names()) {
+      if (!FLOATS.includes(file.info(name).dtype)) continue
+      const reading = file.read(name)
+      kept.set(name, reading)
+      await reading.catch(() => undefined)
+    }
+  } finally {
+    await file.close()
   }
   return {
     ...file,
@@ -308,6 +317,7 @@ export function keepInMemory(file: TensorFile): TensorFile {
     async *chunks(name) {
       yield { elementOffset: 0, data: await values(name) }
     },
+    close: async () => {},
   }
 }
 

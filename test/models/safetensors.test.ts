@@ -4,6 +4,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { NonFinite, UserError } from '../../engine/errors.ts'
 import {
   bytesSource,
+  intoMemory,
   openTensors,
   parseHeader,
   serialize,
@@ -130,6 +131,34 @@ describe('chunks', () => {
       ),
       { numRuns: 100 },
     )
+  })
+})
+
+describe('tensors in memory', () => {
+  test('are those of the file, which is read once and closed; NaN throws when it is used', async () => {
+    const bytes = serialize(
+      [
+        { name: 'good', dtype: 'F32', shape: [2], data: Float32Array.of(1.5, -2) },
+        { name: 'bad', dtype: 'F32', shape: [1], data: Float32Array.of(3) },
+      ],
+      {},
+    )
+    new DataView(bytes.buffer, bytes.byteOffset).setUint32(bytes.length - 12, 0x7fc00000, true)
+    const source = bytesSource(bytes)
+    const close = vi.spyOn(source, 'close')
+    const kept = await intoMemory(await openTensors(source, 'some.safetensors'))
+    expect(close).toHaveBeenCalledOnce()
+    bytes.fill(0)
+    const first = await kept.read('good')
+    expect([...first]).toEqual([1.5, -2])
+    first.fill(0)
+    for await (const { elementOffset, data } of kept.chunks('good')) {
+      expect([elementOffset, ...data]).toEqual([0, 1.5, -2])
+    }
+    expect(kept.info('good').shape).toEqual([2])
+    await expect(kept.read('bad')).rejects.toThrow('some.safetensors: tensor "bad" has NaN as element 0')
+    await kept.close()
+    expect(close).toHaveBeenCalledOnce()
   })
 })
 

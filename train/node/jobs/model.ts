@@ -28,7 +28,7 @@ import { withAdapterTensors } from '../../../models/node/peft.ts'
 import { type AdapterSource, type ModelSource, answersAt, answersOf, openSource } from '../../../models/node/source.ts'
 import { hasTokenizer, loadTokenizer } from '../../../models/node/tokenizer.ts'
 import { fillAdapter, fillMerged, matchAdapter, mergedOrigin, modelName } from '../../../models/peft.ts'
-import { type TensorFile, keepInMemory } from '../../../models/safetensors.ts'
+import { type TensorFile, intoMemory } from '../../../models/safetensors.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
 import { checkWindow } from '../../../models/windows.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
@@ -177,7 +177,7 @@ export const modelKey = ({ tokenizer, init }: Options, { name, folder, commit, a
 export async function keepWeights(opened: OpenedModel, { weights }: Shared): Promise<OpenedModel> {
   const { folder, commit } = opened
   if (folder === undefined) return opened
-  const kept = await weights.get(JSON.stringify([folder, commit]), async () => keepInMemory(await openWeights(folder)))
+  const kept = await weights.get(JSON.stringify([folder, commit]), async () => intoMemory(await openWeights(folder)))
   return { ...opened, weights: kept }
 }
 

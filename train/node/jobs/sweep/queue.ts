@@ -19,6 +19,8 @@ export interface TakenJob {
   readonly trial: number
   /** Seconds that its worker may be silent. */
   readonly heartbeat: number
+  /** Seconds until pg-boss takes the job away. */
+  readonly expiry: number
 }
 
 /** What pg-boss answers; its types leave it out. */
@@ -77,9 +79,9 @@ export class TrialQueue {
     const queue = await this.#queue(sweep)
     const [job] = await this.#boss.fetch<unknown>(queue)
     if (!job) return undefined
-    const { id, retryCount, heartbeatSeconds } = job
+    const { id, retryCount, heartbeatSeconds, expireInSeconds: expiry } = job
     const heartbeat = heartbeatSeconds ?? this.#times.heartbeat
-    return { queue, id, retryCount, heartbeat, trial: dataSchema.parse(job.data).trial }
+    return { queue, id, retryCount, heartbeat, expiry, trial: dataSchema.parse(job.data).trial }
   }
 
   /** Says that a job's worker is alive. False if the job is no longer this process's. */

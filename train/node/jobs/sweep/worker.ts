@@ -14,10 +14,10 @@ import { type Measured, measure } from './estimate.ts'
 import { type Depot, databaseDepot, folderDepot } from './depot.ts'
 import { TrialQueue, type TakenJob } from './queue.ts'
 import { type Attempt, type SweepRecord, SweepStore, Superseded, type TrialRecord } from './store.ts'
-import type { Times } from './times.ts'
+import { EXPIRY, type Times } from './times.ts'
 import { MachineTrouble, makeTrial, optionsOf } from './trial.ts'
 
-/** How often a trial's worker may die without a new checkpoint in between. */
+/** How often a trial's worker may die, or give up, without a new checkpoint in between. */
 const MOST_LOSSES = 3
 
 /** Heartbeats that a worker of the list may be late before it no longer counts. */
@@ -47,6 +47,8 @@ export interface WorkerOptions {
 interface Life {
   /** Whether the trial is to be stopped. */
   isOver(): boolean
+  /** Hears that training begins. */
+  begin(): void
   /** Hears how far it is. */
   at(standing: Pick<TrialRecord, 'step' | 'steps' | 'seconds'>): void
   end(): Promise<void>
@@ -160,7 +162,7 @@ export class Worker {
     if (!record) return queue.done(job)
     const attempt = { sweep: sweep.id, trial: record.number, attempt: record.attempt }
     if (record.losses > MOST_LOSSES) {
-      const error = `its worker ended without a word ${record.losses} times in a row, each time before a new checkpoint`
+      const error = `its workers died or gave up ${record.losses} times in a row, each time before a new checkpoint`
       await store.finish(attempt, { state: 'failed', error, seconds: record.seconds })
       return queue.done(job)
     }
@@ -178,6 +180,7 @@ export class Worker {
         folder: await this.#folderOf(sweep, record),
         onTraining: stop => {
           this.#stopTrial = stop
+          life.begin()
           if (this.#stopping || life.isOver()) stop()
         },
         onStep: (step, steps, seconds) => life.at({ step, steps, seconds }),
@@ -211,37 +214,44 @@ export class Worker {
   /** Shows that the worker of a trial is alive, and stops it when it is to pause, has lost it, or its time is over. */
   #live(store: SweepStore, queue: TrialQueue, job: TakenJob, attempt: Attempt): Life {
     const { times } = this.#options
-    const until = performance.now() + times.slice * 1000
     const ended = new AbortController()
     let isOver = false
     let standing: Parameters<Life['at']>[0] | undefined
+    let slice: NodeJS.Timeout | undefined
     const stop = (): void => {
       isOver = true
       this.#stopTrial?.()
     }
-    const slice = setTimeout(stop, times.slice * 1000)
     const beat = async (): Promise<void> => {
+      const isMine = await queue.touch(job)
+      const isPaused = await store.alive(this.name, attempt)
+      if (standing) await store.progress(attempt, standing)
+      if (!isMine || isPaused) stop()
+    }
+    const live = async (): Promise<void> => {
       while (!ended.signal.aborted) {
-        const isMine = await queue.touch(job)
-        const isPaused = await store.alive(this.name, attempt)
-        if (standing) await store.progress(attempt, standing)
-        if (!isMine || isPaused || performance.now() > until) stop()
-        await sleep(Math.min(times.refresh, job.heartbeat / 4) * 1000, undefined, { signal: ended.signal }).catch(
-          () => undefined,
-        )
+        // One that fails is missed: the trial's own writes show what is wrong.
+        await beat().catch((error: unknown) => {
+          if (error instanceof Superseded) stop()
+        })
+        const pause = Math.min(times.refresh, job.heartbeat / 4) * 1000
+        await sleep(pause, undefined, { signal: ended.signal }).catch(() => undefined)
       }
     }
-    // A beat that fails is missed; the trial's own writes show what is wrong.
-    const beating = beat().catch(() => undefined)
+    const living = live()
     return {
       isOver: () => isOver,
+      // From the first step on, so that each slice has one at least.
+      begin: () => {
+        slice ??= setTimeout(stop, Math.min(times.slice, job.expiry - EXPIRY) * 1000)
+      },
       at: now => {
         standing = now
       },
       end: async () => {
         clearTimeout(slice)
         ended.abort()
-        await beating
+        await living
       },
     }
   }
