@@ -115,7 +115,7 @@ function courseSection({ metric, direction }: Spec, trials: readonly TrialRecord
     return best
   })
   const rows = ended.map(({ number: trial, value }, i): Part[] => [i + 1, trial, number(value), number(course[i])])
-  return lineChart(
+  const chart = lineChart(
     {
       id: 'course-chart',
       title: `Validation ${metric} of each trial`,
@@ -136,6 +136,7 @@ function courseSection({ metric, direction }: Spec, trials: readonly TrialRecord
     ],
     { whole: true },
   )
+  return html`<div class="charts">${chart}</div>`
 }
 
 function optionsSection(spec: Spec, trials: readonly TrialRecord[]): Markup {
@@ -194,9 +195,7 @@ function settingsSection(spec: Spec, trials: readonly TrialRecord[]): Markup {
 }
 
 const failedSection = (failed: readonly TrialRecord[]): Markup =>
-  table(
-    'Failed trials',
-    ['trial', 'setting', 'why'],
-    failed.map(trial => [trial.number, `${settingText(trial.values)} --seed ${trial.seed}`, trial.error ?? '']),
-    { kind: 'words' },
-  )
+  html`<ul>${failed.map(
+    trial =>
+      html`<li>Trial ${trial.number}, <code>${settingText(trial.values)} --seed ${trial.seed}</code>: ${trial.error}</li>\n`,
+  )}</ul>`
