@@ -5,11 +5,13 @@ import { exists } from '../../../models/node/files.ts'
 import { countOf, propose } from '../../search/propose.ts'
 import { openNamed } from '../device.ts'
 import { checkPaths, settle } from '../jobs/job.ts'
+import { isOnDisk } from '../jobs/named.ts'
 import { announcement, resumeSweep, startSweep } from '../jobs/sweep/coordinator.ts'
 import { openPlan } from '../jobs/sweep/spec.ts'
 import { type Plan, trialArguments } from '../jobs/sweep/plan.ts'
 import { TIMES } from '../jobs/sweep/times.ts'
 import { TILEGRAD } from '../package.ts'
+import { parseBaseline } from './baseline-options.ts'
 import { Console, table } from './console.ts'
 import { parseOptions } from './options.ts'
 import { print } from './output.ts'
@@ -142,9 +144,13 @@ async function settledPlan(plan: Plan, workers: number, adapter: string | undefi
     ...plan,
     arguments: await Promise.all(shared.map(absolute)),
   })
-  if (plan.command === 'baseline') return withPaths(plan.arguments)
   const [{ values }] = propose(plan.spec, [], 1)
   const first = trialArguments(plan, { values, seed: plan.spec.seeds[0] })
+  if (plan.command === 'baseline') {
+    const { data } = parseBaseline(first)
+    if (workers > 0 && data !== undefined) await isOnDisk(data)
+    return withPaths(plan.arguments)
+  }
   const options = parseOptions(first, 'tilegrad')
   // Workers elsewhere may have what this machine has not.
   if (workers > 0) await checkPaths(options)

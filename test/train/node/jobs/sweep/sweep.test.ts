@@ -177,6 +177,10 @@ describe('mistakes', () => {
       '--database: this sweep is kept in its own folder, by PGlite',
     ],
     [() => ['--vary', 'lr=1,2', '--workers', '99999'], '--workers takes a whole number from 0 to 64; got "99999"'],
+    [
+      () => ['--command', 'baseline', '--vary', 'c=1,2', '--out', spec('new'), '--', '--data', spec('nowhere.csv')],
+      /^No file or folder at \S+nowhere\.csv$/,
+    ],
     [() => ['--vary', 'lrr=1,2'], /^--vary lrr: .*did you mean --lr\?/],
     [
       () => [spec('spec.json'), '--out', spec('new'), '--database', 'postgres://me:secret@127.0.0.1:1/none'],
