@@ -96,8 +96,8 @@ function shown(comparison: Comparison): string {
   const hasSeeds = entries.some(({ over }) => over === 'seeds')
   const seeds = hasSeeds ? " Of several seeds: the mean, Student's interval over them, and p of the best of each." : ''
   const pairsSay = tested === 'all' ? `all ${pairs.length} pairs of runs` : `${pairs.length} runs against the best`
-  const says =
-    pairs.length === 0 ? '' : `\np: ${test} on the same test rows, corrected by Holm for ${pairsSay}.${seeds}`
+  const corrected = pairs.length > 1 ? `, corrected by Holm for ${pairsSay}` : ''
+  const says = pairs.length === 0 ? '' : `\np: ${test} on the same test rows${corrected}.${seeds}`
   return table([head, ...rows]) + more + says
 }
 

@@ -9,7 +9,7 @@ import { TASK_NAMES } from '../../tasks/infer.ts'
 import type { RunConfig } from '../run/config.ts'
 import { costOf } from '../run/cost.ts'
 import { type Metrics, type Run, openRun } from '../run/folder.ts'
-import { readPredictions } from '../run/predictions.ts'
+import { PREDICTIONS, type Prediction, readPredictions } from '../run/predictions.ts'
 
 /** Runs that are to be compared, and what was left out, a sentence each. */
 export interface OpenedRuns {
@@ -162,17 +162,34 @@ const withoutOptions = (run: OpenedRun, names: readonly string[]): OpenedRun => 
   options: Object.fromEntries(Object.entries(run.options).filter(([name]) => !names.includes(name))),
 })
 
+/** Throws a UserError, naming the line, on an answer that is not one of the classes. */
+function checkClasses(answers: readonly Prediction[], labels: readonly string[], path: string): void {
+  const known = new Set<unknown>(labels)
+  for (const [i, { label, predicted, probabilities }] of answers.entries()) {
+    const where = `${path}, line ${i + 1}`
+    const unknown = [label, predicted].find(given => !known.has(given))
+    if (unknown !== undefined)
+      throw new UserError(`${where}: ${JSON.stringify(unknown)} is not one of the run's labels: ${labels.join(', ')}`)
+    if (probabilities && probabilities.length !== labels.length)
+      throw new UserError(`${where}: ${probabilities.length} probabilities for ${labels.length} labels`)
+  }
+}
+
 async function openFinished(run: Run, name: string): Promise<OpenedRun> {
   const { config, folder } = run
   const path = run.path('result.json')
   const { success, data: result, error } = resultSchema.safeParse(await readJson(path))
   if (!success) {
     const [{ path: field, message }] = error.issues
-    throw new UserError(`${folder} was not tested on labelled texts: ${path}: ${field.join('.')}: ${message}`)
+    throw new UserError(
+      `${folder} was not tested on labelled texts: ${[path, field.join('.'), message].filter(part => part !== '').join(': ')}`,
+    )
   }
   const data = dataSchema.safeParse(config.data).data ?? {}
   const lines = run.readMetrics()
+  const labels = data.labels ?? result.test_classes?.map(({ name }) => name) ?? []
   const answers = await readPredictions(folder)
+  if (result.task === 'classes') checkClasses(answers ?? [], labels, run.path(PREDICTIONS))
   const cost = await costOf(folder, result, lines)
   const metrics = Object.entries(result.test_metrics).map(([key, value]) => [key, value ?? undefined] as const)
   return {
@@ -180,7 +197,7 @@ async function openFinished(run: Run, name: string): Promise<OpenedRun> {
     folder,
     job: config.job ?? 'fine-tune',
     task: result.task,
-    labels: data.labels ?? result.test_classes?.map(({ name }) => name) ?? [],
+    labels,
     rows: answers?.length ?? data.test?.rows ?? 0,
     metrics: Object.fromEntries(metrics),
     answers,

@@ -111,6 +111,8 @@ describe('what is refused', () => {
     ['the same run twice', ['bayes', 'bayes'], /^compare needs at least two finished runs; there is 1$/],
     ['other labels', ['bayes', 'names'], /^names cannot be compared with bayes: its labels are \["ham","spam"\], not /],
     ['a damaged line', ['bayes', 'damaged'], /\/damaged\/predictions\.jsonl, line 1: text: Invalid input/],
+    ['an answer that is none of its labels', ['bayes', 'edited'], /line 1: "zz" is not one of the run's labels: /],
+    ['a result that is a list', ['bayes', 'listed'], /\/listed\/result\.json: Invalid input/],
     [
       'a run of another kind',
       ['bayes', 'untested'],
@@ -122,6 +124,11 @@ describe('what is refused', () => {
     await writeAtomic(join(root, 'unfinished/config.json'), '{}')
     await writeRun(join(root, 'damaged'), { right: rightBut(20, 4) })
     await writeFile(join(root, 'damaged/predictions.jsonl'), '{"row": 0}\n')
+    await writeRun(join(root, 'edited'), { right: rightBut(20, 4) })
+    const edited = join(root, 'edited/predictions.jsonl')
+    await writeFile(edited, (await readFile(edited, 'utf8')).replaceAll(/"label":"[^"]*"/g, '"label":"zz"'))
+    await writeRun(join(root, 'listed'), { right: rightBut(20, 4) })
+    await writeFile(join(root, 'listed/result.json'), '[]')
     await writeRun(join(root, 'untested'), { right: rightBut(20, 4), task: 'masked-lm' })
     const opening = opened(...names)
     await expect(opening).rejects.toThrow(UserError)
