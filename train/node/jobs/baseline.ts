@@ -68,6 +68,11 @@ export async function runBaseline(
     const documents = await readDocuments(data, preprocessor, done => progress.update(done))
     const fitted = await fitAndTest(documents, data, fitOptionsOf(options), options.refit === 'on', shownOn(progress))
     progress.stop()
+    if (fitted.model.vocabulary.size === 0) {
+      throw new UserError(
+        `${options.data}: no n-gram is in at least ${options.minDf} training texts (--min-df); there is nothing to learn from`,
+      )
+    }
     const measured = measure(data, fitted)
     const fitSeconds = seconds()
     const cpuSeconds = process.cpuUsage().user / 1e6
@@ -146,7 +151,10 @@ function shownOn(progress: Progress): OnPhase {
 async function ablated(options: BaselineOptions, data: Data, { test }: Fitted, progress: Progress): Promise<Ablated[]> {
   const switches = switchedSteps(options)
   // In hundredths of a variant, so that what is left can be estimated from the first on.
-  progress.start(`ablation of ${switches.length} steps (%)`, 100 * switches.length)
+  progress.start(
+    `ablation of ${switches.length} ${switches.length === 1 ? 'step' : 'steps'} (%)`,
+    100 * switches.length,
+  )
   const rows = await ablate(data, test, switches, fitOptionsOf(options), done =>
     progress.update(Math.floor(100 * done)),
   )

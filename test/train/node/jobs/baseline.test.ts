@@ -163,3 +163,11 @@ test.each([
   expect(/^tilegrad: (.+)\n$/.exec(stderr)?.[1]).toMatch(message)
   expect(await readdir(root)).toEqual(before)
 })
+
+test('n-grams that are all too rare are an error, and nothing is written', async () => {
+  const before = await readdir(root)
+  const { status, stderr } = await run('baseline', '--data', 'data', '--min-df', '1000')
+  expect(status).toBe(2)
+  expect(stderr).toMatch(/\ntilegrad: data: no n-gram is in at least 1000 training texts \(--min-df\); there is .*\n$/)
+  expect(await readdir(root)).toEqual(before)
+})
