@@ -51,7 +51,7 @@ if (process.argv.includes('--if-missing')) {
 }
 
 if (!isInstalled() || !runsTypeScript()) {
-  console.error('Installing packages (once; 204 MB to fetch, 560 MB on disk) …')
+  console.error('Installing packages (once; 218 MB to fetch, 620 MB on disk) …')
   // Node 26 needs libatomic, which slim systems lack and only root can add. Node 24 does without, so there it takes the
   // place of the one that the package `node` would install. No other install script does anything on Linux.
   const slim = process.platform === 'linux' && !canLoad('libatomic.so.1')
