@@ -6,6 +6,7 @@ import type { Console } from '../../cli/console.ts'
 import { Progress, showDuration } from '../../cli/progress.ts'
 import { type StopRequest, shellLine, stopOnSignals } from '../../cli/shell.ts'
 import { TILEGRAD } from '../../package.ts'
+import { describeTrouble, isDiskTrouble } from '../../run/failures.ts'
 import { chooseRunFolder, refuseTaken } from '../../run/folder.ts'
 import { lock } from '../../run/lock.ts'
 import { countOf } from '../../../search/propose.ts'
@@ -158,6 +159,9 @@ async function conduct(
     await watch(folder, sweep, store, { workers, stopping, progress })
     await workers.ended()
     return await conclude(folder, sweep, store, { stopping, workers }, console)
+  } catch (error) {
+    if (!isDiskTrouble(error)) throw error
+    throw new UserError(`${describeTrouble(error, folder)}. Once that is fixed, resume with: ${resumeOf(folder)}`)
   } finally {
     stopping.end()
     progress.stop()
@@ -239,6 +243,9 @@ async function watch(
   progress.stop()
 }
 
+/** The command that goes on with a sweep. */
+const resumeOf = (folder: string): string => shellLine(`${TILEGRAD} sweep`, '--resume', folder)
+
 const isOver = ({ state }: Pick<Standing, 'state'>): boolean => state !== 'waiting' && state !== 'running'
 
 /** `trial 3: lr=0.001 seed=1: complete, accuracy 0.9123`. */
@@ -265,7 +272,7 @@ async function conclude(
   if (shown !== undefined) console.say(`\n${shown}\n`)
   const best = bestTrial(sweep, trials)
   const failed = trials.filter(({ state }) => state === 'failed')
-  const resume = shellLine(`${TILEGRAD} sweep`, '--resume', folder)
+  const resume = resumeOf(folder)
   if (failed.length > 0) {
     console.say(`${failed.length} failed; the first: ${failed[0].error}. Try them again with: ${resume} --retry-failed`)
   }

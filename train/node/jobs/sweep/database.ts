@@ -93,6 +93,7 @@ export class PatientDatabase implements Database {
         this.#isOut = false
         return result
       } catch (error) {
+        if (codeOf(error) === DISK_FULL) throw new UserError(`The disk of the database ${this.place} is full`)
         if (!isOutage(error)) throw error
         const reason = reasonOf(error)
         this.#lastOutage = performance.now()
@@ -109,6 +110,9 @@ export class PatientDatabase implements Database {
     return this.#database.close()
   }
 }
+
+/** PostgreSQL's word for a disk that takes no more. */
+const DISK_FULL = '53100'
 
 /** What the system says of a server that cannot be reached. */
 const UNREACHABLE: readonly string[] = [

@@ -39,7 +39,9 @@ export async function serveFolder(folder: string): Promise<Database> {
   const { PGlite } = await import('@electric-sql/pglite')
   const unlock = await lock(folder)
   try {
-    const pglite = await PGlite.create(join(folder, PGLITE))
+    const pglite = await PGlite.create(join(folder, PGLITE)).catch((error: unknown) => {
+      throw new UserError(`Cannot use the database in ${folder}: ${reasonOf(error)}`)
+    })
     const run = async (text: string, values?: unknown[]): Promise<{ rows: Row[] }> => {
       try {
         if (values && values.length > 0) return await pglite.query<Row>(text, values)
@@ -73,6 +75,15 @@ export async function serveFolder(folder: string): Promise<Database> {
     await unlock()
     throw error
   }
+}
+
+/** What Emscripten's file system says of a full disk; its errors are no Errors and have a number only. */
+const FULL = 51
+
+function reasonOf(error: unknown): string {
+  if (error instanceof Error) return error.message
+  const number = typeof error === 'object' && error !== null && 'errno' in error ? Number(error.errno) : undefined
+  return number === FULL ? 'ENOSPC' : `PGlite does not start${number === undefined ? '' : ` (error ${number})`}`
 }
 
 /** Answers requests on a socket of its own. Gives what ends that. */
