@@ -1,4 +1,4 @@
-# The journal that Optuna's JournalFileBackend writes for the trials of journal.json: writes journal.log, with the name of
+# The journal that Optuna's JournalFileBackend writes for the trials of journal.json: writes journal.jsonl, with the name of
 # the writer and the times that journal.json has. With a folder that export.ts wrote as its argument, it reads the journal
 # there instead, by Optuna's own storage, and compares every trial with the folder's trials.json.
 import json
@@ -114,5 +114,5 @@ else:
         write(path)
         with open(path) as file:
             text = file.read()
-    with open(os.path.join(here, "journal.log"), "w") as file:
+    with open(os.path.join(here, "journal.jsonl"), "w") as file:
         file.write(re.sub('"worker_id":"[^"]*"', '"worker_id":"tilegrad"', text))

@@ -16,7 +16,7 @@ const trials: readonly JournalTrial[] = recorded.trials.map(trial => ({
 }))
 
 test('a sweep is written as by Optuna, byte for byte', async () => {
-  expect(new Journal(recorded, '').append(trials)).toBe(await golden('journal.log'))
+  expect(new Journal(recorded, '').append(trials)).toBe(await golden('journal.jsonl'))
 })
 
 describe('what is appended', () => {
@@ -90,7 +90,7 @@ describe('what is appended', () => {
   })
 
   test('follows the last whole line where the end was cut off', async () => {
-    const text = await golden('journal.log')
+    const text = await golden('journal.jsonl')
     const cut = text.slice(0, text.length - 30)
     const journal = open(cut)
     expect(journal.length).toBe(cut.lastIndexOf('\n') + 1)
