@@ -100,6 +100,7 @@ export async function sweep(argv: readonly string[]): Promise<number> {
     throw new UserError("--store needs --database: workers on one machine have the sweep's folder")
   if (file !== undefined ? !(await exists(file)) : split.varied.length === 0) throw missing(file)
   const plan = await openPlan(file, commandLineSource(options, split))
+  await checkSources(plan, options.workers)
   return options.dryRun ? dryRun(plan, options, console) : start(plan, file, options, console)
 }
 
@@ -113,7 +114,7 @@ function missing(file: string | undefined): UserError {
 
 async function start(plan: Plan, file: string | undefined, options: SweepOptions, console: Console): Promise<number> {
   const { workers = 1, adapter, database, store, out, name } = options
-  const settled = await settledPlan(plan, workers, adapter, console)
+  const settled = await settledPlan(plan, adapter, console)
   const called = name ?? (file === undefined ? 'sweep' : basename(file, extname(file)))
   return startSweep(settled, { workers, adapter, database, store, out, name: called, times: timesOf(options) }, console)
 }
@@ -135,25 +136,32 @@ async function resume(
 
 const timesOf = ({ heartbeat, cutAfter }: SweepOptions) => ({ ...TIMES, heartbeat, slice: cutAfter })
 
+/** The arguments of the first trial. */
+function firstArguments(plan: Plan): string[] {
+  const [{ values }] = propose(plan.spec, [], 1)
+  return trialArguments(plan, { values, seed: plan.spec.seeds[0] })
+}
+
 /**
- * The plan with what it leaves open, as `fine-tune` would take it on this machine, and with paths from anywhere. Throws
- * a UserError if a path leads nowhere.
+ * Throws a UserError if a path of the first trial leads nowhere, and there are workers on this machine: those elsewhere
+ * may have what it lacks.
  */
-async function settledPlan(plan: Plan, workers: number, adapter: string | undefined, console: Console): Promise<Plan> {
+async function checkSources(plan: Plan, workers = 1): Promise<void> {
+  if (workers === 0) return
+  const first = firstArguments(plan)
+  if (plan.command === 'fine-tune') return checkPaths(parseOptions(first, 'tilegrad'))
+  const { data } = parseBaseline(first)
+  if (data !== undefined) await isOnDisk(data)
+}
+
+/** The plan with what it leaves open, as `fine-tune` would take it on this machine, and with absolute paths. */
+async function settledPlan(plan: Plan, adapter: string | undefined, console: Console): Promise<Plan> {
   const withPaths = async (shared: readonly string[]): Promise<Plan> => ({
     ...plan,
     arguments: await Promise.all(shared.map(absolute)),
   })
-  const [{ values }] = propose(plan.spec, [], 1)
-  const first = trialArguments(plan, { values, seed: plan.spec.seeds[0] })
-  if (plan.command === 'baseline') {
-    const { data } = parseBaseline(first)
-    if (workers > 0 && data !== undefined) await isOnDisk(data)
-    return withPaths(plan.arguments)
-  }
-  const options = parseOptions(first, 'tilegrad')
-  // Workers elsewhere may have what this machine has not.
-  if (workers > 0) await checkPaths(options)
+  if (plan.command === 'baseline') return withPaths(plan.arguments)
+  const options = parseOptions(firstArguments(plan), 'tilegrad')
   let shared = plan.arguments
   if (options.data === undefined || options.model === undefined) {
     const device = await openNamed(adapter, false)

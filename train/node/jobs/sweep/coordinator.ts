@@ -273,7 +273,8 @@ async function conclude(
   const best = bestTrial(sweep, trials)
   const failed = trials.filter(({ state }) => state === 'failed')
   const resume = resumeOf(folder)
-  if (failed.length > 0) {
+  const isLost = !isOpen && failed.length === trials.length
+  if (failed.length > 0 && !isLost) {
     console.say(`${failed.length} failed; the first: ${failed[0].error}. Try them again with: ${resume} --retry-failed`)
   }
   if (best && !isOpen) console.say(`The best again: ${repeatTrial(sweep, best)}`)
@@ -285,6 +286,10 @@ async function conclude(
     states: Object.fromEntries(states.map(state => [state, count(state)])),
     best: best ? trialsJson(sweep, [best]).trials[0] : null,
   })
+  if (isLost) {
+    const all = trials.length === 1 ? 'The only trial' : `All ${trials.length} trials`
+    throw new UserError(`${all} failed; the first: ${failed[0].error}. Try them again with: ${resume} --retry-failed`)
+  }
   if (!isOpen) return 0
   if (stopping.requested) {
     console.say(`Stopped. Resume with: ${resume}`)

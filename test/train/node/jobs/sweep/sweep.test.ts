@@ -160,6 +160,17 @@ describe('a sweep that is disturbed', () => {
   }, 240_000)
 })
 
+test('a sweep whose trials all fail is recorded, and ends with status 2', async () => {
+  const plan = { command: 'baseline', parameters: { 'min-df': [1000, 2000] }, options: { data: place.reviews } }
+  await writeFile(join(cwd, 'lost.json'), JSON.stringify(plan))
+  const ended = await run('sweep', 'lost.json', '--out', 'lost')
+  expect(ended.status).toBe(2)
+  expect(ended.stderr).toMatch(
+    /\ntilegrad: All 2 trials failed; the first: .*min-df.* Try them again with: .*--retry-failed\n$/,
+  )
+  expect((await trialsOf(join(cwd, 'lost'))).map(({ state }) => state)).toEqual(['failed', 'failed'])
+})
+
 describe('mistakes', () => {
   const spec = (name: string): string => join(cwd, name)
   test.each([
@@ -181,6 +192,7 @@ describe('mistakes', () => {
       () => ['--command', 'baseline', '--vary', 'c=1,2', '--out', spec('new'), '--', '--data', spec('nowhere.csv')],
       /^No file or folder at \S+nowhere\.csv$/,
     ],
+    [() => ['--vary', 'lr=1,2', '--dry-run', '--', '--data', 'nowhere.csv'], 'No file or folder at nowhere.csv'],
     [() => ['--vary', 'lrr=1,2'], /^--vary lrr: .*did you mean --lr\?/],
     [
       () => [spec('spec.json'), '--out', spec('new'), '--database', 'postgres://me:secret@127.0.0.1:1/none'],
