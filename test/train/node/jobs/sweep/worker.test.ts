@@ -133,8 +133,10 @@ describe('a worker', () => {
     const working = work(id, {}, { keep: true, until: 'again' })
     await expect.poll(async () => (await store.trials(id))[0]?.state, { timeout: 30_000 }).toBe('failed')
     expect((await store.openSweeps()).map(one => one.id)).not.toContain(id)
-    const [worker] = await store.workers()
-    expect(worker).toMatchObject({ pid: process.pid, trial: undefined })
+    // The worker reports that it has no trial a moment after the trial's own state.
+    await expect
+      .poll(async () => (await store.workers())[0], { timeout: 30_000 })
+      .toMatchObject({ pid: process.pid, trial: undefined })
     await database.executeSql(
       `UPDATE tilegrad.trial SET state = 'waiting', queued = false, job = gen_random_uuid(), settings = '{"lora-targets":"again"}'
        WHERE sweep = $1`,
