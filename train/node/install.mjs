@@ -51,12 +51,20 @@ if (process.argv.includes('--if-missing')) {
 }
 
 if (!isInstalled() || !runsTypeScript()) {
-  console.error('Installing packages (once; 218 MB to fetch, 620 MB on disk) …')
+  console.error('Installing packages (once; 218 MB to fetch, 650 MB on disk) …')
   // Node 26 needs libatomic, which slim systems lack and only root can add. Node 24 does without, so there it takes the
   // place of the one that the package `node` would install. No other install script does anything on Linux.
   const slim = process.platform === 'linux' && !canLoad('libatomic.so.1')
   // --include=dev: Node itself is a development dependency, and NODE_ENV=production would leave it out.
-  const parameters = ['ci', '--include=dev', '--no-audit', '--no-fund', ...(slim ? ['--ignore-scripts'] : [])]
+  // --loglevel=error: on an older Node npm warns of packages that want a newer one, which this installation brings.
+  const parameters = [
+    'ci',
+    '--include=dev',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...(slim ? ['--ignore-scripts'] : []),
+  ]
   const npm = process.env.npm_execpath
   if (npm?.endsWith('npm-cli.js')) run(process.env.npm_node_execpath ?? process.execPath, [npm, ...parameters])
   else run('npm', parameters, { shell: windows })
