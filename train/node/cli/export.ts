@@ -1,6 +1,7 @@
 // `tilegrad export --merge`: what was trained as a plain model folder.
 import { UserError } from '../../../engine/errors.ts'
 import { exportMerged } from '../jobs/export.ts'
+import { transformerAt } from '../jobs/predict.ts'
 import { openNamed } from '../device.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
@@ -45,6 +46,7 @@ export async function exportCommand(argv: readonly string[]): Promise<number> {
   const source = modelOf('export', options.positionals)
   const [, stray] = options.positionals
   if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: export takes one model`)
+  await transformerAt(source)
   if (!options.merge) throw new UserError('export needs --merge: an adapter is exported merged into its base')
   if (options.out === undefined) throw new UserError('export needs --out, the folder to write')
   const { step, best } = options

@@ -37,6 +37,7 @@ const {
   'label-column': labelColumn,
   'label-separator': labelSeparator,
   encoding,
+  'skip-bad-rows': skipBadRows,
   'minus-one': minusOne,
   'limit-train': limitTrain,
   'limit-test': limitTest,
@@ -54,6 +55,10 @@ const groups = {
     'label-column': labelColumn,
     'label-separator': labelSeparator,
     encoding,
+    'skip-bad-rows': {
+      ...skipBadRows,
+      says: 'accepted as by fine-tune; overview always leaves out unusable rows and counts them',
+    },
     'minus-one': minusOne,
     'limit-train': limitTrain,
     'limit-test': limitTest,

@@ -19,7 +19,7 @@ export const MAX_LENGTHS = [64, 96, 128, 192, 256, 384, 512] as const
 /** The length that others are compared with, where it is among them: fine-tuning's default. */
 const REFERENCE = 256
 
-/** The overview. `onProgress` hears how many of the texts have been looked at. */
+/** The overview. `onProgress` is called with the number of texts that have been read. */
 export async function overviewOf(
   opened: Opened,
   options: Options,
@@ -29,8 +29,8 @@ export async function overviewOf(
   const { data, tokenizer } = opened
   const { plan } = data
   const sets = setsOf(data)
-  const scanned = await scan(sets, opened, onProgress)
   const groups = groupsOf(plan, data.all)
+  const scanned = await scan(sets, groups, opened, onProgress)
   const show = ({ set, row }: RowPlace): ShownRow => {
     const { name, examples } = sets[set]
     const { text, pair } = examples[row]

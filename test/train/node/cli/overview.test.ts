@@ -69,6 +69,20 @@ test.each<[string, readonly string[], RegExp]>([
   await expect(overview(args)).rejects.toThrow(message)
 })
 
+test('rows that cannot be used are left out and counted, with and without --skip-bad-rows', async () => {
+  const path = join(folder, 'bad.csv')
+  await writeFile(
+    path,
+    `text,label\n,0\n${['good', 'bad', 'fine', 'poor'].map((word, i) => `${word},${i % 2}\n`).join('')}`,
+  )
+  const [plain, given] = await Promise.all(
+    [[], ['--skip-bad-rows']].map(more => tilegrad(['overview', path, ...more], { cwd: folder, env })),
+  )
+  expect(plain.stdout).toContain('1 row, no text')
+  expect(plain.stderr).toMatch(/^read texts 4\/4.*\n$/)
+  expect(given).toMatchObject({ status: 0, stdout: plain.stdout })
+})
+
 test('a model sets the lengths that are compared, and names of classes', async () => {
   const path = join(folder, 'numbers.csv')
   await writeFile(

@@ -7,11 +7,11 @@ import { wordsIn } from '../../../overview/words.ts'
 import type { Example } from '../../data/labelled.ts'
 import { codePoints } from '../../data/statistics.ts'
 import type { Data } from '../job.ts'
-import { groupsOf } from './groups.ts'
+import type { Groups } from './groups.ts'
 import type { Opened } from './open.ts'
 
-/** Rows between breaths, so that progress can show and signals come through. */
-const BREATH = 200
+/** Rows between two yields to the event loop, in which progress is drawn and signals are handled. */
+const YIELD_EVERY = 200
 /** A longest text; how long texts are does not depend on it. */
 const ANY_LENGTH = 64
 
@@ -43,13 +43,13 @@ export const setsOf = ({ all, validation, test }: Data): NamedSet[] =>
 /** Text and pair together. */
 export const wholeOf = ({ text, pair }: Example): string => (pair === undefined ? text : `${text}\n${pair}`)
 
-/** Looks at every text once; `onProgress` hears how many are done. */
+/** Looks at every text once; `onProgress` is called with the number of texts that are done. */
 export async function scan(
   sets: readonly NamedSet[],
-  { data, tokenizer: { tokenizer } }: Opened,
+  groups: Groups,
+  { tokenizer: { tokenizer } }: Opened,
   onProgress: (done: number) => void,
 ): Promise<Scanned> {
-  const groups = groupsOf(data.plan, data.all)
   const counts = new WordCounts(groups.names.length)
   const near = new NearDuplicates()
   const empty = <T>(): T[][] => sets.map(() => [])
@@ -67,11 +67,12 @@ export async function scan(
       found.oddities[set].push(odditiesOf(whole, words.length))
       scripts[set].push(scriptOf(whole))
       done++
-      if (done % BREATH !== 0) continue
+      if (done % YIELD_EVERY !== 0) continue
       onProgress(done)
       await new Promise(resolve => setImmediate(resolve))
     }
   }
+  onProgress(done)
   return { ...found, scripts, counts, near }
 }
 
