@@ -42,13 +42,16 @@ export type Labels =
 export interface LinearModel {
   readonly vocabulary: Vocabulary
   readonly weighter: Weighter
-  /** [features + 1, outputs]; the last row are the biases. */
+  /** [features + 1, outputs]; the last row contains the biases. */
   readonly weights: Float32Array
   readonly outputs: number
 }
 
-/** Hears of a fit's phases, and how much of each is done from 0 to 1. */
-export type OnFit = (phase: 'count n-grams' | 'fit', done: number) => Promise<void> | void
+/** Called with the share of a fit that is done, from 0 to 1; awaited, so that the caller can let other work run. */
+export type OnProgress = (done: number) => Promise<void> | void
+
+/** Share of a fit's progress that counting n-grams is; the rest is the solver. */
+const COUNTING = 0.5
 
 /**
  * How close to the optimum a fit ends, as a share of the gradient's norm at the start: LIBLINEAR's default for two
@@ -61,20 +64,23 @@ export async function fitModel(
   corpus: Corpus,
   labels: Labels,
   options: FitOptions,
-  onFit?: OnFit,
+  onProgress?: OnProgress,
 ): Promise<LinearModel> {
-  await onFit?.('count n-grams', 0)
+  await onProgress?.(0)
   const vocabulary = learnVocabulary(corpus, {
     longest: options.ngrams,
     minDocuments: options.minDocuments,
     maxFeatures: options.maxFeatures,
   })
-  await onFit?.('count n-grams', 0.5)
+  await onProgress?.(COUNTING / 2)
   const counts = vocabulary.count(corpus)
   const weighter = learnWeighter(counts, options.weighting, options.sublinear)
   const features = weigh(counts, weighter)
-  await onFit?.('count n-grams', 1)
-  const { weights, outputs } = await fitWeights(features, labels, options, done => onFit?.('fit', done))
+  await onProgress?.(COUNTING)
+  const { weights, outputs } = await fitWeights(features, labels, options, done =>
+    onProgress?.(COUNTING + (1 - COUNTING) * done),
+  )
+  await onProgress?.(1)
   return { vocabulary, weighter, weights: Float32Array.from(weights), outputs }
 }
 
@@ -88,7 +94,7 @@ async function fitWeights(
   features: SparseMatrix,
   labels: Labels,
   options: FitOptions,
-  onProgress: (done: number) => Promise<void> | void,
+  onProgress: OnProgress,
 ): Promise<Weights> {
   const problems = binaryProblems(labels, options.model)
   if (problems === undefined) {
@@ -136,7 +142,7 @@ async function fitBinary(
   features: SparseMatrix,
   truth: ArrayLike<number>,
   options: FitOptions,
-  onProgress: (done: number) => Promise<void> | void,
+  onProgress: OnProgress,
 ): Promise<Float64Array> {
   const { model, c } = options
   if (model === 'nb') {
@@ -185,7 +191,7 @@ function naiveBayesWeights(
   const weights = new Float64Array((columns + 1) * classes)
   for (let k = 0; k < classes; k++) {
     for (let j = 0; j < columns; j++) weights[j * classes + k] = logLikelihoods[k * columns + j]
-    // ln 0 is no number that a file may hold.
+    // ln 0 is −∞, which a file must not contain.
     weights[columns * classes + k] = Math.max(logPriors[k], -1e6)
   }
   return weights
@@ -199,7 +205,7 @@ export function scoresOf({ vocabulary, weighter, weights, outputs }: LinearModel
   return scores
 }
 
-/** The features that speak most for a label. */
+/** The features with the largest weights for a label. */
 export interface Deciding {
   readonly label: string
   /** The strongest first, with what one of them adds to the label's score. */

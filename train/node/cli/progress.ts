@@ -92,6 +92,7 @@ export class Progress {
   /** Tells that `step` steps of the phase are done. */
   update(step: number, figures: Figures = {}): void {
     if (!this.#standing) return
+    const isNew = step !== this.#standing.step
     // What a phase's first step took says little of the others: drivers compile in it.
     if (this.#began) this.#steps.add(step - this.#standing.step, 0)
     else this.#steps = new Throughput(30, this.#now)
@@ -102,7 +103,8 @@ export class Progress {
     const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined))
     this.#standing = { ...this.#standing, ...known, step, secondsLeft }
     if (this.#bar) this.#bar.update(step)
-    else if (this.#now() - this.#printed >= this.#interval || step === this.#standing.total) this.#printLine()
+    else if (this.#now() - this.#printed >= this.#interval || (isNew && step === this.#standing.total))
+      this.#printLine()
   }
 
   /** Prints a line of its own, above the bar if there is one. */

@@ -29,7 +29,7 @@ import {
   switchedSteps,
 } from '../cli/baseline-options.ts'
 import { type Console, table } from '../cli/console.ts'
-import { Progress, showDuration } from '../cli/progress.ts'
+import { Progress, downloadsOn, showDuration } from '../cli/progress.ts'
 import { shellLine } from '../cli/shell.ts'
 import { type SetFacts, factsOf } from '../data/statistics.ts'
 import { TILEGRAD } from '../package.ts'
@@ -37,9 +37,9 @@ import { dataHash } from '../run/fingerprint.ts'
 import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import { classRecords, nullable } from '../run/json.ts'
 import { predictionsOf, writePredictions } from '../run/predictions.ts'
-import { type Ablated, ablate } from './baseline/ablation.ts'
+import { type Ablated, ablate, pointsOf } from './baseline/ablation.ts'
 import { readDocuments, textsOf } from './baseline/documents.ts'
-import { type Fitted, type OnPhase, fitAndTest } from './baseline/fit.ts'
+import { type Fitted, fitAndTest } from './baseline/fit.ts'
 import { englishDictionary, saveBaseline } from './baseline/saved.ts'
 import { answerLine, count, dataTable, examplesOf, taskText } from './fine-tune/describe.ts'
 import { type Data, openData } from './job.ts'
@@ -66,7 +66,11 @@ export async function runBaseline(
     const preprocessor = await createPreprocessor(steps, englishDictionary)
     progress.start('read words', textsOf(data))
     const documents = await readDocuments(data, preprocessor, done => progress.update(done))
-    const fitted = await fitAndTest(documents, data, fitOptionsOf(options), options.refit === 'on', shownOn(progress))
+    // In percent, because the number of iterations is not known in advance.
+    progress.start('fit (%)', 100)
+    const fitted = await fitAndTest(documents, data, fitOptionsOf(options), options.refit === 'on', done =>
+      progress.update(Math.floor(100 * done)),
+    )
     progress.stop()
     if (fitted.model.vocabulary.size === 0) {
       throw new UserError(
@@ -100,7 +104,7 @@ export async function runBaseline(
         command: repeatCommand(run),
       })
       tell(console, data, measured, fitted, result)
-      if (ablation) console.say(`\n${ablationTable(ablation, measured)}`)
+      if (ablation) console.say(`\n${ablationTable(ablation)}`)
       await tellPlaces(console, run, data, classifier)
       console.result({ ...result, folder: run.folder })
     } finally {
@@ -118,12 +122,7 @@ async function open(
   console: Console,
   progress: Progress,
 ): Promise<{ data: Data; facts: { train: SetFacts; test: SetFacts } }> {
-  let fetching: string | undefined
-  const data = await openData(options, (file, done, total) => {
-    if (file === fetching) progress.update(done)
-    else progress.start(`download ${file} (bytes)`, total, done)
-    fetching = file
-  })
+  const data = await openData(options, downloadsOn(progress))
   progress.stop()
   const { task, why } = data.plan
   if (task !== 'classes' && task !== 'labels') {
@@ -138,16 +137,6 @@ async function open(
   return { data, facts }
 }
 
-/** Shows the phases of a fit one after another, in percent: how many iterations there will be is not known. */
-function shownOn(progress: Progress): OnPhase {
-  let shown: string | undefined
-  return (phase, done) => {
-    if (phase !== shown) progress.start(`${phase} (%)`, 100)
-    shown = phase
-    progress.update(Math.round(100 * done))
-  }
-}
-
 async function ablated(options: BaselineOptions, data: Data, { test }: Fitted, progress: Progress): Promise<Ablated[]> {
   const switches = switchedSteps(options)
   // In hundredths of a variant, so that what is left can be estimated from the first on.
@@ -155,7 +144,7 @@ async function ablated(options: BaselineOptions, data: Data, { test }: Fitted, p
     `ablation of ${switches.length} ${switches.length === 1 ? 'step' : 'steps'} (%)`,
     100 * switches.length,
   )
-  const rows = await ablate(data, test, switches, fitOptionsOf(options), done =>
+  const rows = await ablate(data, test, switches, fitOptionsOf(options), options.refit === 'on', done =>
     progress.update(Math.floor(100 * done)),
   )
   progress.stop()
@@ -321,16 +310,15 @@ function tell(
 }
 
 /** A row for each step that was switched. */
-function ablationTable(rows: readonly Ablated[], { summary }: Measured): string {
-  const points = (fraction: number): string => `${fraction < 0 ? '−' : '+'}${(100 * Math.abs(fraction)).toFixed(2)}`
-  const accuracy = summary.metrics.accuracy ?? summary.metrics.subset_accuracy ?? 0
+function ablationTable(rows: readonly Ablated[]): string {
+  const accuracy = rows[0].accuracy - rows[0].difference
   return table([
     ['step', 'accuracy', 'points', 'only this run', 'only switched', 'p (McNemar)', 'p (Holm)'],
     ['this run', `${(100 * accuracy).toFixed(2)} %`, '', '', '', '', ''],
     ...rows.map(row => [
       `${row.option} ${row.value}`,
       `${(100 * row.accuracy).toFixed(2)} %`,
-      points(row.difference),
+      pointsOf(row),
       String(row.only_run),
       String(row.only_switched),
       row.p.toPrecision(2),

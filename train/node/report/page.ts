@@ -60,6 +60,9 @@ ${rest.map(section)}</main>
 `.text
 }
 
+/** The last part of a path or of a Hub name, by which a page calls it. */
+export const nameOf = (path: string): string => path.split(/[\\/]/).findLast(part => part !== '') ?? path
+
 /** The date of an ISO timestamp, as an element; anything else as it is. */
 export const dateOf = (time: string): Markup =>
   html`<time datetime="${time}">${/^\d{4}-\d\d-\d\d(?=T)/.exec(time)?.[0] ?? time}</time>`

@@ -47,6 +47,14 @@ describe('progress where there is no terminal', () => {
     ])
   })
 
+  test('prints the last step once, however often it is told', () => {
+    const { stream, written } = screen()
+    const progress = new Progress({ stream, now: () => 0 })
+    progress.start('fit (%)', 100)
+    for (const percent of [0, 50, 100, 100]) progress.update(percent)
+    expect(written().match(/^fit.*\d+\/100/gm)).toEqual(['fit (%) 0/100', 'fit (%) 100/100'])
+  })
+
   test('counts the time left from the steps of this run, not from those before a resume', () => {
     const { stream, written } = screen()
     let time = 0

@@ -21,7 +21,12 @@ interface Result {
   readonly val_accuracy: number
   readonly parameters: { readonly total: number }
   readonly features: number
-  readonly ablation?: readonly { readonly option: string; readonly value: string; readonly p: number }[]
+  readonly ablation?: readonly {
+    readonly option: string
+    readonly value: string
+    readonly p: number
+    readonly features: number
+  }[]
 }
 
 beforeAll(async () => {
@@ -80,8 +85,11 @@ describe('a run', () => {
       expect(page).toContain(text)
   })
 
-  test('is the same again from the command that config.json has, and without ablation', async () => {
-    await run('baseline', `--data=${data}`, '--out', 'runs/two')
+  test('is the same again from the command that config.json has, and without ablation, and shows its progress', async () => {
+    const { stderr } = await run('baseline', `--data=${data}`, '--out', 'runs/two')
+    const lines = stderr.trimEnd().split('\n')
+    expect([...new Set(lines.map(line => line.replace(/ \d+\/\d+.*$/, '')))]).toEqual(['read words', 'fit (%)'])
+    expect(lines.filter(line => line.includes('100/100'))).toEqual([lines.at(-1)])
     for (const file of ['baseline/model.safetensors', 'baseline/baseline.json', 'predictions.jsonl']) {
       const [one, two] = await Promise.all(['one', 'two'].map(name => readFile(join(root, 'runs', name, file))))
       expect(one.equals(two), file).toBe(true)
@@ -91,6 +99,7 @@ describe('a run', () => {
   test('is not a transformer to export or to train further', async () => {
     for (const args of [
       ['export', 'runs/one', '--merge', '--out', 'merged'],
+      ['export', 'runs/one'],
       ['fine-tune', '--data', 'data', '--model', 'runs/one', '--out', 'further'],
     ]) {
       const refused = await run(...args)
@@ -122,6 +131,23 @@ describe('a run', () => {
     expect(refused).toMatchObject({ status: 2, stdout: '' })
     expect(refused.stderr).toMatch(/^tilegrad: --max-length is for transformers.*\n$/)
   })
+})
+
+test.each(['on', 'off'])('with --refit %s the ablation learns from the same texts as the run', async refit => {
+  const args = [
+    '--data',
+    'data',
+    '--refit',
+    refit,
+    '--ablation',
+    'strip-urls',
+    '--out',
+    `runs/refit-${refit}`,
+    '--json',
+  ]
+  const { features, ablation } = resultOf<Result>(await run('baseline', ...args))
+  // The reviews have no addresses, so the step changes nothing.
+  expect(ablation?.map(row => row.features)).toEqual([features])
 })
 
 test('several labels at once, and logistic regression of TF-IDF', async () => {

@@ -1,21 +1,15 @@
 // The same model with each preprocessing step switched, one at a time, and McNemar's test of each against the run.
 import type { FitOptions } from '../../../baseline/model.ts'
-import { type Steps, createPreprocessor } from '../../../baseline/steps.ts'
+import { createPreprocessor } from '../../../baseline/steps.ts'
 import { holm, mcnemar } from '../../../metrics/paired.ts'
 import type { Results } from '../../../metrics/summary.ts'
 import { resultsOf } from '../../../tasks/results.ts'
+import type { Switched } from '../../cli/baseline-options.ts'
 import { predictionsOf } from '../../run/predictions.ts'
 import type { Data } from '../job.ts'
 import { readDocuments, textsOf } from './documents.ts'
-import { type Outputs, fitTo, outputsOf } from './fit.ts'
+import { type Outputs, fitTo, fittedTo, outputsOf } from './fit.ts'
 import { englishDictionary } from './saved.ts'
-
-/** A step and what it is switched to. */
-export interface Switch {
-  readonly option: string
-  readonly value: string
-  readonly steps: Steps
-}
 
 /** How the run does with one step switched. */
 export interface Ablated {
@@ -35,16 +29,24 @@ export interface Ablated {
   readonly seconds: number
 }
 
-/** Shares of a variant's time: reading words, then counting and fitting. */
+/** The difference in percentage points, with its sign. */
+export const pointsOf = ({ difference }: Ablated): string =>
+  `${difference < 0 ? '−' : '+'}${(100 * Math.abs(difference)).toFixed(2)}`
+
+/** Share of a variant's time that reading words takes; counting and fitting take the rest. */
 const READING = 0.4
 
-/** Fits each variant to all training texts and tests it. `onProgress` hears how many variants are done. */
+/**
+ * Fits each variant to the texts that the run was fitted to, and tests it. `onProgress` is called with the number of variants that are
+ * done; fractions count.
+ */
 export async function ablate(
   data: Data,
   run: Outputs,
-  switches: readonly Switch[],
+  switches: readonly Switched[],
   fit: FitOptions,
-  onProgress: (done: number, what: string) => void,
+  refit: boolean,
+  onProgress: (done: number) => void,
 ): Promise<Ablated[]> {
   const {
     plan: { task, labels },
@@ -55,14 +57,10 @@ export async function ablate(
   const rows: Omit<Ablated, 'p_holm'>[] = []
   for (const [i, { option, value, steps }] of switches.entries()) {
     const began = performance.now()
-    const what = `${option} ${value}`
     const preprocessor = await createPreprocessor(steps, englishDictionary)
-    const documents = await readDocuments(data, preprocessor, done =>
-      onProgress(i + (READING * done) / textsOf(data), what),
-    )
-    const model = await fitTo(documents.all, data.all, data.plan, fit, (phase, done) =>
-      onProgress(i + READING + (1 - READING) * (phase === 'fit' ? (1 + done) / 2 : done / 2), what),
-    )
+    const documents = await readDocuments(data, preprocessor, done => onProgress(i + (READING * done) / textsOf(data)))
+    const { corpus, examples } = fittedTo(documents, data, refit)
+    const model = await fitTo(corpus, examples, data.plan, fit, done => onProgress(i + READING + (1 - READING) * done))
     const theirs = right(outputsOf(model, documents.test, data.test, data.plan))
     const { onlyA, onlyB, p } = mcnemar(ours, theirs)
     rows.push({
@@ -76,7 +74,7 @@ export async function ablate(
       features: model.vocabulary.size,
       seconds: (performance.now() - began) / 1000,
     })
-    onProgress(i + 1, what)
+    onProgress(i + 1)
   }
   const corrected = holm(rows.map(({ p }) => p))
   return rows.map((row, i) => ({ ...row, p_holm: corrected[i] }))

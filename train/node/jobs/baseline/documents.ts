@@ -6,7 +6,7 @@ import type { Preprocessor } from '../../../baseline/steps.ts'
 import type { Example } from '../../data/labelled.ts'
 import type { Data } from '../job.ts'
 
-/** Texts between two reports of progress, in which other work has its turn. */
+/** Texts between two reports of progress, each of which yields to the event loop. */
 const CHUNK = 250
 
 export interface Documents {
@@ -17,7 +17,7 @@ export interface Documents {
   readonly test: Corpus
 }
 
-/** The words of all sets. `onProgress` hears how many texts are done. */
+/** The words of all sets. `onProgress` is called with the number of texts that are done. */
 export async function readDocuments(
   data: Data,
   preprocessor: Preprocessor,
@@ -60,5 +60,5 @@ function partsOf({ all, train }: Data): [number[], number[]] {
   return [places.filter(place => trained.has(all[place])), places.filter(place => !trained.has(all[place]))]
 }
 
-/** Lets timers, signals and the progress bar have their turn. */
+/** Yields to the event loop: timers, signals and the progress bar. */
 export const turn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

@@ -21,33 +21,35 @@ export interface Fitted {
   readonly test: Outputs
 }
 
-/** Hears of each phase, and how much of it is done from 0 to 1. */
-export type OnPhase = (phase: string, done: number) => void
-
 /**
  * Fits to the training set; with `refit` once more to all training examples, where validation was taken from them. The
- * calibration is that of the first fit.
+ * calibration is that of the first fit. `onProgress` is called with the share of all fits that is done, from 0 to 1.
  */
 export async function fitAndTest(
   documents: Documents,
   data: Data,
   options: FitOptions,
   refit: boolean,
-  onPhase: OnPhase,
+  onProgress: (done: number) => void,
 ): Promise<Fitted> {
   const { plan } = data
   const isRefitted = refit && isAside(data)
-  const first = await fitTo(documents.train, data.train, plan, options, named(onPhase, isRefitted ? 'first ' : ''))
+  const fits = isRefitted ? 2 : 1
+  const first = await fitTo(documents.train, data.train, plan, options, done => onProgress(done / fits))
   const validation = outputsOf(first, documents.validation, data.validation, plan)
   const reading = calibrate(plan.task, plan.labels, validation)
-  const model = isRefitted ? await fitTo(documents.all, data.all, plan, options, named(onPhase, '')) : first
+  const { corpus, examples } = fittedTo(documents, data, refit)
+  const model = isRefitted ? await fitTo(corpus, examples, plan, options, done => onProgress((1 + done) / fits)) : first
   return { model, reading, validation, test: outputsOf(model, documents.test, data.test, plan) }
 }
 
-const named =
-  (onPhase: OnPhase, prefix: string): OnPhase =>
-  (phase, done) =>
-    onPhase(`${prefix}${phase}`, done)
+/** What a saved model is fitted to: the training set, with `refit` also the texts that validation took from it. */
+export const fittedTo = (
+  { all, train }: Documents,
+  data: Data,
+  refit: boolean,
+): { corpus: Corpus; examples: readonly Example[] } =>
+  refit ? { corpus: all, examples: data.all } : { corpus: train, examples: data.train }
 
 /** Fits to the documents of these examples. */
 export const fitTo = (
@@ -55,10 +57,10 @@ export const fitTo = (
   examples: readonly Example[],
   plan: TaskPlan,
   options: FitOptions,
-  onPhase: OnPhase,
+  onProgress: (done: number) => void,
 ): Promise<LinearModel> =>
-  fitModel(corpus, labelsOf(examples, plan), options, (phase, done) => {
-    onPhase(phase, done)
+  fitModel(corpus, labelsOf(examples, plan), options, done => {
+    onProgress(done)
     return turn()
   })
 

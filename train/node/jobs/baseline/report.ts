@@ -1,20 +1,19 @@
 // The page of a baseline: that of every run, with the n-grams that decide and the ablation.
-import { readdir, stat } from 'node:fs/promises'
-import { join } from 'node:path'
 import { featuresThatDecide } from '../../../baseline/model.ts'
 import type { MetricInfo } from '../../../metrics/summary.ts'
 import type { Interval } from '../../../metrics/uncertainty.ts'
 import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import type { Setting } from '../../cli/table.ts'
 import { type Markup, html, percent, table } from '../../report/html.ts'
-import type { Section } from '../../report/page.ts'
+import { type Section, nameOf } from '../../report/page.ts'
 import { renderReport } from '../../report/report.ts'
 import { testedOf } from '../../report/tested.ts'
 import { setFacts } from '../../report/write.ts'
+import { costOf } from '../../run/cost.ts'
 import type { Run } from '../../run/folder.ts'
 import type { BaselineResult } from '../baseline.ts'
 import type { Data } from '../job.ts'
-import type { Ablated } from './ablation.ts'
+import { type Ablated, pointsOf } from './ablation.ts'
 import type { Fitted } from './fit.ts'
 
 export interface BaselineReport {
@@ -42,7 +41,7 @@ export async function writeBaselineReport(
     ['Test', test],
   ] as const
   const page = renderReport({
-    name: run.folder.split(/[\\/]/).findLast(part => part !== '') ?? run.folder,
+    name: nameOf(run.folder),
     kind: 'training',
     createdAt: String(config.created_at),
     adapter,
@@ -60,12 +59,7 @@ export async function writeBaselineReport(
       },
       { interval },
     ),
-    cost: {
-      parameters: result.parameters,
-      seconds: result.wall_seconds,
-      textsPerSecond: result.examples_per_second,
-      savedBytes: { total: await bytesOf(run.path('baseline')), what: 'baseline/' },
-    },
+    cost: await costOf(run.folder, result, run.readMetrics()),
     sections: [decidingSection(fitted, plan.labels), ...(ablation ? [ablationSection(ablation)] : [])],
     facts: [
       ['Task', `${TASK_TEXTS[plan.task]} (${plan.why})`],
@@ -79,12 +73,6 @@ export async function writeBaselineReport(
     exact: true,
   })
   await run.write('report.html', page)
-}
-
-async function bytesOf(folder: string): Promise<number> {
-  let total = 0
-  for (const file of await readdir(folder)) total += (await stat(join(folder, file))).size
-  return total
 }
 
 /** N-grams that are listed for each class. */
@@ -101,12 +89,10 @@ function decidingSection({ model }: Fitted, labels: readonly string[]): Section 
   return {
     id: 'deciding',
     title: 'Which words decide',
-    body: html`<p class="note">The ${LISTED} n-grams that speak most for each label: what one occurrence adds to its score, before any weighting of the text.</p>
+    body: html`<p class="note">The ${LISTED} n-grams with the largest weights for each label. A weight is what one occurrence adds to the score, before any weighting of the text.</p>
 <div class="charts">${tables}</div>`,
   }
 }
-
-const signed = (fraction: number): string => `${fraction < 0 ? '−' : '+'}${(100 * Math.abs(fraction)).toFixed(2)}`
 
 function ablationSection(rows: readonly Ablated[]): Section {
   const body: Markup = html`<p class="note">The same model, fitted to the same texts, with one step switched. Points are
@@ -118,7 +104,7 @@ ${table(
   rows.map(row => [
     html`<code>--${row.option} ${row.value}</code>`,
     percent(row.accuracy),
-    signed(row.difference),
+    pointsOf(row),
     String(row.only_run),
     String(row.only_switched),
     row.p.toPrecision(2),
