@@ -34,7 +34,7 @@ export interface LabelledWord {
   readonly probability: number
 }
 
-/** What is said of a text: one label, several, a number, or a label for each word. */
+/** The answer for a text: one label, several, a number, or a label for each word. */
 export type Prediction =
   | {
       readonly kind: 'label'

@@ -19,6 +19,6 @@ test('lines of metrics become the file that TensorBoard writes', () => {
   expect(Buffer.concat([firstRecord(began), ...records]).toString('hex')).toBe(file)
 })
 
-test('a line without figures is no record', () => {
+test('a line without figures gives no record', () => {
   expect(recordOf({ step: 3, wall_seconds: 1, skipped: 'not finite', loss: null }, 0)).toBeUndefined()
 })

@@ -1,6 +1,6 @@
 // Abbreviations of chats and messages, and what they stand for.
 
-/** Abbreviations that are no English words: in any case of letters. */
+/** Abbreviations that are not English words, matched in any case. */
 const ANY_CASE: Readonly<Record<string, string>> = {
   '2day': 'today',
   '2moro': 'tomorrow',

@@ -9,7 +9,7 @@ import { BOUNDARY, CorpusBuilder } from './vocabulary.ts'
 /** Texts whose scores are computed together. */
 const CHUNK = 256
 
-/** What stands before each word of the second text of a pair, so that it is another word than in the first. */
+/** Prefix of the words of a pair's second text, which makes them different features from those of the first. */
 const SECOND = '2:'
 
 /** The words of a text or a pair, as a baseline counts them. */
@@ -35,7 +35,7 @@ export class BaselineClassifier {
     return this.model.weights.length
   }
 
-  /** An answer for each text, in their order. `onProgress` hears how many are done. */
+  /** An answer for each text, in their order. `onProgress` is called with the number of texts that are done. */
   async classify(texts: readonly TextInput[], onProgress?: (done: number) => void): Promise<Prediction[]> {
     return (await this.score(texts, onProgress)).map(({ answer }) => answer)
   }

@@ -11,12 +11,12 @@ export interface NewtonOptions {
   /** Ends when the gradient's norm is at most this share of its norm at the start, where all weights are 0. */
   readonly tolerance?: number
   readonly mostIterations?: number
-  /** Hears from 0 to 1 how much is done; awaited, so that a caller can let other work in. */
+  /** Called with the share that is done, from 0 to 1; awaited, so that the caller can let other work run. */
   readonly onProgress?: (done: number) => Promise<void> | void
 }
 
 export interface Solution {
-  /** [columns + 1, outputs]; the last row are the intercepts. */
+  /** [columns + 1, outputs]; the last row contains the intercepts. */
   readonly weights: Float64Array
   readonly iterations: number
   readonly converged: boolean

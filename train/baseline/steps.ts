@@ -4,8 +4,8 @@
 // 1. html         tags become blanks, entities what they stand for: `&lt;br&gt;` is a tag only after it is decoded, and
 //                 stays text
 // 2. urls         addresses of pages and of mail become blanks, while they are still whole
-// 3. emojis       become their names, while their code points stand together
-// 4. (always)     words and single punctuation marks are told apart; with `punctuation` the marks are dropped
+// 3. emojis       become their names, before their code points are split
+// 4. (always)     the text is split into words and single punctuation marks; `punctuation` drops the marks
 // 5. chatWords    AFAIK → as far as I know; some abbreviations are known by their capitals alone
 // 6. spelling     only words in small letters: one with a capital may be a name, which no dictionary has
 // 7. lowerCase
@@ -46,7 +46,7 @@ export interface Preprocessor {
   words(text: string): string[]
 }
 
-/** Words that turn a sentence's meaning round; with `n't` as an ending they are all that `keep-negations` keeps. */
+/** The stop words that `keep-negations` keeps, beside those that end in `n't`. */
 const NEGATIONS = ['no', 'not', 'nor', 'never', 'none', 'nobody', 'nothing', 'nowhere', 'neither', 'cannot', 'without']
 /** Endings of contractions that are stop words with what they belong to: I'm, you're, it's. */
 const CONTRACTED = /^(i|you|he|she|it|we|they|that|there|here|what|who)['’](m|re|s|ve|ll|d)$/
@@ -56,8 +56,8 @@ const NEGATED = /n['’]t$/
 const MOST_REMEMBERED = 2_000_000
 
 /**
- * Loads what the steps need, and no more. `dictionary` is asked for where spelling is to be corrected: a browser and
- * Node have different ways to get one.
+ * Loads only the packages that the steps need. `dictionary` is called if spelling is corrected; a browser and Node load
+ * it in different ways.
  */
 export async function createPreprocessor(steps: Steps, dictionary?: () => Promise<Dictionary>): Promise<Preprocessor> {
   const onText = (await Promise.all([htmlStep(steps), urlStep(steps), emojiStep(steps)])).filter(

@@ -13,7 +13,7 @@ export interface Corpus {
   readonly starts: Uint32Array
 }
 
-/** A word that no n-gram goes across, such as what lies between the two texts of a pair. It is no feature. */
+/** Separates the two texts of a pair. It is not a feature, and no n-gram contains it. */
 export const BOUNDARY = ''
 
 /** Gathers documents into a corpus. */
@@ -77,9 +77,9 @@ export interface VocabularyParts {
 export interface VocabularyOptions {
   /** Words in the longest n-gram. */
   readonly longest: number
-  /** An n-gram is kept if it is in at least so many documents. */
+  /** The least number of documents that an n-gram must be in. */
   readonly minDocuments: number
-  /** Only the n-grams that occur most often, so many of them; all when left out. */
+  /** The largest number of n-grams that are kept, the most frequent first; all when left out. */
   readonly maxFeatures?: number
 }
 
@@ -99,11 +99,6 @@ export class Vocabulary {
   /** Number of features. */
   get size(): number {
     return this.parts.words.length + this.parts.prefixes.length
-  }
-
-  /** The number of a word; undefined if it is not a feature. */
-  wordNumber(word: string): number | undefined {
-    return this.#wordNumbers.get(word)
   }
 
   /** The words of a feature with blanks between. */
@@ -146,7 +141,7 @@ export class Vocabulary {
         let ngram = numbers[ids[i]]
         if (ngram === NONE) continue
         add(ngram, rowStart)
-        // What has a longer n-gram has its beginning too: the first that is unknown ends them all.
+        // The vocabulary has every prefix of its n-grams, so the first unknown one ends the search.
         for (let next = i + 1; next < end; next++) {
           const last = numbers[ids[next]]
           if (last === NONE) break

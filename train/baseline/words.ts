@@ -35,8 +35,8 @@ export function visitWords(text: string, marks: boolean, visit: (token: string, 
       for (; end < length; end += step(end)) {
         const next = kindOf(text, end)
         if (next === LETTER || next === JOINED) continue
-        const goesOn = isApostrophe(text.charCodeAt(end)) && end + 1 < length && kindOf(text, end + 1) === LETTER
-        if (!goesOn) break
+        const continues = isApostrophe(text.charCodeAt(end)) && end + 1 < length && kindOf(text, end + 1) === LETTER
+        if (!continues) break
       }
       visit(text.slice(at, end), true)
       at = end

@@ -8,7 +8,7 @@ export interface Row {
   readonly label: string
 }
 
-/** Where a row stands: the number of its set, and its number in the set, from 0. */
+/** A row's position: the index of its set, and its index in that set. */
 export interface RowPlace {
   readonly set: number
   readonly row: number
@@ -24,7 +24,7 @@ export interface Repeated {
   readonly conflicting: number
 }
 
-/** Rows of a set whose text also stands in another set. */
+/** Rows of a set whose text is also in another set. */
 export interface Shared {
   /** In order. */
   readonly rows: readonly number[]
@@ -42,7 +42,7 @@ export interface Duplicates {
   readonly groups: readonly Group[]
   /** Of each set. */
   readonly within: readonly Repeated[]
-  /** Rows of set `to` whose text stands in set `from`. */
+  /** Rows of set `to` whose text is also in set `from`. */
   between(from: number, to: number): Shared
 }
 

@@ -75,7 +75,7 @@ export class WordCounts {
     }
   }
 
-  /** The `most` words that speak most for a group, by z-score; only those with a positive one. */
+  /** The `most` words with the largest z-scores for a group; only positive ones. */
   distinguishing(group: number, most: number): WordOdds[] {
     const found: WordOdds[] = []
     for (const [word, id] of this.#ids) {

@@ -35,7 +35,7 @@ function hashOf(word: string): number {
   return hash
 }
 
-/** Hashes of the shingles of a text; a shingle that occurs twice is there twice. */
+/** Hashes of the shingles of a text; a shingle that occurs twice has two entries. */
 function shinglesOf(words: readonly string[]): Int32Array {
   const hashes = Int32Array.from(words, hashOf)
   const size = Math.min(SHINGLE, hashes.length)

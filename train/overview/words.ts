@@ -1,6 +1,6 @@
 // Words of a text as the overview counts them: letters and digits in lower case, without markup.
 
-/** A tag such as `<br />` or `</p>`, or a comment; one without an end goes to the end of the text. */
+/** A tag such as `<br />` or `</p>`, or a comment; an unclosed comment extends to the end of the text. */
 export const TAG = /<\/?[a-z][^<>]*>|<!--.*?(?:-->|$)/gis
 /** A run of letters, digits and combining marks; apostrophes inside of a word belong to it (`don't`). */
 const WORD = /[\p{L}\p{N}\p{M}]+(?:'[\p{L}\p{M}]+)*/gu

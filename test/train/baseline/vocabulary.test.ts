@@ -38,7 +38,7 @@ function counted(vocabulary: Vocabulary, corpus: Corpus, row: number): Record<st
   return Object.fromEntries(names.map((name, i) => [name, values[starts[row] + i]]))
 }
 
-test('the n-grams of at least so many documents are kept, and counted in any documents', () => {
+test('n-grams in enough documents are kept, and counted in any documents', () => {
   fc.assert(
     fc.property(
       documents,

@@ -18,7 +18,7 @@ describe('duplicates', () => {
     ])
   })
 
-  test('between sets are the rows of the second that stand in the first', () => {
+  test('between sets are the rows of the second that are also in the first', () => {
     const exact = findDuplicates([train, held], KEYS.exact).between(0, 1)
     expect(exact).toEqual({ rows: [0, 2, 3], texts: 2, conflicting: [2, 3] })
     const normalised = findDuplicates([train, held], KEYS.normalised).between(0, 1)

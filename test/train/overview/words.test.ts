@@ -19,7 +19,7 @@ test('a long text of comments that never end takes no time', () => {
   expect(process.cpuUsage(began).user).toBeLessThan(1e6)
 })
 
-test('what is no tag stays, and other scripts have words too', () => {
+test('text in angle brackets that is not a tag stays, and other scripts have words too', () => {
   expect(wordsIn('a < b and b > c')).toEqual(['a', 'b', 'and', 'b', 'c'])
   expect(wordsIn('Отличный фильм! très bon café')).toEqual(['отличный', 'фильм', 'très', 'bon', 'café'])
   expect(wordsIn(' … <p></p>')).toEqual([])

@@ -9,7 +9,7 @@ export const window: Kind<number | 'off'> = {
   read: value => (value === 'off' ? value : count(0).read(value)),
 }
 
-/** What separates labels that stand together in one string. */
+/** The separator of several labels in one string. */
 export const labelSeparator = optional(
   text('C', 'one or more characters'),
   'several labels at once: what separates them in a string, such as ; or |',

@@ -90,8 +90,9 @@ export async function openAt(sources: readonly string[], options: ModelValues): 
   const places: string[] = []
   for (const source of sources) places.push(await trainedAt(source))
   const baselines = await Promise.all(places.map(isBaseline))
-  if (baselines.every(Boolean)) refuseForBaselines(sources[0], options)
-  const openTransformer = baselines.every(Boolean) ? undefined : await transformers(options)
+  const needsDevice = baselines.includes(false)
+  if (!needsDevice) refuseForBaselines(sources[0], options)
+  const openTransformer = needsDevice ? await transformers(options) : undefined
   const opened: Opened[] = []
   for (const [i, name] of sources.entries()) {
     opened.push(

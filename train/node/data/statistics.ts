@@ -15,6 +15,9 @@ export interface TextStatistics {
   max: number
 }
 
+/** The figures that tables have columns for, in their order. */
+export const STATISTICS = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const satisfies (keyof TextStatistics)[]
+
 /** Length in code points, which is what Python's `len` counts; a lone surrogate counts as one. */
 export function codePoints(text: string): number {
   let count = text.length

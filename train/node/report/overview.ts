@@ -3,12 +3,13 @@
 import type { Overview } from '../jobs/overview/result.ts'
 import { TASK_TEXTS } from '../../tasks/infer.ts'
 import { showName } from '../../data/table.ts'
+import { STATISTICS } from '../data/statistics.ts'
 import { facts, html, number, percent, table } from './html.ts'
 import type { Markup, Part } from './html.ts'
 import { lengthsSection, maxLengthSection } from './overview/lengths.ts'
 import { duplicatesSection, examplesSection, oddSection } from './overview/rows.ts'
 import { wordsSection } from './overview/words.ts'
-import { type Section, dateOf, renderPage } from './page.ts'
+import { type Section, dateOf, nameOf, renderPage } from './page.ts'
 
 export interface OverviewInput {
   readonly overview: Overview
@@ -23,7 +24,7 @@ export interface OverviewInput {
 
 /** The overview as the text of one HTML file. The same input gives the same text. */
 export function renderOverview({ overview, name, createdAt, version, command }: OverviewInput): string {
-  const title = name.split(/[\\/]/).findLast(part => part !== '') ?? name
+  const title = nameOf(name)
   const first: Section[] = [
     { id: 'data', title: 'What it is', body: whatItIs(overview) },
     { id: 'know', title: 'What to know', body: html`<dl class="tiles">${tilesOf(overview).map(tile)}</dl>` },
@@ -128,11 +129,8 @@ ${
   numbers.length > 0 &&
   table(
     'Labels that are numbers',
-    ['Set', 'mean', 'std', 'min', '25%', '50%', '75%', 'max'],
-    numbers.map(([name, one]) => [
-      name,
-      ...[one.mean, one.std, one.min, one['25%'], one['50%'], one['75%'], one.max].map(value => number(value)),
-    ]),
+    ['Set', ...STATISTICS],
+    numbers.map(([name, statistics]) => [name, ...STATISTICS.map(column => number(statistics[column]))]),
   )
 }`
 }

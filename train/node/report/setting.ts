@@ -1,10 +1,9 @@
 // The last sections of the report: what was run, on which data, with which settings, and the command that repeats it.
+import { STATISTICS } from '../data/statistics.ts'
 import { histogramChart } from './charts.ts'
 import { facts, folded, html, number, numbers, percent, table } from './html.ts'
 import type { Markup, Part } from './html.ts'
 import type { ReportInput, SetFacts } from './report.ts'
-
-const LENGTHS = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
 
 /** Model, data, settings; those that differ from the defaults first. */
 export function settingSection(input: ReportInput): Markup {
@@ -49,8 +48,8 @@ ${folded(
   'Lengths of the texts',
   html`${table(
     'Length of the texts, in characters',
-    ['Set', ...LENGTHS],
-    sets.map(([name, { text_length: length }]) => [name, ...LENGTHS.map(key => number(length[key], 5))]),
+    ['Set', ...STATISTICS],
+    sets.map(([name, { text_length: length }]) => [name, ...STATISTICS.map(key => number(length[key], 5))]),
   )}
 <div class="charts">${sets.map(([name, set], i) => histogram(name, i, set))}</div>`,
 )}`

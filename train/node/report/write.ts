@@ -16,6 +16,7 @@ import type { Data } from '../jobs/job.ts'
 import { type Cost, costOf } from '../run/cost.ts'
 import type { Metrics, Run } from '../run/folder.ts'
 import { explained } from './explained.ts'
+import { nameOf } from './page.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
 import { settingSentence } from './sentence.ts'
 import { type TestedText, taggedWords, testedOf } from './tested.ts'
@@ -53,7 +54,7 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
     ['Test', test],
   ]
   const input: ReportInput = {
-    name: run.folder.split(/[\\/]/).findLast(part => part !== '') ?? run.folder,
+    name: nameOf(run.folder),
     kind: 'training',
     createdAt: String(config.created_at),
     adapter: String(result.adapter),
@@ -112,7 +113,7 @@ export async function writeEvaluationReport(path: string, parts: EvaluationParts
   const { model, plan, examples, notes, ...rest } = parts
   const page = renderReport({
     ...rest,
-    name: `${model.split(/[\\/]/).findLast(part => part !== '') ?? model}, evaluated`,
+    name: `${nameOf(model)}, evaluated`,
     kind: 'evaluation',
     facts: [
       ['Task', TASK_TEXTS[plan.task]],

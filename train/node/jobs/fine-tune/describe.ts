@@ -5,7 +5,7 @@ import { showName } from '../../../data/table.ts'
 import { percent as percentage, table } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
 import type { TokenLengths } from '../../data/encode.ts'
-import type { SetFacts } from '../../data/statistics.ts'
+import { STATISTICS, type SetFacts } from '../../data/statistics.ts'
 import type { Data } from '../job.ts'
 import type { OpenedModel } from '../model.ts'
 
@@ -65,13 +65,12 @@ export function taskText(
 
 /** Rows and text lengths of the training and the test set. */
 export function dataTable(facts: { train: SetFacts; test: SetFacts }, data: Data): string {
-  const columns = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
   const withShare = facts.train.positive !== undefined
   const row = (name: string, { rows, positive = 0, text_length }: SetFacts): string[] => [
     name,
     count(rows),
     ...(withShare ? [percent(positive / rows)] : []),
-    ...columns.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0)),
+    ...STATISTICS.map(c => text_length[c].toFixed(c === 'mean' || c === 'std' ? 1 : 0)),
   ]
   return (
     table([
@@ -79,7 +78,7 @@ export function dataTable(facts: { train: SetFacts; test: SetFacts }, data: Data
         'set',
         'texts',
         ...(withShare ? [showName(data.plan.labels[1])] : []),
-        ...columns.map(c => (c === 'mean' ? 'length: mean' : c)),
+        ...STATISTICS.map(c => (c === 'mean' ? 'length: mean' : c)),
       ],
       row('train', facts.train),
       row('test', facts.test),

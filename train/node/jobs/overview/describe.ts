@@ -1,7 +1,7 @@
 // The overview in the terminal: short tables, the numbers first.
 import { showName } from '../../../data/table.ts'
 import { table } from '../../cli/console.ts'
-import type { TextStatistics } from '../../data/statistics.ts'
+import { STATISTICS, type TextStatistics } from '../../data/statistics.ts'
 import { count, percent, shareOf } from '../fine-tune/describe.ts'
 import type { MaxLengthRow, Overview, ShownRow } from './result.ts'
 
@@ -10,9 +10,7 @@ const [COLUMNS, LINES, WORDS] = [6, 12, 12]
 /** UTF-16 units of a text that are shown. */
 const OPENING = 90
 
-const STATISTICS = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
-
-/** Everything but what a run says of its data and task, too. */
+/** Everything except the data and task lines, which a run prints too. */
 export function describeOverview(overview: Overview): string {
   return [
     rowsTable(overview),
@@ -29,7 +27,7 @@ export function describeOverview(overview: Overview): string {
 }
 
 /** The beginning of a text on one line. */
-export function opening(text: string, most = OPENING): string {
+function opening(text: string, most = OPENING): string {
   const line = text
     .slice(0, 4 * most)
     .replace(/\s+/g, ' ')
@@ -121,7 +119,7 @@ function duplicatesText({ duplicates: { within, between }, sets }: Overview): st
     count(normalised.conflicting),
   ])
   const shared = between.map(({ from, to, exact, normalised, near }) => [
-    `${to} rows that stand in ${from}`,
+    `${to} rows also in ${from}`,
     shareOf(exact.rows, sets[to].rows),
     count(normalised.rows),
     count(near),

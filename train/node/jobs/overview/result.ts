@@ -46,7 +46,7 @@ export interface MaxLengthRow {
   readonly time: number
 }
 
-/** Rows of set `to` whose text stands in set `from`. */
+/** Rows of set `to` whose text is also in set `from`. */
 export interface SharedRows {
   readonly texts: number
   readonly rows: number

@@ -1,12 +1,10 @@
 // How long texts are, and what a longest text cuts and costs.
-import type { TextStatistics, Histogram } from '../../data/statistics.ts'
+import { type Histogram, STATISTICS, type TextStatistics } from '../../data/statistics.ts'
 import { distinctLengths, timeText } from '../../jobs/overview/describe.ts'
 import type { MaxLengthRow, Overview } from '../../jobs/overview/result.ts'
 import { type Point, histogramChart, lineChart } from '../charts.ts'
 import { html, number, numbers, percent, table } from '../html.ts'
 import type { Markup } from '../html.ts'
-
-const STATISTICS = ['mean', 'std', 'min', '25%', '50%', '75%', 'max'] as const
 
 export function lengthsSection({ sets, tokenizer }: Overview): Markup {
   const of = (

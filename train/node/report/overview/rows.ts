@@ -42,7 +42,7 @@ export function duplicatesSection({ duplicates: { within, between, conflicts, ne
     ],
   )}
 <p class="note">${NEAR_TEXT}</p>
-${between.map(({ from, to, normalised }) => rowNumbers(`Rows of ${to} that stand in ${from}`, normalised.row_numbers))}
+${between.map(({ from, to, normalised }) => rowNumbers(`Rows of ${to} also in ${from}`, normalised.row_numbers))}
 ${
   conflicts.length > 0 &&
   mistakes(

@@ -20,10 +20,10 @@ ${more}`
 }
 
 function groupTable(group: string, words: Overview['words'][number]['words'], largest: number): Markup {
-  if (words.length === 0) return html`<div><h3>${showName(group)}</h3><p>No word stands out.</p></div>`
+  if (words.length === 0) return html`<div><h3>${showName(group)}</h3><p>No word is typical of it.</p></div>`
   return html`<div><h3>${showName(group)}</h3>
 ${table(
-  `Words that speak for ${showName(group)}`,
+  `Words typical of ${showName(group)}`,
   ['Word', 'z-score', ''],
   words
     .slice(0, MOST_WORDS)
@@ -31,7 +31,7 @@ ${table(
   { kind: 'words', titled: true },
 )}
 ${numbers(
-  `Words that speak for ${showName(group)}`,
+  `Words typical of ${showName(group)}`,
   ['Word', 'z-score', 'Log-odds', 'Uses here', 'Elsewhere'],
   words.map(({ word, z, logOdds, inside, outside }) => [
     word,
