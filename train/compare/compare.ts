@@ -3,7 +3,15 @@
 import { UserError } from '../../engine/errors.ts'
 import { meanInterval } from '../metrics/means.ts'
 import { type Resampled, holm, mcnemar, pairedBootstrap, resampledMetric } from '../metrics/paired.ts'
-import { type MetricInfo, isBetter, metricNamed, metricOn, metricsOf, resamplesFor } from '../metrics/summary.ts'
+import {
+  type MetricInfo,
+  isBetter,
+  isFractionRight,
+  metricNamed,
+  metricOn,
+  metricsOf,
+  resamplesFor,
+} from '../metrics/summary.ts'
 import { INTERVAL_SEED, type Interval, intervalFrom, wilson } from '../metrics/uncertainty.ts'
 import type { Figure } from '../metrics/values.ts'
 import { TASK_TEXTS } from '../tasks/infer.ts'
@@ -113,18 +121,19 @@ function refuseOthers(runs: readonly ComparedRun[]): void {
     throw new UserError(`compare needs at least two finished runs; there is ${runs.length || 'none'}`)
   const [first, ...others] = runs
   for (const other of others) {
-    if (other.task !== first.task) {
-      throw new UserError(
-        `${other.name} cannot be compared with ${first.name}: its task is ${TASK_TEXTS[other.task]}, not ${TASK_TEXTS[first.task]}`,
-      )
-    }
-    if (JSON.stringify(other.labels) !== JSON.stringify(first.labels)) {
-      const shown = ({ labels }: ComparedRun): string => JSON.stringify(labels)
-      throw new UserError(
-        `${other.name} cannot be compared with ${first.name}: its labels are ${shown(other)}, not ${shown(first)}`,
-      )
-    }
+    const why = differenceInKind(other, first)
+    if (why !== undefined) throw new UserError(why)
   }
+}
+
+type Kinded = Pick<ComparedRun, 'name' | 'task' | 'labels'>
+
+/** Why a run cannot be compared with another: it has another task or other labels. Undefined if it can. */
+export function differenceInKind(run: Kinded, other: Kinded): string | undefined {
+  const because = `${run.name} cannot be compared with ${other.name}`
+  if (run.task !== other.task) return `${because}: its task is ${TASK_TEXTS[run.task]}, not ${TASK_TEXTS[other.task]}`
+  const [labels, others] = [JSON.stringify(run.labels), JSON.stringify(other.labels)]
+  return labels === others ? undefined : `${because}: its labels are ${labels}, not ${others}`
 }
 
 function compareValues(metric: MetricInfo, a: { readonly value: Figure }, b: { readonly value: Figure }): number {
@@ -135,14 +144,11 @@ function compareValues(metric: MetricInfo, a: { readonly value: Figure }, b: { r
 const MOST_READ = 1e8
 const LEAST_RESAMPLES = 200
 
-const isShareOfRows = ({ task }: ComparedRun, { name }: MetricInfo): boolean =>
-  (task === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
-
-/** A run with its interval. A metric that is no share of rows is measured once on each resample, for all pairs. */
+/** A run with its interval. Any metric but a fraction of right rows is measured once per resample, for all pairs. */
 function measured(run: ComparedRun, aligned: AlignedRun, metric: MetricInfo, runs: number): Ranked {
   const value = run.metrics[metric.name]
   if (value === undefined) return { run: { ...run, value, interval: undefined }, aligned }
-  if (isShareOfRows(run, metric)) {
+  if (isFractionRight(run.task, metric.name)) {
     return { run: { ...run, value, interval: wilson(Math.round(value * run.rows), run.rows) }, aligned }
   }
   const { answers, set } = aligned
@@ -212,7 +218,7 @@ interface Ranked {
 function pairsOf(ranked: readonly Ranked[], metric: MetricInfo): Pick<Comparison, 'pairs' | 'tested' | 'test'> {
   const known = ranked.filter(({ run, aligned }) => run.value !== undefined && aligned.set !== undefined)
   const tested = known.length <= MOST_PAIRED ? 'all' : 'best against the others'
-  const test = isShareOfRows(ranked[0].run, metric) ? 'McNemar' : 'paired bootstrap'
+  const test = isFractionRight(ranked[0].run.task, metric.name) ? 'McNemar' : 'paired bootstrap'
   const compare = test === 'McNemar' ? byMcNemar(known) : byBootstrap(known)
   const pairs: Omit<Pair, 'corrected'>[] = []
   known.forEach((a, i) => {
@@ -289,4 +295,4 @@ function notesOn(ranked: readonly Ranked[], metric: MetricInfo): string[] {
 }
 
 const canBeTested = (ranked: readonly Ranked[], metric: MetricInfo): boolean =>
-  ranked.some(({ run, resampled }) => resampled !== undefined || isShareOfRows(run, metric))
+  ranked.some(({ run, resampled }) => resampled !== undefined || isFractionRight(run.task, metric.name))

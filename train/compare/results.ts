@@ -1,5 +1,5 @@
 // Answers as the metrics read them.
-import type { Results } from '../metrics/summary.ts'
+import { type Results, isCounted } from '../metrics/summary.ts'
 import type { TaskName } from '../tasks/infer.ts'
 import type { Answer, ComparedRun } from './types.ts'
 
@@ -60,6 +60,6 @@ export function resultsOfAnswers(
 const isOfDecisions = (task: TaskName, metric: string): boolean =>
   task === 'regression' ||
   task === 'tokens' ||
-  /^(accuracy|balanced_accuracy|matthews|subset_accuracy|hamming_loss|(f1|precision|recall)(_macro|_micro|_weighted)?)$/.test(
-    metric,
-  )
+  isCounted(metric) ||
+  metric === 'subset_accuracy' ||
+  metric === 'hamming_loss'

@@ -480,12 +480,21 @@ export function summarise(results: Results): Summary {
 const [RESAMPLES, LEAST_RESAMPLES] = [1000, 100]
 /** Values that all draws together read, for metrics that read every value of a resample: a few seconds. */
 const MOST_VALUES = 1e8
-/** Scores of labels and counts of classes: a resample costs about as much as its rows. */
 const COUNTED = /^(accuracy|balanced_accuracy|matthews|(f1|precision|recall)(_macro|_micro|_weighted)?)$/
+
+/**
+ * Whether a metric of classes or labels is computed from counts of labels and predictions: a resample costs about as
+ * much as its rows.
+ */
+export const isCounted = (name: string): boolean => COUNTED.test(name)
+
+/** Whether a metric is the fraction of examples that are right. */
+export const isFractionRight = (kind: Kind, name: string): boolean =>
+  (kind === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
 
 /** Draws for a metric of an evaluation, where they are not given. */
 export function resamplesFor(results: Results, name: string): number {
-  if (results.kind === 'tokens' || COUNTED.test(name)) return RESAMPLES
+  if (results.kind === 'tokens' || isCounted(name)) return RESAMPLES
   const values = results.kind === 'regression' ? results.truth.length : results.probabilities.length
   return Math.max(LEAST_RESAMPLES, Math.min(RESAMPLES, Math.floor(MOST_VALUES / values)))
 }
@@ -501,8 +510,7 @@ export function intervalOf(results: Results, name: string, options: BootstrapOpt
   const value = metric()
   if (value === undefined) return undefined
   const rows = rowsOf(results)
-  const isFraction = (results.kind === 'classes' && name === 'accuracy') || name === 'subset_accuracy'
-  if (isFraction) return wilson(Math.round(value * rows), rows)
+  if (isFractionRight(results.kind, name)) return wilson(Math.round(value * rows), rows)
   const resamples = options.resamples ?? resamplesFor(results, name)
   return bootstrap(rows, metric, { ...options, resamples })
 }

@@ -30,7 +30,8 @@ const groups = {
 
 const INTRODUCTION = `Compares finished runs that were tested on the same texts: how good, whether the differences are more than
 chance, at what cost, and which settings made the difference. Each path is a run's folder (of fine-tune or baseline), a
-sweep's, or a folder that contains them. Runs that differ in their seed alone are averaged.`
+sweep's, or a folder that contains them. Of a folder's runs, those with another task or other labels than most are left
+out. Runs that differ in their seed alone are averaged.`
 
 /** Entries that the terminal shows. */
 const MOST_SHOWN = 30
@@ -64,7 +65,7 @@ export async function compare(argv: readonly string[]): Promise<number> {
   return 0
 }
 
-/** Throws a UserError if the file could not be written, and if it is there and not a page of ours. */
+/** Throws a UserError if the file could not be written, or exists and is not a page of tilegrad. */
 async function refuseOther(path: string): Promise<void> {
   await refuseUnwritable(dirname(path), "the page's folder")
   if (!(await exists(path))) return
@@ -101,7 +102,7 @@ function shown(comparison: Comparison): string {
   return table([head, ...rows]) + more + says
 }
 
-export const showP = (p: number): string => (p < 1e-4 ? '< 0.0001' : p.toFixed(4))
+const showP = (p: number): string => (p < 1e-4 ? '< 0.0001' : p.toFixed(4))
 
 /** What `--json` prints. */
 function resultOf({ metric, task, entries, pairs, test, varying, axes, grids }: Comparison): Record<string, unknown> {

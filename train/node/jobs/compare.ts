@@ -4,7 +4,9 @@ import { join, resolve } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../../../engine/errors.ts'
 import { exists, isFolder, readJson } from '../../../models/node/files.ts'
+import { differenceInKind } from '../../compare/compare.ts'
 import type { ComparedRun, Value } from '../../compare/types.ts'
+import { metricsOf } from '../../metrics/summary.ts'
 import { TASK_NAMES } from '../../tasks/infer.ts'
 import type { RunConfig } from '../run/config.ts'
 import { costOf } from '../run/cost.ts'
@@ -34,28 +36,35 @@ const NO_SETTINGS = new Set(
   ).split(' '),
 )
 
-/** Options whose defaults follow from others: where no run was given one, it is no setting of its own. */
+/** Options whose defaults follow from others: one that no run was given is not a setting of its own. */
 const FOLLOWERS = ['lora-alpha', 'lr', 'train-head', 'freeze-head']
 
-const nullableNumber = z.number().nullable().optional()
+const amount = z.number().nonnegative().nullable().optional()
 const resultSchema = z.looseObject({
   task: z.enum(TASK_NAMES),
   test_metrics: z.record(z.string(), z.number().nullable()),
   test_classes: z.array(z.looseObject({ name: z.string() })).optional(),
-  parameters: z.looseObject({ total: nullableNumber, trainable: nullableNumber }).optional(),
-  wall_seconds: nullableNumber,
-  gpu_bytes: nullableNumber,
+  parameters: z.looseObject({ total: amount, trainable: amount }).optional(),
+  wall_seconds: amount,
+  gpu_bytes: amount,
   adapter: z.string().nullable().optional(),
 })
+type Result = z.output<typeof resultSchema>
 
-const dataSchema = z.looseObject({
-  labels: z.array(z.string()).optional(),
-  test: z.looseObject({ rows: z.number() }).optional(),
-})
+const dataSchema = z
+  .looseObject({
+    labels: z.array(z.string()).optional(),
+    test: z.looseObject({ rows: z.int().nonnegative() }).optional(),
+  })
+  .optional()
+
+/** A run whose result is not that of a test on labelled texts, such as one of pretraining. */
+class Untested extends UserError {}
 
 /**
  * Opens what lies at each path: a run's folder, a sweep's (its finished trials), or a folder that contains any of them.
- * Throws a UserError on a path that has no finished run, and on a damaged one.
+ * Of the runs that a sweep or a folder contains, those that cannot be compared with the others are left out with a
+ * note. Throws a UserError on a path that has no finished run, and on a damaged one.
  */
 export async function openRuns(paths: readonly string[]): Promise<OpenedRuns> {
   const notes: string[] = []
@@ -67,15 +76,49 @@ export async function openRuns(paths: readonly string[]): Promise<OpenedRuns> {
   }
   const distinct = [...new Map(places.map(place => [resolve(place.folder), place])).values()]
   const names = uniqueNames(distinct)
-  const runs: OpenedRun[] = []
-  const given = new Set<string>()
+  const opened: Opened[] = []
+  const named = new Set(paths.map(path => resolve(path)))
   for (const [i, { folder }] of distinct.entries()) {
-    const run = await openRun(folder)
-    runs.push(await openFinished(run, names[i]))
-    for (const name of givenOf(run.config)) given.add(name)
+    const isContained = !named.has(resolve(folder))
+    try {
+      const run = await openRun(folder)
+      opened.push({ run: await openFinished(run, names[i]), given: givenOf(run.config), isContained })
+    } catch (error) {
+      if (!(isContained && error instanceof Untested)) throw error
+      notes.push(`Left out: ${error.message}.`)
+    }
   }
+  const comparable = comparableOf(opened, notes)
+  if (comparable.length < 2 && notes.length > 0)
+    throw new UserError(
+      `compare needs at least two finished runs; there is ${comparable.length || 'none'}. ${notes.join(' ')}`,
+    )
+  const given = new Set(comparable.flatMap(one => one.given))
   const followed = FOLLOWERS.filter(name => !given.has(name))
-  return { runs: runs.map(run => withoutOptions(run, followed)), notes }
+  return { runs: comparable.map(({ run }) => withoutOptions(run, followed)), notes }
+}
+
+interface Opened {
+  readonly run: OpenedRun
+  /** Names of the options that it was given. */
+  readonly given: readonly string[]
+  /** Whether it was found in a sweep or a folder, and not named itself. */
+  readonly isContained: boolean
+}
+
+/**
+ * Without the contained runs that have another task or other labels than the first run that was named itself, or else
+ * than most of the runs.
+ */
+function comparableOf(opened: readonly Opened[], notes: string[]): Opened[] {
+  const kindOf = ({ run: { task, labels } }: Opened): string => JSON.stringify([task, labels])
+  const kinds = [...Map.groupBy(opened, kindOf).values()].sort((a, b) => b.length - a.length)
+  const wanted = opened.find(({ isContained }) => !isContained) ?? kinds[0]?.[0]
+  return opened.filter(one => {
+    const why = one.isContained && wanted && differenceInKind(one.run, wanted.run)
+    if (why) notes.push(`Left out: ${why}.`)
+    return !why
+  })
 }
 
 interface Place {
@@ -175,20 +218,44 @@ function checkClasses(answers: readonly Prediction[], labels: readonly string[],
   }
 }
 
+/** Throws a UserError on a share of the test set that is not between 0 and 1. */
+function checkFigures({ task, test_metrics }: Result, labels: readonly string[], path: string): void {
+  for (const { name, shown } of metricsOf(task, labels.length)) {
+    const value = test_metrics[name]
+    if (shown === 'percent' && typeof value === 'number' && !(value >= 0 && value <= 1))
+      throw new UserError(`${path}: test_metrics.${name} is ${value}, which is not between 0 and 1`)
+  }
+}
+
+/** What config.json says of the data. Throws a UserError if it is not the config.json of a training run. */
+function dataOf(run: Run): z.output<typeof dataSchema> {
+  const where = run.path('config.json')
+  if (!run.config.options) throw new UserError(`${where} has no options, so it is not that of a run`)
+  const { success, data, error } = dataSchema.safeParse(run.config.data)
+  if (success) return data
+  const [{ path, message }] = error.issues
+  throw new UserError(`${where}: ${['data', ...path].join('.')}: ${message}`)
+}
+
 async function openFinished(run: Run, name: string): Promise<OpenedRun> {
   const { config, folder } = run
   const path = run.path('result.json')
   const { success, data: result, error } = resultSchema.safeParse(await readJson(path))
   if (!success) {
     const [{ path: field, message }] = error.issues
-    throw new UserError(
-      `${folder} was not tested on labelled texts: ${[path, field.join('.'), message].filter(part => part !== '').join(': ')}`,
-    )
+    const problem = [path, field.join('.'), message].filter(part => part !== '').join(': ')
+    if (field[0] === 'task' || field[0] === 'test_metrics')
+      throw new Untested(`${folder} was not tested on labelled texts: ${problem}`)
+    throw new UserError(problem)
   }
-  const data = dataSchema.safeParse(config.data).data ?? {}
+  const data = dataOf(run)
   const lines = run.readMetrics()
-  const labels = data.labels ?? result.test_classes?.map(({ name }) => name) ?? []
+  const labels = data?.labels ?? result.test_classes?.map(({ name }) => name) ?? []
+  checkFigures(result, labels, path)
   const answers = await readPredictions(folder)
+  const rows = data?.test?.rows
+  if (answers && rows !== undefined && answers.length !== rows)
+    throw new UserError(`${run.path(PREDICTIONS)} has ${answers.length} rows, but the test set has ${rows}`)
   if (result.task === 'classes') checkClasses(answers ?? [], labels, run.path(PREDICTIONS))
   const cost = await costOf(folder, result, lines)
   const metrics = Object.entries(result.test_metrics).map(([key, value]) => [key, value ?? undefined] as const)
@@ -198,7 +265,7 @@ async function openFinished(run: Run, name: string): Promise<OpenedRun> {
     job: config.job ?? 'fine-tune',
     task: result.task,
     labels,
-    rows: answers?.length ?? data.test?.rows ?? 0,
+    rows: answers?.length ?? rows ?? 0,
     metrics: Object.fromEntries(metrics),
     answers,
     cost: {

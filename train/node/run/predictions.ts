@@ -9,7 +9,7 @@ import { decide } from '../../metrics/thresholds.ts'
 
 export const PREDICTIONS = 'predictions.jsonl'
 
-/** A file of more characters than this is not read. */
+/** A larger file is not read. */
 const MOST_BYTES = 1024 ** 3
 
 /** A class; a number for regression; names where there are several labels; tags where each word has one. */
@@ -23,7 +23,7 @@ const schema = z.object({
   label: answer,
   predicted: answer,
   /** Of classes, in the order of the labels. */
-  probabilities: z.array(z.number()).optional(),
+  probabilities: z.array(z.number().min(0).max(1)).optional(),
 })
 
 /** One line of predictions.jsonl. */
@@ -90,13 +90,21 @@ export async function writePredictions(
   await run.write(PREDICTIONS, predictions.map(one => `${JSON.stringify(one)}\n`).join(''))
 }
 
-/** The answers in a run's folder; undefined if it has none. Throws a UserError, naming the line, on anything else. */
+/**
+ * The answers in a run's folder, in the order of the test set; undefined if it has no such file. Throws a UserError,
+ * naming the line, on anything else.
+ */
 export async function readPredictions(folder: string): Promise<Prediction[] | undefined> {
   const path = join(folder, PREDICTIONS)
   if (!(await exists(path))) return undefined
   const lines = (await readText(path, MOST_BYTES)).split('\n')
   if (lines.at(-1) === '') lines.pop()
-  return lines.map((line, i) => parseLine(line, `${path}, line ${i + 1}`))
+  return lines.map((line, i) => {
+    const where = `${path}, line ${i + 1}`
+    const prediction = parseLine(line, where)
+    if (prediction.row !== i) throw new UserError(`${where}: this is row ${prediction.row}, not row ${i}`)
+    return prediction
+  })
 }
 
 function parseLine(line: string, where: string): Prediction {

@@ -98,7 +98,63 @@ test('a mistake is one line, and nothing is written', async () => {
   expect(await readdir(root)).toEqual(before)
 })
 
+describe('of the runs in a folder', () => {
+  const messages = async (...paths: readonly string[]) => {
+    const { runs, notes } = await openRuns(paths.map(path => join(root, path)))
+    return { names: runs.map(({ name }) => name), notes }
+  }
+
+  beforeAll(async () => {
+    await writeRun(join(root, 'mixed/a'), { right: rightBut(20, 4), labels: ['ham', 'spam'] })
+    for (const name of ['b', 'c']) await writeRun(join(root, 'mixed', name), { right: rightBut(20, 4) })
+    await writeRun(join(root, 'mixed/d'), { right: rightBut(20, 4), task: 'masked-lm' })
+  })
+
+  test('those of another kind than most are left out with a note', async () => {
+    const { names, notes } = await messages('mixed')
+    expect(names).toEqual(['b', 'c'])
+    expect(notes).toEqual([
+      expect.stringMatching(/^Left out: .*mixed\/d was not tested on labelled texts: .*task: .*\.$/),
+      'Left out: a cannot be compared with b: its labels are ["ham","spam"], not ["bad","good"].',
+    ])
+  })
+
+  test('those of another kind than a run that is named are left out', async () => {
+    await writeRun(join(root, 'ham'), { right: rightBut(20, 2), labels: ['ham', 'spam'] })
+    expect((await messages('mixed', 'ham')).names).toEqual(['a', 'ham'])
+  })
+
+  test('what was left out is named if too few remain', async () => {
+    await expect(messages('mixed/a', 'mixed')).rejects.toThrow(
+      /^compare needs at least two finished runs; there is 1\. Left out: .* Left out: b cannot be compared with a: /,
+    )
+  })
+})
+
 describe('what is refused', () => {
+  beforeAll(async () => {
+    await mkdir(join(root, 'empty'), { recursive: true })
+    await writeRun(join(root, 'names'), { right: rightBut(20, 4), labels: ['ham', 'spam'] })
+    await writeAtomic(join(root, 'unfinished/config.json'), '{}')
+    await writeRun(join(root, 'damaged'), { right: rightBut(20, 4) })
+    await writeFile(join(root, 'damaged/predictions.jsonl'), '{"row": 0}\n')
+    const edit = async (name: string, file: string, change: (text: string) => string): Promise<void> => {
+      await writeRun(join(root, name), { right: rightBut(20, 4) })
+      const path = join(root, name, file)
+      await writeFile(path, change(await readFile(path, 'utf8')))
+    }
+    await edit('edited', 'predictions.jsonl', text => text.replaceAll(/"label":"[^"]*"/g, '"label":"zz"'))
+    await edit('reversed', 'predictions.jsonl', text => `${text.trim().split('\n').reverse().join('\n')}\n`)
+    await edit('cut', 'predictions.jsonl', text => text.slice(0, text.lastIndexOf('\n', text.length - 2) + 1))
+    await edit('seven', 'result.json', text => text.replaceAll(/"accuracy":[\d.]+/g, '"accuracy":7'))
+    await edit('negative', 'result.json', text => text.replace('"wall_seconds":10', '"wall_seconds":-10'))
+    await edit('bare', 'config.json', () => '{}')
+    await edit('data', 'config.json', text => text.replace('"labels":["bad","good"]', '"labels":"bad"'))
+    await writeRun(join(root, 'listed'), { right: rightBut(20, 4) })
+    await writeFile(join(root, 'listed/result.json'), '[]')
+    await writeRun(join(root, 'untested'), { right: rightBut(20, 4), task: 'masked-lm' })
+  })
+
   const opened = async (...names: readonly string[]) => {
     const { runs } = await openRuns(names.map(name => join(root, name)))
     return compareRuns(runs)
@@ -112,6 +168,20 @@ describe('what is refused', () => {
     ['other labels', ['bayes', 'names'], /^names cannot be compared with bayes: its labels are \["ham","spam"\], not /],
     ['a damaged line', ['bayes', 'damaged'], /\/damaged\/predictions\.jsonl, line 1: text: Invalid input/],
     ['an answer that is none of its labels', ['bayes', 'edited'], /line 1: "zz" is not one of the run's labels: /],
+    [
+      'an accuracy above 1',
+      ['bayes', 'seven'],
+      /\/seven\/result\.json: test_metrics\.accuracy is 7, which is not between /,
+    ],
+    ['a negative time', ['bayes', 'negative'], /\/negative\/result\.json: wall_seconds: /],
+    ['a config without options', ['bayes', 'bare'], /\/bare\/config\.json has no options, so it is not that of a run$/],
+    ['damaged data in the config', ['bayes', 'data'], /\/data\/config\.json: data\.labels: Invalid input/],
+    [
+      'answers in another order',
+      ['bayes', 'reversed'],
+      /\/reversed\/predictions\.jsonl, line 1: this is row 19, not row 0$/,
+    ],
+    ['missing answers', ['bayes', 'cut'], /\/cut\/predictions\.jsonl has 19 rows, but the test set has 20$/],
     ['a result that is a list', ['bayes', 'listed'], /\/listed\/result\.json: Invalid input/],
     [
       'a run of another kind',
@@ -119,17 +189,6 @@ describe('what is refused', () => {
       /\/untested was not tested on labelled texts: .*result\.json: task: /,
     ],
   ])('%s', async ([, names, message]) => {
-    await mkdir(join(root, 'empty'), { recursive: true })
-    await writeRun(join(root, 'names'), { right: rightBut(20, 4), labels: ['ham', 'spam'] })
-    await writeAtomic(join(root, 'unfinished/config.json'), '{}')
-    await writeRun(join(root, 'damaged'), { right: rightBut(20, 4) })
-    await writeFile(join(root, 'damaged/predictions.jsonl'), '{"row": 0}\n')
-    await writeRun(join(root, 'edited'), { right: rightBut(20, 4) })
-    const edited = join(root, 'edited/predictions.jsonl')
-    await writeFile(edited, (await readFile(edited, 'utf8')).replaceAll(/"label":"[^"]*"/g, '"label":"zz"'))
-    await writeRun(join(root, 'listed'), { right: rightBut(20, 4) })
-    await writeFile(join(root, 'listed/result.json'), '[]')
-    await writeRun(join(root, 'untested'), { right: rightBut(20, 4), task: 'masked-lm' })
     const opening = opened(...names)
     await expect(opening).rejects.toThrow(UserError)
     await expect(opening).rejects.toThrow(message)

@@ -74,10 +74,13 @@ test('a folder without predictions has none, and a bad line is named', async () 
   const folder = newFolder()
   expect(await readPredictions(folder)).toBeUndefined()
   const line = { row: 0, text: hashes[0], label: 'pos', predicted: 'pos' }
+  const next = { ...line, row: 1 }
   const bad: [string, RegExp][] = [
     ['{', /predictions\.jsonl, line 2: not JSON$/],
-    [JSON.stringify({ ...line, text: 'A fine film.' }), /line 2: text: /],
-    [JSON.stringify({ ...line, label: null }), /line 2: label: /],
+    [JSON.stringify({ ...next, text: 'A fine film.' }), /line 2: text: /],
+    [JSON.stringify({ ...next, label: null }), /line 2: label: /],
+    [JSON.stringify({ ...next, probabilities: [7, 0] }), /line 2: probabilities\.0: /],
+    [JSON.stringify({ ...next, row: 2 }), /line 2: this is row 2, not row 1$/],
   ]
   for (const [second, message] of bad) {
     await writeAtomic(join(folder, PREDICTIONS), `${JSON.stringify(line)}\n${second}\n`)
