@@ -335,5 +335,5 @@ async function tellPlaces(console: Console, run: Run, data: Data, classifier: Ba
   samples.forEach((sample, i) => console.say(answerLine(sample, answers[i])))
   console.say(`\nReport:  ${run.path('report.html')}`)
   console.say(`Model:   ${run.path('baseline')}`)
-  console.say(`Try it:  ${TILEGRAD} predict ${run.folder} "your text"`)
+  console.say(`Try it:  ${shellLine(`${TILEGRAD} predict`, run.folder)} "your text"`)
 }

@@ -151,9 +151,19 @@ test.each(['on', 'off'])('with --refit %s the ablation learns from the same text
 })
 
 test('several labels at once, and logistic regression of TF-IDF', async () => {
-  const args = ['--data', join(tasks, 'aspects'), '--label-column', 'praised', '--model', 'lr', '--out', 'runs/aspects']
+  const args = [
+    '--data',
+    join(tasks, 'aspects'),
+    '--label-column',
+    'praised',
+    '--model',
+    'lr',
+    '--out',
+    'runs/<b>aspects',
+  ]
   const { status, stdout, stderr } = await run('baseline', ...args)
   expect({ status, stderr: stderr.includes('tilegrad:') }).toEqual({ status: 0, stderr: false })
+  expect(stdout).toContain('predict \'runs/<b>aspects\' "your text"')
   expect(stdout).toMatch(/Held-out F1, micro: [89]\d\.\d\d %/)
 })
 

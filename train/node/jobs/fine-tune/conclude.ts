@@ -19,7 +19,7 @@ import type { Target } from '../../../tasks/infer.ts'
 import { type Reading, describeReading, resultsOf } from '../../../tasks/results.ts'
 import type { Evaluation, Outcome } from '../../../trainer.ts'
 import { type Progress, showDuration } from '../../cli/progress.ts'
-import { command } from '../../cli/shell.ts'
+import { command, shellLine } from '../../cli/shell.ts'
 import type { ReportParts } from '../../report/write.ts'
 import type { Run } from '../../run/folder.ts'
 import { BUNDLED, REAL } from '../job.ts'
@@ -250,7 +250,7 @@ function tellPlaces(
   console.say(
     options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`,
   )
-  console.say(`Try it:  ${TILEGRAD} predict ${run.folder} "your text"`)
+  console.say(`Try it:  ${shellLine(`${TILEGRAD} predict`, run.folder)} "your text"`)
   if (options.model === BUNDLED.model && options.data === BUNDLED.data) {
     console.say(
       '\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n' +
