@@ -21,3 +21,7 @@ export async function isOnDisk(value: string): Promise<boolean> {
   if (!isName) throw new UserError(`No file or folder at ${value}`)
   return false
 }
+
+/** The Hub's name with the commit that it was resolved to, which names the same files for good. */
+export const pinnedName = (name: string, commit: string | undefined): string =>
+  commit === undefined ? name : `${name.split('@')[0]}@${commit}`

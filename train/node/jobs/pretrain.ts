@@ -1,9 +1,9 @@
 // Pretraining: a small base model from texts alone, the job behind `tilegrad pretrain`. It learns a WordPiece
-// vocabulary, then trains a BERT to guess hidden tokens (Devlin et al. 2019). The model that comes with tilegrad was
+// vocabulary, then trains a BERT to predict masked tokens (Devlin et al. 2019). The model that comes with tilegrad was
 // made this way.
-import { showBytes } from '../../../engine/bytes.ts'
 import { createHash } from 'node:crypto'
 import { basename, join, resolve } from 'node:path'
+import { showBytes } from '../../../engine/bytes.ts'
 import { type Device, UserError } from '../../../engine/index.ts'
 import { countParameters, modelTensors, toHubConfig } from '../../../models/index.ts'
 import type { BertForMaskedLM } from '../../../models/bert.ts'
@@ -250,7 +250,7 @@ async function attempt(
 /** Steps over which the training loss is averaged. */
 const LAST_STEPS = 100
 
-/** Writes the model with its card and result.json, and says what it says. */
+/** Writes the model with its card and result.json, and prints the result. */
 async function conclude(run: Run, job: Job, best: Best | null, seconds: number, console: Console): Promise<void> {
   const { device, tokenizer, rows, model } = job
   const lines = run.readMetrics()

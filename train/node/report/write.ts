@@ -15,6 +15,7 @@ import { codePoints, factsOf, histogram } from '../data/statistics.ts'
 import type { Data } from '../jobs/job.ts'
 import { type Cost, costOf } from '../run/cost.ts'
 import type { Metrics, Run } from '../run/folder.ts'
+import { finiteNumber, isRecord } from '../run/json.ts'
 import { explained } from './explained.ts'
 import { nameOf } from './page.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
@@ -138,20 +139,13 @@ function textOf({ text, pair, words, target }: Example, tokenizer: Tokenizer, ma
   return { text, words: taggedWords(words, target, encodeWords(tokenizer, words, maxLength).firstOf) }
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-const numberOf = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isFinite(value) ? value : undefined
-
 function modelFacts({ model }: Run['config']): [string, string][] {
   const { name, family } = isRecord(model) ? model : {}
   return typeof name === 'string' ? [['Model', typeof family === 'string' ? `${name} (${family})` : name]] : []
 }
 
 /** A figure of metrics.jsonl; null stands for one that was not finite. */
-const figure = (line: Metrics, name: string): number | null => numberOf(line[name]) ?? null
+const figure = (line: Metrics, name: string): number | null => finiteNumber(line[name]) ?? null
 
 function stepLine(line: Metrics): StepLine {
   const of = (name: string): number | null => figure(line, name)

@@ -3,6 +3,7 @@ import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isFolder } from '../../../models/node/files.ts'
 import type { Metrics } from './folder.ts'
+import { finiteNumber, isRecord } from './json.ts'
 
 /** What a model took; what is not known is left out. */
 export interface Cost {
@@ -19,13 +20,6 @@ export interface Cost {
 /** Where a run keeps what it trained. */
 const TRAINED = ['adapter', 'base', 'model', 'baseline']
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-const numberOf = (value: unknown): number | undefined =>
-  typeof value === 'number' && Number.isFinite(value) ? value : undefined
-
 /** The cost of a finished run: `result` is what result.json holds, `lines` those of metrics.jsonl. */
 export async function costOf(
   folder: string,
@@ -33,14 +27,14 @@ export async function costOf(
   lines: readonly Metrics[],
 ): Promise<Cost> {
   const { total, trainable, percent } = isRecord(result.parameters) ? result.parameters : {}
-  const most = lines.reduce((peak, line) => Math.max(peak, numberOf(line.gpu_bytes) ?? 0), 0)
-  const gpuPeakBytes = Math.max(most, numberOf(result.gpu_bytes) ?? 0)
-  const seconds = numberOf(result.wall_seconds)
-  const textsPerSecond = numberOf(result.examples_per_second)
+  const most = lines.reduce((peak, line) => Math.max(peak, finiteNumber(line.gpu_bytes) ?? 0), 0)
+  const gpuPeakBytes = Math.max(most, finiteNumber(result.gpu_bytes) ?? 0)
+  const seconds = finiteNumber(result.wall_seconds)
+  const textsPerSecond = finiteNumber(result.examples_per_second)
   const savedBytes = await savedBytesOf(folder)
   return {
-    ...(numberOf(total) !== undefined && {
-      parameters: { total: Number(total), trainable: numberOf(trainable), percent: numberOf(percent) },
+    ...(finiteNumber(total) !== undefined && {
+      parameters: { total: Number(total), trainable: finiteNumber(trainable), percent: finiteNumber(percent) },
     }),
     ...(seconds !== undefined && { seconds }),
     ...(textsPerSecond !== undefined && { textsPerSecond }),

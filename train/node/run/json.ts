@@ -1,5 +1,5 @@
 // JSON of figures. JSON has no NaN and no ∞: JSON.stringify writes null for them, which a reader takes for a figure
-// that was never measured. Here they are refused.
+// that was never measured. Here they are refused. Also: reading what a file's JSON holds.
 import { NonFinite } from '../../../engine/errors.ts'
 import type { ClassRow } from '../../metrics/summary.ts'
 
@@ -17,6 +17,14 @@ export function finiteJson(value: unknown, where: string, indent?: number): stri
     indent,
   )
 }
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** A value if it is a finite number. */
+export const finiteNumber = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isFinite(value) ? value : undefined
 
 /** Figures for a file: null for what is not defined. */
 export const nullable = (figures: object): Record<string, unknown> =>

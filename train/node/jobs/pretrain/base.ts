@@ -9,10 +9,10 @@ import { resolveModel } from '../../../../models/node/hub.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { type Tokenizer, checkVocabulary } from '../../../../models/tokenizer.ts'
 import type { PretrainOptions } from '../../cli/pretrain-options.ts'
-import type { Progress } from '../../cli/progress.ts'
+import { type Progress, downloadsOn } from '../../cli/progress.ts'
 import { modelHash } from '../../run/fingerprint.ts'
 import { withWeights } from '../model.ts'
-import { downloadProgress } from './texts.ts'
+import { pinnedName } from '../named.ts'
 
 /** Dropout of a new model that is saved, for fine-tuning. */
 const DROPOUT = 0.1
@@ -36,7 +36,7 @@ export async function openBase(
   { tokenizer: given, sequence }: PretrainOptions,
   progress: Progress,
 ): Promise<Base> {
-  const { folder, commit } = await resolveModel(name, { progress: downloadProgress(progress) })
+  const { folder, commit } = await resolveModel(name, { progress: downloadsOn(progress) })
   progress.stop()
   const path = join(folder, 'config.json')
   const config = parseConfig(await readJson(path), path, name)
@@ -47,8 +47,7 @@ export async function openBase(
   }
   const model = createMaskedModel(config)
   const drawn = await withWeights({ folder }, async file => matchWeights(model, file).missing.map(({ name }) => name))
-  const [bare] = name.split('@')
-  const located = (await exists(name)) ? resolve(name) : commit === undefined ? name : `${bare}@${commit}`
+  const located = (await exists(name)) ? resolve(name) : pinnedName(name, commit)
   const fingerprint = await modelHash({ config, tokenizer, folder, commit, adapter: undefined })
   return { folder, config, tokenizer, fingerprint, located, drawn }
 }

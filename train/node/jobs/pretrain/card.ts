@@ -120,8 +120,8 @@ const use = (): string =>
 function limits({ source }: Card): string {
   return (
     'It has seen no other texts than these, so it knows their language, topics and prejudices and no others; on texts of ' +
-    'another kind a model that was pretrained on more is the better base. It is no source of facts, does not write texts, ' +
-    'and answers nothing before it is fine-tuned for a task. Do not report its scores on texts that it was trained on ' +
+    'another kind a model that was pretrained on more is the better base. It is not a source of facts, does not ' +
+    'generate text, and has to be fine-tuned before it answers anything. Do not report its scores on texts that it was trained on ' +
     `(${source.split('; ')[0]}).`
   )
 }

@@ -10,10 +10,10 @@ import { stream } from '../../../random.ts'
 import { countWords, learnVocabulary } from '../../../wordpiece.ts'
 import type { Console } from '../../cli/console.ts'
 import type { PretrainOptions } from '../../cli/pretrain-options.ts'
-import type { Progress } from '../../cli/progress.ts'
+import { type Progress, downloadsOn } from '../../cli/progress.ts'
 import { loadUnlabelled } from '../../data/unlabelled.ts'
 import type { Run } from '../../run/folder.ts'
-import { isOnDisk } from '../named.ts'
+import { isOnDisk, pinnedName } from '../named.ts'
 
 /** The tokenizer in a run's folder: a resumed run reads it rather than learning it again. */
 export const TOKENIZER = 'tokenizer.json'
@@ -79,7 +79,7 @@ export async function openTexts(options: PretrainOptions, console: Console, prog
   }
 }
 
-/** Calls `tell` every few seconds: nobody knows how many texts there will be. */
+/** Calls `tell` every few seconds: the total is not known, so there is no progress to show. */
 function tellNowAndThen(tell: (count: number) => void): (count: number) => void {
   let last = performance.now()
   return read => {
@@ -100,22 +100,11 @@ async function locate(
       places.push({ path: name, name, recorded: resolve(name) })
       continue
     }
-    const { folder, commit } = await resolveDataset(name, { progress: downloadProgress(progress) })
-    const [bare] = name.split('@')
-    places.push({ path: folder, name, recorded: commit === undefined ? name : `${bare}@${commit}` })
+    const { folder, commit } = await resolveDataset(name, { progress: downloadsOn(progress) })
+    places.push({ path: folder, name, recorded: pinnedName(name, commit) })
   }
   progress.stop()
   return places
-}
-
-/** Shows the progress of downloads, a phase for each file. */
-export function downloadProgress(progress: Progress): (file: string, done: number, total: number) => void {
-  let fetching: string | undefined
-  return (file, done, total) => {
-    if (file === fetching) progress.update(done)
-    else progress.start(`download ${file} (bytes)`, total, done)
-    fetching = file
-  }
 }
 
 /** The tokenizer that the run has, or that is given, or one learned from the texts. */

@@ -4,11 +4,10 @@ import type { Comparison, Entry, Pair } from '../../../compare/compare.ts'
 import type { RunCost } from '../../../compare/types.ts'
 import { bar, bytes, duration, folded, html, number, table } from '../html.ts'
 import type { Markup, Part } from '../html.ts'
-import { entryName, shownFigure, shownInterval, shownP } from './shown.ts'
+import { LEVEL, entryName, shownFigure, shownInterval, shownP } from './shown.ts'
 
 /** Settings of the first screen. */
 const MOST_BARS = 3
-const LEVEL = 0.05
 
 export function bestSection(comparison: Comparison): Markup {
   const { metric, entries } = comparison

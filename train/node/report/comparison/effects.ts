@@ -33,13 +33,12 @@ function axisChart(axis: Axis, index: number, comparison: Comparison): Markup {
     (a, b, i) => ((metric.better === 'larger' ? b.mean > means[a].mean : b.mean < means[a].mean) ? i : a),
     0,
   )
-  const isAlone = tracks.length === 1 && means.every(({ settings }) => settings === 1)
   const text = {
     id: `effect-${index}`,
     title: `Effect of --${option}`,
     description:
       `Best mean ${shownFigure(metric, means[best].mean)}, with ${showValue(values[best])}. ` +
-      (isAlone
+      (isAlone(axis)
         ? 'Bars are 95 % intervals over seeds.'
         : 'The mean of all runs with each value, with Student’s 95 % interval' +
           (tracks.length > 0 ? '; the other lines join settings that differ in this option alone.' : '.')),
@@ -54,8 +53,13 @@ function axisChart(axis: Axis, index: number, comparison: Comparison): Markup {
   })
 }
 
+/** Whether nothing but the option varies, so that the means are the settings themselves. */
+const isAlone = ({ tracks, means }: Axis): boolean =>
+  tracks.length === 1 && means.every(({ settings }) => settings === 1)
+
 /** Lines over the places of the values. */
-function effectLines({ values, means, tracks }: Axis, { metric }: Comparison): Line[] {
+function effectLines(axis: Axis, { metric }: Comparison): Line[] {
+  const { values, means, tracks } = axis
   const { scale } = axisOf(metric)
   const points = (cells: readonly (Cell | undefined)[]): Point[] =>
     cells.flatMap((cell, i): Point[] => (cell ? [[i, cell.mean * scale]] : []))
@@ -71,11 +75,10 @@ function effectLines({ values, means, tracks }: Axis, { metric }: Comparison): L
         ]
       : [],
   )
-  const isAlone = tracks.length === 1 && means.every(({ settings }) => settings === 1)
   // Between words there is nothing that a line could pass through.
   const unjoined = values.some(value => typeof value !== 'number')
   const isNamed = tracks.length <= MOST_TRACKS - 1
-  const others = isAlone
+  const others = isAlone(axis)
     ? []
     : tracks.map(({ cells, others }, i): Line =>
         isNamed

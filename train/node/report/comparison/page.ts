@@ -1,6 +1,7 @@
 // The page of a comparison. It answers in the order of a run's report: how good, at what cost, how they got there, where
 // they differ and by which settings, what they were, how to repeat it.
 import type { Comparison } from '../../../compare/compare.ts'
+import { showValue } from '../../../compare/names.ts'
 import { COMMANDS } from '../../cli/options.ts'
 import { shellLine } from '../../cli/shell.ts'
 import type { OpenedRun } from '../../jobs/compare.ts'
@@ -13,7 +14,7 @@ import { costCharts } from './cost.ts'
 import { curveSection } from './curves.ts'
 import { effectSection } from './effects.ts'
 import { pairSection } from './pairs.ts'
-import { commonOptions, shownValue } from './shown.ts'
+import { commonOptions } from './shown.ts'
 
 export interface ComparisonInput {
   readonly comparison: Comparison
@@ -74,7 +75,7 @@ ${jobs.map(job => {
     html`What all runs of <code>${job}</code> have in common`,
     facts(
       `Options that are the same in all runs of ${job}`,
-      common.map(([name, value]) => [html`<code>--${name}</code>`, html`<code>${shownValue(value)}</code>`]),
+      common.map(([name, value]) => [html`<code>--${name}</code>`, html`<code>${showValue(value)}</code>`]),
     ),
   )
 })}`

@@ -3,11 +3,10 @@ import type { Comparison, Pair } from '../../../compare/compare.ts'
 import type { MetricInfo } from '../../../metrics/summary.ts'
 import { folded, html, number, table } from '../html.ts'
 import type { Markup, Part } from '../html.ts'
-import { shownP } from './shown.ts'
+import { LEVEL, shownP } from './shown.ts'
 
 /** More runs than this make no matrix. */
 const MOST_IN_MATRIX = 10
-const LEVEL = 0.05
 
 export function pairSection(comparison: Comparison): Markup {
   const { pairs, test, tested, runs } = comparison

@@ -1,6 +1,6 @@
 // How the page of a comparison shows values, names and options.
 import type { Comparison, Entry } from '../../../compare/compare.ts'
-import { differenceOf, nameOf, showValue } from '../../../compare/names.ts'
+import { differenceOf, nameOf } from '../../../compare/names.ts'
 import type { Value } from '../../../compare/types.ts'
 import { type MetricInfo, showFigure } from '../../../metrics/summary.ts'
 import type { Interval } from '../../../metrics/uncertainty.ts'
@@ -8,7 +8,8 @@ import type { Figure } from '../../../metrics/values.ts'
 import { html, number } from '../html.ts'
 import type { Markup } from '../html.ts'
 
-export { showValue as shownValue }
+/** Corrected p-values below this count as a difference. */
+export const LEVEL = 0.05
 
 /** A metric with spaces at which no line ends. */
 export const shownFigure = (metric: MetricInfo, value: Figure): string =>
