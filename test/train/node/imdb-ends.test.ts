@@ -94,7 +94,7 @@ describe.concurrent('a run that was stopped', () => {
     const was = await readFile(data, 'utf8')
     await writeFile(data, was.replaceAll('plot', 'story'))
     expect(await refused()).toBe(
-      `tilegrad: the data in ${data} changed since run began: put back what was there, or start another run\n`,
+      `tilegrad: the data in ${data} changed since run began: restore it, or start another run\n`,
     )
     await writeFile(data, was)
     const weights = join(model, 'model.safetensors')

@@ -40,7 +40,7 @@ const groups = {
     data: several(
       text('PATH|NAME', 'a path or the name of a Hub dataset'),
       'texts: a .txt file, a table (.csv, .tsv, .json, .jsonl, .parquet), a folder of either, aclImdb or its .tar.gz, or a ' +
-        'Hub dataset; may be given several times. A line of a .txt file is a text, or what stands between blank lines. ' +
+        'Hub dataset; may be given several times. A line of a .txt file is a text; in a file with blank lines, each block between them is. ' +
         'Test and validation splits are not trained on, nor are texts that are also in one',
       'required',
     ),
@@ -101,14 +101,14 @@ const groups = {
     dropout: valued(
       number('a number from 0 up to, not including, 1', value => value >= 0 && value < 1),
       0,
-      'rate of dropout; it pays only where texts are seen many times',
+      'rate of dropout; useful only if texts are seen many times',
     ),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     precision: valued(
       oneOf('f32', 'f16'),
       'f32',
-      'f16: activations and the copies of weights that they meet in half precision, sums and weights in f32, ' +
+      'f16: activations, and the weights that they are multiplied by, in half precision; sums and master weights in f32; ' +
         'the loss scaled dynamically',
     ),
     'evaluate-every': valued(

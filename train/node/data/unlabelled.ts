@@ -55,8 +55,12 @@ export async function loadUnlabelled(paths: readonly string[], options: Unlabell
     const isWanted = (name: string): boolean => options.splits?.includes(name) ?? !HELD_OUT.has(name)
     const taken = [...splits].filter(([name]) => isWanted(name))
     if (!whole && taken.length === 0) {
-      const wanted = options.splits ? options.splits.join(' or ') : 'but those that are held out'
-      throw new UserError(`${path} has no split ${wanted}; its splits: ${[...splits.keys()].join(', ')}`)
+      const names = [...splits.keys()].join(', ')
+      throw new UserError(
+        options.splits
+          ? `${path} has no split ${options.splits.join(' or ')}; its splits: ${names}`
+          : `${path} has only splits that are held out: ${names}`,
+      )
     }
     tables.push(...(whole ? [whole] : taken.map(([, table]) => table)))
     held.push(...[...splits].flatMap(([name, table]) => (HELD_OUT.has(name) && !isWanted(name) ? [table] : [])))

@@ -10,7 +10,7 @@ import type { Run } from './folder.ts'
 
 /** The error for a run that began with other data or another model or tokenizer than there is now; `what` names it. */
 export const changedSince = ({ folder }: Pick<Run, 'folder'>, what: string): UserError =>
-  new UserError(`${what} changed since ${folder} began: put back what was there, or start another run`)
+  new UserError(`${what} changed since ${folder} began: restore it, or start another run`)
 
 /** Says on stderr what differs from where the run began, since the last bits of its numbers may differ too. */
 export function warnOfChanges(

@@ -98,6 +98,8 @@ describe("a data set's texts", () => {
       { splits: ['dev'] },
       `${FIXTURES} has no split dev; its splits: test, train, unsupervised`,
     )
+    const folder = dirname(await put('held/test.txt', 'One.\n'))
+    await refused([folder], {}, `${folder} has only splits that are held out: test`)
   })
 
   test('are left out of those of other files', async () => {

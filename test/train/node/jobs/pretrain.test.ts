@@ -280,7 +280,7 @@ describe.concurrent('a run that ends too soon', () => {
     expect(await pretrain(cwd, '--resume', 'run')).toMatchObject({
       status: 2,
       stdout: expect.stringMatching(/^Data: .+\n$/),
-      stderr: 'tilegrad: run/tokenizer.json changed since run began: put back what was there, or start another run\n',
+      stderr: 'tilegrad: run/tokenizer.json changed since run began: restore it, or start another run\n',
     })
     await writeFile(path, kept)
     await expectSameEnd(cwd)
