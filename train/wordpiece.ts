@@ -1,7 +1,7 @@
 // Learns a WordPiece vocabulary from texts: starts from characters and joins, again and again, the pair of neighbouring
 // pieces that occurs most often within words (Sennrich et al. 2016), writing pieces inside a word as BERT does, `##ing`.
-// The tokens and their order are those of Hugging Face's WordPieceTrainer. Its one arbitrary choice, the order of the
-// characters with `##`, is by code point here: there it follows a hash map and changes from run to run.
+// The tokens and their order are those of Hugging Face's WordPieceTrainer. The one exception is
+// the order of the characters with `##`: by code point here, by a hash map there, which changes from run to run.
 import { normalize, splitWords } from '../models/bert-text.ts'
 import { type VocabularyOptions, bertNormalizer } from '../models/tokenizer.ts'
 
@@ -14,7 +14,7 @@ export interface LearningOptions {
   readonly size: number
   /** Pairs that occur less often are not joined; 2 when left out. */
   readonly minFrequency?: number
-  /** So many characters are kept, the most frequent ones; 1000 when left out. */
+  /** How many characters are kept, the most frequent ones; 1000 when left out. */
   readonly limitAlphabet?: number
 }
 
@@ -121,7 +121,7 @@ interface Candidate {
   readonly order: number
 }
 
-/** How often two pieces stand side by side, and in which words. */
+/** How often two pieces are neighbours, and in which words. */
 class Pairs {
   readonly #words: readonly Word[]
   readonly #counts = new Map<number, number>()

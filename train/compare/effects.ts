@@ -44,7 +44,7 @@ export interface Grid {
 const MOST_VALUES = 12
 /** Pairs of options that get a table. */
 const MOST_GRIDS = 6
-/** From so many settings on an option is shown even if no two settings differ in it alone, as in a random search. */
+/** With at least this many settings, an option is shown even if no two differ in it alone, as in a random search. */
 const MANY_SETTINGS = 8
 
 /** The effects of the options that vary, the strongest first. */
@@ -101,8 +101,8 @@ export function gridsOf(entries: readonly Entry[], varying: readonly string[], m
       if (sizes.some(size => size < 2 || size > MOST_VALUES)) return []
       const cells = rows.values.map(row =>
         columns.values.map(column => {
-          const there = both.filter(({ options }) => options[first] === row && options[second] === column)
-          return cellOf(there, metric)
+          const matching = both.filter(({ options }) => options[first] === row && options[second] === column)
+          return cellOf(matching, metric)
         }),
       )
       return [

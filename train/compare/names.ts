@@ -19,7 +19,7 @@ export const showOptions = (options: Readonly<Record<string, Value>>): string =>
 /** Options beyond these are counted. */
 const MOST_OPTIONS = 4
 
-/** Of the options that vary, what an entry has; nothing if it is the only one of its job. */
+/** An entry's values of the options that vary; an empty string if it is the only one of its job. */
 export function differenceOf(entry: Entry, { entries, varying }: Pick<Comparison, 'entries' | 'varying'>): string {
   const own = entries.filter(({ job }) => job === entry.job)
   const names = varying.filter(name => new Set(own.flatMap(({ options }) => options[name] ?? [])).size > 1)

@@ -17,7 +17,7 @@ export interface ClassScores {
   readonly f1: number
 }
 
-/** The scores of a class that was predicted rightly `hits` times, labelled and predicted so often. */
+/** The scores of a class with these numbers of hits, of labels and of predictions. */
 export const scoresFrom = (hits: number, labelled: number, predicted: number): ClassScores => ({
   precision: ratio(hits, predicted),
   recall: ratio(hits, labelled),

@@ -12,7 +12,7 @@ export interface McNemar {
   readonly p: number
 }
 
-/** From so many discordant examples on, the p-value is that of the χ² distribution. */
+/** With at least this many discordant examples, the p-value is that of the χ² distribution. */
 const MANY_DISCORDANT = 1000
 
 /**
@@ -101,8 +101,8 @@ export interface Resampled {
 
 /**
  * A metric on resamples of `rows` examples, for `pairedBootstrap`: two models have to be measured with the same number
- * of rows, in the same order, and the same options. `metric` gets the indices of a resample, and without an argument
- * stands for all rows.
+ * of rows, in the same order, and the same options. `metric` gets the indices of a resample; without an argument it
+ * measures all rows.
  */
 export const resampledMetric = (
   rows: number,
@@ -135,7 +135,7 @@ function standardDeviation(values: Float64Array): number {
   return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length - 1))
 }
 
-/** Two-sided: how likely a normal variable around 0 is at least so far from it. */
+/** Two-sided: the probability that a normal variable with mean 0 is at least this far from 0. */
 const normalP = (value: number, deviation: number): number =>
   value === 0 ? 1 : complementaryError(Math.abs(value) / deviation / Math.SQRT2)
 

@@ -37,7 +37,7 @@ export class Throughput {
     this.#marks = [{ time: this.#started, examples: 0, tokens: 0 }]
   }
 
-  /** Tells that so many examples, with so many tokens, are done. */
+  /** Adds examples, with their tokens, that are done. */
   add(examples: number, tokens: number): void {
     const last = this.#marks[this.#marks.length - 1]
     const time = this.#now()

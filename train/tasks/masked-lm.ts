@@ -1,6 +1,6 @@
-// Masked-language pretraining (Devlin et al. 2019): a share of the tokens is hidden, drawn anew each time a text is
-// seen, and the model says what stood there. Only hidden places are scored, so that the product with the vocabulary
-// stays small.
+// Masked-language pretraining (Devlin et al. 2019): a share of the tokens is masked, drawn anew each time a text is
+// seen, and the model predicts the original ones. Only masked places are scored, so that the product with the
+// vocabulary stays small.
 import type { BertForMaskedLM } from '../../models/bert.ts'
 import { IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
@@ -20,28 +20,29 @@ import { countCorrect } from './classes.ts'
 
 export interface MaskedOptions {
   readonly maskId: number
-  /** Ids that are never hidden and never put in another's place: [CLS], [SEP], [PAD] and the like. */
+  /** Ids that are never masked and never replace another: [CLS], [SEP], [PAD] and the like. */
   readonly special: ReadonlySet<number>
   readonly vocabSize: number
   /**
-   * Whether a token goes on with the word of the one before it; such words are hidden whole. No words when left out.
+   * Whether a token continues the word of the one before it; such words are masked whole. Without it, every token is a
+   * word.
    */
   readonly continues?: (id: number) => boolean
-  /** Share of the tokens that is hidden; `MASKED_SHARE` when left out. */
+  /** Share of the tokens that is masked; `MASKED_SHARE` when left out. */
   readonly share?: number
 }
 
 export const MASKED_SHARE = 0.15
 
-/** Of the hidden tokens so many are replaced by [MASK], so many by a random one, and the rest stays. */
+/** The shares of masked tokens that [MASK] replaces, and that a random token does; the others stay as they are. */
 const BY_MASK = 0.8
 const BY_RANDOM = 0.1
 
-/** Places that a batch has for hidden tokens: the same for every batch of a size, so that one plan serves. */
+/** Places that a batch has for masked tokens: the same for every batch of a size, so that one plan serves. */
 const placesOf = ({ batch, sequence }: BatchSize, share: number): number =>
   batch * Math.max(1, Math.round(share * (sequence - 2)))
 
-/** Words as stretches of places: single tokens where nothing says what continues. */
+/** The places of each word. */
 function wordsIn(ids: ArrayLike<number>, { special, continues }: MaskedOptions): number[][] {
   const words: number[][] = []
   let open = false
@@ -66,8 +67,8 @@ function randomToken({ vocabSize, special }: MaskedOptions, random: Random): num
 }
 
 /**
- * Texts with tokens hidden, `positions` i32 [places] (rows of batch · sequence) and `labels` i32 [places] of what stood
- * there, −100 for places that are not used.
+ * Texts with tokens masked, `positions` i32 [places] (rows of batch · sequence) and `labels` i32 [places], the original
+ * tokens, −100 for places that are not used.
  */
 export function collateMasked(
   examples: readonly Encoded<undefined>[],
@@ -107,7 +108,7 @@ export function collateMasked(
   }
 }
 
-/** Traced: the loss at the hidden places. There is no output: an evaluation reads losses and sums alone. */
+/** Traced: the loss at the masked places. There is no output: an evaluation reads losses and sums alone. */
 export function forwardMasked(
   model: BertForMaskedLM,
   { ids, mask, types, arrays }: TaskInputs,

@@ -13,7 +13,7 @@ export interface LayoutOptions {
   readonly encoding?: string
 }
 
-/** The splits of a data set. A single table that is no split of its own is `whole`. */
+/** The splits of a data set, or a single table, `whole`. */
 export interface Splits {
   readonly splits: ReadonlyMap<string, Table>
   readonly whole?: Table

@@ -116,7 +116,7 @@ export function bar(value: number, { interval, pale = false }: BarOptions = {}):
 <rect class="${pale ? 'pale' : 'fill'}" width="${at(value)}" height="100%"></rect>${range}</svg>`
 }
 
-/** A number with thousands separated and so many significant digits; a dash for what is not a finite number. */
+/** A number with thousands separated and `digits` significant digits; a dash if it is not finite. */
 export function number(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return '–'
   if (Number.isInteger(value)) return value.toLocaleString('en-US')

@@ -41,7 +41,7 @@ export function passage({ text, pair }: TestedText, explanation?: Explanation): 
   return html`${body}${explanation && strongest && pushes(explanation, strongest)}`
 }
 
-/** Words of an explanation that are marked: so many, and none with less than this share of the largest. */
+/** At most this many words of an explanation are marked, and none with less than this share of the largest. */
 const MOST_MARKED = 8
 const LEAST_SHARE = 0.1
 

@@ -9,7 +9,7 @@ import type { ValueEntry } from '../../adamw.ts'
 const READ_BYTES = 4 * 1024 * 1024
 
 /**
- * Writes the values to `path`, in a folder that is there, and reads the file back. Gives its SHA-256 in hexadecimal.
+ * Writes the values to `path`, in an existing folder, and reads the file back. Gives its SHA-256 in hexadecimal.
  */
 export async function writeState(path: string, entries: readonly ValueEntry[]): Promise<string> {
   const hash = createHash('sha256')
