@@ -7,7 +7,7 @@ import { freshValues, initialise } from '../../models/initialise.ts'
 import { createMaskedModel, createModel } from '../../models/index.ts'
 import { attachLora, setTuning } from '../../models/lora.ts'
 import type { Model } from '../../models/model.ts'
-import { evaluation, feedsFor, integers, training } from '../support/models.ts'
+import { MINIATURE, evaluation, feedsFor, integers, training } from '../support/models.ts'
 
 afterAll(async () => (await currentDevice()).close())
 
@@ -30,33 +30,13 @@ const labels = tensor(Int32Array.of(1, -100, 0), [3])
 const positions = tensor(Int32Array.of(1, 3, 6), [3])
 const words = tensor(Int32Array.of(4, 8, -100), [3])
 
-const FIELDS = {
-  bert: {
-    model_type: 'bert',
-    hidden_size: 8,
-    num_hidden_layers: 2,
-    num_attention_heads: 2,
-    intermediate_size: 12,
-    hidden_dropout_prob: 0.2,
-    attention_probs_dropout_prob: 0.2,
-  },
-  distilbert: {
-    model_type: 'distilbert',
-    dim: 8,
-    n_layers: 2,
-    n_heads: 2,
-    hidden_dim: 12,
-    dropout: 0.2,
-    attention_dropout: 0.2,
-  },
+const DROPOUTS = {
+  bert: { hidden_dropout_prob: 0.2, attention_probs_dropout_prob: 0.2 },
+  distilbert: { dropout: 0.2, attention_dropout: 0.2 },
 }
 
-function configOf(family: keyof typeof FIELDS) {
-  return parseConfig(
-    { ...FIELDS[family], vocab_size: 11, max_position_embeddings: 6, initializer_range: 0.4 },
-    'test',
-    'tiny',
-  )
+function configOf(family: keyof typeof MINIATURE) {
+  return parseConfig({ ...MINIATURE[family], ...DROPOUTS[family], initializer_range: 0.4 }, 'test', 'tiny')
 }
 
 interface Case {
@@ -66,7 +46,7 @@ interface Case {
 }
 
 function classifier(
-  family: keyof typeof FIELDS,
+  family: keyof typeof MINIATURE,
   tune: (model: Model) => unknown,
 ): () => { model: Model; loss: () => Tensor } {
   return () => {

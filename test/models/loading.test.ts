@@ -14,7 +14,7 @@ import type { SequenceClassifier } from '../../models/model.ts'
 import { openWeights, readJson } from '../../models/node/files.ts'
 import { saveModel } from '../../models/node/model.ts'
 import { bytesSource, openTensors, serialize, type TensorFile, type TensorToWrite } from '../../models/safetensors.ts'
-import { golden } from '../support/models.ts'
+import { MINIATURE, golden } from '../support/models.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -25,28 +25,8 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-const FIELDS = {
-  bert: {
-    model_type: 'bert',
-    vocab_size: 11,
-    hidden_size: 8,
-    num_hidden_layers: 2,
-    num_attention_heads: 2,
-    intermediate_size: 12,
-    max_position_embeddings: 6,
-  },
-  distilbert: {
-    model_type: 'distilbert',
-    vocab_size: 11,
-    dim: 8,
-    n_layers: 2,
-    n_heads: 2,
-    hidden_dim: 12,
-    max_position_embeddings: 6,
-  },
-}
 const tiny = (family: 'bert' | 'distilbert' = 'bert'): SequenceClassifier =>
-  createModel(parseConfig(FIELDS[family], 'test', 'tiny'))
+  createModel(parseConfig(MINIATURE[family], 'test', 'tiny'))
 
 /** A model's tensors with values that tell them apart, under names that `rename` gives (dropped where undefined). */
 async function fileFor(
@@ -205,7 +185,7 @@ describe('loading', () => {
   })
 
   test('of a classifier of other classes leaves the classifier to be drawn', async () => {
-    const file = await fileFor(createModel(parseConfig({ ...FIELDS.bert, num_labels: 5 }, 'test')))
+    const file = await fileFor(createModel(parseConfig({ ...MINIATURE.bert, num_labels: 5 }, 'test')))
     const match = matchWeights(tiny(), file)
     expect(match.missing.map(({ name }) => name)).toEqual(['classifier.weight', 'classifier.bias'])
     expect(match.ignored).toEqual(['classifier.bias', 'classifier.weight'])
@@ -246,7 +226,7 @@ describe('a file that does not fit is refused with nothing written', () => {
     ],
     [
       'too few layers',
-      () => fileFor(createModel(parseConfig({ ...FIELDS.bert, num_hidden_layers: 1 }, 'test'))),
+      () => fileFor(createModel(parseConfig({ ...MINIATURE.bert, num_hidden_layers: 1 }, 'test'))),
       'some/model.safetensors has no tensor bert.encoder.layer.1.attention.self.query.weight [8, 8], which tiny needs',
     ],
   ]

@@ -14,7 +14,7 @@ import { openSafetensors } from '../../models/node/files.ts'
 import { openAdapter, readAdapterConfig, saveAdapter } from '../../models/node/peft.ts'
 import { adapterConfig, adapterTensors, matchAdapter, parseAdapterConfig } from '../../models/peft.ts'
 import { bytesSource, openTensors, serialize, type TensorFile } from '../../models/safetensors.ts'
-import { golden } from '../support/models.ts'
+import { MINIATURE, golden } from '../support/models.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -25,27 +25,7 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-const FIELDS = {
-  bert: {
-    model_type: 'bert',
-    vocab_size: 11,
-    hidden_size: 8,
-    num_hidden_layers: 2,
-    num_attention_heads: 2,
-    intermediate_size: 12,
-    max_position_embeddings: 6,
-  },
-  distilbert: {
-    model_type: 'distilbert',
-    vocab_size: 11,
-    dim: 8,
-    n_layers: 2,
-    n_heads: 2,
-    hidden_dim: 12,
-    max_position_embeddings: 6,
-  },
-}
-type Family = keyof typeof FIELDS
+type Family = keyof typeof MINIATURE
 
 function withLora(family: Family, targets: string, more: Partial<LoraOptions> = {}): SequenceClassifier {
   const model = plain(family)
@@ -53,7 +33,7 @@ function withLora(family: Family, targets: string, more: Partial<LoraOptions> = 
   return model
 }
 
-const plain = (family: Family): SequenceClassifier => createModel(parseConfig(FIELDS[family], 'test', 'tiny'))
+const plain = (family: Family): SequenceClassifier => createModel(parseConfig(MINIATURE[family], 'test', 'tiny'))
 
 /** As after loading a model whose file had everything. */
 function loaded(model: SequenceClassifier): SequenceClassifier {
@@ -127,7 +107,7 @@ describe('what we write', () => {
 
   test('names the task of token classifiers, whose class in PEFT insists on the classifier too', () => {
     for (const family of ['distilbert', 'bert'] as const) {
-      const model = createTokenModel(parseConfig(FIELDS[family], 'test', 'tiny'))
+      const model = createTokenModel(parseConfig(MINIATURE[family], 'test', 'tiny'))
       attachLora(model, { rank: 2, alpha: 3, dropout: 0.1, targets: parseTargets('query'), trainHead: false })
       for (const parameter of model.parameters()) parameter.fresh = parameter.role === 'lora'
       const config = adapterConfig(model, 'base')

@@ -10,6 +10,28 @@ import { forwardContext, type ForwardContext } from '../../models/nn.ts'
 import { openSafetensors, readJson } from '../../models/node/files.ts'
 import type { TensorFile } from '../../models/safetensors.ts'
 
+/** config.json of a model of each family whose tensors have tens of numbers each. */
+export const MINIATURE = {
+  bert: {
+    model_type: 'bert',
+    vocab_size: 11,
+    hidden_size: 8,
+    num_hidden_layers: 2,
+    num_attention_heads: 2,
+    intermediate_size: 12,
+    max_position_embeddings: 6,
+  },
+  distilbert: {
+    model_type: 'distilbert',
+    vocab_size: 11,
+    dim: 8,
+    n_layers: 2,
+    n_heads: 2,
+    hidden_dim: 12,
+    max_position_embeddings: 6,
+  },
+} as const
+
 /** A path below test/golden/transformers. */
 export const golden = (path: string): string =>
   fileURLToPath(new URL(`../golden/transformers/${path}`, import.meta.url))

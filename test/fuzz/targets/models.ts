@@ -12,6 +12,7 @@ import { loadTokenizer } from '../../../models/node/tokenizer.ts'
 import { matchAdapter } from '../../../models/peft.ts'
 import { serialize, type TensorFile } from '../../../models/safetensors.ts'
 import { tokenizerFromVocabulary } from '../../../models/tokenizer.ts'
+import { MINIATURE } from '../../support/models.ts'
 import { changeJson } from '../mutate.ts'
 import type { Target } from '../target.ts'
 
@@ -21,24 +22,8 @@ const json = (value: unknown): Uint8Array => encode(JSON.stringify(value))
 const changeTree: NonNullable<Target['mutate']> = (input, random) => encode(changeJson(decode(input), random))
 
 const CONFIG = {
-  bert: {
-    model_type: 'bert',
-    vocab_size: 11,
-    hidden_size: 8,
-    num_hidden_layers: 1,
-    num_attention_heads: 2,
-    intermediate_size: 12,
-    max_position_embeddings: 6,
-  },
-  distilbert: {
-    model_type: 'distilbert',
-    vocab_size: 11,
-    dim: 8,
-    n_layers: 1,
-    n_heads: 2,
-    hidden_dim: 12,
-    max_position_embeddings: 6,
-  },
+  bert: { ...MINIATURE.bert, num_hidden_layers: 1 },
+  distilbert: { ...MINIATURE.distilbert, n_layers: 1 },
 }
 const model = createModel(parseConfig(CONFIG.bert, 'config.json', 'tiny'))
 
