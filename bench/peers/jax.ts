@@ -1,26 +1,21 @@
-// The problems in jax-js on its WebGPU device, as its users write them: one jitted function a problem (for training:
+// The problems in jax-js on its WebGPU device, as its users write them: one jitted function per problem (for training:
 // loss, gradients and Adam together), its own attention and GELU, linear weights as [in, out].
 //
 // Every use of an array but the last takes a `.ref`: jax-js counts references, and a call consumes its arguments.
 import type * as Jax from '@jax-js/jax'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
-  ADAM,
-  EPSILON,
-  type BertConfig,
-  type LayerConfig,
-  type Problem,
   type Weight,
   bertWeights,
   layerInputs,
   layerName,
   layerWeights,
-  numberOfCall,
   tokenBatch,
   transposed,
   turns,
   uniform,
-} from './problems.ts'
+} from './inputs.ts'
+import { ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, numberOfCall } from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
 type Tensor = Jax.Array

@@ -25,21 +25,8 @@ import { TrainingSteps } from '../../train/steps.ts'
 import { classesTask } from '../../train/tasks/classes.ts'
 import { chooseKernels } from '../adapter.ts'
 import { type Answers, type Loaded, type Open, TUNING } from './engine.ts'
-import {
-  ADAM,
-  EPSILON,
-  type BertConfig,
-  type LayerConfig,
-  type Problem,
-  type Weight,
-  bertWeights,
-  layerInputs,
-  layerName,
-  layerWeights,
-  numberOfCall,
-  tokenBatch,
-  uniform,
-} from './problems.ts'
+import { type Weight, bertWeights, layerInputs, layerName, layerWeights, tokenBatch, uniform } from './inputs.ts'
+import { ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, numberOfCall } from './problems.ts'
 
 export const open: Open = async adapter => {
   const opened = await openAdapter({ name: adapter })

@@ -3,22 +3,17 @@
 import type * as TensorFlow from '@tensorflow/tfjs'
 import type { Answers, Loaded, Open } from './engine.ts'
 import {
-  ADAM,
-  EPSILON,
-  type BertConfig,
-  type LayerConfig,
-  type Problem,
   type Weight,
   bertWeights,
   layerInputs,
   layerName,
   layerWeights,
-  numberOfCall,
   tokenBatch,
   transposed,
   turns,
   uniform,
-} from './problems.ts'
+} from './inputs.ts'
+import { ADAM, EPSILON, type BertConfig, type LayerConfig, type Problem, numberOfCall } from './problems.ts'
 import { provideNavigatorGpu } from './webgpu.ts'
 
 type Tensor = TensorFlow.Tensor

@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest'
 import { timingOf } from '../../bench/measure.ts'
 import { agreement } from '../../bench/peers/agree.ts'
 import { PRESETS } from '../../bench/presets.ts'
-import { PROBLEMS, bertWeights, tokenBatch, transposed, uniform } from '../../bench/peers/problems.ts'
+import { bertWeights, tokenBatch, transposed, uniform } from '../../bench/peers/inputs.ts'
+import { PROBLEMS } from '../../bench/peers/problems.ts'
 import { adapterSlug } from '../../bench/results.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
