@@ -17,7 +17,10 @@ export async function chooseKernels(mode: TuningMode, device: Device, seconds?: 
   await KernelChoices.begin(mode, device, version, undefined, seconds)
 }
 
-/** Opens the adapter whose name contains `name`, or the fastest, as the current device. Throws a UserError if there is none. */
+/**
+ * Opens the adapter whose name contains `name`, or the fastest, as the current device. Throws a UserError if there is
+ * none.
+ */
 export async function openTimedDevice(name: string | undefined, tuning: TuningMode, seconds?: number): Promise<Device> {
   // Timestamps are rounded to 65.5 µs otherwise.
   const dawnFlags = ['disable-dawn-features=timestamp_quantization']

@@ -180,7 +180,7 @@ async function main(): Promise<void> {
 }
 
 /**
- * Allocators that grow in their own time are kept from it: V8's young generation doubles, glibc has an arena a thread.
+ * Stops allocators from growing independently of leaks: V8's young generation doubles, glibc has an arena per thread.
  */
 async function inProcessOfItsOwn(): Promise<void> {
   const child = spawn(

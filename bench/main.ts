@@ -18,7 +18,7 @@ const EFFORTS: Readonly<Record<Scale, Effort>> = {
   full: { calls: 15, repeats: 4 },
 }
 
-/** Operations a second that a CPU adapter must reach for the reduced sizes to take minutes, not hours. */
+/** Operations per second that a CPU adapter must reach for the reduced sizes to take minutes, not hours. */
 const REDUCED_FROM = 50e9
 
 const usageOf = ({
@@ -38,7 +38,7 @@ a run has measured when it is interrupted, or when part of it fails, is kept the
   --adapter <name>    part of a WebGPU adapter's name (default: TILEGRAD_ADAPTER, else the best)
   --tune-kernels <m>  cached: kernels as measured on this adapter before, and on a GPU 3 more seconds of measuring;
                       full: measure every candidate first; off: best guesses (default: ${tuning}${tuning === 'full' ? '; with --quick cached' : ''})
-  --tune-seconds <n>  at most so many seconds of measuring candidates in all
+  --tune-seconds <n>  measure candidates for at most this many seconds in all
   --json              one JSON object as the last line on stdout; tables go to stderr
   --help              this`
 

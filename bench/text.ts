@@ -9,7 +9,7 @@ export function ms(time: number): string {
 /** Bytes in MB of 10⁶. */
 export const megabytes = (bytes: number): string => (bytes >= 1e8 ? (bytes / 1e6).toFixed(0) : (bytes / 1e6).toFixed(1))
 
-/** Amount a second in 10⁹, from milliseconds; a dash for none. */
+/** Amount per second in 10⁹, from milliseconds; a dash for none. */
 export function giga(amount: number, milliseconds: number): string {
   if (amount === 0 || milliseconds === 0) return '–'
   const rate = amount / milliseconds / 1e6

@@ -1,4 +1,4 @@
-// Where the elements of strided views stand in memory: WGSL of addresses, and the uniforms that they read.
+// Where the elements of strided views are in memory: WGSL of addresses, and the uniforms that they read.
 import { type View, rowMajorStrides } from './kernel.ts'
 import type { ScalarType } from './wgsl.ts'
 
@@ -82,7 +82,7 @@ export function addressOf(k: number, offset: number, strides: readonly number[],
 
 /** How the element number `i` of some shape is found in each of several views of that shape. */
 export interface Addressing {
-  /** WGSL statements that the addresses build upon. */
+  /** WGSL statements before the addresses, which use their variables. */
   readonly coordinates: readonly string[]
   /** A WGSL expression for each view. */
   readonly addresses: readonly string[]

@@ -1,9 +1,9 @@
-// Fused attention, forward and backward (FlashAttention, Dao et al. 2022): the candidates for an adapter, and the launches
-// of one problem. The forward pass never writes scores to memory; the backward pass makes them again from lse. No atomics
-// on floats: each row of a gradient has one owner, so the same inputs give the same bits.
+// Fused attention, forward and backward (FlashAttention, Dao et al. 2022): the candidates for an adapter, and the
+// launches of one problem. The forward pass never writes scores to memory; the backward pass computes them again from
+// lse. No atomics on floats: each row of a gradient has one owner, so the same inputs give the same bits.
 //
-// The ladder: register.ts (one invocation per row) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on GPUs
-// that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in
+// The ladder: register.ts (one invocation per row) → subgroup.ts (CPU adapters) → tiled.ts (GPUs) → matrix.ts (f16 on
+// GPUs that have subgroup matrices). The gradient comes in two forms. Fused, one kernel gives dq and another dk and dv, in
 // memory that is linear in the sequence. Stored (stored.ts, stored-matrix.ts; GPUs alone), the probabilities and
 // dScores of some heads at a time are stored, for five products in place of seven.
 import type { FloatType, Launch, Lowering, Slot, Spec, Traits, View } from './kernel.ts'
@@ -72,7 +72,7 @@ export function storedCandidates(part: StoredPart, layout: AttentionLayout, trai
 /** Scratch bytes of the stored gradient if the adapter gives no limit: a binding that every WebGPU device allows. */
 const SCRATCH_BYTES = 128 * 2 ** 20
 /**
- * Scratch memory is at most so many times an operand's bytes, so that it grows linearly with the sequence, or LITTLE
+ * Scratch memory is at most this many times an operand's bytes, so that it grows linearly with the sequence, or LITTLE
  * bytes if that is more.
  */
 const OPERANDS = 8
@@ -104,14 +104,14 @@ function gradientForms(problem: AttentionProblem, layout: AttentionLayout, trait
 /** Chooses a config for a pass, the gradient's form, or a config for a part of the stored form. */
 export type ChooseAttention = <C>(question: 'forward' | Side | 'form' | StoredPart, candidates: readonly C[]) => C
 
-/** Where mask and step stand among the op's inputs; they follow the tensors, in this order. */
+/** The slots of mask and step; among the op's inputs they follow the tensors, in this order. */
 function controlOf(problem: AttentionProblem, first: number) {
   const mask = problem.mask ? input(first) : undefined
   const step = problem.dropout ? input(first + (problem.mask ? 1 : 0)) : undefined
   return { mask, step }
 }
 
-/** Operations of so many products of queries with keys over the head's size. */
+/** Operations of `count` products of queries with keys over the head's size. */
 const products = (count: number, { batch, heads, queries, keys, headSize }: AttentionProblem): number =>
   2 * count * batch * heads * queries * keys * headSize
 

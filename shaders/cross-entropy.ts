@@ -1,6 +1,6 @@
 // Cross entropy of integer labels with the softmax of logits, and its gradient: row kernels (rows.ts).
 //
-// The forward kernel keeps two numbers a row, the largest logit and log Σ exp(logit − largest), from which the gradient
+// The forward kernel keeps two numbers per row, the largest logit and log Σ exp(logit − largest), from which the gradient
 // makes the probabilities again in one pass. They are stored separately because their sum, the log-sum-exp, would lose
 // the digits that the probabilities need where logits are large.
 import { type DType, type Launch, type Traits, input, output } from './kernel.ts'

@@ -4,7 +4,7 @@ import { Scalars, addressing } from './addressing.ts'
 import { type Body, addScalars, byVec4s, evaluate, inputsOf } from './expression.ts'
 import { type Launch, type Traits, type View, input, output, spread } from './kernel.ts'
 import { functionsText } from './math.ts'
-import { LETTERS, MAIN, Shader, narrowed, paragraphs, wgsl, written } from './wgsl.ts'
+import { LETTERS, MAIN, Shader, narrowed, paragraphs, wgsl, when, written } from './wgsl.ts'
 
 /** One elementwise launch over `output.shape`; inputs are views already broadcast to that shape. */
 export interface ElementwiseProblem {
@@ -25,7 +25,7 @@ function elementsEach(count: number, traits: Traits): number {
   if (!traits.cpu) return count >= MANY ? 4 : 1
   return Math.min(MOST_EACH, Math.max(1, Math.floor(count / (WORKGROUP * 16))))
 }
-/** From so many elements on, four per thread leave enough threads for any GPU. */
+/** From this number of elements on, four per thread leave enough threads for any GPU. */
 const MANY = 2 ** 20
 /** Of 1, 4, 8, 16 and 32: the best on lavapipe for x + 1, x + y, GELU and a bias, 2–3 times as fast as 1. */
 const MOST_EACH = 16
@@ -59,8 +59,7 @@ export function elementwiseLaunch({ label, inputs, output: out, body }: Elementw
     uniforms: uniforms.types,
     code: paragraphs(
       functionsText(body.helpers),
-      width === 4 &&
-        wgsl`
+      when(width === 4)`
         fn element(i: u32${vec4s.parameters}) {
           ${vec4s.lines}
           ${store}

@@ -7,7 +7,7 @@ import { type Binding, LETTERS, type ScalarType, narrowed, paragraphs, typeName,
 
 export interface Epilogue {
   readonly label: string
-  /** Of the result, and of all views upon it. */
+  /** Of the result, and of all views. */
   readonly shape: readonly number[]
   /** What the expression reads besides, already broadcast to the result's shape. Bound as `in0 … inn`. */
   readonly inputs: readonly View[]

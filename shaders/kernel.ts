@@ -22,7 +22,7 @@ export interface Spec {
 }
 
 /**
- * How a kernel reads a buffer: element (i, j, …) stands at offset + Σ index·stride, counted in elements from the start
+ * How a kernel reads a buffer: element (i, j, …) is at offset + Σ index·stride, counted in elements from the start
  * of the binding. Stride 0 repeats (broadcast).
  */
 export interface View extends Spec {
@@ -41,7 +41,7 @@ export function rowMajorStrides(shape: readonly number[]): number[] {
   return strides
 }
 
-/** A product of subgroup matrices: f16 [m, k] times f16 [k, n], added to f32 [m, n], by so many lanes. */
+/** A product of subgroup matrices: f16 [m, k] times f16 [k, n], added to f32 [m, n], by a subgroup of `lanes` lanes. */
 export interface SubgroupMatrix {
   readonly m: number
   readonly n: number

@@ -134,7 +134,7 @@ export interface LayerNormParameterConfig {
   readonly dtype: DType
   readonly vector: Width
   readonly workgroup: number
-  /** At most so many shares of the rows are summed side by side. */
+  /** Largest number of shares of the rows, which are summed side by side. */
   readonly shares: number
 }
 

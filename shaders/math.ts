@@ -2,7 +2,7 @@
 // relative error in f32.
 //
 // WGSL lets compilers assume that no float is NaN or infinite, and they do: SwiftShader's exp(NaN) is ∞ and its log(0)
-// is −88, Mesa's a − a is 0 for an infinite a, and everybody's max drops NaN. So these functions recognize such numbers
+// is −88, Mesa's a − a is 0 for an infinite a, and max drops NaN everywhere. So these functions recognize such numbers
 // by their bits and write them into results as bits.
 
 const functions: Readonly<Record<string, string>> = {

@@ -1,7 +1,7 @@
 // Matmul: which kernels are worth trying for a product on an adapter, and the launches of one of them. The kernels
-// stand side by side in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory
-// (workgroup.ts), subgroup matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take
-// K in slices, summed by sum.ts.
+// are in matmul/: register tiles, alone or shared in a subgroup (tile.ts), workgroup memory (workgroup.ts), subgroup
+// matrices (matrix.ts), dot products (dot.ts), a narrow side (narrow.ts); any of them may take K in slices, summed by
+// sum.ts.
 import { type Lowering, type Traits, spread, temporary } from './kernel.ts'
 import { type DotConfig, dot } from './matmul/dot.ts'
 import { type MatrixConfig, matrix } from './matmul/matrix.ts'

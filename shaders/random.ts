@@ -5,7 +5,7 @@
 //
 // The counter is (index / 4, stream, step, 0) and the key (seed, KEY_TAG, 0, 0). One block of four words serves the
 // four indices that share index / 4; a kernel that walks indices in order takes whole blocks with `randomBlock`.
-import { each, wgsl } from './wgsl.ts'
+import { each, wgsl, when } from './wgsl.ts'
 
 /** Of what a kernel draws, again and again: as few as the authors test and publish known answers of. */
 const ROUNDS = 13
@@ -40,13 +40,10 @@ function roundWgsl(r: number): string {
   return wgsl`
     a += ${others};
     b = ${r % 2 === 0 ? turned : `(${turned}).yx`};
-    ${
-      Number.isInteger(n) &&
-      wgsl`
+    ${when(Number.isInteger(n))`
       a += vec2<u32>(${key(0)}, ${key(2)});
       b += vec2<u32>(${key(1)}, ${key(3)} + ${n}u);
-    `
-    }
+    `}
   `
 }
 

@@ -2,7 +2,7 @@
 // shares are folded the same way. Every thread sums its share in a fixed order, so a result has the same bits each
 // time.
 //
-// Long sums are sums of blocks (blocks.ts), in steps of four. A maximum or minimum of numbers with NaN among them is NaN.
+// Long sums are sums of blocks (blocks.ts), in steps of four. A maximum or minimum is NaN if any of the numbers is.
 import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, inputsOf, loadInputs, mentions } from './expression.ts'

@@ -1,10 +1,10 @@
 // What the kernels that work row by row share (softmax, layer norm, cross entropy): how invocations divide a row of a
 // contiguous [rows, width] matrix, and the WGSL around a row's own arithmetic.
 //
-// There are three ways to divide a row. One invocation per row needs no communication: for short rows, and as a fallback.
-// One subgroup per row: neighbours read neighbouring vectors and combine by subgroup operations, without barriers; for
-// CPUs and rows of medium length. One workgroup per row, for long rows on GPUs: by subgroup operations and a few words of
-// workgroup memory, or by a tree in workgroup memory where there are no subgroups.
+// There are three ways to divide a row. One invocation per row needs no communication: for short rows, and as a
+// fallback. One subgroup per row: neighbours read neighbouring vectors and combine by subgroup operations, without
+// barriers; for CPUs and rows of medium length. One workgroup per row, for long rows on GPUs: by subgroup operations and
+// a few words of workgroup memory, or by a tree in workgroup memory without subgroups.
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Traits, spread } from './kernel.ts'
 import { MAIN, type ScalarType, Shader, type ShaderParts, type Width, paragraphs, typeName, wgsl } from './wgsl.ts'
@@ -66,7 +66,7 @@ export function describePlan(plan: RowPlan): string {
   return `${plan.share}${by} per row, ${rowsOf(plan)} per workgroup${how}, vec${plan.vector}${blocks}`
 }
 
-/** Workgroup counts for so many rows. */
+/** Workgroup counts for `rows` rows. */
 export function rowWorkgroups(rows: number, plan: RowPlan, traits: Traits): [number, number, number] {
   return spread(Math.ceil(rows / rowsOf(plan)), traits.maxWorkgroups)
 }

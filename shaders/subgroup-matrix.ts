@@ -19,7 +19,7 @@ export const multiplyAdd = (sum: string, left: string, right: string): string =>
 export const storeFragment = (to: string, at: string, sum: string, pitch: string): string =>
   `subgroupMatrixStore<row_major>(&${to}, ${at}, ${sum}, ${pitch});`
 
-/** A fragment from memory; as it stands, or 'turned' with rows and columns exchanged; 'sum' in f32. */
+/** A fragment from memory; if 'turned', with rows and columns exchanged; 'sum' in f32. */
 export function loadFragment(
   side: Fragment,
   from: string,

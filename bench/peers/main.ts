@@ -1,6 +1,6 @@
 // `npm run bench:peers`: the same work in tilegrad, jax-js and TensorFlow.js, each in a process of its own on the same
 // adapter, taking turns call by call. Times are medians of wall time with the result read back; inputs are resident;
-// first calls stand apart. Answers must agree.
+// first calls are reported separately. Answers must agree.
 import { type ChildProcess, fork } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -241,7 +241,7 @@ function comparisonTable(rows: readonly Row[], engines: readonly string[]): stri
   ])
 }
 
-/** Small expressions by how many a second are evaluated and read. */
+/** Small expressions by how many are evaluated and read per second. */
 function eagerTable(rows: readonly Row[], engines: readonly string[]): string | undefined {
   const shown = rows.flatMap(({ problem, engines: measured }) => {
     const { [problem]: work } = PROBLEMS
@@ -260,7 +260,7 @@ function eagerTable(rows: readonly Row[], engines: readonly string[]): string | 
       ],
     ]
   })
-  return shown.length > 0 ? table([['evaluations a second', ...engines, 'ours ÷ best peer'], ...shown]) : undefined
+  return shown.length > 0 ? table([['evaluations per second', ...engines, 'ours ÷ best peer'], ...shown]) : undefined
 }
 
 /** Lines about what did not work: runs that failed, and answers that are apart. */

@@ -16,7 +16,7 @@ export type Reply =
   | { readonly id: number; readonly milliseconds: number; readonly answers?: Answers }
   | { readonly id: number; readonly error: string }
   | { readonly ready: string; readonly adapter: AdapterInfo }
-  /** It does not start; its user can mend it or not. */
+  /** The engine did not start. `isUsers`: an error that the user can fix. */
   | { readonly refused: string; readonly isUsers: boolean }
 
 const ENGINES: Readonly<Record<string, () => Promise<{ open: Open }>>> = {

@@ -1,4 +1,4 @@
-// Cost grows as it should: time a token flat in batch size, time linear in depth, attention's memory linear in the
+// Cost grows as it should: time per token flat in batch size, time linear in depth, attention's memory linear in the
 // sequence.
 import { attention, compile, grad, scalar, variable } from '../../engine/index.ts'
 import { ratioAtOnePace, samplesInTurns, timingOf, wallTime } from '../measure.ts'
@@ -53,7 +53,7 @@ interface Row {
   readonly size: number
   /** Milliseconds a step, or bytes of intermediates. */
   readonly cost: number
-  /** Cost a token, a layer or a token. */
+  /** Cost per token, per layer or per token. */
   readonly each: number
 }
 
@@ -90,9 +90,9 @@ export const growth: Topic = {
       rows.push({ grows: 'sequence', size, cost, each: cost / size })
     }
     const units = {
-      batch: ['sequences', 'µs a token'],
+      batch: ['sequences', 'µs per token'],
       depth: ['layers', 'ms a further layer'],
-      sequence: ['tokens', 'bytes a token'],
+      sequence: ['tokens', 'bytes per token'],
     }
     const each = { batch: (x: number) => (1000 * x).toFixed(1), depth: ms, sequence: (x: number) => x.toFixed(0) }
     return {
@@ -118,9 +118,9 @@ function barsOf(rows: readonly Row[]): Bar[] {
   const each = (grows: Row['grows']): number[] => rows.filter(row => row.grows === grows).map(row => row.each)
   const [tokens, layers, memory] = [each('batch'), each('depth').slice(1), each('sequence')]
   return [
-    // Small batches leave an adapter idle and may cost more a token; large ones must not.
+    // Small batches leave an adapter idle and may cost more per token; large ones must not.
     bar(
-      'time a token at the largest batch, of that at the best',
+      'time per token at the largest batch, of that at the best',
       tokens[tokens.length - 1] / Math.min(...tokens),
       1.25,
       '×',
@@ -132,7 +132,7 @@ function barsOf(rows: readonly Row[]): Bar[] {
       '×',
     ),
     bar(
-      'attention memory a token, at the longest of the shortest sequence',
+      'attention memory per token, at the longest of the shortest sequence',
       memory[memory.length - 1] / memory[0],
       1.1,
       '×',

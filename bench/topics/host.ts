@@ -1,5 +1,5 @@
-// The host's own work, on Dawn's null backend, which executes nothing: microseconds a dispatch, milliseconds a training
-// step. It runs in a process of its own, since two devices share no constants.
+// The host's own work, on Dawn's null backend, which executes nothing: microseconds per dispatch, milliseconds per
+// training step. It runs in a process of its own, since two devices share no constants.
 import { fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { ms } from '../text.ts'
@@ -34,7 +34,7 @@ export const host: Topic = {
     const step = rows.find(({ what }) => what.startsWith('bert-base'))
     return {
       rows: [
-        ['what', 'dispatches', 'ms', 'µs a dispatch'],
+        ['what', 'dispatches', 'ms', 'µs per dispatch'],
         ...rows.map(({ what, dispatches, milliseconds, microsecondsPerDispatch }) => [
           what,
           `${dispatches}`,

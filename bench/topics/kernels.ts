@@ -1,5 +1,5 @@
-// Every kernel, forward and backward: device time, arithmetic and memory a second, and how near it comes to what the
-// adapter can do.
+// Every kernel, forward and backward: device time, operations and bytes per second, and the share of what the adapter
+// can do.
 import { compile, grad } from '../../engine/index.ts'
 import { percent } from '../../train/node/cli/console.ts'
 import { type CaseSizes, type KernelCase, kernelCases } from './kernel-cases.ts'

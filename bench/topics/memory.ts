@@ -90,7 +90,7 @@ export const memory: Topic = {
       ],
       notes: [
         `DistilBERT's LoRA step is ${elementary} elementary operations (products, elementwise operations, reductions, lookups),` +
-          ' a dispatch each without any fusion.',
+          ' each of which would be a dispatch without fusion.',
         'Unfused: dispatches with the hand-written fused kernels, but without fusion of elementwise operations.',
         'Scratch: buffers for intermediates. Live: the most bytes of them that are needed at any one step, which no plan can go below.' +
           ' Peak: scratch and what persists.',

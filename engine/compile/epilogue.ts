@@ -77,8 +77,8 @@ export function findEpilogues(graph: Canonical, fused: Set<string>, traits: Trai
 
 /**
  * The one node of `later`, if it is an expensive elementwise function of the kernel's first output alone, in the same
- * dtype (GELU's derivative, for example). Storing it instead of that output takes no more memory, and its readers load it
- * instead of computing it.
+ * dtype (GELU's derivative, for example). Storing it instead of that output takes no more memory, and its readers load
+ * it instead of computing it.
  */
 function costlyReader(kernel: Kernel, later: readonly Node[], { inputsOf }: Canonical): Elementwise | undefined {
   const [reader, another] = later

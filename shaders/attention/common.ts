@@ -267,7 +267,7 @@ const dropoutFunctions = wgsl`
   }
 `
 
-/** Where a workgroup stands: in tile `tileNumber` of one head of one batch item, a pair of these. */
+/** What a workgroup computes: tile `tileNumber` of a pair, which is a head of a batch item. */
 export const placeOfPair = wgsl`
   let number = group.x + group.y * groups.x;
   if (number >= u.workgroups) { return; }
@@ -279,7 +279,7 @@ export const placeOfPair = wgsl`
   let headRow = pair * u.queries; // the head's first in [batch, heads, queries]
 `
 
-/** The same where a tile is so many rows. */
+/** The same for tiles of `rows` rows. */
 export const place = (rows: number): string => wgsl`
   ${placeOfPair}
   let rowStart = tileNumber * ${rows}u;
@@ -301,13 +301,13 @@ export const columnsEnd = (side: Side): string =>
   if (rowStart >= extent) { end = 0u; } // all of its keys are padding
 `
 
-/** Heads of all batch items, numbered item · heads + head, from the first of so many on. */
+/** A range of pairs: heads of batch items, numbered item · heads + head. */
 export interface Pairs {
   readonly first: number
   readonly count: number
 }
 
-/** Tiles of one head: of so many rows each. */
+/** How many tiles of `rows` rows a head has. */
 export const rowTiles = ({ queries, keys }: AttentionProblem, side: Side, rows: number): number =>
   Math.ceil((side === 'query' ? queries : keys) / rows)
 

@@ -51,7 +51,7 @@ export function matrixBytes(config: MatrixConfig, layout: AttentionLayout, pass:
 interface Shares {
   /** Threads side by side along the columns: a quad each (side 'query'), or one column each (side 'key'). */
   readonly across: number
-  /** Groups of so many threads, on rows (or quads of rows) of their own. */
+  /** Groups of `across` threads, each with its own rows (or quads of rows). */
   readonly groups: number
   readonly turns: number
 }
@@ -69,7 +69,7 @@ const whole = (...numbers: number[]): boolean => numbers.every(n => Number.isInt
 /** Most sums per thread, in registers, for subgroups with one fragment of rows, or with more. */
 const mostSums = (rows: number): number => (rows === 1 ? 128 : 64)
 
-/** Whether a layout has whole fragments, and whole `counts`, and an adapter has room for so many sums and bytes. */
+/** Whether the layout divides into whole fragments and whole `counts`, and the adapter can hold the sums and bytes. */
 function fits(
   config: MatrixConfig,
   { dtype, vector, headSize }: AttentionLayout,

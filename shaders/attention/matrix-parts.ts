@@ -116,7 +116,7 @@ export class MatrixParts {
     const { m, k } = fragment
     const left = (i: number, h: number): string =>
       loadFragment('left', 'tile', ofRow(i * m, 'PITCH', h * k), 'PITCH', fragment)
-    // What stands past the end repeats the last row.
+    // Rows past the end repeat the last one.
     return wgsl`
       for (var at = local; at < ${matrixRows(this.#config)}u * CHUNKS; at += ${threadsOf(this.#config)}u) {
         let i = min(rowStart + at / CHUNKS, ${bound} - 1u);
@@ -196,7 +196,7 @@ export class MatrixParts {
     return this.addProducts(sum, this.#layout.headSize, left, right)
   }
 
-  /** sum{i}_{j} += left(i) · right(j), for so many columns of the sums. */
+  /** sum{i}_{j} += left(i) · right(j), for `columns` columns of the sums. */
   addProducts(sum: string, columns: number, left: (i: number) => string, right: (j: number) => string): string {
     const { rows, fragment } = this.#config
     return each(columns / fragment.n, j => [
@@ -254,11 +254,11 @@ export class MatrixParts {
   }
 
   /**
-   * Repeats what a thread does in a turn: written out for a few turns, which run side by side, in a loop for many. Random
-   * numbers take some hundreds of instructions a turn, and many of those don't fit a GPU's instruction cache.
+   * Repeats what a thread does in a turn: unrolled for a few turns, whose instructions can overlap, in a loop for many.
+   * Random numbers take some hundreds of instructions per turn, and many turns don't fit a GPU's instruction cache.
    *
-   * A turn's result may go to variable `result` and its number `n`: a loop moves them on, so that each ends as its turn's
-   * own.
+   * Turn number n may store its result in the variable `result` followed by n. A loop rotates these variables, so that
+   * each has its own turn's result in the end.
    */
   turnByTurn(body: (turn: string, n: number) => string, result?: string): string {
     const { turns } = this

@@ -1,5 +1,5 @@
-// How the chunks of a row are divided among invocations side by side, which keep the sums of their own in registers:
-// number `lane` of `lanes` owns chunks lane, lane + lanes, …, so that neighbours read and write neighbouring memory.
+// How the chunks of a row are divided among invocations side by side, each of which keeps its sums in registers: number
+// `lane` of `lanes` owns chunks lane, lane + lanes, …, so that neighbours read and write neighbouring memory.
 import { each } from '../wgsl.ts'
 import { type AttentionLayout, capital, chunksOf } from './common.ts'
 
@@ -11,7 +11,7 @@ export const ownedChunks = ({ headSize }: AttentionLayout, lanes: number): numbe
 export const declareOwned = (lane: string, lanes: number, owned: number): string =>
   each(owned, t => `let own${t} = min(${lane} + ${t * lanes}u, CHUNKS - 1u);`)
 
-/** Declares the sums of the invocation's chunks of so many rows: chunk t of row r is `name{r}_{t}`. */
+/** Declares the sums of the invocation's chunks of each row: chunk t of row r is `name{r}_{t}`. */
 export const declareSums = (name: string, rows: number, owned: number): string =>
   each(rows, r => each(owned, t => `var ${name}${r}_${t} = vec4<f32>();`))
 

@@ -1,5 +1,5 @@
-// Attention with one invocation per row, all its numbers in registers: the plain version, right on every adapter, and the
-// first rung of the ladder (subgroup.ts, tiled.ts).
+// Attention with one invocation per row, all its numbers in registers: the plain version, right on every adapter, and
+// the first rung of the ladder (subgroup.ts, tiled.ts).
 import { MAIN, type Shader, wgsl, when, written } from '../wgsl.ts'
 import { type AttentionKind, type AttentionLayout, type Side, attentionShader, place, sides } from './common.ts'
 

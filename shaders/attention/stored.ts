@@ -5,8 +5,8 @@
 //
 // Stored, in the operands' type: [2, pairs, queries, keys], first the probabilities (for dv), then the dScores (for dk
 // and dq). Both sides are padded to whole blocks, with zeros past the last query, past the last key and for masked
-// keys. Blocks of keys that are not attended to are neither written nor read. If subgroup matrices read them, the layout
-// is blocked, [keys / 16, queries, 16]: each fragment covers whole cache lines.
+// keys. Blocks of keys that are not attended to are neither written nor read. If subgroup matrices read them, the
+// layout is blocked, [keys / 16, queries, 16]: each fragment covers whole cache lines.
 //
 // probabilities  a workgroup computes a tile of keys × queries, by two products over headSize.
 // sums           a workgroup owns a tile of the result's rows and loops over the other side, both operands in

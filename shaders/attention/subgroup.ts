@@ -1,7 +1,6 @@
-// Attention by subgroups, for adapters on CPUs: a subgroup owns a tile of rows; in the score products its lanes stand
-// for columns (four consecutive ones each), in the sums for chunks of headSize. What lanes share is loaded by one of
-// them and distributed by subgroupBroadcast, so that loads, which such adapters do lane by lane, are few for each
-// multiply-add.
+// Attention by subgroups, for adapters on CPUs: a subgroup owns a tile of rows; in the score products each lane computes
+// four consecutive columns, in the sums chunks of headSize. What lanes share is loaded by one of them and distributed by
+// subgroupBroadcast: such adapters load lane by lane, so there are fewer loads per multiply-add.
 import { type Part, type Shader, each, list, wgsl, when, written } from '../wgsl.ts'
 import type { AttentionKind, AttentionLayout, Side } from './common.ts'
 import { attentionShader, capital, columnsEnd, place, sides } from './common.ts'
@@ -88,7 +87,7 @@ function draw(rows: number, place: string): string {
 }
 
 /**
- * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for so many
+ * Runs `body` for each row r of the tile that exists, in a loop: a CPU's compiler would take longer for
  * unrolled stores than for all sums. `arrays` declares arrays of the rows' variables for it.
  */
 function forRows(rows: number, bound: string, arrays: readonly string[], body: string): string {

@@ -4,8 +4,8 @@
 // Invocation (x, y) of tx × ty computes the scores of rows y·rm … and columns x·cn …, and the sums of the same rows for
 // the chunks x, x + tx, …. In workgroup memory, row y·rm + m is at place y + ty·m (columns likewise), so that
 // neighbouring invocations read neighbouring places. To spread these over the banks, the chunks of place p are rotated
-// by p mod 8 if there are a multiple of eight, and else padded to an odd number. Tiles are arrays of rows, and rotations
-// are remainders: Dawn can prove that such indices are in bounds, and omits its checks.
+// by p mod 8 if their number is a multiple of eight, and padded to an odd number otherwise. Tiles are arrays of rows,
+// and rotations are remainders: Dawn can prove that such indices are in bounds, and omits its checks.
 import { MAIN, type Part, each, list, scope, wgsl } from '../wgsl.ts'
 import { Columns, turnsOf } from './columns.ts'
 import { type AttentionLayout, type Side, capital, chunksOf, place } from './common.ts'
@@ -56,8 +56,8 @@ export const zeroBlock = (score: string, config: Blocks): string =>
   block(config, (n, g) => `var ${score}${n}_${g} = vec${rowVectorsOf(config).width}<f32>();`)
 
 /**
- * score[n] += a · bᵀ over so many chunks of two tiles, where chunk `c` of a place is `tile` and then `at`. Sums
- * accumulate over the chunks in place.
+ * score[n] += a · bᵀ over the first `chunks` chunks of two tiles, where chunk `c` of a place is `tile` followed by `at`.
+ * The sums accumulate over the chunks in place.
  */
 export function addProducts(
   score: string,
@@ -125,7 +125,7 @@ export class TiledParts {
     `
   }
 
-  /** Workgroup memory for so many rows or columns of an operand. */
+  /** Workgroup memory for rows or columns of an operand. */
   tile(name: string, rows: number): string {
     const { dtype, headSize } = this.#layout
     return `var<workgroup> ${name}: array<array<vec4<${dtype}>, ${pitchOf(headSize)}>, ${rows}>;`
@@ -143,7 +143,7 @@ export class TiledParts {
     return `[${place}][${swizzles(this.#layout.headSize) ? `(${c} + ${swizzle} % 8u) % CHUNKS` : c}]`
   }
 
-  /** Columns of so many operands, staged together. */
+  /** Staging for the columns of this number of operands. */
   columns(operands: number): Columns {
     const { tx, cn } = this.#config
     const staging = {

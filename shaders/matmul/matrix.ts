@@ -42,7 +42,7 @@ const tileWidth = (side: Side, layout: Layout): 1 | 4 => (layout.segments.every(
 /** Elements of padding after each run of a tile, so that runs begin in different banks. */
 const PADDING = 8
 
-/** Elements of workgroup memory for a K-tile of so many rows, however it lies. */
+/** Elements of workgroup memory that hold a K-tile of `rows` rows in either layout. */
 const tileElements = (rows: number, depth: number): number =>
   Math.max(rows * (depth + PADDING), depth * (rows + PADDING))
 

@@ -21,7 +21,7 @@ import { indexOf, load, productShader, rated, rowStart, storeOne, vec4AlongK, wh
 export interface NarrowAlongK {
   readonly kernel: 'narrow'
   readonly along: 'k'
-  /** Threads that walk along K together: a subgroup where `exchange`, else any so many. A power of two. */
+  /** Threads that walk along K together: a subgroup if `exchange`. A power of two. */
   readonly lanes: number
   /** Sums are added by subgroup operations. */
   readonly exchange: boolean
@@ -29,7 +29,7 @@ export interface NarrowAlongK {
   readonly rows: number
   /** Columns of the workgroup. A power of two. */
   readonly columns: number
-  /** How many times so many lanes and rows a workgroup has. */
+  /** Groups of such lanes and rows in a workgroup. */
   readonly groups: number
   /** Vec4s that a lane takes of each row in one step. */
   readonly vec4s: number

@@ -95,7 +95,7 @@ function operand(
 
 /**
  * The product of views a [..., M, K] and b [..., K, N], leading axes broadcast. Batch axes that lie together in both
- * operands become one; those of `a` that go on from its rows, where b repeats, become rows: [B, S, H]·[H, N] is one
+ * operands become one; those that continue the rows of `a`, while b repeats, become rows: [B, S, H]·[H, N] is one
  * product of B·S rows.
  */
 export function productOf(

@@ -2,9 +2,9 @@
 // K four at a time. There are two ways to read the left operand:
 //   subgroup 0  each thread loads all rows of its tile itself. Loads for each FMA fall with the tile's area; works
 //               anywhere.
-//   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast hands
-//               them on, so a tile of S rows costs a lane one load of A instead of S. The fastest on CPU adapters, where
-//               a load costs as much as several FMAs and workgroup memory is ordinary memory.
+//   subgroup S  a subgroup shares its rows: each lane loads one row's four elements along K, and subgroupBroadcast
+//               distributes them, so a tile of S rows costs a lane one load of A instead of S. The fastest on CPU
+//               adapters, where a load costs as much as several FMAs and workgroup memory is ordinary memory.
 import { LETTERS, type Part, each, list, wgsl, when } from '../wgsl.ts'
 import type { Layout, MatmulKind, Rated, SegmentLayout } from './text.ts'
 import { biasAt, load, productShader, rated, rowStart, store, wholeVec4s } from './text.ts'

@@ -1,4 +1,4 @@
-// What tensor() takes from the host, and what it refuses: numbers that a dtype does not have, by value, index and
+// What tensor() takes from the host, and what it refuses: numbers that a dtype can't represent, by value, index and
 // dtype. No device.
 import { describe, expect, test } from 'vitest'
 import { type DType, type Tensor, UserError, full, reference, scalar, tensor } from '../../engine/index.ts'

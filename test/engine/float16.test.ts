@@ -12,7 +12,7 @@ describe('half precision on the host', () => {
       if (!Object.is(halfValue(i), expected[i]))
         throw new Error(`${i.toString(16)}: ${halfValue(i)}, not ${expected[i]}`)
     expect(toFloat32(bits)).toEqual(Float32Array.from(expected))
-    // A part of a buffer is no more than that.
+    // A view of part of a buffer converts only that part.
     expect(toFloat32(bits.subarray(1, 3))).toEqual(Float32Array.of(2 ** -24, 2 ** -23))
   })
 

@@ -164,7 +164,7 @@ describe('chains are fused', () => {
         .steps.map(({ launch: { label } }) => label.replace(/^matmul [^,]*(, )?/, ''))
         .sort()
     expect(labels(y, dx)).toEqual(['', 'gelu & geluDerivative', 'mul mul'])
-    // Where somebody else reads the product, it is kept itself; and where nobody reads the slope, nothing is.
+    // If something else reads the product, it is stored itself; if nothing reads the derivative, neither is.
     expect(labels(y, dx, product)).toEqual(['', 'gelu', 'mul geluDerivative mul'])
     expect(labels(y)).toEqual(['gelu'])
     // What costs as little as a load stays with its reader.

@@ -1,6 +1,5 @@
-// What graphs must not hold: shapes that are none, numbers that a dtype does not have, arguments of another call,
-// memory that was released, more elements than are counted; and what half precision and NaN do inside of one
-// expression.
+// What graphs must not hold: invalid shapes, numbers that a dtype can't represent, arguments of another call, memory
+// that was released, more elements than an index can count; and what half precision and NaN do inside an expression.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device,

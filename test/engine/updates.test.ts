@@ -1,5 +1,5 @@
-// Values that share memory with others: updates in place beside readers of the old value, values that stand twice in
-// one concat, values that are assigned and go on; and memory that moves under a plan.
+// Values that share memory with others: updates in place beside readers of the old value, values that occur twice in
+// one concat, values that are assigned and read afterwards; and memory that moves between runs of a plan.
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
   type Device,

@@ -1,6 +1,6 @@
-// What the property tests draw: shapes that kernels find hard (1, odd, prime, a tile's size and its neighbours), views of
-// inputs, and kinds of numbers. A case is a function of the drawn parameters, so a counterexample can be printed and run
-// again.
+// What the property tests draw: shapes that are hard for kernels (1, odd, prime, a tile's size and its neighbours), views
+// of inputs, and kinds of numbers. A case is a function of the drawn parameters, so a counterexample can be printed and
+// run again.
 import fc from 'fast-check'
 import type { DType } from '../../shaders/kernel.ts'
 import { type GradientCheckOptions, type Net, constantOf } from '../../engine/gradcheck.ts'
@@ -11,7 +11,7 @@ import { noise } from '../support/ops.ts'
 export const LENGTHS = [1, 2, 3, 5, 7, 8, 9, 13, 15, 16, 17, 31, 32, 33, 63, 64, 65] as const
 export const length = fc.constantFrom(...LENGTHS)
 
-/** Shapes of so many axes with at most `budget` elements. */
+/** Shapes of `least` to `most` axes with at most `budget` elements. */
 export function shapes(least: number, most: number, budget = 400): fc.Arbitrary<number[]> {
   return fc.array(length, { minLength: least, maxLength: most }).map(lengths => fitting(lengths, budget))
 }

@@ -1,5 +1,5 @@
-// However a process ends that opened a device, the device is closed first: native threads that still compile or compute
-// while the process takes itself apart crash it.
+// However a process that opened a device ends, the device is closed first: native threads that still compile or compute
+// while the process shuts down would crash it.
 import { spawnSync } from 'node:child_process'
 import { expect, test } from 'vitest'
 

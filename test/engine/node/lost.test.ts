@@ -1,5 +1,5 @@
-// Devices that were lost or closed are collected with all that belongs to them, once nobody uses them: a run that goes
-// on upon another device does not carry the lost ones along.
+// Devices that were lost or closed are collected with all that belongs to them, once nobody uses them: a run that
+// continues on another device keeps no memory of the lost ones.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, expect, test } from 'vitest'
 import {

@@ -201,7 +201,7 @@ describe('the set-up', () => {
   for (const loader of ['with', 'without'])
     test(`makes an adapter that the same process opens, on a machine ${loader} a loader and without drivers`, async context => {
       needsEmbedded(context)
-      // A file that is no library stands before the system's own.
+      // A file that is not a library comes before the system's own.
       const libraries = join(bare, 'libraries')
       await mkdir(libraries, { recursive: true })
       await writeFile(join(libraries, 'libvulkan.so.1'), '')

@@ -1,8 +1,8 @@
-// How candidates are compared: in turns, and on while the adapter changes its pace.
+// How candidates are compared: in turns, as long as the adapter changes its pace.
 import { expect, test } from 'vitest'
 import { leastTimes } from '../../../engine/runtime/trials.ts'
 
-/** Calls that take so long each, times what the adapter's pace makes of it when so many calls were made. */
+/** Calls with these durations, multiplied by the adapter's pace, which depends on the number of calls made before. */
 function callsOf(times: readonly number[], pace: (made: number) => number) {
   let made = 0
   return { calls: times.map(time => async () => time * pace(made++)), made: () => made }
@@ -14,7 +14,7 @@ test("a GPU that speeds up in the last turn does not favour that turn's candidat
   const pace = (made: number): number => (made < 8 ? 7 : 1)
   const waking = callsOf(times, pace)
   expect(await leastTimes(waking.calls, false)).toEqual(times)
-  // Where nobody goes on, the last seems the quickest: the pace is one at which it matters.
+  // Without further turns, the last candidate seems fastest: at this pace the further turns matter.
   expect(await leastTimes(callsOf(times, pace).calls, true)).toEqual([7, 14, 3])
 })
 

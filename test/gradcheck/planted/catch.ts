@@ -71,7 +71,7 @@ export async function sow(plant: Plant, device: Device): Promise<Outcome> {
     try {
       reports = await reportsOf(of, drawn, number, explorers[0])
     } catch (error) {
-      // An exception is no net's work.
+      // An exception is not a report of a net.
       return {
         kind: 'slipped through',
         plant,

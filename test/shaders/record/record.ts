@@ -8,7 +8,7 @@ import { recordedKernels } from './kernels.ts'
 
 const path = join(import.meta.dirname, 'hashes.json')
 
-/** Texts by name. Equal ones of a name stand once. */
+/** Texts by name. Equal texts of one name are listed once. */
 export async function currentTexts(): Promise<Map<string, string>> {
   const texts = new Map<string, string>()
   for await (const { name, launches, notes = [] } of recordedKernels()) {
