@@ -350,7 +350,7 @@ interface Label {
   readonly marks: readonly number[]
   readonly text: string
   readonly position: 'right' | 'left'
-  /** The point that it stands at. */
+  /** The point that it is beside. */
   readonly at: number
   readonly from: number
   readonly to: number
@@ -361,7 +361,7 @@ interface Label {
 const PLOT = { width: SMALL.width - GRID.left - 34, height: (SMALL.height - GRID.top - GRID.bottom) / 1.3 }
 const LABEL = { gap: 8, height: 13, character: 6.2, room: 30 }
 
-/** Labels of points; of points so near that their labels would overlap one stands for all, at the rightmost. */
+/** Labels of points. Points whose labels would overlap share one, at the rightmost of them. */
 function labelsOf(marks: readonly Mark[], logarithmicX: boolean): Map<number, Label> {
   const named = marks.flatMap(({ name }, i) => (name === '' ? [] : [i]))
   const across = (i: number): number => (logarithmicX ? Math.log(marks[i].at[0]) : marks[i].at[0])
@@ -394,14 +394,24 @@ function labelsOf(marks: readonly Mark[], logarithmicX: boolean): Map<number, La
     overlap(a, b) ||
     b.marks.some(i => covers(a, pointOf.get(i) ?? [NaN, NaN])) ||
     a.marks.some(i => covers(b, pointOf.get(i) ?? [NaN, NaN]))
-  let labels = named.map(i => labelOf([i]))
-  for (;;) {
-    const meeting = labels.flatMap((a, i) => labels.slice(i + 1).flatMap(b => (meet(a, b) ? [[a, b] as const] : [])))
-    if (meeting.length === 0) return new Map(labels.map(label => [label.at, label]))
-    const [[a, b]] = meeting
-    const joined = labelOf([...a.marks, ...b.marks].sort((p, q) => p - q))
-    labels = [...labels.filter(label => label !== a && label !== b), joined]
+  const labels = named.map(i => labelOf([i]))
+  // Labels before this one meet no other, unless it is the last one, which was joined since.
+  let checked = 0
+  for (let i = 0; i < labels.length;) {
+    const label = labels[i]
+    const first = i < checked ? labels.length - 1 : i + 1
+    const met = labels.findIndex((other, j) => j >= first && meet(label, other))
+    if (met < 0) {
+      i++
+      continue
+    }
+    const [other] = labels.splice(met, 1)
+    labels.splice(i, 1)
+    labels.push(labelOf([...label.marks, ...other.marks].sort((p, q) => p - q)))
+    checked = i < checked ? checked - 1 : i
+    i = 0
   }
+  return new Map(labels.map(label => [label.at, label]))
 }
 
 const overlap = (a: Label, b: Label): boolean =>
