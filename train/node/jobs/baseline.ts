@@ -33,6 +33,7 @@ import { Progress, downloadsOn, showDuration } from '../cli/progress.ts'
 import { shellLine } from '../cli/shell.ts'
 import { type SetFacts, factsOf } from '../data/statistics.ts'
 import { TILEGRAD } from '../package.ts'
+import { pinnedArguments } from '../run/config.ts'
 import { dataHash } from '../run/fingerprint.ts'
 import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import { classRecords, nullable } from '../run/json.ts'
@@ -278,13 +279,7 @@ async function configOf(
 }
 
 /** The command that repeats the run, with the Hub's data as the commit that it was. */
-function repeatCommand({ config: { arguments: given = [], commits } }: Run): string {
-  const pinned = given.map(argument => {
-    const name = /^--data=([^@]+)/.exec(argument)?.[1]
-    return name === undefined || commits?.data === undefined ? argument : `--data=${name}@${commits.data}`
-  })
-  return shellLine(`${TILEGRAD} baseline`, ...pinned)
-}
+const repeatCommand = ({ config }: Run): string => shellLine(`${TILEGRAD} baseline`, ...pinnedArguments(config))
 
 /** Shows how good the model is, and what it took. */
 function tell(

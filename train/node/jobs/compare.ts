@@ -8,7 +8,7 @@ import { differenceInKind } from '../../compare/compare.ts'
 import type { ComparedRun, Value } from '../../compare/types.ts'
 import { metricsOf } from '../../metrics/summary.ts'
 import { TASK_NAMES } from '../../tasks/infer.ts'
-import type { RunConfig } from '../run/config.ts'
+import { type RunConfig, pinnedArguments } from '../run/config.ts'
 import { costOf } from '../run/cost.ts'
 import { type Metrics, type Run, openRun } from '../run/folder.ts'
 import { PREDICTIONS, type Prediction, readPredictions } from '../run/predictions.ts'
@@ -279,7 +279,7 @@ async function openFinished(run: Run, name: string): Promise<OpenedRun> {
     ...settingsOf(config),
     createdAt: typeof config.created_at === 'string' ? config.created_at : undefined,
     adapter: result.adapter ?? undefined,
-    arguments: config.arguments ?? [],
+    arguments: pinnedArguments(config),
     preset: config.options?.preset,
   }
 }

@@ -38,6 +38,15 @@ export function parseRunConfig(json: unknown, folder: string, path: string): Run
   throw new UserError(`${folder} is not a run folder: ${path}: ${field.join('.')}: ${message}`)
 }
 
+/** The arguments that repeat a run, with the Hub's model and data as the commits that they were. */
+export function pinnedArguments({ arguments: given = [], commits = {} }: RunConfig): string[] {
+  return given.map(argument => {
+    const [, what, name] = /^--(model|data)=([^@]+)/.exec(argument) ?? []
+    const commit = what === 'model' || what === 'data' ? commits[what] : undefined
+    return commit === undefined ? argument : `--${what}=${name}@${commit}`
+  })
+}
+
 /** An adapter as `config.json` and the result record it. */
 export function describeAdapter({
   name,

@@ -1,13 +1,22 @@
 // config.json of a run's folder: what is of the wrong kind is named, by file and field.
 import { expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
-import { parseRunConfig } from '../../../../train/node/run/config.ts'
+import { parseRunConfig, pinnedArguments } from '../../../../train/node/run/config.ts'
 
 const parse = (json: unknown) => parseRunConfig(json, 'run', 'run/config.json')
 
 test('a config keeps what it has, fields that nobody knows included', () => {
   const config = { arguments: ['--model', 'm'], options: { preset: 'imdb', epochs: 3 }, commits: {}, later: [1] }
   expect(parse(config)).toEqual(config)
+})
+
+test('arguments that repeat a run name the commits of the Hub', () => {
+  const commits = { model: 'c0ffee', data: 'beef' }
+  const given = ['--model=some/model', '--data=some/reviews@main', '--seed=1']
+  const pinned = ['--model=some/model@c0ffee', '--data=some/reviews@beef', '--seed=1']
+  expect(pinnedArguments({ arguments: given, commits })).toEqual(pinned)
+  expect(pinnedArguments({ arguments: given })).toEqual(given)
+  expect(pinnedArguments({})).toEqual([])
 })
 
 test.each([

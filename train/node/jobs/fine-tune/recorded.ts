@@ -3,6 +3,7 @@
 import { UserError } from '../../../../engine/errors.ts'
 import { type Options, type Preset, parseOptions } from '../../cli/options.ts'
 import { command } from '../../cli/shell.ts'
+import { pinnedArguments } from '../../run/config.ts'
 import type { Fingerprints } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { changedSince } from '../../run/resume.ts'
@@ -53,14 +54,4 @@ export function refuseChanges(run: Run, now: Fingerprints, data: string | undefi
 export const resumeCommand = (run: Run): string => command(presetOf(run), '--resume', run.folder)
 
 /** The command that repeats the run, into a folder of its own. */
-export const repeatCommand = (run: Run): string => command(presetOf(run), ...pinnedArguments(run))
-
-/** The arguments of a run, with the Hub's model and data as the commits that they were. */
-function pinnedArguments({ config }: Run): string[] {
-  const { arguments: given = [], commits = {} } = config
-  return given.map(argument => {
-    const [, what, name] = /^--(model|data)=([^@]+)/.exec(argument) ?? []
-    const commit = what === 'model' || what === 'data' ? commits[what] : undefined
-    return commit === undefined ? argument : `--${what}=${name}@${commit}`
-  })
-}
+export const repeatCommand = (run: Run): string => command(presetOf(run), ...pinnedArguments(run.config))
