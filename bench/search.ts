@@ -7,7 +7,7 @@ import { readJson } from '../models/node/files.ts'
 import { bootstrap } from '../train/metrics/uncertainty.ts'
 import { Console, table } from '../train/node/cli/console.ts'
 import { specSchema } from '../train/node/jobs/sweep/plan.ts'
-import type { Spec, Trial } from '../train/search/types.ts'
+import { type Spec, TRIAL_STATES, type Trial } from '../train/search/types.ts'
 import { runBench } from './command.ts'
 import { play, playCurves, regretAfter, searchOn } from './search/play.ts'
 import { BRANIN, type Curves, type Surface, TUNING, modelledCurves, recordedSweep } from './search/surfaces.ts'
@@ -31,7 +31,7 @@ const recordSchema = z.object({
       setting: z.int(),
       seed: z.number(),
       values: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
-      state: z.enum(['waiting', 'running', 'complete', 'pruned', 'failed']),
+      state: z.enum(TRIAL_STATES),
       value: z.number().nullable(),
       intermediate: z.array(z.object({ step: z.number(), value: z.number() })),
     }),

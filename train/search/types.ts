@@ -63,7 +63,8 @@ export interface Spec {
   readonly seed: number
 }
 
-export type TrialState = 'waiting' | 'running' | 'complete' | 'pruned' | 'failed'
+export const TRIAL_STATES = ['waiting', 'running', 'complete', 'pruned', 'failed'] as const
+export type TrialState = (typeof TRIAL_STATES)[number]
 
 /** An evaluation of a trial while it trains. */
 export interface Intermediate {

@@ -4,7 +4,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
-import type { Intermediate, Proposal, Trial, TrialState } from '../../../search/types.ts'
+import { type Intermediate, type Proposal, TRIAL_STATES, type Trial, type TrialState } from '../../../search/types.ts'
 import type { Database, Row } from './database.ts'
 import { type Plan, planSchema } from './plan.ts'
 import { createTables } from './schema.ts'
@@ -32,7 +32,7 @@ const trialSchema = z.object({
   setting: count,
   seed: big,
   values: z.record(z.string(), value),
-  state: z.enum(['waiting', 'running', 'complete', 'pruned', 'failed']),
+  state: z.enum(TRIAL_STATES),
   value: optional(z.number()),
   intermediate: z.array(z.object({ step: count, value: z.number() })).readonly(),
   job: z.string(),
