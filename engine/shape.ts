@@ -1,15 +1,10 @@
 // Arithmetic on shapes; no tensors here.
-import type { Spec } from '../shaders/kernel.ts'
+import { type Spec, sizeOf } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 
-export type Shape = readonly number[]
+export { sizeOf }
 
-/** Number of elements. */
-export function sizeOf(shape: Shape): number {
-  let size = 1
-  for (const n of shape) size *= n
-  return size
-}
+export type Shape = readonly number[]
 
 export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i])

@@ -2,7 +2,7 @@
 // written through strides.
 import { Scalars, addressing } from './addressing.ts'
 import { type Body, addScalars, byVec4s, evaluate, inputsOf } from './expression.ts'
-import { type Launch, type Traits, type View, input, output, spread } from './kernel.ts'
+import { type Launch, type Traits, type View, input, output, sizeOf, spread } from './kernel.ts'
 import { functionsText } from './math.ts'
 import { LETTERS, MAIN, Shader, narrowed, paragraphs, wgsl, when, written } from './wgsl.ts'
 
@@ -35,7 +35,7 @@ const MOST_EACH = 16
  * the count is a multiple of four.
  */
 export function elementwiseLaunch({ label, inputs, output: out, body }: ElementwiseProblem, traits: Traits): Launch {
-  const count = out.shape.reduce((n, m) => n * m, 1)
+  const count = sizeOf(out.shape)
   const width = body.draws.length > 0 && count % 4 === 0 ? 4 : 1
   const each = Math.max(1, 2 ** Math.floor(Math.log2(elementsEach(count, traits))) / width)
   const uniforms = new Scalars()

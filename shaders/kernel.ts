@@ -30,6 +30,13 @@ export interface View extends Spec {
   readonly offset: number
 }
 
+/** Number of elements. */
+export function sizeOf(shape: readonly number[]): number {
+  let size = 1
+  for (const n of shape) size *= n
+  return size
+}
+
 /** Strides of a contiguous value, in elements: the last axis's is 1. */
 export function rowMajorStrides(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length)

@@ -7,7 +7,7 @@ import { Scalars, addressOf, coordinatesOf, mergeAxes } from './addressing.ts'
 import { LONG_SUM, blockedSum } from './blocks.ts'
 import { type Body, addScalars, copied, drawOne, inputsOf, loadInputs, mentions } from './expression.ts'
 import type { Launch, Lowering, Slot, Traits, View } from './kernel.ts'
-import { input, output, rowMajorStrides, spread, temporary } from './kernel.ts'
+import { input, output, rowMajorStrides, sizeOf, spread, temporary } from './kernel.ts'
 import { functionsText } from './math.ts'
 import { type ScalarType, Shader, computed, narrowed, paragraphs, wgsl, written } from './wgsl.ts'
 
@@ -38,8 +38,8 @@ export const MOST_REDUCED = 2 ** 32 - 2 ** 18
 
 /** All launches of a reduction, with the partial results between them. */
 export function reduceLowering(problem: ReduceProblem, traits: Traits): Lowering {
-  const outputs = problem.output.shape.reduce((n, m) => n * m, 1)
-  const reduced = problem.axes.reduce((n, axis) => n * problem.shape[axis], 1)
+  const outputs = sizeOf(problem.output.shape)
+  const reduced = sizeOf(problem.axes.map(axis => problem.shape[axis]))
   const launches: Launch[] = []
   const temporaries: { shape: number[]; dtype: ScalarType }[] = []
   const dtype = computed(problem.output.dtype)

@@ -1,12 +1,13 @@
 // The inputs of the problems: they follow from names alone, so that all engines compute on the same numbers.
+import { sizeOf } from '../../engine/shape.ts'
 import type { BertConfig, LayerConfig } from './problems.ts'
 
-/** `count` numbers, uniform in ±bound, that follow from the name (Mulberry32 seeded by FNV-1a of it). */
-export function uniform(name: string, count: number, bound = 1): Float32Array<ArrayBuffer> {
+/** Numbers of a shape, uniform in ±bound, that follow from the name (Mulberry32 seeded by FNV-1a of it). */
+export function uniform(name: string, shape: readonly number[], bound = 1): Float32Array<ArrayBuffer> {
   let state = 0x811c9dc5
   for (const byte of new TextEncoder().encode(name)) state = Math.imul(state ^ byte, 0x01000193)
-  const values = new Float32Array(count)
-  for (let i = 0; i < count; i++) {
+  const values = new Float32Array(sizeOf(shape))
+  for (let i = 0; i < values.length; i++) {
     state = (state + 0x6d2b79f5) | 0
     let word = Math.imul(state ^ (state >>> 15), state | 1)
     word ^= word + Math.imul(word ^ (word >>> 7), word | 61)
@@ -24,11 +25,7 @@ export interface Weight {
 
 /** About BERT's initialisation: a standard deviation of 0.02, norms near one. */
 function weight(name: string, shape: readonly number[], bound = 0.035, around = 0): Weight {
-  const values = uniform(
-    name,
-    shape.reduce((a, b) => a * b, 1),
-    bound,
-  )
+  const values = uniform(name, shape, bound)
   return { name, shape, values: around === 0 ? values : values.map(x => x + around) }
 }
 
@@ -102,8 +99,8 @@ export interface TokenBatch {
 }
 
 export function tokenBatch({ batch, sequence, vocabulary }: BertConfig, step: number): TokenBatch {
-  const draw = uniform(`tokens ${step}`, batch * sequence)
-  const lengths = uniform(`lengths ${step}`, batch)
+  const draw = uniform(`tokens ${step}`, [batch, sequence])
+  const lengths = uniform(`lengths ${step}`, [batch])
   const mask = Int32Array.from(draw, (_, i) =>
     i % sequence < sequence * (0.75 + 0.25 * lengths[Math.floor(i / sequence)]) ? 1 : 0,
   )
@@ -122,8 +119,8 @@ export function layerInputs({ batch, sequence, hidden }: LayerConfig): {
   x: Float32Array<ArrayBuffer>
   c: Float32Array<ArrayBuffer>
 } {
-  const size = batch * sequence * hidden
-  return { x: uniform('layer x', size), c: uniform('layer c', size) }
+  const shape = [batch * sequence, hidden]
+  return { x: uniform('layer x', shape), c: uniform('layer c', shape) }
 }
 
 /** Whether engines that keep linear weights as [in, out] turn this one. Embeddings stay as they are. */

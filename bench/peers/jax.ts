@@ -76,17 +76,7 @@ class Problems {
 
   async #resident(shapes: { readonly [name: string]: number[] }): Promise<Tensor[]> {
     const { numpy: np, blockUntilReady } = this.#jax
-    return blockUntilReady(
-      Object.entries(shapes).map(([name, shape]) =>
-        np.array(
-          uniform(
-            name,
-            shape.reduce((a, b) => a * b, 1),
-          ),
-          { shape },
-        ),
-      ),
-    )
+    return blockUntilReady(Object.entries(shapes).map(([name, shape]) => np.array(uniform(name, shape), { shape })))
   }
 
   #single(fn: Jax.OwnedFunction<(...args: Tensor[]) => Tensor>, held: readonly Tensor[]): Loaded {

@@ -67,13 +67,7 @@ async function load(problem: Problem): Promise<Loaded> {
 
 async function resident(name: string, shape: readonly number[], values?: Float32Array<ArrayBuffer>): Promise<Variable> {
   const made = variable({ shape, dtype: 'f32' }, name)
-  await made.write(
-    values ??
-      uniform(
-        name,
-        shape.reduce((a, b) => a * b, 1),
-      ),
-  )
+  await made.write(values ?? uniform(name, shape))
   return made
 }
 

@@ -66,14 +66,7 @@ class Problems {
   }
 
   #resident(name: string, shape: number[], values?: Float32Array): Tensor {
-    return this.#tf.tensor(
-      values ??
-        uniform(
-          name,
-          shape.reduce((a, b) => a * b, 1),
-        ),
-      shape,
-    )
+    return this.#tf.tensor(values ?? uniform(name, shape), shape)
   }
 
   #single(held: readonly Tensor[], fn: () => Tensor): Loaded {

@@ -2,7 +2,7 @@
 // Everything that depends only on views lives here, and no WGSL.
 import { type Axes, mergeAxes } from '../addressing.ts'
 import type { Epilogue } from '../epilogue.ts'
-import { type FloatType, type Slot, type View, isFloat } from '../kernel.ts'
+import { type FloatType, type Slot, type View, isFloat, sizeOf } from '../kernel.ts'
 
 /**
  * One operand. Its rows are M for the left operand and N for the right one; its columns are K. One of the two axes has
@@ -148,7 +148,7 @@ export function isVec4(operand: Operand, rows: number, k: number): boolean {
 
 /** Number of matrices. */
 export function batchCount(product: Product): number {
-  return product.batch.reduce((count, n) => count * n, 1)
+  return sizeOf(product.batch)
 }
 
 /**

@@ -151,8 +151,8 @@ describe('problems', () => {
   if (step.kind !== 'lora step') throw new Error('the LoRA step is one')
 
   test('numbers follow from names and fill their range', () => {
-    const [a, b] = [uniform('a', 10_000, 2), uniform('b', 10_000, 2)]
-    expect(uniform('a', 10_000, 2)).toEqual(a)
+    const [a, b] = [uniform('a', [10_000], 2), uniform('b', [10_000], 2)]
+    expect(uniform('a', [10_000], 2)).toEqual(a)
     expect(a).not.toEqual(b)
     const mean = a.reduce((sum, x) => sum + x, 0) / a.length
     expect(Math.abs(mean)).toBeLessThan(0.05)
@@ -172,7 +172,7 @@ describe('problems', () => {
   })
 
   test('transposing twice changes nothing', () => {
-    const values = uniform('m', 12)
+    const values = uniform('m', [12])
     expect(transposed(transposed(values, 3, 4), 4, 3)).toEqual(values)
     expect(transposed(Float32Array.of(1, 2, 3, 4, 5, 6), 2, 3)).toEqual(Float32Array.of(1, 4, 2, 5, 3, 6))
   })
