@@ -3,7 +3,7 @@ import { globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
-import { commandLineSource, searchOptions, splitArguments } from '../../train/node/cli/search-options.ts'
+import { commandLineSource, searchOptions } from '../../train/node/cli/search-options.ts'
 import { parseOptions } from '../../train/node/cli/options.ts'
 import { parseTable } from '../../train/node/cli/table.ts'
 import { argumentsOf } from '../../train/node/jobs/sweep/check.ts'
@@ -17,8 +17,7 @@ const readme = await readFile(`${folder}README.md`, 'utf8')
 
 /** The plan of a study with these arguments after `--`. */
 function planOf(study: string, shared: readonly string[] = []) {
-  const split = splitArguments(['--', ...shared])
-  return openPlan(folder + study, commandLineSource(parseTable({ Search: searchOptions }, []), split))
+  return openPlan(folder + study, commandLineSource(parseTable({ Search: searchOptions }, []), shared))
 }
 
 test('are listed in the README with their numbers of settings and seeds', async () => {

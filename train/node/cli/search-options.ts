@@ -4,7 +4,7 @@ import { UserError } from '../../../engine/errors.ts'
 import type { Value } from '../../search/types.ts'
 import type { Path, Source } from '../jobs/sweep/source.ts'
 import { COMMAND_NAMES } from '../jobs/sweep/commands.ts'
-import { type Kind, type ValuesOf, count, number, oneOf, optional, text } from './table.ts'
+import { type Kind, type ValuesOf, count, number, oneOf, optional, several, text } from './table.ts'
 
 const seeds: Kind<readonly number[]> = {
   shown: 'A,B,…',
@@ -19,7 +19,7 @@ const seeds: Kind<readonly number[]> = {
 export const searchOptions = {
   command: optional(oneOf(...COMMAND_NAMES), 'what each trial runs', 'fine-tune'),
   search: optional(oneOf('grid', 'random', 'tpe'), 'how settings are chosen', 'grid'),
-  vary: optional(
+  vary: several(
     text('OPTION=VALUES', 'an option with values, such as lr=1e-4,3e-4'),
     'an option to search, given once for each: lr=1e-4,3e-4 (values; separated by ; if they have commas), lr=1e-5..1e-3:log, dropout=0..0.5:0.1 (in steps), lora-rank=1..64:log:integer',
   ),
@@ -47,27 +47,10 @@ export const searchOptions = {
 }
 export type SearchOptions = ValuesOf<{ Search: typeof searchOptions }>
 
-export interface SweepArguments {
-  /** For the table of `tilegrad sweep`, without `--vary`. */
-  readonly own: readonly string[]
-  /** What each `--vary` was given. */
-  readonly varied: readonly string[]
-  /** What stands after `--`: options of every trial. */
-  readonly shared: readonly string[]
-}
-
-/** Takes apart what a table of options cannot: an option that may be given several times, and a second command line. */
-export function splitArguments(argv: readonly string[]): SweepArguments {
+/** Separates the command's own arguments from those after `--`, which are options of every trial. */
+export function splitArguments(argv: readonly string[]): { own: readonly string[]; shared: readonly string[] } {
   const end = argv.includes('--') ? argv.indexOf('--') : argv.length
-  const own: string[] = []
-  const varied: string[] = []
-  for (let i = 0; i < end; i++) {
-    if (argv[i].startsWith('--vary=')) varied.push(argv[i].slice('--vary='.length))
-    // Without a value it is left to the table, which says what is missing.
-    else if (argv[i] === '--vary' && i + 1 < end && !argv[i + 1].startsWith('--')) varied.push(argv[++i])
-    else own.push(argv[i])
-  }
-  return { own, varied, shared: argv.slice(end + 1) }
+  return { own: argv.slice(0, end), shared: argv.slice(end + 1) }
 }
 
 /** A number where the text is one, true and false, else the text. */
@@ -117,10 +100,13 @@ function optionsIn(argv: readonly string[]): Record<string, Value> {
 /** Options with the name of the field that they stand for. */
 const FIELDS = { 'search-seed': 'seed' } as const
 
-/** The command line as a source of a spec. Throws a UserError on a `--vary` or an argument after `--` that is none. */
-export function commandLineSource(options: SearchOptions, { varied, shared }: SweepArguments): Source {
-  const { command, search, settings, seeds, searchSeed, metric, direction, halving } = options
-  const parameters = varied.map(parameterOf)
+/**
+ * The command line as a source of a spec; `shared` are the arguments after `--`. Throws a UserError if a `--vary` has no
+ * values, or an argument in `shared` is not an option.
+ */
+export function commandLineSource(options: SearchOptions, shared: readonly string[]): Source {
+  const { command, search, vary, settings, seeds, searchSeed, metric, direction, halving } = options
+  const parameters = vary.map(parameterOf)
   const twice = parameters.find(([name], i) => parameters.findIndex(([other]) => other === name) < i)
   if (twice) throw new UserError(`--vary ${twice[0]} is given twice`)
   const fields = {

@@ -4,6 +4,7 @@ import { UserError } from '../../../engine/errors.ts'
 import { bestTrial, repeatTrial, trialsJson } from '../jobs/sweep/results.ts'
 import { type Place, openPlace, showStatus, statusOf, sweepsOf } from '../jobs/sweep/status.ts'
 import { TILEGRAD } from '../package.ts'
+import { address } from './address.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
@@ -18,10 +19,7 @@ const groups = {
   Options: {
     watch: flag('status: show it again every two seconds, until all is done'),
     worker: optional(text('NAME', 'the name of a worker'), 'pause, continue: this worker alone', 'all of the sweep'),
-    database: optional(
-      text('ADDRESS', 'an address postgres://…'),
-      "the address of the sweep's server, where its folder does not know the password",
-    ),
+    database: optional(address, "the address of the sweep's server, where its folder does not know the password"),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
     help: flag('print this help and exit'),
   },

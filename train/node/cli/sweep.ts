@@ -11,6 +11,7 @@ import { openPlan } from '../jobs/sweep/spec.ts'
 import { type Plan, trialArguments } from '../jobs/sweep/plan.ts'
 import { TIMES } from '../jobs/sweep/times.ts'
 import { TILEGRAD } from '../package.ts'
+import { address } from './address.ts'
 import { parseBaseline } from './baseline-options.ts'
 import { Console, table } from './console.ts'
 import { parseOptions } from './options.ts'
@@ -46,7 +47,7 @@ const groups = {
     ),
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
     database: optional(
-      text('ADDRESS', 'an address postgres://user@host/name'),
+      address,
       'a PostgreSQL server that workers on other machines share: postgres://user@host/name',
       "PGlite in the sweep's folder",
     ),
@@ -85,8 +86,8 @@ ${Object.entries(ACTIONS)
 export async function sweep(argv: readonly string[]): Promise<number> {
   const [action, ...rest] = argv
   if (action !== undefined && action in ACTIONS && !(await exists(action))) return sweepAction(action, rest)
-  const split = splitArguments(argv)
-  const options = parseTable(groups, split.own, { positionals: true })
+  const { own, shared } = splitArguments(argv)
+  const options = parseTable(groups, own, { positionals: true })
   if (options.help) {
     await print(helpOf(groups, `${TILEGRAD} sweep [spec.yaml] [options] [-- options of every trial]`, INTRODUCTION))
     return 0
@@ -94,12 +95,12 @@ export async function sweep(argv: readonly string[]): Promise<number> {
   const console = new Console(options.json)
   const [file, stray] = options.positionals
   if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: sweep takes one spec`)
-  if (options.resume !== undefined) return resume(options.resume, options, file, console)
+  if (options.resume !== undefined) return resume(options.resume, options, file, shared, console)
   if (options.retryFailed) throw new UserError('--retry-failed needs --resume, the folder of the sweep')
   if (options.store !== undefined && options.database === undefined)
     throw new UserError("--store needs --database: workers on one machine have the sweep's folder")
-  if (file !== undefined ? !(await exists(file)) : split.varied.length === 0) throw missing(file)
-  const plan = await openPlan(file, commandLineSource(options, split))
+  if (file !== undefined ? !(await exists(file)) : options.vary.length === 0) throw missing(file)
+  const plan = await openPlan(file, commandLineSource(options, shared))
   await checkSources(plan, options.workers)
   return options.dryRun ? dryRun(plan, options, console) : start(plan, file, options, console)
 }
@@ -123,13 +124,16 @@ async function resume(
   folder: string,
   { given, ...options }: SweepOptions & { readonly given: ReadonlySet<string> },
   file: string | undefined,
+  shared: readonly string[],
   console: Console,
 ): Promise<number> {
-  const changed = [...given].find(name => !RESUMABLE.includes(name))
-  if (changed !== undefined || file !== undefined) {
-    const what = changed === undefined ? `the spec ${file}` : `--${changed}`
-    throw new UserError(`${what} cannot be given with --resume, which goes on with the sweep's own`)
-  }
+  const changed = [
+    ...[...given].filter(name => !RESUMABLE.includes(name)).map(name => `--${name}`),
+    ...(file === undefined ? [] : [`The spec ${file}`]),
+    ...shared.slice(0, 1).map(argument => `${argument} after --`),
+  ]
+  if (changed.length > 0)
+    throw new UserError(`${changed[0]} cannot be given with --resume, which uses the sweep's own options`)
   const { workers, adapter, database, store, retryFailed } = options
   return resumeSweep(folder, { workers, adapter, database, store, retryFailed, times: timesOf(options) }, console)
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError, printableLine } from '../../../../engine/errors.ts'
 import { codeOf } from '../../../../models/node/files.ts'
 import { openFolder } from './pglite.ts'
-import { isPostgres, openPostgres } from './postgres.ts'
+import { isAddress, openPostgres } from './postgres.ts'
 
 export type Row = Record<string, unknown>
 
@@ -39,10 +39,10 @@ const PATIENCE: Patience = {
 
 /**
  * Opens the database at `place`: an address `postgres://…`, or the folder of a sweep on this machine. Throws a
- * UserError if it is not there. From then on, outages are waited for.
+ * UserError if there is none. From then on, outages are waited for.
  */
 export async function openDatabase(place: string, patience: Partial<Patience> = {}): Promise<PatientDatabase> {
-  return patiently(isPostgres(place) ? await openPostgres(place) : await openFolder(place), patience)
+  return patiently(isAddress(place) ? await openPostgres(place) : await openFolder(place), patience)
 }
 
 /** The same database; its outages are waited for. */

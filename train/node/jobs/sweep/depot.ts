@@ -73,7 +73,7 @@ export function folderDepot(root: string): Depot {
       const folder = folderOf(attempt)
       await mkdir(folder, { recursive: true })
       const target = join(folder, nameOf(attempt.attempt, digest))
-      await linkOrCopy(path, target)
+      if (!(await linkOrCopy(path, target))) throw new Error(`${path} is missing`)
     },
     async get(attempt, { digest, attempt: from }, path) {
       const source = join(folderOf(attempt), nameOf(from, digest))

@@ -2,16 +2,28 @@
 import { UserError } from '../../../../engine/errors.ts'
 import type { Database, Row } from './database.ts'
 
-const SCHEME = /^postgres(ql)?:\/\//i
+const SCHEME = /^\w[\w+.-]*:\/\//
+const POSTGRES = /^postgres(ql)?:\/\//i
 const CONNECT_MS = 10_000
 /** A worker's heartbeats must come through while a checkpoint is written. */
 const CONNECTIONS = 3
 
-/** Whether a place is the address of a server, and not a folder. */
-export const isPostgres = (place: string): boolean => SCHEME.test(place)
+/** Whether a place is the address of a server, not a folder. Throws a UserError if the server is not PostgreSQL. */
+export function isAddress(place: string): boolean {
+  if (POSTGRES.test(place)) return true
+  if (SCHEME.test(place))
+    throw new UserError(
+      `${withoutPassword(place)} is not supported: use a PostgreSQL server, postgres://user@host/name`,
+    )
+  return false
+}
 
-/** The address without its password. */
-export const withoutPassword = (address: string): string => address.replace(/^(\w+:\/\/[^:@/]*):[^@/]*@/, '$1@')
+/** The address without its password, which may be in front of the host or among the parameters. */
+export const withoutPassword = (address: string): string =>
+  address
+    .replace(/^([^:]+:\/\/[^:@/?#]*):[^/?#]*@/, '$1@')
+    .replace(/([?&])password=[^&#]*&?/gi, '$1')
+    .replace(/[?&]$/, '')
 
 /** Connects to a server. Throws a UserError if that fails. */
 export async function openPostgres(address: string): Promise<Database> {

@@ -6,7 +6,7 @@ import { type Console, table } from '../../cli/console.ts'
 import { showDuration } from '../../cli/progress.ts'
 import { type PatientDatabase, openDatabase } from './database.ts'
 import { readSweepFolder } from './folder.ts'
-import { isPostgres } from './postgres.ts'
+import { isAddress } from './postgres.ts'
 import { bestTrial, repeatTrial, resultsTable, trialsJson } from './results.ts'
 import { secondsLeft } from './standing.ts'
 import { type SweepRecord, SweepStore, type TrialRecord, type WorkerRecord } from './store.ts'
@@ -25,7 +25,7 @@ export interface Place {
 
 /** Opens a sweep's folder or a server. `address` is that of the folder's server with its password. */
 export async function openPlace(place: string, address?: string): Promise<Place> {
-  if (isPostgres(place)) {
+  if (isAddress(place)) {
     const database = await openDatabase(place)
     return { database, store: await SweepStore.open(database), sweep: undefined }
   }

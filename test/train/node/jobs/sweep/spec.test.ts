@@ -21,9 +21,9 @@ const plan = (text: string) => readPlan(parseSource(text, 's.yaml'))
 
 /** The plan of a command line of `tilegrad sweep`, or of a file with changes. */
 function planOf(argv: readonly string[], file?: string) {
-  const split = splitArguments(argv)
-  const options: SearchOptions = parseTable({ Search: searchOptions }, split.own)
-  return openPlan(file, commandLineSource(options, split))
+  const { own, shared } = splitArguments(argv)
+  const options: SearchOptions = parseTable({ Search: searchOptions }, own)
+  return openPlan(file, commandLineSource(options, shared))
 }
 
 const STUDY = `

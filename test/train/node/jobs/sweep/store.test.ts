@@ -8,6 +8,7 @@ import { type Database, openDatabase } from '../../../../../train/node/jobs/swee
 import { PART, databaseDepot, folderDepot } from '../../../../../train/node/jobs/sweep/depot.ts'
 import { serveFolder } from '../../../../../train/node/jobs/sweep/pglite.ts'
 import type { Plan } from '../../../../../train/node/jobs/sweep/plan.ts'
+import { withoutPassword } from '../../../../../train/node/jobs/sweep/postgres.ts'
 import { TrialQueue } from '../../../../../train/node/jobs/sweep/queue.ts'
 import { type Attempt, SweepStore, Superseded } from '../../../../../train/node/jobs/sweep/store.ts'
 import { TIMES } from '../../../../../train/node/jobs/sweep/times.ts'
@@ -329,5 +330,18 @@ describe('the database of a folder', () => {
     await expect(refused).rejects.toThrow(UserError)
     await expect(refused).rejects.toThrow('Cannot use the database postgres://someone@127.0.0.1:1/nowhere')
     await expect(openDatabase('postgres://%zz@')).rejects.toThrow(UserError)
+    await expect(openDatabase('mysql://host/name')).rejects.toThrow('mysql://host/name is not supported')
   })
+})
+
+test.each([
+  ['postgres://me:secret@host:1/name', 'postgres://me@host:1/name'],
+  ['postgres://me:a@b:c@host/name?ssl=true', 'postgres://me@host/name?ssl=true'],
+  ['postgres://:secret@host/name', 'postgres://@host/name'],
+  ['postgres://me@host/name?password=secret', 'postgres://me@host/name'],
+  ['postgres://me@host/name?password=secret&ssl=true', 'postgres://me@host/name?ssl=true'],
+  ['postgres://me@host/name?ssl=true&password=secret', 'postgres://me@host/name?ssl=true'],
+  ['postgres://host:1/name?host=/tmp/x@y', 'postgres://host:1/name?host=/tmp/x@y'],
+])('the address %s is recorded as %s', (address, shown) => {
+  expect(withoutPassword(address)).toBe(shown)
 })

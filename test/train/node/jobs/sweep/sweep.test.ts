@@ -181,7 +181,15 @@ describe('mistakes', () => {
     [() => ['--vary', 'lr=1,2', '--retry-failed'], '--retry-failed needs --resume, the folder of the sweep'],
     [
       () => ['--resume', spec('whole'), '--seeds', '1'],
-      "--seeds cannot be given with --resume, which goes on with the sweep's own",
+      "--seeds cannot be given with --resume, which uses the sweep's own options",
+    ],
+    [
+      () => ['--resume', spec('whole'), '--vary', 'lr=1'],
+      "--vary cannot be given with --resume, which uses the sweep's own options",
+    ],
+    [
+      () => ['--resume', spec('whole'), '--', '--epochs', '9'],
+      "--epochs after -- cannot be given with --resume, which uses the sweep's own options",
     ],
     [
       () => ['--resume', spec('whole'), '--database', 'postgres://me@127.0.0.1:1/none'],
@@ -197,6 +205,14 @@ describe('mistakes', () => {
     [
       () => [spec('spec.json'), '--out', spec('new'), '--database', 'postgres://me:secret@127.0.0.1:1/none'],
       'Cannot use the database postgres://me@127.0.0.1:1/none: connect ECONNREFUSED 127.0.0.1:1',
+    ],
+    [
+      () => [spec('spec.json'), '--out', spec('new'), '--database', spec('whole')],
+      /^--database takes an address postgres:\/\/user@host\/name; got "\S+whole"$/,
+    ],
+    [
+      () => [spec('spec.json'), '--out', spec('new'), '--database', 'mysql://me:secret@host/name'],
+      'mysql://me@host/name is not supported: use a PostgreSQL server, postgres://user@host/name',
     ],
     [
       () => [spec('spec.json'), '--out', spec('spec.json/new')],
