@@ -6,7 +6,7 @@ import { UserError } from '../engine/errors.ts'
 import { readJson } from '../models/node/files.ts'
 import { bootstrap } from '../train/metrics/uncertainty.ts'
 import { Console, table } from '../train/node/cli/console.ts'
-import { specSchema } from '../train/node/jobs/sweep/plan.ts'
+import { settingSchema, specSchema } from '../train/node/jobs/sweep/plan.ts'
 import { type Spec, TRIAL_STATES, type Trial } from '../train/search/types.ts'
 import { runBench } from './command.ts'
 import { play, playCurves, regretAfter, searchOn } from './search/play.ts'
@@ -30,7 +30,7 @@ const recordSchema = z.object({
       number: z.int(),
       setting: z.int(),
       seed: z.number(),
-      values: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+      values: settingSchema,
       state: z.enum(TRIAL_STATES),
       value: z.number().nullable(),
       intermediate: z.array(z.object({ step: z.number(), value: z.number() })),

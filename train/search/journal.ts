@@ -4,7 +4,8 @@
 // Optuna's retries.
 import { z } from 'zod'
 import { Float, type PythonValue, pythonJson } from './python-json.ts'
-import { intervalOf, isChoices } from './space.ts'
+import { hasEnded } from './settings.ts'
+import { intervalOf, isChoices, parameterNames } from './space.ts'
 import type { Choices, Parameter, Range, Space, Spec, Trial, TrialState, Value } from './types.ts'
 
 /** Optuna's codes of operations (JournalOperation), of those that are written here. */
@@ -21,7 +22,6 @@ const OPERATIONS = {
 /** Optuna's TrialState: the position is the number. */
 const STATE_NAMES = ['running', 'complete', 'pruned', 'failed', 'waiting'] as const
 const codeOf = (state: TrialState): number => STATE_NAMES.indexOf(state)
-const isEnded = (state: TrialState): boolean => state !== 'running' && state !== 'waiting'
 
 /** A sweep as a study of Optuna. */
 export interface Study {
@@ -118,8 +118,8 @@ export class Journal {
    */
   constructor(study: Study, text: string) {
     this.#study = study
-    const names = new Set(study.spec.spaces.flatMap(space => Object.keys(space)))
-    this.#parameters = new Map(Array.from(names, name => [name, together(study.spec.spaces, name)]))
+    const { spaces } = study.spec
+    this.#parameters = new Map(parameterNames(study.spec).map(name => [name, together(spaces, name)]))
     this.length = text.lastIndexOf('\n') + 1
     const lines = text.slice(0, this.length).split('\n').slice(0, -1)
     for (const line of lines) this.#read(JSON.parse(line))
@@ -171,14 +171,14 @@ export class Journal {
     const before = this.#latest.get(trial.number)
     // Optuna changes no trial that has ended: where ours goes on, or ended another time, it was tried again.
     const hasOther = before?.state !== trial.state || before.finished !== timeOf(trial.finishedAt)
-    const isNew = !before || (isEnded(before.state) && hasOther)
+    const isNew = !before || (hasEnded(before) && hasOther)
     const written = isNew ? this.#add(trial.number, before ? [...before.retried, before.id] : []) : before
     const lines = isNew ? [this.#createTrial(written, trial)] : []
-    if (isEnded(written.state)) return lines
-    if (isEnded(trial.state) && written.state === 'waiting') lines.push(setState(written, trial, 'running'))
-    if (isEnded(trial.state)) lines.push(...report(written, trial), ...attributesOf(written, trial))
+    if (hasEnded(written)) return lines
+    if (hasEnded(trial) && written.state === 'waiting') lines.push(setState(written, trial, 'running'))
+    if (hasEnded(trial)) lines.push(...report(written, trial), ...attributesOf(written, trial))
     if (trial.state !== written.state) lines.push(setState(written, trial, trial.state))
-    if (!isEnded(trial.state)) lines.push(...report(written, trial))
+    if (!hasEnded(trial)) lines.push(...report(written, trial))
     return lines
   }
 
@@ -219,7 +219,7 @@ function setState(written: Written, trial: JournalTrial, state: TrialState): str
   const reached = state === 'complete' ? value : state === 'pruned' ? intermediate.at(-1)?.value : undefined
   const times = {
     ...(state === 'running' && { datetime_start: timeOf(startedAt ?? finishedAt) ?? EPOCH }),
-    ...(isEnded(state) && { datetime_complete: timeOf(finishedAt) ?? EPOCH }),
+    ...(hasEnded({ state }) && { datetime_complete: timeOf(finishedAt) ?? EPOCH }),
   }
   written.state = state
   written.finished = times.datetime_complete

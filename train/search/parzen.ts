@@ -14,7 +14,7 @@ interface Kernels {
   logDensities(value: Value): Float64Array
 }
 
-/** Indices of a row of probabilities that may not add up to 1 exactly. */
+/** Draws an index from a row of probabilities, whose sum may differ from 1 by rounding. */
 function pick(probabilities: ArrayLike<number>, random: Random): number {
   let rest = random.next()
   for (let i = 0; i < probabilities.length - 1; i++) {
@@ -90,11 +90,9 @@ function rangeKernels(range: Range, observed: readonly Value[]): Kernels {
   }
 }
 
-/** What a value stands for on the scale of its interval: itself, or all that is rounded to a step. */
-function cellOf({ log, step = 0 }: Interval, value: number): readonly [number, number] {
-  const cell = [value - step / 2, value + step / 2] as const
-  return log ? [Math.log(cell[0]), Math.log(cell[1])] : cell
-}
+/** The numbers that are rounded to a value, on the scale of its interval; only itself without steps. */
+const cellOf = (interval: Interval, value: number): readonly [number, number] =>
+  endsOf({ ...interval, low: value, high: value })
 
 /** Weights of n observations, oldest first: the last 25 count fully, those before them less the older they are. */
 function weightsOf(n: number): readonly number[] {

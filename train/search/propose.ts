@@ -24,6 +24,9 @@ export function countOf(spec: Spec): number {
   return spec.search === 'grid' ? gridOf(spec).length : Math.min(spec.settings ?? 0, mostSettings(spec))
 }
 
+/** How many trials a search makes in all. */
+export const trialCount = (spec: Spec): number => countOf(spec) * spec.seeds.length
+
 /** Draws of a point that has not been tried, before all points are listed. */
 const DRAWS = 100
 

@@ -1,6 +1,6 @@
 // What is known of each setting: the trials of its seeds, summed up. A search learns from settings, so repeated seeds
 // count as one observation.
-import type { Spec, Trial, Values } from './types.ts'
+import type { Spec, Trial, TrialState, Values } from './types.ts'
 
 /**
  * `complete`: every trial has ended, and at least one with a value (those that failed are left out). `pruned`: one of
@@ -21,8 +21,11 @@ export interface Setting {
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
+export const hasEnded = ({ state }: { readonly state: TrialState }): boolean =>
+  state !== 'waiting' && state !== 'running'
+
 function summed(trials: readonly Trial[]): Pick<Setting, 'state' | 'value' | 'evaluations'> {
-  if (trials.some(({ state }) => state === 'waiting' || state === 'running')) return { state: 'running' }
+  if (!trials.every(hasEnded)) return { state: 'running' }
   const ended = trials.filter(({ state }) => state !== 'failed')
   if (ended.some(({ state }) => state === 'pruned')) {
     const evaluations = Math.min(...ended.map(({ intermediate }) => intermediate.length))

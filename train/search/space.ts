@@ -1,6 +1,6 @@
 // Spaces of settings: their points, draws from them, and numbers for what they hold.
 import type { Random } from '../random.ts'
-import type { Parameter, Range, Space, Value, Values } from './types.ts'
+import type { Parameter, Range, Space, Spec, Value, Values } from './types.ts'
 
 /** A range as it is sampled: `low` and `high` can be reached, and steps are counted from `low`. */
 export interface Interval {
@@ -32,6 +32,11 @@ export function sizeOf(parameter: Parameter): number {
   if (low === high) return 1
   return step === undefined ? Infinity : Math.round((high - low) / step) + 1
 }
+
+/** The options that are searched, each once. */
+export const parameterNames = ({ spaces }: Pick<Spec, 'spaces'>): readonly string[] => [
+  ...new Set(spaces.flatMap(space => Object.keys(space))),
+]
 
 /** Number of points of a space. */
 export const pointsIn = (space: Space): number =>

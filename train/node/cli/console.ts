@@ -19,6 +19,15 @@ export class Console {
   }
 }
 
+/** Says nothing: for a run inside of another command. */
+export class SilentConsole extends Console {
+  constructor() {
+    super(false)
+  }
+  override say(): void {}
+  override result(): void {}
+}
+
 /** A fraction of 1 as a percentage. */
 export const percent = (fraction: number, digits = 1): string => `${(100 * fraction).toFixed(digits)} %`
 

@@ -2,7 +2,8 @@
 import { basename, extname, resolve } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
 import { exists } from '../../../models/node/files.ts'
-import { countOf, propose } from '../../search/propose.ts'
+import { countOf, propose, trialCount } from '../../search/propose.ts'
+import { parameterNames } from '../../search/space.ts'
 import { openNamed } from '../device.ts'
 import { checkPaths, settle } from '../jobs/job.ts'
 import { isOnDisk } from '../jobs/named.ts'
@@ -189,7 +190,7 @@ const LISTED = 20
 function dryRun(plan: Plan, { workers = 1 }: SweepOptions, console: Console): number {
   const { spec } = plan
   const known = propose(spec, [], spec.search === 'tpe' ? 1 : countOf(spec))
-  const names = [...new Set(spec.spaces.flatMap(space => Object.keys(space)))]
+  const names = parameterNames(spec)
   console.say(announcement('without a name', plan, workers))
   console.say(`Every trial: ${plan.arguments.join(' ')}\n`)
   const rows = known
@@ -205,7 +206,7 @@ function dryRun(plan: Plan, { workers = 1 }: SweepOptions, console: Console): nu
     spec,
     arguments: plan.arguments,
     settings: countOf(spec),
-    trials: countOf(spec) * spec.seeds.length,
+    trials: trialCount(spec),
     proposed: known,
   })
   return 0

@@ -1,7 +1,8 @@
 // The page of a sweep: how far it is and the best so far; each trial's metric in the order in which they ended; the
 // metric by each option that is searched; all settings and what failed. `tilegrad compare` has the tests and the costs.
 import { type Setting, ranking, settingsOf } from '../../search/settings.ts'
-import { countOf } from '../../search/propose.ts'
+import { countOf, trialCount } from '../../search/propose.ts'
+import { parameterNames } from '../../search/space.ts'
 import type { Spec, Value } from '../../search/types.ts'
 import type { TrialRecord } from '../jobs/sweep/store.ts'
 import { type Point, lineChart } from './charts.ts'
@@ -86,7 +87,7 @@ function bestSection({ spec, trials }: SweepPage): Markup {
 function progressSection({ spec, trials, left }: SweepPage): Markup {
   const count = (state: TrialRecord['state']): number => trials.filter(trial => trial.state === state).length
   const seconds = trials.reduce((sum, trial) => sum + trial.seconds, 0)
-  const waiting = countOf(spec) * spec.seeds.length - trials.length + count('waiting')
+  const waiting = trialCount(spec) - trials.length + count('waiting')
   return facts('Trials', [
     ['Complete', number(count('complete'))],
     ...(spec.halving ? [['Stopped early', number(count('pruned'))] as const] : []),
@@ -140,7 +141,7 @@ function courseSection({ metric, direction }: Spec, trials: readonly TrialRecord
 }
 
 function optionsSection(spec: Spec, trials: readonly TrialRecord[]): Markup {
-  const options = [...new Set(spec.spaces.flatMap(space => Object.keys(space)))]
+  const options = parameterNames(spec)
   const ended = endedIn(trials)
   const charts = options.flatMap((option, i) => {
     const tried = ended.filter(({ values }) => values[option] !== undefined)
@@ -180,7 +181,7 @@ function optionChart({ metric }: Spec, option: string, index: number, trials: re
 }
 
 function settingsSection(spec: Spec, trials: readonly TrialRecord[]): Markup {
-  const options = [...new Set(spec.spaces.flatMap(space => Object.keys(space)))]
+  const options = parameterNames(spec)
   const ranked = ranking(spec, trials)
   const others = settingsOf(trials).filter(({ number: one }) => !ranked.some(setting => setting.number === one))
   const rows = [...ranked, ...others].map((setting): Part[] => [

@@ -27,7 +27,7 @@ export const argumentsOf = (values: Values, flags?: readonly string[]): string[]
   )
 
 /** `lr=0.001 lora-rank=8`. */
-const settingText = (values: Values): string =>
+export const settingText = (values: Values): string =>
   Object.entries(values)
     .map(([name, value]) => `${name}=${value}`)
     .join(' ')

@@ -9,21 +9,22 @@ import { TILEGRAD } from '../../package.ts'
 import { describeTrouble, isDiskTrouble } from '../../run/failures.ts'
 import { chooseRunFolder, refuseTaken } from '../../run/folder.ts'
 import { lock } from '../../run/lock.ts'
-import { countOf } from '../../../search/propose.ts'
+import { countOf, trialCount } from '../../../search/propose.ts'
+import { hasEnded } from '../../../search/settings.ts'
 import { advance } from './advance.ts'
 import { LocalWorkers } from './children.ts'
 import { type PatientDatabase, openDatabase, patiently } from './database.ts'
 import { type Measured, secondsOf } from './estimate.ts'
 import { type SweepFile, createSweepFolder, readSweepFolder, removeSweepFolder } from './folder.ts'
 import { serveFolder } from './pglite.ts'
-import type { Plan } from './plan.ts'
+import { type Plan, trialText } from './plan.ts'
 import { TrialQueue } from './queue.ts'
 import { bestTrial, repeatTrial, resultsTable, trialsJson, writeResults, writeSweepPage } from './results.ts'
 import { type SweepRecord, SweepStore, type TrialRecord } from './store.ts'
-import { type Standing, secondsLeft } from './standing.ts'
+import { secondsLeft } from './standing.ts'
+import { SILENT, STATES } from './status.ts'
 import { TIMES, type Times } from './times.ts'
 import { optionsOf } from './trial.ts'
-import { settingText } from './worker.ts'
 
 /** Milliseconds between two looks at the trials. */
 const LOOK_MS = 500
@@ -152,7 +153,8 @@ async function conduct(
   }, 'Each worker finishes its step and writes a checkpoint.')
   try {
     const sweep = await store.sweep(id)
-    const wanted = Math.min(options.workers, countOf(sweep.plan.spec) * sweep.plan.spec.seeds.length)
+    const ended = (await store.standings(id)).filter(hasEnded).length
+    const wanted = Math.min(options.workers, trialCount(sweep.plan.spec) - ended)
     await advance(store, queue, sweep, Math.max(1, wanted))
     console.say(announcement(sweep.name, sweep.plan, wanted))
     await workers.start(wanted, await unmeasured(store, sweep, wanted, console))
@@ -176,7 +178,7 @@ export function announcement(name: string, plan: Plan, workers: number): string 
   const { seeds, metric, direction, search } = plan.spec
   const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
   return (
-    `Sweep ${name}: ${counted(settings * seeds.length, 'trial')} of tilegrad ${plan.command} ` +
+    `Sweep ${name}: ${counted(trialCount(plan.spec), 'trial')} of tilegrad ${plan.command} ` +
     `(${search}: ${counted(settings, 'setting')} × ${counted(seeds.length, 'seed')}), ` +
     `${direction === 'maximize' ? 'highest' : 'lowest'} ${metric}, ${counted(workers, 'worker')} here`
   )
@@ -194,7 +196,7 @@ async function unmeasured(
   return measured => {
     const each = trials.map(trial => secondsOf(measured, optionsOf(plan, trial, 'unused')))
     const mean = each.reduce((sum, seconds) => sum + seconds, 0) / each.length
-    const total = (mean * countOf(plan.spec) * plan.spec.seeds.length) / workers
+    const total = (mean * trialCount(plan.spec)) / workers
     const early = plan.spec.halving ? ' at most, since some are stopped early' : ''
     console.say(`About ${showDuration(mean)} a trial, ${showDuration(total)} in all${early}.`)
   }
@@ -213,13 +215,13 @@ async function watch(
   store: SweepStore,
   { workers, stopping, progress }: Watched,
 ): Promise<void> {
-  const total = countOf(sweep.plan.spec) * sweep.plan.spec.seeds.length
-  let ended = new Set((await store.standings(sweep.id)).filter(isOver).map(({ number }) => number))
+  const total = trialCount(sweep.plan.spec)
+  let ended = new Set((await store.standings(sweep.id)).filter(hasEnded).map(({ number }) => number))
   progress.start('trials', total, ended.size)
   let drawn = -Infinity
   for (;;) {
     const standings = await store.standings(sweep.id)
-    const over = standings.filter(isOver)
+    const over = standings.filter(hasEnded)
     if (over.some(({ number }) => !ended.has(number))) {
       const trials = await store.trials(sweep.id)
       for (const { number } of over) if (!ended.has(number)) progress.note(endingText(sweep, trials[number]))
@@ -232,10 +234,10 @@ async function watch(
     }
     const running = Math.max(1, standings.filter(({ state }) => state === 'running').length)
     progress.update(ended.size, { secondsLeft: secondsLeft(standings, total, running) })
-    const isDone = !(await store.openSweeps()).some(({ id }) => id === sweep.id)
+    const isDone = !(await store.isOpen(sweep.id))
     if (isDone || stopping.requested) break
     if (!workers.isAnyLeft) {
-      const others = (await store.workers()).filter(worker => worker.seenSeconds < 60)
+      const others = (await store.workers()).filter(worker => worker.seenSeconds < SILENT)
       if (workers.wanted > 0 && others.length === 0) break
     }
     await workers.pause(LOOK_MS)
@@ -246,13 +248,11 @@ async function watch(
 /** The command that goes on with a sweep. */
 const resumeOf = (folder: string): string => shellLine(`${TILEGRAD} sweep`, '--resume', folder)
 
-const isOver = ({ state }: Pick<Standing, 'state'>): boolean => state !== 'waiting' && state !== 'running'
-
 /** `trial 3: lr=0.001 seed=1: complete, accuracy 0.9123`. */
 function endingText({ plan }: SweepRecord, trial: TrialRecord): string {
   const { number, state, value, error } = trial
   const figure = value === undefined ? '' : `, ${plan.spec.metric} ${value.toFixed(4)}`
-  return `trial ${number}: ${settingText(trial)}: ${state}${figure}${error === undefined ? '' : `: ${error}`}`
+  return `trial ${number}: ${trialText(trial)}: ${state}${figure}${error === undefined ? '' : `: ${error}`}`
 }
 
 /** Writes and shows the results. Gives the exit status. */
@@ -266,7 +266,7 @@ async function conclude(
   const trials = await store.trials(sweep.id)
   await writeResults(folder, sweep, trials)
   await writeSweepPage(folder, sweep, trials, undefined)
-  const isOpen = (await store.openSweeps()).some(({ id }) => id === sweep.id)
+  const isOpen = await store.isOpen(sweep.id)
   const count = (state: TrialRecord['state']): number => trials.filter(trial => trial.state === state).length
   const shown = resultsTable(sweep, trials)
   if (shown !== undefined) console.say(`\n${shown}\n`)
@@ -279,11 +279,10 @@ async function conclude(
   }
   if (best && !isOpen) console.say(`The best again: ${repeatTrial(sweep, best)}`)
   console.say(`Results: ${folder}, report.html first`)
-  const states = ['complete', 'pruned', 'failed', 'running', 'waiting'] as const
   console.result({
     folder,
     ...(stopping.requested && { stopped: true }),
-    states: Object.fromEntries(states.map(state => [state, count(state)])),
+    states: Object.fromEntries(STATES.map(state => [state, count(state)])),
     best: best ? trialsJson(sweep, [best]).trials[0] : null,
   })
   if (isLost) {

@@ -2,7 +2,7 @@
 // thrown away.
 import { z } from 'zod'
 import { Trainer } from '../../../trainer.ts'
-import { Console } from '../../cli/console.ts'
+import { SilentConsole } from '../../cli/console.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
 import { version } from '../../package.ts'
@@ -50,8 +50,7 @@ export interface Measured {
 
 /** Measures a trial with these options, and fills `shared` with what its trials have in common. */
 export async function measure(options: Options, shared: Shared, progress: Progress): Promise<Measured> {
-  const silent = new Console(true)
-  silent.say = () => undefined
+  const silent = new SilentConsole()
   const job = await openJob(options, silent, progress, version, undefined, { shared })
   const began = performance.now()
   const [, texts] = await prepare(job, silent, progress)

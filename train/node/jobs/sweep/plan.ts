@@ -2,10 +2,12 @@
 // searches.
 import { z } from 'zod'
 import type { Values } from '../../../search/types.ts'
-import { argumentsOf } from './check.ts'
+import { argumentsOf, settingText } from './check.ts'
 import { COMMANDS, COMMAND_NAMES } from './commands.ts'
 
 const value = z.union([z.string(), z.number(), z.boolean()])
+/** The options of one setting. */
+export const settingSchema = z.record(z.string(), value)
 const range = z.object({
   min: z.number(),
   max: z.number(),
@@ -48,3 +50,7 @@ export const trialArguments = (plan: Plan, { values, seed }: { values: Values; s
   ...argumentsOf(values, COMMANDS[plan.command].flags),
   `--seed=${seed}`,
 ]
+
+/** A trial for people: `lr=0.0001 lora-rank=8 seed=1`. */
+export const trialText = ({ values, seed }: { values: Values; seed: number }): string =>
+  settingText({ ...values, seed })

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { writeAtomic } from '../../../../models/node/files.ts'
 import type { JournalTrial, Study } from '../../../search/journal.ts'
 import { type Setting, ranking } from '../../../search/settings.ts'
+import { parameterNames } from '../../../search/space.ts'
 import { table } from '../../cli/console.ts'
 import { showDuration } from '../../cli/progress.ts'
 import { shellLine } from '../../cli/shell.ts'
@@ -41,11 +42,6 @@ function journalTrial(trial: TrialRecord): JournalTrial {
   }
 }
 
-/** The options that a sweep searches, by their names. */
-export const parametersOf = ({ plan }: SweepRecord): string[] => [
-  ...new Set(plan.spec.spaces.flatMap(space => Object.keys(space))),
-]
-
 /** What trials.json says. */
 export function trialsJson(sweep: SweepRecord, trials: readonly TrialRecord[]) {
   const { command, spec } = sweep.plan
@@ -83,7 +79,7 @@ const cell = (value: unknown): string => {
 }
 
 function trialsCsv(sweep: SweepRecord, trials: readonly TrialRecord[]): string {
-  const names = parametersOf(sweep)
+  const names = parameterNames(sweep.plan.spec)
   const head = [
     'number',
     'setting',
@@ -119,14 +115,14 @@ const SHOWN = 20
 /** The best settings as a table, the best first; undefined while none is complete. */
 export function resultsTable(sweep: SweepRecord, trials: readonly TrialRecord[]): string | undefined {
   const { spec } = sweep.plan
-  const names = parametersOf(sweep)
+  const names = parameterNames(sweep.plan.spec)
   const best = ranking(spec, trials)
   if (best.length === 0) return undefined
   const rows = best
     .slice(0, SHOWN)
     .map(setting => [
       String(setting.number),
-      ...names.map(name => cell(setting.values[name])),
+      ...names.map(name => String(setting.values[name] ?? '')),
       meanText(setting.trials.flatMap(({ value }) => value ?? [])),
       meanText(testedOf(setting, trials)),
       showDuration(setting.trials.reduce((sum, { number }) => sum + trials[number].seconds, 0)),

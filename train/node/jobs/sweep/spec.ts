@@ -7,18 +7,11 @@ import type { Spec } from '../../../search/types.ts'
 import { TASK_NAMES } from '../../../tasks/infer.ts'
 import { nearest } from '../../cli/table.ts'
 import { argumentsOf, checkNames, checkTrials } from './check.ts'
-import { COMMANDS, type CommandName } from './commands.ts'
+import { COMMANDS } from './commands.ts'
 import { type Fields, MOST_TRIALS, fieldError, heldAt, readFields, show } from './fields.ts'
 import { pathOf, readSpaces } from './parameters.ts'
+import type { Plan } from './plan.ts'
 import { type Path, type Source, readSource } from './source.ts'
-
-/** A search, and what all of its trials run. */
-export interface SweepPlan {
-  readonly command: CommandName
-  readonly spec: Spec
-  /** Arguments that all trials share. */
-  readonly arguments: readonly string[]
-}
 
 const METRICS = TASK_NAMES.flatMap(task => [...metricsOf(task, 2), ...metricsOf(task, 3)])
 
@@ -90,7 +83,7 @@ function checkHalving({ command, options }: Fields, { halving, spaces }: Spec, s
 }
 
 /** Reads and checks what a source says. Throws a UserError with the place of the first thing that is wrong. */
-export function readPlan(source: Source): SweepPlan {
+export function readPlan(source: Source): Plan {
   const fields = readFields(source)
   const spec = specOf(fields, source)
   checkNames(spec, fields, source)
@@ -123,7 +116,7 @@ function over(first: Source, second: Source): Source {
 }
 
 /** The plan of a file, of the command line, or of a file with changes on the command line. */
-export async function openPlan(file: string | undefined, commandLine: Source): Promise<SweepPlan> {
+export async function openPlan(file: string | undefined, commandLine: Source): Promise<Plan> {
   if (file === undefined) return readPlan(commandLine)
   const source = await readSource(file)
   // What is no map of fields is refused as the file has it.

@@ -1,16 +1,17 @@
 // How sweeps stand, in the terminal: states, workers, what runs, and the best so far.
 import { UserError, printable } from '../../../../engine/errors.ts'
-import { countOf } from '../../../search/propose.ts'
+import { trialCount } from '../../../search/propose.ts'
+import { hasEnded } from '../../../search/settings.ts'
 import type { TrialState } from '../../../search/types.ts'
 import { type Console, table } from '../../cli/console.ts'
 import { showDuration } from '../../cli/progress.ts'
 import { type PatientDatabase, openDatabase } from './database.ts'
 import { readSweepFolder } from './folder.ts'
+import { trialText } from './plan.ts'
 import { isAddress } from './postgres.ts'
 import { bestTrial, repeatTrial, resultsTable, trialsJson } from './results.ts'
 import { secondsLeft } from './standing.ts'
 import { type SweepRecord, SweepStore, type TrialRecord, type WorkerRecord } from './store.ts'
-import { settingText } from './worker.ts'
 
 /** A worker that has not been heard of for so many seconds is not listed. */
 export const SILENT = 60
@@ -53,7 +54,7 @@ export async function statusOf(store: SweepStore, sweep: SweepRecord): Promise<S
   return { sweep, trials: await store.trials(sweep.id), workers }
 }
 
-const STATES: readonly TrialState[] = ['complete', 'pruned', 'failed', 'running', 'waiting']
+export const STATES: readonly TrialState[] = ['complete', 'pruned', 'failed', 'running', 'waiting']
 
 /** `12 complete, 1 failed, 2 running, 9 waiting`. */
 export const countsText = (trials: readonly TrialRecord[]): string =>
@@ -62,20 +63,25 @@ export const countsText = (trials: readonly TrialRecord[]): string =>
     return count === 0 ? [] : [`${count} ${state}`]
   }).join(', ')
 
+const isDone = ({ sweep, trials }: SweepStatus): boolean => sweep.proposed && trials.every(hasEnded)
+
 /** Seconds until the sweep is done, as far as one can tell. */
 export function remaining({ sweep: { plan }, trials, workers }: SweepStatus): number | undefined {
   const running = trials.filter(({ state }) => state === 'running').length
-  return secondsLeft(trials, countOf(plan.spec) * plan.spec.seeds.length, Math.max(1, running, workers.length))
+  return secondsLeft(trials, trialCount(plan.spec), Math.max(1, running, workers.length))
 }
 
 /** What people read. */
 export function statusText(status: SweepStatus): string {
   const { sweep, trials, workers } = status
   const { command, spec } = sweep.plan
-  const total = countOf(spec) * spec.seeds.length
-  const isOver = sweep.proposed && trials.every(({ state }) => state !== 'waiting' && state !== 'running')
+  const total = trialCount(spec)
   const left = remaining(status)
-  const when = isOver ? 'done' : left === undefined ? 'not known yet how long' : `about ${showDuration(left)} left`
+  const when = isDone(status)
+    ? 'done'
+    : left === undefined
+      ? 'not known yet how long'
+      : `about ${showDuration(left)} left`
   const failed = trials.filter(({ state }) => state === 'failed')
   const best = bestTrial(sweep, trials)
   const parts = [
@@ -84,7 +90,7 @@ export function statusText(status: SweepStatus): string {
     workersTable(sweep, trials, workers),
     resultsTable(sweep, trials),
     failed.length > 0 &&
-      failed.map(trial => `trial ${trial.number} failed (${settingText(trial)}): ${trial.error}`).join('\n'),
+      failed.map(trial => `trial ${trial.number} failed (${trialText(trial)}): ${trial.error}`).join('\n'),
     best && `The best again: ${repeatTrial(sweep, best)}`,
   ]
   return parts.filter(part => typeof part === 'string').join('\n\n')
@@ -99,14 +105,14 @@ function workersTable(
   const rows = workers.map(worker => {
     const trial = worker.sweep === id && worker.trial !== undefined ? trials[worker.trial] : undefined
     const at = trial?.steps ? `${trial.step}/${trial.steps}` : ''
-    const does = trial ? `trial ${trial.number}: ${settingText(trial)}` : worker.sweep ? 'another sweep' : 'idle'
+    const does = trial ? `trial ${trial.number}: ${trialText(trial)}` : worker.sweep ? 'another sweep' : 'idle'
     const state = worker.paused || paused ? `paused${trial ? ` after ${does}` : ''}` : does
     return [printable(worker.name), printable(worker.adapter), at, state]
   })
   return rows.length === 0 ? undefined : table([['worker', 'adapter', 'step', 'does'], ...rows])
 }
 
-/** Prints how the sweeps of a place stand. */
+/** Prints the status of the sweeps of a place. Gives whether all are done. */
 export async function showStatus(place: Place, console: Console): Promise<boolean> {
   const all: SweepStatus[] = []
   for (const sweep of await sweepsOf(place)) all.push(await statusOf(place.store, sweep))
@@ -127,5 +133,5 @@ export async function showStatus(place: Place, console: Console): Promise<boolea
       })),
     })),
   })
-  return all.every(({ sweep, trials }) => sweep.proposed && trials.every(({ finishedAt }) => finishedAt !== undefined))
+  return all.every(isDone)
 }

@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
 import { type Intermediate, type Proposal, TRIAL_STATES, type Trial, type TrialState } from '../../../search/types.ts'
 import type { Database, Row } from './database.ts'
-import { type Plan, planSchema } from './plan.ts'
+import { type Plan, planSchema, settingSchema } from './plan.ts'
 import { createTables } from './schema.ts'
 import type { Standing } from './standing.ts'
 
@@ -18,7 +18,6 @@ const optional = <T extends z.ZodType>(schema: T) => schema.nullish().transform(
 /** A bigint, which drivers give as a string, a number or a BigInt. */
 const big = z.union([z.string(), z.number(), z.bigint()]).transform(Number)
 const time = z.union([z.date(), z.string()]).transform(value => new Date(value))
-const value = z.union([z.string(), z.number(), z.boolean()])
 
 /** A file of a checkpoint: where it belongs in the run's folder, its SHA-256, and which attempt stored it. */
 const fileSchema = z.object({ path: z.string(), digest: z.string(), attempt: count })
@@ -31,7 +30,7 @@ const trialSchema = z.object({
   number: count,
   setting: count,
   seed: big,
-  values: z.record(z.string(), value),
+  values: settingSchema,
   state: z.enum(TRIAL_STATES),
   value: optional(z.number()),
   intermediate: z.array(z.object({ step: count, value: z.number() })).readonly(),
@@ -71,6 +70,9 @@ const sweepSchema = z.object({
   createdAt: time,
 })
 export type SweepRecord = Readonly<z.output<typeof sweepSchema>>
+/** Of a row `s`: the search proposes more, or a trial has not ended. */
+const IS_OPEN = `(NOT proposed OR EXISTS
+  (SELECT 1 FROM tilegrad.trial t WHERE t.sweep = s.id AND t.state IN ('waiting', 'running')))`
 const SWEEP_COLUMNS = 'id, name, plan, revision, paused, proposed, store, created_at AS "createdAt"'
 
 const workerSchema = z.object({
@@ -132,11 +134,14 @@ export class SweepStore {
   /** Sweeps of which something is still to be done, oldest first. */
   async openSweeps(): Promise<SweepRecord[]> {
     const rows = await this.#run(
-      `SELECT ${SWEEP_COLUMNS} FROM tilegrad.sweep s WHERE NOT proposed OR EXISTS
-         (SELECT 1 FROM tilegrad.trial t WHERE t.sweep = s.id AND t.state IN ('waiting', 'running'))
-       ORDER BY created_at, id`,
+      `SELECT ${SWEEP_COLUMNS} FROM tilegrad.sweep s WHERE ${IS_OPEN} ORDER BY created_at, id`,
     )
     return rows.map(row => sweepSchema.parse(row))
+  }
+
+  /** Whether something of a sweep is still to be done. */
+  async isOpen(id: string): Promise<boolean> {
+    return (await this.#run(`SELECT id FROM tilegrad.sweep s WHERE id = $1 AND ${IS_OPEN}`, [id])).length > 0
   }
 
   /** Throws a UserError if there is no such sweep. */

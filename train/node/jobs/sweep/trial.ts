@@ -8,7 +8,7 @@ import { temporaryName } from '../../../../models/node/files.ts'
 import type { Position } from '../../../checkpoint-store.ts'
 import { shouldPrune } from '../../../search/halving.ts'
 import type { Intermediate } from '../../../search/types.ts'
-import { Console } from '../../cli/console.ts'
+import { SilentConsole } from '../../cli/console.ts'
 import { type Options, parseOptions } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
 import type { Startup } from '../../cli/shell.ts'
@@ -58,12 +58,6 @@ export type Outcome = Ending | 'stopped'
 
 const NO_STARTUP: Startup = { beforeStop: () => undefined, end: () => undefined }
 
-/** Says nothing: what a run says for people stands in its folder and its report. */
-class Silent extends Console {
-  override say(): void {}
-  override result(): void {}
-}
-
 /**
  * Makes a trial, or goes on with it. Throws a Superseded if another worker has taken it over, and a MachineTrouble where
  * another machine may be able to do what this one can't. Any other failure is how the trial ends.
@@ -91,7 +85,7 @@ async function makeBaselineTrial({ plan }: SweepRecord, record: TrialRecord, con
   const began = performance.now()
   const seconds = (): number => record.seconds + (performance.now() - began) / 1000
   const argv = trialArguments(plan, record)
-  const said = { console: new Silent(false), progress: context.progress }
+  const said = { console: new SilentConsole(), progress: context.progress }
   try {
     const { value, result } = await makeBaseline(argv, plan.spec.metric, context.folder, said)
     return { state: 'complete', value, result, seconds: seconds() }
@@ -148,11 +142,11 @@ class Making {
       const run = await openRun(folder)
       const options = recordedOptions(run, [])
       await onThisMachine(options)
-      await resumeRun(run, options, new Silent(false), version, NO_STARTUP, this.#host())
+      await resumeRun(run, options, new SilentConsole(), version, NO_STARTUP, this.#host())
     } else {
       const options = optionsOf(this.#sweep.plan, this.#record, folder)
       await onThisMachine(options)
-      await startRun(options, new Silent(false), version, NO_STARTUP, this.#host())
+      await startRun(options, new SilentConsole(), version, NO_STARTUP, this.#host())
     }
     return (await openRun(folder)).finished()
   }

@@ -12,6 +12,7 @@ import { advance } from './advance.ts'
 import type { PatientDatabase } from './database.ts'
 import { type Measured, measure } from './estimate.ts'
 import { type Depot, databaseDepot, folderDepot } from './depot.ts'
+import { trialText } from './plan.ts'
 import { TrialQueue, type TakenJob } from './queue.ts'
 import { type Attempt, type SweepRecord, SweepStore, Superseded, type TrialRecord } from './store.ts'
 import { EXPIRY, type Times } from './times.ts'
@@ -167,7 +168,7 @@ export class Worker {
       return queue.done(job)
     }
     tell(
-      `trial ${record.number}: ${settingText(record)}${record.checkpoint ? `, from step ${record.checkpoint.step}` : ''}`,
+      `trial ${record.number}: ${trialText(record)}${record.checkpoint ? `, from step ${record.checkpoint.step}` : ''}`,
     )
     const depot = this.#depotOf(sweep)
     const life = this.#live(store, queue, job, attempt)
@@ -270,10 +271,6 @@ export class Worker {
     return (await isLocked(folder)) ? `${folder}.${attempt}` : folder
   }
 }
-
-/** A setting for people: `lr=1e-4 lora-rank=8 seed=1`. */
-export const settingText = ({ values, seed }: Pick<TrialRecord, 'values' | 'seed'>): string =>
-  [...Object.entries(values), ['seed', seed]].map(([name, value]) => `${name}=${value}`).join(' ')
 
 const endingText = (state: string, value?: number, error?: string): string =>
   error ?? [state, value?.toFixed(4)].filter(part => part !== undefined).join(', ')

@@ -4,16 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { UserError } from '../../../../../engine/errors.ts'
-import { Console } from '../../../../../train/node/cli/console.ts'
+import { SilentConsole } from '../../../../../train/node/cli/console.ts'
 import { Progress } from '../../../../../train/node/cli/progress.ts'
 import { makeBaseline } from '../../../../../train/node/jobs/sweep/baseline-trial.ts'
 import { openRun } from '../../../../../train/node/run/folder.ts'
 import { tinyReviews, toCsv } from '../../../../support/tiny.ts'
 
-class Silent extends Console {
-  override say(): void {}
-}
-const said = { console: new Silent(false), progress: new Progress() }
+const said = { console: new SilentConsole(), progress: new Progress() }
 
 let folder: string
 beforeAll(async () => {
