@@ -3,7 +3,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { type Workplace, filesBelow, makeWorkplace, refusal, resultOf } from '../../support/command.ts'
+import { type Workplace, filesBelow, makeWorkplace, refusal, resultOf, tinyRun } from '../../support/command.ts'
 import { type Running, imdb, startImdb } from '../../support/tiny.ts'
 import { type MetricsLine, firstRecord, recordOf } from '../../../train/tensorboard.ts'
 
@@ -17,36 +17,7 @@ const STEPS = 2 * EPOCH
 let place: Workplace
 /** The run that was never stopped. */
 let whole: string
-const args = (): string[] => [
-  '--model',
-  place.model,
-  '--data',
-  place.reviews,
-  '--max-length',
-  '8',
-  '--batch-size',
-  '2',
-  '--epochs',
-  '2',
-  '--limit-train',
-  '96',
-  '--val-split',
-  '16',
-  '--lora-targets',
-  'query,value',
-  '--lora-alpha',
-  '16',
-  '--lora-dropout',
-  '0.1',
-  '--lr',
-  '5e-3',
-  '--out',
-  'run',
-  // What is measured is faster, but need not be the same again.
-  '--tune-kernels',
-  'off',
-  '--tensorboard',
-]
+const args = (): string[] => [...tinyRun(place), '--batch-size', '2', '--lora-dropout', '0.1', '--tensorboard']
 
 beforeAll(async () => {
   place = await makeWorkplace('resume')

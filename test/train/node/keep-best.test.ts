@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Workplace, filesBelow, makeWorkplace } from '../../support/command.ts'
+import { type Workplace, filesBelow, makeWorkplace, tinyRun } from '../../support/command.ts'
 import { imdb, startImdb, tilegrad } from '../../support/tiny.ts'
 
 interface Kept {
@@ -18,38 +18,9 @@ let place: Workplace
 /** The folder in which the run `run` was never disturbed. */
 let whole: string
 const args = (): string[] => [
-  '--model',
-  place.model,
-  '--data',
-  place.reviews,
-  '--max-length',
-  '8',
-  '--batch-size',
-  '4',
-  '--epochs',
-  '2',
-  '--limit-train',
-  '96',
-  '--val-split',
-  '16',
-  '--lora-targets',
-  'query,value',
-  '--lora-alpha',
-  '16',
-  '--lr',
-  '5e-3',
-  '--tune-kernels',
-  'off',
-  '--evaluate-every',
-  '8',
-  '--keep-best',
-  '2',
-  '--best-metric',
-  'loss',
-  '--checkpoint-every',
-  '0',
-  '--out',
-  'run',
+  ...tinyRun(place),
+  ...['--batch-size', '4', '--evaluate-every', '8', '--keep-best', '2', '--best-metric', 'loss'],
+  ...['--checkpoint-every', '0'],
 ]
 
 beforeAll(async () => {

@@ -8,7 +8,7 @@ import { z } from 'zod'
 import { UserError } from '../../../../../engine/errors.ts'
 import { sweep } from '../../../../../train/node/cli/sweep.ts'
 import { worker } from '../../../../../train/node/cli/worker.ts'
-import { openPlace, statusOf, sweepsOf } from '../../../../../train/node/jobs/sweep/status.ts'
+import { openPlace, sweepsOf } from '../../../../../train/node/jobs/sweep/status.ts'
 import { makeWorkplace, resultOf, type Workplace } from '../../../../support/command.ts'
 import { bitsOf, trialOptions, trialsOf } from '../../../../support/sweeps.ts'
 import { type Running, startTilegrad, tilegrad } from '../../../../support/tiny.ts'
@@ -117,15 +117,17 @@ describe('a sweep that is disturbed', () => {
     // One connection, which finds the sweep again when it starts anew.
     const at = await openPlace(folder)
     const [{ id }] = await sweepsOf(at)
-    const standing = async () => statusOf(at.store, await at.store.sweep(id))
-    /** The worker of a trial that has begun, while there is one. */
-    const working = async () => {
-      const { workers, trials } = await standing()
-      return workers.find(({ trial }) => trial !== undefined && (trials[trial].checkpoint?.step ?? 0) > 0)
-    }
-    const soon = { timeout: 60_000, interval: 10 }
-    await expect.poll(working, soon).toBeDefined()
-    process.kill((await working())?.pid ?? 0, 'SIGKILL')
+    const soon = { timeout: 60_000, interval: 20 }
+    /** The process of a worker whose trial has a checkpoint, once there is one. One small statement for each look. */
+    const working = () =>
+      vi.waitFor(async () => {
+        const { rows } = await at.database.executeSql(
+          `SELECT w.pid FROM tilegrad.worker w JOIN tilegrad.trial t ON t.sweep = w.sweep AND t.number = w.trial
+           WHERE t.state = 'running' AND t.checkpoint IS NOT NULL`,
+        )
+        return z.int().positive().parse(rows[0]?.pid)
+      }, soon)
+    process.kill(await working(), 'SIGKILL')
     await first.said(/A worker was ended by SIGKILL; another one takes its place\./)
 
     const taken = sweep([join(cwd, 'spec.json'), '--out', folder])
@@ -134,12 +136,12 @@ describe('a sweep that is disturbed', () => {
 
     expect(await said('pause', folder)).toBe('disturbed: its workers stop at checkpoints.\n')
     await expect
-      .poll(async () => (await standing()).trials.filter(({ state }) => state === 'running').length, soon)
+      .poll(async () => (await at.store.standings(id)).filter(({ state }) => state === 'running').length, soon)
       .toBe(0)
-    expect((await standing()).sweep.paused).toBe(true)
+    expect((await at.store.sweep(id)).paused).toBe(true)
     expect(await said('continue', folder)).toBe('disturbed: its workers go on.\n')
 
-    await expect.poll(working, soon).toBeDefined()
+    await working()
     first.child.kill('SIGINT')
     const stopped = await first.ended
     expect(stopped.status, stopped.stderr).toBe(130)
@@ -147,7 +149,7 @@ describe('a sweep that is disturbed', () => {
     expect(stopped.stderr).toContain('sweep --resume disturbed\n')
 
     const second = start('sweep', '--resume', 'disturbed', '--json')
-    await expect.poll(working, soon).toBeDefined()
+    await working()
     second.child.kill('SIGKILL')
     await second.ended
     await at.database.close()
