@@ -1,6 +1,6 @@
 // Asynchronous successive halving, ASHA (Li et al., "A system for massively parallel hyperparameter tuning", 2020), by
-// stopping: a trial that reaches a rung goes on only if it is among the best of those that have reached it so far.
-// Nothing waits for others, so the first trials of a rung are judged by few, or by themselves alone.
+// stopping: a trial that reaches a rung continues only if it is among the best of those that have reached it so far.
+// Trials never wait for each other, so the first ones at a rung are compared with few others, or none.
 import { compareValues } from './settings.ts'
 import type { Halving, Spec, Trial } from './types.ts'
 
@@ -13,9 +13,8 @@ export function isRung({ grace, factor }: Halving, evaluations: number): boolean
 
 /**
  * Whether a trial is to be stopped after its latest evaluation. `history` has all trials of the sweep, `trial` or not.
- * As in Optuna's SuccessiveHalvingPruner, of n trials at a rung the best ⌊n / factor⌋ go on, and at least one; a metric
- * that is not a number ends its trial. Not to be asked
- * about the last evaluation of a trial, which is complete then.
+ * As in Optuna's SuccessiveHalvingPruner, of n trials at a rung the best ⌊n / factor⌋ continue, and at least one; a
+ * trial whose metric is NaN stops. Do not call this after a trial's last evaluation: the trial is complete then.
  */
 export function shouldPrune({ halving, direction }: Spec, history: readonly Trial[], trial: Trial): boolean {
   const evaluations = trial.intermediate.length

@@ -1,5 +1,5 @@
 // A sweep as the journal of Optuna's JournalFileBackend, so that optuna-dashboard shows it and Optuna reads it: a line
-// of JSON for each operation, in ASCII. The file only grows, since others read on from where they were. A trial is a
+// of JSON for each operation, in ASCII. The file only grows, since readers continue where they stopped. A trial is a
 // trial there, with seed and setting as user attributes; one that is tried again after it failed is a new trial, as with
 // Optuna's retries.
 import { z } from 'zod'
@@ -31,7 +31,7 @@ export interface Study {
   readonly attributes?: Readonly<Record<string, string>>
 }
 
-/** A trial with what Optuna keeps of it. */
+/** A trial with what Optuna records of it. */
 export interface JournalTrial extends Trial {
   readonly startedAt?: Date
   readonly finishedAt?: Date
@@ -39,7 +39,7 @@ export interface JournalTrial extends Trial {
   readonly attributes?: Readonly<Record<string, string | number>>
 }
 
-/** What the journal says of a trial. */
+/** A trial as the journal has it. */
 interface Written {
   /** Its number in the journal. */
   readonly id: number
@@ -51,7 +51,7 @@ interface Written {
   finished?: string
 }
 
-/** What of an operation tells which trials a journal has, and how they stand. */
+/** The fields of an operation that say which trials a journal has, and their states. */
 const operationSchema = z.object({
   op_code: z.int(),
   trial_id: z.int().optional(),
@@ -114,7 +114,7 @@ export class Journal {
   readonly length: number
 
   /**
-   * `text` is the journal so far, '' for a new one. Throws where it is no journal.
+   * `text` is the journal so far, '' for a new one. Throws if it is not a journal.
    */
   constructor(study: Study, text: string) {
     this.#study = study
@@ -169,7 +169,7 @@ export class Journal {
 
   #update(trial: JournalTrial): string[] {
     const before = this.#latest.get(trial.number)
-    // Optuna changes no trial that has ended: where ours goes on, or ended another time, it was tried again.
+    // Optuna changes no trial that has ended. If ours is running again, or has another time of its end, it was retried.
     const hasOther = before?.state !== trial.state || before.finished !== timeOf(trial.finishedAt)
     const isNew = !before || (hasEnded(before) && hasOther)
     const written = isNew ? this.#add(trial.number, before ? [...before.retried, before.id] : []) : before
@@ -199,7 +199,7 @@ export class Journal {
   }
 }
 
-/** Operations for the evaluations that the journal lacks. One that is not a number is left out: JSON has none. */
+/** Operations for the evaluations that the journal lacks. NaN is left out, since JSON cannot express it. */
 function report(written: Written, { intermediate }: JournalTrial): string[] {
   const lacking = intermediate.filter(({ step, value }) => !written.steps.has(step) && !Number.isNaN(value))
   return lacking.map(({ step, value }) => {

@@ -1,4 +1,4 @@
-// What a search over the options of a run is made of: the spaces of settings, the trials, and what is made of them.
+// The types of a search over the options of a run: spaces of settings, and trials.
 
 /** What an option takes. */
 export type Value = string | number | boolean

@@ -41,7 +41,7 @@ export const searchOptions = {
         return grace === undefined || factor === undefined || rest.length > 0 ? undefined : { grace, factor }
       },
     },
-    'stop trials early: after GRACE, GRACE × FACTOR, … evaluations only the best 1 / FACTOR go on (ASHA)',
+    'stop trials early: after GRACE, GRACE × FACTOR, … evaluations only the best 1 / FACTOR continue (ASHA)',
     'never',
   ),
 }
@@ -59,7 +59,7 @@ function valueOf(written: string): Value {
   return number('a number', () => true).read(written) ?? written
 }
 
-/** `1e-5..1e-3:log`, `0..0.5:0.1`, `1..64:log:integer`; undefined where the text is no range. */
+/** `1e-5..1e-3:log`, `0..0.5:0.1`, `1..64:log:integer`; undefined if the text is not a range. */
 function rangeOf(written: string): object | undefined {
   const [ends, ...rules] = written.split(':')
   const found = /^(.+?)\.\.(.+)$/.exec(ends)?.slice(1).map(valueOf)
@@ -97,7 +97,7 @@ function optionsIn(argv: readonly string[]): Record<string, Value> {
   return options
 }
 
-/** Options with the name of the field that they stand for. */
+/** Options whose field has another name. */
 const FIELDS = { 'search-seed': 'seed' } as const
 
 /**

@@ -19,7 +19,10 @@ const groups = {
   Options: {
     watch: flag('status: show it again every two seconds, until all is done'),
     worker: optional(text('NAME', 'the name of a worker'), 'pause, continue: this worker alone', 'all of the sweep'),
-    database: optional(address, "the address of the sweep's server, where its folder does not know the password"),
+    database: optional(
+      address,
+      "the address of the sweep's server with its password, which the folder does not record",
+    ),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
     help: flag('print this help and exit'),
   },
@@ -35,9 +38,9 @@ interface Action {
 
 /** By their names. */
 export const ACTIONS: Readonly<Record<string, Action>> = {
-  status: { says: 'how a sweep stands: states, workers, what runs, the best so far', run: status },
+  status: { says: 'the states of its trials, its workers, and the best so far', run: status },
   pause: { says: 'stop its workers at checkpoints, or one of them, until it is continued', run: pausing(true) },
-  continue: { says: 'let paused workers go on', run: pausing(false) },
+  continue: { says: 'let paused workers continue', run: pausing(false) },
   best: { says: 'the best trial so far, with the command that repeats it', run: best },
 }
 
@@ -82,16 +85,16 @@ function pausing(paused: boolean): Action['run'] {
     if (worker !== undefined) {
       if (!(await place.store.pauseWorker(worker, paused))) {
         const names = (await place.store.workers()).map(({ name }) => name).join(', ')
-        throw new UserError(`There is no worker ${worker}; ${names === '' ? 'none works' : `there are ${names}`}`)
+        throw new UserError(`There is no worker ${worker}; ${names === '' ? 'there are none' : `there are ${names}`}`)
       }
-      console.say(`${worker} ${paused ? 'pauses after its next step' : 'goes on'}.`)
+      console.say(`${worker} ${paused ? 'pauses after its next step' : 'continues'}.`)
       console.result({ worker, paused })
       return
     }
     const sweeps = await sweepsOf(place)
     for (const { id, name } of sweeps) {
       await place.store.pauseSweep(id, paused)
-      console.say(`${name}: ${paused ? 'its workers stop at checkpoints' : 'its workers go on'}.`)
+      console.say(`${name}: ${paused ? 'its workers stop at checkpoints' : 'its workers continue'}.`)
     }
     console.result({ sweeps: sweeps.map(({ name }) => name), paused })
   }

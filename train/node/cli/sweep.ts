@@ -31,8 +31,8 @@ const groups = {
   'The sweep': {
     out: optional(text('FOLDER', 'a folder'), "the sweep's folder", 'runs/<date>-<name>'),
     name: optional(text('NAME', 'a name'), "the sweep's name", "the spec's"),
-    resume: optional(text('FOLDER', "a sweep's folder"), 'go on with a sweep'),
-    'retry-failed': flag('with --resume: try the trials again that failed'),
+    resume: optional(text('FOLDER', "a sweep's folder"), 'resume a sweep'),
+    'retry-failed': flag('with --resume: retry the trials that failed'),
     'dry-run': flag('check the spec and the options of every trial, print what would be tried, and exit'),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
@@ -44,7 +44,7 @@ const groups = {
         'N',
       ),
       'workers on this machine, at most one per trial; 0 leaves the work to `tilegrad worker --database` elsewhere',
-      '1, or as the sweep began',
+      "1, or the resumed sweep's",
     ),
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
     database: optional(
@@ -60,12 +60,12 @@ const groups = {
     heartbeat: valued(
       seconds(10),
       TIMES.heartbeat,
-      'how long a worker may be silent before another one goes on with its trial',
+      'how long a worker may be silent before another one takes its trial over',
     ),
     'cut-after': valued(
       seconds(1),
       TIMES.slice,
-      'stop a trial at a checkpoint after so long, and put it back into the queue; a queue keeps no job for more than a day',
+      'stop a trial at a checkpoint after this time and put it back into the queue; a job lasts a day at most',
     ),
   },
   Help: { help: flag('print this help and exit') },
@@ -76,8 +76,8 @@ type SweepOptions = ValuesOf<typeof groups>
 const RESUMABLE = ['resume', 'retry-failed', 'json', 'workers', 'adapter', 'database', 'store', 'cut-after', 'help']
 
 const INTRODUCTION = `Searches options of \`fine-tune\` or \`baseline\`: many trials, each a run of its own, by one worker or many.
-The spec is a YAML or JSON file, or stands on the command line: --vary for each option that is searched, and after
--- the options that all trials share. Kill anything at any time: the sweep goes on from its checkpoints.
+The spec is a YAML or JSON file, or is given on the command line: --vary for each option that is searched, and after
+-- the options that all trials share. Any process may be killed at any time: trials resume from their checkpoints.
 
 ${Object.entries(ACTIONS)
   .map(([name, { says }]) => `  sweep ${name.padEnd(9)}${says}`)

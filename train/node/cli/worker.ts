@@ -22,18 +22,18 @@ const groups = {
       'where the sweeps are: an address postgres://user@host/name, or the folder of a sweep on this machine',
       `$${DATABASE_VARIABLE}`,
     ),
-    keep: flag('stay when there is nothing left to do, and wait for more'),
+    keep: flag('keep running when nothing is left to do, and wait for more'),
     sweep: optional(text('ID', 'the id of a sweep'), 'work on this sweep alone', 'all of the database'),
     store: optional(
       text('FOLDER', 'a folder'),
-      'where the folder of checkpoints that the sweep names is on this machine',
-      'as the sweep names it',
+      "this machine's path to the sweep's folder of checkpoints",
+      "the sweep's",
     ),
     out: optional(text('FOLDER', 'a folder'), 'where the folders of runs are made', 'runs/<sweep>-<id>'),
     'cut-after': valued(
       number('a number of seconds, at least 1', value => value >= 1, 'SECONDS'),
       TIMES.slice,
-      'stop a trial at a checkpoint after so long, and put it back into the queue',
+      'stop a trial at a checkpoint after this time and put it back into the queue',
     ),
     adapter: optional(text('NAME', "part of an adapter's name"), "part of an adapter's name", 'the fastest available'),
     help: flag('print this help and exit'),
@@ -52,7 +52,7 @@ export async function worker(argv: readonly string[]): Promise<number> {
         groups,
         `${TILEGRAD} worker --database ADDRESS [options]`,
         'Makes the trials of sweeps, one after another, until there are no more. Any number of workers may share a\n' +
-          'database; one that dies loses its trial to another, which goes on from the last checkpoint.',
+          'database; if one dies, another resumes its trial from the last checkpoint.',
       ),
     )
     return 0

@@ -53,18 +53,19 @@ function sampleOf(space: Space): readonly Values[] {
   return [...corners, ...Array.from({ length: DRAWS }, () => drawPoint(space, random))]
 }
 
-/** Throws a UserError on an option that stands twice, or that no trial may have. */
+/** Throws a UserError on an option that is given twice, or that cannot be set for a trial. */
 export function checkNames(spec: Spec, fields: Fields, source: Source): void {
   const shared = Object.keys(fields.options).map(name => ({ name, path: ['options', name] }))
   const searched = spec.spaces.flatMap((space, index) =>
     Object.keys(space).map(name => ({ name, path: pathOf(fields, index, name) })),
   )
   for (const { name, path } of [...shared, ...searched]) {
-    if (name.startsWith('-')) throw fieldError(source, path, `options stand without dashes: ${name.replace(/^-+/, '')}`)
-    if (Object.hasOwn(RESERVED, name)) throw fieldError(source, path, `is no option of a trial: ${RESERVED[name]}`)
+    if (name.startsWith('-'))
+      throw fieldError(source, path, `options are written without dashes: ${name.replace(/^-+/, '')}`)
+    if (Object.hasOwn(RESERVED, name)) throw fieldError(source, path, `cannot be set for a trial: ${RESERVED[name]}`)
   }
   const twice = searched.find(({ name }) => Object.hasOwn(fields.options, name))
-  if (twice) throw fieldError(source, twice.path, `stands in options too, where all trials have the same`)
+  if (twice) throw fieldError(source, twice.path, 'is also among the options that all trials share')
 }
 
 /**

@@ -39,7 +39,7 @@ export class LocalWorkers {
     this.#options = options
   }
 
-  /** How many there were to be. */
+  /** How many were started. */
   get wanted(): number {
     return this.#wanted
   }
@@ -54,7 +54,7 @@ export class LocalWorkers {
     return this.#lastWords
   }
 
-  /** Starts so many. Before that, the first measures what steps take, if `onMeasured` wants to know. */
+  /** Starts this number of workers. If `onMeasured` is given, the first measures steps before the others start. */
   async start(count: number, onMeasured?: (measured: Measured) => void): Promise<void> {
     this.#wanted = count
     if (count > 0) {
@@ -64,7 +64,7 @@ export class LocalWorkers {
     for (let i = 1; i < count && !this.#isStopping; i++) this.#start()
   }
 
-  /** What a worker measures; undefined if it says that it begins, or ends, without. */
+  /** What a worker measures; undefined if it begins, or ends, without measuring. */
   #measured(child: ChildProcess): Promise<Measured | undefined> {
     return new Promise(done => {
       child.on('message', message => done(measuredIn(message)))
@@ -89,7 +89,7 @@ export class LocalWorkers {
     while (this.#ends.size > 0) await Promise.all(this.#ends)
   }
 
-  /** Waits so many milliseconds, or until one ends. */
+  /** Waits this number of milliseconds, or until one ends. */
   async pause(milliseconds: number): Promise<void> {
     const timer = new AbortController()
     const waiting = sleep(milliseconds, undefined, { signal: timer.signal }).catch(() => undefined)

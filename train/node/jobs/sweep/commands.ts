@@ -28,17 +28,17 @@ export const COMMANDS: Readonly<Record<CommandName, SweptCommand>> = {
   },
 }
 
-/** Options that are none of a trial, with what there is instead. */
+/** Options that cannot be set for a trial, with what to use instead. */
 export const RESERVED: Readonly<Record<string, string>> = {
-  seed: 'seeds has the seeds of each setting',
-  'best-metric': 'metric says by what trials are compared',
-  adapter: 'workers have --adapter',
+  seed: 'use seeds',
+  'best-metric': 'use metric',
+  adapter: 'workers take --adapter',
   'list-adapters': 'see tilegrad adapters',
-  out: 'trials have folders in that of the sweep',
+  out: "each trial has a folder inside the sweep's",
   name: 'trials have numbers',
   resume: 'see tilegrad sweep --resume',
   'dry-run': 'trials train',
-  json: 'tilegrad sweep has --json',
+  json: 'tilegrad sweep takes --json',
   ablation: 'a trial is one fit',
   help: 'see tilegrad fine-tune --help',
   version: 'see tilegrad fine-tune --version',

@@ -1,4 +1,4 @@
-// `tilegrad sweep`: makes a sweep, or goes on with one; starts workers on this machine, shows how far all workers are,
+// `tilegrad sweep`: starts a sweep, or resumes one; starts workers on this machine, shows how far all workers are,
 // and writes what came of it.
 import { basename } from 'node:path'
 import { UserError } from '../../../../engine/errors.ts'
@@ -32,7 +32,7 @@ const LOOK_MS = 500
 /** Milliseconds between two pages while trials end. */
 const PAGE_MS = 15_000
 
-/** What a sweep on this machine is told beside its plan. */
+/** Options of a sweep beside its plan. */
 export interface SweepOptions {
   /** Workers on this machine. */
   readonly workers: number
@@ -71,7 +71,7 @@ export async function startSweep(
   }
 }
 
-/** Goes on with a sweep. Gives the exit status. */
+/** Resumes a sweep. Gives the exit status. */
 export async function resumeSweep(
   folder: string,
   options: Partial<SweepOptions> & { readonly retryFailed: boolean },
@@ -83,7 +83,7 @@ export async function resumeSweep(
   const opened = await open(folder, server)
   try {
     const store = await SweepStore.open(opened.database)
-    // One whose beginning was cut short.
+    // Its first process may have ended before it did this.
     await store.createSweep(file.id, file.name, file.plan, options.store)
     await store.pauseSweep(file.id, false)
     if (options.retryFailed) {
@@ -184,7 +184,7 @@ export function announcement(name: string, plan: Plan, workers: number): string 
   )
 }
 
-/** What says about how long a sweep takes, once steps were measured; undefined where trials tell already. */
+/** Prints an estimate of the sweep's time once steps are measured; undefined if finished trials show it already. */
 async function unmeasured(
   store: SweepStore,
   { id, plan }: SweepRecord,
@@ -245,7 +245,7 @@ async function watch(
   progress.stop()
 }
 
-/** The command that goes on with a sweep. */
+/** The command that resumes a sweep. */
 const resumeOf = (folder: string): string => shellLine(`${TILEGRAD} sweep`, '--resume', folder)
 
 /** `trial 3: lr=0.001 seed=1: complete, accuracy 0.9123`. */

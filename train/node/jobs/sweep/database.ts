@@ -79,7 +79,7 @@ export class PatientDatabase implements Database {
     return this.#isOut ? 0 : (performance.now() - this.#lastOutage) / 1000
   }
 
-  /** From now on, an outage is waited for no longer than so many seconds in all. */
+  /** From now on, outages are waited for no longer than this number of seconds in all. */
   hurry(seconds: number): void {
     this.#until = Math.min(this.#until, performance.now() + seconds * 1000)
   }

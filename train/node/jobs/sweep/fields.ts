@@ -100,11 +100,11 @@ export const fieldError = (source: Source, path: Path, says: string): UserError 
 /** Fields of other tools, with what they are called here. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   trials: 'settings says how many are tried; each is one trial per seed',
-  max: 'min and max stand inside a parameter',
+  max: 'min and max belong to a parameter',
   method: 'it is called search',
-  epochs: 'what all trials share stands in options',
-  model: 'what all trials share stands in options',
-  data: 'what all trials share stands in options',
+  epochs: 'options that all trials share belong in options',
+  model: 'options that all trials share belong in options',
+  data: 'options that all trials share belong in options',
 }
 
 /** Reads what stands at `root` of a source by a schema. Throws a UserError on the first thing that is wrong. */

@@ -56,7 +56,7 @@ export async function createSweepFolder(
 /** Removes the folder of a sweep that could not begin. */
 export const removeSweepFolder = (folder: string): Promise<void> => rm(folder, { recursive: true, force: true })
 
-/** What a sweep's folder says. Throws a UserError if it is none. */
+/** What a sweep's folder says. Throws a UserError if it is not one. */
 export async function readSweepFolder(folder: string): Promise<SweepFile> {
   const path = join(folder, FILE)
   if (!(await exists(path))) throw new UserError(`${folder} is not the folder of a sweep: it has no ${FILE}`)

@@ -8,7 +8,7 @@ function readList(source: Source, path: Path): Parameter {
   const values = readBy(valuesSchema, source, path)
   // The same value may be written in two ways, such as 8 and "8".
   const repeated = values.findIndex((value, i) => values.findIndex(other => String(other) === String(value)) < i)
-  if (repeated >= 0) throw fieldError(source, [...path, repeated], `${show(values[repeated])} stands in the list twice`)
+  if (repeated >= 0) throw fieldError(source, [...path, repeated], `${show(values[repeated])} is in the list twice`)
   return { values }
 }
 
@@ -33,7 +33,7 @@ function readParameter(source: Source, path: Path): Parameter {
   if (typeof held !== 'object' || held === null) return { values: [readBy(valueSchema, source, path)] }
   if (!('values' in held)) return readRange(source, path)
   const other = Object.keys(held).find(key => key !== 'values')
-  if (other !== undefined) throw fieldError(source, [...path, other], 'cannot stand beside values')
+  if (other !== undefined) throw fieldError(source, [...path, other], 'cannot be combined with values')
   return readList(source, [...path, 'values'])
 }
 

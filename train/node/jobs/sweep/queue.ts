@@ -1,5 +1,5 @@
 // Which worker makes which trial: a queue of pg-boss for each sweep, with a job for each trial that waits or runs. The
-// state of the trials themselves is the store's: a job says only that its trial is to be gone on with.
+// state of the trials themselves is in the store: a job says only that its trial is to be worked on.
 import { PgBoss } from 'pg-boss'
 import { z } from 'zod'
 import type { Database } from './database.ts'

@@ -37,14 +37,14 @@ CREATE TABLE IF NOT EXISTS tilegrad.trial (
   seed bigint NOT NULL,
   settings json NOT NULL,
   state text NOT NULL DEFAULT 'waiting',
-  -- The job of the queue that stands for the trial, and whether it was sent.
+  -- The trial's job in the queue, and whether it was sent.
   job uuid NOT NULL,
   queued boolean NOT NULL DEFAULT false,
   -- Counts the workers that took the trial; whatever an earlier one writes is refused.
   attempt integer NOT NULL DEFAULT 0,
   claim uuid,
   job_attempt integer NOT NULL DEFAULT 0,
-  -- Attempts that ended without a word and without a new checkpoint.
+  -- Attempts in a row that died, or gave up, without a new checkpoint.
   losses integer NOT NULL DEFAULT 0,
   worker text,
   value double precision,

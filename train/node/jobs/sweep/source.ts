@@ -3,7 +3,7 @@ import { LineCounter, type ParsedNode, isCollection, isMap, isNode, parseDocumen
 import { UserError } from '../../../../engine/errors.ts'
 import { readText } from '../../../../models/node/files.ts'
 
-/** Larger files are no specs. */
+/** Larger files are not specs. */
 const MOST_BYTES = 1024 * 1024
 
 export type Path = readonly PropertyKey[]
@@ -36,7 +36,7 @@ function offsetOf(root: ParsedNode | null, path: Path): number {
   return offset
 }
 
-/** Throws a UserError with file and line on what is not YAML, keys that stand twice included. */
+/** Throws a UserError with file and line on what is not YAML, including duplicate keys. */
 export function parseSource(text: string, file: string): Source {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false })

@@ -30,7 +30,7 @@ function directionOf({ metric, direction }: Fields, source: Source): Spec['direc
 function specOf(fields: Fields, source: Source): Spec {
   const { search, settings, seeds, seed, metric, halving, tpe } = fields
   const repeated = seeds.findIndex((one, i) => seeds.indexOf(one) < i)
-  if (repeated >= 0) throw fieldError(source, ['seeds', repeated], `${seeds[repeated]} stands in the list twice`)
+  if (repeated >= 0) throw fieldError(source, ['seeds', repeated], `${seeds[repeated]} is in the list twice`)
   if (tpe && search !== 'tpe') throw fieldError(source, ['tpe'], `is for search: tpe; this is ${search}`)
   return {
     search,
@@ -61,10 +61,11 @@ function checkCounts(spec: Spec, fields: Fields, source: Source): void {
       throw fieldError(source, ['settings'], `is for search: random and tpe; this grid has ${most}`)
   } else {
     if (settings === undefined) throw fieldError(source, ['search'], `${search} needs settings, the number to try`)
-    if (settings > most) throw fieldError(source, ['settings'], `${settings} are more than the ${most} that there are`)
+    if (settings > most)
+      throw fieldError(source, ['settings'], `${settings} is more than the ${most} different settings`)
   }
   const trials = (settings ?? most) * seeds.length
-  if (trials > MOST_TRIALS) throw fieldError(source, [], `${trials} trials are too many; ${MOST_TRIALS} are the most`)
+  if (trials > MOST_TRIALS) throw fieldError(source, [], `${trials} trials are too many: the maximum is ${MOST_TRIALS}`)
 }
 
 /** Throws a UserError where trials have no evaluation after which they could be stopped. */
@@ -77,7 +78,7 @@ function checkHalving({ command, options }: Fields, { halving, spaces }: Spec, s
   const shared = argumentsOf(options, flags).filter(argument => /^--(epochs|evaluate-every)=/.test(argument))
   const { epochs, evaluateEvery } = parse(shared)
   if (evaluateEvery === undefined && epochs !== undefined && epochs <= halving.grace) {
-    const says = `stops no trial: with epochs ${epochs} and no evaluate-every, the first decision comes at the end of a trial`
+    const says = `never stops a trial: with epochs ${epochs} and no evaluate-every, the first decision comes at the end of a trial`
     throw fieldError(source, ['halving'], says)
   }
 }
@@ -103,7 +104,7 @@ function over(first: Source, second: Source): Source {
   const merged = (a: unknown, b: unknown): object => ({ ...(isObject(b) ? b : {}), ...(isObject(a) ? a : {}) })
   const value = merged(first.value, second.value)
   const [ours, theirs] = [heldAt(first.value, ['options']), heldAt(second.value, ['options'])]
-  // Options that are no map are left as they are, and refused by the schema.
+  // Options that are not a map are left as they are: the schema refuses them.
   const options = isObject(ours) && isObject(theirs) ? { options: merged(ours, theirs) } : {}
   const isFirst = (path: Path): boolean => {
     const part = path[0] === 'options' && isObject(theirs) ? path.slice(0, 2) : path.slice(0, 1)
@@ -119,6 +120,6 @@ function over(first: Source, second: Source): Source {
 export async function openPlan(file: string | undefined, commandLine: Source): Promise<Plan> {
   if (file === undefined) return readPlan(commandLine)
   const source = await readSource(file)
-  // What is no map of fields is refused as the file has it.
+  // Anything but a map of fields is refused with its place in the file.
   return readPlan(isObject(source.value) ? over(commandLine, source) : source)
 }

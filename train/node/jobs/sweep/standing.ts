@@ -13,8 +13,8 @@ export interface Standing {
 }
 
 /**
- * Seconds until a sweep of `total` trials is done by so many workers: as long a trial as those that are over took, or as
- * those that run will take by what they have done. Undefined while nothing is known.
+ * Seconds until a number of workers are done with a sweep of `total` trials, by the mean time of the trials that are
+ * over, else by the progress of those that run. Undefined while nothing is known.
  */
 export function secondsLeft(standings: readonly Standing[], total: number, workers: number): number | undefined {
   const over = standings.filter(({ state }) => state === 'complete' || state === 'pruned')

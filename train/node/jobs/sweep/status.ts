@@ -1,4 +1,4 @@
-// How sweeps stand, in the terminal: states, workers, what runs, and the best so far.
+// The status of sweeps, in the terminal: states, workers, what runs, and the best so far.
 import { UserError, printable } from '../../../../engine/errors.ts'
 import { trialCount } from '../../../search/propose.ts'
 import { hasEnded } from '../../../search/settings.ts'
@@ -13,7 +13,7 @@ import { bestTrial, repeatTrial, resultsTable, trialsJson } from './results.ts'
 import { secondsLeft } from './standing.ts'
 import { type SweepRecord, SweepStore, type TrialRecord, type WorkerRecord } from './store.ts'
 
-/** A worker that has not been heard of for so many seconds is not listed. */
+/** Seconds after which a silent worker is not listed. */
 export const SILENT = 60
 
 /** Sweeps to look at or to change. */

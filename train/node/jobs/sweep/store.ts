@@ -215,7 +215,7 @@ export class SweepStore {
   }
 
   /**
-   * Takes a trial for a worker, by the job that stands for it. Undefined if it is done, or has another job by now.
+   * Takes a trial for a worker, by its job. Undefined if it is done, or has another job by now.
    * `claim` is a new UUID for each time that a job is fetched.
    */
   async claim(
@@ -236,7 +236,7 @@ export class SweepStore {
     return row && trialSchema.parse(row)
   }
 
-  /** Puts a trial back, for whoever is next, under a new job. `lost`: because this machine can't go on with it. */
+  /** Puts a trial back, for whoever is next, under a new job. `lost`: because this machine can't continue it. */
   async release(attempt: Attempt, { lost = false } = {}): Promise<void> {
     await this.#fenced(
       attempt,
@@ -332,12 +332,12 @@ export class SweepStore {
     return rows.map(row => workerSchema.parse(row))
   }
 
-  /** Pauses a sweep, or lets it go on. */
+  /** Pauses a sweep, or lets it continue. */
   async pauseSweep(id: string, paused: boolean): Promise<void> {
     await this.#run('UPDATE tilegrad.sweep SET paused = $2 WHERE id = $1', [id, paused])
   }
 
-  /** Pauses a worker, or lets it go on. False if there is none of this name. */
+  /** Pauses a worker, or lets it continue. False if no worker has this name. */
   async pauseWorker(name: string, paused: boolean): Promise<boolean> {
     const rows = await this.#run('UPDATE tilegrad.worker SET paused = $2 WHERE name = $1 RETURNING name', [
       name,
@@ -358,7 +358,7 @@ export class SweepStore {
     return rows.map(row => schema.parse(row))
   }
 
-  /** Sets columns of a trial, if it is still this attempt's. Values are `$4` and on. Throws a Superseded otherwise. */
+  /** Sets columns of a trial, if it is still this attempt's. Values are `$4`, `$5`, … Throws a Superseded otherwise. */
   async #fenced({ sweep, trial, attempt }: Attempt, set: string, values: readonly unknown[]): Promise<void> {
     const rows = await this.#run(
       `UPDATE tilegrad.trial SET ${set} WHERE sweep = $1 AND number = $2 AND attempt = $3 RETURNING number`,

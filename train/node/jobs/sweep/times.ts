@@ -1,15 +1,15 @@
-// The times that a sweep's workers go by, in seconds.
+// Timing of a sweep's workers, in seconds.
 
 export interface Times {
   /** How long a worker may be silent before another one takes its trial over; pg-boss allows no less than 10. */
   readonly heartbeat: number
-  /** Between two signs of life. */
+  /** Between two heartbeats. */
   readonly refresh: number
   /** Between two looks for workers that have gone silent. */
   readonly supervise: number
   /** Between two looks for work, while there is none. */
   readonly poll: number
-  /** How long a worker keeps a trial: then it is cut at a checkpoint, and goes on as another job of the queue. */
+  /** How long a worker keeps a trial: it is then stopped at a checkpoint, and queued as another job. */
   readonly slice: number
 }
 

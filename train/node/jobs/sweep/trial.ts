@@ -59,7 +59,7 @@ export type Outcome = Ending | 'stopped'
 const NO_STARTUP: Startup = { beforeStop: () => undefined, end: () => undefined }
 
 /**
- * Makes a trial, or goes on with it. Throws a Superseded if another worker has taken it over, and a MachineTrouble where
+ * Makes a trial, or resumes it. Throws a Superseded if another worker has taken it over, and a MachineTrouble where
  * another machine may be able to do what this one can't. Any other failure is how the trial ends.
  */
 export async function makeTrial(sweep: SweepRecord, record: TrialRecord, context: TrialContext): Promise<Outcome> {

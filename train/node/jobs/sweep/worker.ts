@@ -124,7 +124,7 @@ export class Worker {
       }
       await this.#make(store, queue, ...taken).catch((error: unknown) => {
         if (!(error instanceof Superseded)) throw error
-        tell(`${error.message}; this worker goes on with others`)
+        tell(`${error.message}; this worker continues with other trials`)
       })
     }
   }

@@ -142,7 +142,7 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
   [
     'an option at the top',
     'parameters:\n  lr: [1]\nepochs: 3',
-    'line 3: epochs: unknown field: what all trials share stands in options',
+    'line 3: epochs: unknown field: options that all trials share belong in options',
   ],
   [
     'an unknown search',
@@ -162,13 +162,13 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
   [
     'a value twice',
     'parameters:\n  lr:\n    - 1e-4\n    - 0.0001',
-    'line 4: parameters.lr[1]: 0.0001 stands in the list twice',
+    'line 4: parameters.lr[1]: 0.0001 is in the list twice',
   ],
   ['no number', 'parameters:\n  lr: [.nan]', 'line 2: parameters.lr[0]: takes a text, a number, true or false'],
   [
     'values beside a range',
     'parameters:\n  lr:\n    values: [1]\n    min: 2',
-    'line 4: parameters.lr.min: cannot stand beside values',
+    'line 4: parameters.lr.min: cannot be combined with values',
   ],
   [
     'min above max',
@@ -220,15 +220,15 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
   [
     'too many settings',
     'search: random\nsettings: 3\nparameters:\n  lr: [1, 2]',
-    'line 2: settings: 3 are more than the 2 that there are',
+    'line 2: settings: 3 is more than the 2 different settings',
   ],
   [
     'too many trials',
     'parameters:\n  lr: { min: 0, max: 1, step: 1e-9 }',
-    'line 1: 1000000001 trials are too many; 10000 are the most',
+    'line 1: 1000000001 trials are too many: the maximum is 10000',
   ],
   ['no seed', 'parameters:\n  lr: [1]\nseeds: []', 'line 3: seeds: has no seed'],
-  ['a seed twice', 'parameters:\n  lr: [1]\nseeds: [1, 2, 1]', 'line 3: seeds[2]: 1 stands in the list twice'],
+  ['a seed twice', 'parameters:\n  lr: [1]\nseeds: [1, 2, 1]', 'line 3: seeds[2]: 1 is in the list twice'],
   [
     'a large seed',
     'parameters:\n  lr: [1]\nseeds: [4294967296]',
@@ -240,7 +240,11 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
     'parameters:\n  lr: [1]\nhalving: { factor: 1 }',
     'line 3: halving.factor: takes a whole number from 2',
   ],
-  ['nothing to stop', 'parameters:\n  lr: [1]\nhalving: {}\noptions: { epochs: 1 }', 'line 3: halving: stops no trial'],
+  [
+    'nothing to stop',
+    'parameters:\n  lr: [1]\nhalving: {}\noptions: { epochs: 1 }',
+    'line 3: halving: never stops a trial',
+  ],
   [
     'an unknown option',
     'parameters:\n  lora-rnk: [1]',
@@ -271,7 +275,7 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
     'parameters:\n  schedule: [false]',
     'line 2: parameters.schedule[0]: --schedule takes linear, cosine or constant; got "false"',
   ],
-  ['dashes', 'parameters:\n  --lr: [1]', 'line 2: parameters.--lr: options stand without dashes: lr'],
+  ['dashes', 'parameters:\n  --lr: [1]', 'line 2: parameters.--lr: options are written without dashes: lr'],
   [
     'an end of a range',
     'search: tpe\nsettings: 9\nparameters:\n  lora-dropout: { min: 0, max: 1 }',
@@ -302,13 +306,13 @@ const MISTAKES: readonly (readonly [name: string, text: string, says: string])[]
     'command: baseline\nparameters:\n  ngrams: [1]',
     'line 1: baseline needs --data: labelled texts, in the setting ngrams=1',
   ],
+  ['the seed', 'parameters:\n  seed: [1, 2]', 'line 2: parameters.seed: cannot be set for a trial: use seeds'],
+  ['a folder', 'parameters:\n  lr: [1]\noptions:\n  out: x', 'line 4: options.out: cannot be set for a trial'],
   [
-    'the seed',
-    'parameters:\n  seed: [1, 2]',
-    'line 2: parameters.seed: is no option of a trial: seeds has the seeds of each setting',
+    'an option twice',
+    'parameters:\n  lr: [1]\noptions:\n  lr: 1',
+    'line 2: parameters.lr: is also among the options that all trials share',
   ],
-  ['a folder', 'parameters:\n  lr: [1]\noptions:\n  out: x', 'line 4: options.out: is no option of a trial'],
-  ['an option twice', 'parameters:\n  lr: [1]\noptions:\n  lr: 1', 'line 2: parameters.lr: stands in options too'],
   [
     'a name of every object',
     'parameters:\n  constructor: [1]',
@@ -381,7 +385,7 @@ describe('the command line', () => {
       'After --, --epochs: --epochs takes a whole number of at least 1; got "0"',
     ],
     [['--vary', 'lr=1', '--', 'runs/a'], 'After --, options of every trial are expected'],
-    [['--vary', 'lr=1', '--', '--lr', '1'], '--vary lr: stands in options too'],
+    [['--vary', 'lr=1', '--', '--lr', '1'], '--vary lr: is also among the options that all trials share'],
     [['--vary'], '--vary takes an option with values, such as lr=1e-4,3e-4; got nothing'],
     [['--seeds', '1,x', '--vary', 'lr=1'], '--seeds takes seeds separated by commas'],
     [['--halving', '3', '--vary', 'lr=1'], '--halving takes the evaluations before the first decision and the factor'],
@@ -413,7 +417,7 @@ describe('the command line', () => {
       await expect(planOf(['--', '--limit-train=0'], file)).rejects.toThrow(
         'After --, --limit-train: --limit-train takes',
       )
-      await expect(planOf(['--', '--seed=0'], file)).rejects.toThrow('After --, --seed: is no option of a trial')
+      await expect(planOf(['--', '--seed=0'], file)).rejects.toThrow('After --, --seed: cannot be set for a trial')
       await writeFile(file, STUDY.replace('limit-train: 2000', 'limit-train: 0'))
       await expect(planOf(['--settings', '3'], file)).rejects.toThrow(`${file}, line 10: options.limit-train: `)
       await expect(planOf([], join(folder, 'no.yaml'))).rejects.toThrow(/no\.yaml/)

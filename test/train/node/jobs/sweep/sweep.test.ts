@@ -139,7 +139,7 @@ describe('a sweep that is disturbed', () => {
       .poll(async () => (await at.store.standings(id)).filter(({ state }) => state === 'running').length, soon)
       .toBe(0)
     expect((await at.store.sweep(id)).paused).toBe(true)
-    expect(await said('continue', folder)).toBe('disturbed: its workers go on.\n')
+    expect(await said('continue', folder)).toBe('disturbed: its workers continue.\n')
 
     await working()
     first.child.kill('SIGINT')
