@@ -86,7 +86,8 @@ ${Object.entries(ACTIONS)
 /** Runs the command. Gives the exit status. Throws a UserError if spec, options, data or database are wrong. */
 export async function sweep(argv: readonly string[]): Promise<number> {
   const [action, ...rest] = argv
-  if (action !== undefined && action in ACTIONS && !(await exists(action))) return sweepAction(action, rest)
+  if (action !== undefined && Object.hasOwn(ACTIONS, action) && !(await exists(action)))
+    return sweepAction(action, rest)
   const { own, shared } = splitArguments(argv)
   const options = parseTable(groups, own, { positionals: true })
   if (options.help) {

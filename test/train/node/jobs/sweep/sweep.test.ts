@@ -178,6 +178,7 @@ describe('mistakes', () => {
   test.each([
     [() => [], 'sweep needs a spec: a YAML or JSON file, or --vary with an option and its values; see --help'],
     [() => ['statsu'], 'statsu does not exist; did you mean sweep status?'],
+    [() => ['constructor'], 'constructor does not exist'],
     [() => ['status', cwd], /^\S+ is not the folder of a sweep: it has no sweep\.json$/],
     [() => ['--resume', 'nowhere'], 'nowhere is not the folder of a sweep: it has no sweep.json'],
     [() => ['--vary', 'lr=1,2', '--retry-failed'], '--retry-failed needs --resume, the folder of the sweep'],
