@@ -34,10 +34,11 @@ export async function writeState(path: string, entries: readonly ValueEntry[]): 
 
 /** SHA-256 of a file's bytes, in hexadecimal. Throws a UserError if it can't be read. */
 export async function digestOf(path: string): Promise<string> {
-  const { handle } = await openRegularFile(path)
+  const { handle, size } = await openRegularFile(path)
   try {
     const hash = createHash('sha256')
-    const buffer = Buffer.allocUnsafe(READ_BYTES)
+    // No larger than a small file: many large buffers make V8 collect garbage each time.
+    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size + 1))
     for (;;) {
       const { bytesRead } = await handle.read(buffer, 0, buffer.length)
       if (bytesRead === 0) return hash.digest('hex')
