@@ -1,5 +1,5 @@
 // Every kernel at the sizes that DistilBERT and BERT-base give it, and at a few powers of two.
-import { attention, concat, crossEntropy, dropout } from '../../engine/index.ts'
+import { attention, concat, crossEntropy, divergence, dropout } from '../../engine/index.ts'
 import { adamw } from '../../engine/ops/adamw.ts'
 import type { Tensor } from '../../engine/tensor.ts'
 import type { Held } from '../held.ts'
@@ -67,6 +67,7 @@ export function kernelCases(sizes: CaseSizes): KernelCase[] {
     embedding(tokens),
     losses(batch, 2),
     losses(Math.max(8, Math.ceil(tokens / 8)), VOCABULARY),
+    divergences(Math.max(8, Math.ceil(tokens / 8)), VOCABULARY),
     optimizer(LORA_PARAMETERS),
     optimizer(2 ** 22),
   ]
@@ -226,6 +227,17 @@ function losses(rows: number, classes: number): KernelCase {
       const logits = (await held.floats([rows, classes])).tensor
       const labels = (await held.integers([rows], classes)).tensor
       return { forward: () => crossEntropy(logits, labels), wrt: [logits] }
+    },
+  }
+}
+
+function divergences(rows: number, classes: number): KernelCase {
+  return {
+    kernel: 'divergence',
+    size: times(rows, classes),
+    async make(held) {
+      const [logits, teacher] = await Promise.all([0, 1].map(async () => (await held.floats([rows, classes])).tensor))
+      return { forward: () => divergence(logits, teacher, 2), wrt: [logits] }
     },
   }
 }

@@ -18,7 +18,7 @@ import {
 } from '../../engine/node/index.ts'
 import { schedule } from '../../engine/compile/schedule.ts'
 import type { Value } from '../../engine/graph.ts'
-import { attention, crossEntropy } from '../../engine/index.ts'
+import { attention, crossEntropy, divergence } from '../../engine/index.ts'
 import { noises } from '../support/ops.ts'
 
 let device: Device
@@ -285,6 +285,8 @@ describe('an error names the operation and the shapes', () => {
     dtypes: [() => a.add(range(3)), /add.*f32.*i32/],
     gather: [() => a.gather(a), /gather.*f32\[2, 3\]/],
     crossEntropy: [() => crossEntropy(a, range(3)), /crossEntropy.*i32\[3\]/],
+    divergence: [() => divergence(a, b), /divergence: teacher is f32\[4, 5\], but f32\[2, 3\] was expected/],
+    'divergence at no temperature': [() => divergence(a, a, 0), /divergence: temperature is 0/],
     attention: [() => attention(a, a, a, undefined), /attention.*f32\[2, 3\]/],
     'grad of no scalar': [() => grad(a, [a]), /grad.*f32\[2, 3\].*one element/],
     'grad by integers': [() => grad(a.sum(), [range(3)]), /grad.*i32\[3\]/],

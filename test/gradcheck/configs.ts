@@ -22,6 +22,8 @@ const ROW_KERNELS = [
   'layerNormGradient',
   'crossEntropy',
   'crossEntropyGradient',
+  'divergence',
+  'divergenceGradient',
 ] as const
 const ATTENTION_PASSES = {
   forward: 'attention',

@@ -10,6 +10,7 @@ import {
   attention,
   concat,
   crossEntropy,
+  divergence,
   dropout,
   full,
   grad,
@@ -161,6 +162,45 @@ const softmaxes: readonly Promised[] = [
     op: 'crossEntropy',
     says: 'a row whose logits are all −∞ is NaN',
     make: dtype => [[crossEntropy(rows(dtype, [-INF, -INF], [0, 0]), ids(0, 0)), [NaN, Math.LN2]]],
+  },
+  {
+    op: 'divergence',
+    says: 'what the teacher rules out counts nothing; what the student alone rules out counts without end',
+    make: dtype => {
+      const x = rows(dtype, [0, 0, -INF], [0, -INF, 0], [0, 0, 0])
+      const teacher = rows(dtype, [0, -INF, -INF], [0, 0, 0], [0, 0, 0])
+      const losses = divergence(x, teacher)
+      return [
+        [losses, [Math.LN2, INF, 0]],
+        [gradientOf(losses, x, [1, 6, 5]), [-0.5, 0.5, 0, 1, -2, 1, 0, 0, 0]],
+      ]
+    },
+  },
+  {
+    op: 'divergence',
+    says: 'huge logits give huge losses, not NaN, and equal ones nothing',
+    make: dtype => {
+      const x = rows(dtype, [3e4, -3e4], [3e4, -3e4], [3e4, 3e4])
+      const losses = divergence(x, rows(dtype, [-3e4, 3e4], [3e4, -3e4], [-3e4, -3e4]), 2)
+      return [
+        [losses, [3e4, 0, 0]],
+        [gradientOf(losses, x, [2, 2, 2]), [1, -1, 0, 0, 0, 0]],
+      ]
+    },
+  },
+  {
+    op: 'divergence',
+    says: 'NaN, +∞ or nothing but −∞ on either side gives NaN in its row, and nowhere else',
+    make: dtype => {
+      const x = rows(dtype, [NaN, 0], [0, 1], [INF, 0], [0, 1], [-INF, -INF], [0, 1], [1, 1])
+      const teacher = rows(dtype, [0, 1], [0, NaN], [0, 1], [0, INF], [0, 1], [-INF, -INF], [1, 1])
+      const losses = divergence(x, teacher)
+      const spoiled = [NaN, NaN, NaN, NaN, NaN, NaN]
+      return [
+        [losses, [...spoiled, 0]],
+        [gradientOf(losses, x, [1, 1, 1, 1, 1, 1, 1]), [...spoiled, ...spoiled, 0, 0]],
+      ]
+    },
   },
 ]
 
@@ -678,6 +718,7 @@ const longSums: readonly Promised[] = [
         [first(x.softmax()), [1 / WIDTH]],
         [first(x.logSoftmax()), [-Math.log(WIDTH)]],
         [crossEntropy(x, ids(3)), [Math.log(WIDTH)]],
+        [divergence(x, zeros([1, WIDTH])).add(1), [1]],
         [first(apply('softmaxGradient', [x, dy])), [part * (part - WIDTH * part ** 2)]],
         [first(apply('logSoftmaxGradient', [full([1, WIDTH], -1), dy])), [part * (1 - WIDTH / Math.E)]],
       ]

@@ -1,7 +1,7 @@
 // Gradient rules of the row families in float64, to the second order: a gradient's own gradient against differences.
 import { expect, test } from 'vitest'
 import { type GeneratedInput, checkGradients } from '../../engine/gradcheck.ts'
-import { type Tensor, crossEntropy, grad, tensor } from '../../engine/index.ts'
+import { type Tensor, crossEntropy, divergence, grad, tensor } from '../../engine/index.ts'
 import { applyAll } from '../../engine/tensor.ts'
 
 type Fn = (...inputs: Tensor[]) => Tensor
@@ -54,6 +54,7 @@ const functions: Record<string, [Fn, GeneratedInput[]]> = {
     [{ shape: [3, 5] }, { shape: [5] }, { shape: [5] }],
   ],
   'cross entropy': [logits => crossEntropy(logits, labels), [{ shape: [3, 4] }]],
+  divergence: [(logits, teacher) => divergence(logits, teacher, 2), [{ shape: [3, 4] }, { shape: [3, 4] }]],
   gather: [table => table.gather(ids), [{ shape: [4, 3] }]],
 }
 

@@ -1,6 +1,6 @@
 // Cases of the ops with kernels of their own, and of their gradients' kernels as functions in their own right.
 import fc from 'fast-check'
-import { attention, concat, crossEntropy, dropout, loraLinear, ones, zeros } from '../../../engine/index.ts'
+import { attention, concat, crossEntropy, divergence, dropout, loraLinear, ones, zeros } from '../../../engine/index.ts'
 import { matmul } from '../../../engine/ops/matmul.ts'
 import { adamw } from '../../../engine/ops/adamw.ts'
 import { apply, applyAll, type Tensor } from '../../../engine/tensor.ts'
@@ -285,6 +285,41 @@ const crossEntropyCases: readonly OpCase[] = [
   ),
 ]
 
+const temperature = fc.constantFrom(1, 2, 0.5, 3)
+
+const divergenceCases: readonly OpCase[] = [
+  opCase(
+    'divergence',
+    fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout), temperature, hard: fc.nat(5) }),
+    ({ size: { rows, width }, layouts, temperature: t, hard }) => ({
+      slots: [
+        { shape: [rows, width], layout: layouts[0], values: logits(hard) },
+        { shape: [rows, width], layout: layouts[1], values: logits(hard) },
+      ],
+      // As with cross entropy: of alike sides nothing is left but what rounding leaves.
+      fn: (student, teacher) => divergence(student, teacher, t).add(1),
+      options: { sumLength: width },
+      nets: logitNets(hard),
+    }),
+  ),
+  opCase(
+    'divergenceGradient',
+    fc.record({ size: rowsAndWidth, layouts: fc.tuple(layout, layout), temperature }),
+    ({ size: { rows, width }, layouts, temperature: t }) => ({
+      slots: [
+        { shape: [rows, width], layout: layouts[0] },
+        { shape: [rows, width], layout: layouts[1] },
+        { shape: [rows], dtype: 'f32' },
+      ],
+      fn: (student, teacher, dlosses) => {
+        const [, kept] = applyAll('divergence', [student, teacher], { temperature: t })
+        return apply('divergenceGradient', [student, teacher, kept, dlosses], { temperature: t })
+      },
+      options: { sumLength: width },
+    }),
+  ),
+]
+
 const attentionParams = fc.record({
   batch: fc.constantFrom(1, 2, 3),
   heads: fc.constantFrom(1, 2, 3),
@@ -360,6 +395,7 @@ export const rowCases: readonly OpCase[] = [
   ...softmaxCases,
   ...layerNormCases,
   ...crossEntropyCases,
+  ...divergenceCases,
   opCase('gather', gatherParams, ({ rows, width, ids: shape, layout: as }) => ({
     slots: [
       { shape: [rows, width], layout: as },

@@ -269,6 +269,16 @@ const rows: readonly Plant[] = [
     /loss = 0\.0;/,
     'loss = logTotal;',
   ]),
+  wrongKernel('divergence', 'the sides are swapped', { of: 'divergence', shaders: /^\/\/ divergence /m }, [
+    /weights \* \(theirs - own\)/,
+    'weights * (own - theirs)',
+  ]),
+  wrongKernel(
+    'divergenceGradient',
+    "the logits' normalizer on both sides",
+    { of: 'divergence', shaders: /^\/\/ divergenceGradient/m },
+    [/ - logTeacherTotal\)/, ' - logTotal)'],
+  ),
 ]
 
 const gathers: readonly Plant[] = [

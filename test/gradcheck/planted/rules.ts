@@ -172,6 +172,11 @@ const kernels: readonly Plant[] = [
       undefined,
     ],
   ),
+  wrongRule('divergence', 'the temperature is missing from the gradient', ([dx, dteacher], { attributes }) => [
+    dx?.mul(attributes.temperature),
+    dteacher,
+  ]),
+  wrongRule('divergence', 'the teacher is taken for a constant', ([dx]) => [dx, undefined]),
   wrongRule(
     'attention',
     'nothing is masked in the backward pass',

@@ -8,6 +8,7 @@ import {
   attentionForward,
 } from '../../../shaders/attention.ts'
 import { type CrossEntropyProblem, crossEntropyCandidates, crossEntropyLaunch } from '../../../shaders/cross-entropy.ts'
+import { type DivergenceProblem, divergenceCandidates, divergenceLaunch } from '../../../shaders/divergence.ts'
 import type { Epilogue } from '../../../shaders/epilogue.ts'
 import type { Body } from '../../../shaders/expression.ts'
 import { finiteLaunch } from '../../../shaders/finite.ts'
@@ -424,6 +425,13 @@ function* rowKernels(traits: Traits): Generator<Recorded> {
         yield allOf(
           `${kernel}/${name}`,
           crossEntropyCandidates(problem, traits).map(config => [crossEntropyLaunch(problem, config, traits)]),
+        )
+      }
+      for (const kernel of ['divergence', 'divergenceGradient'] as const) {
+        const problem: DivergenceProblem = { kernel, rows, classes: width, dtype, temperature: 2 }
+        yield allOf(
+          `${kernel}/${name}`,
+          divergenceCandidates(problem, traits).map(config => [divergenceLaunch(problem, config, traits)]),
         )
       }
       if (width > 4096) continue
