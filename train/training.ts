@@ -267,7 +267,7 @@ export class Training<Target> {
       step,
       epoch,
       skipped: isBad ? 'not finite' : 'overflow',
-      ...sums,
+      ...Object.fromEntries(Object.entries(sums).filter(([, value]) => Number.isFinite(value))),
       lr,
       ...(Number.isFinite(loss) && { loss }),
       ...(Number.isFinite(norm) && { grad_norm: norm }),
