@@ -4,6 +4,7 @@ import type { Parameter } from './nn.ts'
 
 export { BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification } from './bert.ts'
 export { parseConfig, publishedConfig, toHubConfig, type ModelConfig } from './config.ts'
+export { classDivergence, cosineDistance, labelDivergence, outputDistance } from './distillation.ts'
 export { DistilBertForSequenceClassification, DistilBertForTokenClassification } from './distilbert.ts'
 export { createMaskedModel, createModel, createTokenModel } from './families.ts'
 export { initialise } from './initialise.ts'

@@ -20,6 +20,8 @@ export interface Encoded<Target> extends EncodedWindow {
   readonly further?: readonly EncodedWindow[]
   /** Of labels of tokens those of all windows, one after another. */
   readonly target: Target
+  /** What a teacher answers, before any softmax: [labels]. */
+  readonly taught?: ArrayLike<number>
 }
 
 /** Host numbers, row-major. */

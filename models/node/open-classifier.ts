@@ -15,7 +15,7 @@ import { checkSizes } from '../sizes.ts'
 import { exists, openWeights, readJson } from './files.ts'
 import type { Progress } from './hub-cache.ts'
 import { withAdapterTensors } from './peft.ts'
-import { answersAt, answersOf, openSource } from './source.ts'
+import { type ModelSource, answersAt, answersOf, openSource } from './source.ts'
 import type { Tokenizer } from '../tokenizer.ts'
 import { hasTokenizer, loadTokenizer } from './tokenizer.ts'
 
@@ -59,20 +59,23 @@ export interface Trained {
   readonly answers: Answers
   /** The folder that the base's weights came from. */
   readonly folder: string
+  /** Where all of it came from. */
+  readonly source: ModelSource
 }
 
 /**
- * The model at `source`: a folder with `config.json` and weights, one with `adapter_config.json`, or a name on the Hub
+ * The model at `place`: a folder with `config.json` and weights, one with `adapter_config.json`, or a name on the Hub
  * of either. An adapter is attached to its base, not merged.
  * @throws UserError where something is missing, where an adapter's base can't be found, and where the model has no
  * trained
  *   classifier
  */
-export async function openTrained(source: string, options: OpenOptions = {}): Promise<Trained> {
-  const { folder, name, adapter } = await openSource(source, options).catch(async (error: unknown) => {
-    if (!(error instanceof UserError) || (await exists(source))) throw error
-    throw new UserError(`There is no folder ${source.split('@')[0]}, and from the Hub: ${error.message}`)
+export async function openTrained(place: string, options: OpenOptions = {}): Promise<Trained> {
+  const source = await openSource(place, options).catch(async (error: unknown) => {
+    if (!(error instanceof UserError) || (await exists(place))) throw error
+    throw new UserError(`There is no folder ${place.split('@')[0]}, and from the Hub: ${error.message}`)
   })
+  const { folder, name, adapter } = source
   const path = join(folder, 'config.json')
   const json = await readJson(path)
   const config = parseConfig(json, path, name)
@@ -87,12 +90,16 @@ export async function openTrained(source: string, options: OpenOptions = {}): Pr
   if (unfilled !== undefined) {
     throw new UserError(`${adapter?.name ?? name} has no trained classifier (no ${unfilled}): fine-tune it first`)
   }
-  return { model, tokenizer: await loadTokenizer((await hasTokenizer(own)) ? own : folder), answers, folder }
+  return { model, tokenizer: await loadTokenizer((await hasTokenizer(own)) ? own : folder), answers, folder, source }
 }
 
-/** The classifier at `source`, as `openTrained` finds it. Throws as it does. */
-export async function openClassifier(source: string, options: OpenOptions = {}): Promise<TextClassifier> {
-  const { model, tokenizer, answers } = await openTrained(source, options)
+/** The classifier at `place`, as `openTrained` finds it. Throws as it does. */
+export async function openClassifier(place: string, options: OpenOptions = {}): Promise<TextClassifier> {
+  return classifierOf(await openTrained(place, options), options)
+}
+
+/** The classifier of a trained model; it reads texts as the model was trained, unless the options say otherwise. */
+export function classifierOf({ model, tokenizer, answers }: Trained, options: OpenOptions = {}): TextClassifier {
   const maxLength = options.maxLength ?? Math.min(answers.maxLength, model.config.maxPositions)
   const window = options.window === 'off' ? undefined : (options.window ?? answers.window)
   const plain = options.uncalibrated ? { temperature: undefined, thresholds: undefined } : {}

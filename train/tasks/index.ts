@@ -3,6 +3,7 @@ import type { Problem } from '../../models/prediction.ts'
 import type { Classifier } from '../../models/model.ts'
 import type { Task } from '../task.ts'
 import { classesTask } from './classes.ts'
+import { type Distillation, distilledTask } from './distilled.ts'
 import type { Target, TaskName } from './infer.ts'
 import { labelsTask } from './labels.ts'
 import { regressionTask } from './regression.ts'
@@ -15,6 +16,8 @@ export interface TaskOptions {
   readonly classWeights?: readonly number[]
   /** Share of a target that is spread evenly over all classes, 0 to below 1. */
   readonly labelSmoothing?: number
+  /** How much of a teacher's answers is learned beside the labels; nothing when left out. */
+  readonly distillation?: Distillation
 }
 
 /** How Transformers calls each kind of task. */
@@ -26,7 +29,12 @@ export const PROBLEM_OF: Readonly<Record<TaskName, Problem>> = {
 }
 
 /** The task of a name, for the trainer: its model must be the one that the task is for. */
-export function createTask(name: TaskName, options: TaskOptions): Task<Target, Classifier> {
+export function createTask(name: TaskName, { distillation, ...options }: TaskOptions): Task<Target, Classifier> {
+  const task = plainTask(name, options)
+  return distillation ? distilledTask(task, name, options.labels.length, distillation) : task
+}
+
+function plainTask(name: TaskName, options: TaskOptions): Task<Target, Classifier> {
   switch (name) {
     case 'classes':
       return classesTask(options)

@@ -1,6 +1,7 @@
 // Masked-language pretraining (Devlin et al. 2019): a share of the tokens is masked, drawn anew each time a text is
 // seen, and the model predicts the original ones. Only masked places are scored, so that the product with the
 // vocabulary stays small.
+import type { Tensor } from '../../engine/tensor.ts'
 import type { BertForMaskedLM } from '../../models/bert.ts'
 import { IGNORED, classificationLoss } from '../../models/losses.ts'
 import type { ForwardContext } from '../../models/nn.ts'
@@ -108,15 +109,19 @@ export function collateMasked(
   }
 }
 
-/** Traced: the loss at the masked places. There is no output: an evaluation reads losses and sums alone. */
+/**
+ * Traced: the loss at the masked places, and the `logits` f32 [places, vocabulary] there. There is no output: an
+ * evaluation reads losses and sums alone.
+ */
 export function forwardMasked(
   model: BertForMaskedLM,
   { ids, mask, types, arrays }: TaskInputs,
   context: ForwardContext,
-): Forward {
+): Forward & { readonly logits: Tensor } {
   const { positions, labels } = arrays
   const logits = model.maskedLogits({ ids, mask, types }, positions, context)
   return {
+    logits,
     losses: classificationLoss(logits, labels),
     outputs: mask.cast('f32').slice([0, 0], [mask.shape[0], 1]),
     sums: { accuracy: countCorrect(logits, labels) },

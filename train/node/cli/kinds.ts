@@ -1,6 +1,6 @@
 // Options of several commands, and kinds of their values: how texts are read and cut, and the adapter.
 import { decoderFor } from '../../data/bytes.ts'
-import { type Kind, count, flag, optional, text } from './table.ts'
+import { type Kind, count, flag, number, optional, text } from './table.ts'
 
 /** How many tokens windows share, or `off`. */
 export const window: Kind<number | 'off'> = {
@@ -37,3 +37,15 @@ export const adapterOption = optional(
 )
 
 export const tensorboard = flag("also write the metrics as TensorBoard's events, into tensorboard/ in the run's folder")
+
+/** Sharper or softer than this, and a softmax in f32 says nothing but which class is the largest, or nothing at all. */
+const TEMPERATURES = { least: 0.01, most: 1000 } as const
+
+/** What softens the answers of student and teacher alike before they are compared. */
+export const temperature: Kind<number> = number(
+  `a number from ${TEMPERATURES.least} to ${TEMPERATURES.most}`,
+  value => value >= TEMPERATURES.least && value <= TEMPERATURES.most,
+)
+
+/** A share of a whole. */
+export const share: Kind<number> = number('a number from 0 to 1', value => value >= 0 && value <= 1)

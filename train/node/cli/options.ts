@@ -27,7 +27,7 @@ import {
   text,
   valued,
 } from './table.ts'
-import { encoding, labelSeparator, tensorboard, window } from './kinds.ts'
+import { encoding, labelSeparator, share, temperature, tensorboard, window } from './kinds.ts'
 import { IMDB, TILEGRAD } from '../package.ts'
 
 /** Target words or a regular expression, as `parseTargets` reads them; a misspelt word is refused. */
@@ -251,6 +251,19 @@ const optionsOf = (preset: Preset) => ({
       'storage of frozen weights and activations, for --tune lora and head; sums are always f32',
     ),
   },
+  Distillation: {
+    teacher: optional(
+      text('PATH|NAME', 'a run, a folder or the name of a Hub model'),
+      'learn from the answers of a trained model, too: a run, a model or an adapter for the same task and labels, of any size and tokenizer',
+      'none',
+    ),
+    'distill-weight': valued(share, 0.5, "share of the teacher's answers in the loss; the rest is the labels'"),
+    'distill-temperature': valued(
+      temperature,
+      2,
+      'divides the logits of both before their probabilities are compared; not used for numbers',
+    ),
+  },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
     name: optional(text('NAME', 'a name'), "the run's name", "the model's"),
@@ -311,6 +324,8 @@ const resumable = new Set([
   'help',
   'version',
 ])
+/** What only a teacher gives a meaning to. */
+const teacherOnly = ['distill-weight', 'distill-temperature']
 const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'train-head', 'freeze-head', 'merge']
 
 /**
@@ -355,12 +370,10 @@ const NO_SETTINGS = ['out', 'name', 'resume', 'tensorboard', 'dry-run', 'json', 
 
 /** A run's settings by their names on the command line. */
 export function settingsOfRun(options: Options): Setting[] {
-  const { preset, tune, loraRank } = options
+  const { preset, tune, loraRank, teacher } = options
   const defaults = { lr: DEFAULT_RATES[tune], 'lora-alpha': PRESETS[preset].alpha(loraRank) }
-  return settingsOf(optionsOf(preset), options, {
-    omit: tune === 'lora' ? NO_SETTINGS : [...NO_SETTINGS, ...loraOnly],
-    defaults,
-  })
+  const idle = [...(tune === 'lora' ? [] : loraOnly), ...(teacher === undefined ? teacherOnly : [])]
+  return settingsOf(optionsOf(preset), options, { omit: [...NO_SETTINGS, ...idle], defaults })
 }
 
 function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
@@ -371,6 +384,8 @@ function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'
     throw new UserError('--train-head and --freeze-head exclude each other')
   }
   if (idle) throw new UserError(`--${idle} requires --tune lora; it has no effect with --tune ${tune}`)
+  const untaught = given.has('teacher') ? undefined : teacherOnly.find(name => given.has(name))
+  if (untaught) throw new UserError(`--${untaught} requires --teacher`)
   if (tune === 'full' && precision === 'f16')
     throw new UserError('--precision f16 stores frozen weights in half precision; --tune full has none')
 }

@@ -2,7 +2,7 @@
 import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { SCHEDULES } from '../../schedules.ts'
-import { adapterOption, encoding, tensorboard } from './kinds.ts'
+import { adapterOption, encoding, share, temperature, tensorboard } from './kinds.ts'
 import {
   type Given,
   type Kind,
@@ -31,6 +31,9 @@ const RATES = { fresh: 1e-3, continued: 1e-4 } as const
 
 /** What an existing model has already. */
 const SIZES = ['vocabulary', 'cased', 'hidden', 'layers', 'heads']
+
+/** What only a teacher gives a meaning to. */
+const TEACHER_ONLY = ['distill-weight', 'distill-temperature', 'distill-hidden']
 
 const fraction = (of: string): Kind<number> =>
   number(`a count of ${of} or a fraction below 1`, value => value >= 0 && (value < 1 || Number.isSafeInteger(value)))
@@ -132,6 +135,26 @@ const groups = {
       'seeds everything random: texts, fresh weights, batches, masked tokens',
     ),
   },
+  Distillation: {
+    teacher: optional(
+      text('PATH|NAME', 'a run, a folder or the name of a Hub model'),
+      'learn from a larger pretrained model, too: a pretraining run, or a BERT with a masked-language head; ' +
+        'a new model takes its vocabulary',
+      'none',
+    ),
+    'distill-weight': valued(
+      share,
+      0.7,
+      "share of the teacher's predictions in the loss; the rest is the masked tokens themselves",
+    ),
+    'distill-temperature': valued(temperature, 2, 'divides the logits of both before their probabilities are compared'),
+    'distill-hidden': valued(
+      factorOrZero,
+      0.15,
+      'factor of the distance between hidden states, which is added to the loss: 1 - cosine, or with a teacher of another ' +
+        'width the squared difference after a learned projection; 0 for none',
+    ),
+  },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder; the model goes to model/", 'runs/<date>-pretrain'),
     resume: optional(text('FOLDER', "a run's folder"), 'resume a run from its last checkpoint'),
@@ -182,8 +205,11 @@ export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
   }
   const size = SIZES.find(name => given.has('model') && given.has(name))
   if (size) throw new UserError(`--${size} is for a new model, and --model continues an existing one`)
-  const learning = ['vocabulary', 'cased'].find(name => given.has('tokenizer') && given.has(name))
-  if (learning) throw new UserError(`--${learning} is for a vocabulary that is learned, and --tokenizer gives one`)
+  const [vocabulary] = ['tokenizer', 'teacher'].filter(name => given.has(name))
+  const learning = ['vocabulary', 'cased'].find(name => vocabulary !== undefined && given.has(name))
+  if (learning) throw new UserError(`--${learning} is for a vocabulary that is learned, and --${vocabulary} gives one`)
+  const untaught = given.has('teacher') ? undefined : TEACHER_ONLY.find(name => given.has(name))
+  if (untaught) throw new UserError(`--${untaught} requires --teacher`)
   if (hidden % heads !== 0) throw new UserError(`--hidden ${hidden} does not divide into --heads ${heads}`)
   if (given.has('weight-decay') && lr * weightDecay >= 1) {
     const rates = `--weight-decay ${weightDecay} at --lr ${lr}`

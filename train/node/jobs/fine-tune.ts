@@ -45,7 +45,7 @@ export async function startRun(
     node: process.version,
     webgpu: dependencies.webgpu,
     created_at: new Date().toISOString(),
-    commits: { ...commitsOf(prepared.opened), data: prepared.data.commit },
+    commits: { ...commitsOf(prepared.opened), data: prepared.data.commit, teacher: prepared.teacher?.commit },
     fingerprints: prepared.fingerprints,
     arguments: await repeatable(options),
     options: prepared.options,

@@ -109,8 +109,9 @@ async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string |
 }
 
 /** Sees that the paths among the options lead somewhere, before anything that takes time. Throws a UserError. */
-export async function checkPaths({ data, model, tokenizer, init }: Options): Promise<void> {
+export async function checkPaths({ data, model, tokenizer, init, teacher }: Options): Promise<void> {
   if (data !== undefined) await isOnDisk(data)
+  if (teacher !== undefined) await isOnDisk(teacher)
   if (model !== undefined && !(init === 'random' && publishedConfig(model))) await isOnDisk(model)
   if (tokenizer !== undefined && !(await exists(tokenizer)))
     throw (await brokenLink(tokenizer)) ?? new UserError(`No file or folder at ${tokenizer}`)
@@ -245,11 +246,12 @@ function naming<T>(options: string, run: () => T): T {
 
 /** The task of a run, with the weights of its classes. Throws a UserError on weights that do not fit the classes. */
 export function taskOf(
-  { classWeights: asked, labelSmoothing }: Options,
+  { classWeights: asked, labelSmoothing, teacher, distillWeight: weight, distillTemperature: temperature }: Options,
   { plan, train }: Pick<Data, 'plan' | 'train'>,
 ): Task<Target, Classifier> {
   const weights = asked === undefined ? undefined : weightsOf(asked, plan, train)
-  return createTask(plan.task, { labels: plan.labels, classWeights: weights, labelSmoothing })
+  const distillation = teacher === undefined ? undefined : { weight, temperature }
+  return createTask(plan.task, { labels: plan.labels, classWeights: weights, labelSmoothing, distillation })
 }
 
 /** The weight of each class for `--class-weights`. Throws a UserError on weights that do not fit the classes. */
@@ -303,7 +305,7 @@ export function checkTraining(
 /** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */
 export async function repeatable(options: Options): Promise<string[]> {
   const values: Record<string, string> = {}
-  for (const name of ['data', 'model', 'tokenizer'] as const) {
+  for (const name of ['data', 'model', 'tokenizer', 'teacher'] as const) {
     const value = options[name]
     if (value !== undefined && (await exists(value))) values[name] = resolve(value)
   }

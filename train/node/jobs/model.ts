@@ -197,7 +197,7 @@ export function withLabels(opened: OpenedModel, { task, labels }: TaskPlan): Ope
 }
 
 /** Whether two lists name the same classes in the same order; names that are only numbers may stand for any. */
-function sameLabels(some: readonly string[], others: readonly string[]): boolean {
+export function sameLabels(some: readonly string[], others: readonly string[]): boolean {
   if (some.length !== others.length) return false
   const nameOf = (label: string): string => sentimentOf(label) ?? label.trim().toLowerCase()
   return isGeneric(some) || isGeneric(others) || some.every((label, i) => nameOf(label) === nameOf(others[i]))

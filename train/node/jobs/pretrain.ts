@@ -12,6 +12,7 @@ import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import { type Tokenizer, flagsOfBert } from '../../../models/tokenizer.ts'
 import type { Best, Position } from '../../checkpoint-store.ts'
 import type { Encoded } from '../../task.ts'
+import { type DistilledMaskedLM, distilledMaskedTask } from '../../tasks/distilled-masked-lm.ts'
 import { MASKED_SHARE, maskedTask } from '../../tasks/masked-lm.ts'
 import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
 import { type Console, percent } from '../cli/console.ts'
@@ -35,7 +36,8 @@ import { KernelChoices } from '../run/kernels.ts'
 import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
 import { type Base, buildMasked, fillMasked, openBase, savedConfig } from './pretrain/base.ts'
 import { type Card, modelCard } from './pretrain/card.ts'
-import { TOKENIZER, type Texts, count, openTexts, openTokenizer } from './pretrain/texts.ts'
+import { type Teacher, checkSameTokens, fillTeacher, openTeacher, withTeacher } from './pretrain/teacher.ts'
+import { TOKENIZER, type Texts, count, existingTokenizer, learnTokenizer, openTexts } from './pretrain/texts.ts'
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
@@ -47,28 +49,37 @@ interface Job {
   readonly tokenizer: Tokenizer
   /** The model that is continued, where there is one. */
   readonly base: Base | undefined
+  /** The model that is learned from, where there is one. */
+  readonly teacher: Teacher | undefined
   readonly fingerprints: Readonly<Record<string, string>>
   readonly texts: Pick<Texts, 'source' | 'located'> & Readonly<Record<'train' | 'held', number>>
   readonly rows: Readonly<Record<'train' | 'held', readonly Encoded<undefined>[]>>
   readonly model: BertForMaskedLM
+  /** The same model with its teacher, where there is one. */
+  readonly distilled: DistilledMaskedLM | undefined
   readonly trainer: Trainer<undefined>
 }
 
 /**
- * From options to a trainer whose step is planned. Throws a UserError if texts, tokenizer or base changed since the run
- * began.
+ * From options to a trainer whose step is planned. Throws a UserError if texts, tokenizer, base or teacher changed since
+ * the run began.
  */
 async function openJob(options: PretrainOptions, console: Console, progress: Progress, run?: Run): Promise<Job> {
   const base = options.model === undefined ? undefined : await openBase(options.model, options, progress)
   if (run && base) refuseChange(run, 'model', base.fingerprint, String(options.model))
+  const teacher = options.teacher === undefined ? undefined : await openTeacher(options.teacher, options, progress)
+  if (run && teacher) refuseChange(run, 'teacher', teacher.fingerprint, `the teacher ${options.teacher}`)
+  const existing = base?.tokenizer ?? (await existingTokenizer(options, run)) ?? teacher?.tokenizer
+  if (teacher && existing) checkSameTokens(teacher, existing, base)
   const texts = await openTexts(options, console, progress)
   const data = texts.fingerprint
   if (run) refuseChange(run, 'data', data, `the texts of ${options.data.join(' and ')}`)
-  const tokenizer = base?.tokenizer ?? (await openTokenizer(options, texts, run, console, progress))
+  const tokenizer = existing ?? (await learnTokenizer(options, texts, console, progress))
   const fingerprints = {
     data,
     tokenizer: sha256(JSON.stringify(tokenizer.json)),
     ...(base && { model: base.fingerprint }),
+    ...(teacher && { teacher: teacher.fingerprint }),
   }
   if (run) refuseChange(run, 'tokenizer', fingerprints.tokenizer, run.path(TOKENIZER))
 
@@ -84,6 +95,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
     throw new UserError(`--precision f16: ${device.info.name} does not offer shader-f16`)
   }
   if (base) console.say(baseText(base))
+  if (teacher) console.say(teacherText(teacher, options))
   console.say(
     `${count(train.length)} rows of at most ${sequence} tokens, ${count(held.length)} more held out, ` +
       `${count(tokenizer.vocabSize)} tokens in the vocabulary, on ${device.info.name}`,
@@ -91,7 +103,8 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   const choices = await KernelChoices.begin(options.tuneKernels, device, version, run)
   const rows = { train, held }
   const counted = { ...texts, train: texts.train.length, held: texts.held.length }
-  const { model, trainer } = await modelOf({ options, tokenizer, base, rows })
+  const built = await modelOf({ options, tokenizer, base, teacher, rows })
+  const { trainer } = built
   await trainer.prepare({ train, validation: held, test: [] }, () => device.tuning.secondsLeft > 0)
   choices.settle()
   const plan = await trainer.plan(sequence)
@@ -99,7 +112,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
     `Step of ${batchSize} × ${sequence} tokens: ${plan.dispatches} dispatches, ` +
       `peak memory ${showBytes(plan.peakBytes)}\n`,
   )
-  return { options, device, choices, tokenizer, base, fingerprints, texts: counted, rows, model, trainer }
+  return { options, device, choices, tokenizer, base, teacher, fingerprints, texts: counted, rows, ...built }
 }
 
 function baseText({ config: { name }, drawn }: Base): string {
@@ -107,15 +120,32 @@ function baseText({ config: { name }, drawn }: Base): string {
   return `Model: continued from ${name}; masked-language head: ${head}`
 }
 
-/** A model without values, and its trainer. */
+function teacherText({ config: { name, layers, hidden } }: Teacher, options: PretrainOptions): string {
+  const { distillWeight: weight, distillTemperature: temperature, distillHidden: factor } = options
+  const states = factor === 0 ? '' : `; the distance between hidden states times ${factor} is added`
+  return (
+    `Teacher: ${name} (${layers} layers, ${hidden} wide), whose predictions are ${weight} of the loss, ` +
+    `at temperature ${temperature}${states}`
+  )
+}
+
+/** A model without values, with its teacher if it has one, and the trainer of both. */
 async function modelOf({
   options,
   tokenizer,
   base,
+  teacher,
   rows: { train },
-}: Pick<Job, 'options' | 'tokenizer' | 'base' | 'rows'>): Promise<Pick<Job, 'model' | 'trainer'>> {
+}: Pick<Job, 'options' | 'tokenizer' | 'base' | 'teacher' | 'rows'>): Promise<
+  Pick<Job, 'model' | 'distilled' | 'trainer'>
+> {
   const { sequence, batchSize, steps } = options
-  const model = buildMasked(options, tokenizer, base)
+  // A teacher's table of embeddings may be rounded up; its predictions are compared entry by entry.
+  const model = buildMasked(
+    options,
+    { ...tokenizer, vocabSize: teacher?.config.vocabSize ?? tokenizer.vocabSize },
+    base,
+  )
   const batchTokens = batchSize * sequence
   const trainerOptions: TrainerOptions = {
     ...options,
@@ -127,7 +157,14 @@ async function modelOf({
     precision: options.precision === 'f16' ? 'mixed' : 'f32',
     padId: tokenizer.padId,
   }
-  return { model, trainer: await Trainer.over(model, maskedTask(maskedOptionsOf(tokenizer)), trainerOptions) }
+  const masked = maskedOptionsOf(tokenizer)
+  if (!teacher) {
+    return { model, distilled: undefined, trainer: await Trainer.over(model, maskedTask(masked), trainerOptions) }
+  }
+  const distilled = withTeacher(model, teacher, options)
+  const { distillWeight: weight, distillTemperature: temperature, distillHidden: hidden } = options
+  const task = distilledMaskedTask(masked, { weight, temperature, hidden })
+  return { model, distilled, trainer: await Trainer.over(distilled, task, trainerOptions) }
 }
 
 /**
@@ -151,7 +188,7 @@ export async function startPretraining(options: PretrainOptions, console: Consol
   const progress = new Progress()
   await chooseRunFolder(options.out, 'pretrain')
   const job = await openJob(options, console, progress)
-  const { fingerprints, device, model, texts, base } = job
+  const { fingerprints, device, model, texts, base, teacher } = job
   const { run, unlock } = await createNewRun(options.out, 'pretrain', {
     job: 'pretrain',
     tilegrad: version,
@@ -164,6 +201,7 @@ export async function startPretraining(options: PretrainOptions, console: Consol
       values: {
         ...texts.located,
         ...(base && { model: base.located }),
+        ...(teacher && { teacher: teacher.located }),
         ...(options.tokenizer !== undefined && { tokenizer: resolve(options.tokenizer) }),
       },
     }),
@@ -232,6 +270,7 @@ async function attempt(
   await run.write(TOKENIZER, JSON.stringify(tokenizer.json))
   if (options.tensorboard) await run.keepEvents()
   await fillMasked(job.model, options.seed, job.base)
+  if (job.distilled && job.teacher) await fillTeacher(job.distilled, job.teacher, options.seed)
 
   progress.start('pretrain', options.steps, from?.step ?? 0)
   const outcome = await trainer.train(rows.train, rows.held, checkpoints, eventsOf(run, job, progress, clock), from)
@@ -309,8 +348,8 @@ function cardOf(
   run: Run,
   { options, base, texts, rows, model, tokenizer, device }: Job,
 ): Omit<Card, 'steps' | 'epochs' | 'seconds' | 'loss' | 'evaluations' | 'best'> {
-  const { data, exclude, model: from, tokenizer: given } = run.config.options ?? {}
-  const typed = Object.entries({ data, exclude, model: from, tokenizer: given })
+  const { data, exclude, model: from, tokenizer: given, teacher } = run.config.options ?? {}
+  const typed = Object.entries({ data, exclude, model: from, tokenizer: given, teacher })
   const values = Object.fromEntries(typed.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])))
   return {
     name: basename(resolve(run.folder)),
@@ -318,6 +357,15 @@ function cardOf(
     parameters: countParameters(model).total,
     cased: cased(tokenizer),
     base: from,
+    teacher:
+      teacher === undefined
+        ? undefined
+        : {
+            name: teacher,
+            weight: options.distillWeight,
+            temperature: options.distillTemperature,
+            hidden: options.distillHidden,
+          },
     source: run.config.source ?? texts.source,
     texts: { train: texts.train, held: texts.held },
     rows: { train: rows.train.length, held: rows.held.length },

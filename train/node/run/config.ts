@@ -14,11 +14,13 @@ const schema = z.looseObject({
   /** The command-line arguments that repeat the run, with absolute paths. */
   arguments: z.array(z.string()).optional(),
   /** What the arguments were resolved to. */
-  options: z.looseObject({ preset: text, data: texts, exclude: texts, model: text, tokenizer: text }).optional(),
+  options: z
+    .looseObject({ preset: text, data: texts, exclude: texts, model: text, tokenizer: text, teacher: text })
+    .optional(),
   /** Where the texts of pretraining come from, in a few words. */
   source: text,
-  /** Commits of the Hub's model (or adapter, with its base) and data set. */
-  commits: z.looseObject({ model: text, base: text, data: text }).optional(),
+  /** Commits of the Hub's model (or adapter, with its base), data set and teacher. */
+  commits: z.looseObject({ model: text, base: text, data: text, teacher: text }).optional(),
   /** Hashes of what the run reads. */
   fingerprints: z.record(z.string(), z.string()).optional(),
   /** The adapter that the run began on. */
@@ -38,11 +40,11 @@ export function parseRunConfig(json: unknown, folder: string, path: string): Run
   throw new UserError(`${folder} is not a run folder: ${path}: ${field.join('.')}: ${message}`)
 }
 
-/** The arguments that repeat a run, with the Hub's model and data as the commits that they were. */
+/** The arguments that repeat a run, with the Hub's models and data as the commits that they were. */
 export function pinnedArguments({ arguments: given = [], commits = {} }: RunConfig): string[] {
   return given.map(argument => {
-    const [, what, name] = /^--(model|data)=([^@]+)/.exec(argument) ?? []
-    const commit = what === 'model' || what === 'data' ? commits[what] : undefined
+    const [, what, name] = /^--(model|data|teacher)=([^@]+)/.exec(argument) ?? []
+    const commit = what === 'model' || what === 'data' || what === 'teacher' ? commits[what] : undefined
     return commit === undefined ? argument : `--${what}=${name}@${commit}`
   })
 }

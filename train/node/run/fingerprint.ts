@@ -14,6 +14,8 @@ import type { OpenedModel } from '../jobs/model.ts'
 export interface Fingerprints {
   readonly data: string
   readonly model: string
+  /** Of the model whose answers are learned, too. */
+  readonly teacher?: string
 }
 
 export async function fingerprintsOf(data: Data, opened: OpenedModel): Promise<Fingerprints> {

@@ -38,7 +38,8 @@ import {
 import { type EncodedSets, createShared } from '../shared.ts'
 import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import type { Host } from './host.ts'
-import { dataCommitOf, modelCommitsOf, refuseChanges } from './recorded.ts'
+import { dataCommitOf, modelCommitsOf, refuseChanges, teacherCommitOf } from './recorded.ts'
+import { type Teacher, openTeacher, teacherText, withAnswers } from './teacher.ts'
 
 /**
  * Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the
@@ -55,6 +56,8 @@ export interface Job {
   readonly model: Classifier
   readonly trainer: Trainer<Target>
   readonly choices: KernelChoices
+  /** The model whose answers are learned, where there is one. */
+  readonly teacher: Teacher | undefined
   /** The texts as tokens, made when they are first asked for. */
   readonly texts: (progress: Progress) => Promise<EncodedSets>
   readonly parameters: { readonly total: number; readonly trainable: number; readonly percent: number }
@@ -96,10 +99,14 @@ export async function openJob(
   const { model, drawn } = await buildModel(options, opened, data.plan.task)
   checkTraining(options, data)
   checkBatch(options, opened, device)
+  const teacher = await openTeacher(options, data.plan, download, teacherCommitOf(run, options.teacher))
   progress.stop()
   const keys = [keyOfData, modelKey(options, opened)]
-  const fingerprints = await shared.fingerprints.get(keys.join(), () => fingerprintsOf(data, opened))
-  if (run) refuseChanges(run, fingerprints, options.data, opened)
+  const fingerprints: Fingerprints = {
+    ...(await shared.fingerprints.get(keys.join(), () => fingerprintsOf(data, opened))),
+    ...(teacher && { teacher: teacher.fingerprint }),
+  }
+  if (run) refuseChanges(run, fingerprints, options, opened)
   const facts = { train: factsOf(data.all, data.plan), test: factsOf(data.test, data.plan) }
   const keyOfTexts = [...keys, options.maxLength, options.window].join()
   const lengths = await shared.lengths.get(keyOfTexts, () => tokenLengths(data.train, opened.tokenizer, options))
@@ -112,6 +119,7 @@ export async function openJob(
   console.say(dataTable(facts, data))
   console.say(lengthsText(lengths, options, opened, data.train.length))
   console.say(`\n${modelText(opened, options, model, drawn)}`)
+  if (teacher) console.say(teacherText(teacher, options))
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await trainerOf({ options, data, opened, model })
@@ -127,6 +135,7 @@ export async function openJob(
     trainer,
     parameters,
     choices,
+    teacher,
     texts,
   }
   await host.onOpened?.(job)
@@ -247,7 +256,9 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   }
   const windows = largestBatch(job, texts.train)
   await trainer.prepare(texts, () => device.tuning.secondsLeft > 0)
-  return [await planStep(job, console, windows), texts]
+  const prepared = await planStep(job, console, windows)
+  // By kernels that are chosen for good, so that a resumed run gets the same answers.
+  return [prepared, job.teacher ? await withAnswers(texts, job.data, job.teacher, progress) : texts]
 }
 
 /**
@@ -273,10 +284,12 @@ export function overview({
   lengths,
   plan,
   data,
+  teacher,
 }: Prepared): Record<string, unknown> {
   return {
     adapter: describeAdapter(device.info),
     model: { name: opened.name, family: opened.config.family, adapter: opened.adapter?.name, parameters },
+    ...(teacher && { teacher: { name: teacher.name, family: teacher.family, parameters: teacher.parameters } }),
     data: {
       ...facts,
       token_length: lengths,

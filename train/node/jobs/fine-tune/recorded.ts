@@ -38,16 +38,30 @@ export function modelCommitsOf(run: Run | undefined, name: string | undefined): 
   return options?.model === name ? { model, base } : {}
 }
 
-/** Throws a UserError if the run began with other data or another model than there are now. */
-export function refuseChanges(run: Run, now: Fingerprints, data: string | undefined, opened: OpenedModel): void {
+/** The same of a teacher. */
+export function teacherCommitOf(run: Run | undefined, name: string | undefined): string | undefined {
+  const { options, commits } = run?.config ?? {}
+  return options?.teacher === name ? commits?.teacher : undefined
+}
+
+/** Throws a UserError if the run began with other data, another model or another teacher than there are now. */
+export function refuseChanges(
+  run: Run,
+  now: Fingerprints,
+  { data, teacher }: Pick<Options, 'data' | 'teacher'>,
+  { name, adapter }: OpenedModel,
+): void {
   const { fingerprints: before = {} } = run.config
-  const changed = (['data', 'model'] as const).find(what => before[what] !== undefined && before[what] !== now[what])
+  const changed = (['data', 'model', 'teacher'] as const).find(
+    what => before[what] !== undefined && before[what] !== now[what],
+  )
   if (!changed) return
-  const what =
-    changed === 'data'
-      ? `the data in ${data}`
-      : `the model ${opened.name}${opened.adapter ? `, its tokenizer or the adapter ${opened.adapter.name}` : ' or its tokenizer'}`
-  throw changedSince(run, what)
+  const called = {
+    data: `the data in ${data}`,
+    model: `the model ${name}${adapter ? `, its tokenizer or the adapter ${adapter.name}` : ' or its tokenizer'}`,
+    teacher: `the teacher ${teacher}`,
+  }
+  throw changedSince(run, called[changed])
 }
 
 /** The command that resumes the run. */

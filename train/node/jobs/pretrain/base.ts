@@ -30,10 +30,10 @@ export interface Base {
   readonly drawn: readonly string[]
 }
 
-/** Opens the model of `--model`, with its tokenizer or that of `--tokenizer`. Throws a UserError if it does not fit. */
+/** Opens a model by its name, with its own tokenizer or that of `--tokenizer`. Throws a UserError if it does not fit. */
 export async function openBase(
   name: string,
-  { tokenizer: given, sequence }: PretrainOptions,
+  { tokenizer: given, sequence }: Pick<PretrainOptions, 'tokenizer' | 'sequence'>,
   progress: Progress,
 ): Promise<Base> {
   const { folder, commit } = await resolveModel(name, { progress: downloadsOn(progress) })

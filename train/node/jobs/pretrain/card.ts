@@ -1,6 +1,7 @@
 // The README.md beside a pretrained model: what it is, what it was made of and how, how good it is at what it was
 // trained for, and what it is not for.
 import type { ModelConfig } from '../../../../models/index.ts'
+import type { MaskedDistillation } from '../../../tasks/distilled-masked-lm.ts'
 import { percent } from '../../cli/console.ts'
 import { showDuration } from '../../cli/progress.ts'
 import { count } from './texts.ts'
@@ -14,6 +15,8 @@ export interface Card {
   readonly cased: boolean | undefined
   /** The model that was continued from, by its name. */
   readonly base: string | undefined
+  /** The model that it learned from, by its name, and how. */
+  readonly teacher: ({ readonly name: string } & MaskedDistillation) | undefined
   /** Where the texts come from, in a few words. */
   readonly source: string
   readonly texts: { readonly train: number; readonly held: number }
@@ -56,6 +59,7 @@ export function modelCard(card: Card): string {
     data(card),
     '## Training',
     training(card),
+    teacher(card),
     evaluations(card),
     '## How to make it again',
     `\`\`\`sh\n${card.command}\n\`\`\``,
@@ -95,6 +99,16 @@ function training({ steps, epochs, seconds, adapter, versions, loss }: Card): st
   return (
     `${counted(steps, 'step')} in ${counted(epochs, 'epoch')}, ${showDuration(seconds)} on ${adapter} ` +
     `(tilegrad ${versions.tilegrad}, webgpu ${versions.webgpu}, Node ${versions.node}).${last}`
+  )
+}
+
+function teacher({ teacher: learned }: Card): string {
+  if (!learned) return ''
+  const { name, weight, temperature, hidden } = learned
+  const states = hidden === 0 ? '' : `, and its hidden states (factor ${hidden}; Sanh et al. 2019, Jiao et al. 2020)`
+  return (
+    `It was distilled from ${name}: beside the masked tokens it learned the predictions of that model for them ` +
+    `(${percent(weight, 0)} of the loss, at temperature ${temperature}; Hinton et al. 2015)${states}.`
   )
 }
 

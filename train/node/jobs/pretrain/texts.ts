@@ -107,17 +107,23 @@ async function locate(
   return places
 }
 
-/** The tokenizer that the run has, or that is given, or one learned from the texts. */
-export async function openTokenizer(
-  { tokenizer: given, vocabulary, cased }: PretrainOptions,
-  { train, held }: Texts,
+/** The tokenizer that the run has, or that is given; undefined where there is neither. */
+export async function existingTokenizer(
+  { tokenizer: given }: PretrainOptions,
   run: Run | undefined,
+): Promise<Tokenizer | undefined> {
+  const kept = run?.path(TOKENIZER)
+  if (kept !== undefined && (await exists(kept))) return tokenizerFromJson(await readJson(kept), kept)
+  return given === undefined ? undefined : loadTokenizer(given)
+}
+
+/** A tokenizer learned from the texts. */
+export async function learnTokenizer(
+  { vocabulary, cased }: PretrainOptions,
+  { train, held }: Texts,
   console: Console,
   progress: Progress,
 ): Promise<Tokenizer> {
-  const kept = run?.path(TOKENIZER)
-  if (kept !== undefined && (await exists(kept))) return tokenizerFromJson(await readJson(kept), kept)
-  if (given !== undefined) return loadTokenizer(given)
   const texts = [...held, ...train]
   console.say(`Learning ${count(vocabulary)} tokens from ${count(texts.length)} texts.`)
   const options = { lowercase: !cased }

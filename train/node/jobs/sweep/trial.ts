@@ -202,21 +202,29 @@ class Making {
     })
   }
 
-  /** Compares data and model with those of the other workers. */
+  /** Compares data, model and teacher with those of the other workers. */
   async #compare({ options, opened, fingerprints, data }: Job): Promise<void> {
     const sources = {
       data: [JSON.stringify([options.data, options.seed, options.limitTrain, options.limitTest, options.valSplit])],
       model: [JSON.stringify([options.model, options.tokenizer, options.init])],
+      teacher: [JSON.stringify([options.teacher])],
     }
     const hashes = {
       data: fingerprints.data,
       model: [fingerprints.model, opened.commit ?? '', opened.adapter?.commit ?? ''].join(' ').trim(),
+      teacher: fingerprints.teacher,
     }
-    for (const what of ['data', 'model'] as const) {
-      const agreed = await this.#context.store.agree(this.#sweep.id, `${what} ${sources[what].join()}`, hashes[what])
-      if (agreed === hashes[what]) continue
-      const name = what === 'data' ? `the data ${options.data} (${data.source})` : `the model ${options.model}`
-      throw new MachineTrouble(`${name} is not the same here as on the worker that began the sweep`)
+    const called = {
+      data: `the data ${options.data} (${data.source})`,
+      model: `the model ${options.model}`,
+      teacher: `the teacher ${options.teacher}`,
+    }
+    for (const what of ['data', 'model', 'teacher'] as const) {
+      const hash = hashes[what]
+      if (hash === undefined) continue
+      const agreed = await this.#context.store.agree(this.#sweep.id, `${what} ${sources[what].join()}`, hash)
+      if (agreed === hash) continue
+      throw new MachineTrouble(`${called[what]} is not the same here as on the worker that began the sweep`)
     }
   }
 

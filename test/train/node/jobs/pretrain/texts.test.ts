@@ -7,7 +7,7 @@ import { loadTokenizer } from '../../../../../models/node/tokenizer.ts'
 import { Console } from '../../../../../train/node/cli/console.ts'
 import { parsePretrainOptions } from '../../../../../train/node/cli/pretrain-options.ts'
 import { Progress } from '../../../../../train/node/cli/progress.ts'
-import { openTexts, openTokenizer } from '../../../../../train/node/jobs/pretrain/texts.ts'
+import { existingTokenizer, learnTokenizer, openTexts } from '../../../../../train/node/jobs/pretrain/texts.ts'
 import { temporaryFolder } from '../../../../support/folder.ts'
 import { startHub, stubHub } from '../../../../support/hub-server.ts'
 import { TINY_WORDS } from '../../../../support/tiny.ts'
@@ -88,7 +88,8 @@ describe('texts of the Hub', () => {
 describe('the tokenizer', () => {
   const tokenizerOf = async (...args: string[]) => {
     const options = parsePretrainOptions(['--data', lines, '--val-split', '1', ...args])
-    return openTokenizer(options, await openTexts(options, console, progress), undefined, console, progress)
+    const texts = await openTexts(options, console, progress)
+    return (await existingTokenizer(options, undefined)) ?? learnTokenizer(options, texts, console, progress)
   }
 
   test('is learned without capitals and accents, or with them', async () => {

@@ -1,0 +1,186 @@
+// Fine-tuning with a teacher: what is learned from it, that a run which is killed ends with the same bits when it is
+// resumed, and that teachers of something else are refused.
+import { cp, readFile, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { UserError } from '../../../../../engine/errors.ts'
+import { currentDevice } from '../../../../../engine/node/index.ts'
+import { createModel } from '../../../../../models/index.ts'
+import { freshValues } from '../../../../../models/initialise.ts'
+import { readJson, writeSafetensors } from '../../../../../models/node/files.ts'
+import { fineTune } from '../../../../../train/node/cli/fine-tune.ts'
+import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
+import { TINY_WORDS, startTilegrad, tilegrad, tinyModelConfig, writeTinyModel } from '../../../../support/tiny.ts'
+
+let place: Workplace
+/** Another model of two layers, which has never been trained: what it answers is as good to learn as anything. */
+let teacher: string
+/** The run that was never stopped. */
+let whole: string
+
+const NO_DROPOUT = { hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 }
+const args = (): string[] => ['fine-tune', ...tinyRun(place), '--teacher', teacher, '--distill-weight', '0.75']
+
+interface Line {
+  readonly step: number
+  readonly split?: string
+  readonly loss: number
+  readonly task_loss?: number
+  readonly distill_loss?: number
+}
+
+/** Lines of metrics.jsonl without what a clock tells. */
+async function linesOf(run: string): Promise<Line[]> {
+  const text = await readFile(join(run, 'metrics.jsonl'), 'utf8')
+  return text
+    .trimEnd()
+    .split('\n')
+    .map(line => {
+      const { examples_per_second, tokens_per_second, gpu_bytes, wall_seconds, ...rest } = JSON.parse(line) as Line &
+        Record<string, unknown>
+      return rest
+    })
+}
+
+beforeAll(async () => {
+  place = await makeWorkplace('teacher', NO_DROPOUT)
+  teacher = await writeTinyModel(join(place.root, 'teacher'), { seed: 3, changes: NO_DROPOUT })
+  const cwd = await place.folder()
+  whole = join(cwd, 'run')
+  resultOf(await tilegrad([...args(), '--json'], { cwd, env: place.env }))
+})
+afterAll(async () => {
+  await place.remove()
+  ;(await currentDevice()).close()
+})
+
+test('the student learns what the teacher answers, and the run says from whom', async () => {
+  const steps = (await linesOf(whole)).filter(line => line.split === undefined)
+  for (const { loss, task_loss = NaN, distill_loss = NaN } of steps) {
+    expect(loss).toBeCloseTo(0.25 * task_loss + 0.75 * distill_loss, 5)
+  }
+  const mean = (lines: readonly Line[]): number =>
+    lines.reduce((sum, { distill_loss = NaN }) => sum + distill_loss, 0) / lines.length
+  expect(mean(steps.slice(-3))).toBeLessThan(0.8 * mean(steps.slice(0, 3)))
+  const config = await readJson(join(whole, 'config.json'))
+  expect(config).toMatchObject({
+    fingerprints: { teacher: expect.stringMatching(/^[0-9a-f]{64}$/) },
+    arguments: expect.arrayContaining([`--teacher=${teacher}`, '--distill-weight=0.75']),
+    teacher: { name: teacher, family: 'bert', parameters: expect.any(Number) },
+  })
+})
+
+test('killed outright, the run is resumed to the same bits, but not with another teacher', async () => {
+  const cwd = await place.folder()
+  const { child, ended } = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
+  let hasEnded = false
+  void ended.then(() => (hasEnded = true))
+  const isThere = async (): Promise<boolean> =>
+    (await readdir(join(cwd, 'run/checkpoints')).catch(() => [])).some(name => /^step-0*[1-9]\d*$/.test(name))
+  while (!(await isThere())) {
+    if (hasEnded) throw new Error(`it ended too soon: ${(await ended).stderr}`)
+    await new Promise(done => setTimeout(done, 2))
+  }
+  child.kill('SIGKILL')
+  await ended
+  const resume = () => tilegrad(['fine-tune', '--resume', 'run'], { cwd, env: place.env })
+  const vocabulary = join(teacher, 'vocab.txt')
+  const words = await readFile(vocabulary, 'utf8')
+  await writeFile(vocabulary, words.replace('good\ngreat\n', 'great\ngood\n'))
+  const refused = await resume()
+  expect(refused).toMatchObject({
+    status: 2,
+    stderr: `tilegrad: the teacher ${teacher} changed since run began: restore it, or start another run\n`,
+  })
+  await writeFile(vocabulary, words)
+  const { status, stderr } = await resume()
+  expect(status, stderr).toBe(0)
+  expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(whole))
+  for (const file of (await filesBelow(whole)).filter(path => path.startsWith('adapter/'))) {
+    const [ours, theirs] = await Promise.all([join(cwd, 'run'), whole].map(folder => readFile(join(folder, file))))
+    if (!file.endsWith('.json')) expect(ours.equals(theirs), file).toBe(true)
+  }
+})
+
+/** The workplace's model with other ids: its words stand in another order, and so do their embeddings. */
+async function renumbered(): Promise<string> {
+  const folder = join(place.root, 'renumbered')
+  await cp(place.model, folder, { recursive: true })
+  const special = TINY_WORDS.filter(word => word.startsWith('['))
+  const order = [...special, ...TINY_WORDS.slice(special.length).toReversed()]
+  await writeFile(join(folder, 'vocab.txt'), order.map(word => `${word}\n`).join(''))
+  const model = createModel(tinyModelConfig({ num_hidden_layers: 1, ...NO_DROPOUT }))
+  const tensors = model.parameters().map(parameter => {
+    const values = freshValues(parameter, 7)
+    const width = parameter.shape[1]
+    const read = async () =>
+      parameter.name.endsWith('word_embeddings.weight')
+        ? Float32Array.from(
+            values,
+            (_, i) => values[TINY_WORDS.indexOf(order[Math.floor(i / width)]) * width + (i % width)],
+          )
+        : values
+    return { name: parameter.name, dtype: 'F32' as const, shape: parameter.shape, read }
+  })
+  await writeSafetensors(join(folder, 'model.safetensors'), tensors, { format: 'pt' })
+  return folder
+}
+
+test('a teacher reads the texts by its own tokenizer: one that is the student has nothing to teach', async () => {
+  const cwd = await place.folder()
+  const own = ['fine-tune', ...tinyRun(place), '--epochs', '1', '--limit-train', '20', '--teacher', await renumbered()]
+  const run = join(cwd, 'run')
+  await fineTune([...own.slice(1), '--out', run, '--tune', 'head', '--json'].filter(isNoLora), 'tilegrad')
+  const [first] = (await linesOf(run)).filter(line => line.split === undefined)
+  expect(first.task_loss).toBeGreaterThan(0.01)
+  expect(Math.abs(first.distill_loss ?? NaN)).toBeLessThan(1e-6)
+})
+
+/** Whether an argument of `tinyRun` is neither an option of LoRA nor its value. */
+const isNoLora = (argument: string, at: number, all: readonly string[]): boolean =>
+  !argument.startsWith('--lora-') && !all[at - 1]?.startsWith('--lora-')
+
+describe('a teacher is refused in one line', () => {
+  const refused = async (more: readonly string[], why: string): Promise<void> => {
+    const cwd = await place.folder()
+    const tried = fineTune([...tinyRun(place), '--out', join(cwd, 'run'), ...more], 'tilegrad')
+    await expect(tried).rejects.toThrow(new UserError(why))
+    expect(await readdir(cwd), 'nothing is written').toEqual([])
+  }
+  const model = (name: string, changes: Readonly<Record<string, unknown>>): Promise<string> =>
+    writeTinyModel(join(place.root, name), { changes: { num_hidden_layers: 1, ...changes } })
+
+  test('if it is not there, or another option needs one', async () => {
+    await refused(['--teacher', 'nowhere/at/all'], 'No file or folder at nowhere/at/all')
+    await refused(['--distill-weight', '0.1'], '--distill-weight requires --teacher')
+    await refused(
+      ['--teacher', teacher, '--distill-weight', '1.5'],
+      '--distill-weight takes a number from 0 to 1; got "1.5"',
+    )
+    await refused(
+      ['--teacher', teacher, '--distill-temperature', '0'],
+      '--distill-temperature takes a number from 0.01 to 1000; got "0"',
+    )
+  })
+
+  test('if it was trained for other labels or another task', async () => {
+    const other = await model('other-labels', { id2label: { 0: 'calm', 1: 'angry' }, label2id: { calm: 0, angry: 1 } })
+    await refused(
+      ['--teacher', other],
+      `--teacher ${other} was trained for other labels (calm, angry) than negative, positive`,
+    )
+    const several = await model('several', { problem_type: 'multi_label_classification' })
+    await refused(
+      ['--teacher', several],
+      `--teacher ${several} was trained for several labels at once, but the task is one label per text`,
+    )
+  })
+
+  test('if it has no trained classifier', async () => {
+    const base = join(import.meta.dirname, '../../../../golden/pretrained/model')
+    await refused(
+      ['--teacher', base],
+      `${base} has no trained classifier (no bert.pooler.dense.weight): fine-tune it first`,
+    )
+  })
+})

@@ -1,0 +1,96 @@
+// The teacher of a distilled run: a trained model of the same task and labels, whose answers to the training texts are
+// computed once, before training. It reads the texts itself, so its tokenizer and its size may be any.
+import { UserError } from '../../../../engine/index.ts'
+import { showName } from '../../../data/table.ts'
+import { countParameters } from '../../../../models/index.ts'
+import { type Trained, classifierOf, openTrained } from '../../../../models/node/open-classifier.ts'
+import type { Progress as Download } from '../../../../models/node/hub-cache.ts'
+import type { TextInput } from '../../../../models/prediction.ts'
+import type { TextSets } from '../../../shapes.ts'
+import { PROBLEM_OF } from '../../../tasks/index.ts'
+import { TASK_NAMES, TASK_TEXTS, type Target, type TaskPlan } from '../../../tasks/infer.ts'
+import type { Options } from '../../cli/options.ts'
+import type { Progress } from '../../cli/progress.ts'
+import type { Example } from '../../data/labelled.ts'
+import { modelHash } from '../../run/fingerprint.ts'
+import type { Data } from '../job.ts'
+import { sameLabels } from '../model.ts'
+import { transformerAt } from '../predict.ts'
+import { count } from './describe.ts'
+
+export interface Teacher {
+  /** As it is given. */
+  readonly name: string
+  readonly family: string
+  readonly parameters: number
+  /** Of a model or an adapter on the Hub. */
+  readonly commit: string | undefined
+  /** SHA-256 of config, tokenizer, weights and adapter, with the Hub's commits. */
+  readonly fingerprint: string
+  readonly trained: Trained
+}
+
+/**
+ * Opens the model of `--teacher`, at this commit for a resumed run; undefined where there is none. Throws a UserError
+ * unless it was trained for the same task and labels.
+ */
+export async function openTeacher(
+  { teacher: name }: Pick<Options, 'teacher'>,
+  plan: TaskPlan,
+  progress: Download,
+  commit?: string,
+): Promise<Teacher | undefined> {
+  if (name === undefined) return undefined
+  if (plan.task === 'tokens') throw new UserError(`--teacher is not for ${TASK_TEXTS.tokens}`)
+  const trained = await openTrained(await transformerAt(name), { revision: commit, progress })
+  const { model, tokenizer, source } = trained
+  checkTask(name, trained, plan)
+  const { commit: baseCommit, adapter } = source
+  const hash = await modelHash({ ...source, config: model.config, tokenizer })
+  return {
+    name,
+    family: model.config.family,
+    parameters: countParameters(model).total,
+    commit: adapter ? adapter.commit : baseCommit,
+    fingerprint: [hash, baseCommit ?? '', adapter?.commit ?? ''].join(' ').trim(),
+    trained,
+  }
+}
+
+/** Throws a UserError unless the teacher's answers mean what the student's do. */
+function checkTask(name: string, { answers: { problem, labels } }: Trained, { task, labels: wanted }: TaskPlan): void {
+  if (problem !== PROBLEM_OF[task]) {
+    const other = TASK_NAMES.find(each => PROBLEM_OF[each] === problem) ?? task
+    throw new UserError(`--teacher ${name} was trained for ${TASK_TEXTS[other]}, but the task is ${TASK_TEXTS[task]}`)
+  }
+  if (sameLabels(labels, wanted)) return
+  const listed = (all: readonly string[]): string => all.map(label => showName(label)).join(', ')
+  throw new UserError(`--teacher ${name} was trained for other labels (${listed(labels)}) than ${listed(wanted)}`)
+}
+
+/** The teacher, and how much its answers count, in a line. */
+export function teacherText(
+  { name, parameters }: Teacher,
+  { distillWeight, distillTemperature }: Pick<Options, 'distillWeight' | 'distillTemperature'>,
+): string {
+  const share = `${distillWeight} of the loss, at temperature ${distillTemperature}`
+  return `Teacher: ${name} (${count(parameters)} parameters), whose answers are ${share}`
+}
+
+/** The same sets with the teacher's answer to each training text. */
+export async function withAnswers(
+  texts: TextSets<Target>,
+  { train }: Pick<Data, 'train'>,
+  { trained }: Teacher,
+  progress: Progress,
+): Promise<TextSets<Target>> {
+  const classifier = classifierOf(trained)
+  progress.start('teacher', train.length)
+  const scored = await classifier.score(train.map(inputOf), done => progress.update(done))
+  progress.stop()
+  // It takes no part in training, which needs the memory.
+  for (const parameter of trained.model.parameters()) parameter.variable?.release()
+  return { ...texts, train: texts.train.map((text, i) => ({ ...text, taught: scored[i].logits })) }
+}
+
+const inputOf = ({ text, pair }: Example): TextInput => (pair === undefined ? text : { text, pair })
