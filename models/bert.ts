@@ -12,11 +12,11 @@ import {
   readCommon,
 } from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
-import { Embeddings, Encoder, EncoderLayer, activate, layerTargets, type Inputs, type LayerNames } from './encoder.ts'
+import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames } from './encoder.ts'
 import { type Family, type Published, VOCABULARY, publishedBy } from './family.ts'
-import { classificationLoss, meanOf } from './losses.ts'
-import { Model, SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
-import { Dropout, LayerNorm, Linear, Module, type ForwardContext, type Parameter } from './nn.ts'
+import { MaskedModel, TiedDecoder } from './masked.ts'
+import { SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
+import { Dropout, LayerNorm, Linear, type ForwardContext } from './nn.ts'
 import { checkFields } from './plain-issue.ts'
 
 const NAMES: LayerNames = {
@@ -105,56 +105,21 @@ export class BertForTokenClassification extends TokenClassifier {
   }
 }
 
-/** Dense, activation, norm, and a decoder tied to the word embeddings. */
-class MaskedHead extends Module {
-  readonly bias: Parameter
+/** BERT with the head that predicts masked tokens, for pretraining. */
+export class BertForMaskedLM extends MaskedModel {
+  readonly architecture = 'BertForMaskedLM'
+  readonly encoder: BertEncoder
+  readonly decoder: TiedDecoder
   readonly dense: Linear
   readonly norm: LayerNorm
 
   constructor(config: ModelConfig) {
-    super('cls.predictions')
+    super(config, 'bert.')
     const { hidden, vocabSize, initializerRange, layerNormEpsilon } = config
-    this.bias = this.own('bias', [vocabSize], 'bias', { kind: 'constant', value: 0 })
+    this.encoder = this.add(new BertEncoder(config))
+    this.decoder = this.add(new TiedDecoder('cls.predictions', vocabSize))
     this.dense = this.add(new Linear('cls.predictions.transform.dense', hidden, hidden, initializerRange))
     this.norm = this.add(new LayerNorm('cls.predictions.transform.LayerNorm', hidden, layerNormEpsilon))
-  }
-}
-
-/** BERT with the head that guesses masked tokens, for pretraining. */
-export class BertForMaskedLM extends Model {
-  readonly architecture = 'BertForMaskedLM'
-  readonly bert: BertEncoder
-  readonly cls: MaskedHead
-
-  constructor(config: ModelConfig) {
-    super(config, 'bert.')
-    this.bert = this.add(new BertEncoder(config))
-    this.cls = this.add(new MaskedHead(config))
-  }
-
-  /**
-   * Scores f32 [count, vocabulary] of the tokens at `positions` (i32 [count], each a row of batch · sequence), so that
-   * the vocabulary's product is made only where a token was masked.
-   */
-  maskedLogits(inputs: Inputs, positions: Tensor, context: ForwardContext): Tensor {
-    const rows = this.bert.hidden(inputs, context).gather(positions)
-    const guess = this.cls.norm.forward(activate(this.cls.dense.forward(rows, context), this.config.activation))
-    const { tensor: table } = this.bert.embeddings.words.weight
-    const scores = guess.matmul((context.mixed ? table.cast(guess.dtype) : table).transpose())
-    return scores.add(this.cls.bias.tensor.cast(scores.dtype)).cast('f32')
-  }
-
-  /** Mean cross-entropy, f32 [], of the original tokens, labels i32 [count]; −100 does not count. */
-  loss(inputs: Inputs, positions: Tensor, labels: Tensor, context: ForwardContext): Tensor {
-    return meanOf(classificationLoss(this.maskedLogits(inputs, positions, context), labels))
-  }
-
-  targets(word: TargetWord): Linear[] {
-    return word === 'head' ? this.head() : layerTargets(this.bert.layers, word)
-  }
-
-  head(): Linear[] {
-    return [this.cls.dense]
   }
 }
 

@@ -1,12 +1,14 @@
-// DistilBERT (Sanh et al. 2019): BERT's encoder at half the depth, without segment types and pooler.
+// DistilBERT (Sanh et al. 2019): BERT's encoder at half the depth, without segment types and pooler; a sequence
+// classifier, a token classifier, and the masked-language head that it was distilled with.
 import { z } from 'zod'
 import type { Tensor } from '../engine/tensor.ts'
 import { ACTIVATIONS, activation, activationName, commonFields, counts, rate, readCommon } from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
 import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames } from './encoder.ts'
 import { type Family, VOCABULARY, publishedBy } from './family.ts'
+import { MaskedModel, TiedDecoder } from './masked.ts'
 import { SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
-import { Dropout, Linear, type ForwardContext } from './nn.ts'
+import { Dropout, LayerNorm, Linear, type ForwardContext } from './nn.ts'
 import { checkFields } from './plain-issue.ts'
 
 const NAMES: LayerNames = {
@@ -98,6 +100,24 @@ export class DistilBertForTokenClassification extends TokenClassifier {
   }
 }
 
+/** DistilBERT with the head that predicts masked tokens. */
+export class DistilBertForMaskedLM extends MaskedModel {
+  readonly architecture = 'DistilBertForMaskedLM'
+  readonly encoder: DistilBertEncoder
+  readonly dense: Linear
+  readonly norm: LayerNorm
+  readonly decoder: TiedDecoder
+
+  constructor(config: ModelConfig) {
+    super(config, 'distilbert.')
+    const { hidden, vocabSize, initializerRange, layerNormEpsilon } = config
+    this.encoder = this.add(new DistilBertEncoder(config))
+    this.dense = this.add(new Linear('vocab_transform', hidden, hidden, initializerRange))
+    this.norm = this.add(new LayerNorm('vocab_layer_norm', hidden, layerNormEpsilon))
+    this.decoder = this.add(new TiedDecoder('vocab_projector', vocabSize))
+  }
+}
+
 /** The fields of DistilBERT's config.json, with Transformers' defaults. */
 const schema = z.object({
   ...commonFields,
@@ -158,5 +178,5 @@ export const distilbert: Family = {
   }),
   sequence: DistilBertForSequenceClassification,
   token: DistilBertForTokenClassification,
-  masked: undefined,
+  masked: DistilBertForMaskedLM,
 }

@@ -1,9 +1,9 @@
 // The model families, a row each. Adding one is a file of its own and a row here.
-import { UserError } from '../engine/errors.ts'
-import { type BertForMaskedLM, bert } from './bert.ts'
+import { bert } from './bert.ts'
 import type { ModelConfig } from './config.ts'
 import { distilbert } from './distilbert.ts'
 import type { Family } from './family.ts'
+import type { MaskedModel } from './masked.ts'
 import type { SequenceClassifier, TokenClassifier } from './model.ts'
 
 export const FAMILIES: readonly Family[] = [bert, distilbert]
@@ -27,9 +27,8 @@ export function createTokenModel(config: ModelConfig): TokenClassifier {
   return new Model(config)
 }
 
-/** A model for masked-language pretraining. Throws a UserError for families that are distilled, not pretrained. */
-export function createMaskedModel(config: ModelConfig): BertForMaskedLM {
-  const { masked: Model, name } = familyOf(config)
-  if (!Model) throw new UserError(`${config.name}: models of the family ${name} are distilled, not pretrained`)
+/** A model of the config's family that predicts masked tokens. */
+export function createMaskedModel(config: ModelConfig): MaskedModel {
+  const { masked: Model } = familyOf(config)
   return new Model(config)
 }

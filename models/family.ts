@@ -1,6 +1,6 @@
 // What a model family brings: how its config.json is read and written, its published names, and what it is built as.
 import type { ModelConfig } from './config.ts'
-import type { BertForMaskedLM } from './bert.ts'
+import type { MaskedModel } from './masked.ts'
 import type { SequenceClassifier, TokenClassifier } from './model.ts'
 
 export interface Family {
@@ -23,8 +23,7 @@ export interface Family {
   readonly published: (name: string) => Published | undefined
   readonly sequence: new (config: ModelConfig) => SequenceClassifier
   readonly token: new (config: ModelConfig) => TokenClassifier
-  /** Undefined for a family that is distilled rather than pretrained. */
-  readonly masked: (new (config: ModelConfig) => BertForMaskedLM) | undefined
+  readonly masked: new (config: ModelConfig) => MaskedModel
 }
 
 /** A published architecture. */

@@ -5,7 +5,11 @@ import type { Parameter } from './nn.ts'
 export { BertForMaskedLM, BertForSequenceClassification, BertForTokenClassification } from './bert.ts'
 export { parseConfig, publishedConfig, toHubConfig, type ModelConfig } from './config.ts'
 export { classDivergence, cosineDistance, labelDivergence, outputDistance } from './distillation.ts'
-export { DistilBertForSequenceClassification, DistilBertForTokenClassification } from './distilbert.ts'
+export {
+  DistilBertForMaskedLM,
+  DistilBertForSequenceClassification,
+  DistilBertForTokenClassification,
+} from './distilbert.ts'
 export { createMaskedModel, createModel, createTokenModel } from './families.ts'
 export { initialise } from './initialise.ts'
 export {
@@ -21,6 +25,7 @@ export {
 export { adapted, attachLora, loraParameters, mergeLora, parseTargets, setTuning, unmergeLora } from './lora.ts'
 export type { LoraOptions, Target, Tuning } from './lora.ts'
 export { IGNORED, classificationLoss, meanOf, multiLabelLoss, regressionLoss, type RowLosses } from './losses.ts'
+export { MaskedModel } from './masked.ts'
 export { Classifier, Model, SequenceClassifier, TARGET_WORDS, TokenClassifier } from './model.ts'
 export { Parameter, forwardContext, type ForwardContext } from './nn.ts'
 

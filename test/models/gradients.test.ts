@@ -3,6 +3,7 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { type Tensor, compile, currentDevice, grad, reference, tensor } from '../../engine/node/index.ts'
 import { parseConfig } from '../../models/config.ts'
+import type { Inputs } from '../../models/encoder.ts'
 import { freshValues, initialise } from '../../models/initialise.ts'
 import { createMaskedModel, createModel } from '../../models/index.ts'
 import { attachLora, setTuning } from '../../models/lora.ts'
@@ -59,18 +60,21 @@ function classifier(
 const lora = (dropout: number) => (model: Model) =>
   attachLora(model, { rank: 2, alpha: 3, dropout, targets: ['query', 'value', 'projection', 'mlp'], trainHead: true })
 
+/** A model that predicts masked tokens, all of it trained. */
+function masked(family: keyof typeof MINIATURE, inputs: Inputs): Case['make'] {
+  return () => {
+    const model = createMaskedModel(configOf(family))
+    return { model, loss: () => model.loss(inputs, positions, words, training()) }
+  }
+}
+
 const cases: readonly Case[] = [
   { name: 'BERT, all of it', make: classifier('bert', model => setTuning(model, 'full')) },
   { name: 'DistilBERT, all of it', make: classifier('distilbert', model => setTuning(model, 'full')) },
   { name: 'BERT with LoRA', make: classifier('bert', lora(0)) },
   { name: 'DistilBERT with LoRA and its dropout', make: classifier('distilbert', lora(0.3)) },
-  {
-    name: 'BERT guessing masked tokens',
-    make() {
-      const model = createMaskedModel(configOf('bert'))
-      return { model, loss: () => model.loss({ ids, mask, types }, positions, words, training()) }
-    },
-  },
+  { name: 'BERT guessing masked tokens', make: masked('bert', { ids, mask, types }) },
+  { name: 'DistilBERT guessing masked tokens', make: masked('distilbert', { ids, mask }) },
 ]
 
 /**

@@ -28,6 +28,7 @@ describe('parameter counts', () => {
     expect(countParameters(createModel(published('bert-base-cased'))).total).toBe(108_311_810)
     // With the decoder tied to the word embeddings, and without a pooler.
     expect(countParameters(createMaskedModel(published('bert-base-uncased'))).total).toBe(109_514_298)
+    expect(countParameters(createMaskedModel(published('distilbert-base-uncased'))).total).toBe(66_985_530)
   })
 
   test('a head trained besides LoRA counts', () => {
@@ -105,6 +106,16 @@ describe('names', () => {
       'cls.predictions.transform.LayerNorm.bias',
     ])
     expect(names.some(name => name.includes('pooler'))).toBe(false)
+    const distilbert = createMaskedModel(published('distilbert-base-uncased'))
+      .parameters()
+      .map(({ name }) => name)
+    expect(distilbert.filter(name => !name.startsWith('distilbert.'))).toEqual([
+      'vocab_transform.weight',
+      'vocab_transform.bias',
+      'vocab_layer_norm.weight',
+      'vocab_layer_norm.bias',
+      'vocab_projector.bias',
+    ])
   })
 
   test('are given once each', () => {

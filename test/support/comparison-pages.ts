@@ -1,5 +1,6 @@
 // Pages of comparisons, without a model: a search over two options with two seeds beside a baseline, and two runs.
 import { compareRuns } from '../../train/compare/compare.ts'
+import type { Forgetting, Forgotten } from '../../train/compare/forgetting.ts'
 import type { Answer, Value } from '../../train/compare/types.ts'
 import type { OpenedRun } from '../../train/node/jobs/compare.ts'
 import { renderComparison } from '../../train/node/report/comparison/page.ts'
@@ -86,11 +87,24 @@ export const comparisons: Readonly<Record<string, readonly OpenedRun[]>> = {
   'a few runs': [...targets, bayes],
 }
 
+/** What the runs forgot, except baselines: the more, the more they trained; the first one predicts better than its base. */
+function forgottenBy(runs: readonly OpenedRun[]): Forgotten {
+  const base = { loss: 2.4, accuracy: 0.55, tokens: 9120 }
+  const tuned = runs.filter(({ job }) => job === 'fine-tune')
+  const measured = tuned.map(({ name, cost: { trained = 0 } }, i): [string, Forgetting] => {
+    const share = i === 0 ? -0.1 : trained / 4e5
+    return [name, { base, tuned: { ...base, loss: 2.4 + share, accuracy: 0.55 - share / 10 } }]
+  })
+  const texts = Array.from({ length: 400 }, (_, i) => `text ${i}`)
+  return { runs: new Map(measured), texts: { texts, of: 25_000, source: 'the test texts of study/2-0.0001-1' } }
+}
+
 /** The page of one of `comparisons`. */
 export function comparisonPage(name: string): string {
   const runs = comparisons[name]
   const comparison = compareRuns(runs)
   const notes = ['2 of 26 trials in runs/study are not finished and are left out.']
   const command = 'npm run -s tilegrad -- compare runs/study runs/naive-bayes-on-three-grams'
-  return renderComparison({ comparison, runs, notes, command, createdAt: '2026-11-30T03:00:00.000Z' })
+  const createdAt = '2026-11-30T03:00:00.000Z'
+  return renderComparison({ comparison, runs, forgotten: forgottenBy(runs), notes, command, createdAt })
 }

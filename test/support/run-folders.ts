@@ -19,6 +19,8 @@ export interface WrittenRun {
   readonly seconds?: number
   readonly withPredictions?: boolean
   readonly task?: string
+  /** That repeat it, besides its seed. */
+  readonly args?: readonly string[]
 }
 
 const hash = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16)
@@ -27,14 +29,14 @@ const hash = (text: string): string => createHash('sha256').update(text).digest(
 export async function writeRun(folder: string, run: WrittenRun): Promise<void> {
   const { seed = 1, options = {}, given = [], right, texts = 'text', labels = ['bad', 'good'], trainable = 1000 } = run
   const accuracy = right.filter(Boolean).length / right.length
-  const { seconds = 10, task = 'classes', job, withPredictions = true } = run
+  const { seconds = 10, task = 'classes', job, withPredictions = true, args = ['--lr=0.001'] } = run
   const settings = { tune: 'lora', loraRank: 8, lr: 1e-3, epochs: 3, seed, out: folder, ...options, given }
   await writeAtomic(
     join(folder, 'config.json'),
     JSON.stringify({
       ...(job !== undefined && { job }),
       created_at: '2026-11-30T03:00:00.000Z',
-      arguments: [`--seed=${seed}`, '--lr=0.001'],
+      arguments: [`--seed=${seed}`, ...args],
       options: { ...settings, preset: 'tilegrad' },
       data: { labels, test: { rows: right.length } },
     }),

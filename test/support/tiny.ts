@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { createModel } from '../../models/index.ts'
 import { parseConfig, type ModelConfig } from '../../models/config.ts'
 import { freshValues } from '../../models/initialise.ts'
+import type { Model } from '../../models/model.ts'
 import { writeSafetensors } from '../../models/node/files.ts'
 import { stream } from '../../train/random.ts'
 
@@ -51,7 +52,16 @@ export function tinyModelConfig(changes: Readonly<Record<string, unknown>> = {})
 /** A folder in the Hub's layout with fresh weights of `seed`. Gives the folder. */
 export async function writeTinyModel(
   folder: string,
-  { seed = 7, changes = {} }: { seed?: number; changes?: Readonly<Record<string, unknown>> } = {},
+  {
+    seed = 7,
+    changes = {},
+    create = createModel,
+  }: {
+    seed?: number
+    changes?: Readonly<Record<string, unknown>>
+    /** Which head it has; that of a sequence classifier when left out. */
+    create?: (config: ModelConfig) => Model
+  } = {},
 ): Promise<string> {
   await mkdir(folder, { recursive: true })
   const config = tinyModelConfig(changes)
@@ -59,7 +69,7 @@ export async function writeTinyModel(
   await writeFile(join(folder, 'vocab.txt'), TINY_WORDS.map(word => `${word}\n`).join(''))
   await writeSafetensors(
     join(folder, 'model.safetensors'),
-    createModel(config)
+    create(config)
       .parameters()
       .map(parameter => ({
         name: parameter.name,

@@ -2,8 +2,8 @@
 // the teacher's distribution over the vocabulary, too, and in every layer the teacher's hidden states. Both read the same
 // tokens. The teacher runs in each step, without dropout and without gradients.
 import type { Tensor } from '../../engine/tensor.ts'
-import type { BertForMaskedLM } from '../../models/bert.ts'
 import { classDivergence, cosineDistance, outputDistance } from '../../models/distillation.ts'
+import type { MaskedModel } from '../../models/masked.ts'
 import { Model, type TargetWord } from '../../models/model.ts'
 import { type ForwardContext, Linear, forwardContext } from '../../models/nn.ts'
 import type { Forward, Task, TaskInputs } from '../task.ts'
@@ -17,16 +17,17 @@ export interface MaskedDistillation extends Distillation {
 
 /** A student with its teacher. Its parameters are the student's, and those of a projection where widths differ. */
 export class DistilledMaskedLM extends Model {
-  readonly architecture = 'BertForMaskedLM'
-  readonly student: BertForMaskedLM
+  readonly architecture: string
+  readonly student: MaskedModel
   /** Not among the modules: it is neither trained nor saved. */
-  readonly teacher: BertForMaskedLM
+  readonly teacher: MaskedModel
   /** From the student's hidden states to the teacher's, the same for all layers (Jiao et al. 2020). */
   readonly projection: Linear | undefined
 
   /** The projection is made only where `hidden`, the factor of hidden states, is not 0. Freezes the teacher. */
-  constructor(student: BertForMaskedLM, teacher: BertForMaskedLM, { hidden }: Pick<MaskedDistillation, 'hidden'>) {
+  constructor(student: MaskedModel, teacher: MaskedModel, { hidden }: Pick<MaskedDistillation, 'hidden'>) {
     super(student.config, student.prefix)
+    this.architecture = student.architecture
     const [width, wanted] = [student.config.hidden, teacher.config.hidden]
     this.student = this.add(student)
     this.teacher = teacher

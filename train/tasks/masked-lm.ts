@@ -2,8 +2,8 @@
 // seen, and the model predicts the original ones. Only masked places are scored, so that the product with the
 // vocabulary stays small.
 import type { Tensor } from '../../engine/tensor.ts'
-import type { BertForMaskedLM } from '../../models/bert.ts'
 import { IGNORED, classificationLoss } from '../../models/losses.ts'
+import type { MaskedModel } from '../../models/masked.ts'
 import type { ForwardContext } from '../../models/nn.ts'
 import type { Random } from '../random.ts'
 import {
@@ -114,7 +114,7 @@ export function collateMasked(
  * evaluation reads losses and sums alone.
  */
 export function forwardMasked(
-  model: BertForMaskedLM,
+  model: MaskedModel,
   { ids, mask, types, arrays }: TaskInputs,
   context: ForwardContext,
 ): Forward & { readonly logits: Tensor } {
@@ -129,7 +129,7 @@ export function forwardMasked(
 }
 
 /** The task of a masked-language model. */
-export function maskedTask(options: MaskedOptions): Task<undefined, BertForMaskedLM> {
+export function maskedTask(options: MaskedOptions): Task<undefined, MaskedModel> {
   return {
     name: 'masked-lm',
     sums: ['accuracy'],

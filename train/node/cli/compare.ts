@@ -5,15 +5,18 @@ import { UserError } from '../../../engine/errors.ts'
 import { exists, readText, writeAtomic } from '../../../models/node/files.ts'
 import { type Comparison, type Entry, compareRuns } from '../../compare/compare.ts'
 import { differenceOf, nameOf } from '../../compare/names.ts'
+import { type Forgotten, changeOf, forgettingOf, showChange, showTexts } from '../../compare/forgetting.ts'
 import { showFigure } from '../../metrics/summary.ts'
-import { openRuns } from '../jobs/compare.ts'
+import { type OpenedRun, openRuns } from '../jobs/compare.ts'
+import type { Measured } from '../jobs/forgetting.ts'
 import { TILEGRAD } from '../package.ts'
 import { refuseUnwritable } from '../run/folder.ts'
-import { Console, table } from './console.ts'
+import { Console, percent, table } from './console.ts'
+import { adapterOption } from './kinds.ts'
 import { finishPrinting, print } from './output.ts'
-import { showDuration } from './progress.ts'
+import { Progress, showDuration } from './progress.ts'
 import { shellLine } from './shell.ts'
-import { flag, helpOf, optional, parseTable, text, valued } from './table.ts'
+import { type ValuesOf, count, flag, helpOf, optional, parseTable, text, valued } from './table.ts'
 
 const groups = {
   Options: {
@@ -26,6 +29,25 @@ const groups = {
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
     help: flag('print this help and exit'),
   },
+  Forgetting: {
+    forgetting: flag(
+      'also measure what fine-tuned runs forgot of the task of their base, where it has a masked-language head: ' +
+        "loss and accuracy at masked tokens, of the base and of the run. The results are kept in the runs' folders",
+    ),
+    data: optional(
+      text('PATH|NAME', 'a path or the name of a Hub dataset'),
+      'the texts whose tokens are masked: a table (.csv, .tsv, .json, .jsonl, .parquet), a folder of them, or a Hub dataset',
+      'the test texts of the first run',
+    ),
+    split: optional(text('NAME', 'the name of a split'), 'the split of --data to take', 'the only one'),
+    'text-column': optional(
+      text('NAME', 'the name of a column'),
+      'the column of texts in --data',
+      'text, review, sentence or the like',
+    ),
+    texts: valued(count(1), 500, 'number of texts to take; they and their masks are the same each time'),
+    adapter: adapterOption,
+  },
 }
 
 const INTRODUCTION = `Compares finished runs that were tested on the same texts: how good, whether the differences are more than
@@ -33,36 +55,73 @@ chance, at what cost, and which settings made the difference. Each path is a run
 sweep's, or a folder that contains them. Of a folder's runs, those with another task or other labels than most are left
 out. Runs that differ in their seed alone are averaged.`
 
+const parse = (argv: readonly string[]) => parseTable(groups, argv, { positionals: true })
+
 /** Entries that the terminal shows. */
 const MOST_SHOWN = 30
 
 /** Runs the command. Gives the exit status. Throws a UserError on runs that cannot be compared. */
 export async function compare(argv: readonly string[]): Promise<number> {
-  const options = parseTable(groups, argv, { positionals: true })
+  const options = parse(argv)
   const { positionals: paths, metric, out } = options
   if (options.help) {
     await print(helpOf(groups, `${TILEGRAD} compare <run|sweep|folder> … [options]`, INTRODUCTION))
     return 0
   }
   if (paths.length === 0) throw new UserError('compare needs the folders of runs, baselines or sweeps')
+  refuseIdle(options)
   await refuseOther(out)
   const { runs, notes } = await openRuns(paths)
   const comparison = compareRuns(runs, { metric })
-  const all = [...notes, ...comparison.notes]
+  const measured = options.forgetting ? await measure(runs, options) : undefined
+  const forgotten = measured?.forgotten
+  const all = [...notes, ...comparison.notes, ...(measured?.notes ?? [])]
   const console = new Console(options.json)
   console.say(shown(comparison))
+  if (forgotten) console.say(`\n${shownForgetting(comparison, forgotten)}`)
   for (const note of all) console.say(`\n${note}`)
   // Loaded only here: the charts' library takes longer to load than all else.
   const { renderComparison } = await import('../report/comparison/page.ts')
   const command = shellLine(`${TILEGRAD} compare`, ...argv)
   await writeAtomic(
     out,
-    renderComparison({ comparison, runs, notes: all, command, createdAt: new Date().toISOString() }),
+    renderComparison({
+      comparison,
+      runs,
+      forgotten,
+      notes: all,
+      command,
+      createdAt: new Date().toISOString(),
+    }),
   )
   console.say(`\nPage: ${out}`)
-  console.result({ ...resultOf(comparison), notes: all, page: out })
+  console.result({
+    ...resultOf(comparison),
+    ...(measured && forgettingResult(comparison, forgotten)),
+    notes: all,
+    page: out,
+  })
   await finishPrinting()
   return 0
+}
+
+/** Options that mean nothing without --forgetting, and without --data. */
+const FOR_FORGETTING = ['data', 'split', 'text-column', 'texts', 'adapter']
+const FOR_DATA = ['split', 'text-column']
+
+/** Throws a UserError on options that would change nothing. */
+function refuseIdle({ given, forgetting, data }: ReturnType<typeof parse>): void {
+  const idle = FOR_FORGETTING.find(name => given.has(name))
+  if (!forgetting && idle !== undefined) throw new UserError(`--${idle} is for --forgetting`)
+  const open = FOR_DATA.find(name => given.has(name))
+  if (data === undefined && open !== undefined) throw new UserError(`--${open} is for --data`)
+}
+
+/** Loaded only here: nothing else of a comparison needs the engine. */
+async function measure(runs: readonly OpenedRun[], options: ValuesOf<typeof groups>): Promise<Measured> {
+  const { measureForgetting } = await import('../jobs/forgetting.ts')
+  const progress = new Progress()
+  return measureForgetting(runs, options, progress).finally(() => progress.stop())
 }
 
 /** Throws a UserError if the file could not be written, or exists and is not a page of tilegrad. */
@@ -100,6 +159,28 @@ function shown(comparison: Comparison): string {
   const corrected = pairs.length > 1 ? `, corrected by Holm for ${pairsSay}` : ''
   const says = pairs.length === 0 ? '' : `\np: ${test} on the same test rows${corrected}.${seeds}`
   return table([head, ...rows]) + more + says
+}
+
+/** Loss and accuracy at masked tokens, of each setting and of its base. */
+function shownForgetting({ entries }: Comparison, forgotten: Forgotten): string {
+  const rows = entries.slice(0, MOST_SHOWN).map(entry => {
+    const forgetting = forgettingOf(entry, forgotten)
+    const name = `${entry.number}  ${nameOf(entry)}`
+    if (!forgetting) return [name, '–', '–', '–', '–', '–', '–']
+    const { base, tuned } = forgetting
+    const change = changeOf(forgetting)
+    return [
+      name,
+      tuned.loss.toFixed(4),
+      base.loss.toFixed(4),
+      showChange(change.loss, 4),
+      percent(tuned.accuracy, 2),
+      percent(base.accuracy, 2),
+      showChange(100 * change.accuracy, 2),
+    ]
+  })
+  const head = ['Masked tokens', 'loss', 'of the base', 'change', 'accuracy', 'of the base', 'points']
+  return `${table([head, ...rows])}\nLoss in nats, on ${showTexts(forgotten.texts)}.`
 }
 
 const showP = (p: number): string => (p < 1e-4 ? '< 0.0001' : p.toFixed(4))
@@ -150,4 +231,25 @@ function resultOf({ metric, task, entries, pairs, test, varying, axes, grids }: 
       means: cells.map(row => row.map(cell => cell?.mean ?? null)),
     })),
   }
+}
+
+/** What `--json` prints of forgetting: settings by their numbers, null for those that were not measured. */
+function forgettingResult({ entries }: Comparison, forgotten: Forgotten | undefined): Record<string, unknown> {
+  if (!forgotten) return { forgetting: null }
+  const { texts, of, source } = forgotten.texts
+  const settings = entries.map(entry => {
+    const forgetting = forgettingOf(entry, forgotten)
+    const change = forgetting && changeOf(forgetting)
+    return {
+      number: entry.number,
+      loss: forgetting?.tuned.loss ?? null,
+      base_loss: forgetting?.base.loss ?? null,
+      loss_change: change?.loss ?? null,
+      accuracy: forgetting?.tuned.accuracy ?? null,
+      base_accuracy: forgetting?.base.accuracy ?? null,
+      accuracy_change: change?.accuracy ?? null,
+      masked_tokens: forgetting?.base.tokens ?? null,
+    }
+  })
+  return { forgetting: { source, texts: texts.length, of, settings } }
 }

@@ -84,7 +84,7 @@ const groups = {
     heads: valued(count(1), 2, 'attention heads per layer; they divide the width evenly'),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),
-      'continue pretraining a BERT, a folder or a Hub model, with its sizes and vocabulary',
+      'continue pretraining a BERT or DistilBERT, a folder or a Hub model, with its sizes and vocabulary',
       'a new model',
     ),
   },
@@ -138,7 +138,7 @@ const groups = {
   Distillation: {
     teacher: optional(
       text('PATH|NAME', 'a run, a folder or the name of a Hub model'),
-      'learn from a larger pretrained model, too: a pretraining run, or a BERT with a masked-language head; ' +
+      'learn from a larger pretrained model, too: a pretraining run, or a BERT or DistilBERT with a masked-language head; ' +
         'a new model takes its vocabulary',
       'none',
     ),

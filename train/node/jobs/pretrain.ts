@@ -6,7 +6,7 @@ import { basename, join, resolve } from 'node:path'
 import { showBytes } from '../../../engine/bytes.ts'
 import { type Device, UserError } from '../../../engine/index.ts'
 import { countParameters, modelTensors, toHubConfig } from '../../../models/index.ts'
-import type { BertForMaskedLM } from '../../../models/bert.ts'
+import type { MaskedModel } from '../../../models/masked.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import { type Tokenizer, flagsOfBert } from '../../../models/tokenizer.ts'
@@ -54,7 +54,7 @@ interface Job {
   readonly fingerprints: Readonly<Record<string, string>>
   readonly texts: Pick<Texts, 'source' | 'located'> & Readonly<Record<'train' | 'held', number>>
   readonly rows: Readonly<Record<'train' | 'held', readonly Encoded<undefined>[]>>
-  readonly model: BertForMaskedLM
+  readonly model: MaskedModel
   /** The same model with its teacher, where there is one. */
   readonly distilled: DistilledMaskedLM | undefined
   readonly trainer: Trainer<undefined>

@@ -366,10 +366,10 @@ function labelsOf(marks: readonly Mark[], logarithmicX: boolean): Map<number, La
   const named = marks.flatMap(({ name }, i) => (name === '' ? [] : [i]))
   const across = (i: number): number => (logarithmicX ? Math.log(marks[i].at[0]) : marks[i].at[0])
   const places = named.map(across)
-  // Logarithmic axes go from one power of ten to another, the others begin at 0.
+  // Logarithmic axes go from one power of ten to another, the others have a 0.
   const ends = logarithmicX
     ? [Math.floor(Math.min(...places) / Math.LN10), Math.ceil(Math.max(...places) / Math.LN10)].map(e => e * Math.LN10)
-    : [0, 1.1 * Math.max(...places)]
+    : [Math.min(0, 1.1 * Math.min(...places)), Math.max(0, 1.1 * Math.max(...places))]
   const x = scaleTo(ends, PLOT.width)
   const y = scaleTo(
     named.flatMap(i => [marks[i].at[1], ...(marks[i].interval ?? [])]),

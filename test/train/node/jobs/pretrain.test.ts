@@ -8,13 +8,17 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
 import { currentDevice } from '../../../../engine/node/index.ts'
+import { parseConfig } from '../../../../models/config.ts'
+import { createMaskedModel, initialise } from '../../../../models/index.ts'
 import { openWeights, readJson } from '../../../../models/node/files.ts'
+import { saveModel } from '../../../../models/node/model.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { pretrain as pretrainHere } from '../../../../train/node/cli/pretrain.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { losing } from '../../../support/interrupted.ts'
 import { judged } from '../../../support/judged.ts'
-import type { Ended } from '../../../support/tiny.ts'
+import { MINIATURE } from '../../../support/models.ts'
+import { type Ended, TINY_WORDS } from '../../../support/tiny.ts'
 
 const SCRIPT = fileURLToPath(new URL('../../../../train/node/cli/tilegrad.ts', import.meta.url))
 /** Two dozen texts of twenty-odd words, of which one stands in the test set too. */
@@ -222,6 +226,32 @@ test('an existing model is continued with its sizes, its vocabulary and its mask
   await expect(pretrainHere(['--data', DATA, '--model', base, '--sequence', '9'])).rejects.toThrow(
     new UserError(`--sequence 9: ${base} takes at most 8 tokens`),
   )
+})
+
+test('a DistilBERT is continued with its own head', async () => {
+  const cwd = await place.folder()
+  const base = join(cwd, 'base')
+  const json = { ...MINIATURE.distilbert, vocab_size: TINY_WORDS.length, max_position_embeddings: 8 }
+  const model = createMaskedModel(parseConfig(json, 'base'))
+  await initialise(model.parameters(), 1)
+  await saveModel(base, model)
+  await writeFile(join(base, 'vocab.txt'), TINY_WORDS.map(word => `${word}\n`).join(''))
+  const out = join(cwd, 'run')
+  const given = ['--data', place.reviews, '--model', base, '--out', out, '--sequence', '8', '--steps', '2']
+  expect(await pretrainHere([...given, '--batch-size', '8', '--tune-kernels', 'off', '--texts', '40'])).toBe(0)
+  const file = await openWeights(join(out, 'model'))
+  const names = file.names()
+  await file.close()
+  expect(names.toSorted()).toEqual(
+    model
+      .parameters()
+      .map(({ name }) => name)
+      .toSorted(),
+  )
+  expect(await readJson(join(out, 'model/config.json'))).toMatchObject({ architectures: ['DistilBertForMaskedLM'] })
+  const card = await readFile(join(out, 'model/README.md'), 'utf8')
+  expect(card).toContain('- distilbert\n- tilegrad')
+  expect(card).toContain('A DistilBERT of 2 layers, 8 wide')
 })
 
 describe.concurrent('a run that ends too soon', () => {

@@ -1,7 +1,7 @@
 // The model of a pretraining run: one of the sizes asked for with fresh weights, or an existing one to continue from.
 import { join, resolve } from 'node:path'
 import { UserError } from '../../../../engine/index.ts'
-import type { BertForMaskedLM } from '../../../../models/bert.ts'
+import type { MaskedModel } from '../../../../models/masked.ts'
 import { type ModelConfig, createMaskedModel, initialise, loadWeights, matchWeights } from '../../../../models/index.ts'
 import { parseConfig } from '../../../../models/config.ts'
 import { exists, readJson } from '../../../../models/node/files.ts'
@@ -53,7 +53,7 @@ export async function openBase(
 }
 
 /** A model without values, as it is trained. */
-export function buildMasked(options: PretrainOptions, tokenizer: Tokenizer, base: Base | undefined): BertForMaskedLM {
+export function buildMasked(options: PretrainOptions, tokenizer: Tokenizer, base: Base | undefined): MaskedModel {
   const { dropout } = options
   return createMaskedModel({
     ...(base?.config ?? configOf(options, tokenizer)),
@@ -89,14 +89,14 @@ function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabS
  * The config that is saved: that of the model that was continued from, or the new one with dropout and a range for the
  * layers that a task adds, 1/√width. At BERT's own 0.02 a fresh pooler of 128 passes next to nothing on.
  */
-export function savedConfig({ config }: BertForMaskedLM, base: Base | undefined): ModelConfig {
+export function savedConfig({ config }: MaskedModel, base: Base | undefined): ModelConfig {
   if (base) return base.config
   const rates = { dropout: DROPOUT, attentionDropout: DROPOUT, classifierDropout: DROPOUT }
   return { ...config, ...rates, initializerRange: Number((1 / Math.sqrt(config.hidden)).toFixed(2)) }
 }
 
 /** Gives the model the values that it begins with. */
-export async function fillMasked(model: BertForMaskedLM, seed: number, base: Base | undefined): Promise<void> {
+export async function fillMasked(model: MaskedModel, seed: number, base: Base | undefined): Promise<void> {
   if (base) await withWeights({ folder: base.folder }, file => loadWeights(model, file, seed))
   else await initialise(model.parameters(), seed)
 }

@@ -1,5 +1,6 @@
 // The README.md beside a pretrained model: what it is, what it was made of and how, how good it is at what it was
 // trained for, and what it is not for.
+import { familyOf } from '../../../../models/families.ts'
 import type { ModelConfig } from '../../../../models/index.ts'
 import type { MaskedDistillation } from '../../../tasks/distilled-masked-lm.ts'
 import { percent } from '../../cli/console.ts'
@@ -52,7 +53,7 @@ const LISTED = 12
 /** The card as Markdown, with the front matter that the Hub reads. */
 export function modelCard(card: Card): string {
   return `${[
-    '---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags:\n- bert\n- tilegrad\n---',
+    `---\nlibrary_name: transformers\npipeline_tag: fill-mask\ntags:\n- ${card.config.family}\n- tilegrad\n---`,
     `# ${card.name}`,
     summary(card),
     '## Data',
@@ -65,7 +66,7 @@ export function modelCard(card: Card): string {
     `\`\`\`sh\n${card.command}\n\`\`\``,
     'The same version on the same adapter and driver gives the same bits.',
     '## How to use it',
-    use(),
+    use(card),
     '## What it is not for',
     limits(card),
   ]
@@ -79,7 +80,8 @@ function summary({ config, parameters, cased, base }: Card): string {
   const { layers, hidden, heads, vocabSize, maxPositions } = config
   const capitals = cased === undefined ? '' : cased ? ', cased' : ', uncased'
   return (
-    `A BERT of ${counted(layers, 'layer')}, ${count(hidden)} wide, with ${counted(heads, 'attention head')}, ` +
+    `A ${familyOf(config).prefix.replace('Bert', 'BERT')} of ${counted(layers, 'layer')}, ${count(hidden)} wide, ` +
+    `with ${counted(heads, 'attention head')}, ` +
     `${count(parameters)} parameters, a vocabulary of ${count(vocabSize)} tokens${capitals}, and texts of up to ` +
     `${count(maxPositions)} tokens. It was ${base === undefined ? 'pretrained from fresh weights' : `continued from ${base}`} ` +
     'with tilegrad to predict masked tokens (Devlin et al. 2019).'
@@ -127,9 +129,9 @@ function evaluations({ evaluations: all, best, config }: Card): string {
   ].join('\n\n')
 }
 
-const use = (): string =>
+const use = ({ config }: Card): string =>
   'As a base to fine-tune, with `tilegrad fine-tune --model <this folder>`, or with Transformers, which loads the folder ' +
-  '(`BertForMaskedLM`, `BertForSequenceClassification` …). Weights are stored in half precision.'
+  `(\`${familyOf(config).prefix}ForMaskedLM\`, \`${familyOf(config).prefix}ForSequenceClassification\` …). Weights are stored in half precision.`
 
 function limits({ source }: Card): string {
   return (

@@ -3,8 +3,8 @@
 import { isDeepStrictEqual } from 'node:util'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/index.ts'
-import type { BertForMaskedLM } from '../../../../models/bert.ts'
 import { createMaskedModel, initialise, loadWeights } from '../../../../models/index.ts'
+import type { MaskedModel } from '../../../../models/masked.ts'
 import { type Tokenizer, flagsOfBert } from '../../../../models/tokenizer.ts'
 import { DistilledMaskedLM } from '../../../tasks/distilled-masked-lm.ts'
 import type { PretrainOptions } from '../../cli/pretrain-options.ts'
@@ -53,7 +53,7 @@ function tokensOf({ json }: Tokenizer): unknown {
 
 /** The student with its teacher, which has no values yet; in f16 the teacher is stored and computed in half precision. */
 export function withTeacher(
-  student: BertForMaskedLM,
+  student: MaskedModel,
   { config }: Teacher,
   { precision, distillHidden: hidden }: Pick<PretrainOptions, 'precision' | 'distillHidden'>,
 ): DistilledMaskedLM {

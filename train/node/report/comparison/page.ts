@@ -1,6 +1,7 @@
-// The page of a comparison. It answers in the order of a run's report: how good, at what cost, how they got there, where
-// they differ and by which settings, what they were, how to repeat it.
+// The page of a comparison. It answers in the order of a run's report: how good, at what cost, what they forgot (if that
+// was measured), how they got there, where they differ and by which settings, what they were, how to repeat it.
 import type { Comparison } from '../../../compare/compare.ts'
+import type { Forgotten } from '../../../compare/forgetting.ts'
 import { showValue } from '../../../compare/names.ts'
 import { COMMANDS } from '../../cli/options.ts'
 import { shellLine } from '../../cli/shell.ts'
@@ -13,12 +14,15 @@ import { allEntries, bestCost, bestSection } from './best.ts'
 import { costCharts } from './cost.ts'
 import { curveSection } from './curves.ts'
 import { effectSection } from './effects.ts'
+import { forgettingSection } from './forgetting.ts'
 import { pairSection } from './pairs.ts'
 import { commonOptions } from './shown.ts'
 
 export interface ComparisonInput {
   readonly comparison: Comparison
   readonly runs: readonly OpenedRun[]
+  /** What was forgotten, if that was measured of at least one run. */
+  readonly forgotten?: Forgotten
   /** What could not be compared, a sentence each. */
   readonly notes: readonly string[]
   /** The shell command that makes the page again. */
@@ -29,7 +33,7 @@ export interface ComparisonInput {
 
 /** The page as the text of one HTML file. The same input gives the same text. */
 export function renderComparison(input: ComparisonInput): string {
-  const { comparison, createdAt, runs, notes } = input
+  const { comparison, createdAt, runs, notes, forgotten } = input
   const { metric, entries } = comparison
   const what = `${runs.length} runs`
   return renderPage({
@@ -43,6 +47,9 @@ export function renderComparison(input: ComparisonInput): string {
     between: html`${notes.map(note => html`<p class="warning">${note}</p>`)}${allEntries(comparison)}`,
     rest: [
       { id: 'costs', title: `${capital(metric.title)} against cost`, body: costCharts(comparison) },
+      ...(forgotten
+        ? [{ id: 'forgetting', title: 'What they forgot', body: forgettingSection(comparison, forgotten) }]
+        : []),
       { id: 'curves', title: 'How they got there', body: curveSection(comparison) },
       { id: 'pairs', title: 'Where they differ', body: pairSection(comparison) },
       { id: 'effects', title: 'Which settings made the difference', body: effectSection(comparison) },

@@ -1,0 +1,129 @@
+// The loss and accuracy at masked tokens of a base, and of what was trained of it: an evaluation of pretraining.
+import { type Device, UserError } from '../../../../engine/index.ts'
+import {
+  createMaskedModel,
+  createModel,
+  createTokenModel,
+  loadWeights,
+  matchWeights,
+  originOf,
+} from '../../../../models/index.ts'
+import { type PartOfFile, fillParameter, writeChecked } from '../../../../models/loading.ts'
+import type { MaskedModel } from '../../../../models/masked.ts'
+import { openWeights } from '../../../../models/node/files.ts'
+import { readAdapterConfig, withAdapterTensors } from '../../../../models/node/peft.ts'
+import { mergedOrigin } from '../../../../models/peft.ts'
+import type { TensorFile } from '../../../../models/safetensors.ts'
+import { checkSizes } from '../../../../models/sizes.ts'
+import type { MaskedFigures } from '../../../compare/forgetting.ts'
+import { evaluate } from '../../../evaluation.ts'
+import { EvaluationStep } from '../../../steps.ts'
+import type { Encoded, Task } from '../../../task.ts'
+import { MASKED_SHARE, maskedTask } from '../../../tasks/masked-lm.ts'
+import { maskedOptionsOf, packTexts } from '../../data/packed.ts'
+import { withWeights } from '../model.ts'
+import type { Base, Tuned } from './open.ts'
+
+/** The seed of the masks, and of the texts that are drawn. */
+export const SEED = 42
+/** The longest row in tokens, unless the model takes less. */
+const LONGEST = 128
+const MOST_ROWS = 32
+/** Scores of a batch, masked tokens times the vocabulary, in f32: as many bytes as any adapter binds. */
+const MOST_SCORES = 2 ** 25
+
+/** Neither the head of a classifier nor its shape matters here. */
+const ENCODER: PartOfFile = { head: false }
+
+export const sequenceOf = ({ config }: Base): number => Math.min(LONGEST, config.maxPositions)
+
+/** Rows of tokens, all of each text. */
+export const rowsOf = (base: Base, texts: readonly string[]): Promise<Encoded<undefined>[]> =>
+  packTexts(texts, base.tokenizer, sequenceOf(base))
+
+/** How rows become batches. It decides which tokens are masked, so it depends on the base alone. */
+export function batchingOf(base: Base) {
+  const maxLength = sequenceOf(base)
+  const places = Math.max(1, Math.round(MASKED_SHARE * (maxLength - 2)))
+  const fitting = Math.floor(MOST_SCORES / (places * base.config.vocabSize))
+  return { batchSize: Math.min(MOST_ROWS, Math.max(1, fitting)), maxLength, padId: base.tokenizer.padId, seed: SEED }
+}
+
+/** A base on the device, and the rows whose tokens are masked. */
+export class MaskedTest {
+  readonly #base: Base
+  readonly #rows: readonly Encoded<undefined>[]
+  readonly #model: MaskedModel
+  readonly #task: Task<undefined, MaskedModel>
+  readonly #step: EvaluationStep
+  #count = 0
+
+  constructor(base: Base, rows: readonly Encoded<undefined>[], device: Device) {
+    this.#base = base
+    this.#rows = rows
+    this.#model = createMaskedModel(base.config)
+    checkSizes(this.#model, device)
+    const task = maskedTask(maskedOptionsOf(base.tokenizer))
+    const collate: typeof task.collate = (...args) => {
+      const batch = task.collate(...args)
+      this.#count += batch.count
+      return batch
+    }
+    this.#task = { ...task, collate }
+    this.#step = new EvaluationStep(this.#model, this.#task)
+  }
+
+  /**
+   * The figures of the base, or of a run under the base's head. Throws a UserError if no token of the texts can be
+   * masked, and a NonFinite if a loss is not finite.
+   */
+  async measure(tuned: Tuned | undefined, onProgress: (rows: number) => void): Promise<MaskedFigures> {
+    const { name, folder } = this.#base
+    await withWeights({ folder }, async file => {
+      await loadWeights(this.#model, file, 0)
+      if (tuned) await fillTuned(this.#model, tuned, file)
+    })
+    this.#count = 0
+    const names = new Set(this.#model.parameters().map(parameter => parameter.name))
+    const { loss, figures } = await evaluate(this.#step, this.#task, this.#rows, batchingOf(this.#base), {
+      what: `the masked-token loss of ${tuned?.name ?? name}`,
+      nameOf: (variable, element) => (names.has(variable) ? { name: variable, element } : undefined),
+      onProgress,
+    })
+    if (figures.accuracy === undefined) throw new UserError(`no token of the texts is in the vocabulary of ${name}`)
+    return { loss, accuracy: figures.accuracy, tokens: this.#count }
+  }
+
+  /** Releases the model's memory. */
+  release(): void {
+    for (const { variable } of this.#model.parameters()) variable?.release()
+  }
+}
+
+/** Puts a run's encoder in the place of its base's; the head stays. Throws a UserError if the files do not fit. */
+async function fillTuned(
+  model: MaskedModel,
+  { saved: { folder, isAdapter }, task, base: { config } }: Tuned,
+  base: TensorFile,
+): Promise<void> {
+  if (!isAdapter) {
+    const file = await openWeights(folder)
+    try {
+      for (const { parameter, tensor } of matchWeights(model, file, ENCODER).loaded)
+        await fillParameter(parameter, file, tensor)
+    } finally {
+      await file.close()
+    }
+    return
+  }
+  // The adapter's targets are those of the model that it was trained on, which may all be in its head.
+  const trained = task === 'tokens' ? createTokenModel(config) : createModel(config)
+  const adapter = await readAdapterConfig(folder)
+  await withAdapterTensors(folder, async file => {
+    const { origin, changed } = mergedOrigin(trained, originOf(trained, base, 0, ENCODER), adapter, file, ENCODER)
+    for (const parameter of model.parameters()) {
+      const own = changed.find(({ name }) => name === parameter.name)
+      if (own) await writeChecked(parameter, new Float32Array(await origin(own)), 0, () => file.where)
+    }
+  })
+}
