@@ -22,6 +22,8 @@ export interface Encoded<Target> extends EncodedWindow {
   readonly target: Target
   /** What a teacher answers, before any softmax: [labels]. */
   readonly taught?: ArrayLike<number>
+  /** Whether it has no label, so that only a teacher's answer can be learned; `target` is any then. */
+  readonly unlabelled?: boolean
 }
 
 /** Host numbers, row-major. */
@@ -70,6 +72,8 @@ export interface Batch extends TextArrays {
   readonly weight: number
   /** Rows (or tokens) that the loss counts: what `Forward.sums` are divided by. */
   readonly count: number
+  /** The same of some of the sums, where they are over other rows. */
+  readonly counts?: Readonly<Record<string, number>>
 }
 
 /** A batch as tensors: ids, mask and types i32 [windows, sequence], and the task's arrays. */

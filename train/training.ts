@@ -230,7 +230,8 @@ export class Training<Target> {
     const norm = await normTensor.item()
     const sum = (place: number): number => told.reduce((total, part) => total + part[place], 0)
     const loss = sum(0)
-    const count = batches.reduce((total, batch) => total + batch.count, 0)
+    const countOf = (name: string): number =>
+      batches.reduce((total, { counts, count }) => total + (counts?.[name] ?? count), 0)
     const examples = batches.reduce((total, batch) => total + batch.rows, 0)
     this.#speed.add(
       examples,
@@ -239,7 +240,7 @@ export class Training<Target> {
     const { examplesPerSecond, tokensPerSecond } = this.#speed.recent
     const { buffers } = await currentDevice()
     const sums = Object.fromEntries(
-      this.#trainer.task.sums.map((name, i) => [name, count > 0 ? sum(i + 1) / count : 0]),
+      this.#trainer.task.sums.map((name, i) => [name, countOf(name) > 0 ? sum(i + 1) / countOf(name) : 0]),
     )
     const rates = {
       examples,

@@ -15,7 +15,7 @@ import {
 } from '../task.ts'
 import { measured } from './results.ts'
 
-/** Texts, and `labels` i32 [batch] of class numbers; rows past the last example are ignored. */
+/** Texts, and `labels` i32 [batch] of class numbers; rows past the last example, and examples without a label, are ignored. */
 export function collateClasses(
   examples: readonly Encoded<number>[],
   size: BatchSize,
@@ -23,7 +23,7 @@ export function collateClasses(
 ): Batch {
   const labels = new Int32Array(size.batch).fill(IGNORED)
   const texts = collateTexts(examples, size)
-  labels.set(examples.map(({ target }) => target))
+  labels.set(examples.map(({ target, unlabelled }) => (unlabelled ? IGNORED : target)))
   return { ...texts, arrays: { labels: { data: labels, shape: [size.batch] } }, ...countOf(labels, classWeights) }
 }
 

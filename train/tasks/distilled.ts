@@ -33,7 +33,8 @@ function distanceOf(name: TaskName, outputs: Tensor, teacher: Tensor, temperatur
 
 /**
  * The task, whose loss in training is (1 − weight)·loss + weight·distance from the teacher's answer, row by row, with
- * the weight that the row has in the task. Examples without an answer, and evaluations, have the task's own loss.
+ * the weight that the row has in the task. Examples without an answer, and evaluations, have the task's own loss;
+ * examples without a label have weight·distance.
  */
 export function distilledTask(
   task: Task<Target, Classifier>,
@@ -46,15 +47,22 @@ export function distilledTask(
     sums: [...task.sums, ...PARTS],
     collate(examples, size, random) {
       const batch = task.collate(examples, size, random)
-      return { ...batch, arrays: { ...batch.arrays, ...answersOf(examples, size, labels) } }
+      const added = examples.filter(({ unlabelled }) => unlabelled).length
+      return {
+        ...batch,
+        weight: batch.weight + added,
+        counts: { distill_loss: examples.filter(({ taught }) => taught).length },
+        arrays: { ...batch.arrays, ...answersOf(examples, size, labels) },
+      }
     },
     forward(model: Classifier, inputs: TaskInputs, context: ForwardContext): Forward {
       const { losses: own, outputs, sums } = task.forward(model, inputs, context)
-      const { teacher, taught } = inputs.arrays
+      const { teacher, taught, added } = inputs.arrays
+      const weights = own.weights.add(added)
       const distances = distanceOf(name, outputs, teacher, temperature).mul(taught)
-      const mixed = own.losses.mul(taught.mul(-weight).add(1)).add(distances.mul(own.weights).mul(weight))
+      const mixed = own.losses.mul(taught.mul(-weight).add(1)).add(distances.mul(weights).mul(weight))
       return {
-        losses: context.training ? { losses: mixed, weights: own.weights } : own,
+        losses: context.training ? { losses: mixed, weights } : own,
         outputs,
         sums: { ...sums, task_loss: own.losses.sum(), distill_loss: distances.sum() },
       }
@@ -62,7 +70,10 @@ export function distilledTask(
   }
 }
 
-/** `teacher` f32 [batch, labels], and `taught` f32 [batch]: 1 for examples that the teacher has answered. */
+/**
+ * `teacher` f32 [batch, labels]; `taught` f32 [batch], 1 for examples that the teacher has answered; `added` f32 [batch],
+ * 1 for those that have no label.
+ */
 function answersOf(examples: readonly Encoded<Target>[], { batch }: BatchSize, labels: number): Batch['arrays'] {
   const teacher = new Float32Array(batch * labels)
   const taught = new Float32Array(batch)
@@ -74,5 +85,10 @@ function answersOf(examples: readonly Encoded<Target>[], { batch }: BatchSize, l
     teacher.set(answer, row * labels)
     taught[row] = 1
   })
-  return { teacher: { data: teacher, shape: [batch, labels] }, taught: { data: taught, shape: [batch] } }
+  const added = Float32Array.from({ length: batch }, (_, row) => (examples[row]?.unlabelled ? 1 : 0))
+  return {
+    teacher: { data: teacher, shape: [batch, labels] },
+    taught: { data: taught, shape: [batch] },
+    added: { data: added, shape: [batch] },
+  }
 }

@@ -15,7 +15,7 @@ import {
 import { measured } from './results.ts'
 
 /**
- * Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example.
+ * Texts, `wanted` f32 [batch, labels] of 0 and 1 (or what lies between), and `counts` f32 [batch]: 1 for an example with a label.
  * @throws RangeError as `Task.collate` does, and on a target of more or fewer numbers than `labels`
  */
 export function collateLabels(examples: readonly Encoded<ArrayLike<number>>[], size: BatchSize, labels: number): Batch {
@@ -29,18 +29,23 @@ export function collateLabels(examples: readonly Encoded<ArrayLike<number>>[], s
   })
   return {
     ...texts,
-    ...rowCounts(examples.length),
-    arrays: { wanted: { data: wanted, shape: [size.batch, labels] }, counts: countsOf(examples.length, size.batch) },
+    ...rowCounts(examples),
+    arrays: { wanted: { data: wanted, shape: [size.batch, labels] }, counts: countsOf(examples, size.batch) },
   }
 }
 
-/** f32 [batch]: 1 for the rows that are examples. */
-export const countsOf = (rows: number, batch: number): Batch['arrays'][string] => ({
-  data: new Float32Array(batch).fill(1, 0, rows),
+type Labelled = readonly Pick<Encoded<unknown>, 'unlabelled'>[]
+
+/** f32 [batch]: 1 for the rows that are examples with a label. */
+export const countsOf = (examples: Labelled, batch: number): Batch['arrays'][string] => ({
+  data: Float32Array.from({ length: batch }, (_, row) => (row < examples.length && !examples[row].unlabelled ? 1 : 0)),
   shape: [batch],
 })
 
-export const rowCounts = (rows: number): Pick<Batch, 'weight' | 'count'> => ({ weight: rows, count: rows })
+export function rowCounts(examples: Labelled): Pick<Batch, 'weight' | 'count'> {
+  const rows = examples.filter(({ unlabelled }) => !unlabelled).length
+  return { weight: rows, count: rows }
+}
 
 /**
  * Traced: the loss of all labels of a text. Outputs are logits f32 [batch, labels]; `accuracy` is the share of labels

@@ -15,15 +15,15 @@ import {
 import { countsOf, rowCounts } from './labels.ts'
 import { measured } from './results.ts'
 
-/** Texts, `wanted` f32 [batch] of numbers, and `counts` f32 [batch]: 1 for an example. */
+/** Texts, `wanted` f32 [batch] of numbers, and `counts` f32 [batch]: 1 for an example with a label. */
 export function collateNumbers(examples: readonly Encoded<number>[], size: BatchSize): Batch {
   const texts = collateTexts(examples, size)
   const wanted = new Float32Array(size.batch)
   wanted.set(examples.map(({ target }) => target))
   return {
     ...texts,
-    ...rowCounts(examples.length),
-    arrays: { wanted: { data: wanted, shape: [size.batch] }, counts: countsOf(examples.length, size.batch) },
+    ...rowCounts(examples),
+    arrays: { wanted: { data: wanted, shape: [size.batch] }, counts: countsOf(examples, size.batch) },
   }
 }
 

@@ -6,7 +6,7 @@ import { createMaskedModel } from '../../../models/index.ts'
 import type { Encoded } from '../../../train/task.ts'
 import { DistilledMaskedLM, distilledMaskedTask } from '../../../train/tasks/distilled-masked-lm.ts'
 import { createTask } from '../../../train/tasks/index.ts'
-import type { Target } from '../../../train/tasks/infer.ts'
+import type { Target, TaskName } from '../../../train/tasks/infer.ts'
 import { type MaskedOptions, maskedTask } from '../../../train/tasks/masked-lm.ts'
 import { stream } from '../../../train/random.ts'
 import { type StepMetrics, Trainer } from '../../../train/trainer.ts'
@@ -19,9 +19,10 @@ const labels = ['negative', 'positive']
 const distillation = { weight: 0.5, temperature: 2 }
 
 /** The figures of the first step on examples, and their loss in an evaluation before it. */
-async function firstStep(examples: readonly Encoded<Target>[], taught: boolean) {
-  const model = await tinyModel('lora', { ...ONE_LAYER, ...NO_DROPOUT })
-  const task = createTask('classes', { labels, ...(taught && { distillation }) })
+async function firstStep(examples: readonly Encoded<Target>[], taught: boolean, kind: TaskName = 'classes') {
+  const names = kind === 'regression' ? ['LABEL_0'] : labels
+  const model = await tinyModel('lora', { ...ONE_LAYER, ...NO_DROPOUT, num_labels: names.length })
+  const task = createTask(kind, { labels: names, ...(taught && { distillation }) })
   const trainer = await Trainer.over(model, task, { ...OPTIONS, epochs: 1, steps: 1 })
   const { loss } = await trainer.evaluate(examples)
   const steps: StepMetrics[] = []
@@ -42,6 +43,25 @@ describe('a step with a teacher', () => {
     expect(step.task_loss).toBeCloseTo(plain.step.loss, 6)
     expect(Math.abs(step.loss - plain.step.loss)).toBeGreaterThan(0.01)
   })
+
+  test.each(['classes', 'labels', 'regression'] as const)(
+    'learns texts without labels from it alone: %s',
+    async kind => {
+      const targetOf = (label: number): Target => (kind === 'labels' ? [label, 1 - label] : label)
+      const all = examples.map(({ target, ...text }, i) => ({
+        ...text,
+        target: targetOf(target),
+        taught: kind === 'regression' ? [i / 4] : [i / 4, -1],
+      }))
+      const some = all.map((example, i) => (i < 2 ? { ...example, unlabelled: true } : example))
+      const { step } = await firstStep(some, true, kind)
+      expect(step.loss).toBeCloseTo(0.5 * step.task_loss * (6 / 8) + 0.5 * step.distill_loss, 5)
+      expect(step.distill_loss).toBeCloseTo((await firstStep(all, true, kind)).step.distill_loss, 5)
+      const labelled = await firstStep(all.slice(2), true, kind)
+      expect(step.task_loss).toBeCloseTo(labelled.step.task_loss, 5)
+      if (kind !== 'regression') expect(step.accuracy).toBeCloseTo(labelled.step.accuracy, 5)
+    },
+  )
 
   test('refuses an answer of another width', async () => {
     const wide = examples.map(example => ({ ...example, taught: [1, 2, 3] }))

@@ -24,6 +24,7 @@ import {
   optional,
   parseTable,
   settingsOf,
+  several,
   text,
   valued,
 } from './table.ts'
@@ -263,6 +264,11 @@ const optionsOf = (preset: Preset) => ({
       2,
       'divides the logits of both before their probabilities are compared; not used for numbers',
     ),
+    unlabelled: several(
+      text('PATH|NAME', 'a path or the name of a Hub dataset'),
+      'more texts to train on, of which only the answers of the teacher are learned; what `tilegrad pretrain --data` takes, ' +
+        'without test and validation splits, and without texts that the run has already',
+    ),
   },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
@@ -325,7 +331,7 @@ const resumable = new Set([
   'version',
 ])
 /** What only a teacher gives a meaning to. */
-const teacherOnly = ['distill-weight', 'distill-temperature']
+const teacherOnly = ['distill-weight', 'distill-temperature', 'unlabelled']
 const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'train-head', 'freeze-head', 'merge']
 
 /**
@@ -356,7 +362,7 @@ export function parseOptions(argv: readonly string[], preset: Preset = 'imdb'): 
  */
 export function toArguments(
   options: Options,
-  changes: { omit?: readonly string[]; values?: Readonly<Record<string, string>> } = {},
+  changes: { omit?: readonly string[]; values?: Readonly<Record<string, string | readonly string[]>> } = {},
 ): string[] {
   const held = { ...options, window: options.window ?? 'off' }
   return argumentsOf(optionsOf(options.preset), held, changes)

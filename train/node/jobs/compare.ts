@@ -291,16 +291,25 @@ function evaluationOf({ step, wall_seconds: seconds, ...line }: Metrics): Compar
 
 const isValue = (value: unknown): value is Value => ['string', 'number', 'boolean'].includes(typeof value)
 
-/** The options that a run's result depends on, and its seed. Those of LoRA only where adapters were trained. */
-function settingsOf({ options = {} }: RunConfig): Pick<ComparedRun, 'options' | 'seed'> {
-  const settings: [string, Value][] = []
+/** Options that name what lies somewhere, of which the end is shown. */
+const PATHS: ReadonlySet<string> = new Set(['model', 'data', 'teacher', 'unlabelled'])
+
+/**
+ * The options that a run's result depends on, and its seed. Those of LoRA only where adapters were trained, and those of
+ * distillation only where there was a teacher.
+ */
+function settingsOf({ job, options = {} }: RunConfig): Pick<ComparedRun, 'options' | 'seed'> {
+  const isTaught = options.teacher !== undefined
+  // Said of a run without one, too, so that the two differ.
+  const settings: [string, Value][] = job === undefined && !isTaught ? [['teacher', 'none']] : []
   for (const [key, given] of Object.entries(options)) {
     const name = key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)
     const value = Array.isArray(given) ? given.join(',') : given
     if (NO_SETTINGS.has(name) || !isValue(value)) continue
     if (options.tune !== undefined && options.tune !== 'lora' && /^(lora-|train-head$|freeze-head$)/.test(name))
       continue
-    settings.push([name, name === 'model' || name === 'data' ? shortPath(String(value)) : value])
+    if (!isTaught && /^(distill-|unlabelled$)/.test(name)) continue
+    settings.push([name, PATHS.has(name) ? shortPath(String(value)) : value])
   }
   return {
     options: Object.fromEntries(settings),

@@ -47,7 +47,7 @@ export async function startRun(
     created_at: new Date().toISOString(),
     commits: { ...commitsOf(prepared.opened), data: prepared.data.commit, teacher: prepared.teacher?.commit },
     fingerprints: prepared.fingerprints,
-    arguments: await repeatable(options),
+    arguments: await repeatable(options, prepared.more && { unlabelled: prepared.more.located }),
     options: prepared.options,
     ...overview(prepared),
   })

@@ -109,7 +109,8 @@ async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string |
 }
 
 /** Sees that the paths among the options lead somewhere, before anything that takes time. Throws a UserError. */
-export async function checkPaths({ data, model, tokenizer, init, teacher }: Options): Promise<void> {
+export async function checkPaths({ data, model, tokenizer, init, teacher, unlabelled }: Options): Promise<void> {
+  for (const path of unlabelled) await isOnDisk(path)
   if (data !== undefined) await isOnDisk(data)
   if (teacher !== undefined) await isOnDisk(teacher)
   if (model !== undefined && !(init === 'random' && publishedConfig(model))) await isOnDisk(model)
@@ -302,9 +303,15 @@ export function checkTraining(
     )
 }
 
-/** The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute. */
-export async function repeatable(options: Options): Promise<string[]> {
-  const values: Record<string, string> = {}
+/**
+ * The arguments that repeat a run from anywhere, into a folder of its own: paths on this machine made absolute, and
+ * `located`, values that are known to lead there.
+ */
+export async function repeatable(
+  options: Options,
+  located: Readonly<Record<string, readonly string[]>> = {},
+): Promise<string[]> {
+  const values: Record<string, string | readonly string[]> = { ...located }
   for (const name of ['data', 'model', 'tokenizer', 'teacher'] as const) {
     const value = options[name]
     if (value !== undefined && (await exists(value))) values[name] = resolve(value)

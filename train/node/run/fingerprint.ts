@@ -16,6 +16,8 @@ export interface Fingerprints {
   readonly model: string
   /** Of the model whose answers are learned, too. */
   readonly teacher?: string
+  /** Of the texts without labels. */
+  readonly unlabelled?: string
 }
 
 export async function fingerprintsOf(data: Data, opened: OpenedModel): Promise<Fingerprints> {

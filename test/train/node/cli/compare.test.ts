@@ -65,7 +65,13 @@ describe('runs, sweeps and baselines', () => {
       ['baseline', ['bayes']],
     ])
     // No run was given --lora-alpha: it follows from the rank.
-    expect(result.settings[0].options).toEqual({ tune: 'lora', 'lora-rank': 16, lr: 1e-3, epochs: 3 })
+    expect(result.settings[0].options).toEqual({
+      tune: 'lora',
+      'lora-rank': 16,
+      lr: 1e-3,
+      epochs: 3,
+      teacher: 'none',
+    })
     const [{ trained_parameters, wall_seconds, gpu_bytes, disk_bytes }] = result.settings
     expect([trained_parameters, wall_seconds, gpu_bytes, disk_bytes]).toEqual([5000, 10, 2 ** 24 + 5000, 20_000])
     expect(result.pairs.length).toBe(15)
@@ -88,6 +94,18 @@ describe('runs, sweeps and baselines', () => {
     expect(await readFile(join(root, 'mine.html'), 'utf8')).toBe('<p>Mine.</p>')
     for (let time = 0; time < 2; time++) expect(await run('runs', '--out', 'again.html')).toMatchObject({ status: 0 })
   })
+})
+
+test('a run without a teacher differs from one that has one, and has no settings of distillation', async () => {
+  const right = rightBut(20, 4)
+  const taught = { teacher: '/home/me/runs/large', distillWeight: 0.5, unlabelled: ['/home/me/more/texts.txt'] }
+  await writeRun(join(root, 'taught/a'), { right, options: { distillWeight: 0.5, unlabelled: [] } })
+  await writeRun(join(root, 'taught/b'), { right, options: taught })
+  const { runs } = await openRuns([join(root, 'taught')])
+  expect(runs.map(({ options }) => [options.teacher, options['distill-weight'], options.unlabelled])).toEqual([
+    ['none', undefined, undefined],
+    ['runs/large', 0.5, 'more/texts.txt'],
+  ])
 })
 
 test('a mistake is one line, and nothing is written', async () => {

@@ -87,6 +87,7 @@ describe('options', () => {
       teacher: undefined,
       distillWeight: 0.5,
       distillTemperature: 2,
+      unlabelled: [],
       evaluateEvery: undefined,
       patience: undefined,
       bestMetric: undefined,

@@ -40,6 +40,7 @@ import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './descri
 import type { Host } from './host.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges, teacherCommitOf } from './recorded.ts'
 import { type Teacher, openTeacher, teacherText, withAnswers } from './teacher.ts'
+import { type MoreTexts, openUnlabelled, tokenisedMore } from './unlabelled.ts'
 
 /**
  * Everything opened and checked, and shown; the trainer is made, but nothing is planned and no weights are on the
@@ -58,6 +59,8 @@ export interface Job {
   readonly choices: KernelChoices
   /** The model whose answers are learned, where there is one. */
   readonly teacher: Teacher | undefined
+  /** Texts without labels, of which the teacher's answers are learned, where there are any. */
+  readonly more: MoreTexts | undefined
   /** The texts as tokens, made when they are first asked for. */
   readonly texts: (progress: Progress) => Promise<EncodedSets>
   readonly parameters: { readonly total: number; readonly trainable: number; readonly percent: number }
@@ -100,18 +103,20 @@ export async function openJob(
   checkTraining(options, data)
   checkBatch(options, opened, device)
   const teacher = await openTeacher(options, data.plan, download, teacherCommitOf(run, options.teacher))
+  const more = await openUnlabelled(options, data, progress)
   progress.stop()
   const keys = [keyOfData, modelKey(options, opened)]
   const fingerprints: Fingerprints = {
     ...(await shared.fingerprints.get(keys.join(), () => fingerprintsOf(data, opened))),
     ...(teacher && { teacher: teacher.fingerprint }),
+    ...(more && { unlabelled: more.fingerprint }),
   }
   if (run) refuseChanges(run, fingerprints, options, opened)
   const facts = { train: factsOf(data.all, data.plan), test: factsOf(data.test, data.plan) }
-  const keyOfTexts = [...keys, options.maxLength, options.window].join()
+  const keyOfTexts = [...keys, options.maxLength, options.window, more?.fingerprint].join()
   const lengths = await shared.lengths.get(keyOfTexts, () => tokenLengths(data.train, opened.tokenizer, options))
   const texts: Job['texts'] = progress =>
-    shared.texts.get(keyOfTexts, () => tokenisedSets({ options, data, opened }, progress))
+    shared.texts.get(keyOfTexts, () => tokenisedSets({ options, data, opened, more }, progress))
   const parameters = countParameters(model)
 
   console.say(`Data: ${data.source}`)
@@ -120,6 +125,7 @@ export async function openJob(
   console.say(lengthsText(lengths, options, opened, data.train.length))
   console.say(`\n${modelText(opened, options, model, drawn)}`)
   if (teacher) console.say(teacherText(teacher, options))
+  if (more) console.say(`Without labels: ${more.source}`)
   console.say(`${summaryText(model)}\n`)
 
   const trainer = await trainerOf({ options, data, opened, model })
@@ -136,6 +142,7 @@ export async function openJob(
     parameters,
     choices,
     teacher,
+    more,
     texts,
   }
   await host.onOpened?.(job)
@@ -203,7 +210,7 @@ async function planStep(job: Job, console: Console, windows?: number): Promise<P
 }
 
 /** What says how texts become tokens. */
-type Texts = Pick<Job, 'options' | 'data' | 'opened'>
+type Texts = Pick<Job, 'options' | 'data' | 'opened' | 'more'>
 
 /** One of a run's sets as tokens. */
 async function tokenised(
@@ -218,11 +225,16 @@ async function tokenised(
   return result
 }
 
-const tokenisedSets = async (job: Texts, progress: Progress) => ({
-  train: await tokenised(job, 'train', progress),
-  validation: await tokenised(job, 'validation', progress),
-  test: await tokenised(job, 'test', progress),
-})
+async function tokenisedSets(job: Texts, progress: Progress): Promise<EncodedSets> {
+  const { options, opened, more } = job
+  const labelled = await tokenised(job, 'train', progress)
+  const others = more ? await tokenisedMore(more, opened.tokenizer, options, progress) : []
+  return {
+    train: [...labelled, ...others],
+    validation: await tokenised(job, 'validation', progress),
+    test: await tokenised(job, 'test', progress),
+  }
+}
 
 /** The most windows of a batch, where texts have several. Throws a UserError if that is more than one buffer holds. */
 function largestBatch({ options, opened, device }: Job, train: readonly EncodedExample[]): number | undefined {
@@ -245,7 +257,7 @@ export async function planAlone(job: Job, console: Console, progress: Progress):
  * wanted.
  */
 export async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
-  const { options, lengths, device, trainer } = job
+  const { options, lengths, device, trainer, teacher, more } = job
   const texts = await job.texts(progress)
   // Of a larger set only a sample was measured before.
   const longer = texts.train.filter(({ tokens }) => tokens > options.maxLength).length
@@ -258,7 +270,8 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   await trainer.prepare(texts, () => device.tuning.secondsLeft > 0)
   const prepared = await planStep(job, console, windows)
   // By kernels that are chosen for good, so that a resumed run gets the same answers.
-  return [prepared, job.teacher ? await withAnswers(texts, job.data, job.teacher, progress) : texts]
+  const examples = [...job.data.train, ...(more?.examples ?? [])]
+  return [prepared, teacher ? await withAnswers(texts, examples, teacher, progress) : texts]
 }
 
 /**

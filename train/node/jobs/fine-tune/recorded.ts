@@ -48,11 +48,11 @@ export function teacherCommitOf(run: Run | undefined, name: string | undefined):
 export function refuseChanges(
   run: Run,
   now: Fingerprints,
-  { data, teacher }: Pick<Options, 'data' | 'teacher'>,
+  { data, teacher, unlabelled }: Pick<Options, 'data' | 'teacher' | 'unlabelled'>,
   { name, adapter }: OpenedModel,
 ): void {
   const { fingerprints: before = {} } = run.config
-  const changed = (['data', 'model', 'teacher'] as const).find(
+  const changed = (['data', 'model', 'teacher', 'unlabelled'] as const).find(
     what => before[what] !== undefined && before[what] !== now[what],
   )
   if (!changed) return
@@ -60,6 +60,7 @@ export function refuseChanges(
     data: `the data in ${data}`,
     model: `the model ${name}${adapter ? `, its tokenizer or the adapter ${adapter.name}` : ' or its tokenizer'}`,
     teacher: `the teacher ${teacher}`,
+    unlabelled: `the texts of ${unlabelled.join(' and ')}`,
   }
   throw changedSince(run, called[changed])
 }

@@ -13,7 +13,6 @@ import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
 import type { Example } from '../../data/labelled.ts'
 import { modelHash } from '../../run/fingerprint.ts'
-import type { Data } from '../job.ts'
 import { sameLabels } from '../model.ts'
 import { transformerAt } from '../predict.ts'
 import { count } from './describe.ts'
@@ -77,10 +76,10 @@ export function teacherText(
   return `Teacher: ${name} (${count(parameters)} parameters), whose answers are ${share}`
 }
 
-/** The same sets with the teacher's answer to each training text. */
+/** The same sets with the teacher's answer to each training text; `train` are the texts themselves. */
 export async function withAnswers(
   texts: TextSets<Target>,
-  { train }: Pick<Data, 'train'>,
+  train: readonly Example[],
   { trained }: Teacher,
   progress: Progress,
 ): Promise<TextSets<Target>> {

@@ -80,7 +80,7 @@ export async function openTexts(options: PretrainOptions, console: Console, prog
 }
 
 /** Calls `tell` every few seconds: the total is not known, so there is no progress to show. */
-function tellNowAndThen(tell: (count: number) => void): (count: number) => void {
+export function tellNowAndThen(tell: (count: number) => void): (count: number) => void {
   let last = performance.now()
   return read => {
     if (read % 100 !== 0 || performance.now() - last < READING_MS) return
@@ -90,7 +90,7 @@ function tellNowAndThen(tell: (count: number) => void): (count: number) => void 
 }
 
 /** Where data lie on disk, fetched from the Hub if need be, and the name by which they are found again. */
-async function locate(
+export async function locate(
   names: readonly string[],
   progress: Progress,
 ): Promise<readonly { readonly path: string; readonly name: string; readonly recorded: string }[]> {

@@ -202,24 +202,27 @@ class Making {
     })
   }
 
-  /** Compares data, model and teacher with those of the other workers. */
+  /** Compares data, models and texts without labels with those of the other workers. */
   async #compare({ options, opened, fingerprints, data }: Job): Promise<void> {
     const sources = {
       data: [JSON.stringify([options.data, options.seed, options.limitTrain, options.limitTest, options.valSplit])],
       model: [JSON.stringify([options.model, options.tokenizer, options.init])],
       teacher: [JSON.stringify([options.teacher])],
+      unlabelled: [JSON.stringify([options.unlabelled])],
     }
     const hashes = {
       data: fingerprints.data,
       model: [fingerprints.model, opened.commit ?? '', opened.adapter?.commit ?? ''].join(' ').trim(),
       teacher: fingerprints.teacher,
+      unlabelled: fingerprints.unlabelled,
     }
     const called = {
       data: `the data ${options.data} (${data.source})`,
       model: `the model ${options.model}`,
       teacher: `the teacher ${options.teacher}`,
+      unlabelled: `the data ${options.unlabelled.join(' and ')}`,
     }
-    for (const what of ['data', 'model', 'teacher'] as const) {
+    for (const what of ['data', 'model', 'teacher', 'unlabelled'] as const) {
       const hash = hashes[what]
       if (hash === undefined) continue
       const agreed = await this.#context.store.agree(this.#sweep.id, `${what} ${sources[what].join()}`, hash)

@@ -8,18 +8,26 @@ import { currentDevice } from '../../../../../engine/node/index.ts'
 import { createModel } from '../../../../../models/index.ts'
 import { freshValues } from '../../../../../models/initialise.ts'
 import { readJson, writeSafetensors } from '../../../../../models/node/files.ts'
-import { fineTune } from '../../../../../train/node/cli/fine-tune.ts'
+import { Console } from '../../../../../train/node/cli/console.ts'
+import { parseOptions } from '../../../../../train/node/cli/options.ts'
+import { startRun } from '../../../../../train/node/jobs/fine-tune.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
+import { loadReviews } from '../../../../support/reviews.ts'
 import { TINY_WORDS, startTilegrad, tilegrad, tinyModelConfig, writeTinyModel } from '../../../../support/tiny.ts'
 
 let place: Workplace
 /** Another model of two layers, which has never been trained: what it answers is as good to learn as anything. */
 let teacher: string
+/** Texts without labels: two new ones, one of them twice, and one that the run has already. */
+let more: string
 /** The run that was never stopped. */
 let whole: string
 
 const NO_DROPOUT = { hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 }
-const args = (): string[] => ['fine-tune', ...tinyRun(place), '--teacher', teacher, '--distill-weight', '0.75']
+const args = (): string[] => [
+  ...['fine-tune', ...tinyRun(place), '--teacher', teacher, '--distill-weight', '0.75'],
+  ...['--unlabelled', more, '--batch-size', '1'],
+]
 
 interface Line {
   readonly step: number
@@ -42,10 +50,21 @@ async function linesOf(run: string): Promise<Line[]> {
     })
 }
 
+/** A run in this process, which listens for no signals before it trains. */
+async function fineTune(argv: readonly string[]): Promise<number> {
+  const startup = { beforeStop: () => undefined, end: () => undefined }
+  return startRun(parseOptions(argv, 'tilegrad'), new Console(true), 'test', startup)
+}
+
 beforeAll(async () => {
   place = await makeWorkplace('teacher', NO_DROPOUT)
   teacher = await writeTinyModel(join(place.root, 'teacher'), { seed: 3, changes: NO_DROPOUT })
   const cwd = await place.folder()
+  const {
+    test: [known],
+  } = await loadReviews(place.reviews)
+  more = join(place.root, 'more.txt')
+  await writeFile(more, ['the film was great', 'an awful plot', 'the film was great', known.text, ''].join('\n'))
   whole = join(cwd, 'run')
   resultOf(await tilegrad([...args(), '--json'], { cwd, env: place.env }))
 })
@@ -56,21 +75,27 @@ afterAll(async () => {
 
 test('the student learns what the teacher answers, and the run says from whom', async () => {
   const steps = (await linesOf(whole)).filter(line => line.split === undefined)
+  // Two epochs of 80 reviews and of the two new texts, which have no loss of their own.
+  expect(steps.length).toBe(2 * 82)
+  expect(steps.filter(({ task_loss }) => task_loss === 0).length).toBe(2 * 2)
   for (const { loss, task_loss = NaN, distill_loss = NaN } of steps) {
     expect(loss).toBeCloseTo(0.25 * task_loss + 0.75 * distill_loss, 5)
   }
   const mean = (lines: readonly Line[]): number =>
     lines.reduce((sum, { distill_loss = NaN }) => sum + distill_loss, 0) / lines.length
-  expect(mean(steps.slice(-3))).toBeLessThan(0.8 * mean(steps.slice(0, 3)))
+  expect(mean(steps.slice(-41))).toBeLessThan(0.8 * mean(steps.slice(0, 41)))
   const config = await readJson(join(whole, 'config.json'))
   expect(config).toMatchObject({
-    fingerprints: { teacher: expect.stringMatching(/^[0-9a-f]{64}$/) },
-    arguments: expect.arrayContaining([`--teacher=${teacher}`, '--distill-weight=0.75']),
+    fingerprints: {
+      teacher: expect.stringMatching(/^[0-9a-f]{64}$/),
+      unlabelled: expect.stringMatching(/^[0-9a-f]{64}$/),
+    },
+    arguments: expect.arrayContaining([`--teacher=${teacher}`, '--distill-weight=0.75', `--unlabelled=${more}`]),
     teacher: { name: teacher, family: 'bert', parameters: expect.any(Number) },
   })
 })
 
-test('killed outright, the run is resumed to the same bits, but not with another teacher', async () => {
+test('killed outright, the run is resumed to the same bits, but not with another teacher or other texts', async () => {
   const cwd = await place.folder()
   const { child, ended } = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
   let hasEnded = false
@@ -93,6 +118,13 @@ test('killed outright, the run is resumed to the same bits, but not with another
     stderr: `tilegrad: the teacher ${teacher} changed since run began: restore it, or start another run\n`,
   })
   await writeFile(vocabulary, words)
+  const texts = await readFile(more, 'utf8')
+  await writeFile(more, `${texts}one more\n`)
+  expect(await resume()).toMatchObject({
+    status: 2,
+    stderr: `tilegrad: the texts of ${more} changed since run began: restore it, or start another run\n`,
+  })
+  await writeFile(more, texts)
   const { status, stderr } = await resume()
   expect(status, stderr).toBe(0)
   expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(whole))
@@ -130,7 +162,7 @@ test('a teacher reads the texts by its own tokenizer: one that is the student ha
   const cwd = await place.folder()
   const own = ['fine-tune', ...tinyRun(place), '--epochs', '1', '--limit-train', '20', '--teacher', await renumbered()]
   const run = join(cwd, 'run')
-  await fineTune([...own.slice(1), '--out', run, '--tune', 'head', '--json'].filter(isNoLora), 'tilegrad')
+  await fineTune([...own.slice(1), '--out', run, '--tune', 'head', '--json'].filter(isNoLora))
   const [first] = (await linesOf(run)).filter(line => line.split === undefined)
   expect(first.task_loss).toBeGreaterThan(0.01)
   expect(Math.abs(first.distill_loss ?? NaN)).toBeLessThan(1e-6)
@@ -143,7 +175,7 @@ const isNoLora = (argument: string, at: number, all: readonly string[]): boolean
 describe('a teacher is refused in one line', () => {
   const refused = async (more: readonly string[], why: string): Promise<void> => {
     const cwd = await place.folder()
-    const tried = fineTune([...tinyRun(place), '--out', join(cwd, 'run'), ...more], 'tilegrad')
+    const tried = fineTune([...tinyRun(place), '--out', join(cwd, 'run'), ...more])
     await expect(tried).rejects.toThrow(new UserError(why))
     expect(await readdir(cwd), 'nothing is written').toEqual([])
   }
@@ -153,6 +185,11 @@ describe('a teacher is refused in one line', () => {
   test('if it is not there, or another option needs one', async () => {
     await refused(['--teacher', 'nowhere/at/all'], 'No file or folder at nowhere/at/all')
     await refused(['--distill-weight', '0.1'], '--distill-weight requires --teacher')
+    await refused(['--unlabelled', more], '--unlabelled requires --teacher')
+    await refused(['--teacher', teacher, '--unlabelled', 'nowhere.txt'], 'No file or folder at nowhere.txt')
+    const known = join(place.root, 'known.txt')
+    await writeFile(known, `${(await loadReviews(place.reviews)).test[0].text}\n`)
+    await refused(['--teacher', teacher, '--unlabelled', known], `${known} has no text that the run has not already`)
     await refused(
       ['--teacher', teacher, '--distill-weight', '1.5'],
       '--distill-weight takes a number from 0 to 1; got "1.5"',
@@ -160,6 +197,13 @@ describe('a teacher is refused in one line', () => {
     await refused(
       ['--teacher', teacher, '--distill-temperature', '0'],
       '--distill-temperature takes a number from 0.01 to 1000; got "0"',
+    )
+    const pairs = join(place.root, 'pairs.csv')
+    const rows = Array.from({ length: 120 }, (_, i) => `good ${i},bad ${i},${i % 2}\n`)
+    await writeFile(pairs, `text,sentence2,label\n${rows.join('')}`)
+    await refused(
+      ['--data', pairs, '--pair-column', 'sentence2', '--teacher', teacher, '--unlabelled', known],
+      '--unlabelled takes single texts, and the data are pairs',
     )
   })
 
