@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { Workplace } from './command.ts'
 
 /** Options of a trial of 24 steps with 3 evaluations and a checkpoint after each step. */
-export const trialOptions = (place: Workplace): Record<string, string | number> => ({
+export const trialOptions = (place: Workplace): Record<string, string | number | boolean> => ({
   model: place.model,
   data: place.reviews,
   'max-length': 8,
@@ -19,6 +19,7 @@ export const trialOptions = (place: Workplace): Record<string, string | number> 
   'evaluate-every': 8,
   'checkpoint-every': 0,
   'tune-kernels': 'off',
+  'no-report': true,
 })
 
 const trial = z.looseObject({

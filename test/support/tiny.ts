@@ -129,6 +129,8 @@ const scripts = {
 
 export interface ChildOptions {
   readonly cwd: string
+  /** Whether a run writes its report, which takes almost half of the time of so small a one; not by default. */
+  readonly report?: boolean
   readonly env?: Readonly<Record<string, string | undefined>>
 }
 
@@ -151,8 +153,13 @@ export function tilegrad(
   return ended
 }
 
-function start(name: keyof typeof scripts, args: readonly string[], { cwd, env = {} }: ChildOptions): Running {
-  const child = spawn(process.execPath, [scripts[name], ...args], {
+function start(
+  name: keyof typeof scripts,
+  args: readonly string[],
+  { cwd, report = false, env = {} }: ChildOptions,
+): Running {
+  const trains = name === 'imdb' || args[0] === 'fine-tune'
+  const child = spawn(process.execPath, [scripts[name], ...args, ...(trains && !report ? ['--no-report'] : [])], {
     cwd,
     env: { ...process.env, HF_HUB_OFFLINE: '1', ...env },
   })

@@ -140,7 +140,9 @@ describe('from the Hub, by name', () => {
         '--out',
         'run',
       ]
-      const run = resultOf<Facts & { steps: number }>(await imdb([...named, ...options], { cwd, env: online }))
+      const run = resultOf<Facts & { steps: number }>(
+        await imdb([...named, ...options], { cwd, env: online, report: true }),
+      )
       expect(run).toMatchObject({
         steps: 2,
         data: { train: { rows: 5 }, test: { rows: 2 } },

@@ -200,7 +200,9 @@ test('a run whose output nobody reads goes on to its end', async () => {
   running.child.stdout.destroy()
   running.child.stderr.destroy()
   expect((await running.ended).status).toBe(0)
-  expect(await readdir(join(cwd, 'run'))).toEqual(expect.arrayContaining(['adapter', 'report.html', 'result.json']))
+  expect(await readdir(join(cwd, 'run'))).toEqual(
+    expect.arrayContaining(['adapter', 'predictions.jsonl', 'result.json']),
+  )
 })
 
 test('a model without a file is left beside its adapter, and with it computes what the run measured', async () => {

@@ -129,7 +129,11 @@ test('a bad step can be left out when the run is gone on with, and a report that
 
   // Nobody can put a report where a folder is.
   await mkdir(join(cwd, 'run/report.html/there'), { recursive: true })
-  const ended = await imdb(['--resume', 'run', '--skip-bad-steps', '2', '--json'], { cwd, env: place.env })
+  const ended = await imdb(['--resume', 'run', '--skip-bad-steps', '2', '--json'], {
+    cwd,
+    env: place.env,
+    report: true,
+  })
   expect(resultOf(ended)).toMatchObject({ steps: 6, skipped_steps: 2 })
   expect(lines(ended)).toEqual([
     expect.stringMatching(/^tilegrad: no report was written \(.+\); everything else is in run$/),

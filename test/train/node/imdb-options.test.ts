@@ -109,7 +109,7 @@ describe.concurrent('the command', () => {
 
     // As if it had been killed in its second epoch.
     await cp(whole, again, { recursive: true })
-    for (const left of ['result.json', 'report.html', 'adapter', 'model', 'checkpoints/step-000016'])
+    for (const left of ['result.json', 'adapter', 'model', 'checkpoints/step-000016'])
       await rm(join(again, left), { recursive: true })
     const resumed = await run(cwd, '--resume', 'again')
     expect(resumed.status, resumed.stderr).toBe(0)

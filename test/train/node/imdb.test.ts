@@ -28,8 +28,8 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
-const run = async (args: readonly string[], cwd?: string) =>
-  imdb(args, { cwd: cwd ?? (await place.folder()), env: place.env })
+const run = async (args: readonly string[], cwd?: string, report = false) =>
+  imdb(args, { cwd: cwd ?? (await place.folder()), env: place.env, report })
 const inputs = (): string[] => ['--model', place.model, '--data', place.reviews, '--max-length', '8']
 
 interface Parameters {
@@ -93,7 +93,7 @@ describe.concurrent('the command', () => {
   test('tunes every parameter: the task is learnt, and the model that is left can be tuned on', async () => {
     const cwd = await place.folder()
     const options = ['--tune', 'full', '--lr', '1e-2', '--batch-size', '16', '--epochs', '3', '--out', 'full']
-    const { status, stdout, stderr } = await run([...inputs(), ...options], cwd)
+    const { status, stdout, stderr } = await run([...inputs(), ...options], cwd, true)
     expect(status, stderr).toBe(0)
     const accuracy = Number(/Held-out accuracy: ([\d.]+) % of 48 texts/.exec(stdout)?.[1])
     expect(accuracy).toBeGreaterThanOrEqual(90)
@@ -177,7 +177,7 @@ describe('a LoRA run', () => {
   let printed: Finished & Record<string, unknown>
   beforeAll(async () => {
     cwd = await place.folder()
-    printed = resultOf(await run([...inputs(), ...OPTIONS, '--json'], cwd))
+    printed = resultOf(await run([...inputs(), ...OPTIONS, '--json'], cwd, true))
     folder = join(cwd, printed.folder)
   })
 

@@ -281,6 +281,7 @@ const optionsOf = (preset: Preset) => ({
     ),
     merge: flag('also write the model with the adapter merged into it'),
     tensorboard,
+    'no-report': flag('write no report.html, which takes a second or two'),
     'dry-run': flag('resolve all options, plan one step, print the plan and exit'),
     json: flag('print one JSON object as the last line on stdout; everything else goes to stderr'),
   },
@@ -324,6 +325,7 @@ const resumable = new Set([
   'skip-bad-steps',
   'profile',
   'tensorboard',
+  'no-report',
   'dry-run',
   'json',
   'list-adapters',
@@ -372,7 +374,18 @@ export function toArguments(
 export const flagsOfRun = (): readonly string[] => flagsOf(optionsOf('tilegrad'))
 
 /** Options that say nothing of what a run computes. */
-const NO_SETTINGS = ['out', 'name', 'resume', 'tensorboard', 'dry-run', 'json', 'list-adapters', 'help', 'version']
+const NO_SETTINGS = [
+  'out',
+  'name',
+  'resume',
+  'tensorboard',
+  'no-report',
+  'dry-run',
+  'json',
+  'list-adapters',
+  'help',
+  'version',
+]
 
 /** A run's settings by their names on the command line. */
 export function settingsOfRun(options: Options): Setting[] {

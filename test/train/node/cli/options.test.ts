@@ -99,6 +99,7 @@ describe('options', () => {
       encoding: undefined,
       skipBadRows: false,
       minusOne: 'unlabelled',
+      noReport: false,
       limitTrain: undefined,
       limitTest: undefined,
       valSplit: 0.1,

@@ -56,7 +56,7 @@ export async function conclude(
   await writePredictions(run, predictionsOf(measured.results, data.test))
   const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
   await run.writeResult(result)
-  const hasReport = await reported(run, {
+  const parts = {
     ...measured,
     options,
     data,
@@ -65,7 +65,8 @@ export async function conclude(
     result,
     best: mainMetric(options, data),
     exact: !prepared.choices.measured,
-  })
+  }
+  const hasReport = !options.noReport && (await reported(run, parts))
   tell(prepared, { console }, measured, result)
   samples.forEach((example, i) => console.say(answerLine(example, said[i])))
   tellPlaces(prepared, { run, console }, hasReport)

@@ -19,13 +19,16 @@ let cwd: string
 beforeAll(async () => {
   place = await makeWorkplace('sweep')
   cwd = await place.folder()
-  const { 'lora-targets': shared, ...options } = trialOptions(place)
+  const { 'lora-targets': shared, 'no-report': noReport, ...options } = trialOptions(place)
   // Two rates, and a setting that fails: no module is called so.
   const parameters = [
     { lr: [0.001, 0.005, 0.002], 'lora-targets': [shared] },
     { 'lora-targets': ['nothing.of.the.kind'] },
   ]
-  await writeFile(join(cwd, 'spec.json'), JSON.stringify({ parameters, seeds: [7], options }))
+  const written = async (name: string, options: object): Promise<void> =>
+    writeFile(join(cwd, name), JSON.stringify({ parameters, seeds: [7], options }))
+  await written('with-reports.json', options)
+  await written('spec.json', { ...options, 'no-report': noReport })
 })
 afterAll(() => place.remove())
 
@@ -45,7 +48,7 @@ async function said(...args: readonly [string, ...string[]]): Promise<string> {
 
 describe('a sweep', () => {
   test('makes every trial once and says what came of it; trials that fail leave the others alone', async () => {
-    const ended = await run('sweep', 'spec.json', '--out', 'whole', '--workers', '2', '--json')
+    const ended = await run('sweep', 'with-reports.json', '--out', 'whole', '--workers', '2', '--json')
     const result = resultOf<{ states: object; best: { value: number } }>(ended)
     expect(result.states).toEqual({ complete: 3, pruned: 0, failed: 1, running: 0, waiting: 0 })
     expect(ended.stderr).toContain(
