@@ -12,7 +12,7 @@ import {
   readCommon,
 } from './config-fields.ts'
 import type { ModelConfig } from './config.ts'
-import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames } from './encoder.ts'
+import { Embeddings, Encoder, EncoderLayer, layerTargets, type LayerNames, type Inputs } from './encoder.ts'
 import { type Family, type Published, VOCABULARY, publishedBy } from './family.ts'
 import { MaskedModel, TiedDecoder } from './masked.ts'
 import { SequenceClassifier, TokenClassifier, type TargetWord } from './model.ts'
@@ -120,6 +120,36 @@ export class BertForMaskedLM extends MaskedModel {
     this.decoder = this.add(new TiedDecoder('cls.predictions', vocabSize))
     this.dense = this.add(new Linear('cls.predictions.transform.dense', hidden, hidden, initializerRange))
     this.norm = this.add(new LayerNorm('cls.predictions.transform.LayerNorm', hidden, layerNormEpsilon))
+  }
+}
+
+/**
+ * The same with the pooler of BERT's classifiers, under the same head: the pooled output of a text predicts tokens of
+ * it, wherever they stand, and so learns what the text is about.
+ */
+export class BertForMaskedTexts extends BertForMaskedLM {
+  readonly pooler: Linear
+
+  constructor(config: ModelConfig) {
+    super(config)
+    this.pooler = this.add(new Linear('bert.pooler.dense', config.hidden, config.hidden, config.initializerRange))
+  }
+
+  /**
+   * Scores f32 [count, vocabulary] of the tokens at `positions`, as `maskedLogits` gives them, and f32
+   * [batch, vocabulary] of the tokens of each text as a whole.
+   */
+  scores(
+    inputs: Inputs,
+    positions: Tensor,
+    context: ForwardContext,
+  ): { readonly tokens: Tensor; readonly texts: Tensor } {
+    const [batch, sequence] = inputs.ids.shape
+    const { hidden: width } = this.config
+    const hidden = this.encoder.hidden(inputs, context)
+    const first = hidden.reshape([batch, sequence * width]).slice([0, 0], [batch, width])
+    const pooled = this.pooler.forward(first, context).tanh()
+    return { tokens: this.scoresOf(hidden.gather(positions), context), texts: this.scoresOf(pooled, context) }
   }
 }
 

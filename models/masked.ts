@@ -28,7 +28,11 @@ export abstract class MaskedModel extends Model {
    * the vocabulary's product is made only where a token was masked.
    */
   maskedLogits(inputs: Inputs, positions: Tensor, context: ForwardContext): Tensor {
-    const rows = this.encoder.hidden(inputs, context).gather(positions)
+    return this.scoresOf(this.encoder.hidden(inputs, context).gather(positions), context)
+  }
+
+  /** Scores f32 [rows, vocabulary] of hidden states [rows, hidden]. */
+  protected scoresOf(rows: Tensor, context: ForwardContext): Tensor {
     const guess = this.norm.forward(activate(this.dense.forward(rows, context), this.config.activation))
     const { tensor: table } = this.encoder.embeddings.words.weight
     const scores = guess.matmul((context.mixed ? table.cast(guess.dtype) : table).transpose())

@@ -106,6 +106,12 @@ const groups = {
       0,
       'rate of dropout; useful only if texts are seen many times',
     ),
+    'text-loss': valued(
+      factorOrZero,
+      0,
+      'weight of a second loss: the masked tokens predicted from the pooled output of their text alone, which trains the ' +
+        'pooler that classifiers start from; 0 for none',
+    ),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
     precision: valued(
@@ -209,6 +215,7 @@ export function parsePretrainOptions(argv: readonly string[]): PretrainOptions {
   const learning = ['vocabulary', 'cased'].find(name => vocabulary !== undefined && given.has(name))
   if (learning) throw new UserError(`--${learning} is for a vocabulary that is learned, and --${vocabulary} gives one`)
   const untaught = given.has('teacher') ? undefined : TEACHER_ONLY.find(name => given.has(name))
+  if (given.has('teacher') && options.textLoss > 0) throw new UserError('--text-loss and --teacher exclude each other')
   if (untaught) throw new UserError(`--${untaught} requires --teacher`)
   if (hidden % heads !== 0) throw new UserError(`--hidden ${hidden} does not divide into --heads ${heads}`)
   if (given.has('weight-decay') && lr * weightDecay >= 1) {

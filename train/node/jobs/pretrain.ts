@@ -6,6 +6,7 @@ import { basename, join, resolve } from 'node:path'
 import { showBytes } from '../../../engine/bytes.ts'
 import { type Device, UserError } from '../../../engine/index.ts'
 import { countParameters, modelTensors, toHubConfig } from '../../../models/index.ts'
+import { BertForMaskedTexts } from '../../../models/bert.ts'
 import type { MaskedModel } from '../../../models/masked.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
@@ -14,6 +15,7 @@ import type { Best, Position } from '../../checkpoint-store.ts'
 import type { Encoded } from '../../task.ts'
 import { type DistilledMaskedLM, distilledMaskedTask } from '../../tasks/distilled-masked-lm.ts'
 import { MASKED_SHARE, maskedTask } from '../../tasks/masked-lm.ts'
+import { maskedTextsTask } from '../../tasks/masked-texts.ts'
 import { Trainer, type TrainerEvents, type TrainerOptions } from '../../trainer.ts'
 import { type Console, percent } from '../cli/console.ts'
 import {
@@ -139,7 +141,7 @@ async function modelOf({
 }: Pick<Job, 'options' | 'tokenizer' | 'base' | 'teacher' | 'rows'>): Promise<
   Pick<Job, 'model' | 'distilled' | 'trainer'>
 > {
-  const { sequence, batchSize, steps } = options
+  const { sequence, batchSize, steps, textLoss } = options
   // A teacher's table of embeddings may be rounded up; its predictions are compared entry by entry.
   const model = buildMasked(
     options,
@@ -158,6 +160,10 @@ async function modelOf({
     padId: tokenizer.padId,
   }
   const masked = maskedOptionsOf(tokenizer)
+  if (model instanceof BertForMaskedTexts) {
+    const trainer = await Trainer.over(model, maskedTextsTask(masked, textLoss), trainerOptions)
+    return { model, distilled: undefined, trainer }
+  }
   if (!teacher) {
     return { model, distilled: undefined, trainer: await Trainer.over(model, maskedTask(masked), trainerOptions) }
   }

@@ -210,11 +210,27 @@ test('an existing model is continued with its sizes, its vocabulary and its mask
   )
   const half = (await currentDevice()).traits.f16 ? ['--precision', 'f16'] : []
   const continued = resultOf<Result>(
-    await pretrain(cwd, ...given, ...half, '--model', base, '--steps', '3', '--dropout', '0.1', '--json'),
+    await pretrain(
+      cwd,
+      ...given,
+      ...half,
+      '--model',
+      base,
+      '--steps',
+      '3',
+      '--dropout',
+      '0.1',
+      '--text-loss',
+      '0.5',
+      '--json',
+    ),
   )
   const state = (await filesBelow(join(cwd, 'run'))).find(path => path.endsWith('state.safetensors')) ?? ''
   expect((await readFile(join(cwd, 'run', state), 'latin1')).includes('loss_scale')).toBe(half.length > 0)
   expect(continued).toMatchObject({ vocabulary: 60, steps: 3 })
+  const weights = await openWeights(join(cwd, 'run/model'))
+  expect(weights.names(), 'the loss of whole texts trains a pooler').toContain('bert.pooler.dense.weight')
+  await weights.close()
   const [before] = (await linesOf(join(cwd, 'run'))).filter(line => line.split === 'validation')
   // Half precision alone lies between the values that were kept and those that are read again.
   expect(Math.abs(before.loss - result.val_loss)).toBeLessThan(2e-3)

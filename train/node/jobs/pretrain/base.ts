@@ -1,6 +1,7 @@
 // The model of a pretraining run: one of the sizes asked for with fresh weights, or an existing one to continue from.
 import { join, resolve } from 'node:path'
 import { UserError } from '../../../../engine/index.ts'
+import { BertForMaskedTexts } from '../../../../models/bert.ts'
 import type { MaskedModel } from '../../../../models/masked.ts'
 import { type ModelConfig, createMaskedModel, initialise, loadWeights, matchWeights } from '../../../../models/index.ts'
 import { parseConfig } from '../../../../models/config.ts'
@@ -33,7 +34,7 @@ export interface Base {
 /** Opens a model by its name, with its own tokenizer or that of `--tokenizer`. Throws a UserError if it does not fit. */
 export async function openBase(
   name: string,
-  { tokenizer: given, sequence }: Pick<PretrainOptions, 'tokenizer' | 'sequence'>,
+  { tokenizer: given, sequence, textLoss }: Pick<PretrainOptions, 'tokenizer' | 'sequence' | 'textLoss'>,
   progress: Progress,
 ): Promise<Base> {
   const { folder, commit } = await resolveModel(name, { progress: downloadsOn(progress) })
@@ -45,7 +46,10 @@ export async function openBase(
   if (sequence > config.maxPositions) {
     throw new UserError(`--sequence ${sequence}: ${name} takes at most ${config.maxPositions} tokens`)
   }
-  const model = createMaskedModel(config)
+  if (textLoss > 0 && config.family !== 'bert') {
+    throw new UserError(`--text-loss trains BERT's pooler, and ${name} is a ${config.family} model`)
+  }
+  const model = textLoss > 0 ? new BertForMaskedTexts(config) : createMaskedModel(config)
   const drawn = await withWeights({ folder }, async file => matchWeights(model, file).missing.map(({ name }) => name))
   const located = (await exists(name)) ? resolve(name) : pinnedName(name, commit)
   const fingerprint = await modelHash({ config, tokenizer, folder, commit, adapter: undefined })
@@ -54,13 +58,14 @@ export async function openBase(
 
 /** A model without values, as it is trained. */
 export function buildMasked(options: PretrainOptions, tokenizer: Tokenizer, base: Base | undefined): MaskedModel {
-  const { dropout } = options
-  return createMaskedModel({
+  const { dropout, textLoss } = options
+  const config: ModelConfig = {
     ...(base?.config ?? configOf(options, tokenizer)),
     dropout,
     attentionDropout: dropout,
     classifierDropout: dropout,
-  })
+  }
+  return textLoss > 0 ? new BertForMaskedTexts(config) : createMaskedModel(config)
 }
 
 function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabSize, padId }: Tokenizer): ModelConfig {

@@ -25,7 +25,7 @@ export async function openTeacher(
   { sequence }: Pick<PretrainOptions, 'sequence'>,
   progress: Progress,
 ): Promise<Teacher> {
-  const teacher = await openBase(await transformerAt(name), { sequence, tokenizer: undefined }, progress)
+  const teacher = await openBase(await transformerAt(name), { sequence, tokenizer: undefined, textLoss: 0 }, progress)
   const [missing] = teacher.drawn
   if (missing !== undefined) throw new UserError(`--teacher ${name} has no masked-language head (no ${missing})`)
   return teacher
