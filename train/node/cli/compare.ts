@@ -51,9 +51,9 @@ const groups = {
 }
 
 const INTRODUCTION = `Compares finished runs that were tested on the same texts: how good, whether the differences are more than
-chance, at what cost, and which settings made the difference. Each path is a run's folder (of fine-tune or baseline), a
-sweep's, or a folder that contains them. Of a folder's runs, those with another task or other labels than most are left
-out. Runs that differ in their seed alone are averaged.`
+chance, at what cost, and which settings made the difference. Each path is a run's folder (of fine-tune or baseline), one
+that evaluate --out wrote, a sweep's, or a folder that contains them. Of a folder's runs, those with another task or
+other labels than most are left out. Runs that differ in their seed alone are averaged.`
 
 const parse = (argv: readonly string[]) => parseTable(groups, argv, { positionals: true })
 

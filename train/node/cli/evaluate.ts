@@ -1,23 +1,36 @@
 // `tilegrad evaluate`: how good a trained model is on labelled texts.
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { currentDevice } from '../../../engine/index.ts'
-import { UserError, printableJson } from '../../../engine/errors.ts'
+import { UserError } from '../../../engine/errors.ts'
 import { textOf } from '../../../models/prediction.ts'
 import { countParameters } from '../../../models/index.ts'
-import { exists, writeAtomic } from '../../../models/node/files.ts'
+import { exists } from '../../../models/node/files.ts'
 import { showName } from '../../data/table.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
-import { jsonOf } from '../jobs/predict.ts'
+import { writeEvaluation } from '../jobs/evaluate/folder.ts'
 import { TILEGRAD, dependencies, version } from '../package.ts'
 import { refuseTaken, refuseUnwritable } from '../run/folder.ts'
-import { classRecords, finiteJson, nullable } from '../run/json.ts'
+import { classRecords, nullable } from '../run/json.ts'
+import { PREDICTIONS } from '../run/predictions.ts'
 import { Console, table } from './console.ts'
 import { finishPrinting, print } from './output.ts'
 import { labelSeparator } from './kinds.ts'
 import { Progress } from './progress.ts'
 import { shellLine } from './shell.ts'
-import { type Setting, flag, helpOf, oneOf, optional, parseTable, settingsOf, text, valued } from './table.ts'
+import {
+  type Given,
+  type ValuesOf,
+  argumentsOf,
+  flag,
+  helpOf,
+  oneOf,
+  optional,
+  parseTable,
+  settingsOf,
+  text,
+  valued,
+} from './table.ts'
 import {
   DATA_SAYS,
   MODEL_SAYS,
@@ -59,7 +72,7 @@ const groups = {
   'The answers': {
     out: optional(
       text('FOLDER', 'a folder'),
-      'write result.json, and predictions.jsonl with every text and its answer',
+      'write result.json, and predictions.jsonl with the label and the answer of every row, for `tilegrad compare`',
     ),
     report: optional(
       text('FILE', 'a file'),
@@ -135,19 +148,14 @@ export async function evaluate(argv: readonly string[]): Promise<number> {
   const calibrated = temperature !== undefined || thresholds !== undefined
   const result = resultOf(evaluated, { model: source, data, calibrated })
   console.say(`\n${shown(evaluated)}`)
-  if (out !== undefined) await write(out, result, evaluated, labelled)
-  if (out !== undefined) console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, 'predictions.jsonl')}`)
+  const reported = { evaluated, opened, labelled, source, argv, options, seconds }
+  if (out !== undefined) {
+    await write(out, result, reported)
+    console.say(`\nWritten: ${join(out, 'result.json')}, ${join(out, PREDICTIONS)}`)
+  }
   sayCut(opened)
   if (report !== undefined) {
-    await writeReport(report, {
-      evaluated,
-      opened,
-      labelled,
-      source,
-      argv,
-      settings: settingsOf(groups, options, { omit: ['help', 'json'] }),
-      seconds,
-    })
+    await writeReport(report, reported)
     console.say(`\nReport: ${report}`)
   }
   console.result({ ...result, ...(out !== undefined && { folder: out }), ...(report !== undefined && { report }) })
@@ -161,14 +169,14 @@ interface Reported {
   readonly labelled: Labelled
   readonly source: string
   readonly argv: readonly string[]
-  readonly settings: readonly Setting[]
+  readonly options: ValuesOf<typeof groups> & Given
   readonly seconds: number
 }
 
 /** Writes the page, from the answers that were evaluated. */
 async function writeReport(
   path: string,
-  { evaluated, opened, labelled, source, argv, settings, seconds }: Reported,
+  { evaluated, opened, labelled, source, argv, options, seconds }: Reported,
 ): Promise<void> {
   const { plan, metrics, interval, targets, outputs, inputs, scored } = evaluated
   const { temperature, thresholds } = opened.classifier.options
@@ -211,7 +219,7 @@ async function writeReport(
     plan,
     examples,
     notes: labelled.notes,
-    settings,
+    settings: settingsOf(groups, options, { omit: ['help', 'json'] }),
     adapter,
     createdAt: new Date().toISOString(),
     versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
@@ -254,23 +262,26 @@ function resultOf(
   }
 }
 
+/** Writes the folder of `--out`. */
 async function write(
   out: string,
-  result: object,
-  { inputs, scored }: Evaluated,
-  { examples }: Labelled,
+  result: Readonly<Record<string, unknown>>,
+  { evaluated, opened, labelled, source, seconds, options }: Reported,
 ): Promise<void> {
-  const lines = inputs.map(
-    (input, i) =>
-      `${printableJson({
-        text: textOf(input),
-        pair: typeof input !== 'string' && 'pair' in input ? input.pair : undefined,
-        truth: examples[i].label,
-        ...jsonOf(scored[i].answer),
-      })}\n`,
-  )
-  await writeAtomic(join(out, 'predictions.jsonl'), lines.join(''))
-  await writeAtomic(join(out, 'result.json'), `${finiteJson(result, 'result.json', 2)}\n`)
+  const { data, positionals: _model, out: _out, report: _report, json: _json, help: _help, ...rest } = options
+  const values: Record<string, string> = {}
+  for (const name of ['data', 'base'] as const) {
+    const path = options[name]
+    if (path !== undefined && (await exists(path))) values[name] = resolve(path)
+  }
+  await writeEvaluation(out, result, evaluated, {
+    model: source,
+    arguments: argumentsOf(groups, options, { omit: ['out', 'report', 'json'], values }),
+    options: { ...rest, data },
+    columns: labelled.facts.columns,
+    seconds,
+    ...(await costOf(opened)),
+  })
 }
 
 /** Figures, scores of each class, and which classes are taken for which. */

@@ -1,4 +1,4 @@
-// `tilegrad compare`: finished runs from their folders, those of sweeps and of folders of runs included.
+// `tilegrad compare`: finished runs and evaluations from their folders, those of sweeps and of folders of runs included.
 import { readdir } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { z } from 'zod'
@@ -62,9 +62,9 @@ const dataSchema = z
 class Untested extends UserError {}
 
 /**
- * Opens what lies at each path: a run's folder, a sweep's (its finished trials), or a folder that contains any of them.
- * Of the runs that a sweep or a folder contains, those that cannot be compared with the others are left out with a
- * note. Throws a UserError on a path that has no finished run, and on a damaged one.
+ * Opens what lies at each path: a run's folder, an evaluation's, a sweep's (its finished trials), or a folder that
+ * contains any of them. Of the runs that a sweep or a folder contains, those that cannot be compared with the others
+ * are left out with a note. Throws a UserError on a path that has no finished run, and on a damaged one.
  */
 export async function openRuns(paths: readonly string[]): Promise<OpenedRuns> {
   const notes: string[] = []

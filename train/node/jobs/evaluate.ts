@@ -6,7 +6,7 @@ import type { TextClassifier } from '../../../models/classifier.ts'
 import type { Scored, TextInput } from '../../../models/prediction.ts'
 import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, readExamples } from '../../data/examples.ts'
 import { type Table, listNames, placeOf, showCell } from '../../data/table.ts'
-import { type MetricInfo, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'
+import { type MetricInfo, type Results, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'
 import { INTERVAL_SEED, type Interval } from '../../metrics/uncertainty.ts'
 import type { ExampleOutput } from '../../task.ts'
 import { type Label, type Target, TASK_NAMES, type TaskName, type TaskPlan, targetOf } from '../../tasks/infer.ts'
@@ -39,6 +39,8 @@ export interface Labelled {
 export interface Evaluated {
   readonly plan: TaskPlan
   readonly task: TaskName
+  /** What the metrics are computed from, as the model answers. */
+  readonly results: Results
   readonly summary: Summary
   readonly metrics: readonly MetricInfo[]
   /** The metric that decides, with its 95 % interval if there is one. */
@@ -146,7 +148,8 @@ export async function evaluateOn(
   const metrics = metricsOf(task, labels.length)
   const [{ name: main }] = metrics
   const interval = intervalOf(results, main, { seed: INTERVAL_SEED })
-  return { plan, task, summary: summarise(results), metrics, main, interval, inputs, scored, targets, outputs }
+  const summary = summarise(results)
+  return { plan, task, results, summary, metrics, main, interval, inputs, scored, targets, outputs }
 }
 
 /**

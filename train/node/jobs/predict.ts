@@ -6,6 +6,7 @@ import type { TextClassifier } from '../../../models/classifier.ts'
 import { ADAPTER_CONFIG, exists, fileError, isFolder, readJson } from '../../../models/node/files.ts'
 import { type Prediction, type TextInput, textOf } from '../../../models/prediction.ts'
 import { MAX_RECORD_BYTES } from '../../data/bytes.ts'
+import { EVALUATE, type RunConfig, parseRunConfig } from '../run/config.ts'
 import { isBaseline, isOnDisk } from './named.ts'
 
 /** How answers are written: for people, or an object or a row each. */
@@ -20,7 +21,11 @@ const CHUNK = 256
  */
 export async function trainedAt(source: string): Promise<string> {
   await isOnDisk(source)
-  if (!(await isFolder(source)) || (await exists(join(source, ADAPTER_CONFIG))) || !(await isRun(source))) return source
+  if (!(await isFolder(source)) || (await exists(join(source, ADAPTER_CONFIG)))) return source
+  const run = await runConfigIn(source)
+  if (!run) return source
+  if (run.job === EVALUATE)
+    throw new UserError(`${source} is an evaluation, which has no model: name the model that it evaluated`)
   for (const part of ['adapter', 'model', 'baseline']) if (await isFolder(join(source, part))) return join(source, part)
   throw new UserError(`${source} is a run that has not finished: it has saved no adapter and no model yet`)
 }
@@ -34,12 +39,13 @@ export async function transformerAt(source: string): Promise<string> {
   return place
 }
 
-/** Whether a folder's config.json is a run's rather than a model's. */
-async function isRun(folder: string): Promise<boolean> {
+/** A folder's config.json, if it is a run's rather than a model's. */
+async function runConfigIn(folder: string): Promise<RunConfig | undefined> {
   const path = join(folder, 'config.json')
-  if (!(await exists(path))) return false
+  if (!(await exists(path))) return undefined
   const config = await readJson(path)
-  return typeof config === 'object' && config !== null && 'tilegrad' in config && 'arguments' in config
+  const isRun = typeof config === 'object' && config !== null && 'tilegrad' in config && 'arguments' in config
+  return isRun ? parseRunConfig(config, folder, path) : undefined
 }
 
 /**

@@ -3,6 +3,9 @@ import { z } from 'zod'
 import { UserError } from '../../../engine/errors.ts'
 import type { AdapterInfo } from '../../../engine/index.ts'
 
+/** The job that config.json names in the folder of an evaluation. */
+export const EVALUATE = 'evaluate'
+
 const text = z.string().optional()
 const texts = z.union([z.string(), z.array(z.string())]).optional()
 

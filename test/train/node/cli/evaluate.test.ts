@@ -1,13 +1,20 @@
 // `tilegrad evaluate`: labels as data has them against the answers of a model, for every kind of task.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { ClassifierOptions } from '../../../../models/classifier.ts'
 import { type Scored, type TextInput, textOf } from '../../../../models/prediction.ts'
+import { compareRuns } from '../../../../train/compare/compare.ts'
 import { evaluate } from '../../../../train/node/cli/evaluate.ts'
+import { openRuns } from '../../../../train/node/jobs/compare.ts'
+import { writeEvaluation } from '../../../../train/node/jobs/evaluate/folder.ts'
+import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
+import { trainedAt } from '../../../../train/node/jobs/predict.ts'
 import { openTexts } from '../../../../train/node/jobs/texts.ts'
 import { type EvaluateOptions, type Evaluated, evaluateOn, openLabelled } from '../../../../train/node/jobs/evaluate.ts'
+import { openRun } from '../../../../train/node/run/folder.ts'
+import { readPredictions, textHash } from '../../../../train/node/run/predictions.ts'
 
 let folder = ''
 beforeAll(async () => {
@@ -154,6 +161,81 @@ describe('every kind of task', () => {
     await expect(evaluated(await file('flat.jsonl', '{"text": "a b", "label": ["O", "O"]}\n'), model)).rejects.toThrow(
       'the model labels words, but the text is not a list of words',
     )
+  })
+})
+
+describe('the folder of an evaluation', () => {
+  const labels = ['a', 'b']
+  const [lenient, strict] = [scorer({ labels }), scorer({ labels, thresholds: [0.5, 0.8] })]
+  const facts = {
+    options: { minusOne: 'unlabelled' },
+    columns: { text: 'text', pair: undefined, label: 'label' },
+    adapter: 'CPU',
+  }
+  const rows = 'text,label\n0 1,a\n0 1,b\n3 0,a\n'
+
+  /** Evaluates a model into a folder of that name. */
+  async function kept(name: string, data: string, model: ReturnType<typeof scorer>): Promise<string> {
+    const out = join(folder, name)
+    const result = await evaluated(data, model)
+    const command = { model: name, arguments: [`--data=${data}`] }
+    const { task } = result
+    await writeEvaluation(out, { task }, result, { ...facts, ...command, parameters: 2, seconds: 1 })
+    return out
+  }
+
+  test('has the answers of every row as a run has them', async () => {
+    const out = await kept('answers', await file('answers.csv', rows), strict)
+    const answers = await readPredictions(out)
+    expect(answers?.map(({ row, label, predicted }) => [row, label, predicted])).toEqual([
+      [0, 'a', 'a'],
+      [1, 'b', 'a'],
+      [2, 'a', 'a'],
+    ])
+    expect(answers?.[1]).toMatchObject({ text: textHash({ text: '0 1' }), probabilities: [0.268941, 0.731059] })
+    expect(JSON.parse(await readFile(join(out, 'result.json'), 'utf8'))).toMatchObject({
+      task: 'classes',
+      test_metrics: { accuracy: 2 / 3 },
+      parameters: { total: 2 },
+      wall_seconds: 1,
+    })
+  })
+
+  test('is taken by compare: McNemar for two models on one set, a line where the texts differ', async () => {
+    const data = await file('one-set.csv', rows)
+    const folders = [
+      await kept('lenient', data, lenient),
+      await kept('strict', data, strict),
+      await kept('elsewhere', await file('another-set.csv', 'text,label\n0 5,b\n0 6,a\n'), lenient),
+    ]
+    const { runs } = await openRuns(folders)
+    expect(runs.map(({ job, arguments: [model, given] }) => [job, model, given])).toEqual([
+      ['evaluate', 'lenient', `--data=${data}`],
+      ['evaluate', 'strict', `--data=${data}`],
+      ['evaluate', 'elsewhere', expect.stringContaining('another-set.csv')],
+    ])
+    const { pairs, test: tested, entries, notes } = compareRuns(runs)
+    expect(tested).toBe('McNemar')
+    // Each is right where the other is wrong: on the two rows that say the same.
+    expect(pairs).toMatchObject([{ a: 'lenient', b: 'strict', difference: 0, onlyA: 1, onlyB: 1, p: 1 }])
+    expect(entries.map(({ name, value }) => [name, value])).toEqual([
+      ['lenient', 2 / 3],
+      ['strict', 2 / 3],
+      ['elsewhere', 1 / 2],
+    ])
+    expect(notes).toEqual([
+      'These runs were tested on different rows, so their figures are not comparable and no test is made between ' +
+        'them: lenient, strict (3 rows); elsewhere (2 rows).',
+    ])
+  })
+
+  test('has no model to use and no training to resume', async () => {
+    const out = await kept('no-model', await file('no-model.csv', rows), lenient)
+    await expect(trainedAt(out)).rejects.toThrow(
+      `${out} is an evaluation, which has no model: name the model that it evaluated`,
+    )
+    const run = await openRun(out)
+    expect(() => recordedOptions(run, [])).toThrow(`${out} is a folder of tilegrad evaluate, not of fine-tune`)
   })
 })
 

@@ -2,11 +2,15 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { compareRuns } from '../../../../train/compare/compare.ts'
+import { openRuns } from '../../../../train/node/jobs/compare.ts'
+import { parseOptions } from '../../../../train/node/cli/options.ts'
 import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
 import { version } from '../../../../train/node/package.ts'
 import { createRun } from '../../../../train/node/run/folder.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { type Ended, startTilegrad, tilegrad, tinyReviews, toCsv } from '../../../support/tiny.ts'
+import { readPredictions } from '../../../../train/node/run/predictions.ts'
 
 let place: Workplace
 beforeAll(async () => {
@@ -115,14 +119,13 @@ test('a run is fine-tuned, labels texts, is evaluated and exported', async () =>
   expect(scored.stderr).toContain(`from ${(100 * ended.calibration.thresholds[1]).toFixed(1)} %`)
   expect(scored.stderr).toMatch(/Data: .+: 60 rows; texts from column "text", labels from "label"/)
   expect(JSON.parse(await readFile(join(place.root, 'scores', 'result.json'), 'utf8')).accuracy).toBe(result.accuracy)
-  const lines = (await readFile(join(place.root, 'scores', 'predictions.jsonl'), 'utf8'))
-    .trimEnd()
-    .split('\n')
-    .map(line => JSON.parse(line))
-  expect(lines).toHaveLength(60)
-  expect(
-    lines.filter(({ truth, label, probabilities }) => Object.keys(probabilities)[truth] === label).length / 60,
-  ).toBeCloseTo(result.accuracy, 12)
+  const answers = (await readPredictions(join(place.root, 'scores'))) ?? []
+  expect(answers.filter(({ label, predicted }) => label === predicted).length / 60).toBeCloseTo(result.accuracy, 12)
+  const rowsOf = (all: typeof answers = []) => all.map(({ row, text, label }) => ({ row, text, label }))
+  expect(rowsOf(answers)).toEqual(rowsOf(await readPredictions(folder)))
+  // The run as trained and the evaluation as calibrated, on the same rows.
+  const { pairs } = compareRuns((await openRuns([folder, join(place.root, 'scores')])).runs)
+  expect(pairs).toMatchObject([{ onlyA: expect.any(Number), p: expect.any(Number) }])
 
   const page = await readFile(join(place.root, 'scores', 'report.html'), 'utf8')
   expect(page).toContain(`<strong>${(100 * result.accuracy).toFixed(2)}\u00a0%</strong> <span>accuracy</span>`)

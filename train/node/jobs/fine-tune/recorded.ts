@@ -14,10 +14,12 @@ export function presetOf({ config }: Run): Preset {
   return config.options?.preset === 'tilegrad' ? 'tilegrad' : 'imdb'
 }
 
-/** The options that a run was started with, `changes` on top. Throws a UserError on a folder that names none. */
+/** The options that a run was started with, `changes` on top. Throws a UserError on a folder that names none, and on one of another command. */
 export function recordedOptions(run: Run, changes: readonly string[]): Options {
   const where = run.path('config.json')
-  const recorded = run.config.arguments
+  const { arguments: recorded, job } = run.config
+  if (job !== undefined)
+    throw new UserError(`${run.folder} is a folder of tilegrad ${job}, not of fine-tune: see ${where}`)
   if (recorded === undefined) throw new UserError(`${run.folder} is not a run folder: ${where} names no arguments`)
   try {
     return parseOptions([...recorded, ...changes], presetOf(run))

@@ -82,7 +82,7 @@ ${jobs.map(job => {
     html`What all runs of <code>${job}</code> have in common`,
     facts(
       `Options that are the same in all runs of ${job}`,
-      common.map(([name, value]) => [html`<code>--${name}</code>`, html`<code>${showValue(value)}</code>`]),
+      common.map(([name, value]) => [html`<code>${name}</code>`, html`<code>${showValue(value)}</code>`]),
     ),
   )
 })}`
