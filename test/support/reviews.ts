@@ -22,13 +22,17 @@ const reviewOf = ({ text, target }: Example): Review => {
   return { text, label: target }
 }
 
-export async function loadReviews(path: string, seed = 42, options: Omit<DataOptions, 'seed'> = {}): Promise<Reviews> {
+export async function loadReviews(
+  path: string,
+  testSeed = 42,
+  options: Omit<DataOptions, 'testSeed'> = {},
+): Promise<Reviews> {
   const {
     plan: { labels },
     train,
     test,
     source,
     unlabelled,
-  } = await loadLabelled(path, { seed, spellings: sentimentOf, ...options })
+  } = await loadLabelled(path, { testSeed, spellings: sentimentOf, ...options })
   return { train: train.map(reviewOf), test: test.map(reviewOf), labels, source, unlabelled }
 }

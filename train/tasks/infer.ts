@@ -37,6 +37,8 @@ export interface InferOptions {
   readonly given?: readonly string[]
   /** The base model's `id2label`, where it has names of its own. */
   readonly model?: readonly string[]
+  /** Fewer classes are refused: 2 unless given, since there is no difference to learn. */
+  readonly leastClasses?: number
 }
 
 /** How labels are understood. */
@@ -105,7 +107,7 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
   // Names are not enough: at least two classes must occur among the examples.
   const present =
     task === 'classes' ? sorted(unwrapped.map(({ label }) => (isList(label) ? '' : nameOf(label)))) : labels
-  if (present.length < 2) {
+  if (present.length < (options.leastClasses ?? 2)) {
     throw new UserError(
       `the training examples have ${present.length === 1 ? `only the label ${JSON.stringify(present[0])}` : 'no labels'}: ` +
         'at least two are needed to learn a difference',

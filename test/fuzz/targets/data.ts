@@ -12,7 +12,7 @@ import { type ParquetColumn, parquetFile, plainTexts } from '../../support/parqu
 import { changeBytes, changeJson, pick } from '../mutate.ts'
 import type { Target } from '../target.ts'
 
-const options: DataOptions = { seed: 42, spellings: sentimentOf }
+const options: DataOptions = { testSeed: 42, spellings: sentimentOf }
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
 const texts = ['A dull film, with "quotes" and no heart.', 'Naïve 🎬\nbut warm.', 'fine', 'The best; of | my\tyear']
 

@@ -134,7 +134,7 @@ export const dataAndModel = {
     'what a label of -1 means: no label, or a class of its own',
   ),
   'limit-train': optional(count(1), 'number of training examples, drawn with the seed, balanced by class', 'all'),
-  'limit-test': optional(count(1), 'number of test examples, drawn with the seed, balanced by class', 'all'),
+  'limit-test': optional(count(1), 'number of test examples, balanced by class, the same ones for every --seed', 'all'),
   'val-split': valued(
     number(
       'a count of examples or a fraction below 1',
@@ -168,7 +168,7 @@ export const batching = {
 export const seed = valued(
   number('a whole number from 0 to 4294967295', value => Number.isInteger(value) && value >= 0 && value < 2 ** 32, 'N'),
   42,
-  'seeds everything random: samples, splits, shuffles, fresh weights, dropout',
+  'seeds everything random: training samples, validation splits, shuffles, fresh weights, dropout',
 )
 
 const optionsOf = (preset: Preset) => ({

@@ -34,9 +34,9 @@ export interface Example {
 }
 
 export interface DataOptions
-  extends LayoutOptions, Omit<ReadOptions, 'labels'>, Pick<InferOptions, 'task' | 'given' | 'model'> {
-  /** Of the draw of a test set if there is none. */
-  readonly seed: number
+  extends LayoutOptions, Omit<ReadOptions, 'labels'>, Pick<InferOptions, 'task' | 'given' | 'model' | 'leastClasses'> {
+  /** By which a test set is drawn if there is none. */
+  readonly testSeed: number
   /** How labels are spelled by people, where the data declares no names: `0`, `neg` for `negative`. */
   readonly spellings?: (label: string | number | boolean) => string | undefined
 }
@@ -70,7 +70,7 @@ const TEST_FRACTION = 0.2
 
 /**
  * Loads the sets of a task from what `findSplits` finds at `path`. A test split without labels is never scored: the
- * validation split takes its place. Where there is neither, `seed` draws a fifth of each class for the test.
+ * validation split takes its place. Where there is neither, `testSeed` draws a fifth of each class for the test.
  * @throws UserError, naming file and row, on anything that cannot be read so, and on training examples of one class
  */
 export async function loadLabelled(path: string, options: DataOptions): Promise<LabelledData> {
@@ -121,7 +121,7 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
   const { rest, aside } = setAside(
     train,
     TEST_FRACTION,
-    stream(options.seed, 'train and test'),
+    stream(options.testSeed, 'train and test'),
     stratumOf(plan),
     strata,
   )
@@ -130,7 +130,7 @@ export async function loadLabelled(path: string, options: DataOptions): Promise<
     plan,
     `${path}, of whose ${train.length} rows ${aside.length} ${aside.length === 1 ? 'is' : 'are'} for the test,`,
   )
-  const split = `${whole ? source : table.source} (split 80/20 by seed ${options.seed})`
+  const split = `${whole ? source : table.source} (split 80/20)`
   return {
     ...common,
     train: rest,
@@ -149,7 +149,7 @@ interface Read {
   readonly facts: ReadFacts
 }
 
-async function readSplit(table: Table, options: DataOptions): Promise<Read> {
+export async function readSplit(table: Table, options: DataOptions): Promise<Read> {
   const { examples, facts } = await readExamples(table, options)
   return {
     facts,
@@ -163,15 +163,15 @@ async function readSplit(table: Table, options: DataOptions): Promise<Read> {
 export const labelOf = (label: Label, task: TaskName | undefined): Label =>
   task === 'labels' && typeof label === 'string' ? (listIn(label) ?? label) : label
 
-function rawOf(example: RawExample, label: Label): Raw {
-  const { text, pair } = example
+const rawOf = (example: RawExample, label: Label): Raw => ({ label, ...textsOf(example), where: placeOf(example) })
+
+/** The texts of an example as the tasks take them. */
+export function textsOf({ text, pair }: RawExample): Omit<Example, 'target'> {
   const words = typeof text === 'string' ? undefined : text
   return {
-    label,
     text: words ? words.join(' ') : String(text),
     ...(words && { words }),
     ...(pair !== undefined && { pair }),
-    where: placeOf(example),
   }
 }
 
@@ -183,7 +183,11 @@ async function readHeld(table: Table, options: DataOptions): Promise<Read | unde
   return readSplit(table, options)
 }
 
-function planOf({ examples, facts }: Read, { task, given, model, spellings }: DataOptions, path: string): TaskPlan {
+export function planOf(
+  { examples, facts }: Read,
+  { task, given, model, spellings, leastClasses }: DataOptions,
+  path: string,
+): TaskPlan {
   const declared = facts.classNames
   const spell = declared || given ? undefined : spellings
   const spelled = spell && examples.every(({ label }) => !isList(label) && spell(label) !== undefined)
@@ -193,6 +197,7 @@ function planOf({ examples, facts }: Read, { task, given, model, spellings }: Da
       declared,
       given,
       model,
+      leastClasses,
     })
     // The data's own spellings come again in other splits.
     return spelled ? { ...plan, spellings: spell } : plan
@@ -210,7 +215,7 @@ const isList = (label: Label): label is readonly (string | number | boolean)[] =
 const spellOf = (label: Label, spell: (label: string | number | boolean) => string | undefined): Label =>
   isList(label) ? label : (spell(label) ?? label)
 
-function exampleOf(raw: Raw, plan: TaskPlan): Example {
+export function exampleOf(raw: Raw, plan: TaskPlan): Example {
   const { text, pair, words } = raw
   return { text, ...(pair !== undefined && { pair }), ...(words && { words }), target: targetOf(raw, plan) }
 }
@@ -242,17 +247,19 @@ function noRows({ source }: Table, { minusOnes }: ReadFacts): string {
     : `${source} has no rows that can be used`
 }
 
-function told(source: string, notes: readonly string[]): string {
+/** A source with how it was read, each note once. */
+export function told(source: string, notes: readonly string[]): string {
   return [source, ...new Set(notes)].join('; ')
 }
 
-const leftOutOf = (split: string, { skipped }: ReadFacts): LeftOut[] =>
+export const leftOutOf = (split: string, { skipped }: ReadFacts): LeftOut[] =>
   Array.from(skipped, ([why, { count, first }]) => ({ split, why, rows: count, first }))
 
 /** The columns that were taken, and rows that were left out. */
-function notesOn({ columns, skipped }: ReadFacts): string[] {
+export function notesOn({ columns, skipped }: ReadFacts): string[] {
   const second = columns.pair === undefined ? '' : ` with ${showCell(columns.pair)}`
-  const notes = [`texts from column ${showCell(columns.text)}${second}, labels from ${showCell(columns.label)}`]
+  const labels = columns.label === undefined ? '' : `, labels from ${showCell(columns.label)}`
+  const notes = [`texts from column ${showCell(columns.text)}${second}${labels}`]
   for (const [kind, { count, first }] of skipped) {
     notes.push(`${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'} left out: ${kind} (first: ${first})`)
   }

@@ -263,6 +263,7 @@ async function configOf(
     node: process.version,
     created_at: new Date().toISOString(),
     commits: { data: data.commit },
+    test_seed: data.testSeed,
     fingerprints: { data: dataHash(data) },
     arguments: baselineArguments(options, { omit: ['json', 'out'], values: path }),
     options,

@@ -46,6 +46,7 @@ export async function startRun(
     webgpu: dependencies.webgpu,
     created_at: new Date().toISOString(),
     commits: { ...commitsOf(prepared.opened), data: prepared.data.commit, teacher: prepared.teacher?.commit },
+    test_seed: prepared.data.testSeed,
     fingerprints: prepared.fingerprints,
     arguments: await repeatable(options, prepared.more && { unlabelled: prepared.more.located }),
     options: prepared.options,

@@ -12,7 +12,15 @@ import { balancedSample, setAside } from '../../strata.ts'
 import type { Task } from '../../task.ts'
 import { createTask } from '../../tasks/index.ts'
 import type { Target, TaskPlan } from '../../tasks/infer.ts'
-import { type Example, type LabelledData, loadLabelled, requireClasses, strataOf, stratumOf } from '../data/labelled.ts'
+import {
+  type DataOptions,
+  type Example,
+  type LabelledData,
+  loadLabelled,
+  requireClasses,
+  strataOf,
+  stratumOf,
+} from '../data/labelled.ts'
 import { sentimentOf } from '../data/sentiment.ts'
 import { countsOf } from '../data/statistics.ts'
 import { type Options, toArguments } from '../cli/options.ts'
@@ -118,6 +126,12 @@ export async function checkPaths({ data, model, tokenizer, init, teacher, unlabe
     throw (await brokenLink(tokenizer)) ?? new UserError(`No file or folder at ${tokenizer}`)
 }
 
+/**
+ * Draws the rows of test sets, whatever `--seed` is: runs of one setting with several seeds are tested on the same rows,
+ * so that they can be averaged and compared row by row.
+ */
+export const TEST_SEED = 42
+
 export type Progress = (what: string, done: number, total: number) => void
 
 /** The examples of a run. */
@@ -130,6 +144,8 @@ export interface Data {
   readonly test: readonly Example[]
   /** Training examples before validation was taken aside. */
   readonly all: readonly Example[]
+  /** By which the rows of the test set were drawn, where they were drawn. */
+  readonly testSeed: number
   /** Where they come from, and what was left out, in a few words. */
   readonly source: string
   /** Rows labelled −1, which are in no set. */
@@ -159,15 +175,28 @@ export type DataChoices = Pick<
   | 'encoding'
   | 'skipBadRows'
   | 'minusOne'
->
+> & {
+  /** `TEST_SEED` unless given. */
+  readonly testSeed?: number
+}
 
 /** All that `openData` goes by, as one text. */
 export const dataKey = (options: DataChoices, model?: readonly string[], revision?: string): string => {
-  const { data, seed, limitTrain, limitTest, valSplit, task, labels } = options
+  const { data, seed, testSeed, limitTrain, limitTest, valSplit, task, labels } = options
   const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
-  const sets = [data, seed, limitTrain, limitTest, valSplit, task, labels]
+  const sets = [data, seed, testSeed, limitTrain, limitTest, valSplit, task, labels]
   const columns = [textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne]
   return JSON.stringify([sets, columns, model, revision])
+}
+
+/** Where data lies: as it is named on disk, or where the Hub's was downloaded to. */
+export async function locateData(
+  data: string,
+  progress: Progress,
+  revision?: string,
+): Promise<{ folder: string; commit?: string }> {
+  if (await isOnDisk(data)) return { folder: data }
+  return resolveDataset(data, { ...WANTED, progress, revision })
 }
 
 /**
@@ -180,17 +209,36 @@ export async function openData(
   model?: readonly string[],
   revision?: string,
 ): Promise<Data> {
-  const { data, seed, limitTrain, limitTest, valSplit, task, labels } = options
-  const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
+  const { data, seed, testSeed = TEST_SEED, limitTrain, limitTest, valSplit } = options
   if (data === undefined) throw new UserError('--data is missing')
-  const { folder, commit } = (await isOnDisk(data))
-    ? { folder: data }
-    : await resolveDataset(data, { ...WANTED, progress, revision })
-  const given = labels?.split(',').map(name => name.trim())
-  const loaded = await loadLabelled(folder, {
-    seed,
-    task,
-    given,
+  const { folder, commit } = await locateData(data, progress, revision)
+  const loaded = await loadLabelled(folder, readingOf(options, model))
+  const { plan, columns, unlabelled, leftOut } = loaded
+  const sample = (
+    option: 'limit-train' | 'limit-test',
+    examples: readonly Example[],
+    count: number | undefined,
+    drawnBy: number,
+  ): readonly Example[] => (count === undefined ? examples : sampleOf(option, examples, count, drawnBy, plan))
+  const all = sample('limit-train', loaded.train, limitTrain, seed)
+  const test = sample('limit-test', loaded.test, limitTest, testSeed)
+  const { rest: train, aside } = loaded.validation
+    ? { rest: all, aside: loaded.validation }
+    : naming(`${limitTrain === undefined ? '' : `--limit-train ${limitTrain}, `}--val-split ${valSplit}`, () =>
+        setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan)),
+      )
+  requireClasses(train, plan, limitTrain === undefined ? data : `${data} with --limit-train ${limitTrain}`)
+  const source = sourceText(loaded)
+  return { plan, columns, train, validation: aside, test, all, testSeed, source, unlabelled, leftOut, commit }
+}
+
+/** How the options want data read; `model` are the classes that the base model has names for. */
+export function readingOf(options: DataChoices, model?: readonly string[]): DataOptions {
+  const { textColumn, pairColumn, labelColumn, labelSeparator, encoding, skipBadRows, minusOne } = options
+  return {
+    testSeed: options.testSeed ?? TEST_SEED,
+    task: options.task,
+    given: options.labels?.split(',').map(name => name.trim()),
     model,
     textColumn,
     pairColumn,
@@ -200,27 +248,14 @@ export async function openData(
     skipBadRows,
     minusOne,
     spellings: sentimentOf,
-  })
-  const { plan, columns, unlabelled, leftOut } = loaded
-  const sample = (
-    option: 'limit-train' | 'limit-test',
-    examples: readonly Example[],
-    count: number | undefined,
-  ): readonly Example[] => (count === undefined ? examples : sampleOf(option, examples, count, seed, plan))
-  const all = sample('limit-train', loaded.train, limitTrain)
-  const test = sample('limit-test', loaded.test, limitTest)
-  const { rest: train, aside } = loaded.validation
-    ? { rest: all, aside: loaded.validation }
-    : naming(`${limitTrain === undefined ? '' : `--limit-train ${limitTrain}, `}--val-split ${valSplit}`, () =>
-        setAside(all, valSplit, stream(seed, 'validation'), stratumOf(plan), strataOf(plan)),
-      )
-  requireClasses(train, plan, limitTrain === undefined ? data : `${data} with --limit-train ${limitTrain}`)
+  }
+}
+
+/** Where examples come from and how they were read, with the rows that were taken for unlabelled. */
+export function sourceText({ source, unlabelled }: Pick<LabelledData, 'source' | 'unlabelled'>): string {
+  if (unlabelled === 0) return source
   const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
-  const source =
-    unlabelled === 0
-      ? loaded.source
-      : `${loaded.source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
-  return { plan, columns, train, validation: aside, test, all, source, unlabelled, leftOut, commit }
+  return `${source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
 }
 
 function sampleOf(

@@ -24,6 +24,8 @@ const schema = z.looseObject({
   source: text,
   /** Commits of the Hub's model (or adapter, with its base), data set and teacher. */
   commits: z.looseObject({ model: text, base: text, data: text, teacher: text }).optional(),
+  /** By which the rows of the test set were drawn. */
+  test_seed: z.int().optional(),
   /** Hashes of what the run reads. */
   fingerprints: z.record(z.string(), z.string()).optional(),
   /** The adapter that the run began on. */

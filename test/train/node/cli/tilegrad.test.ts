@@ -6,11 +6,13 @@ import { compareRuns } from '../../../../train/compare/compare.ts'
 import { openRuns } from '../../../../train/node/jobs/compare.ts'
 import { parseOptions } from '../../../../train/node/cli/options.ts'
 import { recordedOptions } from '../../../../train/node/jobs/fine-tune.ts'
+import { TEST_SEED, openData } from '../../../../train/node/jobs/job.ts'
 import { version } from '../../../../train/node/package.ts'
+import { dataHash } from '../../../../train/node/run/fingerprint.ts'
 import { createRun } from '../../../../train/node/run/folder.ts'
+import { readPredictions } from '../../../../train/node/run/predictions.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../support/command.ts'
 import { type Ended, startTilegrad, tilegrad, tinyReviews, toCsv } from '../../../support/tiny.ts'
-import { readPredictions } from '../../../../train/node/run/predictions.ts'
 
 let place: Workplace
 beforeAll(async () => {
@@ -210,5 +212,23 @@ describe('a run that goes on', () => {
     })
     expect(await options('study', { preset: 'imdb' })).toMatchObject({ preset: 'imdb', trainHead: false, loraAlpha: 1 })
     expect(await options('old', {})).toMatchObject({ preset: 'imdb', trainHead: false, loraAlpha: 1 })
+  })
+
+  test('has the test rows that it began with, also where an older version drew them by the seed', async () => {
+    const given = ['--model', place.model, '--data', place.reviews, '--limit-test', '16', '--seed', '7']
+    const resumed = async (name: string, testSeed: number, more: object = {}): Promise<Ended> => {
+      const data = await openData({ ...parseOptions(given, 'tilegrad'), testSeed }, () => undefined)
+      const config = { arguments: given, options: { preset: 'tilegrad' }, fingerprints: { data: dataHash(data) } }
+      const { folder } = await createRun(join(place.root, name), { tilegrad: version, ...config, ...more })
+      return run(['fine-tune', '--resume', folder, '--dry-run'])
+    }
+    const [older, now, other] = await Promise.all([
+      resumed('older', 7),
+      resumed('now', TEST_SEED, { test_seed: TEST_SEED }),
+      resumed('other', 8),
+    ])
+    expect(older.status, older.stderr).toBe(0)
+    expect(now.status, now.stderr).toBe(0)
+    expect(other.stderr).toContain(`the data in ${place.reviews} changed since`)
   })
 })

@@ -167,7 +167,7 @@ describe('an aclImdb folder', () => {
 })
 
 describe('a table', () => {
-  test('is split by the seed, a fifth of each class for the test', async () => {
+  test('is split by the seed for test rows, a fifth of each class for the test', async () => {
     const path = await put('split.csv', ['review,sentiment', ...table(50)].join('\n'))
     const reviews = await loadReviews(path, 7)
     expect(reviews.train).toHaveLength(40)
@@ -177,7 +177,7 @@ describe('a table', () => {
     expect(texts.toSorted()).toEqual(Array.from({ length: 50 }, (_, i) => `Review, number ${i}`).toSorted())
     expect(await loadReviews(path, 7)).toEqual(reviews)
     expect((await loadReviews(path, 8)).test).not.toEqual(reviews.test)
-    expect(reviews.source).toBe(`${path} (split 80/20 by seed 7); texts from column "review", labels from "sentiment"`)
+    expect(reviews.source).toBe(`${path} (split 80/20); texts from column "review", labels from "sentiment"`)
   })
 
   test('of CSV may have quotes, line breaks, a byte order mark, other columns, and blank lines', async () => {
@@ -285,7 +285,7 @@ test('lists of labels may be written as strings', async () => {
     'lists.csv',
     `text,label\n${Array.from({ length: 10 }, (_, i) => `t${i},"['a', 'b']"\nu${i},"[""b""]"`).join('\n')}\n`,
   )
-  const read = (path: string, options: object) => loadLabelled(path, { seed: 1, ...options })
+  const read = (path: string, options: object) => loadLabelled(path, { testSeed: 1, ...options })
   const { plan, train } = await read(json, { task: 'labels' })
   expect([plan.task, plan.labels, train.length]).toEqual(['labels', ['a', 'b'], 16])
   const csv = await put(
@@ -314,7 +314,7 @@ describe('a test split', () => {
         const reviews = await loadReviews(at)
         expect([reviews.train.length, reviews.test.length]).toEqual([16, 4])
         expect(reviews.source).toBe(
-          `${path} (split 80/20 by seed 42); test has no labels; texts from column "text", labels from "label"`,
+          `${path} (split 80/20); test has no labels; texts from column "text", labels from "label"`,
         )
       }
       await put('glue/train.csv', rows)

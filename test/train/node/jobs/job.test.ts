@@ -213,7 +213,33 @@ describe('rows without a label', () => {
     expect([data.unlabelled, data.all.length + data.test.length]).toEqual([count, 20])
     const columns = 'texts from column "text", labels from "label"'
     const left = said === '' ? '' : `${said} a label (-1) left out (--minus-one label takes -1 for a class)`
-    expect(data.source).toBe(`${path} (split 80/20 by seed 42); ${columns}${left}`)
+    expect(data.source).toBe(`${path} (split 80/20); ${columns}${left}`)
+  })
+})
+
+describe('rows that are drawn', () => {
+  const open = async (seed: number, testSeed?: number) => {
+    const options = ['--limit-train', '30', '--limit-test', '8', '--val-split', '6', '--seed', String(seed)]
+    const path = join(cacheDir, 'reviews.csv')
+    const rows = Array.from({ length: 100 }, (_, i) => `review ${i},${i % 2}\n`)
+    await writeFile(path, `text,label\n${rows.join('')}`)
+    const data = await openData({ ...parseOptions(['--data', path, ...options]), testSeed }, () => undefined)
+    return { ...data, texts: (set: 'train' | 'validation' | 'test') => data[set].map(({ text }) => text).toSorted() }
+  }
+
+  test('for training and validation depend on the seed, those for the test never do', async () => {
+    const [one, two] = [await open(1), await open(2)]
+    expect(one.texts('test')).toHaveLength(8)
+    expect(two.texts('test')).toEqual(one.texts('test'))
+    expect(two.texts('train')).not.toEqual(one.texts('train'))
+    expect(two.texts('validation')).not.toEqual(one.texts('validation'))
+  })
+
+  test('for the test are those of an older run where they were drawn by its seed', async () => {
+    const [old, same] = [await open(1, 1), await open(2, 1)]
+    expect(old.texts('test')).not.toEqual((await open(1)).texts('test'))
+    expect(same.texts('test')).toEqual(old.texts('test'))
+    expect(old.testSeed).toBe(1)
   })
 })
 

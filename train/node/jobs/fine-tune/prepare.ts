@@ -38,7 +38,7 @@ import {
 import { type EncodedSets, createShared } from '../shared.ts'
 import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
 import type { Host } from './host.ts'
-import { dataCommitOf, modelCommitsOf, refuseChanges, teacherCommitOf } from './recorded.ts'
+import { dataCommitOf, modelCommitsOf, refuseChanges, teacherCommitOf, testSeedOf } from './recorded.ts'
 import { type Teacher, openTeacher, teacherText, withAnswers } from './teacher.ts'
 import { type MoreTexts, openUnlabelled, tokenisedMore } from './unlabelled.ts'
 
@@ -95,8 +95,9 @@ export async function openJob(
   const { model: sketch } = await buildModel(options, described, described.trained.task ?? 'classes')
   checkSizes(sketch, device, '--precision f16')
   const [names, revision] = [namesOf(described.config), dataCommitOf(run, options.data)]
-  const keyOfData = dataKey(options, names, revision)
-  const data = await shared.data.get(keyOfData, () => openData(options, download, names, revision))
+  const dataChoices = { ...options, testSeed: testSeedOf(run, options.seed) }
+  const keyOfData = dataKey(dataChoices, names, revision)
+  const data = await shared.data.get(keyOfData, () => openData(dataChoices, download, names, revision))
   const fetched = withLabels(await fetchWeights(described, download), data.plan)
   const opened = host.shared ? await keepWeights(fetched, host.shared) : fetched
   const { model, drawn } = await buildModel(options, opened, data.plan.task)

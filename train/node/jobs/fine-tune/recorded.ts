@@ -7,6 +7,7 @@ import { pinnedArguments } from '../../run/config.ts'
 import type { Fingerprints } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { changedSince } from '../../run/resume.ts'
+import { TEST_SEED } from '../job.ts'
 import type { ModelCommits, OpenedModel } from '../model.ts'
 
 /** Whose defaults a run began with. Those of runs that do not say were the study's. */
@@ -45,6 +46,10 @@ export function teacherCommitOf(run: Run | undefined, name: string | undefined):
   const { options, commits } = run?.config ?? {}
   return options?.teacher === name ? commits?.teacher : undefined
 }
+
+/** By which the test rows of a run are drawn. Runs that do not say drew theirs by `--seed`. */
+export const testSeedOf = (run: Run | undefined, seed: number): number =>
+  run ? (run.config.test_seed ?? seed) : TEST_SEED
 
 /** Throws a UserError if the run began with other data, another model or another teacher than there are now. */
 export function refuseChanges(

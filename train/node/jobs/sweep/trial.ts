@@ -204,8 +204,9 @@ class Making {
 
   /** Compares data, models and texts without labels with those of the other workers. */
   async #compare({ options, opened, fingerprints, data }: Job): Promise<void> {
+    const { seed, limitTrain, limitTest, valSplit } = options
     const sources = {
-      data: [JSON.stringify([options.data, options.seed, options.limitTrain, options.limitTest, options.valSplit])],
+      data: [JSON.stringify([options.data, seed, data.testSeed, limitTrain, limitTest, valSplit])],
       model: [JSON.stringify([options.model, options.tokenizer, options.init])],
       teacher: [JSON.stringify([options.teacher])],
       unlabelled: [JSON.stringify([options.unlabelled])],
