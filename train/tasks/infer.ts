@@ -120,6 +120,9 @@ export function inferTask(examples: readonly Labelled[], options: InferOptions =
 const unwrap = (label: Label, task: TaskName): Label =>
   (task === 'classes' || task === 'regression') && isList(label) && label.length === 1 ? label[0] : label
 
+const differing = (count: number, what: string): string =>
+  count === 1 ? `one ${what} alone` : `${count} different ${what}s`
+
 function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName; why: string } {
   if (lists) {
     const eachWord = examples.every(
@@ -136,11 +139,11 @@ function guess(examples: readonly Labelled[], lists: boolean): { task: TaskName;
     return { task: 'labels', why: 'a list of labels for each text' }
   }
   const names = new Set(examples.map(({ label }) => (isList(label) ? '' : nameOf(label))))
-  if (![...names].every(isNumber)) return { task: 'classes', why: `${names.size} different labels` }
+  if (![...names].every(isNumber)) return { task: 'classes', why: differing(names.size, 'label') }
   const whole = [...names].every(name => Number.isInteger(Number(name)))
   if (!whole) return { task: 'regression', why: 'labels are numbers with fractions' }
   if (names.size > MOST_NUMBER_CLASSES) return { task: 'regression', why: `${names.size} different whole numbers` }
-  return { task: 'classes', why: `${names.size} different whole numbers` }
+  return { task: 'classes', why: differing(names.size, 'whole number') }
 }
 
 /**

@@ -97,7 +97,8 @@ export async function overview(argv: readonly string[]): Promise<number> {
         groups,
         `${TILEGRAD} overview <data> [options]`,
         'Says what a data set is, as training would read it: rows, lengths, what each --max-length cuts and costs,\n' +
-          'duplicates, odd rows, the words that tell the classes apart. Needs no adapter.',
+          'duplicates, odd rows, the words that tell the classes apart. A table that training refuses (too few rows, one\n' +
+          'class, no labels) is described too, with the reason. Needs no adapter.',
       ),
     )
     return 0
@@ -114,7 +115,8 @@ export async function overview(argv: readonly string[]): Promise<number> {
   const progress = new Progress()
   const { opened, result } = await look(full, options.maxLength, progress).finally(() => progress.stop())
   console.say(`Data: ${opened.data.source}`)
-  console.say(`${taskText(opened.data, result.sets.train)}\n`)
+  if (result.refused !== undefined) console.say(`Not to be trained on as it is: ${result.refused}`)
+  console.say(`${result.task === null ? `Task: none; ${result.why}` : taskText(opened.data, result.sets.train)}\n`)
   console.say(describeOverview(result))
   if (out !== undefined) {
     // Loaded only here: the charts' library takes longer to load than all else.

@@ -83,8 +83,10 @@ export function countsOf(examples: readonly Example[], { task, labels }: TaskPla
   if (task === 'regression') return undefined
   const counts = new Array<number>(labels.length).fill(0)
   for (const { target } of examples) {
-    if (typeof target === 'number') counts[target]++
-    else if (task === 'labels') for (let i = 0; i < labels.length; i++) counts[i] += target[i]
+    if (typeof target === 'number') {
+      // Less than 0 where there is no label.
+      if (target >= 0) counts[target]++
+    } else if (task === 'labels') for (let i = 0; i < labels.length; i++) counts[i] += target[i]
     else for (let i = 0; i < target.length; i++) if (target[i] >= 0) counts[target[i]]++
   }
   return counts

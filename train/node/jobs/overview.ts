@@ -38,7 +38,8 @@ export async function overviewOf(
   }
   return {
     source: data.source,
-    task: plan.task,
+    ...(opened.refused !== undefined && { refused: opened.refused }),
+    task: plan.labels.length === 0 ? null : plan.task,
     why: plan.why,
     labels: plan.labels,
     columns: data.columns,
@@ -58,7 +59,11 @@ export async function overviewOf(
     max_length: maxLengthsOf(sets, scanned, opened, options, maxLengths),
     duplicates: duplicatesOf(sets, scanned, plan, show),
     odd: oddRowsOf(sets, scanned, show),
-    words: groups.names.map((group, i) => ({ group, words: scanned.counts.distinguishing(i, WORDS) })),
+    // One group differs from no other.
+    words:
+      groups.names.length < 2
+        ? []
+        : groups.names.map((group, i) => ({ group, words: scanned.counts.distinguishing(i, WORDS) })),
     examples: examplesOf(groups, data.all, scanned.characters[0], show),
   }
 }

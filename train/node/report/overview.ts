@@ -35,7 +35,7 @@ export function renderOverview({ overview, name, createdAt, version, command }: 
     { id: 'max-length', title: 'What a longest text cuts, and costs', body: maxLengthSection(overview) },
     { id: 'duplicates', title: 'Duplicates', body: duplicatesSection(overview) },
     { id: 'odd', title: 'Odd texts', body: oddSection(overview) },
-    { id: 'words', title: 'Telling words', body: wordsSection(overview) },
+    ...(overview.words.length > 0 ? [{ id: 'words', title: 'Telling words', body: wordsSection(overview) }] : []),
     { id: 'examples', title: 'Examples', body: examplesSection(overview) },
     { id: 'repeat', title: 'How to repeat it', body: html`<pre tabindex="0"><code>${command}</code></pre>` },
   ]
@@ -54,15 +54,16 @@ const tile = ([name, value, more]: readonly [string, Part, Part]): Markup =>
 /** Classes that are named on the first screen. */
 const NAMED = 4
 
-function whatItIs({ sets, task, labels, why }: Overview): Markup {
+function whatItIs({ sets, task, labels, why, refused }: Overview): Markup {
   const rows = Object.values(sets).reduce((sum, set) => sum + set.rows, 0)
   const each = Object.entries(sets).map(([name, set]) => `${number(set.rows)} to ${VERBS[name] ?? name}`)
   const names = labels.slice(0, NAMED).map(showName).join(', ')
   const more = labels.length > NAMED ? ` and ${number(labels.length - NAMED)} more` : ''
   return html`<p class="hero"><strong>${number(rows)}</strong> <span>texts</span></p>
 <p class="note">${each.join(', ')}</p>
-<p>Task: ${TASK_TEXTS[task]} (${why}).</p>
-${task !== 'regression' && html`<p>Labels: ${names}${more}.</p>`}`
+${refused !== undefined && html`<p class="warning">Not to be trained on as it is: ${refused}.</p>`}
+<p>Task: ${task === null ? 'none' : TASK_TEXTS[task]} (${why}).</p>
+${names !== '' && task !== 'regression' && html`<p>Labels: ${names}${more}.</p>`}`
 }
 
 const VERBS: Readonly<Record<string, string>> = { train: 'train on', validation: 'validate on', test: 'test on' }

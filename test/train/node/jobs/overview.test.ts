@@ -14,6 +14,7 @@ import { textStatistics } from '../../../../train/node/data/statistics.ts'
 import { BUNDLED } from '../../../../train/node/jobs/job.ts'
 import { describeOverview } from '../../../../train/node/jobs/overview/describe.ts'
 import type { Overview } from '../../../../train/node/jobs/overview/result.ts'
+import { renderOverview } from '../../../../train/node/report/overview.ts'
 import { overviewAt } from '../../../support/overviews.ts'
 import { loadReviews } from '../../../support/reviews.ts'
 import { SHARED } from '../../../support/shared.ts'
@@ -62,6 +63,62 @@ describe('the overview of the bundled reviews', () => {
       [0, 1],
       [0, 1],
     ])
+  })
+})
+
+describe('the overview of data that no run would train on', () => {
+  const of = async (name: string, text: string, ...more: readonly string[]): Promise<Overview> =>
+    overviewAt([`--data=${await file(name, text)}`, ...tokenizer, ...more], [64])
+
+  test.each<[string, string, RegExp, object]>([
+    ['one row', 'text,label\nA fine film.,good\n', /^has 1 labelled row/, { good: 1 }],
+    ['two rows', 'text,label\na,x\nb,y\n', /only the label .+ to train on/, { x: 1, y: 1 }],
+    ['one class', 'text,label\na,x\nb,x\nc,x\n', /only the label "x"/, { x: 3 }],
+    ['one number', 'text,label\na,0.5\n', /has 1 labelled row/, {}],
+  ])('counts all rows of %s, and says why', async (name, text, why, classes) => {
+    const { refused, sets, words, task, why: meaning } = await of(`${name}.csv`, text)
+    expect(refused?.replace(`${folder}/${name}.csv`, '').replace(/^[ :,]+/, '')).toMatch(why)
+    expect(Object.keys(sets)).toEqual(['train'])
+    expect(sets.train.rows).toBe(text.trim().split('\n').length - 1)
+    expect(sets.train.classes ?? {}).toEqual(classes)
+    if (task === 'classes' && Object.keys(classes).length < 2)
+      expect({ words, why: meaning }).toEqual({ words: [], why: 'one label alone' })
+  })
+
+  test.each<[string, string, string]>([
+    ['a table without a column of labels', 'none.csv', 'id,text\n1,A fine film.\n2,A fine film.\n3,Awful!\n'],
+    ['rows labelled -1', 'minus.csv', 'text,label\nA fine film.,-1\nA fine film.,-1\nAwful!,-1\n'],
+    [
+      'labels of several kinds',
+      'mixed.jsonl',
+      '{"text":"A fine film.","label":["a"]}\n{"text":"A fine film.","label":1}\n{"text":"Awful!","label":"b"}\n',
+    ],
+  ])('describes the texts of %s', async (_, name, text) => {
+    const overview = await of(name, text)
+    expect(overview).toMatchObject({ task: null, labels: [], words: [], sets: { train: { rows: 3, classes: {} } } })
+    expect(overview.refused).toBeDefined()
+    expect(overview.duplicates.within.train.exact).toEqual({ texts: 1, rows: 1, conflicting: 0 })
+    expect(overview.examples.map(({ group, kind, text }) => [group, kind, text])).toEqual([
+      ['all texts', 'shortest', 'Awful!'],
+      ['all texts', 'typical', 'A fine film.'],
+    ])
+    expect(describeOverview(overview)).toContain('all texts, shortest: Awful!')
+    const page = renderOverview({ overview, name, createdAt: '2026-12-01T00:00:00.000Z', version: '1', command: 'x' })
+    expect(page).toContain('Not to be trained on as it is: ')
+    expect(page).not.toContain('Telling words')
+  })
+
+  test('still refuses what options ask for in vain, and what cannot be read', async () => {
+    const four = 'text,label\na,x\nb,y\nc,x\nd,y\n'
+    await expect(of('limit.csv', four, '--limit-train=9')).rejects.toThrow('--limit-train 9: Cannot draw 9')
+    await expect(of('column.csv', four, '--label-column=stars')).rejects.toThrow('stars')
+    await expect(of('empty.csv', 'text,label\n')).rejects.toThrow('has no rows')
+  })
+
+  test('of a table that a run would train on has no such remark', async () => {
+    const rows = ['good', 'bad', 'fine', 'poor'].map((word, i) => `${word},${i % 2}\n`).join('')
+    const { refused, sets } = await of('enough.csv', `text,label\n${rows}`)
+    expect([refused, Object.keys(sets)]).toEqual([undefined, ['train', 'test']])
   })
 })
 

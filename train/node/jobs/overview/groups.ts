@@ -8,8 +8,9 @@ export interface Groups {
   of(example: Example): number[]
 }
 
-/** The groups of a task; `train` decides where numbers are divided. */
+/** The groups of a task, one where there are no labels; `train` decides where numbers are divided. */
 export function groupsOf({ task, labels }: TaskPlan, train: readonly Example[]): Groups {
+  if (labels.length === 0) return { names: ['all texts'], of: () => [0] }
   switch (task) {
     case 'classes':
       return { names: labels, of: ({ target }) => [Number(target)] }
@@ -37,6 +38,7 @@ export function groupsOf({ task, labels }: TaskPlan, train: readonly Example[]):
 
 /** An example's label as people read it. */
 export function labelText({ target }: Example, { task, labels }: TaskPlan): string {
+  if (labels.length === 0) return 'no label'
   if (typeof target === 'number') return task === 'regression' ? String(target) : labels[target]
   if (task === 'labels') return labels.filter((_, i) => target[i] > 0.5).join(', ') || 'none'
   return Array.from(target, tag => (tag < 0 ? '_' : labels[tag])).join(' ')

@@ -1,12 +1,25 @@
 // What an overview is of: the data as a run would read it, and the tokenizer of the model that it is for. No device is
 // opened, and no weights are fetched.
+import { UserError } from '../../../../engine/errors.ts'
 import { publishedConfig } from '../../../../models/index.ts'
 import { cachedModel } from '../../../../models/node/hub.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import type { Tokenizer } from '../../../../models/tokenizer.ts'
 import type { EncoderWidths } from '../../../overview/cuts.ts'
 import type { Options } from '../../cli/options.ts'
-import { BUNDLED, type Data, type Progress, REAL, checkPaths, openData } from '../job.ts'
+import { readDescribed } from '../../data/described.ts'
+import {
+  BUNDLED,
+  type Data,
+  type Progress,
+  REAL,
+  TEST_SEED,
+  checkPaths,
+  locateData,
+  openData,
+  readingOf,
+  sourceText,
+} from '../job.ts'
 import { namesOf, openModel } from '../model.ts'
 
 /** A tokenizer, and the shape of the model that it is for. */
@@ -23,15 +36,32 @@ export interface TokenizerFor {
 
 export interface Opened {
   readonly data: Data
+  /** Why no run would train on it; undefined if one would. */
+  readonly refused: string | undefined
   readonly tokenizer: TokenizerFor
 }
 
-/** Opens data and tokenizer. Rows that cannot be used are left out and counted. Throws a UserError. */
+/**
+ * Opens data and tokenizer. Rows that cannot be used are left out and counted. Data that a run refuses is described as it
+ * is, with the reason, unless options ask for what it does not have. Throws a UserError.
+ */
 export async function openOverview(options: Options, progress: Progress): Promise<Opened> {
   await checkPaths(options)
   const tokenizer = await openTokenizer(options, progress)
-  const data = await openData({ ...options, skipBadRows: true, valSplit: 0 }, progress, tokenizer.labels)
-  return { data, tokenizer }
+  if (options.data === undefined) throw new UserError('--data is missing')
+  const { folder } = await locateData(options.data, progress)
+  const choices = { ...options, data: folder, skipBadRows: true, valSplit: 0 }
+  try {
+    return { tokenizer, data: await openData(choices, progress, tokenizer.labels), refused: undefined }
+  } catch (error) {
+    const isAsked = (['task', 'labels', 'limit-train', 'limit-test'] as const).some(name => options.given.has(name))
+    if (!(error instanceof UserError) || isAsked) throw error
+    const read = await readDescribed(folder, readingOf(choices, tokenizer.labels)).catch(() => undefined)
+    if (!read) throw error
+    const { train, validation = [], ...rest } = read
+    const data = { ...rest, train, all: train, validation, source: sourceText(read), testSeed: TEST_SEED }
+    return { tokenizer, data: { ...data, commit: undefined }, refused: error.message }
+  }
 }
 
 /** The shape that is assumed where no model is named: fine-tuning's default. */

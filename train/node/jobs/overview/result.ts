@@ -95,7 +95,10 @@ export interface ShownExample extends ShownRow {
 /** Everything that an overview says, as `--json` prints it. */
 export interface Overview {
   readonly source: string
-  readonly task: TaskName
+  /** Why no run would train on the data; left out if one would. */
+  readonly refused?: string
+  /** Null where the labels are not taken. */
+  readonly task: TaskName | null
   readonly why: string
   readonly labels: readonly string[]
   readonly columns: LabelledData['columns']
