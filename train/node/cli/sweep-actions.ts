@@ -1,23 +1,33 @@
 // `tilegrad sweep status`, `pause`, `continue` and `best`: a look at a sweep, or a change of one, from another terminal.
+import { stderr, stdout } from 'node:process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError } from '../../../engine/errors.ts'
 import { bestTrial, repeatTrial, trialsJson } from '../jobs/sweep/results.ts'
-import { type Place, openPlace, showStatus, statusOf, sweepsOf } from '../jobs/sweep/status.ts'
+import {
+  type Place,
+  type SweepStatus,
+  allStatus,
+  isDone,
+  openPlace,
+  showStatus,
+  statusLine,
+  statusOf,
+  statusTexts,
+  sweepsOf,
+} from '../jobs/sweep/status.ts'
 import { TILEGRAD } from '../package.ts'
 import { address } from './address.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
+import { Screen } from './screen.ts'
 import { flag, helpOf, optional, parseTable, text } from './table.ts'
-
-/** What clears a terminal. */
-const CLEAR = '\u001b[H\u001b[J'
 
 /** Seconds between two looks of `status --watch`. */
 const WATCH = 2
 
 const groups = {
   Options: {
-    watch: flag('status: show it again every two seconds, until all is done'),
+    watch: flag('status: follow it until all is done; redrawn on a terminal, elsewhere a line for each change'),
     worker: optional(text('NAME', 'the name of a worker'), 'pause, continue: this worker alone', 'all of the sweep'),
     database: optional(
       address,
@@ -32,8 +42,7 @@ const parseAction = (argv: readonly string[]) => parseTable(groups, argv, { posi
 
 interface Action {
   readonly says: string
-  /** Gives false where there may be more to show later. */
-  readonly run: (place: Place, console: Console, options: ActionOptions) => Promise<boolean | void>
+  readonly run: (place: Place, console: Console, options: ActionOptions) => Promise<void>
 }
 
 /** By their names. */
@@ -44,8 +53,11 @@ export const ACTIONS: Readonly<Record<string, Action>> = {
   best: { says: 'the best trial so far, with the command that repeats it', run: best },
 }
 
-/** Runs an action. Gives the exit status. Throws a UserError if there is no such sweep. */
-export async function sweepAction(name: string, argv: readonly string[]): Promise<number> {
+/**
+ * Runs an action. Gives the exit status. Throws a UserError if there is no such sweep. `pause` is the number of seconds
+ * between two looks of `--watch`.
+ */
+export async function sweepAction(name: string, argv: readonly string[], { pause = WATCH } = {}): Promise<number> {
   const { says, run } = ACTIONS[name]
   const options = parseAction(argv)
   if (options.help) {
@@ -57,27 +69,51 @@ export async function sweepAction(name: string, argv: readonly string[]): Promis
   if (where === undefined) throw new UserError(`sweep ${name} needs the folder of a sweep, or an address postgres://…`)
   if (stray !== undefined) throw new UserError(`Unexpected argument ${JSON.stringify(stray)}: ${name} takes one sweep`)
   const console = new Console(options.json)
-  for (;;) {
-    // Opened anew for each look: whoever has a folder's database open keeps others from resuming the sweep.
-    const place = await openPlace(where, options.database)
-    const isOver = await looked(place, run(place, console, options))
-    if (isOver !== false || !options.watch) return 0
-    await sleep(WATCH * 1000)
-  }
+  const open = <T>(look: (place: Place) => Promise<T>): Promise<T> => opened(where, options.database, look)
+  if (options.watch) {
+    if (name !== 'status') throw new UserError(`--watch is for sweep status, not for sweep ${name}`)
+    await watch(() => open(allStatus), console, { pause, screen: new Screen(options.json ? stderr : stdout) })
+  } else await open(place => run(place, console, options))
+  return 0
 }
 
-/** The same, once the place is closed. */
-async function looked<T>({ database }: Place, look: Promise<T>): Promise<T> {
+/** What a look at a place gives. The place is closed then: whoever has a folder's database open keeps others from it. */
+async function opened<T>(where: string, address: string | undefined, look: (place: Place) => Promise<T>): Promise<T> {
+  const place = await openPlace(where, address)
   try {
-    return await look
+    return await look(place)
   } finally {
-    await database.close()
+    await place.database.close()
   }
 }
 
-async function status(place: Place, console: Console, { watch }: ActionOptions): Promise<boolean> {
-  if (watch) process.stdout.write(process.stdout.isTTY ? CLEAR : '\n')
-  return showStatus(place, console)
+async function status(place: Place, console: Console): Promise<void> {
+  showStatus(await allStatus(place), console)
+}
+
+/** Shows how sweeps go on until all are done, and then their status. */
+async function watch(
+  look: () => Promise<readonly SweepStatus[]>,
+  console: Console,
+  { pause, screen }: { readonly pause: number; readonly screen: Screen },
+): Promise<void> {
+  const said = new Map<string, string>()
+  for (;;) {
+    const all = await look()
+    if (all.every(isDone)) {
+      if (screen.isTerminal) screen.clear()
+      return showStatus(all, console)
+    }
+    if (screen.isTerminal) screen.draw(statusTexts(all))
+    else {
+      for (const one of all) {
+        const { line, part } = statusLine(one)
+        if (said.get(one.sweep.id) !== part) console.say(line)
+        said.set(one.sweep.id, part)
+      }
+    }
+    await sleep(pause * 1000)
+  }
 }
 
 function pausing(paused: boolean): Action['run'] {

@@ -63,7 +63,7 @@ export const countsText = (trials: readonly TrialRecord[]): string =>
     return count === 0 ? [] : [`${count} ${state}`]
   }).join(', ')
 
-const isDone = ({ sweep, trials }: SweepStatus): boolean => sweep.proposed && trials.every(hasEnded)
+export const isDone = ({ sweep, trials }: SweepStatus): boolean => sweep.proposed && trials.every(hasEnded)
 
 /** Seconds until the sweep is done, as far as one can tell. */
 export function remaining({ sweep: { plan }, trials, workers }: SweepStatus): number | undefined {
@@ -71,22 +71,40 @@ export function remaining({ sweep: { plan }, trials, workers }: SweepStatus): nu
   return secondsLeft(trials, trialCount(plan.spec), Math.max(1, running, workers.length))
 }
 
+/** How long it will take. */
+function whenText(status: SweepStatus): string {
+  if (isDone(status)) return 'done'
+  const left = remaining(status)
+  return left === undefined ? 'not known yet how long' : `about ${showDuration(left)} left`
+}
+
+/** `4 of 9 trials: 2 complete, 2 running`. */
+const standingText = ({ sweep: { plan }, trials }: SweepStatus): string =>
+  `${trials.length} of ${trialCount(plan.spec)} trials: ${countsText(trials) || 'none yet'}`
+
+/** A sweep in one line, and a part of it that is the same for two looks between which only time has passed. */
+export function statusLine(status: SweepStatus): { readonly line: string; readonly part: string } {
+  const { sweep, trials, workers } = status
+  const best = bestTrial(sweep, trials)
+  const parts = [
+    `${sweep.name}: ${standingText(status)}`,
+    `${workers.length} ${workers.length === 1 ? 'worker' : 'workers'}`,
+    best?.value !== undefined && `best ${sweep.plan.spec.metric} ${best.value.toFixed(4)}`,
+    sweep.paused && 'paused',
+  ]
+  const part = parts.filter(one => typeof one === 'string').join('; ')
+  return { line: `${part}; ${whenText(status)}`, part }
+}
+
 /** What people read. */
 export function statusText(status: SweepStatus): string {
   const { sweep, trials, workers } = status
   const { command, spec } = sweep.plan
-  const total = trialCount(spec)
-  const left = remaining(status)
-  const when = isDone(status)
-    ? 'done'
-    : left === undefined
-      ? 'not known yet how long'
-      : `about ${showDuration(left)} left`
   const failed = trials.filter(({ state }) => state === 'failed')
   const best = bestTrial(sweep, trials)
   const parts = [
     `${sweep.name}: ${spec.search} search of tilegrad ${command}, ${spec.direction === 'maximize' ? 'highest' : 'lowest'} ${spec.metric}`,
-    `${trials.length} of ${total} trials: ${countsText(trials) || 'none yet'}; ${when}${sweep.paused ? '; paused' : ''}`,
+    `${standingText(status)}; ${whenText(status)}${sweep.paused ? '; paused' : ''}`,
     workersTable(sweep, trials, workers),
     resultsTable(sweep, trials),
     failed.length > 0 &&
@@ -112,11 +130,19 @@ function workersTable(
   return rows.length === 0 ? undefined : table([['worker', 'adapter', 'step', 'does'], ...rows])
 }
 
-/** Prints the status of the sweeps of a place. Gives whether all are done. */
-export async function showStatus(place: Place, console: Console): Promise<boolean> {
+/** The status of all sweeps of a place. */
+export async function allStatus(place: Place): Promise<SweepStatus[]> {
   const all: SweepStatus[] = []
   for (const sweep of await sweepsOf(place)) all.push(await statusOf(place.store, sweep))
-  console.say(all.map(statusText).join('\n\n\n'))
+  return all
+}
+
+/** The texts of several sweeps. */
+export const statusTexts = (all: readonly SweepStatus[]): string => all.map(statusText).join('\n\n\n')
+
+/** Prints the status of sweeps. */
+export function showStatus(all: readonly SweepStatus[], console: Console): void {
+  console.say(statusTexts(all))
   console.result({
     sweeps: all.map(status => ({
       ...trialsJson(status.sweep, status.trials),
@@ -133,5 +159,4 @@ export async function showStatus(place: Place, console: Console): Promise<boolea
       })),
     })),
   })
-  return all.every(isDone)
 }
