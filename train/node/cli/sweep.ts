@@ -116,10 +116,11 @@ function missing(file: string | undefined): UserError {
 }
 
 async function start(plan: Plan, file: string | undefined, options: SweepOptions, console: Console): Promise<number> {
-  const { workers = 1, adapter, database, store, out, name } = options
+  const { workers = 1, adapter, database, out, name } = options
   const settled = await settledPlan(plan, adapter, console)
   const called = name ?? (file === undefined ? 'sweep' : basename(file, extname(file)))
-  return startSweep(settled, { workers, adapter, database, store, out, name: called, times: timesOf(options) }, console)
+  const [store, times] = [storeOf(options), timesOf(options)]
+  return startSweep(settled, { workers, adapter, database, store, out, name: called, times }, console)
 }
 
 async function resume(
@@ -136,9 +137,13 @@ async function resume(
   ]
   if (changed.length > 0)
     throw new UserError(`${changed[0]} cannot be given with --resume, which uses the sweep's own options`)
-  const { workers, adapter, database, store, retryFailed } = options
-  return resumeSweep(folder, { workers, adapter, database, store, retryFailed, times: timesOf(options) }, console)
+  const { workers, adapter, database, retryFailed } = options
+  const [store, times] = [storeOf(options), timesOf(options)]
+  return resumeSweep(folder, { workers, adapter, database, store, retryFailed, times }, console)
 }
+
+/** The folder of checkpoints by its whole path: workers may have started elsewhere. */
+const storeOf = ({ store }: SweepOptions): string | undefined => (store === undefined ? undefined : resolve(store))
 
 const timesOf = ({ heartbeat, cutAfter }: SweepOptions) => ({ ...TIMES, heartbeat, slice: cutAfter })
 

@@ -6,7 +6,7 @@ import { copyFile, link, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs
 import { dirname, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
-import { codeOf, temporaryName } from '../../../../models/node/files.ts'
+import { codeOf, isTemporary, temporaryName } from '../../../../models/node/files.ts'
 import { digestOf } from '../../run/state-file.ts'
 import type { Database } from './database.ts'
 import type { Attempt, StoredFile } from './store.ts'
@@ -85,12 +85,15 @@ export function folderDepot(root: string): Depot {
     async keep(attempt, files) {
       const folder = folderOf(attempt)
       const wanted = new Set(files.map(({ digest, attempt: from }) => nameOf(from, digest)))
+      // A trial of which nothing is kept is over, so nobody writes there any more.
+      const isOver = files.length === 0
       for (const name of await readdir(folder).catch(() => [])) {
         const from = Number(/^(\d+)-[0-9a-f]{64}$/.exec(name)?.[1] ?? Infinity)
-        if (from <= attempt.attempt && !wanted.has(name)) await rm(join(folder, name), { force: true })
+        const isLeft = isOver && isTemporary(name)
+        if (isLeft || (from <= attempt.attempt && !wanted.has(name))) await rm(join(folder, name), { force: true })
       }
       // Folders go when nothing is left in them.
-      if (files.length > 0) return
+      if (!isOver) return
       for (const empty of [folder, dirname(folder)]) await rmdir(empty).catch(() => undefined)
     },
   }

@@ -1,11 +1,14 @@
 // What sweeps keep in their database, over PGlite: the tests share one, which the last of them closes.
-import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { readFile, readdir, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../../../engine/errors.ts'
+import { temporaryName } from '../../../../../models/node/files.ts'
+import { sweepAction } from '../../../../../train/node/cli/sweep-actions.ts'
 import { advance } from '../../../../../train/node/jobs/sweep/advance.ts'
 import { type Database, openDatabase } from '../../../../../train/node/jobs/sweep/database.ts'
 import { PART, databaseDepot, folderDepot } from '../../../../../train/node/jobs/sweep/depot.ts'
+import { createSweepFolder } from '../../../../../train/node/jobs/sweep/folder.ts'
 import { serveFolder } from '../../../../../train/node/jobs/sweep/pglite.ts'
 import type { Plan } from '../../../../../train/node/jobs/sweep/plan.ts'
 import { withoutPassword } from '../../../../../train/node/jobs/sweep/postgres.ts'
@@ -16,12 +19,14 @@ import { temporaryFolder } from '../../../../support/folder.ts'
 import { digestOf } from '../../../../../train/node/run/state-file.ts'
 
 const folder = await temporaryFolder('store')
+/** The sweep whose folder has the database. */
+const WATCHED = crypto.randomUUID()
 let database: Database
 let store: SweepStore
 let queue: TrialQueue
 
 beforeAll(async () => {
-  await mkdir(join(folder, 'sweep'))
+  await createSweepFolder(join(folder, 'sweep'), { id: WATCHED, name: 'watched', plan, workers: 1 })
   database = await serveFolder(join(folder, 'sweep'))
   store = await SweepStore.open(database)
   queue = await TrialQueue.open(database, TIMES)
@@ -282,6 +287,21 @@ describe('checkpoints', () => {
     },
   )
 
+  test('leave nothing behind once the trial is over, not even what a killed worker had begun to write', async () => {
+    const id = await sweep()
+    const [root, source] = [join(folder, 'begun'), join(folder, 'begun-source')]
+    const depot = folderDepot(root)
+    await writeFile(source, 'state')
+    const digest = await digestOf(source)
+    await depot.put(attempt(id, 1), digest, source)
+    const begun = join(root, id, '0', temporaryName('part'))
+    await writeFile(begun, 'sta')
+    await depot.keep(attempt(id, 1), [{ path: 'state', digest, attempt: 1 }])
+    expect((await readdir(join(root, id, '0'))).toSorted()).toEqual([basename(begun), `1-${digest}`].toSorted())
+    await depot.keep(attempt(id, 1), [])
+    expect(await readdir(root)).toEqual([])
+  })
+
   test('that are damaged are refused', async () => {
     const id = await sweep()
     const depot = folderDepot(join(folder, 'damaged'))
@@ -294,6 +314,54 @@ describe('checkpoints', () => {
     const file = { path: 'state', digest, attempt: 1 }
     await expect(depot.get(attempt(id, 1), file, join(folder, 'target'))).rejects.toThrow(
       'does not hold the checkpoint',
+    )
+  })
+})
+
+describe('sweep status --watch, off a terminal,', () => {
+  const place = join(folder, 'sweep')
+
+  test('prints a line for each change, and the status once the sweep is done', async () => {
+    await store.createSweep(WATCHED, 'watched', { ...plan, spec: { ...plan.spec, seeds: [1] } }, undefined)
+    await advance(store, queue, await store.sweep(WATCHED), 1)
+    const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    try {
+      const lines = (): string[] => write.mock.calls.map(([text]) => String(text))
+      const said = (text: string) => expect.poll(() => lines().at(-1), { timeout: 20_000 }).toContain(text)
+      const watching = sweepAction('status', [place, '--watch'], { pause: 0.05 })
+      await said('watched: 2 of 2 trials: 2 waiting; 0 workers; not known yet how long\n')
+      const first = await begin(WATCHED)
+      await said('1 running, 1 waiting; 0 workers; not known yet how long\n')
+      await store.finish(first, { state: 'complete', value: 0.75, seconds: 60 })
+      await said('1 complete, 1 waiting; 0 workers; best accuracy 0.7500; about 1 min 00 s left\n')
+      await store.pauseSweep(WATCHED, true)
+      await said('best accuracy 0.7500; paused; about')
+      await store.finish(await begin(WATCHED), { state: 'failed', error: 'why', seconds: 1 })
+      expect(await watching).toBe(0)
+      const all = lines()
+      expect(all.slice(0, 4)).toEqual([...new Set(all.slice(0, 4))])
+      expect(all.at(-1)).toContain('2 of 2 trials: 1 complete, 1 failed; done; paused\n')
+      expect(all.at(-1)).toContain('The best again: ')
+      expect(all.join('')).not.toContain('\x1b')
+    } finally {
+      write.mockRestore()
+    }
+  })
+
+  test('prints one object with --json, once the sweep is done; no other action can be watched', async () => {
+    const out = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    const err = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    try {
+      expect(await sweepAction('status', [place, '--watch', '--json'])).toBe(0)
+      const [[text], ...others] = out.mock.calls
+      expect(others).toEqual([])
+      expect(JSON.parse(String(text))).toMatchObject({ sweeps: [{ paused: true, seconds_left: 0 }] })
+    } finally {
+      out.mockRestore()
+      err.mockRestore()
+    }
+    await expect(sweepAction('pause', [place, '--watch'])).rejects.toThrow(
+      '--watch is for sweep status, not for sweep pause',
     )
   })
 })
