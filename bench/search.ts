@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { readJson } from '../models/node/files.ts'
+import { mean } from '../train/metrics/means.ts'
 import { bootstrap } from '../train/metrics/uncertainty.ts'
 import { Console, table } from '../train/node/cli/console.ts'
 import { settingSchema, specSchema } from '../train/node/jobs/sweep/plan.ts'
@@ -49,8 +50,6 @@ interface Result {
   readonly low: number
   readonly high: number
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 /** Compares a search with a random one, seed by seed; `play` gives the regret of a search with a seed. */
 function compare(

@@ -1,5 +1,6 @@
 // Which texts go into which batch. Texts of like length go together, so that little is padded.
 import { padLength } from '../models/padding.ts'
+import { mean } from './metrics/means.ts'
 import type { Random } from './random.ts'
 import type { BatchSize, Encoded } from './task.ts'
 
@@ -84,8 +85,6 @@ function cut(order: readonly number[], lengths: readonly number[], rows: RowsFor
   }
   return batches
 }
-
-const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / Math.max(1, values.length)
 
 /**
  * One epoch's batches, as indices into `lengths`: every index once. All are shuffled, sorted by length within stretches

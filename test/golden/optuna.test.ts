@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { play, regretAfter, searchOn } from '../../bench/search/play.ts'
 import { BRANIN, TUNING } from '../../bench/search/surfaces.ts'
+import { mean } from '../../train/metrics/means.ts'
 import { shouldPrune } from '../../train/search/halving.ts'
 import { ParzenEstimator } from '../../train/search/parzen.ts'
 import type { SettingState } from '../../train/search/settings.ts'
@@ -104,7 +105,6 @@ test.each(halvings)(
 
 describe('TPE finds settings as good as those of Optuna', () => {
   const SEEDS = 30
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
   /** Square of the standard error of a mean. */
   const squaredError = (values: readonly number[]): number =>
     values.reduce((sum, value) => sum + (value - mean(values)) ** 2, 0) / (values.length * (values.length - 1))

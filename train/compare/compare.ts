@@ -1,7 +1,7 @@
 // Compares finished runs: each setting's metric with its interval, the test of each two runs on the same test rows, and
 // what varies between them.
 import { UserError } from '../../engine/errors.ts'
-import { meanInterval } from '../metrics/means.ts'
+import { mean, meanInterval } from '../metrics/means.ts'
 import { type Resampled, holm, mcnemar, pairedBootstrap, resampledMetric } from '../metrics/paired.ts'
 import {
   type MetricInfo,
@@ -195,16 +195,16 @@ function entryOf(runs: readonly RankedRun[], metric: MetricInfo): Omit<Entry, 'n
 }
 
 function meanCost(runs: readonly RankedRun[]): RunCost {
-  const mean = (of: (cost: RunCost) => number | undefined): number | undefined => {
+  const over = (of: (cost: RunCost) => number | undefined): number | undefined => {
     const known = runs.flatMap(({ cost }) => of(cost) ?? [])
-    return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0) / known.length
+    return known.length === 0 ? undefined : mean(known)
   }
   return {
-    trained: mean(cost => cost.trained),
-    total: mean(cost => cost.total),
-    seconds: mean(cost => cost.seconds),
-    gpuBytes: mean(cost => cost.gpuBytes),
-    diskBytes: mean(cost => cost.diskBytes),
+    trained: over(cost => cost.trained),
+    total: over(cost => cost.total),
+    seconds: over(cost => cost.seconds),
+    gpuBytes: over(cost => cost.gpuBytes),
+    diskBytes: over(cost => cost.diskBytes),
   }
 }
 

@@ -1,4 +1,5 @@
 // Forgetting: how well a run still predicts masked tokens, the task that its base was pretrained for.
+import { count, counted } from '../counts.ts'
 import type { Entry } from './compare.ts'
 
 /** How well a model predicts masked tokens. */
@@ -60,6 +61,5 @@ export function showChange(value: number, digits: number): string {
 
 /** `500 of 4,000 texts: …` */
 export function showTexts({ texts: { length }, of, source }: MaskedTexts): string {
-  const count = (n: number): string => n.toLocaleString('en-US')
-  return `${length < of ? `${count(length)} of ` : ''}${count(of)} ${of === 1 ? 'text' : 'texts'} (${source})`
+  return `${length < of ? `${count(length)} of ` : ''}${counted(of, 'text')} (${source})`
 }

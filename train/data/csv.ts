@@ -1,6 +1,7 @@
 // CSV and its relatives (RFC 4180; fields separated by , ; tab or |), read in pieces. A quote counts only at the start
 // of a field, as in pandas and Python's csv: 5" is text.
 import { UserError } from '../../engine/errors.ts'
+import { counted } from '../counts.ts'
 import { type ByteStream, type Record, RecordBuffer, asUtf8, decodeUtf8, headOf, notUtf8 } from './bytes.ts'
 import type { Row, Table } from './table.ts'
 
@@ -196,7 +197,7 @@ export async function openCsv(
         else if (fields.length !== names.length) {
           yield bad(
             place,
-            `not proper CSV: line ${record.line} has ${count(fields.length)}, the header ${names.length}`,
+            `not proper CSV: line ${record.line} has ${counted(fields.length, 'field')}, the header ${names.length}`,
           )
         } else yield { ...place, cells: indices.map(index => fields[index]) }
       }
@@ -208,4 +209,6 @@ function bad(place: Omit<Row, 'cells' | 'problem'>, problem: string): Row {
   return { ...place, cells: [], problem }
 }
 
-const count = (fields: number): string => `${fields} ${fields === 1 ? 'field' : 'fields'}`
+/** A field as it is written (RFC 4180); with blanks at an end in quotes, since some readers trim what is not. */
+export const csvField = (text: string): string =>
+  /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text

@@ -1,5 +1,12 @@
-// The mean of a few repeated measurements, such as a metric over seeds, and how far it may lie from the true one.
+// Means, and of a few repeated measurements, such as a metric over seeds, how far the mean may lie from the true one.
 import type { Interval } from './uncertainty.ts'
+
+/** The mean; NaN of no values. */
+export function mean(values: ArrayLike<number>): number {
+  let sum = 0
+  for (let i = 0; i < values.length; i++) sum += values[i]
+  return sum / values.length
+}
 
 export interface MeanInterval {
   readonly mean: number
@@ -11,11 +18,11 @@ export interface MeanInterval {
 export function meanInterval(values: readonly number[], level = 0.95): MeanInterval {
   const { length } = values
   if (length === 0) throw new RangeError('The mean of no values')
-  const mean = values.reduce((sum, value) => sum + value, 0) / length
-  if (length === 1) return { mean, interval: undefined }
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (length - 1)
+  const centre = mean(values)
+  if (length === 1) return { mean: centre, interval: undefined }
+  const variance = values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (length - 1)
   const half = studentQuantile(length - 1, level) * Math.sqrt(variance / length)
-  return { mean, interval: { low: mean - half, high: mean + half } }
+  return { mean: centre, interval: { low: centre - half, high: centre + half } }
 }
 
 /** The t for which a variable of Student's distribution lies within ±t with probability `level`. */

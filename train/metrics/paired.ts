@@ -1,5 +1,6 @@
 // Whether two models differ, from their answers to the same examples: McNemar's test of which are right, the paired
 // bootstrap for any other metric, and Holm's correction where many pairs are tested.
+import { mean } from './means.ts'
 import { type BootstrapOptions, type Interval, resampled } from './uncertainty.ts'
 import { type Figure, checkLength, quantile } from './values.ts'
 
@@ -131,8 +132,8 @@ export function pairedBootstrap(a: Resampled, b: Resampled, level = 0.95): Paire
 }
 
 function standardDeviation(values: Float64Array): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / Math.max(1, values.length - 1))
+  const centre = mean(values)
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / Math.max(1, values.length - 1))
 }
 
 /** Two-sided: the probability that a normal variable with mean 0 is at least this far from 0. */

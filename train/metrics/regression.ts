@@ -1,4 +1,5 @@
 // Metrics of predicted numbers: errors, R², correlations.
+import { mean } from './means.ts'
 import { type Figure, allFinite, checkLength } from './values.ts'
 
 /** Whether there are at least `least` pairs, all finite. Throws a RangeError on lists of different lengths. */
@@ -36,12 +37,6 @@ export const meanAbsoluteError = (truth: ArrayLike<number>, predicted: ArrayLike
 function isConstant(values: ArrayLike<number>): boolean {
   for (let i = 1; i < values.length; i++) if (values[i] !== values[0]) return false
   return true
-}
-
-function mean(values: ArrayLike<number>): number {
-  let sum = 0
-  for (let i = 0; i < values.length; i++) sum += values[i]
-  return sum / values.length
 }
 
 /**

@@ -1,5 +1,6 @@
 // What is known of each setting: the trials of its seeds, summed up. A search learns from settings, so repeated seeds
 // count as one observation.
+import { mean } from '../metrics/means.ts'
 import type { Spec, Trial, TrialState, Values } from './types.ts'
 
 /**
@@ -18,8 +19,6 @@ export interface Setting {
   /** Of a pruned setting: how many evaluations all of its trials have reached. */
   readonly evaluations?: number
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 export const hasEnded = ({ state }: { readonly state: TrialState }): boolean =>
   state !== 'waiting' && state !== 'running'

@@ -4,7 +4,7 @@ import { parse } from 'csv-parse/sync'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { ByteStream } from '../../../train/data/bytes.ts'
-import { csvRecords, findDialect, openCsv, splitRecord } from '../../../train/data/csv.ts'
+import { csvField, csvRecords, findDialect, openCsv, splitRecord } from '../../../train/data/csv.ts'
 import type { Row } from '../../../train/data/table.ts'
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text)
@@ -42,8 +42,7 @@ describe('records', () => {
         fc.boolean(),
         fc.constantFrom('\n', '\r\n'),
         async (records, size, always, end) => {
-          const quote = (text: string): string =>
-            always || /["\r\n,]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+          const quote = (text: string): string => (always ? `"${text.replaceAll('"', '""')}"` : csvField(text))
           const text = records.map(one => one.map(quote).join(',')).join(end) + end
           const found: string[][] = []
           for await (const { bytes, offset } of csvRecords(inPieces(encode(text), size)(), 'x', {

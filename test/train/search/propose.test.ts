@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, test } from 'vitest'
 import { play, playCurves, regretAfter, searchOn } from '../../../bench/search/play.ts'
 import { BRANIN, type Surface, TUNING, modelledCurves, recordedSweep } from '../../../bench/search/surfaces.ts'
+import { mean } from '../../../train/metrics/means.ts'
 import { bootstrap } from '../../../train/metrics/uncertainty.ts'
 import { countOf, gridOf, propose } from '../../../train/search/propose.ts'
 import { contains, keyOf } from '../../../train/search/space.ts'
@@ -132,7 +133,6 @@ describe('TPE', () => {
 describe('in 40 seeds', () => {
   const SEEDS = 40
   const seeds = Array.from({ length: SEEDS }, (_, seed) => seed)
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
   /** 99 % interval of the mean of paired differences, `worse` less `better`. */
   function gain(worse: readonly number[], better: readonly number[]) {

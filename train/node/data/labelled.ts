@@ -10,6 +10,7 @@ import {
   readExamples,
 } from '../../data/examples.ts'
 import { type Table, placeOf, showCell } from '../../data/table.ts'
+import { counted } from '../../counts.ts'
 import { stream } from '../../random.ts'
 import { setAside } from '../../strata.ts'
 import {
@@ -261,7 +262,7 @@ export function notesOn({ columns, skipped }: ReadFacts): string[] {
   const labels = columns.label === undefined ? '' : `, labels from ${showCell(columns.label)}`
   const notes = [`texts from column ${showCell(columns.text)}${second}${labels}`]
   for (const [kind, { count, first }] of skipped) {
-    notes.push(`${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'} left out: ${kind} (first: ${first})`)
+    notes.push(`${counted(count, 'row')} left out: ${kind} (first: ${first})`)
   }
   return notes
 }

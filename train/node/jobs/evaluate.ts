@@ -4,6 +4,7 @@ import { UserError } from '../../../engine/errors.ts'
 import { IGNORED } from '../../../models/losses.ts'
 import type { TextClassifier } from '../../../models/classifier.ts'
 import type { Scored, TextInput } from '../../../models/prediction.ts'
+import { counted } from '../../counts.ts'
 import { type RawExample, type ReadFacts, type ReadOptions, labelColumnOf, readExamples } from '../../data/examples.ts'
 import { type Table, listNames, placeOf, showCell } from '../../data/table.ts'
 import { type MetricInfo, type Results, type Summary, intervalOf, metricsOf, summarise } from '../../metrics/summary.ts'
@@ -99,15 +100,13 @@ function notesOn(
       : `pairs from columns ${showCell(text)} and ${showCell(pair)}`
   const part = split === undefined ? '' : `, split ${split}`
   return [
-    `Data: ${table.source}${part}: ${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'}; ${texts}, labels from ${showCell(label)}`,
+    `Data: ${table.source}${part}: ${counted(count, 'row')}; ${texts}, labels from ${showCell(label)}`,
     ...(minusOnes > 0
-      ? [`${rows(minusOnes)} without a label (-1) left out (--minus-one label takes -1 for a class)`]
+      ? [`${counted(minusOnes, 'row')} without a label (-1) left out (--minus-one label takes -1 for a class)`]
       : []),
-    ...[...skipped].map(([kind, { count, first }]) => `${rows(count)} left out: ${kind} (first: ${first})`),
+    ...[...skipped].map(([kind, { count, first }]) => `${counted(count, 'row')} left out: ${kind} (first: ${first})`),
   ]
 }
-
-const rows = (count: number): string => `${count.toLocaleString('en-US')} ${count === 1 ? 'row' : 'rows'}`
 
 /**
  * Classifies labelled texts and compares. `say` hears how labels were understood where that is not plain.

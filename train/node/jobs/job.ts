@@ -7,6 +7,7 @@ import { type Classifier, publishedConfig } from '../../../models/index.ts'
 import { brokenLink, exists } from '../../../models/node/files.ts'
 import { resolveDataset, whyOutOfReach } from '../../../models/node/hub.ts'
 import { classWeights } from '../../class-weights.ts'
+import { counted } from '../../counts.ts'
 import { metricsOf } from '../../metrics/summary.ts'
 import { balancedSample, setAside } from '../../strata.ts'
 import type { Task } from '../../task.ts'
@@ -254,8 +255,7 @@ export function readingOf(options: DataChoices, model?: readonly string[]): Data
 /** Where examples come from and how they were read, with the rows that were taken for unlabelled. */
 export function sourceText({ source, unlabelled }: Pick<LabelledData, 'source' | 'unlabelled'>): string {
   if (unlabelled === 0) return source
-  const rows = `${unlabelled.toLocaleString('en-US')} ${unlabelled === 1 ? 'row' : 'rows'}`
-  return `${source}; ${rows} without a label (-1) left out (--minus-one label takes -1 for a class)`
+  return `${source}; ${counted(unlabelled, 'row')} without a label (-1) left out (--minus-one label takes -1 for a class)`
 }
 
 function sampleOf(
@@ -306,8 +306,6 @@ export function weightsOf(asked: string, plan: TaskPlan, train: readonly Example
     return counts.map(count => (count > 0 && count < train.length ? (train.length - count) / count : 1))
   return classWeights('balanced', counts)
 }
-
-const counted = (count: number, what: string): string => `${count} ${count === 1 ? what : `${what}s`}`
 
 /** What only a validation set gives a meaning to. */
 const NEED_VALIDATION = ['evaluate-every', 'patience', 'best-metric', 'keep-best'] as const

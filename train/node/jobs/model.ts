@@ -31,6 +31,7 @@ import { fillAdapter, fillMerged, matchAdapter, mergedOrigin, modelName } from '
 import { type TensorFile, intoMemory } from '../../../models/safetensors.ts'
 import { type Tokenizer, checkVocabulary } from '../../../models/tokenizer.ts'
 import { checkWindow } from '../../../models/windows.ts'
+import { count } from '../../counts.ts'
 import { PROBLEM_OF } from '../../tasks/index.ts'
 import { TASK_NAMES, type TaskName, type TaskPlan } from '../../tasks/infer.ts'
 import { sentimentOf } from '../data/sentiment.ts'
@@ -410,7 +411,6 @@ const ROUNDED = 128
 /** A tokenizer of far fewer tokens than the model has embeddings may be that of another model. */
 function vocabularyText({ tokenizer: { vocabSize }, config }: OpenedModel): string | undefined {
   if (config.vocabSize < vocabSize + ROUNDED) return undefined
-  const count = (n: number): string => n.toLocaleString('en-US')
   return `Tokenizer: ${count(vocabSize)} tokens, fewer than the ${count(config.vocabSize)} that the model has embeddings for`
 }
 

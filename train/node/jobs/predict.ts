@@ -6,6 +6,7 @@ import type { TextClassifier } from '../../../models/classifier.ts'
 import { ADAPTER_CONFIG, exists, fileError, isFolder, readJson } from '../../../models/node/files.ts'
 import { type Prediction, type TextInput, textOf } from '../../../models/prediction.ts'
 import { MAX_RECORD_BYTES } from '../../data/bytes.ts'
+import { csvField } from '../../data/csv.ts'
 import { EVALUATE, type RunConfig, parseRunConfig } from '../run/config.ts'
 import { isBaseline, isOnDisk } from './named.ts'
 
@@ -184,7 +185,7 @@ function formatted(
   if (format === 'json') return printableJson({ model: name, text, pair: pairOf(input, undefined), ...jsonOf(answer) })
   const own = name === undefined ? [] : [name]
   if (format === 'csv')
-    return [...own, text, ...(pairs ? [pairOf(input, '')] : []), ...cellsOf(answer, labels)].map(csvCell).join(',')
+    return [...own, text, ...(pairs ? [pairOf(input, '')] : []), ...cellsOf(answer, labels)].map(csvField).join(',')
   const whole = pairs ? `${text} | ${pairOf(input, '')}` : text
   return printable([...own, saidOf(answer, labels), whole].join('  ').replaceAll(/\s/g, ' '))
 }
@@ -232,7 +233,7 @@ function csvHeader(
     regression: ['value'],
     token_classification: ['entities'],
   }[problem]
-  return `${[...(several ? ['model'] : []), 'text', ...(pairs ? ['pair'] : []), ...columns].map(csvCell).join(',')}\n`
+  return `${[...(several ? ['model'] : []), 'text', ...(pairs ? ['pair'] : []), ...columns].map(csvField).join(',')}\n`
 }
 
 function cellsOf(answer: Prediction, labels: readonly string[]): string[] {
@@ -251,9 +252,6 @@ function cellsOf(answer: Prediction, labels: readonly string[]): string[] {
       ]
   }
 }
-
-/** RFC 4180; with blanks at an end in quotes, since some readers trim what is not. */
-const csvCell = (cell: string): string => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell)
 
 /** Names longer than this are not what texts are lined up by. */
 const LONGEST_PADDED = 24

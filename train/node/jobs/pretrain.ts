@@ -11,7 +11,9 @@ import type { MaskedModel } from '../../../models/masked.ts'
 import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/node/files.ts'
 import { saveTokenizer } from '../../../models/node/tokenizer.ts'
 import { type Tokenizer, flagsOfBert } from '../../../models/tokenizer.ts'
+import { count } from '../../counts.ts'
 import type { Best, Position } from '../../checkpoint-store.ts'
+import { mean } from '../../metrics/means.ts'
 import type { Encoded } from '../../task.ts'
 import { type DistilledMaskedLM, distilledMaskedTask } from '../../tasks/distilled-masked-lm.ts'
 import { MASKED_SHARE, maskedTask } from '../../tasks/masked-lm.ts'
@@ -39,7 +41,7 @@ import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
 import { type Base, buildMasked, fillMasked, openBase, savedConfig } from './pretrain/base.ts'
 import { type Card, modelCard } from './pretrain/card.ts'
 import { type Teacher, checkSameTokens, fillTeacher, openTeacher, withTeacher } from './pretrain/teacher.ts'
-import { TOKENIZER, type Texts, count, existingTokenizer, learnTokenizer, openTexts } from './pretrain/texts.ts'
+import { TOKENIZER, type Texts, existingTokenizer, learnTokenizer, openTexts } from './pretrain/texts.ts'
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex')
 
@@ -330,7 +332,7 @@ async function conclude(run: Run, job: Job, best: Best | null, seconds: number, 
     steps: steps.length,
     epochs: Number(steps.at(-1)?.epoch ?? 0),
     seconds,
-    loss: losses.length === 0 ? undefined : losses.reduce((a, b) => a + b, 0) / losses.length,
+    loss: losses.length === 0 ? undefined : mean(losses),
     evaluations,
     best: best?.step,
   })

@@ -1,4 +1,5 @@
 // Where a model of numbers fails: predicted against given numbers, errors by length, the largest errors.
+import { mean } from '../../metrics/means.ts'
 import type { NumberResults } from '../../metrics/summary.ts'
 import { quantile } from '../../metrics/values.ts'
 import { type Point, scatterChart } from './charts.ts'
@@ -19,8 +20,6 @@ interface Pair {
   readonly given: number
   readonly predicted: number
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length
 
 export function numberFailures(tested: Tested, { truth, predicted }: NumberResults): Markup {
   const { texts } = tested

@@ -1,4 +1,5 @@
 // A run's settings as a person would say them.
+import { counted } from '../../counts.ts'
 import type { ScheduleName } from '../../schedules.ts'
 import type { Options } from '../cli/options.ts'
 import { number } from './html.ts'
@@ -15,8 +16,6 @@ const TARGETS: Readonly<Record<string, string>> = { mlp: 'MLP', head: 'classifie
 function listed(names: readonly string[]): string {
   return names.length < 2 ? names.join('') : `${names.slice(0, -1).join(', ')} and ${names[names.length - 1]}`
 }
-
-const counted = (count: number, one: string): string => `${number(count)} ${count === 1 ? one : `${one}s`}`
 
 function trained({ tune, loraRank, loraAlpha, loraDropout, loraTargets, trainHead }: Options): string {
   if (tune === 'full') return 'Every parameter is trained'

@@ -1,5 +1,6 @@
 // The page of a sweep: how far it is and the best so far; each trial's metric in the order in which they ended; the
 // metric by each option that is searched; all settings and what failed. `tilegrad compare` has the tests and the costs.
+import { mean } from '../../metrics/means.ts'
 import { type Setting, ranking, settingsOf } from '../../search/settings.ts'
 import { countOf, trialCount } from '../../search/propose.ts'
 import { parameterNames } from '../../search/space.ts'
@@ -76,10 +77,9 @@ function bestSection({ spec, trials }: SweepPage): Markup {
     const accuracy = trials[trial.number].result?.test_accuracy
     return typeof accuracy === 'number' ? [accuracy] : []
   })
-  const mean = tested.reduce((sum, accuracy) => sum + accuracy, 0) / tested.length
   return facts('The best setting', [
     [`Validation ${spec.metric}${best.trials.length > 1 ? ', mean of seeds' : ''}`, valueText(best)],
-    ...(tested.length > 0 ? [['Test accuracy', number(mean)] as const] : []),
+    ...(tested.length > 0 ? [['Test accuracy', number(mean(tested))] as const] : []),
     ['Setting', html`<code>${settingText(best.values)}</code>`],
   ])
 }

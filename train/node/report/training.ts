@@ -1,4 +1,5 @@
 // The section of the report on how training went: loss and metric over the steps, learning rate, speed, memory.
+import { mean } from '../../metrics/means.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { lineChart, panelChart, smooth } from './charts.ts'
 import type { Line, LineChartOptions, Panel, Point } from './charts.ts'
@@ -85,7 +86,7 @@ ${lost > 0 ? html`<p class="note">Steps whose loss was not a finite number: ${nu
 function lossSays(loss: readonly Point[], window: number): string {
   const size = Math.min(window, Math.floor(loss.length / 2))
   if (size === 0) return `The training loss of the only step is ${number(loss[0][1])}.`
-  const [first, end] = [loss.slice(0, size), loss.slice(-size)].map(points => number(mean(points)))
+  const [first, end] = [loss.slice(0, size), loss.slice(-size)].map(points => number(mean(points.map(([, y]) => y))))
   const steps = size === 1 ? ['step', 'one'] : [`${number(size)} steps`, number(size)]
   return `The mean training loss of the first ${steps[0]} is ${first}, of the last ${steps[1]} ${end}.`
 }
@@ -151,8 +152,6 @@ interface Small extends LineChartOptions {
   readonly says: (points: readonly Point[]) => string
   readonly show?: (value: number) => string
 }
-
-const mean = (points: readonly Point[]): number => points.reduce((sum, [, y]) => sum + y, 0) / points.length
 
 function smallCharts(steps: readonly StepLine[], textsPerSecond: number | undefined): Markup[] {
   const inBytes = (megabytes: number): string => bytes(megabytes * 1e6)

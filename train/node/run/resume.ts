@@ -3,8 +3,6 @@
 import { UserError, printableLine } from '../../../engine/errors.ts'
 import type { AdapterInfo } from '../../../engine/index.ts'
 import type { Position, RunShape } from '../../checkpoint-store.ts'
-import type { Console } from '../cli/console.ts'
-import type { Progress } from '../cli/progress.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import type { Run } from './folder.ts'
 
@@ -29,6 +27,12 @@ export function warnOfChanges(
   }
 }
 
+/** Where lines for people go: those of the run, and remarks on what it does. */
+interface Listeners {
+  readonly console: { say(line: string): void }
+  readonly progress: { note(line: string): void }
+}
+
 /**
  * Takes the run's folder back to its last undamaged checkpoint, or to its beginning if there is none, and says so.
  * Gives the position to continue from.
@@ -37,7 +41,7 @@ export async function rewind(
   run: Run,
   checkpoints: Checkpoints,
   shape: RunShape,
-  { console, progress }: { readonly console: Console; readonly progress: Progress },
+  { console, progress }: Listeners,
 ): Promise<Position | undefined> {
   const { position, damaged } = await checkpoints.find(shape)
   for (const { step, reason } of damaged)

@@ -3,6 +3,7 @@
 // of `new-phrases/` combine other phrases.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { csvField } from '../../../data/csv.ts'
 import { type Random, stream } from '../../../random.ts'
 import {
   ASPECTS,
@@ -95,15 +96,12 @@ function names(random: Random, part: Part): Row {
   return { tokens, tags }
 }
 
-function csv(value: unknown): string {
-  const text = String(value)
-  return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-}
-
 const table =
   (delimiter: string) =>
   (rows: readonly Row[]): string =>
-    [Object.keys(rows[0]), ...rows.map(Object.values<unknown>)].map(row => `${row.map(csv).join(delimiter)}\n`).join('')
+    [Object.keys(rows[0]), ...rows.map(Object.values<unknown>)]
+      .map(row => `${row.map(value => csvField(String(value))).join(delimiter)}\n`)
+      .join('')
 const jsonLines = (rows: readonly Row[]): string => rows.map(row => `${JSON.stringify(row)}\n`).join('')
 const jsonArray = (rows: readonly Row[]): string => `[\n${rows.map(row => JSON.stringify(row)).join(',\n')}\n]\n`
 

@@ -1,4 +1,5 @@
 // The page of a baseline: that of every run, with the n-grams that decide and the ablation.
+import { count } from '../../../counts.ts'
 import { featuresThatDecide } from '../../../baseline/model.ts'
 import type { MetricInfo } from '../../../metrics/summary.ts'
 import type { Interval } from '../../../metrics/uncertainty.ts'
@@ -64,7 +65,7 @@ export async function writeBaselineReport(
     facts: [
       ['Task', `${TASK_TEXTS[plan.task]} (${plan.why})`],
       ['Data', data.source],
-      ['Model', `${result.features.toLocaleString('en-US')} n-grams`],
+      ['Model', `${count(result.features)} n-grams`],
     ],
     sets: sets.filter(([, { length }]) => length > 0).map(([name, examples]) => [name, setFacts(examples, plan)]),
     settings,

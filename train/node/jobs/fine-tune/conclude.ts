@@ -2,6 +2,7 @@
 import { showBytes } from '../../../../engine/bytes.ts'
 import { printableLine } from '../../../../engine/errors.ts'
 import { TextClassifier } from '../../../../models/classifier.ts'
+import { count } from '../../../counts.ts'
 import { LEAST_TEXTS, calibrate, calibrationErrors } from '../../../calibrate.ts'
 import {
   type MetricInfo,
@@ -26,7 +27,7 @@ import { BUNDLED, REAL } from '../job.ts'
 import { type RunClock, trainingSpeed } from '../../run/clock.ts'
 import { classRecords, nullable } from '../../run/json.ts'
 import { predictionsOf, writePredictions } from '../../run/predictions.ts'
-import { answerLine, count, examplesOf } from './describe.ts'
+import { answerLine, examplesOf } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
 import { answersOf, saveTrained } from './save.ts'

@@ -1,5 +1,6 @@
 // What a run says on the console, and how it puts things there: the task and its classes, the data, sample answers.
 import { type Prediction, type TextInput, textOf } from '../../../../models/prediction.ts'
+import { count } from '../../../counts.ts'
 import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import { showName } from '../../../data/table.ts'
 import { percent as percentage, table } from '../../cli/console.ts'
@@ -15,7 +16,6 @@ const SENTENCES = [
   'Two dull hours of wooden acting and a story that goes nowhere.',
 ]
 
-export const count = (n: number): string => n.toLocaleString('en-US')
 export const percent = (fraction: number): string => percentage(fraction, 2)
 
 /** Classes that are listed by name. */

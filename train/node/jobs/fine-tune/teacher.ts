@@ -1,6 +1,7 @@
 // The teacher of a distilled run: a trained model of the same task and labels, whose answers to the training texts are
 // computed once, before training. It reads the texts itself, so its tokenizer and its size may be any.
 import { UserError } from '../../../../engine/index.ts'
+import { count } from '../../../counts.ts'
 import { showName } from '../../../data/table.ts'
 import { countParameters } from '../../../../models/index.ts'
 import { type Trained, classifierOf, openTrained } from '../../../../models/node/open-classifier.ts'
@@ -15,7 +16,6 @@ import type { Example } from '../../data/labelled.ts'
 import { modelHash } from '../../run/fingerprint.ts'
 import { sameLabels } from '../model.ts'
 import { transformerAt } from '../predict.ts'
-import { count } from './describe.ts'
 
 export interface Teacher {
   /** As it is given. */

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto'
 import { UserError } from '../../../../engine/index.ts'
 import type { Tokenizer } from '../../../../models/tokenizer.ts'
+import { count } from '../../../counts.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
 import { type EncodedExample, encodeAll } from '../../data/encode.ts'
@@ -10,7 +11,6 @@ import type { Example } from '../../data/labelled.ts'
 import { loadUnlabelled } from '../../data/unlabelled.ts'
 import type { Data } from '../job.ts'
 import { locate, tellNowAndThen } from '../pretrain/texts.ts'
-import { count } from './describe.ts'
 
 export interface MoreTexts {
   /** Each has a target that says nothing. */

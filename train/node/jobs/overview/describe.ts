@@ -1,8 +1,9 @@
 // The overview in the terminal: short tables, the numbers first.
+import { count } from '../../../counts.ts'
 import { showName } from '../../../data/table.ts'
 import { table } from '../../cli/console.ts'
 import { STATISTICS, type TextStatistics } from '../../data/statistics.ts'
-import { count, percent, shareOf } from '../fine-tune/describe.ts'
+import { percent, shareOf } from '../fine-tune/describe.ts'
 import type { MaxLengthRow, Overview, ShownRow } from './result.ts'
 
 /** Classes that have a column, or a line of words, and words of each line. */

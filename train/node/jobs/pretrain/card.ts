@@ -2,10 +2,10 @@
 // trained for, and what it is not for.
 import { familyOf } from '../../../../models/families.ts'
 import type { ModelConfig } from '../../../../models/index.ts'
+import { count, counted } from '../../../counts.ts'
 import type { MaskedDistillation } from '../../../tasks/distilled-masked-lm.ts'
 import { percent } from '../../cli/console.ts'
 import { showDuration } from '../../cli/progress.ts'
-import { count } from './texts.ts'
 
 /** What a card tells. */
 export interface Card {
@@ -73,8 +73,6 @@ export function modelCard(card: Card): string {
     .filter(part => part !== '')
     .join('\n\n')}\n`
 }
-
-const counted = (n: number, what: string): string => `${count(n)} ${n === 1 ? what : `${what}s`}`
 
 function summary({ config, parameters, cased, base }: Card): string {
   const { layers, hidden, heads, vocabSize, maxPositions } = config

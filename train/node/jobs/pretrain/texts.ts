@@ -6,6 +6,7 @@ import { exists, readJson } from '../../../../models/node/files.ts'
 import { resolveDataset } from '../../../../models/node/hub.ts'
 import { loadTokenizer } from '../../../../models/node/tokenizer.ts'
 import { type Tokenizer, tokenizerFromJson, tokenizerFromVocabulary } from '../../../../models/tokenizer.ts'
+import { count } from '../../../counts.ts'
 import { stream } from '../../../random.ts'
 import { countWords, learnVocabulary } from '../../../wordpiece.ts'
 import type { Console } from '../../cli/console.ts'
@@ -21,8 +22,6 @@ export const TOKENIZER = 'tokenizer.json'
 const TEXTS_AT_ONCE = 200
 /** Milliseconds between lines that say how many texts were read. */
 const READING_MS = 5000
-
-export const count = (n: number): string => n.toLocaleString('en-US')
 
 /** Texts to train on and texts held out. */
 export interface Texts {

@@ -6,13 +6,24 @@ import { extname } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import type { SweepOptions } from './coordinator.ts'
 import { type Measured, measuredIn } from './estimate.ts'
+import type { Times } from './times.ts'
 
 /** How often workers may die in a row, none of them having taken a trial. */
 const MOST_DEATHS = 3
 
-interface LocalOptions extends SweepOptions {
+/** What workers on this machine are told. */
+export interface LocalSettings {
+  /** Part of an adapter's name. */
+  readonly adapter?: string
+  /** The address of a PostgreSQL server; PGlite in the folder when left out. */
+  readonly database?: string
+  /** A folder for checkpoints that all workers see. */
+  readonly store?: string
+  readonly times?: Times
+}
+
+interface LocalOptions extends LocalSettings {
   readonly folder: string
   readonly sweep: string
   /** Called with the name of a worker that died, before another takes its place. Gives whether it had a trial. */

@@ -9,10 +9,12 @@ import { TILEGRAD } from '../../package.ts'
 import { describeTrouble, isDiskTrouble } from '../../run/failures.ts'
 import { chooseRunFolder, refuseTaken } from '../../run/folder.ts'
 import { lock } from '../../run/lock.ts'
+import { counted } from '../../../counts.ts'
+import { mean } from '../../../metrics/means.ts'
 import { countOf, trialCount } from '../../../search/propose.ts'
 import { hasEnded } from '../../../search/settings.ts'
 import { advance } from './advance.ts'
-import { LocalWorkers } from './children.ts'
+import { type LocalSettings, LocalWorkers } from './children.ts'
 import { type PatientDatabase, openDatabase, patiently } from './database.ts'
 import { type Measured, secondsOf } from './estimate.ts'
 import { type SweepFile, createSweepFolder, readSweepFolder, removeSweepFolder } from './folder.ts'
@@ -33,16 +35,9 @@ const LOOK_MS = 500
 const PAGE_MS = 15_000
 
 /** Options of a sweep beside its plan. */
-export interface SweepOptions {
+export interface SweepOptions extends LocalSettings {
   /** Workers on this machine. */
   readonly workers: number
-  /** Part of an adapter's name. */
-  readonly adapter?: string
-  /** The address of a PostgreSQL server; PGlite in the folder when left out. */
-  readonly database?: string
-  /** A folder for checkpoints that all workers see. */
-  readonly store?: string
-  readonly times?: Times
 }
 
 /** Starts a new sweep and waits for its end. Gives the exit status. */
@@ -176,7 +171,6 @@ async function conduct(
 export function announcement(name: string, plan: Plan, workers: number): string {
   const settings = countOf(plan.spec)
   const { seeds, metric, direction, search } = plan.spec
-  const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
   return (
     `Sweep ${name}: ${counted(trialCount(plan.spec), 'trial')} of tilegrad ${plan.command} ` +
     `(${search}: ${counted(settings, 'setting')} × ${counted(seeds.length, 'seed')}), ` +
@@ -195,10 +189,10 @@ async function unmeasured(
   if (plan.command !== 'fine-tune' || trials.some(({ state }) => state === 'complete')) return undefined
   return measured => {
     const each = trials.map(trial => secondsOf(measured, optionsOf(plan, trial, 'unused')))
-    const mean = each.reduce((sum, seconds) => sum + seconds, 0) / each.length
-    const total = (mean * trialCount(plan.spec)) / workers
+    const usual = mean(each)
+    const total = (usual * trialCount(plan.spec)) / workers
     const early = plan.spec.halving ? ' at most, since some are stopped early' : ''
-    console.say(`About ${showDuration(mean)} a trial, ${showDuration(total)} in all${early}.`)
+    console.say(`About ${showDuration(usual)} a trial, ${showDuration(total)} in all${early}.`)
   }
 }
 

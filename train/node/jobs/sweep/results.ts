@@ -1,6 +1,8 @@
 // What a sweep leaves in its folder: trials.json, trials.csv and Optuna's journal, and what is shown of it for people.
 import { join } from 'node:path'
 import { writeAtomic } from '../../../../models/node/files.ts'
+import { csvField } from '../../../data/csv.ts'
+import { mean } from '../../../metrics/means.ts'
 import type { JournalTrial, Study } from '../../../search/journal.ts'
 import { type Setting, ranking } from '../../../search/settings.ts'
 import { parameterNames } from '../../../search/space.ts'
@@ -73,10 +75,7 @@ export function trialsJson(sweep: SweepRecord, trials: readonly TrialRecord[]) {
   }
 }
 
-const cell = (value: unknown): string => {
-  const text = value === undefined || value === null ? '' : String(value)
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
-}
+const cell = (value: unknown): string => csvField(value === undefined || value === null ? '' : String(value))
 
 function trialsCsv(sweep: SweepRecord, trials: readonly TrialRecord[]): string {
   const names = parameterNames(sweep.plan.spec)
@@ -141,10 +140,10 @@ const testedOf = ({ trials }: Setting, all: readonly TrialRecord[]): number[] =>
 /** The mean of several values, with their standard deviation: `0.9123 ± 0.0040`. */
 function meanText(values: readonly number[]): string {
   if (values.length === 0) return ''
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length
-  if (values.length === 1) return mean.toFixed(4)
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1)
-  return `${mean.toFixed(4)} ± ${Math.sqrt(variance).toFixed(4)}`
+  const centre = mean(values)
+  if (values.length === 1) return centre.toFixed(4)
+  const variance = values.reduce((sum, value) => sum + (value - centre) ** 2, 0) / (values.length - 1)
+  return `${centre.toFixed(4)} ± ${Math.sqrt(variance).toFixed(4)}`
 }
 
 /** The best complete trial, of the best setting; undefined while there is none. */

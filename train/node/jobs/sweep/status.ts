@@ -1,5 +1,6 @@
 // The status of sweeps, in the terminal: states, workers, what runs, and the best so far.
 import { UserError, printable } from '../../../../engine/errors.ts'
+import { counted } from '../../../counts.ts'
 import { trialCount } from '../../../search/propose.ts'
 import { hasEnded } from '../../../search/settings.ts'
 import type { TrialState } from '../../../search/types.ts'
@@ -88,7 +89,7 @@ export function statusLine(status: SweepStatus): { readonly line: string; readon
   const best = bestTrial(sweep, trials)
   const parts = [
     `${sweep.name}: ${standingText(status)}`,
-    `${workers.length} ${workers.length === 1 ? 'worker' : 'workers'}`,
+    counted(workers.length, 'worker'),
     best?.value !== undefined && `best ${sweep.plan.spec.metric} ${best.value.toFixed(4)}`,
     sweep.paused && 'paused',
   ]
