@@ -29,7 +29,10 @@ import { openRuns } from '../../../../train/node/jobs/compare.ts'
 import { startRun } from '../../../../train/node/jobs/fine-tune.ts'
 import { measureForgetting } from '../../../../train/node/jobs/forgetting.ts'
 import { batchingOf, rowsOf } from '../../../../train/node/jobs/forgetting/masking.ts'
-import { namedTexts } from '../../../../train/node/jobs/forgetting/texts.ts'
+import { namedTexts, testTexts } from '../../../../train/node/jobs/forgetting/texts.ts'
+import { openData } from '../../../../train/node/jobs/job.ts'
+import { dataHash } from '../../../../train/node/run/fingerprint.ts'
+import { createRun } from '../../../../train/node/run/folder.ts'
 import { maskedTask } from '../../../../train/tasks/masked-lm.ts'
 import { Trainer } from '../../../../train/trainer.ts'
 import { temporaryFolder } from '../../../support/folder.ts'
@@ -123,6 +126,16 @@ describe('of runs of one base', () => {
     for (const name of ['lora', 'full']) {
       expect(Math.abs((found.get(name)?.tuned.loss ?? NaN) - (base?.loss ?? NaN)), name).toBeGreaterThan(1e-3)
     }
+  })
+
+  test('of a run of an older version is measured on the test texts that it drew by its seed', async () => {
+    const options = parseOptions(['--data', at('reviews.csv'), '--limit-test', '8', '--seed', '7'], 'tilegrad')
+    const { test: drawn, ...data } = await openData({ ...options, testSeed: 7 }, () => undefined)
+    const fingerprints = { data: dataHash({ ...data, test: drawn }) }
+    const run = await createRun(at('older'), { arguments: [], options, fingerprints })
+    const tuned = { name: 'older', run, options, config: tinyModelConfig(ONE_LAYER) }
+    const { texts } = await testTexts(tuned, { texts: 500 }, () => undefined)
+    expect(texts.toSorted()).toEqual([...new Set(drawn.map(({ text }) => text))].toSorted())
   })
 
   test('the figures of the base are those of an evaluation of pretraining on the same masks', async () => {

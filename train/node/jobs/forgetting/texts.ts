@@ -5,7 +5,7 @@ import type { TextInput } from '../../../../models/prediction.ts'
 import type { MaskedTexts } from '../../../compare/forgetting.ts'
 import { stream } from '../../../random.ts'
 import { dataHash } from '../../run/fingerprint.ts'
-import { dataCommitOf } from '../fine-tune/recorded.ts'
+import { dataCommitOf, testSeedOf } from '../fine-tune/recorded.ts'
 import { type Progress, openData } from '../job.ts'
 import { namesOf } from '../model.ts'
 import { type TextOptions, openTexts } from '../texts.ts'
@@ -25,10 +25,14 @@ export interface DrawnTexts extends MaskedTexts {
 }
 
 /** Texts that a run was tested on. Throws a UserError if its data are out of reach, or have changed. */
-export async function testTexts(tuned: Tuned, { texts }: TextChoices, progress: Progress): Promise<DrawnTexts> {
-  const { name, run, options, config } = tuned
+export async function testTexts(
+  { name, run, options, config }: Pick<Tuned, 'name' | 'run' | 'options' | 'config'>,
+  { texts }: TextChoices,
+  progress: Progress,
+): Promise<DrawnTexts> {
   try {
-    const data = await openData(options, progress, namesOf(config), dataCommitOf(run, options.data))
+    const choices = { ...options, testSeed: testSeedOf(run, options.seed) }
+    const data = await openData(choices, progress, namesOf(config), dataCommitOf(run, options.data))
     const before = run.config.fingerprints?.data
     if (before !== undefined && before !== dataHash(data))
       throw new UserError(`the data in ${options.data} changed since the run began`)
