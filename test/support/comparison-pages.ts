@@ -93,7 +93,8 @@ function forgottenBy(runs: readonly OpenedRun[]): Forgotten {
   const tuned = runs.filter(({ job }) => job === 'fine-tune')
   const measured = tuned.map(({ name, cost: { trained = 0 } }, i): [string, Forgetting] => {
     const share = i === 0 ? -0.1 : trained / 4e5
-    return [name, { base, tuned: { ...base, loss: 2.4 + share, accuracy: 0.55 - share / 10 } }]
+    const figures = { ...base, loss: 2.4 + share, accuracy: 0.55 - share / 10 }
+    return [name, { base, tuned: figures, interval: { low: share - 0.02, high: share + 0.02 } }]
   })
   const texts = Array.from({ length: 400 }, (_, i) => `text ${i}`)
   return { runs: new Map(measured), texts: { texts, of: 25_000, source: 'the test texts of study/2-0.0001-1' } }

@@ -1,5 +1,7 @@
 // Forgetting: how well a run still predicts masked tokens, the task that its base was pretrained for.
 import { count, counted } from '../counts.ts'
+import { mean, meanInterval } from '../metrics/means.ts'
+import type { Interval } from '../metrics/uncertainty.ts'
 import type { Entry } from './compare.ts'
 
 /** How well a model predicts masked tokens. */
@@ -16,6 +18,8 @@ export interface MaskedFigures {
 export interface Forgetting {
   readonly base: MaskedFigures
   readonly tuned: MaskedFigures
+  /** 95 % of the change of the loss: Student's, over rows of text, or of several runs over the runs. */
+  readonly interval: Interval | undefined
 }
 
 /** The texts whose tokens were masked. */
@@ -37,27 +41,30 @@ export interface Forgotten {
 export function forgettingOf({ runs }: Pick<Entry, 'runs'>, { runs: measured }: Forgotten): Forgetting | undefined {
   const own = runs.flatMap(({ name }) => measured.get(name) ?? [])
   if (own.length === 0) return undefined
-  const mean = (which: keyof Forgetting, figure: keyof MaskedFigures): number =>
-    own.reduce((sum, one) => sum + one[which][figure], 0) / own.length
-  const meansOf = (which: keyof Forgetting): MaskedFigures => ({
-    loss: mean(which, 'loss'),
-    accuracy: mean(which, 'accuracy'),
-    tokens: mean(which, 'tokens'),
+  if (own.length === 1) return own[0]
+  const meanOf = (which: 'base' | 'tuned', figure: keyof MaskedFigures): number =>
+    mean(own.map(one => one[which][figure]))
+  const meansOf = (which: 'base' | 'tuned'): MaskedFigures => ({
+    loss: meanOf(which, 'loss'),
+    accuracy: meanOf(which, 'accuracy'),
+    tokens: meanOf(which, 'tokens'),
   })
-  return { base: meansOf('base'), tuned: meansOf('tuned') }
+  const { interval } = meanInterval(own.map(lossChange))
+  return { base: meansOf('base'), tuned: meansOf('tuned'), interval }
 }
 
-/** What fine-tuning changed: of the loss in nats, of the accuracy as a share. */
-export const changeOf = ({ base, tuned }: Forgetting): Pick<MaskedFigures, 'loss' | 'accuracy'> => ({
-  loss: tuned.loss - base.loss,
-  accuracy: tuned.accuracy - base.accuracy,
-})
+/** What fine-tuning changed of the loss, in nats. */
+export const lossChange = ({ base, tuned }: Pick<Forgetting, 'base' | 'tuned'>): number => tuned.loss - base.loss
 
 /** A change with its sign, a true minus; none for what rounds to 0. */
 export function showChange(value: number, digits: number): string {
   const size = Math.abs(value).toFixed(digits)
   return Number(size) === 0 ? size : `${value < 0 ? '−' : '+'}${size}`
 }
+
+/** Its interval, signs at both ends. */
+export const showChanges = (interval: Interval | undefined, digits: number): string =>
+  interval ? `${showChange(interval.low, digits)} to ${showChange(interval.high, digits)}` : '–'
 
 /** `500 of 4,000 texts: …` */
 export function showTexts({ texts: { length }, of, source }: MaskedTexts): string {

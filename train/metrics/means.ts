@@ -25,6 +25,27 @@ export function meanInterval(values: readonly number[], level = 0.95): MeanInter
   return { mean: centre, interval: { low: centre - half, high: centre + half } }
 }
 
+/**
+ * The sum of `values` over the sum of `sizes`, such as the loss of all tokens of texts that have several, with Student's
+ * interval over the texts (the ratio estimator: Cochran, "Sampling Techniques", 1977). Throws a RangeError on no values,
+ * or another number of sizes.
+ */
+export function ratioInterval(values: ArrayLike<number>, sizes: ArrayLike<number>, level = 0.95): MeanInterval {
+  const { length } = values
+  if (length === 0 || sizes.length !== length) throw new RangeError(`${length} values and ${sizes.length} sizes`)
+  let [sum, total, squares] = [0, 0, 0]
+  for (let i = 0; i < length; i++) {
+    sum += values[i]
+    total += sizes[i]
+  }
+  const ratio = sum / total
+  if (length === 1) return { mean: ratio, interval: undefined }
+  for (let i = 0; i < length; i++) squares += (values[i] - ratio * sizes[i]) ** 2
+  const error = Math.sqrt((length / (length - 1)) * squares) / total
+  const half = studentQuantile(length - 1, level) * error
+  return { mean: ratio, interval: { low: ratio - half, high: ratio + half } }
+}
+
 /** The t for which a variable of Student's distribution lies within ±t with probability `level`. */
 export function studentQuantile(degrees: number, level = 0.95): number {
   if (!(Number.isInteger(degrees) && degrees > 0)) throw new RangeError(`${degrees} degrees of freedom`)

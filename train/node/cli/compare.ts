@@ -5,7 +5,14 @@ import { UserError } from '../../../engine/errors.ts'
 import { exists, readText, writeAtomic } from '../../../models/node/files.ts'
 import { type Comparison, type Entry, compareRuns } from '../../compare/compare.ts'
 import { differenceOf, nameOf } from '../../compare/names.ts'
-import { type Forgotten, changeOf, forgettingOf, showChange, showTexts } from '../../compare/forgetting.ts'
+import {
+  type Forgotten,
+  lossChange,
+  forgettingOf,
+  showChange,
+  showChanges,
+  showTexts,
+} from '../../compare/forgetting.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type OpenedRun, openRuns } from '../jobs/compare.ts'
 import type { Measured } from '../jobs/forgetting.ts'
@@ -167,19 +174,18 @@ function shownForgetting({ entries }: Comparison, forgotten: Forgotten): string 
     const forgetting = forgettingOf(entry, forgotten)
     const name = `${entry.number}  ${nameOf(entry)}`
     if (!forgetting) return [name, '–', '–', '–', '–', '–', '–']
-    const { base, tuned } = forgetting
-    const change = changeOf(forgetting)
+    const { base, tuned, interval } = forgetting
     return [
       name,
       tuned.loss.toFixed(4),
       base.loss.toFixed(4),
-      showChange(change.loss, 4),
+      showChange(lossChange(forgetting), 4),
+      showChanges(interval, 4),
       percent(tuned.accuracy, 2),
       percent(base.accuracy, 2),
-      showChange(100 * change.accuracy, 2),
     ]
   })
-  const head = ['Masked tokens', 'loss', 'of the base', 'change', 'accuracy', 'of the base', 'points']
+  const head = ['Masked tokens', 'loss', 'of the base', 'change', '95 % interval', 'accuracy', 'of the base']
   return `${table([head, ...rows])}\nLoss in nats, on ${showTexts(forgotten.texts)}.`
 }
 
@@ -239,15 +245,17 @@ function forgettingResult({ entries }: Comparison, forgotten: Forgotten | undefi
   const { texts, of, source } = forgotten.texts
   const settings = entries.map(entry => {
     const forgetting = forgettingOf(entry, forgotten)
-    const change = forgetting && changeOf(forgetting)
+    const change = forgetting && lossChange(forgetting)
     return {
       number: entry.number,
       loss: forgetting?.tuned.loss ?? null,
       base_loss: forgetting?.base.loss ?? null,
-      loss_change: change?.loss ?? null,
+      loss_change: change ?? null,
+      loss_change_low: forgetting?.interval?.low ?? null,
+      loss_change_high: forgetting?.interval?.high ?? null,
       accuracy: forgetting?.tuned.accuracy ?? null,
       base_accuracy: forgetting?.base.accuracy ?? null,
-      accuracy_change: change?.accuracy ?? null,
+      accuracy_change: forgetting ? forgetting.tuned.accuracy - forgetting.base.accuracy : null,
       masked_tokens: forgetting?.base.tokens ?? null,
     }
   })

@@ -8,7 +8,7 @@ import { type Progress, downloadsOn } from '../cli/progress.ts'
 import { openNamed } from '../device.ts'
 import { version } from '../package.ts'
 import { fingerprintOf, keep, readKept } from './forgetting/kept.ts'
-import { MaskedTest, SEED, rowsOf, sequenceOf } from './forgetting/masking.ts'
+import { MaskedTest, SEED, forgettingFrom, rowsOf, sequenceOf } from './forgetting/masking.ts'
 import { type FinishedRun, type Tuned, openTuned } from './forgetting/open.ts'
 import { type DrawnTexts, type TextChoices, namedTexts, testTexts } from './forgetting/texts.ts'
 import { isOnDisk } from './named.ts'
@@ -50,15 +50,15 @@ export async function measureForgetting(
       ? await testTexts(tuned[0], options, downloadsOn(progress))
       : await namedTexts(options.data, options)
   progress.stop()
-  const asked: Asked[] = []
+  const missing: Asked[] = []
   const found = new Map<string, Forgetting>()
   for (const one of tuned) {
     const fingerprint = fingerprintOf(one, texts)
     const kept = await readKept(one.run, fingerprint)
-    asked.push({ tuned: one, fingerprint })
     if (kept) found.set(one.name, kept)
+    else missing.push({ tuned: one, fingerprint })
   }
-  if (found.size < asked.length) notes.push(...(await measureMissing(asked, found, texts, options.adapter, progress)))
+  if (missing.length > 0) notes.push(...(await measureAll(missing, found, texts, options.adapter, progress)))
   return { forgotten: { runs: found, texts }, notes }
 }
 
@@ -102,37 +102,34 @@ interface Group {
   readonly rows: readonly Encoded<undefined>[]
 }
 
-/** Adds the results that are missing, base by base, and keeps each at once. Gives notes on those that it can't keep. */
-async function measureMissing(
-  asked: readonly Asked[],
+/** Adds what is missing to `found`, base by base, and keeps each at once. Gives notes on those that it can't keep. */
+async function measureAll(
+  missing: readonly Asked[],
   found: Map<string, Forgetting>,
   texts: DrawnTexts,
   adapter: string | undefined,
   progress: Progress,
 ): Promise<string[]> {
-  const isMissing = ({ tuned: { name } }: Asked): boolean => !found.has(name)
   const groups: Group[] = []
-  for (const group of Map.groupBy(asked, ({ tuned }) => tuned.base.key).values())
-    if (group.some(isMissing)) groups.push({ asked: group, rows: await rowsOf(group[0].tuned.base, texts.texts) })
+  for (const asked of Map.groupBy(missing, ({ tuned }) => tuned.base.key).values())
+    groups.push({ asked, rows: await rowsOf(asked[0].tuned.base, texts.texts) })
   const device = await openNamed(adapter, false)
-  const passesOf = (group: readonly Asked[]): number =>
-    group.filter(isMissing).length + (group.every(isMissing) ? 1 : 0)
-  const total = groups.reduce((sum, group) => sum + passesOf(group.asked) * group.rows.length, 0)
+  // The base is measured, too.
+  const total = groups.reduce((sum, { asked, rows }) => sum + (asked.length + 1) * rows.length, 0)
   progress.start('predict masked tokens', total)
   const notes: string[] = []
   let done = 0
-  for (const { asked: ones, rows } of groups) {
-    const { base } = ones[0].tuned
+  for (const { asked, rows } of groups) {
+    const { base } = asked[0].tuned
     const test = new MaskedTest(base, rows, device)
     const pass = async (tuned?: Tuned) => {
-      const figures = await test.measure(tuned, read => progress.update(done + read))
+      const predicted = await test.measure(tuned, read => progress.update(done + read))
       done += rows.length
-      return figures
+      return predicted
     }
-    const known = ones.flatMap(({ tuned: { name } }) => found.get(name)?.base ?? [])
-    const own = known.at(0) ?? (await pass())
-    for (const { tuned, fingerprint } of ones.filter(isMissing)) {
-      const result = { base: own, tuned: await pass(tuned) }
+    const own = await pass()
+    for (const { tuned, fingerprint } of asked) {
+      const result = forgettingFrom(own, await pass(tuned))
       found.set(tuned.name, result)
       const trouble = await keep(tuned.run, result, {
         fingerprint,

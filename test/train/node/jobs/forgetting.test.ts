@@ -46,19 +46,9 @@ const progress = new Progress({ stream: new PassThrough().resume() })
 const ONE_LAYER = { num_hidden_layers: 1 }
 
 async function fineTuned(name: string, base: string, ...args: readonly string[]): Promise<void> {
-  const common = [
-    '--data',
-    at('reviews.csv'),
-    '--max-length',
-    '16',
-    '--epochs',
-    '1',
-    '--tune-kernels',
-    'off',
-    '--lr',
-    '5e-3',
-  ]
-  const options = parseOptions([...common, '--model', base, '--out', at(name), ...args], 'tilegrad')
+  const common = ['--data', at('reviews.csv'), '--max-length', '16', '--epochs', '1', '--lr', '5e-3', '--no-report']
+  const own = ['--model', base, '--out', at(name), '--tune-kernels', 'off', ...args]
+  const options = parseOptions([...common, ...own], 'tilegrad')
   const startup = { beforeStop: () => undefined, end: () => undefined }
   expect(await startRun(options, new SilentConsole(), '1', startup, { progress })).toBe(0)
 }
@@ -118,11 +108,16 @@ describe('of runs of one base', () => {
   test('training the encoder changes the figures of the base, and training heads alone does not', () => {
     const { base } = found.get('lora') ?? {}
     expect([...found.keys()]).toEqual(['lora', 'full', 'head', 'lora-head'])
-    for (const { base: own, tuned } of found.values()) {
+    for (const { base: own, tuned, interval } of found.values()) {
       expect(own).toEqual(base)
       expect(tuned.tokens).toBe(base?.tokens)
+      const { low = NaN, high = NaN } = interval ?? {}
+      expect(low <= tuned.loss - own.loss && tuned.loss - own.loss <= high).toBe(true)
     }
-    for (const name of ['head', 'lora-head']) expect(found.get(name)?.tuned).toEqual(base)
+    for (const name of ['head', 'lora-head']) {
+      expect(found.get(name)?.tuned).toEqual(base)
+      expect(found.get(name)?.interval).toEqual({ low: 0, high: 0 })
+    }
     for (const name of ['lora', 'full']) {
       expect(Math.abs((found.get(name)?.tuned.loss ?? NaN) - (base?.loss ?? NaN)), name).toBeGreaterThan(1e-3)
     }
@@ -176,6 +171,7 @@ describe('a result is kept in the folder of its run', () => {
       texts: { source: 'the test texts of lora', count: 16, of: 16 },
       base_model: at('base'),
       tuned: fresh,
+      loss_interval: { low: expect.any(Number), high: expect.any(Number) },
     })
     await plant('lora')
     expect(await tunedOf(['lora', 'head'])).toEqual(planted)
@@ -282,8 +278,8 @@ describe('compare --forgetting', () => {
     expect(of('full')?.loss_change).not.toBe(0)
     expect(of('bayes')).toMatchObject({ loss: null, base_loss: null, masked_tokens: null })
     expect(notes.at(-1)).toMatch(/^Forgetting is not measured of other: its base .* has no masked-language head\.$/)
-    expect(stderr).toMatch(/^Masked tokens +loss +of the base +change +accuracy +of the base +points$/m)
-    expect(stderr).toMatch(/^\d {2}head +\d\.\d{4} +\d\.\d{4} + 0\.0000 .* 0\.00$/m)
+    expect(stderr).toMatch(/^Masked tokens +loss +of the base +change +95 % interval +accuracy +of the base$/m)
+    expect(stderr).toMatch(/^\d {2}head +\d\.\d{4} +\d\.\d{4} + 0\.0000 +0\.0000 to 0\.0000 /m)
     expect(stderr).toMatch(/^\d {2}bayes +– +– +– +– +– +–$/m)
     expect(stderr).toContain('Loss in nats, on 10 of 16 texts (the test texts of head).')
     const page = await readFile(at('page.html'), 'utf8')

@@ -17,7 +17,8 @@ const figures = z.object({
   accuracy: z.number().min(0).max(1),
   tokens: z.int().positive(),
 })
-const schema = z.looseObject({ fingerprint: z.string(), base: figures, tuned: figures })
+const interval = z.object({ low: z.number(), high: z.number() }).nullable()
+const schema = z.looseObject({ fingerprint: z.string(), base: figures, tuned: figures, loss_interval: interval })
 
 /** SHA-256 of all that a result depends on: base, tokens, what was trained, texts, masks, and this version. */
 export function fingerprintOf({ base, model, saved: { hashes } }: Tuned, { fingerprint: texts }: DrawnTexts): string {
@@ -30,7 +31,9 @@ export async function readKept(run: Run, fingerprint: string): Promise<Forgettin
   const path = run.path(FORGETTING)
   if (!(await exists(path))) return undefined
   const { success, data } = schema.safeParse(await readJson(path).catch(() => undefined))
-  return success && data.fingerprint === fingerprint ? { base: data.base, tuned: data.tuned } : undefined
+  if (!success || data.fingerprint !== fingerprint) return undefined
+  const { base, tuned, loss_interval: kept } = data
+  return { base, tuned, interval: kept ?? undefined }
 }
 
 /** What a result was measured on, for a reader of the file. */
@@ -45,9 +48,14 @@ export interface About {
 }
 
 /** Writes a result into its run's folder. Gives a note if the folder can't be written to. */
-export async function keep(run: Run, { base, tuned }: Forgetting, about: About): Promise<string | undefined> {
+export async function keep(
+  run: Run,
+  { base, tuned, interval: change }: Forgetting,
+  about: About,
+): Promise<string | undefined> {
+  const result = { ...about, base, tuned, loss_interval: change ?? null }
   try {
-    await run.write(FORGETTING, `${finiteJson({ ...about, base, tuned }, run.path(FORGETTING), 2)}\n`)
+    await run.write(FORGETTING, `${finiteJson(result, run.path(FORGETTING), 2)}\n`)
     return undefined
   } catch (error) {
     const code = codeOf(error)

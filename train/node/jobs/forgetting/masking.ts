@@ -1,5 +1,5 @@
 // The loss and accuracy at masked tokens of a base, and of what was trained of it: an evaluation of pretraining.
-import { type Device, UserError } from '../../../../engine/index.ts'
+import { type Device, UserError, concat } from '../../../../engine/index.ts'
 import {
   createMaskedModel,
   createModel,
@@ -15,8 +15,9 @@ import { readAdapterConfig, withAdapterTensors } from '../../../../models/node/p
 import { mergedOrigin } from '../../../../models/peft.ts'
 import type { TensorFile } from '../../../../models/safetensors.ts'
 import { checkSizes } from '../../../../models/sizes.ts'
-import type { MaskedFigures } from '../../../compare/forgetting.ts'
+import type { Forgetting, MaskedFigures } from '../../../compare/forgetting.ts'
 import { evaluate } from '../../../evaluation.ts'
+import { ratioInterval } from '../../../metrics/means.ts'
 import { EvaluationStep } from '../../../steps.ts'
 import type { Encoded, Task } from '../../../task.ts'
 import { MASKED_SHARE, maskedTask } from '../../../tasks/masked-lm.ts'
@@ -49,6 +50,46 @@ export function batchingOf(base: Base) {
   return { batchSize: Math.min(MOST_ROWS, Math.max(1, fitting)), maxLength, padId: base.tokenizer.padId, seed: SEED }
 }
 
+/** What a model predicts, in all and row by row. */
+export interface Predicted {
+  readonly figures: MaskedFigures
+  /** The sum of the losses of each row. */
+  readonly losses: Float64Array
+  /** Masked tokens of each row. */
+  readonly counts: Float64Array
+}
+
+/** The change of the loss from the base, with its interval over the rows. */
+export function forgettingFrom(base: Predicted, tuned: Predicted): Forgetting {
+  const { interval } = ratioInterval(
+    tuned.losses.map((loss, row) => loss - base.losses[row]),
+    base.counts,
+  )
+  return { base: base.figures, tuned: tuned.figures, interval }
+}
+
+/** The task with outputs f32 [rows, 2]: the sum of each row's losses, and how many there are. */
+function byRow(task: Task<undefined, MaskedModel>): Task<undefined, MaskedModel> {
+  return {
+    ...task,
+    collate: (examples, size, random) => {
+      const batch = task.collate(examples, size, random)
+      const { positions } = batch.arrays
+      const [places] = positions.shape
+      const data = new Float32Array(batch.batch * places)
+      for (let place = 0; place < batch.count; place++)
+        data[Math.floor(positions.data[place] / batch.sequence) * places + place] = 1
+      return { ...batch, arrays: { ...batch.arrays, rows: { data, shape: [batch.batch, places] } } }
+    },
+    forward: (model, inputs, context) => {
+      const own = task.forward(model, inputs, context)
+      const { losses, weights } = own.losses
+      const columns = concat([losses.reshape([-1, 1]), weights.reshape([-1, 1])], 1)
+      return { ...own, outputs: inputs.arrays.rows.matmul(columns) }
+    },
+  }
+}
+
 /** A base on the device, and the rows whose tokens are masked. */
 export class MaskedTest {
   readonly #base: Base
@@ -56,20 +97,13 @@ export class MaskedTest {
   readonly #model: MaskedModel
   readonly #task: Task<undefined, MaskedModel>
   readonly #step: EvaluationStep
-  #count = 0
 
   constructor(base: Base, rows: readonly Encoded<undefined>[], device: Device) {
     this.#base = base
     this.#rows = rows
     this.#model = createMaskedModel(base.config)
     checkSizes(this.#model, device)
-    const task = maskedTask(maskedOptionsOf(base.tokenizer))
-    const collate: typeof task.collate = (...args) => {
-      const batch = task.collate(...args)
-      this.#count += batch.count
-      return batch
-    }
-    this.#task = { ...task, collate }
+    this.#task = byRow(maskedTask(maskedOptionsOf(base.tokenizer)))
     this.#step = new EvaluationStep(this.#model, this.#task)
   }
 
@@ -77,21 +111,22 @@ export class MaskedTest {
    * The figures of the base, or of a run under the base's head. Throws a UserError if no token of the texts can be
    * masked, and a NonFinite if a loss is not finite.
    */
-  async measure(tuned: Tuned | undefined, onProgress: (rows: number) => void): Promise<MaskedFigures> {
+  async measure(tuned: Tuned | undefined, onProgress: (rows: number) => void): Promise<Predicted> {
     const { name, folder } = this.#base
     await withWeights({ folder }, async file => {
       await loadWeights(this.#model, file, 0)
       if (tuned) await fillTuned(this.#model, tuned, file)
     })
-    this.#count = 0
     const names = new Set(this.#model.parameters().map(parameter => parameter.name))
-    const { loss, figures } = await evaluate(this.#step, this.#task, this.#rows, batchingOf(this.#base), {
+    const { loss, figures, outputs } = await evaluate(this.#step, this.#task, this.#rows, batchingOf(this.#base), {
       what: `the masked-token loss of ${tuned?.name ?? name}`,
       nameOf: (variable, element) => (names.has(variable) ? { name: variable, element } : undefined),
       onProgress,
     })
     if (figures.accuracy === undefined) throw new UserError(`no token of the texts is in the vocabulary of ${name}`)
-    return { loss, accuracy: figures.accuracy, tokens: this.#count }
+    const [losses, counts] = [0, 1].map(column => Float64Array.from(outputs, row => row[column]))
+    const tokens = counts.reduce((sum, count) => sum + count, 0)
+    return { figures: { loss, accuracy: figures.accuracy, tokens }, losses, counts }
   }
 
   /** Releases the model's memory. */

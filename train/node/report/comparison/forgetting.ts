@@ -3,9 +3,10 @@ import type { Comparison } from '../../../compare/compare.ts'
 import {
   type Forgetting,
   type Forgotten,
-  changeOf,
+  lossChange,
   forgettingOf,
   showChange,
+  showChanges,
   showTexts,
 } from '../../../compare/forgetting.ts'
 import { type Mark, markChart } from '../charts.ts'
@@ -18,12 +19,12 @@ export function forgettingSection(comparison: Comparison, forgotten: Forgotten):
   const { title, scale } = axisOf(metric)
   const all = entries.map(entry => ({ entry, forgetting: forgettingOf(entry, forgotten) }))
   const measured = all.flatMap(({ entry, forgetting }) =>
-    forgetting ? [{ entry, forgetting, change: changeOf(forgetting) }] : [],
+    forgetting ? [{ entry, forgetting, change: lossChange(forgetting) }] : [],
   )
   const marks = measured.flatMap(({ entry: { number: place, value, interval }, change }): Mark[] => {
     if (value === undefined) return []
     const ends = interval && { interval: [interval.low * scale, interval.high * scale] as const }
-    return [{ at: [change.loss, value * scale], name: String(place), ...ends }]
+    return [{ at: [change, value * scale], name: String(place), ...ends }]
   })
   const chart = markChart(
     {
@@ -37,7 +38,7 @@ export function forgettingSection(comparison: Comparison, forgotten: Forgotten):
         ['Setting', 'change of the loss, nats', metric.title],
         measured.map(({ entry, change }) => [
           entryText(entry, comparison),
-          showChange(change.loss, 4),
+          showChange(change, 4),
           shownFigure(metric, entry.value),
         ]),
       ),
@@ -50,23 +51,22 @@ export function forgettingSection(comparison: Comparison, forgotten: Forgotten):
     ...figuresOf(forgetting),
   ])
   return html`<p>What was trained, under the masked-language head of its base, predicts masked tokens of ${showTexts(forgotten.texts)}. The
-more its loss is above that of the base, the more it has forgotten of what the base was pretrained for.</p>
+more its loss is above that of the base, the more it has forgotten of what the base was pretrained for. A change whose interval includes 0 may be chance.</p>
 <div class="charts">${chart}</div>
 ${table('Masked tokens: loss in nats, and share predicted', ['Setting', ...HEAD], rows, { kind: 'named' })}`
 }
 
-const HEAD = ['Loss', 'Base', 'Change', 'Predicted', 'Base', 'Points']
+const HEAD = ['Loss', 'Base', 'Change', '95 % interval', 'Predicted', 'Base']
 
 function figuresOf(forgetting: Forgetting | undefined): Part[] {
   if (!forgetting) return HEAD.map(() => '–')
-  const { base, tuned } = forgetting
-  const change = changeOf(forgetting)
+  const { base, tuned, interval } = forgetting
   return [
     tuned.loss.toFixed(4),
     base.loss.toFixed(4),
-    showChange(change.loss, 4),
+    showChange(lossChange(forgetting), 4),
+    showChanges(interval, 4),
     percent(tuned.accuracy),
     percent(base.accuracy),
-    showChange(100 * change.accuracy, 2),
   ]
 }
