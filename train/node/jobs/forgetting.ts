@@ -7,6 +7,7 @@ import type { Encoded } from '../../task.ts'
 import { type Progress, downloadsOn } from '../cli/progress.ts'
 import { openNamed } from '../device.ts'
 import { version } from '../package.ts'
+import { EVALUATE } from '../run/config.ts'
 import { fingerprintOf, keep, readKept } from './forgetting/kept.ts'
 import { MaskedTest, SEED, forgettingFrom, rowsOf, sequenceOf } from './forgetting/masking.ts'
 import { type FinishedRun, type Tuned, openTuned } from './forgetting/open.ts'
@@ -71,6 +72,7 @@ async function openAll(
   const tuned: Tuned[] = []
   const refused: { readonly name: string; readonly why: string }[] = []
   for (const run of runs) {
+    if (run.job === EVALUATE) refused.push({ name: run.name, why: 'it is an evaluation; compare the run itself' })
     if (run.job !== 'fine-tune') continue
     try {
       const opened = await openTuned(run, hashes, downloadsOn(progress))

@@ -69,6 +69,7 @@ beforeAll(async () => {
   await fineTuned('head', at('base'), '--tune', 'head')
   const common = { right: rightBut(16, 4), labels: ['negative', 'positive'] }
   await writeRun(at('bayes'), { ...common, job: 'baseline' })
+  await writeRun(at('evaluated'), { ...common, job: 'evaluate' })
   await writeRun(at('other'), { ...common, args: [`--model=${at('headless')}`] })
   await writeRun(at('lora-head'), { ...common, args: [`--model=${at('base')}`] })
   await rm(at('lora-head/adapter'), { recursive: true })
@@ -94,11 +95,13 @@ describe('of runs of one base', () => {
       'lora-head',
       'other',
       'fresh',
+      'evaluated',
       'deleted',
     ])
     expect(notes).toEqual([
       `Forgetting is not measured of other: its base ${at('headless')} has no masked-language head.`,
       'Forgetting is not measured of fresh: it began with fresh weights.',
+      'Forgetting is not measured of evaluated: it is an evaluation; compare the run itself.',
       'Forgetting is not measured of deleted: its adapter or model is no longer in its folder.',
     ])
     expect(forgotten?.texts).toMatchObject({ source: 'the test texts of lora', of: 16 })
