@@ -72,10 +72,10 @@ export async function compare(argv: readonly string[]): Promise<number> {
   const options = parse(argv)
   const { positionals: paths, metric, out } = options
   if (options.help) {
-    await print(helpOf(groups, `${TILEGRAD} compare <run|sweep|folder> … [options]`, INTRODUCTION))
+    await print(helpOf(groups, `${TILEGRAD} compare <run|evaluation|sweep|folder> … [options]`, INTRODUCTION))
     return 0
   }
-  if (paths.length === 0) throw new UserError('compare needs the folders of runs, baselines or sweeps')
+  if (paths.length === 0) throw new UserError('compare needs the folders of runs, baselines, evaluations or sweeps')
   refuseIdle(options)
   await refuseOther(out)
   const { runs, notes } = await openRuns(paths)
