@@ -329,6 +329,12 @@ export function showFigure({ shown }: MetricInfo, value: Figure): string {
   return shown === 'percent' ? `${(100 * value).toFixed(2)} %` : value.toFixed(4)
 }
 
+/** A difference of two values of a metric, with its sign: `+25.50 points`, `−0.0812`. */
+export function showDifference({ shown }: MetricInfo, value: number): string {
+  const size = Math.abs(value)
+  return `${value < 0 ? '−' : '+'}${shown === 'percent' ? `${(100 * size).toFixed(2)} points` : size.toFixed(4)}`
+}
+
 /** The values of metrics, or of those named in `only`. */
 const valuesOf = <View>(metrics: readonly Metric<View>[], view: View | undefined, only?: readonly string[]) =>
   Object.fromEntries(

@@ -2,13 +2,15 @@
 import type { Device } from '../../../engine/index.ts'
 import { UserError } from '../../../engine/errors.ts'
 import { type Options, type Preset, helpText, parseOptions, toArguments } from './options.ts'
-import { checkPaths, settle } from '../jobs/job.ts'
+import { checkPaths } from '../jobs/job.ts'
+import { recordedTime, settle } from '../jobs/settle.ts'
 import { dryRun, recordedOptions, resumeRun, startRun } from '../jobs/fine-tune.ts'
 import { openNamed } from '../device.ts'
 import { version } from '../package.ts'
 import { openRun } from '../run/folder.ts'
 import { showAdapters } from './adapters.ts'
 import { Console } from './console.ts'
+import { showDuration } from './progress.ts'
 import { print } from './output.ts'
 import { stopBeforeTraining } from './shell.ts'
 
@@ -43,8 +45,15 @@ export async function fineTune(argv: readonly string[], preset: Preset): Promise
   const startup = stopBeforeTraining('nothing was written')
   await checkPaths(options)
   const device = await openNamed(options.adapter, options.profile)
-  const { argv: settled, why } = await settle(options, argv, device.info.fallback)
-  if (why) console.say(`${device.info.name}. ${why}\n`)
+  const { argv: settled, why, isAsRecorded } = await settle(options, argv, device.info.fallback)
+  if (why) console.say(`${device.info.name}. ${why}`)
+  if (isAsRecorded && !options.dryRun) {
+    const { seconds, where } = await recordedTime()
+    console.say(
+      `Recorded on ${where}: ${showDuration(seconds)} in all. An estimate for this machine follows the first steps.`,
+    )
+  }
+  if (why) console.say()
   const full = parseOptions(settled, preset)
   checkFeatures(full, device)
   return full.dryRun ? dryRun(full, console, version) : startRun(full, console, version, startup)

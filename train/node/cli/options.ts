@@ -4,6 +4,7 @@ import { UserError } from '../../../engine/errors.ts'
 import { TUNING_MODES } from '../../../engine/tune.ts'
 import { MAX_ALPHA, parseTargets } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
+import { MODELS } from '../../baseline/model.ts'
 import { SCHEDULES } from '../../schedules.ts'
 import { TASK_NAMES } from '../../tasks/infer.ts'
 import {
@@ -59,6 +60,26 @@ const classWeights: Kind<string> = {
   read: value =>
     value === 'balanced' || value.split(',').every(part => /^\s*(\d+\.?\d*|\.\d+)\s*$/.test(part)) ? value : undefined,
 }
+
+/** What `--compare-with` measures: the same training from random weights, and the models of `tilegrad baseline`. */
+export const REFERENCES = ['random', ...MODELS] as const
+export type ReferenceName = (typeof REFERENCES)[number]
+
+/** A reference that is measured, rather than read from a run's folder. */
+export const isReferenceName = (name: string): name is ReferenceName => REFERENCES.some(known => known === name)
+
+const references: Kind<string> = {
+  shown: 'A,B,…',
+  expects: `any of ${REFERENCES.join(', ')} and runs' folders, separated by commas`,
+  read: value => {
+    const names = value.split(',').map(name => name.trim())
+    return names.includes('') ? undefined : [...new Set(names)].join()
+  },
+}
+
+/** What a run is to be compared with: names of references and runs' folders. */
+export const referencesOf = ({ compareWith }: Pick<Options, 'compareWith'>): readonly string[] =>
+  compareWith === undefined ? [] : compareWith.split(',')
 
 /** Longest text in tokens when no length is given and the model takes as many. */
 const LONGEST = 256
@@ -172,7 +193,10 @@ export const seed = valued(
 )
 
 const optionsOf = (preset: Preset) => ({
-  'Data and model': dataAndModel,
+  'Data and model': {
+    ...dataAndModel,
+    bundled: flag('take the bundled model and reviews for what is left open, even if there is a GPU'),
+  },
   'What is trained': {
     tune: valued(oneOf('lora', 'full', 'head'), 'lora', 'train LoRA adapters, every parameter, or only the classifier'),
     'lora-rank': valued(count(1), 8, 'rank of the adapters'),
@@ -270,6 +294,18 @@ const optionsOf = (preset: Preset) => ({
         'without test and validation splits, and without texts that the run has already',
     ),
   },
+  'After training': {
+    'compare-with': optional(
+      references,
+      'show beside the result, on the same rows: random, the same training from random weights; nb, lr or nb-svm, a baseline on words; or a finished run',
+      'nothing',
+    ),
+    try: several(
+      text('TEXT', 'a text'),
+      'a text to classify, with the words that decided; may be given several times',
+      'four sentences if the classes are negative and positive, else the first two test texts',
+    ),
+  },
   'The run': {
     out: optional(text('FOLDER', 'a folder'), "the run's folder", 'runs/<date>-<name>'),
     name: optional(text('NAME', 'a name'), "the run's name", "the model's"),
@@ -343,7 +379,7 @@ const loraOnly = ['lora-rank', 'lora-alpha', 'lora-dropout', 'lora-targets', 'tr
  */
 export function parseOptions(argv: readonly string[], preset: Preset = 'imdb'): Options {
   const { positionals: _none, ...parsed } = parseTable(optionsOf(preset), argv)
-  refuseConflicts(parsed, parsed.given)
+  refuseConflicts(parsed)
   const { alpha, trainsHead } = PRESETS[preset]
   const options: Options = {
     ...parsed,
@@ -374,18 +410,8 @@ export function toArguments(
 export const flagsOfRun = (): readonly string[] => flagsOf(optionsOf('tilegrad'))
 
 /** Options that say nothing of what a run computes. */
-const NO_SETTINGS = [
-  'out',
-  'name',
-  'resume',
-  'tensorboard',
-  'no-report',
-  'dry-run',
-  'json',
-  'list-adapters',
-  'help',
-  'version',
-]
+const NO_SETTINGS =
+  'out name resume tensorboard no-report dry-run json list-adapters help version bundled compare-with try'.split(' ')
 
 /** A run's settings by their names on the command line. */
 export function settingsOfRun(options: Options): Setting[] {
@@ -395,7 +421,13 @@ export function settingsOfRun(options: Options): Setting[] {
   return settingsOf(optionsOf(preset), options, { omit: [...NO_SETTINGS, ...idle], defaults })
 }
 
-function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'>, given: ReadonlySet<string>): void {
+function refuseConflicts({
+  tune,
+  precision,
+  init,
+  given,
+  compareWith,
+}: Pick<Options, 'tune' | 'precision' | 'init' | 'given' | 'compareWith'>): void {
   const changed = given.has('resume') ? [...given].find(name => !resumable.has(name)) : undefined
   if (changed) throw new UserError(`--${changed} cannot be given with --resume, which uses the run's own options`)
   const idle = tune === 'lora' ? undefined : loraOnly.find(name => given.has(name))
@@ -405,6 +437,10 @@ function refuseConflicts({ tune, precision }: Pick<Options, 'tune' | 'precision'
   if (idle) throw new UserError(`--${idle} requires --tune lora; it has no effect with --tune ${tune}`)
   const untaught = given.has('teacher') ? undefined : teacherOnly.find(name => given.has(name))
   if (untaught) throw new UserError(`--${untaught} requires --teacher`)
+  if (given.has('bundled') && given.has('data') && given.has('model'))
+    throw new UserError('--bundled has no effect with both --data and --model')
+  if (init === 'random' && referencesOf({ compareWith }).includes('random'))
+    throw new UserError('--compare-with random trains from random weights, which --init random does already')
   if (tune === 'full' && precision === 'f16')
     throw new UserError('--precision f16 stores frozen weights in half precision; --tune full has none')
 }

@@ -1,5 +1,5 @@
-// Progress for people, on stderr only: a bar on a terminal, a plain line every few seconds elsewhere. Stdout belongs to
-// results.
+// Progress for people, on stderr only: a bar on a terminal, a plain line every few seconds elsewhere, also while nothing
+// moves. Stdout belongs to results.
 import { SingleBar } from 'cli-progress'
 import { printable } from '../../../engine/errors.ts'
 import { Throughput } from '../../metrics/running.ts'
@@ -27,7 +27,10 @@ export interface ProgressOptions {
 interface Standing extends Figures {
   readonly phase: string
   readonly step: number
-  readonly total: number
+  /** Undefined if steps are not counted. */
+  readonly total: number | undefined
+  /** Seconds in which nothing moved, if there is reason to say so. */
+  readonly waited?: number
 }
 
 /** Seconds as people say them: `8 s`, `3 min 05 s`, `2 h 07 min`. */
@@ -39,7 +42,8 @@ export function showDuration(seconds: number): string {
   return `${Math.floor(whole / 3600)} h ${two(Math.floor((whole % 3600) / 60))} min`
 }
 
-function describeFigures({ loss, accuracy, examplesPerSecond, secondsLeft }: Standing): string[] {
+function describeFigures({ loss, accuracy, examplesPerSecond, secondsLeft, waited }: Standing): string[] {
+  if (waited !== undefined) return [`waiting for ${showDuration(waited)}`]
   return [
     loss === undefined ? '' : `loss ${loss.toFixed(4)}`,
     accuracy === undefined ? '' : `accuracy ${(100 * accuracy).toFixed(1)} %`,
@@ -50,7 +54,8 @@ function describeFigures({ loss, accuracy, examplesPerSecond, secondsLeft }: Sta
 
 /** One line: `train 12/300 · loss 0.6931 · accuracy 51.2 % · 8.3 examples/s · 2 min 10 s left`. */
 export function describeProgress(standing: Standing): string {
-  return [`${standing.phase} ${standing.step}/${standing.total}`, ...describeFigures(standing)].join(' · ')
+  const { phase, step, total } = standing
+  return [total === undefined ? phase : `${phase} ${step}/${total}`, ...describeFigures(standing)].join(' · ')
 }
 
 /**
@@ -65,6 +70,11 @@ export class Progress {
   #bar: SingleBar | undefined
   #steps: Throughput
   #printed = -Infinity
+  /** When the phase last moved. */
+  #moved = 0
+  /** When anything was last printed. */
+  #lastLine: number
+  #timer: ReturnType<typeof setInterval> | undefined
   /** Whether the phase has had a step. */
   #began = false
 
@@ -74,41 +84,48 @@ export class Progress {
     this.#stream = stream
     this.#interval = interval * 1000
     this.#now = now
+    this.#lastLine = now()
     this.#steps = new Throughput(30, now)
   }
 
-  /** Opens a phase of `total` steps, `done` of which are behind (a resumed run's). */
-  start(phase: string, total: number, done = 0): void {
+  /**
+   * Opens a phase of `total` steps, `done` of which are behind (a resumed run's). Without a total it is one whose steps
+   * are not counted.
+   */
+  start(phase: string, total?: number, done = 0): void {
     this.stop()
     this.#standing = { phase, step: done, total }
     this.#began = false
     this.#printed = -Infinity
+    this.#moved = this.#now()
     if (this.#stream.isTTY) {
       this.#bar = this.#makeBar()
-      this.#bar.start(total, done)
-    }
+      this.#bar.start(total ?? 0, done)
+    } else this.#timer = setInterval(() => this.#printIfQuiet(), 1000).unref()
   }
 
   /** Tells that `step` steps of the phase are done. */
   update(step: number, figures: Figures = {}): void {
     if (!this.#standing) return
+    const { total } = this.#standing
     const isNew = step !== this.#standing.step
     // What a phase's first step took says little of the others: drivers compile in it.
     if (this.#began) this.#steps.add(step - this.#standing.step, 0)
     else this.#steps = new Throughput(30, this.#now)
     this.#began = true
     const rate = this.#steps.recent.examplesPerSecond
-    const secondsLeft = figures.secondsLeft ?? (rate > 0 ? (this.#standing.total - step) / rate : undefined)
+    const secondsLeft = figures.secondsLeft ?? (rate > 0 && total !== undefined ? (total - step) / rate : undefined)
     // A figure that is undefined must not take the place of the last one.
     const known = Object.fromEntries(Object.entries(figures).filter(([, value]) => value !== undefined))
     this.#standing = { ...this.#standing, ...known, step, secondsLeft }
+    this.#moved = this.#now()
     if (this.#bar) this.#bar.update(step)
-    else if (this.#now() - this.#printed >= this.#interval || (isNew && step === this.#standing.total))
-      this.#printLine()
+    else if (this.#now() - this.#printed >= this.#interval || (isNew && step === total)) this.#printLine()
   }
 
   /** Prints a line of its own, above the bar if there is one. */
   note(line: string): void {
+    this.#lastLine = this.#now()
     this.#stream.write(`${this.#bar ? '\r\x1b[K' : ''}${printable(line)}\n`)
     this.#bar?.render()
   }
@@ -117,13 +134,24 @@ export class Progress {
   stop(): void {
     this.#bar?.stop()
     this.#bar = undefined
+    clearInterval(this.#timer)
+    this.#timer = undefined
     this.#standing = undefined
   }
 
-  #printLine(): void {
+  #printLine(waited?: number): void {
     if (!this.#standing) return
     this.#printed = this.#now()
-    this.#stream.write(`${printable(describeProgress(this.#standing))}\n`)
+    this.#lastLine = this.#printed
+    this.#stream.write(`${printable(describeProgress({ ...this.#standing, waited }))}\n`)
+  }
+
+  /** A line when there has been none for an interval, such as while a driver compiles. */
+  #printIfQuiet(): void {
+    const now = this.#now()
+    if (!this.#standing || now - this.#lastLine < this.#interval) return
+    const isWaiting = this.#moved <= this.#lastLine || !this.#began
+    this.#printLine(isWaiting ? (now - this.#moved) / 1000 : undefined)
   }
 
   #makeBar(): SingleBar {
@@ -146,7 +174,8 @@ export class Progress {
     const { phase, step, total } = this.#standing
     const filled = Math.round(20 * Math.min(1, Math.max(0, progress)))
     const bar = '█'.repeat(filled) + '░'.repeat(20 - filled)
-    const line = [`${phase} ${bar} ${step}/${total}`, ...describeFigures(this.#standing)].join(' · ')
+    const counted = total === undefined ? phase : `${phase} ${bar} ${step}/${total}`
+    const line = [counted, ...describeFigures(this.#standing)].join(' · ')
     return printable(line).slice(0, Math.max(1, (this.#stream.columns ?? 80) - 1))
   }
 }

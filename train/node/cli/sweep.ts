@@ -5,7 +5,8 @@ import { exists } from '../../../models/node/files.ts'
 import { countOf, propose, trialCount } from '../../search/propose.ts'
 import { parameterNames } from '../../search/space.ts'
 import { openNamed } from '../device.ts'
-import { checkPaths, settle } from '../jobs/job.ts'
+import { checkPaths } from '../jobs/job.ts'
+import { settle } from '../jobs/settle.ts'
 import { isOnDisk } from '../jobs/named.ts'
 import { announcement, resumeSweep, startSweep } from '../jobs/sweep/coordinator.ts'
 import { openPlan } from '../jobs/sweep/spec.ts'
@@ -176,7 +177,7 @@ async function settledPlan(plan: Plan, adapter: string | undefined, console: Con
   let shared = plan.arguments
   if (options.data === undefined || options.model === undefined) {
     const device = await openNamed(adapter, false)
-    const { argv, why } = await settle(options, shared, device.info.fallback)
+    const { argv, why } = await settle(options, shared, device.info.fallback, { compares: false })
     device.close()
     if (why !== undefined) console.say(`${device.info.name}. ${why}\n`)
     shared = argv

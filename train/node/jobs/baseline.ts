@@ -7,7 +7,6 @@ import type { TextInput } from '../../../models/prediction.ts'
 import { count } from '../../counts.ts'
 import { BaselineClassifier } from '../../baseline/classifier.ts'
 import type { BaselineSettings } from '../../baseline/settings.ts'
-import { createPreprocessor } from '../../baseline/steps.ts'
 import { calibrationErrors } from '../../calibrate.ts'
 import {
   type MetricInfo,
@@ -40,9 +39,8 @@ import { type Run, chooseRunFolder, createNewRun } from '../run/folder.ts'
 import { classRecords, nullable } from '../run/json.ts'
 import { predictionsOf, writePredictions } from '../run/predictions.ts'
 import { type Ablated, ablate, pointsOf } from './baseline/ablation.ts'
-import { readDocuments, textsOf } from './baseline/documents.ts'
-import { type Fitted, fitAndTest } from './baseline/fit.ts'
-import { englishDictionary, saveBaseline } from './baseline/saved.ts'
+import { type Fitted, fitBaseline } from './baseline/fit.ts'
+import { saveBaseline } from './baseline/saved.ts'
 import { answerLine, dataTable, examplesOf, taskText } from './fine-tune/describe.ts'
 import { type Data, openData } from './job.ts'
 import { isOnDisk } from './named.ts'
@@ -64,21 +62,7 @@ export async function runBaseline(
   await chooseRunFolder(options.out, name)
   try {
     const { data, facts } = await open(options, console, progress)
-    const steps = stepsOf(options)
-    const preprocessor = await createPreprocessor(steps, englishDictionary)
-    progress.start('read words', textsOf(data))
-    const documents = await readDocuments(data, preprocessor, done => progress.update(done))
-    // In percent, because the number of iterations is not known in advance.
-    progress.start('fit (%)', 100)
-    const fitted = await fitAndTest(documents, data, fitOptionsOf(options), options.refit === 'on', done =>
-      progress.update(Math.floor(100 * done)),
-    )
-    progress.stop()
-    if (fitted.model.vocabulary.size === 0) {
-      throw new UserError(
-        `${options.data}: no n-gram is in at least ${options.minDf} training texts (--min-df); there is nothing to learn from`,
-      )
-    }
+    const { fitted, preprocessor } = await fitBaseline(options, data, progress)
     const measured = measure(data, fitted)
     const fitSeconds = seconds()
     const cpuSeconds = process.cpuUsage().user / 1e6

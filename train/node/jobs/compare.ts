@@ -32,7 +32,7 @@ export interface OpenedRun extends ComparedRun {
 const NO_SETTINGS = new Set(
   (
     'seed out name resume dry-run json list-adapters help version given preset checkpoint-every keep-best merge profile ' +
-    'tune-kernels adapter skip-bad-steps tensorboard ablation'
+    'tune-kernels adapter skip-bad-steps tensorboard ablation bundled compare-with try'
   ).split(' '),
 )
 
@@ -235,6 +235,13 @@ function dataOf(run: Run): z.output<typeof dataSchema> {
   if (success) return data
   const [{ path, message }] = error.issues
   throw new UserError(`${where}: ${['data', ...path].join('.')}: ${message}`)
+}
+
+/** A finished run by its folder. Throws a UserError if it is not finished, damaged, or not tested on labelled texts. */
+export async function openFinishedRun(folder: string): Promise<{ opened: OpenedRun; config: RunConfig }> {
+  const run = await openRun(folder)
+  if (!(await isFinished(folder))) throw new UserError(`${folder} is not finished: it has no result.json`)
+  return { opened: await openFinished(run, folder), config: run.config }
 }
 
 async function openFinished(run: Run, name: string): Promise<OpenedRun> {

@@ -1,18 +1,19 @@
-// From options to what a run trains on: what is taken where the user left something open, and the examples. Nothing is
-// written here, so a mistake in any of it leaves no trace. The model is model.ts'.
+// From options to the examples that a run trains on. Nothing is written here, so a mistake in any of it leaves no trace.
+// The model is model.ts'; settle.ts fills in what the user left open.
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
 import { type Classifier, publishedConfig } from '../../../models/index.ts'
 import { brokenLink, exists } from '../../../models/node/files.ts'
-import { resolveDataset, whyOutOfReach } from '../../../models/node/hub.ts'
+import { resolveDataset } from '../../../models/node/hub.ts'
 import { classWeights } from '../../class-weights.ts'
 import { counted } from '../../counts.ts'
 import { metricsOf } from '../../metrics/summary.ts'
 import { balancedSample, setAside } from '../../strata.ts'
 import type { Task } from '../../task.ts'
 import { createTask } from '../../tasks/index.ts'
-import type { Target, TaskPlan } from '../../tasks/infer.ts'
+import { TASK_TEXTS, type Target, type TaskPlan } from '../../tasks/infer.ts'
 import {
   type DataOptions,
   type Example,
@@ -24,7 +25,7 @@ import {
 } from '../data/labelled.ts'
 import { sentimentOf } from '../data/sentiment.ts'
 import { countsOf } from '../data/statistics.ts'
-import { type Options, toArguments } from '../cli/options.ts'
+import { type Options, REFERENCES, isReferenceName, referencesOf, toArguments } from '../cli/options.ts'
 import { isOnDisk } from './named.ts'
 import { stream } from '../../random.ts'
 
@@ -36,89 +37,19 @@ export const BUNDLED = { model: bundled('model'), data: bundled('reviews') } as 
 /** The real thing. */
 export const REAL = { model: 'distilbert-base-uncased', data: 'stanfordnlp/imdb' } as const
 
-/**
- * Options that suit the bundled model, where the user gave none. Every parameter is tuned: so small a base knows too
- * little for low-rank changes of it to be enough.
- */
-const BUNDLED_OPTIONS: Readonly<Record<string, string>> = {
-  tune: 'full',
-  lr: '1e-3',
-  epochs: '4',
-  warmup: '0.1',
-  'batch-size': '16',
-  'max-length': '64',
-  name: 'bundled',
-}
-
-/** How both are called to the user. */
-const CALLED = {
-  model: { bundled: 'the bundled small model', real: REAL.model },
-  data: { bundled: 'the bundled reviews', real: `IMDb (${REAL.data})` },
-} as const
-
-/**
- * Arguments for what the user left open, and why: the real thing where a GPU can carry it and it can be had, else what
- * comes with the repository. Throws a UserError if the Hub is reached, but refuses.
- */
-export async function settle(
-  options: Options,
-  argv: readonly string[],
-  software: boolean,
-): Promise<{ argv: string[]; why: string | undefined }> {
-  const open = (['model', 'data'] as const).filter(part => options[part] === undefined)
-  if (open.length === 0) return { argv: [...argv], why: undefined }
-  const called = (which: 'bundled' | 'real'): string => open.map(part => CALLED[part][which]).join(' and ')
-  // Before the user's own: after a `--` of theirs no option counts.
-  const settled = (values: Readonly<Record<string, string>>): string[] => [
-    ...Object.entries(values).map(([name, value]) => `--${name}=${value}`),
-    ...argv,
-  ]
-  const valuesOf = (from: typeof REAL | typeof BUNDLED) => Object.fromEntries(open.map(part => [part, from[part]]))
-
-  const trouble = software
-    ? 'No GPU'
-    : // A published architecture with fresh weights, and a tokenizer from elsewhere, needs nothing from the Hub.
-      await whyNotReal(
-        open.filter(part => part === 'data' || options.init !== 'random' || options.tokenizer === undefined),
-      )
-  if (trouble === undefined) {
-    return {
-      argv: settled(valuesOf(REAL)),
-      why: `There is a GPU: taking ${called('real')}, from the Hub or its cache.`,
-    }
-  }
-  // Not only by its own options: there are no frozen weights, which f16 is for, where every parameter is tuned.
-  const asksForLora =
-    options.precision === 'f16' ||
-    [...options.given].some(name => name.startsWith('lora-') || name.endsWith('-head') || name === 'merge')
-  const extra = Object.entries(open.includes('model') ? BUNDLED_OPTIONS : {}).filter(
-    ([name]) => !options.given.has(name) && !(name === 'tune' && asksForLora),
-  )
-  return {
-    argv: settled({ ...valuesOf(BUNDLED), ...Object.fromEntries(extra) }),
-    why: `${trouble}: taking ${called('bundled')}${Object.keys(extra).length === 0 ? '' : `, with ${settingsOf(Object.fromEntries(extra))}`}.`,
-  }
-}
-
-/** Options as one types them, apart from the name. */
-const settingsOf = (values: Readonly<Record<string, string>>): string =>
-  Object.entries(values)
-    .filter(([name]) => name !== 'name')
-    .map(([name, value]) => `--${name} ${value}`)
-    .join(' ')
-
-/** Why the real thing can't be had though there is a GPU; undefined where it can. */
-async function whyNotReal(open: readonly ('model' | 'data')[]): Promise<string | undefined> {
-  for (const part of open) {
-    const trouble =
-      part === 'model' ? await whyOutOfReach('model', REAL.model) : await whyOutOfReach('dataset', REAL.data, WANTED)
-    if (trouble !== undefined) return `There is a GPU, but ${trouble}`
-  }
-  return undefined
-}
-
 /** Sees that the paths among the options lead somewhere, before anything that takes time. Throws a UserError. */
-export async function checkPaths({ data, model, tokenizer, init, teacher, unlabelled }: Options): Promise<void> {
+export async function checkPaths({
+  data,
+  model,
+  tokenizer,
+  init,
+  teacher,
+  unlabelled,
+  compareWith,
+}: Options): Promise<void> {
+  const run = referencesOf({ compareWith }).find(name => !isReferenceName(name) && !existsSync(name))
+  if (run !== undefined)
+    throw new UserError(`--compare-with ${run}: no run's folder there, and not one of ${REFERENCES.join(', ')}`)
   for (const path of unlabelled) await isOnDisk(path)
   if (data !== undefined) await isOnDisk(data)
   if (teacher !== undefined) await isOnDisk(teacher)
@@ -157,7 +88,7 @@ export interface Data {
 }
 
 /** Which reviews: on the Hub, those of both sets, and not the 50,000 without labels. */
-const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
+export const WANTED = { select: (path: string) => !/unsupervised/.test(path), splits: ['train', 'test'] }
 
 /** The options that say which examples a job has. */
 export type DataChoices = Pick<
@@ -316,9 +247,11 @@ export function checkTraining(
     bestMetric,
     classWeights: weights,
     labelSmoothing,
+    compareWith,
+    try: tried,
     given,
-  }: Pick<Options, 'bestMetric' | 'classWeights' | 'labelSmoothing' | 'given'>,
-  { plan: { task, labels }, validation }: Pick<Data, 'plan' | 'validation'>,
+  }: Pick<Options, 'bestMetric' | 'classWeights' | 'labelSmoothing' | 'compareWith' | 'try' | 'given'>,
+  { plan: { task, labels, why }, columns, validation }: Pick<Data, 'plan' | 'columns' | 'validation'>,
 ): void {
   if (task === 'regression' && weights !== undefined)
     throw new UserError('--class-weights is for tasks with classes, not for regression')
@@ -329,6 +262,14 @@ export function checkTraining(
     if (!known.includes(bestMetric))
       throw new UserError(`--best-metric ${bestMetric}: this task has loss, ${known.join(', ')}`)
   }
+  const baseline = referencesOf({ compareWith }).find(name => isReferenceName(name) && name !== 'random')
+  if (baseline !== undefined && task !== 'classes' && task !== 'labels') {
+    throw new UserError(
+      `--compare-with ${baseline}: a baseline gives one label per text or several, and this is ${TASK_TEXTS[task]} (${why})`,
+    )
+  }
+  if (tried.length > 0 && columns.pair !== undefined)
+    throw new UserError(`--try takes one text, and this data has pairs (second texts in column "${columns.pair}")`)
   const idle = validation.length === 0 ? NEED_VALIDATION.find(name => given.has(name)) : undefined
   if (idle)
     throw new UserError(
@@ -349,5 +290,7 @@ export async function repeatable(
     const value = options[name]
     if (value !== undefined && (await exists(value))) values[name] = resolve(value)
   }
+  const compared = referencesOf(options).map(name => (isReferenceName(name) ? name : resolve(name)))
+  if (compared.length > 0) values['compare-with'] = compared.join()
   return toArguments(options, { omit: ['json', 'out'], values })
 }

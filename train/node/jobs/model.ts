@@ -8,6 +8,7 @@ import {
   type Classifier,
   type ModelConfig,
   type Origin,
+  countParameters,
   createModel,
   createTokenModel,
   initialise,
@@ -342,6 +343,14 @@ export async function fillModel(
   })
 }
 
+/** The same model with nothing to fill it from: `fillModel` draws all its weights, whatever is trained of them. */
+export const withoutWeights = (opened: OpenedModel): OpenedModel => ({
+  ...opened,
+  folder: undefined,
+  weights: undefined,
+  adapter: undefined,
+})
+
 /** Gives `use` the f32 values that the model began with, as `fillModel` gave them to it, whatever the GPU stores. */
 export async function withOrigin<T>(
   model: Classifier,
@@ -403,6 +412,14 @@ export function modelText(opened: OpenedModel, options: Options, model: Classifi
   return [first, vocabularyText(opened), lengthsText(opened, options), headText(opened, model, drawn)]
     .filter(line => line !== undefined)
     .join('\n')
+}
+
+/** How large the model is, and how much of it is trained. */
+export function sizeText(model: Classifier): string {
+  const { layers, hidden } = model.config
+  const { total, trainable, percent } = countParameters(model)
+  const deep = layers === 1 ? '1 layer' : `${layers} layers`
+  return `Size: ${deep}, ${hidden} wide; of ${count(total)} parameters ${count(trainable)} are trained (${percent.toFixed(2)} %)`
 }
 
 /** Tables of embeddings are rounded up to a multiple of a power of two, of this at most. */

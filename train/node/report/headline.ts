@@ -1,20 +1,23 @@
 // The first two sections of the report: how good the model is, and at what cost.
-import { showFigure } from '../../metrics/summary.ts'
+import { showDifference, showFigure } from '../../metrics/summary.ts'
+import type { Interval } from '../../metrics/uncertainty.ts'
 import type { Cost } from '../run/cost.ts'
 import { type Markup, type Part, bar, bytes, duration, folded, html, number, quoted, table } from './html.ts'
-import type { Tested } from './tested.ts'
+import type { Beside, Tested } from './tested.ts'
 
 /** The main metric with its interval beside the constant answer. */
 export function qualitySection(tested: Tested): Markup {
-  const { metric, summary, interval, constant, answered } = tested
+  const { metric, summary, interval, constant, answered, references } = tested
   const value = summary.metrics[metric.name]
   const show = (figure: number | undefined): string => showFigure(metric, figure).replace(' ', '\u00a0')
   const ends = interval && `${show(interval.low)} to ${show(interval.high)}`
   // Accuracies and coefficients end at 1; errors are scaled by the largest of them.
-  const largest = Math.max(value ?? 0, interval?.high ?? 0, constant?.value ?? 0) || 1
+  const others = references.flatMap(({ value, interval }) => [value ?? 0, interval?.high ?? 0])
+  const largest = Math.max(value ?? 0, interval?.high ?? 0, constant?.value ?? 0, ...others) || 1
   const scale = metric.better === 'larger' ? 1 : largest
   const shown = (figure: number | undefined) => (figure === undefined ? 0 : figure / scale)
-  const range = interval && { low: interval.low / scale, high: interval.high / scale }
+  const range = (interval: Interval | undefined) =>
+    interval && { low: interval.low / scale, high: interval.high / scale }
   const pale = bar(shown(constant?.value), { pale: true })
   const predict = html`<code>predict</code> and <code>evaluate</code>`
   const asAnswered = html`As ${predict} answer (${answered.by})`
@@ -28,10 +31,11 @@ export function qualitySection(tested: Tested): Markup {
 <p class="note">${ends ? `95 % interval ${ends}` : 'No interval: the metric is not defined here'}, from
 ${count(summary.rows)} of ${tested.name}.${metric.better === 'smaller' && ' Smaller is better.'}</p>
 <div class="compare">
-${compared('This model', show(value), bar(shown(value), { interval: range }))}
+${compared('This model', show(value), bar(shown(value), { interval: range(interval) }))}
+${references.map(other => compared(other.title, show(other.value), bar(shown(other.value), { interval: range(other.interval), pale: true })))}
 ${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), pale)}
 </div>
-<p class="verdict">${verdict(tested)}</p>
+<p class="verdict">${verdict(tested)} ${references.map(other => html`${besideText(tested, other)} `)}</p>
 ${tested.calibration && html`<p class="note">${convention}</p>`}`
 }
 
@@ -78,6 +82,17 @@ function verdict({ metric, interval, constant, summary: { rows } }: Tested): str
     return 'The whole interval is worse than the constant answer.'
   const show = rows === 1 ? 'does not show' : 'do not show'
   return `The interval includes the constant answer: ${count(rows)} ${show} that the model is better.`
+}
+
+/** How far the model is above or below another, and whether these texts are enough to say so. */
+function besideText({ metric }: Tested, { title, difference, reason }: Beside): string | undefined {
+  if (reason !== undefined) return `There is no figure for ${title}: ${reason}.`
+  if (difference === undefined) return undefined
+  const { value, interval } = difference
+  const [size, low, high] = [Math.abs(value), interval.low, interval.high].map(one => showDifference(metric, one))
+  const where = `${size.slice(1)} ${value < 0 ? 'below' : 'above'} ${title}`
+  const isCertain = interval.low > 0 || interval.high < 0
+  return `${where} (95 % interval ${low} to ${high})${isCertain ? '' : ': these texts do not show which is better'}.`
 }
 
 /** What the model took, as far as that is known. */

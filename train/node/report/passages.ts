@@ -1,5 +1,5 @@
 // Texts in the report, and groups of them by length.
-import type { WordShare } from '../../../models/attribution.ts'
+import { type Attribution, type WordShare, strongestWords } from '../../../models/attribution.ts'
 import { wilson } from '../../metrics/uncertainty.ts'
 import { codePoints } from '../data/statistics.ts'
 import { bar, html, markup, number, percent, table } from './html.ts'
@@ -35,37 +35,14 @@ export const HOW_WORDS_PUSH = html`<mark class="for">Words</mark> that pushed th
 
 /** A text, or both of a pair; each folded after its opening where it is long. Explained words are marked. */
 export function passage({ text, pair }: TestedText, explanation?: Explanation): Markup {
-  const strongest = explanation && strongestWords(explanation)
+  const strongest = explanation && strongestWords(explanation.words)
   const first = opening(text, strongest?.text)
   const body = pair === undefined ? first : html`${first}<hr>${opening(pair, strongest?.pair)}`
   return html`${body}${explanation && strongest && pushes(explanation, strongest)}`
 }
 
-/** At most this many words of an explanation are marked, and none with less than this share of the largest. */
-const MOST_MARKED = 8
-const LEAST_SHARE = 0.1
-
-interface Strongest {
-  readonly text: readonly WordShare[]
-  readonly pair: readonly WordShare[]
-}
-
-/** The words with the largest shares, each text's in its own order. */
-function strongestWords({ words: { text, pair = [] } }: Explanation): Strongest {
-  const size = ({ share }: WordShare): number => Math.abs(share)
-  const all = [...text, ...pair]
-  const least = LEAST_SHARE * all.reduce((most, word) => Math.max(most, size(word)), 0)
-  const taken = new Set(
-    all
-      .filter(word => size(word) > 0 && size(word) >= least)
-      .sort((a, b) => size(b) - size(a))
-      .slice(0, MOST_MARKED),
-  )
-  return { text: text.filter(word => taken.has(word)), pair: pair.filter(word => taken.has(word)) }
-}
-
 /** The same as numbers. */
-function pushes({ label }: Explanation, { text, pair }: Strongest): Markup {
+function pushes({ label }: Explanation, { text, pair }: Required<Attribution>): Markup {
   const sorted = [...text, ...pair].sort((a, b) => Math.abs(b.share) - Math.abs(a.share))
   const shown = sorted.map(
     ({ text: word, share }, i) => html`${i > 0 && ', '}${word} ${share < 0 ? '−' : '+'}${number(Math.abs(share), 2)}`,

@@ -43,6 +43,17 @@ export interface CalibrationFacts {
   readonly after: Reliability | undefined
 }
 
+/** Another model on the same texts, by the same metric. */
+export interface Beside {
+  readonly title: string
+  /** Undefined if there is none, for a `reason`. */
+  readonly value: number | undefined
+  readonly interval: Interval | undefined
+  /** The tested model's value less this one's, with its 95 % interval by the paired bootstrap. */
+  readonly difference: { readonly value: number; readonly interval: Interval } | undefined
+  readonly reason: string | undefined
+}
+
 export interface Tested extends Pick<Test, 'task' | 'labels' | 'texts' | 'metric' | 'name'> {
   readonly results: Results
   readonly summary: Summary
@@ -62,12 +73,17 @@ export interface Tested extends Pick<Test, 'task' | 'labels' | 'texts' | 'metric
   }
   /** Chosen on validation data. */
   readonly thresholds: readonly number[] | undefined
+  /** Other models that were measured on the same texts. */
+  readonly references: readonly Beside[]
   /** By rows of the worst mistakes: the words that pushed the model to its answer. */
   readonly explanations?: ReadonlyMap<number, Explanation>
 }
 
 /** Computes what the report says. `known` holds what the caller has computed already. */
-export function testedOf(test: Test, known: { readonly interval?: Interval } = {}): Tested {
+export function testedOf(
+  test: Test,
+  known: { readonly interval?: Interval; readonly references?: readonly Beside[] } = {},
+): Tested {
   const { task, labels, outputs, texts, reading, metric, basis, name } = test
   const by = describeReading(reading, task, labels)
   const applied = test.applied || by === undefined
@@ -89,6 +105,7 @@ export function testedOf(test: Test, known: { readonly interval?: Interval } = {
     calibration: calibrationOf(test),
     answered: { results: answered, summary: answeredSummary, by, applied },
     thresholds: reading.thresholds,
+    references: known.references ?? [],
   }
 }
 

@@ -20,7 +20,7 @@ import { explained } from './explained.ts'
 import { nameOf } from './page.ts'
 import { type EvaluationLine, type ReportInput, type SetFacts, type StepLine, renderReport } from './report.ts'
 import { settingSentence } from './sentence.ts'
-import { type TestedText, taggedWords, testedOf } from './tested.ts'
+import { type Beside, type TestedText, taggedWords, testedOf } from './tested.ts'
 
 export interface ReportParts {
   readonly options: Options
@@ -38,13 +38,15 @@ export interface ReportParts {
   /** The metric that is reported first, with its interval on the test set. */
   readonly main: MetricInfo
   readonly interval: Interval | undefined
+  /** What the run is compared with. */
+  readonly references: readonly Beside[]
   readonly command: string
   readonly exact: boolean
 }
 
 /** Writes `report.html` into the run's folder. */
 export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
-  const { options, data, tokenizer, classifier, result, outputs, reading, best, main, interval, command, exact } = parts
+  const { options, data, tokenizer, classifier, result, outputs, reading, best, main, interval, references } = parts
   const { config } = run
   const { plan, train, validation, test } = data
   const lines = run.readMetrics()
@@ -72,7 +74,7 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
           texts: test.map(example => textOf(example, tokenizer, options.maxLength)),
           basis: { targets: train.map(({ target }) => target), name: 'the training set' },
         },
-        { interval },
+        { interval, references },
       ),
       classifier,
     ),
@@ -89,8 +91,8 @@ export async function writeReport(run: Run, parts: ReportParts): Promise<void> {
     sentence: settingSentence(options),
     settings: settingsOfRun(options),
     versions: { tilegrad: String(config.tilegrad), Node: String(config.node), webgpu: String(config.webgpu) },
-    command,
-    exact,
+    command: parts.command,
+    exact: parts.exact,
   }
   await run.write('report.html', renderReport(input))
 }

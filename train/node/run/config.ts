@@ -12,6 +12,8 @@ const texts = z.union([z.string(), z.array(z.string())]).optional()
 const schema = z.looseObject({
   /** The kind of job, where it is not fine-tuning. */
   job: text,
+  /** What a model that was measured beside a run is. */
+  title: text,
   /** The version of tilegrad that began the run. */
   tilegrad: text,
   /** The command-line arguments that repeat the run, with absolute paths. */

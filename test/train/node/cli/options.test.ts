@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
 import { parseTargets } from '../../../../models/lora.ts'
-import { helpText, parseOptions, toArguments } from '../../../../train/node/cli/options.ts'
+import { helpText, parseOptions, referencesOf, toArguments } from '../../../../train/node/cli/options.ts'
 
 /** The message of the UserError that the arguments meet; fails when there is none. */
 function mistake(...argv: string[]): string {
@@ -103,6 +103,9 @@ describe('options', () => {
       limitTrain: undefined,
       limitTest: undefined,
       valSplit: 0.1,
+      compareWith: undefined,
+      try: [],
+      bundled: false,
       out: undefined,
       name: undefined,
       resume: undefined,
@@ -212,6 +215,24 @@ describe('options', () => {
       '--data=/a b',
       '--lora-alpha=0.5',
     ])
+  })
+
+  test('name what a run is compared with, each once, and texts to try in their order', () => {
+    const options = parseOptions(['--compare-with', 'nb, random,nb', '--try', 'a b', '--try=--odd'])
+    expect(referencesOf(options)).toEqual(['nb', 'random'])
+    expect(options.try).toEqual(['a b', '--odd'])
+    expect(toArguments(options)).toEqual(['--compare-with=nb,random', '--try=a b', '--try=--odd'])
+    expect(referencesOf(parseOptions([]))).toEqual([])
+    for (const list of ['nb,,lr', 'nb,', ''])
+      expect(mistake('--compare-with', list)).toMatch(
+        /^--compare-with takes any of random, nb, lr, nb-svm and runs' folders/,
+      )
+    expect(mistake('--compare-with', 'nb,random', '--init', 'random')).toBe(
+      '--compare-with random trains from random weights, which --init random does already',
+    )
+    expect(mistake('--bundled', '--data', 'a', '--model', 'b')).toBe(
+      '--bundled has no effect with both --data and --model',
+    )
   })
 
   test('given twice count as given last', () => expect(parseOptions(['--seed', '1', '--seed', '2']).seed).toBe(2))

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { PassThrough } from 'node:stream'
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { describeProgress, Progress, showDuration } from '../../../../train/node/cli/progress.ts'
 
 /** A stream that remembers what was written, a terminal if it has columns. */
@@ -68,6 +68,36 @@ describe('progress where there is no terminal', () => {
     time += 3000
     progress.update(92)
     expect(written().split('\n')[1]).toBe('train 92/100 · 24 s left')
+  })
+
+  describe('while nothing moves', () => {
+    afterEach(() => {
+      vi.useRealTimers()
+    })
+
+    test('is a line every few seconds, on how long that has been or on what moved since, and none once it is over', () => {
+      vi.useFakeTimers()
+      const { stream, written } = screen()
+      const progress = new Progress({ stream, interval: 5, now: () => Date.now() })
+      progress.start('compile kernels')
+      vi.advanceTimersByTime(11_000)
+      progress.start('train', 20)
+      vi.advanceTimersByTime(3000)
+      progress.update(1, { loss: 0.5 })
+      vi.advanceTimersByTime(6000)
+      progress.update(2)
+      vi.advanceTimersByTime(4000)
+      progress.stop()
+      vi.advanceTimersByTime(60_000)
+      expect(written().split('\n')).toEqual([
+        'compile kernels · waiting for 5 s',
+        'compile kernels · waiting for 10 s',
+        'train 1/20 · loss 0.5000',
+        'train 1/20 · waiting for 5 s',
+        'train 2/20 · loss 0.5000 · 1 min 48 s left',
+        '',
+      ])
+    })
   })
 
   test('starts afresh with each phase and prints notes as they are', () => {

@@ -1,174 +1,28 @@
-// What a run takes where the user left data or model open, by the machine: a table over adapters, networks and options.
+// The examples of a run: paths that lead nowhere, rows without a label, samples that are too small, and options that do not
+// fit the task.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../engine/errors.ts'
-import { resolveDataset, resolveModel } from '../../../../models/node/hub.ts'
 import {
   BUNDLED,
   type Data,
-  REAL,
   checkPaths,
   checkTraining,
   openData,
-  settle,
   taskOf,
   weightsOf,
 } from '../../../../train/node/jobs/job.ts'
 import type { Example } from '../../../../train/node/data/labelled.ts'
 import type { TaskName } from '../../../../train/tasks/infer.ts'
 import { parseOptions } from '../../../../train/node/cli/options.ts'
-import { type HubServer, startHub, stubHub } from '../../../support/hub-server.ts'
 
-let hub: HubServer
-let cacheDir = ''
-beforeEach(async () => {
-  cacheDir = await mkdtemp(join(tmpdir(), 'tilegrad-job-'))
-  hub = await startHub([
-    {
-      type: 'model',
-      name: 'distilbert/distilbert-base-uncased',
-      commit: '1'.repeat(40),
-      files: {
-        'config.json': '{}',
-        'tokenizer.json': '{}',
-        'model.safetensors': 'weights',
-      },
-    },
-    {
-      type: 'dataset',
-      name: REAL.data,
-      commit: '2'.repeat(40),
-      files: {
-        'plain_text/train-00000-of-00001.parquet': 'train',
-        'plain_text/test-00000-of-00001.parquet': 'test',
-      },
-    },
-  ])
-  stubHub(hub.url, cacheDir)
+let folder = ''
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'tilegrad-job-'))
 })
-afterEach(async () => {
-  vi.unstubAllEnvs()
-  await hub.close()
-  await rm(cacheDir, { recursive: true, force: true })
-})
-
-/** What these arguments come to; what settling adds must leave those that were given as they are. */
-async function settled(argv: readonly string[], software: boolean) {
-  const given = parseOptions(argv)
-  const { argv: whole, why } = await settle(given, argv, software)
-  const options = parseOptions(whole)
-  const held = options as unknown as Record<string, unknown>
-  for (const name of given.given) expect([...options.given]).toContain(name)
-  for (const [name, value] of Object.entries(given)) {
-    if (given.given.has(name)) expect(held[name]).toEqual(value)
-  }
-  expect(why ?? '').not.toContain('\n')
-  return { ...options, why }
-}
-
-const OWN = { data: 'my.csv', model: 'my-model' }
-/** Options of the bundled model; others have the defaults. */
-const ITS = { tune: 'full', lr: 1e-3, epochs: 4, warmup: 0.1, maxLength: 64, name: 'bundled' }
-const DEFAULTS = { tune: 'lora', lr: 5e-4, epochs: 3, warmup: 0.06, maxLength: 256, name: undefined }
-
-describe('a software adapter', () => {
-  test.each([
-    [[], { ...BUNDLED, ...ITS }],
-    [['--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...ITS }],
-    [['--model', OWN.model], { data: BUNDLED.data, model: OWN.model, ...DEFAULTS }],
-    [['--data', OWN.data, '--model', OWN.model], { ...OWN, ...DEFAULTS }],
-    [
-      ['--lr', '1e-4', '--max-length', '32', '--name', 'mine'],
-      { ...BUNDLED, ...ITS, lr: 1e-4, maxLength: 32, name: 'mine' },
-    ],
-    [['--tune', 'head', '--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...ITS, tune: 'head' }],
-    [['--lora-rank', '4'], { ...BUNDLED, ...ITS, tune: 'lora', loraRank: 4 }],
-    [['--merge', '--data', OWN.data], { data: OWN.data, model: BUNDLED.model, ...ITS, tune: 'lora' }],
-    [['--epochs', '1', '--'], { ...BUNDLED, ...ITS, epochs: 1 }],
-  ])('with %j takes what is bundled for what is open, and asks nobody', async (argv, expected) => {
-    const { why, ...options } = await settled(argv, true)
-    expect(options).toMatchObject(expected)
-    const open = (['model', 'data'] as const).filter(part => !argv.includes(`--${part}`))
-    const taken = open.map(part => (part === 'model' ? 'the bundled small model' : 'the bundled reviews')).join(' and ')
-    const reason = `No GPU: taking ${taken}`
-    if (open.length === 0) expect(why).toBeUndefined()
-    // What differs from the defaults for the bundled model's sake is said, and only that.
-    else if (!open.includes('model')) expect(why).toBe(`${reason}.`)
-    else expect(why).toMatch(new RegExp(`^${reason}, with (--[a-z-]+ \\S+ ?)+\\.$`))
-    if (argv.includes('--tune') || argv.includes('--merge')) expect(why).not.toContain('--tune full')
-    expect(hub.requests).toEqual([])
-  })
-})
-
-describe('a GPU', () => {
-  test.each([
-    [[], { ...REAL, ...DEFAULTS }],
-    [['--data', OWN.data], { data: OWN.data, model: REAL.model, ...DEFAULTS }],
-    [['--model', OWN.model], { data: REAL.data, model: OWN.model, ...DEFAULTS }],
-    [['--data', OWN.data, '--model', OWN.model], { ...OWN, ...DEFAULTS }],
-    [['--lr', '1e-4', '--'], { ...REAL, ...DEFAULTS, lr: 1e-4 }],
-  ])('with %j takes the real thing for what is open', async (argv, expected) => {
-    const { why, ...options } = await settled(argv, false)
-    expect(options).toMatchObject(expected)
-    const open = [
-      argv.includes('--model') ? [] : REAL.model,
-      argv.includes('--data') ? [] : `IMDb (${REAL.data})`,
-    ].flat()
-    expect(why).toBe(
-      open.length === 0 ? undefined : `There is a GPU: taking ${open.join(' and ')}, from the Hub or its cache.`,
-    )
-  })
-
-  test.each([
-    [[], { ...BUNDLED, ...ITS }],
-    [['--data', OWN.data, '--lr', '1e-4'], { data: OWN.data, model: BUNDLED.model, ...ITS, lr: 1e-4 }],
-    [['--model', OWN.model], { data: BUNDLED.data, model: OWN.model, ...DEFAULTS }],
-  ])('with %j and no way to the Hub takes what is bundled, and says why', async (argv, expected) => {
-    await hub.close()
-    const what = argv.includes('--model') ? `dataset ${REAL.data}` : 'model distilbert/distilbert-base-uncased'
-    const lost = await settled(argv, false)
-    expect(lost).toMatchObject(expected)
-    const lostWhy = `${hub.url} can't be reached (ECONNREFUSED), and ${what} is not in the cache ${cacheDir}`
-    expect(lost.why).toContain(`There is a GPU, but ${lostWhy}: taking the bundled `)
-    vi.stubEnv('HF_HUB_OFFLINE', '1')
-    const off = await settled(argv, false)
-    expect(off).toMatchObject(expected)
-    const offWhy = `${what} is neither a folder nor whole in the cache ${cacheDir}, and downloads are off`
-    expect(off.why).toContain(`There is a GPU, but ${offWhy}: taking the bundled `)
-    hub = await startHub([])
-  })
-
-  test('that needs nothing from the Hub asks it nothing', async () => {
-    vi.stubEnv('HF_HUB_OFFLINE', '1')
-    const { why, ...options } = await settled(['--init', 'random', '--tokenizer', OWN.model, '--data', OWN.data], false)
-    expect(options).toMatchObject({ data: OWN.data, model: REAL.model, ...DEFAULTS, init: 'random' })
-    expect(why).toContain('There is a GPU')
-    expect(hub.requests).toEqual([])
-  })
-
-  test('whose cache has only one of both takes what is bundled for both, and the real thing once it has both', async () => {
-    await resolveModel(REAL.model)
-    vi.stubEnv('HF_HUB_OFFLINE', '1')
-    expect(await settled([], false)).toMatchObject({
-      ...BUNDLED,
-      why: expect.stringContaining(`dataset ${REAL.data} is neither`),
-    })
-    vi.stubEnv('HF_HUB_OFFLINE', undefined)
-    await resolveDataset(REAL.data)
-    vi.stubEnv('HF_HUB_OFFLINE', '1')
-    hub.requests.length = 0
-    expect(await settled([], false)).toMatchObject(REAL)
-    expect(hub.requests).toEqual([])
-  })
-
-  test('and a Hub that refuses is told, not hidden', async () => {
-    vi.stubEnv('HF_TOKEN', 'hf_other')
-    vi.stubEnv('HF_ENDPOINT', `${hub.url}/elsewhere`)
-    await expect(settled([], false)).rejects.toBeInstanceOf(UserError)
-  })
-})
+afterAll(() => rm(folder, { recursive: true, force: true }))
 
 describe('a path that leads nowhere', () => {
   test.each([
@@ -206,7 +60,7 @@ describe('rows without a label', () => {
     [1, '; 1 row without'],
     [1200, '; 1,200 rows without'],
   ])('%i of them are counted, and the source says so', async (count, said) => {
-    const path = join(cacheDir, 'reviews.csv')
+    const path = join(folder, 'reviews.csv')
     const labelled = Array.from({ length: 20 }, (_, i) => `review ${i},${i % 2}\n`)
     await writeFile(path, `text,label\n${labelled.join('')}${'nobody knows,-1\n'.repeat(count)}`)
     const data = await openData(parseOptions(['--data', path]), () => undefined)
@@ -220,7 +74,7 @@ describe('rows without a label', () => {
 describe('rows that are drawn', () => {
   const open = async (seed: number, testSeed?: number) => {
     const options = ['--limit-train', '30', '--limit-test', '8', '--val-split', '6', '--seed', String(seed)]
-    const path = join(cacheDir, 'reviews.csv')
+    const path = join(folder, 'reviews.csv')
     const rows = Array.from({ length: 100 }, (_, i) => `review ${i},${i % 2}\n`)
     await writeFile(path, `text,label\n${rows.join('')}`)
     const data = await openData({ ...parseOptions(['--data', path, ...options]), testSeed }, () => undefined)
@@ -262,8 +116,9 @@ describe('options for training', () => {
     task: TaskName,
     train: readonly Example[] = [],
     validation: readonly Example[] = [example(0)],
-  ): Pick<Data, 'plan' | 'train' | 'validation'> => ({
+  ): Pick<Data, 'plan' | 'columns' | 'train' | 'validation'> => ({
     plan: { task, labels: task === 'regression' ? ['stars'] : ['a', 'b', 'c'], namedBy: 'data', why: 'of a test' },
+    columns: { text: 'text', pair: undefined, label: 'label' },
     train,
     validation,
   })
@@ -275,9 +130,23 @@ describe('options for training', () => {
     ['tokens', ['--best-metric', 'mse'], /^--best-metric mse: this task has loss, f1, /],
     ['regression', ['--class-weights', 'balanced'], /^--class-weights is for tasks with classes, not for regression$/],
     ['regression', ['--label-smoothing', '0.1'], /^--label-smoothing is for tasks with classes, not for regression$/],
+    [
+      'regression',
+      ['--compare-with', 'random,lr'],
+      /^--compare-with lr: a baseline .* and this is one number per text/,
+    ],
+    ['tokens', ['--compare-with', 'nb'], /^--compare-with nb: a baseline .* and this is one label per word/],
   ])('of %s refuse %j', ([task, args, refused]) => {
     expect(() => checkTraining(parseOptions(args), dataOf(task))).toThrow(refused)
     expect(() => checkTraining(parseOptions(args), dataOf(task))).toThrow(UserError)
+  })
+
+  test('take texts to try one by one, not in pairs', () => {
+    const data = dataOf('classes')
+    checkTraining(parseOptions(['--try', 'a']), data)
+    expect(() =>
+      checkTraining(parseOptions(['--try', 'a']), { ...data, columns: { ...data.columns, pair: 'answer' } }),
+    ).toThrow('--try takes one text, and this data has pairs (second texts in column "answer")')
   })
 
   test.for(['--patience', '--evaluate-every', '--keep-best'])('%s needs a validation set', option => {

@@ -268,6 +268,31 @@ describe('a report', () => {
     for (const fact of facts) expect(words).toContain(fact)
   })
 
+  test('shows what a run is compared with: each figure, and how far it is from this one', () => {
+    const other = { value: 0.625, interval: { low: 0.39, high: 0.81 }, reason: undefined }
+    const page = renderReport({
+      ...full,
+      tested: {
+        ...reviews,
+        references: [
+          { ...other, title: 'random weights', difference: { value: 0.25, interval: { low: 0.05, high: 0.45 } } },
+          { ...other, title: 'naive Bayes', difference: { value: -0.02, interval: { low: -0.1, high: 0.06 } } },
+          { title: 'NB-SVM', value: undefined, interval: undefined, difference: undefined, reason: 'no <words>' },
+        ],
+      },
+    })
+    const words = wordsOf(page)
+    for (const fact of [
+      'random weights 62.50 %',
+      'NB-SVM –',
+      '25.00 points above random weights (95 % interval +5.00 points to +45.00 points).',
+      '2.00 points below naive Bayes (95 % interval −10.00 points to +6.00 points): these texts do not show which is better.',
+      'There is no figure for NB-SVM: no &lt;words&gt;.',
+    ])
+      expect(words).toContain(fact)
+    expect(wordsOf(pageOf('two classes'))).not.toContain('points above')
+  })
+
   test('names settings as the command line does, those that differ from the defaults first', () => {
     const page = pageOf('two classes')
     const [first, rest] = page.slice(page.indexOf('Settings that differ')).split('All other settings')

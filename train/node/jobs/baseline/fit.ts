@@ -1,14 +1,19 @@
 // Fits and tests a baseline: first on the training set, calibrated on the validation set, then on both together.
+import { UserError } from '../../../../engine/errors.ts'
 import { logitsOf } from '../../../baseline/classifier.ts'
 import { type FitOptions, type Labels, type LinearModel, fitModel, scoresOf } from '../../../baseline/model.ts'
+import { type Preprocessor, createPreprocessor } from '../../../baseline/steps.ts'
 import type { Corpus } from '../../../baseline/vocabulary.ts'
 import { calibrate } from '../../../calibrate.ts'
 import type { ExampleOutput } from '../../../task.ts'
 import type { Target, TaskPlan } from '../../../tasks/infer.ts'
 import type { Reading } from '../../../tasks/results.ts'
+import { type BaselineOptions, fitOptionsOf, stepsOf } from '../../cli/baseline-options.ts'
+import type { Progress } from '../../cli/progress.ts'
 import type { Example } from '../../data/labelled.ts'
 import type { Data } from '../job.ts'
-import { type Documents, isAside, turn } from './documents.ts'
+import { type Documents, isAside, readDocuments, textsOf, turn } from './documents.ts'
+import { englishDictionary } from './saved.ts'
 
 export type Outputs = readonly ExampleOutput<Target>[]
 
@@ -19,6 +24,30 @@ export interface Fitted {
   /** Of the validation set, by the model that was fitted without it. */
   readonly validation: Outputs
   readonly test: Outputs
+}
+
+/**
+ * Reads the words of the data and fits the baseline that the options ask for. Throws a UserError if there is nothing to
+ * learn from.
+ */
+export async function fitBaseline(
+  options: BaselineOptions,
+  data: Data,
+  progress: Progress,
+): Promise<{ fitted: Fitted; preprocessor: Preprocessor }> {
+  const preprocessor = await createPreprocessor(stepsOf(options), englishDictionary)
+  progress.start('read words', textsOf(data))
+  const documents = await readDocuments(data, preprocessor, done => progress.update(done))
+  // In percent, because the number of iterations is not known in advance.
+  progress.start('fit (%)', 100)
+  const fitted = await fitAndTest(documents, data, fitOptionsOf(options), options.refit === 'on', done =>
+    progress.update(Math.floor(100 * done)),
+  )
+  progress.stop()
+  if (fitted.model.vocabulary.size > 0) return { fitted, preprocessor }
+  throw new UserError(
+    `${options.data}: no n-gram is in at least ${options.minDf} training texts (--min-df); there is nothing to learn from`,
+  )
 }
 
 /**

@@ -27,38 +27,54 @@ import { BUNDLED, REAL } from '../job.ts'
 import { type RunClock, trainingSpeed } from '../../run/clock.ts'
 import { classRecords, nullable } from '../../run/json.ts'
 import { predictionsOf, writePredictions } from '../../run/predictions.ts'
-import { answerLine, examplesOf } from './describe.ts'
+import { examplesOf } from './describe.ts'
 import { type Prepared, mainMetric, overview } from './prepare.ts'
 import { repeatCommand } from './recorded.ts'
+import { type Reference, measureReferences, referenceRecords, referencesTable } from './references.ts'
 import { answersOf, saveTrained } from './save.ts'
 import type { Attempt } from './train.ts'
+import { triedRecord, triedText, tryTexts } from './tried.ts'
 import { TILEGRAD } from '../../package.ts'
 
 /** How training ended, when it was not stopped. */
 type Finished = Extract<Outcome, { kind: 'finished' }>
 
-/** Tests what was trained, saves it, writes result.json and the report, and shows how it went. */
+/**
+ * Tests what was trained, saves it, measures what it is compared with, writes result.json and the report, and shows how
+ * it went. Gives whether it came to that: not if it was stopped meanwhile.
+ */
 export async function conclude(
   prepared: Prepared,
-  { run, texts, console, progress, version, checkpoints }: Attempt,
+  { run, texts, console, progress, version, checkpoints, stopping }: Attempt,
   outcome: Finished,
   clock: RunClock,
-): Promise<void> {
+): Promise<boolean> {
   const { options, data } = prepared
   const measured = await measure(prepared, texts, progress)
   const answers = answersOf(data, options, measured.reading)
-  const samples = [...examplesOf(data)]
   const classifier = new TextClassifier(prepared.model, prepared.opened.tokenizer, {
     ...answers,
     batchSize: options.batchSize,
   })
-  const said = await classifier.classify(samples)
+  progress.start('explain')
+  const tried = await tryTexts(classifier, examplesOf(data, options.try))
+  progress.stop()
   await saveTrained(run, prepared, answers)
   await writePredictions(run, predictionsOf(measured.results, data.test))
-  const result = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
+  // Time and memory before others are measured, too.
+  const own = resultOf(prepared, { run, checkpoints, version }, outcome, measured, clock)
+  const references = await measureReferences(prepared, run, texts, measured.results, measured.main, progress)
+  if (references === undefined) return false
+  stopping.end()
+  const result = {
+    ...own,
+    ...(references.length > 0 && { compared_with: referenceRecords(measured.main, references) }),
+    tried: tried.map(triedRecord),
+  }
   await run.writeResult(result)
   const parts = {
     ...measured,
+    references,
     options,
     data,
     tokenizer: prepared.opened.tokenizer,
@@ -67,12 +83,18 @@ export async function conclude(
     best: mainMetric(options, data),
     exact: !prepared.choices.measured,
   }
+  progress.start('report')
   const hasReport = !options.noReport && (await reported(run, parts))
-  tell(prepared, { console }, measured, result)
-  samples.forEach((example, i) => console.say(answerLine(example, said[i])))
+  progress.stop()
+  tell(prepared, { console }, measured, result, references)
+  console.say(
+    'What it says of some texts, with the words that decided: + for the answer, − against it (gradient × input)',
+  )
+  for (const one of tried) console.say(triedText(one))
   tellPlaces(prepared, { run, console }, hasReport)
   // The overview last: its adapter is described, the result's only named.
   console.result({ ...result, ...overview(prepared), folder: run.folder })
+  return true
 }
 
 /** How the trained model did on the test set, and how its scores are read. */
@@ -204,11 +226,12 @@ async function reported(run: Run, parts: Omit<ReportParts, 'command'>): Promise<
 function tell(
   { data, device }: Prepared,
   { console }: Pick<Attempt, 'console'>,
-  { tested, summary: { metrics }, main, calibrated, reading }: Measured,
+  { tested, summary: { metrics }, main, interval, calibrated, reading }: Measured,
   {
     wall_seconds: seconds,
     examples_per_second: speed,
   }: Pick<ReturnType<typeof resultOf>, 'wall_seconds' | 'examples_per_second'>,
+  references: readonly Reference[],
 ): void {
   const {
     plan: { task, labels },
@@ -216,14 +239,16 @@ function tell(
     test,
   } = data
   const f1 = metrics.f1 === undefined || main.name === 'f1' ? '' : `, F1 ${metrics.f1.toFixed(4)}`
+  const show = (value: number | undefined): string => showFigure(main, value)
+  const range = interval && `95 % interval ${show(interval.low)} to ${show(interval.high)}, `
   console.say(
-    `\nHeld-out ${main.title}: ${showFigure(main, metrics[main.name])} of ${count(test.length)} texts that training never saw` +
-      ` (loss ${tested.loss.toFixed(4)}${f1})`,
+    `\nHeld-out ${main.title}: ${show(metrics[main.name])} of ${count(test.length)} texts that training never saw` +
+      ` (${range ?? ''}loss ${tested.loss.toFixed(4)}${f1})`,
   )
   if (calibrated) {
     console.say(
       `As predict and evaluate answer (${describeReading(reading, task, labels)}): ` +
-        `${main.title} ${showFigure(main, calibrated.metrics[main.name])}`,
+        `${main.title} ${show(calibrated.metrics[main.name])}`,
     )
   }
   if ((task === 'classes' || task === 'labels') && !calibrated) {
@@ -235,8 +260,14 @@ function tell(
       }`,
     )
   }
+  if (references.length > 0) {
+    const ours = { value: metrics[main.name], interval }
+    console.say(`\n${referencesTable(main, ours, references, test.length)}\n`)
+  }
+  const others = references.reduce((sum, { recorded, seconds = 0 }) => sum + (recorded ? 0 : seconds), 0)
+  const more = others >= 1 ? ` (and ${showDuration(others)} for what it is compared with)` : ''
   console.say(
-    `${showDuration(seconds)}, ${speed.toFixed(1)} texts/s in training steps, GPU memory ${showBytes(device.buffers.bytes)}\n`,
+    `${showDuration(seconds)}${more} on ${device.info.name}, ${speed.toFixed(1)} texts/s in training steps, GPU memory ${showBytes(device.buffers.bytes)}\n`,
   )
 }
 
@@ -253,10 +284,20 @@ function tellPlaces(
     options.tune === 'lora' ? `Adapter: ${run.path('adapter')} (PEFT's format)` : `Model:   ${run.path('model')}`,
   )
   console.say(`Try it:  ${shellLine(`${TILEGRAD} predict`, run.folder)} "your text"`)
-  if (options.model === BUNDLED.model && options.data === BUNDLED.data) {
-    console.say(
-      '\nThe real thing, on a machine with a GPU (downloads IMDb and DistilBERT):\n' +
-        `  ${command(options.preset, '--data', REAL.data, '--model', REAL.model, ...'--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' '))}`,
-    )
-  }
+  if (options.model === BUNDLED.model && options.data === BUNDLED.data) console.say(`\n${nextText(options)}`)
+}
+
+/** What to type after a run on what comes with tilegrad. */
+function nextText({ preset }: Prepared['options']): string {
+  const real = '--lora-rank 8 --lora-alpha 1 --lora-targets query,value,mlp'.split(' ')
+  const lines = [
+    ['Your own texts, from a table with columns text and label:', `${TILEGRAD} fine-tune --data my.csv`],
+    ['A larger model, from the Hub:', `${TILEGRAD} fine-tune --data my.csv --model ${REAL.model}`],
+    [
+      'The real thing, on a machine with a GPU (downloads IMDb and DistilBERT):',
+      command(preset, '--data', REAL.data, '--model', REAL.model, ...real),
+    ],
+    ['All commands:', `${TILEGRAD} --help`],
+  ]
+  return lines.map(([says, line]) => `${says}\n  ${line}`).join('\n')
 }

@@ -1,21 +1,32 @@
 // What a run says on the console, and how it puts things there: the task and its classes, the data, sample answers.
+import type { Device } from '../../../../engine/index.ts'
 import { type Prediction, type TextInput, textOf } from '../../../../models/prediction.ts'
 import { count } from '../../../counts.ts'
 import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import { showName } from '../../../data/table.ts'
 import { percent as percentage, table } from '../../cli/console.ts'
-import type { Options } from '../../cli/options.ts'
+import type { Options, ReferenceName } from '../../cli/options.ts'
 import type { TokenLengths } from '../../data/encode.ts'
 import { STATISTICS, type SetFacts } from '../../data/statistics.ts'
 import type { Data } from '../job.ts'
+import { settingSentence } from '../../report/sentence.ts'
 import type { OpenedModel } from '../model.ts'
 
-/** Sentences that every run classifies in the end, to see the model at work. */
+/** Sentences about films that a run classifies in the end if it is asked for no others: two plain ones, two that turn. */
 const SENTENCES = [
   'A warm, funny and beautifully acted film that I will happily watch again.',
   'Two dull hours of wooden acting and a story that goes nowhere.',
+  'This is not the disaster that I feared: the jokes land, and the ending moved me.',
+  'The cast is wonderful, but nothing could save this lifeless script.',
 ]
 
+/** What a run is compared with, beside "this run". */
+export const REFERENCE_TITLES: Readonly<Record<ReferenceName, string>> = {
+  random: 'the same training from random weights',
+  nb: 'naive Bayes on words',
+  lr: 'logistic regression on words',
+  'nb-svm': 'NB-SVM on words',
+}
 export const percent = (fraction: number): string => percentage(fraction, 2)
 
 /** Classes that are listed by name. */
@@ -24,6 +35,19 @@ const LISTED = 12
 const JOINED = /^\[.*\]$|[^;|][;|][^;|]/s
 /** A class with less than this share of an even one is rare enough for a warning. */
 const RARE = 0.25
+
+/** What a run is about to do: what is trained and how, where, on how many texts, and what it is compared with. */
+export function planText(
+  options: Options,
+  { train, validation, test }: Pick<Data, 'train' | 'validation' | 'test'>,
+  { info: { name } }: Pick<Device, 'info'>,
+  beside: readonly string[],
+): string {
+  const choosing = validation.length > 0 ? `, ${count(validation.length)} choose the best evaluation` : ''
+  const texts = `${count(train.length)} texts train it${choosing}, and ${count(test.length)} that training never sees test it`
+  const compared = beside.length > 0 ? `, beside ${beside.join(' and ')}` : ''
+  return `Adapter: ${name}\nPlan: ${settingSentence(options)}\n${texts}${compared}.`
+}
 
 /** What was understood of the labels: the task, and its classes with their counts. */
 export function taskText(
@@ -111,8 +135,12 @@ export function lengthsText(
   return `${head}\n${shareOf(longer, measured)} are longer than ${maxLength} and are ${treatmentOf(options)}${window === undefined ? `; ${remedy} more of them` : ''}.`
 }
 
-/** Two texts that the model is shown at work on: for reviews two plain ones, else the first of the test set. */
-export function examplesOf({ plan: { task, labels }, test }: Data): readonly TextInput[] {
+/** Texts that the model is shown at work on: those asked for; else for reviews four sentences, or the first test texts. */
+export function examplesOf(
+  { plan: { task, labels }, test }: Pick<Data, 'plan' | 'test'>,
+  asked: readonly string[] = [],
+): readonly TextInput[] {
+  if (asked.length > 0) return task === 'tokens' ? asked.map(text => ({ words: text.trim().split(/\s+/) })) : asked
   if (task === 'classes' && labels.join() === 'negative,positive' && test[0].pair === undefined) return SENTENCES
   return test
     .slice(0, 2)

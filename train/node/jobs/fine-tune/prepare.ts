@@ -11,7 +11,7 @@ import { type TextSets, mostWindows } from '../../../shapes.ts'
 import type { Target } from '../../../tasks/infer.ts'
 import { Trainer } from '../../../trainer.ts'
 import type { Console } from '../../cli/console.ts'
-import type { Options } from '../../cli/options.ts'
+import { type Options, isReferenceName, referencesOf } from '../../cli/options.ts'
 import { type Progress, downloadsOn } from '../../cli/progress.ts'
 import { type EncodedExample, type TokenLengths, encodeAll, tokenLengths } from '../../data/encode.ts'
 import type { Example } from '../../data/labelled.ts'
@@ -33,10 +33,11 @@ import {
   modelText,
   namesOf,
   openModel,
+  sizeText,
   withLabels,
 } from '../model.ts'
 import { type EncodedSets, createShared } from '../shared.ts'
-import { dataTable, lengthsText, shareOf, taskText, treatmentOf } from './describe.ts'
+import { REFERENCE_TITLES, dataTable, lengthsText, planText, shareOf, taskText, treatmentOf } from './describe.ts'
 import type { Host } from './host.ts'
 import { dataCommitOf, modelCommitsOf, refuseChanges, teacherCommitOf, testSeedOf } from './recorded.ts'
 import { type Teacher, openTeacher, teacherText, withAnswers } from './teacher.ts'
@@ -102,6 +103,7 @@ export async function openJob(
   const opened = host.shared ? await keepWeights(fetched, host.shared) : fetched
   const { model, drawn } = await buildModel(options, opened, data.plan.task)
   checkTraining(options, data)
+  const beside = await besideTitles(options, data)
   checkBatch(options, opened, device)
   const teacher = await openTeacher(options, data.plan, download, teacherCommitOf(run, options.teacher))
   const more = await openUnlabelled(options, data, progress)
@@ -120,11 +122,12 @@ export async function openJob(
     shared.texts.get(keyOfTexts, () => tokenisedSets({ options, data, opened, more }, progress))
   const parameters = countParameters(model)
 
+  console.say(`${planText(options, data, device, beside)}\n`)
   console.say(`Data: ${data.source}`)
   console.say(taskText(data, facts.train))
   console.say(dataTable(facts, data))
   console.say(lengthsText(lengths, options, opened, data.train.length))
-  console.say(`\n${modelText(opened, options, model, drawn)}`)
+  console.say(`\n${modelText(opened, options, model, drawn)}\n${sizeText(model)}`)
   if (teacher) console.say(teacherText(teacher, options))
   if (more) console.say(`Without labels: ${more.source}`)
   console.say(`${summaryText(model)}\n`)
@@ -150,7 +153,19 @@ export async function openJob(
   return job
 }
 
-const trainerOf = ({
+/** What the run is to be compared with. Throws a UserError if that is a run that was tested on other rows. */
+async function besideTitles(options: Options, data: Data): Promise<string[]> {
+  const titles: string[] = []
+  for (const name of referencesOf(options)) {
+    if (isReferenceName(name)) titles.push(REFERENCE_TITLES[name])
+    // Loaded only here: most runs need nothing of it.
+    else titles.push(await (await import('./recorded-reference.ts')).checkRecorded(name, data))
+  }
+  return titles
+}
+
+/** The trainer of a run's model, for its task. */
+export const trainerOf = ({
   options,
   data,
   opened,
@@ -268,10 +283,12 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
     )
   }
   const windows = largestBatch(job, texts.train)
+  progress.start('compile kernels')
   await trainer.prepare(texts, () => device.tuning.secondsLeft > 0)
   const prepared = await planStep(job, console, windows)
   // By kernels that are chosen for good, so that a resumed run gets the same answers.
   const examples = [...job.data.train, ...(more?.examples ?? [])]
+  progress.stop()
   return [prepared, teacher ? await withAnswers(texts, examples, teacher, progress) : texts]
 }
 

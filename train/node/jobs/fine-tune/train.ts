@@ -6,7 +6,8 @@ import type { TextSets } from '../../../shapes.ts'
 import type { Target } from '../../../tasks/infer.ts'
 import type { TrainerEvents } from '../../../trainer.ts'
 import type { Console } from '../../cli/console.ts'
-import type { Progress } from '../../cli/progress.ts'
+import { type Progress, showDuration } from '../../cli/progress.ts'
+import { type Options, referencesOf } from '../../cli/options.ts'
 import { command } from '../../cli/shell.ts'
 import { type Attempt as Attempted, runAttempts } from '../../run/attempts.ts'
 import { RunClock } from '../../run/clock.ts'
@@ -15,6 +16,7 @@ import { nullable } from '../../run/json.ts'
 import { fillModel } from '../model.ts'
 import { profileTable, traceEvents } from '../profile.ts'
 import { conclude } from './conclude.ts'
+import { Estimate, type Work } from './estimate.ts'
 import type { Host } from './host.ts'
 import { type Prepared, mainMetric, rebuild } from './prepare.ts'
 import { presetOf, resumeCommand } from './recorded.ts'
@@ -69,17 +71,18 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
     from,
   )
   progress.stop()
-  if (outcome.kind === 'stopped') {
+  const stopped = (step: number): number => {
     // Signals are listened to until the end: a second copy of the one that stopped the run may still come.
-    console.say(`Stopped after step ${outcome.position.step}. Resume with: ${resumeCommand(run)}`)
-    console.result({ stopped: true, folder: run.folder, step: outcome.position.step })
+    console.say(`Stopped after step ${step}. Resume with: ${resumeCommand(run)}`)
+    console.result({ stopped: true, folder: run.folder, step })
     return stopping.status
   }
-  stopping.end()
+  if (outcome.kind === 'stopped') return stopped(outcome.position.step)
+  // What trains from random weights after this can be stopped as well; a test runs to its end.
+  if (!referencesOf(options).includes('random')) stopping.end()
   if (outcome.early)
     progress.note(`Stopped early: ${options.patience} evaluations in a row were not better than the best.`)
-  await conclude(prepared, given, outcome, clock)
-  return 0
+  return (await conclude(prepared, given, outcome, clock)) ? 0 : stopped(steps)
 }
 
 /** The same checkpoints; `saved` is called after each. */
@@ -93,6 +96,19 @@ const watched = (checkpoints: CheckpointStore, saved: (position: Position) => Pr
   loadBest: (...args: Parameters<CheckpointStore['loadBest']>) => checkpoints.loadBest(...args),
 })
 
+/** What a run has to do: training with its evaluations, and the same again where it is compared with random weights. */
+function worksOf(options: Options, { train, validation, test }: TextSets<Target>, steps: number): Work[] {
+  const { epochs, evaluateEvery } = options
+  const evaluations = 1 + (evaluateEvery === undefined ? epochs : Math.floor(steps / evaluateEvery))
+  const work: Work = {
+    steps,
+    texts: epochs * train.length,
+    // The first evaluation comes before the first step; at the end the validation set calibrates.
+    evaluated: evaluations * validation.length + test.length,
+  }
+  return referencesOf(options).includes('random') ? [work, work] : [work]
+}
+
 /** What the run records and shows of each step, evaluation and checkpoint. */
 function eventsOf(
   { options, data, trainer, device }: Prepared,
@@ -101,6 +117,7 @@ function eventsOf(
 ): TrainerEvents {
   const total = trainer.totalSteps(texts.train)
   const metric = mainMetric(options, data)
+  const estimate = new Estimate(worksOf(options, texts, total))
   let validating = false
   return {
     onStep: metrics => {
@@ -110,6 +127,9 @@ function eventsOf(
         accuracy: metrics.accuracy,
         examplesPerSecond: metrics.examples_per_second,
       })
+      const seconds = estimate.after(metrics.step)
+      if (seconds !== undefined)
+        progress.note(`At this speed the whole run takes about ${showDuration(seconds)} more on ${device.info.name}`)
       host.onStep?.(metrics.step)
     },
     onSkippedStep: step => {
