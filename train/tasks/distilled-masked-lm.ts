@@ -29,6 +29,7 @@ export class DistilledMaskedLM extends Model {
     super(student.config, student.prefix)
     this.architecture = student.architecture
     const [width, wanted] = [student.config.hidden, teacher.config.hidden]
+    this.architecture = student.architecture
     this.student = this.add(student)
     this.teacher = teacher
     for (const parameter of teacher.parameters()) parameter.trainable = false

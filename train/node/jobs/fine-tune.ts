@@ -90,7 +90,7 @@ async function resume(
   // First of all: a run that can't be resumed says so before it loads anything.
   await checkpoints.find()
   const job = await openJob(options, console, progress, version, run, host)
-  const [prepared, texts] = await prepare(job, console, progress)
+  const [prepared, texts] = await prepare(job, console, progress, run)
   startup.end()
   warnOfChanges(run, prepared.device.info, version)
   const position = await rewind(run, checkpoints, prepared.trainer.shapeOf(texts.train), { console, progress })

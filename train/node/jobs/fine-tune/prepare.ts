@@ -270,9 +270,14 @@ export async function planAlone(job: Job, console: Console, progress: Progress):
 
 /**
  * The same for a run that trains on these texts: the kernels of its own batches are measured first, where that is
- * wanted.
+ * wanted. `run` is one that is resumed.
  */
-export async function prepare(job: Job, console: Console, progress: Progress): Promise<[Prepared, TextSets<Target>]> {
+export async function prepare(
+  job: Job,
+  console: Console,
+  progress: Progress,
+  run?: Run,
+): Promise<[Prepared, TextSets<Target>]> {
   const { options, lengths, device, trainer, teacher, more } = job
   const texts = await job.texts(progress)
   // Of a larger set only a sample was measured before.
@@ -289,7 +294,7 @@ export async function prepare(job: Job, console: Console, progress: Progress): P
   // By kernels that are chosen for good, so that a resumed run gets the same answers.
   const examples = [...job.data.train, ...(more?.examples ?? [])]
   progress.stop()
-  return [prepared, teacher ? await withAnswers(texts, examples, teacher, progress) : texts]
+  return [prepared, teacher ? await withAnswers(texts, examples, teacher, progress, run) : texts]
 }
 
 /**

@@ -14,8 +14,10 @@ import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
 import type { Example } from '../../data/labelled.ts'
 import { modelHash } from '../../run/fingerprint.ts'
+import type { Run } from '../../run/folder.ts'
 import { sameLabels } from '../model.ts'
 import { transformerAt } from '../predict.ts'
+import { keptAnswers } from './taught.ts'
 
 export interface Teacher {
   /** As it is given. */
@@ -76,20 +78,33 @@ export function teacherText(
   return `Teacher: ${name} (${count(parameters)} parameters), whose answers are ${share}`
 }
 
-/** The same sets with the teacher's answer to each training text; `train` are the texts themselves. */
+/**
+ * The same sets with the teacher's answer to each training text, asked for or as a resumed run's folder has it; `train`
+ * are the texts themselves.
+ */
 export async function withAnswers(
   texts: TextSets<Target>,
   train: readonly Example[],
-  { trained }: Teacher,
+  teacher: Teacher,
   progress: Progress,
+  run?: Run,
 ): Promise<TextSets<Target>> {
-  const classifier = classifierOf(trained)
-  progress.start('teacher', train.length)
-  const scored = await classifier.score(train.map(inputOf), done => progress.update(done))
-  progress.stop()
+  const kept = run && (await keptAnswers(run, train.length, line => progress.note(line)))
+  const answers = kept ?? (await answersOf(teacher, train, progress))
   // It takes no part in training, which needs the memory.
-  for (const parameter of trained.model.parameters()) parameter.variable?.release()
-  return { ...texts, train: texts.train.map((text, i) => ({ ...text, taught: scored[i].logits })) }
+  for (const parameter of teacher.trained.model.parameters()) parameter.variable?.release()
+  return { ...texts, train: texts.train.map((text, i) => ({ ...text, taught: answers[i] })) }
+}
+
+async function answersOf(
+  { trained }: Teacher,
+  train: readonly Example[],
+  progress: Progress,
+): Promise<readonly Float32Array[]> {
+  progress.start('teacher', train.length)
+  const scored = await classifierOf(trained).score(train.map(inputOf), done => progress.update(done))
+  progress.stop()
+  return scored.map(({ logits }) => logits)
 }
 
 const inputOf = ({ text, pair }: Example): TextInput => (pair === undefined ? text : { text, pair })

@@ -20,6 +20,7 @@ import { Estimate, type Work } from './estimate.ts'
 import type { Host } from './host.ts'
 import { type Prepared, mainMetric, rebuild } from './prepare.ts'
 import { presetOf, resumeCommand } from './recorded.ts'
+import { keepAnswers } from './taught.ts'
 
 /** What an attempt to train needs beside what is trained. */
 export interface Attempt extends Attempted {
@@ -57,6 +58,7 @@ async function attempt(prepared: Prepared, given: Attempt): Promise<number> {
   const { run, texts, console, progress, checkpoints, stopping, from, host } = given
   const clock = new RunClock(run)
   await choices.keepIn(run)
+  await keepAnswers(run, texts.train)
   if (options.tensorboard) await run.keepEvents()
   if (!prepared.isFilled) await fillModel(model, opened, options)
 

@@ -11,6 +11,8 @@ import { readJson, writeSafetensors } from '../../../../../models/node/files.ts'
 import { Console } from '../../../../../train/node/cli/console.ts'
 import { parseOptions } from '../../../../../train/node/cli/options.ts'
 import { startRun } from '../../../../../train/node/jobs/fine-tune.ts'
+import { keepAnswers, keptAnswers } from '../../../../../train/node/jobs/fine-tune/taught.ts'
+import { openRun } from '../../../../../train/node/run/folder.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
 import { loadReviews } from '../../../../support/reviews.ts'
 import { TINY_WORDS, startTilegrad, tilegrad, tinyModelConfig, writeTinyModel } from '../../../../support/tiny.ts'
@@ -66,7 +68,9 @@ beforeAll(async () => {
   more = join(place.root, 'more.txt')
   await writeFile(more, ['the film was great', 'an awful plot', 'the film was great', known.text, ''].join('\n'))
   whole = join(cwd, 'run')
-  resultOf(await tilegrad([...args(), '--json'], { cwd, env: place.env }))
+  const ended = await tilegrad([...args(), '--json'], { cwd, env: place.env })
+  resultOf(ended)
+  expect(ended.stderr).toContain('teacher 82/82')
 })
 afterAll(async () => {
   await place.remove()
@@ -127,11 +131,32 @@ test('killed outright, the run is resumed to the same bits, but not with another
   await writeFile(more, texts)
   const { status, stderr } = await resume()
   expect(status, stderr).toBe(0)
+  expect(stderr, 'the teacher is not asked again').not.toContain('teacher 82/82')
   expect(await linesOf(join(cwd, 'run'))).toEqual(await linesOf(whole))
   for (const file of (await filesBelow(whole)).filter(path => path.startsWith('adapter/'))) {
     const [ours, theirs] = await Promise.all([join(cwd, 'run'), whole].map(folder => readFile(join(folder, file))))
     if (!file.endsWith('.json')) expect(ours.equals(theirs), file).toBe(true)
   }
+})
+
+test('answers that are damaged, or to other texts, are asked for again', async () => {
+  const run = await openRun(whole)
+  const notes: string[] = []
+  const note = (line: string): void => void notes.push(line)
+  const kept = await keptAnswers(run, 82, note)
+  expect(kept?.length).toBe(82)
+  const path = run.path('teacher.safetensors')
+  const bytes = await readFile(path)
+  expect(await keptAnswers(run, 81, note)).toBeUndefined()
+  expect(await keptAnswers(run, 82, note), 'the file is gone').toBeUndefined()
+  await writeFile(path, bytes.with(bytes.length - 1, bytes[bytes.length - 1] ^ 1))
+  expect(await keptAnswers(run, 82, note)).toBeUndefined()
+  expect(notes).toEqual([
+    `${path} has answers to 82 texts, not to 81; the teacher answers the texts again`,
+    `${path} is damaged; the teacher answers the texts again`,
+  ])
+  await keepAnswers(run, kept?.map(taught => ({ taught })) ?? [])
+  expect((await readFile(path)).equals(bytes)).toBe(true)
 })
 
 /** The workplace's model with other ids: its words stand in another order, and so do their embeddings. */
