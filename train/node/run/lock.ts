@@ -27,15 +27,18 @@ interface Holder {
   readonly number: string | undefined
 }
 
+/** Another process works in a folder. */
+export class InUse extends UserError {}
+
 type Unlock = () => Promise<void>
 
-/** Locks a folder and gives what unlocks it. Throws a UserError, naming the process, where another works there. */
+/** Locks a folder and gives what unlocks it. Throws an InUse, naming the process, where another works there. */
 export async function lock(folder: string): Promise<Unlock> {
   const path = join(folder, LOCK)
   const taken = await take(path)
   if (typeof taken === 'function') return taken
   const { pid, host } = taken
-  throw new UserError(
+  throw new InUse(
     `${folder} is in use by process ${pid} on ${printable(host)}; if that process has exited, delete ${path}`,
   )
 }

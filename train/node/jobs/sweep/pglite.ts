@@ -5,11 +5,12 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { type Server, type Socket, createConnection, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { deserialize, serialize } from 'node:v8'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
 import { codeOf, exists, writeAtomic } from '../../../../models/node/files.ts'
-import { lock } from '../../run/lock.ts'
+import { InUse, isLocked, lock } from '../../run/lock.ts'
 import type { Database, Row } from './database.ts'
 
 /** PGlite's files, in the sweep's folder. */
@@ -25,10 +26,27 @@ const answer = z.object({
 })
 type Answer = z.infer<typeof answer>
 
-/** Uses the database in a sweep's folder: through the process that has it open, or by opening it here. */
+/** How long another process may take to open a database, or to close it, in milliseconds. */
+const OPENED_WITHIN_MS = 20_000
+const LOOK_AGAIN_MS = 100
+
+/**
+ * Uses the database in a sweep's folder: through the process that has it open, or by opening it here. Waits for a process
+ * that is about to open it, or to close it. Throws a UserError if there is none.
+ */
 export async function openFolder(folder: string): Promise<Database> {
-  if (!(await exists(join(folder, PGLITE)))) throw new UserError(`${folder} has no database of a sweep`)
-  return (await connected(folder)) ?? serveFolder(folder)
+  const end = performance.now() + OPENED_WITHIN_MS
+  for (;;) {
+    const isMade = await exists(join(folder, PGLITE))
+    if (!isMade && (performance.now() > end || !(await isLocked(folder))))
+      throw new UserError(`${folder} has no database of a sweep`)
+    try {
+      if (isMade) return (await connected(folder)) ?? (await serveFolder(folder))
+    } catch (error) {
+      if (!(error instanceof InUse) || performance.now() > end) throw error
+    }
+    await sleep(LOOK_AGAIN_MS)
+  }
 }
 
 /**

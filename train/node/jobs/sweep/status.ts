@@ -1,4 +1,5 @@
 // The status of sweeps, in the terminal: states, workers, what runs, and the best so far.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError, printable } from '../../../../engine/errors.ts'
 import { counted } from '../../../counts.ts'
 import { trialCount } from '../../../search/propose.ts'
@@ -38,9 +39,25 @@ export async function openPlace(place: string, address?: string): Promise<Place>
 
 /** The sweeps of a place. Throws a UserError if there are none. */
 export async function sweepsOf({ store, sweep, database }: Place): Promise<SweepRecord[]> {
-  const sweeps = sweep === undefined ? await store.sweeps() : [await store.sweep(sweep)]
+  const sweeps = sweep === undefined ? await store.sweeps() : [await begunSweep(store, sweep)]
   if (sweeps.length === 0) throw new UserError(`${database.place} has no sweeps`)
   return sweeps
+}
+
+/** How long the process that begins a sweep may take from opening its database to recording it, in milliseconds. */
+const RECORDED_WITHIN_MS = 5000
+const LOOK_AGAIN_MS = 100
+
+/** A folder's sweep, which its process may be about to record. Throws a UserError if it does not. */
+async function begunSweep(store: SweepStore, id: string): Promise<SweepRecord> {
+  for (let waited = 0; ; waited += LOOK_AGAIN_MS) {
+    try {
+      return await store.sweep(id)
+    } catch (error) {
+      if (!(error instanceof UserError) || waited >= RECORDED_WITHIN_MS) throw error
+    }
+    await sleep(LOOK_AGAIN_MS)
+  }
 }
 
 /** All that is shown of a sweep. */

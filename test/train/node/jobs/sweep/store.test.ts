@@ -322,13 +322,14 @@ describe('sweep status --watch, off a terminal,', () => {
   const place = join(folder, 'sweep')
 
   test('prints a line for each change, and the status once the sweep is done', async () => {
-    await store.createSweep(WATCHED, 'watched', { ...plan, spec: { ...plan.spec, seeds: [1] } }, undefined)
-    await advance(store, queue, await store.sweep(WATCHED), 1)
     const write = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
     try {
       const lines = (): string[] => write.mock.calls.map(([text]) => String(text))
       const said = (text: string) => expect.poll(() => lines().at(-1), { timeout: 20_000 }).toContain(text)
       const watching = sweepAction('status', [place, '--watch'], { pause: 0.05 })
+      // The folder's sweep is not recorded yet when the first look is taken.
+      await store.createSweep(WATCHED, 'watched', { ...plan, spec: { ...plan.spec, seeds: [1] } }, undefined)
+      await advance(store, queue, await store.sweep(WATCHED), 1)
       await said('watched: 2 of 2 trials: 2 waiting; 0 workers; not known yet how long\n')
       const first = await begin(WATCHED)
       await said('1 running, 1 waiting; 0 workers; not known yet how long\n')
@@ -380,7 +381,12 @@ describe('the database of a folder', () => {
     await database.close()
     const answer = client.executeSql('SELECT n FROM numbers')
     await expect.poll(() => lines.length).toBe(1)
-    database = await serveFolder(place)
+    const opening = serveFolder(place)
+    // While it has the folder's lock, but serves nobody yet.
+    const late = openDatabase(place)
+    database = await opening
+    expect((await (await late).executeSql('SELECT n FROM numbers')).rows).toEqual([{ n: 1 }])
+    await (await late).close()
     expect((await answer).rows).toEqual([{ n: 1 }])
     expect(lines).toEqual([
       `The database ${place} does not answer (ECONNRESET); waiting for it.`,
