@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Progress } from '../../../../../train/node/cli/progress.ts'
+import { argumentsOf } from '../../../../../train/node/jobs/sweep/check.ts'
 import { type PatientDatabase, patiently } from '../../../../../train/node/jobs/sweep/database.ts'
 import { serveFolder } from '../../../../../train/node/jobs/sweep/pglite.ts'
 import type { Plan } from '../../../../../train/node/jobs/sweep/plan.ts'
@@ -35,7 +36,7 @@ async function sweep(changes: Partial<Plan['spec']> = {}): Promise<string> {
   const id = crypto.randomUUID()
   // Eight steps, and an evaluation after every other one.
   const options = { ...trialOptions(place), 'limit-train': 32, 'evaluate-every': 2 }
-  const shared = Object.entries(options).map(([name, value]) => `--${name}=${value}`)
+  const shared = argumentsOf(options)
   const spec: Plan['spec'] = {
     search: 'grid',
     spaces: [{ lr: { values: [0.005] } }],
