@@ -91,7 +91,7 @@ describe('a run beside random weights and naive Bayes', () => {
       expect(low <= value && value <= high).toBe(true)
       expect(difference_low <= difference && difference <= difference_high).toBe(true)
       const shown = `${(100 * value).toFixed(2)} %`
-      expect(stderr).toMatch(new RegExp(`^(the same training|naive Bayes) .* ${shown} .* to .* to `, 'm'))
+      expect(stderr).toMatch(new RegExp(`^(the same from|naive Bayes) .* ${shown} .* to .* to `, 'm'))
       expect(report).toContain(`<b>${shown.replace(' ', '\u00a0')}</b>`)
     }
   })
@@ -115,7 +115,7 @@ describe('a run beside random weights and naive Bayes', () => {
     const { value, low, high, difference, test_metrics, trained_parameters } = random
     expect(read).toMatchObject({ value, low, high, difference, test_metrics, trained_parameters })
     expect(read.recorded_command).toContain('npx node train/imdb.ts --model=')
-    expect(read).toMatchObject({ name: kept, title: 'the same training from random weights (recorded)' })
+    expect(read).toMatchObject({ name: kept, title: 'the same from random weights (recorded)' })
     const elsewhere = [...args, '--limit-test', '20', '--out', 'other']
     expect(await refusal(place, elsewhere)).toBe(`--compare-with ${kept}: that run was tested on other rows`)
     expect(await refusal(place, [...tinyRun(place), '--compare-with', 'bayes'])).toBe(

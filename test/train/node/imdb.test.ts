@@ -158,7 +158,7 @@ test('with nothing given, a machine without a GPU learns from what comes with th
   context.skip(!traits.cpu, `${info.name} is a GPU, which would have the real thing`)
   const result = resultOf<Finished & Compared>(await run(['--json', '--out', 'bundled']))
   const [nb, random] = result.compared_with
-  expect([nb.name, random.title]).toEqual(['nb', 'the same training from random weights (recorded)'])
+  expect([nb.name, random.title]).toEqual(['nb', 'the same from random weights (recorded)'])
   expect(random.recorded_command).toBe('npx node train/imdb.ts --bundled --compare-with=random')
   // Half of the reviews are positive.
   expect(result.test_accuracy).toBeGreaterThan(Math.max(0.5, random.value))

@@ -3,7 +3,7 @@ import { showDifference, showFigure } from '../../metrics/summary.ts'
 import type { Interval } from '../../metrics/uncertainty.ts'
 import type { Cost } from '../run/cost.ts'
 import { type Markup, type Part, bar, bytes, duration, folded, html, number, quoted, table } from './html.ts'
-import type { Beside, Tested } from './tested.ts'
+import type { Tested } from './tested.ts'
 
 /** The main metric with its interval beside the constant answer. */
 export function qualitySection(tested: Tested): Markup {
@@ -35,7 +35,7 @@ ${compared('This model', show(value), bar(shown(value), { interval: range(interv
 ${references.map(other => compared(other.title, show(other.value), bar(shown(other.value), { interval: range(other.interval), pale: true })))}
 ${constant && compared(html`Constant answer: ${constantWords(tested)}`, show(constant.value), pale)}
 </div>
-<p class="verdict">${verdict(tested)} ${references.map(other => html`${besideText(tested, other)} `)}</p>
+<p class="verdict">${verdict(tested)}</p>
 ${tested.calibration && html`<p class="note">${convention}</p>`}`
 }
 
@@ -84,15 +84,28 @@ function verdict({ metric, interval, constant, summary: { rows } }: Tested): str
   return `The interval includes the constant answer: ${count(rows)} ${show} that the model is better.`
 }
 
-/** How far the model is above or below another, and whether these texts are enough to say so. */
-function besideText({ metric }: Tested, { title, difference, reason }: Beside): string | undefined {
-  if (reason !== undefined) return `There is no figure for ${title}: ${reason}.`
-  if (difference === undefined) return undefined
-  const { value, interval } = difference
-  const [size, low, high] = [Math.abs(value), interval.low, interval.high].map(one => showDifference(metric, one))
-  const where = `${size.slice(1)} ${value < 0 ? 'below' : 'above'} ${title}`
-  const isCertain = interval.low > 0 || interval.high < 0
-  return `${where} (95 % interval ${low} to ${high})${isCertain ? '' : ': these texts do not show which is better'}.`
+/** How far the model is from the others that were measured on the same texts; nothing without any. */
+export function differences({ metric, name, references }: Tested): Markup | undefined {
+  if (references.length === 0) return undefined
+  const show = (figure: number): string => showDifference(metric, figure)
+  const rows = references.map(({ title, value, interval, difference }) => [
+    title,
+    showFigure(metric, value),
+    interval && `${showFigure(metric, interval.low)} to ${showFigure(metric, interval.high)}`,
+    difference && show(difference.value),
+    difference && `${show(difference.interval.low)} to ${show(difference.interval.high)}`,
+    difference && (difference.interval.low > 0 || difference.interval.high < 0 ? 'yes' : 'no'),
+  ])
+  const head = ['Model', metric.title, '95 % interval', 'This model less it', '95 % interval', 'Excludes 0']
+  const reasons = references.map(
+    ({ title, reason }) => reason !== undefined && html`<p>There is no figure for ${title}: ${reason}.</p>\n`,
+  )
+  return folded(
+    'Differences from the other models',
+    html`${table(`Models on ${name}`, head, rows, { titled: true })}
+<p class="note">Intervals of differences are by the paired bootstrap over the texts.</p>
+${reasons}`,
+  )
 }
 
 /** What the model took, as far as that is known. */

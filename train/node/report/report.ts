@@ -6,7 +6,7 @@ import type { Setting } from '../cli/table.ts'
 import type { SetFacts as Facts } from '../data/statistics.ts'
 import type { Cost } from '../run/cost.ts'
 import { failuresSection } from './failures.ts'
-import { allMetrics, costSection, qualitySection } from './headline.ts'
+import { allMetrics, costSection, differences, qualitySection } from './headline.ts'
 import { html } from './html.ts'
 import { type Section, dateOf, renderPage } from './page.ts'
 import { repeatSection, settingSection } from './setting.ts'
@@ -91,7 +91,7 @@ export function renderReport(input: ReportInput): string {
       { id: 'quality', title: 'How good it is', body: qualitySection(tested) },
       { id: 'cost', title: 'At what cost', body: costSection(cost) },
     ],
-    between: allMetrics(tested),
+    between: html`${differences(tested)}${allMetrics(tested)}`,
     rest: [
       ...(training
         ? [{ id: 'training', title: 'How it got there', body: trainingSection(training, cost.textsPerSecond) }]

@@ -22,7 +22,7 @@ const [, folder] = referencesOf(options)
 const data = await openData(options, () => undefined)
 
 test('the training from random weights was tested on the bundled reviews', async () => {
-  expect(await checkRecorded(folder, data)).toBe('the same training from random weights (recorded)')
+  expect(await checkRecorded(folder, data)).toBe('the same from random weights (recorded)')
 })
 
 test('it was that of the bundled model on the bundled reviews with the options of the first run', async () => {

@@ -285,12 +285,12 @@ describe('a report', () => {
     for (const fact of [
       'random weights 62.50 %',
       'NB-SVM –',
-      '25.00 points above random weights (95 % interval +5.00 points to +45.00 points).',
-      '2.00 points below naive Bayes (95 % interval −10.00 points to +6.00 points): these texts do not show which is better.',
+      'random weights 62.50 % 39.00 % to 81.00 % +25.00 points +5.00 points to +45.00 points yes',
+      'naive Bayes 62.50 % 39.00 % to 81.00 % −2.00 points −10.00 points to +6.00 points no',
       'There is no figure for NB-SVM: no &lt;words&gt;.',
     ])
       expect(words).toContain(fact)
-    expect(wordsOf(pageOf('two classes'))).not.toContain('points above')
+    expect(wordsOf(pageOf('two classes'))).not.toContain('Differences from the other models')
   })
 
   test('names settings as the command line does, those that differ from the defaults first', () => {

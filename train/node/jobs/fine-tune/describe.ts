@@ -22,7 +22,7 @@ const SENTENCES = [
 
 /** What a run is compared with, beside "this run". */
 export const REFERENCE_TITLES: Readonly<Record<ReferenceName, string>> = {
-  random: 'the same training from random weights',
+  random: 'the same from random weights',
   nb: 'naive Bayes on words',
   lr: 'logistic regression on words',
   'nb-svm': 'NB-SVM on words',
