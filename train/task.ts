@@ -20,7 +20,10 @@ export interface Encoded<Target> extends EncodedWindow {
   readonly further?: readonly EncodedWindow[]
   /** Of labels of tokens those of all windows, one after another. */
   readonly target: Target
-  /** What a teacher answers, before any softmax: [labels]. */
+  /**
+   * What a teacher answers, before any softmax: [labels], or for labels of tokens [tokens · labels], all windows one
+   * after another, NaN where it says nothing of a token.
+   */
   readonly taught?: ArrayLike<number>
   /** Whether it has no label, so that only a teacher's answer can be learned; `target` is any then. */
   readonly unlabelled?: boolean

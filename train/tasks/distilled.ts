@@ -4,7 +4,8 @@ import type { Tensor } from '../../engine/tensor.ts'
 import { classDivergence, labelDivergence, outputDistance } from '../../models/distillation.ts'
 import type { Classifier } from '../../models/model.ts'
 import type { ForwardContext } from '../../models/nn.ts'
-import type { Batch, BatchSize, Encoded, Forward, Task, TaskInputs } from '../task.ts'
+import { windowsOf } from '../../models/windows.ts'
+import type { Batch, Encoded, EncodedWindow, Forward, Task, TaskInputs } from '../task.ts'
 import type { Target, TaskName } from './infer.ts'
 
 export interface Distillation {
@@ -17,17 +18,16 @@ export interface Distillation {
 /** What a step of a distilled task reports besides the task's own sums. */
 const PARTS = ['task_loss', 'distill_loss'] as const
 
-/** How far outputs f32 [batch, labels] are from a teacher's, f32 [batch]. */
+/** How far outputs f32 [rows, labels] are from a teacher's, f32 [rows]; a row is a text or a token. */
 function distanceOf(name: TaskName, outputs: Tensor, teacher: Tensor, temperature: number): Tensor {
   switch (name) {
     case 'classes':
+    case 'tokens':
       return classDivergence(outputs, teacher, temperature)
     case 'labels':
       return labelDivergence(outputs, teacher, temperature)
     case 'regression':
       return outputDistance(outputs, teacher)
-    case 'tokens':
-      throw new Error('labels of words cannot be distilled')
   }
 }
 
@@ -47,19 +47,20 @@ export function distilledTask(
     sums: [...task.sums, ...PARTS],
     collate(examples, size, random) {
       const batch = task.collate(examples, size, random)
-      const added = examples.filter(({ unlabelled }) => unlabelled).length
+      const answers = answersOf(examples, batch, labels, task.scoresTokens)
       return {
         ...batch,
-        weight: batch.weight + added,
-        counts: { distill_loss: examples.filter(({ taught }) => taught).length },
-        arrays: { ...batch.arrays, ...answersOf(examples, size, labels) },
+        weight: batch.weight + examples.filter(({ unlabelled }) => unlabelled).length,
+        counts: { distill_loss: answers.taught.data.reduce((sum, one) => sum + one, 0) },
+        arrays: { ...batch.arrays, ...answers },
       }
     },
     forward(model: Classifier, inputs: TaskInputs, context: ForwardContext): Forward {
       const { losses: own, outputs, sums } = task.forward(model, inputs, context)
       const { teacher, taught, added } = inputs.arrays
       const weights = own.weights.add(added)
-      const distances = distanceOf(name, outputs, teacher, temperature).mul(taught)
+      const scores = outputs.reshape(teacher.shape)
+      const distances = distanceOf(name, scores, teacher, temperature).mul(taught)
       const mixed = own.losses.mul(taught.mul(-weight).add(1)).add(distances.mul(weights).mul(weight))
       return {
         losses: context.training ? { losses: mixed, weights } : own,
@@ -71,24 +72,45 @@ export function distilledTask(
 }
 
 /**
- * `teacher` f32 [batch, labels]; `taught` f32 [batch], 1 for examples that the teacher has answered; `added` f32 [batch],
- * 1 for those that have no label.
+ * Of each row, which is a text or for labels of tokens a token: `teacher` f32 [rows, labels]; `taught` f32 [rows], 1
+ * where the teacher has answered; `added` f32 [rows], 1 for texts that have no label.
  */
-function answersOf(examples: readonly Encoded<Target>[], { batch }: BatchSize, labels: number): Batch['arrays'] {
-  const teacher = new Float32Array(batch * labels)
-  const taught = new Float32Array(batch)
-  examples.forEach(({ taught: answer }, row) => {
+function answersOf(
+  examples: readonly Encoded<Target>[],
+  { batch, windows, sequence, starts }: Batch,
+  labels: number,
+  scoresTokens = false,
+) {
+  const rows = scoresTokens ? windows * sequence : batch
+  const teacher = new Float32Array(rows * labels)
+  const taught = new Float32Array(rows)
+  const added = new Float32Array(rows)
+  examples.forEach((example, text) => {
+    if (!scoresTokens && example.unlabelled) added[text] = 1
+    const { taught: answer } = example
     if (!answer) return
-    if (answer.length !== labels) {
-      throw new RangeError(`Text ${row} of the batch has a teacher's answer of ${answer.length} numbers, not ${labels}`)
+    const own = scoresTokens ? tokenRows(example, starts[text], sequence) : [text]
+    if (answer.length !== own.length * labels) {
+      const wanted = own.length * labels
+      throw new RangeError(
+        `Text ${text} of the batch has a teacher's answer of ${answer.length} numbers, not ${wanted}`,
+      )
     }
-    teacher.set(answer, row * labels)
-    taught[row] = 1
+    own.forEach((row, at) => {
+      if (Number.isNaN(answer[at * labels])) return
+      taught[row] = 1
+      for (let label = 0; label < labels; label++) teacher[row * labels + label] = answer[at * labels + label]
+    })
   })
-  const added = Float32Array.from({ length: batch }, (_, row) => (examples[row]?.unlabelled ? 1 : 0))
   return {
-    teacher: { data: teacher, shape: [batch, labels] },
-    taught: { data: taught, shape: [batch] },
-    added: { data: added, shape: [batch] },
+    teacher: { data: teacher, shape: [rows, labels] },
+    taught: { data: taught, shape: [rows] },
+    added: { data: added, shape: [rows] },
   }
 }
+
+/** The rows of a text's tokens, whose windows begin with this one of the batch. */
+const tokenRows = (example: Encoded<Target>, start: number, sequence: number): number[] =>
+  windowsOf<EncodedWindow>(example).flatMap(({ ids }, i) =>
+    Array.from({ length: ids.length }, (_, at) => (start + i) * sequence + at),
+  )

@@ -63,6 +63,24 @@ describe('a step with a teacher', () => {
     },
   )
 
+  test('of labels of tokens has an answer for each token of each window', () => {
+    const task = createTask('tokens', { labels, distillation })
+    const windows = [
+      { ids: [2, 5, 6, 3], target: [-100, 0, 1, -100, -100, 1, -100], further: [{ ids: [2, 7, 3] }] },
+      { ids: [2, 8, 3], target: [-100, 1, -100] },
+    ]
+    const examples = windows.map(example => ({
+      ...example,
+      taught: example.target.flatMap(label => (label < 0 ? [NaN, NaN] : [10 + label, label])),
+    }))
+    const size = { batch: 2, windows: 4, sequence: 6, padId: 0 }
+    const { arrays, counts } = task.collate(examples, size, stream(0, 'none'))
+    const wanted = Array.from(arrays.labels.data, label => (label < 0 ? [0, 0] : [10 + label, label]))
+    expect([...arrays.teacher.data]).toEqual(wanted.flat())
+    expect([...arrays.taught.data]).toEqual(Array.from(arrays.labels.data, label => (label < 0 ? 0 : 1)))
+    expect(counts).toEqual({ distill_loss: 4 })
+  })
+
   test('refuses an answer of another width', async () => {
     const wide = examples.map(example => ({ ...example, taught: [1, 2, 3] }))
     await expect(firstStep(wide, true)).rejects.toThrow("a teacher's answer of 3 numbers, not 2")

@@ -11,7 +11,11 @@ import type { Example } from './labelled.ts'
 import { quantile } from './statistics.ts'
 
 /** An example as tokens, and how many of them all of its text has. */
-export type EncodedExample = Encoded<Target> & { readonly tokens: number }
+export type EncodedExample = Encoded<Target> & {
+  readonly tokens: number
+  /** For labels of words: the index of the word that each token begins, or −1, of all windows one after another. */
+  readonly firstOf?: readonly number[]
+}
 
 /** Examples between breaths, so that progress can show and signals come through. */
 const BREATH = 500
@@ -27,6 +31,7 @@ export function encode(example: Example, tokenizer: Tokenizer, options: LengthOp
       typeIds,
       ...(further && { further }),
       tokens,
+      firstOf,
       target: Int32Array.from(firstOf, word => (word < 0 ? IGNORED : target[word])),
     }
   }

@@ -1,60 +1,46 @@
-// A teacher's answers in a run's folder: a run that is resumed need not ask it again.
+// A teacher's answers in a run's folder: a run that is resumed need not ask it again. The file is a SHA-256, then all
+// numbers as f32, little-endian, one answer after another.
 import { createHash } from 'node:crypto'
-import { rm } from 'node:fs/promises'
-import { UserError } from '../../../../engine/errors.ts'
-import { exists, openSafetensors, writeSafetensors } from '../../../../models/node/files.ts'
+import { readFile, rm } from 'node:fs/promises'
+import { exists, writeAtomic } from '../../../../models/node/files.ts'
 import type { Encoded } from '../../../task.ts'
 import type { Run } from '../../run/folder.ts'
 
-const FILE = 'teacher.safetensors'
-const NAME = 'answers'
+const FILE = 'teacher.bin'
+const DIGEST_BYTES = 32
 
-const digestOf = (values: Float32Array): string =>
-  createHash('sha256')
-    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
-    .digest('hex')
+const digestOf = (bytes: Uint8Array): Buffer => createHash('sha256').update(bytes).digest()
 
-/** Writes the answers of all texts, unless the folder has them already. */
+/** Writes the answers to all texts, unless the folder has them already. */
 export async function keepAnswers(run: Run, train: readonly Pick<Encoded<unknown>, 'taught'>[]): Promise<void> {
-  const width = train[0]?.taught?.length
-  if (width === undefined || (await exists(run.path(FILE)))) return
-  const values = new Float32Array(train.length * width)
-  train.forEach(({ taught }, row) => values.set(Array.from(taught ?? []), row * width))
-  const tensor = { name: NAME, dtype: 'F32' as const, shape: [train.length, width], read: async () => values }
+  if (train[0]?.taught === undefined || (await exists(run.path(FILE)))) return
+  const values = Float32Array.from(train.flatMap(({ taught = [] }) => Array.from(taught)))
+  const bytes = new Uint8Array(values.buffer)
   run.check()
-  await writeSafetensors(run.path(FILE), [tensor], { sha256: digestOf(values) })
+  await writeAtomic(run.path(FILE), Buffer.concat([digestOf(bytes), bytes]), { makeFolder: false })
 }
 
 /**
- * The answers that the folder has, one for each of `rows` texts; undefined where it has none. A file that is damaged is
+ * The answers that the folder has, one of each of these lengths; undefined where it has none. A file that is damaged is
  * removed, and `note` hears of it.
  */
 export async function keptAnswers(
   run: Run,
-  rows: number,
+  lengths: readonly number[],
   note: (line: string) => void,
 ): Promise<readonly Float32Array[] | undefined> {
   const path = run.path(FILE)
   if (!(await exists(path))) return undefined
-  try {
-    return await readAnswers(path, rows)
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error
-    note(`${error.message}; the teacher answers the texts again`)
-    await rm(path)
-    return undefined
+  const file = await readFile(path)
+  // A copy, which begins at a multiple of four bytes.
+  const bytes = Uint8Array.from(file.subarray(DIGEST_BYTES))
+  const total = lengths.reduce((sum, length) => sum + length, 0)
+  if (bytes.length === 4 * total && digestOf(bytes).equals(file.subarray(0, DIGEST_BYTES))) {
+    const values = new Float32Array(bytes.buffer)
+    let at = 0
+    return lengths.map(length => values.subarray(at, (at += length)))
   }
-}
-
-async function readAnswers(path: string, rows: number): Promise<readonly Float32Array[]> {
-  const file = await openSafetensors(path)
-  try {
-    const [count, width] = file.info(NAME).shape
-    const values = await file.read(NAME)
-    if (count !== rows) throw new UserError(`${path} has answers to ${count} texts, not to ${rows}`)
-    if (file.metadata.sha256 !== digestOf(values)) throw new UserError(`${path} is damaged`)
-    return Array.from({ length: rows }, (_, row) => values.subarray(row * width, (row + 1) * width))
-  } finally {
-    await file.close()
-  }
+  note(`${path} is damaged: the teacher answers the texts again`)
+  await rm(path)
+  return undefined
 }

@@ -6,17 +6,19 @@ import { showName } from '../../../data/table.ts'
 import { countParameters } from '../../../../models/index.ts'
 import { type Trained, classifierOf, openTrained } from '../../../../models/node/open-classifier.ts'
 import type { Progress as Download } from '../../../../models/node/hub-cache.ts'
-import type { TextInput } from '../../../../models/prediction.ts'
+import type { Scored, TextInput } from '../../../../models/prediction.ts'
 import type { TextSets } from '../../../shapes.ts'
 import { PROBLEM_OF } from '../../../tasks/index.ts'
 import { TASK_NAMES, TASK_TEXTS, type Target, type TaskPlan } from '../../../tasks/infer.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
+import type { EncodedExample } from '../../data/encode.ts'
 import type { Example } from '../../data/labelled.ts'
 import { modelHash } from '../../run/fingerprint.ts'
 import type { Run } from '../../run/folder.ts'
 import { sameLabels } from '../model.ts'
 import { transformerAt } from '../predict.ts'
+import type { EncodedSets } from '../shared.ts'
 import { keptAnswers } from './taught.ts'
 
 export interface Teacher {
@@ -42,7 +44,6 @@ export async function openTeacher(
   commit?: string,
 ): Promise<Teacher | undefined> {
   if (name === undefined) return undefined
-  if (plan.task === 'tokens') throw new UserError(`--teacher is not for ${TASK_TEXTS.tokens}`)
   const trained = await openTrained(await transformerAt(name), { revision: commit, progress })
   const { model, tokenizer, source } = trained
   checkTask(name, trained, plan)
@@ -83,14 +84,16 @@ export function teacherText(
  * are the texts themselves.
  */
 export async function withAnswers(
-  texts: TextSets<Target>,
+  texts: EncodedSets,
   train: readonly Example[],
   teacher: Teacher,
   progress: Progress,
   run?: Run,
 ): Promise<TextSets<Target>> {
-  const kept = run && (await keptAnswers(run, train.length, line => progress.note(line)))
-  const answers = kept ?? (await answersOf(teacher, train, progress))
+  const width = teacher.trained.answers.labels.length
+  const lengths = texts.train.map(({ firstOf }) => (firstOf?.length ?? 1) * width)
+  const kept = run && (await keptAnswers(run, lengths, line => progress.note(line)))
+  const answers = kept ?? (await answersOf(teacher, train, texts.train, progress))
   // It takes no part in training, which needs the memory.
   for (const parameter of teacher.trained.model.parameters()) parameter.variable?.release()
   return { ...texts, train: texts.train.map((text, i) => ({ ...text, taught: answers[i] })) }
@@ -99,12 +102,32 @@ export async function withAnswers(
 async function answersOf(
   { trained }: Teacher,
   train: readonly Example[],
+  encoded: readonly Pick<EncodedExample, 'firstOf'>[],
   progress: Progress,
 ): Promise<readonly Float32Array[]> {
   progress.start('teacher', train.length)
   const scored = await classifierOf(trained).score(train.map(inputOf), done => progress.update(done))
   progress.stop()
-  return scored.map(({ logits }) => logits)
+  return encoded.map(({ firstOf }, i) => (firstOf ? byToken(scored[i], firstOf) : scored[i].logits))
 }
 
-const inputOf = ({ text, pair }: Example): TextInput => (pair === undefined ? text : { text, pair })
+/**
+ * Answers to words, [tokens · labels], at the tokens with which the student's words begin (`own`, the index of the word
+ * or −1); NaN at others, and where the teacher has cut the text before the word.
+ */
+export function byToken(
+  { logits, firstOf = [] }: Pick<Scored, 'logits' | 'firstOf'>,
+  own: readonly number[],
+): Float32Array {
+  const width = logits.length / firstOf.length
+  const placeOf = new Map(firstOf.map((word, at) => [word, at]))
+  const answers = new Float32Array(own.length * width).fill(NaN)
+  own.forEach((word, at) => {
+    const place = word < 0 ? undefined : placeOf.get(word)
+    if (place !== undefined) answers.set(logits.subarray(place * width, (place + 1) * width), at * width)
+  })
+  return answers
+}
+
+const inputOf = ({ text, pair, words }: Example): TextInput =>
+  words ? { words } : pair === undefined ? text : { text, pair }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto'
 import { UserError } from '../../../../engine/index.ts'
 import type { Tokenizer } from '../../../../models/tokenizer.ts'
 import { count } from '../../../counts.ts'
+import { TASK_TEXTS } from '../../../tasks/infer.ts'
 import type { Options } from '../../cli/options.ts'
 import type { Progress } from '../../cli/progress.ts'
 import { type EncodedExample, encodeAll } from '../../data/encode.ts'
@@ -25,7 +26,7 @@ export interface MoreTexts {
 
 /**
  * Loads the texts of `--unlabelled`, each once, without those of the run's own sets; undefined where there are none.
- * Throws a UserError on texts that cannot be read, and if the run's texts are pairs.
+ * Throws a UserError on texts that cannot be read, and if the run's texts are pairs or have labels of words.
  */
 export async function openUnlabelled(
   { unlabelled, encoding, textColumn, skipBadRows }: Options,
@@ -33,6 +34,7 @@ export async function openUnlabelled(
   progress: Progress,
 ): Promise<MoreTexts | undefined> {
   if (unlabelled.length === 0) return undefined
+  if (plan.task === 'tokens') throw new UserError(`--unlabelled is not for ${TASK_TEXTS.tokens}`)
   if (columns.pair !== undefined) throw new UserError('--unlabelled takes single texts, and the data are pairs')
   const places = await locate(unlabelled, progress)
   const loaded = await loadUnlabelled(

@@ -1,6 +1,6 @@
 // Fine-tuning with a teacher: what is learned from it, that a run which is killed ends with the same bits when it is
 // resumed, and that teachers of something else are refused.
-import { cp, readFile, readdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, readFile, readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { UserError } from '../../../../../engine/errors.ts'
@@ -11,6 +11,7 @@ import { readJson, writeSafetensors } from '../../../../../models/node/files.ts'
 import { Console } from '../../../../../train/node/cli/console.ts'
 import { parseOptions } from '../../../../../train/node/cli/options.ts'
 import { startRun } from '../../../../../train/node/jobs/fine-tune.ts'
+import { byToken } from '../../../../../train/node/jobs/fine-tune/teacher.ts'
 import { keepAnswers, keptAnswers } from '../../../../../train/node/jobs/fine-tune/taught.ts'
 import { openRun } from '../../../../../train/node/run/folder.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
@@ -143,18 +144,17 @@ test('answers that are damaged, or to other texts, are asked for again', async (
   const run = await openRun(whole)
   const notes: string[] = []
   const note = (line: string): void => void notes.push(line)
-  const kept = await keptAnswers(run, 82, note)
-  expect(kept?.length).toBe(82)
-  const path = run.path('teacher.safetensors')
+  const lengths = new Array<number>(82).fill(2)
+  const kept = await keptAnswers(run, lengths, note)
+  expect(kept?.map(({ length }) => length)).toEqual(lengths)
+  const path = run.path('teacher.bin')
   const bytes = await readFile(path)
-  expect(await keptAnswers(run, 81, note)).toBeUndefined()
-  expect(await keptAnswers(run, 82, note), 'the file is gone').toBeUndefined()
+  expect(await keptAnswers(run, lengths.slice(1), note)).toBeUndefined()
+  expect(await keptAnswers(run, lengths, note), 'the file is gone').toBeUndefined()
   await writeFile(path, bytes.with(bytes.length - 1, bytes[bytes.length - 1] ^ 1))
-  expect(await keptAnswers(run, 82, note)).toBeUndefined()
-  expect(notes).toEqual([
-    `${path} has answers to 82 texts, not to 81; the teacher answers the texts again`,
-    `${path} is damaged; the teacher answers the texts again`,
-  ])
+  expect(await keptAnswers(run, lengths, note)).toBeUndefined()
+  const damaged = `${path} is damaged: the teacher answers the texts again`
+  expect(notes).toEqual([damaged, damaged])
   await keepAnswers(run, kept?.map(taught => ({ taught })) ?? [])
   expect((await readFile(path)).equals(bytes)).toBe(true)
 })
@@ -191,6 +191,60 @@ test('a teacher reads the texts by its own tokenizer: one that is the student ha
   const [first] = (await linesOf(run)).filter(line => line.split === undefined)
   expect(first.task_loss).toBeGreaterThan(0.01)
   expect(Math.abs(first.distill_loss ?? NaN)).toBeLessThan(1e-6)
+})
+
+test('answers to words stand where the words begin for the student', () => {
+  // [CLS], three words of which the first has two pieces and the last was cut, [SEP].
+  const firstOf = [-1, 0, -1, 1, -1]
+  const logits = Float32Array.from({ length: 2 * firstOf.length }, (_, i) => i)
+  const none = [NaN, NaN]
+  expect([...byToken({ logits, firstOf }, [-1, 0, 1, -1, -1, 2, -1])]).toEqual(
+    [none, [2, 3], [6, 7], none, none, none, none].flat(),
+  )
+})
+
+test('labels of words are learned word by word, whatever tokens a word has for the teacher', async () => {
+  const data = join(place.root, 'words')
+  const rows = Array.from({ length: 24 }, (_, i) => {
+    const tokens =
+      i % 2 === 0 ? ['the', 'good', 'film'] : ['bad', 'music', 'in', 'the', 'end', 'and', 'on', 'and', 'on']
+    return { tokens, tags: tokens.map(word => (word === 'good' || word === 'bad' ? 'X' : 'O')) }
+  })
+  await mkdir(data)
+  for (const [name, some] of Object.entries({ train: rows.slice(0, 16), test: rows.slice(16) })) {
+    await writeFile(join(data, `${name}.ndjson`), some.map(row => `${JSON.stringify(row)}\n`).join(''))
+  }
+  const cwd = await place.folder()
+  const train = (name: string, ...more: readonly string[]): Promise<number> =>
+    fineTune([
+      ...['--model', place.model, '--data', data, '--tune', 'full', '--epochs', '1', '--val-split', '0'],
+      ...[
+        '--text-column',
+        'tokens',
+        '--label-column',
+        'tags',
+        '--batch-size',
+        '8',
+        '--tune-kernels',
+        'off',
+        '--json',
+        '--out',
+        join(cwd, name),
+        ...more,
+      ],
+    ])
+  await train('large', '--max-length', '8')
+  await train('small', '--max-length', '16', '--teacher', join(cwd, 'large'), '--distill-weight', '1')
+  const [first] = await linesOf(join(cwd, 'small'))
+  expect(first.loss).toBeGreaterThan(1e-3)
+  // The teacher cuts the longer texts after six of their nine words.
+  const run = await openRun(join(cwd, 'small'))
+  const lengths = Array.from({ length: 16 }, (_, i) => 2 * (i % 2 === 0 ? 5 : 11))
+  const kept = await keptAnswers(run, lengths, line => expect.fail(line))
+  const told = kept?.map(answer => Array.from({ length: answer.length / 2 }, (_, at) => !Number.isNaN(answer[2 * at])))
+  const wordsOf = (said: number, all: number): boolean[] =>
+    Array.from({ length: all + 2 }, (_, at) => at > 0 && at <= said)
+  expect(told).toEqual(Array.from({ length: 16 }, (_, i) => (i % 2 === 0 ? wordsOf(3, 3) : wordsOf(6, 9))))
 })
 
 /** Whether an argument of `tinyRun` is neither an option of LoRA nor its value. */
