@@ -186,8 +186,8 @@ async function settledPlan(plan: Plan, adapter: string | undefined, console: Con
 }
 
 /** An argument whose value is a path that is there, with the whole of it. */
-async function absolute(argument: string): Promise<string> {
-  const [, name, path] = /^--(data|model|tokenizer)=(.+)$/s.exec(argument) ?? []
+export async function absolute(argument: string): Promise<string> {
+  const [, name, path] = /^--(data|model|tokenizer|teacher|unlabelled)=(.+)$/s.exec(argument) ?? []
   return path !== undefined && (await exists(path)) ? `--${name}=${resolve(path)}` : argument
 }
 

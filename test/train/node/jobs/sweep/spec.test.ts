@@ -1,7 +1,7 @@
 // Specs of sweeps: what they mean, and one line for each mistake, with file, line and field.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { UserError } from '../../../../../engine/errors.ts'
 import {
@@ -11,6 +11,7 @@ import {
   splitArguments,
 } from '../../../../../train/node/cli/search-options.ts'
 import { parseOptions } from '../../../../../train/node/cli/options.ts'
+import { absolute } from '../../../../../train/node/cli/sweep.ts'
 import { parseTable } from '../../../../../train/node/cli/table.ts'
 import { argumentsOf } from '../../../../../train/node/jobs/sweep/check.ts'
 import { parseSource } from '../../../../../train/node/jobs/sweep/source.ts'
@@ -425,4 +426,12 @@ describe('the command line', () => {
       await rm(folder, { recursive: true })
     }
   })
+})
+
+test('a path that is there is made absolute for all workers, and a name is left as it is', async () => {
+  for (const option of ['data', 'model', 'tokenizer', 'teacher', 'unlabelled']) {
+    expect(await absolute(`--${option}=package.json`)).toBe(`--${option}=${resolve('package.json')}`)
+    expect(await absolute(`--${option}=google/some-name`)).toBe(`--${option}=google/some-name`)
+  }
+  expect(await absolute('--name=package.json')).toBe('--name=package.json')
 })
