@@ -125,7 +125,7 @@ test('a bad step can be left out when the run is gone on with, and a report that
   ]
   const says =
     /^tilegrad: step [123] is not finite: loss NaN, .+ the checkpoint of step [012] in run is the last good one$/
-  await endsBadly(await imdb(args, { cwd, env: place.env }), join(cwd, 'run'), says)
+  await endsBadly(await imdb(args, { cwd, env: place.env, report: true }), join(cwd, 'run'), says)
 
   // Nobody can put a report where a folder is.
   await mkdir(join(cwd, 'run/report.html/there'), { recursive: true })
