@@ -30,7 +30,7 @@ export const PRETRAIN_COMMAND = `${TILEGRAD} pretrain`
 const RATES = { fresh: 1e-3, continued: 1e-4 } as const
 
 /** What an existing model has already. */
-const SIZES = ['vocabulary', 'cased', 'hidden', 'layers', 'heads']
+const SIZES = ['vocabulary', 'cased', 'hidden', 'layers', 'heads', 'embeddings']
 
 /** What only a teacher gives a meaning to. */
 const TEACHER_ONLY = ['distill-weight', 'distill-temperature', 'distill-hidden']
@@ -82,6 +82,12 @@ const groups = {
     hidden: valued(count(1), 128, 'width of the model'),
     layers: valued(count(1), 2, 'layers of the model'),
     heads: valued(count(1), 2, 'attention heads per layer; they divide the width evenly'),
+    embeddings: valued(
+      oneOf('random', 'ppmi'),
+      'random',
+      'how word embeddings begin; ppmi: by which tokens stand near each other in the texts (factors of their positive ' +
+        'pointwise mutual information)',
+    ),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),
       'continue pretraining a BERT or DistilBERT, a folder or a Hub model, with its sizes and vocabulary',

@@ -31,6 +31,8 @@ const ARGS = [
   'run',
   '--vocabulary',
   '60',
+  '--embeddings',
+  'ppmi',
   '--hidden',
   '16',
   '--layers',
@@ -206,7 +208,9 @@ test('an existing model is continued with its sizes, its vocabulary and its mask
   const cwd = await place.folder()
   const base = join(whole, 'model')
   const given = ARGS.flatMap((arg, i) =>
-    ['--vocabulary', '--hidden', '--layers'].some(name => name === arg || name === ARGS[i - 1]) ? [] : [arg],
+    ['--vocabulary', '--embeddings', '--hidden', '--layers'].some(name => name === arg || name === ARGS[i - 1])
+      ? []
+      : [arg],
   )
   const half = (await currentDevice()).traits.f16 ? ['--precision', 'f16'] : []
   const continued = resultOf<Result>(

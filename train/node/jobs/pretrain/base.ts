@@ -86,7 +86,8 @@ function configOf({ hidden, layers, heads, sequence }: PretrainOptions, { vocabS
     classifierDropout: 0,
     padTokenId: padId,
     labels: ['LABEL_0', 'LABEL_1'],
-    initializerRange: 0.02,
+    // BERT's own 0.02 at its width of 768: what a layer passes on depends on the range times √width.
+    initializerRange: Number((0.02 * Math.sqrt(768 / hidden)).toFixed(3)),
   }
 }
 
