@@ -27,7 +27,7 @@ const UNKNOWN = 5
 export const costOf = (costs: Costs, file: string): number => costs[file] ?? UNKNOWN
 
 /** What a quick file may cost, in seconds. */
-const QUICK = 2.5
+const QUICK = 1.5
 
 /** Whether a file belongs to `npm run test:quick`. A new file has to be measured first. */
 export const isQuick = (costs: Costs, file: string): boolean => costOf(costs, file) <= QUICK
