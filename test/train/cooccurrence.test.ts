@@ -2,21 +2,16 @@
 // what defines them, and tokens that are used alike ending up alike.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import {
-  type SparseRows,
-  countPairs,
-  eigenOf,
-  factorise,
-  positiveInformation,
-  scaleTo,
-} from '../../train/cooccurrence.ts'
+import { countPairs, positiveInformation, scaleTo } from '../../train/cooccurrence.ts'
+import { type SparseRows, eigenOf, factorise } from '../../train/eigenvectors.ts'
 import { stream } from '../../train/random.ts'
 import { SEED } from '../support/seed.ts'
 
 const special = new Set([0])
 
 test('pairs within the window count by distance, in both directions, and special tokens not at all', () => {
-  const counts = countPairs([{ ids: [0, 1, 2, 3, 1, 0] }], 4, { window: 2, special })
+  const counts = new Float32Array(16)
+  countPairs(counts, [{ ids: [0, 1, 2, 3, 1, 0] }], { window: 2, special })
   // 1–2 next to each other, 2–3 too; 1–3 once at a distance of two and once side by side; 2–1 at a distance of two.
   expect(Array.from(counts)).toEqual([0, 0, 0, 0, 0, 0, 1.5, 1.5, 0, 1.5, 0, 1, 0, 1.5, 1, 0])
 })
@@ -101,7 +96,9 @@ test('tokens that are used alike become alike', async () => {
   const rows = Array.from({ length: 400 }, (_, i) => ({
     ids: Array.from({ length: 12 }, () => 1 + 5 * (i % 2) + random.below(5)),
   }))
-  const counts = countPairs(rows, 11, { window: 4, special })
+  const counts = new Float32Array(11 * 11)
+  countPairs(counts, rows.slice(0, 150), { window: 4, special })
+  countPairs(counts, rows.slice(150), { window: 4, special })
   const embeddings = await factorise(positiveInformation(counts, 11), 2, random)
   const cosine = (a: number, b: number): number => {
     const [x, y] = [a, b].map(row => embeddings.subarray(2 * row, 2 * row + 2))

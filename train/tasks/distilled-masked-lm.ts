@@ -27,7 +27,6 @@ export class DistilledMaskedLM extends Model {
   /** The projection is made only where `hidden`, the factor of hidden states, is not 0. Freezes the teacher. */
   constructor(student: MaskedModel, teacher: MaskedModel, { hidden }: Pick<MaskedDistillation, 'hidden'>) {
     super(student.config, student.prefix)
-    this.architecture = student.architecture
     const [width, wanted] = [student.config.hidden, teacher.config.hidden]
     this.architecture = student.architecture
     this.student = this.add(student)

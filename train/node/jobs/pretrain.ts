@@ -40,7 +40,7 @@ import { KernelChoices } from '../run/kernels.ts'
 import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
 import { type Base, buildMasked, fillMasked, openBase, savedConfig } from './pretrain/base.ts'
 import { type Card, modelCard } from './pretrain/card.ts'
-import { countedEmbeddings } from './pretrain/embeddings.ts'
+import { checkCountable, countedEmbeddings } from './pretrain/embeddings.ts'
 import { type Teacher, checkSameTokens, fillTeacher, openTeacher, withTeacher } from './pretrain/teacher.ts'
 import { TOKENIZER, type Texts, existingTokenizer, learnTokenizer, openTexts } from './pretrain/texts.ts'
 
@@ -80,6 +80,7 @@ async function openJob(options: PretrainOptions, console: Console, progress: Pro
   const data = texts.fingerprint
   if (run) refuseChange(run, 'data', data, `the texts of ${options.data.join(' and ')}`)
   const tokenizer = existing ?? (await learnTokenizer(options, texts, console, progress))
+  checkCountable(options, tokenizer.vocabSize)
   const fingerprints = {
     data,
     tokenizer: sha256(JSON.stringify(tokenizer.json)),

@@ -380,6 +380,11 @@ test('what it cannot use, it says in one line, before it opens a device or write
       ['--data', DATA, '--lr', '2', '--weight-decay', '1'],
       '--weight-decay 1 at --lr 2 would flip the signs of weights: lr × weight-decay must be below 1',
     ],
+    [['--data', DATA, '--text-loss', '1', '--teacher', 'base'], '--text-loss and --teacher exclude each other'],
+    [
+      ['--data', DATA, '--model', 'base', '--embeddings', 'ppmi'],
+      '--embeddings is for a new model, and --model continues an existing one',
+    ],
     [['--data', DATA, '--hidden', '10', '--heads', '3'], '--hidden 10 does not divide into --heads 3'],
     [['--data', DATA, '--val-split', '24'], '--val-split 24 leaves none of 24 texts to train on'],
     [
