@@ -1,7 +1,8 @@
 // Child processes that are disturbed in the middle of their run.
-import { writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Workplace } from './command.ts'
+import type { Running } from './tiny.ts'
 
 type Environment = Record<string, string | undefined>
 
@@ -44,4 +45,18 @@ export function losing(place: Workplace, name: string, times: number): Promise<E
     globalThis.losses = (globalThis.losses ?? 0) + 1
     return globalThis.losses === ${times}`,
   )
+}
+
+/** Kills a process once the folder `run` has a checkpoint after the first step. Throws if it ends before. */
+export async function killAfterCheckpoint({ child, ended }: Running, run: string): Promise<void> {
+  let hasEnded = false
+  void ended.then(() => (hasEnded = true))
+  const isThere = async (): Promise<boolean> =>
+    (await readdir(join(run, 'checkpoints')).catch(() => [])).some(name => /^step-0*[1-9]\d*$/.test(name))
+  while (!(await isThere())) {
+    if (hasEnded) throw new Error(`it ended too soon: ${(await ended).stderr}`)
+    await new Promise(done => setTimeout(done, 2))
+  }
+  child.kill('SIGKILL')
+  await ended
 }

@@ -96,7 +96,7 @@ export function differences({ metric, name, references }: Tested): Markup | unde
     difference && `${show(difference.interval.low)} to ${show(difference.interval.high)}`,
     difference && (difference.interval.low > 0 || difference.interval.high < 0 ? 'yes' : 'no'),
   ])
-  const head = ['Model', metric.title, '95 % interval', 'This model less it', '95 % interval', 'Excludes 0']
+  const head = ['Model', metric.title, '95 % interval', 'This model minus that', '95 % interval', 'Excludes 0']
   const reasons = references.map(
     ({ title, reason }) => reason !== undefined && html`<p>There is no figure for ${title}: ${reason}.</p>\n`,
   )

@@ -241,7 +241,7 @@ export function referencesTable(
       `on the same ${count(rows)} texts`,
       metric.title,
       '95 % interval',
-      metric.shown === 'percent' ? 'this run less it (points)' : 'this run less it',
+      metric.shown === 'percent' ? 'this run minus that (points)' : 'this run minus that',
       '95 % interval',
     ],
     ['this run', show(ours.value), range(ours.interval), '', ''],

@@ -15,6 +15,7 @@ import { byToken } from '../../../../../train/node/jobs/fine-tune/teacher.ts'
 import { keepAnswers, keptAnswers } from '../../../../../train/node/jobs/fine-tune/taught.ts'
 import { openRun } from '../../../../../train/node/run/folder.ts'
 import { type Workplace, filesBelow, makeWorkplace, resultOf, tinyRun } from '../../../../support/command.ts'
+import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
 import { loadReviews } from '../../../../support/reviews.ts'
 import { TINY_WORDS, startTilegrad, tilegrad, tinyModelConfig, writeTinyModel } from '../../../../support/tiny.ts'
 
@@ -102,17 +103,8 @@ test('the student learns what the teacher answers, and the run says from whom', 
 
 test('killed outright, the run is resumed to the same bits, but not with another teacher or other texts', async () => {
   const cwd = await place.folder()
-  const { child, ended } = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
-  let hasEnded = false
-  void ended.then(() => (hasEnded = true))
-  const isThere = async (): Promise<boolean> =>
-    (await readdir(join(cwd, 'run/checkpoints')).catch(() => [])).some(name => /^step-0*[1-9]\d*$/.test(name))
-  while (!(await isThere())) {
-    if (hasEnded) throw new Error(`it ended too soon: ${(await ended).stderr}`)
-    await new Promise(done => setTimeout(done, 2))
-  }
-  child.kill('SIGKILL')
-  await ended
+  const running = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
+  await killAfterCheckpoint(running, join(cwd, 'run'))
   const resume = () => tilegrad(['fine-tune', '--resume', 'run'], { cwd, env: place.env })
   const vocabulary = join(teacher, 'vocab.txt')
   const words = await readFile(vocabulary, 'utf8')

@@ -8,6 +8,7 @@ import { currentDevice } from '../../../../../engine/node/index.ts'
 import { readJson } from '../../../../../models/node/files.ts'
 import { pretrain } from '../../../../../train/node/cli/pretrain.ts'
 import { type Workplace, makeWorkplace, resultOf } from '../../../../support/command.ts'
+import { killAfterCheckpoint } from '../../../../support/interrupted.ts'
 import { startTilegrad, tilegrad } from '../../../../support/tiny.ts'
 
 const DATA = join(import.meta.dirname, '../../data/fixtures/unlabelled')
@@ -96,17 +97,8 @@ test('the model card and the config say from which model it was distilled', asyn
 
 test('killed outright, the run is resumed to the same bits, but not with another teacher', async () => {
   const cwd = await place.folder()
-  const { child, ended } = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
-  let hasEnded = false
-  void ended.then(() => (hasEnded = true))
-  const isThere = async (): Promise<boolean> =>
-    (await readdir(join(cwd, 'run/checkpoints')).catch(() => [])).some(name => /^step-0*[1-9]\d*$/.test(name))
-  while (!(await isThere())) {
-    if (hasEnded) throw new Error(`it ended too soon: ${(await ended).stderr}`)
-    await new Promise(done => setTimeout(done, 2))
-  }
-  child.kill('SIGKILL')
-  await ended
+  const running = startTilegrad([...args(), '--checkpoint-every', '0'], { cwd, env: place.env })
+  await killAfterCheckpoint(running, join(cwd, 'run'))
   const resume = () => tilegrad(['pretrain', '--resume', 'run'], { cwd, env: place.env })
   const weights = join(teacher, 'model.safetensors')
   const bytes = await readFile(weights)
