@@ -1,10 +1,15 @@
 // Word embeddings from counts, as a start for pretraining: the leading eigenvectors of the matrix of positive pointwise
-// mutual information of tokens that stand near each other, scaled by the square roots of their eigenvalues, which is
-// about what word2vec learns (Levy & Goldberg 2014; Levy, Goldberg & Dagan 2015 for the smoothing and the root).
-// `factorise` of eigenvectors.ts gives them; here are the counts and the matrix.
+// mutual information of tokens that occur together, scaled by the square roots of their eigenvalues, which is about what
+// word2vec learns (Levy & Goldberg 2014; Levy, Goldberg & Dagan 2015 for the smoothing and the root). Tokens near each
+// other tell how a word is used, tokens of the same text what it is about (as in latent semantic analysis, Deerwester
+// et al. 1990). `factorise` of eigenvectors.ts gives the embeddings; here are the counts and the matrix.
 import type { SparseRows } from './eigenvectors.ts'
 
-export interface CooccurrenceOptions {
+interface Row {
+  readonly ids: ArrayLike<number>
+}
+
+export interface NearOptions {
   /** Tokens on either side of one that count as near; the nearest count most, as 1 ÷ distance. */
   readonly window: number
   /** Ids that are left out: [CLS], [PAD] and the like. */
@@ -15,11 +20,7 @@ export interface CooccurrenceOptions {
 const SMOOTHING = 0.75
 
 /** Adds the weighted counts of pairs of tokens that are near each other in a row to `counts` [vocabulary, vocabulary]. */
-export function countPairs(
-  counts: Float32Array,
-  rows: readonly { readonly ids: ArrayLike<number> }[],
-  { window, special }: CooccurrenceOptions,
-): void {
+export function countNear(counts: Float32Array, rows: readonly Row[], { window, special }: NearOptions): void {
   const vocabulary = Math.sqrt(counts.length)
   for (const { ids } of rows) {
     for (let at = 0; at < ids.length; at++) {
@@ -33,6 +34,39 @@ export function countPairs(
       }
     }
   }
+}
+
+/**
+ * Adds the pairs of different tokens that occur in the same row to `counts` [vocabulary, vocabulary], however often
+ * they do, each as 1 ÷ the row's different tokens: so a row weighs as much as it has of them.
+ */
+export function countTogether(
+  counts: Float32Array,
+  rows: readonly Row[],
+  { special }: Pick<NearOptions, 'special'>,
+): void {
+  const vocabulary = Math.sqrt(counts.length)
+  for (const { ids } of rows) {
+    const tokens = [...new Set(Array.from(ids))].filter(id => !special.has(id))
+    const share = 1 / tokens.length
+    for (const one of tokens) {
+      const from = one * vocabulary
+      for (const other of tokens) if (other !== one) counts[from + other] += share
+    }
+  }
+}
+
+/** How often each token occurs in the rows; special ones never do. Integers [vocabulary]. */
+export function countTokens(rows: readonly Row[], vocabulary: number, special: ReadonlySet<number>): Float64Array {
+  const counts = new Float64Array(vocabulary)
+  for (const { ids } of rows) for (let at = 0; at < ids.length; at++) if (!special.has(ids[at])) counts[ids[at]]++
+  return counts
+}
+
+/** log of each token's share of the texts, f32 [vocabulary]; one that never occurs counts as occurring half a time. */
+export function logShares(counts: Float64Array): Float32Array<ArrayBuffer> {
+  const total = counts.reduce((sum, n) => sum + Math.max(n, 0.5), 0)
+  return Float32Array.from(counts, n => Math.log(Math.max(n, 0.5) / total))
 }
 
 /**

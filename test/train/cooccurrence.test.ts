@@ -2,7 +2,14 @@
 // what defines them, and tokens that are used alike ending up alike.
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { countPairs, positiveInformation, scaleTo } from '../../train/cooccurrence.ts'
+import {
+  countNear,
+  countTogether,
+  countTokens,
+  logShares,
+  positiveInformation,
+  scaleTo,
+} from '../../train/cooccurrence.ts'
 import { type SparseRows, eigenOf, factorise } from '../../train/eigenvectors.ts'
 import { stream } from '../../train/random.ts'
 import { SEED } from '../support/seed.ts'
@@ -11,9 +18,23 @@ const special = new Set([0])
 
 test('pairs within the window count by distance, in both directions, and special tokens not at all', () => {
   const counts = new Float32Array(16)
-  countPairs(counts, [{ ids: [0, 1, 2, 3, 1, 0] }], { window: 2, special })
+  countNear(counts, [{ ids: [0, 1, 2, 3, 1, 0] }], { window: 2, special })
   // 1–2 next to each other, 2–3 too; 1–3 once at a distance of two and once side by side; 2–1 at a distance of two.
   expect(Array.from(counts)).toEqual([0, 0, 0, 0, 0, 0, 1.5, 1.5, 0, 1.5, 0, 1, 0, 1.5, 1, 0])
+})
+
+test('different tokens of a row count once, by how many it has, and special tokens not at all', () => {
+  const counts = new Float32Array(16)
+  countTogether(counts, [{ ids: [0, 1, 2, 2, 1, 0] }, { ids: [3, 1, 0, 2, 3] }, { ids: [3, 3] }], { special })
+  const third = Math.fround(1 / 3)
+  const twice = Math.fround(1 / 2 + 1 / 3)
+  expect(Array.from(counts)).toEqual([0, 0, 0, 0, 0, 0, twice, third, 0, twice, 0, third, 0, third, third, 0])
+})
+
+test('shares are of all tokens that count, and a token that never occurs has half of one', () => {
+  const counts = countTokens([{ ids: [0, 1, 2, 2, 0] }, { ids: [2] }], 4, special)
+  expect(Array.from(counts)).toEqual([0, 1, 3, 0])
+  expect(Array.from(logShares(counts))).toEqual([0.5, 1, 3, 0.5].map(n => Math.fround(Math.log(n / 5))))
 })
 
 /** A sparse matrix in full. */
@@ -97,8 +118,8 @@ test('tokens that are used alike become alike', async () => {
     ids: Array.from({ length: 12 }, () => 1 + 5 * (i % 2) + random.below(5)),
   }))
   const counts = new Float32Array(11 * 11)
-  countPairs(counts, rows.slice(0, 150), { window: 4, special })
-  countPairs(counts, rows.slice(150), { window: 4, special })
+  countNear(counts, rows.slice(0, 150), { window: 4, special })
+  countNear(counts, rows.slice(150), { window: 4, special })
   const embeddings = await factorise(positiveInformation(counts, 11), 2, random)
   const cosine = (a: number, b: number): number => {
     const [x, y] = [a, b].map(row => embeddings.subarray(2 * row, 2 * row + 2))

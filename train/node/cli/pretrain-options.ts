@@ -85,8 +85,8 @@ const groups = {
     embeddings: valued(
       oneOf('random', 'ppmi'),
       'random',
-      'how word embeddings begin; ppmi: by which tokens stand near each other in the texts (factors of their positive ' +
-        'pointwise mutual information)',
+      'how word embeddings begin; ppmi: by which tokens stand near each other, and by which in the same text (factors ' +
+        'of their positive pointwise mutual information)',
     ),
     model: optional(
       text('PATH|NAME', 'a folder or the name of a Hub model'),

@@ -40,7 +40,7 @@ import { KernelChoices } from '../run/kernels.ts'
 import { changedSince, rewind, warnOfChanges } from '../run/resume.ts'
 import { type Base, buildMasked, fillMasked, openBase, savedConfig } from './pretrain/base.ts'
 import { type Card, modelCard } from './pretrain/card.ts'
-import { checkCountable, countedEmbeddings } from './pretrain/embeddings.ts'
+import { checkCountable, countedBias, countedEmbeddings } from './pretrain/embeddings.ts'
 import { type Teacher, checkSameTokens, fillTeacher, openTeacher, withTeacher } from './pretrain/teacher.ts'
 import { TOKENIZER, type Texts, existingTokenizer, learnTokenizer, openTexts } from './pretrain/texts.ts'
 
@@ -281,7 +281,10 @@ async function attempt(
   if (options.tensorboard) await run.keepEvents()
   await fillMasked(job.model, options.seed, job.base)
   // A checkpoint brings its own.
-  if (options.embeddings === 'ppmi' && !from) await countedEmbeddings(job, progress)
+  if (!job.base && !from) {
+    await countedBias(job)
+    if (options.embeddings === 'ppmi') await countedEmbeddings(job, progress)
+  }
   if (job.distilled && job.teacher) await fillTeacher(job.distilled, job.teacher, options.seed)
 
   progress.start('pretrain', options.steps, from?.step ?? 0)

@@ -119,6 +119,12 @@ afterAll(async () => {
   ;(await currentDevice()).close()
 })
 
+test('before the first step a new model knows how frequent tokens are', async () => {
+  const [before] = (await linesOf(whole)).filter(line => line.split === 'validation')
+  expect(before.step).toBe(0)
+  expect(before.loss).toBeLessThan(result.chance_loss - 0.2)
+})
+
 test('a run learns to guess hidden tokens, on texts that it was not trained on too', async () => {
   const lines = await linesOf(whole)
   const steps = lines.filter(line => line.split === undefined)

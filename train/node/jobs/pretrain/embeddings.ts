@@ -1,8 +1,16 @@
-// `pretrain --embeddings ppmi`: the word embeddings begin with what counts of neighbouring tokens tell.
+// What a new model knows from counts before its first step: how frequent tokens are, and with `--embeddings ppmi` which
+// ones occur together.
 import type { MaskedModel } from '../../../../models/masked.ts'
 import type { Tokenizer } from '../../../../models/tokenizer.ts'
 import { UserError } from '../../../../engine/errors.ts'
-import { countPairs, positiveInformation, scaleTo } from '../../../cooccurrence.ts'
+import {
+  countNear,
+  countTogether,
+  countTokens,
+  logShares,
+  positiveInformation,
+  scaleTo,
+} from '../../../cooccurrence.ts'
 import { count } from '../../../counts.ts'
 import { FACTORISE_STEPS, factorise } from '../../../eigenvectors.ts'
 import { stream } from '../../../random.ts'
@@ -29,12 +37,14 @@ export function checkCountable({ embeddings }: Pick<PretrainOptions, 'embeddings
   }
 }
 
+type Counting = (counts: Float32Array, rows: readonly Encoded<undefined>[]) => void
+
 /** Fills the model's word embeddings; the masked-language head, which is tied to them, begins with the same. */
 export async function countedEmbeddings(
   {
     model,
     tokenizer,
-    rows,
+    rows: { train: rows },
     options: { seed },
   }: {
     readonly model: MaskedModel
@@ -47,30 +57,57 @@ export async function countedEmbeddings(
   const { special } = maskedOptionsOf(tokenizer)
   const { weight } = model.encoder.embeddings.words
   const [vocabulary, width] = weight.shape
-  const chunks = Math.ceil(rows.train.length / BREATH)
-  progress.start('embeddings', chunks + 1 + FACTORISE_STEPS)
+  const chunks = Math.ceil(rows.length / BREATH)
+  const steps = chunks + 1 + FACTORISE_STEPS
+  progress.start('embeddings', 2 * steps)
   const told = async (done: number): Promise<void> => {
     progress.update(done)
     await new Promise(drawn => setImmediate(drawn))
   }
-  const counts = new Float32Array(vocabulary * vocabulary)
-  for (let chunk = 0; chunk < chunks; chunk++) {
-    await told(chunk)
-    countPairs(counts, rows.train.slice(chunk * BREATH, (chunk + 1) * BREATH), { window: WINDOW, special })
-  }
-  await told(chunks)
-  const information = positiveInformation(counts, vocabulary)
-  await told(chunks + 1)
   const random = stream(seed, 'embeddings')
-  const values = await factorise(information, width, random, done => told(chunks + 1 + done))
   const { initializerRange } = model.config
-  scaleTo(values, initializerRange)
-  // Nothing was counted of special tokens, and of tokens that the texts never use.
+  const part = async (add: Counting, columns: number, from: number): Promise<Float32Array> => {
+    const counts = new Float32Array(vocabulary * vocabulary)
+    for (let chunk = 0; chunk < chunks; chunk++) {
+      await told(from + chunk)
+      add(counts, rows.slice(chunk * BREATH, (chunk + 1) * BREATH))
+    }
+    await told(from + chunks)
+    const information = positiveInformation(counts, vocabulary)
+    await told(from + chunks + 1)
+    const values = await factorise(information, columns, random, done => told(from + chunks + 1 + done))
+    scaleTo(values, initializerRange)
+    return values
+  }
+  const half = Math.floor(width / 2)
+  const near = await part((counts, of) => countNear(counts, of, { window: WINDOW, special }), half, 0)
+  const together = await part((counts, of) => countTogether(counts, of, { special }), width - half, steps)
+  const values = new Float32Array(vocabulary * width)
   for (let row = 0; row < vocabulary; row++) {
     const embedding = values.subarray(row * width, (row + 1) * width)
+    embedding.set(near.subarray(row * half, (row + 1) * half))
+    embedding.set(together.subarray(row * (width - half), (row + 1) * (width - half)), half)
+    // Nothing was counted of special tokens, and of tokens that the texts never use.
     if (embedding.every(value => value === 0))
       embedding.set(Float32Array.from(embedding, () => initializerRange * random.normal()))
   }
   await weight.write(values)
   progress.stop()
+}
+
+/**
+ * Fills the bias of a new model's masked-language head with the logarithms of the tokens' shares of the texts, which is
+ * the best guess of a model that knows nothing else. From zero, hundreds of steps go into learning them.
+ */
+export async function countedBias({
+  model,
+  tokenizer,
+  rows,
+}: {
+  readonly model: MaskedModel
+  readonly tokenizer: Tokenizer
+  readonly rows: { readonly train: readonly Encoded<undefined>[] }
+}): Promise<void> {
+  const { special } = maskedOptionsOf(tokenizer)
+  await model.decoder.bias.write(logShares(countTokens(rows.train, tokenizer.vocabSize, special)))
 }
