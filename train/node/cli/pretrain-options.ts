@@ -115,8 +115,8 @@ const groups = {
     'text-loss': valued(
       factorOrZero,
       0,
-      'weight of a second loss: the masked tokens predicted from the pooled output of their text alone, which trains the ' +
-        'pooler that classifiers start from; 0 for none',
+      'weight of a second loss: all tokens of a text predicted from its pooled output alone, which trains the pooler ' +
+        'that classifiers start from; 0 for none',
     ),
     'weight-decay': valued(factorOrZero, 0.01, 'decoupled; not applied to biases and norms'),
     clip: valued(factorOrZero, 1, "limit of the gradient's global norm; 0 for none"),
