@@ -168,10 +168,15 @@ export type Op<A extends Attributes = Attributes> =
 const registry = new Map<string, Op>()
 
 /** Registers an op under its name. */
-export function defineOp<N extends OpName>(op: Op<OpAttributes[N]> & { readonly name: N }): Op {
+export function registerOp<A extends Attributes>(op: Op<A>): Op {
   if (registry.has(op.name)) throw new Error(`op ${op.name} is defined twice`)
   registry.set(op.name, op)
   return op
+}
+
+/** Registers an op of the engine, whose attributes `OpAttributes` declares. */
+export function defineOp<N extends OpName>(op: Op<OpAttributes[N]> & { readonly name: N }): Op {
+  return registerOp(op)
 }
 
 /** Every op, for the test that requires a property test of each. */

@@ -57,6 +57,59 @@ test('has the command, which calls itself as npx does', () => {
   expect(tilegrad('predit').stderr).toBe('tilegrad: Unknown command "predit": did you mean predict?\n')
 })
 
+/** What a program sees that is beside the package. */
+function evaluate(program: string): unknown {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', program], {
+    cwd: folder,
+    encoding: 'utf8',
+  })
+  expect(status, stderr).toBe(0)
+  return JSON.parse(stdout)
+}
+
+test('has entry points, each of which computes on its own under Node', () => {
+  expect(
+    evaluate(`
+      const { Linear, forwardContext, initialise } = await import('tilegrad/nn')
+      const linear = new Linear('linear', 3, 2, 0.02)
+      await initialise(linear.parameters(), 1)
+      const { tensor, scalar, currentDevice } = await import('tilegrad')
+      const context = forwardContext({ training: false, seed: 1, step: scalar(0, 'u32') })
+      const { shape } = linear.forward(tensor([[1, 2, 3]]), context)
+      const { createModel } = await import('tilegrad/models')
+      const { Trainer } = await import('tilegrad/train')
+      const { listAdapters } = await import('tilegrad/node')
+      ;(await currentDevice()).close()
+      console.log(JSON.stringify([shape, createModel.name, Trainer.name, listAdapters.name]))
+    `),
+  ).toEqual([[1, 2], 'createModel', 'Trainer', 'listAdapters'])
+})
+
+test('takes an op of its user, with its gradient', () => {
+  expect(
+    evaluate(`
+      import { currentDevice, grad, tensor } from 'tilegrad'
+      import { defineOp } from 'tilegrad/op'
+      const cube = defineOp({
+        name: 'test.cube',
+        kind: 'elementwise',
+        infer: ([x]) => [x],
+        wgsl: ([x]) => \`(\${x} * \${x} * \${x})\`,
+        scalar: ([x]) => x ** 3,
+        gradient: ({ inputs: [x], upstream: [dy] }) => [dy.mul(x.square()).mul(3)],
+      })
+      const x = tensor([1, 2, 3])
+      const [y] = cube([x])
+      const [dx] = grad(y.sum(), [x])
+      console.log(JSON.stringify([[...await y.data()], [...await dx.data()]]))
+      ;(await currentDevice()).close()
+    `),
+  ).toEqual([
+    [1, 8, 27],
+    [3, 12, 27],
+  ])
+})
+
 test('brings the small model and the reviews, and resolves a run of them', () => {
   const ended = tilegrad('fine-tune', '--dry-run', '--json', '--limit-train', '32')
   expect(ended.status, ended.stderr).toBe(0)

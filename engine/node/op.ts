@@ -1,0 +1,4 @@
+// `tilegrad/op` under Node.
+import './index.ts'
+
+export * from '../op.ts'

@@ -1,0 +1,58 @@
+// `tilegrad/op`: what an op or a kernel of one's own is written with. `defineOp` registers an op and gives the function
+// that applies it. Its kinds are those of the engine's own ops: an elementwise op is an expression in WGSL, which is fused
+// with its neighbours; a kernel op lowers to launches of shaders, which `Shader` and the tag `wgsl` write.
+import { type Attributes, type NoAttributes, type Op, makeNode, registerOp } from './graph.ts'
+import { Tensor } from './tensor.ts'
+
+export type {
+  Attribute,
+  Attributes,
+  ElementContext,
+  ElementwiseOp,
+  GradientContext,
+  KernelOp,
+  LoweringContext,
+  NoAttributes,
+  Op,
+  ReduceOp,
+  Specs,
+  ViewOp,
+} from './graph.ts'
+export { registeredOps } from './graph.ts'
+export type { Choose, Question } from './tune.ts'
+
+// Gradient rules, and their tests.
+export { gradientOfFormula } from './ops/formula.ts'
+export { type GradientCheckOptions, type GradientCheckReport, checkGradients } from './gradcheck.ts'
+export { type Feeds, reference } from './reference.ts'
+
+// Shape rules.
+export { broadcastShapes, completeShape, normalizeAxes, sameShape, showShape, showSpec } from './shape.ts'
+export { UserError } from './errors.ts'
+
+// Kernels.
+export { Shader, MAIN, each, list, packed, paragraphs, scope, updated, wgsl, when, written } from '../shaders/wgsl.ts'
+export type { Binding, Part, ScalarType, ShaderParts } from '../shaders/wgsl.ts'
+export { bytesOf, input, isFloat, output, rowMajorStrides, sizeOf, spread, temporary } from '../shaders/kernel.ts'
+export type { DType, FloatType, Launch, Lowering, Slot, Spec, Traits, View } from '../shaders/kernel.ts'
+export type { UniformScalar } from '../shaders/expression.ts'
+export type { Epilogue } from '../shaders/epilogue.ts'
+
+/** Applies an op to its inputs: a tensor for each of its outputs. Throws the UserErrors of the op's shape rule. */
+export type Apply<A extends Attributes> = (
+  inputs: readonly Tensor[],
+  ...attributes: NoAttributes extends A ? [attributes?: A] : [attributes: A]
+) => Tensor[]
+
+/**
+ * Registers an op of one's own, and returns the function that applies it. Throws if an op has this name already; a
+ * prefix such as `myapp.` keeps it apart from the engine's own.
+ */
+export function defineOp<A extends Attributes = NoAttributes>(op: Op<A>): Apply<A> {
+  registerOp(op)
+  return (inputs, ...[attributes]) => {
+    const values = inputs.map(tensor => tensor.value)
+    const node = makeNode(op, values, attributes ?? {})
+    return node.outputs.map((_, index) => new Tensor({ node, index }))
+  }
+}
