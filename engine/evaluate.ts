@@ -6,6 +6,7 @@ import { Plan, type Feed, type PlanSummary } from './compile/plan.ts'
 import { NO_VALUE } from './compile/program.ts'
 import type { Assignment } from './compile/canonical.ts'
 import type { NonFiniteCause } from './compile/diagnose.ts'
+import { withChanceNoticed } from './chance.ts'
 import { UserError } from './errors.ts'
 import { exactJson } from './exact.ts'
 import { type Value, specOf } from './graph.ts'
@@ -13,9 +14,11 @@ import { type Payload, makeSource, payloadOf } from './ops/source.ts'
 import { type Device, currentDevice } from './runtime/device.ts'
 import type { KernelTime } from './runtime/profiler.ts'
 import { Recent } from './recent.ts'
+import { MOST_TRACES, Retraces, nameOf } from './retraces.ts'
 import { sizeOf } from './shape.ts'
 import type { Storage } from './storage.ts'
 import { Tensor, type TensorData, setEvaluator } from './tensor.ts'
+import { Fixed, type Given, type PassedAll, type Tree, given, mapLeaves, mapTensors, tensorsIn } from './tree.ts'
 
 const payloadIfSource = ({ node }: Value): Payload | undefined =>
   node.op.kind === 'source' ? payloadOf(node) : undefined
@@ -32,6 +35,7 @@ export async function readAll(tensors: readonly Tensor[]): Promise<TensorData[]>
       const payload = payloadIfSource(value)
       if (!payload) return results[next++]
       if (payload.kind === 'constant') return payload.data.slice()
+      if (payload.kind === 'host') return payload.read().slice()
       if (payload.kind === 'placeholder') throw new UserError(NO_VALUE)
       const { shape, dtype } = specOf(value)
       return payload.storage.read(device, dtype, sizeOf(shape))
@@ -52,35 +56,53 @@ setEvaluator({
   },
 })
 
-/** Arguments and results of a compiled function: tensors in any nesting. Other values are part of the trace's key. */
-export type Tree = Leaf | readonly Tree[] | { readonly [key: string]: Tree }
-type Leaf = Tensor | number | string | boolean | null | undefined
-
 /** A compiled function. */
 export interface Compiled<Arguments extends readonly Tree[], Result extends Tree> {
   /** Runs with these inputs, after tracing if their shapes are new. Resulting tensors can be read or passed on. */
-  (...args: Arguments): Promise<Result>
+  (...args: PassedAll<Arguments>): Promise<Result>
   /** Traces and compiles for these inputs' shapes without running. */
-  prepare(...args: Arguments): Promise<PlanSummary>
+  prepare(...args: PassedAll<Arguments>): Promise<PlanSummary>
   /** Runs with these inputs and times every dispatch. Throws a UserError if the adapter has no timestamps. */
-  profile(...args: Arguments): Promise<{ result: Result; kernels: KernelTime[] }>
+  profile(...args: PassedAll<Arguments>): Promise<{ result: Result; kernels: KernelTime[] }>
   /**
    * Runs with these inputs without changing any variable, and returns which kernel's output was the first that is not
    * finite, or which variable or input held such numbers before; undefined if all results are finite.
    */
-  diagnose(...args: Arguments): Promise<NonFiniteCause | undefined>
+  diagnose(...args: PassedAll<Arguments>): Promise<NonFiniteCause | undefined>
   /** The labels of the plan's kernels for inputs of these shapes, in order. */
-  kernels(...args: Arguments): Promise<readonly string[]>
+  kernels(...args: PassedAll<Arguments>): Promise<readonly string[]>
 }
 
-let tracing: Map<Storage, Assignment> | undefined
+/** What a function that is being traced has asked for. */
+interface Tracing {
+  readonly device: Device | undefined
+  readonly assignments: Map<Storage, Assignment>
+  readonly preparations: (() => Promise<void>)[]
+}
+
+let tracing: Tracing | undefined
 
 /** Records a variable's next value in the function that is being traced. Throws a UserError outside of one. */
 export function recordAssignment(assignment: Assignment): void {
   const { storage } = assignment
   const instead = 'use write to copy numbers from the host'
   if (!tracing) throw new UserError(`${storage.label}: assign only works inside a compiled function; ${instead}`)
-  tracing.set(storage, assignment)
+  tracing.assignments.set(storage, assignment)
+}
+
+/** The value that was recorded for a variable; undefined if there is none, and outside of compiled functions. */
+export const recordedValue = (storage: Storage): Value | undefined => tracing?.assignments.get(storage)?.value
+
+/**
+ * Within a compiled function: the device that it will run on, and a way to have something done before its first run.
+ * Undefined outside of one.
+ */
+export function currentTrace():
+  | { readonly device: Device | undefined; beforeRuns(prepare: () => Promise<void>): void }
+  | undefined {
+  if (!tracing) return undefined
+  const { device, preparations } = tracing
+  return { device, beforeRuns: prepare => preparations.push(prepare) }
 }
 
 interface Trace {
@@ -88,26 +110,8 @@ interface Trace {
   /** The function's result, with these tensors in it. */
   readonly rebuild: (results: readonly Tensor[]) => Tree
   readonly outputs: readonly Value[]
-}
-
-const isRecord = (tree: Tree): tree is { readonly [key: string]: Tree } =>
-  typeof tree === 'object' && tree !== null && !(tree instanceof Tensor) && !Array.isArray(tree)
-
-/** A copy of a tree with every tensor replaced by the result of `change`. */
-function mapTree(tree: Tree, change: (t: Tensor) => Tree): Tree {
-  if (tree instanceof Tensor) return change(tree)
-  if (Array.isArray(tree)) return tree.map((part: Tree) => mapTree(part, change))
-  if (isRecord(tree)) return Object.fromEntries(Object.entries(tree).map(([key, part]) => [key, mapTree(part, change)]))
-  return tree
-}
-
-function tensorsIn(tree: Tree): Tensor[] {
-  const found: Tensor[] = []
-  mapTree(tree, t => {
-    found.push(t)
-    return t
-  })
-  return found
+  /** Does once what must be done before the first run. */
+  readonly prepared: () => Promise<unknown>
 }
 
 /** The graph that a traced function builds. */
@@ -116,21 +120,29 @@ export interface TracedGraph {
   /** The values of the tensors in `result`, in order. */
   readonly outputs: readonly Value[]
   readonly assignments: readonly Assignment[]
+  /** What must be done before the first run. */
+  readonly preparations: readonly (() => Promise<void>)[]
   /** Identifies the trace to which its placeholders belong. */
   readonly token: object
 }
 
-/** Calls `fn` with a placeholder for each tensor in `args`. Runs nothing. Throws a UserError if `fn` is async. */
+/**
+ * Calls `fn` with a placeholder for each tensor in `args`, and with each fixed number. Runs nothing. Throws a UserError
+ * if `fn` is async. `device`: the one that the graph is for.
+ */
 export function traceGraph<Arguments extends readonly Tree[], Result extends Tree>(
   fn: (...args: Arguments) => Result,
-  args: Arguments,
+  args: PassedAll<Arguments>,
+  device?: Device,
 ): TracedGraph {
   let position = 0
-  const assignments = new Map<Storage, Assignment>()
-  const inputs = mapTree(args, t =>
-    makeSource(t.shape, t.dtype, { kind: 'placeholder', position: position++, trace: assignments }),
-  )
-  tracing = assignments
+  const trace: Tracing = { device, assignments: new Map(), preparations: [] }
+  const inputs = mapLeaves<Tree>(given(args), leaf => {
+    if (leaf instanceof Fixed) return leaf.number
+    if (!(leaf instanceof Tensor)) return leaf
+    return makeSource(leaf.shape, leaf.dtype, { kind: 'placeholder', position: position++, trace })
+  })
+  tracing = trace
   let result: Result
   try {
     result = fn(...(inputs as unknown as Arguments))
@@ -143,7 +155,8 @@ export function traceGraph<Arguments extends readonly Tree[], Result extends Tre
     throw new UserError('a compiled function must not be async: it is traced in one synchronous call')
   }
   const outputs = tensorsIn(result).map(t => t.value)
-  return { result, outputs, assignments: [...assignments.values()], token: assignments }
+  const { assignments, preparations } = trace
+  return { result, outputs, assignments: [...assignments.values()], preparations, token: trace }
 }
 
 /** Number of plans that a compiled function keeps. The least recently used are dropped, and made again when needed. */
@@ -157,33 +170,80 @@ const release = (dropped: Promise<Trace>): void => {
   )
 }
 
+/** Equal for arguments that share a plan: shapes and dtypes of tensors, and everything else as it is. */
+const keyOf = (args: Given): string =>
+  exactJson(
+    mapLeaves(args, leaf => {
+      if (typeof leaf === 'number') return { '': 'f32[]' }
+      if (leaf instanceof Fixed) return leaf.number
+      return leaf instanceof Tensor ? { '': `${leaf.dtype}[${leaf.shape.join()}]` } : leaf
+    }),
+  )
+
+/** Prints a warning, on stderr under Node. */
+const warn = (text: string): void => console.warn(text)
+
+export interface CompileOptions {
+  /** Traces after which it warns that its arguments differ too often: 10 when left out, Infinity for never. */
+  readonly traces?: number
+}
+
 /**
  * Compiles a function of tensors: it is traced once for each set of input shapes and then replayed, without building a
  * graph or allocating memory, in one submit. The function itself runs only while it is traced, so it must not depend on
- * anything but its arguments and variables; variables change through `assign`. Calls throw a UserError if the function
- * is async, reads a tensor, or needs more memory or features than the adapter has.
+ * anything but its arguments and variables; variables change through `assign`.
+ *
+ * A number in the arguments of a call becomes a tensor f32 [], so that all numbers share one plan; `fixed(n)` passes it
+ * as a number, and has the function traced for each. Strings and booleans always do.
+ *
+ * Calls throw a UserError if the function is async, reads a tensor, or needs more memory or features than the adapter
+ * has.
  */
 export function compile<Arguments extends readonly Tree[], Result extends Tree>(
   fn: (...args: Arguments) => Result,
+  { traces: mostTraces = MOST_TRACES }: CompileOptions = {},
 ): Compiled<Arguments, Result> {
   const tracesOf = new WeakMap<Device, Recent<Promise<Trace>>>()
+  const retraces = new Retraces(fn, mostTraces)
+  const noticed = new Set<string>()
+  const notice = (name: string): void => {
+    if (noticed.has(name)) return
+    noticed.add(name)
+    warn(`tilegrad: ${name} was called while ${nameOf(fn)} was traced: every later call uses the same value.`)
+  }
 
-  const trace = async (device: Device, args: Arguments): Promise<Trace> => {
-    const { result, outputs, assignments, token } = traceGraph(fn, args)
+  const trace = async (device: Device, args: PassedAll<Arguments>): Promise<Trace> => {
+    const { result, outputs, assignments, preparations, token } = withChanceNoticed(
+      () => traceGraph(fn, args, device),
+      notice,
+    )
     const plan = await Plan.make(device, outputs, assignments, token)
     const rebuild = (results: readonly Tensor[]): Tree => {
       let next = 0
-      return mapTree(result, () => results[next++])
+      return mapTensors(result, () => results[next++])
     }
-    return { plan, rebuild, outputs }
+    let preparing: Promise<unknown> | undefined
+    const prepared = (): Promise<unknown> => (preparing ??= Promise.all(preparations.map(prepare => prepare())))
+    return { plan, rebuild, outputs, prepared }
   }
 
-  const traceFor = async (device: Device, args: Arguments): Promise<Trace> => {
-    const key = exactJson(mapTree(args, t => ({ '': `${t.dtype}[${t.shape.join()}]` })))
+  /** The trace for these arguments: a new one if there is none, or if memory that it uses has moved since. */
+  const traceFor = async (device: Device, args: PassedAll<Arguments>): Promise<Trace> => {
+    const key = keyOf(args)
     const traces = tracesOf.get(device) ?? new Recent<Promise<Trace>>(KEPT_PLANS, release)
     tracesOf.set(device, traces)
     const known = traces.get(key)
-    if (known) return known
+    if (known) {
+      const found = await known
+      if (found.plan.isCurrent) return found
+      // Unless another call has replaced it meanwhile.
+      const latest = traces.get(key)
+      if (latest && latest !== known) return latest
+      found.plan.release()
+    } else {
+      const warning = retraces.note(args)
+      if (warning !== undefined) warn(warning)
+    }
     const made = trace(device, args)
     traces.set(key, made)
     made.catch(() => traces.delete(key))
@@ -207,25 +267,28 @@ export function compile<Arguments extends readonly Tree[], Result extends Tree>(
 
   /** A function that finds the trace of its arguments. Throws at once while another function is traced. */
   const withTrace =
-    <R>(use: (trace: Trace, args: Arguments, device: Device) => R | Promise<R>) =>
-    (...args: Arguments): Promise<R> => {
+    <R>(use: (trace: Trace, args: Given, device: Device) => R | Promise<R>) =>
+    (...args: PassedAll<Arguments>): Promise<R> => {
       // The call would not be replayed.
       if (tracing) throw new UserError('a compiled function was called while another is traced')
-      return currentDevice().then(async device => use(await traceFor(device, args), args, device))
+      return currentDevice().then(async device => use(await traceFor(device, args), given(args as Given), device))
     }
-  const feedsOf = (args: Arguments): Promise<Feed[]> => Promise.all(tensorsIn(args).map(feedOf))
+  const feedsOf = async ({ prepared }: Trace, args: Given): Promise<Feed[]> => {
+    await prepared()
+    return Promise.all(tensorsIn(args).map(feedOf))
+  }
 
   const call = withTrace(async (trace, args, device) => {
-    const results = await trace.plan.run(await feedsOf(args))
+    const results = await trace.plan.run(await feedsOf(trace, args))
     await device.throttle()
     return resultOf(trace, results)
   })
   return Object.assign(call, {
     prepare: withTrace(({ plan }) => plan.summary),
     kernels: withTrace(({ plan }) => plan.labels),
-    diagnose: withTrace(async ({ plan }, args) => plan.diagnose(await feedsOf(args))),
+    diagnose: withTrace(async (trace, args) => trace.plan.diagnose(await feedsOf(trace, args))),
     profile: withTrace(async (trace, args) => {
-      const { results, kernels } = await trace.plan.profile(await feedsOf(args))
+      const { results, kernels } = await trace.plan.profile(await feedsOf(trace, args))
       return { result: resultOf(trace, results), kernels }
     }),
   })

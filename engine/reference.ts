@@ -37,6 +37,7 @@ function evaluate(node: Node, known: ReadonlyMap<Node, Float64Array[]>): Float64
   const { op, attributes, outputs } = node
   if (op.kind === 'source') {
     const payload = payloadOf(node)
+    if (payload.kind === 'host') return [Float64Array.from(payload.read())]
     if (payload.kind !== 'constant')
       throw new UserError(`reference: a ${payload.kind} of ${showShape(outputs[0].shape)} needs a feed`)
     return [Float64Array.from(payload.data)]

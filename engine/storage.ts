@@ -15,26 +15,43 @@ export interface HostData {
   readonly dtype: DType
 }
 
+let moves = 0
+
+/** How often the content of any storage has moved. */
+export const storageMoves = (): number => moves
+
 export class Storage {
   readonly label: string
   readonly bytes: number
   /** Whether it is the result of a run, which is never written again. */
   readonly isResult: boolean
+  /** How often part of its content has moved elsewhere. */
+  version = 0
   #device: Device | undefined
   #buffer: GPUBuffer | undefined
-  #hasEnded = false
+  #ended: string | undefined
+  readonly #fill: ((device: Device, buffer: GPUBuffer) => void) | undefined
   /** Its numbers, if they are on the host. */
   #host: HostData | undefined
 
   /**
-   * `bytes` of zeros, allocated on first use; with `host`, of those numbers; with `result`, of undefined content until
-   * a run writes it, and never written again.
+   * `bytes` of zeros, allocated on first use; with `host`, of those numbers; with `fill`, of what that writes there when
+   * it is allocated; with `result`, of undefined content until a run writes it, and never written again.
    */
-  constructor(label: string, bytes: number, { result = false, host }: { result?: boolean; host?: HostData } = {}) {
+  constructor(
+    label: string,
+    bytes: number,
+    {
+      result = false,
+      host,
+      fill,
+    }: { result?: boolean; host?: HostData; fill?: (device: Device, buffer: GPUBuffer) => void } = {},
+  ) {
     this.label = label
     this.bytes = Math.ceil(bytes / 256) * 256
     this.isResult = result
     this.#host = host
+    this.#fill = fill
   }
 
   get buffer(): GPUBuffer | undefined {
@@ -47,7 +64,7 @@ export class Storage {
 
   /** The buffer on `device`. A storage stays on the device that first used it. Throws a UserError after `end`. */
   on(device: Device): GPUBuffer {
-    if (this.#hasEnded) throw new UserError(`${this.label} was released: it has no numbers any more`)
+    if (this.#ended !== undefined) throw new UserError(`${this.label} ${this.#ended}`)
     if (this.#buffer) {
       if (this.#device !== device) throw new Error(`${this.label} is on another device`)
       return this.#buffer
@@ -57,12 +74,13 @@ export class Storage {
     this.#device = device
     releaseWhenCollected(this, device.buffers, buffer)
     if (this.#host) device.write(buffer, this.#host.dtype, this.#host.data)
+    this.#fill?.(device, buffer)
     return buffer
   }
 
   /** Copies its first `count` elements to the host. */
   async read(device: Device, dtype: DType, count: number): Promise<TensorData> {
-    if (this.#host && !this.#hasEnded) return this.#host.data.slice()
+    if (this.#host && this.#ended === undefined) return this.#host.data.slice()
     const data = await device.read(this.on(device), dtype, count)
     if (this.isResult && this.bytes <= MOVED_BYTES) {
       this.#host = { data, dtype }
@@ -77,11 +95,17 @@ export class Storage {
     this.#drop((buffer, device) => device.buffers.release(buffer))
   }
 
-  /** Returns the memory permanently: using it afterwards throws a UserError. */
-  end(): void {
+  /** Returns the memory permanently: using it afterwards throws a UserError, which says `why`. */
+  end(why = 'was released: it has no numbers any more'): void {
     this.release()
     this.#host = undefined
-    this.#hasEnded = true
+    this.#ended = why
+  }
+
+  /** Part of its content is elsewhere from now on: plans that use it are made again before they run. */
+  move(): void {
+    this.version++
+    moves++
   }
 
   /** Destroys memory that the adapter failed to provide: it must not return to the pool. */

@@ -104,6 +104,16 @@ export class Tensor {
     this.#isDisposed = true
   }
 
+  /**
+   * Text for templates. Throws a UserError where JavaScript wants a number or compares, as in `t > 3` and `t + 1`: while
+   * a function is traced there is none.
+   */
+  [Symbol.toPrimitive](hint: string): string {
+    if (hint === 'string') return this.toString()
+    const instead = 'use methods such as add, greater and where, await item() outside of compiled functions'
+    throw new UserError(`a tensor ${showSpec(this)} is used as a number: ${instead}, or pass a number as fixed(n)`)
+  }
+
   // Arithmetic, broadcast by NumPy's rule. Two float dtypes give f32; other dtypes have to match, or a UserError is
   // thrown.
   declare readonly add: (other: Operand) => Tensor

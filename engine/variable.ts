@@ -1,12 +1,17 @@
 // Variables: tensors that persist, such as parameters and optimizer state. Each has one owner.
 import { type DType, type Spec, bytesOf } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
-import { recordAssignment } from './evaluate.ts'
+import { recordAssignment, recordedValue } from './evaluate.ts'
 import { makeSource } from './ops/source.ts'
-import { currentDevice } from './runtime/device.ts'
+import { type Device, currentDevice } from './runtime/device.ts'
 import { sameShape, showSpec, sizeOf } from './shape.ts'
 import { Storage } from './storage.ts'
-import type { Tensor, TensorData } from './tensor.ts'
+import { Tensor, type TensorData } from './tensor.ts'
+
+/** Part of what a variable holds at first, from element `at` on: numbers, or a copy of another one's elements. */
+export type Content =
+  | { readonly at: number; readonly data: TensorData }
+  | { readonly at: number; readonly from: Variable; readonly first: number; readonly count: number }
 
 export class Variable {
   readonly name: string
@@ -16,11 +21,14 @@ export class Variable {
   readonly tensor: Tensor
   readonly #storage: Storage
 
-  constructor(spec: Spec, name: string) {
+  /** Zeros, apart from `contents`, which is called when its memory is first needed. */
+  constructor(spec: Spec, name: string, contents?: () => Iterable<Content>) {
     this.name = name
     this.shape = spec.shape
     this.dtype = spec.dtype
-    this.#storage = new Storage(name, sizeOf(spec.shape) * bytesOf(spec.dtype))
+    this.#storage = new Storage(name, sizeOf(spec.shape) * bytesOf(spec.dtype), {
+      fill: contents && ((device, buffer) => this.#fill(device, buffer, contents())),
+    })
     this.tensor = makeSource(spec.shape, spec.dtype, { kind: 'storage', storage: this.#storage })
   }
 
@@ -63,9 +71,43 @@ export class Variable {
     recordAssignment({ storage: this.#storage, target: this.tensor.value, value: value.value })
   }
 
-  /** Frees its memory now. Using it again, also in compiled functions, throws a UserError. */
-  release(): void {
-    this.#storage.end()
+  /** Inside a compiled function: the value that it was assigned there so far, else that at the beginning of the run. */
+  get next(): Tensor {
+    const value = recordedValue(this.#storage)
+    return value ? new Tensor(value) : this.tensor
+  }
+
+  /** Whether it has memory. */
+  get isAllocated(): boolean {
+    return this.#storage.buffer !== undefined
+  }
+
+  /** Says that part of it is in another variable from now on: compiled functions that use it are traced again. */
+  move(): void {
+    this.#storage.move()
+  }
+
+  /**
+   * Frees its memory now. Using it again, also in compiled functions, throws a UserError: its name and `why`, such as
+   * `was released`.
+   */
+  release(why?: string): void {
+    this.#storage.end(why)
+  }
+
+  #fill(device: Device, buffer: GPUBuffer, contents: Iterable<Content>): void {
+    const size = bytesOf(this.dtype)
+    for (const content of contents) {
+      if ('data' in content) {
+        device.write(buffer, this.dtype, content.data, content.at)
+        continue
+      }
+      const { at, from, first, count } = content
+      if (from.dtype !== this.dtype) throw new Error(`${from.name} is ${from.dtype}, ${this.name} ${this.dtype}`)
+      const encoder = device.gpu.createCommandEncoder()
+      encoder.copyBufferToBuffer(from.#storage.on(device), first * size, buffer, at * size, count * size)
+      device.gpu.queue.submit([encoder.finish()])
+    }
   }
 
   /** `using weights = variable(…)` releases it at the end of the block. Unreachable variables are collected anyway. */
@@ -74,7 +116,7 @@ export class Variable {
   }
 }
 
-/** A variable of zeros, which persists from run to run. */
-export function variable(spec: Spec, name: string): Variable {
-  return new Variable(spec, name)
+/** A variable of zeros, or of `contents`, which persists from run to run. */
+export function variable(spec: Spec, name: string, contents?: () => Iterable<Content>): Variable {
+  return new Variable(spec, name, contents)
 }

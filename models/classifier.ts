@@ -73,10 +73,14 @@ export class TextClassifier {
     this.options = options
     this.maxLength = maxLength
     const withTypes = model.config.typeVocab > 0
-    this.#run = compile((ids: Tensor, mask: Tensor, types: Tensor) => {
-      const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') })
-      return { logits: model.logits(ids, mask, withTypes ? types : undefined, context) }
-    })
+    // Lengths are padded to a few sizes, so that the number of traces is bounded.
+    this.#run = compile(
+      (ids: Tensor, mask: Tensor, types: Tensor) => {
+        const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32') })
+        return { logits: model.logits(ids, mask, withTypes ? types : undefined, context) }
+      },
+      { traces: Infinity },
+    )
   }
 
   /** An answer for each text, in their order. `onProgress` hears how many are done. */

@@ -1,4 +1,5 @@
 // Which texts go into which batch. Texts of like length go together, so that little is padded.
+import { bucketSize } from '../engine/index.ts'
 import { padLength } from '../models/padding.ts'
 import { mean } from './metrics/means.ts'
 import type { Random } from './random.ts'
@@ -54,18 +55,10 @@ export function batchSizeFor(lengths: readonly number[], options: BatchingOption
   return {
     batch,
     sequence,
-    windows: padWindows(
+    windows: bucketSize(
       lengths.reduce((sum, length) => sum + windowsIn(length, maxLength), 0),
       batch,
     ),
-  }
-}
-
-/** Rows for so many windows: `batch` times 1, 1½, 2, 3, 4, 6, 8 …, so that few plans are compiled. */
-function padWindows(windows: number, batch: number): number {
-  for (let size = batch; ; size *= 2) {
-    const between = Math.ceil(1.5 * size)
-    if (windows <= between) return windows <= size ? size : between
   }
 }
 

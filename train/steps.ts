@@ -19,6 +19,9 @@ import type { AdamW, StateEntry } from './adamw.ts'
 import { StepGuard } from './guard.ts'
 import type { Batch, HostArray, Task, TaskInputs } from './task.ts'
 
+/** Batches have one of a few sizes already. */
+const MANY_SHAPES = { traces: Infinity }
+
 /** What a compiled function takes of a batch; `types` is there for models without segments too, and not read. */
 type BatchTensors = { readonly [Name in 'ids' | 'mask' | 'types']: Tensor } & {
   readonly pooling?: Tensor
@@ -187,13 +190,13 @@ export class TrainingSteps {
     this.#whole = compile((batch: BatchTensors, step: Tensor, hyper: Tensor) => {
       const { flat, loss, told } = gradients(batch, step, scalar(1))
       return { told, ...apply(flat, hyper, loss) }
-    })
+    }, MANY_SHAPES)
     this.#part = compile((batch: BatchTensors, step: Tensor, weight: Tensor, first: Tensor) => {
       const { flat, loss, told } = gradients(batch, step, weight)
       const sums = [...this.#sums.map((sum, i) => [sum, flat[i]] as const), [this.#loss, loss] as const]
       for (const [sum, part] of sums) sum.assign(first.notEqual(scalar(0, 'u32')).where(0, sum.tensor).add(part))
       return { told }
-    })
+    }, MANY_SHAPES)
     this.#finish = compile((hyper: Tensor) =>
       apply(
         this.#sums.map(sum => sum.tensor),
@@ -352,7 +355,7 @@ export class EvaluationStep {
       const context = forwardContext({ training: false, seed: 0, step: scalar(0, 'u32'), mixed })
       const { losses, outputs, sums } = task.forward(model, inputsOf(model, batch), context)
       return { ...losses, outputs, sums }
-    })
+    }, MANY_SHAPES)
   }
 
   async run(batch: Batch): Promise<EvaluationResult> {

@@ -186,7 +186,12 @@ function trace(findings: readonly Finding[], { steps, outputs, stores }: Schedul
   }
   const payload = first.binding.region.source && payloadOf(first.binding.region.source)
   if (payload?.kind === 'placeholder') return { kind: 'input', position: payload.position, element, numbers: shown }
-  const variable = payload?.kind === 'storage' ? payload.storage.label : 'a constant'
+  const variable =
+    payload?.kind === 'storage'
+      ? payload.storage.label
+      : payload?.kind === 'host'
+        ? 'a number of the host'
+        : 'a constant'
   return { kind: 'variable', place: { variable, element }, numbers: shown }
 }
 

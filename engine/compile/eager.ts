@@ -175,14 +175,28 @@ class EagerPlan {
       if (!payload.storage.buffer) fresh.push(payload.storage)
       return payload.storage.on(device)
     }
-    const { data } = payload
     const [{ dtype }] = node.outputs
+    if (payload.kind === 'host') {
+      const data = payload.read()
+      return this.#pack(region, dtype, data) ? undefined : this.#upload(region, dtype, data, inputs)
+    }
+    const { data } = payload
     if (knownConstant(node)?.isOn(device)) return constantOn(device, node, data).on(device)
-    if (this.#program.arguments.putSource(region, dtype === 'f16' ? toFloat16(data) : data)) return undefined
+    if (this.#pack(region, dtype, data)) return undefined
     if (usedOnce.has(node)) return constantOn(device, node, data).on(device)
     usedOnce.add(node)
-    const buffer = device.buffers.acquire(region.bytes, 'input', { zeroed: false })
-    device.write(buffer, dtype, data)
+    return this.#upload(region, dtype, data, inputs)
+  }
+
+  /** Packs a source beside the uniforms. Returns false if there is no place for it. */
+  #pack(region: Region, dtype: DType, data: TensorData): boolean {
+    return this.#program.arguments.putSource(region, dtype === 'f16' ? toFloat16(data) : data)
+  }
+
+  /** Writes a source to a buffer from the pool. */
+  #upload(region: Region, dtype: DType, data: TensorData, inputs: GPUBuffer[]): GPUBuffer {
+    const buffer = this.#device.buffers.acquire(region.bytes, 'input', { zeroed: false })
+    this.#device.write(buffer, dtype, data)
     inputs.push(buffer)
     return buffer
   }

@@ -1,11 +1,12 @@
 // A plan: the program of a compiled function with the memory of its inputs, constants and variables. A run writes the
 // inputs, replays the dispatches in one pass and submits once.
+import type { DType } from '../../shaders/kernel.ts'
 import type { Node, Value } from '../graph.ts'
 import { UserError } from '../errors.ts'
-import { payloadOf } from '../ops/source.ts'
+import { type Payload, payloadOf } from '../ops/source.ts'
 import type { Device } from '../runtime/device.ts'
 import type { KernelTime, Profiler } from '../runtime/profiler.ts'
-import { Storage } from '../storage.ts'
+import { Storage, storageMoves } from '../storage.ts'
 import type { TensorData } from '../tensor.ts'
 import type { Assignment } from './canonical.ts'
 import { constantOn } from './constants.ts'
@@ -22,6 +23,13 @@ export interface PlanSummary extends ProgramCost {
   readonly peakBytes: number
 }
 
+/** A source that is read from the host at each run. */
+interface HostSource {
+  readonly storage: Storage
+  readonly dtype: DType
+  readonly payload: Payload & { readonly kind: 'host' }
+}
+
 /** The value of a placeholder in one run. */
 export type Feed = { readonly data: TensorData } | { readonly storage: Storage }
 
@@ -32,7 +40,12 @@ export class Plan {
   readonly #program: Program
   readonly #schedule: Schedule
   readonly #placeholders: ReadonlyMap<number, { storage: Storage; node: Node }>
+  readonly #hosts: readonly HostSource[]
   readonly #sources: ReadonlyMap<Region, Storage>
+  /** The variables that it uses, with their versions when it was made. */
+  readonly #versions: ReadonlyMap<Storage, number>
+  /** Moves of memory after which all versions were still the same. */
+  #movesSeen: number
 
   private constructor(device: Device, program: Program, planned: Schedule) {
     this.#device = device
@@ -40,20 +53,29 @@ export class Plan {
     this.#schedule = planned
     this.labels = program.labels
     const placeholders = new Map<number, { storage: Storage; node: Node }>()
+    const hosts: HostSource[] = []
     const sources = new Map<Region, Storage>()
     for (const region of program.sources) {
       if (!region.source) continue
       const payload = payloadOf(region.source)
       if (payload.kind === 'storage') sources.set(region, payload.storage)
       else if (payload.kind === 'constant') sources.set(region, constantOn(device, region.source, payload.data))
-      else {
+      else if (payload.kind === 'host') {
+        const storage = new Storage('host', region.bytes)
+        hosts.push({ storage, dtype: region.source.outputs[0].dtype, payload })
+        sources.set(region, storage)
+      } else {
         const storage = new Storage(`input ${payload.position}`, region.bytes)
         placeholders.set(payload.position, { storage, node: region.source })
         sources.set(region, storage)
       }
     }
     this.#placeholders = placeholders
+    this.#hosts = hosts
     this.#sources = sources
+    const used = [...sources.values(), ...program.stores.map(({ storage }) => storage)]
+    this.#versions = new Map(used.map(storage => [storage, storage.version]))
+    this.#movesSeen = storageMoves()
     const persistentBytes = [...new Set(sources.values())].reduce((sum, storage) => sum + storage.bytes, 0)
     this.summary = { ...program.cost, persistentBytes, peakBytes: program.cost.scratchBytes + persistentBytes }
   }
@@ -67,6 +89,16 @@ export class Plan {
   ): Promise<Plan> {
     const { program, planned } = await Program.make(device, outputs, assignments, { trace })
     return new Plan(device, program, planned)
+  }
+
+  /** Whether all variables that it uses are still where they were: not so after a parameter has moved. */
+  get isCurrent(): boolean {
+    const moves = storageMoves()
+    if (this.#movesSeen !== moves) {
+      for (const [storage, version] of this.#versions) if (storage.version !== version) return false
+      this.#movesSeen = moves
+    }
+    return true
   }
 
   /** Queues one run with every dispatch timed. Throws a UserError if the adapter has no timestamps. */
@@ -98,7 +130,7 @@ export class Plan {
 
   /** Frees the memory of its inputs; a later run allocates it again. */
   release(): void {
-    for (const { storage } of this.#placeholders.values()) storage.release()
+    for (const { storage } of [...this.#placeholders.values(), ...this.#hosts]) storage.release()
     this.#program.release()
   }
 
@@ -135,6 +167,7 @@ export class Plan {
     program.outputs.forEach((region, i) => copy(region, targets[i], region.bytes))
     for (const { from, bytes, storage } of program.stores) copy(from, storage.on(device), bytes)
     device.gpu.queue.submit([encoder.finish()])
+    for (const { payload } of this.#hosts) payload.submitted?.()
   }
 
   #prepare(): void {
@@ -143,6 +176,8 @@ export class Plan {
 
   /** Copies the inputs of one run to where its dispatches read them. */
   #feed(encoder: GPUCommandEncoder, feeds: readonly Feed[]): void {
+    for (const { storage, dtype, payload } of this.#hosts)
+      this.#device.write(storage.on(this.#device), dtype, payload.read())
     for (const [position, { storage, node }] of this.#placeholders) {
       const feed = feeds.at(position)
       if (!feed) throw new UserError(NO_VALUE)

@@ -1,6 +1,6 @@
 // Sources of graphs: constants from the host, variables that persist on the device, placeholders of a compiled
 // function, results of an earlier run. A source's node has its shape and dtype, its payload the origin of its values.
-import type { DType } from '../../shaders/kernel.ts'
+import type { DType, Spec } from '../../shaders/kernel.ts'
 import { UserError } from '../errors.ts'
 import { type Node, defineOp, makeNode } from '../graph.ts'
 import { TYPED_DTYPES, type TypedArray, dataOf, isTypedArray } from '../numbers.ts'
@@ -12,6 +12,8 @@ import { Tensor, type TensorData, scalar } from '../tensor.ts'
 export type Payload =
   | { readonly kind: 'constant'; readonly data: TensorData }
   | { readonly kind: 'storage'; readonly storage: Storage }
+  /** Read from the host at each run. `submitted` is called when a run with these values has been queued. */
+  | { readonly kind: 'host'; read(): TensorData; submitted?(): void }
   /** An argument of one trace, which has values only in its runs. */
   | { readonly kind: 'placeholder'; readonly position: number; readonly trace: object }
 
@@ -41,6 +43,14 @@ export function makeSource(shape: readonly number[], dtype: DType, payload: Payl
   const node = makeNode(source, [], { shape: [...shape], dtype })
   payloads.set(node, payload)
   return new Tensor({ node, index: 0 }, true)
+}
+
+/**
+ * A tensor whose elements are read from the host at each run, row-major, so that a compiled function can depend on
+ * numbers that change without taking them as arguments. `submitted` is called after each run that was queued with them.
+ */
+export function hostTensor({ shape, dtype }: Spec, read: () => TensorData, submitted?: () => void): Tensor {
+  return makeSource(shape, dtype, { kind: 'host', read, submitted })
 }
 
 /** Numbers, bigints or booleans, or nested arrays of them, all of one kind. */

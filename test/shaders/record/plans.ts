@@ -1,7 +1,8 @@
 // What the scheduler makes: elementwise expressions and reductions one by one, and whole training steps of tiny models.
 import { concat, crossEntropy, dropout, grad, scalar, variable } from '../../../engine/index.ts'
 import { schedule } from '../../../engine/compile/schedule.ts'
-import { type Tree, traceGraph } from '../../../engine/evaluate.ts'
+import { traceGraph } from '../../../engine/evaluate.ts'
+import type { Tree } from '../../../engine/tree.ts'
 import type { Tensor } from '../../../engine/tensor.ts'
 import { createModel, forwardContext, meanOf, setTuning } from '../../../models/index.ts'
 import type { DType, Launch, Traits } from '../../../shaders/kernel.ts'
