@@ -12,8 +12,8 @@ export type TensorData = Float32Array | Int32Array | Uint32Array
 /** A number is taken as a scalar tensor of the other operand's dtype. */
 export type Operand = Tensor | number
 
-/** One axis or several. */
-type Axes = number | readonly number[]
+/** One number (an axis, usually) or several. */
+export type Axes = number | readonly number[]
 
 /** An op's attributes as arguments: optional if all of them are. */
 type AttributesOf<N extends OpName> = NoAttributes extends OpAttributes[N]
@@ -199,10 +199,17 @@ export class Tensor {
     const order = this.shape.map((_, k) => (k === i ? j : k === j ? i : k))
     return this.permute(order)
   }
-  /** `start` inclusive, `end` exclusive, one entry for each axis; axes left out are kept whole. */
-  slice(start: readonly number[], end: readonly number[]): Tensor {
-    const from = this.shape.map((_, i) => start[i] ?? 0)
-    const to = this.shape.map((n, i) => end[i] ?? n)
+  /**
+   * `start` inclusive, `end` exclusive, one entry for each axis; axes left out are kept whole. Negative entries count
+   * from the end of their axis.
+   */
+  slice(start: readonly number[], end: readonly number[] = []): Tensor {
+    const entry = (of: readonly number[], i: number, n: number, none: number): number => {
+      const at = of[i] ?? none
+      return at < 0 ? at + n : at
+    }
+    const from = this.shape.map((n, i) => entry(start, i, n, 0))
+    const to = this.shape.map((n, i) => entry(end, i, n, n))
     return apply('slice', [this], { start: from, end: to })
   }
   broadcastTo(shape: readonly number[]): Tensor {
@@ -213,11 +220,43 @@ export class Tensor {
     needRepresentable(fill, this.dtype, 'pad: ')
     return apply('pad', [this], { before, after, fill })
   }
+  /** Without the axes of length 1, or without `axes`, which must have length 1. */
+  declare readonly squeeze: (axes?: Axes) => Tensor
+  /** With a new axis of length 1, which becomes axis `axis` of the result (PyTorch's `unsqueeze`). */
+  declare readonly expandDims: (axis: number) => Tensor
+  /** The axes from `first` to `last`, both included, as one. */
+  declare readonly flatten: (first?: number, last?: number) => Tensor
+  /** `length` elements of an axis, from `start` on, which may be negative. */
+  declare readonly narrow: (axis: number, start: number, length: number) => Tensor
+  /** Parts along an axis: each of this length (the last may be shorter), or of these lengths. */
+  declare readonly split: (lengths: number | readonly number[], axis?: number) => Tensor[]
+  /** At most `count` parts along an axis, equally long but for the last. */
+  declare readonly chunk: (count: number, axis?: number) => Tensor[]
+  /** The elements in reverse order along `axes`, all by default. A view: readers follow it without a copy. */
+  declare readonly flip: (axes?: Axes) => Tensor
+  /** Moves elements by `shifts` along `axes`, the last ones to the front; without axes, along the flattened tensor. */
+  declare readonly roll: (shifts: Axes, axes?: Axes) => Tensor
+  /** The whole tensor `repeats[i]` times along axis i. New axes come first; missing entries, too, and are 1. */
+  declare readonly tile: (repeats: readonly number[]) => Tensor
+  /** PyTorch's `repeat`: as `tile`, with at least one entry for each axis. */
+  declare readonly repeat: (repeats: readonly number[]) => Tensor
+  /** Each element `count` times in a row along an axis; without one, along the flattened tensor (NumPy's `repeat`). */
+  declare readonly repeatInterleave: (count: number, axis?: number) => Tensor
+  /** The last two axes' lower triangle: zeros where column − row > `diagonal`. */
+  declare readonly tril: (diagonal?: number) => Tensor
+  /** The last two axes' upper triangle: zeros where column − row < `diagonal`. */
+  declare readonly triu: (diagonal?: number) => Tensor
+  /**
+   * The elements with index k on axis `a` and k + `offset` on axis `b`, as the last axis. A view: readers follow it
+   * without a copy.
+   */
+  declare readonly diagonal: (offset?: number, a?: number, b?: number) => Tensor
 
-  /** [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast; f32 or f16. */
-  matmul(other: Tensor): Tensor {
-    return apply('matmul', [this, other])
-  }
+  /**
+   * [..., M, K] · [..., K, N] → [..., M, N], leading axes broadcast; f32 or f16. A vector [K] on the left is a row, on
+   * the right a column, whose axis the result lacks: [K] · [K, N] → [N], [M, K] · [K] → [M], [K] · [K] → [].
+   */
+  declare readonly matmul: (other: Tensor) => Tensor
   /** Softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
   declare readonly softmax: () => Tensor
   /** Logarithm of the softmax over the last axis, in this shape and dtype. Throws a UserError on integers. */
@@ -241,6 +280,11 @@ function lift(name: string, operand: Operand, dtype: DType): Tensor {
   if (operand instanceof Tensor) return operand
   needRepresentable(operand, dtype, `${name}: `)
   return apply('scalar', [], { number: operand, dtype })
+}
+
+/** Adds methods that the class declares; the files of ops do so. */
+export function defineMethods<M extends Partial<Tensor>>(methods: M & ThisType<Tensor>): void {
+  for (const [name, value] of Object.entries(methods)) Object.defineProperty(Tensor.prototype, name, { value })
 }
 
 type Method = (this: Tensor, other: Operand) => Tensor

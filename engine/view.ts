@@ -36,6 +36,22 @@ export function sliceView(view: View, start: readonly number[], end: readonly nu
   return { ...view, shape: start.map((from, i) => end[i] - from), offset }
 }
 
+/** The elements in reverse order along `axes`, by negative strides. */
+export function flipView(view: View, axes: readonly number[]): View {
+  const offset = axes.reduce((sum, axis) => sum + (view.shape[axis] - 1) * view.strides[axis], view.offset)
+  return { ...view, strides: view.strides.map((stride, i) => (axes.includes(i) ? -stride : stride)), offset }
+}
+
+/** The elements with equal indices on axes `a` and `b`, which are equally long, as the last axis. */
+export function diagonalView(view: View, a: number, b: number): View {
+  const rest = (of: readonly number[]): number[] => of.filter((_, i) => i !== a && i !== b)
+  return {
+    ...view,
+    shape: [...rest(view.shape), view.shape[a]],
+    strides: [...rest(view.strides), view.strides[a] + view.strides[b]],
+  }
+}
+
 /** The view under another shape of as many elements, or undefined where strides can't express it. */
 export function reshapeView(view: View, shape: Shape): View | undefined {
   if (isContiguous(view)) return { ...view, shape, strides: rowMajorStrides(shape) }

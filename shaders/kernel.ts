@@ -23,12 +23,15 @@ export interface Spec {
 
 /**
  * How a kernel reads a buffer: element (i, j, …) is at offset + Σ index·stride, counted in elements from the start
- * of the binding. Stride 0 repeats (broadcast).
+ * of the binding. Stride 0 repeats (broadcast). A negative stride goes backwards: WGSL adds it modulo 2³².
  */
 export interface View extends Spec {
   readonly strides: readonly number[]
   readonly offset: number
 }
+
+/** Whether a view goes backwards along an axis. */
+export const isFlipped = ({ strides }: View): boolean => strides.some(stride => stride < 0)
 
 /** Number of elements. */
 export function sizeOf(shape: readonly number[]): number {

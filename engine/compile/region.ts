@@ -48,12 +48,15 @@ export function bindWhole(region: Region): Binding {
   return outermost({ region, offset: 0, bytes: region.bytes })
 }
 
-/** The range of a region that a view reads, from the last aligned offset before it. */
+/** The range of a region that a view reads, from the last aligned offset before it. Strides may be negative. */
 function bindView(region: Region, view: View): BoundView {
   const bytes = bytesOf(view.dtype)
-  const start = Math.floor((view.offset * bytes) / ALIGNMENT) * ALIGNMENT
+  const farthest = (along: (steps: number) => number): number =>
+    view.shape.reduce((at, n, axis) => at + along((n - 1) * view.strides[axis]), view.offset)
+  const first = farthest(steps => Math.min(steps, 0))
+  const start = Math.floor((first * bytes) / ALIGNMENT) * ALIGNMENT
   const offset = view.offset - start / bytes
-  const extent = view.shape.reduce((last, n, axis) => last + (n - 1) * view.strides[axis], offset) + 1
+  const extent = farthest(steps => Math.max(steps, 0)) - start / bytes + 1
   const size = Math.min(Math.ceil((extent * bytes) / 16) * 16, region.bytes - start)
   return { binding: outermost({ region, offset: start, bytes: size }), view: { ...view, offset } }
 }

@@ -70,8 +70,8 @@ function textOf(attribute: Attribute): string {
 
 /**
  * The bits of a template's first number. Its scalars have the numbers n, n + 1, … as bits, which identify their uniform
- * words in the schedule. Sizes and strides are below 2³¹, and constants of kernels are not denormal, so only attributes
- * could give the same words: n is increased until none does.
+ * words in the schedule. Sizes and strides are below 2³¹, negative strides have larger words than those, and
+ * constants of kernels are not denormal, so only attributes could give the same words: n is increased until none does.
  */
 function firstStandIn(nodes: readonly Node[], count: number): number {
   const words = nodes.flatMap(({ op, attributes }) => {

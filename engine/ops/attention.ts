@@ -6,7 +6,7 @@
 // the same. Tensors are [batch, sequence, heads, headSize]: the output of a linear layer, reshaped.
 import { type AttentionProblem, type ChooseAttention } from '../../shaders/attention.ts'
 import { attentionBackward, attentionForward } from '../../shaders/attention.ts'
-import { type Spec, type View, isFloat } from '../../shaders/kernel.ts'
+import { type Spec, type View, isFlipped, isFloat } from '../../shaders/kernel.ts'
 import { keepFactor } from '../../shaders/random.ts'
 import { UserError } from '../errors.ts'
 import { type LoweringContext, type Specs, defineOp } from '../graph.ts'
@@ -79,7 +79,8 @@ function check(op: string, inputs: readonly Spec[], { hasMask, rate }: Attention
 
 /** Rows may be anywhere in memory, each with contiguous elements. */
 function rowsAnywhere(view: View, i: number, operands: readonly number[]): boolean {
-  return operands.includes(i) && view.shape.length === 4 && (view.strides[3] === 1 || view.shape[3] === 1)
+  const isRow = view.strides[3] === 1 || view.shape[3] === 1
+  return operands.includes(i) && view.shape.length === 4 && isRow && !isFlipped(view)
 }
 
 function problemOf(context: LoweringContext<AttentionAttributes>): AttentionProblem {

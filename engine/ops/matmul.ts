@@ -6,7 +6,7 @@ import { type DType, type FloatType, type Lowering, type Spec, input, isFloat, o
 import { type LoweringContext, defineOp } from '../graph.ts'
 import { sumTo } from './reduce.ts'
 import { broadcastShapes, showSpec, sizeOf } from '../shape.ts'
-import { type Tensor, apply } from '../tensor.ts'
+import { type Tensor, apply, defineMethods } from '../tensor.ts'
 import { broadcastView, contiguousView, offsetsOf } from '../view.ts'
 
 export type MatmulAttributes = {
@@ -27,6 +27,18 @@ export function matmul(a: Tensor, b: Tensor, { scale, outputDtype }: MatmulAttri
     ...(outputDtype ? { outputDtype } : {}),
   })
 }
+
+defineMethods({
+  matmul(other) {
+    const [isRow, isColumn] = [this.rank === 1, other.rank === 1]
+    if (!isRow && !isColumn) return matmul(this, other)
+    const product = matmul(
+      isRow ? this.reshape([1, this.size]) : this,
+      isColumn ? other.reshape([other.size, 1]) : other,
+    )
+    return product.squeeze([...(isRow ? [-2] : []), ...(isColumn ? [-1] : [])])
+  },
+})
 
 /** The launches of a product with the context's choice of candidate. The epilogue is that of the product. */
 export function lowerProduct(product: Product, context: LoweringContext): Lowering {
@@ -52,8 +64,7 @@ defineOp({
   infer([a, b], { outputDtype }) {
     const both = `${showSpec(a)} · ${showSpec(b)}`
     if (!isFloat(a.dtype) || !isFloat(b.dtype)) throw new UserError(`matmul: ${both}: operands have to be floats`)
-    if (a.shape.length < 2 || b.shape.length < 2)
-      throw new UserError(`matmul: ${both}: operands need at least two axes`)
+    if (a.shape.length < 2 || b.shape.length < 2) throw new UserError(`matmul: ${both}: operands need axes`)
     const [m, k] = a.shape.slice(-2)
     const [inner, n] = b.shape.slice(-2)
     if (k !== inner)

@@ -2,8 +2,19 @@
 // them.
 import { UserError } from '../errors.ts'
 import { defineOp } from '../graph.ts'
-import { broadcastShapes, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
-import { broadcastView, contiguousView, permuteView, readThrough, reshapeView, sliceView } from '../view.ts'
+import { broadcastShapes, normalizeAxes, sameShape, showShape, showSpec, sizeOf } from '../shape.ts'
+import { apply, defineMethods } from '../tensor.ts'
+import {
+  broadcastView,
+  contiguousView,
+  diagonalView,
+  flipView,
+  permuteView,
+  readThrough,
+  reshapeView,
+  sliceView,
+} from '../view.ts'
+import { coordinates } from './coordinates.ts'
 import { sumTo } from './reduce.ts'
 
 declare module '../graph.ts' {
@@ -13,6 +24,8 @@ declare module '../graph.ts' {
     readonly permute: { readonly order: readonly number[] }
     readonly slice: { readonly start: readonly number[]; readonly end: readonly number[] }
     readonly broadcast: { readonly shape: readonly number[] }
+    readonly flip: { readonly axes: readonly number[] }
+    readonly diagonal: { readonly a: number; readonly b: number }
   }
 }
 
@@ -75,4 +88,51 @@ defineOp({
   view: (input, { shape }) => broadcastView(input, shape),
   gradient: ({ inputs: [x], upstream: [dy] }) => [dy && sumTo(dy, x.shape)],
   reference: ([x], { inputs: [spec] }, { shape }) => [readThrough(x, broadcastView(contiguousView(spec), shape))],
+})
+
+defineOp({
+  name: 'flip',
+  kind: 'view',
+  infer: ([x]) => [x],
+  view: (input, { axes }) => flipView(input, axes),
+  gradient: ({ attributes: { axes }, upstream: [dy] }) => [dy?.flip(axes)],
+  reference: ([x], { inputs: [spec] }, { axes }) => [readThrough(x, flipView(contiguousView(spec), axes))],
+})
+
+// The diagonal of two axes of equal length, as the last axis.
+defineOp({
+  name: 'diagonal',
+  kind: 'view',
+  infer: ([x], { a, b }) => [{ shape: diagonalView(contiguousView(x), a, b).shape, dtype: x.dtype }],
+  view: (input, { a, b }) => diagonalView(input, a, b),
+  gradient: ({ inputs: [x], attributes: { a, b }, upstream: [dy] }) => {
+    if (!dy) return []
+    // Back on axis `a`, repeated along `b`.
+    const others = x.shape.map((_, i) => i).filter(i => i !== a && i !== b)
+    const order = x.shape.map((_, i) => (i === a ? x.rank - 2 : i === b ? x.rank - 1 : others.indexOf(i)))
+    const isOnDiagonal = coordinates(x.shape, a).equal(coordinates(x.shape, b))
+    return [isOnDiagonal.where(dy.expandDims(-1).permute(order), 0)]
+  },
+  reference: ([x], { inputs: [spec] }, { a, b }) => [readThrough(x, diagonalView(contiguousView(spec), a, b))],
+})
+
+defineMethods({
+  flip(axes) {
+    const all = this.shape.map((_, i) => i)
+    const flipped = normalizeAxes(
+      'flip',
+      axes === undefined ? all : typeof axes === 'number' ? [axes] : axes,
+      this.rank,
+    )
+    return apply('flip', [this], { axes: flipped.sort((i, j) => i - j) })
+  },
+  diagonal(offset = 0, a = 0, b = 1) {
+    const [i, j] = normalizeAxes('diagonal', [a, b], this.rank)
+    const [rowsSkipped, columnsSkipped] = [Math.max(-offset, 0), Math.max(offset, 0)]
+    const length = Math.min(this.shape[i] - rowsSkipped, this.shape[j] - columnsSkipped)
+    if (!Number.isInteger(offset) || length < 1)
+      throw new UserError(`diagonal: ${showSpec(this)} has no diagonal ${offset} of axes ${i} and ${j}`)
+    const square = this.narrow(i, rowsSkipped, length).narrow(j, columnsSkipped, length)
+    return apply('diagonal', [square], { a: i, b: j })
+  },
 })

@@ -2,7 +2,7 @@
 // Everything that depends only on views lives here, and no WGSL.
 import { type Axes, mergeAxes } from '../addressing.ts'
 import type { Epilogue } from '../epilogue.ts'
-import { type FloatType, type Slot, type View, isFloat, sizeOf } from '../kernel.ts'
+import { type FloatType, type Slot, type View, isFlipped, isFloat, sizeOf } from '../kernel.ts'
 
 /**
  * One operand. Its rows are M for the left operand and N for the right one; its columns are K. One of the two axes has
@@ -69,6 +69,7 @@ export function isReadable(view: View): boolean {
   return (
     isFloat(view.dtype) &&
     r >= 2 &&
+    !isFlipped(view) &&
     majorOf(view.shape[r - 2], view.shape[r - 1], view.strides[r - 2], view.strides[r - 1]) !== undefined
   )
 }

@@ -1,8 +1,9 @@
 // Cases of the ops that move elements, and of reductions.
 import fc from 'fast-check'
 import { concat } from '../../../engine/index.ts'
+import { coordinates } from '../../../engine/ops/coordinates.ts'
 import type { DType } from '../../../shaders/kernel.ts'
-import { type OpCase, LENGTHS, broadcastable, distinct, fitting, layout, opCase, shapes } from '../draw.ts'
+import { type OpCase, LENGTHS, broadcastable, distinct, fitting, layout, length, opCase, shapes } from '../draw.ts'
 
 const shuffledAxes = (rank: number): fc.Arbitrary<number[]> => {
   const axes = Array.from({ length: rank }, (_, i) => i)
@@ -104,6 +105,62 @@ export const shapeCases: readonly OpCase[] = [
       slots: [{ shape: from, layout: as }],
       fn: x => x.broadcastTo(shape),
       options: { sumLength: 400 },
+    }),
+  ),
+  opCase(
+    'flip',
+    shapes(1, 4).chain(shape =>
+      fc.record({ shape: fc.constant(shape), axes: fc.subarray(shape.map((_, i) => i)), layout, inner: fc.nat(3) }),
+    ),
+    ({ shape, axes, layout: as, inner }) => ({
+      slots: [{ shape, layout: as }],
+      // Read by an op, by a reduction, and by a view that may not follow it.
+      fn: x => {
+        const y = x.flip(axes)
+        if (inner === 0) return y.mul(x.mean())
+        if (inner === 1) return y.sum(0, true).add(x)
+        if (inner === 2) return y.reshape([x.size])
+        return y
+          .reshape([1, x.size])
+          .matmul(y.reshape([x.size, 1]))
+          .mul(0.125)
+      },
+      options: { sumLength: 400 },
+    }),
+  ),
+  opCase(
+    'diagonal',
+    fc.record({
+      square: length.map(n => Math.min(n, 17)),
+      batch: fc.constantFrom([], [1], [3], [2, 3]),
+      axes: fc.constantFrom([0, -1], [-1, 0]),
+      wider: fc.nat(3),
+      offset: fc.constantFrom(0, 0, 1, -2),
+      layout,
+    }),
+    ({ square, batch, axes: [a, b], wider, offset, layout: as }) => ({
+      slots: [{ shape: [square + wider + 3, ...batch, square + 3], layout: as }],
+      fn: x => x.diagonal(offset, a, b),
+    }),
+  ),
+  opCase(
+    'coordinates',
+    shapes(1, 4).chain(shape => fc.record({ shape: fc.constant(shape), axis: fc.nat(shape.length - 1), layout })),
+    ({ shape, axis, layout: as }) => ({
+      slots: [{ shape, layout: as }],
+      fn: x => x.mul(coordinates(shape, axis).cast('f32').mul(0.125)),
+      options: { sumLength: 65 },
+    }),
+    { floats: 'f32' },
+  ),
+  opCase(
+    'triangle',
+    shapes(2, 4).chain(shape =>
+      fc.record({ shape: fc.constant(shape), layout, diagonal: fc.integer({ min: -9, max: 9 }), upper: fc.boolean() }),
+    ),
+    ({ shape, layout: as, diagonal, upper }) => ({
+      slots: [{ shape, layout: as }],
+      fn: x => (upper ? x.triu(diagonal) : x.tril(diagonal)),
     }),
   ),
   opCase(

@@ -78,6 +78,19 @@ const shapes: readonly Plant[] = [
         ),
       },
   ),
+  wrongView('flip', 'nothing is reversed', (right, from) => right && from),
+  wrongView(
+    'diagonal',
+    'the stride of one axis alone',
+    (right, from) => right && { ...right, strides: right.strides.with(-1, from.strides[from.strides.length - 1]) },
+  ),
+  wrongElement('coordinates', 'the axis after it', right => ({
+    uniforms: attributes =>
+      (right.uniforms?.(attributes) ?? []).map((one, k) => (k === 0 ? { ...one, value: 1 } : one)),
+  })),
+  wrongElement('triangle', 'the diagonal itself is left out', right => ({
+    wgsl: (args, context) => right.wgsl(args, context).replace('<= ', '< ').replace('>= ', '> '),
+  })),
   wrongKernel('sum', 'the last element is left out', { of: 'sum', shaders: /^\/\/ reduce sum/m }, [
     /k < u\.reduced/,
     'k + 1u < u.reduced',

@@ -110,6 +110,17 @@ const shapes: readonly Plant[] = [
       dy.shape.map((n, i) => x.shape[i] - n),
     ),
   ]),
+  wrongRule('flip', 'not flipped back', (_right, context) => [upstreamOf(context)]),
+  wrongRule(
+    'diagonal',
+    'the gradient repeats along the axis',
+    (_right, { inputs: [x], attributes: { a, b }, upstream: [dy] }) => {
+      const others = x.shape.map((_, i) => i).filter(i => i !== a && i !== b)
+      const order = x.shape.map((_, i) => (i === a ? x.rank - 2 : i === b ? x.rank - 1 : others.indexOf(i)))
+      return [dy?.expandDims(-1).permute(order).broadcastTo(x.shape)]
+    },
+  ),
+  wrongRule('triangle', 'the gradient of the other triangle, too', (_right, context) => [upstreamOf(context)]),
   wrongRule('concat', 'every part takes the gradient of the first', ([, ...rest], { inputs, upstream: [dy] }) => [
     dy?.slice([], inputs[0].shape),
     ...rest.map((_, i) => dy?.slice([], inputs[1 + i].shape)),

@@ -1,0 +1,85 @@
+# Ops on shapes, indices and images by PyTorch, in float64, with their gradients. Writes expected.json.
+#
+# An input is a list, the shape of numbers in [-2, 2), or an object: `below` draws integers, `positive` numbers in (0, 2).
+# A case's results may be several tensors, which are laid end to end; the gradients are those of their sum, weighted by
+# numbers of the stream `<name>.weights`.
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from oracle import beside, describe, load, units, versions, words, write
+
+torch.set_default_dtype(torch.float64)
+
+
+def source(name, number, spec):
+    spec = {"shape": spec} if isinstance(spec, list) else spec
+    stream, count = f"{name}.{number}", int(np.prod(spec["shape"]))
+    if "below" in spec:
+        return torch.from_numpy((words(stream, count) % np.uint32(spec["below"])).astype(np.int64)).reshape(spec["shape"])
+    numbers = 1 + units(stream, count) if spec.get("positive") else 2 * units(stream, count)
+    return torch.from_numpy(numbers).reshape(spec["shape"]).requires_grad_()
+
+
+ops = {
+    "stack": lambda a, b: torch.stack([a, b]),
+    "stack, last axis": lambda a, b: torch.stack([a, b], -1),
+    "split": lambda x: x.split(2),
+    "split by lengths": lambda x: x.split([1, 3, 2], -1),
+    "chunk": lambda x: x.chunk(3),
+    "narrow": lambda x: x.narrow(1, -3, 2),
+    "squeeze": lambda x: x.squeeze(),
+    "squeeze, one axis": lambda x: x.squeeze(-1),
+    "expandDims": lambda x: x.unsqueeze(-2) * torch.arange(4).unsqueeze(-1),
+    "flatten": lambda x: x.flatten(1, -2) * torch.arange(6).unsqueeze(-1),
+    "tile": lambda x: x.tile(2, 3),
+    "tile, fewer entries": lambda x: x.tile(2, 2),
+    "repeat": lambda x: x.repeat(2, 2),
+    "repeatInterleave": lambda x: x.repeat_interleave(3, 1),
+    "repeatInterleave, flattened": lambda x: x.repeat_interleave(2),
+    "flip": lambda x: x.flip(0, -1),
+    "flip, all axes": lambda x: torch.flip(x, [0, 1]),
+    "flip, matmul": lambda a, b: a.flip(1) @ b.flip(0, 1),
+    "roll": lambda x: x.roll((1, -2), (0, 1)),
+    "roll, flattened": lambda x: x.roll(5),
+    "slice, from the end": lambda x: x[-3:, 1:-1],
+    "tril": lambda x: x.tril(1),
+    "triu": lambda x: x.triu(-1),
+    "diagonal": lambda x: x.diagonal(1),
+    "diagonal, batched": lambda x: x.diagonal(-1, -2, -1),
+    "eye": lambda x: x * torch.eye(3, 4),
+    "linspace": lambda x: x * torch.linspace(-1, 2, 7),
+    "oneHot": lambda i, x: x * F.one_hot(i, 6)[..., :5],
+    "matmul, vector left": torch.matmul,
+    "matmul, vector right": torch.matmul,
+    "matmul, vectors": torch.matmul,
+}
+
+
+def op(name):
+    if name.startswith("einsum "):
+        return lambda *tensors: torch.einsum(name[len("einsum "):], *tensors)
+    return ops[name]
+
+
+def expected(case):
+    name = case["name"]
+    inputs = [source(name, number, spec) for number, spec in enumerate(case["inputs"])]
+    results = op(name)(*inputs)
+    results = [results] if isinstance(results, torch.Tensor) else list(results)
+    flat = torch.cat([result.double().flatten() for result in results])
+    out = {"shapes": [list(result.shape) for result in results], "value": describe(name, flat)}
+    if flat.requires_grad:
+        weights = torch.from_numpy(units(f"{name}.weights", flat.numel()))
+        wrt = [x for x in inputs if x.requires_grad]
+        gradients = torch.autograd.grad((flat * weights).sum(), wrt, allow_unused=True, materialize_grads=True)
+        out["gradients"] = [describe(name, gradient) for gradient in gradients]
+    return out
+
+
+cases = load(beside(__file__, "cases.json"))["cases"]
+write(beside(__file__, "expected.json"), {"versions": versions(), "cases": {case["name"]: expected(case) for case in cases}})
