@@ -31,16 +31,18 @@ const NAMES: LayerNames = {
   projectionDropout: true,
 }
 
+const POOLER = 'bert.pooler.dense'
+
 /** Embeddings and layers. */
 export class BertEncoder extends Encoder {
   readonly embeddings: Embeddings
   readonly layers: readonly EncoderLayer[]
 
   constructor(config: ModelConfig) {
-    super('bert')
-    this.embeddings = this.add(new Embeddings('bert.embeddings', config))
+    super()
+    this.embeddings = new Embeddings(config)
     this.layers = Array.from({ length: config.layers }, (_, i) =>
-      this.add(new EncoderLayer(`bert.encoder.layer.${i}`, NAMES, config)),
+      this.add(`encoder.layer.${i}`, new EncoderLayer(NAMES, config)),
     )
   }
 }
@@ -55,11 +57,11 @@ export class BertForSequenceClassification extends SequenceClassifier {
 
   constructor(config: ModelConfig) {
     super(config, 'bert.')
-    this.bert = this.add(new BertEncoder(config))
+    this.bert = new BertEncoder(config)
     // Stands after the encoder in the state dict, under the encoder's name.
-    this.pooler = this.add(new Linear('bert.pooler.dense', config.hidden, config.hidden, config.initializerRange))
-    this.#dropout = new Dropout('dropout', config.classifierDropout)
-    this.classifier = this.add(new Linear('classifier', config.hidden, config.labels.length, config.initializerRange))
+    this.pooler = this.add(POOLER, new Linear(config.hidden, config.hidden, { deviation: config.initializerRange }))
+    this.#dropout = new Dropout(config.classifierDropout)
+    this.classifier = new Linear(config.hidden, config.labels.length, { deviation: config.initializerRange })
   }
 
   logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor {
@@ -86,9 +88,9 @@ export class BertForTokenClassification extends TokenClassifier {
 
   constructor(config: ModelConfig) {
     super(config, 'bert.')
-    this.bert = this.add(new BertEncoder(config))
-    this.#dropout = new Dropout('dropout', config.classifierDropout)
-    this.classifier = this.add(new Linear('classifier', config.hidden, config.labels.length, config.initializerRange))
+    this.bert = new BertEncoder(config)
+    this.#dropout = new Dropout(config.classifierDropout)
+    this.classifier = new Linear(config.hidden, config.labels.length, { deviation: config.initializerRange })
   }
 
   logits(ids: Tensor, mask: Tensor, types: Tensor | undefined, context: ForwardContext): Tensor {
@@ -116,10 +118,12 @@ export class BertForMaskedLM extends MaskedModel {
   constructor(config: ModelConfig) {
     super(config, 'bert.')
     const { hidden, vocabSize, initializerRange, layerNormEpsilon } = config
-    this.encoder = this.add(new BertEncoder(config))
-    this.decoder = this.add(new TiedDecoder('cls.predictions', vocabSize))
-    this.dense = this.add(new Linear('cls.predictions.transform.dense', hidden, hidden, initializerRange))
-    this.norm = this.add(new LayerNorm('cls.predictions.transform.LayerNorm', hidden, layerNormEpsilon))
+    this.encoder = this.add('bert', new BertEncoder(config))
+    this.decoder = this.add('cls.predictions', new TiedDecoder(vocabSize))
+    const dense = new Linear(hidden, hidden, { deviation: initializerRange })
+    this.dense = this.add('cls.predictions.transform.dense', dense)
+    const norm = new LayerNorm(hidden, { epsilon: layerNormEpsilon })
+    this.norm = this.add('cls.predictions.transform.LayerNorm', norm)
   }
 }
 
@@ -132,7 +136,7 @@ export class BertForMaskedTexts extends BertForMaskedLM {
 
   constructor(config: ModelConfig) {
     super(config)
-    this.pooler = this.add(new Linear('bert.pooler.dense', config.hidden, config.hidden, config.initializerRange))
+    this.pooler = this.add(POOLER, new Linear(config.hidden, config.hidden, { deviation: config.initializerRange }))
   }
 
   /**

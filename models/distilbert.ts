@@ -29,10 +29,10 @@ export class DistilBertEncoder extends Encoder {
   readonly layers: readonly EncoderLayer[]
 
   constructor(config: ModelConfig) {
-    super('distilbert')
-    this.embeddings = this.add(new Embeddings('distilbert.embeddings', config))
+    super()
+    this.embeddings = new Embeddings(config)
     this.layers = Array.from({ length: config.layers }, (_, i) =>
-      this.add(new EncoderLayer(`distilbert.transformer.layer.${i}`, NAMES, config)),
+      this.add(`transformer.layer.${i}`, new EncoderLayer(NAMES, config)),
     )
   }
 }
@@ -48,10 +48,10 @@ export class DistilBertForSequenceClassification extends SequenceClassifier {
   constructor(config: ModelConfig) {
     super(config, 'distilbert.')
     const { hidden, labels, initializerRange } = config
-    this.distilbert = this.add(new DistilBertEncoder(config))
-    this.preClassifier = this.add(new Linear('pre_classifier', hidden, hidden, initializerRange))
-    this.#dropout = new Dropout('dropout', config.classifierDropout)
-    this.classifier = this.add(new Linear('classifier', hidden, labels.length, initializerRange))
+    this.distilbert = new DistilBertEncoder(config)
+    this.preClassifier = this.add('pre_classifier', new Linear(hidden, hidden, { deviation: initializerRange }))
+    this.#dropout = new Dropout(config.classifierDropout)
+    this.classifier = new Linear(hidden, labels.length, { deviation: initializerRange })
   }
 
   /** `types` is not used: DistilBERT has no segments. */
@@ -79,10 +79,10 @@ export class DistilBertForTokenClassification extends TokenClassifier {
 
   constructor(config: ModelConfig) {
     super(config, 'distilbert.')
-    this.distilbert = this.add(new DistilBertEncoder(config))
+    this.distilbert = new DistilBertEncoder(config)
     // Not the classifier's: Transformers takes the encoder's rate here.
-    this.#dropout = new Dropout('dropout', config.dropout)
-    this.classifier = this.add(new Linear('classifier', config.hidden, config.labels.length, config.initializerRange))
+    this.#dropout = new Dropout(config.dropout)
+    this.classifier = new Linear(config.hidden, config.labels.length, { deviation: config.initializerRange })
   }
 
   /** `types` is not used: DistilBERT has no segments. */
@@ -111,10 +111,10 @@ export class DistilBertForMaskedLM extends MaskedModel {
   constructor(config: ModelConfig) {
     super(config, 'distilbert.')
     const { hidden, vocabSize, initializerRange, layerNormEpsilon } = config
-    this.encoder = this.add(new DistilBertEncoder(config))
-    this.dense = this.add(new Linear('vocab_transform', hidden, hidden, initializerRange))
-    this.norm = this.add(new LayerNorm('vocab_layer_norm', hidden, layerNormEpsilon))
-    this.decoder = this.add(new TiedDecoder('vocab_projector', vocabSize))
+    this.encoder = this.add('distilbert', new DistilBertEncoder(config))
+    this.dense = this.add('vocab_transform', new Linear(hidden, hidden, { deviation: initializerRange }))
+    this.norm = this.add('vocab_layer_norm', new LayerNorm(hidden, { epsilon: layerNormEpsilon }))
+    this.decoder = this.add('vocab_projector', new TiedDecoder(vocabSize))
   }
 }
 

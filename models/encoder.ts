@@ -55,17 +55,17 @@ export class Embeddings extends Module {
   readonly dropout: Dropout
   readonly #maxPositions: number
 
-  constructor(path: string, config: ModelConfig) {
-    super(path)
+  constructor(config: ModelConfig) {
+    super()
     const { hidden, initializerRange } = config
     const table = (name: string, rows: number, paddingRow?: number): Embedding =>
-      this.add(new Embedding(`${path}.${name}`, rows, hidden, initializerRange, paddingRow))
+      this.add(name, new Embedding(rows, hidden, { deviation: initializerRange, paddingRow }))
     this.#maxPositions = config.maxPositions
     this.words = table('word_embeddings', config.vocabSize, config.padTokenId)
     this.positions = table('position_embeddings', config.maxPositions)
     if (config.typeVocab > 0) this.types = table('token_type_embeddings', config.typeVocab)
-    this.norm = this.add(new LayerNorm(`${path}.LayerNorm`, hidden, config.layerNormEpsilon))
-    this.dropout = this.add(new Dropout(`${path}.dropout`, config.dropout))
+    this.norm = this.add('LayerNorm', new LayerNorm(hidden, { epsilon: config.layerNormEpsilon }))
+    this.dropout = new Dropout(config.dropout)
   }
 
   /** To [batch · sequence, hidden]. Throws a UserError on sequences longer than the position table. */
@@ -98,23 +98,23 @@ export class EncoderLayer extends Module {
   readonly #outputDropout: Dropout
   readonly #config: ModelConfig
 
-  constructor(path: string, names: LayerNames, config: ModelConfig) {
-    super(path)
+  constructor(names: LayerNames, config: ModelConfig) {
+    super()
     const { hidden, intermediate, layerNormEpsilon } = config
     const linear = (name: string, inputs: number, outputs: number): Linear =>
-      this.add(new Linear(`${path}.${name}`, inputs, outputs, config.initializerRange))
+      this.add(name, new Linear(inputs, outputs, { deviation: config.initializerRange }))
     this.#config = config
     this.query = linear(names.query, hidden, hidden)
     this.key = linear(names.key, hidden, hidden)
     this.value = linear(names.value, hidden, hidden)
     this.projection = linear(names.projection, hidden, hidden)
-    this.attentionNorm = this.add(new LayerNorm(`${path}.${names.attentionNorm}`, hidden, layerNormEpsilon))
+    const norm = (name: string): LayerNorm => this.add(name, new LayerNorm(hidden, { epsilon: layerNormEpsilon }))
+    this.attentionNorm = norm(names.attentionNorm)
     this.up = linear(names.up, hidden, intermediate)
     this.down = linear(names.down, intermediate, hidden)
-    this.outputNorm = this.add(new LayerNorm(`${path}.${names.outputNorm}`, hidden, layerNormEpsilon))
-    const rate = names.projectionDropout ? config.dropout : 0
-    this.#projectionDropout = new Dropout(`${path}.${names.projection}.dropout`, rate)
-    this.#outputDropout = new Dropout(`${path}.${names.down}.dropout`, config.dropout)
+    this.outputNorm = norm(names.outputNorm)
+    this.#projectionDropout = new Dropout(names.projectionDropout ? config.dropout : 0)
+    this.#outputDropout = new Dropout(config.dropout)
   }
 
   /**

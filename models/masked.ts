@@ -4,15 +4,15 @@ import type { Tensor } from '../engine/tensor.ts'
 import { type Encoder, type Inputs, activate, layerTargets } from './encoder.ts'
 import { classificationLoss, meanOf } from './losses.ts'
 import { Model, type TargetWord } from './model.ts'
-import { type ForwardContext, type LayerNorm, type Linear, Module, type Parameter } from './nn.ts'
+import { type ForwardContext, type LayerNorm, type Linear, Module, Parameter } from './nn.ts'
 
 /** The decoder's own part, a bias for each token: its weights are those of the word embeddings. */
 export class TiedDecoder extends Module {
   readonly bias: Parameter
 
-  constructor(path: string, vocabSize: number) {
-    super(path)
-    this.bias = this.own('bias', [vocabSize], 'bias', { kind: 'constant', value: 0 })
+  constructor(vocabSize: number) {
+    super()
+    this.bias = new Parameter([vocabSize], { role: 'bias' })
   }
 }
 

@@ -18,7 +18,7 @@ export abstract class Model extends Module {
   abstract readonly architecture: string
 
   constructor(config: ModelConfig, prefix: string) {
-    super('')
+    super()
     this.config = config
     this.prefix = prefix
   }

@@ -16,7 +16,7 @@ import {
 } from './loading.ts'
 import { adapted, checkLoraShape, freeze, refuseTwice, trainedHead, unfreeze } from './lora.ts'
 import { type Model, TokenClassifier } from './model.ts'
-import { loraScale, type Linear, type LoraShape, type Parameter } from './nn.ts'
+import { loraScale, ownParameters, type Linear, type LoraShape, type Parameter } from './nn.ts'
 import { Pattern } from './patterns.ts'
 import type { LazyTensor, TensorFile } from './safetensors.ts'
 import { checkFields } from './plain-issue.ts'
@@ -360,7 +360,7 @@ function findPlaces(model: Model, config: AdapterConfig, file: TensorFile, { hea
     const required = !target && config.modulesToSave.some(name => within(linear.path, name))
     const trained =
       !target && config.modulesToSave.some(name => within(linear.path, name) || bringsAlong(name, linear.path))
-    for (const parameter of [linear.weight, linear.bias]) {
+    for (const parameter of ownParameters(linear)) {
       const name = target ? wrappedName(parameter) : parameter.name
       if (!required && !tensors.has(PREFIX + name)) continue
       saved.push({ parameter, tensor: find(name, parameter.shape), trained })
@@ -402,8 +402,8 @@ export function adapterTensors(model: Model, origin?: Origin): LazyTensor[] {
   const linears = adapted(model)
   if (linears.length === 0) throw new UserError(`${model.config.name} has no LoRA adapters to save`)
   const lora = linears.flatMap(({ lora }) => (lora ? [lora.a, lora.b] : []))
-  const plain = savedModules(model).flatMap(({ weight, bias }) => [weight, bias])
-  const wrapped = linears.filter(linear => isFreshHead(model, linear)).flatMap(({ weight, bias }) => [weight, bias])
+  const plain = savedModules(model).flatMap(ownParameters)
+  const wrapped = linears.filter(linear => isFreshHead(model, linear)).flatMap(ownParameters)
   return [
     ...[...lora, ...plain].map(parameter => lazy(PREFIX + parameter.name, parameter)),
     ...wrapped.map(parameter => lazy(PREFIX + wrappedName(parameter), parameter)),

@@ -34,7 +34,8 @@ function norm(x: Tensor, { weight, bias, epsilon }: LayerNorm): Tensor {
 }
 
 function linear(x: Tensor, { weight, bias, lora }: Linear): Tensor {
-  const y = x.matmul(weight.tensor.transpose()).add(bias.tensor)
+  const product = x.matmul(weight.tensor.transpose())
+  const y = bias ? product.add(bias.tensor) : product
   return lora ? y.add(x.matmul(lora.a.tensor.transpose()).matmul(lora.b.tensor.transpose()).mul(lora.scale)) : y
 }
 

@@ -76,10 +76,7 @@ describe('AdamW steps as torch.optim.AdamW does', () => {
       const { steps, lr, weightDecay = 0, beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, clip = 0 } = one
       const parameters = cases.parameters.map(
         ({ name, shape, decays }) =>
-          new Parameter(name, shape, decays ? 'weight' : name.startsWith('norm') ? 'norm' : 'bias', {
-            kind: 'constant',
-            value: 0,
-          }),
+          new Parameter(shape, { name, role: decays ? 'weight' : name.startsWith('norm') ? 'norm' : 'bias' }),
       )
       for (const parameter of parameters)
         await parameter.write(new Float32Array(patternUnits(parameter.name, parameter.size)))

@@ -89,7 +89,7 @@ const feedsOf = (layer: EncoderLayer, run: string): Map<Tensor, Float64Array> =>
 describe('a layer of Apache SystemDS', () => {
   test('with tanh gives these states', async ({ skip }) => {
     if (!existsSync(FOLDER)) skip(`there is no ${FOLDER}`)
-    const layer = new EncoderLayer('layer', NAMES, configOf({ hidden: 6, heads: 2, intermediate: 7 }, 'tanh'))
+    const layer = new EncoderLayer(NAMES, configOf({ hidden: 6, heads: 2, intermediate: 7 }, 'tanh'))
     const states = tensor(Float32Array.from(csv('input_states_test1').flat()), [5 * 4, 6])
     const forward = (x: Tensor): Tensor => layer.forward(x, undefined, 5, evaluation())
     const expected = csv('output_states_test1').flat()
@@ -101,7 +101,7 @@ describe('a layer of Apache SystemDS', () => {
   test('with GELU by tanh gives these states and these gradients of states and parameters', async ({ skip }) => {
     if (!existsSync(FOLDER)) skip(`there is no ${FOLDER}`)
     const config = configOf({ hidden: 8, heads: 2, intermediate: 5 }, 'gelu_new')
-    const layer = new EncoderLayer('layer', NAMES, config)
+    const layer = new EncoderLayer(NAMES, config)
     const read = (name: string): Tensor => tensor(Float32Array.from(csv(name).flat()), [2 * 3, 8])
     const states = read('input_states_test3')
     const upstream = read('input_dstates_test3')
@@ -140,7 +140,7 @@ describe('a layer asked for the first token alone', () => {
   ])
 
   test('gives what the whole layer gives there, with the same gradients', async () => {
-    const layer = new EncoderLayer('layer', NAMES, configOf(sizes, 'gelu'))
+    const layer = new EncoderLayer(NAMES, configOf(sizes, 'gelu'))
     const feeds = new Map(layer.parameters().map(p => [p.tensor, Float64Array.from(freshValues(p, 2))]))
     const outputs = (firstOnly: boolean): Tensor[] => {
       const y = layer.forward(x, mask, batch, evaluation(), firstOnly)
@@ -157,7 +157,7 @@ describe('a layer asked for the first token alone', () => {
   })
 
   test('drops out by seed and step, the same every time', async () => {
-    const layer = new EncoderLayer('layer', NAMES, configOf({ ...sizes, dropout: 0.3 }, 'gelu'))
+    const layer = new EncoderLayer(NAMES, configOf({ ...sizes, dropout: 0.3 }, 'gelu'))
     await initialise(layer.parameters(), 2)
     const run = async (seed: number, step: number): Promise<number[]> =>
       Array.from(await layer.forward(x, mask, batch, training(seed, step)).data())

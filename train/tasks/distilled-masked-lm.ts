@@ -19,8 +19,8 @@ export interface MaskedDistillation extends Distillation {
 export class DistilledMaskedLM extends Model {
   readonly architecture: string
   readonly student: MaskedModel
-  /** Not among the modules: it is neither trained nor saved. */
-  readonly teacher: MaskedModel
+  /** Private, and so not among the modules: it is neither trained nor saved. */
+  readonly #teacher: MaskedModel
   /** From the student's hidden states to the teacher's, the same for all layers (Jiao et al. 2020). */
   readonly projection: Linear | undefined
 
@@ -29,12 +29,17 @@ export class DistilledMaskedLM extends Model {
     super(student.config, student.prefix)
     const [width, wanted] = [student.config.hidden, teacher.config.hidden]
     this.architecture = student.architecture
-    this.student = this.add(student)
-    this.teacher = teacher
+    this.student = this.add('', student)
+    this.#teacher = teacher
     for (const parameter of teacher.parameters()) parameter.trainable = false
     if (hidden > 0 && width !== wanted) {
-      this.projection = this.add(new Linear('distillation.projection', width, wanted, 1 / Math.sqrt(width)))
+      const projection = new Linear(width, wanted, { deviation: 1 / Math.sqrt(width) })
+      this.projection = this.add('distillation.projection', projection)
     }
+  }
+
+  get teacher(): MaskedModel {
+    return this.#teacher
   }
 
   targets(word: TargetWord): Linear[] {

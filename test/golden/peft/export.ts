@@ -11,6 +11,7 @@ import { WEIGHTS_FILE, writeAtomic, writeSafetensors } from '../../../models/nod
 import { saveModel } from '../../../models/node/model.ts'
 import { saveAdapter } from '../../../models/node/peft.ts'
 import { baseModel, exportedModel, logitsOf, madeHere, peftCases, savedAgain } from './exported.ts'
+import { ownParameters } from '../../../models/nn.ts'
 
 const out = argv[2]
 if (!out) throw new Error('where to? node test/golden/peft/export.ts <folder>')
@@ -21,7 +22,10 @@ for (const exported of [...madeHere, ...savedAgain]) {
   await saveModel(join(folder, 'base'), base)
   if (exported.freshHead) {
     // As a published encoder is, without the head.
-    const heads = base.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
+    const heads = base
+      .head()
+      .flatMap(ownParameters)
+      .map(({ name }) => name)
     await writeSafetensors(
       join(folder, 'base', WEIGHTS_FILE),
       modelTensors(base).filter(({ name }) => !heads.includes(name)),

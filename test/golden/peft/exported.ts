@@ -8,6 +8,7 @@ import type { SequenceClassifier } from '../../../models/model.ts'
 import { openAdapter } from '../../../models/node/peft.ts'
 import { evaluation } from '../../support/models.ts'
 import { type BatchPattern, batchInputs, fillByPattern, patternBatch } from '../../support/pattern.ts'
+import { ownParameters } from '../../../models/nn.ts'
 
 export type Family = 'bert' | 'distilbert'
 
@@ -63,7 +64,7 @@ function made(name: string, family: Family, options: LoraOptions, freshHead = fa
     async attach(model) {
       const parameters = attachLora(model, options)
       await fillByPattern(parameters, 51)
-      if (freshHead) for (const { weight, bias } of model.head()) weight.fresh = bias.fresh = true
+      if (freshHead) for (const parameter of model.head().flatMap(ownParameters)) parameter.fresh = true
     },
   }
 }

@@ -22,7 +22,7 @@ import {
 } from '../../../models/index.ts'
 import { findTargets, trainedHead, unfreeze } from '../../../models/lora.ts'
 import { TARGET_WORDS } from '../../../models/model.ts'
-import type { Linear } from '../../../models/nn.ts'
+import { type Linear, ownParameters } from '../../../models/nn.ts'
 import { exists, hasWeights, openWeights, readJson } from '../../../models/node/files.ts'
 import { resolveModel } from '../../../models/node/hub.ts'
 import { withAdapterTensors } from '../../../models/node/peft.ts'
@@ -391,7 +391,11 @@ async function drawnOfHead(
   model: Classifier,
   { folder, weights, adapter, takesHead: head }: OpenedModel,
 ): Promise<readonly string[]> {
-  if (folder === undefined) return model.head().flatMap(({ weight, bias }) => [weight.name, bias.name])
+  if (folder === undefined)
+    return model
+      .head()
+      .flatMap(ownParameters)
+      .map(({ name }) => name)
   const missing = await withWeights({ folder, weights }, async file => matchWeights(model, file, { head }).missing)
   const saved = new Set(
     adapter && head ? await withAdapterTensors(adapter.folder, file => file.names().map(modelName)) : [],
