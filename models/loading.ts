@@ -1,17 +1,14 @@
 // Weights from a safetensors file into a model and back, by Transformers' names. Everything is checked before anything
 // is written, and no tensor is ever whole in CPU memory while loading.
 import { UserError } from '../engine/errors.ts'
-import { sameShape, showShape, type Shape } from '../engine/shape.ts'
+import { sameShape, showShape } from '../engine/shape.ts'
 import type { Tensor } from '../engine/tensor.ts'
+import { checkTensor, fillParameter } from './filling.ts'
 import { adapted } from './lora.ts'
 import { freshValues, initialise } from './initialise.ts'
 import type { Model } from './model.ts'
 import type { Parameter } from './nn.ts'
-import { LEAST_BEYOND_F16, firstBeyond, type LazyTensor, type TensorFile } from './safetensors.ts'
-import { show } from './show.ts'
-
-/** Element types that hold numbers which weights can be. */
-const FLOATS: readonly string[] = ['F32', 'F16', 'BF16']
+import type { LazyTensor, TensorFile } from './safetensors.ts'
 
 /** Which tensor of a file goes where. */
 export interface WeightMatch {
@@ -87,35 +84,6 @@ export async function loadWeights(
   await initialise(drawn, seed)
   const names = (parameters: readonly Parameter[]): string[] => parameters.map(({ name }) => name)
   return { loaded: names(loaded.map(({ parameter }) => parameter)), initialised: names(drawn), ignored }
-}
-
-/**
- * Writes a file's tensor into a parameter of the same size. Throws a UserError on numbers that are not finite, or that
- * the parameter's own f16 cannot hold, naming the tensor and the element; what comes before that is written by then.
- */
-export async function fillParameter(parameter: Parameter, file: TensorFile, tensor: string): Promise<void> {
-  for await (const { elementOffset, data } of file.chunks(tensor)) {
-    await writeChecked(parameter, data, elementOffset, () => `${file.where}: tensor ${show(tensor)}`)
-  }
-}
-
-/**
- * Writes elements from `elementOffset` on. Throws a UserError, which begins with `where`, on numbers that the
- * parameter's f16 cannot hold.
- */
-export async function writeChecked(
-  parameter: Parameter,
-  data: Float32Array<ArrayBuffer>,
-  elementOffset: number,
-  where: () => string,
-): Promise<void> {
-  const bad = parameter.dtype === 'f16' ? firstBeyond(data, LEAST_BEYOND_F16) : -1
-  if (bad >= 0) {
-    throw new UserError(
-      `${where()} has ${data[bad]} as element ${elementOffset + bad}, which f16 cannot hold: use --precision f32`,
-    )
-  }
-  await parameter.write(data, elementOffset)
 }
 
 /**
@@ -212,15 +180,4 @@ function otherClasses({ name }: Parameter, model: Model, file: TensorFile): bool
 /** What stands on the encoder may be missing from a file made for another task; BERT's pooler too. */
 export function belongsToHead(name: string, { prefix }: Model): boolean {
   return !name.startsWith(prefix) || name.startsWith(`${prefix}pooler.`)
-}
-
-/** Throws a UserError unless a file's tensor has this shape and holds floats. */
-export function checkTensor(tensor: string, expected: Shape, file: TensorFile): void {
-  const { dtype, shape } = file.info(tensor)
-  if (!sameShape(shape, expected)) {
-    throw new UserError(`${file.where}: tensor ${tensor} is ${showShape(shape)}, expected ${showShape(expected)}`)
-  }
-  if (!FLOATS.includes(dtype)) {
-    throw new UserError(`${file.where}: tensor ${tensor} is ${dtype}, expected one of ${FLOATS.join(', ')}`)
-  }
 }

@@ -5,15 +5,8 @@ import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
 import { showShape } from '../engine/shape.ts'
 import { tensor } from '../engine/index.ts'
-import {
-  belongsToHead,
-  checkTensor,
-  fillParameter,
-  withLora,
-  writeChecked,
-  type Origin,
-  type PartOfFile,
-} from './loading.ts'
+import { checkTensor, fillParameter, writeChecked } from './filling.ts'
+import { belongsToHead, withLora, type Origin, type PartOfFile } from './loading.ts'
 import { adapted, checkLoraShape, freeze, refuseTwice, trainedHead, unfreeze } from './lora.ts'
 import { type Model, TokenClassifier } from './model.ts'
 import { loraScale, ownParameters, type Linear, type LoraShape, type Parameter } from './nn.ts'

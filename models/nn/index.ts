@@ -7,13 +7,20 @@ export {
   LoraAdapter,
   Module,
   Parameter,
+  currentContext,
   forwardContext,
+  inContext,
   loraScale,
+  type EmbeddingOptions,
   type ForwardContext,
   type Initial,
+  type LinearOptions,
   type LoraShape,
+  type NormOptions,
+  type ParameterOptions,
   type Role,
 } from '../nn.ts'
+export { load, save, type LoadOptions, type LoadedNames } from './saved.ts'
 export { initialise } from '../initialise.ts'
 export {
   IGNORED,

@@ -14,6 +14,7 @@ export {
 } from '../../models/node/hub.ts'
 export { openSafetensors, openWeights, writeSafetensors } from '../../models/node/files.ts'
 export { saveModel } from '../../models/node/model.ts'
+export { loadFile, saveFile } from '../../models/node/saved.ts'
 export { openAdapter as openAdapterFolder, readAdapterConfig, saveAdapter } from '../../models/node/peft.ts'
 export { loadTokenizer, saveTokenizer } from '../../models/node/tokenizer.ts'
 export {

@@ -8,7 +8,8 @@ import {
   matchWeights,
   originOf,
 } from '../../../../models/index.ts'
-import { type PartOfFile, fillParameter, writeChecked } from '../../../../models/loading.ts'
+import { fillParameter, writeChecked } from '../../../../models/filling.ts'
+import type { PartOfFile } from '../../../../models/loading.ts'
 import type { MaskedModel } from '../../../../models/masked.ts'
 import { openWeights } from '../../../../models/node/files.ts'
 import { readAdapterConfig, withAdapterTensors } from '../../../../models/node/peft.ts'
