@@ -33,6 +33,9 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
   return order.reverse()
 }
 
+/** A tensor for each of `W`, whose number the compiler may know. */
+type GradientsOf<W extends readonly Tensor[]> = { -readonly [K in keyof W]: Tensor }
+
 /**
  * Gradients of `loss` with respect to each of `wrt`, in their shapes and dtypes; zeros if the loss does not depend on
  * one. The loss has one element, unless its `upstream` gradient, of the same shape, is given. `recompute` lists
@@ -40,6 +43,12 @@ function pathNodes(root: Node, wrt: ReadonlySet<Node>): Node[] {
  * kept, which saves memory and takes time (Chen et al. 2016). Throws a UserError if an op on the path has no gradient,
  * and on integers.
  */
+export function grad<const W extends readonly Tensor[]>(
+  loss: Tensor,
+  wrt: W,
+  upstream?: Tensor,
+  recompute?: readonly Tensor[],
+): GradientsOf<W>
 export function grad(
   loss: Tensor,
   wrt: readonly Tensor[],

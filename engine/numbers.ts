@@ -3,6 +3,7 @@ import type { DType } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { toFloat16, toFloat32 } from './float16.ts'
 import type { TensorData } from './tensor.ts'
+import type { Float16Array } from './web.ts'
 
 /** JavaScript's arrays of numbers. */
 export type TypedArray = FloatArray | SignedArray | UnsignedArray

@@ -5,6 +5,7 @@ import { UserError } from './errors.ts'
 import type { Device } from './runtime/device.ts'
 import { cancelFinalization, releaseWhenCollected } from './runtime/finalization.ts'
 import type { TensorData } from './tensor.ts'
+import type { GPUBuffer } from './web.ts'
 
 /** Largest result, in bytes, that moves to the host when read, so that a step's loss doesn't hold a buffer. */
 const MOVED_BYTES = 4096

@@ -1,4 +1,5 @@
 // Tensor: an immutable, lazy handle on one value of the graph. Methods only build nodes; nothing runs until `data()`.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { type DType, isFloat } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { findOp, makeNode, specOf } from './graph.ts'

@@ -1,4 +1,5 @@
 // Variables: tensors that persist, such as parameters and optimizer state. Each has one owner.
+/// <reference lib="esnext.disposable" preserve="true" />
 import { type DType, type Spec, bytesOf } from '../shaders/kernel.ts'
 import { UserError } from './errors.ts'
 import { recordAssignment, recordedValue } from './evaluate.ts'

@@ -2,10 +2,8 @@
 // written.
 import { z } from 'zod'
 import { UserError } from '../engine/errors.ts'
-import type { ModelConfig } from './config.ts'
+import type { Activation, ModelConfig } from './config.ts'
 import { show } from './show.ts'
-
-export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'tanh'
 
 /** Names in config.json on the left; the first name of ours on the right is what we write back. */
 export const ACTIVATIONS: Readonly<Record<string, Activation>> = {

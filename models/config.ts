@@ -1,12 +1,12 @@
 // What a model is made of, in one vocabulary for all families, and its way from and to the Hub's config.json, where
 // families name the same things differently. Published architectures are known by name, with no download.
 import { UserError } from '../engine/errors.ts'
-import { type Activation, writeCommon } from './config-fields.ts'
+import { writeCommon } from './config-fields.ts'
 import { FAMILIES, familyOf } from './families.ts'
 import type { Family } from './family.ts'
 import { show } from './show.ts'
 
-export type { Activation } from './config-fields.ts'
+export type Activation = 'gelu' | 'gelu-tanh' | 'relu' | 'tanh'
 
 /** An encoder with a classification head. */
 export interface ModelConfig {

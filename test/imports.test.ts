@@ -6,6 +6,9 @@ import { dirname, join, relative } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { COMMANDS } from '../train/node/cli/commands.ts'
+import { PACKAGES } from '../train/node/packages.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** Each may import those before it, and itself. */
@@ -55,6 +58,47 @@ describe('imports', () => {
     const browser = imports.filter(({ file }) => !isForNode(file))
     expect(browser.length).toBeGreaterThan(100)
     expect(browser.filter(({ what }) => isBuiltin(what) || isForNode(what) || what === 'webgpu')).toEqual([])
+  })
+})
+
+describe('packages', () => {
+  const { dependencies, optionalDependencies, peerDependencies, exports } = z
+    .object({
+      dependencies: z.record(z.string(), z.string()),
+      optionalDependencies: z.record(z.string(), z.string()),
+      peerDependencies: z.record(z.string(), z.string()),
+      exports: z.record(z.string(), z.union([z.string(), z.record(z.string(), z.string())])),
+    })
+    .parse(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')))
+  const own = new Set([...Object.keys(dependencies), ...Object.keys(optionalDependencies)])
+  /** Names of the packages that a module may load, but for those that come with tilegrad. */
+  const beyondOwn = (file: string): string[] => {
+    const reached = new Set([file])
+    for (const module of reached) if (module.endsWith('.ts')) for (const what of importsOf(module)) reached.add(what)
+    const names = Array.from(reached, what => /^(@[^/]+\/[^/]+|[^@./][^/]*)(?=$|\/)/.exec(what)?.[0])
+    return names
+      .filter(name => name !== undefined && !LAYERS.includes(name) && !isBuiltin(name) && !own.has(name))
+      .sort() as string[]
+  }
+
+  test('that do not come with tilegrad are loaded by no entry point', () => {
+    const entries = Object.values(exports)
+      .flatMap(entry =>
+        typeof entry === 'string' ? [] : [entry.node ?? entry.default, entry.browser ?? entry.default],
+      )
+      .map(path => path.replace('./dist/', '').replace(/\.js$/, '.ts'))
+    expect(entries).toHaveLength(12)
+    expect(entries.flatMap(beyondOwn)).toEqual([])
+  })
+
+  test('that a command may load are among those that it says it needs', () => {
+    expect(Object.values(PACKAGES).flat().sort()).toEqual(Object.keys(peerDependencies).sort())
+    for (const [name, { needs = () => [], mayNeed = [] }] of Object.entries(COMMANDS)) {
+      if (name === 'setup') continue
+      const loaded = beyondOwn(`train/node/cli/${name}.ts`)
+      expect([...needs(['--report', '--out']), ...mayNeed], name).toEqual(expect.arrayContaining(loaded))
+    }
+    expect(beyondOwn('train/node/cli/fine-tune.ts')).toContain('echarts')
   })
 })
 

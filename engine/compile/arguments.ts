@@ -4,6 +4,7 @@ import type { Launch } from '../../shaders/kernel.ts'
 import type { Device } from '../runtime/device.ts'
 import { cancelFinalization, releaseWhenCollected } from '../runtime/finalization.ts'
 import { ALIGNMENT, type Region, padded } from './region.ts'
+import type { GPUBuffer } from '../web.ts'
 
 /** Largest source that is packed beside the uniforms, in bytes, and the most bytes of all of them. */
 const PACKED_BYTES = 4096

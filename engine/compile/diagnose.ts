@@ -8,6 +8,7 @@ import type { Device } from '../runtime/device.ts'
 import { sizeOf } from '../shape.ts'
 import type { Binding, Region, Step } from './region.ts'
 import type { Schedule } from './schedule.ts'
+import type { GPUBuffer, GPUCommandEncoder } from '../web.ts'
 
 /** A position in a variable. */
 export interface Place {

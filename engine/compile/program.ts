@@ -13,6 +13,7 @@ import type { Assignment } from './canonical.ts'
 import { type MemoryPlan, planMemory } from './memory.ts'
 import type { Binding, Region } from './region.ts'
 import { type Schedule, type Store, schedule } from './schedule.ts'
+import type { GPUBuffer, GPUCommandEncoder, GPUComputePipeline, GPUDevice, GPUComputePassTimestampWrites } from '../web.ts'
 
 export const NO_VALUE =
   "a compiled function's input has no value while the function is traced: return the tensor, then read it"

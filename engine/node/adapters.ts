@@ -1,15 +1,16 @@
 // WebGPU under Node: finds the machine's adapters through Dawn (the `webgpu` package), and opens one by name. The
 // system's adapters come first. If it has none, there may be the embedded one: SwiftShader, a Vulkan driver that runs
-// on the CPU, which engine/node/setup.ts installs into a folder of this checkout.
+// on the CPU, which engine/node/setup.ts installs.
 
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs'
 import { constants, homedir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { UserError } from '../errors.ts'
 import { closeDevices } from '../runtime/device.ts'
+import { FORCED_SETUP, SETUP, cacheFolder } from './installed.ts'
 import { pollLess } from './polling.ts'
+import type { GPU, GPUAdapter } from '../web.ts'
 
 /** A description of an adapter. `--adapter` and TILEGRAD_ADAPTER are matched with its `name`. */
 export interface AdapterDescription {
@@ -53,9 +54,7 @@ export const embeddedPackage = {
 } as const
 
 /** The folder of the embedded adapter's files. Each version has its own, so that an outdated one is never loaded. */
-export const embeddedFolder = fileURLToPath(
-  new URL(`../../.cache/swiftshader-${embeddedPackage.version}/`, import.meta.url),
-)
+export const embeddedFolder = join(cacheFolder, `swiftshader-${embeddedPackage.version}/`)
 
 /**
  * The first of the embedded adapter's files in `folder` that is missing or doesn't have the expected hash; undefined if
@@ -114,12 +113,12 @@ export async function openAdapter({
   // Damaged files are not loaded: say so, since the adapter would just seem to be missing.
   const fault = existsSync(embeddedFolder) ? embeddedFault() : undefined
   const file = fault === undefined ? '' : join(embeddedFolder, fault)
-  const damaged = file && `; the embedded one is damaged (${file}): \`npm run setup -- --force\` fetches it again`
+  const damaged = file && `; the embedded one is damaged (${file}): \`${FORCED_SETUP}\` fetches it again`
   if (wanted && there.length) {
     throw new UserError(`No adapter's name contains '${wanted}'; available: ${there.join(', ')}${damaged}`)
   }
   if (damaged) throw new UserError(`no WebGPU adapter on this machine${damaged}`)
-  const remedy = '`npm run setup` fetches one that runs on the CPU'
+  const remedy = `\`${SETUP}\` fetches one that runs on the CPU`
   const cause = 'Dawn finds no graphics card with a driver that it can use'
   throw new UserError(`no WebGPU adapter on this machine: ${process.platform === 'linux' ? remedy : cause}`)
 }
@@ -275,6 +274,8 @@ async function importDawn(): Promise<{ create: (flags: string[]) => GPU; globals
   try {
     return await import('webgpu')
   } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND')
+      throw new UserError('the package webgpu is not installed: `npm install --include=optional` adds it')
     const reason = (error instanceof Error ? error.message : String(error)).split('\n')[0]
     throw new UserError(`WebGPU (Dawn) does not load on ${process.platform} ${process.arch}: ${reason}`)
   }

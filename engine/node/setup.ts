@@ -1,16 +1,17 @@
-// `npm run setup`: installs a software adapter, SwiftShader, from an npm package on a Linux machine without a WebGPU
-// adapter. Does nothing if the system has an adapter or it is already installed; `npm start` and `npm test` call it
-// each time. Needs no root: the files are in the checkout's .cache folder.
+// `npm run setup`, and `tilegrad setup` of an installed package: installs a software adapter, SwiftShader, from an npm
+// package on a Linux machine without a WebGPU adapter. Does nothing if the system has an adapter or it is already
+// installed; `npm start` and `npm test` call it each time. Needs no root: the files are in the checkout's .cache folder,
+// or in the user's cache.
 
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { createReadStream, rmSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { createBrotliDecompress } from 'node:zlib'
+import { createBrotliDecompress, createGunzip } from 'node:zlib'
 import { UserError, printableLine } from '../errors.ts'
 import { isBadOption } from './arguments.ts'
 import {
@@ -21,11 +22,13 @@ import {
   listAdapters,
   openAdapter,
 } from './adapters.ts'
+import { SETUP, cacheFolder, isInstalled } from './installed.ts'
+import { untar } from './untar.ts'
 
-const usage = `usage: npm run setup -- [--force]
+const usage = `usage: ${isInstalled ? SETUP : `${SETUP} --`} [--force]
 
 Makes sure that this machine has a WebGPU adapter: the system's own, or else one that computes on the CPU (SwiftShader),
-which is fetched from the npm registry once, 70 MB, of which 7 MB are kept in .cache/.
+which is fetched from the npm registry once, 70 MB, of which 7 MB are kept in ${cacheFolder}.
 
   --force   fetch the software adapter even if the system has an adapter`
 
@@ -70,16 +73,14 @@ async function fetchEmbedded(): Promise<void> {
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
   try {
     const tarball = await fetchTarball(`${name}@${version}`, work)
-    // Imported here because most calls have nothing to unpack.
-    const { x: extract } = await import('tar')
-    await extract({ file: tarball, cwd: work, strip: 1, filter: path => path === `package/${archive}` })
     const unpacked = join(work, 'unpacked')
     await mkdir(unpacked)
-    await pipeline(
-      createReadStream(join(work, archive)),
-      createBrotliDecompress(),
-      extract({ cwd: unpacked, filter: path => Object.hasOwn(files, path) }),
-    )
+    const outer = createReadStream(tarball).pipe(createGunzip())
+    for await (const { bytes } of untar(outer, path => path === `package/${archive}`)) {
+      const inner = Readable.from([bytes]).pipe(createBrotliDecompress())
+      for await (const file of untar(inner, path => Object.hasOwn(files, path)))
+        await writeFile(join(unpacked, file.name), file.bytes)
+    }
     const fault = embeddedFault(unpacked)
     if (fault !== undefined) {
       throw new UserError(`${fault} of ${name}@${version} was not unpacked completely: is the disk full or damaged?`)
@@ -104,7 +105,8 @@ async function fetchTarball(specifier: string, folder: string): Promise<string> 
     execFile(
       viaNode ? (process.env.npm_node_execpath ?? process.execPath) : 'npm',
       viaNode ? [String(npm), ...options] : options,
-      { cwd: fileURLToPath(new URL('../..', import.meta.url)) },
+      // A checkout's npm configuration is its own; an installed package takes that of the project it is called in.
+      { cwd: isInstalled ? process.cwd() : join(cacheFolder, '..') },
       (error, _stdout, stderr) => {
         if (!error) return resolve()
         // npm prints one line for each property of its error, among them one that explains it.

@@ -2,6 +2,7 @@
 // constants of the same sizes recur in every step.
 import { showBytes } from '../bytes.ts'
 import { UserError } from '../errors.ts'
+import type { GPUBuffer, GPUDevice } from '../web.ts'
 
 /** Most bytes of free buffers that are kept for reuse. */
 const KEPT_FREE_BYTES = 64 * 2 ** 20

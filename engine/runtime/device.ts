@@ -9,6 +9,7 @@ import { Buffers } from './buffers.ts'
 import { collectGarbage } from './garbage.ts'
 import { Pipelines } from './pipelines.ts'
 import { Scratch } from './scratch.ts'
+import type { GPUAdapter, GPUBuffer, GPUDevice } from '../web.ts'
 
 /** A description of an adapter for people. */
 export interface AdapterInfo {

@@ -1,6 +1,7 @@
 // Compute pipelines, cached by their WGSL. Compile errors show the source.
 import type { Launch } from '../../shaders/kernel.ts'
 import { Recent } from '../recent.ts'
+import type { GPUBindGroupLayout, GPUComputePipeline, GPUDevice } from '../web.ts'
 
 export interface Pipeline {
   readonly pipeline: GPUComputePipeline

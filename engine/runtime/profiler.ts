@@ -1,5 +1,6 @@
 // Times every dispatch of a run by timestamps, each in a compute pass of its own.
 import { UserError } from '../errors.ts'
+import type { GPUBuffer, GPUCommandEncoder, GPUDevice, GPUQuerySet, GPUComputePassTimestampWrites } from '../web.ts'
 
 /** One dispatch of a profiled run. */
 export interface KernelTime {

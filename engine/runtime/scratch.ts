@@ -2,6 +2,7 @@
 // one plan can be the k-th largest of the next. When a buffer is replaced by a larger one, plans have to make new bind
 // groups.
 import type { Buffers } from './buffers.ts'
+import type { GPUBuffer } from '../web.ts'
 
 export class Scratch {
   readonly #buffers: Buffers

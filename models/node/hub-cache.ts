@@ -10,8 +10,10 @@ import { hostname } from 'node:os'
 import { basename, dirname, join, relative } from 'node:path'
 import { showBytes } from '../../engine/bytes.ts'
 import { UserError } from '../../engine/errors.ts'
-import { codeOf, exists, readText, writeAtomic } from './files.ts'
-import { type HubLimits, NoResponse, UnexpectedResponse, pauseAfter } from './hub-network.ts'
+import { exists, readText, writeAtomic } from './files.ts'
+import { codeOf } from './regular-file.ts'
+import type { HubLimits } from './hub-limits.ts'
+import { NoResponse, UnexpectedResponse, pauseAfter } from './hub-network.ts'
 
 /** A repository at a revision, and the cache that it belongs in. */
 export interface Repository {

@@ -11,7 +11,6 @@ import {
   WEIGHTS_FILE,
   ADAPTER_CONFIG,
   WEIGHTS_INDEX,
-  codeOf,
   conversionOf,
   exists,
   isFolder,
@@ -20,6 +19,7 @@ import {
   readText,
   shardMap,
 } from './files.ts'
+import { codeOf } from './regular-file.ts'
 import {
   cachedSnapshot,
   downloadBlob,
@@ -30,8 +30,8 @@ import {
   snapshotFolder,
 } from './hub-cache.ts'
 import type { Progress, RemoteFile, Repository, Source } from './hub-cache.ts'
-import { BadStatus, HUB_LIMITS, HubClient, NoResponse, UnexpectedResponse, isOpenToAll } from './hub-network.ts'
-import type { HubLimits } from './hub-network.ts'
+import { HUB_LIMITS, type HubLimits } from './hub-limits.ts'
+import { BadStatus, HubClient, NoResponse, UnexpectedResponse, isOpenToAll } from './hub-network.ts'
 import { ADAPTER_WEIGHTS } from './peft.ts'
 import { TOKENIZER_FILES } from './tokenizer.ts'
 

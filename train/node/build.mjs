@@ -15,8 +15,6 @@ if (folder === undefined) rmSync(out, { recursive: true, force: true })
 const tsc = [at('node_modules/typescript/bin/tsc'), '-p', at('tsconfig.build.json'), '--outDir', out]
 execFileSync(process.execPath, tsc, { stdio: 'inherit' })
 for (const path of [
-  'package.json',
-  'LICENSE',
   'train/node/bundled/model',
   'train/node/bundled/reviews',
   'train/node/bundled/recorded',

@@ -14,8 +14,10 @@ const windows = process.platform === 'win32'
 function isInstalled() {
   const locked = readPackages('package-lock.json')
   const installed = readPackages('node_modules/.package-lock.json')
+  // Optional packages of other platforms are not there.
   return Object.entries(locked).every(
-    ([path, { version, optional }]) => path === '' || optional || installed[path]?.version === version,
+    ([path, { version, optional }]) =>
+      path === '' || installed[path]?.version === version || (optional && !installed[path]),
   )
 }
 

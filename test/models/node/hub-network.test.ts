@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { UserError } from '../../../engine/errors.ts'
 import { resolveModel } from '../../../models/node/hub.ts'
-import type { HubLimits } from '../../../models/node/hub-network.ts'
+import type { HubLimits } from '../../../models/node/hub-limits.ts'
 import { COMMIT, type Served, type Stage, listed, serveModel, stubHub } from '../../support/hub-server.ts'
 
 const WEIGHTS = Buffer.from(Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7919) >> 4))

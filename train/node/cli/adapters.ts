@@ -1,5 +1,6 @@
 // The machine's adapters: `tilegrad adapters` and --list-adapters show them.
 import { listAdapters } from '../../../engine/node/adapters.ts'
+import { SETUP } from '../../../engine/node/installed.ts'
 import { Console } from './console.ts'
 import { print } from './output.ts'
 import { flag, helpOf, parseTable } from './table.ts'
@@ -13,7 +14,7 @@ export async function showAdapters(console: Console): Promise<void> {
       `${name}  (${[backend, driver, fallback ? 'software' : 'GPU', embedded ? 'embedded' : ''].filter(Boolean).join(', ')})`,
     )
   }
-  if (adapters.length === 0) console.say('No adapters found. `npm run setup` fetches one that runs on the CPU.')
+  if (adapters.length === 0) console.say(`No adapters found. \`${SETUP}\` fetches one that runs on the CPU.`)
   console.result({ adapters })
 }
 

@@ -1,7 +1,8 @@
 // Keeps what Node makes of our TypeScript, so that the next start does not strip and compile it again: by the content
-// of each file, in the checkout's .cache. Only modules that are loaded after this one are kept, so entry points import
+// of each file, in the checkout's .cache or the user's cache. Only modules that are loaded after this one are kept, so entry points import
 // it first and everything else dynamically. Where the folder can't be written, starts are slower and nothing else.
 import { enableCompileCache } from 'node:module'
-import { fileURLToPath } from 'node:url'
+import { join } from 'node:path'
+import { cacheFolder } from '../../../engine/node/installed.ts'
 
-enableCompileCache(fileURLToPath(new URL('../../../.cache/node', import.meta.url)))
+enableCompileCache(join(cacheFolder, 'node'))

@@ -9,7 +9,7 @@ import { showName } from '../../data/table.ts'
 import { showFigure } from '../../metrics/summary.ts'
 import { type Evaluated, type Labelled, evaluateOn, openLabelled } from '../jobs/evaluate.ts'
 import { writeEvaluation } from '../jobs/evaluate/folder.ts'
-import { TILEGRAD, dependencies, version } from '../package.ts'
+import { TILEGRAD, optionalDependencies, version } from '../package.ts'
 import { refuseTaken, refuseUnwritable } from '../run/folder.ts'
 import { classRecords, nullable } from '../run/json.ts'
 import { PREDICTIONS } from '../run/predictions.ts'
@@ -222,7 +222,7 @@ async function writeReport(
     settings: settingsOf(groups, options, { omit: ['help', 'json'] }),
     adapter,
     createdAt: new Date().toISOString(),
-    versions: { tilegrad: version, Node: process.version, webgpu: dependencies.webgpu },
+    versions: { tilegrad: version, Node: process.version, webgpu: optionalDependencies.webgpu },
     tested: opened.kind === 'baseline' ? tested : await explained(tested, opened.classifier),
     cost: {
       parameters: { total: parameters },

@@ -5,7 +5,8 @@
 import { inspect } from 'node:util'
 import { NonFinite, UserError, printableLine, printableLines } from '../../../engine/errors.ts'
 import { closeDevices } from '../../../engine/runtime/device.ts'
-import { codeOf } from '../../../models/node/files.ts'
+import { codeOf } from '../../../models/node/regular-file.ts'
+import { missingPackage } from '../packages.ts'
 import { flushOutput, guardOutput } from './output.ts'
 
 /** Errors that are one line to the user, with their exit statuses; the first class that fits counts. */
@@ -29,7 +30,8 @@ function isRefusal(error: unknown): error is Error {
   return error instanceof Error && 'syscall' in error && codeOf(error) !== undefined
 }
 
-function report(error: unknown): number {
+function report(thrown: unknown): number {
+  const error = missingPackage(thrown) ?? thrown
   if (isRefusal(error)) {
     process.stderr.write(`tilegrad: ${printableLine(error.message)}\n`)
     return 2

@@ -1,7 +1,7 @@
 // Stdout and stderr of a command. Whoever reads them may go away (`| head -1`), their disk may fill up, their terminal
 // may close: none of that ends the work. Pipes are written asynchronously, so a command flushes before it exits.
 import { UserError, printableLines } from '../../../engine/errors.ts'
-import { codeOf } from '../../../models/node/files.ts'
+import { codeOf } from '../../../models/node/regular-file.ts'
 
 /** Streams on which a write has failed, with the system's reason. */
 const failed = new WeakMap<NodeJS.WriteStream, string | undefined>()

@@ -1,6 +1,7 @@
 // Progress for people, on stderr only: a bar on a terminal, a plain line every few seconds elsewhere, also while nothing
 // moves. Stdout belongs to results.
-import { SingleBar } from 'cli-progress'
+import { createRequire } from 'node:module'
+import type * as bars from 'cli-progress'
 import { printable } from '../../../engine/errors.ts'
 import { Throughput } from '../../metrics/running.ts'
 
@@ -67,7 +68,7 @@ export class Progress {
   readonly #interval: number
   readonly #now: () => number
   #standing: Standing | undefined
-  #bar: SingleBar | undefined
+  #bar: bars.SingleBar | undefined
   #steps: Throughput
   #printed = -Infinity
   /** When the phase last moved. */
@@ -154,7 +155,9 @@ export class Progress {
     this.#printLine(isWaiting ? (now - this.#moved) / 1000 : undefined)
   }
 
-  #makeBar(): SingleBar {
+  #makeBar(): bars.SingleBar {
+    // Loaded only here: without a terminal there is no bar.
+    const { SingleBar } = createRequire(import.meta.url)('cli-progress') as typeof bars
     return new SingleBar({
       stream: this.#stream,
       format: (_, { progress }) => this.#draw(progress),

@@ -4,11 +4,12 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip } from 'node:zlib'
-import { Parser, type ReadEntry } from 'tar'
+import type { ReadEntry } from 'tar'
 import { UserError } from '../../../engine/errors.ts'
 import { isFolder, readBytes } from '../../../models/node/files.ts'
 import { MAX_RECORD_BYTES, decodeUtf8, decoderFor, headOf, notUtf8 } from '../../data/bytes.ts'
 import type { Cell, Row, Table } from '../../data/table.ts'
+import { PACKAGES, requirePackages } from '../packages.ts'
 import { fileStream } from './files.ts'
 
 export const ACL_SETS = ['train', 'test'] as const
@@ -67,6 +68,8 @@ async function readArchive(path: string): Promise<Map<string, Map<string, Uint8A
   let entries = 0
   /** A limit that was passed; entries arrive in callbacks, from which throwing leads nowhere. */
   let refused: UserError | undefined
+  requirePackages('a .tar.gz file', PACKAGES.archives)
+  const { Parser } = await import('tar')
   const parser = new Parser({ strict: true })
   let failed: Error | undefined
   parser.on('error', (error: Error) => {

@@ -1,7 +1,7 @@
 // One data file as bytes or as a table, by its ending.
 import { basename, extname } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { fileError, openRegularFile } from '../../../models/node/files.ts'
+import { fileError, openRegularFile } from '../../../models/node/regular-file.ts'
 import type { ByteStream } from '../../data/bytes.ts'
 import { openCsv } from '../../data/csv.ts'
 import { openJson } from '../../data/json.ts'

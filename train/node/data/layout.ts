@@ -3,7 +3,7 @@
 import { readdir, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { brokenLink, fileError } from '../../../models/node/files.ts'
+import { brokenLink, fileError } from '../../../models/node/regular-file.ts'
 import { type Table, concatenate } from '../../data/table.ts'
 import { findAclFolder, openAclArchive, openAclFolder } from './acl-imdb.ts'
 import { TABLE_ENDINGS, isTable, openTable, stem } from './files.ts'

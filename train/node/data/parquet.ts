@@ -7,6 +7,7 @@ import { UserError } from '../../../engine/errors.ts'
 import { decodeUtf8 } from '../../data/bytes.ts'
 import type { Cell, Column, Table } from '../../data/table.ts'
 import { lookUp } from '../../data/table.ts'
+import { PACKAGES, requirePackages } from '../packages.ts'
 import type { Reply, Request, TextColumn } from './parquet-worker.ts'
 
 /** Processor time for one answer: milliseconds, and milliseconds for each MB that is read for it. */
@@ -166,6 +167,7 @@ function unpackTexts({ bytes, ends, texts }: TextColumn, bad: (row: number, byte
  * with dots (`meta.source`). Throws a UserError, naming `path`, on anything that is wrong with the file.
  */
 export async function openParquet(path: string, size: number): Promise<Table> {
+  requirePackages('a Parquet file', PACKAGES.parquet)
   const memory = Math.round(Math.min(MEMORY.most, MEMORY.least + (MEMORY.perMegabyte * size) / MEGABYTE))
   /** Lets `use` have the file open in a thread. */
   async function* opened<T>(

@@ -1,6 +1,6 @@
 // One run from its options to its folder. The phases are in `fine-tune/`: prepare (open, check, show, plan), train
 // (attempts, with what they record), conclude (test, save, result, report).
-import { dependencies } from '../package.ts'
+import { optionalDependencies } from '../package.ts'
 import type { Console } from '../cli/console.ts'
 import type { Options } from '../cli/options.ts'
 import type { Startup } from '../cli/shell.ts'
@@ -43,7 +43,7 @@ export async function startRun(
   const { run, unlock } = await createNewRun(options.out, name, {
     tilegrad: version,
     node: process.version,
-    webgpu: dependencies.webgpu,
+    webgpu: optionalDependencies.webgpu,
     created_at: new Date().toISOString(),
     commits: { ...commitsOf(prepared.opened), data: prepared.data.commit, teacher: prepared.teacher?.commit },
     test_seed: prepared.data.testSeed,

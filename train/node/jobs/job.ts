@@ -5,7 +5,8 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { UserError } from '../../../engine/errors.ts'
 import { type Classifier, publishedConfig } from '../../../models/index.ts'
-import { brokenLink, exists } from '../../../models/node/files.ts'
+import { exists } from '../../../models/node/files.ts'
+import { brokenLink } from '../../../models/node/regular-file.ts'
 import { resolveDataset } from '../../../models/node/hub.ts'
 import { classWeights } from '../../class-weights.ts'
 import { counted } from '../../counts.ts'
@@ -26,6 +27,7 @@ import {
 import { sentimentOf } from '../data/sentiment.ts'
 import { countsOf } from '../data/statistics.ts'
 import { type Options, REFERENCES, isReferenceName, referencesOf, toArguments } from '../cli/options.ts'
+import { PACKAGES, requirePackages } from '../packages.ts'
 import { isOnDisk } from './named.ts'
 import { stream } from '../../random.ts'
 
@@ -268,6 +270,7 @@ export function checkTraining(
       `--compare-with ${baseline}: a baseline gives one label per text or several, and this is ${TASK_TEXTS[task]} (${why})`,
     )
   }
+  if (baseline !== undefined) requirePackages(`--compare-with ${baseline}`, PACKAGES.words)
   if (tried.length > 0 && columns.pair !== undefined)
     throw new UserError(`--try takes one text, and this data has pairs (second texts in column "${columns.pair}")`)
   const idle = validation.length === 0 ? NEED_VALIDATION.find(name => given.has(name)) : undefined

@@ -1,7 +1,8 @@
 // What a value such as `--data` or `--model` names: something on disk, or on the Hub.
 import { join } from 'node:path'
 import { UserError } from '../../../engine/errors.ts'
-import { brokenLink, exists } from '../../../models/node/files.ts'
+import { exists } from '../../../models/node/files.ts'
+import { brokenLink } from '../../../models/node/regular-file.ts'
 
 /** Endings of files, which no name on the Hub has. */
 const FILE_ENDING = /\.(csv|tsv|jsonl?|ndjson|parquet|arrow|txt|tar|tgz|gz|bz2|xz|zip|safetensors)$/i

@@ -30,7 +30,7 @@ import { Progress, showDuration } from '../cli/progress.ts'
 import { shellLine } from '../cli/shell.ts'
 import { maskedOptionsOf, packTexts } from '../data/packed.ts'
 import { openNamed } from '../device.ts'
-import { dependencies, version } from '../package.ts'
+import { optionalDependencies, version } from '../package.ts'
 import { type Attempt, reopen, runAttempts } from '../run/attempts.ts'
 import { RunClock, trainingSpeed } from '../run/clock.ts'
 import { checkpointsOf } from '../run/failures.ts'
@@ -203,7 +203,7 @@ export async function startPretraining(options: PretrainOptions, console: Consol
     job: 'pretrain',
     tilegrad: version,
     node: process.version,
-    webgpu: dependencies.webgpu,
+    webgpu: optionalDependencies.webgpu,
     created_at: new Date().toISOString(),
     fingerprints,
     arguments: pretrainArguments(options, {
@@ -388,7 +388,7 @@ function cardOf(
     masked: MASKED_SHARE,
     command: command(...pretrainArguments(options, { omit: ['json', 'out'], values })),
     adapter: device.info.name,
-    versions: { tilegrad: version, webgpu: dependencies.webgpu, node: process.version },
+    versions: { tilegrad: version, webgpu: optionalDependencies.webgpu, node: process.version },
   }
 }
 

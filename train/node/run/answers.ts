@@ -7,7 +7,7 @@ import { type FileHandle, mkdir, open, rename, rm, stat, writeFile } from 'node:
 import { dirname } from 'node:path'
 import { z } from 'zod'
 import { type Answer, questionKey } from '../../../engine/tune.ts'
-import { codeOf, openRegularFile } from '../../../models/node/files.ts'
+import { codeOf, openRegularFile } from '../../../models/node/regular-file.ts'
 
 /** An answer as files hold it: the question's parts and the candidate's config, readable and comparable. */
 export const answerSchema = z.object({

@@ -1,7 +1,7 @@
 // What a failure means to someone who wants to resume a run: what is intact, and the command that resumes.
 import { resolve } from 'node:path'
 import { type Device, DeviceLost, NonFinite, UserError } from '../../../engine/index.ts'
-import { codeOf } from '../../../models/node/files.ts'
+import { codeOf } from '../../../models/node/regular-file.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { FolderGone, type Run } from './folder.ts'
 

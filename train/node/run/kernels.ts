@@ -2,26 +2,19 @@
 // tilegrad, and in a run's folder what that run goes by, so that it can be resumed to the same bits: measuring ends
 // before a run's first step, and a resumed run measures nothing.
 import { createHash } from 'node:crypto'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { AdapterInfo, Answer, Device, TuningMode } from '../../../engine/index.ts'
 import { printableLine } from '../../../engine/errors.ts'
+import { userCache } from '../../../engine/node/installed.ts'
 import { questionKey } from '../../../engine/tune.ts'
-import { codeOf, exists, readJson } from '../../../models/node/files.ts'
+import { exists, readJson } from '../../../models/node/files.ts'
+import { codeOf } from '../../../models/node/regular-file.ts'
 import { AnswerFile, answerSchema } from './answers.ts'
 import type { Run } from './folder.ts'
 
 const file = z.object({ answers: z.array(answerSchema) })
 const KERNELS = 'kernels.json'
-
-/** Where programs of this user keep what can be made again. */
-function cacheFolder(): string {
-  if (process.env.XDG_CACHE_HOME) return process.env.XDG_CACHE_HOME
-  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches')
-  if (process.platform === 'win32') return process.env.LOCALAPPDATA ?? join(homedir(), 'AppData', 'Local')
-  return join(homedir(), '.cache')
-}
 
 /** The file of an adapter in the user's cache. */
 export function answersFile({ name, backend = '', driver = '' }: AdapterInfo, version: string): string {
@@ -33,7 +26,7 @@ export function answersFile({ name, backend = '', driver = '' }: AdapterInfo, ve
     .update(JSON.stringify([name, backend, driver, version]))
     .digest('hex')
     .slice(0, 12)
-  return join(cacheFolder(), 'tilegrad', 'kernels', `${plain}-${exact}.jsonl`)
+  return join(userCache(), 'tilegrad', 'kernels', `${plain}-${exact}.jsonl`)
 }
 
 /** By `questionKey`. */

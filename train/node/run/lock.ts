@@ -8,7 +8,8 @@ import { hostname } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError, printable } from '../../../engine/errors.ts'
-import { codeOf, temporaryName } from '../../../models/node/files.ts'
+import { temporaryName } from '../../../models/node/files.ts'
+import { codeOf } from '../../../models/node/regular-file.ts'
 
 export const LOCK = 'lock'
 

@@ -3,7 +3,8 @@
 import { createHash } from 'node:crypto'
 import { UserError } from '../../../engine/errors.ts'
 import { serializeInPieces } from '../../../models/safetensors.ts'
-import { openRegularFile, openSafetensors, writeAtomic } from '../../../models/node/files.ts'
+import { openSafetensors, writeAtomic } from '../../../models/node/files.ts'
+import { openRegularFile } from '../../../models/node/regular-file.ts'
 import type { ValueEntry } from '../../adamw.ts'
 
 const READ_BYTES = 4 * 1024 * 1024

@@ -1,6 +1,5 @@
 // The same model with each preprocessing step switched, one at a time, and McNemar's test of each against the run.
 import type { FitOptions } from '../../../baseline/model.ts'
-import { createPreprocessor } from '../../../baseline/steps.ts'
 import { holm, mcnemar } from '../../../metrics/paired.ts'
 import type { Results } from '../../../metrics/summary.ts'
 import { resultsOf } from '../../../tasks/results.ts'
@@ -9,7 +8,7 @@ import { predictionsOf } from '../../run/predictions.ts'
 import type { Data } from '../job.ts'
 import { readDocuments, textsOf } from './documents.ts'
 import { type Outputs, fitTo, fittedTo, outputsOf } from './fit.ts'
-import { englishDictionary } from './saved.ts'
+import { openPreprocessor } from './saved.ts'
 
 /** How the run does with one step switched. */
 export interface Ablated {
@@ -57,7 +56,7 @@ export async function ablate(
   const rows: Omit<Ablated, 'p_holm'>[] = []
   for (const [i, { option, value, steps }] of switches.entries()) {
     const began = performance.now()
-    const preprocessor = await createPreprocessor(steps, englishDictionary)
+    const preprocessor = await openPreprocessor(steps)
     const documents = await readDocuments(data, preprocessor, done => onProgress(i + (READING * done) / textsOf(data)))
     const { corpus, examples } = fittedTo(documents, data, refit)
     const model = await fitTo(corpus, examples, data.plan, fit, done => onProgress(i + READING + (1 - READING) * done))

@@ -2,7 +2,7 @@
 import { UserError } from '../../../../engine/errors.ts'
 import { logitsOf } from '../../../baseline/classifier.ts'
 import { type FitOptions, type Labels, type LinearModel, fitModel, scoresOf } from '../../../baseline/model.ts'
-import { type Preprocessor, createPreprocessor } from '../../../baseline/steps.ts'
+import type { Preprocessor } from '../../../baseline/steps.ts'
 import type { Corpus } from '../../../baseline/vocabulary.ts'
 import { calibrate } from '../../../calibrate.ts'
 import type { ExampleOutput } from '../../../task.ts'
@@ -13,7 +13,7 @@ import type { Progress } from '../../cli/progress.ts'
 import type { Example } from '../../data/labelled.ts'
 import type { Data } from '../job.ts'
 import { type Documents, isAside, readDocuments, textsOf, turn } from './documents.ts'
-import { englishDictionary } from './saved.ts'
+import { openPreprocessor } from './saved.ts'
 
 export type Outputs = readonly ExampleOutput<Target>[]
 
@@ -35,7 +35,7 @@ export async function fitBaseline(
   data: Data,
   progress: Progress,
 ): Promise<{ fitted: Fitted; preprocessor: Preprocessor }> {
-  const preprocessor = await createPreprocessor(stepsOf(options), englishDictionary)
+  const preprocessor = await openPreprocessor(stepsOf(options))
   progress.start('read words', textsOf(data))
   const documents = await readDocuments(data, preprocessor, done => progress.update(done))
   // In percent, because the number of iterations is not known in advance.

@@ -6,12 +6,19 @@ import { serialize } from '../../../../models/safetensors.ts'
 import { BaselineClassifier } from '../../../baseline/classifier.ts'
 import type { LinearModel } from '../../../baseline/model.ts'
 import { type BaselineSettings, parseSettings, settingsJson } from '../../../baseline/settings.ts'
-import { type Dictionary, createPreprocessor } from '../../../baseline/steps.ts'
+import { type Dictionary, type Preprocessor, type Steps, createPreprocessor } from '../../../baseline/steps.ts'
 import { modelFrom, tensorsOf } from '../../../baseline/tensors.ts'
+import { PACKAGES, requirePackages } from '../../packages.ts'
 import { BASELINE_FILE } from '../named.ts'
 
 /** The dictionary that spelling is corrected by. */
 export const englishDictionary = async (): Promise<Dictionary> => (await import('dictionary-en')).default
+
+/** What turns texts into words by these steps. Throws a UserError if the packages for that are not installed. */
+export async function openPreprocessor(steps: Steps): Promise<Preprocessor> {
+  requirePackages('a baseline', PACKAGES.words)
+  return createPreprocessor(steps, englishDictionary)
+}
 
 /** Writes a baseline into a folder. */
 export async function saveBaseline(folder: string, model: LinearModel, settings: BaselineSettings): Promise<void> {
@@ -29,7 +36,7 @@ export async function openBaseline(
 ): Promise<BaselineClassifier> {
   const path = join(folder, BASELINE_FILE)
   const settings = parseSettings(await readJson(path), path)
-  const preprocessor = await createPreprocessor(settings.steps, englishDictionary)
+  const preprocessor = await openPreprocessor(settings.steps)
   const file = await openSafetensors(join(folder, WEIGHTS_FILE))
   try {
     const plain = uncalibrated ? { temperature: undefined, thresholds: undefined } : {}

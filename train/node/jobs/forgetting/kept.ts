@@ -1,7 +1,8 @@
 // forgetting.json of a run's folder: what was measured, on what, and by which it is known whether it still holds.
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
-import { codeOf, exists, readJson } from '../../../../models/node/files.ts'
+import { exists, readJson } from '../../../../models/node/files.ts'
+import { codeOf } from '../../../../models/node/regular-file.ts'
 import type { Forgetting } from '../../../compare/forgetting.ts'
 import type { Run } from '../../run/folder.ts'
 import { finiteJson } from '../../run/json.ts'

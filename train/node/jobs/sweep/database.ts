@@ -2,7 +2,7 @@
 // above it speaks SQL to `executeSql` and does not know which of the two it is.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { UserError, printableLine } from '../../../../engine/errors.ts'
-import { codeOf } from '../../../../models/node/files.ts'
+import { codeOf } from '../../../../models/node/regular-file.ts'
 import { openFolder } from './pglite.ts'
 import { isAddress, openPostgres } from './postgres.ts'
 

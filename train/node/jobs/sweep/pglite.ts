@@ -9,7 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { deserialize, serialize } from 'node:v8'
 import { z } from 'zod'
 import { UserError } from '../../../../engine/errors.ts'
-import { codeOf, exists, writeAtomic } from '../../../../models/node/files.ts'
+import { exists, writeAtomic } from '../../../../models/node/files.ts'
+import { codeOf } from '../../../../models/node/regular-file.ts'
+import { PACKAGES, requirePackages } from '../../packages.ts'
 import { InUse, isLocked, lock } from '../../run/lock.ts'
 import type { Database, Row } from './database.ts'
 
@@ -54,6 +56,7 @@ export async function openFolder(folder: string): Promise<Database> {
  * process, if another has it open.
  */
 export async function serveFolder(folder: string): Promise<Database> {
+  requirePackages("a sweep's own database", PACKAGES.pglite)
   const { PGlite } = await import('@electric-sql/pglite')
   const unlock = await lock(folder)
   try {

@@ -1,5 +1,6 @@
 // A sweep's database on a PostgreSQL server.
 import { UserError } from '../../../../engine/errors.ts'
+import { PACKAGES, requirePackages } from '../../packages.ts'
 import type { Database, Row } from './database.ts'
 
 const SCHEME = /^\w[\w+.-]*:\/\//
@@ -27,6 +28,7 @@ export const withoutPassword = (address: string): string =>
 
 /** Connects to a server. Throws a UserError if that fails. */
 export async function openPostgres(address: string): Promise<Database> {
+  requirePackages('a PostgreSQL server', PACKAGES.postgres)
   const { default: pg } = await import('pg')
   const place = withoutPassword(address)
   const pool = await refused(
