@@ -1,5 +1,8 @@
 // tilegrad's engine: tensors, gradients, compiled functions. Importing it registers all ops.
 import './ops/elementwise.ts'
+import './ops/functions.ts'
+import './ops/activations.ts'
+import './ops/bits.ts'
 import './ops/views.ts'
 import './ops/reduce.ts'
 import './ops/concat.ts'

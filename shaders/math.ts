@@ -4,8 +4,14 @@
 // WGSL lets compilers assume that no float is NaN or infinite, and they do: SwiftShader's exp(NaN) is ∞ and its log(0)
 // is −88, Mesa's a − a is 0 for an infinite a, and max drops NaN everywhere. So these functions recognize such numbers
 // by their bits and write them into results as bits.
+import { exponentials } from './math/exponentials.ts'
+import { remainders } from './math/remainder.ts'
+import { trigonometry } from './math/trigonometry.ts'
 
 const functions: Readonly<Record<string, string>> = {
+  ...trigonometry,
+  ...exponentials,
+  ...remainders,
   erf_near: `
 // erf on [-1, 1]: x · p(x²), relative error 1.2e-9 before rounding.
 fn erf_near(x: f32) -> f32 {
@@ -133,7 +139,7 @@ fn pow_f32(x: f32, y: f32) -> f32 {
   let grows = (base > 0x3f800000u) == (bitcast<u32>(y) < 0x80000000u);
   let extreme = base == 0u || base == 0x7f800000u || base == 0x3f800000u || exponent == 0x7f800000u;
   let limit = select(select(0u, 0x7f800000u, grows), 0x3f800000u, base == 0x3f800000u);
-  let magnitude = select(bitcast<u32>(exp2(y * log_f32(abs(x)) * 1.44269504)), limit, extreme);
+  let magnitude = select(bitcast<u32>(positive_power(abs(x), y)), limit, extreme);
   let odd = exponent < 0x4b800000u && abs(y) % 2.0 == 1.0; // from 2^24 on all are even
   let real = !negative || base == 0u || base >= 0x7f800000u || exponent >= 0x4b800000u || y == floor(y);
   let power = select(magnitude | 0x7fc00000u, select(magnitude, magnitude | 0x80000000u, negative && odd), real);

@@ -1,13 +1,14 @@
-// Elementwise ops: a table row for each, with its WGSL, float64 value and gradient. Broadcasting follows NumPy.
+// Elementwise ops: a table row for each, with its WGSL, float64 value and gradient. Broadcasting follows NumPy. Here are
+// arithmetic, comparisons and what has attributes; functions of one float are in functions.ts and activations.ts,
+// operations on bits in bits.ts.
 import type { UniformScalar } from '../../shaders/expression.ts'
 import { type DType, isFloat } from '../../shaders/kernel.ts'
 import { computed } from '../../shaders/wgsl.ts'
 import { UserError } from '../errors.ts'
-import { type GradientContext, defineOp, specOf } from '../graph.ts'
+import { type GradientContext, type PlainOpName, defineOp, specOf } from '../graph.ts'
 import { HALF_OVERFLOW } from '../numbers.ts'
 import { broadcastShapes, showSpec } from '../shape.ts'
-import { Tensor, apply, scalar } from '../tensor.ts'
-import { erf64, normalCdf64 } from './erf.ts'
+import { Tensor, apply } from '../tensor.ts'
 import { sumTo } from './reduce.ts'
 
 /** The operands `a` and `b` (the same for an op of one), the output and its upstream gradient. */
@@ -21,16 +22,16 @@ interface RuleContext {
 /** The gradient of one operand, in the output's shape, before undoing broadcasts. */
 type Rule = (context: RuleContext) => Tensor | undefined
 
-interface Row {
+export interface Row {
   /** `float`: operands are f32, or f16 widened to it, not integers. May call the functions of shaders/math.ts. */
   readonly wgsl: (a: string, b: string, float: boolean, uniforms: readonly string[]) => string
   readonly value: (a: number, b: number, float: boolean) => number
   readonly gradients?: readonly Rule[]
   readonly uniforms?: readonly UniformScalar[]
   readonly costly?: true
-  readonly rounding?: 'none'
+  readonly rounding?: 'none' | 'result'
   /** The dtypes it accepts; any when left out. */
-  readonly takes?: 'floats' | 'signed numbers'
+  readonly takes?: 'floats' | 'signed numbers' | 'integers'
   /** The dtype of the result; that of the operands when left out. */
   readonly gives?: DType
 }
@@ -125,6 +126,18 @@ const arithmetic = {
     rounding: 'none',
     gradients: [({ a, b, dy }) => dy.mul(share(b.less(a), a, b)), ({ a, b, dy }) => dy.mul(share(a.less(b), a, b))],
   },
+  // The remainder of a ÷ b with b's sign, as Python's % and PyTorch's remainder. Of integers 0 if the divisor is 0.
+  mod: {
+    wgsl: (a, b, float) => {
+      const rest = `(${a} % ${b})`
+      if (float) return `mod_f32(${a}, ${b})`
+      return `select(${rest}, ${rest} + ${b}, ${rest} != 0 && (${rest} ^ ${b}) < 0)`
+    },
+    value: remainder,
+    costly: true,
+    rounding: 'result',
+    gradients: [({ dy }) => dy, ({ a, b, y, dy }) => dy.mul(a.sub(y).div(b).round()).neg()],
+  },
   neg: {
     wgsl: (a, _b, float, [signBit]) => (float ? `neg_f32(${a}, ${signBit})` : `(-${a})`),
     value: a => -a,
@@ -135,6 +148,12 @@ const arithmetic = {
   },
   abs: { wgsl: a => `abs(${a})`, value: Math.abs, rounding: 'none', gradients: [({ a, dy }) => dy.mul(a.sign())] },
 } satisfies Record<string, Row>
+
+function remainder(a: number, b: number, float: boolean): number {
+  const rest = a % b
+  if (!float && b === 0) return 0
+  return rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest
+}
 
 /** An operand's share of the gradient of a maximum or minimum: 0 if it lost, ½ if both are equal, else 1. */
 function share(lost: Tensor, a: Tensor, b: Tensor): Tensor {
@@ -174,105 +193,26 @@ const predicates = {
   isNaN: classification('> 0x7f800000u', Number.isNaN),
 } satisfies Record<string, Row>
 
-// GELU's tanh approximation: 0.5·x·(1 + tanh(√(2/π)·(x + 0.044715·x³))).
-const TANH_SCALE = 0.7978845608028654
-const TANH_CUBE = 0.044715
-
-const floatFunctions = {
-  // NaN for NaN, as in NumPy and JAX; PyTorch gives 0.
-  sign: { wgsl: a => `sign_f32(${a})`, value: Math.sign, rounding: 'none' },
-  exp: { wgsl: a => `exp_f32(${a})`, value: Math.exp, gradients: [({ y, dy }) => dy.mul(y)] },
-  log: { wgsl: a => `log_f32(${a})`, value: Math.log, costly: true, gradients: [({ a, dy }) => dy.div(a)] },
-  square: { wgsl: a => `(${a} * ${a})`, value: a => a * a, gradients: [({ a, dy }) => dy.mul(a).mul(2)] },
-  sqrt: { wgsl: a => `sqrt_f32(${a})`, value: Math.sqrt, gradients: [({ y, dy }) => dy.div(y).mul(0.5)] },
-  rsqrt: {
-    wgsl: a => `rsqrt_f32(${a})`,
-    value: a => 1 / Math.sqrt(a),
-    gradients: [({ y, dy }) => dy.mul(y).mul(y).mul(y).mul(-0.5)],
-  },
-  reciprocal: { wgsl: a => `(1.0 / ${a})`, value: a => 1 / a, gradients: [({ y, dy }) => dy.mul(y).mul(y).neg()] },
-  tanh: {
-    wgsl: a => `tanh_f32(${a})`,
-    value: Math.tanh,
-    costly: true,
-    gradients: [({ y, dy }) => dy.mul(scalar(1).sub(y.mul(y)))],
-  },
-  sigmoid: {
-    wgsl: a => `(1.0 / (1.0 + exp_f32(-${a})))`,
-    value: a => 1 / (1 + Math.exp(-a)),
-    gradients: [({ y, dy }) => dy.mul(y).mul(scalar(1).sub(y))],
-  },
-  // NaN stays NaN and passes its gradient on, as in PyTorch.
-  relu: {
-    wgsl: a => `relu_f32(${a})`,
-    value: a => (a < 0 ? 0 : a),
-    rounding: 'none',
-    gradients: [({ a, dy }) => a.lessEqual(0).where(0, dy)],
-  },
-  erf: {
-    wgsl: a => `erf_f32(${a})`,
-    value: erf64,
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(a.square().neg().exp()).mul(2 / Math.sqrt(Math.PI))],
-  },
-  gelu: {
-    wgsl: a => `(${a} * normal_cdf(${a}))`,
-    value: a => a * normalCdf64(a),
-    costly: true,
-    gradients: [({ a, dy }) => dy.mul(geluDerivative(a))],
-  },
-  // GELU's derivative Φ(x) + x·φ(x): an op of its own, so that the gradient is one op instead of five.
-  geluDerivative: {
-    wgsl: a => `(normal_cdf(${a}) + ${a} * 0.3989422804 * exp(-0.5 * ${a} * ${a}))`,
-    value: a => normalCdf64(a) + (a * Math.exp(-0.5 * a * a)) / Math.sqrt(2 * Math.PI),
-    costly: true,
-    // d²/dx² GELU = φ(x)·(2 − x²).
-    gradients: [
-      ({ a, dy }) => {
-        const square = a.square()
-        return dy
-          .mul(square.mul(-0.5).exp())
-          .mul(scalar(2).sub(square))
-          .mul(1 / Math.sqrt(2 * Math.PI))
-      },
-    ],
-  },
-  geluTanh: {
-    // (1 + tanh u) / 2 as 1 / (1 + exp(−2u)), which does not cancel for very negative u.
-    wgsl: a => `(${a} / (1.0 + exp(${-2 * TANH_SCALE} * (${a} + ${TANH_CUBE} * ${a} * ${a} * ${a}))))`,
-    value: a => a / (1 + Math.exp(-2 * TANH_SCALE * (a + TANH_CUBE * a ** 3))),
-    gradients: [
-      ({ a, dy }) => {
-        const t = a.add(a.mul(a).mul(a).mul(TANH_CUBE)).mul(TANH_SCALE).tanh()
-        const inner = a
-          .square()
-          .mul(3 * TANH_CUBE)
-          .add(1)
-          .mul(TANH_SCALE)
-        const rest = a.mul(scalar(1).sub(t.square())).mul(inner)
-        return dy.mul(t.add(1).add(rest).mul(0.5))
-      },
-    ],
-  },
-} satisfies Record<string, Row>
-
-/** Of a declared type, because the types of ops come from these rows. */
-function geluDerivative(x: Tensor): Tensor {
-  return apply('geluDerivative', [x])
-}
-
-const rows = { ...arithmetic, ...predicates, ...floatFunctions }
+const rows = { ...arithmetic, ...predicates }
 type RowName = keyof typeof rows
 
-function defineRow(name: RowName, { wgsl, value, gradients, uniforms, costly, rounding, takes, gives }: Row): void {
+/** Whether a dtype is not among those that a row takes. */
+const isRefused = (dtype: DType, takes: Row['takes']): boolean =>
+  (takes === 'floats' && !isFloat(dtype)) ||
+  (takes === 'integers' && isFloat(dtype)) ||
+  (takes === 'signed numbers' && dtype === 'u32')
+
+function defineRow<N extends PlainOpName>(
+  name: N,
+  { wgsl, value, gradients, uniforms, costly, rounding, takes, gives }: Row,
+): void {
   defineOp({
     name,
     kind: 'elementwise',
     infer: inputs => {
       const [a, b] = inputs
       const dtype = b ? commonDType(name, a.dtype, b.dtype) : a.dtype
-      if ((takes === 'floats' && !isFloat(dtype)) || (takes === 'signed numbers' && dtype === 'u32'))
-        throw new UserError(`${name} takes ${takes}, not ${b ? dtype : showSpec(a)}`)
+      if (isRefused(dtype, takes)) throw new UserError(`${name} takes ${takes}, not ${b ? dtype : showSpec(a)}`)
       return [{ shape: b ? broadcastShapes(name, [a.shape, b.shape]) : a.shape, dtype: gives ?? dtype }]
     },
     wgsl: ([a, b = ''], context) => wgsl(a, b, isFloat(context.inputs[0]), context.uniforms),
@@ -284,8 +224,12 @@ function defineRow(name: RowName, { wgsl, value, gradients, uniforms, costly, ro
   })
 }
 
-for (const name of Object.keys(rows) as RowName[])
-  defineRow(name, name in floatFunctions ? { ...rows[name], takes: 'floats' } : rows[name])
+/** Defines an op for each row, by its name. `takes` is for rows that don't say it. */
+export function defineRows<N extends PlainOpName>(named: Readonly<Record<N, Row>>, takes?: Row['takes']): void {
+  for (const name of Object.keys(named) as N[]) defineRow(name, { takes, ...named[name] })
+}
+
+defineRows(rows)
 
 defineOp({
   name: 'where',

@@ -75,6 +75,10 @@ export const values = {
   /** A divisor: at least 0.5 away from 0. */
   divisor: next => awayFromZero(next(), 0.5),
   positive: next => 0.4 + Math.abs(next()),
+  /** Between −0.6 and 0.6. */
+  unit: next => 0.6 * Math.tanh(next()),
+  /** At least 1.5. */
+  aboveOne: next => 1.5 + Math.abs(next()),
   /** Quarters, and eighths between them: numbers of the one kind are never near those of the other. */
   quarters: next => Math.round(4 * next()) / 4,
   eighths: next => Math.round(4 * next()) / 4 + 0.125,
@@ -144,6 +148,8 @@ export interface OpCase {
   readonly why?: string
   /** How many runs with other configs of its kernels each draw has, on average, beside the engine's choice. */
   readonly rounds: number
+  /** How many draws it has, as a share of those of others: few for functions that differ in their formulas alone. */
+  readonly share: number
   /** Random checks; in f16 some of the time where `half` allows it. */
   readonly draws: (half: boolean) => fc.Arbitrary<Drawn>
   /** The draw whose parameters a counterexample printed. */
@@ -163,7 +169,15 @@ export function opCase<P extends object>(
     floats = 'any',
     of,
     rounds = 1,
-  }: { nets?: readonly Net[]; why?: string; floats?: 'any' | 'f32'; of?: string; rounds?: number } = {},
+    share = 1,
+  }: {
+    nets?: readonly Net[]
+    why?: string
+    floats?: 'any' | 'f32'
+    of?: string
+    rounds?: number
+    share?: number
+  } = {},
 ): OpCase {
   const name = of ? `${op} of ${of}` : op
   const drawn = (all: Draw<P>): Drawn & { [fc.toStringMethod](): string } => {
@@ -185,6 +199,7 @@ export function opCase<P extends object>(
     nets,
     why,
     rounds,
+    share,
     redraw: json => drawn(JSON.parse(json) as Draw<P>),
     draws: half => {
       const dtype =

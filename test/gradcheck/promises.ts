@@ -781,6 +781,8 @@ const saturating: readonly Promised[] = (
     ['sigmoid', [1, 0, 1, 0], [0, 0, 0, 0]],
     ['erf', [1, -1, 1, -1], [0, 0, 0, 0]],
     ['gelu', [3e4, 0, 100, 0], [1, 0, 1, 0]],
+    ['silu', [3e4, 0, 100, 0], [1, 0, 1, 0]],
+    ['softplus', [3e4, 0, 100, 0], [1, 0, 1, 0]],
   ] as const
 ).map(([op, values, slopes]): Promised => ({
   op,

@@ -134,7 +134,7 @@ export function expectMet(of: OpCase, drawn: Drawn, reports: readonly GradientCh
   if (misses.length > 0) throw new Error(`--op '${of.name}' --draw '${drawn.text}'\n  ${misses.join('\n  ')}`)
 }
 
-/** A case's draws as a property, shrunk where one fails. */
+/** A case's draws as a property, shrunk where one fails: `runs` of them, or as many as its share of those is. */
 export async function holds(
   of: OpCase,
   half: boolean,
@@ -142,7 +142,7 @@ export async function holds(
   runs = RUNS,
 ): Promise<void> {
   await fc.assert(fc.asyncProperty(of.draws(half), property), {
-    numRuns: runs,
+    numRuns: Math.ceil(runs * of.share),
     seed: SEED,
     endOnFailure: process.env.GRADCHECK_SHRINK === '0',
   })

@@ -15,6 +15,9 @@ const one = fc.record({
   layout,
 })
 
+/** Draws of a function whose kernels are those of others but for its formula, as a share of theirs. */
+const FEW = 1 / 4
+
 /** By op: usual numbers (all nets), and others at which differences say nothing (net 2 alone). */
 type Cases<V> = Partial<Record<PlainOpName, { readonly usual: V; readonly hard?: V }>>
 const entriesOf = <V>(of: Cases<V>): [PlainOpName, { readonly usual: V; readonly hard?: V }][] =>
@@ -39,16 +42,48 @@ const unaries = {
   geluTanh: { usual: 'normal', hard: 'wide' },
 } satisfies Cases<Values>
 
-const unaryCases = entriesOf<Values>(unaries).map(([op, { usual, hard }]) =>
-  opCase(op, fc.record({ x: one, hard: fc.nat(3) }), draw => {
-    const isHard = hard !== undefined && draw.hard === 0
-    return {
-      slots: [{ ...draw.x, values: isHard ? hard : usual }],
-      fn: x => apply(op, [x]),
-      nets: isHard || isLong(draw.x) ? [2] : undefined,
-    }
-  }),
-)
+/** Functions that differ from those in their formulas alone. What they promise of every f32 is in shaders/math.test.ts. */
+const functions = {
+  exp2: { usual: 'normal' },
+  expm1: { usual: 'normal' },
+  log2: { usual: 'positive' },
+  log1p: { usual: 'positive' },
+  sin: { usual: 'normal', hard: 'huge' },
+  cos: { usual: 'normal', hard: 'huge' },
+  tan: { usual: 'unit', hard: 'huge' },
+  asin: { usual: 'unit' },
+  acos: { usual: 'unit' },
+  atan: { usual: 'normal', hard: 'wide' },
+  sinh: { usual: 'normal' },
+  cosh: { usual: 'normal' },
+  asinh: { usual: 'normal', hard: 'huge' },
+  acosh: { usual: 'aboveOne' },
+  atanh: { usual: 'unit' },
+  floor: { usual: 'eighths', hard: 'quarters' },
+  ceil: { usual: 'eighths', hard: 'quarters' },
+  round: { usual: 'eighths', hard: 'quarters' },
+  trunc: { usual: 'eighths', hard: 'quarters' },
+  silu: { usual: 'normal', hard: 'wide' },
+  siluDerivative: { usual: 'normal', hard: 'wide' },
+  softplus: { usual: 'normal', hard: 'wide' },
+} satisfies Cases<Values>
+
+const unary = (cases: Cases<Values>, share: number): OpCase[] =>
+  entriesOf<Values>(cases).map(([op, { usual, hard }]) =>
+    opCase(
+      op,
+      fc.record({ x: one, hard: fc.nat(3) }),
+      draw => {
+        const isHard = hard !== undefined && draw.hard === 0
+        return {
+          slots: [{ ...draw.x, values: isHard ? hard : usual }],
+          fn: x => apply(op, [x]),
+          nets: isHard || isLong(draw.x) ? [2] : undefined,
+        }
+      },
+      { share },
+    ),
+  )
 
 /** Two shapes that broadcast, each in a layout of its own. */
 const two = fc.oneof({ weight: 7, arbitrary: shapes(0, 4) }, { weight: 1, arbitrary: long }).chain(shape =>
@@ -68,22 +103,36 @@ const binaries = {
   minimum: { usual: ['quarters', 'eighths'], hard: ['whole', 'whole'] },
 } satisfies Cases<readonly [Values, Values]>
 
-const binaryCases = entriesOf<readonly [Values, Values]>(binaries).map(([op, { usual, hard }]) =>
-  opCase(op, fc.record({ pair: two, hard: fc.nat(3) }), ({ pair: { a, b }, ...draw }) => {
-    const isHard = hard !== undefined && draw.hard === 0
-    const [left, right] = isHard ? hard : usual
-    return {
-      slots: [
-        { ...a, values: left },
-        { ...b, values: right },
-      ],
-      fn: (x, y) => apply(op, [x, y]),
-      // Terms of a broadcast operand's gradient: at most the other's elements.
-      options: { sumLength: 400, ...(isHard && op === 'pow' ? { wrt: [] } : {}) },
-      nets: isHard || isLong(a) || isLong(b) ? [2] : undefined,
-    }
-  }),
-)
+const binaryFunctions = {
+  // No remainder is near 0 or its divisor, since multiples of quarters are never eighths.
+  mod: { usual: ['eighths', i => [1, -1.25, 1.5, -2][i % 4]], hard: ['wide', 'divisor'] },
+  atan2: { usual: ['divisor', 'divisor'], hard: ['wide', 'wide'] },
+  elu: { usual: ['apart', 'positive'], hard: ['whole', 'positive'] },
+  prelu: { usual: ['apart', 'normal'], hard: ['whole', 'normal'] },
+} satisfies Cases<readonly [Values, Values]>
+
+const binary = (cases: Cases<readonly [Values, Values]>, share: number): OpCase[] =>
+  entriesOf<readonly [Values, Values]>(cases).map(([op, { usual, hard }]) =>
+    opCase(
+      op,
+      fc.record({ pair: two, hard: fc.nat(3) }),
+      ({ pair: { a, b }, ...draw }) => {
+        const isHard = hard !== undefined && draw.hard === 0
+        const [left, right] = isHard ? hard : usual
+        return {
+          slots: [
+            { ...a, values: left },
+            { ...b, values: right },
+          ],
+          fn: (x, y) => apply(op, [x, y]),
+          // Terms of a broadcast operand's gradient: at most the other's elements.
+          options: { sumLength: 400, ...(isHard && op === 'pow' ? { wrt: [] } : {}) },
+          nets: isHard || isLong(a) || isLong(b) ? [2] : undefined,
+        }
+      },
+      { share },
+    ),
+  )
 
 const comparisonCases = (['equal', 'notEqual', 'less', 'lessEqual', 'greater', 'greaterEqual'] as const).map(op =>
   opCase(
@@ -104,22 +153,33 @@ const comparisonCases = (['equal', 'notEqual', 'less', 'lessEqual', 'greater', '
 )
 
 /** Integers under the arithmetic that takes them. */
-const integers = (op: PlainOpName): OpCase =>
-  opCase(
-    op,
-    fc.record({ pair: two, type: fc.constantFrom<'i32' | 'u32'>('i32', 'u32') }),
-    ({ pair: { a, b }, type }) => ({
-      slots: [a, b].map(slot => ({ ...slot, values: type === 'i32' ? 'whole' : 'natural', dtype: type }) as const),
-      fn: (x, y) => apply(op, [x, y]),
-    }),
-    { nets: [2], why: 'integers have no gradient', of: 'integers' },
-  )
+const integers =
+  (share: number, values?: (index: number) => number) =>
+  (op: PlainOpName): OpCase =>
+    opCase(
+      op,
+      fc.record({ pair: two, type: fc.constantFrom<'i32' | 'u32'>('i32', 'u32') }),
+      ({ pair: { a, b }, type }) => ({
+        slots: [a, b].map(
+          slot => ({ ...slot, values: values ?? (type === 'i32' ? 'whole' : 'natural'), dtype: type }) as const,
+        ),
+        fn: (x, y) => apply(op, [x, y]),
+      }),
+      { nets: [2], why: 'integers have no gradient', of: 'integers', share },
+    )
+
+/** Whole numbers of all sizes, among them every count of bits that a shift may have. */
+const words = (i: number): number => [i % 40, -1 - (i % 40), Math.imul(i + 1, 0x9e3779b1), 2 ** 31 - 1 - i][i % 4] | 0
 
 export const elementwiseCases: readonly OpCase[] = [
-  ...unaryCases,
-  ...binaryCases,
+  ...unary(unaries, 1),
+  ...unary(functions, FEW),
+  ...binary(binaries, 1),
+  ...binary(binaryFunctions, FEW),
   ...comparisonCases,
-  ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum'] as const).map(integers),
+  ...(['add', 'sub', 'mul', 'div', 'maximum', 'minimum'] as const).map(integers(1)),
+  ...(['mod'] as const).map(integers(FEW)),
+  ...(['bitwiseAnd', 'bitwiseOr', 'bitwiseXor', 'leftShift', 'rightShift'] as const).map(integers(FEW, words)),
   opCase(
     'where',
     shapes(0, 4).chain(shape =>

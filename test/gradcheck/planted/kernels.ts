@@ -64,6 +64,28 @@ const elementwise: readonly Plant[] = [
   })),
 ]
 
+const functions: readonly Plant[] = [
+  wrongKernel('sin', 'the bits of 2/π begin one late', { of: 'sin', shaders: /fn quarter_turns/ }, [/- 88u/, '- 87u']),
+  wrongKernel('atan', 'past 1 the angle of the reciprocal', { of: 'atan', shaders: /fn atan_f32/ }, [
+    /1\.5707964 - ratio, a/,
+    'ratio, a',
+  ]),
+  wrongKernel('exp2', 'a coefficient rounded to four places', { of: 'exp2', shaders: /fn scaled_power/ }, [
+    /0\.6931472/,
+    '0.6931',
+  ]),
+  wrongKernel('mod', 'the sign of the dividend, as in C', { of: 'mod', shaders: /fn mod_f32/ }, [
+    /rest = divisor - rest;/,
+    '',
+  ]),
+  wrongElement(
+    'rightShift',
+    'counts past 31 wrap',
+    () => ({ wgsl: ([a, b]) => `(${a} >> (u32(${b}) & 31u))` }),
+    'rightShift of integers',
+  ),
+]
+
 const shapes: readonly Plant[] = [
   wrongView('slice', 'the offset is forgotten', (right, from) => right && { ...right, offset: from.offset }),
   wrongView('permute', 'axes exchanged, strides not', (right, from) => right && { ...right, strides: from.strides }),
@@ -426,6 +448,7 @@ const optimizers: readonly Plant[] = [
 
 export const wrongKernels: readonly Plant[] = [
   ...elementwise,
+  ...functions,
   ...shapes,
   ...matmuls,
   ...rows,

@@ -116,8 +116,9 @@ export function wrongElement(
   op: string,
   mistake: string,
   wrong: (right: ElementwiseOp) => Partial<ElementwiseOp>,
+  of = op,
 ): Plant {
-  return wrongMember('elementwise', op, mistake, 'kernel', op, (right, made) => {
+  return wrongMember('elementwise', op, mistake, 'kernel', of, (right, made) => {
     made()
     return wrong(right)
   })

@@ -69,6 +69,16 @@ const elementwise: readonly Plant[] = [
     const [a, b] = context.inputs
     return [as(a, upstreamOf(context).mul(b).mul(a.pow(b))), db]
   }),
+  wrongRule('asin', 'no square root', (_right, context) => [
+    as(context.inputs[0], upstreamOf(context).div(scalar(1).sub(context.inputs[0].square()))),
+  ]),
+  wrongRule('atan2', 'the sign of the second operand', ([da, db]) => [da, db?.neg()]),
+  wrongRule('mod', 'the divisor is taken for a constant', ([da]) => [da, undefined]),
+  wrongRule('elu', 'alpha is missing', (_right, context) => {
+    const [a, b] = context.inputs
+    const dy = upstreamOf(context)
+    return [as(a, dy.mul(a.minimum(0).exp())), as(b, dy.mul(a.minimum(0).expm1()))]
+  }),
   wrongRule('maximum', 'the gradient goes to both operands', (_right, context) =>
     context.inputs.map(x => as(x, upstreamOf(context))),
   ),

@@ -81,6 +81,31 @@ const binary = [
   'greaterEqual',
 ] as const
 
+/** Functions that call others of shaders/math: in f32 alone. */
+const functions = [
+  'exp2',
+  'expm1',
+  'log2',
+  'log1p',
+  'sin',
+  'cos',
+  'tan',
+  'asin',
+  'acos',
+  'atan',
+  'sinh',
+  'cosh',
+  'asinh',
+  'acosh',
+  'atanh',
+  'round',
+  'silu',
+  'softplus',
+  'selu',
+  'hardSwish',
+  'mish',
+] as const
+
 const expressions: Readonly<Record<string, () => Tree>> = {
   ...Object.fromEntries(
     unary.flatMap(op => [
@@ -102,6 +127,9 @@ const expressions: Readonly<Record<string, () => Tree>> = {
         [`${op} u32`, () => m[op](m.transpose().reshape([6, 20]))],
       ]),
   ),
+  ...Object.fromEntries(functions.map(op => [`${op} f32`, () => x[op]()])),
+  'mod and atan2': () => [x.mod(y), n.mod(3), m.mod(5), x.atan2(y)],
+  'operations on bits': () => [n.bitwiseAnd(3), m.bitwiseXor(5), n.leftShift(m.cast('i32')), m.rightShift(2)],
   'gelu, tanh approximation': () => x.gelu('tanh'),
   'cast f32 to i32 to u32 to f16': () => [x.cast('i32'), n.cast('u32'), m.cast('f16'), x.cast('u32'), h.cast('i32')],
   'where, broadcast': () => m.where(row, x),
